@@ -1,0 +1,55 @@
+package bounded
+
+import "math/bits"
+
+// A page is 1 MiB: one ranged read from an object store costs about as much as
+// a smaller one, and a page maps 256 GiB of a dynamic VHD.
+const maxPage = 1 << 20
+
+// Table is an array of fixed-size entries in a source, read in pages on demand.
+type Table struct {
+	cache *Cache
+	name  string
+	off   int64
+	count int64
+	entry int64
+	page  int64 // bytes
+}
+
+// NewTable describes count entries of entry bytes (a power of two) at off, and
+// refuses a table that does not lie in the object. It reads nothing.
+func NewTable(c *Cache, name string, off, count, entry int64) (*Table, error) {
+	// A count whose bytes would overflow is out of range all the same.
+	if count > c.src.Size/entry {
+		count = c.src.Size/entry + 1
+	}
+	if err := c.src.Check(name, off, count*entry); err != nil {
+		return nil, err
+	}
+	return &Table{cache: c, name: name, off: off, count: count, entry: entry, page: pageSize(c.budget)}, nil
+}
+
+// pageSize is the largest power of two that lets four pages live in the budget.
+func pageSize(budget int64) int64 {
+	largest := int64(1) << (bits.Len64(uint64(max(budget/4, 512))) - 1)
+	return min(largest, maxPage)
+}
+
+// Count returns the number of entries.
+func (t *Table) Count() int64 { return t.count }
+
+// Offset returns where entry i lies in the object.
+func (t *Table) Offset(i int64) int64 { return t.off + i*t.entry }
+
+// From returns the entries from i to the end of i's page as raw bytes, shared
+// and read-only; 0 <= i < Count. Scanning them costs no further look-up.
+func (t *Table) From(i int64) ([]byte, error) {
+	at := i * t.entry
+	start := at &^ (t.page - 1)
+	n := min(t.page, t.count*t.entry-start)
+	page, err := t.cache.Get(t.name, t.off+start, n)
+	if err != nil {
+		return nil, err
+	}
+	return page[at-start:], nil
+}
