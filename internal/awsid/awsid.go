@@ -1,0 +1,89 @@
+// Package awsid makes and recognises the identifiers that AWS clients see: task
+// and snapshot ids, request ids and ARNs.
+package awsid
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"regexp"
+	"strings"
+
+	"github.com/google/uuid"
+)
+
+// Source makes new ids. Its zero value is ready; Rand may be set by tests.
+type Source struct {
+	// Rand fills its argument with random bytes; nil means crypto/rand.
+	Rand func([]byte)
+}
+
+// Task returns a new import task id.
+func (s Source) Task() string { return "import-snap-" + s.hex(17) }
+
+// Snapshot returns a new snapshot id. Its first digit is 0: EBS direct clients
+// take other ids for opaque ones.
+func (s Source) Snapshot() string { return "snap-0" + s.hex(16) }
+
+// Domain returns a new dedupe domain id.
+func (s Source) Domain() string { return "dom-" + s.hex(17) }
+
+// Int63 returns a new positive number, for rows and files whose ids are never
+// used again.
+func (s Source) Int63() int64 {
+	var b [8]byte
+	s.fill(b[:])
+	var n int64
+	for _, x := range b {
+		n = n<<8 | int64(x)
+	}
+	return n&(1<<63-1) | 1
+}
+
+func (s Source) hex(n int) string {
+	b := make([]byte, (n+1)/2)
+	s.fill(b)
+	return hex.EncodeToString(b)[:n]
+}
+
+func (s Source) fill(b []byte) {
+	if s.Rand != nil {
+		s.Rand(b)
+		return
+	}
+	_, _ = rand.Read(b) // never fails: crypto/rand aborts the program instead
+}
+
+// Request returns a new request id.
+func Request() string { return uuid.NewString() }
+
+var (
+	taskID     = regexp.MustCompile(`^import-snap-[0-9a-z]{8}([0-9a-z]{9})?$`)
+	snapshotID = regexp.MustCompile(`^snap-([0-9a-f]{8}|[0-9a-f]{17})$`)
+)
+
+// IsTask reports whether s has the shape of an import task id.
+func IsTask(s string) bool { return taskID.MatchString(s) }
+
+// IsSnapshot reports whether s has the shape of a snapshot id.
+func IsSnapshot(s string) bool { return snapshotID.MatchString(s) }
+
+// Partition returns the ARN partition of a region.
+func Partition(region string) string {
+	switch {
+	case strings.HasPrefix(region, "cn-"):
+		return "aws-cn"
+	case strings.HasPrefix(region, "us-gov-"):
+		return "aws-us-gov"
+	}
+	return "aws"
+}
+
+// TaskARN names an import task for authorisation.
+func TaskARN(region, account, id string) string {
+	return "arn:" + Partition(region) + ":ec2:" + region + ":" + account + ":import-snapshot-task/" + id
+}
+
+// SnapshotARN names a snapshot for authorisation; it carries no account.
+func SnapshotARN(region, id string) string {
+	return "arn:" + Partition(region) + ":ec2:" + region + "::snapshot/" + id
+}

@@ -1,0 +1,83 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/diskport/diskport/internal/block"
+	"github.com/diskport/diskport/internal/blockstore"
+	"github.com/diskport/diskport/internal/tag"
+)
+
+// State is a snapshot's state, in AWS's words.
+type State string
+
+// The states.
+const (
+	Pending   State = "pending"
+	Completed State = "completed"
+	Failed    State = "error"
+)
+
+// Record is what is known of a snapshot besides its blocks.
+type Record struct {
+	ID          string // "snap-0" + 16 hex
+	Account     string
+	Domain      string // dedupe domain of its blocks
+	Task        string // import task that makes or made it; may be empty
+	Description string // the caller's; empty: GeneratedDescription is shown
+	State       State
+	VolumeSize  int64 // GiB
+	VirtualSize int64 // bytes of the imported disk; the rest of the volume is zero
+	Progress    int   // percent, of a pending one
+	StartedAt   time.Time
+	CompletedAt time.Time // zero until completed
+	Root        blockstore.File
+	Blocks      int64 // blocks in the manifest
+	Stored      int64 // bytes that its import added to the store
+	Tags        tag.Set
+}
+
+// GeneratedDescription is what AWS calls the snapshot of a task.
+func (r Record) GeneratedDescription() string {
+	return "Created by AWS-VMImport service for " + r.Task
+}
+
+// PageID names a manifest page by its content: a MAC of its bytes under the
+// service-wide page key.
+type PageID [32]byte
+
+// PagePlace is a durable manifest page: where a unit of work wrote it and which
+// page of the volume it is.
+type PagePlace struct {
+	Page   int64 // index: the page's first block / PageBlocks
+	ID     PageID
+	File   blockstore.FileID // a PagesFile
+	Off    int64             // bytes
+	Len    int64             // bytes
+	Blocks int               // blocks it names
+}
+
+// ErrNotFound reports a snapshot that does not exist or belongs to somebody else.
+var ErrNotFound = errors.New("snapshot: not found")
+
+// Store keeps the records. Records are created and completed by the events of
+// importtask.Store (and, for direct writes, Append); this interface reads and
+// deletes. Every method is one transaction.
+type Store interface {
+	Get(ctx context.Context, id string) (Record, error)
+	// List returns the account's snapshots in order of creation.
+	List(ctx context.Context, account string) ([]Record, error)
+	// Delete removes a completed or failed snapshot of the account. Its blocks
+	// become garbage, which gc frees.
+	Delete(ctx context.Context, account, id string) error
+	// LocatePages returns where manifest pages lie. Unknown ones are absent.
+	LocatePages(ctx context.Context, ids []PageID) (map[PageID]PagePlace, error)
+}
+
+// Block is one entry of a manifest.
+type Block struct {
+	Index int64
+	ID    block.ID
+}
