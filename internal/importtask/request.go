@@ -1,0 +1,50 @@
+package importtask
+
+import (
+	"github.com/diskport/diskport/internal/tag"
+)
+
+// Request asks for an import. The edge has decoded, authorised and validated
+// it by the rules that need nothing but the request (contract §3.1, steps 1–5).
+type Request struct {
+	Account string
+	Region  string
+	// Caller is the ARN that authorisation messages and audit name.
+	Caller string
+
+	Token           string // client token
+	Digest          string // of everything in the request that makes it the same request
+	Description     string
+	DiskDescription string
+	Format          string // canonical upper case, or empty
+	RoleName        string // "vmimport" unless given
+	URL             string // either URL, or Bucket and Key
+	Bucket, Key     string
+	OwnHosts        []string // host[:port] names under which this service was reached
+	Tags            []tag.Tag
+}
+
+// RoleError: the service role does not exist, may not be assumed or lacks rights.
+type RoleError struct {
+	Role string
+	Err  error // why, for the log
+}
+
+func (e *RoleError) Error() string { return "importtask: service role " + e.Role + ": " + e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *RoleError) Unwrap() error { return e.Err }
+
+// ObjectError: the source object is missing or may not be read. AWS tells the two
+// apart to nobody.
+type ObjectError struct {
+	Bucket, Key string
+	Err         error
+}
+
+func (e *ObjectError) Error() string {
+	return "importtask: object " + e.Bucket + "/" + e.Key + ": " + e.Err.Error()
+}
+
+// Unwrap returns the cause.
+func (e *ObjectError) Unwrap() error { return e.Err }
