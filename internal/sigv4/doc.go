@@ -1,0 +1,23 @@
+// Package sigv4 verifies AWS Signature Version 4, in the Authorization header
+// and in a presigned query, for every service.
+//
+// It is the first stage of a request's life: the front chain (awshttp) asks
+// Scope which service is meant, Parse reads what the request claims, the
+// caller looks up the secret that belongs to Request.AccessKeyID, and
+// Request.Verify says whether the claim holds. The package does no I/O and
+// keeps no state; a Request holds copies and outlives its http.Request.
+//
+// What is signed is the canonical request, SHA-256 over these lines:
+//
+//	method
+//	path        S3: encoded once, as sent; others: normalised, encoded twice
+//	query       sorted by encoded name, then encoded value; no X-Amz-Signature
+//	headers     name:value of each signed header, lower case, spaces folded
+//	            (an empty line)
+//	names       the signed header names, joined by ";"
+//	payload     hex SHA-256 of the body, or what X-Amz-Content-Sha256 says
+//
+// The chunk signatures and trailers of STREAMING- payloads are not checked
+// here: only their seed signature is. Signature version 2 and the asymmetric
+// version 4a are recognised and refused.
+package sigv4

@@ -1,0 +1,41 @@
+package sigv4
+
+import (
+	"crypto/subtle"
+	"fmt"
+	"io"
+)
+
+const redacted = "[redacted]"
+
+// Secret is a secret access key or a session token. It prints, logs and
+// marshals as "[redacted]", also as a field of another struct; Reveal is the
+// only way to its text. The zero value is the empty secret. It is immutable.
+type Secret struct {
+	// A pointer, because fmt walks unexported fields without asking their
+	// methods: it then prints an address and not the text.
+	text *string
+}
+
+// NewSecret wraps text.
+func NewSecret(text string) Secret { return Secret{text: &text} }
+
+// Reveal returns the text, for computing with it and for nothing else.
+func (s Secret) Reveal() string {
+	if s.text == nil {
+		return ""
+	}
+	return *s.text
+}
+
+// Equal compares in constant time (for texts of one length).
+func (s Secret) Equal(t Secret) bool {
+	return subtle.ConstantTimeCompare([]byte(s.Reveal()), []byte(t.Reveal())) == 1
+}
+
+// Format implements fmt.Formatter for every verb, so that a wrong verb can't
+// fall back to printing the operand.
+func (s Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
+
+// MarshalText keeps the text out of JSON, XML and structured logs.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
