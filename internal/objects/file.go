@@ -1,0 +1,79 @@
+package objects
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/diskport/diskport/diskimage"
+)
+
+// File is an open file that must not change while it is read: a pinned object,
+// or an image that lies on this machine. All methods but Close may be called
+// concurrently.
+type File struct {
+	f       *os.File
+	size    int64 // bytes
+	modTime time.Time
+}
+
+var _ diskimage.SparseReaderAt = (*File)(nil)
+
+// ReadAt follows io.ReaderAt.
+func (f *File) ReadAt(p []byte, off int64) (int, error) { return f.f.ReadAt(p, off) }
+
+// Size returns the size in bytes that was pinned.
+func (f *File) Size() int64 { return f.size }
+
+// Close closes the file.
+func (f *File) Close() error { return f.f.Close() }
+
+// Check fails with ErrChanged when size or time of modification are no longer
+// those that were pinned. To be called again before what was read is believed.
+func (f *File) Check() error {
+	info, err := f.f.Stat()
+	if err != nil {
+		return fmt.Errorf("checking the pinned bytes: %w", err)
+	}
+	if info.Size() != f.size || !info.ModTime().Equal(f.modTime) {
+		return fmt.Errorf("%w: %d bytes of %s, not %d bytes of %s", ErrChanged,
+			info.Size(), info.ModTime().UTC().Format(time.RFC3339Nano), f.size, f.modTime.UTC().Format(time.RFC3339Nano))
+	}
+	return nil
+}
+
+// Whence values of lseek(2) that package io has no names for.
+const (
+	seekData = 3
+	seekHole = 4
+)
+
+// NextData returns the first range at or after off that may hold data, as
+// diskimage.SparseReaderAt says. Where the file system doesn't know its holes,
+// everything is data.
+func (f *File) NextData(off int64) (start, end int64, err error) {
+	if off >= f.size {
+		return f.size, f.size, nil
+	}
+	// Reading is by offset everywhere, so that nobody minds where the file
+	// offset is left.
+	start, err = f.f.Seek(off, seekData)
+	switch {
+	case errors.Is(err, syscall.ENXIO): // a hole up to the end
+		return f.size, f.size, nil
+	case errors.Is(err, syscall.EINVAL), errors.Is(err, syscall.ENOTSUP):
+		return off, f.size, nil
+	case err != nil:
+		return 0, 0, fmt.Errorf("looking for data at %d: %w", off, err)
+	}
+	end, err = f.f.Seek(start, seekHole)
+	if err != nil {
+		return 0, 0, fmt.Errorf("looking for a hole at %d: %w", start, err)
+	}
+	return min(start, f.size), min(end, f.size), nil
+}
+
+var _ io.Closer = (*File)(nil)
