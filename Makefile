@@ -1,0 +1,48 @@
+# Everything a contributor runs. `make demo` shows the main job, `make test` runs
+# every test; both work from a clean clone.
+
+SHELL       := bash
+BIN         := bin/diskport
+GO          ?= go
+TESTFLAGS   ?=
+PACKAGES    ?= ./...
+
+.PHONY: build demo test race lint fuzz-smoke bench bench-formats fresh clean
+
+build:
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o $(BIN) ./cmd/diskport
+
+# The main job, end to end, on a disk image made for it. Leaves nothing behind.
+demo: build
+	./$(BIN) demo
+
+# Installs what the tests need where it is missing, then runs all of them.
+test:
+	scripts/test-setup
+	CGO_ENABLED=1 scripts/with-postgres $(GO) test -race -timeout 25m $(TESTFLAGS) $(PACKAGES)
+
+# The tests alone, for a machine that is set up: make race PACKAGES=./internal/...
+race:
+	CGO_ENABLED=1 scripts/with-postgres $(GO) test -race -timeout 25m $(TESTFLAGS) $(PACKAGES)
+
+lint:
+	scripts/lint
+
+# A few seconds of every fuzz target.
+fuzz-smoke:
+	scripts/fuzz-smoke
+
+# Ratios against qemu-img in the same run; see scripts/bench for what may be set.
+bench: build
+	scripts/bench
+
+# One core of every decoder.
+bench-formats:
+	$(GO) test -run '^$$' -bench . ./diskimage/...
+
+# Proves `make demo` and `make test` in a minimal Debian with git, make and Go.
+fresh:
+	scripts/fresh
+
+clean:
+	rm -rf bin .cache

@@ -1,0 +1,15 @@
+// Package adminapi serves /-/v1/, the service's own JSON: what AWS has no word
+// for. Requests are signed with SigV4 as service "diskport"; the front chain
+// (awshttp) has verified that before they come here.
+//
+//	GET  /-/v1/tasks                 every task of the account, in full detail
+//	GET  /-/v1/tasks/{id}            one task
+//	GET  /-/v1/tasks/{id}/events     the task as server-sent events, until it ends
+//	GET  /-/v1/snapshots             every snapshot, with its sizes
+//	GET  /-/v1/snapshots/{id}        one snapshot
+//	POST /-/v1/snapshots/{id}/verify read every block back: events, then the result
+//	POST /-/v1/gc                    free what nothing references
+//
+// Times are RFC 3339, sizes bytes unless a name says otherwise. An error is
+// {"code","message"}. Fields are added, never renamed.
+package adminapi

@@ -1,0 +1,138 @@
+package adminapi
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/diskport/diskport/internal/awshttp"
+	"github.com/diskport/diskport/internal/iam"
+	"github.com/diskport/diskport/internal/importtask"
+	"github.com/diskport/diskport/internal/snapshot"
+)
+
+// Tasks reads import tasks. Counts include work in flight.
+type Tasks interface {
+	Get(ctx context.Context, account, id string) (importtask.Task, error)
+	List(ctx context.Context, account string) ([]importtask.Task, error)
+}
+
+// Snapshots reads snapshot records.
+type Snapshots interface {
+	Get(ctx context.Context, id string) (snapshot.Record, error)
+	List(ctx context.Context, account string) ([]snapshot.Record, error)
+}
+
+// Verifier reads snapshots back.
+type Verifier interface {
+	// Verify reads every block of a completed snapshot and checks it against its
+	// ID, calling progress now and then with the blocks read and their number.
+	// An error says what is damaged.
+	Verify(ctx context.Context, snapshotID string, progress func(done, total int64)) error
+}
+
+// Collector frees what nothing references.
+type Collector interface {
+	Collect(ctx context.Context) (Freed, error)
+}
+
+// Freed is what one collection freed.
+type Freed struct {
+	Blocks int64 `json:"blocks"`
+	Files  int64 `json:"files"`
+	Bytes  int64 `json:"bytes"`
+}
+
+// Config is what the edge stands on.
+type Config struct {
+	Tasks     Tasks
+	Snapshots Snapshots
+	Verifier  Verifier
+	Collector Collector
+	// Authorize returns an error unless the principal may do the action
+	// ("diskport:ListTasks") to the resource (an ARN, or "*").
+	Authorize func(ctx context.Context, p iam.Principal, action, resource string) error
+	Log       *slog.Logger
+	Now       func() time.Time
+	// Poll is how often an event stream looks for a change; 0 means 100 ms.
+	Poll time.Duration
+}
+
+// Edge serves /-/v1/. Its methods may be called concurrently.
+type Edge struct {
+	Config
+	mux *http.ServeMux
+}
+
+var _ awshttp.Edge = (*Edge)(nil)
+
+// route is a request the edge answers: its pattern, the action that a policy
+// must allow, and who answers it.
+type route struct {
+	pattern string
+	action  string
+	handle  func(*Edge, *request) error
+}
+
+// routes is every request. Handlers return an error to be answered, or nil
+// when they have answered.
+var routes = []route{
+	{"GET /-/v1/tasks", "diskport:ListTasks", (*Edge).listTasks},
+	{"GET /-/v1/tasks/{id}", "diskport:GetTask", (*Edge).getTask},
+	{"GET /-/v1/tasks/{id}/events", "diskport:GetTask", (*Edge).watchTask},
+	{"GET /-/v1/snapshots", "diskport:ListSnapshots", (*Edge).listSnapshots},
+	{"GET /-/v1/snapshots/{id}", "diskport:GetSnapshot", (*Edge).getSnapshot},
+	{"POST /-/v1/snapshots/{id}/verify", "diskport:VerifySnapshot", (*Edge).verifySnapshot},
+	{"POST /-/v1/gc", "diskport:CollectGarbage", (*Edge).collect},
+}
+
+// New returns the edge for cfg.
+func New(cfg Config) *Edge {
+	if cfg.Poll == 0 {
+		cfg.Poll = 100 * time.Millisecond
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	e := &Edge{Config: cfg, mux: http.NewServeMux()}
+	for _, rt := range routes {
+		e.mux.HandleFunc(rt.pattern, func(w http.ResponseWriter, r *http.Request) { e.serve(rt, w, r) })
+	}
+	e.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		writeError(w, &failure{http.StatusNotFound, "NoSuchPath", "there is nothing at " + r.Method + " " + r.URL.Path})
+	})
+	return e
+}
+
+// request is one request on its way through a handler.
+type request struct {
+	*http.Request
+	w    http.ResponseWriter
+	call *awshttp.Call
+}
+
+type callKey struct{}
+
+// ServeAWS answers a request that the front chain let through.
+func (e *Edge) ServeAWS(w http.ResponseWriter, r *http.Request, c *awshttp.Call) {
+	e.mux.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), callKey{}, c)))
+}
+
+func (e *Edge) serve(rt route, w http.ResponseWriter, r *http.Request) {
+	c := r.Context().Value(callKey{}).(*awshttp.Call)
+	err := e.Authorize(r.Context(), c.Principal, rt.action, "*")
+	if err != nil {
+		err = &failure{http.StatusForbidden, "AccessDenied", "you are not authorized to perform " + rt.action}
+	} else {
+		err = rt.handle(e, &request{r, w, c})
+	}
+	if err == nil {
+		return
+	}
+	f := asFailure(err)
+	if f.status >= 500 {
+		e.Log.Error("answering a request", "requestId", c.RequestID, "path", r.URL.Path, "err", err)
+	}
+	writeError(w, f)
+}
