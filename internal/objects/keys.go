@@ -8,33 +8,16 @@ import (
 
 	"github.com/versity/versitygw/auth"
 	"github.com/versity/versitygw/s3err"
+
+	"github.com/diskport/diskport/internal/iam"
+	"github.com/diskport/diskport/internal/sigv4"
 )
 
-// Errors that a Keys answers with.
-var (
-	// ErrUnknownKey: no such access key, or one that is switched off.
-	ErrUnknownKey = errors.New("unknown access key")
-	// ErrBadToken: the session token is missing, wrong or expired.
-	ErrBadToken = errors.New("invalid session token")
-)
-
-// Key is what the gateway must know to verify a signature.
-type Key struct {
-	Secret  string
-	Account string // 12 digits; owner of the buckets that the key makes
-}
-
-// String hides the secret.
-func (k Key) String() string { return "key of account " + k.Account }
-
-// GoString hides the secret.
-func (k Key) GoString() string { return k.String() }
-
-// Keys gives the secret of an access key. sessionToken is empty for a key that
-// is not temporary. It is called once per request, concurrently, and fails
-// with ErrUnknownKey or ErrBadToken.
+// Keys finds whose access key a request was signed with; iam.Service is one.
+// It is called once per request, concurrently. iam.ErrUnknownKey and
+// iam.ErrExpiredToken are told apart; other errors are internal ones.
 type Keys interface {
-	Key(ctx context.Context, accessKeyID, sessionToken string) (Key, error)
+	Lookup(ctx context.Context, accessKeyID, sessionToken string) (iam.Principal, sigv4.Secret, error)
 }
 
 // iamService shows Keys to the gateway as its IAM. The gateway's accounts are
@@ -53,16 +36,16 @@ var (
 
 // DeriveSigningKey is what the gateway verifies signatures with.
 func (s *iamService) DeriveSigningKey(access, sessionToken, date, region, service string) ([]byte, auth.Account, error) {
-	key, err := s.keys.Key(s.ctx, access, sessionToken)
+	principal, secret, err := s.keys.Lookup(s.ctx, access, sessionToken)
 	switch {
-	case errors.Is(err, ErrUnknownKey):
+	case errors.Is(err, iam.ErrUnknownKey):
 		return nil, auth.Account{}, auth.ErrNoSuchUser
-	case errors.Is(err, ErrBadToken):
+	case errors.Is(err, iam.ErrExpiredToken):
 		return nil, auth.Account{}, auth.ErrInvalidSessionToken
 	case err != nil:
 		return nil, auth.Account{}, err
 	}
-	return signingKey(key.Secret, date, region, service), account(key.Account), nil
+	return signingKey(secret, date, region, service), account(principal.Account), nil
 }
 
 // GetUserAccount is asked for owners and grantees only, which are account ids.
@@ -114,8 +97,8 @@ func isAccountID(s string) bool {
 }
 
 // signingKey derives the Signature Version 4 key of one scope.
-func signingKey(secret, date, region, service string) []byte {
-	key := []byte("AWS4" + secret)
+func signingKey(secret sigv4.Secret, date, region, service string) []byte {
+	key := []byte("AWS4" + secret.Reveal())
 	for _, part := range []string{date, region, service, "aws4_request"} {
 		mac := hmac.New(sha256.New, key)
 		mac.Write([]byte(part))

@@ -11,6 +11,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/diskport/diskport/internal/iam"
+	"github.com/diskport/diskport/internal/sigv4"
 )
 
 // fixture is the one gateway of this test process.
@@ -77,20 +80,20 @@ const (
 // temporary key whose token is "token".
 type testKeys struct{}
 
-func (testKeys) Key(_ context.Context, id, token string) (Key, error) {
+func (testKeys) Lookup(_ context.Context, id, token string) (iam.Principal, sigv4.Secret, error) {
 	switch id {
 	case "AKIA" + accountA, "AKIA" + accountB:
 		if token != "" {
-			return Key{}, ErrBadToken
+			return iam.Principal{}, sigv4.Secret{}, iam.ErrUnknownKey
 		}
-		return Key{Secret: "secret of " + id, Account: id[4:]}, nil
 	case "ASIA" + accountA:
 		if token != "token" {
-			return Key{}, ErrBadToken
+			return iam.Principal{}, sigv4.Secret{}, iam.ErrExpiredToken
 		}
-		return Key{Secret: "secret of " + id, Account: id[4:]}, nil
+	default:
+		return iam.Principal{}, sigv4.Secret{}, iam.ErrUnknownKey
 	}
-	return Key{}, ErrUnknownKey
+	return iam.Principal{Account: id[4:], Kind: iam.Root}, sigv4.NewSecret("secret of " + id), nil
 }
 
 // client talks to the gateway with the given access key.
