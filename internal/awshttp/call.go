@@ -1,6 +1,15 @@
 // Package awshttp is the front chain that every AWS request passes: which
 // service is meant, request id, size caps, signature, principal, access log,
 // panic guard. Behind it each service has an edge of its own.
+//
+//	request ─► id, recorder, panic guard     front.go, access.go, metrics.go
+//	        ─► service (credential scope)    route.go
+//	        ─► body and form, capped         body.go
+//	        ─► signature, principal          auth.go
+//	        ─► Edge.ServeAWS                 one per service
+//
+// An error before or behind the edge is a Fault, told in the shape of the
+// service's protocol (fault.go, shape.go).
 package awshttp
 
 import (
@@ -10,14 +19,32 @@ import (
 	"github.com/diskport/diskport/internal/iam"
 )
 
-// Call is a request after the front chain: who asks which service.
+// The services, named as credential scopes name them.
+const (
+	EC2      = "ec2"
+	EBS      = "ebs"
+	S3       = "s3"
+	IAM      = "iam"
+	STS      = "sts"
+	KMS      = "kms"
+	Diskport = "diskport" // our own JSON under /-/v1/
+)
+
+// Call is a request after the front chain: who asks which service. It belongs
+// to the one goroutine that serves the request.
 type Call struct {
 	RequestID string
 	Principal iam.Principal // zero for an anonymous or presigned-by-nobody request
 	Region    string        // of the credential scope
-	Service   string        // "ec2", "ebs", "s3", "iam", "sts", "diskport"
+	Service   string        // EC2, EBS, …
 	Form      url.Values    // query string and form body together, for the query protocols
 	Body      []byte        // for all services but s3, whose body is streamed
+
+	// Action is what the edge found the request to ask for. It labels metrics,
+	// so only names from the edge's own table may be set.
+	Action string
+
+	code string // of the fault that was answered; empty: none
 }
 
 // Edge serves one AWS service.

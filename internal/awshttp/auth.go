@@ -1,0 +1,92 @@
+package awshttp
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/diskport/diskport/internal/sigv4"
+)
+
+// admit fills c: which service, whose request, what body. It returns nil for
+// an anonymous request to S3, which is for that edge to judge.
+func (f *Front) admit(w http.ResponseWriter, r *http.Request, c *Call) error {
+	c.Service = sigv4.Scope(r)
+	if strings.HasPrefix(r.URL.Path, apiPath) && c.Service != Diskport {
+		unscoped := c.Service == ""
+		c.Service = Diskport
+		if unscoped {
+			return missing
+		}
+		return mismatch
+	}
+	if c.Service == "" {
+		if err := unscoped(w, r, c); err != nil {
+			return err
+		}
+	}
+	if f.opts.Edges[c.Service] == nil {
+		return mismatch
+	}
+	return f.authenticate(w, r, c)
+}
+
+// unscoped decides whose a request without a credential scope is: the query
+// protocol's with an Action, else S3's.
+func unscoped(w http.ResponseWriter, r *http.Request, c *Call) error {
+	c.Service = EC2 // until the opposite is known: only forms can go wrong here
+	var body []byte
+	if isForm(r) {
+		var err error
+		if body, err = readBody(w, r, maxForm); err != nil {
+			return err
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+	}
+	form, err := readForm(r, body)
+	switch {
+	case err == nil && form.Has("AWSAccessKeyId") && form.Has("Signature"):
+		err = version2
+	case err == nil && form.Has("Action"):
+		err = missing
+		if _, parsed := sigv4.Parse(r); parsed != nil {
+			err = parsed // says what is wrong with what is there
+		}
+	}
+	if !form.Has("Action") {
+		c.Service = S3
+	}
+	return err
+}
+
+func (f *Front) authenticate(w http.ResponseWriter, r *http.Request, c *Call) error {
+	signature, err := sigv4.Parse(r)
+	if errors.Is(err, sigv4.ErrMissing) && c.Service == S3 {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	c.Region = signature.Region
+	bodyHash := ""
+	if c.Service != S3 {
+		if c.Body, err = readBody(w, r, bodyCap(c.Service)); err != nil {
+			return err
+		}
+		if c.Form, err = readForm(r, c.Body); err != nil {
+			return err
+		}
+		bodyHash = sigv4.HashBody(c.Body)
+	}
+	principal, secret, err := f.opts.Keys.Lookup(r.Context(), signature.AccessKeyID, signature.SessionToken)
+	if err != nil {
+		return err
+	}
+	if err := signature.Verify(secret, f.opts.Now(), bodyHash); err != nil {
+		return err
+	}
+	c.Principal = principal
+	return nil
+}
