@@ -45,15 +45,12 @@ var (
 // diskimage.SparseReaderAt its holes are holes of the disk; otherwise all of it
 // is data.
 func Open(r io.ReaderAt, size int64, opts Options) (*Image, error) {
-	object := bounded.Source{Format: format, R: r, Size: size}.NewPart("object", 0, nil)
-	limit := opts.Limits.WithDefaults().VirtualSize
-	if size <= 0 {
-		fault := object.Fault(diskimage.Malformed, "nothing to read")
-		fault.Err = diskimage.ErrEmpty
-		return nil, fault
+	src := bounded.Source{Format: format, R: r, Size: size}
+	if err := src.NotEmpty(); err != nil {
+		return nil, err
 	}
-	if size > limit {
-		return nil, object.Fault(diskimage.Limit, "%d bytes, more than %d", size, limit)
+	if limit := opts.Limits.WithDefaults().VirtualSize; size > limit {
+		return nil, src.NewPart("object", 0, nil).Fault(diskimage.Limit, "%d bytes, more than %d", size, limit)
 	}
 	f := finder{src: r, size: size}
 	f.sparse, _ = r.(diskimage.SparseReaderAt)

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/diskport/diskport/diskimage"
 )
@@ -67,6 +68,17 @@ func (s Source) Check(name string, off, n int64) error {
 		return s.fault(diskimage.Truncated, name, off, "%d bytes end past the end of the object (%#x)", n, s.Size)
 	}
 	return nil
+}
+
+// NotEmpty reports an object without a byte: a fault that wraps
+// diskimage.ErrEmpty.
+func (s Source) NotEmpty() error {
+	if s.Size > 0 {
+		return nil
+	}
+	fault := s.NewPart("object", 0, nil).Fault(diskimage.NotFormat, "nothing to read")
+	fault.Err = diskimage.ErrEmpty
+	return fault
 }
 
 // ReadFull fills p from off. The name of what is read goes into errors. A
@@ -133,4 +145,20 @@ func ReadFull(r io.ReaderAt, p []byte, off int64) error {
 		return io.ErrUnexpectedEOF
 	}
 	return err
+}
+
+// maxText is how much of a text found in an image goes into errors and
+// descriptions: a name helps, ten thousand characters of it do not.
+const maxText = 200
+
+// Printable returns s for errors and descriptions: cut to a bearable length,
+// with everything but printable ASCII replaced, so that no name in an image can
+// speak to a terminal.
+func Printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' {
+			return '?'
+		}
+		return r
+	}, s[:min(len(s), maxText)])
 }

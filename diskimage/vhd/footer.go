@@ -1,0 +1,92 @@
+package vhd
+
+import (
+	"bytes"
+
+	"github.com/diskport/diskport/diskimage"
+	"github.com/diskport/diskport/diskimage/internal/bounded"
+)
+
+// TailSize is how many bytes at the end of an object are searched for a footer:
+// it finds one behind which 64 KiB of padding were put.
+const TailSize = 128 << 10
+
+// FindFooter returns where in an object of size bytes, whose last bytes are
+// tail (TailSize of them, or all), the footer begins. It is the last thing of
+// an image, but old Virtual PC wrote 511 bytes of it, and an object may be
+// padded with zeros behind it.
+func FindFooter(tail []byte, size int64) (off int64, ok bool) {
+	start := size - int64(len(tail))
+	last := start + int64(len(bytes.TrimRight(tail, "\x00"))) - 1
+	for _, off := range []int64{size - footerSize, size - footerSize + 1, last / sector * sector} {
+		if off >= start && off >= 0 && bytes.HasPrefix(tail[off-start:], []byte(footerMagic)) {
+			return off, true
+		}
+	}
+	return 0, false
+}
+
+// footers are the two places of an image's footer; either may be nil.
+type footers struct {
+	head, tail *footer
+}
+
+// readFooters finds the footers of src without judging them.
+func readFooters(src bounded.Source) (footers, error) {
+	var found footers
+	first, err := src.Part("footer copy", 0, min(footerSize, src.Size))
+	if err != nil {
+		return found, err
+	}
+	if bytes.HasPrefix(first.Data, []byte(footerMagic)) {
+		if len(first.Data) < footerSize {
+			return found, first.Fault(diskimage.Truncated, "%d bytes of %d", len(first.Data), footerSize)
+		}
+		f := parseFooter(first)
+		found.head = &f
+	}
+	n := min(TailSize, src.Size)
+	tail, err := src.Part("end of the object", src.Size-n, n)
+	if err != nil {
+		return found, err
+	}
+	off, ok := FindFooter(tail.Data, src.Size)
+	if ok && (off > 0 || found.head == nil) {
+		data := make([]byte, footerSize) // the 511-byte one ends in a zero
+		copy(data, tail.Data[off-tail.Off:])
+		f := parseFooter(src.NewPart("footer", off, data))
+		found.tail = &f
+	}
+	if found.head == nil && found.tail == nil {
+		return found, tail.Fault(diskimage.NotFormat, "no %q there nor at the start", footerMagic)
+	}
+	return found, nil
+}
+
+// choose returns the footer to go by, and warnings. A footer that is missing,
+// because the object was cut or padded, is excused when the other is good; one
+// that is there and wrong is not.
+func (f footers) choose() (*footer, []string, error) {
+	switch {
+	case f.tail == nil:
+		if f.head.kind == fixed {
+			return nil, nil, f.head.part.Fault(diskimage.Truncated, "a fixed disk without a footer at the end")
+		}
+		return f.head, []string{"the footer at the end is missing; its copy was used"}, nil
+	case f.tail.kind == fixed && (f.head == nil || !f.head.intact()):
+		return f.tail, nil, nil // a head then is the guest's data
+	case f.head == nil:
+		fault := f.tail.part.Fault(diskimage.Malformed, "its copy at the start is missing")
+		fault.Err = diskimage.ErrFootersDiffer
+		return nil, nil, fault
+	case !f.head.intact():
+		return f.head, nil, nil // validate says what is wrong
+	case !f.tail.intact():
+		return f.tail, nil, nil
+	case !bytes.Equal(f.head.part.Data, f.tail.part.Data):
+		fault := f.tail.part.Fault(diskimage.Malformed, "not the same as its copy at the start")
+		fault.Err = diskimage.ErrFootersDiffer
+		return nil, nil, fault
+	}
+	return f.head, nil, nil
+}

@@ -1,0 +1,234 @@
+package vhd
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+	"math/bits"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/diskport/diskport/diskimage"
+	"github.com/diskport/diskport/diskimage/internal/bounded"
+)
+
+// fixedFinder finds the one run of a fixed disk.
+type fixedFinder struct {
+	src  io.ReaderAt
+	size int64
+}
+
+// Find implements blockmap.Finder.
+func (f fixedFinder) Find(int64, int64) (diskimage.Run, error) {
+	return diskimage.Run{Len: f.size, Kind: diskimage.Data, Src: f.src, SrcLen: f.size}, nil
+}
+
+// blockFinder finds the runs of a dynamic disk.
+type blockFinder struct {
+	src   bounded.Source
+	cache *bounded.Cache
+	table *bounded.Table
+	size  int64 // of the disk
+	block int64 // bytes
+	end   int64 // of the blocks, in the object
+	meta  [3]region
+
+	// What is known of the blocks' bitmaps. Nearly all are full, and asking the
+	// set spares reading them again.
+	full, partial bitset
+	scratch       sync.Pool // of *[]byte, a bitmap long
+}
+
+// region is a range of the object that no block may touch.
+type region struct{ off, end int64 }
+
+func (r region) overlaps(off, end int64) bool { return off < r.end && r.off < end }
+
+// newBlockFinder describes the table that head points to and checks its entries.
+func newBlockFinder(src bounded.Source, head header, size, end int64, limits diskimage.Limits) (*blockFinder, error) {
+	cache := bounded.NewCache(src, limits.MetadataBytes)
+	block := int64(head.blockSize)
+	count := blocks(size, block)
+	off := int64(head.tableOffset)
+	table, err := bounded.NewTable(cache, "block allocation table", off, count, entrySize)
+	if err != nil {
+		return nil, err
+	}
+	f := &blockFinder{
+		src: src, cache: cache, table: table, size: size, block: block, end: end,
+		meta: [3]region{
+			{0, footerSize},
+			{head.part.Off, head.part.Off + headerSize},
+			{off, off + count*entrySize},
+		},
+		full: newBitset(count), partial: newBitset(count),
+	}
+	f.scratch.New = func() any { b := make([]byte, bitmapSize(block)); return &b }
+	bat := f.meta[2]
+	if bat.overlaps(f.meta[0].off, f.meta[0].end) || bat.overlaps(f.meta[1].off, f.meta[1].end) || bat.end > end {
+		return nil, head.fault(diskimage.Malformed, "table offset", 16, head.tableOffset, "the table overlaps a header or the footer")
+	}
+	return f, f.checkTable()
+}
+
+// checkTable checks every entry: its block in the object, and apart from all
+// others. Data that several blocks share would be no work to store and much to
+// read.
+func (f *blockFinder) checkTable() error {
+	span := bitmapSize(f.block) + f.block
+	room := f.end/span + 2 // more blocks than this cannot be apart
+	var starts []int64
+	for i := int64(0); i < f.table.Count(); {
+		page, err := f.table.From(i)
+		if err != nil {
+			return err
+		}
+		for ; len(page) > 0; page, i = page[entrySize:], i+1 {
+			entry := binary.BigEndian.Uint32(page)
+			if entry == absent {
+				continue
+			}
+			off, err := f.place(i, entry)
+			if err != nil {
+				return err
+			}
+			if starts = append(starts, off); int64(len(starts)) > room {
+				return f.entryFault(i, entry, diskimage.Malformed, "more blocks than the object has room for")
+			}
+		}
+	}
+	slices.Sort(starts)
+	for i := 1; i < len(starts); i++ {
+		if starts[i]-starts[i-1] < span {
+			part := f.src.NewPart("block", starts[i], nil)
+			return part.Fault(diskimage.Malformed, "overlaps the block at offset %#x", starts[i-1])
+		}
+	}
+	return nil
+}
+
+// place returns where the block of entry i begins in the object. The last block
+// of a disk may be cut where the disk ends.
+func (f *blockFinder) place(i int64, entry uint32) (int64, error) {
+	off := int64(entry) * sector
+	end := off + bitmapSize(f.block) + min(f.block, f.size-i*f.block)
+	for _, r := range f.meta {
+		if r.overlaps(off, end) {
+			return 0, f.entryFault(i, entry, diskimage.Malformed, "points into the headers")
+		}
+	}
+	if end > f.end {
+		return 0, f.entryFault(i, entry, diskimage.Truncated, "its block ends at %#x, past the end of the data (%#x)", end, f.end)
+	}
+	return off, nil
+}
+
+func (f *blockFinder) entryFault(i int64, entry uint32, c diskimage.Class, reason string, args ...any) error {
+	part := f.src.NewPart("block allocation table", f.table.Offset(0), nil)
+	field := bounded.Field{Name: fmt.Sprintf("entry %d", i), At: i * entrySize, Value: uint64(entry)}
+	return part.FieldFault(c, field, reason, args...)
+}
+
+// Find implements blockmap.Finder: a stretch of absent blocks, or the sectors of
+// one block that are alike.
+func (f *blockFinder) Find(off, end int64) (diskimage.Run, error) {
+	i := off / f.block
+	page, err := f.table.From(i)
+	if err != nil {
+		return diskimage.Run{}, err
+	}
+	entry := binary.BigEndian.Uint32(page)
+	if entry == absent {
+		n := absentBlocks(page, blocks(end, f.block)-i)
+		return diskimage.Run{Off: i * f.block, Len: min(n*f.block, f.size-i*f.block)}, nil
+	}
+	at, err := f.place(i, entry)
+	if err != nil {
+		return diskimage.Run{}, err
+	}
+	first := (off - i*f.block) / sector
+	n, set, err := f.alike(i, at, first)
+	if err != nil {
+		return diskimage.Run{}, err
+	}
+	run := diskimage.Run{Off: i*f.block + first*sector, Len: n * sector}
+	if set {
+		run.Kind, run.Src = diskimage.Data, f.src.R
+		run.SrcOff, run.SrcLen = at+bitmapSize(f.block)+first*sector, run.Len
+	}
+	return run, nil
+}
+
+// absentBlocks counts the absent entries at the start of page, up to limit.
+func absentBlocks(page []byte, limit int64) int64 {
+	n := int64(1)
+	for n < limit && n*entrySize < int64(len(page)) && binary.BigEndian.Uint32(page[n*entrySize:]) == absent {
+		n++
+	}
+	return n
+}
+
+// alike returns how many sectors from first on, of block i at offset at, are
+// all present (set) or all absent.
+func (f *blockFinder) alike(i, at, first int64) (n int64, set bool, err error) {
+	sectors := min(f.block, f.size-i*f.block) / sector
+	if f.full.has(i) {
+		return sectors - first, true, nil
+	}
+	if !f.partial.has(i) {
+		buf := f.scratch.Get().(*[]byte)
+		defer f.scratch.Put(buf)
+		if err := f.src.ReadFull("sector bitmap", *buf, at); err != nil {
+			return 0, false, err
+		}
+		if n, set := stretch(*buf, 0, sectors); set && n == sectors {
+			f.full.set(i)
+			return sectors - first, true, nil
+		}
+		f.partial.set(i)
+	}
+	bitmap, err := f.cache.Get("sector bitmap", at, bitmapSize(f.block))
+	if err != nil {
+		return 0, false, err
+	}
+	n, set = stretch(bitmap, first, sectors)
+	return n, set, nil
+}
+
+// stretch counts the equal bits of bitmap from first on, below end, and says
+// which they are. Bitmaps are whole sectors, so there are always 8 bytes to
+// look at.
+func stretch(bitmap []byte, first, end int64) (n int64, set bool) {
+	word := func(i int64) uint64 { return binary.BigEndian.Uint64(bitmap[i/64*8:]) }
+	set = word(first)<<(first%64)>>63 == 1
+	for i := first; i < end; {
+		w := word(i)
+		if set {
+			w = ^w // now a one bit ends the stretch
+		}
+		k := int64(bits.LeadingZeros64(w << (i % 64)))
+		if left := 64 - i%64; k < left {
+			return min(i+k, end) - first, set
+		}
+		i += 64 - i%64
+	}
+	return end - first, set
+}
+
+// bitset is a set of block numbers for concurrent use.
+type bitset []atomic.Uint64
+
+func newBitset(n int64) bitset { return make(bitset, (n+63)/64) }
+
+func (b bitset) has(i int64) bool { return b[i/64].Load()>>(i%64)&1 == 1 }
+
+func (b bitset) set(i int64) { b[i/64].Or(1 << (i % 64)) }
+
+func (b bitset) count() int {
+	n := 0
+	for i := range b {
+		n += bits.OnesCount64(b[i].Load())
+	}
+	return n
+}
