@@ -1,0 +1,122 @@
+package metadb
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+	"modernc.org/sqlite"
+
+	"github.com/diskport/diskport/internal/awsid"
+)
+
+// DB is an open metadata database, migrated to the newest schema.
+type DB struct {
+	write, read *sql.DB // the same pool on PostgreSQL
+	engine      engine
+	now         func() time.Time
+	ids         awsid.Source
+	wrap        func(querier) querier // tests inject faults here; nil otherwise
+}
+
+// Options are what a DB needs from outside. The zero value is ready.
+type Options struct {
+	Now func() time.Time // nil: the system's clock
+	IDs awsid.Source     // for rows that nobody outside names
+}
+
+// engine is what differs between the two.
+type engine struct {
+	dialect goose.Dialect
+	// skipLocked is put behind a claim's SELECT, so that claims do not queue.
+	skipLocked string
+	// snapshot makes all reads of a view see one state.
+	snapshot *sql.TxOptions
+}
+
+// Open opens the database at dsn, a postgres:// URL or the path of an SQLite file, which
+// it makes when missing, and migrates it.
+func Open(ctx context.Context, dsn string, o Options) (*DB, error) {
+	db := &DB{now: o.Now, ids: o.IDs}
+	if db.now == nil {
+		db.now = time.Now
+	}
+	open := db.openSQLite
+	if strings.HasPrefix(dsn, "postgres://") || strings.HasPrefix(dsn, "postgresql://") {
+		open = db.openPostgres
+	}
+	if err := open(dsn); err != nil {
+		return nil, fmt.Errorf("metadb: open: %w", err)
+	}
+	if err := db.migrate(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("metadb: migrate: %w", err), db.Close())
+	}
+	return db, nil
+}
+
+// Close waits for running statements and closes the database.
+func (db *DB) Close() error {
+	err := db.write.Close()
+	if db.read != db.write {
+		err = cmp.Or(err, db.read.Close())
+	}
+	return err
+}
+
+// readers is how many SQLite connections read beside the one that writes.
+const readers = 4
+
+func (db *DB) openSQLite(path string) (err error) {
+	db.engine = engine{
+		dialect:  goose.DialectSQLite3,
+		snapshot: &sql.TxOptions{ReadOnly: true},
+	}
+	// One writer that takes its lock at once never meets SQLITE_BUSY.
+	if db.write, err = sqlitePool(path, 1, "_txlock=immediate"); err != nil {
+		return err
+	}
+	db.read, err = sqlitePool(path, readers, "_pragma=query_only(1)")
+	return err
+}
+
+func sqlitePool(path string, conns int, query string) (*sql.DB, error) {
+	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() +
+		"?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)" +
+		"&_pragma=foreign_keys(1)&_pragma=cache_size(-4000)&" + query // cache: 4,000 KiB a connection
+	c, err := sqlite.NewConnector(dsn)
+	if err != nil {
+		return nil, err
+	}
+	pool := sql.OpenDB(c)
+	pool.SetMaxOpenConns(conns)
+	pool.SetMaxIdleConns(conns)
+	return pool, nil
+}
+
+// postgresConns is the size of a node's pool; more would only queue in the server.
+const postgresConns = 16
+
+func (db *DB) openPostgres(dsn string) error {
+	db.engine = engine{
+		dialect:    goose.DialectPostgres,
+		skipLocked: " FOR UPDATE OF u SKIP LOCKED",
+		snapshot:   &sql.TxOptions{ReadOnly: true, Isolation: sql.LevelRepeatableRead},
+	}
+	cfg, err := pgx.ParseConfig(dsn)
+	if err != nil {
+		return err
+	}
+	db.write = stdlib.OpenDB(*cfg)
+	db.write.SetMaxOpenConns(postgresConns)
+	db.write.SetMaxIdleConns(postgresConns)
+	db.read = db.write
+	return nil
+}

@@ -1,0 +1,34 @@
+package metadb
+
+import (
+	"context"
+	"fmt"
+)
+
+// Secret returns the service-wide value called name, which make makes when there
+// is none yet. All nodes get the same. The caller seals what must not lie here
+// in the clear.
+func (db *DB) Secret(ctx context.Context, name string, make func() ([]byte, error)) ([]byte, error) {
+	const get = `SELECT value FROM meta WHERE name = $1`
+	var value []byte
+	var ok bool
+	err := db.view(ctx, "get secret "+name, func(q querier) (err error) {
+		value, ok, err = one(ctx, q, column[[]byte], get, name)
+		return err
+	})
+	if err != nil || ok {
+		return value, err
+	}
+	fresh, err := make()
+	if err != nil {
+		return nil, fmt.Errorf("metadb: make secret %s: %w", name, err)
+	}
+	err = db.update(ctx, "store secret "+name, func(q querier) error {
+		if _, err := exec(ctx, q, `INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING`, name, fresh); err != nil {
+			return err
+		}
+		value, _, err = one(ctx, q, column[[]byte], get, name)
+		return err
+	})
+	return value, err
+}

@@ -1,0 +1,106 @@
+package metadb
+
+import (
+	"context"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/diskport/diskport/internal/metadb/pgtest"
+)
+
+// postgres is the server of this test process; TestMain sets it.
+var postgres *pgtest.Server
+
+func TestMain(m *testing.M) { pgtest.Main(m, func(s *pgtest.Server) { postgres = s }) }
+
+// onEngines runs a test on a fresh database of each engine.
+func onEngines(t *testing.T, fn func(t *testing.T, db *DB)) {
+	for name, dsn := range map[string]func(*testing.T) string{
+		"sqlite":   func(t *testing.T) string { return filepath.Join(t.TempDir(), "a b?#%.db") },
+		"postgres": func(t *testing.T) string { return postgres.New(t) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			fn(t, open(t, dsn(t)))
+		})
+	}
+}
+
+func open(t *testing.T, dsn string) *DB {
+	t.Helper()
+	db, err := Open(t.Context(), dsn, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return db
+}
+
+func TestOpenAgain(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "m.db")
+	first := open(t, path)
+	want, err := first.Secret(t.Context(), "k", func() ([]byte, error) { return []byte("v"), nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	second := open(t, path)
+	got, err := second.Secret(t.Context(), "k", func() ([]byte, error) { return []byte("other"), nil })
+	if err != nil || string(got) != string(want) {
+		t.Fatalf("got %q, %v, want %q", got, err, want)
+	}
+}
+
+func TestSecretIsMadeOnce(t *testing.T) {
+	onEngines(t, func(t *testing.T, db *DB) {
+		const callers = 8
+		got := make(chan string, callers)
+		for i := range callers {
+			go func() {
+				v, err := db.Secret(context.Background(), "token key", func() ([]byte, error) { return []byte{byte(i)}, nil })
+				if err != nil {
+					t.Error(err)
+				}
+				got <- string(v)
+			}()
+		}
+		first := <-got
+		for range callers - 1 {
+			if v := <-got; v != first {
+				t.Errorf("secrets differ: %q, %q", v, first)
+			}
+		}
+	})
+}
+
+func TestTimes(t *testing.T) {
+	for _, want := range []time.Time{{}, time.UnixMicro(1).UTC(), time.Date(2026, 2, 3, 4, 5, 6, 7000, time.UTC)} {
+		if got := fromMicros(micros(want)); got != want {
+			t.Errorf("got %v, want %v", got, want)
+		}
+	}
+}
+
+func TestChunks(t *testing.T) {
+	for n := range 600 {
+		keys := make([]int, n)
+		for i := range keys {
+			keys[i] = i
+		}
+		next := 0
+		err := chunks(keys, func(c []int) error {
+			if len(c) == 0 || len(c) > maxChunk || c[0] != next {
+				t.Fatalf("chunk of %d at %v, want it at %d", len(c), c, next)
+			}
+			next += len(c)
+			return nil
+		})
+		if err != nil || next != n {
+			t.Fatalf("chunks of %d covered %d, %v", n, next, err)
+		}
+	}
+}

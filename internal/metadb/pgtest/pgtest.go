@@ -1,0 +1,156 @@
+// Package pgtest gives tests PostgreSQL databases of their own: on the server
+// that DISKPORT_TEST_POSTGRES names, else on a throw-away one that it starts from
+// the distribution's binaries, once for a test process.
+package pgtest
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Server is a running PostgreSQL.
+type Server struct {
+	url string
+	dir string // of a server of our own; else empty
+	bin string
+}
+
+// Main runs a package's tests beside a server; TestMain calls it. A missing
+// PostgreSQL fails the run.
+func Main(m *testing.M, use func(*Server)) {
+	s, err := start()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "pgtest:", err)
+		os.Exit(1)
+	}
+	use(s)
+	code := m.Run()
+	s.stop()
+	os.Exit(code)
+}
+
+// New makes an empty database and returns its URL. It is dropped with the test.
+func (s *Server) New(t testing.TB) string {
+	t.Helper()
+	name := "test_" + strings.ToLower(rand.Text())
+	s.admin(t, "CREATE DATABASE "+name)
+	t.Cleanup(func() { s.admin(t, "DROP DATABASE "+name+" WITH (FORCE)") })
+	u, err := url.Parse(s.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.Path = "/" + name
+	return u.String()
+}
+
+func (s *Server) admin(t testing.TB, stmt string) {
+	t.Helper()
+	ctx := context.Background()
+	c, err := pgx.Connect(ctx, s.url)
+	if err != nil {
+		t.Fatal("pgtest:", err)
+	}
+	defer c.Close(ctx)
+	if _, err := c.Exec(ctx, stmt); err != nil {
+		t.Fatal("pgtest:", err)
+	}
+}
+
+func start() (*Server, error) {
+	if u := os.Getenv("DISKPORT_TEST_POSTGRES"); u != "" {
+		return &Server{url: u}, nil
+	}
+	found, err := filepath.Glob("/usr/lib/postgresql/*/bin/postgres")
+	if err != nil || len(found) == 0 {
+		return nil, fmt.Errorf("no PostgreSQL server under /usr/lib/postgresql: %w", os.ErrNotExist)
+	}
+	// A unix socket's path may have 108 bytes: /tmp, whatever TMPDIR says.
+	dir, err := os.MkdirTemp("/tmp", "diskport-pg")
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{dir: dir, bin: filepath.Dir(slices.Max(found)), url: "postgres://diskport@/postgres?host=" + dir}
+	if err := s.launch(); err != nil {
+		s.stop()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *Server) launch() error {
+	who, err := unprivileged()
+	if err != nil {
+		return err
+	}
+	if who != nil {
+		if err := os.Chown(s.dir, int(who.Uid), int(who.Gid)); err != nil {
+			return err
+		}
+	}
+	data := s.dir + "/data"
+	if err := s.as(who, "initdb", "-D", data, "-U", "diskport", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"); err != nil {
+		return err
+	}
+	return s.as(who, "pg_ctl", "-D", data, "-l", s.dir+"/log", "-w", "start", "-o",
+		"-c listen_addresses= -c unix_socket_directories="+s.dir+
+			" -c fsync=off -c synchronous_commit=off -c full_page_writes=off -c max_connections=200")
+}
+
+func (s *Server) stop() {
+	if s.dir == "" {
+		return
+	}
+	if who, err := unprivileged(); err == nil {
+		_ = s.as(who, "pg_ctl", "-D", s.dir+"/data", "-m", "immediate", "-w", "stop")
+	}
+	_ = os.RemoveAll(s.dir)
+}
+
+// as runs one of the server's programs, which refuse to run as root.
+func (s *Server) as(who *syscall.Credential, program string, args ...string) error {
+	cmd := exec.Command(filepath.Join(s.bin, program), args...)
+	cmd.Dir = s.dir
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: who}
+	// The server inherits its output: a file, since a pipe would never end.
+	out, err := os.Create(s.dir + "/" + program + ".out")
+	if err != nil {
+		return err
+	}
+	defer out.Close()
+	cmd.Stdout, cmd.Stderr = out, out
+	if err := cmd.Run(); err != nil {
+		text, _ := os.ReadFile(out.Name())
+		return fmt.Errorf("%s: %w\n%s", program, err, text)
+	}
+	return nil
+}
+
+// unprivileged returns whom to run the server as; nil means as we are.
+func unprivileged() (*syscall.Credential, error) {
+	if os.Getuid() != 0 {
+		return nil, nil
+	}
+	u, err := user.Lookup("postgres")
+	if err != nil {
+		return nil, err
+	}
+	uid, err := strconv.ParseUint(u.Uid, 10, 32)
+	if err != nil {
+		return nil, err
+	}
+	gid, err := strconv.ParseUint(u.Gid, 10, 32)
+	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, err
+}
