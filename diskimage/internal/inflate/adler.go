@@ -19,9 +19,9 @@ func adler32(p []byte) uint32 {
 	a, b := uint64(1), uint64(0)
 	for len(p) >= step {
 		var sum0, sum1, tri0, tri1 uint64 // even and odd bytes
-		q := p[:step]
-		for len(q) >= 16 {
-			x, y := binary.LittleEndian.Uint64(q), binary.LittleEndian.Uint64(q[8:])
+		q := (*[step]byte)(p)
+		for i := 0; i < step; i += 16 {
+			x, y := binary.LittleEndian.Uint64(q[i:i+8]), binary.LittleEndian.Uint64(q[i+8:i+16])
 			sum0 += x & lanes
 			sum1 += x >> 8 & lanes
 			tri0 += sum0
@@ -30,7 +30,6 @@ func adler32(p []byte) uint32 {
 			sum1 += y >> 8 & lanes
 			tri0 += sum0
 			tri1 += sum1
-			q = q[16:]
 		}
 		b += step*a + 8*(across(tri0)+across(tri1))
 		// A byte in column j has 8*rows-j terms, not 8*rows as tri counts it.

@@ -83,7 +83,6 @@ func (d *Decoder) fixedCodes() {
 		}
 	}
 	build(d.lit[:], litBits, lens[:], litEntries[:])
-	pair(&d.lit)
 	for i := range 32 {
 		lens[i] = 5
 	}
@@ -123,7 +122,6 @@ func (d *Decoder) dynamicCodes() error {
 		!build(d.dist[:], distBits, d.lens[nlit:nlit+ndist], distEntries[:]) {
 		return ErrCorrupt
 	}
-	pair(&d.lit)
 	return nil
 }
 

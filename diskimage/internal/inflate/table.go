@@ -6,33 +6,26 @@ import "math/bits"
 // primary part's index go on in a subtable in the same array. An entry:
 //
 //	bits 0-5    bits to drop: the code and its extra bits together
-//	bits 6-7    how many literals this is: 0, 1 or 2
-//	bits 8-11   bits of the (first) code alone; of a link: the subtable's bits
-//	bits 12-15  extra bits of the length or distance
-//	bits 16-31  literals, the first in the low byte; or length or distance less
-//	            its extra bits; or, with flagLink, where the subtable starts
-//
-// If it is no literal, bit 31 says that it is none of the other usual things
-// either: flagLink and flagEnd tell what, neither means that no such code exists.
+//	bit  7      flagLit: a literal
+//	bits 8-13   bits of the code alone; of a link, the subtable's bits
+//	bits 16-30  the literal; or the length or distance less its extra bits; or,
+//	            of a link, where the subtable starts (up to bit 28)
+//	bit  31     flagRare: no literal, length or distance, but a link (flagLink),
+//	            the end of the block (flagEnd), or else no code at all
 const (
 	maskTotal  = 63
-	shiftCount = 6
-	maskCount  = 3
+	flagLit    = 1 << 7
 	shiftCode  = 8
-	maskCode   = 15
-	shiftExtra = 12
-	maskExtra  = 15
+	maskCode   = 63
 	shiftValue = 16
-	maskLink   = 1<<13 - 1
-
-	flagRare = 1 << 31
-	flagLink = 1 << 30
-	flagEnd  = 1 << 29
-	isLit    = maskCount << shiftCount
+	maskStart  = 1<<13 - 1
+	flagEnd    = 1 << 29
+	flagLink   = 1 << 30
+	flagRare   = 1 << 31
 )
 
 // Index bits of the primary parts, tuned on an x86-64 server, and sizes of the
-// tables: powers of two above the worst case (2342 and 594 entries), so that a
+// tables: powers of two above the worst case (2342 and 592 entries), so that a
 // mask replaces the bounds check.
 const (
 	litBits  = 11
@@ -52,13 +45,13 @@ var (
 
 func newLitEntries() (t [288]uint32) {
 	for i := range 256 {
-		t[i] = uint32(i)<<shiftValue | 1<<shiftCount
+		t[i] = uint32(i)<<shiftValue | flagLit
 	}
 	t[256] = flagRare | flagEnd
 	base := uint32(3)
 	for i := 257; i < 285; i++ {
 		extra := uint32(max(0, (i-257)/4-1))
-		t[i] = base<<shiftValue | extra<<shiftExtra | extra
+		t[i] = base<<shiftValue | extra
 		base += 1 << extra
 	}
 	t[285] = 258 << shiftValue
@@ -70,7 +63,7 @@ func newDistEntries() (t [32]uint32) {
 	base := uint32(1)
 	for i := range maxDist {
 		extra := uint32(max(0, i/2-1))
-		t[i] = base<<shiftValue | extra<<shiftExtra | extra
+		t[i] = base<<shiftValue | extra
 		base += 1 << extra
 	}
 	t[30], t[31] = flagRare, flagRare
@@ -192,20 +185,4 @@ func increment(code uint, n int) uint {
 	}
 	top := uint(1) << (bits.Len(zeros) - 1)
 	return code&(top-1) | top
-}
-
-// pair lets one look-up yield two literals wherever both codes fit the primary
-// part. From the end to the start, so that what follows is still single.
-func pair(lit *[litSize]uint32) {
-	for i := 1<<litBits - 1; i >= 0; i-- {
-		e := lit[i]
-		if e&isLit == 0 {
-			continue
-		}
-		n := e & maskTotal
-		next := lit[i>>n]
-		if next&isLit != 0 && next&maskTotal+n <= litBits {
-			lit[i] = e + next&maskTotal + 1<<shiftCount + next>>shiftValue<<(shiftValue+8)
-		}
-	}
 }
