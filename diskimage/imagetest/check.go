@@ -43,21 +43,13 @@ func Run(t testing.TB, d diskimage.Disk, want io.ReaderAt) {
 // wrapped, so that a fuzz target can tell a refused image from a broken
 // decoder.
 func Check(d diskimage.Disk, want io.ReaderAt) error {
+	if d.Size() <= 0 {
+		return fmt.Errorf("size is %d", d.Size())
+	}
 	c := checker{disk: d, want: want, size: d.Size()}
-	if c.size <= 0 {
-		return fmt.Errorf("size is %d", c.size)
-	}
-	if err := c.query(span{0, c.size}); err != nil {
-		return fmt.Errorf("whole disk: %w", err)
-	}
-	if err := c.ends(); err != nil {
-		return err
-	}
 	spans := c.spans()
-	for _, s := range spans {
-		if err := c.query(s); err != nil {
-			return fmt.Errorf("query [%#x, +%#x): %w", s.off, s.n, err)
-		}
+	if err := c.sequential(spans); err != nil {
+		return err
 	}
 	return c.concurrent(spans)
 }
@@ -84,6 +76,22 @@ func (c *checker) spans() []span {
 		spans = append(spans, span{off, 1 + rnd.Int64N(maxQuery>>rnd.IntN(12))})
 	}
 	return spans
+}
+
+// sequential checks the whole disk, its end, and the spans.
+func (c *checker) sequential(spans []span) error {
+	if err := c.query(span{0, c.size}); err != nil {
+		return fmt.Errorf("whole disk: %w", err)
+	}
+	if err := c.ends(); err != nil {
+		return err
+	}
+	for _, s := range spans {
+		if err := c.query(s); err != nil {
+			return fmt.Errorf("query [%#x, +%#x): %w", s.off, s.n, err)
+		}
+	}
+	return nil
 }
 
 // query checks everything about one range.

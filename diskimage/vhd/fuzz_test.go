@@ -1,7 +1,7 @@
 package vhd_test
 
 import (
-	"io"
+	"bytes"
 	"testing"
 
 	"github.com/diskport/diskport/diskimage"
@@ -13,9 +13,16 @@ func FuzzOpen(f *testing.F) {
 	dynamic, _ := spec(4096, 512)
 	dynamic.Bitmaps = map[int64][]byte{0: {0x5a}}
 	fixed := imagetest.VHD{Size: 2048, Blocks: map[int64][]byte{0: []byte("guest")}}
-	empty := imagetest.VHD{Size: 4 << 20, BlockSize: 2 << 20}
-	imagetest.Fuzz(f, func(r io.ReaderAt, size int64, limits diskimage.Limits) (diskimage.Disk, error) {
-		d, err := vhd.Open(r, size, vhd.Options{Limits: limits})
+	empty := imagetest.VHD{Size: 1 << 20, BlockSize: 512 << 10}
+	imagetest.Fuzz(f, func(image []byte, limits diskimage.Limits) (diskimage.Disk, error) {
+		if n := len(image); n >= 512 {
+			imagetest.SumVHD(image[n-512:], 64)
+			if n >= 2048 {
+				imagetest.SumVHD(image[:512], 64)
+				imagetest.SumVHD(image[imagetest.VHDHeader:imagetest.VHDTable], 36)
+			}
+		}
+		d, err := vhd.Open(bytes.NewReader(image), int64(len(image)), vhd.Options{Limits: limits})
 		if err != nil {
 			return nil, err
 		}
