@@ -117,10 +117,10 @@ func zlibbed(t testing.TB, p []byte, level int) []byte {
 
 func TestInflate(t *testing.T) {
 	var d Decoder
-	for name, p := range shapes(t, 150_000) {
+	for name, p := range shapes(t, 100_000) {
 		for _, level := range levels {
 			z := deflate(t, p, level)
-			for _, tail := range []int{0, 1, 7, 16, 600} {
+			for _, tail := range []int{0, 7, 600} {
 				got := make([]byte, len(p))
 				src := append(bytes.Clone(z), make([]byte, tail)...)
 				n, used, err := d.Inflate(got, src)
@@ -223,7 +223,7 @@ func TestDamage(t *testing.T) {
 func TestNoise(t *testing.T) {
 	var d Decoder
 	rnd := rand.New(rand.NewPCG(5, 6))
-	for i := range 20000 {
+	for i := range 3000 {
 		src := make([]byte, 1+rnd.IntN(120))
 		for j := range src {
 			src[j] = byte(rnd.Uint32())
