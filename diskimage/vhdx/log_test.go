@@ -1,0 +1,133 @@
+package vhdx_test
+
+import (
+	"bytes"
+	"slices"
+	"testing"
+
+	"github.com/diskport/diskport/diskimage"
+	"github.com/diskport/diskport/diskimage/imagetest"
+)
+
+var logGUID = [16]byte(imagetest.GUID("11111111-2222-3333-4444-555555555555"))
+
+// logged returns spec's image with a log of entries, given a flush offset, and
+// its contents without the log.
+func logged(log ...[]byte) (image, want []byte) {
+	v, want := spec()
+	v.LogGUID = logGUID
+	v.Log = slices.Concat(log...)
+	return v.Build(), want
+}
+
+func page(b byte) []byte { return bytes.Repeat([]byte{b, ^b, 3, b}, 1024) }
+
+const payload = imagetest.VHDXTable + mib // of block 0
+
+func TestReplay(t *testing.T) {
+	at := uint32(0)
+	put := func(seq uint64, tail uint32, changes ...imagetest.VHDXChange) []byte {
+		e := imagetest.VHDXEntry{GUID: logGUID, Sequence: seq, Tail: tail, Changes: changes}.Build()
+		at += uint32(len(e))
+		return e
+	}
+	stale := put(3, 0, imagetest.VHDXChange{Off: payload, Page: page(0xee)})
+	tail := at
+	first := put(7, tail,
+		imagetest.VHDXChange{Off: payload + 4096, Page: page(1)},
+		imagetest.VHDXChange{Off: payload + 8192, Page: page(2)},
+		imagetest.VHDXChange{Off: payload + 5*4096, Zeros: 4 * 4096})
+	second := put(8, tail,
+		imagetest.VHDXChange{Off: payload + 4096, Page: page(3)}, // over the first's
+		imagetest.VHDXChange{Off: payload + 6*4096, Page: page(4)},
+		imagetest.VHDXChange{Off: payload + 8192, Zeros: 4096})
+	image, want := logged(stale, first, second)
+	copy(want[4096:], page(3))
+	clear(want[8192:12288])
+	clear(want[5*4096 : 9*4096])
+	copy(want[6*4096:], page(4))
+	d := mustOpen(t, image)
+	imagetest.Run(t, d, bytes.NewReader(want))
+	if w := d.Describe().Warnings; len(w) != 1 {
+		t.Errorf("warnings: got %q, want one", w)
+	}
+}
+
+// The log moves block 1 to a new place behind the object's end, and a page of
+// it is in the log too.
+func TestReplayOfTables(t *testing.T) {
+	image, want := logged()
+	end := uint64(len(image))
+	table := bytes.Clone(image[imagetest.VHDXTable : imagetest.VHDXTable+4096])
+	copy(table[8:], []byte{6, 0, byte(end >> 16), byte(end >> 24), 0, 0, 0, 0})
+	entry := imagetest.VHDXEntry{GUID: logGUID, Sequence: 1, Flushed: end, Last: end + mib, Changes: []imagetest.VHDXChange{
+		{Off: imagetest.VHDXTable, Page: table},
+		{Off: end + 8192, Page: page(9)},
+	}}
+	copy(image[imagetest.VHDXLog:], entry.Build())
+	copy(want[mib+8192:], page(9))
+	imagetest.Run(t, mustOpen(t, image), bytes.NewReader(want))
+}
+
+func TestRingWraps(t *testing.T) {
+	changes := func(b byte) []imagetest.VHDXChange {
+		return []imagetest.VHDXChange{{Off: payload + 4096*uint64(b), Page: page(b)}, {Off: payload + 4096*uint64(b+1), Page: page(b + 1)}}
+	}
+	tail := uint32(mib - 2*4096)
+	first := imagetest.VHDXEntry{GUID: logGUID, Sequence: 1 << 40, Tail: tail, Changes: changes(1)}.Build()    // 3 sectors
+	second := imagetest.VHDXEntry{GUID: logGUID, Sequence: 1<<40 + 1, Tail: tail, Changes: changes(5)}.Build() // at sector 1
+	log := make([]byte, mib)
+	copy(log[tail:], first)
+	copy(log, first[2*4096:])
+	copy(log[4096:], second)
+	image, want := logged(log)
+	for _, b := range []byte{1, 2, 5, 6} {
+		copy(want[4096*int(b):], page(b))
+	}
+	imagetest.Run(t, mustOpen(t, image), bytes.NewReader(want))
+}
+
+// A zero range of any length costs nothing, but must not touch what the log may
+// not change.
+func TestHugeZeroRange(t *testing.T) {
+	entry := imagetest.VHDXEntry{GUID: logGUID, Sequence: 1, Changes: []imagetest.VHDXChange{{Off: payload, Zeros: 1 << 61}}}
+	image, want := logged(entry.Build())
+	imagetest.Run(t, mustOpen(t, image), bytes.NewReader(make([]byte, len(want))))
+}
+
+func TestLogRefused(t *testing.T) {
+	one := func(c imagetest.VHDXChange) imagetest.VHDXEntry {
+		return imagetest.VHDXEntry{GUID: logGUID, Sequence: 5, Changes: []imagetest.VHDXChange{c}}
+	}
+	good := one(imagetest.VHDXChange{Off: payload, Page: page(1)})
+	torn := good.Build()
+	torn[len(torn)-1]++
+	flushed, last, other, forward := good, good, good, good
+	flushed.Flushed, last.Last, other.GUID[0], forward.Tail = 1<<40, 1<<60, 9, 8192
+	for _, c := range []struct {
+		name  string
+		log   []byte
+		class diskimage.Class
+		text  string
+	}{
+		{"all zeros", nil, diskimage.Malformed, "no whole sequence"},
+		{"torn", torn, diskimage.Malformed, "no whole sequence"},
+		{"another GUID", other.Build(), diskimage.Malformed, "no whole sequence"},
+		{"tail ahead", forward.Build(), diskimage.Malformed, "no whole sequence"},
+		{"cut object", flushed.Build(), diskimage.Truncated, "flushed file offset"},
+		{"last offset", last.Build(), diskimage.Malformed, "last file offset"},
+		{"into the headers", one(imagetest.VHDXChange{Off: 64 << 10, Page: page(1)}).Build(), diskimage.Malformed, "headers or the log"},
+		{"into the log", one(imagetest.VHDXChange{Off: imagetest.VHDXLog, Page: page(1)}).Build(), diskimage.Malformed, "headers or the log"},
+		{"zeros over all", one(imagetest.VHDXChange{Zeros: 1 << 62}).Build(), diskimage.Malformed, "headers or the log"},
+		{"zeros over the log", one(imagetest.VHDXChange{Off: 768 << 10, Zeros: 1 << 60}).Build(), diskimage.Malformed, "headers or the log"},
+		{"odd zeros", one(imagetest.VHDXChange{Off: payload, Zeros: 4095}).Build(), diskimage.Malformed, "whole pages"},
+		{"odd offset", one(imagetest.VHDXChange{Off: payload + 512, Page: page(1)}).Build(), diskimage.Malformed, "whole pages"},
+		{"offset of 2^63", one(imagetest.VHDXChange{Off: 1 << 63, Page: page(1)}).Build(), diskimage.Malformed, "past any object"},
+		{"overflowing zeros", one(imagetest.VHDXChange{Off: 1 << 63, Zeros: 1 << 63}).Build(), diskimage.Malformed, "past any object"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			image, _ := logged(c.log)
+			refused(t, image, c.class, c.text)
+		})
+	}
+}
