@@ -1,5 +1,11 @@
 package iam
 
+import (
+	"slices"
+
+	"github.com/diskport/diskport/internal/policy"
+)
+
 // Kind says what sort of principal asks.
 type Kind uint8
 
@@ -20,4 +26,39 @@ type Principal struct {
 	Kind    Kind
 	ID      string // unique: the account id, AIDA… or AROA…:session
 	Name    string // of the user or role; empty for root
+
+	source   string            // ARN of the role behind a session, else empty
+	policies []policy.Document // identity policies in force
+}
+
+// WithPolicies returns p bound by documents instead of its own policies.
+func (p Principal) WithPolicies(documents ...policy.Document) Principal {
+	p.policies = slices.Clone(documents)
+	return p
+}
+
+// entity is the ARN that policies and aws:PrincipalArn know p by: for a
+// session that of its role.
+func (p Principal) entity() string {
+	if p.source != "" {
+		return p.source
+	}
+	return p.ARN
+}
+
+// describe adds what condition keys say about p.
+func (p Principal) describe(c policy.Context) {
+	kinds := map[Kind]string{Anonymous: "Anonymous", Root: "Account", User: "User", RoleSession: "AssumedRole"}
+	if kind, ok := kinds[p.Kind]; ok {
+		c.Set("aws:PrincipalType", kind)
+	}
+	if p.Kind == Anonymous {
+		return
+	}
+	c.Set("aws:PrincipalArn", p.entity())
+	c.Set("aws:PrincipalAccount", p.Account)
+	c.Set("aws:userid", p.ID)
+	if p.Kind == User {
+		c.Set("aws:username", p.Name)
+	}
 }

@@ -1,0 +1,216 @@
+// Package iamtest holds what every iam.Store must do, and a store in memory for
+// the tests of those who need one.
+package iamtest
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/diskport/diskport/internal/iam"
+	"github.com/diskport/diskport/internal/tag"
+)
+
+const account, stranger = "111111111111", "222222222222"
+
+// TestStore checks the laws of iam.Store on stores that open returns, empty
+// and for one test each.
+func TestStore(t *testing.T, open func(t *testing.T) iam.Store) {
+	for name, test := range map[string]func(*testing.T, iam.Store){
+		"root keys": testKeys, "roles": testRoles, "role names": testRoleNames, "changes": testChanges,
+		"concurrent changes": testConcurrentChanges, "policies": testPolicies, "accounts": testAccounts,
+	} {
+		t.Run(name, func(t *testing.T) { test(t, open(t)) })
+	}
+}
+
+func role(name string) iam.Role {
+	return iam.Role{
+		Account: account, Name: name, Path: "/a/", ID: "AROA" + name, Trust: "{}", Description: "é <&>",
+		MaxSession: time.Hour, Created: time.Date(2024, 1, 2, 3, 4, 5, 6000, time.UTC), Tags: tag.Set{{Key: "k", Value: ""}},
+	}
+}
+
+// check compares and reports errors of calls that must succeed.
+func check(t *testing.T, what string, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatalf("%s: %v", what, err)
+	}
+}
+
+// refused reports an error that is not want.
+func refused(t *testing.T, what string, got, want error) {
+	t.Helper()
+	if !errors.Is(got, want) {
+		t.Errorf("%s: got %v, want %v", what, got, want)
+	}
+}
+
+// about reports an EntityError about another kind of thing.
+func about(t *testing.T, got error, kind string) {
+	t.Helper()
+	if e, ok := errors.AsType[*iam.EntityError](got); !ok || e.Kind != kind {
+		t.Errorf("%v is not about a %s", got, kind)
+	}
+}
+
+func testKeys(t *testing.T, s iam.Store) {
+	ctx := t.Context()
+	_, err := s.AccessKey(ctx, "AKIA1")
+	refused(t, "unknown key", err, iam.ErrUnknownKey)
+	first := iam.AccessKey{ID: "AKIA1", Account: account, Sealed: []byte{0, 1, 255}, Created: time.UnixMicro(1).UTC()}
+	check(t, "first key", s.SetRootKey(ctx, first))
+	got, err := s.AccessKey(ctx, "AKIA1")
+	check(t, "look-up", err)
+	if diff := cmp.Diff(first, got); diff != "" {
+		t.Error(diff)
+	}
+	first.Sealed = []byte("again")
+	check(t, "same id, other secret", s.SetRootKey(ctx, first))
+	second := first
+	second.ID = "AKIA2"
+	check(t, "second key", s.SetRootKey(ctx, second))
+	_, err = s.AccessKey(ctx, "AKIA1")
+	refused(t, "replaced key", err, iam.ErrUnknownKey)
+	second.Account = stranger
+	refused(t, "key of another account", s.SetRootKey(ctx, second), iam.ErrExists)
+	got, err = s.AccessKey(ctx, "AKIA2")
+	check(t, "key that stayed", err)
+	if got.Account != account {
+		t.Errorf("key went to account %s", got.Account)
+	}
+}
+
+func testRoles(t *testing.T, s iam.Store) {
+	ctx := t.Context()
+	for _, name := range []string{"b", "a", "B-2", "_c"} {
+		check(t, "create "+name, s.CreateRole(ctx, role(name)))
+	}
+	all, err := s.Roles(ctx, account)
+	check(t, "list", err)
+	if diff := cmp.Diff([]iam.Role{role("B-2"), role("_c"), role("a"), role("b")}, all); diff != "" {
+		t.Error(diff)
+	}
+	some, err := s.Roles(ctx, account, "b", "none", "a")
+	check(t, "some", err)
+	if diff := cmp.Diff([]iam.Role{role("a"), role("b")}, some); diff != "" {
+		t.Error(diff)
+	}
+	check(t, "delete", s.DeleteRole(ctx, account, "a"))
+	err = s.DeleteRole(ctx, account, "a")
+	refused(t, "delete again", err, iam.ErrNotFound)
+	about(t, err, "role")
+	none, err := s.Roles(ctx, account, "a")
+	if err != nil || len(none) != 0 {
+		t.Errorf("deleted role: %v, %v", none, err)
+	}
+}
+
+func testRoleNames(t *testing.T, s iam.Store) {
+	ctx := t.Context()
+	check(t, "create", s.CreateRole(ctx, role("vmImport")))
+	for _, name := range []string{"vmImport", "VMIMPORT"} {
+		err := s.CreateRole(ctx, role(name))
+		refused(t, "create "+name, err, iam.ErrExists)
+		about(t, err, "role")
+	}
+	if got, err := s.Roles(ctx, account, "vmimport"); err != nil || len(got) != 0 {
+		t.Errorf("name in another case: %v, %v", got, err)
+	}
+}
+
+func testChanges(t *testing.T, s iam.Store) {
+	ctx := t.Context()
+	check(t, "create", s.CreateRole(ctx, role("r")))
+	want := role("r")
+	want.Trust, want.Description, want.MaxSession, want.Tags = "new", "", 2*time.Hour, nil
+	check(t, "change", s.ChangeRole(ctx, account, "r", func(r *iam.Role) error {
+		*r = want
+		return nil
+	}))
+	boom := errors.New("boom")
+	refused(t, "change that fails", s.ChangeRole(ctx, account, "r", func(r *iam.Role) error {
+		r.Trust = "lost"
+		return boom
+	}), boom)
+	got, err := s.Roles(ctx, account, "r")
+	check(t, "read", err)
+	if diff := cmp.Diff([]iam.Role{want}, got); diff != "" {
+		t.Error(diff)
+	}
+	err = s.ChangeRole(ctx, account, "none", func(*iam.Role) error { return nil })
+	refused(t, "change of nothing", err, iam.ErrNotFound)
+	about(t, err, "role")
+}
+
+func testConcurrentChanges(t *testing.T, s iam.Store) {
+	ctx := t.Context()
+	check(t, "create", s.CreateRole(ctx, role("r")))
+	const writers = 8
+	var wg sync.WaitGroup
+	for i := range writers {
+		wg.Go(func() {
+			err := s.ChangeRole(ctx, account, "r", func(r *iam.Role) (err error) {
+				r.Tags, err = r.Tags.Merge([]tag.Tag{{Key: fmt.Sprint("w", i)}})
+				return err
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	got, err := s.Roles(ctx, account, "r")
+	check(t, "read", err)
+	if len(got) != 1 || len(got[0].Tags) != writers+1 {
+		t.Errorf("a change was lost: %+v", got)
+	}
+}
+
+func testPolicies(t *testing.T, s iam.Store) {
+	ctx := t.Context()
+	check(t, "create", s.CreateRole(ctx, role("r")))
+	for _, p := range []iam.Policy{{Name: "b", Document: "1"}, {Name: "B", Document: "2"}, {Name: "b", Document: "3"}} {
+		check(t, "put", s.PutRolePolicy(ctx, account, "r", p))
+	}
+	got, err := s.RolePolicies(ctx, account, "r")
+	check(t, "list", err)
+	if diff := cmp.Diff([]iam.Policy{{Name: "B", Document: "2"}, {Name: "b", Document: "3"}}, got); diff != "" {
+		t.Error(diff)
+	}
+	refused(t, "delete the role", s.DeleteRole(ctx, account, "r"), iam.ErrInUse)
+	check(t, "delete", s.DeleteRolePolicy(ctx, account, "r", "B"))
+	err = s.DeleteRolePolicy(ctx, account, "r", "B")
+	refused(t, "delete again", err, iam.ErrNotFound)
+	about(t, err, "role policy")
+	check(t, "delete the other", s.DeleteRolePolicy(ctx, account, "r", "b"))
+	check(t, "delete the role", s.DeleteRole(ctx, account, "r"))
+	_, list := s.RolePolicies(ctx, account, "r")
+	for what, err := range map[string]error{
+		"put": s.PutRolePolicy(ctx, account, "r", iam.Policy{Name: "p"}), "list": list,
+		"delete": s.DeleteRolePolicy(ctx, account, "r", "p"),
+	} {
+		refused(t, what+" without the role", err, iam.ErrNotFound)
+		about(t, err, "role")
+	}
+}
+
+func testAccounts(t *testing.T, s iam.Store) {
+	ctx := t.Context()
+	check(t, "create", s.CreateRole(ctx, role("r")))
+	check(t, "put", s.PutRolePolicy(ctx, account, "r", iam.Policy{Name: "p"}))
+	if got, err := s.Roles(ctx, stranger, "r"); err != nil || len(got) != 0 {
+		t.Errorf("a stranger sees %v, %v", got, err)
+	}
+	refused(t, "a stranger's delete", s.DeleteRole(ctx, stranger, "r"), iam.ErrNotFound)
+	_, err := s.RolePolicies(ctx, stranger, "r")
+	refused(t, "a stranger's look", err, iam.ErrNotFound)
+	other := role("R")
+	other.Account = stranger
+	check(t, "the same name elsewhere", s.CreateRole(ctx, other))
+}
