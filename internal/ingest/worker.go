@@ -1,0 +1,290 @@
+package ingest
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/diskport/diskport/diskimage"
+	"github.com/diskport/diskport/internal/block"
+)
+
+const (
+	// maxSpans is how many source bytes a window may hold in memory; a window
+	// that needs more is done in halves. Twice the window: compressed data that
+	// grew still fits.
+	maxSpans = 16 << 20
+	// maxUnit is the largest coded unit that is decoded: the largest qcow2 cluster
+	// is 2 MiB, and VMDK grains are 64 KiB in all that exist.
+	maxUnit = 4 << 20
+	// maxGap is how many unwanted bytes between two runs are read along, rather
+	// than reading twice.
+	maxGap = 64 << 10
+	// maxWaste bounds what all gaps of a window add up to: hostile layouts put a
+	// gap between any two runs.
+	maxWaste = 2 << 20
+)
+
+// worker ingests windows, one at a time, with buffers of its own.
+type worker struct {
+	disk     diskimage.Disk
+	draft    Draft
+	progress func(Counts)
+
+	runs  []diskimage.Run // of the window, Data only, by Off
+	spans spans           // source bytes of the window's coded runs
+	unit  []byte          // a coded run that is no part of a single block, decoded
+	unitR diskimage.Run   // which one
+}
+
+// window ingests n blocks from index at.
+func (w *worker) window(ctx context.Context, at, n int64) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	off := at * block.Size
+	size := min(n*block.Size, w.disk.Size()-off)
+	if err := w.collect(off, size); err != nil || len(w.runs) == 0 {
+		return err
+	}
+	if need := w.spans.plan(w.runs); need > maxSpans && n > 1 {
+		if err := w.window(ctx, at, n/2); err != nil {
+			return err
+		}
+		return w.window(ctx, at+n/2, n-n/2)
+	}
+	if err := w.spans.read(); err != nil {
+		return err
+	}
+	c := Counts{Source: w.spans.bytes()}
+	rest := w.runs
+	for i := range n {
+		lo := (at + i) * block.Size
+		hi := min(lo+block.Size, off+size)
+		var mine []diskimage.Run
+		mine, rest = split(rest, lo, hi)
+		if len(mine) == 0 {
+			continue
+		}
+		if err := w.block(ctx, at+i, hi-lo, mine, &c); err != nil {
+			return err
+		}
+	}
+	if w.progress != nil {
+		w.progress(c)
+	}
+	return nil
+}
+
+// collect gathers the window's Data runs.
+func (w *worker) collect(off, n int64) error {
+	w.runs = w.runs[:0]
+	w.unitR = diskimage.Run{}
+	for r, err := range runs(w.disk, off, n) {
+		if err != nil {
+			return err
+		}
+		if r.Kind != diskimage.Data {
+			continue
+		}
+		if r.Coded && r.Len > maxUnit {
+			return &diskimage.FormatError{Format: "image", Structure: "compressed unit", Offset: r.SrcOff, Class: diskimage.Limit,
+				Reason: fmt.Sprintf("%d bytes, more than %d", r.Len, int64(maxUnit))}
+		}
+		if !r.Coded { // runs of plain data may reach far beyond the window
+			lo, hi := max(r.Off, off), min(r.Off+r.Len, off+n)
+			r.SrcOff += lo - r.Off
+			r.Off, r.Len, r.SrcLen = lo, hi-lo, hi-lo
+		}
+		w.runs = append(w.runs, r)
+	}
+	return nil
+}
+
+// split returns the runs that touch [lo, hi), and those that the next block needs.
+func split(rs []diskimage.Run, lo, hi int64) (mine, rest []diskimage.Run) {
+	for len(rs) > 0 && rs[0].Off+rs[0].Len <= lo {
+		rs = rs[1:]
+	}
+	n := 0
+	for n < len(rs) && rs[n].Off < hi {
+		n++
+	}
+	mine, rest = rs[:n], rs[n:]
+	if n > 0 && mine[n-1].Off+mine[n-1].Len > hi {
+		rest = rs[n-1:]
+	}
+	return mine, rest
+}
+
+// block assembles one block of which the disk holds n bytes, and puts it unless
+// it is all zero.
+func (w *worker) block(ctx context.Context, index, n int64, rs []diskimage.Run, c *Counts) error {
+	slot, err := w.draft.Slot(ctx)
+	if err != nil {
+		return err
+	}
+	p := slot.Payload()
+	if err := w.fill(p, index*block.Size, n, rs, c); err != nil {
+		w.draft.Return(slot)
+		return err
+	}
+	if block.IsZero(p) {
+		c.Zero++
+		w.draft.Return(slot)
+		return nil
+	}
+	return w.draft.Put(ctx, index, slot)
+}
+
+// fill writes the block at disk offset lo into p; what no run covers is zero.
+func (w *worker) fill(p []byte, lo, n int64, rs []diskimage.Run, c *Counts) error {
+	at := int64(0)
+	for _, r := range rs {
+		from, to := max(r.Off-lo, 0), min(r.Off+r.Len-lo, n)
+		clear(p[at:from])
+		at = to
+		c.Done += to - from
+		if err := w.run(p[from:to], lo+from, r, c); err != nil {
+			return err
+		}
+	}
+	clear(p[at:])
+	return nil
+}
+
+// run writes the bytes of r from disk offset off into dst.
+func (w *worker) run(dst []byte, off int64, r diskimage.Run, c *Counts) error {
+	if !r.Coded {
+		if err := readFull(r.Src, dst, r.SrcOff+off-r.Off); err != nil {
+			return err
+		}
+		c.Source += int64(len(dst))
+		return nil
+	}
+	d := w.disk.(diskimage.RunDisk)
+	if int64(len(dst)) == r.Len {
+		return d.Decode(r, dst, w.spans.of(r))
+	}
+	if w.unitR.Len == 0 || w.unitR.Off != r.Off {
+		if int64(cap(w.unit)) < r.Len {
+			w.unit = make([]byte, r.Len)
+		}
+		w.unit = w.unit[:r.Len]
+		w.unitR = diskimage.Run{}
+		if err := d.Decode(r, w.unit, w.spans.of(r)); err != nil {
+			return err
+		}
+		w.unitR = r
+	}
+	copy(dst, w.unit[off-r.Off:])
+	return nil
+}
+
+// spans are the source ranges that hold the coded runs of a window, each read
+// at once.
+type spans struct {
+	list []span
+	buf  []byte
+}
+
+type span struct {
+	src    io.ReaderAt
+	off, n int64 // bytes in src
+	at     int64 // where it lies in buf
+}
+
+// plan joins the coded runs into spans and returns the bytes they need.
+func (s *spans) plan(rs []diskimage.Run) (need int64) {
+	s.list = s.list[:0]
+	for _, r := range rs {
+		if r.Coded {
+			s.list = append(s.list, span{src: r.Src, off: r.SrcOff, n: r.SrcLen})
+		}
+	}
+	if len(s.list) == 0 {
+		return 0
+	}
+	byOff := func(a, b span) int { return cmp.Compare(a.off, b.off) }
+	if !slices.IsSortedFunc(s.list, byOff) {
+		slices.SortFunc(s.list, byOff)
+	}
+	out, waste := s.list[:1], int64(0)
+	for _, x := range s.list[1:] {
+		last := &out[len(out)-1]
+		gap := max(0, x.off-last.off-last.n)
+		if x.src == last.src && gap <= maxGap && waste+gap <= maxWaste {
+			waste += gap
+			last.n = max(last.n, x.off+x.n-last.off)
+			continue
+		}
+		out = append(out, x)
+	}
+	s.list = out
+	for i := range s.list {
+		s.list[i].at = need
+		need += s.list[i].n
+	}
+	return need
+}
+
+// read fetches the spans.
+func (s *spans) read() error {
+	need := s.bytes()
+	if int64(cap(s.buf)) < need {
+		s.buf = make([]byte, need+need/4)
+	}
+	for _, x := range s.list {
+		if err := readFull(x.src, s.buf[x.at:x.at+x.n], x.off); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *spans) bytes() int64 {
+	if len(s.list) == 0 {
+		return 0
+	}
+	last := s.list[len(s.list)-1]
+	return last.at + last.n
+}
+
+// of returns the source bytes of a coded run of the plan.
+func (s *spans) of(r diskimage.Run) []byte {
+	for _, x := range s.list {
+		if x.src == r.Src && r.SrcOff >= x.off && r.SrcOff+r.SrcLen <= x.off+x.n {
+			at := x.at + r.SrcOff - x.off
+			return s.buf[:cap(s.buf)][at : at+r.SrcLen]
+		}
+	}
+	return nil // not planned: Decode refuses it
+}
+
+// SourceError is a failed read of the source, as opposed to a fault of the image.
+type SourceError struct {
+	Off int64 // bytes
+	Len int
+	Err error
+}
+
+func (e *SourceError) Error() string {
+	return fmt.Sprintf("ingest: reading %d bytes of the source at %#x: %v", e.Len, e.Off, e.Err)
+}
+
+// Unwrap returns the cause.
+func (e *SourceError) Unwrap() error { return e.Err }
+
+func readFull(r io.ReaderAt, p []byte, off int64) error {
+	n, err := r.ReadAt(p, off)
+	if n == len(p) {
+		return nil
+	}
+	if err == nil || errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
+	return &SourceError{off, len(p), err}
+}
