@@ -92,7 +92,7 @@ func (d *coded) Runs(off, n int64) iter.Seq2[diskimage.Run, error] {
 	}
 }
 func (d *coded) Decode(r diskimage.Run, dst, src []byte) error {
-	subtle.XORBytes(dst, src, mask)
+	subtle.XORBytes(dst, src[:len(dst)], mask)
 	return nil
 }
 
