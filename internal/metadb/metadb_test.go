@@ -14,17 +14,16 @@ var postgres *pgtest.Server
 
 func TestMain(m *testing.M) { pgtest.Main(m, func(s *pgtest.Server) { postgres = s }) }
 
-// onEngines runs a test on a fresh database of each engine.
-func onEngines(t *testing.T, fn func(t *testing.T, db *DB)) {
-	for name, dsn := range map[string]func(*testing.T) string{
-		"sqlite":   func(t *testing.T) string { return filepath.Join(t.TempDir(), "a b?#%.db") },
-		"postgres": func(t *testing.T) string { return postgres.New(t) },
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			fn(t, open(t, dsn(t)))
-		})
-	}
+// onEngines runs a test on each engine; fresh opens an empty database.
+func onEngines(t *testing.T, fn func(t *testing.T, fresh func(*testing.T) *DB)) {
+	t.Run("sqlite", func(t *testing.T) {
+		t.Parallel()
+		fn(t, func(t *testing.T) *DB { return open(t, filepath.Join(t.TempDir(), "a b?#%.db")) })
+	})
+	t.Run("postgres", func(t *testing.T) {
+		t.Parallel()
+		fn(t, func(t *testing.T) *DB { return open(t, postgres.New(t)) })
+	})
 }
 
 func open(t *testing.T, dsn string) *DB {
@@ -56,7 +55,8 @@ func TestOpenAgain(t *testing.T) {
 }
 
 func TestSecretIsMadeOnce(t *testing.T) {
-	onEngines(t, func(t *testing.T, db *DB) {
+	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) {
+		db := fresh(t)
 		const callers = 8
 		got := make(chan string, callers)
 		for i := range callers {

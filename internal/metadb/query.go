@@ -1,6 +1,7 @@
 package metadb
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"slices"
@@ -133,7 +134,7 @@ func args[K any](keys []K) []any {
 // hashes makes a statement's arguments of 32-byte ids: sorted, each once.
 func hashes[H ~[32]byte](ids []H) []any {
 	sorted := slices.Clone(ids)
-	slices.SortFunc(sorted, func(a, b H) int { return strings.Compare(string(a[:]), string(b[:])) })
+	slices.SortFunc(sorted, compareHashes)
 	sorted = slices.Compact(sorted)
 	out := make([]any, len(sorted))
 	for i := range sorted {
@@ -141,6 +142,8 @@ func hashes[H ~[32]byte](ids []H) []any {
 	}
 	return out
 }
+
+func compareHashes[H ~[32]byte](a, b H) int { return bytes.Compare(a[:], b[:]) }
 
 // hash reads a column that holds a 32-byte id.
 type hash [32]byte

@@ -62,6 +62,9 @@ type PagePlace struct {
 // ErrNotFound reports a snapshot that does not exist or belongs to somebody else.
 var ErrNotFound = errors.New("snapshot: not found")
 
+// ErrPending reports a snapshot that cannot be deleted yet: what makes it still runs.
+var ErrPending = errors.New("snapshot: pending")
+
 // Store keeps the records. Records are created and completed by the events of
 // importtask.Store (and, for direct writes, Append); this interface reads and
 // deletes. Every method is one transaction.
@@ -70,7 +73,7 @@ type Store interface {
 	// List returns the account's snapshots in order of creation.
 	List(ctx context.Context, account string) ([]Record, error)
 	// Delete removes a completed or failed snapshot of the account. Its blocks
-	// become garbage, which gc frees.
+	// become garbage, which gc frees. ErrPending, ErrNotFound.
 	Delete(ctx context.Context, account, id string) error
 	// LocatePages returns where manifest pages lie. Unknown ones are absent.
 	LocatePages(ctx context.Context, ids []PageID) (map[PageID]PagePlace, error)

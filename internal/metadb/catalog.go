@@ -1,0 +1,159 @@
+package metadb
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"github.com/diskport/diskport/internal/block"
+	"github.com/diskport/diskport/internal/blockstore"
+	"github.com/diskport/diskport/internal/snapshot"
+	"github.com/diskport/diskport/internal/work"
+)
+
+// Catalog is the blockstore.Catalog of a DB.
+type Catalog struct{ db *DB }
+
+var _ blockstore.Catalog = Catalog{}
+
+// Catalog returns the index of the block store.
+func (db *DB) Catalog() Catalog { return Catalog{db} }
+
+// The states of a file.
+const (
+	fileOpen   = "open"
+	fileSealed = "sealed"
+)
+
+// EnsureDomain implements blockstore.Catalog.
+func (c Catalog) EnsureDomain(ctx context.Context, d blockstore.Domain) (stored blockstore.Domain, err error) {
+	err = c.db.update(ctx, "ensure a domain of account "+d.Account, func(q querier) error {
+		if _, err := exec(ctx, q, `
+			INSERT INTO domains (id, account, kms_key, wrapped) VALUES ($1, $2, $3, $4)
+			ON CONFLICT (account, kms_key) DO NOTHING`, d.ID, d.Account, d.KMSKey, d.WrappedKeys); err != nil {
+			return err
+		}
+		stored, _, err = one(ctx, q, scanDomain, `
+			SELECT id, account, kms_key, wrapped FROM domains WHERE account = $1 AND kms_key = $2`, d.Account, d.KMSKey)
+		return err
+	})
+	return stored, err
+}
+
+func scanDomain(s scanner) (d blockstore.Domain, err error) {
+	err = s.Scan(&d.ID, &d.Account, &d.KMSKey, &d.WrappedKeys)
+	return d, err
+}
+
+// CreateFile implements blockstore.Catalog.
+func (c Catalog) CreateFile(ctx context.Context, l work.Lease, f blockstore.File) error {
+	return c.db.update(ctx, "create file "+f.Name(), func(q querier) error {
+		if err := holdUnit(ctx, q, l); err != nil {
+			return err
+		}
+		_, err := exec(ctx, q, `
+			INSERT INTO files (id, kind, domain, state, unit, attempt, bytes, created) VALUES ($1, $2, $3, $4, $5, $6, 0, $7)`,
+			f.ID, f.Kind, f.Domain, fileOpen, l.ID, l.Attempt, micros(c.db.now()))
+		return err
+	})
+}
+
+// Locate implements blockstore.Catalog.
+func (c Catalog) Locate(ctx context.Context, ids []block.ID) (map[block.ID]blockstore.Location, error) {
+	found := make(map[block.ID]blockstore.Location, len(ids))
+	scan := func(s scanner) (id hash, err error) {
+		var at blockstore.Location
+		err = s.Scan(&id, &at.Slot, &at.File.ID, &at.File.Kind, &at.File.Domain)
+		found[block.ID(id)] = at
+		return id, err
+	}
+	err := c.db.view(ctx, located(len(ids), "blocks"), func(q querier) error {
+		_, err := allIn(ctx, q, scan, hashes(ids), `
+			SELECT b.id, b.slot, f.id, f.kind, f.domain FROM blocks b JOIN files f ON f.id = b.file WHERE b.id IN (?)`)
+		return err
+	})
+	return found, err
+}
+
+// Claim implements blockstore.Catalog. Most claims meet no condemned block and
+// write nothing: a block that is seen not to be condemned can only be condemned
+// from now on, by a gc that then waits for the caller's unit.
+func (c Catalog) Claim(ctx context.Context, ids []block.ID) ([]block.ID, error) {
+	what := located(len(ids), "blocks to claim")
+	var safe, condemned []block.ID
+	scan := func(s scanner) (id hash, err error) {
+		var pass int64
+		if err = s.Scan(&id, &pass); pass != 0 {
+			condemned = append(condemned, block.ID(id))
+		} else {
+			safe = append(safe, block.ID(id))
+		}
+		return id, err
+	}
+	err := c.db.view(ctx, what, func(q querier) error {
+		_, err := allIn(ctx, q, scan, hashes(ids), `SELECT id, condemned FROM blocks WHERE id IN (?)`)
+		return err
+	})
+	if err != nil || len(condemned) == 0 {
+		return safe, err
+	}
+	var spared []hash
+	err = c.db.update(ctx, what, func(q querier) (err error) {
+		spared, err = allIn(ctx, q, column[hash], hashes(condemned), `UPDATE blocks SET condemned = 0 WHERE id IN (?) RETURNING id`)
+		return err
+	})
+	for _, id := range spared {
+		safe = append(safe, block.ID(id))
+	}
+	return safe, err
+}
+
+func located(n int, what string) string { return "look up " + strconv.Itoa(n) + " " + what }
+
+// sealFile makes an open file of the lease sealed.
+func sealFile(ctx context.Context, q querier, l work.Lease, id blockstore.FileID, bytes int64) error {
+	n, err := exec(ctx, q, `
+		UPDATE files SET state = $1, bytes = $2 WHERE id = $3 AND state = $4 AND unit = $5 AND attempt = $6`,
+		fileSealed, bytes, id, fileOpen, l.ID, l.Attempt)
+	if err == nil && n == 0 {
+		err = fmt.Errorf("file %d is not an open file of %s", id, unitName(l))
+	}
+	return err
+}
+
+// addBlocks makes the blocks of sealed packs exist. Those that exist already stay
+// where they are, un-condemned.
+func addBlocks(ctx context.Context, q querier, packs []blockstore.SealedPack) error {
+	at := map[block.ID][]any{}
+	var ids []block.ID
+	for _, p := range packs {
+		for _, b := range p.Blocks {
+			if at[b.ID] == nil {
+				at[b.ID] = []any{b.ID[:], p.File.ID, b.Slot, 0, 0}
+				ids = append(ids, b.ID)
+			}
+		}
+	}
+	slices.SortFunc(ids, compareHashes)
+	rows := make([][]any, len(ids))
+	for i, id := range ids {
+		rows[i] = at[id]
+	}
+	return insert(ctx, q, rows, `
+		INSERT INTO blocks (id, file, slot, condemned, mark) VALUES (?)
+		ON CONFLICT (id) DO UPDATE SET condemned = 0`)
+}
+
+// addPages does for manifest pages what addBlocks does for blocks.
+func addPages(ctx context.Context, q querier, pages []snapshot.PagePlace) error {
+	sorted := slices.SortedFunc(slices.Values(pages), func(a, b snapshot.PagePlace) int { return compareHashes(a.ID, b.ID) })
+	sorted = slices.CompactFunc(sorted, func(a, b snapshot.PagePlace) bool { return a.ID == b.ID })
+	rows := make([][]any, len(sorted))
+	for i, p := range sorted {
+		rows[i] = []any{p.ID[:], p.File, p.Off, p.Len, p.Blocks, 0, 0}
+	}
+	return insert(ctx, q, rows, `
+		INSERT INTO pages (id, file, off, len, blocks, condemned, mark) VALUES (?)
+		ON CONFLICT (id) DO UPDATE SET condemned = 0`)
+}

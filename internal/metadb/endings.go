@@ -1,0 +1,83 @@
+package metadb
+
+import (
+	"context"
+	"time"
+
+	"github.com/diskport/diskport/internal/importtask"
+	"github.com/diskport/diskport/internal/snapshot"
+	"github.com/diskport/diskport/internal/work"
+)
+
+// Fail implements importtask.Endings.
+func (t Tasks) Fail(ctx context.Context, l work.Lease, f importtask.Failure) (work.Lease, error) {
+	cleanup := t.db.leased(l, work.Cleanup, 0)
+	err := t.db.event(ctx, l, importtask.EventFailed, func(q querier, task taskRow, next importtask.State) error {
+		return t.db.startCleanup(ctx, q, task, next, f, cleanup)
+	})
+	return cleanup, err
+}
+
+// Cancel implements importtask.Endings.
+func (t Tasks) Cancel(ctx context.Context, account, id string, f importtask.Failure) (previous importtask.State, err error) {
+	cleanup := t.db.unit(work.Unit{Account: account, Kind: work.Cleanup, Task: id})
+	err = t.db.update(ctx, "cancel task "+id, func(q querier) error {
+		task, ok, err := lockTask(ctx, q, id)
+		if err != nil {
+			return err
+		}
+		if !ok || task.account != account {
+			return importtask.ErrNotFound
+		}
+		previous = task.state
+		next, err := importtask.Next(task.state, importtask.EventCancelled)
+		if err != nil || task.state == importtask.Deleting {
+			return err // cancelling it once more changes nothing
+		}
+		return t.db.startCleanup(ctx, q, task, next, f, cleanup)
+	})
+	return previous, err
+}
+
+// startCleanup takes a task's units away and puts a Cleanup unit in their place.
+// What made the task fail first stays its failure.
+func (db *DB) startCleanup(ctx context.Context, q querier, task taskRow, next importtask.State, f importtask.Failure, cleanup work.Lease) error {
+	if err := dropUnits(ctx, q, task.id); err != nil {
+		return err
+	}
+	if err := db.addUnits(ctx, q, cleanup); err != nil {
+		return err
+	}
+	failure, err := toJSON(f)
+	if err != nil || task.state == importtask.Deleting {
+		return err
+	}
+	_, err = exec(ctx, q, `UPDATE tasks SET state = $1, failure = $2 WHERE id = $3`, next, failure, task.id)
+	return err
+}
+
+// CleanedUp implements importtask.Endings.
+func (t Tasks) CleanedUp(ctx context.Context, l work.Lease) error {
+	return t.db.event(ctx, l, importtask.EventCleanedUp, func(q querier, task taskRow, next importtask.State) error {
+		if _, err := exec(ctx, q, `DELETE FROM snapshots WHERE id = $1 AND state <> $2`, task.snapshot, snapshot.Completed); err != nil {
+			return err
+		}
+		if err := dropTags(ctx, q, task.snapshot); err != nil {
+			return err
+		}
+		return endTask(ctx, q, task, next, micros(t.db.now()))
+	})
+}
+
+// Forget implements importtask.Endings.
+func (t Tasks) Forget(ctx context.Context, before time.Time) (n int, err error) {
+	err = t.db.update(ctx, "forget tasks", func(q querier) error {
+		ids, err := all(ctx, q, column[string], `DELETE FROM tasks WHERE ended <> 0 AND ended < $1 RETURNING id`, micros(before))
+		if err != nil {
+			return err
+		}
+		n = len(ids)
+		return dropTags(ctx, q, ids...)
+	})
+	return n, err
+}

@@ -1,0 +1,187 @@
+package metadb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/diskport/diskport/internal/blockstore"
+	"github.com/diskport/diskport/internal/importtask"
+	"github.com/diskport/diskport/internal/snapshot"
+	"github.com/diskport/diskport/internal/work"
+)
+
+// taskRow is what events need to know of a task whose row they have locked.
+type taskRow struct {
+	id, account string
+	state       importtask.State
+	snapshot    string
+	counts      importtask.Counts
+	left        int // ranges
+}
+
+// lockTask returns a task and keeps others from changing it until the end of the
+// transaction.
+func lockTask(ctx context.Context, q querier, id string) (t taskRow, ok bool, err error) {
+	scan := func(s scanner) (t taskRow, err error) {
+		var counts string
+		if err = s.Scan(&t.id, &t.account, &t.state, &t.snapshot, &counts, &t.left); err != nil {
+			return t, err
+		}
+		return t, fromJSON(counts, &t.counts)
+	}
+	return one(ctx, q, scan, `
+		UPDATE tasks SET state = state WHERE id = $1 RETURNING id, account, state, snapshot, counts, ranges_left`, id)
+}
+
+// event runs fn as an event of the lease's task: with the task locked, the lease
+// checked and its unit done, and the state machine asked what comes next.
+func (db *DB) event(ctx context.Context, l work.Lease, e importtask.Event, fn func(querier, taskRow, importtask.State) error) error {
+	return db.update(ctx, fmt.Sprintf("task %s: %s", l.Task, e), func(q querier) error {
+		task, ok, err := lockTask(ctx, q, l.Task)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			return work.ErrLost
+		}
+		if err := finishUnit(ctx, q, l); err != nil {
+			return err
+		}
+		next, err := importtask.Next(task.state, e)
+		if err != nil {
+			return err
+		}
+		return fn(q, task, next)
+	})
+}
+
+// SetPhase implements importtask.Progress.
+func (t Tasks) SetPhase(ctx context.Context, l work.Lease, p importtask.Phase, format string) error {
+	return t.db.update(ctx, fmt.Sprintf("set phase of task %s to %s", l.Task, p), func(q querier) error {
+		n, err := exec(ctx, q, `
+			UPDATE tasks SET phase = $1, format = CASE WHEN $2 = '' THEN format ELSE $2 END WHERE id = $3 AND state = $4`,
+			p, format, l.Task, importtask.Active)
+		if err := lostUnless(n, err); err != nil {
+			return err
+		}
+		return holdUnit(ctx, q, l)
+	})
+}
+
+// Planned implements importtask.Progress.
+func (t Tasks) Planned(ctx context.Context, l work.Lease, p importtask.Plan) (next work.Lease, err error) {
+	units := []work.Lease{t.db.leased(l, work.Publish, 0)}
+	if len(p.Ranges) > 0 {
+		units[0] = t.db.leased(l, work.Range, 0)
+	}
+	for i := 1; i < len(p.Ranges); i++ {
+		units = append(units, t.db.unit(work.Unit{Account: l.Account, Kind: work.Range, Task: l.Task, Range: i}))
+	}
+	ranges, err1 := toJSON(p.Ranges)
+	warnings, err2 := toJSON(p.Warnings)
+	if err := errors.Join(err1, err2); err != nil {
+		return next, err
+	}
+	err = t.db.event(ctx, l, importtask.EventPlanned, func(q querier, task taskRow, _ importtask.State) error {
+		if err := t.db.addSnapshot(ctx, q, task, p.Snapshot); err != nil {
+			return err
+		}
+		if _, err := exec(ctx, q, `
+			UPDATE tasks SET format = $1, virtual_bytes = $2, ranges = $3, ranges_left = $4, warnings = $5, snapshot = $6, started = $7 WHERE id = $8`,
+			p.Format, p.Virtual, ranges, len(p.Ranges), warnings, p.Snapshot.ID, micros(t.db.now()), task.id); err != nil {
+			return err
+		}
+		return t.db.addUnits(ctx, q, units...)
+	})
+	return units[0], err
+}
+
+// FinishRange implements importtask.Progress.
+func (t Tasks) FinishRange(ctx context.Context, l work.Lease, r importtask.RangeResult) (next work.Lease, ok bool, err error) {
+	err = t.db.event(ctx, l, importtask.EventRangeDone, func(q querier, task taskRow, _ importtask.State) error {
+		if err := store(ctx, q, l, r); err != nil {
+			return err
+		}
+		if err := addDraftPages(ctx, q, task.snapshot, r.Pages); err != nil {
+			return err
+		}
+		task.counts.Add(r.Counts)
+		counts, err := toJSON(task.counts)
+		if err != nil {
+			return err
+		}
+		// The task is locked: exactly one caller sees it fall to 0.
+		left, found, err := one(ctx, q, column[int], `
+			UPDATE tasks SET ranges_left = ranges_left - 1, counts = $1 WHERE id = $2 AND ranges_left > 0 RETURNING ranges_left`,
+			counts, task.id)
+		if err == nil && !found {
+			err = errors.New("no range is left to finish")
+		}
+		if ok = err == nil && left == 0; !ok {
+			return err
+		}
+		next = t.db.leased(l, work.Publish, 0)
+		return t.db.addUnits(ctx, q, next)
+	})
+	if err != nil || !ok {
+		return work.Lease{}, false, err
+	}
+	return next, true, nil
+}
+
+// store makes the files of a range sealed, and exist what they hold.
+func store(ctx context.Context, q querier, l work.Lease, r importtask.RangeResult) error {
+	for _, p := range r.Packs {
+		if err := sealFile(ctx, q, l, p.File.ID, p.Bytes); err != nil {
+			return err
+		}
+	}
+	if r.PagesFile != (blockstore.File{}) {
+		if err := sealFile(ctx, q, l, r.PagesFile.ID, r.PagesBytes); err != nil {
+			return err
+		}
+	}
+	if err := addBlocks(ctx, q, r.Packs); err != nil {
+		return err
+	}
+	return addPages(ctx, q, r.Pages)
+}
+
+// Publish implements importtask.Progress.
+func (t Tasks) Publish(ctx context.Context, l work.Lease, p importtask.Published) error {
+	return t.db.event(ctx, l, importtask.EventPublished, func(q querier, task taskRow, next importtask.State) error {
+		if task.left != 0 {
+			return fmt.Errorf("%d ranges are not finished", task.left)
+		}
+		if err := sealFile(ctx, q, l, p.Root.ID, p.RootBytes); err != nil {
+			return err
+		}
+		if err := checkDraft(ctx, q, task.snapshot, p.Blocks); err != nil {
+			return err
+		}
+		now := micros(t.db.now())
+		n, err := exec(ctx, q, `
+			UPDATE snapshots SET state = $1, root = $2, blocks = $3, stored = $4, completed = $5, progress = 100 WHERE id = $6 AND state = $7`,
+			snapshot.Completed, p.Root.ID, p.Blocks, task.counts.Stored, now, task.snapshot, snapshot.Pending)
+		if err == nil && n == 0 {
+			err = fmt.Errorf("publish snapshot %q: %w", task.snapshot, snapshot.ErrNotFound)
+		}
+		if err != nil {
+			return err
+		}
+		return endTask(ctx, q, task, next, now)
+	})
+}
+
+// endTask gives a task its last state. Its pin is released and its draft is gone.
+func endTask(ctx context.Context, q querier, task taskRow, s importtask.State, now int64) error {
+	if err := dropDraft(ctx, q, task.snapshot); err != nil {
+		return err
+	}
+	if err := dropUnits(ctx, q, task.id); err != nil {
+		return err
+	}
+	_, err := exec(ctx, q, `UPDATE tasks SET state = $1, ended = $2, pin = '' WHERE id = $3`, s, now, task.id)
+	return err
+}

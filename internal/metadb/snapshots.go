@@ -1,0 +1,155 @@
+package metadb
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	"github.com/diskport/diskport/internal/blockstore"
+	"github.com/diskport/diskport/internal/importtask"
+	"github.com/diskport/diskport/internal/snapshot"
+)
+
+// Snapshots is the snapshot.Store of a DB.
+type Snapshots struct{ db *DB }
+
+var _ snapshot.Store = Snapshots{}
+
+// Snapshots returns the store of snapshot records.
+func (db *DB) Snapshots() Snapshots { return Snapshots{db} }
+
+// Get implements snapshot.Store.
+func (s Snapshots) Get(ctx context.Context, id string) (r snapshot.Record, err error) {
+	err = s.db.view(ctx, "get snapshot "+id, func(q querier) error {
+		var ok bool
+		if r, ok, err = one(ctx, q, scanSnapshot, selectSnapshot+` WHERE id = $1`, id); err != nil {
+			return err
+		}
+		if !ok {
+			return snapshot.ErrNotFound
+		}
+		if err = showProgress(ctx, q, &r); err == nil {
+			r.Tags, err = tagsOf(ctx, q, id)
+		}
+		return err
+	})
+	return r, err
+}
+
+// List implements snapshot.Store.
+func (s Snapshots) List(ctx context.Context, account string) (list []snapshot.Record, err error) {
+	err = s.db.view(ctx, "list snapshots of account "+account, func(q querier) error {
+		list, err = all(ctx, q, scanSnapshot, selectSnapshot+` WHERE account = $1`, account)
+		if err != nil {
+			return err
+		}
+		tags, err := tagsOfAccount(ctx, q, account)
+		for i := range list {
+			list[i].Tags = tags[list[i].ID]
+			err = cmp.Or(err, showProgress(ctx, q, &list[i]))
+		}
+		return err
+	})
+	slices.SortFunc(list, func(a, b snapshot.Record) int {
+		return cmp.Or(a.StartedAt.Compare(b.StartedAt), cmp.Compare(a.ID, b.ID))
+	})
+	return list, err
+}
+
+// showProgress sets the progress of a pending snapshot to that of its task.
+func showProgress(ctx context.Context, q querier, r *snapshot.Record) error {
+	if r.State != snapshot.Pending || r.Task == "" {
+		return nil
+	}
+	task, ok, err := one(ctx, q, scanTask, selectTask+` WHERE id = $1`, r.Task)
+	if err != nil || !ok {
+		return err
+	}
+	live, err := liveCounts(ctx, q, `u.task = $1`, r.Task)
+	task.Counts.Add(live[r.Task])
+	r.Progress = percent(task)
+	return err
+}
+
+// percent is how much of a task's data is dealt with; 99 at most before the end.
+func percent(t importtask.Task) int {
+	var total int64
+	for _, r := range t.Ranges {
+		total += r.Bytes
+	}
+	if total == 0 {
+		return 0
+	}
+	return int(min(99, max(0, float64(t.Counts.Done)/float64(total)*100)))
+}
+
+// Delete implements snapshot.Store.
+func (s Snapshots) Delete(ctx context.Context, account, id string) error {
+	return s.db.update(ctx, "delete snapshot "+id, func(q querier) error {
+		n, err := exec(ctx, q, `DELETE FROM snapshots WHERE id = $1 AND account = $2 AND state <> $3`, id, account, snapshot.Pending)
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return whyNotDeleted(ctx, q, account, id)
+		}
+		return dropTags(ctx, q, id)
+	})
+}
+
+func whyNotDeleted(ctx context.Context, q querier, account, id string) error {
+	_, pending, err := one(ctx, q, column[string], `
+		SELECT id FROM snapshots WHERE id = $1 AND account = $2 AND state = $3`, id, account, snapshot.Pending)
+	if err == nil && pending {
+		return snapshot.ErrPending
+	}
+	return cmp.Or(err, snapshot.ErrNotFound)
+}
+
+// LocatePages implements snapshot.Store. Which page of a volume a page is depends
+// on who asks, since snapshots share pages: Page is 0.
+func (s Snapshots) LocatePages(ctx context.Context, ids []snapshot.PageID) (map[snapshot.PageID]snapshot.PagePlace, error) {
+	found := make(map[snapshot.PageID]snapshot.PagePlace, len(ids))
+	err := s.db.view(ctx, located(len(ids), "pages"), func(q querier) error {
+		pages, err := allIn(ctx, q, scanPage, hashes(ids), `SELECT id, file, off, len, blocks FROM pages WHERE id IN (?)`)
+		for _, p := range pages {
+			found[p.ID] = p
+		}
+		return err
+	})
+	return found, err
+}
+
+func scanPage(s scanner) (p snapshot.PagePlace, err error) {
+	err = s.Scan((*hash)(&p.ID), &p.File, &p.Off, &p.Len, &p.Blocks)
+	return p, err
+}
+
+// addSnapshot stores the pending snapshot that a task makes, with its tags.
+func (db *DB) addSnapshot(ctx context.Context, q querier, task taskRow, r snapshot.Record) error {
+	if _, err := exec(ctx, q, `
+		INSERT INTO snapshots (id, account, domain, task, description, state, volume_gib, virtual_bytes, progress,
+			started, completed, root, blocks, stored)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, $9, 0, 0, 0, 0)`,
+		r.ID, task.account, r.Domain, task.id, r.Description, snapshot.Pending, r.VolumeSize, r.VirtualSize,
+		micros(cmp.Or(r.StartedAt, db.now()))); err != nil {
+		return err
+	}
+	return putTags(ctx, q, task.account, r.ID, r.Tags)
+}
+
+const selectSnapshot = `
+	SELECT id, account, domain, task, description, state, volume_gib, virtual_bytes, progress,
+		started, completed, root, blocks, stored
+	FROM snapshots`
+
+func scanSnapshot(s scanner) (r snapshot.Record, err error) {
+	var started, completed int64
+	err = s.Scan(&r.ID, &r.Account, &r.Domain, &r.Task, &r.Description, &r.State, &r.VolumeSize, &r.VirtualSize, &r.Progress,
+		&started, &completed, &r.Root.ID, &r.Blocks, &r.Stored)
+	r.StartedAt, r.CompletedAt = fromMicros(started), fromMicros(completed)
+	if r.Root.ID != 0 {
+		r.Root.Kind = blockstore.RootFile
+	}
+	return r, err
+}

@@ -1,0 +1,138 @@
+package metadb
+
+import (
+	"testing"
+	"time"
+
+	"github.com/diskport/diskport/internal/block"
+	"github.com/diskport/diskport/internal/blockstore"
+	"github.com/diskport/diskport/internal/blockstore/catalogtest"
+	"github.com/diskport/diskport/internal/importtask"
+	"github.com/diskport/diskport/internal/importtask/importtasktest"
+	"github.com/diskport/diskport/internal/snapshot"
+	"github.com/diskport/diskport/internal/snapshot/snapshottest"
+	"github.com/diskport/diskport/internal/tag"
+	"github.com/diskport/diskport/internal/tag/tagtest"
+	"github.com/diskport/diskport/internal/work"
+	"github.com/diskport/diskport/internal/work/worktest"
+)
+
+// must runs an event on the database's own terms.
+func must(t testing.TB, db *DB, fn func(querier) error) {
+	t.Helper()
+	if err := db.update(t.Context(), "set up a test", fn); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestWork(t *testing.T) {
+	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) {
+		worktest.Test(t, func(t *testing.T) worktest.Bench {
+			db := fresh(t)
+			at := time.Unix(1e9, 0)
+			db.now = func() time.Time { at = at.Add(time.Second); return at }
+			return worktest.Bench{Store: db.Work(), Add: func(t *testing.T, units ...work.Unit) {
+				for _, u := range units {
+					must(t, db, func(q querier) error { return db.addUnits(t.Context(), q, work.Lease{Unit: u}) })
+				}
+			}}
+		})
+	})
+}
+
+func TestCatalog(t *testing.T) {
+	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) {
+		catalogtest.Run(t, func(t *testing.T) catalogtest.Fixture { return catalogFixture(t, fresh(t)) })
+	})
+}
+
+func catalogFixture(t *testing.T, db *DB) catalogtest.Fixture {
+	return catalogtest.Fixture{
+		Catalog: db.Catalog(),
+		Lease: func(t testing.TB) work.Lease {
+			l := db.leased(work.Lease{Owner: "node"}, work.Range, int(db.ids.Int63()))
+			must(t, db, func(q querier) error { return db.addUnits(t.Context(), q, l) })
+			return l
+		},
+		Lose: func(t testing.TB, l work.Lease) {
+			must(t, db, func(q querier) error { return finishUnit(t.Context(), q, l) })
+		},
+		Insert: func(t testing.TB, l work.Lease, packs []blockstore.SealedPack) {
+			must(t, db, func(q querier) error {
+				if err := finishUnit(t.Context(), q, l); err != nil {
+					return err
+				}
+				return store(t.Context(), q, l, importtask.RangeResult{Packs: packs})
+			})
+		},
+		Condemn: func(t testing.TB, ids []block.ID) {
+			must(t, db, func(q querier) error {
+				_, err := execIn(t.Context(), q, hashes(ids), `UPDATE blocks SET condemned = 1 WHERE id IN (?)`)
+				return err
+			})
+		},
+		Sweep: func(t testing.TB) {
+			must(t, db, func(q querier) error {
+				_, err := exec(t.Context(), q, `DELETE FROM blocks WHERE condemned <> 0`)
+				return err
+			})
+		},
+	}
+}
+
+func TestImportTasks(t *testing.T) {
+	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) {
+		importtasktest.Test(t, func(t *testing.T) importtasktest.Bench { return importBench(fresh(t)) })
+	})
+}
+
+func importBench(db *DB) importtasktest.Bench {
+	return importtasktest.Bench{
+		Tasks: db.Tasks(), Drafts: db.Tasks(), Work: db.Work(),
+		Catalog: db.Catalog(), Snapshots: db.Snapshots(), Tags: db.Tags(),
+	}
+}
+
+func TestSnapshots(t *testing.T) {
+	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) {
+		snapshottest.Test(t, func(t *testing.T) snapshottest.Bench {
+			db := fresh(t)
+			return snapshottest.Bench{
+				Store: db.Snapshots(),
+				Add:   func(t *testing.T, r snapshot.Record) { addRecord(t, db, r) },
+				AddPages: func(t *testing.T, pages []snapshot.PagePlace) {
+					must(t, db, func(q querier) error { return addPages(t.Context(), q, pages) })
+				},
+			}
+		})
+	})
+}
+
+// addRecord stores a snapshot that has gone through its life already.
+func addRecord(t *testing.T, db *DB, r snapshot.Record) {
+	must(t, db, func(q querier) error {
+		if err := db.addSnapshot(t.Context(), q, taskRow{id: r.Task, account: r.Account}, r); err != nil {
+			return err
+		}
+		_, err := exec(t.Context(), q, `
+			UPDATE snapshots SET state = $1, root = $2, blocks = $3, stored = $4, completed = $5, progress = $6 WHERE id = $7`,
+			r.State, r.Root.ID, r.Blocks, r.Stored, micros(r.CompletedAt), r.Progress, r.ID)
+		return err
+	})
+}
+
+func TestTags(t *testing.T) {
+	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) {
+		tagtest.Test(t, func(t *testing.T) tagtest.Bench {
+			db := fresh(t)
+			b := tagtest.Bench{Store: db.Tags(), Task: db.ids.Task(), Snapshot: db.ids.Snapshot(), Foreign: db.ids.Task()}
+			for id, account := range map[string]string{b.Task: "a", b.Foreign: "b"} {
+				if _, _, err := db.Tasks().Create(t.Context(), importtask.Task{ID: id, Account: account}, 1); err != nil {
+					t.Fatal(err)
+				}
+			}
+			addRecord(t, db, snapshot.Record{ID: b.Snapshot, Account: "a", State: snapshot.Completed, Tags: tag.Set{}})
+			return b
+		})
+	})
+}

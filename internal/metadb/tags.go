@@ -1,0 +1,152 @@
+package metadb
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	"github.com/diskport/diskport/internal/awsid"
+	"github.com/diskport/diskport/internal/tag"
+)
+
+// Tags is the tag.Store of a DB.
+type Tags struct{ db *DB }
+
+var _ tag.Store = Tags{}
+
+// Tags returns the store of tags.
+func (db *DB) Tags() Tags { return Tags{db} }
+
+// Add implements tag.Store.
+func (t Tags) Add(ctx context.Context, account string, resources []string, tags []tag.Tag) error {
+	return t.change(ctx, "add tags", account, resources, func(q querier, id string) error {
+		old, err := tagsOf(ctx, q, id)
+		if err != nil {
+			return err
+		}
+		if _, err := old.Merge(tags); err != nil {
+			return err
+		}
+		return putTags(ctx, q, account, id, tags)
+	})
+}
+
+// Remove implements tag.Store.
+func (t Tags) Remove(ctx context.Context, account string, resources []string, del []tag.Deletion) error {
+	return t.change(ctx, "remove tags", account, resources, func(q querier, id string) error {
+		old, err := tagsOf(ctx, q, id)
+		if err != nil {
+			return err
+		}
+		var gone []any
+		for _, have := range old {
+			if doomed(have, del) {
+				gone = append(gone, have.Key)
+			}
+		}
+		_, err = execIn(ctx, q, gone, `DELETE FROM tags WHERE resource = $1 AND name IN (?)`, id)
+		return err
+	})
+}
+
+func doomed(t tag.Tag, del []tag.Deletion) bool {
+	if len(del) == 0 {
+		return !tag.Reserved(t.Key)
+	}
+	return slices.ContainsFunc(del, func(d tag.Deletion) bool {
+		return d.Key == t.Key && (d.Value == nil || *d.Value == t.Value)
+	})
+}
+
+// change runs fn for each of the account's resources in one transaction, with
+// the resource locked.
+func (t Tags) change(ctx context.Context, what, account string, resources []string, fn func(querier, string) error) error {
+	ids := slices.Compact(slices.Sorted(slices.Values(resources))) // everybody locks in this order
+	return t.db.update(ctx, what+" of account "+account, func(q querier) error {
+		for _, id := range ids {
+			if err := lockResource(ctx, q, account, id); err != nil {
+				return err
+			}
+			if err := fn(q, id); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func lockResource(ctx context.Context, q querier, account, id string) error {
+	stmt := `UPDATE snapshots SET account = account WHERE id = $1 AND account = $2`
+	if awsid.IsTask(id) {
+		stmt = `UPDATE tasks SET account = account WHERE id = $1 AND account = $2`
+	}
+	n, err := exec(ctx, q, stmt, id, account)
+	if err == nil && n == 0 {
+		err = &tag.NoResourceError{ID: id}
+	}
+	return err
+}
+
+// List implements tag.Store.
+func (t Tags) List(ctx context.Context, account string) (out []tag.Tagged, err error) {
+	err = t.db.view(ctx, "list tags of account "+account, func(q querier) error {
+		out, err = all(ctx, q, scanTagged, `SELECT resource, name, value FROM tags WHERE account = $1`, account)
+		return err
+	})
+	slices.SortFunc(out, func(a, b tag.Tagged) int {
+		return cmp.Or(cmp.Compare(a.Resource.ID, b.Resource.ID), cmp.Compare(a.Tag.Key, b.Tag.Key))
+	})
+	return out, err
+}
+
+func scanTagged(s scanner) (t tag.Tagged, err error) {
+	err = s.Scan(&t.Resource.ID, &t.Tag.Key, &t.Tag.Value)
+	t.Resource.Type = "snapshot"
+	if awsid.IsTask(t.Resource.ID) {
+		t.Resource.Type = "import-snapshot-task"
+	}
+	return t, err
+}
+
+// putTags adds or overwrites tags of one resource.
+func putTags(ctx context.Context, q querier, account, resource string, tags []tag.Tag) error {
+	latest, err := tag.Set(nil).Merge(tags) // a statement may name a row only once
+	if err != nil {
+		return err
+	}
+	rows := make([][]any, len(latest))
+	for i, t := range latest {
+		rows[i] = []any{resource, t.Key, t.Value, account}
+	}
+	return insert(ctx, q, rows, `
+		INSERT INTO tags (resource, name, value, account) VALUES (?)
+		ON CONFLICT (resource, name) DO UPDATE SET value = excluded.value`)
+}
+
+func dropTags(ctx context.Context, q querier, resources ...string) error {
+	_, err := execIn(ctx, q, args(resources), `DELETE FROM tags WHERE resource IN (?)`)
+	return err
+}
+
+// tagsOf returns the tags of one resource.
+func tagsOf(ctx context.Context, q querier, resource string) (tag.Set, error) {
+	tags, err := all(ctx, q, scanTagged, `SELECT resource, name, value FROM tags WHERE resource = $1`, resource)
+	return sets(tags)[resource], err
+}
+
+// tagsOfAccount returns the tags of all of an account's resources, by resource.
+func tagsOfAccount(ctx context.Context, q querier, account string) (map[string]tag.Set, error) {
+	tags, err := all(ctx, q, scanTagged, `SELECT resource, name, value FROM tags WHERE account = $1`, account)
+	return sets(tags), err
+}
+
+func sets(tags []tag.Tagged) map[string]tag.Set {
+	out := map[string]tag.Set{}
+	for _, t := range tags {
+		out[t.Resource.ID] = append(out[t.Resource.ID], t.Tag)
+	}
+	for _, s := range out {
+		slices.SortFunc(s, func(a, b tag.Tag) int { return cmp.Compare(a.Key, b.Key) })
+	}
+	return out
+}

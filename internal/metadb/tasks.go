@@ -1,0 +1,204 @@
+package metadb
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/diskport/diskport/internal/importtask"
+	"github.com/diskport/diskport/internal/work"
+)
+
+// Tasks is the importtask.Store of a DB.
+type Tasks struct{ db *DB }
+
+var (
+	_ importtask.Store      = Tasks{}
+	_ importtask.DraftPages = Tasks{}
+)
+
+// Tasks returns the store of import tasks.
+func (db *DB) Tasks() Tasks { return Tasks{db} }
+
+// Create implements importtask.Tasks. A task without CreatedAt is created now.
+func (t Tasks) Create(ctx context.Context, task importtask.Task, limit int) (stored importtask.Task, created bool, err error) {
+	err = t.db.update(ctx, "create task "+task.ID, func(q querier) error {
+		if err := lockAccount(ctx, q, task.Account); err != nil {
+			return err
+		}
+		if stored, created, err = byToken(ctx, q, task.Account, task.Token); err != nil || created {
+			created = false
+			return err
+		}
+		running, _, err := one(ctx, q, column[int], `
+			SELECT COUNT(*) FROM tasks WHERE account = $1 AND state = $2`, task.Account, importtask.Active)
+		if err != nil {
+			return err
+		}
+		if running >= limit {
+			return importtask.ErrTooMany
+		}
+		created = true
+		stored, err = t.db.addTask(ctx, q, task)
+		return err
+	})
+	return stored, created && err == nil, err
+}
+
+func (db *DB) addTask(ctx context.Context, q querier, task importtask.Task) (stored importtask.Task, err error) {
+	plan := db.unit(work.Unit{Account: task.Account, Kind: work.Plan, Task: task.ID})
+	if err := insertTask(ctx, q, task, cmp.Or(task.CreatedAt, db.now())); err != nil {
+		return stored, err
+	}
+	if err := putTags(ctx, q, task.Account, task.ID, task.Tags); err != nil {
+		return stored, err
+	}
+	if err := db.addUnits(ctx, q, plan); err != nil {
+		return stored, err
+	}
+	return getTask(ctx, q, task.Account, task.ID)
+}
+
+func insertTask(ctx context.Context, q querier, t importtask.Task, created time.Time) error {
+	_, err := exec(ctx, q, `
+		INSERT INTO tasks (id, account, token, digest, description, disk_description, format, role_name,
+			bucket, object_key, sealed_url, pin, source_bytes, state, phase, failure,
+			snapshot, ranges, ranges_left, counts, virtual_bytes, warnings, created, started, ended)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, '{}',
+			'', '[]', 0, '{}', 0, '[]', $16, 0, 0)`,
+		t.ID, t.Account, sql.NullString{String: t.Token, Valid: t.Token != ""}, t.RequestDigest, t.Description, t.DiskDescription, t.Format, t.RoleName,
+		t.Bucket, t.Key, t.SealedURL, t.Pin, t.SourceBytes, importtask.Active, cmp.Or(t.Phase, importtask.Waiting), micros(created))
+	return err
+}
+
+// ByToken implements importtask.Tasks.
+func (t Tasks) ByToken(ctx context.Context, account, token string) (task importtask.Task, err error) {
+	err = t.db.view(ctx, "get a task of account "+account+" by token", func(q querier) error {
+		var ok bool
+		if task, ok, err = byToken(ctx, q, account, token); err == nil && !ok {
+			err = importtask.ErrNotFound
+		}
+		return err
+	})
+	return task, err
+}
+
+func byToken(ctx context.Context, q querier, account, token string) (task importtask.Task, ok bool, err error) {
+	if token == "" {
+		return task, false, nil
+	}
+	id, ok, err := one(ctx, q, column[string], `SELECT id FROM tasks WHERE account = $1 AND token = $2`, account, token)
+	if err != nil || !ok {
+		return task, false, err
+	}
+	task, err = getTask(ctx, q, account, id)
+	return task, true, err
+}
+
+// Get implements importtask.Tasks.
+func (t Tasks) Get(ctx context.Context, account, id string) (task importtask.Task, err error) {
+	err = t.db.view(ctx, "get task "+id, func(q querier) error {
+		task, err = getTask(ctx, q, account, id)
+		return err
+	})
+	return task, err
+}
+
+func getTask(ctx context.Context, q querier, account, id string) (task importtask.Task, err error) {
+	task, ok, err := one(ctx, q, scanTask, selectTask+` WHERE id = $1 AND account = $2`, id, account)
+	if err != nil {
+		return task, err
+	}
+	if !ok {
+		return task, importtask.ErrNotFound
+	}
+	live, err := liveCounts(ctx, q, `u.task = $1`, id)
+	task.Counts.Add(live[id])
+	if err == nil {
+		task.Tags, err = tagsOf(ctx, q, id)
+	}
+	return task, err
+}
+
+// List implements importtask.Tasks.
+func (t Tasks) List(ctx context.Context, account string) (tasks []importtask.Task, err error) {
+	err = t.db.view(ctx, "list tasks of account "+account, func(q querier) error {
+		tasks, err = all(ctx, q, scanTask, selectTask+` WHERE account = $1`, account)
+		if err != nil {
+			return err
+		}
+		live, err := liveCounts(ctx, q, `u.account = $1`, account)
+		if err != nil {
+			return err
+		}
+		tags, err := tagsOfAccount(ctx, q, account)
+		for i := range tasks {
+			tasks[i].Counts.Add(live[tasks[i].ID])
+			tasks[i].Tags = tags[tasks[i].ID]
+		}
+		return err
+	})
+	slices.SortFunc(tasks, func(a, b importtask.Task) int {
+		return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), cmp.Compare(a.ID, b.ID))
+	})
+	return tasks, err
+}
+
+const selectTask = `
+	SELECT id, account, COALESCE(token, ''), digest, description, disk_description, format, role_name,
+		bucket, object_key, sealed_url, pin, source_bytes, state, phase, failure,
+		snapshot, ranges, ranges_left, counts, virtual_bytes, warnings, created, started, ended
+	FROM tasks`
+
+func scanTask(s scanner) (t importtask.Task, err error) {
+	var failure, ranges, counts, warnings string
+	var created, started, ended int64
+	if err = s.Scan(&t.ID, &t.Account, &t.Token, &t.RequestDigest, &t.Description, &t.DiskDescription, &t.Format, &t.RoleName,
+		&t.Bucket, &t.Key, &t.SealedURL, &t.Pin, &t.SourceBytes, &t.State, &t.Phase, &failure,
+		&t.SnapshotID, &ranges, &t.RangesLeft, &counts, &t.Virtual, &warnings, &created, &started, &ended); err != nil {
+		return t, err
+	}
+	t.CreatedAt, t.StartedAt, t.EndedAt = fromMicros(created), fromMicros(started), fromMicros(ended)
+	return t, cmp.Or(fromJSON(failure, &t.Failure), fromJSON(ranges, &t.Ranges), fromJSON(counts, &t.Counts), fromJSON(warnings, &t.Warnings))
+}
+
+// liveCounts returns by task what workers have reported of ranges in flight.
+func liveCounts(ctx context.Context, q querier, where, arg string) (map[string]importtask.Counts, error) {
+	live := map[string]importtask.Counts{}
+	scan := func(s scanner) (_ struct{}, err error) {
+		var task, progress string
+		var c importtask.Counts
+		if err = s.Scan(&task, &progress); err == nil {
+			err = fromJSON(progress, &c)
+		}
+		c.Add(live[task])
+		live[task] = c
+		return struct{}{}, err
+	}
+	_, err := all(ctx, q, scan, `
+		SELECT u.task, u.progress FROM units u WHERE `+where+` AND u.kind = $2 AND u.progress IS NOT NULL`, arg, work.Range)
+	return live, err
+}
+
+func toJSON(v any) (string, error) {
+	b, err := json.Marshal(v)
+	return string(b), err
+}
+
+func fromJSON(text string, v any) error {
+	if err := json.Unmarshal([]byte(text), v); err != nil {
+		return fmt.Errorf("decode a stored %T: %w", v, err)
+	}
+	return nil
+}
+
+// lockAccount serialises what checks limits of an account.
+func lockAccount(ctx context.Context, q querier, account string) error {
+	_, err := exec(ctx, q, `
+		INSERT INTO account_locks (account) VALUES ($1) ON CONFLICT (account) DO UPDATE SET account = excluded.account`, account)
+	return err
+}

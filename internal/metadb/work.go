@@ -1,0 +1,152 @@
+package metadb
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/diskport/diskport/internal/work"
+)
+
+// Work is the work.Store of a DB.
+type Work struct{ db *DB }
+
+var _ work.Store = Work{}
+
+// Work returns the store of units of work.
+func (db *DB) Work() Work { return Work{db} }
+
+// Claim implements work.Store.
+func (w Work) Claim(ctx context.Context, owner string, kinds []work.Kind, now time.Time) (l work.Lease, ok bool, err error) {
+	if len(kinds) == 0 {
+		return l, false, nil
+	}
+	// On PostgreSQL the SELECT locks the row it finds and passes over those that
+	// others are claiming.
+	stmt := listed(`
+		UPDATE units SET owner = $1, lease_until = $2, attempt = attempt + 1, progress = NULL
+		WHERE lease_until <= $3 AND id = (
+			SELECT u.id FROM units u LEFT JOIN (
+				SELECT account, COUNT(*) AS running FROM units WHERE lease_until > $3 GROUP BY account
+			) busy ON busy.account = u.account
+			WHERE u.lease_until <= $3 AND u.not_before <= $3 AND u.kind IN (?)
+			ORDER BY COALESCE(busy.running, 0), u.created, u.range_index, u.id
+			LIMIT 1`+w.db.engine.skipLocked+`)
+		RETURNING id, account, kind, task, range_index, owner, attempt, lease_until`, 3, len(kinds))
+	values := append([]any{owner, micros(now.Add(work.LeaseFor)), micros(now)}, args(kinds)...)
+	err = w.db.update(ctx, "claim a unit of work", func(q querier) (err error) {
+		l, ok, err = one(ctx, q, scanLease, stmt, values...)
+		return err
+	})
+	return l, ok, err
+}
+
+// Renew implements work.Store.
+func (w Work) Renew(ctx context.Context, l work.Lease, now time.Time, progress []byte) (work.Lease, error) {
+	l.Until = fromMicros(micros(now.Add(work.LeaseFor)))
+	err := w.db.update(ctx, "renew "+unitName(l), func(q querier) error {
+		n, err := exec(ctx, q, `
+			UPDATE units SET lease_until = $1, progress = $2 WHERE id = $3 AND owner = $4 AND attempt = $5`,
+			micros(l.Until), progress, l.ID, l.Owner, l.Attempt)
+		return lostUnless(n, err)
+	})
+	return l, err
+}
+
+// Release implements work.Store.
+func (w Work) Release(ctx context.Context, l work.Lease, notBefore time.Time) error {
+	return w.db.update(ctx, "release "+unitName(l), func(q querier) error {
+		_, err := exec(ctx, q, `
+			UPDATE units SET owner = '', lease_until = 0, progress = NULL, not_before = $1
+			WHERE id = $2 AND owner = $3 AND attempt = $4`,
+			micros(notBefore), l.ID, l.Owner, l.Attempt)
+		return err
+	})
+}
+
+// ExpireAll implements work.Store.
+func (w Work) ExpireAll(ctx context.Context) error {
+	return w.db.update(ctx, "expire all leases", func(q querier) error {
+		_, err := exec(ctx, q, `UPDATE units SET owner = '', lease_until = 0, progress = NULL WHERE owner <> ''`)
+		return err
+	})
+}
+
+// Ensure makes the unit of a periodic duty unless there is one. Its worker gives
+// it back by Release until it is due again.
+func (w Work) Ensure(ctx context.Context, kind work.Kind) error {
+	return w.db.update(ctx, fmt.Sprintf("ensure a unit for %s", kind), func(q querier) error {
+		return insert(ctx, q, w.db.unitRows(w.db.unit(work.Unit{Kind: kind})), insertUnits+` ON CONFLICT (task, kind, range_index) DO NOTHING`)
+	})
+}
+
+func scanLease(s scanner) (l work.Lease, err error) {
+	var until int64
+	err = s.Scan(&l.ID, &l.Account, &l.Kind, &l.Task, &l.Range, &l.Owner, &l.Attempt, &until)
+	l.Until = fromMicros(until)
+	return l, err
+}
+
+// unit returns the lease, held by nobody, of a new unit.
+func (db *DB) unit(u work.Unit) work.Lease {
+	u.ID = db.ids.Int63()
+	return work.Lease{Unit: u}
+}
+
+// leased returns the first lease of a new unit, for the owner of l.
+func (db *DB) leased(l work.Lease, kind work.Kind, index int) work.Lease {
+	return work.Lease{
+		Unit:    work.Unit{ID: db.ids.Int63(), Account: l.Account, Kind: kind, Task: l.Task, Range: index},
+		Owner:   l.Owner,
+		Attempt: 1,
+		Until:   fromMicros(micros(db.now().Add(work.LeaseFor))),
+	}
+}
+
+// addUnits inserts units with their leases.
+func (db *DB) addUnits(ctx context.Context, q querier, leases ...work.Lease) error {
+	return insert(ctx, q, db.unitRows(leases...), insertUnits)
+}
+
+const insertUnits = `
+	INSERT INTO units (id, account, kind, task, range_index, owner, attempt, lease_until, not_before, created) VALUES (?)`
+
+func (db *DB) unitRows(leases ...work.Lease) [][]any {
+	now := micros(db.now())
+	rows := make([][]any, len(leases))
+	for i, l := range leases {
+		rows[i] = []any{l.ID, l.Account, l.Kind, l.Task, l.Range, l.Owner, l.Attempt, micros(l.Until), 0, now}
+	}
+	return rows
+}
+
+// holdUnit is the fence: it fails with work.ErrLost unless the lease is held, and
+// keeps it from being lost until the transaction ends.
+func holdUnit(ctx context.Context, q querier, l work.Lease) error {
+	n, err := exec(ctx, q, `
+		UPDATE units SET attempt = attempt WHERE id = $1 AND owner = $2 AND attempt = $3`, l.ID, l.Owner, l.Attempt)
+	return lostUnless(n, err)
+}
+
+// finishUnit is the fence of an event that ends the unit.
+func finishUnit(ctx context.Context, q querier, l work.Lease) error {
+	n, err := exec(ctx, q, `DELETE FROM units WHERE id = $1 AND owner = $2 AND attempt = $3`, l.ID, l.Owner, l.Attempt)
+	return lostUnless(n, err)
+}
+
+// dropUnits takes all units of a task away from their workers.
+func dropUnits(ctx context.Context, q querier, task string) error {
+	_, err := exec(ctx, q, `DELETE FROM units WHERE task = $1`, task)
+	return err
+}
+
+func lostUnless(affected int64, err error) error {
+	if err == nil && affected == 0 {
+		return work.ErrLost
+	}
+	return err
+}
+
+func unitName(l work.Lease) string {
+	return fmt.Sprintf("unit %d (%s of %q)", l.ID, l.Kind, l.Task)
+}

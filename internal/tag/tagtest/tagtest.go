@@ -1,0 +1,148 @@
+// Package tagtest is the suite that every tag.Store passes.
+package tagtest
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/diskport/diskport/internal/tag"
+)
+
+// Bench is a store under test with resources that have no tags: a task and a
+// snapshot of account "a", and a task of account "b".
+type Bench struct {
+	Store          tag.Store
+	Task, Snapshot string
+	Foreign        string
+}
+
+// Test runs the suite; open returns a fresh bench.
+func Test(t *testing.T, open func(t *testing.T) Bench) {
+	for name, fn := range map[string]func(*testing.T, Bench){
+		"AddAndOverwrite":        addAndOverwrite,
+		"Remove":                 remove,
+		"UnknownChangesNothing":  unknownChangesNothing,
+		"AtMostFifty":            atMostFifty,
+		"ConcurrentAddsStayInIt": concurrentAdds,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			fn(t, open(t))
+		})
+	}
+}
+
+const account = "a"
+
+func (b Bench) add(t *testing.T, tags []tag.Tag, resources ...string) {
+	t.Helper()
+	if err := b.Store.Add(t.Context(), account, resources, tags); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// expect compares all tags of the account, as "resource key=value".
+func (b Bench) expect(t *testing.T, want ...string) {
+	t.Helper()
+	list, err := b.Store.List(t.Context(), account)
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := map[string]string{b.Task: "task", b.Snapshot: "snap"}
+	types := map[string]string{b.Task: "import-snapshot-task", b.Snapshot: "snapshot"}
+	var got []string
+	for _, x := range list {
+		if x.Resource.Type != types[x.Resource.ID] {
+			t.Errorf("%s has type %q", x.Resource.ID, x.Resource.Type)
+		}
+		got = append(got, names[x.Resource.ID]+" "+x.Tag.Key+"="+x.Tag.Value)
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("tags (-want +got):\n%s", d)
+	}
+}
+
+func addAndOverwrite(t *testing.T, b Bench) {
+	b.expect(t)
+	b.add(t, []tag.Tag{{Key: "b", Value: "1"}, {Key: "B", Value: "2"}, {Key: "ä", Value: ""}}, b.Snapshot, b.Task, b.Task)
+	b.add(t, []tag.Tag{{Key: "b", Value: "3"}}, b.Snapshot)
+	b.expect(t, "task B=2", "task b=1", "task ä=", "snap B=2", "snap b=3", "snap ä=")
+}
+
+func remove(t *testing.T, b Bench) {
+	b.add(t, []tag.Tag{{Key: "aws:x", Value: "1"}, {Key: "k", Value: "1"}, {Key: "l", Value: "2"}, {Key: "m", Value: "3"}}, b.Task, b.Snapshot)
+	one, other := "1", "other"
+	del := func(resource string, d ...tag.Deletion) {
+		t.Helper()
+		if err := b.Store.Remove(t.Context(), account, []string{resource}, d); err != nil {
+			t.Fatal(err)
+		}
+	}
+	del(b.Task, tag.Deletion{Key: "k", Value: &one}, tag.Deletion{Key: "l", Value: &other}, tag.Deletion{Key: "m"}, tag.Deletion{Key: "absent"})
+	b.expect(t, "task aws:x=1", "task l=2", "snap aws:x=1", "snap k=1", "snap l=2", "snap m=3")
+	del(b.Snapshot)
+	b.expect(t, "task aws:x=1", "task l=2", "snap aws:x=1")
+}
+
+func unknownChangesNothing(t *testing.T, b Bench) {
+	tags := []tag.Tag{{Key: "k", Value: "v"}}
+	for _, unknown := range []string{b.Foreign, "snap-00000000000000000", "import-snap-00000000000000000", "vol-1", ""} {
+		err := b.Store.Add(t.Context(), account, []string{b.Task, b.Snapshot, unknown}, tags)
+		if no, ok := errors.AsType[*tag.NoResourceError](err); !ok || no.ID != unknown {
+			t.Errorf("add to %q: got %v, want a NoResourceError", unknown, err)
+		}
+		err = b.Store.Remove(t.Context(), account, []string{unknown}, nil)
+		if _, ok := errors.AsType[*tag.NoResourceError](err); !ok {
+			t.Errorf("remove from %q: got %v, want a NoResourceError", unknown, err)
+		}
+	}
+	b.expect(t)
+}
+
+func numbered(from, n int) (tags []tag.Tag) {
+	for i := range n {
+		tags = append(tags, tag.Tag{Key: fmt.Sprintf("k%03d", from+i), Value: "v"})
+	}
+	return tags
+}
+
+func atMostFifty(t *testing.T, b Bench) {
+	b.add(t, numbered(0, tag.MaxPerResource), b.Snapshot)
+	err := b.Store.Add(t.Context(), account, []string{b.Task, b.Snapshot}, numbered(50, 1))
+	if !errors.Is(err, tag.ErrTooMany) {
+		t.Errorf("the 51st: got %v, want %v", err, tag.ErrTooMany)
+	}
+	b.add(t, numbered(0, tag.MaxPerResource), b.Snapshot) // overwriting is no addition
+	list, err := b.Store.List(t.Context(), account)
+	if err != nil || len(list) != tag.MaxPerResource {
+		t.Errorf("%d tags, %v, want %d", len(list), err, tag.MaxPerResource)
+	}
+}
+
+func concurrentAdds(t *testing.T, b Bench) {
+	const callers, each = 6, 10 // 50 fit
+	var wg sync.WaitGroup
+	errs := make([]error, callers)
+	for i := range callers {
+		wg.Go(func() {
+			errs[i] = b.Store.Add(t.Context(), account, []string{b.Task}, numbered(i*each, each))
+		})
+	}
+	wg.Wait()
+	refused := 0
+	for _, err := range errs {
+		if errors.Is(err, tag.ErrTooMany) {
+			refused++
+		} else if err != nil {
+			t.Error(err)
+		}
+	}
+	list, err := b.Store.List(t.Context(), account)
+	if err != nil || len(list) != tag.MaxPerResource || refused != 1 {
+		t.Errorf("%d tags, %d refused, %v, want %d and 1", len(list), refused, err, tag.MaxPerResource)
+	}
+}
