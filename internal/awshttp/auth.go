@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 
+	"github.com/diskport/diskport/internal/iam"
 	"github.com/diskport/diskport/internal/sigv4"
 )
 
@@ -70,6 +72,7 @@ func (f *Front) authenticate(w http.ResponseWriter, r *http.Request, c *Call) er
 		return err
 	}
 	c.Region = signature.Region
+	c.Origin = f.origin(r, c.Region)
 	bodyHash := ""
 	if c.Service != S3 {
 		if c.Body, err = readBody(w, r, bodyCap(c.Service)); err != nil {
@@ -89,4 +92,12 @@ func (f *Front) authenticate(w http.ResponseWriter, r *http.Request, c *Call) er
 	}
 	c.Principal = principal
 	return nil
+}
+
+func (f *Front) origin(r *http.Request, region string) iam.Origin {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		host = "" // a unix socket: no address to ask about
+	}
+	return iam.Origin{Time: f.opts.Now(), SourceIP: host, Secure: r.TLS != nil, Region: region, UserAgent: r.UserAgent()}
 }

@@ -13,10 +13,12 @@
 package awshttp
 
 import (
+	"maps"
 	"net/http"
 	"net/url"
 
 	"github.com/diskport/diskport/internal/iam"
+	"github.com/diskport/diskport/internal/policy"
 )
 
 // The services, named as credential scopes name them.
@@ -35,6 +37,7 @@ const (
 type Call struct {
 	RequestID string
 	Principal iam.Principal // zero for an anonymous or presigned-by-nobody request
+	Origin    iam.Origin    // what policies may ask about the request as such
 	Region    string        // of the credential scope
 	Service   string        // EC2, EBS, …
 	Form      url.Values    // query string and form body together, for the query protocols
@@ -45,6 +48,14 @@ type Call struct {
 	Action string
 
 	code string // of the fault that was answered; empty: none
+}
+
+// Authorize returns nil if the caller may do action to every one of resources,
+// else an *iam.DeniedError. with says more about the request than its origin.
+func (c *Call) Authorize(action string, with policy.Context, resources ...string) error {
+	context := c.Origin.Context()
+	maps.Copy(context, with)
+	return iam.Authorize(c.Principal, action, context, resources...)
 }
 
 // Edge serves one AWS service.

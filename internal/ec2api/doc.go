@@ -1,0 +1,15 @@
+// Package ec2api is the EC2 edge: it turns Query requests into calls of the
+// domains (importtask, snapshot, tag) and their results into AWS's XML. It
+// decides nothing about imports; it knows AWS's words.
+//
+//	api.go        the edge: action and version, envelope
+//	actions.go    the table of actions, built and not built yet
+//	dispatch.go   the order of checks, once for all actions
+//	rules.go      what a row of a request's validation table is
+//	errors.go     domain errors → code, status, message
+//	filter.go     Filter.N, wildcards; page.go: MaxResults, NextToken
+//	import.go     ImportSnapshot;  tasks.go: Describe and Cancel
+//	snapshots.go  Describe and Delete;  tags.go
+//
+// Wire structs stay in this package.
+package ec2api

@@ -1,0 +1,270 @@
+package ec2api
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/diskport/diskport/internal/awsid"
+	"github.com/diskport/diskport/internal/importtask"
+	"github.com/diskport/diskport/internal/tag"
+)
+
+type importSnapshotRequest struct {
+	common
+	ClientData       *clientData
+	ClientToken      string
+	Description      string
+	DiskContainer    *diskContainer
+	Encrypted        bool
+	KmsKeyId         string
+	RoleName         string
+	TagSpecification []tagSpecification
+}
+
+// clientData is never shown again; it is decoded because bad values are refused
+// and because it is part of what a client token stands for.
+type clientData struct {
+	Comment                string
+	UploadStart, UploadEnd *time.Time
+	UploadSize             float64
+}
+
+type diskContainer struct {
+	Description string
+	Format      string
+	Url         string
+	UserBucket  struct{ S3Bucket, S3Key string }
+}
+
+type tagSpecification struct {
+	ResourceType string
+	Tag          []requestTag
+}
+
+type requestTag struct {
+	Key   string
+	Value *string `ec2:"Value,empty"`
+}
+
+// disk returns what the request says about the image, empty if nothing.
+func (r importSnapshotRequest) disk() diskContainer {
+	if r.DiskContainer == nil {
+		return diskContainer{}
+	}
+	return *r.DiskContainer
+}
+
+func (r importSnapshotRequest) tags() []tag.Tag {
+	var all []tag.Tag
+	for _, spec := range r.TagSpecification {
+		all = append(all, plainTags(spec.Tag)...)
+	}
+	return all
+}
+
+// plainTags reads a missing value as an empty one.
+func plainTags(given []requestTag) []tag.Tag {
+	out := make([]tag.Tag, len(given))
+	for i, t := range given {
+		out[i].Key = t.Key
+		if t.Value != nil {
+			out[i].Value = *t.Value
+		}
+	}
+	return out
+}
+
+const (
+	taskType    = "import-snapshot-task"
+	defaultRole = "vmimport"
+	maxToken    = 64
+)
+
+func importGrants(c call, r importSnapshotRequest) []grant {
+	task := awsid.TaskARN(c.Region, c.account(), "*")
+	tags := r.tags()
+	with := tagContext(tags)
+	grants := []grant{{"ec2:ImportSnapshot", with, []string{task, awsid.SnapshotARN(c.Region, "*")}}}
+	if len(tags) > 0 {
+		with := maps.Clone(with)
+		with.Set("ec2:CreateAction", "ImportSnapshot")
+		grants = append(grants, grant{"ec2:CreateTags", with, []string{task}})
+	}
+	return grants
+}
+
+var roleName = regexp.MustCompile(`^[\w+=,.@-]{1,64}$`)
+
+var importRules = []rule[importSnapshotRequest]{
+	{
+		field: "DiskContainer", code: "MissingParameter", message: "The request must contain the parameter DiskContainer",
+		broken: func(_ call, r importSnapshotRequest) (string, bool) { return "", r.DiskContainer == nil },
+	},
+	{
+		field: "DiskContainer.UserBucket.S3Key", code: "MissingParameter", message: "The request must contain the parameter DiskContainer.UserBucket.S3Key",
+		broken: func(_ call, r importSnapshotRequest) (string, bool) {
+			b := r.disk().UserBucket
+			return "", b.S3Bucket != "" && b.S3Key == ""
+		},
+	},
+	{
+		field: "DiskContainer.UserBucket.S3Bucket", code: "MissingParameter", message: "The request must contain the parameter DiskContainer.UserBucket.S3Bucket",
+		broken: func(_ call, r importSnapshotRequest) (string, bool) {
+			b := r.disk().UserBucket
+			return "", b.S3Bucket == "" && b.S3Key != ""
+		},
+	},
+	{
+		field: "DiskContainer", code: "MissingParameter", message: "The request must contain the parameter DiskContainer.UserBucket or DiskContainer.Url",
+		broken: func(_ call, r importSnapshotRequest) (string, bool) {
+			return "", r.disk().UserBucket.S3Bucket == "" && r.disk().Url == ""
+		},
+	},
+	{
+		field: "DiskContainer.Url", code: "InvalidParameterCombination", message: "The parameter Url cannot be used with the parameter UserBucket",
+		broken: func(_ call, r importSnapshotRequest) (string, bool) {
+			return "", r.disk().UserBucket.S3Bucket != "" && r.disk().Url != ""
+		},
+	},
+	{
+		field: "DiskContainer.Url", code: "InvalidParameter", message: "Invalid S3 source location",
+		broken: func(_ call, r importSnapshotRequest) (string, bool) {
+			return "", r.disk().Url != "" && !plausibleURL(r.disk().Url)
+		},
+	},
+	{
+		field: "DiskContainer.Format", code: "InvalidParameter", message: "Parameter disk-image-format=%s has an invalid format",
+		broken: func(c call, r importSnapshotRequest) (string, bool) {
+			f := r.disk().Format
+			return f, f != "" && !slices.Contains(c.Formats, strings.ToUpper(f))
+		},
+	},
+	{
+		field: "RoleName", code: "InvalidParameter", message: roleMessage,
+		broken: func(_ call, r importSnapshotRequest) (string, bool) {
+			return r.RoleName, r.RoleName != "" && !roleName.MatchString(r.RoleName)
+		},
+	},
+	{
+		field: "KmsKeyId", code: "InvalidParameterDependency", message: "The parameter KmsKeyId requires the parameter Encrypted to be set.",
+		broken: func(_ call, r importSnapshotRequest) (string, bool) { return "", r.KmsKeyId != "" && !r.Encrypted },
+	},
+	{
+		field: "Encrypted", code: "UnsupportedOperation", message: "The parameter Encrypted is not supported yet.",
+		broken: func(_ call, r importSnapshotRequest) (string, bool) { return "", r.Encrypted },
+	},
+	{
+		field: "ClientToken", code: "InvalidParameterValue", message: "Client token exceeds the maximum length of 64",
+		broken: func(_ call, r importSnapshotRequest) (string, bool) {
+			return "", len(r.ClientToken) > maxToken || strings.ContainsFunc(r.ClientToken, func(c rune) bool { return c > 126 || c < 32 })
+		},
+	},
+	short("Description", func(r importSnapshotRequest) string { return r.Description }),
+	short("DiskContainer.Description", func(r importSnapshotRequest) string { return r.disk().Description }),
+	{
+		field: "TagSpecification.N.ResourceType", code: "InvalidParameter", message: "Tag specification resource type must have a value",
+		broken: anySpecification(func(s tagSpecification) (string, bool) { return "", s.ResourceType == "" }),
+	},
+	{
+		field: "TagSpecification.N.ResourceType", code: "InvalidParameterValue", message: "'%s' is not a valid taggable resource type for this operation.",
+		broken: anySpecification(func(s tagSpecification) (string, bool) { return s.ResourceType, s.ResourceType != taskType }),
+	},
+	{
+		field: "TagSpecification.N.Tag", code: "InvalidParameter", message: "Tag specification must have at least one tag",
+		broken: anySpecification(func(s tagSpecification) (string, bool) { return "", len(s.Tag) == 0 }),
+	},
+	{
+		field: "TagSpecification", code: "InvalidParameterValue", message: "Duplicate tag specification.",
+		broken: func(_ call, r importSnapshotRequest) (string, bool) { return "", len(r.TagSpecification) > 1 },
+	},
+	{
+		field: "TagSpecification.N.Tag.M.Value", code: "InvalidParameterValue", message: "Tag value cannot be null. Use empty string instead.",
+		broken: anySpecification(func(s tagSpecification) (string, bool) {
+			return "", slices.ContainsFunc(s.Tag, func(t requestTag) bool { return t.Value == nil && t.Key != "" })
+		}),
+	},
+	{field: "TagSpecification.N.Tag", check: func(r importSnapshotRequest) error { return tag.Validate(r.tags()) }},
+}
+
+func anySpecification(bad func(tagSpecification) (string, bool)) func(call, importSnapshotRequest) (string, bool) {
+	return func(_ call, r importSnapshotRequest) (string, bool) {
+		for _, s := range r.TagSpecification {
+			if what, bad := bad(s); bad {
+				return what, true
+			}
+		}
+		return "", false
+	}
+}
+
+// plausibleURL refuses what no configuration makes a source location. Which
+// hosts are, package source decides.
+func plausibleURL(url string) bool {
+	scheme, rest, ok := strings.Cut(url, ":")
+	switch strings.ToLower(scheme) {
+	case "s3":
+		bucket, key, _ := strings.Cut(strings.TrimPrefix(rest, "//"), "/")
+		return ok && strings.HasPrefix(rest, "//") && bucket != "" && key != ""
+	case "http", "https":
+		return strings.HasPrefix(rest, "//")
+	case "diskport": // a file handed over inside this process
+		return true
+	}
+	return false
+}
+
+func importSnapshot(ctx context.Context, c call, r importSnapshotRequest) (any, error) {
+	task, err := c.Imports.Import(ctx, importtask.Request{
+		Account: c.account(), Region: c.Region, Caller: c.Principal, Origin: c.Origin,
+		Token: r.ClientToken, Digest: digest(r),
+		Description: r.Description, DiskDescription: r.disk().Description,
+		Format: strings.ToUpper(r.disk().Format), RoleName: orDefault(r.RoleName, defaultRole),
+		URL: r.disk().Url, Bucket: r.disk().UserBucket.S3Bucket, Key: r.disk().UserBucket.S3Key,
+		OwnHosts: append(slices.Clone(c.OwnHosts), c.host), Tags: r.tags(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return c.showTask(task), nil
+}
+
+func orDefault(s, otherwise string) string {
+	if s == "" {
+		return otherwise
+	}
+	return s
+}
+
+// digest identifies what r asks for: two requests with one client token must
+// agree in it. It leaves out the token itself and DryRun, and does not see the
+// case of Format or how lists were numbered and tags ordered.
+func digest(r importSnapshotRequest) string {
+	r.common, r.ClientToken = common{}, ""
+	if r.DiskContainer != nil {
+		disk := *r.DiskContainer
+		disk.Format = strings.ToUpper(disk.Format)
+		r.DiskContainer = &disk
+	}
+	tags := r.tags()
+	slices.SortFunc(tags, func(a, b tag.Tag) int { return strings.Compare(a.Key, b.Key) })
+	r.TagSpecification = nil
+	size := ""
+	if r.ClientData != nil { // JSON has no NaN
+		data := *r.ClientData
+		size, data.UploadSize = ec2Double(data.UploadSize), 0
+		r.ClientData = &data
+	}
+	text, err := json.Marshal([]any{r, size, tags})
+	if err != nil {
+		panic(err) // the types above always encode
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:])
+}
