@@ -101,7 +101,8 @@ func ReadPackIndex(r io.ReaderAt, size int64) (PackIndex, error) {
 	if err != nil {
 		return PackIndex{}, err
 	}
-	return x, parseTrailer(trailer, &x)
+	x.Blocks, err = parseTrailer(trailer, x.File.ID, int(n))
+	return x, err
 }
 
 func parseHeader(h []byte) (PackIndex, error) {
@@ -129,20 +130,21 @@ func parseHeader(h []byte) (PackIndex, error) {
 	return PackIndex{File: File{ID: id, Kind: PackFile, Domain: d.ID}, Domain: d}, nil
 }
 
-func parseTrailer(t []byte, x *PackIndex) error {
-	id, n, err := parseHead(t, trailerMagic)
+// parseTrailer returns the n blocks of the pack.
+func parseTrailer(t []byte, id FileID, n int) ([]Placement, error) {
+	gotID, gotN, err := parseHead(t, trailerMagic)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if id != x.File.ID || n > maxPackSlots || trailerSize(int(n)) != len(t) {
-		return fmt.Errorf("%w: trailer of %d blocks of file %x", ErrBadPack, n, id)
+	if gotID != id || int(gotN) != n {
+		return nil, fmt.Errorf("%w: trailer of %d blocks of file %x, want %d of %x", ErrBadPack, gotN, gotID, n, id)
 	}
-	x.Blocks = make([]Placement, n)
-	for i := range x.Blocks {
-		x.Blocks[i].Slot = i
-		copy(x.Blocks[i].ID[:], t[headFixed+i*len(block.ID{}):])
+	blocks := make([]Placement, n)
+	for i := range blocks {
+		blocks[i].Slot = i
+		copy(blocks[i].ID[:], t[headFixed+i*len(block.ID{}):])
 	}
-	return nil
+	return blocks, nil
 }
 
 // parseHead checks what header and trailer have in common.

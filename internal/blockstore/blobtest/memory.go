@@ -32,13 +32,13 @@ var _ blockstore.Backend = (*Memory)(nil)
 func NewMemory() *Memory { return &Memory{files: map[string]*memoryFile{}} }
 
 // Create is blockstore.Backend's.
-func (m *Memory) Create(ctx context.Context, name string, _ int64) (blockstore.Writer, error) {
+func (m *Memory) Create(ctx context.Context, name string, size int64) (blockstore.Writer, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.files[name] != nil {
 		return nil, fmt.Errorf("creating %s: it exists", name)
 	}
-	m.files[name] = &memoryFile{in: m, name: name}
+	m.files[name] = &memoryFile{in: m, name: name, data: make([]byte, 0, min(size, 8<<20))}
 	return m.files[name], ctx.Err()
 }
 
@@ -103,11 +103,10 @@ func (f *memoryFile) WriteAt(ctx context.Context, bufs [][]byte, off int64) erro
 	if f.sealed {
 		return errors.New("writing to a sealed file")
 	}
-	p := slices.Concat(bufs...)
-	if grow := int(off) + len(p) - len(f.data); grow > 0 {
-		f.data = append(f.data, make([]byte, grow)...)
+	for _, p := range bufs {
+		f.grow(off + int64(len(p)))
+		off += int64(copy(f.data[off:], p))
 	}
-	copy(f.data[off:], p)
 	return ctx.Err()
 }
 
@@ -117,9 +116,19 @@ func (f *memoryFile) Seal(ctx context.Context, size int64) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	f.data = append(f.data, make([]byte, max(0, int(size)-len(f.data)))...)[:size]
+	f.grow(size)
+	f.data = f.data[:size]
 	f.sealed = true
 	return nil
+}
+
+// grow makes the file at least size bytes long. Its memory may come with bytes
+// behind its length: they are zeros, as nothing ever shortens an open file.
+func (f *memoryFile) grow(size int64) {
+	if size > int64(cap(f.data)) {
+		f.data = append(make([]byte, 0, 2*size), f.data...)
+	}
+	f.data = f.data[:max(size, int64(len(f.data)))]
 }
 
 func (f *memoryFile) Abort() error {
