@@ -3,6 +3,7 @@ package iam
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/diskport/diskport/internal/policy"
@@ -29,6 +30,9 @@ type ServiceCall struct {
 // says no.
 func (s *Service) AssumeServiceRole(ctx context.Context, call ServiceCall) (Principal, error) {
 	role, err := s.GetRole(ctx, call.Account, call.Role)
+	if _, impossible := errors.AsType[*ValidationError](err); impossible {
+		err = RoleError(call.Role, ErrNotFound) // no role can have this name
+	}
 	if err != nil {
 		return Principal{}, err
 	}

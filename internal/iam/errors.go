@@ -19,8 +19,6 @@ var (
 	ErrExists = errors.New("already exists")
 	// ErrInUse: it can't be deleted while something hangs on it.
 	ErrInUse = errors.New("in use")
-	// ErrLimit: a quota is reached.
-	ErrLimit = errors.New("limit exceeded")
 )
 
 // What an EntityError may be about.
@@ -51,3 +49,8 @@ func PolicyError(name string, err error) error { return &EntityError{kindRolePol
 type ValidationError struct{ Message string }
 
 func (e *ValidationError) Error() string { return e.Message }
+
+// LimitError: a quota is reached. Its text may be shown.
+type LimitError struct{ Message string }
+
+func (e *LimitError) Error() string { return e.Message }

@@ -173,6 +173,9 @@ func TestAssumeServiceRole(t *testing.T) {
 	if _, err := s.AssumeServiceRole(ctx, call("none")); !errors.Is(err, iam.ErrNotFound) {
 		t.Errorf("no role: got %v, want %v", err, iam.ErrNotFound)
 	}
+	if _, err := s.AssumeServiceRole(ctx, call("a/\x00")); !errors.Is(err, iam.ErrNotFound) {
+		t.Errorf("impossible name: got %v, want %v", err, iam.ErrNotFound)
+	}
 	foreign := call("vmimport")
 	foreign.Account = "222222222222"
 	if _, err := s.AssumeServiceRole(ctx, foreign); !errors.Is(err, iam.ErrNotFound) {
@@ -261,6 +264,7 @@ func TestRefusals(t *testing.T) {
 	var validation *iam.ValidationError
 	var syntax *policy.SyntaxError
 	var tags *tag.Error
+	var limit *iam.LimitError
 	for _, c := range []struct {
 		name string
 		call func(context.Context) error
@@ -271,17 +275,20 @@ func TestRefusals(t *testing.T) {
 		{"name with a slash", create(iam.RoleSpec{Name: "a/b", Trust: trust}), as(&validation)},
 		{"path without an end", create(iam.RoleSpec{Name: "a", Path: "/b", Trust: trust}), as(&validation)},
 		{"long description", create(iam.RoleSpec{Name: "a", Trust: trust, Description: strings.Repeat("é", 1001)}), as(&validation)},
+		{"description no terminal shows", create(iam.RoleSpec{Name: "a", Trust: trust, Description: "\x00"}), as(&validation)},
 		{"long session", create(iam.RoleSpec{Name: "a", Trust: trust, MaxSession: 13 * time.Hour}), as(&validation)},
 		{"no trust", create(iam.RoleSpec{Name: "a"}), as(&syntax)},
 		{"trust with a resource", create(iam.RoleSpec{Name: "a", Trust: reader}), as(&syntax)},
-		{"long trust", create(iam.RoleSpec{Name: "a", Trust: padded(trust, 2048)}), is(iam.ErrLimit)},
+		{"long trust", create(iam.RoleSpec{Name: "a", Trust: padded(trust, 2048)}), as(&limit)},
 		{"bad tag", create(iam.RoleSpec{Name: "a", Trust: trust, Tags: []tag.Tag{{Key: "aws:x"}}}), as(&tags)},
 		{"there already", create(iam.RoleSpec{Name: "R", Trust: trust}), is(iam.ErrExists)},
 		{"policy without a name", put(iam.Policy{Document: reader}), as(&validation)},
 		{"malformed policy", put(iam.Policy{Name: "p", Document: "{"}), as(&syntax)},
-		{"policies too long together", put(iam.Policy{Name: "p", Document: padded(reader, 6000)}), is(iam.ErrLimit)},
+		{"policies too long together", put(iam.Policy{Name: "p", Document: padded(reader, 6000)}), as(&limit)},
 		{"policy in place of the long one", put(iam.Policy{Name: "old", Document: padded(reader, 6000)}), is(nil)},
 		{"delete with policies", func(ctx context.Context) error { return s.DeleteRole(ctx, account, "r") }, is(iam.ErrInUse)},
+		{"hostile name", func(ctx context.Context) error { return s.DeleteRole(ctx, account, "\x00") }, as(&validation)},
+		{"hostile policy name", func(ctx context.Context) error { return s.DeleteRolePolicy(ctx, account, "r", "\xff") }, as(&validation)},
 		{"short session", func(ctx context.Context) error {
 			return s.UpdateRole(ctx, account, "r", iam.RoleUpdate{MaxSession: &short})
 		}, as(&validation)},

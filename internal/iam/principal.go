@@ -2,6 +2,7 @@ package iam
 
 import (
 	"slices"
+	"time"
 
 	"github.com/diskport/diskport/internal/policy"
 )
@@ -24,8 +25,9 @@ type Principal struct {
 	Account string // twelve digits
 	ARN     string // as GetCallerIdentity and refusals name it
 	Kind    Kind
-	ID      string // unique: the account id, AIDA… or AROA…:session
-	Name    string // of the user or role; empty for root
+	ID      string    // unique: the account id, AIDA… or AROA…:session
+	Name    string    // of the user or role; empty for root
+	Since   time.Time // when the key that it came with was made; zero for a session
 
 	source   string            // ARN of the role behind a session, else empty
 	policies []policy.Document // identity policies in force

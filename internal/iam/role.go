@@ -28,7 +28,8 @@ const (
 
 var (
 	nameForm = regexp.MustCompile(`^[A-Za-z0-9_+=,.@-]+$`)
-	pathForm = regexp.MustCompile(`^(/|/[\x21-\x7f]+/)$`)
+	pathForm = regexp.MustCompile(`^(/|/[\x21-\x7e]+/)$`)
+	textForm = regexp.MustCompile(`^[\t\n\r\x20-\x7e\x{a1}-\x{ff}]*$`)
 )
 
 // RoleSpec is what a new role is to be.
@@ -42,14 +43,14 @@ type RoleSpec struct {
 }
 
 func (r RoleSpec) validate() error {
-	if err := checkName("roleName", r.Name, maxNameLen); err != nil {
+	if err := checkRole(r.Name); err != nil {
 		return err
 	}
 	switch {
 	case len(r.Path) > maxPathLen || !pathForm.MatchString(r.Path):
 		return &ValidationError{"The specified value for path is invalid. It must begin and end with / and contain only ASCII characters."}
-	case utf8.RuneCountInString(r.Description) > maxDescription:
-		return &ValidationError{fmt.Sprintf("Value at 'description' failed to satisfy constraint: Member must have length less than or equal to %d", maxDescription)}
+	case utf8.RuneCountInString(r.Description) > maxDescription || !textForm.MatchString(r.Description):
+		return &ValidationError{fmt.Sprintf("Value at 'description' failed to satisfy constraint: Member must have at most %d Latin characters", maxDescription)}
 	case r.MaxSession < minSession || r.MaxSession > maxSession:
 		return &ValidationError{"Value at 'maxSessionDuration' failed to satisfy constraint: Member must be between 3600 and 43200"}
 	}
@@ -66,14 +67,17 @@ func checkName(field, name string, most int) error {
 	return nil
 }
 
-// checkTrust accepts a trust policy, or says why not: *policy.SyntaxError, or
-// ErrLimit.
+// checkRole is checkName for the name of a role.
+func checkRole(name string) error { return checkName("roleName", name, maxNameLen) }
+
+// checkTrust accepts a trust policy, or says why not: *policy.SyntaxError or
+// *LimitError.
 func checkTrust(document string) error {
 	if _, err := policy.Parse(document, policy.Trust); err != nil {
 		return err
 	}
 	if weight(document) > maxTrust {
-		return fmt.Errorf("%w: trust policy of more than %d characters", ErrLimit, maxTrust)
+		return &LimitError{fmt.Sprintf("Cannot exceed quota for ACLSizePerRole: %d", maxTrust)}
 	}
 	return nil
 }
@@ -109,7 +113,7 @@ func (s *Service) CreateRole(ctx context.Context, account string, spec RoleSpec)
 		return Role{}, err
 	}
 	if len(present) >= maxRoles {
-		return Role{}, RoleError(spec.Name, ErrLimit)
+		return Role{}, &LimitError{fmt.Sprintf("Cannot exceed quota for RolesPerAccount: %d", maxRoles)}
 	}
 	r := Role{
 		Account: account, Name: spec.Name, Path: spec.Path, ID: s.newID("AROA"), Trust: spec.Trust,
@@ -121,7 +125,7 @@ func (s *Service) CreateRole(ctx context.Context, account string, spec RoleSpec)
 
 // GetRole returns a role.
 func (s *Service) GetRole(ctx context.Context, account, name string) (Role, error) {
-	if err := checkName("roleName", name, maxNameLen); err != nil {
+	if err := checkRole(name); err != nil {
 		return Role{}, err
 	}
 	found, err := s.opts.Store.Roles(ctx, account, name)
@@ -148,7 +152,17 @@ func (s *Service) ListRoles(ctx context.Context, account, prefix string) ([]Role
 
 // DeleteRole removes a role. It fails with ErrInUse while it has policies.
 func (s *Service) DeleteRole(ctx context.Context, account, name string) error {
+	if err := checkRole(name); err != nil {
+		return err
+	}
 	return s.opts.Store.DeleteRole(ctx, account, name)
+}
+
+func (s *Service) change(ctx context.Context, account, name string, change func(*Role) error) error {
+	if err := checkRole(name); err != nil {
+		return err
+	}
+	return s.opts.Store.ChangeRole(ctx, account, name, change)
 }
 
 // UpdateAssumeRolePolicy replaces a role's trust policy.
@@ -156,7 +170,7 @@ func (s *Service) UpdateAssumeRolePolicy(ctx context.Context, account, name, tru
 	if err := checkTrust(trust); err != nil {
 		return err
 	}
-	return s.opts.Store.ChangeRole(ctx, account, name, func(r *Role) error {
+	return s.change(ctx, account, name, func(r *Role) error {
 		r.Trust = trust
 		return nil
 	})
@@ -170,7 +184,7 @@ type RoleUpdate struct {
 
 // UpdateRole changes a role's description and longest session.
 func (s *Service) UpdateRole(ctx context.Context, account, name string, u RoleUpdate) error {
-	return s.opts.Store.ChangeRole(ctx, account, name, func(r *Role) error {
+	return s.change(ctx, account, name, func(r *Role) error {
 		if u.Description != nil {
 			r.Description = *u.Description
 		}
@@ -186,7 +200,7 @@ func (s *Service) TagRole(ctx context.Context, account, name string, tags []tag.
 	if err := tag.Validate(tags); err != nil {
 		return err
 	}
-	return s.opts.Store.ChangeRole(ctx, account, name, func(r *Role) (err error) {
+	return s.change(ctx, account, name, func(r *Role) (err error) {
 		r.Tags, err = r.Tags.Merge(tags)
 		return err
 	})
@@ -198,7 +212,7 @@ func (s *Service) UntagRole(ctx context.Context, account, name string, keys []st
 	for _, key := range keys {
 		gone[key] = true
 	}
-	return s.opts.Store.ChangeRole(ctx, account, name, func(r *Role) error {
+	return s.change(ctx, account, name, func(r *Role) error {
 		var left tag.Set
 		for _, t := range r.Tags {
 			if !gone[t.Key] {

@@ -100,7 +100,9 @@ func (s *Service) Lookup(ctx context.Context, accessKeyID, sessionToken string) 
 	if err != nil {
 		return Principal{}, sigv4.Secret{}, fmt.Errorf("iam: opening the secret of key %s: %w", k.ID, err)
 	}
-	return s.Root(k.Account), sigv4.NewSecret(string(secret)), nil
+	p := s.Root(k.Account)
+	p.Since = k.Created
+	return p, sigv4.NewSecret(string(secret)), nil
 }
 
 // Root returns an account's root principal.

@@ -43,8 +43,8 @@ type Store interface {
 
 // KeyStore keeps access keys.
 type KeyStore interface {
-	// SetRootKey makes k the only root key of its account. It fails with
-	// ErrExists if another account has a key of that id.
+	// SetRootKey makes k the only root key of its account. A key of that id
+	// keeps its time. It fails with ErrExists if another account has one.
 	SetRootKey(ctx context.Context, k AccessKey) error
 	// AccessKey returns a key, or ErrUnknownKey.
 	AccessKey(ctx context.Context, id string) (AccessKey, error)

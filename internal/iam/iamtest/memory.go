@@ -29,8 +29,11 @@ var _ iam.Store = (*Memory)(nil)
 func (m *Memory) SetRootKey(_ context.Context, k iam.AccessKey) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if old, ok := m.keys[k.ID]; ok && old.Account != k.Account {
-		return iam.ErrExists
+	if old, ok := m.keys[k.ID]; ok {
+		if old.Account != k.Account {
+			return iam.ErrExists
+		}
+		k.Created = old.Created
 	}
 	maps.DeleteFunc(m.keys, func(_ string, old iam.AccessKey) bool { return old.Account == k.Account })
 	if m.keys == nil {

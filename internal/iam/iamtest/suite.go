@@ -24,7 +24,10 @@ func TestStore(t *testing.T, open func(t *testing.T) iam.Store) {
 		"root keys": testKeys, "roles": testRoles, "role names": testRoleNames, "changes": testChanges,
 		"concurrent changes": testConcurrentChanges, "policies": testPolicies, "accounts": testAccounts,
 	} {
-		t.Run(name, func(t *testing.T) { test(t, open(t)) })
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, open(t))
+		})
 	}
 }
 
@@ -71,7 +74,14 @@ func testKeys(t *testing.T, s iam.Store) {
 		t.Error(diff)
 	}
 	first.Sealed = []byte("again")
-	check(t, "same id, other secret", s.SetRootKey(ctx, first))
+	later := first
+	later.Created = time.UnixMicro(2).UTC()
+	check(t, "same id, other secret", s.SetRootKey(ctx, later))
+	got, err = s.AccessKey(ctx, "AKIA1")
+	check(t, "look-up of the other secret", err)
+	if diff := cmp.Diff(first, got); diff != "" {
+		t.Error(diff)
+	}
 	second := first
 	second.ID = "AKIA2"
 	check(t, "second key", s.SetRootKey(ctx, second))
