@@ -1,0 +1,141 @@
+// Package detect finds out what format an object has, by its content alone, and
+// opens it as a disk.
+//
+// It is the one place where formats are told apart: what lies inside a guest is
+// never looked at, and no other package guesses. A new format is one row of the
+// table in formats.go.
+package detect
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/diskport/diskport/diskimage"
+	"github.com/diskport/diskport/diskimage/internal/bounded"
+	"github.com/diskport/diskport/diskimage/raw"
+)
+
+// ErrUnknownFormat is what an error wraps when Options.Format names no format
+// that can be opened.
+var ErrUnknownFormat = errors.New("unknown image format")
+
+// Options are the options of Open. The zero value is useful.
+type Options struct {
+	// Format is what the image is declared to be: raw, vhd (or vpc), vhdx, vmdk,
+	// in any case. Empty means whatever its content says.
+	Format string
+	Limits diskimage.Limits
+}
+
+// Match is what Sniff recognised.
+type Match struct {
+	Format    string // lower case: "vhd"; "raw" when nothing was recognised
+	Title     string // for people: "VHD", "gzip"
+	Supported bool   // Open can open it
+}
+
+// Sniff says what the size bytes of r look like. Content that looks like two
+// things is an error that names both.
+func Sniff(r io.ReaderAt, size int64) (Match, error) {
+	found, err := recognise(r, size)
+	if err != nil {
+		return Match{}, err
+	}
+	f, err := single(found)
+	if err != nil {
+		return Match{}, err
+	}
+	return Match{Format: f.name, Title: f.title, Supported: f.open != nil}, nil
+}
+
+// Open opens the size bytes of r as a disk. A declared format must be what the
+// content says, but for raw, which takes the bytes as they are, and warns (see
+// diskimage.Describer) when they look like something else. Without one the
+// content decides, and formats that are known and not supported are refused by
+// name rather than taken as raw.
+func Open(r io.ReaderAt, size int64, opts Options) (diskimage.Disk, error) {
+	declared, err := byName(opts.Format)
+	if err != nil {
+		return nil, err
+	}
+	found, err := recognise(r, size)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case declared == nil:
+		f, err := single(found)
+		if err != nil {
+			return nil, err
+		}
+		if f.open == nil {
+			return nil, fault(f.name, diskimage.Unsupported, "%s is not supported", f.title)
+		}
+		return f.open(r, size, opts.Limits)
+	case declared.name == rawFormat.name:
+		return openDeclaredRaw(r, size, opts.Limits, found)
+	}
+	for _, f := range found {
+		if f.name == declared.name {
+			return declared.open(r, size, opts.Limits)
+		}
+	}
+	return nil, fault(declared.name, diskimage.NotFormat, "declared %s, content looks like %s", declared.title, titles(found))
+}
+
+// openDeclaredRaw opens the bytes as they are.
+func openDeclaredRaw(r io.ReaderAt, size int64, limits diskimage.Limits, found []*format) (diskimage.Disk, error) {
+	var warnings []string
+	for _, f := range found {
+		warnings = append(warnings, "declared raw, content looks like "+f.title)
+	}
+	return opened(raw.Open(r, size, raw.Options{Limits: limits, Warnings: warnings}))
+}
+
+// single returns the one format found, raw when there is none.
+func single(found []*format) (*format, error) {
+	switch len(found) {
+	case 0:
+		return &rawFormat, nil
+	case 1:
+		return found[0], nil
+	}
+	return nil, fault("ambiguous", diskimage.Malformed, "content looks like %s; declare its format", titles(found))
+}
+
+func titles(found []*format) string {
+	if len(found) == 0 {
+		return rawFormat.title
+	}
+	var all []string
+	for _, f := range found {
+		all = append(all, f.title)
+	}
+	return strings.Join(all, " and ")
+}
+
+func fault(name string, c diskimage.Class, reason string, args ...any) error {
+	return bounded.Source{Format: name}.NewPart("object", 0, nil).Fault(c, reason, args...)
+}
+
+// byName returns the format that can be opened by the name, nil for none.
+func byName(name string) (*format, error) {
+	if name == "" {
+		return nil, nil
+	}
+	lower := strings.ToLower(name)
+	if lower == "vpc" { // qemu's name of it
+		lower = "vhd"
+	}
+	if lower == rawFormat.name {
+		return &rawFormat, nil
+	}
+	for i := range formats {
+		if f := &formats[i]; f.name == lower && f.open != nil {
+			return f, nil
+		}
+	}
+	return nil, fmt.Errorf("opening an image as %q: %w", bounded.Printable(name), ErrUnknownFormat)
+}

@@ -1,0 +1,137 @@
+package detect
+
+import (
+	"bytes"
+	"io"
+	"strconv"
+	"strings"
+
+	"github.com/diskport/diskport/diskimage/internal/bounded"
+	"github.com/diskport/diskport/diskimage/vhd"
+)
+
+// headSize is how much of the start is looked at: more than any magic needs, and
+// enough comment lines before a descriptor's first word.
+const headSize = 64 << 10
+
+// probe is what recognisers see of an object.
+type probe struct {
+	head []byte // up to headSize bytes from the start
+	tail []byte // up to vhd.TailSize bytes at the end
+	size int64
+}
+
+// recognise returns every format that the object looks like.
+func recognise(r io.ReaderAt, size int64) ([]*format, error) {
+	src := bounded.Source{Format: "image", R: r, Size: size}
+	if err := src.NotEmpty(); err != nil {
+		return nil, err
+	}
+	head, err := src.Part("start of the object", 0, min(size, headSize))
+	if err != nil {
+		return nil, err
+	}
+	n := min(size, vhd.TailSize)
+	tail, err := src.Part("end of the object", size-n, n)
+	if err != nil {
+		return nil, err
+	}
+	p := probe{head.Data, tail.Data, size}
+	var found []*format
+	for i := range formats {
+		if formats[i].match(p) {
+			found = append(found, &formats[i])
+		}
+	}
+	return found, nil
+}
+
+// holds recognises the magic at an offset of the start.
+func holds(off int, magic string) func(probe) bool {
+	return func(p probe) bool { return len(p.head) >= off && bytes.HasPrefix(p.head[off:], []byte(magic)) }
+}
+
+// starts recognises any of the magics at the start.
+func starts(magics ...string) func(probe) bool {
+	return func(p probe) bool {
+		for _, m := range magics {
+			if bytes.HasPrefix(p.head, []byte(m)) {
+				return true
+			}
+		}
+		return false
+	}
+}
+
+// isVHD finds the footer, or its copy at the start.
+func isVHD(p probe) bool {
+	_, ok := vhd.FindFooter(p.tail, p.size)
+	return ok || starts("conectix")(p)
+}
+
+func isQcow2(p probe) bool {
+	return starts("QFI\xfb")(p) && !starts("QFI\xfb\x00\x00\x00\x01")(p)
+}
+
+// isDMG finds the trailer (magic, version 4, its 512 bytes), behind which less
+// than a sector may follow, or the header of an encrypted image.
+func isDMG(p probe) bool {
+	last := p.tail[max(0, len(p.tail)-1024):]
+	return bytes.Contains(last, []byte("koly\x00\x00\x00\x04\x00\x00\x02\x00")) || starts("encrcdsa")(p)
+}
+
+// isXz and isBzip2 find a stream that is not the first chunk of a DMG.
+func isXz(p probe) bool { return starts("\xfd7zXZ\x00")(p) && !isDMG(p) }
+
+func isZstd(p probe) bool {
+	skippable := len(p.head) >= 4 && p.head[0]&0xf0 == 0x50 && bytes.Equal(p.head[1:4], []byte{0x2a, 0x4d, 0x18})
+	return skippable || starts("\x28\xb5\x2f\xfd")(p)
+}
+
+// isBzip2 finds the magic, the level and a block or the end of the stream.
+func isBzip2(p probe) bool {
+	return starts("BZh")(p) && !isDMG(p) && len(p.head) >= 4 && p.head[3] >= '1' && p.head[3] <= '9' &&
+		(len(p.head) < 10 || holds(4, "1AY&SY")(p) || holds(4, "\x17\x72\x45\x38\x50\x90")(p))
+}
+
+// isTar finds the magic and a valid checksum of the first member's header.
+func isTar(p probe) bool {
+	if !holds(257, "ustar")(p) || len(p.head) < 512 {
+		return false
+	}
+	field := strings.Trim(string(p.head[148:156]), " \x00")
+	want, err := strconv.ParseUint(field, 8, 32)
+	sum := uint64(8 * ' ') // the field itself counts as blanks
+	for i, b := range p.head[:512] {
+		if i < 148 || i >= 156 {
+			sum += uint64(b)
+		}
+	}
+	return err == nil && sum == want
+}
+
+// isDescriptor finds the text of a VMDK descriptor: its first line is a known
+// comment, or its first word that is none is version=. Text that is nothing but
+// comments as far as is looked is taken for one too, not for a disk.
+func isDescriptor(p probe) bool {
+	if bytes.HasPrefix(bytes.TrimSpace(p.head), []byte("# Disk DescriptorFile")) {
+		return true
+	}
+	comments := false
+	for rest := p.head; len(rest) > 0; {
+		line, after, _ := bytes.Cut(rest, []byte("\n"))
+		line = bytes.TrimSpace(line)
+		switch {
+		case len(line) == 0:
+		case line[0] == '#':
+			comments = true
+		default:
+			key, value, ok := bytes.Cut(line, []byte("="))
+			value = bytes.TrimSpace(value)
+			return ok && strings.EqualFold(string(bytes.TrimSpace(key)), "version") &&
+				len(value) == 1 && value[0] >= '1' && value[0] <= '4'
+		}
+		rest = after
+	}
+	return comments && p.size > headSize
+}
