@@ -72,7 +72,7 @@ func (v VHDX) Build() []byte {
 	}
 	copy(image[VHDXLog:], v.Log)
 	v.putMetadata(image[VHDXMetadata:])
-	SumVHDX(image)
+	SumVHDXImage(image)
 	return v.putBlocks(image, count)
 }
 
@@ -126,19 +126,21 @@ func (v VHDX) putBlocks(image []byte, count int64) []byte {
 	return image
 }
 
-// SumVHDX writes the checksums of the headers and region tables of an image.
-func SumVHDX(image []byte) {
-	for _, at := range []int{VHDXHeader1, VHDXHeader2} {
-		sumVHDX(image[at : at+4096])
-	}
-	for _, at := range []int{VHDXRegions1, VHDXRegions2} {
-		sumVHDX(image[at : at+64<<10])
-	}
-}
-
-func sumVHDX(p []byte) {
+// SumVHDX writes the checksum of p: a header, a region table or a log entry.
+func SumVHDX(p []byte) {
 	binary.LittleEndian.PutUint32(p[4:], 0)
 	binary.LittleEndian.PutUint32(p[4:], crc32.Checksum(p, crc32.MakeTable(crc32.Castagnoli)))
+}
+
+// SumVHDXImage writes the checksums of the headers and region tables of an
+// image.
+func SumVHDXImage(image []byte) {
+	for _, at := range []int{VHDXHeader1, VHDXHeader2} {
+		SumVHDX(image[at : at+4096])
+	}
+	for _, at := range []int{VHDXRegions1, VHDXRegions2} {
+		SumVHDX(image[at : at+64<<10])
+	}
 }
 
 // GUID returns the bytes of a GUID as Microsoft's formats store it.
@@ -202,6 +204,6 @@ func (e VHDXEntry) Build() []byte {
 		p = append(p, sector...)
 	}
 	le.PutUint32(p[8:], uint32(len(p)))
-	sumVHDX(p)
+	SumVHDX(p)
 	return p
 }
