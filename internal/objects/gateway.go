@@ -61,9 +61,10 @@ func Start(ctx context.Context, cfg Config) (*Gateway, error) {
 			var d net.Dialer
 			return d.DialContext(ctx, "unix", socket)
 		},
-		DisableCompression:    true, // would add a header and change bodies
-		MaxIdleConnsPerHost:   64,
-		IdleConnTimeout:       30 * time.Second,
+		DisableCompression: true, // would add a header and change bodies
+		// The gateway leaves the end of a chunked aws-chunked body unread, takes
+		// it for the next request and answers that: one connection, one request.
+		DisableKeepAlives:     true,
 		ExpectContinueTimeout: 5 * time.Second,
 	}
 	if err := g.serve(ctx, cfg, socket); err != nil {
@@ -126,7 +127,6 @@ func gatewayConfig(cfg Config, socket string) *embedgw.Config {
 		AdminMaxRequests:    1,
 		MultipartMaxParts:   maxParts,
 		VirtualDomain:       cfg.Domain,
-		KeepAlive:           true,
 		Quiet:               true,
 	}
 }
@@ -152,7 +152,6 @@ func (g *Gateway) Close() error {
 	if g.stop != nil {
 		g.stop()
 	}
-	g.dial.CloseIdleConnections()
 	err := <-g.done
 	return errors.Join(err, os.RemoveAll(g.dir), os.Chdir(g.workDir))
 }
