@@ -41,6 +41,19 @@ func (c Catalog) EnsureDomain(ctx context.Context, d blockstore.Domain) (stored 
 	return stored, err
 }
 
+// Domain returns a domain by its id; the manifests that name it keep it alive.
+func (c Catalog) Domain(ctx context.Context, id string) (d blockstore.Domain, err error) {
+	err = c.db.view(ctx, "read domain "+id, func(q querier) error {
+		var ok bool
+		d, ok, err = one(ctx, q, scanDomain, `SELECT id, account, kms_key, wrapped FROM domains WHERE id = $1`, id)
+		if err == nil && !ok {
+			return fmt.Errorf("metadb: no domain %s", id)
+		}
+		return err
+	})
+	return d, err
+}
+
 func scanDomain(s scanner) (d blockstore.Domain, err error) {
 	err = s.Scan(&d.ID, &d.Account, &d.KMSKey, &d.WrappedKeys)
 	return d, err
