@@ -54,6 +54,9 @@ func (s *Service) arn(account, resource string) string {
 // role has a path, that is missing in it.
 func (s *Service) RoleARN(account, name string) string { return s.arn(account, "role/"+name) }
 
+// UserARN is RoleARN for a user.
+func (s *Service) UserARN(account, name string) string { return s.arn(account, "user/"+name) }
+
 // ARN returns the ARN of r.
 func (s *Service) ARN(r Role) string { return s.arn(r.Account, "role"+r.Path+r.Name) }
 

@@ -1,0 +1,8 @@
+// Package iamapi is the edge of IAM (2010-05-08) and STS (2011-06-15): the
+// Query protocol over package iam.
+//
+// A request comes from the front chain with its form and its principal. The
+// dispatcher (dispatch.go) decodes it, asks iam.Authorize, calls the domain and
+// writes the answer; actions.go has the table of what is served, unsupported.go
+// of what AWS has and this service does not.
+package iamapi
