@@ -7,6 +7,7 @@ import (
 	"github.com/diskport/diskport/diskimage/raw"
 	"github.com/diskport/diskport/diskimage/vhd"
 	"github.com/diskport/diskport/diskimage/vhdx"
+	"github.com/diskport/diskport/diskimage/vmdk"
 )
 
 // format is one row of the table.
@@ -27,7 +28,7 @@ var rawFormat = format{name: "raw", title: "raw", open: openRaw}
 var formats = []format{
 	{"vhdx", "VHDX", starts("vhdxfile"), openVHDX},
 	{"vhd", "VHD", isVHD, openVHD},
-	{"vmdk", "VMDK", starts("KDMV"), nil},
+	{"vmdk", "VMDK", starts("KDMV"), openVMDK},
 
 	{"vmdk descriptor", "VMDK descriptor", isDescriptor, nil},
 	{"cowd", "VMDK of type COWD", starts("COWD"), nil},
@@ -75,6 +76,10 @@ func openVHD(r io.ReaderAt, size int64, l diskimage.Limits) (diskimage.Disk, err
 
 func openVHDX(r io.ReaderAt, size int64, l diskimage.Limits) (diskimage.Disk, error) {
 	return opened(vhdx.Open(r, size, vhdx.Options{Limits: l}))
+}
+
+func openVMDK(r io.ReaderAt, size int64, l diskimage.Limits) (diskimage.Disk, error) {
+	return opened(vmdk.Open(r, size, vmdk.Options{Limits: l}))
 }
 
 // opened keeps a nil *Image from becoming a Disk that is not nil.
