@@ -1,0 +1,296 @@
+package vhdx_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+	"unicode/utf16"
+
+	"github.com/diskport/diskport/diskimage"
+	"github.com/diskport/diskport/diskimage/imagetest"
+	"github.com/diskport/diskport/diskimage/vhdx"
+)
+
+// Offsets of fields and of metadata items.
+const (
+	regionCount = imagetest.VHDXRegions1 + 8
+	batEntry    = imagetest.VHDXRegions1 + 16
+	metaEntry   = imagetest.VHDXRegions1 + 48
+	thirdEntry  = imagetest.VHDXRegions1 + 80
+
+	metaCount  = imagetest.VHDXMetadata + 10
+	metaTable  = imagetest.VHDXMetadata + 32
+	metaItems  = imagetest.VHDXMetadata + 64<<10
+	blockSize  = metaItems
+	paramFlags = metaItems + 4
+	diskSize   = metaItems + 16
+	sectorSize = metaItems + 48
+)
+
+// hostile is a disk of three blocks of 1 MiB, two present, and a log.
+func hostile() (imagetest.VHDX, []byte) {
+	v := imagetest.VHDX{Size: 3 * mib, BlockSize: mib, Blocks: map[int64][]byte{0: {1}, 2: {2}}}
+	return v, v.Build()
+}
+
+// patched returns the hostile image with changes, those of header 1 and region
+// table 1 in both copies, and with checksums that are right again.
+func patched(changes ...imagetest.Patch) []byte {
+	_, image := hostile()
+	imagetest.Patches(changes).Apply(image)
+	copy(image[imagetest.VHDXHeader2+16:imagetest.VHDXHeader2+4096], image[imagetest.VHDXHeader1+16:])
+	copy(image[imagetest.VHDXRegions2:imagetest.VHDXRegions2+65536], image[imagetest.VHDXRegions1:])
+	imagetest.SumVHDXImage(image)
+	return image
+}
+
+func guidAt(off int64, s string) imagetest.Patch {
+	return imagetest.Patch{Off: off, Data: imagetest.GUID(s)}
+}
+
+// The cases have the numbers of the catalogue of hostile images.
+func TestHostile(t *testing.T) {
+	const unknown, bat = "00000000-1111-2222-3333-444444444444", "2dc27766-f623-4200-9d64-115e9bfd4a08"
+	_, image := hostile()
+	size := uint64(len(image))
+	le16, le32, le64 := imagetest.LE16, imagetest.LE32, imagetest.LE64
+	table := func(i int64, entry uint64) imagetest.Patch { return le64(imagetest.VHDXTable+8*i, entry) }
+	for _, c := range []struct {
+		name  string
+		image []byte
+		class diskimage.Class
+		text  string
+	}{
+		{"71 block size 0", patched(le32(blockSize, 0)), diskimage.Malformed, "block size"},
+		{"71 block size 1", patched(le32(blockSize, 1)), diskimage.Malformed, "block size"},
+		{"71 block size 512 KiB", patched(le32(blockSize, 512<<10)), diskimage.Malformed, "block size"},
+		{"71 block size 257 MiB", patched(le32(blockSize, 257<<20)), diskimage.Malformed, "block size"},
+		{"71 block size 512 MiB", patched(le32(blockSize, 512<<20)), diskimage.Malformed, "block size"},
+		{"71 block size 3 MiB", patched(le32(blockSize, 3<<20)), diskimage.Malformed, "block size"},
+		{"71 sector 0", patched(le32(sectorSize, 0)), diskimage.Malformed, "logical sector size"},
+		{"71 sector 513", patched(le32(sectorSize, 513)), diskimage.Malformed, "logical sector size"},
+		{"71 sector 2^31", patched(le32(sectorSize, 1<<31)), diskimage.Malformed, "logical sector size"},
+		{"72 version 2", patched(le16(imagetest.VHDXHeader1+66, 2)), diskimage.Unsupported, "version"},
+		{"72 log version 1", patched(le16(imagetest.VHDXHeader1+64, 1)), diskimage.Unsupported, "log version"},
+		{"72 log offset 0", patched(le64(imagetest.VHDXHeader1+72, 0)), diskimage.Malformed, "log offset"},
+		{"72 log past the end", patched(le64(imagetest.VHDXHeader1+72, 1<<40)), diskimage.Truncated, "log"},
+		{"72 log at 2^63", patched(le64(imagetest.VHDXHeader1+72, 1<<63)), diskimage.Malformed, "log"},
+		{"73 2048 regions", patched(le32(regionCount, 2048)), diskimage.Limit, "entry count"},
+		{"73 2^32-1 regions", patched(le32(regionCount, math.MaxUint32)), diskimage.Limit, "entry count"},
+		{"73 no region", patched(le32(regionCount, 0)), diskimage.Malformed, "no region"},
+		{"73 odd region length", patched(le32(batEntry+24, math.MaxUint32)), diskimage.Malformed, "whole MiB"},
+		{"73 region past the end", patched(le32(batEntry+24, 0xfff00000)), diskimage.Truncated, "block allocation table"},
+		{"73 region at 2^63", patched(le64(batEntry+16, 1<<63)), diskimage.Malformed, "block allocation table"},
+		{"73 region in the headers", patched(le64(batEntry+16, 0)), diskimage.Malformed, "from 1 MiB on"},
+		{"73 region on another", patched(le64(batEntry+16, imagetest.VHDXMetadata)), diskimage.Malformed, "overlaps"},
+		{"73 region on the log", patched(le64(batEntry+16, imagetest.VHDXLog)), diskimage.Malformed, "the log at"},
+		{"73 two tables", patched(guidAt(metaEntry, bat)), diskimage.Malformed, "a second block allocation table"},
+		{"73 unknown and required", patched(le32(regionCount, 3), guidAt(thirdEntry, unknown), le32(thirdEntry+28, 1)), diskimage.Unsupported, unknown},
+		{"74 item in the table", patched(le32(metaTable+16, 64<<10-8)), diskimage.Malformed, "leaves the region"},
+		{"74 item past the region", patched(le32(metaTable+16, 1<<20-4)), diskimage.Malformed, "leaves the region"},
+		{"74 item of 2^32-1 bytes", patched(le32(metaTable+20, math.MaxUint32)), diskimage.Malformed, "leaves the region"},
+		{"74 item too short", patched(le32(metaTable+20, 4)), diskimage.Malformed, "want 8"},
+		{"74 duplicate", patched(guidAt(metaTable+32, "caa16737-fa36-4d43-b3b6-33f0aa44e76b")), diskimage.Malformed, "a second item"},
+		{"74 unknown and required", patched(guidAt(metaTable+2*32, unknown)), diskimage.Unsupported, unknown},
+		{"74 missing", patched(le16(metaCount, 1)), diskimage.Malformed, "has no item"},
+		{"74 2048 items", patched(le16(metaCount, 2048)), diskimage.Limit, "entry count"},
+		{"74 magic", patched(le64(imagetest.VHDXMetadata, 0)), diskimage.Malformed, "metadata table"},
+		{"75 size 2^64-512", patched(le64(diskSize, math.MaxUint64-511)), diskimage.Limit, "virtual disk size"},
+		{"75 size 65 TiB", patched(le64(diskSize, 65<<40)), diskimage.Limit, "virtual disk size"},
+		{"75 size 1", patched(le64(diskSize, 1)), diskimage.Malformed, "virtual disk size"},
+		{"75 size 0", patched(le64(diskSize, 0)), diskimage.Malformed, "virtual disk size"},
+		{"75 size above the table's", patched(le64(diskSize, 1<<40)), diskimage.Malformed, "room"},
+		{"75 odd size for 4096-byte sectors", patched(le64(diskSize, 3*mib-512), le32(sectorSize, 4096)), diskimage.Malformed, "virtual disk size"},
+		{"76 state 4", patched(table(1, 4)), diskimage.Malformed, "entry of block 1"},
+		{"76 state 7", patched(table(1, 7|5*mib)), diskimage.Malformed, "without a parent"},
+		{"76 present at 0", patched(table(1, 6)), diskimage.Malformed, "points into the headers"},
+		{"76 past the end", patched(table(1, 6|size&^(mib-1))), diskimage.Truncated, "past the end"},
+		{"76 at the end of numbers", patched(table(1, math.MaxUint64&^(mib-1)|6)), diskimage.Truncated, "past the end"},
+		{"76 two at one place", patched(table(2, 6|4*mib)), diskimage.Malformed, "overlaps"},
+		{"76 on the table", patched(table(1, 6|imagetest.VHDXTable)), diskimage.Malformed, "overlaps"},
+		{"76 on the log", patched(table(1, 6|imagetest.VHDXLog)), diskimage.Malformed, "overlaps"},
+		{"76 on the metadata", patched(table(1, 6|imagetest.VHDXMetadata)), diskimage.Malformed, "overlaps"},
+		{"82 parent without locator", patched(le32(paramFlags, 2)), diskimage.External, "no locator"},
+	} {
+		t.Run(c.name, func(t *testing.T) { refused(t, c.image, c.class, c.text) })
+	}
+}
+
+// 72: of the two headers the valid one with the higher sequence counts.
+func TestHeaders(t *testing.T) {
+	_, image := hostile()
+	edit := func(f func(one, two []byte)) []byte {
+		p := bytes.Clone(image)
+		f(p[imagetest.VHDXHeader1:imagetest.VHDXHeader1+4096], p[imagetest.VHDXHeader2:imagetest.VHDXHeader2+4096])
+		return p
+	}
+	bad := func(p []byte) { // a version that would be refused
+		p[66] = 9
+		imagetest.SumVHDX(p)
+	}
+	for name, good := range map[string][]byte{
+		"only the first":     edit(func(_, two []byte) { two[100]++ }),
+		"only the second":    edit(func(one, _ []byte) { one[100]++ }),
+		"the higher one":     edit(func(one, _ []byte) { bad(one) }),
+		"equal, as Disk2vhd": edit(func(one, two []byte) { copy(two, one) }),
+	} {
+		if _, err := open(good); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	refused(t, edit(func(one, two []byte) { one[100]++; two[100]++ }), diskimage.Malformed, "neither has a valid checksum")
+	refused(t, edit(func(_, two []byte) { bad(two) }), diskimage.Unsupported, "version")
+	refused(t, edit(func(one, two []byte) { copy(two, one); two[20]++; imagetest.SumVHDX(two) }), diskimage.Malformed, "sequence")
+}
+
+func TestRegionTableCopy(t *testing.T) {
+	_, image := hostile()
+	image[imagetest.VHDXRegions1+20]++
+	d := mustOpen(t, image)
+	if w := d.Describe().Warnings; len(w) != 1 || !strings.Contains(w[0], "region table 1") {
+		t.Errorf("warnings: got %q, want one about the region table", w)
+	}
+	image[imagetest.VHDXRegions2+20]++
+	refused(t, image, diskimage.Malformed, "neither it nor table 1")
+}
+
+// Unknown regions and items that are not required are ignored, and qemu before
+// 2.x did not mark the known regions as required.
+func TestIgnored(t *testing.T) {
+	const unknown = "00000000-1111-2222-3333-444444444444"
+	image := patched(imagetest.LE32(batEntry+28, 0), imagetest.LE32(metaEntry+28, 0),
+		guidAt(metaTable+2*32, unknown), imagetest.LE32(metaTable+2*32+24, 2))
+	mustOpen(t, image)
+}
+
+// 82: the parent is named, sanitised, and not looked for.
+func TestParentIsNamed(t *testing.T) {
+	_, image := hostile()
+	le := binary.LittleEndian
+	wide := func(s string) (p []byte) {
+		for _, u := range utf16.Encode([]rune(s)) {
+			p = le.AppendUint16(p, u)
+		}
+		return p
+	}
+	key, value := wide("absolute_win32_path"), wide("\\\\host\\share\x1b[31m\\base.vhdx")
+	locator := make([]byte, 32)
+	le.PutUint16(locator[18:], 1)
+	le.PutUint32(locator[20:], 32)
+	le.PutUint32(locator[24:], uint32(32+len(key)))
+	le.PutUint16(locator[28:], uint16(len(key)))
+	le.PutUint16(locator[30:], uint16(len(value)))
+	locator = slices.Concat(locator, key, value)
+	copy(image[metaItems+4096:], locator)
+	imagetest.Patches{
+		imagetest.LE32(paramFlags, 2), imagetest.LE16(metaCount, 6),
+		guidAt(metaTable+5*32, "a8d35f2d-b30b-454d-abf7-d3d84834ab0c"),
+		imagetest.LE32(metaTable+5*32+16, 64<<10+4096), imagetest.LE32(metaTable+5*32+20, uint32(len(locator))),
+		imagetest.LE32(metaTable+5*32+24, 4),
+	}.Apply(image)
+	refused(t, image, diskimage.External, `absolute_win32_path="\\\\host\\share?[31m\\base.vhdx"`)
+}
+
+// 80: what the log changes goes through the same checks as what lies in place.
+func TestReplayedTablesAreChecked(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		off   int64
+		patch imagetest.Patch
+		class diskimage.Class
+		text  string
+	}{
+		{"a disk of 64 TiB", metaItems, imagetest.LE64(16, 64<<40), diskimage.Malformed, "room"},
+		{"a disk of 2^63", metaItems, imagetest.LE64(16, 1<<63), diskimage.Limit, "virtual disk size"},
+		{"a table over itself", imagetest.VHDXTable, imagetest.LE64(8, 6|imagetest.VHDXTable), diskimage.Malformed, "overlaps"},
+		{"two blocks at one place", imagetest.VHDXTable, imagetest.LE64(8, 6|4*mib), diskimage.Malformed, "overlaps"},
+		{"a damaged region table", imagetest.VHDXRegions2, imagetest.LE64(8, 7), diskimage.Malformed, "neither"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			v, image := hostile()
+			page := bytes.Clone(image[c.off : c.off+4096])
+			imagetest.Patches{c.patch}.Apply(page)
+			changes := []imagetest.VHDXChange{{Off: uint64(c.off), Page: page}}
+			if c.off == imagetest.VHDXRegions2 {
+				changes = append(changes, imagetest.VHDXChange{Off: imagetest.VHDXRegions1, Zeros: 4096})
+			}
+			v.LogGUID = logGUID
+			v.Log = imagetest.VHDXEntry{GUID: logGUID, Sequence: 1, Changes: changes}.Build()
+			refused(t, v.Build(), c.class, c.text)
+		})
+	}
+}
+
+// 78: an entry with an absurd field is no entry.
+func TestAbsurdEntries(t *testing.T) {
+	entry := func(changes ...imagetest.Patch) []byte {
+		e := imagetest.VHDXEntry{GUID: logGUID, Sequence: 5, Changes: []imagetest.VHDXChange{{Off: payload, Page: page(1)}}}.Build()
+		imagetest.Patches(changes).Apply(e)
+		imagetest.SumVHDX(e)
+		return e
+	}
+	le32, le64 := imagetest.LE32, imagetest.LE64
+	for name, log := range map[string][]byte{
+		"length 0":             entry(le32(8, 0)),
+		"length 2^32-4096":     entry(le32(8, 1<<32-4096)),
+		"odd length":           entry(le32(8, 8191)),
+		"2^32-1 descriptors":   entry(le32(24, math.MaxUint32)),
+		"a tail inside":        entry(le32(12, 4096)),
+		"an odd tail":          entry(le32(12, 100)),
+		"a tail outside":       entry(le32(12, 1<<31)),
+		"sequence 0":           entry(le64(16, 0)),
+		"a stray descriptor":   entry(le64(64+24, 4)),
+		"an unknown one":       entry(le32(64, 0x41414141)),
+		"more data than there": entry(le32(24, 2), imagetest.Patch{Off: 96, Data: entry()[64:96]}),
+		"2^64-1, then 0":       append(entry(le64(16, math.MaxUint64), le64(88, math.MaxUint64), le32(12, 8192)), entry(le64(16, 0))...),
+	} {
+		t.Run(name, func(t *testing.T) {
+			image, _ := logged(log)
+			refused(t, image, diskimage.Malformed, "no whole sequence")
+		})
+	}
+}
+
+// 81: of two whole sequences the one with the highest head is replayed, however
+// long the other.
+func TestHighestSequenceWins(t *testing.T) {
+	entry := func(seq uint64, tail uint32, b byte) []byte {
+		return imagetest.VHDXEntry{GUID: logGUID, Sequence: seq, Tail: tail, Changes: []imagetest.VHDXChange{{Off: payload, Page: page(b)}}}.Build()
+	}
+	image, want := logged(entry(1, 0, 1), entry(2, 0, 2), entry(3, 0, 3), entry(9, 3*8192, 9))
+	copy(want, page(9))
+	imagetest.Run(t, mustOpen(t, image), bytes.NewReader(want))
+}
+
+// A log in which every sector claims to begin an entry as long as the log would
+// take sums of a terabyte.
+func TestOverlappingEntries(t *testing.T) {
+	log := make([]byte, mib)
+	for at := 0; at < len(log); at += 4096 {
+		copy(log[at:], "loge")
+		copy(log[at+32:], logGUID[:])
+		imagetest.Patches{imagetest.LE32(int64(at)+8, mib), imagetest.LE64(int64(at)+16, 1)}.Apply(log)
+	}
+	image, _ := logged(log)
+	refused(t, image, diskimage.Limit, "overlap too much")
+}
+
+// 4: an image cut anywhere is refused, or reads the same.
+func TestCut(t *testing.T) {
+	_, image := hostile()
+	want := mustOpen(t, image)
+	for n := 0; n < len(image); n += 32 << 10 {
+		d, err := vhdx.Open(bytes.NewReader(image[:n]), int64(n), vhdx.Options{})
+		if err == nil {
+			err = diskimage.Compare(t.Context(), d, want)
+		}
+		var fault *diskimage.FormatError
+		if !errors.As(err, &fault) {
+			t.Errorf("cut to %d bytes: got %v, want a fault", n, err)
+		}
+	}
+}
