@@ -7,4 +7,41 @@
 // are immutable and named by a MAC of their content, so snapshots that share
 // content share pages. Where a block or a page lies is the catalog's to know,
 // so packs can be rewritten without touching a manifest.
+//
+// Pages and roots are authenticated under a service-wide key and not encrypted:
+// they hold nothing but keyed IDs, and gc reads them without the key of any
+// domain. Integers are little-endian.
+//
+// # Page, version 1
+//
+//	  0    4  magic "DPPG"
+//	  4    2  version, 1
+//	  6    2  n, 1 to 1024
+//	  8  128  bitmap: bit i of byte i/8, from the lowest, is block i of the page
+//	136 32 n  the IDs of the blocks whose bits are set, in their order
+//
+// A page does not say which page of a volume it is, nor of which one: that
+// would keep equal pages apart. The bitmap comes before the IDs because it
+// tells where each ID is. A pages file is pages one after the other.
+//
+// # Root, version 1
+//
+//	 0   4  magic "DPRT"
+//	 4   2  version, 1
+//	 6   2  zero
+//	 8   8  blocks of the volume
+//	16   8  blocks that the pages name, all together
+//	24   4  n, the number of pages
+//	28   2  s, bytes of the snapshot ID, at most 64
+//	30   2  d, bytes of the domain ID, at most 64
+//	32   s  snapshot ID
+//	     d  domain ID
+//	  44 n  pages, ascending, those without blocks left out:
+//	          0   8  index of the page: its first block / 1024
+//	          8  32  page ID
+//	         40   4  blocks that it names
+//	    32  MAC of everything before
+//
+// The first 32 bytes give the size of the whole, so a reader knows what to
+// expect before it allocates; the MAC is behind what it covers.
 package snapshot

@@ -1,0 +1,170 @@
+package snapshot
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/diskport/diskport/internal/blockstore"
+	"github.com/diskport/diskport/internal/seal"
+	"github.com/diskport/diskport/internal/work"
+)
+
+// Range is a run of whole pages that one unit of work fills, and the domain
+// that its blocks go to.
+type Range struct {
+	First  int64 // index of the first page
+	Pages  int64
+	Domain blockstore.Domain
+	Keys   *seal.Keys // the domain's
+}
+
+// Written is what a unit of work has made durable.
+type Written struct {
+	Packs      []blockstore.SealedPack
+	PagesFile  blockstore.File // zero when there are no pages
+	PagesBytes int64
+	Pages      []PagePlace // ascending
+	Stats      blockstore.Stats
+}
+
+// RangeWriter is the draft of one range. Slot, Put and Return may be called
+// concurrently. It remembers 40 bytes for each block.
+type RangeWriter struct {
+	lib   *Library
+	lease work.Lease
+	rng   Range
+	packs *blockstore.PackWriter
+	pages *blockstore.Stream // nil until there are pages
+
+	mu      sync.Mutex // guards entries
+	entries []Block
+}
+
+// NewRangeWriter starts filling a range for the unit of the lease. ctx is the
+// unit's. End it with Finish or Abort.
+func (l *Library) NewRangeWriter(ctx context.Context, lease work.Lease, r Range) *RangeWriter {
+	return &RangeWriter{lib: l, lease: lease, rng: r, packs: l.Store.NewPackWriter(ctx, lease, r.Domain, r.Keys)}
+}
+
+// Slot returns memory for one block, waiting until there is some. A goroutine
+// puts or returns a slot before it asks for the next one.
+func (w *RangeWriter) Slot(ctx context.Context) (*blockstore.Slot, error) {
+	return w.lib.Store.Slots.Get(ctx)
+}
+
+// Return gives back a slot that is not put.
+func (w *RangeWriter) Return(s *blockstore.Slot) { w.lib.Store.Slots.Put(s) }
+
+// Put stores the block in the slot's payload as the volume's block at index.
+// An index is put once. The slot passes to the writer, also when there is an
+// error.
+func (w *RangeWriter) Put(ctx context.Context, index int64, s *blockstore.Slot) error {
+	if p := index / PageBlocks; index < 0 || p < w.rng.First || p >= w.rng.First+w.rng.Pages {
+		w.Return(s)
+		return fmt.Errorf("snapshot: block %d is not in pages [%d, +%d)", index, w.rng.First, w.rng.Pages)
+	}
+	id, err := w.packs.Add(ctx, s)
+	if err != nil {
+		return fmt.Errorf("storing block %d: %w", index, err)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.entries = append(w.entries, Block{index, id})
+	return nil
+}
+
+// Finish writes what is left and the pages, and returns when everything is
+// durable. No Put may be running. After an error there is nothing to be kept,
+// and nothing left to be aborted.
+func (w *RangeWriter) Finish(ctx context.Context) (Written, error) {
+	var out Written
+	var perr error
+	var wg sync.WaitGroup
+	wg.Go(func() { out.Packs, out.Stats, perr = w.packs.Finish(ctx) })
+	err := w.writePages(ctx, &out) // meanwhile: neither waits for the other
+	wg.Wait()
+	if err = errors.Join(err, perr); err != nil {
+		w.drop(context.WithoutCancel(ctx), out.Packs)
+		return Written{}, fmt.Errorf("finishing pages [%d, +%d): %w", w.rng.First, w.rng.Pages, err)
+	}
+	w.pages = nil
+	return out, nil
+}
+
+// writePages writes the pages that name blocks.
+func (w *RangeWriter) writePages(ctx context.Context, out *Written) error {
+	slices.SortFunc(w.entries, func(a, b Block) int { return cmp.Compare(a.Index, b.Index) })
+	written := map[PageID]PagePlace{}
+	var buf []byte
+	for rest := w.entries; len(rest) > 0; {
+		index := rest[0].Index / PageBlocks
+		n := 1
+		for n < len(rest) && rest[n].Index/PageBlocks == index {
+			if rest[n].Index == rest[n-1].Index {
+				return fmt.Errorf("snapshot: block %d was put twice", rest[n].Index)
+			}
+			n++
+		}
+		buf = appendPage(buf[:0], index*PageBlocks, rest[:n])
+		at, err := w.writePage(ctx, buf, written)
+		if err != nil {
+			return err
+		}
+		at.Page, at.Blocks = index, n
+		out.Pages = append(out.Pages, at)
+		rest = rest[n:]
+	}
+	if w.pages == nil {
+		return nil
+	}
+	var err error
+	out.PagesFile = w.pages.File()
+	out.PagesBytes, err = w.pages.Seal(ctx)
+	return err
+}
+
+// writePage writes a page unless the range has an equal one.
+func (w *RangeWriter) writePage(ctx context.Context, p []byte, written map[PageID]PagePlace) (PagePlace, error) {
+	id := PageID(w.lib.PageKey.mac(p))
+	if at, ok := written[id]; ok {
+		return at, nil
+	}
+	if w.pages == nil {
+		var err error
+		size := min(w.rng.Pages, int64(len(w.entries))) * int64(pageSize(PageBlocks))
+		if w.pages, err = w.lib.Store.NewStream(ctx, w.lease, blockstore.PagesFile, size); err != nil {
+			return PagePlace{}, err
+		}
+	}
+	at := PagePlace{ID: id, File: w.pages.File().ID, Off: w.pages.Size(), Len: int64(len(p))}
+	written[id] = at
+	return at, w.pages.Write(ctx, p)
+}
+
+// drop removes what a Finish that fails has made. Nobody has been told of it.
+func (w *RangeWriter) drop(ctx context.Context, packs []blockstore.SealedPack) {
+	files := []string{}
+	for _, p := range packs {
+		files = append(files, p.File.Name())
+	}
+	if w.pages != nil {
+		files = append(files, w.pages.File().Name())
+	}
+	w.Abort()
+	for _, name := range files {
+		_ = w.lib.Store.Backend.Remove(ctx, name) // what stays has a row: gc finds it
+	}
+}
+
+// Abort drops everything. After Finish it does nothing. No Put may be running.
+func (w *RangeWriter) Abort() {
+	w.packs.Abort()
+	if w.pages != nil {
+		_ = w.pages.Abort() // as in drop
+		w.pages = nil
+	}
+}
