@@ -31,7 +31,7 @@ func (s IAM) SetRootKey(ctx context.Context, k iam.AccessKey) error {
 		}
 		n, err := exec(ctx, q, `
 			INSERT INTO iam_keys (id, account, user_name, sealed, created) VALUES ($1, $2, '', $3, $4)
-			ON CONFLICT (id) DO UPDATE SET sealed = excluded.sealed, created = excluded.created
+			ON CONFLICT (id) DO UPDATE SET sealed = excluded.sealed
 			WHERE iam_keys.account = excluded.account AND iam_keys.user_name = ''`,
 			k.ID, k.Account, k.Sealed, micros(k.Created))
 		if err == nil && n == 0 {
