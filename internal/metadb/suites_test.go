@@ -1,12 +1,15 @@
 package metadb
 
 import (
+	"cmp"
+	"context"
 	"testing"
 	"time"
 
 	"github.com/diskport/diskport/internal/block"
 	"github.com/diskport/diskport/internal/blockstore"
 	"github.com/diskport/diskport/internal/blockstore/catalogtest"
+	"github.com/diskport/diskport/internal/gc/gctest"
 	"github.com/diskport/diskport/internal/importtask"
 	"github.com/diskport/diskport/internal/importtask/importtasktest"
 	"github.com/diskport/diskport/internal/snapshot"
@@ -90,6 +93,45 @@ func importBench(db *DB) importtasktest.Bench {
 	return importtasktest.Bench{
 		Tasks: db.Tasks(), Drafts: db.Tasks(), Work: db.Work(),
 		Catalog: db.Catalog(), Snapshots: db.Snapshots(), Tags: db.Tags(),
+	}
+}
+
+func TestGarbage(t *testing.T) {
+	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) {
+		gctest.Test(t, func(t *testing.T) gctest.Bench { return garbageBench(fresh(t)) })
+	})
+}
+
+func garbageBench(db *DB) gctest.Bench {
+	ctx := context.Background()
+	return gctest.Bench{
+		Store: db.Garbage(), Catalog: db.Catalog(),
+		Begin: func(t *testing.T) work.Lease {
+			l := db.leased(work.Lease{Owner: "node"}, work.Range, int(db.ids.Int63()))
+			l.Until = l.Until.Add(time.Hour)
+			must(t, db, func(q querier) error { return db.addUnits(ctx, q, l) })
+			return l
+		},
+		Draft: func(t *testing.T, id string) { addRecord(t, db, snapshot.Record{ID: id, State: snapshot.Pending}) },
+		Finish: func(l work.Lease, draft string, packs []blockstore.SealedPack, pages []snapshot.PagePlace) error {
+			r := importtask.RangeResult{Packs: packs, Pages: pages, PagesBytes: 100}
+			r.PagesFile.ID = pages[0].File
+			return db.update(ctx, "finish a range", func(q querier) error {
+				return cmp.Or(finishUnit(ctx, q, l), store(ctx, q, l, r), addDraftPages(ctx, q, draft, pages))
+			})
+		},
+		Publish: func(l work.Lease, draft string, root blockstore.File) error {
+			return db.update(ctx, "publish", func(q querier) error {
+				_, err := exec(ctx, q, `UPDATE snapshots SET state = 'completed', root = $1 WHERE id = $2`, root.ID, draft)
+				return cmp.Or(err, sealFile(ctx, q, l, root.ID, 10), finishUnit(ctx, q, l), dropDraft(ctx, q, draft))
+			})
+		},
+		Drop: func(t *testing.T, id string) {
+			must(t, db, func(q querier) error {
+				_, err := exec(ctx, q, `DELETE FROM snapshots WHERE id = $1`, id)
+				return cmp.Or(err, dropDraft(ctx, q, id))
+			})
+		},
 	}
 }
 
