@@ -1,0 +1,179 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/diskport/diskport/diskimage"
+	"github.com/diskport/diskport/internal/awsid"
+	"github.com/diskport/diskport/internal/iam"
+	"github.com/diskport/diskport/internal/objects"
+	"github.com/diskport/diskport/internal/sigv4"
+)
+
+// Object is pinned bytes opened for reading. ReadAt, Size and Check may be
+// called concurrently. An Object that knows its holes is a
+// diskimage.SparseReaderAt too.
+type Object interface {
+	io.ReaderAt
+	io.Closer
+	Size() int64 // bytes
+	// Check fails with ErrChanged if the bytes may not be those that were
+	// pinned. It is called before what was read is committed.
+	Check() error
+}
+
+// Keys finds whose access key signed a Url; iam.Service is one.
+type Keys interface {
+	Lookup(ctx context.Context, accessKeyID, sessionToken string) (iam.Principal, sigv4.Secret, error)
+}
+
+// Opener finds, pins and opens sources. Its methods may be called concurrently.
+type Opener struct {
+	Objects   *objects.Store
+	Handovers *Handovers
+	Keys      Keys
+	Region    string // of this service and of its S3
+}
+
+// Resolve is ParseLocation, for this service: it fails with ErrRegion for a Url
+// of another region, and with ErrLocation for a token that nobody handed over.
+func (o *Opener) Resolve(req Request) (Location, error) {
+	loc, err := ParseLocation(req)
+	switch {
+	case err != nil:
+		return Location{}, err
+	case loc.Region != "" && loc.Region != o.Region:
+		return Location{}, fmt.Errorf("%w: %s", ErrRegion, loc.Region)
+	case loc.Kind == Handover && !o.Handovers.known(loc.token):
+		return Location{}, refuse("nothing was handed over")
+	}
+	return loc, nil
+}
+
+// Pin keeps the bytes at loc under the name id until Release; they are durable
+// when it returns. It checks that the object is the asking account's or the
+// presigned Url valid, and fails with ErrNotFound or ErrNoAccess; what policies
+// say of the caller and of the role is checked before.
+func (o *Opener) Pin(ctx context.Context, id string, loc Location) (Pin, error) {
+	if loc.Kind == Handover {
+		pin, err := o.Handovers.pin(id, loc.token)
+		if err != nil {
+			return Pin{}, fmt.Errorf("pinning a handed-over file: %w", err)
+		}
+		return pin, nil
+	}
+	account := loc.account
+	if loc.Presigned {
+		var err error
+		if account, err = o.presigner(ctx, loc); err != nil {
+			return Pin{}, fmt.Errorf("checking the Url of %s/%s: %w", loc.Bucket, loc.Key, err)
+		}
+	}
+	owner, err := o.Objects.BucketOwner(ctx, loc.Bucket)
+	if err != nil {
+		return Pin{}, translate(err)
+	}
+	if owner != account {
+		return Pin{}, fmt.Errorf("bucket %s is another account's: %w", loc.Bucket, ErrNoAccess)
+	}
+	pinned, err := o.Objects.Pin(ctx, loc.Bucket, loc.Key, id)
+	if err != nil {
+		return Pin{}, translate(err)
+	}
+	return Pin{
+		Kind: Embedded, ID: id, Bucket: loc.Bucket, Key: loc.Key,
+		ETag: pinned.ETag, Size: pinned.Size, Modified: pinned.ModTime.UnixNano(),
+	}, nil
+}
+
+// presigner verifies a presigned Url and returns the account of whoever signed
+// it, who must be allowed to read the object himself.
+func (o *Opener) presigner(ctx context.Context, loc Location) (account string, err error) {
+	if loc.signErr != nil {
+		return "", fmt.Errorf("%w: %w", ErrNoAccess, loc.signErr)
+	}
+	if loc.signed.Service != "s3" || loc.signed.Region != o.Region {
+		return "", fmt.Errorf("%w: signed for another service or region", ErrNoAccess)
+	}
+	who, secret, err := o.Keys.Lookup(ctx, loc.signed.AccessKeyID, loc.signed.SessionToken)
+	if errors.Is(err, iam.ErrUnknownKey) || errors.Is(err, iam.ErrExpiredToken) {
+		return "", fmt.Errorf("%w: %w", ErrNoAccess, err)
+	}
+	if err != nil {
+		return "", err
+	}
+	if err := loc.signed.Verify(secret, loc.now, ""); err != nil {
+		return "", fmt.Errorf("%w: %w", ErrNoAccess, err)
+	}
+	object := "arn:" + awsid.Partition(o.Region) + ":s3:::" + loc.Bucket + "/" + loc.Key
+	origin := iam.Origin{Time: loc.now, Region: o.Region}
+	if err := iam.Authorize(who, "s3:GetObject", origin.Context(), object); err != nil {
+		return "", fmt.Errorf("%w: %w", ErrNoAccess, err)
+	}
+	return who.Account, nil
+}
+
+// Open opens pinned bytes. The caller closes the Object. It fails with
+// ErrChanged, ErrNotFound (released, or gone) or ErrOrphaned.
+func (o *Opener) Open(ctx context.Context, p Pin) (Object, error) {
+	switch p.Kind {
+	case Handover:
+		opened, err := o.Handovers.open(p)
+		if err != nil {
+			return nil, fmt.Errorf("opening handed-over %s: %w", p.Path, err)
+		}
+		return opened, nil
+	case Embedded:
+		f, err := o.Objects.Open(ctx, objects.Pin{ID: p.ID, Size: p.Size, ModTime: p.modTime()})
+		if err != nil {
+			return nil, translate(err)
+		}
+		return object{f}, nil
+	}
+	return nil, fmt.Errorf("opening pin %s: unknown kind %q", p.ID, p.Kind)
+}
+
+// Release drops a pin. To drop one twice is a success.
+func (o *Opener) Release(ctx context.Context, p Pin) error {
+	if p.Kind != Embedded {
+		return nil
+	}
+	return o.Objects.Release(ctx, p.ID)
+}
+
+// Sweep releases the pins that keep doesn't want: those of a process that died
+// between pinning and creating the task. To be called before requests come.
+func (o *Opener) Sweep(ctx context.Context, keep func(id string) bool) error {
+	ids, err := o.Objects.Pins(ctx)
+	for _, id := range ids {
+		if !keep(id) {
+			err = errors.Join(err, o.Objects.Release(ctx, id))
+		}
+	}
+	return err
+}
+
+// translate tells the object store's errors in this package's.
+func translate(err error) error {
+	switch {
+	case errors.Is(err, objects.ErrNoSuchBucket), errors.Is(err, objects.ErrNoSuchObject), errors.Is(err, objects.ErrNoSuchPin):
+		return fmt.Errorf("%w: %w", ErrNotFound, err)
+	case errors.Is(err, objects.ErrChanged):
+		return fmt.Errorf("%w: %w", ErrChanged, err)
+	}
+	return err
+}
+
+// object is a file as an Object.
+type object struct{ *objects.File }
+
+var _ interface {
+	Object
+	diskimage.SparseReaderAt
+} = object{}
+
+// Check implements Object.
+func (o object) Check() error { return translate(o.File.Check()) }
