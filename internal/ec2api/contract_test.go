@@ -10,12 +10,14 @@ import (
 	"testing"
 
 	"github.com/diskport/diskport/internal/importtask"
+	"github.com/diskport/diskport/internal/sigv4"
 	"github.com/diskport/diskport/internal/snapshot"
+	"github.com/diskport/diskport/internal/source"
 )
 
 // good are requests of every action that is built, which succeed.
 var good = map[string][]string{
-	"ImportSnapshot":              {"DiskContainer.UserBucket.S3Bucket=b", "DiskContainer.UserBucket.S3Key=k"},
+	"ImportSnapshot":              {"DiskContainer.UserBucket.S3Bucket=bkt", "DiskContainer.UserBucket.S3Key=k"},
 	"DescribeImportSnapshotTasks": {},
 	"CancelImportTask":            {"ImportTaskId=" + taskA},
 	"DescribeSnapshots":           {},
@@ -34,6 +36,7 @@ func populated() *fixture {
 	f.snapshots.records = []snapshot.Record{
 		{ID: snapA, Account: account, State: snapshot.Completed, StartedAt: clock},
 		{ID: snapB, Account: other, State: snapshot.Completed, StartedAt: clock},
+		{ID: snapP, Account: account, State: snapshot.Pending, StartedAt: clock},
 	}
 	return f
 }
@@ -74,6 +77,7 @@ const (
 	oneValue    = "TagSpecification.1.Tag.1.Value=v"
 	malformedID = "import-snap-XYZ"
 	unknownTask = "import-snap-00000000000000000"
+	snapP       = "snap-0123456789abcdef2"
 	unknownSnap = "snap-00000000000000000"
 )
 
@@ -92,10 +96,15 @@ var rows = []row{
 	{"no source", "ImportSnapshot", []string{missingBkt, missingKey, "DiskContainer.Format=RAW"}, nil, 400, "MissingParameter", "The request must contain the parameter DiskContainer.UserBucket or DiskContainer.Url"},
 	{"no key", "ImportSnapshot", []string{missingKey}, nil, 400, "MissingParameter", "The request must contain the parameter DiskContainer.UserBucket.S3Key"},
 	{"no bucket", "ImportSnapshot", []string{missingBkt}, nil, 400, "MissingParameter", "The request must contain the parameter DiskContainer.UserBucket.S3Bucket"},
-	{"both sources", "ImportSnapshot", []string{"DiskContainer.Url=s3://b/k"}, nil, 400, "InvalidParameterCombination", "The parameter Url cannot be used with the parameter UserBucket"},
+	{"both sources", "ImportSnapshot", []string{"DiskContainer.Url=s3://bkt/k"}, nil, 400, "InvalidParameterCombination", "The parameter Url cannot be used with the parameter UserBucket"},
 	{"ftp url", "ImportSnapshot", []string{missingBkt, missingKey, "DiskContainer.Url=ftp://b/k"}, nil, 400, "InvalidParameter", "Invalid S3 source location"},
 	{"s3 url without key", "ImportSnapshot", []string{missingBkt, missingKey, "DiskContainer.Url=s3://b/"}, nil, 400, "InvalidParameter", "Invalid S3 source location"},
 	{"url is a name", "ImportSnapshot", []string{missingBkt, missingKey, "DiskContainer.Url=disk.vmdk"}, nil, 400, "InvalidParameter", "Invalid S3 source location"},
+	{"somewhere else", "ImportSnapshot", []string{missingBkt, missingKey, "DiskContainer.Url=https://example.com/b/k"}, nil, 400, "InvalidParameter", "Invalid S3 source location"},
+	{"no bucket has this name", "ImportSnapshot", nil, fmt.Errorf("resolving: %w", source.ErrLocation), 400, "InvalidParameter", "User does not have access to the S3 object (bkt/k)."},
+	{"location, found later", "ImportSnapshot", []string{missingBkt, missingKey, "DiskContainer.Url=s3://bkt/k"}, fmt.Errorf("resolving: %w", source.ErrLocation), 400, "InvalidParameter", "Invalid S3 source location"},
+	{"region", "ImportSnapshot", nil, fmt.Errorf("pinning: %w", source.ErrRegion), 400, "InvalidParameter", "The given S3 object is not local to the region. The object must be located in us-east-1."},
+	{"signed with version 2", "ImportSnapshot", nil, &importtask.ObjectError{Bucket: "b", Key: "k", Err: sigv4.ErrV2}, 400, "InvalidParameter", "User does not have access to the S3 object (b/k). The Url is signed with version 2; sign with version 4 (`aws configure set default.s3.signature_version s3v4`) or start with --allow-sigv2"},
 	{"format", "ImportSnapshot", []string{"DiskContainer.Format=tarball"}, nil, 400, "InvalidParameter", "Parameter disk-image-format=tarball has an invalid format"},
 	{"object", "ImportSnapshot", nil, &importtask.ObjectError{Bucket: "b", Key: "k", Err: errors.New("403")}, 400, "InvalidParameter", "User does not have access to the S3 object (b/k)."},
 	{"role", "ImportSnapshot", nil, &importtask.RoleError{Role: "vmimport", Err: errors.New("gone")}, 400, "InvalidParameter", "The service role vmimport provided does not exist or does not have sufficient permissions"},
@@ -154,6 +163,7 @@ var rows = []row{
 	{"delete nothing", "DeleteSnapshot", []string{"SnapshotId="}, nil, 400, "MissingParameter", "The request must contain the parameter SnapshotId"},
 	{"delete unknown", "DeleteSnapshot", []string{"SnapshotId=" + unknownSnap}, nil, 400, "InvalidSnapshot.NotFound", "The snapshot '" + unknownSnap + "' does not exist."},
 	{"delete somebody else's", "DeleteSnapshot", []string{"SnapshotId=" + snapB}, nil, 400, "InvalidSnapshot.NotFound", "The snapshot '" + snapB + "' does not exist."},
+	{"delete one being made", "DeleteSnapshot", []string{"SnapshotId=" + snapP}, nil, 400, "InvalidSnapshot.InUse", "The snapshot " + snapP + " is currently in use by the import that makes it"},
 	{"delete a volume", "DeleteSnapshot", []string{"SnapshotId=vol-1"}, nil, 400, "InvalidParameterValue", "Value (vol-1) for parameter snapshotId is invalid. Expected: 'snap-...'."},
 	{"delete bad id", "DeleteSnapshot", []string{"SnapshotId=snap-1"}, nil, 400, "InvalidSnapshotID.Malformed", "Value ( snap-1 ) for parameter SNAPSHOT is invalid. "},
 
@@ -249,7 +259,7 @@ func TestDryRun(t *testing.T) {
 			if got := parse(t, w); w.Code != 412 || got.Code != "DryRunOperation" || got.Message != "Request would have succeeded, but DryRun flag is set." {
 				t.Errorf("allowed: got %d %s", w.Code, w.Body)
 			}
-			if f.imports.got.Account != "" || len(f.snapshots.records) != 2 || len(f.tags.sets[snapA]) != 0 {
+			if f.imports.got.Account != "" || len(f.snapshots.records) != 3 || len(f.tags.sets[snapA]) != 0 {
 				t.Error("a dry run had an effect")
 			}
 			f.denied = "ec2:" + action

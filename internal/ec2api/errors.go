@@ -10,13 +10,18 @@ import (
 	"github.com/diskport/diskport/internal/ec2query"
 	"github.com/diskport/diskport/internal/iam"
 	"github.com/diskport/diskport/internal/importtask"
+	"github.com/diskport/diskport/internal/sigv4"
 	"github.com/diskport/diskport/internal/snapshot"
+	"github.com/diskport/diskport/internal/source"
 	"github.com/diskport/diskport/internal/tag"
 )
 
 const (
-	roleMessage = "The service role %s provided does not exist or does not have sufficient permissions"
-	taskMissing = "InvalidConversionTaskId.Malformed"
+	roleMessage     = "The service role %s provided does not exist or does not have sufficient permissions"
+	objectMessage   = "User does not have access to the S3 object (%s)."
+	signVersion4    = " The Url is signed with version 2; sign with version 4 (`aws configure set default.s3.signature_version s3v4`) or start with --allow-sigv2"
+	locationMessage = "Invalid S3 source location"
+	taskMissing     = "InvalidConversionTaskId.Malformed"
 )
 
 // told is one row of the error table: what a domain's error is to a client. The
@@ -42,12 +47,16 @@ var errorTable = []told{
 		var e *importtask.RoleError
 		return field(errors.As(err, &e), func() string { return e.Role })
 	}},
-	{"InvalidParameter", "User does not have access to the S3 object (%s).", func(err error) (string, bool) {
-		var e *importtask.ObjectError
-		return field(errors.As(err, &e), func() string { return e.Bucket + "/" + e.Key })
+	{"InvalidParameter", locationMessage, subject(source.ErrLocation)},
+	{"InvalidParameter", "The given S3 object is not local to the region. The object must be located in %s.", subject(source.ErrRegion)},
+	{"InvalidParameter", objectMessage + signVersion4, func(err error) (string, bool) {
+		what, ok := unreadable(err)
+		return what, ok && errors.Is(err, sigv4.ErrV2)
 	}},
+	{"InvalidParameter", objectMessage, unreadable},
 
 	{"InvalidSnapshot.NotFound", "The snapshot '%s' does not exist.", subject(snapshot.ErrNotFound)},
+	{"InvalidSnapshot.InUse", "The snapshot %s is currently in use by the import that makes it", subject(snapshot.ErrPending)},
 
 	{"InvalidSnapshot.NotFound", "The snapshot '%s' does not exist.", untagged("snap-")},
 	{taskMissing, "Tasks %s not found.", untagged("import-snap-")},
@@ -118,6 +127,12 @@ func untagged(prefix string) func(error) (string, bool) {
 		}
 		return e.ID, true
 	}
+}
+
+// unreadable matches a source object that is missing or may not be read.
+func unreadable(err error) (string, bool) {
+	var e *importtask.ObjectError
+	return field(errors.As(err, &e), func() string { return e.Bucket + "/" + e.Key })
 }
 
 func field(ok bool, get func() string) (string, bool) {

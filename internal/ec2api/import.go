@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"maps"
 	"regexp"
 	"slices"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/diskport/diskport/internal/awsid"
 	"github.com/diskport/diskport/internal/importtask"
+	"github.com/diskport/diskport/internal/source"
 	"github.com/diskport/diskport/internal/tag"
 )
 
@@ -134,10 +136,8 @@ var importRules = []rule[importSnapshotRequest]{
 		},
 	},
 	{
-		field: "DiskContainer.Url", code: "InvalidParameter", message: "Invalid S3 source location",
-		broken: func(_ call, r importSnapshotRequest) (string, bool) {
-			return "", r.disk().Url != "" && !plausibleURL(r.disk().Url)
-		},
+		field: "DiskContainer.Url", code: "InvalidParameter", message: locationMessage,
+		broken: badLocation,
 	},
 	{
 		field: "DiskContainer.Format", code: "InvalidParameter", message: "Parameter disk-image-format=%s has an invalid format",
@@ -204,21 +204,17 @@ func anySpecification(bad func(tagSpecification) (string, bool)) func(call, impo
 	}
 }
 
-// plausibleURL refuses what no configuration makes a source location. Which
-// hosts are, package source decides.
-func plausibleURL(url string) bool {
-	scheme, rest, ok := strings.Cut(url, ":")
-	switch strings.ToLower(scheme) {
-	case "s3":
-		bucket, key, _ := strings.Cut(strings.TrimPrefix(rest, "//"), "/")
-		return ok && strings.HasPrefix(rest, "//") && bucket != "" && key != ""
-	case "http", "https":
-		return strings.HasPrefix(rest, "//")
-	case "diskport": // a file handed over inside this process
-		return true
+// badLocation reports a Url that no permission makes readable.
+func badLocation(c call, r importSnapshotRequest) (string, bool) {
+	if r.disk().Url == "" {
+		return "", false
 	}
-	return false
+	_, err := source.ParseLocation(source.Request{Account: c.account(), URL: r.disk().Url, OwnHosts: c.ownHosts(), Now: c.Now()})
+	return "", errors.Is(err, source.ErrLocation)
 }
+
+// ownHosts are the names under which the service can be reached.
+func (c call) ownHosts() []string { return append(slices.Clone(c.OwnHosts), c.host) }
 
 func importSnapshot(ctx context.Context, c call, r importSnapshotRequest) (any, error) {
 	task, err := c.Imports.Import(ctx, importtask.Request{
@@ -227,10 +223,13 @@ func importSnapshot(ctx context.Context, c call, r importSnapshotRequest) (any, 
 		Description: r.Description, DiskDescription: r.disk().Description,
 		Format: strings.ToUpper(r.disk().Format), RoleName: orDefault(r.RoleName, defaultRole),
 		URL: r.disk().Url, Bucket: r.disk().UserBucket.S3Bucket, Key: r.disk().UserBucket.S3Key,
-		OwnHosts: append(slices.Clone(c.OwnHosts), c.host), Tags: r.tags(),
+		OwnHosts: c.ownHosts(), Tags: r.tags(),
 	})
+	if b := r.disk().UserBucket; b.S3Bucket != "" && errors.Is(err, source.ErrLocation) {
+		err = &importtask.ObjectError{Bucket: b.S3Bucket, Key: b.S3Key, Err: err} // such a bucket can't exist
+	}
 	if err != nil {
-		return nil, err
+		return nil, about(c.Region, err) // the one subject that this action's errors name
 	}
 	return c.showTask(task), nil
 }

@@ -102,6 +102,9 @@ func (f *snapshots) List(_ context.Context, account string) ([]snapshot.Record, 
 }
 
 func (f *snapshots) Delete(_ context.Context, account, id string) error {
+	if r, err := f.Get(context.Background(), id); err == nil && r.Account == account && r.State == snapshot.Pending {
+		return snapshot.ErrPending
+	}
 	n := len(f.records)
 	f.records = slices.DeleteFunc(f.records, func(r snapshot.Record) bool { return r.ID == id && r.Account == account })
 	if len(f.records) == n {

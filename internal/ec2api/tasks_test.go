@@ -250,7 +250,7 @@ func TestHeldPoll(t *testing.T) {
 // TestImportRequest: what the domain is given.
 func TestImportRequest(t *testing.T) {
 	f := newFixture(func(o *Options) { o.OwnHosts = []string{"disk.internal"} })
-	f.ok(t, "ImportSnapshot", "DiskContainer.Url=s3://b/k/y z.vhd", "DiskContainer.Format=vhd", "DiskContainer.UserBucket.S3Bucket=", "Encrypted=false",
+	f.ok(t, "ImportSnapshot", "DiskContainer.Url=s3://bkt/k/y z.vhd", "DiskContainer.Format=vhd", "DiskContainer.UserBucket.S3Bucket=", "Encrypted=false",
 		"Description=d", "DiskContainer.Description=dc", "ClientToken="+strings.Repeat("x", 64), "ClientData.UploadSize=NaN", "ClientData.UploadStart=0001-01-01T00:00:00Z",
 		"TagSpecification.1.ResourceType=import-snapshot-task", "TagSpecification.1.Tag.1.Key=K2", "TagSpecification.1.Tag.1.Value=")
 	got := f.imports.got
@@ -263,7 +263,7 @@ func TestImportRequest(t *testing.T) {
 	got.Digest, got.Caller, got.Origin = "", iam.Principal{}, iam.Origin{}
 	want := importtask.Request{
 		Account: account, Region: "us-east-1", Token: strings.Repeat("x", 64),
-		Description: "d", DiskDescription: "dc", Format: "VHD", RoleName: "vmimport", URL: "s3://b/k/y z.vhd",
+		Description: "d", DiskDescription: "dc", Format: "VHD", RoleName: "vmimport", URL: "s3://bkt/k/y z.vhd",
 		OwnHosts: []string{"disk.internal", "disk.example:4580"}, Tags: []tag.Tag{{Key: "K2"}},
 	}
 	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(iam.Principal{})); diff != "" {
