@@ -5,7 +5,6 @@ import (
 	"compress/zlib"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"io"
 	"math"
 	"math/rand/v2"
@@ -336,113 +335,6 @@ func TestBadFooter(t *testing.T) {
 			tt.patch(image)
 			wantFault(t, readAll(image.Bytes), tt.class, tt.word)
 		})
-	}
-}
-
-func TestBadDescriptor(t *testing.T) {
-	const head = "# Disk DescriptorFile\nversion=1\nCID=fffffffe\n"
-	const kind = "createType=\"monolithicSparse\"\n"
-	const extent = "RW 2048 SPARSE \"x.vmdk\"\n"
-	tests := []struct {
-		name, text string
-		class      diskimage.Class
-		word       string
-	}{
-		{"second extent on the host", head + kind + extent + "RW 2048 FLAT \"/etc/passwd\" 0\n", diskimage.Malformed, "extents"},
-		{"flat extent", head + kind + "RW 2048 FLAT \"/etc/passwd\" 0\n", diskimage.External, "/etc/passwd"},
-		{"no extent", head + kind, diskimage.Malformed, "extents"},
-		{"not to be accessed", head + kind + "NOACCESS 2048 SPARSE \"x\"\n", diskimage.Unsupported, "accessed"},
-		{"another size", head + kind + "RW 2047 SPARSE \"x\"\n", diskimage.Malformed, "2047"},
-		{"size -1", head + kind + "RW -1 SPARSE \"x\"\n", diskimage.Malformed, "-1"},
-		{"size +2048", head + kind + "RW +2048 SPARSE \"x\"\n", diskimage.Malformed, "+2048"},
-		{"size 0", head + kind + "RW 0 SPARSE \"x\"\n", diskimage.Malformed, "size"},
-		{"size 2^63", head + kind + "RW 9223372036854775808 SPARSE \"x\"\n", diskimage.Malformed, "size"},
-		{"size 0x10", head + kind + "RW 0x10 SPARSE \"x\"\n", diskimage.Malformed, "0x10"},
-		{"size 1e9", head + kind + "RW 1e9 SPARSE \"x\"\n", diskimage.Malformed, "1e9"},
-		{"no type", head + kind + "RW 2048\n", diskimage.Malformed, "extent"},
-		{"stream", head + "createType=\"streamOptimized\"\n" + extent, diskimage.Malformed, "createType"},
-		{"flat type", head + "createType=\"monolithicFlat\"\n" + extent, diskimage.External, "monolithicFlat"},
-		{"raw device", head + "createType=\"vmfsRDM\"\n" + extent, diskimage.External, "device"},
-		{"whole device", head + "createType=\"fullDevice\"\nRW 2048 FLAT \"/dev/sda\" 0\n", diskimage.External, "device"},
-		{"seSparse", head + "createType=\"seSparse\"\n" + extent, diskimage.Unsupported, "seSparse"},
-		{"snapshot of ESX", head + "createType=\"vmfsSparse\"\n" + extent, diskimage.External, "snapshot"},
-		{"unknown type", head + "createType=\"\x1b[2Jnew\"\n" + extent, diskimage.Unsupported, "?[2Jnew"},
-		{"no type of disk", head + extent, diskimage.Malformed, "createType"},
-		{"two types", head + kind + "createType=\"monolithicFlat\"\n" + extent, diskimage.Malformed, "twice"},
-		{"parent", head + "parentCID=12345678\n" + kind + extent, diskimage.External, "12345678"},
-		{"parent's name alone", head + "parentCID=ffffffff\nparentFileNameHint=\"/base.vmdk\"\n" + kind + extent, diskimage.External, "/base.vmdk"},
-		{"encrypted", head + kind + extent + "encryption.keySafe = \"vmware:key\"\n", diskimage.Unsupported, "encrypted"},
-		{"filtered", head + kind + extent + "ddb.iofilters = \"vmwarevmcrypt\"\n", diskimage.Unsupported, "encrypted"},
-		{"version 9", "version=9\n" + kind + extent, diskimage.Unsupported, "version"},
-		{"no version", "# Disk DescriptorFile\n" + kind + extent, diskimage.Malformed, "version"},
-		{"only comments", strings.Repeat("#\n", 5000), diskimage.Malformed, "version"},
-		{"carriage returns alone", strings.ReplaceAll(head+kind+extent, "\n", "\r"), diskimage.Malformed, "version"},
-		{"one long line", strings.Repeat("version=1 ", 1000), diskimage.Unsupported, "version"},
-		{"many extents", head + kind + strings.Repeat("RW 1 ZERO\n", 1000), diskimage.Malformed, "extents"},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			v := imagetest.VMDK{Size: 1 << 20, Descriptor: tt.text}
-			_, err := open(v.Build().Bytes)
-			wantFault(t, err, tt.class, tt.word)
-			if err != nil && len(err.Error()) > 700 {
-				t.Errorf("the error has %d characters", len(err.Error()))
-			}
-		})
-	}
-}
-
-func TestGoodDescriptors(t *testing.T) {
-	for name, text := range map[string]string{
-		"carriage returns":   "# Disk DescriptorFile\r\nversion=1\r\nCID=1\r\nparentCID=ffffffff\r\ncreateType=\"monolithicSparse\"\r\nRW 2048 SPARSE \"a b.vmdk\"\r\n",
-		"blanks":             "version = 1 \nparentCID = FFFFFFFF \nCREATETYPE = \"monolithicSparse\" \n RW   2048 SPARSE \"x\"\n",
-		"no first comment":   "\n\n# a comment\nversion=4\ncreateType=\"monolithicSparse\"\nRDONLY 2048 SPARSE \"/etc/passwd\"\n",
-		"another encoding":   "version=1\nencoding=\"GBK\"\ncreateType=\"monolithicSparse\"\nRW 2048 SPARSE \"\xb4\xc5\xc5\xcc.vmdk\"\n",
-		"name of a device":   "version=1\ncreateType=\"monolithicSparse\"\nRW 2048 SPARSE \"json:{}\"\n",
-		"line of no meaning": "version=1\ncreateType=\"monolithicSparse\"\nRW 2048 SPARSE \"x\"\nwhat is this\n",
-	} {
-		if _, err := open(imagetest.VMDK{Size: 1 << 20, Descriptor: text}.Build().Bytes); err != nil {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-}
-
-// Descriptors that stand alone name other files. They are refused with the first
-// names, made printable, and nothing is opened.
-func TestDescriptorAlone(t *testing.T) {
-	for name, extent := range map[string]string{
-		"host path": "/etc/passwd", "parent folder": "../../x", "drive": `C:\x`, "share": `\\h\s`, "json": "json:{}",
-		"nbd": "nbd://h", "url": "http://169.254.169.254/", "device": "/dev/sda", "long": strings.Repeat("n", 4096), "escape": "\x1b[31mred",
-	} {
-		text := imagetest.VMDKDescriptor("monolithicFlat", fmt.Sprintf("RW 2048 FLAT \"%s\" 0", extent))
-		_, err := open([]byte(text))
-		wantFault(t, err, diskimage.External, "monolithicFlat")
-		if err != nil && (len(err.Error()) > 400 || strings.Contains(err.Error(), "\x1b")) {
-			t.Errorf("%s: the error is not fit to print: %q", name, err)
-		}
-	}
-	_, err := open([]byte(imagetest.VMDKDescriptor("streamOptimized", "RW 2048 SPARSE \"x\"")))
-	wantFault(t, err, diskimage.Malformed, "stands alone")
-	_, err = open([]byte(strings.Repeat("#\n", 1<<19) + "version=1\n"))
-	wantFault(t, err, diskimage.NotFormat, "neither")
-}
-
-func TestOtherKinds(t *testing.T) {
-	pad := make([]byte, 2048)
-	for name, tt := range map[string]struct {
-		object string
-		class  diskimage.Class
-		word   string
-	}{
-		"empty":    {"", diskimage.NotFormat, "empty"},
-		"noise":    {strings.Repeat("\xff", 513), diskimage.NotFormat, "neither"},
-		"magic":    {"KDMV", diskimage.Truncated, "header"},
-		"COWD":     {"COWD" + string(pad), diskimage.Unsupported, "COWD"},
-		"seSparse": {"\xbe\xba\xfe\xca\x00\x00\x00\x00" + string(pad), diskimage.Unsupported, "seSparse"},
-		"zeros":    {string(pad), diskimage.NotFormat, "neither"},
-	} {
-		_, err := open([]byte(tt.object))
-		t.Run(name, func(t *testing.T) { wantFault(t, err, tt.class, tt.word) })
 	}
 }
 
