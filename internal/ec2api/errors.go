@@ -47,13 +47,13 @@ var errorTable = []told{
 		var e *importtask.RoleError
 		return field(errors.As(err, &e), func() string { return e.Role })
 	}},
-	{"InvalidParameter", locationMessage, subject(source.ErrLocation)},
 	{"InvalidParameter", "The given S3 object is not local to the region. The object must be located in %s.", subject(source.ErrRegion)},
 	{"InvalidParameter", objectMessage + signVersion4, func(err error) (string, bool) {
 		what, ok := unreadable(err)
 		return what, ok && errors.Is(err, sigv4.ErrV2)
 	}},
 	{"InvalidParameter", objectMessage, unreadable},
+	{"InvalidParameter", locationMessage, subject(source.ErrLocation)},
 
 	{"InvalidSnapshot.NotFound", "The snapshot '%s' does not exist.", subject(snapshot.ErrNotFound)},
 	{"InvalidSnapshot.InUse", "The snapshot %s is currently in use by the import that makes it", subject(snapshot.ErrPending)},
