@@ -13,6 +13,7 @@ import (
 	"github.com/diskport/diskport/diskimage"
 	"github.com/diskport/diskport/diskimage/detect"
 	"github.com/diskport/diskport/diskimage/imagetest"
+	"github.com/diskport/diskport/diskimage/vmdk"
 )
 
 func open(image []byte, format string) (diskimage.Disk, error) {
@@ -25,9 +26,23 @@ func fixtures() (images map[string][]byte, want []byte) {
 	whole := map[int64][]byte{0: want}
 	return map[string][]byte{
 		"raw":  want,
+		"vmdk": stream(want),
 		"vhd":  imagetest.VHD{Size: 1 << 20, BlockSize: 1 << 20, Blocks: whole}.Build(),
 		"vhdx": imagetest.VHDX{Size: 1 << 20, BlockSize: 1 << 20, Blocks: whole}.Build(),
 	}, want
+}
+
+// stream returns data as a stream-optimised VMDK.
+func stream(data []byte) []byte {
+	d, err := open(data, "raw")
+	if err != nil {
+		panic(err)
+	}
+	var image bytes.Buffer
+	if err := vmdk.WriteStream(context.Background(), &image, d, vmdk.StreamOptions{}); err != nil {
+		panic(err)
+	}
+	return image.Bytes()
 }
 
 func titleOf(format string) string {
@@ -174,6 +189,8 @@ func TestFraming(t *testing.T) {
 	copy(polyglot, "QFI\xfb\x00\x00\x00\x03")
 	dmgTail := append(bytes.Clone(images["vhd"]), koly...)
 	comments := bytes.Repeat([]byte("# nothing here\n"), 70_000)
+	bootVMDK := at(1<<20, 510, "\x55\xaa")
+	copy(bootVMDK, "KDMV\x01\x00\x00\x00")
 	brokenTar := tarOf("x")
 	brokenTar[0]++
 	for _, c := range []struct {
@@ -188,10 +205,12 @@ func TestFraming(t *testing.T) {
 		{"2 513 bytes", "", bytes.Repeat([]byte{0xff}, 513), 0, ""},
 		{"3 VHD magic", "", []byte("conectix"), diskimage.Truncated, "vhd: "},
 		{"3 VHDX magic", "", []byte("vhdxfile"), diskimage.Truncated, "vhdx: "},
+		{"3 VMDK magic", "", []byte("KDMV"), diskimage.Truncated, "vmdk: "},
 		{"7 raw disk with a qcow2 header", "raw", at(4096, 0, "QFI\xfb\x00\x00\x00\x03"), 0, ""},
 		{"8 ISO and qcow2", "", polyglot, diskimage.Malformed, "qcow2 and ISO 9660"},
 		{"8 ISO alone", "", at(64<<10, 0x8001, "CD001"), 0, ""},
-		{"9 boot sector and VHDX", "", at(1<<20, 510, "\x55\xaa"), 0, ""},
+		{"9 boot sector and VMDK", "", bootVMDK, diskimage.External, "vmdk: "},
+		{"9 the same, declared raw", "raw", bootVMDK, 0, ""},
 		{"10 VHD and DMG", "", dmgTail, diskimage.Malformed, "VHD and DMG"},
 		{"10 declared VHD", "vhd", dmgTail, 0, ""},
 		{"11 tar and qcow2", "", tarOf("QFI\xfb.ovf"), diskimage.Malformed, "qcow2 and tar"},

@@ -78,3 +78,13 @@ func TestDescribe(t *testing.T) {
 		t.Errorf("got %+v", got)
 	}
 }
+
+func TestQemuImg(t *testing.T) {
+	data := imagetest.Mixed(64<<20+100, 6)
+	f := imagetest.Convert(t, data, "raw", "")
+	d, err := raw.Open(f, imagetest.Size(t, f), raw.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	imagetest.Run(t, d, imagetest.Padded(bytes.NewReader(data), int64(len(data))))
+}

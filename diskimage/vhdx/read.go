@@ -62,6 +62,12 @@ func (f *finder) checkTable(regs []region) error {
 		take(used, r.off, r.end-r.off)
 	}
 	for i := int64(0); i < f.count; {
+		if absent, err := f.absentFrom(i); err != nil {
+			return err
+		} else if absent > i {
+			i = absent
+			continue
+		}
 		page, err := f.table.From(f.index(i))
 		if err != nil {
 			return err
@@ -80,6 +86,18 @@ func (f *finder) checkTable(regs []region) error {
 		}
 	}
 	return nil
+}
+
+// absentFrom returns up to which payload block, from i on, a page of zeros says
+// that none is present; i itself when i's page is not all zeros.
+func (f *finder) absentFrom(i int64) (int64, error) {
+	n, err := f.table.Zeros(f.index(i))
+	if err != nil || n == 0 {
+		return i, err
+	}
+	entries := f.index(i) + n
+	chunks, rest := entries/(f.ratio+1), entries%(f.ratio+1)
+	return min(f.count, chunks*f.ratio+min(rest, f.ratio)), nil
 }
 
 // take marks the MiB of [off, off+n) as used, and reports whether none was.
@@ -131,6 +149,9 @@ func (f *finder) entryFault(i int64, entry uint64, c diskimage.Class, reason str
 // far as the page of the table that holds the first shows.
 func (f *finder) Find(off, end int64) (diskimage.Run, error) {
 	first := off / f.block
+	if absent, err := f.absentFrom(first); err != nil || absent > first {
+		return diskimage.Run{Off: first * f.block, Len: min(absent*f.block, f.size) - first*f.block}, err
+	}
 	page, err := f.table.From(f.index(first))
 	if err != nil {
 		return diskimage.Run{}, err

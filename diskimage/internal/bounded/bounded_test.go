@@ -114,6 +114,29 @@ func TestTable(t *testing.T) {
 	}
 }
 
+func TestZeros(t *testing.T) {
+	const pages, perPage = 8, 1024
+	object := make([]byte, pages*4096)
+	object[3*4096+100] = 1
+	cache := bounded.NewCache(source(bytes.NewReader(object), int64(len(object))), 16<<10)
+	tab, err := bounded.NewTable(cache, "table", 0, pages*perPage-5, 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ i, want int64 }{
+		{0, perPage}, {1, perPage - 1}, {2*perPage + 1000, 24}, {3 * perPage, 0}, {3*perPage + 500, 0},
+		{4 * perPage, perPage}, {7 * perPage, perPage - 5}, {0, perPage},
+	} {
+		if got, err := tab.Zeros(c.i); err != nil || got != c.want {
+			t.Errorf("zeros from entry %d: got %d, %v, want %d", c.i, got, err, c.want)
+		}
+		p, err := tab.From(c.i)
+		if err != nil || !bytes.Equal(p, object[c.i*4:c.i*4+int64(len(p))]) {
+			t.Errorf("entries from %d differ, %v", c.i, err)
+		}
+	}
+}
+
 func TestTableBounds(t *testing.T) {
 	cache := bounded.NewCache(source(imagetest.Zeros{}, 4096), 1<<20)
 	for _, c := range []struct{ off, count int64 }{{0, 1025}, {4093, 1}, {5000, 0}, {0, math.MaxInt64}, {-4, 1}, {0, -1}} {

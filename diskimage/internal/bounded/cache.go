@@ -1,6 +1,7 @@
 package bounded
 
 import (
+	"bytes"
 	"container/list"
 	"sync"
 )
@@ -8,7 +9,8 @@ import (
 // Cache keeps recently used pieces of a source, up to a budget of bytes. One
 // serves all tables of an image, so that the image as a whole stays under
 // Limits.MetadataBytes. It may be used concurrently; a piece that several
-// goroutines want at once is read once.
+// goroutines want at once is read once. Pieces of zeros, which make up the
+// tables of empty disks, share their bytes and cost nothing.
 type Cache struct {
 	src    Source
 	budget int64
@@ -17,14 +19,18 @@ type Cache struct {
 	used  int64
 	items map[piece]*list.Element // of *loaded
 	order list.List               // most recently used first
+	spare []byte                  // a buffer whose piece was zeros
+	zeros []byte                  // shared by such pieces; made when the first is met
 }
 
 type piece struct{ off, n int64 }
 
 type loaded struct {
 	piece
+	cost int64 // bytes counted in used; guarded by the cache's mutex
 	once sync.Once
 	data []byte
+	zero bool
 	err  error
 }
 
@@ -37,20 +43,65 @@ func NewCache(src Source, budget int64) *Cache {
 // change them. A range outside the object is refused before it is allocated;
 // the caller keeps n small (a page, a grain table, a bitmap).
 func (c *Cache) Get(name string, off, n int64) ([]byte, error) {
-	l := c.find(piece{off, n})
-	l.once.Do(func() {
-		if l.err = c.src.Check(name, off, n); l.err != nil {
-			return
-		}
-		data := make([]byte, n)
-		if l.err = c.src.ReadFull(name, data, off); l.err == nil {
-			l.data = data
-		}
-	})
+	l, err := c.get(name, piece{off, n})
+	if err != nil {
+		return nil, err
+	}
+	return l.data, nil
+}
+
+func (c *Cache) get(name string, p piece) (*loaded, error) {
+	l := c.find(p)
+	l.once.Do(func() { c.load(name, l) })
 	if l.err != nil {
 		c.forget(l) // the next reader tries again
+		return nil, l.err
 	}
-	return l.data, l.err
+	return l, nil
+}
+
+// load reads l's bytes.
+func (c *Cache) load(name string, l *loaded) {
+	if l.err = c.src.Check(name, l.off, l.n); l.err != nil {
+		return
+	}
+	data := c.buffer(l.n)
+	if l.err = c.src.ReadFull(name, data, l.off); l.err != nil {
+		return
+	}
+	if l.zero = isZero(data); l.zero && l.n <= maxPage {
+		data = c.share(l, data)
+	}
+	l.data = data
+}
+
+// isZero compares p with itself, shifted by one: that runs at memory speed.
+func isZero(p []byte) bool { return p[0] == 0 && bytes.Equal(p[1:], p[:len(p)-1]) }
+
+// buffer returns n bytes of anything.
+func (c *Cache) buffer(n int64) []byte {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if spare := c.spare; int64(len(spare)) == n {
+		c.spare = nil
+		return spare
+	}
+	return make([]byte, n)
+}
+
+// share returns the shared zeros in place of data, of which l then costs none.
+func (c *Cache) share(l *loaded, data []byte) []byte {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.spare = data
+	if e := c.items[l.piece]; e != nil && e.Value == l {
+		c.used -= l.cost
+		l.cost = 0
+	}
+	if c.zeros == nil {
+		c.zeros = make([]byte, maxPage)
+	}
+	return c.zeros[:l.n]
 }
 
 // find returns the entry of p, made if necessary, as the most recent one.
@@ -61,9 +112,9 @@ func (c *Cache) find(p piece) *loaded {
 		c.order.MoveToFront(e)
 		return e.Value.(*loaded)
 	}
-	l := &loaded{piece: p}
+	l := &loaded{piece: p, cost: p.n}
 	c.items[p] = c.order.PushFront(l)
-	c.used += p.n
+	c.used += l.cost
 	for c.used > c.budget && c.order.Len() > 1 {
 		c.remove(c.order.Back())
 	}
@@ -81,5 +132,5 @@ func (c *Cache) forget(l *loaded) {
 func (c *Cache) remove(e *list.Element) {
 	l := c.order.Remove(e).(*loaded)
 	delete(c.items, l.piece)
-	c.used -= l.n
+	c.used -= l.cost
 }

@@ -44,12 +44,29 @@ func (t *Table) Offset(i int64) int64 { return t.off + i*t.entry }
 // From returns the entries from i to the end of i's page as raw bytes, shared
 // and read-only; 0 <= i < Count. Scanning them costs no further look-up.
 func (t *Table) From(i int64) ([]byte, error) {
+	page, _, err := t.load(i)
+	return page, err
+}
+
+// Zeros returns how many entries from i to the end of i's page are there when
+// the whole page is zeros, and 0 otherwise: a way over the tables of an empty
+// disk that looks at no entry.
+func (t *Table) Zeros(i int64) (n int64, err error) {
+	page, zero, err := t.load(i)
+	if err != nil || !zero {
+		return 0, err
+	}
+	return int64(len(page)) / t.entry, nil
+}
+
+// load returns the bytes of i's page from i on, and whether the page is zeros.
+func (t *Table) load(i int64) (p []byte, zero bool, err error) {
 	at := i * t.entry
 	start := at &^ (t.page - 1)
 	n := min(t.page, t.count*t.entry-start)
-	page, err := t.cache.Get(t.name, t.off+start, n)
+	l, err := t.cache.get(t.name, piece{t.off + start, n})
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	return page[at-start:], nil
+	return l.data[at-start:], l.zero, nil
 }
