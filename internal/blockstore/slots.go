@@ -29,7 +29,9 @@ func (s *Slot) Frame() []byte { return s.frame }
 //
 // A goroutine must not wait for a slot while it holds one. Blocks that wait in
 // a PackWriter for their group are no such case: when somebody waits, the
-// writers write what they have.
+// writers write what they have. Groups of eight are written whole as long as
+// there are about nine slots for each goroutine that adds blocks, and eight
+// more for each unit of work.
 type Slots struct {
 	memory  []byte
 	tokens  chan struct{} // one for each free slot
