@@ -1,0 +1,154 @@
+package ebsapi
+
+import (
+	"context"
+	"iter"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/diskport/diskport/internal/awshttp"
+	"github.com/diskport/diskport/internal/awsid"
+	"github.com/diskport/diskport/internal/block"
+	"github.com/diskport/diskport/internal/seal"
+	"github.com/diskport/diskport/internal/snapshot"
+)
+
+// Snapshots is what this edge needs of package snapshot; Library makes one.
+type Snapshots interface {
+	// Get returns what is known of a snapshot, whoever owns it.
+	Get(ctx context.Context, id string) (snapshot.Record, error)
+	// Open opens a completed snapshot for reading.
+	Open(ctx context.Context, r snapshot.Record) (Blocks, error)
+}
+
+// Blocks is one open snapshot. It is safe for concurrent use.
+type Blocks interface {
+	// From returns the blocks from an index on, ascending.
+	From(ctx context.Context, index int64) iter.Seq2[snapshot.Block, error]
+	// Diff returns the indexes from one on at which the snapshot and a later
+	// one differ, ascending.
+	Diff(ctx context.Context, later Blocks, from int64) iter.Seq2[snapshot.Change, error]
+	// Get returns a block's plaintext, verified, with its digest. The plaintext
+	// lies in frame, which has seal.FrameSize bytes. snapshot.ErrAbsent.
+	Get(ctx context.Context, index int64, frame []byte) ([]byte, block.Digest, error)
+}
+
+// Options is what an API is made of.
+type Options struct {
+	Snapshots Snapshots
+	Log       *slog.Logger
+	Now       func() time.Time // nil means time.Now
+	TokenKey  []byte           // MAC key of tokens, the same on every node
+	// Strict refuses to compare snapshots of different lineages, as AWS does.
+	Strict bool
+}
+
+// API is the EBS direct edge. It is safe for concurrent use.
+type API struct {
+	Options
+	tokens tokens
+	frames sync.Pool // of *[]byte, seal.FrameSize each
+}
+
+var _ awshttp.Edge = (*API)(nil)
+
+// New returns the edge.
+func New(o Options) *API {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return &API{Options: o, tokens: newTokens(o.TokenKey), frames: sync.Pool{New: func() any { b := make([]byte, seal.FrameSize); return &b }}}
+}
+
+// operation is one row of the table of operations.
+type operation struct {
+	name   string
+	method string
+	path   string // {id} and {index} stand for one segment
+	serve  func(a *API, ctx context.Context, w http.ResponseWriter, c request) error
+}
+
+// operations is everything that EBS direct has. Those without an implementation
+// answer that they have none.
+var operations = []operation{
+	{"ListSnapshotBlocks", "GET", "/snapshots/{id}/blocks", (*API).listBlocks},
+	{"ListChangedBlocks", "GET", "/snapshots/{id}/changedblocks", (*API).listChanged},
+	{"GetSnapshotBlock", "GET", "/snapshots/{id}/blocks/{index}", (*API).getBlock},
+
+	// Not built yet.
+	{"StartSnapshot", "POST", "/snapshots", nil},
+	{"PutSnapshotBlock", "PUT", "/snapshots/{id}/blocks/{index}", nil},
+	{"CompleteSnapshot", "POST", "/snapshots/completion/{id}", nil},
+}
+
+// match returns the variable segments of path, if it is that of the operation.
+func (op operation) match(method, path string) (vars map[string]string, ok bool) {
+	want, got := strings.Split(op.path, "/"), strings.Split(path, "/")
+	if op.method != method || len(want) != len(got) {
+		return nil, false
+	}
+	vars = map[string]string{}
+	for i, segment := range want {
+		switch {
+		case strings.HasPrefix(segment, "{"):
+			vars[strings.Trim(segment, "{}")] = got[i]
+		case segment != got[i]:
+			return nil, false
+		}
+	}
+	return vars, true
+}
+
+// ServeAWS implements awshttp.Edge.
+func (a *API) ServeAWS(w http.ResponseWriter, r *http.Request, c *awshttp.Call) {
+	err := a.serve(w, r, c)
+	if err == nil {
+		return
+	}
+	fault, known := faultOf(err)
+	if !known && r.Context().Err() == nil {
+		a.Log.ErrorContext(r.Context(), "answering a request", "request", c.RequestID, "action", c.Action, "err", err)
+	}
+	c.Fail(w, fault)
+}
+
+// serve finds the operation and makes the checks that all have in common.
+func (a *API) serve(w http.ResponseWriter, r *http.Request, c *awshttp.Call) error {
+	for _, op := range operations {
+		vars, ok := op.match(r.Method, r.URL.Path)
+		if !ok {
+			continue
+		}
+		c.Action = op.name
+		if op.serve == nil {
+			return invalid("", "The operation "+op.name+" is not supported yet.")
+		}
+		query := request{Call: c, id: vars["id"], index: vars["index"], query: c.Form}
+		for _, id := range query.snapshots(op.name) {
+			if err := c.Authorize("ebs:"+op.name, nil, awsid.SnapshotARN(c.Region, id)); err != nil {
+				return err
+			}
+		}
+		return op.serve(a, r.Context(), w, query)
+	}
+	return awshttp.Fault{Status: http.StatusNotFound, Code: "UnknownOperationException"}
+}
+
+// open returns a snapshot that the caller may read, ready to be read.
+func (a *API) open(ctx context.Context, c request, id string) (snapshot.Record, Blocks, error) {
+	record, err := a.Snapshots.Get(ctx, id)
+	if err == nil && record.Account != c.Principal.Account {
+		err = snapshot.ErrNotFound
+	}
+	if err == nil && record.State != snapshot.Completed {
+		err = errNotCompleted
+	}
+	if err != nil {
+		return record, nil, about(id, err)
+	}
+	blocks, err := a.Snapshots.Open(ctx, record)
+	return record, blocks, about(id, err)
+}

@@ -1,0 +1,15 @@
+// Package ebsapi is the edge of the EBS direct APIs: it lists the blocks of
+// snapshots, says where two differ, and serves blocks with their checksums, in
+// REST-JSON. What blocks are it learns from package snapshot.
+//
+//	api.go     the edge: table of operations, order of checks
+//	params.go  what a request may say, with the rules of each parameter
+//	list.go    ListSnapshotBlocks, ListChangedBlocks
+//	block.go   GetSnapshotBlock
+//	library.go open snapshots, kept for the next request
+//	tokens.go  block and page tokens
+//	errors.go  errors → exception, status, reason, message
+//
+// A list costs what its answer holds. Tokens carry their own state, so any node
+// serves any request.
+package ebsapi

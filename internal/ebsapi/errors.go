@@ -1,0 +1,81 @@
+package ebsapi
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/diskport/diskport/internal/awshttp"
+	"github.com/diskport/diskport/internal/iam"
+	"github.com/diskport/diskport/internal/snapshot"
+)
+
+// errNotCompleted: only completed snapshots can be read.
+var errNotCompleted = errors.New("ebsapi: snapshot is not completed")
+
+// errorTable maps what the domain returns; %s stands for the snapshot's id.
+// What nothing matches is internal.
+var errorTable = []struct {
+	err   error
+	fault awshttp.Fault
+}{
+	{snapshot.ErrNotFound, awshttp.Fault{Status: http.StatusNotFound, Code: "ResourceNotFoundException", Message: "The snapshot '%s' does not exist.", Reason: "SNAPSHOT_NOT_FOUND"}},
+	{snapshot.ErrAbsent, invalid("INVALID_BLOCK", "The snapshot '%s' has no such block.")},
+	{errNotCompleted, invalid("INVALID_SNAPSHOT_ID", "The snapshot '%s' is not completed.")},
+}
+
+// invalid is a ValidationException.
+func invalid(reason, message string) awshttp.Fault {
+	return awshttp.Fault{Status: http.StatusBadRequest, Code: "ValidationException", Message: message, Reason: reason}
+}
+
+// subjectError says which snapshot an error is about.
+type subjectError struct {
+	id  string
+	err error
+}
+
+// about returns err with the snapshot that it is about; nil stays nil.
+func about(id string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &subjectError{id, err}
+}
+
+func (e *subjectError) Error() string { return fmt.Sprintf("ebsapi: snapshot %s: %v", e.id, e.err) }
+
+func (e *subjectError) Unwrap() error { return e.err }
+
+// faultOf returns how err is told; known is false for what only the log may say.
+func faultOf(err error) (f awshttp.Fault, known bool) {
+	if errors.As(err, &f) {
+		return f, true
+	}
+	var denied *iam.DeniedError
+	if errors.As(err, &denied) {
+		return awshttp.Fault{Status: http.StatusForbidden, Code: "AccessDeniedException", Message: denied.Error(), Reason: "UNAUTHORIZED_ACCOUNT"}, true
+	}
+	id := ""
+	if e := (*subjectError)(nil); errors.As(err, &e) {
+		id = e.id
+	}
+	for _, row := range errorTable {
+		if errors.Is(err, row.err) {
+			f := row.fault
+			f.Message = strings.ReplaceAll(f.Message, "%s", id)
+			return f, true
+		}
+	}
+	return awshttp.Internal(awshttp.EBS), false
+}
+
+// clip keeps what a client sent from filling the answer.
+func clip(s string) string {
+	const most = 256 // the longest token
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "…"
+}
