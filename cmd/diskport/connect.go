@@ -1,0 +1,140 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/feature/ec2/imds"
+
+	"github.com/diskport/diskport/internal/client"
+)
+
+// session is a connection to a service, which may live in this process.
+type session struct {
+	*client.Client
+	local *localService // nil when the service is another process
+}
+
+// close ends a service that was started for the session, and waits for it.
+func (s *session) close() error {
+	if s.local == nil {
+		return nil
+	}
+	return s.local.close()
+}
+
+// with runs fn on a session: with the service that --endpoint names, else the
+// one that runs on the data directory, else one that lives for fn alone.
+func (a *app) with(ctx context.Context, fn func(*session) error) error {
+	s, err := a.connect(ctx)
+	if err != nil {
+		return err
+	}
+	return errors.Join(fn(s), s.close())
+}
+
+func (a *app) connect(ctx context.Context) (*session, error) {
+	if a.Endpoint != "" {
+		return a.connectTo(ctx, a.Endpoint)
+	}
+	if endpoint := a.running(ctx); endpoint != "" {
+		creds, err := a.dataCredentials(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return &session{Client: client.New(client.Config{Endpoint: endpoint, Region: a.Region, Credentials: creds})}, nil
+	}
+	return a.startLocal(ctx)
+}
+
+// startLocal starts a service for this command alone, with its settings changed.
+func (a *app) startLocal(ctx context.Context, change ...func(*serviceFlags)) (*session, error) {
+	local, err := a.newLocalService(ctx, change...)
+	if err != nil {
+		return nil, err
+	}
+	id, secret := local.Credentials()
+	return &session{local: local, Client: client.New(client.Config{
+		Endpoint:    local.Endpoint(),
+		Region:      a.Region,
+		Credentials: credentials.NewStaticCredentialsProvider(id, secret, ""),
+	})}, nil
+}
+
+// connectTo returns a session with a service that was named, with credentials
+// from where every AWS client has them; for the service on the data directory,
+// its own when the environment has none.
+func (a *app) connectTo(ctx context.Context, endpoint string) (*session, error) {
+	cfg, err := config.LoadDefaultConfig(ctx, config.WithEC2IMDSClientEnableState(imds.ClientDisabled))
+	if err != nil {
+		return nil, fmt.Errorf("loading AWS settings: %w", err)
+	}
+	c := client.Config{Endpoint: endpoint, Region: a.Region, Credentials: cfg.Credentials}
+	if cfg.Region != "" && os.Getenv("DISKPORT_REGION") == "" {
+		c.Region = cfg.Region
+	}
+	if os.Getenv("AWS_ACCESS_KEY_ID") == "" && strings.TrimRight(endpoint, "/") == a.endpointFile() {
+		if c.Credentials, err = a.dataCredentials(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if bundle, ok := cfg.HTTPClient.(interface{ GetTransport() *http.Transport }); ok {
+		c.HTTP = &http.Client{Transport: bundle.GetTransport()} // knows AWS_CA_BUNDLE
+	}
+	return &session{Client: client.New(c)}, nil
+}
+
+// endpointFile returns what <data>/endpoint says, or "".
+func (a *app) endpointFile() string {
+	text, err := os.ReadFile(filepath.Join(a.Data, "endpoint"))
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(text))
+}
+
+// running returns the endpoint of the service that runs on the data directory,
+// or "". One that was killed leaves its file behind, so it is asked.
+func (a *app) running(ctx context.Context) string {
+	endpoint := a.endpointFile()
+	if endpoint == "" {
+		return ""
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, endpoint+"/-/live", nil)
+	if err != nil {
+		return ""
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return ""
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return ""
+	}
+	return endpoint
+}
+
+// dataCredentials returns the root keys of the service on the data directory.
+func (a *app) dataCredentials(ctx context.Context) (aws.CredentialsProvider, error) {
+	path := filepath.Join(a.Data, "credentials")
+	shared, err := config.LoadSharedConfigProfile(ctx, "default", func(o *config.LoadSharedConfigOptions) {
+		o.CredentialsFiles = []string{path}
+		o.ConfigFiles = []string{}
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", path, err)
+	}
+	return credentials.StaticCredentialsProvider{Value: shared.Credentials}, nil
+}

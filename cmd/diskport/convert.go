@@ -1,0 +1,49 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/diskport/diskport/diskimage"
+)
+
+type convertCmd struct {
+	Image  string `arg:"" help:"Disk image: a local file."`
+	Out    string `arg:"" help:"Raw file to write, which must not exist."`
+	Format string `placeholder:"FORMAT" help:"Take the image as this format instead of detecting it."`
+}
+
+// Run converts an image.
+func (c *convertCmd) Run(ctx context.Context, a *app) error {
+	img, err := openImage(c.Image, c.Format)
+	if err != nil {
+		return err
+	}
+	defer img.close()
+	p := a.newProgress(c.Image)
+	defer p.end()
+	return writeRaw(ctx, img, c.Out, func(off int64) { p.step("converting", off, img.Size()) })
+}
+
+// writeRaw writes a disk to a new sparse file, durably. On any error the file
+// is removed.
+func writeRaw(ctx context.Context, d diskimage.Disk, path string, progress func(off int64)) (err error) {
+	out, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err = errors.Join(err, out.Close()); err != nil {
+			err = errors.Join(err, os.Remove(path))
+		}
+	}()
+	if err := out.Truncate(d.Size()); err != nil {
+		return fmt.Errorf("making %s %d bytes long: %w", path, d.Size(), err)
+	}
+	if err := diskimage.CopyTo(ctx, out, d, diskimage.CopyOptions{Progress: progress}); err != nil {
+		return err
+	}
+	return out.Sync()
+}

@@ -1,0 +1,84 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os/exec"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+type envCmd struct {
+	JSON bool `name:"json" help:"Print JSON."`
+}
+
+// Run prints what AWS clients need to talk to the service on the data directory,
+// which need not run yet.
+func (c *envCmd) Run(ctx context.Context, a *app) error {
+	endpoint := a.Endpoint
+	if file := a.endpointFile(); file != "" {
+		endpoint = file
+	}
+	if endpoint == "" {
+		return fmt.Errorf("no service has run on %s; start one with: diskport serve", a.Data)
+	}
+	provider, err := a.dataCredentials(ctx)
+	if err != nil {
+		return err
+	}
+	creds, err := provider.Retrieve(ctx)
+	if err != nil {
+		return err
+	}
+	settings := [][2]string{
+		{"AWS_ENDPOINT_URL", endpoint},
+		{"AWS_ACCESS_KEY_ID", creds.AccessKeyID},
+		{"AWS_SECRET_ACCESS_KEY", creds.SecretAccessKey},
+		{"AWS_REGION", a.Region},
+		{"AWS_DEFAULT_REGION", a.Region},
+	}
+	if c.JSON {
+		m := map[string]string{}
+		for _, kv := range settings {
+			m[kv[0]] = kv[1]
+		}
+		return a.printJSON(m)
+	}
+	for _, kv := range settings {
+		if _, err := fmt.Fprintf(a.stdout, "export %s=%s\n", kv[0], quote(kv[1])); err != nil {
+			return err
+		}
+	}
+	warnOldAWS(ctx, a, endpoint)
+	return nil
+}
+
+// quote makes s one word of a shell.
+func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
+
+// warnOldAWS looks for an AWS CLI that does not know AWS_ENDPOINT_URL: it would
+// talk to AWS itself.
+func warnOldAWS(ctx context.Context, a *app, endpoint string) {
+	out, err := exec.CommandContext(ctx, "aws", "--version").CombinedOutput()
+	if err != nil {
+		return // there is none
+	}
+	if version, old := oldAWS(string(out)); old {
+		a.note("# warning: AWS CLI %s ignores AWS_ENDPOINT_URL and would talk to AWS itself.", version)
+		a.note("# Use 2.13 or 1.29 and later, or give it: --endpoint-url %s", endpoint)
+	}
+}
+
+var awsVersion = regexp.MustCompile(`^aws-cli/((\d+)\.(\d+)\.\S+)`)
+
+// oldAWS reads what aws --version prints. AWS_ENDPOINT_URL came with 2.13 and 1.29.
+func oldAWS(output string) (version string, old bool) {
+	m := awsVersion.FindStringSubmatch(output)
+	if m == nil {
+		return "", false
+	}
+	major, _ := strconv.Atoi(m[2]) // the pattern allows digits only
+	minor, _ := strconv.Atoi(m[3])
+	return m[1], major < 1 || major == 1 && minor < 29 || major == 2 && minor < 13
+}

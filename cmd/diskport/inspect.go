@@ -1,0 +1,72 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/diskport/diskport/diskimage"
+)
+
+type inspectCmd struct {
+	Image  string `arg:"" help:"Disk image: a local file."`
+	Format string `placeholder:"FORMAT" help:"Take it as this format instead of detecting it."`
+	JSON   bool   `name:"json" help:"Print JSON."`
+}
+
+// inspected is what inspect --json prints.
+type inspected struct {
+	Image        string   `json:"image"`
+	Format       string   `json:"format"`
+	Variant      string   `json:"variant,omitempty"`
+	Creator      string   `json:"creator,omitempty"`
+	FileBytes    int64    `json:"fileBytes"`
+	VirtualBytes int64    `json:"virtualBytes"`
+	VolumeSize   int64    `json:"volumeSize"` // GiB
+	DataBytes    int64    `json:"dataBytes"`  // by the image's tables
+	UnitBytes    int64    `json:"unitBytes,omitempty"`
+	Warnings     []string `json:"warnings"`
+}
+
+// Run describes an image.
+func (c *inspectCmd) Run(a *app) error {
+	img, err := openImage(c.Image, c.Format)
+	if err != nil {
+		return err
+	}
+	defer img.close()
+	d := img.describe()
+	r := inspected{
+		Image:        c.Image,
+		Format:       d.Format,
+		Variant:      d.Variant,
+		Creator:      d.Creator,
+		FileBytes:    img.size,
+		VirtualBytes: img.Size(),
+		VolumeSize:   max(1, (img.Size()+1<<30-1)>>30),
+		UnitBytes:    d.UnitSize,
+		Warnings:     append([]string{}, d.Warnings...),
+	}
+	for e, err := range img.Extents(0, img.Size()) {
+		if err != nil {
+			return fmt.Errorf("walking %s: %w", c.Image, err)
+		}
+		if e.Kind == diskimage.Data {
+			r.DataBytes += e.Len
+		}
+	}
+	if c.JSON {
+		return a.printJSON(r)
+	}
+	a.printFields(
+		"Image", c.Image,
+		"Format", strings.TrimSpace(r.Format+" "+r.Variant),
+		"Creator", r.Creator,
+		"File", fmt.Sprintf("%s (%d bytes)", size(r.FileBytes), r.FileBytes),
+		"Disk", fmt.Sprintf("%s (%d bytes)", size(r.VirtualBytes), r.VirtualBytes),
+		"Volume", fmt.Sprintf("%d GiB", r.VolumeSize),
+		"Data", size(r.DataBytes),
+		"Unit", size(r.UnitBytes),
+		"Warnings", strings.Join(r.Warnings, "; "),
+	)
+	return nil
+}

@@ -1,0 +1,62 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+
+	"github.com/diskport/diskport/diskimage"
+)
+
+type mapCmd struct {
+	Image  string `arg:"" help:"Disk image: a local file."`
+	Format string `placeholder:"FORMAT" help:"Take it as this format instead of detecting it."`
+	JSON   bool   `name:"json" help:"Print JSON, with the keys of qemu-img map --output=json."`
+}
+
+// mapped is an extent as qemu-img map --output=json names its fields.
+type mapped struct {
+	Start   int64 `json:"start"`
+	Length  int64 `json:"length"`
+	Present bool  `json:"present"` // the image says something about it
+	Zero    bool  `json:"zero"`
+	Data    bool  `json:"data"`
+}
+
+// Run lists an image's extents.
+func (c *mapCmd) Run(a *app) error {
+	img, err := openImage(c.Image, c.Format)
+	if err != nil {
+		return err
+	}
+	defer img.close()
+	extents := []mapped{}
+	for e, err := range img.Extents(0, img.Size()) {
+		if err != nil {
+			return fmt.Errorf("walking %s: %w", c.Image, err)
+		}
+		extents = append(extents, mapped{
+			Start:   e.Off,
+			Length:  e.Len,
+			Present: e.Kind != diskimage.Hole,
+			Zero:    e.Kind != diskimage.Data,
+			Data:    e.Kind == diskimage.Data,
+		})
+	}
+	if c.JSON {
+		return a.printJSON(extents)
+	}
+	var rows []table.Row
+	for _, e := range extents {
+		kind := "hole"
+		switch {
+		case e.Data:
+			kind = "data"
+		case e.Present:
+			kind = "zero"
+		}
+		rows = append(rows, table.Row{fmt.Sprintf("%#x", e.Start), fmt.Sprintf("%#x", e.Length), size(e.Length), kind})
+	}
+	a.printTable(table.Row{"Start", "Length", "", "Kind"}, rows)
+	return nil
+}

@@ -1,0 +1,111 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/diskport/diskport/internal/server"
+)
+
+// serverConfig turns flags into what the service is made from.
+func (a *app) serverConfig(f *serviceFlags) (server.Config, error) {
+	reserve, err := parseSize(f.Reserve)
+	if err != nil {
+		return server.Config{}, err
+	}
+	data, err := filepath.Abs(a.Data)
+	if err != nil {
+		return server.Config{}, fmt.Errorf("finding the data directory: %w", err)
+	}
+	return server.Config{
+		Listen:              f.Listen,
+		Data:                data,
+		Database:            f.Database,
+		Store:               f.Store,
+		Region:              a.Region,
+		AccountID:           f.AccountID,
+		RootAccessKeyID:     os.Getenv(envRootKeyID),
+		RootSecretAccessKey: os.Getenv(envRootSecret),
+		Roles:               f.Roles,
+		TLSCert:             f.TLSCert,
+		TLSKey:              f.TLSKey,
+		Domain:              f.Domain,
+		StrictAWS:           f.StrictAWS,
+		FailedStatus:        f.FailedStatus,
+		HoldPoll:            f.HoldPoll,
+		AllowSigV2:          f.AllowSigV2,
+		QuotaImports:        f.QuotaImports,
+		Reserve:             reserve,
+		RangeBytes:          f.RangeBytes,
+		Logger:              f.logger(a.stderr),
+	}, nil
+}
+
+// localService is a service inside this process.
+type localService struct {
+	*server.App
+	stop context.CancelFunc
+	done chan error
+}
+
+// newLocalService starts the service on the data directory for one command, at
+// a free port of the loopback interface. It outlives ctx, so that an
+// interrupted command can still cancel what it began; close ends it.
+func (a *app) newLocalService(ctx context.Context, change ...func(*serviceFlags)) (*localService, error) {
+	f, err := a.localFlags()
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range change {
+		c(f)
+	}
+	cfg, err := a.serverConfig(f)
+	if err != nil {
+		return nil, err
+	}
+	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	srv, err := server.New(ctx, cfg)
+	if err != nil {
+		stop()
+		return nil, err
+	}
+	local := &localService{App: srv, stop: stop, done: make(chan error, 1)}
+	go func() { local.done <- srv.Run(ctx) }()
+	return local, nil
+}
+
+// localFlags returns the settings of an in-process service: those of the
+// configuration file and the environment, but quiet and on a port of its own.
+func (a *app) localFlags() (*serviceFlags, error) {
+	var grammar struct {
+		globals
+		Serve serviceFlags `cmd:"" hidden:""`
+	}
+	parser, err := newParser(&grammar)
+	if err != nil {
+		return nil, err
+	}
+	args := []string{"serve", "--log-level=error", "--log-format=text"}
+	if a.Config != "" {
+		args = append(args, "--config="+string(a.Config))
+	}
+	if _, err := parser.Parse(args); err != nil {
+		return nil, &usageError{err}
+	}
+	f := &grammar.Serve
+	f.Listen, f.TLSCert, f.TLSKey = "127.0.0.1:0", "", ""
+	return f, nil
+}
+
+// close ends the service and waits for it.
+func (l *localService) close() error {
+	l.stop()
+	err := <-l.done
+	if errors.Is(err, context.Canceled) {
+		err = nil
+	}
+	return errors.Join(err, l.Close())
+}

@@ -1,0 +1,58 @@
+package main
+
+import (
+	"errors"
+	"io"
+	"log/slog"
+	"os"
+	"time"
+)
+
+// serviceFlags are the settings of the service, as design and README list them.
+type serviceFlags struct {
+	Listen       string        `env:"DISKPORT_LISTEN" default:"127.0.0.1:4580" placeholder:"ADDR" help:"Address to listen on (${default})."`
+	Database     string        `env:"DISKPORT_DATABASE_URL" placeholder:"URL" help:"postgres://… for the metadata. Default: SQLite in the data directory."`
+	Store        string        `env:"DISKPORT_STORE" placeholder:"WHERE" help:"Where blocks lie. Default: blocks/ in the data directory."`
+	AccountID    string        `env:"DISKPORT_ACCOUNT_ID" default:"000000000000" placeholder:"ID" help:"AWS account that the service plays (${default})."`
+	Roles        []string      `env:"DISKPORT_ROLES" default:"api,worker" enum:"api,worker" help:"What this node does: api, worker or both (${default})."`
+	TLSCert      string        `name:"tls-cert" type:"path" placeholder:"FILE" help:"Serve https with this certificate chain (PEM)."`
+	TLSKey       string        `name:"tls-key" type:"path" placeholder:"FILE" help:"The certificate's key (PEM)."`
+	Domain       string        `env:"DISKPORT_DOMAIN" placeholder:"NAME" help:"DNS name of the service, under which bucket.NAME is a bucket."`
+	StrictAWS    bool          `name:"strict-aws" env:"DISKPORT_STRICT_AWS" help:"Refuse what AWS refuses, in its words."`
+	FailedStatus string        `default:"deleted" enum:"deleted,error" help:"Status of a failed task: deleted as at AWS, or error, which SDK waiters know (${default})."`
+	HoldPoll     time.Duration `default:"5s" help:"How long to hold a poll for one running task; 0 answers at once (${default})."`
+	AllowSigV2   bool          `name:"allow-sigv2" help:"Accept Signature Version 2 for EC2 and presigned downloads."`
+	QuotaImports int           `default:"20" help:"Imports that an account may run at once (${default})."`
+	Reserve      string        `default:"1GiB" help:"Free space to leave on the data directory's disk (${default})."`
+	LogFormat    string        `default:"auto" enum:"auto,text,json" help:"text, json, or auto: text on a terminal, else json (${default})."`
+	LogLevel     slog.Level    `default:"info" help:"debug, info, warn or error (${default})."`
+	RangeBytes   int64         `default:"0" hidden:"" help:"Source bytes of one range of an import; 0 is the default. For tests."`
+}
+
+// Validate refuses settings that contradict each other.
+func (f *serviceFlags) Validate() error {
+	if (f.TLSCert == "") != (f.TLSKey == "") {
+		return errors.New("--tls-cert and --tls-key go together")
+	}
+	if (os.Getenv(envRootKeyID) == "") != (os.Getenv(envRootSecret) == "") {
+		return errors.New(envRootKeyID + " and " + envRootSecret + " go together")
+	}
+	if _, err := parseSize(f.Reserve); err != nil {
+		return err
+	}
+	return nil
+}
+
+// The root keys come from the environment alone: a command line is public.
+const (
+	envRootKeyID  = "DISKPORT_ROOT_ACCESS_KEY_ID"
+	envRootSecret = "DISKPORT_ROOT_SECRET_ACCESS_KEY"
+)
+
+func (f *serviceFlags) logger(w io.Writer) *slog.Logger {
+	opts := &slog.HandlerOptions{Level: f.LogLevel}
+	if f.LogFormat == "text" || f.LogFormat == "auto" && isTerminal(w) {
+		return slog.New(slog.NewTextHandler(w, opts))
+	}
+	return slog.New(slog.NewJSONHandler(w, opts))
+}

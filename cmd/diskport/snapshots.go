@@ -1,0 +1,52 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+)
+
+type snapshotsCmd struct {
+	JSON bool `name:"json" help:"Print JSON."`
+}
+
+// Run lists snapshots.
+func (c *snapshotsCmd) Run(ctx context.Context, a *app) error {
+	return a.with(ctx, func(s *session) error {
+		snapshots, err := s.Snapshots(ctx)
+		if err != nil {
+			return err
+		}
+		if c.JSON {
+			return a.printJSON(snapshots)
+		}
+		var rows []table.Row
+		for _, sn := range snapshots {
+			rows = append(rows, table.Row{
+				sn.ID, sn.State, fmt.Sprintf("%d GiB", sn.VolumeSize), size(sn.DataBytes), size(sn.StoredBytes),
+				yes(sn.Encrypted), ago(sn.StartedAt), tags(sn.Tags), sn.Description,
+			})
+		}
+		a.printTable(table.Row{"Snapshot", "State", "Volume", "Data", "Stored", "Encrypted", "Created", "Tags", "Description"}, rows)
+		return nil
+	})
+}
+
+func yes(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
+}
+
+func tags(m map[string]string) string {
+	var pairs []string
+	for _, k := range slices.Sorted(maps.Keys(m)) {
+		pairs = append(pairs, k+"="+m[k])
+	}
+	return strings.Join(pairs, " ")
+}

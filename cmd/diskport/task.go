@@ -1,0 +1,88 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/diskport/diskport/internal/client"
+)
+
+type taskCmd struct {
+	ID      string `arg:"" help:"Import task: import-snap-…"`
+	JSON    bool   `name:"json" help:"Print JSON."`
+	NoWatch bool   `help:"Show the task as it is; do not wait for its end."`
+}
+
+// Run watches a task.
+func (c *taskCmd) Run(ctx context.Context, a *app) error {
+	return a.with(ctx, func(s *session) error {
+		task, err := s.Task(ctx, c.ID)
+		if err != nil {
+			return err
+		}
+		if !task.Ended() && !c.NoWatch {
+			p := a.newProgress(c.ID)
+			task, err = s.Watch(ctx, c.ID, p.task)
+			p.end()
+			if err != nil {
+				return err
+			}
+		}
+		if c.JSON {
+			return a.printJSON(task)
+		}
+		a.printTask(task)
+		return nil
+	})
+}
+
+func (a *app) printTask(t client.Task) {
+	p := t.Progress
+	a.printFields(
+		"Task", t.ID,
+		"Status", t.Status,
+		"Phase", t.Phase,
+		"Progress", percent(t),
+		"Snapshot", t.SnapshotID,
+		"Description", t.Description,
+		"Source", source(t),
+		"Format", t.Format,
+		"Disk", size(t.VirtualBytes),
+		"Data", fmt.Sprintf("%s of %s, %s", size(p.DoneBytes), size(p.TotalBytes), rate(p.BytesPerSecond)),
+		"Blocks", blockCounts(p.Blocks),
+		"Stored", size(p.StoredBytes),
+		"Took", time.Duration(t.Seconds*float64(time.Second)).Round(time.Millisecond).String(),
+		"Warnings", strings.Join(t.Warnings, "; "),
+	)
+	if f := t.Failure; f != nil {
+		a.printFields("Failure", f.Message, "Reason", f.Reason, "Detail", f.Detail, "Offset", offset(f), "Hint", f.Hint)
+	}
+}
+
+func percent(t client.Task) string {
+	if t.Status == "deleted" || t.Status == "deleting" {
+		return ""
+	}
+	return strconv.Itoa(t.Progress.Percent) + "%"
+}
+
+func source(t client.Task) string {
+	if t.Bucket == "" {
+		return ""
+	}
+	return fmt.Sprintf("s3://%s/%s (%s)", t.Bucket, t.Key, size(t.SourceBytes))
+}
+
+func offset(f *client.Failure) string {
+	if f.Offset == nil {
+		return ""
+	}
+	return strconv.FormatInt(*f.Offset, 10)
+}
+
+func blockCounts(b client.Blocks) string {
+	return fmt.Sprintf("%d stored, %d zero, %d deduplicated", b.Data-b.Deduplicated, b.Zero, b.Deduplicated)
+}

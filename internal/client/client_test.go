@@ -1,0 +1,212 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/credentials"
+)
+
+// fake answers requests from a table of handlers by method and path.
+func fake(t *testing.T, handlers map[string]http.HandlerFunc) *Client {
+	t.Helper()
+	mux := http.NewServeMux()
+	for pattern, h := range handlers {
+		mux.HandleFunc(pattern, h)
+	}
+	srv := httptest.NewServer(mux)
+	t.Cleanup(srv.Close)
+	return New(Config{
+		Endpoint:    srv.URL,
+		Region:      "us-east-1",
+		Credentials: credentials.NewStaticCredentialsProvider("AKIATEST", "secret", ""),
+	})
+}
+
+// snapshotOf serves blocks of a snapshot over EBS direct; lie damages a block
+// on its way without its checksum.
+func snapshotOf(blocks map[int64][]byte, lie int64) map[string]http.HandlerFunc {
+	return map[string]http.HandlerFunc{
+		"GET /snapshots/{id}/blocks": func(w http.ResponseWriter, _ *http.Request) {
+			var list []map[string]any
+			for i := range int64(1000) {
+				if blocks[i] != nil {
+					list = append(list, map[string]any{"BlockIndex": i, "BlockToken": "token"})
+				}
+			}
+			_ = json.NewEncoder(w).Encode(map[string]any{"Blocks": list, "BlockSize": BlockSize, "VolumeSize": 1})
+		},
+		"GET /snapshots/{id}/blocks/{index}": func(w http.ResponseWriter, r *http.Request) {
+			index, _ := strconv.ParseInt(r.PathValue("index"), 10, 64)
+			data := bytes.Clone(blocks[index])
+			sum := sha256.Sum256(data)
+			w.Header().Set("x-amz-Checksum", base64.StdEncoding.EncodeToString(sum[:]))
+			w.Header().Set("x-amz-Checksum-Algorithm", "SHA256")
+			w.Header().Set("x-amz-Data-Length", strconv.Itoa(len(data)))
+			if index == lie {
+				data[len(data)-1] ^= 1
+			}
+			_, _ = w.Write(data)
+		},
+	}
+}
+
+// disk is a disk of 10½ blocks of which some hold data, the last one short.
+func disk() (blocks map[int64][]byte, whole []byte, s Snapshot) {
+	const size = 10*BlockSize + BlockSize/2
+	whole, blocks = make([]byte, size), map[int64][]byte{}
+	for _, i := range []int64{0, 3, 4, 10} {
+		blocks[i] = bytes.Repeat([]byte{byte(i + 1)}, BlockSize)
+		copy(whole[i*BlockSize:], blocks[i])
+	}
+	return blocks, whole, Snapshot{ID: "snap-1", VirtualBytes: size, VolumeSize: 1, DataBytes: 4 * BlockSize, Blocks: 4}
+}
+
+func ignore(int64, int64) {}
+
+func TestExport(t *testing.T) {
+	blocks, whole, s := disk()
+	c := fake(t, snapshotOf(blocks, -1))
+	path := filepath.Join(t.TempDir(), "disk.raw")
+	var done int64
+	if err := c.Export(t.Context(), s, path, func(d, _ int64) { done = d }); err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile(path)
+	if err != nil || !bytes.Equal(got, whole) {
+		t.Errorf("the file has %d bytes (%v) that differ from the disk's %d", len(got), err, len(whole))
+	}
+	if done != s.DataBytes {
+		t.Errorf("progress ended at %d, want %d", done, s.DataBytes)
+	}
+	var out bytes.Buffer
+	if err := c.ExportStream(t.Context(), s, &out, ignore); err != nil || !bytes.Equal(out.Bytes(), whole) {
+		t.Errorf("the stream has %d bytes (%v) that differ from the disk's %d", out.Len(), err, len(whole))
+	}
+	if err := c.Export(t.Context(), s, path, ignore); err == nil {
+		t.Error("Export over a file that exists succeeded")
+	}
+}
+
+func TestADamagedBlockFailsTheExport(t *testing.T) {
+	blocks, _, s := disk()
+	c := fake(t, snapshotOf(blocks, 4))
+	path := filepath.Join(t.TempDir(), "disk.raw")
+	err := c.Export(t.Context(), s, path, ignore)
+	if err == nil || !strings.Contains(err.Error(), "block 4") {
+		t.Errorf("Export = %v, want an error that names block 4", err)
+	}
+	if _, err := os.Stat(path); !os.IsNotExist(err) {
+		t.Errorf("the file is still there: %v", err)
+	}
+	if err := c.ExportStream(t.Context(), s, io.Discard, ignore); err == nil {
+		t.Error("ExportStream succeeded")
+	}
+}
+
+func TestRequestsAreSignedForTheService(t *testing.T) {
+	var auth string
+	c := fake(t, map[string]http.HandlerFunc{"GET /-/v1/tasks": func(w http.ResponseWriter, r *http.Request) {
+		auth = r.Header.Get("Authorization")
+		_, _ = fmt.Fprint(w, `{"tasks":[{"id":"import-snap-1","progress":{"blocks":{"data":2}}}]}`)
+	}})
+	tasks, err := c.Tasks(t.Context())
+	if err != nil || len(tasks) != 1 || tasks[0].Progress.Blocks.Data != 2 {
+		t.Errorf("Tasks = %+v, %v", tasks, err)
+	}
+	if !strings.Contains(auth, "/us-east-1/diskport/aws4_request") {
+		t.Errorf("signed as %q, want the scope of service diskport", auth)
+	}
+}
+
+func TestWatchGoesOnAfterABrokenStream(t *testing.T) {
+	calls := 0
+	c := fake(t, map[string]http.HandlerFunc{"GET /-/v1/tasks/{id}/events": func(w http.ResponseWriter, _ *http.Request) {
+		calls++
+		status := "active"
+		if calls == 2 {
+			status = "completed"
+		}
+		_, _ = fmt.Fprintf(w, ":\n\nevent: task\ndata: {\"id\":\"import-snap-1\",\"status\":%q}\n\n", status)
+	}})
+	var seen []string
+	task, err := c.Watch(t.Context(), "import-snap-1", func(t Task) { seen = append(seen, t.Status) })
+	if err != nil || task.Status != "completed" || len(seen) != 2 {
+		t.Errorf("Watch = %q, %v after %v", task.Status, err, seen)
+	}
+}
+
+func TestWatchEndsWithItsContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	c := fake(t, map[string]http.HandlerFunc{"GET /-/v1/tasks/{id}/events": func(w http.ResponseWriter, r *http.Request) {
+		_, _ = fmt.Fprint(w, "event: task\ndata: {\"status\":\"active\"}\n\n")
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+	}})
+	_, err := c.Watch(ctx, "import-snap-1", func(Task) { cancel() })
+	if err == nil || ctx.Err() == nil {
+		t.Errorf("Watch = %v, want the context's error", err)
+	}
+}
+
+func TestVerify(t *testing.T) {
+	answer := "event: progress\ndata: {\"done\":1,\"total\":2}\n\nevent: result\ndata: {\"ok\":false,\"blocks\":2,\"error\":\"block 1\"}\n\n"
+	tests := map[string]struct {
+		answer string
+		want   Verified
+		fails  bool
+	}{
+		"damaged":     {answer, Verified{"snap-1", false, 2, "block 1"}, false},
+		"interrupted": {"event: progress\ndata: {\"done\":1,\"total\":2}\n\n", Verified{}, true},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			c := fake(t, map[string]http.HandlerFunc{"POST /-/v1/snapshots/{id}/verify": func(w http.ResponseWriter, _ *http.Request) {
+				_, _ = fmt.Fprint(w, tt.answer)
+			}})
+			got, err := c.Verify(t.Context(), "snap-1", ignore)
+			if got != tt.want || (err != nil) != tt.fails {
+				t.Errorf("Verify = %+v, %v, want %+v", got, err, tt.want)
+			}
+		})
+	}
+}
+
+func TestIsNotFound(t *testing.T) {
+	c := fake(t, map[string]http.HandlerFunc{
+		"GET /-/v1/tasks/gone": func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusNotFound)
+			_, _ = fmt.Fprint(w, `{"code":"NoSuchTask","message":"there is no such import task"}`)
+		},
+		"GET /-/v1/tasks/broken": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) },
+		"POST /{$}": func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusBadRequest)
+			_, _ = fmt.Fprint(w, `<Response><Errors><Error><Code>InvalidSnapshot.NotFound</Code><Message>The snapshot 'snap-1' does not exist.</Message></Error></Errors></Response>`)
+		},
+	})
+	if _, err := c.Task(t.Context(), "gone"); !IsNotFound(err) {
+		t.Errorf("a task that is gone: %v is not recognised", err)
+	}
+	if _, err := c.Task(t.Context(), "broken"); err == nil || IsNotFound(err) {
+		t.Errorf("a broken service: %v is taken for not found", err)
+	}
+	err := c.Delete(t.Context(), "snap-1")
+	if !IsNotFound(err) {
+		t.Errorf("a snapshot that is gone: %v is not recognised", err)
+	}
+	if got, want := Explain(err), "The snapshot 'snap-1' does not exist. (InvalidSnapshot.NotFound)"; got != want {
+		t.Errorf("Explain = %q, want %q", got, want)
+	}
+}

@@ -1,0 +1,61 @@
+package client
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+)
+
+// ImportName names the role and the bucket that Import makes on first use.
+const ImportName = "diskport-import"
+
+// trust lets the import service assume a role, as the AWS user guide has it.
+const trust = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"vmie.amazonaws.com"},` +
+	`"Action":"sts:AssumeRole","Condition":{"StringEquals":{"sts:Externalid":"vmimport"}}}]}`
+
+// permissions lets it read images from any bucket of the account.
+const permissions = `{"Version":"2012-10-17","Statement":[` +
+	`{"Effect":"Allow","Action":["s3:GetBucketLocation","s3:GetObject","s3:ListBucket"],"Resource":"*"},` +
+	`{"Effect":"Allow","Action":["ec2:ModifySnapshotAttribute","ec2:CopySnapshot","ec2:RegisterImage","ec2:Describe*"],"Resource":"*"}]}`
+
+// EnsureRole makes the service role for imports unless it exists.
+func (c *Client) EnsureRole(ctx context.Context, name string) error {
+	_, err := c.IAM.GetRole(ctx, &iam.GetRoleInput{RoleName: aws.String(name)})
+	if err == nil {
+		return nil
+	}
+	if !IsNotFound(err) {
+		return fmt.Errorf("looking up role %s: %w", name, err)
+	}
+	_, err = c.IAM.CreateRole(ctx, &iam.CreateRoleInput{
+		RoleName:                 aws.String(name),
+		AssumeRolePolicyDocument: aws.String(trust),
+	})
+	if err != nil && code(err) != "EntityAlreadyExists" {
+		return fmt.Errorf("creating role %s: %w", name, err)
+	}
+	_, err = c.IAM.PutRolePolicy(ctx, &iam.PutRolePolicyInput{
+		RoleName:       aws.String(name),
+		PolicyName:     aws.String(name),
+		PolicyDocument: aws.String(permissions),
+	})
+	if err != nil {
+		return fmt.Errorf("giving role %s its rights: %w", name, err)
+	}
+	return nil
+}
+
+// EnsureBucket makes a bucket unless it exists.
+func (c *Client) EnsureBucket(ctx context.Context, name string) error {
+	if _, err := c.S3.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: aws.String(name)}); err == nil {
+		return nil
+	}
+	_, err := c.S3.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: aws.String(name)})
+	if err != nil && code(err) != "BucketAlreadyOwnedByYou" {
+		return fmt.Errorf("creating bucket %s: %w", name, err)
+	}
+	return nil
+}

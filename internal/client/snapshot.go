@@ -1,0 +1,113 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+)
+
+// Snapshot is a snapshot with its sizes.
+type Snapshot struct {
+	ID           string            `json:"id"`
+	State        string            `json:"state"` // pending, completed, error
+	Description  string            `json:"description"`
+	ImportTaskID string            `json:"importTaskId,omitempty"`
+	VolumeSize   int64             `json:"volumeSize"`   // GiB
+	VirtualBytes int64             `json:"virtualBytes"` // of the imported disk
+	DataBytes    int64             `json:"dataBytes"`    // blocks it is made of, before sharing
+	StoredBytes  int64             `json:"storedBytes"`  // that its import added
+	Blocks       int64             `json:"blocks"`
+	Encrypted    bool              `json:"encrypted"`
+	Tags         map[string]string `json:"tags,omitempty"`
+	StartedAt    time.Time         `json:"startedAt"`
+	CompletedAt  *time.Time        `json:"completedAt,omitempty"`
+}
+
+// Size returns the bytes of the snapshot's disk: the imported disk's own size
+// where it is known, else the volume's.
+func (s Snapshot) Size() int64 {
+	if s.VirtualBytes > 0 {
+		return s.VirtualBytes
+	}
+	return s.VolumeSize << 30
+}
+
+// Snapshots lists the account's snapshots in order of creation.
+func (c *Client) Snapshots(ctx context.Context) ([]Snapshot, error) {
+	var out struct{ Snapshots []Snapshot }
+	if err := c.call(ctx, http.MethodGet, "snapshots", &out); err != nil {
+		return nil, fmt.Errorf("listing snapshots: %w", err)
+	}
+	return out.Snapshots, nil
+}
+
+// Snapshot returns one snapshot.
+func (c *Client) Snapshot(ctx context.Context, id string) (Snapshot, error) {
+	var s Snapshot
+	if err := c.call(ctx, http.MethodGet, "snapshots/"+id, &s); err != nil {
+		return Snapshot{}, fmt.Errorf("looking up snapshot %s: %w", id, err)
+	}
+	return s, nil
+}
+
+// Delete deletes a snapshot.
+func (c *Client) Delete(ctx context.Context, id string) error {
+	if _, err := c.EC2.DeleteSnapshot(ctx, &ec2.DeleteSnapshotInput{SnapshotId: aws.String(id)}); err != nil {
+		return fmt.Errorf("deleting snapshot %s: %w", id, err)
+	}
+	return nil
+}
+
+// Verified is the outcome of reading a snapshot back.
+type Verified struct {
+	SnapshotID string `json:"snapshotId"`
+	OK         bool   `json:"ok"`
+	Blocks     int64  `json:"blocks"`
+	Error      string `json:"error,omitempty"` // what is damaged, when not OK
+}
+
+// Verify has the service read every block of a snapshot and check it. progress
+// is called with blocks read and their number.
+func (c *Client) Verify(ctx context.Context, id string, progress func(done, total int64)) (Verified, error) {
+	result, ended := Verified{SnapshotID: id}, false
+	err := c.stream(ctx, http.MethodPost, "snapshots/"+id+"/verify", func(event string, data []byte) error {
+		if event == "result" {
+			ended = true
+			return json.Unmarshal(data, &result)
+		}
+		var p struct{ Done, Total int64 }
+		if err := json.Unmarshal(data, &p); err != nil {
+			return err
+		}
+		progress(p.Done, p.Total)
+		return nil
+	})
+	if err == nil && !ended {
+		err = errInterrupted
+	}
+	if err != nil {
+		return Verified{}, fmt.Errorf("verifying snapshot %s: %w", id, err)
+	}
+	return result, nil
+}
+
+// Freed is what a collection freed.
+type Freed struct {
+	Blocks int64 `json:"blocks"`
+	Files  int64 `json:"files"`
+	Bytes  int64 `json:"bytes"`
+}
+
+// CollectGarbage has the service free what nothing references.
+func (c *Client) CollectGarbage(ctx context.Context) (Freed, error) {
+	var f Freed
+	if err := c.call(ctx, http.MethodPost, "gc", &f); err != nil {
+		return Freed{}, fmt.Errorf("collecting garbage: %w", err)
+	}
+	return f, nil
+}
