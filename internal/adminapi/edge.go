@@ -14,8 +14,8 @@ import (
 
 // Tasks reads import tasks. Counts include work in flight.
 type Tasks interface {
-	Get(ctx context.Context, account, id string) (importtask.Task, error)
-	List(ctx context.Context, account string) ([]importtask.Task, error)
+	Task(ctx context.Context, account, id string) (importtask.Task, error)
+	Tasks(ctx context.Context, account string) ([]importtask.Task, error)
 }
 
 // Snapshots reads snapshot records.

@@ -30,7 +30,7 @@ type world struct {
 	denied  string // action
 }
 
-func (w *world) Get(_ context.Context, account, id string) (importtask.Task, error) {
+func (w *world) Task(_ context.Context, account, id string) (importtask.Task, error) {
 	t := w.tasks[min(w.looks, len(w.tasks)-1)]
 	w.looks++
 	if t.Account != account || t.ID != id {
@@ -39,7 +39,7 @@ func (w *world) Get(_ context.Context, account, id string) (importtask.Task, err
 	return t, nil
 }
 
-func (w *world) List(context.Context, string) ([]importtask.Task, error) { return w.tasks[:1], nil }
+func (w *world) Tasks(context.Context, string) ([]importtask.Task, error) { return w.tasks[:1], nil }
 
 func (w *world) Verify(_ context.Context, _ string, progress func(done, total int64)) error {
 	progress(1, 2)

@@ -45,7 +45,7 @@ func (s events) flush() error { return http.NewResponseController(s.w).Flush() }
 // it has ended; then the stream ends.
 func (e *Edge) watchTask(r *request) error {
 	ctx, account, id := r.Context(), r.call.Principal.Account, r.PathValue("id")
-	t, err := e.Tasks.Get(ctx, account, id)
+	t, err := e.Tasks.Task(ctx, account, id)
 	if err != nil {
 		return err
 	}
@@ -74,7 +74,7 @@ func (e *Edge) watchTask(r *request) error {
 			return nil
 		case <-tick.C:
 		}
-		if t, err = e.Tasks.Get(ctx, account, id); err != nil {
+		if t, err = e.Tasks.Task(ctx, account, id); err != nil {
 			e.Log.Warn("watching a task", "task", id, "err", err)
 			return nil // the answer has begun: the client asks again
 		}

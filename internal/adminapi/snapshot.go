@@ -93,7 +93,13 @@ func (e *Edge) verifySnapshot(r *request) error {
 		return &failure{http.StatusConflict, "IncorrectState", "snapshot " + s.ID + " is " + string(s.State)}
 	}
 	stream := startEvents(r.w)
+	var told time.Time
 	err = e.Verifier.Verify(r.Context(), s.ID, func(done, total int64) {
+		now := e.Now()
+		if now.Sub(told) < e.Poll && done < total {
+			return
+		}
+		told = now
 		// A client that is gone has its request's context cancelled.
 		_ = stream.send("progress", mustMarshal(struct {
 			Done  int64 `json:"done"`

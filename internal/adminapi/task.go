@@ -58,7 +58,7 @@ type taskFailure struct {
 }
 
 func (e *Edge) listTasks(r *request) error {
-	all, err := e.Tasks.List(r.Context(), r.call.Principal.Account)
+	all, err := e.Tasks.Tasks(r.Context(), r.call.Principal.Account)
 	if err != nil {
 		return err
 	}
@@ -73,7 +73,7 @@ func (e *Edge) listTasks(r *request) error {
 }
 
 func (e *Edge) getTask(r *request) error {
-	t, err := e.Tasks.Get(r.Context(), r.call.Principal.Account, r.PathValue("id"))
+	t, err := e.Tasks.Task(r.Context(), r.call.Principal.Account, r.PathValue("id"))
 	if err != nil {
 		return err
 	}

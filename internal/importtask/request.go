@@ -1,6 +1,7 @@
 package importtask
 
 import (
+	"github.com/diskport/diskport/internal/iam"
 	"github.com/diskport/diskport/internal/tag"
 )
 
@@ -9,8 +10,10 @@ import (
 type Request struct {
 	Account string
 	Region  string
-	// Caller is the ARN that authorisation messages and audit name.
-	Caller string
+	// Caller is who asks, and Origin from where: the caller too must be allowed
+	// to read the object.
+	Caller iam.Principal
+	Origin iam.Origin
 
 	Token           string // client token
 	Digest          string // of everything in the request that makes it the same request
@@ -30,7 +33,9 @@ type RoleError struct {
 	Err  error // why, for the log
 }
 
-func (e *RoleError) Error() string { return "importtask: service role " + e.Role + ": " + e.Err.Error() }
+func (e *RoleError) Error() string {
+	return "importtask: service role " + e.Role + ": " + e.Err.Error()
+}
 
 // Unwrap returns the cause.
 func (e *RoleError) Unwrap() error { return e.Err }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/diskport/diskport/internal/ingest"
 	"github.com/diskport/diskport/internal/tag"
 )
 
@@ -43,31 +44,10 @@ type Task struct {
 }
 
 // Range is a run of whole manifest pages, the unit of ingest.
-type Range struct {
-	First int64 `json:"first"` // page index
-	Pages int64 `json:"pages"`
-	Bytes int64 `json:"bytes"` // of Data, by the image's tables: what progress counts to
-}
+type Range = ingest.Range
 
-// Counts says what ingesting has done. Blocks are counted once each.
-type Counts struct {
-	Source       int64 `json:"source"` // bytes read from the source
-	Done         int64 `json:"done"`   // bytes of Data dealt with, on the scale of Range.Bytes
-	Data         int64 `json:"data"`   // blocks named by the manifest
-	Zero         int64 `json:"zero"`   // blocks read and found to be all zero
-	Deduplicated int64 `json:"dedup"`  // of Data: blocks that were stored already
-	Stored       int64 `json:"stored"` // bytes added to the store
-}
-
-// Add adds o to c.
-func (c *Counts) Add(o Counts) {
-	c.Source += o.Source
-	c.Done += o.Done
-	c.Data += o.Data
-	c.Zero += o.Zero
-	c.Deduplicated += o.Deduplicated
-	c.Stored += o.Stored
-}
+// Counts says what ingesting has done.
+type Counts = ingest.Counts
 
 // Failure says why a task ended without a snapshot.
 type Failure struct {

@@ -127,16 +127,21 @@ func (w *worker) block(ctx context.Context, index, n int64, rs []diskimage.Run, 
 	if err != nil {
 		return err
 	}
+	put := false
+	defer func() { // also when a decoder panics
+		if !put {
+			w.draft.Return(slot)
+		}
+	}()
 	p := slot.Payload()
 	if err := w.fill(p, index*block.Size, n, rs, c); err != nil {
-		w.draft.Return(slot)
 		return err
 	}
 	if block.IsZero(p) {
 		c.Zero++
-		w.draft.Return(slot)
 		return nil
 	}
+	put = true
 	return w.draft.Put(ctx, index, slot)
 }
 

@@ -80,15 +80,7 @@ func (l *Library) readRoot(ctx context.Context, rec Record) (*root, error) {
 	if err := l.Store.ReadAt(ctx, rec.Root, head, 0); err != nil {
 		return nil, err
 	}
-	size, err := rootSize(head, volume)
-	if err != nil {
-		return nil, err
-	}
-	b := make([]byte, size)
-	if err := l.Store.ReadAt(ctx, rec.Root, b, 0); err != nil {
-		return nil, err
-	}
-	r, err := parseRoot(b, l.PageKey, volume)
+	r, err := l.root(ctx, rec.Root, head, volume)
 	if err != nil {
 		return nil, err
 	}
@@ -98,7 +90,20 @@ func (l *Library) readRoot(ctx context.Context, rec Record) (*root, error) {
 	return r, nil
 }
 
-// readPage reads and checks a page.
+// root reads and checks the root in f, which begins with head.
+func (l *Library) root(ctx context.Context, f blockstore.File, head []byte, volume int64) (*root, error) {
+	size, err := rootSize(head, volume)
+	if err != nil {
+		return nil, err
+	}
+	b := make([]byte, size)
+	if err := l.Store.ReadAt(ctx, f, b, 0); err != nil {
+		return nil, err
+	}
+	return parseRoot(b, l.PageKey, volume)
+}
+
+// readPage locates, reads and checks a page of a volume.
 func (l *Library) readPage(ctx context.Context, e rootPage, volume int64) (*page, error) {
 	found, err := l.Index.LocatePages(ctx, []PageID{e.id})
 	if err != nil {
@@ -108,14 +113,7 @@ func (l *Library) readPage(ctx context.Context, e rootPage, volume int64) (*page
 	if !ok {
 		return nil, fmt.Errorf("%w: page %d is not in the catalog", ErrCorrupt, e.index)
 	}
-	b := make([]byte, pageSize(e.blocks))
-	if err := l.Store.ReadAt(ctx, blockstore.File{ID: at.File, Kind: blockstore.PagesFile}, b, at.Off); err != nil {
-		return nil, fmt.Errorf("reading page %d: %w", e.index, err)
-	}
-	if PageID(l.PageKey.mac(b)) != e.id {
-		return nil, fmt.Errorf("%w: page %d does not authenticate", ErrCorrupt, e.index)
-	}
-	p, err := parsePage(b)
+	p, err := l.page(ctx, at, e.blocks)
 	if err != nil {
 		return nil, fmt.Errorf("page %d: %w", e.index, err)
 	}
@@ -123,4 +121,16 @@ func (l *Library) readPage(ctx context.Context, e rootPage, volume int64) (*page
 		return nil, fmt.Errorf("%w: page %d names blocks past the volume's end", ErrCorrupt, e.index)
 	}
 	return p, nil
+}
+
+// page reads and checks the page at a place, which names so many blocks.
+func (l *Library) page(ctx context.Context, at PagePlace, blocks int) (*page, error) {
+	b := make([]byte, pageSize(blocks))
+	if err := l.Store.ReadAt(ctx, blockstore.File{ID: at.File, Kind: blockstore.PagesFile}, b, at.Off); err != nil {
+		return nil, err
+	}
+	if PageID(l.PageKey.mac(b)) != at.ID {
+		return nil, fmt.Errorf("%w: it does not authenticate", ErrCorrupt)
+	}
+	return parsePage(b)
 }

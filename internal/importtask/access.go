@@ -1,0 +1,41 @@
+package importtask
+
+import (
+	"context"
+
+	"github.com/diskport/diskport/internal/awsid"
+	"github.com/diskport/diskport/internal/iam"
+	"github.com/diskport/diskport/internal/source"
+)
+
+// Roles lets the service act in a role. iam.Service is it.
+type Roles interface {
+	AssumeServiceRole(ctx context.Context, call iam.ServiceCall) (iam.Principal, error)
+}
+
+// mayRead checks that the service role can be assumed, and that it and the
+// caller may read the object: *RoleError, *ObjectError. Everything is evaluated
+// anew: clients create the role seconds before, and repeat the call until it
+// works. What was handed over inside the process, and what a presigned Url
+// opens, needs neither.
+func (s *Service) mayRead(ctx context.Context, req Request, loc source.Location) error {
+	if loc.Kind == source.Handover || loc.Presigned {
+		return nil
+	}
+	partition := awsid.Partition(req.Region)
+	role, err := s.Roles.AssumeServiceRole(ctx, iam.ServiceCall{
+		Account: req.Account, Role: req.RoleName, Service: iam.ImportService, ExternalID: iam.ImportExternalID,
+		SourceARN: "arn:" + partition + ":vmie:" + req.Region + ":" + req.Account + ":import-snapshot-task/*",
+	})
+	if err != nil {
+		return &RoleError{req.RoleName, err}
+	}
+	object := "arn:" + partition + ":s3:::" + loc.Bucket + "/" + loc.Key
+	origin := req.Origin
+	for _, p := range []iam.Principal{role, req.Caller} {
+		if err := iam.Authorize(p, "s3:GetObject", origin.Context(), object); err != nil {
+			return &ObjectError{loc.Bucket, loc.Key, err}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,105 @@
+package importtask
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/diskport/diskport/diskimage"
+	"github.com/diskport/diskport/internal/blockstore"
+	"github.com/diskport/diskport/internal/ingest"
+	"github.com/diskport/diskport/internal/source"
+)
+
+// Cancelled is the failure of a task whose user cancelled it (AWS's spelling).
+func Cancelled(reason string) Failure {
+	return Failure{Message: "User initiated task cancelation.", Reason: "cancelled", Detail: reason, Offset: -1}
+}
+
+// invalid wraps the detail of a disk that cannot be imported, in AWS's grammar.
+func invalid(detail string) string { return "ClientError: Disk validation failed [" + detail + "]" }
+
+// formatTexts are AWS's words for the class of a diskimage.FormatError.
+var formatTexts = map[diskimage.Class]struct{ message, hint string }{
+	diskimage.NotFormat:   {invalid("Unsupported specified file format"), "leave Format out, or name the format that the content has"},
+	diskimage.Malformed:   {invalid("Unsupported specified file format"), "the image is damaged: make it again, or upload it again"},
+	diskimage.Truncated:   {invalid("Unexpected end of file"), "the upload is not complete: compare its size with the original's"},
+	diskimage.Unsupported: {invalid("Unsupported specified file format"), "convert the image, for instance to a stream-optimized VMDK or RAW"},
+	diskimage.External:    {invalid("Unsupported specified file format"), "merge the image with its parent or extents into one file first"},
+	diskimage.Limit:       {invalid("The disk image exceeds the allowed limit"), ""},
+}
+
+// sentinelTexts win over the class: AWS has words of their own for them.
+var sentinelTexts = []struct {
+	err     error
+	message string
+}{
+	{diskimage.ErrFootersDiffer, "ClientError: Footers not identical"},
+	{diskimage.ErrInflatedLength, "ClientError: Uncompressed data has an invalid length"},
+}
+
+// causes are the failures that are not the image's, by what they wrap.
+var causes = []struct {
+	err                   error
+	message, reason, hint string
+}{
+	{source.ErrChanged, "ClientError: The source object changed while it was imported", "source-changed", "import it again, and leave it alone until the task has ended"},
+	{source.ErrNotFound, invalid("We do not have access to the given resource. Reason 404 Not Found"), "source-missing", ""},
+	{source.ErrNoAccess, invalid("We do not have access to the given resource. Reason 403 Forbidden"), "source-forbidden", "give the service role s3:GetObject on the object"},
+	{blockstore.ErrFull, "ServerError: no space left to store the disk", "store-full", "free space in the data directory, then import again"},
+	{source.ErrOrphaned, "ClientError: The program that handed the file over has ended", "handover-gone", "run the import again"},
+}
+
+// FailureOf says why err ends a task. final is false for what may go away by
+// trying again.
+func FailureOf(err error) (f Failure, final bool) {
+	f = Failure{Detail: err.Error(), Offset: -1}
+	var full *FullError
+	if errors.As(err, &full) {
+		f.Message, f.Reason, f.Hint = "ServerError: "+full.Error(), "store-full", "free space in the data directory, then import again"
+		return f, true
+	}
+	for _, c := range causes {
+		if errors.Is(err, c.err) {
+			f.Message, f.Reason, f.Hint = c.message, c.reason, c.hint
+			return f, true
+		}
+	}
+	var fe *diskimage.FormatError
+	if errors.As(err, &fe) {
+		t := formatTexts[fe.Class]
+		f.Message, f.Hint, f.Reason, f.Offset = t.message, t.hint, "image-"+classReason[fe.Class], fe.Offset
+		for _, s := range sentinelTexts {
+			if errors.Is(err, s.err) {
+				f.Message = s.message
+			}
+		}
+		return f, true
+	}
+	if errors.Is(err, diskimage.ErrEmpty) {
+		f.Message, f.Reason = invalid("Unexpected end of file"), "image-empty"
+		return f, true
+	}
+	f.Message = "ServerError: an internal error has occurred during conversion."
+	f.Reason = "internal"
+	var pe *ingest.PanicError
+	return f, errors.As(err, &pe)
+}
+
+var classReason = map[diskimage.Class]string{
+	diskimage.NotFormat:   "not-this-format",
+	diskimage.Malformed:   "malformed",
+	diskimage.Truncated:   "truncated",
+	diskimage.Unsupported: "unsupported",
+	diskimage.External:    "external-reference",
+	diskimage.Limit:       "limit",
+}
+
+// FullError reports that the store has no room for a disk.
+type FullError struct {
+	Need, Free int64 // bytes
+}
+
+func (e *FullError) Error() string {
+	return fmt.Sprintf("no space left to store the disk: it needs up to %d MiB, %d MiB are free", e.Need>>20, e.Free>>20)
+}
+

@@ -1,0 +1,80 @@
+package server
+
+import (
+	"errors"
+	"log/slog"
+	"slices"
+	"time"
+)
+
+// Config is everything that can be set. The zero value of a field means its
+// default, except where noted.
+type Config struct {
+	Listen   string // host:port; port 0 picks a free one
+	Data     string // data directory; required
+	Database string // "" = SQLite in Data
+	Store    string // "" = blocks/ in Data
+
+	Region    string // "us-east-1"
+	AccountID string // "000000000000"
+
+	// The root key; both or neither. Without them the ones in Data are used, or
+	// made at the first start.
+	RootAccessKeyID     string
+	RootSecretAccessKey string
+
+	TLSCert, TLSKey string // PEM files; both or neither
+	Domain          string
+
+	Roles        []string // "api", "worker"; none = both
+	StrictAWS    bool
+	FailedStatus string        // "deleted"
+	HoldPoll     time.Duration // 0 = off
+	AllowSigV2   bool
+	QuotaImports int           // 20
+	Reserve      int64         // bytes of free space that imports leave alone
+	RangeBytes   int64         // source bytes of one range; 0 = 1 GiB
+	GCEvery      time.Duration // 15 min
+
+	Logger *slog.Logger // required
+}
+
+// withDefaults fills in defaults and refuses what contradicts itself, before
+// anything is opened.
+func (c Config) withDefaults() (Config, error) {
+	def := func(s *string, v string) {
+		if *s == "" {
+			*s = v
+		}
+	}
+	def(&c.Listen, "127.0.0.1:4580")
+	def(&c.Region, "us-east-1")
+	def(&c.AccountID, "000000000000")
+	def(&c.FailedStatus, "deleted")
+	if len(c.Roles) == 0 {
+		c.Roles = []string{"api", "worker"}
+	}
+	if c.QuotaImports == 0 {
+		c.QuotaImports = 20
+	}
+	if c.GCEvery == 0 {
+		c.GCEvery = 15 * time.Minute
+	}
+	switch {
+	case c.Data == "":
+		return c, errors.New("server: no data directory")
+	case c.Logger == nil:
+		return c, errors.New("server: no logger")
+	case (c.RootAccessKeyID == "") != (c.RootSecretAccessKey == ""):
+		return c, errors.New("server: root access key id and secret go together")
+	case (c.TLSCert == "") != (c.TLSKey == ""):
+		return c, errors.New("server: TLS certificate and key go together")
+	case c.Database != "" || c.Store != "":
+		return c, errors.New("server: --database and --store are for many nodes, which are not supported yet: leave them out")
+	case c.AllowSigV2:
+		return c, errors.New("server: --allow-sigv2 is not supported yet: sign with version 4")
+	case !slices.Contains(c.Roles, "api") || !slices.Contains(c.Roles, "worker"):
+		return c, errors.New("server: a single node needs both roles, api and worker")
+	}
+	return c, nil
+}

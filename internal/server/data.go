@@ -1,0 +1,180 @@
+package server
+
+import (
+	"bufio"
+	"crypto/rand"
+	"encoding/base32"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/diskport/diskport/internal/seal"
+	"github.com/diskport/diskport/internal/sigv4"
+)
+
+const databaseName = "metadata.db"
+
+// dataDir is the locked data directory. Its path is absolute: the embedded S3
+// changes the working directory.
+type dataDir struct {
+	path string
+	lock *os.File
+}
+
+// LockedError reports a data directory on which a service runs already.
+type LockedError struct {
+	Dir    string
+	Holder string // "process 4711"
+}
+
+func (e *LockedError) Error() string {
+	return "server: " + e.Dir + " is in use by " + e.Holder
+}
+
+// openData makes and locks the directory.
+func openData(path string) (*dataDir, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("server: data directory: %w", err)
+	}
+	if err := os.MkdirAll(path, 0o700); err != nil {
+		return nil, fmt.Errorf("server: data directory: %w", err)
+	}
+	f, err := os.OpenFile(filepath.Join(path, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("server: data directory: %w", err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		defer f.Close()
+		if !errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, fmt.Errorf("server: locking %s: %w", f.Name(), err)
+		}
+		line, _ := bufio.NewReader(f).ReadString('\n')
+		holder := strings.TrimSpace(line)
+		if holder == "" {
+			holder = "another process"
+		}
+		return nil, &LockedError{path, holder}
+	}
+	if err := errors.Join(f.Truncate(0), writeAt0(f, fmt.Sprintf("process %d\n", os.Getpid()))); err != nil {
+		return nil, errors.Join(fmt.Errorf("server: data directory: %w", err), f.Close())
+	}
+	return &dataDir{path, f}, nil
+}
+
+func writeAt0(f *os.File, s string) error {
+	_, err := f.WriteAt([]byte(s), 0)
+	return err
+}
+
+func (d *dataDir) file(name string) string { return filepath.Join(d.path, name) }
+
+// close unlocks the directory.
+func (d *dataDir) close() error {
+	_ = os.Remove(d.file("endpoint"))
+	return d.lock.Close()
+}
+
+// announce writes where the service listens, for other commands on this machine.
+func (d *dataDir) announce(endpoint string) error {
+	return writeNew(d.file("endpoint"), []byte(endpoint+"\n"), 0o644)
+}
+
+// masterKey reads the key that seals stored secrets, and makes it at the first
+// start. A database without its key is refused: nothing in it could be opened.
+func (d *dataDir) masterKey() (*seal.MasterKey, error) {
+	key, err := os.ReadFile(d.file("master.key"))
+	if errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Stat(d.file(databaseName)); err == nil {
+			return nil, fmt.Errorf("server: %s is missing, without which %s cannot be read", d.file("master.key"), d.file(databaseName))
+		}
+		key = make([]byte, seal.KeySize)
+		_, _ = rand.Read(key) // never fails
+		err = writeNew(d.file("master.key"), key, 0o600)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("server: master key: %w", err)
+	}
+	return seal.NewMasterKey(key)
+}
+
+// rootKey returns the root access key: the configured one, else the stored one,
+// else a new one. What is returned is what the credentials file says.
+func (d *dataDir) rootKey(cfg Config) (id string, secret sigv4.Secret, err error) {
+	id, s := cfg.RootAccessKeyID, cfg.RootSecretAccessKey
+	if id == "" {
+		id, s, err = d.readCredentials()
+		if err == nil || !errors.Is(err, fs.ErrNotExist) {
+			return id, sigv4.NewSecret(s), err
+		}
+		id, s = newKey()
+	}
+	text := "[default]\naws_access_key_id = " + id + "\naws_secret_access_key = " + s + "\n"
+	if err := writeNew(d.file("credentials"), []byte(text), 0o600); err != nil {
+		return "", secret, fmt.Errorf("server: credentials: %w", err)
+	}
+	return id, sigv4.NewSecret(s), nil
+}
+
+func (d *dataDir) readCredentials() (id, secret string, err error) {
+	b, err := os.ReadFile(d.file("credentials"))
+	if err != nil {
+		return "", "", fmt.Errorf("server: credentials: %w", err)
+	}
+	for line := range strings.Lines(string(b)) {
+		k, v, _ := strings.Cut(line, "=")
+		switch strings.TrimSpace(k) {
+		case "aws_access_key_id":
+			id = strings.TrimSpace(v)
+		case "aws_secret_access_key":
+			secret = strings.TrimSpace(v)
+		}
+	}
+	if id == "" || secret == "" {
+		return "", "", fmt.Errorf("server: credentials: %s names no access key", d.file("credentials"))
+	}
+	return id, secret, nil
+}
+
+// newKey makes an access key of the shape that AWS's have.
+func newKey() (id, secret string) {
+	var b [42]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return "AKIA" + base32.StdEncoding.EncodeToString(b[:10]), base64.RawStdEncoding.EncodeToString(b[12:])
+}
+
+// writeNew puts a file in place, durably and all at once.
+func writeNew(path string, b []byte, mode fs.FileMode) error {
+	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}
+
+// free returns the bytes that are left on the directory's file system.
+func (d *dataDir) free() (int64, error) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(d.path, &st); err != nil {
+		return 0, fmt.Errorf("server: free space of %s: %w", d.path, err)
+	}
+	return int64(st.Bavail) * st.Bsize, nil
+}

@@ -1,0 +1,72 @@
+package server
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func open(t *testing.T, dir string) *dataDir {
+	t.Helper()
+	d, err := openData(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = d.close() })
+	return d
+}
+
+func TestOneServiceADataDirectory(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	d, err := openData(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var locked *LockedError
+	if _, err := openData(dir); !errors.As(err, &locked) || !strings.HasPrefix(locked.Holder, "process ") {
+		t.Errorf("a second service: %v, want a LockedError that names the holder", err)
+	}
+	if err := d.announce("http://127.0.0.1:1"); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "endpoint")); !os.IsNotExist(err) {
+		t.Errorf("the endpoint is still announced: %v", err)
+	}
+	open(t, dir)
+}
+
+func TestRootKey(t *testing.T) {
+	d := open(t, t.TempDir())
+	id, secret, err := d.rootKey(Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(id) != 20 || len(secret.Reveal()) != 40 {
+		t.Errorf("made key %q with a secret of %d characters, want AWS's 20 and 40", id, len(secret.Reveal()))
+	}
+	if st, err := os.Stat(d.file("credentials")); err != nil || st.Mode().Perm() != 0o600 {
+		t.Errorf("credentials: %v, %v; want mode 0600", st, err)
+	}
+	if again, s, err := d.rootKey(Config{}); again != id || !s.Equal(secret) || err != nil {
+		t.Errorf("the second start has key %q, %v; want %q", again, err, id)
+	}
+	given := Config{RootAccessKeyID: "AKIAGIVEN", RootSecretAccessKey: "given"}
+	if got, s, err := d.rootKey(given); got != "AKIAGIVEN" || s.Reveal() != "given" || err != nil {
+		t.Errorf("a configured key: got %q, %v", got, err)
+	}
+}
+
+func TestADatabaseWithoutItsMasterKeyIsRefused(t *testing.T) {
+	d := open(t, t.TempDir())
+	if err := os.WriteFile(d.file(databaseName), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.masterKey(); err == nil || !strings.Contains(err.Error(), "master.key is missing") {
+		t.Errorf("masterKey = %v, want a refusal", err)
+	}
+}

@@ -1,0 +1,14 @@
+// Package server is the composition root: it makes the service out of its parts
+// and runs it. New opens everything in the order in which parts need each other,
+// Run serves until its context ends, Close takes it apart again.
+//
+// The data directory, all of which belongs to one running service:
+//
+//	lock          held while a service runs; says which process
+//	endpoint      where it listens, for other commands
+//	credentials   root access key, in AWS's shared credentials format (0600)
+//	master.key    seals every secret that is stored (0600)
+//	metadata.db   SQLite: tasks, snapshots, catalog, identities
+//	blocks/       packs, manifest pages and roots
+//	s3/ pins/     the embedded S3's objects, and those that imports hold
+package server

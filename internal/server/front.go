@@ -1,0 +1,87 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/diskport/diskport/internal/adminapi"
+	"github.com/diskport/diskport/internal/awshttp"
+	"github.com/diskport/diskport/internal/ebsapi"
+	"github.com/diskport/diskport/internal/ec2api"
+	"github.com/diskport/diskport/internal/iam"
+	"github.com/diskport/diskport/internal/iamapi"
+	"github.com/diskport/diskport/internal/s3gate"
+)
+
+// front puts one edge for each AWS service behind the front chain.
+func (a *App) front(metrics *prometheus.Registry) http.Handler {
+	p := a.parts
+	identities := iamapi.New(iamapi.Options{Service: p.iam, Log: a.log})
+	edges := map[string]awshttp.Edge{
+		awshttp.EC2: ec2api.New(ec2api.Options{
+			Imports: p.imports, Snapshots: p.db.Snapshots(), Tags: p.db.Tags(), Log: a.log, TokenKey: p.tokens,
+			OwnHosts: a.ownHosts(), HoldPoll: a.cfg.HoldPoll, FailedStatus: a.cfg.FailedStatus, Strict: a.cfg.StrictAWS,
+		}),
+		awshttp.EBS: ebsapi.New(ebsapi.Options{
+			Snapshots: ebsapi.Library(p.db.Snapshots(), p.library), Log: a.log, TokenKey: p.tokens, Strict: a.cfg.StrictAWS,
+		}),
+		awshttp.IAM: identities,
+		awshttp.STS: identities,
+		awshttp.S3: s3gate.New(s3gate.Options{
+			Gateway: p.gateway.Transport(), Authorize: a.allowed, BucketOwner: p.objects.BucketOwner, Domain: a.cfg.Domain, Log: a.log,
+		}),
+		awshttp.Diskport: adminapi.New(adminapi.Config{
+			Tasks: p.imports, Snapshots: p.db.Snapshots(), Verifier: &verifier{p}, Collector: collector{p}, Authorize: a.authorize, Log: a.log,
+		}),
+	}
+	return awshttp.New(awshttp.Options{
+		Edges: edges, Keys: p.iam, Log: a.log, Metrics: metrics,
+		Live:   http.HandlerFunc(alive),
+		Ready:  http.HandlerFunc(a.ready),
+		Scrape: promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}),
+	})
+}
+
+// ownHosts are the names under which clients may have reached this service.
+func (a *App) ownHosts() []string {
+	hosts := []string{a.Addr(), a.cfg.Listen}
+	if a.cfg.Domain != "" {
+		hosts = append(hosts, a.cfg.Domain)
+	}
+	return hosts
+}
+
+// authorize asks IAM, for edges whose requests say nothing else of themselves
+// than the time.
+func (a *App) authorize(_ context.Context, p iam.Principal, action, resource string) error {
+	return iam.Authorize(p, action, iam.Origin{Time: time.Now(), Region: a.cfg.Region}.Context(), resource)
+}
+
+func (a *App) allowed(ctx context.Context, p iam.Principal, action, resource string) (bool, error) {
+	err := a.authorize(ctx, p, action, resource)
+	var denied *iam.DeniedError
+	if errors.As(err, &denied) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+func alive(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") }
+
+// ready reports whether requests can be answered: the database, that is.
+func (a *App) ready(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
+	defer cancel()
+	if _, err := a.parts.db.Tasks().List(ctx, a.cfg.AccountID); err != nil {
+		a.log.Error("not ready", "error", err)
+		http.Error(w, "the database does not answer", http.StatusServiceUnavailable)
+		return
+	}
+	_, _ = io.WriteString(w, "ok\n")
+}

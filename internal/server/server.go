@@ -1,0 +1,174 @@
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/diskport/diskport/internal/importtask"
+	"github.com/diskport/diskport/internal/sigv4"
+)
+
+// App is the service.
+type App struct {
+	cfg  Config
+	log  *slog.Logger
+	data *dataDir
+
+	closers  closers
+	listener net.Listener
+	tls      *tls.Config
+	http     *http.Server
+	runner   *importtask.Runner
+	parts    *parts
+
+	keyID  string
+	secret sigv4.Secret
+}
+
+// New opens the service: data directory, database, keys, stores, embedded S3,
+// listener. It serves nothing before Run. The caller closes it.
+func New(ctx context.Context, cfg Config) (_ *App, err error) {
+	cfg, err = cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	a := &App{cfg: cfg, log: cfg.Logger}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, a.Close())
+		}
+	}()
+	if a.data, err = openData(cfg.Data); err != nil {
+		return nil, err
+	}
+	a.closers.add(a.data.close)
+	if a.tls, err = loadTLS(cfg); err != nil {
+		return nil, err
+	}
+	metrics := prometheus.NewRegistry()
+	if a.parts, err = a.openParts(ctx, metrics); err != nil {
+		return nil, err
+	}
+	a.runner = a.parts.runner
+	if a.listener, err = net.Listen("tcp", cfg.Listen); err != nil {
+		return nil, fmt.Errorf("server: %w", err)
+	}
+	a.closers.add(func() error { return ignore(a.listener.Close(), net.ErrClosed) })
+	a.http = &http.Server{
+		Handler:           a.front(metrics),
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		TLSConfig:         a.tls,
+		ErrorLog:          slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
+		BaseContext:       func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
+	}
+	return a, nil
+}
+
+func loadTLS(cfg Config) (*tls.Config, error) {
+	if cfg.TLSCert == "" {
+		return nil, nil
+	}
+	cert, err := tls.LoadX509KeyPair(cfg.TLSCert, cfg.TLSKey)
+	if err != nil {
+		return nil, fmt.Errorf("server: TLS certificate: %w", err)
+	}
+	return &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}, nil
+}
+
+// Addr returns the address that the service listens on.
+func (a *App) Addr() string { return a.listener.Addr().String() }
+
+// Endpoint returns the URL under which clients on this machine reach it.
+func (a *App) Endpoint() string {
+	scheme := "http://"
+	if a.tls != nil {
+		scheme = "https://"
+	}
+	host, port, err := net.SplitHostPort(a.Addr())
+	if ip := net.ParseIP(host); err == nil && ip != nil && ip.IsUnspecified() {
+		return scheme + net.JoinHostPort("127.0.0.1", port)
+	}
+	return scheme + a.Addr()
+}
+
+// Credentials returns the root access key.
+func (a *App) Credentials() (accessKeyID, secret string) { return a.keyID, a.secret.Reveal() }
+
+// Handover returns a Url for one import of a file on this machine: it is good
+// once, and inside this process only.
+func (a *App) Handover(path string) (string, error) { return a.parts.sources.Handovers.Register(path) }
+
+// Run serves and works until ctx ends, then stops gracefully: no new work is
+// claimed, requests and ranges in flight get 10 s.
+func (a *App) Run(ctx context.Context) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	if err := a.data.announce(a.Endpoint()); err != nil {
+		return fmt.Errorf("server: announcing the endpoint: %w", err)
+	}
+	a.log.Info("serving", "endpoint", a.Endpoint(), "data", a.data.path, "pid", os.Getpid())
+	served := make(chan error, 1)
+	go func() {
+		served <- a.serve()
+		stop()
+	}()
+	worked := make(chan error, 1)
+	go func() { worked <- a.runner.Run(ctx) }()
+	<-ctx.Done()
+	a.log.Info("stopping")
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), gracePeriod)
+	defer cancel()
+	err := a.http.Shutdown(grace)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = a.http.Close() // clients that hold on are cut off
+	}
+	return errors.Join(err, <-served, <-worked)
+}
+
+const gracePeriod = 10 * time.Second
+
+func (a *App) serve() error {
+	var err error
+	if a.tls != nil {
+		err = a.http.ServeTLS(a.listener, "", "")
+	} else {
+		err = a.http.Serve(a.listener)
+	}
+	return ignore(err, http.ErrServerClosed)
+}
+
+// Close takes the service apart. Run must have returned.
+func (a *App) Close() error { return a.closers.close() }
+
+// closers are what must be closed, in reverse order.
+type closers struct{ list []func() error }
+
+func (c *closers) add(f func() error) { c.list = append(c.list, f) }
+
+func (c *closers) close() error {
+	var errs []error
+	for len(c.list) > 0 {
+		last := len(c.list) - 1
+		errs = append(errs, c.list[last]())
+		c.list = c.list[:last]
+	}
+	return errors.Join(errs...)
+}
+
+func ignore(err, what error) error {
+	if errors.Is(err, what) {
+		return nil
+	}
+	return err
+}
