@@ -24,14 +24,14 @@ var start = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
 // world is a service with one task that moves on each time it is looked at.
 type world struct {
-	tasks   []importtask.Task // successive states
+	states  []importtask.Task // successive
 	looks   int
 	damaged error
 	denied  string // action
 }
 
 func (w *world) Task(_ context.Context, account, id string) (importtask.Task, error) {
-	t := w.tasks[min(w.looks, len(w.tasks)-1)]
+	t := w.states[min(w.looks, len(w.states)-1)]
 	w.looks++
 	if t.Account != account || t.ID != id {
 		return importtask.Task{}, importtask.ErrNotFound
@@ -39,7 +39,7 @@ func (w *world) Task(_ context.Context, account, id string) (importtask.Task, er
 	return t, nil
 }
 
-func (w *world) Tasks(context.Context, string) ([]importtask.Task, error) { return w.tasks[:1], nil }
+func (w *world) Tasks(context.Context, string) ([]importtask.Task, error) { return w.states[:1], nil }
 
 func (w *world) Verify(_ context.Context, _ string, progress func(done, total int64)) error {
 	progress(1, 2)
@@ -139,7 +139,7 @@ func TestTask(t *testing.T) {
 			want := base
 			tt.want(&want)
 			var got task
-			rec := (&world{tasks: []importtask.Task{tt.task}}).ask(t, "GET", "/-/v1/tasks/import-snap-1")
+			rec := (&world{states: []importtask.Task{tt.task}}).ask(t, "GET", "/-/v1/tasks/import-snap-1")
 			if err := json.Unmarshal(rec.Body.Bytes(), &got); err != nil {
 				t.Fatal(err)
 			}
@@ -153,7 +153,7 @@ func TestTask(t *testing.T) {
 func ptr(t time.Time) *time.Time { return &t }
 
 func TestEventsTellEachChangeOnceUntilTheEnd(t *testing.T) {
-	w := &world{tasks: []importtask.Task{running(), running(), running(), completed()}}
+	w := &world{states: []importtask.Task{running(), running(), running(), completed()}}
 	body := w.ask(t, "GET", "/-/v1/tasks/import-snap-1/events").Body.String()
 	if got := strings.Count(body, "event: task\n"); got != 2 {
 		t.Errorf("%d events, want 2: the state at first and the change\n%s", got, body)
@@ -190,7 +190,7 @@ func TestAnswers(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			tt.world.tasks = []importtask.Task{running()}
+			tt.world.states = []importtask.Task{running()}
 			method, path, _ := strings.Cut(tt.request, " ")
 			rec := tt.world.ask(t, method, path)
 			if rec.Code != tt.status || !strings.Contains(rec.Body.String(), tt.body) {
@@ -204,7 +204,7 @@ func TestEveryRouteAsksForARight(t *testing.T) {
 	for _, rt := range routes {
 		t.Run(rt.pattern, func(t *testing.T) {
 			method, path, _ := strings.Cut(strings.Replace(rt.pattern, "{id}", "snap-1", 1), " ")
-			w := &world{tasks: []importtask.Task{running()}, denied: rt.action}
+			w := &world{states: []importtask.Task{running()}, denied: rt.action}
 			if rec := w.ask(t, method, path); rec.Code != http.StatusForbidden {
 				t.Errorf("answer %d without the right %s, want 403", rec.Code, rt.action)
 			}
