@@ -10,8 +10,8 @@ import (
 )
 
 type convertCmd struct {
-	Image  string `arg:"" help:"Disk image: a local file."`
-	Out    string `arg:"" help:"Raw file to write, which must not exist."`
+	Image  string `arg:"" type:"path" help:"Disk image: a local file."`
+	Out    string `arg:"" type:"path" help:"Raw file to write, which must not exist."`
 	Format string `placeholder:"FORMAT" help:"Take the image as this format instead of detecting it."`
 }
 

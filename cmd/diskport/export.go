@@ -4,7 +4,7 @@ import "context"
 
 type exportCmd struct {
 	Snapshot string `arg:"" help:"Snapshot: snap-…"`
-	File     string `arg:"" help:"File to write, which must not exist; - is standard output."`
+	File     string `arg:"" type:"path" help:"File to write, which must not exist; - is standard output."`
 }
 
 // Run exports a snapshot.

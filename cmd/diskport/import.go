@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/diskport/diskport/internal/client"
@@ -36,10 +38,14 @@ type importResult struct {
 
 // Run imports images, one after the other.
 func (c *importCmd) Run(ctx context.Context, a *app) error {
+	paths, err := absolute(c.Images)
+	if err != nil {
+		return err
+	}
 	return a.with(ctx, func(s *session) error {
 		var failed error
-		for _, image := range c.Images {
-			task, err := c.importOne(ctx, a, s, image)
+		for i, image := range c.Images {
+			task, err := c.importOne(ctx, a, s, paths[i])
 			if err != nil {
 				return fmt.Errorf("%s: %w", image, err)
 			}
@@ -54,19 +60,37 @@ func (c *importCmd) Run(ctx context.Context, a *app) error {
 	})
 }
 
+// absolute makes the local ones of images absolute: a service in this process
+// has a working directory of its own.
+func absolute(images []string) ([]string, error) {
+	paths := slices.Clone(images)
+	for i, image := range images {
+		if strings.Contains(image, "://") {
+			continue
+		}
+		path, err := filepath.Abs(image)
+		if err != nil {
+			return nil, err
+		}
+		if _, err := os.Stat(path); err != nil {
+			return nil, err
+		}
+		paths[i] = path
+	}
+	return paths, nil
+}
+
 func (c *importCmd) importOne(ctx context.Context, a *app, s *session, image string) (client.Task, error) {
 	req := client.ImportRequest{Format: c.Format, Description: c.Description, RoleName: c.Role, Tags: c.Tag}
 	switch {
 	case strings.Contains(image, "://"):
 		req.URL = image
 	case s.local != nil: // the service reads the file itself
-		path, err := filepath.Abs(image)
+		url, err := s.local.Handover(image)
 		if err != nil {
 			return client.Task{}, err
 		}
-		if req.URL, err = s.local.Handover(path); err != nil {
-			return client.Task{}, err
-		}
+		req.URL = url
 	default:
 		req.Path = image
 	}

@@ -8,7 +8,7 @@ import (
 )
 
 type inspectCmd struct {
-	Image  string `arg:"" help:"Disk image: a local file."`
+	Image  string `arg:"" type:"path" help:"Disk image: a local file."`
 	Format string `placeholder:"FORMAT" help:"Take it as this format instead of detecting it."`
 	JSON   bool   `name:"json" help:"Print JSON."`
 }

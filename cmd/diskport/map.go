@@ -9,7 +9,7 @@ import (
 )
 
 type mapCmd struct {
-	Image  string `arg:"" help:"Disk image: a local file."`
+	Image  string `arg:"" type:"path" help:"Disk image: a local file."`
 	Format string `placeholder:"FORMAT" help:"Take it as this format instead of detecting it."`
 	JSON   bool   `name:"json" help:"Print JSON, with the keys of qemu-img map --output=json."`
 }
