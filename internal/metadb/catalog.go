@@ -143,7 +143,7 @@ func addBlocks(ctx context.Context, q querier, packs []blockstore.SealedPack) er
 	for _, p := range packs {
 		for _, b := range p.Blocks {
 			if at[b.ID] == nil {
-				at[b.ID] = []any{b.ID[:], p.File.ID, b.Slot, 0, 0}
+				at[b.ID] = []any{b.ID[:], p.File.ID, b.Slot}
 				ids = append(ids, b.ID)
 			}
 		}
@@ -154,7 +154,7 @@ func addBlocks(ctx context.Context, q querier, packs []blockstore.SealedPack) er
 		rows[i] = at[id]
 	}
 	return insert(ctx, q, rows, `
-		INSERT INTO blocks (id, file, slot, condemned, mark) VALUES (?)
+		INSERT INTO blocks (id, file, slot) VALUES (?)
 		ON CONFLICT (id) DO UPDATE SET condemned = 0`)
 }
 
@@ -164,9 +164,9 @@ func addPages(ctx context.Context, q querier, pages []snapshot.PagePlace) error 
 	sorted = slices.CompactFunc(sorted, func(a, b snapshot.PagePlace) bool { return a.ID == b.ID })
 	rows := make([][]any, len(sorted))
 	for i, p := range sorted {
-		rows[i] = []any{p.ID[:], p.File, p.Off, p.Len, p.Blocks, 0, 0}
+		rows[i] = []any{p.ID[:], p.File, p.Off, p.Len, p.Blocks}
 	}
 	return insert(ctx, q, rows, `
-		INSERT INTO pages (id, file, off, len, blocks, condemned, mark) VALUES (?)
+		INSERT INTO pages (id, file, off, len, blocks) VALUES (?)
 		ON CONFLICT (id) DO UPDATE SET condemned = 0`)
 }

@@ -2,6 +2,7 @@ package metadb
 
 import (
 	"context"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -9,16 +10,50 @@ import (
 	"github.com/diskport/diskport/internal/metadb/pgtest"
 )
 
-// postgres is the server of this test process; TestMain sets it.
-var postgres *pgtest.Server
+// What TestMain sets for all tests of this process.
+var (
+	postgres *pgtest.Server
+	migrated []byte // an empty SQLite database; migrating takes longer than most tests
+)
 
-func TestMain(m *testing.M) { pgtest.Main(m, func(s *pgtest.Server) { postgres = s }) }
+func TestMain(m *testing.M) {
+	pgtest.Main(m, func(s *pgtest.Server) {
+		postgres = s
+		var err error
+		if migrated, err = template(); err != nil {
+			panic(err)
+		}
+	})
+}
+
+func template() ([]byte, error) {
+	dir, err := os.MkdirTemp("", "metadb")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "m.db")
+	db, err := Open(context.Background(), path, Options{})
+	if err != nil {
+		return nil, err
+	}
+	if err := db.Close(); err != nil {
+		return nil, err
+	}
+	return os.ReadFile(path)
+}
 
 // onEngines runs a test on each engine; fresh opens an empty database.
 func onEngines(t *testing.T, fn func(t *testing.T, fresh func(*testing.T) *DB)) {
 	t.Run("sqlite", func(t *testing.T) {
 		t.Parallel()
-		fn(t, func(t *testing.T) *DB { return open(t, filepath.Join(t.TempDir(), "a b?#%.db")) })
+		fn(t, func(t *testing.T) *DB {
+			path := filepath.Join(t.TempDir(), "a b?#%.db")
+			if err := os.WriteFile(path, migrated, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			return open(t, path)
+		})
 	})
 	t.Run("postgres", func(t *testing.T) {
 		t.Parallel()

@@ -54,9 +54,10 @@ func column[T any](s scanner) (v T, err error) {
 	return v, err
 }
 
-// maxChunk is the most keys or rows in one statement. Smaller chunks go down by
-// fours, so that a statement exists in five lengths and engines can cache them.
-const maxChunk = 256
+// maxChunk is the most keys or rows in one statement; SQLite looks placeholders up
+// one by one, so long lists cost more than they save. Smaller chunks go down by
+// fours, so that a statement exists in four lengths and engines can cache them.
+const maxChunk = 64
 
 // chunks calls fn with keys in their order, at most maxChunk at a time.
 func chunks[K any](keys []K, fn func([]K) error) error {

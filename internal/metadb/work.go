@@ -109,13 +109,13 @@ func (db *DB) addUnits(ctx context.Context, q querier, leases ...work.Lease) err
 }
 
 const insertUnits = `
-	INSERT INTO units (id, account, kind, task, range_index, owner, attempt, lease_until, not_before, created) VALUES (?)`
+	INSERT INTO units (id, account, kind, task, range_index, owner, attempt, lease_until, created) VALUES (?)`
 
 func (db *DB) unitRows(leases ...work.Lease) [][]any {
 	now := micros(db.now())
 	rows := make([][]any, len(leases))
 	for i, l := range leases {
-		rows[i] = []any{l.ID, l.Account, l.Kind, l.Task, l.Range, l.Owner, l.Attempt, micros(l.Until), 0, now}
+		rows[i] = []any{l.ID, l.Account, l.Kind, l.Task, l.Range, l.Owner, l.Attempt, micros(l.Until), now}
 	}
 	return rows
 }

@@ -61,7 +61,7 @@ CREATE TABLE units (
 	owner       TEXT NOT NULL,
 	attempt     BIGINT NOT NULL,
 	lease_until BIGINT NOT NULL,
-	not_before  BIGINT NOT NULL,
+	not_before  BIGINT NOT NULL DEFAULT 0,
 	created     BIGINT NOT NULL,
 	progress    BYTEA, -- the live counts of the attempt
 	UNIQUE (task, kind, range_index)
@@ -93,8 +93,8 @@ CREATE TABLE blocks (
 	id        BYTEA PRIMARY KEY,
 	file      BIGINT NOT NULL,
 	slot      BIGINT NOT NULL,
-	condemned BIGINT NOT NULL,
-	mark      BIGINT NOT NULL
+	condemned BIGINT NOT NULL DEFAULT 0,
+	mark      BIGINT NOT NULL DEFAULT 0
 );
 CREATE INDEX blocks_by_file ON blocks (file);
 CREATE INDEX blocks_condemned ON blocks (condemned) WHERE condemned <> 0;
@@ -105,8 +105,8 @@ CREATE TABLE pages (
 	off       BIGINT NOT NULL,
 	len       BIGINT NOT NULL,
 	blocks    BIGINT NOT NULL,
-	condemned BIGINT NOT NULL,
-	mark      BIGINT NOT NULL
+	condemned BIGINT NOT NULL DEFAULT 0,
+	mark      BIGINT NOT NULL DEFAULT 0
 );
 CREATE INDEX pages_by_file ON pages (file);
 CREATE INDEX pages_condemned ON pages (condemned) WHERE condemned <> 0;
