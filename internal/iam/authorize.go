@@ -2,7 +2,6 @@ package iam
 
 import (
 	"fmt"
-	"maps"
 	"strconv"
 	"strings"
 	"time"
@@ -37,11 +36,7 @@ func (e *DeniedError) Error() string {
 // p itself are added to what context says of the request; context is not
 // changed and may be nil.
 func Authorize(p Principal, action string, context policy.Context, resources ...string) error {
-	full := maps.Clone(context)
-	if full == nil {
-		full = policy.Context{}
-	}
-	p.describe(full)
+	full := p.about(context)
 	for _, resource := range resources {
 		if decision := p.decide(action, resource, full); decision != policy.Allow {
 			return &DeniedError{p.ARN, action, resource, decision == policy.Deny}
@@ -51,10 +46,18 @@ func Authorize(p Principal, action string, context policy.Context, resources ...
 }
 
 func (p Principal) decide(action, resource string, c policy.Context) policy.Decision {
-	switch {
-	case p.Kind == Anonymous || foreign(resource, p.Account):
+	if foreign(resource, p.Account) {
 		return policy.NoMatch
-	case p.Kind == Root:
+	}
+	return p.own(action, resource, c)
+}
+
+// own is what p's own policies say, about a resource of whatever account.
+func (p Principal) own(action, resource string, c policy.Context) policy.Decision {
+	switch p.Kind {
+	case Anonymous:
+		return policy.NoMatch
+	case Root:
 		return policy.Allow
 	}
 	return policy.Evaluate(p.policies, policy.Request{Action: action, Resource: resource, Context: c})

@@ -1,6 +1,7 @@
 package iam
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -46,6 +47,17 @@ func (p Principal) entity() string {
 		return p.source
 	}
 	return p.ARN
+}
+
+// about returns context, which may be nil and is not changed, with the keys that
+// tell of p.
+func (p Principal) about(context policy.Context) policy.Context {
+	full := maps.Clone(context)
+	if full == nil {
+		full = policy.Context{}
+	}
+	p.describe(full)
+	return full
 }
 
 // describe adds what condition keys say about p.

@@ -1,0 +1,39 @@
+package iam
+
+import "github.com/diskport/diskport/internal/policy"
+
+// Access is a wish to act on one resource that has a policy of its own.
+type Access struct {
+	Action   string
+	Resource string          // ARN
+	Policy   policy.Document // the resource's
+	Context  policy.Context  // of the request; not changed, may be nil
+}
+
+// Decide returns what p's own policies and the resource's policy say about a.
+// How the two go together is the business of the resource's service. Unlike
+// Authorize it judges resources of every account, for which root's own word is
+// always Allow.
+func Decide(p Principal, a Access) (own, resource policy.Decision) {
+	full := p.about(a.Context)
+	own = p.own(a.Action, a.Resource, full)
+	resource = a.Policy.Evaluate(policy.Request{Caller: p.caller(), Action: a.Action, Resource: a.Resource, Context: full})
+	return own, resource
+}
+
+// Named reports whether p is who an ARN names: itself, the role that it is in,
+// or its whole account.
+func (p Principal) Named(arn string) bool {
+	return p.Kind != Anonymous && (arn == p.ARN || arn == p.entity() || arn == "arn:aws:iam::"+p.Account+":root")
+}
+
+// caller is how Principal elements may name p.
+func (p Principal) caller() policy.Caller {
+	switch p.Kind {
+	case Anonymous:
+		return policy.Caller{}
+	case ServicePrincipal:
+		return policy.Caller{Service: p.Name}
+	}
+	return policy.Caller{Account: p.Account, ARNs: []string{p.ARN, p.entity()}}
+}
