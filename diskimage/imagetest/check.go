@@ -56,10 +56,23 @@ func Check(d diskimage.Disk, want io.ReaderAt) error {
 
 type span struct{ off, n int64 }
 
+// checker is used by one goroutine at a time.
 type checker struct {
 	disk diskimage.Disk
 	want io.ReaderAt
 	size int64
+
+	// Buffers, so that checking is not mostly allocating: of what ReadAt gives,
+	// of what is wanted, and of what a run gives.
+	got, wanted, src, dst []byte
+}
+
+// sized returns n bytes, in *buf when it is large enough.
+func sized(buf *[]byte, n int64) []byte {
+	if int64(cap(*buf)) < n {
+		*buf = make([]byte, n)
+	}
+	return (*buf)[:n]
 }
 
 // spans returns the same ranges for the same size every time: anywhere, near
@@ -163,16 +176,17 @@ func (c *checker) contents(e diskimage.Extent) error {
 	return nil
 }
 
-// read reads a range inside the disk and compares it with what is wanted.
+// read reads a range inside the disk and compares it with what is wanted. The
+// result is valid until the next read.
 func (c *checker) read(off, n int64) ([]byte, error) {
-	got := make([]byte, n)
+	got := sized(&c.got, n)
 	if err := readFull(c.disk, got, off); err != nil {
 		return nil, err
 	}
 	if c.want == nil {
 		return got, nil
 	}
-	want := make([]byte, n)
+	want := sized(&c.wanted, n)
 	if err := readFull(c.want, want, off); err != nil {
 		return nil, fmt.Errorf("what is wanted: %w", err)
 	}
@@ -210,6 +224,7 @@ func (c *checker) concurrent(spans []span) error {
 	var wg sync.WaitGroup
 	for r := range readers {
 		wg.Go(func() {
+			c := checker{disk: c.disk, want: c.want, size: c.size}
 			for i := range spans {
 				s := spans[(i*(2*r+1)+r)%len(spans)]
 				if err := c.query(s); err != nil {

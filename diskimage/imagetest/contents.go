@@ -2,9 +2,9 @@ package imagetest
 
 import (
 	"bytes"
-	"fmt"
 	"io"
 	"math/rand/v2"
+	"strconv"
 )
 
 // Mixed returns n bytes in stretches of text, zeros and random bytes of uneven
@@ -13,6 +13,7 @@ func Mixed(n int, seed uint64) []byte {
 	p := make([]byte, n)
 	src := rand.NewChaCha8([32]byte{byte(seed), byte(seed >> 8), byte(seed >> 16), 1})
 	rnd := rand.New(src)
+	var line []byte
 	for at := 0; at < n; {
 		size := 1 + rnd.IntN(1<<(5+rnd.IntN(18)))
 		part := p[at:min(n, at+size)]
@@ -21,7 +22,8 @@ func Mixed(n int, seed uint64) []byte {
 			src.Read(part)
 		case 1:
 			for i := 0; i < len(part); {
-				i += copy(part[i:], fmt.Sprintf("line %d of a text that compresses well\n", i))
+				line = append(strconv.AppendInt(line[:0], int64(i), 10), " is where this line of a text begins\n"...)
+				i += copy(part[i:], line)
 			}
 		}
 		at += len(part)

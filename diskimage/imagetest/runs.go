@@ -76,7 +76,7 @@ func (c *checker) runContents(d diskimage.RunDisk, r diskimage.Run) error {
 		return nil
 	}
 	if r.Coded {
-		src, dst := make([]byte, r.SrcLen), make([]byte, r.Len)
+		src, dst := sized(&c.src, r.SrcLen), sized(&c.dst, r.Len)
 		if err := readFull(r.Src, src, r.SrcOff); err != nil {
 			return err
 		}
@@ -86,7 +86,7 @@ func (c *checker) runContents(d diskimage.RunDisk, r diskimage.Run) error {
 		return c.same(dst, r.Off)
 	}
 	for off := int64(0); off < r.Len; off += readUnit {
-		p := make([]byte, min(readUnit, r.Len-off))
+		p := sized(&c.src, min(readUnit, r.Len-off))
 		if err := readFull(r.Src, p, r.SrcOff+off); err != nil {
 			return err
 		}

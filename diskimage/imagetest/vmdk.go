@@ -55,7 +55,7 @@ func (v VMDK) Build() *VMDKImage {
 	if v.Grain == 0 {
 		v.Grain = 64 << 10
 	}
-	b := vmdkBuilder{VMDK: v, entries: map[int64]uint32{}, VMDKImage: &VMDKImage{
+	b := vmdkBuilder{VMDK: v, zlib: zlib.NewWriter(nil), entries: map[int64]uint32{}, VMDKImage: &VMDKImage{
 		Descriptor: 512, Tables: map[int64]int{}, Copies: map[int64]int{}, Records: map[int64]int{},
 	}}
 	b.tables = (v.Size + v.Grain*512 - 1) / (v.Grain * 512)
@@ -83,6 +83,7 @@ func (v VMDK) Build() *VMDKImage {
 type vmdkBuilder struct {
 	VMDK
 	*VMDKImage
+	zlib    *zlib.Writer
 	tables  int64
 	entries map[int64]uint32 // of all tables, by grain
 }
@@ -137,11 +138,7 @@ func (b *vmdkBuilder) grain(n int64) {
 		data = data[:min(b.Grain, b.Size-n*b.Grain)]
 	}
 	if b.stream() {
-		compress := b.Compress
-		if compress == nil {
-			compress = Zlib
-		}
-		z := compress(data)
+		z := b.compress(data)
 		data = binary.LittleEndian.AppendUint64(nil, uint64(n*b.Grain/512))
 		data = append(binary.LittleEndian.AppendUint32(data, uint32(len(z))), z...)
 	}
@@ -150,13 +147,23 @@ func (b *vmdkBuilder) grain(n int64) {
 	b.Records[n], b.entries[n] = at, uint32(at/512)
 }
 
+// compress returns a grain as a zlib stream. A zlib writer is large, so one serves
+// all grains.
+func (b *vmdkBuilder) compress(p []byte) []byte {
+	if b.Compress != nil {
+		return b.Compress(p)
+	}
+	var z bytes.Buffer
+	b.zlib.Reset(&z)
+	_, _ = b.zlib.Write(p) // a buffer takes everything
+	_ = b.zlib.Close()
+	return z.Bytes()
+}
+
 // Zlib returns p as a zlib stream.
 func Zlib(p []byte) []byte {
-	var z bytes.Buffer
-	w := zlib.NewWriter(&z)
-	_, _ = w.Write(p) // a buffer takes everything
-	_ = w.Close()
-	return z.Bytes()
+	b := vmdkBuilder{zlib: zlib.NewWriter(nil)}
+	return b.compress(p)
 }
 
 func (b *vmdkBuilder) lateTable(t int64) {

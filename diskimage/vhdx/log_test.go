@@ -11,10 +11,12 @@ import (
 
 var logGUID = [16]byte(imagetest.GUID("11111111-2222-3333-4444-555555555555"))
 
-// logged returns spec's image with a log of entries, given a flush offset, and
-// its contents without the log.
+// logged returns an image with a log of entries, and its contents without the
+// log: three blocks of 1 MiB, the second absent.
 func logged(log ...[]byte) (image, want []byte) {
-	v, want := spec()
+	want = make([]byte, 3*mib)
+	copy(want, imagetest.Mixed(64<<10, 2))
+	v := imagetest.VHDX{Size: 3 * mib, BlockSize: mib, Blocks: map[int64][]byte{0: want[:mib], 2: nil}}
 	v.LogGUID = logGUID
 	v.Log = slices.Concat(log...)
 	return v.Build(), want

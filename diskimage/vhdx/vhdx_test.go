@@ -210,7 +210,12 @@ func TestFailingSource(t *testing.T) {
 // text.
 func refused(t *testing.T, image []byte, class diskimage.Class, text string) {
 	t.Helper()
-	_, err := open(image)
+	refusedAt(t, bytes.NewReader(image), int64(len(image)), class, text)
+}
+
+func refusedAt(t *testing.T, r io.ReaderAt, size int64, class diskimage.Class, text string) {
+	t.Helper()
+	_, err := vhdx.Open(r, size, vhdx.Options{})
 	var fault *diskimage.FormatError
 	if !errors.As(err, &fault) || fault.Class != class || !strings.Contains(err.Error(), text) {
 		t.Errorf("got %v, want %v with %q", err, class, text)

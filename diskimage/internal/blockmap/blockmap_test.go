@@ -12,7 +12,7 @@ import (
 	"github.com/diskport/diskport/diskimage/internal/blockmap"
 )
 
-const block = 64 << 10
+const block = 16 << 10
 
 // blocks is a Finder whose i-th block is as the i-th letter says: . hole,
 // 0 zero, d data (stored in place), c coded (stored with its bytes inverted).
