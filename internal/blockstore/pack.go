@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/diskport/diskport/internal/block"
+	"github.com/diskport/diskport/internal/seal"
 )
 
 // storeNew stores those blocks of a group that are new.
@@ -32,6 +33,9 @@ func (w *PackWriter) storeNew(ctx context.Context, g *group) error {
 		// Kept before writing is done, so that the pack is not sealed.
 		return w.fail(fmt.Errorf("writing %s: %w", p.file.Name(), err))
 	}
+	w.mu.Lock()
+	w.stats.Stored += int64(len(g.bufs)) * seal.FrameSize
+	w.mu.Unlock()
 	return nil
 }
 

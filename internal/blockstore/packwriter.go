@@ -194,6 +194,13 @@ func (w *PackWriter) fail(err error) error {
 
 func (w *PackWriter) failed() error { return w.fail(nil) }
 
+// Stats says what was done so far. Until Finish, Stored counts frames alone.
+func (w *PackWriter) Stats() Stats {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.stats
+}
+
 // Finish writes what is left, and returns the packs when all of them are
 // durable, with what was done. No Add may be running. After an error there is
 // nothing to be kept, and nothing left to be aborted.
@@ -212,6 +219,7 @@ func (w *PackWriter) Finish(ctx context.Context) ([]SealedPack, Stats, error) {
 	}
 	w.finished = true
 	sealed := w.packs.sealed()
+	w.stats.Stored = 0 // now with headers and trailers
 	for _, p := range sealed {
 		w.stats.Stored += p.Bytes
 	}

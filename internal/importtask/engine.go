@@ -179,10 +179,8 @@ func (e *Engine) ingest(ctx context.Context, h *Held) (next work.Lease, ok bool,
 	if err != nil {
 		return next, false, err
 	}
-	counts := h.counts()
-	counts.Data = written.Stats.Blocks
-	counts.Deduplicated = written.Stats.Deduplicated
-	counts.Stored = written.Stats.Stored
+	counts := h.counts() // with what Finish made of them
+	counts.Stored += written.PagesBytes
 	return e.Store.FinishRange(ctx, h.Lease, RangeResult{
 		Packs: written.Packs, PagesFile: written.PagesFile, PagesBytes: written.PagesBytes, Pages: written.Pages, Counts: counts,
 	})
@@ -200,6 +198,10 @@ func (e *Engine) write(ctx context.Context, h *Held, t Task, r Range) (snapshot.
 		return snapshot.Written{}, err
 	}
 	w := e.Library.NewRangeWriter(ctx, h.Lease, snapshot.Range{First: r.First, Pages: r.Pages, Domain: domain, Keys: keys})
+	h.Watch(func() Counts {
+		s := w.Stats()
+		return Counts{Data: s.Blocks, Deduplicated: s.Deduplicated, Stored: s.Stored}
+	})
 	err = ingest.Run(ctx, disk, r, w, ingest.Options{PageBytes: pageBytes, Workers: e.Workers, Progress: h.Count})
 	if err == nil {
 		err = object.Check() // before what was read is believed

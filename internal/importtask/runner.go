@@ -23,9 +23,10 @@ type Held struct {
 
 	cancel context.CancelCauseFunc
 
-	mu   sync.Mutex // guards done, sent
-	done Counts     // so far
-	sent Counts     // of done: what the store has heard of
+	mu     sync.Mutex    // guards what follows
+	done   Counts        // so far, without what stored tells
+	stored func() Counts // what became of the blocks so far; may be nil
+	sent   Counts        // of both: what the store has heard of
 }
 
 // Count adds to what the unit has done so far; safe for concurrent use.
@@ -35,17 +36,33 @@ func (h *Held) Count(c Counts) {
 	h.done.Add(c)
 }
 
+// Watch makes stored part of the unit's counts.
+func (h *Held) Watch(stored func() Counts) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.stored = stored
+}
+
 func (h *Held) counts() Counts {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.done
+	return h.sum()
+}
+
+// sum needs mu.
+func (h *Held) sum() Counts {
+	c := h.done
+	if h.stored != nil {
+		c.Add(h.stored())
+	}
+	return c
 }
 
 // unheard returns what the store has not heard of yet.
 func (h *Held) unheard() Counts {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.done.Sub(h.sent)
+	return h.sum().Sub(h.sent)
 }
 
 func (h *Held) heard(c Counts) {

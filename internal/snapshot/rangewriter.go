@@ -77,6 +77,9 @@ func (w *RangeWriter) Put(ctx context.Context, index int64, s *blockstore.Slot) 
 	return nil
 }
 
+// Stats says what was done with blocks so far.
+func (w *RangeWriter) Stats() blockstore.Stats { return w.packs.Stats() }
+
 // Finish writes what is left and the pages, and returns when everything is
 // durable. No Put may be running. After an error there is nothing to be kept,
 // and nothing left to be aborted.
