@@ -4,27 +4,19 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
-	"sync/atomic"
 
 	"github.com/diskport/diskport/diskimage"
 	"github.com/diskport/diskport/diskimage/internal/bounded"
 )
 
-// batch is how many grain tables are read at once where they lie one after the
-// other, as in images whose tables were made in advance: 256 KiB, which map
-// 4 GiB. A scattered table is a read of its own.
-const batch = 128
-
 // directory is a grain directory whose entries have been checked.
 type directory struct {
-	entries *bounded.Table
-	backup  *bounded.Table // the redundant directory; nil without
+	entries *tableList
+	backup  *tableList // of the redundant directory; nil without
 	// substitutes are the entries taken from the backup, by table number.
 	substitutes map[int64]uint32
-	// batched are the batches of tables that lie one after the other.
-	batched  bitset
-	reserved []region // of the object, where no table and no grain may lie
-	end      int64    // of the object
+	reserved    []region // of the object, where no table and no grain may lie
+	end         int64    // of the object
 }
 
 // maxSubstitutes bounds how broken a directory is read.
@@ -47,7 +39,6 @@ func newDirectory(src bounded.Source, cache *bounded.Cache, head header, limits 
 	d := &directory{
 		reserved:    []region{{"the header and descriptor", 0, byteOffset(head.descriptorEnd())}},
 		substitutes: map[int64]uint32{},
-		batched:     newBitset((n + batch - 1) / batch),
 		end:         src.Size,
 	}
 	if d.entries, err = d.open(src, cache, "grain directory", at, n); err != nil {
@@ -58,11 +49,19 @@ func newDirectory(src bounded.Source, cache *bounded.Cache, head header, limits 
 			return nil, err
 		}
 	}
-	return d, d.check(src, limits)
+	if err := d.check(src, limits); err != nil {
+		return nil, err
+	}
+	if d.backup != nil {
+		if err := d.backup.findBatches(d.misplaced); err != nil {
+			return nil, err
+		}
+	}
+	return d, d.entries.findBatches(d.misplaced)
 }
 
 // open describes the directory of n entries at a sector and reserves its place.
-func (d *directory) open(src bounded.Source, cache *bounded.Cache, name string, at uint64, n int64) (*bounded.Table, error) {
+func (d *directory) open(src bounded.Source, cache *bounded.Cache, name string, at uint64, n int64) (*tableList, error) {
 	off := byteOffset(at)
 	t, err := bounded.NewTable(cache, name, off, n, entrySize)
 	if err != nil {
@@ -73,7 +72,7 @@ func (d *directory) open(src bounded.Source, cache *bounded.Cache, name string, 
 		return nil, src.NewPart(name, off, nil).Fault(diskimage.Malformed, "overlaps %s", other)
 	}
 	d.reserved = append(d.reserved, r)
-	return t, nil
+	return &tableList{Table: t, cache: cache, batched: newBitset((n + batch - 1) / batch)}, nil
 }
 
 // check walks the entries once.
@@ -100,7 +99,6 @@ func (d *directory) check(src bounded.Source, limits diskimage.Limits) error {
 			used = append(used, at)
 		}
 	}
-	d.findBatches(used)
 	slices.Sort(used)
 	for k := 1; k < len(used); k++ {
 		if used[k]-used[k-1] < tableSector {
@@ -128,32 +126,15 @@ func (d *directory) substitute(src bounded.Source, i int64, at uint32, reason st
 	if d.backup == nil || len(d.substitutes) == maxSubstitutes {
 		return 0, d.fault(src, diskimage.Malformed, i, at, "%s", reason)
 	}
-	page, err := d.backup.From(i)
+	other, err := d.backup.sector(i)
 	if err != nil {
 		return 0, err
 	}
-	other := binary.LittleEndian.Uint32(page)
 	if other == 0 || d.misplaced(other) != "" {
 		return 0, d.fault(src, diskimage.Malformed, i, at, "%s, and so does the redundant entry (%#x)", reason, other)
 	}
 	d.substitutes[i] = other
 	return other, nil
-}
-
-// findBatches notes which batches have all their tables in a row. used are the
-// entries other than zero in the order of the directory, so this is simple only
-// for directories without gaps; the others gain little from it.
-func (d *directory) findBatches(used []uint32) {
-	n := d.entries.Count()
-	if int64(len(used)) != n || len(d.substitutes) > 0 {
-		return
-	}
-	for b := int64(0); b*batch < n; b++ {
-		part := used[b*batch : min(b*batch+batch, n)]
-		if last := uint32(len(part) - 1); part[last]-part[0] == last*tableSector && slices.IsSorted(part) {
-			d.batched.set(b)
-		}
-	}
 }
 
 // table returns the sector of grain table i, 0 for none, and then how many
@@ -189,13 +170,3 @@ func overlapping(regions []region, start, end int64) string {
 	}
 	return ""
 }
-
-// bitset is a set of numbers for concurrent use.
-type bitset []atomic.Uint64
-
-func newBitset(n int64) bitset { return make(bitset, (n+63)/64) }
-
-func (b bitset) has(i int64) bool { return b[i/64].Load()>>(i%64)&1 == 1 }
-
-// set adds i and reports whether it is new.
-func (b bitset) set(i int64) bool { return b[i/64].Or(1<<(i%64))>>(i%64)&1 == 0 }

@@ -254,11 +254,11 @@ func TestBadGrain(t *testing.T) {
 	}
 }
 
-// A bomb of 64 MiB stops at the grain's size.
+// A bomb of 16 MiB stops at the grain's size.
 func TestBomb(t *testing.T) {
 	var z bytes.Buffer
 	w := zlib.NewWriter(&z)
-	for range 64 {
+	for range 16 {
 		_, _ = w.Write(make([]byte, 1<<20))
 	}
 	_ = w.Close()

@@ -18,7 +18,6 @@ import (
 type grainFinder struct {
 	*directory
 	src        bounded.Source
-	cache      *bounded.Cache
 	size       int64 // of the disk; all in bytes
 	grain      int64
 	span       int64 // of the disk that a table maps
@@ -46,7 +45,7 @@ func newGrainFinder(src bounded.Source, head header, size int64, limits diskimag
 		return nil, err
 	}
 	f := &grainFinder{
-		directory: dir, src: src, cache: cache, size: size,
+		directory: dir, src: src, size: size,
 		grain: head.grainBytes(), span: head.grainBytes() * tableCount,
 		compressed: head.compressed(), zeroed: head.flags&flagZeroed != 0,
 		seen: newBitset(head.tables()),
@@ -106,7 +105,7 @@ func (f *grainFinder) Find(off, _ int64) (diskimage.Run, error) {
 // load returns the entries of table t, at a sector, and checks them as a whole
 // when they are seen first.
 func (f *grainFinder) load(t int64, at uint32) ([]byte, error) {
-	entries, err := f.tableAt(t, at)
+	entries, err := f.entries.table(t, at)
 	if err != nil {
 		return nil, err
 	}
@@ -129,37 +128,18 @@ func (f *grainFinder) load(t int64, at uint32) ([]byte, error) {
 	return entries, nil
 }
 
-// tableAt reads table t, with its neighbours where they lie together.
-func (f *grainFinder) tableAt(t int64, at uint32) ([]byte, error) {
-	off := int64(at) * sector
-	if !f.batched.has(t / batch) {
-		return f.cache.Get("grain table", off, tableSize)
-	}
-	first := t / batch * batch
-	n := min(batch, f.entries.Count()-first)
-	tables, err := f.cache.Get("grain tables", off-(t-first)*tableSize, n*tableSize)
-	if err != nil {
-		return nil, err
-	}
-	return tables[(t-first)*tableSize:][:tableSize], nil
-}
-
 // compareCopy counts table t if the redundant copy is another. Which of the two
 // is right can not be told; VMware and qemu go by this one.
 func (f *grainFinder) compareCopy(t int64, at uint32, entries []byte) error {
 	if f.backup == nil {
 		return nil
 	}
-	page, err := f.backup.From(t)
-	if err != nil {
+	other, err := f.backup.sector(t)
+	if err != nil || other == at {
 		return err
 	}
-	other := binary.LittleEndian.Uint32(page)
-	if other == at {
-		return nil
-	}
 	if other != 0 && f.misplaced(other) == "" {
-		copied, err := f.cache.Get("redundant grain table", int64(other)*sector, tableSize)
+		copied, err := f.backup.table(t, other)
 		if err != nil {
 			return err
 		}

@@ -12,11 +12,14 @@ import (
 )
 
 func TestWriteStream(t *testing.T) {
-	full := imagetest.Mixed(33<<20+7*512, 9)
+	full := imagetest.Mixed(1<<20+7*512, 9)
+	spans := make([]byte, 32<<20, 33<<20)
+	copy(spans[32<<20-100_000:], full[:100_000])
+	spans = append(spans, full...)
 	holes := imagetest.Mixed(3<<20, 10)
 	clear(holes[100_000:1_500_000])
 	for name, want := range map[string][]byte{
-		"full": full, "holes": holes, "one sector": full[:512], "a grain": full[:65536], "zeros": make([]byte, 40<<20),
+		"full": full, "two tables": spans, "holes": holes, "one sector": full[:512], "a grain": full[:65536], "zeros": make([]byte, 40<<20),
 		"not whole sectors": full[:100_001],
 	} {
 		t.Run(name, func(t *testing.T) {
