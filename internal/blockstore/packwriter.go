@@ -219,6 +219,8 @@ func (w *PackWriter) Finish(ctx context.Context) ([]SealedPack, Stats, error) {
 	}
 	w.finished = true
 	sealed := w.packs.sealed()
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.stats.Stored = 0 // now with headers and trailers
 	for _, p := range sealed {
 		w.stats.Stored += p.Bytes

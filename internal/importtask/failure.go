@@ -102,4 +102,3 @@ type FullError struct {
 func (e *FullError) Error() string {
 	return fmt.Sprintf("no space left to store the disk: it needs up to %d MiB, %d MiB are free", e.Need>>20, e.Free>>20)
 }
-

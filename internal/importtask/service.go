@@ -20,8 +20,8 @@ type Service struct {
 	Roles   Roles
 	Sources Sources
 	Secrets seal.Sealer // of Urls
-	Runner  *Runner // this node's, for its live counts; nil where none runs
-	Wake    func()  // called when there is new work
+	Runner  *Runner     // this node's, for its live counts; nil where none runs
+	Wake    func()      // called when there is new work
 	IDs     awsid.Source
 	Now     func() time.Time
 	Log     *slog.Logger
