@@ -75,7 +75,10 @@ type API struct {
 	pages awshttp.Mint
 }
 
-var _ awshttp.Edge = (*API)(nil)
+var (
+	_ awshttp.Edge = (*API)(nil)
+	_ Imports      = (*importtask.Service)(nil)
+)
 
 // New returns the edge.
 func New(o Options) *API {

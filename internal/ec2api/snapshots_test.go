@@ -4,8 +4,10 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
 
 	"github.com/diskport/diskport/internal/snapshot"
 	"github.com/diskport/diskport/internal/tag"
@@ -138,15 +140,19 @@ func TestWild(t *testing.T) {
 	}
 }
 
-// FuzzWild: an escaped text matches itself, and * everything.
-func FuzzWild(f *testing.F) {
-	f.Add("a*b?c", "axxbyc")
-	f.Add(`\`, `\`)
-	f.Fuzz(func(t *testing.T, pattern, s string) {
-		wild(pattern, s)
+// TestWildProperties: an escaped text matches itself, and * everything.
+func TestWildProperties(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := rapid.StringOf(rapid.RuneFrom([]rune(`ab*?\é`))).Draw(t, "text")
+		wild(rapid.StringOf(rapid.RuneFrom([]rune(`ab*?\`))).Draw(t, "pattern"), s) // ends, without a panic
 		escaped := strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`).Replace(s)
-		if !wild(escaped, s) || !wild("*", s) || !wild(escaped+"*", s) || !wild("*"+escaped, s) {
-			t.Errorf("%q does not match itself", s)
+		for _, p := range []string{escaped, "*", escaped + "*", "*" + escaped, strings.Repeat("?", utf8.RuneCountInString(s))} {
+			if !wild(p, s) {
+				t.Errorf("%q does not match %q", p, s)
+			}
+		}
+		if wild(escaped+"?", s) || wild(escaped, s+"a") {
+			t.Errorf("%q matches more than %q", escaped, s)
 		}
 	})
 }
