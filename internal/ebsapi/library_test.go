@@ -1,6 +1,7 @@
 package ebsapi
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -101,9 +102,7 @@ func (s *shelf) add(t *testing.T, id string, v volume) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for j := range slot.Payload() {
-			slot.Payload()[j] = v[i]
-		}
+		copy(slot.Payload(), bytes.Repeat([]byte{v[i]}, block.Size))
 		if err := w.Put(ctx, i, slot); err != nil {
 			t.Fatal(err)
 		}

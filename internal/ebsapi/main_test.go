@@ -74,9 +74,7 @@ func (v volume) Get(_ context.Context, index int64, frame []byte) ([]byte, block
 		return nil, block.Digest{}, snapshot.ErrAbsent
 	}
 	payload := frame[:block.Size]
-	for i := range payload {
-		payload[i] = what
-	}
+	copy(payload, bytes.Repeat([]byte{what}, block.Size))
 	return payload, block.Sum(payload), nil
 }
 
