@@ -1,0 +1,282 @@
+package qcow2_test
+
+import (
+	"bytes"
+	"errors"
+	"math"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/diskport/diskport/diskimage"
+	"github.com/diskport/diskport/diskimage/imagetest"
+	"github.com/diskport/diskport/diskimage/qcow2"
+)
+
+func open(image []byte) (*qcow2.Image, error) {
+	return qcow2.Open(bytes.NewReader(image), int64(len(image)), qcow2.Options{})
+}
+
+func mustOpen(t testing.TB, image []byte) *qcow2.Image {
+	t.Helper()
+	d, err := open(image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// spec returns a disk of clusters, the last one cut by the disk's end, and its
+// contents. Clusters are stored plain and compressed, marked as zeros with and
+// without something stored, and absent.
+func spec(clusterBits int, cut int64) (imagetest.Qcow2, []byte) {
+	cluster := 1 << clusterBits
+	size := int64(14*cluster) - cut
+	want := imagetest.Mixed(14*cluster, uint64(clusterBits))
+	q := imagetest.Qcow2{Size: size, ClusterBits: clusterBits, Clusters: map[int64]imagetest.Qcow2Cluster{}}
+	for i := range int64(14) {
+		part := want[i*int64(cluster) : (i+1)*int64(cluster)]
+		switch i {
+		case 2, 9:
+			clear(part)
+		case 3:
+			clear(part)
+			q.Clusters[i] = imagetest.Qcow2Cluster{Zero: true}
+		case 4:
+			q.Clusters[i] = imagetest.Qcow2Cluster{Zero: true, Data: bytes.Clone(part)}
+			clear(part)
+		default:
+			q.Clusters[i] = imagetest.Qcow2Cluster{Data: part, Compress: i >= 6}
+		}
+	}
+	return q, want[:size]
+}
+
+func TestClusters(t *testing.T) {
+	for bits := 9; bits <= 18; bits++ {
+		for _, variant := range []struct {
+			name string
+			set  func(*imagetest.Qcow2)
+		}{
+			{"deflate", func(*imagetest.Qcow2) {}},
+			{"zstd", func(q *imagetest.Qcow2) { q.Zstd = true }},
+			{"reversed", func(q *imagetest.Qcow2) { q.Reverse = true }},
+			{"version 2", func(q *imagetest.Qcow2) {
+				q.Version = 2
+				delete(q.Clusters, 3)
+				delete(q.Clusters, 4)
+			}},
+		} {
+			q, want := spec(bits, int64(bits%3)<<(bits-2)/512*512)
+			variant.set(&q)
+			d := mustOpen(t, q.Build().Bytes)
+			if err := imagetest.Check(d, bytes.NewReader(want)); err != nil {
+				t.Errorf("%s, %d cluster bits: %v", variant.name, bits, err)
+			}
+			if w := d.Describe().Warnings; len(w) > 0 {
+				t.Errorf("%s, %d cluster bits: warnings: %q", variant.name, bits, w)
+			}
+		}
+	}
+}
+
+// Sub-clusters are stored, zeros and neither, in clusters that are stored or
+// not, beside compressed ones.
+func TestExtended(t *testing.T) {
+	for _, bits := range []int{14, 16} {
+		q, want := spec(bits, 512)
+		q.Extended, q.Zstd = true, bits == 16
+		delete(q.Clusters, 3)
+		delete(q.Clusters, 4)
+		cluster := 1 << bits
+		copy(want[11*cluster:], bytes.Repeat([]byte("compressible"), cluster/12))
+		for n, bitmap := range map[int64]uint64{
+			0: 0x00000000_0000ffff, 1: 0xf0f0f0f0_0f0f0f0f, 2: 0x00000000_00000000, 3: 0x0000ffff_00000000,
+			4: 0xffffffff_00000000, 5: 0x7fff8000_00000001, 9: 0x00000001_00000000, 11: 0x80000000_00000001,
+		} {
+			c := q.Clusters[n]
+			c.Bitmap = bitmap
+			if q.Clusters[n] = c; c.Compress {
+				continue // its bitmap is ignored
+			}
+			for i := range 32 {
+				if bitmap>>i&1 == 0 {
+					clear(want[int(n)*cluster+i*cluster/32:][:cluster/32])
+				}
+			}
+		}
+		imagetest.Run(t, mustOpen(t, q.Build().Bytes), bytes.NewReader(want))
+	}
+}
+
+// Disks of several L2 tables, of which some are absent, some of nothing.
+func TestManyTables(t *testing.T) {
+	const cluster = 512
+	want := make([]byte, 40*64*cluster-3*512)
+	q := imagetest.Qcow2{Size: int64(len(want)), ClusterBits: 9, Clusters: map[int64]imagetest.Qcow2Cluster{}}
+	for n := int64(0); n < int64(len(want)/cluster); n += 1 + n*n%97 {
+		if n/64%5 == 3 {
+			continue
+		}
+		data := imagetest.Mixed(cluster, uint64(n))
+		copy(want[n*cluster:], data)
+		q.Clusters[n] = imagetest.Qcow2Cluster{Data: data, Compress: n%2 == 0}
+	}
+	q.Clusters[30*64] = imagetest.Qcow2Cluster{}
+	clear(want[30*64*cluster:][:cluster])
+	imagetest.Run(t, mustOpen(t, q.Build().Bytes), bytes.NewReader(want))
+}
+
+// The last cluster of the object may be cut: what is missing is zeros, and said.
+// One that is missing whole is a fault.
+func TestCutObject(t *testing.T) {
+	for _, extended := range []bool{false, true} {
+		q, want := spec(14, 0)
+		q.Extended = extended
+		clear(want[3<<14:])
+		for n := range q.Clusters {
+			if n > 1 {
+				delete(q.Clusters, n)
+			}
+		}
+		image := q.Build()
+		start := image.Stored[1]
+		for _, left := range []int64{1, 511, 512, 513, 1024, 8000, 16383} {
+			wanted := bytes.Clone(want)
+			clear(wanted[1<<14+left:])
+			d := mustOpen(t, image.Bytes[:start+left])
+			imagetest.Run(t, d, bytes.NewReader(wanted))
+			if w := d.Describe().Warnings; len(w) != 1 || !strings.Contains(w[0], "ends inside") {
+				t.Errorf("%d bytes left: warnings %q, want one", left, w)
+			}
+		}
+		refusedReading(t, image.Bytes[:start], diskimage.Truncated, "L2 table 0 at offset 0x8008: entry 1", extended)
+	}
+}
+
+// refusedReading checks that an image opens, and that walking it is a fault.
+func refusedReading(t *testing.T, image []byte, class diskimage.Class, text string, extended bool) {
+	t.Helper()
+	if extended {
+		text = strings.Replace(text, "0x8008", "0x8010", 1)
+	}
+	d := mustOpen(t, image)
+	err := walk(d)
+	var fault *diskimage.FormatError
+	if !errors.As(err, &fault) || fault.Class != class || !strings.Contains(err.Error(), text) {
+		t.Errorf("walking: got %v, want %v with %q", err, class, text)
+	}
+}
+
+// walk reads a disk the way an import does: runs, and the bytes of each.
+func walk(d *qcow2.Image) error {
+	for r, err := range d.Runs(0, d.Size()) {
+		if err != nil {
+			return err
+		}
+		if !r.Coded {
+			continue
+		}
+		src, dst := make([]byte, r.SrcLen), make([]byte, r.Len)
+		if _, err := r.Src.ReadAt(src, r.SrcOff); err != nil {
+			return err
+		}
+		if err := d.Decode(r, dst, src); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func TestDescribe(t *testing.T) {
+	q := imagetest.Qcow2{Size: 1<<30 - 1, Zstd: true, Extended: true, Header: func(p []byte) { p[79] |= 1 }}
+	got := mustOpen(t, q.Build().Bytes).Describe()
+	want := diskimage.Description{
+		Format: "qcow2", Variant: "version 3, zstd, extended L2", VirtualSize: 1 << 30, UnitSize: 65536,
+		Warnings: []string{"the image was not closed cleanly"},
+	}
+	if got.Format != want.Format || got.Variant != want.Variant || got.VirtualSize != want.VirtualSize ||
+		got.UnitSize != want.UnitSize || got.Creator != "" || !slices.Equal(got.Warnings, want.Warnings) {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	q = imagetest.Qcow2{Size: 512, Version: 2, ClusterBits: 12}
+	if got := mustOpen(t, q.Build().Bytes).Describe(); got.Variant != "version 2" || got.UnitSize != 4096 {
+		t.Errorf("got %+v, want version 2 of 4096 bytes", got)
+	}
+}
+
+func TestAllocatesNothingPerCluster(t *testing.T) {
+	for _, zstd := range []bool{false, true} {
+		q := imagetest.Qcow2{Size: 4000 << 12, ClusterBits: 12, Zstd: zstd, Clusters: map[int64]imagetest.Qcow2Cluster{}}
+		for i := range int64(2000) {
+			q.Clusters[2*i] = imagetest.Qcow2Cluster{Data: []byte("a cluster of little"), Compress: i%2 == 0}
+		}
+		image := q.Build().Bytes
+		d := mustOpen(t, image)
+		dst := make([]byte, 4096)
+		n := 0
+		allocs := testing.AllocsPerRun(3, func() {
+			n = 0
+			for r, err := range d.Runs(0, d.Size()) {
+				if err == nil && r.Coded {
+					err = d.Decode(r, dst, image[r.SrcOff:r.SrcOff+r.SrcLen])
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				n++
+			}
+		})
+		if n != 4000 || allocs > 40 {
+			t.Errorf("zstd %v: %v allocations for %d runs, want 4000 runs and no allocation each", zstd, allocs, n)
+		}
+	}
+}
+
+// A 64 TiB disk that holds nothing is one hole, found fast in bounded memory.
+func TestEmptyAtMaximum(t *testing.T) {
+	image := imagetest.Qcow2{Size: 64 << 40}.Build().Bytes
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	d := mustOpen(t, image)
+	n := 0
+	for e, err := range d.Extents(0, d.Size()) {
+		if err != nil || e.Kind != diskimage.Hole {
+			t.Fatalf("got %+v, %v", e, err)
+		}
+		n++
+	}
+	runtime.ReadMemStats(&after)
+	if n != 1 {
+		t.Errorf("got %d extents, want one hole", n)
+	}
+	if used := after.TotalAlloc - before.TotalAlloc; used > 4<<20 {
+		t.Errorf("allocated %d bytes", used)
+	}
+}
+
+func TestFailingSource(t *testing.T) {
+	q, _ := spec(12, 0)
+	image := q.Build()
+	broken := errors.New("input/output error")
+	size := int64(len(image.Bytes))
+	for _, from := range []int64{0, image.L1} {
+		src := &imagetest.Faulty{R: bytes.NewReader(image.Bytes), From: from, Err: broken}
+		if _, err := qcow2.Open(src, size, qcow2.Options{}); !errors.Is(err, broken) {
+			t.Errorf("reads from %d failing: got %v", from, err)
+		}
+	}
+	src := &imagetest.Faulty{R: bytes.NewReader(image.Bytes), From: math.MaxInt64, Err: broken}
+	d, err := qcow2.Open(src, size, qcow2.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	src.From = 0
+	if _, err := d.ReadAt(make([]byte, 10), 0); !errors.Is(err, broken) {
+		t.Errorf("reading: got %v", err)
+	}
+	if err := walk(d); !errors.Is(err, broken) {
+		t.Errorf("walking: got %v", err)
+	}
+}
