@@ -21,10 +21,9 @@ func Decide(p Principal, a Access) (own, resource policy.Decision) {
 	return own, resource
 }
 
-// Named reports whether p is who an ARN names: itself, the role that it is in,
-// or its whole account.
+// Named reports whether p is who an ARN names: itself or the role that it is in.
 func (p Principal) Named(arn string) bool {
-	return p.Kind != Anonymous && (arn == p.ARN || arn == p.entity() || arn == "arn:aws:iam::"+p.Account+":root")
+	return p.Kind != Anonymous && (arn == p.ARN || arn == p.entity())
 }
 
 // caller is how Principal elements may name p.

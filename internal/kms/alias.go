@@ -1,0 +1,105 @@
+package kms
+
+import (
+	"context"
+	"strings"
+)
+
+// Quotas, as AWS has them.
+const maxAliases = 50 // of a key
+
+// checkAlias refuses names that are none, and those that only the service makes.
+func checkAlias(name string) error {
+	switch {
+	case !aliasName.MatchString(name):
+		return failed(ErrInvalidAlias, "Alias must start with the prefix \"alias/\" and contain only alphanumeric characters, forward slashes, underscores and dashes.")
+	case strings.HasPrefix(name, ManagedPrefix):
+		return failed(ErrInvalidAlias, "Alias names that begin with %s are reserved.", ManagedPrefix)
+	}
+	return nil
+}
+
+// NamedAlias returns an alias of the caller's account, without a target.
+func (c Caller) NamedAlias(name string) Alias {
+	return Alias{Account: c.Principal.Account, Region: c.Region, Name: name}
+}
+
+// CreateAlias gives a key of the same account and region another name.
+func (s *Service) CreateAlias(ctx context.Context, a Alias, k Key) error {
+	if err := checkAlias(a.Name); err != nil {
+		return err
+	}
+	if err := k.alive(); err != nil {
+		return err
+	}
+	present, err := s.AliasesOf(ctx, k.Ref)
+	if err != nil {
+		return err
+	}
+	if len(present) >= maxAliases {
+		return failed(ErrLimit, "A key can have no more than %d aliases", maxAliases)
+	}
+	a.Target, a.Created = k.ID, s.now()
+	a.Updated = a.Created
+	return s.opts.Store.CreateAlias(ctx, a)
+}
+
+// UpdateAlias gives an alias to another key, which must be of the same kind.
+func (s *Service) UpdateAlias(ctx context.Context, a Alias, k Key) error {
+	before, err := s.Alias(ctx, a)
+	if err != nil {
+		return err
+	}
+	if err := k.alive(); err != nil {
+		return err
+	}
+	old, err := s.opts.Store.Key(ctx, before.Key())
+	if err != nil {
+		return err
+	}
+	if (old.Spec == Symmetric) != (k.Spec == Symmetric) || old.Usage != k.Usage {
+		return failed(ErrValidation, "The alias %s can only be associated with a key of the same type and usage.", a.Name)
+	}
+	a.Target, a.Updated = k.ID, s.now()
+	return s.opts.Store.MoveAlias(ctx, a)
+}
+
+// Alias returns a stored alias that clients may change.
+func (s *Service) Alias(ctx context.Context, a Alias) (Alias, error) {
+	if err := checkAlias(a.Name); err != nil {
+		return Alias{}, err
+	}
+	found, err := s.opts.Store.Aliases(ctx, a.Account, a.Region, a.Name)
+	if err == nil && len(found) == 0 {
+		err = NoAlias(a)
+	}
+	if err != nil {
+		return Alias{}, err
+	}
+	return found[0], nil
+}
+
+// DeleteAlias takes a name from its key.
+func (s *Service) DeleteAlias(ctx context.Context, a Alias) error {
+	if err := checkAlias(a.Name); err != nil {
+		return err
+	}
+	return s.opts.Store.DeleteAlias(ctx, a)
+}
+
+// Aliases returns the aliases of an account and region, sorted by name.
+func (s *Service) Aliases(ctx context.Context, account, region string) ([]Alias, error) {
+	return s.opts.Store.Aliases(ctx, account, region)
+}
+
+// AliasesOf returns the aliases of one key, sorted by name.
+func (s *Service) AliasesOf(ctx context.Context, r Ref) ([]Alias, error) {
+	all, err := s.opts.Store.Aliases(ctx, r.Account, r.Region)
+	var list []Alias
+	for _, a := range all {
+		if a.Target == r.ID {
+			list = append(list, a)
+		}
+	}
+	return list, err
+}

@@ -1,0 +1,55 @@
+package kms
+
+import (
+	"errors"
+	"fmt"
+)
+
+// What can go wrong. They come inside an *Error, whose text may be shown.
+var (
+	ErrNotFound          = errors.New("kms: not found")
+	ErrExists            = errors.New("kms: already exists")
+	ErrDenied            = errors.New("kms: access denied")
+	ErrDisabled          = errors.New("kms: disabled")
+	ErrState             = errors.New("kms: invalid state")
+	ErrUsage             = errors.New("kms: invalid key usage")
+	ErrInvalidARN        = errors.New("kms: invalid ARN")
+	ErrInvalidAlias      = errors.New("kms: invalid alias name")
+	ErrInvalidCiphertext = errors.New("kms: invalid ciphertext")
+	ErrIncorrectKey      = errors.New("kms: incorrect key")
+	ErrMalformedPolicy   = errors.New("kms: malformed policy document")
+	ErrInvalidGrantID    = errors.New("kms: invalid grant id")
+	ErrInvalidGrantToken = errors.New("kms: invalid grant token")
+	ErrValidation        = errors.New("kms: validation")
+	ErrUnsupported       = errors.New("kms: unsupported operation")
+	ErrLimit             = errors.New("kms: limit exceeded")
+)
+
+// Error says what is wrong with which key, alias or parameter.
+type Error struct {
+	Err     error  // one of the sentinels
+	Message string // may be shown
+}
+
+func (e *Error) Error() string { return e.Message }
+
+// Unwrap returns the sentinel.
+func (e *Error) Unwrap() error { return e.Err }
+
+func failed(err error, format string, args ...any) error {
+	return &Error{err, fmt.Sprintf(format, args...)}
+}
+
+// NoKey reports a key that is not there. Stores return it.
+func NoKey(r Ref) error { return failed(ErrNotFound, "Key '%s' does not exist", r.ARN()) }
+
+// NoAlias reports an alias that is not there. Stores return it.
+func NoAlias(a Alias) error { return failed(ErrNotFound, "Alias %s is not found.", a.ARN()) }
+
+// AliasExists reports an alias that is there already. Stores return it.
+func AliasExists(a Alias) error {
+	return failed(ErrExists, "An alias with the name %s already exists", a.ARN())
+}
+
+// NoGrant reports a grant that is not there. Stores return it.
+func NoGrant(id string) error { return failed(ErrNotFound, "Grant ID %.64s not found", id) }

@@ -1,0 +1,72 @@
+package kms
+
+import "slices"
+
+// Spec is the kind of a key's material, in AWS's words.
+type Spec string
+
+// Usage is what a key is for, in AWS's words.
+type Usage string
+
+// The spec and the usage that the service itself can work with.
+const (
+	Symmetric      Spec  = "SYMMETRIC_DEFAULT"
+	EncryptDecrypt Usage = "ENCRYPT_DECRYPT"
+)
+
+const (
+	signVerify Usage = "SIGN_VERIFY"
+	verifyMAC  Usage = "GENERATE_VERIFY_MAC"
+	agreement  Usage = "KEY_AGREEMENT"
+)
+
+// algorithms lists what a key can do, by usage, as DescribeKey tells it.
+type algorithms map[Usage][]string
+
+var (
+	rsa = algorithms{
+		EncryptDecrypt: {"RSAES_OAEP_SHA_1", "RSAES_OAEP_SHA_256"},
+		signVerify: {
+			"RSASSA_PKCS1_V1_5_SHA_256", "RSASSA_PKCS1_V1_5_SHA_384", "RSASSA_PKCS1_V1_5_SHA_512",
+			"RSASSA_PSS_SHA_256", "RSASSA_PSS_SHA_384", "RSASSA_PSS_SHA_512",
+		},
+	}
+	agree = []string{"ECDH"}
+)
+
+var specs = map[Spec]algorithms{
+	Symmetric:         {EncryptDecrypt: {"SYMMETRIC_DEFAULT"}},
+	"RSA_2048":        rsa,
+	"RSA_3072":        rsa,
+	"RSA_4096":        rsa,
+	"ECC_NIST_P256":   {signVerify: {"ECDSA_SHA_256"}, agreement: agree},
+	"ECC_NIST_P384":   {signVerify: {"ECDSA_SHA_384"}, agreement: agree},
+	"ECC_NIST_P521":   {signVerify: {"ECDSA_SHA_512"}, agreement: agree},
+	"ECC_SECG_P256K1": {signVerify: {"ECDSA_SHA_256"}},
+	"HMAC_224":        {verifyMAC: {"HMAC_SHA_224"}},
+	"HMAC_256":        {verifyMAC: {"HMAC_SHA_256"}},
+	"HMAC_384":        {verifyMAC: {"HMAC_SHA_384"}},
+	"HMAC_512":        {verifyMAC: {"HMAC_SHA_512"}},
+}
+
+// Algorithms returns what a key of the spec can do in a usage.
+func (s Spec) Algorithms(u Usage) []string { return slices.Clone(specs[s][u]) }
+
+// checkSpec fills in defaults and refuses what does not go together.
+func checkSpec(s Spec, u Usage) (Spec, Usage, error) {
+	if s == "" {
+		s = Symmetric
+	}
+	able, ok := specs[s]
+	switch {
+	case !ok:
+		return s, u, failed(ErrUnsupported, "KeySpec %.64s is not supported.", s)
+	case u == "" && s == Symmetric:
+		u = EncryptDecrypt
+	case u == "":
+		return s, u, failed(ErrValidation, "You must specify a KeyUsage value for all KMS keys except for symmetric encryption keys.")
+	case able[u] == nil:
+		return s, u, failed(ErrValidation, "KeyUsage %.64s is not compatible with KeySpec %s", u, s)
+	}
+	return s, u, nil
+}

@@ -1,0 +1,162 @@
+package metadb
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"slices"
+	"time"
+
+	"github.com/diskport/diskport/internal/kms"
+)
+
+// KMS is the kms.Store of a DB.
+type KMS struct{ db *DB }
+
+var _ kms.Store = KMS{}
+
+// KMS returns the store of keys, aliases and grants.
+func (db *DB) KMS() KMS { return KMS{db} }
+
+// CreateKey implements kms.KeyStore.
+func (s KMS) CreateKey(ctx context.Context, k kms.Key, a kms.Alias) error {
+	tags, err := json.Marshal(k.Tags)
+	if err != nil {
+		return err
+	}
+	return s.db.update(ctx, "create key "+k.ID, func(q querier) error {
+		if a.Name != "" {
+			if err := addAlias(ctx, q, a); err != nil {
+				return err
+			}
+		}
+		_, err := exec(ctx, q, `
+			INSERT INTO kms_keys (account, region, id, spec, key_usage, origin, manager, state, multi_region,
+				description, policy, created, deletion, window_days, tags, sealed)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)`,
+			k.Account, k.Region, k.ID, k.Spec, k.Usage, k.Origin, k.Manager, k.State, truth(k.MultiRegion),
+			k.Description, k.Policy, micros(k.Created), micros(k.Deletion), k.Window, string(tags), k.Sealed)
+		return err
+	})
+}
+
+func truth(b bool) int64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+const selectKeys = `SELECT account, region, id, spec, key_usage, origin, manager, state, multi_region,
+	description, policy, created, deletion, window_days, tags, sealed FROM kms_keys WHERE account = $1 AND region = $2`
+
+func scanKMSKey(s scanner) (k kms.Key, err error) {
+	var multi, created, deletion int64
+	var tags string
+	if err := s.Scan(&k.Account, &k.Region, &k.ID, &k.Spec, &k.Usage, &k.Origin, &k.Manager, &k.State, &multi,
+		&k.Description, &k.Policy, &created, &deletion, &k.Window, &tags, &k.Sealed); err != nil {
+		return k, err
+	}
+	k.MultiRegion, k.Created, k.Deletion = multi != 0, fromMicros(created), fromMicros(deletion)
+	return k, json.Unmarshal([]byte(tags), &k.Tags)
+}
+
+// Key implements kms.KeyStore.
+func (s KMS) Key(ctx context.Context, r kms.Ref) (k kms.Key, err error) {
+	err = s.db.view(ctx, "get key "+r.ID, func(q querier) error {
+		k, err = kmsKey(ctx, q, r)
+		return err
+	})
+	return k, err
+}
+
+func kmsKey(ctx context.Context, q querier, r kms.Ref) (kms.Key, error) {
+	k, ok, err := one(ctx, q, scanKMSKey, selectKeys+` AND id = $3`, r.Account, r.Region, r.ID)
+	if err == nil && !ok {
+		err = kms.NoKey(r)
+	}
+	return k, err
+}
+
+// Keys implements kms.KeyStore.
+func (s KMS) Keys(ctx context.Context, account, region string) (list []kms.Key, err error) {
+	err = s.db.view(ctx, "get keys of account "+account, func(q querier) error {
+		list, err = all(ctx, q, scanKMSKey, selectKeys, account, region)
+		return err
+	})
+	slices.SortFunc(list, func(a, b kms.Key) int { return cmp.Compare(a.ID, b.ID) })
+	return list, err
+}
+
+// lockKey makes a transaction the only one that changes a key or what hangs on it.
+func lockKey(ctx context.Context, q querier, r kms.Ref) error {
+	n, err := exec(ctx, q, `UPDATE kms_keys SET id = id WHERE account = $1 AND region = $2 AND id = $3`, r.Account, r.Region, r.ID)
+	if err == nil && n == 0 {
+		err = kms.NoKey(r)
+	}
+	return err
+}
+
+// ChangeKey implements kms.KeyStore.
+func (s KMS) ChangeKey(ctx context.Context, r kms.Ref, change func(*kms.Key) error) error {
+	return s.db.update(ctx, "change key "+r.ID, func(q querier) error {
+		if err := lockKey(ctx, q, r); err != nil {
+			return err
+		}
+		k, err := kmsKey(ctx, q, r)
+		if err != nil {
+			return err
+		}
+		if err := change(&k); err != nil {
+			return err
+		}
+		tags, err := json.Marshal(k.Tags)
+		if err != nil {
+			return err
+		}
+		_, err = exec(ctx, q, `
+			UPDATE kms_keys SET state = $1, description = $2, policy = $3, deletion = $4, window_days = $5, tags = $6, sealed = $7
+			WHERE account = $8 AND region = $9 AND id = $10`,
+			k.State, k.Description, k.Policy, micros(k.Deletion), k.Window, string(tags), k.Sealed, r.Account, r.Region, r.ID)
+		return err
+	})
+}
+
+// Purge implements kms.Purger.
+func (s KMS) Purge(ctx context.Context, now time.Time) (n int, err error) {
+	err = s.db.update(ctx, "purge keys", func(q querier) error {
+		gone, err := all(ctx, q, scanKMSRef, `
+			SELECT account, region, id FROM kms_keys WHERE state = $1 AND deletion <> 0 AND deletion <= $2`,
+			kms.PendingDeletion, micros(now))
+		n = 0
+		for _, r := range gone {
+			deleted, errPurge := purgeKey(ctx, q, r, now)
+			if errPurge != nil {
+				return errPurge
+			}
+			n += int(deleted)
+		}
+		return err
+	})
+	return n, err
+}
+
+func scanKMSRef(s scanner) (r kms.Ref, err error) {
+	err = s.Scan(&r.Account, &r.Region, &r.ID)
+	return r, err
+}
+
+// purgeKey deletes a key that still is past its date, and what hangs on it.
+func purgeKey(ctx context.Context, q querier, r kms.Ref, now time.Time) (int64, error) {
+	n, err := exec(ctx, q, `
+		DELETE FROM kms_keys WHERE account = $1 AND region = $2 AND id = $3 AND state = $4 AND deletion <= $5`,
+		r.Account, r.Region, r.ID, kms.PendingDeletion, micros(now))
+	if err != nil || n == 0 {
+		return 0, err
+	}
+	if _, err := exec(ctx, q, `DELETE FROM kms_aliases WHERE account = $1 AND region = $2 AND target = $3`, r.Account, r.Region, r.ID); err != nil {
+		return 0, err
+	}
+	_, err = exec(ctx, q, `DELETE FROM kms_grants WHERE account = $1 AND region = $2 AND key_id = $3`, r.Account, r.Region, r.ID)
+	return n, err
+}
