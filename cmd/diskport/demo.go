@@ -120,13 +120,13 @@ func (d *demo) upload(ctx context.Context, s *session, path string) error {
 		return err
 	}
 	defer f.Close()
-	p := d.newProgress("  ")
+	p := d.newProgress("   "+demoKey)
 	defer p.end()
 	return s.Upload(ctx, demoBucket, demoKey, f, bytes, func(done int64) { p.step("uploading", done, bytes) })
 }
 
 func (d *demo) importImage(ctx context.Context, s *session) (client.Task, error) {
-	p := d.newProgress("  ")
+	p := d.newProgress("   import")
 	defer p.end()
 	task, err := s.Import(ctx, client.ImportRequest{
 		URL:         "s3://" + demoBucket + "/" + demoKey,

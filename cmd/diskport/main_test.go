@@ -192,11 +192,11 @@ func TestDemoDiskWithoutMke2fs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	files, err := fs.ReadDir("/")
+	files, err := fs.ReadDir(".")
 	if err != nil || len(files) != demoFiles {
 		t.Errorf("the disk holds %d files (%v), want %d", len(files), err, demoFiles)
 	}
-	got, err := fs.ReadFile("/TEXT00.TXT")
+	got, err := fs.ReadFile("TEXT00.TXT")
 	want, rerr := os.ReadFile(filepath.Join(tree, "TEXT00.TXT"))
 	if err != nil || rerr != nil || !bytes.Equal(got, want) {
 		t.Errorf("a file reads back as %d bytes (%v, %v), want %d as written", len(got), err, rerr, len(want))

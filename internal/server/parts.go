@@ -64,7 +64,7 @@ func (a *App) openParts(ctx context.Context, metrics prometheus.Registerer) (*pa
 	if err := a.openStore(ctx, p, master, ring); err != nil {
 		return nil, err
 	}
-	a.wireImports(p, master, ring)
+	a.wireImports(p, master, ring, countSources(p.sources, metrics))
 	return p, a.recover(ctx, p)
 }
 
@@ -139,13 +139,13 @@ func secret(ctx context.Context, db *metadb.DB, master *seal.MasterKey, name str
 }
 
 // wireImports makes the import service, its runner and its jobs.
-func (a *App) wireImports(p *parts, master *seal.MasterKey, ring *keyring.Ring) {
+func (a *App) wireImports(p *parts, master *seal.MasterKey, ring *keyring.Ring, counted countedSources) {
 	p.imports = &importtask.Service{
 		Store: p.db.Tasks(), Roles: p.iam, Sources: p.sources, Secrets: master,
 		Now: time.Now, Log: a.log, Limit: a.cfg.QuotaImports,
 	}
 	engine := &importtask.Engine{
-		Store: p.db.Tasks(), Drafts: p.db.Tasks(), Work: p.db.Work(), Sources: p.sources,
+		Store: p.db.Tasks(), Drafts: p.db.Tasks(), Work: p.db.Work(), Sources: counted,
 		Domains: ring, Library: p.library, Now: time.Now,
 		FreeSpace: a.data.free, Reserve: a.cfg.Reserve, Workers: runtime.GOMAXPROCS(0) + 1, Target: a.cfg.RangeBytes,
 		Ended: p.imports.Ended,

@@ -1,0 +1,236 @@
+package e2e
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+
+	"github.com/diskport/diskport/internal/client"
+)
+
+// The root key of every service under test.
+const (
+	keyID  = "AKIADISKPORTE2E00000"
+	secret = "e2e-secret-key-that-is-forty-characters0"
+	region = "us-east-1"
+)
+
+// service is a running diskport serve.
+type service struct {
+	*client.Client
+	endpoint string
+	data     string
+	http     *http.Client
+	creds    aws.CredentialsProvider
+
+	cmd    *exec.Cmd
+	log    *logBuffer
+	exited chan struct{} // closed when the process has ended
+	err    error         // how it ended
+}
+
+// start starts a service on data, at a free port unless flags say otherwise,
+// and waits until it says that it listens. It ends with the test.
+func start(t *testing.T, data string, flags ...string) *service {
+	t.Helper()
+	return startCommand(t, data, exec.Command("diskport", serveArgs(data, flags)...))
+}
+
+func serveArgs(data string, flags []string) []string {
+	return append([]string{"serve", "--data", data, "--listen", "127.0.0.1:0", "--reserve", "0", "--log-level", "warn"}, flags...)
+}
+
+func startCommand(t *testing.T, data string, cmd *exec.Cmd) *service {
+	t.Helper()
+	s := &service{
+		data:   data,
+		http:   &http.Client{},
+		creds:  credentials.NewStaticCredentialsProvider(keyID, secret, ""),
+		cmd:    cmd,
+		log:    &logBuffer{},
+		exited: make(chan struct{}),
+	}
+	cmd.Env = append(os.Environ(), "DISKPORT_ROOT_ACCESS_KEY_ID="+keyID, "DISKPORT_ROOT_SECRET_ACCESS_KEY="+secret)
+	cmd.Stderr = s.log
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	listening := make(chan string, 1)
+	go func() {
+		defer close(s.exited)
+		lines := bufio.NewScanner(out)
+		for lines.Scan() {
+			if at, ok := strings.CutPrefix(lines.Text(), "Listening on:"); ok {
+				listening <- strings.TrimSpace(at)
+			}
+		}
+		s.err = cmd.Wait()
+	}()
+	t.Cleanup(func() {
+		s.stop(t)
+		if t.Failed() {
+			t.Logf("log of the service on %s:\n%s", s.data, s.log.tail())
+		}
+	})
+	select {
+	case s.endpoint = <-listening:
+	case <-s.exited:
+		t.Fatalf("diskport serve ended at once: %v\n%s", s.err, s.log.tail())
+	}
+	s.connect()
+	return s
+}
+
+// connect makes the clients of the service.
+func (s *service) connect() {
+	s.Client = client.New(client.Config{Endpoint: s.endpoint, Region: region, Credentials: s.creds, HTTP: s.http})
+}
+
+// trust makes the clients trust a certificate.
+func (s *service) trust(t *testing.T, certFile string) {
+	t.Helper()
+	pem, err := os.ReadFile(certFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(pem)
+	s.http = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}}
+	s.connect()
+}
+
+// stop ends the service as an init system does, and waits.
+func (s *service) stop(t *testing.T) {
+	t.Helper()
+	_ = s.cmd.Process.Signal(syscall.SIGTERM) // it may have ended
+	<-s.exited
+}
+
+// kill ends the service at once, and waits.
+func (s *service) kill(t *testing.T) {
+	t.Helper()
+	if err := s.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	<-s.exited
+}
+
+// metric reads the sum of a metric over its labels.
+func (s *service) metric(t *testing.T, name string) float64 {
+	t.Helper()
+	resp, err := s.http.Get(s.endpoint + "/-/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum, found := 0.0, false
+	for line := range strings.Lines(string(text)) {
+		rest, ok := strings.CutPrefix(line, name)
+		if !ok || rest == "" || rest[0] != ' ' && rest[0] != '{' {
+			continue
+		}
+		var v float64
+		if _, err := fmt.Sscan(rest[strings.LastIndex(rest, " "):], &v); err != nil {
+			t.Fatalf("reading metric %q: %v", line, err)
+		}
+		sum, found = sum+v, true
+	}
+	if !found {
+		t.Fatalf("there is no metric %s", name)
+	}
+	return sum
+}
+
+// env is what a client process needs to talk to the service.
+func (s *service) env() []string {
+	return append(os.Environ(),
+		"AWS_ACCESS_KEY_ID="+keyID, "AWS_SECRET_ACCESS_KEY="+secret, "AWS_DEFAULT_REGION="+region,
+		"AWS_PAGER=", "DISKPORT_DATA="+s.data)
+}
+
+// aws runs Debian's AWS CLI, which needs --endpoint-url, and returns what it prints.
+func (s *service) aws(t *testing.T, args ...string) string {
+	t.Helper()
+	out, err := s.tryAWS(args...)
+	if err != nil {
+		t.Fatalf("aws %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return out
+}
+
+func (s *service) tryAWS(args ...string) (string, error) {
+	cmd := exec.Command("/usr/bin/aws", append([]string{"--endpoint-url", s.endpoint, "--output", "text"}, args...)...)
+	cmd.Env = s.env()
+	out, err := cmd.CombinedOutput()
+	return strings.TrimSpace(string(out)), err
+}
+
+// diskport runs the program against the service and returns its standard output.
+func (s *service) diskport(t *testing.T, args ...string) string {
+	t.Helper()
+	cmd := exec.Command("diskport", args...)
+	cmd.Env = s.env()
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("diskport %s: %v\n%s", strings.Join(args, " "), err, &stderr)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// logBuffer keeps what a service logs.
+type logBuffer struct {
+	mu  sync.Mutex // guards buf
+	buf bytes.Buffer
+}
+
+func (l *logBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.Write(p)
+}
+
+func (l *logBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.String()
+}
+
+// tail returns the end of the log.
+func (l *logBuffer) tail() string {
+	const most = 8 << 10
+	s := l.String()
+	return s[max(0, len(s)-most):]
+}
+
+func writeFile(t *testing.T, dir, name, content string) string {
+	t.Helper()
+	path := filepath.Join(dir, name)
+	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}

@@ -1,0 +1,64 @@
+package server
+
+import (
+	"context"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/diskport/diskport/diskimage"
+	"github.com/diskport/diskport/internal/source"
+)
+
+// countedSources counts the bytes that this process read from sources, those of
+// work that came to nothing included: what an operator pays for, and what shows
+// how much a restart costs.
+type countedSources struct {
+	*source.Opener
+	bytes prometheus.Counter
+}
+
+func countSources(o *source.Opener, reg prometheus.Registerer) countedSources {
+	c := countedSources{o, prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "diskport_source_bytes_total",
+		Help: "Bytes read from the sources of imports by this process.",
+	})}
+	reg.MustRegister(c.bytes)
+	return c
+}
+
+// Open opens a pinned source whose reads are counted.
+func (c countedSources) Open(ctx context.Context, p source.Pin) (source.Object, error) {
+	o, err := c.Opener.Open(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	counted := countedObject{o, c.bytes}
+	if sparse, ok := o.(diskimage.SparseReaderAt); ok {
+		return sparseObject{counted, sparse}, nil
+	}
+	return counted, nil
+}
+
+type countedObject struct {
+	source.Object
+	bytes prometheus.Counter
+}
+
+func (o countedObject) ReadAt(p []byte, off int64) (int, error) {
+	n, err := o.Object.ReadAt(p, off)
+	o.bytes.Add(float64(n))
+	return n, err
+}
+
+// sparseObject is a counted object that knows its holes.
+type sparseObject struct {
+	countedObject
+	sparse diskimage.SparseReaderAt
+}
+
+var _ diskimage.SparseReaderAt = sparseObject{}
+
+// NextData implements diskimage.SparseReaderAt.
+func (o sparseObject) NextData(off int64) (start, end int64, err error) {
+	return o.sparse.NextData(off)
+}
