@@ -12,21 +12,24 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 )
 
 // Server is a running PostgreSQL. It is safe for concurrent use.
 type Server struct {
-	url string
-	dir string // of a server of our own; else empty
-	bin string
+	url    string
+	dir    string // of a server of our own; else empty
+	bin    string
+	server *exec.Cmd
 
 	mu   sync.Mutex
 	made []string // names of databases
@@ -36,6 +39,7 @@ type Server struct {
 // Main runs a package's tests beside a server; TestMain calls it. A missing
 // PostgreSQL fails the run.
 func Main(m *testing.M, use func(*Server)) {
+	runtime.LockOSThread() // see command
 	s, err := start()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "pgtest:", err)
@@ -140,12 +144,33 @@ func (s *Server) launch() error {
 		}
 	}
 	data := s.dir + "/data"
-	if err := s.as(who, "initdb", "-D", data, "-U", "diskport", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"); err != nil {
+	if out, err := s.command(who, "initdb", "-D", data, "-U", "diskport", "-A", "trust", "-E", "UTF8", "--locale=C", "-N").CombinedOutput(); err != nil {
+		return fmt.Errorf("initdb: %w\n%s", err, out)
+	}
+	s.server = s.command(who, "postgres", "-D", data, "-c", "listen_addresses=", "-c", "unix_socket_directories="+s.dir,
+		"-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off", "-c", "max_connections=200")
+	log, err := os.Create(s.dir + "/log")
+	if err != nil {
 		return err
 	}
-	return s.as(who, "pg_ctl", "-D", data, "-l", s.dir+"/log", "-w", "start", "-o",
-		"-c listen_addresses= -c unix_socket_directories="+s.dir+
-			" -c fsync=off -c synchronous_commit=off -c full_page_writes=off -c max_connections=200")
+	defer log.Close()
+	s.server.Stdout, s.server.Stderr = log, log
+	if err := s.server.Start(); err != nil {
+		return err
+	}
+	return s.await()
+}
+
+// await returns when the server answers.
+func (s *Server) await() (err error) {
+	for range 300 {
+		if err = run(s.url, "SELECT 1"); err == nil {
+			return nil
+		}
+		time.Sleep(100 * time.Millisecond) // there is nothing to wait on
+	}
+	log, _ := os.ReadFile(s.dir + "/log")
+	return fmt.Errorf("%w\n%s", err, log)
 }
 
 func (s *Server) stop() {
@@ -155,29 +180,20 @@ func (s *Server) stop() {
 		}
 		return
 	}
-	if who, err := unprivileged(); err == nil {
-		_ = s.as(who, "pg_ctl", "-D", s.dir+"/data", "-m", "immediate", "-w", "stop")
+	if s.server != nil && s.server.Process != nil {
+		_ = s.server.Process.Signal(syscall.SIGQUIT) // at once: nothing is worth keeping
+		_ = s.server.Wait()
 	}
 	_ = os.RemoveAll(s.dir)
 }
 
-// as runs one of the server's programs, which refuse to run as root.
-func (s *Server) as(who *syscall.Credential, program string, args ...string) error {
+// command is one of the server's programs, which refuse to run as root. It ends
+// with the test process, whose main goroutine Main keeps on its thread for that.
+func (s *Server) command(who *syscall.Credential, program string, args ...string) *exec.Cmd {
 	cmd := exec.Command(filepath.Join(s.bin, program), args...)
 	cmd.Dir = s.dir
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: who}
-	// The server inherits its output: a file, since a pipe would never end.
-	out, err := os.Create(s.dir + "/" + program + ".out")
-	if err != nil {
-		return err
-	}
-	defer out.Close()
-	cmd.Stdout, cmd.Stderr = out, out
-	if err := cmd.Run(); err != nil {
-		text, _ := os.ReadFile(out.Name())
-		return fmt.Errorf("%s: %w\n%s", program, err, text)
-	}
-	return nil
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: who, Pdeathsig: syscall.SIGQUIT}
+	return cmd
 }
 
 // unprivileged returns whom to run the server as; nil means as we are.
