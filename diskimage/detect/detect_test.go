@@ -25,10 +25,11 @@ func fixtures() (images map[string][]byte, want []byte) {
 	want = imagetest.Mixed(1<<20, 3)
 	whole := map[int64][]byte{0: want}
 	return map[string][]byte{
-		"raw":  want,
-		"vmdk": stream(want),
-		"vhd":  imagetest.VHD{Size: 1 << 20, BlockSize: 1 << 20, Blocks: whole}.Build(),
-		"vhdx": imagetest.VHDX{Size: 1 << 20, BlockSize: 1 << 20, Blocks: whole}.Build(),
+		"raw":   want,
+		"vmdk":  stream(want),
+		"vhd":   imagetest.VHD{Size: 1 << 20, BlockSize: 1 << 20, Blocks: whole}.Build(),
+		"qcow2": imagetest.Qcow2{Size: 1 << 20, ClusterBits: 20, Clusters: map[int64]imagetest.Qcow2Cluster{0: {Data: want}}}.Build().Bytes,
+		"vhdx":  imagetest.VHDX{Size: 1 << 20, BlockSize: 1 << 20, Blocks: whole}.Build(),
 	}, want
 }
 
@@ -46,7 +47,7 @@ func stream(data []byte) []byte {
 }
 
 func titleOf(format string) string {
-	if format == "raw" {
+	if format == "raw" || format == "qcow2" {
 		return format
 	}
 	return strings.ToUpper(format)
@@ -115,7 +116,7 @@ func TestNames(t *testing.T) {
 	if _, err := open(images["vhd"], "VPC"); err != nil {
 		t.Errorf("vpc: %v", err)
 	}
-	for _, name := range []string{"qcow2", "gzip", "none", "\x1b[31m"} {
+	for _, name := range []string{"luks", "gzip", "none", "\x1b[31m"} {
 		_, err := open(images["raw"], name)
 		if !errors.Is(err, detect.ErrUnknownFormat) || strings.Contains(err.Error(), "\x1b") {
 			t.Errorf("%q: got %v, want ErrUnknownFormat", name, err)
@@ -133,7 +134,6 @@ func at(n, off int, text string) []byte {
 func TestRefusedByName(t *testing.T) {
 	for name, image := range map[string][]byte{
 		"qcow":            at(4096, 0, "QFI\xfb\x00\x00\x00\x01"),
-		"qcow2":           at(4096, 0, "QFI\xfb\x00\x00\x00\x03"),
 		"qed":             []byte("QED\x00"),
 		"vdi":             at(4096, 64, "\x7f\x10\xda\xbe"),
 		"parallels":       []byte("WithouFreSpacExt"),

@@ -4,6 +4,7 @@ import (
 	"io"
 
 	"github.com/diskport/diskport/diskimage"
+	"github.com/diskport/diskport/diskimage/qcow2"
 	"github.com/diskport/diskport/diskimage/raw"
 	"github.com/diskport/diskport/diskimage/vhd"
 	"github.com/diskport/diskport/diskimage/vhdx"
@@ -29,12 +30,12 @@ var formats = []format{
 	{"vhdx", "VHDX", starts("vhdxfile"), openVHDX},
 	{"vhd", "VHD", isVHD, openVHD},
 	{"vmdk", "VMDK", starts("KDMV"), openVMDK},
+	{"qcow2", "qcow2", isQcow2, openQcow2},
 
 	{"vmdk descriptor", "VMDK descriptor", isDescriptor, nil},
 	{"cowd", "VMDK of type COWD", starts("COWD"), nil},
 	{"sesparse", "VMDK of type seSparse", starts("\xbe\xba\xfe\xca\x00\x00\x00\x00"), nil},
 	{"qcow", "qcow version 1", starts("QFI\xfb\x00\x00\x00\x01"), nil},
-	{"qcow2", "qcow2", isQcow2, nil},
 	{"qed", "QED", starts("QED\x00"), nil},
 	{"vdi", "VDI", holds(64, "\x7f\x10\xda\xbe"), nil},
 	{"parallels", "Parallels", starts("WithoutFreeSpace", "WithouFreSpacExt"), nil},
@@ -80,6 +81,10 @@ func openVHDX(r io.ReaderAt, size int64, l diskimage.Limits) (diskimage.Disk, er
 
 func openVMDK(r io.ReaderAt, size int64, l diskimage.Limits) (diskimage.Disk, error) {
 	return opened(vmdk.Open(r, size, vmdk.Options{Limits: l}))
+}
+
+func openQcow2(r io.ReaderAt, size int64, l diskimage.Limits) (diskimage.Disk, error) {
+	return opened(qcow2.Open(r, size, qcow2.Options{Limits: l}))
 }
 
 // opened keeps a nil *Image from becoming a Disk that is not nil.

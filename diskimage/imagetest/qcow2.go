@@ -60,6 +60,9 @@ func (q Qcow2) Build() *Qcow2Image {
 	b.append(b.header())
 	tables := (q.Size + b.span() - 1) / b.span()
 	b.L1 = b.append(make([]byte, tables*8))
+	refcounts := b.append(make([]byte, b.cluster)) // of nothing: only writers need them
+	binary.BigEndian.PutUint64(b.Bytes[48:], uint64(refcounts))
+	binary.BigEndian.PutUint32(b.Bytes[56:], 1)
 	numbers := slices.Sorted(maps.Keys(q.Clusters))
 	for _, n := range numbers {
 		b.place(n)

@@ -2,6 +2,7 @@ package imagetest
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -39,4 +40,28 @@ func Open(t testing.TB, path string) (*os.File, int64) {
 	}
 	t.Cleanup(func() { _ = f.Close() })
 	return f, Size(t, f)
+}
+
+// QemuIO runs qemu-io's commands on the image at path, whose format it probes.
+func QemuIO(t testing.TB, path string, commands ...string) {
+	t.Helper()
+	var args []string
+	for _, c := range commands {
+		args = append(args, "-c", c)
+	}
+	out, err := exec.Command("qemu-io", append(args, path)...).CombinedOutput()
+	if err != nil || strings.Contains(string(out), "failed") {
+		t.Fatalf("qemu-io %q: %v (Debian and Ubuntu: qemu-utils)\n%s", args, err, out)
+	}
+}
+
+// DataBytes counts the bytes of p in units of 4 KiB that are not all zeros.
+func DataBytes(p []byte) int {
+	n := 0
+	for ; len(p) > 0; p = p[min(len(p), 4096):] {
+		if unit := p[:min(len(p), 4096)]; !isZero(unit) {
+			n += len(unit)
+		}
+	}
+	return n
 }

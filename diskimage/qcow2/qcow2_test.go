@@ -151,7 +151,7 @@ func TestCutObject(t *testing.T) {
 				t.Errorf("%d bytes left: warnings %q, want one", left, w)
 			}
 		}
-		refusedReading(t, image.Bytes[:start], diskimage.Truncated, "L2 table 0 at offset 0x8008: entry 1", extended)
+		refusedReading(t, image.Bytes[:start], diskimage.Truncated, "L2 table 0 at offset 0xc008: entry 1", extended)
 	}
 }
 
@@ -159,7 +159,7 @@ func TestCutObject(t *testing.T) {
 func refusedReading(t *testing.T, image []byte, class diskimage.Class, text string, extended bool) {
 	t.Helper()
 	if extended {
-		text = strings.Replace(text, "0x8008", "0x8010", 1)
+		text = strings.Replace(text, "0xc008", "0xc010", 1)
 	}
 	d := mustOpen(t, image)
 	err := walk(d)

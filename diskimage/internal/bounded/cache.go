@@ -10,7 +10,7 @@ import (
 // serves all tables of an image, so that the image as a whole stays under
 // Limits.MetadataBytes. It may be used concurrently; a piece that several
 // goroutines want at once is read once. Pieces of zeros, which make up the
-// tables of empty disks, share their bytes and cost nothing.
+// tables of empty disks, share their bytes and cost next to nothing.
 type Cache struct {
 	src    Source
 	budget int64
@@ -24,6 +24,10 @@ type Cache struct {
 }
 
 type piece struct{ off, n int64 }
+
+// overhead is what an entry costs besides its bytes: without it any number of
+// small pieces of zeros would be kept.
+const overhead = 256
 
 type loaded struct {
 	piece
@@ -89,14 +93,14 @@ func (c *Cache) buffer(n int64) []byte {
 	return make([]byte, n)
 }
 
-// share returns the shared zeros in place of data, of which l then costs none.
+// share returns the shared zeros in place of data, which l then does not cost.
 func (c *Cache) share(l *loaded, data []byte) []byte {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.spare = data
 	if e := c.items[l.piece]; e != nil && e.Value == l {
-		c.used -= l.cost
-		l.cost = 0
+		c.used -= l.n
+		l.cost = overhead
 	}
 	if c.zeros == nil {
 		c.zeros = make([]byte, maxPage)
@@ -112,7 +116,7 @@ func (c *Cache) find(p piece) *loaded {
 		c.order.MoveToFront(e)
 		return e.Value.(*loaded)
 	}
-	l := &loaded{piece: p, cost: p.n}
+	l := &loaded{piece: p, cost: p.n + overhead}
 	c.items[p] = c.order.PushFront(l)
 	c.used += l.cost
 	for c.used > c.budget && c.order.Len() > 1 {

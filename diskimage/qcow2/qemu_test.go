@@ -1,0 +1,107 @@
+package qcow2_test
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/diskport/diskport/diskimage/imagetest"
+	"github.com/diskport/diskport/diskimage/qcow2"
+)
+
+// qemu-img's images, of every option that it has for what it writes, hold what
+// was put in: 64 MiB of data, and holes, of an odd size.
+func TestQemuImg(t *testing.T) {
+	want := imagetest.Mixed(104<<20+3*512, 11)
+	clear(want[10<<20 : 17<<20])
+	if n := imagetest.DataBytes(want); n < 64<<20 {
+		t.Fatalf("%d bytes of data, want 64 MiB", n)
+	}
+	source := imagetest.NewQemuSource(t, want)
+	// Small compressed clusters take qemu-img a minute for 64 MiB.
+	small := want[:4<<20+512]
+	smallSource := imagetest.NewQemuSource(t, small)
+	variants := []string{
+		"-o compat=0.10", "-o compat=0.10 -c", "-o lazy_refcounts=on", "-o refcount_bits=1", "-o compat=0.10,preallocation=metadata",
+		"-o preallocation=metadata", "-o preallocation=falloc", "-o preallocation=full", "-S 0",
+		"-c -o cluster_size=16k", "-c", "-c -o cluster_size=2M",
+		"-c -o compression_type=zstd,cluster_size=16k", "-c -o compression_type=zstd", "-c -o compression_type=zstd,cluster_size=2M",
+		"-o extended_l2=on,cluster_size=16k", "-o extended_l2=on", "-o extended_l2=on,cluster_size=2M",
+		"-o extended_l2=on,preallocation=metadata", "-c -o extended_l2=on,compression_type=zstd",
+	}
+	for bits := 9; bits <= 21; bits++ {
+		variants = append(variants, fmt.Sprintf("-o cluster_size=%d", 1<<bits))
+	}
+	t.Run("images", func(t *testing.T) {
+		for _, options := range variants {
+			t.Run(options, func(t *testing.T) {
+				t.Parallel()
+				compare(t, source.Convert(t, "qcow2", options), want)
+			})
+		}
+		for _, options := range []string{
+			"-c -o cluster_size=512", "-c -o compression_type=zstd,cluster_size=512",
+			"-c -o cluster_size=4k", "-c -o compression_type=zstd,cluster_size=4k",
+		} {
+			t.Run(options, func(t *testing.T) {
+				t.Parallel()
+				compare(t, smallSource.Convert(t, "qcow2", options), small)
+			})
+		}
+	})
+	t.Run("internal snapshots", func(t *testing.T) {
+		path := source.Convert(t, "qcow2", "-c -o compression_type=zstd")
+		imagetest.QemuImg(t, "snapshot", "-c", "before", path)
+		imagetest.QemuIO(t, path, "write -P 0x5a 15M 3M", "write -P 0xa5 77777 99999", "write -z 40M 1M", "discard 50M 1M")
+		imagetest.QemuImg(t, "snapshot", "-c", "after", path)
+		imagetest.QemuIO(t, path, "write -P 0x11 512 512")
+		for _, w := range []struct {
+			off, n int
+			b      byte
+		}{{15 << 20, 3 << 20, 0x5a}, {77777, 99999, 0xa5}, {40 << 20, 1 << 20, 0}, {50 << 20, 1 << 20, 0}, {512, 512, 0x11}} {
+			copy(want[w.off:], bytes.Repeat([]byte{w.b}, w.n))
+		}
+		compare(t, path, want)
+	})
+}
+
+// compare checks an image against what it should hold.
+func compare(t *testing.T, path string, want []byte) {
+	t.Helper()
+	f, size := imagetest.Open(t, path)
+	d, err := qcow2.Open(f, size, qcow2.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d.Size() != int64(len(want)) {
+		t.Errorf("size is %d, want %d", d.Size(), len(want))
+	}
+	if w := d.Describe().Warnings; len(w) > 0 {
+		t.Errorf("warnings: %q", w)
+	}
+	imagetest.Run(t, d, bytes.NewReader(want))
+}
+
+// qemu-img reads the images that the fixtures are, so that they prove something.
+func TestQemuImgReadsFixtures(t *testing.T) {
+	for _, bits := range []int{9, 12, 16} {
+		for _, zstd := range []bool{false, true} {
+			q, want := spec(bits, 512)
+			q.Zstd = zstd
+			in, out := filepath.Join(t.TempDir(), "in"), filepath.Join(t.TempDir(), "out")
+			if err := os.WriteFile(in, q.Build().Bytes, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			imagetest.QemuImg(t, "convert", "-f", "qcow2", "-O", "raw", in, out)
+			got, err := os.ReadFile(out)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(got, want) {
+				t.Errorf("%d cluster bits, zstd %v: qemu-img reads another disk", bits, zstd)
+			}
+		}
+	}
+}
