@@ -135,6 +135,24 @@ func aDedupeHitMeanwhile(t *testing.T, w *world) {
 	w.alive(t, "abc", "a", "b")
 }
 
+// aPageAgainMeanwhile: what is about to be deleted is imported once more.
+func aPageAgainMeanwhile(t *testing.T, w *world) {
+	w.snapshot(t, "1", []string{"a", "b"})
+	w.Drop(t, "1")
+	w.Draft(t, "2")
+	w.store.once("DeleteCondemned", 1, func() {
+		l := w.Begin(t)
+		w.claim(t, "a", true)
+		if err := w.finishPage(t, l, "2", []string{"a", "b"}); err != nil {
+			t.Error(err)
+		}
+	})
+	w.run(t, gc.Report{Files: 3, Bytes: 10 + 1000 + 100}) // its own copies are dead
+	w.alive(t, "ab", "a", "b")
+	w.run(t, gc.Report{})
+	w.alive(t, "ab", "a", "b")
+}
+
 // aPublicationMeanwhile: a draft becomes a snapshot between two steps of marking.
 func aPublicationMeanwhile(t *testing.T, w *world) {
 	w.snapshot(t, "1", []string{"x"})

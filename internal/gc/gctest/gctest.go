@@ -46,6 +46,7 @@ func Test(t *testing.T, open func(t *testing.T) Bench) {
 		"WaitsForUnitsInFlight":         waitsForUnits,
 		"LapsedLeasesAreLost":           lapsedLeasesAreLost,
 		"ADedupeHitMeanwhile":           aDedupeHitMeanwhile,
+		"APageAgainMeanwhile":           aPageAgainMeanwhile,
 		"APublicationMeanwhile":         aPublicationMeanwhile,
 		"ACycleMeanwhile":               aCycleMeanwhile,
 		"OpenFiles":                     openFiles,
