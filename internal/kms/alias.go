@@ -2,6 +2,7 @@ package kms
 
 import (
 	"context"
+	"slices"
 	"strings"
 )
 
@@ -87,9 +88,18 @@ func (s *Service) DeleteAlias(ctx context.Context, a Alias) error {
 	return s.opts.Store.DeleteAlias(ctx, a)
 }
 
-// Aliases returns the aliases of an account and region, sorted by name.
+// Aliases returns the aliases of an account and region, sorted by name. That of
+// EBS is always there, without a target until its key is made.
 func (s *Service) Aliases(ctx context.Context, account, region string) ([]Alias, error) {
-	return s.opts.Store.Aliases(ctx, account, region)
+	list, err := s.opts.Store.Aliases(ctx, account, region)
+	if err != nil {
+		return nil, err
+	}
+	at, made := slices.BinarySearchFunc(list, EBSAlias, func(a Alias, name string) int { return strings.Compare(a.Name, name) })
+	if !made {
+		list = slices.Insert(list, at, Alias{Account: account, Region: region, Name: EBSAlias})
+	}
+	return list, nil
 }
 
 // AliasesOf returns the aliases of one key, sorted by name.

@@ -68,18 +68,30 @@ func listAliases(ctx context.Context, c call, r listOfKeyIn) (any, error) {
 		return nil, err
 	}
 	list, cut, err := page(r.paging, bounds{50, 100}, list, func(a kms.Alias) string { return a.Name })
-	type item struct {
-		AliasArn, AliasName, TargetKeyId string
-		CreationDate, LastUpdatedDate    stamp
-	}
-	items := []item{}
+	items := []aliasJSON{}
 	for _, a := range list {
-		items = append(items, item{a.ARN(), a.Name, a.Target, stamp(a.Created), stamp(a.Updated)})
+		items = append(items, aliasOut(a))
 	}
 	return struct {
-		Aliases []item
+		Aliases []aliasJSON
 		pageJSON
 	}{items, cut}, err
+}
+
+// aliasJSON is an alias in a list. One without a key has no times either.
+type aliasJSON struct {
+	AliasArn, AliasName           string
+	TargetKeyId                   string `json:",omitempty"`
+	CreationDate, LastUpdatedDate *stamp `json:",omitempty"`
+}
+
+func aliasOut(a kms.Alias) aliasJSON {
+	out := aliasJSON{AliasArn: a.ARN(), AliasName: a.Name, TargetKeyId: a.Target}
+	if a.Target != "" {
+		created, updated := stamp(a.Created), stamp(a.Updated)
+		out.CreationDate, out.LastUpdatedDate = &created, &updated
+	}
+	return out
 }
 
 // aliases returns those of a key or, without one, of the account.
