@@ -120,7 +120,7 @@ func (d *demo) upload(ctx context.Context, s *session, path string) error {
 		return err
 	}
 	defer f.Close()
-	p := d.newProgress("   "+demoKey)
+	p := d.newProgress("   " + demoKey)
 	defer p.end()
 	return s.Upload(ctx, demoBucket, demoKey, f, bytes, func(done int64) { p.step("uploading", done, bytes) })
 }

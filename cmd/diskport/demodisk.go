@@ -195,7 +195,7 @@ func openRaw(path string) (*os.File, int64, error) {
 	}
 	info, err := f.Stat()
 	if err != nil {
-		f.Close() //nolint:errcheck // nothing was written
+		f.Close() // nothing was written
 		return nil, 0, err
 	}
 	return f, info.Size(), nil

@@ -24,12 +24,12 @@ func openImage(path, format string) (*image, error) {
 	}
 	info, err := f.Stat()
 	if err != nil {
-		f.Close() //nolint:errcheck // nothing was written
+		f.Close() // nothing was written
 		return nil, err
 	}
 	disk, err := detect.Open(f, info.Size(), detect.Options{Format: format})
 	if err != nil {
-		f.Close() //nolint:errcheck // nothing was written
+		f.Close() // nothing was written
 		return nil, fmt.Errorf("opening %s: %w", path, err)
 	}
 	return &image{disk, f, info.Size()}, nil

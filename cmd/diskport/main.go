@@ -123,8 +123,6 @@ type usageError struct{ error }
 
 func (e *usageError) Unwrap() error { return e.error }
 
-func usage(format string, args ...any) error { return &usageError{fmt.Errorf(format, args...)} }
-
 // errReported says that the command failed and has said so.
 var errReported = errors.New("failed")
 

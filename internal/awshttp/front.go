@@ -1,6 +1,7 @@
 package awshttp
 
 import (
+	"errors"
 	"context"
 	"log/slog"
 	"net/http"
@@ -84,7 +85,7 @@ func (f *Front) recover(rec *recorder, c *Call, cause any) {
 	if cause == nil {
 		return
 	}
-	if cause != http.ErrAbortHandler {
+	if err, _ := cause.(error); !errors.Is(err, http.ErrAbortHandler) {
 		f.opts.Log.Error("panic while serving", "request", c.RequestID, "service", c.Service,
 			"action", c.Action, "panic", cause, "stack", string(debug.Stack()))
 	}

@@ -2,14 +2,14 @@ package ec2query
 
 import "fmt"
 
-// UnknownParameterError: a parameter that the action does not have.
+// UnknownParameterError reports: a parameter that the action does not have.
 type UnknownParameterError struct{ Name string }
 
 func (e *UnknownParameterError) Error() string {
 	return fmt.Sprintf("The parameter %s is not recognized", short(e.Name))
 }
 
-// ValueError: a parameter whose text is not of its type.
+// ValueError reports: a parameter whose text is not of its type.
 type ValueError struct {
 	Name  string // full, such as Filter.1.Value.2
 	Value string // as sent
@@ -20,7 +20,7 @@ func (e *ValueError) Error() string {
 	return fmt.Sprintf("Value (%s) for parameter %s is invalid. It must be %s.", short(e.Value), short(e.Name), e.Want)
 }
 
-// LimitError: the request is larger than any honest one, or ambiguous.
+// LimitError reports: the request is larger than any honest one, or ambiguous.
 type LimitError struct{ Reason string }
 
 func (e *LimitError) Error() string { return e.Reason }

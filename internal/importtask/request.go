@@ -27,7 +27,7 @@ type Request struct {
 	Tags            []tag.Tag
 }
 
-// RoleError: the service role does not exist, may not be assumed or lacks rights.
+// RoleError reports: the service role does not exist, may not be assumed or lacks rights.
 type RoleError struct {
 	Role string
 	Err  error // why, for the log
@@ -40,7 +40,7 @@ func (e *RoleError) Error() string {
 // Unwrap returns the cause.
 func (e *RoleError) Unwrap() error { return e.Err }
 
-// ObjectError: the source object is missing or may not be read. AWS tells the two
+// ObjectError reports: the source object is missing or may not be read. AWS tells the two
 // apart to nobody.
 type ObjectError struct {
 	Bucket, Key string

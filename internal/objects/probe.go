@@ -15,7 +15,7 @@ func (s *Store) probe() error {
 	if err != nil {
 		return fmt.Errorf("probing the object store: %w", err)
 	}
-	defer os.Remove(f.Name())
+	defer func() { _ = os.Remove(f.Name()) }()
 	defer f.Close()
 
 	name := filepath.Base(f.Name())

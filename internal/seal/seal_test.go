@@ -110,7 +110,7 @@ func TestWrap(t *testing.T) {
 
 func TestBlockID(t *testing.T) {
 	a, b, d := keys(t, seal.None), keys(t, seal.None), block.Sum([]byte("x"))
-	if a.BlockID(d) != a.BlockID(d) {
+	if first := a.BlockID(d); a.BlockID(d) != first {
 		t.Error("one domain, one digest, two IDs")
 	}
 	if a.BlockID(d) == b.BlockID(d) || a.BlockID(d) == block.ID(d) {

@@ -17,6 +17,8 @@ const (
 // them are accounted for by in: above those, bb is zero or holds the right bits
 // already. A word or'ed in makes that at least 56 bits, enough for three codes
 // from the primary part or for a whole match (15+5+15+13).
+//
+//nolint:funlen // one loop with its state in registers; calls would spill it
 func (d *Decoder) fast() (done bool, err error) {
 	src, dst, in, out := d.src[:len(d.src):len(d.src)], d.dst[:len(d.dst):len(d.dst)], d.in, d.out
 	lit, dist, bb, nb := &d.lit, &d.dist, d.bits, d.nbits
