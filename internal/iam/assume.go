@@ -15,6 +15,8 @@ const (
 	ImportExternalID = "vmimport"
 )
 
+const assumeRole = "sts:AssumeRole"
+
 // ServiceCall is a service that wants to act in a role.
 type ServiceCall struct {
 	Account    string // the role's, and the one on whose behalf the service acts
@@ -31,35 +33,25 @@ type ServiceCall struct {
 func (s *Service) AssumeServiceRole(ctx context.Context, call ServiceCall) (Principal, error) {
 	role, err := s.GetRole(ctx, call.Account, call.Role)
 	if _, impossible := errors.AsType[*ValidationError](err); impossible {
-		err = RoleError(call.Role, ErrNotFound) // no role can have this name
+		err = &EntityError{KindRole, shorten(call.Role), ErrNotFound} // no role can have this name
 	}
 	if err != nil {
 		return Principal{}, err
 	}
-	if err := s.checkTrust(role, call); err != nil {
-		return Principal{}, err
-	}
-	documents, err := s.documents(ctx, role)
+	trust, err := parseTrust(role)
 	if err != nil {
 		return Principal{}, err
 	}
-	session := cmp.Or(call.ExternalID, "service")
-	return Principal{
-		Account:  role.Account,
-		ARN:      "arn:" + s.opts.Partition + ":sts::" + role.Account + ":assumed-role/" + role.Name + "/" + session,
-		Kind:     RoleSession,
-		ID:       role.ID + ":" + session,
-		Name:     role.Name,
-		source:   s.ARN(role),
-		policies: documents,
-	}, nil
+	service := Principal{Kind: ServicePrincipal, Name: call.Service}
+	_, decision := Decide(service, Access{Action: assumeRole, Resource: s.ARN(role), Policy: trust, Context: s.serviceContext(call)})
+	if decision != policy.Allow {
+		return Principal{}, &DeniedError{Principal: call.Service, Action: assumeRole, Resource: s.ARN(role), Explicit: decision == policy.Deny}
+	}
+	return s.rolePrincipal(ctx, role, cmp.Or(call.ExternalID, "service"))
 }
 
-func (s *Service) checkTrust(role Role, call ServiceCall) error {
-	trust, err := policy.Parse(role.Trust, policy.Trust)
-	if err != nil {
-		return fmt.Errorf("iam: trust policy of role %s: %w", role.Name, err)
-	}
+// serviceContext is what a trust policy may ask about a service's call.
+func (s *Service) serviceContext(call ServiceCall) policy.Context {
 	c := Origin{Time: s.opts.Now(), Secure: true}.Context()
 	for key, value := range map[string]string{
 		"sts:ExternalId": call.ExternalID, "aws:SourceAccount": call.Account, "aws:SourceArn": call.SourceARN,
@@ -69,27 +61,13 @@ func (s *Service) checkTrust(role Role, call ServiceCall) error {
 			c.Set(key, value)
 		}
 	}
-	const action = "sts:AssumeRole"
-	decision := trust.Evaluate(policy.Request{
-		Caller: policy.Caller{Service: call.Service}, Action: action, Resource: s.ARN(role), Context: c,
-	})
-	if decision != policy.Allow {
-		return &DeniedError{call.Service, action, s.ARN(role), decision == policy.Deny}
-	}
-	return nil
+	return c
 }
 
-// documents parses a role's policies. They were valid when they were stored; if
-// one no longer is, the role can do nothing rather than too much.
-func (s *Service) documents(ctx context.Context, role Role) ([]policy.Document, error) {
-	list, err := s.opts.Store.RolePolicies(ctx, role.Account, role.Name)
-	var out []policy.Document
-	for _, p := range list {
-		d, errParse := policy.Parse(p.Document, policy.Identity)
-		if errParse != nil {
-			return nil, fmt.Errorf("iam: policy %s of role %s: %w", p.Name, role.Name, errParse)
-		}
-		out = append(out, d)
+func parseTrust(role Role) (policy.Document, error) {
+	trust, err := policy.Parse(role.Trust, policy.Trust)
+	if err != nil {
+		return trust, fmt.Errorf("iam: trust policy of role %s: %w", role.Name, err)
 	}
-	return out, err
+	return trust, nil
 }

@@ -2,20 +2,19 @@ package iam
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
-	"time"
 
 	"github.com/diskport/diskport/internal/policy"
 )
 
-// DeniedError: a principal may not do something. Its text may be shown; EC2
+// DeniedError reports that a principal may not do something. Its text may be shown; EC2
 // puts a sentence before it.
 type DeniedError struct {
 	Principal string // ARN
 	Action    string
 	Resource  string // the first one that is refused
 	Explicit  bool   // by a Deny, rather than for want of an Allow
+	Session   bool   // by the session's policies, not the identity's
 }
 
 func (e *DeniedError) Error() string {
@@ -23,9 +22,13 @@ func (e *DeniedError) Error() string {
 	if who == "" {
 		who = "anonymous"
 	}
-	why := fmt.Sprintf("because no identity-based policy allows the %s action", e.Action)
+	kind, article := "identity-based", "an"
+	if e.Session {
+		kind, article = "session", "a"
+	}
+	why := fmt.Sprintf("because no %s policy allows the %s action", kind, e.Action)
 	if e.Explicit {
-		why = "with an explicit deny in an identity-based policy"
+		why = fmt.Sprintf("with an explicit deny in %s %s policy", article, kind)
 	}
 	return fmt.Sprintf("User: %s is not authorized to perform: %s on resource: %s %s", who, e.Action, e.Resource, why)
 }
@@ -38,29 +41,43 @@ func (e *DeniedError) Error() string {
 func Authorize(p Principal, action string, context policy.Context, resources ...string) error {
 	full := p.about(context)
 	for _, resource := range resources {
-		if decision := p.decide(action, resource, full); decision != policy.Allow {
-			return &DeniedError{p.ARN, action, resource, decision == policy.Deny}
+		decision, session := policy.NoMatch, false
+		if !foreign(resource, p.Account) {
+			decision, session = p.judge(action, resource, full)
+		}
+		if decision != policy.Allow {
+			return &DeniedError{p.ARN, action, resource, decision == policy.Deny, session}
 		}
 	}
 	return nil
 }
 
-func (p Principal) decide(action, resource string, c policy.Context) policy.Decision {
-	if foreign(resource, p.Account) {
-		return policy.NoMatch
-	}
-	return p.own(action, resource, c)
-}
-
 // own is what p's own policies say, about a resource of whatever account.
 func (p Principal) own(action, resource string, c policy.Context) policy.Decision {
+	decision, _ := p.judge(action, resource, c)
+	return decision
+}
+
+// judge is own, and says whether the session's policies turned an Allow of the
+// identity's into something else.
+func (p Principal) judge(action, resource string, c policy.Context) (decision policy.Decision, session bool) {
+	r := policy.Request{Action: action, Resource: resource, Context: c}
 	switch p.Kind {
 	case Anonymous:
-		return policy.NoMatch
+		return policy.NoMatch, false
 	case Root:
-		return policy.Allow
+		decision = policy.Allow
+	default:
+		decision = policy.Evaluate(p.policies, r)
 	}
-	return policy.Evaluate(p.policies, policy.Request{Action: action, Resource: resource, Context: c})
+	if !p.limited || decision == policy.Deny {
+		return decision, false
+	}
+	limit := policy.Evaluate(p.limits, r)
+	if limit == policy.Deny || decision == policy.Allow && limit != policy.Allow {
+		return limit, true
+	}
+	return decision, false
 }
 
 // foreign reports whether an ARN names another account. An ARN without one (a
@@ -68,29 +85,4 @@ func (p Principal) own(action, resource string, c policy.Context) policy.Decisio
 func foreign(resource, account string) bool {
 	part := strings.SplitN(resource, ":", 6)
 	return len(part) == 6 && part[0] == "arn" && part[4] != "" && part[4] != "aws" && part[4] != account
-}
-
-// Origin is what condition keys tell about a request as such.
-type Origin struct {
-	Time      time.Time
-	SourceIP  string // without port
-	Secure    bool   // came over TLS
-	Region    string
-	UserAgent string
-}
-
-// Context returns o as condition keys. Empty fields are left out.
-func (o Origin) Context() policy.Context {
-	c := policy.Context{}
-	c.Set("aws:CurrentTime", o.Time.UTC().Format(time.RFC3339))
-	c.Set("aws:EpochTime", strconv.FormatInt(o.Time.Unix(), 10))
-	c.Set("aws:SecureTransport", strconv.FormatBool(o.Secure))
-	for key, value := range map[string]string{
-		"aws:SourceIp": o.SourceIP, "aws:RequestedRegion": o.Region, "aws:UserAgent": o.UserAgent,
-	} {
-		if value != "" {
-			c.Set(key, value)
-		}
-	}
-	return c
 }

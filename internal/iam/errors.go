@@ -8,8 +8,8 @@ import (
 // What can go wrong. Match with errors.Is; those about an entity come inside an
 // *EntityError.
 var (
-	// ErrUnknownKey: nobody has the access key, or it and the session token
-	// do not belong together.
+	// ErrUnknownKey: nobody has the access key, it is inactive, or it and the
+	// session token do not belong together.
 	ErrUnknownKey = errors.New("unknown access key")
 	// ErrExpiredToken: the session token was valid once.
 	ErrExpiredToken = errors.New("expired session token")
@@ -19,18 +19,32 @@ var (
 	ErrExists = errors.New("already exists")
 	// ErrInUse: it can't be deleted while something hangs on it.
 	ErrInUse = errors.New("in use")
+	// ErrTooMany: a quota on what one entity has.
+	ErrTooMany = errors.New("too many")
+	// ErrVersions: a managed policy can't be deleted while it has versions
+	// beside the one in force.
+	ErrVersions = errors.New("has versions")
+	// ErrRootAssumes: root wants to be in a role.
+	ErrRootAssumes = errors.New("roles may not be assumed by root accounts")
+	// ErrSessionAsks: a session wants a session token.
+	ErrSessionAsks = errors.New("no session token for a session")
 )
 
 // What an EntityError may be about.
 const (
-	kindRole       = "role"
-	kindRolePolicy = "role policy"
+	KindAccount    = "account"
+	KindKey        = "access key"
+	KindUser       = "user"
+	KindRole       = "role"
+	KindManaged    = "managed policy"
+	KindVersion    = "policy version"
+	KindAttachment = "attached policy"
 )
 
 // EntityError says which entity a sentinel is about.
 type EntityError struct {
-	Kind string // "role" or "role policy"
-	Name string
+	Kind string // KindUser, …, or what Owner.PolicyKind returns
+	Name string // or id of a key, or ARN of a managed policy
 	Err  error
 }
 
@@ -39,18 +53,12 @@ func (e *EntityError) Error() string { return fmt.Sprintf("iam: %s %s: %v", e.Ki
 // Unwrap returns the sentinel.
 func (e *EntityError) Unwrap() error { return e.Err }
 
-// RoleError wraps a sentinel about a role. Stores return it.
-func RoleError(name string, err error) error { return &EntityError{kindRole, name, err} }
-
-// PolicyError wraps a sentinel about an inline policy. Stores return it.
-func PolicyError(name string, err error) error { return &EntityError{kindRolePolicy, name, err} }
-
-// ValidationError: a parameter breaks a rule. Its text may be shown.
+// ValidationError reports a parameter that breaks a rule. Its text may be shown.
 type ValidationError struct{ Message string }
 
 func (e *ValidationError) Error() string { return e.Message }
 
-// LimitError: a quota is reached. Its text may be shown.
+// LimitError reports a quota that is reached. Its text may be shown.
 type LimitError struct{ Message string }
 
 func (e *LimitError) Error() string { return e.Message }

@@ -140,7 +140,7 @@ func makeRole(t *testing.T, s *iam.Service, name, trust string, policies ...iam.
 		t.Fatal(err)
 	}
 	for _, p := range policies {
-		if err := s.PutRolePolicy(t.Context(), account, name, p); err != nil {
+		if err := s.PutInline(t.Context(), iam.RoleOwner(account, name), p); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -195,7 +195,7 @@ func TestAssumeServiceRole(t *testing.T) {
 		}
 	}
 	// Live: what is taken away is gone at the next call.
-	if err := s.DeleteRolePolicy(ctx, account, "vmimport", "p"); err != nil {
+	if err := s.DeleteInline(ctx, iam.RoleOwner(account, "vmimport"), "p"); err != nil {
 		t.Fatal(err)
 	}
 	if p, err = s.AssumeServiceRole(ctx, call("vmimport")); err != nil {
@@ -242,7 +242,7 @@ func TestRoleLife(t *testing.T) {
 			t.Errorf("prefix %q: %v, %v", prefix, list, err)
 		}
 	}
-	if _, err := s.GetRolePolicy(ctx, account, "r", "none"); !errors.Is(err, iam.ErrNotFound) {
+	if _, err := s.GetInline(ctx, iam.RoleOwner(account, "r"), "none"); !errors.Is(err, iam.ErrNotFound) {
 		t.Errorf("no policy: %v", err)
 	}
 }
@@ -258,7 +258,7 @@ func TestRefusals(t *testing.T) {
 		}
 	}
 	put := func(p iam.Policy) func(context.Context) error {
-		return func(ctx context.Context) error { return s.PutRolePolicy(ctx, account, "r", p) }
+		return func(ctx context.Context) error { return s.PutInline(ctx, iam.RoleOwner(account, "r"), p) }
 	}
 	short := time.Minute
 	var validation *iam.ValidationError
@@ -288,7 +288,7 @@ func TestRefusals(t *testing.T) {
 		{"policy in place of the long one", put(iam.Policy{Name: "old", Document: padded(reader, 6000)}), is(nil)},
 		{"delete with policies", func(ctx context.Context) error { return s.DeleteRole(ctx, account, "r") }, is(iam.ErrInUse)},
 		{"hostile name", func(ctx context.Context) error { return s.DeleteRole(ctx, account, "\x00") }, as(&validation)},
-		{"hostile policy name", func(ctx context.Context) error { return s.DeleteRolePolicy(ctx, account, "r", "\xff") }, as(&validation)},
+		{"hostile policy name", func(ctx context.Context) error { return s.DeleteInline(ctx, iam.RoleOwner(account, "r"), "\xff") }, as(&validation)},
 		{"short session", func(ctx context.Context) error {
 			return s.UpdateRole(ctx, account, "r", iam.RoleUpdate{MaxSession: &short})
 		}, as(&validation)},

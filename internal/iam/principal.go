@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/diskport/diskport/internal/policy"
+	"github.com/diskport/diskport/internal/tag"
 )
 
 // Kind says what sort of principal asks.
@@ -32,7 +33,18 @@ type Principal struct {
 
 	source   string            // ARN of the role behind a session, else empty
 	policies []policy.Document // identity policies in force
+	tags     tag.Set           // of the user or role
+
+	keyID string    // of the long-lived key that it came with, else empty
+	used  time.Time // when that key was seen last, about
+
+	issued  time.Time         // when the session token was; zero without one
+	limited bool              // a session that session policies limit …
+	limits  []policy.Document // … to what one of these allows
 }
+
+// Temporary reports whether p came with a session token.
+func (p Principal) Temporary() bool { return !p.issued.IsZero() }
 
 // WithPolicies returns p bound by documents instead of its own policies.
 func (p Principal) WithPolicies(documents ...policy.Document) Principal {
@@ -66,7 +78,7 @@ func (p Principal) describe(c policy.Context) {
 	if kind, ok := kinds[p.Kind]; ok {
 		c.Set("aws:PrincipalType", kind)
 	}
-	if p.Kind == Anonymous {
+	if p.Kind == Anonymous || p.Kind == ServicePrincipal {
 		return
 	}
 	c.Set("aws:PrincipalArn", p.entity())
@@ -74,5 +86,12 @@ func (p Principal) describe(c policy.Context) {
 	c.Set("aws:userid", p.ID)
 	if p.Kind == User {
 		c.Set("aws:username", p.Name)
+	}
+	for _, t := range p.tags {
+		c.Set("aws:PrincipalTag/"+t.Key, t.Value)
+	}
+	if p.Temporary() {
+		c.Set("aws:TokenIssueTime", p.issued.UTC().Format(time.RFC3339))
+		c.Set("aws:MultiFactorAuthPresent", "false")
 	}
 }

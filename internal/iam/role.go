@@ -1,35 +1,18 @@
 package iam
 
 import (
+	"cmp"
 	"context"
-	"fmt"
-	"regexp"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
-	"github.com/diskport/diskport/internal/policy"
 	"github.com/diskport/diskport/internal/tag"
 )
 
-// Quotas, as IAM has them by default.
+// How long a session of a role may be allowed to last.
 const (
-	maxRoles       = 1000
-	maxTrust       = 2048  // characters without white space
-	maxInline      = 10240 // the same, all inline policies of a role together
-	maxDescription = 1000
-	minSession     = time.Hour
-	maxSession     = 12 * time.Hour
-	maxNameLen     = 64
-	maxPolicyName  = 128
-	maxPathLen     = 512
-)
-
-var (
-	nameForm = regexp.MustCompile(`^[A-Za-z0-9_+=,.@-]+$`)
-	pathForm = regexp.MustCompile(`^(/|/[\x21-\x7e]+/)$`)
-	textForm = regexp.MustCompile(`^[\t\n\r\x20-\x7e\x{a1}-\x{ff}]*$`)
+	minSession = time.Hour
+	maxSession = 12 * time.Hour
 )
 
 // RoleSpec is what a new role is to be.
@@ -43,64 +26,16 @@ type RoleSpec struct {
 }
 
 func (r RoleSpec) validate() error {
-	if err := checkRole(r.Name); err != nil {
-		return err
-	}
-	switch {
-	case len(r.Path) > maxPathLen || !pathForm.MatchString(r.Path):
-		return &ValidationError{"The specified value for path is invalid. It must begin and end with / and contain only ASCII characters."}
-	case utf8.RuneCountInString(r.Description) > maxDescription || !textForm.MatchString(r.Description):
-		return &ValidationError{fmt.Sprintf("Value at 'description' failed to satisfy constraint: Member must have at most %d Latin characters", maxDescription)}
-	case r.MaxSession < minSession || r.MaxSession > maxSession:
+	if r.MaxSession < minSession || r.MaxSession > maxSession {
 		return &ValidationError{"Value at 'maxSessionDuration' failed to satisfy constraint: Member must be between 3600 and 43200"}
 	}
-	if err := checkTrust(r.Trust); err != nil {
-		return err
-	}
-	return tag.Validate(r.Tags)
-}
-
-func checkName(field, name string, most int) error {
-	if len(name) < 1 || len(name) > most || !nameForm.MatchString(name) {
-		return &ValidationError{fmt.Sprintf("The specified value for %s is invalid. It must contain only alphanumeric characters and/or the following: +=,.@_- and have 1 to %d of them", field, most)}
-	}
-	return nil
-}
-
-// checkRole is checkName for the name of a role.
-func checkRole(name string) error { return checkName("roleName", name, maxNameLen) }
-
-// checkTrust accepts a trust policy, or says why not: *policy.SyntaxError or
-// *LimitError.
-func checkTrust(document string) error {
-	if _, err := policy.Parse(document, policy.Trust); err != nil {
-		return err
-	}
-	if weight(document) > maxTrust {
-		return &LimitError{fmt.Sprintf("Cannot exceed quota for ACLSizePerRole: %d", maxTrust)}
-	}
-	return nil
-}
-
-// weight is how IAM measures policies: characters but white space.
-func weight(document string) int {
-	n := 0
-	for _, r := range document {
-		if !unicode.IsSpace(r) {
-			n++
-		}
-	}
-	return n
+	return cmp.Or(checkRole(r.Name), checkPath(r.Path), checkDescription(r.Description), checkTrust(r.Trust), tag.Validate(r.Tags))
 }
 
 // CreateRole makes a role.
 func (s *Service) CreateRole(ctx context.Context, account string, spec RoleSpec) (Role, error) {
-	if spec.Path == "" {
-		spec.Path = "/"
-	}
-	if spec.MaxSession == 0 {
-		spec.MaxSession = minSession
-	}
+	spec.Path = cmp.Or(spec.Path, "/")
+	spec.MaxSession = cmp.Or(spec.MaxSession, minSession)
 	if err := spec.validate(); err != nil {
 		return Role{}, err
 	}
@@ -109,16 +44,12 @@ func (s *Service) CreateRole(ctx context.Context, account string, spec RoleSpec)
 		return Role{}, err
 	}
 	present, err := s.opts.Store.Roles(ctx, account)
-	if err != nil {
+	if err := cmp.Or(err, checkQuota(len(present), maxRoles, "RolesPerAccount")); err != nil {
 		return Role{}, err
-	}
-	if len(present) >= maxRoles {
-		return Role{}, &LimitError{fmt.Sprintf("Cannot exceed quota for RolesPerAccount: %d", maxRoles)}
 	}
 	r := Role{
 		Account: account, Name: spec.Name, Path: spec.Path, ID: s.newID("AROA"), Trust: spec.Trust,
-		Description: spec.Description, MaxSession: spec.MaxSession, Tags: tags,
-		Created: s.opts.Now().UTC().Truncate(time.Second), // all that the wire tells
+		Description: spec.Description, MaxSession: spec.MaxSession, Created: s.stamp(), Tags: tags,
 	}
 	return r, s.opts.Store.CreateRole(ctx, r)
 }
@@ -129,13 +60,7 @@ func (s *Service) GetRole(ctx context.Context, account, name string) (Role, erro
 		return Role{}, err
 	}
 	found, err := s.opts.Store.Roles(ctx, account, name)
-	if err == nil && len(found) == 0 {
-		err = RoleError(name, ErrNotFound)
-	}
-	if err != nil {
-		return Role{}, err
-	}
-	return found[0], nil
+	return get(KindRole, name, found, err)
 }
 
 // ListRoles returns the roles whose path begins with prefix, sorted by name.
@@ -208,18 +133,8 @@ func (s *Service) TagRole(ctx context.Context, account, name string, tags []tag.
 
 // UntagRole removes tags. A key without a tag is no error.
 func (s *Service) UntagRole(ctx context.Context, account, name string, keys []string) error {
-	gone := map[string]bool{}
-	for _, key := range keys {
-		gone[key] = true
-	}
 	return s.change(ctx, account, name, func(r *Role) error {
-		var left tag.Set
-		for _, t := range r.Tags {
-			if !gone[t.Key] {
-				left = append(left, t)
-			}
-		}
-		r.Tags = left
+		r.Tags = without(r.Tags, keys)
 		return nil
 	})
 }

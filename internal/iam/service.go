@@ -1,28 +1,29 @@
 package iam
 
 import (
-	"context"
+	"cmp"
 	"crypto/rand"
 	"encoding/base32"
+	"errors"
 	"fmt"
-	"regexp"
+	"strings"
 	"time"
 
 	"github.com/diskport/diskport/internal/seal"
-	"github.com/diskport/diskport/internal/sigv4"
 )
 
 // Options is what a Service is made of. Store and Sealer are required.
 type Options struct {
 	Store     Store
-	Sealer    seal.Sealer      // for secrets at rest
+	Sealer    seal.Sealer      // for secrets at rest and session tokens; the same on all nodes
 	Partition string           // of ARNs; empty means "aws"
 	Now       func() time.Time // nil means time.Now
 	Rand      func([]byte)     // fills with random bytes; nil means crypto/rand
 }
 
 // Service is the domain's surface. It holds no state of its own and is safe
-// for concurrent use. It does not authorise: the edge does, before it calls.
+// for concurrent use. It does not authorise: the edge does, before it calls;
+// AssumeRole alone decides for itself, because a role's trust policy does.
 type Service struct{ opts Options }
 
 // New returns a Service.
@@ -39,73 +40,90 @@ func New(o Options) *Service {
 	return &Service{o}
 }
 
-// newID returns prefix and 17 characters, as unique ids of IAM have them.
-func (s *Service) newID(prefix string) string {
-	b := make([]byte, 11)
+// random returns n characters of base32.
+func (s *Service) random(n int) string {
+	b := make([]byte, n) // more than enough: a byte makes more than a character
 	s.opts.Rand(b)
-	return prefix + base32.StdEncoding.EncodeToString(b)[:17]
+	return base32.StdEncoding.EncodeToString(b)[:n]
 }
+
+// newID returns prefix and 17 characters, as unique ids of IAM have them.
+func (s *Service) newID(prefix string) string { return prefix + s.random(17) }
+
+// stamp is the present time as entities keep it: all that the wire tells.
+func (s *Service) stamp() time.Time { return s.opts.Now().UTC().Truncate(time.Second) }
 
 func (s *Service) arn(account, resource string) string {
 	return "arn:" + s.opts.Partition + ":iam::" + account + ":" + resource
 }
 
+// EntityARN returns the ARN of what there may not be: kind is "role", "user" or
+// "policy", an empty path means "/".
+func (s *Service) EntityARN(account, kind, path, name string) string {
+	return s.arn(account, kind+cmp.Or(path, "/")+name)
+}
+
 // RoleARN returns the ARN of a role of which only the name is known: where the
 // role has a path, that is missing in it.
-func (s *Service) RoleARN(account, name string) string { return s.arn(account, "role/"+name) }
+func (s *Service) RoleARN(account, name string) string {
+	return s.EntityARN(account, "role", "/", name)
+}
 
 // UserARN is RoleARN for a user.
-func (s *Service) UserARN(account, name string) string { return s.arn(account, "user/"+name) }
+func (s *Service) UserARN(account, name string) string {
+	return s.EntityARN(account, "user", "/", name)
+}
 
 // ARN returns the ARN of r.
-func (s *Service) ARN(r Role) string { return s.arn(r.Account, "role"+r.Path+r.Name) }
+func (s *Service) ARN(r Role) string { return s.EntityARN(r.Account, "role", r.Path, r.Name) }
 
-var (
-	accountForm = regexp.MustCompile(`^[0-9]{12}$`)
-	keyIDForm   = regexp.MustCompile(`^[A-Za-z0-9_-]{3,128}$`)
-)
+// ARNOfUser returns the ARN of u.
+func (s *Service) ARNOfUser(u UserInfo) string {
+	return s.EntityARN(u.Account, "user", u.Path, u.Name)
+}
 
-// SetRootKey gives an account its root key, in place of the one it had. A new
-// account comes into being by it.
-func (s *Service) SetRootKey(ctx context.Context, account, id string, secret sigv4.Secret) error {
-	if !accountForm.MatchString(account) {
-		return &ValidationError{"an account id has twelve digits"}
+// ARNOfPolicy returns the ARN of m.
+func (s *Service) ARNOfPolicy(m Managed) string {
+	return s.EntityARN(m.Account, "policy", m.Path, m.Name)
+}
+
+// splitARN returns account, path and name of an ARN of IAM's whose resource is
+// of a kind: "arn:aws:iam::123456789012:role/a/b" is "/a/" and "b".
+func (s *Service) splitARN(arn, kind string) (account, path, name string, ok bool) {
+	part := strings.SplitN(arn, ":", 6)
+	if len(part) != 6 || part[0] != "arn" || part[1] != s.opts.Partition || part[2] != "iam" || part[3] != "" {
+		return "", "", "", false
 	}
-	if !keyIDForm.MatchString(id) || secret.Reveal() == "" {
-		return &ValidationError{"an access key needs an id of 3 to 128 letters and digits, and a secret"}
+	rest, ok := strings.CutPrefix(part[5], kind+"/")
+	slash := strings.LastIndexByte(rest, '/')
+	return part[4], "/" + rest[:slash+1], rest[slash+1:], ok
+}
+
+// get returns the only entity that a store found.
+func get[T any](kind, name string, found []T, err error) (entity T, _ error) {
+	switch {
+	case err != nil:
+		return entity, err
+	case len(found) == 0:
+		return entity, &EntityError{kind, name, ErrNotFound}
 	}
-	k := AccessKey{ID: id, Account: account, Created: s.opts.Now()}
-	k.Sealed = s.opts.Sealer.Seal([]byte(secret.Reveal()), k.purpose())
-	if err := s.opts.Store.SetRootKey(ctx, k); err != nil {
-		return fmt.Errorf("iam: setting the root key of account %s: %w", account, err)
+	return found[0], nil
+}
+
+// checkQuota fails if an account has its fill of entities.
+func checkQuota(present, most int, what string) error {
+	if present >= most {
+		return &LimitError{fmt.Sprintf("Cannot exceed quota for %s: %d", what, most)}
 	}
 	return nil
 }
 
-// purpose is what a sealed secret is bound to: under another id or account it
-// does not open.
-func (k AccessKey) purpose() []byte {
-	return []byte("diskport:access-key:" + k.Account + ":" + k.ID)
-}
-
-// Lookup returns whose access key id is, and its secret. The session token is
-// the one that came with it, or empty. It fails with ErrUnknownKey or
-// ErrExpiredToken; other errors are internal ones.
-func (s *Service) Lookup(ctx context.Context, accessKeyID, sessionToken string) (Principal, sigv4.Secret, error) {
-	if sessionToken != "" || !keyIDForm.MatchString(accessKeyID) {
-		return Principal{}, sigv4.Secret{}, ErrUnknownKey
+// quota turns a store's ErrTooMany into the text of a quota.
+func quota(err error, most int, what string) error {
+	if errors.Is(err, ErrTooMany) {
+		return checkQuota(most, most, what)
 	}
-	k, err := s.opts.Store.AccessKey(ctx, accessKeyID)
-	if err != nil {
-		return Principal{}, sigv4.Secret{}, fmt.Errorf("iam: looking up an access key: %w", err)
-	}
-	secret, err := s.opts.Sealer.Open(k.Sealed, k.purpose())
-	if err != nil {
-		return Principal{}, sigv4.Secret{}, fmt.Errorf("iam: opening the secret of key %s: %w", k.ID, err)
-	}
-	p := s.Root(k.Account)
-	p.Since = k.Created
-	return p, sigv4.NewSecret(string(secret)), nil
+	return err
 }
 
 // Root returns an account's root principal.

@@ -1,46 +1,95 @@
 package iamapi
 
 import (
-	"context"
 	"time"
 
-	"github.com/diskport/diskport/internal/iam"
 	"github.com/diskport/diskport/internal/tag"
 )
 
+// iamActions is what is served of IAM, each with its permission and what that
+// is for.
 var iamActions = map[string]action{
 	"CreateRole":                  on("iam:CreateRole", newRole, createRole),
 	"GetRole":                     on("iam:GetRole", theRole, getRole),
-	"ListRoles":                   on("iam:ListRoles", allRoles, listRoles),
+	"ListRoles":                   on("iam:ListRoles", all[listRolesIn]("role"), listRoles),
 	"DeleteRole":                  on("iam:DeleteRole", theRole, deleteRole),
 	"UpdateRole":                  on("iam:UpdateRole", theRole, updateRole),
 	"UpdateAssumeRolePolicy":      on("iam:UpdateAssumeRolePolicy", theRole, updateTrust),
 	"TagRole":                     on("iam:TagRole", theRole, tagRole),
 	"UntagRole":                   on("iam:UntagRole", theRole, untagRole),
 	"ListRoleTags":                on("iam:ListRoleTags", theRole, listRoleTags),
-	"PutRolePolicy":               on("iam:PutRolePolicy", theRole, putRolePolicy),
-	"GetRolePolicy":               on("iam:GetRolePolicy", theRole, getRolePolicy),
-	"ListRolePolicies":            on("iam:ListRolePolicies", theRole, listRolePolicies),
-	"DeleteRolePolicy":            on("iam:DeleteRolePolicy", theRole, deleteRolePolicy),
-	"ListAttachedRolePolicies":    on("iam:ListAttachedRolePolicies", theRole, listAttachedRolePolicies),
-	"ListInstanceProfilesForRole": on("iam:ListInstanceProfilesForRole", theRole, listInstanceProfiles),
-	"GetUser":                     on("iam:GetUser", theUser, getUser),
+	"PutRolePolicy":               on("iam:PutRolePolicy", theRole, putInline[rolePut]),
+	"GetRolePolicy":               on("iam:GetRolePolicy", theRole, getInline[roleInline]),
+	"ListRolePolicies":            on("iam:ListRolePolicies", theRole, listInline[roleList]),
+	"DeleteRolePolicy":            on("iam:DeleteRolePolicy", theRole, deleteInline[roleInline]),
+	"AttachRolePolicy":            on("iam:AttachRolePolicy", theRole, attach[roleAttach]),
+	"DetachRolePolicy":            on("iam:DetachRolePolicy", theRole, detach[roleAttach]),
+	"ListAttachedRolePolicies":    on("iam:ListAttachedRolePolicies", theRole, listAttached[roleListAttached]),
+	"ListInstanceProfilesForRole": on("iam:ListInstanceProfilesForRole", theRole, none[roleList]("InstanceProfiles")),
+
+	"CreateUser":               on("iam:CreateUser", newUser, createUser),
+	"GetUser":                  on("iam:GetUser", theUser, getUser),
+	"ListUsers":                on("iam:ListUsers", all[listUsersIn]("user"), listUsers),
+	"UpdateUser":               on("iam:UpdateUser", theUser, updateUser),
+	"DeleteUser":               on("iam:DeleteUser", theUser, deleteUser),
+	"TagUser":                  on("iam:TagUser", theUser, tagUser),
+	"UntagUser":                on("iam:UntagUser", theUser, untagUser),
+	"ListUserTags":             on("iam:ListUserTags", theUser, listUserTags),
+	"PutUserPolicy":            on("iam:PutUserPolicy", theUser, putInline[userPut]),
+	"GetUserPolicy":            on("iam:GetUserPolicy", theUser, getInline[userInline]),
+	"ListUserPolicies":         on("iam:ListUserPolicies", theUser, listInline[userList]),
+	"DeleteUserPolicy":         on("iam:DeleteUserPolicy", theUser, deleteInline[userInline]),
+	"AttachUserPolicy":         on("iam:AttachUserPolicy", theUser, attach[userAttach]),
+	"DetachUserPolicy":         on("iam:DetachUserPolicy", theUser, detach[userAttach]),
+	"ListAttachedUserPolicies": on("iam:ListAttachedUserPolicies", theUser, listAttached[userListAttached]),
+	"ListGroupsForUser":        on("iam:ListGroupsForUser", theUser, none[userList]("Groups")),
+	"ListMFADevices":           on("iam:ListMFADevices", theUser, none[userList]("MFADevices")),
+	"ListSSHPublicKeys":        on("iam:ListSSHPublicKeys", theUser, none[userList]("SSHPublicKeys")),
+	"ListSigningCertificates":  on("iam:ListSigningCertificates", theUser, none[userList]("Certificates")),
+
+	"CreateAccessKey":      on("iam:CreateAccessKey", theUser, createAccessKey),
+	"ListAccessKeys":       on("iam:ListAccessKeys", theUser, listAccessKeys),
+	"UpdateAccessKey":      on("iam:UpdateAccessKey", theUser, updateAccessKey),
+	"DeleteAccessKey":      on("iam:DeleteAccessKey", theUser, deleteAccessKey),
+	"GetAccessKeyLastUsed": on("iam:GetAccessKeyLastUsed", keyOwner, getAccessKeyLastUsed),
+
+	"CreatePolicy":            on("iam:CreatePolicy", newPolicy, createPolicy),
+	"GetPolicy":               on("iam:GetPolicy", thePolicy, getPolicy),
+	"ListPolicies":            on("iam:ListPolicies", all[listPoliciesIn]("policy"), listPolicies),
+	"DeletePolicy":            on("iam:DeletePolicy", thePolicy, deletePolicy),
+	"CreatePolicyVersion":     on("iam:CreatePolicyVersion", thePolicy, createPolicyVersion),
+	"GetPolicyVersion":        on("iam:GetPolicyVersion", thePolicy, getPolicyVersion),
+	"ListPolicyVersions":      on("iam:ListPolicyVersions", thePolicy, listPolicyVersions),
+	"DeletePolicyVersion":     on("iam:DeletePolicyVersion", thePolicy, deletePolicyVersion),
+	"SetDefaultPolicyVersion": on("iam:SetDefaultPolicyVersion", thePolicy, setDefaultPolicyVersion),
+	"TagPolicy":               on("iam:TagPolicy", thePolicy, tagPolicy),
+	"UntagPolicy":             on("iam:UntagPolicy", thePolicy, untagPolicy),
+	"ListPolicyTags":          on("iam:ListPolicyTags", thePolicy, listPolicyTags),
+	"ListEntitiesForPolicy":   on("iam:ListEntitiesForPolicy", thePolicy, listEntities),
+	"ListAccountAliases":      on("iam:ListAccountAliases", anything[aliasesIn], none[aliasesIn]("AccountAliases")),
 }
-
-// onRole names the role that a request is about. It is embedded.
-type onRole struct{ RoleName string }
-
-func (r onRole) role() string { return r.RoleName }
 
 type tagIn struct{ Key, Value string }
 
-func tagsIn(in []tagIn) []tag.Tag {
+// taggingIn is embedded in requests that give tags.
+type taggingIn struct {
+	Tags []tagIn `ec2:"Tags.member"`
+}
+
+func (r taggingIn) givesTags() []tag.Tag {
 	var out []tag.Tag
-	for _, t := range in {
+	for _, t := range r.Tags {
 		out = append(out, tag.Tag(t))
 	}
 	return out
 }
+
+// untaggingIn is embedded in requests that take tags away.
+type untaggingIn struct {
+	TagKeys []string `ec2:"TagKeys.member"`
+}
+
+func (r untaggingIn) dropsTags() []string { return r.TagKeys }
 
 func seconds(n *int64) *time.Duration {
 	if n == nil {
@@ -51,123 +100,4 @@ func seconds(n *int64) *time.Duration {
 		d = -1 // out of every range, without an overflow
 	}
 	return &d
-}
-
-type createRoleIn struct {
-	onRole
-	Path                     string
-	AssumeRolePolicyDocument string
-	Description              string
-	MaxSessionDuration       *int64
-	Tags                     []tagIn `ec2:"Tags.member"`
-}
-
-type roleOut struct{ Role roleXML }
-
-func newRole(_ context.Context, c call, r createRoleIn) (string, error) {
-	role := iam.Role{Account: c.Principal.Account, Name: r.RoleName, Path: r.Path}
-	if r.Path == "" {
-		role.Path = "/"
-	}
-	return c.opts.Service.ARN(role), nil
-}
-
-func createRole(ctx context.Context, c call, r createRoleIn) (any, error) {
-	spec := iam.RoleSpec{
-		Name: r.RoleName, Path: r.Path, Trust: r.AssumeRolePolicyDocument, Description: r.Description, Tags: tagsIn(r.Tags),
-	}
-	if d := seconds(r.MaxSessionDuration); d != nil {
-		spec.MaxSession = *d
-	}
-	role, err := c.opts.Service.CreateRole(ctx, c.Principal.Account, spec)
-	return roleOut{c.taggedXML(role)}, err
-}
-
-type roleIn struct{ onRole }
-
-func getRole(ctx context.Context, c call, r roleIn) (any, error) {
-	role, err := c.opts.Service.GetRole(ctx, c.Principal.Account, r.RoleName)
-	return roleOut{c.taggedXML(role)}, err
-}
-
-type listRolesIn struct {
-	paging
-	PathPrefix string
-}
-
-func listRoles(ctx context.Context, c call, r listRolesIn) (any, error) {
-	list, err := c.opts.Service.ListRoles(ctx, c.Principal.Account, r.PathPrefix)
-	if err != nil {
-		return nil, err
-	}
-	list, cut, err := page(r.paging, list, func(r iam.Role) string { return r.Name })
-	out := struct {
-		Roles members[roleXML]
-		pageXML
-	}{pageXML: cut}
-	for _, role := range list {
-		out.Roles = append(out.Roles, c.roleXML(role))
-	}
-	return out, err
-}
-
-func deleteRole(ctx context.Context, c call, r roleIn) (any, error) {
-	return nil, c.opts.Service.DeleteRole(ctx, c.Principal.Account, r.RoleName)
-}
-
-type updateRoleIn struct {
-	onRole
-	Description        *string `ec2:"Description,empty"`
-	MaxSessionDuration *int64
-}
-
-func updateRole(ctx context.Context, c call, r updateRoleIn) (any, error) {
-	update := iam.RoleUpdate{Description: r.Description, MaxSession: seconds(r.MaxSessionDuration)}
-	return struct{}{}, c.opts.Service.UpdateRole(ctx, c.Principal.Account, r.RoleName, update)
-}
-
-type updateTrustIn struct {
-	onRole
-	PolicyDocument string
-}
-
-func updateTrust(ctx context.Context, c call, r updateTrustIn) (any, error) {
-	return nil, c.opts.Service.UpdateAssumeRolePolicy(ctx, c.Principal.Account, r.RoleName, r.PolicyDocument)
-}
-
-type tagRoleIn struct {
-	onRole
-	Tags []tagIn `ec2:"Tags.member"`
-}
-
-func tagRole(ctx context.Context, c call, r tagRoleIn) (any, error) {
-	return nil, c.opts.Service.TagRole(ctx, c.Principal.Account, r.RoleName, tagsIn(r.Tags))
-}
-
-type untagRoleIn struct {
-	onRole
-	TagKeys []string `ec2:"TagKeys.member"`
-}
-
-func untagRole(ctx context.Context, c call, r untagRoleIn) (any, error) {
-	return nil, c.opts.Service.UntagRole(ctx, c.Principal.Account, r.RoleName, r.TagKeys)
-}
-
-// listIn asks for a list that belongs to a role.
-type listIn struct {
-	onRole
-	paging
-	PathPrefix string
-}
-
-func listRoleTags(ctx context.Context, c call, r listIn) (any, error) {
-	role, err := c.opts.Service.GetRole(ctx, c.Principal.Account, r.RoleName)
-	if err != nil {
-		return nil, err
-	}
-	list, cut, err := page(r.paging, *tagsXML(role), func(t tagXML) string { return t.Key })
-	return struct {
-		Tags members[tagXML]
-		pageXML
-	}{list, cut}, err
 }

@@ -1,6 +1,7 @@
 package iamapi
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/xml"
 	"net/url"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/diskport/diskport/internal/awshttp"
 	"github.com/diskport/diskport/internal/iam"
+	"github.com/diskport/diskport/internal/tag"
 )
 
 // answer is the envelope of a success: ActionResponse with an ActionResult,
@@ -59,41 +61,67 @@ func (s stamp) MarshalText() ([]byte, error) {
 
 type tagXML struct{ Key, Value string }
 
-// roleXML is a role on the wire.
-type roleXML struct {
-	Path                     string
-	RoleName                 string
-	RoleId                   string
-	Arn                      string
-	CreateDate               stamp
-	AssumeRolePolicyDocument string
-	Description              string           `xml:",omitempty"`
-	MaxSessionDuration       int64            // seconds
-	Tags                     *members[tagXML] // absent in lists of roles
-}
-
-func (c call) roleXML(r iam.Role) roleXML {
-	return roleXML{
-		Path: r.Path, RoleName: r.Name, RoleId: r.ID, Arn: c.opts.Service.ARN(r), CreateDate: stamp(r.Created),
-		AssumeRolePolicyDocument: escaped(r.Trust), Description: r.Description,
-		MaxSessionDuration: int64(r.MaxSession / time.Second),
-	}
-}
-
-// taggedXML is roleXML with the tags.
-func (c call) taggedXML(r iam.Role) roleXML {
-	x := c.roleXML(r)
-	x.Tags = tagsXML(r)
-	return x
-}
-
-func tagsXML(r iam.Role) *members[tagXML] {
+func tagsXML(tags tag.Set) *members[tagXML] {
 	list := members[tagXML]{}
-	for _, t := range r.Tags {
+	for _, t := range tags {
 		list = append(list, tagXML(t))
 	}
 	return &list
 }
+
+// tagPage is the answer to requests for tags.
+func tagPage(p paging, tags tag.Set) (any, error) {
+	list, cut, err := page(p, *tagsXML(tags), func(t tagXML) string { return t.Key })
+	return struct {
+		Tags members[tagXML]
+		pageXML
+	}{list, cut}, err
+}
+
+// convert makes what goes on the wire of a list.
+func convert[T, X any](list []T, wire func(T) X) members[X] {
+	var out members[X]
+	for _, v := range list {
+		out = append(out, wire(v))
+	}
+	return out
+}
+
+// emptyList is the answer with a list of what this service never has: groups,
+// say. Who destroys a user or a role asks for them first.
+type emptyList string
+
+// MarshalXML implements xml.Marshaler.
+func (field emptyList) MarshalXML(e *xml.Encoder, start xml.StartElement) error {
+	if err := e.EncodeToken(start); err != nil {
+		return err
+	}
+	if err := e.EncodeElement(struct{}{}, element(string(field))); err != nil {
+		return err
+	}
+	if err := e.EncodeElement(false, element("IsTruncated")); err != nil {
+		return err
+	}
+	return e.EncodeToken(start.End())
+}
+
+// none answers with an empty list for an owner who is there.
+func none[R interface{ pages() paging }](field string) func(context.Context, call, R) (any, error) {
+	return func(ctx context.Context, c call, r R) (any, error) {
+		if r, ok := any(r).(owned); ok {
+			if _, err := c.opts.Service.PoliciesOf(ctx, r.owner(c)); err != nil {
+				return nil, err
+			}
+		}
+		_, _, err := page(r.pages(), []string(nil), nil)
+		return emptyList(field), err
+	}
+}
+
+type aliasesIn struct{ paging }
+
+// anything is the subject of actions that can't be limited to entities.
+func anything[R any](context.Context, call, R) (subject, error) { return subject{arn: "*"}, nil }
 
 // escaped is how answers hold policy documents: URL-encoded by RFC 3986.
 func escaped(document string) string {
@@ -105,6 +133,8 @@ type paging struct {
 	Marker   string
 	MaxItems *int
 }
+
+func (p paging) pages() paging { return p }
 
 // pageXML is what answers with lists have in common.
 type pageXML struct {

@@ -2,12 +2,13 @@ package iamapi
 
 import (
 	"context"
-	"errors"
 	"strings"
 
 	"github.com/diskport/diskport/internal/awshttp"
 	"github.com/diskport/diskport/internal/ec2query"
 	"github.com/diskport/diskport/internal/iam"
+	"github.com/diskport/diskport/internal/policy"
+	"github.com/diskport/diskport/internal/tag"
 )
 
 // protocol is one of the two services that this edge serves.
@@ -36,43 +37,54 @@ func (p protocol) knows(name string) bool {
 // action answers one request: what goes into its Result element, or nil.
 type action func(ctx context.Context, c call) (any, error)
 
+// subject is what a permission is for.
+type subject struct {
+	arn  string
+	tags tag.Set // that it has
+}
+
 // on makes an action of its parts, in the order that all share: decode,
-// authorise, handle. about returns the ARN that the permission is for.
-func on[R any](permission string, about func(ctx context.Context, c call, r R) (string, error), handle func(ctx context.Context, c call, r R) (any, error)) action {
+// authorise, handle. about returns what the permission is for.
+func on[R any](permission string, about func(ctx context.Context, c call, r R) (subject, error), handle func(ctx context.Context, c call, r R) (any, error)) action {
 	return func(ctx context.Context, c call) (any, error) {
 		var r R
 		if err := ec2query.Decode(c.Form, &r); err != nil {
 			return nil, err
 		}
-		resource, err := about(ctx, c, r)
+		what, err := about(ctx, c, r)
 		if err != nil {
 			return nil, err
 		}
-		if err := iam.Authorize(c.Principal, permission, c.context, resource); err != nil {
+		if err := c.Authorize(permission, keys(r, what), what.arn); err != nil {
 			return nil, err
 		}
 		return handle(ctx, c, r)
 	}
 }
 
-// allRoles is the resource of actions on every role.
-func allRoles[R any](_ context.Context, c call, _ R) (string, error) {
-	return c.opts.Service.RoleARN(c.Principal.Account, ""), nil
+// keys returns the condition keys that tell of a request and its subject.
+func keys(r any, what subject) policy.Context {
+	c := policy.Context{}
+	d := iam.Details{ResourceTags: what.tags}
+	if r, ok := r.(interface{ givesTags() []tag.Tag }); ok {
+		d.RequestTags = r.givesTags()
+	}
+	if r, ok := r.(interface{ dropsTags() []string }); ok {
+		d.TagKeys = r.dropsTags()
+	}
+	d.AddTo(c)
+	for _, t := range what.tags {
+		c.Set("iam:ResourceTag/"+t.Key, t.Value)
+	}
+	if r, ok := r.(interface{ attaches() string }); ok {
+		c.Set("iam:PolicyARN", r.attaches())
+	}
+	return c
 }
 
-// named is implemented by requests about one role.
-type named interface{ role() string }
-
-// theRole is the resource of actions on a role: its ARN with the path, or
-// without one where there is no such role, which nobody may learn who may not
-// act on it.
-func theRole[R named](ctx context.Context, c call, r R) (string, error) {
-	role, err := c.opts.Service.GetRole(ctx, c.Principal.Account, r.role())
-	switch {
-	case errors.Is(err, iam.ErrNotFound):
-		return c.opts.Service.RoleARN(c.Principal.Account, r.role()), nil
-	case err != nil:
-		return "", err
+// all makes the subject of actions on every entity of a kind ("role").
+func all[R any](kind string) func(context.Context, call, R) (subject, error) {
+	return func(_ context.Context, c call, _ R) (subject, error) {
+		return subject{arn: c.opts.Service.EntityARN(c.Principal.Account, kind, "/", "")}, nil
 	}
-	return c.opts.Service.ARN(role), nil
 }

@@ -4,20 +4,16 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"net"
 	"net/http"
-	"time"
 
 	"github.com/diskport/diskport/internal/awshttp"
 	"github.com/diskport/diskport/internal/iam"
-	"github.com/diskport/diskport/internal/policy"
 )
 
-// Options is what an Edge is made of. Service and Log are required.
+// Options is what an Edge is made of. Both are required.
 type Options struct {
 	Service *iam.Service
 	Log     *slog.Logger
-	Now     func() time.Time // nil means time.Now
 }
 
 // Edge serves IAM and STS; Call.Service says which is meant. It is safe for
@@ -27,23 +23,19 @@ type Edge struct{ opts Options }
 var _ awshttp.Edge = (*Edge)(nil)
 
 // New returns an Edge.
-func New(o Options) *Edge {
-	if o.Now == nil {
-		o.Now = time.Now
-	}
-	return &Edge{o}
-}
+func New(o Options) *Edge { return &Edge{o} }
 
 // call is one request on its way through the edge.
 type call struct {
 	*Edge
 	*awshttp.Call
-	context policy.Context // condition keys of the request
 }
+
+func (c call) account() string { return c.Principal.Account }
 
 // ServeAWS implements awshttp.Edge.
 func (e *Edge) ServeAWS(w http.ResponseWriter, r *http.Request, c *awshttp.Call) {
-	out, err := e.serve(r.Context(), call{e, c, e.origin(r, c)})
+	out, err := e.serve(r.Context(), call{e, c})
 	if err != nil {
 		c.Fail(w, e.fault(r.Context(), c, err))
 		return
@@ -63,19 +55,15 @@ func (e *Edge) serve(ctx context.Context, c call) (any, error) {
 		return nil, awshttp.Fault{Status: 400, Code: "UnsupportedOperation", Message: "The operation " + name + " is not supported."}
 	}
 	c.Action = name
+	if c.Service == awshttp.IAM && c.Principal.Temporary() && c.Principal.Kind != iam.RoleSession {
+		// As AWS: a session token of a user or root does not open IAM.
+		return nil, awshttp.Fault{Status: 403, Code: "InvalidClientTokenId", Message: "The security token included in the request is invalid"}
+	}
 	return act(ctx, c)
 }
 
 // shorten keeps what a client made up from filling the answer.
 func shorten(text string) string { return text[:min(len(text), 128)] }
-
-// origin collects the condition keys that tell of the request itself.
-func (e *Edge) origin(r *http.Request, c *awshttp.Call) policy.Context {
-	host, _, _ := net.SplitHostPort(r.RemoteAddr)
-	return iam.Origin{
-		Time: e.opts.Now(), SourceIP: host, Secure: r.TLS != nil, Region: c.Region, UserAgent: r.UserAgent(),
-	}.Context()
-}
 
 // fault is the one place where errors become codes. What it does not know is
 // internal: the log gets the cause, the client does not.

@@ -12,6 +12,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
@@ -229,19 +230,35 @@ func (b bench) direct(p iam.Principal, service, query string) *httptest.Response
 	form, _ := url.ParseQuery(query)
 	w := httptest.NewRecorder()
 	r := httptest.NewRequest(http.MethodPost, "/", nil)
-	b.edge.ServeAWS(w, r, &awshttp.Call{RequestID: "id-1", Principal: p, Service: service, Region: "us-east-1", Form: form})
+	b.edge.ServeAWS(w, r, &awshttp.Call{
+		RequestID: "id-1", Principal: p, Service: service, Region: "us-east-1", Form: form,
+		Origin: iam.Origin{Time: time.Now(), SourceIP: "192.0.2.1", Region: "us-east-1"},
+	})
 	return w
+}
+
+// subjectOf is what a request must name to get as far as its authorisation.
+func subjectOf(action string) string {
+	switch {
+	case strings.HasSuffix(action, "LastUsed"):
+		return "&AccessKeyId=AKIA1"
+	case action == "ListRoles", action == "ListUsers", action == "ListPolicies", action == "ListAccountAliases", action == "CreatePolicy":
+		return ""
+	case strings.Contains(action, "AccessKey"):
+		return "&UserName=u"
+	case strings.Contains(action, "Role"):
+		return "&RoleName=r"
+	case strings.Contains(action, "User"), strings.HasPrefix(action, "ListMFA"), strings.HasPrefix(action, "ListS"):
+		return "&UserName=u"
+	}
+	return "&PolicyArn=arn:aws:iam::123456789012:policy/p"
 }
 
 func TestEveryActionIsAuthorised(t *testing.T) {
 	b := open(t)
 	stranger := iam.Principal{Account: account, ARN: "arn:aws:iam::123456789012:user/ann", Kind: iam.User, Name: "ann"}
 	for name := range iamActions {
-		query := "Version=2010-05-08&Action=" + name
-		if name != "GetUser" && name != "ListRoles" {
-			query += "&RoleName=r"
-		}
-		w := b.direct(stranger, awshttp.IAM, query)
+		w := b.direct(stranger, awshttp.IAM, "Version=2010-05-08&Action="+name+subjectOf(name))
 		if w.Code != 403 || !strings.Contains(w.Body.String(), "<Code>AccessDenied</Code>") || !strings.Contains(w.Body.String(), "not authorized to perform: iam:"+name) {
 			t.Errorf("%s by a user without policies: %d %s", name, w.Code, w.Body)
 		}

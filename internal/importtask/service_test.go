@@ -54,7 +54,7 @@ type roles struct{}
 
 func (roles) AssumeServiceRole(_ context.Context, c iam.ServiceCall) (iam.Principal, error) {
 	if c.Role != "vmimport" {
-		return iam.Principal{}, iam.RoleError(c.Role, iam.ErrNotFound)
+		return iam.Principal{}, &iam.EntityError{Kind: iam.KindRole, Name: c.Role, Err: iam.ErrNotFound}
 	}
 	d, err := policy.Parse(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:GetObject","Resource":"arn:aws:s3:::images/*"}]}`, policy.Identity)
 	return iam.Principal{Account: c.Account, Kind: iam.RoleSession, ARN: "arn:aws:sts::role"}.WithPolicies(d), err

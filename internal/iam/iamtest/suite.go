@@ -22,7 +22,9 @@ const account, stranger = "111111111111", "222222222222"
 func TestStore(t *testing.T, open func(t *testing.T) iam.Store) {
 	for name, test := range map[string]func(*testing.T, iam.Store){
 		"root keys": testKeys, "roles": testRoles, "role names": testRoleNames, "changes": testChanges,
-		"concurrent changes": testConcurrentChanges, "policies": testPolicies, "accounts": testAccounts,
+		"concurrent changes": testConcurrentChanges, "inline policies": testInline, "accounts": testAccounts,
+		"users": testUsers, "renaming": testRenaming, "user keys": testUserKeys, "managed policies": testManaged,
+		"attachments": testAttachments, "account life": testAccountLife,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -182,45 +184,73 @@ func testConcurrentChanges(t *testing.T, s iam.Store) {
 	}
 }
 
-func testPolicies(t *testing.T, s iam.Store) {
+func testInline(t *testing.T, s iam.Store) {
 	ctx := t.Context()
 	check(t, "create", s.CreateRole(ctx, role("r")))
-	for _, p := range []iam.Policy{{Name: "b", Document: "1"}, {Name: "B", Document: "2"}, {Name: "b", Document: "3"}} {
-		check(t, "put", s.PutRolePolicy(ctx, account, "r", p))
+	check(t, "create", s.CreateUser(ctx, user("r")))
+	for _, o := range []iam.Owner{iam.RoleOwner(account, "r"), iam.UserOwner(account, "r")} {
+		for _, p := range []iam.Policy{{Name: "b", Document: "1"}, {Name: "B", Document: "2"}, {Name: "b", Document: "3"}} {
+			check(t, "put", s.PutInline(ctx, o, p))
+		}
+		got, err := s.Policies(ctx, o)
+		check(t, "list", err)
+		if diff := cmp.Diff(iam.Policies{Inline: []iam.Policy{{Name: "B", Document: "2"}, {Name: "b", Document: "3"}}}, got); diff != "" {
+			t.Error(diff)
+		}
+		refused(t, "delete the owner", remove(t, s, o), iam.ErrInUse)
+		check(t, "delete", s.DeleteInline(ctx, o, "B"))
+		err = s.DeleteInline(ctx, o, "B")
+		refused(t, "delete again", err, iam.ErrNotFound)
+		about(t, err, o.PolicyKind())
+		check(t, "delete the other", s.DeleteInline(ctx, o, "b"))
+		check(t, "delete the owner", remove(t, s, o))
+		_, list := s.Policies(ctx, o)
+		for what, err := range map[string]error{
+			"put": s.PutInline(ctx, o, iam.Policy{Name: "p"}), "list": list, "delete": s.DeleteInline(ctx, o, "p"),
+			"attach": s.Attach(ctx, o, "arn", "", 9), "detach": s.Detach(ctx, o, "arn"),
+		} {
+			refused(t, what+" without the owner", err, iam.ErrNotFound)
+			about(t, err, o.Kind)
+		}
 	}
-	got, err := s.RolePolicies(ctx, account, "r")
-	check(t, "list", err)
-	if diff := cmp.Diff([]iam.Policy{{Name: "B", Document: "2"}, {Name: "b", Document: "3"}}, got); diff != "" {
-		t.Error(diff)
+}
+
+func remove(t *testing.T, s iam.Store, o iam.Owner) error {
+	if o.Kind == iam.KindUser {
+		return s.DeleteUser(t.Context(), o.Account, o.Name)
 	}
-	refused(t, "delete the role", s.DeleteRole(ctx, account, "r"), iam.ErrInUse)
-	check(t, "delete", s.DeleteRolePolicy(ctx, account, "r", "B"))
-	err = s.DeleteRolePolicy(ctx, account, "r", "B")
-	refused(t, "delete again", err, iam.ErrNotFound)
-	about(t, err, "role policy")
-	check(t, "delete the other", s.DeleteRolePolicy(ctx, account, "r", "b"))
-	check(t, "delete the role", s.DeleteRole(ctx, account, "r"))
-	_, list := s.RolePolicies(ctx, account, "r")
-	for what, err := range map[string]error{
-		"put": s.PutRolePolicy(ctx, account, "r", iam.Policy{Name: "p"}), "list": list,
-		"delete": s.DeleteRolePolicy(ctx, account, "r", "p"),
-	} {
-		refused(t, what+" without the role", err, iam.ErrNotFound)
-		about(t, err, "role")
-	}
+	return s.DeleteRole(t.Context(), o.Account, o.Name)
 }
 
 func testAccounts(t *testing.T, s iam.Store) {
 	ctx := t.Context()
 	check(t, "create", s.CreateRole(ctx, role("r")))
-	check(t, "put", s.PutRolePolicy(ctx, account, "r", iam.Policy{Name: "p"}))
-	if got, err := s.Roles(ctx, stranger, "r"); err != nil || len(got) != 0 {
-		t.Errorf("a stranger sees %v, %v", got, err)
+	check(t, "create", s.CreateUser(ctx, user("u")))
+	check(t, "create", s.CreatePolicy(ctx, managed("p")))
+	check(t, "put", s.PutInline(ctx, iam.RoleOwner(account, "r"), iam.Policy{Name: "p"}))
+	check(t, "attach", s.Attach(ctx, iam.RoleOwner(account, "r"), "arn", "p", 1))
+	check(t, "key", s.AddKey(ctx, key("AKIA1", "u"), 1))
+	roles, err := s.Roles(ctx, stranger, "r")
+	users, errUsers := s.Users(ctx, stranger)
+	policies, errPolicies := s.ManagedPolicies(ctx, stranger)
+	owners, errOwners := s.Owners(ctx, stranger, "arn")
+	if err := errors.Join(err, errUsers, errPolicies, errOwners); err != nil || len(roles)+len(users)+len(policies)+len(owners) != 0 {
+		t.Errorf("a stranger sees %v, %v, %v, %v, %v", roles, users, policies, owners, err)
 	}
-	refused(t, "a stranger's delete", s.DeleteRole(ctx, stranger, "r"), iam.ErrNotFound)
-	_, err := s.RolePolicies(ctx, stranger, "r")
-	refused(t, "a stranger's look", err, iam.ErrNotFound)
+	_, list := s.Policies(ctx, iam.RoleOwner(stranger, "r"))
+	_, keys := s.Keys(ctx, stranger, "u")
+	nothing := func(*iam.AccessKey) error { return nil }
+	for what, err := range map[string]error{
+		"delete of a role": s.DeleteRole(ctx, stranger, "r"), "delete of a user": s.DeleteUser(ctx, stranger, "u"),
+		"delete of a policy": s.DeletePolicy(ctx, stranger, "p"), "look": list, "look at keys": keys,
+		"key change": s.ChangeKey(ctx, stranger, "AKIA1", nothing), "key delete": s.DeleteKey(ctx, stranger, "u", "AKIA1"),
+	} {
+		refused(t, "a stranger's "+what, err, iam.ErrNotFound)
+	}
 	other := role("R")
-	other.Account = stranger
+	other.Account, other.ID = stranger, "AROAother"
 	check(t, "the same name elsewhere", s.CreateRole(ctx, other))
+	err = s.Attach(ctx, iam.RoleOwner(stranger, "R"), "arn", "p", 1)
+	refused(t, "attach of a stranger's policy", err, iam.ErrNotFound)
+	about(t, err, iam.KindManaged)
 }

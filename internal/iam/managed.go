@@ -1,0 +1,266 @@
+package iam
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/diskport/diskport/internal/tag"
+)
+
+// PolicySpec is what a new managed policy is to be.
+type PolicySpec struct {
+	Name        string
+	Path        string // empty means "/"
+	Document    string
+	Description string
+	Tags        []tag.Tag
+}
+
+// CreatePolicy makes a managed policy with one version.
+func (s *Service) CreatePolicy(ctx context.Context, account string, spec PolicySpec) (Managed, error) {
+	spec.Path = cmp.Or(spec.Path, "/")
+	err := cmp.Or(checkPolicy(spec.Name), checkPath(spec.Path), checkDescription(spec.Description), checkManaged(spec.Document), tag.Validate(spec.Tags))
+	if err != nil {
+		return Managed{}, err
+	}
+	tags, err := tag.Set(nil).Merge(spec.Tags)
+	if err != nil {
+		return Managed{}, err
+	}
+	present, err := s.opts.Store.ManagedPolicies(ctx, account)
+	if err := cmp.Or(err, checkQuota(len(present), maxManaged, "PoliciesPerAccount")); err != nil {
+		return Managed{}, err
+	}
+	now := s.stamp()
+	m := Managed{
+		Account: account, Name: spec.Name, Path: spec.Path, ID: s.newID("ANPA"), Description: spec.Description,
+		Created: now, Updated: now, Tags: tags, Versions: []Version{{1, spec.Document, now}}, Default: 1, Last: 1,
+	}
+	return m, s.opts.Store.CreatePolicy(ctx, m)
+}
+
+// GetPolicy returns a managed policy of the account, or one of AWS's.
+func (s *Service) GetPolicy(ctx context.Context, account, arn string) (Managed, error) {
+	if own, ok := s.awsPolicy(arn); ok {
+		owners, err := s.opts.Store.Owners(ctx, account, arn)
+		own.Attachments = len(owners)
+		return own, err
+	}
+	of, path, name, ok := s.splitARN(arn, "policy")
+	if !ok {
+		return Managed{}, &ValidationError{"ARN " + shorten(arn) + " is not valid."}
+	}
+	missing := &EntityError{KindManaged, shorten(arn), ErrNotFound}
+	if of != account || checkPolicy(name) != nil {
+		return Managed{}, missing
+	}
+	found, err := s.opts.Store.ManagedPolicies(ctx, account, name)
+	switch {
+	case err != nil:
+		return Managed{}, err
+	case len(found) == 0 || found[0].Path != path:
+		return Managed{}, missing
+	}
+	return found[0], nil
+}
+
+// shorten keeps what a client made up from filling an answer.
+func shorten(text string) string { return text[:min(len(text), 256)] }
+
+// PolicyQuery says which managed policies to list.
+type PolicyQuery struct {
+	AWS, Local   bool // AWS's own, the account's
+	OnlyAttached bool
+	PathPrefix   string
+}
+
+// ListPolicies returns managed policies: AWS's first, each part sorted by name.
+func (s *Service) ListPolicies(ctx context.Context, account string, q PolicyQuery) ([]Managed, error) {
+	var list []Managed
+	if q.AWS {
+		for _, name := range awsPolicyNames() {
+			m, err := s.GetPolicy(ctx, account, s.arn(awsAccount, "policy/"+name))
+			if err != nil {
+				return nil, err
+			}
+			list = append(list, m)
+		}
+	}
+	if q.Local {
+		local, err := s.opts.Store.ManagedPolicies(ctx, account)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, local...)
+	}
+	return slices.DeleteFunc(list, func(m Managed) bool {
+		return q.OnlyAttached && m.Attachments == 0 || !strings.HasPrefix(m.Path, q.PathPrefix)
+	}), nil
+}
+
+// changeable returns a policy that the account may change.
+func (s *Service) changeable(ctx context.Context, account, arn string) (Managed, error) {
+	m, err := s.GetPolicy(ctx, account, arn)
+	if err == nil && m.Account != account {
+		err = &ValidationError{"Policy " + arn + " is AWS's own and can't be changed."}
+	}
+	return m, err
+}
+
+func (s *Service) changePolicy(ctx context.Context, account, arn string, change func(*Managed) error) error {
+	m, err := s.changeable(ctx, account, arn)
+	if err != nil {
+		return err
+	}
+	return s.opts.Store.ChangePolicy(ctx, account, m.Name, change)
+}
+
+// DeletePolicy removes a managed policy. It fails with ErrInUse while it is
+// attached, and with ErrVersions while it has others than the one in force.
+func (s *Service) DeletePolicy(ctx context.Context, account, arn string) error {
+	m, err := s.changeable(ctx, account, arn)
+	switch {
+	case err != nil:
+		return err
+	case len(m.Versions) > 1:
+		return &EntityError{KindManaged, arn, ErrVersions}
+	}
+	return s.opts.Store.DeletePolicy(ctx, account, m.Name)
+}
+
+// CreatePolicyVersion adds a version, which comes into force if inForce is set.
+func (s *Service) CreatePolicyVersion(ctx context.Context, account, arn, document string, inForce bool) (v Version, err error) {
+	if err := checkManaged(document); err != nil {
+		return v, err
+	}
+	err = s.changePolicy(ctx, account, arn, func(m *Managed) error {
+		if len(m.Versions) >= maxVersions {
+			return &LimitError{fmt.Sprintf("A managed policy can have up to %d versions. Before you create a new version, you must delete an existing version.", maxVersions)}
+		}
+		m.Last++
+		v = Version{m.Last, document, s.stamp()}
+		m.Versions = append(m.Versions, v)
+		m.Updated = v.Created
+		if inForce {
+			m.Default = v.Number
+		}
+		return nil
+	})
+	return v, err
+}
+
+// version returns the place of a version ("v3") in m.
+func (m *Managed) version(id string) (int, error) {
+	text, ok := strings.CutPrefix(id, "v")
+	number, err := strconv.Atoi(text)
+	if !ok || err != nil {
+		return 0, &ValidationError{"The specified value for versionId is invalid. It must be v and a number"}
+	}
+	at := slices.IndexFunc(m.Versions, func(v Version) bool { return v.Number == number })
+	if at < 0 {
+		return 0, &EntityError{KindVersion, id, ErrNotFound}
+	}
+	return at, nil
+}
+
+// Version returns one version ("v3") of m.
+func (m Managed) Version(id string) (Version, error) {
+	at, err := m.version(id)
+	if err != nil {
+		return Version{}, err
+	}
+	return m.Versions[at], nil
+}
+
+// DeletePolicyVersion removes a version that is not in force.
+func (s *Service) DeletePolicyVersion(ctx context.Context, account, arn, id string) error {
+	return s.changePolicy(ctx, account, arn, func(m *Managed) error {
+		at, err := m.version(id)
+		switch {
+		case err != nil:
+			return err
+		case m.Versions[at].Number == m.Default:
+			return &EntityError{KindVersion, id, ErrInUse}
+		}
+		m.Versions = slices.Delete(m.Versions, at, at+1)
+		m.Updated = s.stamp()
+		return nil
+	})
+}
+
+// SetDefaultPolicyVersion puts a version into force.
+func (s *Service) SetDefaultPolicyVersion(ctx context.Context, account, arn, id string) error {
+	return s.changePolicy(ctx, account, arn, func(m *Managed) error {
+		at, err := m.version(id)
+		if err == nil {
+			m.Default, m.Updated = m.Versions[at].Number, s.stamp()
+		}
+		return err
+	})
+}
+
+// TagPolicy adds tags, or gives present ones another value.
+func (s *Service) TagPolicy(ctx context.Context, account, arn string, tags []tag.Tag) error {
+	if err := tag.Validate(tags); err != nil {
+		return err
+	}
+	return s.changePolicy(ctx, account, arn, func(m *Managed) (err error) {
+		m.Tags, err = m.Tags.Merge(tags)
+		return err
+	})
+}
+
+// UntagPolicy removes tags. A key without a tag is no error.
+func (s *Service) UntagPolicy(ctx context.Context, account, arn string, keys []string) error {
+	return s.changePolicy(ctx, account, arn, func(m *Managed) error {
+		m.Tags = without(m.Tags, keys)
+		return nil
+	})
+}
+
+// AttachPolicy hangs a managed policy on an owner.
+func (s *Service) AttachPolicy(ctx context.Context, o Owner, arn string) error {
+	if err := o.check(); err != nil {
+		return err
+	}
+	m, err := s.GetPolicy(ctx, o.Account, arn)
+	if errors.Is(err, ErrNotFound) {
+		err = &EntityError{KindAttachment, shorten(arn), ErrNotFound}
+	}
+	if err != nil {
+		return err
+	}
+	name := m.Name
+	if m.Account == awsAccount {
+		name = ""
+	}
+	what := "PoliciesPerRole"
+	if o.Kind == KindUser {
+		what = "PoliciesPerUser"
+	}
+	return quota(s.opts.Store.Attach(ctx, o, arn, name, maxAttached), maxAttached, what)
+}
+
+// DetachPolicy takes a managed policy off an owner.
+func (s *Service) DetachPolicy(ctx context.Context, o Owner, arn string) error {
+	if err := o.check(); err != nil {
+		return err
+	}
+	if _, _, name, ok := s.splitARN(arn, "policy"); !ok || checkPolicy(name) != nil {
+		return &ValidationError{"ARN " + shorten(arn) + " is not valid."}
+	}
+	return s.opts.Store.Detach(ctx, o, arn)
+}
+
+// OwnersOf returns on whom a managed policy hangs: users, then roles.
+func (s *Service) OwnersOf(ctx context.Context, account, arn string) ([]Owner, error) {
+	if _, err := s.GetPolicy(ctx, account, arn); err != nil {
+		return nil, err
+	}
+	return s.opts.Store.Owners(ctx, account, arn)
+}

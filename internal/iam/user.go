@@ -1,0 +1,112 @@
+package iam
+
+import (
+	"cmp"
+	"context"
+	"strings"
+
+	"github.com/diskport/diskport/internal/tag"
+)
+
+// UserSpec is what a new user is to be.
+type UserSpec struct {
+	Name string
+	Path string // empty means "/"
+	Tags []tag.Tag
+}
+
+// CreateUser makes a user, who may do nothing yet.
+func (s *Service) CreateUser(ctx context.Context, account string, spec UserSpec) (UserInfo, error) {
+	spec.Path = cmp.Or(spec.Path, "/")
+	if err := cmp.Or(checkUser(spec.Name), checkPath(spec.Path), tag.Validate(spec.Tags)); err != nil {
+		return UserInfo{}, err
+	}
+	tags, err := tag.Set(nil).Merge(spec.Tags)
+	if err != nil {
+		return UserInfo{}, err
+	}
+	present, err := s.opts.Store.Users(ctx, account)
+	if err := cmp.Or(err, checkQuota(len(present), maxUsers, "UsersPerAccount")); err != nil {
+		return UserInfo{}, err
+	}
+	u := UserInfo{Account: account, Name: spec.Name, Path: spec.Path, ID: s.newID("AIDA"), Created: s.stamp(), Tags: tags}
+	return u, s.opts.Store.CreateUser(ctx, u)
+}
+
+// GetUser returns a user.
+func (s *Service) GetUser(ctx context.Context, account, name string) (UserInfo, error) {
+	if err := checkUser(name); err != nil {
+		return UserInfo{}, err
+	}
+	found, err := s.opts.Store.Users(ctx, account, name)
+	return get(KindUser, name, found, err)
+}
+
+// ListUsers returns the users whose path begins with prefix, sorted by name.
+func (s *Service) ListUsers(ctx context.Context, account, prefix string) ([]UserInfo, error) {
+	all, err := s.opts.Store.Users(ctx, account)
+	var list []UserInfo
+	for _, u := range all {
+		if strings.HasPrefix(u.Path, prefix) {
+			list = append(list, u)
+		}
+	}
+	return list, err
+}
+
+// UpdateUser gives a user another name or path; empty leaves it.
+func (s *Service) UpdateUser(ctx context.Context, account, name, newName, newPath string) error {
+	if err := cmp.Or(checkUser(name), checkUser(cmp.Or(newName, name)), checkPath(cmp.Or(newPath, "/"))); err != nil {
+		return err
+	}
+	return s.opts.Store.ChangeUser(ctx, account, name, func(u *UserInfo) error {
+		u.Name, u.Path = cmp.Or(newName, u.Name), cmp.Or(newPath, u.Path)
+		return nil
+	})
+}
+
+// TagUser adds tags, or gives present ones another value.
+func (s *Service) TagUser(ctx context.Context, account, name string, tags []tag.Tag) error {
+	if err := cmp.Or(checkUser(name), tag.Validate(tags)); err != nil {
+		return err
+	}
+	return s.opts.Store.ChangeUser(ctx, account, name, func(u *UserInfo) (err error) {
+		u.Tags, err = u.Tags.Merge(tags)
+		return err
+	})
+}
+
+// UntagUser removes tags. A key without a tag is no error.
+func (s *Service) UntagUser(ctx context.Context, account, name string, keys []string) error {
+	if err := checkUser(name); err != nil {
+		return err
+	}
+	return s.opts.Store.ChangeUser(ctx, account, name, func(u *UserInfo) error {
+		u.Tags = without(u.Tags, keys)
+		return nil
+	})
+}
+
+// without returns the tags that have none of the keys.
+func without(tags tag.Set, keys []string) tag.Set {
+	gone := map[string]bool{}
+	for _, key := range keys {
+		gone[key] = true
+	}
+	var left tag.Set
+	for _, t := range tags {
+		if !gone[t.Key] {
+			left = append(left, t)
+		}
+	}
+	return left
+}
+
+// DeleteUser removes a user. It fails with ErrInUse while he has keys or
+// policies.
+func (s *Service) DeleteUser(ctx context.Context, account, name string) error {
+	if err := checkUser(name); err != nil {
+		return err
+	}
+	return s.opts.Store.DeleteUser(ctx, account, name)
+}
