@@ -83,9 +83,6 @@ func (h header) describe(virtual int64) diskimage.Description {
 // known once that cluster was read or walked.
 func (i *Image) Describe() diskimage.Description {
 	d := i.desc
-	d.Warnings = slices.Clone(d.Warnings)
-	if i.finder.cut.Load() {
-		d.Warnings = append(d.Warnings, "the object ends inside its last cluster; the rest of that reads as zeros")
-	}
+	d.Warnings = i.finder.tail.Warn(slices.Clone(d.Warnings))
 	return d
 }

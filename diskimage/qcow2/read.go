@@ -5,17 +5,17 @@ import (
 	"fmt"
 	"math/bits"
 	"sync"
-	"sync/atomic"
 
 	"github.com/diskport/diskport/diskimage"
+	"github.com/diskport/diskport/diskimage/internal/blockmap"
 	"github.com/diskport/diskport/diskimage/internal/bounded"
 )
 
 // clusterFinder finds the clusters of a disk and expands compressed ones.
 type clusterFinder struct {
 	*tables
-	unit int64       // bytes that an entry speaks of: a cluster or a sub-cluster
-	cut  atomic.Bool // the object ends inside a cluster that was looked up
+	unit int64 // bytes that an entry speaks of: a cluster or a sub-cluster
+	tail blockmap.Tail
 
 	pool sync.Pool // of *expander
 }
@@ -25,7 +25,7 @@ func newClusterFinder(src bounded.Source, head header, size int64, limits diskim
 	if err != nil {
 		return nil, err
 	}
-	f := &clusterFinder{tables: t, unit: head.cluster()}
+	f := &clusterFinder{tables: t, unit: head.cluster(), tail: blockmap.Tail{Size: src.Size, Unit: head.cluster()}}
 	if head.extended() {
 		f.unit /= subclusters
 	}
@@ -80,25 +80,15 @@ func (f *clusterFinder) run(off, n int64, kind diskimage.Kind) diskimage.Run {
 	return diskimage.Run{Off: off, Len: min(n, f.size-off), Kind: kind}
 }
 
-// plain checks the place of a run of data of which off is asked for. Of the
-// cluster in which the object ends, what is missing is a hole.
+// plain checks the place of a run of data of which off is asked for.
 func (f *clusterFinder) plain(l2 l2Table, run diskimage.Run, off int64) (diskimage.Run, error) {
-	left := f.src.Size - run.SrcOff // bytes of the object from the run on
-	if left < run.Len {
-		f.cut.Store(true)
-		if run.SrcOff&^(f.cluster()-1) >= f.src.Size {
-			return run, l2.fault(off, diskimage.Truncated, "its cluster begins past the end of the object (%#x)", f.src.Size)
-		}
-		missing := max(left, 0)
-		if off >= run.Off+missing {
-			return diskimage.Run{Off: run.Off + missing, Len: min(run.Len, f.unit) - missing}, nil
-		}
-		run.Len = missing
-	}
-	if f.overMetadata(run.SrcOff, run.SrcOff+run.Len) {
+	run, ok := f.tail.Cut(run, off, 0)
+	switch {
+	case !ok:
+		return run, l2.fault(off, diskimage.Truncated, "its cluster begins past the end of the object (%#x)", f.src.Size)
+	case run.Kind == diskimage.Data && f.overMetadata(run.SrcOff, run.SrcOff+run.Len):
 		return run, l2.fault(off, diskimage.Malformed, "points into the header or a table")
 	}
-	run.SrcLen = run.Len
 	return run, nil
 }
 
