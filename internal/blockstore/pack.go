@@ -111,7 +111,7 @@ type pack struct {
 func (ps *packs) reserve(ctx context.Context, blocks []pendingBlock) (p *pack, first int, err error) {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
-	if ps.open != nil && len(ps.open.blocks)+len(blocks) > ps.w.store.packSlots {
+	if ps.open != nil && len(ps.open.blocks)+len(blocks) > ps.w.slots {
 		ps.seal()
 	}
 	if ps.open == nil {
@@ -131,7 +131,7 @@ func (ps *packs) reserve(ctx context.Context, blocks []pendingBlock) (p *pack, f
 // start starts a pack and writes its header. It needs mu.
 func (ps *packs) start(ctx context.Context) (*pack, error) {
 	s := ps.w.store
-	size := frameOffset(s.packSlots) + int64(trailerSize(s.packSlots))
+	size := frameOffset(ps.w.slots) + int64(trailerSize(ps.w.slots))
 	f, w, err := s.create(ctx, ps.w.lease, File{Kind: PackFile, Domain: ps.w.domain.ID}, size)
 	if err != nil {
 		return nil, err

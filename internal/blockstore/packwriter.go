@@ -36,6 +36,7 @@ type PackWriter struct {
 	lease  work.Lease
 	domain Domain
 	keys   *seal.Keys
+	slots  int // frames of a pack, at most
 
 	mu      sync.Mutex // guards what follows
 	pending *group
@@ -69,9 +70,19 @@ type pendingBlock struct {
 // NewPackWriter starts the packs of the unit of the lease. ctx is the unit's;
 // domain and keys belong together. End it with Finish or Abort.
 func (s *Store) NewPackWriter(ctx context.Context, l work.Lease, d Domain, k *seal.Keys) *PackWriter {
+	return s.newPackWriter(ctx, l, d, k, s.packSlots)
+}
+
+// NewSmallPackWriter is NewPackWriter for a unit that adds at most n blocks: no
+// more space is set aside.
+func (s *Store) NewSmallPackWriter(ctx context.Context, l work.Lease, d Domain, k *seal.Keys, n int) *PackWriter {
+	return s.newPackWriter(ctx, l, d, k, min(n, s.packSlots))
+}
+
+func (s *Store) newPackWriter(ctx context.Context, l work.Lease, d Domain, k *seal.Keys, slots int) *PackWriter {
 	listen, stop := context.WithCancel(context.WithoutCancel(ctx))
 	w := &PackWriter{
-		store: s, unit: ctx, lease: l, domain: d, keys: k,
+		store: s, unit: ctx, lease: l, domain: d, keys: k, slots: slots,
 		seen:     map[block.ID]struct{}{},
 		pressure: make(chan struct{}, 1),
 		stop:     stop,
@@ -96,7 +107,12 @@ func (w *PackWriter) newGroup() *group {
 // filled, and returns its ID. The slot passes to the writer, also when there
 // is an error. That the block is stored is known when Finish succeeds.
 func (w *PackWriter) Add(ctx context.Context, s *Slot) (block.ID, error) {
-	id := w.keys.BlockID(block.Sum(s.Payload()))
+	return w.AddSummed(ctx, s, block.Sum(s.Payload()))
+}
+
+// AddSummed is Add for a block whose digest is known.
+func (w *PackWriter) AddSummed(ctx context.Context, s *Slot, d block.Digest) (block.ID, error) {
+	id := w.keys.BlockID(d)
 	full, repeated, err := w.join(pendingBlock{id, s})
 	if err != nil || repeated {
 		w.store.Slots.Put(s)

@@ -24,6 +24,13 @@ type Snapshots interface {
 	Open(ctx context.Context, r snapshot.Record) (Blocks, error)
 }
 
+// Drafts is what this edge needs of snapshot.Drafts.
+type Drafts interface {
+	Start(ctx context.Context, r snapshot.StartRequest) (snapshot.Record, error)
+	Put(ctx context.Context, account, id string, b snapshot.WrittenBlock) error
+	Complete(ctx context.Context, account, id string, want snapshot.Expected) (snapshot.State, error)
+}
+
 // Blocks is one open snapshot. It is safe for concurrent use.
 type Blocks interface {
 	// From returns the blocks from an index on, ascending.
@@ -39,6 +46,7 @@ type Blocks interface {
 // Options is what an API is made of.
 type Options struct {
 	Snapshots Snapshots
+	Drafts    Drafts
 	Log       *slog.Logger
 	Now       func() time.Time // nil means time.Now
 	TokenKey  []byte           // MAC key of tokens, the same on every node
@@ -71,17 +79,14 @@ type operation struct {
 	serve  func(a *API, ctx context.Context, w http.ResponseWriter, c request) error
 }
 
-// operations is everything that EBS direct has. Those without an implementation
-// answer that they have none.
+// operations is everything that EBS direct has.
 var operations = []operation{
 	{"ListSnapshotBlocks", "GET", "/snapshots/{id}/blocks", (*API).listBlocks},
 	{"ListChangedBlocks", "GET", "/snapshots/{id}/changedblocks", (*API).listChanged},
 	{"GetSnapshotBlock", "GET", "/snapshots/{id}/blocks/{index}", (*API).getBlock},
-
-	// Not built yet.
-	{"StartSnapshot", "POST", "/snapshots", nil},
-	{"PutSnapshotBlock", "PUT", "/snapshots/{id}/blocks/{index}", nil},
-	{"CompleteSnapshot", "POST", "/snapshots/completion/{id}", nil},
+	{"StartSnapshot", "POST", "/snapshots", (*API).startSnapshot},
+	{"PutSnapshotBlock", "PUT", "/snapshots/{id}/blocks/{index}", (*API).putBlock},
+	{"CompleteSnapshot", "POST", "/snapshots/completion/{id}", (*API).completeSnapshot},
 }
 
 // match returns the variable segments of path, if it is that of the operation.
@@ -123,10 +128,7 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, c *awshttp.Call) err
 			continue
 		}
 		c.Action = op.name
-		if op.serve == nil {
-			return invalid("", "The operation "+op.name+" is not supported yet.")
-		}
-		query := request{Call: c, id: vars["id"], index: vars["index"], query: c.Form}
+		query := request{Call: c, id: vars["id"], index: vars["index"], query: c.Form, header: r.Header}
 		for _, id := range query.snapshots(op.name) {
 			if err := c.Authorize("ebs:"+op.name, nil, awsid.SnapshotARN(c.Region, id)); err != nil {
 				return err
@@ -140,7 +142,11 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, c *awshttp.Call) err
 // open returns a snapshot that the caller may read, ready to be read.
 func (a *API) open(ctx context.Context, c request, id string) (snapshot.Record, Blocks, error) {
 	record, err := a.Snapshots.Get(ctx, id)
-	if err == nil && record.Account != c.Principal.Account {
+	switch {
+	case err != nil || record.ReadableBy(c.Principal.Account):
+	case record.UsableBy(c.Principal.Account):
+		err = errPublic
+	default:
 		err = snapshot.ErrNotFound
 	}
 	if err == nil && record.State != snapshot.Completed {

@@ -1,11 +1,14 @@
 // Package ebsapi is the edge of the EBS direct APIs: it lists the blocks of
-// snapshots, says where two differ, and serves blocks with their checksums, in
-// REST-JSON. What blocks are it learns from package snapshot.
+// snapshots, says where two differ, serves blocks with their checksums, and takes
+// new snapshots block by block, in REST-JSON. What blocks are it learns from
+// package snapshot.
 //
 //	api.go     the edge: table of operations, order of checks
 //	params.go  what a request may say, with the rules of each parameter
 //	list.go    ListSnapshotBlocks, ListChangedBlocks
 //	block.go   GetSnapshotBlock
+//	start.go   StartSnapshot
+//	write.go   PutSnapshotBlock, CompleteSnapshot
 //	library.go open snapshots, kept for the next request
 //	tokens.go  block and page tokens
 //	errors.go  errors → exception, status, reason, message

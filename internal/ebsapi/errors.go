@@ -7,12 +7,16 @@ import (
 	"strings"
 
 	"github.com/diskport/diskport/internal/awshttp"
+	"github.com/diskport/diskport/internal/blockstore"
 	"github.com/diskport/diskport/internal/iam"
 	"github.com/diskport/diskport/internal/snapshot"
 )
 
 // errNotCompleted: only completed snapshots can be read.
 var errNotCompleted = errors.New("ebsapi: snapshot is not completed")
+
+// errPublic: that a snapshot is public makes it readable to nobody.
+var errPublic = errors.New("ebsapi: snapshot is only public")
 
 // errorTable maps what the domain returns; %s stands for the snapshot's id.
 // What nothing matches is internal.
@@ -23,6 +27,13 @@ var errorTable = []struct {
 	{snapshot.ErrNotFound, awshttp.Fault{Status: http.StatusNotFound, Code: "ResourceNotFoundException", Message: "The snapshot '%s' does not exist.", Reason: "SNAPSHOT_NOT_FOUND"}},
 	{snapshot.ErrAbsent, invalid("INVALID_BLOCK", "The snapshot '%s' has no such block.")},
 	{errNotCompleted, invalid("INVALID_SNAPSHOT_ID", "The snapshot '%s' is not completed.")},
+	{errPublic, invalid("INVALID_SNAPSHOT_ID", "The snapshot '%s' is public. Public snapshots cannot be read.")},
+	{snapshot.ErrNotPending, invalid("INVALID_SNAPSHOT_ID", "The snapshot '%s' is not pending.")},
+	{snapshot.ErrConflict, invalid("CONFLICTING_BLOCK_UPDATE", "Another update of this block of snapshot '%s' is in progress.")},
+	{snapshot.ErrParentLarger, invalid("INVALID_VOLUME_SIZE", "The volume size is smaller than that of the parent snapshot '%s'.")},
+	{snapshot.ErrTokenReused, awshttp.Fault{Status: http.StatusConflict, Code: "ConflictException", Message: "The client token was used in a request with other parameters."}},
+	{snapshot.ErrTooMany, awshttp.Fault{Status: http.StatusBadRequest, Code: "ConcurrentLimitExceededException", Message: "You have reached the limit for concurrent API requests."}},
+	{blockstore.ErrFull, awshttp.Fault{Status: http.StatusPaymentRequired, Code: "ServiceQuotaExceededException", Message: "There is no space left for the block.", Reason: "DEPENDENCY_SERVICE_QUOTA_EXCEEDED"}},
 }
 
 // invalid is a ValidationException.
@@ -56,6 +67,13 @@ func faultOf(err error) (f awshttp.Fault, known bool) {
 	var denied *iam.DeniedError
 	if errors.As(err, &denied) {
 		return awshttp.Fault{Status: http.StatusForbidden, Code: "AccessDeniedException", Message: denied.Error(), Reason: "UNAUTHORIZED_ACCOUNT"}, true
+	}
+	if e := (*snapshot.BeyondError)(nil); errors.As(err, &e) {
+		return invalid("INVALID_BLOCK", fmt.Sprintf("Block index %d is beyond the volume size extent", e.Index)), true
+	}
+	if e := (*snapshot.ChecksumError)(nil); errors.As(err, &e) {
+		return awshttp.Fault{Status: http.StatusForbidden, Code: "InvalidSignatureException", Message: "The value passed in as x-amz-Checksum does not match the computed checksum. " +
+			"Computed checksum: " + e.Computed.Base64() + " expected checksum: " + e.Expected.Base64()}, true
 	}
 	id := ""
 	if e := (*subjectError)(nil); errors.As(err, &e) {

@@ -14,10 +14,12 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/ebs"
+	"github.com/aws/aws-sdk-go-v2/service/ebs/types"
 	"github.com/aws/smithy-go"
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
@@ -31,10 +33,10 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-type keys struct{ who iam.Principal }
+type keys struct{ who *iam.Principal }
 
 func (k keys) Lookup(context.Context, string, string) (iam.Principal, sigv4.Secret, error) {
-	return k.who, sigv4.NewSecret("secret"), nil
+	return *k.who, sigv4.NewSecret("secret"), nil
 }
 
 // wire is the edge behind the front chain on a listener, the SDK's client for
@@ -45,7 +47,7 @@ type wire struct {
 }
 
 // recorded are the headers that belong to the protocol.
-var recorded = []string{"Content-Type", "Content-Length", "X-Amz-Content-Sha256", "X-Amz-Data-Length", "X-Amz-Checksum", "X-Amz-Checksum-Algorithm", "X-Amzn-Errortype", "X-Amzn-Requestid"}
+var recorded = []string{"Content-Type", "Content-Length", "X-Amz-Content-Sha256", "X-Amz-Data-Length", "X-Amz-Checksum", "X-Amz-Checksum-Algorithm", "X-Amz-Checksum-Aggregation-Method", "X-Amz-Changedblockscount", "X-Amz-Progress", "X-Amzn-Errortype", "X-Amzn-Requestid"}
 
 func (w *wire) note(h http.Header) {
 	for _, name := range recorded {
@@ -58,7 +60,7 @@ func (w *wire) note(h http.Header) {
 func newWire(t *testing.T, f *fixture) *wire {
 	w := &wire{}
 	front := awshttp.New(awshttp.Options{
-		Edges: map[string]awshttp.Edge{awshttp.EBS: f.API}, Keys: keys{f.who}, Log: slog.New(slog.DiscardHandler),
+		Edges: map[string]awshttp.Edge{awshttp.EBS: f.API}, Keys: keys{&f.who}, Log: slog.New(slog.DiscardHandler),
 		Metrics: prometheus.NewRegistry(), NewID: func() string { return "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0" },
 	})
 	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
@@ -165,9 +167,29 @@ func TestGolden(t *testing.T) {
 	w.check(t, "list-unknown", nil, err)
 	_, err = w.ListSnapshotBlocks(ctx, &ebs.ListSnapshotBlocksInput{SnapshotId: aws.String(snapA), MaxResults: aws.Int32(1)})
 	w.check(t, "list-few", nil, err)
+
+	started, err := w.StartSnapshot(ctx, &ebs.StartSnapshotInput{
+		VolumeSize: aws.Int64(8), Description: aws.String("d"), ClientToken: aws.String("token"), Timeout: aws.Int32(10),
+		ParentSnapshotId: aws.String(snapA), Tags: []types.Tag{{Key: aws.String("k"), Value: aws.String("v")}},
+	})
+	w.check(t, "start", started, err)
+	put, err := w.PutSnapshotBlock(ctx, &ebs.PutSnapshotBlockInput{
+		SnapshotId: aws.String(pendingS), BlockIndex: aws.Int32(7), BlockData: bytes.NewReader(body), DataLength: aws.Int32(block.Size),
+		Checksum: got.Checksum, ChecksumAlgorithm: "SHA256", Progress: aws.Int32(40),
+	})
+	w.check(t, "put", put, err)
 	_, err = w.PutSnapshotBlock(ctx, &ebs.PutSnapshotBlockInput{
-		SnapshotId: aws.String(snapA), BlockIndex: aws.Int32(0), BlockData: bytes.NewReader(body), DataLength: aws.Int32(block.Size),
+		SnapshotId: aws.String(pendingS), BlockIndex: aws.Int32(7), BlockData: bytes.NewReader(body[:9]), DataLength: aws.Int32(block.Size),
 		Checksum: got.Checksum, ChecksumAlgorithm: "SHA256",
 	})
-	w.check(t, "put-not-built", nil, err)
+	w.check(t, "put-short", nil, err)
+	completed, err := w.CompleteSnapshot(ctx, &ebs.CompleteSnapshotInput{
+		SnapshotId: aws.String(pendingS), ChangedBlocksCount: aws.Int32(1), Checksum: got.Checksum,
+		ChecksumAlgorithm: "SHA256", ChecksumAggregationMethod: "LINEAR",
+	})
+	w.check(t, "complete", completed, err)
+	if d := f.drafts; d.put.Index != 7 || d.put.Progress != 40 || !bytes.Equal(d.put.Data, body) || d.want.Blocks != 1 || len(d.want.Checksum) != 32 ||
+		d.started.Timeout != 10*time.Minute || d.started.Token != "token" || d.started.Digest == "" || d.started.Parent != snapA || len(d.started.Tags) != 1 {
+		t.Errorf("the domain was asked for %+v, %d, %+v", d.started, d.put.Index, d.want)
+	}
 }

@@ -84,7 +84,7 @@ func (a *API) listChanged(ctx context.Context, w http.ResponseWriter, r request)
 			return err
 		}
 	}
-	_, before, err := a.open(ctx, r, first)
+	earlier, before, err := a.open(ctx, r, first)
 	if err != nil {
 		return err
 	}
@@ -92,7 +92,7 @@ func (a *API) listChanged(ctx context.Context, w http.ResponseWriter, r request)
 	if err != nil {
 		return err
 	}
-	if a.Strict && first != r.id { // imports have no lineage in common
+	if a.Strict && earlier.Lineage != record.Lineage {
 		return invalid("UNRELATED_SNAPSHOTS", "The snapshots are not related.")
 	}
 	l, err := a.newList(r, &page, record.VolumeSize)

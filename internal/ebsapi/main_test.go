@@ -13,6 +13,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -31,6 +32,8 @@ const (
 	foreign  = "snap-0123456789abcdef3"
 	damaged  = "snap-0123456789abcdef4"
 	unknown  = "snap-00000000000000000"
+	shared   = "snap-0123456789abcdef5"
+	public   = "snap-0123456789abcdef6"
 )
 
 var clock = time.Date(2026, 3, 4, 5, 6, 7, 89e6, time.UTC)
@@ -97,15 +100,45 @@ func (f snapshots) Open(_ context.Context, r snapshot.Record) (Blocks, error) {
 
 func (f snapshots) add(id, account string, state snapshot.State, v volume) {
 	s := f[id]
-	s.Record = snapshot.Record{ID: id, Account: account, State: state, VolumeSize: 3}
+	s.Record = snapshot.Record{ID: id, Account: account, State: state, VolumeSize: 3, Lineage: id}
 	s.volume = v
 	f[id] = s
 }
 
+func (f snapshots) share(id, with string) {
+	s := f[id]
+	s.SharedWith = append(s.SharedWith, with)
+	f[id] = s
+}
+
+// drafts is the fake of snapshot.Drafts.
+type drafts struct {
+	err     error
+	started snapshot.StartRequest
+	put     snapshot.WrittenBlock
+	want    snapshot.Expected
+}
+
+func (f *drafts) Start(_ context.Context, r snapshot.StartRequest) (snapshot.Record, error) {
+	f.started = r
+	return snapshot.Record{ID: pendingS, Account: r.Account, State: snapshot.Pending, StartedAt: clock, VolumeSize: r.VolumeSize, Tags: r.Tags, Parent: r.Parent}, f.err
+}
+
+func (f *drafts) Put(_ context.Context, _, _ string, b snapshot.WrittenBlock) error {
+	f.put = b
+	return f.err
+}
+
+func (f *drafts) Complete(_ context.Context, _, _ string, want snapshot.Expected) (snapshot.State, error) {
+	f.want = want
+	return snapshot.Pending, f.err
+}
+
 type fixture struct {
 	*API
-	log bytes.Buffer
-	who iam.Principal
+	drafts *drafts
+	log    bytes.Buffer
+	who    iam.Principal
 }
 
 // newFixture has snapA with blocks 0, 3 and 6143 of 3 GiB, and snapB in which 3
@@ -117,9 +150,13 @@ func newFixture() *fixture {
 	s.add(pendingS, account, snapshot.Pending, volume{})
 	s.add(foreign, "999999999999", snapshot.Completed, volume{0: 1})
 	s.add(damaged, account, snapshot.Completed, volume{-1: 1})
-	f := &fixture{who: iam.Principal{Account: account, ARN: "arn:aws:iam::" + account + ":root", Kind: iam.Root}}
+	s.add(shared, "999999999999", snapshot.Completed, volume{0: 1})
+	s.share(shared, account)
+	s.add(public, "999999999999", snapshot.Completed, volume{0: 1})
+	s.share(public, snapshot.Everybody)
+	f := &fixture{drafts: &drafts{}, who: iam.Principal{Account: account, ARN: "arn:aws:iam::" + account + ":root", Kind: iam.Root}}
 	f.API = New(Options{
-		Snapshots: s, Log: slog.New(slog.NewTextHandler(&f.log, nil)), Now: func() time.Time { return clock }, TokenKey: []byte("key"),
+		Snapshots: s, Drafts: f.drafts, Log: slog.New(slog.NewTextHandler(&f.log, nil)), Now: func() time.Time { return clock }, TokenKey: []byte("key"),
 	})
 	return f
 }
@@ -134,6 +171,11 @@ func (f *fixture) allow(action, resource string) {
 }
 
 func (f *fixture) do(method, target string) *httptest.ResponseRecorder {
+	return f.send(method, target, nil)
+}
+
+// send asks with a body and "Name: value" headers.
+func (f *fixture) send(method, target string, body []byte, headers ...string) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
 	u, err := url.Parse(target)
 	if err != nil {
@@ -141,7 +183,11 @@ func (f *fixture) do(method, target string) *httptest.ResponseRecorder {
 	}
 	r := httptest.NewRequest(method, "/", nil)
 	r.URL = u
-	f.ServeAWS(w, r, &awshttp.Call{RequestID: "id-1", Region: "us-east-1", Service: awshttp.EBS, Form: u.Query(), Principal: f.who})
+	for _, h := range headers {
+		name, value, _ := strings.Cut(h, ": ")
+		r.Header.Set(name, value)
+	}
+	f.ServeAWS(w, r, &awshttp.Call{RequestID: "id-1", Region: "us-east-1", Service: awshttp.EBS, Form: u.Query(), Body: body, Principal: f.who})
 	return w
 }
 

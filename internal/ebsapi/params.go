@@ -1,6 +1,7 @@
 package ebsapi
 
 import (
+	"net/http"
 	"net/url"
 	"regexp"
 	"strconv"
@@ -12,13 +13,18 @@ import (
 // request is one request after routing.
 type request struct {
 	*awshttp.Call
-	id    string // snapshot
-	index string // of the block
-	query url.Values
+	id     string // snapshot
+	index  string // of the block
+	query  url.Values
+	header http.Header
 }
 
-// snapshots returns the ids of the snapshots that an operation reads.
+// snapshots returns the ids of the snapshots that an operation needs the right to.
+// That to start one depends on more than the path: startSnapshot asks for it.
 func (r request) snapshots(operation string) []string {
+	if operation == "StartSnapshot" {
+		return nil
+	}
 	if operation == "ListChangedBlocks" && r.query.Get("firstSnapshotId") != "" {
 		return []string{r.query.Get("firstSnapshotId"), r.id}
 	}

@@ -110,6 +110,9 @@ func (c *Collector) mark(ctx context.Context, pass int64, blocks func([]block.ID
 	if err := c.Store.Drafts(ctx, pages); err != nil {
 		return err
 	}
+	if err := c.Store.DraftBlocks(ctx, blocks); err != nil {
+		return err
+	}
 	return c.Store.Roots(ctx, func(root blockstore.File) error {
 		if err := c.Pages(ctx, root, pages); err != nil {
 			return fmt.Errorf("read root %s: %w", root.Name(), err)

@@ -9,7 +9,10 @@ import "testing"
 //
 // There are a snapshot that references the page from the start and may be deleted,
 // two drafts that end up with the same page, and two cycles of gc that may overlap
-// and may stop anywhere (every state is checked, so every prefix is).
+// and may stop anywhere (every state is checked, so every prefix is). A draft whose
+// blocks are registered one by one, by appends, does what one with pages does; one
+// may also begin as the old snapshot. That all roots and holds are read at one
+// moment is markRoots being one step.
 
 // row is a row of the blocks or pages table.
 type row struct {
@@ -26,6 +29,7 @@ const (
 	relies    // its dedupe look-up gave it the block that is stored
 	wrote     // it has a copy of its own, sealed, without a row
 	registered
+	holds // it began as the old snapshot, whose root it holds
 	published
 	gone // lost its lease, was abandoned, or deleted
 )
@@ -63,6 +67,21 @@ func markDrafts(pass func(uint8) uint8) step {
 }
 
 func markRoots(pass func(uint8) uint8) step {
+	return func(s state, cycle uint8) (state, bool) {
+		s.reach(s.old || s.drafts[0] >= holds && s.drafts[0] <= published || s.drafts[1] >= holds && s.drafts[1] <= published, pass(cycle))
+		return s, true
+	}
+}
+
+// markHeld and markOld are what markRoots would be if it read rows one by one.
+func markHeld(pass func(uint8) uint8) step {
+	return func(s state, cycle uint8) (state, bool) {
+		s.reach(s.drafts[0] == holds || s.drafts[1] == holds, pass(cycle))
+		return s, true
+	}
+}
+
+func markOld(pass func(uint8) uint8) step {
 	return func(s state, cycle uint8) (state, bool) {
 		s.reach(s.old || s.drafts[0] == published || s.drafts[1] == published, pass(cycle))
 		return s, true
@@ -143,6 +162,9 @@ func draftSteps(s state, i int) (next []state) {
 	switch s.drafts[i] {
 	case idle:
 		to(begun, nil)
+		if s.old {
+			to(holds, nil)
+		}
 	case begun: // blockstore.Catalog.Claim: a read, then a write only if need be
 		switch {
 		case !s.block.exists:
@@ -165,7 +187,7 @@ func draftSteps(s state, i int) (next []state) {
 			register(n)
 			n.block.exists, n.block.condemned = true, 0 // on conflict the first stays
 		})
-	case registered:
+	case registered, holds:
 		to(published, nil)
 	}
 	if s.drafts[i] != idle && s.drafts[i] != gone {
@@ -195,7 +217,7 @@ func explore(order []step) (states int, lost bool) {
 
 func (s state) referenced() bool {
 	for _, d := range s.drafts {
-		if d == registered || d == published {
+		if d >= registered && d <= published {
 			return true
 		}
 	}
@@ -239,6 +261,7 @@ func TestEveryInterleaving(t *testing.T) {
 		{"mark before condemn", [][]step{candidates, waiting, condemn, remove}, true},
 		{"drafts unmarked", [][]step{candidates[1:], condemn, waiting, mark[1:], remove}, true},
 		{"roots before drafts", [][]step{candidates, condemn, waiting, {mark[1], mark[0]}, remove}, true},
+		{"roots one by one", [][]step{candidates, condemn, waiting, {mark[0], markHeld(secondPass), markOld(secondPass)}, remove}, true},
 		{"what another cycle condemned", [][]step{candidates, condemn, waiting, mark, {deleteAllCondemned}}, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {

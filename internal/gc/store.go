@@ -38,8 +38,11 @@ type References interface {
 	// Drafts calls fn with the pages that finished ranges registered for snapshots
 	// that are pending.
 	Drafts(ctx context.Context, fn func([]snapshot.PageID) error) error
+	// DraftBlocks calls fn with the blocks that appends registered for drafts.
+	DraftBlocks(ctx context.Context, fn func([]block.ID) error) error
 	// Roots calls fn with the roots of completed snapshots and of whatever else
-	// holds one, such as a long reader of a snapshot that was deleted meanwhile.
+	// holds one, such as a draft that began as a snapshot that was deleted
+	// meanwhile. All of them are read at one moment: a hold is taken of a root.
 	Roots(ctx context.Context, fn func(blockstore.File) error) error
 	// InFlight returns the leases held at now by units that may add references.
 	// Those that have lapsed it takes away for good, so that what is not in the

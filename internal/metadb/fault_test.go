@@ -55,7 +55,7 @@ func (f faulty) QueryContext(ctx context.Context, stmt string, args ...any) (*sq
 func TestEventsAreAllOrNothing(t *testing.T) {
 	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) {
 		db := fresh(t)
-		for _, e := range life(db) {
+		for _, e := range append(life(db), draftLife(db)...) {
 			statements, before := 0, dump(t, db)
 			for at := 1; ; at++ {
 				if failAt(t, db, e, at) {
@@ -200,7 +200,7 @@ func life(db *DB) []lifeEvent {
 func dump(t *testing.T, db *DB) map[string][]string {
 	t.Helper()
 	out := map[string][]string{}
-	for _, table := range []string{"tasks", "units", "domains", "files", "blocks", "pages", "draft_pages", "snapshots", "tags", "account_locks"} {
+	for _, table := range []string{"tasks", "units", "domains", "files", "blocks", "pages", "draft_pages", "snapshots", "tags", "account_locks", "drafts", "draft_blocks", "snapshot_shares"} {
 		rows, err := db.read.QueryContext(t.Context(), "SELECT * FROM "+table)
 		if err != nil {
 			t.Fatal(err)

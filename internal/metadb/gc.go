@@ -96,29 +96,50 @@ func (g Garbage) Drafts(ctx context.Context, fn func([]snapshot.PageID) error) e
 	}
 }
 
-// Roots implements gc.References.
-func (g Garbage) Roots(ctx context.Context, fn func(blockstore.File) error) error {
-	last := ""
-	scan := func(s scanner) (blockstore.File, error) {
-		root := blockstore.File{Kind: blockstore.RootFile}
-		return root, s.Scan(&last, &root.ID)
+// DraftBlocks implements gc.References.
+func (g Garbage) DraftBlocks(ctx context.Context, fn func([]block.ID) error) error {
+	var at struct { // the last row seen
+		snapshot string
+		block    int64
+	}
+	at.block = -1
+	scan := func(s scanner) (id block.ID, err error) {
+		err = s.Scan(&at.snapshot, &at.block, (*hash)(&id))
+		return id, err
 	}
 	for {
-		var roots []blockstore.File
-		err := g.db.view(ctx, "read roots", func(q querier) (err error) {
-			roots, err = all(ctx, q, scan, `
-				SELECT id, root FROM snapshots WHERE root <> 0 AND id > $1 ORDER BY id LIMIT $2`, last, gcBatch)
+		var ids []block.ID
+		err := g.db.view(ctx, "read blocks of drafts", func(q querier) (err error) {
+			ids, err = all(ctx, q, scan, `
+				SELECT snapshot, block, block_id FROM draft_blocks
+				WHERE snapshot > $1 OR (snapshot = $1 AND block > $2) ORDER BY snapshot, block LIMIT $3`, at.snapshot, at.block, gcBatch)
 			return err
 		})
-		if err != nil || len(roots) == 0 {
+		if err != nil || len(ids) == 0 {
 			return err
 		}
-		for _, root := range roots {
-			if err := fn(root); err != nil {
-				return err
-			}
+		if err := fn(ids); err != nil {
+			return err
 		}
 	}
+}
+
+// Roots implements gc.References. It reads all of them at one moment: a draft that
+// takes a hold of a root does so while the snapshot exists, so one of the two is
+// seen whatever is deleted meanwhile. With 100,000 snapshots that is 1 MB.
+func (g Garbage) Roots(ctx context.Context, fn func(blockstore.File) error) error {
+	var roots []blockstore.FileID
+	err := g.db.view(ctx, "read roots", func(q querier) (err error) {
+		roots, err = all(ctx, q, column[blockstore.FileID], `
+			SELECT root FROM snapshots WHERE root <> 0 UNION SELECT base FROM drafts WHERE base <> 0`)
+		return err
+	})
+	for _, root := range roots {
+		if err == nil {
+			err = fn(blockstore.File{ID: root, Kind: blockstore.RootFile})
+		}
+	}
+	return err
 }
 
 // InFlight implements gc.References. Periodic duties, gc's own among them, add
@@ -134,7 +155,7 @@ func (g Garbage) InFlight(ctx context.Context, now time.Time) (held []gc.Fence, 
 			return err
 		}
 		held, err = all(ctx, q, scan, `
-			SELECT id, attempt FROM units WHERE owner <> '' AND kind <> $1 AND kind <> $2`, work.GC, work.Retain)
+			SELECT id, attempt FROM units WHERE owner <> '' AND kind <> $1 AND kind <> $2 AND kind <> $3`, work.GC, work.Retain, work.Expire)
 		return err
 	})
 	return held, err
@@ -220,6 +241,7 @@ func (g Garbage) DeadFiles(ctx context.Context, after blockstore.FileID, limit i
 				AND NOT EXISTS (SELECT 1 FROM blocks b WHERE b.file = f.id)
 				AND NOT EXISTS (SELECT 1 FROM pages p WHERE p.file = f.id)
 				AND NOT EXISTS (SELECT 1 FROM snapshots s WHERE s.root = f.id)
+				AND NOT EXISTS (SELECT 1 FROM drafts d WHERE d.base = f.id)
 				OR f.state = $3
 				AND NOT EXISTS (SELECT 1 FROM units u WHERE u.id = f.unit AND u.attempt = f.attempt AND u.owner <> ''))
 			ORDER BY f.id LIMIT $4`, after, fileSealed, fileOpen, limit)

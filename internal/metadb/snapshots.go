@@ -22,15 +22,19 @@ func (db *DB) Snapshots() Snapshots { return Snapshots{db} }
 func (s Snapshots) Get(ctx context.Context, id string) (r snapshot.Record, err error) {
 	err = s.db.view(ctx, "get snapshot "+id, func(q querier) error {
 		var ok bool
-		if r, ok, err = one(ctx, q, scanSnapshot, selectSnapshot+` WHERE id = $1`, id); err != nil {
+		if r, ok, err = one(ctx, q, scanSnapshot, selectSnapshot+` WHERE s.id = $1`, id); err != nil {
 			return err
 		}
 		if !ok {
 			return snapshot.ErrNotFound
 		}
-		if err = showProgress(ctx, q, &r); err == nil {
-			r.Tags, err = tagsOf(ctx, q, id)
+		if err = showProgress(ctx, q, &r); err != nil {
+			return err
 		}
+		if r.SharedWith, err = sharesOf(ctx, q, id); err != nil {
+			return err
+		}
+		r.Tags, err = tagsOf(ctx, q, id)
 		return err
 	})
 	return r, err
@@ -39,21 +43,28 @@ func (s Snapshots) Get(ctx context.Context, id string) (r snapshot.Record, err e
 // List implements snapshot.Store.
 func (s Snapshots) List(ctx context.Context, account string) (list []snapshot.Record, err error) {
 	err = s.db.view(ctx, "list snapshots of account "+account, func(q querier) error {
-		list, err = all(ctx, q, scanSnapshot, selectSnapshot+` WHERE account = $1`, account)
+		list, err = all(ctx, q, scanSnapshot, selectSnapshot+` WHERE s.account = $1`, account)
+		if err != nil {
+			return err
+		}
+		shares, err := all(ctx, q, scanShare, `
+			SELECT h.snapshot, h.grantee FROM snapshot_shares h JOIN snapshots s ON s.id = h.snapshot WHERE s.account = $1`, account)
 		if err != nil {
 			return err
 		}
 		tags, err := tagsOfAccount(ctx, q, account)
 		for i := range list {
-			list[i].Tags = tags[list[i].ID]
+			list[i].Tags, list[i].SharedWith = tags[list[i].ID], sharedWith(shares, list[i].ID)
 			err = cmp.Or(err, showProgress(ctx, q, &list[i]))
 		}
 		return err
 	})
-	slices.SortFunc(list, func(a, b snapshot.Record) int {
-		return cmp.Or(a.StartedAt.Compare(b.StartedAt), cmp.Compare(a.ID, b.ID))
-	})
+	slices.SortFunc(list, inOrder)
 	return list, err
+}
+
+func inOrder(a, b snapshot.Record) int {
+	return cmp.Or(a.StartedAt.Compare(b.StartedAt), cmp.Compare(a.ID, b.ID))
 }
 
 // showProgress sets the progress of a pending snapshot to that of its task.
@@ -86,12 +97,18 @@ func percent(t importtask.Task) int {
 // Delete implements snapshot.Store.
 func (s Snapshots) Delete(ctx context.Context, account, id string) error {
 	return s.db.update(ctx, "delete snapshot "+id, func(q querier) error {
-		n, err := exec(ctx, q, `DELETE FROM snapshots WHERE id = $1 AND account = $2 AND state <> $3`, id, account, snapshot.Pending)
+		n, err := exec(ctx, q, `DELETE FROM snapshots WHERE id = $1 AND account = $2 AND (state <> $3 OR task = '')`, id, account, snapshot.Pending)
 		if err != nil {
 			return err
 		}
 		if n == 0 {
 			return whyNotDeleted(ctx, q, account, id)
+		}
+		if err := dropDirect(ctx, q, id); err != nil {
+			return err
+		}
+		if err := dropShares(ctx, q, id); err != nil {
+			return err
 		}
 		return dropTags(ctx, q, id)
 	})
@@ -139,14 +156,16 @@ func (db *DB) addSnapshot(ctx context.Context, q querier, task taskRow, r snapsh
 }
 
 const selectSnapshot = `
-	SELECT id, account, domain, task, description, state, volume_gib, virtual_bytes, progress,
-		started, completed, root, blocks, stored
-	FROM snapshots`
+	SELECT s.id, s.account, s.domain, s.task, s.description, s.state, s.volume_gib, s.virtual_bytes, s.progress,
+		s.started, s.completed, s.root, s.blocks, s.stored, s.parent, s.lineage, s.message, s.tier, s.tier_since,
+		COALESCE(d.kms_key, '')
+	FROM snapshots s LEFT JOIN domains d ON d.id = s.domain`
 
 func scanSnapshot(s scanner) (r snapshot.Record, err error) {
-	var started, completed int64
+	var started, completed, tier int64
 	err = s.Scan(&r.ID, &r.Account, &r.Domain, &r.Task, &r.Description, &r.State, &r.VolumeSize, &r.VirtualSize, &r.Progress,
-		&started, &completed, &r.Root.ID, &r.Blocks, &r.Stored)
+		&started, &completed, &r.Root.ID, &r.Blocks, &r.Stored, &r.Parent, &r.Lineage, &r.Message, &r.Tier, &tier, &r.KMSKey)
+	r.TierSince, r.Lineage = fromMicros(tier), cmp.Or(r.Lineage, r.ID)
 	r.StartedAt, r.CompletedAt = fromMicros(started), fromMicros(completed)
 	if r.Root.ID != 0 {
 		r.Root.Kind = blockstore.RootFile

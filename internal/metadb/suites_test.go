@@ -120,6 +120,17 @@ func garbageBench(db *DB) gctest.Bench {
 				return cmp.Or(finishUnit(ctx, q, l), store(ctx, q, l, r), addDraftPages(ctx, q, draft, pages))
 			})
 		},
+		Append: func(l work.Lease, draft string, packs []blockstore.SealedPack, blocks []snapshot.DraftBlock) error {
+			return db.update(ctx, "append", func(q querier) error {
+				return cmp.Or(finishUnit(ctx, q, l), store(ctx, q, l, importtask.RangeResult{Packs: packs}), addDraftBlocks(ctx, q, draft, blocks))
+			})
+		},
+		Hold: func(t *testing.T, id, base string) {
+			_, _, err := db.Snapshots().Start(ctx, snapshot.Draft{Record: snapshot.Record{ID: id, State: snapshot.Pending}}, base, 100)
+			if err != nil {
+				t.Error(err)
+			}
+		},
 		Publish: func(l work.Lease, draft string, root blockstore.File) error {
 			return db.update(ctx, "publish", func(q querier) error {
 				_, err := exec(ctx, q, `UPDATE snapshots SET state = 'completed', root = $1 WHERE id = $2`, root.ID, draft)
@@ -129,7 +140,7 @@ func garbageBench(db *DB) gctest.Bench {
 		Drop: func(t *testing.T, id string) {
 			must(t, db, func(q querier) error {
 				_, err := exec(ctx, q, `DELETE FROM snapshots WHERE id = $1`, id)
-				return cmp.Or(err, dropDraft(ctx, q, id))
+				return cmp.Or(err, dropDraft(ctx, q, id), dropDirect(ctx, q, id))
 			})
 		},
 	}
@@ -139,8 +150,11 @@ func TestSnapshots(t *testing.T) {
 	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) {
 		snapshottest.Test(t, func(t *testing.T) snapshottest.Bench {
 			db := fresh(t)
+			var ahead time.Duration
+			db.now = func() time.Time { return time.Now().Add(ahead) }
 			return snapshottest.Bench{
-				Store: db.Snapshots(),
+				Store: db.Snapshots(), Drafts: db.Snapshots(), Catalog: db.Catalog(), Work: db.Work(),
+				Later: func(d time.Duration) { ahead += d },
 				Add:   func(t *testing.T, r snapshot.Record) { addRecord(t, db, r) },
 				AddPages: func(t *testing.T, pages []snapshot.PagePlace) {
 					must(t, db, func(q querier) error { return addPages(t.Context(), q, pages) })

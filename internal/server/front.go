@@ -29,7 +29,7 @@ func (a *App) front(metrics *prometheus.Registry) http.Handler {
 			OwnHosts: a.ownHosts(), HoldPoll: a.cfg.HoldPoll, FailedStatus: a.cfg.FailedStatus, Strict: a.cfg.StrictAWS,
 		}),
 		awshttp.EBS: ebsapi.New(ebsapi.Options{
-			Snapshots: ebsapi.Library(p.db.Snapshots(), p.library), Log: a.log, TokenKey: p.tokens, Strict: a.cfg.StrictAWS,
+			Snapshots: ebsapi.Library(p.db.Snapshots(), p.library), Drafts: p.drafts, Log: a.log, TokenKey: p.tokens, Strict: a.cfg.StrictAWS,
 		}),
 		awshttp.IAM: identities,
 		awshttp.STS: identities,

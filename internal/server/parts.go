@@ -35,6 +35,7 @@ type parts struct {
 	sources *source.Opener
 	library *snapshot.Library
 	imports *importtask.Service
+	drafts  *snapshot.Drafts
 	runner  *importtask.Runner
 	gc      *gc.Collector
 	tokens  []byte // MAC key of the tokens that clients hand back
@@ -153,14 +154,16 @@ func (a *App) wireImports(p *parts, master *seal.MasterKey, ring *keyring.Ring, 
 	jobs := engine.Jobs()
 	jobs[work.GC] = a.collect(p)
 	jobs[work.Retain] = a.retain(p)
+	a.wireDrafts(p, ring, jobs)
 	short := []work.Kind{work.Plan, work.Publish, work.Cleanup}
 	p.runner = &importtask.Runner{
 		Owner: owner(), Work: p.db.Work(), Tasks: p.db.Tasks(), Jobs: jobs,
-		Lanes: [][]work.Kind{short, short, {work.Range}, {work.Range}, {work.GC, work.Retain}},
+		Lanes: [][]work.Kind{short, short, {work.Range}, {work.Range}, {work.Seal}, {work.Seal, work.Expire}, {work.GC, work.Retain}},
 		Log:   a.log, Now: time.Now, Poll: 2 * time.Second, Grace: gracePeriod,
 	}
 	engine.Wake = p.runner.Wake
 	p.imports.Runner, p.imports.Wake = p.runner, p.runner.Wake
+	p.drafts.Wake = p.runner.Wake
 }
 
 // owner names this process in leases.
@@ -207,6 +210,7 @@ func (a *App) recover(ctx context.Context, p *parts) error {
 		units.ExpireAll(ctx),
 		units.Ensure(ctx, work.GC),
 		units.Ensure(ctx, work.Retain),
+		units.Ensure(ctx, work.Expire),
 		a.sweepPins(ctx, p),
 	)
 }

@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 
@@ -72,6 +73,34 @@ func (l *Library) Open(ctx context.Context, rec Record) (*Blocks, error) {
 		return nil, fmt.Errorf("opening %s: %w", rec.ID, err)
 	}
 	return &Blocks{lib: l, rec: rec, root: r, keys: keys, pages: newCache[*located](cachedPages)}, nil
+}
+
+// OpenRoot opens a root by its file alone: whoever holds it needs no record of the
+// snapshot, which may be gone.
+func (l *Library) OpenRoot(ctx context.Context, f blockstore.File) (*Blocks, error) {
+	r, err := l.loneRoot(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := l.Keys(ctx, r.domain)
+	if err != nil {
+		return nil, err
+	}
+	rec := Record{ID: r.snapshot, Domain: r.domain, VolumeSize: r.volume / block.PerGiB, Blocks: r.blocks, Root: f}
+	return &Blocks{lib: l, rec: rec, root: r, keys: keys, pages: newCache[*located](cachedPages)}, nil
+}
+
+// loneRoot reads a root whose volume is not known from elsewhere.
+func (l *Library) loneRoot(ctx context.Context, f blockstore.File) (*root, error) {
+	head := make([]byte, rootHead)
+	if err := l.Store.ReadAt(ctx, f, head, 0); err != nil {
+		return nil, err
+	}
+	volume := int64(binary.LittleEndian.Uint64(head[8:])) // by itself: the MAC proves it below
+	if volume < 0 || volume > maxVolume {
+		return nil, fmt.Errorf("%w: root of a volume of %d blocks", ErrCorrupt, volume)
+	}
+	return l.root(ctx, f, head, volume)
 }
 
 func (l *Library) readRoot(ctx context.Context, rec Record) (*root, error) {

@@ -38,7 +38,7 @@ type RangeWriter struct {
 	lease work.Lease
 	rng   Range
 	packs *blockstore.PackWriter
-	pages *blockstore.Stream // nil until there are pages
+	pages *pageWriter
 
 	mu      sync.Mutex // guards entries
 	entries []Block
@@ -47,7 +47,10 @@ type RangeWriter struct {
 // NewRangeWriter starts filling a range for the unit of the lease. ctx is the
 // unit's. End it with Finish or Abort.
 func (l *Library) NewRangeWriter(ctx context.Context, lease work.Lease, r Range) *RangeWriter {
-	return &RangeWriter{lib: l, lease: lease, rng: r, packs: l.Store.NewPackWriter(ctx, lease, r.Domain, r.Keys)}
+	return &RangeWriter{
+		lib: l, lease: lease, rng: r,
+		packs: l.Store.NewPackWriter(ctx, lease, r.Domain, r.Keys), pages: l.newPageWriter(lease, 0),
+	}
 }
 
 // Slot returns memory for one block, waiting until there is some. A goroutine
@@ -94,15 +97,13 @@ func (w *RangeWriter) Finish(ctx context.Context) (Written, error) {
 		w.drop(context.WithoutCancel(ctx), out.Packs)
 		return Written{}, fmt.Errorf("finishing pages [%d, +%d): %w", w.rng.First, w.rng.Pages, err)
 	}
-	w.pages = nil
 	return out, nil
 }
 
 // writePages writes the pages that name blocks.
 func (w *RangeWriter) writePages(ctx context.Context, out *Written) error {
 	slices.SortFunc(w.entries, func(a, b Block) int { return cmp.Compare(a.Index, b.Index) })
-	written := map[PageID]PagePlace{}
-	var buf []byte
+	w.pages.size = min(w.rng.Pages, int64(len(w.entries))) * int64(pageSize(PageBlocks))
 	for rest := w.entries; len(rest) > 0; {
 		index := rest[0].Index / PageBlocks
 		n := 1
@@ -112,62 +113,25 @@ func (w *RangeWriter) writePages(ctx context.Context, out *Written) error {
 			}
 			n++
 		}
-		buf = appendPage(buf[:0], index*PageBlocks, rest[:n])
-		at, err := w.writePage(ctx, buf, written)
-		if err != nil {
+		if err := w.pages.write(ctx, index, rest[:n]); err != nil {
 			return err
 		}
-		at.Page, at.Blocks = index, n
-		out.Pages = append(out.Pages, at)
 		rest = rest[n:]
 	}
-	if w.pages == nil {
-		return nil
-	}
-	var err error
-	out.PagesFile = w.pages.File()
-	out.PagesBytes, err = w.pages.Seal(ctx)
-	return err
-}
-
-// writePage writes a page unless the range has an equal one.
-func (w *RangeWriter) writePage(ctx context.Context, p []byte, written map[PageID]PagePlace) (PagePlace, error) {
-	id := PageID(w.lib.PageKey.mac(p))
-	if at, ok := written[id]; ok {
-		return at, nil
-	}
-	if w.pages == nil {
-		var err error
-		size := min(w.rng.Pages, int64(len(w.entries))) * int64(pageSize(PageBlocks))
-		if w.pages, err = w.lib.Store.NewStream(ctx, w.lease, blockstore.PagesFile, size); err != nil {
-			return PagePlace{}, err
-		}
-	}
-	at := PagePlace{ID: id, File: w.pages.File().ID, Off: w.pages.Size(), Len: int64(len(p))}
-	written[id] = at
-	return at, w.pages.Write(ctx, p)
+	return w.pages.finish(ctx, out)
 }
 
 // drop removes what a Finish that fails has made. Nobody has been told of it.
 func (w *RangeWriter) drop(ctx context.Context, packs []blockstore.SealedPack) {
-	files := []string{}
-	for _, p := range packs {
-		files = append(files, p.File.Name())
-	}
-	if w.pages != nil {
-		files = append(files, w.pages.File().Name())
-	}
 	w.Abort()
-	for _, name := range files {
-		_ = w.lib.Store.Backend.Remove(ctx, name) // what stays has a row: gc finds it
+	for _, p := range packs {
+		_ = w.lib.Store.Backend.Remove(ctx, p.File.Name()) // what stays has a row: gc finds it
 	}
+	w.pages.remove(ctx)
 }
 
 // Abort drops everything. After Finish it does nothing. No Put may be running.
 func (w *RangeWriter) Abort() {
 	w.packs.Abort()
-	if w.pages != nil {
-		_ = w.pages.Abort() // as in drop
-		w.pages = nil
-	}
+	w.pages.abort()
 }

@@ -2,8 +2,6 @@ package snapshot
 
 import (
 	"context"
-	"encoding/binary"
-	"fmt"
 
 	"github.com/diskport/diskport/internal/block"
 	"github.com/diskport/diskport/internal/blockstore"
@@ -12,15 +10,7 @@ import (
 // RootPages calls fn with the ids of the pages under a root, some at a time. It
 // is for gc, which knows roots by their files alone and needs no key of a domain.
 func (l *Library) RootPages(ctx context.Context, f blockstore.File, fn func([]PageID) error) error {
-	head := make([]byte, rootHead)
-	if err := l.Store.ReadAt(ctx, f, head, 0); err != nil {
-		return err
-	}
-	volume := int64(binary.LittleEndian.Uint64(head[8:])) // by itself: the MAC proves it below
-	if volume < 0 || volume > maxVolume {
-		return fmt.Errorf("%w: root of a volume of %d blocks", ErrCorrupt, volume)
-	}
-	r, err := l.root(ctx, f, head, volume)
+	r, err := l.loneRoot(ctx, f)
 	if err != nil {
 		return err
 	}

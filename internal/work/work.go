@@ -26,6 +26,9 @@ const (
 	Range   Kind = "range"   // ingest a run of manifest pages
 	Publish Kind = "publish" // write the root, make the snapshot visible
 	Cleanup Kind = "cleanup" // drop what a failed or cancelled task left
+	Append  Kind = "append"  // add blocks to a draft: held by who answers the request, never claimed
+	Seal    Kind = "seal"    // check a draft or copy that is complete, write its manifest
+	Expire  Kind = "expire"  // periodic: end drafts that nobody writes to
 	GC      Kind = "gc"      // periodic
 	Retain  Kind = "retain"  // periodic: forget tasks after their retention
 )
@@ -35,7 +38,7 @@ type Unit struct {
 	ID      int64
 	Account string
 	Kind    Kind
-	Task    string // import task id; empty for periodic duties
+	Task    string // import task id, or snapshot id of a draft; empty for periodic duties
 	Range   int    // index of the range within its task
 }
 

@@ -31,6 +31,10 @@ type Bench struct {
 	// Finish is the event that ends a range of the draft (step 4 of the ordering
 	// invariant).
 	Finish func(l work.Lease, draft string, packs []blockstore.SealedPack, pages []snapshot.PagePlace) error
+	// Append is the event that ends an append to the draft (step 4).
+	Append func(l work.Lease, draft string, packs []blockstore.SealedPack, blocks []snapshot.DraftBlock) error
+	// Hold makes a pending snapshot that begins as another.
+	Hold func(t *testing.T, id, base string)
 	// Publish completes the draft (step 5).
 	Publish func(l work.Lease, draft string, root blockstore.File) error
 	// Drop removes a snapshot or draft.
@@ -54,6 +58,9 @@ func Test(t *testing.T, open func(t *testing.T) Bench) {
 		"AMissingPageStopsIt":           aMissingPageStopsIt,
 		"CancelledWhileWaiting":         cancelledWhileWaiting,
 		"StoppedAnywhere":               stoppedAnywhere,
+		"AppendsStay":                   appendsStay,
+		"AnAppendMeanwhile":             anAppendMeanwhile,
+		"AHoldMeanwhile":                aHoldMeanwhile,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -74,6 +74,13 @@ func (h *hooked) Drafts(ctx context.Context, fn func([]snapshot.PageID) error) e
 	return h.Store.Drafts(ctx, fn)
 }
 
+func (h *hooked) DraftBlocks(ctx context.Context, fn func([]block.ID) error) error {
+	if err := h.at("DraftBlocks"); err != nil {
+		return err
+	}
+	return h.Store.DraftBlocks(ctx, fn)
+}
+
 func (h *hooked) Roots(ctx context.Context, fn func(blockstore.File) error) error {
 	if err := h.at("Roots"); err != nil {
 		return err

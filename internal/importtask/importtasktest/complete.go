@@ -76,6 +76,7 @@ func checkCompleted(t *testing.T, b Bench, n int, blocks, ranges int64) {
 	want := plan(n, 0).Snapshot
 	want.State, want.Blocks, want.Stored, want.Progress = snapshot.Completed, blocks, sum.Stored, 100
 	want.StartedAt, want.CompletedAt, want.Root = v.Snap.StartedAt, v.Task.EndedAt, v.Snap.Root
+	want.Lineage, want.Tier = want.ID, snapshot.Standard
 	same(t, "snapshot", want, v.Snap)
 	if v.Snap.Root.Kind != blockstore.RootFile || v.Snap.Root.ID == 0 || v.Snap.StartedAt.IsZero() {
 		t.Errorf("root %+v, started %v", v.Snap.Root, v.Snap.StartedAt)

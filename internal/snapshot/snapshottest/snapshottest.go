@@ -12,11 +12,16 @@ import (
 	"github.com/diskport/diskport/internal/blockstore"
 	"github.com/diskport/diskport/internal/snapshot"
 	"github.com/diskport/diskport/internal/tag"
+	"github.com/diskport/diskport/internal/work"
 )
 
 // Bench is an empty store under test, with the events that fill it.
 type Bench struct {
 	Store    snapshot.Store
+	Drafts   snapshot.DraftStore
+	Catalog  blockstore.Catalog
+	Work     work.Store
+	Later    func(time.Duration) // moves the store's clock
 	Add      func(t *testing.T, r snapshot.Record)
 	AddPages func(t *testing.T, pages []snapshot.PagePlace)
 }
@@ -29,6 +34,19 @@ func Test(t *testing.T, open func(t *testing.T) Bench) {
 		"Delete":                 deleteOnce,
 		"PendingStays":           pendingStays,
 		"LocatePages":            locatePages,
+		"Sharing":                sharing,
+		"Tiers":                  tiers,
+		"StartAndComplete":       startAndComplete,
+		"Tokens":                 tokens,
+		"TokensAtOnce":           tokensAtOnce,
+		"DraftLimit":             draftLimit,
+		"Appends":                appends,
+		"LateAppends":            lateAppends,
+		"Inherited":              inherited,
+		"Rejected":               rejected,
+		"Copies":                 copies,
+		"DraftsDeleted":          draftsDeleted,
+		"Expiry":                 expiry,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -44,6 +62,7 @@ func record(id string, s snapshot.State) snapshot.Record {
 		ID: id, Account: "a", Domain: "dom-1", Description: "ünïcode <&>", State: s,
 		VolumeSize: 64 << 10, VirtualSize: 64<<40 - 512, StartedAt: start,
 		Tags: tag.Set{{Key: "A", Value: "1"}, {Key: "b", Value: ""}},
+		Task: "import-snap-00000000000000001", Lineage: id, Tier: snapshot.Standard,
 	}
 	if s == snapshot.Completed {
 		r.CompletedAt = start.Add(time.Minute)
