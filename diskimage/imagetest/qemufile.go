@@ -1,11 +1,14 @@
 package imagetest
 
 import (
+	"bytes"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/diskport/diskport/diskimage"
 )
 
 // QemuSource is a raw disk in a file, of which qemu-img makes images.
@@ -64,4 +67,47 @@ func DataBytes(p []byte) int {
 		}
 	}
 	return n
+}
+
+// Same fails t unless qemu-img's image of the format and options holds what is
+// wanted, without a warning, and obeys the laws.
+func (s QemuSource) Same(t testing.TB, open Opener, format, options string, want []byte) {
+	t.Helper()
+	SameFile(t, open, s.Convert(t, format, options), want)
+}
+
+// SameFile fails t unless the image at path holds what is wanted, without a
+// warning, and obeys the laws.
+func SameFile(t testing.TB, open Opener, path string, want []byte) {
+	t.Helper()
+	f, size := Open(t, path)
+	d, err := open(f, size, diskimage.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d.Size() != int64(len(want)) {
+		t.Errorf("size is %d, want %d", d.Size(), len(want))
+	}
+	Run(t, d, bytes.NewReader(want))
+	if w := d.(diskimage.Describer).Describe().Warnings; len(w) > 0 {
+		t.Errorf("warnings: %q", w)
+	}
+}
+
+// QemuReads fails t unless qemu-img reads an image of the format as what is
+// wanted: then the fixture is one that others take, too.
+func QemuReads(t testing.TB, format string, image, want []byte) {
+	t.Helper()
+	in, out := filepath.Join(t.TempDir(), "in"), filepath.Join(t.TempDir(), "out")
+	if err := os.WriteFile(in, image, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	QemuImg(t, "convert", "-f", format, "-O", "raw", in, out)
+	got, err := os.ReadFile(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("qemu-img reads another disk")
+	}
 }

@@ -6,7 +6,6 @@ import (
 
 	"github.com/diskport/diskport/diskimage"
 	"github.com/diskport/diskport/diskimage/imagetest"
-	"github.com/diskport/diskport/diskimage/qcow2"
 )
 
 func FuzzOpen(f *testing.F) {
@@ -23,10 +22,6 @@ func FuzzOpen(f *testing.F) {
 	extended.Clusters[0] = imagetest.Qcow2Cluster{Data: []byte{1}, Bitmap: 0xf0f0f0f0_0f0f0f0f}
 	old := imagetest.Qcow2{Size: 4096, Version: 2, ClusterBits: 9, Clusters: map[int64]imagetest.Qcow2Cluster{3: {Data: []byte{1}}}}
 	imagetest.Fuzz(f, func(image []byte, limits diskimage.Limits) (diskimage.Disk, error) {
-		d, err := qcow2.Open(bytes.NewReader(image), int64(len(image)), qcow2.Options{Limits: limits})
-		if err != nil {
-			return nil, err
-		}
-		return d, nil
+		return opener(bytes.NewReader(image), int64(len(image)), limits)
 	}, plain.Build().Bytes, compressed.Build().Bytes, extended.Build().Bytes, old.Build().Bytes)
 }

@@ -2,8 +2,8 @@ package qcow2_test
 
 import (
 	"bytes"
-	"errors"
-	"math"
+	"fmt"
+	"io"
 	"runtime"
 	"slices"
 	"strings"
@@ -14,17 +14,17 @@ import (
 	"github.com/diskport/diskport/diskimage/qcow2"
 )
 
-func open(image []byte) (*qcow2.Image, error) {
-	return qcow2.Open(bytes.NewReader(image), int64(len(image)), qcow2.Options{})
+var opener imagetest.Opener = func(r io.ReaderAt, size int64, limits diskimage.Limits) (diskimage.RunDisk, error) {
+	d, err := qcow2.Open(r, size, qcow2.Options{Limits: limits})
+	if err != nil {
+		return nil, err
+	}
+	return d, nil
 }
 
 func mustOpen(t testing.TB, image []byte) *qcow2.Image {
 	t.Helper()
-	d, err := open(image)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return d
+	return opener.Must(t, image).(*qcow2.Image)
 }
 
 // spec returns a disk of clusters, the last one cut by the disk's end, and its
@@ -151,42 +151,9 @@ func TestCutObject(t *testing.T) {
 				t.Errorf("%d bytes left: warnings %q, want one", left, w)
 			}
 		}
-		refusedReading(t, image.Bytes[:start], diskimage.Truncated, "L2 table 0 at offset 0xc008: entry 1", extended)
+		d := mustOpen(t, image.Bytes[:start])
+		imagetest.WantFault(t, imagetest.Walk(d), diskimage.Truncated, fmt.Sprintf("L2 table 0 at offset %#x: entry 1", image.Entries[1]))
 	}
-}
-
-// refusedReading checks that an image opens, and that walking it is a fault.
-func refusedReading(t *testing.T, image []byte, class diskimage.Class, text string, extended bool) {
-	t.Helper()
-	if extended {
-		text = strings.Replace(text, "0xc008", "0xc010", 1)
-	}
-	d := mustOpen(t, image)
-	err := walk(d)
-	var fault *diskimage.FormatError
-	if !errors.As(err, &fault) || fault.Class != class || !strings.Contains(err.Error(), text) {
-		t.Errorf("walking: got %v, want %v with %q", err, class, text)
-	}
-}
-
-// walk reads a disk the way an import does: runs, and the bytes of each.
-func walk(d *qcow2.Image) error {
-	for r, err := range d.Runs(0, d.Size()) {
-		if err != nil {
-			return err
-		}
-		if !r.Coded {
-			continue
-		}
-		src, dst := make([]byte, r.SrcLen), make([]byte, r.Len)
-		if _, err := r.Src.ReadAt(src, r.SrcOff); err != nil {
-			return err
-		}
-		if err := d.Decode(r, dst, src); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func TestDescribe(t *testing.T) {
@@ -213,21 +180,7 @@ func TestAllocatesNothingPerCluster(t *testing.T) {
 			q.Clusters[2*i] = imagetest.Qcow2Cluster{Data: []byte("a cluster of little"), Compress: i%2 == 0}
 		}
 		image := q.Build().Bytes
-		d := mustOpen(t, image)
-		dst := make([]byte, 4096)
-		n := 0
-		allocs := testing.AllocsPerRun(3, func() {
-			n = 0
-			for r, err := range d.Runs(0, d.Size()) {
-				if err == nil && r.Coded {
-					err = d.Decode(r, dst, image[r.SrcOff:r.SrcOff+r.SrcLen])
-				}
-				if err != nil {
-					t.Fatal(err)
-				}
-				n++
-			}
-		})
+		n, allocs := imagetest.WalkAllocations(t, mustOpen(t, image), image)
 		if n != 4000 || allocs > 40 {
 			t.Errorf("zstd %v: %v allocations for %d runs, want 4000 runs and no allocation each", zstd, allocs, n)
 		}
@@ -259,24 +212,5 @@ func TestEmptyAtMaximum(t *testing.T) {
 func TestFailingSource(t *testing.T) {
 	q, _ := spec(12, 0)
 	image := q.Build()
-	broken := errors.New("input/output error")
-	size := int64(len(image.Bytes))
-	for _, from := range []int64{0, image.L1} {
-		src := &imagetest.Faulty{R: bytes.NewReader(image.Bytes), From: from, Err: broken}
-		if _, err := qcow2.Open(src, size, qcow2.Options{}); !errors.Is(err, broken) {
-			t.Errorf("reads from %d failing: got %v", from, err)
-		}
-	}
-	src := &imagetest.Faulty{R: bytes.NewReader(image.Bytes), From: math.MaxInt64, Err: broken}
-	d, err := qcow2.Open(src, size, qcow2.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	src.From = 0
-	if _, err := d.ReadAt(make([]byte, 10), 0); !errors.Is(err, broken) {
-		t.Errorf("reading: got %v", err)
-	}
-	if err := walk(d); !errors.Is(err, broken) {
-		t.Errorf("walking: got %v", err)
-	}
+	opener.Broken(t, image.Bytes, 0, image.L1)
 }

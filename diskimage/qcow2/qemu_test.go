@@ -3,12 +3,9 @@ package qcow2_test
 import (
 	"bytes"
 	"fmt"
-	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/diskport/diskport/diskimage/imagetest"
-	"github.com/diskport/diskport/diskimage/qcow2"
 )
 
 // qemu-img's images, of every option that it has for what it writes, hold what
@@ -38,7 +35,7 @@ func TestQemuImg(t *testing.T) {
 		for _, options := range variants {
 			t.Run(options, func(t *testing.T) {
 				t.Parallel()
-				compare(t, source.Convert(t, "qcow2", options), want)
+				source.Same(t, opener, "qcow2", options, want)
 			})
 		}
 		for _, options := range []string{
@@ -47,7 +44,7 @@ func TestQemuImg(t *testing.T) {
 		} {
 			t.Run(options, func(t *testing.T) {
 				t.Parallel()
-				compare(t, smallSource.Convert(t, "qcow2", options), small)
+				smallSource.Same(t, opener, "qcow2", options, small)
 			})
 		}
 	})
@@ -63,25 +60,8 @@ func TestQemuImg(t *testing.T) {
 		}{{15 << 20, 3 << 20, 0x5a}, {77777, 99999, 0xa5}, {40 << 20, 1 << 20, 0}, {50 << 20, 1 << 20, 0}, {512, 512, 0x11}} {
 			copy(want[w.off:], bytes.Repeat([]byte{w.b}, w.n))
 		}
-		compare(t, path, want)
+		imagetest.SameFile(t, opener, path, want)
 	})
-}
-
-// compare checks an image against what it should hold.
-func compare(t *testing.T, path string, want []byte) {
-	t.Helper()
-	f, size := imagetest.Open(t, path)
-	d, err := qcow2.Open(f, size, qcow2.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if d.Size() != int64(len(want)) {
-		t.Errorf("size is %d, want %d", d.Size(), len(want))
-	}
-	if w := d.Describe().Warnings; len(w) > 0 {
-		t.Errorf("warnings: %q", w)
-	}
-	imagetest.Run(t, d, bytes.NewReader(want))
 }
 
 // qemu-img reads the images that the fixtures are, so that they prove something.
@@ -90,18 +70,7 @@ func TestQemuImgReadsFixtures(t *testing.T) {
 		for _, zstd := range []bool{false, true} {
 			q, want := spec(bits, 512)
 			q.Zstd = zstd
-			in, out := filepath.Join(t.TempDir(), "in"), filepath.Join(t.TempDir(), "out")
-			if err := os.WriteFile(in, q.Build().Bytes, 0o600); err != nil {
-				t.Fatal(err)
-			}
-			imagetest.QemuImg(t, "convert", "-f", "qcow2", "-O", "raw", in, out)
-			got, err := os.ReadFile(out)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if !bytes.Equal(got, want) {
-				t.Errorf("%d cluster bits, zstd %v: qemu-img reads another disk", bits, zstd)
-			}
+			imagetest.QemuReads(t, "qcow2", q.Build().Bytes, want)
 		}
 	}
 }
