@@ -32,12 +32,17 @@ func TestMemoryStore(t *testing.T) {
 
 func service(t *testing.T) (*iam.Service, *iamtest.Memory) {
 	t.Helper()
-	master, err := seal.NewMasterKey(bytes.Repeat([]byte{7}, seal.KeySize))
+	store := &iamtest.Memory{}
+	return iam.New(iam.Options{Store: store, Sealer: masterKey(t, 7), Now: func() time.Time { return now }}), store
+}
+
+func masterKey(t *testing.T, b byte) *seal.MasterKey {
+	t.Helper()
+	master, err := seal.NewMasterKey(bytes.Repeat([]byte{b}, seal.KeySize))
 	if err != nil {
 		t.Fatal(err)
 	}
-	store := &iamtest.Memory{}
-	return iam.New(iam.Options{Store: store, Sealer: master, Now: func() time.Time { return now }}), store
+	return master
 }
 
 func TestRootKey(t *testing.T) {
@@ -146,42 +151,70 @@ func makeRole(t *testing.T, s *iam.Service, name, trust string, policies ...iam.
 	}
 }
 
+// importCall is how an import asks for its role.
+func importCall(role string) iam.ServiceCall {
+	return iam.ServiceCall{
+		Account: account, Role: role, Service: iam.ImportService, ExternalID: iam.ImportExternalID,
+		SourceARN: "arn:aws:vmie:us-east-1:111111111111:import-snapshot-task/x",
+	}
+}
+
+func TestWhomServiceRolesTrust(t *testing.T) {
+	external := `"Condition":{"StringEquals":{"sts:Externalid":"vmimport"}}`
+	with := func(condition string) string { return strings.Replace(trust, external, condition, 1) }
+	for _, c := range []struct {
+		name, trust string
+		change      func(*iam.ServiceCall)
+		want        func(error) bool
+	}{
+		{"user guide", trust, nil, is(nil)},
+		{"no condition", strings.Replace(trust, ","+external, "", 1), nil, is(nil)},
+		{"usual case of the key", with(`"Condition":{"StringEquals":{"sts:ExternalId":"vmimport"}}`), nil, is(nil)},
+		{"odd case of the key", with(`"Condition":{"StringEquals":{"STS:EXTERNALID":"vmimport"}}`), nil, is(nil)},
+		{"StringLike", with(`"Condition":{"StringLike":{"sts:ExternalId":"vm*"}}`), nil, is(nil)},
+		{"list of ids", with(`"Condition":{"StringEquals":{"sts:ExternalId":["a","vmimport"]}}`), nil, is(nil)},
+		{"another id", with(`"Condition":{"StringEquals":{"sts:ExternalId":"other"}}`), nil, isDenied},
+		{"another case of the id", with(`"Condition":{"StringEquals":{"sts:ExternalId":"VMIMPORT"}}`), nil, isDenied},
+		{"no id given", trust, func(c *iam.ServiceCall) { c.ExternalID = "" }, isDenied},
+		{"source account", with(`"Condition":{"StringEquals":{"aws:SourceAccount":"111111111111"}}`), nil, is(nil)},
+		{"another source account", with(`"Condition":{"StringEquals":{"aws:SourceAccount":"222222222222"}}`), nil, isDenied},
+		{"source ARN", with(`"Condition":{"ArnLike":{"aws:SourceArn":"arn:aws:vmie:*:111111111111:*"}}`), nil, is(nil)},
+		{"another account's source ARN", with(`"Condition":{"ArnLike":{"aws:SourceArn":"arn:aws:vmie:*:222222222222:*"}}`), nil, isDenied},
+		{"no source ARN", with(`"Condition":{"ArnLike":{"aws:SourceArn":"arn:aws:vmie:*:111111111111:*"}}`), func(c *iam.ServiceCall) { c.SourceARN = "" }, isDenied},
+		{"all of them", with(`"Condition":{"StringEquals":{"sts:Externalid":"vmimport","aws:SourceAccount":"111111111111"},"ArnLike":{"aws:SourceArn":"arn:aws:vmie:*:111111111111:*"}}`), nil, is(nil)},
+		{"over TLS only", with(`"Condition":{"Bool":{"aws:SecureTransport":"true"}}`), nil, is(nil)},
+		{"services of AWS only", with(`"Condition":{"Bool":{"aws:PrincipalIsAWSService":"true"}}`), nil, is(nil)},
+		{"past its date", with(`"Condition":{"DateLessThan":{"aws:CurrentTime":"2024-01-01T00:00:00Z"}}`), nil, isDenied},
+		{"another service", strings.Replace(trust, "vmie.", "ec2.", 1), nil, isDenied},
+		{"several services", strings.Replace(trust, `"vmie.amazonaws.com"`, `["ec2.amazonaws.com","vmie.amazonaws.com"]`, 1), nil, is(nil)},
+		{"an account", strings.Replace(trust, `"Service":"vmie.amazonaws.com"`, `"AWS":"111111111111"`, 1), nil, isDenied},
+		{"any action of STS", strings.Replace(trust, "sts:AssumeRole", "sts:*", 1), nil, is(nil)},
+		{"another action", strings.Replace(trust, "sts:AssumeRole", "sts:TagSession", 1), nil, isDenied},
+		{"denied", strings.Replace(trust, "Allow", "Deny", 1), nil, isDenied},
+		{"no role", "", nil, is(iam.ErrNotFound)},
+		{"impossible name", "", func(c *iam.ServiceCall) { c.Role = "a/\x00" }, is(iam.ErrNotFound)},
+		{"another account's", trust, func(c *iam.ServiceCall) { c.Account = "222222222222" }, is(iam.ErrNotFound)},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s, _ := service(t)
+			call := importCall("vmimport")
+			if c.trust != "" {
+				makeRole(t, s, call.Role, c.trust)
+			}
+			if c.change != nil {
+				c.change(&call)
+			}
+			if _, err := s.AssumeServiceRole(t.Context(), call); !c.want(err) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
 func TestAssumeServiceRole(t *testing.T) {
 	s, _ := service(t)
-	ctx := t.Context()
-	open := strings.Replace(trust, `,"Condition":{"StringEquals":{"sts:Externalid":"vmimport"}}`, "", 1)
-	hard := strings.Replace(trust, `"vmimport"}`, `"vmimport","aws:SourceAccount":"111111111111"},"ArnLike":{"aws:SourceArn":"arn:aws:vmie:*:111111111111:*"}`, 1)
+	ctx, call := t.Context(), importCall
 	makeRole(t, s, "vmimport", trust, iam.Policy{Name: "p", Document: reader}, iam.Policy{Name: "d", Document: denier})
-	makeRole(t, s, "open", open)
-	makeRole(t, s, "hard", hard)
-	makeRole(t, s, "wrong", strings.Replace(trust, "vmie.", "ec2.", 1))
-	makeRole(t, s, "external", strings.Replace(trust, `"vmimport"`, `"other"`, 1))
-	call := func(role string) iam.ServiceCall {
-		return iam.ServiceCall{Account: account, Role: role, Service: iam.ImportService, ExternalID: iam.ImportExternalID,
-			SourceARN: "arn:aws:vmie:us-east-1:111111111111:import-snapshot-task/x"}
-	}
-	for _, name := range []string{"vmimport", "open", "hard"} {
-		if _, err := s.AssumeServiceRole(ctx, call(name)); err != nil {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-	for _, name := range []string{"wrong", "external"} {
-		if _, err := s.AssumeServiceRole(ctx, call(name)); !isDenied(err) {
-			t.Errorf("%s: got %v, want a refusal", name, err)
-		}
-	}
-	if _, err := s.AssumeServiceRole(ctx, call("none")); !errors.Is(err, iam.ErrNotFound) {
-		t.Errorf("no role: got %v, want %v", err, iam.ErrNotFound)
-	}
-	if _, err := s.AssumeServiceRole(ctx, call("a/\x00")); !errors.Is(err, iam.ErrNotFound) {
-		t.Errorf("impossible name: got %v, want %v", err, iam.ErrNotFound)
-	}
-	foreign := call("vmimport")
-	foreign.Account = "222222222222"
-	if _, err := s.AssumeServiceRole(ctx, foreign); !errors.Is(err, iam.ErrNotFound) {
-		t.Errorf("another account: got %v, want %v", err, iam.ErrNotFound)
-	}
-
 	p, err := s.AssumeServiceRole(ctx, call("vmimport"))
 	if err != nil {
 		t.Fatal(err)
