@@ -27,6 +27,7 @@ var floors = map[string]int{
 	"diskimage/internal/bounded":  0,
 	"diskimage/internal/blockmap": 0,
 	"diskimage/internal/inflate":  0,
+	"diskimage/internal/xz":       0,
 	"diskimage/raw":               1,
 	"diskimage/vhd":               1,
 	"diskimage/vhdx":              1,
@@ -35,6 +36,9 @@ var floors = map[string]int{
 	"diskimage/vdi":               1,
 	"diskimage/qed":               1,
 	"diskimage/parallels":         1,
+	"diskimage/wrap":              1,
+	"diskimage/ova":               1,
+	"diskimage/dmg":               1,
 	"diskimage/detect":            2,
 	"internal/block":              0, // words
 	"internal/awsid":              0,

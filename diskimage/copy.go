@@ -53,7 +53,7 @@ func copyExtent(ctx context.Context, dst io.WriterAt, d Disk, e Extent, buf []by
 		if err := readFull(d, p, off); err != nil {
 			return fmt.Errorf("copying disk: reading: %w", err)
 		}
-		if err := writeSparse(dst, p, off); err != nil {
+		if err := WriteSparse(dst, p, off); err != nil {
 			return fmt.Errorf("copying disk: writing at offset %#x: %w", off, err)
 		}
 		off += int64(len(p))
@@ -62,9 +62,9 @@ func copyExtent(ctx context.Context, dst io.WriterAt, d Disk, e Extent, buf []by
 	return nil
 }
 
-// writeSparse writes p at off without its zero units, in as few writes as that
-// takes.
-func writeSparse(dst io.WriterAt, p []byte, off int64) error {
+// WriteSparse writes p at off without its units of zeros (4 KiB, counted from
+// the start of p), in as few writes as that takes.
+func WriteSparse(dst io.WriterAt, p []byte, off int64) error {
 	for len(p) > 0 {
 		skip := leading(p, true)
 		p, off = p[skip:], off+int64(skip)

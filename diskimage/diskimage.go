@@ -114,6 +114,7 @@ type Description struct {
 	VirtualSize int64  // bytes
 	UnitSize    int64  // bytes of a grain, block or cluster; 0 when there is none
 	Creator     string // producer as far as the image names it; printable ASCII
+	Container   string // what the image was in: "gzip", "ova", "ova/gzip"; "" for nothing
 	Warnings    []string
 }
 
