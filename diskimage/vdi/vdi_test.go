@@ -1,0 +1,172 @@
+package vdi_test
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+
+	"github.com/diskport/diskport/diskimage"
+	"github.com/diskport/diskport/diskimage/imagetest"
+	"github.com/diskport/diskport/diskimage/vdi"
+)
+
+var opener imagetest.Opener = func(r io.ReaderAt, size int64, limits diskimage.Limits) (diskimage.RunDisk, error) {
+	d, err := vdi.Open(r, size, vdi.Options{Limits: limits})
+	if err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+// spec returns a dynamic disk of blocks, the last one cut by the disk's end,
+// and its contents.
+func spec(block, cut int64) (imagetest.VDI, []byte) {
+	size := 9*block - cut
+	want := imagetest.Mixed(int(9*block), uint64(block))
+	v := imagetest.VDI{Size: size, BlockSize: block, Blocks: map[int64][]byte{}, Discarded: []int64{3, 7}}
+	for i := range int64(9) {
+		part := want[i*block : (i+1)*block]
+		if i == 2 || i == 3 || i == 7 {
+			clear(part)
+			continue
+		}
+		v.Blocks[i] = part
+	}
+	return v, want[:size]
+}
+
+func TestBlocks(t *testing.T) {
+	for _, block := range []int64{512, 4096, 64 << 10, 1 << 20} {
+		for name, set := range map[string]func(*imagetest.VDI){
+			"qemu's":     func(*imagetest.VDI) {},
+			"reversed":   func(v *imagetest.VDI) { v.Reverse = true },
+			"extra":      func(v *imagetest.VDI) { v.Extra = 24 },
+			"VirtualBox": func(v *imagetest.VDI) { v.Map = 1 << 20 },
+		} {
+			v, want := spec(block, block-512)
+			set(&v)
+			if err := imagetest.Check(opener.Must(t, v.Build()), bytes.NewReader(want)); err != nil {
+				t.Errorf("%s, blocks of %d bytes: %v", name, block, err)
+			}
+		}
+	}
+}
+
+// A disk need not be whole sectors: the rest of the last one is stored.
+func TestOddSize(t *testing.T) {
+	v := imagetest.VDI{Size: 1000, BlockSize: 4096, Blocks: map[int64][]byte{0: bytes.Repeat([]byte{1}, 1000)}}
+	want := append(bytes.Repeat([]byte{1}, 1000), make([]byte, 24)...)
+	imagetest.Run(t, opener.Must(t, v.Build()), bytes.NewReader(want))
+}
+
+// The last block of the object may be cut: what is missing is zeros, and said.
+func TestCutObject(t *testing.T) {
+	v, want := spec(4096, 0)
+	image := v.Build()
+	for _, missing := range []int{1, 511, 512, 4095} {
+		wanted := bytes.Clone(want)
+		clear(wanted[len(wanted)-missing:])
+		d := opener.Must(t, image[:len(image)-missing])
+		imagetest.Run(t, d, bytes.NewReader(wanted))
+		if w := d.(*vdi.Image).Describe().Warnings; len(w) != 1 || !strings.Contains(w[0], "ends inside") {
+			t.Errorf("%d bytes missing: warnings %q, want one", missing, w)
+		}
+	}
+	_, err := opener.Image(image[:len(image)-4096])
+	imagetest.WantFault(t, err, diskimage.Truncated, "block map at offset 0x220: entry 8")
+}
+
+func TestDescribe(t *testing.T) {
+	for _, fixed := range []bool{false, true} {
+		v, _ := spec(4096, 0)
+		v.Fixed = fixed
+		got := opener.Must(t, v.Build()).(*vdi.Image).Describe()
+		variant := "dynamic"
+		if fixed {
+			variant = "fixed"
+		}
+		want := diskimage.Description{Format: "vdi", Variant: variant, VirtualSize: 9 * 4096, UnitSize: 4096, Creator: "a fixture of Diskport"}
+		if fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Errorf("got %+v, want %+v", got, want)
+		}
+	}
+}
+
+func TestWalkAllocatesNothingPerBlock(t *testing.T) {
+	v := imagetest.VDI{Size: 4000 * 4096, BlockSize: 4096, Blocks: map[int64][]byte{}}
+	for i := range int64(2000) {
+		v.Blocks[2*i] = []byte{1}
+	}
+	image := v.Build()
+	if n, allocs := imagetest.WalkAllocations(t, opener.Must(t, image), image); n != 4000 || allocs > 20 {
+		t.Errorf("%v allocations for %d runs, want 4000 runs and no allocation each", allocs, n)
+	}
+}
+
+// A 64 TiB disk that holds nothing is one hole, found in bounded memory. Its map
+// is 256 MiB.
+func TestEmptyAtMaximum(t *testing.T) {
+	head := imagetest.VDI{Size: 1 << 20}.Build()
+	src := imagetest.Patches{{Off: 0, Data: head[:512]}, imagetest.LE64(diskSize, 64<<40),
+		imagetest.LE32(blockCount, 64<<20), imagetest.LE32(dataOffset, 512<<20)}
+	d, err := opener(discarded{src}, 512<<20, diskimage.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for e, err := range d.Extents(0, d.Size()) {
+		if err != nil || e.Kind != diskimage.Hole {
+			t.Fatalf("got %+v, %v", e, err)
+		}
+		n++
+	}
+	if n != 1 {
+		t.Errorf("got %d extents, want one hole", n)
+	}
+}
+
+// discarded is a source whose bytes from 512 on are all ones.
+type discarded struct{ io.ReaderAt }
+
+func (d discarded) ReadAt(p []byte, off int64) (int, error) {
+	if off < 512 {
+		return d.ReaderAt.ReadAt(p, off)
+	}
+	for i := range p {
+		p[i] = 0xff
+	}
+	return len(p), nil
+}
+
+func TestFailingSource(t *testing.T) {
+	v, _ := spec(4096, 0)
+	opener.Broken(t, v.Build(), 0, imagetest.VDIMap)
+}
+
+func FuzzOpen(f *testing.F) {
+	dynamic, _ := spec(512, 512)
+	extra := imagetest.VDI{Size: 2048, BlockSize: 1024, Blocks: map[int64][]byte{1: {1}}, Extra: 8}
+	empty := imagetest.VDI{Size: 1 << 20}
+	imagetest.Fuzz(f, func(image []byte, limits diskimage.Limits) (diskimage.Disk, error) {
+		return opener(bytes.NewReader(image), int64(len(image)), limits)
+	}, dynamic.Build(), extra.Build(), empty.Build())
+}
+
+// qemu-img's images of 64 MiB of data and an odd size hold what was put in.
+func TestQemuImg(t *testing.T) {
+	want := imagetest.Mixed(104<<20+3*512, 12)
+	clear(want[10<<20 : 17<<20])
+	if n := imagetest.DataBytes(want); n < 64<<20 {
+		t.Fatalf("%d bytes of data, want 64 MiB", n)
+	}
+	source := imagetest.NewQemuSource(t, want)
+	for _, options := range []string{"", "-o static=on", "-S 0"} {
+		t.Run(options, func(t *testing.T) { source.Same(t, opener, "vdi", options, want) })
+	}
+	t.Run("fixture", func(t *testing.T) {
+		v, want := spec(1<<20, 512)
+		imagetest.QemuReads(t, "vdi", v.Build(), want)
+	})
+}
