@@ -21,6 +21,13 @@ func Decide(p Principal, a Access) (own, resource policy.Decision) {
 	return own, resource
 }
 
+// Within reports whether the policies of p's session, if it has any, allow a:
+// without that no word of the resource's own is enough.
+func (p Principal) Within(a Access) bool {
+	r := policy.Request{Action: a.Action, Resource: a.Resource, Context: p.about(a.Context)}
+	return !p.limited || policy.Evaluate(p.limits, r) == policy.Allow
+}
+
 // Named reports whether p is who an ARN names: itself or the role that it is in.
 func (p Principal) Named(arn string) bool {
 	return p.Kind != Anonymous && (arn == p.ARN || arn == p.entity())

@@ -43,6 +43,25 @@ func TestDecideTellsBothSides(t *testing.T) {
 	}
 }
 
+func TestSessionPoliciesBindResourcesToo(t *testing.T) {
+	d, err := policy.Parse(`{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"kms:Encrypt","Resource":"*"}}`, policy.Identity)
+	if err != nil {
+		t.Fatal(err)
+	}
+	free := Principal{Account: "1", ARN: "arn:aws:sts::1:assumed-role/r/s", Kind: RoleSession}
+	bound := free
+	bound.limited, bound.limits = true, []policy.Document{d}
+	for _, c := range []struct {
+		p      Principal
+		action string
+		want   bool
+	}{{free, "kms:Decrypt", true}, {bound, "kms:Encrypt", true}, {bound, "kms:Decrypt", false}} {
+		if got := c.p.Within(Access{Action: c.action, Resource: "*"}); got != c.want {
+			t.Errorf("%s, limited %v: got %v, want %v", c.action, c.p.limited, got, c.want)
+		}
+	}
+}
+
 func TestNamed(t *testing.T) {
 	role := Principal{Account: "1", ARN: "arn:aws:sts::1:assumed-role/r/s", Kind: RoleSession, source: "arn:aws:iam::1:role/r"}
 	for arn, want := range map[string]bool{

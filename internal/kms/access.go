@@ -103,11 +103,14 @@ func (s *Service) authorise(ctx context.Context, c Caller, a Ask, k Key, alias s
 	if err != nil {
 		return Access{}, fmt.Errorf("kms: policy of %s: %w", k.ARN(), err) // it was valid when it was stored
 	}
-	own, resource := iam.Decide(c.Principal, iam.Access{Action: a.Action, Resource: k.ARN(), Policy: attached, Context: full})
-	at := k.Account == c.Principal.Account
+	wish := iam.Access{Action: a.Action, Resource: k.ARN(), Policy: attached, Context: full}
+	own, resource := iam.Decide(c.Principal, wish)
+	within := c.Principal.Within(wish)
 	switch {
-	case allowed(own, resource, at):
+	case within && allowed(own, resource, k.Account == c.Principal.Account):
 		return Access{Key: k}, nil
+	case !within:
+		return Access{}, c.denied(a.Action, k.ARN(), "because no session policy allows the "+a.Action+" action")
 	case own == policy.Deny:
 		return Access{}, c.denied(a.Action, k.ARN(), "with an explicit deny in an identity-based policy")
 	case resource == policy.Deny:
