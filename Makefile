@@ -6,6 +6,7 @@ BIN         := bin/diskport
 GO          ?= go
 TESTFLAGS   ?=
 PACKAGES    ?= ./...
+BENCHFLAGS  ?=
 
 .PHONY: build demo test race lint fuzz-smoke bench bench-formats fresh clean
 
@@ -32,9 +33,10 @@ lint:
 fuzz-smoke:
 	scripts/fuzz-smoke
 
-# Ratios against qemu-img in the same run; see scripts/bench for what may be set.
+# Ratios against qemu-img in the same run: make bench BENCHFLAGS="-n 5 -only vmdk"
 bench: build
-	scripts/bench
+	scripts/test-setup
+	$(GO) run ./scripts/bench $(BENCHFLAGS)
 
 # One core of every decoder.
 bench-formats:

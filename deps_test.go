@@ -70,6 +70,7 @@ var floors = map[string]int{
 	"internal/server":             8, // composition root
 	"internal/client":             8, // the wire client behind the CLI
 	"cmd/diskport":                9,
+	"scripts/bench":               9, // measures the built program from outside
 }
 
 // suite reports whether a package is a conformance suite or a fixture: its name
@@ -103,6 +104,7 @@ var onlyTop = []string{"internal/metadb", "internal/blobdir", "flag"}
 var overTheWire = map[string][]string{
 	"internal/client": {},
 	"cmd/diskport":    {"internal/client", "internal/server"},
+	"scripts/bench":   {},
 }
 
 // mayStartService are the files that may name the composition root.
