@@ -84,7 +84,7 @@ func (f *blockFinder) Find(off, end int64) (diskimage.Run, error) {
 	}
 	n := int64(1)
 	if step == 0 || f.head.extra == 0 {
-		n = stretch(page, step, (end-run.Off+f.block-1)/f.block)
+		n = bounded.StretchLE32(page, step, (end-run.Off+f.block-1)/f.block)
 	}
 	run.Len = min(n*f.block, f.size-run.Off)
 	if run.Kind != diskimage.Data {
@@ -95,20 +95,6 @@ func (f *blockFinder) Find(off, end int64) (diskimage.Run, error) {
 		return run, f.fault(off/f.block, entry, diskimage.Truncated, "its block begins past the end of the object (%#x)", f.src.Size)
 	}
 	return cut, nil
-}
-
-// stretch counts the entries at the start of page, up to limit, of which each is
-// the one before plus step.
-func stretch(page []byte, step uint32, limit int64) int64 {
-	limit = min(limit, int64(len(page))/entrySize)
-	want := binary.LittleEndian.Uint32(page)
-	n := int64(1)
-	for ; n < limit; n++ {
-		if want += step; binary.LittleEndian.Uint32(page[n*entrySize:]) != want {
-			break
-		}
-	}
-	return n
 }
 
 func (f *blockFinder) fault(i int64, entry uint32, c diskimage.Class, reason string, args ...any) error {

@@ -164,3 +164,16 @@ func TestCacheTriesAgain(t *testing.T) {
 		t.Error("a page past the end was read")
 	}
 }
+
+func TestStretchLE32(t *testing.T) {
+	page := []byte{7, 0, 0, 0, 7, 0, 0, 0, 8, 0, 0, 0, 9, 0, 0, 0, 9, 0}
+	for _, c := range []struct {
+		from, limit int64
+		step        uint32
+		want        int64
+	}{{0, 9, 0, 2}, {0, 1, 0, 1}, {0, 0, 0, 1}, {0, 9, 1, 1}, {1, 9, 1, 3}, {1, 2, 1, 2}, {3, 9, 0, 1}} {
+		if got := bounded.StretchLE32(page[c.from*4:], c.step, c.limit); got != c.want {
+			t.Errorf("from %d, step %d, limit %d: got %d, want %d", c.from, c.step, c.limit, got, c.want)
+		}
+	}
+}

@@ -1,6 +1,9 @@
 package bounded
 
-import "math/bits"
+import (
+	"encoding/binary"
+	"math/bits"
+)
 
 // A page is 1 MiB: one ranged read from an object store costs about as much as
 // a smaller one, and a page maps 256 GiB of a dynamic VHD.
@@ -69,4 +72,18 @@ func (t *Table) load(i int64) (p []byte, zero bool, err error) {
 		return nil, false, err
 	}
 	return l.data[at-start:], l.zero, nil
+}
+
+// StretchLE32 counts the little-endian entries of 4 bytes at the start of page,
+// up to limit but one at least, of which each is the one before plus step.
+func StretchLE32(page []byte, step uint32, limit int64) int64 {
+	limit = min(limit, int64(len(page))/4)
+	want := binary.LittleEndian.Uint32(page)
+	n := int64(1)
+	for ; n < limit; n++ {
+		if want += step; binary.LittleEndian.Uint32(page[n*4:]) != want {
+			break
+		}
+	}
+	return n
 }

@@ -1,0 +1,145 @@
+package parallels_test
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+
+	"github.com/diskport/diskport/diskimage"
+	"github.com/diskport/diskport/diskimage/imagetest"
+	"github.com/diskport/diskport/diskimage/parallels"
+)
+
+var opener imagetest.Opener = func(r io.ReaderAt, size int64, limits diskimage.Limits) (diskimage.RunDisk, error) {
+	d, err := parallels.Open(r, size, parallels.Options{Limits: limits})
+	if err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+// spec returns a disk of clusters, the last one cut by the disk's end, and its
+// contents.
+func spec(tracks, cut int64, old bool) (imagetest.Parallels, []byte) {
+	cluster := tracks * 512
+	size := 9*cluster - cut
+	want := imagetest.Mixed(int(9*cluster), uint64(cluster))
+	p := imagetest.Parallels{Size: size, Tracks: tracks, Old: old, Clusters: map[int64][]byte{}}
+	for i := range int64(9) {
+		part := want[i*cluster : (i+1)*cluster]
+		if i == 2 || i == 3 || i == 7 {
+			clear(part)
+			continue
+		}
+		p.Clusters[i] = part
+	}
+	return p, want[:size]
+}
+
+func TestClusters(t *testing.T) {
+	for _, tracks := range []int64{1, 7, 63, 504, 512, 2048} {
+		for _, old := range []bool{false, true} {
+			for _, reverse := range []bool{false, true} {
+				p, want := spec(tracks, (tracks-1)*512, old)
+				p.Reverse = reverse
+				if err := imagetest.Check(opener.Must(t, p.Build()), bytes.NewReader(want)); err != nil {
+					t.Errorf("%d tracks, old %v, reverse %v: %v", tracks, old, reverse, err)
+				}
+			}
+		}
+	}
+}
+
+// The last cluster of the object may be cut: what is missing is zeros, and said.
+func TestCutObject(t *testing.T) {
+	p, want := spec(7, 0, true)
+	image := p.Build()
+	for _, missing := range []int{1, 511, 512, 7*512 - 1} {
+		wanted := bytes.Clone(want)
+		clear(wanted[len(wanted)-missing:])
+		d := opener.Must(t, image[:len(image)-missing])
+		imagetest.Run(t, d, bytes.NewReader(wanted))
+		if w := d.(*parallels.Image).Describe().Warnings; len(w) != 1 || !strings.Contains(w[0], "ends inside") {
+			t.Errorf("%d bytes missing: warnings %q, want one", missing, w)
+		}
+	}
+	_, err := opener.Image(image[:len(image)-7*512])
+	imagetest.WantFault(t, err, diskimage.Truncated, "block allocation table at offset 0x60: entry 8")
+}
+
+func TestDescribe(t *testing.T) {
+	for variant, old := range map[string]bool{"WithoutFreeSpace": true, "WithouFreSpacExt": false} {
+		p, _ := spec(63, 0, old)
+		got := opener.Must(t, p.Build()).(*parallels.Image).Describe()
+		want := diskimage.Description{Format: "parallels", Variant: variant, VirtualSize: 9 * 63 * 512, UnitSize: 63 * 512}
+		if fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Errorf("got %+v, want %+v", got, want)
+		}
+	}
+}
+
+func TestWalkAllocatesNothingPerCluster(t *testing.T) {
+	p := imagetest.Parallels{Size: 4000 * 4096, Tracks: 8, Clusters: map[int64][]byte{}}
+	for i := range int64(2000) {
+		p.Clusters[2*i] = []byte{1}
+	}
+	image := p.Build()
+	if n, allocs := imagetest.WalkAllocations(t, opener.Must(t, image), image); n != 4000 || allocs > 20 {
+		t.Errorf("%v allocations for %d runs, want 4000 runs and no allocation each", allocs, n)
+	}
+}
+
+// A 64 TiB disk that holds nothing is one hole. Its table is 256 MiB.
+func TestEmptyAtMaximum(t *testing.T) {
+	head := imagetest.Parallels{Size: 1 << 20, Tracks: 2048}.Build()
+	src := imagetest.Patches{{Off: 0, Data: head[:64]}, imagetest.LE32(entryCount, 64<<20), imagetest.LE64(sectorCount, 64<<40/512)}
+	d, err := opener(src, 512<<20, diskimage.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for e, err := range d.Extents(0, d.Size()) {
+		if err != nil || e.Kind != diskimage.Hole {
+			t.Fatalf("got %+v, %v", e, err)
+		}
+		n++
+	}
+	if n != 1 {
+		t.Errorf("got %d extents, want one hole", n)
+	}
+}
+
+func TestFailingSource(t *testing.T) {
+	p, _ := spec(8, 0, false)
+	opener.Broken(t, p.Build(), 0, 65)
+}
+
+func FuzzOpen(f *testing.F) {
+	old, _ := spec(3, 512, true)
+	later, _ := spec(2, 512, false)
+	empty := imagetest.Parallels{Size: 1 << 20, Tracks: 63}
+	imagetest.Fuzz(f, func(image []byte, limits diskimage.Limits) (diskimage.Disk, error) {
+		return opener(bytes.NewReader(image), int64(len(image)), limits)
+	}, old.Build(), later.Build(), empty.Build())
+}
+
+// qemu-img's images of 64 MiB of data and an odd size hold what was put in.
+func TestQemuImg(t *testing.T) {
+	want := imagetest.Mixed(104<<20+3*512, 13)
+	clear(want[10<<20 : 17<<20])
+	if n := imagetest.DataBytes(want); n < 64<<20 {
+		t.Fatalf("%d bytes of data, want 64 MiB", n)
+	}
+	source := imagetest.NewQemuSource(t, want)
+	for _, options := range []string{"", "-S 0", "-o cluster_size=512k", "-o cluster_size=64k"} {
+		t.Run(options, func(t *testing.T) { source.Same(t, opener, "parallels", options, want) })
+	}
+	for _, old := range []bool{false, true} {
+		t.Run(fmt.Sprintf("fixture, old %v", old), func(t *testing.T) {
+			p, want := spec(63, 512, old)
+			imagetest.QemuReads(t, "parallels", p.Build(), want)
+		})
+	}
+}
