@@ -25,11 +25,14 @@ func fixtures() (images map[string][]byte, want []byte) {
 	want = imagetest.Mixed(1<<20, 3)
 	whole := map[int64][]byte{0: want}
 	return map[string][]byte{
-		"raw":   want,
-		"vmdk":  stream(want),
-		"vhd":   imagetest.VHD{Size: 1 << 20, BlockSize: 1 << 20, Blocks: whole}.Build(),
-		"qcow2": imagetest.Qcow2{Size: 1 << 20, ClusterBits: 20, Clusters: map[int64]imagetest.Qcow2Cluster{0: {Data: want}}}.Build().Bytes,
-		"vhdx":  imagetest.VHDX{Size: 1 << 20, BlockSize: 1 << 20, Blocks: whole}.Build(),
+		"raw":       want,
+		"vmdk":      stream(want),
+		"vhd":       imagetest.VHD{Size: 1 << 20, BlockSize: 1 << 20, Blocks: whole}.Build(),
+		"qcow2":     imagetest.Qcow2{Size: 1 << 20, ClusterBits: 20, Clusters: map[int64]imagetest.Qcow2Cluster{0: {Data: want}}}.Build().Bytes,
+		"vdi":       imagetest.VDI{Size: 1 << 20, Blocks: whole}.Build(),
+		"qed":       imagetest.QED{Size: 1 << 20, Cluster: 1 << 20, Clusters: whole}.Build().Bytes,
+		"parallels": imagetest.Parallels{Size: 1 << 20, Tracks: 2048, Clusters: whole}.Build(),
+		"vhdx":      imagetest.VHDX{Size: 1 << 20, BlockSize: 1 << 20, Blocks: whole}.Build(),
 	}, want
 }
 
@@ -47,8 +50,11 @@ func stream(data []byte) []byte {
 }
 
 func titleOf(format string) string {
-	if format == "raw" || format == "qcow2" {
+	switch format {
+	case "raw", "qcow2":
 		return format
+	case "parallels":
+		return "Parallels"
 	}
 	return strings.ToUpper(format)
 }
@@ -134,9 +140,6 @@ func at(n, off int, text string) []byte {
 func TestRefusedByName(t *testing.T) {
 	for name, image := range map[string][]byte{
 		"qcow":            at(4096, 0, "QFI\xfb\x00\x00\x00\x01"),
-		"qed":             []byte("QED\x00"),
-		"vdi":             at(4096, 64, "\x7f\x10\xda\xbe"),
-		"parallels":       []byte("WithouFreSpacExt"),
 		"dmg":             append(make([]byte, 5000), at(512, 0, "koly\x00\x00\x00\x04\x00\x00\x02\x00")...),
 		"gzip":            []byte("\x1f\x8b\x08\x00"),
 		"xz":              []byte("\xfd7zXZ\x00"),

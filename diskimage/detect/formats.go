@@ -4,8 +4,11 @@ import (
 	"io"
 
 	"github.com/diskport/diskport/diskimage"
+	"github.com/diskport/diskport/diskimage/parallels"
 	"github.com/diskport/diskport/diskimage/qcow2"
+	"github.com/diskport/diskport/diskimage/qed"
 	"github.com/diskport/diskport/diskimage/raw"
+	"github.com/diskport/diskport/diskimage/vdi"
 	"github.com/diskport/diskport/diskimage/vhd"
 	"github.com/diskport/diskport/diskimage/vhdx"
 	"github.com/diskport/diskport/diskimage/vmdk"
@@ -31,14 +34,14 @@ var formats = []format{
 	{"vhd", "VHD", isVHD, openVHD},
 	{"vmdk", "VMDK", starts("KDMV"), openVMDK},
 	{"qcow2", "qcow2", isQcow2, openQcow2},
+	{"vdi", "VDI", holds(64, "\x7f\x10\xda\xbe"), openVDI},
+	{"qed", "QED", starts("QED\x00"), openQED},
+	{"parallels", "Parallels", starts("WithoutFreeSpace", "WithouFreSpacExt"), openParallels},
 
 	{"vmdk descriptor", "VMDK descriptor", isDescriptor, nil},
 	{"cowd", "VMDK of type COWD", starts("COWD"), nil},
 	{"sesparse", "VMDK of type seSparse", starts("\xbe\xba\xfe\xca\x00\x00\x00\x00"), nil},
 	{"qcow", "qcow version 1", starts("QFI\xfb\x00\x00\x00\x01"), nil},
-	{"qed", "QED", starts("QED\x00"), nil},
-	{"vdi", "VDI", holds(64, "\x7f\x10\xda\xbe"), nil},
-	{"parallels", "Parallels", starts("WithoutFreeSpace", "WithouFreSpacExt"), nil},
 	{"dmg", "DMG", isDMG, nil},
 	{"luks", "LUKS", starts("LUKS\xba\xbe"), nil},
 	{"bochs", "Bochs", starts("Bochs Virtual HD Image"), nil},
@@ -85,6 +88,18 @@ func openVMDK(r io.ReaderAt, size int64, l diskimage.Limits) (diskimage.Disk, er
 
 func openQcow2(r io.ReaderAt, size int64, l diskimage.Limits) (diskimage.Disk, error) {
 	return opened(qcow2.Open(r, size, qcow2.Options{Limits: l}))
+}
+
+func openVDI(r io.ReaderAt, size int64, l diskimage.Limits) (diskimage.Disk, error) {
+	return opened(vdi.Open(r, size, vdi.Options{Limits: l}))
+}
+
+func openQED(r io.ReaderAt, size int64, l diskimage.Limits) (diskimage.Disk, error) {
+	return opened(qed.Open(r, size, qed.Options{Limits: l}))
+}
+
+func openParallels(r io.ReaderAt, size int64, l diskimage.Limits) (diskimage.Disk, error) {
+	return opened(parallels.Open(r, size, parallels.Options{Limits: l}))
 }
 
 // opened keeps a nil *Image from becoming a Disk that is not nil.
