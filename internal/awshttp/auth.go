@@ -2,6 +2,7 @@ package awshttp
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -25,7 +26,11 @@ func (f *Front) admit(w http.ResponseWriter, r *http.Request, c *Call) error {
 		return mismatch
 	}
 	if c.Service == "" {
-		if err := unscoped(w, r, c); err != nil {
+		err := unscoped(w, r, c)
+		if errors.Is(err, version2) && f.opts.AllowSigV2 && f.opts.Edges[c.Service] != nil {
+			return f.authenticateV2(r, c)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -49,8 +54,8 @@ func unscoped(w http.ResponseWriter, r *http.Request, c *Call) error {
 	}
 	form, err := readForm(r, body)
 	switch {
-	case err == nil && form.Has("AWSAccessKeyId") && form.Has("Signature"):
-		err = version2
+	case err == nil && sigv4.IsV2(form):
+		c.Form, c.Body, err = form, body, version2
 	case err == nil && form.Has("Action"):
 		err = missing
 		if _, parsed := sigv4.Parse(r); parsed != nil {
@@ -90,8 +95,26 @@ func (f *Front) authenticate(w http.ResponseWriter, r *http.Request, c *Call) er
 	if err := signature.Verify(secret, f.opts.Now(), bodyHash); err != nil {
 		return err
 	}
-	c.Principal = principal
+	f.admitted(r, c, principal)
 	return nil
+}
+
+// noter is a Keys that wants to know which keys are in use.
+type noter interface {
+	Used(ctx context.Context, p iam.Principal, service, region string) error
+}
+
+// admitted is told whose request c has proved to be.
+func (f *Front) admitted(r *http.Request, c *Call, p iam.Principal) {
+	c.Principal = p
+	n, ok := f.opts.Keys.(noter)
+	if !ok {
+		return
+	}
+	if err := n.Used(r.Context(), p, c.Service, c.Region); err != nil {
+		// The request is none the worse for it.
+		f.opts.Log.WarnContext(r.Context(), "noting the use of a key", "request", c.RequestID, "err", err)
+	}
 }
 
 func (f *Front) origin(r *http.Request, region string) iam.Origin {

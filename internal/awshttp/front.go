@@ -1,8 +1,8 @@
 package awshttp
 
 import (
-	"errors"
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
@@ -29,6 +29,12 @@ type Options struct {
 	Metrics prometheus.Registerer
 	Now     func() time.Time // nil means time.Now
 	NewID   func() string    // of requests; nil means awsid.Request
+
+	// AllowSigV2 takes Signature Version 2 for EC2 queries and presigned GETs
+	// of S3. Such requests name no region, so Region says which is meant, and
+	// S3's depend on Domain: of bucket.Domain, as in s3gate.Options.
+	AllowSigV2     bool
+	Region, Domain string
 
 	// Our own pages below /-/, which need no signature. Without one of them
 	// its path is not found.

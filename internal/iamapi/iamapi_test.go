@@ -38,10 +38,33 @@ const (
 
 // bench is the edge behind the front chain, and the SDK's clients of it.
 type bench struct {
-	edge *Edge
-	iam  *sdk.Client
-	sts  *sts.Client
-	log  *bytes.Buffer
+	edge    *Edge
+	iam     *sdk.Client
+	sts     *sts.Client
+	log     *bytes.Buffer
+	url     string
+	late    *time.Duration // how far the service's clock is ahead
+	actions map[string]bool
+}
+
+// as returns the clients of somebody else.
+func (b bench) as(id, secret, token string) (*sdk.Client, *sts.Client) {
+	conf := aws.Config{
+		Region: "us-east-1", BaseEndpoint: &b.url, RetryMaxAttempts: 1,
+		Credentials: credentials.NewStaticCredentialsProvider(id, secret, token),
+	}
+	return sdk.NewFromConfig(conf), sts.NewFromConfig(conf)
+}
+
+// ServeAWS passes a request on to the edge, and notes what it did.
+func (b bench) ServeAWS(w http.ResponseWriter, r *http.Request, c *awshttp.Call) {
+	rec := httptest.NewRecorder()
+	b.edge.ServeAWS(rec, r, c)
+	if rec.Code == http.StatusOK {
+		b.actions[c.Action] = true
+	}
+	w.WriteHeader(rec.Code)
+	_, _ = w.Write(rec.Body.Bytes())
 }
 
 func open(t *testing.T) bench {
@@ -50,22 +73,21 @@ func open(t *testing.T) bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	service := iam.New(iam.Options{Store: &iamtest.Memory{}, Sealer: master})
+	b := bench{log: &bytes.Buffer{}, late: new(time.Duration), actions: map[string]bool{}}
+	service := iam.New(iam.Options{
+		Store: &iamtest.Memory{}, Sealer: master, Now: func() time.Time { return time.Now().Add(*b.late) },
+	})
 	if err := service.SetRootKey(t.Context(), account, "AKIAROOT", sigv4.NewSecret("secret")); err != nil {
 		t.Fatal(err)
 	}
-	b := bench{log: &bytes.Buffer{}}
 	b.edge = New(Options{Service: service, Log: slog.New(slog.NewTextHandler(b.log, nil))})
 	srv := httptest.NewServer(awshttp.New(awshttp.Options{
-		Edges: map[string]awshttp.Edge{awshttp.IAM: b.edge, awshttp.STS: b.edge},
+		Edges: map[string]awshttp.Edge{awshttp.IAM: b, awshttp.STS: b},
 		Keys:  service, Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(),
 	}))
 	t.Cleanup(srv.Close)
-	conf := aws.Config{
-		Region: "us-east-1", BaseEndpoint: &srv.URL, RetryMaxAttempts: 1,
-		Credentials: credentials.NewStaticCredentialsProvider("AKIAROOT", "secret", ""),
-	}
-	b.iam, b.sts = sdk.NewFromConfig(conf), sts.NewFromConfig(conf)
+	b.url = srv.URL
+	b.iam, b.sts = b.as("AKIAROOT", "secret", "")
 	return b
 }
 

@@ -18,6 +18,8 @@
 //	payload     hex SHA-256 of the body, or what X-Amz-Content-Sha256 says
 //
 // The chunk signatures and trailers of STREAMING- payloads are not checked
-// here: only their seed signature is. Signature version 2 and the asymmetric
-// version 4a are recognised and refused.
+// here: only their seed signature is. The asymmetric version 4a is refused. So is
+// version 2, unless the caller asks for it: EC2 queries and presigned GETs of S3
+// can be had as a V2 (v2.go), and made version 4 for what comes behind
+// (resign.go).
 package sigv4

@@ -1,0 +1,209 @@
+package sigv4
+
+import (
+	"crypto/hmac"
+	"crypto/sha1" // what version 2 signs with
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
+	"hash"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// V2 is a signature of version 2, which AWS has given up and some clients
+// still make: of an EC2 query, or of a presigned GET of an S3 object. What it
+// covers is in it; it outlives its request.
+type V2 struct {
+	AccessKeyID  string
+	SessionToken string // empty for a long-lived key
+
+	signature string // base64
+	toSign    string
+	hash      func() hash.Hash
+	date      time.Time // when it was made; zero if only its end is told
+	expires   time.Time // zero if only its date is told
+}
+
+// IsV2 reports whether a form or query carries a signature of version 2.
+func IsV2(form url.Values) bool { return form.Has("AWSAccessKeyId") && form.Has("Signature") }
+
+// v2Hashes are the values of SignatureMethod.
+func v2Hashes() map[string]func() hash.Hash {
+	return map[string]func() hash.Hash{"HmacSHA256": sha256.New, "HmacSHA1": sha1.New}
+}
+
+// ParseV2Form reads the signature of an EC2 query without checking it. form is
+// all that r carries, its query string and its body. The error is
+// ErrIncomplete, wrapped.
+func ParseV2Form(r *http.Request, form url.Values) (V2, error) {
+	for _, name := range []string{"AWSAccessKeyId", "Signature", "SignatureVersion", "SignatureMethod", "SecurityToken", "Timestamp", "Expires"} {
+		if len(form[name]) > 1 {
+			return V2{}, fmt.Errorf("%w: %s must be given once", ErrIncomplete, name)
+		}
+	}
+	q := V2{AccessKeyID: form.Get("AWSAccessKeyId"), SessionToken: form.Get("SecurityToken"), signature: form.Get("Signature")}
+	q.hash = v2Hashes()[form.Get("SignatureMethod")]
+	if form.Get("SignatureVersion") != "2" || q.hash == nil {
+		return V2{}, fmt.Errorf("%w: SignatureVersion must be 2 and SignatureMethod HmacSHA256 or HmacSHA1", ErrIncomplete)
+	}
+	var err error
+	if form.Has("Timestamp") {
+		q.date, err = parseV2Time(form.Get("Timestamp"))
+	} else {
+		q.expires, err = parseV2Time(form.Get("Expires"))
+	}
+	if err != nil {
+		return V2{}, err
+	}
+	path := r.URL.EscapedPath()
+	if path == "" {
+		path = "/"
+	}
+	q.toSign = strings.Join([]string{r.Method, strings.ToLower(r.Host), path, v2Query(form)}, "\n")
+	return q, nil
+}
+
+func parseV2Time(text string) (time.Time, error) {
+	at, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return at, fmt.Errorf("%w: one of Timestamp and Expires must be a date such as 2006-01-02T15:04:05Z", ErrIncomplete)
+	}
+	return at, nil
+}
+
+// v2Query is the canonical form: all but the signature, sorted by name.
+func v2Query(form url.Values) string {
+	var b strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(form)) {
+		if name == "Signature" {
+			continue
+		}
+		for _, value := range form[name] {
+			b.WriteString("&" + encode(name, false) + "=" + encode(value, false))
+		}
+	}
+	return strings.TrimPrefix(b.String(), "&")
+}
+
+// v2Signed are the parameters of a presigned S3 query that its signature
+// covers. With any other the query is refused: whoever holds it must not be
+// able to make another request of it.
+func v2Signed(name string) bool {
+	switch name {
+	case "acl", "location", "logging", "partNumber", "policy", "requestPayment", "tagging", "torrent",
+		"uploadId", "uploads", "versionId", "versioning", "versions", "website", "cors", "lifecycle", "notification",
+		"response-content-type", "response-content-language", "response-expires", "response-cache-control",
+		"response-content-disposition", "response-content-encoding":
+		return true
+	}
+	return false
+}
+
+// ParseV2Object reads the signature of a presigned GET without checking it.
+// bucket is that of a virtual host, or empty where the path begins with it.
+// The error is ErrIncomplete or ErrV2 (no GET, so not to be had), wrapped.
+func ParseV2Object(r *http.Request, bucket string) (V2, error) {
+	if r.Method != http.MethodGet {
+		return V2{}, fmt.Errorf("presigned %.10q: %w", r.Method, ErrV2)
+	}
+	query, err := parseQuery(r.URL.RawQuery)
+	if err != nil {
+		return V2{}, err
+	}
+	given := map[string]string{}
+	for _, p := range query {
+		if _, twice := given[p.name]; twice {
+			return V2{}, fmt.Errorf("%w: %.64q must be given once", ErrIncomplete, p.name)
+		}
+		given[p.name] = p.value
+	}
+	seconds, err := strconv.ParseInt(given["Expires"], 10, 64)
+	if err != nil {
+		return V2{}, fmt.Errorf("%w: Expires must be seconds since 1970", ErrIncomplete)
+	}
+	q := V2{
+		AccessKeyID: given["AWSAccessKeyId"], SessionToken: given["x-amz-security-token"], signature: given["Signature"],
+		hash: sha1.New, expires: time.Unix(seconds, 0),
+	}
+	headers, contents := v2Headers(r.Header, given)
+	resource, err := v2Resource(r.URL, bucket, given)
+	q.toSign = strings.Join([]string{r.Method, contents["content-md5"], contents["content-type"], given["Expires"], headers + resource}, "\n")
+	return q, err
+}
+
+// ParseV2URL is ParseV2Object for a URL that arrived as text.
+func ParseV2URL(rawURL, bucket string) (V2, error) {
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		// The cause repeats the URL, and that is a credential.
+		return V2{}, fmt.Errorf("%w: malformed URL", ErrIncomplete)
+	}
+	return ParseV2Object(&http.Request{Method: http.MethodGet, URL: u, Header: http.Header{}}, bucket)
+}
+
+// v2Headers returns the x-amz- headers in canonical form, each line ended, and
+// those of the contents. Signers put them into the query as well, and v2Headers
+// takes them out of it: what is left there is the resource's.
+func v2Headers(h http.Header, query map[string]string) (amz string, contents map[string]string) {
+	all := map[string]string{}
+	for name, values := range h {
+		all[strings.ToLower(name)] = strings.Join(values, ",")
+	}
+	for name, value := range query {
+		if strings.HasPrefix(name, "x-amz-") || name == "content-md5" || name == "content-type" {
+			all[name] = value
+			delete(query, name)
+		}
+	}
+	var b strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		if strings.HasPrefix(name, "x-amz-") {
+			b.WriteString(name + ":" + strings.TrimSpace(all[name]) + "\n")
+		}
+	}
+	return b.String(), all
+}
+
+func v2Resource(u *url.URL, bucket string, query map[string]string) (string, error) {
+	resource := u.EscapedPath()
+	if bucket != "" {
+		resource = "/" + bucket + resource
+	}
+	mark := "?"
+	for _, name := range slices.Sorted(maps.Keys(query)) {
+		switch {
+		case name == "AWSAccessKeyId" || name == "Signature" || name == "Expires":
+			continue
+		case !v2Signed(name):
+			return "", fmt.Errorf("%w: parameter %.64q is not signed", ErrMismatch, name)
+		}
+		resource += mark + name
+		if query[name] != "" {
+			resource += "=" + query[name]
+		}
+		mark = "&"
+	}
+	return resource, nil
+}
+
+// Verify checks the times against now and the signature against secret. The
+// error is ErrExpired or ErrMismatch, wrapped.
+func (q V2) Verify(secret Secret, now time.Time) error {
+	skew := now.Sub(q.date).Abs()
+	if !q.date.IsZero() && skew > maxSkew || q.date.IsZero() && now.After(q.expires) {
+		return fmt.Errorf("%w: signed for another time than %s", ErrExpired, now.UTC().Format(dateForm))
+	}
+	h := hmac.New(q.hash, []byte(secret.Reveal()))
+	h.Write([]byte(q.toSign))
+	want := base64.StdEncoding.EncodeToString(h.Sum(nil))
+	if !hmac.Equal([]byte(want), []byte(q.signature)) {
+		return fmt.Errorf("verifying the request of key %.32q: %w", q.AccessKeyID, ErrMismatch)
+	}
+	return nil
+}
