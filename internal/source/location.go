@@ -45,6 +45,9 @@ type Location struct {
 	token   string        // Handover
 	signed  sigv4.Request // Presigned, and signErr nil
 	signErr error
+
+	signedV2 sigv4.V2 // if signErr is sigv4.ErrV2 and v2Err nil
+	v2Err    error
 }
 
 // maxURL bounds a Url in bytes: S3's longest key, each byte encoded, and a
@@ -60,7 +63,8 @@ const maxURL = 8 << 10
 //	http[s]://bucket.our-own-host/key               bucket in the host
 //	diskport:token                                  a handed-over file
 //
-// An https location may carry a query signature of version 4.
+// An https location may carry a query signature, of version 4 or, where that is
+// allowed, of version 2.
 func ParseLocation(req Request) (Location, error) {
 	loc := Location{Kind: Embedded, account: req.Account, now: req.Now}
 	if req.URL == "" {
@@ -116,14 +120,14 @@ func (loc Location) parseWeb(req Request) (Location, error) {
 	if err != nil {
 		return Location{}, err
 	}
-	key := strings.TrimPrefix(u.Path, "/")
+	virtual, key := bucket, strings.TrimPrefix(u.Path, "/")
 	if bucket == "" {
 		bucket, key, _ = strings.Cut(key, "/")
 	}
 	if loc, err = loc.of(bucket, key); err != nil {
 		return Location{}, err
 	}
-	return loc.parseQuery(u, req.URL)
+	return loc.parseQuery(u, req.URL, virtual)
 }
 
 // parseHost returns the bucket that the host names, or "", and notes a region.
@@ -168,8 +172,9 @@ func ownHost(host, own string) (bucket string, ok bool) {
 	return bucket, true
 }
 
-// parseQuery accepts no query but a signature and what goes with it.
-func (loc Location) parseQuery(u *url.URL, raw string) (Location, error) {
+// parseQuery accepts no query but a signature and what goes with it. virtual is
+// the bucket that the host names.
+func (loc Location) parseQuery(u *url.URL, raw, virtual string) (Location, error) {
 	query, err := url.ParseQuery(u.RawQuery)
 	if err != nil {
 		return Location{}, refuse("malformed query")
@@ -186,6 +191,7 @@ func (loc Location) parseQuery(u *url.URL, raw string) (Location, error) {
 	}
 	if loc.Presigned {
 		loc.signed, loc.signErr = sigv4.ParseURL(raw, u.Host)
+		loc.signedV2, loc.v2Err = sigv4.ParseV2URL(raw, virtual)
 	}
 	return loc, nil
 }

@@ -36,6 +36,8 @@ type Opener struct {
 	Handovers *Handovers
 	Keys      Keys
 	Region    string // of this service and of its S3
+
+	AllowSigV2 bool // take presigned Urls of signature version 2
 }
 
 // Resolve is ParseLocation, for this service: it fails with ErrRegion for a Url
@@ -92,20 +94,18 @@ func (o *Opener) Pin(ctx context.Context, id string, loc Location) (Pin, error) 
 // presigner verifies a presigned Url and returns the account of whoever signed
 // it, who must be allowed to read the object himself.
 func (o *Opener) presigner(ctx context.Context, loc Location) (account string, err error) {
-	if loc.signErr != nil {
-		return "", fmt.Errorf("%w: %w", ErrNoAccess, loc.signErr)
+	keyID, token, verify, err := o.signature(loc)
+	if err != nil {
+		return "", fmt.Errorf("%w: %w", ErrNoAccess, err)
 	}
-	if loc.signed.Service != "s3" || loc.signed.Region != o.Region {
-		return "", fmt.Errorf("%w: signed for another service or region", ErrNoAccess)
-	}
-	who, secret, err := o.Keys.Lookup(ctx, loc.signed.AccessKeyID, loc.signed.SessionToken)
+	who, secret, err := o.Keys.Lookup(ctx, keyID, token)
 	if errors.Is(err, iam.ErrUnknownKey) || errors.Is(err, iam.ErrExpiredToken) {
 		return "", fmt.Errorf("%w: %w", ErrNoAccess, err)
 	}
 	if err != nil {
 		return "", err
 	}
-	if err := loc.signed.Verify(secret, loc.now, ""); err != nil {
+	if err := verify(secret); err != nil {
 		return "", fmt.Errorf("%w: %w", ErrNoAccess, err)
 	}
 	object := "arn:" + awsid.Partition(o.Region) + ":s3:::" + loc.Bucket + "/" + loc.Key
@@ -114,6 +114,22 @@ func (o *Opener) presigner(ctx context.Context, loc Location) (account string, e
 		return "", fmt.Errorf("%w: %w", ErrNoAccess, err)
 	}
 	return who.Account, nil
+}
+
+var errElsewhere = errors.New("signed for another service or region")
+
+// signature returns whose the signature of a presigned Url is to be, and what
+// verifies it.
+func (o *Opener) signature(loc Location) (keyID, token string, verify func(sigv4.Secret) error, err error) {
+	if o.AllowSigV2 && errors.Is(loc.signErr, sigv4.ErrV2) {
+		q := loc.signedV2
+		return q.AccessKeyID, q.SessionToken, func(secret sigv4.Secret) error { return q.Verify(secret, loc.now) }, loc.v2Err
+	}
+	q := loc.signed
+	if loc.signErr == nil && (q.Service != "s3" || q.Region != o.Region) {
+		return "", "", nil, errElsewhere
+	}
+	return q.AccessKeyID, q.SessionToken, func(secret sigv4.Secret) error { return q.Verify(secret, loc.now, "") }, loc.signErr
 }
 
 // Open opens pinned bytes. The caller closes the Object. It fails with

@@ -2,12 +2,17 @@ package source
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/sha1"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -75,9 +80,9 @@ func (keys) Lookup(_ context.Context, id, token string) (iam.Principal, sigv4.Se
 	return iam.Principal{Account: who, ARN: "arn:aws:iam::" + who + ":root", Kind: iam.Root, ID: who}, sigv4.NewSecret("secret"), nil
 }
 
-func presign(t *testing.T, url, key, region string, at time.Time) string {
+func presign(t *testing.T, target, key, region string, at time.Time) string {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url+"?X-Amz-Expires=900", nil)
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, target+"?X-Amz-Expires=900", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,6 +138,38 @@ func TestPinAndOpen(t *testing.T) {
 			}
 			if err == nil {
 				f.readsContent(t, pin)
+			}
+		})
+	}
+}
+
+func TestVersion2WhereItIsAllowed(t *testing.T) {
+	sign := func(resource string, expires time.Time) string {
+		end := strconv.FormatInt(expires.Unix(), 10)
+		h := hmac.New(sha1.New, []byte("secret"))
+		h.Write([]byte("GET\n\n\n" + end + "\n" + resource))
+		return "?AWSAccessKeyId=AKID&Expires=" + end + "&Signature=" + url.QueryEscape(base64.StdEncoding.EncodeToString(h.Sum(nil)))
+	}
+	const own, resource = "http://127.0.0.1:4580/bucket/dir/disk.raw", "/bucket/dir/disk.raw"
+	for name, tt := range map[string]struct {
+		url  string
+		want error
+	}{
+		"path":               {own + sign(resource, now), nil},
+		"virtual host":       {"https://bucket.s3.amazonaws.com/dir/disk.raw" + sign(resource, now), nil},
+		"another object":     {own + sign("/bucket/dir/other", now), sigv4.ErrMismatch},
+		"past its end":       {own + sign(resource, now.Add(-time.Second)), sigv4.ErrExpired},
+		"nobody's":           {strings.Replace(own+sign(resource, now), "AKID", "NOBODY", 1), iam.ErrUnknownKey},
+		"without an end":     {own + "?AWSAccessKeyId=AKID&Signature=x", sigv4.ErrIncomplete},
+		"another account's":  {strings.Replace(own+sign(resource, now), "AKID", "OTHER", 1), ErrNoAccess},
+		"version 4 as usual": {presign(t, own, "AKID", "us-east-1", now), nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t)
+			f.AllowSigV2 = true
+			_, err := f.pin(t, by(tt.url)(t))
+			if !errors.Is(err, tt.want) || err != nil && (!errors.Is(err, ErrNoAccess) || errors.Is(err, sigv4.ErrV2)) {
+				t.Errorf("got %v, want %v", err, tt.want)
 			}
 		})
 	}
