@@ -6,9 +6,8 @@
 // one of four decisions; who combines them (identity, resource, account) is
 // package iam. Both are pure.
 //
-// An evaluator from an S3 gateway was looked at and not taken: it knows bucket
-// policies, but neither conditions as a whole, nor policy variables, nor
-// NotPrincipal, nor IAM's refusals, which are most of what is here.
+// Why it is written here and not taken from elsewhere:
+// docs/adr/0002-own-policy-evaluation.md.
 //
 //	document.go   the parsed form, Parse
 //	json.go       JSON that refuses what encoding/json lets pass
