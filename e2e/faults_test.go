@@ -162,7 +162,8 @@ func TestBadImages(t *testing.T) {
 	vmdk := read(t, convert(t, raw, "good.vmdk", "-O vmdk -o subformat=streamOptimized"))
 	vhdx := read(t, convert(t, raw, "good.vhdx", "-O vhdx"))
 	vhd := read(t, convert(t, raw, "good.vhd", "-O vpc"))
-	qcow2 := read(t, convert(t, raw, "good.qcow2", "-O qcow2"))
+	overlay := filepath.Join(dir, "overlay.qcow2")
+	qemuImg(t, "create", "-q", "-f", "qcow2", "-F", "raw", "-b", raw, overlay)
 	damaged := bytes.Clone(vmdk)
 	copy(damaged[len(damaged)/2:], make([]byte, 64<<10))
 	for name, tt := range map[string]struct {
@@ -170,14 +171,14 @@ func TestBadImages(t *testing.T) {
 		format  string
 		want    string // part of the failure's message
 	}{
-		"truncated VMDK":    {vmdk[:len(vmdk)/2], "VMDK", "ClientError: "},
-		"damaged VMDK":      {damaged, "VMDK", "ClientError: "},
-		"truncated VHDX":    {vhdx[:1<<20], "VHDX", "ClientError: "},
-		"truncated VHD":     {vhd[:len(vhd)/2], "VHD", "ClientError: "},
-		"garbage as VMDK":   {bytes.Repeat([]byte("garbage "), 1000), "VMDK", "[Unsupported specified file format]"},
-		"VMDK as VHD":       {vmdk, "VHD", "[Unsupported specified file format]"},
-		"not supported yet": {qcow2, "", "[Unsupported specified file format]"},
-		"empty":             {nil, "RAW", "ClientError: "},
+		"truncated VMDK":  {vmdk[:len(vmdk)/2], "VMDK", "ClientError: "},
+		"damaged VMDK":    {damaged, "VMDK", "ClientError: "},
+		"truncated VHDX":  {vhdx[:1<<20], "VHDX", "ClientError: "},
+		"truncated VHD":   {vhd[:len(vhd)/2], "VHD", "ClientError: "},
+		"garbage as VMDK": {bytes.Repeat([]byte("garbage "), 1000), "VMDK", "[Unsupported specified file format]"},
+		"VMDK as VHD":     {vmdk, "VHD", "[Unsupported specified file format]"},
+		"backing file":    {read(t, overlay), "", "[Unsupported specified file format]"},
+		"empty":           {nil, "RAW", "ClientError: "},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "image")
