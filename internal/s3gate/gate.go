@@ -14,19 +14,20 @@ import (
 	"github.com/diskport/diskport/internal/awshttp"
 	"github.com/diskport/diskport/internal/iam"
 	"github.com/diskport/diskport/internal/objects"
+	"github.com/diskport/diskport/internal/policy"
 )
 
 // maxDelete bounds the body of a DeleteObjects: 1,000 keys of 1,024 bytes with
 // their markup.
 const maxDelete = 2 << 20
 
-// Options is what a Gate is made of. All but Domain are required.
+// Options is what a Gate is made of. All but Authorize and Domain are required.
 type Options struct {
 	// Gateway sends requests to the embedded S3.
 	Gateway http.RoundTripper
-	// Authorize says whether p may do action ("s3:GetObject") on resource (an
-	// ARN). An error means that it couldn't be found out.
-	Authorize func(ctx context.Context, p iam.Principal, action, resource string) (bool, error)
+	// Authorize returns an *iam.DeniedError unless the caller may do action
+	// ("s3:GetObject") on resources (ARNs). Nil means what Call has.
+	Authorize func(c *awshttp.Call, action string, with policy.Context, resources ...string) error
 	// Domain makes bucket.Domain address a bucket; it must be the gateway's.
 	Domain string
 	// BucketOwner returns the account of a bucket, or objects.ErrNoSuchBucket.
@@ -44,6 +45,9 @@ var _ awshttp.Edge = (*Gate)(nil)
 
 // New returns the edge.
 func New(opts Options) *Gate {
+	if opts.Authorize == nil {
+		opts.Authorize = (*awshttp.Call).Authorize
+	}
 	return &Gate{opts: opts, proxy: newProxy(opts.Gateway, opts.Log)}
 }
 
@@ -91,17 +95,18 @@ func (g *Gate) admit(w http.ResponseWriter, r *http.Request, c *awshttp.Call) (t
 			return t, v, err
 		}
 	}
-	return t, v, g.authorize(r, c, all)
+	return t, v, g.authorize(c, t, all)
 }
 
-func (g *Gate) authorize(r *http.Request, c *awshttp.Call, all []need) error {
+func (g *Gate) authorize(c *awshttp.Call, t target, all []need) error {
+	with := t.keys()
 	for _, n := range all {
-		ok, err := g.opts.Authorize(r.Context(), c.Principal, "s3:"+n.action, arnPrefix+n.resource)
+		err := g.opts.Authorize(c, "s3:"+n.action, with, arnPrefix+n.resource)
+		if _, ok := errors.AsType[*iam.DeniedError](err); ok {
+			return denied
+		}
 		if err != nil {
 			return err
-		}
-		if !ok {
-			return denied
 		}
 	}
 	return nil

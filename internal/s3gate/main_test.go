@@ -14,6 +14,7 @@ import (
 	"github.com/diskport/diskport/internal/awshttp"
 	"github.com/diskport/diskport/internal/iam"
 	"github.com/diskport/diskport/internal/objects"
+	"github.com/diskport/diskport/internal/policy"
 	"github.com/diskport/diskport/internal/sigv4"
 )
 
@@ -27,7 +28,7 @@ const (
 var shared struct {
 	store       *objects.Store
 	http, https *httptest.Server
-	policy      policy
+	policy      rules
 }
 
 func TestMain(m *testing.M) {
@@ -85,19 +86,22 @@ func (keys) Lookup(_ context.Context, id, token string) (iam.Principal, sigv4.Se
 
 func secretOf(id string) sigv4.Secret { return sigv4.NewSecret("secret of " + id) }
 
-// policy allows everything but what a test denies, and notes what was asked.
-type policy struct {
+// rules allow everything but what a test denies, and note what was asked.
+type rules struct {
 	mu    sync.Mutex
 	deny  map[need]bool
 	asked []need
 }
 
-func (p *policy) authorize(_ context.Context, _ iam.Principal, action, resource string) (bool, error) {
+func (p *rules) authorize(_ *awshttp.Call, action string, _ policy.Context, resources ...string) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	n := need{action, resource}
+	n := need{action, resources[0]}
 	p.asked = append(p.asked, n)
-	return !p.deny[n], nil
+	if p.deny[n] {
+		return &iam.DeniedError{}
+	}
+	return nil
 }
 
 // denying makes the policy deny n until the test ends. Such tests don't run in

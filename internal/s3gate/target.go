@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/diskport/diskport/internal/objects"
+	"github.com/diskport/diskport/internal/policy"
 )
 
 // target is what a request addresses.
@@ -61,6 +62,17 @@ func bucketOfHost(host, domain string) (bucket string, virtual bool, err error) 
 		return "", false, invalidURI // the gateway would take it for a bucket
 	}
 	return bucket, true, nil
+}
+
+// keys returns what a policy may ask about a listing.
+func (t target) keys() policy.Context {
+	c := policy.Context{}
+	for key, name := range map[string]string{"s3:prefix": "prefix", "s3:delimiter": "delimiter", "s3:max-keys": "max-keys", "s3:VersionId": "versionId"} {
+		if t.query.Has(name) {
+			c.Set(key, t.query.Get(name))
+		}
+	}
+	return c
 }
 
 // subresource returns the sub-resource that the query names, or "".

@@ -2,6 +2,8 @@ package s3gate
 
 import (
 	"errors"
+	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -9,6 +11,10 @@ import (
 
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/diskport/diskport/internal/awshttp"
+	"github.com/diskport/diskport/internal/iam"
+	"github.com/diskport/diskport/internal/policy"
 )
 
 func signer() *v4.Signer {
@@ -119,4 +125,23 @@ func FuzzTarget(f *testing.F) {
 			t.Errorf("%q on %q needs no permission", uri, host)
 		}
 	})
+}
+
+func TestPoliciesMayAskAboutListings(t *testing.T) {
+	for uri, want := range map[string]string{
+		"/b?list-type=2&prefix=home%2Fann%2F&delimiter=&max-keys=5": "map[s3:delimiter:[] s3:max-keys:[5] s3:prefix:[home/ann/]]",
+		"/b/k?versionId=v": "map[s3:versionid:[v]]",
+		"/b":               "map[]",
+	} {
+		got := ""
+		g := New(Options{Log: slog.New(slog.DiscardHandler), Authorize: func(_ *awshttp.Call, _ string, with policy.Context, _ ...string) error {
+			got = fmt.Sprint(with)
+			return &iam.DeniedError{}
+		}})
+		w := httptest.NewRecorder()
+		g.ServeAWS(w, httptest.NewRequest("GET", uri, nil), &awshttp.Call{Service: awshttp.S3, Principal: iam.Principal{Kind: iam.Root}})
+		if got != want || w.Code != 403 {
+			t.Errorf("%s: asked with %s, want %s; answered %d", uri, got, want, w.Code)
+		}
+	}
 }

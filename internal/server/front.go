@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"errors"
 	"io"
 	"net/http"
 	"time"
@@ -34,7 +33,7 @@ func (a *App) front(metrics *prometheus.Registry) http.Handler {
 		awshttp.IAM: identities,
 		awshttp.STS: identities,
 		awshttp.S3: s3gate.New(s3gate.Options{
-			Gateway: p.gateway.Transport(), Authorize: a.allowed, BucketOwner: p.objects.BucketOwner, Domain: a.cfg.Domain, Log: a.log,
+			Gateway: p.gateway.Transport(), BucketOwner: p.objects.BucketOwner, Domain: a.cfg.Domain, Log: a.log,
 		}),
 		awshttp.Diskport: adminapi.New(adminapi.Config{
 			Tasks: p.imports, Snapshots: p.db.Snapshots(), Verifier: &verifier{p}, Collector: collector{p}, Authorize: a.authorize, Log: a.log,
@@ -61,15 +60,6 @@ func (a *App) ownHosts() []string {
 // than the time.
 func (a *App) authorize(_ context.Context, p iam.Principal, action, resource string) error {
 	return iam.Authorize(p, action, iam.Origin{Time: time.Now(), Region: a.cfg.Region}.Context(), resource)
-}
-
-func (a *App) allowed(ctx context.Context, p iam.Principal, action, resource string) (bool, error) {
-	err := a.authorize(ctx, p, action, resource)
-	var denied *iam.DeniedError
-	if errors.As(err, &denied) {
-		return false, nil
-	}
-	return err == nil, err
 }
 
 func alive(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") }
