@@ -50,6 +50,8 @@ var floors = map[string]int{
 	"internal/iam":                2, // domains
 	"internal/kms":                2,
 	"internal/work":               2,
+	"internal/image":              2,
+	"internal/quota":              2,
 	"internal/blockstore":         2,
 	"internal/blobdir":            2,
 	"internal/objects":            3,

@@ -24,6 +24,9 @@ func (s Source) Task() string { return "import-snap-" + s.hex(17) }
 // take other ids for opaque ones.
 func (s Source) Snapshot() string { return "snap-0" + s.hex(16) }
 
+// Image returns a new machine image id.
+func (s Source) Image() string { return "ami-0" + s.hex(16) }
+
 // Domain returns a new dedupe domain id.
 func (s Source) Domain() string { return "dom-" + s.hex(17) }
 
@@ -58,6 +61,7 @@ func Request() string { return uuid.NewString() }
 
 var (
 	taskID     = regexp.MustCompile(`^import-snap-[0-9a-z]{8}([0-9a-z]{9})?$`)
+	imageID    = regexp.MustCompile(`^ami-([0-9a-f]{8}|[0-9a-f]{17})$`)
 	snapshotID = regexp.MustCompile(`^snap-([0-9a-f]{8}|[0-9a-f]{17})$`)
 )
 
@@ -66,6 +70,9 @@ func IsTask(s string) bool { return taskID.MatchString(s) }
 
 // IsSnapshot reports whether s has the shape of a snapshot id.
 func IsSnapshot(s string) bool { return snapshotID.MatchString(s) }
+
+// IsImage reports whether s has the shape of a machine image id.
+func IsImage(s string) bool { return imageID.MatchString(s) }
 
 // Partition returns the ARN partition of a region.
 func Partition(region string) string {
@@ -86,4 +93,9 @@ func TaskARN(region, account, id string) string {
 // SnapshotARN names a snapshot for authorisation; it carries no account.
 func SnapshotARN(region, id string) string {
 	return "arn:" + Partition(region) + ":ec2:" + region + "::snapshot/" + id
+}
+
+// ImageARN names a machine image for authorisation; it carries no account.
+func ImageARN(region, id string) string {
+	return "arn:" + Partition(region) + ":ec2:" + region + "::image/" + id
 }

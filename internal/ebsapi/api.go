@@ -12,6 +12,7 @@ import (
 	"github.com/diskport/diskport/internal/awshttp"
 	"github.com/diskport/diskport/internal/awsid"
 	"github.com/diskport/diskport/internal/block"
+	"github.com/diskport/diskport/internal/quota"
 	"github.com/diskport/diskport/internal/seal"
 	"github.com/diskport/diskport/internal/snapshot"
 )
@@ -47,6 +48,7 @@ type Blocks interface {
 type Options struct {
 	Snapshots Snapshots
 	Drafts    Drafts
+	Throttle  *quota.Throttle // of requests; nil: none
 	Log       *slog.Logger
 	Now       func() time.Time // nil means time.Now
 	TokenKey  []byte           // MAC key of tokens, the same on every node
@@ -128,6 +130,9 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, c *awshttp.Call) err
 			continue
 		}
 		c.Action = op.name
+		if !a.Throttle.Allow(c.Principal.Account, op.name) {
+			return throttled(op.name)
+		}
 		query := request{Call: c, id: vars["id"], index: vars["index"], query: c.Form, header: r.Header}
 		for _, id := range query.snapshots(op.name) {
 			if err := c.Authorize("ebs:"+op.name, nil, awsid.SnapshotARN(c.Region, id)); err != nil {

@@ -41,6 +41,15 @@ func invalid(reason, message string) awshttp.Fault {
 	return awshttp.Fault{Status: http.StatusBadRequest, Code: "ValidationException", Message: message, Reason: reason}
 }
 
+// throttled is how an account is told to slow down: the operations on blocks have
+// an exception of their own.
+func throttled(operation string) awshttp.Fault {
+	if operation == "GetSnapshotBlock" || operation == "PutSnapshotBlock" {
+		return awshttp.Fault{Status: http.StatusBadRequest, Code: "RequestThrottledException", Message: "The account sends too many requests.", Reason: "ACCOUNT_THROTTLED"}
+	}
+	return awshttp.Fault{Status: http.StatusBadRequest, Code: "ThrottlingException", Message: "Rate exceeded"}
+}
+
 // subjectError says which snapshot an error is about.
 type subjectError struct {
 	id  string

@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/diskport/diskport/internal/block"
 	"github.com/diskport/diskport/internal/blockstore"
+	"github.com/diskport/diskport/internal/quota"
 	"github.com/diskport/diskport/internal/snapshot"
 )
 
@@ -148,6 +150,23 @@ func TestWriteGrants(t *testing.T) {
 				t.Errorf("got %d %s, want %d", w.Code, w.Body, tt.status)
 			}
 		})
+	}
+}
+
+func TestThrottle(t *testing.T) {
+	f := newFixture()
+	f.Throttle = quota.New(func() time.Time { return clock }, quota.Same(quota.Rate{PerSecond: 1, Burst: 1}))
+	for _, tt := range []struct{ method, target, code, reason string }{
+		{"GET", "/snapshots/" + snapA + "/blocks", "ThrottlingException", ""},
+		{"POST", "/snapshots", "ThrottlingException", ""},
+		{"GET", "/snapshots/" + snapA + "/blocks/3", "RequestThrottledException", "ACCOUNT_THROTTLED"},
+		{"PUT", "/snapshots/" + snapA + "/blocks/3", "RequestThrottledException", "ACCOUNT_THROTTLED"},
+	} {
+		f.do(tt.method, tt.target) // uses up the burst
+		w := f.do(tt.method, tt.target)
+		if got := parse(t, w); w.Code != 400 || w.Header().Get("X-Amzn-Errortype") != tt.code || text(got.Reason) != tt.reason {
+			t.Errorf("%s %s: got %d %v %s", tt.method, tt.target, w.Code, w.Header(), w.Body)
+		}
 	}
 }
 

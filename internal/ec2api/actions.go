@@ -9,31 +9,36 @@ var actions = map[string]action{
 	"CancelImportTask":            on(cancelGrants, cancelRules, cancelTask),
 
 	"DescribeSnapshots": on(anywhere[describeSnapshotsRequest]("DescribeSnapshots"), describeSnapshotsRules, describeSnapshots),
-	"DeleteSnapshot":    on(deleteSnapshotGrants, deleteSnapshotRules, deleteSnapshot),
+	"DeleteSnapshot":    on(onSnapshot[deleteSnapshotRequest]("DeleteSnapshot"), deleteSnapshotRules, deleteSnapshot),
+
+	"CopySnapshot": on(copySnapshotGrants, copySnapshotRules, copySnapshot),
+
+	"DescribeSnapshotAttribute": on(onSnapshot[describeAttributeRequest]("DescribeSnapshotAttribute"), describeAttributeRules, describeAttribute),
+	"ModifySnapshotAttribute":   on(onSnapshot[modifyAttributeRequest]("ModifySnapshotAttribute"), modifyAttributeRules, modifyAttribute),
+	"ResetSnapshotAttribute":    on(onSnapshot[resetAttributeRequest]("ResetSnapshotAttribute"), resetAttributeRules, resetAttribute),
+
+	"DescribeSnapshotTierStatus": on(anywhere[describeTiersRequest]("DescribeSnapshotTierStatus"), describeTiersRules, describeTiers),
+	"ModifySnapshotTier":         on(onSnapshot[modifyTierRequest]("ModifySnapshotTier"), modifyTierRules, modifyTier),
+	"RestoreSnapshotTier":        on(onSnapshot[restoreTierRequest]("RestoreSnapshotTier"), restoreTierRules, restoreTier),
+
+	"GetEbsDefaultKmsKeyId":         on(anywhere[bareRequest]("GetEbsDefaultKmsKeyId"), nil, getDefaultKey),
+	"ModifyEbsDefaultKmsKeyId":      on(anywhere[modifyDefaultKeyRequest]("ModifyEbsDefaultKmsKeyId"), modifyDefaultKeyRules, modifyDefaultKey),
+	"ResetEbsDefaultKmsKeyId":       on(anywhere[bareRequest]("ResetEbsDefaultKmsKeyId"), nil, resetDefaultKey),
+	"GetEbsEncryptionByDefault":     on(anywhere[bareRequest]("GetEbsEncryptionByDefault"), nil, getEncryptByDefault),
+	"EnableEbsEncryptionByDefault":  on(anywhere[bareRequest]("EnableEbsEncryptionByDefault"), nil, setEncryptByDefault(true)),
+	"DisableEbsEncryptionByDefault": on(anywhere[bareRequest]("DisableEbsEncryptionByDefault"), nil, setEncryptByDefault(false)),
+
+	"RegisterImage":   on(registerImageGrants, registerImageRules, registerImage),
+	"DeregisterImage": on(deregisterImageGrants, deregisterImageRules, deregisterImage),
+	"DescribeImages":  on(anywhere[describeImagesRequest]("DescribeImages"), describeImagesRules, describeImages),
 
 	"CreateTags":   on(createTagsGrants, createTagsRules, createTags),
 	"DeleteTags":   on(deleteTagsGrants, deleteTagsRules, deleteTags),
 	"DescribeTags": on(anywhere[describeTagsRequest]("DescribeTags"), describeTagsRules, describeTags),
 
 	// Not built yet.
-	"CopySnapshot":                  nil,
-	"DescribeSnapshotAttribute":     nil,
-	"ModifySnapshotAttribute":       nil,
-	"ResetSnapshotAttribute":        nil,
-	"DescribeSnapshotTierStatus":    nil,
-	"ModifySnapshotTier":            nil,
-	"RestoreSnapshotTier":           nil,
-	"GetEbsDefaultKmsKeyId":         nil,
-	"ModifyEbsDefaultKmsKeyId":      nil,
-	"ResetEbsDefaultKmsKeyId":       nil,
-	"GetEbsEncryptionByDefault":     nil,
-	"EnableEbsEncryptionByDefault":  nil,
-	"DisableEbsEncryptionByDefault": nil,
-	"RegisterImage":                 nil,
-	"DeregisterImage":               nil,
-	"DescribeImages":                nil,
-	"CreateSnapshot":                nil,
-	"CreateVolume":                  nil,
-	"ImportImage":                   nil,
-	"DescribeImportImageTasks":      nil,
+	"CreateSnapshot":           nil,
+	"CreateVolume":             nil,
+	"ImportImage":              nil,
+	"DescribeImportImageTasks": nil,
 }

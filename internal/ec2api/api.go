@@ -9,8 +9,11 @@ import (
 	"time"
 
 	"github.com/diskport/diskport/internal/awshttp"
+	"github.com/diskport/diskport/internal/awsid"
 	"github.com/diskport/diskport/internal/ec2query"
+	"github.com/diskport/diskport/internal/image"
 	"github.com/diskport/diskport/internal/importtask"
+	"github.com/diskport/diskport/internal/quota"
 	"github.com/diskport/diskport/internal/snapshot"
 	"github.com/diskport/diskport/internal/tag"
 )
@@ -24,6 +27,8 @@ type Imports interface {
 // Importer starts and stops imports.
 type Importer interface {
 	Import(ctx context.Context, r importtask.Request) (importtask.Task, error)
+	// Check finds out how Import, or its task, would fail.
+	Check(ctx context.Context, r importtask.Request) error
 	// Cancel returns the state before.
 	Cancel(ctx context.Context, account, id, reason string) (importtask.State, error)
 }
@@ -42,18 +47,46 @@ type Tasks interface {
 type Snapshots interface {
 	Get(ctx context.Context, id string) (snapshot.Record, error)
 	List(ctx context.Context, account string) ([]snapshot.Record, error)
+	ListShared(ctx context.Context, account string) ([]snapshot.Record, error)
+	Share(ctx context.Context, account, id string, add, remove []string) error
+	Unshare(ctx context.Context, account, id string) error
+	SetTier(ctx context.Context, account, id string, t snapshot.Tier) error
 	Delete(ctx context.Context, account, id string) error
+}
+
+// Copies is what this edge needs of snapshot.Drafts.
+type Copies interface {
+	Copy(ctx context.Context, r snapshot.CopyRequest) (snapshot.Record, error)
+}
+
+// Keys is what this edge needs to know of KMS keys.
+type Keys interface {
+	// Resolve returns the ARN of the key that an identifier of any form means to
+	// the caller. snapshot.ErrKey when the caller cannot use it.
+	Resolve(ctx context.Context, c *awshttp.Call, id string) (arn string, err error)
+	// IsDefault reports whether a key is AWS's own for EBS (alias/aws/ebs).
+	IsDefault(ctx context.Context, arn string) (bool, error)
 }
 
 // Options is what an API is made of.
 type Options struct {
 	Imports   Imports
 	Snapshots Snapshots
+	Copies    Copies
+	Defaults  snapshot.DefaultsStore
+	Images    image.Store
+	Keys      Keys // nil: there are none
 	Tags      tag.Store
+	IDs       awsid.Source
+	Throttle  *quota.Throttle // of requests; nil: none
 	Log       *slog.Logger
 	Now       func() time.Time // nil means time.Now
 	TokenKey  []byte           // MAC key of page tokens, the same on every node
 
+	// TagSnapshots takes tag specifications of type snapshot for imports.
+	TagSnapshots bool
+	// DeepDryRun makes dry runs look at role, object and image too.
+	DeepDryRun bool
 	// Formats are the image formats that Format may name, in upper case; nil
 	// means those of AWS.
 	Formats []string
@@ -130,6 +163,9 @@ func (a *API) answer(r *http.Request, c *awshttp.Call) ([]byte, error) {
 		return nil, refused("NoSuchVersion", fmt.Sprintf("The requested version (%.64s) of service AmazonEC2 does not exist", version))
 	}
 	c.Action = name
+	if !a.Throttle.Allow(c.Principal.Account, name) {
+		return nil, awshttp.Fault{Status: http.StatusServiceUnavailable, Code: "RequestLimitExceeded", Message: "Request limit exceeded."}
+	}
 	if act == nil {
 		return nil, refused("UnsupportedOperation", fmt.Sprintf("The operation %s is not supported yet.", name))
 	}

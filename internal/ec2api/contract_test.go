@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/diskport/diskport/internal/image"
 	"github.com/diskport/diskport/internal/importtask"
 	"github.com/diskport/diskport/internal/sigv4"
 	"github.com/diskport/diskport/internal/snapshot"
@@ -25,6 +26,23 @@ var good = map[string][]string{
 	"CreateTags":                  {"ResourceId.1=" + snapA, "Tag.1.Key=k"},
 	"DeleteTags":                  {"ResourceId.1=" + snapA, "Tag.1.Key=k"},
 	"DescribeTags":                {},
+
+	"CopySnapshot":                  {"SourceRegion=us-east-1", "SourceSnapshotId=" + snapA},
+	"DescribeSnapshotAttribute":     {"SnapshotId=" + snapA, "Attribute=createVolumePermission"},
+	"ModifySnapshotAttribute":       {"SnapshotId=" + snapA, "CreateVolumePermission.Add.1.UserId=" + other},
+	"ResetSnapshotAttribute":        {"SnapshotId=" + snapA, "Attribute=createVolumePermission"},
+	"DescribeSnapshotTierStatus":    {},
+	"ModifySnapshotTier":            {"SnapshotId=" + snapA, "StorageTier=archive"},
+	"RestoreSnapshotTier":           {"SnapshotId=" + snapT, "PermanentRestore=true"},
+	"GetEbsDefaultKmsKeyId":         {},
+	"ModifyEbsDefaultKmsKeyId":      {"KmsKeyId=alias/k"},
+	"ResetEbsDefaultKmsKeyId":       {},
+	"GetEbsEncryptionByDefault":     {},
+	"EnableEbsEncryptionByDefault":  {},
+	"DisableEbsEncryptionByDefault": {},
+	"RegisterImage":                 {"Name=img", "RootDeviceName=/dev/sda1", "BlockDeviceMapping.1.DeviceName=/dev/sda1", "BlockDeviceMapping.1.Ebs.SnapshotId=" + snapA},
+	"DeregisterImage":               {"ImageId=" + imageA},
+	"DescribeImages":                {},
 }
 
 func populated() *fixture {
@@ -34,10 +52,13 @@ func populated() *fixture {
 		{ID: taskC, Account: other, State: importtask.Active, CreatedAt: clock},
 	}
 	f.snapshots.records = []snapshot.Record{
-		{ID: snapA, Account: account, State: snapshot.Completed, StartedAt: clock},
+		{ID: snapA, Account: account, State: snapshot.Completed, StartedAt: clock, VolumeSize: 2, Tier: snapshot.Standard},
 		{ID: snapB, Account: other, State: snapshot.Completed, StartedAt: clock},
 		{ID: snapP, Account: account, State: snapshot.Pending, StartedAt: clock},
+		{ID: snapT, Account: account, State: snapshot.Completed, StartedAt: clock, Tier: snapshot.Archive, TierSince: clock},
+		{ID: snapE, Account: account, State: snapshot.Completed, StartedAt: clock, KMSKey: awsKeyARN},
 	}
+	f.images.list = []image.Image{{ID: imageA, Account: account, Name: "taken", Created: clock}}
 	return f
 }
 
@@ -79,6 +100,8 @@ const (
 	unknownTask = "import-snap-00000000000000000"
 	snapP       = "snap-0123456789abcdef2"
 	unknownSnap = "snap-00000000000000000"
+	snapT       = "snap-0123456789abcdef7"
+	snapE       = "snap-0123456789abcdef8"
 )
 
 var rows = []row{
@@ -167,6 +190,115 @@ var rows = []row{
 	{"delete a volume", "DeleteSnapshot", []string{"SnapshotId=vol-1"}, nil, 400, "InvalidParameterValue", "Value (vol-1) for parameter snapshotId is invalid. Expected: 'snap-...'."},
 	{"delete bad id", "DeleteSnapshot", []string{"SnapshotId=snap-1"}, nil, 400, "InvalidSnapshotID.Malformed", "Value ( snap-1 ) for parameter SNAPSHOT is invalid. "},
 
+	// §3.4 Sharing
+	{"describe no attribute", "DescribeSnapshotAttribute", []string{"Attribute="}, nil, 400, "MissingParameter", "The request must contain the parameter Attribute"},
+	{"describe odd attribute", "DescribeSnapshotAttribute", []string{"Attribute=color"}, nil, 400, "InvalidParameterValue", "Value (color) for parameter attribute is invalid. Unknown attribute."},
+	{"describe nothing", "DescribeSnapshotAttribute", []string{"SnapshotId="}, nil, 400, "MissingParameter", "The request must contain the parameter SnapshotId"},
+	{"describe a volume", "DescribeSnapshotAttribute", []string{"SnapshotId=vol-1"}, nil, 400, "InvalidParameterValue", "Value (vol-1) for parameter snapshotId is invalid. Expected: 'snap-...'."},
+	{"describe bad id", "DescribeSnapshotAttribute", []string{"SnapshotId=snap-1"}, nil, 400, "InvalidSnapshotID.Malformed", "Value ( snap-1 ) for parameter SNAPSHOT is invalid. "},
+	{"describe unknown", "DescribeSnapshotAttribute", []string{"SnapshotId=" + unknownSnap}, nil, 400, "InvalidSnapshot.NotFound", "The snapshot '" + unknownSnap + "' does not exist."},
+	{"describe somebody else's", "DescribeSnapshotAttribute", []string{"SnapshotId=" + snapB}, nil, 400, "InvalidSnapshot.NotFound", "The snapshot '" + snapB + "' does not exist."},
+	{"reset no attribute", "ResetSnapshotAttribute", []string{"Attribute="}, nil, 400, "MissingParameter", "The request must contain the parameter Attribute"},
+	{"reset codes", "ResetSnapshotAttribute", []string{"Attribute=productCodes"}, nil, 400, "InvalidParameterValue", "Value (productCodes) for parameter attribute is invalid. Unknown attribute."},
+	{"reset nothing", "ResetSnapshotAttribute", []string{"SnapshotId="}, nil, 400, "MissingParameter", "The request must contain the parameter SnapshotId"},
+	{"reset a volume", "ResetSnapshotAttribute", []string{"SnapshotId=vol-1"}, nil, 400, "InvalidParameterValue", "Value (vol-1) for parameter snapshotId is invalid. Expected: 'snap-...'."},
+	{"reset bad id", "ResetSnapshotAttribute", []string{"SnapshotId=snap-1"}, nil, 400, "InvalidSnapshotID.Malformed", "Value ( snap-1 ) for parameter SNAPSHOT is invalid. "},
+	{"reset somebody else's", "ResetSnapshotAttribute", []string{"SnapshotId=" + snapB}, nil, 400, "InvalidSnapshot.NotFound", "The snapshot '" + snapB + "' does not exist."},
+	{"modify nothing", "ModifySnapshotAttribute", []string{"SnapshotId="}, nil, 400, "MissingParameter", "The request must contain the parameter SnapshotId"},
+	{"modify a volume", "ModifySnapshotAttribute", []string{"SnapshotId=vol-1"}, nil, 400, "InvalidParameterValue", "Value (vol-1) for parameter snapshotId is invalid. Expected: 'snap-...'."},
+	{"modify bad id", "ModifySnapshotAttribute", []string{"SnapshotId=snap-1"}, nil, 400, "InvalidSnapshotID.Malformed", "Value ( snap-1 ) for parameter SNAPSHOT is invalid. "},
+	{"modify somebody else's", "ModifySnapshotAttribute", []string{"SnapshotId=" + snapB}, nil, 400, "InvalidSnapshot.NotFound", "The snapshot '" + snapB + "' does not exist."},
+	{"modify codes", "ModifySnapshotAttribute", []string{"Attribute=productCodes"}, nil, 400, "InvalidParameterValue", "Value (productCodes) for parameter attribute is invalid. Unknown attribute."},
+	{"odd operation", "ModifySnapshotAttribute", []string{"OperationType=set"}, nil, 400, "InvalidParameterValue", "Value (set) for parameter operationType is invalid. Unknown operation."},
+	{"no operation", "ModifySnapshotAttribute", []string{"UserId.1=" + other}, nil, 400, "MissingParameter", "The request must contain the parameter operationType"},
+	{"user in words", "ModifySnapshotAttribute", []string{"CreateVolumePermission.Add.1.UserId=ann"}, nil, 400, "InvalidUserID.Malformed", "Invalid user id: \"ann\""},
+	{"odd group", "ModifySnapshotAttribute", []string{"CreateVolumePermission.Add.2.Group=some"}, nil, 400, "InvalidAMIAttributeItemValue", "Invalid attribute item value \"some\" for userGroup item type."},
+	{"add and remove", "ModifySnapshotAttribute", []string{"CreateVolumePermission.Remove.1.UserId=" + other}, nil, 400, "InvalidParameterCombination", "One and only one operation type may be specified for createVolumePermissions"},
+	{"no change", "ModifySnapshotAttribute", []string{"CreateVolumePermission.Add.1.UserId"}, nil, 400, "InvalidParameterCombination", "No attributes specified."},
+	{"many changes", "ModifySnapshotAttribute", many(501, "CreateVolumePermission.Add.%d.UserId="+other), nil, 400, "InvalidParameterValue", "Modification size must not be greater than 500."},
+	{"encrypted and public", "ModifySnapshotAttribute", []string{"SnapshotId=" + snapE, "CreateVolumePermission.Add.2.Group=all"}, nil, 400, "OperationNotPermitted", "Encrypted snapshots cannot be shared publicly."},
+	{"under the default key", "ModifySnapshotAttribute", []string{"SnapshotId=" + snapE}, nil, 400, "OperationNotPermitted", "Encrypted snapshots with EBS default key cannot be shared"},
+
+	// §3.4 Copies
+	{"copy from nowhere", "CopySnapshot", []string{"SourceRegion="}, nil, 400, "MissingParameter", "The request must contain the parameter SourceRegion"},
+	{"copy from elsewhere", "CopySnapshot", []string{"SourceRegion=eu-west-1"}, nil, 400, "InvalidParameterValue", "Value (eu-west-1) for parameter sourceRegion is invalid. Snapshots are copied within their region only."},
+	{"copy nothing", "CopySnapshot", []string{"SourceSnapshotId="}, nil, 400, "MissingParameter", "The request must contain the parameter SourceSnapshotId"},
+	{"copy a volume", "CopySnapshot", []string{"SourceSnapshotId=vol-1"}, nil, 400, "InvalidParameterValue", "Value (vol-1) for parameter snapshotId is invalid. Expected: 'snap-...'."},
+	{"copy bad id", "CopySnapshot", []string{"SourceSnapshotId=snap-1"}, nil, 400, "InvalidSnapshotID.Malformed", "Value ( snap-1 ) for parameter SNAPSHOT is invalid. "},
+	{"copy to an outpost", "CopySnapshot", []string{"DestinationOutpostArn=arn:x"}, nil, 400, "UnsupportedOperation", "Copying to an Outpost or Local Zone is not supported."},
+	{"copy description", "CopySnapshot", []string{"Description=" + strings.Repeat("d", 256)}, nil, 400, "InvalidParameterValue", "Value (" + strings.Repeat("d", 256) + ") for parameter description is invalid. It must not be longer than 255 characters."},
+	{"copy in 20 minutes", "CopySnapshot", []string{"CompletionDurationMinutes=20"}, nil, 400, "InvalidParameterValue", "Value for parameter completionDurationMinutes is invalid. It must be a multiple of 15 between 15 and 2880."},
+	{"copy with a key alone", "CopySnapshot", []string{"KmsKeyId=alias/k"}, nil, 400, "InvalidParameterDependency", "The parameter KmsKeyId requires the parameter Encrypted to be set."},
+	{"copy encrypted", "CopySnapshot", []string{"Encrypted=true"}, nil, 400, "UnsupportedOperation", "The parameter Encrypted is not supported yet."},
+	{"copy untyped tags", "CopySnapshot", []string{oneTag, oneValue}, nil, 400, "InvalidParameter", "Tag specification resource type must have a value"},
+	{"copy task tags", "CopySnapshot", withTags(oneTag, oneValue), nil, 400, "InvalidParameterValue", "'import-snapshot-task' is not a valid taggable resource type for this operation."},
+	{"copy no tags", "CopySnapshot", []string{"TagSpecification.1.ResourceType=snapshot"}, nil, 400, "InvalidParameter", "Tag specification must have at least one tag"},
+	{"copy tags twice", "CopySnapshot", append(withTags(oneTag, oneValue), "TagSpecification.1.ResourceType=snapshot", "TagSpecification.2.ResourceType=snapshot", "TagSpecification.2.Tag.1.Key=k", "TagSpecification.2.Tag.1.Value=v"), nil, 400, "InvalidParameterValue", "Duplicate tag specification."},
+	{"copy null tag", "CopySnapshot", []string{"TagSpecification.1.ResourceType=snapshot", oneTag}, nil, 400, "InvalidParameterValue", "Tag value cannot be null. Use empty string instead."},
+	{"copy unknown", "CopySnapshot", nil, fmt.Errorf("x: %w", snapshot.ErrNotFound), 400, "InvalidSnapshot.NotFound", "The snapshot '" + snapA + "' does not exist."},
+	{"copy pending", "CopySnapshot", nil, fmt.Errorf("x: %w", snapshot.ErrNotPending), 400, "IncorrectState", "The snapshot '" + snapA + "' is not in the 'completed' state."},
+	{"copy too many", "CopySnapshot", nil, fmt.Errorf("x: %w", snapshot.ErrTooMany), 400, "ResourceLimitExceeded", "Too many snapshot copies in progress. The limit is 20 for this destination region."},
+
+	// Tiers
+	{"archive nothing", "ModifySnapshotTier", []string{"SnapshotId="}, nil, 400, "MissingParameter", "The request must contain the parameter SnapshotId"},
+	{"archive a volume", "ModifySnapshotTier", []string{"SnapshotId=vol-1"}, nil, 400, "InvalidParameterValue", "Value (vol-1) for parameter snapshotId is invalid. Expected: 'snap-...'."},
+	{"archive bad id", "ModifySnapshotTier", []string{"SnapshotId=snap-1"}, nil, 400, "InvalidSnapshotID.Malformed", "Value ( snap-1 ) for parameter SNAPSHOT is invalid. "},
+	{"odd tier", "ModifySnapshotTier", []string{"StorageTier=attic"}, nil, 400, "InvalidParameterValue", "Value (attic) for parameter storageTier is invalid. It must be archive."},
+	{"archive pending", "ModifySnapshotTier", []string{"SnapshotId=" + snapP}, nil, 400, "IncorrectState", "The snapshot '" + snapP + "' is not in the 'completed' state."},
+	{"archive twice", "ModifySnapshotTier", []string{"SnapshotId=" + snapT}, nil, 400, "IncorrectState", "The snapshot '" + snapT + "' is in the archive tier already."},
+	{"archive somebody else's", "ModifySnapshotTier", []string{"SnapshotId=" + snapB}, nil, 400, "InvalidSnapshot.NotFound", "The snapshot '" + snapB + "' does not exist."},
+	{"restore nothing", "RestoreSnapshotTier", []string{"SnapshotId="}, nil, 400, "MissingParameter", "The request must contain the parameter SnapshotId"},
+	{"restore a volume", "RestoreSnapshotTier", []string{"SnapshotId=vol-1"}, nil, 400, "InvalidParameterValue", "Value (vol-1) for parameter snapshotId is invalid. Expected: 'snap-...'."},
+	{"restore bad id", "RestoreSnapshotTier", []string{"SnapshotId=snap-1"}, nil, 400, "InvalidSnapshotID.Malformed", "Value ( snap-1 ) for parameter SNAPSHOT is invalid. "},
+	{"restore in both ways", "RestoreSnapshotTier", []string{"TemporaryRestoreDays=3"}, nil, 400, "InvalidParameterCombination", "PermanentRestore and TemporaryRestoreDays cannot be used together"},
+	{"restore in no way", "RestoreSnapshotTier", []string{"PermanentRestore="}, nil, 400, "MissingParameter", "The request must contain the parameter PermanentRestore or TemporaryRestoreDays"},
+	{"restore for some days", "RestoreSnapshotTier", []string{"PermanentRestore=", "TemporaryRestoreDays=3"}, nil, 400, "UnsupportedOperation", "The parameter TemporaryRestoreDays is not supported: archived snapshots can be read here; restore them permanently."},
+	{"restore what is not archived", "RestoreSnapshotTier", []string{"SnapshotId=" + snapA}, nil, 400, "IncorrectState", "The snapshot '" + snapA + "' is in the standard tier already."},
+	{"tier results", "DescribeSnapshotTierStatus", []string{"MaxResults=4"}, nil, 400, "InvalidParameterValue", "Value ( 4 ) for parameter maxResults is invalid. Expecting a value greater than 5."},
+	{"tier filter", "DescribeSnapshotTierStatus", []string{"Filter.1.Name=color", "Filter.1.Value.1=x"}, nil, 400, "InvalidParameterValue", "The filter 'color' is invalid"},
+	{"tier filter without value", "DescribeSnapshotTierStatus", []string{"Filter.1.Name=snapshot-id"}, nil, 400, "InvalidParameterValue", "The filter 'null' is invalid."},
+	{"tier filters", "DescribeSnapshotTierStatus", append(many(201, "Filter.1.Value.%d=x"), "Filter.1.Name=snapshot-id"), nil, 400, "FilterLimitExceeded", "The maximum number of filters or filter values for a request has been exceeded."},
+
+	// §1.12 Defaults
+	{"no key", "ModifyEbsDefaultKmsKeyId", []string{"KmsKeyId="}, nil, 400, "MissingParameter", "The request must contain the parameter KmsKeyId"},
+	{"bad key", "ModifyEbsDefaultKmsKeyId", []string{"KmsKeyId=alias/gone"}, nil, 400, "InvalidParameterValue", "The specified KMS key is not accessible. If this is a default EBS CMK, please retry your request without specifying the key explicitly"},
+
+	// §1.13 Images
+	{"no name", "RegisterImage", []string{"Name="}, nil, 400, "MissingParameter", "The request must contain the parameter Name"},
+	{"short name", "RegisterImage", []string{"Name=ab"}, nil, 400, "InvalidAMIName.Malformed", "AMI names must be between 3 and 128 characters long"},
+	{"name taken", "RegisterImage", []string{"Name=taken"}, nil, 400, "InvalidAMIName.Duplicate", "AMI name taken is already in use by AMI " + imageA},
+	{"image description", "RegisterImage", []string{"Description=" + strings.Repeat("d", 256)}, nil, 400, "InvalidParameterValue", "Value (" + strings.Repeat("d", 256) + ") for parameter description is invalid. It must not be longer than 255 characters."},
+	{"image location", "RegisterImage", []string{"ImageLocation=b/k"}, nil, 400, "UnsupportedOperation", "The parameter ImageLocation is not supported."},
+	{"kernel", "RegisterImage", []string{"KernelId=aki-1"}, nil, 400, "UnsupportedOperation", "The parameter KernelId is not supported."},
+	{"ramdisk", "RegisterImage", []string{"RamdiskId=ari-1"}, nil, 400, "UnsupportedOperation", "The parameter RamdiskId is not supported."},
+	{"uefi", "RegisterImage", []string{"UefiData=x"}, nil, 400, "UnsupportedOperation", "The parameter UefiData is not supported."},
+	{"billing", "RegisterImage", []string{"BillingProduct.1=x"}, nil, 400, "UnsupportedOperation", "The parameter BillingProduct is not supported."},
+	{"no root", "RegisterImage", []string{"RootDeviceName="}, nil, 400, "MissingParameter", "The request must contain the parameter RootDeviceName"},
+	{"no device", "RegisterImage", []string{"BlockDeviceMapping.1.DeviceName="}, nil, 400, "MissingParameter", "The request must contain the parameter DeviceName"},
+	{"root without snapshot", "RegisterImage", []string{"RootDeviceName=/dev/xvda"}, nil, 400, "InvalidBlockDeviceMapping", "The root device /dev/xvda has no snapshot in the block device mapping"},
+	{"small root", "RegisterImage", []string{"BlockDeviceMapping.1.Ebs.VolumeSize=1"}, nil, 400, "InvalidBlockDeviceMapping", "Volume of size 1GB is smaller than snapshot '" + snapA + "', expect size >= 2GB"},
+	{"image of a volume", "RegisterImage", []string{"BlockDeviceMapping.1.Ebs.SnapshotId=vol-1"}, nil, 400, "InvalidParameterValue", "Value (vol-1) for parameter snapshotId is invalid. Expected: 'snap-...'."},
+	{"image of bad id", "RegisterImage", []string{"BlockDeviceMapping.1.Ebs.SnapshotId=snap-1"}, nil, 400, "InvalidSnapshotID.Malformed", "Value ( snap-1 ) for parameter SNAPSHOT is invalid. "},
+	{"image of somebody else's", "RegisterImage", []string{"BlockDeviceMapping.1.Ebs.SnapshotId=" + snapB}, nil, 400, "InvalidSnapshot.NotFound", "The snapshot '" + snapB + "' does not exist."},
+	{"image untyped tags", "RegisterImage", []string{oneTag, oneValue}, nil, 400, "InvalidParameter", "Tag specification resource type must have a value"},
+	{"image task tags", "RegisterImage", withTags(oneTag, oneValue), nil, 400, "InvalidParameterValue", "'import-snapshot-task' is not a valid taggable resource type for this operation."},
+	{"image no tags", "RegisterImage", []string{"TagSpecification.1.ResourceType=image"}, nil, 400, "InvalidParameter", "Tag specification must have at least one tag"},
+	{"image tags twice", "RegisterImage", []string{oneTag, oneValue, "TagSpecification.1.ResourceType=image", "TagSpecification.2.ResourceType=image", "TagSpecification.2.Tag.1.Key=k", "TagSpecification.2.Tag.1.Value=v"}, nil, 400, "InvalidParameterValue", "Duplicate tag specification."},
+	{"image null tag", "RegisterImage", []string{"TagSpecification.1.ResourceType=image", oneTag}, nil, 400, "InvalidParameterValue", "Tag value cannot be null. Use empty string instead."},
+	{"deregister nothing", "DeregisterImage", []string{"ImageId="}, nil, 400, "MissingParameter", "The request must contain the parameter ImageId"},
+	{"deregister with snapshots", "DeregisterImage", []string{"DeleteAssociatedSnapshots=true"}, nil, 400, "UnsupportedOperation", "The parameter DeleteAssociatedSnapshots is not supported."},
+	{"deregister bad id", "DeregisterImage", []string{"ImageId=img"}, nil, 400, "InvalidAMIID.Malformed", "Invalid id: \"img\" (expecting \"ami-...\")"},
+	{"deregister unknown", "DeregisterImage", []string{"ImageId=" + unknownAMI}, nil, 400, "InvalidAMIID.NotFound", "The image id '[" + unknownAMI + "]' does not exist"},
+	{"image results", "DescribeImages", []string{"MaxResults=0"}, nil, 400, "InvalidParameterValue", "Value ( 0 ) for parameter maxResults is invalid. Expecting a value greater than 5."},
+	{"many images", "DescribeImages", many(1001, "ImageId.%d="+imageA), nil, 400, "InvalidParameterValue", "Value (1001) for parameter ImageId is invalid. It must not have more than 1000 entries."},
+	{"image bad id", "DescribeImages", []string{"ImageId.1=img"}, nil, 400, "InvalidAMIID.Malformed", "Invalid id: \"img\" (expecting \"ami-...\")"},
+	{"image unknown", "DescribeImages", []string{"ImageId.1=" + unknownAMI}, nil, 400, "InvalidAMIID.NotFound", "The image id '[" + unknownAMI + "]' does not exist"},
+	{"image owner", "DescribeImages", []string{"Owner.1=ann"}, nil, 400, "InvalidUserID.Malformed", "Invalid user id: \"ann\""},
+	{"image filter", "DescribeImages", []string{"Filter.1.Name=color", "Filter.1.Value.1=x"}, nil, 400, "InvalidParameterValue", "The filter 'color' is invalid"},
+	{"image filter without value", "DescribeImages", []string{"Filter.1.Name=name"}, nil, 400, "InvalidParameterValue", "The filter 'null' is invalid."},
+	{"image filters", "DescribeImages", append(many(201, "Filter.1.Value.%d=x"), "Filter.1.Name=name"), nil, 400, "FilterLimitExceeded", "The maximum number of filters or filter values for a request has been exceeded."},
+	{"tags of an unknown image", "CreateTags", []string{"ResourceId.1=" + unknownAMI}, nil, 400, "InvalidAMIID.NotFound", "The image id '[" + unknownAMI + "]' does not exist"},
+
 	// §6 Tags
 	{"51 tags", "CreateTags", many(51, "Tag.%d.Key=k%[1]d"), nil, 400, "TagLimitExceeded", "The maximum number of Tags for a resource has been reached."},
 	{"long key", "CreateTags", []string{"Tag.1.Key=" + strings.Repeat("k", 129)}, nil, 400, "InvalidParameterValue", "Tag key exceeds the maximum length of 128 characters"},
@@ -198,7 +330,7 @@ func TestContractErrors(t *testing.T) {
 	for _, r := range rows {
 		t.Run(r.action+" "+r.name, func(t *testing.T) {
 			f := populated()
-			f.imports.err = r.err
+			f.imports.err, f.copies.err = r.err, r.err
 			w := f.do(r.action, r.form()...)
 			got := parse(t, w)
 			if w.Code != r.status || got.Code != r.code || got.Message != r.want {
@@ -232,6 +364,17 @@ func TestEveryRuleIsTested(t *testing.T) {
 		listed("CreateTags", createTagsRules),
 		listed("DeleteTags", deleteTagsRules),
 		listed("DescribeTags", describeTagsRules),
+		listed("CopySnapshot", copySnapshotRules),
+		listed("DescribeSnapshotAttribute", describeAttributeRules),
+		listed("ModifySnapshotAttribute", modifyAttributeRules),
+		listed("ResetSnapshotAttribute", resetAttributeRules),
+		listed("DescribeSnapshotTierStatus", describeTiersRules),
+		listed("ModifySnapshotTier", modifyTierRules),
+		listed("RestoreSnapshotTier", restoreTierRules),
+		listed("ModifyEbsDefaultKmsKeyId", modifyDefaultKeyRules[:1]), // without Keys: TestNoKeys
+		listed("RegisterImage", registerImageRules),
+		listed("DeregisterImage", deregisterImageRules),
+		listed("DescribeImages", describeImagesRules),
 	)
 	for _, rule := range all {
 		words := regexp.MustCompile("^" + strings.ReplaceAll(regexp.QuoteMeta(rule[2]), "%s", ".*") + "$")
@@ -259,7 +402,7 @@ func TestDryRun(t *testing.T) {
 			if got := parse(t, w); w.Code != 412 || got.Code != "DryRunOperation" || got.Message != "Request would have succeeded, but DryRun flag is set." {
 				t.Errorf("allowed: got %d %s", w.Code, w.Body)
 			}
-			if f.imports.got.Account != "" || len(f.snapshots.records) != 3 || len(f.tags.sets[snapA]) != 0 {
+			if f.imports.got.Account != "" || len(f.snapshots.records) != 5 || f.copies.got.Account != "" || len(f.images.list) != 1 || len(f.tags.sets[snapA]) != 0 {
 				t.Error("a dry run had an effect")
 			}
 			f.denied = "ec2:" + action
@@ -305,6 +448,7 @@ func TestOrderOfChecks(t *testing.T) {
 // succeeds, without any one it is refused, naming action and resource.
 func TestGrants(t *testing.T) {
 	const task, snap = "arn:aws:ec2:us-east-1:" + account + ":import-snapshot-task/", "arn:aws:ec2:us-east-1::snapshot/"
+	const img = "arn:aws:ec2:us-east-1::image/"
 	tests := map[string][]struct{ action, resource, condition string }{
 		"ImportSnapshot": {
 			{"ec2:ImportSnapshot", task + "*", `"StringEquals":{"aws:RequestTag/k":"v"}`},
@@ -318,10 +462,40 @@ func TestGrants(t *testing.T) {
 		"CreateTags":                  {{"ec2:CreateTags", snap + snapA, `"ForAllValues:StringEquals":{"aws:TagKeys":"k"}`}, {"ec2:CreateTags", task + taskA, ""}},
 		"DeleteTags":                  {{"ec2:DeleteTags", snap + snapA, ""}, {"ec2:DeleteTags", task + taskA, ""}},
 		"DescribeTags":                {{"ec2:DescribeTags", "*", ""}},
+		"CopySnapshot": {
+			{"ec2:CopySnapshot", snap + "*", `"StringEquals":{"aws:RequestTag/k":"v"}`},
+			{"ec2:CreateTags", snap + "*", `"StringEquals":{"ec2:CreateAction":"CopySnapshot"}`},
+		},
+		"DescribeSnapshotAttribute":     {{"ec2:DescribeSnapshotAttribute", snap + snapA, ""}},
+		"ModifySnapshotAttribute":       {{"ec2:ModifySnapshotAttribute", snap + snapA, ""}},
+		"ResetSnapshotAttribute":        {{"ec2:ResetSnapshotAttribute", snap + snapA, ""}},
+		"DescribeSnapshotTierStatus":    {{"ec2:DescribeSnapshotTierStatus", "*", ""}},
+		"ModifySnapshotTier":            {{"ec2:ModifySnapshotTier", snap + snapA, ""}},
+		"RestoreSnapshotTier":           {{"ec2:RestoreSnapshotTier", snap + snapT, ""}},
+		"GetEbsDefaultKmsKeyId":         {{"ec2:GetEbsDefaultKmsKeyId", "*", ""}},
+		"ModifyEbsDefaultKmsKeyId":      {{"ec2:ModifyEbsDefaultKmsKeyId", "*", ""}},
+		"ResetEbsDefaultKmsKeyId":       {{"ec2:ResetEbsDefaultKmsKeyId", "*", ""}},
+		"GetEbsEncryptionByDefault":     {{"ec2:GetEbsEncryptionByDefault", "*", ""}},
+		"EnableEbsEncryptionByDefault":  {{"ec2:EnableEbsEncryptionByDefault", "*", ""}},
+		"DisableEbsEncryptionByDefault": {{"ec2:DisableEbsEncryptionByDefault", "*", ""}},
+		"RegisterImage": {
+			{"ec2:RegisterImage", img + "*", ""},
+			{"ec2:RegisterImage", snap + snapA, ""},
+			{"ec2:CreateTags", img + "*", `"StringEquals":{"ec2:CreateAction":"RegisterImage"}`},
+		},
+		"DeregisterImage": {{"ec2:DeregisterImage", img + imageA, ""}},
+		"DescribeImages":  {{"ec2:DescribeImages", "*", ""}},
+	}
+	for action, act := range actions {
+		if _, ok := tests[action]; !ok && act != nil {
+			t.Errorf("no test of the grants of %s", action)
+		}
 	}
 	more := map[string][]string{
 		"ImportSnapshot": withTags(oneTag, oneValue),
 		"CreateTags":     {"ResourceId.2=" + taskA},
+		"CopySnapshot":   {"TagSpecification.1.ResourceType=snapshot", oneTag, oneValue},
+		"RegisterImage":  {"TagSpecification.1.ResourceType=image", oneTag, oneValue},
 		"DeleteTags":     {"ResourceId.2=" + taskA},
 	}
 	for action, grants := range tests {

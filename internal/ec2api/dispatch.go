@@ -25,6 +25,12 @@ type common struct{ DryRun bool }
 
 func (c common) dry() bool { return c.DryRun }
 
+// deepRequest is a request whose dry run can find out more than AWS's does
+// (--deep-dry-run): the error that the real call, or what it starts, would end with.
+type deepRequest interface {
+	deepCheck(ctx context.Context, c call) error
+}
+
 // grant is one permission that a request needs.
 type grant struct {
 	action    string // such as "ec2:DeleteSnapshot"
@@ -50,6 +56,11 @@ func on[R interface{ dry() bool }](grants func(c call, r R) []grant, rules []rul
 			return nil, err
 		}
 		if r.dry() {
+			if deep, ok := any(r).(deepRequest); ok && c.DeepDryRun {
+				if err := deep.deepCheck(ctx, c); err != nil {
+					return nil, err
+				}
+			}
 			return nil, awshttp.Fault{Status: 412, Code: "DryRunOperation", Message: "Request would have succeeded, but DryRun flag is set."}
 		}
 		return handle(ctx, c, r)

@@ -9,7 +9,10 @@
 //	errors.go     domain errors → code, status, message
 //	filter.go     Filter.N, wildcards; page.go: MaxResults, NextToken
 //	import.go     ImportSnapshot;  tasks.go: Describe and Cancel
-//	snapshots.go  Describe and Delete;  tags.go
+//	snapshots.go  Describe and Delete;  attribute.go: whom they are shared with
+//	copy.go       CopySnapshot;  tiers.go: storage tiers
+//	defaults.go   EBS encryption by default;  images.go: machine images
+//	tags.go       tags;  tagspec.go: tags of what is being created
 //
 // Wire structs stay in this package.
 package ec2api

@@ -4,11 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/diskport/diskport/internal/awshttp"
 	"github.com/diskport/diskport/internal/ec2query"
 	"github.com/diskport/diskport/internal/iam"
+	"github.com/diskport/diskport/internal/image"
 	"github.com/diskport/diskport/internal/importtask"
 	"github.com/diskport/diskport/internal/sigv4"
 	"github.com/diskport/diskport/internal/snapshot"
@@ -57,9 +59,35 @@ var errorTable = []told{
 
 	{"InvalidSnapshot.NotFound", "The snapshot '%s' does not exist.", subject(snapshot.ErrNotFound)},
 	{"InvalidSnapshot.InUse", "The snapshot %s is currently in use by the import that makes it", subject(snapshot.ErrPending)},
+	{"InvalidSnapshot.InUse", "The snapshot %s", func(err error) (string, bool) {
+		var s *subjectError
+		var e *snapshot.InUseError
+		return field(errors.As(err, &s) && errors.As(err, &e), func() string { return s.id + " is currently in use by " + e.Image })
+	}},
+	{"IncorrectState", "The snapshot '%s' is not in the 'completed' state.", subject(snapshot.ErrNotPending)},
+	{"ResourceLimitExceeded", "Too many snapshot copies in progress. The limit is %s for this destination region.", func(err error) (string, bool) {
+		return strconv.Itoa(snapshot.MaxCopies), errors.Is(err, snapshot.ErrTooMany)
+	}},
+	{"InvalidParameterValue", "The specified KMS key is not accessible. If this is a default EBS CMK, please retry your request without specifying the key explicitly", subject(snapshot.ErrKey)},
+
+	{"InvalidAMIID.NotFound", "The image id '[%s]' does not exist", subject(image.ErrNotFound)},
+	{"InvalidAMIName.Duplicate", "AMI name %s", func(err error) (string, bool) {
+		var e *image.NameError
+		return field(errors.As(err, &e), func() string { return e.Name + " is already in use by AMI " + e.ID })
+	}},
+	{"InvalidSnapshot.NotFound", "The snapshot '%s' does not exist.", func(err error) (string, bool) {
+		var e *image.NoSnapshotError
+		return field(errors.As(err, &e), func() string { return e.ID })
+	}},
+
+	{"InvalidParameter", "%s", func(err error) (string, bool) {
+		var e *importtask.FailureError
+		return field(errors.As(err, &e), func() string { return e.Message })
+	}},
 
 	{"InvalidSnapshot.NotFound", "The snapshot '%s' does not exist.", untagged("snap-")},
 	{taskMissing, "Tasks %s not found.", untagged("import-snap-")},
+	{"InvalidAMIID.NotFound", "The image id '[%s]' does not exist", untagged("ami-")},
 }
 
 // faultOf returns how err is told; known is false for what only the log may say.

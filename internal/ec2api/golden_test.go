@@ -201,11 +201,72 @@ func TestGolden(t *testing.T) {
 		t.Errorf("tags are left: %v", f.tags.sets[snapA])
 	}
 
-	copied, err := w.CopySnapshot(ctx, &ec2.CopySnapshotInput{SourceRegion: aws.String("us-east-1"), SourceSnapshotId: aws.String(snapA)})
-	if w.request.Reset(); err == nil { // it holds a presigned Url, new each time
-		t.Error("CopySnapshot succeeded")
-	}
-	w.check(t, "not-built", copied, err)
+	goldenSharing(t, f, w)
+	goldenImages(t, f, w)
+	created, err := w.CreateVolume(ctx, &ec2.CreateVolumeInput{SnapshotId: aws.String(snapA), ClientToken: aws.String("t")})
+	w.check(t, "not-built", created, err)
+}
+
+// goldenSharing is what is done to snapshots besides showing and deleting.
+func goldenSharing(t *testing.T, f *fixture, w *wire) {
+	ctx := t.Context()
+	f.snapshots.records = goldenSnapshots()
+	f.snapshots.records[0].KMSKey = keyARN
+	f.snapshots.records[1].State, f.snapshots.records[1].Message = snapshot.Failed, "why"
+	copied, err := w.CopySnapshot(ctx, &ec2.CopySnapshotInput{
+		SourceRegion: aws.String("us-east-1"), SourceSnapshotId: aws.String(snapA), Description: aws.String("copy"),
+		TagSpecifications: []types.TagSpecification{{ResourceType: types.ResourceTypeSnapshot, Tags: []types.Tag{{Key: aws.String("k"), Value: aws.String("v")}}}},
+	})
+	w.request.Reset() // it holds a presigned Url, new each time
+	w.check(t, "copy-snapshot", copied, err)
+	modified, err := w.ModifySnapshotAttribute(ctx, &ec2.ModifySnapshotAttributeInput{
+		SnapshotId: aws.String(snapA), CreateVolumePermission: &types.CreateVolumePermissionModifications{Add: []types.CreateVolumePermission{{UserId: aws.String(other)}}},
+	})
+	w.check(t, "modify-attribute", modified, err)
+	modified, err = w.ModifySnapshotAttribute(ctx, &ec2.ModifySnapshotAttributeInput{
+		SnapshotId: aws.String(snapB), Attribute: types.SnapshotAttributeNameCreateVolumePermission, OperationType: types.OperationTypeAdd,
+		UserIds: []string{other}, GroupNames: []string{"all"},
+	})
+	w.check(t, "modify-attribute-listed", modified, err)
+	attribute, err := w.DescribeSnapshotAttribute(ctx, &ec2.DescribeSnapshotAttributeInput{SnapshotId: aws.String(snapB), Attribute: types.SnapshotAttributeNameCreateVolumePermission})
+	w.check(t, "describe-attribute", attribute, err)
+	reset, err := w.ResetSnapshotAttribute(ctx, &ec2.ResetSnapshotAttributeInput{SnapshotId: aws.String(snapB), Attribute: types.SnapshotAttributeNameCreateVolumePermission})
+	w.check(t, "reset-attribute", reset, err)
+	attribute, err = w.DescribeSnapshotAttribute(ctx, &ec2.DescribeSnapshotAttributeInput{SnapshotId: aws.String(snapB), Attribute: types.SnapshotAttributeNameCreateVolumePermission})
+	w.check(t, "describe-attribute-none", attribute, err)
+	archived, err := w.ModifySnapshotTier(ctx, &ec2.ModifySnapshotTierInput{SnapshotId: aws.String(snapA), StorageTier: types.TargetStorageTierArchive})
+	w.check(t, "modify-tier", archived, err)
+	tiers, err := w.DescribeSnapshotTierStatus(ctx, &ec2.DescribeSnapshotTierStatusInput{Filters: []types.Filter{{Name: aws.String("snapshot-id"), Values: []string{snapA}}}})
+	w.check(t, "describe-tiers", tiers, err)
+	restored, err := w.RestoreSnapshotTier(ctx, &ec2.RestoreSnapshotTierInput{SnapshotId: aws.String(snapA), PermanentRestore: aws.Bool(true)})
+	w.check(t, "restore-tier", restored, err)
+	shown, err := w.DescribeSnapshots(ctx, &ec2.DescribeSnapshotsInput{})
+	w.check(t, "describe-snapshots-more", shown, err)
+	key, err := w.ModifyEbsDefaultKmsKeyId(ctx, &ec2.ModifyEbsDefaultKmsKeyIdInput{KmsKeyId: aws.String("alias/k")})
+	w.check(t, "modify-default-key", key, err)
+	on, err := w.EnableEbsEncryptionByDefault(ctx, &ec2.EnableEbsEncryptionByDefaultInput{})
+	w.check(t, "enable-encryption", on, err)
+	now, err := w.GetEbsEncryptionByDefault(ctx, &ec2.GetEbsEncryptionByDefaultInput{})
+	w.check(t, "get-encryption", now, err)
+}
+
+// goldenImages registers an image as Terraform does.
+func goldenImages(t *testing.T, f *fixture, w *wire) {
+	ctx := t.Context()
+	f.snapshots.records = goldenSnapshots()
+	registered, err := w.RegisterImage(ctx, &ec2.RegisterImageInput{
+		Name: aws.String("web"), Description: aws.String(""), ImageLocation: aws.String(""), Architecture: types.ArchitectureValuesX8664,
+		RootDeviceName: aws.String("/dev/xvda"), VirtualizationType: aws.String("hvm"), EnaSupport: aws.Bool(true), SriovNetSupport: aws.String("simple"),
+		BlockDeviceMappings: []types.BlockDeviceMapping{{DeviceName: aws.String("/dev/xvda"), Ebs: &types.EbsBlockDevice{
+			SnapshotId: aws.String(snapA), VolumeSize: aws.Int32(8), VolumeType: types.VolumeTypeGp3, DeleteOnTermination: aws.Bool(true),
+		}}},
+		TagSpecifications: []types.TagSpecification{{ResourceType: types.ResourceTypeImage, Tags: []types.Tag{{Key: aws.String("k"), Value: aws.String("v")}}}},
+	})
+	w.check(t, "register-image", registered, err)
+	described, err := w.DescribeImages(ctx, &ec2.DescribeImagesInput{ImageIds: []string{*registered.ImageId}})
+	w.check(t, "describe-images", described, err)
+	gone, err := w.DeregisterImage(ctx, &ec2.DeregisterImageInput{ImageId: registered.ImageId})
+	w.check(t, "deregister-image", gone, err)
 }
 
 // fullImport is the request of contract §1.7, but for encryption.
@@ -251,9 +312,9 @@ func goldenSnapshots() []snapshot.Record {
 	return []snapshot.Record{
 		{
 			ID: snapA, Account: account, Task: taskA, State: snapshot.Completed, VolumeSize: 3, Blocks: 2, StartedAt: clock,
-			CompletedAt: clock.Add(4 * time.Minute), Tags: tag.Set{{Key: "Name", Value: "a&b"}},
+			CompletedAt: clock.Add(4 * time.Minute), Tags: tag.Set{{Key: "Name", Value: "a&b"}}, Tier: snapshot.Standard,
 		},
-		{ID: snapB, Account: account, Task: taskB, Description: "mine", State: snapshot.Pending, Progress: 42, VolumeSize: 1, StartedAt: clock.Add(time.Second)},
+		{ID: snapB, Account: account, Task: taskB, Description: "mine", State: snapshot.Pending, Progress: 42, VolumeSize: 1, StartedAt: clock.Add(time.Second), Tier: snapshot.Standard},
 	}
 }
 

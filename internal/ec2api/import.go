@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -20,14 +19,14 @@ import (
 
 type importSnapshotRequest struct {
 	common
-	ClientData       *clientData
-	ClientToken      string
-	Description      string
-	DiskContainer    *diskContainer
-	Encrypted        bool
-	KmsKeyId         string
-	RoleName         string
-	TagSpecification []tagSpecification
+	tagged
+	ClientData    *clientData
+	ClientToken   string
+	Description   string
+	DiskContainer *diskContainer
+	Encrypted     bool
+	KmsKeyId      string
+	RoleName      string
 }
 
 // clientData is never shown again; it is decoded because bad values are refused
@@ -45,16 +44,6 @@ type diskContainer struct {
 	UserBucket  struct{ S3Bucket, S3Key string }
 }
 
-type tagSpecification struct {
-	ResourceType string
-	Tag          []requestTag
-}
-
-type requestTag struct {
-	Key   string
-	Value *string `ec2:"Value,empty"`
-}
-
 // disk returns what the request says about the image, empty if nothing.
 func (r importSnapshotRequest) disk() diskContainer {
 	if r.DiskContainer == nil {
@@ -63,48 +52,25 @@ func (r importSnapshotRequest) disk() diskContainer {
 	return *r.DiskContainer
 }
 
-func (r importSnapshotRequest) tags() []tag.Tag {
-	var all []tag.Tag
-	for _, spec := range r.TagSpecification {
-		all = append(all, plainTags(spec.Tag)...)
-	}
-	return all
-}
-
-// plainTags reads a missing value as an empty one.
-func plainTags(given []requestTag) []tag.Tag {
-	out := make([]tag.Tag, len(given))
-	for i, t := range given {
-		out[i].Key = t.Key
-		if t.Value != nil {
-			out[i].Value = *t.Value
-		}
-	}
-	return out
-}
-
 const (
-	taskType    = "import-snapshot-task"
-	defaultRole = "vmimport"
-	maxToken    = 64
+	taskType     = "import-snapshot-task"
+	snapshotType = "snapshot"
+	defaultRole  = "vmimport"
+	maxToken     = 64
 )
 
 func importGrants(c call, r importSnapshotRequest) []grant {
 	task := awsid.TaskARN(c.Region, c.account(), "*")
-	tags := r.tags()
-	with := tagContext(tags)
-	grants := []grant{{"ec2:ImportSnapshot", with, []string{task, awsid.SnapshotARN(c.Region, "*")}}}
-	if len(tags) > 0 {
-		with := maps.Clone(with)
-		with.Set("ec2:CreateAction", "ImportSnapshot")
-		grants = append(grants, grant{"ec2:CreateTags", with, []string{task}})
-	}
-	return grants
+	snapshot := awsid.SnapshotARN(c.Region, "*")
+	with := tagContext(r.tags())
+	grants := []grant{{"ec2:ImportSnapshot", with, []string{task, snapshot}}}
+	grants = append(grants, tagOnCreate("ImportSnapshot", r.tagsFor(taskType), with, task)...)
+	return append(grants, tagOnCreate("ImportSnapshot", r.tagsFor(snapshotType), with, snapshot)...)
 }
 
 var roleName = regexp.MustCompile(`^[\w+=,.@-]{1,64}$`)
 
-var importRules = []rule[importSnapshotRequest]{
+var importRules = slices.Concat([]rule[importSnapshotRequest]{
 	{
 		field: "DiskContainer", code: "MissingParameter", message: "The request must contain the parameter DiskContainer",
 		broken: func(_ call, r importSnapshotRequest) (string, bool) { return "", r.DiskContainer == nil },
@@ -168,40 +134,15 @@ var importRules = []rule[importSnapshotRequest]{
 	},
 	short("Description", func(r importSnapshotRequest) string { return r.Description }),
 	short("DiskContainer.Description", func(r importSnapshotRequest) string { return r.disk().Description }),
-	{
-		field: "TagSpecification.N.ResourceType", code: "InvalidParameter", message: "Tag specification resource type must have a value",
-		broken: anySpecification(func(s tagSpecification) (string, bool) { return "", s.ResourceType == "" }),
-	},
-	{
-		field: "TagSpecification.N.ResourceType", code: "InvalidParameterValue", message: "'%s' is not a valid taggable resource type for this operation.",
-		broken: anySpecification(func(s tagSpecification) (string, bool) { return s.ResourceType, s.ResourceType != taskType }),
-	},
-	{
-		field: "TagSpecification.N.Tag", code: "InvalidParameter", message: "Tag specification must have at least one tag",
-		broken: anySpecification(func(s tagSpecification) (string, bool) { return "", len(s.Tag) == 0 }),
-	},
-	{
-		field: "TagSpecification", code: "InvalidParameterValue", message: "Duplicate tag specification.",
-		broken: func(_ call, r importSnapshotRequest) (string, bool) { return "", len(r.TagSpecification) > 1 },
-	},
-	{
-		field: "TagSpecification.N.Tag.M.Value", code: "InvalidParameterValue", message: "Tag value cannot be null. Use empty string instead.",
-		broken: anySpecification(func(s tagSpecification) (string, bool) {
-			return "", slices.ContainsFunc(s.Tag, func(t requestTag) bool { return t.Value == nil && t.Key != "" })
-		}),
-	},
-	{field: "TagSpecification.N.Tag", check: func(r importSnapshotRequest) error { return tag.Validate(r.tags()) }},
-}
+}, specificationRules[importSnapshotRequest](importKinds))
 
-func anySpecification(bad func(tagSpecification) (string, bool)) func(call, importSnapshotRequest) (string, bool) {
-	return func(_ call, r importSnapshotRequest) (string, bool) {
-		for _, s := range r.TagSpecification {
-			if what, bad := bad(s); bad {
-				return what, true
-			}
-		}
-		return "", false
+// importKinds are what an import can tag: its task, and with --tag-snapshots its
+// snapshot.
+func importKinds(c call) []string {
+	if c.TagSnapshots {
+		return []string{taskType, snapshotType}
 	}
+	return []string{taskType}
 }
 
 // badLocation reports a Url that no permission makes readable.
@@ -217,21 +158,39 @@ func badLocation(c call, r importSnapshotRequest) (string, bool) {
 func (c call) ownHosts() []string { return append(slices.Clone(c.OwnHosts), c.host) }
 
 func importSnapshot(ctx context.Context, c call, r importSnapshotRequest) (any, error) {
-	task, err := c.Imports.Import(ctx, importtask.Request{
+	task, err := c.Imports.Import(ctx, r.ask(c))
+	if err != nil {
+		return nil, r.explain(c, err)
+	}
+	return c.showTask(task), nil
+}
+
+// deepCheck implements deepRequest: a deep dry run looks at role, object and image.
+func (r importSnapshotRequest) deepCheck(ctx context.Context, c call) error {
+	if err := c.Imports.Check(ctx, r.ask(c)); err != nil {
+		return r.explain(c, err)
+	}
+	return nil
+}
+
+// ask returns what is asked for, once it has passed the rules.
+func (r importSnapshotRequest) ask(c call) importtask.Request {
+	return importtask.Request{
 		Account: c.account(), Region: c.Region, Caller: c.Principal, Origin: c.Origin,
 		Token: r.ClientToken, Digest: digest(r),
 		Description: r.Description, DiskDescription: r.disk().Description,
 		Format: strings.ToUpper(r.disk().Format), RoleName: orDefault(r.RoleName, defaultRole),
 		URL: r.disk().Url, Bucket: r.disk().UserBucket.S3Bucket, Key: r.disk().UserBucket.S3Key,
-		OwnHosts: c.ownHosts(), Tags: r.tags(),
-	})
+		OwnHosts: c.ownHosts(), Tags: r.tagsFor(taskType), SnapshotTags: r.tagsFor(snapshotType),
+	}
+}
+
+// explain says what an error of the domain is about.
+func (r importSnapshotRequest) explain(c call, err error) error {
 	if b := r.disk().UserBucket; b.S3Bucket != "" && errors.Is(err, source.ErrLocation) {
 		err = &importtask.ObjectError{Bucket: b.S3Bucket, Key: b.S3Key, Err: err} // such a bucket can't exist
 	}
-	if err != nil {
-		return nil, about(c.Region, err) // the one subject that this action's errors name
-	}
-	return c.showTask(task), nil
+	return about(c.Region, err) // the one subject that this action's errors name
 }
 
 func orDefault(s, otherwise string) string {
@@ -251,8 +210,12 @@ func digest(r importSnapshotRequest) string {
 		disk.Format = strings.ToUpper(disk.Format)
 		r.DiskContainer = &disk
 	}
-	tags := r.tags()
-	slices.SortFunc(tags, func(a, b tag.Tag) int { return strings.Compare(a.Key, b.Key) })
+	var tags [][]tag.Tag
+	for _, kind := range []string{taskType, snapshotType} {
+		of := r.tagsFor(kind)
+		slices.SortFunc(of, func(a, b tag.Tag) int { return strings.Compare(a.Key, b.Key) })
+		tags = append(tags, of)
+	}
 	r.TagSpecification = nil
 	size := ""
 	if r.ClientData != nil { // JSON has no NaN

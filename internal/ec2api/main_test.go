@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/xml"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -15,7 +16,9 @@ import (
 	"time"
 
 	"github.com/diskport/diskport/internal/awshttp"
+	"github.com/diskport/diskport/internal/awsid"
 	"github.com/diskport/diskport/internal/iam"
+	"github.com/diskport/diskport/internal/image"
 	"github.com/diskport/diskport/internal/importtask"
 	"github.com/diskport/diskport/internal/policy"
 	"github.com/diskport/diskport/internal/snapshot"
@@ -41,6 +44,8 @@ type imports struct {
 	err   error             // of Import and Cancel
 	got   importtask.Request
 	wait  func(ctx context.Context)
+
+	checked importtask.Request
 }
 
 func (f *imports) Import(_ context.Context, r importtask.Request) (importtask.Task, error) {
@@ -54,6 +59,11 @@ func (f *imports) Import(_ context.Context, r importtask.Request) (importtask.Ta
 		ID: taskA, Account: r.Account, Description: r.Description, DiskDescription: r.DiskDescription, Format: r.Format,
 		Bucket: r.Bucket, Key: r.Key, Tags: tags, SourceBytes: 1 << 20, State: importtask.Active, Phase: importtask.Waiting, CreatedAt: clock,
 	}, nil
+}
+
+func (f *imports) Check(_ context.Context, r importtask.Request) error {
+	f.checked = r
+	return f.err
 }
 
 func (f *imports) Cancel(_ context.Context, account, id, _ string) (importtask.State, error) {
@@ -113,6 +123,124 @@ func (f *snapshots) Delete(_ context.Context, account, id string) error {
 	return nil
 }
 
+func (f *snapshots) ListShared(_ context.Context, account string) ([]snapshot.Record, error) {
+	return slices.DeleteFunc(slices.Clone(f.records), func(r snapshot.Record) bool { return r.Account == account || !r.UsableBy(account) }), nil
+}
+
+// change edits a snapshot of the account.
+func (f *snapshots) change(account, id string, fn func(*snapshot.Record)) error {
+	for i := range f.records {
+		if r := &f.records[i]; r.ID == id && r.Account == account {
+			fn(r)
+			return nil
+		}
+	}
+	return snapshot.ErrNotFound
+}
+
+func (f *snapshots) Share(_ context.Context, account, id string, add, remove []string) error {
+	return f.change(account, id, func(r *snapshot.Record) {
+		gone := func(who string) bool { return slices.Contains(remove, who) || slices.Contains(add, who) }
+		r.SharedWith = append(slices.DeleteFunc(slices.Clone(r.SharedWith), gone), add...)
+	})
+}
+
+func (f *snapshots) Unshare(_ context.Context, account, id string) error {
+	return f.change(account, id, func(r *snapshot.Record) { r.SharedWith = nil })
+}
+
+func (f *snapshots) SetTier(_ context.Context, account, id string, t snapshot.Tier) error {
+	return f.change(account, id, func(r *snapshot.Record) { r.Tier, r.TierSince = t, clock })
+}
+
+// copies is the fake of snapshot.Drafts.
+type copies struct {
+	got snapshot.CopyRequest
+	err error
+}
+
+func (f *copies) Copy(_ context.Context, r snapshot.CopyRequest) (snapshot.Record, error) {
+	f.got = r
+	return snapshot.Record{ID: snapB, Account: r.Account, Tags: r.Tags}, f.err
+}
+
+// defaults is the fake of the store of defaults, of one account in one region.
+type defaults struct {
+	snapshot.Defaults
+	of string
+}
+
+func (f *defaults) at(account, region string) *snapshot.Defaults {
+	if of := account + "/" + region; f.of != of {
+		*f = defaults{of: of}
+	}
+	return &f.Defaults
+}
+
+func (f *defaults) read(account, region string) snapshot.Defaults { return *f.at(account, region) }
+
+type defaultsStore struct{ *defaults }
+
+func (f defaultsStore) Defaults(_ context.Context, account, region string) (snapshot.Defaults, error) {
+	return f.read(account, region), nil
+}
+
+func (f defaultsStore) SetEncrypt(_ context.Context, account, region string, on bool) error {
+	f.at(account, region).Encrypt = on
+	return nil
+}
+
+func (f defaultsStore) SetDefaultKey(_ context.Context, account, region, arn string) error {
+	f.at(account, region).KMSKey = arn
+	return nil
+}
+
+const (
+	keyARN     = "arn:aws:kms:us-east-1:" + account + ":key/11111111-2222-3333-4444-555555555555"
+	awsKeyARN  = "arn:aws:kms:us-east-1:" + account + ":key/99999999-2222-3333-4444-555555555555"
+	imageA     = "ami-0123456789abcdef0"
+	unknownAMI = "ami-00000000000000000"
+)
+
+// keyring is a fake Keys with keyARN, whose alias is alias/k, and AWS's own.
+type keyring struct{}
+
+func (keyring) Resolve(_ context.Context, _ *awshttp.Call, id string) (string, error) {
+	if id == keyARN || id == "alias/k" {
+		return keyARN, nil
+	}
+	return "", fmt.Errorf("resolving %s: %w", id, snapshot.ErrKey)
+}
+
+func (keyring) IsDefault(_ context.Context, arn string) (bool, error) { return arn == awsKeyARN, nil }
+
+// images is the fake of the store of images.
+type images struct{ list []image.Image }
+
+func (f *images) Register(_ context.Context, i image.Image) error {
+	for _, have := range f.list {
+		if have.Name == i.Name {
+			return &image.NameError{Name: i.Name, ID: have.ID}
+		}
+	}
+	f.list = append(f.list, i)
+	return nil
+}
+
+func (f *images) Deregister(_ context.Context, account, id string) (image.Image, error) {
+	for at, i := range f.list {
+		if i.ID == id && i.Account == account {
+			f.list = slices.Delete(slices.Clone(f.list), at, at+1)
+			return i, nil
+		}
+	}
+	return image.Image{}, image.ErrNotFound
+}
+
+func (f *images) List(_ context.Context, account string) ([]image.Image, error) {
+	return slices.DeleteFunc(slices.Clone(f.list), func(i image.Image) bool { return i.Account != account }), nil
+}
+
 // tags is the fake of the tag store; it knows snapA and taskA.
 type tags struct{ sets map[string]tag.Set }
 
@@ -163,6 +291,8 @@ type fixture struct {
 	*API
 	imports   *imports
 	snapshots *snapshots
+	copies    *copies
+	images    *images
 	tags      *tags
 	denied    string // the one action that the caller may not do
 	log       *bytes.Buffer
@@ -170,11 +300,12 @@ type fixture struct {
 
 func newFixture(change func(*Options)) *fixture {
 	f := &fixture{
-		imports: &imports{urls: map[string]string{}}, snapshots: &snapshots{},
+		imports: &imports{urls: map[string]string{}}, snapshots: &snapshots{}, copies: &copies{}, images: &images{},
 		tags: &tags{sets: map[string]tag.Set{snapA: nil, taskA: nil}}, log: &bytes.Buffer{},
 	}
 	o := Options{
-		Imports: f.imports, Snapshots: f.snapshots, Tags: f.tags,
+		Imports: f.imports, Snapshots: f.snapshots, Copies: f.copies, Images: f.images, Tags: f.tags,
+		Defaults: defaultsStore{&defaults{}}, Keys: keyring{}, IDs: awsid.Source{Rand: func(b []byte) { clear(b) }},
 		Log: slog.New(slog.NewTextHandler(f.log, nil)), Now: func() time.Time { return clock }, TokenKey: []byte("key"),
 	}
 	if change != nil {
@@ -237,9 +368,26 @@ type reply struct {
 	Previous  string         `xml:"previousState"`
 	State     string         `xml:"state"`
 	Return    bool           `xml:"return"`
+	Key       string         `xml:"kmsKeyId"`
+	Encrypt   bool           `xml:"ebsEncryptionByDefault"`
+	Image     string         `xml:"imageId"`
+	Images    []replyImage   `xml:"imagesSet>item"`
+	Tiers     []replySnap    `xml:"snapshotTierStatusSet>item"`
+	Shares    []struct {
+		UserID string `xml:"userId"`
+		Group  string `xml:"group"`
+	} `xml:"createVolumePermission>item"`
+}
+
+type replyImage struct {
+	ID string `xml:"imageId"`
 }
 
 type replySnap struct {
+	Owner string `xml:"ownerId"`
+	Tags  []struct {
+		Key string `xml:"key"`
+	} `xml:"tagSet>item"`
 	ID          string `xml:"snapshotId"`
 	Description string `xml:"description"`
 	Progress    string `xml:"progress"`

@@ -54,7 +54,7 @@ var describeSnapshotsRules = slices.Concat(
 	},
 	snapshotIDRules(func(r describeSnapshotsRequest) []string { return r.SnapshotId }),
 	[]rule[describeSnapshotsRequest]{
-		accountRule("Owner.N", []string{"self", "amazon"}, func(r describeSnapshotsRequest) []string { return r.Owner }),
+		accountRule("Owner.N", []string{"self", "amazon", "aws-marketplace"}, func(r describeSnapshotsRequest) []string { return r.Owner }),
 		accountRule("RestorableBy.N", []string{"self", "all"}, func(r describeSnapshotsRequest) []string { return r.RestorableBy }),
 	},
 	filterRules[snapshotAnswer, describeSnapshotsRequest](snapshotFields),
@@ -85,10 +85,10 @@ func snapshotIDRules[R any](ids func(R) []string) []rule[R] {
 }
 
 // accountRule is the row of a list of accounts and of words for some.
-func accountRule(field string, words []string, values func(describeSnapshotsRequest) []string) rule[describeSnapshotsRequest] {
-	return rule[describeSnapshotsRequest]{
+func accountRule[R any](field string, words []string, values func(R) []string) rule[R] {
+	return rule[R]{
 		field: field, code: "InvalidUserID.Malformed", message: "Invalid user id: \"%s\"",
-		broken: func(_ call, r describeSnapshotsRequest) (string, bool) {
+		broken: func(_ call, r R) (string, bool) {
 			for _, v := range values(r) {
 				if !slices.Contains(words, v) && !accountID.MatchString(v) {
 					return v, true
@@ -108,6 +108,7 @@ type snapshotAnswer struct {
 	ID          string                   `xml:"snapshotId"`
 	VolumeID    string                   `xml:"volumeId"`
 	Status      string                   `xml:"status"`
+	Message     string                   `xml:"statusMessage,omitempty"`
 	StartTime   ec2query.Time            `xml:"startTime"`
 	EndTime     *ec2query.Time           `xml:"completionTime"`
 	Progress    string                   `xml:"progress"`
@@ -115,6 +116,7 @@ type snapshotAnswer struct {
 	VolumeSize  int64                    `xml:"volumeSize"` // GiB
 	Description string                   `xml:"description"`
 	Encrypted   bool                     `xml:"encrypted"`
+	KMSKey      string                   `xml:"kmsKeyId,omitempty"`
 	StorageTier string                   `xml:"storageTier"`
 	FullSize    int64                    `xml:"fullSnapshotSizeInBytes"`
 	Tags        ec2query.List[tagAnswer] `xml:"tagSet"`
@@ -130,7 +132,7 @@ func describeSnapshots(ctx context.Context, c call, r describeSnapshotsRequest) 
 	}
 	var shown []snapshotAnswer
 	for _, record := range records {
-		if c.includes(r.Owner, record.Account) && c.includes(r.RestorableBy, record.Account) {
+		if c.isOwned(record, r.Owner) && c.isRestorable(record, r.RestorableBy) {
 			shown = append(shown, c.showSnapshot(record))
 		}
 	}
@@ -142,22 +144,40 @@ func describeSnapshots(ctx context.Context, c call, r describeSnapshotsRequest) 
 	return describeSnapshotsAnswer{Snapshots: shown, NextToken: next}, nil
 }
 
-// includes reports whether a list of accounts, empty for any, names account.
-func (c call) includes(list []string, account string) bool {
-	return len(list) == 0 || slices.Contains(list, account) ||
-		account == c.account() && (slices.Contains(list, "self") || slices.Contains(list, "all"))
+// isOwned reports whether one of owners, empty for any, owns the snapshot.
+func (c call) isOwned(r snapshot.Record, owners []string) bool {
+	return len(owners) == 0 || slices.Contains(owners, r.Account) || r.Account == c.account() && slices.Contains(owners, "self")
 }
 
+// isRestorable reports whether one of a list, empty for any, may make volumes of
+// the snapshot: "self" by owning it or by name, "all" because it is public, an
+// account because the caller's snapshot is shared with it.
+func (c call) isRestorable(r snapshot.Record, by []string) bool {
+	return len(by) == 0 || slices.ContainsFunc(by, func(who string) bool {
+		if who == "self" {
+			who = c.account()
+		}
+		return r.Account == who || slices.Contains(r.SharedWith, who) // Everybody is "all"
+	})
+}
+
+// snapshotRecords returns the snapshots with these ids that the caller may use, or
+// all of them: its own, those shared with it, and public ones.
 func (c call) snapshotRecords(ctx context.Context, ids []string) ([]snapshot.Record, error) {
 	if len(ids) == 0 {
-		return c.Snapshots.List(ctx, c.account())
+		own, err := c.Snapshots.List(ctx, c.account())
+		if err != nil {
+			return nil, err
+		}
+		shared, err := c.Snapshots.ListShared(ctx, c.account())
+		return append(own, shared...), err
 	}
 	var records []snapshot.Record
 	ids = slices.Clone(ids)
 	slices.Sort(ids)
 	for _, id := range slices.Compact(ids) {
 		record, err := c.Snapshots.Get(ctx, id)
-		if err == nil && record.Account != c.account() {
+		if err == nil && !record.UsableBy(c.account()) {
 			err = snapshot.ErrNotFound
 		}
 		if err != nil {
@@ -168,15 +188,30 @@ func (c call) snapshotRecords(ctx context.Context, ids []string) ([]snapshot.Rec
 	return records, nil
 }
 
+// ownSnapshot returns a snapshot of the caller's account.
+func (c call) ownSnapshot(ctx context.Context, id string) (snapshot.Record, error) {
+	record, err := c.Snapshots.Get(ctx, id)
+	if err == nil && record.Account != c.account() {
+		err = snapshot.ErrNotFound
+	}
+	if err != nil {
+		return record, about(id, err)
+	}
+	return record, nil
+}
+
 func (c call) showSnapshot(r snapshot.Record) snapshotAnswer {
 	s := snapshotAnswer{
-		ID: r.ID, VolumeID: importedVolume, Status: string(r.State),
+		ID: r.ID, VolumeID: importedVolume, Status: string(r.State), Message: r.Message,
 		StartTime: ec2query.Time(r.StartedAt), EndTime: ec2query.OptionalTime(r.CompletedAt),
 		Progress: strconv.Itoa(r.Progress) + "%", OwnerID: r.Account, VolumeSize: r.VolumeSize,
-		StorageTier: "standard", FullSize: r.Blocks * block.Size, Tags: showTags(r.Tags), record: r,
+		Encrypted: r.KMSKey != "", KMSKey: r.KMSKey, StorageTier: string(r.Tier), FullSize: r.Blocks * block.Size, Tags: showTags(r.Tags), record: r,
 	}
 	if r.State == snapshot.Completed {
 		s.Progress = "100%"
+	}
+	if r.Account != c.account() { // tags are their account's alone
+		s.Tags, s.record.Tags = nil, nil
 	}
 	if r.Task != "" {
 		s.descriptions = append(s.descriptions, r.GeneratedDescription())
@@ -195,19 +230,32 @@ func timeText(t ec2query.Time) string {
 	return string(text)
 }
 
-type deleteSnapshotRequest struct {
+// snapshotRequest is embedded in requests about one snapshot.
+type snapshotRequest struct {
 	common
 	SnapshotId string
 }
 
-func deleteSnapshotGrants(c call, r deleteSnapshotRequest) []grant {
-	return []grant{{action: "ec2:DeleteSnapshot", resources: []string{awsid.SnapshotARN(c.Region, orDefault(r.SnapshotId, "*"))}}}
+func (r snapshotRequest) id() string { return r.SnapshotId }
+
+// onSnapshot is the grant of actions on one snapshot.
+func onSnapshot[R interface{ id() string }](name string) func(call, R) []grant {
+	return func(c call, r R) []grant {
+		return []grant{{action: "ec2:" + name, resources: []string{awsid.SnapshotARN(c.Region, orDefault(r.id(), "*"))}}}
+	}
 }
 
-var deleteSnapshotRules = slices.Concat(
-	[]rule[deleteSnapshotRequest]{needed("SnapshotId", func(r deleteSnapshotRequest) string { return r.SnapshotId })},
-	snapshotIDRules(func(r deleteSnapshotRequest) []string { return []string{r.SnapshotId} }),
-)
+// oneSnapshotRules are the rows of SnapshotId.
+func oneSnapshotRules[R interface{ id() string }]() []rule[R] {
+	return append(
+		[]rule[R]{needed("SnapshotId", func(r R) string { return r.id() })},
+		snapshotIDRules(func(r R) []string { return []string{r.id()} })...,
+	)
+}
+
+type deleteSnapshotRequest struct{ snapshotRequest }
+
+var deleteSnapshotRules = oneSnapshotRules[deleteSnapshotRequest]()
 
 func deleteSnapshot(ctx context.Context, c call, r deleteSnapshotRequest) (any, error) {
 	if err := c.Snapshots.Delete(ctx, c.account(), r.SnapshotId); err != nil {

@@ -16,9 +16,9 @@ import (
 func twoSnapshots(strict bool) *fixture {
 	f := newFixture(func(o *Options) { o.Strict = strict })
 	f.snapshots.records = []snapshot.Record{
-		{ID: snapB, Account: account, State: snapshot.Completed, VolumeSize: 3, StartedAt: clock, CompletedAt: clock.Add(time.Minute),
+		{ID: snapB, Account: account, State: snapshot.Completed, VolumeSize: 3, StartedAt: clock, CompletedAt: clock.Add(time.Minute), Tier: snapshot.Standard,
 			Task: taskA, Description: "golden image", Blocks: 2, Tags: tag.Set{{Key: "Name", Value: "web"}}},
-		{ID: snapA, Account: account, State: snapshot.Pending, Progress: 42, VolumeSize: 1, StartedAt: clock.Add(time.Second), Task: taskB},
+		{ID: snapA, Account: account, State: snapshot.Pending, Progress: 42, VolumeSize: 1, StartedAt: clock.Add(time.Second), Task: taskB, Tier: snapshot.Standard},
 		{ID: "snap-0ffffffffffffffff", Account: other, State: snapshot.Completed},
 	}
 	return f
@@ -41,7 +41,7 @@ func TestDescribeSnapshots(t *testing.T) {
 		{"owner amazon", []string{"Owner.1=amazon"}, nil},
 		{"owner other", []string{"Owner.1=" + other}, nil},
 		{"restorable by self", []string{"RestorableBy.1=self"}, both},
-		{"restorable by all", []string{"RestorableBy.1=all"}, both},
+		{"restorable by all", []string{"RestorableBy.1=all"}, nil},
 		{"restorable by other", []string{"RestorableBy.1=" + other}, nil},
 		{"description", filter("description", "golden*"), b},
 		{"generated description", filter("description", "Created by AWS-VMImport service for "+taskA), b},

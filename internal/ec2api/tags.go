@@ -76,6 +76,8 @@ func (c call) resourceARN(id string) string {
 		return awsid.SnapshotARN(c.Region, id)
 	case awsid.IsTask(id):
 		return awsid.TaskARN(c.Region, c.account(), id)
+	case awsid.IsImage(id):
+		return awsid.ImageARN(c.Region, id)
 	}
 	return "*"
 }
@@ -122,7 +124,7 @@ func resourceRules[R any](ids func(R) []string) []rule[R] {
 			field: "ResourceId.N", code: "InvalidID", message: "The ID '%s' is not valid",
 			broken: func(_ call, r R) (string, bool) {
 				for _, id := range ids(r) {
-					if !awsid.IsSnapshot(id) && !awsid.IsTask(id) {
+					if !awsid.IsSnapshot(id) && !awsid.IsTask(id) && !awsid.IsImage(id) {
 						return id, true
 					}
 				}

@@ -106,6 +106,7 @@ func (e *Engine) plan(ctx context.Context, h *Held) (next work.Lease, ok bool, e
 	plan := Plan{Format: format, Virtual: disk.Size(), Ranges: ranges, Warnings: about.Warnings, Snapshot: snapshot.Record{
 		ID: e.IDs.Snapshot(), Account: t.Account, Domain: domain.ID, Task: t.ID, Description: t.Description,
 		State: snapshot.Pending, VirtualSize: disk.Size(), VolumeSize: volumeGiB(disk.Size()), StartedAt: e.Now(),
+		Tags: t.SnapshotTags,
 	}}
 	next, err = e.Store.Planned(ctx, h.Lease, plan)
 	if err != nil || len(ranges) <= 1 {

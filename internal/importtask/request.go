@@ -25,6 +25,7 @@ type Request struct {
 	Bucket, Key     string
 	OwnHosts        []string // host[:port] names under which this service was reached
 	Tags            []tag.Tag
+	SnapshotTags    []tag.Tag // for the snapshot, if the service takes them
 }
 
 // RoleError reports: the service role does not exist, may not be assumed or lacks rights.

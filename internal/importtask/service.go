@@ -19,6 +19,7 @@ type Service struct {
 	Store   Store
 	Roles   Roles
 	Sources Sources
+	Images  Opener      // opens what Check looks into; nil where no dry run is deep
 	Secrets seal.Sealer // of Urls
 	Runner  *Runner     // this node's, for its live counts; nil where none runs
 	Wake    func()      // called when there is new work
@@ -61,6 +62,9 @@ func (s *Service) Import(ctx context.Context, req Request) (Task, error) {
 		Format: req.Format, RoleName: req.RoleName, Bucket: loc.Bucket, Key: loc.Key,
 	}
 	if t.Tags, err = t.Tags.Merge(req.Tags); err != nil {
+		return Task{}, err
+	}
+	if t.SnapshotTags, err = t.SnapshotTags.Merge(req.SnapshotTags); err != nil {
 		return Task{}, err
 	}
 	if req.URL != "" {

@@ -23,6 +23,7 @@ type Task struct {
 	Bucket, Key     string // where the image lies, also when given as a Url
 	SealedURL       []byte // the Url as given, sealed: a presigned one is a secret
 	Tags            tag.Set
+	SnapshotTags    tag.Set // that the snapshot will get
 
 	// The pinned source.
 	Pin         string // source.Pin as text; empty once released

@@ -52,7 +52,9 @@ func draftLife(db *DB) []lifeEvent {
 				Blocks: []snapshot.DraftBlock{{Index: 1, ID: block.ID{7}}},
 			})
 		}},
-		{"Complete", func(ctx context.Context) error { return s.Complete(ctx, account, written, snapshot.Expected{Blocks: 1}) }},
+		{"Complete", func(ctx context.Context) error {
+			return s.Complete(ctx, account, written, snapshot.Expected{Blocks: 1})
+		}},
 		{"Claim", claim},
 		{"CreateFile", file(root)},
 		{"Seal", func(ctx context.Context) error {
@@ -61,7 +63,9 @@ func draftLife(db *DB) []lifeEvent {
 		{"Start", start(copied, written, 0, &snapshot.Expected{Blocks: -1})},
 		{"Claim", claim},
 		{"Reject", func(ctx context.Context) error { return s.Reject(ctx, l, "m") }},
-		{"Share", func(ctx context.Context) error { return s.Share(ctx, account, written, []string{"x", "y"}, []string{"z"}) }},
+		{"Share", func(ctx context.Context) error {
+			return s.Share(ctx, account, written, []string{"x", "y"}, []string{"z"})
+		}},
 		{"Unshare", func(ctx context.Context) error { return s.Unshare(ctx, account, written) }},
 		{"SetTier", func(ctx context.Context) error { return s.SetTier(ctx, account, written, snapshot.Archive) }},
 		{"Start", start(late, "", time.Microsecond, nil)},

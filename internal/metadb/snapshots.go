@@ -104,6 +104,9 @@ func (s Snapshots) Delete(ctx context.Context, account, id string) error {
 		if n == 0 {
 			return whyNotDeleted(ctx, q, account, id)
 		}
+		if err := notInUse(ctx, q, account, id); err != nil {
+			return err
+		}
 		if err := dropDirect(ctx, q, id); err != nil {
 			return err
 		}

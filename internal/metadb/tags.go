@@ -76,10 +76,14 @@ func (t Tags) change(ctx context.Context, what, account string, resources []stri
 }
 
 func lockResource(ctx context.Context, q querier, account, id string) error {
-	stmt := `UPDATE snapshots SET account = account WHERE id = $1 AND account = $2`
-	if awsid.IsTask(id) {
-		stmt = `UPDATE tasks SET account = account WHERE id = $1 AND account = $2`
+	table := "snapshots"
+	switch {
+	case awsid.IsTask(id):
+		table = "tasks"
+	case awsid.IsImage(id):
+		table = "images"
 	}
+	stmt := `UPDATE ` + table + ` SET account = account WHERE id = $1 AND account = $2`
 	n, err := exec(ctx, q, stmt, id, account)
 	if err == nil && n == 0 {
 		err = &tag.NoResourceError{ID: id}
@@ -101,9 +105,13 @@ func (t Tags) List(ctx context.Context, account string) (out []tag.Tagged, err e
 
 func scanTagged(s scanner) (t tag.Tagged, err error) {
 	err = s.Scan(&t.Resource.ID, &t.Tag.Key, &t.Tag.Value)
-	t.Resource.Type = "snapshot"
-	if awsid.IsTask(t.Resource.ID) {
+	switch {
+	case awsid.IsTask(t.Resource.ID):
 		t.Resource.Type = "import-snapshot-task"
+	case awsid.IsImage(t.Resource.ID):
+		t.Resource.Type = "image"
+	default:
+		t.Resource.Type = "snapshot"
 	}
 	return t, err
 }

@@ -64,14 +64,18 @@ func (db *DB) addTask(ctx context.Context, q querier, task importtask.Task) (sto
 }
 
 func insertTask(ctx context.Context, q querier, t importtask.Task, created time.Time) error {
-	_, err := exec(ctx, q, `
+	tags, err := toJSON(t.SnapshotTags)
+	if err != nil {
+		return err
+	}
+	_, err = exec(ctx, q, `
 		INSERT INTO tasks (id, account, token, digest, description, disk_description, format, role_name,
 			bucket, object_key, sealed_url, pin, source_bytes, state, phase, failure,
-			snapshot, ranges, ranges_left, counts, virtual_bytes, warnings, created, started, ended)
+			snapshot, ranges, ranges_left, counts, virtual_bytes, warnings, created, started, ended, snapshot_tags)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, '{}',
-			'', '[]', 0, '{}', 0, '[]', $16, 0, 0)`,
+			'', '[]', 0, '{}', 0, '[]', $16, 0, 0, $17)`,
 		t.ID, t.Account, sql.NullString{String: t.Token, Valid: t.Token != ""}, t.RequestDigest, t.Description, t.DiskDescription, t.Format, t.RoleName,
-		t.Bucket, t.Key, t.SealedURL, t.Pin, t.SourceBytes, importtask.Active, cmp.Or(t.Phase, importtask.Waiting), micros(created))
+		t.Bucket, t.Key, t.SealedURL, t.Pin, t.SourceBytes, importtask.Active, cmp.Or(t.Phase, importtask.Waiting), micros(created), tags)
 	return err
 }
 
@@ -151,19 +155,20 @@ func (t Tasks) List(ctx context.Context, account string) (tasks []importtask.Tas
 const selectTask = `
 	SELECT id, account, COALESCE(token, ''), digest, description, disk_description, format, role_name,
 		bucket, object_key, sealed_url, pin, source_bytes, state, phase, failure,
-		snapshot, ranges, ranges_left, counts, virtual_bytes, warnings, created, started, ended
+		snapshot, ranges, ranges_left, counts, virtual_bytes, warnings, created, started, ended, snapshot_tags
 	FROM tasks`
 
 func scanTask(s scanner) (t importtask.Task, err error) {
-	var failure, ranges, counts, warnings string
+	var failure, ranges, counts, warnings, tags string
 	var created, started, ended int64
 	if err = s.Scan(&t.ID, &t.Account, &t.Token, &t.RequestDigest, &t.Description, &t.DiskDescription, &t.Format, &t.RoleName,
 		&t.Bucket, &t.Key, &t.SealedURL, &t.Pin, &t.SourceBytes, &t.State, &t.Phase, &failure,
-		&t.SnapshotID, &ranges, &t.RangesLeft, &counts, &t.Virtual, &warnings, &created, &started, &ended); err != nil {
+		&t.SnapshotID, &ranges, &t.RangesLeft, &counts, &t.Virtual, &warnings, &created, &started, &ended, &tags); err != nil {
 		return t, err
 	}
 	t.CreatedAt, t.StartedAt, t.EndedAt = fromMicros(created), fromMicros(started), fromMicros(ended)
-	return t, cmp.Or(fromJSON(failure, &t.Failure), fromJSON(ranges, &t.Ranges), fromJSON(counts, &t.Counts), fromJSON(warnings, &t.Warnings))
+	return t, cmp.Or(fromJSON(failure, &t.Failure), fromJSON(ranges, &t.Ranges), fromJSON(counts, &t.Counts), fromJSON(warnings, &t.Warnings),
+		fromJSON(tags, &t.SnapshotTags))
 }
 
 // liveCounts returns by task what workers have reported of ranges in flight.

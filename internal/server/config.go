@@ -31,7 +31,10 @@ type Config struct {
 	FailedStatus string        // "deleted"
 	HoldPoll     time.Duration // 0 = off
 	AllowSigV2   bool
+	TagSnapshots bool
+	DeepDryRun   bool
 	QuotaImports int           // 20
+	RequestRate  int           // EC2 requests a second of an account, for each action; 200; negative: no limit
 	Reserve      int64         // bytes of free space that imports leave alone
 	RangeBytes   int64         // source bytes of one range; 0 = 1 GiB
 	GCEvery      time.Duration // 15 min
@@ -56,6 +59,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.QuotaImports == 0 {
 		c.QuotaImports = 20
+	}
+	if c.RequestRate == 0 {
+		c.RequestRate = 200
 	}
 	if c.GCEvery == 0 {
 		c.GCEvery = 15 * time.Minute

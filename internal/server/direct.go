@@ -5,11 +5,8 @@ import (
 	"errors"
 	"time"
 
-	"github.com/diskport/diskport/internal/blockstore"
 	"github.com/diskport/diskport/internal/importtask"
 	"github.com/diskport/diskport/internal/keyring"
-	"github.com/diskport/diskport/internal/metadb"
-	"github.com/diskport/diskport/internal/seal"
 	"github.com/diskport/diskport/internal/snapshot"
 	"github.com/diskport/diskport/internal/work"
 )
@@ -17,7 +14,7 @@ import (
 // wireDrafts makes the service behind direct writes and copies, and its jobs.
 func (a *App) wireDrafts(p *parts, ring *keyring.Ring, jobs map[work.Kind]importtask.Job) {
 	p.drafts = &snapshot.Drafts{
-		Store: p.db.Snapshots(), Records: p.db.Snapshots(), Library: p.library, Domains: domains{ring, p.db.Catalog()},
+		Store: p.db.Snapshots(), Records: p.db.Snapshots(), Library: p.library, Domains: ring,
 		Now: time.Now, Owner: owner(),
 	}
 	jobs[work.Seal] = func(ctx context.Context, h *importtask.Held) (next work.Lease, ok bool, err error) {
@@ -46,20 +43,4 @@ func (a *App) expire(p *parts) importtask.Job {
 		}
 		return next, false, p.db.Work().Release(ctx, h.Lease, time.Now().Add(expireEvery))
 	}
-}
-
-// domains opens dedupe domains for writing, also by their ids.
-type domains struct {
-	*keyring.Ring
-	rows metadb.Catalog
-}
-
-// Open implements snapshot.Domains.
-func (d domains) Open(ctx context.Context, id string) (blockstore.Domain, *seal.Keys, error) {
-	row, err := d.rows.Domain(ctx, id)
-	if err != nil {
-		return row, nil, err
-	}
-	keys, err := d.Keys(ctx, id)
-	return row, keys, err
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/diskport/diskport/internal/ec2api"
 	"github.com/diskport/diskport/internal/iam"
 	"github.com/diskport/diskport/internal/iamapi"
+	"github.com/diskport/diskport/internal/quota"
 	"github.com/diskport/diskport/internal/s3gate"
 )
 
@@ -24,11 +25,13 @@ func (a *App) front(metrics *prometheus.Registry) http.Handler {
 	identities := iamapi.New(iamapi.Options{Service: p.iam, Log: a.log})
 	edges := map[string]awshttp.Edge{
 		awshttp.EC2: ec2api.New(ec2api.Options{
-			Imports: p.imports, Snapshots: p.db.Snapshots(), Tags: p.db.Tags(), Log: a.log, TokenKey: p.tokens,
-			OwnHosts: a.ownHosts(), HoldPoll: a.cfg.HoldPoll, FailedStatus: a.cfg.FailedStatus, Strict: a.cfg.StrictAWS,
+			Imports: p.imports, Snapshots: p.db.Snapshots(), Copies: p.drafts, Defaults: p.db.Snapshots(), Images: p.db.Images(), Tags: p.db.Tags(),
+			Log: a.log, TokenKey: p.tokens, Throttle: a.throttle(quota.Same), OwnHosts: a.ownHosts(), HoldPoll: a.cfg.HoldPoll,
+			FailedStatus: a.cfg.FailedStatus, Strict: a.cfg.StrictAWS, TagSnapshots: a.cfg.TagSnapshots, DeepDryRun: a.cfg.DeepDryRun,
 		}),
 		awshttp.EBS: ebsapi.New(ebsapi.Options{
-			Snapshots: ebsapi.Library(p.db.Snapshots(), p.library), Drafts: p.drafts, Log: a.log, TokenKey: p.tokens, Strict: a.cfg.StrictAWS,
+			Snapshots: ebsapi.Library(p.db.Snapshots(), p.library), Drafts: p.drafts, Log: a.log, TokenKey: p.tokens,
+			Throttle: a.throttle(blockRates), Strict: a.cfg.StrictAWS,
 		}),
 		awshttp.IAM: identities,
 		awshttp.STS: identities,
@@ -45,6 +48,27 @@ func (a *App) front(metrics *prometheus.Registry) http.Handler {
 		Ready:  http.HandlerFunc(a.ready),
 		Scrape: promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}),
 	})
+}
+
+// burst is for how many seconds' worth of requests an account may ask at once.
+const burst = 5
+
+// throttle limits the requests of a service to the configured rate, from which
+// rates makes those of its actions.
+func (a *App) throttle(rates func(quota.Rate) func(action string) quota.Rate) *quota.Throttle {
+	n := float64(a.cfg.RequestRate)
+	return quota.New(time.Now, rates(quota.Rate{PerSecond: n, Burst: burst * n}))
+}
+
+// blockRates are those of EBS direct: 50 times as many requests for blocks, as AWS
+// has it, since each moves 512 KiB.
+func blockRates(r quota.Rate) func(string) quota.Rate {
+	return func(action string) quota.Rate {
+		if action == "GetSnapshotBlock" || action == "PutSnapshotBlock" {
+			return quota.Rate{PerSecond: 50 * r.PerSecond, Burst: 50 * r.Burst}
+		}
+		return r
+	}
 }
 
 // ownHosts are the names under which clients may have reached this service.

@@ -142,7 +142,7 @@ func secret(ctx context.Context, db *metadb.DB, master *seal.MasterKey, name str
 // wireImports makes the import service, its runner and its jobs.
 func (a *App) wireImports(p *parts, master *seal.MasterKey, ring *keyring.Ring, counted countedSources) {
 	p.imports = &importtask.Service{
-		Store: p.db.Tasks(), Roles: p.iam, Sources: p.sources, Secrets: master,
+		Store: p.db.Tasks(), Roles: p.iam, Sources: p.sources, Images: p.sources, Secrets: master,
 		Now: time.Now, Log: a.log, Limit: a.cfg.QuotaImports,
 	}
 	engine := &importtask.Engine{

@@ -1,0 +1,79 @@
+package ec2api
+
+import (
+	"context"
+)
+
+// bareRequest is a request that says nothing.
+type bareRequest struct{ common }
+
+// awsKey is what an account's default key is called while it is AWS's own.
+const awsKey = "alias/aws/ebs"
+
+type keyAnswer struct {
+	Key string `xml:"kmsKeyId"`
+}
+
+func getDefaultKey(ctx context.Context, c call, _ bareRequest) (any, error) {
+	d, err := c.Defaults.Defaults(ctx, c.account(), c.Region)
+	if err != nil {
+		return nil, err
+	}
+	return keyAnswer{orDefault(d.KMSKey, awsKey)}, nil
+}
+
+type modifyDefaultKeyRequest struct {
+	common
+	KmsKeyId string
+}
+
+var modifyDefaultKeyRules = []rule[modifyDefaultKeyRequest]{
+	needed("KmsKeyId", func(r modifyDefaultKeyRequest) string { return r.KmsKeyId }),
+	{
+		field: "KmsKeyId", code: "UnsupportedOperation", message: "The parameter KmsKeyId is not supported yet.",
+		broken: func(c call, r modifyDefaultKeyRequest) (string, bool) { return "", c.Keys == nil },
+	},
+}
+
+func modifyDefaultKey(ctx context.Context, c call, r modifyDefaultKeyRequest) (any, error) {
+	arn, err := c.Keys.Resolve(ctx, c.Call, r.KmsKeyId)
+	if err != nil {
+		return nil, about(r.KmsKeyId, err)
+	}
+	if err := c.Defaults.SetDefaultKey(ctx, c.account(), c.Region, arn); err != nil {
+		return nil, err
+	}
+	return keyAnswer{arn}, nil
+}
+
+func resetDefaultKey(ctx context.Context, c call, _ bareRequest) (any, error) {
+	if err := c.Defaults.SetDefaultKey(ctx, c.account(), c.Region, ""); err != nil {
+		return nil, err
+	}
+	return keyAnswer{awsKey}, nil
+}
+
+type encryptAnswer struct {
+	On   bool   `xml:"ebsEncryptionByDefault"`
+	Type string `xml:"sseType,omitempty"`
+}
+
+func getEncryptByDefault(ctx context.Context, c call, _ bareRequest) (any, error) {
+	d, err := c.Defaults.Defaults(ctx, c.account(), c.Region)
+	if err != nil {
+		return nil, err
+	}
+	if d.Encrypt {
+		return encryptAnswer{true, "sse-kms"}, nil
+	}
+	return encryptAnswer{false, "none"}, nil
+}
+
+func setEncryptByDefault(on bool) func(context.Context, call, bareRequest) (any, error) {
+	return func(ctx context.Context, c call, _ bareRequest) (any, error) {
+		if err := c.Defaults.SetEncrypt(ctx, c.account(), c.Region, on); err != nil {
+			return nil, err
+		}
+		return encryptAnswer{On: on}, nil
+	}
+}

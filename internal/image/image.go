@@ -1,0 +1,67 @@
+// Package image is what is known of machine images: the record that RegisterImage
+// makes over snapshots and DescribeImages reads back. Nothing is booted from one;
+// it keeps its snapshots from being deleted.
+package image
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/diskport/diskport/internal/tag"
+)
+
+// Image is a registered machine image. Texts are as they were given; empty ones
+// were not.
+type Image struct {
+	ID             string // "ami-0" + 16 hex
+	Account        string
+	Name           string // one of the account's images has it
+	Description    string
+	Architecture   string
+	RootDevice     string
+	Virtualization string
+	SriovNet       string
+	BootMode       string
+	TpmSupport     string
+	ImdsSupport    string
+	EnaSupport     bool
+	Devices        []Device
+	Created        time.Time
+	Tags           tag.Set `json:"-"`
+}
+
+// Device is one entry of an image's block device mapping.
+type Device struct {
+	Name                string
+	VirtualName         string
+	Snapshot            string // empty: an empty volume, or none
+	VolumeSize          int64  // GiB
+	VolumeType          string
+	Iops, Throughput    int64
+	DeleteOnTermination bool
+	Encrypted           bool
+}
+
+// ErrNotFound reports an image that does not exist or belongs to somebody else.
+var ErrNotFound = errors.New("image: not found")
+
+// NameError reports a name that another image of the account has.
+type NameError struct{ Name, ID string }
+
+func (e *NameError) Error() string { return "image: " + e.ID + " has the name " + e.Name }
+
+// Store keeps images. Every method is one transaction.
+type Store interface {
+	// Register stores an image with its tags. *NameError; *NoSnapshotError.
+	Register(ctx context.Context, i Image) error
+	// Deregister removes an image of the account and returns it. ErrNotFound.
+	Deregister(ctx context.Context, account, id string) (Image, error)
+	// List returns the account's images in order of creation, then id.
+	List(ctx context.Context, account string) ([]Image, error)
+}
+
+// NoSnapshotError reports a device of a snapshot that is not there.
+type NoSnapshotError struct{ ID string }
+
+func (e *NoSnapshotError) Error() string { return "image: no snapshot " + e.ID }

@@ -1,0 +1,51 @@
+package importtask
+
+import (
+	"context"
+
+	"github.com/diskport/diskport/diskimage"
+	"github.com/diskport/diskport/diskimage/detect"
+	"github.com/diskport/diskport/internal/source"
+)
+
+// FailureError is a failure that a task would end with.
+type FailureError struct{ Failure }
+
+func (e *FailureError) Error() string { return "importtask: " + e.Message + " (" + e.Detail + ")" }
+
+// Check finds out, without leaving a trace, how req would fail: where Import
+// refuses it, with Import's error; where its task would fail at the look into the
+// image, with a *FailureError.
+func (s *Service) Check(ctx context.Context, req Request) error {
+	loc, err := s.Sources.Resolve(source.Request{Account: req.Account, Bucket: req.Bucket, Key: req.Key, URL: req.URL, OwnHosts: req.OwnHosts, Now: s.Now()})
+	if err != nil {
+		return err
+	}
+	if err := s.mayRead(ctx, req, loc); err != nil {
+		return err
+	}
+	if loc.Kind == source.Handover {
+		return nil // it is good for one use
+	}
+	pin, err := s.Sources.Pin(ctx, s.IDs.Task(), loc)
+	if err != nil {
+		return sourceError(loc, err)
+	}
+	defer s.release(ctx, pin)
+	if err := s.look(ctx, pin, req.Format); err != nil {
+		f, _ := FailureOf(err)
+		return &FailureError{f}
+	}
+	return nil
+}
+
+// look opens an image as the plan of a task would.
+func (s *Service) look(ctx context.Context, pin source.Pin, format string) error {
+	object, err := s.Images.Open(ctx, pin)
+	if err != nil {
+		return err
+	}
+	defer object.Close() // read only: nothing to lose
+	_, err = detect.Open(object, object.Size(), detect.Options{Format: format, Limits: diskimage.Limits{}})
+	return err
+}

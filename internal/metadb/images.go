@@ -1,0 +1,129 @@
+package metadb
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	"github.com/diskport/diskport/internal/image"
+	"github.com/diskport/diskport/internal/snapshot"
+)
+
+// Images is the image.Store of a DB.
+type Images struct{ db *DB }
+
+var _ image.Store = Images{}
+
+// Images returns the store of images.
+func (db *DB) Images() Images { return Images{db} }
+
+// Register implements image.Store.
+func (s Images) Register(ctx context.Context, i image.Image) error {
+	body, err := toJSON(i)
+	if err != nil {
+		return err
+	}
+	return s.db.update(ctx, "register image "+i.ID, func(q querier) error {
+		n, err := exec(ctx, q, `
+			INSERT INTO images (id, account, name, body, created) VALUES ($1, $2, $3, $4, $5) ON CONFLICT (account, name) DO NOTHING`,
+			i.ID, i.Account, i.Name, body, micros(i.Created))
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			other, _, err := one(ctx, q, column[string], `SELECT id FROM images WHERE account = $1 AND name = $2`, i.Account, i.Name)
+			return cmp.Or[error](err, &image.NameError{Name: i.Name, ID: other})
+		}
+		for _, id := range snapshotsOf(i) {
+			if err := useSnapshot(ctx, q, i, id); err != nil {
+				return err
+			}
+		}
+		return putTags(ctx, q, i.Account, i.ID, i.Tags)
+	})
+}
+
+// snapshotsOf returns the ids of an image's snapshots, in order.
+func snapshotsOf(i image.Image) []string {
+	var ids []string
+	for _, d := range i.Devices {
+		if d.Snapshot != "" {
+			ids = append(ids, d.Snapshot)
+		}
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids)
+}
+
+// useSnapshot locks a snapshot that the image's account may use, and notes that
+// the image does.
+func useSnapshot(ctx context.Context, q querier, i image.Image, id string) error {
+	n, err := exec(ctx, q, `
+		UPDATE snapshots SET state = state WHERE id = $1 AND state = $2 AND (account = $3 OR id IN (
+			SELECT snapshot FROM snapshot_shares WHERE grantee = $3 OR grantee = $4))`,
+		id, snapshot.Completed, i.Account, snapshot.Everybody)
+	if err != nil {
+		return err
+	}
+	if n == 0 {
+		return &image.NoSnapshotError{ID: id}
+	}
+	_, err = exec(ctx, q, `INSERT INTO image_snapshots (snapshot, image) VALUES ($1, $2)`, id, i.ID)
+	return err
+}
+
+// notInUse fails with *snapshot.InUseError while an image of the snapshot's owner
+// is made of it; those of others do not bind them.
+func notInUse(ctx context.Context, q querier, account, id string) error {
+	by, used, err := one(ctx, q, column[string], `
+		SELECT u.image FROM image_snapshots u JOIN images i ON i.id = u.image
+		WHERE u.snapshot = $1 AND i.account = $2 ORDER BY u.image LIMIT 1`, id, account)
+	if err == nil && used {
+		err = &snapshot.InUseError{Image: by}
+	}
+	return err
+}
+
+// Deregister implements image.Store.
+func (s Images) Deregister(ctx context.Context, account, id string) (gone image.Image, err error) {
+	err = s.db.update(ctx, "deregister image "+id, func(q querier) error {
+		var ok bool
+		gone, ok, err = one(ctx, q, scanImage, `DELETE FROM images WHERE id = $1 AND account = $2 RETURNING body`, id, account)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			return image.ErrNotFound
+		}
+		if _, err := exec(ctx, q, `DELETE FROM image_snapshots WHERE image = $1`, id); err != nil {
+			return err
+		}
+		return dropTags(ctx, q, id)
+	})
+	return gone, err
+}
+
+// List implements image.Store.
+func (s Images) List(ctx context.Context, account string) (list []image.Image, err error) {
+	err = s.db.view(ctx, "list images of account "+account, func(q querier) error {
+		list, err = all(ctx, q, scanImage, `SELECT body FROM images WHERE account = $1`, account)
+		if err != nil {
+			return err
+		}
+		tags, err := tagsOfAccount(ctx, q, account)
+		for i := range list {
+			list[i].Tags = tags[list[i].ID]
+		}
+		return err
+	})
+	slices.SortFunc(list, func(a, b image.Image) int { return cmp.Or(a.Created.Compare(b.Created), cmp.Compare(a.ID, b.ID)) })
+	return list, err
+}
+
+func scanImage(s scanner) (i image.Image, err error) {
+	var body string
+	if err = s.Scan(&body); err != nil {
+		return i, err
+	}
+	return i, fromJSON(body, &i)
+}

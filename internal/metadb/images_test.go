@@ -1,0 +1,122 @@
+package metadb
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/diskport/diskport/internal/image"
+	"github.com/diskport/diskport/internal/importtask"
+	"github.com/diskport/diskport/internal/snapshot"
+	"github.com/diskport/diskport/internal/tag"
+	"github.com/diskport/diskport/internal/work"
+)
+
+func TestImages(t *testing.T) {
+	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) {
+		db := fresh(t)
+		ctx, images := t.Context(), db.Images()
+		own, theirs, pending := db.ids.Snapshot(), db.ids.Snapshot(), db.ids.Snapshot()
+		addRecord(t, db, snapshot.Record{ID: own, Account: "a", State: snapshot.Completed})
+		addRecord(t, db, snapshot.Record{ID: theirs, Account: "b", State: snapshot.Completed})
+		addRecord(t, db, snapshot.Record{ID: pending, Account: "a", State: snapshot.Pending})
+		img := image.Image{
+			ID: db.ids.Image(), Account: "a", Name: "web", Created: time.Unix(1, 0).UTC(), Tags: tag.Set{{Key: "k", Value: "v"}},
+			Devices: []image.Device{{Name: "/dev/a", Snapshot: own, VolumeSize: 1}, {Name: "/dev/b", Snapshot: own}, {Name: "/dev/c"}},
+		}
+		if err := images.Register(ctx, img); err != nil {
+			t.Fatal(err)
+		}
+		list, err := images.List(ctx, "a")
+		if diff := cmp.Diff([]image.Image{img}, list); err != nil || diff != "" {
+			t.Errorf("%v (-want +got):\n%s", err, diff)
+		}
+		other := img
+		other.ID, other.Tags = db.ids.Image(), nil
+		var taken *image.NameError
+		if err := images.Register(ctx, other); !errors.As(err, &taken) || taken.ID != img.ID {
+			t.Errorf("a name twice: got %v", err)
+		}
+		for _, id := range []string{theirs, pending, db.ids.Snapshot()} {
+			other.Name, other.Devices = "other", []image.Device{{Name: "/dev/a", Snapshot: id}}
+			var none *image.NoSnapshotError
+			if err := images.Register(ctx, other); !errors.As(err, &none) || none.ID != id {
+				t.Errorf("of %s: got %v", id, err)
+			}
+		}
+		var used *snapshot.InUseError
+		if err := db.Snapshots().Delete(ctx, "a", own); !errors.As(err, &used) || used.Image != img.ID {
+			t.Errorf("delete what is in use: got %v", err)
+		}
+		if err := db.Snapshots().Share(ctx, "a", own, []string{"b"}, nil); err != nil {
+			t.Fatal(err)
+		}
+		foreign := image.Image{ID: db.ids.Image(), Account: "b", Name: "web", Devices: img.Devices}
+		if err := images.Register(ctx, foreign); err != nil {
+			t.Fatal(err)
+		}
+		if err := db.Tags().Add(ctx, "a", []string{img.ID}, []tag.Tag{{Key: "l"}}); err != nil {
+			t.Error(err)
+		}
+		if _, err := images.Deregister(ctx, "b", img.ID); !errors.Is(err, image.ErrNotFound) {
+			t.Errorf("by another: got %v", err)
+		}
+		if gone, err := images.Deregister(ctx, "a", img.ID); err != nil || gone.Name != "web" {
+			t.Errorf("got %+v, %v", gone, err)
+		}
+		if err := db.Snapshots().Delete(ctx, "a", own); err != nil { // another's image does not bind the owner
+			t.Error(err)
+		}
+		if tags, err := db.Tags().List(ctx, "a"); err != nil || len(tags) != 0 {
+			t.Errorf("left: %v, %v", tags, err)
+		}
+	})
+}
+
+func TestDefaults(t *testing.T) {
+	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) {
+		s := fresh(t).Snapshots()
+		want := func(account, region string, want snapshot.Defaults) {
+			t.Helper()
+			if got, err := s.Defaults(t.Context(), account, region); err != nil || got != want {
+				t.Errorf("%s in %s: got %+v, %v", account, region, got, err)
+			}
+		}
+		must := func(err error) {
+			t.Helper()
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		want("a", "r", snapshot.Defaults{})
+		must(s.SetEncrypt(t.Context(), "a", "r", true))
+		must(s.SetDefaultKey(t.Context(), "a", "r", "arn"))
+		want("a", "r", snapshot.Defaults{Encrypt: true, KMSKey: "arn"})
+		want("a", "q", snapshot.Defaults{})
+		want("b", "r", snapshot.Defaults{})
+		must(s.SetEncrypt(t.Context(), "a", "r", false))
+		must(s.SetDefaultKey(t.Context(), "b", "r", "other"))
+		want("a", "r", snapshot.Defaults{KMSKey: "arn"})
+		want("b", "r", snapshot.Defaults{KMSKey: "other"})
+		must(s.SetDefaultKey(t.Context(), "a", "r", ""))
+		want("a", "r", snapshot.Defaults{})
+	})
+}
+
+func TestSnapshotTags(t *testing.T) {
+	db := open(t, t.TempDir()+"/m.db")
+	id := db.ids.Task()
+	tags := tag.Set{{Key: "k", Value: "v"}}
+	if _, _, err := db.Tasks().Create(t.Context(), importtask.Task{ID: id, Account: "a", SnapshotTags: tags}, 1); err != nil {
+		t.Fatal(err)
+	}
+	got, err := db.Tasks().Get(t.Context(), "a", id)
+	if diff := cmp.Diff(tags, got.SnapshotTags); err != nil || diff != "" {
+		t.Errorf("%v (-want +got):\n%s", err, diff)
+	}
+	if l, ok, err := db.Work().Claim(t.Context(), "n", []work.Kind{work.Plan}, time.Now()); !ok || l.Task != id {
+		t.Errorf("got %+v, %v", l, err)
+	}
+}

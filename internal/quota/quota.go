@@ -1,0 +1,88 @@
+// Package quota limits how often things are asked for: a token bucket for each
+// account and action, as AWS throttles its APIs. Edges ask it once a request is
+// authenticated, and before anything else is done for it.
+package quota
+
+import (
+	"sync"
+	"time"
+)
+
+// Rate is how often something may happen: Burst times at once, then PerSecond
+// times a second. The zero value sets no limit.
+type Rate struct {
+	PerSecond float64
+	Burst     float64
+}
+
+// Throttle holds the buckets of one service. It may be used concurrently. A nil
+// *Throttle allows everything.
+type Throttle struct {
+	now  func() time.Time
+	rate func(action string) Rate
+
+	mu      sync.Mutex // guards what follows
+	buckets map[key]*bucket
+	swept   time.Time
+}
+
+type key struct{ account, action string }
+
+// bucket holds so many tokens at a time.
+type bucket struct {
+	tokens float64
+	at     time.Time
+}
+
+// New returns a throttle; rate says how often each action may be asked for. Actions
+// come from a fixed table, so the number of buckets is bounded by the accounts'.
+func New(now func() time.Time, rate func(action string) Rate) *Throttle {
+	return &Throttle{now: now, rate: rate, buckets: map[key]*bucket{}, swept: now()}
+}
+
+// Same is the rate of a service whose actions all have the same.
+func Same(r Rate) func(string) Rate { return func(string) Rate { return r } }
+
+// Allow reports whether an account may ask for an action now, and counts it if so.
+func (t *Throttle) Allow(account, action string) bool {
+	if t == nil {
+		return true
+	}
+	r := t.rate(action)
+	if r.PerSecond <= 0 {
+		return true
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := t.now()
+	t.sweep(now)
+	b, ok := t.buckets[key{account, action}]
+	if !ok {
+		b = &bucket{tokens: r.Burst, at: now}
+		t.buckets[key{account, action}] = b
+	}
+	b.tokens = min(r.Burst, b.tokens+max(0, now.Sub(b.at).Seconds())*r.PerSecond)
+	b.at = now
+	if b.tokens < 1 {
+		return false
+	}
+	b.tokens--
+	return true
+}
+
+// sweepEvery is how long a bucket that nobody asks of is kept, at least.
+const sweepEvery = time.Minute
+
+// sweep forgets buckets that are full again. It needs mu.
+func (t *Throttle) sweep(now time.Time) {
+	if now.Sub(t.swept) < sweepEvery {
+		return
+	}
+	t.swept = now
+	for k, b := range t.buckets {
+		r := t.rate(k.action)
+		if b.tokens+now.Sub(b.at).Seconds()*r.PerSecond >= r.Burst {
+			delete(t.buckets, k)
+		}
+	}
+}
