@@ -5,4 +5,10 @@
 // dispatcher (dispatch.go) decodes it, asks iam.Authorize, calls the domain and
 // writes the answer; actions.go has the table of what is served, unsupported.go
 // of what AWS has and this service does not.
+//
+//	roles.go, users.go, keys.go  those entities
+//	inline.go                    policies of users and roles, attached ones too
+//	policies.go, versions.go     managed policies
+//	sts.go                       GetCallerIdentity, GetSessionToken, AssumeRole
+//	answer.go, errors.go         envelopes, pages, codes
 package iamapi

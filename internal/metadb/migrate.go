@@ -15,24 +15,28 @@ var migrations embed.FS
 
 // migrate brings the schema up to date. Nodes that start together take turns.
 func (db *DB) migrate(ctx context.Context) error {
-	files, err := fs.Sub(migrations, "migrations")
-	if err != nil {
-		return err
-	}
-	options := []goose.ProviderOption{goose.WithDisableGlobalRegistry(true)}
-	if db.engine.dialect == goose.DialectPostgres {
-		turn, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 60))
-		if err != nil {
-			return err
-		}
-		options = append(options, goose.WithSessionLocker(turn))
-	}
-	p, err := goose.NewProvider(db.engine.dialect, db.write, files, options...)
+	p, err := db.provider()
 	if err != nil {
 		return err
 	}
 	_, err = p.Up(ctx)
 	return err
+}
+
+func (db *DB) provider() (*goose.Provider, error) {
+	files, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return nil, err
+	}
+	options := []goose.ProviderOption{goose.WithDisableGlobalRegistry(true)}
+	if db.engine.dialect == goose.DialectPostgres {
+		turn, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 60))
+		if err != nil {
+			return nil, err
+		}
+		options = append(options, goose.WithSessionLocker(turn))
+	}
+	return goose.NewProvider(db.engine.dialect, db.write, files, options...)
 }
 
 // micros is how a time is stored.
