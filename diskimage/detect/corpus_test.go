@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -28,10 +29,11 @@ const corpusVar = "DISKPORT_CORPUS"
 
 // corpusCase is a row of the corpus's MANIFEST.tsv.
 type corpusCase struct {
-	name, file, outcome, format, wrapper string
-	size                                 string // of the disk, bytes
-	stored                               string // 512 KiB blocks that are not all zeros
-	sum                                  string // SHA-256 of its contents
+	name, file, companions, outcome, format, wrapper string
+
+	size   string // of the disk, bytes
+	stored string // 512 KiB blocks that are not all zeros
+	sum    string // SHA-256 of its contents
 }
 
 // Every real image of a supported format reads bit for bit as its independent
@@ -84,7 +86,7 @@ func readManifest(t *testing.T, dir string) []corpusCase {
 	for _, row := range rows[1:] {
 		get := func(name string) string { return row[column[name]] }
 		cases = append(cases, corpusCase{
-			get("case"), get("file"), get("outcome"), get("format"), get("wrapper"),
+			get("case"), get("file"), get("companions"), get("outcome"), get("format"), get("wrapper"),
 			get("virtual_size"), get("nonzero_512KiB_blocks"), get("raw_sha256"),
 		})
 	}
@@ -98,9 +100,13 @@ func (c corpusCase) check(t *testing.T, dir string) (compared bool) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = f.Close() })
+	opts := detect.Options{Scratch: dirScratch(t.TempDir()), With: c.with(t, dir)}
+	packed := f
 	if c.wrapper != "" {
-		c.refuse(t, f, c.wrapper+" wrapper")
 		f = c.unwrap(t, f)
+	}
+	if c.wrapper == "zip" {
+		c.refuse(t, packed, "zip", opts)
 	}
 	format := c.format
 	if format == "rawwrap" {
@@ -108,20 +114,23 @@ func (c corpusCase) check(t *testing.T, dir string) (compared bool) {
 	}
 	match, err := detect.Sniff(f, imagetest.Size(t, f))
 	if err == nil && c.outcome == "accept" && match.Supported && match.Format == format {
-		c.compare(t, f)
+		d := c.compare(t, f, opts)
+		if c.wrapper != "" && c.wrapper != "zip" {
+			c.same(t, d, packed, opts)
+		}
 		return true
 	}
 	if c.outcome == "accept" && (match.Supported || err != nil) {
 		t.Errorf("sniffed as %+v, %v, want %s", match, err, format)
 	}
-	c.refuse(t, f, c.format)
+	c.refuse(t, f, c.format, opts)
 	return false
 }
 
 // refuse checks that an image is refused, with a fault of the image.
-func (c corpusCase) refuse(t *testing.T, f *os.File, what string) {
+func (c corpusCase) refuse(t *testing.T, f *os.File, what string, opts detect.Options) {
 	t.Helper()
-	_, err := detect.Open(f, imagetest.Size(t, f), detect.Options{})
+	_, err := detect.Open(f, imagetest.Size(t, f), opts)
 	var fault *diskimage.FormatError
 	if !errors.As(err, &fault) || c.outcome == "accept" && fault.Class != diskimage.Unsupported {
 		t.Errorf("%s: got %v, want a fault of the image, unsupported when it is a good one", what, err)
@@ -132,9 +141,21 @@ func (c corpusCase) refuse(t *testing.T, f *os.File, what string) {
 // take minutes and prove no more than its extents do.
 const maxHashed = 32 << 30
 
+// same checks that a packed image is the disk that it is unpacked.
+func (c corpusCase) same(t *testing.T, want diskimage.Disk, packed *os.File, opts detect.Options) {
+	d, err := detect.Open(packed, imagetest.Size(t, packed), opts)
+	if err == nil {
+		defer d.(io.Closer).Close() //nolint:errcheck // the folder is removed anyway
+		err = diskimage.Compare(t.Context(), want, d)
+	}
+	if err != nil {
+		t.Errorf("in %s: %v", c.wrapper, err)
+	}
+}
+
 // compare reads the whole disk by its extents.
-func (c corpusCase) compare(t *testing.T, f *os.File) {
-	d, err := detect.Open(f, imagetest.Size(t, f), detect.Options{})
+func (c corpusCase) compare(t *testing.T, f *os.File, opts detect.Options) diskimage.Disk {
+	d, err := detect.Open(f, imagetest.Size(t, f), opts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,7 +168,7 @@ func (c corpusCase) compare(t *testing.T, f *os.File) {
 				t.Errorf("got %+v, %v, want no data", e, err)
 			}
 		}
-		return
+		return d
 	}
 	sum := sha256.New()
 	buf := make([]byte, 4<<20)
@@ -171,6 +192,31 @@ func (c corpusCase) compare(t *testing.T, f *os.File) {
 	if got := hex.EncodeToString(sum.Sum(nil)); got != c.sum {
 		t.Errorf("contents have SHA-256 %s, want %s", got, c.sum)
 	}
+	return d
+}
+
+// with returns the other files of the image.
+func (c corpusCase) with(t *testing.T, dir string) map[string]diskimage.File {
+	all := map[string]diskimage.File{}
+	for _, name := range strings.FieldsFunc(c.companions, func(r rune) bool { return r == ' ' || r == ',' || r == ';' }) {
+		f, err := os.Open(filepath.Join(dir, c.name, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = f.Close() })
+		if plain, packed := strings.CutSuffix(name, ".gz"); packed {
+			name, f = plain, corpusCase{wrapper: "gz"}.unwrap(t, f)
+		}
+		all[name] = diskimage.File{R: f, Size: imagetest.Size(t, f)}
+	}
+	return all
+}
+
+// dirScratch makes files in a folder.
+type dirScratch string
+
+func (d dirScratch) Create() (diskimage.ScratchFile, error) {
+	return os.CreateTemp(string(d), "scratch")
 }
 
 // unwrap unpacks f to a sparse temporary file.

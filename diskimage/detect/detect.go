@@ -24,9 +24,39 @@ var ErrUnknownFormat = errors.New("unknown image format")
 // Options are the options of Open. The zero value is useful.
 type Options struct {
 	// Format is what the image is declared to be: raw, vhd (or vpc), vhdx, vmdk,
-	// in any case. Empty means whatever its content says.
+	// and so on, in any case. Empty means whatever its content says.
 	Format string
 	Limits diskimage.Limits
+	// Scratch is where compressed objects are unpacked. Without it they are
+	// refused.
+	Scratch diskimage.Scratch
+	// Member chooses the disk of an OVA that holds several: the name of its file.
+	Member string
+	// With are the files, by name, that an image of several consists of. Nothing
+	// else is read, whatever an image names.
+	With map[string]diskimage.File
+	// Interrupted, if set, is called now and then while Open unpacks an object or
+	// verifies digests, which may take long; an error ends it. Give it a
+	// context's Err.
+	Interrupted func() error
+}
+
+// image is what every decoder returns.
+type image interface {
+	diskimage.RunDisk
+	diskimage.Describer
+}
+
+// input is an object to open.
+type input struct {
+	r      io.ReaderAt
+	size   int64
+	opts   Options
+	inside string // the container that the object was in; "" for none
+
+	// open is the function of that name, which the table of formats can not
+	// refer to itself.
+	open func(input) (diskimage.Disk, error)
 }
 
 // Match is what Sniff recognised.
@@ -51,47 +81,86 @@ func Sniff(r io.ReaderAt, size int64) (Match, error) {
 }
 
 // Open opens the size bytes of r as a disk. A declared format must be what the
-// content says, but for raw, which takes the bytes as they are, and warns (see
-// diskimage.Describer) when they look like something else. Without one the
-// content decides, and formats that are known and not supported are refused by
-// name rather than taken as raw.
+// content says, or what is in it when that is a container; but for raw, which
+// takes the bytes as they are, and warns (see diskimage.Describer) when they look
+// like something else. Without one the content decides, and formats that are
+// known and not supported are refused by name rather than taken as raw.
+//
+// Containers are compressed objects and OVAs. What is in one may be any image,
+// or raw, but no container. A disk that is an io.Closer holds scratch room; the
+// caller closes it when it is no longer read.
 func Open(r io.ReaderAt, size int64, opts Options) (diskimage.Disk, error) {
-	declared, err := byName(opts.Format)
+	return open(input{r: r, size: size, opts: opts, open: open})
+}
+
+// open returns no image in place of a nil one.
+func open(in input) (diskimage.Disk, error) {
+	declared, err := byName(in.opts.Format)
 	if err != nil {
 		return nil, err
 	}
-	found, err := recognise(r, size)
+	found, err := recognise(in.r, in.size)
 	if err != nil {
 		return nil, err
 	}
 	switch {
 	case declared == nil:
-		f, err := single(found)
-		if err != nil {
-			return nil, err
-		}
-		if f.open == nil {
-			return nil, fault(f.name, diskimage.Unsupported, "%s is not supported", f.title)
-		}
-		return f.open(r, size, opts.Limits)
-	case declared.name == rawFormat.name:
-		return openDeclaredRaw(r, size, opts.Limits, found)
+	case declared == &rawFormat:
+		return in.declaredRaw(found)
+	case in.inside != "" && declared.container():
+		declared = nil // the one that the object was in
 	}
-	for _, f := range found {
-		if f.name == declared.name {
-			return declared.open(r, size, opts.Limits)
-		}
+	f, err := in.pick(declared, found)
+	if err != nil {
+		return nil, err
 	}
-	return nil, fault(declared.name, diskimage.NotFormat, "declared %s, content looks like %s", declared.title, titles(found))
+	d, err := f.open(in)
+	if err != nil {
+		return nil, err
+	}
+	return d, nil
 }
 
-// openDeclaredRaw opens the bytes as they are.
-func openDeclaredRaw(r io.ReaderAt, size int64, limits diskimage.Limits, found []*format) (diskimage.Disk, error) {
+// pick returns the format to open the content as.
+func (in input) pick(declared *format, found []*format) (*format, error) {
+	if declared != nil {
+		for _, f := range found {
+			if f.name == declared.name && f.open != nil {
+				return in.once(f)
+			}
+		}
+	}
+	f, err := single(found)
+	switch {
+	case declared != nil && (err != nil || declared.container() || !f.container()):
+		return nil, fault(declared.name, diskimage.NotFormat, "declared %s, content looks like %s", declared.title, titles(found))
+	case err != nil:
+		return nil, err
+	case f.open == nil:
+		return nil, fault(f.name, diskimage.Unsupported, "%s is not supported", f.title)
+	}
+	return in.once(f)
+}
+
+// once refuses a container in a container.
+func (in input) once(f *format) (*format, error) {
+	if in.inside != "" && f.container() {
+		return nil, fault(f.name, diskimage.Unsupported, "%s inside %s: only one container is opened", f.title, in.inside)
+	}
+	return f, nil
+}
+
+// declaredRaw opens the bytes as they are.
+func (in input) declaredRaw(found []*format) (diskimage.Disk, error) {
 	var warnings []string
 	for _, f := range found {
 		warnings = append(warnings, "declared raw, content looks like "+f.title)
 	}
-	return opened(raw.Open(r, size, raw.Options{Limits: limits, Warnings: warnings}))
+	d, err := raw.Open(in.r, in.size, raw.Options{Limits: in.opts.Limits, Warnings: warnings})
+	if err != nil {
+		return nil, err
+	}
+	return d, nil
 }
 
 // single returns the one format found, raw when there is none.

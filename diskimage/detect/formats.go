@@ -1,8 +1,6 @@
 package detect
 
 import (
-	"io"
-
 	"github.com/diskport/diskport/diskimage"
 	"github.com/diskport/diskport/diskimage/parallels"
 	"github.com/diskport/diskport/diskimage/qcow2"
@@ -22,7 +20,7 @@ type format struct {
 	open  openFunc // nil when it is only known by name
 }
 
-type openFunc func(r io.ReaderAt, size int64, limits diskimage.Limits) (diskimage.Disk, error)
+type openFunc func(in input) (image, error)
 
 // rawFormat is what matches nothing.
 var rawFormat = format{name: "raw", title: "raw", open: openRaw}
@@ -53,57 +51,62 @@ var formats = []format{
 	{"sparseimage", "sparse image of macOS", starts("sprs"), nil},
 	{"asif", "ASIF", starts("shdw"), nil},
 
-	{"gzip", "gzip", starts("\x1f\x8b\x08"), nil},
-	{"xz", "xz", isXz, nil},
-	{"zstd", "zstd", isZstd, nil},
-	{"bzip2", "bzip2", isBzip2, nil},
+	{"gzip", "gzip", starts("\x1f\x8b\x08"), openPacked("gzip")},
+	{"xz", "xz", isXz, openPacked("xz")},
+	{"zstd", "zstd", isZstd, openPacked("zstd")},
+	{"bzip2", "bzip2", isBzip2, openPacked("bzip2")},
 	{"lz4", "lz4", starts("\x04\x22\x4d\x18"), nil},
 	{"zip", "zip", starts("PK\x03\x04"), nil},
-	{"tar", "tar (OVA)", isTar, nil},
+	{"ova", "tar (OVA)", isTar, openOVA},
 
 	// A disk that is a file system for optical discs is taken as it is; it is
 	// here because a polyglot of it and something else is ambiguous.
 	{"raw", "ISO 9660", holds(0x8001, "CD001"), openISO},
 }
 
-func openRaw(r io.ReaderAt, size int64, l diskimage.Limits) (diskimage.Disk, error) {
-	return opened(raw.Open(r, size, raw.Options{Limits: l}))
+func openRaw(in input) (image, error) {
+	// Archives hold text and scripts too, and nothing but an OVF says that this
+	// is a disk.
+	if in.inside == "ova" && in.size%512 != 0 {
+		return nil, fault("raw", diskimage.NotFormat, "%d bytes inside an OVA are of no known format, and no whole sectors", in.size)
+	}
+	return opened(raw.Open(in.r, in.size, raw.Options{Limits: in.opts.Limits}))
 }
 
-func openISO(r io.ReaderAt, size int64, l diskimage.Limits) (diskimage.Disk, error) {
-	return opened(raw.Open(r, size, raw.Options{Limits: l, Warnings: []string{"an ISO 9660 file system, taken as it is"}}))
+func openISO(in input) (image, error) {
+	return opened(raw.Open(in.r, in.size, raw.Options{Limits: in.opts.Limits, Warnings: []string{"an ISO 9660 file system, taken as it is"}}))
 }
 
-func openVHD(r io.ReaderAt, size int64, l diskimage.Limits) (diskimage.Disk, error) {
-	return opened(vhd.Open(r, size, vhd.Options{Limits: l}))
+func openVHD(in input) (image, error) {
+	return opened(vhd.Open(in.r, in.size, vhd.Options{Limits: in.opts.Limits}))
 }
 
-func openVHDX(r io.ReaderAt, size int64, l diskimage.Limits) (diskimage.Disk, error) {
-	return opened(vhdx.Open(r, size, vhdx.Options{Limits: l}))
+func openVHDX(in input) (image, error) {
+	return opened(vhdx.Open(in.r, in.size, vhdx.Options{Limits: in.opts.Limits}))
 }
 
-func openVMDK(r io.ReaderAt, size int64, l diskimage.Limits) (diskimage.Disk, error) {
-	return opened(vmdk.Open(r, size, vmdk.Options{Limits: l}))
+func openVMDK(in input) (image, error) {
+	return opened(vmdk.Open(in.r, in.size, vmdk.Options{Limits: in.opts.Limits}))
 }
 
-func openQcow2(r io.ReaderAt, size int64, l diskimage.Limits) (diskimage.Disk, error) {
-	return opened(qcow2.Open(r, size, qcow2.Options{Limits: l}))
+func openQcow2(in input) (image, error) {
+	return opened(qcow2.Open(in.r, in.size, qcow2.Options{Limits: in.opts.Limits}))
 }
 
-func openVDI(r io.ReaderAt, size int64, l diskimage.Limits) (diskimage.Disk, error) {
-	return opened(vdi.Open(r, size, vdi.Options{Limits: l}))
+func openVDI(in input) (image, error) {
+	return opened(vdi.Open(in.r, in.size, vdi.Options{Limits: in.opts.Limits}))
 }
 
-func openQED(r io.ReaderAt, size int64, l diskimage.Limits) (diskimage.Disk, error) {
-	return opened(qed.Open(r, size, qed.Options{Limits: l}))
+func openQED(in input) (image, error) {
+	return opened(qed.Open(in.r, in.size, qed.Options{Limits: in.opts.Limits}))
 }
 
-func openParallels(r io.ReaderAt, size int64, l diskimage.Limits) (diskimage.Disk, error) {
-	return opened(parallels.Open(r, size, parallels.Options{Limits: l}))
+func openParallels(in input) (image, error) {
+	return opened(parallels.Open(in.r, in.size, parallels.Options{Limits: in.opts.Limits}))
 }
 
 // opened keeps a nil *Image from becoming a Disk that is not nil.
-func opened[D diskimage.Disk](d D, err error) (diskimage.Disk, error) {
+func opened[D image](d D, err error) (image, error) {
 	if err != nil {
 		return nil, err
 	}

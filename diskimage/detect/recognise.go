@@ -2,6 +2,7 @@ package detect
 
 import (
 	"bytes"
+	"encoding/binary"
 	"io"
 	"strconv"
 	"strings"
@@ -63,10 +64,17 @@ func starts(magics ...string) func(probe) bool {
 	}
 }
 
-// isVHD finds the footer, or its copy at the start.
+// isVHD finds the footer, or its copy at the start. The footer at the end of a
+// tar archive is that of a member, unless it is a fixed VHD's that says that
+// everything before it is the disk.
 func isVHD(p probe) bool {
-	_, ok := vhd.FindFooter(p.tail, p.size)
-	return ok || starts("conectix")(p)
+	off, ok := vhd.FindFooter(p.tail, p.size)
+	if !ok || !isTar(p) {
+		return ok || starts("conectix")(p)
+	}
+	const currentSize = 48
+	at := off - (p.size - int64(len(p.tail))) + currentSize
+	return binary.BigEndian.Uint64(p.tail[at:]) == uint64(off)
 }
 
 func isQcow2(p probe) bool {

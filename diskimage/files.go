@@ -18,3 +18,10 @@ type ScratchFile interface {
 	// Close removes the file.
 	io.Closer
 }
+
+// File is an object that the caller gives besides the image, for images whose
+// data are in several. Decoders use what they are given and open nothing.
+type File struct {
+	R    io.ReaderAt
+	Size int64 // bytes
+}

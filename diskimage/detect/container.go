@@ -1,0 +1,104 @@
+package detect
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/diskport/diskport/diskimage"
+	"github.com/diskport/diskport/diskimage/ova"
+	"github.com/diskport/diskport/diskimage/wrap"
+)
+
+// container reports whether a format holds an image rather than being one.
+func (f *format) container() bool {
+	switch f.name {
+	case "gzip", "xz", "zstd", "bzip2", "ova":
+		return true
+	}
+	return false
+}
+
+// contained is an image out of a container.
+type contained struct {
+	image
+	container string
+	warnings  []string
+	scratch   io.Closer // nil without
+}
+
+// Describe is diskimage.Describer's.
+func (c *contained) Describe() diskimage.Description {
+	d := c.image.Describe()
+	if d.Container != "" { // gzip in an OVA
+		d.Container = "/" + d.Container
+	}
+	d.Container = c.container + d.Container
+	d.Warnings = append(slices.Clone(c.warnings), d.Warnings...)
+	return d
+}
+
+// Close gives the scratch room back.
+func (c *contained) Close() error {
+	if c.scratch == nil {
+		return nil
+	}
+	return c.scratch.Close()
+}
+
+// inner opens what was in a container as an image.
+func (in input) inner(f diskimage.File, container string) (image, error) {
+	in.r, in.size, in.inside = f.R, f.Size, container
+	d, err := in.open(in)
+	if err != nil {
+		return nil, fmt.Errorf("inside %s: %w", container, err)
+	}
+	return d.(image), nil // all that open returns are
+}
+
+// openPacked unpacks a compressed object and opens what was in it.
+func openPacked(name string) openFunc {
+	return func(in input) (image, error) {
+		c, err := wrap.Open(name, in.r, in.size, wrap.Options{
+			Limits: in.opts.Limits, Scratch: in.opts.Scratch, Interrupted: in.opts.Interrupted,
+		})
+		if err != nil {
+			return nil, err
+		}
+		d, err := in.inner(diskimage.File{R: c, Size: c.Size()}, name)
+		if err != nil {
+			return nil, errors.Join(err, c.Close())
+		}
+		return &contained{image: d, container: name, scratch: c}, nil
+	}
+}
+
+// openOVA opens the disk of an OVA.
+func openOVA(in input) (image, error) {
+	found, err := ova.Find(in.r, in.size, ova.Options{Member: in.opts.Member, Interrupted: in.opts.Interrupted})
+	if err != nil {
+		return nil, err
+	}
+	in.opts.With = found.With
+	var d image
+	if found.Gzip {
+		in.r, in.size = found.File.R, found.File.Size
+		d, err = openPacked("gzip")(in)
+	} else {
+		d, err = in.inner(found.File, "ova")
+	}
+	if err != nil {
+		return nil, err
+	}
+	c := &contained{image: d, container: "ova", warnings: found.Warnings}
+	c.scratch, _ = d.(io.Closer)
+	if found.Capacity > 0 && found.Capacity < d.Size() {
+		err := fault("ova", diskimage.Malformed, "the OVF gives the disk %d bytes, the disk's own header %d", found.Capacity, d.Size())
+		return nil, errors.Join(err, c.Close())
+	}
+	if found.Capacity > d.Size() {
+		c.warnings = append(c.warnings, fmt.Sprintf("the OVF gives the disk %d bytes, more than the disk's own header, %d", found.Capacity, d.Size()))
+	}
+	return c, nil
+}

@@ -1,0 +1,151 @@
+package detect_test
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+
+	"github.com/diskport/diskport/diskimage"
+	"github.com/diskport/diskport/diskimage/detect"
+	"github.com/diskport/diskport/diskimage/imagetest"
+	"github.com/diskport/diskport/diskimage/ova"
+)
+
+var packers = map[string]string{"gzip": "gzip", "xz": "xz", "zstd": "zstd", "bzip2": "bzip2"}
+
+func openWith(object []byte, opts detect.Options) (diskimage.Disk, error) {
+	return detect.Open(bytes.NewReader(object), int64(len(object)), opts)
+}
+
+func ovaOf(disk []byte, attrs string) []byte {
+	ovf := imagetest.Member{Name: "vm.ovf", Data: imagetest.OVF("disk1.vmdk" + attrs)}
+	member := imagetest.Member{Name: "disk1.vmdk", Data: disk}
+	return imagetest.Tar(ovf, imagetest.Member{Name: "vm.mf", Data: imagetest.Manifest(ovf, member)}, member)
+}
+
+// closes checks that a disk gives its scratch room back.
+func closes(t *testing.T, d diskimage.Disk, scratch *imagetest.Scratch) {
+	t.Helper()
+	if err := d.(io.Closer).Close(); err != nil || scratch.Open() != 0 {
+		t.Errorf("closing: %v, %d scratch files left", err, scratch.Open())
+	}
+}
+
+// Every image in every container, declared or not, is the same disk.
+func TestContainers(t *testing.T) {
+	images, want := fixtures()
+	for format, image := range images {
+		objects := map[string][]byte{"ova": ovaOf(image, ""), "ova/gzip": ovaOf(imagetest.Pack(t, image, "gzip", "-1"), ` ovf:compression="gzip"`)}
+		for name, tool := range packers {
+			objects[name] = imagetest.Pack(t, image, tool, "-1")
+		}
+		for container, object := range objects {
+			outer, _, _ := strings.Cut(container, "/")
+			for _, declared := range []string{"", format, outer} {
+				if declared == "raw" {
+					continue // the bytes as they are
+				}
+				var scratch imagetest.Scratch
+				d, err := openWith(object, detect.Options{Scratch: &scratch, Format: declared})
+				if err != nil {
+					t.Errorf("%s in %s, declared %q: %v", format, container, declared, err)
+					continue
+				}
+				checkContents(t, d, nil, want)
+				if got := d.(diskimage.Describer).Describe(); got.Format != format || got.Container != container {
+					t.Errorf("%s in %s: described as %+v", format, container, got)
+				}
+				closes(t, d, &scratch)
+			}
+		}
+	}
+}
+
+func TestSniffContainers(t *testing.T) {
+	for name, tool := range packers {
+		object := imagetest.Pack(t, []byte("x"), tool)
+		got, err := detect.Sniff(bytes.NewReader(object), int64(len(object)))
+		if err != nil || got.Format != name || !got.Supported {
+			t.Errorf("%s: got %+v, %v", name, got, err)
+		}
+		_, err = openWith(object, detect.Options{})
+		refused(t, err, diskimage.Unsupported, "scratch space")
+		if d, err := open(object, "raw"); err != nil || len(d.(diskimage.Describer).Describe().Warnings) != 1 {
+			t.Errorf("%s declared raw: got %v, %v, want a disk with a warning", name, d, err)
+		}
+	}
+}
+
+func TestContainersRefused(t *testing.T) {
+	images, _ := fixtures()
+	pack := func(p []byte) []byte { return imagetest.Pack(t, p, "gzip", "-1") }
+	qcow := images["qcow2"]
+	backed := bytes.Clone(qcow)
+	copy(backed[8:], "\x00\x00\x00\x00\x00\x00\x02\x00\x00\x00\x00\x0b")
+	copy(backed[512:], "/etc/passwd")
+	for _, tt := range []struct {
+		name, declared string
+		object         []byte
+		class          diskimage.Class
+		text           string
+	}{
+		{"58 an OVA in an OVA", "", ovaOf(ovaOf(images["vmdk"], ""), ""), diskimage.Unsupported, "only one container"},
+		{"58 a backed qcow2 in an OVA", "", ovaOf(backed, ""), diskimage.External, "backing"},
+		{"58 gzip in an OVA, not said", "", ovaOf(pack(images["vmdk"]), ""), diskimage.Unsupported, "only one container"},
+		{"58 gzip of gzip of gzip in an OVA", "", ovaOf(pack(pack(pack(images["vmdk"]))), ` ovf:compression="gzip"`), diskimage.Unsupported, "only one container"},
+		{"105 gzip of gzip", "", pack(pack(images["raw"])), diskimage.Unsupported, "only one container"},
+		{"105 gzip of tar of gzip", "", pack(ovaOf(pack(images["raw"]), "")), diskimage.Unsupported, "only one container"},
+		{"declared VHD, gzip of a VMDK", "vhd", pack(images["vmdk"]), diskimage.NotFormat, "declared VHD"},
+		{"declared OVA, gzip", "ova", pack(images["vmdk"]), diskimage.NotFormat, "looks like"},
+		{"gzip of nothing", "", pack(nil), diskimage.NotFormat, "empty object"},
+		{"gzip of zip", "", pack([]byte("PK\x03\x04 and so on")), diskimage.Unsupported, "zip"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var scratch imagetest.Scratch
+			_, err := openWith(tt.object, detect.Options{Scratch: &scratch, Format: tt.declared})
+			refused(t, err, tt.class, tt.text)
+			if scratch.Open() != 0 {
+				t.Errorf("%d scratch files left", scratch.Open())
+			}
+		})
+	}
+}
+
+func TestCapacityOfOVA(t *testing.T) {
+	images, want := fixtures()
+	object := func(capacity string) []byte {
+		ovf := imagetest.OVFText(`<File ovf:id="f" ovf:href="a"/>`, `<Disk ovf:fileRef="f" ovf:capacity="`+capacity+`"/>`)
+		return imagetest.Tar(imagetest.Member{Name: "x.ovf", Data: ovf}, imagetest.Member{Name: "a", Data: images["vmdk"]})
+	}
+	_, err := openWith(object("1048575"), detect.Options{})
+	refused(t, err, diskimage.Malformed, "1048575")
+	d, err := openWith(object("1048577"), detect.Options{})
+	checkContents(t, d, err, want)
+	if w := d.(diskimage.Describer).Describe().Warnings; len(w) != 1 || !strings.Contains(w[0], "1048577") {
+		t.Errorf("warnings: %q", w)
+	}
+}
+
+func TestMember(t *testing.T) {
+	images, want := fixtures()
+	object := imagetest.Tar(imagetest.Member{Name: "x.ovf", Data: imagetest.OVF("a", "b")},
+		imagetest.Member{Name: "a", Data: []byte("x")}, imagetest.Member{Name: "b", Data: images["vhdx"]})
+	var choice *ova.ChoiceError
+	if _, err := openWith(object, detect.Options{}); !errors.As(err, &choice) {
+		t.Errorf("got %v, want a ChoiceError", err)
+	}
+	d, err := openWith(object, detect.Options{Member: "b"})
+	checkContents(t, d, err, want)
+}
+
+// What a guest wrote to its first sector does not make its fixed VHD an archive.
+func TestFixedVHDOfTar(t *testing.T) {
+	guest := imagetest.Tar(imagetest.Member{Name: "x.ovf", Data: imagetest.OVF("a")})
+	image := imagetest.VHD{Size: int64(len(guest)), Blocks: map[int64][]byte{0: guest}}.Build()
+	_, err := open(image, "")
+	refused(t, err, diskimage.Malformed, "VHD and tar")
+	d, err := open(image, "vhd")
+	checkContents(t, d, err, guest)
+}

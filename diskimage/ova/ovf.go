@@ -1,0 +1,153 @@
+package ova
+
+import (
+	"bytes"
+	"encoding/xml"
+	"errors"
+	"io"
+	"strconv"
+	"strings"
+
+	"github.com/diskport/diskport/diskimage"
+	"github.com/diskport/diskport/diskimage/internal/bounded"
+)
+
+const (
+	maxOVF   = 8 << 20 // bytes; an envelope of many machines has 4 MB
+	maxDepth = 64
+	maxItems = 1000 // files, and disks
+)
+
+// fileRef and diskRef are elements of the OVF, with their attributes as written.
+type fileRef struct {
+	id, href, compression string
+	size, chunk           string
+}
+
+type diskRef struct {
+	id, file, parent string
+	capacity, units  string
+}
+
+// envelope is what matters of an OVF.
+type envelope struct {
+	part  bounded.Part
+	files map[string]fileRef // by id
+	disks []diskRef
+}
+
+// parseOVF reads the description. There is no way in it to anything else: a DTD,
+// and with it every entity, is refused.
+func parseOVF(p bounded.Part) (*envelope, error) {
+	e := &envelope{part: p, files: map[string]fileRef{}}
+	d := xml.NewDecoder(bytes.NewReader(p.Data))
+	var path []string
+	for {
+		token, err := d.Token()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, e.fault(diskimage.Malformed, d, "no XML in UTF-8: %s", bounded.Printable(err.Error()))
+		}
+		switch t := token.(type) {
+		case xml.Directive:
+			return nil, e.fault(diskimage.Malformed, d, "a document type or the like, which an OVF has not")
+		case xml.StartElement:
+			if path = append(path, t.Name.Local); len(path) > maxDepth {
+				return nil, e.fault(diskimage.Limit, d, "more than %d elements deep", maxDepth)
+			}
+			if err := e.element(d, strings.Join(path, "/"), t.Attr); err != nil {
+				return nil, err
+			}
+		case xml.EndElement:
+			path = path[:len(path)-1]
+		}
+	}
+	return e, nil
+}
+
+// element takes the files and the disks, and passes over all else.
+func (e *envelope) element(d *xml.Decoder, path string, attrs []xml.Attr) error {
+	get := func(name string) string {
+		for _, a := range attrs {
+			if a.Name.Local == name {
+				return a.Value
+			}
+		}
+		return ""
+	}
+	switch path {
+	case "Envelope/References/File":
+		f := fileRef{id: get("id"), href: get("href"), compression: get("compression"), size: get("size"), chunk: get("chunkSize")}
+		if _, twice := e.files[f.id]; twice {
+			return e.fault(diskimage.Malformed, d, "two files have the id %q", bounded.Printable(f.id))
+		}
+		e.files[f.id] = f
+	case "Envelope/DiskSection/Disk":
+		e.disks = append(e.disks, diskRef{
+			id: get("diskId"), file: get("fileRef"), parent: get("parentRef"),
+			capacity: get("capacity"), units: get("capacityAllocationUnits"),
+		})
+	}
+	if len(e.files) > maxItems || len(e.disks) > maxItems {
+		return e.fault(diskimage.Limit, d, "more than %d files or disks", maxItems)
+	}
+	return nil
+}
+
+// fault reports a fault of the text where it was read up to.
+func (e *envelope) fault(c diskimage.Class, d *xml.Decoder, reason string, args ...any) error {
+	f := e.part.Fault(c, reason, args...)
+	if d != nil {
+		f.Offset += d.InputOffset()
+	}
+	return f
+}
+
+// capacity returns the bytes that the OVF gives the disk, 0 when it gives none.
+func (e *envelope) capacity(d diskRef) (int64, error) {
+	if d.capacity == "" {
+		return 0, nil
+	}
+	unit, ok := units(d.units)
+	if !ok {
+		return 0, e.attribute(diskimage.Malformed, "capacityAllocationUnits", d.units, "no unit")
+	}
+	if strings.HasPrefix(d.capacity, "${") {
+		return 0, e.attribute(diskimage.Unsupported, "capacity", d.capacity, "to be asked for when the machine is made")
+	}
+	n, err := strconv.ParseInt(d.capacity, 10, 64)
+	if err != nil || n < 0 || n > (1<<62)/unit {
+		return 0, e.attribute(diskimage.Malformed, "capacity", d.capacity, "no size of a disk")
+	}
+	return n * unit, nil
+}
+
+func (e *envelope) attribute(c diskimage.Class, name, value, reason string) error {
+	f := e.part.Fault(c, "is %q, %s", bounded.Printable(value), reason)
+	f.Field = name
+	return f
+}
+
+// units reads "byte", "byte * 2^30", "byte * 1024", and names of old.
+func units(s string) (int64, bool) {
+	s = strings.Join(strings.Fields(s), "")
+	switch s {
+	case "", "byte", "Bytes":
+		return 1, true
+	case "KiloBytes":
+		return 1 << 10, true
+	case "MegaBytes":
+		return 1 << 20, true
+	case "GigaBytes":
+		return 1 << 30, true
+	}
+	factor, ok := strings.CutPrefix(s, "byte*")
+	if power, is := strings.CutPrefix(factor, "2^"); ok && is {
+		n, err := strconv.ParseUint(power, 10, 8)
+		return int64(1) << min(n, 40), err == nil && n <= 40
+	}
+	n, err := strconv.ParseInt(factor, 10, 64)
+	return n, ok && err == nil && n > 0 && n <= 1<<40
+}

@@ -1,0 +1,232 @@
+package ova
+
+import (
+	"bytes"
+	"strconv"
+	"strings"
+
+	"github.com/diskport/diskport/diskimage"
+	"github.com/diskport/diskport/diskimage/internal/bounded"
+)
+
+const (
+	format     = "ova"
+	block      = 512
+	maxMembers = 1000
+	maxName    = 4096     // bytes of a GNU long name
+	maxPax     = 64 << 10 // bytes of pax records
+	maxExtra   = 4        // headers about one member besides its own
+	window     = 64 << 10 // read at once for headers that lie close to each other
+)
+
+// member is a file in the archive.
+type member struct {
+	name string
+	off  int64 // of its data
+	size int64
+}
+
+// archive is the members of a tar, by name.
+type archive struct {
+	src      bounded.Source
+	members  map[string]member
+	folded   map[string]bool // names in lower case
+	warnings []string
+
+	held bounded.Part // the last window read
+}
+
+// readArchive hops from header to header.
+func readArchive(src bounded.Source) (*archive, error) {
+	a := &archive{src: src, members: map[string]member{}, folded: map[string]bool{}}
+	var next overrides
+	extra := 0
+	for off := int64(0); ; {
+		if off >= src.Size {
+			a.warnings = append(a.warnings, "the archive has no end mark")
+			return a, nil
+		}
+		p, err := a.block(off)
+		if err != nil {
+			return nil, err
+		}
+		if bytes.Equal(p.Data, make([]byte, block)) {
+			return a, nil
+		}
+		h, err := parseHeader(p)
+		if err != nil {
+			return nil, err
+		}
+		if next.sized {
+			h.size = next.size
+		}
+		if err := src.Check("member", off+block, h.size); err != nil {
+			return nil, err
+		}
+		switch h.kind {
+		case 'x', 'g', 'L':
+			if extra++; extra > maxExtra {
+				return nil, p.Fault(diskimage.Limit, "more than %d headers about one member", maxExtra)
+			}
+			if err := a.override(&next, h, off+block); err != nil {
+				return nil, err
+			}
+		case '0', 0, '7':
+			if err := a.add(p, h, next, off+block); err != nil {
+				return nil, err
+			}
+			next, extra = overrides{}, 0
+		default:
+			return nil, p.FieldFault(diskimage.Unsupported, bounded.Field{Name: "type", At: 156, Value: uint64(h.kind)}, "not a plain file")
+		}
+		off += block + (h.size+block-1)/block*block
+	}
+}
+
+// block returns the header at off, from a window where it lies in the last one.
+func (a *archive) block(off int64) (bounded.Part, error) {
+	if at := off - a.held.Off; at < 0 || at+block > int64(len(a.held.Data)) {
+		var err error
+		if a.held, err = a.src.Part("header", off, max(min(window, a.src.Size-off), block)); err != nil {
+			return bounded.Part{}, err
+		}
+	}
+	at := off - a.held.Off
+	return a.src.NewPart("header", off, a.held.Data[at:at+block]), nil
+}
+
+// overrides is what headers say of the member that follows.
+type overrides struct {
+	name  string
+	size  int64
+	sized bool
+}
+
+type header struct {
+	name string
+	size int64
+	kind byte
+}
+
+func parseHeader(p bounded.Part) (header, error) {
+	h := header{name: text(p.Data[:100]), kind: p.Data[156]}
+	if string(p.Data[257:263]) == "ustar\x00" {
+		if prefix := text(p.Data[345:500]); prefix != "" {
+			h.name = prefix + "/" + h.name
+		}
+	}
+	want, err := strconv.ParseUint(strings.Trim(text(p.Data[148:156]), " "), 8, 32)
+	sum := uint64(8 * ' ')
+	for i, b := range p.Data {
+		if i < 148 || i >= 156 {
+			sum += uint64(b)
+		}
+	}
+	if err != nil || sum != want || string(p.Data[257:262]) != "ustar" {
+		return h, p.FieldFault(diskimage.Malformed, bounded.Field{Name: "checksum", At: 148, Value: want}, "want %#x", sum)
+	}
+	var ok bool
+	if h.size, ok = number(p.Data[124:136]); !ok {
+		return h, p.FieldFault(diskimage.Malformed, bounded.Field{Name: "size", At: 124}, "no size of a file")
+	}
+	return h, nil
+}
+
+// text returns p up to its first NUL.
+func text(p []byte) string {
+	p, _, _ = bytes.Cut(p, []byte{0})
+	return string(p)
+}
+
+// number reads a size: octal, or base 256 where the top bit is set.
+func number(p []byte) (int64, bool) {
+	if p[0]&0x80 == 0 {
+		n, err := strconv.ParseInt(strings.Trim(text(p), " "), 8, 64)
+		return n, err == nil && n >= 0
+	}
+	var n uint64
+	for i, b := range p {
+		if i == 0 {
+			b &= 0x7f
+		}
+		if n >= 1<<55 {
+			return 0, false
+		}
+		n = n<<8 | uint64(b)
+	}
+	return int64(n), n < 1<<63
+}
+
+// override reads a long name or pax records.
+func (a *archive) override(next *overrides, h header, off int64) error {
+	name, most := "pax records", int64(maxPax)
+	if h.kind == 'L' {
+		name, most = "long name", maxName
+	}
+	if h.size > most {
+		return a.src.NewPart(name, off, nil).Fault(diskimage.Limit, "%d bytes, more than %d", h.size, most)
+	}
+	p, err := a.src.Part(name, off, h.size)
+	if err != nil {
+		return err
+	}
+	if h.kind == 'L' {
+		next.name = text(p.Data)
+		return nil
+	}
+	return next.pax(p, h.kind == 'g')
+}
+
+// pax reads records "length key=value\n".
+func (o *overrides) pax(p bounded.Part, global bool) error {
+	for rest := p.Data; len(rest) > 0; {
+		digits, _, _ := bytes.Cut(rest, []byte(" "))
+		n, err := strconv.Atoi(string(digits))
+		if err != nil || n <= len(digits)+1 || n > len(rest) || rest[n-1] != '\n' {
+			return p.Fault(diskimage.Malformed, "no record at its offset %#x", len(p.Data)-len(rest))
+		}
+		key, value, _ := strings.Cut(string(rest[len(digits)+1:n-1]), "=")
+		rest = rest[n:]
+		switch {
+		case strings.HasPrefix(key, "GNU.sparse"):
+			return p.Fault(diskimage.Unsupported, "a sparse file")
+		case key != "path" && key != "size":
+		case global:
+			return p.Fault(diskimage.Malformed, "%s for all members", key)
+		case key == "path":
+			o.name = value
+		default:
+			if o.size, err = strconv.ParseInt(value, 10, 64); err != nil || o.size < 0 {
+				return p.Fault(diskimage.Malformed, "size is %q", bounded.Printable(value))
+			}
+			o.sized = true
+		}
+	}
+	return nil
+}
+
+// add notes a member, whose name must be plain and new.
+func (a *archive) add(p bounded.Part, h header, next overrides, off int64) error {
+	name := h.name
+	if next.name != "" {
+		name = next.name
+	}
+	name = strings.TrimPrefix(name, "./")
+	if !plain(name) {
+		return p.Fault(diskimage.Malformed, "the member's name is %q, want one of a file without a folder", bounded.Printable(name))
+	}
+	if a.folded[strings.ToLower(name)] {
+		return p.Fault(diskimage.Malformed, "the name %q, in whatever case, is that of two members", bounded.Printable(name))
+	}
+	if len(a.members) == maxMembers {
+		return p.Fault(diskimage.Limit, "more than %d members", maxMembers)
+	}
+	a.members[name] = member{name, off, h.size}
+	a.folded[strings.ToLower(name)] = true
+	return nil
+}
+
+// plain reports whether a name is that of a file, with no way to anywhere else.
+func plain(name string) bool {
+	return name != "" && name != "." && name != ".." && len(name) <= 255 && !strings.ContainsAny(name, "/\\:\x00")
+}
