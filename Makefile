@@ -20,11 +20,11 @@ demo: build
 # Installs what the tests need where it is missing, then runs all of them.
 test:
 	scripts/test-setup
-	CGO_ENABLED=1 scripts/with-postgres $(GO) test -race -timeout 25m $(TESTFLAGS) $(PACKAGES)
+	CGO_ENABLED=1 scripts/with-postgres $(GO) test -race -timeout 40m $(TESTFLAGS) $(PACKAGES)
 
 # The tests alone, for a machine that is set up: make race PACKAGES=./internal/...
 race:
-	CGO_ENABLED=1 scripts/with-postgres $(GO) test -race -timeout 25m $(TESTFLAGS) $(PACKAGES)
+	CGO_ENABLED=1 scripts/with-postgres $(GO) test -race -timeout 40m $(TESTFLAGS) $(PACKAGES)
 
 lint:
 	scripts/lint

@@ -1,0 +1,124 @@
+package e2e
+
+import (
+	"bufio"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// interrupted runs diskport and sends it Ctrl-C's signal once a line of its
+// standard error or output begins with mark. It returns all that it printed.
+func interrupted(t *testing.T, cmd *exec.Cmd, mark string) (output string, err error) {
+	t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	cmd.Stdout, cmd.Stderr = w, w
+	err = cmd.Start()
+	w.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all strings.Builder
+	lines := bufio.NewScanner(io.TeeReader(r, &all))
+	for sent := false; lines.Scan(); {
+		if !sent && mark != "" && strings.HasPrefix(strings.TrimSpace(lines.Text()), mark) {
+			sent = true
+			if err := cmd.Process.Signal(os.Interrupt); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return all.String(), cmd.Wait()
+}
+
+func TestDemo(t *testing.T) {
+	for _, tt := range []struct{ name, mark, want string }{
+		{"to its end", "", "It works."},
+		{"interrupted making the disk", "1. ", "nothing was left behind"},
+		{"interrupted starting the service", "2. ", "nothing was left behind"},
+		{"interrupted uploading", "vms/disk.vmdk: uploading", "nothing was left behind"},
+		{"interrupted importing", "import: pending", "nothing was left behind"},
+		{"interrupted reading back", "6. ", "nothing was left behind"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			tmp, home := t.TempDir(), t.TempDir()
+			cmd := exec.Command("diskport", "demo")
+			cmd.Env = append(os.Environ(), "TMPDIR="+tmp, "HOME="+home, "XDG_DATA_HOME=")
+			output, err := interrupted(t, cmd, tt.mark)
+			if (err == nil) != (tt.mark == "") || !strings.Contains(output, tt.want) {
+				t.Errorf("the demo ended with %v, want %q in what it says:\n%s", err, tt.want, output)
+			}
+			if left := append(tree(t, tmp), tree(t, home)...); len(left) > 0 {
+				t.Errorf("left behind: %v", left)
+			}
+		})
+	}
+}
+
+func TestInterruptedImportIsCancelled(t *testing.T) {
+	raw := filepath.Join(t.TempDir(), "disk.raw")
+	makeText(t, raw, 1024)
+	for _, tt := range []struct {
+		name    string
+		running bool
+		mark    string
+		tasks   int
+	}{
+		{"with a service in the process", false, "disk.raw: downloading/converting", 1},
+		{"while it uploads", true, "disk.raw: uploading", 0},
+		{"with a service that runs", true, "disk.raw: downloading/converting", 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			data := filepath.Join(t.TempDir(), "data")
+			var s *service
+			if tt.running {
+				s = start(t, data)
+			}
+			cmd := exec.Command("diskport", "import", raw)
+			cmd.Env = append(os.Environ(), "DISKPORT_DATA="+data,
+				"DISKPORT_ROOT_ACCESS_KEY_ID="+keyID, "DISKPORT_ROOT_SECRET_ACCESS_KEY="+secret)
+			if output, err := interrupted(t, cmd, tt.mark); err == nil {
+				t.Fatalf("the import ended well, want it interrupted:\n%s", output)
+			}
+			if !tt.running {
+				s = start(t, data)
+			}
+			s.nothingLeft(t, tt.tasks)
+		})
+	}
+}
+
+// nothingLeft checks that of n tasks, which were all cancelled, nothing is left.
+func (s *service) nothingLeft(t *testing.T, n int) {
+	t.Helper()
+	tasks, err := s.Tasks(t.Context())
+	if err != nil || len(tasks) != n {
+		t.Errorf("%d tasks, %v, want %d", len(tasks), err, n)
+	}
+	for _, task := range tasks {
+		if task.Status != "deleted" {
+			t.Errorf("task %s is %s, want deleted", task.ID, task.Status)
+		}
+	}
+	if snapshots, err := s.Snapshots(t.Context()); err != nil || len(snapshots) != 0 {
+		t.Errorf("%d snapshots are left, %v", len(snapshots), err)
+	}
+	if _, err := s.CollectGarbage(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, folder := range []string{"blocks", "s3/diskport-import", "pins"} {
+		if _, err := os.Stat(filepath.Join(s.data, folder)); os.IsNotExist(err) {
+			continue
+		}
+		if left := tree(t, filepath.Join(s.data, folder)); len(left) > 0 {
+			t.Errorf("left behind: %v", left)
+		}
+	}
+}
