@@ -133,3 +133,15 @@ func WalkAllocations(t testing.TB, d diskimage.RunDisk, image []byte) (runs int,
 	})
 	return runs, allocations
 }
+
+// OpenReads returns how many reads opening an image in memory takes: each is a
+// round trip when the image is far away.
+func (open Opener) OpenReads(t testing.TB, image []byte) int {
+	t.Helper()
+	n := 0
+	src := &Faulty{R: bytes.NewReader(image), From: math.MaxInt64, Before: func(int64, int) { n++ }}
+	if _, err := open(src, int64(len(image)), diskimage.Limits{}); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}

@@ -111,6 +111,14 @@ func TestEmptyAtMaximum(t *testing.T) {
 	}
 }
 
+func TestOpenReadsTwice(t *testing.T) {
+	p, _ := spec(8, 0, false)
+	image := p.Build()
+	if n := opener.OpenReads(t, image); n != 2 {
+		t.Errorf("%d reads, want the header and the table", n)
+	}
+}
+
 func TestFailingSource(t *testing.T) {
 	p, _ := spec(8, 0, false)
 	opener.Broken(t, p.Build(), 0, 65)

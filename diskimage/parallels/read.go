@@ -48,19 +48,32 @@ func (f *clusterFinder) checkTable() error {
 		if err != nil {
 			return err
 		}
-		for ; len(page) > 0; page, i = page[entrySize:], i+1 {
+		for n := int64(0); len(page) > 0; page, i = page[n*entrySize:], i+n {
+			n = 1
 			entry := binary.LittleEndian.Uint32(page)
-			off := int64(entry) * f.unit
-			switch {
-			case entry == 0:
-			case off < end:
-				return f.fault(i, entry, diskimage.Malformed, "points into the header or the table")
-			case off >= f.src.Size:
-				return f.fault(i, entry, diskimage.Truncated, "its cluster begins past the end of the object (%#x)", f.src.Size)
-			case !seen.Add(off / f.cluster):
+			if entry == 0 {
+				n = bounded.StretchLE32(page, 0, int64(len(page)))
+				continue
+			}
+			if err := f.checkEntry(i, entry, end); err != nil {
+				return err
+			}
+			if !seen.Add(int64(entry) * f.unit / f.cluster) {
 				return f.fault(i, entry, diskimage.Malformed, "overlaps the cluster of another entry")
 			}
 		}
+	}
+	return nil
+}
+
+// checkEntry checks that a cluster begins behind the table's end and in the
+// object.
+func (f *clusterFinder) checkEntry(i int64, entry uint32, end int64) error {
+	switch off := int64(entry) * f.unit; {
+	case off < end:
+		return f.fault(i, entry, diskimage.Malformed, "points into the header or the table")
+	case off >= f.src.Size:
+		return f.fault(i, entry, diskimage.Truncated, "its cluster begins past the end of the object (%#x)", f.src.Size)
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 
 	"github.com/klauspost/compress/zstd"
 
@@ -33,13 +34,37 @@ func newExpander(c compression) *expander {
 	return x
 }
 
+// expanders are those not in use: as many as were ever used at once. One for
+// zstd is large and long in the making, too much so for a sync.Pool that forgets.
+type expanders struct {
+	mu   sync.Mutex // guards free
+	free []*expander
+}
+
+func (e *expanders) take(c compression) *expander {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if n := len(e.free); n > 0 {
+		x := e.free[n-1]
+		e.free = e.free[:n-1]
+		return x
+	}
+	return newExpander(c)
+}
+
+func (e *expanders) give(x *expander) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.free = append(e.free, x)
+}
+
 // Decode implements blockmap.Decoder.
 func (f *clusterFinder) Decode(run diskimage.Run, dst, src []byte) error {
 	if int64(len(dst)) != run.Len {
 		return fmt.Errorf("qcow2: expanding disk offset %#x: %d bytes of room for %d", run.Off, len(dst), run.Len)
 	}
-	x := f.pool.Get().(*expander)
-	defer f.pool.Put(x)
+	x := f.expanders.take(f.compression)
+	defer f.expanders.give(x)
 	var err error
 	if run.Len == f.cluster() {
 		_, err = x.expand(dst, src)

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/bits"
-	"sync"
 
 	"github.com/diskport/diskport/diskimage"
 	"github.com/diskport/diskport/diskimage/internal/blockmap"
@@ -17,7 +16,7 @@ type clusterFinder struct {
 	unit int64 // bytes that an entry speaks of: a cluster or a sub-cluster
 	tail blockmap.Tail
 
-	pool sync.Pool // of *expander
+	expanders expanders
 }
 
 func newClusterFinder(src bounded.Source, head header, size int64, limits diskimage.Limits) (*clusterFinder, error) {
@@ -29,7 +28,6 @@ func newClusterFinder(src bounded.Source, head header, size int64, limits diskim
 	if head.extended() {
 		f.unit /= subclusters
 	}
-	f.pool.New = func() any { return newExpander(head.compression) }
 	return f, nil
 }
 

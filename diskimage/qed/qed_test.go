@@ -125,6 +125,14 @@ func TestEmptyAtMaximum(t *testing.T) {
 	}
 }
 
+func TestOpenReadsTwice(t *testing.T) {
+	q, _ := spec(4096, 0)
+	image := q.Build().Bytes
+	if n := opener.OpenReads(t, image); n != 2 {
+		t.Errorf("%d reads, want the header and the table", n)
+	}
+}
+
 func TestFailingSource(t *testing.T) {
 	q, _ := spec(4096, 0)
 	image := q.Build()

@@ -43,18 +43,30 @@ func (f *blockFinder) checkMap() error {
 		if err != nil {
 			return err
 		}
-		for ; len(page) > 0; page, i = page[entrySize:], i+1 {
+		for n := int64(0); len(page) > 0; page, i = page[n*entrySize:], i+n {
+			n = 1
 			entry := binary.LittleEndian.Uint32(page)
-			switch {
-			case entry == absent || entry == discarded:
-			case entry >= f.head.allocated:
-				return f.fault(i, entry, diskimage.Malformed, "only %d blocks are stored", f.head.allocated)
-			case f.place(entry) >= f.src.Size:
-				return f.fault(i, entry, diskimage.Truncated, "its block begins past the end of the object (%#x)", f.src.Size)
-			case !seen.Add(int64(entry)):
+			if entry == absent || entry == discarded {
+				n = bounded.StretchLE32(page, 0, int64(len(page)))
+				continue
+			}
+			if err := f.checkEntry(i, entry); err != nil {
+				return err
+			}
+			if !seen.Add(int64(entry)) {
 				return f.fault(i, entry, diskimage.Malformed, "the block of another entry")
 			}
 		}
+	}
+	return nil
+}
+
+func (f *blockFinder) checkEntry(i int64, entry uint32) error {
+	switch {
+	case entry >= f.head.allocated:
+		return f.fault(i, entry, diskimage.Malformed, "only %d blocks are stored", f.head.allocated)
+	case f.place(entry) >= f.src.Size:
+		return f.fault(i, entry, diskimage.Truncated, "its block begins past the end of the object (%#x)", f.src.Size)
 	}
 	return nil
 }
