@@ -22,8 +22,7 @@ type Options struct {
 // Image is a QED image. It may be used concurrently.
 type Image struct {
 	*blockmap.Disk
-	desc   diskimage.Description
-	finder *clusterFinder
+	desc diskimage.Description
 }
 
 var (
@@ -62,13 +61,12 @@ func Open(r io.ReaderAt, size int64, opts Options) (*Image, error) {
 	if head.features&needCheck != 0 {
 		desc.Warnings = append(desc.Warnings, "the image was not closed cleanly")
 	}
-	return &Image{blockmap.New(format, virtual, finder), desc, finder}, nil
+	return &Image{blockmap.New(format, virtual, finder), desc}, nil
 }
 
-// Describe is diskimage.Describer's. Whether the object ends inside a cluster is
-// known once that cluster was read or walked.
+// Describe is diskimage.Describer's.
 func (i *Image) Describe() diskimage.Description {
 	d := i.desc
-	d.Warnings = i.finder.tail.Warn(slices.Clone(d.Warnings))
+	d.Warnings = slices.Clone(d.Warnings)
 	return d
 }

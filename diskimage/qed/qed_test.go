@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"strings"
 	"testing"
 
 	"github.com/diskport/diskport/diskimage"
@@ -64,21 +63,14 @@ func TestManyTables(t *testing.T) {
 	imagetest.Run(t, opener.Must(t, q.Build().Bytes), bytes.NewReader(want))
 }
 
-// The last cluster of the object may be cut: what is missing is zeros, and said.
+// An object that ends before its last cluster does is cut.
 func TestCutObject(t *testing.T) {
-	q, want := spec(4096, 0)
+	q, _ := spec(4096, 0)
 	image := q.Build()
-	for _, missing := range []int{1, 511, 512, 4095} {
-		wanted := bytes.Clone(want)
-		clear(wanted[len(wanted)-missing:])
+	for _, missing := range []int{1, 512, 4095, 4096} {
 		d := opener.Must(t, image.Bytes[:len(image.Bytes)-missing])
-		imagetest.Run(t, d, bytes.NewReader(wanted))
-		if w := d.(*qed.Image).Describe().Warnings; len(w) != 1 || !strings.Contains(w[0], "ends inside") {
-			t.Errorf("%d bytes missing: warnings %q, want one", missing, w)
-		}
+		imagetest.WantFault(t, imagetest.Walk(d), diskimage.Truncated, fmt.Sprintf("L2 table 0 at offset %#x: entry 8", image.Entries[8]))
 	}
-	d := opener.Must(t, image.Bytes[:len(image.Bytes)-4096])
-	imagetest.WantFault(t, imagetest.Walk(d), diskimage.Truncated, fmt.Sprintf("L2 table 0 at offset %#x: entry 8", image.Entries[8]))
 }
 
 func TestDescribe(t *testing.T) {

@@ -20,10 +20,10 @@ type clusterFinder struct {
 	src   bounded.Source
 	cache *bounded.Cache
 	l1    *bounded.Table
-	size  int64   // of the disk, bytes
-	used  []int64 // offsets of the L2 tables, ascending
-	page  int64   // bytes of an L2 table that are read at once
-	tail  blockmap.Tail
+	size  int64         // of the disk, bytes
+	used  []int64       // offsets of the L2 tables, ascending
+	page  int64         // bytes of an L2 table that are read at once
+	tail  blockmap.Tail // at the end of the last whole cluster: no writer leaves one cut
 
 	// claimed is how many bytes the clusters of the pages seen so far have.
 	// Clusters are apart, so that is no more than the object's, unless the image
@@ -43,7 +43,7 @@ func newClusterFinder(src bounded.Source, head header, size int64, limits diskim
 	f := &clusterFinder{
 		header: head, src: src, cache: cache, l1: l1, size: size,
 		page: min(head.table(), maxPage),
-		tail: blockmap.Tail{Size: src.Size, Unit: head.cluster()},
+		tail: blockmap.Tail{Size: src.Size &^ (head.cluster() - 1), Unit: head.cluster()},
 	}
 	f.seen = bounded.NewBitset(head.tables(size) * (head.table() / f.page))
 	return f, f.checkL1()
@@ -160,7 +160,7 @@ func (f *clusterFinder) load(t, at, i int64) ([]byte, error) {
 		n := f.size - t*f.span() - number*(f.page/entrySize)*f.cluster() // of the disk, that may be mapped
 		f.claimed.Add(f.claim(page, n))
 	}
-	if n := f.claimed.Load(); n > f.src.Size+f.cluster() { // the last cluster may be cut
+	if n := f.claimed.Load(); n > f.src.Size {
 		return nil, f.src.NewPart(l2Name(t), at, nil).Fault(diskimage.Limit,
 			"amplification: the clusters so far take %d bytes, the object has %d", n, f.src.Size)
 	}
@@ -184,7 +184,7 @@ func (f *clusterFinder) checkEntry(t, at, i int64, entry uint64) error {
 	switch {
 	case entry%uint64(f.cluster()) != 0:
 		return f.entryFault(t, at, i, entry, diskimage.Malformed)
-	case entry >= uint64(f.src.Size):
+	case entry >= uint64(f.tail.Size):
 		return f.entryFault(t, at, i, entry, diskimage.Truncated)
 	}
 	return nil
@@ -194,7 +194,7 @@ func (f *clusterFinder) checkEntry(t, at, i int64, entry uint64) error {
 func (f *clusterFinder) entryFault(t, at, i int64, entry uint64, c diskimage.Class) error {
 	reason := "not a cluster of data: a multiple of the cluster size, outside the header and the tables"
 	if c == diskimage.Truncated {
-		reason = fmt.Sprintf("its cluster begins past the end of the object (%#x)", f.src.Size)
+		reason = fmt.Sprintf("its cluster ends past the end of the object (%#x)", f.src.Size)
 	}
 	field := bounded.Field{Name: fmt.Sprintf("entry %d", i), At: i * entrySize, Value: entry}
 	return f.src.NewPart(l2Name(t), at, nil).FieldFault(c, field, "%s", reason)
