@@ -12,7 +12,7 @@ const page = "page"
 const apiPath = "/-/v1/"
 
 const aboutText = `This is Diskport, an ImportSnapshot service. It speaks the AWS APIs of EC2, EBS
-direct, S3, IAM and STS at this address: point AWS_ENDPOINT_URL to it, or run
+direct, S3, IAM, STS and KMS at this address: point AWS_ENDPOINT_URL to it, or run
 "diskport env".
 `
 

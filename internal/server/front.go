@@ -15,6 +15,7 @@ import (
 	"github.com/diskport/diskport/internal/ec2api"
 	"github.com/diskport/diskport/internal/iam"
 	"github.com/diskport/diskport/internal/iamapi"
+	"github.com/diskport/diskport/internal/kmsapi"
 	"github.com/diskport/diskport/internal/quota"
 	"github.com/diskport/diskport/internal/s3gate"
 )
@@ -34,6 +35,7 @@ func (a *App) front(metrics *prometheus.Registry) http.Handler {
 			Throttle: a.throttle(blockRates), Strict: a.cfg.StrictAWS,
 		}),
 		awshttp.IAM: identities,
+		awshttp.KMS: kmsapi.New(kmsapi.Options{Service: p.kms, Log: a.log}),
 		awshttp.STS: identities,
 		awshttp.S3: s3gate.New(s3gate.Options{
 			Gateway: p.gateway.Transport(), BucketOwner: p.objects.BucketOwner, Domain: a.cfg.Domain, Log: a.log,

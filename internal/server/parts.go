@@ -18,6 +18,7 @@ import (
 	"github.com/diskport/diskport/internal/iam"
 	"github.com/diskport/diskport/internal/importtask"
 	"github.com/diskport/diskport/internal/keyring"
+	"github.com/diskport/diskport/internal/kms"
 	"github.com/diskport/diskport/internal/metadb"
 	"github.com/diskport/diskport/internal/objects"
 	"github.com/diskport/diskport/internal/seal"
@@ -30,6 +31,7 @@ import (
 type parts struct {
 	db      *metadb.DB
 	iam     *iam.Service
+	kms     *kms.Service
 	objects *objects.Store
 	gateway *objects.Gateway
 	sources *source.Opener
@@ -61,7 +63,8 @@ func (a *App) openParts(ctx context.Context, metrics prometheus.Registerer) (*pa
 	if err := a.openSources(ctx, p); err != nil {
 		return nil, err
 	}
-	ring := &keyring.Ring{Domains: p.db.Catalog(), Sealer: master}
+	p.kms = kms.New(kms.Options{Store: p.db.KMS(), Sealer: master})
+	ring := &keyring.Ring{Domains: p.db.Catalog(), Sealer: master, KMS: keyring.Embedded{Service: p.kms}}
 	if err := a.openStore(ctx, p, master, ring); err != nil {
 		return nil, err
 	}
@@ -197,6 +200,12 @@ func (a *App) retain(p *parts) importtask.Job {
 		}
 		if n > 0 {
 			h.Log.Info("forgot tasks after their retention", "tasks", n)
+		}
+		if n, err = p.kms.Purge(ctx); err != nil {
+			return next, false, err
+		}
+		if n > 0 {
+			h.Log.Info("destroyed KMS keys whose waiting period is over", "keys", n)
 		}
 		return next, false, p.db.Work().Release(ctx, h.Lease, time.Now().Add(time.Hour))
 	}
