@@ -82,12 +82,18 @@ func TestDirectWrites(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	waiter := ec2.NewSnapshotCompletedWaiter(s.ec2(), func(o *ec2.SnapshotCompletedWaiterOptions) { o.MinDelay, o.MaxDelay = 50*time.Millisecond, time.Second })
-	if err := waiter.Wait(ctx, &ec2.DescribeSnapshotsInput{SnapshotIds: []string{id}}, time.Minute); err != nil {
-		t.Fatal(err)
-	}
+	s.awaitSnapshot(t, id)
 	s.hasBlocks(t, id, all)
 	s.afterwards(t, id)
+}
+
+// awaitSnapshot waits as the SDK does, only more eagerly.
+func (s *service) awaitSnapshot(t *testing.T, id string) {
+	t.Helper()
+	waiter := ec2.NewSnapshotCompletedWaiter(s.ec2(), func(o *ec2.SnapshotCompletedWaiterOptions) { o.MinDelay, o.MaxDelay = 50*time.Millisecond, time.Second })
+	if err := waiter.Wait(t.Context(), &ec2.DescribeSnapshotsInput{SnapshotIds: []string{id}}, time.Minute); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // hasBlocks compares every block of a snapshot with what was written.
@@ -114,7 +120,7 @@ func (s *service) afterwards(t *testing.T, id string) {
 	t.Helper()
 	copied := s.aws(t, "ec2", "copy-snapshot", "--source-region", region, "--source-snapshot-id", id, "--description", "a copy",
 		"--tag-specifications", "ResourceType=snapshot,Tags=[{Key=k,Value=v}]", "--query", "SnapshotId")
-	s.aws(t, "ec2", "wait", "snapshot-completed", "--snapshot-ids", copied)
+	s.awaitSnapshot(t, copied)
 	s.hasBlocks(t, copied, 100)
 	if out := s.aws(t, "ebs", "list-changed-blocks", "--first-snapshot-id", id, "--second-snapshot-id", copied, "--query", "length(ChangedBlocks)"); out != "0" {
 		t.Errorf("the copy differs in %s blocks", out)
@@ -130,7 +136,6 @@ func (s *service) afterwards(t *testing.T, id string) {
 	}
 	image := s.aws(t, "ec2", "register-image", "--name", "img", "--root-device-name", "/dev/sda1", "--architecture", "x86_64", "--virtualization-type", "hvm",
 		"--block-device-mappings", "DeviceName=/dev/sda1,Ebs={SnapshotId="+copied+"}", "--query", "ImageId")
-	s.aws(t, "ec2", "wait", "image-available", "--image-ids", image)
 	if out, err := s.tryAWS("ec2", "delete-snapshot", "--snapshot-id", copied); err == nil || !strings.Contains(out, "InvalidSnapshot.InUse") {
 		t.Errorf("deleting what is in use: %q, %v", out, err)
 	}

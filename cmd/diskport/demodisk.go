@@ -41,7 +41,7 @@ type demoDisk struct {
 func makeDemoDisk(ctx context.Context, dir string) (demoDisk, error) {
 	d := demoDisk{raw: filepath.Join(dir, "disk.raw"), vmdk: filepath.Join(dir, "disk.vmdk")}
 	tree := filepath.Join(dir, "files")
-	if err := makeDemoFiles(ctx, tree); err != nil {
+	if err := makeDemoFiles(ctx, tree, demoFiles); err != nil {
 		return d, fmt.Errorf("making files for the disk: %w", err)
 	}
 	if err := d.format(ctx, tree); err != nil {
@@ -53,14 +53,14 @@ func makeDemoDisk(ctx context.Context, dir string) (demoDisk, error) {
 	return d, d.writeVMDK(ctx)
 }
 
-// makeDemoFiles fills a folder with text, which compresses, and noise, which
+// makeDemoFiles fills a folder with n files of text, which compresses, and noise, which
 // does not. It is the same on every run.
-func makeDemoFiles(ctx context.Context, tree string) error {
+func makeDemoFiles(ctx context.Context, tree string, n int) error {
 	if err := os.Mkdir(tree, 0o755); err != nil {
 		return err
 	}
 	noise := rand.NewChaCha8([32]byte{})
-	for i := range demoFiles {
+	for i := range n {
 		name, content := fmt.Sprintf("NOISE%02d.BIN", i), make([]byte, demoFileSize)
 		_, _ = noise.Read(content) // never fails
 		if i%2 == 0 {

@@ -288,7 +288,7 @@ func TestForeignParent(t *testing.T) {
 	b := newBench(t)
 	parent := b.start(1, nil)
 	old := map[int32]string{}
-	for i := range int32(70) { // more than two appends take
+	for i := range int32(40) { // more than one append takes
 		old[i] = fmt.Sprint("block ", i)
 	}
 	b.write(parent, old)
@@ -409,18 +409,18 @@ func TestGroupCommit(t *testing.T) {
 	nodes := []*snapshot.Drafts{b.drafts, b.node("two")}
 	blocks := map[int32]string{}
 	var wg sync.WaitGroup
-	for i := range int32(200) {
-		blocks[i] = fmt.Sprint("block ", i%150) // some repeat
+	for i := range int32(80) {
+		blocks[i] = fmt.Sprint("block ", i%60) // some repeat
 		wg.Go(func() {
-			p := content(fmt.Sprint("block ", i%150))
+			p := content(fmt.Sprint("block ", i%60))
 			if err := nodes[i%2].Put(context.Background(), account, id, snapshot.WrittenBlock{Index: int64(i), Data: p, Digest: block.Sum(p)}); err != nil {
 				t.Error(err)
 			}
 		})
 	}
 	wg.Wait()
-	if packs := len(b.backend.Names()); packs > 60 {
-		t.Errorf("%d packs for 200 blocks at once", packs)
+	if packs := len(b.backend.Names()); packs > 40 {
+		t.Errorf("%d packs for 80 blocks at once", packs)
 	}
 	b.complete(b.drafts, id, blocks)
 	b.same(id, blocks)
