@@ -32,9 +32,9 @@ type Options struct {
 	Progress func(Counts)
 }
 
-// windowBlocks is how many blocks a worker takes at a time: 8 MiB of disk, so
+// windowBlocks is how many blocks a worker takes at a time: 4 MiB of disk, so
 // that its reads are large and the tail of a range is short.
-const windowBlocks = 16
+const windowBlocks = 8
 
 // PanicError is a decoder's panic, caught so that it fails the import and
 // nothing else.

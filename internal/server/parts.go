@@ -43,9 +43,13 @@ type parts struct {
 	tokens  []byte // MAC key of the tokens that clients hand back
 }
 
+// writesInFlight is how many workers of a range may wait for the disk while the
+// others compute: a queue of 4 MiB writes this deep keeps a virtual disk busy.
+const writesInFlight = 10
+
 // slotBudget is the memory for blocks in flight, in bytes: enough for the groups
 // of all workers to fill while others are being written.
-const slotBudget = 48 << 20
+const slotBudget = 96 << 20
 
 func (a *App) openParts(ctx context.Context, metrics prometheus.Registerer) (*parts, error) {
 	p := &parts{}
@@ -151,7 +155,7 @@ func (a *App) wireImports(p *parts, master *seal.MasterKey, ring *keyring.Ring, 
 	engine := &importtask.Engine{
 		Store: p.db.Tasks(), Drafts: p.db.Tasks(), Work: p.db.Work(), Sources: counted,
 		Domains: ring, Library: p.library, Now: time.Now,
-		FreeSpace: a.data.free, Reserve: a.cfg.Reserve, Workers: runtime.GOMAXPROCS(0) + 1, Target: a.cfg.RangeBytes,
+		FreeSpace: a.data.free, Reserve: a.cfg.Reserve, Workers: runtime.GOMAXPROCS(0) + writesInFlight, Target: a.cfg.RangeBytes,
 		Ended: p.imports.Ended,
 	}
 	jobs := engine.Jobs()
