@@ -16,7 +16,7 @@ const (
 	// maxSpans is how many source bytes a window may hold in memory; a window
 	// that needs more is done in halves. Twice the window: compressed data that
 	// grew still fits.
-	maxSpans = 16 << 20
+	maxSpans = 8 << 20
 	// maxUnit is the largest coded unit that is decoded: the largest qcow2 cluster
 	// is 2 MiB, and VMDK grains are 64 KiB in all that exist.
 	maxUnit = 4 << 20
