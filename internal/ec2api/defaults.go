@@ -69,6 +69,13 @@ func getEncryptByDefault(ctx context.Context, c call, _ bareRequest) (any, error
 	return encryptAnswer{false, "none"}, nil
 }
 
+// enableEncryptionRules refuse what would be stored and then ignored: without
+// keys nothing can be encrypted.
+var enableEncryptionRules = []rule[bareRequest]{{
+	field: "Action", code: "UnsupportedOperation", message: "The operation EnableEbsEncryptionByDefault is not supported yet.",
+	broken: func(c call, _ bareRequest) (string, bool) { return "", c.Keys == nil },
+}}
+
 func setEncryptByDefault(on bool) func(context.Context, call, bareRequest) (any, error) {
 	return func(ctx context.Context, c call, _ bareRequest) (any, error) {
 		if err := c.Defaults.SetEncrypt(ctx, c.account(), c.Region, on); err != nil {

@@ -152,6 +152,9 @@ func TestNoKeys(t *testing.T) {
 	if got := parse(t, f.do("ModifyEbsDefaultKmsKeyId", "KmsKeyId=alias/k")); got.Code != "UnsupportedOperation" {
 		t.Errorf("got %s", got.Code)
 	}
+	if got := parse(t, f.do("EnableEbsEncryptionByDefault")); got.Code != "UnsupportedOperation" {
+		t.Errorf("got %s", got.Code)
+	}
 	f.snapshots.records = []snapshot.Record{{ID: snapE, Account: account, KMSKey: keyARN}}
 	f.ok(t, "ModifySnapshotAttribute", "SnapshotId="+snapE, "CreateVolumePermission.Add.1.UserId="+other)
 }

@@ -77,8 +77,6 @@ func (c Config) withDefaults() (Config, error) {
 		return c, errors.New("server: TLS certificate and key go together")
 	case c.Database != "" || c.Store != "":
 		return c, errors.New("server: --database and --store are for many nodes, which are not supported yet: leave them out")
-	case c.AllowSigV2:
-		return c, errors.New("server: --allow-sigv2 is not supported yet: sign with version 4")
 	case !slices.Contains(c.Roles, "api") || !slices.Contains(c.Roles, "worker"):
 		return c, errors.New("server: a single node needs both roles, api and worker")
 	}

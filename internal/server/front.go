@@ -46,6 +46,7 @@ func (a *App) front(metrics *prometheus.Registry) http.Handler {
 	}
 	return awshttp.New(awshttp.Options{
 		Edges: edges, Keys: p.iam, Log: a.log, Metrics: metrics,
+		AllowSigV2: a.cfg.AllowSigV2, Region: a.cfg.Region, Domain: a.cfg.Domain,
 		Live:   http.HandlerFunc(alive),
 		Ready:  http.HandlerFunc(a.ready),
 		Scrape: promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}),

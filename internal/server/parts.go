@@ -96,7 +96,7 @@ func (a *App) openSources(ctx context.Context, p *parts) (err error) {
 		return err
 	}
 	a.closers.add(p.gateway.Close)
-	p.sources = &source.Opener{Objects: p.objects, Handovers: source.NewHandovers(), Keys: p.iam, Region: a.cfg.Region}
+	p.sources = &source.Opener{Objects: p.objects, Handovers: source.NewHandovers(), Keys: p.iam, Region: a.cfg.Region, AllowSigV2: a.cfg.AllowSigV2}
 	return nil
 }
 
