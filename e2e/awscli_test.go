@@ -58,7 +58,7 @@ func (s *service) awaitTask(t *testing.T, taskID string) string {
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
 		out := s.aws(t, "ec2", "describe-import-snapshot-tasks", "--import-task-ids", taskID, "--output", "json",
 			"--query", "ImportSnapshotTasks[0].SnapshotTaskDetail")
-		var detail struct{ Status, StatusMessage, SnapshotId, Format string } //nolint:revive // AWS's name
+		var detail struct{ Status, StatusMessage, SnapshotId, Format string } // AWS's name
 		if err := json.Unmarshal([]byte(out), &detail); err != nil {
 			t.Fatalf("reading %s: %v", out, err)
 		}

@@ -75,7 +75,7 @@ func save(ts *testscript.TestScript, _ bool, args []string) {
 func exitCode(ts *testscript.TestScript, _ bool, args []string) {
 	err := ts.Exec(args[1], args[2:]...)
 	got := "0"
-	if exit, ok := err.(*exec.ExitError); ok { //nolint:errorlint // testscript returns it bare
+	if exit, ok := err.(*exec.ExitError); ok { // testscript returns it bare
 		got = strings.TrimPrefix(exit.String(), "exit status ")
 	}
 	if got != args[0] {

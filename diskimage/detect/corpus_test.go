@@ -145,7 +145,7 @@ const maxHashed = 32 << 30
 func (c corpusCase) same(t *testing.T, want diskimage.Disk, packed *os.File, opts detect.Options) {
 	d, err := detect.Open(packed, imagetest.Size(t, packed), opts)
 	if err == nil {
-		defer d.(io.Closer).Close() //nolint:errcheck // the folder is removed anyway
+		defer d.(io.Closer).Close() // the folder is removed anyway
 		err = diskimage.Compare(t.Context(), want, d)
 	}
 	if err != nil {

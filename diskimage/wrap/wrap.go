@@ -61,7 +61,7 @@ func (u *unpacking) run(start unpacker) error {
 		return u.in.fault(err)
 	}
 	if c, ok := r.(io.Closer); ok {
-		defer c.Close() //nolint:errcheck // reading is over
+		defer c.Close() // reading is over
 	}
 	buf := make([]byte, unit)
 	for {

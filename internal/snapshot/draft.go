@@ -102,6 +102,8 @@ var ErrTokenReused = errors.New("snapshot: client token stands for another reque
 var ErrConflict = errors.New("snapshot: the block is being written with other content")
 
 // ErrKey reports that the key of a domain may not be used. The draft fails.
+//
+//nolint:staticcheck // it is shown as AWS words it
 var ErrKey = errors.New("Given key ID is not accessible")
 
 // ErrParentLarger reports a parent on a larger volume.

@@ -48,7 +48,7 @@ type Record struct {
 	TierSince  time.Time // zero: since it exists
 }
 
-// Everybody, among the accounts that a snapshot is shared with, makes it public.
+// Everybody makes a snapshot public, among the accounts that it is shared with.
 const Everybody = "all"
 
 // Tier is where AWS would keep a snapshot. Here it is a word that clients read
