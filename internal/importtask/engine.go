@@ -37,7 +37,7 @@ type Engine struct {
 
 	FreeSpace func() (int64, error) // bytes that the store can still take
 	Reserve   int64                 // bytes of it that imports leave alone
-	Workers   int                   // windows of a range in work at a time
+	Workers   *ingest.Workers       // windows in work at a time
 	Target    int64                 // source bytes of a range; 0 = ingest's default
 	Limits    diskimage.Limits
 

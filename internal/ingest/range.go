@@ -3,7 +3,6 @@ package ingest
 import (
 	"context"
 	"fmt"
-	"runtime/debug"
 	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
@@ -25,8 +24,8 @@ type Draft interface {
 
 // Options say how a range is ingested.
 type Options struct {
-	PageBytes int64 // as in PlanOptions
-	Workers   int   // windows in work at a time
+	PageBytes int64    // as in PlanOptions
+	Workers   *Workers // shared by the ranges of a node
 	// Progress is called concurrently with what was done since the last call:
 	// Source, Done and Zero.
 	Progress func(Counts)
@@ -52,20 +51,14 @@ func Run(ctx context.Context, d diskimage.Disk, r Range, w Draft, opts Options) 
 	var next atomic.Int64
 	next.Store(first)
 	g, gctx := errgroup.WithContext(ctx)
-	for range max(1, opts.Workers) {
-		g.Go(func() (err error) {
-			defer func() {
-				if p := recover(); p != nil {
-					err = &PanicError{p, debug.Stack()}
-				}
-			}()
-			wk := worker{disk: d, draft: w, progress: opts.Progress}
+	for range cap(opts.Workers.free) {
+		g.Go(func() error {
 			for {
 				at := next.Add(windowBlocks) - windowBlocks
 				if at >= end {
 					return nil
 				}
-				if err := wk.window(gctx, at, min(windowBlocks, end-at)); err != nil {
+				if err := opts.Workers.do(gctx, job{d, w, opts.Progress}, at, min(windowBlocks, end-at)); err != nil {
 					return err
 				}
 			}

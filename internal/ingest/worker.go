@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime/debug"
 	"slices"
 
 	"github.com/diskport/diskport/diskimage"
@@ -28,11 +29,49 @@ const (
 	maxWaste = 2 << 20
 )
 
-// worker ingests windows, one at a time, with buffers of its own.
-type worker struct {
+// Workers are the node's budget of windows in work: each has buffers of its own,
+// which grow to what windows need and stay. They serve any number of ranges at a
+// time.
+type Workers struct{ free chan *worker }
+
+// NewWorkers returns n workers.
+func NewWorkers(n int) *Workers {
+	ws := &Workers{make(chan *worker, n)}
+	for range n {
+		ws.free <- new(worker)
+	}
+	return ws
+}
+
+// do has a free worker ingest n blocks from index at.
+func (ws *Workers) do(ctx context.Context, j job, at, n int64) (err error) {
+	var w *worker
+	select {
+	case w = <-ws.free:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			err = &PanicError{p, debug.Stack()}
+		}
+		w.job = job{}
+		ws.free <- w
+	}()
+	w.job = j
+	return w.window(ctx, at, n)
+}
+
+// job is the range that a window belongs to.
+type job struct {
 	disk     diskimage.Disk
 	draft    Draft
 	progress func(Counts)
+}
+
+// worker ingests windows, one at a time.
+type worker struct {
+	job
 
 	runs  []diskimage.Run // of the window, Data only, by Off
 	spans spans           // source bytes of the window's coded runs

@@ -17,6 +17,7 @@ import (
 	"github.com/diskport/diskport/internal/gc"
 	"github.com/diskport/diskport/internal/iam"
 	"github.com/diskport/diskport/internal/importtask"
+	"github.com/diskport/diskport/internal/ingest"
 	"github.com/diskport/diskport/internal/keyring"
 	"github.com/diskport/diskport/internal/kms"
 	"github.com/diskport/diskport/internal/metadb"
@@ -43,7 +44,7 @@ type parts struct {
 	tokens  []byte // MAC key of the tokens that clients hand back
 }
 
-// writesInFlight is how many workers of a range may wait for the disk while the
+// writesInFlight is how many workers may wait for the disk while the
 // others compute: a queue of 4 MiB writes this deep keeps a virtual disk busy.
 const writesInFlight = 10
 
@@ -155,7 +156,7 @@ func (a *App) wireImports(p *parts, master *seal.MasterKey, ring *keyring.Ring, 
 	engine := &importtask.Engine{
 		Store: p.db.Tasks(), Drafts: p.db.Tasks(), Work: p.db.Work(), Sources: counted,
 		Domains: ring, Library: p.library, Now: time.Now,
-		FreeSpace: a.data.free, Reserve: a.cfg.Reserve, Workers: runtime.GOMAXPROCS(0) + writesInFlight, Target: a.cfg.RangeBytes,
+		FreeSpace: a.data.free, Reserve: a.cfg.Reserve, Workers: ingest.NewWorkers(runtime.GOMAXPROCS(0) + writesInFlight), Target: a.cfg.RangeBytes,
 		Ended: p.imports.Ended,
 	}
 	jobs := engine.Jobs()
