@@ -109,6 +109,14 @@ var overTheWire = map[string][]string{
 	"scripts/bench":   {},
 }
 
+// outside is what could reach a file, an address or another process. A decoder
+// is given bytes and imports none of it.
+var outside = []string{
+	"os", "os/exec", "os/user", "io/fs", "io/ioutil", "path/filepath", "embed", "plugin",
+	"net", "net/http", "net/rpc", "net/smtp", "net/url", "syscall", "unsafe", "log", "log/slog",
+	"golang.org/x/sys/unix", "runtime/debug", "runtime/cgo", "C",
+}
+
 // mayStartService are the files that may name the composition root.
 var mayStartService = []string{"cmd/diskport/serve.go", "cmd/diskport/service.go"}
 
@@ -153,6 +161,24 @@ func checkImport(t *testing.T, from string, floor int, imp string) {
 	word := floors[to] == 0 || strings.HasPrefix(to, "diskimage/")
 	if limited && !word && !slices.Contains(allowed, to) {
 		t.Errorf("%s imports %s; it reaches the service over the wire", from, to)
+	}
+}
+
+func TestDecodersReachNothing(t *testing.T) {
+	decoders := 0
+	for _, p := range packages(t) {
+		if suite(p.name()) || p.name() != "diskimage" && !strings.HasPrefix(p.name(), "diskimage/") {
+			continue
+		}
+		decoders++
+		for _, imp := range p.Imports {
+			if slices.Contains(outside, imp) {
+				t.Errorf("%s imports %s; a decoder is given bytes and reaches nothing else", p.name(), imp)
+			}
+		}
+	}
+	if decoders < 10 {
+		t.Errorf("%d packages under diskimage were looked at", decoders)
 	}
 }
 
