@@ -45,6 +45,7 @@ type cli struct {
 	Convert   convertCmd   `cmd:"" help:"Convert a disk image to a sparse raw file."`
 	Verify    verifyCmd    `cmd:"" help:"Read snapshots back and check every block."`
 	GC        gcCmd        `cmd:"" name:"gc" help:"Free what no snapshot references."`
+	Account   accountCmd   `cmd:"" help:"Make, list and remove accounts."`
 	Env       envCmd       `cmd:"" help:"Print settings for AWS clients: eval \"$(diskport env)\"."`
 	Demo      demoCmd      `cmd:"" help:"Show the main job on a disk image made for it."`
 	Version   versionCmd   `cmd:"" help:"Print the version."`

@@ -9,6 +9,12 @@
 //	GET  /-/v1/snapshots/{id}        one snapshot
 //	POST /-/v1/snapshots/{id}/verify read every block back: events, then the result
 //	POST /-/v1/gc                    free what nothing references
+//	GET  /-/v1/accounts              every account of the service
+//	POST /-/v1/accounts[/{id}]       a new account with its root key, told this once
+//	DELETE /-/v1/accounts/{id}       remove an account that owns nothing
+//
+// Accounts are managed by the service's own account alone: its root, and users
+// whose policies allow it.
 //
 // Times are RFC 3339, sizes bytes unless a name says otherwise. An error is
 // {"code","message"}. Fields are added, never renamed.

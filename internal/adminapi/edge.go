@@ -9,6 +9,8 @@ import (
 	"github.com/diskport/diskport/internal/awshttp"
 	"github.com/diskport/diskport/internal/iam"
 	"github.com/diskport/diskport/internal/importtask"
+	"github.com/diskport/diskport/internal/policy"
+	"github.com/diskport/diskport/internal/sigv4"
 	"github.com/diskport/diskport/internal/snapshot"
 )
 
@@ -37,6 +39,13 @@ type Collector interface {
 	Collect(ctx context.Context) (Freed, error)
 }
 
+// Accounts makes and removes accounts. iam.Service is one.
+type Accounts interface {
+	Accounts(ctx context.Context) ([]iam.Account, error)
+	AddAccount(ctx context.Context, id string) (iam.Account, sigv4.Secret, error)
+	RemoveAccount(ctx context.Context, id string, owns func(ctx context.Context, account string) (what string, err error)) error
+}
+
 // Freed is what one collection freed.
 type Freed struct {
 	Blocks int64 `json:"blocks"`
@@ -50,9 +59,15 @@ type Config struct {
 	Snapshots Snapshots
 	Verifier  Verifier
 	Collector Collector
-	// Authorize returns an error unless the principal may do the action
-	// ("diskport:ListTasks") to the resource (an ARN, or "*").
-	Authorize func(ctx context.Context, p iam.Principal, action, resource string) error
+	Accounts  Accounts
+	// Operator is the account that may manage the others: the service's own.
+	Operator string
+	// Owns says what an account has besides identities ("3 snapshots"), or "".
+	Owns func(ctx context.Context, account string) (what string, err error)
+	// Authorize returns an error unless the caller may do the action
+	// ("diskport:ListTasks") to the resources (ARNs, or "*"). Nil means what Call
+	// has.
+	Authorize func(c *awshttp.Call, action string, with policy.Context, resources ...string) error
 	Log       *slog.Logger
 	Now       func() time.Time
 	// Poll is how often an event stream looks for a change; 0 means 100 ms.
@@ -85,6 +100,10 @@ var routes = []route{
 	{"GET /-/v1/snapshots/{id}", "diskport:GetSnapshot", (*Edge).getSnapshot},
 	{"POST /-/v1/snapshots/{id}/verify", "diskport:VerifySnapshot", (*Edge).verifySnapshot},
 	{"POST /-/v1/gc", "diskport:CollectGarbage", (*Edge).collect},
+	{"GET /-/v1/accounts", "diskport:ListAccounts", (*Edge).listAccounts},
+	{"POST /-/v1/accounts", "diskport:AddAccount", (*Edge).addAccount},
+	{"POST /-/v1/accounts/{id}", "diskport:AddAccount", (*Edge).addAccount},
+	{"DELETE /-/v1/accounts/{id}", "diskport:RemoveAccount", (*Edge).removeAccount},
 }
 
 // New returns the edge for cfg.
@@ -94,6 +113,9 @@ func New(cfg Config) *Edge {
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
+	}
+	if cfg.Authorize == nil {
+		cfg.Authorize = (*awshttp.Call).Authorize
 	}
 	e := &Edge{Config: cfg, mux: http.NewServeMux()}
 	for _, rt := range routes {
@@ -121,7 +143,7 @@ func (e *Edge) ServeAWS(w http.ResponseWriter, r *http.Request, c *awshttp.Call)
 
 func (e *Edge) serve(rt route, w http.ResponseWriter, r *http.Request) {
 	c := r.Context().Value(callKey{}).(*awshttp.Call)
-	err := e.Authorize(r.Context(), c.Principal, rt.action, "*")
+	err := e.Authorize(c, rt.action, nil, "*")
 	if err != nil {
 		err = &failure{http.StatusForbidden, "AccessDenied", "you are not authorized to perform " + rt.action}
 	} else {

@@ -1,6 +1,7 @@
 package adminapi
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,11 +12,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 
 	"github.com/diskport/diskport/internal/awshttp"
 	"github.com/diskport/diskport/internal/iam"
 	"github.com/diskport/diskport/internal/importtask"
+	"github.com/diskport/diskport/internal/policy"
+	"github.com/diskport/diskport/internal/sigv4"
 	"github.com/diskport/diskport/internal/snapshot"
 	"github.com/diskport/diskport/internal/tag"
 )
@@ -28,6 +31,35 @@ type world struct {
 	looks   int
 	damaged error
 	denied  string // action
+	owned   map[string]string
+	caller  string // account; "" is 1
+}
+
+func (w *world) Accounts(context.Context) ([]iam.Account, error) {
+	return []iam.Account{{ID: "1", KeyID: "AKIA1", Created: start}}, nil
+}
+
+func (w *world) AddAccount(_ context.Context, id string) (iam.Account, sigv4.Secret, error) {
+	switch id {
+	case "1":
+		return iam.Account{}, sigv4.Secret{}, &iam.EntityError{Kind: iam.KindAccount, Name: id, Err: iam.ErrExists}
+	case "x":
+		return iam.Account{}, sigv4.Secret{}, &iam.ValidationError{Message: "an account id has twelve digits"}
+	}
+	return iam.Account{ID: cmp.Or(id, "7"), KeyID: "AKIA2", Created: start}, sigv4.NewSecret("hush"), nil
+}
+
+func (w *world) RemoveAccount(ctx context.Context, id string, owns func(ctx context.Context, account string) (string, error)) error {
+	what, err := owns(ctx, id)
+	switch {
+	case err != nil:
+		return err
+	case what != "":
+		return &iam.EntityError{Kind: iam.KindAccount, Name: id, Err: iam.ErrInUse}
+	case id == "9":
+		return &iam.EntityError{Kind: iam.KindAccount, Name: id, Err: iam.ErrNotFound}
+	}
+	return nil
 }
 
 func (w *world) Task(_ context.Context, account, id string) (importtask.Task, error) {
@@ -74,7 +106,10 @@ func (w *world) ask(t *testing.T, method, path string) *httptest.ResponseRecorde
 		}},
 		Verifier:  w,
 		Collector: w,
-		Authorize: func(_ context.Context, _ iam.Principal, action, _ string) error {
+		Accounts:  w,
+		Operator:  "1",
+		Owns:      func(_ context.Context, id string) (string, error) { return w.owned[id], nil },
+		Authorize: func(_ *awshttp.Call, action string, _ policy.Context, _ ...string) error {
 			if action == w.denied {
 				return errors.New("no")
 			}
@@ -86,7 +121,7 @@ func (w *world) ask(t *testing.T, method, path string) *httptest.ResponseRecorde
 	})
 	rec := httptest.NewRecorder()
 	r := httptest.NewRequest(method, path, nil)
-	e.ServeAWS(rec, r, &awshttp.Call{Principal: iam.Principal{Account: "1"}})
+	e.ServeAWS(rec, r, &awshttp.Call{Principal: iam.Principal{Account: cmp.Or(w.caller, "1")}})
 	return rec
 }
 
@@ -143,7 +178,7 @@ func TestTask(t *testing.T) {
 			if err := json.Unmarshal(rec.Body.Bytes(), &got); err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(want, got); diff != "" {
+			if diff := gocmp.Diff(want, got); diff != "" {
 				t.Errorf("task (-want +got):\n%s", diff)
 			}
 		})
@@ -185,6 +220,18 @@ func TestAnswers(t *testing.T) {
 		"verify pending":         {"POST /-/v1/snapshots/snap-2/verify", world{}, 409, `"code":"IncorrectState"`},
 		"gc":                     {"POST /-/v1/gc", world{}, 200, `{"blocks":3,"files":2,"bytes":1}`},
 		"gc denied":              {"POST /-/v1/gc", world{denied: "diskport:CollectGarbage"}, 403, `not authorized to perform diskport:CollectGarbage`},
+		"accounts":               {"GET /-/v1/accounts", world{}, 200, `{"accounts":[{"id":"1","accessKeyId":"AKIA1","createdAt":"2026-01-02T03:04:05Z"}]}`},
+		"any new account":        {"POST /-/v1/accounts", world{}, 200, `{"id":"7","accessKeyId":"AKIA2","secretAccessKey":"hush","createdAt":"2026-01-02T03:04:05Z"}`},
+		"a new account":          {"POST /-/v1/accounts/2", world{}, 200, `"id":"2"`},
+		"an account that exists": {"POST /-/v1/accounts/1", world{}, 409, `"code":"AccountExists"`},
+		"a bad account":          {"POST /-/v1/accounts/x", world{}, 400, `"message":"an account id has twelve digits"`},
+		"account removed":        {"DELETE /-/v1/accounts/2", world{}, 200, `{}`},
+		"no account removed":     {"DELETE /-/v1/accounts/9", world{}, 404, `"code":"NoSuchAccount"`},
+		"account in use":         {"DELETE /-/v1/accounts/2", world{owned: map[string]string{"2": "3 buckets"}}, 409, `account 2 still owns 3 buckets`},
+		"own account removed":    {"DELETE /-/v1/accounts/1", world{}, 409, `the service's own`},
+		"accounts, to another":   {"GET /-/v1/accounts", world{caller: "2"}, 403, `"code":"AccessDenied"`},
+		"added by another":       {"POST /-/v1/accounts/3", world{caller: "2"}, 403, `"code":"AccessDenied"`},
+		"removed by another":     {"DELETE /-/v1/accounts/2", world{caller: "2"}, 403, `"code":"AccessDenied"`},
 		"wrong method":           {"GET /-/v1/gc", world{}, 404, `"code":"NoSuchPath"`},
 		"unknown path":           {"GET /-/v1/nothing", world{}, 404, `"code":"NoSuchPath"`},
 	}

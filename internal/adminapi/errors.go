@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 
+	"github.com/diskport/diskport/internal/iam"
 	"github.com/diskport/diskport/internal/importtask"
 	"github.com/diskport/diskport/internal/snapshot"
 )
@@ -22,6 +23,7 @@ func (f *failure) Error() string { return f.code + ": " + f.message }
 // known is internal: its cause goes to the log alone.
 func asFailure(err error) *failure {
 	var f *failure
+	var invalid *iam.ValidationError
 	switch {
 	case errors.As(err, &f):
 		return f
@@ -29,6 +31,8 @@ func asFailure(err error) *failure {
 		return &failure{http.StatusNotFound, "NoSuchTask", "there is no such import task"}
 	case errors.Is(err, snapshot.ErrNotFound):
 		return &failure{http.StatusNotFound, "NoSuchSnapshot", "there is no such snapshot"}
+	case errors.As(err, &invalid):
+		return &failure{http.StatusBadRequest, "ValidationError", invalid.Message}
 	}
 	return &failure{http.StatusInternalServerError, "InternalError", "an internal error has occurred"}
 }

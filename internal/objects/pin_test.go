@@ -235,3 +235,14 @@ func completed(t *testing.T, c *s3.Client, upload *s3.CreateMultipartUploadOutpu
 	}
 	return &types.CompletedMultipartUpload{Parts: parts}
 }
+
+func TestBucketsAreAnAccounts(t *testing.T) {
+	b := bucket(t, "owned-by-a")
+	mine, err := shared.store.Buckets(t.Context(), accountA)
+	if err != nil || !slices.Contains(mine, b) {
+		t.Errorf("buckets %v, %v, want %s among them", mine, err, b)
+	}
+	if others, err := shared.store.Buckets(t.Context(), accountB); err != nil || len(others) != 0 {
+		t.Errorf("buckets %v, %v of an account without any", others, err)
+	}
+}

@@ -103,6 +103,27 @@ func (s *Store) BucketOwner(_ context.Context, bucket string) (account string, e
 	return acl.Owner, nil
 }
 
+// Buckets returns the names of an account's buckets, sorted.
+func (s *Store) Buckets(ctx context.Context, account string) (names []string, err error) {
+	entries, err := fs.ReadDir(s.root.FS(), bucketsDir)
+	if err != nil {
+		return nil, fmt.Errorf("listing buckets: %w", err)
+	}
+	for _, e := range entries {
+		owner, err := s.BucketOwner(ctx, e.Name())
+		if errors.Is(err, ErrNoSuchBucket) { // the gateway's own folder, or gone by now
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if owner == account {
+			names = append(names, e.Name())
+		}
+	}
+	return names, nil
+}
+
 // attribute reads one of the gateway's attributes: of f when attributes lie on
 // files and f is not nil, else of the object (or the bucket, with key empty).
 func (s *Store) attribute(f *os.File, bucket, key, name string) ([]byte, error) {

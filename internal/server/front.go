@@ -13,7 +13,6 @@ import (
 	"github.com/diskport/diskport/internal/awshttp"
 	"github.com/diskport/diskport/internal/ebsapi"
 	"github.com/diskport/diskport/internal/ec2api"
-	"github.com/diskport/diskport/internal/iam"
 	"github.com/diskport/diskport/internal/iamapi"
 	"github.com/diskport/diskport/internal/kmsapi"
 	"github.com/diskport/diskport/internal/quota"
@@ -41,7 +40,8 @@ func (a *App) front(metrics *prometheus.Registry) http.Handler {
 			Gateway: p.gateway.Transport(), BucketOwner: p.objects.BucketOwner, Domain: a.cfg.Domain, Log: a.log,
 		}),
 		awshttp.Diskport: adminapi.New(adminapi.Config{
-			Tasks: p.imports, Snapshots: p.db.Snapshots(), Verifier: &verifier{p}, Collector: collector{p}, Authorize: a.authorize, Log: a.log,
+			Tasks: p.imports, Snapshots: p.db.Snapshots(), Verifier: &verifier{p}, Collector: collector{p}, Log: a.log,
+			Accounts: p.iam, Operator: a.cfg.AccountID, Owns: a.owns,
 		}),
 	}
 	return awshttp.New(awshttp.Options{
@@ -81,12 +81,6 @@ func (a *App) ownHosts() []string {
 		hosts = append(hosts, a.cfg.Domain)
 	}
 	return hosts
-}
-
-// authorize asks IAM, for edges whose requests say nothing else of themselves
-// than the time.
-func (a *App) authorize(_ context.Context, p iam.Principal, action, resource string) error {
-	return iam.Authorize(p, action, iam.Origin{Time: time.Now(), Region: a.cfg.Region}.Context(), resource)
 }
 
 func alive(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") }

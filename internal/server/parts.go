@@ -230,13 +230,19 @@ func (a *App) recover(ctx context.Context, p *parts) error {
 }
 
 func (a *App) sweepPins(ctx context.Context, p *parts) error {
-	running, err := p.db.Tasks().List(ctx, a.cfg.AccountID)
+	accounts, err := p.iam.Accounts(ctx)
 	if err != nil {
 		return err
 	}
 	pinned := map[string]bool{}
-	for _, t := range running {
-		pinned[t.ID] = t.State == importtask.Active || t.State == importtask.Deleting
+	for _, account := range accounts {
+		tasks, err := p.db.Tasks().List(ctx, account.ID)
+		if err != nil {
+			return err
+		}
+		for _, t := range tasks {
+			pinned[t.ID] = running(t)
+		}
 	}
 	return p.sources.Sweep(ctx, func(id string) bool { return pinned[id] })
 }
