@@ -230,30 +230,33 @@ func contents(q imagetest.Qcow2) *bytes.Reader {
 	return bytes.NewReader(want)
 }
 
-// 93: any number of clusters that point at one stream, or one cluster, are
+// Any number of clusters that point at one stream, or one cluster, are
 // refused when they are more than the object could honestly hold.
 func TestAmplification(t *testing.T) {
-	for _, zstd := range []bool{false, true} {
-		q := imagetest.Qcow2{Size: 1 << 40, ClusterBits: 21, Zstd: zstd, Clusters: map[int64]imagetest.Qcow2Cluster{
-			0: {Data: []byte{7}, Compress: true}, 1<<18 + 1: {Data: []byte{1}},
-		}}
-		image := q.Build()
-		table := image.Bytes[image.L2[0]:][:2<<20]
-		for i := range len(table) / 8 {
-			copy(table[8*i:], table[:8])
-		}
-		imagetest.WantFault(t, imagetest.Walk(mustOpen(t, image.Bytes)), diskimage.Limit, "amplification")
+	packed := imagetest.Qcow2{Size: 1 << 40, ClusterBits: 21, Clusters: map[int64]imagetest.Qcow2Cluster{
+		0: {Data: []byte{7}, Compress: true}, 1<<18 + 1: {Data: []byte{1}},
+	}}
+	zstd := packed
+	zstd.Zstd = true
+	plain := imagetest.Qcow2{Size: 1 << 30, Clusters: map[int64]imagetest.Qcow2Cluster{0: {Data: []byte{7}}}}
+	for _, c := range []struct {
+		name string
+		disk imagetest.Qcow2
+	}{
+		{"93 one deflate stream for all", packed}, {"93 one zstd frame for all", zstd}, {"92 one cluster for all", plain},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			image := c.disk.Build()
+			table := image.Bytes[image.L2[0]:][:1<<max(c.disk.ClusterBits, 16)]
+			for i := range len(table) / 8 {
+				copy(table[8*i:], table[:8])
+			}
+			imagetest.WantFault(t, imagetest.Walk(mustOpen(t, image.Bytes)), diskimage.Limit, "amplification")
+		})
 	}
-	q := imagetest.Qcow2{Size: 1 << 30, Clusters: map[int64]imagetest.Qcow2Cluster{0: {Data: []byte{7}}}}
-	image := q.Build()
-	table := image.Bytes[image.L2[0]:][:1<<16]
-	for i := range len(table) / 8 {
-		copy(table[8*i:], table[:8])
-	}
-	imagetest.WantFault(t, imagetest.Walk(mustOpen(t, image.Bytes)), diskimage.Limit, "amplification")
 }
 
-// 94: what a zstd frame must not be.
+// What a zstd frame must not be.
 func TestHostileZstd(t *testing.T) {
 	var c imagetest.Compressor
 	whole := bytes.Repeat([]byte("a cluster of text that is 64 KiB "), 2048)[:1<<16]
@@ -281,7 +284,7 @@ func TestHostileZstd(t *testing.T) {
 		{"endless blocks", append([]byte("\x28\xb5\x2f\xfd\x00\x58"), make([]byte, 2000)...), "compressed cluster"},
 		{"cut", good[:len(good)-1], "compressed cluster"},
 	} {
-		t.Run(tc.name, func(t *testing.T) {
+		t.Run("94 "+tc.name, func(t *testing.T) {
 			q := imagetest.Qcow2{Size: 2 << 16, Zstd: true, Clusters: map[int64]imagetest.Qcow2Cluster{0: {Data: whole}, 1: {Stream: tc.stream}}}
 			d := mustOpen(t, q.Build().Bytes)
 			if tc.text == "" {
@@ -296,7 +299,7 @@ func TestHostileZstd(t *testing.T) {
 	}
 }
 
-// 95: bitmaps of extended entries.
+// Bitmaps of extended entries.
 func TestHostileExtended(t *testing.T) {
 	q := hostile()
 	q.Extended, q.Clusters = true, map[int64]imagetest.Qcow2Cluster{0: {Data: bytes.Repeat([]byte{1}, 1<<16)}}
@@ -311,27 +314,32 @@ func TestHostileExtended(t *testing.T) {
 		{"stored nowhere", imagetest.BE64(entry, 0), "in no cluster"},
 		{"zero bit", imagetest.BE64(entry, uint64(image.Stored[0])|1), "zero bit"},
 	} {
-		t.Run(c.name, func(t *testing.T) {
+		t.Run("95 "+c.name, func(t *testing.T) {
 			imagetest.WantFault(t, imagetest.Walk(mustOpen(t, patched(q, c.patch))), diskimage.Malformed, c.text)
 		})
 	}
 }
 
-// 87: snapshots are not looked at. 92: the last cluster may be cut. 96: the
-// object may end in the cluster of the L1 table.
+// Snapshots are not looked at, the object may end in the cluster of the L1 table,
+// and unknown extensions are ignored.
 func TestAccepted(t *testing.T) {
 	q := hostile()
-	image := patched(q, imagetest.BE32(snapshots, math.MaxUint32), imagetest.BE64(snapshots+4, math.MaxUint64))
-	imagetest.Run(t, mustOpen(t, image), contents(q))
-	q.Clusters = nil
-	image = q.Build().Bytes
-	imagetest.Run(t, mustOpen(t, image[:0x10000+8]), imagetest.Zeros{})
-	refused(t, image[:0x10000+7], diskimage.Truncated, "L1 table")
+	t.Run("87 2^32-1 snapshots", func(t *testing.T) {
+		image := patched(q, imagetest.BE32(snapshots, math.MaxUint32), imagetest.BE64(snapshots+4, math.MaxUint64))
+		imagetest.Run(t, mustOpen(t, image), contents(q))
+	})
+	t.Run("96 the end in the cluster of L1", func(t *testing.T) {
+		q := hostile()
+		q.Clusters = nil
+		image := q.Build().Bytes
+		imagetest.Run(t, mustOpen(t, image[:0x10000+8]), imagetest.Zeros{})
+		refused(t, image[:0x10000+7], diskimage.Truncated, "L1 table")
+	})
 	unknown := withExtension(0x12345678, "ignored")
 	imagetest.Run(t, mustOpen(t, unknown.Build().Bytes), contents(unknown))
 }
 
-// 4, 5, 6: an image that is cut, or has something behind it.
+// Cases 4, 5, 6: an image that is cut, or has something behind it.
 func TestCutAnywhere(t *testing.T) {
 	q, want := spec(12, 0)
 	opener.Cut(t, q.Build().Bytes, want, 256)

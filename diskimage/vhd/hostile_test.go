@@ -98,7 +98,7 @@ func refused(t *testing.T, image []byte, class diskimage.Class, text string) {
 	}
 }
 
-// 64: a footer that is missing is excused, one that is wrong is not.
+// A footer that is missing is excused, one that is wrong is not.
 func TestFooters(t *testing.T) {
 	image := hostile()
 	end := len(image) - 512
@@ -130,7 +130,7 @@ func TestFooters(t *testing.T) {
 		{"fixed wrong", fixed, diskimage.Malformed, "checksum"},
 		{"none", image[512:end], diskimage.NotFormat, ""},
 	} {
-		t.Run(c.name, func(t *testing.T) { refused(t, c.image, c.class, c.text) })
+		t.Run("64 "+c.name, func(t *testing.T) { refused(t, c.image, c.class, c.text) })
 	}
 	for _, name := range []string{"differ", "head missing"} {
 		bad := map[string][]byte{"differ": resummed, "head missing": noHead}[name]
@@ -164,16 +164,30 @@ func TestParentOfADynamicDisk(t *testing.T) {
 	}
 }
 
-// 67: a bitmap that is clear makes zeros of whatever is stored.
+// A bitmap that is clear makes zeros of whatever is stored, with a warning, in
+// one block or in all.
 func TestClearBitmap(t *testing.T) {
-	d := mustOpen(t, patched(imagetest.BE64(2048, 0), imagetest.BE64(2048+512+4096, 0)))
-	imagetest.Run(t, d, imagetest.Zeros{})
-	if w := d.Describe().Warnings; len(w) != 1 {
-		t.Errorf("warnings: got %q, want one", w)
+	one := make([]byte, 3*4096)
+	one[2*4096] = 2
+	for _, c := range []struct {
+		name  string
+		image []byte
+		want  []byte
+	}{
+		{"67 one clear bitmap", patched(imagetest.BE64(2048, 0)), one},
+		{"67 all bitmaps clear", patched(imagetest.BE64(2048, 0), imagetest.BE64(2048+512+4096, 0)), make([]byte, 3*4096)},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			d := mustOpen(t, c.image)
+			imagetest.Run(t, d, bytes.NewReader(c.want))
+			if w := d.Describe().Warnings; len(w) != 1 || !strings.Contains(w[0], "absent") {
+				t.Errorf("warnings: got %q, want one about absent sectors", w)
+			}
+		})
 	}
 }
 
-// 68: data and current size of a fixed disk must agree, but for zeros.
+// Data and current size of a fixed disk must agree, but for zeros.
 func TestFixedLength(t *testing.T) {
 	image := imagetest.VHD{Size: 4096, Blocks: map[int64][]byte{0: bytes.Repeat([]byte{7}, 4096)}}.Build()
 	with := func(size uint64) []byte {
@@ -182,8 +196,8 @@ func TestFixedLength(t *testing.T) {
 		imagetest.SumVHD(p[4096:], 64)
 		return p
 	}
-	refused(t, with(4096-512), diskimage.Malformed, "current size")
-	refused(t, with(4096+512), diskimage.Truncated, "current size")
+	t.Run("68 more data than the disk", func(t *testing.T) { refused(t, with(4096-512), diskimage.Malformed, "current size") })
+	t.Run("68 less data than the disk", func(t *testing.T) { refused(t, with(4096+512), diskimage.Truncated, "current size") })
 	padded := append(bytes.Clone(image[:4096]), make([]byte, 1024)...)
 	d := mustOpen(t, append(padded, image[4096:]...))
 	if d.Size() != 4096 {
@@ -191,18 +205,26 @@ func TestFixedLength(t *testing.T) {
 	}
 }
 
-// 70: an empty disk of 127 GiB stores nothing.
-func TestEmpty127GiB(t *testing.T) {
-	image := imagetest.VHD{Size: 127 << 30, BlockSize: 2 << 20}.Build()
-	d := mustOpen(t, image)
-	for r, err := range d.Runs(0, d.Size()) {
-		if err != nil || r.Kind != diskimage.Hole {
-			t.Errorf("got %+v, %v, want one hole", r, err)
+// A disk that stores nothing, or nothing but zeros, is one, however large.
+func TestNothingStored(t *testing.T) {
+	t.Run("70 an empty disk of 127 GiB", func(t *testing.T) {
+		d := mustOpen(t, imagetest.VHD{Size: 127 << 30, BlockSize: 2 << 20}.Build())
+		for r, err := range d.Runs(0, d.Size()) {
+			if err != nil || r.Kind != diskimage.Hole {
+				t.Errorf("got %+v, %v, want one hole", r, err)
+			}
 		}
-	}
+	})
+	t.Run("69 blocks of zeros", func(t *testing.T) {
+		v := imagetest.VHD{Size: 4 << 20, BlockSize: 512 << 10, Blocks: map[int64][]byte{}}
+		for n := range int64(8) {
+			v.Blocks[n] = nil
+		}
+		imagetest.Run(t, mustOpen(t, v.Build()), imagetest.Zeros{})
+	})
 }
 
-// 4: an image cut anywhere is refused, or reads the same.
+// An image cut anywhere is refused, or reads the same (case 4 of the catalogue).
 func TestCut(t *testing.T) {
 	want, err := open(hostile())
 	if err != nil {
@@ -220,7 +242,7 @@ func TestCut(t *testing.T) {
 	}
 }
 
-// 5, 6: what is put behind a dynamic image changes nothing.
+// What is put behind a dynamic image changes nothing (5, 6).
 func TestPadded(t *testing.T) {
 	want, err := open(hostile())
 	if err != nil {

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/diskport/diskport/diskimage"
 	"github.com/diskport/diskport/diskimage/imagetest"
 )
 
@@ -87,49 +86,4 @@ func TestRingWraps(t *testing.T) {
 		copy(want[4096*int(b):], page(b))
 	}
 	imagetest.Run(t, mustOpen(t, image), bytes.NewReader(want))
-}
-
-// A zero range of any length costs nothing, but must not touch what the log may
-// not change.
-func TestHugeZeroRange(t *testing.T) {
-	entry := imagetest.VHDXEntry{GUID: logGUID, Sequence: 1, Changes: []imagetest.VHDXChange{{Off: payload, Zeros: 1 << 61}}}
-	image, want := logged(entry.Build())
-	imagetest.Run(t, mustOpen(t, image), bytes.NewReader(make([]byte, len(want))))
-}
-
-func TestLogRefused(t *testing.T) {
-	one := func(c imagetest.VHDXChange) imagetest.VHDXEntry {
-		return imagetest.VHDXEntry{GUID: logGUID, Sequence: 5, Changes: []imagetest.VHDXChange{c}}
-	}
-	good := one(imagetest.VHDXChange{Off: payload, Page: page(1)})
-	torn := good.Build()
-	torn[len(torn)-1]++
-	flushed, last, other, forward := good, good, good, good
-	flushed.Flushed, last.Last, other.GUID[0], forward.Tail = 1<<40, 1<<60, 9, 8192
-	for _, c := range []struct {
-		name  string
-		log   []byte
-		class diskimage.Class
-		text  string
-	}{
-		{"all zeros", nil, diskimage.Malformed, "no whole sequence"},
-		{"torn", torn, diskimage.Malformed, "no whole sequence"},
-		{"another GUID", other.Build(), diskimage.Malformed, "no whole sequence"},
-		{"tail ahead", forward.Build(), diskimage.Malformed, "no whole sequence"},
-		{"cut object", flushed.Build(), diskimage.Truncated, "flushed file offset"},
-		{"last offset", last.Build(), diskimage.Malformed, "last file offset"},
-		{"into the headers", one(imagetest.VHDXChange{Off: 64 << 10, Page: page(1)}).Build(), diskimage.Malformed, "headers or the log"},
-		{"into the log", one(imagetest.VHDXChange{Off: imagetest.VHDXLog, Page: page(1)}).Build(), diskimage.Malformed, "headers or the log"},
-		{"zeros over all", one(imagetest.VHDXChange{Zeros: 1 << 62}).Build(), diskimage.Malformed, "headers or the log"},
-		{"zeros over the log", one(imagetest.VHDXChange{Off: 768 << 10, Zeros: 1 << 60}).Build(), diskimage.Malformed, "headers or the log"},
-		{"odd zeros", one(imagetest.VHDXChange{Off: payload, Zeros: 4095}).Build(), diskimage.Malformed, "whole pages"},
-		{"odd offset", one(imagetest.VHDXChange{Off: payload + 512, Page: page(1)}).Build(), diskimage.Malformed, "whole pages"},
-		{"offset of 2^63", one(imagetest.VHDXChange{Off: 1 << 63, Page: page(1)}).Build(), diskimage.Malformed, "past any object"},
-		{"overflowing zeros", one(imagetest.VHDXChange{Off: 1 << 63, Zeros: 1 << 63}).Build(), diskimage.Malformed, "past any object"},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			image, _ := logged(c.log)
-			refused(t, image, c.class, c.text)
-		})
-	}
 }
