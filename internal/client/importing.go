@@ -23,6 +23,8 @@ type ImportRequest struct {
 	Description string
 	RoleName    string // empty: ImportName, made on first use
 	Tags        map[string]string
+	Encrypted   bool
+	KMSKey      string // id, ARN or alias; empty: the account's default
 }
 
 // Watcher hears how an import goes. Both functions may be nil.
@@ -49,6 +51,10 @@ func (c *Client) Import(ctx context.Context, req ImportRequest, w Watcher) (Task
 		ClientToken:   aws.String(uuid.NewString()), // a repeated request must not be a second import
 		DiskContainer: &types.SnapshotDiskContainer{Url: optional(req.URL), Format: optional(req.Format)},
 		Description:   optional(req.Description),
+		KmsKeyId:      optional(req.KMSKey),
+	}
+	if req.Encrypted {
+		in.Encrypted = aws.Bool(true)
 	}
 	if len(req.Tags) > 0 {
 		in.TagSpecifications = []types.TagSpecification{{

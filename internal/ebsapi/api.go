@@ -12,6 +12,7 @@ import (
 	"github.com/diskport/diskport/internal/awshttp"
 	"github.com/diskport/diskport/internal/awsid"
 	"github.com/diskport/diskport/internal/block"
+	"github.com/diskport/diskport/internal/kms"
 	"github.com/diskport/diskport/internal/quota"
 	"github.com/diskport/diskport/internal/seal"
 	"github.com/diskport/diskport/internal/snapshot"
@@ -32,6 +33,13 @@ type Drafts interface {
 	Complete(ctx context.Context, account, id string, want snapshot.Expected) (snapshot.State, error)
 }
 
+// Keys is what this edge needs of keyring.Ring.
+type Keys interface {
+	// MayRead returns nil if who may read a snapshot that is encrypted under a
+	// key, else a *keyring.Error.
+	MayRead(ctx context.Context, who kms.Caller, keyARN, snapshot string) error
+}
+
 // Blocks is one open snapshot. It is safe for concurrent use.
 type Blocks interface {
 	// From returns the blocks from an index on, ascending.
@@ -48,10 +56,14 @@ type Blocks interface {
 type Options struct {
 	Snapshots Snapshots
 	Drafts    Drafts
-	Throttle  *quota.Throttle // of requests; nil: none
-	Log       *slog.Logger
-	Now       func() time.Time // nil means time.Now
-	TokenKey  []byte           // MAC key of tokens, the same on every node
+	Keys      Keys
+	Defaults  interface { // what new snapshots are if nobody says
+		Defaults(ctx context.Context, account, region string) (snapshot.Defaults, error)
+	}
+	Throttle *quota.Throttle // of requests; nil: none
+	Log      *slog.Logger
+	Now      func() time.Time // nil means time.Now
+	TokenKey []byte           // MAC key of tokens, the same on every node
 	// Strict refuses to compare snapshots of different lineages, as AWS does.
 	Strict bool
 }
@@ -156,6 +168,9 @@ func (a *API) open(ctx context.Context, c request, id string) (snapshot.Record, 
 	}
 	if err == nil && record.State != snapshot.Completed {
 		err = errNotCompleted
+	}
+	if err == nil && record.KMSKey != "" {
+		err = a.Keys.MayRead(ctx, c.keyUser(), record.KMSKey, id)
 	}
 	if err != nil {
 		return record, nil, about(id, err)

@@ -25,6 +25,8 @@ import (
 	"github.com/diskport/diskport/internal/blockstore"
 	"github.com/diskport/diskport/internal/blockstore/blobtest"
 	"github.com/diskport/diskport/internal/gc"
+	"github.com/diskport/diskport/internal/keyring"
+	"github.com/diskport/diskport/internal/kms"
 	"github.com/diskport/diskport/internal/metadb"
 	"github.com/diskport/diskport/internal/seal"
 	"github.com/diskport/diskport/internal/snapshot"
@@ -40,23 +42,8 @@ type bench struct {
 	backend *blobtest.Memory
 	lib     *snapshot.Library
 	drafts  *snapshot.Drafts
-	domains domains
-}
-
-// domains has one for each account.
-type domains struct {
-	rows metadb.Catalog
-	keys map[string]*seal.Keys // by domain
-}
-
-func (d domains) Plain(ctx context.Context, account string) (blockstore.Domain, *seal.Keys, error) {
-	row, err := d.rows.EnsureDomain(ctx, blockstore.Domain{ID: "dom-" + account, Account: account, WrappedKeys: []byte{1}})
-	return row, d.keys[row.ID], err
-}
-
-func (d domains) Open(ctx context.Context, id string) (blockstore.Domain, *seal.Keys, error) {
-	row, err := d.rows.Domain(ctx, id)
-	return row, d.keys[id], err
+	kms     *kms.Service
+	ring    *keyring.Ring
 }
 
 const stranger = "999999999999"
@@ -75,23 +62,22 @@ func newBench(t *testing.T) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bench{t: t, db: db, backend: blobtest.NewMemory(), domains: domains{db.Catalog(), map[string]*seal.Keys{}}}
-	for _, who := range []string{account, stranger} {
-		if b.domains.keys["dom-"+who], err = seal.NewKeys(seal.None); err != nil {
-			t.Fatal(err)
-		}
+	master, err := seal.NewMasterKey(make([]byte, seal.KeySize))
+	if err != nil {
+		t.Fatal(err)
 	}
+	b := &bench{t: t, db: db, backend: blobtest.NewMemory(), kms: kms.New(kms.Options{Store: db.KMS(), Sealer: master})}
+	b.ring = &keyring.Ring{Domains: db.Catalog(), Sealer: master, KMS: keyring.Embedded{Service: b.kms}}
 	store := blockstore.NewStore(db.Catalog(), b.backend, slots, blockstore.Options{})
 	t.Cleanup(func() {
 		if err := errors.Join(store.Close(), slots.Close(), db.Close()); err != nil {
 			t.Error(err)
 		}
 	})
-	keys := func(_ context.Context, id string) (*seal.Keys, error) { return b.domains.keys[id], nil }
-	b.lib = &snapshot.Library{Store: store, Index: db.Snapshots(), PageKey: pages, Keys: keys}
+	b.lib = &snapshot.Library{Store: store, Index: db.Snapshots(), PageKey: pages, Keys: b.ring.Keys}
 	b.drafts = b.node("one")
 	b.f = newFixture()
-	b.f.API = New(Options{Snapshots: Library(db.Snapshots(), b.lib), Drafts: b.drafts, Log: b.f.Log, TokenKey: []byte("k")})
+	b.f.API = New(Options{Snapshots: Library(db.Snapshots(), b.lib), Drafts: b.drafts, Keys: b.ring, Defaults: db.Snapshots(), Log: b.f.Log, TokenKey: []byte("k")})
 	b.wire = newWire(t, b.f)
 	return b
 }
@@ -99,7 +85,7 @@ func newBench(t *testing.T) *bench {
 // node is one of several that share database and store.
 func (b *bench) node(name string) *snapshot.Drafts {
 	return &snapshot.Drafts{
-		Store: b.db.Snapshots(), Records: b.db.Snapshots(), Library: b.lib, Domains: b.domains,
+		Store: b.db.Snapshots(), Records: b.db.Snapshots(), Library: b.lib, Domains: b.ring,
 		IDs: awsid.Source{}, Now: time.Now, Owner: name, Wake: func() {},
 	}
 }
@@ -305,7 +291,7 @@ func TestForeignParent(t *testing.T) {
 	b.write(child, changed)
 	b.complete(b.drafts, child, changed)
 	maps.Copy(old, changed)
-	if r := b.state(child); r.Domain != "dom-"+stranger || r.Account != stranger {
+	if r := b.state(child); r.Domain == b.state(parent).Domain || r.Account != stranger {
 		t.Errorf("got %+v", r)
 	}
 	if err := b.db.Snapshots().Delete(t.Context(), account, parent); err != nil {

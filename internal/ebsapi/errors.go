@@ -9,6 +9,7 @@ import (
 	"github.com/diskport/diskport/internal/awshttp"
 	"github.com/diskport/diskport/internal/blockstore"
 	"github.com/diskport/diskport/internal/iam"
+	"github.com/diskport/diskport/internal/keyring"
 	"github.com/diskport/diskport/internal/snapshot"
 )
 
@@ -39,6 +40,18 @@ var errorTable = []struct {
 // invalid is a ValidationException.
 func invalid(reason, message string) awshttp.Fault {
 	return awshttp.Fault{Status: http.StatusBadRequest, Code: "ValidationException", Message: message, Reason: reason}
+}
+
+// unusableKey is how a key is told that stands between the caller and the data.
+func unusableKey(e *keyring.Error) awshttp.Fault {
+	f := invalid("INVALID_DEPENDENCY_REQUEST", "The KMS key of the request or of the snapshot cannot be used: "+string(e.Reason)+".")
+	switch e.Reason {
+	case keyring.Denied:
+		f.Status, f.Code, f.Reason = http.StatusForbidden, "AccessDeniedException", "DEPENDENCY_ACCESS_DENIED"
+	case keyring.NotFound:
+		f.Status, f.Code, f.Reason = http.StatusNotFound, "ResourceNotFoundException", "DEPENDENCY_RESOURCE_NOT_FOUND"
+	}
+	return f
 }
 
 // throttled is how an account is told to slow down: the operations on blocks have
@@ -83,6 +96,9 @@ func faultOf(err error) (f awshttp.Fault, known bool) {
 	if e := (*snapshot.ChecksumError)(nil); errors.As(err, &e) {
 		return awshttp.Fault{Status: http.StatusForbidden, Code: "InvalidSignatureException", Message: "The value passed in as x-amz-Checksum does not match the computed checksum. " +
 			"Computed checksum: " + e.Computed.Base64() + " expected checksum: " + e.Expected.Base64()}, true
+	}
+	if e := (*keyring.Error)(nil); errors.As(err, &e) {
+		return unusableKey(e), true
 	}
 	id := ""
 	if e := (*subjectError)(nil); errors.As(err, &e) {

@@ -38,8 +38,11 @@ func Library(records snapshot.Store, lib *snapshot.Library) Snapshots {
 
 // Open returns the snapshot that r, read just now, says is there. A completed
 // snapshot never changes and its id is not used again, so what was opened for
-// an earlier request is as good.
+// an earlier request is as good, as long as its key may be used.
 func (l *library) Open(ctx context.Context, r snapshot.Record) (Blocks, error) {
+	if _, err := l.lib.Keys(ctx, r.Domain); err != nil {
+		return nil, err
+	}
 	o := l.entry(r.ID)
 	o.once.Do(func() {
 		// Others may be waiting for it: it is not this request's alone.

@@ -20,6 +20,7 @@ import (
 	"github.com/diskport/diskport/internal/awshttp"
 	"github.com/diskport/diskport/internal/block"
 	"github.com/diskport/diskport/internal/iam"
+	"github.com/diskport/diskport/internal/kms"
 	"github.com/diskport/diskport/internal/policy"
 	"github.com/diskport/diskport/internal/snapshot"
 )
@@ -134,9 +135,23 @@ func (f *drafts) Complete(_ context.Context, _, _ string, want snapshot.Expected
 	return snapshot.Pending, f.err
 }
 
+// defaults is the fake of the store of accounts' defaults.
+type defaults struct{ set snapshot.Defaults }
+
+func (f *defaults) Defaults(context.Context, string, string) (snapshot.Defaults, error) {
+	return f.set, nil
+}
+
+// keyFake is the fake of keyring.Ring; err is what it answers.
+type keyFake struct{ err error }
+
+func (f *keyFake) MayRead(context.Context, kms.Caller, string, string) error { return f.err }
+
 type fixture struct {
 	*API
-	drafts *drafts
+	drafts   *drafts
+	defaults *defaults
+	keys     *keyFake
 	log    bytes.Buffer
 	who    iam.Principal
 }
@@ -154,9 +169,9 @@ func newFixture() *fixture {
 	s.share(shared, account)
 	s.add(public, "999999999999", snapshot.Completed, volume{0: 1})
 	s.share(public, snapshot.Everybody)
-	f := &fixture{drafts: &drafts{}, who: iam.Principal{Account: account, ARN: "arn:aws:iam::" + account + ":root", Kind: iam.Root}}
+	f := &fixture{drafts: &drafts{}, defaults: &defaults{}, keys: &keyFake{}, who: iam.Principal{Account: account, ARN: "arn:aws:iam::" + account + ":root", Kind: iam.Root}}
 	f.API = New(Options{
-		Snapshots: s, Drafts: f.drafts, Log: slog.New(slog.NewTextHandler(&f.log, nil)), Now: func() time.Time { return clock }, TokenKey: []byte("key"),
+		Snapshots: s, Drafts: f.drafts, Keys: f.keys, Defaults: f.defaults, Log: slog.New(slog.NewTextHandler(&f.log, nil)), Now: func() time.Time { return clock }, TokenKey: []byte("key"),
 	})
 	return f
 }

@@ -1,12 +1,14 @@
 package ebsapi
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"net/http"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -64,16 +66,17 @@ var startRules = []struct {
 	{invalid("INVALID_PARAMETER_VALUE", "The parameters Encrypted and ParentSnapshotId cannot be used together."), func(r startRequest) bool {
 		return r.Encrypted && r.ParentSnapshotId != ""
 	}},
-	{invalid("INVALID_PARAMETER_VALUE", "The parameter KmsKeyArn requires the parameter Encrypted to be true."), func(r startRequest) bool {
-		return r.KmsKeyArn != "" && !r.Encrypted
-	}},
-	{invalid("INVALID_PARAMETER_VALUE", "The parameter Encrypted is not supported yet."), func(r startRequest) bool { return r.Encrypted }},
+	{errBare, func(r startRequest) bool { return r.KmsKeyArn != "" && !keyARN.MatchString(r.KmsKeyArn) }},
 }
+
+// keyARN is what names a key here: neither a key id nor an alias.
+var keyARN = regexp.MustCompile(`^arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/[A-Za-z0-9-]+$`)
 
 // startAnswer is a StartSnapshot's answer. Absent members are null.
 type startAnswer struct {
 	BlockSize        int
 	Description      *string
+	KmsKeyArn        string `json:",omitempty"`
 	OwnerId          string
 	ParentSnapshotId string `json:",omitempty"`
 	SnapshotId       string
@@ -101,12 +104,17 @@ func (a *API) startSnapshot(ctx context.Context, w http.ResponseWriter, r reques
 		errors.As(err, &broken)
 		return invalid("INVALID_TAG", broken.Message)
 	}
-	rec, err := a.Drafts.Start(ctx, q.ask(r.Principal.Account))
+	ask := q.ask(r)
+	var err error
+	if ask.Encrypt, err = a.encryption(ctx, r, q); err != nil {
+		return err
+	}
+	rec, err := a.Drafts.Start(ctx, ask)
 	if err != nil {
 		return about(q.ParentSnapshotId, err)
 	}
 	answer := startAnswer{
-		BlockSize: block.Size, OwnerId: rec.Account, ParentSnapshotId: rec.Parent, SnapshotId: rec.ID,
+		BlockSize: block.Size, KmsKeyArn: rec.KMSKey, OwnerId: rec.Account, ParentSnapshotId: rec.Parent, SnapshotId: rec.ID,
 		StartTime: epoch(rec.StartedAt), Status: rec.State, Tags: rec.Tags, VolumeSize: rec.VolumeSize,
 	}
 	if rec.Description != "" {
@@ -114,6 +122,28 @@ func (a *API) startSnapshot(ctx context.Context, w http.ResponseWriter, r reques
 	}
 	awshttp.WriteJSON(w, http.StatusCreated, answer)
 	return nil
+}
+
+// encryption returns how the new snapshot is encrypted; nil: not, or as its parent.
+func (a *API) encryption(ctx context.Context, r request, q startRequest) (*snapshot.Encryption, error) {
+	d, err := a.Defaults.Defaults(ctx, r.Principal.Account, r.Region)
+	switch {
+	case err != nil:
+		return nil, err
+	case q.KmsKeyArn != "" && !q.Encrypted && !d.Encrypt:
+		return nil, invalid("INVALID_PARAMETER_VALUE", "The parameter KmsKeyArn requires the parameter Encrypted to be true.")
+	case q.KmsKeyArn != "" && q.ParentSnapshotId != "":
+		return nil, invalid("INVALID_PARAMETER_VALUE", "The parameters KmsKeyArn and ParentSnapshotId cannot be used together.")
+	case q.ParentSnapshotId != "" && d.Encrypt:
+		parent, err := a.Snapshots.Get(ctx, q.ParentSnapshotId)
+		if err == nil && parent.KMSKey == "" {
+			err = invalid("INVALID_PARAMETER_VALUE", "The parent snapshot '"+q.ParentSnapshotId+"' is not encrypted, and encryption by default is on.")
+		}
+		return nil, about(q.ParentSnapshotId, err)
+	case q.ParentSnapshotId != "" || !q.Encrypted && !d.Encrypt:
+		return nil, nil
+	}
+	return &snapshot.Encryption{Key: cmp.Or(q.KmsKeyArn, d.KMSKey)}, nil
 }
 
 // context is what policies may ask about the request.
@@ -138,14 +168,14 @@ func (q startRequest) context(region string) policy.Context {
 }
 
 // ask returns what is asked for, once it has passed the rules.
-func (q startRequest) ask(account string) snapshot.StartRequest {
+func (q startRequest) ask(r request) snapshot.StartRequest {
 	minutes := int64(defaultTimeout)
 	if q.Timeout != nil {
 		minutes = *q.Timeout
 	}
 	tags, _ := tag.Set(nil).Merge(q.Tags) // validated
 	return snapshot.StartRequest{
-		Account: account, Token: q.ClientToken, Digest: q.digest(), Description: q.Description, VolumeSize: *q.VolumeSize,
+		Account: r.Principal.Account, Caller: r.keyUser(), Token: q.ClientToken, Digest: q.digest(), Description: q.Description, VolumeSize: *q.VolumeSize,
 		Parent: q.ParentSnapshotId, Timeout: time.Duration(minutes) * time.Minute, Tags: tags,
 	}
 }

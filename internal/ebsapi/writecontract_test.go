@@ -9,6 +9,7 @@ import (
 
 	"github.com/diskport/diskport/internal/block"
 	"github.com/diskport/diskport/internal/blockstore"
+	"github.com/diskport/diskport/internal/keyring"
 	"github.com/diskport/diskport/internal/quota"
 	"github.com/diskport/diskport/internal/snapshot"
 )
@@ -31,6 +32,7 @@ func TestContractWriting(t *testing.T) {
 		start, completion = "/snapshots", "/snapshots/completion/" + pendingS
 		put               = "/snapshots/" + pendingS + "/blocks/3"
 		v                 = "ValidationException"
+		unusable          = "The KMS key of the request or of the snapshot cannot be used: "
 	)
 	zeros := make([]byte, block.Size)
 	body := func(s string) []byte { return []byte(s) }
@@ -63,7 +65,10 @@ func TestContractWriting(t *testing.T) {
 		{"long timeout", "POST", start, body(`{"VolumeSize":1,"Timeout":4321}`), nil, nil, 400, v, "", ""},
 		{"encrypted child", "POST", start, body(`{"VolumeSize":1,"Encrypted":true,"ParentSnapshotId":"` + snapA + `"}`), nil, nil, 400, v, "INVALID_PARAMETER_VALUE", "The parameters Encrypted and ParentSnapshotId cannot be used together."},
 		{"key alone", "POST", start, body(`{"VolumeSize":1,"KmsKeyArn":"arn:aws:kms:us-east-1:123456789012:key/k"}`), nil, nil, 400, v, "INVALID_PARAMETER_VALUE", "The parameter KmsKeyArn requires the parameter Encrypted to be true."},
-		{"encrypted", "POST", start, body(`{"VolumeSize":1,"Encrypted":true}`), nil, nil, 400, v, "INVALID_PARAMETER_VALUE", "The parameter Encrypted is not supported yet."},
+		{"key id for an ARN", "POST", start, body(`{"VolumeSize":1,"Encrypted":true,"KmsKeyArn":"alias/k"}`), nil, nil, 400, v, "", ""},
+		{"denied key", "POST", start, body(`{"VolumeSize":1,"Encrypted":true}`), nil, &keyring.Error{Key: "k", Reason: keyring.Denied}, 403, "AccessDeniedException", "DEPENDENCY_ACCESS_DENIED", unusable + "key-access-denied."},
+		{"unknown key", "POST", start, body(`{"VolumeSize":1,"Encrypted":true}`), nil, &keyring.Error{Key: "k", Reason: keyring.NotFound}, 404, "ResourceNotFoundException", "DEPENDENCY_RESOURCE_NOT_FOUND", unusable + "key-not-found."},
+		{"disabled key", "POST", start, body(`{"VolumeSize":1,"Encrypted":true}`), nil, &keyring.Error{Key: "k", Reason: keyring.Disabled}, 400, v, "INVALID_DEPENDENCY_REQUEST", unusable + "key-disabled."},
 		{"reserved tag", "POST", start, body(`{"VolumeSize":1,"Tags":[{"Key":"aws:x","Value":""}]}`), nil, nil, 400, v, "INVALID_TAG", "Tag keys starting with 'aws:' are reserved for internal use"},
 		{"too many", "POST", start, body(`{"VolumeSize":1}`), nil, snapshot.ErrTooMany, 400, "ConcurrentLimitExceededException", "", "You have reached the limit for concurrent API requests."},
 		{"start breaks", "POST", start, body(`{"VolumeSize":1}`), nil, planted, 500, "InternalServerException", "", "An internal error has occurred"},

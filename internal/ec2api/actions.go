@@ -25,7 +25,7 @@ var actions = map[string]action{
 	"ModifyEbsDefaultKmsKeyId":      on(anywhere[modifyDefaultKeyRequest]("ModifyEbsDefaultKmsKeyId"), modifyDefaultKeyRules, modifyDefaultKey),
 	"ResetEbsDefaultKmsKeyId":       on(anywhere[bareRequest]("ResetEbsDefaultKmsKeyId"), nil, resetDefaultKey),
 	"GetEbsEncryptionByDefault":     on(anywhere[bareRequest]("GetEbsEncryptionByDefault"), nil, getEncryptByDefault),
-	"EnableEbsEncryptionByDefault":  on(anywhere[bareRequest]("EnableEbsEncryptionByDefault"), enableEncryptionRules, setEncryptByDefault(true)),
+	"EnableEbsEncryptionByDefault":  on(anywhere[bareRequest]("EnableEbsEncryptionByDefault"), nil, setEncryptByDefault(true)),
 	"DisableEbsEncryptionByDefault": on(anywhere[bareRequest]("DisableEbsEncryptionByDefault"), nil, setEncryptByDefault(false)),
 
 	"RegisterImage":   on(registerImageGrants, registerImageRules, registerImage),

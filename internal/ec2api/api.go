@@ -13,6 +13,7 @@ import (
 	"github.com/diskport/diskport/internal/ec2query"
 	"github.com/diskport/diskport/internal/image"
 	"github.com/diskport/diskport/internal/importtask"
+	"github.com/diskport/diskport/internal/kms"
 	"github.com/diskport/diskport/internal/quota"
 	"github.com/diskport/diskport/internal/snapshot"
 	"github.com/diskport/diskport/internal/tag"
@@ -59,13 +60,13 @@ type Copies interface {
 	Copy(ctx context.Context, r snapshot.CopyRequest) (snapshot.Record, error)
 }
 
-// Keys is what this edge needs to know of KMS keys.
+// Keys is what this edge needs of keyring.Ring.
 type Keys interface {
 	// Resolve returns the ARN of the key that an identifier of any form means to
-	// the caller. snapshot.ErrKey when the caller cannot use it.
-	Resolve(ctx context.Context, c *awshttp.Call, id string) (arn string, err error)
-	// IsDefault reports whether a key is AWS's own for EBS (alias/aws/ebs).
-	IsDefault(ctx context.Context, arn string) (bool, error)
+	// who. *keyring.Error when it can't be used.
+	Resolve(ctx context.Context, who kms.Caller, id string) (arn string, err error)
+	// IsManaged reports whether a key is AWS's own for EBS (alias/aws/ebs).
+	IsManaged(ctx context.Context, arn string) (bool, error)
 }
 
 // Options is what an API is made of.
@@ -75,7 +76,7 @@ type Options struct {
 	Copies    Copies
 	Defaults  snapshot.DefaultsStore
 	Images    image.Store
-	Keys      Keys // nil: there are none
+	Keys      Keys
 	Tags      tag.Store
 	IDs       awsid.Source
 	Throttle  *quota.Throttle // of requests; nil: none

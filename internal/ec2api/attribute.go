@@ -214,10 +214,7 @@ func (c call) mayShare(ctx context.Context, r snapshot.Record, with []string) er
 	if slices.Contains(with, snapshot.Everybody) {
 		return refused("OperationNotPermitted", "Encrypted snapshots cannot be shared publicly.")
 	}
-	if c.Keys == nil {
-		return nil
-	}
-	ours, err := c.Keys.IsDefault(ctx, r.KMSKey)
+	ours, err := c.Keys.IsManaged(ctx, r.KMSKey)
 	if err == nil && ours {
 		err = refused("OperationNotPermitted", "Encrypted snapshots with EBS default key cannot be shared")
 	}

@@ -65,10 +65,6 @@ var copySnapshotRules = slices.Concat(
 			field: "KmsKeyId", code: "InvalidParameterDependency", message: "The parameter KmsKeyId requires the parameter Encrypted to be set.",
 			broken: func(_ call, r copySnapshotRequest) (string, bool) { return "", r.KmsKeyId != "" && !r.Encrypted },
 		},
-		{
-			field: "Encrypted", code: "UnsupportedOperation", message: "The parameter Encrypted is not supported yet.",
-			broken: func(_ call, r copySnapshotRequest) (string, bool) { return "", r.Encrypted },
-		},
 	},
 	specificationRules[copySnapshotRequest](only(snapshotType)),
 )
@@ -83,8 +79,12 @@ func copySnapshot(ctx context.Context, c call, r copySnapshotRequest) (any, erro
 	if err != nil {
 		return nil, err
 	}
+	encrypt, err := c.encryption(ctx, r.Encrypted, r.KmsKeyId)
+	if err != nil {
+		return nil, err
+	}
 	record, err := c.Copies.Copy(ctx, snapshot.CopyRequest{
-		Account: c.account(), Source: r.SourceSnapshotId, Description: r.Description, Tags: tags,
+		Account: c.account(), Caller: c.keyUser(), Source: r.SourceSnapshotId, Description: r.Description, Encrypt: encrypt, Tags: tags,
 	})
 	if err != nil {
 		return nil, about(r.SourceSnapshotId, err)

@@ -2,6 +2,9 @@ package ec2api
 
 import (
 	"context"
+
+	"github.com/diskport/diskport/internal/kms"
+	"github.com/diskport/diskport/internal/snapshot"
 )
 
 // bareRequest is a request that says nothing.
@@ -29,14 +32,10 @@ type modifyDefaultKeyRequest struct {
 
 var modifyDefaultKeyRules = []rule[modifyDefaultKeyRequest]{
 	needed("KmsKeyId", func(r modifyDefaultKeyRequest) string { return r.KmsKeyId }),
-	{
-		field: "KmsKeyId", code: "UnsupportedOperation", message: "The parameter KmsKeyId is not supported yet.",
-		broken: func(c call, r modifyDefaultKeyRequest) (string, bool) { return "", c.Keys == nil },
-	},
 }
 
 func modifyDefaultKey(ctx context.Context, c call, r modifyDefaultKeyRequest) (any, error) {
-	arn, err := c.Keys.Resolve(ctx, c.Call, r.KmsKeyId)
+	arn, err := c.Keys.Resolve(ctx, c.keyUser(), r.KmsKeyId)
 	if err != nil {
 		return nil, about(r.KmsKeyId, err)
 	}
@@ -69,13 +68,6 @@ func getEncryptByDefault(ctx context.Context, c call, _ bareRequest) (any, error
 	return encryptAnswer{false, "none"}, nil
 }
 
-// enableEncryptionRules refuse what would be stored and then ignored: without
-// keys nothing can be encrypted.
-var enableEncryptionRules = []rule[bareRequest]{{
-	field: "Action", code: "UnsupportedOperation", message: "The operation EnableEbsEncryptionByDefault is not supported yet.",
-	broken: func(c call, _ bareRequest) (string, bool) { return "", c.Keys == nil },
-}}
-
 func setEncryptByDefault(on bool) func(context.Context, call, bareRequest) (any, error) {
 	return func(ctx context.Context, c call, _ bareRequest) (any, error) {
 		if err := c.Defaults.SetEncrypt(ctx, c.account(), c.Region, on); err != nil {
@@ -83,4 +75,19 @@ func setEncryptByDefault(on bool) func(context.Context, call, bareRequest) (any,
 		}
 		return encryptAnswer{On: on}, nil
 	}
+}
+
+// keyUser is the caller as KMS knows it.
+func (c call) keyUser() kms.Caller {
+	return kms.Caller{Principal: c.Principal, Region: c.Region, Context: c.Origin.Context()}
+}
+
+// encryption returns how a new snapshot is encrypted; nil: not. Without a key the
+// account's default one is meant.
+func (c call) encryption(ctx context.Context, encrypted bool, key string) (*snapshot.Encryption, error) {
+	d, err := c.Defaults.Defaults(ctx, c.account(), c.Region)
+	if err != nil || !encrypted && !d.Encrypt {
+		return nil, err
+	}
+	return &snapshot.Encryption{Key: orDefault(key, d.KMSKey)}, nil
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/diskport/diskport/internal/iam"
 	"github.com/diskport/diskport/internal/image"
 	"github.com/diskport/diskport/internal/importtask"
+	"github.com/diskport/diskport/internal/keyring"
 	"github.com/diskport/diskport/internal/sigv4"
 	"github.com/diskport/diskport/internal/snapshot"
 	"github.com/diskport/diskport/internal/source"
@@ -68,7 +69,7 @@ var errorTable = []told{
 	{"ResourceLimitExceeded", "Too many snapshot copies in progress. The limit is %s for this destination region.", func(err error) (string, bool) {
 		return strconv.Itoa(snapshot.MaxCopies), errors.Is(err, snapshot.ErrTooMany)
 	}},
-	{"InvalidParameterValue", "The specified KMS key is not accessible. If this is a default EBS CMK, please retry your request without specifying the key explicitly", subject(snapshot.ErrKey)},
+	{"InvalidParameterValue", "The specified KMS key is not accessible. If this is a default EBS CMK, please retry your request without specifying the key explicitly", kind[*keyring.Error]},
 
 	{"InvalidAMIID.NotFound", "The image id '[%s]' does not exist", subject(image.ErrNotFound)},
 	{"InvalidAMIName.Duplicate", "AMI name %s", func(err error) (string, bool) {

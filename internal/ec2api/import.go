@@ -123,10 +123,6 @@ var importRules = slices.Concat([]rule[importSnapshotRequest]{
 		broken: func(_ call, r importSnapshotRequest) (string, bool) { return "", r.KmsKeyId != "" && !r.Encrypted },
 	},
 	{
-		field: "Encrypted", code: "UnsupportedOperation", message: "The parameter Encrypted is not supported yet.",
-		broken: func(_ call, r importSnapshotRequest) (string, bool) { return "", r.Encrypted },
-	},
-	{
 		field: "ClientToken", code: "InvalidParameterValue", message: "Client token exceeds the maximum length of 64",
 		broken: func(_ call, r importSnapshotRequest) (string, bool) {
 			return "", len(r.ClientToken) > maxToken || strings.ContainsFunc(r.ClientToken, func(c rune) bool { return c > 126 || c < 32 })
@@ -158,7 +154,11 @@ func badLocation(c call, r importSnapshotRequest) (string, bool) {
 func (c call) ownHosts() []string { return append(slices.Clone(c.OwnHosts), c.host) }
 
 func importSnapshot(ctx context.Context, c call, r importSnapshotRequest) (any, error) {
-	task, err := c.Imports.Import(ctx, r.ask(c))
+	ask, err := r.ask(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	task, err := c.Imports.Import(ctx, ask)
 	if err != nil {
 		return nil, r.explain(c, err)
 	}
@@ -167,15 +167,19 @@ func importSnapshot(ctx context.Context, c call, r importSnapshotRequest) (any, 
 
 // deepCheck implements deepRequest: a deep dry run looks at role, object and image.
 func (r importSnapshotRequest) deepCheck(ctx context.Context, c call) error {
-	if err := c.Imports.Check(ctx, r.ask(c)); err != nil {
+	ask, err := r.ask(ctx, c)
+	if err != nil {
+		return err
+	}
+	if err := c.Imports.Check(ctx, ask); err != nil {
 		return r.explain(c, err)
 	}
 	return nil
 }
 
 // ask returns what is asked for, once it has passed the rules.
-func (r importSnapshotRequest) ask(c call) importtask.Request {
-	return importtask.Request{
+func (r importSnapshotRequest) ask(ctx context.Context, c call) (importtask.Request, error) {
+	ask := importtask.Request{
 		Account: c.account(), Region: c.Region, Caller: c.Principal, Origin: c.Origin,
 		Token: r.ClientToken, Digest: digest(r),
 		Description: r.Description, DiskDescription: r.disk().Description,
@@ -183,6 +187,11 @@ func (r importSnapshotRequest) ask(c call) importtask.Request {
 		URL: r.disk().Url, Bucket: r.disk().UserBucket.S3Bucket, Key: r.disk().UserBucket.S3Key,
 		OwnHosts: c.ownHosts(), Tags: r.tagsFor(taskType), SnapshotTags: r.tagsFor(snapshotType),
 	}
+	encrypt, err := c.encryption(ctx, r.Encrypted, r.KmsKeyId)
+	if encrypt != nil {
+		ask.Encrypted, ask.KMSKey = true, encrypt.Key
+	}
+	return ask, err
 }
 
 // explain says what an error of the domain is about.

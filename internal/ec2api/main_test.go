@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/xml"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -20,6 +19,8 @@ import (
 	"github.com/diskport/diskport/internal/iam"
 	"github.com/diskport/diskport/internal/image"
 	"github.com/diskport/diskport/internal/importtask"
+	"github.com/diskport/diskport/internal/keyring"
+	"github.com/diskport/diskport/internal/kms"
 	"github.com/diskport/diskport/internal/policy"
 	"github.com/diskport/diskport/internal/snapshot"
 	"github.com/diskport/diskport/internal/tag"
@@ -57,7 +58,7 @@ func (f *imports) Import(_ context.Context, r importtask.Request) (importtask.Ta
 	f.urls[taskA] = r.URL
 	return importtask.Task{
 		ID: taskA, Account: r.Account, Description: r.Description, DiskDescription: r.DiskDescription, Format: r.Format,
-		Bucket: r.Bucket, Key: r.Key, Tags: tags, SourceBytes: 1 << 20, State: importtask.Active, Phase: importtask.Waiting, CreatedAt: clock,
+		Bucket: r.Bucket, Key: r.Key, Encrypted: r.Encrypted, KMSKey: r.KMSKey, Tags: tags, SourceBytes: 1 << 20, State: importtask.Active, Phase: importtask.Waiting, CreatedAt: clock,
 	}, nil
 }
 
@@ -202,17 +203,17 @@ const (
 	unknownAMI = "ami-00000000000000000"
 )
 
-// keyring is a fake Keys with keyARN, whose alias is alias/k, and AWS's own.
-type keyring struct{}
+// keyFake is a fake Keys with keyARN, whose alias is alias/k, and AWS's own.
+type keyFake struct{}
 
-func (keyring) Resolve(_ context.Context, _ *awshttp.Call, id string) (string, error) {
+func (keyFake) Resolve(_ context.Context, _ kms.Caller, id string) (string, error) {
 	if id == keyARN || id == "alias/k" {
 		return keyARN, nil
 	}
-	return "", fmt.Errorf("resolving %s: %w", id, snapshot.ErrKey)
+	return "", &keyring.Error{Key: id, Reason: keyring.NotFound}
 }
 
-func (keyring) IsDefault(_ context.Context, arn string) (bool, error) { return arn == awsKeyARN, nil }
+func (keyFake) IsManaged(_ context.Context, arn string) (bool, error) { return arn == awsKeyARN, nil }
 
 // images is the fake of the store of images.
 type images struct{ list []image.Image }
@@ -305,7 +306,7 @@ func newFixture(change func(*Options)) *fixture {
 	}
 	o := Options{
 		Imports: f.imports, Snapshots: f.snapshots, Copies: f.copies, Images: f.images, Tags: f.tags,
-		Defaults: defaultsStore{&defaults{}}, Keys: keyring{}, IDs: awsid.Source{Rand: func(b []byte) { clear(b) }},
+		Defaults: defaultsStore{&defaults{}}, Keys: keyFake{}, IDs: awsid.Source{Rand: func(b []byte) { clear(b) }},
 		Log: slog.New(slog.NewTextHandler(f.log, nil)), Now: func() time.Time { return clock }, TokenKey: []byte("key"),
 	}
 	if change != nil {

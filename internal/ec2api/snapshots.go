@@ -117,6 +117,7 @@ type snapshotAnswer struct {
 	Description string                   `xml:"description"`
 	Encrypted   bool                     `xml:"encrypted"`
 	KMSKey      string                   `xml:"kmsKeyId,omitempty"`
+	DataKey     string                   `xml:"dataEncryptionKeyId,omitempty"`
 	StorageTier string                   `xml:"storageTier"`
 	FullSize    int64                    `xml:"fullSnapshotSizeInBytes"`
 	Tags        ec2query.List[tagAnswer] `xml:"tagSet"`
@@ -205,7 +206,7 @@ func (c call) showSnapshot(r snapshot.Record) snapshotAnswer {
 		ID: r.ID, VolumeID: importedVolume, Status: string(r.State), Message: r.Message,
 		StartTime: ec2query.Time(r.StartedAt), EndTime: ec2query.OptionalTime(r.CompletedAt),
 		Progress: strconv.Itoa(r.Progress) + "%", OwnerID: r.Account, VolumeSize: r.VolumeSize,
-		Encrypted: r.KMSKey != "", KMSKey: r.KMSKey, StorageTier: string(r.Tier), FullSize: r.Blocks * block.Size, Tags: showTags(r.Tags), record: r,
+		Encrypted: r.KMSKey != "", KMSKey: r.KMSKey, DataKey: r.DataKey, StorageTier: string(r.Tier), FullSize: r.Blocks * block.Size, Tags: showTags(r.Tags), record: r,
 	}
 	if r.State == snapshot.Completed {
 		s.Progress = "100%"

@@ -149,8 +149,10 @@ func (t taskAnswer) tags() tag.Set { return t.task.Tags }
 
 type taskDetail struct {
 	Description   string          `xml:"description,omitempty"`
-	DiskImageSize ec2query.Double `xml:"diskImageSize"` // bytes of the source object
+	DiskImageSize ec2query.Double `xml:"diskImageSize"`       // bytes of the source object
+	Encrypted     bool            `xml:"encrypted,omitempty"` // never shown as false
 	Format        string          `xml:"format,omitempty"`
+	KmsKeyID      string          `xml:"kmsKeyId,omitempty"`
 	Progress      string          `xml:"progress,omitempty"`
 	SnapshotID    string          `xml:"snapshotId,omitempty"`
 	Status        string          `xml:"status"`
@@ -169,7 +171,9 @@ type userBucket struct {
 func (c call) showTask(t importtask.Task) taskAnswer {
 	d := taskDetail{
 		Description: t.DiskDescription,
+		Encrypted:   t.Encrypted,
 		Format:      t.Format,
+		KmsKeyID:    t.KMSKey,
 		Status:      string(t.State),
 		URL:         c.Imports.URL(t),
 	}

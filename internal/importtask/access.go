@@ -11,6 +11,20 @@ import (
 // Roles lets the service act in a role. iam.Service is it.
 type Roles interface {
 	AssumeServiceRole(ctx context.Context, call iam.ServiceCall) (iam.Principal, error)
+	// Root returns an account's root principal.
+	Root(account string) iam.Principal
+}
+
+// serviceRole returns a role as the principal of an import, or a *RoleError.
+func serviceRole(ctx context.Context, roles Roles, account, region, name string) (iam.Principal, error) {
+	role, err := roles.AssumeServiceRole(ctx, iam.ServiceCall{
+		Account: account, Role: name, Service: iam.ImportService, ExternalID: iam.ImportExternalID,
+		SourceARN: "arn:" + awsid.Partition(region) + ":vmie:" + region + ":" + account + ":import-snapshot-task/*",
+	})
+	if err != nil {
+		return role, &RoleError{name, err}
+	}
+	return role, nil
 }
 
 // mayRead checks that the service role can be assumed, and that it and the
@@ -22,14 +36,11 @@ func (s *Service) mayRead(ctx context.Context, req Request, loc source.Location)
 	if loc.Kind == source.Handover || loc.Presigned {
 		return nil
 	}
-	partition := awsid.Partition(req.Region)
-	role, err := s.Roles.AssumeServiceRole(ctx, iam.ServiceCall{
-		Account: req.Account, Role: req.RoleName, Service: iam.ImportService, ExternalID: iam.ImportExternalID,
-		SourceARN: "arn:" + partition + ":vmie:" + req.Region + ":" + req.Account + ":import-snapshot-task/*",
-	})
+	role, err := serviceRole(ctx, s.Roles, req.Account, req.Region, req.RoleName)
 	if err != nil {
-		return &RoleError{req.RoleName, err}
+		return err
 	}
+	partition := awsid.Partition(req.Region)
 	object := "arn:" + partition + ":s3:::" + loc.Bucket + "/" + loc.Key
 	origin := req.Origin
 	for _, p := range []iam.Principal{role, req.Caller} {

@@ -32,11 +32,25 @@ func (s *Service) Check(ctx context.Context, req Request) error {
 		return sourceError(loc, err)
 	}
 	defer s.release(ctx, pin)
-	if err := s.look(ctx, pin, req.Format); err != nil {
+	err = s.look(ctx, pin, req.Format)
+	if err == nil && req.Encrypted {
+		err = s.mayEncrypt(ctx, req, pin)
+	}
+	if err != nil {
 		f, _ := FailureOf(err)
 		return &FailureError{f}
 	}
 	return nil
+}
+
+// mayEncrypt tries the key as the plan of a task would.
+func (s *Service) mayEncrypt(ctx context.Context, req Request, pin source.Pin) error {
+	t := Task{Account: req.Account, Region: req.Region, RoleName: req.RoleName, KMSKey: req.KMSKey}
+	who, err := keyUser(ctx, s.Roles, t, pin, s.Now())
+	if err != nil {
+		return err
+	}
+	return s.Keys.MayWrite(ctx, who, req.KMSKey, s.IDs.Snapshot())
 }
 
 // look opens an image as the plan of a task would.

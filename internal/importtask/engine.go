@@ -12,9 +12,7 @@ import (
 	"github.com/diskport/diskport/diskimage/detect"
 	"github.com/diskport/diskport/internal/awsid"
 	"github.com/diskport/diskport/internal/block"
-	"github.com/diskport/diskport/internal/blockstore"
 	"github.com/diskport/diskport/internal/ingest"
-	"github.com/diskport/diskport/internal/seal"
 	"github.com/diskport/diskport/internal/snapshot"
 	"github.com/diskport/diskport/internal/source"
 	"github.com/diskport/diskport/internal/work"
@@ -30,7 +28,11 @@ type Engine struct {
 		Opener
 		Releaser
 	}
+	Roles   Roles
 	Domains Domains
+	Records interface {
+		Get(ctx context.Context, snapshot string) (snapshot.Record, error)
+	}
 	Library *snapshot.Library
 	IDs     awsid.Source
 	Now     func() time.Time
@@ -53,11 +55,6 @@ type Opener interface {
 // Releaser lets pinned sources go.
 type Releaser interface {
 	Release(ctx context.Context, p source.Pin) error
-}
-
-// Domains gives the dedupe domain that an account's blocks go to.
-type Domains interface {
-	Plain(ctx context.Context, account string) (blockstore.Domain, *seal.Keys, error)
 }
 
 const pageBytes = snapshot.PageBlocks * block.Size
@@ -99,12 +96,13 @@ func (e *Engine) plan(ctx context.Context, h *Held) (next work.Lease, ok bool, e
 	if err := e.checkSpace(ranges); err != nil {
 		return next, false, err
 	}
-	domain, _, err := e.Domains.Plain(ctx, t.Account)
+	id := e.IDs.Snapshot()
+	domain, dataKey, err := e.domain(ctx, t, id)
 	if err != nil {
 		return next, false, err
 	}
-	plan := Plan{Format: format, Virtual: disk.Size(), Ranges: ranges, Warnings: about.Warnings, Snapshot: snapshot.Record{
-		ID: e.IDs.Snapshot(), Account: t.Account, Domain: domain.ID, Task: t.ID, Description: t.Description,
+	plan := Plan{Format: format, Virtual: disk.Size(), Ranges: ranges, Warnings: about.Warnings, KMSKey: domain.KMSKey, Snapshot: snapshot.Record{
+		ID: id, Account: t.Account, Domain: domain.ID, DataKey: dataKey, Task: t.ID, Description: t.Description,
 		State: snapshot.Pending, VirtualSize: disk.Size(), VolumeSize: volumeGiB(disk.Size()), StartedAt: e.Now(),
 		Tags: t.SnapshotTags,
 	}}
@@ -194,7 +192,11 @@ func (e *Engine) write(ctx context.Context, h *Held, t Task, r Range) (snapshot.
 		return snapshot.Written{}, err
 	}
 	defer object.Close() // read only: nothing to lose
-	domain, keys, err := e.Domains.Plain(ctx, t.Account)
+	rec, err := e.Records.Get(ctx, t.SnapshotID)
+	if err != nil {
+		return snapshot.Written{}, err
+	}
+	domain, keys, err := e.Domains.Open(ctx, rec.Domain)
 	if err != nil {
 		return snapshot.Written{}, err
 	}
@@ -227,11 +229,13 @@ func (e *Engine) publish(ctx context.Context, h *Held) (next work.Lease, ok bool
 	if err != nil {
 		return next, false, err
 	}
-	domain, _, err := e.Domains.Plain(ctx, t.Account)
+	rec, err := e.Records.Get(ctx, t.SnapshotID)
 	if err != nil {
 		return next, false, err
 	}
-	rec := snapshot.Record{ID: t.SnapshotID, Account: t.Account, Domain: domain.ID, VolumeSize: volumeGiB(t.Virtual)}
+	if _, _, err := e.Domains.Open(ctx, rec.Domain); err != nil {
+		return next, false, err // nobody could read it
+	}
 	root, err := e.Library.WriteRoot(ctx, h.Lease, rec, pages)
 	if err != nil {
 		return next, false, err

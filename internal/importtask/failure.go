@@ -7,6 +7,7 @@ import (
 	"github.com/diskport/diskport/diskimage"
 	"github.com/diskport/diskport/internal/blockstore"
 	"github.com/diskport/diskport/internal/ingest"
+	"github.com/diskport/diskport/internal/keyring"
 	"github.com/diskport/diskport/internal/source"
 )
 
@@ -49,6 +50,17 @@ var causes = []struct {
 	{source.ErrOrphaned, "ClientError: The program that handed the file over has ended", "handover-gone", "run the import again"},
 }
 
+// keyHints say what to do about a key.
+var keyHints = map[keyring.Reason]string{
+	keyring.NotFound:        "name a key that exists in this account and region: its id, its ARN, an alias, or the ARN of one",
+	keyring.WrongRegion:     "name a key of the region of the import",
+	keyring.Malformed:       "name the key by its id, its ARN, an alias, or the ARN of one",
+	keyring.Disabled:        "enable the key, then import again",
+	keyring.PendingDeletion: "cancel the key's deletion and enable it, then import again",
+	keyring.NotSymmetric:    "name a symmetric key for encryption and decryption",
+	keyring.Denied:          "let the service role do kms:DescribeKey, kms:GenerateDataKeyWithoutPlaintext, kms:Decrypt and kms:CreateGrant with the key",
+}
+
 // FailureOf says why err ends a task. final is false for what may go away by
 // trying again.
 func FailureOf(err error) (f Failure, final bool) {
@@ -63,6 +75,11 @@ func FailureOf(err error) (f Failure, final bool) {
 			f.Message, f.Reason, f.Hint = c.message, c.reason, c.hint
 			return f, true
 		}
+	}
+	var key *keyring.Error
+	if errors.As(err, &key) {
+		f.Message, f.Reason, f.Hint = "ClientError: Given key ID is not accessible", string(key.Reason), keyHints[key.Reason]
+		return f, true
 	}
 	var fe *diskimage.FormatError
 	if errors.As(err, &fe) {

@@ -23,6 +23,8 @@ type Request struct {
 	RoleName        string // "vmimport" unless given
 	URL             string // either URL, or Bucket and Key
 	Bucket, Key     string
+	Encrypted       bool
+	KMSKey          string   // of any form; empty: alias/aws/ebs
 	OwnHosts        []string // host[:port] names under which this service was reached
 	Tags            []tag.Tag
 	SnapshotTags    []tag.Tag // for the snapshot, if the service takes them

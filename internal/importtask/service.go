@@ -20,6 +20,7 @@ type Service struct {
 	Roles   Roles
 	Sources Sources
 	Images  Opener      // opens what Check looks into; nil where no dry run is deep
+	Keys    Keys        // that Check asks for; nil as Images
 	Secrets seal.Sealer // of Urls
 	Runner  *Runner     // this node's, for its live counts; nil where none runs
 	Wake    func()      // called when there is new work
@@ -57,9 +58,10 @@ func (s *Service) Import(ctx context.Context, req Request) (Task, error) {
 		return Task{}, err
 	}
 	t := Task{
-		ID: s.IDs.Task(), Account: req.Account, State: Active, Phase: Waiting, CreatedAt: s.Now(),
+		ID: s.IDs.Task(), Account: req.Account, Region: req.Region, State: Active, Phase: Waiting, CreatedAt: s.Now(),
 		Token: req.Token, RequestDigest: req.Digest, Description: req.Description, DiskDescription: req.DiskDescription,
 		Format: req.Format, RoleName: req.RoleName, Bucket: loc.Bucket, Key: loc.Key,
+		Encrypted: req.Encrypted, KMSKey: req.KMSKey,
 	}
 	if t.Tags, err = t.Tags.Merge(req.Tags); err != nil {
 		return Task{}, err

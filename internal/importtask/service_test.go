@@ -60,6 +60,10 @@ func (roles) AssumeServiceRole(_ context.Context, c iam.ServiceCall) (iam.Princi
 	return iam.Principal{Account: c.Account, Kind: iam.RoleSession, ARN: "arn:aws:sts::role"}.WithPolicies(d), err
 }
 
+func (roles) Root(account string) iam.Principal {
+	return iam.Principal{Account: account, Kind: iam.Root, ARN: "arn:aws:iam::" + account + ":root"}
+}
+
 type fixture struct {
 	*importtask.Service
 	sources *sources

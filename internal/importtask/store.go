@@ -78,6 +78,7 @@ type Plan struct {
 	Ranges   []Range
 	Warnings []string
 	Snapshot snapshot.Record // pending
+	KMSKey   string          // its ARN; empty: not encrypted
 }
 
 // RangeResult is what ingesting one range made durable. All slices may be empty.

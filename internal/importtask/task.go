@@ -12,6 +12,7 @@ import (
 type Task struct {
 	ID      string // "import-snap-" + 17 hex
 	Account string
+	Region  string
 
 	// As requested.
 	Token           string // client token; empty: none
@@ -24,6 +25,8 @@ type Task struct {
 	SealedURL       []byte // the Url as given, sealed: a presigned one is a secret
 	Tags            tag.Set
 	SnapshotTags    tag.Set // that the snapshot will get
+	Encrypted       bool
+	KMSKey          string // as asked for, empty: alias/aws/ebs; the key's ARN once planned
 
 	// The pinned source.
 	Pin         string // source.Pin as text; empty once released

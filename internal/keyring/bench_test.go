@@ -1,4 +1,4 @@
-package keyring
+package keyring_test
 
 import (
 	"bytes"
@@ -18,6 +18,7 @@ import (
 	"github.com/diskport/diskport/internal/awshttp"
 	"github.com/diskport/diskport/internal/blockstore"
 	"github.com/diskport/diskport/internal/iam"
+	"github.com/diskport/diskport/internal/keyring"
 	"github.com/diskport/diskport/internal/kms"
 	"github.com/diskport/diskport/internal/kms/kmstest"
 	"github.com/diskport/diskport/internal/kmsapi"
@@ -41,12 +42,12 @@ func (s *spy) Seal(plain, associated []byte) []byte {
 
 // bench is a ring over a KMS that tests can turn.
 type bench struct {
-	*Ring
+	*keyring.Ring
 	service *kms.Service
 	domains *rows
 	sealer  *spy
 	now     time.Time
-	kms     KMS
+	kms     keyring.KMS
 
 	// Of an external KMS only.
 	log      *bytes.Buffer
@@ -55,7 +56,7 @@ type bench struct {
 	code     string       // how they fail
 }
 
-func newBench(t *testing.T, store kms.Store, domains Domains) *bench {
+func newBench(t *testing.T, store kms.Store, domains keyring.Domains) *bench {
 	t.Helper()
 	master, err := seal.NewMasterKey(make([]byte, seal.KeySize))
 	if err != nil {
@@ -63,8 +64,8 @@ func newBench(t *testing.T, store kms.Store, domains Domains) *bench {
 	}
 	b := &bench{sealer: &spy{Sealer: master}, now: time.Now(), log: &bytes.Buffer{}, code: "KMSInternalException"}
 	b.service = kms.New(kms.Options{Store: store, Sealer: b.sealer})
-	b.kms = Embedded{b.service}
-	b.Ring = &Ring{Domains: domains, Sealer: b.sealer, KMS: b.kms}
+	b.kms = keyring.Embedded{b.service}
+	b.Ring = &keyring.Ring{Domains: domains, Sealer: b.sealer, KMS: b.kms}
 	return b
 }
 
@@ -93,11 +94,11 @@ func external(t *testing.T) *bench {
 		front.ServeHTTP(w, r)
 	}))
 	t.Cleanup(srv.Close)
-	b.kms = NewExternal(ExternalOptions{
+	b.kms = keyring.NewExternal(keyring.ExternalOptions{
 		Config:   aws.Config{Region: region, Credentials: credentials.NewStaticCredentialsProvider("AKIAROOT", "secret", "")},
 		Endpoint: srv.URL, Now: func() time.Time { return b.now }, Backoff: time.Nanosecond,
 	})
-	b.Ring = &Ring{Domains: b.domains, Sealer: b.sealer, KMS: b.kms}
+	b.Ring = &keyring.Ring{Domains: b.domains, Sealer: b.sealer, KMS: b.kms}
 	return b
 }
 
@@ -138,9 +139,9 @@ func check(t *testing.T, what string, err error) {
 }
 
 // refused checks that err is about the key, and why.
-func refused(t *testing.T, what string, err error, want Reason) {
+func refused(t *testing.T, what string, err error, want keyring.Reason) {
 	t.Helper()
-	if e, ok := errors.AsType[*Error](err); !ok || e.Reason != want || e.Key == "" {
+	if e, ok := errors.AsType[*keyring.Error](err); !ok || e.Reason != want || e.Key == "" {
 		t.Errorf("%s: got %v, want %s", what, err, want)
 	}
 }

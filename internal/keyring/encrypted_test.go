@@ -1,4 +1,4 @@
-package keyring
+package keyring_test
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/diskport/diskport/internal/block"
+	"github.com/diskport/diskport/internal/keyring"
 	"github.com/diskport/diskport/internal/kms"
 	"github.com/diskport/diskport/internal/seal"
 )
@@ -27,7 +28,7 @@ func TestOneDomainAKey(t *testing.T) {
 			t.Errorf("again: %s, %v; want %s with the same keys", again.ID, err, row.ID)
 		}
 		ids := map[block.ID]bool{keys.BlockID(digest): true}
-		for what, o := range map[string]owner{"another key": {account, other.ARN()}, "another account": {stranger, k.ARN()}} {
+		for what, o := range map[string]struct{ account, key string }{"another key": {account, other.ARN()}, "another account": {stranger, k.ARN()}} {
 			_, keys, err := b.Encrypted(ctx, o.account, o.key)
 			check(t, what, err)
 			ids[keys.BlockID(digest)] = true
@@ -37,7 +38,7 @@ func TestOneDomainAKey(t *testing.T) {
 		if ids[plain.BlockID(digest)] = true; len(ids) != 4 {
 			t.Error("two domains have the same ID for a block: it links them")
 		}
-		fresh, err := (&Ring{Domains: b.domains, Sealer: b.sealer, KMS: b.kms}).Keys(ctx, row.ID)
+		fresh, err := (&keyring.Ring{Domains: b.domains, Sealer: b.sealer, KMS: b.kms}).Keys(ctx, row.ID)
 		check(t, "another process", err)
 		if fresh.BlockID(digest) != keys.BlockID(digest) {
 			t.Error("the stored keys are not those that were used")
@@ -98,28 +99,28 @@ func TestKeysThatImportsMustRefuse(t *testing.T) {
 		check(t, "schedule", err)
 		for _, c := range []struct {
 			name, identifier string
-			want             Reason
+			want             keyring.Reason
 		}{
-			{"unknown id", "12345678-1234-1234-1234-123456789012", NotFound},
-			{"unknown alias", "alias/none", NotFound},
-			{"unknown ARN", "arn:aws:kms:us-east-1:111111111111:key/12345678-1234-1234-1234-123456789012", NotFound},
-			{"nonsense", "nonsense", NotFound},
-			{"bad ARN", "arn:aws:kms:us-east-1", Malformed},
-			{"wrong region", "arn:aws:kms:eu-west-1:111111111111:key/12345678-1234-1234-1234-123456789012", WrongRegion},
-			{"disabled", disabled.ID, Disabled},
-			{"pending deletion", going.ARN(), PendingDeletion},
-			{"pending import", b.key(t, kms.KeySpec{Origin: kms.External}).ID, PendingImport},
-			{"RSA", b.key(t, kms.KeySpec{Spec: "RSA_2048", Usage: "ENCRYPT_DECRYPT"}).ID, NotSymmetric},
-			{"HMAC", b.key(t, kms.KeySpec{Spec: "HMAC_256", Usage: "GENERATE_VERIFY_MAC"}).ID, NotSymmetric},
-			{"another account's", "arn:aws:kms:us-east-1:222222222222:key/12345678-1234-1234-1234-123456789012", Denied},
+			{"unknown id", "12345678-1234-1234-1234-123456789012", keyring.NotFound},
+			{"unknown alias", "alias/none", keyring.NotFound},
+			{"unknown ARN", "arn:aws:kms:us-east-1:111111111111:key/12345678-1234-1234-1234-123456789012", keyring.NotFound},
+			{"nonsense", "nonsense", keyring.NotFound},
+			{"bad ARN", "arn:aws:kms:us-east-1", keyring.Malformed},
+			{"wrong region", "arn:aws:kms:eu-west-1:111111111111:key/12345678-1234-1234-1234-123456789012", keyring.WrongRegion},
+			{"disabled", disabled.ID, keyring.Disabled},
+			{"pending deletion", going.ARN(), keyring.PendingDeletion},
+			{"pending import", b.key(t, kms.KeySpec{Origin: kms.External}).ID, keyring.PendingImport},
+			{"RSA", b.key(t, kms.KeySpec{Spec: "RSA_2048", Usage: "ENCRYPT_DECRYPT"}).ID, keyring.NotSymmetric},
+			{"HMAC", b.key(t, kms.KeySpec{Spec: "HMAC_256", Usage: "GENERATE_VERIFY_MAC"}).ID, keyring.NotSymmetric},
+			{"another account's", "arn:aws:kms:us-east-1:222222222222:key/12345678-1234-1234-1234-123456789012", keyring.Denied},
 		} {
 			_, err := b.Resolve(ctx, root(account), c.identifier)
 			refused(t, c.name, err, c.want)
 		}
 		_, _, err = b.Encrypted(ctx, account, disabled.ARN())
-		refused(t, "domain under a disabled key", err, Disabled)
+		refused(t, "domain under a disabled key", err, keyring.Disabled)
 		_, err = b.SnapshotKey(ctx, root(account), disabled.ARN(), "snap-1")
-		refused(t, "snapshot under a disabled key", err, Disabled)
+		refused(t, "snapshot under a disabled key", err, keyring.Disabled)
 	})
 }
 
@@ -154,9 +155,9 @@ func TestWhoMayEncryptAndRead(t *testing.T) {
 		managed, err := b.Resolve(ctx, role(t, noKMS), "")
 		check(t, "the default key needs no permission", err)
 		_, err = b.SnapshotKey(ctx, role(t, noKMS), managed, "snap-1")
-		if _, outside := b.kms.(*External); outside {
+		if _, outside := b.kms.(*keyring.External); outside {
 			// The endpoint knows of no EBS behind the service's credentials.
-			refused(t, "the default key of an endpoint", err, Denied)
+			refused(t, "the default key of an endpoint", err, keyring.Denied)
 			return
 		}
 		check(t, "the default key", err)
@@ -171,7 +172,7 @@ func denied(t *testing.T, what string, err error, allowed bool) {
 		}
 		return
 	}
-	refused(t, what, err, Denied)
+	refused(t, what, err, keyring.Denied)
 }
 
 func TestEncryptionContextOfSnapshots(t *testing.T) {
@@ -181,7 +182,7 @@ func TestEncryptionContextOfSnapshots(t *testing.T) {
 	first, err := b.SnapshotKey(ctx, role(t, one), k.ARN(), "snap-1")
 	check(t, "the snapshot of the policy", err)
 	_, err = b.SnapshotKey(ctx, role(t, one), k.ARN(), "snap-2")
-	refused(t, "another snapshot", err, Denied)
+	refused(t, "another snapshot", err, keyring.Denied)
 	second, err := b.SnapshotKey(ctx, root(account), k.ARN(), "snap-1")
 	check(t, "again", err)
 	if first == second || len(first) != 36 {
@@ -200,18 +201,16 @@ func TestDisabledKeyStopsReadsAtOnce(t *testing.T) {
 	}
 	check(t, "read", read())
 	check(t, "disable", b.service.SetEnabled(ctx, k.Ref, kms.Disable))
-	refused(t, "read under a disabled key", read(), Disabled)
-	refused(t, "permission under a disabled key", b.MayRead(ctx, root(account), k.ARN(), "snap-1"), Disabled)
-	b.mu.Lock()
-	if len(b.open) != 0 {
+	refused(t, "read under a disabled key", read(), keyring.Disabled)
+	refused(t, "permission under a disabled key", b.MayRead(ctx, root(account), k.ARN(), "snap-1"), keyring.Disabled)
+	if b.Remembered() != 0 {
 		t.Error("the keys of a domain stay in memory after its KMS key was refused")
 	}
-	b.mu.Unlock()
 	check(t, "enable", b.service.SetEnabled(ctx, k.Ref, kms.Enable))
 	check(t, "read again", read())
 	_, err = b.service.ScheduleDeletion(ctx, k.Ref, 7)
 	check(t, "schedule", err)
-	refused(t, "read under a key that is going", read(), PendingDeletion)
+	refused(t, "read under a key that is going", read(), keyring.PendingDeletion)
 }
 
 func TestStateOfAnExternalKeyIsAMinuteOldAtMost(t *testing.T) {
@@ -228,18 +227,18 @@ func TestStateOfAnExternalKeyIsAMinuteOldAtMost(t *testing.T) {
 		t.Errorf("%d requests for reads within a minute", n)
 	}
 	check(t, "disable", b.service.SetEnabled(ctx, k.Ref, kms.Disable))
-	b.now = b.now.Add(stateAge)
+	b.now = b.now.Add(keyring.StateAge)
 	_, err = b.Keys(ctx, row.ID)
-	refused(t, "read a minute later", err, Disabled)
+	refused(t, "read a minute later", err, keyring.Disabled)
 	check(t, "enable", b.service.SetEnabled(ctx, k.Ref, kms.Enable))
 	_, err = b.Keys(ctx, row.ID)
 	check(t, "read of an enabled key", err)
 
 	check(t, "disable", b.service.SetEnabled(ctx, k.Ref, kms.Disable))
 	_, err = b.SnapshotKey(ctx, root(account), k.ARN(), "snap-1")
-	refused(t, "use of a key that seems enabled", err, Disabled)
+	refused(t, "use of a key that seems enabled", err, keyring.Disabled)
 	_, err = b.Keys(ctx, row.ID)
-	refused(t, "read after that", err, Disabled)
+	refused(t, "read after that", err, keyring.Disabled)
 }
 
 func TestTransientErrorsAreRetried(t *testing.T) {
@@ -247,13 +246,13 @@ func TestTransientErrorsAreRetried(t *testing.T) {
 		b := external(t)
 		b.code = code
 		k := b.key(t, kms.KeySpec{})
-		b.broken.Store(attempts - 1)
+		b.broken.Store(keyring.Attempts - 1)
 		if _, err := b.Resolve(t.Context(), root(account), k.ID); err != nil {
 			t.Errorf("%s less often than we try: %v", code, err)
 		}
-		b.broken.Store(attempts)
+		b.broken.Store(keyring.Attempts)
 		_, err := b.Resolve(t.Context(), root(account), k.ID)
-		if _, final := errors.AsType[*Error](err); final || !errors.Is(err, ErrUnavailable) {
+		if _, final := errors.AsType[*keyring.Error](err); final || !errors.Is(err, keyring.ErrUnavailable) {
 			t.Errorf("%s as often as we try: %v, want ErrUnavailable and no *Error", code, err)
 		}
 	}
@@ -261,7 +260,7 @@ func TestTransientErrorsAreRetried(t *testing.T) {
 	b.code = "NotFoundException"
 	b.broken.Store(1)
 	_, err := b.Resolve(t.Context(), root(account), "alias/a")
-	refused(t, "an error that is final", err, NotFound)
+	refused(t, "an error that is final", err, keyring.NotFound)
 	if n := b.requests.Load(); n != 1 {
 		t.Errorf("%d requests for an error that is final", n)
 	}
@@ -275,25 +274,25 @@ func TestDamagedEnvelopes(t *testing.T) {
 		bad := row
 		bad.WrappedKeys = append([]byte(nil), row.WrappedKeys...)
 		bad.WrappedKeys[i] ^= 0x80
-		if _, err := b.openEnvelope(ctx, bad); err == nil {
+		if _, err := b.OpenEnvelope(ctx, bad); err == nil {
 			t.Fatalf("byte %d changed: opened", i)
 		}
 		bad.WrappedKeys = row.WrappedKeys[:i]
-		if _, err := b.openEnvelope(ctx, bad); err == nil {
+		if _, err := b.OpenEnvelope(ctx, bad); err == nil {
 			t.Fatalf("cut to %d bytes: opened", i)
 		}
 	}
 	moved := row
 	moved.ID = "dom-0000000000000000a"
-	_, err = b.openEnvelope(ctx, moved)
-	refused(t, "the keys of another domain", err, Broken)
+	_, err = b.OpenEnvelope(ctx, moved)
+	refused(t, "the keys of another domain", err, keyring.Broken)
 }
 
 // wordy is a KMS with large ciphertexts.
-type wordy struct{ KMS }
+type wordy struct{ keyring.KMS }
 
-func (wordy) GenerateDataKey(context.Context, string, Context) (plain, sealed []byte, err error) {
-	return make([]byte, 32), make([]byte, maxSealed+1), nil
+func (wordy) GenerateDataKey(context.Context, string, keyring.Context) (plain, sealed []byte, err error) {
+	return make([]byte, 32), make([]byte, keyring.MaxSealed+1), nil
 }
 
 func TestEnvelopeFitsAPack(t *testing.T) {
@@ -320,8 +319,8 @@ func FuzzEnvelope(f *testing.F) {
 	f.Add([]byte{2, 0, 1, 9, 9})
 	f.Add([]byte{2, 255, 255})
 	f.Fuzz(func(t *testing.T, data []byte) {
-		sealed, keys, err := splitEnvelope(data)
-		if err == nil && len(sealed)+len(keys)+envelopeHead != len(data) {
+		sealed, keys, err := keyring.SplitEnvelope(data)
+		if err == nil && len(sealed)+len(keys)+keyring.EnvelopeHead != len(data) {
 			t.Errorf("%x falls into %x and %x", data, sealed, keys)
 		}
 	})

@@ -43,3 +43,5 @@ func (e *Error) Unwrap() error { return e.Err }
 
 // ErrUnavailable reports an external KMS that did not answer, after retries.
 var ErrUnavailable = errors.New("keyring: KMS unavailable")
+
+var errNoKMS = errors.New("keyring: no KMS is configured")

@@ -2,7 +2,6 @@ package keyring
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 
@@ -144,7 +143,7 @@ func (r *Ring) forget(id string) {
 // check asks for the state of a KMS key.
 func (r *Ring) check(ctx context.Context, keyARN string) error {
 	if r.KMS == nil {
-		return errors.New("keyring: no KMS is configured")
+		return errNoKMS
 	}
 	k, err := r.KMS.State(ctx, keyARN)
 	if err != nil {

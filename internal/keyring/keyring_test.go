@@ -1,4 +1,4 @@
-package keyring
+package keyring_test
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 
 	"github.com/diskport/diskport/internal/block"
 	"github.com/diskport/diskport/internal/blockstore"
+	"github.com/diskport/diskport/internal/keyring"
 	"github.com/diskport/diskport/internal/seal"
 )
 
@@ -44,7 +45,7 @@ func TestOneDomainAnAccount(t *testing.T) {
 		t.Fatal(err)
 	}
 	store := &rows{m: map[string]blockstore.Domain{}}
-	ring := &Ring{Domains: store, Sealer: master}
+	ring := &keyring.Ring{Domains: store, Sealer: master}
 	a, keysA, err := ring.Plain(t.Context(), "111111111111")
 	if err != nil {
 		t.Fatal(err)
@@ -62,7 +63,7 @@ func TestOneDomainAnAccount(t *testing.T) {
 		t.Error("two accounts have the same ID for a block: it links them")
 	}
 	// Another process, which has nothing in memory, opens the same keys.
-	fresh, err := (&Ring{Domains: store, Sealer: master}).Keys(t.Context(), a.ID)
+	fresh, err := (&keyring.Ring{Domains: store, Sealer: master}).Keys(t.Context(), a.ID)
 	if err != nil {
 		t.Fatal(err)
 	}

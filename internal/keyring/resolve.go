@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/diskport/diskport/internal/blockstore"
 	"github.com/diskport/diskport/internal/kms"
 )
 
@@ -21,7 +22,7 @@ var (
 // may not see the key, or if it can't encrypt in who's region now.
 func (r *Ring) Resolve(ctx context.Context, who kms.Caller, identifier string) (string, error) {
 	if r.KMS == nil {
-		return "", errors.New("keyring: no KMS is configured")
+		return "", errNoKMS
 	}
 	if identifier == "" {
 		identifier = kms.EBSAlias
@@ -40,6 +41,43 @@ func (r *Ring) Resolve(ctx context.Context, who kms.Caller, identifier string) (
 		return "", err
 	}
 	return k.ARN, k.usable()
+}
+
+// NewSnapshot returns the domain of a new snapshot's blocks, encrypted under the
+// key that an identifier stands for, and the id of the snapshot's data key. It
+// fails with an *Error if who may not encrypt under the key or if it is not usable.
+func (r *Ring) NewSnapshot(ctx context.Context, who kms.Caller, identifier, snapshot string) (d blockstore.Domain, dataKey string, err error) {
+	arn, err := r.Resolve(ctx, who, identifier)
+	if err != nil {
+		return d, "", err
+	}
+	if dataKey, err = r.SnapshotKey(ctx, who, arn, snapshot); err != nil {
+		return d, "", err
+	}
+	d, _, err = r.Encrypted(ctx, who.Principal.Account, arn)
+	return d, dataKey, err
+}
+
+// MayWrite returns nil if NewSnapshot would succeed; it leaves no trace.
+func (r *Ring) MayWrite(ctx context.Context, who kms.Caller, identifier, snapshot string) error {
+	arn, err := r.Resolve(ctx, who, identifier)
+	if err != nil {
+		return err
+	}
+	return r.permit(ctx, who, arn, writing, snapshotContext(snapshot))
+}
+
+// IsManaged reports whether a key is AWS's own. Here those of alias/aws/ebs are
+// the only ones.
+func (r *Ring) IsManaged(ctx context.Context, keyARN string) (bool, error) {
+	if r.KMS == nil {
+		return false, errNoKMS
+	}
+	k, err := r.KMS.State(ctx, keyARN)
+	if gone := (*Error)(nil); errors.As(err, &gone) {
+		return false, nil // not AWS's, whose keys stay
+	}
+	return k.Managed, err
 }
 
 // SnapshotKey makes the data key of one new snapshot and returns its id, which
@@ -67,7 +105,7 @@ func (r *Ring) MayRead(ctx context.Context, who kms.Caller, keyARN, snapshot str
 
 func (r *Ring) permit(ctx context.Context, who kms.Caller, keyARN string, actions []string, c Context) error {
 	if r.KMS == nil {
-		return errors.New("keyring: no KMS is configured")
+		return errNoKMS
 	}
 	k, err := r.KMS.State(ctx, keyARN)
 	if err != nil {

@@ -1,4 +1,4 @@
-package keyring
+package keyring_test
 
 import (
 	"bytes"
@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/diskport/diskport/internal/keyring"
 	"github.com/diskport/diskport/internal/kms"
 	"github.com/diskport/diskport/internal/metadb"
 	"github.com/diskport/diskport/internal/seal"
@@ -53,7 +54,7 @@ func TestNoKeyIsLogged(t *testing.T) {
 	check(t, "domain", err)
 	check(t, "disable", b.service.SetEnabled(ctx, k.Ref, kms.Disable))
 	_, refusal := b.SnapshotKey(ctx, root(account), k.ARN(), "snap-1")
-	refused(t, "a disabled key", refusal, Disabled)
+	refused(t, "a disabled key", refusal, keyring.Disabled)
 	check(t, "enable", b.service.SetEnabled(ctx, k.Ref, kms.Enable))
 	told := b.log.String() + refusal.Error()
 	if !strings.Contains(told, "GenerateDataKey") || !strings.Contains(told, "DisabledException") {
@@ -70,9 +71,9 @@ func (b *bench) domainSecrets(t *testing.T, id string) [][]byte {
 	t.Helper()
 	row, err := b.Domains.Domain(t.Context(), id)
 	check(t, "row", err)
-	sealed, wrapped, err := splitEnvelope(row.WrappedKeys)
+	sealed, wrapped, err := keyring.SplitEnvelope(row.WrappedKeys)
 	check(t, "split", err)
-	wrapping, err := b.kms.Decrypt(t.Context(), row.KMSKey, sealed, domainContext(id))
+	wrapping, err := b.kms.Decrypt(t.Context(), row.KMSKey, sealed, keyring.DomainContext(id))
 	check(t, "decrypt", err)
 	keys := openSealed(t, wrapping, wrapped, id)
 	return [][]byte{wrapping, keys[2:34], keys[34:]} // behind version and cipher

@@ -25,16 +25,20 @@ func (s Snapshots) Defaults(ctx context.Context, account, region string) (d snap
 
 // SetEncrypt implements snapshot.DefaultsStore.
 func (s Snapshots) SetEncrypt(ctx context.Context, account, region string, on bool) error {
-	encrypt := 0
-	if on {
-		encrypt = 1
-	}
 	return s.db.update(ctx, "set a default of account "+account, func(q querier) error {
 		_, err := exec(ctx, q, `
 			INSERT INTO snapshot_defaults (account, region, encrypt, kms_key) VALUES ($1, $2, $3, '')
-			ON CONFLICT (account, region) DO UPDATE SET encrypt = excluded.encrypt`, account, region, encrypt)
+			ON CONFLICT (account, region) DO UPDATE SET encrypt = excluded.encrypt`, account, region, flag(on))
 		return err
 	})
+}
+
+// flag is how columns keep a truth value.
+func flag(on bool) int64 {
+	if on {
+		return 1
+	}
+	return 0
 }
 
 // SetDefaultKey implements snapshot.DefaultsStore.

@@ -38,6 +38,9 @@ func (s Snapshots) Start(ctx context.Context, d snapshot.Draft, baseID string, l
 		if err := s.db.addDraft(ctx, q, d); err != nil {
 			return err
 		}
+		if d.Refused != "" {
+			d.State, d.Message = snapshot.Failed, d.Refused
+		}
 		stored, created = d, true
 		return nil
 	})
@@ -98,6 +101,10 @@ func (db *DB) addDraft(ctx context.Context, q querier, d snapshot.Draft) error {
 	}
 	if _, err := exec(ctx, q, `UPDATE snapshots SET token = $1, digest = $2, parent = $3, lineage = $4 WHERE id = $5`,
 		token, d.Digest, d.Parent, d.Lineage, d.ID); err != nil {
+		return err
+	}
+	if d.Refused != "" {
+		_, err := exec(ctx, q, `UPDATE snapshots SET state = $1, message = $2 WHERE id = $3`, snapshot.Failed, d.Refused, d.ID)
 		return err
 	}
 	if _, err := exec(ctx, q, `

@@ -88,8 +88,10 @@ func (t Tasks) Planned(ctx context.Context, l work.Lease, p importtask.Plan) (ne
 			return err
 		}
 		if _, err := exec(ctx, q, `
-			UPDATE tasks SET format = $1, virtual_bytes = $2, ranges = $3, ranges_left = $4, warnings = $5, snapshot = $6, started = $7 WHERE id = $8`,
-			p.Format, p.Virtual, ranges, len(p.Ranges), warnings, p.Snapshot.ID, micros(t.db.now()), task.id); err != nil {
+			UPDATE tasks SET format = $1, virtual_bytes = $2, ranges = $3, ranges_left = $4, warnings = $5, snapshot = $6, started = $7,
+				kms_key = CASE WHEN $8 = '' THEN kms_key ELSE $8 END
+			WHERE id = $9`,
+			p.Format, p.Virtual, ranges, len(p.Ranges), warnings, p.Snapshot.ID, micros(t.db.now()), p.KMSKey, task.id); err != nil {
 			return err
 		}
 		return t.db.addUnits(ctx, q, units...)

@@ -6,15 +6,14 @@ import (
 	"time"
 
 	"github.com/diskport/diskport/internal/importtask"
-	"github.com/diskport/diskport/internal/keyring"
 	"github.com/diskport/diskport/internal/snapshot"
 	"github.com/diskport/diskport/internal/work"
 )
 
 // wireDrafts makes the service behind direct writes and copies, and its jobs.
-func (a *App) wireDrafts(p *parts, ring *keyring.Ring, jobs map[work.Kind]importtask.Job) {
+func (a *App) wireDrafts(p *parts, jobs map[work.Kind]importtask.Job) {
 	p.drafts = &snapshot.Drafts{
-		Store: p.db.Snapshots(), Records: p.db.Snapshots(), Library: p.library, Domains: ring,
+		Store: p.db.Snapshots(), Records: p.db.Snapshots(), Library: p.library, Domains: p.ring,
 		Now: time.Now, Owner: owner(),
 	}
 	jobs[work.Seal] = func(ctx context.Context, h *importtask.Held) (next work.Lease, ok bool, err error) {

@@ -25,12 +25,12 @@ func (a *App) front(metrics *prometheus.Registry) http.Handler {
 	identities := iamapi.New(iamapi.Options{Service: p.iam, Log: a.log})
 	edges := map[string]awshttp.Edge{
 		awshttp.EC2: ec2api.New(ec2api.Options{
-			Imports: p.imports, Snapshots: p.db.Snapshots(), Copies: p.drafts, Defaults: p.db.Snapshots(), Images: p.db.Images(), Tags: p.db.Tags(),
+			Imports: p.imports, Snapshots: p.db.Snapshots(), Copies: p.drafts, Defaults: p.db.Snapshots(), Images: p.db.Images(), Tags: p.db.Tags(), Keys: p.ring,
 			Log: a.log, TokenKey: p.tokens, Throttle: a.throttle(quota.Same), OwnHosts: a.ownHosts(), HoldPoll: a.cfg.HoldPoll,
 			FailedStatus: a.cfg.FailedStatus, Strict: a.cfg.StrictAWS, TagSnapshots: a.cfg.TagSnapshots, DeepDryRun: a.cfg.DeepDryRun,
 		}),
 		awshttp.EBS: ebsapi.New(ebsapi.Options{
-			Snapshots: ebsapi.Library(p.db.Snapshots(), p.library), Drafts: p.drafts, Log: a.log, TokenKey: p.tokens,
+			Snapshots: ebsapi.Library(p.db.Snapshots(), p.library), Drafts: p.drafts, Keys: p.ring, Defaults: p.db.Snapshots(), Log: a.log, TokenKey: p.tokens,
 			Throttle: a.throttle(blockRates), Strict: a.cfg.StrictAWS,
 		}),
 		awshttp.IAM: identities,

@@ -33,6 +33,7 @@ type parts struct {
 	db      *metadb.DB
 	iam     *iam.Service
 	kms     *kms.Service
+	ring    *keyring.Ring
 	objects *objects.Store
 	gateway *objects.Gateway
 	sources *source.Opener
@@ -69,11 +70,11 @@ func (a *App) openParts(ctx context.Context, metrics prometheus.Registerer) (*pa
 		return nil, err
 	}
 	p.kms = kms.New(kms.Options{Store: p.db.KMS(), Sealer: master})
-	ring := &keyring.Ring{Domains: p.db.Catalog(), Sealer: master, KMS: keyring.Embedded{Service: p.kms}}
-	if err := a.openStore(ctx, p, master, ring); err != nil {
+	p.ring = &keyring.Ring{Domains: p.db.Catalog(), Sealer: master, KMS: keyring.Embedded{Service: p.kms}}
+	if err := a.openStore(ctx, p, master); err != nil {
 		return nil, err
 	}
-	a.wireImports(p, master, ring, countSources(p.sources, metrics))
+	a.wireImports(p, master, countSources(p.sources, metrics))
 	return p, a.recover(ctx, p)
 }
 
@@ -102,7 +103,7 @@ func (a *App) openSources(ctx context.Context, p *parts) (err error) {
 }
 
 // openStore opens blocks and manifests.
-func (a *App) openStore(ctx context.Context, p *parts, master *seal.MasterKey, ring *keyring.Ring) error {
+func (a *App) openStore(ctx context.Context, p *parts, master *seal.MasterKey) error {
 	dir, err := blobdir.New(a.data.file("blocks"))
 	if err != nil {
 		return err
@@ -125,7 +126,7 @@ func (a *App) openStore(ctx context.Context, p *parts, master *seal.MasterKey, r
 	if p.tokens, err = secret(ctx, p.db, master, "token key"); err != nil {
 		return err
 	}
-	p.library = &snapshot.Library{Store: store, Index: p.db.Snapshots(), PageKey: pages, Keys: ring.Keys}
+	p.library = &snapshot.Library{Store: store, Index: p.db.Snapshots(), PageKey: pages, Keys: p.ring.Keys}
 	p.gc = &gc.Collector{Store: p.db.Garbage(), Backend: dir, Pages: p.library.RootPages, Blocks: p.library.PageBlocks, Now: time.Now}
 	return nil
 }
@@ -148,21 +149,21 @@ func secret(ctx context.Context, db *metadb.DB, master *seal.MasterKey, name str
 }
 
 // wireImports makes the import service, its runner and its jobs.
-func (a *App) wireImports(p *parts, master *seal.MasterKey, ring *keyring.Ring, counted countedSources) {
+func (a *App) wireImports(p *parts, master *seal.MasterKey, counted countedSources) {
 	p.imports = &importtask.Service{
-		Store: p.db.Tasks(), Roles: p.iam, Sources: p.sources, Images: p.sources, Secrets: master,
+		Store: p.db.Tasks(), Roles: p.iam, Sources: p.sources, Images: p.sources, Keys: p.ring, Secrets: master,
 		Now: time.Now, Log: a.log, Limit: a.cfg.QuotaImports,
 	}
 	engine := &importtask.Engine{
 		Store: p.db.Tasks(), Drafts: p.db.Tasks(), Work: p.db.Work(), Sources: counted,
-		Domains: ring, Library: p.library, Now: time.Now,
+		Roles: p.iam, Domains: p.ring, Records: p.db.Snapshots(), Library: p.library, Now: time.Now,
 		FreeSpace: a.data.free, Reserve: a.cfg.Reserve, Workers: ingest.NewWorkers(runtime.GOMAXPROCS(0) + writesInFlight), Target: a.cfg.RangeBytes,
 		Ended: p.imports.Ended,
 	}
 	jobs := engine.Jobs()
 	jobs[work.GC] = a.collect(p)
 	jobs[work.Retain] = a.retain(p)
-	a.wireDrafts(p, ring, jobs)
+	a.wireDrafts(p, jobs)
 	short := []work.Kind{work.Plan, work.Publish, work.Cleanup}
 	p.runner = &importtask.Runner{
 		Owner: owner(), Work: p.db.Work(), Tasks: p.db.Tasks(), Jobs: jobs,

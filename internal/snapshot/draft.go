@@ -21,6 +21,7 @@ type Draft struct {
 	Base    blockstore.FileID
 	Timeout time.Duration // it ends without a write for so long; 0: a copy
 	Want    *Expected     // set once it is complete
+	Refused string        // why it fails from the start; empty: it does not
 }
 
 // Expected is what the writer of a draft says it has written.
@@ -60,7 +61,7 @@ type DraftStore interface {
 	// Start stores d, pending, with its tags. baseID, when given, is a completed
 	// snapshot whose root d begins as. When the account has a snapshot of the same
 	// Token, Start returns that one and created is false. With d.Want, d is
-	// complete at once. ErrTooMany when the account has limit drafts of the kind
+	// complete at once; with d.Refused it is no draft but failed. ErrTooMany when the account has limit drafts of the kind
 	// (copies, or others), ErrNotFound when there is no such base.
 	Start(ctx context.Context, d Draft, baseID string, limit int) (stored Draft, created bool, err error)
 	// Draft returns a pending draft. ErrNotFound, ErrNotPending.
@@ -100,11 +101,6 @@ var ErrTokenReused = errors.New("snapshot: client token stands for another reque
 
 // ErrConflict reports a block that is being written with other content.
 var ErrConflict = errors.New("snapshot: the block is being written with other content")
-
-// ErrKey reports that the key of a domain may not be used. The draft fails.
-//
-//nolint:staticcheck // it is shown as AWS words it
-var ErrKey = errors.New("Given key ID is not accessible")
 
 // ErrParentLarger reports a parent on a larger volume.
 var ErrParentLarger = errors.New("snapshot: the parent's volume is larger")

@@ -10,16 +10,23 @@ import (
 	"github.com/diskport/diskport/internal/awsid"
 	"github.com/diskport/diskport/internal/block"
 	"github.com/diskport/diskport/internal/blockstore"
+	"github.com/diskport/diskport/internal/keyring"
+	"github.com/diskport/diskport/internal/kms"
 	"github.com/diskport/diskport/internal/seal"
 	"github.com/diskport/diskport/internal/tag"
 )
 
-// Domains opens dedupe domains for writing.
+// Domains opens dedupe domains for writing. A keyring.Ring is it.
 type Domains interface {
 	// Plain returns the account's domain of unencrypted blocks.
 	Plain(ctx context.Context, account string) (blockstore.Domain, *seal.Keys, error)
-	// Open returns a domain by its id.
+	// NewSnapshot returns the domain of a snapshot that is encrypted under a key,
+	// and the id of its data key. *keyring.Error if the key can't be used by who.
+	NewSnapshot(ctx context.Context, who kms.Caller, identifier, snapshot string) (d blockstore.Domain, dataKey string, err error)
+	// Open returns a domain by its id, while its key may be used.
 	Open(ctx context.Context, id string) (blockstore.Domain, *seal.Keys, error)
+	// MayRead returns nil if who may read a snapshot that is encrypted under a key.
+	MayRead(ctx context.Context, who kms.Caller, keyARN, snapshot string) error
 }
 
 // Limits on the drafts of an account, as AWS has them.
@@ -44,41 +51,42 @@ type Drafts struct {
 	open map[string]*appender
 }
 
-// StartRequest asks for an empty snapshot, or one that begins as its parent.
+// StartRequest asks for an empty snapshot, or one that begins as its parent and is
+// encrypted as that is.
 type StartRequest struct {
 	Account     string
+	Caller      kms.Caller // who must be allowed to use keys
 	Token       string
 	Digest      string
 	Description string
 	VolumeSize  int64 // GiB
 	Parent      string
+	Encrypt     *Encryption // nil: not; nil with a parent
 	Timeout     time.Duration
 	Tags        tag.Set
 }
 
 // Start makes a snapshot that can be written. A replay of a client token returns
 // the snapshot that it made. ErrTokenReused, ErrTooMany, ErrNotFound (of the
-// parent), ErrParentLarger.
+// parent), ErrParentLarger, *keyring.Error.
 func (d *Drafts) Start(ctx context.Context, r StartRequest) (Record, error) {
-	rec := Record{Account: r.Account, Description: r.Description, VolumeSize: r.VolumeSize, Parent: r.Parent, Tags: r.Tags}
+	rec := Record{ID: d.IDs.Snapshot(), Account: r.Account, Description: r.Description, VolumeSize: r.VolumeSize, Parent: r.Parent, Tags: r.Tags}
 	draft := Draft{Record: rec, Token: r.Token, Digest: r.Digest, Timeout: r.Timeout}
-	if r.Parent == "" {
-		domain, _, err := d.Domains.Plain(ctx, r.Account)
-		if err != nil {
+	encrypt := r.Encrypt
+	if r.Parent != "" {
+		parent, err := d.source(ctx, r.Account, r.Parent)
+		switch {
+		case err != nil:
+			return Record{}, err
+		case parent.VolumeSize > r.VolumeSize:
+			return Record{}, ErrParentLarger
+		}
+		draft.Lineage = parent.Lineage
+		if encrypt, err = d.sameKey(ctx, r.Caller, parent); err != nil {
 			return Record{}, err
 		}
-		draft.Domain = domain.ID
-		return d.start(ctx, draft, "", MaxPending)
 	}
-	parent, err := d.source(ctx, r.Account, r.Parent)
-	switch {
-	case err != nil:
-		return Record{}, err
-	case parent.VolumeSize > r.VolumeSize:
-		return Record{}, ErrParentLarger
-	}
-	draft.Lineage = parent.Lineage
-	if draft.Domain, err = d.domainOf(ctx, parent, r.Account); err != nil {
+	if err := d.house(ctx, &draft.Record, r.Caller, encrypt); err != nil {
 		return Record{}, err
 	}
 	return d.start(ctx, draft, r.Parent, MaxPending)
@@ -87,13 +95,16 @@ func (d *Drafts) Start(ctx context.Context, r StartRequest) (Record, error) {
 // CopyRequest asks for a copy of a snapshot that the account may use.
 type CopyRequest struct {
 	Account     string
+	Caller      kms.Caller // who must be allowed to use keys
 	Source      string
 	Description string
+	Encrypt     *Encryption // nil: as the source is
 	Tags        tag.Set
 }
 
 // Copy makes a snapshot with the blocks of another. In the same domain no data
-// is copied. ErrNotFound, ErrNotPending (the source is not completed), ErrTooMany.
+// is copied. A key that can't be used makes a failed snapshot, as at AWS.
+// ErrNotFound, ErrNotPending (the source is not completed), ErrTooMany.
 func (d *Drafts) Copy(ctx context.Context, r CopyRequest) (Record, error) {
 	source, err := d.Records.Get(ctx, r.Source)
 	if err == nil && !source.UsableBy(r.Account) {
@@ -106,9 +117,17 @@ func (d *Drafts) Copy(ctx context.Context, r CopyRequest) (Record, error) {
 		return Record{}, err
 	}
 	draft := Draft{Want: &Expected{Blocks: -1}, Record: Record{
-		Account: r.Account, Description: r.Description, VolumeSize: source.VolumeSize, VirtualSize: source.VirtualSize, Tags: r.Tags,
+		ID: d.IDs.Snapshot(), Account: r.Account, Description: r.Description, VolumeSize: source.VolumeSize, VirtualSize: source.VirtualSize, Tags: r.Tags,
 	}}
-	if draft.Domain, err = d.domainOf(ctx, source, r.Account); err != nil {
+	encrypt, err := d.keyOfCopy(ctx, r.Caller, source, r.Encrypt)
+	if err == nil {
+		err = d.house(ctx, &draft.Record, r.Caller, encrypt)
+	}
+	var key *keyring.Error
+	switch {
+	case errors.As(err, &key):
+		draft.Refused = msgKey
+	case err != nil:
 		return Record{}, err
 	}
 	rec, err := d.start(ctx, draft, r.Source, MaxCopies)
@@ -127,18 +146,8 @@ func (d *Drafts) source(ctx context.Context, account, id string) (Record, error)
 	return rec, err
 }
 
-// domainOf returns the domain of a draft that begins as a snapshot: the same for
-// its owner.
-func (d *Drafts) domainOf(ctx context.Context, from Record, account string) (string, error) {
-	if from.Account == account {
-		return from.Domain, nil
-	}
-	domain, _, err := d.Domains.Plain(ctx, account)
-	return domain.ID, err
-}
-
 func (d *Drafts) start(ctx context.Context, draft Draft, base string, limit int) (Record, error) {
-	draft.ID, draft.State, draft.StartedAt = d.IDs.Snapshot(), Pending, d.Now()
+	draft.State, draft.StartedAt = Pending, d.Now()
 	if draft.Lineage == "" {
 		draft.Lineage = draft.ID
 	}

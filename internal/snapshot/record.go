@@ -42,6 +42,7 @@ type Record struct {
 	Parent     string   // snapshot that it was started from; may be empty
 	Lineage    string   // the first of its parents, or itself
 	KMSKey     string   // ARN of its domain's key; empty: not encrypted
+	DataKey    string   // id of its data key, for clients to show; empty: not encrypted
 	Message    string   // why it is in error
 	SharedWith []string // accounts that may use it, or Everybody
 	Tier       Tier

@@ -9,6 +9,7 @@ import (
 	"iter"
 
 	"github.com/diskport/diskport/internal/blockstore"
+	"github.com/diskport/diskport/internal/keyring"
 	"github.com/diskport/diskport/internal/seal"
 	"github.com/diskport/diskport/internal/work"
 )
@@ -17,6 +18,7 @@ import (
 const (
 	msgCount    = "The number of blocks written does not match the changed blocks count"
 	msgChecksum = "The checksum of the blocks written does not match the checksum"
+	msgKey      = "Given key ID is not accessible"
 	msgInternal = "An internal error occurred"
 )
 
@@ -53,9 +55,10 @@ func (d *Drafts) Seal(ctx context.Context, l work.Lease) error {
 	if err == nil && message == "" {
 		err = d.publish(ctx, l, draft)
 	}
+	var key *keyring.Error
 	switch {
-	case errors.Is(err, ErrKey):
-		message = ErrKey.Error()
+	case errors.As(err, &key):
+		message = msgKey
 	case err != nil && !errors.Is(err, work.ErrLost) && ctx.Err() == nil && l.Attempt >= maxSealTries:
 		if rerr := d.Store.Reject(ctx, l, msgInternal); rerr != nil {
 			return errors.Join(err, rerr)

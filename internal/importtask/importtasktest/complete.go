@@ -22,7 +22,7 @@ func anImportCompletes(t *testing.T, b Bench) {
 	p := plan(1, 3)
 	same(t, "ranges", p.Ranges, task.Ranges)
 	same(t, "warnings", p.Warnings, task.Warnings)
-	if task.Format != "VHDX" || task.Virtual != 1<<30 || task.RangesLeft != 3 || task.SnapshotID != snapshotID(1) || task.StartedAt.Before(before) {
+	if task.Format != "VHDX" || task.Virtual != 1<<30 || task.RangesLeft != 3 || task.SnapshotID != snapshotID(1) || task.KMSKey != "arn of k" || task.StartedAt.Before(before) {
 		t.Errorf("planned: %+v", task)
 	}
 	for i, l := range leases {

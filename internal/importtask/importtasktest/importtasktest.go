@@ -68,7 +68,7 @@ func snapshotID(n int) string { return fmt.Sprintf("snap-0%016x", n) }
 
 func newTask(n int) importtask.Task {
 	return importtask.Task{
-		ID: taskID(n), Account: account, RequestDigest: "digest", Description: "d", DiskDescription: "dd",
+		ID: taskID(n), Account: account, Region: "eu-north-1", Encrypted: true, KMSKey: "alias/k", RequestDigest: "digest", Description: "d", DiskDescription: "dd",
 		Format: "VMDK", RoleName: "vmimport", Bucket: "bucket", Key: "kéy/x", SealedURL: []byte{0, 1, 255},
 		Pin: "pin", SourceBytes: 1 << 40, Tags: tag.Set{{Key: "k", Value: "v"}},
 	}
@@ -105,10 +105,10 @@ func (b Bench) claim(t *testing.T, kind work.Kind) work.Lease {
 // plan cuts a disk into n ranges of 100 bytes.
 func plan(n, ranges int) importtask.Plan {
 	p := importtask.Plan{
-		Format: "VHDX", Virtual: 1 << 30, Warnings: []string{"odd"},
+		Format: "VHDX", Virtual: 1 << 30, Warnings: []string{"odd"}, KMSKey: "arn of k",
 		Snapshot: snapshot.Record{
 			ID: snapshotID(n), Account: account, Domain: "dom-x", Task: taskID(n), State: snapshot.Pending,
-			VolumeSize: 1, VirtualSize: 1 << 30, Tags: tag.Set{{Key: "s", Value: "t"}},
+			VolumeSize: 1, VirtualSize: 1 << 30, DataKey: "data key", Tags: tag.Set{{Key: "s", Value: "t"}},
 		},
 	}
 	for i := range ranges {

@@ -26,7 +26,7 @@ func draft(id, token string) snapshot.Draft {
 	return snapshot.Draft{
 		Token: token, Digest: "digest of " + id, Timeout: time.Hour,
 		Record: snapshot.Record{
-			ID: id, Account: "a", Domain: "dom-1", Description: "d", State: snapshot.Pending, VolumeSize: 8, StartedAt: start,
+			ID: id, Account: "a", Domain: "dom-1", Description: "d", State: snapshot.Pending, VolumeSize: 8, StartedAt: start, DataKey: "data key",
 			Lineage: id, Tier: snapshot.Standard, Tags: tag.Set{{Key: "k", Value: "v"}},
 		},
 	}
@@ -97,6 +97,28 @@ func (b Bench) seal(t *testing.T, l work.Lease, file int64, blocks int64) error 
 	root := snapshot.Root{File: blockstore.File{ID: blockstore.FileID(file), Kind: blockstore.RootFile}, Bytes: 10, Blocks: blocks}
 	must(t, b.Catalog.CreateFile(t.Context(), l, root.File))
 	return b.Drafts.Seal(t.Context(), l, snapshot.Sealed{Root: root})
+}
+
+// refusedFromTheStart: there is a record that says why, and nothing to be done.
+func refusedFromTheStart(t *testing.T, b Bench) {
+	d := draft(one, "t")
+	d.Refused, d.Want = "no key", &snapshot.Expected{Blocks: -1}
+	for _, first := range []bool{true, false} {
+		stored, created, err := b.Drafts.Start(t.Context(), d, "", 1)
+		if err != nil || created != first || stored.State != snapshot.Failed || stored.Message != "no key" {
+			t.Errorf("created %v: %+v, %v", created, stored.Record, err)
+		}
+	}
+	got, err := b.Store.Get(t.Context(), one)
+	if err != nil || got.State != snapshot.Failed || got.Message != "no key" {
+		t.Errorf("record %+v, %v", got, err)
+	}
+	if l, ok, err := b.Work.Claim(t.Context(), "node", []work.Kind{work.Seal}, time.Now().Add(time.Hour)); ok || err != nil {
+		t.Errorf("there is work: %+v, %v", l, err)
+	}
+	_, err = b.Drafts.Draft(t.Context(), one)
+	fails(t, "draft of what was refused", err, snapshot.ErrNotPending)
+	must(t, b.Store.Delete(t.Context(), "a", one))
 }
 
 func startAndComplete(t *testing.T, b Bench) {

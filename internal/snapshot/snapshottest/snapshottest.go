@@ -37,6 +37,7 @@ func Test(t *testing.T, open func(t *testing.T) Bench) {
 		"Sharing":                sharing,
 		"Tiers":                  tiers,
 		"StartAndComplete":       startAndComplete,
+		"RefusedFromTheStart":    refusedFromTheStart,
 		"Tokens":                 tokens,
 		"TokensAtOnce":           tokensAtOnce,
 		"DraftLimit":             draftLimit,
