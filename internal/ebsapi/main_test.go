@@ -152,8 +152,8 @@ type fixture struct {
 	drafts   *drafts
 	defaults *defaults
 	keys     *keyFake
-	log    bytes.Buffer
-	who    iam.Principal
+	log      bytes.Buffer
+	who      iam.Principal
 }
 
 // newFixture has snapA with blocks 0, 3 and 6143 of 3 GiB, and snapB in which 3

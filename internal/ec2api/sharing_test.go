@@ -9,8 +9,8 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/diskport/diskport/internal/importtask"
-	"github.com/diskport/diskport/internal/quota"
 	"github.com/diskport/diskport/internal/kms"
+	"github.com/diskport/diskport/internal/quota"
 	"github.com/diskport/diskport/internal/snapshot"
 	"github.com/diskport/diskport/internal/tag"
 )
