@@ -124,6 +124,12 @@ func (s *Store) Buckets(ctx context.Context, account string) (names []string, er
 	return names, nil
 }
 
+// HasBucket reports whether a bucket is there and the account's.
+func (s *Store) HasBucket(account, bucket string) bool {
+	owner, err := s.BucketOwner(context.Background(), bucket) // which needs nothing of it
+	return err == nil && owner == account
+}
+
 // attribute reads one of the gateway's attributes: of f when attributes lie on
 // files and f is not nil, else of the object (or the bucket, with key empty).
 func (s *Store) attribute(f *os.File, bucket, key, name string) ([]byte, error) {

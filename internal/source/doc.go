@@ -6,12 +6,17 @@
 //	Open     the pinned bytes for reading, on each range            opener.go
 //	Release  when the task ends
 //
-// Two kinds of bytes can be pinned so far: an object of the embedded S3 (a hard
-// link, package objects) and a file that the process itself hands over (its
-// size, time and inode; handover.go). Objects of a foreign S3 will be a third
-// kind, pinned by ETag.
+// Three kinds of bytes can be pinned: an object of the embedded S3 (a hard link,
+// package objects), a file that the process itself hands over (its size, time
+// and inode; handover.go), and an object of one foreign S3 that is configured
+// (its ETag and version, which every read is conditional on).
 //
-// Nothing here dials. A Url is a name: of an object of our own S3, or refused.
+//	foreign.go    which one, whose credentials, pinning
+//	remote.go     reading at random: retries, conditions, small reads together
+//	transport.go  what may be dialled: the configured endpoint, and nothing else
+//
+// A Url is a name: of an object of our own S3, of one of the foreign S3, or
+// refused before anything is dialled.
 package source
 
 import "errors"
@@ -31,4 +36,8 @@ var (
 	ErrChanged = errors.New("the file changed while it was imported")
 	// ErrOrphaned: the process that handed the file over has ended.
 	ErrOrphaned = errors.New("the process that handed the file over has ended")
+	// ErrRole: the foreign S3 does not let us act in the service role.
+	ErrRole = errors.New("the service role may not be assumed")
+	// ErrUnavailable: the foreign S3 did not answer, after retries.
+	ErrUnavailable = errors.New("the S3 of the source is not available")
 )

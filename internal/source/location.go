@@ -19,6 +19,8 @@ type Kind string
 const (
 	// Embedded is an object of the embedded S3.
 	Embedded Kind = "embedded"
+	// Foreign is an object of an S3 elsewhere.
+	Foreign Kind = "foreign"
 	// Handover is a file that this process handed to itself.
 	Handover Kind = "handover"
 )
@@ -29,19 +31,24 @@ type Request struct {
 	Account     string // who asks; 12 digits
 	Bucket, Key string
 	URL         string
+	Role        string   // name of the service role
 	OwnHosts    []string // host[:port] under which this service can be reached
+	Endpoint    Endpoint // of the foreign S3, if there is one
 	Now         time.Time
 }
 
 // Location is where a source lies. It proves no permission.
 type Location struct {
 	Kind        Kind
-	Bucket, Key string // Key as the embedded S3 keeps it; both empty for Handover
+	Bucket, Key string // Key as its S3 keeps it; both empty for Handover
+	Role        string // as in Request
 	Region      string // that the Url names; empty when it names none
 	Presigned   bool   // the Url is meant as the permission to read; Pin checks it
 
 	account string
 	now     time.Time
+	named   bool          // by bucket and key alone, whichever S3 has it
+	url     string        // Foreign and Presigned: as it is to be fetched
 	token   string        // Handover
 	signed  sigv4.Request // Presigned, and signErr nil
 	signErr error
@@ -61,13 +68,16 @@ const maxURL = 8 << 10
 //	https://s3[.region].amazonaws.com/bucket/key    path style
 //	http[s]://our-own-host/bucket/key               likewise, and with the
 //	http[s]://bucket.our-own-host/key               bucket in the host
+//	http[s]://endpoint-of-the-foreign-S3/bucket/key likewise
 //	diskport:token                                  a handed-over file
 //
-// An https location may carry a query signature, of version 4 or, where that is
-// allowed, of version 2.
+// An http[s] location may carry a query signature, of version 4 or, where that
+// is allowed, of version 2. With a foreign S3, what names a bucket and no host
+// of ours is an object there.
 func ParseLocation(req Request) (Location, error) {
-	loc := Location{Kind: Embedded, account: req.Account, now: req.Now}
+	loc := Location{Kind: Embedded, Role: req.Role, account: req.Account, now: req.Now}
 	if req.URL == "" {
+		loc.byName(req.Endpoint)
 		return loc.of(req.Bucket, req.Key)
 	}
 	if len(req.URL) > maxURL {
@@ -81,6 +91,7 @@ func ParseLocation(req Request) (Location, error) {
 		if !ok {
 			return Location{}, refuse("not s3://bucket/key")
 		}
+		loc.byName(req.Endpoint)
 		return loc.of(bucket, key)
 	case "http", "https":
 		return loc.parseWeb(req)
@@ -89,6 +100,14 @@ func ParseLocation(req Request) (Location, error) {
 		return loc, nil
 	}
 	return Location{}, refuse("unknown scheme")
+}
+
+// byName notes that a location names no host of ours: with a foreign S3 it lies
+// there.
+func (loc *Location) byName(e Endpoint) {
+	if e != (Endpoint{}) {
+		loc.Kind, loc.named = Foreign, true
+	}
 }
 
 // refuse says why without repeating the Url, which may be a credential.
@@ -105,6 +124,9 @@ func (loc Location) of(bucket, key string) (Location, error) {
 		return Location{}, refuse("no object's key")
 	}
 	loc.Bucket, loc.Key = bucket, key
+	if loc.Kind == Foreign {
+		return loc, nil // other S3s take keys literally
+	}
 	if clean, ok := objects.CleanKey(key); ok { // any other key names no object: Pin says so
 		loc.Key = clean
 	}
@@ -116,7 +138,7 @@ func (loc Location) parseWeb(req Request) (Location, error) {
 	if err != nil || u.Host == "" || u.User != nil || u.Fragment != "" || u.Opaque != "" {
 		return Location{}, refuse("malformed")
 	}
-	bucket, err := loc.parseHost(u, req.OwnHosts)
+	bucket, err := loc.parseHost(u, req)
 	if err != nil {
 		return Location{}, err
 	}
@@ -127,13 +149,26 @@ func (loc Location) parseWeb(req Request) (Location, error) {
 	if loc, err = loc.of(bucket, key); err != nil {
 		return Location{}, err
 	}
-	return loc.parseQuery(u, req.URL, virtual)
+	if loc, err = loc.parseQuery(u, req.URL, virtual); err != nil {
+		return Location{}, err
+	}
+	if loc.Presigned && loc.named && !req.Endpoint.AWS {
+		// Signed for AWS, which is not what is configured: by a key of ours, or
+		// for nothing.
+		loc.Kind = Embedded
+		return loc.of(bucket, key)
+	}
+	return loc, nil
 }
 
 // parseHost returns the bucket that the host names, or "", and notes a region.
-func (loc *Location) parseHost(u *url.URL, ownHosts []string) (bucket string, err error) {
+func (loc *Location) parseHost(u *url.URL, req Request) (bucket string, err error) {
+	if bucket, ok := req.Endpoint.at(u); ok {
+		loc.Kind = Foreign
+		return bucket, nil
+	}
 	host := strings.ToLower(u.Host)
-	for _, own := range ownHosts {
+	for _, own := range req.OwnHosts {
 		if bucket, ok := ownHost(host, strings.ToLower(own)); ok {
 			return bucket, nil
 		}
@@ -146,6 +181,7 @@ func (loc *Location) parseHost(u *url.URL, ownHosts []string) (bucket string, er
 		return "", refuse("host is not S3's")
 	}
 	loc.Region = found[2]
+	loc.byName(req.Endpoint)
 	return found[1], nil
 }
 
@@ -190,6 +226,7 @@ func (loc Location) parseQuery(u *url.URL, raw, virtual string) (Location, error
 		}
 	}
 	if loc.Presigned {
+		loc.url = raw
 		loc.signed, loc.signErr = sigv4.ParseURL(raw, u.Host)
 		loc.signedV2, loc.v2Err = sigv4.ParseV2URL(raw, virtual)
 	}

@@ -33,6 +33,7 @@ type Keys interface {
 // Opener finds, pins and opens sources. Its methods may be called concurrently.
 type Opener struct {
 	Objects   *objects.Store
+	Foreign   *ForeignS3 // nil where the embedded S3 is the only one
 	Handovers *Handovers
 	Keys      Keys
 	Region    string // of this service and of its S3
@@ -43,7 +44,14 @@ type Opener struct {
 // Resolve is ParseLocation, for this service: it fails with ErrRegion for a Url
 // of another region, and with ErrLocation for a token that nobody handed over.
 func (o *Opener) Resolve(req Request) (Location, error) {
+	if o.Foreign != nil {
+		req.Endpoint = o.Foreign.endpoint
+	}
 	loc, err := ParseLocation(req)
+	if err == nil && loc.Kind == Foreign && loc.named && !loc.Presigned && o.Objects.HasBucket(req.Account, loc.Bucket) {
+		loc.Kind = Embedded // an account's own bucket here comes before what is elsewhere
+		loc, err = loc.of(loc.Bucket, loc.Key)
+	}
 	switch {
 	case err != nil:
 		return Location{}, err
@@ -58,7 +66,9 @@ func (o *Opener) Resolve(req Request) (Location, error) {
 // Pin keeps the bytes at loc under the name id until Release; they are durable
 // when it returns. It checks that the object is the asking account's or the
 // presigned Url valid, and fails with ErrNotFound or ErrNoAccess; what policies
-// say of the caller and of the role is checked before.
+// say of the caller and of the role is checked before. Bytes of a foreign S3
+// can't be kept, only recognised: their Pin may fail with ErrRole, ErrRegion and
+// ErrUnavailable too.
 func (o *Opener) Pin(ctx context.Context, id string, loc Location) (Pin, error) {
 	if loc.Kind == Handover {
 		pin, err := o.Handovers.pin(id, loc.token)
@@ -66,6 +76,9 @@ func (o *Opener) Pin(ctx context.Context, id string, loc Location) (Pin, error) 
 			return Pin{}, fmt.Errorf("pinning a handed-over file: %w", err)
 		}
 		return pin, nil
+	}
+	if loc.Kind == Foreign {
+		return o.Foreign.pin(ctx, id, loc)
 	}
 	account := loc.account
 	if loc.Presigned {
@@ -148,6 +161,11 @@ func (o *Opener) Open(ctx context.Context, p Pin) (Object, error) {
 			return nil, translate(err)
 		}
 		return object{f}, nil
+	case Foreign:
+		if o.Foreign == nil {
+			return nil, fmt.Errorf("opening s3://%s/%s: no foreign S3 is configured any more: %w", p.Bucket, p.Key, ErrNotFound)
+		}
+		return o.Foreign.open(ctx, p)
 	}
 	return nil, fmt.Errorf("opening pin %s: unknown kind %q", p.ID, p.Kind)
 }

@@ -11,13 +11,17 @@ import (
 type Pin struct {
 	Kind        Kind
 	ID          string
-	Bucket, Key string // Embedded, to show
-	ETag        string // Embedded; with quotation marks
+	Bucket, Key string // Embedded, to show; Foreign
+	ETag        string // Embedded, Foreign; with quotation marks
 	Size        int64  // bytes
 	Modified    int64  // Unix nanoseconds
 	Path        string // Handover
 	Inode       string // Handover: device and inode
 	Process     string // Handover: who holds it
+	Version     string // Foreign: of the object; empty where it has none
+	Account     string // Foreign: whose role reads it
+	Role        string // Foreign: its name
+	SealedURL   string // Foreign: what reads it instead of the role; bound to ID; base64
 }
 
 func (p Pin) modTime() time.Time { return time.Unix(0, p.Modified) }

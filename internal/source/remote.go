@@ -1,0 +1,190 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+)
+
+const (
+	// attempts is how often a range is asked for without progress.
+	attempts = 6
+	// maxBackoff bounds the wait between two of them.
+	maxBackoff = 5 * time.Second
+	// progress is how many bytes make an attempt worth another row of them.
+	progress = 64 << 10
+
+	// chunkBytes is what small reads are served from: the tables of an image lie
+	// close together, and every request costs a round trip.
+	chunkBytes = 1 << 20
+	// maxChunks bounds them, for one open object.
+	maxChunks = 8
+	// smallRead is the longest read that goes through a chunk.
+	smallRead = 128 << 10
+)
+
+// remote is a pinned object elsewhere, as an Object.
+type remote struct {
+	ctx     context.Context
+	get     getter
+	pin     Pin
+	backoff time.Duration
+	stall   time.Duration
+
+	mu     sync.Mutex // guards chunks
+	chunks []*chunk   // most recent last
+}
+
+var _ Object = (*remote)(nil)
+
+// Size implements Object.
+func (r *remote) Size() int64 { return r.pin.Size }
+
+// Close implements Object.
+func (r *remote) Close() error { return nil }
+
+// Check implements Object: every read was conditional.
+func (r *remote) Check() error { return nil }
+
+// ReadAt implements io.ReaderAt.
+func (r *remote) ReadAt(p []byte, off int64) (int, error) {
+	if off < 0 {
+		return 0, fmt.Errorf("reading s3://%s/%s at %d: before its start", r.pin.Bucket, r.pin.Key, off)
+	}
+	if off >= r.pin.Size {
+		return 0, io.EOF
+	}
+	short := int64(len(p)) > r.pin.Size-off
+	if short {
+		p = p[:r.pin.Size-off]
+	}
+	n, err := r.read(p, off)
+	if err != nil {
+		return n, fmt.Errorf("reading %d bytes of s3://%s/%s at %d: %w", len(p), r.pin.Bucket, r.pin.Key, off, err)
+	}
+	if short {
+		return n, io.EOF
+	}
+	return n, nil
+}
+
+func (r *remote) read(p []byte, off int64) (int, error) {
+	at := off % chunkBytes
+	if len(p) > smallRead || at+int64(len(p)) > chunkBytes {
+		return r.fetch(p, off)
+	}
+	data, err := r.chunk(off - at)
+	if err != nil {
+		return 0, err
+	}
+	return copy(p, data[at:]), nil
+}
+
+// chunk is a piece of the object that was, or is being, read.
+type chunk struct {
+	off  int64
+	mu   sync.Mutex // held while it is read
+	data []byte     // nil: not read
+}
+
+// chunk returns the chunk that begins at off, read by whoever comes first.
+func (r *remote) chunk(off int64) ([]byte, error) {
+	c := r.place(off)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.data != nil {
+		return c.data, nil
+	}
+	data := make([]byte, min(chunkBytes, r.pin.Size-off))
+	if _, err := r.fetch(data, off); err != nil {
+		return nil, err
+	}
+	c.data = data
+	return data, nil
+}
+
+// place returns the chunk of an offset, in which nothing may have been read yet.
+func (r *remote) place(off int64) *chunk {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i, c := range r.chunks {
+		if c.off == off {
+			r.chunks = append(append(r.chunks[:i:i], r.chunks[i+1:]...), c)
+			return c
+		}
+	}
+	if len(r.chunks) == maxChunks {
+		r.chunks = r.chunks[1:]
+	}
+	c := &chunk{off: off}
+	r.chunks = append(r.chunks, c)
+	return c
+}
+
+// fetch reads all of p, asking again for what is missing after a failure that
+// may go away.
+func (r *remote) fetch(p []byte, off int64) (done int, err error) {
+	err = repeat(r.ctx, r.backoff, func() (more bool, err error) {
+		n, err := r.attempt(p[done:], off+int64(done))
+		done += n
+		return n >= progress, err
+	})
+	return done, err
+}
+
+// repeat does something until it succeeds or fails for good, or for the last of
+// some attempts; where one gets ahead, counting begins anew.
+func repeat(ctx context.Context, backoff time.Duration, do func() (ahead bool, err error)) error {
+	wait, failed := backoff, 0
+	for {
+		ahead, err := do()
+		if stop := ctx.Err(); err != nil && stop != nil {
+			return stop
+		}
+		if !errors.Is(err, errTransient) {
+			return err
+		}
+		if ahead {
+			wait, failed = backoff, 0
+		}
+		if failed++; failed == attempts {
+			return fmt.Errorf("%w: %w", ErrUnavailable, err)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(wait):
+		}
+		wait = min(2*wait, maxBackoff)
+	}
+}
+
+// attempt reads p with one request. It returns how much it has when that fails.
+func (r *remote) attempt(p []byte, off int64) (int, error) {
+	ctx, cancel := context.WithCancel(r.ctx)
+	defer cancel()
+	silence := time.AfterFunc(r.stall, cancel)
+	defer silence.Stop()
+	body, found, err := r.get.get(ctx, off, off+int64(len(p)), r.pin.ETag)
+	if err != nil {
+		return 0, err
+	}
+	defer body.Close()
+	if found.etag != r.pin.ETag || found.size != r.pin.Size {
+		return 0, ErrChanged // an S3 that knows no conditions
+	}
+	n := 0
+	for n < len(p) {
+		m, err := body.Read(p[n:])
+		if n += m; m > 0 {
+			silence.Reset(r.stall)
+		}
+		if err != nil && n < len(p) {
+			return n, fmt.Errorf("%w: the answer broke off: %w", errTransient, err)
+		}
+	}
+	return n, nil
+}
