@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -35,10 +36,19 @@ func (s specimen) as(object []byte) error {
 		defer c.Close() // scratch room in memory
 	}
 	if s.disk != nil {
-		return diskimage.Compare(context.Background(), d, s.disk)
+		err = diskimage.Compare(context.Background(), d, s.disk)
+	} else {
+		err = differs(d, s.want)
 	}
-	return differs(d, s.want)
+	// What writers leave out at the very end, when it is zeros, can not be told
+	// from what was lost there. Such an image is read, and says so.
+	if wrong(err) && slices.ContainsFunc(d.(diskimage.Describer).Describe().Warnings, endsInside) {
+		return nil
+	}
+	return err
 }
+
+func endsInside(warning string) bool { return strings.Contains(warning, "the object ends inside") }
 
 // faulty reports whether err is a fault of the image and of nothing else.
 func faulty(err error) bool {
@@ -68,7 +78,8 @@ func cuts(n int) []int {
 	return all
 }
 
-// A specimen that is cut is refused, or the same disk, where nothing was lost.
+// A specimen that is cut is refused, or the same disk, where nothing was lost, or
+// says that its last block is not whole.
 func TestCut(t *testing.T) {
 	for _, s := range append(gallery(t), corpus(t)...) {
 		if strings.HasPrefix(s.name, "raw") && !strings.Contains(s.name, " in ") {

@@ -20,6 +20,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -29,7 +30,10 @@ import (
 	"github.com/diskport/diskport/diskimage/internal/sealtest"
 )
 
-func TestMain(m *testing.M) { os.Exit(sealtest.Main(m)) }
+// Tests find out what went wrong in preparing.
+func TestMain(m *testing.M) {
+	os.Exit(sealtest.Main(m, func() { _, _ = specimens() }, func() { _, _ = corpusSpecimens() }))
+}
 
 // disk is what detect.Open gives.
 type disk interface {
@@ -159,6 +163,9 @@ func holds(object []byte, off int64, value uint64) bool {
 	}
 	if n >= 8 {
 		found = append(found, le.Uint64(p[:]), be.Uint64(p[:]))
+	}
+	if octal, err := strconv.ParseUint(strings.Trim(string(p[:n]), " \x00"), 8, 64); err == nil {
+		found = append(found, octal) // of tar
 	}
 	for _, v := range found {
 		if v == value || v*512 == value {

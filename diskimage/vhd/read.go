@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"math"
 	"math/bits"
 	"slices"
 	"sync"
@@ -50,6 +51,9 @@ func newBlockFinder(src bounded.Source, head header, size, end int64, limits dis
 	cache := bounded.NewCache(src, limits.MetadataBytes)
 	block := int64(head.blockSize)
 	count := blocks(size, block)
+	if head.tableOffset > math.MaxInt64 {
+		return nil, head.fault(diskimage.Malformed, "table offset", 16, head.tableOffset, "the block allocation table lies past any object")
+	}
 	off := int64(head.tableOffset)
 	table, err := bounded.NewTable(cache, "block allocation table", off, count, entrySize)
 	if err != nil {

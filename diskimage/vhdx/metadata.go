@@ -73,7 +73,8 @@ func (m *metadata) readItems(src bounded.Source, reg region) error {
 		at := 32 + 32*i
 		e := p.Data[at : at+32]
 		id, off, length, flags := guid(e[:16]), le.Uint32(e[16:]), le.Uint32(e[20:]), le.Uint32(e[24:])
-		field := bounded.Field{Name: fmt.Sprintf("entry %d", i), At: at, Value: uint64(off)}
+		name := fmt.Sprintf("entry %d", i)
+		field := bounded.Field{Name: name, At: at, Value: le.Uint64(e)} // of the identifier
 		size, known := sizes[id]
 		known = known && flags&userItem == 0
 		k := key{id, flags&userItem != 0}
@@ -83,8 +84,10 @@ func (m *metadata) readItems(src bounded.Source, reg region) error {
 		case !known && flags&requiredItem != 0:
 			return p.FieldFault(diskimage.Unsupported, field, "the unknown item %v is required", id)
 		case length > 0 && (off < metadataSize || int64(off)+int64(length) > reg.end-reg.off):
+			field = bounded.Field{Name: name, At: at + 16, Value: uint64(off)}
 			return p.FieldFault(diskimage.Malformed, field, "item %v of %d bytes leaves the region", id, length)
 		case known && size > 0 && length != size:
+			field = bounded.Field{Name: name, At: at + 20, Value: uint64(length)}
 			return p.FieldFault(diskimage.Malformed, field, "item %v of %d bytes, want %d", id, length, size)
 		}
 		seen[k] = true

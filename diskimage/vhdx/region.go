@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/binary"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/diskport/diskport/diskimage"
@@ -62,7 +63,8 @@ func (r *regions) parse(src bounded.Source, p bounded.Part) error {
 		at := 16 + 32*i
 		e := p.Data[at : at+32]
 		id, off, length := guid(e[:16]), le.Uint64(e[16:]), le.Uint32(e[24:])
-		field := bounded.Field{Name: fmt.Sprintf("entry %d", i), At: at, Value: off}
+		name := fmt.Sprintf("entry %d", i)
+		field := bounded.Field{Name: name, At: at + 16, Value: off}
 		reg := region{"region " + id.String(), int64(off), int64(off) + int64(length)}
 		var known *region
 		switch {
@@ -71,10 +73,15 @@ func (r *regions) parse(src bounded.Source, p bounded.Part) error {
 		case id == metadataRegion:
 			reg.name, known = "metadata region", &r.metadata
 		case le.Uint32(e[28:])&1 == 1:
+			field = bounded.Field{Name: name, At: at, Value: le.Uint64(e)}
 			return p.FieldFault(diskimage.Unsupported, field, "the unknown region %v is required", id)
 		}
-		if off < firstFree || off%mib != 0 || length == 0 || length%mib != 0 {
-			return p.FieldFault(diskimage.Malformed, field, "the %s of %d bytes is not made of whole MiB from 1 MiB on", reg.name, length)
+		if off < firstFree || off > math.MaxInt64 || off%mib != 0 {
+			return p.FieldFault(diskimage.Malformed, field, "the %s does not begin with a whole MiB from 1 MiB on", reg.name)
+		}
+		if length == 0 || length%mib != 0 {
+			field = bounded.Field{Name: name, At: at + 24, Value: uint64(length)}
+			return p.FieldFault(diskimage.Malformed, field, "the %s is not made of whole MiB", reg.name)
 		}
 		if err := src.Check(reg.name, reg.off, int64(length)); err != nil {
 			return err

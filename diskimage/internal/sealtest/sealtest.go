@@ -24,10 +24,13 @@ import (
 // sealVar tells a process that Run started to seal itself.
 const sealVar = "DISKPORT_SEALED"
 
-// Main runs the tests of a package, sealed in a process that Run started. It
-// returns the process's exit code.
-func Main(m *testing.M) int {
+// Main runs the tests of a package, sealed in a process that Run started, which
+// first prepares what the tests need of files. It returns the process's exit code.
+func Main(m *testing.M, prepare ...func()) int {
 	if os.Getenv(sealVar) != "" {
+		for _, p := range prepare {
+			p()
+		}
 		if err := seal(); err != nil {
 			fmt.Fprintln(os.Stderr, "sealing the test process:", err)
 			return 2

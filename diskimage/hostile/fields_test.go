@@ -1,0 +1,122 @@
+package hostile_test
+
+import (
+	"bytes"
+	"errors"
+	"math"
+	"strings"
+	"testing"
+
+	"github.com/diskport/diskport/diskimage"
+	"github.com/diskport/diskport/diskimage/imagetest"
+)
+
+// extremes are what the field at an offset is set to, in the format's order of
+// bytes.
+func (s specimen) extremes(at int64) []imagetest.Patch {
+	le32, le64 := imagetest.LE32, imagetest.LE64
+	if strings.HasPrefix(s.name, "vhd ") || strings.HasPrefix(s.name, "qcow2") || strings.HasPrefix(s.name, "dmg") {
+		le32, le64 = imagetest.BE32, imagetest.BE64
+	}
+	return []imagetest.Patch{
+		le32(at, 0), le32(at, 1), le32(at, 1<<16), le32(at, 1<<31), le32(at, math.MaxUint32),
+		le64(at, 1<<40), le64(at, math.MaxInt64), le64(at, math.MaxUint64-511),
+	}
+}
+
+// areas are where an image has fields, as ranges of offsets.
+func (s specimen) areas() [][2]int64 {
+	switch {
+	case bytes.HasPrefix(s.object, []byte("vhdxfile")):
+		const items = imagetest.VHDXMetadata + 64<<10
+		return [][2]int64{
+			{imagetest.VHDXHeader1, imagetest.VHDXHeader1 + 80}, {imagetest.VHDXRegions1, imagetest.VHDXRegions1 + 80},
+			{imagetest.VHDXMetadata, imagetest.VHDXMetadata + 192}, {items, items + 64}, {imagetest.VHDXTable, imagetest.VHDXTable + 32},
+		}
+	case len(s.object) < 1024:
+		return [][2]int64{{0, int64(len(s.object)) &^ 7}}
+	}
+	// The start, and the end, where footers are.
+	end := int64(len(s.object)) &^ 7
+	return [][2]int64{{0, 640}, {1024, 1100}, {1536, 1568}, {4096, 4128}, {8192, 8224}, {end - 1536, end - 1536 + 640}, {end - 512, end}}
+}
+
+// Whatever a field says, the image is refused with a fault that gives the true
+// place and value, or read by the laws, in the memory of a small disk.
+func TestFields(t *testing.T) {
+	for _, s := range gallery(t) {
+		t.Run(s.name, func(t *testing.T) {
+			t.Parallel()
+			refused := 0
+			image := bytes.Clone(s.object)
+			for _, area := range s.areas() {
+				for at := area[0]; at < area[1]; at += 4 {
+					for _, p := range s.extremes(at) {
+						if at+int64(len(p.Data)) > int64(len(image)) {
+							continue
+						}
+						imagetest.Patches{p}.Apply(image)
+						if s.mend != nil {
+							s.mend(image)
+						}
+						if err := s.read(image); err != nil {
+							refused++
+							checkField(t, err, image, p)
+						}
+						s.restore(image)
+					}
+				}
+			}
+			if refused == 0 && s.name != "raw" {
+				t.Error("nothing was refused")
+			}
+		})
+	}
+}
+
+// restore makes image the specimen's again where TestFields changes it.
+func (s specimen) restore(image []byte) {
+	const low = 512 << 10 // all metadata of fixed places
+	copy(image, s.object[:min(len(s.object), low)])
+	copy(image[max(0, len(image)-4096):], s.object[max(0, len(image)-4096):])
+	for _, area := range s.areas() {
+		copy(image[area[0]:min(area[1]+8, int64(len(image)))], s.object[area[0]:])
+	}
+}
+
+// read walks an image, and reads its ends.
+func (s specimen) read(image []byte) error {
+	d, err := open(image, s.with)
+	if err != nil {
+		return err
+	}
+	extents := 0
+	for _, err := range d.Extents(0, d.Size()) {
+		if err != nil {
+			return err
+		}
+		if extents++; extents > 1<<16 {
+			return errors.New("more extents than the object has bytes")
+		}
+	}
+	p := make([]byte, 1000)
+	for _, off := range []int64{0, d.Size() / 2, max(0, d.Size()-500)} {
+		if _, err := d.ReadAt(p, off); err != nil && faulty(err) {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkField(t *testing.T, err error, image []byte, p imagetest.Patch) {
+	t.Helper()
+	var fault *diskimage.FormatError
+	if !errors.As(err, &fault) {
+		t.Errorf("% x at %#x: %v", p.Data, p.Off, err)
+		return
+	}
+	wantFault(t, err, fault.Class, "")
+	if fault.HasValue && !holds(image, fault.Offset, fault.Value) {
+		t.Errorf("% x at %#x: untrue: %v", p.Data, p.Off, err)
+	}
+}

@@ -1,0 +1,11 @@
+package hostile_test
+
+import (
+	"testing"
+
+	"github.com/diskport/diskport/diskimage/internal/sealtest"
+)
+
+// Everything that reads images does so where nothing can be opened: all
+// specimens, cut and padded, the real ones, and the cases of the catalogue.
+func TestSealed(t *testing.T) { sealtest.Run(t, "TestCatalogue", "TestNoProgramIsRun") }
