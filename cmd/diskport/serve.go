@@ -13,7 +13,7 @@ type serveCmd struct {
 
 // Run runs the service until ctx ends.
 func (c *serveCmd) Run(ctx context.Context, a *app) (err error) {
-	cfg, err := a.serverConfig(&c.serviceFlags)
+	cfg, err := a.serverConfig(ctx, &c.serviceFlags)
 	if err != nil {
 		return err
 	}

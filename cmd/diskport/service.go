@@ -11,7 +11,7 @@ import (
 )
 
 // serverConfig turns flags into what the service is made from.
-func (a *app) serverConfig(f *serviceFlags) (server.Config, error) {
+func (a *app) serverConfig(ctx context.Context, f *serviceFlags) (server.Config, error) {
 	reserve, err := parseSize(f.Reserve)
 	if err != nil {
 		return server.Config{}, err
@@ -20,7 +20,21 @@ func (a *app) serverConfig(f *serviceFlags) (server.Config, error) {
 	if err != nil {
 		return server.Config{}, fmt.Errorf("finding the data directory: %w", err)
 	}
+	source, err := keysOf(ctx, envSource, f.SourceEndpoint)
+	if err != nil {
+		return server.Config{}, err
+	}
+	kms, err := keysOf(ctx, envKMS, f.KMSEndpoint)
+	if err != nil {
+		return server.Config{}, err
+	}
 	return server.Config{
+		SourceEndpoint:      f.SourceEndpoint,
+		SourceSTS:           f.SourceSTS,
+		SourceRegion:        f.SourceRegion,
+		SourceCredentials:   source,
+		KMSEndpoint:         f.KMSEndpoint,
+		KMSCredentials:      kms,
 		Listen:              f.Listen,
 		Data:                data,
 		Database:            f.Database,
@@ -65,7 +79,7 @@ func (a *app) newLocalService(ctx context.Context, change ...func(*serviceFlags)
 	for _, c := range change {
 		c(f)
 	}
-	cfg, err := a.serverConfig(f)
+	cfg, err := a.serverConfig(ctx, f)
 	if err != nil {
 		return nil, err
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/diskport/diskport/internal/kms"
 	"github.com/diskport/diskport/internal/quota"
 	"github.com/diskport/diskport/internal/snapshot"
+	"github.com/diskport/diskport/internal/source"
 	"github.com/diskport/diskport/internal/tag"
 )
 
@@ -94,6 +95,8 @@ type Options struct {
 	// OwnHosts are further names (host[:port]) of this service, besides the
 	// one that a request came to.
 	OwnHosts []string
+	// Source is the foreign S3 that images may lie in, if there is one.
+	Source source.Endpoint
 	// HoldPoll bounds how long a poll of one running task is held; 0 is off.
 	HoldPoll time.Duration
 	// FailedStatus is the status shown of a task that ended without a

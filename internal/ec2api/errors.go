@@ -109,6 +109,11 @@ func faultOf(err error) (f awshttp.Fault, known bool) {
 			return awshttp.Fault{Status: http.StatusBadRequest, Code: row.code, Message: strings.ReplaceAll(row.message, "%s", clip(what))}, true
 		}
 	}
+	for _, away := range []error{source.ErrUnavailable, keyring.ErrUnavailable} {
+		if errors.Is(err, away) {
+			return awshttp.Fault{Status: http.StatusServiceUnavailable, Code: "Unavailable", Message: "A service that this request needs does not answer. Try again."}, false
+		}
+	}
 	return awshttp.Internal(awshttp.EC2), false
 }
 

@@ -146,7 +146,7 @@ func badLocation(c call, r importSnapshotRequest) (string, bool) {
 	if r.disk().Url == "" {
 		return "", false
 	}
-	_, err := source.ParseLocation(source.Request{Account: c.account(), URL: r.disk().Url, OwnHosts: c.ownHosts(), Now: c.Now()})
+	_, err := source.ParseLocation(source.Request{Account: c.account(), URL: r.disk().Url, OwnHosts: c.ownHosts(), Endpoint: c.Source, Now: c.Now()})
 	return "", errors.Is(err, source.ErrLocation)
 }
 

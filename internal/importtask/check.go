@@ -17,7 +17,7 @@ func (e *FailureError) Error() string { return "importtask: " + e.Message + " ("
 // refuses it, with Import's error; where its task would fail at the look into the
 // image, with a *FailureError.
 func (s *Service) Check(ctx context.Context, req Request) error {
-	loc, err := s.Sources.Resolve(source.Request{Account: req.Account, Bucket: req.Bucket, Key: req.Key, URL: req.URL, OwnHosts: req.OwnHosts, Now: s.Now()})
+	loc, err := s.Sources.Resolve(req.source(s.Now()))
 	if err != nil {
 		return err
 	}

@@ -49,10 +49,20 @@ var causes = []struct {
 	{blockstore.ErrFull, "ServerError: no space left to store the disk", "store-full", "free space in the data directory, then import again"},
 	{source.ErrOrphaned, "ClientError: The program that handed the file over has ended", "handover-gone", "run the import again"},
 }
+	{source.ErrRole, invalid("We do not have access to the given resource. Reason 403 Forbidden"), "role-not-assumable", "let the service assume the role at the S3 that the image is in, for as long as the import takes"},
 
 // keyHints say what to do about a key.
 var keyHints = map[keyring.Reason]string{
 	keyring.NotFound:        "name a key that exists in this account and region: its id, its ARN, an alias, or the ARN of one",
+// away are failures of what the service depends on, which may come back.
+var away = []struct {
+	err                   error
+	message, reason, hint string
+}{
+	{source.ErrUnavailable, "ServerError: the S3 of the source does not answer", "source-unavailable", "see that --source-endpoint can be reached from the service, then import again"},
+	{keyring.ErrUnavailable, "ServerError: the KMS does not answer", "kms-unavailable", "see that --kms-endpoint can be reached from the service, then import again"},
+}
+
 	keyring.WrongRegion:     "name a key of the region of the import",
 	keyring.Malformed:       "name the key by its id, its ARN, an alias, or the ARN of one",
 	keyring.Disabled:        "enable the key, then import again",
@@ -112,6 +122,12 @@ var classReason = map[diskimage.Class]string{
 }
 
 // FullError reports that the store has no room for a disk.
+	for _, a := range away {
+		if errors.Is(err, a.err) {
+			f.Message, f.Reason, f.Hint = a.message, a.reason, a.hint
+			return f, false
+		}
+	}
 type FullError struct {
 	Need, Free int64 // bytes
 }

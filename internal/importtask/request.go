@@ -1,7 +1,10 @@
 package importtask
 
 import (
+	"time"
+
 	"github.com/diskport/diskport/internal/iam"
+	"github.com/diskport/diskport/internal/source"
 	"github.com/diskport/diskport/internal/tag"
 )
 
@@ -28,6 +31,11 @@ type Request struct {
 	OwnHosts        []string // host[:port] names under which this service was reached
 	Tags            []tag.Tag
 	SnapshotTags    []tag.Tag // for the snapshot, if the service takes them
+}
+
+// source is what r asks for, to package source.
+func (r Request) source(now time.Time) source.Request {
+	return source.Request{Account: r.Account, Bucket: r.Bucket, Key: r.Key, URL: r.URL, Role: r.RoleName, OwnHosts: r.OwnHosts, Now: now}
 }
 
 // RoleError reports: the service role does not exist, may not be assumed or lacks rights.

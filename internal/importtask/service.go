@@ -50,7 +50,7 @@ func (s *Service) Import(ctx context.Context, req Request) (Task, error) {
 	if t, ok, err := s.replay(ctx, req); ok || err != nil {
 		return t, err
 	}
-	loc, err := s.Sources.Resolve(source.Request{Account: req.Account, Bucket: req.Bucket, Key: req.Key, URL: req.URL, OwnHosts: req.OwnHosts, Now: s.Now()})
+	loc, err := s.Sources.Resolve(req.source(s.Now()))
 	if err != nil {
 		return Task{}, err
 	}
@@ -123,6 +123,9 @@ func sourceError(loc source.Location, err error) error {
 }
 
 func (s *Service) release(ctx context.Context, p source.Pin) {
+	if errors.Is(err, source.ErrRole) {
+		return &RoleError{loc.Role, err}
+	}
 	if err := s.Sources.Release(context.WithoutCancel(ctx), p); err != nil {
 		s.Log.Warn("releasing a pin; the sweep at the next start will", "pin", p.ID, "error", err)
 	}

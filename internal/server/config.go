@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"slices"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
 )
 
 // Config is everything that can be set. The zero value of a field means its
@@ -22,6 +24,18 @@ type Config struct {
 	// made at the first start.
 	RootAccessKeyID     string
 	RootSecretAccessKey string
+
+	// Where images lie beside the embedded S3: "aws", or the URL of an S3. Keys are
+	// read with SourceCredentials, which assume the service role at SourceSTS: ""
+	// for SourceEndpoint, "none" to read without a role, else as SourceEndpoint.
+	SourceEndpoint    string
+	SourceSTS         string
+	SourceRegion      string // "" = Region
+	SourceCredentials aws.CredentialsProvider
+
+	// Where keys live instead of the embedded KMS: "aws", or the URL of a KMS.
+	KMSEndpoint    string
+	KMSCredentials aws.CredentialsProvider
 
 	TLSCert, TLSKey string // PEM files; both or neither
 	Domain          string
@@ -54,6 +68,7 @@ func (c Config) withDefaults() (Config, error) {
 	def(&c.Region, "us-east-1")
 	def(&c.AccountID, "000000000000")
 	def(&c.FailedStatus, "deleted")
+	def(&c.SourceRegion, c.Region)
 	if len(c.Roles) == 0 {
 		c.Roles = []string{"api", "worker"}
 	}
@@ -75,6 +90,8 @@ func (c Config) withDefaults() (Config, error) {
 		return c, errors.New("server: root access key id and secret go together")
 	case (c.TLSCert == "") != (c.TLSKey == ""):
 		return c, errors.New("server: TLS certificate and key go together")
+	case c.SourceEndpoint != "" && c.SourceCredentials == nil, c.KMSEndpoint != "" && c.KMSCredentials == nil:
+		return c, errors.New("server: a source or KMS endpoint needs credentials")
 	case c.Database != "" || c.Store != "":
 		return c, errors.New("server: --database and --store are for many nodes, which are not supported yet: leave them out")
 	case !slices.Contains(c.Roles, "api") || !slices.Contains(c.Roles, "worker"):

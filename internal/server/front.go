@@ -14,7 +14,6 @@ import (
 	"github.com/diskport/diskport/internal/ebsapi"
 	"github.com/diskport/diskport/internal/ec2api"
 	"github.com/diskport/diskport/internal/iamapi"
-	"github.com/diskport/diskport/internal/kmsapi"
 	"github.com/diskport/diskport/internal/quota"
 	"github.com/diskport/diskport/internal/s3gate"
 )
@@ -26,7 +25,7 @@ func (a *App) front(metrics *prometheus.Registry) http.Handler {
 	edges := map[string]awshttp.Edge{
 		awshttp.EC2: ec2api.New(ec2api.Options{
 			Imports: p.imports, Snapshots: p.db.Snapshots(), Copies: p.drafts, Defaults: p.db.Snapshots(), Images: p.db.Images(), Tags: p.db.Tags(), Keys: p.ring,
-			Log: a.log, TokenKey: p.tokens, Throttle: a.throttle(quota.Same), OwnHosts: a.ownHosts(), HoldPoll: a.cfg.HoldPoll,
+			Log: a.log, TokenKey: p.tokens, Throttle: a.throttle(quota.Same), OwnHosts: a.ownHosts(), Source: p.foreignEndpoint(), HoldPoll: a.cfg.HoldPoll,
 			FailedStatus: a.cfg.FailedStatus, Strict: a.cfg.StrictAWS, TagSnapshots: a.cfg.TagSnapshots, DeepDryRun: a.cfg.DeepDryRun,
 		}),
 		awshttp.EBS: ebsapi.New(ebsapi.Options{
@@ -34,7 +33,7 @@ func (a *App) front(metrics *prometheus.Registry) http.Handler {
 			Throttle: a.throttle(blockRates), Strict: a.cfg.StrictAWS,
 		}),
 		awshttp.IAM: identities,
-		awshttp.KMS: kmsapi.New(kmsapi.Options{Service: p.kms, Log: a.log}),
+		awshttp.KMS: a.kmsEdge(),
 		awshttp.STS: identities,
 		awshttp.S3: s3gate.New(s3gate.Options{
 			Gateway: p.gateway.Transport(), BucketOwner: p.objects.BucketOwner, Domain: a.cfg.Domain, Log: a.log,

@@ -70,7 +70,10 @@ func (a *App) openParts(ctx context.Context, metrics prometheus.Registerer) (*pa
 		return nil, err
 	}
 	p.kms = kms.New(kms.Options{Store: p.db.KMS(), Sealer: master})
-	p.ring = &keyring.Ring{Domains: p.db.Catalog(), Sealer: master, KMS: keyring.Embedded{Service: p.kms}}
+	if p.sources.Foreign, err = a.foreignS3(master); err != nil {
+		return nil, err
+	}
+	p.ring = &keyring.Ring{Domains: p.db.Catalog(), Sealer: master, KMS: a.keys(p.kms)}
 	if err := a.openStore(ctx, p, master); err != nil {
 		return nil, err
 	}

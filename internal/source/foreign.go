@@ -59,6 +59,9 @@ func NewForeignS3(o ForeignOptions) *ForeignS3 {
 	return f
 }
 
+// Endpoint returns where f is.
+func (f *ForeignS3) Endpoint() Endpoint { return f.endpoint }
+
 // base returns e for an SDK client, nil for AWS's own.
 func (e Endpoint) base() *string {
 	if e.AWS {

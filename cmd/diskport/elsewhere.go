@@ -1,0 +1,69 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+)
+
+// Beginnings of the variables with the keys for services elsewhere. They have
+// names of their own, since AWS's often hold keys of Diskport itself.
+const (
+	envSource = "DISKPORT_SOURCE_"
+	envKMS    = "DISKPORT_KMS_"
+)
+
+// realAWS is the endpoint that stands for AWS's own.
+const realAWS = "aws"
+
+// validateElsewhere checks what is said of services elsewhere.
+func (f *serviceFlags) validateElsewhere() error {
+	if f.SourceSTS != "none" {
+		if err := checkEndpoint("--source-sts", f.SourceSTS); err != nil {
+			return err
+		}
+	}
+	if f.SourceEndpoint == "" && (f.SourceSTS != "" || f.SourceRegion != "") {
+		return errors.New("--source-sts and --source-region need --source-endpoint")
+	}
+	return errors.Join(checkEndpoint("--source-endpoint", f.SourceEndpoint), checkEndpoint("--kms-endpoint", f.KMSEndpoint))
+}
+
+func checkEndpoint(flag, endpoint string) error {
+	if endpoint == "" || endpoint == realAWS {
+		return nil
+	}
+	u, err := url.Parse(endpoint)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return fmt.Errorf("%s %q is neither aws nor http[s]://host[:port]", flag, endpoint)
+	}
+	return nil
+}
+
+// keysOf returns the keys for a service elsewhere, nil where there is none. For
+// AWS they may also come from wherever the AWS SDK finds them.
+func keysOf(ctx context.Context, prefix, endpoint string) (aws.CredentialsProvider, error) {
+	if endpoint == "" {
+		return nil, nil //nolint:nilnil // there is none, and that is no error
+	}
+	id, secret := os.Getenv(prefix+"ACCESS_KEY_ID"), os.Getenv(prefix+"SECRET_ACCESS_KEY")
+	switch {
+	case (id == "") != (secret == ""):
+		return nil, &usageError{errors.New(prefix + "ACCESS_KEY_ID and " + prefix + "SECRET_ACCESS_KEY go together")}
+	case id != "":
+		return credentials.NewStaticCredentialsProvider(id, secret, os.Getenv(prefix+"SESSION_TOKEN")), nil
+	case endpoint != realAWS:
+		return nil, &usageError{errors.New(endpoint + " needs keys: " + prefix + "ACCESS_KEY_ID and " + prefix + "SECRET_ACCESS_KEY")}
+	}
+	found, err := config.LoadDefaultConfig(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("looking for AWS credentials: %w", err)
+	}
+	return found.Credentials, nil
+}
