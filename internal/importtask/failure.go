@@ -46,14 +46,11 @@ var causes = []struct {
 	{source.ErrChanged, "ClientError: The source object changed while it was imported", "source-changed", "import it again, and leave it alone until the task has ended"},
 	{source.ErrNotFound, invalid("We do not have access to the given resource. Reason 404 Not Found"), "source-missing", ""},
 	{source.ErrNoAccess, invalid("We do not have access to the given resource. Reason 403 Forbidden"), "source-forbidden", "give the service role s3:GetObject on the object"},
+	{source.ErrRole, invalid("We do not have access to the given resource. Reason 403 Forbidden"), "role-not-assumable", "let the service assume the role at the S3 that the image is in, for as long as the import takes"},
 	{blockstore.ErrFull, "ServerError: no space left to store the disk", "store-full", "free space in the data directory, then import again"},
 	{source.ErrOrphaned, "ClientError: The program that handed the file over has ended", "handover-gone", "run the import again"},
 }
-	{source.ErrRole, invalid("We do not have access to the given resource. Reason 403 Forbidden"), "role-not-assumable", "let the service assume the role at the S3 that the image is in, for as long as the import takes"},
 
-// keyHints say what to do about a key.
-var keyHints = map[keyring.Reason]string{
-	keyring.NotFound:        "name a key that exists in this account and region: its id, its ARN, an alias, or the ARN of one",
 // away are failures of what the service depends on, which may come back.
 var away = []struct {
 	err                   error
@@ -63,6 +60,9 @@ var away = []struct {
 	{keyring.ErrUnavailable, "ServerError: the KMS does not answer", "kms-unavailable", "see that --kms-endpoint can be reached from the service, then import again"},
 }
 
+// keyHints say what to do about a key.
+var keyHints = map[keyring.Reason]string{
+	keyring.NotFound:        "name a key that exists in this account and region: its id, its ARN, an alias, or the ARN of one",
 	keyring.WrongRegion:     "name a key of the region of the import",
 	keyring.Malformed:       "name the key by its id, its ARN, an alias, or the ARN of one",
 	keyring.Disabled:        "enable the key, then import again",
@@ -106,6 +106,12 @@ func FailureOf(err error) (f Failure, final bool) {
 		f.Message, f.Reason = invalid("Unexpected end of file"), "image-empty"
 		return f, true
 	}
+	for _, a := range away {
+		if errors.Is(err, a.err) {
+			f.Message, f.Reason, f.Hint = a.message, a.reason, a.hint
+			return f, false
+		}
+	}
 	f.Message = "ServerError: an internal error has occurred during conversion."
 	f.Reason = "internal"
 	var pe *ingest.PanicError
@@ -122,12 +128,6 @@ var classReason = map[diskimage.Class]string{
 }
 
 // FullError reports that the store has no room for a disk.
-	for _, a := range away {
-		if errors.Is(err, a.err) {
-			f.Message, f.Reason, f.Hint = a.message, a.reason, a.hint
-			return f, false
-		}
-	}
 type FullError struct {
 	Need, Free int64 // bytes
 }
