@@ -119,13 +119,13 @@ func sourceError(loc source.Location, err error) error {
 	if errors.Is(err, source.ErrNotFound) || errors.Is(err, source.ErrNoAccess) {
 		return &ObjectError{loc.Bucket, loc.Key, err}
 	}
+	if errors.Is(err, source.ErrRole) {
+		return &RoleError{loc.Role, err}
+	}
 	return fmt.Errorf("pinning the source: %w", err)
 }
 
 func (s *Service) release(ctx context.Context, p source.Pin) {
-	if errors.Is(err, source.ErrRole) {
-		return &RoleError{loc.Role, err}
-	}
 	if err := s.Sources.Release(context.WithoutCancel(ctx), p); err != nil {
 		s.Log.Warn("releasing a pin; the sweep at the next start will", "pin", p.ID, "error", err)
 	}
