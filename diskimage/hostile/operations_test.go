@@ -52,29 +52,36 @@ func TestGuestIsNotProbed(t *testing.T) {
 	}
 }
 
-// holding returns an image of every format that holds a disk of 1 MiB.
+// holding returns an image of every format that holds a disk of whole MiB.
 func holding(guest []byte) map[string][]byte {
 	blocks := func(size int) map[int64][]byte {
 		all := map[int64][]byte{}
 		for i := 0; i < len(guest); i += size {
-			all[int64(i/size)] = guest[i : i+size]
+			all[int64(i/size)] = guest[i:min(i+size, len(guest))]
 		}
 		return all
 	}
-	clusters := map[int64]imagetest.Qcow2Cluster{}
-	for n, p := range blocks(64 << 10) {
-		clusters[n] = imagetest.Qcow2Cluster{Data: p}
+	plain, packed := map[int64]imagetest.Qcow2Cluster{}, map[int64]imagetest.Qcow2Cluster{}
+	for n, p := range blocks(64 * kib) {
+		plain[n], packed[n] = imagetest.Qcow2Cluster{Data: p}, imagetest.Qcow2Cluster{Data: p, Compress: true}
 	}
 	size := int64(len(guest))
 	return map[string][]byte{
-		"vhd, fixed":   imagetest.VHD{Size: size, Blocks: blocks(1 << 20)}.Build(),
-		"vhd, dynamic": imagetest.VHD{Size: size, BlockSize: 64 << 10, Blocks: blocks(64 << 10)}.Build(),
-		"vhdx":         imagetest.VHDX{Size: size, BlockSize: 1 << 20, Blocks: blocks(1 << 20)}.Build(),
-		"vmdk":         imagetest.VMDK{Size: size, Grains: blocks(64 << 10)}.Build().Bytes,
-		"qcow2":        imagetest.Qcow2{Size: size, Clusters: clusters}.Build().Bytes,
-		"vdi":          imagetest.VDI{Size: size, BlockSize: 64 << 10, Blocks: blocks(64 << 10)}.Build(),
-		"qed":          imagetest.QED{Size: size, Clusters: blocks(4096)}.Build().Bytes,
-		"parallels":    imagetest.Parallels{Size: size, Tracks: 8, Clusters: blocks(4096)}.Build(),
+		"vhd, fixed":              imagetest.VHD{Size: size, Blocks: blocks(len(guest))}.Build(),
+		"vhd, dynamic":            imagetest.VHD{Size: size, BlockSize: 2 * mib, Blocks: blocks(2 * mib)}.Build(),
+		"vhdx":                    imagetest.VHDX{Size: size, BlockSize: mib, Blocks: blocks(mib)}.Build(),
+		"vmdk, sparse":            imagetest.VMDK{Size: size, Grains: blocks(64 * kib)}.Build().Bytes,
+		"vmdk, stream":            imagetest.VMDK{Size: size, Layout: imagetest.VMDKOvftool, Grains: blocks(64 * kib)}.Build().Bytes,
+		"vmdk, stream by table":   imagetest.VMDK{Size: size, Layout: imagetest.VMDKTool, Grains: blocks(64 * kib)}.Build().Bytes,
+		"vmdk, stream of qemu":    imagetest.VMDK{Size: size, Layout: imagetest.VMDKQemu, Grains: blocks(64 * kib)}.Build().Bytes,
+		"qcow2":                   imagetest.Qcow2{Size: size, Clusters: plain}.Build().Bytes,
+		"qcow2, zlib":             imagetest.Qcow2{Size: size, Clusters: packed}.Build().Bytes,
+		"qcow2, zstd":             imagetest.Qcow2{Size: size, Zstd: true, Clusters: packed}.Build().Bytes,
+		"qcow2, extended":         imagetest.Qcow2{Size: size, Extended: true, Clusters: plain}.Build().Bytes,
+		"vdi":                     imagetest.VDI{Size: size, Blocks: blocks(mib)}.Build(),
+		"qed":                     imagetest.QED{Size: size, Cluster: 64 * kib, Table: 4, Clusters: blocks(64 * kib)}.Build().Bytes,
+		"parallels":               imagetest.Parallels{Size: size, Tracks: 2048, Clusters: blocks(mib)}.Build(),
+		"parallels, the old form": imagetest.Parallels{Size: size, Tracks: 2048, Old: true, Clusters: blocks(mib)}.Build(),
 	}
 }
 

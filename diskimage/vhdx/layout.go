@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"hash/crc32"
+	"math"
 	"slices"
 	"strings"
 	"unicode/utf16"
@@ -27,7 +28,12 @@ const (
 	metadataMagic = "metadata"
 	metadataSize  = 64 * kib // of the metadata table; items lie behind it
 	maxEntries    = 2047     // of a region or metadata table
-	logSector     = 4 * kib
+
+	// metadataAhead is how much of the metadata region is read at once: items
+	// follow the table, in all images known.
+	metadataAhead = 128 * kib
+
+	logSector = 4 * kib
 )
 
 // Places that are fixed.
@@ -119,7 +125,7 @@ func (h header) validate(src bounded.Source) error {
 		return h.fault(diskimage.Unsupported, "log version", 64, uint64(h.logVersion), "want 0")
 	case h.logLength%mib != 0 || h.dirty() && h.logLength == 0:
 		return h.fault(diskimage.Malformed, "log length", 68, uint64(h.logLength), "not a multiple of 1 MiB")
-	case h.logLength > 0 && (h.logOffset%mib != 0 || h.logOffset < firstFree):
+	case h.logLength > 0 && (h.logOffset%mib != 0 || h.logOffset < firstFree || h.logOffset > math.MaxInt64):
 		return h.fault(diskimage.Malformed, "log offset", 72, h.logOffset, "not a multiple of 1 MiB from 1 MiB on")
 	}
 	if h.logLength == 0 {

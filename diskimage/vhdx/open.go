@@ -31,11 +31,12 @@ var (
 func Open(r io.ReaderAt, size int64, opts Options) (*Image, error) {
 	limits := opts.Limits.WithDefaults()
 	src := bounded.Source{Format: format, R: r, Size: size}
-	creator, err := readFileID(src)
+	early := src.Ahead(0, region2+regionSize)
+	creator, err := readFileID(early)
 	if err != nil {
 		return nil, err
 	}
-	head, err := readHeader(src)
+	head, err := readHeader(early)
 	if err != nil {
 		return nil, err
 	}
@@ -47,13 +48,14 @@ func Open(r io.ReaderAt, size int64, opts Options) (*Image, error) {
 		if src, err = replay(src, head, limits); err != nil {
 			return nil, err
 		}
+		early = src.Ahead(region1, region2+regionSize-region1)
 		desc.Warnings = append(desc.Warnings, "the image was not closed cleanly; its log was replayed")
 	}
-	regs, err := readRegions(src, head.log())
+	regs, err := readRegions(early, head.log())
 	if err != nil {
 		return nil, err
 	}
-	meta, err := readMetadata(src, regs.metadata, limits)
+	meta, err := readMetadata(src.Ahead(regs.metadata.off, metadataAhead), regs.metadata, limits)
 	if err != nil {
 		return nil, err
 	}

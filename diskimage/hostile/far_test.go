@@ -1,0 +1,180 @@
+package hostile_test
+
+import (
+	"bytes"
+	"cmp"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/diskport/diskport/diskimage"
+	"github.com/diskport/diskport/diskimage/detect"
+	"github.com/diskport/diskport/diskimage/imagetest"
+)
+
+// far is a source whose reads are counted: each would be a ranged GET, and 20 ms
+// or so, whatever its length.
+type far struct {
+	io.ReaderAt
+	mu    sync.Mutex
+	reads []request
+}
+
+type request struct{ off, n int64 }
+
+func (f *far) ReadAt(p []byte, off int64) (int, error) {
+	f.mu.Lock()
+	f.reads = append(f.reads, request{off, int64(len(p))})
+	f.mu.Unlock()
+	return f.ReaderAt.ReadAt(p, off)
+}
+
+// count returns how many reads there were since the last call, and their bytes.
+func (f *far) count() (reads int, bytes int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, r := range f.reads {
+		bytes += r.n
+	}
+	reads, f.reads = len(f.reads), nil
+	return reads, bytes
+}
+
+// What reading from far away may take.
+const (
+	mostToOpen = 8       // reads: both ends for detection, headers, the table or its root
+	window     = 4 * mib // largest request of data, as an import makes them
+	gap        = 64 * kib
+)
+
+// requests returns the reads that fetch all data of a disk in the order of the
+// object: runs that lie close together are one.
+func requests(t *testing.T, d diskimage.RunDisk) []request {
+	t.Helper()
+	var all []request
+	for r, err := range d.Runs(0, d.Size()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Kind == diskimage.Data {
+			n := r.Len
+			if r.Coded {
+				n = r.SrcLen
+			}
+			all = append(all, request{r.SrcOff, n})
+		}
+	}
+	slices.SortFunc(all, func(a, b request) int { return cmp.Compare(a.off, b.off) })
+	var joined []request
+	for _, r := range all {
+		for r.n > 0 {
+			part := request{r.off, min(r.n, window)}
+			r = request{r.off + part.n, r.n - part.n}
+			if k := len(joined) - 1; k >= 0 {
+				last := &joined[k]
+				if end := max(last.off+last.n, part.off+part.n); part.off <= last.off+last.n+gap && end-last.off <= window {
+					last.n = end - last.off
+					continue
+				}
+			}
+			joined = append(joined, part)
+		}
+	}
+	return joined
+}
+
+// farAway checks how an object is opened and read.
+func farAway(t *testing.T, s specimen) {
+	t.Helper()
+	src := &far{ReaderAt: bytes.NewReader(s.object)}
+	d, err := openFrom(src, int64(len(s.object)), s.with)
+	if err != nil {
+		t.Fatal(err)
+	}
+	opened, openedBytes := src.count()
+	most := mostToOpen
+	if d.Describe().Container == "ova" {
+		most *= 2 // the headers of its members, and the description, too
+	}
+	if opened > most || openedBytes > 4*mib {
+		t.Errorf("opening takes %d reads of %d bytes, want at most %d", opened, openedBytes, most)
+	}
+	data := requests(t, d)
+	walked, walkedBytes := src.count()
+	bytes := int64(0)
+	for _, r := range data {
+		bytes += r.n
+	}
+	// A table of 1 MiB or less is one read, and there is one for 32 MiB of disk in
+	// the format with the smallest.
+	if most := 2 + int(d.Size()/(32*mib))*2 + s.bitmaps(d); walked > most {
+		t.Errorf("walking the tables takes %d reads of %d bytes, want at most %d", walked, walkedBytes, most)
+	}
+	// Two requests can not always be joined to one of the whole window.
+	if most := 2 + 2*bytes/window; int64(len(data)) > most {
+		t.Errorf("the data are %d requests of %d bytes, want at most %d", len(data), bytes, most)
+	}
+}
+
+// bitmaps is how many blocks have their own table in front of them.
+func (s specimen) bitmaps(d disk) int {
+	if got := d.Describe(); got.Format == "vhd" && got.UnitSize > 0 {
+		return int(d.Size()/got.UnitSize) + 1
+	}
+	return 0
+}
+
+// A disk of 24 MiB far away is opened with a handful of reads, walked with one
+// for each table, and read in the order of the object with few large ones.
+func TestFarAway(t *testing.T) {
+	guest := imagetest.Mixed(24*mib, 5)
+	for name, object := range holding(guest) {
+		t.Run(name, func(t *testing.T) { farAway(t, specimen{name: name, object: object}) })
+	}
+	t.Run("ova", func(t *testing.T) {
+		v := imagetest.VMDK{Size: mib, Layout: imagetest.VMDKOvftool, Grains: map[int64][]byte{0: guest[:64*kib]}}
+		object := imagetest.Tar(imagetest.Member{Name: "vm.ovf", Data: imagetest.OVF("disk1.vmdk")}, imagetest.Member{Name: "disk1.vmdk", Data: v.Build().Bytes})
+		src := &far{ReaderAt: bytes.NewReader(object)}
+		if _, err := openFrom(src, int64(len(object)), nil); err != nil {
+			t.Fatal(err)
+		}
+		// The archive's headers, and its description, besides the disk's own.
+		if n, _ := src.count(); n > 2*mostToOpen {
+			t.Errorf("opening takes %d reads, want at most %d", n, 2*mostToOpen)
+		}
+	})
+	for _, s := range gallery(t) {
+		if !strings.Contains(s.name, " in ") {
+			continue
+		}
+		t.Run(s.name, func(t *testing.T) { farPacked(t, s) })
+	}
+}
+
+// Real images are like those that are made.
+func TestFarCorpus(t *testing.T) {
+	for _, s := range corpus(t) {
+		t.Run(s.name, func(t *testing.T) { farAway(t, s) })
+	}
+}
+
+// farPacked checks that a compressed object is read forward, once, in large
+// pieces.
+func farPacked(t *testing.T, s specimen) {
+	t.Helper()
+	const unit = 64 * kib
+	src := &far{ReaderAt: bytes.NewReader(s.object)}
+	d, err := detect.Open(src, int64(len(s.object)), detect.Options{Scratch: &imagetest.Scratch{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c, ok := d.(io.Closer); ok {
+		defer c.Close() // scratch room in memory
+	}
+	n, bytes := src.count()
+	if most := 4 + 2*len(s.object)/unit; n > most || bytes > 3*int64(len(s.object))+256*kib {
+		t.Errorf("%d bytes take %d reads of %d bytes, want at most %d", len(s.object), n, bytes, most)
+	}
+}
