@@ -43,6 +43,7 @@ var floors = map[string]int{
 	"internal/block":              0, // words
 	"internal/awsid":              0,
 	"internal/tag":                0,
+	"internal/scratch":            0, // room for decoders
 	"internal/seal":               1, // pure
 	"internal/sigv4":              1,
 	"internal/ec2query":           1,
@@ -72,7 +73,9 @@ var floors = map[string]int{
 	"internal/server":             8, // composition root
 	"internal/client":             8, // the wire client behind the CLI
 	"cmd/diskport":                9,
+	"scripts/benchdisk":           8,
 	"scripts/bench":               9, // measures the built program from outside
+	"scripts/bench-formats":       9, // measures the decoders and the pipeline before a snapshot
 }
 
 // suite reports whether a package is a conformance suite or a fixture: its name
@@ -95,6 +98,7 @@ var neighbours = map[string][]string{
 	"diskimage/internal/blockmap": {"diskimage", "diskimage/internal/bounded"},
 	"diskimage/internal/bounded":  {"diskimage"},
 	"diskimage/internal/inflate":  {"diskimage"},
+	"internal/scratch":            {"diskimage"},
 }
 
 // onlyTop is what nothing below floor 8 may import: the choice of a database and
@@ -106,7 +110,7 @@ var onlyTop = []string{"internal/metadb", "internal/blobdir", "flag"}
 var overTheWire = map[string][]string{
 	"internal/client": {},
 	"cmd/diskport":    {"internal/client", "internal/server"},
-	"scripts/bench":   {},
+	"scripts/bench":   {"scripts/benchdisk"},
 }
 
 // outside is what could reach a file, an address or another process. A decoder

@@ -1,0 +1,80 @@
+// Command bench-formats measures how fast the images of every format are decoded
+// to nothing, beside qemu-img converting the same files to its null device, and
+// beside the usual tools for what is only compressed. It prints MB/s of virtual
+// disk and ratios.
+//
+//	go run ./scripts/bench-formats [-n 3] [-only qcow2] [-dir .cache/bench]
+//
+// Ours is what an import does before anything is stored: windows of blocks,
+// decoded by as many workers as there are cores (package ingest). qemu-img runs
+// with the most coroutines that it takes, out of order. The sides of a
+// comparison alternate, each a process of its own, after a round that warms the
+// page cache. Figures are medians; a ratio above 1 means that ours is faster.
+//
+// The data set is made at first (about 10 GB, kept under -dir).
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+)
+
+func main() {
+	dir := flag.String("dir", ".cache/bench", "where images are kept")
+	only := flag.String("only", "", "measure the images whose name contains this")
+	rounds := flag.Int("n", 3, "measured rounds")
+	decode := flag.String("decode", "", "decode this image to nothing, and do nothing else")
+	format := flag.String("format", "", "what -decode is declared to be")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	var err error
+	if *decode != "" {
+		err = decodeFile(ctx, *decode, *format)
+	} else {
+		err = run(ctx, filepath.Join(*dir, "formats"), *only, *rounds)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench-formats:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, dir, only string, rounds int) error {
+	set, err := makeImages(ctx, dir, only)
+	if err != nil {
+		return fmt.Errorf("making the images: %w", err)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	fmt.Printf("%s\n%-28s %12s %12s %8s   %s\n", load(), "a disk of "+fmt.Sprint(diskSize>>20)+" MiB", "ours MB/s", "other MB/s", "ratio", "other")
+	for _, i := range set {
+		ours := side{self, []string{"-decode", i.path, "-format", i.kind.declared()}}
+		times, err := compare(ctx, rounds, append([]side{ours}, i.others()...))
+		if err != nil {
+			return fmt.Errorf("measuring %s: %w", i.kind.name, err)
+		}
+		for k, other := range i.others() {
+			fmt.Printf("%-28s %12.0f %12.0f %8.2f   %s\n", i.kind.name, speed(times[0]), speed(times[k+1]),
+				times[k+1].Seconds()/times[0].Seconds(), filepath.Base(other.name))
+		}
+	}
+	fmt.Println(load())
+	return nil
+}
+
+// load says how busy the machine is.
+func load() string {
+	p, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return "load unknown"
+	}
+	return "load " + strings.Join(strings.Fields(string(p))[:3], " ")
+}

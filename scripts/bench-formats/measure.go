@@ -1,0 +1,102 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"slices"
+	"time"
+
+	"github.com/diskport/diskport/diskimage"
+	"github.com/diskport/diskport/diskimage/detect"
+	"github.com/diskport/diskport/internal/blockstore"
+	"github.com/diskport/diskport/internal/ingest"
+)
+
+// side is a command that is measured.
+type side struct {
+	name string
+	args []string
+}
+
+// compare runs the sides in turn and returns the median of each one's times.
+func compare(ctx context.Context, rounds int, sides []side) ([]time.Duration, error) {
+	times := make([][]time.Duration, len(sides))
+	for round := range rounds + 1 {
+		for i, s := range sides {
+			start := time.Now()
+			if out, err := exec.CommandContext(ctx, s.name, s.args...).CombinedOutput(); err != nil {
+				return nil, fmt.Errorf("%s %q: %w: %s", s.name, s.args, err, out)
+			}
+			if round > 0 { // the first one warms up
+				times[i] = append(times[i], time.Since(start))
+			}
+		}
+	}
+	medians := make([]time.Duration, len(sides))
+	for i, all := range times {
+		slices.Sort(all)
+		medians[i] = all[len(all)/2]
+	}
+	return medians, nil
+}
+
+// speed is in MB/s of the disk.
+func speed(d time.Duration) float64 { return diskSize / 1e6 / d.Seconds() }
+
+// decodeFile does to an image what an import does, and stores nothing.
+func decodeFile(ctx context.Context, path, format string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	d, err := detect.Open(f, st.Size(), detect.Options{Format: format, Scratch: folder(os.TempDir()), Interrupted: ctx.Err})
+	if err != nil {
+		return err
+	}
+	if c, ok := d.(io.Closer); ok {
+		defer c.Close()
+	}
+	return decodeDisk(ctx, d)
+}
+
+func decodeDisk(ctx context.Context, d diskimage.Disk) error {
+	const page = 1 << 30
+	slots, err := blockstore.NewSlots(64 << 20)
+	if err != nil {
+		return err
+	}
+	defer slots.Close()
+	all := ingest.Range{Pages: (d.Size() + page - 1) / page}
+	return ingest.Run(ctx, d, all, nothing{slots}, ingest.Options{PageBytes: page, Workers: ingest.NewWorkers(runtime.NumCPU())})
+}
+
+// nothing is a draft that drops its blocks.
+type nothing struct{ slots *blockstore.Slots }
+
+func (n nothing) Slot(ctx context.Context) (*blockstore.Slot, error) { return n.slots.Get(ctx) }
+func (n nothing) Return(s *blockstore.Slot)                          { n.slots.Put(s) }
+func (n nothing) Put(_ context.Context, _ int64, s *blockstore.Slot) error {
+	n.slots.Put(s)
+	return nil
+}
+
+// folder is scratch room in files that have no name.
+type folder string
+
+// Create is diskimage.Scratch's.
+func (dir folder) Create() (diskimage.ScratchFile, error) {
+	f, err := os.CreateTemp(string(dir), "bench-formats")
+	if err != nil {
+		return nil, err
+	}
+	return f, os.Remove(f.Name())
+}
