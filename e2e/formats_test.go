@@ -2,8 +2,11 @@ package e2e
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"github.com/diskport/diskport/internal/client"
 )
 
 func TestEveryFormat(t *testing.T) {
@@ -18,6 +21,7 @@ func TestEveryFormat(t *testing.T) {
 		{"fixed.vhd", "-O vpc -o subformat=fixed,force_size=on", "", "VHD"},
 		{"dynamic.vhdx", "-O vhdx -o subformat=dynamic", "VHDX", "VHDX"},
 		{"fixed.vhdx", "-O vhdx -o subformat=fixed", "", "VHDX"},
+		{"small.qcow2", "-c -O qcow2", "qcow2", "QCOW2"},
 	} {
 		t.Run(f.name, func(t *testing.T) {
 			image := convert(t, raw, f.name, f.how)
@@ -34,10 +38,51 @@ func TestEveryFormat(t *testing.T) {
 			}
 		})
 	}
+	for _, f := range []struct{ name, tool, format, detected string }{
+		{"disk.raw.gz", "gzip -1 -c disk.raw", "", "GZIP"},
+		{"disk.raw.xz", "xz -0 -c disk.raw", "xz", "XZ"},
+		{"disk.vmdk.gz", "qemu-img convert -f raw -O vmdk disk.raw disk.vmdk && gzip -1 -c disk.vmdk", "VMDK", "VMDK"},
+	} {
+		t.Run(f.name, func(t *testing.T) {
+			packed := filepath.Join(dir, f.name)
+			cmd := exec.Command("sh", "-c", f.tool+" >"+f.name)
+			cmd.Dir = dir
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+			task := s.imported(t, packed, f.format)
+			if task.Format != f.detected {
+				t.Errorf("format is %q, want %q", task.Format, f.detected)
+			}
+			s.sameDisk(t, task.SnapshotID, raw)
+		})
+	}
 	t.Run("stored once", func(t *testing.T) {
 		task := s.imported(t, raw, "")
 		if b := task.Progress.Blocks; b.Deduplicated != b.Data || b.Data == 0 {
 			t.Errorf("imported again, %d of %d blocks were there already, want all", b.Deduplicated, b.Data)
 		}
 	})
+}
+
+// TestAsAWS: --strict-aws takes what AWS takes, and refuses the rest in its words.
+func TestAsAWS(t *testing.T) {
+	dir := t.TempDir()
+	raw := filepath.Join(dir, "disk.raw")
+	makeRaw(t, raw, 8<<20, 1<<20, 4<<20)
+	s := start(t, filepath.Join(dir, "data"), "--strict-aws")
+	s.sameDisk(t, s.imported(t, convert(t, raw, "stream.vmdk", "-O vmdk -o subformat=streamOptimized"), "VMDK").SnapshotID, raw)
+	for name, c := range map[string]struct{ how, message string }{
+		"sparse.vmdk": {"-O vmdk", "ClientError: Disk validation failed [Unsupported VMDK File Format]"},
+		"disk.qcow2":  {"-O qcow2", "ClientError: Disk validation failed [Unsupported specified file format]"},
+	} {
+		task := s.importFile(t, convert(t, raw, name, c.how), "")
+		if task.Status != "deleted" || task.Failure == nil || task.Failure.Message != c.message {
+			t.Errorf("%s: %s, %+v", name, task.Status, task.Failure)
+		}
+	}
+	_, err := s.Import(t.Context(), client.ImportRequest{URL: "s3://images/x", Format: "QCOW2"}, client.Watcher{})
+	if errorCode(err) != "InvalidParameter" {
+		t.Errorf("Format QCOW2: %v", err)
+	}
 }

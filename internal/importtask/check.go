@@ -2,8 +2,8 @@ package importtask
 
 import (
 	"context"
+	"io"
 
-	"github.com/diskport/diskport/diskimage"
 	"github.com/diskport/diskport/diskimage/detect"
 	"github.com/diskport/diskport/internal/source"
 )
@@ -60,6 +60,15 @@ func (s *Service) look(ctx context.Context, pin source.Pin, format string) error
 		return err
 	}
 	defer object.Close() // read only: nothing to lose
-	_, err = detect.Open(object, object.Size(), detect.Options{Format: format, Limits: diskimage.Limits{}})
-	return err
+	d, err := detect.Open(object, object.Size(), detect.Options{Format: format, Limits: s.Limits, Scratch: s.Scratch, Interrupted: ctx.Err})
+	if err != nil {
+		return err
+	}
+	if c, ok := d.(io.Closer); ok {
+		defer c.Close() // read only
+	}
+	if s.Strict {
+		return asAWS(describe(d))
+	}
+	return nil
 }

@@ -42,9 +42,19 @@ type Engine struct {
 	Workers   *ingest.Workers       // windows in work at a time
 	Target    int64                 // source bytes of a range; 0 = ingest's default
 	Limits    diskimage.Limits
+	Scratch   diskimage.Scratch // for unpacking compressed images
+	Strict    bool              // refuse what AWS refuses
 
 	Wake  func()          // wakes claimers for new units
 	Ended func(id string) // told of every task that ended here
+
+	disks disks
+}
+
+// Close gives back what finished jobs left for the next.
+func (e *Engine) Close() error {
+	e.disks.close()
+	return nil
 }
 
 // Opener opens pinned sources.
@@ -61,6 +71,7 @@ const pageBytes = snapshot.PageBlocks * block.Size
 
 // Jobs returns what the runner does for each kind of unit.
 func (e *Engine) Jobs() map[work.Kind]Job {
+	e.disks.open = e.open
 	return map[work.Kind]Job{
 		work.Plan:    e.plan,
 		work.Range:   e.ingest,
@@ -79,13 +90,18 @@ func (e *Engine) plan(ctx context.Context, h *Held) (next work.Lease, ok bool, e
 	if err := e.Store.SetPhase(ctx, h.Lease, Validating, t.Format); err != nil {
 		return next, false, err
 	}
-	disk, object, err := e.open(ctx, t)
+	image, err := e.disks.acquire(ctx, t)
 	if err != nil {
 		return next, false, err
 	}
-	defer object.Close() // read only: nothing to lose
-	about := describe(disk)
-	format := strings.ToUpper(about.Format)
+	defer e.disks.release(image)
+	disk, about := image.disk, describe(image.disk)
+	if e.Strict {
+		if err := asAWS(about); err != nil {
+			return next, false, err
+		}
+	}
+	format := formatOf(about)
 	if err := e.Store.SetPhase(ctx, h.Lease, Validated, format); err != nil {
 		return next, false, err
 	}
@@ -131,11 +147,20 @@ func (e *Engine) open(ctx context.Context, t Task) (d diskimage.Disk, object sou
 	if err != nil {
 		return nil, nil, fmt.Errorf("opening the source: %w", err)
 	}
-	d, err = detect.Open(object, object.Size(), detect.Options{Format: t.Format, Limits: e.Limits})
+	d, err = detect.Open(object, object.Size(), detect.Options{Format: t.Format, Limits: e.Limits, Scratch: e.Scratch, Interrupted: ctx.Err})
 	if err != nil {
 		return nil, nil, errors.Join(err, object.Close())
 	}
 	return d, object, nil
+}
+
+// formatOf returns the format that opens the image again as it was found. Bytes
+// in a container are not what they would be if declared raw.
+func formatOf(about diskimage.Description) string {
+	if container, _, _ := strings.Cut(about.Container, "/"); container != "" && about.Format == "raw" {
+		return strings.ToUpper(container)
+	}
+	return strings.ToUpper(about.Format)
 }
 
 func describe(d diskimage.Disk) diskimage.Description {
@@ -187,11 +212,11 @@ func (e *Engine) ingest(ctx context.Context, h *Held) (next work.Lease, ok bool,
 
 // write ingests range r and returns when its blocks and pages are durable.
 func (e *Engine) write(ctx context.Context, h *Held, t Task, r Range) (snapshot.Written, error) {
-	disk, object, err := e.open(ctx, t)
+	image, err := e.disks.acquire(ctx, t)
 	if err != nil {
 		return snapshot.Written{}, err
 	}
-	defer object.Close() // read only: nothing to lose
+	defer e.disks.release(image)
 	rec, err := e.Records.Get(ctx, t.SnapshotID)
 	if err != nil {
 		return snapshot.Written{}, err
@@ -205,9 +230,9 @@ func (e *Engine) write(ctx context.Context, h *Held, t Task, r Range) (snapshot.
 		s := w.Stats()
 		return Counts{Data: s.Blocks, Deduplicated: s.Deduplicated, Stored: s.Stored}
 	})
-	err = ingest.Run(ctx, disk, r, w, ingest.Options{PageBytes: pageBytes, Workers: e.Workers, Progress: h.Count})
+	err = ingest.Run(ctx, image.disk, r, w, ingest.Options{PageBytes: pageBytes, Workers: e.Workers, Progress: h.Count})
 	if err == nil {
-		err = object.Check() // before what was read is believed
+		err = image.object.Check() // before what was read is believed
 	}
 	if err != nil {
 		w.Abort()
@@ -264,6 +289,7 @@ func (e *Engine) cleanup(ctx context.Context, h *Held) (next work.Lease, ok bool
 // over lets the source go and tells those who wait. The task has ended already:
 // a pin that stays behind is swept at the next start.
 func (e *Engine) over(ctx context.Context, t Task, log *slog.Logger) {
+	e.disks.drop(t.ID)
 	if pin, err := source.ParsePin(t.Pin); err == nil {
 		if err := e.Sources.Release(context.WithoutCancel(ctx), pin); err != nil {
 			log.Warn("releasing the source", "error", err)

@@ -8,6 +8,7 @@ import (
 	"github.com/diskport/diskport/internal/blockstore"
 	"github.com/diskport/diskport/internal/ingest"
 	"github.com/diskport/diskport/internal/keyring"
+	"github.com/diskport/diskport/internal/scratch"
 	"github.com/diskport/diskport/internal/source"
 )
 
@@ -29,12 +30,14 @@ var formatTexts = map[diskimage.Class]struct{ message, hint string }{
 	diskimage.Limit:       {invalid("The disk image exceeds the allowed limit"), ""},
 }
 
+const footersDiffer = "ClientError: Footers not identical"
+
 // sentinelTexts win over the class: AWS has words of their own for them.
 var sentinelTexts = []struct {
 	err     error
 	message string
 }{
-	{diskimage.ErrFootersDiffer, "ClientError: Footers not identical"},
+	{diskimage.ErrFootersDiffer, footersDiffer},
 	{diskimage.ErrInflatedLength, "ClientError: Uncompressed data has an invalid length"},
 }
 
@@ -80,6 +83,16 @@ func FailureOf(err error) (f Failure, final bool) {
 		f.Message, f.Reason, f.Hint = "ServerError: "+full.Error(), "store-full", "free space in the data directory, then import again"
 		return f, true
 	}
+	var unpacking *scratch.FullError
+	if errors.As(err, &unpacking) {
+		f.Message, f.Reason, f.Hint = "ServerError: no space left to unpack the image", "store-full", "free space in the data directory, or upload the image uncompressed, then import again"
+		return f, true
+	}
+	var foreign *ForeignError
+	if errors.As(err, &foreign) {
+		f.Message, f.Reason, f.Hint = foreign.message, "image-unsupported", "convert the image to a stream-optimized VMDK or RAW, or start the service without --strict-aws"
+		return f, true
+	}
 	for _, c := range causes {
 		if errors.Is(err, c.err) {
 			f.Message, f.Reason, f.Hint = c.message, c.reason, c.hint
@@ -95,6 +108,9 @@ func FailureOf(err error) (f Failure, final bool) {
 	if errors.As(err, &fe) {
 		t := formatTexts[fe.Class]
 		f.Message, f.Hint, f.Reason, f.Offset = t.message, t.hint, "image-"+classReason[fe.Class], fe.Offset
+		if fe.Class == diskimage.External && fe.Format == "vhd" {
+			f.Message = footersDiffer // what AWS makes of a differencing disk
+		}
 		for _, s := range sentinelTexts {
 			if errors.Is(err, s.err) {
 				f.Message = s.message

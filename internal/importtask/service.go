@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/diskport/diskport/diskimage"
 	"github.com/diskport/diskport/internal/awsid"
 	"github.com/diskport/diskport/internal/seal"
 	"github.com/diskport/diskport/internal/source"
@@ -19,8 +20,11 @@ type Service struct {
 	Store   Store
 	Roles   Roles
 	Sources Sources
-	Images  Opener      // opens what Check looks into; nil where no dry run is deep
-	Keys    Keys        // that Check asks for; nil as Images
+	Images  Opener // opens what Check looks into; nil where no dry run is deep
+	Keys    Keys   // that Check asks for; nil as Images
+	Scratch diskimage.Scratch
+	Limits  diskimage.Limits
+	Strict  bool        // as Engine's
 	Secrets seal.Sealer // of Urls
 	Runner  *Runner     // this node's, for its live counts; nil where none runs
 	Wake    func()      // called when there is new work

@@ -4,11 +4,13 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/diskport/diskport/diskimage/detect"
 	"github.com/diskport/diskport/internal/adminapi"
 	"github.com/diskport/diskport/internal/awshttp"
 	"github.com/diskport/diskport/internal/ebsapi"
@@ -25,7 +27,7 @@ func (a *App) front(metrics *prometheus.Registry) http.Handler {
 	edges := map[string]awshttp.Edge{
 		awshttp.EC2: ec2api.New(ec2api.Options{
 			Imports: p.imports, Snapshots: p.db.Snapshots(), Copies: p.drafts, Defaults: p.db.Snapshots(), Images: p.db.Images(), Tags: p.db.Tags(), Keys: p.ring,
-			Log: a.log, TokenKey: p.tokens, Throttle: a.throttle(quota.Same), OwnHosts: a.ownHosts(), Source: p.foreignEndpoint(), HoldPoll: a.cfg.HoldPoll,
+			Log: a.log, TokenKey: p.tokens, Formats: a.formats(), Throttle: a.throttle(quota.Same), OwnHosts: a.ownHosts(), Source: p.foreignEndpoint(), HoldPoll: a.cfg.HoldPoll,
 			FailedStatus: a.cfg.FailedStatus, Strict: a.cfg.StrictAWS, TagSnapshots: a.cfg.TagSnapshots, DeepDryRun: a.cfg.DeepDryRun,
 		}),
 		awshttp.EBS: ebsapi.New(ebsapi.Options{
@@ -50,6 +52,18 @@ func (a *App) front(metrics *prometheus.Registry) http.Handler {
 		Ready:  http.HandlerFunc(a.ready),
 		Scrape: promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}),
 	})
+}
+
+// formats are those that a request may name; nil: AWS's.
+func (a *App) formats() []string {
+	if a.cfg.StrictAWS {
+		return nil
+	}
+	names := detect.Names()
+	for i, name := range names {
+		names[i] = strings.ToUpper(name)
+	}
+	return names
 }
 
 // burst is for how many seconds' worth of requests an account may ask at once.

@@ -22,6 +22,7 @@ import (
 	"github.com/diskport/diskport/internal/kms"
 	"github.com/diskport/diskport/internal/metadb"
 	"github.com/diskport/diskport/internal/objects"
+	"github.com/diskport/diskport/internal/scratch"
 	"github.com/diskport/diskport/internal/seal"
 	"github.com/diskport/diskport/internal/snapshot"
 	"github.com/diskport/diskport/internal/source"
@@ -69,10 +70,10 @@ func (a *App) openParts(ctx context.Context, metrics prometheus.Registerer) (*pa
 	if err := a.openSources(ctx, p); err != nil {
 		return nil, err
 	}
-	p.kms = kms.New(kms.Options{Store: p.db.KMS(), Sealer: master})
 	if p.sources.Foreign, err = a.foreignS3(master); err != nil {
 		return nil, err
 	}
+	p.kms = kms.New(kms.Options{Store: p.db.KMS(), Sealer: master})
 	p.ring = &keyring.Ring{Domains: p.db.Catalog(), Sealer: master, KMS: a.keys(p.kms)}
 	if err := a.openStore(ctx, p, master); err != nil {
 		return nil, err
@@ -157,12 +158,19 @@ func (a *App) wireImports(p *parts, master *seal.MasterKey, counted countedSourc
 		Store: p.db.Tasks(), Roles: p.iam, Sources: p.sources, Images: p.sources, Keys: p.ring, Secrets: master,
 		Now: time.Now, Log: a.log, Limit: a.cfg.QuotaImports,
 	}
+	room := scratch.Dir{Path: a.data.file("scratch"), Free: a.room}
+	p.imports.Scratch, p.imports.Strict = room, a.cfg.StrictAWS
+	if a.cfg.StrictAWS {
+		p.imports.Limits.VirtualSize = importtask.StrictVirtualSize
+	}
 	engine := &importtask.Engine{
 		Store: p.db.Tasks(), Drafts: p.db.Tasks(), Work: p.db.Work(), Sources: counted,
 		Roles: p.iam, Domains: p.ring, Records: p.db.Snapshots(), Library: p.library, Now: time.Now,
 		FreeSpace: a.data.free, Reserve: a.cfg.Reserve, Workers: ingest.NewWorkers(runtime.GOMAXPROCS(0) + writesInFlight), Target: a.cfg.RangeBytes,
+		Limits: p.imports.Limits, Scratch: room, Strict: a.cfg.StrictAWS,
 		Ended: p.imports.Ended,
 	}
+	a.closers.add(engine.Close)
 	jobs := engine.Jobs()
 	jobs[work.GC] = a.collect(p)
 	jobs[work.Retain] = a.retain(p)
@@ -176,6 +184,12 @@ func (a *App) wireImports(p *parts, master *seal.MasterKey, counted countedSourc
 	engine.Wake = p.runner.Wake
 	p.imports.Runner, p.imports.Wake = p.runner, p.runner.Wake
 	p.drafts.Wake = p.runner.Wake
+}
+
+// room is how much imports may still write.
+func (a *App) room() (int64, error) {
+	free, err := a.data.free()
+	return free - a.cfg.Reserve, err
 }
 
 // owner names this process in leases.
