@@ -13,6 +13,7 @@ import (
 	"github.com/diskport/diskport/internal/iam"
 	"github.com/diskport/diskport/internal/kms"
 	"github.com/diskport/diskport/internal/snapshot"
+	"github.com/diskport/diskport/internal/work"
 )
 
 // TestStartEncryption is the table of contract §7.5: what a request, its parent and
@@ -221,5 +222,30 @@ func TestSharedUnderAKey(t *testing.T) {
 	b.seal(b.drafts)
 	if r := b.state(rec.ID); r.State != snapshot.Completed || r.KMSKey == "" || r.KMSKey == k.ARN() {
 		t.Errorf("a copy of another's encrypted snapshot is %s under %q, want the account's own key", r.State, r.KMSKey)
+	}
+}
+
+// TestCopyShowsItsProgress looks at a copy that dies before its end.
+func TestCopyShowsItsProgress(t *testing.T) {
+	b, ctx := newBench(t), t.Context()
+	k := b.key(t, "")
+	source := b.start(1, nil)
+	b.write(source, map[int32]string{0: "a", 1: "b"})
+	b.complete(b.drafts, source, map[int32]string{0: "a", 1: "b"})
+	rec, err := b.drafts.Copy(ctx, snapshot.CopyRequest{Account: account, Caller: b.caller(), Source: source, Encrypt: &snapshot.Encryption{Key: k.ID}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dies := b.node("dies")
+	dies.Store = crash{DraftStore: b.db.Snapshots(), before: "seal"}
+	l, _, err := b.db.Work().Claim(ctx, "dies", []work.Kind{work.Seal}, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := dies.Seal(ctx, l); !errors.Is(err, errCrash) {
+		t.Fatalf("got %v", err)
+	}
+	if r := b.state(rec.ID); r.State != snapshot.Pending || r.Progress != 99 {
+		t.Errorf("got %s at %d %%, want pending at 99", r.State, r.Progress)
 	}
 }

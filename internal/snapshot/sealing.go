@@ -182,10 +182,12 @@ func (d *Drafts) inherit(ctx context.Context, draft Draft, base *Blocks) error {
 	defer stop()
 	have, err, ok := next()
 	var some []Block
+	seen := int64(0)
 	for b, berr := range base.From(ctx, 0) {
 		if berr != nil {
 			return berr
 		}
+		seen++
 		for ok && err == nil && have.Index < b.Index {
 			have, err, ok = next()
 		}
@@ -196,17 +198,18 @@ func (d *Drafts) inherit(ctx context.Context, draft Draft, base *Blocks) error {
 			continue
 		}
 		if some = append(some, b); len(some) == maxAppend {
-			if err := d.copyBlocks(ctx, draft, base, some); err != nil {
+			if err := d.copyBlocks(ctx, draft, base, some, seen); err != nil {
 				return err
 			}
 			some = some[:0]
 		}
 	}
-	return d.copyBlocks(ctx, draft, base, some)
+	return d.copyBlocks(ctx, draft, base, some, seen)
 }
 
-// copyBlocks appends blocks of the base to the draft.
-func (d *Drafts) copyBlocks(ctx context.Context, draft Draft, base *Blocks, some []Block) error {
+// copyBlocks appends blocks of the base to the draft; with them, so many of the
+// base's are dealt with.
+func (d *Drafts) copyBlocks(ctx context.Context, draft Draft, base *Blocks, some []Block, seen int64) error {
 	if len(some) == 0 {
 		return nil
 	}
@@ -216,11 +219,11 @@ func (d *Drafts) copyBlocks(ctx context.Context, draft Draft, base *Blocks, some
 	if err := d.beginAppend(ctx, draft, to); err != nil {
 		return err
 	}
-	frame := make([]byte, seal.FrameSize)
+	frame, percent := make([]byte, seal.FrameSize), int(min(99, 100*seen/base.root.blocks))
 	for _, b := range some {
 		data, digest, err := base.Get(ctx, b.Index, frame)
 		if err == nil {
-			err = d.add(ctx, to, DraftBlock{Index: b.Index, Digest: digest, Inherited: true}, data, 0)
+			err = d.add(ctx, to, DraftBlock{Index: b.Index, Digest: digest, Inherited: true}, data, percent)
 		}
 		if err != nil {
 			to.err = err
