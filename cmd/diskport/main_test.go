@@ -107,6 +107,10 @@ func TestWrongSettingsAreRefused(t *testing.T) {
 		"role":                {"", []string{"--roles=boss"}, "must be one of"},
 		"failed status":       {"failed-status: gone\n", nil, "must be one of"},
 		"unknown flag":        {"", []string{"--nope"}, "unknown flag"},
+		"source endpoint":     {"source-endpoint: minio:9000\n", nil, "neither aws nor http"},
+		"KMS endpoint":        {"", []string{"--kms-endpoint=ftp://x"}, "neither aws nor http"},
+		"STS endpoint":        {"source-endpoint: aws\nsource-sts: nowhere\n", nil, "--source-sts"},
+		"STS of nothing":      {"source-sts: none\n", nil, "need --source-endpoint"},
 		"key of a subcommand": {"json: true\n", nil, `unknown key "json"`},
 	}
 	for name, tt := range tests {
@@ -122,6 +126,45 @@ func TestHalfARootKeyIsRefused(t *testing.T) {
 	t.Setenv(envRootKeyID, "AKIAX")
 	if _, err := parse(t, ""); err == nil || !strings.Contains(err.Error(), "go together") {
 		t.Errorf("parsing: %v, want a refusal", err)
+	}
+}
+
+func TestKeysForElsewhere(t *testing.T) {
+	tests := map[string]struct {
+		endpoint, id, secret string
+		want                 string // of the key, or of the error
+	}{
+		"nowhere":    {"", "IGNORED", "x", ""},
+		"given":      {"https://s3.corp", "KEY", "x", "KEY"},
+		"AWS, given": {"aws", "KEY", "x", "KEY"},
+		"AWS's own":  {"aws", "", "", "OWN"},
+		"none given": {"https://s3.corp", "", "", "needs keys: DISKPORT_SOURCE_ACCESS_KEY_ID"},
+		"half a key": {"https://s3.corp", "KEY", "", "go together"},
+		"other half": {"aws", "", "x", "go together"},
+	}
+	t.Setenv("AWS_ACCESS_KEY_ID", "OWN")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "x")
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv(envSource+"ACCESS_KEY_ID", tt.id)
+			t.Setenv(envSource+"SECRET_ACCESS_KEY", tt.secret)
+			provider, err := keysOf(t.Context(), envSource, tt.endpoint)
+			switch {
+			case err != nil:
+				if !strings.Contains(err.Error(), tt.want) || tt.want == "" {
+					t.Errorf("%v, want %q", err, tt.want)
+				}
+				return
+			case provider == nil:
+				if tt.want != "" {
+					t.Errorf("no keys, want %q", tt.want)
+				}
+				return
+			}
+			if got, err := provider.Retrieve(t.Context()); err != nil || got.AccessKeyID != tt.want {
+				t.Errorf("key %q, %v, want %q", got.AccessKeyID, err, tt.want)
+			}
+		})
 	}
 }
 
