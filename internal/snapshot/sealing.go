@@ -1,12 +1,15 @@
 package snapshot
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
 	"fmt"
 	"iter"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/diskport/diskport/internal/blockstore"
 	"github.com/diskport/diskport/internal/keyring"
@@ -175,44 +178,65 @@ func (d *Drafts) base(ctx context.Context, draft Draft) (*Blocks, error) {
 	return b, nil
 }
 
+// maxCopying is how many appends of a copy are under way at a time: while some wait
+// for the disk, others read and seal.
+const maxCopying = 4
+
 // inherit copies the blocks of a base in another domain that nobody wrote over.
 // It goes on where an attempt before was left off.
 func (d *Drafts) inherit(ctx context.Context, draft Draft, base *Blocks) error {
-	next, stop := iter.Pull2(d.blocks(ctx, draft.ID, -1))
-	defer stop()
-	have, err, ok := next()
+	copying, ctx := errgroup.WithContext(ctx)
+	copying.SetLimit(maxCopying)
 	var some []Block
 	seen := int64(0)
-	for b, berr := range base.From(ctx, 0) {
-		if berr != nil {
-			return berr
+	flush := func() {
+		batch, at := some, seen
+		copying.Go(func() error { return d.copyBlocks(ctx, draft, base, batch, at) })
+		some = nil
+	}
+	var err error
+	for b, berr := range d.missing(ctx, draft, base) {
+		if err = berr; err != nil {
+			break
 		}
 		seen++
-		for ok && err == nil && have.Index < b.Index {
-			have, err, ok = next()
-		}
-		if err != nil {
-			return err
-		}
-		if ok && have.Index == b.Index {
-			continue
-		}
 		if some = append(some, b); len(some) == maxAppend {
-			if err := d.copyBlocks(ctx, draft, base, some, seen); err != nil {
-				return err
-			}
-			some = some[:0]
+			flush()
 		}
 	}
-	return d.copyBlocks(ctx, draft, base, some, seen)
+	if err == nil && len(some) > 0 {
+		flush()
+	}
+	return cmp.Or(copying.Wait(), err) // the first to fail ends the other's context
 }
 
-// copyBlocks appends blocks of the base to the draft; with them, so many of the
-// base's are dealt with.
-func (d *Drafts) copyBlocks(ctx context.Context, draft Draft, base *Blocks, some []Block, seen int64) error {
-	if len(some) == 0 {
-		return nil
+// missing returns the blocks of a base that the draft has none at the index of.
+func (d *Drafts) missing(ctx context.Context, draft Draft, base *Blocks) iter.Seq2[Block, error] {
+	return func(yield func(Block, error) bool) {
+		next, stop := iter.Pull2(d.blocks(ctx, draft.ID, -1))
+		defer stop()
+		have, err, ok := next()
+		for b, berr := range base.From(ctx, 0) {
+			for berr == nil && ok && err == nil && have.Index < b.Index {
+				have, err, ok = next()
+			}
+			if err := cmp.Or(berr, err); err != nil {
+				yield(Block{}, err)
+				return
+			}
+			if ok && have.Index == b.Index {
+				continue
+			}
+			if !yield(b, nil) {
+				return
+			}
+		}
 	}
+}
+
+// copyBlocks appends blocks of the base to the draft; with them, so many were
+// copied in this attempt.
+func (d *Drafts) copyBlocks(ctx context.Context, draft Draft, base *Blocks, some []Block, seen int64) error {
 	ctx, cancel := context.WithTimeout(ctx, appendFor)
 	defer cancel()
 	to := &appending{blocks: map[int64]DraftBlock{}}
