@@ -35,7 +35,7 @@ type Request struct {
 
 // source is what r asks for, to package source.
 func (r Request) source(now time.Time) source.Request {
-	return source.Request{Account: r.Account, Bucket: r.Bucket, Key: r.Key, URL: r.URL, Role: r.RoleName, OwnHosts: r.OwnHosts, Now: now}
+	return source.Request{Account: r.Account, Bucket: r.Bucket, Key: r.Key, URL: r.URL, Role: r.RoleName, OwnHosts: r.OwnHosts, Now: now, Origin: r.Origin}
 }
 
 // RoleError reports: the service role does not exist, may not be assumed or lacks rights.

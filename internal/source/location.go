@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/diskport/diskport/internal/iam"
 	"github.com/diskport/diskport/internal/objects"
 	"github.com/diskport/diskport/internal/sigv4"
 )
@@ -35,6 +36,7 @@ type Request struct {
 	OwnHosts    []string // host[:port] under which this service can be reached
 	Endpoint    Endpoint // of the foreign S3, if there is one
 	Now         time.Time
+	Origin      iam.Origin // of the request, for the policies of who presigned a Url
 }
 
 // Location is where a source lies. It proves no permission.
@@ -47,6 +49,7 @@ type Location struct {
 
 	account string
 	now     time.Time
+	origin  iam.Origin
 	named   bool          // by bucket and key alone, whichever S3 has it
 	url     string        // Foreign and Presigned: as it is to be fetched
 	token   string        // Handover
@@ -75,7 +78,7 @@ const maxURL = 8 << 10
 // is allowed, of version 2. With a foreign S3, what names a bucket and no host
 // of ours is an object there.
 func ParseLocation(req Request) (Location, error) {
-	loc := Location{Kind: Embedded, Role: req.Role, account: req.Account, now: req.Now}
+	loc := Location{Kind: Embedded, Role: req.Role, account: req.Account, now: req.Now, origin: req.Origin}
 	if req.URL == "" {
 		loc.byName(req.Endpoint)
 		return loc.of(req.Bucket, req.Key)

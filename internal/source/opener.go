@@ -122,7 +122,8 @@ func (o *Opener) presigner(ctx context.Context, loc Location) (account string, e
 		return "", fmt.Errorf("%w: %w", ErrNoAccess, err)
 	}
 	object := "arn:" + awsid.Partition(o.Region) + ":s3:::" + loc.Bucket + "/" + loc.Key
-	origin := iam.Origin{Time: loc.now, Region: o.Region}
+	origin := loc.origin
+	origin.Time, origin.Region = loc.now, o.Region
 	if err := iam.Authorize(who, "s3:GetObject", origin.Context(), object); err != nil {
 		return "", fmt.Errorf("%w: %w", ErrNoAccess, err)
 	}

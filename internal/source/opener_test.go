@@ -24,6 +24,7 @@ import (
 	"github.com/diskport/diskport/diskimage"
 	"github.com/diskport/diskport/internal/iam"
 	"github.com/diskport/diskport/internal/objects"
+	"github.com/diskport/diskport/internal/policy"
 	"github.com/diskport/diskport/internal/sigv4"
 )
 
@@ -69,10 +70,18 @@ func (f fixture) upload(t *testing.T, bucket, owner, key, content string) {
 	}
 }
 
-// keys knows the root keys AKID of account and OTHER of another account.
+// keys knows the root keys AKID of account and OTHER of another account, and the
+// key USER of a user of account who may read from 10.0.0.0/8 over TLS alone.
 type keys struct{}
 
+const userPolicy = `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"s3:*","Resource":"*",
+ "Condition":{"IpAddress":{"aws:SourceIp":"10.0.0.0/8"},"Bool":{"aws:SecureTransport":"true"}}}}`
+
 func (keys) Lookup(_ context.Context, id, token string) (iam.Principal, sigv4.Secret, error) {
+	if id == "USER" {
+		document, err := policy.Parse(userPolicy, policy.Identity)
+		return iam.Principal{Account: account, Kind: iam.User, Name: "user"}.WithPolicies(document), sigv4.NewSecret("secret"), err
+	}
 	who := map[string]string{"AKID": account, "OTHER": "222222222222"}[id]
 	if who == "" || token != "" {
 		return iam.Principal{}, sigv4.Secret{}, iam.ErrUnknownKey
@@ -138,6 +147,25 @@ func TestPinAndOpen(t *testing.T) {
 			}
 			if err == nil {
 				f.readsContent(t, pin)
+			}
+		})
+	}
+}
+
+func TestPresignersPoliciesSeeTheRequest(t *testing.T) {
+	for name, tt := range map[string]struct {
+		origin iam.Origin
+		want   error
+	}{
+		"as they ask":  {iam.Origin{SourceIP: "10.1.2.3", Secure: true}, nil},
+		"without TLS":  {iam.Origin{SourceIP: "10.1.2.3"}, ErrNoAccess},
+		"from outside": {iam.Origin{SourceIP: "192.0.2.1", Secure: true}, ErrNoAccess},
+	} {
+		t.Run(name, func(t *testing.T) {
+			req := signedBy("http://127.0.0.1:4580/bucket/dir/disk.raw", "USER", "us-east-1", now)(t)
+			req.Origin = tt.origin
+			if _, err := newFixture(t).pin(t, req); !errors.Is(err, tt.want) {
+				t.Errorf("%v, want %v", err, tt.want)
 			}
 		})
 	}
