@@ -16,6 +16,8 @@ type importCmd struct {
 	Format      string            `placeholder:"FORMAT" help:"Take the images as this format (RAW, VMDK, VHD, VHDX) instead of detecting it."`
 	Description string            `placeholder:"TEXT" help:"Description of the snapshots."`
 	Tag         map[string]string `mapsep:"none" placeholder:"KEY=VALUE" help:"Tags of the import tasks."`
+	Encrypted   bool              `help:"Encrypt the snapshots, under the account's default key unless --kms-key names another."`
+	KMSKey      string            `name:"kms-key" placeholder:"KEY" help:"Encrypt under this KMS key: id, ARN, alias/name or an alias's ARN."`
 	Role        string            `placeholder:"NAME" help:"Service role. Default: diskport-import, made on first use."`
 	JSON        bool              `name:"json" help:"Print one JSON object for each image."`
 }
@@ -81,7 +83,8 @@ func absolute(images []string) ([]string, error) {
 }
 
 func (c *importCmd) importOne(ctx context.Context, a *app, s *session, image string) (client.Task, error) {
-	req := client.ImportRequest{Format: c.Format, Description: c.Description, RoleName: c.Role, Tags: c.Tag}
+	req := client.ImportRequest{Format: c.Format, Description: c.Description, RoleName: c.Role, Tags: c.Tag,
+		Encrypted: c.Encrypted || c.KMSKey != "", KMSKey: c.KMSKey}
 	switch {
 	case strings.Contains(image, "://"):
 		req.URL = image

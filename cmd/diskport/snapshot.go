@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -23,14 +24,14 @@ func (c *snapshotCmd) Run(ctx context.Context, a *app) error {
 		}
 		a.printFields(
 			"Snapshot", sn.ID,
-			"State", sn.State,
+			"State", strings.TrimSuffix(sn.State+": "+sn.Message, ": "),
 			"Description", sn.Description,
 			"Import task", sn.ImportTaskID,
 			"Volume", fmt.Sprintf("%d GiB", sn.VolumeSize),
 			"Disk", fmt.Sprintf("%s (%d bytes)", size(sn.VirtualBytes), sn.VirtualBytes),
 			"Data", fmt.Sprintf("%s in %d blocks", size(sn.DataBytes), sn.Blocks),
 			"Stored", size(sn.StoredBytes)+" by its own import; the rest is shared",
-			"Encrypted", yes(sn.Encrypted),
+			"Encrypted", strings.TrimSuffix(yes(sn.Encrypted)+", under "+sn.KMSKeyARN, ", under "),
 			"Started", sn.StartedAt.Format(time.RFC3339),
 			"Tags", tags(sn.Tags),
 		)

@@ -20,6 +20,8 @@ type snapshotInfo struct {
 	StoredBytes  int64             `json:"storedBytes"`  // that its import added to the store
 	Blocks       int64             `json:"blocks"`
 	Encrypted    bool              `json:"encrypted"`
+	KMSKeyARN    string            `json:"kmsKeyArn,omitempty"`
+	Message      string            `json:"message,omitempty"` // why it is in error
 	Tags         map[string]string `json:"tags,omitempty"`
 	StartedAt    time.Time         `json:"startedAt"`
 	CompletedAt  *time.Time        `json:"completedAt,omitempty"`
@@ -72,6 +74,9 @@ func wireSnapshot(s snapshot.Record) snapshotInfo {
 		DataBytes:    s.Blocks * block.Size,
 		StoredBytes:  s.Stored,
 		Blocks:       s.Blocks,
+		Encrypted:    s.KMSKey != "",
+		KMSKeyARN:    s.KMSKey,
+		Message:      s.Message,
 		Tags:         wireTags(s.Tags),
 		StartedAt:    s.StartedAt.UTC(),
 		CompletedAt:  timeOrNil(s.CompletedAt),

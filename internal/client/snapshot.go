@@ -23,6 +23,8 @@ type Snapshot struct {
 	StoredBytes  int64             `json:"storedBytes"`  // that its import added
 	Blocks       int64             `json:"blocks"`
 	Encrypted    bool              `json:"encrypted"`
+	KMSKeyARN    string            `json:"kmsKeyArn,omitempty"`
+	Message      string            `json:"message,omitempty"` // why it is in error
 	Tags         map[string]string `json:"tags,omitempty"`
 	StartedAt    time.Time         `json:"startedAt"`
 	CompletedAt  *time.Time        `json:"completedAt,omitempty"`
