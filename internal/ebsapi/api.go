@@ -29,6 +29,8 @@ type Snapshots interface {
 // Drafts is what this edge needs of snapshot.Drafts.
 type Drafts interface {
 	Start(ctx context.Context, r snapshot.StartRequest) (snapshot.Record, error)
+	// Replay returns what a client token started before, if anything.
+	Replay(ctx context.Context, account, token, digest string) (r snapshot.Record, ok bool, err error)
 	Put(ctx context.Context, account, id string, b snapshot.WrittenBlock) error
 	Complete(ctx context.Context, account, id string, want snapshot.Expected) (snapshot.State, error)
 }

@@ -2,6 +2,7 @@ package ebsapi
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"testing"
 	"time"
@@ -26,6 +27,7 @@ func TestStartEncryption(t *testing.T) {
 		body     string
 		want     string // key; "-": not encrypted
 		refused  string // message
+		status   int    // of a refusal; 0 is 400
 	}{
 		"nothing said":            {want: "-", body: `{"VolumeSize":3}`},
 		"asked for":               {want: "", body: `{"VolumeSize":3,"Encrypted":true}`},
@@ -36,6 +38,7 @@ func TestStartEncryption(t *testing.T) {
 		"a key alone":             {refused: "The parameter KmsKeyArn requires the parameter Encrypted to be true.", body: `{"VolumeSize":3,"KmsKeyArn":"` + arn + `"}`},
 		"parent":                  {want: "-", body: `{"VolumeSize":3,"ParentSnapshotId":"` + snapA + `"}`},
 		"parent and a key":        {refused: "The parameters KmsKeyArn and ParentSnapshotId cannot be used together.", defaults: byDefault, body: `{"VolumeSize":3,"ParentSnapshotId":"` + snapA + `","KmsKeyArn":"` + arn + `"}`},
+		"another's parent":        {refused: "The snapshot '" + foreign + "' does not exist.", status: 404, defaults: byDefault, body: `{"VolumeSize":3,"ParentSnapshotId":"` + foreign + `"}`},
 		"plain parent by default": {refused: "The parent snapshot '" + snapA + "' is not encrypted, and encryption by default is on.", defaults: byDefault, body: `{"VolumeSize":3,"ParentSnapshotId":"` + snapA + `"}`},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -43,7 +46,7 @@ func TestStartEncryption(t *testing.T) {
 			f.defaults.set = c.defaults
 			got := f.send("POST", "/snapshots", []byte(c.body))
 			if c.refused != "" {
-				if r := parse(t, got); got.Code != 400 || r.Message == nil || *r.Message != c.refused {
+				if r := parse(t, got); got.Code != cmp.Or(c.status, 400) || r.Message == nil || *r.Message != c.refused {
 					t.Fatalf("got %d %s", got.Code, got.Body)
 				}
 				return
@@ -81,7 +84,10 @@ func reason(err error) string {
 func TestEncryptedFromEndToEnd(t *testing.T) {
 	b, ctx := newBench(t), t.Context()
 	k := b.key(t, "")
-	id := b.start(1, func(in *ebs.StartSnapshotInput) { in.Encrypted, in.KmsKeyArn = aws.Bool(true), aws.String(k.ARN()) })
+	encrypt := func(in *ebs.StartSnapshotInput) { in.Encrypted, in.KmsKeyArn = aws.Bool(true), aws.String(k.ARN()) }
+	id := b.start(1, encrypt)
+	once := func(in *ebs.StartSnapshotInput) { encrypt(in); in.ClientToken = aws.String("once") }
+	replayed := b.start(1, once)
 	blocks := map[int32]string{0: "planted plaintext", 7: "more of it"}
 	b.write(id, blocks)
 	b.complete(b.drafts, id, blocks)
@@ -115,6 +121,13 @@ func TestEncryptedFromEndToEnd(t *testing.T) {
 	_, err := b.StartSnapshot(ctx, &ebs.StartSnapshotInput{VolumeSize: aws.Int64(1), Encrypted: aws.Bool(true), KmsKeyArn: aws.String(k.ARN())})
 	if reason(err) != disabled {
 		t.Errorf("starting under a disabled key: %v", err)
+	}
+	// A replay is answered whatever became of the key.
+	if again := b.start(1, once); again != replayed {
+		t.Errorf("a replay started %s, want %s", again, replayed)
+	}
+	if _, err := b.StartSnapshot(ctx, &ebs.StartSnapshotInput{VolumeSize: aws.Int64(2), ClientToken: aws.String("once")}); code(err) != "ConflictException" {
+		t.Errorf("another request with the token: %v", err)
 	}
 	b.collect() // needs no key
 	if err := b.kms.SetEnabled(ctx, k.Ref, kms.Enable); err != nil {
@@ -222,6 +235,10 @@ func TestSharedUnderAKey(t *testing.T) {
 	b.seal(b.drafts)
 	if r := b.state(rec.ID); r.State != snapshot.Completed || r.KMSKey == "" || r.KMSKey == k.ARN() {
 		t.Errorf("a copy of another's encrypted snapshot is %s under %q, want the account's own key", r.State, r.KMSKey)
+	}
+	rec, err = b.drafts.Copy(ctx, snapshot.CopyRequest{Account: stranger, Caller: b.caller(), Source: id, DefaultKey: "alias/gone"})
+	if err != nil || rec.State != snapshot.Failed {
+		t.Errorf("the account's default key is not what a copy is under: %+v, %v", rec, err)
 	}
 }
 

@@ -86,6 +86,9 @@ func faultOf(err error) (f awshttp.Fault, known bool) {
 	if errors.As(err, &f) {
 		return f, true
 	}
+	if e := (*keyring.Error)(nil); errors.As(err, &e) {
+		return unusableKey(e), true
+	}
 	var denied *iam.DeniedError
 	if errors.As(err, &denied) {
 		return awshttp.Fault{Status: http.StatusForbidden, Code: "AccessDeniedException", Message: denied.Error(), Reason: "UNAUTHORIZED_ACCOUNT"}, true
@@ -96,9 +99,6 @@ func faultOf(err error) (f awshttp.Fault, known bool) {
 	if e := (*snapshot.ChecksumError)(nil); errors.As(err, &e) {
 		return awshttp.Fault{Status: http.StatusForbidden, Code: "InvalidSignatureException", Message: "The value passed in as x-amz-Checksum does not match the computed checksum. " +
 			"Computed checksum: " + e.Computed.Base64() + " expected checksum: " + e.Expected.Base64()}, true
-	}
-	if e := (*keyring.Error)(nil); errors.As(err, &e) {
-		return unusableKey(e), true
 	}
 	id := ""
 	if e := (*subjectError)(nil); errors.As(err, &e) {

@@ -125,6 +125,10 @@ func (f *drafts) Start(_ context.Context, r snapshot.StartRequest) (snapshot.Rec
 	return snapshot.Record{ID: pendingS, Account: r.Account, State: snapshot.Pending, StartedAt: clock, VolumeSize: r.VolumeSize, Tags: r.Tags, Parent: r.Parent}, f.err
 }
 
+func (f *drafts) Replay(context.Context, string, string, string) (snapshot.Record, bool, error) {
+	return snapshot.Record{}, false, nil
+}
+
 func (f *drafts) Put(_ context.Context, _, _ string, b snapshot.WrittenBlock) error {
 	f.put = b
 	return f.err

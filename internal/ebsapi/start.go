@@ -104,12 +104,7 @@ func (a *API) startSnapshot(ctx context.Context, w http.ResponseWriter, r reques
 		errors.As(err, &broken)
 		return invalid("INVALID_TAG", broken.Message)
 	}
-	ask := q.ask(r)
-	var err error
-	if ask.Encrypt, err = a.encryption(ctx, r, q); err != nil {
-		return err
-	}
-	rec, err := a.Drafts.Start(ctx, ask)
+	rec, err := a.start(ctx, r, q)
 	if err != nil {
 		return about(q.ParentSnapshotId, err)
 	}
@@ -124,6 +119,20 @@ func (a *API) startSnapshot(ctx context.Context, w http.ResponseWriter, r reques
 	return nil
 }
 
+// start starts a snapshot, or finds the one that the client token started: that is
+// the answer whatever became of parent, key and defaults since.
+func (a *API) start(ctx context.Context, r request, q startRequest) (snapshot.Record, error) {
+	ask := q.ask(r)
+	rec, ok, err := a.Drafts.Replay(ctx, ask.Account, ask.Token, ask.Digest)
+	if ok || err != nil {
+		return rec, err
+	}
+	if ask.Encrypt, err = a.encryption(ctx, r, q); err != nil {
+		return rec, err
+	}
+	return a.Drafts.Start(ctx, ask)
+}
+
 // encryption returns how the new snapshot is encrypted; nil: not, or as its parent.
 func (a *API) encryption(ctx context.Context, r request, q startRequest) (*snapshot.Encryption, error) {
 	d, err := a.Defaults.Defaults(ctx, r.Principal.Account, r.Region)
@@ -136,10 +145,13 @@ func (a *API) encryption(ctx context.Context, r request, q startRequest) (*snaps
 		return nil, invalid("INVALID_PARAMETER_VALUE", "The parameters KmsKeyArn and ParentSnapshotId cannot be used together.")
 	case q.ParentSnapshotId != "" && d.Encrypt:
 		parent, err := a.Snapshots.Get(ctx, q.ParentSnapshotId)
+		if err == nil && !parent.ReadableBy(r.Principal.Account) {
+			err = snapshot.ErrNotFound
+		}
 		if err == nil && parent.KMSKey == "" {
 			err = invalid("INVALID_PARAMETER_VALUE", "The parent snapshot '"+q.ParentSnapshotId+"' is not encrypted, and encryption by default is on.")
 		}
-		return nil, about(q.ParentSnapshotId, err)
+		return nil, err
 	case q.ParentSnapshotId != "" || !q.Encrypted && !d.Encrypt:
 		return nil, nil
 	}

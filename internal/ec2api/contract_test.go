@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/diskport/diskport/internal/iam"
 	"github.com/diskport/diskport/internal/image"
 	"github.com/diskport/diskport/internal/importtask"
 	"github.com/diskport/diskport/internal/sigv4"
@@ -130,6 +131,8 @@ var rows = []row{
 	{"signed with version 2", "ImportSnapshot", nil, &importtask.ObjectError{Bucket: "b", Key: "k", Err: sigv4.ErrV2}, 400, "InvalidParameter", "User does not have access to the S3 object (b/k). The Url is signed with version 2; sign with version 4 (`aws configure set default.s3.signature_version s3v4`) or start with --allow-sigv2"},
 	{"format", "ImportSnapshot", []string{"DiskContainer.Format=tarball"}, nil, 400, "InvalidParameter", "Parameter disk-image-format=tarball has an invalid format"},
 	{"object", "ImportSnapshot", nil, &importtask.ObjectError{Bucket: "b", Key: "k", Err: errors.New("403")}, 400, "InvalidParameter", "User does not have access to the S3 object (b/k)."},
+	{"object, role or caller denied", "ImportSnapshot", nil, &importtask.ObjectError{Bucket: "b", Key: "k", Err: &iam.DeniedError{Action: "s3:GetObject"}}, 400, "InvalidParameter", "User does not have access to the S3 object (b/k)."},
+	{"role does not trust", "ImportSnapshot", nil, &importtask.RoleError{Role: "vmimport", Err: &iam.DeniedError{Action: "sts:AssumeRole"}}, 400, "InvalidParameter", "The service role vmimport provided does not exist or does not have sufficient permissions"},
 	{"role", "ImportSnapshot", nil, &importtask.RoleError{Role: "vmimport", Err: errors.New("gone")}, 400, "InvalidParameter", "The service role vmimport provided does not exist or does not have sufficient permissions"},
 	{"role name", "ImportSnapshot", []string{"RoleName=a role"}, nil, 400, "InvalidParameter", "The service role a role provided does not exist or does not have sufficient permissions"},
 	{"key without encryption", "ImportSnapshot", []string{"KmsKeyId=alias/x"}, nil, 400, "InvalidParameterDependency", "The parameter KmsKeyId requires the parameter Encrypted to be set."},

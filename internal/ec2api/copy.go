@@ -79,12 +79,13 @@ func copySnapshot(ctx context.Context, c call, r copySnapshotRequest) (any, erro
 	if err != nil {
 		return nil, err
 	}
-	encrypt, err := c.encryption(ctx, r.Encrypted, r.KmsKeyId)
+	d, err := c.Defaults.Defaults(ctx, c.account(), c.Region)
 	if err != nil {
 		return nil, err
 	}
 	record, err := c.Copies.Copy(ctx, snapshot.CopyRequest{
-		Account: c.account(), Caller: c.keyUser(), Source: r.SourceSnapshotId, Description: r.Description, Encrypt: encrypt, Tags: tags,
+		Account: c.account(), Caller: c.keyUser(), Source: r.SourceSnapshotId, Description: r.Description,
+		Encrypt: encryption(d, r.Encrypted, r.KmsKeyId), DefaultKey: d.KMSKey, Tags: tags,
 	})
 	if err != nil {
 		return nil, about(r.SourceSnapshotId, err)

@@ -82,12 +82,11 @@ func (c call) keyUser() kms.Caller {
 	return kms.Caller{Principal: c.Principal, Region: c.Region, Context: c.Origin.Context()}
 }
 
-// encryption returns how a new snapshot is encrypted; nil: not. Without a key the
-// account's default one is meant.
-func (c call) encryption(ctx context.Context, encrypted bool, key string) (*snapshot.Encryption, error) {
-	d, err := c.Defaults.Defaults(ctx, c.account(), c.Region)
-	if err != nil || !encrypted && !d.Encrypt {
-		return nil, err
+// encryption returns how a new snapshot is encrypted, given the account's defaults;
+// nil: not. Without a key the default one is meant.
+func encryption(d snapshot.Defaults, encrypted bool, key string) *snapshot.Encryption {
+	if !encrypted && !d.Encrypt {
+		return nil
 	}
-	return &snapshot.Encryption{Key: orDefault(key, d.KMSKey)}, nil
+	return &snapshot.Encryption{Key: orDefault(key, d.KMSKey)}
 }

@@ -39,6 +39,9 @@ func TestEncryption(t *testing.T) {
 			}
 			f.ok(t, "CopySnapshot", slices.Concat(good["CopySnapshot"], c.params)...)
 			same("copy", f.copies.got.Encrypt)
+			if got := f.copies.got.DefaultKey; got != c.defaults.KMSKey {
+				t.Errorf("copy: default key %q, want %q", got, c.defaults.KMSKey)
+			}
 			f.ok(t, "ImportSnapshot", slices.Concat(good["ImportSnapshot"], c.params)...)
 			ask := plain
 			if f.imports.got.Encrypted {

@@ -96,10 +96,6 @@ func faultOf(err error) (f awshttp.Fault, known bool) {
 	if errors.As(err, &f) {
 		return f, true
 	}
-	var denied *iam.DeniedError
-	if errors.As(err, &denied) {
-		return awshttp.Fault{Status: http.StatusForbidden, Code: "UnauthorizedOperation", Message: "You are not authorized to perform this operation. " + denied.Error()}, true
-	}
 	var broken *tag.Error
 	if errors.As(err, &broken) {
 		return awshttp.Fault{Status: http.StatusBadRequest, Code: broken.Code, Message: broken.Message}, true
@@ -108,6 +104,11 @@ func faultOf(err error) (f awshttp.Fault, known bool) {
 		if what, ok := row.match(err); ok {
 			return awshttp.Fault{Status: http.StatusBadRequest, Code: row.code, Message: strings.ReplaceAll(row.message, "%s", clip(what))}, true
 		}
+	}
+	// After the table: what may not be done to an object or a key has words of its own.
+	var denied *iam.DeniedError
+	if errors.As(err, &denied) {
+		return awshttp.Fault{Status: http.StatusForbidden, Code: "UnauthorizedOperation", Message: "You are not authorized to perform this operation. " + denied.Error()}, true
 	}
 	for _, away := range []error{source.ErrUnavailable, keyring.ErrUnavailable} {
 		if errors.Is(err, away) {

@@ -187,8 +187,8 @@ func (r importSnapshotRequest) ask(ctx context.Context, c call) (importtask.Requ
 		URL: r.disk().Url, Bucket: r.disk().UserBucket.S3Bucket, Key: r.disk().UserBucket.S3Key,
 		OwnHosts: c.ownHosts(), Tags: r.tagsFor(taskType), SnapshotTags: r.tagsFor(snapshotType),
 	}
-	encrypt, err := c.encryption(ctx, r.Encrypted, r.KmsKeyId)
-	if encrypt != nil {
+	d, err := c.Defaults.Defaults(ctx, c.account(), c.Region)
+	if encrypt := encryption(d, r.Encrypted, r.KmsKeyId); encrypt != nil {
 		ask.Encrypted, ask.KMSKey = true, encrypt.Key
 	}
 	return ask, err

@@ -2,6 +2,8 @@ package importtask
 
 import (
 	"context"
+	"errors"
+	"fmt"
 
 	"github.com/diskport/diskport/internal/awsid"
 	"github.com/diskport/diskport/internal/iam"
@@ -15,14 +17,20 @@ type Roles interface {
 	Root(account string) iam.Principal
 }
 
-// serviceRole returns a role as the principal of an import, or a *RoleError.
+// serviceRole returns a role as the principal of an import, or a *RoleError if it
+// is not there or does not let the service in.
 func serviceRole(ctx context.Context, roles Roles, account, region, name string) (iam.Principal, error) {
 	role, err := roles.AssumeServiceRole(ctx, iam.ServiceCall{
 		Account: account, Role: name, Service: iam.ImportService, ExternalID: iam.ImportExternalID,
 		SourceARN: "arn:" + awsid.Partition(region) + ":vmie:" + region + ":" + account + ":import-snapshot-task/*",
 	})
-	if err != nil {
+	var missing *iam.EntityError
+	var denied *iam.DeniedError
+	if errors.As(err, &missing) || errors.As(err, &denied) {
 		return role, &RoleError{name, err}
+	}
+	if err != nil {
+		return role, fmt.Errorf("assuming role %s: %w", name, err)
 	}
 	return role, nil
 }

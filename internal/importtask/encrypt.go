@@ -2,6 +2,7 @@ package importtask
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/diskport/diskport/internal/blockstore"
@@ -56,9 +57,10 @@ func keyUser(ctx context.Context, roles Roles, t Task, pin source.Pin, now time.
 		return who, nil
 	}
 	role, err := serviceRole(ctx, roles, t.Account, t.Region, t.RoleName)
-	if err != nil {
-		return who, &keyring.Error{Key: t.KMSKey, Reason: keyring.Denied, Err: err}
+	var gone *RoleError
+	if errors.As(err, &gone) {
+		err = &keyring.Error{Key: t.KMSKey, Reason: keyring.Denied, Err: err}
 	}
 	who.Principal = role
-	return who, nil
+	return who, err
 }

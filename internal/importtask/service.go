@@ -54,6 +54,9 @@ func (s *Service) Import(ctx context.Context, req Request) (Task, error) {
 	if t, ok, err := s.replay(ctx, req); ok || err != nil {
 		return t, err
 	}
+	if err := s.room(ctx, req.Account); err != nil {
+		return Task{}, err
+	}
 	loc, err := s.Sources.Resolve(req.source(s.Now()))
 	if err != nil {
 		return Task{}, err
@@ -94,6 +97,16 @@ func (s *Service) Import(ctx context.Context, req Request) (Task, error) {
 	}
 	s.Wake()
 	return stored, nil
+}
+
+// room refuses an import that would be one too many before anything else is looked
+// at; Create has the last word.
+func (s *Service) room(ctx context.Context, account string) error {
+	n, err := s.Store.Active(ctx, account)
+	if err == nil && n >= s.Limit {
+		err = ErrTooMany
+	}
+	return err
 }
 
 // replay returns the task that req's client token made before.

@@ -49,10 +49,15 @@ func (s *sources) Release(_ context.Context, p source.Pin) error {
 	return nil
 }
 
+var errPlanted = errors.New("database on fire")
+
 // roles has the role vmimport, which may read the bucket "images".
 type roles struct{}
 
 func (roles) AssumeServiceRole(_ context.Context, c iam.ServiceCall) (iam.Principal, error) {
+	if c.Role == "unreadable" {
+		return iam.Principal{}, errPlanted
+	}
 	if c.Role != "vmimport" {
 		return iam.Principal{}, &iam.EntityError{Kind: iam.KindRole, Name: c.Role, Err: iam.ErrNotFound}
 	}
@@ -105,6 +110,7 @@ func TestImportRefuses(t *testing.T) {
 		ok     func(error) bool
 	}{
 		{"a role that does not exist", func(r *importtask.Request) { r.RoleName = "none" }, func(err error) bool { return errors.As(err, &role) }},
+		{"a role that can't be looked up now", func(r *importtask.Request) { r.RoleName = "unreadable" }, func(err error) bool { return errors.Is(err, errPlanted) && !errors.As(err, &role) }},
 		{"an object that the role may not read", func(r *importtask.Request) { r.Bucket = "others" }, func(err error) bool { return errors.As(err, &object) }},
 		{"an object that the caller may not read", func(r *importtask.Request) { r.Caller.Kind = iam.User }, func(err error) bool { return errors.As(err, &object) }},
 		{"an object that is not there", func(r *importtask.Request) { r.Key = "missing" }, func(err error) bool { return errors.As(err, &object) }},
@@ -173,6 +179,11 @@ func TestTooManyImportsLeaveNoPin(t *testing.T) {
 	}
 	if _, err := f.Import(t.Context(), request("disk.vmdk")); !errors.Is(err, importtask.ErrTooMany) {
 		t.Errorf("one more: %v, want %v", err, importtask.ErrTooMany)
+	}
+	r := request("missing")
+	r.RoleName = "none" // the limit comes before role and object (contract §3.1)
+	if _, err := f.Import(t.Context(), r); !errors.Is(err, importtask.ErrTooMany) {
+		t.Errorf("one more with a bad role: %v, want %v", err, importtask.ErrTooMany)
 	}
 	if len(f.sources.pinned) != f.Limit {
 		t.Errorf("%d pins for %d tasks", len(f.sources.pinned), f.Limit)

@@ -32,6 +32,8 @@ type Tasks interface {
 	// ByToken returns the account's task with the client token, or ErrNotFound.
 	ByToken(ctx context.Context, account, token string) (Task, error)
 	Get(ctx context.Context, account, id string) (Task, error)
+	// Active counts the account's Active tasks, as Create does.
+	Active(ctx context.Context, account string) (int, error)
 	// List returns the account's tasks in order of creation, then id.
 	List(ctx context.Context, account string) ([]Task, error)
 }

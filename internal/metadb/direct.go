@@ -47,6 +47,18 @@ func (s Snapshots) Start(ctx context.Context, d snapshot.Draft, baseID string, l
 	return stored, created, err
 }
 
+// ByToken implements snapshot.DraftStore.
+func (s Snapshots) ByToken(ctx context.Context, account, token string) (d snapshot.Draft, err error) {
+	err = s.db.view(ctx, "get a snapshot of account "+account+" by token", func(q querier) error {
+		var ok bool
+		if d, ok, err = draftByToken(ctx, q, account, token); err == nil && !ok {
+			err = snapshot.ErrNotFound
+		}
+		return err
+	})
+	return d, err
+}
+
 // draftByToken returns the snapshot that a client token made, whatever became of it.
 func draftByToken(ctx context.Context, q querier, account, token string) (d snapshot.Draft, ok bool, err error) {
 	if token == "" {

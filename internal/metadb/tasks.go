@@ -34,8 +34,7 @@ func (t Tasks) Create(ctx context.Context, task importtask.Task, limit int) (sto
 			created = false
 			return err
 		}
-		running, _, err := one(ctx, q, column[int], `
-			SELECT COUNT(*) FROM tasks WHERE account = $1 AND state = $2`, task.Account, importtask.Active)
+		running, err := activeTasks(ctx, q, task.Account)
 		if err != nil {
 			return err
 		}
@@ -78,6 +77,21 @@ func insertTask(ctx context.Context, q querier, t importtask.Task, created time.
 		t.Bucket, t.Key, t.SealedURL, t.Pin, t.SourceBytes, importtask.Active, cmp.Or(t.Phase, importtask.Waiting), micros(created), tags,
 		t.Region, flag(t.Encrypted), t.KMSKey)
 	return err
+}
+
+// Active implements importtask.Tasks.
+func (t Tasks) Active(ctx context.Context, account string) (n int, err error) {
+	err = t.db.view(ctx, "count the tasks of account "+account, func(q querier) error {
+		n, err = activeTasks(ctx, q, account)
+		return err
+	})
+	return n, err
+}
+
+func activeTasks(ctx context.Context, q querier, account string) (int, error) {
+	n, _, err := one(ctx, q, column[int], `
+		SELECT COUNT(*) FROM tasks WHERE account = $1 AND state = $2`, account, importtask.Active)
+	return n, err
 }
 
 // ByToken implements importtask.Tasks.

@@ -64,6 +64,9 @@ type DraftStore interface {
 	// complete at once; with d.Refused it is no draft but failed. ErrTooMany when the account has limit drafts of the kind
 	// (copies, or others), ErrNotFound when there is no such base.
 	Start(ctx context.Context, d Draft, baseID string, limit int) (stored Draft, created bool, err error)
+	// ByToken returns the account's snapshot that a client token made, whatever
+	// became of it. ErrNotFound.
+	ByToken(ctx context.Context, account, token string) (Draft, error)
 	// Draft returns a pending draft. ErrNotFound, ErrNotPending.
 	Draft(ctx context.Context, id string) (Draft, error)
 	// BeginAppend returns the lease of a new Append unit, held until `until`.

@@ -66,8 +66,24 @@ type StartRequest struct {
 	Tags        tag.Set
 }
 
-// Start makes a snapshot that can be written. A replay of a client token returns
-// the snapshot that it made. ErrTokenReused, ErrTooMany, ErrNotFound (of the
+// Replay returns the snapshot that a client token made before; ok is false if there
+// is none. ErrTokenReused if it was for another request.
+func (d *Drafts) Replay(ctx context.Context, account, token, digest string) (r Record, ok bool, err error) {
+	if token == "" {
+		return r, false, nil
+	}
+	made, err := d.Store.ByToken(ctx, account, token)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return r, false, nil
+	case err == nil && made.Digest != digest:
+		err = ErrTokenReused
+	}
+	return made.Record, err == nil, err
+}
+
+// Start makes a snapshot that can be written. Of two requests with one client token
+// at the same time both get the same. ErrTokenReused, ErrTooMany, ErrNotFound (of the
 // parent), ErrParentLarger, *keyring.Error.
 func (d *Drafts) Start(ctx context.Context, r StartRequest) (Record, error) {
 	rec := Record{ID: d.IDs.Snapshot(), Account: r.Account, Description: r.Description, VolumeSize: r.VolumeSize, Parent: r.Parent, Tags: r.Tags}
@@ -99,6 +115,7 @@ type CopyRequest struct {
 	Source      string
 	Description string
 	Encrypt     *Encryption // nil: as the source is
+	DefaultKey  string      // the account's, as Encryption.Key
 	Tags        tag.Set
 }
 
@@ -119,7 +136,7 @@ func (d *Drafts) Copy(ctx context.Context, r CopyRequest) (Record, error) {
 	draft := Draft{Want: &Expected{Blocks: -1}, Record: Record{
 		ID: d.IDs.Snapshot(), Account: r.Account, Description: r.Description, VolumeSize: source.VolumeSize, VirtualSize: source.VirtualSize, Tags: r.Tags,
 	}}
-	encrypt, err := d.keyOfCopy(ctx, r.Caller, source, r.Encrypt)
+	encrypt, err := d.keyOfCopy(ctx, r, source)
 	if err == nil {
 		err = d.house(ctx, &draft.Record, r.Caller, encrypt)
 	}

@@ -28,17 +28,17 @@ func (d *Drafts) sameKey(ctx context.Context, who kms.Caller, from Record) (*Enc
 // keyOfCopy returns the encryption of a copy: the one that is wanted, else the
 // source's for its own account, else the default one. A copy of an encrypted
 // snapshot is always encrypted.
-func (d *Drafts) keyOfCopy(ctx context.Context, who kms.Caller, source Record, want *Encryption) (*Encryption, error) {
-	same, err := d.sameKey(ctx, who, source)
+func (d *Drafts) keyOfCopy(ctx context.Context, r CopyRequest, source Record) (*Encryption, error) {
+	same, err := d.sameKey(ctx, r.Caller, source)
 	switch {
 	case err != nil:
 		return nil, err
-	case want != nil && want.Key != "", same == nil:
-		return want, nil
-	case source.Account == who.Principal.Account:
+	case r.Encrypt != nil && r.Encrypt.Key != "", same == nil:
+		return r.Encrypt, nil
+	case source.Account == r.Account:
 		return same, nil
 	}
-	return &Encryption{}, nil
+	return &Encryption{r.DefaultKey}, nil
 }
 
 // house finds the domain of a new snapshot's blocks.

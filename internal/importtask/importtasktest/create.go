@@ -133,6 +133,9 @@ func runningTasksAreLimited(t *testing.T, b Bench) {
 	if _, err := b.Tasks.Cancel(t.Context(), account, taskID(1), importtask.Failure{}); err != nil {
 		t.Fatal(err)
 	}
+	if n, err := b.Tasks.Active(t.Context(), account); err != nil || n != 1 {
+		t.Errorf("%d active, %v, want one", n, err)
+	}
 	if _, created, err := b.Tasks.Create(t.Context(), newTask(3), 2); err != nil || !created {
 		t.Errorf("after one was cancelled: %v, %v", created, err)
 	}

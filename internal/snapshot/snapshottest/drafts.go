@@ -159,6 +159,14 @@ func tokens(t *testing.T, b Bench) {
 	if err != nil || created || again.ID != one || again.Digest != "digest of "+one || len(again.Tags) != 1 {
 		t.Errorf("replay: %+v, %v, %v", again, created, err)
 	}
+	byToken, err := b.Drafts.ByToken(t.Context(), "a", "t")
+	if err != nil || byToken.ID != one || byToken.Digest != again.Digest || len(byToken.Tags) != 1 {
+		t.Errorf("by token: %+v, %v", byToken, err)
+	}
+	for _, of := range [][2]string{{"b", "t"}, {"a", "T"}, {"a", ""}} {
+		_, err := b.Drafts.ByToken(t.Context(), of[0], of[1])
+		fails(t, "token "+of[1]+" of "+of[0], err, snapshot.ErrNotFound)
+	}
 	other := draft(two, "t")
 	other.Account = "b"
 	b.start(t, other)
