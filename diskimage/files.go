@@ -1,6 +1,11 @@
 package diskimage
 
-import "io"
+import (
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+)
 
 // Scratch makes room for what can not be read at random where it is, such as the
 // contents of a compressed object. The caller of a decoder gives it, and bounds
@@ -24,4 +29,23 @@ type ScratchFile interface {
 type File struct {
 	R    io.ReaderAt
 	Size int64 // bytes
+}
+
+// MissingFileError names files that an image consists of and that its caller did
+// not give. A FormatError of class External wraps it.
+type MissingFileError struct {
+	Names []string // printable, in the order of the disk
+}
+
+func (e *MissingFileError) Error() string {
+	const most = 3
+	var quoted []string
+	for _, name := range e.Names[:min(len(e.Names), most)] {
+		quoted = append(quoted, strconv.Quote(name))
+	}
+	s := strings.Join(quoted, ", ")
+	if more := len(e.Names) - len(quoted); more > 0 {
+		s += fmt.Sprintf(" and %d more", more)
+	}
+	return s + " not given"
 }

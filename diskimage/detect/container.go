@@ -80,6 +80,9 @@ func openOVA(in input) (image, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := in.unused(); err != nil { // its own members are the only files
+		return nil, err
+	}
 	in.opts.With = found.With
 	var d image
 	if found.Gzip {

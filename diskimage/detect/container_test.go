@@ -3,6 +3,7 @@ package detect_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -148,4 +149,76 @@ func TestFixedVHDOfTar(t *testing.T) {
 	refused(t, err, diskimage.Malformed, "VHD and tar")
 	d, err := open(image, "vhd")
 	checkContents(t, d, err, guest)
+}
+
+// flatDisk is the descriptor of a disk in two files of half of p each.
+func flatDisk(p []byte) (text []byte, files map[string][]byte) {
+	half := len(p) / 2
+	lines := []string{
+		fmt.Sprintf("RW %d FLAT \"disk-f001.vmdk\" 0", half/512), fmt.Sprintf("RW %d FLAT \"disk-f002.vmdk\" 0", (len(p)-half)/512),
+	}
+	return []byte(imagetest.VMDKDescriptor("twoGbMaxExtentFlat", lines...)), map[string][]byte{
+		"disk-f001.vmdk": p[:half], "disk-f002.vmdk": p[half:],
+	}
+}
+
+// The files of an image are those that are given, all of them.
+func TestFiles(t *testing.T) {
+	images, want := fixtures()
+	text, files := flatDisk(want)
+	with := imagetest.Files(files)
+	for _, declared := range []string{"", "vmdk"} {
+		d, err := openWith(text, detect.Options{With: with, Format: declared})
+		checkContents(t, d, err, want)
+	}
+	var scratch imagetest.Scratch
+	d, err := openWith(imagetest.Pack(t, text, "gzip"), detect.Options{With: with, Scratch: &scratch})
+	checkContents(t, d, err, want)
+	closes(t, d, &scratch)
+
+	_, err = openWith(text, detect.Options{})
+	var missing *diskimage.MissingFileError
+	if !errors.As(err, &missing) || len(missing.Names) != 2 {
+		t.Errorf("got %v, want 2 files missing", err)
+	}
+	one := imagetest.Files(map[string][]byte{"\x1b": nil})
+	for name, tt := range map[string]struct {
+		object []byte
+		with   map[string]diskimage.File
+	}{
+		"an image of one file":    {images["qcow2"], one},
+		"in gzip":                 {imagetest.Pack(t, images["vmdk"], "gzip"), one},
+		"one too many":            {text, imagetest.Files(map[string][]byte{"disk-f001.vmdk": files["disk-f001.vmdk"], "disk-f002.vmdk": files["disk-f002.vmdk"], "z": nil})},
+		"a descriptor that's cut": {text[:bytes.Index(text, []byte("f002"))-20], with},
+		"an OVA":                  {ovaOf(images["vmdk"], ""), one},
+	} {
+		_, err := openWith(tt.object, detect.Options{Scratch: &scratch, With: tt.with})
+		if err == nil || strings.Contains(err.Error(), "\x1b") || !errors.Is(err, detect.ErrUnusedFile) && !strings.Contains(name, "cut") {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+	if scratch.Open() != 0 {
+		t.Errorf("%d scratch files left", scratch.Open())
+	}
+}
+
+// The files of a disk in an OVA are members of it.
+func TestFilesInOVA(t *testing.T) {
+	_, want := fixtures()
+	text, files := flatDisk(want)
+	ovf := imagetest.Member{Name: "vm.ovf", Data: imagetest.OVFText(
+		`<File ovf:id="f" ovf:href="disk.vmdk"/><File ovf:id="g" ovf:href="disk-f001.vmdk"/><File ovf:id="h" ovf:href="disk-f002.vmdk"/>`,
+		`<Disk ovf:diskId="d" ovf:fileRef="f"/>`,
+	)}
+	members := []imagetest.Member{ovf, {Name: "disk.vmdk", Data: text}}
+	_, err := openWith(imagetest.Tar(members...), detect.Options{})
+	refused(t, err, diskimage.External, "disk-f001.vmdk")
+	for name, p := range files {
+		members = append(members, imagetest.Member{Name: name, Data: p})
+	}
+	d, err := openWith(imagetest.Tar(members...), detect.Options{})
+	checkContents(t, d, err, want)
+	bad := imagetest.Member{Name: "vm.mf", Data: imagetest.Manifest(ovf, members[1], imagetest.Member{Name: "disk-f001.vmdk", Data: []byte("another")})}
+	_, err = openWith(imagetest.Tar(append(members, bad)...), detect.Options{})
+	refused(t, err, diskimage.Malformed, "disk-f001.vmdk")
 }

@@ -10,6 +10,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/diskport/diskport/diskimage"
@@ -20,6 +22,10 @@ import (
 // ErrUnknownFormat is what an error wraps when Options.Format names no format
 // that can be opened.
 var ErrUnknownFormat = errors.New("unknown image format")
+
+// ErrUnusedFile is what an error wraps when Options.With holds a file that the
+// image does not consist of.
+var ErrUnusedFile = errors.New("file not used")
 
 // Options are the options of Open. The zero value is useful.
 type Options struct {
@@ -32,8 +38,9 @@ type Options struct {
 	Scratch diskimage.Scratch
 	// Member chooses the disk of an OVA that holds several: the name of its file.
 	Member string
-	// With are the files, by name, that an image of several consists of. Nothing
-	// else is read, whatever an image names.
+	// With are the files, by name, that an image of several consists of besides
+	// the one that is opened, and no others. Nothing else is read, whatever an
+	// image names. The members of an OVA are the only files of the disk in it.
 	With map[string]diskimage.File
 	// Interrupted, if set, is called now and then while Open unpacks an object or
 	// verifies digests, which may take long; an error ends it. Give it a
@@ -52,7 +59,8 @@ type input struct {
 	r      io.ReaderAt
 	size   int64
 	opts   Options
-	inside string // the container that the object was in; "" for none
+	inside string          // the container that the object was in; "" for none
+	used   map[string]bool // the files of opts.With that the image consists of
 
 	// open is the function of that name, which the table of formats can not
 	// refer to itself.
@@ -90,7 +98,31 @@ func Sniff(r io.ReaderAt, size int64) (Match, error) {
 // or raw, but no container. A disk that is an io.Closer holds scratch room; the
 // caller closes it when it is no longer read.
 func Open(r io.ReaderAt, size int64, opts Options) (diskimage.Disk, error) {
-	return open(input{r: r, size: size, opts: opts, open: open})
+	in := input{r: r, size: size, opts: opts, open: open, used: map[string]bool{}}
+	d, err := open(in)
+	if err != nil {
+		return nil, err
+	}
+	if err := in.unused(); err != nil {
+		if c, ok := d.(io.Closer); ok {
+			err = errors.Join(err, c.Close())
+		}
+		return nil, err
+	}
+	return d, nil
+}
+
+// unused reports files that were given and are not the image's: it, or they, may
+// be the wrong ones, or the descriptor may have been cut.
+func (in input) unused() error {
+	for _, name := range slices.Sorted(maps.Keys(in.opts.With)) {
+		if !in.used[name] {
+			err := fault("image", diskimage.Malformed, "the file %q was given, and is none of the image's", bounded.Printable(name))
+			err.Err = ErrUnusedFile
+			return err
+		}
+	}
+	return nil
 }
 
 // open returns no image in place of a nil one.
@@ -185,7 +217,7 @@ func titles(found []*format) string {
 	return strings.Join(all, " and ")
 }
 
-func fault(name string, c diskimage.Class, reason string, args ...any) error {
+func fault(name string, c diskimage.Class, reason string, args ...any) *diskimage.FormatError {
 	return bounded.Source{Format: name}.NewPart("object", 0, nil).Fault(c, reason, args...)
 }
 

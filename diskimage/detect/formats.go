@@ -31,13 +31,13 @@ var formats = []format{
 	{"vhdx", "VHDX", starts("vhdxfile"), openVHDX},
 	{"vhd", "VHD", isVHD, openVHD},
 	{"vmdk", "VMDK", starts("KDMV"), openVMDK},
+	{"vmdk", "VMDK descriptor", isDescriptor, openVMDK},
+	{"vmdk", "VMDK of type COWD", starts("COWD"), openVMDK},
 	{"qcow2", "qcow2", isQcow2, openQcow2},
 	{"vdi", "VDI", holds(64, "\x7f\x10\xda\xbe"), openVDI},
 	{"qed", "QED", starts("QED\x00"), openQED},
 	{"parallels", "Parallels", starts("WithoutFreeSpace", "WithouFreSpacExt"), openParallels},
 
-	{"vmdk descriptor", "VMDK descriptor", isDescriptor, nil},
-	{"cowd", "VMDK of type COWD", starts("COWD"), nil},
 	{"sesparse", "VMDK of type seSparse", starts("\xbe\xba\xfe\xca\x00\x00\x00\x00"), nil},
 	{"qcow", "qcow version 1", starts("QFI\xfb\x00\x00\x00\x01"), nil},
 	{"dmg", "DMG", isDMG, nil},
@@ -86,7 +86,14 @@ func openVHDX(in input) (image, error) {
 }
 
 func openVMDK(in input) (image, error) {
-	return opened(vmdk.Open(in.r, in.size, vmdk.Options{Limits: in.opts.Limits}))
+	d, err := vmdk.Open(in.r, in.size, vmdk.Options{Limits: in.opts.Limits, With: in.opts.With})
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range d.Files() {
+		in.used[name] = true
+	}
+	return d, nil
 }
 
 func openQcow2(in input) (image, error) {

@@ -22,7 +22,8 @@ import (
 // are not ours to ship; without them the fixtures and qemu-img's stand alone.
 const corpusEnv = "DISKPORT_CORPUS"
 
-// readHere are the variants that are read; all others in the corpus are refused.
+// readHere are the variants that are read without other files; package detect's
+// tests give these.
 func readHere(variant string) bool {
 	return strings.HasPrefix(variant, "monolithicSparse") || strings.HasPrefix(variant, "streamOptimized")
 }

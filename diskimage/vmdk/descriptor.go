@@ -16,14 +16,14 @@ type descriptor struct {
 	extents []extent
 }
 
-// extent is an extent line. The name and what follows it are not kept but for
-// errors: no name is ever opened.
+// extent is an extent line.
 type extent struct {
 	at      int64 // of the line, in the descriptor
 	access  string
 	sectors uint64
 	kind    string // upper case: SPARSE, FLAT, …
-	name    string // printable
+	name    string // as it is there: anything
+	start   string // sector of the file where the extent begins; may be missing
 }
 
 // isDescriptor reports whether text begins as a descriptor does: after blank and
@@ -49,7 +49,7 @@ func parseDescriptor(p bounded.Part) (descriptor, error) {
 	}
 	at := int64(0)
 	for line := range bytes.Lines(text) {
-		if err := d.line(strings.TrimSpace(string(line)), at); err != nil {
+		if err := d.line(string(line), at); err != nil {
 			return d, err
 		}
 		at += int64(len(line))
@@ -57,13 +57,17 @@ func parseDescriptor(p bounded.Part) (descriptor, error) {
 	return d, nil
 }
 
-// line takes one line, trimmed. What is neither an assignment nor an extent is
-// not known to occur, and ignored.
-func (d *descriptor) line(s string, at int64) error {
+// line takes one line. What is neither an assignment nor an extent is not known
+// to occur, and ignored.
+func (d *descriptor) line(line string, at int64) error {
+	s := strings.TrimSpace(line)
 	if words := strings.Fields(s); len(words) > 0 {
 		switch words[0] {
 		case "RW", "RDONLY", "NOACCESS":
-			return d.extent(words, quoted(s), at)
+			if !strings.HasSuffix(line, "\n") {
+				return d.fault(diskimage.Truncated, "extent", at, "the text ends in it")
+			}
+			return d.extent(words, s, at)
 		}
 	}
 	key, value, ok := strings.Cut(s, "=")
@@ -79,8 +83,9 @@ func (d *descriptor) line(s string, at int64) error {
 	return nil
 }
 
-// extent takes the words of an extent line.
-func (d *descriptor) extent(words []string, name string, at int64) error {
+// extent takes an extent line and its words: access, sectors, type, and then a
+// name in quotes and a sector, both of which some types go without.
+func (d *descriptor) extent(words []string, line string, at int64) error {
 	if len(words) < 3 {
 		return d.fault(diskimage.Malformed, "extent", at, "no size and type")
 	}
@@ -88,113 +93,16 @@ func (d *descriptor) extent(words []string, name string, at int64) error {
 	if err != nil || n == 0 {
 		return d.fault(diskimage.Malformed, "extent", at, "its size is %q sectors", bounded.Printable(words[1]))
 	}
-	d.extents = append(d.extents, extent{
-		at: at, access: words[0], sectors: n, kind: strings.ToUpper(bounded.Printable(words[2])), name: name,
-	})
-	return nil
-}
-
-// quoted returns the first quoted word of s, for errors.
-func quoted(s string) string {
-	_, s, _ = strings.Cut(s, `"`)
-	s, _, _ = strings.Cut(s, `"`)
-	return bounded.Printable(s)
-}
-
-// refused says why disks of a create type are not read here. All that are not in
-// it, and not one of the two that are read, are refused too.
-var refused = map[string]struct {
-	class  diskimage.Class
-	reason string
-}{
-	"monolithicflat":              {diskimage.External, "its data are in another file"},
-	"vmfs":                        {diskimage.External, "its data are in another file"},
-	"twogbmaxextentsparse":        {diskimage.External, "its data are in other files"},
-	"twogbmaxextentflat":          {diskimage.External, "its data are in other files"},
-	"2gbmaxextentsparse":          {diskimage.External, "its data are in other files"},
-	"2gbmaxextentflat":            {diskimage.External, "its data are in other files"},
-	"vmfssparse":                  {diskimage.External, "a snapshot, whose data are in other files"},
-	"sesparse":                    {diskimage.Unsupported, "the seSparse format is not read"},
-	"fulldevice":                  {diskimage.External, "its data are a device"},
-	"partitioneddevice":           {diskimage.External, "its data are a device"},
-	"vmfsraw":                     {diskimage.External, "its data are a device"},
-	"vmfsrdm":                     {diskimage.External, "its data are a device"},
-	"vmfsrawdevicemap":            {diskimage.External, "its data are a device"},
-	"vmfspassthroughrdm":          {diskimage.External, "its data are a device"},
-	"vmfspassthroughrawdevicemap": {diskimage.External, "its data are a device"},
-	"custom":                      {diskimage.External, "its data are in other files"},
-}
-
-const (
-	sparseType = "monolithicSparse"
-	streamType = "streamOptimized"
-)
-
-// validateKind checks that the disk stands alone and is of a type that is read
-// here, and returns that type.
-func (d descriptor) validateKind() (string, error) {
-	switch v := d.values["version"]; v {
-	case "1", "2", "3", "4":
-	default:
-		return "", d.fault(diskimage.Unsupported, "version", 0, "%q, want 1 to 4", bounded.Printable(v))
+	e := extent{at: at, access: words[0], sectors: n, kind: strings.ToUpper(bounded.Printable(words[2]))}
+	_, rest, named := strings.Cut(line, `"`)
+	e.name, rest, _ = strings.Cut(rest, `"`)
+	if named && strings.Count(line, `"`) < 2 {
+		return d.fault(diskimage.Malformed, "extent", at, "its name does not end")
 	}
-	if hint, ok := d.values["parentfilenamehint"]; ok {
-		return "", d.fault(diskimage.External, "parentFileNameHint", 0, "the disk builds upon %q", bounded.Printable(hint))
+	if after := strings.Fields(rest); len(after) > 0 {
+		e.start = after[0]
 	}
-	if cid, ok := d.values["parentcid"]; ok && !strings.EqualFold(cid, "ffffffff") {
-		return "", d.fault(diskimage.External, "parentCID", 0, "the disk builds upon another, %q", bounded.Printable(cid))
-	}
-	for key := range d.values {
-		if strings.HasPrefix(key, "encryption") || strings.HasSuffix(key, "keysafe") || strings.HasPrefix(key, "ddb.iofilters") {
-			return "", d.fault(diskimage.Unsupported, bounded.Printable(key), 0, "the disk is encrypted or filtered")
-		}
-	}
-	return d.validateType()
-}
-
-func (d descriptor) validateType() (string, error) {
-	kind, ok := d.values["createtype"]
-	for _, known := range []string{sparseType, streamType} {
-		if strings.EqualFold(kind, known) {
-			return known, nil
-		}
-	}
-	if !ok {
-		return "", d.fault(diskimage.Malformed, "createType", 0, "missing")
-	}
-	why, known := refused[strings.ToLower(kind)]
-	if !known {
-		return "", d.fault(diskimage.Unsupported, "createType", 0, "%q is not known", bounded.Printable(kind))
-	}
-	names := make([]string, 0, 3)
-	for _, e := range d.extents[:min(len(d.extents), cap(names))] {
-		names = append(names, strconv.Quote(e.name))
-	}
-	reason := bounded.Printable(kind) + ": " + why.reason
-	if len(names) > 0 {
-		reason += ", " + strings.Join(names, ", ")
-	}
-	if len(d.extents) > len(names) {
-		reason += ", …"
-	}
-	return "", d.fault(why.class, "createType", 0, "%s", reason)
-}
-
-// validateExtents checks that the disk is the one sparse extent of the size in
-// sectors that the descriptor is embedded in.
-func (d descriptor) validateExtents(capacity uint64) error {
-	if len(d.extents) != 1 {
-		return d.fault(diskimage.Malformed, "extents", 0, "%d of them, want the one that this is embedded in", len(d.extents))
-	}
-	e := d.extents[0]
-	switch {
-	case e.kind != "SPARSE":
-		return d.fault(diskimage.External, "extent", e.at, "of type %s in another file, %q", e.kind, e.name)
-	case e.access == "NOACCESS":
-		return d.fault(diskimage.Unsupported, "extent", e.at, "not to be accessed")
-	case e.sectors != capacity:
-		return d.fault(diskimage.Malformed, "extent", e.at, "of %d sectors, the header says %d", e.sectors, capacity)
-	}
+	d.extents = append(d.extents, e)
 	return nil
 }
 
@@ -209,7 +117,7 @@ func (d descriptor) creator() string {
 }
 
 // fault returns a fault of the text at an offset in it.
-func (d descriptor) fault(c diskimage.Class, field string, at int64, reason string, args ...any) error {
+func (d descriptor) fault(c diskimage.Class, field string, at int64, reason string, args ...any) *diskimage.FormatError {
 	e := d.part.Fault(c, reason, args...)
 	e.Field, e.Offset = field, d.part.Off+at
 	return e

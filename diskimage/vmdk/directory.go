@@ -17,6 +17,7 @@ type directory struct {
 	substitutes map[int64]uint32
 	reserved    []region // of the object, where no table and no grain may lie
 	end         int64    // of the object
+	tableBytes  int64    // of a grain table
 }
 
 // maxSubstitutes bounds how broken a directory is read.
@@ -40,6 +41,7 @@ func newDirectory(src bounded.Source, cache *bounded.Cache, head header, limits 
 		reserved:    []region{{"the header and descriptor", 0, byteOffset(head.descriptorEnd())}},
 		substitutes: map[int64]uint32{},
 		end:         src.Size,
+		tableBytes:  head.tableBytes(),
 	}
 	if d.entries, err = d.open(src, cache, "grain directory", at, n); err != nil {
 		return nil, err
@@ -72,7 +74,7 @@ func (d *directory) open(src bounded.Source, cache *bounded.Cache, name string, 
 		return nil, src.NewPart(name, off, nil).Fault(diskimage.Malformed, "overlaps %s", other)
 	}
 	d.reserved = append(d.reserved, r)
-	return &tableList{Table: t, cache: cache, batched: newBitset((n + batch - 1) / batch)}, nil
+	return newTableList(t, cache, d.tableBytes), nil
 }
 
 // check walks the entries once.
@@ -101,7 +103,7 @@ func (d *directory) check(src bounded.Source, limits diskimage.Limits) error {
 	}
 	slices.Sort(used)
 	for k := 1; k < len(used); k++ {
-		if used[k]-used[k-1] < tableSector {
+		if int64(used[k]-used[k-1])*sector < d.tableBytes {
 			return src.NewPart("grain table", int64(used[k])*sector, nil).Fault(diskimage.Malformed,
 				"overlaps the one at offset %#x", int64(used[k-1])*sector)
 		}
@@ -112,10 +114,10 @@ func (d *directory) check(src bounded.Source, limits diskimage.Limits) error {
 // misplaced says why no grain table can be at a sector, or nothing.
 func (d *directory) misplaced(at uint32) string {
 	start := int64(at) * sector
-	if start+tableSize > d.end {
+	if start+d.tableBytes > d.end {
 		return fmt.Sprintf("points past the end of the object (%#x)", d.end)
 	}
-	if other := overlapping(d.reserved, start, start+tableSize); other != "" {
+	if other := overlapping(d.reserved, start, start+d.tableBytes); other != "" {
 		return "points into " + other
 	}
 	return ""

@@ -1,6 +1,6 @@
-// Package vmdk reads VMware virtual disks that are whole in one object,
-// monolithicSparse and streamOptimized, at random and by runs, and writes the
-// latter.
+// Package vmdk reads VMware virtual disks at random and by runs: those that are
+// whole in one object, monolithicSparse and streamOptimized, and those of several
+// files that the caller gives, flat, sparse and COWD. It writes streamOptimized.
 //
 // Sources: VMware, "Virtual Disk Format 5.0" (2011), for the structures; the
 // files of the producers named below for what the text does not say. All
@@ -52,11 +52,43 @@
 // The end of the stream is all zeros itself, so a footer is the last sector of
 // an object that is not.
 //
-// The descriptor is text, "key=value" and a line for each extent, which names a
-// file. In these images that name means nothing (real ones hold the name before
-// the last renaming, or "generated-stream.vmdk") and is not looked at.
+// The descriptor is text: comments, "key=value" lines, and a line for each extent,
 //
-// Not supported, and refused by name: disks whose data are other files (flat,
-// split, vmfs; seen by their descriptor), snapshots and linked clones, COWD,
-// seSparse, raw device mappings, encryption.
+//	access sectors type "name" start
+//
+// access is RW, RDONLY or, refused, NOACCESS. In the images above there is one
+// extent, and its name means nothing (real ones hold the name before the last
+// renaming, or "generated-stream.vmdk") and is not looked at. A descriptor that is
+// an object of its own, or all that is in a sparse image whose capacity is 0 (ESX),
+// describes a disk of several files, one extent after the other:
+//
+//	createType                          types        the file
+//	monolithicFlat, twoGbMaxExtentFlat  FLAT, VMFS   bytes, from sector start on
+//	vmfs and its kinds                  FLAT, VMFS   the same; start is 0 if missing
+//	twoGbMaxExtentSparse                SPARSE       a sparse image, without descriptor
+//	vmfsSparse                          VMFSSPARSE   COWD, below
+//	any of them                         ZERO         none: zeros
+//
+// The names must be plain names of files, and those of Options.With. A line of
+// text that is cut is refused, and so are files of another size than it says.
+//
+// COWD header, 4 sectors; numbers of 4 bytes:
+//
+//	0     "COWD"
+//	4     version: 1
+//	8     flags: bit 0 builds upon no other disk
+//	12    sectors of the extent
+//	16    grain size in sectors; 1 is usual
+//	20    sector of the grain directory
+//	24    entries in it
+//	28    next free sector
+//	32    cylinders, heads, sectors; or the name of the disk that it builds upon
+//	1648  1 while a writer has it open
+//
+// Directory and tables are as above, with 4096 entries in a table and no copies.
+// All snapshots of ESX are of this kind, so one is only read when a descriptor
+// says that it builds upon no other disk.
+//
+// Not supported, and refused by name: snapshots and linked clones, seSparse, raw
+// device mappings and devices, encryption.
 package vmdk

@@ -12,15 +12,13 @@ const (
 	format = "vmdk"
 	sector = 512
 
-	magic       = "KDMV"
-	maxVersion  = 3
-	lineEnds    = "\n \r\n"
-	deflate     = 1
-	atEnd       = math.MaxUint64 // grain directory: see the footer
-	entrySize   = 4
-	tableCount  = 512
-	tableSize   = tableCount * entrySize
-	tableSector = tableSize / sector
+	magic      = "KDMV"
+	maxVersion = 3
+	lineEnds   = "\n \r\n"
+	deflate    = 1
+	atEnd      = math.MaxUint64 // grain directory: see the footer
+	entrySize  = 4
+	tableCount = 512 // entries of a grain table; COWD has its own
 
 	minGrain = 8 // sectors; the specification says more than 8, 8 occurs
 	// maxGrain is 64 MiB. Everybody uses 64 KiB.
@@ -55,6 +53,7 @@ const (
 // header is the sparse header, or the footer.
 type header struct {
 	part        bounded.Part
+	sectors     uint64 // that the header itself takes
 	version     uint32
 	flags       uint32
 	capacity    uint64 // sectors, like all that follow
@@ -73,6 +72,7 @@ func parseHeader(p bounded.Part) header {
 	le := binary.LittleEndian
 	return header{
 		part:        p,
+		sectors:     1,
 		version:     le.Uint32(p.Data[4:]),
 		flags:       le.Uint32(p.Data[8:]),
 		capacity:    le.Uint64(p.Data[12:]),
@@ -95,9 +95,12 @@ func (h header) grainBytes() int64 { return int64(h.grain) * sector }
 
 // tables returns how many grain tables the disk needs.
 func (h header) tables() int64 {
-	span := h.grain * tableCount
+	span := h.grain * uint64(h.tableCount)
 	return int64((h.capacity + span - 1) / span)
 }
+
+// tableBytes returns the size of a grain table in bytes.
+func (h header) tableBytes() int64 { return int64(h.tableCount) * entrySize }
 
 // validateKind checks what says whether this is an image that is read here.
 func (h header) validateKind() error {
@@ -146,7 +149,7 @@ func (h header) validate(size int64, limits diskimage.Limits) (int64, error) {
 // descriptor fills, which validateDescriptor has bounded.
 func (h header) descriptorEnd() uint64 {
 	if h.descriptor == 0 {
-		return 1
+		return h.sectors
 	}
 	return h.descriptor + h.descLen
 }
@@ -167,7 +170,7 @@ func (h header) validateDescriptor() error {
 // noDescriptor reports an extent of a split disk. VMware's have no descriptor at
 // all, qemu's an empty one.
 func (h header) noDescriptor() error {
-	return h.fault(diskimage.External, "descriptor", 28, h.descriptor, "none: this is one extent of a disk that another file describes")
+	return h.fault(diskimage.External, "descriptor", 28, h.descriptor, "none: this is one file of a disk of several; another, the descriptor, has to be opened")
 }
 
 func (h header) fault(c diskimage.Class, field string, at int64, value uint64, reason string, args ...any) error {

@@ -2,6 +2,7 @@ package vmdk_test
 
 import (
 	"bytes"
+	"io"
 	"os"
 	"path/filepath"
 	"testing"
@@ -35,6 +36,63 @@ func TestQemuImg(t *testing.T) {
 			imagetest.Run(t, d, bytes.NewReader(want))
 		})
 	}
+}
+
+// qemu-img's images of several files, over 2 GiB so that there are several, hold
+// what was put in, where qemu-img says that data are.
+func TestQemuImgFiles(t *testing.T) {
+	in := filepath.Join(t.TempDir(), "in.raw")
+	raw, err := os.Create(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer raw.Close()
+	const border = 2 << 30
+	for i, off := range []int64{0, border - 20<<20 - 512, border + 300<<20} {
+		if _, err := raw.WriteAt(imagetest.Mixed(40<<20, uint64(i)), off); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := raw.Truncate(border + 400<<20 + 3*512); err != nil {
+		t.Fatal(err)
+	}
+	for subformat, files := range map[string]int{"monolithicFlat": 1, "twoGbMaxExtentFlat": 2, "twoGbMaxExtentSparse": 2} {
+		t.Run(subformat, func(t *testing.T) {
+			dir := t.TempDir()
+			path := filepath.Join(dir, "disk.vmdk")
+			imagetest.QemuImg(t, "convert", "-f", "raw", "-O", "vmdk", "-o", "subformat="+subformat, in, path)
+			d := openSet(t, path, func(f *os.File) io.ReaderAt { return imagetest.SparseFile{File: f} })
+			if n := len(d.Files()); n != files {
+				t.Errorf("%d files, want %d", n, files)
+			}
+			if w := d.Describe().Warnings; len(w) > 0 {
+				t.Errorf("warnings: %q", w)
+			}
+			imagetest.Run(t, d, raw)
+			// qemu-img does not look for the holes of flat files.
+			imagetest.SameMap(t, openSet(t, path, func(f *os.File) io.ReaderAt { return f }), path)
+		})
+	}
+}
+
+// openSet opens a descriptor with all the files beside it.
+func openSet(t *testing.T, path string, reader func(*os.File) io.ReaderAt) *vmdk.Image {
+	t.Helper()
+	with := map[string]diskimage.File{}
+	beside, err := filepath.Glob(filepath.Join(filepath.Dir(path), "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range beside {
+		f, size := imagetest.Open(t, p)
+		with[filepath.Base(p)] = diskimage.File{R: reader(f), Size: size}
+	}
+	f, size := imagetest.Open(t, path)
+	d, err := vmdk.Open(f, size, vmdk.Options{With: with})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
 }
 
 // qemu-img reads what WriteStream writes.

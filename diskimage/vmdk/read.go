@@ -46,7 +46,7 @@ func newGrainFinder(src bounded.Source, head header, size int64, limits diskimag
 	}
 	f := &grainFinder{
 		directory: dir, src: src, size: size,
-		grain: head.grainBytes(), span: head.grainBytes() * tableCount,
+		grain: head.grainBytes(), span: head.grainBytes() * int64(head.tableCount),
 		compressed: head.compressed(), zeroed: head.flags&flagZeroed != 0,
 		seen: newBitset(head.tables()),
 		pool: sync.Pool{New: func() any { return new(expander) }},
@@ -111,7 +111,7 @@ func (f *grainFinder) load(t int64, at uint32) ([]byte, error) {
 	}
 	if !f.seen.has(t) && f.seen.set(t) {
 		n := int64(0)
-		for i := range int64(tableCount) {
+		for i := range count(entries) {
 			if e := entryAt(entries, i); e > 1 {
 				n++
 			}
@@ -158,10 +158,10 @@ func (f *grainFinder) recordBound(entries []byte, i int64, at uint32) int64 {
 	if at > e {
 		next = at
 	}
-	if i+1 < tableCount && entryAt(entries, i+1) > e {
+	if i+1 < count(entries) && entryAt(entries, i+1) > e {
 		next = min(next, entryAt(entries, i+1)) // the order of every known writer
 	} else {
-		for k := range int64(tableCount) {
+		for k := range count(entries) {
 			if other := entryAt(entries, k); other > e {
 				next = min(next, other)
 			}
@@ -262,6 +262,8 @@ func (f *grainFinder) recordPart(run diskimage.Run) bounded.Part {
 	return f.src.NewPart("grain record", run.SrcOff, nil)
 }
 
+func count(entries []byte) int64 { return int64(len(entries)) / entrySize }
+
 func entryAt(entries []byte, i int64) uint32 {
 	return binary.LittleEndian.Uint32(entries[i*entrySize:])
 }
@@ -270,7 +272,7 @@ func entryAt(entries []byte, i int64) uint32 {
 // step.
 func stretch(entries []byte, i int64, step uint32) int64 {
 	n := int64(1)
-	for want := entryAt(entries, i) + step; i+n < tableCount && entryAt(entries, i+n) == want; n++ {
+	for want := entryAt(entries, i) + step; i+n < count(entries) && entryAt(entries, i+n) == want; n++ {
 		want += step
 	}
 	return n

@@ -98,7 +98,7 @@ func (s *streamWriter) start() {
 
 // span writes the grains of one table and then the table, if it is not empty.
 func (s *streamWriter) span(ctx context.Context, off int64) {
-	table := make([]byte, tableSize)
+	table := make([]byte, tableCount*entrySize)
 	used := false
 	next := off // no grain before it is left to write
 	for e, err := range s.disk.Extents(off, streamSpan) {

@@ -7,16 +7,23 @@ import (
 	"github.com/diskport/diskport/diskimage/internal/bounded"
 )
 
-// batch is how many grain tables are read at once where they lie one after the
-// other, as in images whose tables were made in advance: 256 KiB, which map
-// 4 GiB. A scattered table is a read of its own.
-const batch = 128
+// batchBytes is how much of the grain tables is read at once where they lie one
+// after the other, as in images whose tables were made in advance: 128 tables,
+// which map 4 GiB. A scattered table is a read of its own.
+const batchBytes = 256 << 10
 
 // tableList is a grain directory with the grain tables that it lists.
 type tableList struct {
 	*bounded.Table
 	cache   *bounded.Cache
+	bytes   int64  // of a table
+	batch   int64  // tables
 	batched bitset // the batches whose tables lie one after the other
+}
+
+func newTableList(t *bounded.Table, cache *bounded.Cache, tableBytes int64) *tableList {
+	batch := batchBytes / tableBytes
+	return &tableList{t, cache, tableBytes, batch, newBitset((t.Count() + batch - 1) / batch)}
 }
 
 // sector returns entry i: the sector of table i, or 0.
@@ -33,6 +40,7 @@ func (l *tableList) sector(i int64) (uint32, error) {
 func (l *tableList) findBatches(misplaced func(at uint32) string) error {
 	var first uint32
 	row := false // the batch's tables are in a row so far
+	step := uint32(l.bytes / sector)
 	for i := int64(0); i < l.Count(); {
 		page, err := l.From(i)
 		if err != nil {
@@ -40,12 +48,13 @@ func (l *tableList) findBatches(misplaced func(at uint32) string) error {
 		}
 		for ; len(page) > 0; page, i = page[entrySize:], i+1 {
 			at := binary.LittleEndian.Uint32(page)
-			if i%batch == 0 {
+			k := i % l.batch
+			if k == 0 {
 				first, row = at, true
 			}
-			row = row && at == first+uint32(i%batch)*tableSector && misplaced(at) == ""
-			if row && (i%batch == batch-1 || i == l.Count()-1) {
-				l.batched.set(i / batch)
+			row = row && at == first+uint32(k)*step && misplaced(at) == ""
+			if row && (k == l.batch-1 || i == l.Count()-1) {
+				l.batched.set(i / l.batch)
 			}
 		}
 	}
@@ -56,16 +65,16 @@ func (l *tableList) findBatches(misplaced func(at uint32) string) error {
 // together.
 func (l *tableList) table(i int64, at uint32) ([]byte, error) {
 	off := int64(at) * sector
-	if !l.batched.has(i / batch) {
-		return l.cache.Get("grain table", off, tableSize)
+	if !l.batched.has(i / l.batch) {
+		return l.cache.Get("grain table", off, l.bytes)
 	}
-	first := i / batch * batch
-	n := min(batch, l.Count()-first)
-	tables, err := l.cache.Get("grain tables", off-(i-first)*tableSize, n*tableSize)
+	first := i / l.batch * l.batch
+	n := min(l.batch, l.Count()-first)
+	tables, err := l.cache.Get("grain tables", off-(i-first)*l.bytes, n*l.bytes)
 	if err != nil {
 		return nil, err
 	}
-	return tables[(i-first)*tableSize:][:tableSize], nil
+	return tables[(i-first)*l.bytes:][:l.bytes], nil
 }
 
 // bitset is a set of numbers for concurrent use.

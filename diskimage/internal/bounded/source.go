@@ -25,7 +25,8 @@ const MaxPart = 1 << 20
 type Source struct {
 	Format string // for errors; lower case
 	R      io.ReaderAt
-	Size   int64 // bytes of the object
+	Size   int64  // bytes of the object
+	Name   string // of the object where an image has several, for errors; printable
 }
 
 // Part is one structure of an image, read whole.
@@ -55,7 +56,15 @@ func (s Source) Part(name string, off, n int64) (Part, error) {
 
 // NewPart makes a Part of bytes that were read at off already.
 func (s Source) NewPart(name string, off int64, data []byte) Part {
-	return Part{Name: name, Off: off, Data: data, format: s.Format}
+	return Part{Name: s.named(name), Off: off, Data: data, format: s.Format}
+}
+
+// named adds the object's name to that of a structure.
+func (s Source) named(name string) string {
+	if s.Name == "" {
+		return name
+	}
+	return fmt.Sprintf("%s of %q", name, s.Name)
 }
 
 // Check reports a range that does not lie in the object: a Truncated fault
@@ -88,7 +97,7 @@ func (s Source) ReadFull(name string, p []byte, off int64) error {
 		return err
 	}
 	if err := ReadFull(s.R, p, off); err != nil {
-		return fmt.Errorf("%s: reading %s at offset %#x: %w", s.Format, name, off, err)
+		return fmt.Errorf("%s: reading %s at offset %#x: %w", s.Format, s.named(name), off, err)
 	}
 	return nil
 }

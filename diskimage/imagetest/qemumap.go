@@ -1,0 +1,76 @@
+package imagetest
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"syscall"
+	"testing"
+
+	"github.com/diskport/diskport/diskimage"
+)
+
+// SameMap fails t unless a disk holds data exactly where qemu-img map says that
+// the image at path does.
+func SameMap(t testing.TB, d diskimage.Disk, path string) {
+	t.Helper()
+	out, err := exec.Command("qemu-img", "map", "--output=json", path).Output()
+	if err != nil {
+		t.Fatalf("qemu-img map %s: %v (Debian and Ubuntu: qemu-utils)", path, err)
+	}
+	var extents []struct {
+		Start, Length int64
+		Data          bool
+	}
+	if err := json.Unmarshal(out, &extents); err != nil {
+		t.Fatal(err)
+	}
+	var want, got ranges
+	for _, e := range extents {
+		if e.Data {
+			want.add(e.Start, e.Length)
+		}
+	}
+	for e, err := range d.Extents(0, d.Size()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e.Kind == diskimage.Data {
+			got.add(e.Off, e.Len)
+		}
+	}
+	if g, w := fmt.Sprintf("%x", got), fmt.Sprintf("%x", want); g != w {
+		t.Errorf("data is at %.400s\nqemu-img: %.400s", g, w)
+	}
+}
+
+// ranges are offsets and lengths in bytes, those that meet merged.
+type ranges [][2]int64
+
+func (r *ranges) add(off, n int64) {
+	if k := len(*r); k > 0 && (*r)[k-1][0]+(*r)[k-1][1] == off {
+		(*r)[k-1][1] += n
+		return
+	}
+	*r = append(*r, [2]int64{off, n})
+}
+
+// SparseFile is an open file that knows its holes. NextData moves the file's
+// position.
+type SparseFile struct{ *os.File }
+
+// NextData is diskimage.SparseReaderAt's.
+func (f SparseFile) NextData(off int64) (start, end int64, err error) {
+	const seekData, seekHole = 3, 4 // of Linux
+	start, err = syscall.Seek(int(f.Fd()), off, seekData)
+	if err == syscall.ENXIO { // no data any more
+		end, err = f.Seek(0, io.SeekEnd)
+		return end, end, err
+	}
+	if err == nil {
+		end, err = syscall.Seek(int(f.Fd()), start, seekHole)
+	}
+	return start, end, err
+}
