@@ -8,7 +8,7 @@ TESTFLAGS   ?=
 PACKAGES    ?= ./...
 BENCHFLAGS  ?=
 
-.PHONY: build demo test race lint fuzz-smoke bench bench-formats fresh clean
+.PHONY: build demo test race lint fuzz fuzz-smoke bench bench-formats fresh clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o $(BIN) ./cmd/diskport
@@ -33,14 +33,22 @@ lint:
 fuzz-smoke:
 	scripts/fuzz-smoke
 
+# Long runs of the decoders' targets: make fuzz FUZZTIME=1h ONLY=vhdx. A crasher
+# is written to the package's testdata/fuzz: commit it with its mending.
+FUZZTIME    ?= 10m
+ONLY        ?= diskimage
+fuzz:
+	FUZZTIME=$(FUZZTIME) ONLY=$(ONLY) scripts/fuzz-smoke
+
 # Ratios against qemu-img in the same run: make bench BENCHFLAGS="-n 5 -only vmdk"
 bench: build
 	scripts/test-setup
 	$(GO) run ./scripts/bench $(BENCHFLAGS)
 
-# One core of every decoder.
+# Every format decoded to nothing, beside qemu-img: make bench-formats BENCHFLAGS="-only qcow2"
 bench-formats:
-	$(GO) test -run '^$$' -bench . ./diskimage/...
+	scripts/test-setup
+	$(GO) run ./scripts/bench-formats $(BENCHFLAGS)
 
 # Proves `make demo` and `make test` in a minimal Debian with git, make and Go.
 fresh:

@@ -70,10 +70,15 @@ func DataBytes(p []byte) int {
 }
 
 // Same fails t unless qemu-img's image of the format and options holds what is
-// wanted, without a warning, and obeys the laws.
+// wanted, without a warning, where qemu-img has it, and obeys the laws.
 func (s QemuSource) Same(t testing.TB, open Opener, format, options string, want []byte) {
 	t.Helper()
-	SameFile(t, open, s.Convert(t, format, options), want)
+	path := s.Convert(t, format, options)
+	SameFile(t, open, path, want)
+	f, size := Open(t, path)
+	if d, err := open(f, size, diskimage.Limits{}); err == nil {
+		CoversMap(t, d, format, path)
+	}
 }
 
 // SameFile fails t unless the image at path holds what is wanted, without a

@@ -141,7 +141,7 @@ func TestQemuImg(t *testing.T) {
 		t.Fatalf("%d bytes of data, want 64 MiB", n)
 	}
 	source := imagetest.NewQemuSource(t, want)
-	for _, options := range []string{"", "-S 0", "-o cluster_size=512k", "-o cluster_size=64k"} {
+	for _, options := range []string{"", "-S 0", "-o cluster_size=2M", "-o cluster_size=512k", "-o cluster_size=64k", "-o preallocation=full"} {
 		t.Run(options, func(t *testing.T) { source.Same(t, opener, "parallels", options, want) })
 	}
 	for _, old := range []bool{false, true} {
@@ -149,5 +149,14 @@ func TestQemuImg(t *testing.T) {
 			p, want := spec(63, 512, old)
 			imagetest.QemuReads(t, "parallels", p.Build(), want)
 		})
+	}
+}
+
+// Sizes are anything: less than a cluster, a sector more, an odd number of
+// sectors.
+func TestQemuSizes(t *testing.T) {
+	for _, size := range []int{512, 4096 - 512, 1<<20 + 512, 33<<20 - 512} {
+		want := imagetest.Mixed(size, uint64(size))
+		imagetest.NewQemuSource(t, want).Same(t, opener, "parallels", "", want)
 	}
 }

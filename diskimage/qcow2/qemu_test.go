@@ -3,8 +3,11 @@ package qcow2_test
 import (
 	"bytes"
 	"fmt"
+	"os"
+	"path/filepath"
 	"testing"
 
+	"github.com/diskport/diskport/diskimage"
 	"github.com/diskport/diskport/diskimage/imagetest"
 )
 
@@ -21,7 +24,7 @@ func TestQemuImg(t *testing.T) {
 	small := want[:4<<20+512]
 	smallSource := imagetest.NewQemuSource(t, small)
 	variants := []string{
-		"-o compat=0.10", "-o compat=0.10 -c", "-o lazy_refcounts=on", "-o refcount_bits=1", "-o compat=0.10,preallocation=metadata",
+		"-o compat=0.10", "-o compat=0.10 -c", "-o lazy_refcounts=on", "-o refcount_bits=1", "-o refcount_bits=64", "-o compat=0.10,preallocation=metadata",
 		"-o preallocation=metadata", "-o preallocation=falloc", "-o preallocation=full", "-S 0",
 		"-c -o cluster_size=16k", "-c", "-c -o cluster_size=2M",
 		"-c -o compression_type=zstd,cluster_size=16k", "-c -o compression_type=zstd", "-c -o compression_type=zstd,cluster_size=2M",
@@ -72,5 +75,43 @@ func TestQemuImgReadsFixtures(t *testing.T) {
 			q.Zstd = zstd
 			imagetest.QemuReads(t, "qcow2", q.Build().Bytes, want)
 		}
+	}
+}
+
+// Sizes are anything: less than a cluster, a sector more, an odd number of
+// sectors.
+func TestQemuSizes(t *testing.T) {
+	for _, size := range []int{512, 4096 - 512, 1<<20 + 512, 33<<20 - 512} {
+		want := imagetest.Mixed(size, uint64(size))
+		imagetest.NewQemuSource(t, want).Same(t, opener, "qcow2", "", want)
+	}
+}
+
+// What qemu-img writes whose data are elsewhere, or encrypted, is refused by name.
+func TestQemuImgRefused(t *testing.T) {
+	dir := t.TempDir()
+	base := filepath.Join(dir, "base.raw")
+	if err := os.WriteFile(base, make([]byte, 1<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	secret := []string{"create", "--object", "secret,id=key,data=passphrase", "-f", "qcow2"}
+	for _, c := range []struct {
+		name  string
+		args  []string
+		class diskimage.Class
+		text  string
+	}{
+		{"88 a backing file", []string{"create", "-f", "qcow2", "-b", base, "-F", "raw"}, diskimage.External, "base.raw"},
+		{"89 an external data file", []string{"create", "-f", "qcow2", "-o", "data_file=" + base, "-o", "data_file_raw=on"}, diskimage.External, "data file"},
+		{"90 encrypted with LUKS", append(secret, "-o", "encrypt.format=luks,encrypt.key-secret=key,encrypt.iter-time=10"), diskimage.Unsupported, "encrypted"},
+		{"90 encrypted with AES", append(secret, "-o", "encrypt.format=aes,encrypt.key-secret=key"), diskimage.Unsupported, "encrypted"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "image")
+			imagetest.QemuImg(t, append(c.args, path, "1M")...)
+			f, size := imagetest.Open(t, path)
+			_, err := opener(f, size, diskimage.Limits{})
+			imagetest.WantFault(t, err, c.class, c.text)
+		})
 	}
 }

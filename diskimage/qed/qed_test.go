@@ -161,3 +161,12 @@ func TestQemuImg(t *testing.T) {
 		imagetest.QemuReads(t, "qed", q.Build().Bytes, want)
 	})
 }
+
+// Sizes are anything: less than a cluster, a sector more, an odd number of
+// sectors.
+func TestQemuSizes(t *testing.T) {
+	for _, size := range []int{512, 4096 - 512, 1<<20 + 512, 33<<20 - 512} {
+		want := imagetest.Mixed(size, uint64(size))
+		imagetest.NewQemuSource(t, want).Same(t, opener, "qed", "", want)
+	}
+}
