@@ -110,7 +110,38 @@ func vmdks() []specimen {
 		all = append(all, specimen{name: "vmdk " + name, object: v.Build().Bytes, want: want})
 	}
 	slices.SortFunc(all, func(a, b specimen) int { return strings.Compare(a.name, b.name) })
-	return all
+	return append(all, vmdkSets()...)
+}
+
+// vmdkSets are disks of several files: two of 20 KiB each.
+func vmdkSets() []specimen {
+	const size = 20 * kib
+	set := func(createType, kind, tail string, build func(grains map[int64][]byte, contents []byte) []byte) specimen {
+		var want []byte
+		files := map[string][]byte{}
+		var lines []string
+		for i := range 2 {
+			contents := imagetest.Mixed(size, uint64(i))
+			grains := map[int64][]byte{}
+			for n := range int64(size / 4096) {
+				grains[n] = contents[n*4096:][:4096]
+			}
+			name := fmt.Sprintf("disk-%d.vmdk", i+1)
+			files[name] = build(grains, contents)
+			lines = append(lines, fmt.Sprintf("RW %d %s %q%s", size/512, kind, name, tail))
+			want = append(want, contents...)
+		}
+		return specimen{
+			name: "vmdk " + createType, object: []byte(imagetest.VMDKDescriptor(createType, lines...)),
+			with: imagetest.Files(files), want: want,
+		}
+	}
+	return []specimen{
+		set("twoGbMaxExtentFlat", "FLAT", " 0", func(_ map[int64][]byte, contents []byte) []byte { return contents }),
+		set("twoGbMaxExtentSparse", "SPARSE", "", func(grains map[int64][]byte, _ []byte) []byte {
+			return imagetest.VMDK{Size: size, Grain: 4096, Grains: grains}.Extent().Bytes
+		}),
+	}
 }
 
 func qcow2s() []specimen {

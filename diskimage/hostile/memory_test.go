@@ -107,7 +107,7 @@ func hugeVHD() *huge {
 }
 
 func hugeVHDX() *huge {
-	const disk, block, chunk = 64 * tib, 8 * mib, 512
+	const disk, block, chunk = 64 * tib, 32 * mib, 128
 	const count = disk / block
 	const table = (count + count/chunk) * 8 / mib * mib
 	const first = imagetest.VHDXTable + table + mib
