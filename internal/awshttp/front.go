@@ -70,6 +70,9 @@ func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	target := newTarget(r) // before an edge can change r
 	defer func() {
 		f.recover(rec, c, recover())
+		if rec.status == 0 && !rec.abort {
+			rec.status = http.StatusOK // net/http answers so when nobody wrote
+		}
 		took := f.opts.Now().Sub(begin)
 		f.metrics.observe(c, rec, took)
 		f.logAccess(r.Context(), c, rec, target, took)

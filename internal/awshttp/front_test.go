@@ -297,3 +297,37 @@ func TestMetrics(t *testing.T) {
 		t.Errorf("got %v, want %q", got, want)
 	}
 }
+
+// TestSilence: an edge that writes nothing has answered 200, which is what log and
+// metrics say.
+func TestSilence(t *testing.T) {
+	f := newFixture(func(o *Options) {
+		o.Edges[STS] = edgeFunc(func(_ http.ResponseWriter, _ *http.Request, c *Call) { c.Action = "Nothing" })
+	})
+	f.do(sign(t, form("/", "Action=Nothing"), "AKID", STS, "Action=Nothing", now))
+	if want := `"status":200`; !strings.Contains(f.log.String(), want) {
+		t.Errorf("no %s in %s", want, f.log)
+	}
+	families, err := f.reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, family := range families {
+		for _, label := range family.GetMetric()[0].GetLabel() {
+			if label.GetName() == "code" && label.GetValue() != "200" {
+				t.Errorf("%s counts it as %s", family.GetName(), label.GetValue())
+			}
+		}
+	}
+}
+
+// TestFaultsOfJSON: KMS's clients are told its own content type.
+func TestFaultsOfJSON(t *testing.T) {
+	for service, want := range map[string]string{KMS: "application/x-amz-json-1.1", Diskport: "application/json", EBS: "application/json"} {
+		w := httptest.NewRecorder()
+		(&Call{Service: service}).Fail(w, Fault{Status: 400, Code: "X"})
+		if got := w.Header().Get("Content-Type"); got != want || w.Header().Get("X-Amzn-Errortype") != "X" {
+			t.Errorf("%s: got %v", service, w.Header())
+		}
+	}
+}

@@ -15,8 +15,8 @@ var shapes = map[string]func(http.ResponseWriter, *Call, Fault){
 	S3:       failS3,
 	IAM:      failQuery,
 	STS:      failQuery,
-	KMS:      failJSON,
-	Diskport: failJSON,
+	KMS:      failJSON("application/x-amz-json-1.1"),
+	Diskport: failJSON("application/json"),
 }
 
 func (c *Call) shape() string {
@@ -65,12 +65,14 @@ func failEBS(w http.ResponseWriter, _ *Call, f Fault) {
 	WriteJSON(w, f.Status, struct{ Message, Reason *string }{optional(f.Message), optional(f.Reason)})
 }
 
-func failJSON(w http.ResponseWriter, _ *Call, f Fault) {
-	w.Header().Set("X-Amzn-Errortype", f.Code)
-	WriteJSON(w, f.Status, struct {
-		Type    string `json:"__type"`
-		Message string `json:"message"`
-	}{f.Code, f.Message})
+func failJSON(contentType string) func(http.ResponseWriter, *Call, Fault) {
+	return func(w http.ResponseWriter, _ *Call, f Fault) {
+		w.Header().Set("X-Amzn-Errortype", f.Code)
+		writeJSON(w, f.Status, contentType, struct {
+			Type    string `json:"__type"`
+			Message string `json:"message"`
+		}{f.Code, f.Message})
+	}
 }
 
 func optional(s string) *string {
@@ -91,11 +93,15 @@ func WriteXML(w http.ResponseWriter, status int, v any) {
 
 // WriteJSON answers with v as a JSON document. v must be encodable.
 func WriteJSON(w http.ResponseWriter, status int, v any) {
+	writeJSON(w, status, "application/json", v)
+}
+
+func writeJSON(w http.ResponseWriter, status int, contentType string, v any) {
 	body, err := json.Marshal(v)
 	if err != nil {
 		panic(err) // as in WriteXML
 	}
-	write(w, status, "application/json", body)
+	write(w, status, contentType, body)
 }
 
 func write(w http.ResponseWriter, status int, contentType string, body []byte) {

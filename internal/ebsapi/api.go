@@ -180,3 +180,12 @@ func (a *API) open(ctx context.Context, c request, id string) (snapshot.Record, 
 	blocks, err := a.Snapshots.Open(ctx, record)
 	return record, blocks, about(id, err)
 }
+
+// Actions returns the names of all operations.
+func Actions() []string {
+	var names []string
+	for _, op := range operations {
+		names = append(names, op.name)
+	}
+	return names
+}

@@ -1,5 +1,7 @@
 package ec2api
 
+import "slices"
+
 // actions is every action that there is a word for. The front chain has
 // verified the signature; the rest of the checks are in dispatch.go. Those
 // without an implementation answer UnsupportedOperation.
@@ -41,4 +43,16 @@ var actions = map[string]action{
 	"CreateVolume":             nil,
 	"ImportImage":              nil,
 	"DescribeImportImageTasks": nil,
+}
+
+// Actions returns the names of the actions that are built, sorted.
+func Actions() []string {
+	var names []string
+	for name, act := range actions {
+		if act != nil {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }

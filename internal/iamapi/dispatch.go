@@ -2,6 +2,8 @@ package iamapi
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/diskport/diskport/internal/awshttp"
@@ -87,4 +89,10 @@ func all[R any](kind string) func(context.Context, call, R) (subject, error) {
 	return func(_ context.Context, c call, _ R) (subject, error) {
 		return subject{arn: c.opts.Service.EntityARN(c.Principal.Account, kind, "/", "")}, nil
 	}
+}
+
+// Actions returns the names of the actions of a service (awshttp.IAM or awshttp.STS)
+// that are built, sorted.
+func Actions(service string) []string {
+	return slices.Sorted(maps.Keys(protocols[service].actions))
 }

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"maps"
+	"slices"
 
 	"github.com/diskport/diskport/internal/awshttp"
 	"github.com/diskport/diskport/internal/kms"
@@ -98,3 +100,6 @@ func decode(body []byte, r any) error {
 	}
 	return awshttp.Fault{Status: 400, Code: "SerializationException", Message: "The request body can't be read."}
 }
+
+// Actions returns the names of the actions that are built, sorted.
+func Actions() []string { return slices.Sorted(maps.Keys(actions)) }
