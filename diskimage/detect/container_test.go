@@ -222,3 +222,22 @@ func TestFilesInOVA(t *testing.T) {
 	_, err = openWith(imagetest.Tar(append(members, bad)...), detect.Options{})
 	refused(t, err, diskimage.Malformed, "disk-f001.vmdk")
 }
+
+// A DMG begins as its first chunk does; what holds a DMG may end as it does.
+func TestPackedOrDMG(t *testing.T) {
+	want := imagetest.Mixed(64<<10, 9)
+	for tool, kind := range map[string]uint32{"bzip2": 0x80000006, "xz": 0x80000008} {
+		image := imagetest.DMG{Size: 64 << 10, Type: kind, Chunks: map[int64][]byte{0: want}, Pack: func(p []byte) []byte {
+			return imagetest.Pack(t, p, tool)
+		}}.Build()
+		d, err := open(image, "")
+		checkContents(t, d, err, want)
+		for name, object := range map[string][]byte{
+			"zstd": imagetest.Pack(t, image, "zstd", "-1"), "gzip": imagetest.Pack(t, image, "gzip", "-1"), "ova": imagetest.Tar(imagetest.Member{Name: "x", Data: image}),
+		} {
+			if got, err := detect.Sniff(bytes.NewReader(object), int64(len(object))); err != nil || got.Format != name {
+				t.Errorf("a DMG of %s in %s: sniffed as %+v, %v", tool, name, got, err)
+			}
+		}
+	}
+}

@@ -33,6 +33,7 @@ func fixtures() (images map[string][]byte, want []byte) {
 		"qed":       imagetest.QED{Size: 1 << 20, Cluster: 1 << 20, Clusters: whole}.Build().Bytes,
 		"parallels": imagetest.Parallels{Size: 1 << 20, Tracks: 2048, Clusters: whole}.Build(),
 		"vhdx":      imagetest.VHDX{Size: 1 << 20, BlockSize: 1 << 20, Blocks: whole}.Build(),
+		"dmg":       imagetest.DMG{Size: 1 << 20, Chunk: 1 << 20, Chunks: whole}.Build(),
 	}, want
 }
 
@@ -140,7 +141,6 @@ func at(n, off int, text string) []byte {
 func TestRefusedByName(t *testing.T) {
 	for name, image := range map[string][]byte{
 		"qcow":        at(4096, 0, "QFI\xfb\x00\x00\x00\x01"),
-		"dmg":         append(make([]byte, 5000), at(512, 0, "koly\x00\x00\x00\x04\x00\x00\x02\x00")...),
 		"lz4":         []byte("\x04\x22\x4d\x18"),
 		"zip":         []byte("PK\x03\x04"),
 		"luks":        []byte("LUKS\xba\xbe\x00\x02"),

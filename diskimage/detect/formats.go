@@ -2,6 +2,7 @@ package detect
 
 import (
 	"github.com/diskport/diskport/diskimage"
+	"github.com/diskport/diskport/diskimage/dmg"
 	"github.com/diskport/diskport/diskimage/parallels"
 	"github.com/diskport/diskport/diskimage/qcow2"
 	"github.com/diskport/diskport/diskimage/qed"
@@ -37,10 +38,10 @@ var formats = []format{
 	{"vdi", "VDI", holds(64, "\x7f\x10\xda\xbe"), openVDI},
 	{"qed", "QED", starts("QED\x00"), openQED},
 	{"parallels", "Parallels", starts("WithoutFreeSpace", "WithouFreSpacExt"), openParallels},
+	{"dmg", "DMG", isDMG, openDMG},
 
 	{"sesparse", "VMDK of type seSparse", starts("\xbe\xba\xfe\xca\x00\x00\x00\x00"), nil},
 	{"qcow", "qcow version 1", starts("QFI\xfb\x00\x00\x00\x01"), nil},
-	{"dmg", "DMG", isDMG, nil},
 	{"luks", "LUKS", starts("LUKS\xba\xbe"), nil},
 	{"bochs", "Bochs", starts("Bochs Virtual HD Image"), nil},
 	{"cloop", "cloop", starts("#!/bin/sh\n#V2.0 Format"), nil},
@@ -110,6 +111,10 @@ func openQED(in input) (image, error) {
 
 func openParallels(in input) (image, error) {
 	return opened(parallels.Open(in.r, in.size, parallels.Options{Limits: in.opts.Limits}))
+}
+
+func openDMG(in input) (image, error) {
+	return opened(dmg.Open(in.r, in.size, dmg.Options{Limits: in.opts.Limits}))
 }
 
 // opened keeps a nil *Image from becoming a Disk that is not nil.

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/diskport/diskport/diskimage/dmg"
 	"github.com/diskport/diskport/diskimage/internal/bounded"
 	"github.com/diskport/diskport/diskimage/vhd"
 )
@@ -15,10 +16,13 @@ import (
 // enough comment lines before a descriptor's first word.
 const headSize = 64 << 10
 
+// tailSize is how much of the end is looked at.
+const tailSize = max(vhd.TailSize, dmg.TailSize)
+
 // probe is what recognisers see of an object.
 type probe struct {
 	head []byte // up to headSize bytes from the start
-	tail []byte // up to vhd.TailSize bytes at the end
+	tail []byte // up to tailSize bytes at the end
 	size int64
 }
 
@@ -32,7 +36,7 @@ func recognise(r io.ReaderAt, size int64) ([]*format, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := min(size, vhd.TailSize)
+	n := min(size, tailSize)
 	tail, err := src.Part("end of the object", size-n, n)
 	if err != nil {
 		return nil, err
@@ -81,15 +85,18 @@ func isQcow2(p probe) bool {
 	return starts("QFI\xfb")(p) && !starts("QFI\xfb\x00\x00\x00\x01")(p)
 }
 
-// isDMG finds the trailer (magic, version 4, its 512 bytes), behind which less
-// than a sector may follow, or the header of an encrypted image.
+// isDMG finds the trailer, or an encrypted image. The trailer at the end of an
+// archive or a compressed object may be that of what is in it.
 func isDMG(p probe) bool {
-	last := p.tail[max(0, len(p.tail)-1024):]
-	return bytes.Contains(last, []byte("koly\x00\x00\x00\x04\x00\x00\x02\x00")) || starts("encrcdsa")(p)
+	off, ok := dmg.FindTrailer(p.tail, p.size)
+	packed := isTar(p) || starts("\x1f\x8b\x08", xzMagic, "\x28\xb5\x2f\xfd", "BZh")(p)
+	return ok && (!packed || dmg.EndsList(p.tail, p.size, off)) || dmg.Encrypted(p.head, p.tail)
 }
 
+const xzMagic = "\xfd7zXZ\x00"
+
 // isXz and isBzip2 find a stream that is not the first chunk of a DMG.
-func isXz(p probe) bool { return starts("\xfd7zXZ\x00")(p) && !isDMG(p) }
+func isXz(p probe) bool { return starts(xzMagic)(p) && !isDMG(p) }
 
 func isZstd(p probe) bool {
 	skippable := len(p.head) >= 4 && p.head[0]&0xf0 == 0x50 && bytes.Equal(p.head[1:4], []byte{0x2a, 0x4d, 0x18})

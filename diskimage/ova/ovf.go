@@ -39,6 +39,9 @@ type envelope struct {
 // parseOVF reads the description. There is no way in it to anything else: a DTD,
 // and with it every entity, is refused.
 func parseOVF(p bounded.Part) (*envelope, error) {
+	if err := p.CheckTags(); err != nil {
+		return nil, err
+	}
 	e := &envelope{part: p, files: map[string]fileRef{}}
 	d := xml.NewDecoder(bytes.NewReader(p.Data))
 	var path []string

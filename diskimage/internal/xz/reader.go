@@ -36,13 +36,20 @@ type Reader struct {
 	flags    [2]byte
 	tally    tally // of the blocks read
 	block    *block
+	most     int64 // bytes that a dictionary may have
 	out      int64 // bytes given
 	spent    int64 // bytes of dictionaries made
 }
 
 // NewReader returns a reader of the file that r begins with. It reads to the end
 // of r: what is neither a stream nor padding there is an error.
-func NewReader(r *bufio.Reader) *Reader { return &Reader{in: counter{r: r}} }
+func NewReader(r *bufio.Reader) *Reader { return NewReaderSize(r, MaxDictionary) }
+
+// NewReaderSize is NewReader for a file out of which at most so many bytes are
+// read: no dictionary is made larger.
+func NewReaderSize(r *bufio.Reader, most int64) *Reader {
+	return &Reader{in: counter{r: r}, most: most}
+}
 
 // Read is io.Reader's. At io.EOF all checks were made.
 func (r *Reader) Read(p []byte) (int, error) {
@@ -137,7 +144,7 @@ func (r *Reader) beginBlock(size byte) (*block, error) {
 	if err != nil {
 		return nil, err
 	}
-	dictionary := max(h.dictionary, lzma.MinDictCap)
+	dictionary := max(min(h.dictionary, r.most), lzma.MinDictCap)
 	if r.spent += dictionary; r.spent > spareDictionaries+4*r.out {
 		return nil, fmt.Errorf("%d bytes of dictionaries for %d of data: %w", r.spent, r.out, ErrLimit)
 	}
