@@ -553,3 +553,44 @@ func TestForeignLocations(t *testing.T) {
 		})
 	}
 }
+
+// answers is a transport that answers every request alike.
+type answers struct {
+	header http.Header
+	asked  []string
+}
+
+func (a *answers) RoundTrip(r *http.Request) (*http.Response, error) {
+	a.asked = append(a.asked, r.Method+" "+r.URL.Scheme+"://"+r.URL.Host+r.URL.EscapedPath())
+	return &http.Response{StatusCode: http.StatusOK, Header: a.header, Body: http.NoBody, ContentLength: 1000, Request: r}, nil
+}
+
+func TestAWSIsReachedUnderItsOwnNames(t *testing.T) {
+	f, _ := foreignFixture(t, func(o *ForeignOptions) { o.Endpoint, o.Direct, o.Operator = Endpoint{AWS: true}, true, account })
+	a := &answers{header: http.Header{"Etag": {`"x"`}, "Content-Length": {"1000"}, "X-Amz-Version-Id": {"v1"}}}
+	f.Foreign.http = &http.Client{Transport: a}
+	pin, err := f.pinFar(t, far())
+	if err != nil || pin.Size != 1000 || pin.ETag != `"x"` || pin.Version != "v1" {
+		t.Errorf("pinned %+v, %v", pin, err)
+	}
+	if want := "HEAD https://far.s3.us-east-1.amazonaws.com/dir//disk.raw"; len(a.asked) != 1 || a.asked[0] != want {
+		t.Errorf("asked %q, want %q", a.asked, want)
+	}
+}
+
+func TestAWSAddresses(t *testing.T) {
+	for address, want := range map[string]bool{
+		"far.s3.us-east-1.amazonaws.com:443":  true,
+		"sts.eu-west-1.amazonaws.com:443":     true,
+		"s3.cn-north-1.amazonaws.com.cn:443":  true,
+		"s3.us-east-1.amazonaws.com:80":       false,
+		"amazonaws.com.evil.example:443":      false,
+		"evilamazonaws.com:443":               false,
+		"169.254.169.254:80":                  false,
+		"x.amazonaws.com.cn.evil.example:443": false,
+	} {
+		if got := awsAddress.MatchString(address); got != want {
+			t.Errorf("%s: %t", address, got)
+		}
+	}
+}
