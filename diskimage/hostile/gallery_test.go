@@ -172,6 +172,7 @@ func others() []specimen {
 		{name: "qed", object: imagetest.QED{Size: size, Clusters: units}.Build().Bytes, want: want},
 		{name: "parallels", object: imagetest.Parallels{Size: size, Tracks: 8, Clusters: units}.Build(), want: want},
 		{name: "parallels old", object: imagetest.Parallels{Size: size, Tracks: 8, Old: true, Clusters: units}.Build(), want: want},
+		{name: "dmg", object: imagetest.DMG{Size: size, Chunk: 4096, Type: 1, Chunks: units}.Build(), want: want},
 		{name: "raw", object: want, want: want},
 		{name: "ova", object: ovaOf(imagetest.VMDK{Size: size, Grain: 4096, Layout: imagetest.VMDKOvftool, Grains: units}.Build().Bytes), want: want},
 	}
