@@ -19,8 +19,7 @@ func (s specimen) extremes(at int64) []imagetest.Patch {
 		le32, le64 = imagetest.BE32, imagetest.BE64
 	}
 	return []imagetest.Patch{
-		le32(at, 0), le32(at, 1), le32(at, 1<<16), le32(at, 1<<31), le32(at, math.MaxUint32),
-		le64(at, 1<<40), le64(at, math.MaxInt64), le64(at, math.MaxUint64-511),
+		le32(at, 0), le32(at, 1<<16), le32(at, math.MaxUint32), le64(at, 1<<40), le64(at, math.MaxUint64-511),
 	}
 }
 
@@ -38,13 +37,16 @@ func (s specimen) areas() [][2]int64 {
 	}
 	// The start, and the end, where footers are.
 	end := int64(len(s.object)) &^ 7
-	return [][2]int64{{0, 640}, {1024, 1100}, {1536, 1568}, {4096, 4128}, {8192, 8224}, {end - 1536, end - 1536 + 640}, {end - 512, end}}
+	return [][2]int64{{0, 128}, {320, 456}, {512, 600}, {1024, 1032}, {1536, 1552}, {4096, 4112}, {8192, 8208}, {end - 1024, end - 928}, {end - 512, end - 400}}
 }
 
 // Whatever a field says, the image is refused with a fault that gives the true
 // place and value, or read by the laws, in the memory of a small disk.
 func TestFields(t *testing.T) {
 	for _, s := range gallery(t) {
+		if strings.HasPrefix(s.name, "qcow2 v3 in") || s.name == "vhd reverse" {
+			continue // the same fields
+		}
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
 			refused := 0
