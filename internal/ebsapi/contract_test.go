@@ -6,9 +6,14 @@ import (
 	"testing"
 )
 
-// TestContractErrors is contract §7.5, the rows that concern reading.
-func TestContractErrors(t *testing.T) {
-	f := newFixture()
+type readCase struct {
+	name, method, target string
+	status               int
+	code, reason, want   string
+}
+
+// readCases are contract §7.5, the rows that concern reading.
+func readCases(f *fixture) []readCase {
 	list := func(id, query string) string { return "/snapshots/" + id + "/blocks?" + query }
 	changed := func(id, query string) string { return "/snapshots/" + id + "/changedblocks?" + query }
 	get := func(id, index, token string) string {
@@ -17,14 +22,12 @@ func TestContractErrors(t *testing.T) {
 	good := f.tokens.forBlock(snapA, 3, clock.Add(blockLife))
 	late := f.tokens.forBlock(snapA, 3, clock.Add(-1e9))
 	absent := f.tokens.forBlock(snapA, 5, clock.Add(blockLife))
-	tests := []struct {
-		name, method, target string
-		status               int
-		code, reason, want   string
-	}{
+	return []readCase{
 		{"malformed id", "GET", list("snap-XYZ", ""), 400, "ValidationException", "", ""},
 		{"volume id", "GET", list("vol-1", ""), 400, "ValidationException", "", ""},
 		{"unknown id", "GET", list(unknown, ""), 404, "ResourceNotFoundException", "SNAPSHOT_NOT_FOUND", "The snapshot '" + unknown + "' does not exist."},
+		{"id that no snapshot has", "GET", list("snap-f0000000000000001", ""), 400, "ValidationException", "INVALID_SNAPSHOT_ID", "Value (snap-f0000000000000001) for parameter snapshotId is invalid. Expected: 'snap-...'."},
+		{"block of an id that no snapshot has", "GET", get("snap-f0000000000000001", "3", good), 400, "ValidationException", "INVALID_SNAPSHOT_ID", "Value (snap-f0000000000000001) for parameter snapshotId is invalid. Expected: 'snap-...'."},
 		{"somebody else's", "GET", list(foreign, ""), 404, "ResourceNotFoundException", "SNAPSHOT_NOT_FOUND", "The snapshot '" + foreign + "' does not exist."},
 		{"pending", "GET", list(pendingS, ""), 400, "ValidationException", "INVALID_SNAPSHOT_ID", "The snapshot '" + pendingS + "' is not completed."},
 		{"few results, unknown id", "GET", list(unknown, "maxResults=99"), 400, "ValidationException", "", ""},
@@ -61,7 +64,11 @@ func TestContractErrors(t *testing.T) {
 		{"no operation", "GET", "/volumes", 404, "UnknownOperationException", "", ""},
 		{"no method", "DELETE", "/snapshots/" + snapA + "/blocks", 404, "UnknownOperationException", "", ""},
 	}
-	for _, tt := range tests {
+}
+
+func TestContractErrors(t *testing.T) {
+	f := newFixture()
+	for _, tt := range readCases(f) {
 		t.Run(tt.name, func(t *testing.T) {
 			f.log.Reset()
 			w := f.do(tt.method, tt.target)

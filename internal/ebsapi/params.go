@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"regexp"
 	"strconv"
+	"strings"
 
 	"github.com/diskport/diskport/internal/awshttp"
 	"github.com/diskport/diskport/internal/block"
@@ -50,8 +51,11 @@ var snapshotID = regexp.MustCompile(`^snap-[0-9a-f]+$`)
 var errBare = invalid("", "")
 
 func checkID(id string) error {
-	if !snapshotID.MatchString(id) {
+	switch {
+	case !snapshotID.MatchString(id):
 		return errBare
+	case !strings.HasPrefix(id, "snap-0"): // as all that are made here and at AWS
+		return notASnapshot(id)
 	}
 	return nil
 }

@@ -39,7 +39,7 @@ func (r request) block() (b snapshot.WrittenBlock, err error) {
 		return b, err
 	}
 	if !snapshotID.MatchString(r.id) {
-		return b, unwritable(r.id)
+		return b, notASnapshot(r.id)
 	}
 	length, err := strconv.Atoi(r.header.Get("X-Amz-Data-Length"))
 	if err != nil || length != block.Size || r.header.Get("X-Amz-Checksum-Algorithm") != algorithm {
@@ -74,7 +74,7 @@ func (a *API) completeSnapshot(ctx context.Context, w http.ResponseWriter, r req
 		return err
 	}
 	if !snapshotID.MatchString(r.id) {
-		return unwritable(r.id)
+		return notASnapshot(r.id)
 	}
 	state, err := a.Drafts.Complete(ctx, r.Principal.Account, r.id, want)
 	if err != nil {
@@ -109,11 +109,11 @@ func (r request) expected() (want snapshot.Expected, err error) {
 // there is a bad parameter.
 func writing(id string, err error) error {
 	if errors.Is(err, snapshot.ErrNotFound) {
-		return unwritable(id)
+		return notASnapshot(id)
 	}
 	return about(id, err)
 }
 
-func unwritable(id string) error {
+func notASnapshot(id string) error {
 	return invalid("INVALID_SNAPSHOT_ID", "Value ("+clip(id)+") for parameter snapshotId is invalid. Expected: 'snap-...'.")
 }

@@ -26,8 +26,17 @@ func completeHeaders(more ...string) []string {
 	return append([]string{"x-amz-ChangedBlocksCount: 1"}, more...)
 }
 
-// TestContractWriting is contract §7.5, the rows that concern writing.
-func TestContractWriting(t *testing.T) {
+type writeCase struct {
+	name, method, target string
+	body                 []byte
+	headers              []string
+	err                  error // of the domain
+	status               int
+	code, reason, want   string
+}
+
+// writeCases are contract §7.5, the rows that concern writing.
+func writeCases() []writeCase {
 	const (
 		start, completion = "/snapshots", "/snapshots/completion/" + pendingS
 		put               = "/snapshots/" + pendingS + "/blocks/3"
@@ -41,14 +50,7 @@ func TestContractWriting(t *testing.T) {
 	}
 	other := block.Sum([]byte("other"))
 	planted := fmt.Errorf("writing: %w", errPlanted)
-	tests := []struct {
-		name, method, target string
-		body                 []byte
-		headers              []string
-		err                  error // of the domain
-		status               int
-		code, reason, want   string
-	}{
+	return []writeCase{
 		{"not JSON", "POST", start, body("{"), nil, nil, 400, "SerializationException", "", ""},
 		{"size in words", "POST", start, body(`{"VolumeSize":"one"}`), nil, nil, 400, "SerializationException", "", ""},
 		{"no size", "POST", start, body(`{}`), nil, nil, 400, v, "", ""},
@@ -69,6 +71,10 @@ func TestContractWriting(t *testing.T) {
 		{"denied key", "POST", start, body(`{"VolumeSize":1,"Encrypted":true}`), nil, &keyring.Error{Key: "k", Reason: keyring.Denied}, 403, "AccessDeniedException", "DEPENDENCY_ACCESS_DENIED", unusable + "key-access-denied."},
 		{"unknown key", "POST", start, body(`{"VolumeSize":1,"Encrypted":true}`), nil, &keyring.Error{Key: "k", Reason: keyring.NotFound}, 404, "ResourceNotFoundException", "DEPENDENCY_RESOURCE_NOT_FOUND", unusable + "key-not-found."},
 		{"disabled key", "POST", start, body(`{"VolumeSize":1,"Encrypted":true}`), nil, &keyring.Error{Key: "k", Reason: keyring.Disabled}, 400, v, "INVALID_DEPENDENCY_REQUEST", unusable + "key-disabled."},
+		{"tag twice", "POST", start, body(`{"VolumeSize":1,"Tags":[` + strings.Repeat(`{"Key":"k"},`, 50) + `{"Key":"l"}]}`), nil, nil, 400, v, "INVALID_TAG", "Duplicate tag key 'k' specified."},
+		{"long tag key", "POST", start, body(`{"VolumeSize":1,"Tags":[{"Key":"` + strings.Repeat("k", 129) + `"}]}`), nil, nil, 400, v, "INVALID_TAG", "Tag key exceeds the maximum length of 128 characters"},
+		{"long tag value", "POST", start, body(`{"VolumeSize":1,"Tags":[{"Key":"k","Value":"` + strings.Repeat("v", 257) + `"}]}`), nil, nil, 400, v, "INVALID_TAG", "Tag value exceeds the maximum length of 256 characters"},
+		{"empty tag key", "POST", start, body(`{"VolumeSize":1,"Tags":[{"Key":"","Value":"v"}]}`), nil, nil, 400, v, "INVALID_TAG", "Tag key cannot be null or empty."},
 		{"reserved tag", "POST", start, body(`{"VolumeSize":1,"Tags":[{"Key":"aws:x","Value":""}]}`), nil, nil, 400, v, "INVALID_TAG", "Tag keys starting with 'aws:' are reserved for internal use"},
 		{"too many", "POST", start, body(`{"VolumeSize":1}`), nil, snapshot.ErrTooMany, 400, "ConcurrentLimitExceededException", "", "You have reached the limit for concurrent API requests."},
 		{"start breaks", "POST", start, body(`{"VolumeSize":1}`), nil, planted, 500, "InternalServerException", "", "An internal error has occurred"},
@@ -104,7 +110,10 @@ func TestContractWriting(t *testing.T) {
 		{"checksum alone", "POST", completion, nil, completeHeaders("x-amz-Checksum: " + zeroSum), nil, 400, v, "", ""},
 		{"complete breaks", "POST", completion, nil, completeHeaders(), planted, 500, "InternalServerException", "", "An internal error has occurred"},
 	}
-	for _, tt := range tests {
+}
+
+func TestContractWriting(t *testing.T) {
+	for _, tt := range writeCases() {
 		t.Run(tt.name, func(t *testing.T) {
 			f := newFixture()
 			f.drafts.err = tt.err

@@ -97,7 +97,10 @@ func (f *imports) Wait(ctx context.Context, account, id string) (importtask.Task
 
 func (f *imports) URL(t importtask.Task) string { return f.urls[t.ID] }
 
-type snapshots struct{ records []snapshot.Record }
+type snapshots struct {
+	records []snapshot.Record
+	err     error // of Delete
+}
 
 func (f *snapshots) Get(_ context.Context, id string) (snapshot.Record, error) {
 	for _, r := range f.records {
@@ -113,6 +116,9 @@ func (f *snapshots) List(_ context.Context, account string) ([]snapshot.Record, 
 }
 
 func (f *snapshots) Delete(_ context.Context, account, id string) error {
+	if f.err != nil {
+		return f.err
+	}
 	if r, err := f.Get(context.Background(), id); err == nil && r.Account == account && r.State == snapshot.Pending {
 		return snapshot.ErrPending
 	}
