@@ -10,14 +10,14 @@ import (
 )
 
 type convertCmd struct {
-	Image  string `arg:"" type:"path" help:"Disk image: a local file."`
-	Out    string `arg:"" type:"path" help:"Raw file to write, which must not exist."`
-	Format string `placeholder:"FORMAT" help:"Take the image as this format instead of detecting it."`
+	Image string `arg:"" type:"path" help:"Disk image: a local file."`
+	Out   string `arg:"" type:"path" help:"Raw file to write, which must not exist."`
+	imageFlags
 }
 
 // Run converts an image.
 func (c *convertCmd) Run(ctx context.Context, a *app) error {
-	img, err := openImage(c.Image, c.Format)
+	img, err := c.open(ctx, c.Image)
 	if err != nil {
 		return err
 	}

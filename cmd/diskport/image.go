@@ -1,41 +1,101 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"io"
 	"os"
+	"path/filepath"
 
 	"github.com/diskport/diskport/diskimage"
 	"github.com/diskport/diskport/diskimage/detect"
+	"github.com/diskport/diskport/diskimage/ova"
+	"github.com/diskport/diskport/internal/scratch"
 )
 
-// image is a disk image in a local file.
+// imageFlags say how a local image is to be opened.
+type imageFlags struct {
+	Format  string   `placeholder:"FORMAT" help:"Take the image as this format instead of detecting it."`
+	With    []string `sep:"none" type:"path" placeholder:"FILE" help:"Another file that the image consists of, as a split VMDK does: all of them, and no others. Can be repeated."`
+	Disk    string   `placeholder:"NAME" help:"Which disk of an OVA that holds several: the name of its file."`
+	Scratch string   `type:"path" placeholder:"DIR" help:"Where compressed images are unpacked. Default: the folder for temporary files."`
+}
+
+// image is a disk image in local files.
 type image struct {
 	diskimage.Disk
-	file *os.File
-	size int64 // of the file, in bytes
+	files []*localFile
+	size  int64 // of the image's own file, in bytes
 }
 
-// openImage opens a local file as a disk image of the format, or of the one
-// that it is found to have. The caller closes it.
-func openImage(path, format string) (*image, error) {
-	f, err := os.Open(path)
+// open opens a local file, with those that it needs, as a disk image. The caller
+// closes it. What an interrupted command unpacks is gone with the process.
+func (f imageFlags) open(ctx context.Context, path string) (*image, error) {
+	img := &image{}
+	with, err := img.openFiles(path, f.With)
+	if err == nil {
+		dir := f.Scratch
+		if dir == "" {
+			dir = os.TempDir()
+		}
+		own := img.files[0]
+		img.size = own.size
+		img.Disk, err = detect.Open(own, own.size, detect.Options{
+			Format: f.Format, With: with, Member: f.Disk, Scratch: scratch.Dir{Path: dir}, Interrupted: ctx.Err,
+		})
+	}
+	if err != nil {
+		img.close()
+		return nil, withAdvice(fmt.Errorf("opening %s: %w", path, err))
+	}
+	return img, nil
+}
+
+// openFiles opens the image's own file and the others, and returns these by name.
+func (i *image) openFiles(path string, others []string) (map[string]diskimage.File, error) {
+	if _, err := i.openFile(path); err != nil {
+		return nil, err
+	}
+	with := map[string]diskimage.File{}
+	for _, other := range others {
+		name := filepath.Base(other)
+		if _, twice := with[name]; twice {
+			return nil, &usageError{fmt.Errorf("two files called %s are given; an image names its files without their folders", name)}
+		}
+		opened, err := i.openFile(other)
+		if err != nil {
+			return nil, err
+		}
+		with[name] = diskimage.File{R: opened, Size: opened.size}
+	}
+	return with, nil
+}
+
+// openFile opens a file that is not open yet.
+func (i *image) openFile(path string) (*localFile, error) {
+	opened, err := openLocal(path)
 	if err != nil {
 		return nil, err
 	}
-	info, err := f.Stat()
-	if err != nil {
-		f.Close() // nothing was written
-		return nil, err
+	for _, f := range i.files {
+		if os.SameFile(f.info, opened.info) {
+			return nil, errors.Join(&usageError{fmt.Errorf("%s and %s are the same file", f.Name(), path)}, opened.Close())
+		}
 	}
-	disk, err := detect.Open(f, info.Size(), detect.Options{Format: format})
-	if err != nil {
-		f.Close() // nothing was written
-		return nil, fmt.Errorf("opening %s: %w", path, err)
-	}
-	return &image{disk, f, info.Size()}, nil
+	i.files = append(i.files, opened)
+	return opened, nil
 }
 
-func (i *image) close() { _ = i.file.Close() } // nothing was written
+// close closes the files, and gives scratch room back.
+func (i *image) close() {
+	if c, ok := i.Disk.(io.Closer); ok {
+		_ = c.Close() // scratch files have no names
+	}
+	for _, f := range i.files {
+		_ = f.Close() // nothing was written
+	}
+}
 
 // describe returns what the image says of itself.
 func (i *image) describe() diskimage.Description {
@@ -43,4 +103,20 @@ func (i *image) describe() diskimage.Description {
 		return d.Describe()
 	}
 	return diskimage.Description{Format: "raw", VirtualSize: i.Size()}
+}
+
+// withAdvice adds what to do about an image that could not be opened.
+func withAdvice(err error) error {
+	var missing *diskimage.MissingFileError
+	var choice *ova.ChoiceError
+	var full *scratch.FullError
+	switch {
+	case errors.As(err, &missing):
+		return fmt.Errorf("%w\nGive each of the image's files: --with FILE", err)
+	case errors.As(err, &choice) && len(choice.Disks) > 0:
+		return fmt.Errorf("%w\nChoose one: --disk NAME", err)
+	case errors.As(err, &full):
+		return fmt.Errorf("%w\nUnpack it where there is more room: --scratch DIR", err)
+	}
+	return err
 }

@@ -1,22 +1,26 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/diskport/diskport/diskimage"
+	"github.com/diskport/diskport/diskimage/ova"
 )
 
 type inspectCmd struct {
-	Image  string `arg:"" type:"path" help:"Disk image: a local file."`
-	Format string `placeholder:"FORMAT" help:"Take it as this format instead of detecting it."`
-	JSON   bool   `name:"json" help:"Print JSON."`
+	Image string `arg:"" type:"path" help:"Disk image: a local file."`
+	imageFlags
+	JSON bool `name:"json" help:"Print JSON."`
 }
 
 // inspected is what inspect --json prints.
 type inspected struct {
 	Image        string   `json:"image"`
 	Format       string   `json:"format"`
+	Container    string   `json:"container,omitempty"`
 	Variant      string   `json:"variant,omitempty"`
 	Creator      string   `json:"creator,omitempty"`
 	FileBytes    int64    `json:"fileBytes"`
@@ -28,8 +32,12 @@ type inspected struct {
 }
 
 // Run describes an image.
-func (c *inspectCmd) Run(a *app) error {
-	img, err := openImage(c.Image, c.Format)
+func (c *inspectCmd) Run(ctx context.Context, a *app) error {
+	img, err := c.open(ctx, c.Image)
+	var choice *ova.ChoiceError
+	if errors.As(err, &choice) && len(choice.Disks) > 1 && c.Disk == "" {
+		return c.listDisks(a, choice.Disks)
+	}
 	if err != nil {
 		return err
 	}
@@ -38,6 +46,7 @@ func (c *inspectCmd) Run(a *app) error {
 	r := inspected{
 		Image:        c.Image,
 		Format:       d.Format,
+		Container:    d.Container,
 		Variant:      d.Variant,
 		Creator:      d.Creator,
 		FileBytes:    img.size,
@@ -60,6 +69,7 @@ func (c *inspectCmd) Run(a *app) error {
 	a.printFields(
 		"Image", c.Image,
 		"Format", strings.TrimSpace(r.Format+" "+r.Variant),
+		"Inside", r.Container,
 		"Creator", r.Creator,
 		"File", fmt.Sprintf("%s (%d bytes)", size(r.FileBytes), r.FileBytes),
 		"Disk", fmt.Sprintf("%s (%d bytes)", size(r.VirtualBytes), r.VirtualBytes),
@@ -68,5 +78,24 @@ func (c *inspectCmd) Run(a *app) error {
 		"Unit", size(r.UnitBytes),
 		"Warnings", strings.Join(r.Warnings, "; "),
 	)
+	return nil
+}
+
+// listed is what inspect --json prints of an OVA of several disks.
+type listed struct {
+	Image     string   `json:"image"`
+	Container string   `json:"container"`
+	Disks     []string `json:"disks"` // the names of their files
+}
+
+// listDisks says which disks an OVA holds.
+func (c *inspectCmd) listDisks(a *app, disks []string) error {
+	if c.JSON {
+		return a.printJSON(listed{c.Image, "ova", disks})
+	}
+	a.printFields("Image", c.Image, "Inside", fmt.Sprintf("ova of %d disks; see one with --disk NAME", len(disks)))
+	for _, name := range disks {
+		a.printFields("Disk", name)
+	}
 	return nil
 }

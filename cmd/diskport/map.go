@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/jedib0t/go-pretty/v6/table"
@@ -9,9 +10,9 @@ import (
 )
 
 type mapCmd struct {
-	Image  string `arg:"" type:"path" help:"Disk image: a local file."`
-	Format string `placeholder:"FORMAT" help:"Take it as this format instead of detecting it."`
-	JSON   bool   `name:"json" help:"Print JSON, with the keys of qemu-img map --output=json."`
+	Image string `arg:"" type:"path" help:"Disk image: a local file."`
+	imageFlags
+	JSON bool `name:"json" help:"Print JSON, with the keys of qemu-img map --output=json."`
 }
 
 // mapped is an extent as qemu-img map --output=json names its fields.
@@ -24,8 +25,8 @@ type mapped struct {
 }
 
 // Run lists an image's extents.
-func (c *mapCmd) Run(a *app) error {
-	img, err := openImage(c.Image, c.Format)
+func (c *mapCmd) Run(ctx context.Context, a *app) error {
+	img, err := c.open(ctx, c.Image)
 	if err != nil {
 		return err
 	}

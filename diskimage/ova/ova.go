@@ -36,7 +36,7 @@ type Disk struct {
 // The FormatError that Find returns wraps it.
 type ChoiceError struct {
 	Asked string   // Options.Member
-	Disks []string // names of the files
+	Disks []string // names of the files, printable
 }
 
 func (e *ChoiceError) Error() string {
@@ -47,7 +47,16 @@ func (e *ChoiceError) Error() string {
 	if e.Asked != "" {
 		s = fmt.Sprintf("it holds no disk %q", bounded.Printable(e.Asked))
 	}
-	return s + "; choose one: " + strings.Join(e.Disks, ", ")
+	const most = 10 // of a thousand names nobody reads the rest
+	var quoted []string
+	for _, name := range e.Disks[:min(len(e.Disks), most)] {
+		quoted = append(quoted, strconv.Quote(name))
+	}
+	s += "; choose one: " + strings.Join(quoted, ", ")
+	if more := len(e.Disks) - len(quoted); more > 0 {
+		s += fmt.Sprintf(" and %d more", more)
+	}
+	return s
 }
 
 // Find reads the archive, its OVF and its manifest, and returns the disk.
@@ -140,7 +149,7 @@ func (a *archive) choose(e *envelope, digests *manifest, opts Options) (*Disk, e
 			continue
 		}
 		name := e.files[d.file].href
-		choice.Disks = append(choice.Disks, strconv.Quote(bounded.Printable(name)))
+		choice.Disks = append(choice.Disks, bounded.Printable(name))
 		if opts.Member == "" || opts.Member == name || opts.Member == d.id {
 			chosen = append(chosen, d)
 		}

@@ -1,0 +1,184 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/diskport/diskport/diskimage/imagetest"
+)
+
+// local is a folder with images, and what commands on them say.
+type local struct {
+	t   *testing.T
+	dir string
+}
+
+func newLocal(t *testing.T, files map[string][]byte) local {
+	l := local{t, t.TempDir()}
+	for name, p := range files {
+		path := l.path(name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, p, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return l
+}
+
+func (l local) path(name string) string { return filepath.Join(l.dir, name) }
+
+// run runs a command whose arguments that end in a name behind @ are in the folder.
+func (l local) run(ctx context.Context, args ...string) (code int, stdout, stderr string) {
+	l.t.Helper()
+	for i, a := range args {
+		if before, name, ok := strings.Cut(a, "@"); ok {
+			args[i] = before + l.path(name)
+		}
+	}
+	var out, errs bytes.Buffer
+	code = run(ctx, args, &app{stdin: strings.NewReader(""), stdout: &out, stderr: &errs})
+	return code, out.String(), errs.String()
+}
+
+// split is a disk in two files, and its contents.
+func split() (files map[string][]byte, want []byte) {
+	want = imagetest.Mixed(3<<20+512, 4)
+	clear(want[1<<20 : 2<<20])
+	return map[string][]byte{
+		"disk.vmdk":      []byte(imagetest.VMDKDescriptor("twoGbMaxExtentFlat", `RW 2048 FLAT "disk-f001.vmdk" 0`, "RW 2048 ZERO", `RW 2049 FLAT "disk-f002.vmdk" 0`)),
+		"disk-f001.vmdk": want[:1<<20], "disk-f002.vmdk": want[2<<20:],
+	}, want
+}
+
+func TestImageOfSeveralFiles(t *testing.T) {
+	files, want := split()
+	files["other/disk-f001.vmdk"] = []byte("x")
+	l := newLocal(t, files)
+	with := []string{"--with=@disk-f001.vmdk", "--with=@disk-f002.vmdk"}
+	code, _, stderr := l.run(t.Context(), append([]string{"convert", "@disk.vmdk", "@out.raw"}, with...)...)
+	if got, err := os.ReadFile(l.path("out.raw")); code != exitOK || err != nil || !bytes.Equal(got, want) {
+		t.Errorf("convert: %d, %q, %v, contents equal: %v", code, stderr, err, bytes.Equal(got, want))
+	}
+	var mapped []struct {
+		Start, Length int64
+		Data          bool
+	}
+	code, stdout, stderr := l.run(t.Context(), append([]string{"map", "--json", "@disk.vmdk"}, slices.Clone(with)...)...)
+	if err := json.Unmarshal([]byte(stdout), &mapped); err != nil || code != exitOK || len(mapped) != 3 || mapped[1].Data || mapped[1].Start != 1<<20 {
+		t.Errorf("map: %d, %q, %v: %+v", code, stderr, err, mapped)
+	}
+	for name, tt := range map[string]struct {
+		args []string
+		code int
+		want []string
+	}{
+		"none given":     {nil, exitFailed, []string{`"disk-f001.vmdk", "disk-f002.vmdk" not given`, "--with FILE"}},
+		"one given":      {[]string{"--with=@disk-f001.vmdk"}, exitFailed, []string{`"disk-f002.vmdk" not given`}},
+		"one too many":   {append(slices.Clone(with), "--with=@out.raw"), exitFailed, []string{`"out.raw" was given`}},
+		"one twice":      {append(slices.Clone(with), "--with=@disk-f001.vmdk"), exitUsage, []string{"two files called disk-f001.vmdk"}},
+		"a name twice":   {append(slices.Clone(with), "--with=@other/disk-f001.vmdk"), exitUsage, []string{"two files called disk-f001.vmdk"}},
+		"itself":         {[]string{"--with=@disk.vmdk"}, exitUsage, []string{"same file"}},
+		"one not there":  {[]string{"--with=@none"}, exitNotFound, []string{"none"}},
+		"another length": {[]string{"--with=@other/disk-f001.vmdk", "--with=@disk-f002.vmdk"}, exitFailed, []string{`"disk-f001.vmdk", which has 1`}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			code, stdout, stderr := l.run(t.Context(), append([]string{"inspect", "@disk.vmdk"}, tt.args...)...)
+			if code != tt.code || stdout != "" {
+				t.Errorf("exit code %d, want %d; printed %q", code, tt.code, stdout)
+			}
+			for _, want := range tt.want {
+				if !strings.Contains(stderr, want) {
+					t.Errorf("said %q, want %q", stderr, want)
+				}
+			}
+		})
+	}
+}
+
+func TestImageInOVA(t *testing.T) {
+	want := imagetest.Mixed(1<<20, 8)
+	object := imagetest.Tar(imagetest.Member{Name: "x.ovf", Data: imagetest.OVF("a.vmdk", "b.img")},
+		imagetest.Member{Name: "a.vmdk", Data: imagetest.VMDK{Size: 1 << 20}.Build().Bytes}, imagetest.Member{Name: "b.img", Data: want})
+	l := newLocal(t, map[string][]byte{"x.ova": object})
+	code, stdout, stderr := l.run(t.Context(), "inspect", "@x.ova")
+	if code != exitOK || !strings.Contains(stdout, "a.vmdk") || !strings.Contains(stdout, "b.img") || !strings.Contains(stdout, "--disk NAME") {
+		t.Errorf("inspect: %d, %q, %q", code, stdout, stderr)
+	}
+	var listed struct{ Disks []string }
+	code, stdout, _ = l.run(t.Context(), "inspect", "--json", "@x.ova")
+	if err := json.Unmarshal([]byte(stdout), &listed); err != nil || code != exitOK || !slices.Equal(listed.Disks, []string{"a.vmdk", "b.img"}) {
+		t.Errorf("inspect --json: %d, %v, %+v", code, err, listed)
+	}
+	for name, tt := range map[string]struct {
+		args []string
+		want string
+	}{
+		"not chosen":    {nil, "--disk NAME"},
+		"not there":     {[]string{"--disk=c"}, `it holds no disk "c"; choose one: "a.vmdk", "b.img"`},
+		"a file of it":  {[]string{"--disk=b.img", "--with=@x.raw"}, `"x.raw" was given`},
+		"declared VHDX": {[]string{"--disk=b.img", "--format=vhdx"}, "declared VHDX"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if err := os.WriteFile(l.path("x.raw"), []byte("x"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			code, _, stderr := l.run(t.Context(), append([]string{"convert", "@x.ova", "@out.raw"}, tt.args...)...)
+			if code != exitFailed || !strings.Contains(stderr, tt.want) {
+				t.Errorf("exit code %d, said %q, want %q", code, stderr, tt.want)
+			}
+		})
+	}
+	code, _, stderr = l.run(t.Context(), "convert", "--disk=b.img", "@x.ova", "@out.raw")
+	if got, err := os.ReadFile(l.path("out.raw")); code != exitOK || err != nil || !bytes.Equal(got, want) {
+		t.Errorf("convert: %d, %q, %v", code, stderr, err)
+	}
+}
+
+// What is compressed is unpacked where told, and nothing is left there.
+func TestPackedImage(t *testing.T) {
+	want := imagetest.Mixed(4<<20, 8)
+	packed := imagetest.Pack(t, want, "gzip", "-1")
+	l := newLocal(t, map[string][]byte{
+		"x.gz": packed, "x.zst": imagetest.Pack(t, want, "zstd", "-1"), "cut.gz": packed[:len(packed)-100],
+	})
+	for image, wantCode := range map[string]int{"x.gz": exitOK, "x.zst": exitOK, "cut.gz": exitFailed} {
+		code, _, stderr := l.run(t.Context(), "convert", "--scratch=@scratch", "@"+image, "@"+image+".raw")
+		got, err := os.ReadFile(l.path(image + ".raw"))
+		if code != wantCode || code == exitOK && !bytes.Equal(got, want) || code != exitOK && err == nil {
+			t.Errorf("%s: exit code %d, said %q, %v", image, code, stderr, err)
+		}
+	}
+	interrupted, cancel := context.WithCancel(t.Context())
+	cancel()
+	if code, _, stderr := l.run(interrupted, "inspect", "--scratch=@scratch", "@x.gz"); code != exitFailed || !strings.Contains(stderr, "canceled") {
+		t.Errorf("interrupted: exit code %d, said %q", code, stderr)
+	}
+	if left, err := os.ReadDir(l.path("scratch")); err != nil || len(left) > 0 {
+		t.Errorf("%d files left in the scratch folder, %v", len(left), err)
+	}
+	code, stdout, _ := l.run(t.Context(), "inspect", "@x.gz")
+	if code != exitOK || !strings.Contains(stdout, "gzip") {
+		t.Errorf("inspect: %d, %q", code, stdout)
+	}
+}
+
+// A sparse file's holes are holes.
+func TestSparseFile(t *testing.T) {
+	l := newLocal(t, map[string][]byte{"x.raw": []byte("x")})
+	if err := os.Truncate(l.path("x.raw"), 64<<20); err != nil {
+		t.Fatal(err)
+	}
+	var got inspected
+	code, stdout, _ := l.run(t.Context(), "inspect", "--json", "@x.raw")
+	if err := json.Unmarshal([]byte(stdout), &got); err != nil || code != exitOK || got.DataBytes > 1<<20 || got.VirtualBytes != 64<<20 {
+		t.Errorf("%d, %v: %+v", code, err, got)
+	}
+}
