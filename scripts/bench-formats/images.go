@@ -106,19 +106,27 @@ func (i image) make(ctx context.Context, raw string) error {
 	return os.Rename(i.path+".new", i.path)
 }
 
-// others are what the image is read with besides ours.
-func (i image) others() []side {
+// rival is the name of what an image is read with besides ours.
+func (k kind) rival() string {
+	if k.packer == "" {
+		return "qemu-img"
+	}
+	tool, _, _ := strings.Cut(k.packer, " ")
+	return tool
+}
+
+// other reads the image with the rival, to nothing.
+func (i image) other() side {
 	if i.kind.packer == "" {
 		size := strconv.Itoa(diskSize + 64<<20) // some formats round the disk up
-		return []side{{"qemu-img", []string{
+		return side{"qemu-img", []string{
 			"convert", "-f", i.kind.format, "-n", "--target-image-opts", "-m", "16", "-W", i.path, "driver=null-co,size=" + size,
-		}}}
+		}}
 	}
-	tool, _, _ := strings.Cut(i.kind.packer, " ")
-	// The shell opens the device, so that the tool does not leave the work out.
-	all := []side{{"sh", []string{"-c", fmt.Sprintf("%s -dc %q | cat > /dev/null", tool, i.path)}}}
-	if tool == "xz" {
-		all = []side{{"sh", []string{"-c", fmt.Sprintf("xz -dc -T%d %q | cat > /dev/null", runtime.NumCPU(), i.path)}}}
+	threads := ""
+	if i.kind.rival() == "xz" {
+		threads = fmt.Sprintf("-T%d", runtime.NumCPU())
 	}
-	return all
+	// To a pipe, so that the tool does not leave the work out.
+	return side{"sh", []string{"-c", fmt.Sprintf("%s -dc %s %q | cat > /dev/null", i.kind.rival(), threads, i.path)}}
 }

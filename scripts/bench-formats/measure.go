@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -22,24 +23,33 @@ type side struct {
 	args []string
 }
 
-// compare runs the sides in turn and returns the median of each one's times.
-func compare(ctx context.Context, rounds int, sides []side) ([]time.Duration, error) {
-	times := make([][]time.Duration, len(sides))
+// cost is what one run took.
+type cost struct {
+	wall, cpu time.Duration
+}
+
+// compare runs the sides in turn and returns the median of each one's costs.
+func compare(ctx context.Context, rounds int, sides []side) ([]cost, error) {
+	costs := make([][]cost, len(sides))
 	for round := range rounds + 1 {
 		for i, s := range sides {
+			cmd := exec.CommandContext(ctx, s.name, s.args...)
 			start := time.Now()
-			if out, err := exec.CommandContext(ctx, s.name, s.args...).CombinedOutput(); err != nil {
+			if out, err := cmd.CombinedOutput(); err != nil {
 				return nil, fmt.Errorf("%s %q: %w: %s", s.name, s.args, err, out)
 			}
 			if round > 0 { // the first one warms up
-				times[i] = append(times[i], time.Since(start))
+				used := cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
+				costs[i] = append(costs[i], cost{time.Since(start), used})
 			}
 		}
 	}
-	medians := make([]time.Duration, len(sides))
-	for i, all := range times {
-		slices.Sort(all)
-		medians[i] = all[len(all)/2]
+	medians := make([]cost, len(sides))
+	for i, all := range costs {
+		slices.SortFunc(all, func(a, b cost) int { return cmp.Compare(a.wall, b.wall) })
+		medians[i].wall = all[len(all)/2].wall
+		slices.SortFunc(all, func(a, b cost) int { return cmp.Compare(a.cpu, b.cpu) })
+		medians[i].cpu = all[len(all)/2].cpu
 	}
 	return medians, nil
 }
