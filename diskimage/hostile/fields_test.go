@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -37,7 +38,10 @@ func (s specimen) areas() [][2]int64 {
 	}
 	// The start, and the end, where footers are.
 	end := int64(len(s.object)) &^ 7
-	return [][2]int64{{0, 128}, {320, 456}, {512, 600}, {1024, 1032}, {1536, 1552}, {4096, 4112}, {8192, 8208}, {end - 1024, end - 928}, {end - 512, end - 400}}
+	return slices.DeleteFunc([][2]int64{
+		{0, 128}, {320, 456}, {512, 600}, {1024, 1032}, {1536, 1552}, {4096, 4112}, {8192, 8208},
+		{end - 1024, end - 928}, {end - 512, end - 400}, {end - 304, end - 272},
+	}, func(a [2]int64) bool { return a[1] > end })
 }
 
 // Whatever a field says, the image is refused with a fault that gives the true

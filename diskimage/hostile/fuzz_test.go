@@ -26,6 +26,7 @@ func seeds(tb testing.TB) [][]byte {
 		imagetest.VDI{Size: 2048, BlockSize: 512, Blocks: one}.Build(),
 		imagetest.QED{Size: 8192, Clusters: one}.Build().Bytes,
 		imagetest.Parallels{Size: 2048, Tracks: 1, Clusters: one}.Build(),
+		imagetest.DMG{Size: 2048, Chunk: 512, Chunks: one}.Build(),
 		ovaOf(stream),
 		[]byte("guest"),
 	}

@@ -173,6 +173,8 @@ func others() []specimen {
 		{name: "parallels", object: imagetest.Parallels{Size: size, Tracks: 8, Clusters: units}.Build(), want: want},
 		{name: "parallels old", object: imagetest.Parallels{Size: size, Tracks: 8, Old: true, Clusters: units}.Build(), want: want},
 		{name: "dmg", object: imagetest.DMG{Size: size, Chunk: 4096, Type: 1, Chunks: units}.Build(), want: want},
+		{name: "dmg zlib", object: imagetest.DMG{Size: size, Chunk: 4096, Chunks: units}.Build(), want: want},
+		{name: "dmg raw", object: imagetest.DMG{Size: size, Chunk: 4096, Chunks: units, Type: 1, Pack: bytes.Clone}.Build(), want: want},
 		{name: "raw", object: want, want: want},
 		{name: "ova", object: ovaOf(imagetest.VMDK{Size: size, Grain: 4096, Layout: imagetest.VMDKOvftool, Grains: units}.Build().Bytes), want: want},
 	}

@@ -69,6 +69,7 @@ func holding(guest []byte) map[string][]byte {
 	return map[string][]byte{
 		"vhd, fixed":              imagetest.VHD{Size: size, Blocks: blocks(len(guest))}.Build(),
 		"vhd, dynamic":            imagetest.VHD{Size: size, BlockSize: 2 * mib, Blocks: blocks(2 * mib)}.Build(),
+		"dmg":                     imagetest.DMG{Size: size, Chunks: blocks(256 * kib)}.Build(),
 		"vhdx":                    imagetest.VHDX{Size: size, BlockSize: mib, Blocks: blocks(mib)}.Build(),
 		"vmdk, sparse":            imagetest.VMDK{Size: size, Grains: blocks(64 * kib)}.Build().Bytes,
 		"vmdk, stream":            imagetest.VMDK{Size: size, Layout: imagetest.VMDKOvftool, Grains: blocks(64 * kib)}.Build().Bytes,
