@@ -34,23 +34,45 @@ type openDisk struct {
 	cancel context.CancelFunc // ends opening and reading
 
 	users int         // guarded by disks.mu
+	live  int         // of them, whose job goes on; guarded by disks.mu
 	idle  *time.Timer // guarded by disks.mu; closes it when nobody uses it; nil: somebody does
 }
 
-// acquire returns the image of a task, which the caller releases.
-func (d *disks) acquire(ctx context.Context, t Task) (*openDisk, error) {
+// use is one job's use of an image.
+type use struct {
+	*openDisk
+	stop func() bool // ends waiting for the end of the job
+}
+
+// acquire returns the image of a task, which the caller releases. When the
+// contexts of all its users have ended, so do their reads.
+func (d *disks) acquire(ctx context.Context, t Task) (use, error) {
 	o := d.join(ctx, t)
+	u := use{o, context.AfterFunc(ctx, func() { d.abandon(o) })}
 	select {
 	case <-o.ready:
 	case <-ctx.Done():
-		d.release(o)
-		return nil, ctx.Err()
+		d.release(u)
+		return use{}, ctx.Err()
 	}
 	if o.err != nil {
-		d.release(o)
-		return nil, o.err
+		d.release(u)
+		return use{}, o.err
 	}
-	return o, nil
+	return u, nil
+}
+
+// abandon notes that the job of a user has ended, while it may still read.
+func (d *disks) abandon(o *openDisk) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if o.live--; o.live > 0 {
+		return
+	}
+	if d.tasks[o.task] == o {
+		delete(d.tasks, o.task)
+	}
+	o.cancel()
 }
 
 // join becomes a user of the task's image; the first opens it.
@@ -70,6 +92,7 @@ func (d *disks) join(ctx context.Context, t Task) *openDisk {
 			o.disk, o.object, o.err = d.open(ctx, t)
 		}()
 	}
+	o.live++
 	if o.users++; o.idle != nil {
 		o.idle.Stop()
 		o.idle = nil
@@ -79,9 +102,13 @@ func (d *disks) join(ctx context.Context, t Task) *openDisk {
 
 // release ends the caller's use of an image. The last one closes it, unless it
 // was unpacked.
-func (d *disks) release(o *openDisk) {
+func (d *disks) release(u use) {
+	o := u.openDisk
+	going := u.stop()
 	d.mu.Lock()
-	o.users--
+	if o.users--; going {
+		o.live--
+	}
 	last := o.users == 0
 	if last && d.tasks[o.task] == o && o.unpacked() {
 		o.idle = time.AfterFunc(keepUnpacked, func() { d.drop(o.task) })

@@ -59,7 +59,7 @@ func newOpening(unpacked bool) *opening {
 	return o
 }
 
-func (o *opening) get(t *testing.T) *openDisk {
+func (o *opening) get(t *testing.T) use {
 	t.Helper()
 	d, err := o.acquire(t.Context(), Task{ID: "t"})
 	if err != nil {
@@ -123,15 +123,15 @@ func TestWhoComesFirstMayLeave(t *testing.T) {
 		var wg sync.WaitGroup
 		wg.Go(func() { _, first = o.acquire(ctx, Task{ID: "t"}) })
 		synctest.Wait()
-		var second *openDisk
+		var second use
 		wg.Go(func() { second = o.get(t) })
 		synctest.Wait()
 		cancel()
 		synctest.Wait()
 		close(o.gate)
 		wg.Wait()
-		if !errors.Is(first, context.Canceled) || second == nil {
-			t.Fatalf("got %v and %v", first, second)
+		if !errors.Is(first, context.Canceled) || second.openDisk == nil {
+			t.Fatalf("got %v and %v", first, second.openDisk)
 		}
 		o.release(second)
 		o.drop("t")
@@ -150,6 +150,41 @@ func TestOpeningEndsWithItsLastUser(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 		o.want(t, "given up", 1, 0)
+	})
+}
+
+// TestReadsEndWithTheLastJob: a source that does not answer holds nobody up.
+func TestReadsEndWithTheLastJob(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOpening(false)
+		var reading context.Context
+		open := o.open
+		o.open = func(ctx context.Context, t Task) (diskimage.Disk, source.Object, error) {
+			reading = ctx
+			return open(ctx, t)
+		}
+		one, endOne := context.WithCancel(t.Context())
+		two, endTwo := context.WithCancel(t.Context())
+		a, err1 := o.acquire(one, Task{ID: "t"})
+		b, err2 := o.acquire(two, Task{ID: "t"})
+		if err := errors.Join(err1, err2); err != nil {
+			t.Fatal(err)
+		}
+		endOne()
+		synctest.Wait()
+		if reading.Err() != nil {
+			t.Error("the reads of a job ended with another job")
+		}
+		endTwo()
+		synctest.Wait()
+		if reading.Err() == nil {
+			t.Error("reads go on when every job has ended")
+		}
+		o.release(o.get(t))
+		o.want(t, "opened anew", 2, 1)
+		o.release(a)
+		o.release(b)
+		o.want(t, "in the end", 2, 2)
 	})
 }
 
