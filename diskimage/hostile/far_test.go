@@ -109,21 +109,13 @@ func farAway(t *testing.T, s specimen) {
 	}
 	// A table of 1 MiB or less is one read, and there is one for 32 MiB of disk in
 	// the format with the smallest.
-	if most := 2 + int(d.Size()/(32*mib))*2 + s.bitmaps(d); walked > most {
+	if most := 2 + int(d.Size()/(32*mib))*2; walked > most {
 		t.Errorf("walking the tables takes %d reads of %d bytes, want at most %d", walked, walkedBytes, most)
 	}
 	// Two requests can not always be joined to one of the whole window.
 	if most := 2 + 2*bytes/window; int64(len(data)) > most {
 		t.Errorf("the data are %d requests of %d bytes, want at most %d", len(data), bytes, most)
 	}
-}
-
-// bitmaps is how many blocks have their own table in front of them.
-func (s specimen) bitmaps(d disk) int {
-	if got := d.Describe(); got.Format == "vhd" && got.UnitSize > 0 {
-		return int(d.Size()/got.UnitSize) + 1
-	}
-	return 0
 }
 
 // A disk of 12 MiB far away is opened with a handful of reads, walked with one

@@ -42,7 +42,9 @@
 //
 // A BAT entry is the sector at which a block begins, or all ones. The block
 // begins with a bitmap, most significant bit first, padded to whole sectors: a
-// clear bit is a sector of zeros, whatever is stored in its place.
+// clear bit is a sector of zeros, whatever is stored in its place. Nearly all
+// bitmaps are full. A block is a coded run of both, so that far away it takes one
+// read, and is data as a whole, as qemu has it.
 //
 // The size of the disk is the current size, always. Geometry, which Virtual PC
 // rounds down and some readers go by, would cut the end of the disk.

@@ -19,6 +19,7 @@ type Options struct {
 // Image is a fixed or dynamic VHD. It may be used concurrently.
 type Image struct {
 	*blockmap.Disk
+	reads  *blockmap.Disk // the same disk, for ReadAt
 	desc   diskimage.Description
 	blocks *blockFinder // nil when fixed
 }
@@ -86,6 +87,7 @@ func (i *Image) openFixed(src bounded.Source, foot *footer) error {
 	}
 	i.desc.Variant = "fixed"
 	i.Disk = blockmap.New(format, size, fixedFinder{src.R, size})
+	i.reads = i.Disk
 	return nil
 }
 
@@ -113,8 +115,12 @@ func (i *Image) openDynamic(src bounded.Source, foot *footer, end int64, limits 
 	}
 	i.desc.Variant, i.desc.UnitSize = "dynamic", int64(head.blockSize)
 	i.Disk = blockmap.New(format, i.desc.VirtualSize, i.blocks)
+	i.reads = blockmap.New(format, i.desc.VirtualSize, exactFinder{i.blocks})
 	return nil
 }
+
+// ReadAt is io.ReaderAt's.
+func (i *Image) ReadAt(p []byte, off int64) (int, error) { return i.reads.ReadAt(p, off) }
 
 // Describe is diskimage.Describer's. Whether sectors are marked absent inside
 // stored blocks is known once they were read or walked.

@@ -25,7 +25,13 @@ func (f fixedFinder) Find(int64, int64) (diskimage.Run, error) {
 	return diskimage.Run{Len: f.size, Kind: diskimage.Data, Src: f.src, SrcLen: f.size}, nil
 }
 
-// blockFinder finds the runs of a dynamic disk.
+// maxWhole is the largest block that is a coded run with its bitmap, so that both
+// come in one read. Bitmaps of larger ones are looked at before: they are few, and
+// a coded run is decoded in one piece.
+const maxWhole = 2 << 20
+
+// blockFinder finds the runs of a dynamic disk: blocks are data as a whole, and
+// coded unless all their sectors are known to be present.
 type blockFinder struct {
 	src   bounded.Source
 	cache *bounded.Cache
@@ -134,9 +140,19 @@ func (f *blockFinder) entryFault(i int64, entry uint32, c diskimage.Class, reaso
 	return part.FieldFault(c, field, reason, args...)
 }
 
-// Find implements blockmap.Finder: a stretch of absent blocks, or the sectors of
-// one block that are alike.
+// Find implements blockmap.Finder: a stretch of absent blocks, or a block.
 func (f *blockFinder) Find(off, end int64) (diskimage.Run, error) {
+	return f.find(off, end, f.block > maxWhole)
+}
+
+// exactFinder finds what blockFinder does, and the sectors of a block that are
+// alike, which takes a look at its bitmap: a small read should not cost a block.
+type exactFinder struct{ *blockFinder }
+
+// Find implements blockmap.Finder.
+func (f exactFinder) Find(off, end int64) (diskimage.Run, error) { return f.find(off, end, true) }
+
+func (f *blockFinder) find(off, end int64, exact bool) (diskimage.Run, error) {
 	i := off / f.block
 	page, err := f.table.From(i)
 	if err != nil {
@@ -151,6 +167,13 @@ func (f *blockFinder) Find(off, end int64) (diskimage.Run, error) {
 	if err != nil {
 		return diskimage.Run{}, err
 	}
+	if !exact && !f.full.has(i) {
+		n := min(f.block, f.size-i*f.block)
+		return diskimage.Run{
+			Off: i * f.block, Len: n, Kind: diskimage.Data, Coded: true,
+			Src: f.src.R, SrcOff: at, SrcLen: bitmapSize(f.block) + n,
+		}, nil
+	}
 	first := (off - i*f.block) / sector
 	n, set, err := f.alike(i, at, first)
 	if err != nil {
@@ -162,6 +185,26 @@ func (f *blockFinder) Find(off, end int64) (diskimage.Run, error) {
 		run.SrcOff, run.SrcLen = at+bitmapSize(f.block)+first*sector, run.Len
 	}
 	return run, nil
+}
+
+// Decode implements blockmap.Decoder: the block's data, but for absent sectors.
+func (f *blockFinder) Decode(run diskimage.Run, dst, src []byte) error {
+	n, sectors, i := bitmapSize(f.block), int64(len(dst))/sector, run.Off/f.block
+	if int64(len(dst)) != run.Len || int64(len(src)) != n+run.Len || i < 0 || i >= f.table.Count() {
+		return fmt.Errorf("%s: decoding the block at disk offset %#x: %d bytes out of %d", format, run.Off, len(dst), len(src))
+	}
+	copy(dst, src[n:])
+	known := &f.full
+	for at := int64(0); at < sectors; {
+		alike, set := stretch(src[:n], at, sectors)
+		if !set {
+			clear(dst[at*sector : (at+alike)*sector])
+			known = &f.partial
+		}
+		at += alike
+	}
+	known.set(i)
+	return nil
 }
 
 // absentBlocks counts the absent entries at the start of page, up to limit.
