@@ -151,3 +151,18 @@ func ExampleDisk() {
 	//  524288   65536 data
 	//  589824  458752 hole
 }
+
+// Two images hold the same disk, or differ first at a byte.
+func ExampleCompare() {
+	a, b := make([]byte, 1<<20), make([]byte, 1<<20)
+	b[4096] = 7
+	disk := func(p []byte) diskimage.Disk {
+		d, err := raw.Open(bytes.NewReader(p), int64(len(p)), raw.Options{})
+		if err != nil {
+			panic(err)
+		}
+		return d
+	}
+	fmt.Println(diskimage.Compare(context.Background(), disk(a), disk(b)))
+	// Output: disks differ at byte 4096 (0x1000): 0x00 and 0x07
+}

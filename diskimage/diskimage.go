@@ -9,6 +9,30 @@
 // Decoders are given bytes and nothing else: they never open a file or an
 // address, whatever an image names. All lengths and offsets are bytes unless a
 // name says sectors (512 bytes).
+//
+// Package detect opens whatever an object turns out to be, containers included,
+// and is what most callers want:
+//
+//	raw, vhd, vhdx, vmdk, qcow2, vdi, qed, parallels, dmg  one format each
+//	wrap, ova                                              what images come in
+//	detect                                                 which of them it is
+//	imagetest                                              images and laws for tests
+//
+// A disk may be used by many goroutines. Nothing here starts one, keeps state
+// outside of values, writes a log or reads the environment. Images are not
+// trusted: what is wrong with one is a FormatError, whatever its bytes are, and
+// Limits bound the memory that it takes. An image may cost as much time as its
+// object has bytes, or its disk; who needs less sets Limits.VirtualSize.
+//
+// # Stability
+//
+// From version 1 of the module on, what is exported here and in the packages above
+// (internal ones and imagetest apart) stays as it is within a major version:
+// identifiers, their meaning, and what an image that is read reads as. Until then a
+// minor version may change it, and its changelog says so. At any time more images
+// may be read than before, structs may get fields, and the text of errors may
+// change: use the fields of FormatError, and name the fields of literals. A Disk
+// will not get methods; abilities come as interfaces of their own.
 package diskimage
 
 import (

@@ -238,7 +238,7 @@ func (b *vmdkBuilder) createType() string {
 
 // VMDKDescriptor returns the text of a descriptor with the extent lines.
 func VMDKDescriptor(createType string, extents ...string) string {
-	text := "# Disk DescriptorFile\nversion=1 \nCID=fffffffe\nparentCID=ffffffff\ncreateType=\"" + createType + "\"\n\n"
+	text := "# Disk DescriptorFile\nversion=1 \nCID=fffffffe\nparentCID=ffffffff\ncreateType=\"" + createType + "\"\n\n# Extent description\n"
 	for _, e := range extents {
 		text += e + "\n"
 	}

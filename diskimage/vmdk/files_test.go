@@ -41,10 +41,13 @@ func units(p []byte, size int) map[int64][]byte {
 	return all
 }
 
-// sets returns a disk of two unequal halves and 64 KiB of zeros between them, as
+// sets returns disksOf of an odd size.
+func sets() (map[string]set, []byte) { return disksOf(300<<10 + 512) }
+
+// disksOf returns a disk of so many bytes, 64 KiB of zeros and 2 MiB and a bit, as
 // every type that is of several files, and its contents.
-func sets() (map[string]set, []byte) {
-	const first, gap, second = 300<<10 + 512, 64 << 10, 2<<20 + 1024
+func disksOf(first int) (map[string]set, []byte) {
+	const gap, second = 64 << 10, 2<<20 + 1024
 	want := imagetest.Mixed(first+gap+second, 5)
 	clear(want[first : first+gap])
 	clear(want[1<<20 : 3<<19])

@@ -3,8 +3,11 @@ package vmdk_test
 import (
 	"bytes"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/diskport/diskport/diskimage"
@@ -71,6 +74,36 @@ func TestQemuImgFiles(t *testing.T) {
 			imagetest.Run(t, d, raw)
 			// qemu-img does not look for the holes of flat files.
 			imagetest.SameMap(t, openSet(t, path, func(f *os.File) io.ReaderAt { return f }), path)
+		})
+	}
+}
+
+// qemu-img reads what tests of disks of several files are made of, without zeros and
+// RDONLY: it passes over such lines, as if the disk were shorter. All files but the last are
+// whole grains: it reads others beyond their ends.
+func TestQemuImgReadsFiles(t *testing.T) {
+	const zeros = "RW 128 ZERO\n"
+	const first, gap = 300 << 10, 128 * 512
+	all, want := disksOf(first)
+	want = slices.Concat(want[:first], want[first+gap:])
+	for kind, s := range all {
+		t.Run(kind, func(t *testing.T) {
+			dir := t.TempDir()
+			if !strings.Contains(s.text, zeros) {
+				t.Fatal("no line of zeros")
+			}
+			s.files = maps.Clone(s.files)
+			s.files["disk.vmdk"] = []byte(strings.NewReplacer(zeros, "", "RDONLY", "RW").Replace(s.text))
+			for name, p := range s.files {
+				if err := os.WriteFile(filepath.Join(dir, name), p, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			out := filepath.Join(dir, "out.raw")
+			imagetest.QemuImg(t, "convert", "-f", "vmdk", "-O", "raw", filepath.Join(dir, "disk.vmdk"), out)
+			if got, err := os.ReadFile(out); err != nil || !bytes.Equal(got, want) {
+				t.Errorf("qemu-img reads another disk, %v", err)
+			}
 		})
 	}
 }
