@@ -62,10 +62,12 @@ type Options struct {
 	Defaults  interface { // what new snapshots are if nobody says
 		Defaults(ctx context.Context, account, region string) (snapshot.Defaults, error)
 	}
-	Throttle *quota.Throttle // of requests; nil: none
-	Log      *slog.Logger
-	Now      func() time.Time // nil means time.Now
-	TokenKey []byte           // MAC key of tokens, the same on every node
+	Throttle *quota.Throttle // of an account's requests; nil: none
+	// PerSnapshot limits the requests for a snapshot's blocks; nil: none.
+	PerSnapshot *quota.Throttle
+	Log         *slog.Logger
+	Now         func() time.Time // nil means time.Now
+	TokenKey    []byte           // MAC key of tokens, the same on every node
 	// Strict refuses to compare snapshots of different lineages, as AWS does.
 	Strict bool
 }
@@ -146,6 +148,9 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, c *awshttp.Call) err
 		c.Action = op.name
 		if !a.Throttle.Allow(c.Principal.Account, op.name) {
 			return throttled(op.name)
+		}
+		if isOfBlock(op.name) && !a.PerSnapshot.Allow(vars["id"], op.name) {
+			return awshttp.Fault{Status: http.StatusBadRequest, Code: "RequestThrottledException", Message: "The snapshot is asked for too much.", Reason: "RESOURCE_LEVEL_THROTTLE"}
 		}
 		query := request{Call: c, id: vars["id"], index: vars["index"], query: c.Form, header: r.Header}
 		for _, id := range query.snapshots(op.name) {

@@ -54,10 +54,14 @@ func unusableKey(e *keyring.Error) awshttp.Fault {
 	return f
 }
 
+func isOfBlock(operation string) bool {
+	return operation == "GetSnapshotBlock" || operation == "PutSnapshotBlock"
+}
+
 // throttled is how an account is told to slow down: the operations on blocks have
 // an exception of their own.
 func throttled(operation string) awshttp.Fault {
-	if operation == "GetSnapshotBlock" || operation == "PutSnapshotBlock" {
+	if isOfBlock(operation) {
 		return awshttp.Fault{Status: http.StatusBadRequest, Code: "RequestThrottledException", Message: "The account sends too many requests.", Reason: "ACCOUNT_THROTTLED"}
 	}
 	return awshttp.Fault{Status: http.StatusBadRequest, Code: "ThrottlingException", Message: "Rate exceeded"}
@@ -99,6 +103,9 @@ func faultOf(err error) (f awshttp.Fault, known bool) {
 	if e := (*snapshot.ChecksumError)(nil); errors.As(err, &e) {
 		return awshttp.Fault{Status: http.StatusForbidden, Code: "InvalidSignatureException", Message: "The value passed in as x-amz-Checksum does not match the computed checksum. " +
 			"Computed checksum: " + e.Computed.Base64() + " expected checksum: " + e.Expected.Base64()}, true
+	}
+	if errors.Is(err, keyring.ErrUnavailable) {
+		return awshttp.Fault{Status: http.StatusServiceUnavailable, Code: "ServiceUnavailable", Message: "The KMS does not answer. Try again."}, false
 	}
 	id := ""
 	if e := (*subjectError)(nil); errors.As(err, &e) {

@@ -167,6 +167,22 @@ func TestWriteGrants(t *testing.T) {
 	}
 }
 
+func TestThrottleOfASnapshot(t *testing.T) {
+	f := newFixture()
+	f.PerSnapshot = quota.New(func() time.Time { return clock }, quota.Same(quota.Rate{PerSecond: 1, Burst: 1}))
+	for _, id := range []string{snapA, snapB} {
+		for i := range 2 {
+			w := f.do("GET", "/snapshots/"+id+"/blocks/3")
+			if got := parse(t, w); (got.Reason != nil && *got.Reason == "RESOURCE_LEVEL_THROTTLE") != (i == 1) {
+				t.Errorf("%s, request %d: %d %s", id, i, w.Code, w.Body)
+			}
+		}
+	}
+	if w := f.do("GET", "/snapshots/"+snapA+"/blocks"); w.Code != 200 {
+		t.Errorf("listing is not limited so: %d %s", w.Code, w.Body)
+	}
+}
+
 func TestThrottle(t *testing.T) {
 	f := newFixture()
 	f.Throttle = quota.New(func() time.Time { return clock }, quota.Same(quota.Rate{PerSecond: 1, Burst: 1}))

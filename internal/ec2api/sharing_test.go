@@ -245,4 +245,7 @@ func TestThrottle(t *testing.T) {
 		t.Errorf("got %d %s", w.Code, w.Body)
 	}
 	f.ok(t, "DescribeSnapshots") // another action
+	if !throttle.Allow(f.principal().Identity()+"x", "DescribeTags") {
+		t.Error("another principal of the account is throttled too")
+	}
 }

@@ -43,6 +43,15 @@ type Principal struct {
 	limits  []policy.Document // … to what one of these allows
 }
 
+// Identity is the ARN of who p is however often it comes: of the role, for its
+// sessions.
+func (p Principal) Identity() string {
+	if p.source != "" {
+		return p.source
+	}
+	return p.ARN
+}
+
 // Temporary reports whether p came with a session token.
 func (p Principal) Temporary() bool { return !p.issued.IsZero() }
 

@@ -1,5 +1,5 @@
 // Package quota limits how often things are asked for: a token bucket for each
-// account and action, as AWS throttles its APIs. Edges ask it once a request is
+// action and whoever asks, or whatever is asked of, as AWS throttles its APIs. Edges ask it once a request is
 // authenticated, and before anything else is done for it.
 package quota
 
@@ -26,7 +26,7 @@ type Throttle struct {
 	swept   time.Time
 }
 
-type key struct{ account, action string }
+type key struct{ who, action string }
 
 // bucket holds so many tokens at a time.
 type bucket struct {
@@ -35,7 +35,7 @@ type bucket struct {
 }
 
 // New returns a throttle; rate says how often each action may be asked for. Actions
-// come from a fixed table, so the number of buckets is bounded by the accounts'.
+// come from a fixed table, so the number of buckets is bounded by those who ask.
 func New(now func() time.Time, rate func(action string) Rate) *Throttle {
 	return &Throttle{now: now, rate: rate, buckets: map[key]*bucket{}, swept: now()}
 }
@@ -43,8 +43,9 @@ func New(now func() time.Time, rate func(action string) Rate) *Throttle {
 // Same is the rate of a service whose actions all have the same.
 func Same(r Rate) func(string) Rate { return func(string) Rate { return r } }
 
-// Allow reports whether an account may ask for an action now, and counts it if so.
-func (t *Throttle) Allow(account, action string) bool {
+// Allow reports whether who (a principal, an account, a snapshot) may ask for an
+// action now, or be asked for it, and counts it if so.
+func (t *Throttle) Allow(who, action string) bool {
 	if t == nil {
 		return true
 	}
@@ -56,10 +57,10 @@ func (t *Throttle) Allow(account, action string) bool {
 	defer t.mu.Unlock()
 	now := t.now()
 	t.sweep(now)
-	b, ok := t.buckets[key{account, action}]
+	b, ok := t.buckets[key{who, action}]
 	if !ok {
 		b = &bucket{tokens: r.Burst, at: now}
-		t.buckets[key{account, action}] = b
+		t.buckets[key{who, action}] = b
 	}
 	b.tokens = min(r.Burst, b.tokens+max(0, now.Sub(b.at).Seconds())*r.PerSecond)
 	b.at = now

@@ -32,7 +32,7 @@ func (a *App) front(metrics *prometheus.Registry) http.Handler {
 		}),
 		awshttp.EBS: ebsapi.New(ebsapi.Options{
 			Snapshots: ebsapi.Library(p.db.Snapshots(), p.library), Drafts: p.drafts, Keys: p.ring, Defaults: p.db.Snapshots(), Log: a.log, TokenKey: p.tokens,
-			Throttle: a.throttle(blockRates), Strict: a.cfg.StrictAWS,
+			Throttle: a.blockThrottle(), PerSnapshot: a.snapshotThrottle(), Strict: a.cfg.StrictAWS,
 		}),
 		awshttp.IAM: identities,
 		awshttp.KMS: a.kmsEdge(),
@@ -76,15 +76,41 @@ func (a *App) throttle(rates func(quota.Rate) func(action string) quota.Rate) *q
 	return quota.New(time.Now, rates(quota.Rate{PerSecond: n, Burst: burst * n}))
 }
 
-// blockRates are those of EBS direct: 50 times as many requests for blocks, as AWS
-// has it, since each moves 512 KiB.
-func blockRates(r quota.Rate) func(string) quota.Rate {
-	return func(action string) quota.Rate {
-		if action == "GetSnapshotBlock" || action == "PutSnapshotBlock" {
-			return quota.Rate{PerSecond: 50 * r.PerSecond, Burst: 50 * r.Burst}
-		}
-		return r
+// blockThrottle limits the requests of EBS direct. Those for blocks may be 50 times
+// as many, since each moves 512 KiB only.
+func (a *App) blockThrottle() *quota.Throttle {
+	if a.cfg.StrictAWS {
+		return quota.New(time.Now, awsBlockRates)
 	}
+	return a.throttle(func(r quota.Rate) func(string) quota.Rate {
+		return func(action string) quota.Rate {
+			if action == "GetSnapshotBlock" || action == "PutSnapshotBlock" {
+				return quota.Rate{PerSecond: 50 * r.PerSecond, Burst: 50 * r.Burst}
+			}
+			return r
+		}
+	})
+}
+
+// awsBlockRates are AWS's quotas for an account.
+func awsBlockRates(action string) quota.Rate {
+	n := map[string]float64{
+		"StartSnapshot": 10, "CompleteSnapshot": 10, "ListSnapshotBlocks": 50, "ListChangedBlocks": 50,
+		"GetSnapshotBlock": awsPerSnapshot, "PutSnapshotBlock": awsPerSnapshot,
+	}[action]
+	return quota.Rate{PerSecond: n, Burst: burst * n}
+}
+
+// awsPerSnapshot is AWS's quota of blocks a second, of an account and of a snapshot.
+const awsPerSnapshot = 1000
+
+// snapshotThrottle is there if the service is to be as AWS is: this machine's disk is
+// the limit otherwise.
+func (a *App) snapshotThrottle() *quota.Throttle {
+	if !a.cfg.StrictAWS {
+		return nil
+	}
+	return quota.New(time.Now, quota.Same(quota.Rate{PerSecond: awsPerSnapshot, Burst: burst * awsPerSnapshot}))
 }
 
 // ownHosts are the names under which clients may have reached this service.
