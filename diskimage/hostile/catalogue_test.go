@@ -26,7 +26,8 @@ var elsewhere = map[int][]string{
 	110: {
 		"diskimage/vhd FuzzOpen", "diskimage/vhdx FuzzOpen", "diskimage/qcow2 FuzzOpen", "diskimage/vdi FuzzOpen",
 		"diskimage/qed FuzzOpen", "diskimage/parallels FuzzOpen", "diskimage/vmdk FuzzOpen", "diskimage/detect FuzzOpen",
-		"diskimage/ova FuzzFind", "diskimage/wrap FuzzOpen",
+		"diskimage/dmg FuzzOpen", "diskimage/ova FuzzFind", "diskimage/wrap FuzzOpen", "diskimage/hostile FuzzDetect",
+		"diskimage/internal/inflate FuzzInflate",
 	},
 }
 

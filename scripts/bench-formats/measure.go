@@ -84,7 +84,7 @@ func decodeDisk(ctx context.Context, d diskimage.Disk) error {
 	if err != nil {
 		return err
 	}
-	defer slots.Close()
+	defer func() { _ = slots.Close() }()
 	all := ingest.Range{Pages: (d.Size() + page - 1) / page}
 	return ingest.Run(ctx, d, all, nothing{slots}, ingest.Options{PageBytes: page, Workers: ingest.NewWorkers(runtime.NumCPU())})
 }
