@@ -27,6 +27,7 @@ import (
 	"github.com/diskport/diskport/internal/awshttp"
 	"github.com/diskport/diskport/internal/block"
 	"github.com/diskport/diskport/internal/iam"
+	"github.com/diskport/diskport/internal/keyring"
 	"github.com/diskport/diskport/internal/sigv4"
 	"github.com/diskport/diskport/internal/snapshot"
 )
@@ -173,6 +174,14 @@ func TestGolden(t *testing.T) {
 		ParentSnapshotId: aws.String(snapA), Tags: []types.Tag{{Key: aws.String("k"), Value: aws.String("v")}},
 	})
 	w.check(t, "start", started, err)
+	parent := f.drafts.started
+	const key = "arn:aws:kms:us-east-1:" + account + ":key/11111111-2222-3333-4444-555555555555"
+	encrypted, err := w.StartSnapshot(ctx, &ebs.StartSnapshotInput{VolumeSize: aws.Int64(1), ClientToken: aws.String("other"), Encrypted: aws.Bool(true), KmsKeyArn: aws.String(key)})
+	w.check(t, "start-encrypted", encrypted, err)
+	f.drafts.err = &keyring.Error{Key: key, Reason: keyring.Disabled}
+	encrypted, err = w.StartSnapshot(ctx, &ebs.StartSnapshotInput{VolumeSize: aws.Int64(1), ClientToken: aws.String("third"), Encrypted: aws.Bool(true), KmsKeyArn: aws.String(key)})
+	w.check(t, "start-disabled-key", encrypted, err)
+	f.drafts.err, f.drafts.started = nil, parent
 	put, err := w.PutSnapshotBlock(ctx, &ebs.PutSnapshotBlockInput{
 		SnapshotId: aws.String(pendingS), BlockIndex: aws.Int32(7), BlockData: bytes.NewReader(body), DataLength: aws.Int32(block.Size),
 		Checksum: got.Checksum, ChecksumAlgorithm: "SHA256", Progress: aws.Int32(40),

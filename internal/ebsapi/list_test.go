@@ -136,35 +136,3 @@ func TestTokensRead(t *testing.T) {
 		t.Errorf("after seven days: got %d", w.Code)
 	}
 }
-
-// FuzzParameters: whatever the query says, the answer is 200 or a 4xx.
-func FuzzParameters(f *testing.F) {
-	f.Add("/snapshots/"+snapA+"/blocks", "maxResults=100&startingBlockIndex=1&pageToken=AAAA")
-	f.Add("/snapshots/"+snapA+"/changedblocks", "firstSnapshotId="+snapB)
-	f.Add("/snapshots/"+snapA+"/blocks/3", "blockToken=AQAA")
-	f.Add("/snapshots//blocks/%2f", "")
-	fix := newFixture()
-	f.Fuzz(func(t *testing.T, path, query string) {
-		target := path + "?" + query
-		if u, err := url.Parse(target); err != nil || u.Path == "" {
-			return
-		}
-		if w := fix.do("GET", target); w.Code != 200 && (w.Code < 400 || w.Code > 499) {
-			t.Errorf("got %d %s", w.Code, w.Body)
-		}
-	})
-}
-
-// FuzzBlockToken: no token but the one that was handed out reads a block.
-func FuzzBlockToken(f *testing.F) {
-	fix := newFixture()
-	good := fix.tokens.forBlock(snapA, 3, clock.Add(blockLife))
-	f.Add(good)
-	f.Add("")
-	f.Add(good[1:])
-	f.Fuzz(func(t *testing.T, token string) {
-		if fix.tokens.opensBlock(token, snapA, 3, clock) && token != good {
-			t.Errorf("forged %q", token)
-		}
-	})
-}

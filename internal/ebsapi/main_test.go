@@ -122,7 +122,11 @@ type drafts struct {
 
 func (f *drafts) Start(_ context.Context, r snapshot.StartRequest) (snapshot.Record, error) {
 	f.started = r
-	return snapshot.Record{ID: pendingS, Account: r.Account, State: snapshot.Pending, StartedAt: clock, VolumeSize: r.VolumeSize, Tags: r.Tags, Parent: r.Parent}, f.err
+	rec := snapshot.Record{ID: pendingS, Account: r.Account, State: snapshot.Pending, StartedAt: clock, VolumeSize: r.VolumeSize, Tags: r.Tags, Parent: r.Parent}
+	if r.Encrypt != nil {
+		rec.KMSKey = r.Encrypt.Key
+	}
+	return rec, f.err
 }
 
 func (f *drafts) Replay(context.Context, string, string, string) (snapshot.Record, bool, error) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -63,11 +64,12 @@ func (b bench) ServeAWS(w http.ResponseWriter, r *http.Request, c *awshttp.Call)
 	if rec.Code == http.StatusOK {
 		b.actions[c.Action] = true
 	}
+	maps.Copy(w.Header(), rec.Header())
 	w.WriteHeader(rec.Code)
 	_, _ = w.Write(rec.Body.Bytes())
 }
 
-func open(t *testing.T) bench {
+func open(t testing.TB) bench {
 	t.Helper()
 	master, err := seal.NewMasterKey(make([]byte, seal.KeySize))
 	if err != nil {

@@ -204,8 +204,8 @@ func TestInternalErrorsStayInside(t *testing.T) {
 	}
 }
 
-// TestGolden pins the bytes of answers, but for ids.
-func TestGolden(t *testing.T) {
+// TestBytes pins the bytes of answers, but for ids.
+func TestBytes(t *testing.T) {
 	b := open(t)
 	w := b.direct(root, "TrentService.CreateKey", `{"KeySpec":"HMAC_256","KeyUsage":"GENERATE_VERIFY_MAC","Description":"d"}`)
 	text := w.Body.String()
