@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,8 +13,8 @@ import (
 )
 
 type importCmd struct {
-	Images      []string          `arg:"" name:"image" help:"Disk images: files, s3://bucket/key or https://…"`
-	Format      string            `placeholder:"FORMAT" help:"Take the images as this format (RAW, VMDK, VHD, VHDX) instead of detecting it."`
+	Images []string `arg:"" name:"image" help:"Disk images: files, s3://bucket/key or https://…"`
+	imageFlags
 	Description string            `placeholder:"TEXT" help:"Description of the snapshots."`
 	Tag         map[string]string `mapsep:"none" placeholder:"KEY=VALUE" help:"Tags of the import tasks."`
 	Encrypted   bool              `help:"Encrypt the snapshots, under the account's default key unless --kms-key names another."`
@@ -43,6 +44,9 @@ func (c *importCmd) Run(ctx context.Context, a *app) error {
 	paths, err := absolute(c.Images)
 	if err != nil {
 		return err
+	}
+	if c.assembled() && (len(paths) > 1 || strings.Contains(paths[0], "://")) {
+		return &usageError{errors.New("--with and --disk are about one image, in a local file")}
 	}
 	return a.with(ctx, func(s *session) error {
 		var failed error
@@ -82,10 +86,21 @@ func absolute(images []string) ([]string, error) {
 	return paths, nil
 }
 
+// assembled reports whether this program puts the disk together, since the service
+// gets one object only.
+func (c *importCmd) assembled() bool { return len(c.With) > 0 || c.Disk != "" }
+
 func (c *importCmd) importOne(ctx context.Context, a *app, s *session, image string) (client.Task, error) {
 	req := client.ImportRequest{Format: c.Format, Description: c.Description, RoleName: c.Role, Tags: c.Tag,
 		Encrypted: c.Encrypted || c.KMSKey != "", KMSKey: c.KMSKey}
 	switch {
+	case c.assembled():
+		img, err := c.open(ctx, image)
+		if err != nil {
+			return client.Task{}, err
+		}
+		defer img.close()
+		req.Disk, req.Format = img, ""
 	case strings.Contains(image, "://"):
 		req.URL = image
 	case s.local != nil: // the service reads the file itself

@@ -4,22 +4,29 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/google/uuid"
+
+	"github.com/diskport/diskport/diskimage"
+	"github.com/diskport/diskport/diskimage/vmdk"
 )
 
-// ImportRequest asks for an import of one image, which is either a file to
-// upload (Path) or something the service reaches by itself (URL).
+// ImportRequest asks for an import of one image, which is a file to upload (Path),
+// a disk that is put together here (Disk), or something the service reaches by
+// itself (URL).
 type ImportRequest struct {
-	Path        string // local file
-	URL         string // s3://bucket/key, https://…, or a handed-over "diskport:" token
-	Format      string // empty: detect
+	Path        string         // local file
+	Disk        diskimage.Disk // in place of Path: uploaded as a stream-optimized VMDK
+	URL         string         // s3://bucket/key, https://…, or a handed-over "diskport:" token
+	Format      string         // empty: detect
 	Description string
 	RoleName    string // empty: ImportName, made on first use
 	Tags        map[string]string
@@ -62,12 +69,25 @@ func (c *Client) Import(ctx context.Context, req ImportRequest, w Watcher) (Task
 			Tags:         ec2Tags(req.Tags),
 		}}
 	}
-	if req.Path == "" {
+	if req.Path == "" && req.Disk == nil {
 		return c.importAndWatch(ctx, in, w)
 	}
-	key := uuid.NewString() + "/" + filepath.Base(req.Path)
+	name := filepath.Base(req.Path)
+	if req.Disk != nil {
+		name = "disk.vmdk"
+	}
+	key := uuid.NewString() + "/" + name
 	in.DiskContainer.UserBucket = &types.UserBucket{S3Bucket: aws.String(ImportName), S3Key: aws.String(key)}
-	if err := c.uploadFile(ctx, req.Path, key, w); err != nil {
+	if err := c.EnsureBucket(ctx, ImportName); err != nil {
+		return Task{}, err
+	}
+	var err error
+	if req.Disk != nil {
+		err = c.uploadDisk(ctx, req.Disk, key, w)
+	} else {
+		err = c.uploadFile(ctx, req.Path, key, w)
+	}
+	if err != nil {
 		return Task{}, err
 	}
 	task, err := c.importAndWatch(ctx, in, w)
@@ -76,10 +96,40 @@ func (c *Client) Import(ctx context.Context, req ImportRequest, w Watcher) (Task
 	return task, errors.Join(err, c.RemoveObject(ctx, ImportName, key))
 }
 
-func (c *Client) uploadFile(ctx context.Context, path, key string, w Watcher) error {
-	if err := c.EnsureBucket(ctx, ImportName); err != nil {
-		return err
+// uploadDisk compresses a disk on its way.
+func (c *Client) uploadDisk(ctx context.Context, d diskimage.Disk, key string, w Watcher) error {
+	data := int64(0)
+	for e, err := range d.Extents(0, d.Size()) {
+		if err != nil {
+			return err
+		}
+		if e.Kind == diskimage.Data {
+			data += e.Len
+		}
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	body, out := io.Pipe()
+	var written error
+	var writing sync.WaitGroup
+	writing.Go(func() {
+		written = vmdk.WriteStream(ctx, out, d, vmdk.StreamOptions{Progress: func(off int64) {
+			if w.Uploading != nil {
+				w.Uploading(off, d.Size())
+			}
+		}})
+		_ = out.CloseWithError(written) // never fails
+	})
+	err := c.UploadStream(ctx, ImportName, key, body, data+data/64)
+	_ = body.Close() // what is written from here on is for nobody
+	writing.Wait()
+	if written != nil && !errors.Is(written, io.ErrClosedPipe) {
+		return written
+	}
+	return err
+}
+
+func (c *Client) uploadFile(ctx context.Context, path, key string, w Watcher) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return err

@@ -13,21 +13,36 @@ import (
 // partSize is what one part of an upload holds, in bytes.
 const partSize = 16 << 20
 
+// uploadMemory is what the parts under way may take, in bytes.
+const uploadMemory = 5 * partSize
+
+// mostParts is how many parts an upload may have at most, with some to spare.
+const mostParts = 9_900
+
 // Upload stores size bytes of body as an object, in parallel parts. progress is
 // called with the bytes taken from body so far. A cancelled upload leaves no
 // object and no parts.
 func (c *Client) Upload(ctx context.Context, bucket, key string, body io.Reader, size int64, progress func(done int64)) error {
+	return c.upload(ctx, size, &transfermanager.UploadObjectInput{
+		Bucket: aws.String(bucket), Key: aws.String(key), ContentLength: aws.Int64(size),
+		Body: &countingReader{r: body, count: progress},
+	})
+}
+
+// UploadStream is Upload for a body that has about so many bytes at most.
+func (c *Client) UploadStream(ctx context.Context, bucket, key string, body io.Reader, most int64) error {
+	return c.upload(ctx, most, &transfermanager.UploadObjectInput{Bucket: aws.String(bucket), Key: aws.String(key), Body: body})
+}
+
+func (c *Client) upload(ctx context.Context, size int64, in *transfermanager.UploadObjectInput) error {
+	part := max(partSize, size/mostParts+1)
 	tm := transfermanager.New(c.S3, func(o *transfermanager.Options) {
-		o.PartSizeBytes = partSize
-		o.MultipartUploadThreshold = partSize
+		o.PartSizeBytes = part
+		o.MultipartUploadThreshold = part
+		o.Concurrency = int(max(1, min(5, uploadMemory/part)))
 	})
-	_, err := tm.UploadObject(ctx, &transfermanager.UploadObjectInput{
-		Bucket:        aws.String(bucket),
-		Key:           aws.String(key),
-		Body:          &countingReader{r: body, count: progress},
-		ContentLength: aws.Int64(size),
-	})
-	if err != nil {
+	bucket, key := aws.ToString(in.Bucket), aws.ToString(in.Key)
+	if _, err := tm.UploadObject(ctx, in); err != nil {
 		return fmt.Errorf("uploading to s3://%s/%s: %w", bucket, key, err)
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/diskport/diskport/diskimage"
+	"github.com/diskport/diskport/diskimage/ova"
 	"github.com/diskport/diskport/internal/blockstore"
 	"github.com/diskport/diskport/internal/ingest"
 	"github.com/diskport/diskport/internal/keyring"
@@ -26,7 +27,7 @@ var formatTexts = map[diskimage.Class]struct{ message, hint string }{
 	diskimage.Malformed:   {invalid("Unsupported specified file format"), "the image is damaged: make it again, or upload it again"},
 	diskimage.Truncated:   {invalid("Unexpected end of file"), "the upload is not complete: compare its size with the original's"},
 	diskimage.Unsupported: {invalid("Unsupported specified file format"), "convert the image, for instance to a stream-optimized VMDK or RAW"},
-	diskimage.External:    {invalid("Unsupported specified file format"), "merge the image with its parent or extents into one file first"},
+	diskimage.External:    {invalid("Unsupported specified file format"), "merge the image with its parent into one file first; an image of several files is imported by diskport import --with FILE"},
 	diskimage.Limit:       {invalid("The disk image exceeds the allowed limit"), ""},
 }
 
@@ -110,6 +111,9 @@ func FailureOf(err error) (f Failure, final bool) {
 		f.Message, f.Hint, f.Reason, f.Offset = t.message, t.hint, "image-"+classReason[fe.Class], fe.Offset
 		if fe.Class == diskimage.External && fe.Format == "vhd" {
 			f.Message = footersDiffer // what AWS makes of a differencing disk
+		}
+		if choice := (*ova.ChoiceError)(nil); errors.As(err, &choice) {
+			f.Message, f.Hint = invalid("Unsupported OVA format"), "import one of its disks with diskport import --disk NAME, or upload that disk by itself"
 		}
 		for _, s := range sentinelTexts {
 			if errors.Is(err, s.err) {
