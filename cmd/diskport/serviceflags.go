@@ -27,7 +27,7 @@ type serviceFlags struct {
 	HoldPoll       time.Duration `default:"5s" help:"How long to hold a poll for one running task; 0 answers at once (${default})."`
 	AllowSigV2     bool          `name:"allow-sigv2" help:"Accept Signature Version 2 for EC2 and presigned downloads."`
 	QuotaImports   int           `default:"20" help:"Imports that an account may run at once (${default})."`
-	RequestRate    int           `default:"200" help:"Requests a second that an account may make of each EC2 action; -1 is no limit (${default})."`
+	RequestRate    int           `default:"200" help:"Requests a second that a principal may make of each EC2 action, and an account of each of EBS direct (50 times as many for blocks); -1 is no limit (${default})."`
 	TagSnapshots   bool          `help:"Let imports tag their snapshots: tag specifications of type snapshot."`
 	DeepDryRun     bool          `help:"Let a dry run look at role, object and image too, and say how the import would fail."`
 	Reserve        string        `default:"1GiB" help:"Free space to leave on the data directory's disk (${default})."`
