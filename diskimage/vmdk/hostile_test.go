@@ -340,10 +340,10 @@ func TestBadFooter(t *testing.T) {
 
 // Whatever is cut off or put behind an image, it is refused or reads the same.
 func TestCutAndPadded(t *testing.T) {
-	rnd := rand.New(rand.NewPCG(1, 1))
 	for name, layout := range layouts {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			rnd := rand.New(rand.NewPCG(1, 1))
 			v := small(layout)
 			v.Size = 9*4096 + 512
 			v.Grains = map[int64][]byte{0: v.Grains[0], 3: v.Grains[3], 9: v.Grains[5][:512]}
