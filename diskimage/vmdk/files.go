@@ -51,6 +51,7 @@ func openFiles(text descriptor, kind createType, opts Options) (*Image, error) {
 		}
 	}
 	img.files = names(pieces)
+	img.warnLonger(pieces, opts.With)
 	img.Disk = blockmap.New(format, size, pieceFinder(pieces))
 	return img, nil
 }
@@ -163,6 +164,22 @@ func (d descriptor) validateUse(pieces []piece) error {
 		}
 	}
 	return nil
+}
+
+// warnLonger notes flat files whose ends are not part of the disk: they may have
+// been made larger, or be others.
+func (i *Image) warnLonger(pieces []piece, with map[string]diskimage.File) {
+	ends := map[string]int64{}
+	for _, p := range pieces {
+		if p.flat() {
+			ends[p.line.name] = max(ends[p.line.name], p.start+p.size)
+		}
+	}
+	for _, name := range i.files {
+		if end, ok := ends[name]; ok && end < with[name].Size {
+			i.warn(fmt.Sprintf("%q has %d bytes more than the disk uses", bounded.Printable(name), with[name].Size-end))
+		}
+	}
 }
 
 // openPiece finds out where the data of an extent are.

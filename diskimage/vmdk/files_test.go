@@ -153,6 +153,20 @@ func TestFlatHoles(t *testing.T) {
 	}
 }
 
+func TestLongerFile(t *testing.T) {
+	all, want := sets()
+	s := all["monolithicFlat"]
+	s.files = map[string][]byte{"all-flat.vmdk": append(bytes.Clone(s.files["all-flat.vmdk"]), 1)}
+	d, err := s.open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	imagetest.Run(t, d, bytes.NewReader(want))
+	if w := d.Describe().Warnings; len(w) != 1 || !strings.Contains(w[0], "1 bytes more") {
+		t.Errorf("warnings: %q", w)
+	}
+}
+
 // All the files that are missing are named at once.
 func TestMissingFiles(t *testing.T) {
 	all, _ := sets()

@@ -59,7 +59,7 @@ func TestQemuImgFiles(t *testing.T) {
 	if err := raw.Truncate(border + 400<<20 + 3*512); err != nil {
 		t.Fatal(err)
 	}
-	for subformat, files := range map[string]int{"monolithicFlat": 1, "twoGbMaxExtentFlat": 2, "twoGbMaxExtentSparse": 2} {
+	for subformat, files := range map[string]int{"monolithicFlat": 1, "twoGbMaxExtentFlat": 2, "twoGbMaxExtentSparse": 2, "twoGbMaxExtentSparse,zeroed_grain=on": 2} {
 		t.Run(subformat, func(t *testing.T) {
 			dir := t.TempDir()
 			path := filepath.Join(dir, "disk.vmdk")
