@@ -2,6 +2,7 @@ package ebsapi
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"log/slog"
 	"net/http"
@@ -12,10 +13,12 @@ import (
 	"github.com/diskport/diskport/internal/awshttp"
 	"github.com/diskport/diskport/internal/awsid"
 	"github.com/diskport/diskport/internal/block"
+	"github.com/diskport/diskport/internal/iam"
 	"github.com/diskport/diskport/internal/kms"
 	"github.com/diskport/diskport/internal/quota"
 	"github.com/diskport/diskport/internal/seal"
 	"github.com/diskport/diskport/internal/snapshot"
+	"github.com/diskport/diskport/internal/tag"
 )
 
 // Snapshots is what this edge needs of package snapshot; Library makes one.
@@ -153,14 +156,33 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, c *awshttp.Call) err
 			return awshttp.Fault{Status: http.StatusBadRequest, Code: "RequestThrottledException", Message: "The snapshot is asked for too much.", Reason: "RESOURCE_LEVEL_THROTTLE"}
 		}
 		query := request{Call: c, id: vars["id"], index: vars["index"], query: c.Form, header: r.Header}
-		for _, id := range query.snapshots(op.name) {
-			if err := c.Authorize("ebs:"+op.name, nil, awsid.SnapshotARN(c.Region, id)); err != nil {
-				return err
-			}
+		if err := a.authorize(r.Context(), query, op.name); err != nil {
+			return err
 		}
 		return op.serve(a, r.Context(), w, query)
 	}
 	return awshttp.Fault{Status: http.StatusNotFound, Code: "UnknownOperationException"}
+}
+
+// authorize asks for an operation on the snapshots that a request names. Policies may
+// depend on the tags of the account's own.
+func (a *API) authorize(ctx context.Context, r request, operation string) error {
+	for _, id := range r.snapshots(operation) {
+		var tags tag.Set
+		if r.Principal.Kind != iam.Root { // whom no policy binds
+			record, err := a.Snapshots.Get(ctx, id)
+			switch {
+			case err == nil && record.Account == r.Principal.Account:
+				tags = record.Tags
+			case err != nil && !errors.Is(err, snapshot.ErrNotFound):
+				return about(id, err)
+			}
+		}
+		if err := r.Authorize("ebs:"+operation, iam.WithResourceTags(nil, "", tags), awsid.SnapshotARN(r.Region, id)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // open returns a snapshot that the caller may read, ready to be read.

@@ -4,6 +4,10 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/diskport/diskport/internal/iam"
+	"github.com/diskport/diskport/internal/policy"
+	"github.com/diskport/diskport/internal/tag"
 )
 
 type readCase struct {
@@ -132,5 +136,26 @@ func TestStrictComparesNothingUnrelated(t *testing.T) {
 	}
 	if w := f.do("GET", "/snapshots/"+snapA+"/changedblocks?firstSnapshotId="+snapA); w.Code != 200 {
 		t.Errorf("itself: got %d %s", w.Code, w.Body)
+	}
+}
+
+// TestResourceTags: as the guide of EBS direct has it.
+func TestResourceTags(t *testing.T) {
+	document, err := policy.Parse(`{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"ebs:*","Resource":"arn:aws:ec2:*::snapshot/*","Condition":{"StringEqualsIgnoreCase":{"aws:ResourceTag/Test":["true"]}}}}`, policy.Identity)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := newFixture()
+	f.who = iam.Principal{Account: account, ARN: "arn:aws:iam::" + account + ":user/ann", Kind: iam.User, Name: "ann"}.WithPolicies(document)
+	all := f.Snapshots.(snapshots)
+	for _, id := range []string{snapA, foreign} {
+		s := all[id]
+		s.Tags = tag.Set{{Key: "Test", Value: "True"}}
+		all[id] = s
+	}
+	for id, want := range map[string]int{snapA: 200, snapB: 403, foreign: 403, unknown: 403} {
+		if w := f.do("GET", "/snapshots/"+id+"/blocks"); w.Code != want {
+			t.Errorf("%s: got %d %s, want %d", id, w.Code, w.Body, want)
+		}
 	}
 }

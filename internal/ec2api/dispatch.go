@@ -47,10 +47,8 @@ func on[R interface{ dry() bool }](grants func(c call, r R) []grant, rules []rul
 		if err := ec2query.Decode(c.Form, &r); err != nil {
 			return nil, err
 		}
-		for _, g := range grants(c, r) {
-			if err := c.Authorize(g.action, g.context, g.resources...); err != nil {
-				return nil, err
-			}
+		if err := c.authorize(ctx, grants(c, r)); err != nil {
+			return nil, err
 		}
 		if err := validate(c, r, rules); err != nil {
 			return nil, err
