@@ -1,6 +1,7 @@
 package ebsapi
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/sha256"
@@ -87,9 +88,9 @@ type startAnswer struct {
 }
 
 func (a *API) startSnapshot(ctx context.Context, w http.ResponseWriter, r request) error {
-	var q startRequest
-	if err := json.Unmarshal(r.Body, &q); err != nil {
-		return awshttp.Fault{Status: http.StatusBadRequest, Code: "SerializationException"}
+	q, err := parseStart(r.Body)
+	if err != nil {
+		return err
 	}
 	if err := r.Authorize("ebs:StartSnapshot", q.context(r.Region), awsid.SnapshotARN(r.Region, "*")); err != nil {
 		return err
@@ -117,6 +118,20 @@ func (a *API) startSnapshot(ctx context.Context, w http.ResponseWriter, r reques
 	}
 	awshttp.WriteJSON(w, http.StatusCreated, answer)
 	return nil
+}
+
+// parseStart reads a body, strictly: to accept what does nothing would be worse.
+func parseStart(body []byte) (q startRequest, err error) {
+	d := json.NewDecoder(bytes.NewReader(body))
+	d.DisallowUnknownFields()
+	strict := d.Decode(&q)
+	switch {
+	case strict == nil && !d.More():
+		return q, nil
+	case strict != nil && json.Unmarshal(body, &q) == nil:
+		return q, invalid("INVALID_PARAMETER_VALUE", "A parameter of the request is not supported: "+clip(strict.Error()))
+	}
+	return q, awshttp.Fault{Status: http.StatusBadRequest, Code: "SerializationException"}
 }
 
 // start starts a snapshot, or finds the one that the client token started: that is

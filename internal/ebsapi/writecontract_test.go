@@ -52,6 +52,8 @@ func writeCases() []writeCase {
 	planted := fmt.Errorf("writing: %w", errPlanted)
 	return []writeCase{
 		{"not JSON", "POST", start, body("{"), nil, nil, 400, "SerializationException", "", ""},
+		{"two documents", "POST", start, body(`{"VolumeSize":1}{}`), nil, nil, 400, "SerializationException", "", ""},
+		{"a parameter that nobody knows", "POST", start, body(`{"VolumeSize":1,"Nope":1}`), nil, nil, 400, v, "INVALID_PARAMETER_VALUE", `A parameter of the request is not supported: json: unknown field "Nope"`},
 		{"size in words", "POST", start, body(`{"VolumeSize":"one"}`), nil, nil, 400, "SerializationException", "", ""},
 		{"no size", "POST", start, body(`{}`), nil, nil, 400, v, "", ""},
 		{"no volume", "POST", start, body(`{"VolumeSize":0}`), nil, nil, 400, v, "INVALID_VOLUME_SIZE", "The volume size must be between 1 and 65536 GiB."},

@@ -17,6 +17,12 @@ func (e *FailureError) Error() string { return "importtask: " + e.Message + " ("
 // refuses it, with Import's error; where its task would fail at the look into the
 // image, with a *FailureError.
 func (s *Service) Check(ctx context.Context, req Request) error {
+	if _, replayed, err := s.replay(ctx, req); replayed || err != nil {
+		return err
+	}
+	if err := s.room(ctx, req.Account); err != nil {
+		return err
+	}
 	loc, err := s.Sources.Resolve(req.source(s.Now()))
 	if err != nil {
 		return err

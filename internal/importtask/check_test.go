@@ -58,3 +58,27 @@ func TestCheck(t *testing.T) {
 		}
 	}
 }
+
+// TestCheckOfTokensAndLimits: what comes before role and object in a real call.
+func TestCheckOfTokensAndLimits(t *testing.T) {
+	f := newFixture(t)
+	f.Images = f.sources
+	r := request("disk.raw")
+	r.Token = "token"
+	if _, err := f.Import(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Import(t.Context(), request("disk.raw")); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Check(t.Context(), request("disk.raw")); !errors.Is(err, importtask.ErrTooMany) {
+		t.Errorf("one too many: Check = %v", err)
+	}
+	if err := f.Check(t.Context(), r); err != nil {
+		t.Errorf("a replay: Check = %v", err)
+	}
+	r.Digest = "another request"
+	if err := f.Check(t.Context(), r); !errors.Is(err, importtask.ErrTokenReused) {
+		t.Errorf("a token reused: Check = %v", err)
+	}
+}
