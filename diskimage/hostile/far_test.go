@@ -117,10 +117,10 @@ func farAway(t *testing.T, s specimen) {
 	}
 }
 
-// A disk of 12 MiB far away is opened with a handful of reads, walked with one
+// A disk of 6 MiB far away is opened with a handful of reads, walked with one
 // for each table, and read in the order of the object with few large ones.
 func TestFarAway(t *testing.T) {
-	guest := imagetest.Mixed(12*mib, 5)
+	guest := imagetest.Mixed(6*mib, 5)
 	for name, object := range holding(guest) {
 		t.Run(name, func(t *testing.T) { farAway(t, specimen{name: name, object: object}) })
 	}

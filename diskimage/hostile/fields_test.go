@@ -20,7 +20,7 @@ func (s specimen) extremes(at int64) []imagetest.Patch {
 		le32, le64 = imagetest.BE32, imagetest.BE64
 	}
 	return []imagetest.Patch{
-		le32(at, 0), le32(at, 1<<16), le32(at, math.MaxUint32), le64(at, 1<<40), le64(at, math.MaxUint64-511),
+		le32(at, 0), le32(at, math.MaxUint32), le64(at, 1<<40),
 	}
 }
 
@@ -44,12 +44,15 @@ func (s specimen) areas() [][2]int64 {
 	}, func(a [2]int64) bool { return a[1] > end })
 }
 
+// sameFields are specimens that have the fields of others.
+var sameFields = []string{"vhd reverse", "vhdx dynamic", "vmdk diskmanager", "vmdk vmdktool", "qcow2 v2", "qcow2 zlib", "dmg raw"}
+
 // Whatever a field says, the image is refused with a fault that gives the true
 // place and value, or read by the laws, in the memory of a small disk.
 func TestFields(t *testing.T) {
 	for _, s := range gallery(t) {
-		if strings.HasPrefix(s.name, "qcow2 v3 in") || s.name == "vhd reverse" {
-			continue // the same fields
+		if strings.HasPrefix(s.name, "qcow2 v3 in") || slices.Contains(sameFields, s.name) {
+			continue
 		}
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()

@@ -154,7 +154,7 @@ func hugeQcow2() *huge {
 }
 
 func hugeVDI() *huge {
-	const disk, block = 64 * tib, 4 * mib
+	const disk, block = 64 * tib, 16 * mib
 	const count, first = disk / block, 128 * mib
 	start := imagetest.VDI{Size: block, BlockSize: block}.Build()[:512]
 	imagetest.Patches{
@@ -175,7 +175,7 @@ func hugeQED() *huge {
 }
 
 func hugeParallels() *huge {
-	const disk, cluster = 64 * tib, 4 * mib
+	const disk, cluster = 64 * tib, 16 * mib
 	const count, first = disk / cluster, 128 * mib
 	start := imagetest.Parallels{Size: cluster, Tracks: cluster / 512}.Build()[:64]
 	imagetest.Patches{imagetest.LE32(32, count), imagetest.LE64(36, disk/512), imagetest.LE32(48, first/512)}.Apply(start)
@@ -203,15 +203,15 @@ func TestHugeDisks(t *testing.T) {
 			if d.Size() != h.disk || d.Describe().Format != h.name {
 				t.Errorf("opened as %s of %d bytes, want %d", d.Describe().Format, d.Size(), h.disk)
 			}
-			// Here and there, so that all tables would be kept that can be.
+			// Here and there, so that many tables are kept, if any can be.
 			p := make([]byte, 4*kib)
-			for i := range int64(500) {
-				if _, err := d.ReadAt(p, h.disk/500*i&^511); err != nil {
+			for i := range int64(300) {
+				if _, err := d.ReadAt(p, h.disk/300*i&^511); err != nil {
 					t.Fatal(err)
 				}
 			}
-			for _, off := range []int64{0, h.disk / 2, h.disk - 64*gib} {
-				for e, err := range d.Extents(off, 64*gib) {
+			for _, off := range []int64{0, h.disk / 2, h.disk - 8*gib} {
+				for e, err := range d.Extents(off, 8*gib) {
 					if err != nil || e.Len == 0 {
 						t.Fatalf("got %+v, %v", e, err)
 					}

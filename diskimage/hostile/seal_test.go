@@ -9,4 +9,6 @@ import (
 // Everything that reads images does so where nothing can be opened: all
 // specimens, cut and padded, the real ones, and the cases of the catalogue. What
 // measures the same work is left out.
-func TestSealed(t *testing.T) { sealtest.Run(t, "TestCatalogue", "TestNoProgramIsRun", "TestHuge", "TestFar") }
+func TestSealed(t *testing.T) {
+	sealtest.Run(t, "TestCatalogue", "TestNoProgramIsRun", "TestHuge", "TestFar")
+}
