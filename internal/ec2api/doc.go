@@ -4,7 +4,7 @@
 //
 //	api.go        the edge: action and version, envelope
 //	actions.go    the table of actions, built and not built yet
-//	dispatch.go   the order of checks, once for all actions
+//	dispatch.go   the order of checks, once for all actions;  authorize.go: grants
 //	rules.go      what a row of a request's validation table is
 //	errors.go     domain errors → code, status, message
 //	filter.go     Filter.N, wildcards; page.go: MaxResults, NextToken
