@@ -129,6 +129,10 @@ func TestEncryptedFromEndToEnd(t *testing.T) {
 	if _, err := b.StartSnapshot(ctx, &ebs.StartSnapshotInput{VolumeSize: aws.Int64(2), ClientToken: aws.String("once")}); code(err) != "ConflictException" {
 		t.Errorf("another request with the token: %v", err)
 	}
+	b.complete(b.drafts, child, nil)
+	if r := b.state(child); r.State != snapshot.Failed || r.Message != "Given key ID is not accessible" {
+		t.Errorf("completed under a disabled key: %s, %q", r.State, r.Message)
+	}
 	b.collect() // needs no key
 	if err := b.kms.SetEnabled(ctx, k.Ref, kms.Enable); err != nil {
 		t.Fatal(err)

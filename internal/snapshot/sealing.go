@@ -127,6 +127,9 @@ func (d *Drafts) blocks(ctx context.Context, id string, after int64) iter.Seq2[D
 // publish writes the manifest of a draft, its base's where nothing was written,
 // and publishes it.
 func (d *Drafts) publish(ctx context.Context, l work.Lease, draft Draft) error {
+	if _, _, err := d.Domains.Open(ctx, draft.Domain); err != nil {
+		return err // nobody could read it
+	}
 	base, err := d.base(ctx, draft)
 	if err != nil {
 		return err
