@@ -1,0 +1,208 @@
+package e2e
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/diskport/diskport/internal/client"
+)
+
+func only(name string, values ...string) []types.Filter {
+	return []types.Filter{{Name: &name, Values: values}}
+}
+
+func snapshotID(s types.Snapshot) *string { return s.SnapshotId }
+
+// askImports prepares what imports need, imports, and takes it all away.
+func (s *service) askImports(t *testing.T, disk string) {
+	ctx, bucket, object, role, p := t.Context(), aws.String("actions"), aws.String("disk.raw"), aws.String("vmimport"), aws.String("images")
+	must(s.S3.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: bucket}))(t)
+	must(s.S3.PutObject(ctx, &s3.PutObjectInput{Bucket: bucket, Key: object, Body: open(t, disk)}))(t)
+	must(s.IAM.CreateRole(ctx, &iam.CreateRoleInput{RoleName: role, AssumeRolePolicyDocument: aws.String(trustPolicy)}))(t)
+	must(s.IAM.PutRolePolicy(ctx, &iam.PutRolePolicyInput{RoleName: role, PolicyName: p, PolicyDocument: aws.String(someRights)}))(t)
+
+	snap, task := s.askImport(t)
+	s.sameDisk(t, snap, disk)
+	copied := s.askCopies(t, snap)
+	s.askAttributes(t, snap)
+	s.askTags(t, snap, task)
+	s.askTiers(t, copied)
+	s.askDefaults(t)
+	s.askImages(t, snap)
+	s.askCancel(t)
+
+	for _, id := range each(must(s.EC2.DescribeSnapshots(ctx, &ec2.DescribeSnapshotsInput{OwnerIds: []string{"self"}}))(t).Snapshots, snapshotID) {
+		must(s.EC2.DeleteSnapshot(ctx, &ec2.DeleteSnapshotInput{SnapshotId: &id}))(t)
+	}
+	refused(s.EC2.DescribeSnapshots(ctx, &ec2.DescribeSnapshotsInput{SnapshotIds: []string{snap}}))(t, "InvalidSnapshot.NotFound")
+	must(s.IAM.DeleteRolePolicy(ctx, &iam.DeleteRolePolicyInput{RoleName: role, PolicyName: p}))(t)
+	must(s.IAM.DeleteRole(ctx, &iam.DeleteRoleInput{RoleName: role}))(t)
+	must(s.S3.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: bucket, Key: object}))(t)
+	must(s.S3.DeleteBucket(ctx, &s3.DeleteBucketInput{Bucket: bucket}))(t)
+}
+
+// uploaded is an import of the disk in bucket actions.
+func uploaded() *ec2.ImportSnapshotInput {
+	return &ec2.ImportSnapshotInput{DiskContainer: &types.SnapshotDiskContainer{
+		Format: aws.String("RAW"), UserBucket: &types.UserBucket{S3Bucket: aws.String("actions"), S3Key: aws.String("disk.raw")},
+	}}
+}
+
+// finish waits for a task as the SDK does, and returns it.
+func (s *service) finish(t *testing.T, id *string) types.ImportSnapshotTask {
+	t.Helper()
+	in := &ec2.DescribeImportSnapshotTasksInput{ImportTaskIds: []string{*id}}
+	waiter := ec2.NewSnapshotImportedWaiter(s.EC2, func(o *ec2.SnapshotImportedWaiterOptions) { o.MinDelay, o.MaxDelay = 50*time.Millisecond, time.Second })
+	out := must(waiter.WaitForOutput(t.Context(), in, time.Minute))(t)
+	return out.ImportSnapshotTasks[0]
+}
+
+func (s *service) askImport(t *testing.T) (snapshot, task string) {
+	ctx, in := t.Context(), uploaded()
+	in.Description, in.ClientToken, in.DryRun = aws.String("mine"), aws.String("once"), aws.Bool(true)
+	in.TagSpecifications = []types.TagSpecification{{ResourceType: types.ResourceTypeImportSnapshotTask, Tags: []types.Tag{{Key: aws.String("stage"), Value: aws.String("e2e")}}}}
+	refused(s.EC2.ImportSnapshot(ctx, in))(t, "DryRunOperation")
+	in.DryRun = nil
+	made := must(s.EC2.ImportSnapshot(ctx, in))(t)
+	says(t, "mine active RAW actions", made.Description, made.SnapshotTaskDetail.Status, made.SnapshotTaskDetail.Format, made.SnapshotTaskDetail.UserBucket.S3Bucket)
+	if len(made.Tags) != 1 || !strings.HasPrefix(*made.ImportTaskId, "import-snap-") {
+		t.Errorf("made %s with %d tags", *made.ImportTaskId, len(made.Tags))
+	}
+	says(t, *made.ImportTaskId, must(s.EC2.ImportSnapshot(ctx, in))(t).ImportTaskId)
+	done := s.finish(t, made.ImportTaskId).SnapshotTaskDetail
+	says(t, "completed 4.194304e+06", done.Status, done.DiskImageSize)
+	found := must(s.EC2.DescribeImportSnapshotTasks(ctx, &ec2.DescribeImportSnapshotTasksInput{Filters: append(only("task-state", "completed"), only("tag:stage", "e2e")...)}))(t)
+	says(t, "["+*made.ImportTaskId+"]", each(found.ImportSnapshotTasks, func(i types.ImportSnapshotTask) *string { return i.ImportTaskId }))
+	refused(s.EC2.CancelImportTask(ctx, &ec2.CancelImportTaskInput{ImportTaskId: made.ImportTaskId}))(t, "DeleteConversionTaskError")
+	snap := s.described(t, *done.SnapshotId)
+	says(t, "completed 100% mine 1 000000000000 false standard", snap.State, snap.Progress, snap.Description, snap.VolumeSize, snap.OwnerId, snap.Encrypted, snap.StorageTier)
+	return *done.SnapshotId, *made.ImportTaskId
+}
+
+// askCopies returns a copy that is not encrypted.
+func (s *service) askCopies(t *testing.T, snap string) string {
+	ctx := t.Context()
+	copied := must(s.EC2.CopySnapshot(ctx, &ec2.CopySnapshotInput{
+		SourceRegion: aws.String(region), SourceSnapshotId: &snap, Description: aws.String("copied"),
+		TagSpecifications: []types.TagSpecification{{ResourceType: types.ResourceTypeSnapshot, Tags: []types.Tag{{Key: aws.String("a"), Value: aws.String("b")}}}},
+	}))(t)
+	says(t, "1", len(copied.Tags))
+	sealed := must(s.EC2.CopySnapshot(ctx, &ec2.CopySnapshotInput{SourceRegion: aws.String(region), SourceSnapshotId: &snap, Encrypted: aws.Bool(true)}))(t).SnapshotId
+	s.awaitSnapshot(t, *copied.SnapshotId)
+	s.awaitSnapshot(t, *sealed)
+	says(t, "copied 1", s.described(t, *copied.SnapshotId).Description, len(s.described(t, *copied.SnapshotId).Tags))
+	encrypted := must(s.EC2.DescribeSnapshots(ctx, &ec2.DescribeSnapshotsInput{Filters: only("encrypted", "true")}))(t)
+	says(t, "["+*sealed+"]", each(encrypted.Snapshots, snapshotID))
+	return *copied.SnapshotId
+}
+
+func (s *service) askAttributes(t *testing.T, snap string) {
+	ctx := t.Context()
+	sharedWith := func() []string {
+		out := must(s.EC2.DescribeSnapshotAttribute(ctx, &ec2.DescribeSnapshotAttributeInput{SnapshotId: &snap, Attribute: types.SnapshotAttributeNameCreateVolumePermission}))(t)
+		return each(out.CreateVolumePermissions, func(p types.CreateVolumePermission) *string { return p.UserId })
+	}
+	must(s.EC2.ModifySnapshotAttribute(ctx, &ec2.ModifySnapshotAttributeInput{
+		SnapshotId: &snap, CreateVolumePermission: &types.CreateVolumePermissionModifications{Add: []types.CreateVolumePermission{{UserId: aws.String("111122223333")}}},
+	}))(t)
+	says(t, "[111122223333]", sharedWith())
+	must(s.EC2.ResetSnapshotAttribute(ctx, &ec2.ResetSnapshotAttributeInput{SnapshotId: &snap, Attribute: types.SnapshotAttributeNameCreateVolumePermission}))(t)
+	says(t, "[]", sharedWith())
+}
+
+func (s *service) askTags(t *testing.T, snap, task string) {
+	ctx, name := t.Context(), []types.Tag{{Key: aws.String("Name"), Value: aws.String("web")}}
+	named := func() []string {
+		out := must(s.EC2.DescribeTags(ctx, &ec2.DescribeTagsInput{Filters: only("key", "Name")}))(t)
+		return each(out.Tags, func(tag types.TagDescription) *string {
+			return aws.String(string(tag.ResourceType) + "=" + aws.ToString(tag.Value))
+		})
+	}
+	must(s.EC2.CreateTags(ctx, &ec2.CreateTagsInput{Resources: []string{snap, task}, Tags: name}))(t)
+	says(t, "[import-snapshot-task=web snapshot=web]", named())
+	must(s.EC2.DeleteTags(ctx, &ec2.DeleteTagsInput{Resources: []string{snap}, Tags: name}))(t)
+	says(t, "[import-snapshot-task=web]", named())
+}
+
+func (s *service) askTiers(t *testing.T, snap string) {
+	ctx := t.Context()
+	tier := func() types.SnapshotTierStatus {
+		out := must(s.EC2.DescribeSnapshotTierStatus(ctx, &ec2.DescribeSnapshotTierStatusInput{Filters: only("snapshot-id", snap)}))(t)
+		if len(out.SnapshotTierStatuses) != 1 {
+			t.Fatalf("tiers %+v", out.SnapshotTierStatuses)
+		}
+		return out.SnapshotTierStatuses[0]
+	}
+	moved := must(s.EC2.ModifySnapshotTier(ctx, &ec2.ModifySnapshotTierInput{SnapshotId: &snap, StorageTier: types.TargetStorageTierArchive}))(t)
+	says(t, snap+" true", moved.SnapshotId, moved.TieringStartTime != nil)
+	says(t, "archive archival-completed", tier().StorageTier, tier().LastTieringOperationStatus)
+	back := must(s.EC2.RestoreSnapshotTier(ctx, &ec2.RestoreSnapshotTierInput{SnapshotId: &snap, PermanentRestore: aws.Bool(true)}))(t)
+	says(t, snap+" true", back.SnapshotId, back.IsPermanentRestore)
+	says(t, "standard", tier().StorageTier)
+}
+
+// askDefaults imports with encryption by default, under a key that is the default.
+func (s *service) askDefaults(t *testing.T) {
+	ctx, key := t.Context(), s.key(t, nil)
+	says(t, "alias/aws/ebs", must(s.EC2.GetEbsDefaultKmsKeyId(ctx, &ec2.GetEbsDefaultKmsKeyIdInput{}))(t).KmsKeyId)
+	says(t, *key.Arn, must(s.EC2.ModifyEbsDefaultKmsKeyId(ctx, &ec2.ModifyEbsDefaultKmsKeyIdInput{KmsKeyId: key.Arn}))(t).KmsKeyId)
+	says(t, "true", must(s.EC2.EnableEbsEncryptionByDefault(ctx, &ec2.EnableEbsEncryptionByDefaultInput{}))(t).EbsEncryptionByDefault)
+	says(t, "true", must(s.EC2.GetEbsEncryptionByDefault(ctx, &ec2.GetEbsEncryptionByDefaultInput{}))(t).EbsEncryptionByDefault)
+	done := s.finish(t, must(s.EC2.ImportSnapshot(ctx, uploaded()))(t).ImportTaskId).SnapshotTaskDetail
+	says(t, "true "+*key.Arn, done.Encrypted, done.KmsKeyId)
+	says(t, "true "+*key.Arn, s.described(t, *done.SnapshotId).Encrypted, s.described(t, *done.SnapshotId).KmsKeyId)
+	says(t, "false", must(s.EC2.DisableEbsEncryptionByDefault(ctx, &ec2.DisableEbsEncryptionByDefaultInput{}))(t).EbsEncryptionByDefault)
+	says(t, "alias/aws/ebs", must(s.EC2.ResetEbsDefaultKmsKeyId(ctx, &ec2.ResetEbsDefaultKmsKeyIdInput{}))(t).KmsKeyId)
+	s.discard(t, key)
+}
+
+func (s *service) askImages(t *testing.T, snap string) {
+	ctx := t.Context()
+	id := must(s.EC2.RegisterImage(ctx, &ec2.RegisterImageInput{
+		Name: aws.String("img"), Architecture: types.ArchitectureValuesX8664, RootDeviceName: aws.String("/dev/sda1"),
+		BlockDeviceMappings: []types.BlockDeviceMapping{{DeviceName: aws.String("/dev/sda1"), Ebs: &types.EbsBlockDevice{SnapshotId: &snap}}},
+	}))(t).ImageId
+	own := &ec2.DescribeImagesInput{Owners: []string{"self"}}
+	images := must(ec2.NewImageAvailableWaiter(s.EC2).WaitForOutput(ctx, own, time.Minute))(t).Images
+	if len(images) != 1 || len(images[0].BlockDeviceMappings) != 1 {
+		t.Fatalf("images %+v", images)
+	}
+	says(t, *id+" img available "+snap, images[0].ImageId, images[0].Name, images[0].State, images[0].BlockDeviceMappings[0].Ebs.SnapshotId)
+	refused(s.EC2.DeleteSnapshot(ctx, &ec2.DeleteSnapshotInput{SnapshotId: &snap}))(t, "InvalidSnapshot.InUse")
+	says(t, "true", must(s.EC2.DeregisterImage(ctx, &ec2.DeregisterImageInput{ImageId: id}))(t).Return)
+	says(t, "0", len(must(s.EC2.DescribeImages(ctx, own))(t).Images))
+}
+
+// askCancel cancels what does not end by itself.
+func (s *service) askCancel(t *testing.T) {
+	ctx := t.Context()
+	id := must(s.EC2.ImportSnapshot(ctx, importOf("s3://images/disk.raw")))(t).ImportTaskId
+	gone := must(s.EC2.CancelImportTask(ctx, &ec2.CancelImportTaskInput{ImportTaskId: id, CancelReason: aws.String("test")}))(t)
+	says(t, *id+" active deleting", gone.ImportTaskId, gone.PreviousState, gone.State)
+	task := must(s.Watch(ctx, *id, func(client.Task) {}))(t)
+	says(t, "deleted", task.Status)
+	shown := must(s.EC2.DescribeImportSnapshotTasks(ctx, &ec2.DescribeImportSnapshotTasksInput{ImportTaskIds: []string{*id}}))(t).ImportSnapshotTasks[0].SnapshotTaskDetail
+	says(t, "deleted User initiated task cancelation.", shown.Status, shown.StatusMessage)
+}
+
+// leftClean checks that the walks have undone what they did.
+func (s *service) leftClean(t *testing.T) {
+	t.Helper()
+	ctx := t.Context()
+	snapshots, err1 := s.EC2.DescribeSnapshots(ctx, &ec2.DescribeSnapshotsInput{})
+	buckets, err2 := s.S3.ListBuckets(ctx, &s3.ListBucketsInput{})
+	roles, err3 := s.IAM.ListRoles(ctx, &iam.ListRolesInput{})
+	users, err4 := s.IAM.ListUsers(ctx, &iam.ListUsersInput{})
+	if err := errors.Join(err1, err2, err3, err4); err != nil {
+		t.Fatal(err)
+	}
+	says(t, "0 0 0 0", len(snapshots.Snapshots), len(buckets.Buckets), len(roles.Roles), len(users.Users))
+}

@@ -1,0 +1,158 @@
+package e2e
+
+import (
+	"bytes"
+	"crypto/md5"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+)
+
+// TestEveryActionInGo asks for everything that the service can do, with the AWS SDK
+// for Go as it comes, and looks at what the answers hold. Like TestEveryAction it
+// then asks the service what it was asked for.
+func TestEveryActionInGo(t *testing.T) {
+	dir := t.TempDir()
+	disk := filepath.Join(dir, "disk.raw")
+	makeMarked(t, disk, []byte("an action in Go"))
+	// Imports of what is uploaded here end; those of images/disk.raw, elsewhere, don't.
+	s := startStuck(t, dir, disk)
+	t.Run("s3", s.askS3)
+	t.Run("roles", s.askRoles)
+	t.Run("policies", s.askPolicies)
+	t.Run("users", s.askUsers)
+	t.Run("kms", s.askKMS)
+	t.Run("grants", s.askGrants)
+	t.Run("ebs", s.askDirect)
+	t.Run("imports", func(t *testing.T) { s.askImports(t, disk) })
+	s.leftClean(t)
+	served := map[string]bool{}
+	s.served(t, served)
+	for service, names := range built() {
+		for _, name := range names {
+			if !served[service+":"+name] {
+				t.Errorf("no call was for %s %s", service, name)
+			}
+		}
+	}
+}
+
+// must returns what a call answered; a call that fails ends the test.
+func must[O any](out O, err error) func(*testing.T) O {
+	return func(t *testing.T) O {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+}
+
+// refused checks the error code of a call.
+func refused[O any](_ O, err error) func(t *testing.T, code string) {
+	return func(t *testing.T, code string) {
+		t.Helper()
+		if errorCode(err) != code {
+			t.Errorf("got %v, want %s", err, code)
+		}
+	}
+}
+
+// says compares fields of an answer with a text of them. A field may be a pointer.
+func says(t *testing.T, want string, fields ...any) {
+	t.Helper()
+	for i, field := range fields {
+		if v := reflect.ValueOf(field); v.Kind() == reflect.Pointer && !v.IsNil() {
+			fields[i] = v.Elem()
+		}
+	}
+	if got := strings.TrimSuffix(fmt.Sprintln(fields...), "\n"); got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// each returns a field of all in a list.
+func each[E any](list []E, field func(E) *string) []string {
+	var all []string
+	for _, e := range list {
+		all = append(all, aws.ToString(field(e)))
+	}
+	return all
+}
+
+func (s *service) askS3(t *testing.T) {
+	ctx, bucket, block := t.Context(), aws.String("walked"), blockOf(1)
+	sum := md5.Sum(block)
+	etag := `"` + hex.EncodeToString(sum[:]) + `"`
+	tagging := &types.Tagging{TagSet: []types.Tag{{Key: aws.String("a"), Value: aws.String("b")}}}
+	says(t, "/walked", must(s.S3.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: bucket}))(t).Location)
+	says(t, "[walked]", each(must(s.S3.ListBuckets(ctx, &s3.ListBucketsInput{}))(t).Buckets, func(b types.Bucket) *string { return b.Name }))
+	says(t, region, must(s.S3.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: bucket}))(t).BucketRegion)
+	says(t, "", must(s.S3.GetBucketLocation(ctx, &s3.GetBucketLocationInput{Bucket: bucket}))(t).LocationConstraint)
+	says(t, "", must(s.S3.GetBucketVersioning(ctx, &s3.GetBucketVersioningInput{Bucket: bucket}))(t).Status)
+	if acl := must(s.S3.GetBucketAcl(ctx, &s3.GetBucketAclInput{Bucket: bucket}))(t); len(acl.Grants) != 1 || acl.Grants[0].Permission != types.PermissionFullControl {
+		t.Errorf("grants %+v", acl.Grants)
+	}
+	must(s.S3.PutBucketTagging(ctx, &s3.PutBucketTaggingInput{Bucket: bucket, Tagging: tagging}))(t)
+	says(t, "[a]", each(must(s.S3.GetBucketTagging(ctx, &s3.GetBucketTaggingInput{Bucket: bucket}))(t).TagSet, func(tag types.Tag) *string { return tag.Key }))
+
+	one, two := aws.String("one"), aws.String("folder/a two")
+	says(t, etag, must(s.S3.PutObject(ctx, &s3.PutObjectInput{Bucket: bucket, Key: one, Body: bytes.NewReader(block)}))(t).ETag)
+	head := must(s.S3.HeadObject(ctx, &s3.HeadObjectInput{Bucket: bucket, Key: one}))(t)
+	says(t, "524288 "+etag, head.ContentLength, head.ETag)
+	says(t, etag, must(s.S3.CopyObject(ctx, &s3.CopyObjectInput{Bucket: bucket, Key: two, CopySource: aws.String("walked/one")}))(t).CopyObjectResult.ETag)
+	part := must(s.S3.GetObject(ctx, &s3.GetObjectInput{Bucket: bucket, Key: two, Range: aws.String("bytes=10-109")}))(t)
+	if body := must(io.ReadAll(part.Body))(t); !bytes.Equal(body, block[10:110]) {
+		t.Errorf("a range of %d bytes: %q", len(body), body)
+	}
+	says(t, "524288", must(s.S3.GetObjectAttributes(ctx, &s3.GetObjectAttributesInput{
+		Bucket: bucket, Key: two, ObjectAttributes: []types.ObjectAttributes{types.ObjectAttributesObjectSize},
+	}))(t).ObjectSize)
+	must(s.S3.PutObjectTagging(ctx, &s3.PutObjectTaggingInput{Bucket: bucket, Key: two, Tagging: tagging}))(t)
+	says(t, "[b]", each(must(s.S3.GetObjectTagging(ctx, &s3.GetObjectTaggingInput{Bucket: bucket, Key: two}))(t).TagSet, func(tag types.Tag) *string { return tag.Value }))
+	list := must(s.S3.ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: bucket, Delimiter: aws.String("/")}))(t)
+	says(t, "[one] [folder/]", each(list.Contents, func(o types.Object) *string { return o.Key }), each(list.CommonPrefixes, func(p types.CommonPrefix) *string { return p.Prefix }))
+
+	s.askParts(t, block, etag)
+	refused(s.S3.DeleteBucket(ctx, &s3.DeleteBucketInput{Bucket: bucket}))(t, "BucketNotEmpty")
+	gone := must(s.S3.DeleteObjects(ctx, &s3.DeleteObjectsInput{Bucket: bucket, Delete: &types.Delete{Objects: []types.ObjectIdentifier{{Key: one}, {Key: two}}}}))(t)
+	says(t, "[one folder/a two] []", each(gone.Deleted, func(d types.DeletedObject) *string { return d.Key }), gone.Errors)
+	must(s.S3.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: bucket, Key: aws.String("parts")}))(t)
+	refused(s.S3.HeadObject(ctx, &s3.HeadObjectInput{Bucket: bucket, Key: one}))(t, "NotFound")
+	must(s.S3.DeleteBucket(ctx, &s3.DeleteBucketInput{Bucket: bucket}))(t)
+	refused(s.S3.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: bucket}))(t, "NotFound")
+}
+
+// askParts uploads walked/parts in parts, twice, and completes one of the uploads.
+func (s *service) askParts(t *testing.T, block []byte, etag string) {
+	ctx, bucket, key := t.Context(), aws.String("walked"), aws.String("parts")
+	var ids []*string
+	for range 2 {
+		id := must(s.S3.CreateMultipartUpload(ctx, &s3.CreateMultipartUploadInput{Bucket: bucket, Key: key}))(t).UploadId
+		says(t, etag, must(s.S3.UploadPart(ctx, &s3.UploadPartInput{Bucket: bucket, Key: key, UploadId: id, PartNumber: aws.Int32(1), Body: bytes.NewReader(block)}))(t).ETag)
+		ids = append(ids, id)
+	}
+	parts := must(s.S3.ListParts(ctx, &s3.ListPartsInput{Bucket: bucket, Key: key, UploadId: ids[0]}))(t).Parts
+	if len(parts) != 1 {
+		t.Fatalf("parts %+v", parts)
+	}
+	says(t, "1 524288 "+etag, parts[0].PartNumber, parts[0].Size, parts[0].ETag)
+	uploads := must(s.S3.ListMultipartUploads(ctx, &s3.ListMultipartUploadsInput{Bucket: bucket}))(t).Uploads
+	says(t, "[parts parts]", each(uploads, func(u types.MultipartUpload) *string { return u.Key }))
+	must(s.S3.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{Bucket: bucket, Key: key, UploadId: ids[0]}))(t)
+	refused(s.S3.ListParts(ctx, &s3.ListPartsInput{Bucket: bucket, Key: key, UploadId: ids[0]}))(t, "NoSuchUpload")
+	done := must(s.S3.CompleteMultipartUpload(ctx, &s3.CompleteMultipartUploadInput{
+		Bucket: bucket, Key: key, UploadId: ids[1], MultipartUpload: &types.CompletedMultipartUpload{Parts: []types.CompletedPart{{PartNumber: aws.Int32(1), ETag: &etag}}},
+	}))(t)
+	if !strings.HasSuffix(aws.ToString(done.ETag), `-1"`) {
+		t.Errorf("an object of one part: %q", aws.ToString(done.ETag))
+	}
+}
