@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/diskport/diskport/diskimage"
 )
@@ -13,18 +14,40 @@ type convertCmd struct {
 	Image string `arg:"" type:"path" help:"Disk image: a local file."`
 	Out   string `arg:"" type:"path" help:"Raw file to write, which must not exist."`
 	imageFlags
+	JSON bool `name:"json" help:"Print JSON: what inspect says of the image, and what was written."`
+}
+
+// converted is what convert --json prints.
+type converted struct {
+	inspected
+	Out     string  `json:"out"`
+	Seconds float64 `json:"seconds"`
 }
 
 // Run converts an image.
 func (c *convertCmd) Run(ctx context.Context, a *app) error {
+	start := time.Now()
 	img, err := c.open(ctx, c.Image)
 	if err != nil {
 		return err
 	}
 	defer img.close()
+	r, err := img.inspect(c.Image)
+	if err != nil {
+		return err
+	}
 	p := a.newProgress(c.Image)
-	defer p.end()
-	return writeRaw(ctx, img, c.Out, func(off int64) { p.step("converting", off, img.Size()) })
+	err = writeRaw(ctx, img, c.Out, func(off int64) { p.step("converting", off, img.Size()) })
+	if p.end(); err != nil {
+		return err
+	}
+	for _, w := range r.Warnings {
+		a.note("%s: warning: %s", c.Image, w)
+	}
+	if c.JSON {
+		return a.printJSON(converted{r, c.Out, time.Since(start).Seconds()})
+	}
+	return nil
 }
 
 // writeRaw writes a disk to a new sparse file, durably. On any error the file

@@ -42,26 +42,9 @@ func (c *inspectCmd) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	defer img.close()
-	d := img.describe()
-	r := inspected{
-		Image:        c.Image,
-		Format:       d.Format,
-		Container:    d.Container,
-		Variant:      d.Variant,
-		Creator:      d.Creator,
-		FileBytes:    img.size,
-		VirtualBytes: img.Size(),
-		VolumeSize:   max(1, (img.Size()+1<<30-1)>>30),
-		UnitBytes:    d.UnitSize,
-		Warnings:     append([]string{}, d.Warnings...),
-	}
-	for e, err := range img.Extents(0, img.Size()) {
-		if err != nil {
-			return fmt.Errorf("walking %s: %w", c.Image, err)
-		}
-		if e.Kind == diskimage.Data {
-			r.DataBytes += e.Len
-		}
+	r, err := img.inspect(c.Image)
+	if err != nil {
+		return err
 	}
 	if c.JSON {
 		return a.printJSON(r)
@@ -98,4 +81,30 @@ func (c *inspectCmd) listDisks(a *app, disks []string) error {
 		a.printFields("Disk", name)
 	}
 	return nil
+}
+
+// inspect says what an image is.
+func (i *image) inspect(path string) (inspected, error) {
+	d := i.describe()
+	r := inspected{
+		Image:        path,
+		Format:       d.Format,
+		Container:    d.Container,
+		Variant:      d.Variant,
+		Creator:      d.Creator,
+		FileBytes:    i.size,
+		VirtualBytes: i.Size(),
+		VolumeSize:   max(1, (i.Size()+1<<30-1)>>30),
+		UnitBytes:    d.UnitSize,
+		Warnings:     append([]string{}, d.Warnings...),
+	}
+	for e, err := range i.Extents(0, i.Size()) {
+		if err != nil {
+			return r, fmt.Errorf("walking %s: %w", path, err)
+		}
+		if e.Kind == diskimage.Data {
+			r.DataBytes += e.Len
+		}
+	}
+	return r, nil
 }

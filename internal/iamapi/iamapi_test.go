@@ -24,6 +24,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/diskport/diskport/internal/awshttp"
+	"github.com/diskport/diskport/internal/awshttp/wiretest"
 	"github.com/diskport/diskport/internal/iam"
 	"github.com/diskport/diskport/internal/iam/iamtest"
 	"github.com/diskport/diskport/internal/policy"
@@ -51,7 +52,7 @@ type bench struct {
 // as returns the clients of somebody else.
 func (b bench) as(id, secret, token string) (*sdk.Client, *sts.Client) {
 	conf := aws.Config{
-		Region: "us-east-1", BaseEndpoint: &b.url, RetryMaxAttempts: 1,
+		Region: "us-east-1", BaseEndpoint: &b.url, Retryer: wiretest.Once,
 		Credentials: credentials.NewStaticCredentialsProvider(id, secret, token),
 	}
 	return sdk.NewFromConfig(conf), sts.NewFromConfig(conf)

@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/diskport/diskport/internal/awshttp"
+	"github.com/diskport/diskport/internal/awshttp/wiretest"
 	"github.com/diskport/diskport/internal/iam"
 	"github.com/diskport/diskport/internal/kms"
 	"github.com/diskport/diskport/internal/kms/kmstest"
@@ -63,7 +64,7 @@ func open(t testing.TB) *bench {
 	}))
 	t.Cleanup(srv.Close)
 	b.Client = sdk.NewFromConfig(aws.Config{
-		Region: region, BaseEndpoint: &srv.URL, RetryMaxAttempts: 1,
+		Region: region, BaseEndpoint: &srv.URL, Retryer: wiretest.Once,
 		Credentials: credentials.NewStaticCredentialsProvider("AKIAROOT", "secret", ""),
 	})
 	return b

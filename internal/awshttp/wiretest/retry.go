@@ -1,0 +1,20 @@
+package wiretest
+
+import (
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+)
+
+// Once is the Retryer of clients whose every error a test looks at. It repeats only
+// what failed on the connection: the SDK closes a request's body a second time, and
+// if that comes before the transport's own, the transport takes it for a failed
+// write and closes the connection under a longer answer.
+func Once() aws.Retryer {
+	return retry.NewStandard(func(o *retry.StandardOptions) {
+		o.Retryables = []retry.IsErrorRetryable{retry.RetryableConnectionError{}}
+		o.Backoff = retry.BackoffDelayerFunc(func(int, error) (time.Duration, error) { return 0, nil })
+		o.MaxAttempts = 10
+	})
+}
