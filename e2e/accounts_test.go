@@ -38,6 +38,7 @@ func (s *service) kms() *kms.Client {
 }
 
 func TestAccountsAreIsolated(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	raw := mixedRaw(t, dir)
 	ours := start(t, filepath.Join(dir, "data"))

@@ -19,6 +19,7 @@ const rolePolicy = `{"Version":"2012-10-17","Statement":[
 // TestUserGuide is the recipe of the AWS user guide, typed as it stands there,
 // and undone again.
 func TestUserGuide(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	raw := mixedRaw(t, dir)
 	vmdk := convert(t, raw, "my-server-vm.vmdk", "-O vmdk -o subformat=streamOptimized")

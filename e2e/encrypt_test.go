@@ -77,6 +77,7 @@ func (s *service) described(t *testing.T, id string) types.Snapshot {
 
 // TestEncryptedImport imports under a key, turns it, and takes it away.
 func TestEncryptedImport(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	raw := filepath.Join(dir, "disk.raw")
 	mark := []byte("planted in the clear for a search through the store")
@@ -145,6 +146,7 @@ func (s *service) defaultKeys(t *testing.T, object, arn string) {
 
 // TestKeysThatCannotBeUsed: the call succeeds and the task fails, for every reason.
 func TestKeysThatCannotBeUsed(t *testing.T) {
+	t.Parallel()
 	dir, ctx := t.TempDir(), t.Context()
 	raw := filepath.Join(dir, "disk.raw")
 	makeMarked(t, raw, []byte("x"))
@@ -193,6 +195,7 @@ func TestKeysThatCannotBeUsed(t *testing.T) {
 // TestNoSecretIsInTheClear plants secrets of every sort and looks for them in what
 // the service wrote: its database, blocks, objects and logs.
 func TestNoSecretIsInTheClear(t *testing.T) {
+	t.Parallel()
 	dir, ctx := t.TempDir(), t.Context()
 	raw := filepath.Join(dir, "disk.raw")
 	makeMarked(t, raw, []byte("x"))

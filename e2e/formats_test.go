@@ -10,6 +10,7 @@ import (
 )
 
 func TestEveryFormat(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	raw := mixedRaw(t, dir)
 	s := start(t, filepath.Join(dir, "data"))
@@ -67,6 +68,7 @@ func TestEveryFormat(t *testing.T) {
 
 // TestAsAWS: --strict-aws takes what AWS takes, and refuses the rest in its words.
 func TestAsAWS(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	raw := filepath.Join(dir, "disk.raw")
 	makeRaw(t, raw, 8<<20, 1<<20, 4<<20)

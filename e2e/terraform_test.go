@@ -17,6 +17,7 @@ import (
 // TestTerraform takes a plan through its life. Where Terraform or its AWS provider
 // is missing (Debian has neither), TestTerraformsRequests stands for it.
 func TestTerraform(t *testing.T) {
+	t.Parallel()
 	binary, mirror := findTerraform()
 	if binary == "" {
 		t.Log("no Terraform with its AWS provider here")
@@ -101,6 +102,7 @@ func (tf *terraform) changesNothing(t *testing.T) {
 // TestTerraformsRequests makes the requests that its AWS provider makes, and looks
 // at what it compares with its plan.
 func TestTerraformsRequests(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	s := start(t, filepath.Join(dir, "data"))
 	ctx := t.Context()
