@@ -58,7 +58,6 @@ func (s *service) served(t *testing.T, to map[string]bool) {
 // nothing else, and then asks the service what it was asked for: an action without
 // a command here fails the test.
 func TestEveryAction(t *testing.T) {
-	t.Parallel()
 	dir := t.TempDir()
 	s := start(t, filepath.Join(dir, "data"))
 	files := actionFiles(t, dir)

@@ -20,7 +20,6 @@ import (
 // for Go as it comes, and looks at what the answers hold. Like TestEveryAction it
 // then asks the service what it was asked for.
 func TestEveryActionInGo(t *testing.T) {
-	t.Parallel()
 	dir := t.TempDir()
 	disk := filepath.Join(dir, "disk.raw")
 	makeMarked(t, disk, []byte("an action in Go"))
