@@ -18,6 +18,7 @@ import (
 	"net/url"
 
 	"github.com/diskport/diskport/internal/iam"
+	"github.com/diskport/diskport/internal/kms"
 	"github.com/diskport/diskport/internal/policy"
 )
 
@@ -56,6 +57,11 @@ func (c *Call) Authorize(action string, with policy.Context, resources ...string
 	context := c.Origin.Context()
 	maps.Copy(context, with)
 	return iam.Authorize(c.Principal, action, context, resources...)
+}
+
+// KeyUser is the caller as KMS knows it.
+func (c *Call) KeyUser() kms.Caller {
+	return kms.Caller{Principal: c.Principal, Region: c.Region, Context: c.Origin.Context()}
 }
 
 // Edge serves one AWS service.

@@ -199,7 +199,7 @@ func (a *API) open(ctx context.Context, c request, id string) (snapshot.Record, 
 		err = errNotCompleted
 	}
 	if err == nil && record.KMSKey != "" {
-		err = a.Keys.MayRead(ctx, c.keyUser(), record.KMSKey, id)
+		err = a.Keys.MayRead(ctx, c.KeyUser(), record.KMSKey, id)
 	}
 	if err != nil {
 		return record, nil, about(id, err)

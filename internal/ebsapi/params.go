@@ -9,7 +9,6 @@ import (
 
 	"github.com/diskport/diskport/internal/awshttp"
 	"github.com/diskport/diskport/internal/block"
-	"github.com/diskport/diskport/internal/kms"
 )
 
 // request is one request after routing.
@@ -19,11 +18,6 @@ type request struct {
 	index  string // of the block
 	query  url.Values
 	header http.Header
-}
-
-// keyUser is the caller as KMS knows it.
-func (r request) keyUser() kms.Caller {
-	return kms.Caller{Principal: r.Principal, Region: r.Region, Context: r.Origin.Context()}
 }
 
 // snapshots returns the ids of the snapshots that an operation needs the right to.

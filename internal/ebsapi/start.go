@@ -2,7 +2,6 @@ package ebsapi
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -167,10 +166,10 @@ func (a *API) encryption(ctx context.Context, r request, q startRequest) (*snaps
 			err = invalid("INVALID_PARAMETER_VALUE", "The parent snapshot '"+q.ParentSnapshotId+"' is not encrypted, and encryption by default is on.")
 		}
 		return nil, err
-	case q.ParentSnapshotId != "" || !q.Encrypted && !d.Encrypt:
+	case q.ParentSnapshotId != "":
 		return nil, nil
 	}
-	return &snapshot.Encryption{Key: cmp.Or(q.KmsKeyArn, d.KMSKey)}, nil
+	return d.Encryption(q.Encrypted, q.KmsKeyArn), nil
 }
 
 // context is what policies may ask about the request.
@@ -202,7 +201,7 @@ func (q startRequest) ask(r request) snapshot.StartRequest {
 	}
 	tags, _ := tag.Set(nil).Merge(q.Tags) // validated
 	return snapshot.StartRequest{
-		Account: r.Principal.Account, Caller: r.keyUser(), Token: q.ClientToken, Digest: q.digest(), Description: q.Description, VolumeSize: *q.VolumeSize,
+		Account: r.Principal.Account, Caller: r.KeyUser(), Token: q.ClientToken, Digest: q.digest(), Description: q.Description, VolumeSize: *q.VolumeSize,
 		Parent: q.ParentSnapshotId, Timeout: time.Duration(minutes) * time.Minute, Tags: tags,
 	}
 }

@@ -84,8 +84,8 @@ func copySnapshot(ctx context.Context, c call, r copySnapshotRequest) (any, erro
 		return nil, err
 	}
 	record, err := c.Copies.Copy(ctx, snapshot.CopyRequest{
-		Account: c.account(), Caller: c.keyUser(), Source: r.SourceSnapshotId, Description: r.Description,
-		Encrypt: encryption(d, r.Encrypted, r.KmsKeyId), DefaultKey: d.KMSKey, Tags: tags,
+		Account: c.account(), Caller: c.KeyUser(), Source: r.SourceSnapshotId, Description: r.Description,
+		Encrypt: d.Encryption(r.Encrypted, r.KmsKeyId), DefaultKey: d.KMSKey, Tags: tags,
 	})
 	if err != nil {
 		return nil, about(r.SourceSnapshotId, err)

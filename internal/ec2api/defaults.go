@@ -2,9 +2,6 @@ package ec2api
 
 import (
 	"context"
-
-	"github.com/diskport/diskport/internal/kms"
-	"github.com/diskport/diskport/internal/snapshot"
 )
 
 // bareRequest is a request that says nothing.
@@ -35,7 +32,7 @@ var modifyDefaultKeyRules = []rule[modifyDefaultKeyRequest]{
 }
 
 func modifyDefaultKey(ctx context.Context, c call, r modifyDefaultKeyRequest) (any, error) {
-	arn, err := c.Keys.Resolve(ctx, c.keyUser(), r.KmsKeyId)
+	arn, err := c.Keys.Resolve(ctx, c.KeyUser(), r.KmsKeyId)
 	if err != nil {
 		return nil, about(r.KmsKeyId, err)
 	}
@@ -75,18 +72,4 @@ func setEncryptByDefault(on bool) func(context.Context, call, bareRequest) (any,
 		}
 		return encryptAnswer{On: on}, nil
 	}
-}
-
-// keyUser is the caller as KMS knows it.
-func (c call) keyUser() kms.Caller {
-	return kms.Caller{Principal: c.Principal, Region: c.Region, Context: c.Origin.Context()}
-}
-
-// encryption returns how a new snapshot is encrypted, given the account's defaults;
-// nil: not. Without a key the default one is meant.
-func encryption(d snapshot.Defaults, encrypted bool, key string) *snapshot.Encryption {
-	if !encrypted && !d.Encrypt {
-		return nil
-	}
-	return &snapshot.Encryption{Key: orDefault(key, d.KMSKey)}
 }

@@ -188,7 +188,7 @@ func (r importSnapshotRequest) ask(ctx context.Context, c call) (importtask.Requ
 		OwnHosts: c.ownHosts(), Tags: r.tagsFor(taskType), SnapshotTags: r.tagsFor(snapshotType),
 	}
 	d, err := c.Defaults.Defaults(ctx, c.account(), c.Region)
-	if encrypt := encryption(d, r.Encrypted, r.KmsKeyId); encrypt != nil {
+	if encrypt := d.Encryption(r.Encrypted, r.KmsKeyId); encrypt != nil {
 		ask.Encrypted, ask.KMSKey = true, encrypt.Key
 	}
 	return ask, err

@@ -41,8 +41,7 @@ type call struct {
 
 // ServeAWS implements awshttp.Edge.
 func (e *Edge) ServeAWS(w http.ResponseWriter, r *http.Request, c *awshttp.Call) {
-	who := kms.Caller{Principal: c.Principal, Region: c.Region, Context: c.Origin.Context()}
-	out, err := serve(r.Context(), call{e, c, who}, r.Header.Get("X-Amz-Target"))
+	out, err := serve(r.Context(), call{e, c, c.KeyUser()}, r.Header.Get("X-Amz-Target"))
 	if err != nil {
 		c.Fail(w, e.fault(r.Context(), c, err))
 		return
