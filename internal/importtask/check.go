@@ -2,9 +2,7 @@ package importtask
 
 import (
 	"context"
-	"io"
 
-	"github.com/diskport/diskport/diskimage/detect"
 	"github.com/diskport/diskport/internal/source"
 )
 
@@ -61,20 +59,10 @@ func (s *Service) mayEncrypt(ctx context.Context, req Request, pin source.Pin) e
 
 // look opens an image as the plan of a task would.
 func (s *Service) look(ctx context.Context, pin source.Pin, format string) error {
-	object, err := s.Images.Open(ctx, pin)
+	d, object, err := s.Images.open(ctx, pin, format)
 	if err != nil {
 		return err
 	}
-	defer object.Close() // read only: nothing to lose
-	d, err := detect.Open(object, object.Size(), detect.Options{Format: format, Limits: s.Limits, Scratch: s.Scratch, Interrupted: ctx.Err})
-	if err != nil {
-		return err
-	}
-	if c, ok := d.(io.Closer); ok {
-		defer c.Close() // read only
-	}
-	if s.Strict {
-		return asAWS(describe(d))
-	}
-	return nil
+	defer closeImage(d, object)
+	return s.Images.accept(describe(d))
 }

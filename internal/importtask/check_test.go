@@ -47,7 +47,7 @@ func TestCheck(t *testing.T) {
 		{"changed", func(r *importtask.Request) { r.Key = "gone" }, fails("source-changed")},
 	} {
 		f := newFixture(t)
-		f.Images = f.sources
+		f.Images.Sources = f.sources
 		r := request("disk.raw")
 		c.change(&r)
 		if err := f.Check(t.Context(), r); !c.ok(err) {
@@ -62,7 +62,7 @@ func TestCheck(t *testing.T) {
 // TestCheckOfTokensAndLimits: what comes before role and object in a real call.
 func TestCheckOfTokensAndLimits(t *testing.T) {
 	f := newFixture(t)
-	f.Images = f.sources
+	f.Images.Sources = f.sources
 	r := request("disk.raw")
 	r.Token = "token"
 	if _, err := f.Import(t.Context(), r); err != nil {

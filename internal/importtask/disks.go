@@ -2,7 +2,6 @@ package importtask
 
 import (
 	"context"
-	"errors"
 	"io"
 	"sync"
 	"time"
@@ -158,17 +157,11 @@ func (d *disks) close() {
 	}
 }
 
-// close waits for the end of opening; nobody uses the image any more. It was only
-// read: there is nothing to lose.
+// close waits for the end of opening; nobody uses the image any more.
 func (o *openDisk) close() {
 	o.cancel()
 	<-o.ready
-	if o.err != nil {
-		return
+	if o.err == nil {
+		closeImage(o.disk, o.object)
 	}
-	var err error
-	if c, ok := o.disk.(io.Closer); ok {
-		err = c.Close()
-	}
-	_ = errors.Join(err, o.object.Close())
 }

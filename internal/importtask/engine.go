@@ -2,14 +2,11 @@ package importtask
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"time"
 
 	"github.com/diskport/diskport/diskimage"
-	"github.com/diskport/diskport/diskimage/detect"
 	"github.com/diskport/diskport/internal/awsid"
 	"github.com/diskport/diskport/internal/block"
 	"github.com/diskport/diskport/internal/ingest"
@@ -24,10 +21,8 @@ type Engine struct {
 	Store   Store
 	Drafts  DraftPages
 	Work    work.Store
-	Sources interface {
-		Opener
-		Releaser
-	}
+	Sources Releaser
+	Images  Images
 	Roles   Roles
 	Domains Domains
 	Records interface {
@@ -37,13 +32,9 @@ type Engine struct {
 	IDs     awsid.Source
 	Now     func() time.Time
 
-	FreeSpace func() (int64, error) // bytes that the store can still take
-	Reserve   int64                 // bytes of it that imports leave alone
+	FreeSpace func() (int64, error) // bytes that imports may still store
 	Workers   *ingest.Workers       // windows in work at a time
 	Target    int64                 // source bytes of a range; 0 = ingest's default
-	Limits    diskimage.Limits
-	Scratch   diskimage.Scratch // for unpacking compressed images
-	Strict    bool              // refuse what AWS refuses
 
 	Wake  func()          // wakes claimers for new units
 	Ended func(id string) // told of every task that ended here
@@ -55,11 +46,6 @@ type Engine struct {
 func (e *Engine) Close() error {
 	e.disks.close()
 	return nil
-}
-
-// Opener opens pinned sources.
-type Opener interface {
-	Open(ctx context.Context, p source.Pin) (source.Object, error)
 }
 
 // Releaser lets pinned sources go.
@@ -96,10 +82,8 @@ func (e *Engine) plan(ctx context.Context, h *Held) (next work.Lease, ok bool, e
 	}
 	defer e.disks.release(image)
 	disk, about := image.disk, describe(image.disk)
-	if e.Strict {
-		if err := asAWS(about); err != nil {
-			return next, false, err
-		}
+	if err := e.Images.accept(about); err != nil {
+		return next, false, err
 	}
 	format := formatOf(about)
 	if err := e.Store.SetPhase(ctx, h.Lease, Validated, format); err != nil {
@@ -136,38 +120,13 @@ func (e *Engine) plan(ctx context.Context, h *Held) (next work.Lease, ok bool, e
 // volumeGiB returns the size of the volume that holds a disk.
 func volumeGiB(n int64) int64 { return max(1, (n+1<<30-1)>>30) }
 
-// open opens the task's image and the object that it reads, which the caller
-// closes.
-func (e *Engine) open(ctx context.Context, t Task) (d diskimage.Disk, object source.Object, err error) {
+// open opens the task's image and the object that it reads.
+func (e *Engine) open(ctx context.Context, t Task) (diskimage.Disk, source.Object, error) {
 	pin, err := source.ParsePin(t.Pin)
 	if err != nil {
 		return nil, nil, err
 	}
-	object, err = e.Sources.Open(ctx, pin)
-	if err != nil {
-		return nil, nil, fmt.Errorf("opening the source: %w", err)
-	}
-	d, err = detect.Open(object, object.Size(), detect.Options{Format: t.Format, Limits: e.Limits, Scratch: e.Scratch, Interrupted: ctx.Err})
-	if err != nil {
-		return nil, nil, errors.Join(err, object.Close())
-	}
-	return d, object, nil
-}
-
-// formatOf returns the format that opens the image again as it was found. Bytes
-// in a container are not what they would be if declared raw.
-func formatOf(about diskimage.Description) string {
-	if container, _, _ := strings.Cut(about.Container, "/"); container != "" && about.Format == "raw" {
-		return strings.ToUpper(container)
-	}
-	return strings.ToUpper(about.Format)
-}
-
-func describe(d diskimage.Disk) diskimage.Description {
-	if x, ok := d.(diskimage.Describer); ok {
-		return x.Describe()
-	}
-	return diskimage.Description{Format: "raw", VirtualSize: d.Size()}
+	return e.Images.open(ctx, pin, t.Format)
 }
 
 // checkSpace refuses a plan that the store has no room for. It counts all data
@@ -181,8 +140,8 @@ func (e *Engine) checkSpace(rs []Range) error {
 	if err != nil {
 		return err
 	}
-	if free-e.Reserve < need {
-		return &FullError{Need: need, Free: max(0, free-e.Reserve)}
+	if free < need {
+		return &FullError{Need: need, Free: max(0, free)}
 	}
 	return nil
 }

@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/diskport/diskport/diskimage"
 	"github.com/diskport/diskport/internal/awsid"
 	"github.com/diskport/diskport/internal/seal"
 	"github.com/diskport/diskport/internal/source"
@@ -20,11 +19,8 @@ type Service struct {
 	Store   Store
 	Roles   Roles
 	Sources Sources
-	Images  Opener // opens what Check looks into; nil where no dry run is deep
-	Keys    Keys   // that Check asks for; nil as Images
-	Scratch diskimage.Scratch
-	Limits  diskimage.Limits
-	Strict  bool        // as Engine's
+	Images  Images      // that Check looks into; zero where no dry run is deep
+	Keys    Keys        // that Check asks for; nil where no dry run is deep
 	Secrets seal.Sealer // of Urls
 	Runner  *Runner     // this node's, for its live counts; nil where none runs
 	Wake    func()      // called when there is new work

@@ -154,20 +154,21 @@ func secret(ctx context.Context, db *metadb.DB, master *seal.MasterKey, name str
 
 // wireImports makes the import service, its runner and its jobs.
 func (a *App) wireImports(p *parts, master *seal.MasterKey, counted countedSources) {
+	images := importtask.Images{
+		Sources: p.sources, Scratch: scratch.Dir{Path: a.data.file("scratch"), Free: a.room}, Strict: a.cfg.StrictAWS,
+	}
+	if images.Strict {
+		images.Limits.VirtualSize = importtask.StrictVirtualSize
+	}
 	p.imports = &importtask.Service{
-		Store: p.db.Tasks(), Roles: p.iam, Sources: p.sources, Images: p.sources, Keys: p.ring, Secrets: master,
+		Store: p.db.Tasks(), Roles: p.iam, Sources: p.sources, Images: images, Keys: p.ring, Secrets: master,
 		Now: time.Now, Log: a.log, Limit: a.cfg.QuotaImports,
 	}
-	room := scratch.Dir{Path: a.data.file("scratch"), Free: a.room}
-	p.imports.Scratch, p.imports.Strict = room, a.cfg.StrictAWS
-	if a.cfg.StrictAWS {
-		p.imports.Limits.VirtualSize = importtask.StrictVirtualSize
-	}
+	images.Sources = counted // dry runs don't count
 	engine := &importtask.Engine{
-		Store: p.db.Tasks(), Drafts: p.db.Tasks(), Work: p.db.Work(), Sources: counted,
+		Store: p.db.Tasks(), Drafts: p.db.Tasks(), Work: p.db.Work(), Sources: p.sources, Images: images,
 		Roles: p.iam, Domains: p.ring, Records: p.db.Snapshots(), Library: p.library, Now: time.Now,
-		FreeSpace: a.data.free, Reserve: a.cfg.Reserve, Workers: ingest.NewWorkers(runtime.GOMAXPROCS(0) + writesInFlight), Target: a.cfg.RangeBytes,
-		Limits: p.imports.Limits, Scratch: room, Strict: a.cfg.StrictAWS,
+		FreeSpace: a.room, Workers: ingest.NewWorkers(runtime.GOMAXPROCS(0) + writesInFlight), Target: a.cfg.RangeBytes,
 		Ended: p.imports.Ended,
 	}
 	a.closers.add(engine.Close)
