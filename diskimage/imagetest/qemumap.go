@@ -3,13 +3,12 @@ package imagetest
 import (
 	"encoding/json"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
-	"syscall"
 	"testing"
 
 	"github.com/diskport/diskport/diskimage"
+	"github.com/diskport/diskport/internal/holes"
 )
 
 // SameMap fails t unless a disk holds data exactly where qemu-img map says that
@@ -63,14 +62,9 @@ type SparseFile struct{ *os.File }
 
 // NextData is diskimage.SparseReaderAt's.
 func (f SparseFile) NextData(off int64) (start, end int64, err error) {
-	const seekData, seekHole = 3, 4 // of Linux
-	start, err = syscall.Seek(int(f.Fd()), off, seekData)
-	if err == syscall.ENXIO { // no data any more
-		end, err = f.Seek(0, io.SeekEnd)
-		return end, end, err
+	info, err := f.Stat()
+	if err != nil {
+		return 0, 0, err
 	}
-	if err == nil {
-		end, err = syscall.Seek(int(f.Fd()), start, seekHole)
-	}
-	return start, end, err
+	return holes.Next(f.File, info.Size(), off)
 }

@@ -1,14 +1,13 @@
 package objects
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"os"
-	"syscall"
 	"time"
 
 	"github.com/diskport/diskport/diskimage"
+	"github.com/diskport/diskport/internal/holes"
 )
 
 // File is an open file that must not change while it is read: a pinned object,
@@ -45,35 +44,11 @@ func (f *File) Check() error {
 	return nil
 }
 
-// Whence values of lseek(2) that package io has no names for.
-const (
-	seekData = 3
-	seekHole = 4
-)
-
 // NextData returns the first range at or after off that may hold data, as
 // diskimage.SparseReaderAt says. Where the file system doesn't know its holes,
 // everything is data.
 func (f *File) NextData(off int64) (start, end int64, err error) {
-	if off >= f.size {
-		return f.size, f.size, nil
-	}
-	// Reading is by offset everywhere, so that nobody minds where the file
-	// offset is left.
-	start, err = f.f.Seek(off, seekData)
-	switch {
-	case errors.Is(err, syscall.ENXIO): // a hole up to the end
-		return f.size, f.size, nil
-	case errors.Is(err, syscall.EINVAL), errors.Is(err, syscall.ENOTSUP):
-		return off, f.size, nil
-	case err != nil:
-		return 0, 0, fmt.Errorf("looking for data at %d: %w", off, err)
-	}
-	end, err = f.f.Seek(start, seekHole)
-	if err != nil {
-		return 0, 0, fmt.Errorf("looking for a hole at %d: %w", start, err)
-	}
-	return min(start, f.size), min(end, f.size), nil
+	return holes.Next(f.f, f.size, off)
 }
 
 var _ io.Closer = (*File)(nil)
