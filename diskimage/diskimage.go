@@ -104,6 +104,19 @@ type Run struct {
 	Coded  bool
 }
 
+// DataBytes returns how many bytes of a disk are Data, by its tables.
+func DataBytes(d Disk) (n int64, err error) {
+	for e, err := range d.Extents(0, d.Size()) {
+		if err != nil {
+			return 0, err
+		}
+		if e.Kind == Data {
+			n += e.Len
+		}
+	}
+	return n, nil
+}
+
 // RunDisk is the optional fast path of a Disk: it lets a caller read the source
 // in physical order with few large reads and decode in parallel straight into
 // the place where the bytes are wanted.

@@ -32,22 +32,23 @@ func (c *convertCmd) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	defer img.close()
-	r, err := img.inspect(c.Image)
-	if err != nil {
-		return err
-	}
 	p := a.newProgress(c.Image)
 	err = writeRaw(ctx, img, c.Out, func(off int64) { p.step("converting", off, img.Size()) })
 	if p.end(); err != nil {
 		return err
 	}
-	for _, w := range r.Warnings {
+	took := time.Since(start).Seconds()
+	for _, w := range img.describe().Warnings {
 		a.note("%s: warning: %s", c.Image, w)
 	}
-	if c.JSON {
-		return a.printJSON(converted{r, c.Out, time.Since(start).Seconds()})
+	if !c.JSON {
+		return nil
 	}
-	return nil
+	r, err := img.inspect(c.Image)
+	if err != nil {
+		return err
+	}
+	return a.printJSON(converted{r, c.Out, took})
 }
 
 // writeRaw writes a disk to a new sparse file, durably. On any error the file

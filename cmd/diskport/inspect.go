@@ -98,13 +98,9 @@ func (i *image) inspect(path string) (inspected, error) {
 		UnitBytes:    d.UnitSize,
 		Warnings:     append([]string{}, d.Warnings...),
 	}
-	for e, err := range i.Extents(0, i.Size()) {
-		if err != nil {
-			return r, fmt.Errorf("walking %s: %w", path, err)
-		}
-		if e.Kind == diskimage.Data {
-			r.DataBytes += e.Len
-		}
+	var err error
+	if r.DataBytes, err = diskimage.DataBytes(i); err != nil {
+		return r, fmt.Errorf("walking %s: %w", path, err)
 	}
 	return r, nil
 }

@@ -98,14 +98,9 @@ func (c *Client) Import(ctx context.Context, req ImportRequest, w Watcher) (Task
 
 // uploadDisk compresses a disk on its way.
 func (c *Client) uploadDisk(ctx context.Context, d diskimage.Disk, key string, w Watcher) error {
-	data := int64(0)
-	for e, err := range d.Extents(0, d.Size()) {
-		if err != nil {
-			return err
-		}
-		if e.Kind == diskimage.Data {
-			data += e.Len
-		}
+	data, err := diskimage.DataBytes(d)
+	if err != nil {
+		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -120,7 +115,7 @@ func (c *Client) uploadDisk(ctx context.Context, d diskimage.Disk, key string, w
 		}})
 		_ = out.CloseWithError(written) // never fails
 	})
-	err := c.UploadStream(ctx, ImportName, key, body, data+data/64)
+	err = c.UploadStream(ctx, ImportName, key, body, data+data/64)
 	_ = body.Close() // what is written from here on is for nobody
 	writing.Wait()
 	if written != nil && !errors.Is(written, io.ErrClosedPipe) {
