@@ -155,7 +155,7 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, c *awshttp.Call) err
 		if isOfBlock(op.name) && !a.PerSnapshot.Allow(vars["id"], op.name) {
 			return awshttp.Fault{Status: http.StatusBadRequest, Code: "RequestThrottledException", Message: "The snapshot is asked for too much.", Reason: "RESOURCE_LEVEL_THROTTLE"}
 		}
-		query := request{Call: c, id: vars["id"], index: vars["index"], query: c.Form, header: r.Header}
+		query := request{Call: c, id: vars["id"], index: vars["index"], query: c.Form, header: r.Header, records: map[string]snapshot.Record{}}
 		if err := a.authorize(r.Context(), query, op.name); err != nil {
 			return err
 		}
@@ -170,7 +170,7 @@ func (a *API) authorize(ctx context.Context, r request, operation string) error 
 	for _, id := range r.snapshots(operation) {
 		var tags tag.Set
 		if r.Principal.Kind != iam.Root { // whom no policy binds
-			record, err := a.Snapshots.Get(ctx, id)
+			record, err := a.record(ctx, r, id)
 			switch {
 			case err == nil && record.Account == r.Principal.Account:
 				tags = record.Tags
@@ -185,9 +185,21 @@ func (a *API) authorize(ctx context.Context, r request, operation string) error 
 	return nil
 }
 
+// record looks a snapshot up once for a request: to authorise and to read it.
+func (a *API) record(ctx context.Context, r request, id string) (snapshot.Record, error) {
+	if record, ok := r.records[id]; ok {
+		return record, nil
+	}
+	record, err := a.Snapshots.Get(ctx, id)
+	if err == nil {
+		r.records[id] = record
+	}
+	return record, err
+}
+
 // open returns a snapshot that the caller may read, ready to be read.
 func (a *API) open(ctx context.Context, c request, id string) (snapshot.Record, Blocks, error) {
-	record, err := a.Snapshots.Get(ctx, id)
+	record, err := a.record(ctx, c, id)
 	switch {
 	case err != nil || record.ReadableBy(c.Principal.Account):
 	case record.UsableBy(c.Principal.Account):

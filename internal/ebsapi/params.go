@@ -9,6 +9,7 @@ import (
 
 	"github.com/diskport/diskport/internal/awshttp"
 	"github.com/diskport/diskport/internal/block"
+	"github.com/diskport/diskport/internal/snapshot"
 )
 
 // request is one request after routing.
@@ -18,6 +19,8 @@ type request struct {
 	index  string // of the block
 	query  url.Values
 	header http.Header
+
+	records map[string]snapshot.Record // that were looked up for it, by id
 }
 
 // snapshots returns the ids of the snapshots that an operation needs the right to.
