@@ -11,8 +11,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -21,10 +19,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ebs"
 	"github.com/aws/aws-sdk-go-v2/service/ebs/types"
 	"github.com/aws/smithy-go"
-	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/diskport/diskport/internal/awshttp"
+	"github.com/diskport/diskport/internal/awshttp/wiretest"
 	"github.com/diskport/diskport/internal/block"
 	"github.com/diskport/diskport/internal/iam"
 	"github.com/diskport/diskport/internal/keyring"
@@ -110,19 +108,7 @@ func (w *wire) check(t *testing.T, name string, out any, err error) {
 		client = string(text)
 	}
 	got := w.exchange.String() + "-- client --\n" + client + "\n"
-	path := filepath.Join("testdata", name+".txt")
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Error(diff)
-	}
+	wiretest.Golden(t, name, got, *update)
 }
 
 func TestGolden(t *testing.T) {

@@ -3,7 +3,6 @@ package ec2api
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -12,8 +11,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -25,10 +22,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/aws/smithy-go"
-	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/diskport/diskport/internal/awshttp"
+	"github.com/diskport/diskport/internal/awshttp/wiretest"
 	"github.com/diskport/diskport/internal/iam"
 	"github.com/diskport/diskport/internal/importtask"
 	"github.com/diskport/diskport/internal/sigv4"
@@ -100,53 +97,10 @@ func (w *wire) check(t *testing.T, name string, out any, err error) {
 	} else if err != nil {
 		t.Fatal(err)
 	} else {
-		parsed = plain(t, out)
+		parsed = wiretest.Plain(t, out)
 	}
 	got := "-- request --\n" + w.request.String() + "-- response --\n" + w.response.String() + "-- client --\n" + parsed + "\n"
-	path := filepath.Join("testdata", name+".txt")
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Error(diff)
-	}
-}
-
-// plain is out as JSON without what is unset.
-func plain(t *testing.T, out any) string {
-	text, err := json.Marshal(out)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var v any
-	if err := json.Unmarshal(text, &v); err != nil {
-		t.Fatal(err)
-	}
-	text, _ = json.MarshalIndent(prune(v), "", " ")
-	return string(text)
-}
-
-func prune(v any) any {
-	switch v := v.(type) {
-	case map[string]any:
-		delete(v, "ResultMetadata")
-		for name, value := range v {
-			if v[name] = prune(value); value == nil || value == "" {
-				delete(v, name)
-			}
-		}
-	case []any:
-		for i := range v {
-			v[i] = prune(v[i])
-		}
-	}
-	return v
+	wiretest.Golden(t, name, got, *update)
 }
 
 func TestGolden(t *testing.T) {

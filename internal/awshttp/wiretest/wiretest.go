@@ -100,7 +100,7 @@ func (r *Recorder) note(h http.Header) {
 // testdata. An error of the service is fine; any other ends the test.
 func (r *Recorder) Check(t *testing.T, name string, out any, err error) {
 	t.Helper()
-	client := plain(t, out)
+	client := Plain(t, out)
 	if told, ok := errors.AsType[smithy.APIError](err); ok {
 		client = fmt.Sprintf("%T %s: %s", told, told.ErrorCode(), told.ErrorMessage())
 	} else if err != nil {
@@ -110,8 +110,14 @@ func (r *Recorder) Check(t *testing.T, name string, out any, err error) {
 	for _, m := range r.Masks {
 		got = m.Pattern.ReplaceAllString(got, m.With)
 	}
+	Golden(t, name, got, r.Update)
+}
+
+// Golden compares an exchange with a file of testdata, which update writes anew.
+func Golden(t *testing.T, name, got string, update bool) {
+	t.Helper()
 	path := filepath.Join("testdata", name+".txt")
-	if r.Update {
+	if update {
 		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -125,8 +131,8 @@ func (r *Recorder) Check(t *testing.T, name string, out any, err error) {
 	}
 }
 
-// plain is out as JSON without what is unset.
-func plain(t *testing.T, out any) string {
+// Plain is what a client returned as JSON, without what is unset.
+func Plain(t *testing.T, out any) string {
 	t.Helper()
 	text, err := json.Marshal(out)
 	if err != nil {
