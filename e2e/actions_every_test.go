@@ -3,7 +3,6 @@ package e2e
 import (
 	"crypto/sha256"
 	"encoding/base64"
-	"io"
 	"maps"
 	"net/http"
 	"os"
@@ -40,16 +39,7 @@ var requests = regexp.MustCompile(`(?m)^diskport_requests_total\{action="(\w+)",
 // served adds the actions that the service has answered with success.
 func (s *service) served(t *testing.T, to map[string]bool) {
 	t.Helper()
-	resp, err := s.http.Get(s.endpoint + "/-/metrics")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, m := range requests.FindAllStringSubmatch(string(text), -1) {
+	for _, m := range requests.FindAllStringSubmatch(s.metrics(t), -1) {
 		to[m[2]+":"+m[1]] = true
 	}
 }

@@ -133,8 +133,8 @@ func (s *service) kill(t *testing.T) {
 	<-s.exited
 }
 
-// metric reads the sum of a metric over its labels.
-func (s *service) metric(t *testing.T, name string) float64 {
+// metrics reads what the service counts.
+func (s *service) metrics(t *testing.T) string {
 	t.Helper()
 	resp, err := s.http.Get(s.endpoint + "/-/metrics")
 	if err != nil {
@@ -145,8 +145,14 @@ func (s *service) metric(t *testing.T, name string) float64 {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return string(text)
+}
+
+// metric reads the sum of a metric over its labels.
+func (s *service) metric(t *testing.T, name string) float64 {
+	t.Helper()
 	sum, found := 0.0, false
-	for line := range strings.Lines(string(text)) {
+	for line := range strings.Lines(s.metrics(t)) {
 		rest, ok := strings.CutPrefix(line, name)
 		if !ok || rest == "" || rest[0] != ' ' && rest[0] != '{' {
 			continue
