@@ -19,7 +19,7 @@ demo: build
 
 # Tests of decoders whose point is the volume of data: under the race detector they
 # would take ten times as long. Those of concurrent reading are not among them.
-VOLUME := QemuImg|Sealed|Huge|Far|Corpus|Fields|Cut|Padded|Containers$$
+VOLUME := QemuImg|Sandboxed|Huge|Far|Corpus|Fields|Cut|Padded|Containers$$
 
 # Installs what the tests need where it is missing, then runs all of them: the
 # decoders' at full speed, then everything but their volume under the race detector.

@@ -20,8 +20,18 @@ import (
 
 const module = "github.com/diskport/diskport"
 
+// wings are the parts of the service, as `ls internal` shows them. A package of a
+// wing imports words, its own wing and the wings below it, never one above it.
+var wings = map[string]int{
+	"internal/identity": 1, // who asks, and keys
+	"internal/store":    2, // blocks, manifests, drafts
+	"internal/imports":  3, // an image becomes a snapshot
+	"internal/api":      4, // one edge each
+}
+
 // floors is the whole building. An import goes to a lower floor, or along one
-// of neighbours. A package that is not here is not allowed: give it a floor.
+// of neighbours. Floors count inside a wing; the words lie under all wings, what
+// is over them above. A package that is not here is not allowed: give it a floor.
 var floors = map[string]int{
 	"diskimage":                   0, // public: the vocabulary of disks
 	"diskimage/internal/bounded":  0,
@@ -40,44 +50,48 @@ var floors = map[string]int{
 	"diskimage/ova":               1,
 	"diskimage/dmg":               1,
 	"diskimage/detect":            2,
-	"internal/block":              0, // words
+	"internal/block":              0, // words and small mechanisms
 	"internal/awsid":              0,
 	"internal/tag":                0,
-	"internal/scratch":            0, // room for decoders
-	"internal/holes":              0, // of files
-	"internal/seal":               1, // pure
-	"internal/sigv4":              1,
-	"internal/ec2query":           1,
-	"internal/policy":             1,
-	"internal/iam":                2, // domains
-	"internal/kms":                2,
-	"internal/work":               2,
-	"internal/image":              2,
-	"internal/quota":              2,
-	"internal/blockstore":         2,
-	"internal/blobdir":            2,
-	"internal/objects":            3,
-	"internal/keyring":            3,
-	"internal/source":             4,
-	"internal/snapshot":           4,
-	"internal/ingest":             5,
-	"internal/gc":                 5,
-	"internal/importtask":         6,
-	"internal/metadb":             7, // every store, in SQL
-	"internal/awshttp":            7, // edges
-	"internal/ec2api":             7,
-	"internal/ebsapi":             7,
-	"internal/iamapi":             7,
-	"internal/kmsapi":             7,
-	"internal/s3gate":             7,
-	"internal/adminapi":           7,
-	"internal/server":             8, // composition root
-	"internal/client":             8, // the wire client behind the CLI
-	"cmd/diskport":                9,
-	"scripts/benchdisk":           8,
-	"scripts/bench":               9, // measures the built program from outside
-	"scripts/bench-formats":       9, // measures the decoders and the pipeline before a snapshot
+	"internal/holes":              0,
+	"internal/quota":              0,
+	"internal/work":               0,
+	"internal/image":              1, // made of words
+	"internal/identity/secret":    11,
+	"internal/identity/sigv4":     11,
+	"internal/identity/policy":    11,
+	"internal/identity/iam":       12,
+	"internal/identity/kms":       13,
+	"internal/store/frame":        21,
+	"internal/store/blockstore":   22,
+	"internal/store/blobdir":      23,
+	"internal/store/keyring":      23,
+	"internal/store/snapshot":     24,
+	"internal/store/gc":           25,
+	"internal/imports/objects":    31,
+	"internal/imports/scratch":    31,
+	"internal/imports/ingest":     31,
+	"internal/imports/source":     32,
+	"internal/imports/importtask": 33,
+	"internal/api/ec2query":       41,
+	"internal/api/awshttp":        42,
+	"internal/api/ec2api":         43,
+	"internal/api/ebsapi":         43,
+	"internal/api/iamapi":         43,
+	"internal/api/kmsapi":         43,
+	"internal/api/s3gate":         43,
+	"internal/api/adminapi":       43,
+	"internal/metadb":             50,  // every store, in SQL
+	"internal/server":             top, // composition root
+	"internal/client":             top, // the wire client behind the CLI
+	"scripts/benchdisk":           top,
+	"cmd/diskport":                top + 1,
+	"scripts/bench":               top + 1, // measures the built program from outside
+	"scripts/bench-formats":       top + 1, // measures the decoders and the pipeline before a snapshot
 }
+
+// top is the lowest floor that is over the wings.
+const top = 60
 
 // suite reports whether a package is a conformance suite or a fixture: its name
 // says what it tests. Only tests import it, so it stands above all floors but
@@ -86,31 +100,21 @@ func suite(name string) bool { return strings.HasSuffix(name, "test") }
 
 // neighbours are the imports that stay on a floor, or inside diskimage.
 var neighbours = map[string][]string{
-	"internal/iam":                {"internal/work"},
-	"internal/kms":                {"internal/iam"},
-	"internal/blockstore":         {"internal/work"},
-	"internal/blobdir":            {"internal/blockstore"},
-	"internal/ec2api":             {"internal/awshttp"},
-	"internal/ebsapi":             {"internal/awshttp"},
-	"internal/iamapi":             {"internal/awshttp"},
-	"internal/kmsapi":             {"internal/awshttp"},
-	"internal/s3gate":             {"internal/awshttp"},
-	"internal/adminapi":           {"internal/awshttp"},
 	"diskimage/internal/blockmap": {"diskimage", "diskimage/internal/bounded"},
 	"diskimage/internal/bounded":  {"diskimage"},
 	"diskimage/internal/inflate":  {"diskimage"},
-	"internal/scratch":            {"diskimage"},
 }
 
 // onlyTop is what nothing below floor 8 may import: the choice of a database and
 // of a back end, and how the program is told things, belong to the top.
-var onlyTop = []string{"internal/metadb", "internal/blobdir", "flag"}
+var onlyTop = []string{"internal/metadb", "internal/store/blobdir", "flag"}
 
 // overTheWire lists, for those that must reach the service over the wire, what
-// they may import of the module besides words (floor 0) and diskimage.
+// they may import of the module besides words (floor 0) and diskimage. The
+// command line reads images by itself too, and needs room to unpack them.
 var overTheWire = map[string][]string{
 	"internal/client": {},
-	"cmd/diskport":    {"internal/client", "internal/server"},
+	"cmd/diskport":    {"internal/client", "internal/server", "internal/imports/scratch"},
 	"scripts/bench":   {"scripts/benchdisk"},
 }
 
@@ -136,7 +140,7 @@ func TestImportsObeyTheFloors(t *testing.T) {
 	for _, p := range packages(t) {
 		floor, ok := floors[p.name()]
 		if suite(p.name()) {
-			floor, ok = 8, true
+			floor, ok = top, true
 		}
 		if !ok {
 			t.Errorf("%s has no floor in deps_test.go", p.name())
@@ -149,8 +153,8 @@ func TestImportsObeyTheFloors(t *testing.T) {
 }
 
 func checkImport(t *testing.T, from string, floor int, imp string) {
-	if floor < 8 && slices.Contains(onlyTop, strings.TrimPrefix(imp, module+"/")) {
-		t.Errorf("%s (floor %d) imports %s, which is for floor 8", from, floor, imp)
+	if floor < top && slices.Contains(onlyTop, strings.TrimPrefix(imp, module+"/")) {
+		t.Errorf("%s (floor %d) imports %s, which is for the top", from, floor, imp)
 	}
 	to, inside := strings.CutPrefix(imp, module+"/")
 	if !inside {
@@ -162,10 +166,35 @@ func checkImport(t *testing.T, from string, floor int, imp string) {
 	if floors[to] >= floor && !slices.Contains(neighbours[from], to) {
 		t.Errorf("%s (floor %d) imports %s (floor %d)", from, floor, to, floors[to])
 	}
+	if w := wing(from); w > 0 && wing(to) > w {
+		t.Errorf("%s (wing %d) imports %s (wing %d)", from, w, to, wing(to))
+	}
+	if wing(to) == 4 && wing(from) != 4 && from != "internal/server" && !suite(from) {
+		t.Errorf("%s imports %s; edges are for the server alone", from, to)
+	}
 	allowed, limited := overTheWire[from]
 	word := floors[to] == 0 || strings.HasPrefix(to, "diskimage/")
 	if limited && !word && !slices.Contains(allowed, to) {
 		t.Errorf("%s imports %s; it reaches the service over the wire", from, to)
+	}
+}
+
+// wing returns the number of the wing that a package is in; 0: in none.
+func wing(name string) int {
+	parts := strings.SplitN(name, "/", 3)
+	if len(parts) < 3 {
+		return 0
+	}
+	return wings[parts[0]+"/"+parts[1]]
+}
+
+// TestFloorsFollowTheWings: every package of a wing has a floor in its tens, so
+// that the floors alone say what the wings say.
+func TestFloorsFollowTheWings(t *testing.T) {
+	for name, floor := range floors {
+		if w := wing(name); strings.HasPrefix(name, "internal/") && floor < 50 && floor/10 != w {
+			t.Errorf("%s is in wing %d and on floor %d", name, w, floor)
+		}
 	}
 }
 
@@ -201,7 +230,7 @@ func TestNeighboursAreKnown(t *testing.T) {
 func TestOnlyTheTopReadsTheEnvironment(t *testing.T) {
 	env := []string{"Getenv", "LookupEnv", "Environ", "ExpandEnv"}
 	for _, p := range packages(t) {
-		if floors[p.name()] >= 8 || suite(p.name()) {
+		if floors[p.name()] >= top || suite(p.name()) {
 			continue
 		}
 		eachCall(t, p, func(file, pkgName, fn string) {

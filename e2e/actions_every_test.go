@@ -12,11 +12,11 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/diskport/diskport/internal/awshttp"
-	"github.com/diskport/diskport/internal/ebsapi"
-	"github.com/diskport/diskport/internal/ec2api"
-	"github.com/diskport/diskport/internal/iamapi"
-	"github.com/diskport/diskport/internal/kmsapi"
+	"github.com/diskport/diskport/internal/api/awshttp"
+	"github.com/diskport/diskport/internal/api/ebsapi"
+	"github.com/diskport/diskport/internal/api/ec2api"
+	"github.com/diskport/diskport/internal/api/iamapi"
+	"github.com/diskport/diskport/internal/api/kmsapi"
 )
 
 // built is every action that the service has, by service. Of S3 it is what imports
@@ -155,10 +155,10 @@ func walkImports(sh *shell) {
 		{"ec2 describe-snapshots --snapshot-ids $snap --owner-ids self", "Snapshots[].[State,Progress,Description]", "completed 100% mine"},
 		{"ec2 copy-snapshot --source-region us-east-1 --source-snapshot-id $snap --description copied --tag-specifications ResourceType=snapshot,Tags=[{Key=a,Value=b}]", "SnapshotId", "> copy"},
 		{"ec2 wait snapshot-completed --snapshot-ids $copy", "", ""},
-		{"ec2 copy-snapshot --source-region us-east-1 --source-snapshot-id $snap --encrypted", "SnapshotId", "> sealed"},
-		{"ec2 wait snapshot-completed --snapshot-ids $sealed", "", ""},
-		{"ec2 describe-snapshots --filters Name=encrypted,Values=true", "Snapshots[].SnapshotId", "$sealed"},
-		{"ec2 modify-snapshot-attribute --snapshot-id $sealed --create-volume-permission $permissions", "", "! OperationNotPermitted"},
+		{"ec2 copy-snapshot --source-region us-east-1 --source-snapshot-id $snap --encrypted", "SnapshotId", "> encrypted"},
+		{"ec2 wait snapshot-completed --snapshot-ids $encrypted", "", ""},
+		{"ec2 describe-snapshots --filters Name=encrypted,Values=true", "Snapshots[].SnapshotId", "$encrypted"},
+		{"ec2 modify-snapshot-attribute --snapshot-id $encrypted --create-volume-permission $permissions", "", "! OperationNotPermitted"},
 		{"ec2 modify-snapshot-attribute --snapshot-id $snap --attribute createVolumePermission --operation-type add --user-ids 123456789012", "", ""},
 		{"ec2 modify-snapshot-attribute --snapshot-id $snap --create-volume-permission $permissions", "", ""},
 		{"ec2 describe-snapshot-attribute --snapshot-id $snap --attribute createVolumePermission", "sort(CreateVolumePermissions[].UserId)", "111122223333 123456789012"},

@@ -95,12 +95,12 @@ func (s *service) askCopies(t *testing.T, snap string) string {
 		TagSpecifications: []types.TagSpecification{{ResourceType: types.ResourceTypeSnapshot, Tags: []types.Tag{{Key: aws.String("a"), Value: aws.String("b")}}}},
 	}))(t)
 	says(t, "1", len(copied.Tags))
-	sealed := must(s.EC2.CopySnapshot(ctx, &ec2.CopySnapshotInput{SourceRegion: aws.String(region), SourceSnapshotId: &snap, Encrypted: aws.Bool(true)}))(t).SnapshotId
+	secret := must(s.EC2.CopySnapshot(ctx, &ec2.CopySnapshotInput{SourceRegion: aws.String(region), SourceSnapshotId: &snap, Encrypted: aws.Bool(true)}))(t).SnapshotId
 	s.awaitSnapshot(t, *copied.SnapshotId)
-	s.awaitSnapshot(t, *sealed)
+	s.awaitSnapshot(t, *secret)
 	says(t, "copied 1", s.described(t, *copied.SnapshotId).Description, len(s.described(t, *copied.SnapshotId).Tags))
 	encrypted := must(s.EC2.DescribeSnapshots(ctx, &ec2.DescribeSnapshotsInput{Filters: only("encrypted", "true")}))(t)
-	says(t, "["+*sealed+"]", each(encrypted.Snapshots, snapshotID))
+	says(t, "["+*secret+"]", each(encrypted.Snapshots, snapshotID))
 	return *copied.SnapshotId
 }
 

@@ -44,7 +44,7 @@ func (s *service) askKMS(t *testing.T) {
 	must(c.TagResource(ctx, &kms.TagResourceInput{KeyId: id, Tags: []types.Tag{kmsTag("c", "d")}}))(t)
 	must(c.UntagResource(ctx, &kms.UntagResourceInput{KeyId: id, TagKeys: []string{"a"}}))(t)
 	says(t, "[c]", each(must(c.ListResourceTags(ctx, &kms.ListResourceTagsInput{KeyId: id}))(t).Tags, func(tag types.Tag) *string { return tag.TagKey }))
-	s.askToSeal(t, key, other)
+	s.askToEncrypt(t, key, other)
 
 	must(c.DisableKey(ctx, &kms.DisableKeyInput{KeyId: id}))(t)
 	refused(c.Encrypt(ctx, &kms.EncryptInput{KeyId: id, Plaintext: []byte("x")}))(t, "DisabledException")
@@ -68,15 +68,15 @@ func (s *service) discard(t *testing.T, keys ...*types.KeyMetadata) {
 	}
 }
 
-// askToSeal uses one key, and moves what it sealed to the other.
-func (s *service) askToSeal(t *testing.T, key, other *types.KeyMetadata) {
+// askToEncrypt uses one key, and moves what it encrypted to the other.
+func (s *service) askToEncrypt(t *testing.T, key, other *types.KeyMetadata) {
 	ctx, c, bound := t.Context(), s.kms(), map[string]string{"for": "test"}
-	sealed := must(c.Encrypt(ctx, &kms.EncryptInput{KeyId: key.KeyId, Plaintext: []byte("attack at dawn"), EncryptionContext: bound}))(t)
-	says(t, *key.Arn+" SYMMETRIC_DEFAULT", sealed.KeyId, sealed.EncryptionAlgorithm)
-	refused(c.Decrypt(ctx, &kms.DecryptInput{CiphertextBlob: sealed.CiphertextBlob}))(t, "InvalidCiphertextException")
-	opened := must(c.Decrypt(ctx, &kms.DecryptInput{CiphertextBlob: sealed.CiphertextBlob, EncryptionContext: bound}))(t)
+	encrypted := must(c.Encrypt(ctx, &kms.EncryptInput{KeyId: key.KeyId, Plaintext: []byte("attack at dawn"), EncryptionContext: bound}))(t)
+	says(t, *key.Arn+" SYMMETRIC_DEFAULT", encrypted.KeyId, encrypted.EncryptionAlgorithm)
+	refused(c.Decrypt(ctx, &kms.DecryptInput{CiphertextBlob: encrypted.CiphertextBlob}))(t, "InvalidCiphertextException")
+	opened := must(c.Decrypt(ctx, &kms.DecryptInput{CiphertextBlob: encrypted.CiphertextBlob, EncryptionContext: bound}))(t)
 	says(t, "attack at dawn "+*key.Arn, string(opened.Plaintext), opened.KeyId)
-	moved := must(c.ReEncrypt(ctx, &kms.ReEncryptInput{CiphertextBlob: sealed.CiphertextBlob, SourceEncryptionContext: bound, DestinationKeyId: other.KeyId}))(t)
+	moved := must(c.ReEncrypt(ctx, &kms.ReEncryptInput{CiphertextBlob: encrypted.CiphertextBlob, SourceEncryptionContext: bound, DestinationKeyId: other.KeyId}))(t)
 	says(t, *key.Arn+" "+*other.Arn, moved.SourceKeyId, moved.KeyId)
 	opened = must(c.Decrypt(ctx, &kms.DecryptInput{CiphertextBlob: moved.CiphertextBlob, KeyId: other.Arn}))(t)
 	says(t, "attack at dawn", string(opened.Plaintext))

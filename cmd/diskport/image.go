@@ -11,7 +11,7 @@ import (
 	"github.com/diskport/diskport/diskimage"
 	"github.com/diskport/diskport/diskimage/detect"
 	"github.com/diskport/diskport/diskimage/ova"
-	"github.com/diskport/diskport/internal/scratch"
+	"github.com/diskport/diskport/internal/imports/scratch"
 )
 
 // imageFlags say how a local image is to be opened.

@@ -20,9 +20,9 @@ const cases = 110
 // elsewhere are tests outside diskimage that cover a case, and those that can
 // not carry its number in a name.
 var elsewhere = map[int][]string{
-	14:  {"internal/source TestPinnedObjectChanged", "internal/objects TestOpenSeesChange"},
+	14:  {"internal/imports/source TestPinnedObjectChanged", "internal/imports/objects TestOpenSeesChange"},
 	106: {"e2e TestKilledInTheMiddle", "e2e TestCancel", "e2e TestFullDisk"},
-	109: {"e2e TestTheSourceIsPinnedByTheCall", "internal/objects TestPinOutlivesTheName"},
+	109: {"e2e TestTheSourceIsPinnedByTheCall", "internal/imports/objects TestPinOutlivesTheName"},
 	110: {
 		"diskimage/vhd FuzzOpen", "diskimage/vhdx FuzzOpen", "diskimage/qcow2 FuzzOpen", "diskimage/vdi FuzzOpen",
 		"diskimage/qed FuzzOpen", "diskimage/parallels FuzzOpen", "diskimage/vmdk FuzzOpen", "diskimage/detect FuzzOpen",

@@ -8,7 +8,7 @@
 //	fields_test.go      any field may be anything: refused truly, or read by the laws
 //	memory_test.go      memory and work are bounded, however large the disk
 //	far_test.go         opening and reading takes few large reads
-//	seal_test.go        nothing else is opened
+//	sandbox_test.go        nothing else is opened
 //
 // The numbers in names are those of the catalogue of hostile images that the
 // project's issues refer to.
@@ -27,12 +27,12 @@ import (
 	"github.com/diskport/diskport/diskimage"
 	"github.com/diskport/diskport/diskimage/detect"
 	"github.com/diskport/diskport/diskimage/imagetest"
-	"github.com/diskport/diskport/diskimage/internal/sealtest"
+	"github.com/diskport/diskport/diskimage/internal/sandboxtest"
 )
 
 // Tests find out what went wrong in preparing.
 func TestMain(m *testing.M) {
-	os.Exit(sealtest.Main(m, func() { _, _ = specimens() }, func() { _, _ = corpusSpecimens() }))
+	os.Exit(sandboxtest.Main(m, func() { _, _ = specimens() }, func() { _, _ = corpusSpecimens() }))
 }
 
 // disk is what detect.Open gives.

@@ -7,8 +7,8 @@ import (
 	"strconv"
 
 	"github.com/diskport/diskport/internal/block"
-	"github.com/diskport/diskport/internal/blockstore"
-	"github.com/diskport/diskport/internal/snapshot"
+	"github.com/diskport/diskport/internal/store/blockstore"
+	"github.com/diskport/diskport/internal/store/snapshot"
 	"github.com/diskport/diskport/internal/work"
 )
 
@@ -23,7 +23,7 @@ func (db *DB) Catalog() Catalog { return Catalog{db} }
 // The states of a file.
 const (
 	fileOpen   = "open"
-	fileSealed = "sealed"
+	fileClosed = "closed"
 )
 
 // EnsureDomain implements blockstore.Catalog.
@@ -124,20 +124,20 @@ func (c Catalog) Claim(ctx context.Context, ids []block.ID) ([]block.ID, error) 
 
 func located(n int, what string) string { return "look up " + strconv.Itoa(n) + " " + what }
 
-// sealFile makes an open file of the lease sealed.
-func sealFile(ctx context.Context, q querier, l work.Lease, id blockstore.FileID, bytes int64) error {
+// closeFile makes an open file of the lease closed.
+func closeFile(ctx context.Context, q querier, l work.Lease, id blockstore.FileID, bytes int64) error {
 	n, err := exec(ctx, q, `
 		UPDATE files SET state = $1, bytes = $2 WHERE id = $3 AND state = $4 AND unit = $5 AND attempt = $6`,
-		fileSealed, bytes, id, fileOpen, l.ID, l.Attempt)
+		fileClosed, bytes, id, fileOpen, l.ID, l.Attempt)
 	if err == nil && n == 0 {
 		err = fmt.Errorf("file %d is not an open file of %s", id, unitName(l))
 	}
 	return err
 }
 
-// addBlocks makes the blocks of sealed packs exist. Those that exist already stay
+// addBlocks makes the blocks of closed packs exist. Those that exist already stay
 // where they are, un-condemned.
-func addBlocks(ctx context.Context, q querier, packs []blockstore.SealedPack) error {
+func addBlocks(ctx context.Context, q querier, packs []blockstore.ClosedPack) error {
 	at := map[block.ID][]any{}
 	var ids []block.ID
 	for _, p := range packs {

@@ -3,7 +3,7 @@ package metadb
 import (
 	"context"
 
-	"github.com/diskport/diskport/internal/snapshot"
+	"github.com/diskport/diskport/internal/store/snapshot"
 )
 
 var _ snapshot.DefaultsStore = Snapshots{}

@@ -5,8 +5,8 @@ import (
 	"time"
 
 	"github.com/diskport/diskport/internal/block"
-	"github.com/diskport/diskport/internal/blockstore"
-	"github.com/diskport/diskport/internal/snapshot"
+	"github.com/diskport/diskport/internal/store/blockstore"
+	"github.com/diskport/diskport/internal/store/snapshot"
 	"github.com/diskport/diskport/internal/tag"
 	"github.com/diskport/diskport/internal/work"
 )
@@ -34,7 +34,7 @@ func draftLife(db *DB) []lifeEvent {
 		}
 	}
 	claim := func(ctx context.Context) error {
-		got, _, err := db.Work().Claim(ctx, "n", []work.Kind{work.Seal}, time.Now())
+		got, _, err := db.Work().Claim(ctx, "n", []work.Kind{work.Complete}, time.Now())
 		return keep(got, err)
 	}
 	file := func(f blockstore.File) func(context.Context) error {
@@ -48,7 +48,7 @@ func draftLife(db *DB) []lifeEvent {
 		{"CreateFile", file(pack)},
 		{"Append", func(ctx context.Context) error {
 			return s.Append(ctx, l, snapshot.Appended{
-				Packs:  []blockstore.SealedPack{{File: pack, Blocks: []blockstore.Placement{{ID: block.ID{7}}}}},
+				Packs:  []blockstore.ClosedPack{{File: pack, Blocks: []blockstore.Placement{{ID: block.ID{7}}}}},
 				Blocks: []snapshot.DraftBlock{{Index: 1, ID: block.ID{7}}},
 			})
 		}},
@@ -57,8 +57,8 @@ func draftLife(db *DB) []lifeEvent {
 		}},
 		{"Claim", claim},
 		{"CreateFile", file(root)},
-		{"Seal", func(ctx context.Context) error {
-			return s.Seal(ctx, l, snapshot.Sealed{Root: snapshot.Root{File: root, Blocks: 1}})
+		{"Publish", func(ctx context.Context) error {
+			return s.Publish(ctx, l, snapshot.Manifest{Root: snapshot.Root{File: root, Blocks: 1}})
 		}},
 		{"Start", start(copied, written, 0, &snapshot.Expected{Blocks: -1})},
 		{"Claim", claim},

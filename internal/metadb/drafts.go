@@ -2,46 +2,372 @@ package metadb
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
+	"time"
 
-	"github.com/diskport/diskport/internal/snapshot"
+	"github.com/diskport/diskport/internal/imports/importtask"
+	"github.com/diskport/diskport/internal/store/blockstore"
+	"github.com/diskport/diskport/internal/store/snapshot"
+	"github.com/diskport/diskport/internal/work"
 )
 
-// addDraftPages names pages as pages of a pending snapshot. That no two ranges
-// name the same page is the primary key's to see.
-func addDraftPages(ctx context.Context, q querier, id string, pages []snapshot.PagePlace) error {
-	rows := make([][]any, len(pages))
-	for i, p := range pages {
-		rows[i] = []any{id, p.Page, p.ID[:], p.Blocks}
-	}
-	return insert(ctx, q, rows, `INSERT INTO draft_pages (snapshot, page, page_id, blocks) VALUES (?)`)
+var _ snapshot.DraftStore = Snapshots{}
+
+// Start implements snapshot.DraftStore.
+func (s Snapshots) Start(ctx context.Context, d snapshot.Draft, baseID string, limit int) (stored snapshot.Draft, created bool, err error) {
+	err = s.db.update(ctx, "start snapshot "+d.ID, func(q querier) error {
+		if err := lockAccount(ctx, q, d.Account); err != nil {
+			return err
+		}
+		old, replayed, err := draftByToken(ctx, q, d.Account, d.Token)
+		if err != nil || replayed {
+			stored, created = old, false
+			return err
+		}
+		if err := limitDrafts(ctx, q, d, limit); err != nil {
+			return err
+		}
+		if d.Base, err = lockBase(ctx, q, baseID); err != nil {
+			return err
+		}
+		if err := s.db.addSnapshot(ctx, q, taskRow{account: d.Account}, d.Record); err != nil {
+			return err
+		}
+		if err := s.db.addDraft(ctx, q, d); err != nil {
+			return err
+		}
+		if d.Refused != "" {
+			d.State, d.Message = snapshot.Failed, d.Refused
+		}
+		stored, created = d, true
+		return nil
+	})
+	return stored, created, err
 }
 
-// checkDraft compares the blocks that a draft's pages name with those under its root.
-func checkDraft(ctx context.Context, q querier, id string, want int64) error {
-	got, _, err := one(ctx, q, column[int64], `SELECT COALESCE(SUM(blocks), 0) FROM draft_pages WHERE snapshot = $1`, id)
-	if err == nil && got != want {
-		err = fmt.Errorf("publish snapshot %s: its ranges registered %d blocks, its root has %d", id, got, want)
-	}
-	return err
-}
-
-func dropDraft(ctx context.Context, q querier, id string) error {
-	_, err := exec(ctx, q, `DELETE FROM draft_pages WHERE snapshot = $1`, id)
-	return err
-}
-
-// DraftPages implements importtask.DraftPages.
-func (t Tasks) DraftPages(ctx context.Context, snapshotID string) (pages []snapshot.PagePlace, err error) {
-	scan := func(s scanner) (p snapshot.PagePlace, err error) {
-		err = s.Scan(&p.Page, (*hash)(&p.ID), &p.File, &p.Off, &p.Len, &p.Blocks)
-		return p, err
-	}
-	err = t.db.view(ctx, "read draft pages of "+snapshotID, func(q querier) error {
-		pages, err = all(ctx, q, scan, `
-			SELECT d.page, p.id, p.file, p.off, p.len, d.blocks
-			FROM draft_pages d JOIN pages p ON p.id = d.page_id WHERE d.snapshot = $1 ORDER BY d.page`, snapshotID)
+// ByToken implements snapshot.DraftStore.
+func (s Snapshots) ByToken(ctx context.Context, account, token string) (d snapshot.Draft, err error) {
+	err = s.db.view(ctx, "get a snapshot of account "+account+" by token", func(q querier) error {
+		var ok bool
+		if d, ok, err = draftByToken(ctx, q, account, token); err == nil && !ok {
+			err = snapshot.ErrNotFound
+		}
 		return err
 	})
-	return pages, err
+	return d, err
+}
+
+// draftByToken returns the snapshot that a client token made, whatever became of it.
+func draftByToken(ctx context.Context, q querier, account, token string) (d snapshot.Draft, ok bool, err error) {
+	if token == "" {
+		return d, false, nil
+	}
+	d.Record, ok, err = one(ctx, q, scanSnapshot, selectSnapshot+` WHERE s.account = $1 AND s.token = $2`, account, token)
+	if err != nil || !ok {
+		return d, ok, err
+	}
+	if d.Tags, err = tagsOf(ctx, q, d.ID); err != nil {
+		return d, ok, err
+	}
+	d.Token = token
+	d.Digest, _, err = one(ctx, q, column[string], `SELECT digest FROM snapshots WHERE id = $1`, d.ID)
+	return d, ok, err
+}
+
+// limitDrafts counts the drafts of a kind: copies have no timeout.
+func limitDrafts(ctx context.Context, q querier, d snapshot.Draft, limit int) error {
+	kind := `d.timeout <> 0`
+	if d.Timeout == 0 {
+		kind = `d.timeout = 0`
+	}
+	n, _, err := one(ctx, q, column[int], `
+		SELECT COUNT(*) FROM drafts d JOIN snapshots s ON s.id = d.snapshot WHERE s.account = $1 AND `+kind, d.Account)
+	if err == nil && n >= limit {
+		err = snapshot.ErrTooMany
+	}
+	return err
+}
+
+// lockBase returns the root of a completed snapshot, which is not deleted before
+// the transaction ends.
+func lockBase(ctx context.Context, q querier, id string) (root blockstore.FileID, err error) {
+	if id == "" {
+		return 0, nil
+	}
+	root, ok, err := one(ctx, q, column[blockstore.FileID], `
+		UPDATE snapshots SET state = state WHERE id = $1 AND state = $2 RETURNING root`, id, snapshot.Completed)
+	if err == nil && !ok {
+		err = snapshot.ErrNotFound
+	}
+	return root, err
+}
+
+// addDraft stores what a draft has besides its record, and its Complete unit when it
+// is complete from the start.
+func (db *DB) addDraft(ctx context.Context, q querier, d snapshot.Draft) error {
+	var token any
+	if d.Token != "" {
+		token = d.Token
+	}
+	if _, err := exec(ctx, q, `UPDATE snapshots SET token = $1, digest = $2, parent = $3, lineage = $4 WHERE id = $5`,
+		token, d.Digest, d.Parent, d.Lineage, d.ID); err != nil {
+		return err
+	}
+	if d.Refused != "" {
+		_, err := exec(ctx, q, `UPDATE snapshots SET state = $1, message = $2 WHERE id = $3`, snapshot.Failed, d.Refused, d.ID)
+		return err
+	}
+	if _, err := exec(ctx, q, `
+		INSERT INTO drafts (snapshot, base, timeout, touched, complete, want_blocks) VALUES ($1, $2, $3, $4, 0, -1)`,
+		d.ID, d.Base, d.Timeout.Microseconds(), micros(db.now())); err != nil {
+		return err
+	}
+	if d.Want == nil {
+		return nil
+	}
+	return db.completeDraft(ctx, q, d.Account, d.ID, *d.Want)
+}
+
+// completeDraft makes a draft complete, and the unit that settles it.
+func (db *DB) completeDraft(ctx context.Context, q querier, account, id string, want snapshot.Expected) error {
+	if _, err := exec(ctx, q, `UPDATE drafts SET complete = 1, want_blocks = $1, want_checksum = $2 WHERE snapshot = $3`,
+		want.Blocks, want.Checksum, id); err != nil {
+		return err
+	}
+	return db.addUnits(ctx, q, db.unit(work.Unit{Account: account, Kind: work.Complete, Task: id}))
+}
+
+// Draft implements snapshot.DraftStore.
+func (s Snapshots) Draft(ctx context.Context, id string) (d snapshot.Draft, err error) {
+	err = s.db.view(ctx, "read draft "+id, func(q querier) error {
+		d, err = readDraft(ctx, q, id)
+		return err
+	})
+	return d, err
+}
+
+func readDraft(ctx context.Context, q querier, id string) (d snapshot.Draft, err error) {
+	var ok bool
+	if d.Record, ok, err = one(ctx, q, scanSnapshot, selectSnapshot+` WHERE s.id = $1`, id); err != nil {
+		return d, err
+	}
+	if !ok {
+		return d, snapshot.ErrNotFound
+	}
+	var complete bool
+	var want snapshot.Expected
+	scan := func(s scanner) (struct{}, error) {
+		var timeout, done int64
+		err := s.Scan(&d.Base, &timeout, &done, &want.Blocks, &want.Checksum)
+		d.Timeout, complete = time.Duration(timeout)*time.Microsecond, done != 0
+		return struct{}{}, err
+	}
+	_, ok, err = one(ctx, q, scan, `SELECT base, timeout, complete, want_blocks, want_checksum FROM drafts WHERE snapshot = $1`, id)
+	switch {
+	case err == nil && !ok:
+		err = snapshot.ErrNotPending
+	case complete:
+		d.Want = &want
+	}
+	return d, err
+}
+
+// BeginAppend implements snapshot.DraftStore.
+func (s Snapshots) BeginAppend(ctx context.Context, d snapshot.Draft, owner string, until time.Time) (work.Lease, error) {
+	l := s.db.leased(work.Lease{Unit: work.Unit{Account: d.Account, Task: d.ID}, Owner: owner}, work.Append, int(s.db.ids.Int63()))
+	l.Until = fromMicros(micros(until))
+	err := s.db.update(ctx, "begin an append to "+d.ID, func(q querier) error { return s.db.addUnits(ctx, q, l) })
+	return l, err
+}
+
+// EndAppend implements snapshot.DraftStore.
+func (s Snapshots) EndAppend(ctx context.Context, l work.Lease) error {
+	return s.db.update(ctx, "end "+unitName(l), func(q querier) error {
+		if err := finishUnit(ctx, q, l); !errors.Is(err, work.ErrLost) {
+			return err
+		}
+		return nil
+	})
+}
+
+// Append implements snapshot.DraftStore.
+func (s Snapshots) Append(ctx context.Context, l work.Lease, a snapshot.Appended) error {
+	inherited := len(a.Blocks) > 0 && a.Blocks[0].Inherited
+	var stored int64
+	for _, p := range a.Packs {
+		stored += p.Bytes
+	}
+	return s.db.update(ctx, "append to "+l.Task, func(q querier) error {
+		n, err := exec(ctx, q, `
+			UPDATE snapshots SET stored = stored + $1, progress = CASE WHEN progress < $2 THEN $2 ELSE progress END
+			WHERE id = $3 AND state = $4`, stored, min(a.Progress, 99), l.Task, snapshot.Pending)
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return snapshot.ErrNotPending
+		}
+		if err := s.db.touchDraft(ctx, q, l.Task, inherited); err != nil {
+			return err
+		}
+		if err := finishUnit(ctx, q, l); err != nil {
+			return err
+		}
+		if err := store(ctx, q, l, importtask.RangeResult{Packs: a.Packs}); err != nil {
+			return err
+		}
+		return addDraftBlocks(ctx, q, l.Task, a.Blocks)
+	})
+}
+
+// touchDraft locks a draft that may be written: until it is complete, and after
+// that only with what it inherits.
+func (db *DB) touchDraft(ctx context.Context, q querier, id string, inherited bool) error {
+	complete := 0
+	if inherited {
+		complete = 1
+	}
+	now := micros(db.now())
+	n, err := exec(ctx, q, `
+		UPDATE drafts SET touched = $1 WHERE snapshot = $2 AND complete = $3 AND (timeout = 0 OR complete = 1 OR touched + timeout > $1)`,
+		now, id, complete)
+	if err == nil && n == 0 {
+		err = snapshot.ErrNotPending
+	}
+	return err
+}
+
+// addDraftBlocks names blocks as blocks of a draft.
+func addDraftBlocks(ctx context.Context, q querier, id string, blocks []snapshot.DraftBlock) error {
+	sorted := slices.SortedFunc(slices.Values(blocks), func(a, b snapshot.DraftBlock) int { return int(a.Index - b.Index) })
+	rows := make([][]any, len(sorted))
+	for i, b := range sorted {
+		inherited := 0
+		if b.Inherited {
+			inherited = 1
+		}
+		rows[i] = []any{id, b.Index, b.ID[:], b.Digest[:], inherited}
+	}
+	return insert(ctx, q, rows, `
+		INSERT INTO draft_blocks (snapshot, block, block_id, digest, inherited) VALUES (?)
+		ON CONFLICT (snapshot, block) DO UPDATE SET block_id = excluded.block_id, digest = excluded.digest, inherited = excluded.inherited
+		WHERE draft_blocks.inherited >= excluded.inherited`)
+}
+
+// Complete implements snapshot.DraftStore.
+func (s Snapshots) Complete(ctx context.Context, account, id string, want snapshot.Expected) error {
+	return s.db.update(ctx, "complete snapshot "+id, func(q querier) error {
+		d, err := readDraft(ctx, q, id)
+		if (err == nil || errors.Is(err, snapshot.ErrNotPending)) && d.Account != account {
+			return snapshot.ErrNotFound
+		}
+		if err != nil || d.Want != nil {
+			return err
+		}
+		if err := s.db.touchDraft(ctx, q, id, false); err != nil {
+			return err
+		}
+		return s.db.completeDraft(ctx, q, account, id, want)
+	})
+}
+
+// DraftBlocks implements snapshot.DraftStore.
+func (s Snapshots) DraftBlocks(ctx context.Context, id string, after int64, limit int) (blocks []snapshot.DraftBlock, err error) {
+	scan := func(s scanner) (b snapshot.DraftBlock, err error) {
+		var inherited int64
+		err = s.Scan(&b.Index, (*hash)(&b.ID), (*hash)(&b.Digest), &inherited)
+		b.Inherited = inherited != 0
+		return b, err
+	}
+	err = s.db.view(ctx, "read blocks of draft "+id, func(q querier) error {
+		blocks, err = all(ctx, q, scan, `
+			SELECT block, block_id, digest, inherited FROM draft_blocks
+			WHERE snapshot = $1 AND block > $2 ORDER BY block LIMIT $3`, id, after, limit)
+		return err
+	})
+	return blocks, err
+}
+
+// Publish implements snapshot.DraftStore.
+func (s Snapshots) Publish(ctx context.Context, l work.Lease, r snapshot.Manifest) error {
+	return s.db.update(ctx, "publish snapshot "+l.Task, func(q querier) error {
+		if err := endDraft(ctx, q, l, snapshot.Completed); err != nil {
+			return err
+		}
+		files := importtask.RangeResult{PagesFile: r.PagesFile, PagesBytes: r.PagesBytes, Pages: r.Pages}
+		if err := store(ctx, q, l, files); err != nil {
+			return err
+		}
+		if err := closeFile(ctx, q, l, r.Root.File.ID, r.Root.Bytes); err != nil {
+			return err
+		}
+		_, err := exec(ctx, q, `
+			UPDATE snapshots SET root = $1, blocks = $2, stored = stored + $3, completed = $4, progress = 100 WHERE id = $5`,
+			r.Root.File.ID, r.Root.Blocks, r.PagesBytes, micros(s.db.now()), l.Task)
+		return err
+	})
+}
+
+// Reject implements snapshot.DraftStore.
+func (s Snapshots) Reject(ctx context.Context, l work.Lease, message string) error {
+	return s.db.update(ctx, "reject snapshot "+l.Task, func(q querier) error {
+		if err := endDraft(ctx, q, l, snapshot.Failed); err != nil {
+			return err
+		}
+		_, err := exec(ctx, q, `UPDATE snapshots SET message = $1 WHERE id = $2`, message, l.Task)
+		return err
+	})
+}
+
+// endDraft gives the lease's draft its last state: it is no draft any more.
+func endDraft(ctx context.Context, q querier, l work.Lease, state snapshot.State) error {
+	n, err := exec(ctx, q, `UPDATE snapshots SET state = $1 WHERE id = $2 AND state = $3`, state, l.Task, snapshot.Pending)
+	if err := lostUnless(n, err); err != nil {
+		return err
+	}
+	if err := finishUnit(ctx, q, l); err != nil {
+		return err
+	}
+	return dropDraft(ctx, q, l.Task)
+}
+
+// dropDraft forgets the draft of a snapshot that is not written any more.
+func dropDraft(ctx context.Context, q querier, id string) error {
+	for _, stmt := range []string{`DELETE FROM drafts WHERE snapshot = $1`, `DELETE FROM draft_blocks WHERE snapshot = $1`} {
+		if _, err := exec(ctx, q, stmt, id); err != nil {
+			return err
+		}
+	}
+	return dropUnits(ctx, q, id)
+}
+
+// msgTimeout is what clients read of a draft whose time is over.
+const msgTimeout = "The snapshot was not completed before its timeout"
+
+// ExpireDrafts implements snapshot.DraftStore.
+func (s Snapshots) ExpireDrafts(ctx context.Context) (n int, err error) {
+	err = s.db.update(ctx, "expire drafts", func(q querier) error {
+		now := micros(s.db.now())
+		if _, err := exec(ctx, q, `DELETE FROM units WHERE kind = $1 AND lease_until <= $2`, work.Append, now); err != nil {
+			return err
+		}
+		late, err := all(ctx, q, column[string], `
+			UPDATE drafts SET complete = complete WHERE complete = 0 AND timeout <> 0 AND touched + timeout <= $1 RETURNING snapshot`, now)
+		if err != nil {
+			return err
+		}
+		for _, id := range late {
+			if _, err := exec(ctx, q, `UPDATE snapshots SET state = $1, message = $2 WHERE id = $3`, snapshot.Failed, msgTimeout, id); err != nil {
+				return err
+			}
+			if err := dropDraft(ctx, q, id); err != nil {
+				return fmt.Errorf("expiring %s: %w", id, err)
+			}
+		}
+		n = len(late)
+		return nil
+	})
+	return n, err
 }

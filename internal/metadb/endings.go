@@ -4,8 +4,8 @@ import (
 	"context"
 	"time"
 
-	"github.com/diskport/diskport/internal/importtask"
-	"github.com/diskport/diskport/internal/snapshot"
+	"github.com/diskport/diskport/internal/imports/importtask"
+	"github.com/diskport/diskport/internal/store/snapshot"
 	"github.com/diskport/diskport/internal/work"
 )
 

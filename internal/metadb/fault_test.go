@@ -12,9 +12,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/diskport/diskport/internal/block"
-	"github.com/diskport/diskport/internal/blockstore"
-	"github.com/diskport/diskport/internal/importtask"
-	"github.com/diskport/diskport/internal/snapshot"
+	"github.com/diskport/diskport/internal/imports/importtask"
+	"github.com/diskport/diskport/internal/store/blockstore"
+	"github.com/diskport/diskport/internal/store/snapshot"
 	"github.com/diskport/diskport/internal/tag"
 	"github.com/diskport/diskport/internal/work"
 )
@@ -147,7 +147,7 @@ func life(db *DB) []lifeEvent {
 		{"CreateFile", file(pack)},
 		{"CreateFile", file(pages)},
 		{"FinishRange", func(ctx context.Context) error {
-			r := importtask.RangeResult{Packs: []blockstore.SealedPack{{File: pack}}, PagesFile: pages}
+			r := importtask.RangeResult{Packs: []blockstore.ClosedPack{{File: pack}}, PagesFile: pages}
 			for i := range 300 { // two chunks
 				r.Packs[0].Blocks = append(r.Packs[0].Blocks, blockstore.Placement{ID: block.ID(block.Sum(fmt.Append(nil, i))), Slot: i})
 			}
@@ -200,7 +200,7 @@ func life(db *DB) []lifeEvent {
 func dump(t *testing.T, db *DB) map[string][]string {
 	t.Helper()
 	out := map[string][]string{}
-	for _, table := range []string{"tasks", "units", "domains", "files", "blocks", "pages", "draft_pages", "snapshots", "tags", "account_locks", "drafts", "draft_blocks", "snapshot_shares"} {
+	for _, table := range []string{"tasks", "units", "domains", "files", "blocks", "pages", "range_pages", "snapshots", "tags", "account_locks", "drafts", "draft_blocks", "snapshot_shares"} {
 		rows, err := db.read.QueryContext(t.Context(), "SELECT * FROM "+table)
 		if err != nil {
 			t.Fatal(err)

@@ -6,9 +6,9 @@ import (
 	"time"
 
 	"github.com/diskport/diskport/internal/block"
-	"github.com/diskport/diskport/internal/blockstore"
-	"github.com/diskport/diskport/internal/gc"
-	"github.com/diskport/diskport/internal/snapshot"
+	"github.com/diskport/diskport/internal/store/blockstore"
+	"github.com/diskport/diskport/internal/store/gc"
+	"github.com/diskport/diskport/internal/store/snapshot"
 	"github.com/diskport/diskport/internal/work"
 )
 
@@ -83,7 +83,7 @@ func (g Garbage) Drafts(ctx context.Context, fn func([]snapshot.PageID) error) e
 		var ids []snapshot.PageID
 		err := g.db.view(ctx, "read drafts", func(q querier) (err error) {
 			ids, err = all(ctx, q, scan, `
-				SELECT snapshot, page, page_id FROM draft_pages
+				SELECT snapshot, page, page_id FROM range_pages
 				WHERE snapshot > $1 OR (snapshot = $1 AND page > $2) ORDER BY snapshot, page LIMIT $3`, at.snapshot, at.page, gcBatch)
 			return err
 		})
@@ -244,7 +244,7 @@ func (g Garbage) DeadFiles(ctx context.Context, after blockstore.FileID, limit i
 				AND NOT EXISTS (SELECT 1 FROM drafts d WHERE d.base = f.id)
 				OR f.state = $3
 				AND NOT EXISTS (SELECT 1 FROM units u WHERE u.id = f.unit AND u.attempt = f.attempt AND u.owner <> ''))
-			ORDER BY f.id LIMIT $4`, after, fileSealed, fileOpen, limit)
+			ORDER BY f.id LIMIT $4`, after, fileClosed, fileOpen, limit)
 		return err
 	})
 	return dead, err

@@ -6,7 +6,7 @@ import (
 	"encoding/json"
 	"slices"
 
-	"github.com/diskport/diskport/internal/iam"
+	"github.com/diskport/diskport/internal/identity/iam"
 	"github.com/diskport/diskport/internal/tag"
 )
 
@@ -44,10 +44,10 @@ func (s IAM) SetRootKey(ctx context.Context, k iam.AccessKey) error {
 			return err
 		}
 		n, err := exec(ctx, q, `
-			INSERT INTO iam_keys (id, account, user_id, sealed, created) VALUES ($1, $2, '', $3, $4)
-			ON CONFLICT (id) DO UPDATE SET sealed = excluded.sealed, inactive = 0
+			INSERT INTO iam_keys (id, account, user_id, wrapped, created) VALUES ($1, $2, '', $3, $4)
+			ON CONFLICT (id) DO UPDATE SET wrapped = excluded.wrapped, inactive = 0
 			WHERE iam_keys.account = excluded.account AND iam_keys.user_id = ''`,
-			k.ID, k.Account, k.Sealed, micros(k.Created))
+			k.ID, k.Account, k.Wrapped, micros(k.Created))
 		if err == nil && n == 0 {
 			err = &iam.EntityError{Kind: iam.KindKey, Name: k.ID, Err: iam.ErrExists}
 		}
@@ -75,8 +75,8 @@ func (s IAM) AddAccount(ctx context.Context, k iam.AccessKey) error {
 // addKey adds a key of the user with an id, or of an account.
 func addKey(ctx context.Context, q querier, k iam.AccessKey, userID string) error {
 	n, err := exec(ctx, q, `
-		INSERT INTO iam_keys (id, account, user_id, sealed, inactive, created) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING`,
-		k.ID, k.Account, userID, k.Sealed, truth(k.Inactive), micros(k.Created))
+		INSERT INTO iam_keys (id, account, user_id, wrapped, inactive, created) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING`,
+		k.ID, k.Account, userID, k.Wrapped, truth(k.Inactive), micros(k.Created))
 	if err == nil && n == 0 {
 		err = &iam.EntityError{Kind: iam.KindKey, Name: k.ID, Err: iam.ErrExists}
 	}
@@ -115,12 +115,12 @@ func (s IAM) RemoveAccount(ctx context.Context, account string) error {
 }
 
 const selectAccessKeys = `
-	SELECT k.id, k.account, COALESCE(u.name, ''), k.sealed, k.inactive, k.created, k.used, k.used_service, k.used_region
+	SELECT k.id, k.account, COALESCE(u.name, ''), k.wrapped, k.inactive, k.created, k.used, k.used_service, k.used_region
 	FROM iam_keys k LEFT JOIN iam_users u ON u.id = k.user_id`
 
 func scanKey(s scanner) (k iam.AccessKey, err error) {
 	var created, used int64
-	err = s.Scan(&k.ID, &k.Account, &k.User, &k.Sealed, &k.Inactive, &created, &used, &k.Used.Service, &k.Used.Region)
+	err = s.Scan(&k.ID, &k.Account, &k.User, &k.Wrapped, &k.Inactive, &created, &used, &k.Used.Service, &k.Used.Region)
 	k.Created, k.Used.Time = fromMicros(created), fromMicros(used)
 	return k, err
 }

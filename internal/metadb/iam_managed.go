@@ -6,7 +6,7 @@ import (
 	"encoding/json"
 	"strings"
 
-	"github.com/diskport/diskport/internal/iam"
+	"github.com/diskport/diskport/internal/identity/iam"
 )
 
 // managedText returns the columns of a policy that are JSON.

@@ -4,7 +4,7 @@ import (
 	"context"
 	"encoding/json"
 
-	"github.com/diskport/diskport/internal/iam"
+	"github.com/diskport/diskport/internal/identity/iam"
 )
 
 // ownerTables says where each kind of owner of policies is kept.

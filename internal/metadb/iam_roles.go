@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/diskport/diskport/internal/iam"
+	"github.com/diskport/diskport/internal/identity/iam"
 )
 
 // CreateRole implements iam.RoleStore.

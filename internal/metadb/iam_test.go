@@ -3,8 +3,8 @@ package metadb
 import (
 	"testing"
 
-	"github.com/diskport/diskport/internal/iam"
-	"github.com/diskport/diskport/internal/iam/iamtest"
+	"github.com/diskport/diskport/internal/identity/iam"
+	"github.com/diskport/diskport/internal/identity/iam/iamtest"
 )
 
 func TestIAM(t *testing.T) {

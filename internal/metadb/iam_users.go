@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"strings"
 
-	"github.com/diskport/diskport/internal/iam"
+	"github.com/diskport/diskport/internal/identity/iam"
 )
 
 const selectUsers = `SELECT account, name, path, id, created, tags FROM iam_users WHERE account = $1`

@@ -6,7 +6,7 @@ import (
 	"slices"
 
 	"github.com/diskport/diskport/internal/image"
-	"github.com/diskport/diskport/internal/snapshot"
+	"github.com/diskport/diskport/internal/store/snapshot"
 )
 
 // Images is the image.Store of a DB.

@@ -8,8 +8,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/diskport/diskport/internal/image"
-	"github.com/diskport/diskport/internal/importtask"
-	"github.com/diskport/diskport/internal/snapshot"
+	"github.com/diskport/diskport/internal/imports/importtask"
+	"github.com/diskport/diskport/internal/store/snapshot"
 	"github.com/diskport/diskport/internal/tag"
 	"github.com/diskport/diskport/internal/work"
 )

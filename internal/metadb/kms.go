@@ -7,7 +7,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/diskport/diskport/internal/kms"
+	"github.com/diskport/diskport/internal/identity/kms"
 )
 
 // KMS is the kms.Store of a DB.
@@ -32,10 +32,10 @@ func (s KMS) CreateKey(ctx context.Context, k kms.Key, a kms.Alias) error {
 		}
 		_, err := exec(ctx, q, `
 			INSERT INTO kms_keys (account, region, id, spec, key_usage, origin, manager, state, multi_region,
-				description, policy, created, deletion, window_days, tags, sealed)
+				description, policy, created, deletion, window_days, tags, wrapped)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)`,
 			k.Account, k.Region, k.ID, k.Spec, k.Usage, k.Origin, k.Manager, k.State, truth(k.MultiRegion),
-			k.Description, k.Policy, micros(k.Created), micros(k.Deletion), k.Window, string(tags), k.Sealed)
+			k.Description, k.Policy, micros(k.Created), micros(k.Deletion), k.Window, string(tags), k.Wrapped)
 		return err
 	})
 }
@@ -48,13 +48,13 @@ func truth(b bool) int64 {
 }
 
 const selectKeys = `SELECT account, region, id, spec, key_usage, origin, manager, state, multi_region,
-	description, policy, created, deletion, window_days, tags, sealed FROM kms_keys WHERE account = $1 AND region = $2`
+	description, policy, created, deletion, window_days, tags, wrapped FROM kms_keys WHERE account = $1 AND region = $2`
 
 func scanKMSKey(s scanner) (k kms.Key, err error) {
 	var multi, created, deletion int64
 	var tags string
 	if err := s.Scan(&k.Account, &k.Region, &k.ID, &k.Spec, &k.Usage, &k.Origin, &k.Manager, &k.State, &multi,
-		&k.Description, &k.Policy, &created, &deletion, &k.Window, &tags, &k.Sealed); err != nil {
+		&k.Description, &k.Policy, &created, &deletion, &k.Window, &tags, &k.Wrapped); err != nil {
 		return k, err
 	}
 	k.MultiRegion, k.Created, k.Deletion = multi != 0, fromMicros(created), fromMicros(deletion)
@@ -115,9 +115,9 @@ func (s KMS) ChangeKey(ctx context.Context, r kms.Ref, change func(*kms.Key) err
 			return err
 		}
 		_, err = exec(ctx, q, `
-			UPDATE kms_keys SET state = $1, description = $2, policy = $3, deletion = $4, window_days = $5, tags = $6, sealed = $7
+			UPDATE kms_keys SET state = $1, description = $2, policy = $3, deletion = $4, window_days = $5, tags = $6, wrapped = $7
 			WHERE account = $8 AND region = $9 AND id = $10`,
-			k.State, k.Description, k.Policy, micros(k.Deletion), k.Window, string(tags), k.Sealed, r.Account, r.Region, r.ID)
+			k.State, k.Description, k.Policy, micros(k.Deletion), k.Window, string(tags), k.Wrapped, r.Account, r.Region, r.ID)
 		return err
 	})
 }

@@ -3,8 +3,8 @@ package metadb
 import (
 	"testing"
 
-	"github.com/diskport/diskport/internal/kms"
-	"github.com/diskport/diskport/internal/kms/kmstest"
+	"github.com/diskport/diskport/internal/identity/kms"
+	"github.com/diskport/diskport/internal/identity/kms/kmstest"
 )
 
 func TestKMS(t *testing.T) {

@@ -6,7 +6,7 @@ import (
 	"encoding/json"
 	"slices"
 
-	"github.com/diskport/diskport/internal/kms"
+	"github.com/diskport/diskport/internal/identity/kms"
 )
 
 func addAlias(ctx context.Context, q querier, a kms.Alias) error {

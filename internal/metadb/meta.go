@@ -6,7 +6,7 @@ import (
 )
 
 // Secret returns the service-wide value called name, which make makes when there
-// is none yet. All nodes get the same. The caller seals what must not lie here
+// is none yet. All nodes get the same. The caller wraps what must not lie here
 // in the clear.
 func (db *DB) Secret(ctx context.Context, name string, make func() ([]byte, error)) ([]byte, error) {
 	const get = `SELECT value FROM meta WHERE name = $1`

@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/diskport/diskport/internal/blockstore"
-	"github.com/diskport/diskport/internal/importtask"
-	"github.com/diskport/diskport/internal/snapshot"
+	"github.com/diskport/diskport/internal/imports/importtask"
+	"github.com/diskport/diskport/internal/store/blockstore"
+	"github.com/diskport/diskport/internal/store/snapshot"
 	"github.com/diskport/diskport/internal/work"
 )
 
@@ -105,7 +105,7 @@ func (t Tasks) FinishRange(ctx context.Context, l work.Lease, r importtask.Range
 		if err := store(ctx, q, l, r); err != nil {
 			return err
 		}
-		if err := addDraftPages(ctx, q, task.snapshot, r.Pages); err != nil {
+		if err := addRangePages(ctx, q, task.snapshot, r.Pages); err != nil {
 			return err
 		}
 		task.counts.Add(r.Counts)
@@ -132,15 +132,15 @@ func (t Tasks) FinishRange(ctx context.Context, l work.Lease, r importtask.Range
 	return next, true, nil
 }
 
-// store makes the files of a range sealed, and exist what they hold.
+// store makes the files of a range closed, and exist what they hold.
 func store(ctx context.Context, q querier, l work.Lease, r importtask.RangeResult) error {
 	for _, p := range r.Packs {
-		if err := sealFile(ctx, q, l, p.File.ID, p.Bytes); err != nil {
+		if err := closeFile(ctx, q, l, p.File.ID, p.Bytes); err != nil {
 			return err
 		}
 	}
 	if r.PagesFile != (blockstore.File{}) {
-		if err := sealFile(ctx, q, l, r.PagesFile.ID, r.PagesBytes); err != nil {
+		if err := closeFile(ctx, q, l, r.PagesFile.ID, r.PagesBytes); err != nil {
 			return err
 		}
 	}
@@ -156,10 +156,10 @@ func (t Tasks) Publish(ctx context.Context, l work.Lease, p importtask.Published
 		if task.left != 0 {
 			return fmt.Errorf("%d ranges are not finished", task.left)
 		}
-		if err := sealFile(ctx, q, l, p.Root.ID, p.RootBytes); err != nil {
+		if err := closeFile(ctx, q, l, p.Root.ID, p.RootBytes); err != nil {
 			return err
 		}
-		if err := checkDraft(ctx, q, task.snapshot, p.Blocks); err != nil {
+		if err := checkRangePages(ctx, q, task.snapshot, p.Blocks); err != nil {
 			return err
 		}
 		now := micros(t.db.now())
@@ -178,7 +178,7 @@ func (t Tasks) Publish(ctx context.Context, l work.Lease, p importtask.Published
 
 // endTask gives a task its last state. Its pin is released and its draft is gone.
 func endTask(ctx context.Context, q querier, task taskRow, s importtask.State, now int64) error {
-	if err := dropDraft(ctx, q, task.snapshot); err != nil {
+	if err := dropRangePages(ctx, q, task.snapshot); err != nil {
 		return err
 	}
 	if err := dropUnits(ctx, q, task.id); err != nil {

@@ -4,7 +4,7 @@ import (
 	"context"
 	"slices"
 
-	"github.com/diskport/diskport/internal/snapshot"
+	"github.com/diskport/diskport/internal/store/snapshot"
 )
 
 // share is one row of whom snapshots are shared with.

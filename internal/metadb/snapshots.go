@@ -5,9 +5,9 @@ import (
 	"context"
 	"slices"
 
-	"github.com/diskport/diskport/internal/blockstore"
-	"github.com/diskport/diskport/internal/importtask"
-	"github.com/diskport/diskport/internal/snapshot"
+	"github.com/diskport/diskport/internal/imports/importtask"
+	"github.com/diskport/diskport/internal/store/blockstore"
+	"github.com/diskport/diskport/internal/store/snapshot"
 )
 
 // Snapshots is the snapshot.Store of a DB.
@@ -107,7 +107,7 @@ func (s Snapshots) Delete(ctx context.Context, account, id string) error {
 		if err := notInUse(ctx, q, account, id); err != nil {
 			return err
 		}
-		if err := dropDirect(ctx, q, id); err != nil {
+		if err := dropDraft(ctx, q, id); err != nil {
 			return err
 		}
 		if err := dropShares(ctx, q, id); err != nil {

@@ -7,13 +7,13 @@ import (
 	"time"
 
 	"github.com/diskport/diskport/internal/block"
-	"github.com/diskport/diskport/internal/blockstore"
-	"github.com/diskport/diskport/internal/blockstore/catalogtest"
-	"github.com/diskport/diskport/internal/gc/gctest"
-	"github.com/diskport/diskport/internal/importtask"
-	"github.com/diskport/diskport/internal/importtask/importtasktest"
-	"github.com/diskport/diskport/internal/snapshot"
-	"github.com/diskport/diskport/internal/snapshot/snapshottest"
+	"github.com/diskport/diskport/internal/imports/importtask"
+	"github.com/diskport/diskport/internal/imports/importtask/importtasktest"
+	"github.com/diskport/diskport/internal/store/blockstore"
+	"github.com/diskport/diskport/internal/store/blockstore/catalogtest"
+	"github.com/diskport/diskport/internal/store/gc/gctest"
+	"github.com/diskport/diskport/internal/store/snapshot"
+	"github.com/diskport/diskport/internal/store/snapshot/snapshottest"
 	"github.com/diskport/diskport/internal/tag"
 	"github.com/diskport/diskport/internal/tag/tagtest"
 	"github.com/diskport/diskport/internal/work"
@@ -60,7 +60,7 @@ func catalogFixture(t *testing.T, db *DB) catalogtest.Fixture {
 		Lose: func(t testing.TB, l work.Lease) {
 			must(t, db, func(q querier) error { return finishUnit(t.Context(), q, l) })
 		},
-		Insert: func(t testing.TB, l work.Lease, packs []blockstore.SealedPack) {
+		Insert: func(t testing.TB, l work.Lease, packs []blockstore.ClosedPack) {
 			must(t, db, func(q querier) error {
 				if err := finishUnit(t.Context(), q, l); err != nil {
 					return err
@@ -113,14 +113,14 @@ func garbageBench(db *DB) gctest.Bench {
 			return l
 		},
 		Draft: func(t *testing.T, id string) { addRecord(t, db, snapshot.Record{ID: id, State: snapshot.Pending}) },
-		Finish: func(l work.Lease, draft string, packs []blockstore.SealedPack, pages []snapshot.PagePlace) error {
+		Finish: func(l work.Lease, draft string, packs []blockstore.ClosedPack, pages []snapshot.PagePlace) error {
 			r := importtask.RangeResult{Packs: packs, Pages: pages, PagesBytes: 100}
 			r.PagesFile.ID = pages[0].File
 			return db.update(ctx, "finish a range", func(q querier) error {
-				return cmp.Or(finishUnit(ctx, q, l), store(ctx, q, l, r), addDraftPages(ctx, q, draft, pages))
+				return cmp.Or(finishUnit(ctx, q, l), store(ctx, q, l, r), addRangePages(ctx, q, draft, pages))
 			})
 		},
-		Append: func(l work.Lease, draft string, packs []blockstore.SealedPack, blocks []snapshot.DraftBlock) error {
+		Append: func(l work.Lease, draft string, packs []blockstore.ClosedPack, blocks []snapshot.DraftBlock) error {
 			return db.update(ctx, "append", func(q querier) error {
 				return cmp.Or(finishUnit(ctx, q, l), store(ctx, q, l, importtask.RangeResult{Packs: packs}), addDraftBlocks(ctx, q, draft, blocks))
 			})
@@ -134,13 +134,13 @@ func garbageBench(db *DB) gctest.Bench {
 		Publish: func(l work.Lease, draft string, root blockstore.File) error {
 			return db.update(ctx, "publish", func(q querier) error {
 				_, err := exec(ctx, q, `UPDATE snapshots SET state = 'completed', root = $1 WHERE id = $2`, root.ID, draft)
-				return cmp.Or(err, sealFile(ctx, q, l, root.ID, 10), finishUnit(ctx, q, l), dropDraft(ctx, q, draft))
+				return cmp.Or(err, closeFile(ctx, q, l, root.ID, 10), finishUnit(ctx, q, l), dropRangePages(ctx, q, draft))
 			})
 		},
 		Drop: func(t *testing.T, id string) {
 			must(t, db, func(q querier) error {
 				_, err := exec(ctx, q, `DELETE FROM snapshots WHERE id = $1`, id)
-				return cmp.Or(err, dropDraft(ctx, q, id), dropDirect(ctx, q, id))
+				return cmp.Or(err, dropRangePages(ctx, q, id), dropDraft(ctx, q, id))
 			})
 		},
 	}

@@ -9,7 +9,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/diskport/diskport/internal/importtask"
+	"github.com/diskport/diskport/internal/imports/importtask"
 	"github.com/diskport/diskport/internal/work"
 )
 
@@ -18,7 +18,7 @@ type Tasks struct{ db *DB }
 
 var (
 	_ importtask.Store      = Tasks{}
-	_ importtask.DraftPages = Tasks{}
+	_ importtask.RangePages = Tasks{}
 )
 
 // Tasks returns the store of import tasks.
@@ -69,12 +69,12 @@ func insertTask(ctx context.Context, q querier, t importtask.Task, created time.
 	}
 	_, err = exec(ctx, q, `
 		INSERT INTO tasks (id, account, token, digest, description, disk_description, format, role_name,
-			bucket, object_key, sealed_url, pin, source_bytes, state, phase, failure,
+			bucket, object_key, wrapped_url, pin, source_bytes, state, phase, failure,
 			snapshot, ranges, ranges_left, counts, virtual_bytes, warnings, created, started, ended, snapshot_tags, region, encrypted, kms_key)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, '{}',
 			'', '[]', 0, '{}', 0, '[]', $16, 0, 0, $17, $18, $19, $20)`,
 		t.ID, t.Account, sql.NullString{String: t.Token, Valid: t.Token != ""}, t.RequestDigest, t.Description, t.DiskDescription, t.Format, t.RoleName,
-		t.Bucket, t.Key, t.SealedURL, t.Pin, t.SourceBytes, importtask.Active, cmp.Or(t.Phase, importtask.Waiting), micros(created), tags,
+		t.Bucket, t.Key, t.WrappedURL, t.Pin, t.SourceBytes, importtask.Active, cmp.Or(t.Phase, importtask.Waiting), micros(created), tags,
 		t.Region, flag(t.Encrypted), t.KMSKey)
 	return err
 }
@@ -169,7 +169,7 @@ func (t Tasks) List(ctx context.Context, account string) (tasks []importtask.Tas
 
 const selectTask = `
 	SELECT id, account, COALESCE(token, ''), digest, description, disk_description, format, role_name,
-		bucket, object_key, sealed_url, pin, source_bytes, state, phase, failure,
+		bucket, object_key, wrapped_url, pin, source_bytes, state, phase, failure,
 		snapshot, ranges, ranges_left, counts, virtual_bytes, warnings, created, started, ended, snapshot_tags, region, encrypted <> 0, kms_key
 	FROM tasks`
 
@@ -177,7 +177,7 @@ func scanTask(s scanner) (t importtask.Task, err error) {
 	var failure, ranges, counts, warnings, tags string
 	var created, started, ended int64
 	if err = s.Scan(&t.ID, &t.Account, &t.Token, &t.RequestDigest, &t.Description, &t.DiskDescription, &t.Format, &t.RoleName,
-		&t.Bucket, &t.Key, &t.SealedURL, &t.Pin, &t.SourceBytes, &t.State, &t.Phase, &failure,
+		&t.Bucket, &t.Key, &t.WrappedURL, &t.Pin, &t.SourceBytes, &t.State, &t.Phase, &failure,
 		&t.SnapshotID, &ranges, &t.RangesLeft, &counts, &t.Virtual, &warnings, &created, &started, &ended, &tags, &t.Region, &t.Encrypted, &t.KMSKey); err != nil {
 		return t, err
 	}

@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/diskport/diskport/internal/importtask"
-	"github.com/diskport/diskport/internal/kms"
+	"github.com/diskport/diskport/internal/identity/kms"
+	"github.com/diskport/diskport/internal/imports/importtask"
 )
 
 // owns says what an account has that must be gone before the account: all but

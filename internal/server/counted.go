@@ -6,7 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/diskport/diskport/diskimage"
-	"github.com/diskport/diskport/internal/source"
+	"github.com/diskport/diskport/internal/imports/source"
 )
 
 // countedSources counts the bytes that this process read from sources, those of

@@ -14,8 +14,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/diskport/diskport/internal/seal"
-	"github.com/diskport/diskport/internal/sigv4"
+	"github.com/diskport/diskport/internal/identity/secret"
+	"github.com/diskport/diskport/internal/identity/sigv4"
 )
 
 const databaseName = "metadata.db"
@@ -86,22 +86,22 @@ func (d *dataDir) announce(endpoint string) error {
 	return writeNew(d.file("endpoint"), []byte(endpoint+"\n"), 0o644)
 }
 
-// masterKey reads the key that seals stored secrets, and makes it at the first
+// masterKey reads the key that wraps stored secrets, and makes it at the first
 // start. A database without its key is refused: nothing in it could be opened.
-func (d *dataDir) masterKey() (*seal.MasterKey, error) {
+func (d *dataDir) masterKey() (*secret.MasterKey, error) {
 	key, err := os.ReadFile(d.file("master.key"))
 	if errors.Is(err, fs.ErrNotExist) {
 		if _, err := os.Stat(d.file(databaseName)); err == nil {
 			return nil, fmt.Errorf("server: %s is missing, without which %s cannot be read", d.file("master.key"), d.file(databaseName))
 		}
-		key = make([]byte, seal.KeySize)
+		key = make([]byte, secret.KeySize)
 		_, _ = rand.Read(key) // never fails
 		err = writeNew(d.file("master.key"), key, 0o600)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("server: master key: %w", err)
 	}
-	return seal.NewMasterKey(key)
+	return secret.NewMasterKey(key)
 }
 
 // rootKey returns the root access key: the configured one, else the stored one,

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"time"
 
-	"github.com/diskport/diskport/internal/importtask"
-	"github.com/diskport/diskport/internal/snapshot"
+	"github.com/diskport/diskport/internal/imports/importtask"
+	"github.com/diskport/diskport/internal/store/snapshot"
 	"github.com/diskport/diskport/internal/work"
 )
 
@@ -16,9 +16,9 @@ func (a *App) wireDrafts(p *parts, jobs map[work.Kind]importtask.Job) {
 		Store: p.db.Snapshots(), Records: p.db.Snapshots(), Library: p.library, Domains: p.ring,
 		Now: time.Now, Owner: owner(),
 	}
-	jobs[work.Seal] = func(ctx context.Context, h *importtask.Held) (next work.Lease, ok bool, err error) {
-		err = p.drafts.Seal(ctx, h.Lease)
-		if failed := (*snapshot.SealError)(nil); errors.As(err, &failed) {
+	jobs[work.Complete] = func(ctx context.Context, h *importtask.Held) (next work.Lease, ok bool, err error) {
+		err = p.drafts.Settle(ctx, h.Lease)
+		if failed := (*snapshot.SettleError)(nil); errors.As(err, &failed) {
 			h.Log.Error("a snapshot failed", "error", err)
 			err = nil
 		}

@@ -7,7 +7,7 @@
 //	lock          held while a service runs; says which process
 //	endpoint      where it listens, for other commands
 //	credentials   root access key, in AWS's shared credentials format (0600)
-//	master.key    seals every secret that is stored (0600)
+//	master.key    wraps every secret that is stored (0600)
 //	metadata.db   SQLite: tasks, snapshots, catalog, identities
 //	blocks/       packs, manifest pages and roots
 //	s3/ pins/     the embedded S3's objects, and those that imports hold

@@ -5,19 +5,19 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 
-	"github.com/diskport/diskport/internal/awshttp"
-	"github.com/diskport/diskport/internal/keyring"
-	"github.com/diskport/diskport/internal/kms"
-	"github.com/diskport/diskport/internal/kmsapi"
-	"github.com/diskport/diskport/internal/seal"
-	"github.com/diskport/diskport/internal/source"
+	"github.com/diskport/diskport/internal/api/awshttp"
+	"github.com/diskport/diskport/internal/api/kmsapi"
+	"github.com/diskport/diskport/internal/identity/kms"
+	"github.com/diskport/diskport/internal/identity/secret"
+	"github.com/diskport/diskport/internal/imports/source"
+	"github.com/diskport/diskport/internal/store/keyring"
 )
 
 // noSTS is the STS endpoint of an S3 that has none.
 const noSTS = "none"
 
 // foreignS3 returns the configured S3 beside the embedded one, or nil.
-func (a *App) foreignS3(master *seal.MasterKey) (*source.ForeignS3, error) {
+func (a *App) foreignS3(master *secret.MasterKey) (*source.ForeignS3, error) {
 	if a.cfg.SourceEndpoint == "" {
 		return nil, nil //nolint:nilnil // there is none, and that is no error
 	}

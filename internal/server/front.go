@@ -11,13 +11,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/diskport/diskport/diskimage/detect"
-	"github.com/diskport/diskport/internal/adminapi"
-	"github.com/diskport/diskport/internal/awshttp"
-	"github.com/diskport/diskport/internal/ebsapi"
-	"github.com/diskport/diskport/internal/ec2api"
-	"github.com/diskport/diskport/internal/iamapi"
+	"github.com/diskport/diskport/internal/api/adminapi"
+	"github.com/diskport/diskport/internal/api/awshttp"
+	"github.com/diskport/diskport/internal/api/ebsapi"
+	"github.com/diskport/diskport/internal/api/ec2api"
+	"github.com/diskport/diskport/internal/api/iamapi"
+	"github.com/diskport/diskport/internal/api/s3gate"
 	"github.com/diskport/diskport/internal/quota"
-	"github.com/diskport/diskport/internal/s3gate"
 )
 
 // front puts one edge for each AWS service behind the front chain.

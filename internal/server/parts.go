@@ -12,20 +12,20 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/diskport/diskport/internal/awsid"
-	"github.com/diskport/diskport/internal/blobdir"
-	"github.com/diskport/diskport/internal/blockstore"
-	"github.com/diskport/diskport/internal/gc"
-	"github.com/diskport/diskport/internal/iam"
-	"github.com/diskport/diskport/internal/importtask"
-	"github.com/diskport/diskport/internal/ingest"
-	"github.com/diskport/diskport/internal/keyring"
-	"github.com/diskport/diskport/internal/kms"
+	"github.com/diskport/diskport/internal/identity/iam"
+	"github.com/diskport/diskport/internal/identity/kms"
+	"github.com/diskport/diskport/internal/identity/secret"
+	"github.com/diskport/diskport/internal/imports/importtask"
+	"github.com/diskport/diskport/internal/imports/ingest"
+	"github.com/diskport/diskport/internal/imports/objects"
+	"github.com/diskport/diskport/internal/imports/scratch"
+	"github.com/diskport/diskport/internal/imports/source"
 	"github.com/diskport/diskport/internal/metadb"
-	"github.com/diskport/diskport/internal/objects"
-	"github.com/diskport/diskport/internal/scratch"
-	"github.com/diskport/diskport/internal/seal"
-	"github.com/diskport/diskport/internal/snapshot"
-	"github.com/diskport/diskport/internal/source"
+	"github.com/diskport/diskport/internal/store/blobdir"
+	"github.com/diskport/diskport/internal/store/blockstore"
+	"github.com/diskport/diskport/internal/store/gc"
+	"github.com/diskport/diskport/internal/store/keyring"
+	"github.com/diskport/diskport/internal/store/snapshot"
 	"github.com/diskport/diskport/internal/work"
 )
 
@@ -73,8 +73,8 @@ func (a *App) openParts(ctx context.Context, metrics prometheus.Registerer) (*pa
 	if p.sources.Foreign, err = a.foreignS3(master); err != nil {
 		return nil, err
 	}
-	p.kms = kms.New(kms.Options{Store: p.db.KMS(), Sealer: master})
-	p.ring = &keyring.Ring{Domains: p.db.Catalog(), Sealer: master, KMS: a.keys(p.kms)}
+	p.kms = kms.New(kms.Options{Store: p.db.KMS(), Wrapper: master})
+	p.ring = &keyring.Ring{Domains: p.db.Catalog(), Wrapper: master, KMS: a.keys(p.kms)}
 	if err := a.openStore(ctx, p, master); err != nil {
 		return nil, err
 	}
@@ -83,11 +83,11 @@ func (a *App) openParts(ctx context.Context, metrics prometheus.Registerer) (*pa
 }
 
 // openIdentities makes the root key known.
-func (a *App) openIdentities(ctx context.Context, p *parts, master *seal.MasterKey) (err error) {
+func (a *App) openIdentities(ctx context.Context, p *parts, master *secret.MasterKey) (err error) {
 	if a.keyID, a.secret, err = a.data.rootKey(a.cfg); err != nil {
 		return err
 	}
-	p.iam = iam.New(iam.Options{Store: p.db.IAM(), Sealer: master, Partition: awsid.Partition(a.cfg.Region)})
+	p.iam = iam.New(iam.Options{Store: p.db.IAM(), Wrapper: master, Partition: awsid.Partition(a.cfg.Region)})
 	return p.iam.SetRootKey(ctx, a.cfg.AccountID, a.keyID, a.secret)
 }
 
@@ -107,7 +107,7 @@ func (a *App) openSources(ctx context.Context, p *parts) (err error) {
 }
 
 // openStore opens blocks and manifests.
-func (a *App) openStore(ctx context.Context, p *parts, master *seal.MasterKey) error {
+func (a *App) openStore(ctx context.Context, p *parts, master *secret.MasterKey) error {
 	dir, err := blobdir.New(a.data.file("blocks"))
 	if err != nil {
 		return err
@@ -119,7 +119,7 @@ func (a *App) openStore(ctx context.Context, p *parts, master *seal.MasterKey) e
 	a.closers.add(slots.Close)
 	store := blockstore.NewStore(p.db.Catalog(), dir, slots, blockstore.Options{})
 	a.closers.add(store.Close)
-	key, err := secret(ctx, p.db, master, "page key")
+	key, err := serviceKey(ctx, p.db, master, "page key")
 	if err != nil {
 		return err
 	}
@@ -127,7 +127,7 @@ func (a *App) openStore(ctx context.Context, p *parts, master *seal.MasterKey) e
 	if err != nil {
 		return err
 	}
-	if p.tokens, err = secret(ctx, p.db, master, "token key"); err != nil {
+	if p.tokens, err = serviceKey(ctx, p.db, master, "token key"); err != nil {
 		return err
 	}
 	p.library = &snapshot.Library{Store: store, Index: p.db.Snapshots(), PageKey: pages, Keys: p.ring.Keys}
@@ -135,17 +135,17 @@ func (a *App) openStore(ctx context.Context, p *parts, master *seal.MasterKey) e
 	return nil
 }
 
-// secret returns a service-wide key, which the database keeps sealed.
-func secret(ctx context.Context, db *metadb.DB, master *seal.MasterKey, name string) ([]byte, error) {
-	sealed, err := db.Secret(ctx, name, func() ([]byte, error) {
-		key := make([]byte, seal.KeySize)
+// serviceKey returns a service-wide key, which the database keeps wrapped.
+func serviceKey(ctx context.Context, db *metadb.DB, master *secret.MasterKey, name string) ([]byte, error) {
+	wrapped, err := db.Secret(ctx, name, func() ([]byte, error) {
+		key := make([]byte, secret.KeySize)
 		_, _ = rand.Read(key) // never fails
-		return master.Seal(key, []byte(name)), nil
+		return master.Wrap(key, []byte(name)), nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	key, err := master.Open(sealed, []byte(name))
+	key, err := master.Unwrap(wrapped, []byte(name))
 	if err != nil {
 		return nil, fmt.Errorf("server: %s: %w", name, err)
 	}
@@ -153,7 +153,7 @@ func secret(ctx context.Context, db *metadb.DB, master *seal.MasterKey, name str
 }
 
 // wireImports makes the import service, its runner and its jobs.
-func (a *App) wireImports(p *parts, master *seal.MasterKey, counted countedSources) {
+func (a *App) wireImports(p *parts, master *secret.MasterKey, counted countedSources) {
 	images := importtask.Images{
 		Sources: p.sources, Scratch: scratch.Dir{Path: a.data.file("scratch"), Free: a.room}, Strict: a.cfg.StrictAWS,
 	}
@@ -179,7 +179,7 @@ func (a *App) wireImports(p *parts, master *seal.MasterKey, counted countedSourc
 	short := []work.Kind{work.Plan, work.Publish, work.Cleanup}
 	p.runner = &importtask.Runner{
 		Owner: owner(), Work: p.db.Work(), Tasks: p.db.Tasks(), Jobs: jobs,
-		Lanes: [][]work.Kind{short, short, {work.Range}, {work.Range}, {work.Seal}, {work.Seal, work.Expire}, {work.GC, work.Retain}},
+		Lanes: [][]work.Kind{short, short, {work.Range}, {work.Range}, {work.Complete}, {work.Complete, work.Expire}, {work.GC, work.Retain}},
 		Log:   a.log, Now: time.Now, Poll: 2 * time.Second, Grace: gracePeriod,
 	}
 	engine.Wake = p.runner.Wake

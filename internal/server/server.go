@@ -13,8 +13,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/diskport/diskport/internal/importtask"
-	"github.com/diskport/diskport/internal/sigv4"
+	"github.com/diskport/diskport/internal/identity/sigv4"
+	"github.com/diskport/diskport/internal/imports/importtask"
 )
 
 // App is the service.

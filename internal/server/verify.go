@@ -6,10 +6,10 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/diskport/diskport/internal/adminapi"
-	"github.com/diskport/diskport/internal/gc"
-	"github.com/diskport/diskport/internal/seal"
-	"github.com/diskport/diskport/internal/snapshot"
+	"github.com/diskport/diskport/internal/api/adminapi"
+	"github.com/diskport/diskport/internal/store/frame"
+	"github.com/diskport/diskport/internal/store/gc"
+	"github.com/diskport/diskport/internal/store/snapshot"
 )
 
 // verifier reads snapshots back.
@@ -58,7 +58,7 @@ func (v *verifier) Verify(ctx context.Context, id string, progress func(done, to
 
 // read reads the blocks at the indexes; every read proves its block.
 func (v *verifier) read(ctx context.Context, blocks *snapshot.Blocks, indexes <-chan int64) error {
-	frame := make([]byte, seal.FrameSize)
+	frame := make([]byte, frame.Size)
 	for i := range indexes {
 		if _, _, err := blocks.Get(ctx, i, frame); err != nil {
 			return fmt.Errorf("block %d of snapshot %s: %w", i, blocks.Record().ID, err)

@@ -22,15 +22,15 @@ type Kind string
 
 // The kinds of units.
 const (
-	Plan    Kind = "plan"    // open the image, cut it into ranges
-	Range   Kind = "range"   // ingest a run of manifest pages
-	Publish Kind = "publish" // write the root, make the snapshot visible
-	Cleanup Kind = "cleanup" // drop what a failed or cancelled task left
-	Append  Kind = "append"  // add blocks to a draft: held by who answers the request, never claimed
-	Seal    Kind = "seal"    // check a draft or copy that is complete, write its manifest
-	Expire  Kind = "expire"  // periodic: end drafts that nobody writes to
-	GC      Kind = "gc"      // periodic
-	Retain  Kind = "retain"  // periodic: forget tasks after their retention
+	Plan     Kind = "plan"     // open the image, cut it into ranges
+	Range    Kind = "range"    // ingest a run of manifest pages
+	Publish  Kind = "publish"  // write the root, make the snapshot visible
+	Cleanup  Kind = "cleanup"  // drop what a failed or cancelled task left
+	Append   Kind = "append"   // add blocks to a draft: held by who answers the request, never claimed
+	Complete Kind = "complete" // check a draft or copy that is complete, write its manifest
+	Expire   Kind = "expire"   // periodic: end drafts that nobody writes to
+	GC       Kind = "gc"       // periodic
+	Retain   Kind = "retain"   // periodic: forget tasks after their retention
 )
 
 // Unit is one thing to do.

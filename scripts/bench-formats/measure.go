@@ -13,8 +13,8 @@ import (
 
 	"github.com/diskport/diskport/diskimage"
 	"github.com/diskport/diskport/diskimage/detect"
-	"github.com/diskport/diskport/internal/blockstore"
-	"github.com/diskport/diskport/internal/ingest"
+	"github.com/diskport/diskport/internal/imports/ingest"
+	"github.com/diskport/diskport/internal/store/blockstore"
 )
 
 // side is a command that is measured.

@@ -1,0 +1,14 @@
+package hostile_test
+
+import (
+	"testing"
+
+	"github.com/diskport/diskport/diskimage/internal/sandboxtest"
+)
+
+// Everything that reads images does so where nothing can be opened: all
+// specimens, cut and padded, the real ones, and the cases of the catalogue. What
+// measures the same work is left out.
+func TestSandboxed(t *testing.T) {
+	sandboxtest.Run(t, "TestCatalogue", "TestNoProgramIsRun", "TestHuge", "TestFar")
+}

@@ -1,0 +1,7 @@
+package sandboxtest
+
+import "golang.org/x/sys/unix"
+
+const arch = unix.AUDIT_ARCH_AARCH64
+
+var more []uint32

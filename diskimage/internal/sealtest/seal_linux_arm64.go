@@ -1,7 +1,0 @@
-package sealtest
-
-import "golang.org/x/sys/unix"
-
-const arch = unix.AUDIT_ARCH_AARCH64
-
-var more []uint32

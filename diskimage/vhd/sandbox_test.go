@@ -1,0 +1,13 @@
+package vhd_test
+
+import (
+	"os"
+	"testing"
+
+	"github.com/diskport/diskport/diskimage/internal/sandboxtest"
+)
+
+func TestMain(m *testing.M) { os.Exit(sandboxtest.Main(m)) }
+
+// No image makes the decoder open anything.
+func TestSandboxed(t *testing.T) { sandboxtest.Run(t, "Qemu") }

@@ -1,0 +1,160 @@
+package adminapi
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/diskport/diskport/internal/api/awshttp"
+	"github.com/diskport/diskport/internal/identity/iam"
+	"github.com/diskport/diskport/internal/identity/policy"
+	"github.com/diskport/diskport/internal/identity/sigv4"
+	"github.com/diskport/diskport/internal/imports/importtask"
+	"github.com/diskport/diskport/internal/store/snapshot"
+)
+
+// Tasks reads import tasks. Counts include work in flight.
+type Tasks interface {
+	Task(ctx context.Context, account, id string) (importtask.Task, error)
+	Tasks(ctx context.Context, account string) ([]importtask.Task, error)
+}
+
+// Snapshots reads snapshot records.
+type Snapshots interface {
+	Get(ctx context.Context, id string) (snapshot.Record, error)
+	List(ctx context.Context, account string) ([]snapshot.Record, error)
+}
+
+// Verifier reads snapshots back.
+type Verifier interface {
+	// Verify reads every block of a completed snapshot and checks it against its
+	// ID, calling progress now and then with the blocks read and their number.
+	// An error says what is damaged.
+	Verify(ctx context.Context, snapshotID string, progress func(done, total int64)) error
+}
+
+// Collector frees what nothing references.
+type Collector interface {
+	Collect(ctx context.Context) (Freed, error)
+}
+
+// Accounts makes and removes accounts. iam.Service is one.
+type Accounts interface {
+	Accounts(ctx context.Context) ([]iam.Account, error)
+	AddAccount(ctx context.Context, id string) (iam.Account, sigv4.Secret, error)
+	RemoveAccount(ctx context.Context, id string, owns func(ctx context.Context, account string) (what string, err error)) error
+}
+
+// Freed is what one collection freed.
+type Freed struct {
+	Blocks int64 `json:"blocks"`
+	Files  int64 `json:"files"`
+	Bytes  int64 `json:"bytes"`
+}
+
+// Config is what the edge stands on.
+type Config struct {
+	Tasks     Tasks
+	Snapshots Snapshots
+	Verifier  Verifier
+	Collector Collector
+	Accounts  Accounts
+	// Operator is the account that may manage the others: the service's own.
+	Operator string
+	// Owns says what an account has besides identities ("3 snapshots"), or "".
+	Owns func(ctx context.Context, account string) (what string, err error)
+	// Authorize returns an error unless the caller may do the action
+	// ("diskport:ListTasks") to the resources (ARNs, or "*"). Nil means what Call
+	// has.
+	Authorize func(c *awshttp.Call, action string, with policy.Context, resources ...string) error
+	Log       *slog.Logger
+	Now       func() time.Time
+	// Poll is how often an event stream looks for a change; 0 means 100 ms.
+	Poll time.Duration
+}
+
+// Edge serves /-/v1/. Its methods may be called concurrently.
+type Edge struct {
+	Config
+	mux *http.ServeMux
+}
+
+var _ awshttp.Edge = (*Edge)(nil)
+
+// route is a request the edge answers: its pattern, the action that a policy
+// must allow, and who answers it.
+type route struct {
+	pattern string
+	action  string
+	handle  func(*Edge, *request) error
+}
+
+// routes is every request. Handlers return an error to be answered, or nil
+// when they have answered.
+var routes = []route{
+	{"GET /-/v1/tasks", "diskport:ListTasks", (*Edge).listTasks},
+	{"GET /-/v1/tasks/{id}", "diskport:GetTask", (*Edge).getTask},
+	{"GET /-/v1/tasks/{id}/events", "diskport:GetTask", (*Edge).watchTask},
+	{"GET /-/v1/snapshots", "diskport:ListSnapshots", (*Edge).listSnapshots},
+	{"GET /-/v1/snapshots/{id}", "diskport:GetSnapshot", (*Edge).getSnapshot},
+	{"POST /-/v1/snapshots/{id}/verify", "diskport:VerifySnapshot", (*Edge).verifySnapshot},
+	{"POST /-/v1/gc", "diskport:CollectGarbage", (*Edge).collect},
+	{"GET /-/v1/accounts", "diskport:ListAccounts", (*Edge).listAccounts},
+	{"POST /-/v1/accounts", "diskport:AddAccount", (*Edge).addAccount},
+	{"POST /-/v1/accounts/{id}", "diskport:AddAccount", (*Edge).addAccount},
+	{"DELETE /-/v1/accounts/{id}", "diskport:RemoveAccount", (*Edge).removeAccount},
+}
+
+// New returns the edge for cfg.
+func New(cfg Config) *Edge {
+	if cfg.Poll == 0 {
+		cfg.Poll = 100 * time.Millisecond
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Authorize == nil {
+		cfg.Authorize = (*awshttp.Call).Authorize
+	}
+	e := &Edge{Config: cfg, mux: http.NewServeMux()}
+	for _, rt := range routes {
+		e.mux.HandleFunc(rt.pattern, func(w http.ResponseWriter, r *http.Request) { e.serve(rt, w, r) })
+	}
+	e.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		writeError(w, &failure{http.StatusNotFound, "NoSuchPath", "there is nothing at " + r.Method + " " + r.URL.Path})
+	})
+	return e
+}
+
+// request is one request on its way through a handler.
+type request struct {
+	*http.Request
+	w    http.ResponseWriter
+	call *awshttp.Call
+}
+
+type callKey struct{}
+
+// ServeAWS answers a request that the front chain let through.
+func (e *Edge) ServeAWS(w http.ResponseWriter, r *http.Request, c *awshttp.Call) {
+	e.mux.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), callKey{}, c)))
+}
+
+func (e *Edge) serve(rt route, w http.ResponseWriter, r *http.Request) {
+	c := r.Context().Value(callKey{}).(*awshttp.Call)
+	err := e.Authorize(c, rt.action, nil, "*")
+	if err != nil {
+		err = &failure{http.StatusForbidden, "AccessDenied", "you are not authorized to perform " + rt.action}
+	} else {
+		err = rt.handle(e, &request{r, w, c})
+	}
+	if err == nil {
+		return
+	}
+	f := asFailure(err)
+	if f.status >= 500 {
+		e.Log.Error("answering a request", "requestId", c.RequestID, "path", r.URL.Path, "err", err)
+	}
+	writeError(w, f)
+}

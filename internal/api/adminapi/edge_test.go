@@ -1,0 +1,260 @@
+package adminapi
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	gocmp "github.com/google/go-cmp/cmp"
+
+	"github.com/diskport/diskport/internal/api/awshttp"
+	"github.com/diskport/diskport/internal/identity/iam"
+	"github.com/diskport/diskport/internal/identity/policy"
+	"github.com/diskport/diskport/internal/identity/sigv4"
+	"github.com/diskport/diskport/internal/imports/importtask"
+	"github.com/diskport/diskport/internal/store/snapshot"
+	"github.com/diskport/diskport/internal/tag"
+)
+
+var start = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+
+// world is a service with one task that moves on each time it is looked at.
+type world struct {
+	states  []importtask.Task // successive
+	looks   int
+	damaged error
+	denied  string // action
+	owned   map[string]string
+	caller  string // account; "" is 1
+}
+
+func (w *world) Accounts(context.Context) ([]iam.Account, error) {
+	return []iam.Account{{ID: "1", KeyID: "AKIA1", Created: start}}, nil
+}
+
+func (w *world) AddAccount(_ context.Context, id string) (iam.Account, sigv4.Secret, error) {
+	switch id {
+	case "1":
+		return iam.Account{}, sigv4.Secret{}, &iam.EntityError{Kind: iam.KindAccount, Name: id, Err: iam.ErrExists}
+	case "x":
+		return iam.Account{}, sigv4.Secret{}, &iam.ValidationError{Message: "an account id has twelve digits"}
+	}
+	return iam.Account{ID: cmp.Or(id, "7"), KeyID: "AKIA2", Created: start}, sigv4.NewSecret("hush"), nil
+}
+
+func (w *world) RemoveAccount(ctx context.Context, id string, owns func(ctx context.Context, account string) (string, error)) error {
+	what, err := owns(ctx, id)
+	switch {
+	case err != nil:
+		return err
+	case what != "":
+		return &iam.EntityError{Kind: iam.KindAccount, Name: id, Err: iam.ErrInUse}
+	case id == "9":
+		return &iam.EntityError{Kind: iam.KindAccount, Name: id, Err: iam.ErrNotFound}
+	}
+	return nil
+}
+
+func (w *world) Task(_ context.Context, account, id string) (importtask.Task, error) {
+	t := w.states[min(w.looks, len(w.states)-1)]
+	w.looks++
+	if t.Account != account || t.ID != id {
+		return importtask.Task{}, importtask.ErrNotFound
+	}
+	return t, nil
+}
+
+func (w *world) Tasks(context.Context, string) ([]importtask.Task, error) { return w.states[:1], nil }
+
+func (w *world) Verify(_ context.Context, _ string, progress func(done, total int64)) error {
+	progress(1, 2)
+	return w.damaged
+}
+
+func (w *world) Collect(context.Context) (Freed, error) {
+	return Freed{Blocks: 3, Files: 2, Bytes: 1}, nil
+}
+
+type snapshots struct{ list []snapshot.Record }
+
+func (s snapshots) Get(_ context.Context, id string) (snapshot.Record, error) {
+	for _, r := range s.list {
+		if r.ID == id {
+			return r, nil
+		}
+	}
+	return snapshot.Record{}, snapshot.ErrNotFound
+}
+
+func (s snapshots) List(context.Context, string) ([]snapshot.Record, error) { return s.list, nil }
+
+func (w *world) ask(t *testing.T, method, path string) *httptest.ResponseRecorder {
+	t.Helper()
+	e := New(Config{
+		Tasks: w,
+		Snapshots: snapshots{[]snapshot.Record{
+			{ID: "snap-1", Account: "1", State: snapshot.Completed, Blocks: 2, VolumeSize: 1, Task: "import-snap-1", StartedAt: start},
+			{ID: "snap-2", Account: "1", State: snapshot.Pending, StartedAt: start},
+			{ID: "snap-3", Account: "2", State: snapshot.Completed, StartedAt: start},
+		}},
+		Verifier:  w,
+		Collector: w,
+		Accounts:  w,
+		Operator:  "1",
+		Owns:      func(_ context.Context, id string) (string, error) { return w.owned[id], nil },
+		Authorize: func(_ *awshttp.Call, action string, _ policy.Context, _ ...string) error {
+			if action == w.denied {
+				return errors.New("no")
+			}
+			return nil
+		},
+		Log:  slog.New(slog.DiscardHandler),
+		Now:  func() time.Time { return start.Add(10 * time.Second) },
+		Poll: time.Nanosecond,
+	})
+	rec := httptest.NewRecorder()
+	r := httptest.NewRequest(method, path, nil)
+	e.ServeAWS(rec, r, &awshttp.Call{Principal: iam.Principal{Account: cmp.Or(w.caller, "1")}})
+	return rec
+}
+
+func running() importtask.Task {
+	return importtask.Task{
+		ID: "import-snap-1", Account: "1", State: importtask.Active, Phase: importtask.Converting,
+		Format: "VMDK", SnapshotID: "snap-1", SourceBytes: 50, Virtual: 1000, Tags: tag.Set{{Key: "k", Value: "v"}},
+		Ranges: []importtask.Range{{Bytes: 100}, {Bytes: 300}}, RangesLeft: 1,
+		Counts:    importtask.Counts{Source: 20, Done: 100, Data: 5, Zero: 1, Deduplicated: 2, Stored: 60},
+		CreatedAt: start, StartedAt: start.Add(5 * time.Second),
+	}
+}
+
+func completed() importtask.Task {
+	t := running()
+	t.State, t.RangesLeft, t.Counts.Done, t.EndedAt = importtask.Completed, 0, 400, start.Add(6*time.Second)
+	return t
+}
+
+func TestTask(t *testing.T) {
+	failed := running()
+	failed.State = importtask.Deleted
+	failed.Failure = importtask.Failure{Message: "ClientError: x", Reason: "truncated", Offset: 0, Hint: "again"}
+	zero := int64(0)
+	base := task{
+		ID: "import-snap-1", Status: "active", Phase: "downloading/converting", Format: "VMDK", VirtualBytes: 1000, SourceBytes: 50,
+		Progress: progress{
+			Percent: 25, DoneBytes: 100, TotalBytes: 400, ReadBytes: 20, StoredBytes: 60,
+			Blocks: blocks{5, 1, 2}, Ranges: 2, RangesDone: 1, BytesPerSecond: 20,
+		},
+		Tags: map[string]string{"k": "v"}, CreatedAt: start, StartedAt: ptr(start.Add(5 * time.Second)), Seconds: 10,
+	}
+	tests := map[string]struct {
+		task importtask.Task
+		want func(*task)
+	}{
+		"running": {running(), func(*task) {}}, // the snapshot is not shown before it is complete
+		"completed": {completed(), func(w *task) {
+			w.Status, w.Phase, w.SnapshotID = "completed", "", "snap-1"
+			w.EndedAt, w.Seconds = ptr(start.Add(6*time.Second)), 6
+			w.Progress.Percent, w.Progress.DoneBytes, w.Progress.RangesDone, w.Progress.BytesPerSecond = 100, 400, 2, 400
+		}},
+		"failed": {failed, func(w *task) {
+			w.Status, w.Phase = "deleted", ""
+			w.Failure = &taskFailure{Message: "ClientError: x", Reason: "truncated", Offset: &zero, Hint: "again"}
+		}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			want := base
+			tt.want(&want)
+			var got task
+			rec := (&world{states: []importtask.Task{tt.task}}).ask(t, "GET", "/-/v1/tasks/import-snap-1")
+			if err := json.Unmarshal(rec.Body.Bytes(), &got); err != nil {
+				t.Fatal(err)
+			}
+			if diff := gocmp.Diff(want, got); diff != "" {
+				t.Errorf("task (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func ptr(t time.Time) *time.Time { return &t }
+
+func TestEventsTellEachChangeOnceUntilTheEnd(t *testing.T) {
+	w := &world{states: []importtask.Task{running(), running(), running(), completed()}}
+	body := w.ask(t, "GET", "/-/v1/tasks/import-snap-1/events").Body.String()
+	if got := strings.Count(body, "event: task\n"); got != 2 {
+		t.Errorf("%d events, want 2: the state at first and the change\n%s", got, body)
+	}
+	last := body[strings.LastIndex(body, "data: ")+len("data: "):]
+	var got task
+	if err := json.Unmarshal([]byte(last), &got); err != nil || got.Status != "completed" {
+		t.Errorf("the last event says %q (%v), want completed", got.Status, err)
+	}
+}
+
+func TestAnswers(t *testing.T) {
+	tests := map[string]struct {
+		request string
+		world   world
+		status  int
+		body    string // part of it
+	}{
+		"tasks":                  {"GET /-/v1/tasks", world{}, 200, `"id":"import-snap-1"`},
+		"unknown task":           {"GET /-/v1/tasks/import-snap-2", world{}, 404, `"code":"NoSuchTask"`},
+		"events of unknown task": {"GET /-/v1/tasks/import-snap-2/events", world{}, 404, `"code":"NoSuchTask"`},
+		"snapshots":              {"GET /-/v1/snapshots", world{}, 200, `"dataBytes":1048576`},
+		"snapshot":               {"GET /-/v1/snapshots/snap-1", world{}, 200, `"description":"Created by AWS-VMImport service for import-snap-1"`},
+		"unknown snapshot":       {"GET /-/v1/snapshots/snap-9", world{}, 404, `"code":"NoSuchSnapshot"`},
+		"somebody else's":        {"GET /-/v1/snapshots/snap-3", world{}, 404, `"code":"NoSuchSnapshot"`},
+		"verify somebody else's": {"POST /-/v1/snapshots/snap-3/verify", world{}, 404, `"code":"NoSuchSnapshot"`},
+		"verify":                 {"POST /-/v1/snapshots/snap-1/verify", world{}, 200, "event: progress\ndata: {\"done\":1,\"total\":2}\n\nevent: result\ndata: {\"ok\":true,\"blocks\":2}"},
+		"verify damaged":         {"POST /-/v1/snapshots/snap-1/verify", world{damaged: errors.New("block 7")}, 200, `{"ok":false,"blocks":2,"error":"block 7"}`},
+		"verify pending":         {"POST /-/v1/snapshots/snap-2/verify", world{}, 409, `"code":"IncorrectState"`},
+		"gc":                     {"POST /-/v1/gc", world{}, 200, `{"blocks":3,"files":2,"bytes":1}`},
+		"gc denied":              {"POST /-/v1/gc", world{denied: "diskport:CollectGarbage"}, 403, `not authorized to perform diskport:CollectGarbage`},
+		"accounts":               {"GET /-/v1/accounts", world{}, 200, `{"accounts":[{"id":"1","accessKeyId":"AKIA1","createdAt":"2026-01-02T03:04:05Z"}]}`},
+		"any new account":        {"POST /-/v1/accounts", world{}, 200, `{"id":"7","accessKeyId":"AKIA2","secretAccessKey":"hush","createdAt":"2026-01-02T03:04:05Z"}`},
+		"a new account":          {"POST /-/v1/accounts/2", world{}, 200, `"id":"2"`},
+		"an account that exists": {"POST /-/v1/accounts/1", world{}, 409, `"code":"AccountExists"`},
+		"a bad account":          {"POST /-/v1/accounts/x", world{}, 400, `"message":"an account id has twelve digits"`},
+		"account removed":        {"DELETE /-/v1/accounts/2", world{}, 200, `{}`},
+		"no account removed":     {"DELETE /-/v1/accounts/9", world{}, 404, `"code":"NoSuchAccount"`},
+		"account in use":         {"DELETE /-/v1/accounts/2", world{owned: map[string]string{"2": "3 buckets"}}, 409, `account 2 still owns 3 buckets`},
+		"own account removed":    {"DELETE /-/v1/accounts/1", world{}, 409, `the service's own`},
+		"accounts, to another":   {"GET /-/v1/accounts", world{caller: "2"}, 403, `"code":"AccessDenied"`},
+		"added by another":       {"POST /-/v1/accounts/3", world{caller: "2"}, 403, `"code":"AccessDenied"`},
+		"removed by another":     {"DELETE /-/v1/accounts/2", world{caller: "2"}, 403, `"code":"AccessDenied"`},
+		"wrong method":           {"GET /-/v1/gc", world{}, 404, `"code":"NoSuchPath"`},
+		"unknown path":           {"GET /-/v1/nothing", world{}, 404, `"code":"NoSuchPath"`},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			tt.world.states = []importtask.Task{running()}
+			method, path, _ := strings.Cut(tt.request, " ")
+			rec := tt.world.ask(t, method, path)
+			if rec.Code != tt.status || !strings.Contains(rec.Body.String(), tt.body) {
+				t.Errorf("answer %d %s, want %d with %s", rec.Code, rec.Body, tt.status, tt.body)
+			}
+		})
+	}
+}
+
+func TestEveryRouteAsksForARight(t *testing.T) {
+	for _, rt := range routes {
+		t.Run(rt.pattern, func(t *testing.T) {
+			method, path, _ := strings.Cut(strings.Replace(rt.pattern, "{id}", "snap-1", 1), " ")
+			w := &world{states: []importtask.Task{running()}, denied: rt.action}
+			if rec := w.ask(t, method, path); rec.Code != http.StatusForbidden {
+				t.Errorf("answer %d without the right %s, want 403", rec.Code, rt.action)
+			}
+		})
+	}
+}

@@ -1,0 +1,99 @@
+package adminapi
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/diskport/diskport/internal/imports/importtask"
+)
+
+// heartbeat is how often a stream without news says that it is alive, so that
+// proxies keep it open.
+const heartbeat = 10 * time.Second
+
+// events is a stream of server-sent events.
+type events struct{ w http.ResponseWriter }
+
+func startEvents(w http.ResponseWriter) events {
+	w.Header().Set("Content-Type", "text/event-stream")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(http.StatusOK)
+	return events{w}
+}
+
+// send writes one event and makes sure that it leaves.
+func (s events) send(name string, data []byte) error {
+	if _, err := fmt.Fprintf(s.w, "event: %s\ndata: %s\n\n", name, data); err != nil {
+		return err
+	}
+	return s.flush()
+}
+
+func (s events) comment() error {
+	if _, err := fmt.Fprint(s.w, ":\n\n"); err != nil {
+		return err
+	}
+	return s.flush()
+}
+
+func (s events) flush() error { return http.NewResponseController(s.w).Flush() }
+
+// watchTask sends the task at once, whenever it changes, and a last time when
+// it has ended; then the stream ends.
+func (e *Edge) watchTask(r *request) error {
+	ctx, account, id := r.Context(), r.call.Principal.Account, r.PathValue("id")
+	t, err := e.Tasks.Task(ctx, account, id)
+	if err != nil {
+		return err
+	}
+	stream := startEvents(r.w)
+	tick := time.NewTicker(e.Poll)
+	defer tick.Stop()
+	var last []byte
+	for sent := e.Now(); ; {
+		if now := e.Now(); now.Sub(sent) > heartbeat {
+			sent = now
+			if stream.comment() != nil {
+				return nil // the client is gone
+			}
+		}
+		if key, data := e.taskEvent(t); !bytes.Equal(key, last) {
+			last, sent = key, e.Now()
+			if stream.send("task", data) != nil {
+				return nil
+			}
+		}
+		if t.State == importtask.Completed || t.State == importtask.Deleted {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		if t, err = e.Tasks.Task(ctx, account, id); err != nil {
+			e.Log.Warn("watching a task", "task", id, "err", err)
+			return nil // the answer has begun: the client asks again
+		}
+	}
+}
+
+// taskEvent returns the task as JSON, and the same without what changes by
+// itself as time goes on, to tell whether anything happened.
+func (e *Edge) taskEvent(t importtask.Task) (key, data []byte) {
+	w := e.wireTask(t)
+	data = mustMarshal(w)
+	w.Seconds, w.Progress.BytesPerSecond = 0, 0
+	return mustMarshal(w), data
+}
+
+func mustMarshal(v any) []byte {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic("adminapi: marshalling an event: " + err.Error()) // our own structs always marshal
+	}
+	return b
+}

@@ -1,0 +1,137 @@
+package adminapi
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/diskport/diskport/internal/block"
+	"github.com/diskport/diskport/internal/store/snapshot"
+)
+
+// snapshotInfo is a snapshot on the wire.
+type snapshotInfo struct {
+	ID           string            `json:"id"`
+	State        string            `json:"state"`
+	Description  string            `json:"description"`
+	ImportTaskID string            `json:"importTaskId,omitempty"`
+	VolumeSize   int64             `json:"volumeSize"`   // GiB
+	VirtualBytes int64             `json:"virtualBytes"` // of the imported disk
+	DataBytes    int64             `json:"dataBytes"`    // blocks it is made of, before sharing
+	StoredBytes  int64             `json:"storedBytes"`  // that its import added to the store
+	Blocks       int64             `json:"blocks"`
+	Encrypted    bool              `json:"encrypted"`
+	KMSKeyARN    string            `json:"kmsKeyArn,omitempty"`
+	Message      string            `json:"message,omitempty"` // why it is in error
+	Tags         map[string]string `json:"tags,omitempty"`
+	StartedAt    time.Time         `json:"startedAt"`
+	CompletedAt  *time.Time        `json:"completedAt,omitempty"`
+}
+
+func (e *Edge) listSnapshots(r *request) error {
+	all, err := e.Snapshots.List(r.Context(), r.call.Principal.Account)
+	if err != nil {
+		return err
+	}
+	answer := struct {
+		Snapshots []snapshotInfo `json:"snapshots"`
+	}{make([]snapshotInfo, 0, len(all))}
+	for _, s := range all {
+		answer.Snapshots = append(answer.Snapshots, wireSnapshot(s))
+	}
+	writeJSON(r.w, http.StatusOK, answer)
+	return nil
+}
+
+func (e *Edge) getSnapshot(r *request) error {
+	s, err := e.ownSnapshot(r)
+	if err != nil {
+		return err
+	}
+	writeJSON(r.w, http.StatusOK, wireSnapshot(s))
+	return nil
+}
+
+// ownSnapshot returns the snapshot that the request names, if it is the caller's.
+func (e *Edge) ownSnapshot(r *request) (snapshot.Record, error) {
+	s, err := e.Snapshots.Get(r.Context(), r.PathValue("id"))
+	if err != nil {
+		return snapshot.Record{}, err
+	}
+	if s.Account != r.call.Principal.Account {
+		return snapshot.Record{}, snapshot.ErrNotFound
+	}
+	return s, nil
+}
+
+func wireSnapshot(s snapshot.Record) snapshotInfo {
+	w := snapshotInfo{
+		ID:           s.ID,
+		State:        string(s.State),
+		Description:  s.Description,
+		ImportTaskID: s.Task,
+		VolumeSize:   s.VolumeSize,
+		VirtualBytes: s.VirtualSize,
+		DataBytes:    s.Blocks * block.Size,
+		StoredBytes:  s.Stored,
+		Blocks:       s.Blocks,
+		Encrypted:    s.KMSKey != "",
+		KMSKeyARN:    s.KMSKey,
+		Message:      s.Message,
+		Tags:         wireTags(s.Tags),
+		StartedAt:    s.StartedAt.UTC(),
+		CompletedAt:  timeOrNil(s.CompletedAt),
+	}
+	if w.Description == "" && s.Task != "" {
+		w.Description = s.GeneratedDescription()
+	}
+	return w
+}
+
+// verifySnapshot reads the snapshot back. It answers with events: progress now
+// and then, and one result at the end.
+func (e *Edge) verifySnapshot(r *request) error {
+	s, err := e.ownSnapshot(r)
+	if err != nil {
+		return err
+	}
+	if s.State != snapshot.Completed {
+		return &failure{http.StatusConflict, "IncorrectState", "snapshot " + s.ID + " is " + string(s.State)}
+	}
+	stream := startEvents(r.w)
+	var told time.Time
+	err = e.Verifier.Verify(r.Context(), s.ID, func(done, total int64) {
+		now := e.Now()
+		if now.Sub(told) < e.Poll && done < total {
+			return
+		}
+		told = now
+		// A client that is gone has its request's context cancelled.
+		_ = stream.send("progress", mustMarshal(struct {
+			Done  int64 `json:"done"`
+			Total int64 `json:"total"`
+		}{done, total}))
+	})
+	if r.Context().Err() != nil {
+		return nil
+	}
+	result := struct {
+		OK     bool   `json:"ok"`
+		Blocks int64  `json:"blocks"`
+		Error  string `json:"error,omitempty"`
+	}{OK: err == nil, Blocks: s.Blocks}
+	if err != nil {
+		e.Log.Error("verifying a snapshot", "snapshot", s.ID, "err", err)
+		result.Error = err.Error()
+	}
+	_ = stream.send("result", mustMarshal(result)) // the client may be gone
+	return nil
+}
+
+func (e *Edge) collect(r *request) error {
+	freed, err := e.Collector.Collect(r.Context())
+	if err != nil {
+		return err
+	}
+	writeJSON(r.w, http.StatusOK, freed)
+	return nil
+}

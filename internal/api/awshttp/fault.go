@@ -1,0 +1,159 @@
+package awshttp
+
+import (
+	"errors"
+	"net/http"
+
+	"github.com/diskport/diskport/internal/identity/iam"
+	"github.com/diskport/diskport/internal/identity/sigv4"
+)
+
+// Fault is an error as the wire tells it.
+type Fault struct {
+	Status  int
+	Code    string
+	Message string
+	Reason  string // EBS direct only
+}
+
+func (f Fault) Error() string { return f.Code + ": " + f.Message }
+
+// refusal is why the front chain itself turns a request away.
+type refusal int
+
+const (
+	missing    refusal = iota // no credentials
+	incomplete                // malformed authentication data
+	unknownKey                // access key id that nobody has, or a wrong session token
+	mismatch                  // signature not made with the key's secret
+	expired                   // outside the clock window or past the expiry
+	oldToken                  // session token that has expired
+	version2                  // Signature Version 2
+	badForm                   // query string or form that is not urlencoded
+	tooLarge                  // body above the cap
+	unread                    // body ended early
+	internal                  // ours
+)
+
+const (
+	textMissing    = "Request is missing Authentication Token"
+	textIncomplete = "The request signature does not conform to AWS standards."
+	textInvalidKey = "AWS was not able to validate the provided access credentials"
+	textToken      = "The security token included in the request is invalid."
+	textMismatch   = "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method."
+	textExpired    = "Request has expired."
+	textOldToken   = "The security token included in the request is expired"
+	textVersion2   = textInvalidKey + ": signed with version 2; sign with version 4 (`aws configure set default.s3.signature_version s3v4`) or start with --allow-sigv2"
+	textBadForm    = "The query string or form is malformed."
+	textTooLarge   = "The request body is too large."
+	textUnread     = "The request body ended early."
+	textInternal   = "An internal error has occurred"
+)
+
+// refusals says how each protocol tells each refusal. One row per protocol
+// family; the order within a row is that of the constants above.
+var refusals = map[string][]Fault{
+	EC2: {
+		{403, "MissingAuthenticationToken", textMissing, ""},
+		{400, "IncompleteSignature", textIncomplete, ""},
+		{401, "AuthFailure", textInvalidKey, ""},
+		{403, "SignatureDoesNotMatch", textMismatch, ""},
+		{400, "RequestExpired", textExpired, ""},
+		{400, "RequestExpired", textOldToken, ""},
+		{401, "AuthFailure", textVersion2, ""},
+		{400, "MalformedQueryString", textBadForm, ""},
+		{413, "RequestEntityTooLarge", textTooLarge, ""},
+		{400, "IncompleteBody", textUnread, ""},
+		{500, "InternalError", textInternal, ""},
+	},
+	IAM: {
+		{403, "MissingAuthenticationToken", textMissing, ""},
+		{400, "IncompleteSignature", textIncomplete, ""},
+		{403, "InvalidClientTokenId", textToken, ""},
+		{403, "SignatureDoesNotMatch", textMismatch, ""},
+		{400, "RequestExpired", textExpired, ""},
+		{403, "ExpiredToken", textOldToken, ""},
+		{401, "AuthFailure", textVersion2, ""},
+		{400, "MalformedQueryString", textBadForm, ""},
+		{413, "RequestEntityTooLarge", textTooLarge, ""},
+		{400, "IncompleteBody", textUnread, ""},
+		{500, "ServiceFailure", textInternal, ""},
+	},
+	EBS: {
+		{403, "MissingAuthenticationTokenException", textMissing, ""},
+		{400, "IncompleteSignatureException", textIncomplete, ""},
+		{403, "UnrecognizedClientException", textToken, ""},
+		{403, "InvalidSignatureException", textMismatch, ""},
+		{403, "InvalidSignatureException", textExpired, ""},
+		{403, "ExpiredTokenException", textOldToken, ""},
+		{401, "AuthFailure", textVersion2, ""},
+		{400, "ValidationException", textBadForm, "INVALID_PARAMETER_VALUE"},
+		{413, "ValidationException", textTooLarge, "INVALID_PARAMETER_VALUE"},
+		{400, "ValidationException", "Failed to read block data", "INVALID_PARAMETER_VALUE"},
+		{500, "InternalServerException", textInternal, ""},
+	},
+	S3: {
+		{403, "AccessDenied", "Access Denied", ""},
+		{400, "AuthorizationHeaderMalformed", textIncomplete, ""},
+		{403, "InvalidAccessKeyId", "The AWS Access Key Id you provided does not exist in our records.", ""},
+		{403, "SignatureDoesNotMatch", textMismatch, ""},
+		{403, "RequestTimeTooSkewed", textExpired, ""},
+		{400, "ExpiredToken", textOldToken, ""},
+		{401, "AuthFailure", textVersion2, ""},
+		{400, "InvalidURI", textBadForm, ""},
+		{400, "EntityTooLarge", textTooLarge, ""},
+		{400, "IncompleteBody", textUnread, ""},
+		{500, "InternalError", textInternal, ""},
+	},
+}
+
+// family maps a service to the row of refusals that it shares.
+func family(service string) string {
+	switch service {
+	case EC2, S3, EBS:
+		return service
+	case IAM, STS:
+		return IAM
+	case KMS, Diskport:
+		return EBS // both speak JSON with exception names
+	}
+	return EC2
+}
+
+func (r refusal) fault(service string) Fault { return refusals[family(service)][r] }
+
+func (r refusal) Error() string { return refusals[EC2][r].Error() }
+
+// Internal is the answer to an error that the client can do nothing about. Its
+// cause belongs into the log, never into the answer.
+func Internal(service string) Fault { return internal.fault(service) }
+
+// refusalOf sorts the errors of the signature check and the key look-up.
+func refusalOf(err error) refusal {
+	var own refusal
+	switch {
+	case errors.As(err, &own):
+		return own
+	case errors.Is(err, sigv4.ErrMissing):
+		return missing
+	case errors.Is(err, sigv4.ErrIncomplete):
+		return incomplete
+	case errors.Is(err, sigv4.ErrExpired):
+		return expired
+	case errors.Is(err, sigv4.ErrMismatch):
+		return mismatch
+	case errors.Is(err, sigv4.ErrV2):
+		return version2
+	case errors.Is(err, iam.ErrExpiredToken):
+		return oldToken
+	case errors.Is(err, iam.ErrUnknownKey):
+		return unknownKey
+	}
+	return internal
+}
+
+// Fail answers with f in the shape of the service's protocol.
+func (c *Call) Fail(w http.ResponseWriter, f Fault) {
+	c.code = f.Code
+	shapes[c.shape()](w, c, f)
+}

@@ -1,0 +1,124 @@
+package awshttp
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/diskport/diskport/internal/awsid"
+	"github.com/diskport/diskport/internal/identity/iam"
+	"github.com/diskport/diskport/internal/identity/sigv4"
+)
+
+// Keys finds whose access key a request was signed with. iam.ErrUnknownKey and
+// iam.ErrExpiredToken are told apart; other errors are internal ones.
+type Keys interface {
+	Lookup(ctx context.Context, accessKeyID, sessionToken string) (iam.Principal, sigv4.Secret, error)
+}
+
+// Options is what a Front is made of. Keys, Log and Metrics are required.
+type Options struct {
+	Edges   map[string]Edge // by service name
+	Keys    Keys
+	Log     *slog.Logger
+	Metrics prometheus.Registerer
+	Now     func() time.Time // nil means time.Now
+	NewID   func() string    // of requests; nil means awsid.Request
+
+	// AllowSigV2 takes Signature Version 2 for EC2 queries and presigned GETs
+	// of S3. Such requests name no region, so Region says which is meant, and
+	// S3's depend on Domain: of bucket.Domain, as in s3gate.Options.
+	AllowSigV2     bool
+	Region, Domain string
+
+	// Our own pages below /-/, which need no signature. Without one of them
+	// its path is not found.
+	Live, Ready, Scrape, Console http.Handler
+}
+
+// Front is the front chain: the one http.Handler of the listener. It is safe
+// for concurrent use.
+type Front struct {
+	opts    Options
+	metrics *metrics
+	pages   http.Handler
+}
+
+// New returns the front chain and registers its metrics.
+func New(opts Options) *Front {
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
+	if opts.NewID == nil {
+		opts.NewID = awsid.Request
+	}
+	return &Front{opts: opts, metrics: newMetrics(opts.Metrics), pages: pages(opts)}
+}
+
+// ServeHTTP implements http.Handler.
+func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	c := &Call{RequestID: f.opts.NewID()}
+	w.Header().Set("X-Amzn-Requestid", c.RequestID)
+	w.Header().Set("X-Amz-Request-Id", c.RequestID)
+	begin := f.opts.Now()
+	rec := &recorder{ResponseWriter: w}
+	target := newTarget(r) // before an edge can change r
+	defer func() {
+		f.recover(rec, c, recover())
+		if rec.status == 0 && !rec.abort {
+			rec.status = http.StatusOK // net/http answers so when nobody wrote
+		}
+		took := f.opts.Now().Sub(begin)
+		f.metrics.observe(c, rec, took)
+		f.logAccess(r.Context(), c, rec, target, took)
+		if rec.abort {
+			panic(http.ErrAbortHandler) // net/http breaks the connection
+		}
+	}()
+	if f.own(r) {
+		c.Service = page
+		f.pages.ServeHTTP(rec, r)
+		return
+	}
+	f.serve(rec, r, c)
+}
+
+// recover turns a panic into InternalError where that can still be told, and
+// into a broken connection where it can't.
+func (f *Front) recover(rec *recorder, c *Call, cause any) {
+	if cause == nil {
+		return
+	}
+	if err, _ := cause.(error); !errors.Is(err, http.ErrAbortHandler) {
+		f.opts.Log.Error("panic while serving", "request", c.RequestID, "service", c.Service,
+			"action", c.Action, "panic", cause, "stack", string(debug.Stack()))
+	}
+	if rec.status != 0 {
+		// Half an answer must not look like a whole one.
+		c.code = "Aborted"
+		rec.abort = true
+		return
+	}
+	c.Fail(rec, Internal(c.Service))
+}
+
+func (f *Front) serve(w http.ResponseWriter, r *http.Request, c *Call) {
+	if err := f.admit(w, r, c); err != nil {
+		f.refuse(w, r, c, err)
+		return
+	}
+	f.opts.Edges[c.Service].ServeAWS(w, r, c)
+}
+
+func (f *Front) refuse(w http.ResponseWriter, r *http.Request, c *Call, err error) {
+	why := refusalOf(err)
+	if why == internal {
+		f.opts.Log.ErrorContext(r.Context(), "admitting a request", "request", c.RequestID, "err", err)
+	}
+	c.Fail(w, why.fault(c.Service))
+}

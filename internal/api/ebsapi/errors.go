@@ -1,0 +1,131 @@
+package ebsapi
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/diskport/diskport/internal/api/awshttp"
+	"github.com/diskport/diskport/internal/identity/iam"
+	"github.com/diskport/diskport/internal/store/blockstore"
+	"github.com/diskport/diskport/internal/store/keyring"
+	"github.com/diskport/diskport/internal/store/snapshot"
+)
+
+// errNotCompleted: only completed snapshots can be read.
+var errNotCompleted = errors.New("ebsapi: snapshot is not completed")
+
+// errPublic: that a snapshot is public makes it readable to nobody.
+var errPublic = errors.New("ebsapi: snapshot is only public")
+
+// errorTable maps what the domain returns; %s stands for the snapshot's id.
+// What nothing matches is internal.
+var errorTable = []struct {
+	err   error
+	fault awshttp.Fault
+}{
+	{snapshot.ErrNotFound, awshttp.Fault{Status: http.StatusNotFound, Code: "ResourceNotFoundException", Message: "The snapshot '%s' does not exist.", Reason: "SNAPSHOT_NOT_FOUND"}},
+	{snapshot.ErrAbsent, invalid("INVALID_BLOCK", "The snapshot '%s' has no such block.")},
+	{errNotCompleted, invalid("INVALID_SNAPSHOT_ID", "The snapshot '%s' is not completed.")},
+	{errPublic, invalid("INVALID_SNAPSHOT_ID", "The snapshot '%s' is public. Public snapshots cannot be read.")},
+	{snapshot.ErrNotPending, invalid("INVALID_SNAPSHOT_ID", "The snapshot '%s' is not pending.")},
+	{snapshot.ErrConflict, invalid("CONFLICTING_BLOCK_UPDATE", "Another update of this block of snapshot '%s' is in progress.")},
+	{snapshot.ErrParentLarger, invalid("INVALID_VOLUME_SIZE", "The volume size is smaller than that of the parent snapshot '%s'.")},
+	{snapshot.ErrTokenReused, awshttp.Fault{Status: http.StatusConflict, Code: "ConflictException", Message: "The client token was used in a request with other parameters."}},
+	{snapshot.ErrTooMany, awshttp.Fault{Status: http.StatusBadRequest, Code: "ConcurrentLimitExceededException", Message: "You have reached the limit for concurrent API requests."}},
+	{blockstore.ErrFull, awshttp.Fault{Status: http.StatusPaymentRequired, Code: "ServiceQuotaExceededException", Message: "There is no space left for the block.", Reason: "DEPENDENCY_SERVICE_QUOTA_EXCEEDED"}},
+}
+
+// invalid is a ValidationException.
+func invalid(reason, message string) awshttp.Fault {
+	return awshttp.Fault{Status: http.StatusBadRequest, Code: "ValidationException", Message: message, Reason: reason}
+}
+
+// unusableKey is how a key is told that stands between the caller and the data.
+func unusableKey(e *keyring.Error) awshttp.Fault {
+	f := invalid("INVALID_DEPENDENCY_REQUEST", "The KMS key of the request or of the snapshot cannot be used: "+string(e.Reason)+".")
+	switch e.Reason {
+	case keyring.Denied:
+		f.Status, f.Code, f.Reason = http.StatusForbidden, "AccessDeniedException", "DEPENDENCY_ACCESS_DENIED"
+	case keyring.NotFound:
+		f.Status, f.Code, f.Reason = http.StatusNotFound, "ResourceNotFoundException", "DEPENDENCY_RESOURCE_NOT_FOUND"
+	}
+	return f
+}
+
+func isOfBlock(operation string) bool {
+	return operation == "GetSnapshotBlock" || operation == "PutSnapshotBlock"
+}
+
+// throttled is how an account is told to slow down: the operations on blocks have
+// an exception of their own.
+func throttled(operation string) awshttp.Fault {
+	if isOfBlock(operation) {
+		return awshttp.Fault{Status: http.StatusBadRequest, Code: "RequestThrottledException", Message: "The account sends too many requests.", Reason: "ACCOUNT_THROTTLED"}
+	}
+	return awshttp.Fault{Status: http.StatusBadRequest, Code: "ThrottlingException", Message: "Rate exceeded"}
+}
+
+// subjectError says which snapshot an error is about.
+type subjectError struct {
+	id  string
+	err error
+}
+
+// about returns err with the snapshot that it is about; nil stays nil.
+func about(id string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &subjectError{id, err}
+}
+
+func (e *subjectError) Error() string { return fmt.Sprintf("ebsapi: snapshot %s: %v", e.id, e.err) }
+
+func (e *subjectError) Unwrap() error { return e.err }
+
+// faultOf returns how err is told; known is false for what only the log may say.
+func faultOf(err error) (f awshttp.Fault, known bool) {
+	if errors.As(err, &f) {
+		return f, true
+	}
+	if e := (*keyring.Error)(nil); errors.As(err, &e) {
+		return unusableKey(e), true
+	}
+	var denied *iam.DeniedError
+	if errors.As(err, &denied) {
+		return awshttp.Fault{Status: http.StatusForbidden, Code: "AccessDeniedException", Message: denied.Error(), Reason: "UNAUTHORIZED_ACCOUNT"}, true
+	}
+	if e := (*snapshot.BeyondError)(nil); errors.As(err, &e) {
+		return invalid("INVALID_BLOCK", fmt.Sprintf("Block index %d is beyond the volume size extent", e.Index)), true
+	}
+	if e := (*snapshot.ChecksumError)(nil); errors.As(err, &e) {
+		return awshttp.Fault{Status: http.StatusForbidden, Code: "InvalidSignatureException", Message: "The value passed in as x-amz-Checksum does not match the computed checksum. " +
+			"Computed checksum: " + e.Computed.Base64() + " expected checksum: " + e.Expected.Base64()}, true
+	}
+	if errors.Is(err, keyring.ErrUnavailable) {
+		return awshttp.Fault{Status: http.StatusServiceUnavailable, Code: "ServiceUnavailable", Message: "The KMS does not answer. Try again."}, false
+	}
+	id := ""
+	if e := (*subjectError)(nil); errors.As(err, &e) {
+		id = e.id
+	}
+	for _, row := range errorTable {
+		if errors.Is(err, row.err) {
+			f := row.fault
+			f.Message = strings.ReplaceAll(f.Message, "%s", id)
+			return f, true
+		}
+	}
+	return awshttp.Internal(awshttp.EBS), false
+}
+
+// clip keeps what a client sent from filling the answer.
+func clip(s string) string {
+	const most = 256 // the longest token
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "…"
+}

@@ -1,0 +1,181 @@
+package ec2api
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"regexp"
+	"time"
+
+	"github.com/diskport/diskport/internal/api/awshttp"
+	"github.com/diskport/diskport/internal/api/ec2query"
+	"github.com/diskport/diskport/internal/awsid"
+	"github.com/diskport/diskport/internal/identity/kms"
+	"github.com/diskport/diskport/internal/image"
+	"github.com/diskport/diskport/internal/imports/importtask"
+	"github.com/diskport/diskport/internal/imports/source"
+	"github.com/diskport/diskport/internal/quota"
+	"github.com/diskport/diskport/internal/store/snapshot"
+	"github.com/diskport/diskport/internal/tag"
+)
+
+// Imports is what this edge needs of importtask.Service.
+type Imports interface {
+	Importer
+	Tasks
+}
+
+// Importer starts and stops imports.
+type Importer interface {
+	Import(ctx context.Context, r importtask.Request) (importtask.Task, error)
+	// Check finds out how Import, or its task, would fail.
+	Check(ctx context.Context, r importtask.Request) error
+	// Cancel returns the state before.
+	Cancel(ctx context.Context, account, id, reason string) (importtask.State, error)
+}
+
+// Tasks shows imports.
+type Tasks interface {
+	Task(ctx context.Context, account, id string) (importtask.Task, error)
+	Tasks(ctx context.Context, account string) ([]importtask.Task, error)
+	// Wait returns when the task has ended or ctx is done.
+	Wait(ctx context.Context, account, id string) (importtask.Task, error)
+	// URL returns the Url that the task was asked for with, or "".
+	URL(t importtask.Task) string
+}
+
+// Snapshots is what this edge needs of snapshot.Store.
+type Snapshots interface {
+	Get(ctx context.Context, id string) (snapshot.Record, error)
+	List(ctx context.Context, account string) ([]snapshot.Record, error)
+	ListShared(ctx context.Context, account string) ([]snapshot.Record, error)
+	Share(ctx context.Context, account, id string, add, remove []string) error
+	Unshare(ctx context.Context, account, id string) error
+	SetTier(ctx context.Context, account, id string, t snapshot.Tier) error
+	Delete(ctx context.Context, account, id string) error
+}
+
+// Copies is what this edge needs of snapshot.Drafts.
+type Copies interface {
+	Copy(ctx context.Context, r snapshot.CopyRequest) (snapshot.Record, error)
+}
+
+// Keys is what this edge needs of keyring.Ring.
+type Keys interface {
+	// Resolve returns the ARN of the key that an identifier of any form means to
+	// who. *keyring.Error when it can't be used.
+	Resolve(ctx context.Context, who kms.Caller, id string) (arn string, err error)
+	// IsManaged reports whether a key is AWS's own for EBS (alias/aws/ebs).
+	IsManaged(ctx context.Context, arn string) (bool, error)
+}
+
+// Options is what an API is made of.
+type Options struct {
+	Imports   Imports
+	Snapshots Snapshots
+	Copies    Copies
+	Defaults  snapshot.DefaultsStore
+	Images    image.Store
+	Keys      Keys
+	Tags      tag.Store
+	IDs       awsid.Source
+	Throttle  *quota.Throttle // of requests; nil: none
+	Log       *slog.Logger
+	Now       func() time.Time // nil means time.Now
+	TokenKey  []byte           // MAC key of page tokens, the same on every node
+
+	// TagSnapshots takes tag specifications of type snapshot for imports.
+	TagSnapshots bool
+	// DeepDryRun makes dry runs look at role, object and image too.
+	DeepDryRun bool
+	// Formats are the image formats that Format may name, in upper case; nil
+	// means those of AWS.
+	Formats []string
+	// OwnHosts are further names (host[:port]) of this service, besides the
+	// one that a request came to.
+	OwnHosts []string
+	// Source is the foreign S3 that images may lie in, if there is one.
+	Source source.Endpoint
+	// HoldPoll bounds how long a poll of one running task is held; 0 is off.
+	HoldPoll time.Duration
+	// FailedStatus is the status shown of a task that ended without a
+	// snapshot: "deleted", as AWS, unless given.
+	FailedStatus string
+	// Strict restores AWS's own refusals and texts.
+	Strict bool
+}
+
+// API is the EC2 edge. It is safe for concurrent use.
+type API struct {
+	Options
+	pages awshttp.Mint
+}
+
+var (
+	_ awshttp.Edge = (*API)(nil)
+	_ Imports      = (*importtask.Service)(nil)
+)
+
+// New returns the edge.
+func New(o Options) *API {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Formats == nil {
+		o.Formats = []string{"RAW", "VHD", "VHDX", "VMDK"}
+	}
+	if o.FailedStatus == "" {
+		o.FailedStatus = string(importtask.Deleted)
+	}
+	return &API{Options: o, pages: awshttp.NewMint(o.TokenKey, "ec2 page")}
+}
+
+// ServeAWS implements awshttp.Edge.
+func (a *API) ServeAWS(w http.ResponseWriter, r *http.Request, c *awshttp.Call) {
+	body, err := a.answer(r, c)
+	if err != nil {
+		fault, known := faultOf(err)
+		if !known && r.Context().Err() == nil {
+			a.Log.ErrorContext(r.Context(), "answering a request", "request", c.RequestID, "action", c.Action, "err", err)
+		}
+		c.Fail(w, fault)
+		return
+	}
+	w.Header().Set("Content-Type", ec2query.ContentType)
+	w.Header().Set("Cache-Control", "no-cache, no-store")
+	_, _ = w.Write(body) // a client that is gone needs no answer
+}
+
+var versions = regexp.MustCompile(`^\d{4}-\d{2}-\d{2}$`)
+
+// oldestVersion is the first whose answers look like today's.
+const oldestVersion = "2014-10-01"
+
+func (a *API) answer(r *http.Request, c *awshttp.Call) ([]byte, error) {
+	name, version := c.Form.Get("Action"), c.Form.Get("Version")
+	if name == "" {
+		return nil, refused("MissingAction", "The request must contain the parameter Action")
+	}
+	act, ok := actions[name]
+	switch {
+	case !ok:
+		return nil, refused("InvalidAction", fmt.Sprintf("The action %.64s is not valid for this web service.", name))
+	case version == "":
+		return nil, refused("MissingParameter", "The request must contain the parameter Version")
+	case !versions.MatchString(version) || version < oldestVersion:
+		return nil, refused("NoSuchVersion", fmt.Sprintf("The requested version (%.64s) of service AmazonEC2 does not exist", version))
+	}
+	c.Action = name
+	if !a.Throttle.Allow(c.Principal.Identity(), name) {
+		return nil, awshttp.Fault{Status: http.StatusServiceUnavailable, Code: "RequestLimitExceeded", Message: "Request limit exceeded."}
+	}
+	if act == nil {
+		return nil, refused("UnsupportedOperation", fmt.Sprintf("The operation %s is not supported yet.", name))
+	}
+	out, err := act(r.Context(), call{API: a, Call: c, host: r.Host})
+	if err != nil {
+		return nil, err
+	}
+	return ec2query.Encode(name, version, c.RequestID, out)
+}

@@ -1,0 +1,222 @@
+package ec2api
+
+import (
+	"context"
+	"slices"
+
+	"github.com/diskport/diskport/internal/api/ec2query"
+	"github.com/diskport/diskport/internal/store/snapshot"
+)
+
+// The attributes of a snapshot.
+const (
+	permission   = "createVolumePermission"
+	productCodes = "productCodes"
+)
+
+// maxChanges is how many permissions one request may change.
+const maxChanges = 500
+
+// attributeRule is the row of Attribute.
+func attributeRule[R any](value func(R) string, known ...string) rule[R] {
+	return rule[R]{
+		field: "Attribute", code: "InvalidParameterValue", message: "Value (%s) for parameter attribute is invalid. Unknown attribute.",
+		broken: func(_ call, r R) (string, bool) { return value(r), !slices.Contains(known, value(r)) },
+	}
+}
+
+type describeAttributeRequest struct {
+	snapshotRequest
+	Attribute string
+}
+
+func (r describeAttributeRequest) attribute() string { return r.Attribute }
+
+var describeAttributeRules = append(
+	oneSnapshotRules[describeAttributeRequest](),
+	needed("Attribute", describeAttributeRequest.attribute),
+	attributeRule(describeAttributeRequest.attribute, permission, productCodes),
+)
+
+type attributeAnswer struct {
+	ID          string                          `xml:"snapshotId"`
+	Permissions *ec2query.List[permissionEntry] `xml:"createVolumePermission"`
+	Products    *ec2query.List[string]          `xml:"productCodes"`
+}
+
+// permissionEntry is one of an account and a group.
+type permissionEntry struct {
+	UserID string `xml:"userId,omitempty"`
+	Group  string `xml:"group,omitempty"`
+}
+
+func describeAttribute(ctx context.Context, c call, r describeAttributeRequest) (any, error) {
+	record, err := c.ownSnapshot(ctx, r.SnapshotId)
+	if err != nil {
+		return nil, err
+	}
+	if r.Attribute == productCodes {
+		return attributeAnswer{ID: record.ID, Products: &ec2query.List[string]{}}, nil
+	}
+	shown := ec2query.List[permissionEntry]{}
+	for _, who := range record.SharedWith {
+		if who == snapshot.Everybody {
+			shown = append(shown, permissionEntry{Group: who})
+		} else {
+			shown = append(shown, permissionEntry{UserID: who})
+		}
+	}
+	return attributeAnswer{ID: record.ID, Permissions: &shown}, nil
+}
+
+type resetAttributeRequest struct{ describeAttributeRequest }
+
+var resetAttributeRules = append(
+	oneSnapshotRules[resetAttributeRequest](),
+	needed("Attribute", func(r resetAttributeRequest) string { return r.Attribute }),
+	attributeRule(func(r resetAttributeRequest) string { return r.Attribute }, permission),
+)
+
+func resetAttribute(ctx context.Context, c call, r resetAttributeRequest) (any, error) {
+	if err := c.Snapshots.Unshare(ctx, c.account(), r.SnapshotId); err != nil {
+		return nil, about(r.SnapshotId, err)
+	}
+	return ec2query.Done{Return: true}, nil
+}
+
+// modifyAttributeRequest comes in three shapes (contract, Decision 10): additions
+// and removals in CreateVolumePermission, with or without Attribute, or an
+// OperationType for UserId.N and UserGroup.N.
+type modifyAttributeRequest struct {
+	snapshotRequest
+	Attribute              string
+	CreateVolumePermission struct{ Add, Remove []permissionChange }
+	OperationType          string
+	UserId                 []string
+	UserGroup              []string
+}
+
+type permissionChange struct{ Group, UserId string }
+
+// listed returns what the second shape names.
+func (r modifyAttributeRequest) listed() []string { return slices.Concat(r.UserId, r.UserGroup) }
+
+// changes returns the accounts, or Everybody, to share with and not to.
+func (r modifyAttributeRequest) changes() (add, remove []string) {
+	for _, p := range r.CreateVolumePermission.Add {
+		add = append(add, orDefault(p.UserId, p.Group))
+	}
+	for _, p := range r.CreateVolumePermission.Remove {
+		remove = append(remove, orDefault(p.UserId, p.Group))
+	}
+	if r.OperationType == "add" {
+		add = append(add, r.listed()...)
+	}
+	if r.OperationType == "remove" {
+		remove = append(remove, r.listed()...)
+	}
+	return add, remove
+}
+
+// users and groups return all that are named, in whatever shape.
+func (r modifyAttributeRequest) users() []string {
+	users := slices.Clone(r.UserId)
+	for _, p := range slices.Concat(r.CreateVolumePermission.Add, r.CreateVolumePermission.Remove) {
+		if p.UserId != "" {
+			users = append(users, p.UserId)
+		}
+	}
+	return users
+}
+
+func (r modifyAttributeRequest) groups() []string {
+	groups := slices.Clone(r.UserGroup)
+	for _, p := range slices.Concat(r.CreateVolumePermission.Add, r.CreateVolumePermission.Remove) {
+		if p.Group != "" {
+			groups = append(groups, p.Group)
+		}
+	}
+	return groups
+}
+
+var modifyAttributeRules = append(
+	oneSnapshotRules[modifyAttributeRequest](),
+	attributeRule(func(r modifyAttributeRequest) string { return orDefault(r.Attribute, permission) }, permission),
+	rule[modifyAttributeRequest]{
+		field: "OperationType", code: "InvalidParameterValue", message: "Value (%s) for parameter operationType is invalid. Unknown operation.",
+		broken: func(_ call, r modifyAttributeRequest) (string, bool) {
+			return r.OperationType, r.OperationType != "" && r.OperationType != "add" && r.OperationType != "remove"
+		},
+	},
+	rule[modifyAttributeRequest]{
+		field: "OperationType", code: "MissingParameter", message: "The request must contain the parameter operationType",
+		broken: func(_ call, r modifyAttributeRequest) (string, bool) {
+			return "", r.OperationType == "" && len(r.listed()) > 0
+		},
+	},
+	accountRule("UserId.N", nil, modifyAttributeRequest.users),
+	rule[modifyAttributeRequest]{
+		field: "UserGroup.N", code: "InvalidAMIAttributeItemValue", message: "Invalid attribute item value \"%s\" for userGroup item type.",
+		broken: func(_ call, r modifyAttributeRequest) (string, bool) {
+			for _, g := range r.groups() {
+				if g != snapshot.Everybody {
+					return g, true
+				}
+			}
+			return "", false
+		},
+	},
+	rule[modifyAttributeRequest]{
+		field: "CreateVolumePermission", code: "InvalidParameterCombination", message: "One and only one operation type may be specified for createVolumePermissions",
+		broken: func(_ call, r modifyAttributeRequest) (string, bool) {
+			add, remove := r.changes()
+			return "", len(add) > 0 && len(remove) > 0
+		},
+	},
+	rule[modifyAttributeRequest]{
+		field: "CreateVolumePermission", code: "InvalidParameterCombination", message: "No attributes specified.",
+		broken: func(_ call, r modifyAttributeRequest) (string, bool) {
+			add, remove := r.changes()
+			return "", len(add) == 0 && len(remove) == 0
+		},
+	},
+	rule[modifyAttributeRequest]{
+		field: "CreateVolumePermission", code: "InvalidParameterValue", message: "Modification size must not be greater than 500.",
+		broken: func(_ call, r modifyAttributeRequest) (string, bool) {
+			add, remove := r.changes()
+			return "", len(add)+len(remove) > maxChanges
+		},
+	},
+)
+
+func modifyAttribute(ctx context.Context, c call, r modifyAttributeRequest) (any, error) {
+	record, err := c.ownSnapshot(ctx, r.SnapshotId)
+	if err != nil {
+		return nil, err
+	}
+	add, remove := r.changes()
+	if len(add) > 0 {
+		if err := c.mayShare(ctx, record, add); err != nil {
+			return nil, err
+		}
+	}
+	if err := c.Snapshots.Share(ctx, c.account(), record.ID, add, remove); err != nil {
+		return nil, about(record.ID, err)
+	}
+	return ec2query.Done{Return: true}, nil
+}
+
+// mayShare refuses to share what others could not decrypt.
+func (c call) mayShare(ctx context.Context, r snapshot.Record, with []string) error {
+	if r.KMSKey == "" {
+		return nil
+	}
+	if slices.Contains(with, snapshot.Everybody) {
+		return refused("OperationNotPermitted", "Encrypted snapshots cannot be shared publicly.")
+	}
+	ours, err := c.Keys.IsManaged(ctx, r.KMSKey)
+	if err == nil && ours {
+		err = refused("OperationNotPermitted", "Encrypted snapshots with EBS default key cannot be shared")
+	}
+	return err
+}

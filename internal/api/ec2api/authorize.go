@@ -1,0 +1,77 @@
+package ec2api
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/diskport/diskport/internal/awsid"
+	"github.com/diskport/diskport/internal/identity/iam"
+	"github.com/diskport/diskport/internal/identity/policy"
+	"github.com/diskport/diskport/internal/image"
+	"github.com/diskport/diskport/internal/imports/importtask"
+	"github.com/diskport/diskport/internal/store/snapshot"
+	"github.com/diskport/diskport/internal/tag"
+)
+
+// authorize asks for each grant on each resource: policies may depend on the tags
+// that a resource has.
+func (c call) authorize(ctx context.Context, grants []grant) error {
+	for _, g := range grants {
+		for _, arn := range g.resources {
+			with, err := c.withTags(ctx, g.context, arn)
+			if err != nil {
+				return err
+			}
+			if err := c.Authorize(g.action, with, arn); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// withTags adds the tags of one resource of the account to what policies are told.
+func (c call) withTags(ctx context.Context, with policy.Context, arn string) (policy.Context, error) {
+	if c.Principal.Kind == iam.Root { // whom no policy binds
+		return with, nil
+	}
+	tags, err := c.tagsOf(ctx, arn[strings.LastIndex(arn, "/")+1:])
+	return iam.WithResourceTags(with, "ec2:ResourceTag/", tags), err
+}
+
+// tagsOf returns the tags of a resource of the account, none if it has no such one.
+func (c call) tagsOf(ctx context.Context, id string) (tag.Set, error) {
+	switch {
+	case awsid.IsSnapshot(id):
+		r, err := c.ownSnapshot(ctx, id)
+		if err != nil { // it may be another account's: its tags are that one's
+			return nil, unless(err, snapshot.ErrNotFound)
+		}
+		return r.Tags, nil
+	case awsid.IsTask(id):
+		t, err := c.Imports.Task(ctx, c.account(), id)
+		return t.Tags, unless(err, importtask.ErrNotFound)
+	case awsid.IsImage(id):
+		images, err := c.Images.List(ctx, c.account())
+		return imageTags(images, id), err
+	}
+	return nil, nil
+}
+
+func imageTags(images []image.Image, id string) tag.Set {
+	for _, i := range images {
+		if i.ID == id {
+			return i.Tags
+		}
+	}
+	return nil
+}
+
+// unless returns err unless it is a sentinel.
+func unless(err, sentinel error) error {
+	if errors.Is(err, sentinel) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,94 @@
+package ec2api
+
+import (
+	"context"
+	"slices"
+
+	"github.com/diskport/diskport/internal/api/ec2query"
+	"github.com/diskport/diskport/internal/awsid"
+	"github.com/diskport/diskport/internal/store/snapshot"
+	"github.com/diskport/diskport/internal/tag"
+)
+
+type copySnapshotRequest struct {
+	common
+	tagged
+	SourceRegion     string
+	SourceSnapshotId string
+	Description      string
+	Encrypted        bool
+	KmsKeyId         string
+	// CompletionDurationMinutes asks for an end in time; copies here always meet it.
+	CompletionDurationMinutes *int64
+	// What SDKs add by themselves; the copy stays in the region that is asked.
+	PresignedUrl      string
+	DestinationRegion string
+
+	DestinationOutpostArn       string
+	DestinationAvailabilityZone string
+}
+
+func copySnapshotGrants(c call, r copySnapshotRequest) []grant {
+	tags, all := r.tagsFor(snapshotType), awsid.SnapshotARN(c.Region, "*")
+	with := tagContext(tags)
+	grants := []grant{{"ec2:CopySnapshot", with, []string{all, awsid.SnapshotARN(c.Region, orDefault(r.SourceSnapshotId, "*"))}}}
+	return append(grants, tagOnCreate("CopySnapshot", tags, with, all)...)
+}
+
+var copySnapshotRules = slices.Concat(
+	[]rule[copySnapshotRequest]{
+		needed("SourceRegion", func(r copySnapshotRequest) string { return r.SourceRegion }),
+		needed("SourceSnapshotId", func(r copySnapshotRequest) string { return r.SourceSnapshotId }),
+		{
+			field: "SourceRegion", code: "InvalidParameterValue", message: "Value (%s) for parameter sourceRegion is invalid. Snapshots are copied within their region only.",
+			broken: func(c call, r copySnapshotRequest) (string, bool) { return r.SourceRegion, r.SourceRegion != c.Region },
+		},
+		{
+			field: "DestinationOutpostArn", code: "UnsupportedOperation", message: "Copying to an Outpost or Local Zone is not supported.",
+			broken: func(_ call, r copySnapshotRequest) (string, bool) {
+				return "", r.DestinationOutpostArn != "" || r.DestinationAvailabilityZone != ""
+			},
+		},
+	},
+	snapshotIDRules(func(r copySnapshotRequest) []string { return []string{r.SourceSnapshotId} }),
+	[]rule[copySnapshotRequest]{
+		short("Description", func(r copySnapshotRequest) string { return r.Description }),
+		{
+			field: "CompletionDurationMinutes", code: "InvalidParameterValue",
+			message: "Value for parameter completionDurationMinutes is invalid. It must be a multiple of 15 between 15 and 2880.",
+			broken: func(_ call, r copySnapshotRequest) (string, bool) {
+				n := r.CompletionDurationMinutes
+				return "", n != nil && (*n < 15 || *n > 2880 || *n%15 != 0)
+			},
+		},
+		{
+			field: "KmsKeyId", code: "InvalidParameterDependency", message: "The parameter KmsKeyId requires the parameter Encrypted to be set.",
+			broken: func(_ call, r copySnapshotRequest) (string, bool) { return "", r.KmsKeyId != "" && !r.Encrypted },
+		},
+	},
+	specificationRules[copySnapshotRequest](only(snapshotType)),
+)
+
+type copyAnswer struct {
+	ID   string                   `xml:"snapshotId"`
+	Tags ec2query.List[tagAnswer] `xml:"tagSet"`
+}
+
+func copySnapshot(ctx context.Context, c call, r copySnapshotRequest) (any, error) {
+	tags, err := tag.Set(nil).Merge(r.tagsFor(snapshotType))
+	if err != nil {
+		return nil, err
+	}
+	d, err := c.Defaults.Defaults(ctx, c.account(), c.Region)
+	if err != nil {
+		return nil, err
+	}
+	record, err := c.Copies.Copy(ctx, snapshot.CopyRequest{
+		Account: c.account(), Caller: c.KeyUser(), Source: r.SourceSnapshotId, Description: r.Description,
+		Encrypt: d.Encryption(r.Encrypted, r.KmsKeyId), DefaultKey: d.KMSKey, Tags: tags,
+	})
+	if err != nil {
+		return nil, about(r.SourceSnapshotId, err)
+	}
+	return copyAnswer{ID: record.ID, Tags: showTags(record.Tags)}, nil
+}

@@ -1,0 +1,420 @@
+package ec2api
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/xml"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/diskport/diskport/internal/api/awshttp"
+	"github.com/diskport/diskport/internal/awsid"
+	"github.com/diskport/diskport/internal/identity/iam"
+	"github.com/diskport/diskport/internal/identity/kms"
+	"github.com/diskport/diskport/internal/identity/policy"
+	"github.com/diskport/diskport/internal/image"
+	"github.com/diskport/diskport/internal/imports/importtask"
+	"github.com/diskport/diskport/internal/store/keyring"
+	"github.com/diskport/diskport/internal/store/snapshot"
+	"github.com/diskport/diskport/internal/tag"
+)
+
+const (
+	account = "123456789012"
+	other   = "999999999999"
+	taskA   = "import-snap-0123456789abcdef0"
+	taskB   = "import-snap-0123456789abcdef1"
+	taskC   = "import-snap-0123456789abcdef2"
+	snapA   = "snap-0123456789abcdef0"
+	snapB   = "snap-0123456789abcdef1"
+)
+
+var clock = time.Date(2026, 3, 4, 5, 6, 7, 89e6, time.UTC)
+
+// imports is the fake of the task service.
+type imports struct {
+	tasks []importtask.Task
+	urls  map[string]string // by task
+	err   error             // of Import and Cancel
+	got   importtask.Request
+	wait  func(ctx context.Context)
+
+	checked importtask.Request
+}
+
+func (f *imports) Import(_ context.Context, r importtask.Request) (importtask.Task, error) {
+	f.got = r
+	if f.err != nil {
+		return importtask.Task{}, f.err
+	}
+	tags, _ := tag.Set{}.Merge(r.Tags)
+	f.urls[taskA] = r.URL
+	return importtask.Task{
+		ID: taskA, Account: r.Account, Description: r.Description, DiskDescription: r.DiskDescription, Format: r.Format,
+		Bucket: r.Bucket, Key: r.Key, Encrypted: r.Encrypted, KMSKey: r.KMSKey, Tags: tags, SourceBytes: 1 << 20, State: importtask.Active, Phase: importtask.Waiting, CreatedAt: clock,
+	}, nil
+}
+
+func (f *imports) Check(_ context.Context, r importtask.Request) error {
+	f.checked = r
+	return f.err
+}
+
+func (f *imports) Cancel(_ context.Context, account, id, _ string) (importtask.State, error) {
+	if f.err != nil {
+		return "", f.err
+	}
+	t, err := f.Task(context.Background(), account, id)
+	return t.State, err
+}
+
+func (f *imports) Task(_ context.Context, account, id string) (importtask.Task, error) {
+	for _, t := range f.tasks {
+		if t.ID == id && t.Account == account {
+			return t, nil
+		}
+	}
+	return importtask.Task{}, importtask.ErrNotFound
+}
+
+func (f *imports) Tasks(_ context.Context, account string) ([]importtask.Task, error) {
+	return slices.DeleteFunc(slices.Clone(f.tasks), func(t importtask.Task) bool { return t.Account != account }), nil
+}
+
+func (f *imports) Wait(ctx context.Context, account, id string) (importtask.Task, error) {
+	if f.wait != nil {
+		f.wait(ctx)
+	}
+	return f.Task(ctx, account, id)
+}
+
+func (f *imports) URL(t importtask.Task) string { return f.urls[t.ID] }
+
+type snapshots struct {
+	records []snapshot.Record
+	err     error // of Delete
+}
+
+func (f *snapshots) Get(_ context.Context, id string) (snapshot.Record, error) {
+	for _, r := range f.records {
+		if r.ID == id {
+			return r, nil
+		}
+	}
+	return snapshot.Record{}, snapshot.ErrNotFound
+}
+
+func (f *snapshots) List(_ context.Context, account string) ([]snapshot.Record, error) {
+	return slices.DeleteFunc(slices.Clone(f.records), func(r snapshot.Record) bool { return r.Account != account }), nil
+}
+
+func (f *snapshots) Delete(_ context.Context, account, id string) error {
+	if f.err != nil {
+		return f.err
+	}
+	if r, err := f.Get(context.Background(), id); err == nil && r.Account == account && r.State == snapshot.Pending {
+		return snapshot.ErrPending
+	}
+	n := len(f.records)
+	f.records = slices.DeleteFunc(f.records, func(r snapshot.Record) bool { return r.ID == id && r.Account == account })
+	if len(f.records) == n {
+		return snapshot.ErrNotFound
+	}
+	return nil
+}
+
+func (f *snapshots) ListShared(_ context.Context, account string) ([]snapshot.Record, error) {
+	return slices.DeleteFunc(slices.Clone(f.records), func(r snapshot.Record) bool { return r.Account == account || !r.UsableBy(account) }), nil
+}
+
+// change edits a snapshot of the account.
+func (f *snapshots) change(account, id string, fn func(*snapshot.Record)) error {
+	for i := range f.records {
+		if r := &f.records[i]; r.ID == id && r.Account == account {
+			fn(r)
+			return nil
+		}
+	}
+	return snapshot.ErrNotFound
+}
+
+func (f *snapshots) Share(_ context.Context, account, id string, add, remove []string) error {
+	return f.change(account, id, func(r *snapshot.Record) {
+		gone := func(who string) bool { return slices.Contains(remove, who) || slices.Contains(add, who) }
+		r.SharedWith = append(slices.DeleteFunc(slices.Clone(r.SharedWith), gone), add...)
+	})
+}
+
+func (f *snapshots) Unshare(_ context.Context, account, id string) error {
+	return f.change(account, id, func(r *snapshot.Record) { r.SharedWith = nil })
+}
+
+func (f *snapshots) SetTier(_ context.Context, account, id string, t snapshot.Tier) error {
+	return f.change(account, id, func(r *snapshot.Record) { r.Tier, r.TierSince = t, clock })
+}
+
+// copies is the fake of snapshot.Drafts.
+type copies struct {
+	got snapshot.CopyRequest
+	err error
+}
+
+func (f *copies) Copy(_ context.Context, r snapshot.CopyRequest) (snapshot.Record, error) {
+	f.got = r
+	return snapshot.Record{ID: snapB, Account: r.Account, Tags: r.Tags}, f.err
+}
+
+// defaults is the fake of the store of defaults, of one account in one region.
+type defaults struct {
+	snapshot.Defaults
+	of string
+}
+
+func (f *defaults) at(account, region string) *snapshot.Defaults {
+	if of := account + "/" + region; f.of != of {
+		*f = defaults{of: of}
+	}
+	return &f.Defaults
+}
+
+func (f *defaults) read(account, region string) snapshot.Defaults { return *f.at(account, region) }
+
+type defaultsStore struct{ *defaults }
+
+func (f defaultsStore) Defaults(_ context.Context, account, region string) (snapshot.Defaults, error) {
+	return f.read(account, region), nil
+}
+
+func (f defaultsStore) SetEncrypt(_ context.Context, account, region string, on bool) error {
+	f.at(account, region).Encrypt = on
+	return nil
+}
+
+func (f defaultsStore) SetDefaultKey(_ context.Context, account, region, arn string) error {
+	f.at(account, region).KMSKey = arn
+	return nil
+}
+
+const (
+	keyARN     = "arn:aws:kms:us-east-1:" + account + ":key/11111111-2222-3333-4444-555555555555"
+	awsKeyARN  = "arn:aws:kms:us-east-1:" + account + ":key/99999999-2222-3333-4444-555555555555"
+	imageA     = "ami-0123456789abcdef0"
+	unknownAMI = "ami-00000000000000000"
+)
+
+// keyFake is a fake Keys with keyARN, whose alias is alias/k, and AWS's own.
+type keyFake struct{}
+
+func (keyFake) Resolve(_ context.Context, _ kms.Caller, id string) (string, error) {
+	if id == keyARN || id == "alias/k" {
+		return keyARN, nil
+	}
+	return "", &keyring.Error{Key: id, Reason: keyring.NotFound}
+}
+
+func (keyFake) IsManaged(_ context.Context, arn string) (bool, error) { return arn == awsKeyARN, nil }
+
+// images is the fake of the store of images.
+type images struct{ list []image.Image }
+
+func (f *images) Register(_ context.Context, i image.Image) error {
+	for _, have := range f.list {
+		if have.Name == i.Name {
+			return &image.NameError{Name: i.Name, ID: have.ID}
+		}
+	}
+	f.list = append(f.list, i)
+	return nil
+}
+
+func (f *images) Deregister(_ context.Context, account, id string) (image.Image, error) {
+	for at, i := range f.list {
+		if i.ID == id && i.Account == account {
+			f.list = slices.Delete(slices.Clone(f.list), at, at+1)
+			return i, nil
+		}
+	}
+	return image.Image{}, image.ErrNotFound
+}
+
+func (f *images) List(_ context.Context, account string) ([]image.Image, error) {
+	return slices.DeleteFunc(slices.Clone(f.list), func(i image.Image) bool { return i.Account != account }), nil
+}
+
+// tags is the fake of the tag store; it knows snapA and taskA.
+type tags struct{ sets map[string]tag.Set }
+
+func (f *tags) Add(_ context.Context, _ string, resources []string, add []tag.Tag) error {
+	for _, id := range resources {
+		set, ok := f.sets[id]
+		if !ok {
+			return &tag.NoResourceError{ID: id}
+		}
+		merged, err := set.Merge(add)
+		if err != nil {
+			return err
+		}
+		f.sets[id] = merged
+	}
+	return nil
+}
+
+func (f *tags) Remove(_ context.Context, _ string, resources []string, del []tag.Deletion) error {
+	for _, id := range resources {
+		f.sets[id] = slices.DeleteFunc(f.sets[id], func(t tag.Tag) bool {
+			return len(del) == 0 || slices.ContainsFunc(del, func(d tag.Deletion) bool {
+				return d.Key == t.Key && (d.Value == nil || *d.Value == t.Value)
+			})
+		})
+	}
+	return nil
+}
+
+func (f *tags) List(context.Context, string) ([]tag.Tagged, error) {
+	var all []tag.Tagged
+	for id, set := range f.sets {
+		kind := "snapshot"
+		if strings.HasPrefix(id, "import-") {
+			kind = taskType
+		}
+		for _, t := range set {
+			all = append(all, tag.Tagged{Resource: tag.Resource{ID: id, Type: kind}, Tag: t})
+		}
+	}
+	slices.SortFunc(all, func(a, b tag.Tagged) int {
+		return cmp.Or(strings.Compare(a.Resource.ID, b.Resource.ID), strings.Compare(a.Tag.Key, b.Tag.Key))
+	})
+	return all, nil
+}
+
+type fixture struct {
+	*API
+	imports   *imports
+	snapshots *snapshots
+	copies    *copies
+	images    *images
+	tags      *tags
+	denied    string // the one action that the caller may not do
+	log       *bytes.Buffer
+}
+
+func newFixture(change func(*Options)) *fixture {
+	f := &fixture{
+		imports: &imports{urls: map[string]string{}}, snapshots: &snapshots{}, copies: &copies{}, images: &images{},
+		tags: &tags{sets: map[string]tag.Set{snapA: nil, taskA: nil}}, log: &bytes.Buffer{},
+	}
+	o := Options{
+		Imports: f.imports, Snapshots: f.snapshots, Copies: f.copies, Images: f.images, Tags: f.tags,
+		Defaults: defaultsStore{&defaults{}}, Keys: keyFake{}, IDs: awsid.Source{Rand: func(b []byte) { clear(b) }},
+		Log: slog.New(slog.NewTextHandler(f.log, nil)), Now: func() time.Time { return clock }, TokenKey: []byte("key"),
+	}
+	if change != nil {
+		change(&o)
+	}
+	f.API = New(o)
+	return f
+}
+
+const userARN = "arn:aws:iam::" + account + ":user/ann"
+
+// principal may do everything but what f.denied says.
+func (f *fixture) principal() iam.Principal {
+	statements := `{"Effect":"Allow","Action":"*","Resource":"*"}`
+	if f.denied != "" {
+		statements = `{"Effect":"Allow","NotAction":"` + f.denied + `","Resource":"*"}`
+	}
+	return bound(statements)
+}
+
+// bound is a user with a policy of the statements.
+func bound(statements string) iam.Principal {
+	document, err := policy.Parse(`{"Version":"2012-10-17","Statement":[`+statements+`]}`, policy.Identity)
+	if err != nil {
+		panic(err)
+	}
+	return iam.Principal{Account: account, ARN: userARN, Kind: iam.User, Name: "ann"}.WithPolicies(document)
+}
+
+// do asks as a user of the account, past the front chain.
+func (f *fixture) do(action string, params ...string) *httptest.ResponseRecorder {
+	return f.doAs(f.principal(), action, params...)
+}
+
+func (f *fixture) doAs(who iam.Principal, action string, params ...string) *httptest.ResponseRecorder {
+	form := url.Values{"Action": {action}, "Version": {"2016-11-15"}}
+	for _, p := range params {
+		name, value, given := strings.Cut(p, "=")
+		form.Set(name, value)
+		if !given { // takes one away
+			form.Del(name)
+		}
+	}
+	w := httptest.NewRecorder()
+	f.ServeAWS(w, httptest.NewRequest("POST", "http://disk.example:4580/", nil), &awshttp.Call{
+		RequestID: "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0", Region: "us-east-1", Service: awshttp.EC2, Form: form,
+		Principal: who, Origin: iam.Origin{Time: clock, SourceIP: "192.0.2.1"},
+	})
+	return w
+}
+
+// reply is the part of any answer that tests look at.
+type reply struct {
+	Code      string         `xml:"Errors>Error>Code"`
+	Message   string         `xml:"Errors>Error>Message"`
+	Tasks     []taskAnswer   `xml:"importSnapshotTaskSet>item"`
+	Snapshots []replySnap    `xml:"snapshotSet>item"`
+	Tags      []taggedAnswer `xml:"tagSet>item"`
+	NextToken *string        `xml:"nextToken"`
+	Previous  string         `xml:"previousState"`
+	State     string         `xml:"state"`
+	Return    bool           `xml:"return"`
+	Key       string         `xml:"kmsKeyId"`
+	Encrypt   bool           `xml:"ebsEncryptionByDefault"`
+	Image     string         `xml:"imageId"`
+	Images    []replyImage   `xml:"imagesSet>item"`
+	Tiers     []replySnap    `xml:"snapshotTierStatusSet>item"`
+	Shares    []struct {
+		UserID string `xml:"userId"`
+		Group  string `xml:"group"`
+	} `xml:"createVolumePermission>item"`
+}
+
+type replyImage struct {
+	ID string `xml:"imageId"`
+}
+
+type replySnap struct {
+	Owner string `xml:"ownerId"`
+	Tags  []struct {
+		Key string `xml:"key"`
+	} `xml:"tagSet>item"`
+	ID          string `xml:"snapshotId"`
+	Description string `xml:"description"`
+	Progress    string `xml:"progress"`
+}
+
+func parse(t *testing.T, w *httptest.ResponseRecorder) reply {
+	t.Helper()
+	var r reply
+	if err := xml.Unmarshal(w.Body.Bytes(), &r); err != nil {
+		t.Fatalf("%v in %s", err, w.Body)
+	}
+	return r
+}
+
+// ok asks and wants success.
+func (f *fixture) ok(t *testing.T, action string, params ...string) reply {
+	t.Helper()
+	w := f.do(action, params...)
+	if w.Code != http.StatusOK {
+		t.Fatalf("%s: got %d %s", action, w.Code, w.Body)
+	}
+	return parse(t, w)
+}

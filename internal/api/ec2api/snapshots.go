@@ -1,0 +1,266 @@
+package ec2api
+
+import (
+	"context"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/diskport/diskport/internal/api/ec2query"
+	"github.com/diskport/diskport/internal/awsid"
+	"github.com/diskport/diskport/internal/block"
+	"github.com/diskport/diskport/internal/store/snapshot"
+	"github.com/diskport/diskport/internal/tag"
+)
+
+type describeSnapshotsRequest struct {
+	common
+	paged
+	filtered
+	SnapshotId   []string
+	Owner        []string
+	RestorableBy []string
+}
+
+// importedVolume is the volume that every imported snapshot claims to be of.
+const importedVolume = "vol-ffffffff"
+
+var snapshotFields = fields[snapshotAnswer]{
+	named: map[string]func(snapshotAnswer) []string{
+		"description":   func(s snapshotAnswer) []string { return s.descriptions },
+		"encrypted":     func(s snapshotAnswer) []string { return []string{strconv.FormatBool(s.Encrypted)} },
+		"owner-alias":   func(snapshotAnswer) []string { return nil },
+		"owner-id":      func(s snapshotAnswer) []string { return []string{s.OwnerID} },
+		"progress":      func(s snapshotAnswer) []string { return []string{s.Progress} },
+		"snapshot-id":   func(s snapshotAnswer) []string { return []string{s.ID} },
+		"start-time":    func(s snapshotAnswer) []string { return []string{timeText(s.StartTime)} },
+		"status":        func(s snapshotAnswer) []string { return []string{s.Status} },
+		"storage-tier":  func(s snapshotAnswer) []string { return []string{s.StorageTier} },
+		"transfer-type": func(snapshotAnswer) []string { return nil },
+		"tag-key":       func(s snapshotAnswer) []string { return tagKeys(s.record.Tags) },
+		"volume-id":     func(s snapshotAnswer) []string { return []string{s.VolumeID} },
+		"volume-size":   func(s snapshotAnswer) []string { return []string{strconv.FormatInt(s.VolumeSize, 10)} },
+	},
+	tags: func(s snapshotAnswer) tag.Set { return s.record.Tags },
+}
+
+var accountID = regexp.MustCompile(`^\d{12}$`)
+
+var describeSnapshotsRules = slices.Concat(
+	[]rule[describeSnapshotsRequest]{
+		pageRule[describeSnapshotsRequest](5, 0),
+		few("SnapshotId", func(r describeSnapshotsRequest) int { return len(r.SnapshotId) }),
+	},
+	snapshotIDRules(func(r describeSnapshotsRequest) []string { return r.SnapshotId }),
+	[]rule[describeSnapshotsRequest]{
+		accountRule("Owner.N", []string{"self", "amazon", "aws-marketplace"}, func(r describeSnapshotsRequest) []string { return r.Owner }),
+		accountRule("RestorableBy.N", []string{"self", "all"}, func(r describeSnapshotsRequest) []string { return r.RestorableBy }),
+	},
+	filterRules[snapshotAnswer, describeSnapshotsRequest](snapshotFields),
+)
+
+// snapshotIDRules are the two rows of snapshot ids.
+func snapshotIDRules[R any](ids func(R) []string) []rule[R] {
+	first := func(r R, bad func(string) bool) (string, bool) {
+		if i := slices.IndexFunc(ids(r), bad); i >= 0 {
+			return ids(r)[i], true
+		}
+		return "", false
+	}
+	return []rule[R]{
+		{
+			field: "SnapshotId", code: "InvalidParameterValue", message: "Value (%s) for parameter snapshotId is invalid. Expected: 'snap-...'.",
+			broken: func(_ call, r R) (string, bool) {
+				return first(r, func(id string) bool { return !strings.HasPrefix(id, "snap-") })
+			},
+		},
+		{
+			field: "SnapshotId", code: "InvalidSnapshotID.Malformed", message: "Value ( %s ) for parameter SNAPSHOT is invalid. ",
+			broken: func(_ call, r R) (string, bool) {
+				return first(r, func(id string) bool { return !awsid.IsSnapshot(id) })
+			},
+		},
+	}
+}
+
+// accountRule is the row of a list of accounts and of words for some.
+func accountRule[R any](field string, words []string, values func(R) []string) rule[R] {
+	return rule[R]{
+		field: field, code: "InvalidUserID.Malformed", message: "Invalid user id: \"%s\"",
+		broken: func(_ call, r R) (string, bool) {
+			for _, v := range values(r) {
+				if !slices.Contains(words, v) && !accountID.MatchString(v) {
+					return v, true
+				}
+			}
+			return "", false
+		},
+	}
+}
+
+type describeSnapshotsAnswer struct {
+	Snapshots ec2query.List[snapshotAnswer] `xml:"snapshotSet"`
+	NextToken string                        `xml:"nextToken,omitempty"`
+}
+
+type snapshotAnswer struct {
+	ID          string                   `xml:"snapshotId"`
+	VolumeID    string                   `xml:"volumeId"`
+	Status      string                   `xml:"status"`
+	Message     string                   `xml:"statusMessage,omitempty"`
+	StartTime   ec2query.Time            `xml:"startTime"`
+	EndTime     *ec2query.Time           `xml:"completionTime"`
+	Progress    string                   `xml:"progress"`
+	OwnerID     string                   `xml:"ownerId"`
+	VolumeSize  int64                    `xml:"volumeSize"` // GiB
+	Description string                   `xml:"description"`
+	Encrypted   bool                     `xml:"encrypted"`
+	KMSKey      string                   `xml:"kmsKeyId,omitempty"`
+	DataKey     string                   `xml:"dataEncryptionKeyId,omitempty"`
+	StorageTier string                   `xml:"storageTier"`
+	FullSize    int64                    `xml:"fullSnapshotSizeInBytes"`
+	Tags        ec2query.List[tagAnswer] `xml:"tagSet"`
+
+	record       snapshot.Record
+	descriptions []string // that the filter finds it by
+}
+
+func describeSnapshots(ctx context.Context, c call, r describeSnapshotsRequest) (any, error) {
+	records, err := c.snapshotRecords(ctx, r.SnapshotId)
+	if err != nil {
+		return nil, err
+	}
+	var shown []snapshotAnswer
+	for _, record := range records {
+		if c.isOwned(record, r.Owner) && c.isRestorable(record, r.RestorableBy) {
+			shown = append(shown, c.showSnapshot(record))
+		}
+	}
+	shown = snapshotFields.keep(shown, r.Filter)
+	shown, next, err := page(c, r.paged, shown, func(s snapshotAnswer) string { return inOrder(s.record.StartedAt, s.ID) })
+	if err != nil {
+		return nil, err
+	}
+	return describeSnapshotsAnswer{Snapshots: shown, NextToken: next}, nil
+}
+
+// isOwned reports whether one of owners, empty for any, owns the snapshot.
+func (c call) isOwned(r snapshot.Record, owners []string) bool {
+	return len(owners) == 0 || slices.Contains(owners, r.Account) || r.Account == c.account() && slices.Contains(owners, "self")
+}
+
+// isRestorable reports whether one of a list, empty for any, may make volumes of
+// the snapshot: "self" by owning it or by name, "all" because it is public, an
+// account because the caller's snapshot is shared with it.
+func (c call) isRestorable(r snapshot.Record, by []string) bool {
+	return len(by) == 0 || slices.ContainsFunc(by, func(who string) bool {
+		if who == "self" {
+			who = c.account()
+		}
+		return r.Account == who || slices.Contains(r.SharedWith, who) // Everybody is "all"
+	})
+}
+
+// snapshotRecords returns the snapshots with these ids that the caller may use, or
+// all of them: its own, those shared with it, and public ones.
+func (c call) snapshotRecords(ctx context.Context, ids []string) ([]snapshot.Record, error) {
+	if len(ids) == 0 {
+		own, err := c.Snapshots.List(ctx, c.account())
+		if err != nil {
+			return nil, err
+		}
+		shared, err := c.Snapshots.ListShared(ctx, c.account())
+		return append(own, shared...), err
+	}
+	var records []snapshot.Record
+	ids = slices.Clone(ids)
+	slices.Sort(ids)
+	for _, id := range slices.Compact(ids) {
+		record, err := c.Snapshots.Get(ctx, id)
+		if err == nil && !record.UsableBy(c.account()) {
+			err = snapshot.ErrNotFound
+		}
+		if err != nil {
+			return nil, about(id, err)
+		}
+		records = append(records, record)
+	}
+	return records, nil
+}
+
+// ownSnapshot returns a snapshot of the caller's account.
+func (c call) ownSnapshot(ctx context.Context, id string) (snapshot.Record, error) {
+	record, err := c.Snapshots.Get(ctx, id)
+	if err == nil && record.Account != c.account() {
+		err = snapshot.ErrNotFound
+	}
+	if err != nil {
+		return record, about(id, err)
+	}
+	return record, nil
+}
+
+func (c call) showSnapshot(r snapshot.Record) snapshotAnswer {
+	s := snapshotAnswer{
+		ID: r.ID, VolumeID: importedVolume, Status: string(r.State), Message: r.Message,
+		StartTime: ec2query.Time(r.StartedAt), EndTime: ec2query.OptionalTime(r.CompletedAt),
+		Progress: strconv.Itoa(r.Progress) + "%", OwnerID: r.Account, VolumeSize: r.VolumeSize,
+		Encrypted: r.KMSKey != "", KMSKey: r.KMSKey, DataKey: r.DataKey, StorageTier: string(r.Tier), FullSize: r.Blocks * block.Size, Tags: showTags(r.Tags), record: r,
+	}
+	if r.State == snapshot.Completed {
+		s.Progress = "100%"
+	}
+	if r.Account != c.account() { // tags are their account's alone
+		s.Tags, s.record.Tags = nil, nil
+	}
+	if r.Task != "" {
+		s.descriptions = append(s.descriptions, r.GeneratedDescription())
+	}
+	if r.Description != "" && (!c.Strict || r.Task == "") {
+		s.descriptions = append(s.descriptions, r.Description)
+	}
+	if len(s.descriptions) > 0 {
+		s.Description = s.descriptions[len(s.descriptions)-1]
+	}
+	return s
+}
+
+func timeText(t ec2query.Time) string {
+	text, _ := t.MarshalText() // never fails
+	return string(text)
+}
+
+// snapshotRequest is embedded in requests about one snapshot.
+type snapshotRequest struct {
+	common
+	SnapshotId string
+}
+
+func (r snapshotRequest) id() string { return r.SnapshotId }
+
+// onSnapshot is the grant of actions on one snapshot.
+func onSnapshot[R interface{ id() string }](name string) func(call, R) []grant {
+	return func(c call, r R) []grant {
+		return []grant{{action: "ec2:" + name, resources: []string{awsid.SnapshotARN(c.Region, orDefault(r.id(), "*"))}}}
+	}
+}
+
+// oneSnapshotRules are the rows of SnapshotId.
+func oneSnapshotRules[R interface{ id() string }]() []rule[R] {
+	return append(
+		[]rule[R]{needed("SnapshotId", func(r R) string { return r.id() })},
+		snapshotIDRules(func(r R) []string { return []string{r.id()} })...,
+	)
+}
+
+type deleteSnapshotRequest struct{ snapshotRequest }
+
+var deleteSnapshotRules = oneSnapshotRules[deleteSnapshotRequest]()
+
+func deleteSnapshot(ctx context.Context, c call, r deleteSnapshotRequest) (any, error) {
+	if err := c.Snapshots.Delete(ctx, c.account(), r.SnapshotId); err != nil {
+		return nil, about(r.SnapshotId, err)
+	}
+	return ec2query.Done{Return: true}, nil
+}

@@ -1,0 +1,230 @@
+package ec2api
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"github.com/diskport/diskport/internal/api/ec2query"
+	"github.com/diskport/diskport/internal/awsid"
+	"github.com/diskport/diskport/internal/imports/importtask"
+	"github.com/diskport/diskport/internal/tag"
+)
+
+type describeTasksRequest struct {
+	common
+	paged
+	filtered
+	ImportTaskId []string
+}
+
+var taskFields = fields[taskAnswer]{
+	named: map[string]func(taskAnswer) []string{
+		"task-state": func(t taskAnswer) []string { return []string{t.Detail.Status} },
+		"tag-key":    func(t taskAnswer) []string { return tagKeys(t.tags()) },
+	},
+	tags: taskAnswer.tags,
+}
+
+var describeTasksRules = slices.Concat(
+	[]rule[describeTasksRequest]{
+		pageRule[describeTasksRequest](1, 0),
+		few("ImportTaskId", func(r describeTasksRequest) int { return len(r.ImportTaskId) }),
+		{
+			field: "ImportTaskId.N", code: "InvalidConversionTaskId.Malformed", message: "Task ID %s is malformed",
+			broken: func(_ call, r describeTasksRequest) (string, bool) {
+				for _, id := range r.ImportTaskId {
+					if !awsid.IsTask(id) {
+						return id, true
+					}
+				}
+				return "", false
+			},
+		},
+	},
+	filterRules[taskAnswer, describeTasksRequest](taskFields),
+)
+
+type describeTasksAnswer struct {
+	Tasks     ec2query.List[taskAnswer] `xml:"importSnapshotTaskSet"`
+	NextToken string                    `xml:"nextToken,omitempty"`
+}
+
+func describeTasks(ctx context.Context, c call, r describeTasksRequest) (any, error) {
+	shown, err := c.listTasks(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	if len(shown) == 1 && shown[0].task.State == importtask.Active && r.whole() && c.HoldPoll > 0 {
+		// One poll instead of many: the next answer that matters is the end.
+		// Whatever Wait says, the list that follows tells how things are.
+		held, cancel := context.WithTimeout(ctx, c.HoldPoll)
+		_, _ = c.Imports.Wait(held, c.account(), shown[0].ID)
+		cancel()
+		if shown, err = c.listTasks(ctx, r); err != nil {
+			return nil, err
+		}
+	}
+	shown, next, err := page(c, r.paged, shown, func(t taskAnswer) string { return inOrder(t.task.CreatedAt, t.ID) })
+	if err != nil {
+		return nil, err
+	}
+	return describeTasksAnswer{Tasks: shown, NextToken: next}, nil
+}
+
+// listTasks returns the tasks that ids and filters leave.
+func (c call) listTasks(ctx context.Context, r describeTasksRequest) ([]taskAnswer, error) {
+	tasks, err := c.tasksByID(ctx, r.ImportTaskId)
+	if len(r.ImportTaskId) == 0 {
+		tasks, err = c.Imports.Tasks(ctx, c.account())
+	}
+	if err != nil {
+		return nil, err
+	}
+	shown := make([]taskAnswer, len(tasks))
+	for i, t := range tasks {
+		shown[i] = c.showTask(t)
+	}
+	return taskFields.keep(shown, r.Filter), nil
+}
+
+func (c call) tasksByID(ctx context.Context, ids []string) ([]importtask.Task, error) {
+	var tasks []importtask.Task
+	ids = slices.Clone(ids)
+	slices.Sort(ids)
+	for _, id := range slices.Compact(ids) {
+		t, err := c.Imports.Task(ctx, c.account(), id)
+		if err != nil {
+			return nil, about(id, err)
+		}
+		tasks = append(tasks, t)
+	}
+	return tasks, nil
+}
+
+type cancelRequest struct {
+	common
+	ImportTaskId string
+	CancelReason string
+}
+
+func cancelGrants(c call, r cancelRequest) []grant {
+	return []grant{{action: "ec2:CancelImportTask", resources: []string{awsid.TaskARN(c.Region, c.account(), orDefault(r.ImportTaskId, "*"))}}}
+}
+
+var cancelRules = []rule[cancelRequest]{
+	needed("ImportTaskId", func(r cancelRequest) string { return r.ImportTaskId }),
+	{
+		field: "ImportTaskId", code: "InvalidConversionTaskId.Malformed", message: "Task ID %s is malformed",
+		broken: func(_ call, r cancelRequest) (string, bool) { return r.ImportTaskId, !awsid.IsTask(r.ImportTaskId) },
+	},
+}
+
+type cancelAnswer struct {
+	ImportTaskId  string `xml:"importTaskId"`
+	PreviousState string `xml:"previousState"`
+	State         string `xml:"state"`
+}
+
+func cancelTask(ctx context.Context, c call, r cancelRequest) (any, error) {
+	previous, err := c.Imports.Cancel(ctx, c.account(), r.ImportTaskId, r.CancelReason)
+	if err != nil {
+		return nil, about(r.ImportTaskId, err)
+	}
+	return cancelAnswer{r.ImportTaskId, string(previous), string(importtask.Deleting)}, nil
+}
+
+// taskAnswer is a task as ImportSnapshot and DescribeImportSnapshotTasks show it.
+type taskAnswer struct {
+	Description string                   `xml:"description,omitempty"`
+	ID          string                   `xml:"importTaskId"`
+	Detail      taskDetail               `xml:"snapshotTaskDetail"`
+	Tags        ec2query.List[tagAnswer] `xml:"tagSet"`
+
+	task importtask.Task
+}
+
+func (t taskAnswer) tags() tag.Set { return t.task.Tags }
+
+type taskDetail struct {
+	Description   string          `xml:"description,omitempty"`
+	DiskImageSize ec2query.Double `xml:"diskImageSize"`       // bytes of the source object
+	Encrypted     bool            `xml:"encrypted,omitempty"` // never shown as false
+	Format        string          `xml:"format,omitempty"`
+	KmsKeyID      string          `xml:"kmsKeyId,omitempty"`
+	Progress      string          `xml:"progress,omitempty"`
+	SnapshotID    string          `xml:"snapshotId,omitempty"`
+	Status        string          `xml:"status"`
+	StatusMessage string          `xml:"statusMessage,omitempty"`
+	URL           string          `xml:"url,omitempty"`
+	UserBucket    *userBucket     `xml:"userBucket"`
+}
+
+type userBucket struct {
+	S3Bucket string `xml:"s3Bucket"`
+	S3Key    string `xml:"s3Key"`
+}
+
+// showTask is the view of a task: which element is there when is contract
+// §1.7 and §2.2.
+func (c call) showTask(t importtask.Task) taskAnswer {
+	d := taskDetail{
+		Description: t.DiskDescription,
+		Encrypted:   t.Encrypted,
+		Format:      t.Format,
+		KmsKeyID:    t.KMSKey,
+		Status:      string(t.State),
+		URL:         c.Imports.URL(t),
+	}
+	looked := t.State == importtask.Completed || t.Phase != importtask.Waiting && t.Phase != ""
+	switch t.State {
+	case importtask.Active:
+		d.Progress, d.StatusMessage = strconv.Itoa(progress(t)), string(t.Phase)
+	case importtask.Completed:
+		d.SnapshotID = t.SnapshotID
+	case importtask.Deleting, importtask.Deleted:
+		d.StatusMessage = t.Failure.Message
+		looked = !t.StartedAt.IsZero() // no plan: validation failed, and no size is shown
+	}
+	if t.State == importtask.Deleted {
+		d.Status = c.FailedStatus
+	}
+	if looked {
+		d.DiskImageSize = ec2query.Double(t.SourceBytes)
+	}
+	if t.Bucket != "" && (d.URL == "" || looked) {
+		d.UserBucket = &userBucket{t.Bucket, t.Key}
+	}
+	return taskAnswer{Description: t.Description, ID: t.ID, Detail: d, Tags: showTags(t.Tags), task: t}
+}
+
+// Percentages that the phases before and around converting stand for.
+const (
+	percentValidating = 3
+	percentConverting = 5
+	percentMost       = 99 // 100 is what completed means
+)
+
+// progress returns the percentage of an Active task.
+func progress(t importtask.Task) int {
+	switch t.Phase {
+	case importtask.Waiting, "":
+		return 0
+	case importtask.Validating, importtask.Validated:
+		return percentValidating
+	case importtask.Completing:
+		return percentMost
+	}
+	var total int64
+	for _, r := range t.Ranges {
+		total += r.Bytes
+	}
+	if total <= 0 {
+		return percentConverting
+	}
+	done := float64(t.Counts.Done) / float64(total)
+	return max(percentConverting, min(percentMost, int(done*100)))
+}
+
+func ec2Double(f float64) string { return fmt.Sprint(ec2query.Double(f)) }

@@ -1,0 +1,98 @@
+package iamapi
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/diskport/diskport/internal/api/awshttp"
+	"github.com/diskport/diskport/internal/api/ec2query"
+	"github.com/diskport/diskport/internal/identity/iam"
+	"github.com/diskport/diskport/internal/identity/policy"
+	"github.com/diskport/diskport/internal/tag"
+)
+
+// protocol is one of the two services that this edge serves.
+type protocol struct {
+	version     string
+	space       string // of the answers
+	actions     map[string]action
+	unsupported string
+}
+
+var protocols = map[string]protocol{
+	awshttp.IAM: {"2010-05-08", "https://iam.amazonaws.com/doc/2010-05-08/", iamActions, iamUnsupported},
+	awshttp.STS: {"2011-06-15", "https://sts.amazonaws.com/doc/2011-06-15/", stsActions, stsUnsupported},
+}
+
+// knows reports whether AWS has an action that this service has not.
+func (p protocol) knows(name string) bool {
+	for known := range strings.FieldsSeq(p.unsupported) {
+		if known == name {
+			return true
+		}
+	}
+	return false
+}
+
+// action answers one request: what goes into its Result element, or nil.
+type action func(ctx context.Context, c call) (any, error)
+
+// subject is what a permission is for.
+type subject struct {
+	arn  string
+	tags tag.Set // that it has
+}
+
+// on makes an action of its parts, in the order that all share: decode,
+// authorise, handle. about returns what the permission is for.
+func on[R any](permission string, about func(ctx context.Context, c call, r R) (subject, error), handle func(ctx context.Context, c call, r R) (any, error)) action {
+	return func(ctx context.Context, c call) (any, error) {
+		var r R
+		if err := ec2query.Decode(c.Form, &r); err != nil {
+			return nil, err
+		}
+		what, err := about(ctx, c, r)
+		if err != nil {
+			return nil, err
+		}
+		if err := c.Authorize(permission, keys(r, what), what.arn); err != nil {
+			return nil, err
+		}
+		return handle(ctx, c, r)
+	}
+}
+
+// keys returns the condition keys that tell of a request and its subject.
+func keys(r any, what subject) policy.Context {
+	c := policy.Context{}
+	d := iam.Details{ResourceTags: what.tags}
+	if r, ok := r.(interface{ givesTags() []tag.Tag }); ok {
+		d.RequestTags = r.givesTags()
+	}
+	if r, ok := r.(interface{ dropsTags() []string }); ok {
+		d.TagKeys = r.dropsTags()
+	}
+	d.AddTo(c)
+	for _, t := range what.tags {
+		c.Set("iam:ResourceTag/"+t.Key, t.Value)
+	}
+	if r, ok := r.(interface{ attaches() string }); ok {
+		c.Set("iam:PolicyARN", r.attaches())
+	}
+	return c
+}
+
+// all makes the subject of actions on every entity of a kind ("role").
+func all[R any](kind string) func(context.Context, call, R) (subject, error) {
+	return func(_ context.Context, c call, _ R) (subject, error) {
+		return subject{arn: c.opts.Service.EntityARN(c.Principal.Account, kind, "/", "")}, nil
+	}
+}
+
+// Actions returns the names of the actions of a service (awshttp.IAM or awshttp.STS)
+// that are built, sorted.
+func Actions(service string) []string {
+	return slices.Sorted(maps.Keys(protocols[service].actions))
+}

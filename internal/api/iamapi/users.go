@@ -1,0 +1,170 @@
+package iamapi
+
+import (
+	"context"
+	"errors"
+
+	"github.com/diskport/diskport/internal/identity/iam"
+)
+
+// onUser names the user that a request is about. It is embedded.
+type onUser struct{ UserName string }
+
+func (r onUser) user() string { return r.UserName }
+
+func (r onUser) owner(c call) iam.Owner { return iam.UserOwner(c.account(), r.UserName) }
+
+// onSelf is onUser for requests that, without a name, mean whoever asks.
+type onSelf struct{ onUser }
+
+func (onSelf) self() {}
+
+// name returns whom a request is about: empty means the caller's root.
+func (r onSelf) name(c call) (string, error) {
+	switch {
+	case r.UserName != "":
+		return r.UserName, nil
+	case c.Principal.Kind == iam.User:
+		return c.Principal.Name, nil
+	case c.Principal.Kind == iam.Root:
+		return "", nil
+	}
+	return "", errNoName
+}
+
+var errNoName = &iam.ValidationError{Message: "Must specify userName when calling with non-User credentials"}
+
+// theUser is theRole for users.
+func theUser[R interface{ user() string }](ctx context.Context, c call, r R) (subject, error) {
+	name := r.user()
+	if _, self := any(r).(interface{ self() }); self && name == "" {
+		if c.Principal.Kind != iam.User {
+			return subject{arn: c.Principal.ARN}, nil
+		}
+		name = c.Principal.Name
+	}
+	user, err := c.opts.Service.GetUser(ctx, c.account(), name)
+	switch {
+	case errors.Is(err, iam.ErrNotFound):
+		return subject{arn: c.opts.Service.UserARN(c.account(), name)}, nil
+	case err != nil:
+		return subject{}, err
+	}
+	return subject{c.opts.Service.ARNOfUser(user), user.Tags}, nil
+}
+
+// userXML is a user on the wire. Root has neither path nor name.
+type userXML struct {
+	Path       string `xml:",omitempty"`
+	UserName   string `xml:",omitempty"`
+	UserId     string
+	Arn        string
+	CreateDate stamp
+	Tags       *members[tagXML] // absent in lists of users
+}
+
+func (c call) userXML(u iam.UserInfo) userXML {
+	return userXML{Path: u.Path, UserName: u.Name, UserId: u.ID, Arn: c.opts.Service.ARNOfUser(u), CreateDate: stamp(u.Created)}
+}
+
+type userOut struct{ User userXML }
+
+func (c call) userOut(u iam.UserInfo) userOut {
+	x := c.userXML(u)
+	x.Tags = tagsXML(u.Tags)
+	return userOut{x}
+}
+
+type createUserIn struct {
+	onUser
+	Path string
+	taggingIn
+}
+
+func newUser(_ context.Context, c call, r createUserIn) (subject, error) {
+	return subject{arn: c.opts.Service.EntityARN(c.account(), "user", r.Path, r.UserName)}, nil
+}
+
+func createUser(ctx context.Context, c call, r createUserIn) (any, error) {
+	u, err := c.opts.Service.CreateUser(ctx, c.account(), iam.UserSpec{Name: r.UserName, Path: r.Path, Tags: r.givesTags()})
+	return c.userOut(u), err
+}
+
+type getUserIn struct{ onSelf }
+
+func getUser(ctx context.Context, c call, r getUserIn) (any, error) {
+	name, err := r.name(c)
+	switch {
+	case err != nil:
+		return nil, err
+	case name == "":
+		return userOut{userXML{UserId: c.Principal.ID, Arn: c.Principal.ARN, CreateDate: stamp(c.Principal.Since)}}, nil
+	}
+	u, err := c.opts.Service.GetUser(ctx, c.account(), name)
+	return c.userOut(u), err
+}
+
+type listUsersIn struct {
+	paging
+	PathPrefix string
+}
+
+func listUsers(ctx context.Context, c call, r listUsersIn) (any, error) {
+	list, err := c.opts.Service.ListUsers(ctx, c.account(), r.PathPrefix)
+	if err != nil {
+		return nil, err
+	}
+	list, cut, err := page(r.paging, list, func(u iam.UserInfo) string { return u.Name })
+	return struct {
+		Users members[userXML]
+		pageXML
+	}{convert(list, c.userXML), cut}, err
+}
+
+type updateUserIn struct {
+	onUser
+	NewUserName string
+	NewPath     string
+}
+
+func updateUser(ctx context.Context, c call, r updateUserIn) (any, error) {
+	return nil, c.opts.Service.UpdateUser(ctx, c.account(), r.UserName, r.NewUserName, r.NewPath)
+}
+
+type userIn struct{ onUser }
+
+func deleteUser(ctx context.Context, c call, r userIn) (any, error) {
+	return nil, c.opts.Service.DeleteUser(ctx, c.account(), r.UserName)
+}
+
+type tagUserIn struct {
+	onUser
+	taggingIn
+}
+
+func tagUser(ctx context.Context, c call, r tagUserIn) (any, error) {
+	return nil, c.opts.Service.TagUser(ctx, c.account(), r.UserName, r.givesTags())
+}
+
+type untagUserIn struct {
+	onUser
+	untaggingIn
+}
+
+func untagUser(ctx context.Context, c call, r untagUserIn) (any, error) {
+	return nil, c.opts.Service.UntagUser(ctx, c.account(), r.UserName, r.TagKeys)
+}
+
+// userList asks for a list that belongs to a user.
+type userList struct {
+	onUser
+	paging
+}
+
+func listUserTags(ctx context.Context, c call, r userList) (any, error) {
+	u, err := c.opts.Service.GetUser(ctx, c.account(), r.UserName)
+	if err != nil {
+		return nil, err
+	}
+	return tagPage(r.paging, u.Tags)
+}

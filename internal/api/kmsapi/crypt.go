@@ -1,0 +1,186 @@
+package kmsapi
+
+import (
+	"context"
+
+	"github.com/diskport/diskport/internal/identity/kms"
+)
+
+// cryptIn is what requests that use a key have in common.
+type cryptIn struct {
+	grantTokens
+	dryIn
+	EncryptionContext kms.EncryptionContext
+}
+
+func (r cryptIn) context() kms.EncryptionContext { return r.EncryptionContext }
+
+const symmetric = "SYMMETRIC_DEFAULT"
+
+// checkAlgorithm refuses what symmetric keys don't do.
+func checkAlgorithm(k kms.Key, algorithm string) error {
+	if algorithm != "" && algorithm != symmetric {
+		return &kms.Error{Err: kms.ErrUsage, Message: "Algorithm " + shorten(algorithm) + " is incompatible with key spec " + string(k.Spec) + "."}
+	}
+	return nil
+}
+
+// shorten keeps what a client made up from filling the answer.
+func shorten(text string) string { return text[:min(len(text), 128)] }
+
+type encryptIn struct {
+	keyIn
+	cryptIn
+	EncryptionAlgorithm string
+	Plaintext           []byte
+}
+
+func encrypt(_ context.Context, c call, a kms.Access, r encryptIn) (any, error) {
+	if err := checkAlgorithm(a.Key, r.EncryptionAlgorithm); err != nil {
+		return nil, err
+	}
+	blob, err := c.opts.Service.Encrypt(a.Key, r.Plaintext, r.EncryptionContext)
+	return struct {
+		CiphertextBlob             []byte
+		KeyId, EncryptionAlgorithm string
+	}{blob, a.Key.ARN(), symmetric}, err
+}
+
+type decryptIn struct {
+	cryptIn
+	CiphertextBlob      []byte
+	EncryptionAlgorithm string
+	KeyId               string
+}
+
+// source opens the key of a ciphertext: the one that is named, else the one that
+// the ciphertext tells.
+func (c call) source(ctx context.Context, permission, named string, blob []byte, r any) (kms.Access, error) {
+	if len(blob) == 0 {
+		return kms.Access{}, required("ciphertextBlob")
+	}
+	if named == "" {
+		var err error
+		if named, err = kms.Target(blob); err != nil {
+			return kms.Access{}, err
+		}
+	}
+	return c.open(ctx, permission, named, r)
+}
+
+func decrypt(ctx context.Context, c call, r decryptIn) (any, error) {
+	a, err := c.source(ctx, "kms:Decrypt", r.KeyId, r.CiphertextBlob, r)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkAlgorithm(a.Key, r.EncryptionAlgorithm); err != nil {
+		return nil, err
+	}
+	if r.DryRun {
+		return nil, dryRun
+	}
+	plain, err := c.opts.Service.Decrypt(a.Key, r.CiphertextBlob, r.EncryptionContext)
+	return struct {
+		Plaintext                  []byte
+		KeyId, EncryptionAlgorithm string
+	}{plain, a.Key.ARN(), symmetric}, err
+}
+
+type reEncryptIn struct {
+	grantTokens
+	dryIn
+	CiphertextBlob                 []byte
+	SourceKeyId                    string
+	SourceEncryptionAlgorithm      string
+	SourceEncryptionContext        kms.EncryptionContext
+	DestinationKeyId               string
+	DestinationEncryptionAlgorithm string
+	DestinationEncryptionContext   kms.EncryptionContext
+}
+
+func reEncrypt(ctx context.Context, c call, r reEncryptIn) (any, error) {
+	from, err := c.source(ctx, "kms:ReEncryptFrom", r.SourceKeyId, r.CiphertextBlob, cryptIn{grantTokens: r.grantTokens, EncryptionContext: r.SourceEncryptionContext})
+	if err != nil {
+		return nil, err
+	}
+	to, err := c.open(ctx, "kms:ReEncryptTo", r.DestinationKeyId, cryptIn{grantTokens: r.grantTokens, EncryptionContext: r.DestinationEncryptionContext})
+	if err != nil {
+		return nil, err
+	}
+	if err := checkAlgorithm(from.Key, r.SourceEncryptionAlgorithm); err != nil {
+		return nil, err
+	}
+	if err := checkAlgorithm(to.Key, r.DestinationEncryptionAlgorithm); err != nil {
+		return nil, err
+	}
+	if r.DryRun {
+		return nil, dryRun
+	}
+	plain, err := c.opts.Service.Decrypt(from.Key, r.CiphertextBlob, r.SourceEncryptionContext)
+	if err != nil {
+		return nil, err
+	}
+	blob, err := c.opts.Service.Encrypt(to.Key, plain, r.DestinationEncryptionContext)
+	return struct {
+		CiphertextBlob                                            []byte
+		KeyId, SourceKeyId                                        string
+		SourceEncryptionAlgorithm, DestinationEncryptionAlgorithm string
+	}{blob, to.Key.ARN(), from.Key.ARN(), symmetric, symmetric}, err
+}
+
+type dataKeyIn struct {
+	keyIn
+	cryptIn
+	KeySpec       string
+	NumberOfBytes *int
+}
+
+// size returns how many bytes the data key shall have.
+func (r dataKeyIn) size() (int, error) {
+	switch {
+	case (r.KeySpec == "") == (r.NumberOfBytes == nil):
+		return 0, invalid("Please specify either number of bytes or key spec.")
+	case r.NumberOfBytes != nil:
+		return *r.NumberOfBytes, nil
+	case r.KeySpec == "AES_256":
+		return 32, nil
+	case r.KeySpec == "AES_128":
+		return 16, nil
+	}
+	return 0, invalid("1 validation error detected: Value at 'keySpec' failed to satisfy constraint: Member must satisfy enum value set: [AES_256, AES_128]")
+}
+
+type dataKeyOut struct {
+	CiphertextBlob []byte
+	Plaintext      []byte `json:",omitempty"`
+	KeyId          string
+}
+
+func generateDataKey(_ context.Context, c call, a kms.Access, r dataKeyIn) (any, error) {
+	n, err := r.size()
+	if err != nil {
+		return nil, err
+	}
+	plain, blob, err := c.opts.Service.GenerateDataKey(a.Key, n, r.EncryptionContext)
+	return dataKeyOut{blob, plain, a.Key.ARN()}, err
+}
+
+func generateDataKeyWithoutPlaintext(_ context.Context, c call, a kms.Access, r dataKeyIn) (any, error) {
+	n, err := r.size()
+	if err != nil {
+		return nil, err
+	}
+	_, blob, err := c.opts.Service.GenerateDataKey(a.Key, n, r.EncryptionContext)
+	return dataKeyOut{CiphertextBlob: blob, KeyId: a.Key.ARN()}, err
+}
+
+func generateRandom(_ context.Context, c call, r struct{ NumberOfBytes *int }) (any, error) {
+	if err := c.who.May("kms:GenerateRandom", "*", nil); err != nil {
+		return nil, err
+	}
+	if r.NumberOfBytes == nil {
+		return nil, required("numberOfBytes")
+	}
+	random, err := c.opts.Service.Random(*r.NumberOfBytes)
+	return struct{ Plaintext []byte }{random}, err
+}

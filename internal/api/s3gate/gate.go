@@ -1,0 +1,147 @@
+package s3gate
+
+import (
+	"bytes"
+	"context"
+	"encoding/xml"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+
+	"github.com/versity/versitygw/s3response"
+
+	"github.com/diskport/diskport/internal/api/awshttp"
+	"github.com/diskport/diskport/internal/identity/iam"
+	"github.com/diskport/diskport/internal/identity/policy"
+	"github.com/diskport/diskport/internal/imports/objects"
+)
+
+// maxDelete bounds the body of a DeleteObjects: 1,000 keys of 1,024 bytes with
+// their markup.
+const maxDelete = 2 << 20
+
+// Options is what a Gate is made of. All but Authorize and Domain are required.
+type Options struct {
+	// Gateway sends requests to the embedded S3.
+	Gateway http.RoundTripper
+	// Authorize returns an *iam.DeniedError unless the caller may do action
+	// ("s3:GetObject") on resources (ARNs). Nil means what Call has.
+	Authorize func(c *awshttp.Call, action string, with policy.Context, resources ...string) error
+	// Domain makes bucket.Domain address a bucket; it must be the gateway's.
+	Domain string
+	// BucketOwner returns the account of a bucket, or objects.ErrNoSuchBucket.
+	BucketOwner func(ctx context.Context, bucket string) (string, error)
+	Log         *slog.Logger
+}
+
+// Gate is the S3 edge. It is safe for concurrent use.
+type Gate struct {
+	opts  Options
+	proxy http.Handler
+}
+
+var _ awshttp.Edge = (*Gate)(nil)
+
+// New returns the edge.
+func New(opts Options) *Gate {
+	if opts.Authorize == nil {
+		opts.Authorize = (*awshttp.Call).Authorize
+	}
+	return &Gate{opts: opts, proxy: newProxy(opts.Gateway, opts.Log)}
+}
+
+// ServeAWS implements awshttp.Edge. The signature of r has been verified, that
+// of its body not.
+func (g *Gate) ServeAWS(w http.ResponseWriter, r *http.Request, c *awshttp.Call) {
+	t, v, err := g.admit(w, r, c)
+	if err == nil {
+		if answer, ok := unset[v]; ok && t.key == "" && t.bucket != "" {
+			err = g.answerUnset(w, r, c, t.bucket, answer)
+		} else {
+			g.proxy.ServeHTTP(w, withCall(r, c))
+		}
+	}
+	if err != nil {
+		f := fault(err)
+		if f == awshttp.Internal(awshttp.S3) {
+			g.opts.Log.ErrorContext(r.Context(), "serving an S3 request", "request", c.RequestID, "err", err)
+		}
+		c.Fail(w, f)
+	}
+}
+
+// admit returns what is asked for, and no error if it may be done.
+func (g *Gate) admit(w http.ResponseWriter, r *http.Request, c *awshttp.Call) (target, verb, error) {
+	t, err := parseTarget(r, g.opts.Domain)
+	if err != nil {
+		return t, verb{}, err
+	}
+	sub, err := t.subresource()
+	if err != nil {
+		return t, verb{}, err
+	}
+	v := verb{r.Method, sub}
+	action, all, err := needs(r, t, v)
+	if err != nil {
+		return t, v, err
+	}
+	c.Action = action
+	if c.Principal.Kind == iam.Anonymous {
+		return t, v, denied
+	}
+	if action == "DeleteObjects" {
+		if all, err = deletions(w, r, t.bucket); err != nil {
+			return t, v, err
+		}
+	}
+	return t, v, g.authorize(c, t, all)
+}
+
+func (g *Gate) authorize(c *awshttp.Call, t target, all []need) error {
+	with := t.keys()
+	for _, n := range all {
+		err := g.opts.Authorize(c, "s3:"+n.action, with, arnPrefix+n.resource)
+		if _, ok := errors.AsType[*iam.DeniedError](err); ok {
+			return denied
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// deletions reads the keys out of a DeleteObjects, leaving r with its body.
+func deletions(w http.ResponseWriter, r *http.Request, bucket string) ([]need, error) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxDelete))
+	if err != nil {
+		var over *http.MaxBytesError
+		if errors.As(err, &over) {
+			return nil, tooLarge
+		}
+		return nil, malformed // it ended early
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	// The gateway's own type, so that both read the same keys.
+	var list s3response.DeleteObjects
+	if err := xml.Unmarshal(body, &list); err != nil {
+		return nil, malformed
+	}
+	var all []need
+	for _, object := range list.Objects {
+		if object.Key == nil {
+			return nil, malformed
+		}
+		key, ok := objects.CleanKey(*object.Key)
+		if !ok {
+			return nil, invalidKey
+		}
+		action := "DeleteObject"
+		if object.VersionId != nil && *object.VersionId != "" {
+			action = versioned[action]
+		}
+		all = append(all, need{action, bucket + "/" + key})
+	}
+	return all, nil
+}

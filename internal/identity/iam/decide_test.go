@@ -1,0 +1,78 @@
+package iam
+
+import (
+	"testing"
+
+	"github.com/diskport/diskport/internal/identity/policy"
+)
+
+func TestDecideTellsBothSides(t *testing.T) {
+	parse := func(text string, kind policy.Kind) policy.Document {
+		t.Helper()
+		d, err := policy.Parse(text, kind)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	const key = "arn:aws:kms:us-east-1:222222222222:key/k"
+	attached := parse(`{"Version":"2012-10-17","Statement":[
+		{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::111111111111:root"},"Action":"kms:Decrypt","Resource":"*"},
+		{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::111111111111:role/r"},"Action":"kms:Encrypt","Resource":"*"},
+		{"Effect":"Deny","Principal":"*","Action":"kms:Sign","Resource":"*","Condition":{"StringEquals":{"aws:PrincipalAccount":"111111111111"}}}]}`, policy.Resource)
+	allowed := parse(`{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"kms:Decrypt","Resource":"`+key+`"}}`, policy.Identity)
+	role := Principal{Account: "111111111111", ARN: "arn:aws:sts::111111111111:assumed-role/r/s", Kind: RoleSession, source: "arn:aws:iam::111111111111:role/r"}
+	root := Principal{Account: "111111111111", ARN: "arn:aws:iam::111111111111:root", Kind: Root}
+	for _, c := range []struct {
+		name          string
+		p             Principal
+		action        string
+		own, resource policy.Decision
+	}{
+		{"both", role.WithPolicies(allowed), "kms:Decrypt", policy.Allow, policy.AllowAccount},
+		{"the resource's, by role", role, "kms:Encrypt", policy.NoMatch, policy.Allow},
+		{"neither", role, "kms:DescribeKey", policy.NoMatch, policy.NoMatch},
+		{"denied by a key that tells of the principal", role, "kms:Sign", policy.NoMatch, policy.Deny},
+		{"root is named by its account", root, "kms:Decrypt", policy.Allow, policy.Allow},
+		{"nobody", Principal{}, "kms:Decrypt", policy.NoMatch, policy.NoMatch},
+	} {
+		own, resource := Decide(c.p, Access{Action: c.action, Resource: key, Policy: attached})
+		if own != c.own || resource != c.resource {
+			t.Errorf("%s: got %v, %v; want %v, %v", c.name, own, resource, c.own, c.resource)
+		}
+	}
+}
+
+func TestSessionPoliciesBindResourcesToo(t *testing.T) {
+	d, err := policy.Parse(`{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"kms:Encrypt","Resource":"*"}}`, policy.Identity)
+	if err != nil {
+		t.Fatal(err)
+	}
+	free := Principal{Account: "1", ARN: "arn:aws:sts::1:assumed-role/r/s", Kind: RoleSession}
+	bound := free
+	bound.limited, bound.limits = true, []policy.Document{d}
+	for _, c := range []struct {
+		p      Principal
+		action string
+		want   bool
+	}{{free, "kms:Decrypt", true}, {bound, "kms:Encrypt", true}, {bound, "kms:Decrypt", false}} {
+		if got := c.p.Within(Access{Action: c.action, Resource: "*"}); got != c.want {
+			t.Errorf("%s, limited %v: got %v, want %v", c.action, c.p.limited, got, c.want)
+		}
+	}
+}
+
+func TestNamed(t *testing.T) {
+	role := Principal{Account: "1", ARN: "arn:aws:sts::1:assumed-role/r/s", Kind: RoleSession, source: "arn:aws:iam::1:role/r"}
+	for arn, want := range map[string]bool{
+		"arn:aws:sts::1:assumed-role/r/s": true, "arn:aws:iam::1:role/r": true, "arn:aws:iam::1:root": false,
+		"arn:aws:iam::1:role/q": false, "": false,
+	} {
+		if got := role.Named(arn); got != want {
+			t.Errorf("Named(%q) = %v, want %v", arn, got, want)
+		}
+	}
+	if (Principal{}).Named("") {
+		t.Error("nobody is named by nothing")
+	}
+}

@@ -1,0 +1,105 @@
+package iamtest
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/diskport/diskport/internal/identity/iam"
+)
+
+// CreateUser is iam.UserStore's.
+func (m *Memory) CreateUser(_ context.Context, u iam.UserInfo) error {
+	defer m.lock()()
+	return m.add(iam.UserOwner(u.Account, u.Name), &owner{user: u})
+}
+
+// CreateRole is iam.RoleStore's.
+func (m *Memory) CreateRole(_ context.Context, r iam.Role) error {
+	defer m.lock()()
+	return m.add(iam.RoleOwner(r.Account, r.Name), &owner{role: r})
+}
+
+// list returns the owners of a kind, by names or all, sorted by name.
+func (m *Memory) list(account, kind string, names []string) []*owner {
+	var list []*owner
+	for key, h := range m.owners {
+		if key.account == account && key.kind == kind && (len(names) == 0 || slices.Contains(names, h.name())) {
+			list = append(list, h)
+		}
+	}
+	slices.SortFunc(list, func(a, b *owner) int { return strings.Compare(a.name(), b.name()) })
+	return list
+}
+
+// Users is iam.UserStore's.
+func (m *Memory) Users(_ context.Context, account string, names ...string) (list []iam.UserInfo, _ error) {
+	defer m.lock()()
+	for _, h := range m.list(account, iam.KindUser, names) {
+		list = append(list, h.user)
+	}
+	return list, nil
+}
+
+// Roles is iam.RoleStore's.
+func (m *Memory) Roles(_ context.Context, account string, names ...string) (list []iam.Role, _ error) {
+	defer m.lock()()
+	for _, h := range m.list(account, iam.KindRole, names) {
+		list = append(list, h.role)
+	}
+	return list, nil
+}
+
+// ChangeUser is iam.UserStore's.
+func (m *Memory) ChangeUser(_ context.Context, account, name string, change func(*iam.UserInfo) error) error {
+	defer m.lock()()
+	h, err := m.find(iam.UserOwner(account, name))
+	if err != nil {
+		return err
+	}
+	u := h.user
+	if err := change(&u); err != nil {
+		return err
+	}
+	to := nameOf(account, iam.KindUser, u.Name)
+	if other := m.owners[to]; other != nil && other != h {
+		return fail(iam.KindUser, u.Name, iam.ErrExists)
+	}
+	delete(m.owners, nameOf(account, iam.KindUser, name))
+	m.owners[to] = h
+	h.user = u
+	for id, k := range m.keys {
+		if k.Account == account && k.User == name {
+			k.User = u.Name
+			m.keys[id] = k
+		}
+	}
+	return nil
+}
+
+// ChangeRole is iam.RoleStore's.
+func (m *Memory) ChangeRole(_ context.Context, account, name string, change func(*iam.Role) error) error {
+	defer m.lock()()
+	h, err := m.find(iam.RoleOwner(account, name))
+	if err != nil {
+		return err
+	}
+	r := h.role
+	if err := change(&r); err != nil {
+		return err
+	}
+	h.role = r
+	return nil
+}
+
+// DeleteUser is iam.UserStore's.
+func (m *Memory) DeleteUser(_ context.Context, account, name string) error {
+	defer m.lock()()
+	return m.remove(iam.UserOwner(account, name))
+}
+
+// DeleteRole is iam.RoleStore's.
+func (m *Memory) DeleteRole(_ context.Context, account, name string) error {
+	defer m.lock()()
+	return m.remove(iam.RoleOwner(account, name))
+}

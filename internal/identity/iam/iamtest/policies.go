@@ -1,0 +1,177 @@
+package iamtest
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/diskport/diskport/internal/identity/iam"
+)
+
+// Policies is iam.InlineStore's.
+func (m *Memory) Policies(_ context.Context, o iam.Owner) (p iam.Policies, err error) {
+	defer m.lock()()
+	h, err := m.find(o)
+	if err != nil {
+		return p, err
+	}
+	for _, name := range slices.Sorted(maps.Keys(h.inline)) {
+		p.Inline = append(p.Inline, iam.Policy{Name: name, Document: h.inline[name]})
+	}
+	for _, arn := range slices.Sorted(maps.Keys(h.attached)) {
+		a := iam.Attached{ARN: arn}
+		if of := m.managed[nameOf(o.Account, "", h.attached[arn])]; of != nil {
+			for _, v := range of.Versions {
+				if v.Number == of.Default {
+					a.Document = v.Document
+				}
+			}
+		}
+		p.Attached = append(p.Attached, a)
+	}
+	return p, nil
+}
+
+// PutInline is iam.InlineStore's.
+func (m *Memory) PutInline(_ context.Context, o iam.Owner, p iam.Policy) error {
+	defer m.lock()()
+	h, err := m.find(o)
+	if err == nil {
+		h.inline[p.Name] = p.Document
+	}
+	return err
+}
+
+// DeleteInline is iam.InlineStore's.
+func (m *Memory) DeleteInline(_ context.Context, o iam.Owner, name string) error {
+	defer m.lock()()
+	h, err := m.find(o)
+	if err != nil {
+		return err
+	}
+	if _, ok := h.inline[name]; !ok {
+		return fail(o.PolicyKind(), name, iam.ErrNotFound)
+	}
+	delete(h.inline, name)
+	return nil
+}
+
+// Attach is iam.AttachmentStore's.
+func (m *Memory) Attach(_ context.Context, o iam.Owner, arn, policy string, most int) error {
+	defer m.lock()()
+	h, err := m.find(o)
+	if err == nil && policy != "" {
+		_, err = m.findManaged(o.Account, policy)
+	}
+	if err != nil {
+		return err
+	}
+	if _, again := h.attached[arn]; !again && len(h.attached) >= most {
+		return fail(o.Kind, o.Name, iam.ErrTooMany)
+	}
+	h.attached[arn] = policy
+	return nil
+}
+
+// Detach is iam.AttachmentStore's.
+func (m *Memory) Detach(_ context.Context, o iam.Owner, arn string) error {
+	defer m.lock()()
+	h, err := m.find(o)
+	if err != nil {
+		return err
+	}
+	if _, ok := h.attached[arn]; !ok {
+		return fail(iam.KindAttachment, arn, iam.ErrNotFound)
+	}
+	delete(h.attached, arn)
+	return nil
+}
+
+// Owners is iam.AttachmentStore's.
+func (m *Memory) Owners(_ context.Context, account, arn string) (list []iam.Owner, _ error) {
+	defer m.lock()()
+	for _, kind := range []string{iam.KindUser, iam.KindRole} {
+		for _, h := range m.list(account, kind, nil) {
+			if _, ok := h.attached[arn]; ok {
+				list = append(list, iam.Owner{Account: account, Kind: kind, Name: h.name()})
+			}
+		}
+	}
+	return list, nil
+}
+
+func (m *Memory) findManaged(account, name string) (*iam.Managed, error) {
+	p := m.managed[nameOf(account, "", name)]
+	if p == nil || p.Name != name {
+		return nil, fail(iam.KindManaged, name, iam.ErrNotFound)
+	}
+	return p, nil
+}
+
+// attachments counts the owners of a policy.
+func (m *Memory) attachments(account, name string) (n int) {
+	for key, h := range m.owners {
+		if key.account == account && slices.Contains(slices.Collect(maps.Values(h.attached)), name) {
+			n++
+		}
+	}
+	return n
+}
+
+// CreatePolicy is iam.ManagedStore's.
+func (m *Memory) CreatePolicy(_ context.Context, p iam.Managed) error {
+	defer m.lock()()
+	key := nameOf(p.Account, "", p.Name)
+	if m.managed[key] != nil {
+		return fail(iam.KindManaged, p.Name, iam.ErrExists)
+	}
+	m.managed[key] = &p
+	return nil
+}
+
+// ManagedPolicies is iam.ManagedStore's.
+func (m *Memory) ManagedPolicies(_ context.Context, account string, names ...string) ([]iam.Managed, error) {
+	defer m.lock()()
+	var list []iam.Managed
+	for key, p := range m.managed {
+		if key.account == account && (len(names) == 0 || slices.Contains(names, p.Name)) {
+			found := *p
+			found.Versions = slices.Clone(p.Versions)
+			found.Attachments = m.attachments(account, p.Name)
+			list = append(list, found)
+		}
+	}
+	slices.SortFunc(list, func(a, b iam.Managed) int { return strings.Compare(a.Name, b.Name) })
+	return list, nil
+}
+
+// ChangePolicy is iam.ManagedStore's.
+func (m *Memory) ChangePolicy(_ context.Context, account, name string, change func(*iam.Managed) error) error {
+	defer m.lock()()
+	p, err := m.findManaged(account, name)
+	if err != nil {
+		return err
+	}
+	changed := *p
+	changed.Versions = slices.Clone(p.Versions)
+	changed.Attachments = m.attachments(account, name)
+	if err := change(&changed); err != nil {
+		return err
+	}
+	*p = changed
+	return nil
+}
+
+// DeletePolicy is iam.ManagedStore's.
+func (m *Memory) DeletePolicy(_ context.Context, account, name string) error {
+	defer m.lock()()
+	if _, err := m.findManaged(account, name); err != nil {
+		return err
+	}
+	if m.attachments(account, name) > 0 {
+		return fail(iam.KindManaged, name, iam.ErrInUse)
+	}
+	delete(m.managed, nameOf(account, "", name))
+	return nil
+}

@@ -1,0 +1,97 @@
+package iam
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+
+	"github.com/diskport/diskport/internal/identity/policy"
+)
+
+// PutInline adds an inline policy to an owner, or replaces it. The document
+// must be one (*policy.SyntaxError).
+func (s *Service) PutInline(ctx context.Context, o Owner, p Policy) error {
+	if err := checkPolicy(p.Name); err != nil {
+		return err
+	}
+	if _, err := policy.Parse(p.Document, policy.Identity); err != nil {
+		return err
+	}
+	present, err := s.PoliciesOf(ctx, o)
+	if err != nil {
+		return err
+	}
+	total := weight(p.Document)
+	for _, other := range present.Inline {
+		if other.Name != p.Name {
+			total += weight(other.Document)
+		}
+	}
+	most := maxRoleInline
+	if o.Kind == KindUser {
+		most = maxUserInline
+	}
+	if total > most {
+		return &LimitError{fmt.Sprintf("Maximum policy size of %d bytes exceeded for %s %s", most, o.Kind, o.Name)}
+	}
+	return s.opts.Store.PutInline(ctx, o, p)
+}
+
+// GetInline returns one inline policy.
+func (s *Service) GetInline(ctx context.Context, o Owner, name string) (Policy, error) {
+	all, err := s.PoliciesOf(ctx, o)
+	if err != nil {
+		return Policy{}, err
+	}
+	for _, p := range all.Inline {
+		if p.Name == name {
+			return p, nil
+		}
+	}
+	return Policy{}, &EntityError{o.PolicyKind(), name, ErrNotFound}
+}
+
+// PoliciesOf returns all policies of an owner, inline and attached.
+func (s *Service) PoliciesOf(ctx context.Context, o Owner) (Policies, error) {
+	if err := o.check(); err != nil {
+		return Policies{}, err
+	}
+	return s.opts.Store.Policies(ctx, o)
+}
+
+// DeleteInline removes an inline policy.
+func (s *Service) DeleteInline(ctx context.Context, o Owner, name string) error {
+	if err := cmp.Or(o.check(), checkPolicy(name)); err != nil {
+		return err
+	}
+	return s.opts.Store.DeleteInline(ctx, o, name)
+}
+
+// documents parses what binds an owner. Policies were valid when they were
+// stored; if one no longer is, its owner can do nothing rather than too much.
+func (s *Service) documents(ctx context.Context, o Owner) ([]policy.Document, error) {
+	all, err := s.opts.Store.Policies(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	var out []policy.Document
+	add := func(name, text string) error {
+		d, err := policy.Parse(text, policy.Identity)
+		if err != nil {
+			return fmt.Errorf("iam: policy %s of %s %s: %w", name, o.Kind, o.Name, err)
+		}
+		out = append(out, d)
+		return nil
+	}
+	for _, p := range all.Inline {
+		err = cmp.Or(err, add(p.Name, p.Document))
+	}
+	for _, a := range all.Attached {
+		text := a.Document
+		if own, ok := s.awsPolicy(a.ARN); ok {
+			text = own.Versions[0].Document
+		}
+		err = cmp.Or(err, add(a.ARN, text))
+	}
+	return out, err
+}

@@ -1,0 +1,114 @@
+package iam
+
+import (
+	"cmp"
+	"context"
+	"encoding/base64"
+	"slices"
+	"time"
+
+	"github.com/diskport/diskport/internal/identity/sigv4"
+)
+
+// secretBytes of a secret access key: 40 characters of base64.
+const secretBytes = 30
+
+// newKey makes a key of an account, or of one of its users.
+func (s *Service) newKey(account, user string) (AccessKey, sigv4.Secret) {
+	k := AccessKey{ID: "AKIA" + s.random(16), Account: account, User: user, Created: s.stamp()}
+	secret := s.newSecret()
+	k.Wrapped = s.opts.Wrapper.Wrap([]byte(secret.Reveal()), k.purpose())
+	return k, secret
+}
+
+func (s *Service) newSecret() sigv4.Secret {
+	b := make([]byte, secretBytes)
+	s.opts.Rand(b)
+	return sigv4.NewSecret(base64.StdEncoding.EncodeToString(b))
+}
+
+// purpose is what a wrapped secret is bound to: under another id or account it
+// does not open.
+func (k AccessKey) purpose() []byte {
+	return []byte("diskport:access-key:" + k.Account + ":" + k.ID)
+}
+
+// CreateAccessKey makes a key for a user. The secret is told this once.
+func (s *Service) CreateAccessKey(ctx context.Context, account, user string) (AccessKey, sigv4.Secret, error) {
+	if err := checkUser(user); err != nil {
+		return AccessKey{}, sigv4.Secret{}, err
+	}
+	k, secret := s.newKey(account, user)
+	err := s.opts.Store.AddKey(ctx, k, maxKeys)
+	return k, secret, quota(err, maxKeys, "AccessKeysPerUser")
+}
+
+// ListAccessKeys returns a user's keys, sorted by id, or the root key for the
+// empty name.
+func (s *Service) ListAccessKeys(ctx context.Context, account, user string) ([]AccessKey, error) {
+	if user == "" {
+		roots, err := s.opts.Store.RootKeys(ctx)
+		return slices.DeleteFunc(roots, func(k AccessKey) bool { return k.Account != account }), err
+	}
+	if err := checkUser(user); err != nil {
+		return nil, err
+	}
+	return s.opts.Store.Keys(ctx, account, user)
+}
+
+// UpdateAccessKey makes a user's key active or not.
+func (s *Service) UpdateAccessKey(ctx context.Context, account, user, id string, inactive bool) error {
+	if err := cmp.Or(checkUser(user), checkKeyID(id)); err != nil {
+		return err
+	}
+	return s.opts.Store.ChangeKey(ctx, account, id, func(k *AccessKey) error {
+		if k.User != user {
+			return &EntityError{KindKey, id, ErrNotFound}
+		}
+		k.Inactive = inactive
+		return nil
+	})
+}
+
+// DeleteAccessKey removes a user's key, and with it the sessions made by it.
+func (s *Service) DeleteAccessKey(ctx context.Context, account, user, id string) error {
+	if err := cmp.Or(checkUser(user), checkKeyID(id)); err != nil {
+		return err
+	}
+	return s.opts.Store.DeleteKey(ctx, account, user, id)
+}
+
+// GetAccessKey returns a key of an account.
+func (s *Service) GetAccessKey(ctx context.Context, account, id string) (AccessKey, error) {
+	if err := checkKeyID(id); err != nil {
+		return AccessKey{}, err
+	}
+	k, err := s.opts.Store.AccessKey(ctx, id)
+	if err == nil && k.Account != account {
+		err = ErrUnknownKey
+	}
+	return k, err
+}
+
+func checkKeyID(id string) error {
+	if !keyIDForm.MatchString(id) {
+		return &ValidationError{"The specified value for accessKeyId is invalid. It must have 3 to 128 letters and digits"}
+	}
+	return nil
+}
+
+// useEvery is how exactly the last use of a key is known: a request costs no
+// write unless this has passed.
+const useEvery = 15 * time.Minute
+
+// Used notes that p's long-lived key signed a request to a service.
+func (s *Service) Used(ctx context.Context, p Principal, service, region string) error {
+	now := s.opts.Now()
+	if p.keyID == "" || now.Sub(p.used) < useEvery {
+		return nil
+	}
+	return s.opts.Store.ChangeKey(ctx, p.Account, p.keyID, func(k *AccessKey) error {
+		k.Used = KeyUse{now.UTC(), service, region}
+		return nil
+	})
+}

@@ -1,0 +1,27 @@
+package iam
+
+import (
+	"maps"
+
+	"github.com/diskport/diskport/internal/identity/policy"
+	"github.com/diskport/diskport/internal/tag"
+)
+
+// WithResourceTags returns c with a resource's tags as aws:ResourceTag/key and, where a
+// service has a prefix of its own for them ("ec2:ResourceTag/"), under that too.
+func WithResourceTags(c policy.Context, prefix string, tags tag.Set) policy.Context {
+	if len(tags) == 0 {
+		return c
+	}
+	c = maps.Clone(c)
+	if c == nil {
+		c = policy.Context{}
+	}
+	Details{ResourceTags: tags}.AddTo(c)
+	for _, t := range tags {
+		if prefix != "" {
+			c.Set(prefix+t.Key, t.Value)
+		}
+	}
+	return c
+}

@@ -1,0 +1,105 @@
+package iam
+
+import (
+	"fmt"
+	"regexp"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/diskport/diskport/internal/identity/policy"
+)
+
+// Quotas, as IAM has them by default. Sizes are characters without white space.
+const (
+	maxUsers       = 5000
+	maxRoles       = 1000
+	maxManaged     = 1500 // managed policies of an account
+	maxAttached    = 10   // of one owner
+	maxVersions    = 5    // of one managed policy
+	maxKeys        = 2    // of one user
+	maxTrust       = 2048
+	maxUserInline  = 2048 // all inline policies of a user together
+	maxRoleInline  = 10240
+	maxManagedSize = 6144
+	maxDescription = 1000
+	maxNameLen     = 64
+	maxPolicyName  = 128
+	maxPathLen     = 512
+)
+
+var (
+	accountForm = regexp.MustCompile(`^[0-9]{12}$`)
+	keyIDForm   = regexp.MustCompile(`^[A-Za-z0-9_-]{3,128}$`)
+	nameForm    = regexp.MustCompile(`^[A-Za-z0-9_+=,.@-]+$`)
+	pathForm    = regexp.MustCompile(`^(/|/[\x21-\x7e]+/)$`)
+	textForm    = regexp.MustCompile(`^[\t\n\r\x20-\x7e\x{a1}-\x{ff}]*$`)
+)
+
+func checkName(field, name string, most int) error {
+	if len(name) < 1 || len(name) > most || !nameForm.MatchString(name) {
+		return &ValidationError{fmt.Sprintf("The specified value for %s is invalid. It must contain only alphanumeric characters and/or the following: +=,.@_- and have 1 to %d of them", field, most)}
+	}
+	return nil
+}
+
+func checkRole(name string) error { return checkName("roleName", name, maxNameLen) }
+
+func checkUser(name string) error { return checkName("userName", name, maxNameLen) }
+
+func checkPolicy(name string) error { return checkName("policyName", name, maxPolicyName) }
+
+// check is checkName for the name of an owner.
+func (o Owner) check() error {
+	if o.Kind == KindUser {
+		return checkUser(o.Name)
+	}
+	return checkRole(o.Name)
+}
+
+func checkPath(path string) error {
+	if len(path) > maxPathLen || !pathForm.MatchString(path) {
+		return &ValidationError{"The specified value for path is invalid. It must begin and end with / and contain only ASCII characters."}
+	}
+	return nil
+}
+
+func checkDescription(text string) error {
+	if utf8.RuneCountInString(text) > maxDescription || !textForm.MatchString(text) {
+		return &ValidationError{fmt.Sprintf("Value at 'description' failed to satisfy constraint: Member must have at most %d Latin characters", maxDescription)}
+	}
+	return nil
+}
+
+// checkTrust accepts a trust policy, or says why not: *policy.SyntaxError or
+// *LimitError.
+func checkTrust(document string) error {
+	if _, err := policy.Parse(document, policy.Trust); err != nil {
+		return err
+	}
+	if weight(document) > maxTrust {
+		return &LimitError{fmt.Sprintf("Cannot exceed quota for ACLSizePerRole: %d", maxTrust)}
+	}
+	return nil
+}
+
+// checkManaged is checkTrust for a version of a managed policy.
+func checkManaged(document string) error {
+	if _, err := policy.Parse(document, policy.Identity); err != nil {
+		return err
+	}
+	if weight(document) > maxManagedSize {
+		return &LimitError{fmt.Sprintf("Cannot exceed quota for PolicySize: %d", maxManagedSize)}
+	}
+	return nil
+}
+
+// weight is how IAM measures policies: characters but white space.
+func weight(document string) int {
+	n := 0
+	for _, r := range document {
+		if !unicode.IsSpace(r) {
+			n++
+		}
+	}
+	return n
+}

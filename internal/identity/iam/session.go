@@ -1,0 +1,224 @@
+package iam
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/diskport/diskport/internal/identity/policy"
+	"github.com/diskport/diskport/internal/identity/sigv4"
+)
+
+// Credentials are temporary ones, as STS hands them out.
+type Credentials struct {
+	AccessKeyID  string // ASIA…
+	Secret       sigv4.Secret
+	SessionToken string
+	Expires      time.Time
+}
+
+// session is what a session token carries. The token is this, wrapped under the
+// service's master key and bound to the access key id: every node can open it,
+// none keeps it, and the secret is in the clear nowhere. What the session may
+// do is not in it, but read anew at each request.
+type session struct {
+	Version int
+	Secret  []byte
+	Issued  int64 // Unix seconds
+	Expires int64
+
+	// Of GetSessionToken: the long-lived key, without which the session ends.
+	KeyID string
+
+	// Of AssumeRole.
+	Account, Role string
+	RoleID        string // a role made again under the name is another one
+	Name          string // RoleSessionName
+	Policy        string // session policy, or empty
+	PolicyARNs    []string
+}
+
+const (
+	sessionVersion = 1
+	maxToken       = 16 << 10 // characters; ours are below 5,000
+)
+
+func sessionPurpose(keyID string) []byte { return []byte("diskport:session-token:" + keyID) }
+
+// mint makes the credentials of a session that lasts from now on.
+func (s *Service) mint(of session, life time.Duration) (Credentials, error) {
+	now := s.stamp()
+	c := Credentials{AccessKeyID: "ASIA" + s.random(16), Secret: s.newSecret(), Expires: now.Add(life)}
+	of.Version, of.Secret = sessionVersion, []byte(c.Secret.Reveal())
+	of.Issued, of.Expires = now.Unix(), c.Expires.Unix()
+	plain, err := json.Marshal(of)
+	if err != nil {
+		return Credentials{}, fmt.Errorf("iam: encoding a session token: %w", err)
+	}
+	c.SessionToken = base64.StdEncoding.EncodeToString(s.opts.Wrapper.Wrap(plain, sessionPurpose(c.AccessKeyID)))
+	return c, nil
+}
+
+// open is the inverse of mint: ErrUnknownKey, ErrExpiredToken.
+func (s *Service) open(keyID, token string) (of session, err error) {
+	if len(token) > maxToken {
+		return of, ErrUnknownKey
+	}
+	wrapped, err := base64.StdEncoding.DecodeString(token)
+	if err != nil {
+		return of, ErrUnknownKey
+	}
+	plain, err := s.opts.Wrapper.Unwrap(wrapped, sessionPurpose(keyID))
+	if err != nil || json.Unmarshal(plain, &of) != nil || of.Version != sessionVersion {
+		return of, ErrUnknownKey
+	}
+	if s.opts.Now().Unix() >= of.Expires {
+		return of, ErrExpiredToken
+	}
+	return of, nil
+}
+
+// Lookup returns whose access key id is, and its secret. The session token is
+// the one that came with it, or empty. It fails with ErrUnknownKey or
+// ErrExpiredToken; other errors are internal ones.
+func (s *Service) Lookup(ctx context.Context, accessKeyID, sessionToken string) (Principal, sigv4.Secret, error) {
+	if !keyIDForm.MatchString(accessKeyID) {
+		return Principal{}, sigv4.Secret{}, ErrUnknownKey
+	}
+	if sessionToken == "" {
+		return s.lookupKey(ctx, accessKeyID)
+	}
+	of, err := s.open(accessKeyID, sessionToken)
+	if err != nil {
+		return Principal{}, sigv4.Secret{}, err
+	}
+	p, err := s.sessionPrincipal(ctx, of)
+	p.issued = time.Unix(of.Issued, 0)
+	return p, sigv4.NewSecret(string(of.Secret)), err
+}
+
+func (s *Service) lookupKey(ctx context.Context, id string) (Principal, sigv4.Secret, error) {
+	k, err := s.opts.Store.AccessKey(ctx, id)
+	if err == nil && k.Inactive {
+		err = ErrUnknownKey
+	}
+	if err != nil {
+		return Principal{}, sigv4.Secret{}, fmt.Errorf("iam: looking up an access key: %w", err)
+	}
+	secret, err := s.opts.Wrapper.Unwrap(k.Wrapped, k.purpose())
+	if err != nil {
+		return Principal{}, sigv4.Secret{}, fmt.Errorf("iam: opening the secret of key %s: %w", k.ID, err)
+	}
+	p := s.Root(k.Account)
+	if k.User != "" {
+		p, err = s.userPrincipal(ctx, k.Account, k.User)
+	}
+	p.Since, p.keyID, p.used = k.Created, k.ID, k.Used.Time
+	return p, sigv4.NewSecret(string(secret)), err
+}
+
+// userPrincipal returns a user with his present policies. One who is gone has
+// no key any more.
+func (s *Service) userPrincipal(ctx context.Context, account, name string) (Principal, error) {
+	u, err := s.GetUser(ctx, account, name)
+	if err != nil {
+		return Principal{}, gone(err)
+	}
+	documents, err := s.documents(ctx, UserOwner(account, name))
+	return Principal{
+		Account: account, ARN: s.ARNOfUser(u), Kind: User, ID: u.ID, Name: u.Name, tags: u.Tags, policies: documents,
+	}, gone(err)
+}
+
+// gone makes of a missing entity a key that nobody has.
+func gone(err error) error {
+	if errors.Is(err, ErrNotFound) {
+		return ErrUnknownKey
+	}
+	return err
+}
+
+// sessionPrincipal returns who a session token is for, as of now.
+func (s *Service) sessionPrincipal(ctx context.Context, of session) (Principal, error) {
+	if of.KeyID != "" {
+		p, _, err := s.lookupKey(ctx, of.KeyID)
+		p.keyID = ""
+		return p, err
+	}
+	role, err := s.GetRole(ctx, of.Account, of.Role)
+	if err == nil && role.ID != of.RoleID {
+		err = ErrUnknownKey
+	}
+	if err != nil {
+		return Principal{}, gone(err)
+	}
+	p, err := s.rolePrincipal(ctx, role, of.Name)
+	if err != nil {
+		return Principal{}, gone(err)
+	}
+	p.limited = of.Policy != "" || len(of.PolicyARNs) > 0
+	p.limits, err = s.sessionPolicies(ctx, of)
+	return p, err
+}
+
+// rolePrincipal returns a session of a role, bound by the role's present
+// policies.
+func (s *Service) rolePrincipal(ctx context.Context, role Role, name string) (Principal, error) {
+	documents, err := s.documents(ctx, RoleOwner(role.Account, role.Name))
+	return Principal{
+		Account:  role.Account,
+		ARN:      s.sessionARN(role, name),
+		Kind:     RoleSession,
+		ID:       role.ID + ":" + name,
+		Name:     role.Name,
+		source:   s.ARN(role),
+		policies: documents,
+		tags:     role.Tags,
+	}, err
+}
+
+// sessionARN is without the role's path, as at AWS.
+func (s *Service) sessionARN(role Role, name string) string {
+	return "arn:" + s.opts.Partition + ":sts::" + role.Account + ":assumed-role/" + role.Name + "/" + name
+}
+
+// sessionPolicies parses what limits a session. A managed policy that is gone
+// allows nothing any more.
+func (s *Service) sessionPolicies(ctx context.Context, of session) ([]policy.Document, error) {
+	var texts []string
+	if of.Policy != "" {
+		texts = append(texts, of.Policy)
+	}
+	for _, arn := range of.PolicyARNs {
+		m, err := s.GetPolicy(ctx, of.Account, arn)
+		if errors.Is(err, ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		texts = append(texts, m.inForce())
+	}
+	var list []policy.Document
+	for _, text := range texts {
+		d, err := policy.Parse(text, policy.Identity)
+		if err != nil {
+			return nil, fmt.Errorf("iam: session policy of role %s: %w", of.Role, err)
+		}
+		list = append(list, d)
+	}
+	return list, nil
+}
+
+// inForce returns the document of m that counts.
+func (m Managed) inForce() string {
+	for _, v := range m.Versions {
+		if v.Number == m.Default {
+			return v.Document
+		}
+	}
+	return ""
+}

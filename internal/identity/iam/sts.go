@@ -1,0 +1,183 @@
+package iam
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"time"
+
+	"github.com/diskport/diskport/internal/identity/policy"
+)
+
+// Rules of STS.
+const (
+	minLife          = 15 * time.Minute
+	defaultRoleLife  = time.Hour
+	maxChainedLife   = time.Hour // of a role assumed by a role's session
+	defaultTokenLife = 12 * time.Hour
+	maxTokenLife     = 36 * time.Hour
+	maxRootTokenLife = time.Hour // root's tokens are cut to it
+	maxSessionPolicy = 2048      // characters
+	maxSessionARNs   = 10
+)
+
+var (
+	sessionNameForm = regexp.MustCompile(`^[A-Za-z0-9_+=,.@-]{2,64}$`)
+	externalIDForm  = regexp.MustCompile(`^[A-Za-z0-9_+=,.@:/-]+$`)
+)
+
+// RoleCall is somebody who wants to act in a role.
+type RoleCall struct {
+	Caller      Principal
+	RoleARN     string
+	SessionName string
+	ExternalID  string         // empty: none
+	Life        *time.Duration // nil: an hour
+	Policy      string         // session policy; empty: none
+	PolicyARNs  []string       // managed ones, of the role's account or AWS's
+	Context     policy.Context // of the request
+}
+
+func (call RoleCall) validate() error {
+	const form = "1 validation error detected: Value at '%s' failed to satisfy constraint: Member must satisfy regular expression pattern: %s"
+	switch {
+	case !sessionNameForm.MatchString(call.SessionName):
+		return &ValidationError{fmt.Sprintf(form, "roleSessionName", `[\w+=,.@-]{2,64}`)}
+	case call.ExternalID != "" && (len(call.ExternalID) < 2 || len(call.ExternalID) > 1224 || !externalIDForm.MatchString(call.ExternalID)):
+		return &ValidationError{fmt.Sprintf(form, "externalId", `[\w+=,.@:\/-]{2,1224}`)}
+	case call.Life != nil && (*call.Life < minLife || *call.Life > maxSession):
+		return &ValidationError{"1 validation error detected: Value at 'durationSeconds' failed to satisfy constraint: Member must be between 900 and 43200"}
+	case len(call.Policy) > maxSessionPolicy:
+		return &ValidationError{fmt.Sprintf("1 validation error detected: Value at 'policy' failed to satisfy constraint: Member must have length less than or equal to %d", maxSessionPolicy)}
+	case len(call.PolicyARNs) > maxSessionARNs:
+		return &ValidationError{fmt.Sprintf("1 validation error detected: Value at 'policyArns' failed to satisfy constraint: Member must have length less than or equal to %d", maxSessionARNs)}
+	}
+	if call.Policy != "" {
+		_, err := policy.Parse(call.Policy, policy.Identity)
+		return err
+	}
+	return nil
+}
+
+// RoleCredentials are those of a session in a role.
+type RoleCredentials struct {
+	Credentials
+	ARN    string // of the session
+	ID     string // AROA…:session
+	Packed int    // percent of the room for session policies; 0 without any
+}
+
+// AssumeRole returns credentials for a session in a role. The role's trust
+// policy must let the caller in, and where it names no more of him than his
+// account, or he is of another one, his own policies must as well. It fails
+// with *DeniedError (also where there is no such role: nobody may learn that),
+// ErrRootAssumes, *ValidationError and *policy.SyntaxError.
+func (s *Service) AssumeRole(ctx context.Context, call RoleCall) (RoleCredentials, error) {
+	account, path, name, ok := s.splitARN(call.RoleARN, "role")
+	if !ok {
+		return RoleCredentials{}, &ValidationError{shorten(call.RoleARN) + " is invalid"}
+	}
+	if err := call.validate(); err != nil {
+		return RoleCredentials{}, err
+	}
+	if call.Caller.Kind == Root {
+		return RoleCredentials{}, ErrRootAssumes
+	}
+	role, err := s.GetRole(ctx, account, name)
+	_, impossible := errors.AsType[*ValidationError](err)
+	if impossible || errors.Is(err, ErrNotFound) || err == nil && role.Path != path {
+		return RoleCredentials{}, call.denied(policy.NoMatch)
+	}
+	if err != nil {
+		return RoleCredentials{}, err
+	}
+	if err := s.admit(role, call); err != nil {
+		return RoleCredentials{}, err
+	}
+	life, err := call.life(role)
+	if err != nil {
+		return RoleCredentials{}, err
+	}
+	of := session{Account: account, Role: role.Name, RoleID: role.ID, Name: call.SessionName, Policy: call.Policy, PolicyARNs: call.PolicyARNs}
+	for _, arn := range of.PolicyARNs {
+		if _, err := s.GetPolicy(ctx, account, arn); err != nil {
+			return RoleCredentials{}, err
+		}
+	}
+	credentials, err := s.mint(of, life)
+	return RoleCredentials{credentials, s.sessionARN(role, of.Name), role.ID + ":" + of.Name, of.packed()}, err
+}
+
+// admit decides whether the caller may assume a role.
+func (s *Service) admit(role Role, call RoleCall) error {
+	trust, err := parseTrust(role)
+	if err != nil {
+		return err
+	}
+	c := policy.Context{}
+	for key, values := range call.Context {
+		c[key] = values
+	}
+	c.Set("sts:RoleSessionName", call.SessionName)
+	if call.ExternalID != "" {
+		c.Set("sts:ExternalId", call.ExternalID)
+	}
+	Details{ResourceTags: role.Tags}.AddTo(c)
+	own, theirs := Decide(call.Caller, Access{Action: assumeRole, Resource: s.ARN(role), Policy: trust, Context: c})
+	sameAccount := call.Caller.Account == role.Account
+	switch {
+	case own == policy.Deny || theirs == policy.Deny:
+		return call.denied(policy.Deny)
+	case theirs == policy.Allow && sameAccount && !call.Caller.limited:
+		return nil
+	case theirs != policy.NoMatch && own == policy.Allow:
+		return nil
+	}
+	return call.denied(policy.NoMatch)
+}
+
+func (call RoleCall) denied(d policy.Decision) error {
+	return &DeniedError{Principal: call.Caller.ARN, Action: assumeRole, Resource: shorten(call.RoleARN), Explicit: d == policy.Deny}
+}
+
+func (call RoleCall) life(role Role) (time.Duration, error) {
+	chained := call.Caller.Kind == RoleSession
+	switch {
+	case call.Life == nil:
+		return defaultRoleLife, nil
+	case chained && *call.Life > maxChainedLife:
+		return 0, &ValidationError{"The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining"}
+	case *call.Life > role.MaxSession:
+		return 0, &ValidationError{"The requested DurationSeconds exceeds the MaxSessionDuration set for this role."}
+	}
+	return *call.Life, nil
+}
+
+// packed is how much of the room for session policies is taken, in percent.
+func (of session) packed() int {
+	size := len(of.Policy)
+	for _, arn := range of.PolicyARNs {
+		size += len(arn)
+	}
+	return (size*100 + maxSessionPolicy - 1) / maxSessionPolicy
+}
+
+// SessionToken returns temporary credentials for the user or root that p is,
+// good as long as the key behind them. A session can't have a session.
+func (s *Service) SessionToken(p Principal, life *time.Duration) (Credentials, error) {
+	asked := defaultTokenLife
+	if life != nil {
+		asked = *life
+	}
+	switch {
+	case p.keyID == "":
+		return Credentials{}, ErrSessionAsks
+	case asked < minLife || asked > maxTokenLife:
+		return Credentials{}, &ValidationError{"1 validation error detected: Value at 'durationSeconds' failed to satisfy constraint: Member must be between 900 and 129600"}
+	}
+	if p.Kind == Root {
+		asked = min(asked, maxRootTokenLife)
+	}
+	return s.mint(session{KeyID: p.keyID}, asked)
+}

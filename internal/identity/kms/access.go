@@ -1,0 +1,233 @@
+package kms
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/diskport/diskport/internal/identity/iam"
+	"github.com/diskport/diskport/internal/identity/policy"
+	"github.com/diskport/diskport/internal/tag"
+)
+
+// Ask is what a caller wants of one key.
+type Ask struct {
+	Action  string            // kms:Encrypt, …
+	Key     string            // identifier as given
+	Context EncryptionContext // where the action has one
+	With    policy.Context    // more about the request; may be nil
+}
+
+// reach says which keys an action may be asked of, beyond the caller's own by id
+// or ARN.
+type reach struct {
+	alias   bool // by alias too
+	foreign bool // keys of other accounts too
+	context bool // has an encryption context
+}
+
+var reaches = map[string]reach{
+	"kms:DescribeKey":                     {alias: true, foreign: true},
+	"kms:Encrypt":                         {true, true, true},
+	"kms:Decrypt":                         {true, true, true},
+	"kms:ReEncryptFrom":                   {true, true, true},
+	"kms:ReEncryptTo":                     {true, true, true},
+	"kms:GenerateDataKey":                 {true, true, true},
+	"kms:GenerateDataKeyWithoutPlaintext": {true, true, true},
+	"kms:CreateGrant":                     {foreign: true},
+	"kms:ListGrants":                      {foreign: true},
+	"kms:RevokeGrant":                     {foreign: true},
+	"kms:GetKeyRotationStatus":            {foreign: true},
+}
+
+// Access is what Open decided: the key, and the grant that it took, if no policy
+// sufficed.
+type Access struct {
+	Key   Key
+	Grant *Grant
+}
+
+// Open finds a key and lets the caller at it, or fails with ErrDenied.
+func (s *Service) Open(ctx context.Context, c Caller, a Ask) (Access, error) {
+	can := reaches[a.Action]
+	if !can.alias {
+		if err := noAlias(a.Key); err != nil {
+			return Access{}, err
+		}
+	}
+	k, alias, err := s.find(ctx, c.Principal.Account, c.Region, a.Key)
+	if id, _ := ParseIdentifier(a.Key); errors.Is(err, ErrNotFound) && id.Account != "" && id.Account != c.Principal.Account {
+		// What another account has is none of the caller's business.
+		return Access{}, c.denied(a.Action, a.Key, "because no resource-based policy allows the "+a.Action+" action")
+	}
+	if err != nil {
+		return Access{}, err
+	}
+	if k.Account != c.Principal.Account && !can.foreign {
+		return Access{}, c.denied(a.Action, k.ARN(), "because the action is not supported on keys of another account")
+	}
+	return s.authorise(ctx, c, a, k, alias)
+}
+
+// noAlias refuses identifiers that are not those of a key itself.
+func noAlias(identifier string) error {
+	id, err := ParseIdentifier(identifier)
+	switch {
+	case err != nil || id.Alias == "":
+		return err
+	case id.Account != "":
+		return failed(ErrInvalidARN, "%.256s is not the ARN of a key", identifier)
+	}
+	return failed(ErrNotFound, "Invalid keyId '%.256s'", identifier)
+}
+
+func (s *Service) authorise(ctx context.Context, c Caller, a Ask, k Key, alias string) (Access, error) {
+	full := c.about(k, alias, a.With)
+	a.Context.describe(full)
+	aliases, err := s.AliasesOf(ctx, k.Ref)
+	if err != nil {
+		return Access{}, err
+	}
+	if len(aliases) > 0 {
+		var names []string
+		for _, each := range aliases {
+			names = append(names, each.Name)
+		}
+		full.Set("kms:ResourceAliases", names...)
+	}
+	attached, err := policy.Parse(k.Policy, policy.Resource)
+	if err != nil {
+		return Access{}, fmt.Errorf("kms: policy of %s: %w", k.ARN(), err) // it was valid when it was stored
+	}
+	wish := iam.Access{Action: a.Action, Resource: k.ARN(), Policy: attached, Context: full}
+	own, resource := iam.Decide(c.Principal, wish)
+	within := c.Principal.Within(wish)
+	switch {
+	case within && allowed(own, resource, k.Account == c.Principal.Account):
+		return Access{Key: k}, nil
+	case !within:
+		return Access{}, c.denied(a.Action, k.ARN(), "because no session policy allows the "+a.Action+" action")
+	case own == policy.Deny:
+		return Access{}, c.denied(a.Action, k.ARN(), "with an explicit deny in an identity-based policy")
+	case resource == policy.Deny:
+		return Access{}, c.denied(a.Action, k.ARN(), "with an explicit deny in a resource-based policy")
+	}
+	if g, err := s.grantFor(ctx, c, a, k); err != nil || g != nil {
+		return Access{k, g}, err
+	}
+	kind := "resource"
+	if resource != policy.NoMatch {
+		kind = "identity"
+	}
+	return Access{}, c.denied(a.Action, k.ARN(), "because no "+kind+"-based policy allows the "+a.Action+" action")
+}
+
+// allowed joins what the caller's policies and the key's say. The key's always
+// has to; its word is enough when it names a caller of its own account.
+func allowed(own, key policy.Decision, sameAccount bool) bool {
+	switch {
+	case own == policy.Deny || key == policy.Deny || key == policy.NoMatch:
+		return false
+	case key == policy.Allow && sameAccount:
+		return true
+	}
+	return own == policy.Allow
+}
+
+// grantFor returns a grant that lets the caller, or nil.
+func (s *Service) grantFor(ctx context.Context, c Caller, a Ask, k Key) (*Grant, error) {
+	operation := strings.TrimPrefix(a.Action, "kms:")
+	if !slices.Contains(grantable, operation) {
+		return nil, nil
+	}
+	list, err := s.opts.Store.Grants(ctx, k.Ref)
+	if err != nil {
+		return nil, err
+	}
+	for _, g := range list {
+		if c.Principal.Named(g.Grantee) && g.allows(operation, a.Context, reaches[a.Action].context) {
+			return &g, nil
+		}
+	}
+	return nil, nil
+}
+
+// May returns nil if the caller's own policies allow an action on a resource
+// that has none: an alias, or all keys ("*").
+func (c Caller) May(action, resource string, with policy.Context) error {
+	full := maps.Clone(c.Context)
+	if full == nil {
+		full = policy.Context{}
+	}
+	maps.Copy(full, with)
+	full.Set("kms:CallerAccount", c.Principal.Account)
+	err := iam.Authorize(c.Principal, action, full, resource)
+	if refused, ok := errors.AsType[*iam.DeniedError](err); ok {
+		return &Error{ErrDenied, refused.Error()}
+	}
+	return err
+}
+
+func (c Caller) denied(action, resource, why string) error {
+	who := c.Principal.ARN
+	if who == "" {
+		who = "anonymous"
+	}
+	return failed(ErrDenied, "User: %s is not authorized to perform: %s on resource: %s %s", who, action, resource, why)
+}
+
+// about collects the condition keys of a request about a key.
+func (c Caller) about(k Key, alias string, with policy.Context) policy.Context {
+	full := maps.Clone(c.Context)
+	if full == nil {
+		full = policy.Context{}
+	}
+	maps.Copy(full, with)
+	full.Set("kms:CallerAccount", c.Principal.Account)
+	full.Set("kms:KeySpec", string(k.Spec))
+	full.Set("kms:KeyUsage", string(k.Usage))
+	full.Set("kms:KeyOrigin", string(k.Origin))
+	full.Set("kms:MultiRegion", strconv.FormatBool(k.MultiRegion))
+	full.Set("aws:ResourceAccount", k.Account)
+	if alias != "" {
+		full.Set("kms:RequestAlias", alias)
+	}
+	for _, t := range k.Tags {
+		full.Set("aws:ResourceTag/"+t.Key, t.Value)
+	}
+	return full
+}
+
+// describe adds the condition keys of an encryption context.
+func (e EncryptionContext) describe(c policy.Context) {
+	if len(e) == 0 {
+		return
+	}
+	for key, value := range e {
+		c.Set("kms:EncryptionContext:"+key, value)
+	}
+	c.Set("kms:EncryptionContextKeys", slices.Sorted(maps.Keys(e))...)
+}
+
+// tagKeys adds the condition keys of tags in a request.
+func tagKeys(c policy.Context, tags []tag.Tag) {
+	var keys []string
+	for _, t := range tags {
+		c.Set("aws:RequestTag/"+t.Key, t.Value)
+		keys = append(keys, t.Key)
+	}
+	if len(keys) > 0 {
+		c.Set("aws:TagKeys", keys...)
+	}
+}
+
+// Tags returns the condition keys of tags that a request adds.
+func Tags(tags []tag.Tag) policy.Context {
+	c := policy.Context{}
+	tagKeys(c, tags)
+	return c
+}

@@ -1,0 +1,213 @@
+package kms_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/diskport/diskport/internal/identity/kms"
+	"github.com/diskport/diskport/internal/identity/policy"
+	"github.com/diskport/diskport/internal/tag"
+)
+
+const (
+	toRoot    = `{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::111111111111:root"},"Action":"kms:*","Resource":"*"}`
+	toAnn     = `{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::111111111111:user/ann"},"Action":"kms:Decrypt","Resource":"*"}`
+	toOthers  = `{"Effect":"Allow","Principal":{"AWS":"222222222222"},"Action":"kms:*","Resource":"*"}`
+	notAnn    = `{"Effect":"Deny","Principal":{"AWS":"arn:aws:iam::111111111111:user/ann"},"Action":"kms:Decrypt","Resource":"*"}`
+	mayAll    = `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"kms:*","Resource":"*"}}`
+	mayNot    = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"kms:*","Resource":"*"},{"Effect":"Deny","Action":"kms:Decrypt","Resource":"*"}]}`
+	withBound = `{"Effect":"Allow","Principal":"*","Action":"kms:Decrypt","Resource":"*","Condition":{"StringEquals":{"kms:EncryptionContext:a":"b","kms:CallerAccount":"111111111111","aws:ResourceTag/team":"x","kms:RequestAlias":"alias/k"},"ForAnyValue:StringEquals":{"kms:ResourceAliases":"alias/k"}}}`
+)
+
+func TestWhoMayUseAKey(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		key      string // statements of the key policy
+		account  string
+		identity string
+		allowed  bool
+		why      string // in the text of the refusal
+	}{
+		{"account delegated, identity allows", toRoot, account, mayAll, true, ""},
+		{"account delegated, identity silent", toRoot, account, "", false, "no identity-based policy allows the kms:Decrypt"},
+		{"account delegated, identity denies", toRoot, account, mayNot, false, "explicit deny in an identity-based policy"},
+		{"key names the user, identity silent", toAnn, account, "", true, ""},
+		{"key names the user, identity denies", toAnn, account, mayNot, false, "explicit deny in an identity-based"},
+		{"key denies the user", toRoot + "," + notAnn, account, mayAll, false, "explicit deny in a resource-based policy"},
+		{"key silent, identity allows", toOthers, account, mayAll, false, "no resource-based policy allows the kms:Decrypt"},
+		{"other account delegated, identity allows", toOthers, stranger, mayAll, true, ""},
+		{"other account delegated, identity silent", toOthers, stranger, "", false, "no identity-based"},
+		{"other account, key silent", toRoot, stranger, mayAll, false, "no resource-based"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := open(t)
+			k := b.key(t, kms.KeySpec{Policy: fmt.Sprintf(`{"Version":"2012-10-17","Statement":[%s]}`, c.key), Bypass: true})
+			got, err := b.Open(t.Context(), user(t, c.account, c.identity), kms.Ask{Action: "kms:Decrypt", Key: k.ARN()})
+			if c.allowed {
+				check(t, "open", err)
+				if got.Key.ID != k.ID || got.Grant != nil {
+					t.Errorf("opened %+v", got)
+				}
+				return
+			}
+			refused(t, "open", err, kms.ErrDenied)
+			if err != nil && !strings.Contains(err.Error(), c.why) {
+				t.Errorf("%q lacks %q", err, c.why)
+			}
+		})
+	}
+}
+
+func TestConditionsOfKeyPolicies(t *testing.T) {
+	b, ctx := open(t), t.Context()
+	k := b.key(t, kms.KeySpec{Policy: fmt.Sprintf(`{"Version":"2012-10-17","Statement":[%s,%s]}`, toRoot, withBound)})
+	check(t, "tag", b.Tag(ctx, k.Ref, []tag.Tag{{Key: "team", Value: "x"}}))
+	check(t, "alias", b.CreateAlias(ctx, root(account).NamedAlias("alias/k"), k))
+	ann := user(t, account, "")
+	bound := kms.EncryptionContext{"a": "b"}
+	_, err := b.Open(ctx, ann, kms.Ask{Action: "kms:Decrypt", Key: "alias/k", Context: bound})
+	check(t, "all keys as they should be", err)
+	_, err = b.Open(ctx, ann, kms.Ask{Action: "kms:Decrypt", Key: k.ID, Context: bound})
+	refused(t, "not by alias", err, kms.ErrDenied)
+	_, err = b.Open(ctx, ann, kms.Ask{Action: "kms:Decrypt", Key: "alias/k"})
+	refused(t, "without the context", err, kms.ErrDenied)
+	check(t, "untag", b.Untag(ctx, k.Ref, []string{"team", "none"}))
+	_, err = b.Open(ctx, ann, kms.Ask{Action: "kms:Decrypt", Key: "alias/k", Context: bound})
+	refused(t, "without the tag", err, kms.ErrDenied)
+}
+
+func TestForeignKeysAreForUseOnly(t *testing.T) {
+	b := open(t)
+	k := b.key(t, kms.KeySpec{Policy: `{"Version":"2012-10-17","Statement":[` + toRoot + "," + toOthers + `]}`})
+	_, err := b.Open(t.Context(), root(stranger), kms.Ask{Action: "kms:DisableKey", Key: k.ARN()})
+	refused(t, "disable", err, kms.ErrDenied)
+	_, err = b.Open(t.Context(), root(stranger), kms.Ask{Action: "kms:DescribeKey", Key: k.ARN()})
+	check(t, "describe", err)
+}
+
+func TestPolicyLockout(t *testing.T) {
+	b, ctx := open(t), t.Context()
+	only := `{"Version":"2012-10-17","Statement":[` + toAnn + `]}`
+	_, err := b.CreateKey(ctx, root(account), kms.KeySpec{Policy: only})
+	refused(t, "create", err, kms.ErrMalformedPolicy)
+	k := b.key(t, kms.KeySpec{})
+	refused(t, "set", b.SetPolicy(ctx, root(account), k, only, false), kms.ErrMalformedPolicy)
+	refused(t, "nonsense", b.SetPolicy(ctx, root(account), k, "{", true), kms.ErrMalformedPolicy)
+	refused(t, "long", b.SetPolicy(ctx, root(account), k, only+strings.Repeat(" ", 32768), true), kms.ErrMalformedPolicy)
+	check(t, "bypass", b.SetPolicy(ctx, root(account), k, only, true))
+	_, err = b.Open(ctx, root(account), kms.Ask{Action: "kms:DescribeKey", Key: k.ID})
+	refused(t, "root without a word in the key policy", err, kms.ErrDenied)
+}
+
+func TestGrantsLetIn(t *testing.T) {
+	b, ctx := open(t), t.Context()
+	k := b.key(t, kms.KeySpec{})
+	ann := user(t, account, "")
+	bound := kms.EncryptionContext{"a": "b", "c": "d"}
+	admin := kms.Access{Key: k}
+	g, err := b.CreateGrant(ctx, root(account), admin, kms.Grant{
+		Grantee: ann.Principal.ARN, Operations: []string{"Decrypt", "CreateGrant", "DescribeKey"}, Subset: kms.EncryptionContext{"a": "b"},
+	})
+	check(t, "create", err)
+	ask := kms.Ask{Action: "kms:Decrypt", Key: k.ID, Context: bound}
+	got, err := b.Open(ctx, ann, ask)
+	if err != nil || got.Grant == nil || got.Grant.ID != g.ID {
+		t.Errorf("opened %+v, %v", got, err)
+	}
+	_, err = b.Open(ctx, user(t, account, mayNot), ask)
+	refused(t, "a deny beats a grant", err, kms.ErrDenied)
+	ask.Context = kms.EncryptionContext{"c": "d"}
+	_, err = b.Open(ctx, ann, ask)
+	refused(t, "outside the constraint", err, kms.ErrDenied)
+	_, err = b.Open(ctx, ann, kms.Ask{Action: "kms:Encrypt", Key: k.ID, Context: bound})
+	refused(t, "another operation", err, kms.ErrDenied)
+	_, err = b.Open(ctx, ann, kms.Ask{Action: "kms:DescribeKey", Key: k.ID})
+	check(t, "an operation without a context", err)
+
+	by, err := b.Open(ctx, ann, kms.Ask{Action: "kms:CreateGrant", Key: k.ID})
+	check(t, "open for a grant", err)
+	bob := "arn:aws:iam::111111111111:user/bob"
+	for name, wide := range map[string]kms.Grant{
+		"operation": {Operations: []string{"Encrypt"}, Subset: kms.EncryptionContext{"a": "b"}},
+		"context":   {Operations: []string{"Decrypt"}},
+	} {
+		wide.Grantee = bob
+		_, err := b.CreateGrant(ctx, ann, by, wide)
+		refused(t, "a wider "+name, err, kms.ErrDenied)
+	}
+	_, err = b.CreateGrant(ctx, ann, by, kms.Grant{Grantee: bob, Operations: []string{"Decrypt"}, Equals: bound})
+	check(t, "a narrower one", err)
+	check(t, "revoke", b.RevokeGrant(ctx, k.Ref, g.ID))
+	_, err = b.Open(ctx, ann, kms.Ask{Action: "kms:Decrypt", Key: k.ID, Context: bound})
+	refused(t, "after it", err, kms.ErrDenied)
+}
+
+func TestWhoMayRetireAGrant(t *testing.T) {
+	b, ctx := open(t), t.Context()
+	k := b.key(t, kms.KeySpec{})
+	ann, bob := user(t, account, ""), user(t, account, "")
+	bob.Principal.ARN = "arn:aws:iam::111111111111:user/bob"
+	for _, c := range []struct {
+		name  string
+		grant kms.Grant
+		by    kms.Caller
+		want  error
+	}{
+		{"retiring principal", kms.Grant{Grantee: bob.Principal.ARN, Retiring: ann.Principal.ARN, Operations: []string{"Decrypt"}}, ann, nil},
+		{"grantee for that", kms.Grant{Grantee: ann.Principal.ARN, Operations: []string{"Decrypt", "RetireGrant"}}, ann, nil},
+		{"grantee", kms.Grant{Grantee: ann.Principal.ARN, Operations: []string{"Decrypt"}}, ann, kms.ErrDenied},
+		{"somebody", kms.Grant{Grantee: ann.Principal.ARN, Operations: []string{"Decrypt", "RetireGrant"}}, bob, kms.ErrDenied},
+		{"root", kms.Grant{Grantee: ann.Principal.ARN, Operations: []string{"Decrypt"}}, root(account), nil},
+		{"root of another account", kms.Grant{Grantee: ann.Principal.ARN, Operations: []string{"Decrypt"}}, root(stranger), kms.ErrDenied},
+	} {
+		g, err := b.CreateGrant(ctx, root(account), kms.Access{Key: k}, c.grant)
+		check(t, c.name, err)
+		_, err = b.Retirable(ctx, c.by, k.Ref, g.ID)
+		refused(t, c.name, err, c.want)
+	}
+	_, err := b.Retirable(ctx, root(account), k.Ref, strings.Repeat("0", 64))
+	refused(t, "none", err, kms.ErrNotFound)
+	_, err = b.Retirable(ctx, root(account), k.Ref, "x")
+	refused(t, "no id", err, kms.ErrInvalidGrantID)
+}
+
+func TestGrantsThatAreRefused(t *testing.T) {
+	b, ctx := open(t), t.Context()
+	k := b.key(t, kms.KeySpec{})
+	const ann = "arn:aws:iam::111111111111:user/ann"
+	for _, c := range []struct {
+		name  string
+		grant kms.Grant
+		want  error
+	}{
+		{"no operation", kms.Grant{Grantee: ann}, kms.ErrValidation},
+		{"grantee", kms.Grant{Grantee: "ann", Operations: []string{"Decrypt"}}, kms.ErrInvalidARN},
+		{"retiring", kms.Grant{Grantee: ann, Retiring: "x", Operations: []string{"Decrypt"}}, kms.ErrInvalidARN},
+		{"operation", kms.Grant{Grantee: ann, Operations: []string{"Sign"}}, kms.ErrUnsupported},
+		{"name", kms.Grant{Grantee: ann, Name: "a b", Operations: []string{"Decrypt"}}, kms.ErrValidation},
+		{"two constraints", kms.Grant{Grantee: ann, Operations: []string{"Decrypt"}, Equals: kms.EncryptionContext{}, Subset: kms.EncryptionContext{}}, kms.ErrValidation},
+	} {
+		_, err := b.CreateGrant(ctx, root(account), kms.Access{Key: k}, c.grant)
+		refused(t, c.name, err, c.want)
+	}
+	k.State = kms.Disabled
+	_, err := b.CreateGrant(ctx, root(account), kms.Access{Key: k}, kms.Grant{Grantee: ann, Operations: []string{"Decrypt"}})
+	refused(t, "disabled key", err, kms.ErrDisabled)
+}
+
+func TestMayCreate(t *testing.T) {
+	b, ctx := open(t), t.Context()
+	_, err := b.CreateKey(ctx, user(t, account, ""), kms.KeySpec{})
+	refused(t, "no policy", err, kms.ErrDenied)
+	only := `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"kms:CreateKey","Resource":"*","Condition":{"StringEquals":{"kms:KeySpec":"SYMMETRIC_DEFAULT"}}}}`
+	_, err = b.CreateKey(ctx, user(t, account, only), kms.KeySpec{})
+	check(t, "symmetric", err)
+	_, err = b.CreateKey(ctx, user(t, account, only), kms.KeySpec{Spec: "HMAC_256", Usage: "GENERATE_VERIFY_MAC"})
+	refused(t, "HMAC", err, kms.ErrDenied)
+	_, err = b.CreateKey(ctx, user(t, account, only), kms.KeySpec{Tags: []tag.Tag{{Key: "a"}}})
+	refused(t, "with tags", err, kms.ErrDenied)
+	if got := kms.Tags([]tag.Tag{{Key: "a", Value: "b"}}); len(got["aws:requesttag/a"]) != 1 || len(got["aws:tagkeys"]) != 1 {
+		t.Errorf("condition keys %v", policy.Context(got))
+	}
+}

@@ -1,0 +1,60 @@
+package kms
+
+import (
+	"encoding/binary"
+	"maps"
+	"slices"
+)
+
+// EncryptionContext is what a ciphertext is bound to: it has to be given again
+// to decrypt. It is no secret.
+type EncryptionContext map[string]string
+
+// materialVersion is the only version of a key's material.
+const materialVersion = 1
+
+const ciphertextMagic = "DPKC\x01"
+
+// header returns what comes before the encrypted part of a ciphertext.
+func (r Ref) header() []byte {
+	b := binary.BigEndian.AppendUint32([]byte(ciphertextMagic), materialVersion)
+	for _, field := range []string{r.Account, r.Region, r.ID} {
+		b = append(append(b, byte(len(field))), field...)
+	}
+	return b
+}
+
+// parseCiphertext splits a ciphertext into its key and its encrypted part. What is
+// not authenticated is checked here, so the key can be looked up.
+func parseCiphertext(blob []byte) (r Ref, ciphertext []byte, err error) {
+	bad := failed(ErrInvalidCiphertext, "The ciphertext is invalid.")
+	const fixed = len(ciphertextMagic) + 4
+	if len(blob) < fixed || string(blob[:len(ciphertextMagic)]) != ciphertextMagic ||
+		binary.BigEndian.Uint32(blob[len(ciphertextMagic):]) != materialVersion {
+		return r, nil, bad
+	}
+	rest := blob[fixed:]
+	for _, field := range []*string{&r.Account, &r.Region, &r.ID} {
+		if len(rest) == 0 || len(rest) < 1+int(rest[0]) {
+			return Ref{}, nil, bad
+		}
+		*field, rest = string(rest[1:1+int(rest[0])]), rest[1+int(rest[0]):]
+	}
+	if !accountID.MatchString(r.Account) || !keyID.MatchString(r.ID) {
+		return Ref{}, nil, bad
+	}
+	return r, rest, nil
+}
+
+// associated is what a ciphertext authenticates besides the plaintext.
+// Lengths keep two contexts from running together.
+func (r Ref) associated(c EncryptionContext) []byte {
+	b := r.header()
+	for _, key := range slices.Sorted(maps.Keys(c)) {
+		for _, text := range []string{key, c[key]} {
+			b = binary.BigEndian.AppendUint32(b, uint32(len(text)))
+			b = append(b, text...)
+		}
+	}
+	return b
+}

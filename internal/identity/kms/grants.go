@@ -1,0 +1,108 @@
+package kms
+
+import (
+	"context"
+	"encoding/hex"
+	"regexp"
+	"slices"
+
+	"github.com/diskport/diskport/internal/identity/iam"
+)
+
+const maxGrants = 50000 // of a key, as AWS has it
+
+var (
+	principalARN = regexp.MustCompile(`^arn:[a-z-]+:(iam|sts)::[0-9]{12}:.+$`)
+	grantName    = regexp.MustCompile(`^[a-zA-Z0-9:/_-]{0,256}$`)
+)
+
+func (g Grant) validate() error {
+	switch {
+	case len(g.Operations) == 0:
+		return failed(ErrValidation, "1 validation error detected: Value at 'operations' failed to satisfy constraint: Member must not be null")
+	case !principalARN.MatchString(g.Grantee):
+		return failed(ErrInvalidARN, "ARN is not valid: the grantee principal must be an IAM or STS principal")
+	case g.Retiring != "" && !principalARN.MatchString(g.Retiring):
+		return failed(ErrInvalidARN, "ARN is not valid: the retiring principal must be an IAM or STS principal")
+	case !grantName.MatchString(g.Name):
+		return failed(ErrValidation, "1 validation error detected: Value at 'name' failed to satisfy constraint: Member must satisfy regular expression pattern: ^[a-zA-Z0-9:/_-]+$")
+	case g.Equals != nil && g.Subset != nil:
+		return failed(ErrValidation, "Grant constraints can have EncryptionContextEquals or EncryptionContextSubset, not both")
+	}
+	for _, operation := range g.Operations {
+		if !slices.Contains(grantable, operation) {
+			return failed(ErrUnsupported, "The grant operation %.64s is not supported.", operation)
+		}
+	}
+	return nil
+}
+
+// CreateGrant adds a grant to an opened key. Who may do so by a grant only makes
+// grants that allow no more than that one.
+func (s *Service) CreateGrant(ctx context.Context, c Caller, a Access, g Grant) (Grant, error) {
+	if err := g.validate(); err != nil {
+		return Grant{}, err
+	}
+	if err := a.Key.stateError(); err != nil {
+		return Grant{}, err
+	}
+	if a.Key.Spec != Symmetric {
+		return Grant{}, failed(ErrValidation, "The grant's operations are not supported by a key of spec %s", a.Key.Spec)
+	}
+	if a.Grant != nil && !g.within(*a.Grant) {
+		return Grant{}, c.denied("kms:CreateGrant", a.Key.ARN(), "because the grant would allow more than the one it is made by")
+	}
+	present, err := s.opts.Store.Grants(ctx, a.Key.Ref)
+	if err != nil {
+		return Grant{}, err
+	}
+	if len(present) >= maxGrants {
+		return Grant{}, failed(ErrLimit, "A key can have no more than %d grants", maxGrants)
+	}
+	g.Key, g.ID, g.Issuer, g.Created = a.Key.Ref, hex.EncodeToString(s.random(32)), c.Principal.ARN, s.now()
+	return s.opts.Store.AddGrant(ctx, g)
+}
+
+// Grants returns the grants of a key, sorted by id.
+func (s *Service) Grants(ctx context.Context, r Ref) ([]Grant, error) {
+	return s.opts.Store.Grants(ctx, r)
+}
+
+// RevokeGrant ends a grant.
+func (s *Service) RevokeGrant(ctx context.Context, r Ref, id string) error {
+	if !grantID.MatchString(id) {
+		return failed(ErrInvalidGrantID, "The grant ID is invalid.")
+	}
+	return s.opts.Store.DeleteGrant(ctx, r, id)
+}
+
+// Retirable returns a grant that the caller may retire: as its retiring
+// principal, as its grantee if it is for that, or by permission of the key's
+// account.
+func (s *Service) Retirable(ctx context.Context, c Caller, r Ref, id string) (Grant, error) {
+	if !grantID.MatchString(id) {
+		return Grant{}, failed(ErrInvalidGrantID, "The grant ID is invalid.")
+	}
+	list, err := s.opts.Store.Grants(ctx, r)
+	if err != nil {
+		return Grant{}, err
+	}
+	at := slices.IndexFunc(list, func(g Grant) bool { return g.ID == id })
+	if at >= 0 && c.mayRetire(list[at]) {
+		return list[at], nil
+	}
+	if err := c.May("kms:RetireGrant", r.ARN(), nil); err != nil {
+		return Grant{}, err
+	}
+	if at < 0 {
+		return Grant{}, NoGrant(id)
+	}
+	return list[at], nil
+}
+
+func (c Caller) mayRetire(g Grant) bool {
+	if c.Principal.Kind == iam.Root && c.Principal.Account == g.Key.Account {
+		return true
+	}
+	return c.Principal.Named(g.Retiring) || slices.Contains(g.Operations, "RetireGrant") && c.Principal.Named(g.Grantee)
+}

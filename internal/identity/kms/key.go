@@ -1,0 +1,73 @@
+package kms
+
+import (
+	"time"
+
+	"github.com/diskport/diskport/internal/awsid"
+	"github.com/diskport/diskport/internal/tag"
+)
+
+// Ref names a key.
+type Ref struct{ Account, Region, ID string }
+
+// ARN returns the key's ARN.
+func (r Ref) ARN() string { return arn(r.Account, r.Region, "key/"+r.ID) }
+
+func arn(account, region, resource string) string {
+	return "arn:" + awsid.Partition(region) + ":kms:" + region + ":" + account + ":" + resource
+}
+
+// Origin is where a key's material comes from.
+type Origin string
+
+// The origins. A key of origin External waits for its material for ever: there
+// is no ImportKeyMaterial here.
+const (
+	FromKMS  Origin = "AWS_KMS"
+	External Origin = "EXTERNAL"
+)
+
+// Manager is who looks after a key.
+type Manager string
+
+// The managers.
+const (
+	Customer Manager = "CUSTOMER"
+	AWS      Manager = "AWS" // made on first use, such as alias/aws/ebs
+)
+
+// Key is a key as it is stored.
+type Key struct {
+	Ref
+	Spec        Spec
+	Usage       Usage
+	Origin      Origin
+	Manager     Manager
+	State       State
+	MultiRegion bool
+	Description string
+	Policy      string // JSON, as given
+	Created     time.Time
+	Deletion    time.Time // zero unless pending deletion
+	Window      int       // days between ScheduleKeyDeletion and Deletion
+	Tags        tag.Set
+	Wrapped     []byte // material of version 1, bound to the ARN; nil: none
+}
+
+// gone reports whether the key's deletion date has passed.
+func (k Key) gone(now time.Time) bool { return k.State == PendingDeletion && !now.Before(k.Deletion) }
+
+// Alias is another name of a key of the same account and region.
+type Alias struct {
+	Account, Region string
+	Name            string // alias/…
+	Target          string // key id
+	Created         time.Time
+	Updated         time.Time
+}
+
+// ARN returns the alias's ARN.
+func (a Alias) ARN() string { return arn(a.Account, a.Region, a.Name) }
+
+// Key returns the key that the alias stands for.
+func (a Alias) Key() Ref { return Ref{a.Account, a.Region, a.Target} }

@@ -1,0 +1,13 @@
+// Package secret wraps the small secrets that the service stores: access keys,
+// key material of the embedded KMS, session tokens, presigned URLs, and the keys
+// of dedupe domains. It stands under everything else and is pure: it reads no
+// file and knows no database.
+//
+// A wrapped secret is bound to what it is for, its associated data, so that one
+// row's secret does not open in another row:
+//
+//	0   1  version, 1
+//	1  12  nonce, random
+//	13     ciphertext of AES-256-GCM, as long as the secret
+//	-16 16 tag of AES-256-GCM
+package secret

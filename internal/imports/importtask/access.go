@@ -1,0 +1,60 @@
+package importtask
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/diskport/diskport/internal/awsid"
+	"github.com/diskport/diskport/internal/identity/iam"
+	"github.com/diskport/diskport/internal/imports/source"
+)
+
+// Roles lets the service act in a role. iam.Service is it.
+type Roles interface {
+	AssumeServiceRole(ctx context.Context, call iam.ServiceCall) (iam.Principal, error)
+	// Root returns an account's root principal.
+	Root(account string) iam.Principal
+}
+
+// serviceRole returns a role as the principal of an import, or a *RoleError if it
+// is not there or does not let the service in.
+func serviceRole(ctx context.Context, roles Roles, account, region, name string) (iam.Principal, error) {
+	role, err := roles.AssumeServiceRole(ctx, iam.ServiceCall{
+		Account: account, Role: name, Service: iam.ImportService, ExternalID: iam.ImportExternalID,
+		SourceARN: "arn:" + awsid.Partition(region) + ":vmie:" + region + ":" + account + ":import-snapshot-task/*",
+	})
+	var missing *iam.EntityError
+	var denied *iam.DeniedError
+	if errors.As(err, &missing) || errors.As(err, &denied) {
+		return role, &RoleError{name, err}
+	}
+	if err != nil {
+		return role, fmt.Errorf("assuming role %s: %w", name, err)
+	}
+	return role, nil
+}
+
+// mayRead checks that the service role can be assumed, and that it and the
+// caller may read the object: *RoleError, *ObjectError. Everything is evaluated
+// anew: clients create the role seconds before, and repeat the call until it
+// works. What was handed over inside the process, and what a presigned Url
+// opens, needs neither.
+func (s *Service) mayRead(ctx context.Context, req Request, loc source.Location) error {
+	if loc.Kind == source.Handover || loc.Presigned {
+		return nil
+	}
+	role, err := serviceRole(ctx, s.Roles, req.Account, req.Region, req.RoleName)
+	if err != nil {
+		return err
+	}
+	partition := awsid.Partition(req.Region)
+	object := "arn:" + partition + ":s3:::" + loc.Bucket + "/" + loc.Key
+	origin := req.Origin
+	for _, p := range []iam.Principal{role, req.Caller} {
+		if err := iam.Authorize(p, "s3:GetObject", origin.Context(), object); err != nil {
+			return &ObjectError{loc.Bucket, loc.Key, err}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,84 @@
+package importtask_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/diskport/diskport/internal/imports/importtask"
+	"github.com/diskport/diskport/internal/imports/source"
+)
+
+// Open opens objects that say in their keys what they are.
+func (s *sources) Open(_ context.Context, p source.Pin) (source.Object, error) {
+	if p.Key == "gone" {
+		return nil, source.ErrChanged
+	}
+	return content{strings.NewReader(strings.Repeat("x", 512))}, nil
+}
+
+type content struct{ *strings.Reader }
+
+func (content) Close() error { return nil }
+
+func (content) Check() error { return nil }
+
+// TestCheck: a deep dry run ends as the call or its task would, and leaves nothing.
+func TestCheck(t *testing.T) {
+	var role *importtask.RoleError
+	var object *importtask.ObjectError
+	fails := func(reason string) func(error) bool {
+		return func(err error) bool {
+			var f *importtask.FailureError
+			return errors.As(err, &f) && f.Reason == reason && f.Message != ""
+		}
+	}
+	for _, c := range []struct {
+		name   string
+		change func(*importtask.Request)
+		ok     func(error) bool
+	}{
+		{"good", func(*importtask.Request) {}, func(err error) bool { return err == nil }},
+		{"role", func(r *importtask.Request) { r.RoleName = "none" }, func(err error) bool { return errors.As(err, &role) }},
+		{"object", func(r *importtask.Request) { r.Key = "missing" }, func(err error) bool { return errors.As(err, &object) }},
+		{"location", func(r *importtask.Request) { r.Bucket, r.Key, r.URL = "", "", "http://example.com/x/y" }, func(err error) bool { return errors.Is(err, source.ErrLocation) }},
+		{"format", func(r *importtask.Request) { r.Format = "VMDK" }, fails("image-not-this-format")},
+		{"changed", func(r *importtask.Request) { r.Key = "gone" }, fails("source-changed")},
+	} {
+		f := newFixture(t)
+		f.Images.Sources = f.sources
+		r := request("disk.raw")
+		c.change(&r)
+		if err := f.Check(t.Context(), r); !c.ok(err) {
+			t.Errorf("%s: Check = %v (%T)", c.name, err, err)
+		}
+		if tasks, err := f.Tasks(t.Context(), account); err != nil || len(tasks) != 0 || len(f.sources.pinned) != 0 {
+			t.Errorf("%s: it left %v and %d pins, %v", c.name, tasks, len(f.sources.pinned), err)
+		}
+	}
+}
+
+// TestCheckOfTokensAndLimits: what comes before role and object in a real call.
+func TestCheckOfTokensAndLimits(t *testing.T) {
+	f := newFixture(t)
+	f.Images.Sources = f.sources
+	r := request("disk.raw")
+	r.Token = "token"
+	if _, err := f.Import(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Import(t.Context(), request("disk.raw")); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Check(t.Context(), request("disk.raw")); !errors.Is(err, importtask.ErrTooMany) {
+		t.Errorf("one too many: Check = %v", err)
+	}
+	if err := f.Check(t.Context(), r); err != nil {
+		t.Errorf("a replay: Check = %v", err)
+	}
+	r.Digest = "another request"
+	if err := f.Check(t.Context(), r); !errors.Is(err, importtask.ErrTokenReused) {
+		t.Errorf("a token reused: Check = %v", err)
+	}
+}

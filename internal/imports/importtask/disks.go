@@ -1,0 +1,167 @@
+package importtask
+
+import (
+	"context"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/diskport/diskport/diskimage"
+	"github.com/diskport/diskport/internal/imports/source"
+)
+
+// keepUnpacked is how long an image that was unpacked stays open when nobody uses
+// it: its next range comes soon, and to unpack it again costs as much as all else.
+const keepUnpacked = 30 * time.Second
+
+// disks are the images that this node has open, each once however many of its
+// ranges are worked on.
+type disks struct {
+	open func(ctx context.Context, t Task) (diskimage.Disk, source.Object, error)
+
+	mu    sync.Mutex // guards tasks and what openDisk says
+	tasks map[string]*openDisk
+}
+
+// openDisk is the image of a task. disk, object and err are set when ready is closed.
+type openDisk struct {
+	task   string
+	disk   diskimage.Disk
+	object source.Object
+	err    error
+	ready  chan struct{}
+	cancel context.CancelFunc // ends opening and reading
+
+	users int         // guarded by disks.mu
+	live  int         // of them, whose job goes on; guarded by disks.mu
+	idle  *time.Timer // guarded by disks.mu; closes it when nobody uses it; nil: somebody does
+}
+
+// use is one job's use of an image.
+type use struct {
+	*openDisk
+	stop func() bool // ends waiting for the end of the job
+}
+
+// acquire returns the image of a task, which the caller releases. When the
+// contexts of all its users have ended, so do their reads.
+func (d *disks) acquire(ctx context.Context, t Task) (use, error) {
+	o := d.join(ctx, t)
+	u := use{o, context.AfterFunc(ctx, func() { d.abandon(o) })}
+	select {
+	case <-o.ready:
+	case <-ctx.Done():
+		d.release(u)
+		return use{}, ctx.Err()
+	}
+	if o.err != nil {
+		d.release(u)
+		return use{}, o.err
+	}
+	return u, nil
+}
+
+// abandon notes that the job of a user has ended, while it may still read.
+func (d *disks) abandon(o *openDisk) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if o.live--; o.live > 0 {
+		return
+	}
+	if d.tasks[o.task] == o {
+		delete(d.tasks, o.task)
+	}
+	o.cancel()
+}
+
+// join becomes a user of the task's image; the first opens it.
+func (d *disks) join(ctx context.Context, t Task) *openDisk {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	o, ok := d.tasks[t.ID]
+	if !ok {
+		o = &openDisk{task: t.ID, ready: make(chan struct{})}
+		ctx, o.cancel = context.WithCancel(context.WithoutCancel(ctx)) // it is not this job's alone
+		if d.tasks == nil {
+			d.tasks = map[string]*openDisk{}
+		}
+		d.tasks[t.ID] = o
+		go func() { // the last user to leave waits for it
+			defer close(o.ready)
+			o.disk, o.object, o.err = d.open(ctx, t)
+		}()
+	}
+	o.live++
+	if o.users++; o.idle != nil {
+		o.idle.Stop()
+		o.idle = nil
+	}
+	return o
+}
+
+// release ends the caller's use of an image. The last one closes it, unless it
+// was unpacked.
+func (d *disks) release(u use) {
+	o := u.openDisk
+	going := u.stop()
+	d.mu.Lock()
+	if o.users--; going {
+		o.live--
+	}
+	last := o.users == 0
+	if last && d.tasks[o.task] == o && o.unpacked() {
+		o.idle = time.AfterFunc(keepUnpacked, func() { d.drop(o.task) })
+		last = false
+	} else if last && d.tasks[o.task] == o {
+		delete(d.tasks, o.task)
+	}
+	d.mu.Unlock()
+	if last {
+		o.close()
+	}
+}
+
+// unpacked reports whether the image holds scratch room.
+func (o *openDisk) unpacked() bool {
+	select {
+	case <-o.ready:
+		_, ok := o.disk.(io.Closer)
+		return ok && o.err == nil
+	default:
+		return false // nobody waits for it any more
+	}
+}
+
+// drop forgets the image of a task; it is closed at once or by its last user.
+func (d *disks) drop(task string) {
+	d.mu.Lock()
+	o, ok := d.tasks[task]
+	delete(d.tasks, task)
+	unused := ok && o.users == 0
+	d.mu.Unlock()
+	if unused {
+		o.close()
+	}
+}
+
+// close drops the images that nobody uses.
+func (d *disks) close() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for id, o := range d.tasks {
+		if o.users == 0 {
+			delete(d.tasks, id)
+			o.idle.Stop()
+			o.close()
+		}
+	}
+}
+
+// close waits for the end of opening; nobody uses the image any more.
+func (o *openDisk) close() {
+	o.cancel()
+	<-o.ready
+	if o.err == nil {
+		closeImage(o.disk, o.object)
+	}
+}

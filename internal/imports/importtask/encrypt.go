@@ -1,0 +1,66 @@
+package importtask
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/diskport/diskport/internal/identity/iam"
+	"github.com/diskport/diskport/internal/identity/kms"
+	"github.com/diskport/diskport/internal/imports/source"
+	"github.com/diskport/diskport/internal/store/blockstore"
+	"github.com/diskport/diskport/internal/store/frame"
+	"github.com/diskport/diskport/internal/store/keyring"
+)
+
+// Keys is what deep dry runs need of a keyring.Ring.
+type Keys interface {
+	// MayWrite returns nil if NewSnapshot would succeed.
+	MayWrite(ctx context.Context, who kms.Caller, identifier, snapshot string) error
+}
+
+// Domains gives the dedupe domains that blocks go to. A keyring.Ring is it.
+type Domains interface {
+	// Plain returns the account's domain of unencrypted blocks.
+	Plain(ctx context.Context, account string) (blockstore.Domain, *frame.Keys, error)
+	// NewSnapshot returns the domain of a snapshot that is encrypted under a key,
+	// and the id of its data key. *keyring.Error if the key can't be used by who.
+	NewSnapshot(ctx context.Context, who kms.Caller, identifier, snapshot string) (d blockstore.Domain, dataKey string, err error)
+	// Open returns a domain by its id, while its key may be used.
+	Open(ctx context.Context, id string) (blockstore.Domain, *frame.Keys, error)
+}
+
+// domain returns the domain of the snapshot that a task makes, and the id of its
+// data key, which unencrypted ones have none of.
+func (e *Engine) domain(ctx context.Context, t Task, snapshot string) (d blockstore.Domain, dataKey string, err error) {
+	if !t.Encrypted {
+		d, _, err = e.Domains.Plain(ctx, t.Account)
+		return d, "", err
+	}
+	pin, err := source.ParsePin(t.Pin)
+	if err != nil {
+		return d, "", err
+	}
+	who, err := keyUser(ctx, e.Roles, t, pin, e.Now())
+	if err != nil {
+		return d, "", err
+	}
+	return e.Domains.NewSnapshot(ctx, who, t.KMSKey, snapshot)
+}
+
+// keyUser is who uses the key of a task: the service role, evaluated now. What a
+// program on this machine handed over needs no role, so its account does.
+func keyUser(ctx context.Context, roles Roles, t Task, pin source.Pin, now time.Time) (kms.Caller, error) {
+	who := kms.Caller{Region: t.Region, Context: iam.Origin{Time: now, Region: t.Region}.Context()}
+	if pin.Kind == source.Handover {
+		who.Principal = roles.Root(t.Account)
+		return who, nil
+	}
+	role, err := serviceRole(ctx, roles, t.Account, t.Region, t.RoleName)
+	var gone *RoleError
+	if errors.As(err, &gone) {
+		err = &keyring.Error{Key: t.KMSKey, Reason: keyring.Denied, Err: err}
+	}
+	who.Principal = role
+	return who, err
+}

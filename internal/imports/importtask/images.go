@@ -1,0 +1,72 @@
+package importtask
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/diskport/diskport/diskimage"
+	"github.com/diskport/diskport/diskimage/detect"
+	"github.com/diskport/diskport/internal/imports/source"
+)
+
+// Opener opens pinned sources.
+type Opener interface {
+	Open(ctx context.Context, p source.Pin) (source.Object, error)
+}
+
+// Images opens the images of imports.
+type Images struct {
+	Sources Opener
+	Limits  diskimage.Limits
+	Scratch diskimage.Scratch // for unpacking compressed ones
+	Strict  bool              // refuse what AWS refuses
+}
+
+// open opens a pinned object as an image; ctx is that of its reads too. The caller
+// closes both with closeImage.
+func (i Images) open(ctx context.Context, pin source.Pin, format string) (d diskimage.Disk, object source.Object, err error) {
+	object, err = i.Sources.Open(ctx, pin)
+	if err != nil {
+		return nil, nil, fmt.Errorf("opening the source: %w", err)
+	}
+	d, err = detect.Open(object, object.Size(), detect.Options{Format: format, Limits: i.Limits, Scratch: i.Scratch, Interrupted: ctx.Err})
+	if err != nil {
+		return nil, nil, errors.Join(err, object.Close())
+	}
+	return d, object, nil
+}
+
+// accept refuses an image that AWS does not take, if the service is to be as AWS is.
+func (i Images) accept(about diskimage.Description) error {
+	if !i.Strict {
+		return nil
+	}
+	return asAWS(about)
+}
+
+// closeImage closes what open opened. It was only read: there is nothing to lose.
+func closeImage(d diskimage.Disk, object source.Object) {
+	if c, ok := d.(io.Closer); ok {
+		_ = c.Close()
+	}
+	_ = object.Close()
+}
+
+// formatOf returns the format that opens the image again as it was found. Bytes
+// in a container are not what they would be if declared raw.
+func formatOf(about diskimage.Description) string {
+	if container, _, _ := strings.Cut(about.Container, "/"); container != "" && about.Format == "raw" {
+		return strings.ToUpper(container)
+	}
+	return strings.ToUpper(about.Format)
+}
+
+func describe(d diskimage.Disk) diskimage.Description {
+	if x, ok := d.(diskimage.Describer); ok {
+		return x.Describe()
+	}
+	return diskimage.Description{Format: "raw", VirtualSize: d.Size()}
+}

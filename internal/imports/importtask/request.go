@@ -1,0 +1,66 @@
+package importtask
+
+import (
+	"time"
+
+	"github.com/diskport/diskport/internal/identity/iam"
+	"github.com/diskport/diskport/internal/imports/source"
+	"github.com/diskport/diskport/internal/tag"
+)
+
+// Request asks for an import. The edge has decoded, authorised and validated
+// it by the rules that need nothing but the request (contract §3.1, steps 1–5).
+type Request struct {
+	Account string
+	Region  string
+	// Caller is who asks, and Origin from where: the caller too must be allowed
+	// to read the object.
+	Caller iam.Principal
+	Origin iam.Origin
+
+	Token           string // client token
+	Digest          string // of everything in the request that makes it the same request
+	Description     string
+	DiskDescription string
+	Format          string // canonical upper case, or empty
+	RoleName        string // "vmimport" unless given
+	URL             string // either URL, or Bucket and Key
+	Bucket, Key     string
+	Encrypted       bool
+	KMSKey          string   // of any form; empty: alias/aws/ebs
+	OwnHosts        []string // host[:port] names under which this service was reached
+	Tags            []tag.Tag
+	SnapshotTags    []tag.Tag // for the snapshot, if the service takes them
+}
+
+// source is what r asks for, to package source.
+func (r Request) source(now time.Time) source.Request {
+	return source.Request{Account: r.Account, Bucket: r.Bucket, Key: r.Key, URL: r.URL, Role: r.RoleName, OwnHosts: r.OwnHosts, Now: now, Origin: r.Origin}
+}
+
+// RoleError reports: the service role does not exist, may not be assumed or lacks rights.
+type RoleError struct {
+	Role string
+	Err  error // why, for the log
+}
+
+func (e *RoleError) Error() string {
+	return "importtask: service role " + e.Role + ": " + e.Err.Error()
+}
+
+// Unwrap returns the cause.
+func (e *RoleError) Unwrap() error { return e.Err }
+
+// ObjectError reports: the source object is missing or may not be read. AWS tells the two
+// apart to nobody.
+type ObjectError struct {
+	Bucket, Key string
+	Err         error
+}
+
+func (e *ObjectError) Error() string {
+	return "importtask: object " + e.Bucket + "/" + e.Key + ": " + e.Err.Error()
+}
+
+// Unwrap returns the cause.
+func (e *ObjectError) Unwrap() error { return e.Err }

@@ -1,0 +1,248 @@
+package importtask
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/diskport/diskport/internal/awsid"
+	"github.com/diskport/diskport/internal/identity/secret"
+	"github.com/diskport/diskport/internal/imports/source"
+)
+
+// Service accepts, shows and cancels imports. Its methods may be called
+// concurrently; its fields are set before the first call.
+type Service struct {
+	Store   Store
+	Roles   Roles
+	Sources Sources
+	Images  Images         // that Check looks into; zero where no dry run is deep
+	Keys    Keys           // that Check asks for; nil where no dry run is deep
+	Secrets secret.Wrapper // of Urls
+	Runner  *Runner        // this node's, for its live counts; nil where none runs
+	Wake    func()         // called when there is new work
+	IDs     awsid.Source
+	Now     func() time.Time
+	Log     *slog.Logger
+	Limit   int // Active tasks an account may have
+
+	mu    sync.Mutex        // guards ended, shown
+	ended chan struct{}     // closed at the next end of a task on this node
+	shown map[string]Counts // most that was shown of an Active task: progress never falls
+}
+
+// Sources finds and pins what is to be imported. source.Opener is it.
+type Sources interface {
+	// Resolve says where the image lies.
+	Resolve(req source.Request) (source.Location, error)
+	// Pin makes sure that the object stays as it is until Release.
+	Pin(ctx context.Context, id string, loc source.Location) (source.Pin, error)
+	Releaser
+}
+
+// Import checks that the source may and can be read, pins it and creates the
+// task (contract §3.1, steps 6–10). A replay of a client token returns the task
+// that it made, before anything else is looked at.
+func (s *Service) Import(ctx context.Context, req Request) (Task, error) {
+	if t, ok, err := s.replay(ctx, req); ok || err != nil {
+		return t, err
+	}
+	if err := s.room(ctx, req.Account); err != nil {
+		return Task{}, err
+	}
+	loc, err := s.Sources.Resolve(req.source(s.Now()))
+	if err != nil {
+		return Task{}, err
+	}
+	if err := s.mayRead(ctx, req, loc); err != nil {
+		return Task{}, err
+	}
+	t := Task{
+		ID: s.IDs.Task(), Account: req.Account, Region: req.Region, State: Active, Phase: Waiting, CreatedAt: s.Now(),
+		Token: req.Token, RequestDigest: req.Digest, Description: req.Description, DiskDescription: req.DiskDescription,
+		Format: req.Format, RoleName: req.RoleName, Bucket: loc.Bucket, Key: loc.Key,
+		Encrypted: req.Encrypted, KMSKey: req.KMSKey,
+	}
+	if t.Tags, err = t.Tags.Merge(req.Tags); err != nil {
+		return Task{}, err
+	}
+	if t.SnapshotTags, err = t.SnapshotTags.Merge(req.SnapshotTags); err != nil {
+		return Task{}, err
+	}
+	if req.URL != "" {
+		t.WrappedURL = s.Secrets.Wrap([]byte(req.URL), []byte(t.ID))
+	}
+	pin, err := s.Sources.Pin(ctx, t.ID, loc)
+	if err != nil {
+		return Task{}, sourceError(loc, err)
+	}
+	t.SourceBytes = pin.Size
+	t.Pin = pin.String()
+	stored, created, err := s.Store.Create(ctx, t, s.Limit)
+	if err != nil || !created {
+		s.release(ctx, pin)
+	}
+	if err != nil {
+		return Task{}, err
+	}
+	if !created {
+		return sameRequest(stored, req)
+	}
+	s.Wake()
+	return stored, nil
+}
+
+// room refuses an import that would be one too many before anything else is looked
+// at; Create has the last word.
+func (s *Service) room(ctx context.Context, account string) error {
+	n, err := s.Store.Active(ctx, account)
+	if err == nil && n >= s.Limit {
+		err = ErrTooMany
+	}
+	return err
+}
+
+// replay returns the task that req's client token made before.
+func (s *Service) replay(ctx context.Context, req Request) (t Task, ok bool, err error) {
+	if req.Token == "" {
+		return t, false, nil
+	}
+	t, err = s.Store.ByToken(ctx, req.Account, req.Token)
+	if errors.Is(err, ErrNotFound) {
+		return t, false, nil
+	}
+	if err != nil {
+		return t, false, err
+	}
+	t, err = sameRequest(t, req)
+	return t, true, err
+}
+
+func sameRequest(t Task, req Request) (Task, error) {
+	if t.RequestDigest != req.Digest {
+		return Task{}, ErrTokenReused
+	}
+	return t, nil
+}
+
+func sourceError(loc source.Location, err error) error {
+	if errors.Is(err, source.ErrNotFound) || errors.Is(err, source.ErrNoAccess) {
+		return &ObjectError{loc.Bucket, loc.Key, err}
+	}
+	if errors.Is(err, source.ErrRole) {
+		return &RoleError{loc.Role, err}
+	}
+	return fmt.Errorf("pinning the source: %w", err)
+}
+
+func (s *Service) release(ctx context.Context, p source.Pin) {
+	if err := s.Sources.Release(context.WithoutCancel(ctx), p); err != nil {
+		s.Log.Warn("releasing a pin; the sweep at the next start will", "pin", p.ID, "error", err)
+	}
+}
+
+// Task returns one task with its live counts.
+func (s *Service) Task(ctx context.Context, account, id string) (Task, error) {
+	t, err := s.Store.Get(ctx, account, id)
+	if err != nil {
+		return t, err
+	}
+	s.overlay(&t)
+	return t, nil
+}
+
+// Tasks returns the account's tasks with their live counts, oldest first.
+func (s *Service) Tasks(ctx context.Context, account string) ([]Task, error) {
+	ts, err := s.Store.List(ctx, account)
+	for i := range ts {
+		s.overlay(&ts[i])
+	}
+	return ts, err
+}
+
+// URL returns the Url that the task was asked for with, or "".
+func (s *Service) URL(t Task) string {
+	if len(t.WrappedURL) == 0 {
+		return ""
+	}
+	url, err := s.Secrets.Unwrap(t.WrappedURL, []byte(t.ID))
+	if err != nil {
+		s.Log.Error("unwrapping a task's url", "task", t.ID, "error", err)
+	}
+	return string(url)
+}
+
+// Cancel ends an active task without a snapshot and returns the state that it
+// was in.
+func (s *Service) Cancel(ctx context.Context, account, id, reason string) (State, error) {
+	was, err := s.Store.Cancel(ctx, account, id, Cancelled(reason))
+	if err != nil {
+		return was, err
+	}
+	if s.Runner != nil {
+		s.Runner.Drop(id)
+	}
+	s.Wake()
+	return was, nil
+}
+
+// Wait returns the task when it has ended, or as it is when ctx ends.
+func (s *Service) Wait(ctx context.Context, account, id string) (Task, error) {
+	for {
+		ended := s.nextEnd()
+		t, err := s.Task(context.WithoutCancel(ctx), account, id)
+		if err != nil || t.State == Completed || t.State == Deleted {
+			return t, err
+		}
+		poll := time.NewTimer(time.Second) // another node may do the work
+		select {
+		case <-ctx.Done():
+			poll.Stop()
+			return t, nil
+		case <-ended:
+		case <-poll.C:
+		}
+		poll.Stop()
+	}
+}
+
+// Ended tells waiters on this node that a task has ended.
+func (s *Service) Ended(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.shown, id)
+	if s.ended != nil {
+		close(s.ended)
+		s.ended = nil
+	}
+}
+
+func (s *Service) nextEnd() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended == nil {
+		s.ended = make(chan struct{})
+	}
+	return s.ended
+}
+
+// overlay adds what this node did since its last heartbeats. What is shown of an
+// active task never falls, although the two are read at different moments.
+func (s *Service) overlay(t *Task) {
+	if t.State != Active || s.Runner == nil {
+		return
+	}
+	t.Counts.Add(s.Runner.Unheard(t.ID))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.shown == nil {
+		s.shown = map[string]Counts{}
+	}
+	if was := s.shown[t.ID]; was.Done > t.Counts.Done {
+		t.Counts = was
+	}
+	s.shown[t.ID] = t.Counts
+}

@@ -1,0 +1,73 @@
+package importtask
+
+import (
+	"errors"
+	"time"
+
+	"github.com/diskport/diskport/internal/imports/ingest"
+	"github.com/diskport/diskport/internal/tag"
+)
+
+// Task is one import, from the call that asks for it to its end.
+type Task struct {
+	ID      string // "import-snap-" + 17 hex
+	Account string
+	Region  string
+
+	// As requested.
+	Token           string // client token; empty: none
+	RequestDigest   string // hash of the request, to tell a replay from a reuse of Token
+	Description     string
+	DiskDescription string
+	Format          string // canonical upper case; empty until detected when not given
+	RoleName        string
+	Bucket, Key     string // where the image lies, also when given as a Url
+	WrappedURL      []byte // the Url as given, wrapped: a presigned one is a secret
+	Tags            tag.Set
+	SnapshotTags    tag.Set // that the snapshot will get
+	Encrypted       bool
+	KMSKey          string // as asked for, empty: alias/aws/ebs; the key's ARN once planned
+
+	// The pinned source.
+	Pin         string // source.Pin as text; empty once released
+	SourceBytes int64  // bytes of the object
+
+	// Where it stands.
+	State      State
+	Phase      Phase   // while Active
+	Failure    Failure // while Deleting and Deleted
+	SnapshotID string  // set by the plan; shown to clients when Completed
+	Ranges     []Range // the plan
+	RangesLeft int
+	Counts     Counts // of finished ranges, plus those in flight as last heard
+	Virtual    int64  // bytes of the disk; 0 until planned
+	Warnings   []string
+	CreatedAt  time.Time
+	StartedAt  time.Time // when the plan was made
+	EndedAt    time.Time // zero until Completed or Deleted
+}
+
+// Range is a run of whole manifest pages, the unit of ingest.
+type Range = ingest.Range
+
+// Counts says what ingesting has done.
+type Counts = ingest.Counts
+
+// Failure says why a task ended without a snapshot.
+type Failure struct {
+	Message string `json:"message"` // AWS's words, for clients that know nothing else
+	Reason  string `json:"reason"`  // machine-readable: the error class
+	Detail  string `json:"detail"`  // the cause, naming structure and offset
+	Offset  int64  `json:"offset"`  // bytes into the object; -1 when it has no place
+	Hint    string `json:"hint"`    // what to do about it
+}
+
+// Errors that callers tell apart.
+var (
+	// ErrNotFound: no such task in the account, or forgotten after its retention.
+	ErrNotFound = errors.New("importtask: not found")
+	// ErrTooMany: the account runs as many imports as it may.
+	ErrTooMany = errors.New("importtask: too many running imports")
+	// ErrTokenReused: the client token was used for another request.
+	ErrTokenReused = errors.New("importtask: client token used for another request")
+)

@@ -1,0 +1,71 @@
+package ingest
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/diskport/diskport/diskimage"
+	"github.com/diskport/diskport/internal/block"
+	"github.com/diskport/diskport/internal/store/blockstore"
+)
+
+// Draft takes the blocks of one range. snapshot.RangeWriter is one.
+type Draft interface {
+	// Slot returns a buffer for one block, waiting until there is one.
+	Slot(ctx context.Context) (*blockstore.Slot, error)
+	// Put takes the slot as the block at index. Calls may be concurrent.
+	Put(ctx context.Context, index int64, s *blockstore.Slot) error
+	// Return gives back a slot that was not put.
+	Return(s *blockstore.Slot)
+}
+
+// Options say how a range is ingested.
+type Options struct {
+	PageBytes int64    // as in PlanOptions
+	Workers   *Workers // shared by the ranges of a node
+	// Progress is called concurrently with what was done since the last call:
+	// Source, Done and Zero.
+	Progress func(Counts)
+}
+
+// windowBlocks is how many blocks a worker takes at a time: 4 MiB of disk, so
+// that its reads are large and the tail of a range is short.
+const windowBlocks = 8
+
+// PanicError is a decoder's panic, caught so that it fails the import and
+// nothing else.
+type PanicError struct {
+	Value any
+	Stack []byte
+}
+
+func (e *PanicError) Error() string { return fmt.Sprintf("ingest: panic: %v", e.Value) }
+
+// Run ingests range r of d into w. When it returns, no worker is left.
+func Run(ctx context.Context, d diskimage.Disk, r Range, w Draft, opts Options) error {
+	first := r.First * opts.PageBytes / block.Size
+	end := min((r.First+r.Pages)*opts.PageBytes/block.Size, block.Count(d.Size()))
+	var next atomic.Int64
+	next.Store(first)
+	g, gctx := errgroup.WithContext(ctx)
+	for range cap(opts.Workers.free) {
+		g.Go(func() error {
+			for {
+				at := next.Add(windowBlocks) - windowBlocks
+				if at >= end {
+					return nil
+				}
+				if err := opts.Workers.do(gctx, job{d, w, opts.Progress}, at, min(windowBlocks, end-at)); err != nil {
+					return err
+				}
+			}
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	return ctx.Err()
+}

@@ -1,0 +1,214 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/diskport/diskport/diskimage"
+	"github.com/diskport/diskport/internal/awsid"
+	"github.com/diskport/diskport/internal/identity/iam"
+	"github.com/diskport/diskport/internal/identity/sigv4"
+	"github.com/diskport/diskport/internal/imports/objects"
+)
+
+// Object is pinned bytes opened for reading. ReadAt, Size and Check may be
+// called concurrently. An Object that knows its holes is a
+// diskimage.SparseReaderAt too.
+type Object interface {
+	io.ReaderAt
+	io.Closer
+	Size() int64 // bytes
+	// Check fails with ErrChanged if the bytes may not be those that were
+	// pinned. It is called before what was read is committed.
+	Check() error
+}
+
+// Keys finds whose access key signed a Url; iam.Service is one.
+type Keys interface {
+	Lookup(ctx context.Context, accessKeyID, sessionToken string) (iam.Principal, sigv4.Secret, error)
+}
+
+// Opener finds, pins and opens sources. Its methods may be called concurrently.
+type Opener struct {
+	Objects   *objects.Store
+	Foreign   *ForeignS3 // nil where the embedded S3 is the only one
+	Handovers *Handovers
+	Keys      Keys
+	Region    string // of this service and of its S3
+
+	AllowSigV2 bool // take presigned Urls of signature version 2
+}
+
+// Resolve is ParseLocation, for this service: it fails with ErrRegion for a Url
+// of another region, and with ErrLocation for a token that nobody handed over.
+func (o *Opener) Resolve(req Request) (Location, error) {
+	if o.Foreign != nil {
+		req.Endpoint = o.Foreign.endpoint
+	}
+	loc, err := ParseLocation(req)
+	if err == nil && loc.Kind == Foreign && loc.named && !loc.Presigned && o.Objects.HasBucket(req.Account, loc.Bucket) {
+		loc.Kind = Embedded // an account's own bucket here comes before what is elsewhere
+		loc, err = loc.of(loc.Bucket, loc.Key)
+	}
+	switch {
+	case err != nil:
+		return Location{}, err
+	case loc.Region != "" && loc.Region != o.Region:
+		return Location{}, fmt.Errorf("%w: %s", ErrRegion, loc.Region)
+	case loc.Kind == Handover && !o.Handovers.known(loc.token):
+		return Location{}, refuse("nothing was handed over")
+	}
+	return loc, nil
+}
+
+// Pin keeps the bytes at loc under the name id until Release; they are durable
+// when it returns. It checks that the object is the asking account's or the
+// presigned Url valid, and fails with ErrNotFound or ErrNoAccess; what policies
+// say of the caller and of the role is checked before. Bytes of a foreign S3
+// can't be kept, only recognised: their Pin may fail with ErrRole, ErrRegion and
+// ErrUnavailable too.
+func (o *Opener) Pin(ctx context.Context, id string, loc Location) (Pin, error) {
+	if loc.Kind == Handover {
+		pin, err := o.Handovers.pin(id, loc.token)
+		if err != nil {
+			return Pin{}, fmt.Errorf("pinning a handed-over file: %w", err)
+		}
+		return pin, nil
+	}
+	if loc.Kind == Foreign {
+		return o.Foreign.pin(ctx, id, loc)
+	}
+	account := loc.account
+	if loc.Presigned {
+		var err error
+		if account, err = o.presigner(ctx, loc); err != nil {
+			return Pin{}, fmt.Errorf("checking the Url of %s/%s: %w", loc.Bucket, loc.Key, err)
+		}
+	}
+	owner, err := o.Objects.BucketOwner(ctx, loc.Bucket)
+	if err != nil {
+		return Pin{}, translate(err)
+	}
+	if owner != account {
+		return Pin{}, fmt.Errorf("bucket %s is another account's: %w", loc.Bucket, ErrNoAccess)
+	}
+	pinned, err := o.Objects.Pin(ctx, loc.Bucket, loc.Key, id)
+	if err != nil {
+		return Pin{}, translate(err)
+	}
+	return Pin{
+		Kind: Embedded, ID: id, Bucket: loc.Bucket, Key: loc.Key,
+		ETag: pinned.ETag, Size: pinned.Size, Modified: pinned.ModTime.UnixNano(),
+	}, nil
+}
+
+// presigner verifies a presigned Url and returns the account of whoever signed
+// it, who must be allowed to read the object himself.
+func (o *Opener) presigner(ctx context.Context, loc Location) (account string, err error) {
+	keyID, token, verify, err := o.signature(loc)
+	if err != nil {
+		return "", fmt.Errorf("%w: %w", ErrNoAccess, err)
+	}
+	who, secret, err := o.Keys.Lookup(ctx, keyID, token)
+	if errors.Is(err, iam.ErrUnknownKey) || errors.Is(err, iam.ErrExpiredToken) {
+		return "", fmt.Errorf("%w: %w", ErrNoAccess, err)
+	}
+	if err != nil {
+		return "", err
+	}
+	if err := verify(secret); err != nil {
+		return "", fmt.Errorf("%w: %w", ErrNoAccess, err)
+	}
+	object := "arn:" + awsid.Partition(o.Region) + ":s3:::" + loc.Bucket + "/" + loc.Key
+	origin := loc.origin
+	origin.Time, origin.Region = loc.now, o.Region
+	if err := iam.Authorize(who, "s3:GetObject", origin.Context(), object); err != nil {
+		return "", fmt.Errorf("%w: %w", ErrNoAccess, err)
+	}
+	return who.Account, nil
+}
+
+var errElsewhere = errors.New("signed for another service or region")
+
+// signature returns whose the signature of a presigned Url is to be, and what
+// verifies it.
+func (o *Opener) signature(loc Location) (keyID, token string, verify func(sigv4.Secret) error, err error) {
+	if o.AllowSigV2 && errors.Is(loc.signErr, sigv4.ErrV2) {
+		q := loc.signedV2
+		return q.AccessKeyID, q.SessionToken, func(secret sigv4.Secret) error { return q.Verify(secret, loc.now) }, loc.v2Err
+	}
+	q := loc.signed
+	if loc.signErr == nil && (q.Service != "s3" || q.Region != o.Region) {
+		return "", "", nil, errElsewhere
+	}
+	return q.AccessKeyID, q.SessionToken, func(secret sigv4.Secret) error { return q.Verify(secret, loc.now, "") }, loc.signErr
+}
+
+// Open opens pinned bytes. The caller closes the Object. It fails with
+// ErrChanged, ErrNotFound (released, or gone) or ErrOrphaned.
+func (o *Opener) Open(ctx context.Context, p Pin) (Object, error) {
+	switch p.Kind {
+	case Handover:
+		opened, err := o.Handovers.open(p)
+		if err != nil {
+			return nil, fmt.Errorf("opening handed-over %s: %w", p.Path, err)
+		}
+		return opened, nil
+	case Embedded:
+		f, err := o.Objects.Open(ctx, objects.Pin{ID: p.ID, Size: p.Size, ModTime: p.modTime()})
+		if err != nil {
+			return nil, translate(err)
+		}
+		return object{f}, nil
+	case Foreign:
+		if o.Foreign == nil {
+			return nil, fmt.Errorf("opening s3://%s/%s: no foreign S3 is configured any more: %w", p.Bucket, p.Key, ErrNotFound)
+		}
+		return o.Foreign.open(ctx, p)
+	}
+	return nil, fmt.Errorf("opening pin %s: unknown kind %q", p.ID, p.Kind)
+}
+
+// Release drops a pin. To drop one twice is a success.
+func (o *Opener) Release(ctx context.Context, p Pin) error {
+	if p.Kind != Embedded {
+		return nil
+	}
+	return o.Objects.Release(ctx, p.ID)
+}
+
+// Sweep releases the pins that keep doesn't want: those of a process that died
+// between pinning and creating the task. To be called before requests come.
+func (o *Opener) Sweep(ctx context.Context, keep func(id string) bool) error {
+	ids, err := o.Objects.Pins(ctx)
+	for _, id := range ids {
+		if !keep(id) {
+			err = errors.Join(err, o.Objects.Release(ctx, id))
+		}
+	}
+	return err
+}
+
+// translate tells the object store's errors in this package's.
+func translate(err error) error {
+	switch {
+	case errors.Is(err, objects.ErrNoSuchBucket), errors.Is(err, objects.ErrNoSuchObject), errors.Is(err, objects.ErrNoSuchPin):
+		return fmt.Errorf("%w: %w", ErrNotFound, err)
+	case errors.Is(err, objects.ErrChanged):
+		return fmt.Errorf("%w: %w", ErrChanged, err)
+	}
+	return err
+}
+
+// object is a file as an Object.
+type object struct{ *objects.File }
+
+var _ interface {
+	Object
+	diskimage.SparseReaderAt
+} = object{}
+
+// Check implements Object.
+func (o object) Check() error { return translate(o.File.Check()) }

@@ -1,0 +1,395 @@
+package source
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha1"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	"github.com/pkg/xattr"
+
+	"github.com/diskport/diskport/diskimage"
+	"github.com/diskport/diskport/internal/identity/iam"
+	"github.com/diskport/diskport/internal/identity/policy"
+	"github.com/diskport/diskport/internal/identity/sigv4"
+	"github.com/diskport/diskport/internal/imports/objects"
+)
+
+var now = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+
+// fixture is an Opener over a store that holds bucket/dir/disk.raw, of account.
+type fixture struct {
+	*Opener
+	dir string
+}
+
+func newFixture(t *testing.T) fixture {
+	t.Helper()
+	dir := t.TempDir()
+	store, err := objects.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { store.Close() })
+	f := fixture{&Opener{Objects: store, Handovers: NewHandovers(), Keys: keys{}, Region: "us-east-1"}, dir}
+	f.upload(t, "bucket", account, "dir/disk.raw", "content")
+	return f
+}
+
+// upload does what the gateway does.
+func (f fixture) upload(t *testing.T, bucket, owner, key, content string) {
+	t.Helper()
+	path := filepath.Join(f.dir, "s3", bucket, key)
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := xattr.Set(filepath.Join(f.dir, "s3", bucket), "user.acl", []byte(`{"Owner":"`+owner+`"}`)); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path+".new", []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := xattr.Set(path+".new", "user.etag", []byte(`"tag"`)); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(path+".new", path); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// keys knows the root keys AKID of account and OTHER of another account, and the
+// key USER of a user of account who may read from 10.0.0.0/8 over TLS alone.
+type keys struct{}
+
+const userPolicy = `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"s3:*","Resource":"*",
+ "Condition":{"IpAddress":{"aws:SourceIp":"10.0.0.0/8"},"Bool":{"aws:SecureTransport":"true"}}}}`
+
+func (keys) Lookup(_ context.Context, id, token string) (iam.Principal, sigv4.Secret, error) {
+	if id == "USER" {
+		document, err := policy.Parse(userPolicy, policy.Identity)
+		return iam.Principal{Account: account, Kind: iam.User, Name: "user"}.WithPolicies(document), sigv4.NewSecret("secret"), err
+	}
+	who := map[string]string{"AKID": account, "OTHER": "222222222222"}[id]
+	if who == "" || token != "" {
+		return iam.Principal{}, sigv4.Secret{}, iam.ErrUnknownKey
+	}
+	return iam.Principal{Account: who, ARN: "arn:aws:iam::" + who + ":root", Kind: iam.Root, ID: who}, sigv4.NewSecret("secret"), nil
+}
+
+func presign(t *testing.T, target, key, region string, at time.Time) string {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, target+"?X-Amz-Expires=900", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer := v4.NewSigner(func(o *v4.SignerOptions) { o.DisableURIPathEscaping = true })
+	signed, _, err := signer.PresignHTTP(t.Context(), aws.Credentials{AccessKeyID: key, SecretAccessKey: "secret"}, r, "UNSIGNED-PAYLOAD", "s3", region, at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return signed
+}
+
+func TestPinAndOpen(t *testing.T) {
+	const own = "http://127.0.0.1:4580/bucket/dir/disk.raw"
+	for _, tt := range []struct {
+		name string
+		req  func(t *testing.T) Request
+		want error
+	}{
+		{"bucket and key", at("bucket", "dir/disk.raw"), nil},
+		{"folded key", at("bucket", "dir//disk.raw"), nil},
+		{"s3 url", by("s3://bucket/dir/disk.raw"), nil},
+		{"own url", by(own), nil},
+		{"absent object", at("bucket", "dir/other"), ErrNotFound},
+		{"absent bucket", at("nowhere", "dir/disk.raw"), ErrNotFound},
+		{"dot segments", at("bucket", "dir/../dir/disk.raw"), ErrNotFound},
+		{"folder", at("bucket", "dir/"), ErrNotFound},
+		{"presigned", signedBy(own, "AKID", "us-east-1", now), nil},
+		{"presigned for AWS's host", signedBy("https://bucket.s3.amazonaws.com/dir/disk.raw", "AKID", "us-east-1", now), nil},
+		{"presigned by another account", signedBy(own, "OTHER", "us-east-1", now), ErrNoAccess},
+		{"presigned by nobody", signedBy(own, "NOBODY", "us-east-1", now), ErrNoAccess},
+		{"presigned elsewhere", signedBy(own, "AKID", "eu-west-1", now), ErrNoAccess},
+		{"presigned too long ago", signedBy(own, "AKID", "us-east-1", now.Add(-time.Hour)), ErrNoAccess},
+		{"presigned for another key", func(t *testing.T) Request {
+			r := signedBy(own, "AKID", "us-east-1", now)(t)
+			r.URL = strings.Replace(r.URL, "disk.raw", "disk.rax", 1)
+			return r
+		}, ErrNoAccess},
+		{"presigned with version 2", by(own + "?AWSAccessKeyId=AKID&Signature=x&Expires=1"), sigv4.ErrV2},
+		{"another's bucket", at("other-bucket", "k"), ErrNoAccess},
+		{"no account", func(*testing.T) Request { return Request{Bucket: "bucket", Key: "dir/disk.raw"} }, ErrNoAccess},
+		{"handed over", by("diskport:guessed"), ErrLocation},
+		{"another region", by("https://bucket.s3.eu-west-1.amazonaws.com/dir/disk.raw"), ErrRegion},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := newFixture(t)
+			f.upload(t, "other-bucket", "222222222222", "k", "private")
+			pin, err := f.pin(t, tt.req(t))
+			if !errors.Is(err, tt.want) {
+				t.Fatalf("got %v, want %v", err, tt.want)
+			}
+			if ids, listErr := f.Objects.Pins(t.Context()); listErr != nil || len(ids) > 0 != (err == nil) {
+				t.Errorf("pins are %v, %v", ids, listErr)
+			}
+			if err == nil {
+				f.readsContent(t, pin)
+			}
+		})
+	}
+}
+
+func TestPresignersPoliciesSeeTheRequest(t *testing.T) {
+	for name, tt := range map[string]struct {
+		origin iam.Origin
+		want   error
+	}{
+		"as they ask":  {iam.Origin{SourceIP: "10.1.2.3", Secure: true}, nil},
+		"without TLS":  {iam.Origin{SourceIP: "10.1.2.3"}, ErrNoAccess},
+		"from outside": {iam.Origin{SourceIP: "192.0.2.1", Secure: true}, ErrNoAccess},
+	} {
+		t.Run(name, func(t *testing.T) {
+			req := signedBy("http://127.0.0.1:4580/bucket/dir/disk.raw", "USER", "us-east-1", now)(t)
+			req.Origin = tt.origin
+			if _, err := newFixture(t).pin(t, req); !errors.Is(err, tt.want) {
+				t.Errorf("%v, want %v", err, tt.want)
+			}
+		})
+	}
+}
+
+func TestVersion2WhereItIsAllowed(t *testing.T) {
+	sign := func(resource string, expires time.Time) string {
+		end := strconv.FormatInt(expires.Unix(), 10)
+		h := hmac.New(sha1.New, []byte("secret"))
+		h.Write([]byte("GET\n\n\n" + end + "\n" + resource))
+		return "?AWSAccessKeyId=AKID&Expires=" + end + "&Signature=" + url.QueryEscape(base64.StdEncoding.EncodeToString(h.Sum(nil)))
+	}
+	const own, resource = "http://127.0.0.1:4580/bucket/dir/disk.raw", "/bucket/dir/disk.raw"
+	for name, tt := range map[string]struct {
+		url  string
+		want error
+	}{
+		"path":               {own + sign(resource, now), nil},
+		"virtual host":       {"https://bucket.s3.amazonaws.com/dir/disk.raw" + sign(resource, now), nil},
+		"another object":     {own + sign("/bucket/dir/other", now), sigv4.ErrMismatch},
+		"past its end":       {own + sign(resource, now.Add(-time.Second)), sigv4.ErrExpired},
+		"nobody's":           {strings.Replace(own+sign(resource, now), "AKID", "NOBODY", 1), iam.ErrUnknownKey},
+		"without an end":     {own + "?AWSAccessKeyId=AKID&Signature=x", sigv4.ErrIncomplete},
+		"another account's":  {strings.Replace(own+sign(resource, now), "AKID", "OTHER", 1), ErrNoAccess},
+		"version 4 as usual": {presign(t, own, "AKID", "us-east-1", now), nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t)
+			f.AllowSigV2 = true
+			_, err := f.pin(t, by(tt.url)(t))
+			if !errors.Is(err, tt.want) || err != nil && (!errors.Is(err, ErrNoAccess) || errors.Is(err, sigv4.ErrV2)) {
+				t.Errorf("got %v, want %v", err, tt.want)
+			}
+		})
+	}
+}
+
+func at(bucket, key string) func(*testing.T) Request {
+	return func(*testing.T) Request { return Request{Account: account, Bucket: bucket, Key: key} }
+}
+
+func by(url string) func(*testing.T) Request {
+	return func(*testing.T) Request { return Request{Account: account, URL: url} }
+}
+
+func signedBy(url, key, region string, at time.Time) func(*testing.T) Request {
+	return func(t *testing.T) Request { return Request{Account: account, URL: presign(t, url, key, region, at)} }
+}
+
+func (f fixture) pin(t *testing.T, req Request) (Pin, error) {
+	t.Helper()
+	req.OwnHosts, req.Now = ownHosts, now
+	loc, err := f.Resolve(req)
+	if err != nil {
+		return Pin{}, err
+	}
+	return f.Pin(t.Context(), "import-snap-1", loc)
+}
+
+// readsContent sends a pin through its text, loses the object and reads it.
+func (f fixture) readsContent(t *testing.T, pin Pin) {
+	t.Helper()
+	if pin.Size != 7 || pin.ETag != `"tag"` || pin.Bucket != "bucket" || pin.Key != "dir/disk.raw" {
+		t.Errorf("pinned %+v", pin)
+	}
+	again, err := ParsePin(pin.String())
+	if err != nil || again != pin {
+		t.Fatalf("%s became %+v, %v", pin, again, err)
+	}
+	if err := os.Remove(filepath.Join(f.dir, "s3/bucket/dir/disk.raw")); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := f.read(t, again); got != "content" || err != nil {
+		t.Errorf("read %q, %v", got, err)
+	}
+	for range 2 {
+		if err := f.Release(t.Context(), again); err != nil {
+			t.Errorf("Release: %v", err)
+		}
+	}
+	if _, err := f.read(t, again); !errors.Is(err, ErrNotFound) {
+		t.Errorf("Open after Release: %v, want ErrNotFound", err)
+	}
+}
+
+func (f fixture) read(t *testing.T, pin Pin) (string, error) {
+	t.Helper()
+	o, err := f.Open(t.Context(), pin)
+	if err != nil {
+		return "", err
+	}
+	defer o.Close()
+	if _, ok := o.(diskimage.SparseReaderAt); !ok {
+		t.Errorf("a %s source doesn't know its holes", pin.Kind)
+	}
+	content := make([]byte, o.Size())
+	if _, err := o.ReadAt(content, 0); err != nil {
+		return "", err
+	}
+	return string(content), o.Check()
+}
+
+func TestPinnedObjectChanged(t *testing.T) {
+	f := newFixture(t)
+	pin, err := f.pin(t, at("bucket", "dir/disk.raw")(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, err := f.Open(t.Context(), pin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer o.Close()
+	if err := os.WriteFile(filepath.Join(f.dir, "pins", pin.ID), []byte("in place"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := o.Check(); !errors.Is(err, ErrChanged) {
+		t.Errorf("Check: %v, want ErrChanged", err)
+	}
+	if _, err := f.Open(t.Context(), pin); !errors.Is(err, ErrChanged) {
+		t.Errorf("Open: %v, want ErrChanged", err)
+	}
+}
+
+func TestHandover(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "disk.raw")
+	write := func(t *testing.T, content string, age time.Duration) {
+		t.Helper()
+		err := errors.Join(os.WriteFile(path, []byte(content), 0o600), os.Chtimes(path, time.Time{}, now.Add(-age)))
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, tt := range []struct {
+		name  string
+		after func(t *testing.T, f *fixture)
+		want  error
+	}{
+		{"left alone", func(*testing.T, *fixture) {}, nil},
+		{"changed in size", func(t *testing.T, _ *fixture) { write(t, "longer content", time.Hour) }, ErrChanged},
+		{"changed in time", func(t *testing.T, _ *fixture) { write(t, "CONTENT", time.Minute) }, ErrChanged},
+		{"replaced by its like", func(t *testing.T, _ *fixture) {
+			if err := os.Rename(path, path+".old"); err != nil {
+				t.Fatal(err)
+			}
+			write(t, "content", time.Hour)
+		}, ErrChanged},
+		{"removed", func(t *testing.T, _ *fixture) {
+			if err := os.Remove(path); err != nil {
+				t.Fatal(err)
+			}
+		}, ErrNotFound},
+		{"after a restart", func(_ *testing.T, f *fixture) { f.Handovers = NewHandovers() }, ErrOrphaned},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			write(t, "content", time.Hour)
+			f := newFixture(t)
+			url, err := f.Handovers.Register(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			pin, err := f.pin(t, Request{Account: account, URL: url})
+			if err != nil || pin.Kind != Handover || pin.Size != 7 {
+				t.Fatalf("pinned %+v, %v", pin, err)
+			}
+			if _, err := f.pin(t, Request{Account: account, URL: url}); !errors.Is(err, ErrLocation) {
+				t.Errorf("the token served twice: %v", err)
+			}
+			if pin, err = ParsePin(pin.String()); err != nil {
+				t.Fatal(err)
+			}
+			tt.after(t, &f)
+			if got, err := f.read(t, pin); !errors.Is(err, tt.want) || err == nil && got != "content" {
+				t.Errorf("read %q, %v; want %v", got, err, tt.want)
+			}
+			if err := f.Release(t.Context(), pin); err != nil {
+				t.Errorf("Release: %v", err)
+			}
+		})
+	}
+}
+
+func TestHandoverRefuses(t *testing.T) {
+	f := newFixture(t)
+	if _, err := f.Handovers.Register("disk.raw"); err == nil {
+		t.Error("a relative path was taken")
+	}
+	for path, want := range map[string]error{f.dir: ErrLocation, filepath.Join(f.dir, "absent"): ErrNotFound} {
+		url, err := f.Handovers.Register(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.pin(t, Request{URL: url}); !errors.Is(err, want) {
+			t.Errorf("pinning %s: %v, want %v", path, err, want)
+		}
+	}
+}
+
+func TestSweep(t *testing.T) {
+	f := newFixture(t)
+	loc, err := f.Resolve(Request{Account: account, Bucket: "bucket", Key: "dir/disk.raw"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 4 {
+		if _, err := f.Pin(t.Context(), fmt.Sprint("import-snap-", i), loc); err != nil {
+			t.Fatal(err)
+		}
+	}
+	kept := []string{"import-snap-1", "import-snap-3"}
+	if err := f.Sweep(t.Context(), func(id string) bool { return slices.Contains(kept, id) }); err != nil {
+		t.Fatal(err)
+	}
+	ids, err := f.Objects.Pins(t.Context())
+	slices.Sort(ids)
+	if err != nil || !slices.Equal(ids, kept) {
+		t.Errorf("after the sweep %v, %v; want %v", ids, err, kept)
+	}
+}
+
+func TestParsePinRefuses(t *testing.T) {
+	for _, text := range []string{"", "x", "{}", `{"Version":2}`, `{"Version":1,"Size":-1}`, "[]"} {
+		if pin, err := ParsePin(text); err == nil {
+			t.Errorf("%q became %+v", text, pin)
+		}
+	}
+}

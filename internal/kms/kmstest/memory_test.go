@@ -1,9 +1,0 @@
-package kmstest
-
-import (
-	"testing"
-
-	"github.com/diskport/diskport/internal/kms"
-)
-
-func TestMemory(t *testing.T) { TestStore(t, func(*testing.T) kms.Store { return &Memory{} }) }

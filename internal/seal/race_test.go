@@ -1,7 +1,0 @@
-//go:build race
-
-package seal_test
-
-// raceEnabled: pools drop at random under the race detector, so allocations
-// are not counted.
-const raceEnabled = true

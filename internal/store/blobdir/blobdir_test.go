@@ -1,0 +1,195 @@
+package blobdir_test
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"github.com/diskport/diskport/internal/store/blobdir"
+	"github.com/diskport/diskport/internal/store/blockstore"
+	"github.com/diskport/diskport/internal/store/blockstore/blobtest"
+
+	"golang.org/x/sys/unix"
+)
+
+func open(t *testing.T, dir string) *blobdir.Dir {
+	t.Helper()
+	d, err := blobdir.New(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func TestBackend(t *testing.T) { blobtest.Run(t, open(t, filepath.Join(t.TempDir(), "a", "b"))) }
+
+// TestInMemory runs on a tmpfs: there is nothing to preallocate.
+func TestInMemory(t *testing.T) {
+	dir, err := os.MkdirTemp("/dev/shm", "blobdir")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	d := open(t, dir)
+	blobtest.Run(t, d)
+	create(t, d, "pack/01/1", 1<<30)
+	if st, err := os.Stat(filepath.Join(dir, "pack/01/1.open")); err != nil || st.Size() != 0 {
+		t.Errorf("memory was preallocated: %v, %v", st, err)
+	}
+}
+
+func TestBuffered(t *testing.T) {
+	d := open(t, t.TempDir())
+	blobdir.SetDirect(d, false)
+	blobtest.Run(t, d)
+}
+
+// TestDirect proves that files are written with O_DIRECT where it works.
+func TestDirect(t *testing.T) {
+	d := open(t, t.TempDir())
+	w := create(t, d, "pack/01/1", 1<<20)
+	flags, err := unix.FcntlInt(blobdir.Fd(w), unix.F_GETFL, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := flags&unix.O_DIRECT != 0; got != d.Direct() {
+		t.Errorf("O_DIRECT is %v, probed %v", got, d.Direct())
+	}
+}
+
+func create(t *testing.T, d *blobdir.Dir, name string, size int64) blockstore.Writer {
+	t.Helper()
+	w, err := d.Create(t.Context(), name, size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := w.Abort(); err != nil {
+			t.Error(err)
+		}
+	})
+	return w
+}
+
+func TestShortWrites(t *testing.T) {
+	d := open(t, t.TempDir())
+	var calls atomic.Int32
+	blobdir.SetPwritev(d, func(fd int, bufs [][]byte, off int64) (int, error) {
+		if calls.Add(1)%3 == 0 {
+			return 0, unix.EINTR
+		}
+		if len(bufs[0]) > blockstore.Align {
+			return unix.Pwrite(fd, bufs[0][:blockstore.Align], off)
+		}
+		return unix.Pwritev(fd, bufs[:1], off)
+	})
+	blobtest.Run(t, d)
+	if n := calls.Load(); n < 30 {
+		t.Errorf("%d calls: writes were not short", n)
+	}
+}
+
+func TestFull(t *testing.T) {
+	for _, cause := range []error{unix.ENOSPC, unix.EDQUOT, unix.EIO} {
+		d := open(t, t.TempDir())
+		blobdir.SetPwritev(d, func(int, [][]byte, int64) (int, error) { return 0, cause })
+		w := create(t, d, "pack/01/1", 1<<20)
+		err := w.WriteAt(t.Context(), [][]byte{blockstore.AlignedBytes(blockstore.Align)}, 0)
+		if want := cause != unix.EIO; errors.Is(err, blockstore.ErrFull) != want || !errors.Is(err, cause) {
+			t.Errorf("%v: got %v, ErrFull wanted: %v", cause, err, want)
+		}
+	}
+}
+
+// TestFullDisk fills a file system of 1 MiB; that takes the right to mount one.
+// Where it is missing TestFull has to do.
+func TestFullDisk(t *testing.T) {
+	dir := t.TempDir()
+	if err := unix.Mount("blobdir", dir, "tmpfs", 0, "size=1m"); err != nil {
+		t.Logf("a file system can't be mounted here: %v", err)
+		return
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	d := open(t, dir)
+	w := create(t, d, "pack/01/1", 4<<20)
+	err := w.WriteAt(t.Context(), [][]byte{blockstore.AlignedBytes(4 << 20)}, 0)
+	if !errors.Is(err, blockstore.ErrFull) {
+		t.Errorf("got %v, want ErrFull", err)
+	}
+}
+
+// TestPreallocationIsAHint asks for more than any disk has.
+func TestPreallocationIsAHint(t *testing.T) {
+	w := create(t, open(t, t.TempDir()), "pack/01/1", 1<<60)
+	p := blockstore.AlignedBytes(blockstore.Align)
+	if err := errors.Join(w.WriteAt(t.Context(), [][]byte{p}, 0), w.Close(t.Context(), blockstore.Align)); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestCloseTrims(t *testing.T) {
+	dir := t.TempDir()
+	w := create(t, open(t, dir), "pack/01/1", 64<<20)
+	p := blockstore.AlignedBytes(blockstore.Align)
+	if err := errors.Join(w.WriteAt(t.Context(), [][]byte{p}, 0), w.Close(t.Context(), blockstore.Align)); err != nil {
+		t.Fatal(err)
+	}
+	st, err := os.Stat(filepath.Join(dir, "pack/01/1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := st.Sys().(*syscall.Stat_t).Blocks * 512; got > 1<<20 || st.Size() != blockstore.Align {
+		t.Errorf("a closed file of %d bytes takes %d", st.Size(), got)
+	}
+	if st.Mode().Perm() != 0o600 {
+		t.Errorf("mode is %v", st.Mode())
+	}
+}
+
+func TestNames(t *testing.T) {
+	d := open(t, t.TempDir())
+	for _, name := range []string{"", "/etc/passwd", "../x", "a/../../x", "a//b", "a/./b", "pack/1.open"} {
+		if _, err := d.Create(t.Context(), name, 0); err == nil {
+			t.Errorf("%q was created", name)
+		}
+		if _, err := d.Open(t.Context(), name); err == nil || errors.Is(err, blockstore.ErrNotExist) {
+			t.Errorf("opening %q gave %v", name, err)
+		}
+		if err := d.Remove(t.Context(), name); err == nil {
+			t.Errorf("%q was removed", name)
+		}
+	}
+}
+
+// TestLeftBehind: what a process left open is listed, not read, and can be
+// removed by the next one.
+func TestLeftBehind(t *testing.T) {
+	dir := t.TempDir()
+	create(t, open(t, dir), "pack/01/1", 1<<20)
+	d := open(t, dir)
+	var names []string
+	if err := d.List(t.Context(), func(n string) error { names = append(names, n); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if len(names) != 1 || names[0] != "pack/01/1" {
+		t.Errorf("list gives %q", names)
+	}
+	if _, err := d.Open(t.Context(), "pack/01/1"); !errors.Is(err, blockstore.ErrNotExist) {
+		t.Errorf("opening gave %v, want ErrNotExist", err)
+	}
+	if err := d.Remove(context.Background(), "pack/01/1"); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "pack/01/1.open")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("after Remove: %v", err)
+	}
+}

@@ -1,0 +1,185 @@
+package blobdir
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"github.com/diskport/diskport/internal/store/blockstore"
+
+	"golang.org/x/sys/unix"
+)
+
+// openSuffix marks files that are not closed.
+const openSuffix = ".open"
+
+// Dir is a directory of files. It may be used concurrently.
+type Dir struct {
+	root        string
+	direct      bool // O_DIRECT works
+	preallocate bool
+	pwritev     func(fd int, bufs [][]byte, off int64) (int, error) // unix.Pwritev; tests fail it
+
+	mu      sync.Mutex // guards what follows
+	durable map[string]bool
+}
+
+var _ blockstore.Backend = (*Dir)(nil)
+
+// New returns the back end in the directory root, which it creates.
+func New(root string) (*Dir, error) {
+	d := &Dir{root: root, pwritev: unix.Pwritev, durable: map[string]bool{}}
+	if err := d.ensure(root); err != nil {
+		return nil, fmt.Errorf("opening block directory: %w", err)
+	}
+	if err := d.probe(); err != nil {
+		return nil, fmt.Errorf("probing block directory %s: %w", root, err)
+	}
+	return d, nil
+}
+
+// Direct reports whether files are written past the page cache.
+func (d *Dir) Direct() bool { return d.direct }
+
+// probe finds out what the file system can do.
+func (d *Dir) probe() error {
+	f, err := os.CreateTemp(d.root, ".probe*")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.Remove(f.Name()) }()
+	var st unix.Statfs_t
+	if err := errors.Join(f.Close(), unix.Statfs(d.root, &st)); err != nil {
+		return err
+	}
+	// On a tmpfs preallocating takes the memory and clears it.
+	d.preallocate = st.Type != unix.TMPFS_MAGIC
+	d.direct, err = probeDirect(f.Name())
+	return err
+}
+
+// probeDirect reports whether O_DIRECT works: a file system may refuse it when
+// a file is opened or when it is written.
+func probeDirect(name string) (bool, error) {
+	f, err := os.OpenFile(name, os.O_WRONLY|unix.O_DIRECT, 0)
+	if err == nil {
+		_, err = f.WriteAt(blockstore.AlignedBytes(blockstore.Align), 0)
+		err = errors.Join(err, f.Close())
+	}
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EOPNOTSUPP) {
+		return false, nil
+	}
+	return err == nil, wrapFull(err)
+}
+
+// ensure creates a directory and those above it, and makes their names durable.
+// What was created by a process that died counts as not durable, so each is
+// synced once.
+func (d *Dir) ensure(dir string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.ensureLocked(filepath.Clean(dir))
+}
+
+func (d *Dir) ensureLocked(dir string) error {
+	if d.durable[dir] {
+		return nil
+	}
+	parent := filepath.Dir(dir)
+	err := os.Mkdir(dir, 0o700)
+	if errors.Is(err, fs.ErrNotExist) && parent != dir {
+		if err := d.ensureLocked(parent); err != nil {
+			return err
+		}
+		err = os.Mkdir(dir, 0o700)
+	}
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		return wrapFull(err)
+	}
+	created := err == nil
+	// We may be forbidden to open what is above root; then it is not ours either.
+	if err := syncDir(parent); err != nil && (created || !errors.Is(err, fs.ErrPermission)) {
+		return err
+	}
+	d.durable[dir] = true
+	return nil
+}
+
+func syncDir(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+// path returns where a file is kept.
+func (d *Dir) path(name string) (string, error) {
+	if !filepath.IsLocal(name) || filepath.Clean(name) != name || strings.HasSuffix(name, openSuffix) {
+		return "", fmt.Errorf("blobdir: %q is no name", name)
+	}
+	return filepath.Join(d.root, name), nil
+}
+
+// Open is blockstore.Backend's.
+func (d *Dir) Open(ctx context.Context, name string) (blockstore.Reader, error) {
+	path, err := d.path(name)
+	if err != nil {
+		return nil, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w: %w", blockstore.ErrNotExist, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// Remove is blockstore.Backend's.
+func (d *Dir) Remove(ctx context.Context, name string) error {
+	path, err := d.path(name)
+	if err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return errors.Join(removeIfThere(path), removeIfThere(path+openSuffix))
+}
+
+func removeIfThere(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// List is blockstore.Backend's.
+func (d *Dir) List(ctx context.Context, fn func(name string) error) error {
+	return filepath.WalkDir(d.root, func(path string, e fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) && path != d.root {
+			return nil // removed meanwhile
+		}
+		if err := errors.Join(err, ctx.Err()); err != nil {
+			return err
+		}
+		if e.IsDir() || strings.HasPrefix(e.Name(), ".") {
+			return nil
+		}
+		name, err := filepath.Rel(d.root, path)
+		if err != nil {
+			return err
+		}
+		return fn(strings.TrimSuffix(name, openSuffix))
+	})
+}

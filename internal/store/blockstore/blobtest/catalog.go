@@ -1,0 +1,139 @@
+package blobtest
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/diskport/diskport/internal/block"
+	"github.com/diskport/diskport/internal/store/blockstore"
+	"github.com/diskport/diskport/internal/work"
+)
+
+// Catalog is a catalog in memory, for tests of what stands on one. It may be
+// used concurrently.
+type Catalog struct {
+	mu        sync.Mutex
+	domains   []blockstore.Domain
+	files     map[blockstore.FileID]blockstore.File
+	blocks    map[block.ID]blockstore.Location
+	condemned map[block.ID]bool
+	lost      map[fence]bool
+}
+
+// fence is what of a lease its effects are checked against.
+type fence struct{ unit, attempt int64 }
+
+var _ blockstore.Catalog = (*Catalog)(nil)
+
+// NewCatalog returns an empty catalog, in which every lease is held.
+func NewCatalog() *Catalog {
+	return &Catalog{
+		files:     map[blockstore.FileID]blockstore.File{},
+		blocks:    map[block.ID]blockstore.Location{},
+		condemned: map[block.ID]bool{},
+		lost:      map[fence]bool{},
+	}
+}
+
+// EnsureDomain is blockstore.Catalog's.
+func (c *Catalog) EnsureDomain(ctx context.Context, d blockstore.Domain) (blockstore.Domain, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, o := range c.domains {
+		if o.Account == d.Account && o.KMSKey == d.KMSKey {
+			return o, ctx.Err()
+		}
+	}
+	c.domains = append(c.domains, d)
+	return d, ctx.Err()
+}
+
+// CreateFile is blockstore.Catalog's.
+func (c *Catalog) CreateFile(ctx context.Context, l work.Lease, f blockstore.File) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.lost[fence{l.ID, l.Attempt}] {
+		return work.ErrLost
+	}
+	if _, ok := c.files[f.ID]; ok {
+		return errors.New("file ID used twice")
+	}
+	c.files[f.ID] = f
+	return ctx.Err()
+}
+
+// Locate is blockstore.Catalog's.
+func (c *Catalog) Locate(ctx context.Context, ids []block.ID) (map[block.ID]blockstore.Location, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	found := map[block.ID]blockstore.Location{}
+	for _, id := range ids {
+		if at, ok := c.blocks[id]; ok {
+			found[id] = at
+		}
+	}
+	return found, ctx.Err()
+}
+
+// Claim is blockstore.Catalog's.
+func (c *Catalog) Claim(ctx context.Context, ids []block.ID) ([]block.ID, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var claimed []block.ID
+	for _, id := range ids {
+		if _, ok := c.blocks[id]; ok {
+			delete(c.condemned, id)
+			claimed = append(claimed, id)
+		}
+	}
+	return claimed, ctx.Err()
+}
+
+// Insert enters the blocks of packs, as the event that finishes a unit does:
+// the first copy of a block stays and is un-condemned.
+func (c *Catalog) Insert(packs ...blockstore.ClosedPack) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, p := range packs {
+		for _, b := range p.Blocks {
+			if _, ok := c.blocks[b.ID]; !ok {
+				c.blocks[b.ID] = blockstore.Location{File: p.File, Slot: b.Slot}
+			}
+			delete(c.condemned, b.ID)
+		}
+	}
+}
+
+// Condemn marks blocks as garbage, as gc does first.
+func (c *Catalog) Condemn(ids ...block.ID) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, id := range ids {
+		c.condemned[id] = true
+	}
+}
+
+// Condemned returns how many blocks are condemned.
+func (c *Catalog) Condemned() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.condemned)
+}
+
+// Sweep deletes the rows of condemned blocks, as gc does last.
+func (c *Catalog) Sweep() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for id := range c.condemned {
+		delete(c.blocks, id)
+	}
+	clear(c.condemned)
+}
+
+// Lose makes a lease lost.
+func (c *Catalog) Lose(l work.Lease) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.lost[fence{l.ID, l.Attempt}] = true
+}

@@ -1,0 +1,294 @@
+// Package blobtest tests back ends of the block store: Check is the conformance
+// suite that each of them passes. The rest is what tests of the block store
+// and of everything above it are made of: a back end and a catalog in memory,
+// and a Journal that records what is done to them in which order and fails
+// where it is told to.
+package blobtest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/diskport/diskport/internal/store/blockstore"
+)
+
+// Run fails t where Check does.
+func Run(t testing.TB, b blockstore.Backend) {
+	t.Helper()
+	if err := Check(context.Background(), b); err != nil {
+		t.Errorf("%T: %v", b, err)
+	}
+}
+
+// Check tests b, which holds no file, and leaves it so. It returns everything
+// that is wrong.
+func Check(ctx context.Context, b blockstore.Backend) error {
+	c := checker{ctx, b}
+	var errs []error
+	for _, step := range []struct {
+		name string
+		run  func() error
+	}{
+		{"write, close, read", c.roundTrip},
+		{"a file of no bytes", c.empty},
+		{"concurrent writes", c.concurrent},
+		{"not closed", c.notClosed},
+		{"abort", c.abort},
+		{"remove", c.remove},
+		{"names that exist", c.exists},
+		{"misaligned writes", c.misaligned},
+		{"cancelled", c.cancelled},
+		{"list", c.list},
+	} {
+		if err := step.run(); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", step.name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+type checker struct {
+	ctx context.Context
+	b   blockstore.Backend
+}
+
+const unit = blockstore.Align
+
+// page returns n aligned units that are told from others by seed.
+func page(n int, seed byte) []byte {
+	p := blockstore.AlignedBytes(n * unit)
+	for i := range p {
+		p[i] = byte(i/unit) ^ byte(i) ^ seed
+	}
+	return p
+}
+
+// write makes a closed file of size bytes of data.
+func (c checker) write(name string, data []byte, size int64) error {
+	w, err := c.b.Create(c.ctx, name, size)
+	if err != nil {
+		return err
+	}
+	if len(data) > 0 {
+		if err := w.WriteAt(c.ctx, [][]byte{data}, 0); err != nil {
+			return err
+		}
+	}
+	if err := w.Close(c.ctx, size); err != nil {
+		return err
+	}
+	if err := w.Abort(); err != nil {
+		return fmt.Errorf("abort after close: %w", err)
+	}
+	return nil
+}
+
+// same checks that the file holds want, and nothing behind it.
+func (c checker) same(name string, want []byte) error {
+	r, err := c.b.Open(c.ctx, name)
+	if err != nil {
+		return err
+	}
+	got := make([]byte, len(want)+1)
+	if n, err := r.ReadAt(got, 0); n != len(want) || err != io.EOF {
+		return errors.Join(fmt.Errorf("reading %d bytes of %d gave %d, %v", len(got), len(want), n, err), r.Close())
+	}
+	if !bytes.Equal(got[:len(want)], want) {
+		return errors.Join(errors.New("contents differ"), r.Close())
+	}
+	if len(want) > 10 {
+		if n, err := r.ReadAt(got[:7], 3); n != 7 || err != nil || !bytes.Equal(got[:7], want[3:10]) {
+			return errors.Join(fmt.Errorf("reading 7 bytes at 3 gave %d, %v", n, err), r.Close())
+		}
+	}
+	return r.Close()
+}
+
+func (c checker) absent(name string) error {
+	r, err := c.b.Open(c.ctx, name)
+	if err == nil {
+		return errors.Join(fmt.Errorf("%s opens", name), r.Close())
+	}
+	if !errors.Is(err, blockstore.ErrNotExist) {
+		return fmt.Errorf("opening %s: %w, want ErrNotExist", name, err)
+	}
+	return nil
+}
+
+func (c checker) roundTrip() error {
+	const name = "pack/01/0000000000000001"
+	data := page(20, 1)
+	if err := c.write(name, data, 19*unit+5); err != nil {
+		return err
+	}
+	if err := c.same(name, data[:19*unit+5]); err != nil {
+		return err
+	}
+	return c.b.Remove(c.ctx, name)
+}
+
+func (c checker) empty() error {
+	const name = "root/ff/00000000000000ff"
+	if err := c.write(name, nil, 0); err != nil {
+		return err
+	}
+	return errors.Join(c.same(name, nil), c.b.Remove(c.ctx, name))
+}
+
+// concurrent writes pieces of several buffers each, the last ones first, from
+// several goroutines.
+func (c checker) concurrent() error {
+	const name, pieces, bufs = "pack/02/0000000000000002", 12, 3
+	data := page(pieces*bufs, 2)
+	w, err := c.b.Create(c.ctx, name, 1<<20)
+	if err != nil {
+		return err
+	}
+	errs := make([]error, pieces)
+	var wg sync.WaitGroup
+	for i := range pieces {
+		at := (pieces - 1 - i) * bufs * unit
+		wg.Go(func() {
+			v := slices.Collect(slices.Chunk(data[at:at+bufs*unit], unit))
+			errs[i] = w.WriteAt(c.ctx, v, int64(at))
+		})
+	}
+	wg.Wait()
+	if err := errors.Join(append(errs, w.Close(c.ctx, int64(len(data))))...); err != nil {
+		return err
+	}
+	return errors.Join(c.same(name, data), c.b.Remove(c.ctx, name))
+}
+
+func (c checker) notClosed() error {
+	const name = "pack/03/0000000000000003"
+	w, err := c.b.Create(c.ctx, name, unit)
+	if err != nil {
+		return err
+	}
+	if err := w.WriteAt(c.ctx, [][]byte{page(1, 3)}, 0); err != nil {
+		return err
+	}
+	if err := c.absent(name); err != nil {
+		return err
+	}
+	if err := c.b.Remove(c.ctx, name); err != nil {
+		return fmt.Errorf("removing: %w", err)
+	}
+	return errors.Join(c.listed(), w.Abort())
+}
+
+func (c checker) abort() error {
+	const name = "pack/04/0000000000000004"
+	w, err := c.b.Create(c.ctx, name, unit)
+	if err != nil {
+		return err
+	}
+	if err := w.WriteAt(c.ctx, [][]byte{page(1, 4)}, 0); err != nil {
+		return err
+	}
+	return errors.Join(w.Abort(), w.Abort(), c.absent(name), c.listed())
+}
+
+func (c checker) remove() error {
+	const name = "pack/05/0000000000000005"
+	if err := c.write(name, page(1, 5), unit); err != nil {
+		return err
+	}
+	return errors.Join(c.b.Remove(c.ctx, name), c.absent(name), c.b.Remove(c.ctx, name),
+		c.b.Remove(c.ctx, "pages/77/0000000000000077"), c.absent("pages/77/0000000000000077"))
+}
+
+func (c checker) exists() error {
+	const closed, open = "pack/06/0000000000000006", "pack/06/0000000000000106"
+	if err := c.write(closed, page(1, 6), unit); err != nil {
+		return err
+	}
+	w, err := c.b.Create(c.ctx, open, unit)
+	if err != nil {
+		return err
+	}
+	for _, name := range []string{closed, open} {
+		if _, err := c.b.Create(c.ctx, name, unit); err == nil {
+			return fmt.Errorf("%s was created twice", name)
+		}
+	}
+	return errors.Join(w.Abort(), c.same(closed, page(1, 6)), c.b.Remove(c.ctx, closed))
+}
+
+func (c checker) misaligned() error {
+	w, err := c.b.Create(c.ctx, "pack/07/0000000000000007", 4*unit)
+	if err != nil {
+		return err
+	}
+	p := page(2, 7)
+	for name, err := range map[string]error{
+		"offset":  w.WriteAt(c.ctx, [][]byte{p}, 512),
+		"length":  w.WriteAt(c.ctx, [][]byte{p[:100]}, 0),
+		"address": w.WriteAt(c.ctx, [][]byte{p[8 : 8+unit]}, 0),
+	} {
+		if err == nil {
+			return fmt.Errorf("a misaligned %s was taken", name)
+		}
+	}
+	return w.Abort()
+}
+
+func (c checker) cancelled() error {
+	ctx, cancel := context.WithCancel(c.ctx)
+	defer cancel()
+	w, err := c.b.Create(ctx, "pack/08/0000000000000008", unit)
+	if err != nil {
+		return err
+	}
+	cancel()
+	if err := w.WriteAt(ctx, [][]byte{page(1, 8)}, 0); !errors.Is(err, context.Canceled) {
+		return fmt.Errorf("writing gave %v, want context.Canceled", err)
+	}
+	if err := w.Close(ctx, unit); !errors.Is(err, context.Canceled) {
+		return fmt.Errorf("closing gave %v, want context.Canceled", err)
+	}
+	return errors.Join(w.Abort(), c.absent("pack/08/0000000000000008"))
+}
+
+func (c checker) list() error {
+	names := []string{"pack/0a/000000000000000a", "pages/0a/000000000000000b", "root/0c/000000000000000c"}
+	for _, name := range names[:2] {
+		if err := c.write(name, page(1, 9), unit); err != nil {
+			return err
+		}
+	}
+	w, err := c.b.Create(c.ctx, names[2], unit)
+	if err != nil {
+		return err
+	}
+	stop := errors.New("stop")
+	if err := c.b.List(c.ctx, func(string) error { return stop }); !errors.Is(err, stop) {
+		return fmt.Errorf("an error of fn gave %v", err)
+	}
+	errs := []error{c.listed(names...), w.Abort()}
+	for _, name := range names {
+		errs = append(errs, c.b.Remove(c.ctx, name))
+	}
+	return errors.Join(append(errs, c.listed())...)
+}
+
+// listed checks that the back end has these files, in the order of their names.
+func (c checker) listed(want ...string) error {
+	var got []string
+	err := c.b.List(c.ctx, func(name string) error {
+		got = append(got, name)
+		return nil
+	})
+	slices.Sort(got)
+	if err == nil && !slices.Equal(got, want) {
+		return fmt.Errorf("list gives %q, want %q", got, want)
+	}
+	return err
+}

@@ -1,0 +1,141 @@
+package blobtest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+
+	"github.com/diskport/diskport/internal/store/blockstore"
+)
+
+// Memory is a back end in memory. It may be used concurrently.
+type Memory struct {
+	mu    sync.Mutex
+	files map[string]*memoryFile
+}
+
+// memoryFile is guarded by its Memory's mu.
+type memoryFile struct {
+	in     *Memory
+	name   string
+	data   []byte
+	closed bool
+}
+
+var _ blockstore.Backend = (*Memory)(nil)
+
+// NewMemory returns a back end without files.
+func NewMemory() *Memory { return &Memory{files: map[string]*memoryFile{}} }
+
+// Create is blockstore.Backend's.
+func (m *Memory) Create(ctx context.Context, name string, size int64) (blockstore.Writer, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.files[name] != nil {
+		return nil, fmt.Errorf("creating %s: it exists", name)
+	}
+	m.files[name] = &memoryFile{in: m, name: name, data: make([]byte, 0, min(size, 8<<20))}
+	return m.files[name], ctx.Err()
+}
+
+// Open is blockstore.Backend's.
+func (m *Memory) Open(ctx context.Context, name string) (blockstore.Reader, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	f := m.files[name]
+	if f == nil || !f.closed {
+		return nil, blockstore.ErrNotExist
+	}
+	return reader{bytes.NewReader(f.data)}, ctx.Err()
+}
+
+// Remove is blockstore.Backend's.
+func (m *Memory) Remove(ctx context.Context, name string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.files, name)
+	return ctx.Err()
+}
+
+// List is blockstore.Backend's.
+func (m *Memory) List(ctx context.Context, fn func(name string) error) error {
+	for _, name := range m.Names() {
+		if err := fn(name); err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+// Names returns the names of all files in their order.
+func (m *Memory) Names() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var names []string
+	for name := range m.files {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// Edit lets fn change a file's bytes, as damage would, for files opened later.
+func (m *Memory) Edit(name string, fn func(data []byte) []byte) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.files[name].data = fn(bytes.Clone(m.files[name].data))
+}
+
+type reader struct{ io.ReaderAt }
+
+func (reader) Close() error { return nil }
+
+func (f *memoryFile) WriteAt(ctx context.Context, bufs [][]byte, off int64) error {
+	if !blockstore.Aligned(bufs, off) {
+		return errors.New("misaligned write")
+	}
+	f.in.mu.Lock()
+	defer f.in.mu.Unlock()
+	if f.closed {
+		return errors.New("writing to a closed file")
+	}
+	for _, p := range bufs {
+		f.grow(off + int64(len(p)))
+		off += int64(copy(f.data[off:], p))
+	}
+	return ctx.Err()
+}
+
+func (f *memoryFile) Close(ctx context.Context, size int64) error {
+	f.in.mu.Lock()
+	defer f.in.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	f.grow(size)
+	f.data = f.data[:size]
+	f.closed = true
+	return nil
+}
+
+// grow makes the file at least size bytes long. Its memory may come with bytes
+// behind its length: they are zeros, as nothing ever shortens an open file.
+func (f *memoryFile) grow(size int64) {
+	if size > int64(cap(f.data)) {
+		f.data = append(make([]byte, 0, 2*size), f.data...)
+	}
+	f.data = f.data[:max(size, int64(len(f.data)))]
+}
+
+func (f *memoryFile) Abort() error {
+	f.in.mu.Lock()
+	defer f.in.mu.Unlock()
+	if !f.closed && f.in.files[f.name] == f {
+		delete(f.in.files, f.name)
+	}
+	return nil
+}

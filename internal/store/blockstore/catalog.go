@@ -1,0 +1,87 @@
+package blockstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/diskport/diskport/internal/block"
+	"github.com/diskport/diskport/internal/work"
+)
+
+// FileKind says what a file of the store holds.
+type FileKind string
+
+// The kinds of files.
+const (
+	PackFile  FileKind = "pack"  // framed blocks
+	PagesFile FileKind = "pages" // manifest pages of one unit of work
+	RootFile  FileKind = "root"  // the root of one manifest
+)
+
+// FileID numbers a file of the store. IDs are never used again.
+type FileID int64
+
+// File is a file of the store as the catalog knows it. Its row is committed
+// before its first byte is written, so a file without a row is garbage.
+type File struct {
+	ID     FileID
+	Kind   FileKind
+	Domain string // dedupe domain of a pack; empty for others
+}
+
+// Name returns the name under which a Backend keeps the file.
+func (f File) Name() string { return fmt.Sprintf("%s/%02x/%016x", f.Kind, byte(f.ID), uint64(f.ID)) }
+
+// Location is where a block's frame lies.
+type Location struct {
+	File File
+	Slot int // frames before it in the pack
+}
+
+// Placement is a block that a unit of work wrote: slot Slot of a pack.
+type Placement struct {
+	ID   block.ID
+	Slot int
+}
+
+// ClosedPack is a pack that is durable, with the blocks it holds. The event
+// that finishes the unit names it; only then do its blocks exist.
+type ClosedPack struct {
+	File   File
+	Bytes  int64
+	Blocks []Placement
+}
+
+// Domain is a dedupe domain's row: account + KMS key (or none), with its keys
+// wrapped. Equal plaintext is stored once inside a domain.
+type Domain struct {
+	ID          string // "dom-" + 17 hex
+	Account     string
+	KMSKey      string // key ARN; empty: unencrypted
+	WrappedKeys []byte // ID key and data key, wrapped under the master key, or encrypted under the KMS key
+}
+
+// ErrNoBlock reports a block that the catalog does not know: a manifest names
+// what is not stored, which is corruption.
+var ErrNoBlock = errors.New("blockstore: no such block")
+
+// Catalog is the index of the store: which files and blocks exist. Blocks enter
+// it only in the event that finishes a unit of work (importtask.Store), after
+// their pack is closed. Every method is one transaction; memory may speed the
+// catalog up but never decides (design §5).
+type Catalog interface {
+	// EnsureDomain stores d unless its (Account, KMSKey) has a domain, and
+	// returns the stored one.
+	EnsureDomain(ctx context.Context, d Domain) (Domain, error)
+	// CreateFile commits the row of a new file owned by the lease, which it
+	// checks (work.ErrLost). Only then may the first byte be written.
+	CreateFile(ctx context.Context, l work.Lease, f File) error
+	// Locate returns where the blocks lie that exist; others are absent from the
+	// answer. It protects nothing: see Claim.
+	Locate(ctx context.Context, ids []block.ID) (map[block.ID]Location, error)
+	// Claim is a dedupe hit: it takes back the condemnation of those of ids that
+	// exist and returns them. The caller's unit is in flight, so from here on gc
+	// waits for it and then marks from the pages it registered.
+	Claim(ctx context.Context, ids []block.ID) ([]block.ID, error)
+}

@@ -1,0 +1,204 @@
+package blockstore
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/diskport/diskport/internal/block"
+	"github.com/diskport/diskport/internal/store/frame"
+)
+
+// storeNew stores those blocks of a group that are new.
+func (w *PackWriter) storeNew(ctx context.Context, g *group) error {
+	if err := w.dropKnown(ctx, g); err != nil {
+		return err
+	}
+	if len(g.blocks) == 0 {
+		return nil
+	}
+	g.bufs = g.bufs[:0]
+	for _, b := range g.blocks {
+		if err := w.keys.Frame(b.slot.frame, b.id, g.scratch); err != nil {
+			return err
+		}
+		g.bufs = append(g.bufs, b.slot.frame)
+	}
+	p, first, err := w.packs.reserve(ctx, g.blocks)
+	if err != nil {
+		return err
+	}
+	defer p.writing.Done()
+	if err := p.w.WriteAt(ctx, g.bufs, frameOffset(first)); err != nil {
+		// Kept before writing is done, so that the pack is not closed.
+		return w.fail(fmt.Errorf("writing %s: %w", p.file.Name(), err))
+	}
+	w.mu.Lock()
+	w.stats.Stored += int64(len(g.bufs)) * frame.Size
+	w.mu.Unlock()
+	return nil
+}
+
+// dropKnown takes the blocks out of a group that are stored already. Locating
+// is cheap and finds most of them; only what Claim returns is protected, and
+// counts (rule 6 of the ordering invariant).
+func (w *PackWriter) dropKnown(ctx context.Context, g *group) error {
+	g.ids = g.ids[:0]
+	for _, b := range g.blocks {
+		g.ids = append(g.ids, b.id)
+	}
+	found, err := w.store.Catalog.Locate(ctx, g.ids)
+	if err != nil {
+		return fmt.Errorf("locating blocks: %w", err)
+	}
+	if len(found) == 0 {
+		return nil
+	}
+	g.ids = g.ids[:0]
+	for id := range found {
+		g.ids = append(g.ids, id)
+	}
+	claimed, err := w.store.Catalog.Claim(ctx, g.ids)
+	if err != nil {
+		return fmt.Errorf("claiming blocks: %w", err)
+	}
+	w.drop(g, claimed)
+	return nil
+}
+
+func (w *PackWriter) drop(g *group, claimed []block.ID) {
+	isClaimed := make(map[block.ID]bool, len(claimed))
+	for _, id := range claimed {
+		isClaimed[id] = true
+	}
+	kept := g.blocks[:0]
+	for _, b := range g.blocks {
+		if isClaimed[b.id] {
+			w.store.Slots.Put(b.slot)
+		} else {
+			kept = append(kept, b)
+		}
+	}
+	w.mu.Lock()
+	w.stats.Deduplicated += int64(len(g.blocks) - len(kept))
+	w.mu.Unlock()
+	g.blocks = kept
+}
+
+// packs are the packs of one writer: at most one that is being filled, and
+// those behind it.
+type packs struct {
+	w *PackWriter
+
+	// mu guards what follows. It is held while a pack is started: who needs a
+	// pack meanwhile needs that one.
+	mu   sync.Mutex
+	open *pack
+	all  []*pack
+}
+
+// pack is one pack.
+type pack struct {
+	file    File
+	w       Writer
+	blocks  []Placement    // guarded by packs.mu while the pack is open
+	writing sync.WaitGroup // writes of frames
+	bytes   int64          // once closed; 0 before
+}
+
+// reserve returns the pack and its first slot that the blocks are to be written
+// to, all together. Who gets it calls writing.Done.
+func (ps *packs) reserve(ctx context.Context, blocks []pendingBlock) (p *pack, first int, err error) {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	if ps.open != nil && len(ps.open.blocks)+len(blocks) > ps.w.slots {
+		ps.close()
+	}
+	if ps.open == nil {
+		if ps.open, err = ps.start(ctx); err != nil {
+			return nil, 0, err
+		}
+	}
+	p = ps.open
+	first = len(p.blocks)
+	for i, b := range blocks {
+		p.blocks = append(p.blocks, Placement{ID: b.id, Slot: first + i})
+	}
+	p.writing.Add(1)
+	return p, first, nil
+}
+
+// start starts a pack and writes its header. It needs mu.
+func (ps *packs) start(ctx context.Context) (*pack, error) {
+	s := ps.w.store
+	size := frameOffset(ps.w.slots) + int64(trailerSize(ps.w.slots))
+	f, w, err := s.create(ctx, ps.w.lease, File{Kind: PackFile, Domain: ps.w.domain.ID}, size)
+	if err != nil {
+		return nil, err
+	}
+	p := &pack{file: f, w: w}
+	ps.all = append(ps.all, p)
+	header, err := encodeHeader(f, ps.w.domain)
+	if err != nil {
+		return nil, err
+	}
+	if err := w.WriteAt(ctx, [][]byte{header}, 0); err != nil {
+		return nil, fmt.Errorf("writing %s: %w", f.Name(), err)
+	}
+	return p, nil
+}
+
+// closeOpen closes the open pack, if there is one.
+func (ps *packs) closeOpen() {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	if ps.open != nil {
+		ps.close()
+	}
+}
+
+// close hands the open pack to a goroutine that closes it, and waits when there
+// are too many already. It needs mu.
+func (ps *packs) close() {
+	p := ps.open
+	ps.open = nil
+	ps.w.closing.Go(func() error {
+		p.writing.Wait()
+		if err := ps.w.failed(); err != nil {
+			return err
+		}
+		return ps.w.fail(p.close(ps.w.unit))
+	})
+}
+
+// close writes the trailer and makes the pack durable.
+func (p *pack) close(ctx context.Context) error {
+	trailer, at := encodeTrailer(p.file, p.blocks), frameOffset(len(p.blocks))
+	if err := p.w.WriteAt(ctx, [][]byte{trailer}, at); err != nil {
+		return fmt.Errorf("writing %s: %w", p.file.Name(), err)
+	}
+	size := at + int64(len(trailer))
+	if err := p.w.Close(ctx, size); err != nil {
+		return fmt.Errorf("closing %s: %w", p.file.Name(), err)
+	}
+	p.bytes = size
+	return nil
+}
+
+// closed returns the packs when all of them are closed.
+func (ps *packs) closed() []ClosedPack {
+	var out []ClosedPack
+	for _, p := range ps.all {
+		out = append(out, ClosedPack{File: p.file, Bytes: p.bytes, Blocks: p.blocks})
+	}
+	return out
+}
+
+// drop removes every pack. No row names their blocks: only Finish gives them
+// away.
+func (ps *packs) drop(ctx context.Context) {
+	for _, p := range ps.all {
+		_ = p.w.Abort() // Remove and gc come after it
+		_ = ps.w.store.Backend.Remove(ctx, p.file.Name())
+	}
+}

@@ -1,0 +1,126 @@
+package blockstore
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/diskport/diskport/internal/block"
+	"github.com/diskport/diskport/internal/store/frame"
+	"github.com/diskport/diskport/internal/work"
+)
+
+// Options are the options of a Store. The zero value is useful.
+type Options struct {
+	// Group is how many blocks are looked up, framed and written together; 0 is
+	// 8, with which a write is 4 MiB.
+	Group int
+	// PackBytes is about how long packs become; 0 is 128 MiB.
+	PackBytes int64
+	// OpenFiles is how many files stay open for reading; 0 is 64.
+	OpenFiles int
+	// NewFileID returns an ID that was never used; nil draws it at random, of
+	// 63 bits.
+	NewFileID func() FileID
+}
+
+// Store writes and reads the files of the block store. It may be used
+// concurrently.
+type Store struct {
+	Catalog Catalog
+	Backend Backend
+	Slots   *Slots
+
+	group     int
+	packSlots int
+	newFileID func() FileID
+	readers   *readers
+}
+
+// NewStore returns a store over its parts. Close it after use.
+func NewStore(c Catalog, b Backend, s *Slots, o Options) *Store {
+	if o.Group == 0 {
+		o.Group = 8
+	}
+	if o.PackBytes == 0 {
+		o.PackBytes = 128 << 20
+	}
+	if o.OpenFiles == 0 {
+		o.OpenFiles = 64
+	}
+	if o.NewFileID == nil {
+		o.NewFileID = randomFileID
+	}
+	slots := int((o.PackBytes - headerSize) / frame.Size)
+	return &Store{
+		Catalog: c, Backend: b, Slots: s,
+		group:     o.Group,
+		packSlots: min(maxPackSlots, max(slots-slots%o.Group, o.Group)), // whole groups
+		newFileID: o.NewFileID,
+		readers:   newReaders(b, o.OpenFiles),
+	}
+}
+
+func randomFileID() FileID {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails: it ends the process instead
+	return FileID(binary.LittleEndian.Uint64(b[:]) >> 1)
+}
+
+// Close closes the files that are open for reading. No Get may be running.
+func (s *Store) Close() error { return s.readers.close() }
+
+// create starts a file of about size bytes: first its row, then its first byte
+// (rule 1 of the ordering invariant).
+func (s *Store) create(ctx context.Context, l work.Lease, f File, size int64) (File, Writer, error) {
+	f.ID = s.newFileID()
+	if err := s.Catalog.CreateFile(ctx, l, f); err != nil {
+		return File{}, nil, fmt.Errorf("entering %s: %w", f.Name(), err)
+	}
+	w, err := s.Backend.Create(ctx, f.Name(), size)
+	if err != nil {
+		return File{}, nil, fmt.Errorf("creating %s: %w", f.Name(), err)
+	}
+	return f, w, nil
+}
+
+// Get reads block id from where it lies into buf, frame.Size bytes, and
+// returns its plaintext, which lies in buf, and its digest. What it returns
+// is verified. ErrNotExist means that the block has been moved since it was
+// located: locate it again.
+func (s *Store) Get(ctx context.Context, k *frame.Keys, id block.ID, at Location, buf []byte) ([]byte, block.Digest, error) {
+	if len(buf) != frame.Size || at.Slot < 0 || at.Slot >= maxPackSlots {
+		return nil, block.Digest{}, fmt.Errorf("blockstore: reading slot %d into %d bytes", at.Slot, len(buf))
+	}
+	if err := s.ReadAt(ctx, at.File, buf, frameOffset(at.Slot)); err != nil {
+		return nil, block.Digest{}, err
+	}
+	payload, digest, err := k.Open(buf, id)
+	if err != nil {
+		return nil, block.Digest{}, fmt.Errorf("%s, slot %d: %w", at.File.Name(), at.Slot, err)
+	}
+	return payload, digest, nil
+}
+
+// ReadAt fills p from a closed file. A file that ends before is an error that
+// wraps io.ErrUnexpectedEOF.
+func (s *Store) ReadAt(ctx context.Context, f File, p []byte, off int64) error {
+	r, err := s.readers.get(ctx, f)
+	if err != nil {
+		return fmt.Errorf("opening %s: %w", f.Name(), err)
+	}
+	n, err := r.ReadAt(p, off)
+	if cerr := s.readers.release(r); cerr != nil && n == len(p) {
+		return fmt.Errorf("closing %s: %w", f.Name(), cerr)
+	}
+	if n == len(p) {
+		return nil
+	}
+	if err == nil || errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
+	return fmt.Errorf("reading %d bytes of %s at %d: %w", len(p), f.Name(), off, err)
+}

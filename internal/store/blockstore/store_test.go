@@ -1,0 +1,253 @@
+package blockstore_test
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/diskport/diskport/internal/block"
+	"github.com/diskport/diskport/internal/identity/secret"
+	"github.com/diskport/diskport/internal/store/blockstore"
+	"github.com/diskport/diskport/internal/store/blockstore/blobtest"
+	"github.com/diskport/diskport/internal/store/frame"
+	"github.com/diskport/diskport/internal/work"
+)
+
+// rig is a store in memory and what stands around it.
+type rig struct {
+	t       testing.TB
+	store   *blockstore.Store
+	backend *blobtest.Memory
+	catalog *blobtest.Catalog
+	journal *blobtest.Journal
+	domain  blockstore.Domain
+	keys    *frame.Keys
+	lease   work.Lease
+}
+
+// small makes packs of two groups of four blocks. Tests move few blocks: the
+// race detector looks at every byte of them.
+var small = blockstore.Options{Group: 4, PackBytes: 8*frame.Size + 8192, OpenFiles: 2}
+
+func newRig(t testing.TB, c frame.Cipher, slots int) *rig {
+	t.Helper()
+	pool, err := blockstore.NewSlots(int64(slots) * frame.Size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	master, err := secret.NewMasterKey(make([]byte, secret.KeySize))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &rig{t: t, backend: blobtest.NewMemory(), catalog: blobtest.NewCatalog(), journal: &blobtest.Journal{}}
+	if r.keys, err = frame.NewKeys(c); err != nil {
+		t.Fatal(err)
+	}
+	r.domain = blockstore.Domain{ID: "dom-0123456789abcdef0", Account: "000000000001", WrappedKeys: r.keys.Wrap(master, "dom-0123456789abcdef0")}
+	r.lease = work.Lease{Unit: work.Unit{ID: 1}, Attempt: 1}
+	r.store = blockstore.NewStore(r.journal.Catalog(r.catalog), r.journal.Backend(r.backend), pool, small)
+	t.Cleanup(func() {
+		r.allSlotsBack()
+		if err := errors.Join(r.store.Close(), pool.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	return r
+}
+
+// allSlotsBack fails the test when somebody has kept a slot.
+func (r *rig) allSlotsBack() {
+	r.t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	var got []*blockstore.Slot
+	for range r.store.Slots.Len() {
+		// Get on a full pool does not wait, so cancelling cannot come too late.
+		s, err := r.store.Slots.Get(ctx)
+		if err != nil {
+			r.t.Error(err)
+			break
+		}
+		got = append(got, s)
+	}
+	cancel()
+	for _, s := range got {
+		r.store.Slots.Put(s)
+	}
+}
+
+func (r *rig) writer() *blockstore.PackWriter {
+	return r.store.NewPackWriter(r.t.Context(), r.lease, r.domain, r.keys)
+}
+
+// fill makes the contents of block number n, which differ at both ends.
+func fill(p []byte, n int) {
+	clear(p)
+	binary.LittleEndian.PutUint64(p, uint64(n)+1)
+	binary.LittleEndian.PutUint64(p[len(p)-8:], uint64(n)+1)
+}
+
+// add adds blocks [from, to) from so many goroutines.
+func (r *rig) add(w *blockstore.PackWriter, from, to, goroutines int) error {
+	next := atomic.Int64{}
+	next.Store(int64(from))
+	errs := make([]error, goroutines)
+	var wg sync.WaitGroup
+	for g := range goroutines {
+		wg.Go(func() {
+			for n := int(next.Add(1) - 1); n < to; n = int(next.Add(1) - 1) {
+				slot, err := r.store.Slots.Get(r.t.Context())
+				if err != nil {
+					errs[g] = err
+					return
+				}
+				fill(slot.Payload(), n)
+				if _, err := w.Add(r.t.Context(), slot); err != nil {
+					errs[g] = err
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// stored runs a unit that adds blocks [0, n) and finishes it.
+func (r *rig) stored(n int) ([]blockstore.ClosedPack, blockstore.Stats) {
+	r.t.Helper()
+	w := r.writer()
+	defer w.Abort()
+	if err := r.add(w, 0, n, 3); err != nil {
+		r.t.Fatal(err)
+	}
+	packs, stats, err := w.Finish(r.t.Context())
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.catalog.Insert(packs...)
+	return packs, stats
+}
+
+func (r *rig) check(n int) {
+	r.t.Helper()
+	frame := make([]byte, frame.Size)
+	for i := range n {
+		fill(frame[:block.Size], i)
+		want := block.Sum(frame[:block.Size])
+		id := r.keys.BlockID(want)
+		at, err := r.store.Catalog.Locate(r.t.Context(), []block.ID{id})
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		payload, digest, err := r.store.Get(r.t.Context(), r.keys, id, at[id], frame)
+		if err != nil || digest != want || block.Sum(payload) != want {
+			r.t.Fatalf("block %d: %v", i, err)
+		}
+	}
+}
+
+func TestRoundTrip(t *testing.T) {
+	for name, c := range map[string]frame.Cipher{"plain": frame.None, "encrypted": frame.AES256GCM} {
+		t.Run(name, func(t *testing.T) {
+			const n = 19
+			r := newRig(t, c, 30)
+			packs, stats := r.stored(n)
+			var bytes, blocks int64
+			for _, p := range packs {
+				bytes += p.Bytes
+				blocks += int64(len(p.Blocks))
+				if len(p.Blocks) > 8 || p.File.Domain != r.domain.ID {
+					t.Errorf("pack of %d blocks in domain %q", len(p.Blocks), p.File.Domain)
+				}
+			}
+			if want := (blockstore.Stats{Blocks: n, Stored: bytes}); stats != want || blocks != n {
+				t.Errorf("stats are %+v, want %+v; %d blocks in packs", stats, want, blocks)
+			}
+			r.check(n)
+		})
+	}
+}
+
+func TestReadersAreShared(t *testing.T) {
+	r := newRig(t, frame.None, 20)
+	r.stored(20) // three packs, of which two stay open
+	var wg sync.WaitGroup
+	for range 3 {
+		wg.Go(func() { r.check(20) })
+	}
+	wg.Wait()
+}
+
+func TestGetRefuses(t *testing.T) {
+	r := newRig(t, frame.None, 20)
+	packs, _ := r.stored(3)
+	file, id, buf := packs[0].File, packs[0].Blocks[1].ID, make([]byte, frame.Size)
+	get := func(f blockstore.File, slot int) error {
+		_, _, err := r.store.Get(t.Context(), r.keys, id, blockstore.Location{File: f, Slot: slot}, buf)
+		return err
+	}
+	if err := get(file, 1); err != nil {
+		t.Fatal(err)
+	}
+	if err := get(file, 2); !errors.Is(err, frame.ErrCorrupt) {
+		t.Errorf("another slot: got %v, want ErrCorrupt", err)
+	}
+	if err := get(file, 3); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("past the end: got %v, want ErrUnexpectedEOF", err)
+	}
+	if err := get(file, -1); err == nil {
+		t.Error("slot -1 was read")
+	}
+	if err := get(blockstore.File{ID: 5, Kind: blockstore.PackFile}, 1); !errors.Is(err, blockstore.ErrNotExist) {
+		t.Errorf("no file: got %v, want ErrNotExist", err)
+	}
+	if err := r.store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	r.backend.Edit(file.Name(), func(p []byte) []byte { p[4096+frame.Size+77]++; return p })
+	if err := get(file, 1); !errors.Is(err, frame.ErrCorrupt) {
+		t.Errorf("damaged: got %v, want ErrCorrupt", err)
+	}
+}
+
+// TestStream writes pieces of all lengths.
+func TestStream(t *testing.T) {
+	r := newRig(t, frame.None, 1)
+	for _, size := range []int{0, 1, 4095, 4096, 4097, 1 << 20, 3<<20 + 1} {
+		s, err := r.store.NewStream(t.Context(), r.lease, blockstore.PagesFile, int64(size/2))
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := make([]byte, size)
+		for i := range want {
+			want[i] = byte(i) ^ byte(i>>12)
+		}
+		rnd := rand.New(rand.NewPCG(1, uint64(size)))
+		for rest := want; len(rest) > 0; {
+			n := min(len(rest), 1+rnd.IntN(100_000))
+			if err := s.Write(t.Context(), rest[:n]); err != nil {
+				t.Fatal(err)
+			}
+			rest = rest[n:]
+		}
+		if n, err := s.Close(t.Context()); err != nil || n != int64(size) || s.Size() != n {
+			t.Fatalf("closing %d bytes gave %d, %v; size %d", size, n, err, s.Size())
+		}
+		if err := s.Abort(); err != nil {
+			t.Error(err)
+		}
+		got := make([]byte, size)
+		if err := r.store.ReadAt(t.Context(), s.File(), got, 0); size > 0 && err != nil || !slices.Equal(got, want) {
+			t.Errorf("reading %d bytes back: %v", size, err)
+		}
+		if err := r.store.ReadAt(t.Context(), s.File(), make([]byte, 1), int64(size)); !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("reading past %d bytes: %v", size, err)
+		}
+	}
+}

@@ -1,0 +1,300 @@
+package gctest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/diskport/diskport/internal/block"
+	"github.com/diskport/diskport/internal/store/blockstore"
+	"github.com/diskport/diskport/internal/store/gc"
+	"github.com/diskport/diskport/internal/store/snapshot"
+	"github.com/diskport/diskport/internal/work"
+)
+
+func freesDeleted(t *testing.T, w *world) {
+	w.run(t, gc.Report{})
+	w.snapshot(t, "1", []string{"a", "b"})
+	w.snapshot(t, "2", []string{"c"}, "b")
+	w.snapshot(t, "3", []string{"d"}, "c")
+	w.snapshot(t, "4", []string{"d"}, "c") // the page and d are 3's already
+	w.run(t, gc.Report{Files: 2, Bytes: 1100})
+	w.Drop(t, "1")
+	w.Drop(t, "3")
+	w.alive(t, "abcd", "a", "b", "c", "d")
+	w.run(t, gc.Report{Blocks: 1, Pages: 1, Files: 3, Bytes: 10 + 100 + 10}) // a and its page; b keeps its pack
+	w.alive(t, "abcd", "b", "c", "d")
+	w.Drop(t, "2")
+	w.Drop(t, "4")
+	w.run(t, gc.Report{Blocks: 3, Pages: 2, Files: 7, Bytes: 2*10 + 2*100 + 3*1000})
+	w.alive(t, "abcd")
+	if len(w.files) != 0 {
+		t.Errorf("files left: %v", w.files)
+	}
+}
+
+func draftsStay(t *testing.T, w *world) {
+	w.draft(t, "1", []string{"a", "b"})
+	w.run(t, gc.Report{})
+	w.run(t, gc.Report{})
+	w.alive(t, "ab", "a", "b")
+	w.Drop(t, "1")
+	w.run(t, gc.Report{Blocks: 2, Pages: 1, Files: 2, Bytes: 1100})
+	w.alive(t, "ab")
+}
+
+func manyRows(t *testing.T, w *world) {
+	const n = 2500 // more than a batch of any kind
+	var names []string
+	for i := range n {
+		names = append(names, fmt.Sprint(i))
+	}
+	w.snapshot(t, "1", names)
+	w.run(t, gc.Report{})
+	w.Drop(t, "1")
+	w.snapshot(t, "2", []string{"x"}, names[7], names[2000])
+	w.run(t, gc.Report{Blocks: n - 2, Pages: 1, Files: 2, Bytes: 110})
+}
+
+// waitsForUnits: a unit that relied on a block before it was condemned finishes
+// while gc waits.
+func waitsForUnits(t *testing.T, w *world) {
+	w.snapshot(t, "1", []string{"a", "b"})
+	w.Draft(t, "2")
+	l := w.Begin(t)
+	w.claim(t, "a", true)
+	w.Drop(t, "1")
+	w.store.once("InFlight", 3, func() {
+		if err := w.finishPage(t, l, "2", nil, "a"); err != nil {
+			t.Error(err)
+		}
+	})
+	w.run(t, gc.Report{Blocks: 1, Pages: 1, Files: 2, Bytes: 110})
+	w.alive(t, "ab", "a")
+}
+
+// claim asks for a dedupe hit.
+func (w *world) claim(t *testing.T, name string, want bool) {
+	t.Helper()
+	got, err := w.Catalog.Claim(t.Context(), []block.ID{blockID(name)})
+	if err != nil || (len(got) == 1) != want {
+		t.Errorf("claim %s: %v, %v, want a hit: %v", name, got, err, want)
+	}
+}
+
+// lapsedLeasesAreLost: a worker that sleeps past its lease, which nobody claimed
+// again, must not finish after gc stopped waiting for it.
+func lapsedLeasesAreLost(t *testing.T, w *world) {
+	w.snapshot(t, "1", []string{"a"})
+	w.Draft(t, "2")
+	l := w.Begin(t)
+	w.claim(t, "a", true)
+	pack := w.create(t, l, blockstore.PackFile)
+	w.Drop(t, "1")
+	w.ahead = 1000 * time.Hour
+	w.run(t, gc.Report{Blocks: 1, Pages: 1, Files: 4, Bytes: 1110})
+	if w.files[pack.Name()] {
+		t.Errorf("the open file of a lost lease is still there")
+	}
+	page := snapshot.PagePlace{ID: snapshot.PageID{1}, File: 1}
+	if err := w.Finish(l, "2", nil, []snapshot.PagePlace{page}); !errors.Is(err, work.ErrLost) {
+		t.Errorf("finish: got %v, want %v", err, work.ErrLost)
+	}
+}
+
+// aDedupeHitMeanwhile: a unit that begins while gc runs is not waited for, and
+// what it relies on stays.
+func aDedupeHitMeanwhile(t *testing.T, w *world) {
+	w.snapshot(t, "1", []string{"a", "b", "c"})
+	w.Drop(t, "1")
+	w.Draft(t, "2")
+	var early, late work.Lease
+	w.store.once("InFlight", 1, func() { // they are condemned
+		early = w.Begin(t)
+		w.claim(t, "a", true)
+		w.store.once("InFlight", 1, func() {
+			if err := w.finishPage(t, early, "2", nil, "a"); err != nil {
+				t.Error(err)
+			}
+			w.store.once("DeleteCondemned", 1, func() {
+				late = w.Begin(t)
+				w.claim(t, "b", true)
+			})
+		})
+	})
+	w.run(t, gc.Report{Blocks: 1, Pages: 1, Files: 2, Bytes: 110})
+	w.alive(t, "abc", "a", "b")
+	w.claim(t, "c", false)
+	w.Draft(t, "3")
+	if err := w.finishPage(t, late, "3", nil, "b"); err != nil {
+		t.Error(err)
+	}
+	w.run(t, gc.Report{})
+	w.alive(t, "abc", "a", "b")
+}
+
+// aPageAgainMeanwhile: what is about to be deleted is imported once more.
+func aPageAgainMeanwhile(t *testing.T, w *world) {
+	w.snapshot(t, "1", []string{"a", "b"})
+	w.Drop(t, "1")
+	w.Draft(t, "2")
+	w.store.once("DeleteCondemned", 1, func() {
+		l := w.Begin(t)
+		w.claim(t, "a", true)
+		if err := w.finishPage(t, l, "2", []string{"a", "b"}); err != nil {
+			t.Error(err)
+		}
+	})
+	w.run(t, gc.Report{Files: 3, Bytes: 10 + 1000 + 100}) // its own copies are dead
+	w.alive(t, "ab", "a", "b")
+	w.run(t, gc.Report{})
+	w.alive(t, "ab", "a", "b")
+}
+
+// aPublicationMeanwhile: a draft becomes a snapshot between two steps of marking.
+func aPublicationMeanwhile(t *testing.T, w *world) {
+	w.snapshot(t, "1", []string{"x"})
+	for i, at := range []string{"Drafts", "Roots", "MarkPages", "SpareBlocks", "DeleteCondemned"} {
+		nth := 2 // the passes that decide
+		if at == "DeleteCondemned" {
+			nth = 1
+		}
+		w.snapshot(t, fmt.Sprint("garbage ", i), []string{fmt.Sprint("y", i)})
+		w.Drop(t, fmt.Sprint("garbage ", i))
+		id, name := fmt.Sprint("draft ", i), string(rune('a'+i))
+		w.draft(t, id, []string{name}, "x")
+		w.store.once(at, nth, func() { w.publish(t, id, name, "x") })
+		w.run(t, gc.Report{Blocks: 1, Pages: 1, Files: 3, Bytes: 1110})
+	}
+	w.alive(t, "xabcde", "x", "a", "b", "c", "d", "e")
+}
+
+// aCycleMeanwhile: another node does a whole cycle between two steps of this one,
+// and a unit begins after that.
+func aCycleMeanwhile(t *testing.T, w *world) {
+	w.snapshot(t, "1", []string{"x"})
+	for i, at := range []string{"MarkBlocks", "Condemn", "InFlight", "SpareBlocks", "DeleteCondemned", "DeadFiles", "KnownFiles"} {
+		name := string(rune('a' + i))
+		w.snapshot(t, "garbage", []string{name})
+		w.Drop(t, "garbage")
+		w.draft(t, "draft "+name, []string{"d" + name}, "x")
+		var other gc.Report
+		w.store.once(at, 1, func() {
+			var err error
+			if other, err = w.collector().Run(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+		mine, err := w.collector().Run(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if mine.Blocks+other.Blocks != 1 || mine.Pages+other.Pages != 1 {
+			t.Errorf("at %s: reports %+v and %+v", at, mine, other)
+		}
+		w.alive(t, "x"+name, "x")
+		if at, err := w.Catalog.Locate(t.Context(), []block.ID{blockID("d" + name)}); err != nil || len(at) != 1 {
+			t.Errorf("the draft's block: %v, %v", at, err)
+		}
+	}
+}
+
+func openFiles(t *testing.T, w *world) {
+	held := w.create(t, w.Begin(t), blockstore.PackFile)
+	w.Draft(t, "1")
+	done := w.Begin(t)
+	forgotten := w.create(t, done, blockstore.PackFile)
+	if err := w.finishPage(t, done, "1", []string{"a"}); err != nil {
+		t.Fatal(err)
+	}
+	w.run(t, gc.Report{Files: 1})
+	if w.files[forgotten.Name()] || !w.files[held.Name()] {
+		t.Errorf("files %v: want the held one's alone", w.files)
+	}
+	w.alive(t, "a", "a")
+}
+
+func filesWithoutRows(t *testing.T, w *world) {
+	w.snapshot(t, "1", []string{"a"})
+	orphan := blockstore.File{ID: 1 << 40, Kind: blockstore.PackFile}.Name()
+	w.files[orphan] = true
+	for i := range 600 { // more than a batch
+		w.files[blockstore.File{ID: blockstore.FileID(1<<41 + i), Kind: blockstore.PagesFile}.Name()] = true
+	}
+	foreign := []string{"lost+found", "pack/00/zz", "pack/01/0000000000000002", "README", "pack/00/ffffffffffffff00", ""}
+	for _, name := range foreign {
+		w.files[name] = true
+	}
+	w.run(t, gc.Report{Files: 601})
+	for _, name := range foreign {
+		if !w.files[name] {
+			t.Errorf("%q is not ours, but gone", name)
+		}
+		delete(w.files, name)
+	}
+	if len(w.files) != 3 {
+		t.Errorf("files %v, want the snapshot's three", w.files)
+	}
+	w.alive(t, "a", "a")
+}
+
+func aMissingPageStopsIt(t *testing.T, w *world) {
+	w.snapshot(t, "1", []string{"a"})
+	w.Drop(t, "1")
+	w.draft(t, "2", []string{"b"})
+	w.publish(t, "2", "not the draft's page")
+	if _, err := w.collector().Run(t.Context()); !errors.Is(err, gc.ErrNoPage) {
+		t.Errorf("got %v, want %v", err, gc.ErrNoPage)
+	}
+	w.alive(t, "ab", "a", "b")
+}
+
+func cancelledWhileWaiting(t *testing.T, w *world) {
+	w.snapshot(t, "1", []string{"a"})
+	w.Drop(t, "1")
+	w.Begin(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	w.store.once("InFlight", 3, cancel)
+	if _, err := w.collector().Run(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want %v", err, context.Canceled)
+	}
+	w.alive(t, "a", "a")
+}
+
+// stoppedAnywhere fails each call of a cycle in turn. Whatever was done until
+// then, nothing that is referenced is lost, and the next cycle does the rest.
+func stoppedAnywhere(t *testing.T, w *world) {
+	stop := errors.New("stopped")
+	w.snapshot(t, "1", []string{"a"})
+	w.draft(t, "2", []string{"b"}, "a")
+	for n, done := 0, false; !done; n++ {
+		w.snapshot(t, "garbage", []string{"g"}, "a")
+		w.Drop(t, "garbage")
+		calls := 0
+		w.store.before = func(string) error {
+			if calls++; calls > n {
+				return stop
+			}
+			return nil
+		}
+		_, err := w.collector().Run(t.Context())
+		if done = err == nil; !done && !errors.Is(err, stop) {
+			t.Fatal(err)
+		}
+		w.store.before = nil
+		at, err := w.Catalog.Locate(t.Context(), []block.ID{blockID("a"), blockID("b")})
+		if err != nil || len(at) != 2 {
+			t.Fatalf("stopped at call %d: %v, %v", n, at, err)
+		}
+		if _, err := w.collector().Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		w.alive(t, "abg", "a", "b")
+		if len(w.files) != 5 {
+			t.Errorf("stopped at call %d: files %v, want the five in use", n, w.files)
+		}
+	}
+}

@@ -1,0 +1,191 @@
+package keyring
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	sdk "github.com/aws/aws-sdk-go-v2/service/kms"
+	"github.com/aws/aws-sdk-go-v2/service/kms/types"
+	"github.com/aws/smithy-go"
+
+	"github.com/diskport/diskport/internal/identity/iam"
+	"github.com/diskport/diskport/internal/identity/kms"
+	"github.com/diskport/diskport/internal/identity/policy"
+)
+
+// stateAge is how old the state of an external key may be.
+const stateAge = 60 * time.Second
+
+// External is a KMS behind its API, asked with the service's own credentials:
+// what key policies and grants say, they say of those. Callers still need the
+// permissions in their own policies here, but for keys that AWS manages.
+type External struct {
+	client *sdk.Client
+	now    func() time.Time
+
+	mu     sync.Mutex // guards states
+	states map[string]seen
+}
+
+// seen is a usable key and when it was seen. Others are not kept, so a key that
+// is enabled again works at once.
+type seen struct {
+	key Key
+	at  time.Time
+}
+
+var _ KMS = (*External)(nil)
+
+// ExternalOptions is what an External is made of. Config is required.
+type ExternalOptions struct {
+	Config   aws.Config       // region and credentials
+	Endpoint string           // URL; empty: that of Config
+	Now      func() time.Time // nil means time.Now
+	Backoff  time.Duration    // at most, between retries; 0 means the SDK's 20 s
+}
+
+// attempts is how often a request is made that fails as if it might succeed.
+const attempts = 4
+
+// NewExternal returns a client of an external KMS.
+func NewExternal(o ExternalOptions) *External {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	client := sdk.NewFromConfig(o.Config, func(c *sdk.Options) {
+		if o.Endpoint != "" {
+			c.BaseEndpoint = &o.Endpoint
+		}
+		standard := retry.NewStandard(func(s *retry.StandardOptions) {
+			s.MaxAttempts = attempts
+			if o.Backoff > 0 {
+				s.MaxBackoff = o.Backoff
+			}
+		})
+		c.Retryer = retry.AddWithErrorCodes(standard, transient...)
+	})
+	return &External{client: client, now: o.Now, states: map[string]seen{}}
+}
+
+// transient are the errors that AWS says to retry.
+var transient = []string{"KeyUnavailableException", "DependencyTimeoutException", "KMSInternalException"}
+
+// Resolve is Directory's.
+func (e *External) Resolve(ctx context.Context, who kms.Caller, identifier string) (Key, error) {
+	k, err := e.describe(ctx, identifier)
+	if err != nil {
+		return Key{}, err
+	}
+	return k, e.Permit(ctx, who, Wish{Key: k, Actions: []string{"kms:DescribeKey"}})
+}
+
+// State is Directory's. It is at most a minute old.
+func (e *External) State(ctx context.Context, arn string) (Key, error) {
+	e.mu.Lock()
+	last, ok := e.states[arn]
+	e.mu.Unlock()
+	if ok && e.now().Sub(last.at) < stateAge {
+		return last.key, nil
+	}
+	return e.describe(ctx, arn)
+}
+
+func (e *External) describe(ctx context.Context, identifier string) (Key, error) {
+	asked := e.now()
+	out, err := e.client.DescribeKey(ctx, &sdk.DescribeKeyInput{KeyId: &identifier})
+	if err != nil {
+		return Key{}, externalError("describing", identifier, err)
+	}
+	if out.KeyMetadata == nil || out.KeyMetadata.Arn == nil {
+		return Key{}, fmt.Errorf("describing key %s: %w: it answers without the key", identifier, ErrUnavailable)
+	}
+	m := out.KeyMetadata
+	k := Key{ARN: *m.Arn, Spec: string(m.KeySpec), Usage: string(m.KeyUsage), State: string(m.KeyState), Managed: m.KeyManager == types.KeyManagerTypeAws}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.states, k.ARN)
+	if k.usable() == nil {
+		e.states[k.ARN] = seen{k, asked}
+	}
+	return k, nil
+}
+
+// Permit is Directory's: it asks the caller's own policies, which are all that
+// is known of them here.
+func (e *External) Permit(_ context.Context, who kms.Caller, w Wish) error {
+	if w.Key.Managed {
+		return nil
+	}
+	c := throughEBS(who).Context
+	for _, action := range w.Actions {
+		own, _ := iam.Decide(who.Principal, iam.Access{Action: action, Resource: w.Key.ARN, Context: c})
+		if own != policy.Allow {
+			refused := &iam.DeniedError{Principal: who.Principal.ARN, Action: action, Resource: w.Key.ARN, Explicit: own == policy.Deny}
+			return &Error{w.Key.ARN, Denied, refused}
+		}
+	}
+	return nil
+}
+
+// GenerateDataKey is DataKeys'.
+func (e *External) GenerateDataKey(ctx context.Context, arn string, c Context) (plain, ciphertext []byte, err error) {
+	out, err := e.client.GenerateDataKey(ctx, &sdk.GenerateDataKeyInput{KeyId: &arn, KeySpec: types.DataKeySpecAes256, EncryptionContext: c})
+	if err != nil {
+		return nil, nil, e.failed("making a data key of", arn, err)
+	}
+	return out.Plaintext, out.CiphertextBlob, nil
+}
+
+// GenerateDataKeyWithoutPlaintext is DataKeys'.
+func (e *External) GenerateDataKeyWithoutPlaintext(ctx context.Context, arn string, c Context) ([]byte, error) {
+	out, err := e.client.GenerateDataKeyWithoutPlaintext(ctx, &sdk.GenerateDataKeyWithoutPlaintextInput{
+		KeyId: &arn, NumberOfBytes: aws.Int32(64), EncryptionContext: c,
+	})
+	if err != nil {
+		return nil, e.failed("making a data key of", arn, err)
+	}
+	return out.CiphertextBlob, nil
+}
+
+// Decrypt is DataKeys'.
+func (e *External) Decrypt(ctx context.Context, arn string, ciphertext []byte, c Context) ([]byte, error) {
+	out, err := e.client.Decrypt(ctx, &sdk.DecryptInput{KeyId: &arn, CiphertextBlob: ciphertext, EncryptionContext: c})
+	if err != nil {
+		return nil, e.failed("opening a data key of", arn, err)
+	}
+	return out.Plaintext, nil
+}
+
+// failed drops what was known of a key that just failed.
+func (e *External) failed(doing, arn string, err error) error {
+	e.mu.Lock()
+	delete(e.states, arn)
+	e.mu.Unlock()
+	return externalError(doing, arn, err)
+}
+
+// externalReasons sorts the codes of the KMS API that are about the key.
+var externalReasons = map[string]Reason{
+	"NotFoundException":          NotFound,
+	"InvalidArnException":        Malformed,
+	"AccessDeniedException":      Denied,
+	"DisabledException":          Disabled,
+	"KMSInvalidStateException":   InvalidState,
+	"InvalidKeyUsageException":   NotSymmetric,
+	"InvalidCiphertextException": Broken,
+	"IncorrectKeyException":      Broken,
+}
+
+func externalError(doing, key string, err error) error {
+	if api, ok := errors.AsType[smithy.APIError](err); ok {
+		if reason, known := externalReasons[api.ErrorCode()]; known {
+			return &Error{key, reason, err}
+		}
+	}
+	return fmt.Errorf("%s key %s: %w: %w", doing, key, ErrUnavailable, err)
+}

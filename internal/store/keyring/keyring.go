@@ -1,0 +1,183 @@
+package keyring
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/diskport/diskport/internal/awsid"
+	"github.com/diskport/diskport/internal/identity/secret"
+	"github.com/diskport/diskport/internal/store/blockstore"
+	"github.com/diskport/diskport/internal/store/frame"
+)
+
+// Domains keeps the rows of dedupe domains.
+type Domains interface {
+	// EnsureDomain is blockstore.Catalog's.
+	EnsureDomain(ctx context.Context, d blockstore.Domain) (blockstore.Domain, error)
+	// Domain returns a domain by its id.
+	Domain(ctx context.Context, id string) (blockstore.Domain, error)
+}
+
+// Ring opens domains. It may be used concurrently; the exported fields are set
+// before. It keeps the keys of domains in memory: those of unencrypted ones,
+// which nobody can disable, and those of others for as long as the state of
+// their KMS key allows, which it asks for at each use.
+type Ring struct {
+	Domains Domains
+	Wrapper secret.Wrapper // of the keys of unencrypted domains
+	KMS     KMS            // of the others; nil: there are none
+	IDs     awsid.Source
+
+	mu    sync.Mutex // guards what follows
+	open  map[string]*frame.Keys
+	rows  map[string]blockstore.Domain // by id; a row never changes
+	named map[owner]string             // ids by whose they are
+}
+
+// owner is what a domain belongs to; key is empty for unencrypted ones.
+type owner struct{ account, key string }
+
+// Plain returns the account's domain of unencrypted blocks, which it makes at
+// first.
+func (r *Ring) Plain(ctx context.Context, account string) (blockstore.Domain, *frame.Keys, error) {
+	return r.ensure(ctx, owner{account, ""}, func(id string) ([]byte, error) {
+		keys, err := frame.NewKeys(frame.None)
+		if err != nil {
+			return nil, err
+		}
+		return keys.Wrap(r.Wrapper, id), nil
+	})
+}
+
+// Encrypted returns the account's domain of blocks under a KMS key, given by its
+// ARN, which it makes at first. It fails with an *Error if the key is not usable
+// now; permissions are SnapshotKey's business.
+func (r *Ring) Encrypted(ctx context.Context, account, keyARN string) (blockstore.Domain, *frame.Keys, error) {
+	if err := r.check(ctx, keyARN); err != nil {
+		return blockstore.Domain{}, nil, err
+	}
+	return r.ensure(ctx, owner{account, keyARN}, func(id string) ([]byte, error) { return r.wrapNew(ctx, keyARN, id) })
+}
+
+// ensure returns the domain of an owner, whose keys fresh makes for a new one.
+// Of two at the same time the store keeps one, and both get that.
+func (r *Ring) ensure(ctx context.Context, o owner, fresh func(id string) ([]byte, error)) (blockstore.Domain, *frame.Keys, error) {
+	row, ok := r.known(o)
+	if !ok {
+		id := r.IDs.Domain()
+		wrapped, err := fresh(id)
+		if err != nil {
+			return row, nil, fmt.Errorf("keyring: making a domain of account %s: %w", o.account, err)
+		}
+		row, err = r.Domains.EnsureDomain(ctx, blockstore.Domain{ID: id, Account: o.account, KMSKey: o.key, WrappedKeys: wrapped})
+		if err != nil {
+			return row, nil, err
+		}
+		r.remember(row)
+	}
+	keys, err := r.unwrap(ctx, row)
+	return row, keys, err
+}
+
+// Keys returns the keys of a domain, for reading its blocks. It fails with an
+// *Error if the domain's KMS key is not usable now, so readers ask at each
+// request and keep nothing.
+func (r *Ring) Keys(ctx context.Context, id string) (*frame.Keys, error) {
+	_, keys, err := r.Open(ctx, id)
+	return keys, err
+}
+
+// Open is Keys with the domain, for who writes to it.
+func (r *Ring) Open(ctx context.Context, id string) (blockstore.Domain, *frame.Keys, error) {
+	row, err := r.row(ctx, id)
+	if err != nil {
+		return row, nil, err
+	}
+	if row.KMSKey != "" {
+		if err := r.check(ctx, row.KMSKey); err != nil {
+			r.forget(id)
+			return row, nil, err
+		}
+	}
+	keys, err := r.unwrap(ctx, row)
+	return row, keys, err
+}
+
+func (r *Ring) row(ctx context.Context, id string) (blockstore.Domain, error) {
+	r.mu.Lock()
+	row, ok := r.rows[id]
+	r.mu.Unlock()
+	if ok {
+		return row, nil
+	}
+	row, err := r.Domains.Domain(ctx, id)
+	if err == nil {
+		r.remember(row)
+	}
+	return row, err
+}
+
+func (r *Ring) known(o owner) (blockstore.Domain, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	row, ok := r.rows[r.named[o]]
+	return row, ok
+}
+
+func (r *Ring) remember(row blockstore.Domain) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.rows == nil {
+		r.rows, r.named, r.open = map[string]blockstore.Domain{}, map[owner]string{}, map[string]*frame.Keys{}
+	}
+	r.rows[row.ID] = row
+	r.named[owner{row.Account, row.KMSKey}] = row.ID
+}
+
+func (r *Ring) forget(id string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.open, id)
+}
+
+// check asks for the state of a KMS key.
+func (r *Ring) check(ctx context.Context, keyARN string) error {
+	if r.KMS == nil {
+		return errNoKMS
+	}
+	k, err := r.KMS.State(ctx, keyARN)
+	if err != nil {
+		return err
+	}
+	return k.usable()
+}
+
+// unwrap returns the keys of a remembered row. Of two that open them at the same
+// time both get the same.
+func (r *Ring) unwrap(ctx context.Context, row blockstore.Domain) (*frame.Keys, error) {
+	r.mu.Lock()
+	keys, ok := r.open[row.ID]
+	r.mu.Unlock()
+	if ok {
+		return keys, nil
+	}
+	keys, err := r.unwrapRow(ctx, row)
+	if err != nil {
+		return nil, fmt.Errorf("keyring: keys of domain %s: %w", row.ID, err)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if won, ok := r.open[row.ID]; ok {
+		return won, nil
+	}
+	r.open[row.ID] = keys
+	return keys, nil
+}
+
+func (r *Ring) unwrapRow(ctx context.Context, row blockstore.Domain) (*frame.Keys, error) {
+	if row.KMSKey == "" {
+		return frame.Unwrap(r.Wrapper, row.WrappedKeys, row.ID)
+	}
+	return r.openEnvelope(ctx, row)
+}

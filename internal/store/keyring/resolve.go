@@ -1,0 +1,120 @@
+package keyring
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+
+	"github.com/google/uuid"
+
+	"github.com/diskport/diskport/internal/identity/kms"
+	"github.com/diskport/diskport/internal/store/blockstore"
+)
+
+// What using a key for a snapshot takes, besides seeing it.
+var (
+	writing = []string{"kms:GenerateDataKeyWithoutPlaintext", "kms:Decrypt", "kms:CreateGrant"}
+	reading = []string{"kms:Decrypt"}
+)
+
+// Resolve returns the ARN of the key that an identifier of any of the four forms
+// stands for; an empty one means alias/aws/ebs. It fails with an *Error if who
+// may not see the key, or if it can't encrypt in who's region now.
+func (r *Ring) Resolve(ctx context.Context, who kms.Caller, identifier string) (string, error) {
+	if r.KMS == nil {
+		return "", errNoKMS
+	}
+	if identifier == "" {
+		identifier = kms.EBSAlias
+	}
+	id, err := kms.ParseIdentifier(identifier)
+	switch {
+	case errors.Is(err, kms.ErrInvalidARN):
+		return "", &Error{identifier, Malformed, err}
+	case err != nil:
+		return "", &Error{identifier, NotFound, err}
+	case id.Region != "" && id.Region != who.Region:
+		return "", &Error{Key: identifier, Reason: WrongRegion}
+	}
+	k, err := r.KMS.Resolve(ctx, who, identifier)
+	if err != nil {
+		return "", err
+	}
+	return k.ARN, k.usable()
+}
+
+// NewSnapshot returns the domain of a new snapshot's blocks, encrypted under the
+// key that an identifier stands for, and the id of the snapshot's data key. It
+// fails with an *Error if who may not encrypt under the key or if it is not usable.
+func (r *Ring) NewSnapshot(ctx context.Context, who kms.Caller, identifier, snapshot string) (d blockstore.Domain, dataKey string, err error) {
+	arn, err := r.Resolve(ctx, who, identifier)
+	if err != nil {
+		return d, "", err
+	}
+	if dataKey, err = r.SnapshotKey(ctx, who, arn, snapshot); err != nil {
+		return d, "", err
+	}
+	d, _, err = r.Encrypted(ctx, who.Principal.Account, arn)
+	return d, dataKey, err
+}
+
+// MayWrite returns nil if NewSnapshot would succeed; it leaves no trace.
+func (r *Ring) MayWrite(ctx context.Context, who kms.Caller, identifier, snapshot string) error {
+	arn, err := r.Resolve(ctx, who, identifier)
+	if err != nil {
+		return err
+	}
+	return r.permit(ctx, who, arn, writing, snapshotContext(snapshot))
+}
+
+// IsManaged reports whether a key is AWS's own. Here those of alias/aws/ebs are
+// the only ones.
+func (r *Ring) IsManaged(ctx context.Context, keyARN string) (bool, error) {
+	if r.KMS == nil {
+		return false, errNoKMS
+	}
+	k, err := r.KMS.State(ctx, keyARN)
+	if gone := (*Error)(nil); errors.As(err, &gone) {
+		return false, nil // not AWS's, whose keys stay
+	}
+	return k.Managed, err
+}
+
+// SnapshotKey makes the data key of one new snapshot and returns its id, which
+// DescribeSnapshots tells as dataEncryptionKeyId. It fails with an *Error if who
+// may not encrypt snapshots under the key: that is what it is for, as the blocks
+// are encrypted under the keys of their domain.
+func (r *Ring) SnapshotKey(ctx context.Context, who kms.Caller, keyARN, snapshot string) (id string, err error) {
+	c := snapshotContext(snapshot)
+	if err := r.permit(ctx, who, keyARN, writing, c); err != nil {
+		return "", err
+	}
+	ciphertext, err := r.KMS.GenerateDataKeyWithoutPlaintext(ctx, keyARN, c)
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(ciphertext)
+	return uuid.UUID(sum[:16]).String(), nil
+}
+
+// MayRead returns nil if who may read a snapshot that is encrypted under a key,
+// else an *Error. It is asked beside Keys, at each request.
+func (r *Ring) MayRead(ctx context.Context, who kms.Caller, keyARN, snapshot string) error {
+	return r.permit(ctx, who, keyARN, reading, snapshotContext(snapshot))
+}
+
+func (r *Ring) permit(ctx context.Context, who kms.Caller, keyARN string, actions []string, c Context) error {
+	if r.KMS == nil {
+		return errNoKMS
+	}
+	k, err := r.KMS.State(ctx, keyARN)
+	if err != nil {
+		return err
+	}
+	if err := k.usable(); err != nil {
+		return err
+	}
+	return r.KMS.Permit(ctx, who, Wish{Key: k, Actions: actions, Context: c})
+}
+
+func snapshotContext(id string) Context { return Context{"aws:ebs:id": id} }

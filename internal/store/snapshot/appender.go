@@ -1,0 +1,204 @@
+package snapshot
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/diskport/diskport/internal/block"
+	"github.com/diskport/diskport/internal/store/blockstore"
+	"github.com/diskport/diskport/internal/work"
+)
+
+const (
+	// maxAppend is how many blocks one append commits: a pack of 16 MiB.
+	maxAppend = 32
+	// maxCommitting is how many appends to one draft are made durable at a time
+	// on a node. While one waits for the disk, the blocks of another are framed.
+	maxCommitting = 2
+	// appendFor bounds an append. It is long enough to need no heartbeat, and how
+	// long gc waits for a node that died.
+	appendFor = time.Minute
+)
+
+// appender gathers the blocks that are put to one draft at the same time into
+// appends (group commit).
+type appender struct {
+	drafts *Drafts
+	draft  Draft
+	users  int           // guarded by Drafts.mu
+	turn   chan struct{} // a token for each append that is being made durable
+
+	mu     sync.Mutex // guards what follows
+	next   *appending // takes blocks; nil: none does
+	flight map[int64]flight
+}
+
+// flight is an index that is being written.
+type flight struct {
+	digest block.Digest
+	users  int
+}
+
+// appending is an append that is under way.
+type appending struct {
+	joined int            // guarded by appender.mu
+	adds   sync.WaitGroup // blocks that are on their way into packs
+
+	begin  sync.Once
+	lease  work.Lease
+	packs  *blockstore.PackWriter
+	failed error // to begin
+
+	mu       sync.Mutex // guards what follows
+	blocks   map[int64]DraftBlock
+	progress int
+	err      error // of the first block that could not be added
+
+	done chan struct{} // closed when it is over
+	end  error         // set before done is closed
+}
+
+func newAppender(d *Drafts, draft Draft) *appender {
+	return &appender{drafts: d, draft: draft, turn: make(chan struct{}, maxCommitting), flight: map[int64]flight{}}
+}
+
+// put adds a block to an append and returns when that is committed. Whoever
+// starts an append commits it.
+func (a *appender) put(ctx context.Context, b WrittenBlock) error {
+	to, leader, err := a.enter(b)
+	if err != nil {
+		return err
+	}
+	defer a.exit(b.Index)
+	unit, cancel := context.WithTimeout(context.WithoutCancel(ctx), appendFor) // it is not this request's alone
+	defer cancel()
+	to.keep(a.add(unit, to, b))
+	to.adds.Done()
+	if leader {
+		a.commit(unit, to)
+	}
+	select {
+	case <-to.done:
+		return to.end
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// enter joins the append that takes blocks, or starts one.
+func (a *appender) enter(b WrittenBlock) (to *appending, leader bool, err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	f, ok := a.flight[b.Index]
+	if ok && f.digest != b.Digest {
+		return nil, false, ErrConflict
+	}
+	a.flight[b.Index] = flight{b.Digest, f.users + 1}
+	if leader = a.next == nil; leader {
+		a.next = &appending{blocks: map[int64]DraftBlock{}, done: make(chan struct{})}
+	}
+	to = a.next
+	to.adds.Add(1)
+	if to.joined++; to.joined == maxAppend {
+		a.next = nil
+	}
+	return to, leader, nil
+}
+
+func (a *appender) exit(index int64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	f := a.flight[index]
+	if f.users--; f.users == 0 {
+		delete(a.flight, index)
+	} else {
+		a.flight[index] = f
+	}
+}
+
+// add puts a block into the packs of an append.
+func (a *appender) add(ctx context.Context, to *appending, b WrittenBlock) error {
+	to.begin.Do(func() { to.failed = a.drafts.beginAppend(ctx, a.draft, to) })
+	if to.failed != nil {
+		return to.failed
+	}
+	return a.drafts.add(ctx, to, DraftBlock{Index: b.Index, Digest: b.Digest}, b.Data, b.Progress)
+}
+
+// add puts data into the packs of an append.
+func (d *Drafts) add(ctx context.Context, to *appending, b DraftBlock, data []byte, progress int) error {
+	slot, err := d.Library.Store.Slots.Get(ctx)
+	if err != nil {
+		return err
+	}
+	copy(slot.Payload(), data)
+	if b.ID, err = to.packs.AddSummed(ctx, slot, b.Digest); err != nil {
+		return err
+	}
+	to.mu.Lock()
+	defer to.mu.Unlock()
+	to.blocks[b.Index] = b
+	to.progress = max(to.progress, progress)
+	return nil
+}
+
+// commit waits for its turn, closes the append to others, and commits it.
+func (a *appender) commit(ctx context.Context, to *appending) {
+	a.turn <- struct{}{}
+	defer func() { <-a.turn }()
+	a.mu.Lock()
+	if a.next == to {
+		a.next = nil
+	}
+	a.mu.Unlock()
+	to.adds.Wait()
+	to.end = a.drafts.endAppend(ctx, to)
+	close(to.done)
+}
+
+// beginAppend takes a lease, for which gc waits, and starts a pack.
+func (d *Drafts) beginAppend(ctx context.Context, draft Draft, to *appending) error {
+	domain, keys, err := d.Domains.Open(ctx, draft.Domain)
+	if err != nil {
+		return err
+	}
+	if to.lease, err = d.Store.BeginAppend(ctx, draft, d.Owner, d.Now().Add(appendFor)); err != nil {
+		return err
+	}
+	to.packs = d.Library.Store.NewSmallPackWriter(context.WithoutCancel(ctx), to.lease, domain, keys, maxAppend)
+	return nil
+}
+
+// endAppend makes the packs durable and commits the append.
+func (d *Drafts) endAppend(ctx context.Context, to *appending) error {
+	if to.packs == nil {
+		return to.err
+	}
+	if to.err != nil {
+		to.packs.Abort()
+		_ = d.Store.EndAppend(ctx, to.lease) // else it lapses
+		return to.err
+	}
+	packs, _, err := to.packs.Finish(ctx)
+	if err == nil {
+		done := Appended{Packs: packs, Progress: to.progress}
+		for _, b := range to.blocks {
+			done.Blocks = append(done.Blocks, b)
+		}
+		err = d.Store.Append(ctx, to.lease, done)
+	}
+	if err != nil {
+		_ = d.Store.EndAppend(ctx, to.lease) // what was written has rows: gc finds it
+	}
+	return err
+}
+
+// keep keeps the first error.
+func (p *appending) keep(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.err == nil {
+		p.err = err
+	}
+}

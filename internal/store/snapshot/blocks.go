@@ -1,0 +1,156 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"sync"
+
+	"github.com/diskport/diskport/internal/block"
+	"github.com/diskport/diskport/internal/store/blockstore"
+	"github.com/diskport/diskport/internal/store/frame"
+)
+
+// cachedPages is how many pages of an open snapshot stay in memory, with where
+// their blocks lie about 100 KiB each: enough for as many readers in different
+// parts of the volume.
+const cachedPages = 16
+
+// ErrAbsent reports a block that the snapshot does not have. It reads as zeros
+// on the volume.
+var ErrAbsent = errors.New("snapshot: no block at this index")
+
+// Blocks is a completed snapshot, opened for reading. It may be used
+// concurrently.
+type Blocks struct {
+	lib   *Library
+	rec   Record
+	root  *root
+	keys  *frame.Keys
+	pages *cache[*located]
+}
+
+// located is a page and where its blocks lie, once somebody has asked.
+type located struct {
+	*page
+
+	mu sync.Mutex // guards at; held while it is looked up
+	at map[block.ID]blockstore.Location
+}
+
+// Record returns the record that the snapshot was opened with.
+func (b *Blocks) Record() Record { return b.rec }
+
+// Volume returns the blocks of the volume.
+func (b *Blocks) Volume() int64 { return b.root.volume }
+
+// Count returns how many blocks the snapshot has.
+func (b *Blocks) Count() int64 { return b.root.blocks }
+
+// Get reads the block at index into frame, frame.Size bytes, and returns
+// its plaintext, which lies in frame, and its digest. What it returns is
+// verified. ErrAbsent when there is no such block.
+func (b *Blocks) Get(ctx context.Context, index int64, frame []byte) ([]byte, block.Digest, error) {
+	p, id, err := b.find(ctx, index)
+	if err != nil {
+		return nil, block.Digest{}, err
+	}
+	// A block may be moved between looking it up and reading it.
+	for attempt := 0; ; attempt++ {
+		at, err := b.locate(ctx, p, id)
+		if err != nil {
+			return nil, block.Digest{}, fmt.Errorf("%s, block %d: %w", b.rec.ID, index, err)
+		}
+		payload, digest, err := b.lib.Store.Get(ctx, b.keys, id, at, frame)
+		if err == nil {
+			return payload, digest, nil
+		}
+		if attempt > 0 || !errors.Is(err, blockstore.ErrNotExist) {
+			return nil, block.Digest{}, fmt.Errorf("%s, block %d: %w", b.rec.ID, index, err)
+		}
+		p.forget()
+	}
+}
+
+// ID returns the ID of the block at index, or ErrAbsent.
+func (b *Blocks) ID(ctx context.Context, index int64) (block.ID, error) {
+	_, id, err := b.find(ctx, index)
+	return id, err
+}
+
+// find returns the page of a block, and its ID.
+func (b *Blocks) find(ctx context.Context, index int64) (*located, block.ID, error) {
+	if index < 0 {
+		return nil, block.ID{}, ErrAbsent
+	}
+	e, ok := b.root.page(index / PageBlocks)
+	if !ok {
+		return nil, block.ID{}, ErrAbsent
+	}
+	p, err := b.page(ctx, e)
+	if err != nil {
+		return nil, block.ID{}, err
+	}
+	rank, ok := p.find(int(index % PageBlocks))
+	if !ok {
+		return nil, block.ID{}, ErrAbsent
+	}
+	return p, p.ids[rank], nil
+}
+
+func (b *Blocks) page(ctx context.Context, e rootPage) (*located, error) {
+	return b.pages.get(e.index, func() (*located, error) {
+		p, err := b.lib.readPage(ctx, e, b.root.volume)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", b.rec.ID, err)
+		}
+		return &located{page: p}, nil
+	})
+}
+
+// locate returns where a block of the page lies. The first call looks up the
+// whole page.
+func (b *Blocks) locate(ctx context.Context, p *located, id block.ID) (blockstore.Location, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.at == nil {
+		at, err := b.lib.Store.Catalog.Locate(ctx, p.ids)
+		if err != nil {
+			return blockstore.Location{}, fmt.Errorf("locating blocks: %w", err)
+		}
+		p.at = at
+	}
+	at, ok := p.at[id]
+	if !ok {
+		return blockstore.Location{}, fmt.Errorf("%w: %s", blockstore.ErrNoBlock, id)
+	}
+	return at, nil
+}
+
+func (p *located) forget() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.at = nil
+}
+
+// From returns the blocks that the snapshot has from an index on, ascending. It
+// reads pages only. After an error the sequence ends.
+func (b *Blocks) From(ctx context.Context, index int64) iter.Seq2[Block, error] {
+	index = max(index, 0)
+	return func(yield func(Block, error) bool) {
+		for _, e := range b.root.from(index / PageBlocks) {
+			p, err := b.page(ctx, e)
+			if err != nil {
+				yield(Block{}, err)
+				return
+			}
+			first := e.index * PageBlocks
+			for i, rank := range p.from(int(max(0, index-first))) {
+				if !yield(Block{first + int64(i), p.ids[rank]}, nil) {
+					return
+				}
+			}
+		}
+	}
+}

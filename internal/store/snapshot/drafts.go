@@ -1,0 +1,260 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/diskport/diskport/internal/awsid"
+	"github.com/diskport/diskport/internal/block"
+	"github.com/diskport/diskport/internal/identity/kms"
+	"github.com/diskport/diskport/internal/store/blockstore"
+	"github.com/diskport/diskport/internal/store/frame"
+	"github.com/diskport/diskport/internal/store/keyring"
+	"github.com/diskport/diskport/internal/tag"
+)
+
+// Domains opens dedupe domains for writing. A keyring.Ring is it.
+type Domains interface {
+	// Plain returns the account's domain of unencrypted blocks.
+	Plain(ctx context.Context, account string) (blockstore.Domain, *frame.Keys, error)
+	// NewSnapshot returns the domain of a snapshot that is encrypted under a key,
+	// and the id of its data key. *keyring.Error if the key can't be used by who.
+	NewSnapshot(ctx context.Context, who kms.Caller, identifier, snapshot string) (d blockstore.Domain, dataKey string, err error)
+	// Open returns a domain by its id, while its key may be used.
+	Open(ctx context.Context, id string) (blockstore.Domain, *frame.Keys, error)
+	// MayRead returns nil if who may read a snapshot that is encrypted under a key.
+	MayRead(ctx context.Context, who kms.Caller, keyARN, snapshot string) error
+}
+
+// Limits on the drafts of an account, as AWS has them.
+const (
+	MaxPending = 100
+	MaxCopies  = 20
+)
+
+// Drafts is the service behind direct writes and copies. Its methods may be
+// called concurrently, on any node; its fields are set before the first call.
+type Drafts struct {
+	Store   DraftStore
+	Records Store
+	Library *Library
+	Domains Domains
+	IDs     awsid.Source
+	Now     func() time.Time
+	Owner   string // names this node in leases
+	Wake    func() // called when there is a draft to settle
+
+	mu   sync.Mutex // guards open
+	open map[string]*appender
+}
+
+// StartRequest asks for an empty snapshot, or one that begins as its parent and is
+// encrypted as that is.
+type StartRequest struct {
+	Account     string
+	Caller      kms.Caller // who must be allowed to use keys
+	Token       string
+	Digest      string
+	Description string
+	VolumeSize  int64 // GiB
+	Parent      string
+	Encrypt     *Encryption // nil: not; nil with a parent
+	Timeout     time.Duration
+	Tags        tag.Set
+}
+
+// Replay returns the snapshot that a client token made before; ok is false if there
+// is none. ErrTokenReused if it was for another request.
+func (d *Drafts) Replay(ctx context.Context, account, token, digest string) (r Record, ok bool, err error) {
+	if token == "" {
+		return r, false, nil
+	}
+	made, err := d.Store.ByToken(ctx, account, token)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return r, false, nil
+	case err == nil && made.Digest != digest:
+		err = ErrTokenReused
+	}
+	return made.Record, err == nil, err
+}
+
+// Start makes a snapshot that can be written. Of two requests with one client token
+// at the same time both get the same. ErrTokenReused, ErrTooMany, ErrNotFound (of the
+// parent), ErrParentLarger, *keyring.Error.
+func (d *Drafts) Start(ctx context.Context, r StartRequest) (Record, error) {
+	rec := Record{ID: d.IDs.Snapshot(), Account: r.Account, Description: r.Description, VolumeSize: r.VolumeSize, Parent: r.Parent, Tags: r.Tags}
+	draft := Draft{Record: rec, Token: r.Token, Digest: r.Digest, Timeout: r.Timeout}
+	encrypt := r.Encrypt
+	if r.Parent != "" {
+		parent, err := d.source(ctx, r.Account, r.Parent)
+		switch {
+		case err != nil:
+			return Record{}, err
+		case parent.VolumeSize > r.VolumeSize:
+			return Record{}, ErrParentLarger
+		}
+		draft.Lineage = parent.Lineage
+		if encrypt, err = d.sameKey(ctx, r.Caller, parent); err != nil {
+			return Record{}, err
+		}
+	}
+	if err := d.house(ctx, &draft.Record, r.Caller, encrypt); err != nil {
+		return Record{}, err
+	}
+	return d.start(ctx, draft, r.Parent, MaxPending)
+}
+
+// CopyRequest asks for a copy of a snapshot that the account may use.
+type CopyRequest struct {
+	Account     string
+	Caller      kms.Caller // who must be allowed to use keys
+	Source      string
+	Description string
+	Encrypt     *Encryption // nil: as the source is
+	DefaultKey  string      // the account's, as Encryption.Key
+	Tags        tag.Set
+}
+
+// Copy makes a snapshot with the blocks of another. In the same domain no data
+// is copied. A key that can't be used makes a failed snapshot, as at AWS.
+// ErrNotFound, ErrNotPending (the source is not completed), ErrTooMany.
+func (d *Drafts) Copy(ctx context.Context, r CopyRequest) (Record, error) {
+	source, err := d.Records.Get(ctx, r.Source)
+	if err == nil && !source.UsableBy(r.Account) {
+		err = ErrNotFound
+	}
+	if err == nil && source.State != Completed {
+		err = ErrNotPending
+	}
+	if err != nil {
+		return Record{}, err
+	}
+	draft := Draft{Want: &Expected{Blocks: -1}, Record: Record{
+		ID: d.IDs.Snapshot(), Account: r.Account, Description: r.Description, VolumeSize: source.VolumeSize, VirtualSize: source.VirtualSize, Tags: r.Tags,
+	}}
+	encrypt, err := d.keyOfCopy(ctx, r, source)
+	if err == nil {
+		err = d.house(ctx, &draft.Record, r.Caller, encrypt)
+	}
+	var key *keyring.Error
+	switch {
+	case errors.As(err, &key):
+		draft.Refused = msgKey
+	case err != nil:
+		return Record{}, err
+	}
+	rec, err := d.start(ctx, draft, r.Source, MaxCopies)
+	if err == nil {
+		d.Wake()
+	}
+	return rec, err
+}
+
+// source returns a completed snapshot that the account may read.
+func (d *Drafts) source(ctx context.Context, account, id string) (Record, error) {
+	rec, err := d.Records.Get(ctx, id)
+	if err == nil && (!rec.ReadableBy(account) || rec.State != Completed) {
+		err = ErrNotFound
+	}
+	return rec, err
+}
+
+func (d *Drafts) start(ctx context.Context, draft Draft, base string, limit int) (Record, error) {
+	draft.State, draft.StartedAt = Pending, d.Now()
+	if draft.Lineage == "" {
+		draft.Lineage = draft.ID
+	}
+	stored, created, err := d.Store.Start(ctx, draft, base, limit)
+	if err == nil && !created && stored.Digest != draft.Digest {
+		err = ErrTokenReused
+	}
+	return stored.Record, err
+}
+
+// WrittenBlock is a block that a client writes.
+type WrittenBlock struct {
+	Index    int64
+	Data     []byte // block.Size bytes, not changed until Put returns
+	Digest   block.Digest
+	Progress int // percent, as the client says
+}
+
+// Put writes a block of a draft and returns when it is durable: every node sees
+// it then. *ChecksumError, *BeyondError, ErrNotFound, ErrNotPending, ErrConflict.
+func (d *Drafts) Put(ctx context.Context, account, id string, b WrittenBlock) error {
+	draft, err := d.writable(ctx, account, id)
+	if err != nil {
+		return err
+	}
+	if b.Index < 0 || b.Index >= draft.VolumeSize*block.PerGiB {
+		return &BeyondError{b.Index}
+	}
+	if got := block.Sum(b.Data); got != b.Digest {
+		return &ChecksumError{got, b.Digest}
+	}
+	a := d.join(draft)
+	defer d.leave(a)
+	if err := a.put(ctx, b); err != nil {
+		return fmt.Errorf("writing block %d of %s: %w", b.Index, id, err)
+	}
+	return nil
+}
+
+// Complete ends the writing of a draft and returns its state. Whether what was
+// written is what the client says is found out afterwards. To complete it once
+// more changes nothing. ErrNotFound, ErrNotPending.
+func (d *Drafts) Complete(ctx context.Context, account, id string, want Expected) (State, error) {
+	err := d.Store.Complete(ctx, account, id, want)
+	if errors.Is(err, ErrNotPending) {
+		rec, gerr := d.Records.Get(ctx, id)
+		if gerr == nil && rec.State != Pending && rec.Task == "" {
+			return rec.State, nil
+		}
+	}
+	if err != nil {
+		return "", err
+	}
+	d.Wake()
+	return Pending, nil
+}
+
+func (d *Drafts) writable(ctx context.Context, account, id string) (Draft, error) {
+	draft, err := d.Store.Draft(ctx, id)
+	switch {
+	case errors.Is(err, ErrNotFound), err == nil && draft.Account != account:
+		return draft, ErrNotFound
+	case err != nil:
+		return draft, err
+	case draft.Want != nil:
+		return draft, ErrNotPending
+	}
+	return draft, nil
+}
+
+// join returns the appender of a draft; leave lets it go.
+func (d *Drafts) join(draft Draft) *appender {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.open == nil {
+		d.open = map[string]*appender{}
+	}
+	a, ok := d.open[draft.ID]
+	if !ok {
+		a = newAppender(d, draft)
+		d.open[draft.ID] = a
+	}
+	a.users++
+	return a
+}
+
+func (d *Drafts) leave(a *appender) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if a.users--; a.users == 0 {
+		delete(d.open, a.draft.ID)
+	}
+}

@@ -1,0 +1,165 @@
+package snapshot
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/diskport/diskport/internal/block"
+	"github.com/diskport/diskport/internal/store/blockstore"
+	"github.com/diskport/diskport/internal/store/frame"
+	"github.com/diskport/diskport/internal/work"
+)
+
+// PageIndex knows where pages lie. A Store is one.
+type PageIndex interface {
+	// LocatePages returns where manifest pages lie. Unknown ones are absent.
+	LocatePages(ctx context.Context, ids []PageID) (map[PageID]PagePlace, error)
+}
+
+// Library writes and reads manifests and what they name. It may be used
+// concurrently; its fields are set before.
+type Library struct {
+	Store   *blockstore.Store
+	Index   PageIndex
+	PageKey *PageKey
+	// Keys returns the keys of a domain, for reading its blocks.
+	Keys func(ctx context.Context, domain string) (*frame.Keys, error)
+}
+
+// Root is a durable root.
+type Root struct {
+	File   blockstore.File
+	Bytes  int64
+	Blocks int64 // that its pages name
+}
+
+// WriteRoot writes the root of the snapshot of rec, which has these pages, in
+// order of Page, and makes it durable.
+func (l *Library) WriteRoot(ctx context.Context, lease work.Lease, rec Record, pages []PagePlace) (Root, error) {
+	r := &root{snapshot: rec.ID, domain: rec.Domain, volume: rec.VolumeSize * block.PerGiB}
+	for _, p := range pages {
+		r.pages = append(r.pages, rootPage{index: p.Page, id: p.ID, blocks: p.Blocks})
+		r.blocks += int64(p.Blocks)
+	}
+	if err := r.validate(); err != nil {
+		return Root{}, fmt.Errorf("writing the root of %s: %w", rec.ID, err)
+	}
+	b := r.encode(l.PageKey)
+	s, err := l.Store.NewStream(ctx, lease, blockstore.RootFile, int64(len(b)))
+	if err != nil {
+		return Root{}, fmt.Errorf("writing the root of %s: %w", rec.ID, err)
+	}
+	err = s.Write(ctx, b)
+	if err == nil {
+		_, err = s.Close(ctx)
+	}
+	if err != nil {
+		return Root{}, fmt.Errorf("writing the root of %s: %w", rec.ID, errors.Join(err, s.Abort()))
+	}
+	return Root{File: s.File(), Bytes: s.Size(), Blocks: r.blocks}, nil
+}
+
+// Open opens a completed snapshot for reading. It reads the root; pages are
+// read when they are needed.
+func (l *Library) Open(ctx context.Context, rec Record) (*Blocks, error) {
+	r, err := l.readRoot(ctx, rec)
+	if err != nil {
+		return nil, fmt.Errorf("opening %s: %w", rec.ID, err)
+	}
+	keys, err := l.Keys(ctx, rec.Domain)
+	if err != nil {
+		return nil, fmt.Errorf("opening %s: %w", rec.ID, err)
+	}
+	return &Blocks{lib: l, rec: rec, root: r, keys: keys, pages: newCache[*located](cachedPages)}, nil
+}
+
+// OpenRoot opens a root by its file alone: whoever holds it needs no record of the
+// snapshot, which may be gone.
+func (l *Library) OpenRoot(ctx context.Context, f blockstore.File) (*Blocks, error) {
+	r, err := l.loneRoot(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := l.Keys(ctx, r.domain)
+	if err != nil {
+		return nil, err
+	}
+	rec := Record{ID: r.snapshot, Domain: r.domain, VolumeSize: r.volume / block.PerGiB, Blocks: r.blocks, Root: f}
+	return &Blocks{lib: l, rec: rec, root: r, keys: keys, pages: newCache[*located](cachedPages)}, nil
+}
+
+// loneRoot reads a root whose volume is not known from elsewhere.
+func (l *Library) loneRoot(ctx context.Context, f blockstore.File) (*root, error) {
+	head := make([]byte, rootHead)
+	if err := l.Store.ReadAt(ctx, f, head, 0); err != nil {
+		return nil, err
+	}
+	volume := int64(binary.LittleEndian.Uint64(head[8:])) // by itself: the MAC proves it below
+	if volume < 0 || volume > maxVolume {
+		return nil, fmt.Errorf("%w: root of a volume of %d blocks", ErrCorrupt, volume)
+	}
+	return l.root(ctx, f, head, volume)
+}
+
+func (l *Library) readRoot(ctx context.Context, rec Record) (*root, error) {
+	volume := rec.VolumeSize * block.PerGiB
+	head := make([]byte, rootHead)
+	if err := l.Store.ReadAt(ctx, rec.Root, head, 0); err != nil {
+		return nil, err
+	}
+	r, err := l.root(ctx, rec.Root, head, volume)
+	if err != nil {
+		return nil, err
+	}
+	if r.snapshot != rec.ID || r.domain != rec.Domain || r.blocks != rec.Blocks {
+		return nil, fmt.Errorf("%w: root of %s in %s with %d blocks", ErrCorrupt, r.snapshot, r.domain, r.blocks)
+	}
+	return r, nil
+}
+
+// root reads and checks the root in f, which begins with head.
+func (l *Library) root(ctx context.Context, f blockstore.File, head []byte, volume int64) (*root, error) {
+	size, err := rootSize(head, volume)
+	if err != nil {
+		return nil, err
+	}
+	b := make([]byte, size)
+	if err := l.Store.ReadAt(ctx, f, b, 0); err != nil {
+		return nil, err
+	}
+	return parseRoot(b, l.PageKey, volume)
+}
+
+// readPage locates, reads and checks a page of a volume.
+func (l *Library) readPage(ctx context.Context, e rootPage, volume int64) (*page, error) {
+	found, err := l.Index.LocatePages(ctx, []PageID{e.id})
+	if err != nil {
+		return nil, fmt.Errorf("locating page %d: %w", e.index, err)
+	}
+	at, ok := found[e.id]
+	if !ok {
+		return nil, fmt.Errorf("%w: page %d is not in the catalog", ErrCorrupt, e.index)
+	}
+	p, err := l.page(ctx, at, e.blocks)
+	if err != nil {
+		return nil, fmt.Errorf("page %d: %w", e.index, err)
+	}
+	if e.index*PageBlocks+int64(p.last()) >= volume {
+		return nil, fmt.Errorf("%w: page %d names blocks past the volume's end", ErrCorrupt, e.index)
+	}
+	return p, nil
+}
+
+// page reads and checks the page at a place, which names so many blocks.
+func (l *Library) page(ctx context.Context, at PagePlace, blocks int) (*page, error) {
+	b := make([]byte, pageSize(blocks))
+	if err := l.Store.ReadAt(ctx, blockstore.File{ID: at.File, Kind: blockstore.PagesFile}, b, at.Off); err != nil {
+		return nil, err
+	}
+	if PageID(l.PageKey.mac(b)) != at.ID {
+		return nil, fmt.Errorf("%w: it does not authenticate", ErrCorrupt)
+	}
+	return parsePage(b)
+}

@@ -1,0 +1,135 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/diskport/diskport/internal/block"
+	"github.com/diskport/diskport/internal/store/blockstore"
+	"github.com/diskport/diskport/internal/tag"
+)
+
+// State is a snapshot's state, in AWS's words.
+type State string
+
+// The states.
+const (
+	Pending   State = "pending"
+	Completed State = "completed"
+	Failed    State = "error"
+)
+
+// Record is what is known of a snapshot besides its blocks.
+type Record struct {
+	ID          string // "snap-0" + 16 hex
+	Account     string
+	Domain      string // dedupe domain of its blocks
+	Task        string // import task that makes or made it; may be empty
+	Description string // the caller's; empty: GeneratedDescription is shown
+	State       State
+	VolumeSize  int64 // GiB
+	VirtualSize int64 // bytes of the imported disk; the rest of the volume is zero
+	Progress    int   // percent, of a pending one
+	StartedAt   time.Time
+	CompletedAt time.Time // zero until completed
+	Root        blockstore.File
+	Blocks      int64 // blocks in the manifest
+	Stored      int64 // bytes that its import added to the store
+	Tags        tag.Set
+
+	Parent     string   // snapshot that it was started from; may be empty
+	Lineage    string   // the first of its parents, or itself
+	KMSKey     string   // ARN of its domain's key; empty: not encrypted
+	DataKey    string   // id of its data key, for clients to show; empty: not encrypted
+	Message    string   // why it is in error
+	SharedWith []string // accounts that may use it, or Everybody
+	Tier       Tier
+	TierSince  time.Time // zero: since it exists
+}
+
+// Everybody makes a snapshot public, among the accounts that it is shared with.
+const Everybody = "all"
+
+// Tier is where AWS would keep a snapshot. Here it is a word that clients read
+// back: blocks stay where they are.
+type Tier string
+
+// The tiers.
+const (
+	Standard Tier = "standard"
+	Archive  Tier = "archive"
+)
+
+// ReadableBy reports whether an account may read the blocks: its owner, and
+// accounts that it is shared with by name. Public ones are not readable.
+func (r Record) ReadableBy(account string) bool {
+	return r.Account == account || slices.Contains(r.SharedWith, account)
+}
+
+// UsableBy reports whether an account may see and copy the snapshot.
+func (r Record) UsableBy(account string) bool {
+	return r.ReadableBy(account) || slices.Contains(r.SharedWith, Everybody)
+}
+
+// GeneratedDescription is what AWS calls the snapshot of a task.
+func (r Record) GeneratedDescription() string {
+	return "Created by AWS-VMImport service for " + r.Task
+}
+
+// PageID names a manifest page by its content: a MAC of its bytes under the
+// service-wide page key.
+type PageID [32]byte
+
+// PagePlace is a durable manifest page: where a unit of work wrote it and which
+// page of the volume it is.
+type PagePlace struct {
+	Page   int64 // index: the page's first block / PageBlocks
+	ID     PageID
+	File   blockstore.FileID // a PagesFile
+	Off    int64             // bytes
+	Len    int64             // bytes
+	Blocks int               // blocks it names
+}
+
+// ErrNotFound reports a snapshot that does not exist or belongs to somebody else.
+var ErrNotFound = errors.New("snapshot: not found")
+
+// InUseError reports a snapshot that an image is made of.
+type InUseError struct{ Image string }
+
+func (e *InUseError) Error() string { return "snapshot: in use by " + e.Image }
+
+// ErrPending reports a snapshot that cannot be deleted yet: what makes it still runs.
+var ErrPending = errors.New("snapshot: pending")
+
+// Store keeps the records. Records are created and completed by the events of
+// importtask.Store and DraftStore; this interface reads, shares and deletes. Every
+// method is one transaction.
+type Store interface {
+	Get(ctx context.Context, id string) (Record, error)
+	// List returns the account's snapshots in order of creation.
+	List(ctx context.Context, account string) ([]Record, error)
+	// ListShared returns the snapshots of others that the account may use, public
+	// ones among them, in order of creation. They come without tags.
+	ListShared(ctx context.Context, account string) ([]Record, error)
+	// Share changes who may use a snapshot of the account. ErrNotFound.
+	Share(ctx context.Context, account, id string, add, remove []string) error
+	// Unshare makes a snapshot of the account private. ErrNotFound.
+	Unshare(ctx context.Context, account, id string) error
+	// SetTier moves a completed snapshot of the account. ErrNotFound.
+	SetTier(ctx context.Context, account, id string, t Tier) error
+	// Delete removes a snapshot of the account, unless an import makes it just
+	// now. Its blocks become garbage, which gc frees. ErrPending, ErrNotFound,
+	// *InUseError.
+	Delete(ctx context.Context, account, id string) error
+	// LocatePages returns where manifest pages lie. Unknown ones are absent.
+	LocatePages(ctx context.Context, ids []PageID) (map[PageID]PagePlace, error)
+}
+
+// Block is one entry of a manifest.
+type Block struct {
+	Index int64
+	ID    block.ID
+}

@@ -1,0 +1,395 @@
+package snapshottest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/diskport/diskport/internal/block"
+	"github.com/diskport/diskport/internal/store/blockstore"
+	"github.com/diskport/diskport/internal/store/snapshot"
+	"github.com/diskport/diskport/internal/tag"
+	"github.com/diskport/diskport/internal/work"
+)
+
+const (
+	one = "snap-00000000000000001"
+	two = "snap-00000000000000002"
+)
+
+func draft(id, token string) snapshot.Draft {
+	return snapshot.Draft{
+		Token: token, Digest: "digest of " + id, Timeout: time.Hour,
+		Record: snapshot.Record{
+			ID: id, Account: "a", Domain: "dom-1", Description: "d", State: snapshot.Pending, VolumeSize: 8, StartedAt: start, DataKey: "data key",
+			Lineage: id, Tier: snapshot.Standard, Tags: tag.Set{{Key: "k", Value: "v"}},
+		},
+	}
+}
+
+// fails fails the test unless err is want.
+func fails(t *testing.T, what string, err, want error) {
+	t.Helper()
+	if !errors.Is(err, want) {
+		t.Errorf("%s: got %v, want %v", what, err, want)
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (b Bench) start(t *testing.T, d snapshot.Draft) {
+	t.Helper()
+	if _, created, err := b.Drafts.Start(t.Context(), d, "", 100); err != nil || !created {
+		t.Fatalf("start %s: %v, %v", d.ID, created, err)
+	}
+}
+
+// begin returns the lease of an append with a pack that is written.
+func (b Bench) begin(t *testing.T, id string, file int64) (work.Lease, blockstore.ClosedPack) {
+	t.Helper()
+	d, err := b.Drafts.Draft(t.Context(), id)
+	must(t, err)
+	l, err := b.Drafts.BeginAppend(t.Context(), d, "node", time.Now().Add(time.Hour))
+	must(t, err)
+	p := blockstore.ClosedPack{File: blockstore.File{ID: blockstore.FileID(file), Kind: blockstore.PackFile}, Bytes: 100}
+	must(t, b.Catalog.CreateFile(t.Context(), l, p.File))
+	return l, p
+}
+
+func theBlock(index int64, what string) snapshot.DraftBlock {
+	d := block.Sum([]byte(what))
+	return snapshot.DraftBlock{Index: index, Digest: d, ID: block.ID(block.Sum(d[:]))}
+}
+
+// write appends blocks, each index what it says.
+func (b Bench) write(t *testing.T, id string, file int64, blocks ...snapshot.DraftBlock) error {
+	t.Helper()
+	l, p := b.begin(t, id, file)
+	for i, x := range blocks {
+		p.Blocks = append(p.Blocks, blockstore.Placement{ID: x.ID, Slot: i})
+	}
+	return b.Drafts.Append(t.Context(), l, snapshot.Appended{Packs: []blockstore.ClosedPack{p}, Blocks: blocks, Progress: int(file)})
+}
+
+// claim returns the lease of the Complete unit.
+func (b Bench) claim(t *testing.T, want string) work.Lease {
+	t.Helper()
+	l, ok, err := b.Work.Claim(t.Context(), "node", []work.Kind{work.Complete}, time.Now().Add(time.Minute))
+	if err != nil || !ok || l.Task != want || l.Account != "a" {
+		t.Fatalf("claimed %+v, %v, %v; want %s", l, ok, err, want)
+	}
+	return l
+}
+
+// publish publishes a complete draft with a root of its own.
+func (b Bench) publish(t *testing.T, l work.Lease, file int64, blocks int64) error {
+	t.Helper()
+	root := snapshot.Root{File: blockstore.File{ID: blockstore.FileID(file), Kind: blockstore.RootFile}, Bytes: 10, Blocks: blocks}
+	must(t, b.Catalog.CreateFile(t.Context(), l, root.File))
+	return b.Drafts.Publish(t.Context(), l, snapshot.Manifest{Root: root})
+}
+
+// refusedFromTheStart: there is a record that says why, and nothing to be done.
+func refusedFromTheStart(t *testing.T, b Bench) {
+	d := draft(one, "t")
+	d.Refused, d.Want = "no key", &snapshot.Expected{Blocks: -1}
+	for _, first := range []bool{true, false} {
+		stored, created, err := b.Drafts.Start(t.Context(), d, "", 1)
+		if err != nil || created != first || stored.State != snapshot.Failed || stored.Message != "no key" {
+			t.Errorf("created %v: %+v, %v", created, stored.Record, err)
+		}
+	}
+	got, err := b.Store.Get(t.Context(), one)
+	if err != nil || got.State != snapshot.Failed || got.Message != "no key" {
+		t.Errorf("record %+v, %v", got, err)
+	}
+	if l, ok, err := b.Work.Claim(t.Context(), "node", []work.Kind{work.Complete}, time.Now().Add(time.Hour)); ok || err != nil {
+		t.Errorf("there is work: %+v, %v", l, err)
+	}
+	_, err = b.Drafts.Draft(t.Context(), one)
+	fails(t, "draft of what was refused", err, snapshot.ErrNotPending)
+	must(t, b.Store.Delete(t.Context(), "a", one))
+}
+
+func startAndComplete(t *testing.T, b Bench) {
+	d := draft(one, "t")
+	b.start(t, d)
+	got, err := b.Store.Get(t.Context(), one)
+	if diff := cmp.Diff(d.Record, got); err != nil || diff != "" {
+		t.Errorf("record: %v (-want +got):\n%s", err, diff)
+	}
+	must(t, b.write(t, one, 1, theBlock(3, "x"), theBlock(1, "y")))
+	fails(t, "complete by another", b.Drafts.Complete(t.Context(), "b", one, snapshot.Expected{}), snapshot.ErrNotFound)
+	fails(t, "complete what is not", b.Drafts.Complete(t.Context(), "a", two, snapshot.Expected{}), snapshot.ErrNotFound)
+	want := snapshot.Expected{Blocks: 2, Checksum: []byte{1, 2}}
+	must(t, b.Drafts.Complete(t.Context(), "a", one, want))
+	must(t, b.Drafts.Complete(t.Context(), "a", one, snapshot.Expected{Blocks: 9})) // again: the first counts
+	stored, err := b.Drafts.Draft(t.Context(), one)
+	if diff := cmp.Diff(&want, stored.Want); err != nil || diff != "" || stored.Timeout != time.Hour {
+		t.Errorf("draft: %+v, %v (-want +got):\n%s", stored, err, diff)
+	}
+	l := b.claim(t, one)
+	must(t, b.publish(t, l, 2, 2))
+	fails(t, "publish again", b.Drafts.Publish(t.Context(), l, snapshot.Manifest{}), work.ErrLost)
+	got, err = b.Store.Get(t.Context(), one)
+	if err != nil || got.State != snapshot.Completed || got.Root.ID != 2 || got.Blocks != 2 || got.Stored != 100 || got.Progress != 100 || got.CompletedAt.IsZero() {
+		t.Errorf("published: %+v, %v", got, err)
+	}
+	_, err = b.Drafts.Draft(t.Context(), one)
+	fails(t, "draft of what is completed", err, snapshot.ErrNotPending)
+	fails(t, "complete what is completed", b.Drafts.Complete(t.Context(), "a", one, want), snapshot.ErrNotPending)
+	if left, err := b.Drafts.DraftBlocks(t.Context(), one, -1, 10); err != nil || len(left) != 0 {
+		t.Errorf("digests are kept: %v, %v", left, err)
+	}
+}
+
+func tokens(t *testing.T, b Bench) {
+	b.start(t, draft(one, "t"))
+	again, created, err := b.Drafts.Start(t.Context(), draft(two, "t"), "", 100)
+	if err != nil || created || again.ID != one || again.Digest != "digest of "+one || len(again.Tags) != 1 {
+		t.Errorf("replay: %+v, %v, %v", again, created, err)
+	}
+	byToken, err := b.Drafts.ByToken(t.Context(), "a", "t")
+	if err != nil || byToken.ID != one || byToken.Digest != again.Digest || len(byToken.Tags) != 1 {
+		t.Errorf("by token: %+v, %v", byToken, err)
+	}
+	for _, of := range [][2]string{{"b", "t"}, {"a", "T"}, {"a", ""}} {
+		_, err := b.Drafts.ByToken(t.Context(), of[0], of[1])
+		fails(t, "token "+of[1]+" of "+of[0], err, snapshot.ErrNotFound)
+	}
+	other := draft(two, "t")
+	other.Account = "b"
+	b.start(t, other)
+	b.start(t, draft("snap-00000000000000003", ""))
+	b.start(t, draft("snap-00000000000000004", "")) // no token is none
+	must(t, b.Store.Delete(t.Context(), "a", one))
+	b.start(t, draft("snap-00000000000000005", "t"))
+}
+
+func tokensAtOnce(t *testing.T, b Bench) {
+	var wg sync.WaitGroup
+	ids := make([]string, 8)
+	for i := range ids {
+		wg.Go(func() {
+			d, _, err := b.Drafts.Start(context.Background(), draft(fmt.Sprintf("snap-0000000000000000%d", i), "t"), "", 100)
+			if err != nil {
+				t.Error(err)
+			}
+			ids[i] = d.ID
+		})
+	}
+	wg.Wait()
+	for _, id := range ids {
+		if id != ids[0] {
+			t.Errorf("one token made %s and %s", ids[0], id)
+		}
+	}
+}
+
+func draftLimit(t *testing.T, b Bench) {
+	b.start(t, draft(one, ""))
+	_, _, err := b.Drafts.Start(t.Context(), draft(two, ""), "", 1)
+	fails(t, "second of one", err, snapshot.ErrTooMany)
+	copied := draft(two, "")
+	copied.Timeout = 0
+	_, created, err := b.Drafts.Start(t.Context(), copied, "", 1)
+	if !created || err != nil {
+		t.Errorf("a copy counts for itself: %v, %v", created, err)
+	}
+}
+
+func appends(t *testing.T, b Bench) {
+	b.start(t, draft(one, ""))
+	must(t, b.write(t, one, 40, theBlock(9, "x"), theBlock(2, "y")))
+	must(t, b.write(t, one, 7, theBlock(2, "z"), theBlock(5, "w")))
+	got, err := b.Drafts.DraftBlocks(t.Context(), one, 2, 1)
+	if diff := cmp.Diff([]snapshot.DraftBlock{theBlock(5, "w")}, got); err != nil || diff != "" {
+		t.Errorf("one after 2: %v (-want +got):\n%s", err, diff)
+	}
+	got, err = b.Drafts.DraftBlocks(t.Context(), one, -1, 9)
+	if diff := cmp.Diff([]snapshot.DraftBlock{theBlock(2, "z"), theBlock(5, "w"), theBlock(9, "x")}, got); err != nil || diff != "" {
+		t.Errorf("all: %v (-want +got):\n%s", err, diff)
+	}
+	at, err := b.Catalog.Locate(t.Context(), []block.ID{theBlock(0, "z").ID})
+	if err != nil || at[theBlock(0, "z").ID].File.ID != 7 {
+		t.Errorf("z is at %v, %v", at, err)
+	}
+	if r, err := b.Store.Get(t.Context(), one); err != nil || r.Stored != 200 || r.Progress != 40 {
+		t.Errorf("got %+v, %v; want 200 bytes and the furthest progress", r, err)
+	}
+	l, _ := b.begin(t, one, 8)
+	must(t, b.Drafts.EndAppend(t.Context(), l))
+	must(t, b.Drafts.EndAppend(t.Context(), l)) // it is gone already
+	fails(t, "append without a lease", b.Drafts.Append(t.Context(), l, snapshot.Appended{}), work.ErrLost)
+}
+
+// lateAppends: what comes to be written behind the end of its draft is refused.
+func lateAppends(t *testing.T, b Bench) {
+	b.start(t, draft(one, ""))
+	l, p := b.begin(t, one, 1)
+	must(t, b.Drafts.Complete(t.Context(), "a", one, snapshot.Expected{}))
+	late := snapshot.Appended{Packs: []blockstore.ClosedPack{p}, Blocks: []snapshot.DraftBlock{theBlock(1, "x")}}
+	fails(t, "append to a complete draft", b.Drafts.Append(t.Context(), l, late), snapshot.ErrNotPending)
+	must(t, b.Store.Delete(t.Context(), "a", one))
+	fails(t, "append to a deleted draft", b.Drafts.Append(t.Context(), l, late), snapshot.ErrNotPending)
+}
+
+// inherited: blocks of a base may be added to a complete draft, and never replace
+// what was written.
+func inherited(t *testing.T, b Bench) {
+	b.start(t, draft(one, ""))
+	must(t, b.write(t, one, 1, theBlock(1, "written")))
+	must(t, b.Drafts.Complete(t.Context(), "a", one, snapshot.Expected{Blocks: 1}))
+	x, y := theBlock(1, "old"), theBlock(2, "old too")
+	x.Inherited, y.Inherited = true, true
+	must(t, b.write(t, one, 2, x, y))
+	must(t, b.write(t, one, 3, y)) // once more, after a crash
+	got, err := b.Drafts.DraftBlocks(t.Context(), one, -1, 9)
+	if diff := cmp.Diff([]snapshot.DraftBlock{theBlock(1, "written"), y}, got); err != nil || diff != "" {
+		t.Errorf("%v (-want +got):\n%s", err, diff)
+	}
+}
+
+func rejected(t *testing.T, b Bench) {
+	b.start(t, draft(one, "t"))
+	must(t, b.write(t, one, 1, theBlock(1, "x")))
+	must(t, b.Drafts.Complete(t.Context(), "a", one, snapshot.Expected{}))
+	l := b.claim(t, one)
+	must(t, b.Drafts.Reject(t.Context(), l, "why"))
+	fails(t, "reject again", b.Drafts.Reject(t.Context(), l, "why"), work.ErrLost)
+	if r, err := b.Store.Get(t.Context(), one); err != nil || r.State != snapshot.Failed || r.Message != "why" {
+		t.Errorf("got %+v, %v", r, err)
+	}
+	if left, err := b.Drafts.DraftBlocks(t.Context(), one, -1, 10); err != nil || len(left) != 0 {
+		t.Errorf("left: %v, %v", left, err)
+	}
+	if d, created, err := b.Drafts.Start(t.Context(), draft(two, "t"), "", 9); err != nil || created || d.State != snapshot.Failed {
+		t.Errorf("replay: %+v, %v, %v", d, created, err)
+	}
+	must(t, b.Store.Delete(t.Context(), "a", one))
+}
+
+func copies(t *testing.T, b Bench) {
+	base := record(one, snapshot.Completed)
+	b.Add(t, base)
+	b.Add(t, record("snap-00000000000000009", snapshot.Pending))
+	d := draft(two, "")
+	d.Timeout, d.Want, d.Parent, d.Lineage = 0, &snapshot.Expected{Blocks: -1}, one, one
+	for _, id := range []string{"snap-0ffffffffffffffff", "snap-00000000000000009"} {
+		_, _, err := b.Drafts.Start(t.Context(), d, id, 9)
+		fails(t, "copy "+id, err, snapshot.ErrNotFound)
+	}
+	stored, created, err := b.Drafts.Start(t.Context(), d, one, 9)
+	if err != nil || !created || stored.Base != base.Root.ID {
+		t.Fatalf("got %+v, %v, %v", stored, created, err)
+	}
+	got, err := b.Drafts.Draft(t.Context(), two)
+	if err != nil || got.Base != base.Root.ID || got.Want == nil || got.Want.Blocks != -1 || got.Parent != one || got.Lineage != one {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	must(t, b.Store.Delete(t.Context(), "a", one)) // its root stays held
+	must(t, b.publish(t, b.claim(t, two), 2, 5))
+}
+
+func draftsDeleted(t *testing.T, b Bench) {
+	b.start(t, draft(one, ""))
+	must(t, b.write(t, one, 1, theBlock(1, "x")))
+	must(t, b.Drafts.Complete(t.Context(), "a", one, snapshot.Expected{}))
+	l := b.claim(t, one)
+	must(t, b.Store.Delete(t.Context(), "a", one))
+	_, err := b.Drafts.Draft(t.Context(), one)
+	fails(t, "draft", err, snapshot.ErrNotFound)
+	fails(t, "publish", b.Drafts.Publish(t.Context(), l, snapshot.Manifest{}), work.ErrLost)
+	if left, err := b.Drafts.DraftBlocks(t.Context(), one, -1, 10); err != nil || len(left) != 0 {
+		t.Errorf("left: %v, %v", left, err)
+	}
+}
+
+func expiry(t *testing.T, b Bench) {
+	b.start(t, draft(one, ""))
+	l, p := b.begin(t, one, 1)
+	b.Later(59 * time.Minute)
+	must(t, b.write(t, one, 2, theBlock(1, "x"))) // counts from here
+	b.Later(59 * time.Minute)
+	if n, err := b.Drafts.ExpireDrafts(t.Context()); err != nil || n != 0 {
+		t.Fatalf("expired %d, %v", n, err)
+	}
+	fails(t, "an append whose lease lapsed", b.Drafts.Append(t.Context(), l, snapshot.Appended{Packs: []blockstore.ClosedPack{p}}), work.ErrLost)
+	b.Later(time.Minute)
+	fails(t, "an append after the timeout", b.write(t, one, 3, theBlock(2, "y")), snapshot.ErrNotPending)
+	fails(t, "complete after the timeout", b.Drafts.Complete(t.Context(), "a", one, snapshot.Expected{}), snapshot.ErrNotPending)
+	if n, err := b.Drafts.ExpireDrafts(t.Context()); err != nil || n != 1 {
+		t.Fatalf("expired %d, %v, want 1", n, err)
+	}
+	if r, err := b.Store.Get(t.Context(), one); err != nil || r.State != snapshot.Failed || r.Message == "" {
+		t.Errorf("got %+v, %v", r, err)
+	}
+	b.start(t, draft(two, ""))
+	must(t, b.Drafts.Complete(t.Context(), "a", two, snapshot.Expected{}))
+	b.Later(time.Hour * 48)
+	if n, err := b.Drafts.ExpireDrafts(t.Context()); err != nil || n != 0 {
+		t.Errorf("a complete draft: expired %d, %v", n, err)
+	}
+}
+
+func sharing(t *testing.T, b Bench) {
+	for _, id := range []string{one, two} {
+		b.Add(t, record(id, snapshot.Completed))
+	}
+	fails(t, "by another", b.Store.Share(t.Context(), "b", one, []string{"b"}, nil), snapshot.ErrNotFound)
+	must(t, b.Store.Share(t.Context(), "a", one, []string{"c", "b", "c"}, nil))
+	must(t, b.Store.Share(t.Context(), "a", one, []string{"b"}, nil)) // again
+	must(t, b.Store.Share(t.Context(), "a", two, []string{snapshot.Everybody}, nil))
+	r, err := b.Store.Get(t.Context(), one)
+	if diff := cmp.Diff([]string{"b", "c"}, r.SharedWith); err != nil || diff != "" {
+		t.Errorf("%v (-want +got):\n%s", err, diff)
+	}
+	seen := func(account string, want ...string) {
+		t.Helper()
+		list, err := b.Store.ListShared(t.Context(), account)
+		var got []string
+		for _, r := range list {
+			got = append(got, r.ID)
+			if len(r.SharedWith) == 0 || r.Tags != nil {
+				t.Errorf("%s shows %v, %v", r.ID, r.SharedWith, r.Tags)
+			}
+		}
+		if diff := cmp.Diff(want, got); err != nil || diff != "" {
+			t.Errorf("%s: %v (-want +got):\n%s", account, err, diff)
+		}
+	}
+	seen("a")
+	seen("b", one, two)
+	seen("d", two)
+	list, err := b.Store.List(t.Context(), "a")
+	if err != nil || len(list) != 2 || len(list[0].SharedWith) != 2 || len(list[1].SharedWith) != 1 {
+		t.Errorf("list: %+v, %v", list, err)
+	}
+	must(t, b.Store.Share(t.Context(), "a", one, nil, []string{"b", "x"}))
+	seen("b", two)
+	seen("c", one, two)
+	must(t, b.Store.Unshare(t.Context(), "a", one))
+	fails(t, "unshare by another", b.Store.Unshare(t.Context(), "b", one), snapshot.ErrNotFound)
+	seen("c", two)
+	must(t, b.Store.Delete(t.Context(), "a", two))
+	seen("c")
+}
+
+func tiers(t *testing.T, b Bench) {
+	b.Add(t, record(one, snapshot.Completed))
+	fails(t, "by another", b.Store.SetTier(t.Context(), "b", one, snapshot.Archive), snapshot.ErrNotFound)
+	must(t, b.Store.SetTier(t.Context(), "a", one, snapshot.Archive))
+	if r, err := b.Store.Get(t.Context(), one); err != nil || r.Tier != snapshot.Archive || r.TierSince.IsZero() {
+		t.Errorf("got %+v, %v", r, err)
+	}
+}
