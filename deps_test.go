@@ -55,8 +55,10 @@ var floors = map[string]int{
 	"internal/tag":                0,
 	"internal/holes":              0,
 	"internal/quota":              0,
-	"internal/work":               0,
+	"internal/space":              0,
+	"internal/wake":               0,
 	"internal/image":              1, // made of words
+	"internal/work":               1,
 	"internal/identity/secret":    11,
 	"internal/identity/sigv4":     11,
 	"internal/identity/policy":    11,

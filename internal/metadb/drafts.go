@@ -159,12 +159,13 @@ func readDraft(ctx context.Context, q querier, id string) (d snapshot.Draft, err
 	var complete bool
 	var want snapshot.Expected
 	scan := func(s scanner) (struct{}, error) {
-		var timeout, done int64
-		err := s.Scan(&d.Base, &timeout, &done, &want.Blocks, &want.Checksum)
+		var timeout, done, copied int64
+		err := s.Scan(&d.Base, &timeout, &done, &copied, &want.Blocks, &want.Checksum)
+		d.Copied = copied != 0
 		d.Timeout, complete = time.Duration(timeout)*time.Microsecond, done != 0
 		return struct{}{}, err
 	}
-	_, ok, err = one(ctx, q, scan, `SELECT base, timeout, complete, want_blocks, want_checksum FROM drafts WHERE snapshot = $1`, id)
+	_, ok, err = one(ctx, q, scan, `SELECT base, timeout, complete, copied, want_blocks, want_checksum FROM drafts WHERE snapshot = $1`, id)
 	switch {
 	case err == nil && !ok:
 		err = snapshot.ErrNotPending
@@ -288,6 +289,54 @@ func (s Snapshots) DraftBlocks(ctx context.Context, id string, after int64, limi
 		return err
 	})
 	return blocks, err
+}
+
+// Split implements snapshot.DraftStore.
+func (s Snapshots) Split(ctx context.Context, l work.Lease, ranges int) error {
+	units := make([]work.Lease, ranges)
+	for i := range units {
+		units[i] = s.db.unit(work.Unit{Account: l.Account, Kind: work.Copy, Task: l.Task, Range: i})
+	}
+	return s.db.update(ctx, "split the copy of "+l.Task, func(q querier) error {
+		if err := lockComplete(ctx, q, l.Task); err != nil {
+			return err
+		}
+		if err := finishUnit(ctx, q, l); err != nil {
+			return err
+		}
+		return s.db.addUnits(ctx, q, units...)
+	})
+}
+
+// Copied implements snapshot.DraftStore. The draft is locked, so exactly one caller
+// sees no unit left.
+func (s Snapshots) Copied(ctx context.Context, l work.Lease) (next work.Lease, ok bool, err error) {
+	err = s.db.update(ctx, "end "+unitName(l), func(q querier) error {
+		if err := lockComplete(ctx, q, l.Task); err != nil {
+			return err
+		}
+		if err := finishUnit(ctx, q, l); err != nil {
+			return err
+		}
+		left, _, err := one(ctx, q, column[int], `SELECT COUNT(*) FROM units WHERE task = $1 AND kind = $2`, l.Task, work.Copy)
+		if ok = err == nil && left == 0; !ok {
+			return err
+		}
+		if _, err := exec(ctx, q, `UPDATE drafts SET copied = 1 WHERE snapshot = $1`, l.Task); err != nil {
+			return err
+		}
+		next = s.db.leased(l, work.Complete, 0)
+		return s.db.addUnits(ctx, q, next)
+	})
+	if err != nil || !ok {
+		return work.Lease{}, false, err
+	}
+	return next, true, nil
+}
+
+// lockComplete locks a draft that is complete. Without one the units are gone.
+func lockComplete(ctx context.Context, q querier, id string) error {
+	return lostUnless(exec(ctx, q, `UPDATE drafts SET complete = complete WHERE snapshot = $1 AND complete = 1`, id))
 }
 
 // Publish implements snapshot.DraftStore.

@@ -34,7 +34,7 @@ func TestWork(t *testing.T) {
 			db := fresh(t)
 			at := time.Unix(1e9, 0)
 			db.now = func() time.Time { at = at.Add(time.Second); return at }
-			return worktest.Bench{Store: db.Work(), Add: func(t *testing.T, units ...work.Unit) {
+			return worktest.Bench{Store: db.Work(), Starter: db.Work(), Add: func(t *testing.T, units ...work.Unit) {
 				for _, u := range units {
 					must(t, db, func(q querier) error { return db.addUnits(t.Context(), q, work.Lease{Unit: u}) })
 				}
@@ -91,7 +91,7 @@ func TestImportTasks(t *testing.T) {
 
 func importBench(db *DB) importtasktest.Bench {
 	return importtasktest.Bench{
-		Tasks: db.Tasks(), Drafts: db.Tasks(), Work: db.Work(),
+		Tasks: db.Tasks(), Drafts: db.Tasks(), Work: db.Work(), Starter: db.Work(),
 		Catalog: db.Catalog(), Snapshots: db.Snapshots(), Tags: db.Tags(),
 	}
 }

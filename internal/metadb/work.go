@@ -11,7 +11,10 @@ import (
 // Work is the work.Store of a DB.
 type Work struct{ db *DB }
 
-var _ work.Store = Work{}
+var (
+	_ work.Store   = Work{}
+	_ work.Starter = Work{}
+)
 
 // Work returns the store of units of work.
 func (db *DB) Work() Work { return Work{db} }
@@ -24,16 +27,16 @@ func (w Work) Claim(ctx context.Context, owner string, kinds []work.Kind, now ti
 	// On PostgreSQL the SELECT locks the row it finds and passes over those that
 	// others are claiming.
 	stmt := listed(`
-		UPDATE units SET owner = $1, lease_until = $2, attempt = attempt + 1, progress = NULL
+		UPDATE units SET owner = $1, lease_until = $2, attempt = attempt + 1, claims = claims + 1, progress = NULL
 		WHERE lease_until <= $3 AND id = (
 			SELECT u.id FROM units u LEFT JOIN (
 				SELECT account, COUNT(*) AS running FROM units WHERE lease_until > $3 GROUP BY account
 			) busy ON busy.account = u.account
-			WHERE u.lease_until <= $3 AND u.not_before <= $3 AND u.kind IN (?)
+			WHERE u.lease_until <= $3 AND (u.not_before <= $3 OR u.not_before > $4) AND u.kind IN (?)
 			ORDER BY COALESCE(busy.running, 0), u.created, u.range_index, u.id
 			LIMIT 1`+w.db.engine.skipLocked+`)
-		RETURNING id, account, kind, task, range_index, owner, attempt, lease_until`, 3, len(kinds))
-	values := append([]any{owner, micros(now.Add(work.LeaseFor)), micros(now)}, args(kinds)...)
+		RETURNING id, account, kind, task, range_index, owner, attempt, lease_until, claims, failures`, 4, len(kinds))
+	values := append([]any{owner, micros(now.Add(work.LeaseFor)), micros(now), micros(now.Add(work.MaxPause))}, args(kinds)...)
 	err = w.db.update(ctx, "claim a unit of work", func(q querier) (err error) {
 		l, ok, err = one(ctx, q, scanLease, stmt, values...)
 		return err
@@ -42,29 +45,45 @@ func (w Work) Claim(ctx context.Context, owner string, kinds []work.Kind, now ti
 }
 
 // Renew implements work.Store.
-func (w Work) Renew(ctx context.Context, l work.Lease, now time.Time, progress []byte) (work.Lease, error) {
+func (w Work) Renew(ctx context.Context, l work.Lease, now time.Time, p work.Progress) (work.Lease, error) {
 	l.Until = fromMicros(micros(now.Add(work.LeaseFor)))
 	err := w.db.update(ctx, "renew "+unitName(l), func(q querier) error {
 		n, err := exec(ctx, q, `
-			UPDATE units SET lease_until = $1, progress = $2 WHERE id = $3 AND owner = $4 AND attempt = $5`,
-			micros(l.Until), progress, l.ID, l.Owner, l.Attempt)
+			UPDATE units SET lease_until = $1, progress = $2, claims = CASE WHEN $3 > furthest THEN 0 ELSE claims END,
+				furthest = CASE WHEN $3 > furthest THEN $3 ELSE furthest END
+			WHERE id = $4 AND owner = $5 AND attempt = $6`,
+			micros(l.Until), p.Data, p.Done, l.ID, l.Owner, l.Attempt)
 		return lostUnless(n, err)
 	})
 	return l, err
 }
 
 // Release implements work.Store.
-func (w Work) Release(ctx context.Context, l work.Lease, notBefore time.Time) error {
+func (w Work) Release(ctx context.Context, l work.Lease, kind work.Kind, notBefore time.Time) error {
 	return w.db.update(ctx, "release "+unitName(l), func(q querier) error {
 		_, err := exec(ctx, q, `
-			UPDATE units SET owner = '', lease_until = 0, progress = NULL, not_before = $1
-			WHERE id = $2 AND owner = $3 AND attempt = $4`,
-			micros(notBefore), l.ID, l.Owner, l.Attempt)
+			UPDATE units SET owner = '', lease_until = 0, progress = NULL, not_before = $1, kind = $2, failures = 0, failing_since = 0,
+				last_error = '', claims = CASE WHEN claims > 0 THEN claims - 1 ELSE 0 END
+			WHERE id = $3 AND owner = $4 AND attempt = $5`,
+			micros(notBefore), kind, l.ID, l.Owner, l.Attempt)
 		return err
 	})
 }
 
-// ExpireAll implements work.Store.
+// Retry implements work.Store. Whoever returned an error is alive, so the claims
+// are counted anew.
+func (w Work) Retry(ctx context.Context, l work.Lease, cause string, notBefore time.Time) error {
+	return w.db.update(ctx, "retry "+unitName(l), func(q querier) error {
+		_, err := exec(ctx, q, `
+			UPDATE units SET owner = '', lease_until = 0, progress = NULL, not_before = $1, claims = 0, failures = failures + 1,
+				failing_since = CASE WHEN failing_since = 0 THEN $2 ELSE failing_since END, last_error = $3
+			WHERE id = $4 AND owner = $5 AND attempt = $6`,
+			micros(notBefore), micros(w.db.now()), cause, l.ID, l.Owner, l.Attempt)
+		return err
+	})
+}
+
+// ExpireAll implements work.Starter.
 func (w Work) ExpireAll(ctx context.Context) error {
 	return w.db.update(ctx, "expire all leases", func(q querier) error {
 		_, err := exec(ctx, q, `UPDATE units SET owner = '', lease_until = 0, progress = NULL WHERE owner <> ''`)
@@ -72,17 +91,20 @@ func (w Work) ExpireAll(ctx context.Context) error {
 	})
 }
 
-// Ensure makes the unit of a periodic duty unless there is one. Its worker gives
-// it back by Release until it is due again.
-func (w Work) Ensure(ctx context.Context, kind work.Kind) error {
-	return w.db.update(ctx, fmt.Sprintf("ensure a unit for %s", kind), func(q querier) error {
-		return insert(ctx, q, w.db.unitRows(w.db.unit(work.Unit{Kind: kind})), insertUnits+` ON CONFLICT (task, kind, range_index) DO NOTHING`)
+// Ensure implements work.Starter.
+func (w Work) Ensure(ctx context.Context, duties ...work.Kind) error {
+	units := make([]work.Lease, len(duties))
+	for i, kind := range duties {
+		units[i] = w.db.unit(work.Unit{Kind: kind})
+	}
+	return w.db.update(ctx, "ensure the units of periodic duties", func(q querier) error {
+		return insert(ctx, q, w.db.unitRows(units...), insertUnits+` ON CONFLICT (task, kind, range_index) DO NOTHING`)
 	})
 }
 
 func scanLease(s scanner) (l work.Lease, err error) {
 	var until int64
-	err = s.Scan(&l.ID, &l.Account, &l.Kind, &l.Task, &l.Range, &l.Owner, &l.Attempt, &until)
+	err = s.Scan(&l.ID, &l.Account, &l.Kind, &l.Task, &l.Range, &l.Owner, &l.Attempt, &until, &l.Claims, &l.Failures)
 	l.Until = fromMicros(until)
 	return l, err
 }
@@ -99,6 +121,7 @@ func (db *DB) leased(l work.Lease, kind work.Kind, index int) work.Lease {
 		Unit:    work.Unit{ID: db.ids.Int63(), Account: l.Account, Kind: kind, Task: l.Task, Range: index},
 		Owner:   l.Owner,
 		Attempt: 1,
+		Claims:  1,
 		Until:   fromMicros(micros(db.now().Add(work.LeaseFor))),
 	}
 }
@@ -109,13 +132,13 @@ func (db *DB) addUnits(ctx context.Context, q querier, leases ...work.Lease) err
 }
 
 const insertUnits = `
-	INSERT INTO units (id, account, kind, task, range_index, owner, attempt, lease_until, created) VALUES (?)`
+	INSERT INTO units (id, account, kind, task, range_index, owner, attempt, lease_until, claims, created) VALUES (?)`
 
 func (db *DB) unitRows(leases ...work.Lease) [][]any {
 	now := micros(db.now())
 	rows := make([][]any, len(leases))
 	for i, l := range leases {
-		rows[i] = []any{l.ID, l.Account, l.Kind, l.Task, l.Range, l.Owner, l.Attempt, micros(l.Until), now}
+		rows[i] = []any{l.ID, l.Account, l.Kind, l.Task, l.Range, l.Owner, l.Attempt, micros(l.Until), l.Claims, now}
 	}
 	return rows
 }

@@ -92,10 +92,8 @@ func (c Config) withDefaults() (Config, error) {
 		return c, errors.New("server: TLS certificate and key go together")
 	case c.SourceEndpoint != "" && c.SourceCredentials == nil, c.KMSEndpoint != "" && c.KMSCredentials == nil:
 		return c, errors.New("server: a source or KMS endpoint needs credentials")
-	case c.Database != "" || c.Store != "":
-		return c, errors.New("server: --database and --store are for many nodes, which are not supported yet: leave them out")
 	case !slices.Contains(c.Roles, "api") || !slices.Contains(c.Roles, "worker"):
 		return c, errors.New("server: a single node needs both roles, api and worker")
 	}
-	return c, nil
+	return c, c.chosen()
 }

@@ -169,12 +169,3 @@ func writeNew(path string, b []byte, mode fs.FileMode) error {
 	}
 	return errors.Join(dir.Sync(), dir.Close())
 }
-
-// free returns the bytes that are left on the directory's file system.
-func (d *dataDir) free() (int64, error) {
-	var st unix.Statfs_t
-	if err := unix.Statfs(d.path, &st); err != nil {
-		return 0, fmt.Errorf("server: free space of %s: %w", d.path, err)
-	}
-	return int64(st.Bavail) * st.Bsize, nil
-}

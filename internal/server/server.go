@@ -14,7 +14,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/diskport/diskport/internal/identity/sigv4"
-	"github.com/diskport/diskport/internal/imports/importtask"
 )
 
 // App is the service.
@@ -27,8 +26,8 @@ type App struct {
 	listener net.Listener
 	tls      *tls.Config
 	http     *http.Server
-	runner   *importtask.Runner
 	parts    *parts
+	owner    string // this process, in leases
 
 	keyID  string
 	secret sigv4.Secret
@@ -41,7 +40,7 @@ func New(ctx context.Context, cfg Config) (_ *App, err error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &App{cfg: cfg, log: cfg.Logger}
+	a := &App{cfg: cfg, log: cfg.Logger, owner: newOwner()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, a.Close())
@@ -58,7 +57,6 @@ func New(ctx context.Context, cfg Config) (_ *App, err error) {
 	if a.parts, err = a.openParts(ctx, metrics); err != nil {
 		return nil, err
 	}
-	a.runner = a.parts.runner
 	if a.listener, err = net.Listen("tcp", cfg.Listen); err != nil {
 		return nil, fmt.Errorf("server: %w", err)
 	}
@@ -124,7 +122,7 @@ func (a *App) Run(ctx context.Context) error {
 		stop()
 	}()
 	worked := make(chan error, 1)
-	go func() { worked <- a.runner.Run(ctx) }()
+	go func() { worked <- a.parts.runner.Run(ctx) }()
 	<-ctx.Done()
 	a.log.Info("stopping")
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), gracePeriod)

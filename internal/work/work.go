@@ -1,14 +1,21 @@
-// Package work hands out units of work under leases.
+// Package work hands out units of work under leases, and does them.
 //
 // A unit is a row: something to be done for a task (plan it, ingest a range of
-// it, publish it, clean up after it) or a periodic duty. A worker claims a unit
-// under a lease, keeps it alive by heartbeats, and finishes it in the very
-// transaction that has the unit's effect; that transaction checks the lease, so
-// a worker that lost it cannot do harm. The lease is therefore the fence that
-// the block store's ordering invariant stands on.
+// it, publish it, clean up after it) or a periodic duty. A Runner claims a unit
+// under a lease, keeps the lease alive by heartbeats while a domain's job runs,
+// and the job finishes the unit in the very transaction that has its effect. That
+// transaction checks the lease, so a worker that lost it can do no harm: the lease
+// is the fence that the block store's ordering invariant stands on.
+//
+// Claims and failures are counted apart. A failure is an error that a job
+// returned; it is tried again a few times. A claim that ended in neither success,
+// failure nor a hand-back killed the process, or outlived it; a unit that is
+// claimed over and over without getting further than before is poison, and ends
+// by name. Restarts, lost leases and hand-backs use up no tries.
 //
 // Units are inserted and finished by the events of the domains that own them
-// (see importtask.Store); this package claims, keeps alive and gives back.
+// (importtask.Store, snapshot.DraftStore); this package claims, keeps alive and
+// gives back.
 package work
 
 import (
@@ -23,14 +30,17 @@ type Kind string
 // The kinds of units.
 const (
 	Plan     Kind = "plan"     // open the image, cut it into ranges
+	Unpack   Kind = "unpack"   // plan an image that has to be unpacked first
 	Range    Kind = "range"    // ingest a run of manifest pages
 	Publish  Kind = "publish"  // write the root, make the snapshot visible
 	Cleanup  Kind = "cleanup"  // drop what a failed or cancelled task left
-	Append   Kind = "append"   // add blocks to a draft: held by who answers the request, never claimed
-	Complete Kind = "complete" // check a draft or copy that is complete, write its manifest
+	Append   Kind = "append"   // add blocks to a draft: held by the request that writes them, never claimed
+	Complete Kind = "complete" // check a draft that is complete, write its manifest, publish it
+	Copy     Kind = "copy"     // bring the blocks of another domain into a draft that is complete
 	Expire   Kind = "expire"   // periodic: end drafts that nobody writes to
 	GC       Kind = "gc"       // periodic
 	Retain   Kind = "retain"   // periodic: forget tasks after their retention
+	Purge    Kind = "purge"    // periodic: destroy KMS keys whose waiting period is over
 )
 
 // Unit is one thing to do.
@@ -42,13 +52,15 @@ type Unit struct {
 	Range   int    // index of the range within its task
 }
 
-// Lease is the right to do a unit until Until. Attempt grows with every claim
-// of the unit; (ID, Attempt) is the fence that effects are checked against.
+// Lease is the right to do a unit until Until. Attempt grows with every claim of
+// the unit; (ID, Attempt) is the fence that effects are checked against.
 type Lease struct {
 	Unit
-	Owner   string // node that holds it
-	Attempt int64
-	Until   time.Time
+	Owner    string // node that holds it
+	Attempt  int64
+	Until    time.Time
+	Claims   int // since the unit got further than ever before, this one included
+	Failures int // tries that ended in an error
 }
 
 // Timing of leases: a node that dies is noticed after LeaseFor.
@@ -57,22 +69,45 @@ const (
 	Heartbeat = 3 * time.Second
 )
 
+// MaxPause is the longest that a unit may be told to wait. A unit that is not
+// due for longer was put off by a clock that ran ahead: it is due now.
+const MaxPause = 24 * time.Hour
+
 // ErrLost reports that a lease is no longer held: it lapsed and was claimed
 // again, or its unit is gone because the task was cancelled or finished.
 var ErrLost = errors.New("work: lease lost")
 
-// Store keeps the units. Every method is one transaction.
+// Store keeps the units. Every method is one transaction. The suite is worktest.
 type Store interface {
-	// Claim leases the next unit of one of the kinds that is free at now (not
-	// leased, or its lease has lapsed; NotBefore has passed), the least-loaded
-	// account first, then the oldest. ok is false when there is none.
+	// Claim leases the next unit of one of the kinds that is free at now: not
+	// leased, or its lease has lapsed, and due. The least-loaded account comes
+	// first, then the oldest unit. ok is false when there is none.
 	Claim(ctx context.Context, owner string, kinds []Kind, now time.Time) (l Lease, ok bool, err error)
-	// Renew extends the lease from now by LeaseFor and stores progress, the unit's live
-	// counts as its owner encodes them. It returns ErrLost when the lease is gone.
-	Renew(ctx context.Context, l Lease, now time.Time, progress []byte) (Lease, error)
-	// Release gives the unit back, claimable from notBefore. Releasing a lost
-	// lease is a success.
-	Release(ctx context.Context, l Lease, notBefore time.Time) error
-	// ExpireAll makes every lease lapse. Only for a store with one node, at start.
+	// Renew extends the lease from now by LeaseFor and stores how far the unit is.
+	// A unit that is further than at any claim before starts counting claims
+	// anew. ErrLost when the lease is gone.
+	Renew(ctx context.Context, l Lease, now time.Time, p Progress) (Lease, error)
+	// Release hands the unit back, due at notBefore and to be claimed as kind,
+	// which is the unit's own or one of another lane. The claim does not count.
+	// Releasing a lost lease is a success.
+	Release(ctx context.Context, l Lease, kind Kind, notBefore time.Time) error
+	// Retry hands back a unit that failed, due at notBefore: the failure counts,
+	// and its cause is kept for people to see. Retrying a lost lease is a success.
+	Retry(ctx context.Context, l Lease, cause string, notBefore time.Time) error
+}
+
+// Progress is how far a unit is.
+type Progress struct {
+	Done int64  // in a measure of the job's own; grows with what is done
+	Data []byte // live counts, as the unit's domain encodes them; nil: none
+}
+
+// Starter prepares the units for nodes that start. Every method is one
+// transaction. It passes worktest too.
+type Starter interface {
+	// Ensure makes the units of periodic duties that do not exist yet.
+	Ensure(ctx context.Context, duties ...Kind) error
+	// ExpireAll makes every lease lapse. It is for a store that a single node
+	// uses, at its start: whoever held a lease is dead.
 	ExpireAll(ctx context.Context) error
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/diskport/diskport/internal/identity/policy"
 	"github.com/diskport/diskport/internal/identity/sigv4"
 	"github.com/diskport/diskport/internal/imports/importtask"
+	"github.com/diskport/diskport/internal/store/gc"
 	"github.com/diskport/diskport/internal/store/snapshot"
 )
 
@@ -31,12 +32,12 @@ type Verifier interface {
 	// Verify reads every block of a completed snapshot and checks it against its
 	// ID, calling progress now and then with the blocks read and their number.
 	// An error says what is damaged.
-	Verify(ctx context.Context, snapshotID string, progress func(done, total int64)) error
+	Verify(ctx context.Context, rec snapshot.Record, progress func(done, total int64)) error
 }
 
-// Collector frees what nothing references.
+// Collector frees what nothing references. gc.Collector is one.
 type Collector interface {
-	Collect(ctx context.Context) (Freed, error)
+	Run(ctx context.Context) (gc.Report, error)
 }
 
 // Accounts makes and removes accounts. iam.Service is one.
@@ -44,13 +45,6 @@ type Accounts interface {
 	Accounts(ctx context.Context) ([]iam.Account, error)
 	AddAccount(ctx context.Context, id string) (iam.Account, sigv4.Secret, error)
 	RemoveAccount(ctx context.Context, id string, owns func(ctx context.Context, account string) (what string, err error)) error
-}
-
-// Freed is what one collection freed.
-type Freed struct {
-	Blocks int64 `json:"blocks"`
-	Files  int64 `json:"files"`
-	Bytes  int64 `json:"bytes"`
 }
 
 // Config is what the edge stands on.

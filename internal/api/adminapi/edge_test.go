@@ -19,6 +19,7 @@ import (
 	"github.com/diskport/diskport/internal/identity/policy"
 	"github.com/diskport/diskport/internal/identity/sigv4"
 	"github.com/diskport/diskport/internal/imports/importtask"
+	"github.com/diskport/diskport/internal/store/gc"
 	"github.com/diskport/diskport/internal/store/snapshot"
 	"github.com/diskport/diskport/internal/tag"
 )
@@ -73,13 +74,13 @@ func (w *world) Task(_ context.Context, account, id string) (importtask.Task, er
 
 func (w *world) Tasks(context.Context, string) ([]importtask.Task, error) { return w.states[:1], nil }
 
-func (w *world) Verify(_ context.Context, _ string, progress func(done, total int64)) error {
+func (w *world) Verify(_ context.Context, _ snapshot.Record, progress func(done, total int64)) error {
 	progress(1, 2)
 	return w.damaged
 }
 
-func (w *world) Collect(context.Context) (Freed, error) {
-	return Freed{Blocks: 3, Files: 2, Bytes: 1}, nil
+func (w *world) Run(context.Context) (gc.Report, error) {
+	return gc.Report{Blocks: 3, Files: 2, Bytes: 1}, nil
 }
 
 type snapshots struct{ list []snapshot.Record }

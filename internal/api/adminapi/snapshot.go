@@ -99,7 +99,7 @@ func (e *Edge) verifySnapshot(r *request) error {
 	}
 	stream := startEvents(r.w)
 	var told time.Time
-	err = e.Verifier.Verify(r.Context(), s.ID, func(done, total int64) {
+	err = e.Verifier.Verify(r.Context(), s, func(done, total int64) {
 		now := e.Now()
 		if now.Sub(told) < e.Poll && done < total {
 			return
@@ -128,10 +128,14 @@ func (e *Edge) verifySnapshot(r *request) error {
 }
 
 func (e *Edge) collect(r *request) error {
-	freed, err := e.Collector.Collect(r.Context())
+	freed, err := e.Collector.Run(r.Context())
 	if err != nil {
 		return err
 	}
-	writeJSON(r.w, http.StatusOK, freed)
+	writeJSON(r.w, http.StatusOK, struct {
+		Blocks int64 `json:"blocks"`
+		Files  int64 `json:"files"`
+		Bytes  int64 `json:"bytes"`
+	}{freed.Blocks, freed.Files, freed.Bytes})
 	return nil
 }

@@ -31,6 +31,7 @@ import (
 	"github.com/diskport/diskport/internal/store/gc"
 	"github.com/diskport/diskport/internal/store/keyring"
 	"github.com/diskport/diskport/internal/store/snapshot"
+	"github.com/diskport/diskport/internal/wake"
 	"github.com/diskport/diskport/internal/work"
 )
 
@@ -87,7 +88,7 @@ func newBench(t *testing.T) *bench {
 func (b *bench) node(name string) *snapshot.Drafts {
 	return &snapshot.Drafts{
 		Store: b.db.Snapshots(), Records: b.db.Snapshots(), Library: b.lib, Domains: b.ring,
-		IDs: awsid.Source{}, Now: time.Now, Owner: name, Wake: func() {},
+		IDs: awsid.Source{}, Now: time.Now, Owner: name, Bus: &wake.Bus{},
 	}
 }
 
@@ -147,15 +148,33 @@ func (b *bench) complete(node *snapshot.Drafts, id string, blocks map[int32]stri
 	b.settle(node)
 }
 
-// settle does the Complete unit that waits.
+// settle does the units of complete drafts that wait.
 func (b *bench) settle(node *snapshot.Drafts) {
 	b.t.Helper()
-	l, ok, err := b.db.Work().Claim(b.t.Context(), node.Owner, []work.Kind{work.Complete}, time.Now())
-	if err != nil || !ok {
-		b.t.Fatalf("no unit: %v", err)
+	r := &work.Runner{Owner: node.Owner, Store: b.db.Work(), Handlers: node.Handlers(), Log: b.f.Log, Now: time.Now}
+	for did := 0; ; did++ {
+		ok, err := r.Step(b.t.Context(), work.Complete, work.Copy)
+		if err != nil || did == 0 && !ok {
+			b.t.Fatalf("no unit: %v", err)
+		}
+		if !ok {
+			return
+		}
 	}
-	if err := node.Settle(b.t.Context(), l); err != nil {
-		b.t.Fatal(err)
+}
+
+// dies does the next unit of complete drafts, which must end in a crash.
+func (b *bench) dies(node *snapshot.Drafts) {
+	b.t.Helper()
+	l, ok, err := b.db.Work().Claim(b.t.Context(), node.Owner, []work.Kind{work.Complete, work.Copy}, time.Now())
+	for err == nil && ok {
+		l, ok, err = node.Handlers()[l.Kind].Do(b.t.Context(), &work.Held{Lease: l, Log: b.f.Log})
+		if err == nil && !ok {
+			l, ok, err = b.db.Work().Claim(b.t.Context(), node.Owner, []work.Kind{work.Complete, work.Copy}, time.Now())
+		}
+	}
+	if !errors.Is(err, errCrash) {
+		b.t.Fatalf("got %v, want the crash", err)
 	}
 }
 
@@ -475,13 +494,7 @@ func TestCrashes(t *testing.T) {
 	}
 	dies := b.node("dies")
 	dies.Store = crash{DraftStore: b.db.Snapshots(), before: "publish"}
-	l, _, err := b.db.Work().Claim(t.Context(), "dies", []work.Kind{work.Complete}, time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := dies.Settle(t.Context(), l); !errors.Is(err, errCrash) {
-		t.Fatalf("got %v", err)
-	}
+	b.dies(dies)
 	if err := b.db.Work().ExpireAll(t.Context()); err != nil {
 		t.Fatal(err)
 	}

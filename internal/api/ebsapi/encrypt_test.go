@@ -14,7 +14,6 @@ import (
 	"github.com/diskport/diskport/internal/identity/iam"
 	"github.com/diskport/diskport/internal/identity/kms"
 	"github.com/diskport/diskport/internal/store/snapshot"
-	"github.com/diskport/diskport/internal/work"
 )
 
 // TestStartEncryption is the table of contract §7.5: what a request, its parent and
@@ -259,13 +258,7 @@ func TestCopyShowsItsProgress(t *testing.T) {
 	}
 	dies := b.node("dies")
 	dies.Store = crash{DraftStore: b.db.Snapshots(), before: "publish"}
-	l, _, err := b.db.Work().Claim(ctx, "dies", []work.Kind{work.Complete}, time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := dies.Settle(ctx, l); !errors.Is(err, errCrash) {
-		t.Fatalf("got %v", err)
-	}
+	b.dies(dies)
 	if r := b.state(rec.ID); r.State != snapshot.Pending || r.Progress != 99 {
 		t.Errorf("got %s at %d %%, want pending at 99", r.State, r.Progress)
 	}

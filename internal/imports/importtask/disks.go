@@ -8,6 +8,7 @@ import (
 
 	"github.com/diskport/diskport/diskimage"
 	"github.com/diskport/diskport/internal/imports/source"
+	"github.com/diskport/diskport/internal/work"
 )
 
 // keepUnpacked is how long an image that was unpacked stays open when nobody uses
@@ -17,11 +18,12 @@ const keepUnpacked = 30 * time.Second
 // disks are the images that this node has open, each once however many of its
 // ranges are worked on.
 type disks struct {
-	open func(ctx context.Context, t Task) (diskimage.Disk, source.Object, error)
-
 	mu    sync.Mutex // guards tasks and what openDisk says
 	tasks map[string]*openDisk
 }
+
+// openFunc opens the image of a task, and the object that it reads.
+type openFunc func(ctx context.Context, t Task) (diskimage.Disk, source.Object, error)
 
 // openDisk is the image of a task. disk, object and err are set when ready is closed.
 type openDisk struct {
@@ -43,10 +45,11 @@ type use struct {
 	stop func() bool // ends waiting for the end of the job
 }
 
-// acquire returns the image of a task, which the caller releases. When the
-// contexts of all its users have ended, so do their reads.
-func (d *disks) acquire(ctx context.Context, t Task) (use, error) {
-	o := d.join(ctx, t)
+// acquire returns the image of a task, which the caller releases; open opens it
+// if this node has not. When the contexts of all its users have ended, so do
+// their reads.
+func (d *disks) acquire(ctx context.Context, t Task, open openFunc) (use, error) {
+	o := d.join(ctx, t, open)
 	u := use{o, context.AfterFunc(ctx, func() { d.abandon(o) })}
 	select {
 	case <-o.ready:
@@ -75,7 +78,7 @@ func (d *disks) abandon(o *openDisk) {
 }
 
 // join becomes a user of the task's image; the first opens it.
-func (d *disks) join(ctx context.Context, t Task) *openDisk {
+func (d *disks) join(ctx context.Context, t Task, open openFunc) *openDisk {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	o, ok := d.tasks[t.ID]
@@ -88,7 +91,10 @@ func (d *disks) join(ctx context.Context, t Task) *openDisk {
 		d.tasks[t.ID] = o
 		go func() { // the last user to leave waits for it
 			defer close(o.ready)
-			o.disk, o.object, o.err = d.open(ctx, t)
+			o.err = work.Guard(func() (err error) {
+				o.disk, o.object, err = open(ctx, t)
+				return err
+			})
 		}()
 	}
 	o.live++

@@ -33,6 +33,7 @@ func (o fakeObject) Close() error { o.closed.Add(1); return nil }
 // opening is what a test of disks looks at.
 type opening struct {
 	disks
+	open                               openFunc
 	opened, disksClosed, objectsClosed atomic.Int64
 	unpacked                           bool
 	err                                error
@@ -61,7 +62,7 @@ func newOpening(unpacked bool) *opening {
 
 func (o *opening) get(t *testing.T) use {
 	t.Helper()
-	d, err := o.acquire(t.Context(), Task{ID: "t"})
+	d, err := o.acquire(t.Context(), Task{ID: "t"}, o.open)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,7 +122,7 @@ func TestWhoComesFirstMayLeave(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		var first error
 		var wg sync.WaitGroup
-		wg.Go(func() { _, first = o.acquire(ctx, Task{ID: "t"}) })
+		wg.Go(func() { _, first = o.acquire(ctx, Task{ID: "t"}, o.open) })
 		synctest.Wait()
 		var second use
 		wg.Go(func() { second = o.get(t) })
@@ -146,7 +147,7 @@ func TestOpeningEndsWithItsLastUser(t *testing.T) {
 		o.gate = make(chan struct{})
 		ctx, cancel := context.WithCancel(t.Context())
 		go func() { time.Sleep(time.Second); cancel() }()
-		if _, err := o.acquire(ctx, Task{ID: "t"}); !errors.Is(err, context.Canceled) {
+		if _, err := o.acquire(ctx, Task{ID: "t"}, o.open); !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v", err)
 		}
 		o.want(t, "given up", 1, 0)
@@ -165,8 +166,8 @@ func TestReadsEndWithTheLastJob(t *testing.T) {
 		}
 		one, endOne := context.WithCancel(t.Context())
 		two, endTwo := context.WithCancel(t.Context())
-		a, err1 := o.acquire(one, Task{ID: "t"})
-		b, err2 := o.acquire(two, Task{ID: "t"})
+		a, err1 := o.acquire(one, Task{ID: "t"}, o.open)
+		b, err2 := o.acquire(two, Task{ID: "t"}, o.open)
 		if err := errors.Join(err1, err2); err != nil {
 			t.Fatal(err)
 		}
@@ -192,7 +193,7 @@ func TestAnImageThatCannotBeOpened(t *testing.T) {
 	o := newOpening(true)
 	o.err = errors.New("damaged")
 	for range 2 {
-		if _, err := o.acquire(t.Context(), Task{ID: "t"}); !errors.Is(err, o.err) {
+		if _, err := o.acquire(t.Context(), Task{ID: "t"}, o.open); !errors.Is(err, o.err) {
 			t.Errorf("got %v", err)
 		}
 	}

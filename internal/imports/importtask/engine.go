@@ -2,6 +2,7 @@ package importtask
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -12,10 +13,11 @@ import (
 	"github.com/diskport/diskport/internal/imports/ingest"
 	"github.com/diskport/diskport/internal/imports/source"
 	"github.com/diskport/diskport/internal/store/snapshot"
+	"github.com/diskport/diskport/internal/wake"
 	"github.com/diskport/diskport/internal/work"
 )
 
-// Engine has the jobs of an import: plan, range, publish, cleanup. Its fields are
+// Engine does the units of imports: plan, range, publish, cleanup. Its fields are
 // set before the first job.
 type Engine struct {
 	Store   Store
@@ -36,8 +38,8 @@ type Engine struct {
 	Workers   *ingest.Workers       // windows in work at a time
 	Target    int64                 // source bytes of a range; 0 = ingest's default
 
-	Wake  func()          // wakes claimers for new units
-	Ended func(id string) // told of every task that ended here
+	Bus  *wake.Bus // of claimers, and of who waits for a task
+	Live *Live     // what this node is doing
 
 	disks disks
 }
@@ -55,20 +57,66 @@ type Releaser interface {
 
 const pageBytes = snapshot.PageBlocks * block.Size
 
-// Jobs returns what the runner does for each kind of unit.
-func (e *Engine) Jobs() map[work.Kind]Job {
-	e.disks.open = e.open
-	return map[work.Kind]Job{
-		work.Plan:    e.plan,
-		work.Range:   e.ingest,
-		work.Publish: e.publish,
-		work.Cleanup: e.cleanup,
+// Retention of ended tasks, as at AWS, and how often it is looked at.
+const (
+	retention   = 7 * 24 * time.Hour
+	retainEvery = time.Hour
+)
+
+// Handlers returns what a runner does with the units of imports.
+func (e *Engine) Handlers() map[work.Kind]work.Handler {
+	imports := func(do work.Job) work.Handler { return work.Handler{Do: do, Final: final, Fail: e.fail} }
+	return map[work.Kind]work.Handler{
+		work.Plan:    imports(e.plan),
+		work.Unpack:  imports(e.unpack),
+		work.Range:   imports(e.ingest),
+		work.Publish: imports(e.publish),
+		work.Cleanup: {Do: e.cleanup},
+		work.Retain:  {Do: e.retain, Every: retainEvery},
 	}
 }
 
-// plan opens the image, checks what can be checked, and cuts it into ranges. A
-// single range it goes on with itself; several are for the lanes of ranges.
-func (e *Engine) plan(ctx context.Context, h *Held) (next work.Lease, ok bool, err error) {
+func final(err error) bool {
+	_, final := FailureOf(err)
+	return final
+}
+
+// fail moves the task to its cleanup, which it hands over.
+func (e *Engine) fail(ctx context.Context, l work.Lease, cause error) (next work.Lease, ok bool, err error) {
+	f, _ := FailureOf(cause)
+	next, err = e.Store.Fail(ctx, l, f)
+	if err == nil {
+		e.Bus.Wake(wake.Task(l.Task))
+	}
+	return next, err == nil, err
+}
+
+// plan plans an image that can be read where it is. One that has to be unpacked
+// first takes as long as its contents are large, so it goes to another lane.
+func (e *Engine) plan(ctx context.Context, h *work.Held) (next work.Lease, ok bool, err error) {
+	next, ok, err = e.makePlan(ctx, h, e.peek)
+	if !errors.Is(err, errPacked) {
+		return next, ok, err
+	}
+	if err := e.Work.Release(ctx, h.Lease, work.Unpack, e.Now()); err != nil {
+		return next, false, err
+	}
+	e.Bus.Wake(wake.Work)
+	return next, false, nil
+}
+
+// unpack plans an image that has to be unpacked.
+func (e *Engine) unpack(ctx context.Context, h *work.Held) (next work.Lease, ok bool, err error) {
+	return e.makePlan(ctx, h, e.open)
+}
+
+// smallRange is the source bytes of a range that its plan goes on with by itself:
+// few enough to be over before anybody in the lane has waited for long.
+const smallRange = 64 << 20
+
+// makePlan opens the image, checks what can be checked, and cuts it into ranges. A
+// single small range it goes on with itself; the others are for the lanes of ranges.
+func (e *Engine) makePlan(ctx context.Context, h *work.Held, open openFunc) (next work.Lease, ok bool, err error) {
 	t, err := e.Store.Get(ctx, h.Account, h.Task)
 	if err != nil {
 		return next, false, err
@@ -76,7 +124,7 @@ func (e *Engine) plan(ctx context.Context, h *Held) (next work.Lease, ok bool, e
 	if err := e.Store.SetPhase(ctx, h.Lease, Validating, t.Format); err != nil {
 		return next, false, err
 	}
-	image, err := e.disks.acquire(ctx, t)
+	image, err := e.disks.acquire(ctx, t, open)
 	if err != nil {
 		return next, false, err
 	}
@@ -107,13 +155,13 @@ func (e *Engine) plan(ctx context.Context, h *Held) (next work.Lease, ok bool, e
 		Tags: t.SnapshotTags,
 	}}
 	next, err = e.Store.Planned(ctx, h.Lease, plan)
-	if err != nil || len(ranges) <= 1 {
+	if err != nil || len(ranges) == 0 || len(ranges) == 1 && ranges[0].Bytes <= smallRange {
 		return next, err == nil, err
 	}
-	if err := e.Work.Release(ctx, next, e.Now()); err != nil {
+	if err := e.Work.Release(ctx, next, work.Range, e.Now()); err != nil {
 		h.Log.Warn("giving the first range to the others; they claim it when its lease lapses", "error", err)
 	}
-	e.Wake()
+	e.Bus.Wake(wake.Work)
 	return work.Lease{}, false, nil
 }
 
@@ -122,12 +170,32 @@ func volumeGiB(n int64) int64 { return max(1, (n+1<<30-1)>>30) }
 
 // open opens the task's image and the object that it reads.
 func (e *Engine) open(ctx context.Context, t Task) (diskimage.Disk, source.Object, error) {
+	return openTask(ctx, e.Images, t)
+}
+
+// peek is open for an image that need not be unpacked, else errPacked.
+func (e *Engine) peek(ctx context.Context, t Task) (diskimage.Disk, source.Object, error) {
+	images := e.Images
+	images.Scratch = noScratch{}
+	return openTask(ctx, images, t)
+}
+
+func openTask(ctx context.Context, images Images, t Task) (diskimage.Disk, source.Object, error) {
 	pin, err := source.ParsePin(t.Pin)
 	if err != nil {
 		return nil, nil, err
 	}
-	return e.Images.open(ctx, pin, t.Format)
+	return images.open(ctx, pin, t.Format)
 }
+
+// errPacked reports an image that has to be unpacked before it can be read.
+var errPacked = errors.New("importtask: the image has to be unpacked")
+
+// noScratch is scratch room for an open that is to be over soon.
+type noScratch struct{}
+
+// Create implements diskimage.Scratch.
+func (noScratch) Create() (diskimage.ScratchFile, error) { return nil, errPacked }
 
 // checkSpace refuses a plan that the store has no room for. It counts all data
 // as new: what is stored already, or zero, is only known when it was read.
@@ -147,7 +215,7 @@ func (e *Engine) checkSpace(rs []Range) error {
 }
 
 // ingest does one range.
-func (e *Engine) ingest(ctx context.Context, h *Held) (next work.Lease, ok bool, err error) {
+func (e *Engine) ingest(ctx context.Context, h *work.Held) (next work.Lease, ok bool, err error) {
 	t, err := e.Store.Get(ctx, h.Account, h.Task)
 	if err != nil {
 		return next, false, err
@@ -158,20 +226,25 @@ func (e *Engine) ingest(ctx context.Context, h *Held) (next work.Lease, ok bool,
 	if err := e.Store.SetPhase(ctx, h.Lease, Converting, t.Format); err != nil {
 		return next, false, err
 	}
-	written, err := e.write(ctx, h, t, t.Ranges[h.Range])
+	m := e.Live.begin(t.ID)
+	defer e.Live.end(m)
+	h.Report(m)
+	written, err := e.write(ctx, h.Lease, m, t)
 	if err != nil {
 		return next, false, err
 	}
-	counts := h.counts() // with what Finish made of them
+	counts := m.counts() // with what Finish made of them
 	counts.Stored += written.PagesBytes
 	return e.Store.FinishRange(ctx, h.Lease, RangeResult{
 		Packs: written.Packs, PagesFile: written.PagesFile, PagesBytes: written.PagesBytes, Pages: written.Pages, Counts: counts,
 	})
 }
 
-// write ingests range r and returns when its blocks and pages are durable.
-func (e *Engine) write(ctx context.Context, h *Held, t Task, r Range) (snapshot.Written, error) {
-	image, err := e.disks.acquire(ctx, t)
+// write ingests the range of the lease and returns when its blocks and pages are
+// durable.
+func (e *Engine) write(ctx context.Context, l work.Lease, m *meter, t Task) (snapshot.Written, error) {
+	r := t.Ranges[l.Range]
+	image, err := e.disks.acquire(ctx, t, e.open)
 	if err != nil {
 		return snapshot.Written{}, err
 	}
@@ -184,12 +257,12 @@ func (e *Engine) write(ctx context.Context, h *Held, t Task, r Range) (snapshot.
 	if err != nil {
 		return snapshot.Written{}, err
 	}
-	w := e.Library.NewRangeWriter(ctx, h.Lease, snapshot.Range{First: r.First, Pages: r.Pages, Domain: domain, Keys: keys})
-	h.Watch(func() Counts {
+	w := e.Library.NewRangeWriter(ctx, l, snapshot.Range{First: r.First, Pages: r.Pages, Domain: domain, Keys: keys})
+	m.watch(func() Counts {
 		s := w.Stats()
 		return Counts{Data: s.Blocks, Deduplicated: s.Deduplicated, Stored: s.Stored}
 	})
-	err = ingest.Run(ctx, image.disk, r, w, ingest.Options{PageBytes: pageBytes, Workers: e.Workers, Progress: h.Count})
+	err = ingest.Run(ctx, image.disk, r, w, ingest.Options{PageBytes: pageBytes, Workers: e.Workers, Progress: m.add})
 	if err == nil {
 		err = image.object.Check() // before what was read is believed
 	}
@@ -201,7 +274,7 @@ func (e *Engine) write(ctx context.Context, h *Held, t Task, r Range) (snapshot.
 }
 
 // publish writes the root and makes the snapshot visible.
-func (e *Engine) publish(ctx context.Context, h *Held) (next work.Lease, ok bool, err error) {
+func (e *Engine) publish(ctx context.Context, h *work.Held) (next work.Lease, ok bool, err error) {
 	t, err := e.Store.Get(ctx, h.Account, h.Task)
 	if err != nil {
 		return next, false, err
@@ -233,7 +306,7 @@ func (e *Engine) publish(ctx context.Context, h *Held) (next work.Lease, ok bool
 
 // cleanup ends a task that failed or was cancelled. Its files have rows that no
 // lease owns any more; gc removes both.
-func (e *Engine) cleanup(ctx context.Context, h *Held) (next work.Lease, ok bool, err error) {
+func (e *Engine) cleanup(ctx context.Context, h *work.Held) (next work.Lease, ok bool, err error) {
 	t, err := e.Store.Get(ctx, h.Account, h.Task)
 	if err != nil {
 		return next, false, err
@@ -254,6 +327,14 @@ func (e *Engine) over(ctx context.Context, t Task, log *slog.Logger) {
 			log.Warn("releasing the source", "error", err)
 		}
 	}
-	e.Ended(t.ID)
-	e.Wake()
+	e.Bus.Wake(wake.Task(t.ID), wake.Work)
+}
+
+// retain forgets tasks after their retention.
+func (e *Engine) retain(ctx context.Context, h *work.Held) (next work.Lease, ok bool, err error) {
+	n, err := e.Store.Forget(ctx, e.Now().Add(-retention))
+	if err == nil && n > 0 {
+		h.Log.Info("forgot tasks after their retention", "tasks", n)
+	}
+	return next, false, err
 }

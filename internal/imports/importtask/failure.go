@@ -6,11 +6,11 @@ import (
 
 	"github.com/diskport/diskport/diskimage"
 	"github.com/diskport/diskport/diskimage/ova"
-	"github.com/diskport/diskport/internal/imports/ingest"
 	"github.com/diskport/diskport/internal/imports/scratch"
 	"github.com/diskport/diskport/internal/imports/source"
 	"github.com/diskport/diskport/internal/store/blockstore"
 	"github.com/diskport/diskport/internal/store/keyring"
+	"github.com/diskport/diskport/internal/work"
 )
 
 // Cancelled is the failure of a task whose user cancelled it (AWS's spelling).
@@ -18,50 +18,92 @@ func Cancelled(reason string) Failure {
 	return Failure{Message: "User initiated task cancelation.", Reason: "cancelled", Detail: reason, Offset: -1}
 }
 
+// FailureOf says why err ends a task. final is false for what may go away by
+// trying again.
+func FailureOf(err error) (f Failure, final bool) {
+	for _, c := range causes {
+		if f, ok := c.match(err); ok {
+			f.Detail = err.Error()
+			return f, c.final
+		}
+	}
+	return Failure{Message: internalError, Reason: "internal", Detail: err.Error(), Offset: -1}, false
+}
+
+// cause is a row of the table of failures: what an error is, what the task says
+// then, and whether trying again is of no use.
+type cause struct {
+	match func(error) (Failure, bool)
+	final bool
+}
+
+// causes are the failures that tasks can have; the first row that matches counts.
+// What names the image's format comes after everything that merely happened while
+// the image was read, since a decoder wraps the errors of its source.
+var causes = []cause{
+	{as(storeFull), true},
+	{as(scratchFull), true},
+	{as(strict), true},
+	{is(source.ErrChanged, "ClientError: The source object changed while it was imported", "source-changed", "import it again, and leave it alone until the task has ended"), true},
+	{is(source.ErrNotFound, noAccess("404 Not Found"), "source-missing", ""), true},
+	{is(source.ErrNoAccess, noAccess("403 Forbidden"), "source-forbidden", "give the service role s3:GetObject on the object"), true},
+	{is(source.ErrRole, noAccess("403 Forbidden"), "role-not-assumable", "let the service assume the role at the S3 that the image is in, for as long as the import takes"), true},
+	{is(blockstore.ErrFull, "ServerError: no space left to store the disk", "store-full", "free space in the data directory, then import again"), true},
+	{is(source.ErrOrphaned, "ClientError: The program that handed the file over has ended", "handover-gone", "run the import again"), true},
+	{as(badKey), true},
+	{as(badImage), true},
+	{is(source.ErrUnavailable, "ServerError: the S3 of the source does not answer", "source-unavailable", "see that --source-endpoint can be reached from the service, then import again"), false},
+	{is(keyring.ErrUnavailable, "ServerError: the KMS does not answer", "kms-unavailable", "see that --kms-endpoint can be reached from the service, then import again"), false},
+	{as(poison), true},
+	{as(panicked), true},
+}
+
+// is matches errors that wrap a sentinel.
+func is(sentinel error, message, reason, hint string) func(error) (Failure, bool) {
+	return func(err error) (Failure, bool) {
+		return Failure{Message: message, Reason: reason, Hint: hint, Offset: -1}, errors.Is(err, sentinel)
+	}
+}
+
+// as matches errors that wrap one of a type, which knows more.
+func as[E error](failure func(E) Failure) func(error) (Failure, bool) {
+	return func(err error) (Failure, bool) {
+		var e E
+		if !errors.As(err, &e) {
+			return Failure{}, false
+		}
+		return failure(e), true
+	}
+}
+
+const (
+	internalError = "ServerError: an internal error has occurred during conversion."
+	footersDiffer = "ClientError: Footers not identical"
+)
+
 // invalid wraps the detail of a disk that cannot be imported, in AWS's grammar.
 func invalid(detail string) string { return "ClientError: Disk validation failed [" + detail + "]" }
 
-// formatTexts are AWS's words for the class of a diskimage.FormatError.
-var formatTexts = map[diskimage.Class]struct{ message, hint string }{
-	diskimage.NotFormat:   {invalid("Unsupported specified file format"), "leave Format out, or name the format that the content has"},
-	diskimage.Malformed:   {invalid("Unsupported specified file format"), "the image is damaged: make it again, or upload it again"},
-	diskimage.Truncated:   {invalid("Unexpected end of file"), "the upload is not complete: compare its size with the original's"},
-	diskimage.Unsupported: {invalid("Unsupported specified file format"), "convert the image, for instance to a stream-optimized VMDK or RAW"},
-	diskimage.External:    {invalid("Unsupported specified file format"), "merge the image with its parent into one file first; an image of several files is imported by diskport import --with FILE"},
-	diskimage.Limit:       {invalid("The disk image exceeds the allowed limit"), ""},
+func noAccess(reason string) string {
+	return invalid("We do not have access to the given resource. Reason " + reason)
 }
 
-const footersDiffer = "ClientError: Footers not identical"
-
-// sentinelTexts win over the class: AWS has words of their own for them.
-var sentinelTexts = []struct {
-	err     error
-	message string
-}{
-	{diskimage.ErrFootersDiffer, footersDiffer},
-	{diskimage.ErrInflatedLength, "ClientError: Uncompressed data has an invalid length"},
+func storeFull(e *FullError) Failure {
+	return Failure{Message: "ServerError: " + e.Error(), Reason: "store-full", Hint: "free space in the data directory, then import again", Offset: -1}
 }
 
-// causes are the failures that are not the image's, by what they wrap.
-var causes = []struct {
-	err                   error
-	message, reason, hint string
-}{
-	{source.ErrChanged, "ClientError: The source object changed while it was imported", "source-changed", "import it again, and leave it alone until the task has ended"},
-	{source.ErrNotFound, invalid("We do not have access to the given resource. Reason 404 Not Found"), "source-missing", ""},
-	{source.ErrNoAccess, invalid("We do not have access to the given resource. Reason 403 Forbidden"), "source-forbidden", "give the service role s3:GetObject on the object"},
-	{source.ErrRole, invalid("We do not have access to the given resource. Reason 403 Forbidden"), "role-not-assumable", "let the service assume the role at the S3 that the image is in, for as long as the import takes"},
-	{blockstore.ErrFull, "ServerError: no space left to store the disk", "store-full", "free space in the data directory, then import again"},
-	{source.ErrOrphaned, "ClientError: The program that handed the file over has ended", "handover-gone", "run the import again"},
+func scratchFull(*scratch.FullError) Failure {
+	return Failure{
+		Message: "ServerError: no space left to unpack the image", Reason: "store-full", Offset: -1,
+		Hint: "free space in the data directory, or upload the image uncompressed, then import again",
+	}
 }
 
-// away are failures of what the service depends on, which may come back.
-var away = []struct {
-	err                   error
-	message, reason, hint string
-}{
-	{source.ErrUnavailable, "ServerError: the S3 of the source does not answer", "source-unavailable", "see that --source-endpoint can be reached from the service, then import again"},
-	{keyring.ErrUnavailable, "ServerError: the KMS does not answer", "kms-unavailable", "see that --kms-endpoint can be reached from the service, then import again"},
+func strict(e *ForeignError) Failure {
+	return Failure{
+		Message: e.message, Reason: "image-unsupported", Offset: -1,
+		Hint: "convert the image to a stream-optimized VMDK or RAW, or start the service without --strict-aws",
+	}
 }
 
 // keyHints say what to do about a key.
@@ -75,76 +117,53 @@ var keyHints = map[keyring.Reason]string{
 	keyring.Denied:          "let the service role do kms:DescribeKey, kms:GenerateDataKeyWithoutPlaintext, kms:Decrypt and kms:CreateGrant with the key",
 }
 
-// FailureOf says why err ends a task. final is false for what may go away by
-// trying again.
-func FailureOf(err error) (f Failure, final bool) {
-	f = Failure{Detail: err.Error(), Offset: -1}
-	var full *FullError
-	if errors.As(err, &full) {
-		f.Message, f.Reason, f.Hint = "ServerError: "+full.Error(), "store-full", "free space in the data directory, then import again"
-		return f, true
-	}
-	var unpacking *scratch.FullError
-	if errors.As(err, &unpacking) {
-		f.Message, f.Reason, f.Hint = "ServerError: no space left to unpack the image", "store-full", "free space in the data directory, or upload the image uncompressed, then import again"
-		return f, true
-	}
-	var foreign *ForeignError
-	if errors.As(err, &foreign) {
-		f.Message, f.Reason, f.Hint = foreign.message, "image-unsupported", "convert the image to a stream-optimized VMDK or RAW, or start the service without --strict-aws"
-		return f, true
-	}
-	for _, c := range causes {
-		if errors.Is(err, c.err) {
-			f.Message, f.Reason, f.Hint = c.message, c.reason, c.hint
-			return f, true
-		}
-	}
-	var key *keyring.Error
-	if errors.As(err, &key) {
-		f.Message, f.Reason, f.Hint = "ClientError: Given key ID is not accessible", string(key.Reason), keyHints[key.Reason]
-		return f, true
-	}
-	var fe *diskimage.FormatError
-	if errors.As(err, &fe) {
-		t := formatTexts[fe.Class]
-		f.Message, f.Hint, f.Reason, f.Offset = t.message, t.hint, "image-"+classReason[fe.Class], fe.Offset
-		if fe.Class == diskimage.External && fe.Format == "vhd" {
-			f.Message = footersDiffer // what AWS makes of a differencing disk
-		}
-		if choice := (*ova.ChoiceError)(nil); errors.As(err, &choice) {
-			f.Message, f.Hint = invalid("Unsupported OVA format"), "import one of its disks with diskport import --disk NAME, or upload that disk by itself"
-		}
-		for _, s := range sentinelTexts {
-			if errors.Is(err, s.err) {
-				f.Message = s.message
-			}
-		}
-		return f, true
-	}
-	if errors.Is(err, diskimage.ErrEmpty) {
-		f.Message, f.Reason = invalid("Unexpected end of file"), "image-empty"
-		return f, true
-	}
-	for _, a := range away {
-		if errors.Is(err, a.err) {
-			f.Message, f.Reason, f.Hint = a.message, a.reason, a.hint
-			return f, false
-		}
-	}
-	f.Message = "ServerError: an internal error has occurred during conversion."
-	f.Reason = "internal"
-	var pe *ingest.PanicError
-	return f, errors.As(err, &pe)
+func badKey(e *keyring.Error) Failure {
+	return Failure{Message: "ClientError: Given key ID is not accessible", Reason: string(e.Reason), Hint: keyHints[e.Reason], Offset: -1}
 }
 
-var classReason = map[diskimage.Class]string{
-	diskimage.NotFormat:   "not-this-format",
-	diskimage.Malformed:   "malformed",
-	diskimage.Truncated:   "truncated",
-	diskimage.Unsupported: "unsupported",
-	diskimage.External:    "external-reference",
-	diskimage.Limit:       "limit",
+// formatTexts say what the class of a diskimage.FormatError is: in AWS's words, in
+// ours, and what to do about it.
+var formatTexts = map[diskimage.Class]struct{ message, reason, hint string }{
+	diskimage.NotFormat:   {invalid("Unsupported specified file format"), "not-this-format", "leave Format out, or name the format that the content has"},
+	diskimage.Malformed:   {invalid("Unsupported specified file format"), "malformed", "the image is damaged: make it again, or upload it again"},
+	diskimage.Truncated:   {invalid("Unexpected end of file"), "truncated", "the upload is not complete: compare its size with the original's"},
+	diskimage.Unsupported: {invalid("Unsupported specified file format"), "unsupported", "convert the image, for instance to a stream-optimized VMDK or RAW"},
+	diskimage.External:    {invalid("Unsupported specified file format"), "external-reference", "merge the image with its parent into one file first; an image of several files is imported by diskport import --with FILE"},
+	diskimage.Limit:       {invalid("The disk image exceeds the allowed limit"), "limit", ""},
+}
+
+// sentinelTexts win over the class: AWS has words of their own for them.
+var sentinelTexts = []struct {
+	err     error
+	message string
+}{
+	{diskimage.ErrFootersDiffer, footersDiffer},
+	{diskimage.ErrInflatedLength, "ClientError: Uncompressed data has an invalid length"},
+}
+
+func badImage(e *diskimage.FormatError) Failure {
+	t := formatTexts[e.Class]
+	f := Failure{Message: t.message, Reason: "image-" + t.reason, Hint: t.hint, Offset: e.Offset}
+	if e.Class == diskimage.External && e.Format == "vhd" {
+		f.Message = footersDiffer // what AWS makes of a differencing disk
+	}
+	if choice := (*ova.ChoiceError)(nil); errors.As(e, &choice) {
+		f.Message, f.Hint = invalid("Unsupported OVA format"), "import one of its disks with diskport import --disk NAME, or upload that disk by itself"
+	}
+	for _, s := range sentinelTexts {
+		if errors.Is(e, s.err) {
+			f.Message = s.message
+		}
+	}
+	return f
+}
+
+func poison(*work.PoisonError) Failure {
+	return Failure{Message: internalError, Reason: "poison", Offset: -1, Hint: "the service ended again and again while it worked on this image: see its log, and report the image"}
+}
+
+func panicked(*work.PanicError) Failure {
+	return Failure{Message: internalError, Reason: "internal", Offset: -1, Hint: "this is a fault of the service, not of the image alone: see its log, and report the image"}
 }
 
 // FullError reports that the store has no room for a disk.

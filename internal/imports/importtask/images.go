@@ -10,6 +10,7 @@ import (
 	"github.com/diskport/diskport/diskimage"
 	"github.com/diskport/diskport/diskimage/detect"
 	"github.com/diskport/diskport/internal/imports/source"
+	"github.com/diskport/diskport/internal/work"
 )
 
 // Opener opens pinned sources.
@@ -23,6 +24,8 @@ type Images struct {
 	Limits  diskimage.Limits
 	Scratch diskimage.Scratch // for unpacking compressed ones
 	Strict  bool              // refuse what AWS refuses
+
+	detect func(r io.ReaderAt, size int64, opts detect.Options) (diskimage.Disk, error) // detect.Open; tests replace it
 }
 
 // open opens a pinned object as an image; ctx is that of its reads too. The caller
@@ -32,7 +35,13 @@ func (i Images) open(ctx context.Context, pin source.Pin, format string) (d disk
 	if err != nil {
 		return nil, nil, fmt.Errorf("opening the source: %w", err)
 	}
-	d, err = detect.Open(object, object.Size(), detect.Options{Format: format, Limits: i.Limits, Scratch: i.Scratch, Interrupted: ctx.Err})
+	if i.detect == nil {
+		i.detect = detect.Open
+	}
+	err = work.Guard(func() (err error) { // a decoder that panics leaves the object open else
+		d, err = i.detect(object, object.Size(), detect.Options{Format: format, Limits: i.Limits, Scratch: i.Scratch, Interrupted: ctx.Err})
+		return err
+	})
 	if err != nil {
 		return nil, nil, errors.Join(err, object.Close())
 	}

@@ -8,9 +8,12 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+
 	"github.com/diskport/diskport/internal/awsid"
 	"github.com/diskport/diskport/internal/identity/secret"
 	"github.com/diskport/diskport/internal/imports/source"
+	"github.com/diskport/diskport/internal/wake"
 )
 
 // Service accepts, shows and cancels imports. Its methods may be called
@@ -22,17 +25,23 @@ type Service struct {
 	Images  Images         // that Check looks into; zero where no dry run is deep
 	Keys    Keys           // that Check asks for; nil where no dry run is deep
 	Secrets secret.Wrapper // of Urls
-	Runner  *Runner        // this node's, for its live counts; nil where none runs
-	Wake    func()         // called when there is new work
+	Live    *Live          // what this node is doing
+	Bus     *wake.Bus      // wakes claimers, and is woken when tasks end
+	// Recheck is told of a task whose units are gone, so that jobs for it on this
+	// node end at once.
+	Recheck func(task string)
 	IDs     awsid.Source
 	Now     func() time.Time
 	Log     *slog.Logger
 	Limit   int // Active tasks an account may have
 
-	mu    sync.Mutex        // guards ended, shown
-	ended chan struct{}     // closed at the next end of a task on this node
-	shown map[string]Counts // most that was shown of an Active task: progress never falls
+	mu    sync.Mutex                     // guards shown
+	shown *simplelru.LRU[string, Counts] // most that was shown of Active tasks: progress never falls
 }
+
+// maxShown is for how many tasks it is remembered what was shown: more than
+// anybody watches at a time.
+const maxShown = 4096
 
 // Sources finds and pins what is to be imported. source.Opener is it.
 type Sources interface {
@@ -91,7 +100,7 @@ func (s *Service) Import(ctx context.Context, req Request) (Task, error) {
 	if !created {
 		return sameRequest(stored, req)
 	}
-	s.Wake()
+	s.Bus.Wake(wake.Work)
 	return stored, nil
 }
 
@@ -182,67 +191,52 @@ func (s *Service) Cancel(ctx context.Context, account, id, reason string) (State
 	if err != nil {
 		return was, err
 	}
-	if s.Runner != nil {
-		s.Runner.Drop(id)
-	}
-	s.Wake()
+	s.Recheck(id)
+	s.Bus.Wake(wake.Task(id), wake.Work)
 	return was, nil
 }
 
 // Wait returns the task when it has ended, or as it is when ctx ends.
 func (s *Service) Wait(ctx context.Context, account, id string) (Task, error) {
 	for {
-		ended := s.nextEnd()
+		woken, stop := s.Bus.Wait(wake.Task(id))
 		t, err := s.Task(context.WithoutCancel(ctx), account, id)
-		if err != nil || t.State == Completed || t.State == Deleted {
+		over := err != nil || t.State == Completed || t.State == Deleted || !pause(ctx, woken)
+		stop()
+		if over {
 			return t, err
 		}
-		poll := time.NewTimer(time.Second) // another node may do the work
-		select {
-		case <-ctx.Done():
-			poll.Stop()
-			return t, nil
-		case <-ended:
-		case <-poll.C:
-		}
-		poll.Stop()
 	}
 }
 
-// Ended tells waiters on this node that a task has ended.
-func (s *Service) Ended(id string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.shown, id)
-	if s.ended != nil {
-		close(s.ended)
-		s.ended = nil
+// pause returns when it is time to look at a task again: woken, or after a second,
+// since another node may do the work. It returns false when ctx has ended.
+func pause(ctx context.Context, woken <-chan struct{}) bool {
+	poll := time.NewTimer(time.Second)
+	defer poll.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-woken:
+	case <-poll.C:
 	}
-}
-
-func (s *Service) nextEnd() <-chan struct{} {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.ended == nil {
-		s.ended = make(chan struct{})
-	}
-	return s.ended
+	return true
 }
 
 // overlay adds what this node did since its last heartbeats. What is shown of an
 // active task never falls, although the two are read at different moments.
 func (s *Service) overlay(t *Task) {
-	if t.State != Active || s.Runner == nil {
+	if t.State != Active {
 		return
 	}
-	t.Counts.Add(s.Runner.Unheard(t.ID))
+	t.Counts.Add(s.Live.Unheard(t.ID))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.shown == nil {
-		s.shown = map[string]Counts{}
+		s.shown, _ = simplelru.NewLRU[string, Counts](maxShown, nil) // fails for a size below 1 alone
 	}
-	if was := s.shown[t.ID]; was.Done > t.Counts.Done {
+	if was, ok := s.shown.Get(t.ID); ok && was.Done > t.Counts.Done {
 		t.Counts = was
 	}
-	s.shown[t.ID] = t.Counts
+	s.shown.Add(t.ID, t.Counts)
 }

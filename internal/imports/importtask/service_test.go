@@ -18,6 +18,7 @@ import (
 	"github.com/diskport/diskport/internal/imports/importtask"
 	"github.com/diskport/diskport/internal/imports/source"
 	"github.com/diskport/diskport/internal/metadb"
+	"github.com/diskport/diskport/internal/wake"
 )
 
 const account = "123456789012"
@@ -89,7 +90,7 @@ func newFixture(t *testing.T) *fixture {
 	}
 	src := &sources{pinned: map[string]bool{}}
 	return &fixture{sources: src, dir: dir, Service: &importtask.Service{
-		Store: db.Tasks(), Roles: roles{}, Sources: src, Secrets: master, Wake: func() {},
+		Store: db.Tasks(), Roles: roles{}, Sources: src, Secrets: master, Live: &importtask.Live{}, Bus: &wake.Bus{}, Recheck: func(string) {},
 		Now: time.Now, Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Limit: 2,
 	}}
 }

@@ -2,7 +2,6 @@ package ingest
 
 import (
 	"context"
-	"fmt"
 	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
@@ -35,16 +34,8 @@ type Options struct {
 // that its reads are large and the tail of a range is short.
 const windowBlocks = 8
 
-// PanicError is a decoder's panic, caught so that it fails the import and
-// nothing else.
-type PanicError struct {
-	Value any
-	Stack []byte
-}
-
-func (e *PanicError) Error() string { return fmt.Sprintf("ingest: panic: %v", e.Value) }
-
-// Run ingests range r of d into w. When it returns, no worker is left.
+// Run ingests range r of d into w. When it returns, no worker is left. A panic of
+// the decoder is an error, a *work.PanicError.
 func Run(ctx context.Context, d diskimage.Disk, r Range, w Draft, opts Options) error {
 	first := r.First * opts.PageBytes / block.Size
 	end := min((r.First+r.Pages)*opts.PageBytes/block.Size, block.Count(d.Size()))

@@ -14,6 +14,7 @@ import (
 	"github.com/diskport/diskport/diskimage"
 	"github.com/diskport/diskport/internal/block"
 	"github.com/diskport/diskport/internal/store/blockstore"
+	"github.com/diskport/diskport/internal/work"
 )
 
 // memory is a Draft that keeps blocks.
@@ -179,7 +180,7 @@ func TestRunEndsWithTheFault(t *testing.T) {
 		return Run(ctx, d, Range{0, 4, 32 << 20}, newMemory(t), Options{PageBytes: page, Workers: NewWorkers(2)})
 	}
 	t.Run("panic", func(t *testing.T) {
-		var pe *PanicError
+		var pe *work.PanicError
 		if err := run(t, t.Context(), broken{all, 20 << 20, nil}); !errors.As(err, &pe) || len(pe.Stack) == 0 {
 			t.Errorf("Run = %v, want a PanicError with its stack", err)
 		}

@@ -6,11 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"runtime/debug"
 	"slices"
 
 	"github.com/diskport/diskport/diskimage"
 	"github.com/diskport/diskport/internal/block"
+	"github.com/diskport/diskport/internal/work"
 )
 
 const (
@@ -44,22 +44,16 @@ func NewWorkers(n int) *Workers {
 }
 
 // do has a free worker ingest n blocks from index at.
-func (ws *Workers) do(ctx context.Context, j job, at, n int64) (err error) {
+func (ws *Workers) do(ctx context.Context, j job, at, n int64) error {
 	var w *worker
 	select {
 	case w = <-ws.free:
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	defer func() {
-		if p := recover(); p != nil {
-			err = &PanicError{p, debug.Stack()}
-		}
-		w.job = job{}
-		ws.free <- w
-	}()
+	defer func() { w.job = job{}; ws.free <- w }()
 	w.job = j
-	return w.window(ctx, at, n)
+	return work.Guard(func() error { return w.window(ctx, at, n) })
 }
 
 // job is the range that a window belongs to.

@@ -21,6 +21,7 @@ type Draft struct {
 	Base    blockstore.FileID
 	Timeout time.Duration // it ends without a write for so long; 0: a copy
 	Want    *Expected     // set once it is complete
+	Copied  bool          // what it inherits from another domain is there
 	Refused string        // why it fails from the start; empty: it does not
 }
 
@@ -84,6 +85,12 @@ type DraftStore interface {
 	Complete(ctx context.Context, account, id string, want Expected) error
 	// DraftBlocks returns at most limit blocks with indexes above after, ascending.
 	DraftBlocks(ctx context.Context, id string, after int64, limit int) ([]DraftBlock, error)
+	// Split puts units that copy a complete draft's base, one for each of so many
+	// ranges, in the place of the lease's unit.
+	Split(ctx context.Context, l work.Lease, ranges int) error
+	// Copied ends the lease's Copy unit. With the last of them the draft is Copied,
+	// and its Complete unit comes to be, leased to the caller (ok).
+	Copied(ctx context.Context, l work.Lease) (next work.Lease, ok bool, err error)
 	// Publish makes the lease's draft completed: step 5 of the ordering invariant.
 	Publish(ctx context.Context, l work.Lease, m Manifest) error
 	// Reject makes the lease's draft failed.

@@ -14,6 +14,7 @@ import (
 	"github.com/diskport/diskport/internal/store/frame"
 	"github.com/diskport/diskport/internal/store/keyring"
 	"github.com/diskport/diskport/internal/tag"
+	"github.com/diskport/diskport/internal/wake"
 )
 
 // Domains opens dedupe domains for writing. A keyring.Ring is it.
@@ -44,8 +45,8 @@ type Drafts struct {
 	Domains Domains
 	IDs     awsid.Source
 	Now     func() time.Time
-	Owner   string // names this node in leases
-	Wake    func() // called when there is a draft to settle
+	Owner   string    // names this node in leases
+	Bus     *wake.Bus // wakes claimers when there is a draft to settle
 
 	mu   sync.Mutex // guards open
 	open map[string]*appender
@@ -149,7 +150,7 @@ func (d *Drafts) Copy(ctx context.Context, r CopyRequest) (Record, error) {
 	}
 	rec, err := d.start(ctx, draft, r.Source, MaxCopies)
 	if err == nil {
-		d.Wake()
+		d.Bus.Wake(wake.Work)
 	}
 	return rec, err
 }
@@ -218,7 +219,7 @@ func (d *Drafts) Complete(ctx context.Context, account, id string, want Expected
 	if err != nil {
 		return "", err
 	}
-	d.Wake()
+	d.Bus.Wake(wake.Work)
 	return Pending, nil
 }
 

@@ -1,19 +1,17 @@
 package snapshot
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
 	"fmt"
 	"iter"
-
-	"golang.org/x/sync/errgroup"
+	"time"
 
 	"github.com/diskport/diskport/internal/store/blockstore"
-	"github.com/diskport/diskport/internal/store/frame"
 	"github.com/diskport/diskport/internal/store/keyring"
+	"github.com/diskport/diskport/internal/wake"
 	"github.com/diskport/diskport/internal/work"
 )
 
@@ -29,51 +27,76 @@ const (
 // writing. It is that of 31 full ones, 15 GiB of volume.
 const pagesHint = 1 << 20
 
-// maxTries is how often completing a draft is tried.
-const maxTries = 5
-
-// SettleError reports a draft that failed for a reason of ours.
-type SettleError struct {
-	ID  string
-	Err error
+// Handlers returns what a runner does with the units of drafts.
+func (d *Drafts) Handlers() map[work.Kind]work.Handler {
+	drafts := func(do work.Job) work.Handler { return work.Handler{Do: do, Final: keyRefused, Fail: d.reject} }
+	return map[work.Kind]work.Handler{
+		work.Complete: drafts(d.settle),
+		work.Copy:     drafts(d.copyRange),
+		work.Expire:   {Do: d.expire, Every: expireEvery},
+	}
 }
 
-func (e *SettleError) Error() string { return "snapshot: completing " + e.ID + ": " + e.Err.Error() }
+// keyRefused reports an error that is the same until somebody changes the key or
+// its policy.
+func keyRefused(err error) bool {
+	var key *keyring.Error
+	return errors.As(err, &key)
+}
 
-// Unwrap returns the cause.
-func (e *SettleError) Unwrap() error { return e.Err }
-
-// Settle does a Complete unit: it compares a complete draft with what its writer said,
-// writes its manifest and publishes it, or makes it failed. After a *SettleError the
-// unit is done; after any other error it may be tried again.
-func (d *Drafts) Settle(ctx context.Context, l work.Lease) error {
-	draft, err := d.Store.Draft(ctx, l.Task)
-	if errors.Is(err, ErrNotFound) || errors.Is(err, ErrNotPending) {
-		return work.ErrLost // deleted meanwhile, with its unit
+// reject makes the draft of a unit that failed for good a failed snapshot.
+func (d *Drafts) reject(ctx context.Context, l work.Lease, cause error) (next work.Lease, ok bool, err error) {
+	message := msgInternal
+	if keyRefused(cause) {
+		message = msgKey
 	}
+	err = d.Store.Reject(ctx, l, message)
+	d.Bus.Wake(wake.Task(l.Task))
+	return next, false, err
+}
+
+// settle compares a complete draft with what its writer said, writes its manifest
+// and publishes it, or makes it failed. What it inherits from another domain is
+// copied first, by units of their own.
+func (d *Drafts) settle(ctx context.Context, h *work.Held) (next work.Lease, ok bool, err error) {
+	draft, err := d.pending(ctx, h.Task)
 	if err != nil {
-		return err
+		return next, false, err
 	}
 	message, err := d.check(ctx, draft)
-	if err == nil && message == "" {
-		err = d.publish(ctx, l, draft)
-	}
-	var key *keyring.Error
-	switch {
-	case errors.As(err, &key):
-		message = msgKey
-	case err != nil && !errors.Is(err, work.ErrLost) && ctx.Err() == nil && l.Attempt >= maxTries:
-		if rerr := d.Store.Reject(ctx, l, msgInternal); rerr != nil {
-			return errors.Join(err, rerr)
-		}
-		return &SettleError{draft.ID, err}
-	case err != nil:
-		return err
+	if err != nil {
+		return next, false, err
 	}
 	if message != "" {
-		return d.Store.Reject(ctx, l, message)
+		err = d.Store.Reject(ctx, h.Lease, message)
+	} else {
+		err = d.publish(ctx, h.Lease, draft)
 	}
-	return nil
+	d.Bus.Wake(wake.Task(h.Task))
+	return next, false, err
+}
+
+// pending returns the draft of a unit. One that was deleted meanwhile took its
+// units along.
+func (d *Drafts) pending(ctx context.Context, id string) (Draft, error) {
+	draft, err := d.Store.Draft(ctx, id)
+	if errors.Is(err, ErrNotFound) || errors.Is(err, ErrNotPending) {
+		err = work.ErrLost
+	}
+	return draft, err
+}
+
+// expireEvery is how late a draft may end after its timeout, which is 10 minutes at
+// least.
+const expireEvery = time.Minute
+
+// expire ends drafts that nobody has written to for as long as their timeout.
+func (d *Drafts) expire(ctx context.Context, h *work.Held) (next work.Lease, ok bool, err error) {
+	n, err := d.Store.ExpireDrafts(ctx)
+	if err == nil && n > 0 {
+		h.Log.Info("ended snapshots that nobody wrote to", "snapshots", n)
+	}
+	return next, false, err
 }
 
 // check compares what was written with what its writer said, and returns what
@@ -125,7 +148,7 @@ func (d *Drafts) blocks(ctx context.Context, id string, after int64) iter.Seq2[D
 }
 
 // publish writes the manifest of a draft, its base's where nothing was written,
-// and publishes it.
+// and publishes it. A base in another domain is copied first.
 func (d *Drafts) publish(ctx context.Context, l work.Lease, draft Draft) error {
 	if _, _, err := d.Domains.Open(ctx, draft.Domain); err != nil {
 		return err // nobody could read it
@@ -134,14 +157,16 @@ func (d *Drafts) publish(ctx context.Context, l work.Lease, draft Draft) error {
 	if err != nil {
 		return err
 	}
+	foreign := base != nil && base.root.domain != draft.Domain
+	if foreign && !draft.Copied && base.Count() > 0 {
+		err := d.Store.Split(ctx, l, len(copyRanges(base.root.pages)))
+		d.Bus.Wake(wake.Work)
+		return err
+	}
 	m := &merger{lib: d.Library, out: d.Library.newPageWriter(l, pagesHint)}
 	defer m.out.abort()
-	if base != nil && base.root.domain == draft.Domain {
+	if base != nil && !foreign {
 		m.base, m.rest = base, base.root.pages
-	} else if base != nil {
-		if err := d.inherit(ctx, draft, base); err != nil {
-			return err
-		}
 	}
 	for b, err := range d.blocks(ctx, draft.ID, -1) {
 		if err == nil {
@@ -179,85 +204,6 @@ func (d *Drafts) base(ctx context.Context, draft Draft) (*Blocks, error) {
 		return nil, fmt.Errorf("opening what %s begins as: %w", draft.ID, err)
 	}
 	return b, nil
-}
-
-// maxCopying is how many appends of a copy are under way at a time: while some wait
-// for the disk, others read and frame.
-const maxCopying = 4
-
-// inherit copies the blocks of a base in another domain that nobody wrote over.
-// It goes on where an attempt before was left off.
-func (d *Drafts) inherit(ctx context.Context, draft Draft, base *Blocks) error {
-	copying, ctx := errgroup.WithContext(ctx)
-	copying.SetLimit(maxCopying)
-	var some []Block
-	seen := int64(0)
-	flush := func() {
-		batch, at := some, seen
-		copying.Go(func() error { return d.copyBlocks(ctx, draft, base, batch, at) })
-		some = nil
-	}
-	var err error
-	for b, berr := range d.missing(ctx, draft, base) {
-		if err = berr; err != nil {
-			break
-		}
-		seen++
-		if some = append(some, b); len(some) == maxAppend {
-			flush()
-		}
-	}
-	if err == nil && len(some) > 0 {
-		flush()
-	}
-	return cmp.Or(copying.Wait(), err) // the first to fail ends the other's context
-}
-
-// missing returns the blocks of a base that the draft has none at the index of.
-func (d *Drafts) missing(ctx context.Context, draft Draft, base *Blocks) iter.Seq2[Block, error] {
-	return func(yield func(Block, error) bool) {
-		next, stop := iter.Pull2(d.blocks(ctx, draft.ID, -1))
-		defer stop()
-		have, err, ok := next()
-		for b, berr := range base.From(ctx, 0) {
-			for berr == nil && ok && err == nil && have.Index < b.Index {
-				have, err, ok = next()
-			}
-			if err := cmp.Or(berr, err); err != nil {
-				yield(Block{}, err)
-				return
-			}
-			if ok && have.Index == b.Index {
-				continue
-			}
-			if !yield(b, nil) {
-				return
-			}
-		}
-	}
-}
-
-// copyBlocks appends blocks of the base to the draft; with them, so many were
-// copied in this attempt.
-func (d *Drafts) copyBlocks(ctx context.Context, draft Draft, base *Blocks, some []Block, seen int64) error {
-	ctx, cancel := context.WithTimeout(ctx, appendFor)
-	defer cancel()
-	to := &appending{blocks: map[int64]DraftBlock{}}
-	if err := d.beginAppend(ctx, draft, to); err != nil {
-		return err
-	}
-	frame, percent := make([]byte, frame.Size), int(min(99, 100*seen/base.root.blocks))
-	for _, b := range some {
-		data, digest, err := base.Get(ctx, b.Index, frame)
-		if err == nil {
-			err = d.add(ctx, to, DraftBlock{Index: b.Index, Digest: digest, Inherited: true}, data, percent)
-		}
-		if err != nil {
-			to.err = err
-			break
-		}
-	}
-	return d.endAppend(ctx, to)
 }
 
 // merger makes the pages of a draft: those of its base, with what was written.

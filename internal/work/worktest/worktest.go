@@ -13,7 +13,8 @@ import (
 
 // Bench is a store under test without units.
 type Bench struct {
-	Store work.Store
+	Store   work.Store
+	Starter work.Starter
 	// Add makes units exist that nobody holds, each younger than the one before.
 	Add func(t *testing.T, units ...work.Unit)
 }
@@ -30,6 +31,13 @@ func Test(t *testing.T, open func(t *testing.T) Bench) {
 		"ReleasedUnitsWait":        releasedUnitsWait,
 		"ExpireAllTakesLeasesAway": expireAllTakesLeasesAway,
 		"ConcurrentClaimsDiffer":   concurrentClaimsDiffer,
+		"LapsedClaimsCount":        lapsedClaimsCount,
+		"ProgressForgetsClaims":    progressForgetsClaims,
+		"HandBacksDoNotCount":      handBacksDoNotCount,
+		"FailuresCountApart":       failuresCountApart,
+		"AnotherLane":              anotherLane,
+		"AClockThatRanAhead":       aClockThatRanAhead,
+		"DutiesExistOnce":          dutiesExistOnce,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -70,7 +78,7 @@ func claimsOnceUntilLapsed(t *testing.T, b Bench) {
 	u := unit(1, "a")
 	b.Add(t, u)
 	got := claim(t, b, "one", now, 1)
-	if want := (work.Lease{Unit: u, Owner: "one", Attempt: 1, Until: later}); got != want {
+	if want := (work.Lease{Unit: u, Owner: "one", Attempt: 1, Until: later, Claims: 1}); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 	noClaim(t, b, later.Add(-time.Microsecond))
@@ -111,7 +119,7 @@ func renewKeepsALease(t *testing.T, b Bench) {
 	b.Add(t, unit(1, "a"))
 	l := claim(t, b, "one", now, 1)
 	at := now.Add(work.Heartbeat)
-	renewed, err := b.Store.Renew(t.Context(), l, at, []byte(`{}`))
+	renewed, err := b.Store.Renew(t.Context(), l, at, work.Progress{Done: 1, Data: []byte(`{}`)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,19 +135,19 @@ func aLostLeaseDoesNothing(t *testing.T, b Bench) {
 	b.Add(t, unit(1, "a"))
 	old := claim(t, b, "one", now, 1)
 	held := claim(t, b, "one", later, 1) // the same node, another attempt
-	if _, err := b.Store.Renew(t.Context(), old, later, nil); !errors.Is(err, work.ErrLost) {
+	if _, err := b.Store.Renew(t.Context(), old, later, work.Progress{}); !errors.Is(err, work.ErrLost) {
 		t.Errorf("renewing a lost lease: got %v, want %v", err, work.ErrLost)
 	}
-	if err := b.Store.Release(t.Context(), old, now); err != nil {
+	if err := b.Store.Release(t.Context(), old, old.Kind, now); err != nil {
 		t.Errorf("releasing a lost lease: %v", err)
 	}
 	noClaim(t, b, later)
-	if _, err := b.Store.Renew(t.Context(), held, later, nil); err != nil {
+	if _, err := b.Store.Renew(t.Context(), held, later, work.Progress{}); err != nil {
 		t.Errorf("the lease that is held: %v", err)
 	}
 	unknown := held
 	unknown.ID = 77
-	if _, err := b.Store.Renew(t.Context(), unknown, later, nil); !errors.Is(err, work.ErrLost) {
+	if _, err := b.Store.Renew(t.Context(), unknown, later, work.Progress{}); !errors.Is(err, work.ErrLost) {
 		t.Errorf("renewing a lease of no unit: got %v, want %v", err, work.ErrLost)
 	}
 }
@@ -148,10 +156,10 @@ func releasedUnitsWait(t *testing.T, b Bench) {
 	b.Add(t, unit(1, "a"))
 	l := claim(t, b, "one", now, 1)
 	due := now.Add(time.Hour)
-	if err := b.Store.Release(t.Context(), l, due); err != nil {
+	if err := b.Store.Release(t.Context(), l, l.Kind, due); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := b.Store.Renew(t.Context(), l, now, nil); !errors.Is(err, work.ErrLost) {
+	if _, err := b.Store.Renew(t.Context(), l, now, work.Progress{}); !errors.Is(err, work.ErrLost) {
 		t.Errorf("renewing a released lease: got %v, want %v", err, work.ErrLost)
 	}
 	noClaim(t, b, due.Add(-time.Microsecond))
@@ -163,10 +171,10 @@ func releasedUnitsWait(t *testing.T, b Bench) {
 func expireAllTakesLeasesAway(t *testing.T, b Bench) {
 	b.Add(t, unit(1, "a"), unit(2, "a"))
 	old := claim(t, b, "dead", now, 1)
-	if err := b.Store.ExpireAll(t.Context()); err != nil {
+	if err := b.Starter.ExpireAll(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := b.Store.Renew(t.Context(), old, now, nil); !errors.Is(err, work.ErrLost) {
+	if _, err := b.Store.Renew(t.Context(), old, now, work.Progress{}); !errors.Is(err, work.ErrLost) {
 		t.Errorf("renewing an expired lease: got %v, want %v", err, work.ErrLost)
 	}
 	if l := claim(t, b, "dead", now, 1); l.Attempt != 2 {
@@ -205,5 +213,136 @@ func concurrentClaimsDiffer(t *testing.T, b Bench) {
 	slices.Sort(claimed)
 	if len(claimed) != units || len(slices.Compact(claimed)) != units {
 		t.Errorf("claimed %v, want each of %d units once", claimed, units)
+	}
+}
+
+func lapsedClaimsCount(t *testing.T, b Bench) {
+	b.Add(t, unit(1, "a"))
+	at := now
+	for want := 1; want <= 3; want++ { // a node that dies, another that is stopped for long
+		if l := claim(t, b, "one", at, 1); l.Claims != want || l.Failures != 0 {
+			t.Errorf("claim %d: %d claims, %d failures", want, l.Claims, l.Failures)
+		}
+		at = at.Add(work.LeaseFor)
+	}
+	if err := b.Starter.ExpireAll(t.Context()); err != nil { // a restart
+		t.Fatal(err)
+	}
+	if l := claim(t, b, "one", at, 1); l.Claims != 4 {
+		t.Errorf("after a restart: %d claims, want 4", l.Claims)
+	}
+}
+
+func progressForgetsClaims(t *testing.T, b Bench) {
+	b.Add(t, unit(1, "a"))
+	at := now
+	renew := func(l work.Lease, done int64) {
+		t.Helper()
+		if _, err := b.Store.Renew(t.Context(), l, at, work.Progress{Done: done}); err != nil {
+			t.Fatal(err)
+		}
+		at = at.Add(2 * work.LeaseFor)
+	}
+	for _, c := range []struct {
+		done int64 // how far the claim gets
+		want int   // claims at the next one
+	}{{100, 1}, {100, 2}, {99, 3}, {0, 4}, {101, 1}, {5, 2}} {
+		renew(claim(t, b, "one", at, 1), c.done)
+		l := claim(t, b, "one", at, 1)
+		if l.Claims != c.want {
+			t.Errorf("after a claim that got to %d: %d claims, want %d", c.done, l.Claims, c.want)
+		}
+		if err := b.Store.Release(t.Context(), l, l.Kind, at); err != nil { // the look does not count
+			t.Fatal(err)
+		}
+	}
+}
+
+func handBacksDoNotCount(t *testing.T, b Bench) {
+	b.Add(t, unit(1, "a"))
+	for range 3 {
+		l := claim(t, b, "one", now, 1)
+		if l.Claims != 1 {
+			t.Errorf("%d claims after hand-backs, want 1", l.Claims)
+		}
+		if err := b.Store.Release(t.Context(), l, l.Kind, now); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func failuresCountApart(t *testing.T, b Bench) {
+	b.Add(t, unit(1, "a"))
+	at := now
+	claim(t, b, "one", at, 1)
+	at = at.Add(work.LeaseFor) // that one lapses
+	for want := range 3 {
+		l := claim(t, b, "one", at, 1)
+		if l.Failures != want {
+			t.Errorf("%d failures, want %d", l.Failures, want)
+		}
+		if want > 0 && l.Claims != 1 {
+			t.Errorf("%d claims: whoever reports a failure is alive", l.Claims)
+		}
+		due := at.Add(time.Minute)
+		if err := b.Store.Retry(t.Context(), l, "it did not work", due); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.Store.Renew(t.Context(), l, at, work.Progress{}); !errors.Is(err, work.ErrLost) {
+			t.Errorf("renewing a lease that was given back: %v", err)
+		}
+		noClaim(t, b, due.Add(-time.Microsecond))
+		at = due
+	}
+	l := claim(t, b, "one", at, 1)
+	lost := l
+	lost.Attempt--
+	if err := b.Store.Retry(t.Context(), lost, "late", at); err != nil {
+		t.Errorf("retrying under a lost lease: %v", err)
+	}
+	if _, err := b.Store.Renew(t.Context(), l, at, work.Progress{}); err != nil {
+		t.Errorf("a lost lease took the one that is held: %v", err)
+	}
+}
+
+func anotherLane(t *testing.T, b Bench) {
+	b.Add(t, unit(1, "a"))
+	l := claim(t, b, "one", now, 1)
+	if err := b.Store.Release(t.Context(), l, work.Unpack, now); err != nil {
+		t.Fatal(err)
+	}
+	noClaim(t, b, now)
+	got, ok, err := b.Store.Claim(t.Context(), "two", []work.Kind{work.Unpack}, now)
+	if err != nil || !ok || got.ID != 1 || got.Kind != work.Unpack || got.Attempt != 2 {
+		t.Errorf("claimed %+v, %v, %v of the other lane", got, ok, err)
+	}
+}
+
+// aClockThatRanAhead put a unit off until long after now; set right, the clock
+// finds it due.
+func aClockThatRanAhead(t *testing.T, b Bench) {
+	b.Add(t, unit(1, "a"))
+	ahead := now.Add(1000 * time.Hour)
+	l := claim(t, b, "one", ahead, 1)
+	if err := b.Store.Release(t.Context(), l, l.Kind, ahead.Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	l = claim(t, b, "one", now, 1)
+	if err := b.Store.Release(t.Context(), l, l.Kind, now.Add(work.MaxPause)); err != nil {
+		t.Fatal(err)
+	}
+	noClaim(t, b, now)
+}
+
+func dutiesExistOnce(t *testing.T, b Bench) {
+	for range 2 {
+		if err := b.Starter.Ensure(t.Context(), work.GC, work.Retain); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, ok := range []bool{true, true, false} {
+		if l, got, err := b.Store.Claim(t.Context(), "one", []work.Kind{work.GC, work.Retain}, now.Add(time.Hour)); err != nil || got != ok {
+			t.Errorf("claimed %+v, %v, %v; want one: %v", l, got, err, ok)
+		}
 	}
 }

@@ -110,7 +110,7 @@ func liveCountsShow(t *testing.T, b Bench) {
 	leases := b.planned(t, 1, 2)
 	report := func(l work.Lease, done int) {
 		t.Helper()
-		if _, err := b.Work.Renew(t.Context(), l, time.Now(), fmt.Appendf(nil, `{"done":%d,"source":7}`, done)); err != nil {
+		if _, err := b.Work.Renew(t.Context(), l, time.Now(), work.Progress{Done: int64(done), Data: fmt.Appendf(nil, `{"done":%d,"source":7}`, done)}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -128,7 +128,7 @@ func liveCountsShow(t *testing.T, b Bench) {
 	if err != nil || snap.Progress != 25 {
 		t.Errorf("snapshot progress %d, %v, want 25", snap.Progress, err)
 	}
-	if err := b.Work.Release(t.Context(), leases[1], time.Now()); err != nil {
+	if err := b.Work.Release(t.Context(), leases[1], work.Range, time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	b.finish(t, leases[0], b.result(t, leases[0], "x", "y"))

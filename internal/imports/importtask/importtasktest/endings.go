@@ -23,7 +23,7 @@ func aFailureIsCleanedUp(t *testing.T, b Bench) {
 	if cleanup.Kind != work.Cleanup || cleanup.Task != taskID(1) {
 		t.Errorf("got %+v, want the Cleanup unit", cleanup)
 	}
-	_, err = b.Work.Renew(t.Context(), leases[2], time.Now(), nil)
+	_, err = b.Work.Renew(t.Context(), leases[2], time.Now(), work.Progress{})
 	wantError(t, "another range's worker", err, work.ErrLost)
 	v := b.see(t, 1)
 	want := failure
@@ -67,7 +67,7 @@ func cancel(t *testing.T, b Bench) {
 	check("unknown", account, taskID(7), "", importtask.ErrNotFound)
 	check("another's", "other", taskID(1), "", importtask.ErrNotFound)
 	check("active", account, taskID(1), importtask.Active, nil)
-	_, err := b.Work.Renew(t.Context(), l, time.Now(), nil)
+	_, err := b.Work.Renew(t.Context(), l, time.Now(), work.Progress{})
 	wantError(t, "the worker of a cancelled task", err, work.ErrLost)
 	check("deleting", account, taskID(1), importtask.Deleting, nil)
 	cleanup := b.claim(t, work.Cleanup)

@@ -25,6 +25,7 @@ type Bench struct {
 	Tasks     importtask.Store
 	Drafts    importtask.RangePages
 	Work      work.Store
+	Starter   work.Starter
 	Catalog   blockstore.Catalog
 	Snapshots snapshot.Store
 	Tags      tag.Store

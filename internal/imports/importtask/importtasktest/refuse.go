@@ -62,12 +62,12 @@ func lostLeasesChangeNothing(t *testing.T, b Bench) {
 			}
 		},
 		"given back": func(l work.Lease) {
-			if err := b.Work.Release(t.Context(), l, time.Now().Add(time.Hour)); err != nil {
+			if err := b.Work.Release(t.Context(), l, l.Kind, time.Now().Add(time.Hour)); err != nil {
 				t.Fatal(err)
 			}
 		},
 		"all expired": func(work.Lease) {
-			if err := b.Work.ExpireAll(t.Context()); err != nil {
+			if err := b.Starter.ExpireAll(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 		},

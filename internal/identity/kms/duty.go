@@ -1,0 +1,25 @@
+package kms
+
+import (
+	"context"
+	"time"
+
+	"github.com/diskport/diskport/internal/work"
+)
+
+// purgeEvery is how late a key may be destroyed after its waiting period, which is
+// a week at least.
+const purgeEvery = time.Hour
+
+// Handlers returns what a runner does with the units of the KMS.
+func (s *Service) Handlers() map[work.Kind]work.Handler {
+	return map[work.Kind]work.Handler{work.Purge: {Do: s.purge, Every: purgeEvery}}
+}
+
+func (s *Service) purge(ctx context.Context, h *work.Held) (next work.Lease, ok bool, err error) {
+	n, err := s.Purge(ctx)
+	if err == nil && n > 0 {
+		h.Log.Info("destroyed KMS keys whose waiting period is over", "keys", n)
+	}
+	return next, false, err
+}

@@ -1,0 +1,122 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+
+	"github.com/diskport/diskport/internal/identity/kms"
+	"github.com/diskport/diskport/internal/identity/secret"
+	"github.com/diskport/diskport/internal/imports/source"
+	"github.com/diskport/diskport/internal/metadb"
+	"github.com/diskport/diskport/internal/store/blobdir"
+	"github.com/diskport/diskport/internal/store/blockstore"
+	"github.com/diskport/diskport/internal/store/keyring"
+)
+
+// What the service stands on is chosen by the scheme of a URL, from these tables.
+// Nothing else in this package names a database, a back end, an S3 or a KMS.
+var (
+	databases = map[string]func(context.Context, *App) (*metadb.DB, error){
+		embedded: openSQLite,
+	}
+	blockStores = map[string]func(*App) (blockBackend, error){
+		embedded: openBlockDirectory,
+	}
+	sources = map[string]func(*App, *secret.MasterKey) (*source.ForeignS3, error){
+		embedded: func(*App, *secret.MasterKey) (*source.ForeignS3, error) { return nil, nil }, //nolint:nilnil // there is none, and that is no error
+		"aws":    foreignS3,
+		"http":   foreignS3,
+		"https":  foreignS3,
+	}
+	keyServices = map[string]func(*App, *kms.Service) keyring.KMS{
+		embedded: func(_ *App, s *kms.Service) keyring.KMS { return keyring.Embedded{Service: s} },
+		"aws":    func(a *App, _ *kms.Service) keyring.KMS { return externalKMS(a, "") }, // where the SDK knows it
+		"http":   func(a *App, _ *kms.Service) keyring.KMS { return externalKMS(a, a.cfg.KMSEndpoint) },
+		"https":  func(a *App, _ *kms.Service) keyring.KMS { return externalKMS(a, a.cfg.KMSEndpoint) },
+	}
+)
+
+// embedded is the scheme of the part that the service brings along: no URL at all.
+const embedded = ""
+
+// choose returns the row of a table for a URL, which a flag gave.
+func choose[T any](table map[string]T, flag, url string) (row T, err error) {
+	scheme := url
+	if i := strings.Index(url, "://"); i >= 0 {
+		scheme = url[:i]
+	}
+	row, ok := table[scheme]
+	if ok {
+		return row, nil
+	}
+	known := slices.DeleteFunc(slices.Sorted(maps.Keys(table)), func(s string) bool { return s == embedded })
+	if len(known) == 0 {
+		return row, fmt.Errorf("server: %s takes no %q yet: leave it out to use what is in the data directory", flag, scheme)
+	}
+	return row, fmt.Errorf("server: %s takes no %q: give a URL of %s, or leave it out to use what is embedded", flag, scheme, strings.Join(known, ", "))
+}
+
+// chosen checks all choices before anything is opened.
+func (c Config) chosen() error {
+	_, database := choose(databases, "--database", c.Database)
+	_, store := choose(blockStores, "--store", c.Store)
+	_, from := choose(sources, "--source-endpoint", c.SourceEndpoint)
+	_, keys := choose(keyServices, "--kms-endpoint", c.KMSEndpoint)
+	for _, err := range []error{database, store, from, keys} {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// openSQLite opens the database in the data directory. One process uses it, so
+// whoever holds a lease in it is dead.
+func openSQLite(ctx context.Context, a *App) (*metadb.DB, error) {
+	db, err := metadb.Open(ctx, a.data.file(databaseName), metadb.Options{Now: time.Now})
+	if err != nil {
+		return nil, err
+	}
+	a.closers.add(db.Close)
+	return db, db.Work().ExpireAll(ctx)
+}
+
+// blockBackend is a back end that knows how much it can still take.
+type blockBackend interface {
+	blockstore.Backend
+	Free() (int64, error) // bytes
+}
+
+func openBlockDirectory(a *App) (blockBackend, error) { return blobdir.New(a.data.file("blocks")) }
+
+// noSTS is the STS endpoint of an S3 that has none.
+const noSTS = "none"
+
+func foreignS3(a *App, master *secret.MasterKey) (*source.ForeignS3, error) {
+	at, err := source.ParseEndpoint(a.cfg.SourceEndpoint)
+	if err != nil {
+		return nil, err
+	}
+	o := source.ForeignOptions{
+		Endpoint: at, Region: a.cfg.SourceRegion, Credentials: a.cfg.SourceCredentials, Secrets: master,
+		Direct: a.cfg.SourceSTS == noSTS, Operator: a.cfg.AccountID,
+	}
+	if !o.Direct {
+		if o.STS, err = source.ParseEndpoint(a.cfg.SourceSTS); err != nil {
+			return nil, err
+		}
+	}
+	return source.NewForeignS3(o), nil
+}
+
+func externalKMS(a *App, endpoint string) keyring.KMS {
+	return keyring.NewExternal(keyring.ExternalOptions{
+		Config: aws.Config{Region: a.cfg.Region, Credentials: a.cfg.KMSCredentials}, Endpoint: endpoint,
+	})
+}

@@ -1,0 +1,112 @@
+package server
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"runtime"
+	"slices"
+	"time"
+
+	"github.com/diskport/diskport/internal/awsid"
+	"github.com/diskport/diskport/internal/identity/secret"
+	"github.com/diskport/diskport/internal/imports/importtask"
+	"github.com/diskport/diskport/internal/imports/ingest"
+	"github.com/diskport/diskport/internal/imports/scratch"
+	"github.com/diskport/diskport/internal/space"
+	"github.com/diskport/diskport/internal/store/snapshot"
+	"github.com/diskport/diskport/internal/work"
+)
+
+// lanes go by cost: nothing short waits for anything long. Each is one claimer, so
+// a kind has as many as it may have units under way on a node.
+var lanes = [][]work.Kind{
+	{work.Plan, work.Publish, work.Cleanup},
+	{work.Plan, work.Publish, work.Cleanup},
+	{work.Complete},
+	{work.Complete, work.Expire, work.Retain, work.Purge},
+	{work.Range},
+	{work.Range},
+	{work.Unpack},
+	{work.Unpack},
+	{work.Copy},
+	{work.Copy},
+	{work.GC},
+}
+
+// writesInFlight is how many workers may wait for the disk while the others
+// compute: a queue of 4 MiB writes this deep keeps a virtual disk busy.
+const writesInFlight = 10
+
+// poll is how long a claimer sleeps that nobody wakes.
+const poll = 2 * time.Second
+
+// wireImports makes the import service and what does its units.
+func (a *App) wireImports(p *parts, master *secret.MasterKey, counted countedSources) *importtask.Engine {
+	images := importtask.Images{
+		Sources: p.sources, Strict: a.cfg.StrictAWS,
+		Scratch: scratch.Dir{Path: a.data.file("scratch"), Free: a.spare(func() (int64, error) { return space.Free(a.data.path) })},
+	}
+	if images.Strict {
+		images.Limits.VirtualSize = importtask.StrictVirtualSize
+	}
+	live := &importtask.Live{}
+	p.imports = &importtask.Service{
+		Store: p.db.Tasks(), Roles: p.iam, Sources: p.sources, Images: images, Keys: p.ring, Secrets: master,
+		Live: live, Bus: &p.bus, Recheck: func(task string) { p.runner.Check(task) },
+		Now: time.Now, Log: a.log, Limit: a.cfg.QuotaImports,
+	}
+	images.Sources = counted // dry runs don't count
+	engine := &importtask.Engine{
+		Store: p.db.Tasks(), Drafts: p.db.Tasks(), Work: p.db.Work(), Sources: p.sources, Images: images,
+		Roles: p.iam, Domains: p.ring, Records: p.db.Snapshots(), Library: p.library, Now: time.Now,
+		FreeSpace: a.spare(p.backend.Free), Workers: ingest.NewWorkers(runtime.GOMAXPROCS(0) + writesInFlight), Target: a.cfg.RangeBytes,
+		Bus: &p.bus, Live: live,
+	}
+	a.closers.add(engine.Close)
+	return engine
+}
+
+// wireDrafts makes the service behind direct writes and copies.
+func (a *App) wireDrafts(p *parts) {
+	p.drafts = &snapshot.Drafts{
+		Store: p.db.Snapshots(), Records: p.db.Snapshots(), Library: p.library, Domains: p.ring,
+		Now: time.Now, Owner: a.owner, Bus: &p.bus,
+	}
+}
+
+// wireRunner makes what claims and does the units of all domains.
+func (a *App) wireRunner(p *parts, engine *importtask.Engine) {
+	handlers := map[work.Kind]work.Handler{}
+	for _, domain := range []map[work.Kind]work.Handler{
+		engine.Handlers(), p.drafts.Handlers(), p.gc.Handlers(a.cfg.GCEvery), p.kms.Handlers(),
+	} {
+		maps.Copy(handlers, domain)
+	}
+	p.runner = &work.Runner{
+		Owner: a.owner, Store: p.db.Work(), Handlers: handlers, Lanes: lanes, Bus: &p.bus,
+		Log: a.log, Now: time.Now, Poll: poll, Grace: gracePeriod,
+	}
+}
+
+// duties are the kinds that are done again and again.
+func duties(handlers map[work.Kind]work.Handler) []work.Kind {
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(handlers)), func(k work.Kind) bool { return handlers[k].Every == 0 })
+}
+
+// spare is how much may still be written where so much is free.
+func (a *App) spare(free func() (int64, error)) func() (int64, error) {
+	return func() (int64, error) {
+		n, err := free()
+		return n - a.cfg.Reserve, err
+	}
+}
+
+// newOwner names this process in leases.
+func newOwner() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "node"
+	}
+	return fmt.Sprintf("%s/%d/%x", host, os.Getpid(), awsid.Source{}.Int63()&0xffff)
+}

@@ -1,0 +1,21 @@
+package gc
+
+import (
+	"context"
+	"time"
+
+	"github.com/diskport/diskport/internal/work"
+)
+
+// Handlers returns what a runner does with gc's units: a cycle, every so often.
+func (c *Collector) Handlers(every time.Duration) map[work.Kind]work.Handler {
+	return map[work.Kind]work.Handler{work.GC: {Do: c.duty, Every: every}}
+}
+
+func (c *Collector) duty(ctx context.Context, h *work.Held) (next work.Lease, ok bool, err error) {
+	r, err := c.Run(ctx)
+	if err == nil {
+		h.Log.Info("collected garbage", "blocks", r.Blocks, "files", r.Files, "bytes", r.Bytes)
+	}
+	return next, false, err
+}

@@ -1,0 +1,143 @@
+package snapshot
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"iter"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/diskport/diskport/internal/store/frame"
+	"github.com/diskport/diskport/internal/work"
+)
+
+// maxCopying is how many appends of a copy are under way at a time: while some wait
+// for the disk, others read and frame.
+const maxCopying = 4
+
+// rangeBlocks is about how many blocks a range of a copy has: 1 GiB, a few seconds.
+const rangeBlocks = 2048
+
+// copyRange is a run of a base's pages that one unit copies.
+type copyRange struct {
+	first, end int64 // index of its first block, and of the first behind it
+	before     int64 // blocks of the base before it
+}
+
+// copyRanges cuts a base, by its root alone, so that every unit cuts it alike.
+func copyRanges(pages []rootPage) (ranges []copyRange) {
+	var seen, in int64
+	for i, p := range pages {
+		if in == 0 {
+			ranges = append(ranges, copyRange{first: p.index * PageBlocks, before: seen})
+		}
+		seen, in = seen+int64(p.blocks), in+int64(p.blocks)
+		if in >= rangeBlocks || i == len(pages)-1 {
+			ranges[len(ranges)-1].end, in = (p.index+1)*PageBlocks, 0
+		}
+	}
+	return ranges
+}
+
+// copyRange does a Copy unit. The last one hands over to the completion.
+func (d *Drafts) copyRange(ctx context.Context, h *work.Held) (next work.Lease, ok bool, err error) {
+	draft, err := d.pending(ctx, h.Task)
+	if err != nil {
+		return next, false, err
+	}
+	base, err := d.base(ctx, draft)
+	if err != nil {
+		return next, false, err
+	}
+	if base == nil {
+		return next, false, fmt.Errorf("snapshot: %s has nothing to copy", draft.ID)
+	}
+	ranges := copyRanges(base.root.pages)
+	if h.Range >= len(ranges) {
+		return next, false, fmt.Errorf("snapshot: copying %s: no range %d of %d", draft.ID, h.Range, len(ranges))
+	}
+	if err := d.inherit(ctx, draft, base, ranges[h.Range]); err != nil {
+		return next, false, err
+	}
+	return d.Store.Copied(ctx, h.Lease)
+}
+
+// inherit copies those blocks of a range of the base that nobody wrote over. It
+// goes on where an attempt before was left off.
+func (d *Drafts) inherit(ctx context.Context, draft Draft, base *Blocks, r copyRange) error {
+	copying, ctx := errgroup.WithContext(ctx)
+	copying.SetLimit(maxCopying)
+	var some []Block
+	seen := r.before
+	flush := func() {
+		batch, at := some, seen
+		copying.Go(func() error { return d.copyBlocks(ctx, draft, base, batch, at) })
+		some = nil
+	}
+	var err error
+	for b, berr := range d.missing(ctx, draft, base, r) {
+		if err = berr; err != nil {
+			break
+		}
+		seen++
+		if some = append(some, b); len(some) == maxAppend {
+			flush()
+		}
+	}
+	if err == nil && len(some) > 0 {
+		flush()
+	}
+	return cmp.Or(copying.Wait(), err) // the first to fail ends the other's context
+}
+
+// missing returns the blocks of a range of the base at whose index the draft has
+// none.
+func (d *Drafts) missing(ctx context.Context, draft Draft, base *Blocks, r copyRange) iter.Seq2[Block, error] {
+	return func(yield func(Block, error) bool) {
+		next, stop := iter.Pull2(d.blocks(ctx, draft.ID, r.first-1))
+		defer stop()
+		have, err, ok := next()
+		for b, berr := range base.From(ctx, r.first) {
+			if berr == nil && b.Index >= r.end {
+				return
+			}
+			for berr == nil && ok && err == nil && have.Index < b.Index {
+				have, err, ok = next()
+			}
+			if err := cmp.Or(berr, err); err != nil {
+				yield(Block{}, err)
+				return
+			}
+			if ok && have.Index == b.Index {
+				continue
+			}
+			if !yield(b, nil) {
+				return
+			}
+		}
+	}
+}
+
+// copyBlocks appends blocks of the base to the draft. seen is how many of the
+// base's blocks are dealt with when they are.
+func (d *Drafts) copyBlocks(ctx context.Context, draft Draft, base *Blocks, some []Block, seen int64) error {
+	ctx, cancel := context.WithTimeout(ctx, appendFor)
+	defer cancel()
+	to := &appending{blocks: map[int64]DraftBlock{}}
+	if err := d.beginAppend(ctx, draft, to); err != nil {
+		return err
+	}
+	frame, percent := make([]byte, frame.Size), int(min(99, 100*seen/base.root.blocks))
+	for _, b := range some {
+		data, digest, err := base.Get(ctx, b.Index, frame)
+		if err == nil {
+			err = d.add(ctx, to, DraftBlock{Index: b.Index, Digest: digest, Inherited: true}, data, percent)
+		}
+		if err != nil {
+			to.err = err
+			break
+		}
+	}
+	return d.endAppend(ctx, to)
+}

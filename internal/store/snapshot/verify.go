@@ -1,0 +1,60 @@
+package snapshot
+
+import (
+	"context"
+	"fmt"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/diskport/diskport/internal/store/frame"
+)
+
+// verifyReaders is how many blocks are read at a time.
+const verifyReaders = 3
+
+// Verify reads every block of a completed snapshot and checks it against its ID,
+// calling progress now and then with the blocks read and their number. An error
+// says what is damaged.
+func (l *Library) Verify(ctx context.Context, rec Record, progress func(done, total int64)) error {
+	blocks, err := l.Open(ctx, rec)
+	if err != nil {
+		return err
+	}
+	indexes := make(chan int64, verifyReaders)
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		defer close(indexes)
+		done := int64(0)
+		for b, err := range blocks.From(gctx, 0) {
+			if err != nil {
+				return err
+			}
+			select {
+			case indexes <- b.Index:
+			case <-gctx.Done():
+				return gctx.Err()
+			}
+			done++
+			progress(done, blocks.Count())
+		}
+		if done != blocks.Count() {
+			return fmt.Errorf("snapshot %s: its pages name %d blocks, its root %d", rec.ID, done, blocks.Count())
+		}
+		return nil
+	})
+	for range verifyReaders {
+		g.Go(func() error { return blocks.prove(gctx, indexes) })
+	}
+	return g.Wait()
+}
+
+// prove reads the blocks at the indexes; every read proves its block.
+func (b *Blocks) prove(ctx context.Context, indexes <-chan int64) error {
+	buf := make([]byte, frame.Size)
+	for i := range indexes {
+		if _, _, err := b.Get(ctx, i, buf); err != nil {
+			return err // names snapshot and block
+		}
+	}
+	return nil
+}

@@ -1,0 +1,53 @@
+package work
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+)
+
+// Held is a lease while its job runs.
+type Held struct {
+	Lease
+	Log *slog.Logger
+
+	cancel context.CancelCauseFunc
+	now    chan struct{} // asks for a heartbeat at once
+
+	mu     sync.Mutex // guards report
+	report Reporter
+}
+
+// Reporter is what a job lets be told of a unit under way. Its methods are called
+// at heartbeats, one after the other, while the job runs.
+type Reporter interface {
+	// Progress returns how far the unit is.
+	Progress() Progress
+	// Heard says that the store has what Progress returned last.
+	Heard()
+}
+
+// Report makes heartbeats tell the store what rep says.
+func (h *Held) Report(rep Reporter) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.report = rep
+}
+
+// progress returns what the reporter says, and what to call when the store has it.
+func (h *Held) progress() (p Progress, heard func()) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.report == nil {
+		return Progress{}, func() {}
+	}
+	return h.report.Progress(), h.report.Heard
+}
+
+// beatNow asks for a heartbeat, unless one is asked for already.
+func (h *Held) beatNow() {
+	select {
+	case h.now <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,298 @@
+package work
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/diskport/diskport/internal/wake"
+)
+
+// Job does one unit. It returns the lease of the unit that follows when its event
+// handed one over (ok). ctx ends when the lease is lost or the runner stops for
+// good; a job that returns after that is not asked what became of it.
+type Job func(ctx context.Context, h *Held) (next Lease, ok bool, err error)
+
+// Handler is what a domain brings for one kind of unit.
+type Handler struct {
+	Do Job
+	// Final reports whether an error will be the same at the next try; nil: none
+	// will.
+	Final func(err error) bool
+	// Fail ends a unit that failed for good: finally, too often, by a panic, or as
+	// poison. It returns the lease of the unit that follows, as a Job does. Nil:
+	// the unit is tried for ever, with pauses that grow.
+	Fail func(ctx context.Context, l Lease, cause error) (next Lease, ok bool, err error)
+	// Every makes it a periodic duty, done again so long after it was done. Its
+	// job may be left off anywhere, so it does not hold up a runner that stops.
+	Every time.Duration
+}
+
+// Limits on trying.
+const (
+	// MaxFailures is how often a unit is tried whose failure may go away.
+	MaxFailures = 5
+	// MaxClaims is how often a unit is claimed without getting further.
+	MaxClaims = 20
+)
+
+// PoisonError reports a unit that was claimed MaxClaims times and never got
+// further: whoever does it dies of it.
+type PoisonError struct {
+	Unit   Unit
+	Claims int
+}
+
+func (e *PoisonError) Error() string {
+	return fmt.Sprintf("work: the %s of %s was begun %d times and got no further: what it does ends the process", e.Unit.Kind, e.Unit.Task, e.Claims)
+}
+
+// Runner claims units of work and does them: claim, heartbeat, finish. A lost
+// lease cancels the job. Its fields are set before Run.
+type Runner struct {
+	Owner    string // names this node in leases
+	Store    Store
+	Handlers map[Kind]Handler
+	// Lanes are the claimers: each claims units of its kinds, one at a time, so
+	// that what is short never waits for what is long.
+	Lanes [][]Kind
+	Bus   *wake.Bus // wakes idle claimers (wake.Work)
+	Log   *slog.Logger
+	Now   func() time.Time
+	Poll  time.Duration // how long a claimer sleeps when nothing wakes it
+	Grace time.Duration // how long running jobs may go on after Run's ctx ends
+
+	mu   sync.Mutex // guards held
+	held map[int64]*Held
+}
+
+// Run works until ctx ends. Then it claims nothing more, gives running jobs
+// Grace to finish, cancels the rest and gives their leases back.
+func (r *Runner) Run(ctx context.Context) error {
+	jobs, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	var claimers sync.WaitGroup
+	for _, kinds := range r.Lanes {
+		claimers.Go(func() { r.claim(ctx, jobs, kinds) })
+	}
+	<-ctx.Done()
+	idle := make(chan struct{})
+	go func() { claimers.Wait(); close(idle) }()
+	grace := time.NewTimer(r.Grace)
+	defer grace.Stop()
+	select {
+	case <-idle:
+	case <-grace.C:
+	}
+	stop()
+	<-idle
+	return nil
+}
+
+// Step claims one unit of the kinds and does it, with those that it hands over. It
+// returns false when there was none. It is for those who decide by themselves what
+// happens when: tests, and a simulation.
+func (r *Runner) Step(ctx context.Context, kinds ...Kind) (bool, error) {
+	l, ok, err := r.Store.Claim(ctx, r.Owner, kinds, r.Now())
+	if err == nil && ok {
+		r.chain(ctx, ctx, l)
+	}
+	return ok, err
+}
+
+// Check asks the store at once whether the leases of a task's units on this node
+// are still held, and cancels the jobs of those that are not, before their next
+// heartbeat would.
+func (r *Runner) Check(task string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, h := range r.held {
+		if h.Task == task {
+			h.beatNow()
+		}
+	}
+}
+
+// claim takes units of the kinds and does them until ctx ends.
+func (r *Runner) claim(ctx, jobs context.Context, kinds []Kind) {
+	for ctx.Err() == nil {
+		woken, stop := r.Bus.Wait(wake.Work) // before the look, so that no wake is missed
+		l, ok, err := r.Store.Claim(ctx, r.Owner, kinds, r.Now())
+		if err != nil && ctx.Err() == nil {
+			r.Log.Error("claiming work", "error", err)
+		}
+		if ok {
+			stop()
+			r.chain(ctx, jobs, l)
+			continue
+		}
+		poll := time.NewTimer(r.Poll)
+		select {
+		case <-ctx.Done():
+		case <-woken:
+		case <-poll.C:
+		}
+		poll.Stop()
+		stop()
+	}
+}
+
+// chain does l and the units that are handed over by it. Periodic duties end with
+// ctx: they can be left off anywhere.
+func (r *Runner) chain(ctx, jobs context.Context, l Lease) {
+	if r.Handlers[l.Kind].Every > 0 {
+		jobs = ctx
+	}
+	for {
+		next, ok := r.do(jobs, l)
+		if !ok {
+			return
+		}
+		if ctx.Err() != nil {
+			r.giveBack(next)
+			return
+		}
+		l = next
+	}
+}
+
+// do runs one job under its lease and deals with its end.
+func (r *Runner) do(jobs context.Context, l Lease) (next Lease, ok bool) {
+	log := r.Log.With("task", l.Task, "unit", l.ID, "kind", l.Kind, "attempt", l.Attempt)
+	ctx, cancel := context.WithCancelCause(jobs)
+	defer cancel(nil)
+	h := &Held{Lease: l, Log: log, cancel: cancel, now: make(chan struct{}, 1)}
+	r.track(h)
+	defer r.forget(h)
+	var beats sync.WaitGroup
+	beats.Go(func() { r.heartbeat(ctx, h) })
+	handler := r.Handlers[l.Kind]
+	err := Guard(func() (err error) {
+		if l.Claims > MaxClaims {
+			return &PoisonError{l.Unit, l.Claims}
+		}
+		next, ok, err = handler.Do(ctx, h)
+		return err
+	})
+	lost := errors.Is(err, ErrLost) || errors.Is(context.Cause(ctx), ErrLost)
+	stopped := jobs.Err() != nil
+	cancel(nil)
+	beats.Wait()
+	switch {
+	case err == nil && handler.Every > 0:
+		r.release(l, handler.Every)
+	case err == nil:
+		return next, ok
+	case lost:
+		log.Info("lease lost; dropping what was done")
+	case stopped:
+		r.giveBack(l)
+	default:
+		return r.failed(handler, l, err, log)
+	}
+	return Lease{}, false
+}
+
+// failed ends a unit, or gives it back when trying again may help.
+func (r *Runner) failed(handler Handler, l Lease, cause error, log *slog.Logger) (next Lease, ok bool) {
+	args := []any{"error", cause}
+	if panicked := (*PanicError)(nil); errors.As(cause, &panicked) {
+		args = append(args, "stack", string(panicked.Stack))
+	}
+	if handler.Fail == nil || !r.final(handler, l, cause) {
+		log.Error("a unit of work failed; it is tried again", args...)
+		r.retry(l, cause)
+		return Lease{}, false
+	}
+	log.Error("a unit of work failed", args...)
+	ctx, cancel := context.WithTimeout(context.Background(), LeaseFor)
+	defer cancel()
+	next, ok, err := handler.Fail(ctx, l, cause)
+	if err != nil && !errors.Is(err, ErrLost) {
+		log.Error("recording a failure; it is tried again", "error", err)
+		r.retry(l, cause)
+	}
+	return next, ok && err == nil
+}
+
+// final reports whether a unit that failed is not to be tried again.
+func (r *Runner) final(handler Handler, l Lease, err error) bool {
+	if l.Failures+1 >= MaxFailures || handler.Final != nil && handler.Final(err) {
+		return true
+	}
+	var panicked *PanicError
+	var poison *PoisonError
+	return errors.As(err, &panicked) || errors.As(err, &poison)
+}
+
+// retry gives a unit back after a failure. The pauses grow; one that is poison
+// and can't be ended waits longest.
+func (r *Runner) retry(l Lease, cause error) {
+	n := l.Failures + 1
+	pause := time.Duration(min(n*n, 60)) * time.Second
+	if poison := (*PoisonError)(nil); errors.As(cause, &poison) {
+		pause = time.Hour
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), LeaseFor)
+	defer cancel()
+	if err := r.Store.Retry(ctx, l, cause.Error(), r.Now().Add(pause)); err != nil {
+		r.Log.Error("giving a lease back", "unit", l.ID, "error", err)
+	}
+}
+
+func (r *Runner) giveBack(l Lease) { r.release(l, 0) }
+
+// release hands a unit back, also while the service stops.
+func (r *Runner) release(l Lease, after time.Duration) {
+	ctx, cancel := context.WithTimeout(context.Background(), LeaseFor)
+	defer cancel()
+	if err := r.Store.Release(ctx, l, l.Kind, r.Now().Add(after)); err != nil {
+		r.Log.Error("giving a lease back", "unit", l.ID, "error", err)
+	}
+}
+
+// heartbeat keeps the lease alive until ctx ends; a lost lease, or one that
+// could not be renewed in time, cancels the job.
+func (r *Runner) heartbeat(ctx context.Context, h *Held) {
+	beat := time.NewTicker(Heartbeat)
+	defer beat.Stop()
+	l := h.Lease
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-beat.C:
+		case <-h.now:
+		}
+		p, heard := h.progress()
+		renewed, err := r.Store.Renew(ctx, l, r.Now(), p)
+		switch {
+		case err == nil:
+			l = renewed
+			heard()
+		case errors.Is(err, ErrLost), r.Now().After(l.Until):
+			h.cancel(ErrLost)
+			return
+		case ctx.Err() == nil:
+			h.Log.Warn("renewing the lease", "error", err)
+		}
+	}
+}
+
+func (r *Runner) track(h *Held) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.held == nil {
+		r.held = map[int64]*Held{}
+	}
+	r.held[h.ID] = h
+}
+
+func (r *Runner) forget(h *Held) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.held, h.ID)
+}

@@ -1,0 +1,410 @@
+package work
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/diskport/diskport/internal/wake"
+)
+
+// queue is a Store over a list, enough for a runner.
+type queue struct {
+	mu       sync.Mutex // guards all
+	free     []Lease
+	gone     map[int64]bool
+	released []Lease
+	retried  []Lease
+	pauses   []time.Duration // of retries
+	renewed  []Progress
+}
+
+func (q *queue) Claim(_ context.Context, owner string, kinds []Kind, now time.Time) (Lease, bool, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for i, l := range q.free {
+		if slices.Contains(kinds, l.Kind) {
+			q.free = slices.Delete(q.free, i, i+1)
+			l.Owner, l.Until = owner, now.Add(LeaseFor)
+			l.Attempt++
+			l.Claims++
+			return l, true, nil
+		}
+	}
+	return Lease{}, false, nil
+}
+
+func (q *queue) Renew(_ context.Context, l Lease, now time.Time, p Progress) (Lease, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.gone[l.ID] {
+		return l, ErrLost
+	}
+	q.renewed = append(q.renewed, p)
+	l.Until = now.Add(LeaseFor)
+	return l, nil
+}
+
+func (q *queue) Release(_ context.Context, l Lease, _ Kind, _ time.Time) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.released = append(q.released, l)
+	return nil
+}
+
+func (q *queue) Retry(_ context.Context, l Lease, _ string, notBefore time.Time) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.pauses = append(q.pauses, time.Until(notBefore))
+	l.Failures, l.Claims = l.Failures+1, 0
+	q.retried = append(q.retried, l)
+	return nil
+}
+
+// retry makes the units that failed due.
+func (q *queue) retry() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.free, q.retried = append(q.free, q.retried...), nil
+}
+
+func (q *queue) lose(id int64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.gone = map[int64]bool{id: true}
+}
+
+func unit(id int64, k Kind) Lease {
+	return Lease{Unit: Unit{ID: id, Kind: k, Task: "import-snap-1"}}
+}
+
+func jobs(do map[Kind]Job) map[Kind]Handler {
+	handlers := map[Kind]Handler{}
+	for k, job := range do {
+		handlers[k] = Handler{Do: job}
+	}
+	return handlers
+}
+
+func newRunner(q *queue, handlers map[Kind]Handler) *Runner {
+	return &Runner{
+		Owner: "node", Store: q, Handlers: handlers,
+		Lanes: [][]Kind{{Plan, Publish, Cleanup}, {Range}, {GC}}, Bus: &wake.Bus{},
+		Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Now: time.Now, Poll: time.Minute, Grace: 10 * time.Second,
+	}
+}
+
+// start runs a runner over q in the bubble; the returned function stops it and
+// waits.
+func start(t *testing.T, q *queue, handlers map[Kind]Handler) (r *Runner, stop func()) {
+	t.Helper()
+	r = newRunner(q, handlers)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- r.Run(ctx) }()
+	return r, func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	}
+}
+
+func TestRunnerFollowsTheChainWithoutClaiming(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := &queue{free: []Lease{unit(1, Plan)}}
+		var did []Kind
+		job := func(next ...Lease) Job {
+			return func(_ context.Context, h *Held) (Lease, bool, error) {
+				did = append(did, h.Kind)
+				if len(next) == 0 {
+					return Lease{}, false, nil
+				}
+				return next[0], true, nil
+			}
+		}
+		_, stop := start(t, q, jobs(map[Kind]Job{Plan: job(unit(2, Range)), Range: job(unit(3, Publish)), Publish: job()}))
+		synctest.Wait()
+		stop()
+		if want := []Kind{Plan, Range, Publish}; !slices.Equal(did, want) {
+			t.Errorf("did %v, want %v", did, want)
+		}
+	})
+}
+
+// untilLost is a job that goes on until its context ends, and says why it did.
+func untilLost(cause *error) Job {
+	return func(ctx context.Context, _ *Held) (Lease, bool, error) {
+		<-ctx.Done()
+		*cause = context.Cause(ctx)
+		return Lease{}, false, ctx.Err()
+	}
+}
+
+func TestALostLeaseCancelsItsJob(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		wait func(*Runner)
+	}{
+		{"at the next heartbeat", func(*Runner) { time.Sleep(Heartbeat) }},
+		{"at once when the runner is told to check", func(r *Runner) { r.Check("import-snap-1") }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				q := &queue{free: []Lease{unit(1, Range)}}
+				var cause error
+				r, stop := start(t, q, jobs(map[Kind]Job{Range: untilLost(&cause)}))
+				time.Sleep(2*Heartbeat + time.Second)
+				if len(q.renewed) != 2 {
+					t.Errorf("renewed %d times in two heartbeats", len(q.renewed))
+				}
+				q.lose(1)
+				c.wait(r)
+				synctest.Wait()
+				if !errors.Is(cause, ErrLost) {
+					t.Errorf("the job's context ended with %v, want %v", cause, ErrLost)
+				}
+				stop()
+				if len(q.released)+len(q.retried) != 0 {
+					t.Errorf("a lost lease was released %d times and retried %d times", len(q.released), len(q.retried))
+				}
+			})
+		})
+	}
+}
+
+// TestACheckLeavesHeldLeasesAlone: a cancellation makes a cleanup at once, which
+// may be under way when this node hears of the cancellation.
+func TestACheckLeavesHeldLeasesAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := &queue{free: []Lease{unit(1, Range), unit(2, Cleanup)}}
+		var cause error
+		cleaned := false
+		r, stop := start(t, q, jobs(map[Kind]Job{
+			Range: untilLost(&cause),
+			Cleanup: func(ctx context.Context, _ *Held) (Lease, bool, error) {
+				select {
+				case <-ctx.Done():
+				case <-time.After(time.Second):
+					cleaned = true
+				}
+				return Lease{}, false, ctx.Err()
+			},
+		}))
+		synctest.Wait()
+		q.lose(1)
+		r.Check("import-snap-1")
+		synctest.Wait()
+		if !errors.Is(cause, ErrLost) {
+			t.Errorf("the lost unit's job ended with %v", cause)
+		}
+		time.Sleep(time.Second)
+		stop()
+		if !cleaned {
+			t.Error("the cleanup was cancelled")
+		}
+	})
+}
+
+// told is a Reporter of a job that gets further.
+type told struct {
+	done  int64
+	heard int64
+}
+
+func (r *told) Progress() Progress { r.done++; return Progress{Done: r.done, Data: []byte("x")} }
+func (r *told) Heard()             { r.heard = r.done }
+
+func TestHeartbeatsTellHowFarTheUnitIs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := &queue{free: []Lease{unit(1, Range)}}
+		var rep told
+		_, stop := start(t, q, jobs(map[Kind]Job{Range: func(ctx context.Context, h *Held) (Lease, bool, error) {
+			h.Report(&rep)
+			time.Sleep(3*Heartbeat + time.Second)
+			return Lease{}, false, nil
+		}}))
+		time.Sleep(4 * Heartbeat)
+		stop()
+		if len(q.renewed) != 3 || q.renewed[2].Done != 3 || string(q.renewed[2].Data) != "x" || rep.heard != 3 {
+			t.Errorf("renewed with %+v, heard %d", q.renewed, rep.heard)
+		}
+	})
+}
+
+func TestRunnerStops(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		kind     Kind
+		takes    time.Duration
+		stops    time.Duration
+		released int
+	}{
+		{"a job that ends within the grace is finished", Range, 5 * time.Second, 5 * time.Second, 0},
+		{"a longer one is cancelled and given back", Range, time.Hour, 10 * time.Second, 1},
+		{"a duty is left off at once", GC, time.Hour, 0, 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				q := &queue{free: []Lease{unit(1, c.kind), unit(2, c.kind)}}
+				do := func(ctx context.Context, _ *Held) (Lease, bool, error) {
+					select {
+					case <-ctx.Done():
+						return Lease{}, false, ctx.Err()
+					case <-time.After(c.takes):
+						return Lease{}, false, nil
+					}
+				}
+				_, stop := start(t, q, map[Kind]Handler{Range: {Do: do}, GC: {Do: do, Every: time.Hour}})
+				synctest.Wait()
+				begin := time.Now()
+				stop()
+				if took := time.Since(begin); took != c.stops {
+					t.Errorf("stopping took %v, want %v", took, c.stops)
+				}
+				if len(q.released) != c.released || len(q.retried) != 0 {
+					t.Errorf("released %d leases, want %d; retried %d", len(q.released), c.released, len(q.retried))
+				}
+				if len(q.free) != 1 {
+					t.Errorf("%d units unclaimed, want the second one", len(q.free))
+				}
+			})
+		})
+	}
+}
+
+func TestADutyIsDueAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := &queue{free: []Lease{unit(1, GC)}}
+		r := newRunner(q, map[Kind]Handler{GC: {Every: time.Hour, Do: func(context.Context, *Held) (Lease, bool, error) {
+			return Lease{}, false, nil
+		}}})
+		if ok, err := r.Step(t.Context(), GC); !ok || err != nil {
+			t.Fatal(ok, err)
+		}
+		if len(q.released) != 1 {
+			t.Errorf("released %d times, want once", len(q.released))
+		}
+	})
+}
+
+var errFire = errors.New("the disk is on fire")
+
+// failing is a handler whose job ends with err, and that notes what it is told.
+func failing(job Job, told *[]error) Handler {
+	return Handler{
+		Do:    job,
+		Final: func(err error) bool { return errors.Is(err, io.ErrUnexpectedEOF) },
+		Fail: func(_ context.Context, l Lease, cause error) (Lease, bool, error) {
+			*told = append(*told, cause)
+			l.Kind, l.Claims = Cleanup, 1 // another unit
+			return l, true, nil
+		},
+	}
+}
+
+func TestFailures(t *testing.T) {
+	returning := func(err error) Job {
+		return func(context.Context, *Held) (Lease, bool, error) { return Lease{}, false, err }
+	}
+	for _, c := range []struct {
+		name  string
+		lease Lease
+		job   Job
+		tries int
+	}{
+		{"one that may go away is tried again", unit(1, Range), returning(errFire), MaxFailures},
+		{"one that stays is not", unit(1, Range), returning(fmt.Errorf("reading: %w", io.ErrUnexpectedEOF)), 1},
+		{"a panic is not", unit(1, Range), func(context.Context, *Held) (Lease, bool, error) { panic("boom") }, 1},
+		{"poison is not even begun", Lease{Unit: unit(1, Range).Unit, Claims: MaxClaims}, returning(nil), 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				q := &queue{free: []Lease{c.lease}}
+				var told []error
+				cleaned, tries := 0, 0
+				r := newRunner(q, map[Kind]Handler{
+					Range: failing(c.job, &told),
+					Cleanup: {Do: func(context.Context, *Held) (Lease, bool, error) {
+						cleaned++
+						return Lease{}, false, nil
+					}},
+				})
+				for ; len(q.free) > 0; tries++ {
+					if _, err := r.Step(t.Context(), Range); err != nil {
+						t.Fatal(err)
+					}
+					q.retry()
+				}
+				if tries != c.tries || len(told) != 1 || cleaned != 1 {
+					t.Errorf("%d tries, failed with %v, cleaned up %d times; want %d tries and one end", tries, told, cleaned, c.tries)
+				}
+				if !slices.IsSorted(q.pauses) {
+					t.Errorf("pauses %v do not grow", q.pauses)
+				}
+			})
+		})
+	}
+}
+
+func TestPanicsAreNamed(t *testing.T) {
+	var told []error
+	q := &queue{free: []Lease{unit(1, Range)}}
+	r := newRunner(q, map[Kind]Handler{
+		Range:   failing(func(context.Context, *Held) (Lease, bool, error) { panic("boom") }, &told),
+		Cleanup: {Do: func(context.Context, *Held) (Lease, bool, error) { panic("boom again") }},
+	})
+	if _, err := r.Step(t.Context(), Range); err != nil {
+		t.Fatal(err)
+	}
+	var panicked *PanicError
+	if len(told) != 1 || !errors.As(told[0], &panicked) || panicked.Value != "boom" || len(panicked.Stack) == 0 {
+		t.Errorf("told %v, want the panic with its stack", told)
+	}
+	if len(q.retried) != 1 || q.retried[0].Kind != Cleanup {
+		t.Errorf("retried %+v; a kind whose failure cannot be recorded is tried again", q.retried)
+	}
+}
+
+// TestPoisonThatCannotEndWaits: a duty or cleanup that kills the process has
+// nothing that it could fail, so it is left alone for long.
+func TestPoisonThatCannotEndWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := &queue{free: []Lease{{Unit: unit(1, Cleanup).Unit, Claims: MaxClaims}}}
+		r := newRunner(q, jobs(map[Kind]Job{Cleanup: func(context.Context, *Held) (Lease, bool, error) {
+			t.Error("it was begun once more")
+			return Lease{}, false, nil
+		}}))
+		if _, err := r.Step(t.Context(), Cleanup); err != nil {
+			t.Fatal(err)
+		}
+		if len(q.pauses) != 1 || q.pauses[0] < time.Hour {
+			t.Errorf("pauses %v, want an hour", q.pauses)
+		}
+	})
+}
+
+func TestAFailureThatIsNotRecordedIsTriedAgain(t *testing.T) {
+	q := &queue{free: []Lease{unit(1, Range)}}
+	r := newRunner(q, map[Kind]Handler{Range: {
+		Do:    func(context.Context, *Held) (Lease, bool, error) { return Lease{}, false, errFire },
+		Final: func(error) bool { return true },
+		Fail: func(context.Context, Lease, error) (Lease, bool, error) {
+			return Lease{}, true, errors.New("the database does not answer")
+		},
+	}})
+	if _, err := r.Step(t.Context(), Range); err != nil {
+		t.Fatal(err)
+	}
+	if len(q.retried) != 1 {
+		t.Errorf("retried %d times, want once", len(q.retried))
+	}
+}
