@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
 	"strings"
 	"time"
 
@@ -79,12 +80,25 @@ func (db *DB) openSQLite(path string) (err error) {
 		dialect:  goose.DialectSQLite3,
 		snapshot: &sql.TxOptions{ReadOnly: true},
 	}
+	if err := private(path); err != nil {
+		return err
+	}
 	// One writer that takes its lock at once never meets SQLITE_BUSY.
 	if db.write, err = sqlitePool(path, 1, "_txlock=immediate"); err != nil {
 		return err
 	}
 	db.read, err = sqlitePool(path, readers, "_pragma=query_only(1)")
 	return err
+}
+
+// private makes the file, or an existing one, readable by its owner alone. SQLite
+// gives the files that it writes beside it the same mode.
+func private(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Chmod(0o600), f.Close())
 }
 
 func sqlitePool(path string, conns int, query string) (*sql.DB, error) {

@@ -2,6 +2,7 @@ package metadb
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -136,6 +137,42 @@ func TestChunks(t *testing.T) {
 		})
 		if err != nil || next != n {
 			t.Fatalf("chunks of %d covered %d, %v", n, next, err)
+		}
+	}
+}
+
+// TestANewerSchemaIsRefused by name, with the way out, and untouched.
+func TestANewerSchemaIsRefused(t *testing.T) {
+	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) {
+		db := fresh(t)
+		must(t, db, func(q querier) error {
+			_, err := exec(t.Context(), q, `INSERT INTO goose_db_version (version_id, is_applied) VALUES (99999, TRUE)`)
+			return err
+		})
+		defer must(t, db, func(q querier) error { // databases of a server are used again
+			_, err := exec(t.Context(), q, `DELETE FROM goose_db_version WHERE version_id = 99999`)
+			return err
+		})
+		var newer *NewerError
+		if err := db.migrate(t.Context()); !errors.As(err, &newer) || newer.Stored != 99999 || newer.Known >= 99999 {
+			t.Errorf("got %v, want a NewerError", err)
+		}
+	})
+}
+
+func TestTheDatabaseIsForItsOwnerAlone(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "m.db")
+	if err := os.WriteFile(path, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	db, err := Open(t.Context(), path, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	for _, suffix := range []string{"", "-wal", "-shm"} {
+		if st, err := os.Stat(path + suffix); err != nil || st.Mode().Perm() != 0o600 {
+			t.Errorf("%s: %v, %v; want mode 0600", path+suffix, st, err)
 		}
 	}
 }

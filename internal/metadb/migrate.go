@@ -3,6 +3,7 @@ package metadb
 import (
 	"context"
 	"embed"
+	"fmt"
 	"io/fs"
 	"time"
 
@@ -19,8 +20,24 @@ func (db *DB) migrate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	stored, err := p.GetDBVersion(ctx)
+	if err != nil {
+		return err
+	}
+	all := p.ListSources()
+	if newest := all[len(all)-1].Version; stored > newest {
+		return &NewerError{Stored: stored, Known: newest}
+	}
 	_, err = p.Up(ctx)
 	return err
+}
+
+// NewerError reports a database that a newer version of the program has migrated.
+// What its schema means is not known here, so nothing is read or written.
+type NewerError struct{ Stored, Known int64 }
+
+func (e *NewerError) Error() string {
+	return fmt.Sprintf("the database has schema %d, this program knows schemas up to %d: run the version of diskport that last used it, or restore a backup from before", e.Stored, e.Known)
 }
 
 func (db *DB) provider() (*goose.Provider, error) {

@@ -9,6 +9,8 @@ import (
 	"github.com/diskport/diskport/internal/block"
 	"github.com/diskport/diskport/internal/imports/importtask"
 	"github.com/diskport/diskport/internal/imports/importtask/importtasktest"
+	"github.com/diskport/diskport/internal/outbox"
+	"github.com/diskport/diskport/internal/outbox/outboxtest"
 	"github.com/diskport/diskport/internal/store/blockstore"
 	"github.com/diskport/diskport/internal/store/blockstore/catalogtest"
 	"github.com/diskport/diskport/internal/store/gc/gctest"
@@ -38,6 +40,17 @@ func TestWork(t *testing.T) {
 				for _, u := range units {
 					must(t, db, func(q querier) error { return db.addUnits(t.Context(), q, work.Lease{Unit: u}) })
 				}
+			}}
+		})
+	})
+}
+
+func TestOutbox(t *testing.T) {
+	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) {
+		outboxtest.Test(t, func(t *testing.T) outboxtest.Bench {
+			db := fresh(t)
+			return outboxtest.Bench{Store: db.Outbox(), Tell: func(t *testing.T, e outbox.Event, fail error) error {
+				return db.update(t.Context(), "tell", func(q querier) error { return cmp.Or(db.tell(t.Context(), q, e), fail) })
 			}}
 		})
 	})

@@ -24,7 +24,8 @@ const databaseName = "metadata.db"
 // changes the working directory.
 type dataDir struct {
 	path string
-	lock *os.File
+	dir  *os.File // the directory, locked
+	lock *os.File // a file in it that says by whom, locked
 }
 
 // LockedError reports a data directory on which a service runs already.
@@ -37,35 +38,70 @@ func (e *LockedError) Error() string {
 	return "server: " + e.Dir + " is in use by " + e.Holder
 }
 
-// openData makes and locks the directory.
+// openData makes and locks the directory, which is for its owner alone.
 func openData(path string) (*dataDir, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return nil, fmt.Errorf("server: data directory: %w", err)
 	}
-	if err := os.MkdirAll(path, 0o700); err != nil {
+	if err := errors.Join(os.MkdirAll(path, 0o700), os.Chmod(path, 0o700)); err != nil {
 		return nil, fmt.Errorf("server: data directory: %w", err)
 	}
-	f, err := os.OpenFile(filepath.Join(path, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	d := &dataDir{path: path}
+	if err := d.acquire(); err != nil {
+		return nil, errors.Join(err, d.unlock())
+	}
+	if err := errors.Join(d.lock.Truncate(0), writeAt0(d.lock, fmt.Sprintf("process %d\n", os.Getpid()))); err != nil {
+		return nil, errors.Join(fmt.Errorf("server: data directory: %w", err), d.unlock())
+	}
+	return d, nil
+}
+
+// acquire locks the directory itself, which nobody removes by mistake, and the file
+// in it that says who holds it. Some file systems lock files alone.
+func (d *dataDir) acquire() (err error) {
+	if d.dir, err = os.Open(d.path); err != nil {
+		return fmt.Errorf("server: data directory: %w", err)
+	}
+	if d.lock, err = os.OpenFile(d.file("lock"), os.O_RDWR|os.O_CREATE, 0o600); err != nil {
+		return fmt.Errorf("server: data directory: %w", err)
+	}
+	if err := unix.Flock(int(d.dir.Fd()), unix.LOCK_EX|unix.LOCK_NB); errors.Is(err, unix.EWOULDBLOCK) {
+		return d.locked()
+	}
+	err = unix.Flock(int(d.lock.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return d.locked()
+	}
 	if err != nil {
-		return nil, fmt.Errorf("server: data directory: %w", err)
+		return fmt.Errorf("server: locking %s: %w", d.lock.Name(), err)
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		defer f.Close()
-		if !errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, fmt.Errorf("server: locking %s: %w", f.Name(), err)
+	held, herr := d.lock.Stat()
+	named, nerr := os.Stat(d.lock.Name())
+	if herr != nil || nerr != nil || !os.SameFile(held, named) {
+		return fmt.Errorf("server: %s was replaced while it was being locked: start again", d.lock.Name())
+	}
+	return nil
+}
+
+func (d *dataDir) locked() error {
+	line, _ := bufio.NewReader(d.lock).ReadString('\n')
+	holder := strings.TrimSpace(line)
+	if holder == "" {
+		holder = "another process"
+	}
+	return &LockedError{d.path, holder}
+}
+
+// unlock gives up what acquire got.
+func (d *dataDir) unlock() error {
+	var errs []error
+	for _, f := range []*os.File{d.lock, d.dir} {
+		if f != nil {
+			errs = append(errs, f.Close())
 		}
-		line, _ := bufio.NewReader(f).ReadString('\n')
-		holder := strings.TrimSpace(line)
-		if holder == "" {
-			holder = "another process"
-		}
-		return nil, &LockedError{path, holder}
 	}
-	if err := errors.Join(f.Truncate(0), writeAt0(f, fmt.Sprintf("process %d\n", os.Getpid()))); err != nil {
-		return nil, errors.Join(fmt.Errorf("server: data directory: %w", err), f.Close())
-	}
-	return &dataDir{path, f}, nil
+	return errors.Join(errs...)
 }
 
 func writeAt0(f *os.File, s string) error {
@@ -78,7 +114,7 @@ func (d *dataDir) file(name string) string { return filepath.Join(d.path, name) 
 // close unlocks the directory.
 func (d *dataDir) close() error {
 	_ = os.Remove(d.file("endpoint"))
-	return d.lock.Close()
+	return d.unlock()
 }
 
 // announce writes where the service listens, for other commands on this machine.

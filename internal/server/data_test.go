@@ -40,6 +40,30 @@ func TestOneServiceADataDirectory(t *testing.T) {
 	open(t, dir)
 }
 
+// TestARemovedLockFileLetsNobodyIn: what is locked is the directory too.
+func TestARemovedLockFileLetsNobodyIn(t *testing.T) {
+	d := open(t, t.TempDir())
+	if err := os.Remove(d.file("lock")); err != nil {
+		t.Fatal(err)
+	}
+	var locked *LockedError
+	if second, err := openData(d.path); !errors.As(err, &locked) {
+		t.Errorf("a second service got %v, %v", second, err)
+	}
+}
+
+// TestDataIsForItsOwnerAlone also where the directory was there before.
+func TestDataIsForItsOwnerAlone(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	open(t, dir)
+	if st, err := os.Stat(dir); err != nil || st.Mode().Perm() != 0o700 {
+		t.Errorf("mode %v, %v, want 0700", st.Mode(), err)
+	}
+}
+
 func TestRootKey(t *testing.T) {
 	d := open(t, t.TempDir())
 	id, secret, err := d.rootKey(Config{})

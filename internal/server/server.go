@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -29,6 +30,10 @@ type App struct {
 	parts    *parts
 	owner    string // this process, in leases
 
+	stopping chan struct{}  // closed when no more requests are taken
+	requests sync.WaitGroup // those being answered
+	stuck    bool           // some did not end: what they use must stay
+
 	keyID  string
 	secret sigv4.Secret
 }
@@ -40,7 +45,7 @@ func New(ctx context.Context, cfg Config) (_ *App, err error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &App{cfg: cfg, log: cfg.Logger, owner: newOwner()}
+	a := &App{cfg: cfg, log: cfg.Logger, owner: newOwner(), stopping: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, a.Close())
@@ -62,7 +67,7 @@ func New(ctx context.Context, cfg Config) (_ *App, err error) {
 	}
 	a.closers.add(func() error { return ignore(a.listener.Close(), net.ErrClosed) })
 	a.http = &http.Server{
-		Handler:           a.front(metrics),
+		Handler:           a.counted(a.front(metrics)),
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
@@ -70,7 +75,18 @@ func New(ctx context.Context, cfg Config) (_ *App, err error) {
 		ErrorLog:          slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
 		BaseContext:       func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
 	}
+	a.http.RegisterOnShutdown(func() { close(a.stopping) })
 	return a, nil
+}
+
+// counted notes which requests are being answered: cutting off a client ends its
+// request's context, but not what answers it.
+func (a *App) counted(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		a.requests.Add(1)
+		defer a.requests.Done()
+		h.ServeHTTP(w, r)
+	})
 }
 
 func loadTLS(cfg Config) (*tls.Config, error) {
@@ -131,7 +147,16 @@ func (a *App) Run(ctx context.Context) error {
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = a.http.Close() // clients that hold on are cut off
 	}
-	return errors.Join(err, <-served, <-worked)
+	err = errors.Join(err, <-served, <-worked)
+	answered := make(chan struct{})
+	go func() { a.requests.Wait(); close(answered) }()
+	select {
+	case <-answered:
+	case <-time.After(gracePeriod):
+		a.stuck = true
+		err = errors.Join(err, errors.New("server: requests were still being answered when the service stopped"))
+	}
+	return err
 }
 
 const gracePeriod = 10 * time.Second
@@ -146,8 +171,14 @@ func (a *App) serve() error {
 	return ignore(err, http.ErrServerClosed)
 }
 
-// Close takes the service apart. Run must have returned.
-func (a *App) Close() error { return a.closers.close() }
+// Close takes the service apart. Run must have returned. When requests would not
+// end, everything stays until the process ends, since they use it.
+func (a *App) Close() error {
+	if a.stuck {
+		return nil
+	}
+	return a.closers.close()
+}
 
 // closers are what must be closed, in reverse order.
 type closers struct{ list []func() error }

@@ -66,6 +66,9 @@ type Config struct {
 	Now       func() time.Time
 	// Poll is how often an event stream looks for a change; 0 means 100 ms.
 	Poll time.Duration
+	// Stopping is closed when the service stops: streams end then, and their
+	// clients ask again. Nil: it never stops.
+	Stopping <-chan struct{}
 }
 
 // Edge serves /-/v1/. Its methods may be called concurrently.
@@ -77,27 +80,36 @@ type Edge struct {
 var _ awshttp.Edge = (*Edge)(nil)
 
 // route is a request the edge answers: its pattern, the action that a policy
-// must allow, and who answers it.
+// must allow, what answers it, and whom it is for.
 type route struct {
 	pattern string
 	action  string
 	handle  func(*Edge, *request) error
+	readers audience
 }
+
+// audience is whom a request is for.
+type audience int
+
+const (
+	anyone   audience = iota // whom a policy allows it
+	operator                 // of these, callers of the operator's account
+)
 
 // routes is every request. Handlers return an error to be answered, or nil
 // when they have answered.
 var routes = []route{
-	{"GET /-/v1/tasks", "diskport:ListTasks", (*Edge).listTasks},
-	{"GET /-/v1/tasks/{id}", "diskport:GetTask", (*Edge).getTask},
-	{"GET /-/v1/tasks/{id}/events", "diskport:GetTask", (*Edge).watchTask},
-	{"GET /-/v1/snapshots", "diskport:ListSnapshots", (*Edge).listSnapshots},
-	{"GET /-/v1/snapshots/{id}", "diskport:GetSnapshot", (*Edge).getSnapshot},
-	{"POST /-/v1/snapshots/{id}/verify", "diskport:VerifySnapshot", (*Edge).verifySnapshot},
-	{"POST /-/v1/gc", "diskport:CollectGarbage", (*Edge).collect},
-	{"GET /-/v1/accounts", "diskport:ListAccounts", (*Edge).listAccounts},
-	{"POST /-/v1/accounts", "diskport:AddAccount", (*Edge).addAccount},
-	{"POST /-/v1/accounts/{id}", "diskport:AddAccount", (*Edge).addAccount},
-	{"DELETE /-/v1/accounts/{id}", "diskport:RemoveAccount", (*Edge).removeAccount},
+	{"GET /-/v1/tasks", "diskport:ListTasks", (*Edge).listTasks, anyone},
+	{"GET /-/v1/tasks/{id}", "diskport:GetTask", (*Edge).getTask, anyone},
+	{"GET /-/v1/tasks/{id}/events", "diskport:GetTask", (*Edge).watchTask, anyone},
+	{"GET /-/v1/snapshots", "diskport:ListSnapshots", (*Edge).listSnapshots, anyone},
+	{"GET /-/v1/snapshots/{id}", "diskport:GetSnapshot", (*Edge).getSnapshot, anyone},
+	{"POST /-/v1/snapshots/{id}/verify", "diskport:VerifySnapshot", (*Edge).verifySnapshot, anyone},
+	{"POST /-/v1/gc", "diskport:CollectGarbage", (*Edge).collect, operator},
+	{"GET /-/v1/accounts", "diskport:ListAccounts", (*Edge).listAccounts, operator},
+	{"POST /-/v1/accounts", "diskport:AddAccount", (*Edge).addAccount, operator},
+	{"POST /-/v1/accounts/{id}", "diskport:AddAccount", (*Edge).addAccount, operator},
+	{"DELETE /-/v1/accounts/{id}", "diskport:RemoveAccount", (*Edge).removeAccount, operator},
 }
 
 // New returns the edge for cfg.
@@ -138,9 +150,13 @@ func (e *Edge) ServeAWS(w http.ResponseWriter, r *http.Request, c *awshttp.Call)
 func (e *Edge) serve(rt route, w http.ResponseWriter, r *http.Request) {
 	c := r.Context().Value(callKey{}).(*awshttp.Call)
 	err := e.Authorize(c, rt.action, nil, "*")
-	if err != nil {
+	switch {
+	case err != nil:
 		err = &failure{http.StatusForbidden, "AccessDenied", "you are not authorized to perform " + rt.action}
-	} else {
+	case rt.readers == operator && c.Principal.Account != e.Operator:
+		// Root keys of other accounts may do everything in those, and nothing here.
+		err = &failure{http.StatusForbidden, "AccessDenied", rt.action + " takes the keys of account " + e.Operator}
+	default:
 		err = rt.handle(e, &request{r, w, c})
 	}
 	if err == nil {

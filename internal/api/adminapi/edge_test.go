@@ -34,6 +34,9 @@ type world struct {
 	denied  string // action
 	owned   map[string]string
 	caller  string // account; "" is 1
+
+	stopping chan struct{} // nil: the service goes on
+	poll     time.Duration // 0: at once
 }
 
 func (w *world) Accounts(context.Context) ([]iam.Account, error) {
@@ -118,7 +121,7 @@ func (w *world) ask(t *testing.T, method, path string) *httptest.ResponseRecorde
 		},
 		Log:  slog.New(slog.DiscardHandler),
 		Now:  func() time.Time { return start.Add(10 * time.Second) },
-		Poll: time.Nanosecond,
+		Poll: cmp.Or(w.poll, time.Nanosecond), Stopping: w.stopping,
 	})
 	rec := httptest.NewRecorder()
 	r := httptest.NewRequest(method, path, nil)
@@ -230,6 +233,7 @@ func TestAnswers(t *testing.T) {
 		"no account removed":     {"DELETE /-/v1/accounts/9", world{}, 404, `"code":"NoSuchAccount"`},
 		"account in use":         {"DELETE /-/v1/accounts/2", world{owned: map[string]string{"2": "3 buckets"}}, 409, `account 2 still owns 3 buckets`},
 		"own account removed":    {"DELETE /-/v1/accounts/1", world{}, 409, `the service's own`},
+		"gc, by another":         {"POST /-/v1/gc", world{caller: "2"}, 403, `"code":"AccessDenied"`},
 		"accounts, to another":   {"GET /-/v1/accounts", world{caller: "2"}, 403, `"code":"AccessDenied"`},
 		"added by another":       {"POST /-/v1/accounts/3", world{caller: "2"}, 403, `"code":"AccessDenied"`},
 		"removed by another":     {"DELETE /-/v1/accounts/2", world{caller: "2"}, 403, `"code":"AccessDenied"`},
@@ -257,5 +261,17 @@ func TestEveryRouteAsksForARight(t *testing.T) {
 				t.Errorf("answer %d without the right %s, want 403", rec.Code, rt.action)
 			}
 		})
+	}
+}
+
+// TestStreamsEndWhenTheServiceStops: a stream that waits for its task would hold up
+// the end of the service for as long as that may take.
+func TestStreamsEndWhenTheServiceStops(t *testing.T) {
+	stopping := make(chan struct{})
+	close(stopping)
+	w := world{states: []importtask.Task{{ID: "import-snap-1", Account: "1", State: importtask.Active}}, stopping: stopping, poll: time.Hour}
+	got := w.ask(t, "GET", "/-/v1/tasks/import-snap-1/events")
+	if n := strings.Count(got.Body.String(), "event: task"); n != 1 {
+		t.Errorf("%d events, want the state as it was, then the end: %s", n, got.Body)
 	}
 }

@@ -72,6 +72,8 @@ func (e *Edge) watchTask(r *request) error {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-e.Stopping:
+			return nil // the answer has begun: the client asks again
 		case <-tick.C:
 		}
 		if t, err = e.Tasks.Task(ctx, account, id); err != nil {

@@ -1,7 +1,6 @@
 package awshttp
 
 import (
-	"context"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -12,19 +11,12 @@ import (
 
 	"github.com/diskport/diskport/internal/awsid"
 	"github.com/diskport/diskport/internal/identity/iam"
-	"github.com/diskport/diskport/internal/identity/sigv4"
 )
-
-// Keys finds whose access key a request was signed with. iam.ErrUnknownKey and
-// iam.ErrExpiredToken are told apart; other errors are internal ones.
-type Keys interface {
-	Lookup(ctx context.Context, accessKeyID, sessionToken string) (iam.Principal, sigv4.Secret, error)
-}
 
 // Options is what a Front is made of. Keys, Log and Metrics are required.
 type Options struct {
 	Edges   map[string]Edge // by service name
-	Keys    Keys
+	Keys    iam.AccessKeys
 	Log     *slog.Logger
 	Metrics prometheus.Registerer
 	Now     func() time.Time // nil means time.Now

@@ -112,3 +112,12 @@ func (s *Service) Used(ctx context.Context, p Principal, service, region string)
 		return nil
 	})
 }
+
+// AccessKeys finds whose access key something was signed with. *Service is the one
+// in use. Its method is called for every request, concurrently; ErrUnknownKey and
+// ErrExpiredToken are told apart, other errors are internal ones.
+type AccessKeys interface {
+	Lookup(ctx context.Context, accessKeyID, sessionToken string) (Principal, sigv4.Secret, error)
+}
+
+var _ AccessKeys = (*Service)(nil)

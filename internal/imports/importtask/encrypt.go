@@ -9,7 +9,6 @@ import (
 	"github.com/diskport/diskport/internal/identity/kms"
 	"github.com/diskport/diskport/internal/imports/source"
 	"github.com/diskport/diskport/internal/store/blockstore"
-	"github.com/diskport/diskport/internal/store/frame"
 	"github.com/diskport/diskport/internal/store/keyring"
 )
 
@@ -17,17 +16,6 @@ import (
 type Keys interface {
 	// MayWrite returns nil if NewSnapshot would succeed.
 	MayWrite(ctx context.Context, who kms.Caller, identifier, snapshot string) error
-}
-
-// Domains gives the dedupe domains that blocks go to. A keyring.Ring is it.
-type Domains interface {
-	// Plain returns the account's domain of unencrypted blocks.
-	Plain(ctx context.Context, account string) (blockstore.Domain, *frame.Keys, error)
-	// NewSnapshot returns the domain of a snapshot that is encrypted under a key,
-	// and the id of its data key. *keyring.Error if the key can't be used by who.
-	NewSnapshot(ctx context.Context, who kms.Caller, identifier, snapshot string) (d blockstore.Domain, dataKey string, err error)
-	// Open returns a domain by its id, while its key may be used.
-	Open(ctx context.Context, id string) (blockstore.Domain, *frame.Keys, error)
 }
 
 // domain returns the domain of the snapshot that a task makes, and the id of its

@@ -26,7 +26,7 @@ type Engine struct {
 	Sources Releaser
 	Images  Images
 	Roles   Roles
-	Domains Domains
+	Domains snapshot.Domains
 	Records interface {
 		Get(ctx context.Context, snapshot string) (snapshot.Record, error)
 	}

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/diskport/diskport/internal/identity/iam"
 	"github.com/versity/versitygw/backend/posix"
 	"github.com/versity/versitygw/embedgw"
 	"github.com/versity/versitygw/s3api"
@@ -29,7 +30,7 @@ const (
 // Config of a Gateway.
 type Config struct {
 	Store  *Store // stays the caller's, who closes it after the Gateway
-	Keys   Keys
+	Keys   iam.AccessKeys
 	Region string // of every bucket
 	Domain string // with one, bucket.domain addresses a bucket; may be empty
 }

@@ -13,20 +13,13 @@ import (
 	"github.com/diskport/diskport/internal/identity/sigv4"
 )
 
-// Keys finds whose access key a request was signed with; iam.Service is one.
-// It is called once per request, concurrently. iam.ErrUnknownKey and
-// iam.ErrExpiredToken are told apart; other errors are internal ones.
-type Keys interface {
-	Lookup(ctx context.Context, accessKeyID, sessionToken string) (iam.Principal, sigv4.Secret, error)
-}
-
 // iamService shows Keys to the gateway as its IAM. The gateway's accounts are
 // ours (12 digits), not access keys: so a bucket belongs to the account
 // whichever of its keys made it. What a principal may do is decided in front
 // of the gateway.
 type iamService struct {
 	ctx  context.Context // of the gateway's life: its interface passes none
-	keys Keys
+	keys iam.AccessKeys
 }
 
 var (

@@ -25,17 +25,12 @@ type Object interface {
 	Check() error
 }
 
-// Keys finds whose access key signed a Url; iam.Service is one.
-type Keys interface {
-	Lookup(ctx context.Context, accessKeyID, sessionToken string) (iam.Principal, sigv4.Secret, error)
-}
-
 // Opener finds, pins and opens sources. Its methods may be called concurrently.
 type Opener struct {
 	Objects   *objects.Store
 	Foreign   *ForeignS3 // nil where the embedded S3 is the only one
 	Handovers *Handovers
-	Keys      Keys
+	Keys      iam.AccessKeys
 	Region    string // of this service and of its S3
 
 	AllowSigV2 bool // take presigned Urls of signature version 2

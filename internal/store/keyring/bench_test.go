@@ -56,7 +56,7 @@ type bench struct {
 	code     string       // how they fail
 }
 
-func newBench(t *testing.T, store kms.Store, domains keyring.Domains) *bench {
+func newBench(t *testing.T, store kms.Store, domains keyring.DomainStore) *bench {
 	t.Helper()
 	master, err := secret.NewMasterKey(make([]byte, secret.KeySize))
 	if err != nil {

@@ -11,8 +11,8 @@ import (
 	"github.com/diskport/diskport/internal/store/frame"
 )
 
-// Domains keeps the rows of dedupe domains.
-type Domains interface {
+// DomainStore keeps the rows of dedupe domains.
+type DomainStore interface {
 	// EnsureDomain is blockstore.Catalog's.
 	EnsureDomain(ctx context.Context, d blockstore.Domain) (blockstore.Domain, error)
 	// Domain returns a domain by its id.
@@ -24,7 +24,7 @@ type Domains interface {
 // which nobody can disable, and those of others for as long as the state of
 // their KMS key allows, which it asks for at each use.
 type Ring struct {
-	Domains Domains
+	Domains DomainStore
 	Wrapper secret.Wrapper // of the keys of unencrypted domains
 	KMS     KMS            // of the others; nil: there are none
 	IDs     awsid.Source

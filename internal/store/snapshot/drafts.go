@@ -17,7 +17,8 @@ import (
 	"github.com/diskport/diskport/internal/wake"
 )
 
-// Domains opens dedupe domains for writing. A keyring.Ring is it.
+// Domains opens the dedupe domains that drafts and imports write to. keyring.Ring
+// implements it.
 type Domains interface {
 	// Plain returns the account's domain of unencrypted blocks.
 	Plain(ctx context.Context, account string) (blockstore.Domain, *frame.Keys, error)

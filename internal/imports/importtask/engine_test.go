@@ -1,0 +1,432 @@
+package importtask_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"io"
+	"iter"
+	"log/slog"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/diskport/diskport/diskimage"
+	"github.com/diskport/diskport/diskimage/detect"
+	"github.com/diskport/diskport/internal/block"
+	"github.com/diskport/diskport/internal/identity/secret"
+	"github.com/diskport/diskport/internal/imports/importtask"
+	"github.com/diskport/diskport/internal/imports/ingest"
+	"github.com/diskport/diskport/internal/imports/scratch"
+	"github.com/diskport/diskport/internal/imports/source"
+	"github.com/diskport/diskport/internal/metadb"
+	"github.com/diskport/diskport/internal/store/blockstore"
+	"github.com/diskport/diskport/internal/store/blockstore/blobtest"
+	"github.com/diskport/diskport/internal/store/frame"
+	"github.com/diskport/diskport/internal/store/keyring"
+	"github.com/diskport/diskport/internal/store/snapshot"
+	"github.com/diskport/diskport/internal/wake"
+	"github.com/diskport/diskport/internal/work"
+)
+
+// engine is an import engine on a database of its own, with the units done when the
+// test says so.
+type engine struct {
+	*importtask.Engine
+	t       *testing.T
+	db      *metadb.DB
+	library *snapshot.Library
+	runner  *work.Runner
+	object  *object
+	logged  bytes.Buffer
+}
+
+// object is the image that is imported.
+type object struct {
+	*bytes.Reader
+	data     []byte
+	filled   []int64 // where blocks are that are not all zeros, if the object is to know
+	changed  error
+	panicAt  int64 // ReadAt panics for a read that touches this byte; -1: none does
+	open     atomic.Int64
+	released atomic.Int64
+}
+
+func (o *object) ReadAt(p []byte, off int64) (int, error) {
+	if o.panicAt >= off && o.panicAt < off+int64(len(p)) {
+		panic("planted")
+	}
+	return o.Reader.ReadAt(p, off)
+}
+
+// sparse is an object that knows its holes.
+type sparse struct{ *object }
+
+// NextData implements diskimage.SparseReaderAt.
+func (o sparse) NextData(off int64) (start, end int64, err error) {
+	for _, at := range o.filled {
+		if at+block.Size > off {
+			return max(at, off), at + block.Size, nil
+		}
+	}
+	return int64(len(o.data)), int64(len(o.data)), nil
+}
+
+func (o *object) Check() error { return o.changed }
+func (o *object) Close() error { o.open.Add(-1); return nil }
+
+func (o *object) Open(context.Context, source.Pin) (source.Object, error) {
+	o.open.Add(1)
+	if o.filled != nil {
+		return sparse{o}, nil
+	}
+	return o, nil
+}
+
+func (o *object) Release(context.Context, source.Pin) error { o.released.Add(1); return nil }
+
+func newEngine(t *testing.T, image []byte) *engine {
+	t.Helper()
+	dir := t.TempDir()
+	db, err := metadb.Open(t.Context(), filepath.Join(dir, "db"), metadb.Options{Now: time.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	master, merr := secret.NewMasterKey(make([]byte, secret.KeySize))
+	slots, serr := blockstore.NewSlots(24 * frame.Size)
+	pages, perr := snapshot.NewPageKey(make([]byte, 32))
+	if err := errors.Join(merr, serr, perr); err != nil {
+		t.Fatal(err)
+	}
+	ring := &keyring.Ring{Domains: db.Catalog(), Wrapper: master}
+	store := blockstore.NewStore(db.Catalog(), blobtest.NewMemory(), slots, blockstore.Options{})
+	e := &engine{t: t, db: db, object: &object{Reader: bytes.NewReader(image), data: image, panicAt: -1}}
+	e.library = &snapshot.Library{Store: store, Index: db.Snapshots(), PageKey: pages, Keys: ring.Keys}
+	e.Engine = &importtask.Engine{
+		Store: db.Tasks(), Drafts: db.Tasks(), Work: db.Work(), Sources: e.object,
+		Images: importtask.Images{Sources: e.object, Scratch: scratch.Dir{Path: filepath.Join(dir, "scratch")}},
+		Roles:  roles{}, Domains: ring, Records: db.Snapshots(), Library: e.library, Now: time.Now,
+		FreeSpace: func() (int64, error) { return 1 << 40, nil }, Workers: ingest.NewWorkers(2),
+		Bus: &wake.Bus{}, Live: &importtask.Live{},
+	}
+	e.runner = &work.Runner{
+		Owner: "node", Store: db.Work(), Handlers: e.Handlers(), Bus: e.Bus, Now: time.Now,
+		Log: slog.New(slog.NewTextHandler(&e.logged, nil)),
+	}
+	t.Cleanup(func() {
+		if n := e.object.open.Load(); n != 0 {
+			t.Errorf("the source is open %d times after everything", n)
+		}
+		if err := errors.Join(e.Close(), store.Close(), slots.Close(), db.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	return e
+}
+
+const taskID = "import-snap-0123456789abcdef0"
+
+// accept makes the task.
+func (e *engine) accept() {
+	e.t.Helper()
+	pin := source.Pin{Kind: source.Embedded, ID: taskID, Bucket: "images", Key: "disk", Size: int64(len(e.object.data))}
+	_, _, err := e.Store.Create(e.t.Context(), importtask.Task{ID: taskID, Account: account, Pin: pin.String(), RoleName: "vmimport"}, 10)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+}
+
+// step does a unit of one of the kinds, and those handed over by it; all are of
+// the lane.
+func (e *engine) step(kinds ...work.Kind) (did bool) {
+	e.t.Helper()
+	did, err := e.runner.Step(e.t.Context(), kinds...)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	return did
+}
+
+func (e *engine) task() importtask.Task {
+	e.t.Helper()
+	task, err := e.Store.Get(e.t.Context(), account, taskID)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	return task
+}
+
+// completed checks that the import made a snapshot of the image.
+func (e *engine) completed(disk []byte) importtask.Task {
+	e.t.Helper()
+	task := e.task()
+	if task.State != importtask.Completed {
+		e.t.Fatalf("the task is %s: %+v\n%s", task.State, task.Failure, e.logged.String())
+	}
+	rec, err := e.db.Snapshots().Get(e.t.Context(), task.SnapshotID)
+	if err != nil || rec.State != snapshot.Completed {
+		e.t.Fatalf("the snapshot is %s, %v", rec.State, err)
+	}
+	blocks, err := e.library.Open(e.t.Context(), rec)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	buf := make([]byte, frame.Size)
+	zeros := make([]byte, block.Size)
+	for at := 0; at < len(disk); at += block.Size {
+		got, _, err := blocks.Get(e.t.Context(), int64(at/block.Size), buf)
+		if errors.Is(err, snapshot.ErrAbsent) {
+			got, err = zeros, nil
+		}
+		if err != nil || !bytes.Equal(got, disk[at:at+block.Size]) {
+			e.t.Fatalf("block %d is not the image's: %v", at/block.Size, err)
+		}
+	}
+	if n := e.object.released.Load(); n != 1 {
+		e.t.Errorf("the source was released %d times", n)
+	}
+	return task
+}
+
+// failed checks that the task ended without a trace but its reason.
+func (e *engine) failed(reason string) {
+	e.t.Helper()
+	task := e.task()
+	if task.State != importtask.Deleted || task.Failure.Reason != reason {
+		e.t.Errorf("the task is %s for %q (%s), want it deleted for %q", task.State, task.Failure.Reason, task.Failure.Detail, reason)
+	}
+	list, err := e.db.Snapshots().List(e.t.Context(), account)
+	if err != nil || len(list) != 0 {
+		e.t.Errorf("%d snapshots stay, %v", len(list), err)
+	}
+	if e.step(everything...) {
+		e.t.Error("there is still something to do for it")
+	}
+}
+
+var everything = []work.Kind{work.Plan, work.Unpack, work.Range, work.Publish, work.Cleanup}
+
+// disk returns a raw disk of n blocks, every fourth of them zeros.
+func disk(n int) []byte {
+	d := make([]byte, n*block.Size)
+	for i := range n {
+		if i%4 != 3 {
+			copy(d[i*block.Size:], bytes.Repeat([]byte{byte(i), byte(i >> 8), 0xA5}, 1000))
+		}
+	}
+	copy(d[510:], "\x55\xAA") // a boot sector
+	return d
+}
+
+func TestASmallImportIsOneChain(t *testing.T) {
+	image := disk(8)
+	e := newEngine(t, image)
+	e.accept()
+	if !e.step(work.Plan) {
+		t.Fatal("nothing to plan")
+	}
+	task := e.completed(image)
+	if c := task.Counts; c.Data != 6 || c.Zero+c.Data > 8 || c.Done == 0 || c.Stored == 0 {
+		t.Errorf("counts %+v", c)
+	}
+}
+
+func TestALargeImportIsDoneInRanges(t *testing.T) {
+	image := make([]byte, 3*snapshot.PageBlocks*block.Size)
+	var filled []int64
+	for page := range 3 {
+		at := page * snapshot.PageBlocks * block.Size
+		copy(image[at:], disk(3))
+		filled = append(filled, int64(at), int64(at+block.Size), int64(at+2*block.Size))
+	}
+	e := newEngine(t, image)
+	e.object.filled, e.Target = filled, 1<<20
+	e.accept()
+	e.step(work.Plan)
+	ranges := 0
+	for e.step(work.Range) {
+		ranges++
+	}
+	if task := e.completed(image); ranges != 3 || len(task.Ranges) != 3 {
+		t.Errorf("%d units for %d ranges, want 3", ranges, len(task.Ranges))
+	}
+}
+
+// TestALargeRangeIsNotDoneByThePlan: others wait in its lane.
+func TestALargeRangeIsNotDoneByThePlan(t *testing.T) {
+	image := disk(136) // 68 MiB
+	e := newEngine(t, image)
+	e.accept()
+	e.step(work.Plan)
+	if s := e.task().State; s != importtask.Active {
+		t.Errorf("after its plan the task is %s", s)
+	}
+	e.step(work.Range)
+	e.completed(image)
+}
+
+func packed(t *testing.T, image []byte) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	if _, err := w.Write(image); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func TestUnpackingHasALaneOfItsOwn(t *testing.T) {
+	image := disk(8)
+	e := newEngine(t, packed(t, image))
+	e.accept()
+	e.step(work.Plan)
+	if task := e.task(); task.State != importtask.Active || task.SnapshotID != "" {
+		t.Fatalf("the lane of plans went on with it: %+v", task)
+	}
+	if e.step(work.Plan, work.Range, work.Publish, work.Cleanup) {
+		t.Error("another lane may claim it")
+	}
+	e.step(work.Unpack)
+	e.completed(image)
+}
+
+// faultyDisk panics where the test says.
+type faultyDisk struct {
+	diskimage.Disk
+	extents bool
+}
+
+func (d faultyDisk) Extents(off, n int64) iter.Seq2[diskimage.Extent, error] {
+	if d.extents {
+		panic("planted")
+	}
+	return d.Disk.Extents(off, n)
+}
+
+// TestADecodersPanicFailsItsTask and nothing else, at every step that looks into
+// an image.
+func TestADecodersPanicFailsItsTask(t *testing.T) {
+	image := disk(136) // more than a plan goes on with by itself
+	for _, c := range []struct {
+		name  string
+		image []byte
+		plant func(*engine)
+	}{
+		{"detection", image, func(e *engine) { e.object.panicAt = 0 }},
+		{"opening", image, func(e *engine) {
+			e.SetDetect(func(io.ReaderAt, int64, detect.Options) (diskimage.Disk, error) { panic("planted") })
+		}},
+		{"planning", image, func(e *engine) {
+			e.SetDetect(func(r io.ReaderAt, size int64, o detect.Options) (diskimage.Disk, error) {
+				d, err := detect.Open(r, size, o)
+				return faultyDisk{Disk: d, extents: true}, err
+			})
+		}},
+		{"unpacking", packed(t, image), func(e *engine) { e.object.panicAt = int64(len(e.object.data)) - 9 }},
+		{"reading", image, func(e *engine) { e.object.panicAt = 100 * block.Size }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			e := newEngine(t, c.image)
+			c.plant(e)
+			e.accept()
+			for e.step(everything...) {
+			}
+			e.failed("internal")
+			if !bytes.Contains(e.logged.Bytes(), []byte("planted")) || !bytes.Contains(e.logged.Bytes(), []byte("engine")) {
+				t.Errorf("the log does not say what panicked, and where: %s", e.logged.String())
+			}
+		})
+	}
+}
+
+// TestPoison: a unit whose process ends at every try ends by name.
+func TestPoison(t *testing.T) {
+	e := newEngine(t, disk(8))
+	e.accept()
+	for range work.MaxClaims {
+		if _, ok, err := e.db.Work().Claim(t.Context(), "dies", []work.Kind{work.Plan}, time.Now()); !ok || err != nil {
+			t.Fatal(ok, err)
+		}
+		if err := e.db.Work().ExpireAll(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	e.step(work.Plan)
+	e.failed("poison")
+}
+
+// TestRestartsUseUpNoTries: a unit that goes wrong now and then is tried as often
+// as ever after restarts.
+func TestRestartsUseUpNoTries(t *testing.T) {
+	image := disk(8)
+	e := newEngine(t, image)
+	e.accept()
+	for range work.MaxFailures + 3 {
+		if _, ok, err := e.db.Work().Claim(t.Context(), "dies", []work.Kind{work.Plan}, time.Now()); !ok || err != nil {
+			t.Fatal(ok, err)
+		}
+		if err := e.db.Work().ExpireAll(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	e.object.changed = errors.New("a passing fault")
+	e.step(work.Plan) // fails once, after which it waits for a moment
+	e.object.changed = nil
+	if s := e.task().State; s != importtask.Active {
+		t.Fatalf("one failure ended the task: %s", s)
+	}
+	later := e.runner.Now().Add(time.Hour)
+	e.runner.Now = func() time.Time { return later }
+	e.step(everything...)
+	e.completed(image)
+}
+
+func TestFaultsOfTheSource(t *testing.T) {
+	t.Run("it changed while it was read", func(t *testing.T) {
+		e := newEngine(t, disk(8))
+		e.object.changed = source.ErrChanged
+		e.accept()
+		e.step(work.Plan)
+		e.failed("source-changed")
+	})
+	t.Run("the store is too full for it", func(t *testing.T) {
+		e := newEngine(t, disk(8))
+		e.FreeSpace = func() (int64, error) { return 3 * block.Size, nil }
+		e.accept()
+		e.step(work.Plan)
+		e.failed("store-full")
+	})
+	t.Run("it is no disk", func(t *testing.T) {
+		e := newEngine(t, []byte("KDMV is what a VMDK begins with"))
+		e.accept()
+		e.step(work.Plan)
+		if task := e.task(); task.State != importtask.Deleted || task.Failure.Message == "" || task.Failure.Hint == "" {
+			t.Errorf("the task is %s: %+v", task.State, task.Failure)
+		}
+	})
+}
+
+// TestCancelledWhileItWorks: the job ends, the cleanup leaves nothing.
+func TestCancelledWhileItWorks(t *testing.T) {
+	e := newEngine(t, disk(136))
+	e.accept()
+	e.step(work.Plan)
+	l, ok, err := e.db.Work().Claim(t.Context(), "other", []work.Kind{work.Range}, time.Now())
+	if !ok || err != nil {
+		t.Fatal(ok, err)
+	}
+	if _, err := e.Store.Cancel(t.Context(), account, taskID, importtask.Cancelled("by hand")); err != nil {
+		t.Fatal(err)
+	}
+	_, _, err = e.Handlers()[work.Range].Do(t.Context(), &work.Held{Lease: l, Log: slog.New(slog.DiscardHandler)})
+	if !errors.Is(err, work.ErrLost) {
+		t.Errorf("the range of a cancelled task: %v, want %v", err, work.ErrLost)
+	}
+	e.step(work.Cleanup)
+	e.failed("cancelled")
+}

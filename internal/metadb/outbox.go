@@ -1,0 +1,74 @@
+package metadb
+
+import (
+	"context"
+	"time"
+
+	"github.com/diskport/diskport/internal/outbox"
+)
+
+// Outbox is the outbox.Store of a DB.
+type Outbox struct{ db *DB }
+
+var _ outbox.Store = Outbox{}
+
+// Outbox returns the store of events to tell.
+func (db *DB) Outbox() Outbox { return Outbox{db} }
+
+// tell makes an event part of the transaction. The counter is locked until the
+// transaction ends, so events have the order of their commits; tell is therefore
+// the last that a transaction does.
+func (db *DB) tell(ctx context.Context, q querier, e outbox.Event) error {
+	detail, err := toJSON(e.Detail)
+	if err != nil {
+		return err
+	}
+	if e.At.IsZero() {
+		e.At = db.now()
+	}
+	id, _, err := one(ctx, q, column[int64], `
+		INSERT INTO counters (name, value) VALUES ('outbox', 1)
+		ON CONFLICT (name) DO UPDATE SET value = counters.value + 1 RETURNING value`)
+	if err != nil {
+		return err
+	}
+	_, err = exec(ctx, q, `INSERT INTO outbox (id, kind, account, resource, detail, at) VALUES ($1, $2, $3, $4, $5, $6)`,
+		id, e.Kind, e.Account, e.Resource, detail, micros(e.At))
+	return err
+}
+
+// Pending implements outbox.Store.
+func (o Outbox) Pending(ctx context.Context, limit int) (events []outbox.Event, err error) {
+	scan := func(s scanner) (e outbox.Event, err error) {
+		var detail string
+		var at int64
+		if err = s.Scan(&e.ID, &e.Kind, &e.Account, &e.Resource, &detail, &at); err != nil {
+			return e, err
+		}
+		e.At = fromMicros(at)
+		return e, fromJSON(detail, &e.Detail)
+	}
+	err = o.db.view(ctx, "read the outbox", func(q querier) error {
+		events, err = all(ctx, q, scan, `SELECT id, kind, account, resource, detail, at FROM outbox ORDER BY id LIMIT $1`, limit)
+		return err
+	})
+	return events, err
+}
+
+// Told implements outbox.Store.
+func (o Outbox) Told(ctx context.Context, ids ...int64) error {
+	return o.db.update(ctx, "empty the outbox", func(q querier) error {
+		_, err := execIn(ctx, q, args(ids), `DELETE FROM outbox WHERE id IN (?)`)
+		return err
+	})
+}
+
+// Forget implements outbox.Store.
+func (o Outbox) Forget(ctx context.Context, before time.Time) (int, error) {
+	var n int64
+	err := o.db.update(ctx, "forget old events", func(q querier) (err error) {
+		n, err = exec(ctx, q, `DELETE FROM outbox WHERE at < $1`, micros(before))
+		return err
+	})
+	return int(n), err
+}
