@@ -56,6 +56,7 @@ var floors = map[string]int{
 	"internal/holes":              0,
 	"internal/quota":              0,
 	"internal/space":              0,
+	"internal/logkey":             0,
 	"internal/outbox":             0,
 	"internal/wake":               0,
 	"internal/image":              1, // made of words

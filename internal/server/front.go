@@ -17,6 +17,7 @@ import (
 	"github.com/diskport/diskport/internal/api/ec2api"
 	"github.com/diskport/diskport/internal/api/iamapi"
 	"github.com/diskport/diskport/internal/api/s3gate"
+	"github.com/diskport/diskport/internal/logkey"
 	"github.com/diskport/diskport/internal/quota"
 )
 
@@ -129,7 +130,7 @@ func (a *App) ready(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
 	defer cancel()
 	if _, err := a.parts.db.Tasks().List(ctx, a.cfg.AccountID); err != nil {
-		a.log.Error("not ready", "error", err)
+		a.log.Error("not ready", logkey.Error, err)
 		http.Error(w, "the database does not answer", http.StatusServiceUnavailable)
 		return
 	}

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/diskport/diskport/internal/logkey"
 	"github.com/diskport/diskport/internal/wake"
 )
 
@@ -122,7 +123,7 @@ func (r *Runner) claim(ctx, jobs context.Context, kinds []Kind) {
 		woken, stop := r.Bus.Wait(wake.Work) // before the look, so that no wake is missed
 		l, ok, err := r.Store.Claim(ctx, r.Owner, kinds, r.Now())
 		if err != nil && ctx.Err() == nil {
-			r.Log.Error("claiming work", "error", err)
+			r.Log.Error("claiming work", logkey.Error, err)
 		}
 		if ok {
 			stop()
@@ -161,7 +162,7 @@ func (r *Runner) chain(ctx, jobs context.Context, l Lease) {
 
 // do runs one job under its lease and deals with its end.
 func (r *Runner) do(jobs context.Context, l Lease) (next Lease, ok bool) {
-	log := r.Log.With("task", l.Task, "unit", l.ID, "kind", l.Kind, "attempt", l.Attempt)
+	log := r.Log.With(logkey.Task, l.Task, logkey.Unit, l.ID, logkey.Kind, l.Kind, "attempt", l.Attempt)
 	ctx, cancel := context.WithCancelCause(jobs)
 	defer cancel(nil)
 	h := &Held{Lease: l, Log: log, cancel: cancel, now: make(chan struct{}, 1)}
@@ -198,7 +199,7 @@ func (r *Runner) do(jobs context.Context, l Lease) (next Lease, ok bool) {
 
 // failed ends a unit, or gives it back when trying again may help.
 func (r *Runner) failed(handler Handler, l Lease, cause error, log *slog.Logger) (next Lease, ok bool) {
-	args := []any{"error", cause}
+	args := []any{logkey.Error, cause}
 	if panicked := (*PanicError)(nil); errors.As(cause, &panicked) {
 		args = append(args, "stack", string(panicked.Stack))
 	}
@@ -212,7 +213,7 @@ func (r *Runner) failed(handler Handler, l Lease, cause error, log *slog.Logger)
 	defer cancel()
 	next, ok, err := handler.Fail(ctx, l, cause)
 	if err != nil && !errors.Is(err, ErrLost) {
-		log.Error("recording a failure; it is tried again", "error", err)
+		log.Error("recording a failure; it is tried again", logkey.Error, err)
 		r.retry(l, cause)
 	}
 	return next, ok && err == nil
@@ -239,7 +240,7 @@ func (r *Runner) retry(l Lease, cause error) {
 	ctx, cancel := context.WithTimeout(context.Background(), LeaseFor)
 	defer cancel()
 	if err := r.Store.Retry(ctx, l, cause.Error(), r.Now().Add(pause)); err != nil {
-		r.Log.Error("giving a lease back", "unit", l.ID, "error", err)
+		r.Log.Error("giving a lease back", logkey.Unit, l.ID, logkey.Error, err)
 	}
 }
 
@@ -250,7 +251,7 @@ func (r *Runner) release(l Lease, after time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), LeaseFor)
 	defer cancel()
 	if err := r.Store.Release(ctx, l, l.Kind, r.Now().Add(after)); err != nil {
-		r.Log.Error("giving a lease back", "unit", l.ID, "error", err)
+		r.Log.Error("giving a lease back", logkey.Unit, l.ID, logkey.Error, err)
 	}
 }
 
@@ -277,7 +278,7 @@ func (r *Runner) heartbeat(ctx context.Context, h *Held) {
 			h.cancel(ErrLost)
 			return
 		case ctx.Err() == nil:
-			h.Log.Warn("renewing the lease", "error", err)
+			h.Log.Warn("renewing the lease", logkey.Error, err)
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/diskport/diskport/internal/identity/policy"
 	"github.com/diskport/diskport/internal/identity/sigv4"
 	"github.com/diskport/diskport/internal/imports/importtask"
+	"github.com/diskport/diskport/internal/logkey"
 	"github.com/diskport/diskport/internal/store/gc"
 	"github.com/diskport/diskport/internal/store/snapshot"
 )
@@ -164,7 +165,7 @@ func (e *Edge) serve(rt route, w http.ResponseWriter, r *http.Request) {
 	}
 	f := asFailure(err)
 	if f.status >= 500 {
-		e.Log.Error("answering a request", "requestId", c.RequestID, "path", r.URL.Path, "err", err)
+		e.Log.Error("answering a request", logkey.Request, c.RequestID, "path", r.URL.Path, logkey.Error, err)
 	}
 	writeError(w, f)
 }

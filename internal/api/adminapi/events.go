@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/diskport/diskport/internal/imports/importtask"
+	"github.com/diskport/diskport/internal/logkey"
 )
 
 // heartbeat is how often a stream without news says that it is alive, so that
@@ -77,7 +78,7 @@ func (e *Edge) watchTask(r *request) error {
 		case <-tick.C:
 		}
 		if t, err = e.Tasks.Task(ctx, account, id); err != nil {
-			e.Log.Warn("watching a task", "task", id, "err", err)
+			e.Log.Warn("watching a task", logkey.Task, id, logkey.Error, err)
 			return nil // the answer has begun: the client asks again
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/diskport/diskport/internal/block"
+	"github.com/diskport/diskport/internal/logkey"
 	"github.com/diskport/diskport/internal/store/snapshot"
 )
 
@@ -120,7 +121,7 @@ func (e *Edge) verifySnapshot(r *request) error {
 		Error  string `json:"error,omitempty"`
 	}{OK: err == nil, Blocks: s.Blocks}
 	if err != nil {
-		e.Log.Error("verifying a snapshot", "snapshot", s.ID, "err", err)
+		e.Log.Error("verifying a snapshot", logkey.Snapshot, s.ID, logkey.Error, err)
 		result.Error = err.Error()
 	}
 	_ = stream.send("result", mustMarshal(result)) // the client may be gone

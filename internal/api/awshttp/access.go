@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/diskport/diskport/internal/logkey"
 )
 
 // recorder notes what was answered. http.ResponseController reaches through it.
@@ -74,7 +76,7 @@ func (f *Front) logAccess(ctx context.Context, c *Call, rec *recorder, t target,
 		level = slog.LevelDebug // probes and scrapes come every few seconds
 	}
 	f.opts.Log.LogAttrs(ctx, level, "request",
-		slog.String("request", c.RequestID),
+		slog.String(logkey.Request, c.RequestID),
 		slog.String("service", c.Service),
 		slog.String("action", c.Action),
 		slog.String("method", t.method),

@@ -11,6 +11,7 @@ import (
 
 	"github.com/diskport/diskport/internal/awsid"
 	"github.com/diskport/diskport/internal/identity/iam"
+	"github.com/diskport/diskport/internal/logkey"
 )
 
 // Options is what a Front is made of. Keys, Log and Metrics are required.
@@ -87,7 +88,7 @@ func (f *Front) recover(rec *recorder, c *Call, cause any) {
 		return
 	}
 	if err, _ := cause.(error); !errors.Is(err, http.ErrAbortHandler) {
-		f.opts.Log.Error("panic while serving", "request", c.RequestID, "service", c.Service,
+		f.opts.Log.Error("panic while serving", logkey.Request, c.RequestID, "service", c.Service,
 			"action", c.Action, "panic", cause, "stack", string(debug.Stack()))
 	}
 	if rec.status != 0 {

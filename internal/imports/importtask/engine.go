@@ -12,6 +12,7 @@ import (
 	"github.com/diskport/diskport/internal/block"
 	"github.com/diskport/diskport/internal/imports/ingest"
 	"github.com/diskport/diskport/internal/imports/source"
+	"github.com/diskport/diskport/internal/logkey"
 	"github.com/diskport/diskport/internal/store/snapshot"
 	"github.com/diskport/diskport/internal/wake"
 	"github.com/diskport/diskport/internal/work"
@@ -159,7 +160,7 @@ func (e *Engine) makePlan(ctx context.Context, h *work.Held, open openFunc) (nex
 		return next, err == nil, err
 	}
 	if err := e.Work.Release(ctx, next, work.Range, e.Now()); err != nil {
-		h.Log.Warn("giving the first range to the others; they claim it when its lease lapses", "error", err)
+		h.Log.Warn("giving the first range to the others; they claim it when its lease lapses", logkey.Error, err)
 	}
 	e.Bus.Wake(wake.Work)
 	return work.Lease{}, false, nil
@@ -324,7 +325,7 @@ func (e *Engine) over(ctx context.Context, t Task, log *slog.Logger) {
 	e.disks.drop(t.ID)
 	if pin, err := source.ParsePin(t.Pin); err == nil {
 		if err := e.Sources.Release(context.WithoutCancel(ctx), pin); err != nil {
-			log.Warn("releasing the source", "error", err)
+			log.Warn("releasing the source", logkey.Error, err)
 		}
 	}
 	e.Bus.Wake(wake.Task(t.ID), wake.Work)

@@ -13,6 +13,7 @@ import (
 	"github.com/diskport/diskport/internal/awsid"
 	"github.com/diskport/diskport/internal/identity/secret"
 	"github.com/diskport/diskport/internal/imports/source"
+	"github.com/diskport/diskport/internal/logkey"
 	"github.com/diskport/diskport/internal/wake"
 )
 
@@ -149,7 +150,7 @@ func sourceError(loc source.Location, err error) error {
 
 func (s *Service) release(ctx context.Context, p source.Pin) {
 	if err := s.Sources.Release(context.WithoutCancel(ctx), p); err != nil {
-		s.Log.Warn("releasing a pin; the sweep at the next start will", "pin", p.ID, "error", err)
+		s.Log.Warn("releasing a pin; the sweep at the next start will", "pin", p.ID, logkey.Error, err)
 	}
 }
 
@@ -179,7 +180,7 @@ func (s *Service) URL(t Task) string {
 	}
 	url, err := s.Secrets.Unwrap(t.WrappedURL, []byte(t.ID))
 	if err != nil {
-		s.Log.Error("unwrapping a task's url", "task", t.ID, "error", err)
+		s.Log.Error("unwrapping a task's url", logkey.Task, t.ID, logkey.Error, err)
 	}
 	return string(url)
 }
