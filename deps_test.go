@@ -52,6 +52,7 @@ var floors = map[string]int{
 	"diskimage/detect":            2,
 	"internal/block":              0, // words and small mechanisms
 	"internal/awsid":              0,
+	"internal/cache":              0,
 	"internal/tag":                0,
 	"internal/holes":              0,
 	"internal/quota":              0,

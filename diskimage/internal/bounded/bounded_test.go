@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"math"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -146,6 +147,41 @@ func TestTableBounds(t *testing.T) {
 	}
 	if _, err := bounded.NewTable(cache, "table", 0, 1024, 4); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestCacheKeepsItsBudget: what was used last stays, as far as the bytes go, and
+// zeros cost next to nothing.
+func TestCacheKeepsItsBudget(t *testing.T) {
+	const page, budget = 4096, 3*4096 + 2000 // three pages, and some for what an entry costs
+	object := bytes.Repeat([]byte{1}, 4*page)
+	object = append(object, make([]byte, 30*page)...)
+	var zeros []int64
+	for at := range int64(30) {
+		zeros = append(zeros, 4+at)
+	}
+	for _, c := range []struct {
+		name       string
+		want, read []int64
+	}{
+		{"data", []int64{0, 1, 2, 0, 3, 0, 1}, []int64{0, 1, 2, 3, 1}}, // 3 drops 1, 1 drops 2
+		{"zeros", slices.Concat(zeros, zeros), zeros},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var read []int64
+			src := &imagetest.Faulty{R: bytes.NewReader(object), From: math.MaxInt64, Before: func(off int64, _ int) {
+				read = append(read, off/page)
+			}}
+			cache := bounded.NewCache(source(src, int64(len(object))), budget)
+			for _, at := range c.want {
+				if p, err := cache.Get("page", at*page, page); err != nil || !bytes.Equal(p, object[at*page:(at+1)*page]) {
+					t.Errorf("page %d: got %d bytes, %v", at, len(p), err)
+				}
+			}
+			if !slices.Equal(read, c.read) {
+				t.Errorf("wanted pages %d, read %d, not %d", c.want, read, c.read)
+			}
+		})
 	}
 }
 

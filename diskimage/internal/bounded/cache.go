@@ -2,8 +2,10 @@ package bounded
 
 import (
 	"bytes"
-	"container/list"
+	"math"
 	"sync"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
 )
 
 // Cache keeps recently used pieces of a source, up to a budget of bytes. One
@@ -17,10 +19,9 @@ type Cache struct {
 
 	mu    sync.Mutex // guards what follows
 	used  int64
-	items map[piece]*list.Element // of *loaded
-	order list.List               // most recently used first
-	spare []byte                  // a buffer whose piece was zeros
-	zeros []byte                  // shared by such pieces; made when the first is met
+	items *simplelru.LRU[piece, *loaded] // bounded by the budget, not by their number
+	spare []byte                         // a buffer whose piece was zeros
+	zeros []byte                         // shared by such pieces; made when the first is met
 }
 
 type piece struct{ off, n int64 }
@@ -40,7 +41,8 @@ type loaded struct {
 
 // NewCache returns a cache over src that holds up to budget bytes.
 func NewCache(src Source, budget int64) *Cache {
-	return &Cache{src: src, budget: budget, items: map[piece]*list.Element{}}
+	items, _ := simplelru.NewLRU[piece, *loaded](math.MaxInt, nil) // it refuses limits below 1 alone
+	return &Cache{src: src, budget: budget, items: items}
 }
 
 // Get returns the n bytes at off, n > 0. They are shared: the caller must not
@@ -98,7 +100,7 @@ func (c *Cache) share(l *loaded, data []byte) []byte {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.spare = data
-	if e := c.items[l.piece]; e != nil && e.Value == l {
+	if c.keeps(l) {
 		c.used -= l.n
 		l.cost = overhead
 	}
@@ -112,15 +114,15 @@ func (c *Cache) share(l *loaded, data []byte) []byte {
 func (c *Cache) find(p piece) *loaded {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if e := c.items[p]; e != nil {
-		c.order.MoveToFront(e)
-		return e.Value.(*loaded)
+	if l, ok := c.items.Get(p); ok {
+		return l
 	}
 	l := &loaded{piece: p, cost: p.n + overhead}
-	c.items[p] = c.order.PushFront(l)
+	c.items.Add(p, l)
 	c.used += l.cost
-	for c.used > c.budget && c.order.Len() > 1 {
-		c.remove(c.order.Back())
+	for c.used > c.budget && c.items.Len() > 1 {
+		_, oldest, _ := c.items.RemoveOldest()
+		c.used -= oldest.cost
 	}
 	return l
 }
@@ -128,13 +130,15 @@ func (c *Cache) find(p piece) *loaded {
 func (c *Cache) forget(l *loaded) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if e := c.items[l.piece]; e != nil && e.Value == l {
-		c.remove(e)
+	if c.keeps(l) {
+		c.items.Remove(l.piece)
+		c.used -= l.cost
 	}
 }
 
-func (c *Cache) remove(e *list.Element) {
-	l := c.order.Remove(e).(*loaded)
-	delete(c.items, l.piece)
-	c.used -= l.cost
+// keeps reports whether l itself, not a later one of its piece, is in the cache. It
+// needs mu.
+func (c *Cache) keeps(l *loaded) bool {
+	kept, _ := c.items.Peek(l.piece)
+	return kept == l
 }

@@ -3,9 +3,8 @@ package ebsapi
 import (
 	"context"
 	"iter"
-	"slices"
-	"sync"
 
+	"github.com/diskport/diskport/internal/cache"
 	"github.com/diskport/diskport/internal/store/snapshot"
 )
 
@@ -17,23 +16,14 @@ const keptOpen = 8
 // library is Snapshots over the package's own reader.
 type library struct {
 	snapshot.Store
-	lib *snapshot.Library
-
-	mu   sync.Mutex // guards open
-	open []*opened  // most recently used first
-}
-
-type opened struct {
-	id     string
-	once   sync.Once
-	blocks *snapshot.Blocks
-	err    error
+	lib  *snapshot.Library
+	open *cache.Cache[string, *snapshot.Blocks] // by snapshot id
 }
 
 // Library returns the Snapshots of a store of records and the library that
 // reads them. It is safe for concurrent use.
 func Library(records snapshot.Store, lib *snapshot.Library) Snapshots {
-	return &library{Store: records, lib: lib}
+	return &library{Store: records, lib: lib, open: cache.New[string, *snapshot.Blocks](keptOpen)}
 }
 
 // Open returns the snapshot that r, read just now, says is there. A completed
@@ -43,38 +33,14 @@ func (l *library) Open(ctx context.Context, r snapshot.Record) (Blocks, error) {
 	if _, err := l.lib.Keys(ctx, r.Domain); err != nil {
 		return nil, err
 	}
-	o := l.entry(r.ID)
-	o.once.Do(func() {
+	blocks, err := l.open.Get(r.ID, func() (*snapshot.Blocks, error) {
 		// Others may be waiting for it: it is not this request's alone.
-		o.blocks, o.err = l.lib.Open(context.WithoutCancel(ctx), r)
+		return l.lib.Open(context.WithoutCancel(ctx), r)
 	})
-	if o.err != nil {
-		l.forget(o)
-		return nil, o.err
+	if err != nil {
+		return nil, err
 	}
-	return reader{o.blocks}, nil
-}
-
-func (l *library) entry(id string) *opened {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	i := slices.IndexFunc(l.open, func(o *opened) bool { return o.id == id })
-	o := &opened{id: id}
-	if i >= 0 {
-		o = l.open[i]
-		l.open = slices.Delete(l.open, i, i+1)
-	}
-	l.open = slices.Insert(l.open, 0, o)
-	if len(l.open) > keptOpen {
-		l.open = slices.Delete(l.open, keptOpen, len(l.open))
-	}
-	return o
-}
-
-func (l *library) forget(gone *opened) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.open = slices.DeleteFunc(l.open, func(o *opened) bool { return o == gone })
+	return reader{blocks}, nil
 }
 
 type reader struct{ *snapshot.Blocks }

@@ -164,28 +164,34 @@ func TestLibrary(t *testing.T) {
 func TestLibraryForgets(t *testing.T) {
 	s := newShelf(t)
 	s.add(t, snapA, volume{0: 1})
-	l := Library(s.store, s.lib).(*library)
+	l := Library(s.store, s.lib)
 	s.broken = true
-	if _, err := l.Open(t.Context(), s.records[snapA]); !errors.Is(err, errPlanted) || len(l.open) != 0 {
-		t.Errorf("got %v, %d open", err, len(l.open))
+	if _, err := l.Open(t.Context(), s.records[snapA]); !errors.Is(err, errPlanted) {
+		t.Errorf("got %v, want the fault", err)
 	}
 	s.broken = false
 	first, err := l.Open(t.Context(), s.records[snapA])
 	if err != nil {
 		t.Fatal(err)
 	}
+	var others []Blocks
 	for i := range keptOpen {
 		if again, err := l.Open(t.Context(), s.records[snapA]); err != nil || again != first {
 			t.Errorf("opened anew: %v", err)
 		}
 		id := fmt.Sprintf("snap-%017x", i)
 		s.add(t, id, volume{0: 1})
-		if _, err := l.Open(t.Context(), s.records[id]); err != nil {
+		other, err := l.Open(t.Context(), s.records[id])
+		if err != nil {
 			t.Fatal(err)
 		}
+		others = append(others, other)
 	}
-	if len(l.open) != keptOpen {
-		t.Errorf("%d stay open, want %d", len(l.open), keptOpen)
+	for _, i := range []int{keptOpen - 1, 0} { // the newest and the oldest
+		again, err := l.Open(t.Context(), s.records[fmt.Sprintf("snap-%017x", i)])
+		if kept := again == others[i]; err != nil || kept != (i > 0) {
+			t.Errorf("snapshot %d of %d is still open: %v (%v), want %d to stay open", i, keptOpen, kept, err, keptOpen)
+		}
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/aws/smithy-go"
 
 	"github.com/diskport/diskport/internal/awsid"
+	"github.com/diskport/diskport/internal/cache"
 	"github.com/diskport/diskport/internal/identity/iam"
 	"github.com/diskport/diskport/internal/identity/secret"
 )
@@ -100,7 +101,7 @@ func (f *ForeignS3) pin(ctx context.Context, id string, loc Location) (Pin, erro
 
 // open opens a pinned object; ctx is that of its reads.
 func (f *ForeignS3) open(ctx context.Context, p Pin) (Object, error) {
-	r := &remote{ctx: ctx, pin: p, backoff: f.opts.Backoff, stall: f.opts.Stall}
+	r := &remote{ctx: ctx, pin: p, backoff: f.opts.Backoff, stall: f.opts.Stall, chunks: cache.New[int64, []byte](maxChunks)}
 	if p.WrappedURL != "" {
 		wrapped, err := base64.StdEncoding.DecodeString(p.WrappedURL)
 		if err != nil {

@@ -5,8 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync"
 	"time"
+
+	"github.com/diskport/diskport/internal/cache"
 )
 
 const (
@@ -34,8 +35,7 @@ type remote struct {
 	backoff time.Duration
 	stall   time.Duration
 
-	mu     sync.Mutex // guards chunks
-	chunks []*chunk   // most recent last
+	chunks *cache.Cache[int64, []byte] // by their offsets
 }
 
 var _ Object = (*remote)(nil)
@@ -83,45 +83,13 @@ func (r *remote) read(p []byte, off int64) (int, error) {
 	return copy(p, data[at:]), nil
 }
 
-// chunk is a piece of the object that was, or is being, read.
-type chunk struct {
-	off  int64
-	mu   sync.Mutex // held while it is read
-	data []byte     // nil: not read
-}
-
 // chunk returns the chunk that begins at off, read by whoever comes first.
 func (r *remote) chunk(off int64) ([]byte, error) {
-	c := r.place(off)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.data != nil {
-		return c.data, nil
-	}
-	data := make([]byte, min(chunkBytes, r.pin.Size-off))
-	if _, err := r.fetch(data, off); err != nil {
-		return nil, err
-	}
-	c.data = data
-	return data, nil
-}
-
-// place returns the chunk of an offset, in which nothing may have been read yet.
-func (r *remote) place(off int64) *chunk {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for i, c := range r.chunks {
-		if c.off == off {
-			r.chunks = append(append(r.chunks[:i:i], r.chunks[i+1:]...), c)
-			return c
-		}
-	}
-	if len(r.chunks) == maxChunks {
-		r.chunks = r.chunks[1:]
-	}
-	c := &chunk{off: off}
-	r.chunks = append(r.chunks, c)
-	return c
+	return r.chunks.Get(off, func() ([]byte, error) {
+		data := make([]byte, min(chunkBytes, r.pin.Size-off))
+		_, err := r.fetch(data, off)
+		return data, err
+	})
 }
 
 // fetch reads all of p, asking again for what is missing after a failure that

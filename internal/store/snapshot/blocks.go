@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/diskport/diskport/internal/block"
+	"github.com/diskport/diskport/internal/cache"
 	"github.com/diskport/diskport/internal/store/blockstore"
 	"github.com/diskport/diskport/internal/store/frame"
 )
@@ -28,7 +29,7 @@ type Blocks struct {
 	rec   Record
 	root  *root
 	keys  *frame.Keys
-	pages *cache[*located]
+	pages *cache.Cache[int64, *located]
 }
 
 // located is a page and where its blocks lie, once somebody has asked.
@@ -100,7 +101,7 @@ func (b *Blocks) find(ctx context.Context, index int64) (*located, block.ID, err
 }
 
 func (b *Blocks) page(ctx context.Context, e rootPage) (*located, error) {
-	return b.pages.get(e.index, func() (*located, error) {
+	return b.pages.Get(e.index, func() (*located, error) {
 		p, err := b.lib.readPage(ctx, e, b.root.volume)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", b.rec.ID, err)

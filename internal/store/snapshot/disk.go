@@ -9,6 +9,7 @@ import (
 
 	"github.com/diskport/diskport/diskimage"
 	"github.com/diskport/diskport/internal/block"
+	"github.com/diskport/diskport/internal/cache"
 	"github.com/diskport/diskport/internal/store/frame"
 )
 
@@ -21,14 +22,14 @@ const cachedBlocks = 8
 type disk struct {
 	ctx    context.Context // of the task or request that the disk was opened for
 	b      *Blocks
-	blocks *cache[[]byte] // nil: absent
+	blocks *cache.Cache[int64, []byte] // nil: absent
 }
 
 // Disk returns the volume as a disk, for as long as ctx lasts. Blocks that the
 // snapshot does not have are holes. Reads are verified; those of whole blocks
 // take one slot of the store's for the time of a block.
 func (b *Blocks) Disk(ctx context.Context) diskimage.Disk {
-	return &disk{ctx: ctx, b: b, blocks: newCache[[]byte](cachedBlocks)}
+	return &disk{ctx: ctx, b: b, blocks: cache.New[int64, []byte](cachedBlocks)}
 }
 
 // Size returns the bytes of the volume.
@@ -61,7 +62,7 @@ func (d *disk) read(part []byte, index, skip int64) error {
 	if len(part) == block.Size {
 		return d.readWhole(part, index)
 	}
-	data, err := d.blocks.get(index, func() ([]byte, error) {
+	data, err := d.blocks.Get(index, func() ([]byte, error) {
 		// Finding out first saves the memory for blocks that are not there.
 		if _, err := d.b.ID(d.ctx, index); err != nil {
 			return nil, ignoreAbsent(err)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/diskport/diskport/internal/block"
+	"github.com/diskport/diskport/internal/cache"
 	"github.com/diskport/diskport/internal/store/blockstore"
 	"github.com/diskport/diskport/internal/store/frame"
 	"github.com/diskport/diskport/internal/work"
@@ -72,7 +73,7 @@ func (l *Library) Open(ctx context.Context, rec Record) (*Blocks, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening %s: %w", rec.ID, err)
 	}
-	return &Blocks{lib: l, rec: rec, root: r, keys: keys, pages: newCache[*located](cachedPages)}, nil
+	return &Blocks{lib: l, rec: rec, root: r, keys: keys, pages: cache.New[int64, *located](cachedPages)}, nil
 }
 
 // OpenRoot opens a root by its file alone: whoever holds it needs no record of the
@@ -87,7 +88,7 @@ func (l *Library) OpenRoot(ctx context.Context, f blockstore.File) (*Blocks, err
 		return nil, err
 	}
 	rec := Record{ID: r.snapshot, Domain: r.domain, VolumeSize: r.volume / block.PerGiB, Blocks: r.blocks, Root: f}
-	return &Blocks{lib: l, rec: rec, root: r, keys: keys, pages: newCache[*located](cachedPages)}, nil
+	return &Blocks{lib: l, rec: rec, root: r, keys: keys, pages: cache.New[int64, *located](cachedPages)}, nil
 }
 
 // loneRoot reads a root whose volume is not known from elsewhere.
