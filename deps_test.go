@@ -131,6 +131,14 @@ var outside = []string{
 	"golang.org/x/sys/unix", "runtime/debug", "runtime/cgo", "C",
 }
 
+// testsOnly are modules that are for tests alone, because compiling them would make
+// the first build of the program longer than what it gains: it is what a new user
+// waits for. docs/dependencies.md says what each would cost.
+var testsOnly = []string{
+	"github.com/aws/aws-sdk-go-v2/service/ec2",
+	"github.com/aws/aws-sdk-go-v2/service/iam",
+}
+
 // mayStartService are the files that may name the composition root.
 var mayStartService = []string{"cmd/diskport/serve.go", "cmd/diskport/service.go"}
 
@@ -218,6 +226,20 @@ func TestDecodersReachNothing(t *testing.T) {
 	}
 	if decoders < 10 {
 		t.Errorf("%d packages under diskimage were looked at", decoders)
+	}
+}
+
+func TestTheProgramLeavesOutWhatIsForTests(t *testing.T) {
+	out, err := exec.Command("go", "list", "-deps", "./cmd/diskport").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range strings.Fields(string(out)) {
+		for _, m := range testsOnly {
+			if name == m || strings.HasPrefix(name, m+"/") {
+				t.Errorf("cmd/diskport is built from %s, which is for tests", name)
+			}
+		}
 	}
 }
 

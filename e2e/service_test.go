@@ -18,6 +18,10 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/ebs"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/diskport/diskport/internal/client"
 )
@@ -31,7 +35,12 @@ const (
 
 // service is a running diskport serve.
 type service struct {
-	*client.Client
+	*client.Client // the command line's; the others are the SDK's
+	EC2            *ec2.Client
+	IAM            *iam.Client
+	EBS            *ebs.Client
+	S3             *s3.Client
+
 	endpoint string
 	data     string
 	http     *http.Client
@@ -102,6 +111,9 @@ func startCommand(t *testing.T, data string, cmd *exec.Cmd) *service {
 // connect makes the clients of the service.
 func (s *service) connect() {
 	s.Client = client.New(client.Config{Endpoint: s.endpoint, Region: region, Credentials: s.creds, HTTP: s.http})
+	sdk := aws.Config{Region: region, Credentials: s.creds, BaseEndpoint: &s.endpoint, HTTPClient: s.http}
+	s.EC2, s.IAM, s.EBS = ec2.NewFromConfig(sdk), iam.NewFromConfig(sdk), ebs.NewFromConfig(sdk)
+	s.S3 = s3.NewFromConfig(sdk, func(o *s3.Options) { o.UsePathStyle = true })
 }
 
 // trust makes the clients trust a certificate.

@@ -6,14 +6,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"time"
 )
 
 // service is the name that requests to /-/v1/ are signed for.
 const service = "diskport"
-
-// emptyHash is the SHA-256 of no bytes: every request here has an empty body.
-const emptyHash = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 // maxAnswer bounds a JSON answer, in bytes.
 const maxAnswer = 64 << 20
@@ -25,15 +21,7 @@ func (c *Client) do(ctx context.Context, method, path string) (*http.Response, e
 	if err != nil {
 		return nil, fmt.Errorf("asking the service for %s: %w", path, err)
 	}
-	creds, err := c.creds.Retrieve(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("finding credentials for %s: %w", c.endpoint, err)
-	}
-	req.Header.Set("X-Amz-Content-Sha256", emptyHash)
-	if err := c.signer.SignHTTP(ctx, creds, req, emptyHash, service, c.region, time.Now()); err != nil {
-		return nil, fmt.Errorf("signing a request for %s: %w", path, err)
-	}
-	resp, err := c.http.Do(req)
+	resp, err := c.send(req, service, nil)
 	if err != nil {
 		return nil, fmt.Errorf("asking the service for %s: %w", path, err)
 	}

@@ -46,7 +46,7 @@ func (c *Client) EachBlock(ctx context.Context, snapshotID string, fn func(index
 
 // listBlocks calls fn with every block of a snapshot, in ascending order.
 func (c *Client) listBlocks(ctx context.Context, snapshotID string, fn func(types.Block) error) error {
-	pages := ebs.NewListSnapshotBlocksPaginator(c.EBS, &ebs.ListSnapshotBlocksInput{SnapshotId: aws.String(snapshotID)})
+	pages := ebs.NewListSnapshotBlocksPaginator(c.ebs, &ebs.ListSnapshotBlocksInput{SnapshotId: aws.String(snapshotID)})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
@@ -64,7 +64,7 @@ func (c *Client) listBlocks(ctx context.Context, snapshotID string, fn func(type
 // readBlock fills buf with a block and checks it against its checksum.
 func (c *Client) readBlock(ctx context.Context, snapshotID string, b types.Block, buf []byte) error {
 	index := aws.ToInt32(b.BlockIndex)
-	out, err := c.EBS.GetSnapshotBlock(ctx, &ebs.GetSnapshotBlockInput{
+	out, err := c.ebs.GetSnapshotBlock(ctx, &ebs.GetSnapshotBlockInput{
 		SnapshotId: aws.String(snapshotID),
 		BlockIndex: b.BlockIndex,
 		BlockToken: b.BlockToken,

@@ -17,6 +17,42 @@ type Error struct {
 
 func (e *Error) Error() string { return fmt.Sprintf("%s: %s", e.Code, e.Message) }
 
+// APIError is an error that one of the service's AWS APIs answered.
+type APIError struct {
+	Status    int    // of HTTP
+	Code      string // such as InvalidSnapshot.NotFound; HTTP: the answer was no API's
+	Message   string
+	RequestID string // empty: unknown
+}
+
+var _ smithy.APIError = (*APIError)(nil)
+
+func (e *APIError) Error() string {
+	text := e.Code + ": " + e.Message
+	if e.RequestID != "" {
+		text += " (request " + e.RequestID + ")"
+	}
+	return text
+}
+
+// ErrorCode, ErrorMessage and ErrorFault implement smithy.APIError, so that the
+// errors of all AWS APIs are told apart in one way.
+func (e *APIError) ErrorCode() string { return e.Code }
+
+// ErrorMessage implements smithy.APIError.
+func (e *APIError) ErrorMessage() string { return e.Message }
+
+// ErrorFault implements smithy.APIError.
+func (e *APIError) ErrorFault() smithy.ErrorFault {
+	if e.Status >= http.StatusInternalServerError {
+		return smithy.FaultServer
+	}
+	return smithy.FaultClient
+}
+
+// HTTPStatusCode is what the SDK's retryer asks for.
+func (e *APIError) HTTPStatusCode() int { return e.Status }
+
 // notFound are the AWS codes that say that a thing does not exist.
 var notFound = map[string]bool{
 	"InvalidSnapshot.NotFound":          true,

@@ -5,14 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/ec2"
-	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/google/uuid"
 
 	"github.com/diskport/diskport/diskimage"
@@ -53,31 +53,17 @@ func (c *Client) Import(ctx context.Context, req ImportRequest, w Watcher) (Task
 			return Task{}, err
 		}
 	}
-	in := &ec2.ImportSnapshotInput{
-		RoleName:      aws.String(req.RoleName),
-		ClientToken:   aws.String(uuid.NewString()), // a repeated request must not be a second import
-		DiskContainer: &types.SnapshotDiskContainer{Url: optional(req.URL), Format: optional(req.Format)},
-		Description:   optional(req.Description),
-		KmsKeyId:      optional(req.KMSKey),
-	}
-	if req.Encrypted {
-		in.Encrypted = aws.Bool(true)
-	}
-	if len(req.Tags) > 0 {
-		in.TagSpecifications = []types.TagSpecification{{
-			ResourceType: types.ResourceTypeImportSnapshotTask,
-			Tags:         ec2Tags(req.Tags),
-		}}
-	}
+	params := req.params()
 	if req.Path == "" && req.Disk == nil {
-		return c.importAndWatch(ctx, in, w)
+		return c.importAndWatch(ctx, params, w)
 	}
 	name := filepath.Base(req.Path)
 	if req.Disk != nil {
 		name = "disk.vmdk"
 	}
 	key := uuid.NewString() + "/" + name
-	in.DiskContainer.UserBucket = &types.UserBucket{S3Bucket: aws.String(ImportName), S3Key: aws.String(key)}
+	params.Set("DiskContainer.UserBucket.S3Bucket", ImportName)
+	params.Set("DiskContainer.UserBucket.S3Key", key)
 	if err := c.EnsureBucket(ctx, ImportName); err != nil {
 		return Task{}, err
 	}
@@ -90,10 +76,38 @@ func (c *Client) Import(ctx context.Context, req ImportRequest, w Watcher) (Task
 	if err != nil {
 		return Task{}, err
 	}
-	task, err := c.importAndWatch(ctx, in, w)
+	task, err := c.importAndWatch(ctx, params, w)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
 	defer cancel()
 	return task, errors.Join(err, c.RemoveObject(ctx, ImportName, key))
+}
+
+// params are those of ImportSnapshot, but for where an uploaded image lies.
+func (r ImportRequest) params() url.Values {
+	params := url.Values{
+		"RoleName":    {r.RoleName},
+		"ClientToken": {uuid.NewString()}, // a repeated request must not be a second import
+	}
+	for name, value := range map[string]string{
+		"DiskContainer.Url":    r.URL,
+		"DiskContainer.Format": r.Format,
+		"Description":          r.Description,
+		"KmsKeyId":             r.KMSKey,
+	} {
+		if value != "" {
+			params.Set(name, value)
+		}
+	}
+	if r.Encrypted {
+		params.Set("Encrypted", "true")
+	}
+	for i, key := range slices.Sorted(maps.Keys(r.Tags)) {
+		params.Set("TagSpecification.1.ResourceType", "import-snapshot-task")
+		tag := fmt.Sprintf("TagSpecification.1.Tag.%d.", i+1)
+		params.Set(tag+"Key", key)
+		params.Set(tag+"Value", r.Tags[key])
+	}
+	return params
 }
 
 // uploadDisk compresses a disk on its way.
@@ -141,12 +155,17 @@ func (c *Client) uploadFile(ctx context.Context, path, key string, w Watcher) er
 	})
 }
 
-func (c *Client) importAndWatch(ctx context.Context, in *ec2.ImportSnapshotInput, w Watcher) (Task, error) {
-	out, err := c.EC2.ImportSnapshot(ctx, in)
-	if err != nil {
+func (c *Client) importAndWatch(ctx context.Context, params url.Values, w Watcher) (Task, error) {
+	var out struct {
+		ID string `xml:"importTaskId"`
+	}
+	if err := c.query(ctx, ec2, "ImportSnapshot", params, &out); err != nil {
 		return Task{}, fmt.Errorf("importing: %w", err)
 	}
-	id := aws.ToString(out.ImportTaskId)
+	if out.ID == "" {
+		return Task{}, errors.New("importing: the service's answer names no task")
+	}
+	id := out.ID
 	task, err := c.Watch(ctx, id, func(t Task) {
 		if w.Task != nil {
 			w.Task(t)
@@ -162,19 +181,4 @@ func (c *Client) importAndWatch(ctx context.Context, in *ec2.ImportSnapshotInput
 	}
 	task, err = c.Watch(cleanup, id, func(Task) {})
 	return task, errors.Join(ctx.Err(), err)
-}
-
-func optional(s string) *string {
-	if s == "" {
-		return nil
-	}
-	return aws.String(s)
-}
-
-func ec2Tags(m map[string]string) []types.Tag {
-	tags := make([]types.Tag, 0, len(m))
-	for k, v := range m {
-		tags = append(tags, types.Tag{Key: aws.String(k), Value: aws.String(v)})
-	}
-	return tags
 }

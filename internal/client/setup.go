@@ -3,9 +3,9 @@ package client
 import (
 	"context"
 	"fmt"
+	"net/url"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 )
 
@@ -25,25 +25,18 @@ const permissions = `{"Version":"2012-10-17","Statement":[` +
 
 // EnsureRole makes the service role for imports unless it exists.
 func (c *Client) EnsureRole(ctx context.Context, name string) error {
-	_, err := c.IAM.GetRole(ctx, &iam.GetRoleInput{RoleName: aws.String(name)})
+	err := c.query(ctx, iam, "GetRole", url.Values{"RoleName": {name}}, nil)
 	if err == nil {
 		return nil
 	}
 	if !IsNotFound(err) {
 		return fmt.Errorf("looking up role %s: %w", name, err)
 	}
-	_, err = c.IAM.CreateRole(ctx, &iam.CreateRoleInput{
-		RoleName:                 aws.String(name),
-		AssumeRolePolicyDocument: aws.String(trust),
-	})
+	err = c.query(ctx, iam, "CreateRole", url.Values{"RoleName": {name}, "AssumeRolePolicyDocument": {trust}}, nil)
 	if err != nil && code(err) != "EntityAlreadyExists" {
 		return fmt.Errorf("creating role %s: %w", name, err)
 	}
-	_, err = c.IAM.PutRolePolicy(ctx, &iam.PutRolePolicyInput{
-		RoleName:       aws.String(name),
-		PolicyName:     aws.String(name),
-		PolicyDocument: aws.String(permissions),
-	})
+	err = c.query(ctx, iam, "PutRolePolicy", url.Values{"RoleName": {name}, "PolicyName": {name}, "PolicyDocument": {permissions}}, nil)
 	if err != nil {
 		return fmt.Errorf("giving role %s its rights: %w", name, err)
 	}
@@ -52,10 +45,10 @@ func (c *Client) EnsureRole(ctx context.Context, name string) error {
 
 // EnsureBucket makes a bucket unless it exists.
 func (c *Client) EnsureBucket(ctx context.Context, name string) error {
-	if _, err := c.S3.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: aws.String(name)}); err == nil {
+	if _, err := c.s3.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: aws.String(name)}); err == nil {
 		return nil
 	}
-	_, err := c.S3.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: aws.String(name)})
+	_, err := c.s3.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: aws.String(name)})
 	if err != nil && code(err) != "BucketAlreadyOwnedByYou" {
 		return fmt.Errorf("creating bucket %s: %w", name, err)
 	}

@@ -5,10 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"time"
-
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/ec2"
 )
 
 // Snapshot is a snapshot with its sizes.
@@ -59,7 +57,7 @@ func (c *Client) Snapshot(ctx context.Context, id string) (Snapshot, error) {
 
 // Delete deletes a snapshot.
 func (c *Client) Delete(ctx context.Context, id string) error {
-	if _, err := c.EC2.DeleteSnapshot(ctx, &ec2.DeleteSnapshotInput{SnapshotId: aws.String(id)}); err != nil {
+	if err := c.query(ctx, ec2, "DeleteSnapshot", url.Values{"SnapshotId": {id}}, nil); err != nil {
 		return fmt.Errorf("deleting snapshot %s: %w", id, err)
 	}
 	return nil

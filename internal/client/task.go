@@ -6,10 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"time"
-
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/ec2"
 )
 
 // Task is an import task in full detail.
@@ -94,7 +92,7 @@ func (c *Client) Task(ctx context.Context, id string) (Task, error) {
 
 // Cancel cancels a task.
 func (c *Client) Cancel(ctx context.Context, id string) error {
-	if _, err := c.EC2.CancelImportTask(ctx, &ec2.CancelImportTaskInput{ImportTaskId: aws.String(id)}); err != nil {
+	if err := c.query(ctx, ec2, "CancelImportTask", url.Values{"ImportTaskId": {id}}, nil); err != nil {
 		return fmt.Errorf("cancelling task %s: %w", id, err)
 	}
 	return nil

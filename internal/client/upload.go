@@ -29,14 +29,15 @@ func (c *Client) Upload(ctx context.Context, bucket, key string, body io.Reader,
 	})
 }
 
-// UploadStream is Upload for a body that has about so many bytes at most.
+// UploadStream is Upload for a body of unknown length; most is about the bytes that
+// it has at most.
 func (c *Client) UploadStream(ctx context.Context, bucket, key string, body io.Reader, most int64) error {
 	return c.upload(ctx, most, &transfermanager.UploadObjectInput{Bucket: aws.String(bucket), Key: aws.String(key), Body: body})
 }
 
 func (c *Client) upload(ctx context.Context, size int64, in *transfermanager.UploadObjectInput) error {
 	part := max(partSize, size/mostParts+1)
-	tm := transfermanager.New(c.S3, func(o *transfermanager.Options) {
+	tm := transfermanager.New(c.s3, func(o *transfermanager.Options) {
 		o.PartSizeBytes = part
 		o.MultipartUploadThreshold = part
 		o.Concurrency = int(max(1, min(5, uploadMemory/part)))
@@ -50,7 +51,7 @@ func (c *Client) upload(ctx context.Context, size int64, in *transfermanager.Upl
 
 // RemoveObject deletes an object; one that is not there is a success.
 func (c *Client) RemoveObject(ctx context.Context, bucket, key string) error {
-	if _, err := c.S3.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: aws.String(bucket), Key: aws.String(key)}); err != nil {
+	if _, err := c.s3.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: aws.String(bucket), Key: aws.String(key)}); err != nil {
 		return fmt.Errorf("removing s3://%s/%s: %w", bucket, key, err)
 	}
 	return nil
