@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"time"
-
-	"github.com/jedib0t/go-pretty/v6/table"
 )
 
 // accountCmd manages accounts. It takes the keys of the service's own account.
@@ -49,12 +47,11 @@ func (c *accountListCmd) Run(ctx context.Context, a *app) error {
 		if c.JSON {
 			return a.printJSON(accounts)
 		}
-		var rows []table.Row
+		var rows [][]string
 		for _, acc := range accounts {
-			rows = append(rows, table.Row{acc.ID, acc.AccessKeyID, acc.CreatedAt.Local().Format(time.DateTime)})
+			rows = append(rows, []string{acc.ID, acc.AccessKeyID, acc.CreatedAt.Local().Format(time.DateTime)})
 		}
-		a.printTable(table.Row{"Account", "Root key", "Created"}, rows)
-		return nil
+		return a.printTable([]string{"Account", "Root key", "Created"}, rows)
 	})
 }
 

@@ -1,20 +1,18 @@
 package main
 
 import (
+	"archive/tar"
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-
-	diskfs "github.com/diskfs/go-diskfs"
-	"github.com/diskfs/go-diskfs/disk"
-	"github.com/diskfs/go-diskfs/filesystem"
-	"github.com/diskfs/go-diskfs/partition/gpt"
 
 	"github.com/diskport/diskport/diskimage/raw"
 	"github.com/diskport/diskport/diskimage/vmdk"
@@ -25,12 +23,12 @@ import (
 const (
 	demoDiskSize  = 1 << 30
 	demoPartStart = 1 << 20
-	demoPartSize  = demoDiskSize - 2<<20 // the second table lies behind it
+	demoPartSize  = demoDiskSize - demoPartStart
 	demoFiles     = 48
 	demoFileSize  = 2 << 20
 )
 
-// demoDisk is a partitioned, formatted disk with files on it.
+// demoDisk is a partitioned disk with files on it.
 type demoDisk struct {
 	raw   string // path
 	vmdk  string // path
@@ -78,42 +76,42 @@ func makeDemoFiles(ctx context.Context, tree string, n int) error {
 	return nil
 }
 
-// format makes the raw disk: a GPT with one partition, ext4 where there is
-// mke2fs, else FAT.
+// format makes the raw disk: one partition, with ext4 where there is mke2fs, else
+// with an archive of the files. An import doesn't care what a partition holds.
 func (d *demoDisk) format(ctx context.Context, tree string) error {
-	img, err := partitioned(d.raw)
-	if err != nil {
+	if err := d.partition(); err != nil {
 		return err
 	}
-	defer img.Close() //nolint:errcheck // what counts was written, or has failed, before
 	if mke2fs := findMke2fs(); mke2fs != "" {
-		d.label = "GPT, ext4"
+		d.label = "MBR, ext4"
 		return d.makeExt4(ctx, mke2fs, tree)
 	}
-	d.label = "GPT, FAT32 as there is no mke2fs"
-	return makeFAT(ctx, img, tree)
+	d.label = "MBR, a tar archive as there is no mke2fs"
+	return d.writeArchive(tree)
 }
 
-// partitioned makes a disk with one empty partition.
-func partitioned(path string) (*disk.Disk, error) {
-	img, err := diskfs.Create(path, demoDiskSize, diskfs.SectorSize512)
-	if err != nil {
-		return nil, err
+// partition makes a disk with one empty partition, of Linux. The table of a master
+// boot record has 16 bytes for each, from 446 on:
+//
+//	0   1  80: it is to be booted
+//	1   3  first sector as cylinder, head and sector; FE FF FF: too far for these
+//	4   1  type; 83: Linux
+//	5   3  last sector as above
+//	8   4  first sector
+//	12  4  number of sectors
+//
+// The signature 55 AA ends the sector.
+func (d *demoDisk) partition() error {
+	const entry = 446
+	mbr := make([]byte, 512)
+	copy(mbr[entry:], []byte{0, 0xfe, 0xff, 0xff, 0x83, 0xfe, 0xff, 0xff})
+	binary.LittleEndian.PutUint32(mbr[entry+8:], demoPartStart/512)
+	binary.LittleEndian.PutUint32(mbr[entry+12:], demoPartSize/512)
+	copy(mbr[510:], []byte{0x55, 0xaa})
+	if err := os.WriteFile(d.raw, mbr, 0o644); err != nil {
+		return err
 	}
-	table := &gpt.Table{
-		ProtectiveMBR: true,
-		Partitions: []*gpt.Partition{{
-			Index: 1,
-			Start: demoPartStart / 512,
-			Size:  demoPartSize,
-			Type:  gpt.LinuxFilesystem,
-			Name:  "demo",
-		}},
-	}
-	if err := img.Partition(table); err != nil {
-		return nil, errors.Join(err, img.Close())
-	}
-	return img, nil
+	return os.Truncate(d.raw, demoDiskSize)
 }
 
 // findMke2fs looks where Debian has it, which is not in every user's PATH.
@@ -136,39 +134,14 @@ func (d *demoDisk) makeExt4(ctx context.Context, mke2fs, tree string) error {
 	return nil
 }
 
-// makeFAT formats the partition and copies the files of tree to it.
-func makeFAT(ctx context.Context, img *disk.Disk, tree string) error {
-	fs, err := img.CreateFilesystem(disk.FilesystemSpec{Partition: 1, FSType: filesystem.TypeFat32, VolumeLabel: "DEMO"})
+// writeArchive writes the files of tree to the partition.
+func (d *demoDisk) writeArchive(tree string) error {
+	disk, err := os.OpenFile(d.raw, os.O_WRONLY, 0)
 	if err != nil {
 		return err
 	}
-	entries, err := os.ReadDir(tree)
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		if err := copyInto(fs, filepath.Join(tree, e.Name()), "/"+e.Name()); err != nil {
-			return err
-		}
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-	}
-	return fs.Close()
-}
-
-// copyInto copies a file in one write: each write costs a new table.
-func copyInto(fs filesystem.FileSystem, from, to string) error {
-	content, err := os.ReadFile(from)
-	if err != nil {
-		return err
-	}
-	out, err := fs.OpenFile(to, os.O_CREATE|os.O_RDWR)
-	if err != nil {
-		return err
-	}
-	_, err = out.Write(content)
-	return errors.Join(err, out.Close())
+	archive := tar.NewWriter(io.NewOffsetWriter(disk, demoPartStart))
+	return errors.Join(archive.AddFS(os.DirFS(tree)), archive.Close(), disk.Close())
 }
 
 func (d *demoDisk) writeVMDK(ctx context.Context) error {

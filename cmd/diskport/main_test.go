@@ -1,8 +1,12 @@
 package main
 
 import (
+	"archive/tar"
 	"bytes"
 	"context"
+	"encoding/binary"
+	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -195,6 +199,18 @@ func TestExitCodes(t *testing.T) {
 	}
 }
 
+func TestTable(t *testing.T) {
+	var out bytes.Buffer
+	a := &app{stdout: &out}
+	err := a.printTable([]string{"Task", "Result"}, [][]string{{"import-snap-1", "done"}, {"x", "two\nlines\tand \x1b[31mred"}})
+	want := "TASK           RESULT\n" +
+		"import-snap-1  done\n" +
+		"x              two lines and  [31mred\n"
+	if err != nil || out.String() != want {
+		t.Errorf("got %v\n%swant\n%s", err, &out, want)
+	}
+}
+
 func TestLinesSayEachStageAndTenth(t *testing.T) {
 	var out bytes.Buffer
 	l := &lines{w: &out, name: "x"}
@@ -216,32 +232,62 @@ func TestImportResult(t *testing.T) {
 	}
 }
 
-// Without mke2fs the demo's disk has a FAT file system: it must be one, too.
-func TestDemoDiskWithoutMke2fs(t *testing.T) {
+// TestDemoDisk: what the partition table says is where the files are, with mke2fs and
+// without it.
+func TestDemoDisk(t *testing.T) {
 	dir := t.TempDir()
 	tree := filepath.Join(dir, "files")
 	if err := makeDemoFiles(t.Context(), tree, 4); err != nil {
 		t.Fatal(err)
 	}
-	img, err := partitioned(filepath.Join(dir, "disk.raw"))
+	t.Run("ext4", func(t *testing.T) {
+		disk := demoDisk{raw: filepath.Join(dir, "ext4.raw")}
+		if err := disk.format(t.Context(), tree); err != nil {
+			t.Fatal(err)
+		}
+		magic := make([]byte, 2)
+		if _, err := partitionOf(t, disk.raw).ReadAt(magic, 1024+56); err != nil || !bytes.Equal(magic, []byte{0x53, 0xef}) {
+			t.Errorf("the superblock has the magic % x, %v", magic, err)
+		}
+	})
+	t.Run("archive", func(t *testing.T) {
+		disk := demoDisk{raw: filepath.Join(dir, "archive.raw")}
+		if err := errors.Join(disk.partition(), disk.writeArchive(tree)); err != nil {
+			t.Fatal(err)
+		}
+		archive := tar.NewReader(partitionOf(t, disk.raw))
+		for files := 0; ; files++ {
+			head, err := archive.Next()
+			if errors.Is(err, io.EOF) && files == 4 {
+				return
+			}
+			if err != nil {
+				t.Fatalf("after %d files: %v", files, err)
+			}
+			got, err := io.ReadAll(archive)
+			want, werr := os.ReadFile(filepath.Join(tree, head.Name))
+			if err != nil || werr != nil || !bytes.Equal(got, want) {
+				t.Errorf("%s reads back as %d bytes (%v), want the %d that were written (%v)", head.Name, len(got), err, len(want), werr)
+			}
+		}
+	})
+}
+
+// partitionOf returns the first partition of a disk, by its table.
+func partitionOf(t *testing.T, path string) *io.SectionReader {
+	t.Helper()
+	f, err := os.Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer img.Close()
-	if err := makeFAT(t.Context(), img, tree); err != nil {
-		t.Fatal(err)
+	t.Cleanup(func() { _ = f.Close() })
+	mbr := make([]byte, 512)
+	if _, err := f.ReadAt(mbr, 0); err != nil || mbr[510] != 0x55 || mbr[511] != 0xaa || mbr[450] != 0x83 {
+		t.Fatalf("the disk begins with % x, %v, not with a partition for Linux", mbr[446:], err)
 	}
-	fs, err := img.GetFilesystem(1)
-	if err != nil {
-		t.Fatal(err)
+	start, sectors := binary.LittleEndian.Uint32(mbr[454:]), binary.LittleEndian.Uint32(mbr[458:])
+	if end := 512 * (int64(start) + int64(sectors)); start == 0 || end != demoDiskSize {
+		t.Errorf("the partition begins at sector %d and ends at byte %d of %d", start, end, demoDiskSize)
 	}
-	files, err := fs.ReadDir(".")
-	if err != nil || len(files) != 4 {
-		t.Errorf("the disk holds %d files (%v), want 4", len(files), err)
-	}
-	got, err := fs.ReadFile("TEXT00.TXT")
-	want, rerr := os.ReadFile(filepath.Join(tree, "TEXT00.TXT"))
-	if err != nil || rerr != nil || !bytes.Equal(got, want) {
-		t.Errorf("a file reads back as %d bytes (%v, %v), want %d as written", len(got), err, rerr, len(want))
-	}
+	return io.NewSectionReader(f, 512*int64(start), 512*int64(sectors))
 }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/jedib0t/go-pretty/v6/table"
-
 	"github.com/diskport/diskport/diskimage"
 )
 
@@ -47,7 +45,7 @@ func (c *mapCmd) Run(ctx context.Context, a *app) error {
 	if c.JSON {
 		return a.printJSON(extents)
 	}
-	var rows []table.Row
+	var rows [][]string
 	for _, e := range extents {
 		kind := "hole"
 		switch {
@@ -56,8 +54,7 @@ func (c *mapCmd) Run(ctx context.Context, a *app) error {
 		case e.Present:
 			kind = "zero"
 		}
-		rows = append(rows, table.Row{fmt.Sprintf("%#x", e.Start), fmt.Sprintf("%#x", e.Length), size(e.Length), kind})
+		rows = append(rows, []string{fmt.Sprintf("%#x", e.Start), fmt.Sprintf("%#x", e.Length), size(e.Length), kind})
 	}
-	a.printTable(table.Row{"Start", "Length", "", "Kind"}, rows)
-	return nil
+	return a.printTable([]string{"Start", "Length", "", "Kind"}, rows)
 }

@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
+	"text/tabwriter"
 	"time"
+	"unicode"
 
-	"github.com/jedib0t/go-pretty/v6/table"
 	"golang.org/x/term"
 )
 
@@ -25,15 +27,26 @@ func (a *app) printJSON(v any) error {
 }
 
 // printTable writes rows in columns under a header.
-func (a *app) printTable(header table.Row, rows []table.Row) {
-	t := table.NewWriter()
-	t.SetOutputMirror(a.stdout)
-	t.SetStyle(table.StyleLight)
-	style := t.Style()
-	style.Options = table.OptionsNoBordersAndSeparators
-	t.AppendHeader(header)
-	t.AppendRows(rows)
-	t.Render()
+func (a *app) printTable(header []string, rows [][]string) error {
+	t := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintln(t, strings.ToUpper(strings.Join(header, "\t"))) // Flush tells
+	for _, row := range rows {
+		cells := make([]string, len(row))
+		for i, cell := range row {
+			cells[i] = strings.Map(printable, cell)
+		}
+		_, _ = fmt.Fprintln(t, strings.Join(cells, "\t"))
+	}
+	return t.Flush()
+}
+
+// printable keeps what others wrote, a description, say, from breaking a table or
+// telling a terminal what to do.
+func printable(r rune) rune {
+	if unicode.IsControl(r) {
+		return ' '
+	}
+	return r
 }
 
 // printFields writes names and values, one pair a line, without empty values.

@@ -6,8 +6,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-
-	"github.com/jedib0t/go-pretty/v6/table"
 )
 
 type snapshotsCmd struct {
@@ -24,15 +22,14 @@ func (c *snapshotsCmd) Run(ctx context.Context, a *app) error {
 		if c.JSON {
 			return a.printJSON(snapshots)
 		}
-		var rows []table.Row
+		var rows [][]string
 		for _, sn := range snapshots {
-			rows = append(rows, table.Row{
+			rows = append(rows, []string{
 				sn.ID, sn.State, fmt.Sprintf("%d GiB", sn.VolumeSize), size(sn.DataBytes), size(sn.StoredBytes),
 				yes(sn.Encrypted), ago(sn.StartedAt), tags(sn.Tags), sn.Description,
 			})
 		}
-		a.printTable(table.Row{"Snapshot", "State", "Volume", "Data", "Stored", "Encrypted", "Created", "Tags", "Description"}, rows)
-		return nil
+		return a.printTable([]string{"Snapshot", "State", "Volume", "Data", "Stored", "Encrypted", "Created", "Tags", "Description"}, rows)
 	})
 }
 

@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-
-	"github.com/jedib0t/go-pretty/v6/table"
 )
 
 type tasksCmd struct {
@@ -20,15 +18,14 @@ func (c *tasksCmd) Run(ctx context.Context, a *app) error {
 		if c.JSON {
 			return a.printJSON(tasks)
 		}
-		var rows []table.Row
+		var rows [][]string
 		for _, t := range tasks {
 			result := t.SnapshotID
 			if t.Failure != nil {
 				result = t.Failure.Message
 			}
-			rows = append(rows, table.Row{t.ID, t.Status, percent(t), t.Format, size(t.VirtualBytes), ago(t.CreatedAt), result})
+			rows = append(rows, []string{t.ID, t.Status, percent(t), t.Format, size(t.VirtualBytes), ago(t.CreatedAt), result})
 		}
-		a.printTable(table.Row{"Task", "Status", "Progress", "Format", "Disk", "Created", "Result"}, rows)
-		return nil
+		return a.printTable([]string{"Task", "Status", "Progress", "Format", "Disk", "Created", "Result"}, rows)
 	})
 }
