@@ -11,7 +11,7 @@ BENCHFLAGS  ?=
 .PHONY: build demo test race lint fuzz fuzz-smoke bench bench-formats fresh clean
 
 build:
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o $(BIN) ./cmd/diskport
+	@GO='$(GO)' scripts/build $(BIN)
 
 # The main job, end to end, on a disk image made for it. Leaves nothing behind.
 demo: build
