@@ -128,7 +128,6 @@ func (a *App) openStore(ctx context.Context, p *parts, master *secret.MasterKey)
 	}
 	a.closers.add(slots.Close)
 	store := blockstore.NewStore(p.db.Catalog(), p.backend, slots, blockstore.Options{})
-	a.closers.add(store.Close)
 	key, err := serviceKey(ctx, p.db, master, "page key")
 	if err != nil {
 		return err

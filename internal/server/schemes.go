@@ -93,7 +93,14 @@ type blockBackend interface {
 	Free() (int64, error) // bytes
 }
 
-func openBlockDirectory(a *App) (blockBackend, error) { return blobdir.New(a.data.file("blocks")) }
+func openBlockDirectory(a *App) (blockBackend, error) {
+	dir, err := blobdir.New(a.data.file("blocks"))
+	if err != nil {
+		return nil, err
+	}
+	a.closers.add(dir.Close)
+	return dir, nil
+}
 
 // noSTS is the STS endpoint of an S3 that has none.
 const noSTS = "none"

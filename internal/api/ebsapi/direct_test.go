@@ -72,7 +72,7 @@ func newBench(t *testing.T) *bench {
 	b.ring = &keyring.Ring{Domains: db.Catalog(), Wrapper: master, KMS: keyring.Embedded{Service: b.kms}}
 	store := blockstore.NewStore(db.Catalog(), b.backend, slots, blockstore.Options{})
 	t.Cleanup(func() {
-		if err := errors.Join(store.Close(), slots.Close(), db.Close()); err != nil {
+		if err := errors.Join(slots.Close(), db.Close()); err != nil {
 			t.Error(err)
 		}
 	})

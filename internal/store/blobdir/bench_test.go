@@ -69,7 +69,7 @@ func benchmarkUnit(b *testing.B, c frame.Cipher) {
 		b.StartTimer()
 	}
 	b.ReportMetric(plain.Seconds()/b.Elapsed().Seconds(), "ratio")
-	if err := store.Close(); err != nil {
+	if err := d.Close(); err != nil {
 		b.Fatal(err)
 	}
 	if err := slots.Close(); err != nil {

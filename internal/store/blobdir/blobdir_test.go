@@ -23,6 +23,11 @@ func open(t *testing.T, dir string) *blobdir.Dir {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		if err := d.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 	return d
 }
 
@@ -161,8 +166,8 @@ func TestNames(t *testing.T) {
 		if _, err := d.Create(t.Context(), name, 0); err == nil {
 			t.Errorf("%q was created", name)
 		}
-		if _, err := d.Open(t.Context(), name); err == nil || errors.Is(err, blockstore.ErrNotExist) {
-			t.Errorf("opening %q gave %v", name, err)
+		if _, err := d.ReadAt(t.Context(), name, nil, 0); err == nil || errors.Is(err, blockstore.ErrNotExist) {
+			t.Errorf("reading %q gave %v", name, err)
 		}
 		if err := d.Remove(t.Context(), name); err == nil {
 			t.Errorf("%q was removed", name)
@@ -177,14 +182,14 @@ func TestLeftBehind(t *testing.T) {
 	create(t, open(t, dir), "pack/01/1", 1<<20)
 	d := open(t, dir)
 	var names []string
-	if err := d.List(t.Context(), func(n string) error { names = append(names, n); return nil }); err != nil {
+	if err := d.List(t.Context(), func(e blockstore.Entry) error { names = append(names, e.Name); return nil }); err != nil {
 		t.Fatal(err)
 	}
 	if len(names) != 1 || names[0] != "pack/01/1" {
 		t.Errorf("list gives %q", names)
 	}
-	if _, err := d.Open(t.Context(), "pack/01/1"); !errors.Is(err, blockstore.ErrNotExist) {
-		t.Errorf("opening gave %v, want ErrNotExist", err)
+	if _, err := d.ReadAt(t.Context(), "pack/01/1", make([]byte, 1), 0); !errors.Is(err, blockstore.ErrNotExist) {
+		t.Errorf("reading gave %v, want ErrNotExist", err)
 	}
 	if err := d.Remove(context.Background(), "pack/01/1"); err != nil {
 		t.Error(err)

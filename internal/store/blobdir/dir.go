@@ -24,6 +24,7 @@ type Dir struct {
 	direct      bool // O_DIRECT works
 	preallocate bool
 	pwritev     func(fd int, bufs [][]byte, off int64) (int, error) // unix.Pwritev; tests fail it
+	readers     *readers
 
 	mu      sync.Mutex // guards what follows
 	durable map[string]bool
@@ -31,9 +32,10 @@ type Dir struct {
 
 var _ blockstore.Backend = (*Dir)(nil)
 
-// New returns the back end in the directory root, which it creates.
+// New returns the back end in the directory root, which it creates. Close it
+// after use.
 func New(root string) (*Dir, error) {
-	d := &Dir{root: root, pwritev: unix.Pwritev, durable: map[string]bool{}}
+	d := &Dir{root: root, pwritev: unix.Pwritev, readers: newReaders(defaultOpenFiles), durable: map[string]bool{}}
 	if err := d.ensure(root); err != nil {
 		return nil, fmt.Errorf("opening block directory: %w", err)
 	}
@@ -126,26 +128,31 @@ func (d *Dir) path(name string) (string, error) {
 	return filepath.Join(d.root, name), nil
 }
 
-// Open is blockstore.Backend's.
-func (d *Dir) Open(ctx context.Context, name string) (blockstore.Reader, error) {
-	path, err := d.path(name)
-	if err != nil {
-		return nil, err
+// Close closes the files that are open for reading. No ReadAt may be running.
+func (d *Dir) Close() error {
+	if err := d.readers.close(); err != nil {
+		return fmt.Errorf("blobdir: closing: %w", err)
 	}
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%w: %w", blockstore.ErrNotExist, err)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return f, nil
+	return nil
 }
 
-// Remove is blockstore.Backend's.
+// ReadAt implements blockstore.Backend.
+func (d *Dir) ReadAt(ctx context.Context, name string, p []byte, off int64) (int, error) {
+	path, err := d.path(name)
+	if err != nil {
+		return 0, err
+	}
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	n, err := d.readers.readAt(path, p, off)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("%w: %w", blockstore.ErrNotExist, err)
+	}
+	return n, err
+}
+
+// Remove implements blockstore.Backend.
 func (d *Dir) Remove(ctx context.Context, name string) error {
 	path, err := d.path(name)
 	if err != nil {
@@ -154,7 +161,9 @@ func (d *Dir) Remove(ctx context.Context, name string) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	return errors.Join(removeIfThere(path), removeIfThere(path+openSuffix))
+	err = errors.Join(removeIfThere(path), removeIfThere(path+openSuffix))
+	d.readers.drop(path)
+	return err
 }
 
 func removeIfThere(path string) error {
@@ -164,8 +173,8 @@ func removeIfThere(path string) error {
 	return nil
 }
 
-// List is blockstore.Backend's.
-func (d *Dir) List(ctx context.Context, fn func(name string) error) error {
+// List implements blockstore.Backend.
+func (d *Dir) List(ctx context.Context, fn func(blockstore.Entry) error) error {
 	return filepath.WalkDir(d.root, func(path string, e fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) && path != d.root {
 			return nil // removed meanwhile
@@ -176,10 +185,26 @@ func (d *Dir) List(ctx context.Context, fn func(name string) error) error {
 		if e.IsDir() || strings.HasPrefix(e.Name(), ".") {
 			return nil
 		}
-		name, err := filepath.Rel(d.root, path)
-		if err != nil {
-			return err
-		}
-		return fn(strings.TrimSuffix(name, openSuffix))
+		return d.list(path, e, fn)
 	})
+}
+
+// list calls fn for the file at path, unless it has been removed.
+func (d *Dir) list(path string, e fs.DirEntry, fn func(blockstore.Entry) error) error {
+	name, err := filepath.Rel(d.root, path)
+	if err != nil {
+		return err
+	}
+	name, open := strings.CutSuffix(name, openSuffix)
+	if open {
+		return fn(blockstore.Entry{Name: name})
+	}
+	st, err := e.Info()
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return fn(blockstore.Entry{Name: name, Bytes: st.Size(), Closed: true})
 }

@@ -10,3 +10,6 @@ func SetPwritev(d *Dir, fn func(fd int, bufs [][]byte, off int64) (int, error)) 
 
 // Fd returns the descriptor of a file that is being written.
 func Fd(w blockstore.Writer) uintptr { return w.(*file).f.Fd() }
+
+// Keep changes how many files stay open for reading.
+func Keep(d *Dir, files int) { d.readers = newReaders(files) }

@@ -23,7 +23,7 @@ type file struct {
 	done bool       // closed or aborted
 }
 
-// Create is blockstore.Backend's.
+// Create implements blockstore.Backend.
 func (d *Dir) Create(ctx context.Context, name string, size int64) (blockstore.Writer, error) {
 	path, err := d.path(name)
 	if err != nil {
@@ -61,7 +61,7 @@ func preallocate(f *os.File, size int64) {
 	}
 }
 
-// WriteAt is blockstore.Writer's.
+// WriteAt implements blockstore.Writer.
 func (w *file) WriteAt(ctx context.Context, bufs [][]byte, off int64) error {
 	if !blockstore.Aligned(bufs, off) {
 		return fmt.Errorf("blobdir: misaligned write of %s at %d", w.path, off)
@@ -126,7 +126,7 @@ func (w *file) Close(ctx context.Context, size int64) error {
 	return wrapFull(syncDir(filepath.Dir(w.path)))
 }
 
-// Abort is blockstore.Writer's.
+// Abort implements blockstore.Writer.
 func (w *file) Abort() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -3,41 +3,61 @@ package blockstore
 import (
 	"context"
 	"errors"
-	"io"
 )
 
-// Backend keeps the bytes of files by name. Implementations: blobdir (a local
-// directory) and blobs3. It knows nothing of blocks or the catalog. The suite
-// is blobtest.
+// Backend keeps the bytes of the store's files, by name. It knows nothing of
+// blocks, packs or the catalog. Implementations are blobdir (a local directory)
+// and blobtest.Memory; the suite that each of them passes is blobtest.
+//
+// The life of a file: Create starts it, one Writer fills it, Close makes it
+// durable, and from then on it never changes until Remove. Nothing of a file can
+// be read before it is closed, so nobody ever sees half of one. A name is used
+// once in the life of a store; the caller sees to that, and a Backend may rely
+// on it.
+//
+// All methods may be called concurrently, on any names. A Backend may keep files
+// open between reads; that is its own affair, and Remove ends it. Errors wrap
+// ErrNotExist and ErrFull where these apply, and name the file.
 type Backend interface {
-	// Create starts a file of about size bytes (a hint for preallocation). The
-	// name must not exist. Nothing can be read from it until it is closed.
+	// Create starts a file of about size bytes, a hint for setting space aside. It
+	// fails if there is a file of that name, closed or not. The caller owns the
+	// Writer and ends it with Close or Abort.
 	Create(ctx context.Context, name string, size int64) (Writer, error)
-	// Open opens a closed file for reading; ErrNotExist if there is none.
-	Open(ctx context.Context, name string) (Reader, error)
-	// Remove deletes the file, closed or not. A file that is not there is a success.
+	// ReadAt reads len(p) bytes at off of a closed file, as io.ReaderAt does: with
+	// fewer bytes comes an error, io.EOF at the file's end. ErrNotExist if there is
+	// no closed file of that name.
+	ReadAt(ctx context.Context, name string, p []byte, off int64) (int, error)
+	// Remove deletes a file, closed or not. Its space is free when Remove returns,
+	// or when the reads that were under way have ended, which end as if the file
+	// were still there. A file that is not there is a success.
 	Remove(ctx context.Context, name string) error
-	// List calls fn with the name of every file, closed or not, in no order.
-	List(ctx context.Context, fn func(name string) error) error
+	// List calls fn for every file, closed or not, in no order. Files that are
+	// created or removed meanwhile may be missing or not. An error of fn ends it
+	// and is returned.
+	List(ctx context.Context, fn func(Entry) error) error
 }
 
-// Writer is a file being written by one unit of work.
+// Entry is a file as List finds it.
+type Entry struct {
+	Name   string
+	Bytes  int64 // of a closed file; what an open one has is not said
+	Closed bool
+}
+
+// Writer is a file that is being written. Its owner is one unit of work; nobody
+// else sees it. It ends with Close or Abort, after which every call but Abort
+// fails.
 type Writer interface {
-	// WriteAt writes bufs one after the other at off. Calls may be concurrent
-	// when their ranges do not overlap. Offsets, lengths and the memory of bufs
-	// are aligned to Align.
+	// WriteAt writes bufs one after the other at off. Calls may be concurrent when
+	// their ranges do not overlap. Offsets, lengths and the memory of bufs are
+	// aligned to Align; what is not, is refused. bufs stay the caller's.
 	WriteAt(ctx context.Context, bufs [][]byte, off int64) error
-	// Close makes the file, size bytes long, durable together with its name. After
-	// that nobody changes it.
+	// Close cuts the file to size bytes and makes it durable together with its
+	// name: when Close returns nil, the file is there after a loss of power. After
+	// an error it can be aborted. No WriteAt may be running.
 	Close(ctx context.Context, size int64) error
 	// Abort drops the file. After Close it does nothing.
 	Abort() error
-}
-
-// Reader is a closed file.
-type Reader interface {
-	io.ReaderAt
-	io.Closer
 }
 
 // Align is what O_DIRECT asks of offsets, lengths and addresses, in bytes.

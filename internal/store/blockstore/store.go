@@ -20,8 +20,6 @@ type Options struct {
 	Group int
 	// PackBytes is about how long packs become; 0 is 128 MiB.
 	PackBytes int64
-	// OpenFiles is how many files stay open for reading; 0 is 64.
-	OpenFiles int
 	// NewFileID returns an ID that was never used; nil draws it at random, of
 	// 63 bits.
 	NewFileID func() FileID
@@ -37,19 +35,15 @@ type Store struct {
 	group     int
 	packSlots int
 	newFileID func() FileID
-	readers   *readers
 }
 
-// NewStore returns a store over its parts. Close it after use.
+// NewStore returns a store over its parts, which stay the caller's.
 func NewStore(c Catalog, b Backend, s *Slots, o Options) *Store {
 	if o.Group == 0 {
 		o.Group = 8
 	}
 	if o.PackBytes == 0 {
 		o.PackBytes = 128 << 20
-	}
-	if o.OpenFiles == 0 {
-		o.OpenFiles = 64
 	}
 	if o.NewFileID == nil {
 		o.NewFileID = randomFileID
@@ -60,7 +54,6 @@ func NewStore(c Catalog, b Backend, s *Slots, o Options) *Store {
 		group:     o.Group,
 		packSlots: min(maxPackSlots, max(slots-slots%o.Group, o.Group)), // whole groups
 		newFileID: o.NewFileID,
-		readers:   newReaders(b, o.OpenFiles),
 	}
 }
 
@@ -69,9 +62,6 @@ func randomFileID() FileID {
 	_, _ = rand.Read(b[:]) // never fails: it ends the process instead
 	return FileID(binary.LittleEndian.Uint64(b[:]) >> 1)
 }
-
-// Close closes the files that are open for reading. No Get may be running.
-func (s *Store) Close() error { return s.readers.close() }
 
 // create starts a file of about size bytes: first its row, then its first byte
 // (rule 1 of the ordering invariant).
@@ -108,14 +98,7 @@ func (s *Store) Get(ctx context.Context, k *frame.Keys, id block.ID, at Location
 // ReadAt fills p from a closed file. A file that ends before is an error that
 // wraps io.ErrUnexpectedEOF.
 func (s *Store) ReadAt(ctx context.Context, f File, p []byte, off int64) error {
-	r, err := s.readers.get(ctx, f)
-	if err != nil {
-		return fmt.Errorf("opening %s: %w", f.Name(), err)
-	}
-	n, err := r.ReadAt(p, off)
-	if cerr := s.readers.release(r); cerr != nil && n == len(p) {
-		return fmt.Errorf("closing %s: %w", f.Name(), cerr)
-	}
+	n, err := s.Backend.ReadAt(ctx, f.Name(), p, off)
 	if n == len(p) {
 		return nil
 	}

@@ -33,7 +33,7 @@ type rig struct {
 
 // small makes packs of two groups of four blocks. Tests move few blocks: the
 // race detector looks at every byte of them.
-var small = blockstore.Options{Group: 4, PackBytes: 8*frame.Size + 8192, OpenFiles: 2}
+var small = blockstore.Options{Group: 4, PackBytes: 8*frame.Size + 8192}
 
 func newRig(t testing.TB, c frame.Cipher, slots int) *rig {
 	t.Helper()
@@ -54,7 +54,7 @@ func newRig(t testing.TB, c frame.Cipher, slots int) *rig {
 	r.store = blockstore.NewStore(r.journal.Catalog(r.catalog), r.journal.Backend(r.backend), pool, small)
 	t.Cleanup(func() {
 		r.allSlotsBack()
-		if err := errors.Join(r.store.Close(), pool.Close()); err != nil {
+		if err := pool.Close(); err != nil {
 			t.Error(err)
 		}
 	})
@@ -176,7 +176,7 @@ func TestRoundTrip(t *testing.T) {
 
 func TestReadersAreShared(t *testing.T) {
 	r := newRig(t, frame.None, 20)
-	r.stored(20) // three packs, of which two stay open
+	r.stored(20) // three packs
 	var wg sync.WaitGroup
 	for range 3 {
 		wg.Go(func() { r.check(20) })
@@ -206,9 +206,6 @@ func TestGetRefuses(t *testing.T) {
 	}
 	if err := get(blockstore.File{ID: 5, Kind: blockstore.PackFile}, 1); !errors.Is(err, blockstore.ErrNotExist) {
 		t.Errorf("no file: got %v, want ErrNotExist", err)
-	}
-	if err := r.store.Close(); err != nil {
-		t.Fatal(err)
 	}
 	r.backend.Edit(file.Name(), func(p []byte) []byte { p[4096+frame.Size+77]++; return p })
 	if err := get(file, 1); !errors.Is(err, frame.ErrCorrupt) {

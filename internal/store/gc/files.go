@@ -68,8 +68,8 @@ func (c *Collector) removeUnknown(ctx context.Context, r *Report) error {
 		seen = seen[:0]
 		return nil
 	}
-	err := c.Backend.List(ctx, func(name string) error {
-		if f, ok := parse(name); ok {
+	err := c.Backend.List(ctx, func(e blockstore.Entry) error {
+		if f, ok := parse(e.Name); ok {
 			seen = append(seen, f)
 		}
 		if len(seen) < batch {

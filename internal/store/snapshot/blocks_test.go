@@ -191,9 +191,6 @@ func TestDamage(t *testing.T) {
 			if err := read(r, rec); err != nil {
 				t.Fatal(err)
 			}
-			if err := r.lib.Store.Close(); err != nil {
-				t.Fatal(err)
-			}
 			i := slices.IndexFunc(r.backend.Names(), func(n string) bool { return n[:4] == string(kind[:4]) })
 			done := false
 			r.backend.Edit(r.backend.Names()[i], func(p []byte) []byte {
@@ -248,7 +245,7 @@ func TestMovedBlocks(t *testing.T) {
 	r.catalog.Sweep()
 	old := r.backend.Names()[0]
 	r.write("dom-plain", 2, c) // the same blocks, in a new pack
-	if err := errors.Join(r.lib.Store.Close(), r.backend.Remove(t.Context(), old)); err != nil {
+	if err := r.backend.Remove(t.Context(), old); err != nil {
 		t.Fatal(err)
 	}
 	for i := range c {

@@ -41,6 +41,7 @@ func Check(ctx context.Context, b blockstore.Backend) error {
 		{"not closed", c.notClosed},
 		{"abort", c.abort},
 		{"remove", c.remove},
+		{"remove what is read", c.removeRead},
 		{"names that exist", c.exists},
 		{"misaligned writes", c.misaligned},
 		{"cancelled", c.cancelled},
@@ -91,32 +92,25 @@ func (c checker) write(name string, data []byte, size int64) error {
 
 // same checks that the file holds want, and nothing behind it.
 func (c checker) same(name string, want []byte) error {
-	r, err := c.b.Open(c.ctx, name)
-	if err != nil {
-		return err
-	}
 	got := make([]byte, len(want)+1)
-	if n, err := r.ReadAt(got, 0); n != len(want) || err != io.EOF {
-		return errors.Join(fmt.Errorf("reading %d bytes of %d gave %d, %v", len(got), len(want), n, err), r.Close())
+	if n, err := c.b.ReadAt(c.ctx, name, got, 0); n != len(want) || err != io.EOF {
+		return fmt.Errorf("reading %d bytes of %d gave %d, %v", len(got), len(want), n, err)
 	}
 	if !bytes.Equal(got[:len(want)], want) {
-		return errors.Join(errors.New("contents differ"), r.Close())
+		return errors.New("contents differ")
 	}
 	if len(want) > 10 {
-		if n, err := r.ReadAt(got[:7], 3); n != 7 || err != nil || !bytes.Equal(got[:7], want[3:10]) {
-			return errors.Join(fmt.Errorf("reading 7 bytes at 3 gave %d, %v", n, err), r.Close())
+		if n, err := c.b.ReadAt(c.ctx, name, got[:7], 3); n != 7 || err != nil || !bytes.Equal(got[:7], want[3:10]) {
+			return fmt.Errorf("reading 7 bytes at 3 gave %d, %v", n, err)
 		}
 	}
-	return r.Close()
+	return nil
 }
 
 func (c checker) absent(name string) error {
-	r, err := c.b.Open(c.ctx, name)
-	if err == nil {
-		return errors.Join(fmt.Errorf("%s opens", name), r.Close())
-	}
+	n, err := c.b.ReadAt(c.ctx, name, make([]byte, 1), 0)
 	if !errors.Is(err, blockstore.ErrNotExist) {
-		return fmt.Errorf("opening %s: %w, want ErrNotExist", name, err)
+		return fmt.Errorf("reading %s: %d, %w, want ErrNotExist", name, n, err)
 	}
 	return nil
 }
@@ -205,6 +199,36 @@ func (c checker) remove() error {
 		c.b.Remove(c.ctx, "pages/77/0000000000000077"), c.absent("pages/77/0000000000000077"))
 }
 
+// removeRead removes a file that was read before and one that is being read:
+// whoever reads gets all of it or ErrNotExist, never anything in between.
+func (c checker) removeRead() error {
+	const name, readers = "pack/0d/000000000000000d", 4
+	want := page(8, 13)
+	if err := errors.Join(c.write(name, want, int64(len(want))), c.same(name, want)); err != nil {
+		return err
+	}
+	errs := make([]error, readers)
+	var wg sync.WaitGroup
+	for i := range readers {
+		wg.Go(func() { errs[i] = c.readUntilGone(name, want) })
+	}
+	err := c.b.Remove(c.ctx, name)
+	wg.Wait()
+	return errors.Join(append(errs, err, c.absent(name))...)
+}
+
+func (c checker) readUntilGone(name string, want []byte) error {
+	got := make([]byte, len(want))
+	for {
+		switch n, err := c.b.ReadAt(c.ctx, name, got, 0); {
+		case errors.Is(err, blockstore.ErrNotExist):
+			return nil
+		case n != len(want) || err != nil && err != io.EOF || !bytes.Equal(got, want):
+			return fmt.Errorf("reading while it was removed gave %d, %w", n, err)
+		}
+	}
+}
+
 func (c checker) exists() error {
 	const closed, open = "pack/06/0000000000000006", "pack/06/0000000000000106"
 	if err := c.write(closed, page(1, 6), unit); err != nil {
@@ -254,6 +278,9 @@ func (c checker) cancelled() error {
 	if err := w.Close(ctx, unit); !errors.Is(err, context.Canceled) {
 		return fmt.Errorf("closing gave %v, want context.Canceled", err)
 	}
+	if _, err := c.b.ReadAt(ctx, "pack/08/0000000000000008", make([]byte, 1), 0); !errors.Is(err, context.Canceled) {
+		return fmt.Errorf("reading gave %v, want context.Canceled", err)
+	}
 	return errors.Join(w.Abort(), c.absent("pack/08/0000000000000008"))
 }
 
@@ -269,10 +296,10 @@ func (c checker) list() error {
 		return err
 	}
 	stop := errors.New("stop")
-	if err := c.b.List(c.ctx, func(string) error { return stop }); !errors.Is(err, stop) {
+	if err := c.b.List(c.ctx, func(blockstore.Entry) error { return stop }); !errors.Is(err, stop) {
 		return fmt.Errorf("an error of fn gave %v", err)
 	}
-	errs := []error{c.listed(names...), w.Abort()}
+	errs := []error{c.listed(names...), c.listedAs(map[string]bool{names[0]: true, names[1]: true, names[2]: false}), w.Abort()}
 	for _, name := range names {
 		errs = append(errs, c.b.Remove(c.ctx, name))
 	}
@@ -282,8 +309,8 @@ func (c checker) list() error {
 // listed checks that the back end has these files, in the order of their names.
 func (c checker) listed(want ...string) error {
 	var got []string
-	err := c.b.List(c.ctx, func(name string) error {
-		got = append(got, name)
+	err := c.b.List(c.ctx, func(e blockstore.Entry) error {
+		got = append(got, e.Name)
 		return nil
 	})
 	slices.Sort(got)
@@ -291,4 +318,14 @@ func (c checker) listed(want ...string) error {
 		return fmt.Errorf("list gives %q, want %q", got, want)
 	}
 	return err
+}
+
+// listedAs checks which files are listed as closed, each of them unit bytes long.
+func (c checker) listedAs(closed map[string]bool) error {
+	return c.b.List(c.ctx, func(e blockstore.Entry) error {
+		if e.Closed != closed[e.Name] || e.Closed && e.Bytes != unit {
+			return fmt.Errorf("list gives %+v, closed wanted: %v", e, closed[e.Name])
+		}
+		return nil
+	})
 }

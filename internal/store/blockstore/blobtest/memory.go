@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"sync"
 
@@ -31,7 +30,7 @@ var _ blockstore.Backend = (*Memory)(nil)
 // NewMemory returns a back end without files.
 func NewMemory() *Memory { return &Memory{files: map[string]*memoryFile{}} }
 
-// Create is blockstore.Backend's.
+// Create implements blockstore.Backend.
 func (m *Memory) Create(ctx context.Context, name string, size int64) (blockstore.Writer, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -42,18 +41,21 @@ func (m *Memory) Create(ctx context.Context, name string, size int64) (blockstor
 	return m.files[name], ctx.Err()
 }
 
-// Open is blockstore.Backend's.
-func (m *Memory) Open(ctx context.Context, name string) (blockstore.Reader, error) {
+// ReadAt implements blockstore.Backend.
+func (m *Memory) ReadAt(ctx context.Context, name string, p []byte, off int64) (int, error) {
 	m.mu.Lock()
-	defer m.mu.Unlock()
 	f := m.files[name]
-	if f == nil || !f.closed {
-		return nil, blockstore.ErrNotExist
+	m.mu.Unlock()
+	switch {
+	case ctx.Err() != nil:
+		return 0, ctx.Err()
+	case f == nil || !f.isClosed():
+		return 0, fmt.Errorf("%w: %s", blockstore.ErrNotExist, name)
 	}
-	return reader{bytes.NewReader(f.data)}, ctx.Err()
+	return bytes.NewReader(f.data).ReadAt(p, off) // a closed file never changes: Edit puts another in its place
 }
 
-// Remove is blockstore.Backend's.
+// Remove implements blockstore.Backend.
 func (m *Memory) Remove(ctx context.Context, name string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -61,10 +63,19 @@ func (m *Memory) Remove(ctx context.Context, name string) error {
 	return ctx.Err()
 }
 
-// List is blockstore.Backend's.
-func (m *Memory) List(ctx context.Context, fn func(name string) error) error {
+// List implements blockstore.Backend.
+func (m *Memory) List(ctx context.Context, fn func(blockstore.Entry) error) error {
 	for _, name := range m.Names() {
-		if err := fn(name); err != nil {
+		m.mu.Lock()
+		f, e := m.files[name], blockstore.Entry{Name: name}
+		if f != nil && f.closed {
+			e.Bytes, e.Closed = int64(len(f.data)), true
+		}
+		m.mu.Unlock()
+		if f == nil {
+			continue // removed meanwhile
+		}
+		if err := fn(e); err != nil {
 			return err
 		}
 	}
@@ -83,16 +94,20 @@ func (m *Memory) Names() []string {
 	return names
 }
 
-// Edit lets fn change a file's bytes, as damage would, for files opened later.
+// Edit lets fn change a closed file's bytes, as damage would.
 func (m *Memory) Edit(name string, fn func(data []byte) []byte) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.files[name].data = fn(bytes.Clone(m.files[name].data))
+	f := *m.files[name]
+	f.data = fn(bytes.Clone(f.data))
+	m.files[name] = &f
 }
 
-type reader struct{ io.ReaderAt }
-
-func (reader) Close() error { return nil }
+func (f *memoryFile) isClosed() bool {
+	f.in.mu.Lock()
+	defer f.in.mu.Unlock()
+	return f.closed
+}
 
 func (f *memoryFile) WriteAt(ctx context.Context, bufs [][]byte, off int64) error {
 	if !blockstore.Aligned(bufs, off) {

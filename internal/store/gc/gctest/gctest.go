@@ -204,18 +204,18 @@ func (files) Create(context.Context, string, int64) (blockstore.Writer, error) {
 	return nil, errors.ErrUnsupported
 }
 
-// Open is not gc's.
-func (files) Open(context.Context, string) (blockstore.Reader, error) {
-	return nil, errors.ErrUnsupported
+// ReadAt is not gc's.
+func (files) ReadAt(context.Context, string, []byte, int64) (int, error) {
+	return 0, errors.ErrUnsupported
 }
 
 // Remove implements blockstore.Backend.
 func (f files) Remove(_ context.Context, name string) error { delete(f, name); return nil }
 
 // List implements blockstore.Backend.
-func (f files) List(_ context.Context, fn func(string) error) error {
+func (f files) List(_ context.Context, fn func(blockstore.Entry) error) error {
 	for _, name := range slices.Collect(maps.Keys(f)) {
-		if err := fn(name); err != nil {
+		if err := fn(blockstore.Entry{Name: name, Closed: true}); err != nil {
 			return err
 		}
 	}
