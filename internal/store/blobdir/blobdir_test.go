@@ -162,7 +162,7 @@ func TestCloseTrims(t *testing.T) {
 
 func TestNames(t *testing.T) {
 	d := open(t, t.TempDir())
-	for _, name := range []string{"", "/etc/passwd", "../x", "a/../../x", "a//b", "a/./b", "pack/1.open"} {
+	for _, name := range []string{"", "/etc/passwd", "../x", "a/../../x", "a//b", "a/./b", "pack/1.open", "identity", "quarantine/x"} {
 		if _, err := d.Create(t.Context(), name, 0); err == nil {
 			t.Errorf("%q was created", name)
 		}

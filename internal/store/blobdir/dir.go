@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -30,7 +31,11 @@ type Dir struct {
 	durable map[string]bool
 }
 
-var _ blockstore.Backend = (*Dir)(nil)
+var (
+	_ blockstore.Backend    = (*Dir)(nil)
+	_ blockstore.Identified = (*Dir)(nil)
+	_ blockstore.Quarantine = (*Dir)(nil)
+)
 
 // New returns the back end in the directory root, which it creates. Close it
 // after use.
@@ -112,6 +117,15 @@ func (d *Dir) ensureLocked(dir string) error {
 	return nil
 }
 
+// forget takes back that the folder, and what was in it, exist.
+func (d *Dir) forget(folder string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	maps.DeleteFunc(d.durable, func(dir string, _ bool) bool {
+		return dir == folder || strings.HasPrefix(dir, folder+string(filepath.Separator))
+	})
+}
+
 func syncDir(dir string) error {
 	f, err := os.Open(dir)
 	if err != nil {
@@ -120,9 +134,15 @@ func syncDir(dir string) error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
+// reserved reports whether a name is not for files.
+func reserved(name string) bool {
+	first, _, _ := strings.Cut(name, "/")
+	return first == identityName || first == asideName
+}
+
 // path returns where a file is kept.
 func (d *Dir) path(name string) (string, error) {
-	if !filepath.IsLocal(name) || filepath.Clean(name) != name || strings.HasSuffix(name, openSuffix) {
+	if !filepath.IsLocal(name) || filepath.Clean(name) != name || strings.HasSuffix(name, openSuffix) || reserved(name) {
 		return "", fmt.Errorf("blobdir: %q is no name", name)
 	}
 	return filepath.Join(d.root, name), nil
@@ -182,7 +202,10 @@ func (d *Dir) List(ctx context.Context, fn func(blockstore.Entry) error) error {
 		if err := errors.Join(err, ctx.Err()); err != nil {
 			return err
 		}
-		if e.IsDir() || strings.HasPrefix(e.Name(), ".") {
+		switch {
+		case path == filepath.Join(d.root, asideName) && e.IsDir():
+			return fs.SkipDir
+		case e.IsDir(), strings.HasPrefix(e.Name(), "."), path == filepath.Join(d.root, identityName):
 			return nil
 		}
 		return d.list(path, e, fn)

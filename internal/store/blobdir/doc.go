@@ -6,4 +6,14 @@
 // refuses O_DIRECT, through the cache. A file has the suffix ".open" until it
 // is closed: truncated to its size, synced, renamed, its directory synced.
 // Every directory on the way is synced before a file in it counts as durable.
+// The files that were read last stay open, so that a read is one system call.
+//
+// Beside the files lie
+//
+//	identity               whose store it is: the line "diskport store 1 " and 32
+//	                       hexadecimal digits, written once
+//	quarantine/TIME/NAME   a file NAME that was set aside at TIME, such as
+//	                       20260203T040506Z; to bring it back, move it to NAME
+//
+// Names that begin with a dot are the probe's and other people's.
 package blobdir

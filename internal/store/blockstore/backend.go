@@ -3,6 +3,7 @@ package blockstore
 import (
 	"context"
 	"errors"
+	"time"
 )
 
 // Backend keeps the bytes of the store's files, by name. It knows nothing of
@@ -14,6 +15,9 @@ import (
 // be read before it is closed, so nobody ever sees half of one. A name is used
 // once in the life of a store; the caller sees to that, and a Backend may rely
 // on it.
+//
+// A Backend also says whose store it keeps (Identified) and sets files aside
+// (Quarantine); these are interfaces of their own, for those who need no more.
 //
 // All methods may be called concurrently, on any names. A Backend may keep files
 // open between reads; that is its own affair, and Remove ends it. Errors wrap
@@ -43,6 +47,21 @@ type Entry struct {
 	Bytes  int64 // of a closed file; what an open one has is not said
 	Closed bool
 }
+
+// Quarantine is a back end that can set files aside instead of removing them:
+// files that nobody knows, which may be all that is left of a lost database.
+// Every Backend is one; the suite is blobtest.
+type Quarantine interface {
+	// SetAside takes a closed file out of the store and notes when: it is neither
+	// listed nor read any more. People can bring it back; the back end says how. A
+	// file that is not there is a success.
+	SetAside(ctx context.Context, name string, at time.Time) error
+	// Purge removes the files for good that were set aside before a time.
+	Purge(ctx context.Context, before time.Time) (Purged, error)
+}
+
+// Purged is what Purge removed.
+type Purged struct{ Files, Bytes int64 }
 
 // Writer is a file that is being written. Its owner is one unit of work; nobody
 // else sees it. It ends with Close or Abort, after which every call but Abort

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 
 	"github.com/diskport/diskport/internal/block"
 	"github.com/diskport/diskport/internal/work"
@@ -32,6 +34,16 @@ type File struct {
 
 // Name returns the name under which a Backend keeps the file.
 func (f File) Name() string { return fmt.Sprintf("%s/%02x/%016x", f.Kind, byte(f.ID), uint64(f.ID)) }
+
+// ParseName is the inverse of File.Name; ok is false for what is no file of the
+// store. The domain is not in the name.
+func ParseName(name string) (f File, ok bool) {
+	kind, _, _ := strings.Cut(name, "/")
+	id, err := strconv.ParseUint(name[strings.LastIndexByte(name, '/')+1:], 16, 63)
+	f = File{ID: FileID(id), Kind: FileKind(kind)}
+	known := f.Kind == PackFile || f.Kind == PagesFile || f.Kind == RootFile
+	return f, err == nil && known && f.Name() == name
+}
 
 // Location is where a block's frame lies.
 type Location struct {

@@ -14,21 +14,29 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/diskport/diskport/internal/store/blockstore"
 )
 
+// Backend is all that a back end can do.
+type Backend interface {
+	blockstore.Backend
+	blockstore.Identified
+	blockstore.Quarantine
+}
+
 // Run fails t where Check does.
-func Run(t testing.TB, b blockstore.Backend) {
+func Run(t testing.TB, b Backend) {
 	t.Helper()
 	if err := Check(context.Background(), b); err != nil {
 		t.Errorf("%T: %v", b, err)
 	}
 }
 
-// Check tests b, which holds no file, and leaves it so. It returns everything
-// that is wrong.
-func Check(ctx context.Context, b blockstore.Backend) error {
+// Check tests b, which holds no file and has no identity, and leaves it without
+// files. It returns everything that is wrong.
+func Check(ctx context.Context, b Backend) error {
 	c := checker{ctx, b}
 	var errs []error
 	for _, step := range []struct {
@@ -46,6 +54,9 @@ func Check(ctx context.Context, b blockstore.Backend) error {
 		{"misaligned writes", c.misaligned},
 		{"cancelled", c.cancelled},
 		{"list", c.list},
+		{"set aside", c.setAside},
+		{"set aside what is open or missing", c.setNothingAside},
+		{"identity", c.identity},
 	} {
 		if err := step.run(); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", step.name, err))
@@ -56,7 +67,7 @@ func Check(ctx context.Context, b blockstore.Backend) error {
 
 type checker struct {
 	ctx context.Context
-	b   blockstore.Backend
+	b   Backend
 }
 
 const unit = blockstore.Align
@@ -328,4 +339,61 @@ func (c checker) listedAs(closed map[string]bool) error {
 		}
 		return nil
 	})
+}
+
+// setAside sets two files aside and purges them one after the other.
+func (c checker) setAside() error {
+	const early, late = "pack/0e/000000000000000e", "root/0e/000000000000010e"
+	when := time.Date(2026, 2, 3, 4, 5, 6, 7000, time.UTC)
+	for i, name := range []string{early, late} {
+		if err := errors.Join(c.write(name, page(3, 14), 3*unit), c.same(name, page(3, 14))); err != nil {
+			return err
+		}
+		if err := c.b.SetAside(c.ctx, name, when.Add(time.Duration(i)*time.Hour)); err != nil {
+			return err
+		}
+		if err := errors.Join(c.absent(name), c.listed(), c.b.Remove(c.ctx, name)); err != nil {
+			return err
+		}
+	}
+	for _, p := range []struct {
+		before time.Time
+		files  int64
+	}{
+		{when, 0}, {when.Add(time.Minute), 1}, {when.Add(time.Minute), 0}, {when.Add(2 * time.Hour), 1}, {when.Add(9 * time.Hour), 0},
+	} {
+		got, err := c.b.Purge(c.ctx, p.before)
+		if want := (blockstore.Purged{Files: p.files, Bytes: p.files * 3 * unit}); got != want || err != nil {
+			return fmt.Errorf("purging what was set aside before %v gave %+v, %v, want %+v", p.before, got, err, want)
+		}
+	}
+	return c.listed()
+}
+
+func (c checker) setNothingAside() error {
+	const open = "pack/0f/000000000000000f"
+	w, err := c.b.Create(c.ctx, open, unit)
+	if err != nil {
+		return err
+	}
+	now := time.Date(2026, 2, 3, 4, 5, 6, 0, time.UTC)
+	err = errors.Join(c.b.SetAside(c.ctx, open, now), c.b.SetAside(c.ctx, "pack/10/0000000000000010", now), c.listed(open))
+	return errors.Join(err, w.Close(c.ctx, 0), c.same(open, nil), c.b.Remove(c.ctx, open))
+}
+
+// identity: the first one stays, and is no file.
+func (c checker) identity() error {
+	const first, second = "0123456789abcdef0123456789abcdef", "ffffffffffffffffffffffffffffffff"
+	if got, err := c.b.Identity(c.ctx); got != "" || err != nil {
+		return fmt.Errorf("a new store is %q, %v", got, err)
+	}
+	for _, id := range []string{first, second, first} {
+		if got, err := c.b.SetIdentity(c.ctx, id); got != first || err != nil {
+			return fmt.Errorf("making %s the identity gave %q, %v, want the first", id, got, err)
+		}
+		if got, err := c.b.Identity(c.ctx); got != first || err != nil {
+			return fmt.Errorf("the identity is %q, %v, want %s", got, err, first)
+		}
+	}
+	return c.listed()
 }

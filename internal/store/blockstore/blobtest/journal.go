@@ -55,11 +55,12 @@ func (j *Journal) do(op, name string, run func() error) error {
 	return nil
 }
 
-// Backend returns b with its steps recorded. Reading is no step.
-func (j *Journal) Backend(b blockstore.Backend) blockstore.Backend { return journalBackend{b, j} }
+// Backend returns b with its steps recorded. Reading and setting aside are no
+// steps.
+func (j *Journal) Backend(b Backend) Backend { return journalBackend{b, j} }
 
 type journalBackend struct {
-	blockstore.Backend
+	Backend
 	j *Journal
 }
 

@@ -5,16 +5,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/diskport/diskport/internal/store/blockstore"
 )
 
 // Memory is a back end in memory. It may be used concurrently.
 type Memory struct {
-	mu    sync.Mutex
-	files map[string]*memoryFile
+	mu       sync.Mutex
+	files    map[string]*memoryFile
+	aside    map[string]time.Time // of files, by name
+	identity string
 }
 
 // memoryFile is guarded by its Memory's mu.
@@ -25,10 +29,12 @@ type memoryFile struct {
 	closed bool
 }
 
-var _ blockstore.Backend = (*Memory)(nil)
+var _ Backend = (*Memory)(nil)
 
 // NewMemory returns a back end without files.
-func NewMemory() *Memory { return &Memory{files: map[string]*memoryFile{}} }
+func NewMemory() *Memory {
+	return &Memory{files: map[string]*memoryFile{}, aside: map[string]time.Time{}}
+}
 
 // Create implements blockstore.Backend.
 func (m *Memory) Create(ctx context.Context, name string, size int64) (blockstore.Writer, error) {
@@ -44,7 +50,7 @@ func (m *Memory) Create(ctx context.Context, name string, size int64) (blockstor
 // ReadAt implements blockstore.Backend.
 func (m *Memory) ReadAt(ctx context.Context, name string, p []byte, off int64) (int, error) {
 	m.mu.Lock()
-	f := m.files[name]
+	f := m.there(name)
 	m.mu.Unlock()
 	switch {
 	case ctx.Err() != nil:
@@ -59,7 +65,9 @@ func (m *Memory) ReadAt(ctx context.Context, name string, p []byte, off int64) (
 func (m *Memory) Remove(ctx context.Context, name string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	delete(m.files, name)
+	if m.there(name) != nil {
+		delete(m.files, name)
+	}
 	return ctx.Err()
 }
 
@@ -67,7 +75,7 @@ func (m *Memory) Remove(ctx context.Context, name string) error {
 func (m *Memory) List(ctx context.Context, fn func(blockstore.Entry) error) error {
 	for _, name := range m.Names() {
 		m.mu.Lock()
-		f, e := m.files[name], blockstore.Entry{Name: name}
+		f, e := m.there(name), blockstore.Entry{Name: name}
 		if f != nil && f.closed {
 			e.Bytes, e.Closed = int64(len(f.data)), true
 		}
@@ -82,13 +90,72 @@ func (m *Memory) List(ctx context.Context, fn func(blockstore.Entry) error) erro
 	return ctx.Err()
 }
 
-// Names returns the names of all files in their order.
+// there returns a file that is not set aside, or nil. It needs mu.
+func (m *Memory) there(name string) *memoryFile {
+	if _, aside := m.aside[name]; aside {
+		return nil
+	}
+	return m.files[name]
+}
+
+// SetAside implements blockstore.Quarantine.
+func (m *Memory) SetAside(ctx context.Context, name string, at time.Time) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if f := m.there(name); f != nil && f.closed && ctx.Err() == nil {
+		m.aside[name] = at
+	}
+	return ctx.Err()
+}
+
+// Purge implements blockstore.Quarantine.
+func (m *Memory) Purge(ctx context.Context, before time.Time) (p blockstore.Purged, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for name, at := range m.aside {
+		if at.Before(before) && ctx.Err() == nil {
+			p.Files++
+			p.Bytes += int64(len(m.files[name].data))
+			delete(m.files, name)
+			delete(m.aside, name)
+		}
+	}
+	return p, ctx.Err()
+}
+
+// Aside returns the names of the files that are set aside, in their order.
+func (m *Memory) Aside() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Sorted(maps.Keys(m.aside))
+}
+
+// Identity implements blockstore.Identified.
+func (m *Memory) Identity(ctx context.Context) (string, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.identity, ctx.Err()
+}
+
+// SetIdentity implements blockstore.Identified.
+func (m *Memory) SetIdentity(ctx context.Context, id string) (string, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.identity == "" && ctx.Err() == nil {
+		m.identity = id
+	}
+	return m.identity, ctx.Err()
+}
+
+// Names returns the names of all files that are not set aside, in their order.
 func (m *Memory) Names() []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var names []string
 	for name := range m.files {
-		names = append(names, name)
+		if m.there(name) != nil {
+			names = append(names, name)
+		}
 	}
 	slices.Sort(names)
 	return names

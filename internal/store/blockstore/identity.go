@@ -1,0 +1,188 @@
+package blockstore
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+)
+
+// Identified is a back end that can say whose store it keeps: it carries a
+// random identity, beside the files and never listed among them. Every Backend
+// is one; the suite is blobtest.
+type Identified interface {
+	Lister
+	// Identity returns the identity that the store carries; empty if it has none.
+	Identity(ctx context.Context) (string, error)
+	// SetIdentity makes id, of 32 hexadecimal digits, the identity of a store that
+	// has none, durably, and returns the one that it carries from now on: that of
+	// whoever was first.
+	SetIdentity(ctx context.Context, id string) (string, error)
+}
+
+// Owner is the database as the identity of the store is its concern. The suite
+// is catalogtest.
+type Owner interface {
+	// StoreIdentity returns the identity of the store that the database is of;
+	// empty if it knows none yet.
+	StoreIdentity(ctx context.Context) (string, error)
+	// SetStoreIdentity is Identified.SetIdentity for the database.
+	SetStoreIdentity(ctx context.Context, id string) (string, error)
+	// KnownFiles returns those of the files that a row speaks of: their own, or one
+	// of a block, page, root, draft or hold that lies in them.
+	KnownFiles(ctx context.Context, ids []FileID) (map[FileID]bool, error)
+	// ClosedFiles returns how many closed files the database knows.
+	ClosedFiles(ctx context.Context) (int64, error)
+}
+
+// ErrNotOurs reports a store and a database that do not belong together. Its
+// text names the way out.
+var ErrNotOurs = errors.New("blockstore: store and database do not belong together")
+
+// Attach makes sure that a store and a database belong together, before anything
+// is written to the store or removed from it. where names the store to people.
+//
+// Both carry one random identity. A new database and a new store get one, the
+// database first: so a store never carries an identity that no database has
+// known, and a start that was cut off goes on at the next one. A store without
+// an identity that has files, as they were made before there were identities, is
+// adopted if the files are plausibly those that the database knows (Plausible).
+// Everything else wraps ErrNotOurs: another store or database than at the start
+// before, two services with databases of their own on one store, a database
+// that was lost or replaced by an empty one, a store that is not mounted.
+func Attach(ctx context.Context, where string, o Owner, s Identified) error {
+	ours, err := o.StoreIdentity(ctx)
+	if err != nil {
+		return err
+	}
+	theirs, err := s.Identity(ctx)
+	switch {
+	case err != nil:
+		return fmt.Errorf("reading the identity of %s: %w", where, err)
+	case theirs != "" && theirs == ours:
+		return nil
+	case theirs != "" && ours != "":
+		return fmt.Errorf("%w: %s carries identity %s, the database is of store %s. "+
+			"Start with the database that belongs to this store, or give this database its own store", ErrNotOurs, where, theirs, ours)
+	case theirs != "":
+		return fmt.Errorf("%w: %s carries identity %s, but the database is new or empty: nothing was removed. "+
+			"Bring back the database of this store, or start with an empty store", ErrNotOurs, where, theirs)
+	}
+	if err := adoptable(ctx, where, o, s); err != nil {
+		return err
+	}
+	return identify(ctx, where, ours, o, s)
+}
+
+// identify gives store and database one identity; ours is the database's, if it
+// has one.
+func identify(ctx context.Context, where, ours string, o Owner, s Identified) (err error) {
+	if ours == "" {
+		var id [16]byte
+		_, _ = rand.Read(id[:]) // never fails: it ends the process instead
+		if ours, err = o.SetStoreIdentity(ctx, hex.EncodeToString(id[:])); err != nil {
+			return err
+		}
+	}
+	theirs, err := s.SetIdentity(ctx, ours)
+	if err != nil {
+		return fmt.Errorf("giving %s its identity: %w", where, err)
+	}
+	if theirs != ours {
+		return fmt.Errorf("%w: another service took %s at this moment. Give each service a store of its own", ErrNotOurs, where)
+	}
+	return nil
+}
+
+// adoptable returns an error unless a store without an identity may be the
+// database's.
+func adoptable(ctx context.Context, where string, o Owner, s Lister) error {
+	known, unknown, err := closedFiles(ctx, o, s)
+	if err != nil {
+		return fmt.Errorf("looking through %s: %w", where, err)
+	}
+	rows, err := o.ClosedFiles(ctx)
+	switch {
+	case err != nil:
+		return err
+	case known == 0 && unknown == 0 && rows > 0:
+		return fmt.Errorf("%w: %s is empty, but the database knows %d files in it. "+
+			"Is it mounted? Bring the store back, or start with a new database", ErrNotOurs, where, rows)
+	case !Plausible(known, unknown):
+		return fmt.Errorf("%w: the database does not know %d of the %d files in %s: nothing was removed. "+
+			"Bring back the database of this store, or start with an empty store", ErrNotOurs, unknown, known+unknown, where)
+	}
+	return nil
+}
+
+// few is how many files may be unknown by accident.
+const few = 16
+
+// Plausible reports whether a database that knows this many of the closed files
+// in a store, and does not know the others, can be the one that the store was
+// written with. In the life of a store a closed file never loses its row before
+// it is removed, so unknown files mean a damaged or an older database: up to 16
+// of them, and fewer than there are known ones, are taken for damage, more for
+// another or an older database.
+func Plausible(known, unknown int) bool {
+	return unknown == 0 || unknown <= few && unknown < known
+}
+
+// closedFiles counts the closed files of a store by whether the database knows
+// them. Files that are not named as ours are none.
+func closedFiles(ctx context.Context, o Owner, s Lister) (known, unknown int, err error) {
+	err = EachFile(ctx, s, func(batch []FoundFile) error {
+		ids := make([]FileID, 0, len(batch))
+		for _, f := range batch {
+			if f.Closed {
+				ids = append(ids, f.ID)
+			}
+		}
+		rows, err := o.KnownFiles(ctx, ids)
+		for _, id := range ids {
+			if rows[id] {
+				known++
+			} else {
+				unknown++
+			}
+		}
+		return err
+	})
+	return known, unknown, err
+}
+
+// FoundFile is a file of the store's naming that a back end lists.
+type FoundFile struct {
+	File
+	Bytes  int64 // as in Entry
+	Closed bool
+}
+
+// Lister lists files, as Backend does.
+type Lister interface {
+	List(ctx context.Context, fn func(Entry) error) error
+}
+
+// EachFile calls fn with the files that are named as files of the store, some at
+// a time. What else lies there is not ours.
+func EachFile(ctx context.Context, s Lister, fn func([]FoundFile) error) error {
+	const batch = 256
+	var some []FoundFile
+	err := s.List(ctx, func(e Entry) error {
+		f, ok := ParseName(e.Name)
+		if !ok {
+			return nil
+		}
+		if some = append(some, FoundFile{f, e.Bytes, e.Closed}); len(some) < batch {
+			return nil
+		}
+		full := some
+		some = nil
+		return fn(full)
+	})
+	if err != nil || len(some) == 0 {
+		return err
+	}
+	return fn(some)
+}
