@@ -105,7 +105,7 @@ func (c Catalog) Claim(ctx context.Context, ids []block.ID) ([]block.ID, error) 
 		return id, err
 	}
 	err := c.db.view(ctx, what, func(q querier) error {
-		_, err := allIn(ctx, q, scan, hashes(ids), `SELECT id, condemned FROM blocks WHERE id IN (?)`)
+		_, err := allIn(ctx, q, scan, hashes(ids), `SELECT id, condemned FROM blocks WHERE damaged = 0 AND id IN (?)`)
 		return err
 	})
 	if err != nil || len(condemned) == 0 {
@@ -113,13 +113,22 @@ func (c Catalog) Claim(ctx context.Context, ids []block.ID) ([]block.ID, error) 
 	}
 	var spared []hash
 	err = c.db.update(ctx, what, func(q querier) (err error) {
-		spared, err = allIn(ctx, q, column[hash], hashes(condemned), `UPDATE blocks SET condemned = 0 WHERE id IN (?) RETURNING id`)
+		spared, err = allIn(ctx, q, column[hash], hashes(condemned), `UPDATE blocks SET condemned = 0 WHERE damaged = 0 AND id IN (?) RETURNING id`)
 		return err
 	})
 	for _, id := range spared {
 		safe = append(safe, block.ID(id))
 	}
 	return safe, err
+}
+
+// MarkDamaged implements blockstore.Catalog.
+func (c Catalog) MarkDamaged(ctx context.Context, id block.ID, at blockstore.Location) error {
+	return c.db.update(ctx, "mark block "+id.String()+" as damaged", func(q querier) error {
+		_, err := exec(ctx, q, `UPDATE blocks SET damaged = $1 WHERE id = $2 AND file = $3 AND slot = $4 AND damaged = 0`,
+			micros(c.db.now()), id[:], at.File.ID, at.Slot)
+		return err
+	})
 }
 
 func located(n int, what string) string { return "look up " + strconv.Itoa(n) + " " + what }
@@ -135,8 +144,18 @@ func closeFile(ctx context.Context, q querier, l work.Lease, id blockstore.FileI
 	return err
 }
 
+// closeRoot is closeFile for a root, which its snapshot names in the same transaction.
+func closeRoot(ctx context.Context, q querier, l work.Lease, id blockstore.FileID, bytes int64) error {
+	if err := closeFile(ctx, q, l, id, bytes); err != nil {
+		return err
+	}
+	_, err := exec(ctx, q, `UPDATE files SET entries = 1 WHERE id = $1`, id)
+	return err
+}
+
 // addBlocks makes the blocks of closed packs exist. Those that exist already stay
-// where they are, un-condemned.
+// where they are, un-condemned; only, one that was found damaged moves to where it
+// was written now.
 func addBlocks(ctx context.Context, q querier, packs []blockstore.ClosedPack) error {
 	at := map[block.ID][]any{}
 	var ids []block.ID
@@ -153,20 +172,64 @@ func addBlocks(ctx context.Context, q querier, packs []blockstore.ClosedPack) er
 	for i, id := range ids {
 		rows[i] = at[id]
 	}
-	return insert(ctx, q, rows, `
+	if err := healBlocks(ctx, q, ids, at); err != nil {
+		return err
+	}
+	if err := insert(ctx, q, rows, `
 		INSERT INTO blocks (id, file, slot) VALUES (?)
-		ON CONFLICT (id) DO UPDATE SET condemned = 0`)
+		ON CONFLICT (id) DO UPDATE SET condemned = 0`); err != nil {
+		return err
+	}
+	for _, p := range packs {
+		if err := countEntries(ctx, q, p.File.ID, len(p.Blocks), "blocks"); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// addPages does for manifest pages what addBlocks does for blocks.
-func addPages(ctx context.Context, q querier, pages []snapshot.PagePlace) error {
+// healBlocks moves those of the blocks that were found damaged to their new places.
+func healBlocks(ctx context.Context, q querier, ids []block.ID, at map[block.ID][]any) error {
+	// Without damage, which is the rule, that is one look at an empty index.
+	if _, any, err := one(ctx, q, column[int64], `SELECT 1 FROM blocks WHERE damaged <> 0 LIMIT 1`); err != nil || !any {
+		return err
+	}
+	type moved struct {
+		id   hash
+		file blockstore.FileID
+	}
+	scan := func(s scanner) (m moved, err error) {
+		err = s.Scan(&m.id, &m.file)
+		return m, err
+	}
+	damaged, err := allIn(ctx, q, scan, hashes(ids), `SELECT id, file FROM blocks WHERE damaged <> 0 AND id IN (?)`)
+	if err != nil {
+		return err
+	}
+	left := map[blockstore.FileID]int64{}
+	for _, m := range damaged {
+		to := at[block.ID(m.id)]
+		n, err := exec(ctx, q, `UPDATE blocks SET file = $1, slot = $2, damaged = 0 WHERE id = $3 AND file = $4 AND damaged <> 0`, to[1], to[2], m.id[:], m.file)
+		if err != nil {
+			return err
+		}
+		left[m.file] += n
+	}
+	return countDead(ctx, q, left)
+}
+
+// addPages does for the manifest pages in a file what addBlocks does for blocks.
+func addPages(ctx context.Context, q querier, file blockstore.FileID, pages []snapshot.PagePlace) error {
 	sorted := slices.SortedFunc(slices.Values(pages), func(a, b snapshot.PagePlace) int { return compareHashes(a.ID, b.ID) })
 	sorted = slices.CompactFunc(sorted, func(a, b snapshot.PagePlace) bool { return a.ID == b.ID })
 	rows := make([][]any, len(sorted))
 	for i, p := range sorted {
 		rows[i] = []any{p.ID[:], p.File, p.Off, p.Len, p.Blocks}
 	}
-	return insert(ctx, q, rows, `
+	if err := insert(ctx, q, rows, `
 		INSERT INTO pages (id, file, off, len, blocks) VALUES (?)
-		ON CONFLICT (id) DO UPDATE SET condemned = 0`)
+		ON CONFLICT (id) DO UPDATE SET condemned = 0`); err != nil || file == 0 {
+		return err
+	}
+	return countEntries(ctx, q, file, len(sorted), "pages")
 }

@@ -240,7 +240,8 @@ func (db *DB) touchDraft(ctx context.Context, q querier, id string, inherited bo
 	return err
 }
 
-// addDraftBlocks names blocks as blocks of a draft.
+// addDraftBlocks names blocks as blocks of a draft. Of two blocks at one index, one
+// is let go.
 func addDraftBlocks(ctx context.Context, q querier, id string, blocks []snapshot.DraftBlock) error {
 	sorted := slices.SortedFunc(slices.Values(blocks), func(a, b snapshot.DraftBlock) int { return int(a.Index - b.Index) })
 	rows := make([][]any, len(sorted))
@@ -250,6 +251,9 @@ func addDraftBlocks(ctx context.Context, q querier, id string, blocks []snapshot
 			inherited = 1
 		}
 		rows[i] = []any{id, b.Index, b.ID[:], b.Digest[:], inherited}
+	}
+	if err := letGoOneOf(ctx, q, id, sorted); err != nil {
+		return err
 	}
 	return insert(ctx, q, rows, `
 		INSERT INTO draft_blocks (snapshot, block, block_id, digest, inherited) VALUES (?)
@@ -349,7 +353,7 @@ func (s Snapshots) Publish(ctx context.Context, l work.Lease, r snapshot.Manifes
 		if err := store(ctx, q, l, files); err != nil {
 			return err
 		}
-		if err := closeFile(ctx, q, l, r.Root.File.ID, r.Root.Bytes); err != nil {
+		if err := closeRoot(ctx, q, l, r.Root.File.ID, r.Root.Bytes); err != nil {
 			return err
 		}
 		_, err := exec(ctx, q, `
@@ -379,11 +383,22 @@ func endDraft(ctx context.Context, q querier, l work.Lease, state snapshot.State
 	if err := finishUnit(ctx, q, l); err != nil {
 		return err
 	}
+	if state == snapshot.Completed {
+		return forgetDraft(ctx, q, l.Task) // its root names its blocks
+	}
 	return dropDraft(ctx, q, l.Task)
 }
 
-// dropDraft forgets the draft of a snapshot that is not written any more.
+// dropDraft lets go of what the draft of a snapshot named, and forgets it.
 func dropDraft(ctx context.Context, q querier, id string) error {
+	if err := letGoDraftBlocks(ctx, q, id); err != nil {
+		return err
+	}
+	return forgetDraft(ctx, q, id)
+}
+
+// forgetDraft forgets the draft of a snapshot that is not written any more.
+func forgetDraft(ctx context.Context, q querier, id string) error {
 	for _, stmt := range []string{`DELETE FROM drafts WHERE snapshot = $1`, `DELETE FROM draft_blocks WHERE snapshot = $1`} {
 		if _, err := exec(ctx, q, stmt, id); err != nil {
 			return err

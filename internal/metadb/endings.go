@@ -62,6 +62,9 @@ func (t Tasks) CleanedUp(ctx context.Context, l work.Lease) error {
 		if _, err := exec(ctx, q, `DELETE FROM snapshots WHERE id = $1 AND state <> $2`, task.snapshot, snapshot.Completed); err != nil {
 			return err
 		}
+		if err := letGoRangePages(ctx, q, task.snapshot); err != nil {
+			return err
+		}
 		if err := dropTags(ctx, q, task.snapshot); err != nil {
 			return err
 		}

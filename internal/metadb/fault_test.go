@@ -200,7 +200,8 @@ func life(db *DB) []lifeEvent {
 func dump(t *testing.T, db *DB) map[string][]string {
 	t.Helper()
 	out := map[string][]string{}
-	for _, table := range []string{"tasks", "units", "domains", "files", "blocks", "pages", "range_pages", "snapshots", "tags", "account_locks", "drafts", "draft_blocks", "snapshot_shares"} {
+	for _, table := range []string{"tasks", "units", "domains", "files", "blocks", "pages", "range_pages", "snapshots", "tags", "account_locks", "drafts", "draft_blocks", "snapshot_shares",
+		"page_candidates", "block_candidates", "file_candidates", "holds"} {
 		rows, err := db.read.QueryContext(t.Context(), "SELECT * FROM "+table)
 		if err != nil {
 			t.Fatal(err)

@@ -1,8 +1,9 @@
 package metadb
 
 import (
+	"cmp"
 	"context"
-	"fmt"
+	"slices"
 	"time"
 
 	"github.com/diskport/diskport/internal/block"
@@ -24,7 +25,7 @@ func (db *DB) Garbage() Garbage { return Garbage{db} }
 // enough to let imports write in between.
 const gcBatch = 1024
 
-// NextPass implements gc.Marks.
+// NextPass implements gc.Condemned.
 func (g Garbage) NextPass(ctx context.Context) (pass int64, err error) {
 	err = g.db.update(ctx, "number a pass of gc", func(q querier) error {
 		pass, _, err = one(ctx, q, column[int64], `
@@ -35,62 +36,29 @@ func (g Garbage) NextPass(ctx context.Context) (pass int64, err error) {
 	return pass, err
 }
 
-// MarkPages implements gc.Marks.
-func (g Garbage) MarkPages(ctx context.Context, pass int64, ids []snapshot.PageID) (fresh []snapshot.PagePlace, err error) {
-	keys := hashes(ids)
-	err = g.db.update(ctx, "mark pages", func(q querier) error {
-		there, err := allIn(ctx, q, column[hash], keys, `SELECT id FROM pages WHERE id IN (?)`)
-		if err != nil {
-			return err
-		}
-		if len(there) != len(keys) {
-			return fmt.Errorf("%d of %d: %w", len(keys)-len(there), len(keys), gc.ErrNoPage)
-		}
-		fresh, err = allIn(ctx, q, scanPage, keys, `
-			UPDATE pages SET mark = $1, condemned = 0 WHERE mark <> $1 AND id IN (?) RETURNING id, file, off, len, blocks`, pass)
-		return err
-	})
-	return fresh, err
-}
-
-// MarkBlocks implements gc.Marks.
-func (g Garbage) MarkBlocks(ctx context.Context, pass int64, ids []block.ID) error {
-	return g.db.update(ctx, "mark blocks", func(q querier) error {
-		_, err := execIn(ctx, q, hashes(ids), `
-			UPDATE blocks SET mark = $1, condemned = 0 WHERE (mark <> $1 OR condemned <> 0) AND id IN (?)`, pass)
-		return err
-	})
-}
-
-// SpareBlocks implements gc.Marks.
-func (g Garbage) SpareBlocks(ctx context.Context, ids []block.ID) error {
-	_, err := g.db.Catalog().Claim(ctx, ids)
-	return err
-}
-
 // Drafts implements gc.References.
-func (g Garbage) Drafts(ctx context.Context, fn func([]snapshot.PageID) error) error {
+func (g Garbage) Drafts(ctx context.Context, fn func([]gc.DraftPage) error) error {
 	var at struct { // the last row seen
 		snapshot string
 		page     int64
 	}
 	at.page = -1
-	scan := func(s scanner) (id snapshot.PageID, err error) {
-		err = s.Scan(&at.snapshot, &at.page, (*hash)(&id))
-		return id, err
+	scan := func(s scanner) (p gc.DraftPage, err error) {
+		err = s.Scan(&at.snapshot, &at.page, (*hash)(&p.ID), &p.Domain)
+		return p, err
 	}
 	for {
-		var ids []snapshot.PageID
+		var pages []gc.DraftPage
 		err := g.db.view(ctx, "read drafts", func(q querier) (err error) {
-			ids, err = all(ctx, q, scan, `
-				SELECT snapshot, page, page_id FROM range_pages
-				WHERE snapshot > $1 OR (snapshot = $1 AND page > $2) ORDER BY snapshot, page LIMIT $3`, at.snapshot, at.page, gcBatch)
+			pages, err = all(ctx, q, scan, `
+				SELECT r.snapshot, r.page, r.page_id, COALESCE(s.domain, '') FROM range_pages r LEFT JOIN snapshots s ON s.id = r.snapshot
+				WHERE r.snapshot > $1 OR (r.snapshot = $1 AND r.page > $2) ORDER BY r.snapshot, r.page LIMIT $3`, at.snapshot, at.page, gcBatch)
 			return err
 		})
-		if err != nil || len(ids) == 0 {
+		if err != nil || len(pages) == 0 {
 			return err
 		}
-		if err := fn(ids); err != nil {
+		if err := fn(pages); err != nil {
 			return err
 		}
 	}
@@ -124,22 +92,51 @@ func (g Garbage) DraftBlocks(ctx context.Context, fn func([]block.ID) error) err
 	}
 }
 
-// Roots implements gc.References. It reads all of them at one moment: a draft that
-// takes a hold of a root does so while the snapshot exists, so one of the two is
-// seen whatever is deleted meanwhile. With 100,000 snapshots that is 1 MB.
-func (g Garbage) Roots(ctx context.Context, fn func(blockstore.File) error) error {
-	var roots []blockstore.FileID
-	err := g.db.view(ctx, "read roots", func(q querier) (err error) {
-		roots, err = all(ctx, q, column[blockstore.FileID], `
-			SELECT root FROM snapshots WHERE root <> 0 UNION SELECT base FROM drafts WHERE base <> 0`)
-		return err
+// Roots implements gc.References. It reads all of them at one moment: a draft or a
+// reader takes a hold of a root while the snapshot exists, so one of the two is seen
+// whatever is deleted meanwhile. With 100,000 snapshots that is 10 MB.
+func (g Garbage) Roots(ctx context.Context, fn func(gc.Root) error) error {
+	roots := map[blockstore.FileID]gc.Root{}
+	err := g.db.view(ctx, "read roots", func(q querier) error {
+		for _, from := range []struct {
+			named bool
+			stmt  string
+		}{
+			{true, `SELECT root, domain FROM snapshots WHERE root <> 0`},
+			{true, `SELECT base, '' FROM drafts WHERE base <> 0`},
+			{true, `SELECT root, '' FROM holds`},
+			{false, `SELECT id, '' FROM files WHERE kind = 'root' AND state = 'closed' AND dead = 0`},
+		} {
+			found, err := all(ctx, q, scanRoot, from.stmt)
+			if err != nil {
+				return err
+			}
+			for _, r := range found {
+				old := roots[r.File.ID]
+				r.Named = from.named || old.Named
+				r.Domain = cmp.Or(old.Domain, r.Domain)
+				roots[r.File.ID] = r
+			}
+		}
+		return nil
 	})
-	for _, root := range roots {
+	for _, id := range sortedKeys(roots) {
 		if err == nil {
-			err = fn(blockstore.File{ID: root, Kind: blockstore.RootFile})
+			err = fn(roots[id])
 		}
 	}
 	return err
+}
+
+func scanRoot(s scanner) (r gc.Root, err error) {
+	r.File.Kind = blockstore.RootFile
+	err = s.Scan(&r.File.ID, &r.Domain)
+	return r, err
+}
+
+// LocatePages implements gc.References.
+func (g Garbage) LocatePages(ctx context.Context, ids []snapshot.PageID) (map[snapshot.PageID]snapshot.PagePlace, error) {
+	return g.db.Snapshots().LocatePages(ctx, ids)
 }
 
 // InFlight implements gc.References. Periodic duties, gc's own among them, add
@@ -154,6 +151,9 @@ func (g Garbage) InFlight(ctx context.Context, now time.Time) (held []gc.Fence, 
 			UPDATE units SET owner = '', lease_until = 0, progress = NULL WHERE owner <> '' AND lease_until <= $1`, micros(now)); err != nil {
 			return err
 		}
+		if _, err := exec(ctx, q, `DELETE FROM holds WHERE until <= $1`, micros(now)); err != nil {
+			return err
+		}
 		held, err = all(ctx, q, scan, `
 			SELECT id, attempt FROM units WHERE owner <> '' AND kind <> $1 AND kind <> $2 AND kind <> $3`, work.GC, work.Retain, work.Expire)
 		return err
@@ -162,60 +162,118 @@ func (g Garbage) InFlight(ctx context.Context, now time.Time) (held []gc.Fence, 
 }
 
 // Condemn implements gc.Condemned.
-func (g Garbage) Condemn(ctx context.Context, pass int64) (int64, error) {
-	blocks, err := g.condemn(ctx, "blocks", pass)
-	if err != nil {
-		return blocks, err
+func (g Garbage) Condemn(ctx context.Context, pass int64, pages []snapshot.PageID, blocks []block.ID, d gc.Doubt) error {
+	if !d.Pages {
+		if err := g.each(ctx, "condemn pages", hashes(pages), func(q querier, ids []any) error {
+			_, err := execIn(ctx, q, ids, `UPDATE pages SET condemned = $1 WHERE id IN (?)`, pass)
+			return err
+		}); err != nil {
+			return err
+		}
 	}
-	pages, err := g.condemn(ctx, "pages", pass)
-	return blocks + pages, err
+	if d.Blocks {
+		return nil
+	}
+	where, domains := certain(d, 1)
+	return g.each(ctx, "condemn blocks", hashes(blocks), func(q querier, ids []any) error {
+		_, err := execIn(ctx, q, ids, `UPDATE blocks SET condemned = $1 WHERE id IN (?)`+where, slices.Concat([]any{pass}, domains)...)
+		return err
+	})
 }
 
-func (g Garbage) condemn(ctx context.Context, table string, pass int64) (total int64, err error) {
-	for last := []byte{}; ; {
-		ids, err := g.some(ctx, `SELECT id FROM `+table+` WHERE id > $1 AND mark <> $2 ORDER BY id LIMIT $3`, last, pass, gcBatch)
-		if err != nil || len(ids) == 0 {
-			return total, err
-		}
-		var n int64
-		err = g.db.update(ctx, "condemn "+table, func(q querier) (err error) {
-			n, err = execIn(ctx, q, hashes(ids), `UPDATE `+table+` SET condemned = $1 WHERE mark <> $1 AND id IN (?)`, pass)
-			return err
-		})
-		if err != nil {
-			return total, err
-		}
-		total += n
-		last = ids[len(ids)-1][:]
+// certain returns a condition on blocks, which speaks of placeholders after n ones,
+// and its arguments: that their domain is known and not in doubt.
+func certain(d gc.Doubt, n int) (where string, domains []any) {
+	if len(d.Domains) == 0 {
+		return "", nil
 	}
+	return listed(` AND EXISTS (SELECT 1 FROM files f WHERE f.id = blocks.file AND f.domain NOT IN (?))`, n, len(d.Domains)), args(d.Domains)
+}
+
+// each runs fn on the ids, some in a transaction.
+func (g Garbage) each(ctx context.Context, what string, ids []any, fn func(q querier, ids []any) error) error {
+	for some := range slices.Chunk(ids, gcBatch) {
+		if err := g.db.update(ctx, what, func(q querier) error { return fn(q, some) }); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // DeleteCondemned implements gc.Condemned.
-func (g Garbage) DeleteCondemned(ctx context.Context, pass int64) (r gc.Report, err error) {
-	if r.Blocks, err = g.deleteCondemned(ctx, "blocks", pass); err != nil {
-		return r, err
+func (g Garbage) DeleteCondemned(ctx context.Context, pass int64, pages []snapshot.PageID, blocks []block.ID, d gc.Doubt) (r gc.Report, err error) {
+	if !d.Pages {
+		if r.Pages, err = g.deleteCondemned(ctx, "pages", hashes(pages), "", pass); err != nil {
+			return r, err
+		}
 	}
-	r.Pages, err = g.deleteCondemned(ctx, "pages", pass)
+	if !d.Blocks {
+		where, domains := certain(d, 1)
+		r.Blocks, err = g.deleteCondemned(ctx, "blocks", hashes(blocks), where, slices.Concat([]any{pass}, domains)...)
+	}
 	return r, err
 }
 
-func (g Garbage) deleteCondemned(ctx context.Context, table string, pass int64) (total int64, err error) {
-	for {
-		// "<> 0" lets both engines use the index of condemned rows.
-		ids, err := g.some(ctx, `SELECT id FROM `+table+` WHERE condemned = $1 AND condemned <> 0 ORDER BY id LIMIT $2`, pass, gcBatch)
-		if err != nil || len(ids) == 0 {
-			return total, err
-		}
-		var n int64
-		err = g.db.update(ctx, "delete "+table, func(q querier) (err error) {
-			n, err = execIn(ctx, q, hashes(ids), `DELETE FROM `+table+` WHERE condemned = $1 AND id IN (?)`, pass)
-			return err
+// deleteCondemned deletes rows that the pass, the first of values, condemned.
+func (g Garbage) deleteCondemned(ctx context.Context, table string, ids []any, where string, values ...any) (total int64, err error) {
+	type gone struct {
+		id   hash
+		file blockstore.FileID
+	}
+	scan := func(s scanner) (d gone, err error) {
+		err = s.Scan(&d.id, &d.file)
+		return d, err
+	}
+	var n int64
+	for some := range slices.Chunk(ids, gcBatch) {
+		err := g.db.update(ctx, "delete "+table, func(q querier) error {
+			deleted, err := allIn(ctx, q, scan, some, `DELETE FROM `+table+` WHERE condemned = $1 AND id IN (?)`+where+` RETURNING id, file`, values...)
+			if err != nil {
+				return err
+			}
+			dead, keys := map[blockstore.FileID]int64{}, make([]any, len(deleted))
+			for i := range deleted {
+				dead[deleted[i].file]++
+				keys[i] = deleted[i].id[:]
+			}
+			n = int64(len(deleted))
+			if _, err := execIn(ctx, q, keys, `DELETE FROM `+candidatesOf[table]+` WHERE id IN (?)`); err != nil {
+				return err
+			}
+			return countDead(ctx, q, dead)
 		})
 		if err != nil {
 			return total, err
 		}
 		total += n
 	}
+	return total, nil
+}
+
+// candidatesOf names the tables of candidates.
+var candidatesOf = map[string]string{"pages": "page_candidates", "blocks": "block_candidates"}
+
+// Spare implements gc.Condemned.
+func (g Garbage) Spare(ctx context.Context, pass int64) error {
+	for _, table := range []string{"pages", "blocks"} {
+		for {
+			// "<> 0" lets both engines use the index of condemned rows.
+			ids, err := g.some(ctx, `SELECT id FROM `+table+` WHERE condemned = $1 AND condemned <> 0 ORDER BY id LIMIT $2`, pass, gcBatch)
+			if err != nil {
+				return err
+			}
+			if len(ids) == 0 {
+				break
+			}
+			if err := g.each(ctx, "spare "+table, hashes(ids), func(q querier, ids []any) error {
+				_, err := execIn(ctx, q, ids, `UPDATE `+table+` SET condemned = 0 WHERE condemned = $1 AND id IN (?)`, pass)
+				return err
+			}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // some returns a batch of ids.
@@ -225,48 +283,4 @@ func (g Garbage) some(ctx context.Context, stmt string, args ...any) (ids []hash
 		return err
 	})
 	return ids, err
-}
-
-// DeadFiles implements gc.Files.
-func (g Garbage) DeadFiles(ctx context.Context, after blockstore.FileID, limit int) (dead []gc.DeadFile, err error) {
-	scan := func(s scanner) (f gc.DeadFile, err error) {
-		err = s.Scan(&f.ID, &f.Kind, &f.Domain, &f.Bytes)
-		return f, err
-	}
-	err = g.db.view(ctx, "look for dead files", func(q querier) error {
-		dead, err = all(ctx, q, scan, `
-			SELECT f.id, f.kind, f.domain, f.bytes FROM files f
-			WHERE f.id > $1 AND (
-				f.state = $2
-				AND NOT EXISTS (SELECT 1 FROM blocks b WHERE b.file = f.id)
-				AND NOT EXISTS (SELECT 1 FROM pages p WHERE p.file = f.id)
-				AND NOT EXISTS (SELECT 1 FROM snapshots s WHERE s.root = f.id)
-				AND NOT EXISTS (SELECT 1 FROM drafts d WHERE d.base = f.id)
-				OR f.state = $3
-				AND NOT EXISTS (SELECT 1 FROM units u WHERE u.id = f.unit AND u.attempt = f.attempt AND u.owner <> ''))
-			ORDER BY f.id LIMIT $4`, after, fileClosed, fileOpen, limit)
-		return err
-	})
-	return dead, err
-}
-
-// ForgetFiles implements gc.Files.
-func (g Garbage) ForgetFiles(ctx context.Context, ids []blockstore.FileID) error {
-	return g.db.update(ctx, "forget files", func(q querier) error {
-		_, err := execIn(ctx, q, args(ids), `DELETE FROM files WHERE id IN (?)`)
-		return err
-	})
-}
-
-// KnownFiles implements gc.Files.
-func (g Garbage) KnownFiles(ctx context.Context, ids []blockstore.FileID) (map[blockstore.FileID]bool, error) {
-	known := make(map[blockstore.FileID]bool, len(ids))
-	err := g.db.view(ctx, "look up files", func(q querier) error {
-		there, err := allIn(ctx, q, column[blockstore.FileID], args(ids), `SELECT id FROM files WHERE id IN (?)`)
-		for _, id := range there {
-			known[id] = true
-		}
-		return err
-	})
-	return known, err
 }

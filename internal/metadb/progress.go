@@ -147,7 +147,7 @@ func store(ctx context.Context, q querier, l work.Lease, r importtask.RangeResul
 	if err := addBlocks(ctx, q, r.Packs); err != nil {
 		return err
 	}
-	return addPages(ctx, q, r.Pages)
+	return addPages(ctx, q, r.PagesFile.ID, r.Pages)
 }
 
 // Publish implements importtask.Progress.
@@ -156,7 +156,7 @@ func (t Tasks) Publish(ctx context.Context, l work.Lease, p importtask.Published
 		if task.left != 0 {
 			return fmt.Errorf("%d ranges are not finished", task.left)
 		}
-		if err := closeFile(ctx, q, l, p.Root.ID, p.RootBytes); err != nil {
+		if err := closeRoot(ctx, q, l, p.Root.ID, p.RootBytes); err != nil {
 			return err
 		}
 		if err := checkRangePages(ctx, q, task.snapshot, p.Blocks); err != nil {

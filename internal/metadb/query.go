@@ -2,8 +2,10 @@ package metadb
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -143,6 +145,9 @@ func hashes[H ~[32]byte](ids []H) []any {
 	}
 	return out
 }
+
+// sortedKeys returns the keys of a map in their order.
+func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K { return slices.Sorted(maps.Keys(m)) }
 
 func compareHashes[H ~[32]byte](a, b H) int { return bytes.Compare(a[:], b[:]) }
 

@@ -97,12 +97,16 @@ func percent(t importtask.Task) int {
 // Delete implements snapshot.Store.
 func (s Snapshots) Delete(ctx context.Context, account, id string) error {
 	return s.db.update(ctx, "delete snapshot "+id, func(q querier) error {
-		n, err := exec(ctx, q, `DELETE FROM snapshots WHERE id = $1 AND account = $2 AND (state <> $3 OR task = '')`, id, account, snapshot.Pending)
+		root, ok, err := one(ctx, q, column[blockstore.FileID], `
+			DELETE FROM snapshots WHERE id = $1 AND account = $2 AND (state <> $3 OR task = '') RETURNING root`, id, account, snapshot.Pending)
 		if err != nil {
 			return err
 		}
-		if n == 0 {
+		if !ok {
 			return whyNotDeleted(ctx, q, account, id)
+		}
+		if err := letGoRoot(ctx, q, root); err != nil {
+			return err
 		}
 		if err := notInUse(ctx, q, account, id); err != nil {
 			return err

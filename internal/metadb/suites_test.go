@@ -125,7 +125,9 @@ func garbageBench(db *DB) gctest.Bench {
 			must(t, db, func(q querier) error { return db.addUnits(ctx, q, l) })
 			return l
 		},
-		Draft: func(t *testing.T, id string) { addRecord(t, db, snapshot.Record{ID: id, State: snapshot.Pending}) },
+		Draft: func(t *testing.T, id, domain string) {
+			addRecord(t, db, snapshot.Record{ID: id, State: snapshot.Pending, Domain: domain})
+		},
 		Finish: func(l work.Lease, draft string, packs []blockstore.ClosedPack, pages []snapshot.PagePlace) error {
 			r := importtask.RangeResult{Packs: packs, Pages: pages, PagesBytes: 100}
 			r.PagesFile.ID = pages[0].File
@@ -138,7 +140,9 @@ func garbageBench(db *DB) gctest.Bench {
 				return cmp.Or(finishUnit(ctx, q, l), store(ctx, q, l, importtask.RangeResult{Packs: packs}), addDraftBlocks(ctx, q, draft, blocks))
 			})
 		},
-		Hold: func(t *testing.T, id, base string) {
+		Holds: db.Holds(),
+		Break: breaks(db),
+		Begins: func(t *testing.T, id, base string) {
 			_, _, err := db.Snapshots().Start(ctx, snapshot.Draft{Record: snapshot.Record{ID: id, State: snapshot.Pending}}, base, 100)
 			if err != nil {
 				t.Error(err)
@@ -147,14 +151,37 @@ func garbageBench(db *DB) gctest.Bench {
 		Publish: func(l work.Lease, draft string, root blockstore.File) error {
 			return db.update(ctx, "publish", func(q querier) error {
 				_, err := exec(ctx, q, `UPDATE snapshots SET state = 'completed', root = $1 WHERE id = $2`, root.ID, draft)
-				return cmp.Or(err, closeFile(ctx, q, l, root.ID, 10), finishUnit(ctx, q, l), dropRangePages(ctx, q, draft))
+				return cmp.Or(err, closeRoot(ctx, q, l, root.ID, 10), finishUnit(ctx, q, l), dropRangePages(ctx, q, draft))
 			})
 		},
 		Drop: func(t *testing.T, id string) {
 			must(t, db, func(q querier) error {
-				_, err := exec(ctx, q, `DELETE FROM snapshots WHERE id = $1`, id)
-				return cmp.Or(err, dropRangePages(ctx, q, id), dropDraft(ctx, q, id))
+				root, _, err := one(ctx, q, column[blockstore.FileID], `DELETE FROM snapshots WHERE id = $1 RETURNING root`, id)
+				return cmp.Or(err, letGoRoot(ctx, q, root), letGoRangePages(ctx, q, id), dropRangePages(ctx, q, id), dropDraft(ctx, q, id))
 			})
+		},
+	}
+}
+
+func breaks(db *DB) gctest.Breaks {
+	run := func(t *testing.T, stmt string, args ...any) {
+		t.Helper()
+		must(t, db, func(q querier) error {
+			n, err := exec(t.Context(), q, stmt, args...)
+			if err == nil && n != 1 {
+				t.Errorf("%s changed %d rows", stmt, n)
+			}
+			return err
+		})
+	}
+	return gctest.Breaks{
+		LoseFile:  func(t *testing.T, id blockstore.FileID) { run(t, `DELETE FROM files WHERE id = $1`, id) },
+		OpenFile:  func(t *testing.T, id blockstore.FileID) { run(t, `UPDATE files SET state = 'open' WHERE id = $1`, id) },
+		Renumber:  func(t *testing.T, id, to blockstore.FileID) { run(t, `UPDATE files SET id = $1 WHERE id = $2`, to, id) },
+		LoseBlock: func(t *testing.T, id block.ID) { run(t, `DELETE FROM blocks WHERE id = $1`, id[:]) },
+		LosePage:  func(t *testing.T, id snapshot.PageID) { run(t, `DELETE FROM pages WHERE id = $1`, id[:]) },
+		SetRoot: func(t *testing.T, id string, root blockstore.FileID) {
+			run(t, `UPDATE snapshots SET root = $1 WHERE id = $2`, root, id)
 		},
 	}
 }
@@ -170,7 +197,7 @@ func TestSnapshots(t *testing.T) {
 				Later: func(d time.Duration) { ahead += d },
 				Add:   func(t *testing.T, r snapshot.Record) { addRecord(t, db, r) },
 				AddPages: func(t *testing.T, pages []snapshot.PagePlace) {
-					must(t, db, func(q querier) error { return addPages(t.Context(), q, pages) })
+					must(t, db, func(q querier) error { return addPages(t.Context(), q, 0, pages) })
 				},
 			}
 		})

@@ -93,7 +93,11 @@ type Catalog interface {
 	// answer. It protects nothing: see Claim.
 	Locate(ctx context.Context, ids []block.ID) (map[block.ID]Location, error)
 	// Claim is a dedupe hit: it takes back the condemnation of those of ids that
-	// exist and returns them. The caller's unit is in flight, so from here on gc
-	// waits for it and then marks from the pages it registered.
+	// exist and are not damaged, and returns them. The caller's unit is in flight,
+	// so from here on gc waits for it and then marks from the pages it registered.
 	Claim(ctx context.Context, ids []block.ID) ([]block.ID, error)
+	// MarkDamaged says that a block could not be read at its place, unless it has
+	// been moved since. From then on it is no dedupe hit; the event that stores it
+	// again moves it to where it is whole.
+	MarkDamaged(ctx context.Context, id block.ID, at Location) error
 }

@@ -1,29 +1,72 @@
 // Package gc frees what nothing references: blocks, manifest pages and files.
 //
-// One cycle runs in the order of the ordering invariant (design §5, rule 8),
-// for blocks and pages alike:
+// # Candidates
 //
-//  1. mark what drafts and roots reference, to find candidates;
-//  2. condemn what is not marked;
+// A cycle begins with what was let go since the last one. Every event that lets
+// go of something notes it as a candidate in its own transaction: the root of a
+// deleted snapshot, the pages of a failed import, the blocks of a draft that
+// ended or overwrote them, a file whose last block or page is gone. Files that
+// were never closed and whose lease is lost are candidates by themselves. Without
+// candidates a cycle ends at once. What is no candidate is neither condemned nor
+// written to; at worst it stays.
+//
+// A candidate leaves when its row is deleted, or when marking finds it
+// referenced: whatever references it will note it again. One that a unit of work
+// claimed meanwhile stays a candidate, since the unit may come to nothing.
+//
+// # The order
+//
+// Roots that were let go, and that no draft or hold keeps, are expanded: the pages
+// under them become candidates. Then, for one window of candidates after the
+// other, in the order of the ordering invariant (design §5, rule 8) and for pages
+// and the blocks that they name alike:
+//
+//  1. take the candidates, in the name of a new pass; mark what roots, drafts and
+//     holds reference, to find those that nothing does;
+//  2. condemn these;
 //  3. wait for every unit of work in flight at that moment: finished, or its
 //     lease lost;
-//  4. mark from all drafts' registered pages and blocks and all roots once more:
-//     whatever is referenced is no longer condemned;
-//  5. delete the rows that this cycle condemned and that still are;
-//  6. remove files without live rows, then their rows;
-//  7. remove files that have no row.
+//  4. mark from all drafts' registered pages and blocks and all roots once more;
+//  5. note the blocks again, since the pages that named them go; delete the rows
+//     that this pass condemned, that still are, and that were not marked.
+//
+// Last, files are removed that nothing names, then their rows.
 //
 // A dedupe hit takes the condemnation of its block back (blockstore.Catalog.Claim),
 // so a unit that began after step 2 is safe by itself, and one that began before
-// is waited for and then marked. Step 2 therefore decides nothing: it may condemn
-// too much. Drafts are marked before roots, because a draft becomes a root in one
-// transaction and never the other way round. A draft may hold the root of a
-// snapshot from the moment it begins as that one; roots and holds are therefore
-// read together, at one moment.
+// is waited for and then marked. Step 1 therefore decides nothing but what may
+// leave the candidates. Drafts are marked before roots, because a draft becomes a
+// root in one transaction and never the other way round. A draft or a reader may
+// hold the root of a snapshot from a moment at which that exists; roots and holds
+// are therefore read together, at one moment.
 //
-// Any step may be the last: a cycle that starts over takes a new number and
-// deletes only what it condemned itself. Two cycles at once do no harm either.
-// Memory is bounded: marks are a column, written page by page.
+// Any step may be the last: a candidate leaves after the deed, and a pass deletes
+// only what it condemned itself. Two cycles at once do no harm either. Memory is
+// bounded by the window (Collector.Window), and by 64 bytes for each distinct page
+// of the store, 512 MiB of data, while marking.
 //
 // The interleavings of all this are enumerated in model_test.go.
+//
+// # Damage
+//
+// Nothing is deleted on the word of one row that may itself be wrong or missing.
+//
+// A closed file is removed when two things agree: no row names it, and as many
+// of its blocks or pages were let go as were written to it. A file that a block,
+// page, snapshot, draft or hold names stays, whatever its own row says; so does a
+// closed one whose blocks lost their rows in any other way. A root that was not
+// let go is marked from even if no snapshot names it any more.
+//
+// A root that can't be read may name any page, and through it any block of its
+// snapshot's domain: until it can be, no page is freed, nor a block of that domain
+// (of any, if the domain is not known). A page that can't be read, or has no row,
+// may name any block of its root's domain: none is freed. Other domains, and files,
+// go on being freed. What is in doubt stays a candidate. Report.Damaged names what
+// the doubt comes from.
+//
+// A closed file that no row speaks of is not removed but set aside
+// (blockstore.Quarantine), and purged after Collector.Keep. If there are more of
+// them than damage explains (blockstore.Plausible), the database is not the one
+// that the store was written with: they are left alone, and Report.Implausible
+// says so.
 package gc

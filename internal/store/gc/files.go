@@ -2,91 +2,204 @@ package gc
 
 import (
 	"context"
-	"strconv"
-	"strings"
+	"fmt"
+	"slices"
+	"time"
 
 	"github.com/diskport/diskport/internal/store/blockstore"
 )
 
-// batch is how many files are looked up at a time.
+// batch is how many files, roots or pages are looked up at a time.
 const batch = 256
 
-// removeDead removes files without live rows. Nothing can refer to them any more,
-// so the file goes first: a row without a file is tried again, a file without a
-// row would be left to removeUnknown.
+// fate is what becomes of a file that may be garbage.
+type fate int
+
+const (
+	stays   fate = iota // it is in use, and no candidate any more
+	waits               // it is not garbage yet: it stays a candidate
+	rotten              // what is said of it does not fit together
+	garbage             // nothing can refer to it any more
+)
+
+// judge decides on a file with a row, and says why if it is rotten.
+func judge(f FileFacts) (fate, string) {
+	switch {
+	case f.Open && f.Leased:
+		return waits, ""
+	case f.Open && (f.Named || f.Kept || f.Entries > 0):
+		return rotten, "it was never closed, but something lies in it"
+	case f.Open:
+		return garbage, ""
+	case f.Named && f.Dead < f.Entries:
+		return stays, ""
+	case f.Named:
+		return rotten, "all that lay in it was let go, but something in it is named"
+	case f.Dead < f.Entries && f.File.Kind != blockstore.RootFile:
+		return rotten, "something in it has lost its row"
+	case f.Dead < f.Entries:
+		return rotten, "no snapshot names it, and none that did was deleted"
+	case f.Kept, f.File.Kind == blockstore.RootFile && !f.Expanded:
+		return waits, ""
+	}
+	return garbage, ""
+}
+
+// removeDead removes files that nothing can refer to any more. The file goes
+// first: a row without a file is tried again, a file without a row would be set
+// aside.
 func (c *Collector) removeDead(ctx context.Context, r *Report) error {
-	// Leases that have lapsed are lost from here on, and their open files are dead.
-	if _, err := c.Store.InFlight(ctx, c.Now()); err != nil {
+	pass, err := c.Store.NextPass(ctx)
+	if err != nil {
 		return err
 	}
 	after := blockstore.FileID(0)
 	for {
-		dead, err := c.Store.DeadFiles(ctx, after, batch)
-		if err != nil || len(dead) == 0 {
+		ids, err := c.Store.TakeFiles(ctx, pass, after, batch)
+		if err != nil || len(ids) == 0 {
 			return err
 		}
-		ids := make([]blockstore.FileID, len(dead))
-		for i, f := range dead {
-			if err := c.Backend.Remove(ctx, f.Name()); err != nil {
+		for _, id := range ids {
+			if err := c.removeIfDead(ctx, pass, id, r); err != nil {
 				return err
 			}
-			ids[i] = f.ID
-		}
-		if err := c.Store.ForgetFiles(ctx, ids); err != nil {
-			return err
-		}
-		for _, f := range dead {
-			r.Files++
-			r.Bytes += f.Bytes
 		}
 		after = ids[len(ids)-1]
 	}
 }
 
-// removeUnknown removes files of the store's naming that have no row: a row comes
-// before its file and names are never used again, so its row is gone.
-func (c *Collector) removeUnknown(ctx context.Context, r *Report) error {
-	var seen []blockstore.File
-	flush := func() error {
-		ids := make([]blockstore.FileID, len(seen))
-		for i, f := range seen {
-			ids[i] = f.ID
+// removeIfDead looks at a file at the last moment, and removes it if it is garbage.
+func (c *Collector) removeIfDead(ctx context.Context, pass int64, id blockstore.FileID, r *Report) error {
+	one := []blockstore.FileID{id}
+	facts, err := c.Store.Look(ctx, one)
+	if err != nil {
+		return err
+	}
+	f, ok := facts[id]
+	if !ok || !f.Row {
+		return c.Store.SettleFiles(ctx, pass, one) // lookThrough finds it if it is there
+	}
+	switch fate, why := judge(f); fate {
+	case stays:
+		return c.Store.SettleFiles(ctx, pass, one)
+	case rotten:
+		r.damaged("%s: %s", f.File.Name(), why)
+	case garbage:
+		if err := c.Backend.Remove(ctx, f.File.Name()); err != nil {
+			return err
 		}
-		known, err := c.Store.KnownFiles(ctx, ids)
+		if err := c.Store.ForgetFiles(ctx, one); err != nil {
+			return err
+		}
+		r.Files++
+		r.Bytes += f.Bytes
+	case waits:
+	}
+	return nil
+}
+
+// lookThrough looks for files without rows, now and then, and purges what was set
+// aside long ago.
+func (c *Collector) lookThrough(ctx context.Context, r *Report) error {
+	every, keep := c.ListEvery, c.Keep
+	if every == 0 {
+		every = 24 * time.Hour
+	}
+	if keep == 0 {
+		keep = 30 * 24 * time.Hour
+	}
+	now := c.Now()
+	if last := c.listed.Load(); last != 0 && now.Sub(time.Unix(0, last)).Abs() < every {
+		return nil
+	}
+	purged, err := c.Backend.Purge(ctx, now.Add(-keep))
+	r.Purged = purged
+	if err != nil {
+		return err
+	}
+	if err := c.setAside(ctx, now, r); err != nil {
+		return err
+	}
+	c.listed.Store(now.UnixNano())
+	return nil
+}
+
+// maxUnknown is how many unknown files are remembered: more than are plausible.
+const maxUnknown = 1 << 10
+
+// setAside sets closed files without a row aside, and removes open ones, which
+// nobody can ever close: a row comes before its file and names are never used
+// again, so it once had one.
+func (c *Collector) setAside(ctx context.Context, now time.Time, r *Report) error {
+	var known, closed int
+	var unknown []blockstore.FoundFile
+	err := blockstore.EachFile(ctx, c.Backend, func(found []blockstore.FoundFile) error {
+		strange, err := c.withoutRows(ctx, found, r)
+		known += len(found) - len(strange)
+		for _, f := range strange {
+			if f.Closed {
+				closed++
+			}
+			if len(unknown) < maxUnknown {
+				unknown = append(unknown, f)
+			}
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if !blockstore.Plausible(known, closed) {
+		r.Implausible = fmt.Sprintf("the database does not know %d of %d files in the store: it is not the one that they were written with, "+
+			"or an older state of it. They were left alone; bring back the right database, or move them away", closed, known+closed)
+		return nil
+	}
+	for _, f := range unknown {
+		if !f.Closed {
+			err = c.Backend.Remove(ctx, f.Name())
+			r.Files++
+		} else {
+			err = c.Backend.SetAside(ctx, f.Name(), now)
+			r.Aside = append(r.Aside, f.Name())
+		}
 		if err != nil {
 			return err
 		}
-		for _, f := range seen {
-			if known[f.ID] {
-				continue
-			}
-			if err := c.Backend.Remove(ctx, f.Name()); err != nil {
-				return err
-			}
-			r.Files++
-		}
-		seen = seen[:0]
-		return nil
 	}
-	err := c.Backend.List(ctx, func(e blockstore.Entry) error {
-		if f, ok := parse(e.Name); ok {
-			seen = append(seen, f)
-		}
-		if len(seen) < batch {
-			return nil
-		}
-		return flush()
-	})
-	if err != nil || len(seen) == 0 {
-		return err
-	}
-	return flush()
+	slices.Sort(r.Aside)
+	return nil
 }
 
-// parse is the inverse of blockstore.File.Name. What else lies there is not ours.
-func parse(name string) (f blockstore.File, ok bool) {
-	kind, _, _ := strings.Cut(name, "/")
-	id, err := strconv.ParseUint(name[strings.LastIndexByte(name, '/')+1:], 16, 63)
-	f = blockstore.File{ID: blockstore.FileID(id), Kind: blockstore.FileKind(kind)}
-	return f, err == nil && f.Name() == name
+// withoutRows returns those files of which no row speaks. What has no row of its
+// own but lies named by another is damage, and stays.
+func (c *Collector) withoutRows(ctx context.Context, found []blockstore.FoundFile, r *Report) (strange []blockstore.FoundFile, err error) {
+	ids := make([]blockstore.FileID, len(found))
+	for i, f := range found {
+		ids[i] = f.ID
+	}
+	rows, err := c.Store.FilesWithRows(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	var rowless []blockstore.FileID
+	for _, id := range ids {
+		if !rows[id] {
+			rowless = append(rowless, id)
+		}
+	}
+	if len(rowless) == 0 {
+		return nil, nil
+	}
+	facts, err := c.Store.Look(ctx, rowless)
+	for _, f := range found {
+		if rows[f.ID] {
+			continue
+		}
+		if _, ok := facts[f.ID]; ok {
+			r.damaged("%s: it has no row, but something in it is named", f.Name())
+		} else {
+			strange = append(strange, f)
+		}
+	}
+	return strange, err
 }

@@ -2,9 +2,9 @@ package gc
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/diskport/diskport/internal/block"
@@ -12,32 +12,62 @@ import (
 	"github.com/diskport/diskport/internal/store/snapshot"
 )
 
-// ErrNoPage reports a manifest that names a page that is not stored: gc frees
-// nothing while it cannot know what is referenced.
-var ErrNoPage = errors.New("gc: a manifest names a page that is not stored")
-
-// Collector frees garbage.
+// Collector frees garbage. Its fields are set before the first Run.
 type Collector struct {
 	Store   Store
-	Backend blockstore.Backend
-	// Pages calls fn with the ids of the pages under a root, some at a time.
-	Pages func(ctx context.Context, root blockstore.File, fn func([]snapshot.PageID) error) error
+	Backend Backend
+	// Pages calls fn with the ids of the pages under a root, some at a time, and
+	// returns the domain of its blocks. It fails, without a call of fn, when the root
+	// can't be read.
+	Pages func(ctx context.Context, root blockstore.File, fn func([]snapshot.PageID) error) (domain string, err error)
 	// Blocks returns the ids of the blocks that a page names.
 	Blocks func(ctx context.Context, page snapshot.PagePlace) ([]block.ID, error)
 	Now    func() time.Time
 	Poll   time.Duration // between looks at the units in flight; 0: a second
+	Keep   time.Duration // of files that are set aside; 0: 30 days
+	Window int           // candidates dealt with at a time, in blocks; 0: 262,144, for which 16 MiB are needed
+	// ListEvery is how often all files are looked through for those without rows;
+	// 0: once a day. The first cycle does.
+	ListEvery time.Duration
+
+	listed atomic.Int64 // when they were last, in nanoseconds
 }
 
-// Report says what was freed.
+// Backend is what gc needs of the blockstore.Backend.
+type Backend interface {
+	blockstore.Lister
+	blockstore.Quarantine
+	Remove(ctx context.Context, name string) error
+}
+
+// Report says what was freed, and what was not and why.
 type Report struct {
 	Blocks int64
 	Pages  int64
 	Files  int64
 	Bytes  int64 // of closed files
+	// Aside names the files without rows that were set aside.
+	Aside  []string
+	Purged blockstore.Purged // of those set aside long ago
+	// Damaged says what does not fit together, by name, at most 100 of it: it was
+	// kept, with whatever may hang on it.
+	Damaged []string
+	// Implausible says why files without rows were left alone; empty: they were not.
+	Implausible string
+}
+
+// maxDamaged bounds Report.Damaged.
+const maxDamaged = 100
+
+func (r *Report) damaged(format string, a ...any) {
+	if text := fmt.Sprintf(format, a...); len(r.Damaged) < maxDamaged && !slices.Contains(r.Damaged, text) {
+		r.Damaged = append(r.Damaged, text)
+	}
 }
 
 // Run does one cycle. It can be left off anywhere and run again; what a cycle
-// that failed freed is in its Report all the same.
+// that failed freed is in its Report all the same. Damage is no error: it is in
+// the Report.
 func (c *Collector) Run(ctx context.Context) (Report, error) {
 	var r Report
 	if err := c.collect(ctx, &r); err != nil {
@@ -47,78 +77,148 @@ func (c *Collector) Run(ctx context.Context) (Report, error) {
 }
 
 func (c *Collector) collect(ctx context.Context, r *Report) error {
-	pass, err := c.Store.NextPass(ctx)
+	// Leases that have lapsed are lost from here on, and their open files are dead.
+	if _, err := c.Store.InFlight(ctx, c.Now()); err != nil {
+		return err
+	}
+	pending, err := c.Store.Pending(ctx)
 	if err != nil {
 		return err
 	}
-	markBlocks := func(ids []block.ID) error { return c.Store.MarkBlocks(ctx, pass, ids) }
-	if err := c.mark(ctx, pass, markBlocks); err != nil {
-		return err
-	}
-	condemned, err := c.Store.Condemn(ctx, pass)
-	if err != nil {
-		return err
-	}
-	if condemned > 0 {
-		if err := c.free(ctx, pass, r); err != nil {
+	if pending {
+		if err := c.expand(ctx); err != nil {
+			return err
+		}
+		if err := c.free(ctx, r); err != nil {
+			return err
+		}
+		if err := c.removeDead(ctx, r); err != nil {
 			return err
 		}
 	}
-	if err := c.removeDead(ctx, r); err != nil {
-		return err
-	}
-	return c.removeUnknown(ctx, r)
+	return c.lookThrough(ctx, r)
 }
 
-// free deletes what the pass condemned, unless it is referenced after all.
-func (c *Collector) free(ctx context.Context, pass int64, r *Report) error {
-	if err := c.wait(ctx); err != nil {
-		return err
+// expand makes the pages under roots that were let go candidates.
+func (c *Collector) expand(ctx context.Context) error {
+	after := blockstore.FileID(0)
+	for {
+		roots, err := c.Store.ReleasedRoots(ctx, after, batch)
+		if err != nil || len(roots) == 0 {
+			return err
+		}
+		for _, root := range roots {
+			var failed error // of the store
+			_, err := c.Pages(ctx, root, func(ids []snapshot.PageID) error {
+				failed = c.Store.NotePages(ctx, ids)
+				return failed
+			})
+			switch {
+			case failed != nil:
+				return failed
+			case ctx.Err() != nil:
+				return ctx.Err()
+			case err != nil: // whatever was under it
+				err = c.Store.SuspectPages(ctx)
+			}
+			if err == nil {
+				err = c.Store.Expanded(ctx, root.ID)
+			}
+			if err != nil {
+				return err
+			}
+			after = root.ID
+		}
 	}
-	again, err := c.Store.NextPass(ctx)
-	if err != nil {
-		return err
-	}
-	spare := func(ids []block.ID) error { return c.Store.SpareBlocks(ctx, ids) }
-	if err := c.mark(ctx, again, spare); err != nil {
-		return err
-	}
-	freed, err := c.Store.DeleteCondemned(ctx, pass)
-	r.Blocks += freed.Blocks
-	r.Pages += freed.Pages
-	return err
 }
 
-// mark walks everything that is referenced: drafts first, then roots.
-func (c *Collector) mark(ctx context.Context, pass int64, blocks func([]block.ID) error) error {
-	pages := func(ids []snapshot.PageID) error {
-		fresh, err := c.Store.MarkPages(ctx, pass, ids)
+// free deletes the rows of candidates that nothing references, window by window.
+func (c *Collector) free(ctx context.Context, r *Report) error {
+	limit := c.Window
+	if limit == 0 {
+		limit = 1 << 18
+	}
+	var page snapshot.PageID
+	var id block.ID
+	for pages, blocks := true, true; pages || blocks; {
+		pass, err := c.Store.NextPass(ctx)
 		if err != nil {
 			return err
 		}
-		for _, p := range fresh {
-			named, err := c.Blocks(ctx, p)
-			if err != nil {
-				return fmt.Errorf("read manifest page %x: %w", p.ID, err)
-			}
-			if err := blocks(named); err != nil {
+		w := newWindow(pass)
+		if pages {
+			if pages, err = c.takePages(ctx, w, &page, limit); err != nil {
 				return err
 			}
 		}
-		return nil
-	}
-	if err := c.Store.Drafts(ctx, pages); err != nil {
-		return err
-	}
-	if err := c.Store.DraftBlocks(ctx, blocks); err != nil {
-		return err
-	}
-	return c.Store.Roots(ctx, func(root blockstore.File) error {
-		if err := c.Pages(ctx, root, pages); err != nil {
-			return fmt.Errorf("read root %s: %w", root.Name(), err)
+		if blocks {
+			if blocks, err = c.takeBlocks(ctx, w, &id, max(limit-len(w.blocks), 1)); err != nil {
+				return err
+			}
 		}
+		if len(w.pages)+len(w.blocks) == 0 {
+			return nil
+		}
+		if err := c.freeWindow(ctx, w, r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// freeWindow deletes what of a window nothing references.
+func (c *Collector) freeWindow(ctx context.Context, w *window, r *Report) error {
+	if err := c.mark(ctx, w, r); err != nil {
+		return err
+	}
+	if err := c.settle(ctx, w); err != nil {
+		return err
+	}
+	pages, blocks := w.unreferenced()
+	if len(pages)+len(blocks) == 0 {
 		return nil
-	})
+	}
+	if err := c.Store.Condemn(ctx, w.pass, pages, blocks, w.doubt()); err != nil {
+		return err
+	}
+	if err := c.wait(ctx); err != nil {
+		return err
+	}
+	if err := c.mark(ctx, w, r); err != nil {
+		return err
+	}
+	pages, blocks = w.unreferenced()
+	if err := c.orphan(ctx, w, pages, blocks); err != nil {
+		return err
+	}
+	freed, err := c.Store.DeleteCondemned(ctx, w.pass, pages, blocks, w.doubt())
+	r.Blocks += freed.Blocks
+	r.Pages += freed.Pages
+	if err != nil {
+		return err
+	}
+	if err := c.Store.Spare(ctx, w.pass); err != nil {
+		return err
+	}
+	return c.settle(ctx, w)
+}
+
+// orphan makes the blocks of pages that are about to go candidates of their own:
+// they may outlive them, and may have been found referenced by these, elsewhere.
+func (c *Collector) orphan(ctx context.Context, w *window, pages []snapshot.PageID, blocks []block.ID) error {
+	if err := c.Store.NoteBlocks(ctx, w.pass, blocks); err != nil || w.lost || !w.unread(pages) {
+		return err
+	}
+	return c.Store.SuspectBlocks(ctx) // which ones can't be told
+}
+
+// settle takes what is referenced out of the candidates.
+func (c *Collector) settle(ctx context.Context, w *window) error {
+	pages, blocks := w.referenced()
+	if len(pages)+len(blocks) == 0 {
+		return nil
+	}
+	return c.Store.Settle(ctx, w.pass, pages, blocks)
 }
 
 // wait returns when none of the leases that are held now is held any more.

@@ -4,21 +4,35 @@ import "testing"
 
 // The enumeration of design §5, rule 8: a model of everything that happens to one
 // block and the one page that names it, all interleavings of it walked. A change
-// to the order of Collector's steps, or to what the events of imports do to rows,
-// is made here first.
+// to the order of Collector's steps, or to what the events of imports do to rows
+// and candidates, is made here first.
 //
 // There are a snapshot that references the page from the start and may be deleted,
+// a reader that may take a hold of it while it exists and lets go or is too late,
 // two drafts that end up with the same page, and two cycles of gc that may overlap
 // and may stop anywhere (every state is checked, so every prefix is). A draft whose
 // blocks are registered one by one, by appends, does what one with pages does; one
-// may also begin as the old snapshot. That all roots and holds are read at one
-// moment is markRoots being one step.
+// may also begin as the old snapshot.
+//
+// Two things are asked of every state: nothing that is referenced is missing, and
+// nothing is there that is neither referenced nor on its way to be found.
 
-// row is a row of the blocks or pages table.
+// candidate is what the candidates say of a row.
+type candidate uint8
+
+const (
+	no    candidate = iota
+	noted           // let go, and not taken since
+	taken           // by cycle 1; one more: by cycle 2
+)
+
+func takenBy(cycle uint8) candidate { return taken + candidate(cycle) - 1 }
+
+// row is a row of the blocks or pages table, and its candidate.
 type row struct {
 	exists    bool
-	mark      uint8 // the last pass that marked it
 	condemned uint8 // the cycle that condemned it, or 0
+	candidate candidate
 }
 
 // What a draft is doing. From begun to wrote its unit of work is in flight.
@@ -34,73 +48,141 @@ const (
 	gone // lost its lease, was abandoned, or deleted
 )
 
+// What the reader is doing.
+const (
+	away = iota
+	reading
+	left
+)
+
+// cycle is one cycle: what it keeps in memory.
+type cycle struct {
+	step        uint8 // the next in its order
+	waiting     uint8 // the drafts that it waits for, as bits
+	page, block took
+}
+
+// took is what a cycle knows of a row.
+type took struct{ in, referenced bool } // in: it is in the window
+
 // state is one state of the model.
 type state struct {
 	block, page row
-	old         bool // the snapshot that was there before
+	old         bool  // the snapshot that was there before
+	released    uint8 // roots that were let go and not expanded, as bits: old's, the drafts'
+	reader      uint8
 	drafts      [2]uint8
-	steps       [2]uint8 // of each cycle: the next in its order
-	waiting     [2]uint8 // of each cycle: the drafts that it waits for, as bits
+	cycles      [2]cycle
 }
 
-// step is what a cycle does at once; ok is false while it has to wait.
-type step func(s state, cycle uint8) (next state, ok bool)
+// step is what cycle n, 1 or 2, does at once; ok is false while it has to wait.
+type step func(s state, n uint8) (next state, ok bool)
 
-// Every cycle has two passes: 1 and 2 of cycle 1, 3 and 4 of cycle 2.
-func firstPass(cycle uint8) uint8  { return 2*cycle - 1 }
-func secondPass(cycle uint8) uint8 { return 2 * cycle }
+// does makes a step of a change that never waits.
+func does(change func(s *state, c *cycle, n uint8)) step {
+	return func(s state, n uint8) (state, bool) {
+		change(&s, &s.cycles[n-1], n)
+		return s, true
+	}
+}
+
+// oldHeld reports whether the old snapshot's root is named by others than that.
+func (s state) oldHeld() bool {
+	return s.drafts[0] == holds || s.drafts[1] == holds || s.reader == reading
+}
+
+var expand = does(func(s *state, _ *cycle, _ uint8) {
+	expandable := s.released
+	if s.old || s.oldHeld() {
+		expandable &^= 1
+	}
+	if expandable != 0 {
+		s.page.candidate = noted
+		s.released &^= expandable
+	}
+})
+
+func (r *row) take(n uint8) bool {
+	switch {
+	case r.candidate == no:
+		return false
+	case !r.exists:
+		r.candidate = no
+		return false
+	}
+	r.candidate = takenBy(n)
+	return true
+}
+
+var takePage = does(func(s *state, c *cycle, n uint8) {
+	if s.page.take(n) {
+		c.page.in, c.block.in = true, true // with the blocks that it names
+	}
+})
+
+var takeBlock = does(func(s *state, c *cycle, n uint8) {
+	if s.block.take(n) {
+		c.block.in = true
+	}
+})
 
 // reach marks the page and then the block, if something references the page.
-func (s *state) reach(referenced bool, pass uint8) {
-	if !referenced || s.page.mark == pass {
-		return
-	}
-	s.page.mark, s.page.condemned = pass, 0
-	s.block.mark, s.block.condemned = pass, 0
+func reach(c *cycle, referenced bool) {
+	c.page.referenced = c.page.referenced || referenced && c.page.in
+	c.block.referenced = c.block.referenced || referenced && c.block.in
 }
 
-func markDrafts(pass func(uint8) uint8) step {
-	return func(s state, cycle uint8) (state, bool) {
-		s.reach(s.drafts[0] == registered || s.drafts[1] == registered, pass(cycle))
-		return s, true
-	}
-}
+var markDrafts = does(func(s *state, c *cycle, _ uint8) {
+	reach(c, s.drafts[0] == registered || s.drafts[1] == registered)
+})
 
-func markRoots(pass func(uint8) uint8) step {
-	return func(s state, cycle uint8) (state, bool) {
-		s.reach(s.old || s.drafts[0] >= holds && s.drafts[0] <= published || s.drafts[1] >= holds && s.drafts[1] <= published, pass(cycle))
-		return s, true
-	}
-}
+func (s state) published() bool { return s.drafts[0] == published || s.drafts[1] == published }
 
-// markHeld and markOld are what markRoots would be if it read rows one by one.
-func markHeld(pass func(uint8) uint8) step {
-	return func(s state, cycle uint8) (state, bool) {
-		s.reach(s.drafts[0] == holds || s.drafts[1] == holds, pass(cycle))
-		return s, true
-	}
-}
+var markRoots = does(func(s *state, c *cycle, _ uint8) { reach(c, s.old || s.oldHeld() || s.published()) })
 
-func markOld(pass func(uint8) uint8) step {
-	return func(s state, cycle uint8) (state, bool) {
-		s.reach(s.old || s.drafts[0] == published || s.drafts[1] == published, pass(cycle))
-		return s, true
+// markUnread is what markRoots would be if readers took no holds.
+var markUnread = does(func(s *state, c *cycle, _ uint8) {
+	reach(c, s.old || s.drafts[0] == holds || s.drafts[1] == holds || s.published())
+})
+
+var settle = does(func(s *state, c *cycle, n uint8) {
+	s.page.settle(c.page, n)
+	s.block.settle(c.block, n)
+})
+
+func (r *row) settle(t took, n uint8) {
+	if t.in && t.referenced && r.candidate == takenBy(n) {
+		r.candidate = no
 	}
 }
 
-func condemnBlock(s state, cycle uint8) (state, bool) {
-	if s.block.exists && s.block.mark != firstPass(cycle) {
-		s.block.condemned = cycle
+// settleNoted is what settling would be if it overlooked that something was let go
+// again.
+var settleNoted = does(func(s *state, c *cycle, n uint8) {
+	s.block.settle(c.block, n)
+	if c.page.in && c.page.referenced {
+		s.page.candidate = no
 	}
-	return s, true
+})
+
+// noteBlock makes the block of a page that is about to go a candidate by itself, one
+// that is taken by this cycle and no other.
+var noteBlock = does(func(s *state, c *cycle, n uint8) {
+	if c.block.in && !c.block.referenced {
+		s.block.candidate = takenBy(n)
+	}
+})
+
+func (r *row) condemn(t took, n uint8) {
+	if r.exists && t.in && !t.referenced {
+		r.condemned = n
+	}
 }
 
-func condemnPage(s state, cycle uint8) (state, bool) {
-	if s.page.exists && s.page.mark != firstPass(cycle) {
-		s.page.condemned = cycle
-	}
-	return s, true
-}
+var (
+	condemnPage  = does(func(s *state, c *cycle, n uint8) { s.page.condemn(c.page, n) })
+	condemnBlock = does(func(s *state, c *cycle, n uint8) { s.block.condemn(c.block, n) })
+)
 
 func inFlight(s state) (drafts uint8) {
 	for i, d := range s.drafts {
@@ -111,42 +193,45 @@ func inFlight(s state) (drafts uint8) {
 	return drafts
 }
 
-func look(s state, cycle uint8) (state, bool) {
-	s.waiting[cycle-1] = inFlight(s)
-	return s, true
-}
+var look = does(func(s *state, c *cycle, _ uint8) { c.waiting = inFlight(*s) })
 
-func wait(s state, cycle uint8) (state, bool) {
-	over := s.waiting[cycle-1]&inFlight(s) == 0
+func wait(s state, n uint8) (state, bool) {
+	c := &s.cycles[n-1]
+	over := c.waiting&inFlight(s) == 0
 	if over {
-		s.waiting[cycle-1] = 0
+		c.waiting = 0
 	}
 	return s, over
 }
 
-func deleteBlock(s state, cycle uint8) (state, bool) {
-	if s.block.condemned == cycle {
-		s.block = row{}
+func (r *row) remove(t took, condemned bool) {
+	if t.in && !t.referenced && condemned {
+		*r = row{}
 	}
-	return s, true
 }
 
-func deletePage(s state, cycle uint8) (state, bool) {
-	if s.page.condemned == cycle {
-		s.page = row{}
-	}
-	return s, true
-}
-
-func deleteAllCondemned(s state, _ uint8) (state, bool) {
-	if s.block.condemned != 0 {
-		s.block = row{}
-	}
-	if s.page.condemned != 0 {
-		s.page = row{}
-	}
-	return s, true
-}
+var (
+	deletePage  = does(func(s *state, c *cycle, n uint8) { s.page.remove(c.page, s.page.condemned == n) })
+	deleteBlock = does(func(s *state, c *cycle, n uint8) { s.block.remove(c.block, s.block.condemned == n) })
+	// deleteAny deletes what any cycle condemned.
+	deleteAny = does(func(s *state, c *cycle, _ uint8) {
+		s.page.remove(c.page, s.page.condemned != 0)
+		s.block.remove(c.block, s.block.condemned != 0)
+	})
+	spare = does(func(s *state, _ *cycle, n uint8) {
+		for _, r := range []*row{&s.page, &s.block} {
+			if r.condemned == n {
+				r.condemned = 0
+			}
+		}
+	})
+	// forgetClaimed drops a candidate that the cycle did not delete.
+	forgetClaimed = does(func(s *state, c *cycle, n uint8) {
+		if s.block.candidate == takenBy(n) {
+			s.block.candidate = no
+		}
+	})
+)
 
 // draftSteps returns what may happen to a draft next.
 func draftSteps(s state, i int) (next []state) {
@@ -190,29 +275,65 @@ func draftSteps(s state, i int) (next []state) {
 	case registered, holds:
 		to(published, nil)
 	}
-	if s.drafts[i] != idle && s.drafts[i] != gone {
+	switch s.drafts[i] {
+	case idle, gone:
+	case registered:
+		to(gone, func(n *state) { n.page.candidate = noted })
+	case published:
+		to(gone, func(n *state) { n.released |= 2 << i })
+	default:
 		to(gone, nil)
 	}
 	return next
 }
 
-// explore walks every state that can be reached with cycles in this order. It
-// returns how many there are and whether one lost something that is referenced.
-func explore(order []step) (states int, lost bool) {
+// canonical returns the state with the drafts and the cycles in an order: who is
+// who makes no difference.
+func (s state) canonical() state {
+	if s.drafts[0] > s.drafts[1] {
+		s.drafts[0], s.drafts[1] = s.drafts[1], s.drafts[0]
+		s.released = s.released&1 | s.released&2<<1 | s.released&4>>1
+		for i := range s.cycles {
+			w := s.cycles[i].waiting
+			s.cycles[i].waiting = w&1<<1 | w&2>>1
+		}
+	}
+	if s.cycles[0].step > s.cycles[1].step {
+		s.cycles[0], s.cycles[1] = s.cycles[1], s.cycles[0]
+		for _, r := range []*row{&s.page, &s.block} {
+			if r.condemned != 0 {
+				r.condemned = 3 - r.condemned
+			}
+			if r.candidate >= taken {
+				r.candidate = 2*taken + 1 - r.candidate
+			}
+		}
+	}
+	return s
+}
+
+// explore walks every state that can be reached with cycles in this order, until it
+// has found what it is to find. It returns how many there are, whether one lost
+// something that is referenced, and whether one has garbage that nobody will find.
+func explore(order []step, wantLost, wantLeaked bool) (states int, lost, leaked bool) {
 	start := state{block: row{exists: true}, page: row{exists: true}, old: true}
 	seen := map[state]bool{start: true}
 	for queue := []state{start}; len(queue) > 0; {
 		s := queue[len(queue)-1]
 		queue = queue[:len(queue)-1]
 		for _, n := range successors(s, order) {
-			if !seen[n] {
+			if n = n.canonical(); !seen[n] {
 				seen[n] = true
 				queue = append(queue, n)
 			}
 		}
 		lost = lost || s.referenced() && (!s.block.exists || !s.page.exists)
+		leaked = leaked || s.leaked()
+		if wantLost && lost || wantLeaked && leaked {
+			return len(seen), lost && wantLost, leaked && wantLeaked
+		}
 	}
-	return len(seen), lost
+	return len(seen), lost, leaked
 }
 
 func (s state) referenced() bool {
@@ -221,24 +342,41 @@ func (s state) referenced() bool {
 			return true
 		}
 	}
-	return s.old
+	return s.old || s.reader == reading
+}
+
+// leaked reports garbage that no later cycle would look at.
+func (s state) leaked() bool {
+	if s.referenced() || inFlight(s) != 0 {
+		return false
+	}
+	pageFound := s.released != 0 || s.page.candidate != no
+	blockFound := s.block.candidate != no || s.page.exists && pageFound
+	return s.page.exists && !pageFound || s.block.exists && !blockFound
 }
 
 func successors(s state, order []step) (next []state) {
 	if s.old {
 		n := s
-		n.old = false
+		n.old, n.released = false, n.released|1
+		next = append(next, n)
+	}
+	if s.reader == away && s.old || s.reader == reading {
+		n := s
+		n.reader++
 		next = append(next, n)
 	}
 	for i := range s.drafts {
 		next = append(next, draftSteps(s, i)...)
 	}
-	for i, at := range s.steps {
-		if int(at) == len(order) {
+	for i, c := range s.cycles {
+		if int(c.step) == len(order) {
 			continue
 		}
-		if n, ok := order[at](s, uint8(i+1)); ok {
-			n.steps[i]++
+		if n, ok := order[c.step](s, uint8(i+1)); ok {
+			if n.cycles[i].step++; int(n.cycles[i].step) == len(order) {
+				n.cycles[i] = cycle{step: uint8(len(order))} // it forgets
+			}
 			next = append(next, n)
 		}
 	}
@@ -246,33 +384,43 @@ func successors(s state, order []step) (next []state) {
 }
 
 func TestEveryInterleaving(t *testing.T) {
-	candidates := []step{markDrafts(firstPass), markRoots(firstPass)}
-	condemn := []step{condemnBlock, condemnPage}
+	take := []step{expand, takePage, takeBlock, markDrafts, markRoots, settle}
+	unread := []step{expand, takePage, takeBlock, markDrafts, markUnread, settle}
+	condemn := []step{condemnPage, condemnBlock}
 	waiting := []step{look, wait}
-	mark := []step{markDrafts(secondPass), markRoots(secondPass)}
-	remove := []step{deleteBlock, deletePage}
+	mark := []step{markDrafts, markRoots}
+	remove := []step{noteBlock, deletePage, deleteBlock}
+	end := []step{spare, settle}
 	for _, c := range []struct {
-		name  string
-		order [][]step
-		lost  bool
+		name         string
+		order        [][]step
+		lost, leaked bool
 	}{
-		{"as it is", [][]step{candidates, condemn, waiting, mark, remove}, false},
-		{"no wait", [][]step{candidates, condemn, mark, remove}, true},
-		{"mark before condemn", [][]step{candidates, waiting, condemn, remove}, true},
-		{"drafts unmarked", [][]step{candidates[1:], condemn, waiting, mark[1:], remove}, true},
-		{"roots before drafts", [][]step{candidates, condemn, waiting, {mark[1], mark[0]}, remove}, true},
-		{"roots one by one", [][]step{candidates, condemn, waiting, {mark[0], markHeld(secondPass), markOld(secondPass)}, remove}, true},
-		{"what another cycle condemned", [][]step{candidates, condemn, waiting, mark, {deleteAllCondemned}}, true},
+		{"as it is", [][]step{take, condemn, waiting, mark, remove, end}, false, false},
+		{"no wait", [][]step{take, condemn, mark, remove, end}, true, false},
+		{"mark before condemn", [][]step{take, waiting, mark, condemn, remove, end}, true, false},
+		{"drafts unmarked", [][]step{take, condemn, waiting, mark[1:], remove, end}, true, false},
+		{"roots before drafts", [][]step{take, condemn, waiting, {mark[1], mark[0]}, remove, end}, true, false},
+		{"holds of readers unmarked", [][]step{unread, condemn, waiting, {mark[0], markUnread}, remove, end}, true, false},
+		{"what another cycle condemned", [][]step{take, condemn, waiting, mark, {noteBlock, deleteAny}, end}, true, false},
+		{"what was let go again", [][]step{take, condemn, waiting, mark, remove, {spare, settleNoted}}, false, true},
+		{"what was claimed", [][]step{take, condemn, waiting, mark, remove, {spare, settle, forgetClaimed}}, false, true},
+		{"blocks go unnoted", [][]step{take, condemn, waiting, mark, remove[1:], end}, false, true},
+		{"blocks noted too early", [][]step{take, {noteBlock}, condemn, waiting, mark, remove[1:], end}, false, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			var order []step
 			for _, steps := range c.order {
 				order = append(order, steps...)
 			}
-			states, lost := explore(order)
+			states, lost, leaked := explore(order, c.lost, c.leaked)
 			t.Logf("%d states", states)
 			if lost != c.lost {
 				t.Errorf("a referenced row is lost: %v, want %v", lost, c.lost)
+			}
+			if leaked != c.leaked {
+				t.Errorf("garbage is forgotten: %v, want %v", leaked, c.leaked)
 			}
 		})
 	}

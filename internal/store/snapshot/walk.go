@@ -7,12 +7,13 @@ import (
 	"github.com/diskport/diskport/internal/store/blockstore"
 )
 
-// RootPages calls fn with the ids of the pages under a root, some at a time. It
-// is for gc, which knows roots by their files alone and needs no key of a domain.
-func (l *Library) RootPages(ctx context.Context, f blockstore.File, fn func([]PageID) error) error {
+// RootPages calls fn with the ids of the pages under a root, some at a time, and
+// returns the domain of its blocks. It is for gc, which knows roots by their files
+// alone and needs no key of a domain.
+func (l *Library) RootPages(ctx context.Context, f blockstore.File, fn func([]PageID) error) (domain string, err error) {
 	r, err := l.loneRoot(ctx, f)
 	if err != nil {
-		return err
+		return "", err
 	}
 	ids := make([]PageID, 0, 256)
 	for i, p := range r.pages {
@@ -20,11 +21,11 @@ func (l *Library) RootPages(ctx context.Context, f blockstore.File, fn func([]Pa
 			continue
 		}
 		if err := fn(ids); err != nil {
-			return err
+			return "", err
 		}
 		ids = ids[:0]
 	}
-	return nil
+	return r.domain, nil
 }
 
 // PageBlocks returns the ids of the blocks that a page names, for gc.

@@ -18,6 +18,8 @@ type Catalog struct {
 	files     map[blockstore.FileID]blockstore.File
 	blocks    map[block.ID]blockstore.Location
 	condemned map[block.ID]bool
+	damaged   map[block.ID]bool
+	identity  string
 	lost      map[fence]bool
 }
 
@@ -32,11 +34,12 @@ func NewCatalog() *Catalog {
 		files:     map[blockstore.FileID]blockstore.File{},
 		blocks:    map[block.ID]blockstore.Location{},
 		condemned: map[block.ID]bool{},
+		damaged:   map[block.ID]bool{},
 		lost:      map[fence]bool{},
 	}
 }
 
-// EnsureDomain is blockstore.Catalog's.
+// EnsureDomain implements blockstore.Catalog.
 func (c *Catalog) EnsureDomain(ctx context.Context, d blockstore.Domain) (blockstore.Domain, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -49,7 +52,7 @@ func (c *Catalog) EnsureDomain(ctx context.Context, d blockstore.Domain) (blocks
 	return d, ctx.Err()
 }
 
-// CreateFile is blockstore.Catalog's.
+// CreateFile implements blockstore.Catalog.
 func (c *Catalog) CreateFile(ctx context.Context, l work.Lease, f blockstore.File) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -63,7 +66,7 @@ func (c *Catalog) CreateFile(ctx context.Context, l work.Lease, f blockstore.Fil
 	return ctx.Err()
 }
 
-// Locate is blockstore.Catalog's.
+// Locate implements blockstore.Catalog.
 func (c *Catalog) Locate(ctx context.Context, ids []block.ID) (map[block.ID]blockstore.Location, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -76,13 +79,13 @@ func (c *Catalog) Locate(ctx context.Context, ids []block.ID) (map[block.ID]bloc
 	return found, ctx.Err()
 }
 
-// Claim is blockstore.Catalog's.
+// Claim implements blockstore.Catalog.
 func (c *Catalog) Claim(ctx context.Context, ids []block.ID) ([]block.ID, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var claimed []block.ID
 	for _, id := range ids {
-		if _, ok := c.blocks[id]; ok {
+		if _, ok := c.blocks[id]; ok && !c.damaged[id] {
 			delete(c.condemned, id)
 			claimed = append(claimed, id)
 		}
@@ -90,14 +93,32 @@ func (c *Catalog) Claim(ctx context.Context, ids []block.ID) ([]block.ID, error)
 	return claimed, ctx.Err()
 }
 
+// MarkDamaged implements blockstore.Catalog.
+func (c *Catalog) MarkDamaged(ctx context.Context, id block.ID, at blockstore.Location) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.blocks[id] == at {
+		c.damaged[id] = true
+	}
+	return ctx.Err()
+}
+
+// Damaged returns how many blocks are marked as damaged.
+func (c *Catalog) Damaged() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.damaged)
+}
+
 // Insert enters the blocks of packs, as the event that finishes a unit does:
-// the first copy of a block stays and is un-condemned.
+// the first copy of a block stays and is un-condemned, unless it is damaged.
 func (c *Catalog) Insert(packs ...blockstore.ClosedPack) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, p := range packs {
 		for _, b := range p.Blocks {
-			if _, ok := c.blocks[b.ID]; !ok {
+			if _, ok := c.blocks[b.ID]; !ok || c.damaged[b.ID] {
+				delete(c.damaged, b.ID)
 				c.blocks[b.ID] = blockstore.Location{File: p.File, Slot: b.Slot}
 			}
 			delete(c.condemned, b.ID)
@@ -127,6 +148,7 @@ func (c *Catalog) Sweep() {
 	defer c.mu.Unlock()
 	for id := range c.condemned {
 		delete(c.blocks, id)
+		delete(c.damaged, id)
 	}
 	clear(c.condemned)
 }

@@ -37,7 +37,7 @@ func (w *world) appendTo(t *testing.T, draft string, first int, stored []string,
 
 // appendsStay: what appends registered is referenced, what they replaced is not.
 func appendsStay(t *testing.T, w *world) {
-	w.Draft(t, "1")
+	w.Draft(t, "1", "")
 	w.appendTo(t, "1", 0, []string{"a", "b"})
 	w.appendTo(t, "1", 1, []string{"c"})
 	w.run(t, gc.Report{Blocks: 1})
@@ -51,7 +51,7 @@ func appendsStay(t *testing.T, w *world) {
 // committed while gc waits, and one that began later at any of its steps.
 func anAppendMeanwhile(t *testing.T, w *world) {
 	w.snapshot(t, "1", []string{"a", "b"})
-	w.Draft(t, "2")
+	w.Draft(t, "2", "")
 	l := w.Begin(t)
 	w.claim(t, "a", true)
 	w.Drop(t, "1")
@@ -79,9 +79,9 @@ func anAppendMeanwhile(t *testing.T, w *world) {
 
 // aHoldMeanwhile: a snapshot is deleted after a draft began as it, at any step.
 func aHoldMeanwhile(t *testing.T, w *world) {
-	for i, at := range []string{"Drafts", "DraftBlocks", "Roots", "MarkPages", "SpareBlocks", "DeleteCondemned"} {
+	for i, at := range []string{"Drafts", "DraftBlocks", "Roots", "LocatePages", "Condemn", "DeleteCondemned"} {
 		nth := 2 // the pass that decides
-		if at == "DeleteCondemned" || at == "SpareBlocks" {
+		if at == "DeleteCondemned" || at == "Condemn" {
 			nth = 1
 		}
 		w.snapshot(t, "garbage", []string{"g"})
@@ -89,7 +89,7 @@ func aHoldMeanwhile(t *testing.T, w *world) {
 		name := string(rune('a' + i))
 		w.snapshot(t, name, []string{name})
 		w.store.once(at, nth, func() {
-			w.Hold(t, "0 holds "+name, name) // sorts before what it holds
+			w.Begins(t, "0 holds "+name, name) // sorts before what it holds
 			w.Drop(t, name)
 		})
 		w.run(t, gc.Report{Blocks: 1, Pages: 1, Files: 3, Bytes: 1110})

@@ -26,19 +26,32 @@ type Bench struct {
 	Catalog blockstore.Catalog
 	// Begin returns the lease of a new unit of work, held until long after now.
 	Begin func(t *testing.T) work.Lease
-	// Draft makes a pending snapshot.
-	Draft func(t *testing.T, id string)
+	// Draft makes a pending snapshot in a domain.
+	Draft func(t *testing.T, id, domain string)
 	// Finish is the event that ends a range of the draft (step 4 of the ordering
 	// invariant).
 	Finish func(l work.Lease, draft string, packs []blockstore.ClosedPack, pages []snapshot.PagePlace) error
 	// Append is the event that ends an append to the draft (step 4).
 	Append func(l work.Lease, draft string, packs []blockstore.ClosedPack, blocks []snapshot.DraftBlock) error
-	// Hold makes a pending snapshot that begins as another.
-	Hold func(t *testing.T, id, base string)
+	// Begins makes a pending snapshot that begins as another.
+	Begins func(t *testing.T, id, base string)
+	Holds  snapshot.Holds
 	// Publish completes the draft (step 5).
 	Publish func(l work.Lease, draft string, root blockstore.File) error
 	// Drop removes a snapshot or draft.
 	Drop func(t *testing.T, id string)
+	// Break damages rows. It makes them what no event would.
+	Break Breaks
+}
+
+// Breaks is the ways to damage rows. The functions fail the test themselves.
+type Breaks struct {
+	LoseFile  func(t *testing.T, id blockstore.FileID)
+	OpenFile  func(t *testing.T, id blockstore.FileID) // it is said never to have been closed
+	Renumber  func(t *testing.T, id, to blockstore.FileID)
+	LoseBlock func(t *testing.T, id block.ID)
+	LosePage  func(t *testing.T, id snapshot.PageID)
+	SetRoot   func(t *testing.T, snapshot string, root blockstore.FileID)
 }
 
 // Test runs the suite; open returns a fresh bench.
@@ -55,7 +68,22 @@ func Test(t *testing.T, open func(t *testing.T) Bench) {
 		"ACycleMeanwhile":               aCycleMeanwhile,
 		"OpenFiles":                     openFiles,
 		"FilesWithoutRows":              filesWithoutRows,
-		"AMissingPageStopsIt":           aMissingPageStopsIt,
+		"ClosedFilesWithoutRows":        closedFilesWithoutRows,
+		"AnotherDatabase":               anotherDatabase,
+		"AtRest":                        atRest,
+		"WhatStaysIsNotTouched":         whatStaysIsNotTouched,
+		"AClaimThatCameToNothing":       aClaimThatCameToNothing,
+		"Losers":                        losers,
+		"DamagedRowsOfFiles":            damagedRowsOfFiles,
+		"DamagedRowsInFiles":            damagedRowsInFiles,
+		"AnotherRoot":                   anotherRoot,
+		"ARottenRoot":                   aRottenRoot,
+		"ARottenPage":                   aRottenPage,
+		"AMissingPage":                  aMissingPage,
+		"ARottenRootIsDeleted":          aRottenRootIsDeleted,
+		"ARottenPageIsDeleted":          aRottenPageIsDeleted,
+		"Holds":                         holdsKeep,
+		"AReaderMeanwhile":              aReaderMeanwhile,
 		"CancelledWhileWaiting":         cancelledWhileWaiting,
 		"StoppedAnywhere":               stoppedAnywhere,
 		"AppendsStay":                   appendsStay,
@@ -66,8 +94,8 @@ func Test(t *testing.T, open func(t *testing.T) Bench) {
 			t.Parallel()
 			b := open(t)
 			fn(t, &world{
-				Bench: b, store: &hooked{Store: b.Store}, files: files{},
-				roots: map[blockstore.FileID][]snapshot.PageID{}, pages: map[snapshot.PageID][]block.ID{},
+				Bench: b, store: &hooked{Store: b.Store}, files: files{}, aside: map[string]time.Time{},
+				roots: map[blockstore.FileID]root{}, pages: map[snapshot.PageID][]block.ID{}, rotten: map[any]bool{},
 			})
 		})
 	}
@@ -76,22 +104,42 @@ func Test(t *testing.T, open func(t *testing.T) Bench) {
 // world is a bench with its files and what is written in them.
 type world struct {
 	Bench
-	store *hooked
-	files files
-	roots map[blockstore.FileID][]snapshot.PageID
-	pages map[snapshot.PageID][]block.ID
-	last  blockstore.FileID
-	ahead time.Duration // of the clock
+	store  *hooked
+	files  files
+	aside  map[string]time.Time
+	roots  map[blockstore.FileID]root
+	pages  map[snapshot.PageID][]block.ID
+	rotten map[any]bool // roots by file and pages by id that can't be read
+	domain string       // of what is made from now on
+	last   blockstore.FileID
+	ahead  time.Duration // of the clock
+	window int           // of the collector
 }
+
+type root struct {
+	domain string
+	pages  []snapshot.PageID
+}
+
+var errRotten = errors.New("rotten")
 
 func (w *world) collector() *gc.Collector {
 	return &gc.Collector{
-		Store: w.store, Backend: w.files, Poll: time.Microsecond,
+		Store: w.store, Backend: backend{w.files, w.aside}, Poll: time.Microsecond, Window: w.window,
 		Now: func() time.Time { return time.Now().Add(w.ahead) },
-		Pages: func(_ context.Context, root blockstore.File, fn func([]snapshot.PageID) error) error {
-			return fn(w.roots[root.ID])
+		Pages: func(_ context.Context, f blockstore.File, fn func([]snapshot.PageID) error) (string, error) {
+			r, ok := w.roots[f.ID]
+			if _, there := w.files[f.Name()]; !ok || !there || w.rotten[f.ID] {
+				return "", errRotten
+			}
+			return r.domain, fn(r.pages)
 		},
-		Blocks: func(_ context.Context, p snapshot.PagePlace) ([]block.ID, error) { return w.pages[p.ID], nil },
+		Blocks: func(_ context.Context, p snapshot.PagePlace) ([]block.ID, error) {
+			if w.rotten[p.ID] {
+				return nil, errRotten
+			}
+			return w.pages[p.ID], nil
+		},
 	}
 }
 
@@ -108,8 +156,8 @@ func (w *world) run(t *testing.T, want gc.Report) {
 	if w.store.before != nil {
 		t.Error("what was to happen meanwhile did not")
 	}
-	if got != want {
-		t.Errorf("report %+v, want %+v", got, want)
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("report (-want +got):\n%s", d)
 	}
 }
 
@@ -121,7 +169,7 @@ func pageID(names []string) (id snapshot.PageID) { copy(id[:], fmt.Sprint("page 
 func (w *world) create(t *testing.T, l work.Lease, k blockstore.FileKind) blockstore.File {
 	t.Helper()
 	w.last++
-	f := blockstore.File{ID: w.last, Kind: k}
+	f := blockstore.File{ID: w.last, Kind: k, Domain: w.domain}
 	if err := w.Catalog.CreateFile(t.Context(), l, f); err != nil {
 		t.Fatal(err)
 	}
@@ -151,27 +199,28 @@ func (w *world) finishPage(t *testing.T, l work.Lease, draft string, stored []st
 // draft makes a draft with one finished range.
 func (w *world) draft(t *testing.T, id string, stored []string, named ...string) {
 	t.Helper()
-	w.Draft(t, id)
+	w.Draft(t, id, w.domain)
 	if err := w.finishPage(t, w.Begin(t), id, stored, named...); err != nil {
 		t.Fatal(err)
 	}
 }
 
 // publish completes a draft, whose only page names these blocks.
-func (w *world) publish(t *testing.T, id string, blocks ...string) {
+func (w *world) publish(t *testing.T, id string, blocks ...string) blockstore.File {
 	t.Helper()
 	l := w.Begin(t)
-	root := w.create(t, l, blockstore.RootFile)
-	w.roots[root.ID] = []snapshot.PageID{pageID(blocks)}
-	if err := w.Publish(l, id, root); err != nil {
+	f := w.create(t, l, blockstore.RootFile)
+	w.roots[f.ID] = root{w.domain, []snapshot.PageID{pageID(blocks)}}
+	if err := w.Publish(l, id, f); err != nil {
 		t.Fatal(err)
 	}
+	return f
 }
 
-func (w *world) snapshot(t *testing.T, id string, stored []string, named ...string) {
+func (w *world) snapshot(t *testing.T, id string, stored []string, named ...string) blockstore.File {
 	t.Helper()
 	w.draft(t, id, stored, named...)
-	w.publish(t, id, slices.Concat(stored, named)...)
+	return w.publish(t, id, slices.Concat(stored, named)...)
 }
 
 // alive fails the test unless exactly these of the blocks exist, in files that do.
@@ -196,26 +245,42 @@ func (w *world) alive(t *testing.T, ask string, want ...string) {
 	}
 }
 
-// files is a blockstore.Backend of names.
+// files is the names of files, and whether they are closed.
 type files map[string]bool
 
-// Create is not gc's.
-func (files) Create(context.Context, string, int64) (blockstore.Writer, error) {
-	return nil, errors.ErrUnsupported
+// backend is a gc.Backend of names.
+type backend struct {
+	files files
+	aside map[string]time.Time
 }
 
-// ReadAt is not gc's.
-func (files) ReadAt(context.Context, string, []byte, int64) (int, error) {
-	return 0, errors.ErrUnsupported
+// Remove implements gc.Backend.
+func (b backend) Remove(_ context.Context, name string) error { delete(b.files, name); return nil }
+
+// SetAside implements blockstore.Quarantine.
+func (b backend) SetAside(_ context.Context, name string, at time.Time) error {
+	if b.files[name] {
+		delete(b.files, name)
+		b.aside[name] = at
+	}
+	return nil
 }
 
-// Remove implements blockstore.Backend.
-func (f files) Remove(_ context.Context, name string) error { delete(f, name); return nil }
+// Purge implements blockstore.Quarantine.
+func (b backend) Purge(_ context.Context, before time.Time) (p blockstore.Purged, err error) {
+	maps.DeleteFunc(b.aside, func(_ string, at time.Time) bool {
+		if at.Before(before) {
+			p.Files++
+		}
+		return at.Before(before)
+	})
+	return p, nil
+}
 
-// List implements blockstore.Backend.
-func (f files) List(_ context.Context, fn func(blockstore.Entry) error) error {
-	for _, name := range slices.Collect(maps.Keys(f)) {
-		if err := fn(blockstore.Entry{Name: name, Closed: true}); err != nil {
+// List implements blockstore.Lister.
+func (b backend) List(_ context.Context, fn func(blockstore.Entry) error) error {
+	for name, closed := range maps.Clone(b.files) {
+		if err := fn(blockstore.Entry{Name: name, Closed: closed}); err != nil {
 			return err
 		}
 	}

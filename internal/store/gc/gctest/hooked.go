@@ -15,9 +15,16 @@ import (
 type hooked struct {
 	gc.Store
 	before func(method string) error
+	calls  map[string]int // of every method
+	blocks []block.ID     // that were condemned
+	pages  []snapshot.PageID
 }
 
 func (h *hooked) at(method string) error {
+	if h.calls == nil {
+		h.calls = map[string]int{}
+	}
+	h.calls[method]++
 	if h.before == nil {
 		return nil
 	}
@@ -39,35 +46,77 @@ func (h *hooked) once(method string, nth int, fn func()) {
 	}
 }
 
-func (h *hooked) NextPass(ctx context.Context) (int64, error) {
-	if err := h.at("NextPass"); err != nil {
-		return 0, err
+func (h *hooked) ReleasedRoots(ctx context.Context, after blockstore.FileID, limit int) (out []blockstore.File, err error) {
+	if err := h.at("ReleasedRoots"); err != nil {
+		return out, err
 	}
-	return h.Store.NextPass(ctx)
+	return h.Store.ReleasedRoots(ctx, after, limit)
 }
 
-func (h *hooked) MarkPages(ctx context.Context, pass int64, ids []snapshot.PageID) ([]snapshot.PagePlace, error) {
-	if err := h.at("MarkPages"); err != nil {
-		return nil, err
-	}
-	return h.Store.MarkPages(ctx, pass, ids)
-}
-
-func (h *hooked) MarkBlocks(ctx context.Context, pass int64, ids []block.ID) error {
-	if err := h.at("MarkBlocks"); err != nil {
+func (h *hooked) NotePages(ctx context.Context, ids []snapshot.PageID) error {
+	if err := h.at("NotePages"); err != nil {
 		return err
 	}
-	return h.Store.MarkBlocks(ctx, pass, ids)
+	return h.Store.NotePages(ctx, ids)
 }
 
-func (h *hooked) SpareBlocks(ctx context.Context, ids []block.ID) error {
-	if err := h.at("SpareBlocks"); err != nil {
+func (h *hooked) Expanded(ctx context.Context, root blockstore.FileID) error {
+	if err := h.at("Expanded"); err != nil {
 		return err
 	}
-	return h.Store.SpareBlocks(ctx, ids)
+	return h.Store.Expanded(ctx, root)
 }
 
-func (h *hooked) Drafts(ctx context.Context, fn func([]snapshot.PageID) error) error {
+func (h *hooked) SuspectPages(ctx context.Context) error {
+	if err := h.at("SuspectPages"); err != nil {
+		return err
+	}
+	return h.Store.SuspectPages(ctx)
+}
+
+func (h *hooked) SuspectBlocks(ctx context.Context) error {
+	if err := h.at("SuspectBlocks"); err != nil {
+		return err
+	}
+	return h.Store.SuspectBlocks(ctx)
+}
+
+func (h *hooked) Pending(ctx context.Context) (out bool, err error) {
+	if err := h.at("Pending"); err != nil {
+		return out, err
+	}
+	return h.Store.Pending(ctx)
+}
+
+func (h *hooked) TakePages(ctx context.Context, pass int64, after snapshot.PageID, limit int) (out []snapshot.PagePlace, err error) {
+	if err := h.at("TakePages"); err != nil {
+		return out, err
+	}
+	return h.Store.TakePages(ctx, pass, after, limit)
+}
+
+func (h *hooked) TakeBlocks(ctx context.Context, pass int64, after block.ID, limit int) (out []block.ID, err error) {
+	if err := h.at("TakeBlocks"); err != nil {
+		return out, err
+	}
+	return h.Store.TakeBlocks(ctx, pass, after, limit)
+}
+
+func (h *hooked) NoteBlocks(ctx context.Context, pass int64, ids []block.ID) error {
+	if err := h.at("NoteBlocks"); err != nil {
+		return err
+	}
+	return h.Store.NoteBlocks(ctx, pass, ids)
+}
+
+func (h *hooked) Settle(ctx context.Context, pass int64, pages []snapshot.PageID, blocks []block.ID) error {
+	if err := h.at("Settle"); err != nil {
+		return err
+	}
+	return h.Store.Settle(ctx, pass, pages, blocks)
+}
+
+func (h *hooked) Drafts(ctx context.Context, fn func([]gc.DraftPage) error) error {
 	if err := h.at("Drafts"); err != nil {
 		return err
 	}
@@ -81,39 +130,75 @@ func (h *hooked) DraftBlocks(ctx context.Context, fn func([]block.ID) error) err
 	return h.Store.DraftBlocks(ctx, fn)
 }
 
-func (h *hooked) Roots(ctx context.Context, fn func(blockstore.File) error) error {
+func (h *hooked) Roots(ctx context.Context, fn func(gc.Root) error) error {
 	if err := h.at("Roots"); err != nil {
 		return err
 	}
 	return h.Store.Roots(ctx, fn)
 }
 
-func (h *hooked) InFlight(ctx context.Context, now time.Time) ([]gc.Fence, error) {
+func (h *hooked) LocatePages(ctx context.Context, ids []snapshot.PageID) (out map[snapshot.PageID]snapshot.PagePlace, err error) {
+	if err := h.at("LocatePages"); err != nil {
+		return out, err
+	}
+	return h.Store.LocatePages(ctx, ids)
+}
+
+func (h *hooked) InFlight(ctx context.Context, now time.Time) (out []gc.Fence, err error) {
 	if err := h.at("InFlight"); err != nil {
-		return nil, err
+		return out, err
 	}
 	return h.Store.InFlight(ctx, now)
 }
 
-func (h *hooked) Condemn(ctx context.Context, pass int64) (int64, error) {
+func (h *hooked) NextPass(ctx context.Context) (out int64, err error) {
+	if err := h.at("NextPass"); err != nil {
+		return out, err
+	}
+	return h.Store.NextPass(ctx)
+}
+
+func (h *hooked) Condemn(ctx context.Context, pass int64, pages []snapshot.PageID, blocks []block.ID, d gc.Doubt) error {
 	if err := h.at("Condemn"); err != nil {
-		return 0, err
+		return err
 	}
-	return h.Store.Condemn(ctx, pass)
+	h.pages, h.blocks = append(h.pages, pages...), append(h.blocks, blocks...)
+	return h.Store.Condemn(ctx, pass, pages, blocks, d)
 }
 
-func (h *hooked) DeleteCondemned(ctx context.Context, pass int64) (gc.Report, error) {
+func (h *hooked) DeleteCondemned(ctx context.Context, pass int64, pages []snapshot.PageID, blocks []block.ID, d gc.Doubt) (out gc.Report, err error) {
 	if err := h.at("DeleteCondemned"); err != nil {
-		return gc.Report{}, err
+		return out, err
 	}
-	return h.Store.DeleteCondemned(ctx, pass)
+	return h.Store.DeleteCondemned(ctx, pass, pages, blocks, d)
 }
 
-func (h *hooked) DeadFiles(ctx context.Context, after blockstore.FileID, limit int) ([]gc.DeadFile, error) {
-	if err := h.at("DeadFiles"); err != nil {
-		return nil, err
+func (h *hooked) Spare(ctx context.Context, pass int64) error {
+	if err := h.at("Spare"); err != nil {
+		return err
 	}
-	return h.Store.DeadFiles(ctx, after, limit)
+	return h.Store.Spare(ctx, pass)
+}
+
+func (h *hooked) TakeFiles(ctx context.Context, pass int64, after blockstore.FileID, limit int) (out []blockstore.FileID, err error) {
+	if err := h.at("TakeFiles"); err != nil {
+		return out, err
+	}
+	return h.Store.TakeFiles(ctx, pass, after, limit)
+}
+
+func (h *hooked) Look(ctx context.Context, ids []blockstore.FileID) (out map[blockstore.FileID]gc.FileFacts, err error) {
+	if err := h.at("Look"); err != nil {
+		return out, err
+	}
+	return h.Store.Look(ctx, ids)
+}
+
+func (h *hooked) SettleFiles(ctx context.Context, pass int64, ids []blockstore.FileID) error {
+	if err := h.at("SettleFiles"); err != nil {
+		return err
+	}
+	return h.Store.SettleFiles(ctx, pass, ids)
 }
 
 func (h *hooked) ForgetFiles(ctx context.Context, ids []blockstore.FileID) error {
@@ -123,9 +208,9 @@ func (h *hooked) ForgetFiles(ctx context.Context, ids []blockstore.FileID) error
 	return h.Store.ForgetFiles(ctx, ids)
 }
 
-func (h *hooked) KnownFiles(ctx context.Context, ids []blockstore.FileID) (map[blockstore.FileID]bool, error) {
-	if err := h.at("KnownFiles"); err != nil {
-		return nil, err
+func (h *hooked) FilesWithRows(ctx context.Context, ids []blockstore.FileID) (out map[blockstore.FileID]bool, err error) {
+	if err := h.at("FilesWithRows"); err != nil {
+		return out, err
 	}
-	return h.Store.KnownFiles(ctx, ids)
+	return h.Store.FilesWithRows(ctx, ids)
 }

@@ -1,0 +1,51 @@
+package metadb
+
+import (
+	"context"
+	"time"
+
+	"github.com/diskport/diskport/internal/store/snapshot"
+)
+
+// Holds is the snapshot.Holds of a DB.
+type Holds struct{ db *DB }
+
+var _ snapshot.Holds = Holds{}
+
+// Holds returns the store of holds.
+func (db *DB) Holds() Holds { return Holds{db} }
+
+// Take implements snapshot.Holds.
+func (s Holds) Take(ctx context.Context, id string, until time.Time, why string) (h snapshot.Hold, err error) {
+	err = s.db.update(ctx, "hold snapshot "+id, func(q querier) error {
+		root, err := lockBase(ctx, q, id)
+		if err != nil {
+			return err
+		}
+		h = snapshot.Hold{ID: s.db.ids.Int63(), Root: root, Until: fromMicros(micros(until)), Why: why}
+		_, err = exec(ctx, q, `INSERT INTO holds (id, root, until, why) VALUES ($1, $2, $3, $4)`, h.ID, h.Root, micros(h.Until), h.Why)
+		return err
+	})
+	return h, err
+}
+
+// Extend implements snapshot.Holds.
+func (s Holds) Extend(ctx context.Context, h snapshot.Hold, until time.Time) (snapshot.Hold, error) {
+	h.Until = fromMicros(micros(until))
+	err := s.db.update(ctx, "extend a hold", func(q querier) error {
+		n, err := exec(ctx, q, `UPDATE holds SET until = $1 WHERE id = $2`, micros(h.Until), h.ID)
+		if err == nil && n == 0 {
+			err = snapshot.ErrHoldLost
+		}
+		return err
+	})
+	return h, err
+}
+
+// Release implements snapshot.Holds.
+func (s Holds) Release(ctx context.Context, h snapshot.Hold) error {
+	return s.db.update(ctx, "release a hold", func(q querier) error {
+		_, err := exec(ctx, q, `DELETE FROM holds WHERE id = $1`, h.ID)
+		return err
+	})
+}

@@ -1,0 +1,199 @@
+package gc
+
+import (
+	"context"
+	"maps"
+	"slices"
+
+	"github.com/diskport/diskport/internal/block"
+	"github.com/diskport/diskport/internal/store/snapshot"
+)
+
+// window is the candidates that a pass deals with.
+type window struct {
+	pass    int64
+	pages   map[snapshot.PageID]bool // true: referenced
+	blocks  map[block.ID]bool        // likewise
+	bad     map[snapshot.PageID]bool // of pages: can't be read
+	domains map[string]bool          // whose blocks are in doubt; "": all
+	lost    bool                     // all pages are in doubt
+}
+
+func newWindow(pass int64) *window {
+	return &window{
+		pass: pass, pages: map[snapshot.PageID]bool{}, blocks: map[block.ID]bool{},
+		bad: map[snapshot.PageID]bool{}, domains: map[string]bool{},
+	}
+}
+
+// takePages adds candidates above after, with the blocks that they name, until there
+// are about limit of these. more is false when there are no further ones.
+func (c *Collector) takePages(ctx context.Context, w *window, after *snapshot.PageID, limit int) (more bool, err error) {
+	n := max(1, limit/snapshot.PageBlocks)
+	pages, err := c.Store.TakePages(ctx, w.pass, *after, n)
+	for _, p := range pages {
+		*after = p.ID
+		w.pages[p.ID] = false
+		blocks, err := c.Blocks(ctx, p)
+		switch {
+		case ctx.Err() != nil:
+			return false, ctx.Err()
+		case err != nil:
+			w.bad[p.ID] = true
+		}
+		for _, id := range blocks {
+			w.blocks[id] = false
+		}
+	}
+	return len(pages) == n, err
+}
+
+// takeBlocks adds at most limit candidates above after.
+func (c *Collector) takeBlocks(ctx context.Context, w *window, after *block.ID, limit int) (more bool, err error) {
+	blocks, err := c.Store.TakeBlocks(ctx, w.pass, *after, limit)
+	for _, id := range blocks {
+		*after = id
+		w.blocks[id] = false
+	}
+	return len(blocks) == limit, err
+}
+
+// unread reports whether one of the pages can't be read.
+func (w *window) unread(pages []snapshot.PageID) bool {
+	return slices.ContainsFunc(pages, func(id snapshot.PageID) bool { return w.bad[id] })
+}
+
+// unreferenced returns what nothing was found to reference.
+func (w *window) unreferenced() ([]snapshot.PageID, []block.ID) {
+	return keysOf(w.pages, false), keysOf(w.blocks, false)
+}
+
+func (w *window) referenced() ([]snapshot.PageID, []block.ID) {
+	return keysOf(w.pages, true), keysOf(w.blocks, true)
+}
+
+func keysOf[K comparable](m map[K]bool, v bool) (keys []K) {
+	for k, is := range m {
+		if is == v {
+			keys = append(keys, k)
+		}
+	}
+	return keys
+}
+
+// doubt returns what must not be freed.
+func (w *window) doubt() Doubt {
+	return Doubt{Pages: w.lost, Blocks: w.domains[""], Domains: slices.Sorted(maps.Keys(w.domains))}
+}
+
+// walk is one marking of a window.
+type walk struct {
+	c    *Collector
+	w    *window
+	r    *Report
+	seen map[snapshot.PageID]struct{}
+}
+
+// mark walks everything that is referenced, drafts first, then roots, and marks
+// what of it is in the window.
+func (c *Collector) mark(ctx context.Context, w *window, r *Report) error {
+	m := &walk{c, w, r, map[snapshot.PageID]struct{}{}}
+	err := c.Store.Drafts(ctx, func(pages []DraftPage) error {
+		byDomain := map[string][]snapshot.PageID{}
+		for _, p := range pages {
+			byDomain[p.Domain] = append(byDomain[p.Domain], p.ID)
+		}
+		for domain, ids := range byDomain {
+			if err := m.markPages(ctx, domain, ids); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if err := c.Store.DraftBlocks(ctx, func(ids []block.ID) error { m.markBlocks(ids); return nil }); err != nil {
+		return err
+	}
+	return c.Store.Roots(ctx, func(root Root) error { return m.markRoot(ctx, root) })
+}
+
+func (m *walk) markRoot(ctx context.Context, root Root) error {
+	if !root.Named {
+		m.r.damaged("%s: no snapshot names it, and none that did was deleted", root.File.Name())
+	}
+	var pages []snapshot.PageID
+	domain, err := m.c.Pages(ctx, root.File, func(ids []snapshot.PageID) error {
+		pages = append(pages, ids...)
+		return nil
+	})
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil:
+		m.r.damaged("%s: %v", root.File.Name(), err)
+		// One that nothing names would have to be damaged twice to matter: its own row
+		// may be all that is wrong.
+		if root.Named {
+			m.w.lost = true
+			m.w.domains[root.Domain] = true
+		}
+		return nil
+	}
+	return m.markPages(ctx, domain, pages)
+}
+
+// markPages marks pages and what they name, unless it has been done.
+func (m *walk) markPages(ctx context.Context, domain string, ids []snapshot.PageID) error {
+	var fresh []snapshot.PageID
+	for _, id := range ids {
+		if _, ok := m.seen[id]; ok {
+			continue
+		}
+		m.seen[id] = struct{}{}
+		fresh = append(fresh, id)
+		if _, ok := m.w.pages[id]; ok {
+			m.w.pages[id] = true
+		}
+	}
+	for some := range slices.Chunk(fresh, batch) {
+		at, err := m.c.Store.LocatePages(ctx, some)
+		if err != nil {
+			return err
+		}
+		for _, id := range some {
+			if err := m.markPage(ctx, domain, id, at); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (m *walk) markPage(ctx context.Context, domain string, id snapshot.PageID, at map[snapshot.PageID]snapshot.PagePlace) error {
+	place, ok := at[id]
+	if !ok {
+		m.r.damaged("page %x of domain %q: it is named, but has no row", id, domain)
+		m.w.domains[domain] = true
+		return nil
+	}
+	ids, err := m.c.Blocks(ctx, place)
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil:
+		m.r.damaged("page %x of domain %q: %v", id, domain, err)
+		m.w.domains[domain] = true
+	}
+	m.markBlocks(ids)
+	return nil
+}
+
+func (m *walk) markBlocks(ids []block.ID) {
+	for _, id := range ids {
+		if _, ok := m.w.blocks[id]; ok {
+			m.w.blocks[id] = true
+		}
+	}
+}

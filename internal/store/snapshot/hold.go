@@ -1,0 +1,88 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/diskport/diskport/internal/store/blockstore"
+)
+
+// Hold keeps a root, and everything under it, until a time.
+type Hold struct {
+	ID    int64
+	Root  blockstore.FileID
+	Until time.Time
+	Why   string // for people: who reads
+}
+
+// Holds keeps what is being read alive while its snapshot may be deleted. Readers
+// that take long (an export, verify, a copy) take one and extend it while they
+// read. Every method is one transaction. The suite is snapshottest.
+type Holds interface {
+	// Take holds the root of a completed snapshot until a time. The snapshot exists
+	// at that moment, so that gc sees one of the two. ErrNotFound.
+	Take(ctx context.Context, snapshot string, until time.Time, why string) (Hold, error)
+	// Extend moves the end of a hold. ErrHoldLost when gc has ended it, which it may
+	// do once its time is over: what it held may be gone.
+	Extend(ctx context.Context, h Hold, until time.Time) (Hold, error)
+	// Release ends a hold. One that is over is a success.
+	Release(ctx context.Context, h Hold) error
+}
+
+// ErrHoldLost reports a hold that was not extended in time.
+var ErrHoldLost = errors.New("snapshot: the hold has ended")
+
+// HoldFor is how long a hold lasts. It is extended three times meanwhile.
+const HoldFor = time.Minute
+
+// Shelf opens snapshots for readers that take long.
+type Shelf struct {
+	Library *Library
+	Holds   Holds
+	Now     func() time.Time
+}
+
+// OpenHeld opens a completed snapshot and holds it until release is called, however
+// long that takes: it can be deleted meanwhile without harm to the reader. After
+// ctx has ended, or when the database can't be reached for a minute, the hold may
+// lapse; then reads fail, and never return anything else than the snapshot's
+// blocks. why says to people who reads.
+func (s *Shelf) OpenHeld(ctx context.Context, rec Record, why string) (b *Blocks, release func(), err error) {
+	hold, err := s.Holds.Take(ctx, rec.ID, s.Now().Add(HoldFor), why)
+	if err != nil {
+		return nil, nil, fmt.Errorf("holding %s: %w", rec.ID, err)
+	}
+	keep, stop := context.WithCancel(ctx)
+	var kept sync.WaitGroup
+	kept.Go(func() { s.extend(keep, hold) })
+	release = sync.OnceFunc(func() {
+		stop()
+		kept.Wait()
+		_ = s.Holds.Release(context.WithoutCancel(ctx), hold) // else it lapses
+	})
+	if b, err = s.Library.Open(ctx, rec); err != nil {
+		release()
+		return nil, nil, err
+	}
+	return b, release, nil
+}
+
+// extend extends a hold until ctx ends or the hold is lost.
+func (s *Shelf) extend(ctx context.Context, h Hold) {
+	t := time.NewTicker(HoldFor / 3)
+	defer t.Stop()
+	for {
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return
+		}
+		// Any other error may pass until the next time.
+		if _, err := s.Holds.Extend(ctx, h, s.Now().Add(HoldFor)); errors.Is(err, ErrHoldLost) {
+			return
+		}
+	}
+}
