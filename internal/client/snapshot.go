@@ -101,6 +101,10 @@ type Freed struct {
 	Blocks int64 `json:"blocks"`
 	Files  int64 `json:"files"`
 	Bytes  int64 `json:"bytes"`
+
+	Quarantined []string `json:"quarantined,omitempty"` // files that the database does not know
+	Damaged     []string `json:"damaged,omitempty"`     // what was kept and why
+	Implausible string   `json:"implausible,omitempty"` // why unknown files were left alone
 }
 
 // CollectGarbage has the service free what nothing references.

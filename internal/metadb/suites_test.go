@@ -64,7 +64,7 @@ func TestCatalog(t *testing.T) {
 
 func catalogFixture(t *testing.T, db *DB) catalogtest.Fixture {
 	return catalogtest.Fixture{
-		Catalog: db.Catalog(),
+		Catalog: db.Catalog(), Owner: db.Catalog(),
 		Lease: func(t testing.TB) work.Lease {
 			l := db.leased(work.Lease{Owner: "node"}, work.Range, int(db.ids.Int63()))
 			must(t, db, func(q querier) error { return db.addUnits(t.Context(), q, l) })
@@ -84,6 +84,12 @@ func catalogFixture(t *testing.T, db *DB) catalogtest.Fixture {
 		Condemn: func(t testing.TB, ids []block.ID) {
 			must(t, db, func(q querier) error {
 				_, err := execIn(t.Context(), q, hashes(ids), `UPDATE blocks SET condemned = 1 WHERE id IN (?)`)
+				return err
+			})
+		},
+		LoseFile: func(t testing.TB, id blockstore.FileID) {
+			must(t, db, func(q querier) error {
+				_, err := exec(t.Context(), q, `DELETE FROM files WHERE id = $1`, id)
 				return err
 			})
 		},
@@ -193,7 +199,7 @@ func TestSnapshots(t *testing.T) {
 			var ahead time.Duration
 			db.now = func() time.Time { return time.Now().Add(ahead) }
 			return snapshottest.Bench{
-				Store: db.Snapshots(), Drafts: db.Snapshots(), Catalog: db.Catalog(), Work: db.Work(),
+				Store: db.Snapshots(), Drafts: db.Snapshots(), Holds: db.Holds(), Catalog: db.Catalog(), Work: db.Work(),
 				Later: func(d time.Duration) { ahead += d },
 				Add:   func(t *testing.T, r snapshot.Record) { addRecord(t, db, r) },
 				AddPages: func(t *testing.T, pages []snapshot.PagePlace) {

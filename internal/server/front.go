@@ -42,7 +42,7 @@ func (a *App) front(metrics *prometheus.Registry) http.Handler {
 			Gateway: p.gateway.Transport(), BucketOwner: p.objects.BucketOwner, Domain: a.cfg.Domain, Log: a.log,
 		}),
 		awshttp.Diskport: adminapi.New(adminapi.Config{
-			Tasks: p.imports, Snapshots: p.db.Snapshots(), Verifier: p.library, Collector: p.gc, Log: a.log,
+			Tasks: p.imports, Snapshots: p.db.Snapshots(), Verifier: p.shelf, Collector: p.gc, Log: a.log,
 			Accounts: p.iam, Operator: a.cfg.AccountID, Owns: a.owns, Stopping: a.stopping,
 		}),
 	}

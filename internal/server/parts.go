@@ -35,6 +35,7 @@ type parts struct {
 	gateway *objects.Gateway
 	sources *source.Opener
 	library *snapshot.Library
+	shelf   *snapshot.Shelf
 	imports *importtask.Service
 	backend blockBackend
 	drafts  *snapshot.Drafts
@@ -122,6 +123,9 @@ func (a *App) openStore(ctx context.Context, p *parts, master *secret.MasterKey)
 	if p.backend, err = open(a); err != nil {
 		return err
 	}
+	if err := blockstore.Attach(ctx, p.backend.String(), p.db.Catalog(), p.backend); err != nil {
+		return err
+	}
 	slots, err := blockstore.NewSlots(slotBudget)
 	if err != nil {
 		return err
@@ -140,6 +144,7 @@ func (a *App) openStore(ctx context.Context, p *parts, master *secret.MasterKey)
 		return err
 	}
 	p.library = &snapshot.Library{Store: store, Index: p.db.Snapshots(), PageKey: pages, Keys: p.ring.Keys}
+	p.shelf = &snapshot.Shelf{Library: p.library, Holds: p.db.Holds(), Now: time.Now}
 	p.gc = &gc.Collector{Store: p.db.Garbage(), Backend: p.backend, Pages: p.library.RootPages, Blocks: p.library.PageBlocks, Now: time.Now}
 	return nil
 }

@@ -87,10 +87,13 @@ func openSQLite(ctx context.Context, a *App) (*metadb.DB, error) {
 	return db, db.Work().ExpireAll(ctx)
 }
 
-// blockBackend is a back end that knows how much it can still take.
+// blockBackend is all that the service asks of a back end.
 type blockBackend interface {
 	blockstore.Backend
-	Free() (int64, error) // bytes
+	blockstore.Identified
+	blockstore.Quarantine
+	fmt.Stringer          // names it to people
+	Free() (int64, error) // bytes that it can still take
 }
 
 func openBlockDirectory(a *App) (blockBackend, error) {

@@ -133,10 +133,14 @@ func (e *Edge) collect(r *request) error {
 	if err != nil {
 		return err
 	}
+	freed.Log(r.Context(), e.Log)
 	writeJSON(r.w, http.StatusOK, struct {
-		Blocks int64 `json:"blocks"`
-		Files  int64 `json:"files"`
-		Bytes  int64 `json:"bytes"`
-	}{freed.Blocks, freed.Files, freed.Bytes})
+		Blocks      int64    `json:"blocks"`
+		Files       int64    `json:"files"`
+		Bytes       int64    `json:"bytes"`
+		Quarantined []string `json:"quarantined,omitempty"`
+		Damaged     []string `json:"damaged,omitempty"`
+		Implausible string   `json:"implausible,omitempty"`
+	}{freed.Blocks, freed.Files, freed.Bytes, freed.Aside, freed.Damaged, freed.Implausible})
 	return nil
 }

@@ -50,6 +50,9 @@ func New(root string) (*Dir, error) {
 	return d, nil
 }
 
+// String returns the directory.
+func (d *Dir) String() string { return d.root }
+
 // Direct reports whether files are written past the page cache.
 func (d *Dir) Direct() bool { return d.direct }
 

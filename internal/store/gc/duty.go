@@ -15,7 +15,7 @@ func (c *Collector) Handlers(every time.Duration) map[work.Kind]work.Handler {
 func (c *Collector) duty(ctx context.Context, h *work.Held) (next work.Lease, ok bool, err error) {
 	r, err := c.Run(ctx)
 	if err == nil {
-		h.Log.Info("collected garbage", "blocks", r.Blocks, "files", r.Files, "bytes", r.Bytes)
+		r.Log(ctx, h.Log)
 	}
 	return next, false, err
 }

@@ -3,6 +3,7 @@ package gc
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -54,6 +55,23 @@ type Report struct {
 	Damaged []string
 	// Implausible says why files without rows were left alone; empty: they were not.
 	Implausible string
+}
+
+// Log says what was done, and what was not.
+func (r Report) Log(ctx context.Context, log *slog.Logger) {
+	log.InfoContext(ctx, "collected garbage", "blocks", r.Blocks, "pages", r.Pages, "files", r.Files, "bytes", r.Bytes)
+	for _, text := range r.Damaged {
+		log.ErrorContext(ctx, "the store is damaged: kept what it concerns", "damage", text)
+	}
+	if len(r.Aside) > 0 {
+		log.WarnContext(ctx, "set files aside that the database does not know", "files", r.Aside)
+	}
+	if r.Purged.Files > 0 {
+		log.InfoContext(ctx, "removed files that were set aside long ago", "files", r.Purged.Files, "bytes", r.Purged.Bytes)
+	}
+	if r.Implausible != "" {
+		log.ErrorContext(ctx, "files in the store were left alone", "reason", r.Implausible)
+	}
 }
 
 // maxDamaged bounds Report.Damaged.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"sync"
 
@@ -49,29 +50,54 @@ func (b *Blocks) Volume() int64 { return b.root.volume }
 // Count returns how many blocks the snapshot has.
 func (b *Blocks) Count() int64 { return b.root.blocks }
 
-// Get reads the block at index into frame, frame.Size bytes, and returns
-// its plaintext, which lies in frame, and its digest. What it returns is
-// verified. ErrAbsent when there is no such block.
-func (b *Blocks) Get(ctx context.Context, index int64, frame []byte) ([]byte, block.Digest, error) {
+// Get reads the block at index into buf, frame.Size bytes, and returns its
+// plaintext, which lies in buf, and its digest. What it returns is
+// verified. ErrAbsent when there is no such block. One that is found damaged is
+// marked, so that storing the same contents once more makes it whole.
+func (b *Blocks) Get(ctx context.Context, index int64, buf []byte) ([]byte, block.Digest, error) {
 	p, id, err := b.find(ctx, index)
 	if err != nil {
 		return nil, block.Digest{}, err
 	}
-	// A block may be moved between looking it up and reading it.
-	for attempt := 0; ; attempt++ {
+	var failed *misread
+	for range maxMoves {
 		at, err := b.locate(ctx, p, id)
 		if err != nil {
 			return nil, block.Digest{}, fmt.Errorf("%s, block %d: %w", b.rec.ID, index, err)
 		}
-		payload, digest, err := b.lib.Store.Get(ctx, b.keys, id, at, frame)
+		if failed != nil && failed.at == at {
+			break
+		}
+		payload, digest, err := b.lib.Store.Get(ctx, b.keys, id, at, buf)
 		if err == nil {
 			return payload, digest, nil
 		}
-		if attempt > 0 || !errors.Is(err, blockstore.ErrNotExist) {
+		failed = &misread{at, err}
+		if !isDamage(err) {
 			return nil, block.Digest{}, fmt.Errorf("%s, block %d: %w", b.rec.ID, index, err)
 		}
-		p.forget()
+		p.forget() // it may have been moved since it was looked up
 	}
+	if err := b.lib.Store.Catalog.MarkDamaged(ctx, id, failed.at); err != nil {
+		failed.err = errors.Join(failed.err, err)
+	}
+	return nil, block.Digest{}, fmt.Errorf("%s, block %d: %w", b.rec.ID, index, failed.err)
+}
+
+// maxMoves is how many places a block is looked for at: it may be moved between
+// looking it up and reading it.
+const maxMoves = 3
+
+// misread is a read that failed.
+type misread struct {
+	at  blockstore.Location
+	err error
+}
+
+// isDamage reports whether an error of reading a block says that it is not where it
+// should be, whole.
+func isDamage(err error) bool {
+	return errors.Is(err, blockstore.ErrNotExist) || errors.Is(err, frame.ErrCorrupt) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
 // ID returns the ID of the block at index, or ErrAbsent.

@@ -14,12 +14,13 @@ const verifyReaders = 3
 
 // Verify reads every block of a completed snapshot and checks it against its ID,
 // calling progress now and then with the blocks read and their number. An error
-// says what is damaged.
-func (l *Library) Verify(ctx context.Context, rec Record, progress func(done, total int64)) error {
-	blocks, err := l.Open(ctx, rec)
+// says what is damaged. The snapshot may be deleted meanwhile.
+func (s *Shelf) Verify(ctx context.Context, rec Record, progress func(done, total int64)) error {
+	blocks, release, err := s.OpenHeld(ctx, rec, "verify")
 	if err != nil {
 		return err
 	}
+	defer release()
 	indexes := make(chan int64, verifyReaders)
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error {

@@ -3,6 +3,7 @@ package blobtest
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 
 	"github.com/diskport/diskport/internal/block"
@@ -16,6 +17,7 @@ type Catalog struct {
 	mu        sync.Mutex
 	domains   []blockstore.Domain
 	files     map[blockstore.FileID]blockstore.File
+	closed    map[blockstore.FileID]bool
 	blocks    map[block.ID]blockstore.Location
 	condemned map[block.ID]bool
 	damaged   map[block.ID]bool
@@ -26,12 +28,16 @@ type Catalog struct {
 // fence is what of a lease its effects are checked against.
 type fence struct{ unit, attempt int64 }
 
-var _ blockstore.Catalog = (*Catalog)(nil)
+var (
+	_ blockstore.Catalog = (*Catalog)(nil)
+	_ blockstore.Owner   = (*Catalog)(nil)
+)
 
 // NewCatalog returns an empty catalog, in which every lease is held.
 func NewCatalog() *Catalog {
 	return &Catalog{
 		files:     map[blockstore.FileID]blockstore.File{},
+		closed:    map[blockstore.FileID]bool{},
 		blocks:    map[block.ID]blockstore.Location{},
 		condemned: map[block.ID]bool{},
 		damaged:   map[block.ID]bool{},
@@ -116,6 +122,7 @@ func (c *Catalog) Insert(packs ...blockstore.ClosedPack) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, p := range packs {
+		c.closed[p.File.ID] = true
 		for _, b := range p.Blocks {
 			if _, ok := c.blocks[b.ID]; !ok || c.damaged[b.ID] {
 				delete(c.damaged, b.ID)
@@ -158,4 +165,54 @@ func (c *Catalog) Lose(l work.Lease) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.lost[fence{l.ID, l.Attempt}] = true
+}
+
+// StoreIdentity implements blockstore.Owner.
+func (c *Catalog) StoreIdentity(ctx context.Context) (string, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.identity, ctx.Err()
+}
+
+// SetStoreIdentity implements blockstore.Owner.
+func (c *Catalog) SetStoreIdentity(ctx context.Context, id string) (string, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.identity == "" {
+		c.identity = id
+	}
+	return c.identity, ctx.Err()
+}
+
+// KnownFiles implements blockstore.Owner.
+func (c *Catalog) KnownFiles(ctx context.Context, ids []blockstore.FileID) (map[blockstore.FileID]bool, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	known := map[blockstore.FileID]bool{}
+	for _, id := range ids {
+		if _, ok := c.files[id]; ok {
+			known[id] = true
+		}
+	}
+	for _, at := range c.blocks {
+		if slices.Contains(ids, at.File.ID) {
+			known[at.File.ID] = true
+		}
+	}
+	return known, ctx.Err()
+}
+
+// ClosedFiles implements blockstore.Owner.
+func (c *Catalog) ClosedFiles(ctx context.Context) (int64, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return int64(len(c.closed)), ctx.Err()
+}
+
+// LoseFile deletes the row of a file, as damage would.
+func (c *Catalog) LoseFile(id blockstore.FileID) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.files, id)
+	delete(c.closed, id)
 }

@@ -20,6 +20,7 @@ import (
 // themselves.
 type Fixture struct {
 	Catalog blockstore.Catalog
+	Owner   blockstore.Owner
 	// Lease returns the lease of a unit of its own, held.
 	Lease func(t testing.TB) work.Lease
 	// Lose makes the lease lost.
@@ -32,6 +33,8 @@ type Fixture struct {
 	Condemn func(t testing.TB, ids []block.ID)
 	// Sweep deletes the rows of all condemned blocks, as gc does last.
 	Sweep func(t testing.TB)
+	// LoseFile deletes the row of a file, as damage would.
+	LoseFile func(t testing.TB, id blockstore.FileID)
 }
 
 // Run tests the catalogs that fresh makes, one for each subtest.
@@ -50,6 +53,11 @@ func Run(t *testing.T, fresh func(t *testing.T) Fixture) {
 		{"InsertUncondemns", insertUncondemns},
 		{"ClaimUncondemns", claimUncondemns},
 		{"ClaimRace", claimRace},
+		{"Damage", damage},
+		{"DamageHeals", damageHeals},
+		{"Identity", identity},
+		{"IdentityRace", identityRace},
+		{"KnownFiles", knownFiles},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.run(t, fresh(t)) })
 	}

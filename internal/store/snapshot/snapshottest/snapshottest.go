@@ -1,4 +1,5 @@
-// Package snapshottest is the suite that every snapshot.Store passes.
+// Package snapshottest is the suite that every snapshot.Store, DraftStore and Holds
+// passes. What holds keep alive is gctest's to see.
 package snapshottest
 
 import (
@@ -19,6 +20,7 @@ import (
 type Bench struct {
 	Store    snapshot.Store
 	Drafts   snapshot.DraftStore
+	Holds    snapshot.Holds
 	Catalog  blockstore.Catalog
 	Work     work.Store
 	Later    func(time.Duration) // moves the store's clock
@@ -48,6 +50,7 @@ func Test(t *testing.T, open func(t *testing.T) Bench) {
 		"Copies":                 copies,
 		"DraftsDeleted":          draftsDeleted,
 		"Expiry":                 expiry,
+		"Holds":                  holds,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
