@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"maps"
@@ -301,5 +302,85 @@ func TestDiffSkipsEqualPages(t *testing.T) {
 	}
 	if n := r.index.asked - asked; n != 2 {
 		t.Errorf("%d pages read, want 2", n)
+	}
+}
+
+// TestDamageHeals: a read that finds a block damaged says so; the same contents are
+// then stored again instead of being found, and whoever named the block has it back,
+// also a reader that knows where it lay.
+func TestDamageHeals(t *testing.T) {
+	for name, damage := range map[string]func(p []byte) []byte{
+		"flipped": func(p []byte) []byte { p[4096+77] ^= 1; return p },
+		"cut":     func(p []byte) []byte { return p[:4096+100] },
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			c := contents{0: 1, 5: 2}
+			first, second := r.snapshot("snap-1", "dom-plain", 1, c), r.snapshot("snap-2", "dom-plain", 1, contents{9: 1, 10: 2})
+			b, frame := r.open(first), make([]byte, frame.Size)
+			for i := range c {
+				if _, _, err := b.Get(t.Context(), i, frame); err != nil {
+					t.Fatal(err)
+				}
+			}
+			i := slices.IndexFunc(r.backend.Names(), func(n string) bool { return n[:4] == "pack" })
+			pack := r.backend.Names()[i]
+			r.backend.Edit(pack, damage)
+			failed := 0
+			for i := range c {
+				if _, _, err := b.Get(t.Context(), i, frame); err != nil {
+					failed++
+				}
+			}
+			if failed == 0 || r.catalog.Damaged() != failed {
+				t.Fatalf("%d reads failed, %d blocks are marked", failed, r.catalog.Damaged())
+			}
+			w := r.write("dom-plain", 2, c)
+			if got := w.Stats.Deduplicated; got != int64(len(c)-failed) || r.catalog.Damaged() != 0 {
+				t.Errorf("%d blocks of %d were found, %d are damaged still", got, len(c), r.catalog.Damaged())
+			}
+			for _, s := range []struct {
+				b  *Blocks
+				at []int64
+			}{{b, []int64{0, 5}}, {r.open(first), []int64{0, 5}}, {r.open(second), []int64{9, 10}}} {
+				for _, i := range s.at {
+					if _, _, err := s.b.Get(t.Context(), i, frame); err != nil {
+						t.Errorf("%s, block %d: %v", s.b.Record().ID, i, err)
+					}
+				}
+			}
+		})
+	}
+}
+
+// TestMissingPackIsDamage: a pack that is gone is no place to find blocks either.
+func TestMissingPackIsDamage(t *testing.T) {
+	r := newRig(t)
+	c := contents{0: 1}
+	b, frame := r.open(r.snapshot("snap-1", "dom-plain", 1, c)), make([]byte, frame.Size)
+	i := slices.IndexFunc(r.backend.Names(), func(n string) bool { return n[:4] == "pack" })
+	if err := r.backend.Remove(t.Context(), r.backend.Names()[i]); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := b.Get(t.Context(), 0, frame); !errors.Is(err, blockstore.ErrNotExist) || r.catalog.Damaged() != 1 {
+		t.Errorf("got %v, %d blocks are marked", err, r.catalog.Damaged())
+	}
+	r.write("dom-plain", 2, c)
+	if _, _, err := b.Get(t.Context(), 0, frame); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestCancelledIsNoDamage: a reader that leaves says nothing of the block.
+func TestCancelledIsNoDamage(t *testing.T) {
+	r := newRig(t)
+	b, frame := r.open(r.snapshot("snap-1", "dom-plain", 1, contents{0: 1})), make([]byte, frame.Size)
+	if _, err := b.ID(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, _, err := b.Get(ctx, 0, frame); !errors.Is(err, context.Canceled) || r.catalog.Damaged() != 0 {
+		t.Errorf("got %v, %d blocks are marked", err, r.catalog.Damaged())
 	}
 }

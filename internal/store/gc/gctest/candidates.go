@@ -235,6 +235,25 @@ func anotherRoot(t *testing.T, w *world) {
 	w.alive(t, "abc", "a")
 }
 
+// aHealedBlock: the pack that a damaged block has left goes with what else is in it.
+func aHealedBlock(t *testing.T, w *world) {
+	w.snapshot(t, "1", []string{"a"})
+	w.snapshot(t, "2", []string{"b", "c"})
+	for name, at := range map[string]blockstore.Location{
+		"a": {File: blockstore.File{ID: 1}}, "b": {File: blockstore.File{ID: 4}},
+	} {
+		if err := w.Catalog.MarkDamaged(t.Context(), blockID(name), at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.draft(t, "3", []string{"a", "b"})
+	w.run(t, gc.Report{Files: 1, Bytes: 1000})
+	w.alive(t, "abc", "a", "b", "c")
+	w.Drop(t, "2")
+	w.run(t, gc.Report{Blocks: 1, Pages: 1, Files: 3, Bytes: 1110})
+	w.alive(t, "abc", "a", "b")
+}
+
 // damagedDomain makes a snapshot "1" of a, b, something else to be freed in its
 // domain, which shares a, and garbage in another domain.
 func (w *world) damagedDomain(t *testing.T) (root blockstore.File) {

@@ -82,6 +82,7 @@ func Test(t *testing.T, open func(t *testing.T) Bench) {
 		"AMissingPage":                  aMissingPage,
 		"ARottenRootIsDeleted":          aRottenRootIsDeleted,
 		"ARottenPageIsDeleted":          aRottenPageIsDeleted,
+		"AHealedBlock":                  aHealedBlock,
 		"Holds":                         holdsKeep,
 		"AReaderMeanwhile":              aReaderMeanwhile,
 		"CancelledWhileWaiting":         cancelledWhileWaiting,
