@@ -140,7 +140,7 @@ func (g Garbage) LocatePages(ctx context.Context, ids []snapshot.PageID) (map[sn
 }
 
 // InFlight implements gc.References. Periodic duties, gc's own among them, add
-// no references.
+// no references, and neither does unpacking, which may take hours.
 func (g Garbage) InFlight(ctx context.Context, now time.Time) (held []gc.Fence, err error) {
 	scan := func(s scanner) (f gc.Fence, err error) {
 		err = s.Scan(&f.Unit, &f.Attempt)
@@ -155,7 +155,8 @@ func (g Garbage) InFlight(ctx context.Context, now time.Time) (held []gc.Fence, 
 			return err
 		}
 		held, err = all(ctx, q, scan, `
-			SELECT id, attempt FROM units WHERE owner <> '' AND kind <> $1 AND kind <> $2 AND kind <> $3`, work.GC, work.Retain, work.Expire)
+			SELECT id, attempt FROM units WHERE owner <> '' AND kind NOT IN ($1, $2, $3, $4, $5)`,
+			work.GC, work.Retain, work.Expire, work.Purge, work.Unpack)
 		return err
 	})
 	return held, err
