@@ -119,7 +119,7 @@ func newEngine(t *testing.T, image []byte) *engine {
 		if n := e.object.open.Load(); n != 0 {
 			t.Errorf("the source is open %d times after everything", n)
 		}
-		if err := errors.Join(e.Close(), store.Close(), slots.Close(), db.Close()); err != nil {
+		if err := errors.Join(e.Close(), slots.Close(), db.Close()); err != nil {
 			t.Error(err)
 		}
 	})
