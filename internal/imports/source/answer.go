@@ -11,6 +11,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
@@ -47,6 +48,9 @@ func (g byRole) get(ctx context.Context, off, end int64, etag string) (io.ReadCl
 		in.VersionId = &g.pin.Version
 	}
 	out, err := g.client.GetObject(ctx, in)
+	if api, ok := errors.AsType[smithy.APIError](err); ok && api.ErrorCode() == "NoSuchVersion" {
+		return nil, state{}, fmt.Errorf("%w: the version that was pinned is gone: %w", ErrChanged, err)
+	}
 	if err != nil {
 		return nil, state{}, sort(err, g.region)
 	}

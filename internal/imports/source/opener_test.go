@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -383,6 +384,30 @@ func TestSweep(t *testing.T) {
 	slices.Sort(ids)
 	if err != nil || !slices.Equal(ids, kept) {
 		t.Errorf("after the sweep %v, %v; want %v", ids, err, kept)
+	}
+}
+
+// TestPinText is the golden encoding of a pin: tasks' rows hold it.
+func TestPinText(t *testing.T) {
+	pin := Pin{
+		Kind: Foreign, ID: "id", Bucket: "b", Key: "k", ETag: `"e"`, Size: 1, Modified: 2, Path: "/p", Inode: "3:4", Process: "5",
+		Version: "v", Account: "a", Role: "r", WrappedURL: "w",
+	}
+	for i, v := 0, reflect.ValueOf(pin); i < v.NumField(); i++ {
+		if v.Field(i).IsZero() {
+			t.Fatalf("this test says nothing of %s", v.Type().Field(i).Name)
+		}
+	}
+	want := `{"Version":1,"Kind":"` + string(Foreign) + `","ID":"id","Bucket":"b","Key":"k","ETag":"\"e\"","Size":1,"Modified":2,"Path":"/p","Inode":"3:4",` +
+		`"Process":"5","ObjectVersion":"v","Account":"a","Role":"r","WrappedURL":"w"}`
+	if got := pin.String(); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	if got, err := ParsePin(want); err != nil || got != pin {
+		t.Errorf("got %+v, %v, want %+v", got, err, pin)
+	}
+	if _, err := ParsePin(`{"Version":2,"Whatever":[]}`); err == nil || !strings.Contains(err.Error(), "version 2") {
+		t.Errorf("a newer pin: got %v", err)
 	}
 }
 
