@@ -14,33 +14,34 @@ import (
 // Image is a registered machine image. Texts are as they were given; empty ones
 // were not.
 type Image struct {
-	ID             string // "ami-0" + 16 hex
-	Account        string
-	Name           string // one of the account's images has it
-	Description    string
-	Architecture   string
-	RootDevice     string
-	Virtualization string
-	SriovNet       string
-	BootMode       string
-	TpmSupport     string
-	ImdsSupport    string
-	EnaSupport     bool
-	Devices        []Device
-	Created        time.Time
-	Tags           tag.Set `json:"-"`
+	ID             string    `json:"ID"` // "ami-0" + 16 hex
+	Account        string    `json:"Account"`
+	Name           string    `json:"Name"` // one of the account's images has it
+	Description    string    `json:"Description"`
+	Architecture   string    `json:"Architecture"`
+	RootDevice     string    `json:"RootDevice"`
+	Virtualization string    `json:"Virtualization"`
+	SriovNet       string    `json:"SriovNet"`
+	BootMode       string    `json:"BootMode"`
+	TpmSupport     string    `json:"TpmSupport"`
+	ImdsSupport    string    `json:"ImdsSupport"`
+	EnaSupport     bool      `json:"EnaSupport"`
+	Devices        []Device  `json:"Devices"`
+	Created        time.Time `json:"Created"`
+	Tags           tag.Set   `json:"-"`
 }
 
 // Device is one entry of an image's block device mapping.
 type Device struct {
-	Name                string
-	VirtualName         string
-	Snapshot            string // empty: an empty volume, or none
-	VolumeSize          int64  // GiB
-	VolumeType          string
-	Iops, Throughput    int64
-	DeleteOnTermination bool
-	Encrypted           bool
+	Name                string `json:"Name"`
+	VirtualName         string `json:"VirtualName"`
+	Snapshot            string `json:"Snapshot"`   // empty: an empty volume, or none
+	VolumeSize          int64  `json:"VolumeSize"` // GiB
+	VolumeType          string `json:"VolumeType"`
+	Iops                int64  `json:"Iops"`
+	Throughput          int64  `json:"Throughput"`
+	DeleteOnTermination bool   `json:"DeleteOnTermination"`
+	Encrypted           bool   `json:"Encrypted"`
 }
 
 // ErrNotFound reports an image that does not exist or belongs to somebody else.

@@ -11,9 +11,7 @@ var _ snapshot.DefaultsStore = Snapshots{}
 // Defaults implements snapshot.DefaultsStore.
 func (s Snapshots) Defaults(ctx context.Context, account, region string) (d snapshot.Defaults, err error) {
 	scan := func(s scanner) (d snapshot.Defaults, err error) {
-		var encrypt int64
-		err = s.Scan(&encrypt, &d.KMSKey)
-		d.Encrypt = encrypt != 0
+		err = s.Scan(&d.Encrypt, &d.KMSKey)
 		return d, err
 	}
 	err = s.db.view(ctx, "read defaults of account "+account, func(q querier) error {
@@ -31,14 +29,6 @@ func (s Snapshots) SetEncrypt(ctx context.Context, account, region string, on bo
 			ON CONFLICT (account, region) DO UPDATE SET encrypt = excluded.encrypt`, account, region, flag(on))
 		return err
 	})
-}
-
-// flag is how columns keep a truth value.
-func flag(on bool) int64 {
-	if on {
-		return 1
-	}
-	return 0
 }
 
 // SetDefaultKey implements snapshot.DefaultsStore.

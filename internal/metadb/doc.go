@@ -14,6 +14,26 @@
 //   - rows of blocks and pages are written in the order of their ids, and a task's
 //     row is locked before its units', so that transactions do not deadlock.
 //
+// # Columns that hold JSON
+//
+// Some columns hold a value as JSON (jsonColumn lists them; json_test.go has the
+// golden encoding of each). Every such column has a version. Version 1 is the bare
+// value; a later one is {"version":2,"value":…}, and a program that meets a version
+// that it does not know refuses the row and names column and version (VersionError).
+// The rule of what may change:
+//
+//   - a field says its name in a tag; renaming it in Go changes nothing stored;
+//   - a field may be added to a version if its absence means what rows without it
+//     mean, and if an older program may lose it when it writes the row back: unknown
+//     fields are ignored;
+//   - whatever else changes makes the next version: a name, a type, a meaning, a
+//     field that goes, and one that restricts (in a grant), since who ignores it
+//     would allow too much. The older form stays readable beside the new one;
+//   - one release reads a version before another writes it, since nodes of both work
+//     on one database while they are replaced one by one.
+//
+// The pin of a task (source.Pin) has its own version, and the same rule.
+//
 // The stores are small values made from a DB: db.Work(), db.Catalog() and so on.
 // All of them are safe for concurrent use.
 package metadb

@@ -159,10 +159,9 @@ func readDraft(ctx context.Context, q querier, id string) (d snapshot.Draft, err
 	var complete bool
 	var want snapshot.Expected
 	scan := func(s scanner) (struct{}, error) {
-		var timeout, done, copied int64
-		err := s.Scan(&d.Base, &timeout, &done, &copied, &want.Blocks, &want.Checksum)
-		d.Copied = copied != 0
-		d.Timeout, complete = time.Duration(timeout)*time.Microsecond, done != 0
+		var timeout int64
+		err := s.Scan(&d.Base, &timeout, &complete, &d.Copied, &want.Blocks, &want.Checksum)
+		d.Timeout = time.Duration(timeout) * time.Microsecond
 		return struct{}{}, err
 	}
 	_, ok, err = one(ctx, q, scan, `SELECT base, timeout, complete, copied, want_blocks, want_checksum FROM drafts WHERE snapshot = $1`, id)
@@ -226,14 +225,10 @@ func (s Snapshots) Append(ctx context.Context, l work.Lease, a snapshot.Appended
 // touchDraft locks a draft that may be written: until it is complete, and after
 // that only with what it inherits.
 func (db *DB) touchDraft(ctx context.Context, q querier, id string, inherited bool) error {
-	complete := 0
-	if inherited {
-		complete = 1
-	}
 	now := micros(db.now())
 	n, err := exec(ctx, q, `
 		UPDATE drafts SET touched = $1 WHERE snapshot = $2 AND complete = $3 AND (timeout = 0 OR complete = 1 OR touched + timeout > $1)`,
-		now, id, complete)
+		now, id, flag(inherited))
 	if err == nil && n == 0 {
 		err = snapshot.ErrNotPending
 	}
@@ -246,11 +241,7 @@ func addDraftBlocks(ctx context.Context, q querier, id string, blocks []snapshot
 	sorted := slices.SortedFunc(slices.Values(blocks), func(a, b snapshot.DraftBlock) int { return int(a.Index - b.Index) })
 	rows := make([][]any, len(sorted))
 	for i, b := range sorted {
-		inherited := 0
-		if b.Inherited {
-			inherited = 1
-		}
-		rows[i] = []any{id, b.Index, b.ID[:], b.Digest[:], inherited}
+		rows[i] = []any{id, b.Index, b.ID[:], b.Digest[:], flag(b.Inherited)}
 	}
 	if err := letGoOneOf(ctx, q, id, sorted); err != nil {
 		return err
@@ -281,9 +272,7 @@ func (s Snapshots) Complete(ctx context.Context, account, id string, want snapsh
 // DraftBlocks implements snapshot.DraftStore.
 func (s Snapshots) DraftBlocks(ctx context.Context, id string, after int64, limit int) (blocks []snapshot.DraftBlock, err error) {
 	scan := func(s scanner) (b snapshot.DraftBlock, err error) {
-		var inherited int64
-		err = s.Scan(&b.Index, (*hash)(&b.ID), (*hash)(&b.Digest), &inherited)
-		b.Inherited = inherited != 0
+		err = s.Scan(&b.Index, (*hash)(&b.ID), (*hash)(&b.Digest), &b.Inherited)
 		return b, err
 	}
 	err = s.db.view(ctx, "read blocks of draft "+id, func(q querier) error {

@@ -48,7 +48,7 @@ func (db *DB) startCleanup(ctx context.Context, q querier, task taskRow, next im
 	if err := db.addUnits(ctx, q, cleanup); err != nil {
 		return err
 	}
-	failure, err := toJSON(f)
+	failure, err := taskFailure.text(f)
 	if err != nil || task.state == importtask.Deleting {
 		return err
 	}

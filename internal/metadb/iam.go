@@ -3,11 +3,9 @@ package metadb
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"slices"
 
 	"github.com/diskport/diskport/internal/identity/iam"
-	"github.com/diskport/diskport/internal/tag"
 )
 
 // IAM is the iam.Store of a DB: accounts and keys in this file, users, roles,
@@ -27,11 +25,6 @@ func missing(kind, name string) error {
 func byName[T any](list []T, name func(T) string) []T {
 	slices.SortFunc(list, func(a, b T) int { return cmp.Compare(name(a), name(b)) })
 	return list
-}
-
-func tagsText(tags tag.Set) (string, error) {
-	text, err := json.Marshal(tags)
-	return string(text), err
 }
 
 // SetRootKey implements iam.AccountStore.
@@ -76,7 +69,7 @@ func (s IAM) AddAccount(ctx context.Context, k iam.AccessKey) error {
 func addKey(ctx context.Context, q querier, k iam.AccessKey, userID string) error {
 	n, err := exec(ctx, q, `
 		INSERT INTO iam_keys (id, account, user_id, wrapped, inactive, created) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING`,
-		k.ID, k.Account, userID, k.Wrapped, truth(k.Inactive), micros(k.Created))
+		k.ID, k.Account, userID, k.Wrapped, flag(k.Inactive), micros(k.Created))
 	if err == nil && n == 0 {
 		err = &iam.EntityError{Kind: iam.KindKey, Name: k.ID, Err: iam.ErrExists}
 	}
@@ -156,7 +149,7 @@ func (s IAM) ChangeKey(ctx context.Context, account, id string, change func(*iam
 			return err
 		}
 		_, err = exec(ctx, q, `UPDATE iam_keys SET inactive = $1, used = $2, used_service = $3, used_region = $4 WHERE id = $5`,
-			truth(k.Inactive), micros(k.Used.Time), k.Used.Service, k.Used.Region, id)
+			flag(k.Inactive), micros(k.Used.Time), k.Used.Service, k.Used.Region, id)
 		return err
 	})
 }

@@ -3,7 +3,6 @@ package metadb
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"strings"
 
 	"github.com/diskport/diskport/internal/identity/iam"
@@ -11,9 +10,9 @@ import (
 
 // managedText returns the columns of a policy that are JSON.
 func managedText(m iam.Managed) (tags, versions string, err error) {
-	tags, errTags := tagsText(m.Tags)
-	text, errVersions := json.Marshal(m.Versions)
-	return tags, string(text), cmp.Or(errTags, errVersions)
+	tags, errTags := policyTags.text(m.Tags)
+	versions, errVersions := policyVersions.text(m.Versions)
+	return tags, versions, cmp.Or(errTags, errVersions)
 }
 
 // CreatePolicy implements iam.ManagedStore.
@@ -48,7 +47,7 @@ func scanManaged(s scanner) (m iam.Managed, err error) {
 		return m, err
 	}
 	m.Created, m.Updated = fromMicros(created), fromMicros(updated)
-	return m, cmp.Or(json.Unmarshal([]byte(tags), &m.Tags), json.Unmarshal([]byte(versions), &m.Versions))
+	return m, cmp.Or(policyTags.read(tags, &m.Tags), policyVersions.read(versions, &m.Versions))
 }
 
 // ManagedPolicies implements iam.ManagedStore.

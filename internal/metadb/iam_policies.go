@@ -2,7 +2,6 @@ package metadb
 
 import (
 	"context"
-	"encoding/json"
 
 	"github.com/diskport/diskport/internal/identity/iam"
 )
@@ -78,7 +77,7 @@ func scanAttached(s scanner) (a iam.Attached, err error) {
 		return a, err
 	}
 	var versions []iam.Version
-	err = json.Unmarshal([]byte(text), &versions)
+	err = policyVersions.read(text, &versions)
 	for _, v := range versions {
 		if v.Number == inForce {
 			a.Document = v.Document

@@ -2,7 +2,6 @@ package metadb
 
 import (
 	"context"
-	"encoding/json"
 	"strings"
 	"time"
 
@@ -11,7 +10,7 @@ import (
 
 // CreateRole implements iam.RoleStore.
 func (s IAM) CreateRole(ctx context.Context, r iam.Role) error {
-	tags, err := tagsText(r.Tags)
+	tags, err := roleTags.text(r.Tags)
 	if err != nil {
 		return err
 	}
@@ -38,7 +37,7 @@ func scanRole(s scanner) (r iam.Role, err error) {
 	}
 	r.MaxSession = time.Duration(session) * time.Microsecond
 	r.Created = fromMicros(created)
-	return r, json.Unmarshal([]byte(tags), &r.Tags)
+	return r, roleTags.read(tags, &r.Tags)
 }
 
 // Roles implements iam.RoleStore.
@@ -63,7 +62,7 @@ func (s IAM) ChangeRole(ctx context.Context, account, name string, change func(*
 		if err := change(&r); err != nil {
 			return err
 		}
-		tags, err := tagsText(r.Tags)
+		tags, err := roleTags.text(r.Tags)
 		if err != nil {
 			return err
 		}

@@ -2,7 +2,6 @@ package metadb
 
 import (
 	"context"
-	"encoding/json"
 	"strings"
 
 	"github.com/diskport/diskport/internal/identity/iam"
@@ -17,12 +16,12 @@ func scanUser(s scanner) (u iam.UserInfo, err error) {
 		return u, err
 	}
 	u.Created = fromMicros(created)
-	return u, json.Unmarshal([]byte(tags), &u.Tags)
+	return u, userTags.read(tags, &u.Tags)
 }
 
 // CreateUser implements iam.UserStore.
 func (s IAM) CreateUser(ctx context.Context, u iam.UserInfo) error {
-	tags, err := tagsText(u.Tags)
+	tags, err := userTags.text(u.Tags)
 	if err != nil {
 		return err
 	}
@@ -74,7 +73,7 @@ func (s IAM) ChangeUser(ctx context.Context, account, name string, change func(*
 		if err := change(&u); err != nil {
 			return err
 		}
-		tags, err := tagsText(u.Tags)
+		tags, err := userTags.text(u.Tags)
 		if err != nil {
 			return err
 		}

@@ -19,7 +19,7 @@ func (db *DB) Images() Images { return Images{db} }
 
 // Register implements image.Store.
 func (s Images) Register(ctx context.Context, i image.Image) error {
-	body, err := toJSON(i)
+	body, err := imageBody.text(i)
 	if err != nil {
 		return err
 	}
@@ -125,5 +125,5 @@ func scanImage(s scanner) (i image.Image, err error) {
 	if err = s.Scan(&body); err != nil {
 		return i, err
 	}
-	return i, fromJSON(body, &i)
+	return i, imageBody.read(body, &i)
 }

@@ -3,7 +3,6 @@ package metadb
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"slices"
 	"time"
 
@@ -20,7 +19,7 @@ func (db *DB) KMS() KMS { return KMS{db} }
 
 // CreateKey implements kms.KeyStore.
 func (s KMS) CreateKey(ctx context.Context, k kms.Key, a kms.Alias) error {
-	tags, err := json.Marshal(k.Tags)
+	tags, err := keyTags.text(k.Tags)
 	if err != nil {
 		return err
 	}
@@ -34,31 +33,24 @@ func (s KMS) CreateKey(ctx context.Context, k kms.Key, a kms.Alias) error {
 			INSERT INTO kms_keys (account, region, id, spec, key_usage, origin, manager, state, multi_region,
 				description, policy, created, deletion, window_days, tags, wrapped)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)`,
-			k.Account, k.Region, k.ID, k.Spec, k.Usage, k.Origin, k.Manager, k.State, truth(k.MultiRegion),
-			k.Description, k.Policy, micros(k.Created), micros(k.Deletion), k.Window, string(tags), k.Wrapped)
+			k.Account, k.Region, k.ID, k.Spec, k.Usage, k.Origin, k.Manager, k.State, flag(k.MultiRegion),
+			k.Description, k.Policy, micros(k.Created), micros(k.Deletion), k.Window, tags, k.Wrapped)
 		return err
 	})
-}
-
-func truth(b bool) int64 {
-	if b {
-		return 1
-	}
-	return 0
 }
 
 const selectKeys = `SELECT account, region, id, spec, key_usage, origin, manager, state, multi_region,
 	description, policy, created, deletion, window_days, tags, wrapped FROM kms_keys WHERE account = $1 AND region = $2`
 
 func scanKMSKey(s scanner) (k kms.Key, err error) {
-	var multi, created, deletion int64
+	var created, deletion int64
 	var tags string
-	if err := s.Scan(&k.Account, &k.Region, &k.ID, &k.Spec, &k.Usage, &k.Origin, &k.Manager, &k.State, &multi,
+	if err := s.Scan(&k.Account, &k.Region, &k.ID, &k.Spec, &k.Usage, &k.Origin, &k.Manager, &k.State, &k.MultiRegion,
 		&k.Description, &k.Policy, &created, &deletion, &k.Window, &tags, &k.Wrapped); err != nil {
 		return k, err
 	}
-	k.MultiRegion, k.Created, k.Deletion = multi != 0, fromMicros(created), fromMicros(deletion)
-	return k, json.Unmarshal([]byte(tags), &k.Tags)
+	k.Created, k.Deletion = fromMicros(created), fromMicros(deletion)
+	return k, keyTags.read(tags, &k.Tags)
 }
 
 // Key implements kms.KeyStore.
@@ -110,14 +102,14 @@ func (s KMS) ChangeKey(ctx context.Context, r kms.Ref, change func(*kms.Key) err
 		if err := change(&k); err != nil {
 			return err
 		}
-		tags, err := json.Marshal(k.Tags)
+		tags, err := keyTags.text(k.Tags)
 		if err != nil {
 			return err
 		}
 		_, err = exec(ctx, q, `
 			UPDATE kms_keys SET state = $1, description = $2, policy = $3, deletion = $4, window_days = $5, tags = $6, wrapped = $7
 			WHERE account = $8 AND region = $9 AND id = $10`,
-			k.State, k.Description, k.Policy, micros(k.Deletion), k.Window, string(tags), k.Wrapped, r.Account, r.Region, r.ID)
+			k.State, k.Description, k.Policy, micros(k.Deletion), k.Window, tags, k.Wrapped, r.Account, r.Region, r.ID)
 		return err
 	})
 }

@@ -3,7 +3,6 @@ package metadb
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"slices"
 
 	"github.com/diskport/diskport/internal/identity/kms"
@@ -81,7 +80,7 @@ func scanAlias(s scanner) (a kms.Alias, err error) {
 
 // AddGrant implements kms.GrantStore.
 func (s KMS) AddGrant(ctx context.Context, g kms.Grant) (stored kms.Grant, err error) {
-	content, err := json.Marshal(g)
+	content, err := grantContent.text(g)
 	if err != nil {
 		return stored, err
 	}
@@ -100,7 +99,7 @@ func (s KMS) AddGrant(ctx context.Context, g kms.Grant) (stored kms.Grant, err e
 		}
 		stored = g
 		_, err = exec(ctx, q, `INSERT INTO kms_grants (account, region, key_id, id, content) VALUES ($1, $2, $3, $4, $5)`,
-			g.Key.Account, g.Key.Region, g.Key.ID, g.ID, string(content))
+			g.Key.Account, g.Key.Region, g.Key.ID, g.ID, content)
 		return err
 	})
 	return stored, err
@@ -122,7 +121,7 @@ func grants(ctx context.Context, q querier, r kms.Ref) ([]kms.Grant, error) {
 		if err := s.Scan(&content); err != nil {
 			return g, err
 		}
-		return g, json.Unmarshal([]byte(content), &g)
+		return g, grantContent.read(content, &g)
 	}, `SELECT content FROM kms_grants WHERE account = $1 AND region = $2 AND key_id = $3`, r.Account, r.Region, r.ID)
 }
 

@@ -28,7 +28,7 @@ func lockTask(ctx context.Context, q querier, id string) (t taskRow, ok bool, er
 		if err = s.Scan(&t.id, &t.account, &t.state, &t.snapshot, &counts, &t.left); err != nil {
 			return t, err
 		}
-		return t, fromJSON(counts, &t.counts)
+		return t, taskCounts.read(counts, &t.counts)
 	}
 	return one(ctx, q, scan, `
 		UPDATE tasks SET state = state WHERE id = $1 RETURNING id, account, state, snapshot, counts, ranges_left`, id)
@@ -78,8 +78,8 @@ func (t Tasks) Planned(ctx context.Context, l work.Lease, p importtask.Plan) (ne
 	for i := 1; i < len(p.Ranges); i++ {
 		units = append(units, t.db.unit(work.Unit{Account: l.Account, Kind: work.Range, Task: l.Task, Range: i}))
 	}
-	ranges, err1 := toJSON(p.Ranges)
-	warnings, err2 := toJSON(p.Warnings)
+	ranges, err1 := taskRanges.text(p.Ranges)
+	warnings, err2 := taskWarnings.text(p.Warnings)
 	if err := errors.Join(err1, err2); err != nil {
 		return next, err
 	}
@@ -109,7 +109,7 @@ func (t Tasks) FinishRange(ctx context.Context, l work.Lease, r importtask.Range
 			return err
 		}
 		task.counts.Add(r.Counts)
-		counts, err := toJSON(task.counts)
+		counts, err := taskCounts.text(task.counts)
 		if err != nil {
 			return err
 		}

@@ -134,6 +134,14 @@ func args[K any](keys []K) []any {
 	return out
 }
 
+// flag is how columns keep a truth value. It can be scanned into a bool as it is.
+func flag(on bool) int64 {
+	if on {
+		return 1
+	}
+	return 0
+}
+
 // hashes makes a statement's arguments of 32-byte ids: sorted, each once.
 func hashes[H ~[32]byte](ids []H) []any {
 	sorted := slices.Clone(ids)

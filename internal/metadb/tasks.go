@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
-	"encoding/json"
-	"fmt"
 	"slices"
 	"time"
 
@@ -63,7 +61,7 @@ func (db *DB) addTask(ctx context.Context, q querier, task importtask.Task) (sto
 }
 
 func insertTask(ctx context.Context, q querier, t importtask.Task, created time.Time) error {
-	tags, err := toJSON(t.SnapshotTags)
+	tags, err := taskSnapshotTags.text(t.SnapshotTags)
 	if err != nil {
 		return err
 	}
@@ -170,7 +168,7 @@ func (t Tasks) List(ctx context.Context, account string) (tasks []importtask.Tas
 const selectTask = `
 	SELECT id, account, COALESCE(token, ''), digest, description, disk_description, format, role_name,
 		bucket, object_key, wrapped_url, pin, source_bytes, state, phase, failure,
-		snapshot, ranges, ranges_left, counts, virtual_bytes, warnings, created, started, ended, snapshot_tags, region, encrypted <> 0, kms_key
+		snapshot, ranges, ranges_left, counts, virtual_bytes, warnings, created, started, ended, snapshot_tags, region, encrypted, kms_key
 	FROM tasks`
 
 func scanTask(s scanner) (t importtask.Task, err error) {
@@ -182,8 +180,8 @@ func scanTask(s scanner) (t importtask.Task, err error) {
 		return t, err
 	}
 	t.CreatedAt, t.StartedAt, t.EndedAt = fromMicros(created), fromMicros(started), fromMicros(ended)
-	return t, cmp.Or(fromJSON(failure, &t.Failure), fromJSON(ranges, &t.Ranges), fromJSON(counts, &t.Counts), fromJSON(warnings, &t.Warnings),
-		fromJSON(tags, &t.SnapshotTags))
+	return t, cmp.Or(taskFailure.read(failure, &t.Failure), taskRanges.read(ranges, &t.Ranges), taskCounts.read(counts, &t.Counts),
+		taskWarnings.read(warnings, &t.Warnings), taskSnapshotTags.read(tags, &t.SnapshotTags))
 }
 
 // liveCounts returns by task what workers have reported of ranges in flight.
@@ -193,7 +191,7 @@ func liveCounts(ctx context.Context, q querier, where, arg string) (map[string]i
 		var task, progress string
 		var c importtask.Counts
 		if err = s.Scan(&task, &progress); err == nil {
-			err = fromJSON(progress, &c)
+			err = unitProgress.read(progress, &c)
 		}
 		c.Add(live[task])
 		live[task] = c
@@ -202,18 +200,6 @@ func liveCounts(ctx context.Context, q querier, where, arg string) (map[string]i
 	_, err := all(ctx, q, scan, `
 		SELECT u.task, u.progress FROM units u WHERE `+where+` AND u.kind = $2 AND u.progress IS NOT NULL`, arg, work.Range)
 	return live, err
-}
-
-func toJSON(v any) (string, error) {
-	b, err := json.Marshal(v)
-	return string(b), err
-}
-
-func fromJSON(text string, v any) error {
-	if err := json.Unmarshal([]byte(text), v); err != nil {
-		return fmt.Errorf("decode a stored %T: %w", v, err)
-	}
-	return nil
 }
 
 // lockAccount serialises what checks limits of an account.

@@ -17,7 +17,10 @@ const (
 )
 
 // Tag is a key with its value.
-type Tag struct{ Key, Value string }
+type Tag struct {
+	Key   string `json:"Key"`
+	Value string `json:"Value"`
+}
 
 // Set is the tags of one resource, sorted by key, no key twice.
 type Set []Tag

@@ -96,9 +96,9 @@ type Managed struct {
 
 // Version is one version of a managed policy.
 type Version struct {
-	Number   int // 1 is "v1"
-	Document string
-	Created  time.Time
+	Number   int       `json:"Number"` // 1 is "v1"
+	Document string    `json:"Document"`
+	Created  time.Time `json:"Created"`
 }
 
 // Store keeps what the Service decides on. Every method is one transaction,

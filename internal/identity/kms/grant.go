@@ -10,16 +10,16 @@ import (
 
 // Grant lets a principal do operations with a key, beside the policies.
 type Grant struct {
-	Key        Ref
-	ID         string // 64 hex digits
-	Name       string // optional; makes creating it again return the same grant
-	Grantee    string // ARN
-	Retiring   string // ARN of who may retire it, or empty
-	Issuer     string // ARN of who made it
-	Operations []string
-	Equals     EncryptionContext // of the request must be just this; nil: any
-	Subset     EncryptionContext // of the request must contain this; nil: any
-	Created    time.Time
+	Key        Ref               `json:"Key"`
+	ID         string            `json:"ID"`       // 64 hex digits
+	Name       string            `json:"Name"`     // optional; makes creating it again return the same grant
+	Grantee    string            `json:"Grantee"`  // ARN
+	Retiring   string            `json:"Retiring"` // ARN of who may retire it, or empty
+	Issuer     string            `json:"Issuer"`   // ARN of who made it
+	Operations []string          `json:"Operations"`
+	Equals     EncryptionContext `json:"Equals"` // of the request must be just this; nil: any
+	Subset     EncryptionContext `json:"Subset"` // of the request must contain this; nil: any
+	Created    time.Time         `json:"Created"`
 }
 
 // grantable are the operations that a grant may be for. Those with material

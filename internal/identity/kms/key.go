@@ -8,7 +8,11 @@ import (
 )
 
 // Ref names a key.
-type Ref struct{ Account, Region, ID string }
+type Ref struct {
+	Account string `json:"Account"`
+	Region  string `json:"Region"`
+	ID      string `json:"ID"`
+}
 
 // ARN returns the key's ARN.
 func (r Ref) ARN() string { return arn(r.Account, r.Region, "key/"+r.ID) }

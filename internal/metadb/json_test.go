@@ -1,0 +1,126 @@
+package metadb
+
+import (
+	"errors"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// TestJSONColumns compares what each column holds of a value, in which every field is
+// set, with its golden encoding, both ways. A test that fails here means that rows
+// of the release before would be read wrong: see the rule in the package comment.
+func TestJSONColumns(t *testing.T) {
+	const (
+		counts = `{"source":1,"done":2,"data":3,"zero":4,"dedup":5,"stored":6}`
+		tags   = `[{"Key":"a","Value":"b"}]`
+		when   = `"2026-01-02T03:04:05Z"`
+	)
+	golden(t, taskFailure, `{"message":"a","reason":"b","detail":"c","offset":1,"hint":"d"}`)
+	golden(t, taskRanges, `[{"first":1,"pages":2,"bytes":3}]`)
+	golden(t, taskCounts, counts)
+	golden(t, taskWarnings, `["a"]`)
+	golden(t, taskSnapshotTags, tags)
+	golden(t, unitProgress, counts)
+	golden(t, imageBody, `{"ID":"a","Account":"b","Name":"c","Description":"d","Architecture":"e","RootDevice":"f","Virtualization":"g","SriovNet":"h",`+
+		`"BootMode":"i","TpmSupport":"j","ImdsSupport":"k","EnaSupport":true,"Devices":[{"Name":"l","VirtualName":"m","Snapshot":"n","VolumeSize":1,`+
+		`"VolumeType":"o","Iops":2,"Throughput":3,"DeleteOnTermination":true,"Encrypted":true}],"Created":`+when+`}`)
+	golden(t, userTags, tags)
+	golden(t, roleTags, tags)
+	golden(t, policyTags, tags)
+	golden(t, policyVersions, `[{"Number":1,"Document":"a","Created":`+when+`}]`)
+	golden(t, keyTags, tags)
+	golden(t, grantContent, `{"Key":{"Account":"a","Region":"b","ID":"c"},"ID":"d","Name":"e","Grantee":"f","Retiring":"g","Issuer":"h","Operations":["i"],`+
+		`"Equals":{"j":"k"},"Subset":{"l":"m"},"Created":`+when+`}`)
+}
+
+func golden[T any](t *testing.T, c jsonColumn[T], want string) {
+	t.Helper()
+	var v, back T
+	hasNames(t, reflect.TypeFor[T]())
+	(&filler{}).fill(reflect.ValueOf(&v).Elem())
+	got, err := c.text(v)
+	if diff := cmp.Diff(want, got); err != nil || diff != "" {
+		t.Errorf("%s: %v (-want +got):\n%s", c, err, diff)
+	}
+	if err := c.read(want, &back); err != nil || !reflect.DeepEqual(v, back) {
+		t.Errorf("%s: read %+v, %v, want %+v", c, back, err, v)
+	}
+	if strings.HasPrefix(got, envelopeStart) {
+		t.Errorf("%s: a value of version 1 looks like an envelope", c)
+	}
+	var newer *VersionError
+	err = c.read(`{"version":2,"value":{"whatever":[]}}`, &back)
+	if !errors.As(err, &newer) || newer.Version != 2 || !strings.Contains(err.Error(), string(c)) {
+		t.Errorf("%s of version 2: got %v", c, err)
+	}
+	if err := c.read(`{"version":`, &back); err == nil || errors.As(err, new(*VersionError)) {
+		t.Errorf("%s: half an envelope: got %v", c, err)
+	}
+	if err := c.read(got[:len(got)-1], &back); err == nil || !strings.Contains(err.Error(), string(c)) {
+		t.Errorf("%s cut short: got %v", c, err)
+	}
+}
+
+// filler sets every field that is stored, each to another value of its kind.
+type filler struct{ texts, numbers int }
+
+func (f *filler) fill(v reflect.Value) {
+	switch v.Kind() {
+	case reflect.String:
+		v.SetString(string(rune('a' + f.texts)))
+		f.texts++
+	case reflect.Int, reflect.Int64:
+		f.numbers++
+		v.SetInt(int64(f.numbers))
+	case reflect.Bool:
+		v.SetBool(true)
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
+		f.fill(v.Index(0))
+	case reflect.Map:
+		key, value := reflect.New(v.Type().Key()).Elem(), reflect.New(v.Type().Elem()).Elem()
+		f.fill(key)
+		f.fill(value)
+		v.Set(reflect.MakeMap(v.Type()))
+		v.SetMapIndex(key, value)
+	case reflect.Struct:
+		if v.Type() == reflect.TypeFor[time.Time]() {
+			v.Set(reflect.ValueOf(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)))
+			return
+		}
+		for i := range v.NumField() {
+			if v.Type().Field(i).Tag.Get("json") != "-" {
+				f.fill(v.Field(i))
+			}
+		}
+	default:
+		panic("a field of a kind that no column has had: " + v.Kind().String())
+	}
+}
+
+// hasNames checks that every field of a stored value says its name there, so that a
+// rename in Go changes no row.
+func hasNames(t *testing.T, typ reflect.Type) {
+	t.Helper()
+	switch typ.Kind() {
+	case reflect.Slice, reflect.Map:
+		hasNames(t, typ.Elem())
+	case reflect.Struct:
+		if typ == reflect.TypeFor[time.Time]() {
+			return
+		}
+		for i := range typ.NumField() {
+			f := typ.Field(i)
+			if f.Tag.Get("json") == "" {
+				t.Errorf("%s.%s has no json tag", typ, f.Name)
+			}
+			if f.Tag.Get("json") != "-" {
+				hasNames(t, f.Type)
+			}
+		}
+	}
+}
