@@ -60,6 +60,7 @@ var floors = map[string]int{
 	"internal/logkey":             0,
 	"internal/outbox":             0,
 	"internal/wake":               0,
+	"internal/listing":            0,
 	"internal/image":              1, // made of words
 	"internal/work":               1,
 	"internal/identity/secret":    11,

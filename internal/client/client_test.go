@@ -131,6 +131,30 @@ func TestRequestsAreSignedForTheService(t *testing.T) {
 	}
 }
 
+func TestListsAreReadPageByPage(t *testing.T) {
+	pages := func(list string) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			switch after := r.URL.Query().Get("after"); after {
+			case "":
+				_, _ = fmt.Fprintf(w, `{%q:[{"id":"a"},{"id":"b"}],"next":"7_b"}`, list)
+			case "7_b":
+				_, _ = fmt.Fprintf(w, `{%q:[{"id":"c"}]}`, list)
+			default:
+				t.Errorf("asked for what comes after %q", after)
+			}
+		}
+	}
+	c := fake(t, map[string]http.HandlerFunc{"GET /-/v1/tasks": pages("tasks"), "GET /-/v1/snapshots": pages("snapshots")})
+	tasks, err := c.Tasks(t.Context())
+	if err != nil || len(tasks) != 3 || tasks[2].ID != "c" {
+		t.Errorf("Tasks = %+v, %v", tasks, err)
+	}
+	snapshots, err := c.Snapshots(t.Context())
+	if err != nil || len(snapshots) != 3 || snapshots[2].ID != "c" {
+		t.Errorf("Snapshots = %+v, %v", snapshots, err)
+	}
+}
+
 func TestWatchGoesOnAfterABrokenStream(t *testing.T) {
 	calls := 0
 	c := fake(t, map[string]http.HandlerFunc{"GET /-/v1/tasks/{id}/events": func(w http.ResponseWriter, _ *http.Request) {

@@ -38,12 +38,19 @@ func (s Snapshot) Size() int64 {
 }
 
 // Snapshots lists the account's snapshots in order of creation.
-func (c *Client) Snapshots(ctx context.Context) ([]Snapshot, error) {
-	var out struct{ Snapshots []Snapshot }
-	if err := c.call(ctx, http.MethodGet, "snapshots", &out); err != nil {
-		return nil, fmt.Errorf("listing snapshots: %w", err)
+func (c *Client) Snapshots(ctx context.Context) (snapshots []Snapshot, err error) {
+	snapshots = []Snapshot{} // which --json prints as a list
+	for next, first := "", true; first || next != ""; first = false {
+		var page struct {
+			Snapshots []Snapshot
+			Next      string
+		}
+		if err := c.call(ctx, http.MethodGet, pageAfter("snapshots", next), &page); err != nil {
+			return nil, fmt.Errorf("listing snapshots: %w", err)
+		}
+		snapshots, next = append(snapshots, page.Snapshots...), page.Next
 	}
-	return out.Snapshots, nil
+	return snapshots, nil
 }
 
 // Snapshot returns one snapshot.

@@ -73,12 +73,27 @@ func (t Task) VolumeSize() int64 {
 }
 
 // Tasks lists the account's tasks in order of creation.
-func (c *Client) Tasks(ctx context.Context) ([]Task, error) {
-	var out struct{ Tasks []Task }
-	if err := c.call(ctx, http.MethodGet, "tasks", &out); err != nil {
-		return nil, fmt.Errorf("listing tasks: %w", err)
+func (c *Client) Tasks(ctx context.Context) (tasks []Task, err error) {
+	tasks = []Task{} // which --json prints as a list
+	for next, first := "", true; first || next != ""; first = false {
+		var page struct {
+			Tasks []Task
+			Next  string
+		}
+		if err := c.call(ctx, http.MethodGet, pageAfter("tasks", next), &page); err != nil {
+			return nil, fmt.Errorf("listing tasks: %w", err)
+		}
+		tasks, next = append(tasks, page.Tasks...), page.Next
 	}
-	return out.Tasks, nil
+	return tasks, nil
+}
+
+// pageAfter is the path of a page of a list; next is what the page before it said.
+func pageAfter(list, next string) string {
+	if next == "" {
+		return list
+	}
+	return list + "?" + url.Values{"after": {next}}.Encode()
 }
 
 // Task returns one task.

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/diskport/diskport/internal/listing"
 	"github.com/diskport/diskport/internal/tag"
 )
 
@@ -58,8 +59,17 @@ type Store interface {
 	Register(ctx context.Context, i Image) error
 	// Deregister removes an image of the account and returns it. ErrNotFound.
 	Deregister(ctx context.Context, account, id string) (Image, error)
-	// List returns the account's images in order of creation, then id.
-	List(ctx context.Context, account string) ([]Image, error)
+	// List returns at most limit of the account's images that f leaves, in order of
+	// creation, then id, from behind after.
+	List(ctx context.Context, account string, f Filter, after listing.Place, limit int) ([]Image, error)
+	// Owned counts the account's images.
+	Owned(ctx context.Context, account string) (int, error)
+}
+
+// Filter narrows a list of images. A nil field leaves all of them.
+type Filter struct {
+	IDs   []string
+	Names []string
 }
 
 // NoSnapshotError reports a device of a snapshot that is not there.

@@ -39,6 +39,8 @@ type engine struct {
 	dialect goose.Dialect
 	// skipLocked is put behind a claim's SELECT, so that claims do not queue.
 	skipLocked string
+	// bytewise is put behind a text column to order it by its bytes.
+	bytewise string
 	// snapshot makes all reads of a view see one state.
 	snapshot *sql.TxOptions
 }
@@ -122,6 +124,7 @@ func (db *DB) openPostgres(dsn string) error {
 	db.engine = engine{
 		dialect:    goose.DialectPostgres,
 		skipLocked: " FOR UPDATE OF u SKIP LOCKED",
+		bytewise:   ` COLLATE "C"`,
 		snapshot:   &sql.TxOptions{ReadOnly: true, Isolation: sql.LevelRepeatableRead},
 	}
 	cfg, err := pgx.ParseConfig(dsn)

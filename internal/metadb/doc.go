@@ -7,7 +7,10 @@
 //   - placeholders are $1, $2, …; times are BIGINT microseconds since 1970 UTC, 0
 //     for the zero time; truth is BIGINT 0 or 1; bytes are BYTEA;
 //   - no now(), arrays, casts by ::, LIKE or generated ids; ids come from awsid;
-//   - text is ordered in Go where the order matters: collations differ;
+//   - text is ordered in Go where the order matters, since collations differ; ids
+//     are alike in all of them: one prefix, then lower-case letters and digits;
+//   - a list is read along an index that has it in its order, behind a place, with a
+//     limit; what belongs to a page (tags, live counts) is read for the page at once;
 //   - every check before a write is a unique constraint, a guarded UPDATE or made
 //     under a lock on the row that it depends on (lockAccount, lockTask), since
 //     PostgreSQL runs at READ COMMITTED;

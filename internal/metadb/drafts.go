@@ -68,9 +68,11 @@ func draftByToken(ctx context.Context, q querier, account, token string) (d snap
 	if err != nil || !ok {
 		return d, ok, err
 	}
-	if d.Tags, err = tagsOf(ctx, q, d.ID); err != nil {
+	tags, err := tagsOf(ctx, q, d.ID)
+	if err != nil {
 		return d, ok, err
 	}
+	d.Tags = tags[d.ID]
 	d.Token = token
 	d.Digest, _, err = one(ctx, q, column[string], `SELECT digest FROM snapshots WHERE id = $1`, d.ID)
 	return d, ok, err

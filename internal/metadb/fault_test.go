@@ -199,9 +199,15 @@ func life(db *DB) []lifeEvent {
 // dump returns every row of every table that events touch.
 func dump(t *testing.T, db *DB) map[string][]string {
 	t.Helper()
+	return dumpOf(t, db, "tasks", "units", "domains", "files", "blocks", "pages", "range_pages", "snapshots", "tags", "account_locks", "drafts", "draft_blocks", "snapshot_shares",
+		"page_candidates", "block_candidates", "file_candidates", "holds")
+}
+
+// dumpOf returns every row of some tables.
+func dumpOf(t *testing.T, db *DB, tables ...string) map[string][]string {
+	t.Helper()
 	out := map[string][]string{}
-	for _, table := range []string{"tasks", "units", "domains", "files", "blocks", "pages", "range_pages", "snapshots", "tags", "account_locks", "drafts", "draft_blocks", "snapshot_shares",
-		"page_candidates", "block_candidates", "file_candidates", "holds"} {
+	for _, table := range tables {
 		rows, err := db.read.QueryContext(t.Context(), "SELECT * FROM "+table)
 		if err != nil {
 			t.Fatal(err)

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/diskport/diskport/internal/image"
+	"github.com/diskport/diskport/internal/listing"
 	"github.com/diskport/diskport/internal/store/snapshot"
 )
 
@@ -104,20 +105,41 @@ func (s Images) Deregister(ctx context.Context, account, id string) (gone image.
 }
 
 // List implements image.Store.
-func (s Images) List(ctx context.Context, account string) (list []image.Image, err error) {
+func (s Images) List(ctx context.Context, account string, f image.Filter, after listing.Place, limit int) (list []image.Image, err error) {
 	err = s.db.view(ctx, "list images of account "+account, func(q querier) error {
-		list, err = all(ctx, q, scanImage, `SELECT body FROM images WHERE account = $1`, account)
+		list, err = listImages(ctx, q, account, f, after, limit)
 		if err != nil {
 			return err
 		}
-		tags, err := tagsOfAccount(ctx, q, account)
+		ids := make([]string, len(list))
+		for i := range list {
+			ids[i] = list[i].ID
+		}
+		tags, err := tagsOf(ctx, q, ids...)
 		for i := range list {
 			list[i].Tags = tags[list[i].ID]
 		}
 		return err
 	})
-	slices.SortFunc(list, func(a, b image.Image) int { return cmp.Or(a.Created.Compare(b.Created), cmp.Compare(a.ID, b.ID)) })
 	return list, err
+}
+
+func listImages(ctx context.Context, q querier, account string, f image.Filter, after listing.Place, limit int) ([]image.Image, error) {
+	own := query{from: `SELECT body FROM images`, order: `created, id`}.and(`account = ?`, account)
+	switch {
+	case f.IDs != nil:
+		return byID(ctx, q, scanImage, in(own, `name`, f.Names), `id`, f.IDs, placeOfImage, after, limit)
+	case f.Names != nil:
+		return byID(ctx, q, scanImage, own, `name`, f.Names, placeOfImage, after, limit)
+	}
+	return page(ctx, q, scanImage, own, after, limit)
+}
+
+func placeOfImage(i image.Image) listing.Place { return listing.At(i.Created, i.ID) }
+
+// Owned implements image.Store.
+func (s Images) Owned(ctx context.Context, account string) (int, error) {
+	return s.db.count(ctx, "count images of account "+account, `SELECT COUNT(*) FROM images WHERE account = $1`, account)
 }
 
 func scanImage(s scanner) (i image.Image, err error) {

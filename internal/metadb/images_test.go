@@ -9,6 +9,7 @@ import (
 
 	"github.com/diskport/diskport/internal/image"
 	"github.com/diskport/diskport/internal/imports/importtask"
+	"github.com/diskport/diskport/internal/listing"
 	"github.com/diskport/diskport/internal/store/snapshot"
 	"github.com/diskport/diskport/internal/tag"
 	"github.com/diskport/diskport/internal/work"
@@ -29,7 +30,7 @@ func TestImages(t *testing.T) {
 		if err := images.Register(ctx, img); err != nil {
 			t.Fatal(err)
 		}
-		list, err := images.List(ctx, "a")
+		list, err := images.List(ctx, "a", image.Filter{}, listing.Place{}, 10)
 		if diff := cmp.Diff([]image.Image{img}, list); err != nil || diff != "" {
 			t.Errorf("%v (-want +got):\n%s", err, diff)
 		}
@@ -69,8 +70,63 @@ func TestImages(t *testing.T) {
 		if err := db.Snapshots().Delete(ctx, "a", own); err != nil { // another's image does not bind the owner
 			t.Error(err)
 		}
-		if tags, err := db.Tags().List(ctx, "a"); err != nil || len(tags) != 0 {
+		if tags, err := db.Tags().List(ctx, "a", tag.Filter{}, tag.Place{}, 10); err != nil || len(tags) != 0 {
 			t.Errorf("left: %v, %v", tags, err)
+		}
+	})
+}
+
+func TestListImages(t *testing.T) {
+	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) {
+		db := fresh(t)
+		names := map[string]string{}
+		for i, name := range []string{"c", "a", "b"} {
+			img := image.Image{ID: db.ids.Image(), Account: "a", Name: name, Created: time.Unix(int64(i), 0), Tags: tag.Set{{Key: "k", Value: name}}}
+			if err := db.Images().Register(t.Context(), img); err != nil {
+				t.Fatal(err)
+			}
+			names[name] = img.ID
+		}
+		if err := db.Images().Register(t.Context(), image.Image{ID: db.ids.Image(), Account: "b", Name: "c"}); err != nil {
+			t.Fatal(err)
+		}
+		tests := []struct {
+			name string
+			f    image.Filter
+			want string
+		}{
+			{"all", image.Filter{}, "cab"},
+			{"by id", image.Filter{IDs: []string{names["b"], names["c"], "ami-00000000000000000"}}, "cb"},
+			{"by name", image.Filter{Names: []string{"b", "a", "x"}}, "ab"},
+			{"by id and name", image.Filter{IDs: []string{names["b"], names["c"]}, Names: []string{"a", "b"}}, "b"},
+			{"by no name", image.Filter{Names: []string{}}, ""},
+		}
+		for _, tt := range tests {
+			for limit := 1; limit < 5; limit++ {
+				got := ""
+				for after := (listing.Place{}); ; {
+					list, err := db.Images().List(t.Context(), "a", tt.f, after, limit)
+					if err != nil {
+						t.Fatal(err)
+					}
+					for _, i := range list {
+						got += i.Name
+						after = listing.At(i.Created, i.ID)
+						if v, _ := i.Tags.Get("k"); v != i.Name {
+							t.Errorf("%s has tags %v", i.Name, i.Tags)
+						}
+					}
+					if len(list) < limit {
+						break
+					}
+				}
+				if got != tt.want {
+					t.Errorf("%s in pages of %d: got %q, want %q", tt.name, limit, got, tt.want)
+				}
+			}
+		}
+		if n, err := db.Images().Owned(t.Context(), "a"); err != nil || n != 3 {
+			t.Errorf("owns %d, %v, want 3", n, err)
 		}
 	})
 }

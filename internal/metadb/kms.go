@@ -80,6 +80,16 @@ func (s KMS) Keys(ctx context.Context, account, region string) (list []kms.Key, 
 	return list, err
 }
 
+// Owned implements kms.KeyStore.
+func (s KMS) Owned(ctx context.Context, account string, now time.Time) (int, error) {
+	return s.db.count(ctx, "count keys of account "+account,
+		`SELECT COUNT(*) FROM kms_keys WHERE `+customersKey, account, kms.Customer, kms.PendingDeletion, micros(now))
+}
+
+// customersKey is the condition of a key that is its account's own: $1 is the
+// account, $2 kms.Customer, $3 kms.PendingDeletion, $4 the time.
+const customersKey = `account = $1 AND manager = $2 AND NOT (state = $3 AND deletion <= $4)`
+
 // lockKey makes a transaction the only one that changes a key or what hangs on it.
 func lockKey(ctx context.Context, q querier, r kms.Ref) error {
 	n, err := exec(ctx, q, `UPDATE kms_keys SET id = id WHERE account = $1 AND region = $2 AND id = $3`, r.Account, r.Region, r.ID)

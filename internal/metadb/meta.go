@@ -5,6 +5,15 @@ import (
 	"fmt"
 )
 
+// Ready returns nil when the database answers. It is one statement, however much the
+// database holds.
+func (db *DB) Ready(ctx context.Context) error {
+	return db.view(ctx, "ask whether the database answers", func(q querier) error {
+		_, err := all(ctx, q, column[string], `SELECT name FROM meta ORDER BY name LIMIT 1`)
+		return err
+	})
+}
+
 // Secret returns the service-wide value called name, which make makes when there
 // is none yet. All nodes get the same. The caller wraps what must not lie here
 // in the clear.

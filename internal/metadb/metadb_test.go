@@ -62,7 +62,7 @@ func onEngines(t *testing.T, fn func(t *testing.T, fresh func(*testing.T) *DB)) 
 	})
 }
 
-func open(t *testing.T, dsn string) *DB {
+func open(t testing.TB, dsn string) *DB {
 	t.Helper()
 	db, err := Open(t.Context(), dsn, Options{})
 	if err != nil {

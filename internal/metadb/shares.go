@@ -7,53 +7,16 @@ import (
 	"github.com/diskport/diskport/internal/store/snapshot"
 )
 
-// share is one row of whom snapshots are shared with.
-type share struct{ snapshot, grantee string }
-
-func scanShare(s scanner) (h share, err error) {
-	err = s.Scan(&h.snapshot, &h.grantee)
-	return h, err
-}
-
-// sharedWith returns whom one of the shares' snapshots is shared with, in order.
-func sharedWith(shares []share, id string) []string {
-	var out []string
-	for _, h := range shares {
-		if h.snapshot == id {
-			out = append(out, h.grantee)
-		}
-	}
-	slices.Sort(out)
-	return out
-}
-
+// sharesOf returns whom a snapshot is shared with, in order.
 func sharesOf(ctx context.Context, q querier, id string) ([]string, error) {
-	shares, err := all(ctx, q, scanShare, `SELECT snapshot, grantee FROM snapshot_shares WHERE snapshot = $1`, id)
-	return sharedWith(shares, id), err
+	list, err := all(ctx, q, column[string], `SELECT grantee FROM snapshot_shares WHERE snapshot = $1`, id)
+	slices.Sort(list)
+	return list, err
 }
 
 func dropShares(ctx context.Context, q querier, id string) error {
 	_, err := exec(ctx, q, `DELETE FROM snapshot_shares WHERE snapshot = $1`, id)
 	return err
-}
-
-// ListShared implements snapshot.Store.
-func (s Snapshots) ListShared(ctx context.Context, account string) (list []snapshot.Record, err error) {
-	err = s.db.view(ctx, "list snapshots shared with account "+account, func(q querier) error {
-		list, err = all(ctx, q, scanSnapshot, selectSnapshot+` WHERE s.account <> $1 AND s.id IN (
-			SELECT snapshot FROM snapshot_shares WHERE grantee = $1 OR grantee = $2)`, account, snapshot.Everybody)
-		if err != nil {
-			return err
-		}
-		for i := range list {
-			if list[i].SharedWith, err = sharesOf(ctx, q, list[i].ID); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	slices.SortFunc(list, inOrder)
-	return list, err
 }
 
 // Share implements snapshot.Store.
@@ -62,11 +25,22 @@ func (s Snapshots) Share(ctx context.Context, account, id string, add, remove []
 		if _, err := execIn(ctx, q, args(remove), `DELETE FROM snapshot_shares WHERE snapshot = $1 AND grantee IN (?)`, id); err != nil {
 			return err
 		}
+		started, _, err := one(ctx, q, column[int64], `SELECT started FROM snapshots WHERE id = $1`, id)
+		if err != nil || len(add) == 0 {
+			return err
+		}
 		rows := [][]any{}
 		for _, who := range slices.Compact(slices.Sorted(slices.Values(add))) {
-			rows = append(rows, []any{id, who})
+			rows = append(rows, []any{id, who, started})
 		}
-		return insert(ctx, q, rows, `INSERT INTO snapshot_shares (snapshot, grantee) VALUES (?) ON CONFLICT DO NOTHING`)
+		if err := insert(ctx, q, rows, `INSERT INTO snapshot_shares (snapshot, grantee, started) VALUES (?) ON CONFLICT DO NOTHING`); err != nil {
+			return err
+		}
+		n, _, err := one(ctx, q, column[int], `SELECT COUNT(*) FROM snapshot_shares WHERE snapshot = $1`, id)
+		if err == nil && n > snapshot.MaxShares {
+			err = snapshot.ErrTooManyShares
+		}
+		return err
 	})
 }
 

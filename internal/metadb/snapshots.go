@@ -3,7 +3,6 @@ package metadb
 import (
 	"cmp"
 	"context"
-	"slices"
 
 	"github.com/diskport/diskport/internal/imports/importtask"
 	"github.com/diskport/diskport/internal/store/blockstore"
@@ -28,58 +27,65 @@ func (s Snapshots) Get(ctx context.Context, id string) (r snapshot.Record, err e
 		if !ok {
 			return snapshot.ErrNotFound
 		}
-		if err = showProgress(ctx, q, &r); err != nil {
-			return err
-		}
 		if r.SharedWith, err = sharesOf(ctx, q, id); err != nil {
 			return err
 		}
-		r.Tags, err = tagsOf(ctx, q, id)
-		return err
+		return complement(ctx, q, r.Account, []*snapshot.Record{&r})
 	})
 	return r, err
 }
 
-// List implements snapshot.Store.
-func (s Snapshots) List(ctx context.Context, account string) (list []snapshot.Record, err error) {
-	err = s.db.view(ctx, "list snapshots of account "+account, func(q querier) error {
-		list, err = all(ctx, q, scanSnapshot, selectSnapshot+` WHERE s.account = $1`, account)
-		if err != nil {
-			return err
-		}
-		shares, err := all(ctx, q, scanShare, `
-			SELECT h.snapshot, h.grantee FROM snapshot_shares h JOIN snapshots s ON s.id = h.snapshot WHERE s.account = $1`, account)
-		if err != nil {
-			return err
-		}
-		tags, err := tagsOfAccount(ctx, q, account)
-		for i := range list {
-			list[i].Tags, list[i].SharedWith = tags[list[i].ID], sharedWith(shares, list[i].ID)
-			err = cmp.Or(err, showProgress(ctx, q, &list[i]))
-		}
-		return err
-	})
-	slices.SortFunc(list, inOrder)
-	return list, err
+// Owned implements snapshot.Store.
+func (s Snapshots) Owned(ctx context.Context, account string) (int, error) {
+	return s.db.count(ctx, "count snapshots of account "+account, `SELECT COUNT(*) FROM snapshots WHERE account = $1`, account)
 }
 
-func inOrder(a, b snapshot.Record) int {
-	return cmp.Or(a.StartedAt.Compare(b.StartedAt), cmp.Compare(a.ID, b.ID))
-}
-
-// showProgress sets the progress of a pending snapshot to that of its task.
-func showProgress(ctx context.Context, q querier, r *snapshot.Record) error {
-	if r.State != snapshot.Pending || r.Task == "" {
-		return nil
+// complement adds to records what lies in other tables: tags, which only their
+// account sees, and how far pending ones are.
+func complement(ctx context.Context, q querier, account string, list []*snapshot.Record) error {
+	var own, making []string
+	for _, r := range list {
+		if r.Account == account {
+			own = append(own, r.ID)
+		}
+		if r.State == snapshot.Pending && r.Task != "" {
+			making = append(making, r.Task)
+		}
 	}
-	task, ok, err := one(ctx, q, scanTask, selectTask+` WHERE id = $1`, r.Task)
-	if err != nil || !ok {
+	tags, err := tagsOf(ctx, q, own...)
+	if err != nil {
 		return err
 	}
-	live, err := liveCounts(ctx, q, `u.task = $1`, r.Task)
-	task.Counts.Add(live[r.Task])
-	r.Progress = percent(task)
+	progress, err := progressOf(ctx, q, making)
+	for _, r := range list {
+		r.Tags = tags[r.ID]
+		if percent, ok := progress[r.Task]; ok && r.State == snapshot.Pending {
+			r.Progress = percent
+		}
+	}
 	return err
+}
+
+// progressOf returns by task how far those are that make snapshots.
+func progressOf(ctx context.Context, q querier, ids []string) (map[string]int, error) {
+	live, err := liveCounts(ctx, q, ids...)
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]int{}
+	scan := func(s scanner) (_ struct{}, err error) {
+		var id, ranges, counts string
+		if err := s.Scan(&id, &ranges, &counts); err != nil {
+			return struct{}{}, err
+		}
+		var t importtask.Task
+		err = cmp.Or(taskRanges.read(ranges, &t.Ranges), taskCounts.read(counts, &t.Counts))
+		t.Counts.Add(live[id])
+		out[id] = percent(t)
+		return struct{}{}, err
+	}
+	_, err = allIn(ctx, q, scan, args(ids), `SELECT id, ranges, counts FROM tasks WHERE id IN (?)`)
+	return out, err
 }
 
 // percent is how much of a task's data is dealt with; 99 at most before the end.
@@ -162,10 +168,12 @@ func (db *DB) addSnapshot(ctx context.Context, q querier, task taskRow, r snapsh
 	return putTags(ctx, q, task.account, r.ID, r.Tags)
 }
 
-const selectSnapshot = `
+const selectSnapshotColumns = `
 	SELECT s.id, s.account, s.domain, s.task, s.description, s.state, s.volume_gib, s.virtual_bytes, s.progress,
 		s.started, s.completed, s.root, s.blocks, s.stored, s.parent, s.lineage, s.message, s.tier, s.tier_since,
-		COALESCE(d.kms_key, ''), s.data_key
+		COALESCE(d.kms_key, ''), s.data_key`
+
+const selectSnapshot = selectSnapshotColumns + `
 	FROM snapshots s LEFT JOIN domains d ON d.id = s.domain`
 
 func scanSnapshot(s scanner) (r snapshot.Record, err error) {

@@ -211,7 +211,7 @@ func TestSnapshots(t *testing.T) {
 }
 
 // addRecord stores a snapshot that has gone through its life already.
-func addRecord(t *testing.T, db *DB, r snapshot.Record) {
+func addRecord(t testing.TB, db *DB, r snapshot.Record) {
 	must(t, db, func(q querier) error {
 		if err := db.addSnapshot(t.Context(), q, taskRow{id: r.Task, account: r.Account}, r); err != nil {
 			return err

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"strconv"
 
 	"github.com/diskport/diskport/internal/awsid"
 	"github.com/diskport/diskport/internal/tag"
@@ -24,7 +25,7 @@ func (t Tags) Add(ctx context.Context, account string, resources []string, tags 
 		if err != nil {
 			return err
 		}
-		if _, err := old.Merge(tags); err != nil {
+		if _, err := old[id].Merge(tags); err != nil {
 			return err
 		}
 		return putTags(ctx, q, account, id, tags)
@@ -39,7 +40,7 @@ func (t Tags) Remove(ctx context.Context, account string, resources []string, de
 			return err
 		}
 		var gone []any
-		for _, have := range old {
+		for _, have := range old[id] {
 			if doomed(have, del) {
 				gone = append(gone, have.Key)
 			}
@@ -92,15 +93,40 @@ func lockResource(ctx context.Context, q querier, account, id string) error {
 }
 
 // List implements tag.Store.
-func (t Tags) List(ctx context.Context, account string) (out []tag.Tagged, err error) {
+func (t Tags) List(ctx context.Context, account string, f tag.Filter, after tag.Place, limit int) (list []tag.Tagged, err error) {
 	err = t.db.view(ctx, "list tags of account "+account, func(q querier) error {
-		out, err = all(ctx, q, scanTagged, `SELECT resource, name, value FROM tags WHERE account = $1`, account)
+		list, err = t.db.listTags(ctx, q, account, f, after, limit)
 		return err
 	})
-	slices.SortFunc(out, func(a, b tag.Tagged) int {
-		return cmp.Or(cmp.Compare(a.Resource.ID, b.Resource.ID), cmp.Compare(a.Tag.Key, b.Tag.Key))
-	})
-	return out, err
+	slices.SortFunc(list, func(a, b tag.Tagged) int { return placeOfTag(a).Compare(placeOfTag(b)) })
+	list = slices.DeleteFunc(list, func(t tag.Tagged) bool { return placeOfTag(t).Compare(after) <= 0 })
+	return list[:min(limit, len(list))], err
+}
+
+func placeOfTag(t tag.Tagged) tag.Place { return tag.Place{Resource: t.Resource.ID, Key: t.Tag.Key} }
+
+// listTags reads the tags behind a place: those of a filter's resources, those that
+// a filter's tag finds, or the next ones. Some before the place may be among them.
+func (db *DB) listTags(ctx context.Context, q querier, account string, f tag.Filter, after tag.Place, limit int) ([]tag.Tagged, error) {
+	s := query{from: `SELECT resource, name, value FROM tags`}.and(`account = ?`, account)
+	if f.Tag != nil {
+		s = s.and(`name = ?`, f.Tag.Key).and(`value = ?`, f.Tag.Value)
+	}
+	if f.Resources != nil {
+		var list []tag.Tagged
+		err := chunks(f.Resources, func(c []string) error {
+			s := in(s, `resource`, c)
+			some, err := all(ctx, q, scanTagged, s.text(), s.args...)
+			list = append(list, some...)
+			return err
+		})
+		return list, err
+	}
+	// Keys are ordered byte by byte; ids are alike in every collation.
+	name := `name` + db.engine.bytewise
+	s = s.and(`resource >= ?`, after.Resource).and(`(resource > ? OR `+name+` > ?)`, after.Resource, after.Key)
+	s.args = append(s.args, limit)
+	return all(ctx, q, scanTagged, s.text()+` ORDER BY resource, `+name+` LIMIT $`+strconv.Itoa(len(s.args)), s.args...)
 }
 
 func scanTagged(s scanner) (t tag.Tagged, err error) {
@@ -136,15 +162,9 @@ func dropTags(ctx context.Context, q querier, resources ...string) error {
 	return err
 }
 
-// tagsOf returns the tags of one resource.
-func tagsOf(ctx context.Context, q querier, resource string) (tag.Set, error) {
-	tags, err := all(ctx, q, scanTagged, `SELECT resource, name, value FROM tags WHERE resource = $1`, resource)
-	return sets(tags)[resource], err
-}
-
-// tagsOfAccount returns the tags of all of an account's resources, by resource.
-func tagsOfAccount(ctx context.Context, q querier, account string) (map[string]tag.Set, error) {
-	tags, err := all(ctx, q, scanTagged, `SELECT resource, name, value FROM tags WHERE account = $1`, account)
+// tagsOf returns the tags of resources, by resource.
+func tagsOf(ctx context.Context, q querier, resources ...string) (map[string]tag.Set, error) {
+	tags, err := allIn(ctx, q, scanTagged, args(resources), `SELECT resource, name, value FROM tags WHERE resource IN (?)`)
 	return sets(tags), err
 }
 

@@ -4,10 +4,10 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
-	"slices"
 	"time"
 
 	"github.com/diskport/diskport/internal/imports/importtask"
+	"github.com/diskport/diskport/internal/listing"
 	"github.com/diskport/diskport/internal/work"
 )
 
@@ -133,36 +133,74 @@ func getTask(ctx context.Context, q querier, account, id string) (task importtas
 	if !ok {
 		return task, importtask.ErrNotFound
 	}
-	live, err := liveCounts(ctx, q, `u.task = $1`, id)
-	task.Counts.Add(live[id])
-	if err == nil {
-		task.Tags, err = tagsOf(ctx, q, id)
+	live, err := liveCounts(ctx, q, id)
+	if err != nil {
+		return task, err
 	}
+	task.Counts.Add(live[id])
+	tags, err := tagsOf(ctx, q, id)
+	task.Tags = tags[id]
 	return task, err
 }
 
-// List implements importtask.Tasks.
-func (t Tasks) List(ctx context.Context, account string) (tasks []importtask.Task, err error) {
+// List implements importtask.Lists.
+func (t Tasks) List(ctx context.Context, account string, f importtask.Filter, after listing.Place, limit int) (tasks []importtask.Task, err error) {
 	err = t.db.view(ctx, "list tasks of account "+account, func(q querier) error {
-		tasks, err = all(ctx, q, scanTask, selectTask+` WHERE account = $1`, account)
+		tasks, err = listTasks(ctx, q, account, f, after, limit)
 		if err != nil {
 			return err
 		}
-		live, err := liveCounts(ctx, q, `u.account = $1`, account)
+		var ids, active []string
+		for _, task := range tasks {
+			ids = append(ids, task.ID)
+			if task.State == importtask.Active {
+				active = append(active, task.ID)
+			}
+		}
+		live, err := liveCounts(ctx, q, active...)
 		if err != nil {
 			return err
 		}
-		tags, err := tagsOfAccount(ctx, q, account)
+		tags, err := tagsOf(ctx, q, ids...)
 		for i := range tasks {
 			tasks[i].Counts.Add(live[tasks[i].ID])
 			tasks[i].Tags = tags[tasks[i].ID]
 		}
 		return err
 	})
-	slices.SortFunc(tasks, func(a, b importtask.Task) int {
-		return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), cmp.Compare(a.ID, b.ID))
-	})
 	return tasks, err
+}
+
+func listTasks(ctx context.Context, q querier, account string, f importtask.Filter, after listing.Place, limit int) ([]importtask.Task, error) {
+	own := query{from: selectTask, order: `created, id`}.and(`account = ?`, account)
+	if f.IDs != nil {
+		return byID(ctx, q, scanTask, in(own, `state`, f.States), `id`, f.IDs, placeOfTask, after, limit)
+	}
+	ways := []query{own}
+	if f.States != nil { // one index has the tasks of each state in order
+		ways = nil
+		for _, state := range f.States {
+			ways = append(ways, own.and(`state = ?`, state))
+		}
+	}
+	return pages(ctx, q, scanTask, ways, placeOfTask, after, limit)
+}
+
+func placeOfTask(t importtask.Task) listing.Place { return listing.At(t.CreatedAt, t.ID) }
+
+// Unfinished implements importtask.Lists.
+func (t Tasks) Unfinished(ctx context.Context, after string, limit int) (ids []string, err error) {
+	err = t.db.view(ctx, "list unfinished tasks", func(q querier) error {
+		ids, err = all(ctx, q, column[string], `SELECT id FROM tasks WHERE ended = 0 AND id > $1 ORDER BY id LIMIT $2`, after, limit)
+		return err
+	})
+	return ids, err
+}
+
+// Owned implements importtask.Lists.
+func (t Tasks) Owned(ctx context.Context, account string) (int, error) {
+	return t.db.count(ctx, "count unfinished tasks of account "+account,
+		`SELECT COUNT(*) FROM tasks WHERE account = $1 AND state IN ($2, $3)`, account, importtask.Active, importtask.Deleting)
 }
 
 const selectTask = `
@@ -185,7 +223,7 @@ func scanTask(s scanner) (t importtask.Task, err error) {
 }
 
 // liveCounts returns by task what workers have reported of ranges in flight.
-func liveCounts(ctx context.Context, q querier, where, arg string) (map[string]importtask.Counts, error) {
+func liveCounts(ctx context.Context, q querier, tasks ...string) (map[string]importtask.Counts, error) {
 	live := map[string]importtask.Counts{}
 	scan := func(s scanner) (_ struct{}, err error) {
 		var task, progress string
@@ -197,8 +235,8 @@ func liveCounts(ctx context.Context, q querier, where, arg string) (map[string]i
 		live[task] = c
 		return struct{}{}, err
 	}
-	_, err := all(ctx, q, scan, `
-		SELECT u.task, u.progress FROM units u WHERE `+where+` AND u.kind = $2 AND u.progress IS NOT NULL`, arg, work.Range)
+	_, err := allIn(ctx, q, scan, args(tasks), `
+		SELECT task, progress FROM units WHERE kind = $1 AND progress IS NOT NULL AND task IN (?)`, work.Range)
 	return live, err
 }
 

@@ -43,7 +43,7 @@ func (a *App) front(metrics *prometheus.Registry) http.Handler {
 		}),
 		awshttp.Diskport: adminapi.New(adminapi.Config{
 			Tasks: p.imports, Snapshots: p.db.Snapshots(), Verifier: p.shelf, Collector: p.gc, Log: a.log,
-			Accounts: p.iam, Operator: a.cfg.AccountID, Owns: a.owns, Stopping: a.stopping,
+			Accounts: p.iam, Operator: a.cfg.AccountID, Owns: p.estate().Owns, Stopping: a.stopping,
 		}),
 	}
 	return awshttp.New(awshttp.Options{
@@ -129,7 +129,7 @@ func alive(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "o
 func (a *App) ready(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
 	defer cancel()
-	if _, err := a.parts.db.Tasks().List(ctx, a.cfg.AccountID); err != nil {
+	if err := a.parts.db.Ready(ctx); err != nil {
 		a.log.Error("not ready", logkey.Error, err)
 		http.Error(w, "the database does not answer", http.StatusServiceUnavailable)
 		return

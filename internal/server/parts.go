@@ -171,24 +171,6 @@ func serviceKey(ctx context.Context, db *metadb.DB, master *secret.MasterKey, na
 func (a *App) recover(ctx context.Context, p *parts) error {
 	return errors.Join(
 		p.db.Work().Ensure(ctx, duties(p.runner.Handlers)...),
-		a.sweepPins(ctx, p),
+		importtask.SweepPins(ctx, p.db.Tasks(), p.sources),
 	)
-}
-
-func (a *App) sweepPins(ctx context.Context, p *parts) error {
-	accounts, err := p.iam.Accounts(ctx)
-	if err != nil {
-		return err
-	}
-	pinned := map[string]bool{}
-	for _, account := range accounts {
-		tasks, err := p.db.Tasks().List(ctx, account.ID)
-		if err != nil {
-			return err
-		}
-		for _, t := range tasks {
-			pinned[t.ID] = running(t)
-		}
-	}
-	return p.sources.Sweep(ctx, func(id string) bool { return pinned[id] })
 }

@@ -1,6 +1,7 @@
 package tag
 
 import (
+	"cmp"
 	"context"
 )
 
@@ -34,6 +35,21 @@ type Store interface {
 	Add(ctx context.Context, account string, resources []string, tags []Tag) error
 	// Remove deletes tags; with no deletions all but reserved ones.
 	Remove(ctx context.Context, account string, resources []string, del []Deletion) error
-	// List returns all tags of the account ordered by resource id, then key.
-	List(ctx context.Context, account string) ([]Tagged, error)
+	// List returns at most limit of the account's tags that f leaves, in order of
+	// resource id, then key (byte by byte), from behind after.
+	List(ctx context.Context, account string, f Filter, after Place, limit int) ([]Tagged, error)
+}
+
+// Filter narrows a list of tags. A nil field leaves all of them.
+type Filter struct {
+	Resources []string // ids
+	Tag       *Tag     // this key with this value
+}
+
+// Place is where a tag stands in a list. The zero Place is before all.
+type Place struct{ Resource, Key string }
+
+// Compare orders places: -1 when p comes before q, +1 when it comes after.
+func (p Place) Compare(q Place) int {
+	return cmp.Or(cmp.Compare(p.Resource, q.Resource), cmp.Compare(p.Key, q.Key))
 }

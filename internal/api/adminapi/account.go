@@ -1,6 +1,7 @@
 package adminapi
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -65,7 +66,7 @@ func (e *Edge) removeAccount(r *request) error {
 	})
 	switch {
 	case errors.Is(err, iam.ErrInUse):
-		return &failure{http.StatusConflict, "AccountInUse", "account " + id + " still owns " + owned}
+		return &failure{http.StatusConflict, "AccountInUse", "account " + id + " still owns " + cmp.Or(owned, "what was just made")}
 	case errors.Is(err, iam.ErrNotFound):
 		return &failure{http.StatusNotFound, "NoSuchAccount", "there is no account " + id}
 	case err != nil:

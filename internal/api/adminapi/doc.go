@@ -2,16 +2,20 @@
 // for. Requests are signed with SigV4 as service "diskport"; the front chain
 // (awshttp) has verified that before they come here.
 //
-//	GET  /-/v1/tasks                 every task of the account, in full detail
+//	GET  /-/v1/tasks                 tasks of the account, in full detail
 //	GET  /-/v1/tasks/{id}            one task
 //	GET  /-/v1/tasks/{id}/events     the task as server-sent events, until it ends
-//	GET  /-/v1/snapshots             every snapshot, with its sizes
+//	GET  /-/v1/snapshots             its snapshots, with their sizes
 //	GET  /-/v1/snapshots/{id}        one snapshot
 //	POST /-/v1/snapshots/{id}/verify read every block back: events, then the result
 //	POST /-/v1/gc                    free what nothing references
 //	GET  /-/v1/accounts              every account of the service
 //	POST /-/v1/accounts[/{id}]       a new account with its root key, told this once
 //	DELETE /-/v1/accounts/{id}       remove an account that owns nothing
+//
+// Tasks and snapshots come in pages, oldest first: ?limit=N entries, 1,000 unless
+// less is asked for. While there are more, the answer has a "next", which is
+// ?after= of the request for the next page.
 //
 // Accounts are managed by the service's own account alone: its root, and users
 // whose policies allow it.

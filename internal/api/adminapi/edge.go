@@ -12,6 +12,7 @@ import (
 	"github.com/diskport/diskport/internal/identity/sigv4"
 	"github.com/diskport/diskport/internal/imports/importtask"
 	"github.com/diskport/diskport/internal/logkey"
+	"github.com/diskport/diskport/internal/listing"
 	"github.com/diskport/diskport/internal/store/gc"
 	"github.com/diskport/diskport/internal/store/snapshot"
 )
@@ -19,13 +20,13 @@ import (
 // Tasks reads import tasks. Counts include work in flight.
 type Tasks interface {
 	Task(ctx context.Context, account, id string) (importtask.Task, error)
-	Tasks(ctx context.Context, account string) ([]importtask.Task, error)
+	Tasks(ctx context.Context, account string, f importtask.Filter, after listing.Place, limit int) ([]importtask.Task, error)
 }
 
 // Snapshots reads snapshot records.
 type Snapshots interface {
 	Get(ctx context.Context, id string) (snapshot.Record, error)
-	List(ctx context.Context, account string) ([]snapshot.Record, error)
+	List(ctx context.Context, account string, f snapshot.Filter, after listing.Place, limit int) ([]snapshot.Record, error)
 }
 
 // Verifier reads snapshots back.

@@ -8,6 +8,9 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -19,6 +22,7 @@ import (
 	"github.com/diskport/diskport/internal/identity/policy"
 	"github.com/diskport/diskport/internal/identity/sigv4"
 	"github.com/diskport/diskport/internal/imports/importtask"
+	"github.com/diskport/diskport/internal/listing"
 	"github.com/diskport/diskport/internal/store/gc"
 	"github.com/diskport/diskport/internal/store/snapshot"
 	"github.com/diskport/diskport/internal/tag"
@@ -75,7 +79,17 @@ func (w *world) Task(_ context.Context, account, id string) (importtask.Task, er
 	return t, nil
 }
 
-func (w *world) Tasks(context.Context, string) ([]importtask.Task, error) { return w.states[:1], nil }
+func (w *world) Tasks(_ context.Context, _ string, _ importtask.Filter, after listing.Place, limit int) ([]importtask.Task, error) {
+	var list []importtask.Task
+	for i := range 3 { // of the first, by id
+		t := w.states[0]
+		t.ID = "import-snap-" + string(rune('1'+i))
+		if listing.At(t.CreatedAt, t.ID).Compare(after) > 0 && len(list) < limit {
+			list = append(list, t)
+		}
+	}
+	return list, nil
+}
 
 func (w *world) Verify(_ context.Context, _ snapshot.Record, progress func(done, total int64)) error {
 	progress(1, 2)
@@ -97,7 +111,12 @@ func (s snapshots) Get(_ context.Context, id string) (snapshot.Record, error) {
 	return snapshot.Record{}, snapshot.ErrNotFound
 }
 
-func (s snapshots) List(context.Context, string) ([]snapshot.Record, error) { return s.list, nil }
+func (s snapshots) List(_ context.Context, _ string, f snapshot.Filter, after listing.Place, limit int) ([]snapshot.Record, error) {
+	list := slices.DeleteFunc(slices.Clone(s.list), func(r snapshot.Record) bool {
+		return !slices.Contains(f.Owners, r.Account) || listing.At(r.StartedAt, r.ID).Compare(after) <= 0
+	})
+	return list[:min(limit, len(list))], nil
+}
 
 func (w *world) ask(t *testing.T, method, path string) *httptest.ResponseRecorder {
 	t.Helper()
@@ -212,6 +231,9 @@ func TestAnswers(t *testing.T) {
 		body    string // part of it
 	}{
 		"tasks":                  {"GET /-/v1/tasks", world{}, 200, `"id":"import-snap-1"`},
+		"limit of no page":       {"GET /-/v1/tasks?limit=0", world{}, 400, `limit must be a number from 1 to 1000`},
+		"limit of a long page":   {"GET /-/v1/snapshots?limit=1001", world{}, 400, `"code":"InvalidParameter"`},
+		"after no place":         {"GET /-/v1/tasks?after=x", world{}, 400, `after must be what another page has as next`},
 		"unknown task":           {"GET /-/v1/tasks/import-snap-2", world{}, 404, `"code":"NoSuchTask"`},
 		"events of unknown task": {"GET /-/v1/tasks/import-snap-2/events", world{}, 404, `"code":"NoSuchTask"`},
 		"snapshots":              {"GET /-/v1/snapshots", world{}, 200, `"dataBytes":1048576`},
@@ -249,6 +271,35 @@ func TestAnswers(t *testing.T) {
 				t.Errorf("answer %d %s, want %d with %s", rec.Code, rec.Body, tt.status, tt.body)
 			}
 		})
+	}
+}
+
+func TestListsComeInPages(t *testing.T) {
+	for path, want := range map[string][]string{
+		"tasks": {"import-snap-1", "import-snap-2", "import-snap-3"}, "snapshots": {"snap-1", "snap-2"},
+	} {
+		for limit := 1; limit <= 4; limit++ {
+			var got []string
+			for next, first := "", true; first || next != ""; first = false {
+				w := &world{states: []importtask.Task{running()}}
+				query := url.Values{"limit": {strconv.Itoa(limit)}, "after": {next}}
+				var page struct {
+					Tasks, Snapshots []struct{ ID string }
+					Next             string
+				}
+				rec := w.ask(t, "GET", "/-/v1/"+path+"?"+query.Encode())
+				if err := json.Unmarshal(rec.Body.Bytes(), &page); err != nil || rec.Code != 200 {
+					t.Fatalf("%d %s, %v", rec.Code, rec.Body, err)
+				}
+				for _, e := range append(page.Tasks, page.Snapshots...) {
+					got = append(got, e.ID)
+				}
+				next = page.Next
+			}
+			if diff := gocmp.Diff(want, got); diff != "" {
+				t.Errorf("%s by %d (-want +got):\n%s", path, limit, diff)
+			}
+		}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"github.com/diskport/diskport/internal/block"
 	"github.com/diskport/diskport/internal/logkey"
+	"github.com/diskport/diskport/internal/listing"
 	"github.com/diskport/diskport/internal/store/snapshot"
 )
 
@@ -29,14 +30,21 @@ type snapshotInfo struct {
 }
 
 func (e *Edge) listSnapshots(r *request) error {
-	all, err := e.Snapshots.List(r.Context(), r.call.Principal.Account)
+	after, limit, err := pageOf(r)
 	if err != nil {
 		return err
 	}
+	account := r.call.Principal.Account
+	list, err := e.Snapshots.List(r.Context(), account, snapshot.Filter{Owners: []string{account}}, after, limit+1)
+	if err != nil {
+		return err
+	}
+	list, next := cut(list, limit, func(s snapshot.Record) listing.Place { return listing.At(s.StartedAt, s.ID) })
 	answer := struct {
 		Snapshots []snapshotInfo `json:"snapshots"`
-	}{make([]snapshotInfo, 0, len(all))}
-	for _, s := range all {
+		Next      string         `json:"next,omitempty"`
+	}{make([]snapshotInfo, 0, len(list)), next}
+	for _, s := range list {
 		answer.Snapshots = append(answer.Snapshots, wireSnapshot(s))
 	}
 	writeJSON(r.w, http.StatusOK, answer)

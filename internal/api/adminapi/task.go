@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/diskport/diskport/internal/imports/importtask"
+	"github.com/diskport/diskport/internal/listing"
 	"github.com/diskport/diskport/internal/tag"
 )
 
@@ -58,14 +59,20 @@ type taskFailure struct {
 }
 
 func (e *Edge) listTasks(r *request) error {
-	all, err := e.Tasks.Tasks(r.Context(), r.call.Principal.Account)
+	after, limit, err := pageOf(r)
 	if err != nil {
 		return err
 	}
+	list, err := e.Tasks.Tasks(r.Context(), r.call.Principal.Account, importtask.Filter{}, after, limit+1)
+	if err != nil {
+		return err
+	}
+	list, next := cut(list, limit, func(t importtask.Task) listing.Place { return listing.At(t.CreatedAt, t.ID) })
 	answer := struct {
 		Tasks []task `json:"tasks"`
-	}{make([]task, 0, len(all))}
-	for _, t := range all {
+		Next  string `json:"next,omitempty"`
+	}{make([]task, 0, len(list)), next}
+	for _, t := range list {
 		answer.Tasks = append(answer.Tasks, e.wireTask(t))
 	}
 	writeJSON(r.w, http.StatusOK, answer)

@@ -15,6 +15,7 @@ import (
 	"github.com/diskport/diskport/internal/image"
 	"github.com/diskport/diskport/internal/imports/importtask"
 	"github.com/diskport/diskport/internal/imports/source"
+	"github.com/diskport/diskport/internal/listing"
 	"github.com/diskport/diskport/internal/quota"
 	"github.com/diskport/diskport/internal/store/snapshot"
 	"github.com/diskport/diskport/internal/tag"
@@ -38,7 +39,7 @@ type Importer interface {
 // Tasks shows imports.
 type Tasks interface {
 	Task(ctx context.Context, account, id string) (importtask.Task, error)
-	Tasks(ctx context.Context, account string) ([]importtask.Task, error)
+	Tasks(ctx context.Context, account string, f importtask.Filter, after listing.Place, limit int) ([]importtask.Task, error)
 	// Wait returns when the task has ended or ctx is done.
 	Wait(ctx context.Context, account, id string) (importtask.Task, error)
 	// URL returns the Url that the task was asked for with, or "".
@@ -48,12 +49,18 @@ type Tasks interface {
 // Snapshots is what this edge needs of snapshot.Store.
 type Snapshots interface {
 	Get(ctx context.Context, id string) (snapshot.Record, error)
-	List(ctx context.Context, account string) ([]snapshot.Record, error)
-	ListShared(ctx context.Context, account string) ([]snapshot.Record, error)
+	List(ctx context.Context, account string, f snapshot.Filter, after listing.Place, limit int) ([]snapshot.Record, error)
 	Share(ctx context.Context, account, id string, add, remove []string) error
 	Unshare(ctx context.Context, account, id string) error
 	SetTier(ctx context.Context, account, id string, t snapshot.Tier) error
 	Delete(ctx context.Context, account, id string) error
+}
+
+// Images is what this edge needs of image.Store.
+type Images interface {
+	Register(ctx context.Context, i image.Image) error
+	Deregister(ctx context.Context, account, id string) (image.Image, error)
+	List(ctx context.Context, account string, f image.Filter, after listing.Place, limit int) ([]image.Image, error)
 }
 
 // Copies is what this edge needs of snapshot.Drafts.
@@ -76,7 +83,7 @@ type Options struct {
 	Snapshots Snapshots
 	Copies    Copies
 	Defaults  snapshot.DefaultsStore
-	Images    image.Store
+	Images    Images
 	Keys      Keys
 	Tags      tag.Store
 	IDs       awsid.Source

@@ -10,6 +10,7 @@ import (
 	"github.com/diskport/diskport/internal/identity/policy"
 	"github.com/diskport/diskport/internal/image"
 	"github.com/diskport/diskport/internal/imports/importtask"
+	"github.com/diskport/diskport/internal/listing"
 	"github.com/diskport/diskport/internal/store/snapshot"
 	"github.com/diskport/diskport/internal/tag"
 )
@@ -53,19 +54,13 @@ func (c call) tagsOf(ctx context.Context, id string) (tag.Set, error) {
 		t, err := c.Imports.Task(ctx, c.account(), id)
 		return t.Tags, unless(err, importtask.ErrNotFound)
 	case awsid.IsImage(id):
-		images, err := c.Images.List(ctx, c.account())
-		return imageTags(images, id), err
+		images, err := c.Images.List(ctx, c.account(), image.Filter{IDs: []string{id}}, listing.Place{}, 1)
+		if err != nil || len(images) == 0 {
+			return nil, err
+		}
+		return images[0].Tags, nil
 	}
 	return nil, nil
-}
-
-func imageTags(images []image.Image, id string) tag.Set {
-	for _, i := range images {
-		if i.ID == id {
-			return i.Tags
-		}
-	}
-	return nil
 }
 
 // unless returns err unless it is a sentinel.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/diskport/diskport/internal/api/ec2query"
 	"github.com/diskport/diskport/internal/image"
+	"github.com/diskport/diskport/internal/listing"
 	"github.com/diskport/diskport/internal/tag"
 )
 
@@ -126,29 +127,41 @@ type ebsAnswer struct {
 }
 
 func describeImages(ctx context.Context, c call, r describeImagesRequest) (any, error) {
-	all, err := c.Images.List(ctx, c.account())
+	if err := c.haveImages(ctx, r.ImageId); err != nil {
+		return nil, err
+	}
+	ids, err := c.ids(ctx, r.ImageId, r.filtered, "image-id")
 	if err != nil {
 		return nil, err
 	}
-	var shown []imageAnswer
-	found := map[string]bool{}
-	for _, i := range all {
-		found[i.ID] = true
-		if (len(r.ImageId) == 0 || slices.Contains(r.ImageId, i.ID)) && c.mine(r.Owner) && c.mine(r.ExecutableBy) {
-			shown = append(shown, showImage(i))
-		}
-	}
-	for _, id := range r.ImageId {
-		if !found[id] {
-			return nil, about(id, image.ErrNotFound)
-		}
-	}
-	shown = imageFields.keep(shown, r.Filter)
-	shown, next, err := page(c, r.paged, shown, func(i imageAnswer) string { return inOrder(i.image.Created, i.ID) })
+	f := image.Filter{IDs: ids}
+	f.Names, _ = r.exact("name")
+	shown, next, err := page(ctx, c, r.paged, list[imageAnswer]{
+		next: shownAs(showImage, func(ctx context.Context, after listing.Place, n int) ([]image.Image, error) {
+			if !c.mine(r.Owner) || !c.mine(r.ExecutableBy) {
+				return nil, nil
+			}
+			return c.Images.List(ctx, c.account(), f, after, n)
+		}),
+		place: func(i imageAnswer) string { return listing.At(i.image.Created, i.ID).String() },
+		match: imageFields.matching(r.Filter),
+	})
 	if err != nil {
 		return nil, err
 	}
 	return describeImagesAnswer{Images: shown, NextToken: next}, nil
+}
+
+// haveImages fails unless all images of the ids are the account's.
+func (c call) haveImages(ctx context.Context, ids []string) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	images, err := c.Images.List(ctx, c.account(), image.Filter{IDs: ids}, listing.Place{}, len(ids))
+	if err != nil {
+		return err
+	}
+	return missing(ids, images, func(i image.Image) string { return i.ID }, image.ErrNotFound)
 }
 
 // mine reports whether a list of accounts, empty for any, names the caller's.

@@ -69,6 +69,7 @@ var errorTable = []told{
 	{"ResourceLimitExceeded", "Too many snapshot copies in progress. The limit is %s for this destination region.", func(err error) (string, bool) {
 		return strconv.Itoa(snapshot.MaxCopies), errors.Is(err, snapshot.ErrTooMany)
 	}},
+	{"ResourceLimitExceeded", "The snapshot '%s' is shared with as many accounts as it can be.", subject(snapshot.ErrTooManyShares)},
 	{"InvalidParameterValue", "The specified KMS key is not accessible. If this is a default EBS CMK, please retry your request without specifying the key explicitly", kind[*keyring.Error]},
 
 	{"InvalidAMIID.NotFound", "The image id '[%s]' does not exist", subject(image.ErrNotFound)},

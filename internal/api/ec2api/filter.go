@@ -1,8 +1,11 @@
 package ec2api
 
 import (
+	"context"
+	"slices"
 	"strings"
 
+	"github.com/diskport/diskport/internal/listing"
 	"github.com/diskport/diskport/internal/tag"
 )
 
@@ -47,15 +50,13 @@ func (f fields[T]) values(item T, name string) []string {
 	return nil
 }
 
-// keep returns the items that match every filter by at least one value.
-func (f fields[T]) keep(items []T, filters []filter) []T {
-	var kept []T
-	for _, item := range items {
-		if f.match(item, filters) {
-			kept = append(kept, item)
-		}
+// matching returns what tells the items that match every filter by at least one
+// value; nil where there are no filters.
+func (f fields[T]) matching(filters []filter) func(T) bool {
+	if len(filters) == 0 {
+		return nil
 	}
-	return kept
+	return func(item T) bool { return f.match(item, filters) }
 }
 
 func (f fields[T]) match(item T, filters []filter) bool {
@@ -103,6 +104,89 @@ func wild(pattern, s string) bool {
 		}
 	}
 	return strings.Trim(string(p[i:]), "*") == ""
+}
+
+// maxNarrow is the most values of a filter that a store is asked for.
+const maxNarrow = 10
+
+// Stores read less where a filter says exactly what it looks for. They may be told
+// more than is looked for, never less: match has the last word.
+
+// exact returns the values of a filter of that name, if there is one and all its
+// values stand for themselves.
+func (f filtered) exact(name string) (values []string, ok bool) {
+	for _, w := range f.Filter {
+		if w.Name == name && w.literal() {
+			return w.Value, true
+		}
+	}
+	return nil, false
+}
+
+func (f filter) literal() bool {
+	return len(f.Value) <= maxNarrow && !slices.ContainsFunc(f.Value, func(v string) bool { return strings.ContainsAny(v, `*?\`) })
+}
+
+// among returns those of all words whose shown form a filter of that name matches;
+// nil if there is no such filter.
+func among[W any](f filtered, name string, all []W, shown func(W) string) []W {
+	for _, w := range f.Filter {
+		if w.Name == name {
+			return slices.DeleteFunc(slices.Clone(all), func(word W) bool { return !anyMatch(w.Value, []string{shown(word)}) })
+		}
+	}
+	return nil
+}
+
+// ids returns the ids of the resources that a request is about: those that it
+// names, and of those the ones that filters of the name, or of tags, can find; nil
+// if that may be any.
+func (c call) ids(ctx context.Context, named []string, f filtered, name string) ([]string, error) {
+	var ids []string
+	if len(named) > 0 {
+		ids = named
+	}
+	if values, ok := f.exact(name); ok {
+		ids = both(ids, values)
+	}
+	for _, w := range f.Filter {
+		key, ok := strings.CutPrefix(w.Name, "tag:")
+		if !ok || !w.literal() {
+			continue
+		}
+		tagged, few, err := c.taggedWith(ctx, key, w.Value)
+		if err != nil {
+			return nil, err
+		}
+		if few {
+			ids = both(ids, tagged)
+		}
+	}
+	return ids, nil
+}
+
+// both returns what is in a, unless that is nil, and in b.
+func both(a, b []string) []string {
+	if a == nil {
+		return b
+	}
+	return slices.DeleteFunc(slices.Clone(a), func(s string) bool { return !slices.Contains(b, s) })
+}
+
+// taggedWith returns the ids of the account's resources that have one of the values
+// under a key, if they are few.
+func (c call) taggedWith(ctx context.Context, key string, values []string) (ids []string, few bool, err error) {
+	ids = []string{}
+	for _, value := range values {
+		tags, err := c.Tags.List(ctx, c.account(), tag.Filter{Tag: &tag.Tag{Key: key, Value: value}}, tag.Place{}, listing.Page)
+		if err != nil || len(tags) == listing.Page {
+			return nil, false, err
+		}
+		for _, t := range tags {
+			ids = append(ids, t.Resource.ID)
+		}
+	}
+	return ids, len(ids) <= listing.Page, nil
 }
 
 // filterRules are the rows of every request with filters.

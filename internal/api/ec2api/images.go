@@ -158,7 +158,7 @@ func (c call) device(ctx context.Context, m deviceMapping) (image.Device, error)
 	if d.Snapshot == "" {
 		return d, nil
 	}
-	records, err := c.snapshotRecords(ctx, []string{d.Snapshot})
+	records, err := c.usable(ctx, []string{d.Snapshot})
 	if err != nil {
 		return d, err
 	}

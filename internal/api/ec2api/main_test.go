@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/xml"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -21,6 +22,7 @@ import (
 	"github.com/diskport/diskport/internal/identity/policy"
 	"github.com/diskport/diskport/internal/image"
 	"github.com/diskport/diskport/internal/imports/importtask"
+	"github.com/diskport/diskport/internal/listing"
 	"github.com/diskport/diskport/internal/store/keyring"
 	"github.com/diskport/diskport/internal/store/snapshot"
 	"github.com/diskport/diskport/internal/tag"
@@ -84,9 +86,22 @@ func (f *imports) Task(_ context.Context, account, id string) (importtask.Task, 
 	return importtask.Task{}, importtask.ErrNotFound
 }
 
-func (f *imports) Tasks(_ context.Context, account string) ([]importtask.Task, error) {
-	return slices.DeleteFunc(slices.Clone(f.tasks), func(t importtask.Task) bool { return t.Account != account }), nil
+func (f *imports) Tasks(_ context.Context, account string, w importtask.Filter, after listing.Place, limit int) ([]importtask.Task, error) {
+	at := func(t importtask.Task) listing.Place { return listing.At(t.CreatedAt, t.ID) }
+	return cut(f.tasks, after, limit, at, func(t importtask.Task) bool {
+		return t.Account == account && has(w.IDs, t.ID) && has(w.States, t.State)
+	}), nil
 }
+
+// cut does what stores do: of all that keep leaves, at most limit behind a place.
+func cut[T any](all []T, after listing.Place, limit int, at func(T) listing.Place, keep func(T) bool) []T {
+	all = slices.DeleteFunc(slices.Clone(all), func(t T) bool { return !keep(t) || at(t).Compare(after) <= 0 })
+	slices.SortFunc(all, func(a, b T) int { return at(a).Compare(at(b)) })
+	return all[:min(limit, len(all))]
+}
+
+// has reports whether a field of a filter leaves v.
+func has[T comparable](field []T, v T) bool { return field == nil || slices.Contains(field, v) }
 
 func (f *imports) Wait(ctx context.Context, account, id string) (importtask.Task, error) {
 	if f.wait != nil {
@@ -111,8 +126,24 @@ func (f *snapshots) Get(_ context.Context, id string) (snapshot.Record, error) {
 	return snapshot.Record{}, snapshot.ErrNotFound
 }
 
-func (f *snapshots) List(_ context.Context, account string) ([]snapshot.Record, error) {
-	return slices.DeleteFunc(slices.Clone(f.records), func(r snapshot.Record) bool { return r.Account != account }), nil
+func (f *snapshots) List(_ context.Context, account string, w snapshot.Filter, after listing.Place, limit int) ([]snapshot.Record, error) {
+	at := func(r snapshot.Record) listing.Place { return listing.At(r.StartedAt, r.ID) }
+	list := cut(f.records, after, limit, at, func(r snapshot.Record) bool {
+		known := r.SharedWith
+		if r.Account != account { // no more than what the account may know
+			known = slices.DeleteFunc(slices.Clone(known), func(who string) bool { return who != account && who != snapshot.Everybody })
+		}
+		restorable := w.RestorableBy == nil || slices.ContainsFunc(append(known, r.Account), func(who string) bool { return slices.Contains(w.RestorableBy, who) })
+		described := has(w.Descriptions, r.Description) || has(w.Descriptions, r.GeneratedDescription())
+		return r.UsableBy(account) && restorable && described && has(w.IDs, r.ID) && has(w.Owners, r.Account) && has(w.States, r.State)
+	})
+	for i := range list {
+		list[i].SharedWith = nil
+		if list[i].Account != account {
+			list[i].Tags = nil
+		}
+	}
+	return list, nil
 }
 
 func (f *snapshots) Delete(_ context.Context, account, id string) error {
@@ -128,10 +159,6 @@ func (f *snapshots) Delete(_ context.Context, account, id string) error {
 		return snapshot.ErrNotFound
 	}
 	return nil
-}
-
-func (f *snapshots) ListShared(_ context.Context, account string) ([]snapshot.Record, error) {
-	return slices.DeleteFunc(slices.Clone(f.records), func(r snapshot.Record) bool { return r.Account == account || !r.UsableBy(account) }), nil
 }
 
 // change edits a snapshot of the account.
@@ -244,12 +271,32 @@ func (f *images) Deregister(_ context.Context, account, id string) (image.Image,
 	return image.Image{}, image.ErrNotFound
 }
 
-func (f *images) List(_ context.Context, account string) ([]image.Image, error) {
-	return slices.DeleteFunc(slices.Clone(f.list), func(i image.Image) bool { return i.Account != account }), nil
+func (f *images) List(_ context.Context, account string, w image.Filter, after listing.Place, limit int) ([]image.Image, error) {
+	at := func(i image.Image) listing.Place { return listing.At(i.Created, i.ID) }
+	return cut(f.list, after, limit, at, func(i image.Image) bool {
+		return i.Account == account && has(w.IDs, i.ID) && has(w.Names, i.Name)
+	}), nil
 }
 
-// tags is the fake of the tag store; it knows snapA and taskA.
-type tags struct{ sets map[string]tag.Set }
+// tags is the fake of the tag store; it knows snapA and taskA, and lists what tasks
+// and snapshots have besides.
+type tags struct {
+	sets map[string]tag.Set
+	*fixture
+}
+
+func (f *tags) all() map[string]tag.Set {
+	sets := maps.Clone(f.sets)
+	for _, t := range f.imports.tasks {
+		sets[t.ID] = append(slices.Clone(sets[t.ID]), t.Tags...)
+	}
+	for _, r := range f.snapshots.records {
+		if r.Account == account {
+			sets[r.ID] = append(slices.Clone(sets[r.ID]), r.Tags...)
+		}
+	}
+	return sets
+}
 
 func (f *tags) Add(_ context.Context, _ string, resources []string, add []tag.Tag) error {
 	for _, id := range resources {
@@ -277,9 +324,9 @@ func (f *tags) Remove(_ context.Context, _ string, resources []string, del []tag
 	return nil
 }
 
-func (f *tags) List(context.Context, string) ([]tag.Tagged, error) {
+func (f *tags) List(_ context.Context, _ string, w tag.Filter, after tag.Place, limit int) ([]tag.Tagged, error) {
 	var all []tag.Tagged
-	for id, set := range f.sets {
+	for id, set := range f.all() {
 		kind := "snapshot"
 		if strings.HasPrefix(id, "import-") {
 			kind = taskType
@@ -291,7 +338,11 @@ func (f *tags) List(context.Context, string) ([]tag.Tagged, error) {
 	slices.SortFunc(all, func(a, b tag.Tagged) int {
 		return cmp.Or(strings.Compare(a.Resource.ID, b.Resource.ID), strings.Compare(a.Tag.Key, b.Tag.Key))
 	})
-	return all, nil
+	all = slices.DeleteFunc(all, func(t tag.Tagged) bool {
+		at := tag.Place{Resource: t.Resource.ID, Key: t.Tag.Key}
+		return at.Compare(after) <= 0 || !has(w.Resources, t.Resource.ID) || w.Tag != nil && *w.Tag != t.Tag
+	})
+	return all[:min(limit, len(all))], nil
 }
 
 type fixture struct {
@@ -318,7 +369,7 @@ func newFixture(change func(*Options)) *fixture {
 	if change != nil {
 		change(&o)
 	}
-	f.API = New(o)
+	f.API, f.tags.fixture = New(o), f
 	return f
 }
 

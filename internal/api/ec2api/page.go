@@ -1,10 +1,12 @@
 package ec2api
 
 import (
-	"slices"
+	"context"
+	"errors"
 	"strconv"
-	"strings"
 	"time"
+
+	"github.com/diskport/diskport/internal/listing"
 )
 
 // pageLife bounds the use of a page token.
@@ -37,34 +39,120 @@ func pageRule[R interface{ maxResults() string }](least, most int) rule[R] {
 }
 
 // maxPage is the most entries of a page, whatever MaxResults says.
-const maxPage = 1000
+const maxPage = listing.Page
 
-// page cuts one page out of a list, in the order of key, and returns the token
-// of the next, empty on the last. Without MaxResults the rest is one page.
-// Keys say where a page ended, so what comes and goes between two pages
-// neither repeats nor hides other entries.
-func page[T any](c call, p paged, list []T, key func(T) string) ([]T, string, error) {
-	slices.SortFunc(list, func(a, b T) int { return strings.Compare(key(a), key(b)) })
-	if p.NextToken != "" {
-		after, ok := c.pages.Open(p.NextToken, c.Now(), c.Action, c.account())
-		if !ok {
-			return nil, "", refused("InvalidPaginationToken", "The token '"+clip(p.NextToken)+"' is invalid")
-		}
-		list = slices.DeleteFunc(list, func(t T) bool { return key(t) <= string(after) })
-	}
-	if p.MaxResults == "" {
-		return list, "", nil
-	}
-	n, _ := strconv.Atoi(p.MaxResults) // checked by pageRule
-	if n = min(n, maxPage); len(list) <= n {
-		return list, "", nil
-	}
-	list = list[:n]
-	next := c.pages.Make([]byte(key(list[n-1])), c.Now().Add(pageLife), c.Action, c.account())
-	return list, next, nil
+// maxRead is the most entries that a request for a page reads. Filters that leave
+// hardly any of them make short pages, as at AWS.
+const maxRead = 10 * listing.Page
+
+// list is what pages are cut from.
+type list[T any] struct {
+	// next returns at most n entries from behind a place, in order; fewer are the
+	// last ones. errPlace reports a place that is none.
+	next  func(ctx context.Context, place string, n int) ([]T, error)
+	place func(T) string
+	match func(T) bool // nil: every entry is shown
 }
 
-// inOrder is a key that sorts by time, then id.
-func inOrder(t time.Time, id string) string {
-	return t.UTC().Format("20060102150405.000000000") + " " + id
+// errPlace reports a token that carries no place in the list.
+var errPlace = errors.New("ec2api: not a place in the list")
+
+// page reads a page and returns it with the token of the next, empty on the last.
+// Without MaxResults the rest is one page, however long it is.
+func page[T any](ctx context.Context, c call, p paged, l list[T]) ([]T, string, error) {
+	r := reader[T]{list: l}
+	if p.NextToken != "" {
+		place, ok := c.pages.Open(p.NextToken, c.Now(), c.Action, c.account())
+		if !ok {
+			return nil, "", badToken(p.NextToken)
+		}
+		r.at = string(place)
+	}
+	if p.MaxResults != "" {
+		n, _ := strconv.Atoi(p.MaxResults) // checked by pageRule
+		r.limit = min(n, maxPage)
+	}
+	err := r.read(ctx)
+	switch {
+	case errors.Is(err, errPlace):
+		return nil, "", badToken(p.NextToken)
+	case err != nil:
+		return nil, "", err
+	case !r.more:
+		return r.shown, "", nil
+	}
+	return r.shown, c.pages.Make([]byte(r.at), c.Now().Add(pageLife), c.Action, c.account()), nil
+}
+
+func badToken(token string) error {
+	return refused("InvalidPaginationToken", "The token '"+clip(token)+"' is invalid")
+}
+
+// reader reads one page of a list.
+type reader[T any] struct {
+	list[T]
+	limit int    // 0: none
+	at    string // place behind which the page, and in the end the next one, begins
+	shown []T
+	more  bool // there may be a next page
+}
+
+func (r *reader[T]) read(ctx context.Context) error {
+	for at, left := r.at, maxRead; ; {
+		n := listing.Page
+		if r.match == nil && r.limit > 0 {
+			n = r.limit + 1 // one more tells whether there is a next page
+		}
+		entries, err := r.next(ctx, at, n)
+		if err != nil {
+			return err
+		}
+		if r.take(entries) || len(entries) < n {
+			return nil
+		}
+		at, left = r.place(entries[n-1]), left-n
+		if r.limit > 0 && left <= 0 {
+			r.at, r.more = at, true
+			return nil
+		}
+	}
+}
+
+// take shows the entries that match. full says that the page has all that it may,
+// and that another one matches.
+func (r *reader[T]) take(entries []T) (full bool) {
+	for _, e := range entries {
+		if r.match != nil && !r.match(e) {
+			continue
+		}
+		if r.limit > 0 && len(r.shown) == r.limit {
+			r.more = true
+			return true
+		}
+		r.shown, r.at = append(r.shown, e), r.place(e)
+	}
+	return false
+}
+
+// inOrder makes the next of a list in order of creation, then id.
+func inOrder[T any](read func(ctx context.Context, after listing.Place, n int) ([]T, error)) func(context.Context, string, int) ([]T, error) {
+	return func(ctx context.Context, place string, n int) ([]T, error) {
+		after, err := listing.Parse(place)
+		if err != nil {
+			return nil, errPlace
+		}
+		return read(ctx, after, n)
+	}
+}
+
+// shownAs is inOrder for entries that are shown in another form.
+func shownAs[E, T any](show func(E) T, read func(ctx context.Context, after listing.Place, n int) ([]E, error)) func(context.Context, string, int) ([]T, error) {
+	return inOrder(func(ctx context.Context, after listing.Place, n int) ([]T, error) {
+		entries, err := read(ctx, after, n)
+		shown := make([]T, len(entries))
+		for i, e := range entries {
+			shown[i] = show(e)
+		}
+		return shown, err
+	})
 }

@@ -99,6 +99,8 @@ var rows = []row{
 	{"not an id", "DescribeSnapshots", []string{"SnapshotId.1=vol-1"}, nil, 400, "InvalidParameterValue", "Value (vol-1) for parameter snapshotId is invalid. Expected: 'snap-...'."},
 	{"bad id", "DescribeSnapshots", []string{"SnapshotId.1=snap-XYZ"}, nil, 400, "InvalidSnapshotID.Malformed", "Value ( snap-XYZ ) for parameter SNAPSHOT is invalid. "},
 	{"too many snapshot ids", "DescribeSnapshots", many(1001, "SnapshotId.%d=x"), nil, 400, "InvalidParameterValue", "Value (1001) for parameter SnapshotId is invalid. It must not have more than 1000 entries."},
+	{"too many owners", "DescribeSnapshots", many(1001, "Owner.%d=self"), nil, 400, "InvalidParameterValue", "Value (1001) for parameter Owner is invalid. It must not have more than 1000 entries."},
+	{"restorable by too many", "DescribeSnapshots", many(1001, "RestorableBy.%d=self"), nil, 400, "InvalidParameterValue", "Value (1001) for parameter RestorableBy is invalid. It must not have more than 1000 entries."},
 	{"owner", "DescribeSnapshots", []string{"Owner.1=me"}, nil, 400, "InvalidUserID.Malformed", `Invalid user id: "me"`},
 	{"restorable by", "DescribeSnapshots", []string{"RestorableBy.1=me"}, nil, 400, "InvalidUserID.Malformed", `Invalid user id: "me"`},
 	{"snapshot filter", "DescribeSnapshots", []string{"Filter.1.Name=color", "Filter.1.Value.1=x"}, nil, 400, "InvalidParameterValue", "The filter 'color' is invalid"},

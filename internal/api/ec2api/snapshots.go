@@ -10,6 +10,7 @@ import (
 	"github.com/diskport/diskport/internal/api/ec2query"
 	"github.com/diskport/diskport/internal/awsid"
 	"github.com/diskport/diskport/internal/block"
+	"github.com/diskport/diskport/internal/listing"
 	"github.com/diskport/diskport/internal/store/snapshot"
 	"github.com/diskport/diskport/internal/tag"
 )
@@ -51,6 +52,8 @@ var describeSnapshotsRules = slices.Concat(
 	[]rule[describeSnapshotsRequest]{
 		pageRule[describeSnapshotsRequest](5, 0),
 		few("SnapshotId", func(r describeSnapshotsRequest) int { return len(r.SnapshotId) }),
+		few("Owner", func(r describeSnapshotsRequest) int { return len(r.Owner) }),
+		few("RestorableBy", func(r describeSnapshotsRequest) int { return len(r.RestorableBy) }),
 	},
 	snapshotIDRules(func(r describeSnapshotsRequest) []string { return r.SnapshotId }),
 	[]rule[describeSnapshotsRequest]{
@@ -127,66 +130,74 @@ type snapshotAnswer struct {
 }
 
 func describeSnapshots(ctx context.Context, c call, r describeSnapshotsRequest) (any, error) {
-	records, err := c.snapshotRecords(ctx, r.SnapshotId)
+	if _, err := c.usable(ctx, r.SnapshotId); err != nil {
+		return nil, err
+	}
+	f, err := c.snapshotFilter(ctx, r)
 	if err != nil {
 		return nil, err
 	}
-	var shown []snapshotAnswer
-	for _, record := range records {
-		if c.isOwned(record, r.Owner) && c.isRestorable(record, r.RestorableBy) {
-			shown = append(shown, c.showSnapshot(record))
-		}
-	}
-	shown = snapshotFields.keep(shown, r.Filter)
-	shown, next, err := page(c, r.paged, shown, func(s snapshotAnswer) string { return inOrder(s.record.StartedAt, s.ID) })
+	shown, next, err := page(ctx, c, r.paged, list[snapshotAnswer]{
+		next:  shownAs(c.showSnapshot, c.snapshots(f)),
+		place: func(s snapshotAnswer) string { return listing.At(s.record.StartedAt, s.ID).String() },
+		match: snapshotFields.matching(r.Filter),
+	})
 	if err != nil {
 		return nil, err
 	}
 	return describeSnapshotsAnswer{Snapshots: shown, NextToken: next}, nil
 }
 
-// isOwned reports whether one of owners, empty for any, owns the snapshot.
-func (c call) isOwned(r snapshot.Record, owners []string) bool {
-	return len(owners) == 0 || slices.Contains(owners, r.Account) || r.Account == c.account() && slices.Contains(owners, "self")
+// snapshots reads the snapshots that a filter leaves.
+func (c call) snapshots(f snapshot.Filter) func(context.Context, listing.Place, int) ([]snapshot.Record, error) {
+	return func(ctx context.Context, after listing.Place, n int) ([]snapshot.Record, error) {
+		return c.Snapshots.List(ctx, c.account(), f, after, n)
+	}
 }
 
-// isRestorable reports whether one of a list, empty for any, may make volumes of
-// the snapshot: "self" by owning it or by name, "all" because it is public, an
-// account because the caller's snapshot is shared with it.
-func (c call) isRestorable(r snapshot.Record, by []string) bool {
-	return len(by) == 0 || slices.ContainsFunc(by, func(who string) bool {
+// snapshotFilter is what the store need not read for a request.
+func (c call) snapshotFilter(ctx context.Context, r describeSnapshotsRequest) (snapshot.Filter, error) {
+	f := snapshot.Filter{
+		Owners: c.accounts(r.Owner), RestorableBy: c.accounts(r.RestorableBy),
+		States: among(r.filtered, "status", []snapshot.State{snapshot.Pending, snapshot.Completed, snapshot.Failed}, stateText),
+	}
+	f.Descriptions, _ = r.exact("description")
+	if owners, ok := r.exact("owner-id"); ok {
+		f.Owners = both(f.Owners, owners)
+	}
+	var err error
+	f.IDs, err = c.ids(ctx, r.SnapshotId, r.filtered, "snapshot-id")
+	return f, err
+}
+
+func stateText(s snapshot.State) string { return string(s) }
+
+// accounts returns whom a list means, in which the caller is "self"; nil if it is
+// empty. Other words name nobody here but those who have all of them: "all" is
+// snapshot.Everybody.
+func (c call) accounts(list []string) []string {
+	if len(list) == 0 {
+		return nil
+	}
+	out := slices.Clone(list)
+	for i, who := range out {
 		if who == "self" {
-			who = c.account()
+			out[i] = c.account()
 		}
-		return r.Account == who || slices.Contains(r.SharedWith, who) // Everybody is "all"
-	})
+	}
+	return out
 }
 
-// snapshotRecords returns the snapshots with these ids that the caller may use, or
-// all of them: its own, those shared with it, and public ones.
-func (c call) snapshotRecords(ctx context.Context, ids []string) ([]snapshot.Record, error) {
+// usable returns the snapshots with these ids, which the caller may all use.
+func (c call) usable(ctx context.Context, ids []string) ([]snapshot.Record, error) {
 	if len(ids) == 0 {
-		own, err := c.Snapshots.List(ctx, c.account())
-		if err != nil {
-			return nil, err
-		}
-		shared, err := c.Snapshots.ListShared(ctx, c.account())
-		return append(own, shared...), err
+		return nil, nil
 	}
-	var records []snapshot.Record
-	ids = slices.Clone(ids)
-	slices.Sort(ids)
-	for _, id := range slices.Compact(ids) {
-		record, err := c.Snapshots.Get(ctx, id)
-		if err == nil && !record.UsableBy(c.account()) {
-			err = snapshot.ErrNotFound
-		}
-		if err != nil {
-			return nil, about(id, err)
-		}
-		records = append(records, record)
+	records, err := c.Snapshots.List(ctx, c.account(), snapshot.Filter{IDs: ids}, listing.Place{}, len(ids))
+	if err != nil {
+		return nil, err
 	}
-	return records, nil
+	return records, missing(ids, records, func(r snapshot.Record) string { return r.ID }, snapshot.ErrNotFound)
 }
 
 // ownSnapshot returns a snapshot of the caller's account.

@@ -3,6 +3,7 @@ package ec2api
 import (
 	"context"
 	"slices"
+	"strings"
 
 	"github.com/diskport/diskport/internal/api/ec2query"
 	"github.com/diskport/diskport/internal/awsid"
@@ -186,18 +187,42 @@ type describeTagsAnswer struct {
 }
 
 func describeTags(ctx context.Context, c call, r describeTagsRequest) (any, error) {
-	all, err := c.Tags.List(ctx, c.account())
-	if err != nil {
-		return nil, err
-	}
-	shown := make([]taggedAnswer, len(all))
-	for i, t := range all {
-		shown[i] = taggedAnswer{t.Resource.ID, t.Resource.Type, t.Tag.Key, t.Tag.Value}
-	}
-	shown = tagFields.keep(shown, r.Filter)
-	shown, next, err := page(c, r.paged, shown, func(t taggedAnswer) string { return t.ResourceID + " " + t.Key })
+	f := tagFilter(r.filtered)
+	shown, next, err := page(ctx, c, r.paged, list[taggedAnswer]{
+		next: func(ctx context.Context, place string, n int) ([]taggedAnswer, error) {
+			resource, key, ok := strings.Cut(place, " ") // no id has a space
+			if !ok && place != "" {
+				return nil, errPlace
+			}
+			tags, err := c.Tags.List(ctx, c.account(), f, tag.Place{Resource: resource, Key: key}, n)
+			shown := make([]taggedAnswer, len(tags))
+			for i, t := range tags {
+				shown[i] = taggedAnswer{t.Resource.ID, t.Resource.Type, t.Tag.Key, t.Tag.Value}
+			}
+			return shown, err
+		},
+		place: func(t taggedAnswer) string { return t.ResourceID + " " + t.Key },
+		match: tagFields.matching(r.Filter),
+	})
 	if err != nil {
 		return nil, err
 	}
 	return describeTagsAnswer{Tags: shown, NextToken: next}, nil
+}
+
+// tagFilter is what the store need not read for a request: tags of other resources,
+// and those with another key or value than the only one that is looked for.
+func tagFilter(r filtered) (f tag.Filter) {
+	f.Resources, _ = r.exact("resource-id")
+	keys, _ := r.exact("key")
+	values, _ := r.exact("value")
+	for _, w := range r.Filter {
+		if key, ok := strings.CutPrefix(w.Name, "tag:"); ok && w.literal() {
+			keys, values = []string{key}, w.Value
+		}
+	}
+	if len(keys) == 1 && len(values) == 1 {
+		f.Tag = &tag.Tag{Key: keys[0], Value: values[0]}
+	}
+	return f
 }

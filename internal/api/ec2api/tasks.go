@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/diskport/diskport/internal/api/ec2query"
 	"github.com/diskport/diskport/internal/awsid"
 	"github.com/diskport/diskport/internal/imports/importtask"
+	"github.com/diskport/diskport/internal/listing"
 	"github.com/diskport/diskport/internal/tag"
 )
 
@@ -52,55 +54,66 @@ type describeTasksAnswer struct {
 }
 
 func describeTasks(ctx context.Context, c call, r describeTasksRequest) (any, error) {
-	shown, err := c.listTasks(ctx, r)
+	shown, next, err := c.listTasks(ctx, r)
 	if err != nil {
 		return nil, err
 	}
-	if len(shown) == 1 && shown[0].task.State == importtask.Active && r.whole() && c.HoldPoll > 0 {
+	if len(shown) == 1 && shown[0].state == importtask.Active && r.whole() && c.HoldPoll > 0 {
 		// One poll instead of many: the next answer that matters is the end.
 		// Whatever Wait says, the list that follows tells how things are.
 		held, cancel := context.WithTimeout(ctx, c.HoldPoll)
 		_, _ = c.Imports.Wait(held, c.account(), shown[0].ID)
 		cancel()
-		if shown, err = c.listTasks(ctx, r); err != nil {
+		if shown, next, err = c.listTasks(ctx, r); err != nil {
 			return nil, err
 		}
-	}
-	shown, next, err := page(c, r.paged, shown, func(t taskAnswer) string { return inOrder(t.task.CreatedAt, t.ID) })
-	if err != nil {
-		return nil, err
 	}
 	return describeTasksAnswer{Tasks: shown, NextToken: next}, nil
 }
 
-// listTasks returns the tasks that ids and filters leave.
-func (c call) listTasks(ctx context.Context, r describeTasksRequest) ([]taskAnswer, error) {
-	tasks, err := c.tasksByID(ctx, r.ImportTaskId)
-	if len(r.ImportTaskId) == 0 {
-		tasks, err = c.Imports.Tasks(ctx, c.account())
+// listTasks returns a page of the tasks that ids and filters leave.
+func (c call) listTasks(ctx context.Context, r describeTasksRequest) ([]taskAnswer, string, error) {
+	if err := c.haveTasks(ctx, r.ImportTaskId); err != nil {
+		return nil, "", err
 	}
+	ids, err := c.ids(ctx, r.ImportTaskId, r.filtered, "")
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	shown := make([]taskAnswer, len(tasks))
-	for i, t := range tasks {
-		shown[i] = c.showTask(t)
-	}
-	return taskFields.keep(shown, r.Filter), nil
+	f := importtask.Filter{IDs: ids, States: among(r.filtered, "task-state", importtask.States(), c.status)}
+	return page(ctx, c, r.paged, list[taskAnswer]{
+		next: shownAs(c.showTask, func(ctx context.Context, after listing.Place, n int) ([]importtask.Task, error) {
+			return c.Imports.Tasks(ctx, c.account(), f, after, n)
+		}),
+		place: func(t taskAnswer) string { return listing.At(t.created, t.ID).String() },
+		match: taskFields.matching(r.Filter),
+	})
 }
 
-func (c call) tasksByID(ctx context.Context, ids []string) ([]importtask.Task, error) {
-	var tasks []importtask.Task
-	ids = slices.Clone(ids)
-	slices.Sort(ids)
-	for _, id := range slices.Compact(ids) {
-		t, err := c.Imports.Task(ctx, c.account(), id)
-		if err != nil {
-			return nil, about(id, err)
-		}
-		tasks = append(tasks, t)
+// haveTasks fails unless all tasks of the ids are the account's.
+func (c call) haveTasks(ctx context.Context, ids []string) error {
+	if len(ids) == 0 {
+		return nil
 	}
-	return tasks, nil
+	tasks, err := c.Imports.Tasks(ctx, c.account(), importtask.Filter{IDs: ids}, listing.Place{}, len(ids))
+	if err != nil {
+		return err
+	}
+	return missing(ids, tasks, func(t importtask.Task) string { return t.ID }, importtask.ErrNotFound)
+}
+
+// missing fails, about the first of the ids that nothing in a list has.
+func missing[T any](ids []string, list []T, id func(T) string, notFound error) error {
+	found := map[string]bool{}
+	for _, t := range list {
+		found[id(t)] = true
+	}
+	for _, want := range slices.Sorted(slices.Values(ids)) {
+		if !found[want] {
+			return about(want, notFound)
+		}
+	}
+	return nil
 }
 
 type cancelRequest struct {
@@ -142,10 +155,12 @@ type taskAnswer struct {
 	Detail      taskDetail               `xml:"snapshotTaskDetail"`
 	Tags        ec2query.List[tagAnswer] `xml:"tagSet"`
 
-	task importtask.Task
+	state   importtask.State
+	created time.Time
+	tagged  tag.Set
 }
 
-func (t taskAnswer) tags() tag.Set { return t.task.Tags }
+func (t taskAnswer) tags() tag.Set { return t.tagged }
 
 type taskDetail struct {
 	Description   string          `xml:"description,omitempty"`
@@ -174,7 +189,7 @@ func (c call) showTask(t importtask.Task) taskAnswer {
 		Encrypted:   t.Encrypted,
 		Format:      t.Format,
 		KmsKeyID:    t.KMSKey,
-		Status:      string(t.State),
+		Status:      c.status(t.State),
 		URL:         c.Imports.URL(t),
 	}
 	looked := t.State == importtask.Completed || t.Phase != importtask.Waiting && t.Phase != ""
@@ -187,16 +202,21 @@ func (c call) showTask(t importtask.Task) taskAnswer {
 		d.StatusMessage = t.Failure.Message
 		looked = !t.StartedAt.IsZero() // no plan: validation failed, and no size is shown
 	}
-	if t.State == importtask.Deleted {
-		d.Status = c.FailedStatus
-	}
 	if looked {
 		d.DiskImageSize = ec2query.Double(t.SourceBytes)
 	}
 	if t.Bucket != "" && (d.URL == "" || looked) {
 		d.UserBucket = &userBucket{t.Bucket, t.Key}
 	}
-	return taskAnswer{Description: t.Description, ID: t.ID, Detail: d, Tags: showTags(t.Tags), task: t}
+	return taskAnswer{Description: t.Description, ID: t.ID, Detail: d, Tags: showTags(t.Tags), state: t.State, created: t.CreatedAt, tagged: t.Tags}
+}
+
+// status is how a state is shown.
+func (c call) status(s importtask.State) string {
+	if s == importtask.Deleted {
+		return c.FailedStatus
+	}
+	return string(s)
 }
 
 // Percentages that the phases before and around converting stand for.

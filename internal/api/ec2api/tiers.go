@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/diskport/diskport/internal/api/ec2query"
+	"github.com/diskport/diskport/internal/listing"
 	"github.com/diskport/diskport/internal/store/snapshot"
 	"github.com/diskport/diskport/internal/tag"
 )
@@ -132,16 +133,15 @@ type tierAnswer struct {
 }
 
 func describeTiers(ctx context.Context, c call, r describeTiersRequest) (any, error) {
-	records, err := c.Snapshots.List(ctx, c.account())
+	ids, err := c.ids(ctx, nil, r.filtered, "snapshot-id")
 	if err != nil {
 		return nil, err
 	}
-	var shown []tierAnswer
-	for _, record := range records {
-		shown = append(shown, showTier(record))
-	}
-	shown = tierFields.keep(shown, r.Filter)
-	shown, next, err := page(c, r.paged, shown, func(t tierAnswer) string { return inOrder(t.record.StartedAt, t.ID) })
+	shown, next, err := page(ctx, c, r.paged, list[tierAnswer]{
+		next:  shownAs(showTier, c.snapshots(snapshot.Filter{IDs: ids, Owners: []string{c.account()}})),
+		place: func(t tierAnswer) string { return listing.At(t.record.StartedAt, t.ID).String() },
+		match: tierFields.matching(r.Filter),
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package iam
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/diskport/diskport/internal/identity/sigv4"
@@ -90,4 +91,31 @@ func (s *Service) RemoveAccount(ctx context.Context, id string, owns func(ctx co
 		return &EntityError{KindAccount, id, fmt.Errorf("%w: it owns %s", ErrInUse, what)}
 	}
 	return s.opts.Store.RemoveAccount(ctx, id)
+}
+
+// Owned is one kind of thing that accounts own and that must be gone before them.
+type Owned struct {
+	Kind string // "snapshot"; with an s behind it, several
+	// Count returns how many the account has, without reading them.
+	Count func(ctx context.Context, account string) (int, error)
+}
+
+// Estate is all kinds of things that accounts own besides their entities.
+type Estate []Owned
+
+// Owns says what an account owns ("3 snapshots, 1 bucket"), or "".
+func (e Estate) Owns(ctx context.Context, account string) (string, error) {
+	var owned []string
+	for _, o := range e {
+		n, err := o.Count(ctx, account)
+		switch {
+		case err != nil:
+			return "", fmt.Errorf("counting %ss: %w", o.Kind, err)
+		case n == 1:
+			owned = append(owned, "1 "+o.Kind)
+		case n > 1:
+			owned = append(owned, fmt.Sprintf("%d %ss", n, o.Kind))
+		}
+	}
+	return strings.Join(owned, ", "), nil
 }

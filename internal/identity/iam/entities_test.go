@@ -338,6 +338,27 @@ func TestAccounts(t *testing.T) {
 	}
 }
 
+func TestEstate(t *testing.T) {
+	boom := errors.New("boom")
+	kind := func(name string, n int, err error) iam.Owned {
+		return iam.Owned{Kind: name, Count: func(_ context.Context, id string) (int, error) {
+			if id != account {
+				return 0, nil
+			}
+			return n, err
+		}}
+	}
+	e := iam.Estate{kind("snapshot", 3, nil), kind("image", 0, nil), kind("bucket", 1, nil)}
+	for id, want := range map[string]string{account: "3 snapshots, 1 bucket", "999999999999": ""} {
+		if got, err := e.Owns(t.Context(), id); err != nil || got != want {
+			t.Errorf("account %s owns %q, %v, want %q", id, got, err, want)
+		}
+	}
+	if _, err := append(e, kind("key", 0, boom)).Owns(t.Context(), account); !errors.Is(err, boom) {
+		t.Errorf("a count that fails: got %v, want %v", err, boom)
+	}
+}
+
 func TestDetails(t *testing.T) {
 	c := policy.Context{}
 	iam.Details{

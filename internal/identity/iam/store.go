@@ -132,8 +132,11 @@ type AccountStore interface {
 	AddAccount(ctx context.Context, k AccessKey) error
 	// RootKeys returns the root keys of all accounts, sorted by account.
 	RootKeys(ctx context.Context) ([]AccessKey, error)
-	// RemoveAccount removes an account and all its entities, or fails with
-	// ErrNotFound.
+	// RemoveAccount removes an account, all its entities, and what else is left in
+	// its name, so that who gets its id next gets nothing of it: ended tasks, tags,
+	// settings, keys that AWS manages, and others' permissions for it. It fails with
+	// ErrNotFound, or with ErrInUse while it owns anything else that lies in the
+	// store.
 	RemoveAccount(ctx context.Context, account string) error
 }
 

@@ -107,6 +107,11 @@ func (r Ref) purpose() []byte {
 	return []byte("diskport:kms-key:" + r.ARN() + ":" + strconv.Itoa(materialVersion))
 }
 
+// Owned counts the account's own keys in all regions that are not gone.
+func (s *Service) Owned(ctx context.Context, account string) (int, error) {
+	return s.opts.Store.Owned(ctx, account, s.opts.Now())
+}
+
 // Keys returns the keys of an account and region that are not gone, sorted by id.
 func (s *Service) Keys(ctx context.Context, account, region string) ([]Key, error) {
 	all, err := s.opts.Store.Keys(ctx, account, region)

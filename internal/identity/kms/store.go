@@ -24,6 +24,9 @@ type KeyStore interface {
 	Key(ctx context.Context, r Ref) (Key, error)
 	// Keys returns the keys of an account and region, sorted by id (byte by byte).
 	Keys(ctx context.Context, account, region string) ([]Key, error)
+	// Owned counts the account's own keys in all regions: not those that AWS
+	// manages, nor those that Purge would delete now.
+	Owned(ctx context.Context, account string, now time.Time) (int, error)
 	// ChangeKey applies change to a key, alone at that time. change may run more
 	// than once; it must not alter what the key is named by, and its error is
 	// returned. It fails with NoKey.

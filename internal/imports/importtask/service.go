@@ -14,6 +14,7 @@ import (
 	"github.com/diskport/diskport/internal/identity/secret"
 	"github.com/diskport/diskport/internal/imports/source"
 	"github.com/diskport/diskport/internal/logkey"
+	"github.com/diskport/diskport/internal/listing"
 	"github.com/diskport/diskport/internal/wake"
 )
 
@@ -164,9 +165,10 @@ func (s *Service) Task(ctx context.Context, account, id string) (Task, error) {
 	return t, nil
 }
 
-// Tasks returns the account's tasks with their live counts, oldest first.
-func (s *Service) Tasks(ctx context.Context, account string) ([]Task, error) {
-	ts, err := s.Store.List(ctx, account)
+// Tasks returns a page of the account's tasks with their live counts; see
+// Lists.List.
+func (s *Service) Tasks(ctx context.Context, account string, f Filter, after listing.Place, limit int) ([]Task, error) {
+	ts, err := s.Store.List(ctx, account, f, after, limit)
 	for i := range ts {
 		s.overlay(&ts[i])
 	}

@@ -13,6 +13,9 @@ const (
 	Deleted   State = "deleted"
 )
 
+// States returns all states.
+func States() []State { return []State{Active, Completed, Deleting, Deleted} }
+
 // Phase is what an Active task is doing; clients see it as statusMessage.
 type Phase string
 

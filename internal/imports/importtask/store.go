@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/diskport/diskport/internal/listing"
 	"github.com/diskport/diskport/internal/store/blockstore"
 	"github.com/diskport/diskport/internal/store/snapshot"
 	"github.com/diskport/diskport/internal/work"
@@ -18,6 +19,7 @@ import (
 // The suite is importtasktest; it runs on every engine.
 type Store interface {
 	Tasks
+	Lists
 	Progress
 	Endings
 }
@@ -34,8 +36,25 @@ type Tasks interface {
 	Get(ctx context.Context, account, id string) (Task, error)
 	// Active counts the account's Active tasks, as Create does.
 	Active(ctx context.Context, account string) (int, error)
-	// List returns the account's tasks in order of creation, then id.
-	List(ctx context.Context, account string) ([]Task, error)
+}
+
+// Lists looks tasks over. None of its methods reads more rows than it is asked
+// for, however many tasks there are.
+type Lists interface {
+	// List returns at most limit of the account's tasks that f leaves, in order of
+	// creation, then id, from behind after.
+	List(ctx context.Context, account string, f Filter, after listing.Place, limit int) ([]Task, error)
+	// Unfinished returns at most limit ids of tasks that have not ended, whichever
+	// account's, in order of id, from behind after. Their pins must stay.
+	Unfinished(ctx context.Context, after string, limit int) ([]string, error)
+	// Owned counts the account's tasks that have not ended.
+	Owned(ctx context.Context, account string) (int, error)
+}
+
+// Filter narrows a list of tasks. A nil field leaves all of them.
+type Filter struct {
+	IDs    []string
+	States []State
 }
 
 // Progress is the way of a task that succeeds.

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/diskport/diskport/internal/block"
+	"github.com/diskport/diskport/internal/listing"
 	"github.com/diskport/diskport/internal/store/blockstore"
 	"github.com/diskport/diskport/internal/tag"
 )
@@ -44,7 +46,7 @@ type Record struct {
 	KMSKey     string   // ARN of its domain's key; empty: not encrypted
 	DataKey    string   // id of its data key, for clients to show; empty: not encrypted
 	Message    string   // why it is in error
-	SharedWith []string // accounts that may use it, or Everybody
+	SharedWith []string // accounts that may use it, or Everybody; only Store.Get fills it in
 	Tier       Tier
 	TierSince  time.Time // zero: since it exists
 }
@@ -73,9 +75,16 @@ func (r Record) UsableBy(account string) bool {
 	return r.ReadableBy(account) || slices.Contains(r.SharedWith, Everybody)
 }
 
+const generated = "Created by AWS-VMImport service for "
+
 // GeneratedDescription is what AWS calls the snapshot of a task.
-func (r Record) GeneratedDescription() string {
-	return "Created by AWS-VMImport service for " + r.Task
+func (r Record) GeneratedDescription() string { return generated + r.Task }
+
+// TaskOf returns the task whose snapshot has a generated description; ok is false
+// of other texts.
+func TaskOf(description string) (task string, ok bool) {
+	task, ok = strings.CutPrefix(description, generated)
+	return task, ok && task != ""
 }
 
 // PageID names a manifest page by its content: a MAC of its bytes under the
@@ -109,12 +118,16 @@ var ErrPending = errors.New("snapshot: pending")
 // method is one transaction.
 type Store interface {
 	Get(ctx context.Context, id string) (Record, error)
-	// List returns the account's snapshots in order of creation.
-	List(ctx context.Context, account string) ([]Record, error)
-	// ListShared returns the snapshots of others that the account may use, public
-	// ones among them, in order of creation. They come without tags.
-	ListShared(ctx context.Context, account string) ([]Record, error)
-	// Share changes who may use a snapshot of the account. ErrNotFound.
+	// List returns at most limit of the snapshots that the account may use and f
+	// leaves: its own, others' that are shared with it, and public ones. They are in
+	// order of start, then id, from behind after. Others' come without tags; with
+	// whom a snapshot is shared is not told. However many snapshots and shares there
+	// are, only about limit rows are read.
+	List(ctx context.Context, account string, f Filter, after listing.Place, limit int) ([]Record, error)
+	// Owned counts the account's snapshots, pending and failed ones too.
+	Owned(ctx context.Context, account string) (int, error)
+	// Share changes who may use a snapshot of the account. ErrNotFound;
+	// ErrTooManyShares when it would be shared with more than MaxShares.
 	Share(ctx context.Context, account, id string, add, remove []string) error
 	// Unshare makes a snapshot of the account private. ErrNotFound.
 	Unshare(ctx context.Context, account, id string) error
@@ -127,6 +140,21 @@ type Store interface {
 	// LocatePages returns where manifest pages lie. Unknown ones are absent.
 	LocatePages(ctx context.Context, ids []PageID) (map[PageID]PagePlace, error)
 }
+
+// Filter narrows a list of snapshots. A nil field leaves all of them.
+type Filter struct {
+	IDs          []string
+	Owners       []string // accounts
+	RestorableBy []string // accounts, or Everybody: owners, and whom it is shared with
+	States       []State
+	Descriptions []string // the caller's, or the generated one
+}
+
+// MaxShares is the most accounts that a snapshot can be shared with.
+const MaxShares = 1000
+
+// ErrTooManyShares reports a snapshot that is shared with MaxShares.
+var ErrTooManyShares = errors.New("snapshot: shared with too many accounts")
 
 // Block is one entry of a manifest.
 type Block struct {

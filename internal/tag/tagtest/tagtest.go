@@ -25,6 +25,7 @@ func Test(t *testing.T, open func(t *testing.T) Bench) {
 	for name, fn := range map[string]func(*testing.T, Bench){
 		"AddAndOverwrite":        addAndOverwrite,
 		"Remove":                 remove,
+		"Pages":                  pages,
 		"UnknownChangesNothing":  unknownChangesNothing,
 		"AtMostFifty":            atMostFifty,
 		"ConcurrentAddsStayInIt": concurrentAdds,
@@ -48,7 +49,7 @@ func (b Bench) add(t *testing.T, tags []tag.Tag, resources ...string) {
 // expect compares all tags of the account, as "resource key=value".
 func (b Bench) expect(t *testing.T, want ...string) {
 	t.Helper()
-	list, err := b.Store.List(t.Context(), account)
+	list, err := b.Store.List(t.Context(), account, tag.Filter{}, tag.Place{}, 1000)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,6 +89,49 @@ func remove(t *testing.T, b Bench) {
 	b.expect(t, "task aws:x=1", "task l=2", "snap aws:x=1")
 }
 
+func pages(t *testing.T, b Bench) {
+	b.add(t, []tag.Tag{{Key: "b", Value: "1"}, {Key: "B", Value: "2"}, {Key: "ä", Value: ""}}, b.Snapshot, b.Task)
+	b.add(t, []tag.Tag{{Key: "c", Value: "1"}}, b.Snapshot)
+	if err := b.Store.Add(t.Context(), "b", []string{b.Foreign}, []tag.Tag{{Key: "b", Value: "1"}}); err != nil {
+		t.Fatal(err)
+	}
+	names := map[string]string{b.Task: "task", b.Snapshot: "snap"}
+	tests := []struct {
+		name string
+		f    tag.Filter
+		want []string
+	}{
+		{"all", tag.Filter{}, []string{"task B", "task b", "task ä", "snap B", "snap b", "snap c", "snap ä"}},
+		{"of one", tag.Filter{Resources: []string{b.Snapshot, b.Foreign}}, []string{"snap B", "snap b", "snap c", "snap ä"}},
+		{"of none", tag.Filter{Resources: []string{}}, nil},
+		{"a tag", tag.Filter{Tag: &tag.Tag{Key: "b", Value: "1"}}, []string{"task b", "snap b"}},
+		{"an empty tag", tag.Filter{Tag: &tag.Tag{Key: "ä"}}, []string{"task ä", "snap ä"}},
+		{"a tag of one", tag.Filter{Tag: &tag.Tag{Key: "b", Value: "1"}, Resources: []string{b.Task}}, []string{"task b"}},
+		{"a tag that none has", tag.Filter{Tag: &tag.Tag{Key: "b", Value: "2"}}, nil},
+	}
+	for _, tt := range tests {
+		for limit := 1; limit < 9; limit++ {
+			var got []string
+			for after := (tag.Place{}); ; {
+				list, err := b.Store.List(t.Context(), account, tt.f, after, limit)
+				if err != nil || len(list) > limit {
+					t.Fatalf("%s: %d tags on a page of %d, %v", tt.name, len(list), limit, err)
+				}
+				for _, x := range list {
+					got = append(got, names[x.Resource.ID]+" "+x.Tag.Key)
+					after = tag.Place{Resource: x.Resource.ID, Key: x.Tag.Key}
+				}
+				if len(list) < limit {
+					break
+				}
+			}
+			if d := cmp.Diff(tt.want, got); d != "" {
+				t.Errorf("%s in pages of %d (-want +got):\n%s", tt.name, limit, d)
+			}
+		}
+	}
+}
+
 func unknownChangesNothing(t *testing.T, b Bench) {
 	tags := []tag.Tag{{Key: "k", Value: "v"}}
 	for _, unknown := range []string{b.Foreign, "snap-00000000000000000", "import-snap-00000000000000000", "vol-1", ""} {
@@ -117,7 +161,7 @@ func atMostFifty(t *testing.T, b Bench) {
 		t.Errorf("the 51st: got %v, want %v", err, tag.ErrTooMany)
 	}
 	b.add(t, numbered(0, tag.MaxPerResource), b.Snapshot) // overwriting is no addition
-	list, err := b.Store.List(t.Context(), account)
+	list, err := b.Store.List(t.Context(), account, tag.Filter{}, tag.Place{}, 1000)
 	if err != nil || len(list) != tag.MaxPerResource {
 		t.Errorf("%d tags, %v, want %d", len(list), err, tag.MaxPerResource)
 	}
@@ -141,7 +185,7 @@ func concurrentAdds(t *testing.T, b Bench) {
 			t.Error(err)
 		}
 	}
-	list, err := b.Store.List(t.Context(), account)
+	list, err := b.Store.List(t.Context(), account, tag.Filter{}, tag.Place{}, 1000)
 	if err != nil || len(list) != tag.MaxPerResource || refused != 1 {
 		t.Errorf("%d tags, %d refused, %v, want %d and 1", len(list), refused, err, tag.MaxPerResource)
 	}

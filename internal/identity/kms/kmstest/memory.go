@@ -77,6 +77,18 @@ func (m *Memory) Keys(_ context.Context, account, region string) (list []kms.Key
 	return list, nil
 }
 
+// Owned is kms.KeyStore's.
+func (m *Memory) Owned(_ context.Context, account string, now time.Time) (n int, err error) {
+	defer m.lock()()
+	for _, k := range m.keys {
+		over := k.State == kms.PendingDeletion && !k.Deletion.After(now)
+		if k.Account == account && k.Manager == kms.Customer && !over {
+			n++
+		}
+	}
+	return n, nil
+}
+
 // ChangeKey is kms.KeyStore's.
 func (m *Memory) ChangeKey(_ context.Context, r kms.Ref, change func(*kms.Key) error) error {
 	defer m.lock()()

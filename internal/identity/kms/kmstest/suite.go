@@ -95,6 +95,19 @@ func testKeys(t *testing.T, s kms.Store) {
 	all, err := s.Keys(ctx, account, region)
 	check(t, "list", err)
 	same(t, []kms.Key{key("a"), bare, key("mrk-c")}, all)
+	managed, elsewhere := key("aws"), key("a")
+	managed.Manager, elsewhere.Region = kms.AWS, "elsewhere"
+	check(t, "create one that AWS manages", s.CreateKey(ctx, managed, kms.Alias{}))
+	check(t, "create one in another region", s.CreateKey(ctx, elsewhere, kms.Alias{}))
+	owned := func(account string, now time.Time, want int) {
+		t.Helper()
+		if n, err := s.Owned(ctx, account, now); err != nil || n != want {
+			t.Errorf("account %s owns %d keys, %v, want %d", account, n, err, want)
+		}
+	}
+	owned(account, bare.Created, 4)
+	owned(account, bare.Deletion, 3)
+	owned("nobody", bare.Created, 0)
 }
 
 func testKeyWithAlias(t *testing.T, s kms.Store) {

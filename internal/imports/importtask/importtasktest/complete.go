@@ -119,11 +119,7 @@ func liveCountsShow(t *testing.T, b Bench) {
 	report(leases[0], 30) // replaces the first
 	want := importtask.Counts{Done: 50, Source: 14}
 	same(t, "two in flight", want, b.get(t, taskID(1)).Counts)
-	list, err := b.Tasks.List(t.Context(), account)
-	if err != nil {
-		t.Fatal(err)
-	}
-	same(t, "in the list", want, list[0].Counts)
+	same(t, "in the list", want, b.list(t)[0].Counts)
 	snap, err := b.Snapshots.Get(t.Context(), snapshotID(1))
 	if err != nil || snap.Progress != 25 {
 		t.Errorf("snapshot progress %d, %v, want 25", snap.Progress, err)

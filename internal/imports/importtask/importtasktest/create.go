@@ -2,12 +2,14 @@ package importtasktest
 
 import (
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/diskport/diskport/internal/imports/importtask"
+	"github.com/diskport/diskport/internal/listing"
 	"github.com/diskport/diskport/internal/tag"
 	"github.com/diskport/diskport/internal/work"
 )
@@ -48,16 +50,103 @@ func listInOrderOfCreation(t *testing.T, b Bench) {
 	foreign := newTask(9)
 	foreign.Account = "other"
 	b.create(t, foreign)
-	list, err := b.Tasks.List(t.Context(), account)
+	want := []string{taskID(1), taskID(3), taskID(0), taskID(2)}
+	for _, task := range b.list(t) {
+		same(t, "tags", tag.Set{{Key: "k", Value: "v"}}, task.Tags)
+	}
+	for limit := 1; limit <= len(want)+1; limit++ {
+		same(t, fmt.Sprintf("ids in pages of %d", limit), want, b.ids(t, importtask.Filter{}, limit))
+	}
+}
+
+// list returns the account's tasks.
+func (b Bench) list(t *testing.T) []importtask.Task {
+	t.Helper()
+	list, err := b.Tasks.List(t.Context(), account, importtask.Filter{}, listing.Place{}, listing.Page)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var got []string
-	for _, task := range list {
-		got = append(got, task.ID)
-		same(t, "tags", tag.Set{{Key: "k", Value: "v"}}, task.Tags)
+	return list
+}
+
+// ids returns the ids of the tasks that a filter leaves, read in pages.
+func (b Bench) ids(t *testing.T, f importtask.Filter, limit int) (ids []string) {
+	t.Helper()
+	for after := (listing.Place{}); ; {
+		list, err := b.Tasks.List(t.Context(), account, f, after, limit)
+		if err != nil || len(list) > limit {
+			t.Fatalf("%d tasks on a page of %d, %v", len(list), limit, err)
+		}
+		for _, task := range list {
+			ids = append(ids, task.ID)
+			after = listing.At(task.CreatedAt, task.ID)
+		}
+		if len(list) < limit {
+			return ids
+		}
 	}
-	same(t, "ids", []string{taskID(1), taskID(3), taskID(0), taskID(2)}, got)
+}
+
+func filters(t *testing.T, b Bench) {
+	b.planned(t, 1, 1) // active
+	b.published(t, 2)
+	b.planned(t, 3, 1)
+	if _, err := b.Tasks.Cancel(t.Context(), account, taskID(3), importtask.Failure{}); err != nil {
+		t.Fatal(err)
+	}
+	foreign := newTask(9)
+	foreign.Account = "other"
+	b.create(t, foreign)
+	tests := []struct {
+		name string
+		f    importtask.Filter
+		want []string
+	}{
+		{"none", importtask.Filter{}, []string{taskID(1), taskID(2), taskID(3)}},
+		{"a state", importtask.Filter{States: []importtask.State{importtask.Active}}, []string{taskID(1)}},
+		{"two states", importtask.Filter{States: []importtask.State{importtask.Deleting, importtask.Active}}, []string{taskID(1), taskID(3)}},
+		{"a state that none has", importtask.Filter{States: []importtask.State{importtask.Deleted}}, nil},
+		{"no state", importtask.Filter{States: []importtask.State{}}, nil},
+		{"ids", importtask.Filter{IDs: []string{taskID(3), taskID(9), taskID(2), taskID(7), taskID(3)}}, []string{taskID(2), taskID(3)}},
+		{"no ids", importtask.Filter{IDs: []string{}}, nil},
+		{"ids and a state", importtask.Filter{IDs: []string{taskID(3), taskID(2)}, States: []importtask.State{importtask.Completed}}, []string{taskID(2)}},
+	}
+	for _, tt := range tests {
+		for _, limit := range []int{1, 2, listing.Page} {
+			same(t, tt.name, tt.want, b.ids(t, tt.f, limit))
+		}
+	}
+}
+
+func unfinished(t *testing.T, b Bench) {
+	b.published(t, 1)
+	b.planned(t, 3, 1)
+	b.create(t, newTask(2))
+	foreign := newTask(0)
+	foreign.Account = "other"
+	b.create(t, foreign)
+	if _, err := b.Tasks.Cancel(t.Context(), account, taskID(3), importtask.Failure{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, limit := range []int{1, 2, 9} {
+		var got []string
+		for after := ""; ; after = got[len(got)-1] {
+			ids, err := b.Tasks.Unfinished(t.Context(), after, limit)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, ids...)
+			if len(ids) < limit {
+				break
+			}
+		}
+		same(t, fmt.Sprintf("in pages of %d", limit), []string{taskID(0), taskID(2), taskID(3)}, got)
+	}
+	for account, want := range map[string]int{account: 2, "other": 1, "nobody": 0} {
+		if n, err := b.Tasks.Owned(t.Context(), account); err != nil || n != want {
+			t.Errorf("account %s owns %d, %v, want %d", account, n, err, want)
+		}
+	}
 }
 
 func aTokenMakesOneTask(t *testing.T, b Bench) {
@@ -107,9 +196,9 @@ func concurrentTokensMakeOneTask(t *testing.T, b Bench) {
 		})
 	}
 	wg.Wait()
-	list, err := b.Tasks.List(t.Context(), account)
-	if err != nil || len(list) != 1 || created.Load() != 1 {
-		t.Fatalf("%d tasks, %d created, %v, want one", len(list), created.Load(), err)
+	list := b.list(t)
+	if len(list) != 1 || created.Load() != 1 {
+		t.Fatalf("%d tasks, %d created, want one", len(list), created.Load())
 	}
 	for _, id := range ids {
 		if id != list[0].ID {

@@ -7,7 +7,9 @@ import (
 	"time"
 
 	"github.com/diskport/diskport/internal/imports/importtask"
+	"github.com/diskport/diskport/internal/listing"
 	"github.com/diskport/diskport/internal/store/snapshot"
+	"github.com/diskport/diskport/internal/tag"
 	"github.com/diskport/diskport/internal/work"
 )
 
@@ -48,7 +50,7 @@ func aFailureIsCleanedUp(t *testing.T, b Bench) {
 	}
 	same(t, "snapshot", snapshot.Record{}, v.Snap)
 	same(t, "draft", []snapshot.PagePlace(nil), v.Draft)
-	tags, err := b.Tags.List(t.Context(), account)
+	tags, err := b.Tags.List(t.Context(), account, tag.Filter{}, tag.Place{}, listing.Page)
 	if err != nil || len(tags) != 1 || tags[0].Resource.ID != taskID(1) {
 		t.Errorf("tags: %v, %v, want the task's only", tags, err)
 	}
@@ -142,7 +144,7 @@ func forget(t *testing.T, b Bench) {
 	wantError(t, "forgotten", err, importtask.ErrNotFound)
 	count(ended.Add(time.Hour), 1)
 	count(ended.Add(time.Hour), 0)
-	tags, err := b.Tags.List(t.Context(), account)
+	tags, err := b.Tags.List(t.Context(), account, tag.Filter{}, tag.Place{}, listing.Page)
 	if err != nil || len(tags) != 3 { // of snapshots 2 and 3, and of task 3
 		t.Errorf("tags: %v, %v, want 3", tags, err)
 	}

@@ -36,6 +36,8 @@ func Test(t *testing.T, open func(t *testing.T) Bench) {
 	for name, fn := range map[string]func(*testing.T, Bench){
 		"CreateStoresTheTask":           createStoresTheTask,
 		"ListInOrderOfCreation":         listInOrderOfCreation,
+		"Filters":                       filters,
+		"Unfinished":                    unfinished,
 		"ATokenMakesOneTask":            aTokenMakesOneTask,
 		"ConcurrentTokensMakeOneTask":   concurrentTokensMakeOneTask,
 		"RunningTasksAreLimited":        runningTasksAreLimited,

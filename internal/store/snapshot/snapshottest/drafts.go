@@ -356,25 +356,14 @@ func sharing(t *testing.T, b Bench) {
 	}
 	seen := func(account string, want ...string) {
 		t.Helper()
-		list, err := b.Store.ListShared(t.Context(), account)
-		var got []string
-		for _, r := range list {
-			got = append(got, r.ID)
-			if len(r.SharedWith) == 0 || r.Tags != nil {
-				t.Errorf("%s shows %v, %v", r.ID, r.SharedWith, r.Tags)
-			}
-		}
-		if diff := cmp.Diff(want, got); err != nil || diff != "" {
-			t.Errorf("%s: %v (-want +got):\n%s", account, err, diff)
+		got := idsOf(b.list(t, account, snapshot.Filter{}, 1))
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", account, diff)
 		}
 	}
-	seen("a")
+	seen("a", one, two)
 	seen("b", one, two)
 	seen("d", two)
-	list, err := b.Store.List(t.Context(), "a")
-	if err != nil || len(list) != 2 || len(list[0].SharedWith) != 2 || len(list[1].SharedWith) != 1 {
-		t.Errorf("list: %+v, %v", list, err)
-	}
 	must(t, b.Store.Share(t.Context(), "a", one, nil, []string{"b", "x"}))
 	seen("b", two)
 	seen("c", one, two)
@@ -383,6 +372,21 @@ func sharing(t *testing.T, b Bench) {
 	seen("c", two)
 	must(t, b.Store.Delete(t.Context(), "a", two))
 	seen("c")
+}
+
+func manyShares(t *testing.T, b Bench) {
+	b.Add(t, record(one, snapshot.Completed))
+	var list []string
+	for i := range snapshot.MaxShares {
+		list = append(list, fmt.Sprintf("%012d", i))
+	}
+	must(t, b.Store.Share(t.Context(), "a", one, list, nil))
+	must(t, b.Store.Share(t.Context(), "a", one, list[:3], nil)) // they have it already
+	fails(t, "one more", b.Store.Share(t.Context(), "a", one, []string{"b"}, nil), snapshot.ErrTooManyShares)
+	must(t, b.Store.Share(t.Context(), "a", one, []string{"b"}, list[:1]))
+	if r, err := b.Store.Get(t.Context(), one); err != nil || len(r.SharedWith) != snapshot.MaxShares || r.SharedWith[0] != list[1] {
+		t.Errorf("shared with %d, %v", len(r.SharedWith), err)
+	}
 }
 
 func tiers(t *testing.T, b Bench) {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/diskport/diskport/internal/listing"
 	"github.com/diskport/diskport/internal/store/blockstore"
 	"github.com/diskport/diskport/internal/store/snapshot"
 	"github.com/diskport/diskport/internal/tag"
@@ -33,6 +34,8 @@ func Test(t *testing.T, open func(t *testing.T) Bench) {
 	for name, fn := range map[string]func(*testing.T, Bench){
 		"GetReturnsWhatWasAdded": getReturnsWhatWasAdded,
 		"ListInOrderOfCreation":  listInOrderOfCreation,
+		"Filters":                filters,
+		"ManyShares":             manyShares,
 		"Delete":                 deleteOnce,
 		"PendingStays":           pendingStays,
 		"LocatePages":            locatePages,
@@ -105,19 +108,112 @@ func listInOrderOfCreation(t *testing.T, b Bench) {
 	other := record("snap-0000000000000000d", snapshot.Completed)
 	other.Account = "b"
 	b.Add(t, other)
-	list, err := b.Store.List(t.Context(), "a")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var got []string
-	for _, r := range list {
-		got = append(got, r.ID)
-		if len(r.Tags) != 2 {
-			t.Errorf("%s has tags %v, want 2", r.ID, r.Tags)
+	for limit := 1; limit <= len(ids)+1; limit++ {
+		list := b.list(t, "a", snapshot.Filter{}, limit)
+		for _, r := range list {
+			if len(r.Tags) != 2 {
+				t.Errorf("%s has tags %v, want 2", r.ID, r.Tags)
+			}
+		}
+		if d := cmp.Diff(ids, idsOf(list)); d != "" {
+			t.Errorf("ids in pages of %d (-want +got):\n%s", limit, d)
 		}
 	}
-	if d := cmp.Diff(ids, got); d != "" {
-		t.Errorf("ids (-want +got):\n%s", d)
+	for account, want := range map[string]int{"a": 3, "b": 1, "c": 0} {
+		if n, err := b.Store.Owned(t.Context(), account); err != nil || n != want {
+			t.Errorf("account %s owns %d, %v, want %d", account, n, err, want)
+		}
+	}
+}
+
+// list returns what a filter leaves for an account, read in pages.
+func (b Bench) list(t *testing.T, account string, f snapshot.Filter, limit int) (list []snapshot.Record) {
+	t.Helper()
+	for after := (listing.Place{}); ; {
+		page, err := b.Store.List(t.Context(), account, f, after, limit)
+		if err != nil || len(page) > limit {
+			t.Fatalf("%d snapshots on a page of %d, %v", len(page), limit, err)
+		}
+		list = append(list, page...)
+		if len(page) < limit {
+			return list
+		}
+		last := page[len(page)-1]
+		after = listing.At(last.StartedAt, last.ID)
+	}
+}
+
+func idsOf(list []snapshot.Record) (ids []string) {
+	for _, r := range list {
+		ids = append(ids, r.ID)
+	}
+	return ids
+}
+
+// filters: what each account finds of own snapshots, named by the digit they end
+// in, and of others'.
+func filters(t *testing.T, b Bench) {
+	id := func(n string) string { return "snap-0000000000000000" + n }
+	add := func(n, owner string, state snapshot.State, description, task string, sharedWith ...string) {
+		r := record(id(n), state)
+		r.Account, r.Description, r.Task = owner, description, task
+		b.Add(t, r)
+		must(t, b.Store.Share(t.Context(), owner, r.ID, sharedWith, nil))
+	}
+	add("1", "a", snapshot.Completed, "one", "")
+	add("2", "a", snapshot.Failed, "", "import-snap-2")
+	add("3", "a", snapshot.Completed, "two", "import-snap-3", "c")
+	add("4", "a", snapshot.Completed, "two", "", snapshot.Everybody, "c")
+	add("5", "b", snapshot.Completed, "one", "")
+	add("6", "b", snapshot.Completed, "one", "", "a", "c")
+	add("7", "b", snapshot.Failed, "two", "import-snap-7", snapshot.Everybody, "a")
+	add("8", "c", snapshot.Completed, "one", "", snapshot.Everybody, "b")
+	gen := func(n string) string { return snapshot.Record{Task: "import-snap-" + n}.GeneratedDescription() }
+	tests := []struct {
+		name    string
+		account string
+		f       snapshot.Filter
+		want    string
+	}{
+		{"all", "a", snapshot.Filter{}, "1234678"},
+		{"of a stranger", "d", snapshot.Filter{}, "478"},
+		{"own", "a", snapshot.Filter{Owners: []string{"a"}}, "1234"},
+		{"another's", "a", snapshot.Filter{Owners: []string{"b"}}, "67"},
+		{"own and another's", "a", snapshot.Filter{Owners: []string{"c", "a"}}, "12348"},
+		{"of nobody", "a", snapshot.Filter{Owners: []string{}}, ""},
+		{"restorable by oneself", "a", snapshot.Filter{RestorableBy: []string{"a"}}, "123467"},
+		{"restorable by everybody", "a", snapshot.Filter{RestorableBy: []string{snapshot.Everybody}}, "478"},
+		{"restorable by a third", "a", snapshot.Filter{RestorableBy: []string{"c"}}, "348"}, // 6 is too, which is not for a to know
+		{"restorable by two", "a", snapshot.Filter{RestorableBy: []string{"c", "b"}}, "34678"},
+		{"restorable by the owner", "a", snapshot.Filter{RestorableBy: []string{"b"}}, "67"},
+		{"restorable by nobody", "a", snapshot.Filter{RestorableBy: []string{}}, ""},
+		{"own public", "a", snapshot.Filter{RestorableBy: []string{snapshot.Everybody}, Owners: []string{"a"}}, "4"},
+		{"completed", "a", snapshot.Filter{States: []snapshot.State{snapshot.Completed}}, "13468"},
+		{"two states", "a", snapshot.Filter{States: []snapshot.State{snapshot.Completed, snapshot.Failed}}, "1234678"},
+		{"no state", "a", snapshot.Filter{States: []snapshot.State{}}, ""},
+		{"described", "a", snapshot.Filter{Descriptions: []string{"one"}}, "168"},
+		{"described twice", "a", snapshot.Filter{Descriptions: []string{"one", "two"}}, "134678"},
+		{"described in both ways", "a", snapshot.Filter{Descriptions: []string{gen("3"), gen("7"), "two"}}, "347"},
+		{"not described", "a", snapshot.Filter{Descriptions: []string{}}, ""},
+		{"described and in a state", "a", snapshot.Filter{Descriptions: []string{gen("2"), "one"}, States: []snapshot.State{snapshot.Failed}}, "2"},
+		{"by id", "a", snapshot.Filter{IDs: []string{id("8"), id("5"), id("1"), id("9"), id("8")}}, "18"},
+		{"by no id", "a", snapshot.Filter{IDs: []string{}}, ""},
+		{"by id and owner", "a", snapshot.Filter{IDs: []string{id("8"), id("1")}, Owners: []string{"c"}}, "8"},
+		{"by id, restorable by a third", "a", snapshot.Filter{IDs: []string{id("3"), id("6"), id("8")}, RestorableBy: []string{"c"}}, "38"},
+	}
+	for _, tt := range tests {
+		for _, limit := range []int{1, 2, 3, listing.Page} {
+			list, got := b.list(t, tt.account, tt.f, limit), ""
+			for _, r := range list {
+				got += r.ID[len(r.ID)-1:]
+				if own := r.Account == tt.account; own != (len(r.Tags) == 2) || r.SharedWith != nil {
+					t.Errorf("%s: %s shows tags %v and shares %v", tt.name, r.ID, r.Tags, r.SharedWith)
+				}
+			}
+			if got != tt.want {
+				t.Errorf("%s in pages of %d: got %q, want %q", tt.name, limit, got, tt.want)
+			}
+		}
 	}
 }
 

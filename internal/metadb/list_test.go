@@ -1,0 +1,270 @@
+package metadb
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/diskport/diskport/internal/identity/iam"
+	"github.com/diskport/diskport/internal/identity/kms"
+	"github.com/diskport/diskport/internal/image"
+	"github.com/diskport/diskport/internal/imports/importtask"
+	"github.com/diskport/diskport/internal/listing"
+	"github.com/diskport/diskport/internal/store/snapshot"
+	"github.com/diskport/diskport/internal/tag"
+)
+
+// fill adds n tasks that completed and n snapshots to an account, a microsecond apart,
+// each with two tags; the last hundred tasks of it run, and make the last snapshots.
+func fill(t testing.TB, db *DB, account string, n int) {
+	t.Helper()
+	ranges, err := taskRanges.text([]importtask.Range{{Pages: 1, Bytes: 1 << 30}, {First: 1, Pages: 1, Bytes: 1 << 30}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const batch = 5000 // rows of one transaction
+	for from := 0; from < n; from += batch {
+		var tasks, snapshots, tags [][]any
+		for i := from; i < min(n, from+batch); i++ {
+			task, snap := fmt.Sprintf("import-snap-%s%011d", account[:6], i), fmt.Sprintf("snap-0%s%010d", account[:6], i)
+			state, snapState, ended, progress := importtask.Completed, snapshot.Completed, i+1, 100
+			if i >= n-100 {
+				state, snapState, ended, progress = importtask.Active, snapshot.Pending, 0, 0
+			}
+			tasks = append(tasks, []any{
+				task, account, "digest", "", "", "RAW", "vmimport", "bucket", fmt.Sprint("disks/", i), "", 1 << 30, state, importtask.Converting, "{}",
+				snap, ranges, 0, `{"done":1073741824}`, 1 << 31, "[]", i + 1, i + 1, ended,
+			})
+			snapshots = append(snapshots, []any{snap, account, "dom-1", task, fmt.Sprint("disk ", i), snapState, 2, 1 << 31, progress, i + 1, ended, 1, 4096, 1 << 30})
+			for _, id := range []string{task, snap} {
+				tags = append(tags, []any{id, "Name", fmt.Sprint("disk-", i), account}, []any{id, "team", "storage", account})
+			}
+		}
+		must(t, db, func(q querier) error {
+			return errors.Join(
+				insert(t.Context(), q, tasks, `INSERT INTO tasks (id, account, digest, description, disk_description, format, role_name, bucket, object_key, pin,
+					source_bytes, state, phase, failure, snapshot, ranges, ranges_left, counts, virtual_bytes, warnings, created, started, ended) VALUES (?)`),
+				insert(t.Context(), q, snapshots, `INSERT INTO snapshots (id, account, domain, task, description, state, volume_gib, virtual_bytes, progress,
+					started, completed, root, blocks, stored) VALUES (?)`),
+				insert(t.Context(), q, tags, `INSERT INTO tags (resource, name, value, account) VALUES (?)`),
+			)
+		})
+	}
+}
+
+const owner, neighbour = "111122223333", "444455556666"
+
+// counting counts statements.
+type counting struct {
+	querier
+	statements *int
+}
+
+func (c counting) ExecContext(ctx context.Context, stmt string, args ...any) (sql.Result, error) {
+	*c.statements++
+	return c.querier.ExecContext(ctx, stmt, args...)
+}
+
+func (c counting) QueryContext(ctx context.Context, stmt string, args ...any) (*sql.Rows, error) {
+	*c.statements++
+	return c.querier.QueryContext(ctx, stmt, args...)
+}
+
+// TestStatementsOfAPage: a page takes a number of statements that depends on the
+// page alone, and to be ready is one.
+func TestStatementsOfAPage(t *testing.T) {
+	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) {
+		counts := map[int]map[string]int{}
+		for _, n := range []int{200, 1200} {
+			db, statements := fresh(t), 0
+			fill(t, db, owner, n)
+			fill(t, db, neighbour, 200)
+			for i := range 150 {
+				id := fmt.Sprintf("snap-0%s%010d", neighbour[:6], i)
+				if err := db.Snapshots().Share(t.Context(), neighbour, id, []string{owner, snapshot.Everybody, "777788889999"}, nil); err != nil {
+					t.Fatal(err)
+				}
+			}
+			counts[n] = map[string]int{}
+			db.wrap = func(q querier) querier { return counting{q, &statements} }
+			for name, read := range reads(t.Context(), db, listing.Place{}) {
+				statements = 0
+				if got, err := read(); err != nil || got != 100 && name != "ready" {
+					t.Errorf("%s: %d entries, %v, want 100", name, got, err)
+				}
+				counts[n][name] = statements
+			}
+			db.wrap = nil
+		}
+		// 100 ids are asked for by four statements (64, 16, 16 and 4), 50 by five. Half
+		// of the snapshots are the neighbour's, who shares them in two ways.
+		want := map[string]int{
+			"ready": 1, "tags": 1, "tagged": 1,
+			"tasks": 1 + 4, "active tasks": 1 + 4 + 4, // their tags; live counts
+			"snapshots": 3 + 5, "pending snapshots": 3 + 5 + 4 + 4, // tags of own ones; progress of their tasks
+		}
+		for n, got := range counts {
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("of %d (-want +got):\n%s", n, diff)
+			}
+		}
+	})
+}
+
+// reads are the pages of 100 behind a place, and whether the database is ready.
+func reads(ctx context.Context, db *DB, after listing.Place) map[string]func() (int, error) {
+	tasks := func(f importtask.Filter) func() (int, error) {
+		return func() (int, error) {
+			list, err := db.Tasks().List(ctx, owner, f, after, 100)
+			return len(list), err
+		}
+	}
+	snapshots := func(f snapshot.Filter) func() (int, error) {
+		return func() (int, error) {
+			list, err := db.Snapshots().List(ctx, owner, f, after, 100)
+			return len(list), err
+		}
+	}
+	tags := func(f tag.Filter) func() (int, error) {
+		return func() (int, error) {
+			list, err := db.Tags().List(ctx, owner, f, tag.Place{Resource: after.ID}, 100)
+			return len(list), err
+		}
+	}
+	return map[string]func() (int, error){
+		"ready":             func() (int, error) { return 0, db.Ready(ctx) },
+		"tasks":             tasks(importtask.Filter{}),
+		"active tasks":      tasks(importtask.Filter{States: []importtask.State{importtask.Active}}),
+		"snapshots":         snapshots(snapshot.Filter{}),
+		"pending snapshots": snapshots(snapshot.Filter{States: []snapshot.State{snapshot.Pending}}),
+		"tags":              tags(tag.Filter{}),
+		"tagged":            tags(tag.Filter{Tag: &tag.Tag{Key: "team", Value: "storage"}}),
+	}
+}
+
+func TestReady(t *testing.T) {
+	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) {
+		db := fresh(t)
+		if err := db.Ready(t.Context()); err != nil {
+			t.Errorf("an empty database: %v", err)
+		}
+		must(t, db, func(q querier) error {
+			_, err := exec(t.Context(), q, `ALTER TABLE meta RENAME TO lost`)
+			return err
+		})
+		if err := db.Ready(t.Context()); err == nil {
+			t.Error("a database that can't be read is ready")
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := db.Ready(ctx); !errors.Is(err, context.Canceled) {
+			t.Errorf("a database that doesn't answer in time: got %v", err)
+		}
+	})
+}
+
+// TestRemovedAccountLeavesNothing: who gets the id next gets nothing of it.
+func TestRemovedAccountLeavesNothing(t *testing.T) {
+	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) {
+		db := fresh(t)
+		ctx := t.Context()
+		ok := func(err error) {
+			t.Helper()
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		empty := dumpOf(t, db, "tasks", "tags", "snapshot_defaults", "snapshot_shares", "kms_keys", "kms_aliases", "iam_keys")
+		ok(db.IAM().AddAccount(ctx, iam.AccessKey{ID: "AKIA1", Account: owner, Wrapped: []byte{1}}))
+		ok(db.Snapshots().SetEncrypt(ctx, owner, "eu-north-1", true))
+		managed := kms.Key{Ref: kms.Ref{Account: owner, Region: "eu-north-1", ID: "k"}, Manager: kms.AWS}
+		ok(db.KMS().CreateKey(ctx, managed, kms.Alias{Account: owner, Region: "eu-north-1", Name: "alias/aws/ebs", Target: "k"}))
+		foreign := snapshot.Record{ID: db.ids.Snapshot(), Account: neighbour, State: snapshot.Completed}
+		addRecord(t, db, foreign)
+		ok(db.Snapshots().Share(ctx, neighbour, foreign.ID, []string{owner}, nil))
+		task := importtask.Task{ID: db.ids.Task(), Account: owner, Tags: tag.Set{{Key: "k", Value: "v"}}}
+		_, _, err := db.Tasks().Create(ctx, task, 1)
+		ok(err)
+
+		own := snapshot.Record{ID: db.ids.Snapshot(), Account: owner, State: snapshot.Completed}
+		img := image.Image{ID: db.ids.Image(), Account: owner, Name: "i"}
+		customers := kms.Key{Ref: kms.Ref{Account: owner, Region: "us-east-1", ID: "c"}, Manager: kms.Customer}
+		for _, owned := range []struct {
+			name      string
+			get, lose func()
+		}{
+			{"a running task", func() {}, func() {
+				must(t, db, func(q querier) error {
+					_, err := exec(ctx, q, `UPDATE tasks SET state = 'completed', ended = 1 WHERE account = $1`, owner)
+					return errors.Join(err, dropUnits(ctx, q, task.ID))
+				})
+			}},
+			{"a snapshot", func() { addRecord(t, db, own) }, func() { ok(db.Snapshots().Delete(ctx, owner, own.ID)) }},
+			{"an image", func() { ok(db.Images().Register(ctx, img)) }, func() { _, err := db.Images().Deregister(ctx, owner, img.ID); ok(err) }},
+			{"a key in another region", func() { ok(db.KMS().CreateKey(ctx, customers, kms.Alias{})) }, func() {
+				ok(db.KMS().ChangeKey(ctx, kms.Ref{Account: owner, Region: "us-east-1", ID: "c"}, func(k *kms.Key) error {
+					k.State, k.Deletion = kms.PendingDeletion, time.Now().Add(-time.Second)
+					return nil
+				}))
+			}},
+		} {
+			owned.get()
+			before := dump(t, db)
+			if err := db.IAM().RemoveAccount(ctx, owner); !errors.Is(err, iam.ErrInUse) {
+				t.Errorf("with %s: got %v, want %v", owned.name, err, iam.ErrInUse)
+			}
+			if diff := cmp.Diff(before, dump(t, db)); diff != "" {
+				t.Errorf("a refused removal changed (-before +after):\n%s", diff)
+			}
+			owned.lose()
+		}
+		ok(db.IAM().RemoveAccount(ctx, owner))
+		left := dumpOf(t, db, "tasks", "tags", "snapshot_defaults", "snapshot_shares", "kms_keys", "kms_aliases", "iam_keys")
+		if diff := cmp.Diff(empty, left); diff != "" {
+			t.Errorf("left (-want +got):\n%s", diff)
+		}
+		if r, err := db.Snapshots().Get(ctx, foreign.ID); err != nil || r.UsableBy(owner) {
+			t.Errorf("the next of that id may use %+v, %v", r, err)
+		}
+	})
+}
+
+// TestSharesOfBefore: what was shared before lists took pages is listed in its place.
+func TestSharesOfBefore(t *testing.T) {
+	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) {
+		db := fresh(t)
+		p, err := db.provider()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := p.DownTo(t.Context(), 13); err != nil {
+			t.Fatal(err)
+		}
+		var want []string
+		for i := range 3 {
+			r := snapshot.Record{ID: db.ids.Snapshot(), Account: neighbour, State: snapshot.Completed, StartedAt: time.UnixMicro(int64(i + 1))}
+			want = append(want, r.ID)
+			addRecord(t, db, r)
+			must(t, db, func(q querier) error {
+				_, err := exec(t.Context(), q, `INSERT INTO snapshot_shares (snapshot, grantee) VALUES ($1, $2)`, r.ID, owner)
+				return err
+			})
+		}
+		if _, err := p.Up(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		list, err := db.Snapshots().List(t.Context(), owner, snapshot.Filter{}, listing.Place{Created: 1, ID: want[0]}, 9)
+		var got []string
+		for _, r := range list {
+			got = append(got, r.ID)
+		}
+		if diff := cmp.Diff(want[1:], got); err != nil || diff != "" {
+			t.Errorf("%v (-want +got):\n%s", err, diff)
+		}
+	})
+}

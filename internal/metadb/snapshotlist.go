@@ -1,0 +1,142 @@
+package metadb
+
+import (
+	"context"
+	"slices"
+
+	"github.com/diskport/diskport/internal/listing"
+	"github.com/diskport/diskport/internal/store/snapshot"
+)
+
+// List implements snapshot.Store.
+func (s Snapshots) List(ctx context.Context, account string, f snapshot.Filter, after listing.Place, limit int) (list []snapshot.Record, err error) {
+	err = s.db.view(ctx, "list snapshots for account "+account, func(q querier) error {
+		l := snapshotList{account, f}
+		if f.IDs != nil {
+			list, err = byID(ctx, q, scanSnapshot, l.visible(), `s.id`, f.IDs, placeOfSnapshot, after, limit)
+		} else {
+			list, err = pages(ctx, q, scanSnapshot, append(l.own(), l.shared()...), placeOfSnapshot, after, limit)
+		}
+		if err != nil {
+			return err
+		}
+		records := make([]*snapshot.Record, len(list))
+		for i := range list {
+			records[i] = &list[i]
+		}
+		return complement(ctx, q, account, records)
+	})
+	return list, err
+}
+
+func placeOfSnapshot(r snapshot.Record) listing.Place { return listing.At(r.StartedAt, r.ID) }
+
+// snapshotList is what one account asks for. Its methods return the ways along
+// which the snapshots are found; every way keeps to the whole filter.
+type snapshotList struct {
+	account string
+	snapshot.Filter
+}
+
+// visible finds what the account may use, in no order.
+func (l snapshotList) visible() query {
+	s := query{from: selectSnapshot}.and(`(s.account = ? OR EXISTS (
+		SELECT 1 FROM snapshot_shares h WHERE h.snapshot = s.id AND h.grantee IN (?, ?)))`, l.account, l.account, snapshot.Everybody)
+	return l.filtered(s)
+}
+
+// own finds the account's snapshots, by the index that suits the filter best.
+func (l snapshotList) own() (ways []query) {
+	if l.Owners != nil && !slices.Contains(l.Owners, l.account) {
+		return nil
+	}
+	s := l.filtered(query{from: selectSnapshot, order: `s.started, s.id`}.and(`s.account = ?`, l.account))
+	texts, tasks := l.descriptions()
+	switch {
+	case l.Descriptions != nil:
+		for _, d := range texts {
+			ways = append(ways, s.and(`s.description = ?`, d))
+		}
+		for _, id := range tasks {
+			ways = append(ways, s.and(`s.task = ?`, id))
+		}
+	case l.RestorableBy != nil && !slices.Contains(l.RestorableBy, l.account):
+		for _, who := range slices.Compact(slices.Sorted(slices.Values(l.RestorableBy))) {
+			ways = append(ways, l.along(who).and(`s.account = ?`, l.account))
+		}
+	case l.States != nil:
+		for _, state := range l.States {
+			ways = append(ways, s.and(`s.state = ?`, state))
+		}
+	default:
+		ways = []query{s}
+	}
+	return ways
+}
+
+// shared finds others' snapshots that the account may use: by name, and public ones.
+func (l snapshotList) shared() (ways []query) {
+	if l.Owners != nil && !slices.ContainsFunc(l.Owners, func(who string) bool { return who != l.account }) {
+		return nil
+	}
+	for _, who := range []string{l.account, snapshot.Everybody} {
+		ways = append(ways, l.along(who).and(`s.account <> ?`, l.account))
+	}
+	return ways
+}
+
+// along finds what is shared with a grantee.
+func (l snapshotList) along(grantee string) query {
+	s := query{
+		from: selectSnapshotColumns + `
+			FROM snapshot_shares h JOIN snapshots s ON s.id = h.snapshot LEFT JOIN domains d ON d.id = s.domain`,
+		order: `h.started, h.snapshot`,
+	}
+	return l.filtered(s.and(`h.grantee = ?`, grantee))
+}
+
+// filtered adds the filter's conditions.
+func (l snapshotList) filtered(s query) query {
+	s = in(in(s, `s.account`, l.Owners), `s.state`, l.States)
+	if l.Descriptions != nil {
+		texts, tasks := l.descriptions()
+		s = either(s, `s.description`, texts, `s.task`, tasks)
+	}
+	if l.RestorableBy != nil {
+		s = l.restorable(s)
+	}
+	return s
+}
+
+// either adds the condition that one of two columns has one of its values.
+func either(s query, first string, some []string, second string, others []string) query {
+	if len(others) == 0 {
+		return in(s, first, some)
+	}
+	return s.and(`(`+first+` IN `+marks(len(some))+` OR `+second+` IN `+marks(len(others))+`)`, args(slices.Concat(some, others))...)
+}
+
+// restorable adds the condition that one of RestorableBy may make volumes of the
+// snapshot. Whom others share their snapshots with is told to those alone.
+func (l snapshotList) restorable(s query) query {
+	if len(l.RestorableBy) == 0 {
+		return s.and(`1 = 0`)
+	}
+	list := marks(len(l.RestorableBy))
+	by := args(l.RestorableBy)
+	return s.and(`(s.account IN `+list+` OR EXISTS (
+		SELECT 1 FROM snapshot_shares r WHERE r.snapshot = s.id AND r.grantee IN `+list+` AND (s.account = ? OR r.grantee IN (?, ?))))`,
+		slices.Concat(by, by, []any{l.account, l.account, snapshot.Everybody})...)
+}
+
+// descriptions returns what the filter's descriptions may be: texts of callers, or
+// generated ones, by their tasks.
+func (l snapshotList) descriptions() (texts, tasks []string) {
+	texts = l.Descriptions
+	for _, d := range texts {
+		if task, ok := snapshot.TaskOf(d); ok {
+			tasks = append(tasks, task)
+		}
+	}
+	return texts, tasks
+}
