@@ -173,10 +173,16 @@ func (f *snapshots) change(account, id string, fn func(*snapshot.Record)) error 
 }
 
 func (f *snapshots) Share(_ context.Context, account, id string, add, remove []string) error {
-	return f.change(account, id, func(r *snapshot.Record) {
+	full := false
+	err := f.change(account, id, func(r *snapshot.Record) {
 		gone := func(who string) bool { return slices.Contains(remove, who) || slices.Contains(add, who) }
 		r.SharedWith = append(slices.DeleteFunc(slices.Clone(r.SharedWith), gone), add...)
+		full = len(r.SharedWith) > snapshot.MaxShares
 	})
+	if full {
+		return snapshot.ErrTooManyShares
+	}
+	return err
 }
 
 func (f *snapshots) Unshare(_ context.Context, account, id string) error {

@@ -1,7 +1,9 @@
 package ec2api
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -95,6 +97,17 @@ func TestWhoseSnapshots(t *testing.T) {
 	}
 	if got := parse(t, f.do("DescribeSnapshots", "SnapshotId.1=snap-00000000000000003")); got.Code != "InvalidSnapshot.NotFound" {
 		t.Errorf("another's: got %s", got.Code)
+	}
+}
+
+func TestSharedWithTooMany(t *testing.T) {
+	f := populated()
+	for i := range snapshot.MaxShares {
+		f.snapshots.records[0].SharedWith = append(f.snapshots.records[0].SharedWith, fmt.Sprintf("%012d", i))
+	}
+	got := parse(t, f.do("ModifySnapshotAttribute", "SnapshotId="+snapA, "CreateVolumePermission.Add.1.UserId="+other))
+	if got.Code != "ResourceLimitExceeded" || !strings.Contains(got.Message, snapA) {
+		t.Errorf("got %s: %s", got.Code, got.Message)
 	}
 }
 
