@@ -55,9 +55,12 @@ func (s query) text() string { return s.from + ` WHERE ` + strings.Join(s.where,
 // page reads at most limit rows from behind a place, in order.
 func page[T any](ctx context.Context, q querier, scan func(scanner) (T, error), s query, after listing.Place, limit int) ([]T, error) {
 	s = s.and(`(`+s.order+`) > (?, ?)`, after.Created, after.ID)
-	s.args = append(s.args, limit)
-	return all(ctx, q, scan, s.text()+` ORDER BY `+s.order+` LIMIT $`+strconv.Itoa(len(s.args)), s.args...)
+	return all(ctx, q, scan, s.text()+` ORDER BY `+s.order+atMost(limit), s.args...)
 }
+
+// atMost returns the LIMIT of a statement. It is no placeholder: plans that
+// PostgreSQL makes without knowing it read and sort what they need not.
+func atMost(limit int) string { return ` LIMIT ` + strconv.Itoa(limit) }
 
 // pages reads along several ways at once: what all of them give from behind a
 // place, in order, each row once, at most limit.

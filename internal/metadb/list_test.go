@@ -153,13 +153,12 @@ func TestReady(t *testing.T) {
 		if err := db.Ready(t.Context()); err != nil {
 			t.Errorf("an empty database: %v", err)
 		}
-		must(t, db, func(q querier) error {
-			_, err := exec(t.Context(), q, `ALTER TABLE meta RENAME TO lost`)
-			return err
-		})
-		if err := db.Ready(t.Context()); err == nil {
-			t.Error("a database that can't be read is ready")
+		left := 1
+		db.wrap = func(q querier) querier { return faulty{q, &left, func() error { return errFault }} }
+		if err := db.Ready(t.Context()); !errors.Is(err, errFault) {
+			t.Errorf("a database that can't be read: got %v, want %v", err, errFault)
 		}
+		db.wrap = nil
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		if err := db.Ready(ctx); !errors.Is(err, context.Canceled) {

@@ -3,6 +3,7 @@ package metadb
 import (
 	"context"
 	"slices"
+	"strings"
 
 	"github.com/diskport/diskport/internal/listing"
 	"github.com/diskport/diskport/internal/store/snapshot"
@@ -61,8 +62,10 @@ func (l snapshotList) own() (ways []query) {
 			ways = append(ways, s.and(`s.task = ?`, id))
 		}
 	case l.RestorableBy != nil && !slices.Contains(l.RestorableBy, l.account):
+		own := l
+		own.Owners = []string{l.account}
 		for _, who := range slices.Compact(slices.Sorted(slices.Values(l.RestorableBy))) {
-			ways = append(ways, l.along(who).and(`s.account = ?`, l.account))
+			ways = append(ways, own.along(who))
 		}
 	case l.States != nil:
 		for _, state := range l.States {
@@ -75,24 +78,32 @@ func (l snapshotList) own() (ways []query) {
 }
 
 // shared finds others' snapshots that the account may use: by name, and public ones.
+// Own ones among them are found twice, which does no harm.
 func (l snapshotList) shared() (ways []query) {
 	if l.Owners != nil && !slices.ContainsFunc(l.Owners, func(who string) bool { return who != l.account }) {
 		return nil
 	}
 	for _, who := range []string{l.account, snapshot.Everybody} {
-		ways = append(ways, l.along(who).and(`s.account <> ?`, l.account))
+		ways = append(ways, l.along(who))
 	}
 	return ways
 }
 
-// along finds what is shared with a grantee.
+// along finds what is shared with a grantee. The filter is the condition of a CASE,
+// since PostgreSQL, where it knows how few snapshots a condition leaves, reads all of
+// them to find those, instead of the shares in their order.
 func (l snapshotList) along(grantee string) query {
 	s := query{
 		from: selectSnapshotColumns + `
 			FROM snapshot_shares h JOIN snapshots s ON s.id = h.snapshot LEFT JOIN domains d ON d.id = s.domain`,
 		order: `h.started, h.snapshot`,
+	}.and(`h.grantee = ?`, grantee)
+	f := l.filtered(query{args: s.args})
+	if len(f.where) > 0 {
+		s.where = append(s.where, `CASE WHEN `+strings.Join(f.where, ` AND `)+` THEN TRUE ELSE FALSE END`)
+		s.args = f.args
 	}
-	return l.filtered(s.and(`h.grantee = ?`, grantee))
+	return s
 }
 
 // filtered adds the filter's conditions.

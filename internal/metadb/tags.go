@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"slices"
-	"strconv"
 
 	"github.com/diskport/diskport/internal/awsid"
 	"github.com/diskport/diskport/internal/tag"
@@ -122,11 +121,18 @@ func (db *DB) listTags(ctx context.Context, q querier, account string, f tag.Fil
 		})
 		return list, err
 	}
-	// Keys are ordered byte by byte; ids are alike in every collation.
-	name := `name` + db.engine.bytewise
-	s = s.and(`resource >= ?`, after.Resource).and(`(resource > ? OR `+name+` > ?)`, after.Resource, after.Key)
-	s.args = append(s.args, limit)
-	return all(ctx, q, scanTagged, s.text()+` ORDER BY resource, `+name+` LIMIT $`+strconv.Itoa(len(s.args)), s.args...)
+	order := `resource`
+	switch {
+	case f.Tag == nil: // keys are ordered byte by byte; ids are alike in every collation
+		name := `name` + db.engine.bytewise
+		s = s.and(`resource >= ?`, after.Resource).and(`(resource > ? OR `+name+` > ?)`, after.Resource, after.Key)
+		order += `, ` + name
+	case f.Tag.Key > after.Key:
+		s = s.and(`resource >= ?`, after.Resource)
+	default:
+		s = s.and(`resource > ?`, after.Resource)
+	}
+	return all(ctx, q, scanTagged, s.text()+` ORDER BY `+order+atMost(limit), s.args...)
 }
 
 func scanTagged(s scanner) (t tag.Tagged, err error) {
