@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/diskport/diskport/internal/imports/importtask"
+	"github.com/diskport/diskport/internal/outbox"
 	"github.com/diskport/diskport/internal/store/blockstore"
 	"github.com/diskport/diskport/internal/store/snapshot"
 	"github.com/diskport/diskport/internal/work"
@@ -118,8 +119,10 @@ func (db *DB) addDraft(ctx context.Context, q querier, d snapshot.Draft) error {
 		return err
 	}
 	if d.Refused != "" {
-		_, err := exec(ctx, q, `UPDATE snapshots SET state = $1, message = $2 WHERE id = $3`, snapshot.Failed, d.Refused, d.ID)
-		return err
+		if _, err := exec(ctx, q, `UPDATE snapshots SET state = $1, message = $2 WHERE id = $3`, snapshot.Failed, d.Refused, d.ID); err != nil {
+			return err
+		}
+		return db.tellDraft(ctx, q, outbox.SnapshotFailed, d.Account, d.ID, d.Refused)
 	}
 	if _, err := exec(ctx, q, `
 		INSERT INTO drafts (snapshot, base, timeout, touched, complete, want_blocks) VALUES ($1, $2, $3, $4, 0, -1)`,
@@ -350,8 +353,20 @@ func (s Snapshots) Publish(ctx context.Context, l work.Lease, r snapshot.Manifes
 		_, err := exec(ctx, q, `
 			UPDATE snapshots SET root = $1, blocks = $2, stored = stored + $3, completed = $4, progress = 100 WHERE id = $5`,
 			r.Root.File.ID, r.Root.Blocks, r.PagesBytes, micros(s.db.now()), l.Task)
-		return err
+		if err != nil {
+			return err
+		}
+		return s.db.tellDraft(ctx, q, outbox.SnapshotCompleted, l.Account, l.Task, "")
 	})
+}
+
+// tellDraft tells how a draft ended.
+func (db *DB) tellDraft(ctx context.Context, q querier, kind outbox.Kind, account, id, message string) error {
+	parent, _, err := one(ctx, q, column[string], `SELECT parent FROM snapshots WHERE id = $1`, id)
+	if err != nil {
+		return err
+	}
+	return db.tell(ctx, q, outbox.Event{Kind: kind, Account: account, Resource: id, Detail: outbox.Detail{Source: parent, Message: message}})
 }
 
 // Reject implements snapshot.DraftStore.
@@ -360,8 +375,10 @@ func (s Snapshots) Reject(ctx context.Context, l work.Lease, message string) err
 		if err := endDraft(ctx, q, l, snapshot.Failed); err != nil {
 			return err
 		}
-		_, err := exec(ctx, q, `UPDATE snapshots SET message = $1 WHERE id = $2`, message, l.Task)
-		return err
+		if _, err := exec(ctx, q, `UPDATE snapshots SET message = $1 WHERE id = $2`, message, l.Task); err != nil {
+			return err
+		}
+		return s.db.tellDraft(ctx, q, outbox.SnapshotFailed, l.Account, l.Task, message)
 	})
 }
 
@@ -414,7 +431,12 @@ func (s Snapshots) ExpireDrafts(ctx context.Context) (n int, err error) {
 			return err
 		}
 		for _, id := range late {
-			if _, err := exec(ctx, q, `UPDATE snapshots SET state = $1, message = $2 WHERE id = $3`, snapshot.Failed, msgTimeout, id); err != nil {
+			account, _, err := one(ctx, q, column[string], `
+				UPDATE snapshots SET state = $1, message = $2 WHERE id = $3 RETURNING account`, snapshot.Failed, msgTimeout, id)
+			if err != nil {
+				return err
+			}
+			if err := s.db.tellDraft(ctx, q, outbox.SnapshotFailed, account, id, msgTimeout); err != nil {
 				return err
 			}
 			if err := dropDraft(ctx, q, id); err != nil {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/diskport/diskport/internal/imports/importtask"
+	"github.com/diskport/diskport/internal/outbox"
 	"github.com/diskport/diskport/internal/store/snapshot"
 	"github.com/diskport/diskport/internal/work"
 )
@@ -68,8 +69,28 @@ func (t Tasks) CleanedUp(ctx context.Context, l work.Lease) error {
 		if err := dropTags(ctx, q, task.snapshot); err != nil {
 			return err
 		}
-		return endTask(ctx, q, task, next, micros(t.db.now()))
+		if err := endTask(ctx, q, task, next, micros(t.db.now())); err != nil {
+			return err
+		}
+		return t.db.tellFailure(ctx, q, task)
 	})
+}
+
+// tellFailure tells why a task ended without a snapshot.
+func (db *DB) tellFailure(ctx context.Context, q querier, task taskRow) error {
+	text, _, err := one(ctx, q, column[string], `SELECT failure FROM tasks WHERE id = $1`, task.id)
+	if err != nil {
+		return err
+	}
+	var f importtask.Failure
+	if err := taskFailure.read(text, &f); err != nil {
+		return err
+	}
+	e := outbox.Event{Kind: outbox.ImportFailed, Account: task.account, Resource: task.id, Detail: outbox.Detail{Reason: f.Reason, Message: f.Message}}
+	if f.Cancelled() {
+		e.Kind = outbox.ImportCancelled
+	}
+	return db.tell(ctx, q, e)
 }
 
 // Forget implements importtask.Endings.

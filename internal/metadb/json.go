@@ -9,6 +9,7 @@ import (
 	"github.com/diskport/diskport/internal/identity/kms"
 	"github.com/diskport/diskport/internal/image"
 	"github.com/diskport/diskport/internal/imports/importtask"
+	"github.com/diskport/diskport/internal/outbox"
 	"github.com/diskport/diskport/internal/tag"
 )
 
@@ -31,6 +32,7 @@ const (
 	policyVersions   jsonColumn[[]iam.Version]      = "iam_managed_policies.versions"
 	keyTags          jsonColumn[tag.Set]            = "kms_keys.tags"
 	grantContent     jsonColumn[kms.Grant]          = "kms_grants.content"
+	outboxDetail     jsonColumn[outbox.Detail]      = "outbox.detail"
 )
 
 // jsonVersion is the version of every JSON column. Version 1 is the bare value;

@@ -35,6 +35,7 @@ func TestJSONColumns(t *testing.T) {
 	golden(t, keyTags, tags)
 	golden(t, grantContent, `{"Key":{"Account":"a","Region":"b","ID":"c"},"ID":"d","Name":"e","Grantee":"f","Retiring":"g","Issuer":"h","Operations":["i"],`+
 		`"Equals":{"j":"k"},"Subset":{"l":"m"},"Created":`+when+`}`)
+	golden(t, outboxDetail, `{"snapshot":"a","source":"b","reason":"c","message":"d","added":["e"],"removed":["f"]}`)
 }
 
 func golden[T any](t *testing.T, c jsonColumn[T], want string) {

@@ -19,7 +19,7 @@ func (db *DB) Outbox() Outbox { return Outbox{db} }
 // transaction ends, so events have the order of their commits; tell is therefore
 // the last that a transaction does.
 func (db *DB) tell(ctx context.Context, q querier, e outbox.Event) error {
-	detail, err := toJSON(e.Detail)
+	detail, err := outboxDetail.text(e.Detail)
 	if err != nil {
 		return err
 	}
@@ -46,7 +46,7 @@ func (o Outbox) Pending(ctx context.Context, limit int) (events []outbox.Event, 
 			return e, err
 		}
 		e.At = fromMicros(at)
-		return e, fromJSON(detail, &e.Detail)
+		return e, outboxDetail.read(detail, &e.Detail)
 	}
 	err = o.db.view(ctx, "read the outbox", func(q querier) error {
 		events, err = all(ctx, q, scan, `SELECT id, kind, account, resource, detail, at FROM outbox ORDER BY id LIMIT $1`, limit)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/diskport/diskport/internal/imports/importtask"
+	"github.com/diskport/diskport/internal/outbox"
 	"github.com/diskport/diskport/internal/store/blockstore"
 	"github.com/diskport/diskport/internal/store/snapshot"
 	"github.com/diskport/diskport/internal/work"
@@ -172,7 +173,14 @@ func (t Tasks) Publish(ctx context.Context, l work.Lease, p importtask.Published
 		if err != nil {
 			return err
 		}
-		return endTask(ctx, q, task, next, now)
+		if err := endTask(ctx, q, task, next, now); err != nil {
+			return err
+		}
+		made := outbox.Detail{Snapshot: task.snapshot}
+		if err := t.db.tell(ctx, q, outbox.Event{Kind: outbox.ImportCompleted, Account: task.account, Resource: task.id, Detail: made}); err != nil {
+			return err
+		}
+		return t.db.tell(ctx, q, outbox.Event{Kind: outbox.SnapshotCompleted, Account: task.account, Resource: task.snapshot})
 	})
 }
 

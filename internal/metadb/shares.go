@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"github.com/diskport/diskport/internal/outbox"
 	"github.com/diskport/diskport/internal/store/snapshot"
 )
 
@@ -25,28 +26,46 @@ func (s Snapshots) Share(ctx context.Context, account, id string, add, remove []
 		if _, err := execIn(ctx, q, args(remove), `DELETE FROM snapshot_shares WHERE snapshot = $1 AND grantee IN (?)`, id); err != nil {
 			return err
 		}
-		started, _, err := one(ctx, q, column[int64], `SELECT started FROM snapshots WHERE id = $1`, id)
-		if err != nil || len(add) == 0 {
+		if err := addShares(ctx, q, id, add); err != nil {
 			return err
 		}
-		rows := [][]any{}
-		for _, who := range slices.Compact(slices.Sorted(slices.Values(add))) {
-			rows = append(rows, []any{id, who, started})
-		}
-		if err := insert(ctx, q, rows, `INSERT INTO snapshot_shares (snapshot, grantee, started) VALUES (?) ON CONFLICT DO NOTHING`); err != nil {
-			return err
-		}
-		n, _, err := one(ctx, q, column[int], `SELECT COUNT(*) FROM snapshot_shares WHERE snapshot = $1`, id)
-		if err == nil && n > snapshot.MaxShares {
-			err = snapshot.ErrTooManyShares
-		}
-		return err
+		detail := outbox.Detail{Added: add, Removed: remove}
+		return s.db.tell(ctx, q, outbox.Event{Kind: outbox.SnapshotShared, Account: account, Resource: id, Detail: detail})
 	})
+}
+
+func addShares(ctx context.Context, q querier, id string, add []string) error {
+	started, _, err := one(ctx, q, column[int64], `SELECT started FROM snapshots WHERE id = $1`, id)
+	if err != nil || len(add) == 0 {
+		return err
+	}
+	rows := [][]any{}
+	for _, who := range slices.Compact(slices.Sorted(slices.Values(add))) {
+		rows = append(rows, []any{id, who, started})
+	}
+	if err := insert(ctx, q, rows, `INSERT INTO snapshot_shares (snapshot, grantee, started) VALUES (?) ON CONFLICT DO NOTHING`); err != nil {
+		return err
+	}
+	n, _, err := one(ctx, q, column[int], `SELECT COUNT(*) FROM snapshot_shares WHERE snapshot = $1`, id)
+	if err == nil && n > snapshot.MaxShares {
+		err = snapshot.ErrTooManyShares
+	}
+	return err
 }
 
 // Unshare implements snapshot.Store.
 func (s Snapshots) Unshare(ctx context.Context, account, id string) error {
-	return s.own(ctx, "unshare", account, id, func(q querier) error { return dropShares(ctx, q, id) })
+	return s.own(ctx, "unshare", account, id, func(q querier) error {
+		gone, err := sharesOf(ctx, q, id)
+		if err != nil {
+			return err
+		}
+		if err := dropShares(ctx, q, id); err != nil {
+			return err
+		}
+		detail := outbox.Detail{Removed: gone}
+		return s.db.tell(ctx, q, outbox.Event{Kind: outbox.SnapshotShared, Account: account, Resource: id, Detail: detail})
+	})
 }
 
 // SetTier implements snapshot.Store.

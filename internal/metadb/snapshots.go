@@ -5,6 +5,7 @@ import (
 	"context"
 
 	"github.com/diskport/diskport/internal/imports/importtask"
+	"github.com/diskport/diskport/internal/outbox"
 	"github.com/diskport/diskport/internal/store/blockstore"
 	"github.com/diskport/diskport/internal/store/snapshot"
 )
@@ -123,7 +124,10 @@ func (s Snapshots) Delete(ctx context.Context, account, id string) error {
 		if err := dropShares(ctx, q, id); err != nil {
 			return err
 		}
-		return dropTags(ctx, q, id)
+		if err := dropTags(ctx, q, id); err != nil {
+			return err
+		}
+		return s.db.tell(ctx, q, outbox.Event{Kind: outbox.SnapshotDeleted, Account: account, Resource: id})
 	})
 }
 

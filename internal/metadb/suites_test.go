@@ -3,6 +3,8 @@ package metadb
 import (
 	"cmp"
 	"context"
+	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -53,6 +55,40 @@ func TestOutbox(t *testing.T) {
 				return db.update(t.Context(), "tell", func(q querier) error { return cmp.Or(db.tell(t.Context(), q, e), fail) })
 			}}
 		})
+	})
+}
+
+// TestEventsOfSnapshotsAreTold in the transactions that they happen in.
+func TestEventsOfSnapshotsAreTold(t *testing.T) {
+	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) {
+		db, ctx := fresh(t), t.Context()
+		addRecord(t, db, snapshot.Record{ID: "snap-1", Account: "a", State: snapshot.Completed})
+		s := db.Snapshots()
+		if err := cmp.Or(s.Share(ctx, "a", "snap-1", []string{"b"}, nil), s.Unshare(ctx, "a", "snap-1"), s.Delete(ctx, "a", "snap-1")); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Delete(ctx, "a", "snap-1"); err == nil {
+			t.Fatal("deleted twice")
+		}
+		refused := snapshot.Draft{Record: snapshot.Record{ID: "snap-2", Account: "a", Parent: "snap-1"}, Refused: "no key", Want: &snapshot.Expected{}}
+		if _, _, err := s.Start(ctx, refused, "", 1); err != nil {
+			t.Fatal(err)
+		}
+		events, err := db.Outbox().Pending(ctx, 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var told []string
+		for _, e := range events {
+			told = append(told, fmt.Sprint(e.Kind, " ", e.Account, " ", e.Resource, " ", e.Detail))
+		}
+		want := []string{
+			"snapshot.shared a snap-1 {    [b] []}", "snapshot.shared a snap-1 {    [] [b]}", "snapshot.deleted a snap-1 {    [] []}",
+			"snapshot.failed a snap-2 { snap-1  no key [] []}",
+		}
+		if !slices.Equal(told, want) {
+			t.Errorf("told %q, want %q", told, want)
+		}
 	})
 }
 

@@ -58,7 +58,7 @@ func (a *App) wireImports(p *parts, master *secret.MasterKey, counted countedSou
 	}
 	images.Sources = counted // dry runs don't count
 	engine := &importtask.Engine{
-		Store: p.db.Tasks(), Drafts: p.db.Tasks(), Work: p.db.Work(), Sources: p.sources, Images: images,
+		Store: p.db.Tasks(), Drafts: p.db.Tasks(), Work: p.db.Work(), Outbox: p.db.Outbox(), Sources: p.sources, Images: images,
 		Roles: p.iam, Domains: p.ring, Records: p.db.Snapshots(), Library: p.library, Now: time.Now,
 		FreeSpace: a.spare(p.backend.Free), Workers: ingest.NewWorkers(runtime.GOMAXPROCS(0) + writesInFlight), Target: a.cfg.RangeBytes,
 		Bus: &p.bus, Live: live,

@@ -5,8 +5,8 @@ import (
 	"time"
 
 	"github.com/diskport/diskport/internal/block"
-	"github.com/diskport/diskport/internal/logkey"
 	"github.com/diskport/diskport/internal/listing"
+	"github.com/diskport/diskport/internal/logkey"
 	"github.com/diskport/diskport/internal/store/snapshot"
 )
 

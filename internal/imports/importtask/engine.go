@@ -13,6 +13,7 @@ import (
 	"github.com/diskport/diskport/internal/imports/ingest"
 	"github.com/diskport/diskport/internal/imports/source"
 	"github.com/diskport/diskport/internal/logkey"
+	"github.com/diskport/diskport/internal/outbox"
 	"github.com/diskport/diskport/internal/store/snapshot"
 	"github.com/diskport/diskport/internal/wake"
 	"github.com/diskport/diskport/internal/work"
@@ -24,6 +25,7 @@ type Engine struct {
 	Store   Store
 	Drafts  RangePages
 	Work    work.Store
+	Outbox  outbox.Store
 	Sources Releaser
 	Images  Images
 	Roles   Roles
@@ -331,11 +333,16 @@ func (e *Engine) over(ctx context.Context, t Task, log *slog.Logger) {
 	e.Bus.Wake(wake.Task(t.ID), wake.Work)
 }
 
-// retain forgets tasks after their retention.
+// retain forgets tasks, and events that nobody told, after their retention.
 func (e *Engine) retain(ctx context.Context, h *work.Held) (next work.Lease, ok bool, err error) {
-	n, err := e.Store.Forget(ctx, e.Now().Add(-retention))
-	if err == nil && n > 0 {
-		h.Log.Info("forgot tasks after their retention", "tasks", n)
+	before := e.Now().Add(-retention)
+	tasks, err := e.Store.Forget(ctx, before)
+	if err != nil {
+		return next, false, err
+	}
+	events, err := e.Outbox.Forget(ctx, before)
+	if err == nil && tasks+events > 0 {
+		h.Log.Info("forgot what is past its retention", "tasks", tasks, "events", events)
 	}
 	return next, false, err
 }

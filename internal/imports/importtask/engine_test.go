@@ -13,6 +13,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
 	"github.com/diskport/diskport/diskimage"
 	"github.com/diskport/diskport/diskimage/detect"
 	"github.com/diskport/diskport/internal/block"
@@ -21,7 +24,9 @@ import (
 	"github.com/diskport/diskport/internal/imports/ingest"
 	"github.com/diskport/diskport/internal/imports/scratch"
 	"github.com/diskport/diskport/internal/imports/source"
+	"github.com/diskport/diskport/internal/listing"
 	"github.com/diskport/diskport/internal/metadb"
+	"github.com/diskport/diskport/internal/outbox"
 	"github.com/diskport/diskport/internal/store/blockstore"
 	"github.com/diskport/diskport/internal/store/blockstore/blobtest"
 	"github.com/diskport/diskport/internal/store/frame"
@@ -105,7 +110,7 @@ func newEngine(t *testing.T, image []byte) *engine {
 	e := &engine{t: t, db: db, object: &object{Reader: bytes.NewReader(image), data: image, panicAt: -1}}
 	e.library = &snapshot.Library{Store: store, Index: db.Snapshots(), PageKey: pages, Keys: ring.Keys}
 	e.Engine = &importtask.Engine{
-		Store: db.Tasks(), Drafts: db.Tasks(), Work: db.Work(), Sources: e.object,
+		Store: db.Tasks(), Drafts: db.Tasks(), Work: db.Work(), Outbox: db.Outbox(), Sources: e.object,
 		Images: importtask.Images{Sources: e.object, Scratch: scratch.Dir{Path: filepath.Join(dir, "scratch")}},
 		Roles:  roles{}, Domains: ring, Records: db.Snapshots(), Library: e.library, Now: time.Now,
 		FreeSpace: func() (int64, error) { return 1 << 40, nil }, Workers: ingest.NewWorkers(2),
@@ -187,7 +192,24 @@ func (e *engine) completed(disk []byte) importtask.Task {
 	if n := e.object.released.Load(); n != 1 {
 		e.t.Errorf("the source was released %d times", n)
 	}
+	e.told(outbox.Event{Kind: outbox.ImportCompleted, Resource: taskID, Detail: outbox.Detail{Snapshot: task.SnapshotID}},
+		outbox.Event{Kind: outbox.SnapshotCompleted, Resource: task.SnapshotID})
 	return task
+}
+
+// told checks what the world is to learn.
+func (e *engine) told(want ...outbox.Event) {
+	e.t.Helper()
+	got, err := e.db.Outbox().Pending(e.t.Context(), 10)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	for i := range want {
+		want[i].Account = account
+	}
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(outbox.Event{}, "ID", "At"), cmpopts.IgnoreFields(outbox.Detail{}, "Message")); diff != "" {
+		e.t.Errorf("told (-want +got):\n%s", diff)
+	}
 }
 
 // failed checks that the task ended without a trace but its reason.
@@ -197,13 +219,18 @@ func (e *engine) failed(reason string) {
 	if task.State != importtask.Deleted || task.Failure.Reason != reason {
 		e.t.Errorf("the task is %s for %q (%s), want it deleted for %q", task.State, task.Failure.Reason, task.Failure.Detail, reason)
 	}
-	list, err := e.db.Snapshots().List(e.t.Context(), account)
+	list, err := e.db.Snapshots().List(e.t.Context(), account, snapshot.Filter{}, listing.Place{}, 10)
 	if err != nil || len(list) != 0 {
 		e.t.Errorf("%d snapshots stay, %v", len(list), err)
 	}
 	if e.step(everything...) {
 		e.t.Error("there is still something to do for it")
 	}
+	kind := outbox.ImportFailed
+	if reason == "cancelled" {
+		kind = outbox.ImportCancelled
+	}
+	e.told(outbox.Event{Kind: kind, Resource: taskID, Detail: outbox.Detail{Reason: reason}})
 }
 
 var everything = []work.Kind{work.Plan, work.Unpack, work.Range, work.Publish, work.Cleanup}

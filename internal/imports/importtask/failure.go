@@ -15,8 +15,13 @@ import (
 
 // Cancelled is the failure of a task whose user cancelled it (AWS's spelling).
 func Cancelled(reason string) Failure {
-	return Failure{Message: "User initiated task cancelation.", Reason: "cancelled", Detail: reason, Offset: -1}
+	return Failure{Message: "User initiated task cancelation.", Reason: cancelled, Detail: reason, Offset: -1}
 }
+
+const cancelled = "cancelled"
+
+// Cancelled reports whether a task has it because its user cancelled it.
+func (f Failure) Cancelled() bool { return f.Reason == cancelled }
 
 // FailureOf says why err ends a task. final is false for what may go away by
 // trying again.

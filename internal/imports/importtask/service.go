@@ -13,8 +13,8 @@ import (
 	"github.com/diskport/diskport/internal/awsid"
 	"github.com/diskport/diskport/internal/identity/secret"
 	"github.com/diskport/diskport/internal/imports/source"
-	"github.com/diskport/diskport/internal/logkey"
 	"github.com/diskport/diskport/internal/listing"
+	"github.com/diskport/diskport/internal/logkey"
 	"github.com/diskport/diskport/internal/wake"
 )
 
