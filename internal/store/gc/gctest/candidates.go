@@ -115,6 +115,25 @@ func holdsKeep(t *testing.T, w *world) {
 	w.run(t, gc.Report{Blocks: 1, Pages: 1, Files: 3, Bytes: 1110})
 }
 
+// aHeldPageOfOthers: what is held is marked from, also where others let go of it.
+func aHeldPageOfOthers(t *testing.T, w *world) {
+	w.snapshot(t, "1", []string{"a"})
+	w.snapshot(t, "2", nil, "a") // the same page
+	h, err := w.Holds.Take(t.Context(), "1", time.Now().Add(time.Hour), "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.run(t, gc.Report{Files: 1, Bytes: 100}) // 2's copy of the page
+	w.Drop(t, "1")
+	w.Drop(t, "2")
+	w.run(t, gc.Report{Files: 1, Bytes: 10})
+	w.alive(t, "a", "a")
+	if err := w.Holds.Release(t.Context(), h); err != nil {
+		t.Fatal(err)
+	}
+	w.run(t, gc.Report{Blocks: 1, Pages: 1, Files: 3, Bytes: 1110})
+}
+
 // aReaderMeanwhile: a reader takes a hold of a snapshot, which is then deleted, at
 // any step of a cycle.
 func aReaderMeanwhile(t *testing.T, w *world) {

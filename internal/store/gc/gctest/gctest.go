@@ -84,6 +84,7 @@ func Test(t *testing.T, open func(t *testing.T) Bench) {
 		"ARottenPageIsDeleted":          aRottenPageIsDeleted,
 		"AHealedBlock":                  aHealedBlock,
 		"Holds":                         holdsKeep,
+		"AHeldPageOfOthers":             aHeldPageOfOthers,
 		"AReaderMeanwhile":              aReaderMeanwhile,
 		"CancelledWhileWaiting":         cancelledWhileWaiting,
 		"StoppedAnywhere":               stoppedAnywhere,
