@@ -21,8 +21,8 @@ import (
 	"github.com/diskport/diskport/internal/identity/secret"
 )
 
-// ForeignOptions is what a ForeignS3 is made of. All but STS, Direct, Backoff and
-// Stall are required.
+// ForeignOptions is what a ForeignS3 is made of. All but STS, Direct and Backoff are
+// required.
 type ForeignOptions struct {
 	Endpoint    Endpoint
 	Region      string // to sign for, and where objects must be
@@ -34,7 +34,6 @@ type ForeignOptions struct {
 	Operator string   // with Direct, the only account that reads: nothing tells accounts apart there
 
 	Backoff time.Duration // before the first repetition of a read; 0 means 200 ms
-	Stall   time.Duration // how long a body may be silent; 0 means 30 s
 }
 
 // ForeignS3 is one S3 elsewhere. It may be used concurrently.
@@ -48,7 +47,6 @@ type ForeignS3 struct {
 // NewForeignS3 connects to nothing yet.
 func NewForeignS3(o ForeignOptions) *ForeignS3 {
 	o.Backoff = cmp.Or(o.Backoff, 200*time.Millisecond)
-	o.Stall = cmp.Or(o.Stall, 30*time.Second)
 	f := &ForeignS3{opts: o, endpoint: o.Endpoint, http: o.Endpoint.client()}
 	if !o.Direct {
 		at := o.STS
@@ -101,7 +99,7 @@ func (f *ForeignS3) pin(ctx context.Context, id string, loc Location) (Pin, erro
 
 // open opens a pinned object; ctx is that of its reads.
 func (f *ForeignS3) open(ctx context.Context, p Pin) (Object, error) {
-	r := &remote{ctx: ctx, pin: p, backoff: f.opts.Backoff, stall: f.opts.Stall, chunks: cache.New[int64, []byte](maxChunks)}
+	r := &remote{ctx: ctx, pin: p, backoff: f.opts.Backoff, chunks: cache.New[int64, []byte](maxChunks)}
 	if p.WrappedURL != "" {
 		wrapped, err := base64.StdEncoding.DecodeString(p.WrappedURL)
 		if err != nil {

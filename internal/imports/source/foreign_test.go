@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -41,17 +42,22 @@ type elsewhere struct {
 // content is more than some chunks and reads.
 const contentBytes = 3<<20 + 12345
 
-func newElsewhere(t *testing.T) *elsewhere {
+// newElsewhere serves on l; client reaches it.
+func newElsewhere(t *testing.T, l net.Listener, client *http.Client) *elsewhere {
 	t.Helper()
 	e := &elsewhere{content: make([]byte, contentBytes)}
 	rng := rand.NewChaCha8([32]byte{1})
 	_, _ = rng.Read(e.content)
 	fake := gofakes3.New(s3mem.New()).Server()
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { e.serve(w, r, fake) }))
+	server := &httptest.Server{Listener: l, Config: &http.Server{
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { e.serve(w, r, fake) }),
+	}}
+	server.Start()
 	t.Cleanup(server.Close)
 	e.url, e.host = server.URL, strings.TrimPrefix(server.URL, "http://")
 	e.s3 = s3.New(s3.Options{
 		Region: "us-east-1", BaseEndpoint: &e.url, UsePathStyle: true, Credentials: credentials.NewStaticCredentialsProvider("FARKEY", "far secret", ""),
+		HTTPClient: client,
 	})
 	if _, err := e.s3.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: aws.String("far")}); err != nil {
 		t.Fatal(err)
@@ -104,10 +110,65 @@ func (e *elsewhere) set(fault func(w http.ResponseWriter, r *http.Request, next 
 	e.fault = fault
 }
 
-// foreignFixture is newFixture with a foreign S3.
+// foreignFixture is newFixture with a foreign S3, over TCP.
 func foreignFixture(t *testing.T, change ...func(*ForeignOptions)) (fixture, *elsewhere) {
 	t.Helper()
-	e, f := newElsewhere(t), newFixture(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := newElsewhere(t, l, http.DefaultClient)
+	return e.fixture(t, change...), e
+}
+
+// pipedFixture is foreignFixture over connections that synctest's time knows: in
+// its bubble the waits may be those of the service, and take no time.
+func pipedFixture(t *testing.T) (fixture, *elsewhere) {
+	t.Helper()
+	p := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
+	e := newElsewhere(t, p, &http.Client{Transport: &http.Transport{DialContext: p.dial}})
+	f := e.fixture(t, func(o *ForeignOptions) { o.Backoff = 0 })
+	for _, client := range []any{f.Foreign.http, f.Foreign.sts.Options().HTTPClient} {
+		client.(*http.Client).Transport.(*http.Transport).DialContext = p.dial
+	}
+	return f, e
+}
+
+// pipes is a network of one listener.
+type pipes struct {
+	conns  chan net.Conn
+	once   sync.Once
+	closed chan struct{}
+}
+
+func (p *pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	near, far := net.Pipe()
+	select {
+	case p.conns <- far:
+		return near, nil
+	case <-p.closed:
+		return nil, net.ErrClosed
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (p *pipes) Accept() (net.Conn, error) {
+	select {
+	case c := <-p.conns:
+		return c, nil
+	case <-p.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (p *pipes) Close() error   { p.once.Do(func() { close(p.closed) }); return nil }
+func (p *pipes) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 9000} }
+
+// fixture is newFixture with e as its foreign S3.
+func (e *elsewhere) fixture(t *testing.T, change ...func(*ForeignOptions)) fixture {
+	t.Helper()
+	f := newFixture(t)
 	at, err := ParseEndpoint(e.url)
 	if err != nil {
 		t.Fatal(err)
@@ -118,13 +179,13 @@ func foreignFixture(t *testing.T, change ...func(*ForeignOptions)) (fixture, *el
 	}
 	opts := ForeignOptions{
 		Endpoint: at, Region: "us-east-1", Credentials: credentials.NewStaticCredentialsProvider("FARKEY", "far secret", ""),
-		Secrets: master, Backoff: time.Millisecond, Stall: 200 * time.Millisecond,
+		Secrets: master, Backoff: time.Millisecond,
 	}
 	for _, c := range change {
 		c(&opts)
 	}
 	f.Foreign = NewForeignS3(opts)
-	return f, e
+	return f
 }
 
 func far() Request {
@@ -242,18 +303,20 @@ func TestPresignedUrlIsOnlyGotInRangesAndKeptWrapped(t *testing.T) {
 	}
 }
 
-// once lets a fault happen to the first n requests for bytes.
+// times lets a fault happen to the first n requests for bytes; -1 is to all.
 func times(n int, fault func(w http.ResponseWriter, r *http.Request, next http.Handler)) func(http.ResponseWriter, *http.Request, http.Handler) bool {
 	var mu sync.Mutex
 	return func(w http.ResponseWriter, r *http.Request, next http.Handler) bool {
 		mu.Lock()
-		defer mu.Unlock()
-		if r.Method != http.MethodGet || n == 0 {
-			return false
+		due := r.Method == http.MethodGet && n != 0
+		if due {
+			n--
 		}
-		n--
-		fault(w, r, next)
-		return true
+		mu.Unlock()
+		if due {
+			fault(w, r, next)
+		}
+		return due
 	}
 }
 
@@ -287,57 +350,63 @@ func silent(w http.ResponseWriter, r *http.Request, next http.Handler) {
 }
 
 func TestFaultsWhileReading(t *testing.T) {
-	const always = -1
+	const always, storm = -1, (200 + 400 + 800 + 1600 + 3200) * time.Millisecond
 	for _, tt := range []struct {
 		name  string
 		fault func(t *testing.T, e *elsewhere)
 		want  error // nil: read all the same
+		took  time.Duration
 	}{
-		{"a 503 storm that ends", func(_ *testing.T, e *elsewhere) { e.set(times(attempts-1, status(503))) }, nil},
-		{"a 503 storm that does not end", func(_ *testing.T, e *elsewhere) { e.set(times(always, status(503))) }, ErrUnavailable},
-		{"too many requests", func(_ *testing.T, e *elsewhere) { e.set(times(2, status(429))) }, nil},
-		{"bodies that break off", func(_ *testing.T, e *elsewhere) { e.set(times(3, half)) }, nil},
-		{"a body that falls silent", func(_ *testing.T, e *elsewhere) { e.set(times(1, silent)) }, nil},
-		{"replaced", func(t *testing.T, e *elsewhere) { e.put(t, make([]byte, contentBytes)) }, ErrChanged},
-		{"longer", func(t *testing.T, e *elsewhere) { e.put(t, make([]byte, contentBytes+1)) }, ErrChanged},
-		{"shorter", func(t *testing.T, e *elsewhere) { e.put(t, make([]byte, 1000)) }, ErrChanged},
+		{"a 503 storm that ends", func(_ *testing.T, e *elsewhere) { e.set(times(attempts-1, status(503))) }, nil, storm},
+		{"a 503 storm that does not end", func(_ *testing.T, e *elsewhere) { e.set(times(always, status(503))) }, ErrUnavailable, storm},
+		{"too many requests", func(_ *testing.T, e *elsewhere) { e.set(times(2, status(429))) }, nil, 600 * time.Millisecond},
+		{"bodies that break off", func(_ *testing.T, e *elsewhere) { e.set(times(3, half)) }, nil, 3 * 200 * time.Millisecond},
+		{"a body that falls silent", func(_ *testing.T, e *elsewhere) { e.set(times(1, silent)) }, nil, stall + 200*time.Millisecond},
+		{"replaced", func(t *testing.T, e *elsewhere) { e.put(t, make([]byte, contentBytes)) }, ErrChanged, 0},
+		{"longer", func(t *testing.T, e *elsewhere) { e.put(t, make([]byte, contentBytes+1)) }, ErrChanged, 0},
+		{"shorter", func(t *testing.T, e *elsewhere) { e.put(t, make([]byte, 1000)) }, ErrChanged, 0},
 		{"deleted", func(t *testing.T, e *elsewhere) {
 			if _, err := e.s3.DeleteObject(t.Context(), &s3.DeleteObjectInput{Bucket: aws.String("far"), Key: aws.String("dir//disk.raw")}); err != nil {
 				t.Fatal(err)
 			}
-		}, ErrNotFound},
-		{"forbidden by now", func(_ *testing.T, e *elsewhere) { e.set(times(always, status(403))) }, ErrNoAccess},
-		{"the precondition fails", func(_ *testing.T, e *elsewhere) { e.set(times(always, status(412))) }, ErrChanged},
+		}, ErrNotFound, 0},
+		{"forbidden by now", func(_ *testing.T, e *elsewhere) { e.set(times(always, status(403))) }, ErrNoAccess, 0},
+		{"the precondition fails", func(_ *testing.T, e *elsewhere) { e.set(times(always, status(412))) }, ErrChanged, 0},
 		{"no ranges", func(_ *testing.T, e *elsewhere) {
 			e.set(times(always, func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 				r.Header.Del("Range")
 				next.ServeHTTP(w, r)
 			}))
-		}, ErrNoAccess},
+		}, ErrNoAccess, 0},
 		{"another range", func(_ *testing.T, e *elsewhere) {
 			e.set(times(always, func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 				r.Header.Set("Range", "bytes=1-10")
 				next.ServeHTTP(w, r)
 			}))
-		}, ErrNoAccess},
+		}, ErrNoAccess, 0},
 	} {
 		for _, way := range []string{"by role", "presigned"} {
 			t.Run(tt.name+", "+way, func(t *testing.T) {
-				f, e := foreignFixture(t)
-				req := far()
-				if way == "presigned" {
-					req.URL = e.presign(t)
-				}
-				o := f.openFar(t, req)
-				tt.fault(t, e)
-				got := make([]byte, contentBytes)
-				_, err := o.ReadAt(got, 0)
-				if tt.want == nil && (err != nil || !bytes.Equal(got, e.content)) || !errors.Is(err, tt.want) {
-					t.Errorf("%v, or other bytes; want %v", err, tt.want)
-				}
-				if err != nil && strings.Contains(err.Error(), "X-Amz-Signature") {
-					t.Errorf("the error %v repeats the Url", err)
-				}
+				synctest.Test(t, func(t *testing.T) {
+					f, e := pipedFixture(t)
+					req := far()
+					if way == "presigned" {
+						req.URL = e.presign(t)
+					}
+					o := f.openFar(t, req)
+					tt.fault(t, e)
+					got, began := make([]byte, contentBytes), time.Now()
+					_, err := o.ReadAt(got, 0)
+					if took := time.Since(began); took != tt.took {
+						t.Errorf("it took %v, want %v", took, tt.took)
+					}
+					if tt.want == nil && (err != nil || !bytes.Equal(got, e.content)) || !errors.Is(err, tt.want) {
+						t.Errorf("%v, or other bytes; want %v", err, tt.want)
+					}
+					if err != nil && strings.Contains(err.Error(), "X-Amz-Signature") {
+						t.Errorf("the error %v repeats the Url", err)
+					}
+				})
 			})
 		}
 	}

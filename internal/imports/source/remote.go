@@ -15,6 +15,8 @@ const (
 	attempts = 6
 	// maxBackoff bounds the wait between two of them.
 	maxBackoff = 5 * time.Second
+	// stall is how long an answer may be silent.
+	stall = 30 * time.Second
 	// progress is how many bytes make an attempt worth another row of them.
 	progress = 64 << 10
 
@@ -33,7 +35,6 @@ type remote struct {
 	get     getter
 	pin     Pin
 	backoff time.Duration
-	stall   time.Duration
 
 	chunks *cache.Cache[int64, []byte] // by their offsets
 }
@@ -134,7 +135,7 @@ func repeat(ctx context.Context, backoff time.Duration, do func() (ahead bool, e
 func (r *remote) attempt(p []byte, off int64) (int, error) {
 	ctx, cancel := context.WithCancel(r.ctx)
 	defer cancel()
-	silence := time.AfterFunc(r.stall, cancel)
+	silence := time.AfterFunc(stall, cancel)
 	defer silence.Stop()
 	body, found, err := r.get.get(ctx, off, off+int64(len(p)), r.pin.ETag)
 	if err != nil {
@@ -148,7 +149,7 @@ func (r *remote) attempt(p []byte, off int64) (int, error) {
 	for n < len(p) {
 		m, err := body.Read(p[n:])
 		if n += m; m > 0 {
-			silence.Reset(r.stall)
+			silence.Reset(stall)
 		}
 		if err != nil && n < len(p) {
 			return n, fmt.Errorf("%w: the answer broke off: %w", errTransient, err)
