@@ -51,8 +51,11 @@ func NewReaderSize(r *bufio.Reader, most int64) *Reader {
 	return &Reader{in: counter{r: r}, most: most}
 }
 
-// Read is io.Reader's. At io.EOF all checks were made.
+// Read implements io.Reader. At io.EOF all checks were made.
 func (r *Reader) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil // nothing would come out, ever
+	}
 	for r.err == nil {
 		if r.block == nil {
 			r.err = r.next()
