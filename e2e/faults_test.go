@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -18,60 +20,72 @@ import (
 )
 
 // A service killed in the middle of an import goes on by itself when it is
-// started again, and reads only what was in flight a second time.
+// started again, and reads only what was in flight a second time. The middle is
+// where the source says nothing more.
 func TestKilledInTheMiddle(t *testing.T) {
-	const ranges, rangeBytes = 8, 64 << 20
+	const ranges, rangeBytes, done = 8, 16 << 20, 3
 	dir := t.TempDir()
 	raw, data := filepath.Join(dir, "disk.raw"), filepath.Join(dir, "data")
 	// A range is whole manifest pages of 512 MiB.
 	makeRaw(t, raw, ranges*512<<20, rangeBytes, 512<<20)
-	vmdk := convert(t, raw, "disk.vmdk", "-O vmdk -o subformat=streamOptimized")
-	flags := []string{"--range-bytes", fmt.Sprint(rangeBytes)}
+	third := startThirdParty(t, convert(t, raw, "disk.vmdk", "-O vmdk -o subformat=streamOptimized"))
+	elsewhere(t, "SOURCE", "THIRD", "third secret")
+	flags := []string{"--range-bytes", fmt.Sprint(rangeBytes), "--source-endpoint", third.URL, "--source-sts", "none"}
 	s := start(t, data, flags...)
-	s.putImage(t, vmdk, "disk.vmdk")
-	out, err := s.EC2.ImportSnapshot(t.Context(), &ec2.ImportSnapshotInput{
-		DiskContainer: &types.SnapshotDiskContainer{Url: aws.String("s3://images/disk.vmdk")},
+	if err := s.EnsureRole(t.Context(), "vmimport"); err != nil {
+		t.Fatal(err)
+	}
+	var before atomic.Pointer[client.Progress]
+	held := third.hold(func(r *http.Request) bool {
+		tasks, err := s.Tasks(r.Context())
+		if err != nil || len(tasks) == 0 || tasks[0].Progress.RangesDone < done {
+			return false
+		}
+		before.CompareAndSwap(nil, &tasks[0].Progress)
+		return true
 	})
+	out, err := s.EC2.ImportSnapshot(t.Context(), importOf("s3://images/disk.raw"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	id := aws.ToString(out.ImportTaskId)
-	before := s.killAfter(t, id, 3)
+	s.awaitHeld(t, id, held)
+	s.kill(t)
 
+	third.before.Store(nil)
 	s = start(t, data, flags...)
 	task, err := s.Watch(t.Context(), id, func(client.Task) {})
 	if err != nil || task.Status != "completed" {
 		t.Fatalf("after the restart the task is %+v, %v", task, err)
 	}
 	s.sameDisk(t, task.SnapshotID, raw)
+	p := before.Load()
+	if p.Ranges < 6 || p.RangesDone == p.Ranges {
+		t.Fatalf("killed with %d of %d ranges done, want some of at least 6", p.RangesDone, p.Ranges)
+	}
 	// What the first process finished need not be read again: the second read
 	// the rest, and tables, which are a few per mille.
-	rest := task.SourceBytes * int64(before.Ranges-before.RangesDone) / int64(before.Ranges)
+	rest := task.SourceBytes * int64(p.Ranges-p.RangesDone) / int64(p.Ranges)
 	read := int64(s.metric(t, "diskport_source_bytes_total"))
-	t.Logf("%d of %d ranges were done; of %d bytes the second process read %d", before.RangesDone, before.Ranges, task.SourceBytes, read)
-	if limit := rest + rest/4 + 8<<20; read > limit {
+	t.Logf("%d of %d ranges were done; of %d bytes the second process read %d", p.RangesDone, p.Ranges, task.SourceBytes, read)
+	if limit := rest + rest/4 + 4<<20; read > limit {
 		t.Errorf("the second process read %d bytes of the source, want at most %d", read, limit)
 	}
 }
 
-// killAfter kills the service once the task has n ranges done.
-func (s *service) killAfter(t *testing.T, id string, n int) client.Progress {
+// awaitHeld returns when the task's source is held, which must be before it ends.
+func (s *service) awaitHeld(t *testing.T, id string, held <-chan struct{}) {
 	t.Helper()
-	var last client.Task
-	for {
-		task, err := s.Task(t.Context(), id)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if last = task; task.Progress.RangesDone >= n || task.Ended() {
-			break
-		}
+	ended := make(chan string, 1)
+	go func() {
+		task, err := s.Watch(t.Context(), id, func(client.Task) {})
+		ended <- fmt.Sprintf("%s, %+v, %v", task.Status, task.Failure, err)
+	}()
+	select {
+	case <-held:
+	case how := <-ended:
+		t.Fatalf("the task ended before its source was held: %s", how)
 	}
-	s.kill(t)
-	if p := last.Progress; p.Ranges < 6 || p.RangesDone >= p.Ranges || last.Ended() {
-		t.Fatalf("killed with %d of %d ranges done, status %s: too late, or too few ranges", p.RangesDone, p.Ranges, last.Status)
-	}
-	return last.Progress
 }
 
 func TestOneServiceADataDirectory(t *testing.T) {

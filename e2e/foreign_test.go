@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -57,6 +58,23 @@ func (p *thirdParty) put(t *testing.T, path string) {
 	if _, err := p.s3.PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String("images"), Key: aws.String("disk.raw"), Body: open(t, path)}); err != nil {
 		t.Error(err)
 	}
+}
+
+// hold lets every request for bytes wait of which due says so, until its client
+// is gone. The channel is closed when the first waits.
+func (p *thirdParty) hold(due func(r *http.Request) bool) <-chan struct{} {
+	held := make(chan struct{})
+	var once sync.Once
+	wait := func(_ http.ResponseWriter, r *http.Request) bool {
+		if !due(r) {
+			return false
+		}
+		once.Do(func() { close(held) })
+		<-r.Context().Done()
+		return true
+	}
+	p.before.Store(&wait)
+	return held
 }
 
 // elsewhere sets the keys that a service is started with for another one.

@@ -2,22 +2,26 @@ package e2e
 
 import (
 	"bufio"
+	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // interrupted runs diskport and sends it Ctrl-C's signal once a line of its
 // standard error or output begins with mark. It returns all that it printed.
+//
+// The pipe holds one write: however slowly it is read, the program is at most two
+// lines further when the signal is sent, not at its end.
 func interrupted(t *testing.T, cmd *exec.Cmd, mark string) (output string, err error) {
 	t.Helper()
-	r, w, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	r, w := pipeOfOne(t)
 	defer r.Close()
 	cmd.Stdout, cmd.Stderr = w, w
 	err = cmd.Start()
@@ -36,6 +40,20 @@ func interrupted(t *testing.T, cmd *exec.Cmd, mark string) (output string, err e
 		}
 	}
 	return all.String(), cmd.Wait()
+}
+
+// pipeOfOne returns a pipe that holds one write of up to a page until it is read.
+func pipeOfOne(t *testing.T) (r, w *os.File) {
+	t.Helper()
+	var fds [2]int
+	if err := unix.Pipe2(fds[:], unix.O_DIRECT|unix.O_CLOEXEC); err != nil {
+		t.Fatal(err)
+	}
+	r, w = os.NewFile(uintptr(fds[0]), "|0"), os.NewFile(uintptr(fds[1]), "|1")
+	if _, err := unix.FcntlInt(w.Fd(), unix.F_SETPIPE_SZ, os.Getpagesize()); err != nil {
+		t.Fatal(err)
+	}
+	return r, w
 }
 
 func TestDemo(t *testing.T) {
@@ -63,17 +81,30 @@ func TestDemo(t *testing.T) {
 }
 
 func TestInterruptedImportIsCancelled(t *testing.T) {
-	raw := filepath.Join(t.TempDir(), "disk.raw")
-	makeText(t, raw, 1024)
+	dir := t.TempDir()
+	raw := filepath.Join(dir, "disk.raw")
+	makeText(t, raw, 128)
+	third := startThirdParty(t, smallRaw(t, dir, "there.raw"))
+	// A format is recognised by a disk's ends. Its middle never comes.
+	third.hold(func(r *http.Request) bool {
+		var first, last int64
+		_, err := fmt.Sscanf(r.Header.Get("Range"), "bytes=%d-%d", &first, &last)
+		return err == nil && first >= 8<<20 && last < 24<<20
+	})
+	elsewhere(t, "SOURCE", "THIRD", "third secret")
+	t.Setenv("DISKPORT_SOURCE_ENDPOINT", third.URL)
+	t.Setenv("DISKPORT_SOURCE_STS", "none")
+	const there = "s3://images/disk.raw"
 	for _, tt := range []struct {
 		name    string
 		running bool
+		image   string
 		mark    string
 		tasks   int
 	}{
-		{"with a service in the process", false, "disk.raw: downloading/converting", 1},
-		{"while it uploads", true, "disk.raw: uploading", 0},
-		{"with a service that runs", true, "disk.raw: downloading/converting", 1},
+		{"with a service in the process", false, there, "disk.raw: downloading/converting", 1},
+		{"while it uploads", true, raw, "disk.raw: uploading", 0},
+		{"with a service that runs", true, there, "disk.raw: downloading/converting", 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			data := filepath.Join(t.TempDir(), "data")
@@ -81,7 +112,7 @@ func TestInterruptedImportIsCancelled(t *testing.T) {
 			if tt.running {
 				s = start(t, data)
 			}
-			cmd := exec.Command("diskport", "import", raw)
+			cmd := exec.Command("diskport", "import", tt.image)
 			cmd.Env = append(os.Environ(), "DISKPORT_DATA="+data,
 				"DISKPORT_ROOT_ACCESS_KEY_ID="+keyID, "DISKPORT_ROOT_SECRET_ACCESS_KEY="+secret)
 			if output, err := interrupted(t, cmd, tt.mark); err == nil {
