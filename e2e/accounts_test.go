@@ -186,7 +186,7 @@ func shareWith(t *testing.T, ours, theirs *service, account, snapshot string) {
 	}
 }
 
-const patience = time.Minute
+const patience = 10 * time.Minute
 
 // quickly makes a waiter ask more often than AWS would like.
 func quickly(o *ec2.SnapshotCompletedWaiterOptions) {

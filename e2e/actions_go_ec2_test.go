@@ -61,7 +61,7 @@ func (s *service) finish(t *testing.T, id *string) types.ImportSnapshotTask {
 	t.Helper()
 	in := &ec2.DescribeImportSnapshotTasksInput{ImportTaskIds: []string{*id}}
 	waiter := ec2.NewSnapshotImportedWaiter(s.EC2, func(o *ec2.SnapshotImportedWaiterOptions) { o.MinDelay, o.MaxDelay = 50*time.Millisecond, time.Second })
-	out := must(waiter.WaitForOutput(t.Context(), in, time.Minute))(t)
+	out := must(waiter.WaitForOutput(t.Context(), in, patience))(t)
 	return out.ImportSnapshotTasks[0]
 }
 
@@ -171,7 +171,7 @@ func (s *service) askImages(t *testing.T, snap string) {
 		BlockDeviceMappings: []types.BlockDeviceMapping{{DeviceName: aws.String("/dev/sda1"), Ebs: &types.EbsBlockDevice{SnapshotId: &snap}}},
 	}))(t).ImageId
 	own := &ec2.DescribeImagesInput{Owners: []string{"self"}}
-	images := must(ec2.NewImageAvailableWaiter(s.EC2).WaitForOutput(ctx, own, time.Minute))(t).Images
+	images := must(ec2.NewImageAvailableWaiter(s.EC2).WaitForOutput(ctx, own, patience))(t).Images
 	if len(images) != 1 || len(images[0].BlockDeviceMappings) != 1 {
 		t.Fatalf("images %+v", images)
 	}

@@ -108,7 +108,7 @@ func (s *service) manyAtOnce(t *testing.T, in *ec2.ImportSnapshotInput) string {
 func (s *service) waitersAndPages(t *testing.T, ids []string) {
 	t.Helper()
 	waiter := ec2.NewSnapshotImportedWaiter(s.EC2, func(o *ec2.SnapshotImportedWaiterOptions) { o.MinDelay, o.MaxDelay = time.Second, time.Second })
-	err := waiter.Wait(t.Context(), &ec2.DescribeImportSnapshotTasksInput{ImportTaskIds: ids}, time.Minute)
+	err := waiter.Wait(t.Context(), &ec2.DescribeImportSnapshotTasksInput{ImportTaskIds: ids}, patience)
 	if err == nil || !strings.Contains(err.Error(), "Failure") {
 		t.Errorf("the waiter says %v, want a failure", err)
 	}

@@ -56,7 +56,7 @@ func TestUserGuide(t *testing.T) {
 // awaitTask polls as scripts do, and returns the snapshot.
 func (s *service) awaitTask(t *testing.T, taskID string) string {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
 		out := s.aws(t, "ec2", "describe-import-snapshot-tasks", "--import-task-ids", taskID, "--output", "json",
 			"--query", "ImportSnapshotTasks[0].SnapshotTaskDetail")
 		var detail struct{ Status, StatusMessage, SnapshotId, Format string } // AWS's name

@@ -91,7 +91,7 @@ func TestDirectWrites(t *testing.T) {
 func (s *service) awaitSnapshot(t *testing.T, id string) {
 	t.Helper()
 	waiter := ec2.NewSnapshotCompletedWaiter(s.ec2(), func(o *ec2.SnapshotCompletedWaiterOptions) { o.MinDelay, o.MaxDelay = 50*time.Millisecond, time.Second })
-	if err := waiter.Wait(t.Context(), &ec2.DescribeSnapshotsInput{SnapshotIds: []string{id}}, time.Minute); err != nil {
+	if err := waiter.Wait(t.Context(), &ec2.DescribeSnapshotsInput{SnapshotIds: []string{id}}, patience); err != nil {
 		t.Fatal(err)
 	}
 }

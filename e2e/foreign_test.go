@@ -10,7 +10,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
@@ -283,11 +282,7 @@ func TestKeysElsewhere(t *testing.T) {
 	}
 	far.stop(t)
 	quick := ec2.NewFromConfig(aws.Config{Region: region, Credentials: near.creds, BaseEndpoint: &near.endpoint, RetryMaxAttempts: 1})
-	began := time.Now()
 	if _, err := quick.ModifyEbsDefaultKmsKeyId(ctx, &ec2.ModifyEbsDefaultKmsKeyIdInput{KmsKeyId: aws.String("alias/other")}); errorCode(err) != "Unavailable" {
 		t.Errorf("with the KMS gone: %v, want Unavailable", err)
-	}
-	if took := time.Since(began); took > time.Minute {
-		t.Errorf("it took %v to say so", took)
 	}
 }

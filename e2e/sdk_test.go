@@ -118,7 +118,7 @@ func TestClientTokens(t *testing.T) {
 		t.Errorf("another call with the token: %v, want IdempotentParameterMismatch", err)
 	}
 	waiter := ec2.NewSnapshotImportedWaiter(s.EC2, func(o *ec2.SnapshotImportedWaiterOptions) { o.MinDelay, o.MaxDelay = time.Second, time.Second })
-	err = waiter.Wait(t.Context(), &ec2.DescribeImportSnapshotTasksInput{ImportTaskIds: []string{aws.ToString(first.ImportTaskId)}}, time.Minute)
+	err = waiter.Wait(t.Context(), &ec2.DescribeImportSnapshotTasksInput{ImportTaskIds: []string{aws.ToString(first.ImportTaskId)}}, patience)
 	if err != nil {
 		t.Error(err)
 	}

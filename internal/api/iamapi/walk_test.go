@@ -124,8 +124,15 @@ func (b bench) walkUsers(t *testing.T) {
 	refused(t, "deleted user", err, "NoSuchEntity", 404)
 }
 
+// within reports whether a time of whole seconds is later by ahead than a moment
+// between began and now.
+func within(at, began time.Time, ahead time.Duration) bool {
+	at = at.Add(-ahead)
+	return !at.Before(began.Truncate(time.Second)) && !at.After(time.Now())
+}
+
 func (b bench) walkKeys(t *testing.T) {
-	ctx, name := t.Context(), aws.String("keys")
+	ctx, name, began := t.Context(), aws.String("keys"), time.Now()
 	must[*sdk.CreateUserOutput](t)(b.iam.CreateUser(ctx, &sdk.CreateUserInput{UserName: name}))
 	made := must[*sdk.CreateAccessKeyOutput](t)(b.iam.CreateAccessKey(ctx, &sdk.CreateAccessKeyInput{UserName: name})).AccessKey
 	if *made.UserName != *name || made.Status != types.StatusTypeActive || len(*made.SecretAccessKey) != 40 {
@@ -162,7 +169,7 @@ func (b bench) walkKeys(t *testing.T) {
 		t.Errorf("used %+v", used)
 	}
 	used = must[*sdk.GetAccessKeyLastUsedOutput](t)(userIAM.GetAccessKeyLastUsed(ctx, &sdk.GetAccessKeyLastUsedInput{AccessKeyId: made.AccessKeyId}))
-	if last := used.AccessKeyLastUsed; *last.ServiceName != "sts" || *last.Region != "us-east-1" || time.Since(*last.LastUsedDate) > time.Minute {
+	if last := used.AccessKeyLastUsed; *last.ServiceName != "sts" || *last.Region != "us-east-1" || !within(*last.LastUsedDate, began, 0) {
 		t.Errorf("used %+v", used.AccessKeyLastUsed)
 	}
 	for _, id := range []*string{own.AccessKeyId, made.AccessKeyId} {
@@ -279,12 +286,13 @@ func (b bench) walkSTS(t *testing.T) {
 	must[*sdk.AttachRolePolicyOutput](t)(b.iam.AttachRolePolicy(ctx, &sdk.AttachRolePolicyInput{RoleName: name, PolicyArn: aws.String("arn:aws:iam::aws:policy/IAMFullAccess")}))
 
 	in := sts.AssumeRoleInput{RoleArn: role.Arn, RoleSessionName: aws.String("s1")}
+	began := time.Now()
 	got := must[*sts.AssumeRoleOutput](t)(caller.AssumeRole(ctx, &in))
 	if *got.AssumedRoleUser.Arn != "arn:aws:sts::123456789012:assumed-role/assumed/s1" || *got.AssumedRoleUser.AssumedRoleId != *role.RoleId+":s1" || got.PackedPolicySize != nil {
 		t.Errorf("assumed %+v", got)
 	}
-	if left := time.Until(*got.Credentials.Expiration); left < 59*time.Minute || left > time.Hour {
-		t.Errorf("lasts %v", left)
+	if end := *got.Credentials.Expiration; !within(end, began, time.Hour) {
+		t.Errorf("lasts until %v, want an hour from %v", end, began)
 	}
 	c := got.Credentials
 	sessionIAM, sessionSTS := b.as(*c.AccessKeyId, *c.SecretAccessKey, *c.SessionToken)

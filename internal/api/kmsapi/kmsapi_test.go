@@ -117,7 +117,7 @@ func TestTerraform(t *testing.T) {
 	got := must[*sdk.DescribeKeyOutput](t)(b.DescribeKey(ctx, &sdk.DescribeKeyInput{KeyId: id})).KeyMetadata
 	if *got.Arn != "arn:aws:kms:us-east-1:123456789012:key/"+*id || !got.Enabled || got.KeyState != types.KeyStateEnabled || got.KeyManager != types.KeyManagerTypeCustomer ||
 		got.Origin != types.OriginTypeAwsKms || *got.AWSAccountId != account || got.CustomerMasterKeySpec != types.CustomerMasterKeySpecSymmetricDefault ||
-		len(got.EncryptionAlgorithms) != 1 || time.Since(*got.CreationDate).Abs() > time.Hour || *got.MultiRegion || got.DeletionDate != nil {
+		len(got.EncryptionAlgorithms) != 1 || !got.CreationDate.Equal(b.now.Truncate(time.Millisecond)) || *got.MultiRegion || got.DeletionDate != nil {
 		t.Errorf("described %+v", got)
 	}
 	policy := must[*sdk.GetKeyPolicyOutput](t)(b.GetKeyPolicy(ctx, &sdk.GetKeyPolicyInput{KeyId: id, PolicyName: aws.String("default")}))

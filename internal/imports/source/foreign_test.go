@@ -562,14 +562,7 @@ func TestNothingElseIsDialled(t *testing.T) {
 }
 
 func TestUnreachable(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	at := Endpoint{Scheme: "http", Host: l.Addr().String()}
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
+	at := Endpoint{Scheme: "http", Host: "127.0.0.1:1"} // a port that is closed may be another's next
 	f, _ := foreignFixture(t, func(o *ForeignOptions) { o.Endpoint, o.Direct, o.Operator = at, true, account })
 	if _, err := f.pinFar(t, far()); !errors.Is(err, ErrUnavailable) {
 		t.Errorf("%v, want unavailable", err)

@@ -4,9 +4,12 @@
 package pgtest
 
 import (
+	"bufio"
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
+	"io"
 	"net/url"
 	"os"
 	"os/exec"
@@ -19,7 +22,6 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -30,6 +32,7 @@ type Server struct {
 	dir    string // of a server of our own; else empty
 	bin    string
 	server *exec.Cmd
+	logged sync.WaitGroup // reads its log
 
 	mu   sync.Mutex
 	made []string // names of databases
@@ -149,28 +152,28 @@ func (s *Server) launch() error {
 	}
 	s.server = s.command(who, "postgres", "-D", data, "-c", "listen_addresses=", "-c", "unix_socket_directories="+s.dir,
 		"-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off", "-c", "max_connections=200")
-	log, err := os.Create(s.dir + "/log")
+	log, err := s.server.StderrPipe()
 	if err != nil {
 		return err
 	}
-	defer log.Close()
-	s.server.Stdout, s.server.Stderr = log, log
 	if err := s.server.Start(); err != nil {
 		return err
 	}
-	return s.await()
+	return s.await(log)
 }
 
-// await returns when the server answers.
-func (s *Server) await() (err error) {
-	for range 300 {
-		if err = run(s.url, "SELECT 1"); err == nil {
+// await returns when the server logs that it is ready. What it logs after that is
+// read until it ends, and dropped.
+func (s *Server) await(log io.Reader) error {
+	lines, said := bufio.NewScanner(log), ""
+	for lines.Scan() {
+		if strings.HasSuffix(lines.Text(), "database system is ready to accept connections") {
+			s.logged.Go(func() { _, _ = io.Copy(io.Discard, log) })
 			return nil
 		}
-		time.Sleep(100 * time.Millisecond) // there is nothing to wait on
+		said += lines.Text() + "\n"
 	}
-	log, _ := os.ReadFile(s.dir + "/log")
-	return fmt.Errorf("%w\n%s", err, log)
+	return fmt.Errorf("the server ended: %w\n%s", errors.Join(lines.Err(), s.server.Wait()), said)
 }
 
 func (s *Server) stop() {
@@ -182,6 +185,7 @@ func (s *Server) stop() {
 	}
 	if s.server != nil && s.server.Process != nil {
 		_ = s.server.Process.Signal(syscall.SIGQUIT) // at once: nothing is worth keeping
+		s.logged.Wait()
 		_ = s.server.Wait()
 	}
 	_ = os.RemoveAll(s.dir)

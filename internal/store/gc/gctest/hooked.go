@@ -2,6 +2,7 @@ package gctest
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/diskport/diskport/internal/block"
@@ -11,14 +12,18 @@ import (
 )
 
 // hooked is a gc.Store that calls before, when set, ahead of every call, and fails
-// with its error.
+// with its error. It asks a limited number of times for the units in flight: one
+// that never ends would be waited for.
 type hooked struct {
 	gc.Store
 	before func(method string) error
 	calls  map[string]int // of every method
 	blocks []block.ID     // that were condemned
 	pages  []snapshot.PageID
+	waited int
 }
+
+const patience = 1000
 
 func (h *hooked) at(method string) error {
 	if h.calls == nil {
@@ -147,6 +152,9 @@ func (h *hooked) LocatePages(ctx context.Context, ids []snapshot.PageID) (out ma
 func (h *hooked) InFlight(ctx context.Context, now time.Time) (out []gc.Fence, err error) {
 	if err := h.at("InFlight"); err != nil {
 		return out, err
+	}
+	if h.waited++; h.waited > patience {
+		return nil, errors.New("a unit does not end")
 	}
 	return h.Store.InFlight(ctx, now)
 }
