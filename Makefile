@@ -17,17 +17,11 @@ build:
 demo: build
 	./$(BIN) demo
 
-# Tests of decoders whose point is the volume of data: under the race detector they
-# would take ten times as long. Those of concurrent reading are not among them.
-VOLUME := QemuImg|Sandboxed|Huge|Far|Corpus|Fields|Cut|Padded|Containers$$
-
 # Installs what the tests need where it is missing, then runs all of them: the
 # decoders' at full speed, then everything but their volume under the race detector.
 test:
 	scripts/test-setup
-	$(GO) test -timeout 40m $(TESTFLAGS) ./diskimage/...
-	CGO_ENABLED=1 $(GO) test -race -timeout 40m $(TESTFLAGS) -skip '^Test.*($(VOLUME))' ./diskimage/...
-	CGO_ENABLED=1 scripts/with-postgres $(GO) test -race -timeout 40m $(TESTFLAGS) $$($(GO) list ./... | grep -v /diskimage)
+	TESTFLAGS="$(TESTFLAGS)" scripts/with-postgres scripts/test
 
 # The tests alone, for a machine that is set up: make race PACKAGES=./internal/...
 race:

@@ -92,6 +92,7 @@ var floors = map[string]int{
 	"internal/client":             top, // the wire client behind the CLI
 	"scripts/benchdisk":           top,
 	"cmd/diskport":                top + 1,
+	"scripts/testreport":          top,
 	"scripts/bench":               top + 1, // measures the built program from outside
 	"scripts/bench-formats":       top + 1, // measures the decoders and the pipeline before a snapshot
 }

@@ -36,31 +36,39 @@ func closes(t *testing.T, d diskimage.Disk, scratch *imagetest.Scratch) {
 
 // Every image in every container, declared or not, is the same disk.
 func TestContainers(t *testing.T) {
+	imagetest.Volume(t)
 	images, want := fixtures()
 	for format, image := range images {
-		objects := map[string][]byte{"ova": ovaOf(image, ""), "ova/gzip": ovaOf(imagetest.Pack(t, image, "gzip", "-1"), ` ovf:compression="gzip"`)}
-		for name, tool := range packers {
-			objects[name] = imagetest.Pack(t, image, tool, "-1")
-		}
-		for container, object := range objects {
-			outer, _, _ := strings.Cut(container, "/")
-			for _, declared := range []string{"", format, outer} {
-				if declared == "raw" {
-					continue // the bytes as they are
-				}
-				var scratch imagetest.Scratch
-				d, err := openWith(object, detect.Options{Scratch: &scratch, Format: declared})
-				if err != nil {
-					t.Errorf("%s in %s, declared %q: %v", format, container, declared, err)
-					continue
-				}
-				checkContents(t, d, nil, want)
-				if got := d.(diskimage.Describer).Describe(); got.Format != format || got.Container != container {
-					t.Errorf("%s in %s: described as %+v", format, container, got)
-				}
-				closes(t, d, &scratch)
+		t.Run(format, func(t *testing.T) {
+			t.Parallel()
+			objects := map[string][]byte{"ova": ovaOf(image, ""), "ova/gzip": ovaOf(imagetest.Pack(t, image, "gzip", "-1"), ` ovf:compression="gzip"`)}
+			for name, tool := range packers {
+				objects[name] = imagetest.Pack(t, image, tool, "-1")
 			}
-		}
+			for container, object := range objects {
+				outer, _, _ := strings.Cut(container, "/")
+				for _, declared := range []string{"", format, outer} {
+					if declared == "raw" {
+						continue // the bytes as they are
+					}
+					var scratch imagetest.Scratch
+					d, err := openWith(object, detect.Options{Scratch: &scratch, Format: declared})
+					if err != nil {
+						t.Errorf("%s in %s, declared %q: %v", format, container, declared, err)
+						continue
+					}
+					if declared == "" {
+						checkContents(t, d, nil, want)
+					} else if d.Size() != int64(len(want)) {
+						t.Errorf("%s in %s, declared %q: %d bytes", format, container, declared, d.Size())
+					}
+					if got := d.(diskimage.Describer).Describe(); got.Format != format || got.Container != container {
+						t.Errorf("%s in %s: described as %+v", format, container, got)
+					}
+					closes(t, d, &scratch)
+				}
+			}
+		})
 	}
 }
 

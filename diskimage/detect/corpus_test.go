@@ -40,6 +40,7 @@ type corpusCase struct {
 // readers agreed it should; what is not supported is refused by name; what is
 // bad is refused.
 func TestCorpus(t *testing.T) {
+	imagetest.Volume(t)
 	dir, ok := os.LookupEnv(corpusVar)
 	if !ok {
 		fmt.Printf("%s is not set: no real images compared, only our own fixtures\n", corpusVar)

@@ -9,6 +9,7 @@ import (
 	"github.com/diskport/diskport/diskimage"
 	"github.com/diskport/diskport/diskimage/dmg"
 	"github.com/diskport/diskport/diskimage/imagetest"
+	"github.com/diskport/diskport/diskimage/internal/sandboxtest"
 )
 
 var open imagetest.Opener = func(r io.ReaderAt, size int64, limits diskimage.Limits) (diskimage.RunDisk, error) {
@@ -51,6 +52,7 @@ func (c codec) spec(t testing.TB) (imagetest.DMG, []byte) {
 }
 
 func TestCodecs(t *testing.T) {
+	sandboxtest.Outside(t)
 	for name, c := range codecs {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -157,6 +159,7 @@ func TestManyChunks(t *testing.T) {
 
 // qemu-img reads the same, but for what it has modules for elsewhere.
 func TestQemuReads(t *testing.T) {
+	sandboxtest.Outside(t)
 	for _, name := range []string{"raw", "zlib"} {
 		d, want := codecs[name].spec(t)
 		d.Tables = 3

@@ -11,6 +11,7 @@ import (
 
 	"github.com/diskport/diskport/diskimage"
 	"github.com/diskport/diskport/diskimage/imagetest"
+	"github.com/diskport/diskport/diskimage/internal/sandboxtest"
 )
 
 // put64 sets a field of the trailer.
@@ -32,6 +33,7 @@ func small() imagetest.DMG {
 }
 
 func TestBadTrailer(t *testing.T) {
+	sandboxtest.Outside(t)
 	for _, tt := range []struct {
 		name   string
 		change func([]byte, int64)
@@ -65,6 +67,7 @@ func TestBadTrailer(t *testing.T) {
 }
 
 func TestBadTables(t *testing.T) {
+	sandboxtest.Outside(t)
 	chunk := func(i int, change func(*imagetest.DMGChunk)) func(*imagetest.DMGTable) {
 		return func(t *imagetest.DMGTable) { change(&t.Chunks[i]) }
 	}
@@ -127,6 +130,7 @@ func TestAmplification(t *testing.T) {
 }
 
 func TestBadList(t *testing.T) {
+	sandboxtest.Outside(t)
 	replace := func(old, text string) func(string) string {
 		return func(list string) string { return strings.Replace(list, old, text, 1) }
 	}
@@ -171,6 +175,7 @@ func TestBadList(t *testing.T) {
 
 // What is in a compressed chunk is as long as the chunk, and right.
 func TestBadChunks(t *testing.T) {
+	sandboxtest.Outside(t)
 	const size = 4096
 	p := imagetest.Mixed(size, 5)
 	longer := append(bytes.Clone(p), 1)
@@ -214,6 +219,7 @@ func TestBadChunks(t *testing.T) {
 
 // A dictionary is not made larger than the chunk that needs it.
 func TestDictionary(t *testing.T) {
+	sandboxtest.Outside(t)
 	p := imagetest.Mixed(4096, 6)
 	d := imagetest.DMG{Size: 64 * 4096, Chunk: 4096, Type: 0x80000008, Chunks: map[int64][]byte{}}
 	packed := imagetest.Pack(t, p, "xz", "--lzma2=preset=6,dict=128MiB")

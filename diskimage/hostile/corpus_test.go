@@ -136,6 +136,7 @@ func unpacked(path string) ([]byte, error) {
 
 // Real images read by the laws.
 func TestCorpus(t *testing.T) {
+	imagetest.Volume(t)
 	real := corpus(t)
 	if len(real) == 0 {
 		fmt.Printf("%s is not set: no real images changed\n", corpusVar)

@@ -81,6 +81,7 @@ func cuts(n int) []int {
 // A specimen that is cut is refused, or the same disk, where nothing was lost, or
 // says that its last block is not whole.
 func TestCut(t *testing.T) {
+	imagetest.Volume(t)
 	for _, s := range append(gallery(t), corpus(t)...) {
 		if strings.HasPrefix(s.name, "raw") && !strings.Contains(s.name, " in ") {
 			continue // any bytes are a raw disk
@@ -106,6 +107,7 @@ func TestCut(t *testing.T) {
 // What is behind a specimen is padding when it is zeros; noise is that, or
 // refused.
 func TestPadded(t *testing.T) {
+	imagetest.Volume(t)
 	for _, s := range append(gallery(t), corpus(t)...) {
 		if strings.HasPrefix(s.name, "raw") && !strings.Contains(s.name, " in ") {
 			continue

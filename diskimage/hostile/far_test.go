@@ -11,6 +11,7 @@ import (
 	"github.com/diskport/diskport/diskimage"
 	"github.com/diskport/diskport/diskimage/detect"
 	"github.com/diskport/diskport/diskimage/imagetest"
+	"github.com/diskport/diskport/diskimage/internal/sandboxtest"
 )
 
 // far is a source whose reads are counted: each would be a ranged GET, and 20 ms
@@ -120,6 +121,8 @@ func farAway(t *testing.T, s specimen) {
 // A disk of 6 MiB far away is opened with a handful of reads, walked with one
 // for each table, and read in the order of the object with few large ones.
 func TestFarAway(t *testing.T) {
+	sandboxtest.Outside(t)
+	imagetest.Volume(t)
 	guest := imagetest.Mixed(6*mib, 5)
 	for name, object := range holding(guest) {
 		t.Run(name, func(t *testing.T) { farAway(t, specimen{name: name, object: object}) })
@@ -147,6 +150,8 @@ func TestFarAway(t *testing.T) {
 
 // Real images are like those that are made.
 func TestFarCorpus(t *testing.T) {
+	sandboxtest.Outside(t)
+	imagetest.Volume(t)
 	for _, s := range corpus(t) {
 		t.Run(s.name, func(t *testing.T) { farAway(t, s) })
 	}

@@ -50,6 +50,7 @@ var sameFields = []string{"vhd reverse", "vhdx dynamic", "vmdk diskmanager", "vm
 // Whatever a field says, the image is refused with a fault that gives the true
 // place and value, or read by the laws, in the memory of a small disk.
 func TestFields(t *testing.T) {
+	imagetest.Volume(t)
 	for _, s := range gallery(t) {
 		if strings.HasPrefix(s.name, "qcow2 v3 in") || slices.Contains(sameFields, s.name) {
 			continue

@@ -14,6 +14,7 @@ import (
 
 	"github.com/diskport/diskport/diskimage"
 	"github.com/diskport/diskport/diskimage/imagetest"
+	"github.com/diskport/diskport/diskimage/internal/sandboxtest"
 )
 
 const (
@@ -193,6 +194,8 @@ func live() int64 {
 // The largest disks open, and are read and walked in the memory that one image
 // may take, however large their tables are.
 func TestHugeDisks(t *testing.T) {
+	sandboxtest.Outside(t)
+	imagetest.Volume(t)
 	for _, h := range huges() {
 		t.Run(h.name, func(t *testing.T) {
 			before := live()

@@ -10,6 +10,7 @@ import (
 
 	"github.com/diskport/diskport/diskimage/detect"
 	"github.com/diskport/diskport/diskimage/imagetest"
+	"github.com/diskport/diskport/diskimage/internal/sandboxtest"
 )
 
 // A source that gives fewer bytes than it has, as a ranged GET with a short body
@@ -90,6 +91,7 @@ func holding(guest []byte) map[string][]byte {
 
 // The service runs no program, so none can probe what a guest wrote.
 func TestNoProgramIsRun(t *testing.T) {
+	sandboxtest.Outside(t)
 	t.Run("108 no import of os/exec", func(t *testing.T) {
 		files := 0
 		for _, top := range []string{"diskimage", "internal"} {

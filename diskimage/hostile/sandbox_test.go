@@ -3,6 +3,7 @@ package hostile_test
 import (
 	"testing"
 
+	"github.com/diskport/diskport/diskimage/imagetest"
 	"github.com/diskport/diskport/diskimage/internal/sandboxtest"
 )
 
@@ -10,5 +11,6 @@ import (
 // specimens, cut and padded, the real ones, and the cases of the catalogue. What
 // measures the same work is left out.
 func TestSandboxed(t *testing.T) {
-	sandboxtest.Run(t, "TestCatalogue", "TestNoProgramIsRun", "TestHuge", "TestFar")
+	imagetest.Volume(t)
+	sandboxtest.Run(t)
 }

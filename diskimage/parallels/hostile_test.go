@@ -91,6 +91,7 @@ func TestAccepted(t *testing.T) {
 
 // 4, 5, 6: an image that is cut, or has something behind it.
 func TestCutAnywhere(t *testing.T) {
+	imagetest.Volume(t)
 	want := make([]byte, 3*4096)
 	want[0], want[2*4096] = 1, 2
 	opener.Cut(t, patched(false), want, 128)

@@ -341,6 +341,7 @@ func TestAccepted(t *testing.T) {
 
 // Cases 4, 5, 6: an image that is cut, or has something behind it.
 func TestCutAnywhere(t *testing.T) {
+	imagetest.Volume(t)
 	q, want := spec(12, 0)
 	opener.Cut(t, q.Build().Bytes, want, 256)
 }

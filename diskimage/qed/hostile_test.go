@@ -126,6 +126,7 @@ func TestNeedsCheck(t *testing.T) {
 
 // 4, 5, 6: an image that is cut, or has something behind it.
 func TestCutAnywhere(t *testing.T) {
+	imagetest.Volume(t)
 	q, want := spec(4096, 0)
 	opener.Cut(t, q.Build().Bytes, want, 512)
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/diskport/diskport/diskimage"
 	"github.com/diskport/diskport/diskimage/imagetest"
+	"github.com/diskport/diskport/diskimage/internal/sandboxtest"
 	"github.com/diskport/diskport/diskimage/qed"
 )
 
@@ -143,6 +144,8 @@ func FuzzOpen(f *testing.F) {
 // qemu-img's images of 64 MiB of data and an odd size hold what was put in. It
 // does not open what it writes with tables of one cluster.
 func TestQemuImg(t *testing.T) {
+	sandboxtest.Outside(t)
+	imagetest.Volume(t)
 	want := imagetest.Mixed(112<<20+3*512, 14)
 	clear(want[10<<20 : 17<<20])
 	if n := imagetest.DataBytes(want); n < 64<<20 {
@@ -165,6 +168,7 @@ func TestQemuImg(t *testing.T) {
 // Sizes are anything: less than a cluster, a sector more, an odd number of
 // sectors.
 func TestQemuSizes(t *testing.T) {
+	sandboxtest.Outside(t)
 	for _, size := range []int{512, 4096 - 512, 1<<20 + 512, 33<<20 - 512} {
 		want := imagetest.Mixed(size, uint64(size))
 		imagetest.NewQemuSource(t, want).Same(t, opener, "qed", "", want)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/diskport/diskport/diskimage"
 	"github.com/diskport/diskport/diskimage/imagetest"
+	"github.com/diskport/diskport/diskimage/internal/sandboxtest"
 	"github.com/diskport/diskport/diskimage/raw"
 )
 
@@ -80,6 +81,8 @@ func TestDescribe(t *testing.T) {
 }
 
 func TestQemuImg(t *testing.T) {
+	sandboxtest.Outside(t)
+	imagetest.Volume(t)
 	data := imagetest.Mixed(64<<20+100, 6)
 	f := imagetest.Convert(t, data, "raw", "")
 	d, err := raw.Open(f, imagetest.Size(t, f), raw.Options{})

@@ -9,6 +9,7 @@ import (
 
 	"github.com/diskport/diskport/diskimage"
 	"github.com/diskport/diskport/diskimage/imagetest"
+	"github.com/diskport/diskport/diskimage/internal/sandboxtest"
 	"github.com/diskport/diskport/diskimage/vdi"
 )
 
@@ -164,6 +165,8 @@ func FuzzOpen(f *testing.F) {
 
 // qemu-img's images of 64 MiB of data and an odd size hold what was put in.
 func TestQemuImg(t *testing.T) {
+	sandboxtest.Outside(t)
+	imagetest.Volume(t)
 	want := imagetest.Mixed(104<<20+3*512, 12)
 	clear(want[10<<20 : 17<<20])
 	if n := imagetest.DataBytes(want); n < 64<<20 {
@@ -182,6 +185,7 @@ func TestQemuImg(t *testing.T) {
 // Sizes are anything: less than a cluster, a sector more, an odd number of
 // sectors.
 func TestQemuSizes(t *testing.T) {
+	sandboxtest.Outside(t)
 	for _, size := range []int{512, 4096 - 512, 1<<20 + 512, 33<<20 - 512} {
 		want := imagetest.Mixed(size, uint64(size))
 		imagetest.NewQemuSource(t, want).Same(t, opener, "vdi", "", want)

@@ -226,6 +226,7 @@ func TestNothingStored(t *testing.T) {
 
 // An image cut anywhere is refused, or reads the same (case 4 of the catalogue).
 func TestCut(t *testing.T) {
+	imagetest.Volume(t)
 	want, err := open(hostile())
 	if err != nil {
 		t.Fatal(err)
@@ -244,6 +245,7 @@ func TestCut(t *testing.T) {
 
 // What is put behind a dynamic image changes nothing (5, 6).
 func TestPadded(t *testing.T) {
+	imagetest.Volume(t)
 	want, err := open(hostile())
 	if err != nil {
 		t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/diskport/diskport/diskimage"
 	"github.com/diskport/diskport/diskimage/imagetest"
+	"github.com/diskport/diskport/diskimage/internal/sandboxtest"
 	"github.com/diskport/diskport/diskimage/vhd"
 )
 
@@ -23,6 +24,8 @@ var opener imagetest.Opener = func(r io.ReaderAt, size int64, limits diskimage.L
 // put in: 64 MiB of data, and holes, of an odd size. Without force_size the disk
 // is rounded up to what geometry can express.
 func TestQemuImg(t *testing.T) {
+	sandboxtest.Outside(t)
+	imagetest.Volume(t)
 	want := imagetest.Mixed(116<<20+3*512, 6)
 	clear(want[10<<20 : 17<<20])
 	if n := imagetest.DataBytes(want); n < 64<<20 {
@@ -66,6 +69,7 @@ func rounded(t *testing.T, path string, want []byte) {
 
 // Sizes are anything: less than a block, a sector more, an odd number of sectors.
 func TestQemuSizes(t *testing.T) {
+	sandboxtest.Outside(t)
 	for _, size := range []int{512, 4096 - 512, 2<<20 + 512, 33<<20 - 512} {
 		want := imagetest.Mixed(size, uint64(size))
 		source := imagetest.NewQemuSource(t, want)

@@ -230,6 +230,7 @@ func TestBitmapEntries(t *testing.T) {
 
 // An image cut anywhere is refused (case 4).
 func TestCut(t *testing.T) {
+	imagetest.Volume(t)
 	image := hostile()
 	want := mustOpen(t, image)
 	for n := 0; n < len(image); n += 32 << 10 {

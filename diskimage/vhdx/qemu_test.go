@@ -6,6 +6,7 @@ import (
 
 	"github.com/diskport/diskport/diskimage"
 	"github.com/diskport/diskport/diskimage/imagetest"
+	"github.com/diskport/diskport/diskimage/internal/sandboxtest"
 	"github.com/diskport/diskport/diskimage/vhdx"
 )
 
@@ -20,6 +21,8 @@ var opener imagetest.Opener = func(r io.ReaderAt, size int64, limits diskimage.L
 // qemu-img's images of every option that it has for what it writes hold what was
 // put in: 64 MiB of data, and holes, of an odd size.
 func TestQemuImg(t *testing.T) {
+	sandboxtest.Outside(t)
+	imagetest.Volume(t)
 	want := imagetest.Mixed(116<<20+3*512, 6)
 	clear(want[10<<20 : 17<<20])
 	if n := imagetest.DataBytes(want); n < 64<<20 {
@@ -41,6 +44,7 @@ func TestQemuImg(t *testing.T) {
 
 // Sizes are anything: less than a block, a sector more, an odd number of sectors.
 func TestQemuSizes(t *testing.T) {
+	sandboxtest.Outside(t)
 	for _, size := range []int{512, 4096 - 512, 1<<20 + 512, 33<<20 - 512} {
 		want := imagetest.Mixed(size, uint64(size))
 		imagetest.NewQemuSource(t, want).Same(t, opener, "vhdx", "-o block_size=1M", want)

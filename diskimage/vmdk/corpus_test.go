@@ -15,6 +15,7 @@ import (
 
 	"github.com/diskport/diskport/diskimage"
 	"github.com/diskport/diskport/diskimage/imagetest"
+	"github.com/diskport/diskport/diskimage/internal/sandboxtest"
 	"github.com/diskport/diskport/diskimage/vmdk"
 )
 
@@ -29,6 +30,8 @@ func readHere(variant string) bool {
 }
 
 func TestCorpus(t *testing.T) {
+	sandboxtest.Outside(t)
+	imagetest.Volume(t)
 	dir := os.Getenv(corpusEnv)
 	if dir == "" {
 		t.Logf("%s is not set: published images are not tested", corpusEnv)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/diskport/diskport/diskimage"
 	"github.com/diskport/diskport/diskimage/imagetest"
+	"github.com/diskport/diskport/diskimage/internal/sandboxtest"
 	"github.com/diskport/diskport/diskimage/vmdk"
 )
 
@@ -112,6 +113,7 @@ func TestNamesOfFiles(t *testing.T) {
 
 // Hundreds of extents share one budget for their tables.
 func TestManyFiles(t *testing.T) {
+	sandboxtest.Outside(t)
 	var lines []string
 	files := map[string][]byte{}
 	p := imagetest.VMDK{Size: 64 << 20, Grain: 4096, Grains: map[int64][]byte{0: {1}}}.Extent().Bytes

@@ -13,6 +13,7 @@ import (
 
 	"github.com/diskport/diskport/diskimage"
 	"github.com/diskport/diskport/diskimage/imagetest"
+	"github.com/diskport/diskport/diskimage/internal/sandboxtest"
 	"github.com/diskport/diskport/diskimage/vmdk"
 )
 
@@ -256,6 +257,7 @@ func TestBadGrain(t *testing.T) {
 
 // A bomb of 16 MiB stops at the grain's size.
 func TestBomb(t *testing.T) {
+	sandboxtest.Outside(t)
 	var z bytes.Buffer
 	w := zlib.NewWriter(&z)
 	for range 16 {
@@ -340,6 +342,7 @@ func TestBadFooter(t *testing.T) {
 
 // Whatever is cut off or put behind an image, it is refused or reads the same.
 func TestCutAndPadded(t *testing.T) {
+	imagetest.Volume(t)
 	for name, layout := range layouts {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

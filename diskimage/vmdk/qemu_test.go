@@ -12,12 +12,15 @@ import (
 
 	"github.com/diskport/diskport/diskimage"
 	"github.com/diskport/diskport/diskimage/imagetest"
+	"github.com/diskport/diskport/diskimage/internal/sandboxtest"
 	"github.com/diskport/diskport/diskimage/raw"
 	"github.com/diskport/diskport/diskimage/vmdk"
 )
 
 // qemu-img's images of an odd size hold what was put in.
 func TestQemuImg(t *testing.T) {
+	sandboxtest.Outside(t)
+	imagetest.Volume(t)
 	all := imagetest.Mixed(64<<20+3*512, 7)
 	clear(all[10<<20 : 23<<20])
 	for options, want := range map[string][]byte{
@@ -44,6 +47,8 @@ func TestQemuImg(t *testing.T) {
 // qemu-img's images of several files, over 2 GiB so that there are several, hold
 // what was put in, where qemu-img says that data are.
 func TestQemuImgFiles(t *testing.T) {
+	sandboxtest.Outside(t)
+	imagetest.Volume(t)
 	in := filepath.Join(t.TempDir(), "in.raw")
 	raw, err := os.Create(in)
 	if err != nil {
@@ -82,6 +87,8 @@ func TestQemuImgFiles(t *testing.T) {
 // RDONLY: it passes over such lines, as if the disk were shorter. All files but the last are
 // whole grains: it reads others beyond their ends.
 func TestQemuImgReadsFiles(t *testing.T) {
+	sandboxtest.Outside(t)
+	imagetest.Volume(t)
 	const zeros = "RW 128 ZERO\n"
 	const first, gap = 300 << 10, 128 * 512
 	all, want := disksOf(first)
@@ -130,6 +137,8 @@ func openSet(t *testing.T, path string, reader func(*os.File) io.ReaderAt) *vmdk
 
 // qemu-img reads what WriteStream writes.
 func TestQemuImgReadsStream(t *testing.T) {
+	sandboxtest.Outside(t)
+	imagetest.Volume(t)
 	want := imagetest.Mixed(40<<20+5*512, 8)
 	clear(want[3<<20 : 36<<20]) // the table of the second 32 MiB is the only other one
 	dir := t.TempDir()

@@ -4,6 +4,7 @@ import (
 	"os"
 	"testing"
 
+	"github.com/diskport/diskport/diskimage/imagetest"
 	"github.com/diskport/diskport/diskimage/internal/sandboxtest"
 )
 
@@ -11,5 +12,6 @@ func TestMain(m *testing.M) { os.Exit(sandboxtest.Main(m)) }
 
 // No image makes the decoder open anything.
 func TestSandboxed(t *testing.T) {
-	sandboxtest.Run(t, "Qemu", "Corpus", "WriteStream", "Many", "Bomb", "GrainSizes", "Maximum")
+	imagetest.Volume(t)
+	sandboxtest.Run(t)
 }

@@ -8,10 +8,12 @@ import (
 	"testing"
 
 	"github.com/diskport/diskport/diskimage/imagetest"
+	"github.com/diskport/diskport/diskimage/internal/sandboxtest"
 	"github.com/diskport/diskport/diskimage/vmdk"
 )
 
 func TestWriteStream(t *testing.T) {
+	sandboxtest.Outside(t)
 	full := imagetest.Mixed(1<<20+7*512, 9)
 	spans := make([]byte, 32<<20, 33<<20)
 	copy(spans[32<<20-100_000:], full[:100_000])
@@ -36,12 +38,14 @@ func TestWriteStream(t *testing.T) {
 
 // Nothing of a disk without data is written but the metadata.
 func TestWriteStreamEmpty(t *testing.T) {
+	sandboxtest.Outside(t)
 	if got := len(stream(t, make([]byte, 100<<20))); got > 70<<10 {
 		t.Errorf("an empty disk takes %d bytes", got)
 	}
 }
 
 func TestWriteStreamProgress(t *testing.T) {
+	sandboxtest.Outside(t)
 	var got []int64
 	opts := vmdk.StreamOptions{Level: 6, Progress: func(off int64) { got = append(got, off) }}
 	if err := vmdk.WriteStream(t.Context(), io.Discard, disk(t, make([]byte, 70<<20)), opts); err != nil {
@@ -64,6 +68,7 @@ func (w *brokenWriter) Write(p []byte) (int, error) {
 }
 
 func TestWriteStreamFails(t *testing.T) {
+	sandboxtest.Outside(t)
 	d := disk(t, imagetest.Mixed(2<<20, 12))
 	for _, left := range []int{0, 65536, 100_000, 300_000} {
 		if err := vmdk.WriteStream(t.Context(), &brokenWriter{left}, d, vmdk.StreamOptions{}); !errors.Is(err, errBroken) {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/diskport/diskport/diskimage"
 	"github.com/diskport/diskport/diskimage/imagetest"
+	"github.com/diskport/diskport/diskimage/internal/sandboxtest"
 	"github.com/diskport/diskport/diskimage/vmdk"
 )
 
@@ -70,6 +71,7 @@ func TestLayouts(t *testing.T) {
 }
 
 func TestGrainSizes(t *testing.T) {
+	sandboxtest.Outside(t)
 	for _, grain := range []int64{4096, 64 << 10, 128 << 10} {
 		for _, layout := range []imagetest.VMDKLayout{imagetest.VMDKSparse, imagetest.VMDKOvftool} {
 			want := imagetest.Mixed(int(2*grain+512), uint64(grain))
@@ -215,6 +217,7 @@ func TestNothingIsAllocatedPerGrain(t *testing.T) {
 // A disk of 2 TiB without tables is one hole, and so is one of 256 GiB with all of
 // its 8192 tables in a row, and copies of them, which are read 128 at a time.
 func TestEmptyAtMaximum(t *testing.T) {
+	sandboxtest.Outside(t)
 	for _, v := range []imagetest.VMDK{
 		{Size: 2 << 40, Layout: imagetest.VMDKOvftool}, {Size: 256 << 30, Layout: imagetest.VMDKSparse},
 	} {

@@ -127,6 +127,7 @@ func TestPadding(t *testing.T) {
 
 // An object that is cut anywhere, or changed anywhere, gives no contents.
 func TestCutAndChanged(t *testing.T) {
+	imagetest.Volume(t)
 	want := imagetest.Mixed(300, 6)
 	for format := range packings {
 		packed := imagetest.Pack(t, want, format, "-1")

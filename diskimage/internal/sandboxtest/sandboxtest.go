@@ -5,11 +5,11 @@
 // A package of a decoder uses it with two functions:
 //
 //	func TestMain(m *testing.M) { os.Exit(sandboxtest.Main(m)) }
-//	func TestSandboxed(t *testing.T) { sandboxtest.Run(t, "Qemu") }
+//	func TestSandboxed(t *testing.T) { imagetest.Volume(t); sandboxtest.Run(t) }
 //
 // TestSandboxed runs the package's other tests again, in a process under a seccomp
 // policy (sandbox_linux.go) that kills it when it only tries. A kernel without such
-// policies fails the test.
+// policies fails the test. Tests that are Outside are left out.
 package sandboxtest
 
 import (
@@ -27,7 +27,7 @@ const sandboxVar = "DISKPORT_SANDBOXED"
 // Main runs the tests of a package; in a process that Run started it which
 // first prepares what the tests need of files. It returns the process's exit code.
 func Main(m *testing.M, prepare ...func()) int {
-	if os.Getenv(sandboxVar) != "" {
+	if inside() {
 		for _, p := range prepare {
 			p()
 		}
@@ -39,15 +39,24 @@ func Main(m *testing.M, prepare ...func()) int {
 	return m.Run()
 }
 
-// Run fails t unless the other tests of its package pass in the sandbox. Tests whose names contain a word of skip, which open files themselves,
-// are left out, and so are fuzz targets, whose seeds are files.
-func Run(t *testing.T, skip ...string) {
+// Outside marks a test that is left out in the sandbox: it opens files or runs
+// programs itself, or does at length what other tests do in the sandbox.
+func Outside(t *testing.T) {
 	t.Helper()
-	pattern := "^Fuzz|" + t.Name() + "$"
-	for _, word := range skip {
-		pattern += "|" + word
+	if inside() {
+		t.Skip("runs outside the sandbox")
 	}
-	out, err := child("-test.v", "-test.skip="+pattern).CombinedOutput()
+}
+
+// inside reports whether this process is in the sandbox.
+func inside() bool { return os.Getenv(sandboxVar) != "" }
+
+// Run fails t unless the other tests of its package, but those that are Outside,
+// pass in the sandbox. Fuzz targets, whose seeds are files, are left out.
+func Run(t *testing.T) {
+	t.Helper()
+	Outside(t)
+	out, err := child("-test.v", "-test.run=^Test").CombinedOutput()
 	if err != nil {
 		t.Fatalf("in the sandbox: %v\n%s", err, last(out))
 	}

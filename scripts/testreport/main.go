@@ -1,0 +1,167 @@
+// Command testreport reads what `go test -json` says of several runs, one behind the
+// other, and tells it as go test does: a line for a package, and all that a failed
+// test printed. At the end it names the packages that took longest.
+//
+// A line "# name" begins a run. A test that was skipped in each run that met it was
+// not run at all, which is a failure.
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+)
+
+// longest is how many packages are named at the end.
+const longest = 20
+
+func main() {
+	if err := report(os.Stdin, os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "testreport:", err)
+		os.Exit(1)
+	}
+}
+
+// event is what go test says; see `go doc test2json`.
+type event struct {
+	Action     string
+	Package    string
+	ImportPath string // of what was built
+	Test       string
+	Output     string
+	Elapsed    float64 // seconds
+}
+
+// name is a test of a package, or with no test the package.
+type name struct{ pkg, test string }
+
+// took is a package of a run and its seconds.
+type took struct {
+	pkg, run string
+	seconds  float64
+}
+
+type reporter struct {
+	w       io.Writer
+	run     string
+	output  map[name]*strings.Builder // of what has not ended well
+	took    []took
+	skipped map[name]bool // false: not in every run
+	ended   int
+	failed  []string
+}
+
+func report(r io.Reader, w io.Writer) error {
+	rep := &reporter{w: w, output: map[name]*strings.Builder{}, skipped: map[name]bool{}}
+	lines := bufio.NewReader(r)
+	for {
+		line, err := lines.ReadString('\n')
+		if line != "" {
+			rep.line(line)
+		}
+		if err == io.EOF {
+			return rep.conclude()
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func (r *reporter) line(line string) {
+	var e event
+	switch run, heading := strings.CutPrefix(line, "# "); {
+	case json.Unmarshal([]byte(line), &e) == nil:
+		r.event(e)
+	case heading:
+		r.run = strings.TrimSpace(run)
+		fmt.Fprint(r.w, line)
+	default: // go's own
+		fmt.Fprint(r.w, line)
+	}
+}
+
+func (r *reporter) event(e event) {
+	n := name{e.Package, e.Test}
+	switch e.Action {
+	case "output":
+		if r.output[n] == nil {
+			r.output[n] = &strings.Builder{}
+		}
+		r.output[n].WriteString(e.Output)
+	case "build-output":
+		fmt.Fprint(r.w, e.Output)
+	case "build-fail":
+		r.failed = append(r.failed, "building "+e.ImportPath)
+	case "pass", "skip", "fail":
+		if e.Test != "" {
+			r.test(n, e.Action)
+		} else {
+			r.pkg(e)
+		}
+	}
+}
+
+func (r *reporter) test(n name, action string) {
+	before, known := r.skipped[n]
+	r.skipped[n] = action == "skip" && (before || !known)
+	if action == "fail" {
+		r.failed = append(r.failed, n.pkg+" "+n.test)
+		r.tell(n)
+	}
+	delete(r.output, n)
+}
+
+func (r *reporter) tell(n name) {
+	if out := r.output[n]; out != nil {
+		fmt.Fprint(r.w, out)
+	}
+}
+
+func (r *reporter) pkg(e event) {
+	r.ended++
+	for n := range r.output {
+		if n.pkg != e.Package {
+			continue
+		}
+		if e.Action == "fail" { // tests that never ended say why
+			r.tell(n)
+		}
+		delete(r.output, n)
+	}
+	r.took = append(r.took, took{e.Package, r.run, e.Elapsed})
+	switch e.Action {
+	case "fail":
+		r.failed = append(r.failed, e.Package)
+		fmt.Fprintf(r.w, "FAIL\t%s\t%.1fs\n", e.Package, e.Elapsed)
+	case "pass":
+		fmt.Fprintf(r.w, "ok  \t%s\t%.1fs\n", e.Package, e.Elapsed)
+	}
+}
+
+func (r *reporter) conclude() error {
+	slices.SortStableFunc(r.took, func(a, b took) int { return int(1000 * (b.seconds - a.seconds)) })
+	fmt.Fprintf(r.w, "\nThe %d slowest packages, of %d:\n", min(longest, len(r.took)), len(r.took))
+	for _, t := range r.took[:min(longest, len(r.took))] {
+		fmt.Fprintf(r.w, "%8.1fs  %s (%s)\n", t.seconds, t.pkg, t.run)
+	}
+	var never []string
+	for n, skipped := range r.skipped {
+		if skipped {
+			never = append(never, n.pkg+" "+n.test)
+		}
+	}
+	switch {
+	case len(r.failed) > 0:
+		return fmt.Errorf("failed:\n%s", strings.Join(r.failed, "\n"))
+	case len(never) > 0:
+		return fmt.Errorf("skipped in every run:\n%s", strings.Join(slices.Sorted(slices.Values(never)), "\n"))
+	case r.ended == 0:
+		return fmt.Errorf("no package was tested")
+	}
+	return nil
+}
