@@ -14,6 +14,7 @@ import (
 
 func TestWriteStream(t *testing.T) {
 	sandboxtest.Outside(t)
+	imagetest.Volume(t)
 	full := imagetest.Mixed(1<<20+7*512, 9)
 	spans := make([]byte, 32<<20, 33<<20)
 	copy(spans[32<<20-100_000:], full[:100_000])

@@ -72,6 +72,7 @@ func TestLayouts(t *testing.T) {
 
 func TestGrainSizes(t *testing.T) {
 	sandboxtest.Outside(t)
+	imagetest.Volume(t)
 	for _, grain := range []int64{4096, 64 << 10, 128 << 10} {
 		for _, layout := range []imagetest.VMDKLayout{imagetest.VMDKSparse, imagetest.VMDKOvftool} {
 			want := imagetest.Mixed(int(2*grain+512), uint64(grain))
@@ -218,6 +219,7 @@ func TestNothingIsAllocatedPerGrain(t *testing.T) {
 // its 8192 tables in a row, and copies of them, which are read 128 at a time.
 func TestEmptyAtMaximum(t *testing.T) {
 	sandboxtest.Outside(t)
+	imagetest.Volume(t)
 	for _, v := range []imagetest.VMDK{
 		{Size: 2 << 40, Layout: imagetest.VMDKOvftool}, {Size: 256 << 30, Layout: imagetest.VMDKSparse},
 	} {

@@ -191,6 +191,7 @@ func TestFailures(t *testing.T) {
 
 // Gigabytes of zeros take no room and stop at the limit.
 func TestZeros(t *testing.T) {
+	imagetest.Volume(t)
 	packed := imagetest.Pack(t, make([]byte, 4<<20), "zstd")
 	bomb := bytes.Repeat(packed, 64)
 	var scratch imagetest.Scratch

@@ -51,7 +51,7 @@ func pack(t testing.TB, data []byte, c other.WriterConfig) []byte {
 }
 
 func TestReader(t *testing.T) {
-	data := imagetest.Mixed(100<<10+7, 3)
+	data := imagetest.Mixed(20<<10+7, 3)
 	for name, kind := range kinds {
 		t.Run(name, func(t *testing.T) {
 			data := data
