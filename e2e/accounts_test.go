@@ -40,7 +40,7 @@ func (s *service) kms() *kms.Client {
 func TestAccountsAreIsolated(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	raw := mixedRaw(t, dir)
+	raw := smallRaw(t, dir, "disk.raw")
 	ours := start(t, filepath.Join(dir, "data"))
 	account, theirs := ours.neighbour(t)
 	ctx := t.Context()

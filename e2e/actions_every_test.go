@@ -86,11 +86,7 @@ func startStuck(t *testing.T, dir, disk string) *service {
 	t.Helper()
 	third := startThirdParty(t, disk)
 	elsewhere(t, "SOURCE", "THIRD", "third secret")
-	hold := func(_ http.ResponseWriter, r *http.Request) bool {
-		<-r.Context().Done()
-		return true
-	}
-	third.before.Store(&hold)
+	third.hold(func(*http.Request) bool { return true })
 	return start(t, filepath.Join(dir, "stuck"), "--source-endpoint", third.URL, "--source-sts", "none")
 }
 

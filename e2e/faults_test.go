@@ -100,7 +100,7 @@ func TestOneServiceADataDirectory(t *testing.T) {
 func TestSIGTERMEndsTheServiceInOrder(t *testing.T) {
 	dir := t.TempDir()
 	raw, data := filepath.Join(dir, "disk.raw"), filepath.Join(dir, "data")
-	makeRaw(t, raw, 2<<30, 64<<20, 512<<20)
+	makeRaw(t, raw, 1<<30, 32<<20, 256<<20)
 	s := start(t, data, "--range-bytes", "16777216")
 	s.putImage(t, raw, "disk.raw")
 	out, err := s.EC2.ImportSnapshot(t.Context(), &ec2.ImportSnapshotInput{

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -74,6 +75,14 @@ func (p *thirdParty) hold(due func(r *http.Request) bool) <-chan struct{} {
 	}
 	p.before.Store(&wait)
 	return held
+}
+
+// theMiddle is due for bytes of the middle of a smallRaw: a format is recognised by
+// a disk's ends.
+func theMiddle(r *http.Request) bool {
+	var first, last int64
+	_, err := fmt.Sscanf(r.Header.Get("Range"), "bytes=%d-%d", &first, &last)
+	return err == nil && first >= 8<<20 && last < 24<<20
 }
 
 // elsewhere sets the keys that a service is started with for another one.

@@ -39,7 +39,7 @@ func errorCode(err error) string {
 
 func TestPresignedURLs(t *testing.T) {
 	dir := t.TempDir()
-	raw := mixedRaw(t, dir)
+	raw := smallRaw(t, dir, "disk.raw")
 	vmdk := convert(t, raw, "a b.vmdk", "-O vmdk -o subformat=streamOptimized")
 	s := start(t, filepath.Join(dir, "data"))
 	s.putImage(t, vmdk, "folder/a b.vmdk")
@@ -97,7 +97,7 @@ func TestTheSourceIsPinnedByTheCall(t *testing.T) {
 
 func TestClientTokens(t *testing.T) {
 	dir := t.TempDir()
-	raw := mixedRaw(t, dir)
+	raw := smallRaw(t, dir, "disk.raw")
 	s := start(t, filepath.Join(dir, "data"))
 	s.putImage(t, raw, "disk.raw")
 	in := func(description string) *ec2.ImportSnapshotInput {
@@ -124,19 +124,22 @@ func TestClientTokens(t *testing.T) {
 	}
 }
 
+// TestCancel cancels an import in its middle, where the source says nothing more.
 func TestCancel(t *testing.T) {
 	dir := t.TempDir()
-	raw := filepath.Join(dir, "disk.raw")
-	makeRaw(t, raw, 512<<20, 4<<20, 4<<20)
-	s := start(t, filepath.Join(dir, "data"), "--range-bytes", "67108864")
-	s.putImage(t, raw, "disk.raw")
-	out, err := s.EC2.ImportSnapshot(t.Context(), &ec2.ImportSnapshotInput{
-		DiskContainer: &types.SnapshotDiskContainer{Url: aws.String("s3://images/disk.raw"), Format: aws.String("raw")},
-	})
+	third := startThirdParty(t, smallRaw(t, dir, "disk.raw"))
+	elsewhere(t, "SOURCE", "THIRD", "third secret")
+	s := start(t, filepath.Join(dir, "data"), "--source-endpoint", third.URL, "--source-sts", "none")
+	if err := s.EnsureRole(t.Context(), "vmimport"); err != nil {
+		t.Fatal(err)
+	}
+	held := third.hold(theMiddle)
+	out, err := s.EC2.ImportSnapshot(t.Context(), importOf("s3://images/disk.raw"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	id := aws.ToString(out.ImportTaskId)
+	s.awaitHeld(t, id, held)
 	cancelled, err := s.EC2.CancelImportTask(t.Context(), &ec2.CancelImportTaskInput{ImportTaskId: out.ImportTaskId})
 	if err != nil {
 		t.Fatal(err)

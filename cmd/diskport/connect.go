@@ -109,7 +109,7 @@ func (a *app) running(ctx context.Context) string {
 	if endpoint == "" {
 		return ""
 	}
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, endpoint+"/-/live", nil)
 	if err != nil {
