@@ -6,12 +6,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
-	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/smithy-go"
 
 	"github.com/diskport/diskport/internal/client"
@@ -37,40 +35,6 @@ func errorCode(err error) string {
 	return ""
 }
 
-func TestPresignedURLs(t *testing.T) {
-	dir := t.TempDir()
-	raw := smallRaw(t, dir, "disk.raw")
-	vmdk := convert(t, raw, "a b.vmdk", "-O vmdk -o subformat=streamOptimized")
-	s := start(t, filepath.Join(dir, "data"))
-	s.putImage(t, vmdk, "folder/a b.vmdk")
-	signed, err := s3.NewPresignClient(s.S3).PresignGetObject(t.Context(), &s3.GetObjectInput{
-		Bucket: aws.String("images"), Key: aws.String("folder/a b.vmdk"),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	task, err := s.Import(t.Context(), client.ImportRequest{URL: signed.URL}, client.Watcher{})
-	if err != nil || task.Status != "completed" {
-		t.Fatalf("importing a presigned Url: %v, %+v", err, task)
-	}
-	s.sameDisk(t, task.SnapshotID, raw)
-
-	forged := strings.Replace(signed.URL, "X-Amz-Signature=", "X-Amz-Signature=0", 1)
-	_, err = s.Import(t.Context(), client.ImportRequest{URL: forged}, client.Watcher{})
-	if errorCode(err) == "" {
-		t.Errorf("a forged signature: %v, want a refusal", err)
-	}
-	for _, url := range []string{"http://127.0.0.1:1/images/x", "file:///etc/passwd", "https://example.com/x.vmdk", "diskport:0123456789abcdef"} {
-		_, err := s.Import(t.Context(), client.ImportRequest{URL: url}, client.Watcher{})
-		if errorCode(err) == "" {
-			t.Errorf("Url %s: %v, want a refusal", url, err)
-		}
-	}
-	if log := s.log.String(); strings.Contains(log, "X-Amz-Signature="+signed.URL[strings.Index(signed.URL, "X-Amz-Signature=")+16:][:16]) {
-		t.Error("the log holds the presigned Url's signature")
-	}
-}
-
 func TestTheSourceIsPinnedByTheCall(t *testing.T) {
 	dir := t.TempDir()
 	raw := mixedRaw(t, dir)
@@ -93,35 +57,6 @@ func TestTheSourceIsPinnedByTheCall(t *testing.T) {
 		t.Fatalf("task %+v, %v", task, err)
 	}
 	s.sameDisk(t, task.SnapshotID, raw)
-}
-
-func TestClientTokens(t *testing.T) {
-	dir := t.TempDir()
-	raw := smallRaw(t, dir, "disk.raw")
-	s := start(t, filepath.Join(dir, "data"))
-	s.putImage(t, raw, "disk.raw")
-	in := func(description string) *ec2.ImportSnapshotInput {
-		return &ec2.ImportSnapshotInput{
-			ClientToken: aws.String("once"), Description: aws.String(description),
-			DiskContainer: &types.SnapshotDiskContainer{Url: aws.String("s3://images/disk.raw")},
-		}
-	}
-	first, err := s.EC2.ImportSnapshot(t.Context(), in("a"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	second, err := s.EC2.ImportSnapshot(t.Context(), in("a"))
-	if err != nil || aws.ToString(second.ImportTaskId) != aws.ToString(first.ImportTaskId) {
-		t.Errorf("the repeated call: %v, want the same task", err)
-	}
-	if _, err := s.EC2.ImportSnapshot(t.Context(), in("b")); errorCode(err) != "IdempotentParameterMismatch" {
-		t.Errorf("another call with the token: %v, want IdempotentParameterMismatch", err)
-	}
-	waiter := ec2.NewSnapshotImportedWaiter(s.EC2, func(o *ec2.SnapshotImportedWaiterOptions) { o.MinDelay, o.MaxDelay = time.Second, time.Second })
-	err = waiter.Wait(t.Context(), &ec2.DescribeImportSnapshotTasksInput{ImportTaskIds: []string{aws.ToString(first.ImportTaskId)}}, patience)
-	if err != nil {
-		t.Error(err)
-	}
 }
 
 // TestCancel cancels an import in its middle, where the source says nothing more.
