@@ -79,11 +79,14 @@ func (r *reporter) line(line string) {
 		r.event(e)
 	case heading:
 		r.run = strings.TrimSpace(run)
-		fmt.Fprint(r.w, line)
+		r.print("%s", line)
 	default: // go's own
-		fmt.Fprint(r.w, line)
+		r.print("%s", line)
 	}
 }
+
+// print writes for a reader who may be gone: the exit code counts.
+func (r *reporter) print(format string, args ...any) { _, _ = fmt.Fprintf(r.w, format, args...) }
 
 func (r *reporter) event(e event) {
 	n := name{e.Package, e.Test}
@@ -94,7 +97,7 @@ func (r *reporter) event(e event) {
 		}
 		r.output[n].WriteString(e.Output)
 	case "build-output":
-		fmt.Fprint(r.w, e.Output)
+		r.print("%s", e.Output)
 	case "build-fail":
 		r.failed = append(r.failed, "building "+e.ImportPath)
 	case "pass", "skip", "fail":
@@ -118,7 +121,7 @@ func (r *reporter) test(n name, action string) {
 
 func (r *reporter) tell(n name) {
 	if out := r.output[n]; out != nil {
-		fmt.Fprint(r.w, out)
+		r.print("%s", out)
 	}
 }
 
@@ -137,17 +140,17 @@ func (r *reporter) pkg(e event) {
 	switch e.Action {
 	case "fail":
 		r.failed = append(r.failed, e.Package)
-		fmt.Fprintf(r.w, "FAIL\t%s\t%.1fs\n", e.Package, e.Elapsed)
+		r.print("FAIL\t%s\t%.1fs\n", e.Package, e.Elapsed)
 	case "pass":
-		fmt.Fprintf(r.w, "ok  \t%s\t%.1fs\n", e.Package, e.Elapsed)
+		r.print("ok  \t%s\t%.1fs\n", e.Package, e.Elapsed)
 	}
 }
 
 func (r *reporter) conclude() error {
 	slices.SortStableFunc(r.took, func(a, b took) int { return int(1000 * (b.seconds - a.seconds)) })
-	fmt.Fprintf(r.w, "\nThe %d slowest packages, of %d:\n", min(longest, len(r.took)), len(r.took))
+	r.print("\nThe %d slowest packages, of %d:\n", min(longest, len(r.took)), len(r.took))
 	for _, t := range r.took[:min(longest, len(r.took))] {
-		fmt.Fprintf(r.w, "%8.1fs  %s (%s)\n", t.seconds, t.pkg, t.run)
+		r.print("%8.1fs  %s (%s)\n", t.seconds, t.pkg, t.run)
 	}
 	var never []string
 	for n, skipped := range r.skipped {
