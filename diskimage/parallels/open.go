@@ -17,8 +17,7 @@ type Options struct {
 // Image is a Parallels disk. It may be used concurrently.
 type Image struct {
 	*blockmap.Disk
-	desc   diskimage.Description
-	finder *clusterFinder
+	desc diskimage.Description
 }
 
 var (
@@ -27,8 +26,7 @@ var (
 )
 
 // Open reads the header and the block allocation table of the image of size
-// bytes in r, and refuses it unless every cluster lies in it and no two begin
-// within the same one.
+// bytes in r, and refuses it unless every cluster lies in it and no two overlap.
 func Open(r io.ReaderAt, size int64, opts Options) (*Image, error) {
 	src := bounded.Source{Format: format, R: r, Size: size}
 	if err := src.NotEmpty(); err != nil {
@@ -54,13 +52,12 @@ func Open(r io.ReaderAt, size int64, opts Options) (*Image, error) {
 	if head.inUse == inUse {
 		desc.Warnings = append(desc.Warnings, "the image was not closed cleanly")
 	}
-	return &Image{blockmap.New(format, virtual, finder), desc, finder}, nil
+	return &Image{blockmap.New(format, virtual, finder), desc}, nil
 }
 
-// Describe is diskimage.Describer's. Whether the object ends inside a cluster is
-// known once that cluster was read or walked.
+// Describe implements diskimage.Describer.
 func (i *Image) Describe() diskimage.Description {
 	d := i.desc
-	d.Warnings = i.finder.tail.Warn(slices.Clone(d.Warnings))
+	d.Warnings = slices.Clone(d.Warnings)
 	return d
 }

@@ -2,9 +2,9 @@ package parallels_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"io"
-	"strings"
 	"testing"
 
 	"github.com/diskport/diskport/diskimage"
@@ -53,22 +53,37 @@ func TestClusters(t *testing.T) {
 	}
 }
 
-// The last cluster of the object may be cut: what is missing is zeros, and said.
+// An object that ends in what the disk has of its last cluster was cut. What is
+// behind the disk's end in that cluster may be missing.
 func TestCutObject(t *testing.T) {
 	p, want := spec(7, 0, true)
 	image := p.Build()
-	for _, missing := range []int{1, 511, 512, 7*512 - 1} {
-		wanted := bytes.Clone(want)
-		clear(wanted[len(wanted)-missing:])
-		d := opener.Must(t, image[:len(image)-missing])
-		imagetest.Run(t, d, bytes.NewReader(wanted))
-		if w := d.(*parallels.Image).Describe().Warnings; len(w) != 1 || !strings.Contains(w[0], "ends inside") {
-			t.Errorf("%d bytes missing: warnings %q, want one", missing, w)
-		}
+	for _, missing := range []int{1, 511, 512, 7*512 - 1, 7 * 512} {
+		_, err := opener.Image(image[:len(image)-missing])
+		imagetest.WantFault(t, err, diskimage.Truncated, "block allocation table at offset 0x60: entry 8")
 	}
-	_, err := opener.Image(image[:len(image)-7*512])
-	imagetest.WantFault(t, err, diskimage.Truncated, "block allocation table at offset 0x60: entry 8")
+	p.Size -= 512
+	image = p.Build()
+	imagetest.Run(t, opener.Must(t, image[:len(image)-512]), bytes.NewReader(want[:p.Size]))
+	_, err := opener.Image(image[:len(image)-513])
+	imagetest.WantFault(t, err, diskimage.Truncated, "3072 bytes from")
 }
+
+// Entries of the earlier form count sectors: one that is off by any number of
+// them overlaps a neighbour's cluster, or reaches past the end.
+func TestOverlap(t *testing.T) {
+	p, _ := spec(7, 0, true)
+	for _, by := range []int{-6, -3, -1, 1, 3, 6} {
+		image := p.Build()
+		at := image[parallelsEntry(5):]
+		binary.LittleEndian.PutUint32(at, uint32(int(binary.LittleEndian.Uint32(at))+by))
+		_, err := opener.Image(image)
+		imagetest.WantFault(t, err, diskimage.Malformed, "overlaps what another entry names")
+	}
+}
+
+// parallelsEntry returns where entry i of the table is.
+func parallelsEntry(i int) int { return imagetest.ParallelsTable + 4*i }
 
 func TestDescribe(t *testing.T) {
 	for variant, old := range map[string]bool{"WithoutFreeSpace": true, "WithouFreSpacExt": false} {

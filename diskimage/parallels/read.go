@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"github.com/diskport/diskport/diskimage"
-	"github.com/diskport/diskport/diskimage/internal/blockmap"
 	"github.com/diskport/diskport/diskimage/internal/bounded"
 )
 
@@ -16,33 +15,27 @@ type clusterFinder struct {
 	size    int64 // of the disk, bytes
 	cluster int64 // bytes
 	unit    int64 // bytes that an entry counts in
-	tail    blockmap.Tail
 }
 
 // newClusterFinder describes the table behind head and checks its entries.
 func newClusterFinder(src bounded.Source, head header, size int64, limits diskimage.Limits) (*clusterFinder, error) {
 	cluster := head.cluster()
-	cache := bounded.NewCache(src, limits.MetadataBytes/2) // the other half is for checkTable
+	cache := bounded.NewCache(src, limits.MetadataBytes/2) // the other half is for the layout
 	table, err := bounded.NewTable(cache, "block allocation table", headerSize, (size+cluster-1)/cluster, entrySize)
 	if err != nil {
 		return nil, err
 	}
-	if used := src.Size / cluster / 8; used > limits.MetadataBytes/2 {
-		return nil, head.fault(diskimage.Limit, "tracks", 28, uint64(head.tracks), "so small that %d bytes are needed to keep the clusters apart", used)
+	f := &clusterFinder{src: src, table: table, size: size, cluster: cluster, unit: head.entryUnit()}
+	layout := bounded.NewLayout(src.Size, cluster, f.unit, limits.MetadataBytes/2)
+	if m := layout.Reserve("the header or the table", 0, table.Offset(table.Count())); m != nil {
+		return nil, head.part.Fault(m.Class, "%s", m.Reason)
 	}
-	f := &clusterFinder{
-		src: src, table: table, size: size, cluster: cluster, unit: head.entryUnit(),
-		tail: blockmap.Tail{Size: src.Size, Unit: cluster},
-	}
-	return f, f.checkTable()
+	return f, f.checkTable(layout)
 }
 
-// checkTable checks every entry: its cluster in the object behind the table, and
-// no two beginning within the same cluster, so that together they are no more
-// than the object.
-func (f *clusterFinder) checkTable() error {
-	seen := bounded.NewBitset(f.src.Size/f.cluster + 1)
-	end := f.table.Offset(f.table.Count())
+// checkTable checks every entry. Only the disk's end may cut a cluster: all
+// writers store them whole.
+func (f *clusterFinder) checkTable(layout *bounded.Layout) error {
 	for i := int64(0); i < f.table.Count(); {
 		page, err := f.table.From(i)
 		if err != nil {
@@ -55,25 +48,10 @@ func (f *clusterFinder) checkTable() error {
 				n = bounded.StretchLE32(page, 0, int64(len(page)))
 				continue
 			}
-			if err := f.checkEntry(i, entry, end); err != nil {
-				return err
-			}
-			if !seen.Add(int64(entry) * f.unit / f.cluster) {
-				return f.fault(i, entry, diskimage.Malformed, "overlaps the cluster of another entry")
+			if m := layout.Take(int64(entry)*f.unit, min(f.cluster, f.size-i*f.cluster)); m != nil {
+				return f.fault(i, entry, m.Class, "%s", m.Reason)
 			}
 		}
-	}
-	return nil
-}
-
-// checkEntry checks that a cluster begins behind the table's end and in the
-// object.
-func (f *clusterFinder) checkEntry(i int64, entry uint32, end int64) error {
-	switch off := int64(entry) * f.unit; {
-	case off < end:
-		return f.fault(i, entry, diskimage.Malformed, "points into the header or the table")
-	case off >= f.src.Size:
-		return f.fault(i, entry, diskimage.Truncated, "its cluster begins past the end of the object (%#x)", f.src.Size)
 	}
 	return nil
 }
@@ -93,14 +71,10 @@ func (f *clusterFinder) Find(off, end int64) (diskimage.Run, error) {
 	}
 	n := bounded.StretchLE32(page, step, (end-run.Off+f.cluster-1)/f.cluster)
 	run.Len = min(n*f.cluster, f.size-run.Off)
-	if entry == 0 {
-		return run, nil
+	if run.Kind == diskimage.Data {
+		run.SrcLen = run.Len
 	}
-	cut, ok := f.tail.Cut(run, off, run.SrcOff)
-	if !ok {
-		return run, f.fault(i, entry, diskimage.Truncated, "its cluster begins past the end of the object (%#x)", f.src.Size)
-	}
-	return cut, nil
+	return run, nil
 }
 
 func (f *clusterFinder) fault(i int64, entry uint32, c diskimage.Class, reason string, args ...any) error {

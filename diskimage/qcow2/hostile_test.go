@@ -140,7 +140,7 @@ func TestHostileHeader(t *testing.T) {
 		{"91 L2 is the header", with(be64(0x10000, 1<<63|0x200)), diskimage.Malformed, "entry 0"},
 		{"91 reserved bits of L1", with(be64(0x10000, 1<<60|0x30000)), diskimage.Malformed, "reserved bits"},
 		{"91 low bits of L1", with(be64(0x10000, 1)), diskimage.Malformed, "reserved bits"},
-		{"91 one L2 for all", sharedL2(), diskimage.Malformed, "two L1 entries"},
+		{"91 one L2 for all", sharedL2(), diskimage.Malformed, "entry 1 = 0x8000000000003000: overlaps"},
 		{"95 extended with small clusters", imagetest.Qcow2{Size: 1 << 20, ClusterBits: 13, Extended: true}.Build().Bytes, diskimage.Malformed, "cluster bits"},
 	} {
 		t.Run(c.name, func(t *testing.T) { refused(t, c.image, c.class, c.text) })
@@ -193,8 +193,8 @@ func TestHostileClusters(t *testing.T) {
 	}{
 		{"92 reserved low bits", with(be64(plain, 0x40002)), diskimage.Malformed, fmt.Sprintf("L2 table 0 at offset %#x: entry 0 = 0x40002: reserved bits", plain)},
 		{"92 reserved high bits", with(be64(plain, 1<<56|0x40000)), diskimage.Malformed, "reserved bits"},
-		{"92 unaligned", with(be64(plain, 0x40200)), diskimage.Malformed, "cluster size"},
-		{"92 the L2 table itself", with(be64(plain, uint64(image.L2[0]))), diskimage.Malformed, "points into"},
+		{"92 unaligned", with(be64(plain, 0x40200)), diskimage.Malformed, "not a multiple of 65536"},
+		{"92 the L2 table itself", with(be64(plain, uint64(image.L2[0]))), diskimage.Malformed, "entry 0 = 0x30000: names the table that it is in"},
 		{"92 the L1 table", with(be64(plain, uint64(image.L1))), diskimage.Malformed, "points into"},
 		{"92 past the end", with(be64(plain, (size+0xffff)&^0xffff)), diskimage.Truncated, "entry 0"},
 		{"92 at 2^56", with(be64(plain, 1<<56-1<<16)), diskimage.Truncated, "entry 0"},
@@ -202,10 +202,10 @@ func TestHostileClusters(t *testing.T) {
 		{"93 stream past the end", with(be64(packed, coded(size, 0))), diskimage.Truncated, "entry 2"},
 		{"93 stream at 2^54", with(be64(packed, coded(1<<54-1, 255))), diskimage.Truncated, "entry 2"},
 		{"93 stream in the header", with(be64(packed, coded(0, 0))), diskimage.Malformed, "points into"},
-		{"93 stream into a table", with(be64(packed, coded(uint64(image.L2[0])-1, 1))), diskimage.Malformed, "points into"},
-		{"93 a cluster's zeros", with(be64(packed, coded(uint64(image.Stored[0])+600, 255))), diskimage.Malformed, "compressed cluster at offset"},
+		{"93 stream into a table", with(be64(packed, coded(uint64(image.L2[0])+1, 1))), diskimage.Malformed, "overlaps"},
+		{"93 a cluster's zeros", with(be64(packed, coded(uint64(image.Stored[0])+600, 255))), diskimage.Malformed, "entry 2 = 0x7fc0000000040258: overlaps"},
 		{"93 cut", image.Bytes[:stream+9], diskimage.Truncated, "compressed cluster"},
-		{"93 too short a bound", patched(long, be64(packed, coded(uint64(stream)-1, 0))), diskimage.Malformed, "compressed cluster"},
+		{"93 too short a bound", patched(long, be64(packed, coded(uint64(stream)+1, 0))), diskimage.Malformed, "compressed cluster"},
 		{"93 expands to more", long.Build().Bytes, diskimage.Malformed, "invalid length"},
 		{"93 expands to much more", bomb.Build().Bytes, diskimage.Malformed, "invalid length"},
 		{"93 expands to less", short.Build().Bytes, diskimage.Malformed, "invalid length"},
@@ -230,8 +230,8 @@ func contents(q imagetest.Qcow2) *bytes.Reader {
 	return bytes.NewReader(want)
 }
 
-// Any number of clusters that point at one stream, or one cluster, are
-// refused when they are more than the object could honestly hold.
+// Any number of clusters that point at one stream are refused when they are more
+// than the object could honestly hold, and any two at one cluster.
 func TestAmplification(t *testing.T) {
 	packed := imagetest.Qcow2{Size: 1 << 40, ClusterBits: 21, Clusters: map[int64]imagetest.Qcow2Cluster{
 		0: {Data: []byte{7}, Compress: true}, 1<<18 + 1: {Data: []byte{1}},
@@ -240,10 +240,14 @@ func TestAmplification(t *testing.T) {
 	zstd.Zstd = true
 	plain := imagetest.Qcow2{Size: 1 << 30, Clusters: map[int64]imagetest.Qcow2Cluster{0: {Data: []byte{7}}}}
 	for _, c := range []struct {
-		name string
-		disk imagetest.Qcow2
+		name  string
+		disk  imagetest.Qcow2
+		class diskimage.Class
+		text  string
 	}{
-		{"93 one deflate stream for all", packed}, {"93 one zstd frame for all", zstd}, {"92 one cluster for all", plain},
+		{"93 one deflate stream for all", packed, diskimage.Limit, "amplification"},
+		{"93 one zstd frame for all", zstd, diskimage.Limit, "amplification"},
+		{"92 one cluster for all", plain, diskimage.Malformed, "entry 1 = "},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			image := c.disk.Build()
@@ -251,7 +255,7 @@ func TestAmplification(t *testing.T) {
 			for i := range len(table) / 8 {
 				copy(table[8*i:], table[:8])
 			}
-			imagetest.WantFault(t, imagetest.Walk(mustOpen(t, image.Bytes)), diskimage.Limit, "amplification")
+			imagetest.WantFault(t, imagetest.Walk(mustOpen(t, image.Bytes)), c.class, c.text)
 		})
 	}
 }
@@ -374,6 +378,6 @@ func TestManyEmptyTables(t *testing.T) {
 		t.Errorf("%d KiB are in use", used>>10)
 	}
 	runtime.KeepAlive(d)
-	_, err = qcow2.Open(src, 1<<33, qcow2.Options{Limits: diskimage.Limits{MetadataBytes: 1 << 18}})
-	imagetest.WantFault(t, err, diskimage.Limit, "L2 tables take more than")
+	_, err = qcow2.Open(src, 1<<33, qcow2.Options{Limits: diskimage.Limits{MetadataBytes: 1 << 12}})
+	imagetest.WantFault(t, err, diskimage.Limit, "keeping so many units of 512 bytes apart")
 }

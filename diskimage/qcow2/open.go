@@ -79,10 +79,13 @@ func (h header) describe(virtual int64) diskimage.Description {
 	return d
 }
 
-// Describe is diskimage.Describer's. Whether the object ends inside a cluster is
-// known once that cluster was read or walked.
+// Describe implements diskimage.Describer. Whether the object ends inside a
+// cluster is known once that cluster was read or walked.
 func (i *Image) Describe() diskimage.Description {
 	d := i.desc
-	d.Warnings = i.finder.tail.Warn(slices.Clone(d.Warnings))
+	d.Warnings = slices.Clone(d.Warnings)
+	if i.finder.short.Load() {
+		d.Warnings = append(d.Warnings, "the object ends inside its last cluster; the rest of that reads as zeros")
+	}
 	return d
 }

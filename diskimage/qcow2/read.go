@@ -2,19 +2,18 @@ package qcow2
 
 import (
 	"encoding/binary"
-	"fmt"
 	"math/bits"
+	"sync/atomic"
 
 	"github.com/diskport/diskport/diskimage"
-	"github.com/diskport/diskport/diskimage/internal/blockmap"
 	"github.com/diskport/diskport/diskimage/internal/bounded"
 )
 
 // clusterFinder finds the clusters of a disk and expands compressed ones.
 type clusterFinder struct {
 	*tables
-	unit int64 // bytes that an entry speaks of: a cluster or a sub-cluster
-	tail blockmap.Tail
+	unit  int64       // bytes that an entry speaks of: a cluster or a sub-cluster
+	short atomic.Bool // the object's end was met inside a cluster
 
 	expanders expanders
 }
@@ -24,7 +23,7 @@ func newClusterFinder(src bounded.Source, head header, size int64, limits diskim
 	if err != nil {
 		return nil, err
 	}
-	f := &clusterFinder{tables: t, unit: head.cluster(), tail: blockmap.Tail{Size: src.Size, Unit: head.cluster()}}
+	f := &clusterFinder{tables: t, unit: head.cluster()}
 	if head.extended() {
 		f.unit /= subclusters
 	}
@@ -62,7 +61,7 @@ func (f *clusterFinder) Find(off, end int64) (diskimage.Run, error) {
 		return diskimage.Run{}, err
 	}
 	if first.sectors >= 0 {
-		return f.coded(l2, off&^(f.cluster()-1), first)
+		return f.coded(off&^(f.cluster()-1), first), nil
 	}
 	start := off &^ (f.unit - 1)
 	run := f.run(start, l2.extend(first, start, min(end, (i+1)*span)), first.kind)
@@ -78,31 +77,34 @@ func (f *clusterFinder) run(off, n int64, kind diskimage.Kind) diskimage.Run {
 	return diskimage.Run{Off: off, Len: min(n, f.size-off), Kind: kind}
 }
 
-// plain checks the place of a run of data of which off is asked for.
+// plain returns the part of a run of data that holds off and is all stored or,
+// behind the object's end, all missing. Old writers leave out zeros at the end of
+// the last cluster, but they write sectors: an object that ends inside one was cut.
 func (f *clusterFinder) plain(l2 l2Table, run diskimage.Run, off int64) (diskimage.Run, error) {
-	run, ok := f.tail.Cut(run, off, 0)
+	run.SrcLen = run.Len
+	left := f.src.Size - run.SrcOff // bytes of the object from the run on
 	switch {
-	case !ok:
-		return run, l2.fault(off, diskimage.Truncated, "its cluster begins past the end of the object (%#x)", f.src.Size)
-	case run.Kind == diskimage.Data && f.overMetadata(run.SrcOff, run.SrcOff+run.Len):
-		return run, l2.fault(off, diskimage.Malformed, "points into the header or a table")
+	case left >= run.Len:
+		return run, nil
+	case f.src.Size%sector != 0:
+		last := max(off, run.Off+max(left, 0)) // the first byte that is missing
+		return run, l2.fault(last, diskimage.Truncated, "its cluster ends past the end of the object (%#x)", f.src.Size)
+	case off-run.Off < left:
+		run.Len, run.SrcLen = left, left
+		return run, nil
 	}
-	return run, nil
+	f.short.Store(true)
+	start := max(left, 0)
+	return diskimage.Run{Off: run.Off + start, Len: run.Len - start, Kind: diskimage.Hole}, nil
 }
 
 // coded returns the run of the compressed cluster at off. Its last sector, of
 // which only the stream's part is its own, may be cut by the object's end.
-func (f *clusterFinder) coded(l2 l2Table, off int64, p place) (diskimage.Run, error) {
+func (f *clusterFinder) coded(off int64, p place) diskimage.Run {
 	run := f.run(off, p.n, diskimage.Data)
 	run.Coded, run.Src, run.SrcOff = true, f.src.R, p.host
 	run.SrcLen = min((p.sectors+1)*sector-p.host%sector, f.src.Size-p.host)
-	if run.SrcLen <= 0 {
-		return run, l2.fault(off, diskimage.Truncated, "its stream begins past the end of the object (%#x)", f.src.Size)
-	}
-	if f.overMetadata(run.SrcOff, run.SrcOff+run.SrcLen) {
-		return run, l2.fault(off, diskimage.Malformed, "points into the header or a table")
-	}
-	return run, nil
+	return run
 }
 
 // l2Table is an L2 table being looked into.
@@ -135,9 +137,8 @@ func (l l2Table) place(off int64) (place, error) {
 	p := place{host: int64(e & offsetMask), n: l.cluster(), sectors: -1}
 	switch {
 	case e&compressBit != 0:
-		width := 70 - l.clusterBits // of the offset
-		p.kind, p.host = diskimage.Data, int64(e&(1<<width-1))
-		p.sectors = int64(e &^ (copiedBit | compressBit) >> width)
+		p.kind, p.host = diskimage.Data, l.stream(e)
+		p.sectors = int64(e &^ (copiedBit | compressBit) >> (70 - l.clusterBits))
 		return p, nil
 	case e&reservedInL2 != 0:
 		return p, l.fault(off, diskimage.Malformed, "reserved bits are set")
@@ -189,7 +190,5 @@ func (l l2Table) entry(off int64) uint64 {
 
 // fault reports the entry that maps off.
 func (l l2Table) fault(off int64, c diskimage.Class, reason string, args ...any) error {
-	i := l.index(off)
-	field := bounded.Field{Name: fmt.Sprintf("entry %d", i), At: i * l.l2Entry(), Value: l.entry(off)}
-	return l.src.NewPart(l2Name(l.number), l.at, nil).FieldFault(c, field, reason, args...)
+	return l.l2Fault(l.number, l.at, l.index(off), l.entry(off), c, reason, args...)
 }

@@ -3,7 +3,6 @@ package qcow2
 import (
 	"encoding/binary"
 	"fmt"
-	"slices"
 	"sync/atomic"
 
 	"github.com/diskport/diskport/diskimage"
@@ -26,30 +25,44 @@ type tables struct {
 	src   bounded.Source
 	cache *bounded.Cache
 	l1    *bounded.Table
-	size  int64   // of the disk, bytes
-	used  []int64 // offsets of the L2 tables, ascending
+	size  int64 // of the disk, bytes
 
-	// claimed is the least bytes that the clusters of the tables seen so far
-	// take in the object. Clusters are apart, so that is no more than it has,
-	// unless the image was made to be much work.
-	seen    bounded.Bitset
+	clusters *bounded.Layout // of the L2 tables and the plain clusters
+	streams  *bounded.Layout // of the clusters that compressed ones lie in
+	verdicts *bounded.Verdicts
+
+	// claimed is the least bytes that the clusters of the tables seen so far take
+	// in the object: no more than it has, unless compressed clusters share their
+	// streams, in an image that was made to be much work.
 	claimed atomic.Int64
 }
 
 // newTables reads the L1 table and checks that each L2 table lies in the object,
 // apart from the others.
 func newTables(src bounded.Source, head header, size int64, limits diskimage.Limits) (*tables, error) {
-	cache := bounded.NewCache(src, limits.MetadataBytes/2) // the other half is for used
+	cache := bounded.NewCache(src, limits.MetadataBytes/2) // the other half is for the layouts
 	need := (size + head.span() - 1) / head.span()
 	l1, err := bounded.NewTable(cache, "L1 table", int64(head.l1Offset), need, entrySize)
 	if err != nil {
 		return nil, err
 	}
-	t := &tables{header: head, src: src, cache: cache, l1: l1, size: size, seen: bounded.NewBitset(need)}
-	return t, t.checkL1Entries(limits.MetadataBytes / 2)
+	t := &tables{
+		header: head, src: src, cache: cache, l1: l1, size: size, verdicts: bounded.NewVerdicts(need),
+		clusters: bounded.NewLayout(src.Size, head.cluster(), head.cluster(), limits.MetadataBytes/4),
+		streams:  bounded.NewLayout(src.Size, head.cluster(), 1, limits.MetadataBytes/4),
+	}
+	t.clusters.Beside, t.streams.Beside = t.streams, t.clusters
+	t.clusters.MayEndShort = true
+	if m := t.clusters.Reserve("the header", 0, min(head.cluster(), src.Size)); m != nil {
+		return nil, head.part.Fault(m.Class, "%s", m.Reason)
+	}
+	if m := t.clusters.Reserve("the L1 table", l1.Offset(0), need*entrySize); m != nil {
+		return nil, head.fault(m.Class, "L1 offset", 40, head.l1Offset, "%s", m.Reason)
+	}
+	return t, t.checkL1Entries()
 }
 
-func (t *tables) checkL1Entries(budget int64) error {
+func (t *tables) checkL1Entries() error {
 	for i := int64(0); i < t.l1.Count(); {
 		page, err := t.l1.From(i)
 		if err != nil {
@@ -63,50 +76,24 @@ func (t *tables) checkL1Entries(budget int64) error {
 			if err := t.checkL1Entry(i, entry); err != nil {
 				return err
 			}
-			t.used = append(t.used, int64(entry&offsetMask))
-			if n := int64(len(t.used)); n > t.src.Size/t.cluster() {
-				return t.l1Fault(i, entry, diskimage.Malformed, "more L2 tables than the object has room for")
-			} else if n*8 > budget {
-				return t.l1Fault(i, entry, diskimage.Limit, "%d L2 tables take more than %d bytes to keep apart", n, budget)
-			}
-		}
-	}
-	slices.Sort(t.used)
-	for i := 1; i < len(t.used); i++ {
-		if t.used[i] == t.used[i-1] {
-			return t.src.NewPart("L2 table", t.used[i], nil).Fault(diskimage.Malformed, "two L1 entries point at it")
 		}
 	}
 	return nil
 }
 
 func (t *tables) checkL1Entry(i int64, entry uint64) error {
-	at := int64(entry & offsetMask)
-	switch {
-	case entry&reservedInL1 != 0:
+	if entry&reservedInL1 != 0 {
 		return t.l1Fault(i, entry, diskimage.Malformed, "reserved bits are set")
-	case at%t.cluster() != 0:
-		return t.l1Fault(i, entry, diskimage.Malformed, "not a multiple of the cluster size %d", t.cluster())
-	case at > t.src.Size-t.cluster():
-		return t.l1Fault(i, entry, diskimage.Truncated, "the table ends past the end of the object (%#x)", t.src.Size)
-	case t.overHead(at, at+t.cluster()):
-		return t.l1Fault(i, entry, diskimage.Malformed, "points into the header or the L1 table")
+	}
+	at := int64(entry & offsetMask)
+	m := t.clusters.Take(at, t.cluster())
+	if m != nil {
+		return t.l1Fault(i, entry, m.Class, "%s", m.Reason)
+	}
+	if n := t.src.Size - at; n < t.cluster() {
+		return t.l1Fault(i, entry, diskimage.Truncated, "the table has %d bytes, of which the object has %d", t.cluster(), n)
 	}
 	return nil
-}
-
-// overHead reports whether a range of the object touches the header or the L1
-// table.
-func (t *tables) overHead(off, end int64) bool {
-	l1 := t.l1.Offset(0)
-	return off < t.cluster() || off < l1+t.l1.Count()*entrySize && l1 < end
-}
-
-// overMetadata reports whether a range of the object touches any structure that
-// is known.
-func (t *tables) overMetadata(off, end int64) bool {
-	i, _ := slices.BinarySearch(t.used, off-t.cluster()+1)
-	return i < len(t.used) && t.used[i] < end || t.overHead(off, end)
 }
 
 // l2 returns where L2 table i begins in the object; 0 when there is none, and
@@ -127,15 +114,17 @@ func (t *tables) l2(i, end int64) (at, absent int64, err error) {
 	return 0, absent, nil
 }
 
-// load returns the entries of L2 table i, at an offset, and counts what they
-// claim when they are seen first.
+// load returns the entries of L2 table i, at an offset, which are checked when
+// they are seen first.
 func (t *tables) load(i, at int64) ([]byte, error) {
 	entries, err := t.cache.Get("L2 table", at, t.cluster())
 	if err != nil {
 		return nil, err
 	}
-	if !t.seen.Has(i) && t.seen.Add(i) {
-		t.claimed.Add(t.claim(entries, t.size-i*t.span()))
+	if !t.verdicts.Passed(i) {
+		if err := t.verdicts.Check(i, func() error { return t.check(i, at, entries) }); err != nil {
+			return nil, err
+		}
 	}
 	if n := t.claimed.Load(); n > t.src.Size+t.cluster() { // the last cluster may be cut
 		return nil, t.src.NewPart(l2Name(i), at, nil).Fault(diskimage.Limit,
@@ -144,20 +133,62 @@ func (t *tables) load(i, at int64) ([]byte, error) {
 	return entries, nil
 }
 
-// claim returns the least bytes that the clusters of a table take, of which n
-// bytes of the disk are left.
-func (t *tables) claim(entries []byte, n int64) int64 {
+// check checks where the clusters of L2 table i, at an offset, lie. The object
+// may end in the last one, of which old writers leave out zeros. What else there
+// is to an entry is checked when it is used.
+func (t *tables) check(i, at int64, entries []byte) error {
 	sum, step := int64(0), t.l2Entry()
-	for ; len(entries) > 0 && n > 0; entries, n = entries[step:], n-t.cluster() {
-		e := binary.BigEndian.Uint64(entries)
-		switch {
+	left := (t.size - i*t.span() + t.cluster() - 1) / t.cluster() // entries that the disk has
+	for k := int64(0); k < left && k*step < int64(len(entries)); k++ {
+		e := binary.BigEndian.Uint64(entries[k*step:])
+		if e == 0 {
+			continue
+		}
+		var m *bounded.Misfit
+		switch off := int64(e & offsetMask); {
 		case e&compressBit != 0:
 			sum += t.minStream()
-		case e&offsetMask != 0 && e&zeroBit == 0:
+			m = t.streams.Share(t.stream(e))
+		case off != 0 && e&(reservedInL2|zeroBit) == 0 && !t.holdsNothing(entries[k*step:]):
 			sum += t.cluster()
+			m = t.clusters.Take(off, min(t.cluster(), t.size-i*t.span()-k*t.cluster()))
+		}
+		if m != nil {
+			if own := t.naming(at, entries); own >= 0 {
+				return t.l2Fault(i, at, own, binary.BigEndian.Uint64(entries[own*step:]), diskimage.Malformed, "names the table that it is in")
+			}
+			return t.l2Fault(i, at, k, e, m.Class, "%s", m.Reason)
 		}
 	}
-	return sum
+	t.claimed.Add(sum)
+	return nil
+}
+
+// naming returns which entry of a damaged table names the table itself, which says
+// most about the damage; -1 when none does.
+func (t *tables) naming(at int64, entries []byte) int64 {
+	step := t.l2Entry()
+	for k := int64(0); k*step < int64(len(entries)); k++ {
+		if e := binary.BigEndian.Uint64(entries[k*step:]); e&compressBit == 0 && int64(e&offsetMask) == at {
+			return k
+		}
+	}
+	return -1
+}
+
+// stream returns the offset that the entry of a compressed cluster names.
+func (t *tables) stream(entry uint64) int64 { return int64(entry & (1<<(70-t.clusterBits) - 1)) }
+
+// holdsNothing reports whether an extended entry is that of a cluster none of
+// whose sub-clusters is stored.
+func (t *tables) holdsNothing(entry []byte) bool {
+	return t.extended() && binary.BigEndian.Uint32(entry[entrySize+4:]) == 0
+}
+
+// l2Fault reports entry k of L2 table i, at an offset.
+func (t *tables) l2Fault(i, at, k int64, entry uint64, c diskimage.Class, reason string, args ...any) error {
+	field := bounded.Field{Name: fmt.Sprintf("entry %d", k), At: k * t.l2Entry(), Value: entry}
+	return t.src.NewPart(l2Name(i), at, nil).FieldFault(c, field, reason, args...)
 }
 
 // minStream is the least bytes that a cluster compresses to: DEFLATE makes of a

@@ -60,7 +60,7 @@ func TestHostile(t *testing.T) {
 		{"97 map in the header", patched(le32(mapOffset, 64)), diskimage.Malformed, "map offset"},
 		{"97 data in the map", patched(le32(dataOffset, imagetest.VDIMap+8)), diskimage.Malformed, "data offset"},
 		{"97 data past the end", patched(le32(dataOffset, math.MaxUint32)), diskimage.Truncated, "entry 0"},
-		{"97 duplicate index", patched(entry(1, 0)), diskimage.Malformed, "block map at offset 0x204: entry 1 = 0x0: the block of another"},
+		{"97 duplicate index", patched(entry(1, 0)), diskimage.Malformed, "block map at offset 0x204: entry 1 = 0x0: overlaps"},
 		{"97 index = blocks stored", patched(entry(1, 2)), diskimage.Malformed, "entry 1"},
 		{"97 index past the end", patched(le32(allocated, 3), entry(1, 2)), diskimage.Truncated, "entry 1"},
 		{"97 more stored than there are", patched(le32(allocated, 4)), diskimage.Malformed, "blocks stored"},

@@ -17,8 +17,7 @@ type Options struct {
 // Image is a VDI image. It may be used concurrently.
 type Image struct {
 	*blockmap.Disk
-	desc   diskimage.Description
-	finder *blockFinder
+	desc diskimage.Description
 }
 
 var (
@@ -52,13 +51,12 @@ func Open(r io.ReaderAt, size int64, opts Options) (*Image, error) {
 	return &Image{blockmap.New(format, virtual, finder), diskimage.Description{
 		Format: format, Variant: head.kind.String(), VirtualSize: virtual,
 		UnitSize: int64(head.block), Creator: head.creator,
-	}, finder}, nil
+	}}, nil
 }
 
-// Describe is diskimage.Describer's. Whether the object ends inside a block is
-// known once that block was read or walked.
+// Describe implements diskimage.Describer.
 func (i *Image) Describe() diskimage.Description {
 	d := i.desc
-	d.Warnings = i.finder.tail.Warn(slices.Clone(d.Warnings))
+	d.Warnings = slices.Clone(d.Warnings)
 	return d
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"github.com/diskport/diskport/diskimage"
-	"github.com/diskport/diskport/diskimage/internal/blockmap"
 	"github.com/diskport/diskport/diskimage/internal/bounded"
 )
 
@@ -16,7 +15,6 @@ type blockFinder struct {
 	head  header
 	size  int64 // of the disk, bytes
 	block int64
-	tail  blockmap.Tail
 }
 
 // newBlockFinder describes the map that head points to and checks its entries.
@@ -27,17 +25,20 @@ func newBlockFinder(src bounded.Source, head header, size int64, limits diskimag
 	if err != nil {
 		return nil, err
 	}
-	f := &blockFinder{
-		src: src, table: table, head: head, size: size, block: block,
-		tail: blockmap.Tail{Size: src.Size, Unit: block},
+	f := &blockFinder{src: src, table: table, head: head, size: size, block: block}
+	layout := bounded.NewLayout(src.Size, int64(head.extra)+block, 1, limits.MetadataBytes/2)
+	if m := layout.Reserve("the header", 0, headerEnd); m != nil {
+		return nil, head.part.Fault(m.Class, "%s", m.Reason)
 	}
-	return f, f.checkMap()
+	if m := layout.Reserve("the block map", int64(head.mapOffset), table.Count()*entrySize); m != nil {
+		return nil, head.fault(m.Class, "map offset", 340, uint64(head.mapOffset), "%s", m.Reason)
+	}
+	return f, f.checkMap(layout)
 }
 
-// checkMap checks every entry: its block in the object, and of no other. Data
-// that several blocks share would be no work to store and much to read.
-func (f *blockFinder) checkMap() error {
-	seen := bounded.NewBitset(int64(f.head.allocated))
+// checkMap checks every entry. Only the disk's end may cut a block: all writers
+// store them whole.
+func (f *blockFinder) checkMap(layout *bounded.Layout) error {
 	for i := int64(0); i < f.table.Count(); {
 		page, err := f.table.From(i)
 		if err != nil {
@@ -50,23 +51,14 @@ func (f *blockFinder) checkMap() error {
 				n = bounded.StretchLE32(page, 0, int64(len(page)))
 				continue
 			}
-			if err := f.checkEntry(i, entry); err != nil {
-				return err
+			if entry >= f.head.allocated {
+				return f.fault(i, entry, diskimage.Malformed, "only %d blocks are stored", f.head.allocated)
 			}
-			if !seen.Add(int64(entry)) {
-				return f.fault(i, entry, diskimage.Malformed, "the block of another entry")
+			extra := int64(f.head.extra)
+			if m := layout.Take(f.place(entry)-extra, extra+min(f.block, f.size-i*f.block)); m != nil {
+				return f.fault(i, entry, m.Class, "%s", m.Reason)
 			}
 		}
-	}
-	return nil
-}
-
-func (f *blockFinder) checkEntry(i int64, entry uint32) error {
-	switch {
-	case entry >= f.head.allocated:
-		return f.fault(i, entry, diskimage.Malformed, "only %d blocks are stored", f.head.allocated)
-	case f.place(entry) >= f.src.Size:
-		return f.fault(i, entry, diskimage.Truncated, "its block begins past the end of the object (%#x)", f.src.Size)
 	}
 	return nil
 }
@@ -99,14 +91,10 @@ func (f *blockFinder) Find(off, end int64) (diskimage.Run, error) {
 		n = bounded.StretchLE32(page, step, (end-run.Off+f.block-1)/f.block)
 	}
 	run.Len = min(n*f.block, f.size-run.Off)
-	if run.Kind != diskimage.Data {
-		return run, nil
+	if run.Kind == diskimage.Data {
+		run.SrcLen = run.Len
 	}
-	cut, ok := f.tail.Cut(run, off, run.SrcOff)
-	if !ok {
-		return run, f.fault(off/f.block, entry, diskimage.Truncated, "its block begins past the end of the object (%#x)", f.src.Size)
-	}
-	return cut, nil
+	return run, nil
 }
 
 func (f *blockFinder) fault(i int64, entry uint32, c diskimage.Class, reason string, args ...any) error {

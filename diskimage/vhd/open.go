@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 
 	"github.com/diskport/diskport/diskimage"
@@ -93,8 +94,11 @@ func (i *Image) openFixed(src bounded.Source, foot *footer) error {
 
 // openDynamic reads the dynamic header and checks the table; blocks end at end.
 func (i *Image) openDynamic(src bounded.Source, foot *footer, end int64, limits diskimage.Limits) error {
-	if foot.dataOffset > uint64(end) || foot.dataOffset < footerSize {
+	switch {
+	case foot.dataOffset < footerSize || foot.dataOffset > math.MaxInt64:
 		return foot.fault(diskimage.Malformed, "data offset", 16, foot.dataOffset, "not between the footers")
+	case foot.dataOffset > uint64(end):
+		return foot.fault(diskimage.Truncated, "data offset", 16, foot.dataOffset, "the dynamic header begins past the end of the object (%#x)", end)
 	}
 	part, err := src.Part("dynamic header", int64(foot.dataOffset), headerSize)
 	if err != nil {

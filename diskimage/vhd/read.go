@@ -6,7 +6,6 @@ import (
 	"io"
 	"math"
 	"math/bits"
-	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -38,8 +37,6 @@ type blockFinder struct {
 	table *bounded.Table
 	size  int64 // of the disk
 	block int64 // bytes
-	end   int64 // of the blocks, in the object
-	meta  [3]region
 
 	// What is known of the blocks' bitmaps. Nearly all are full, and asking the
 	// set spares reading them again.
@@ -47,14 +44,9 @@ type blockFinder struct {
 	scratch       sync.Pool // of *[]byte, a bitmap long
 }
 
-// region is a range of the object that no block may touch.
-type region struct{ off, end int64 }
-
-func (r region) overlaps(off, end int64) bool { return off < r.end && r.off < end }
-
 // newBlockFinder describes the table that head points to and checks its entries.
 func newBlockFinder(src bounded.Source, head header, size, end int64, limits diskimage.Limits) (*blockFinder, error) {
-	cache := bounded.NewCache(src, limits.MetadataBytes)
+	cache := bounded.NewCache(src, limits.MetadataBytes/2) // the other half is for the layout
 	block := int64(head.blockSize)
 	count := blocks(size, block)
 	if head.tableOffset > math.MaxInt64 {
@@ -66,29 +58,29 @@ func newBlockFinder(src bounded.Source, head header, size, end int64, limits dis
 		return nil, err
 	}
 	f := &blockFinder{
-		src: src, cache: cache, table: table, size: size, block: block, end: end,
-		meta: [3]region{
-			{0, footerSize},
-			{head.part.Off, head.part.Off + headerSize},
-			{off, off + count*entrySize},
-		},
+		src: src, cache: cache, table: table, size: size, block: block,
 		full: newBitset(count), partial: newBitset(count),
 	}
 	f.scratch.New = func() any { b := make([]byte, bitmapSize(block)); return &b }
-	bat := f.meta[2]
-	if bat.overlaps(f.meta[0].off, f.meta[0].end) || bat.overlaps(f.meta[1].off, f.meta[1].end) || bat.end > end {
-		return nil, head.fault(diskimage.Malformed, "table offset", 16, head.tableOffset, "the table overlaps a header or the footer")
+	layout := bounded.NewLayout(src.Size, bitmapSize(block)+block, sector, limits.MetadataBytes/2)
+	if m := layout.Reserve("the footer's copy", 0, footerSize); m != nil {
+		return nil, head.part.Fault(m.Class, "%s", m.Reason)
 	}
-	return f, f.checkTable()
+	if m := layout.Reserve("the footer", end, src.Size-end); m != nil {
+		return nil, head.part.Fault(m.Class, "%s", m.Reason)
+	}
+	if m := layout.Reserve("the dynamic header", head.part.Off, headerSize); m != nil {
+		return nil, head.part.Fault(m.Class, "%s", m.Reason)
+	}
+	if m := layout.Reserve("the block allocation table", off, count*entrySize); m != nil {
+		return nil, head.fault(m.Class, "table offset", 16, head.tableOffset, "%s", m.Reason)
+	}
+	return f, f.checkTable(layout)
 }
 
-// checkTable checks every entry: its block in the object, and apart from all
-// others. Data that several blocks share would be no work to store and much to
-// read.
-func (f *blockFinder) checkTable() error {
-	span := bitmapSize(f.block) + f.block
-	room := f.end/span + 2 // more blocks than this cannot be apart
-	var starts []int64
+// checkTable checks every entry. The last block of a disk may be cut where the
+// disk ends.
+func (f *blockFinder) checkTable(layout *bounded.Layout) error {
 	for i := int64(0); i < f.table.Count(); {
 		page, err := f.table.From(i)
 		if err != nil {
@@ -99,39 +91,13 @@ func (f *blockFinder) checkTable() error {
 			if entry == absent {
 				continue
 			}
-			off, err := f.place(i, entry)
-			if err != nil {
-				return err
+			n := bitmapSize(f.block) + min(f.block, f.size-i*f.block)
+			if m := layout.Take(int64(entry)*sector, n); m != nil {
+				return f.entryFault(i, entry, m.Class, "%s", m.Reason)
 			}
-			if starts = append(starts, off); int64(len(starts)) > room {
-				return f.entryFault(i, entry, diskimage.Malformed, "more blocks than the object has room for")
-			}
-		}
-	}
-	slices.Sort(starts)
-	for i := 1; i < len(starts); i++ {
-		if starts[i]-starts[i-1] < span {
-			part := f.src.NewPart("block", starts[i], nil)
-			return part.Fault(diskimage.Malformed, "overlaps the block at offset %#x", starts[i-1])
 		}
 	}
 	return nil
-}
-
-// place returns where the block of entry i begins in the object. The last block
-// of a disk may be cut where the disk ends.
-func (f *blockFinder) place(i int64, entry uint32) (int64, error) {
-	off := int64(entry) * sector
-	end := off + bitmapSize(f.block) + min(f.block, f.size-i*f.block)
-	for _, r := range f.meta {
-		if r.overlaps(off, end) {
-			return 0, f.entryFault(i, entry, diskimage.Malformed, "points into the headers")
-		}
-	}
-	if end > f.end {
-		return 0, f.entryFault(i, entry, diskimage.Truncated, "its block ends at %#x, past the end of the data (%#x)", end, f.end)
-	}
-	return off, nil
 }
 
 func (f *blockFinder) entryFault(i int64, entry uint32, c diskimage.Class, reason string, args ...any) error {
@@ -163,10 +129,7 @@ func (f *blockFinder) find(off, end int64, exact bool) (diskimage.Run, error) {
 		n := absentBlocks(page, blocks(end, f.block)-i)
 		return diskimage.Run{Off: i * f.block, Len: min(n*f.block, f.size-i*f.block)}, nil
 	}
-	at, err := f.place(i, entry)
-	if err != nil {
-		return diskimage.Run{}, err
-	}
+	at := int64(entry) * sector
 	if !exact && !f.full.has(i) {
 		n := min(f.block, f.size-i*f.block)
 		return diskimage.Run{

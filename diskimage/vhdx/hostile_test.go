@@ -122,9 +122,9 @@ func TestHostile(t *testing.T) {
 		{"76 past the end", patched(table(1, 6|size&^(mib-1))), diskimage.Truncated, "past the end"},
 		{"76 at the end of numbers", patched(table(1, math.MaxUint64&^(mib-1)|6)), diskimage.Truncated, "past the end"},
 		{"76 two at one place", patched(table(2, 6|4*mib)), diskimage.Malformed, "overlaps"},
-		{"76 on the table", patched(table(1, 6|imagetest.VHDXTable)), diskimage.Malformed, "overlaps"},
-		{"76 on the log", patched(table(1, 6|imagetest.VHDXLog)), diskimage.Malformed, "overlaps"},
-		{"76 on the metadata", patched(table(1, 6|imagetest.VHDXMetadata)), diskimage.Malformed, "overlaps"},
+		{"76 on the table", patched(table(1, 6|imagetest.VHDXTable)), diskimage.Malformed, "points into the"},
+		{"76 on the log", patched(table(1, 6|imagetest.VHDXLog)), diskimage.Malformed, "points into the"},
+		{"76 on the metadata", patched(table(1, 6|imagetest.VHDXMetadata)), diskimage.Malformed, "points into the"},
 		{"82 parent without locator", patched(le32(paramFlags, 2)), diskimage.External, "no locator"},
 	} {
 		t.Run(c.name, func(t *testing.T) { refusedAt(t, c.image, int64(size), c.class, c.text) })

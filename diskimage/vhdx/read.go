@@ -3,6 +3,7 @@ package vhdx
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
 
 	"github.com/diskport/diskport/diskimage"
 	"github.com/diskport/diskport/diskimage/internal/bounded"
@@ -42,25 +43,26 @@ func newFinder(src bounded.Source, regs regions, m metadata, limits diskimage.Li
 		p := src.NewPart(regs.bat.name, regs.bat.off, nil)
 		return nil, p.Fault(diskimage.Malformed, "has room for %d entries, the disk needs %d", room, entries)
 	}
-	cache := bounded.NewCache(src, limits.MetadataBytes)
+	cache := bounded.NewCache(src, limits.MetadataBytes/2) // the other half is for the layout
 	var err error
 	if f.table, err = bounded.NewTable(cache, regs.bat.name, regs.bat.off, entries, entrySize); err != nil {
 		return nil, err
 	}
-	return f, f.checkTable(regs.all)
+	layout := bounded.NewLayout(src.Size, m.blockSize, mib, limits.MetadataBytes/2)
+	for _, r := range append([]region{{"headers", 0, firstFree}}, regs.all...) {
+		if m := layout.Reserve("the "+r.name, r.off, r.end-r.off); m != nil {
+			return nil, src.NewPart(r.name, r.off, nil).Fault(m.Class, "%s", m.Reason)
+		}
+	}
+	return f, f.checkTable(layout)
 }
 
 // index returns where in the table the entry of payload block i is.
 func (f *finder) index(i int64) int64 { return i + i/f.ratio }
 
-// checkTable checks every entry: its state, and its block in the object and
-// apart from all else. Blocks and regions are whole MiB, so a bit for each MiB
-// of the object tells.
-func (f *finder) checkTable(regs []region) error {
-	used := make([]uint64, f.src.Size/mib/64+1)
-	for _, r := range regs {
-		take(used, r.off, r.end-r.off)
-	}
+// checkTable checks every entry: its state, and where its block lies. The last
+// block of a disk may be cut where the disk ends.
+func (f *finder) checkTable(layout *bounded.Layout) error {
 	for i := int64(0); i < f.count; {
 		if absent, err := f.absentFrom(i); err != nil {
 			return err
@@ -80,8 +82,11 @@ func (f *finder) checkTable(regs []region) error {
 			if err != nil {
 				return err
 			}
-			if kind == diskimage.Data && !take(used, off, f.length(s.block)) {
-				return f.entryFault(s.block, s.entry, diskimage.Malformed, "its block overlaps another, a table or the log")
+			if kind != diskimage.Data {
+				continue
+			}
+			if m := layout.Take(off, f.length(s.block)); m != nil {
+				return f.entryFault(s.block, s.entry, m.Class, "%s", m.Reason)
 			}
 		}
 	}
@@ -100,22 +105,10 @@ func (f *finder) absentFrom(i int64) (int64, error) {
 	return min(f.count, chunks*f.ratio+min(rest, f.ratio)), nil
 }
 
-// take marks the MiB of [off, off+n) as used, and reports whether none was.
-func take(used []uint64, off, n int64) bool {
-	for m := off / mib; m*mib < off+n; m++ {
-		if used[m/64]>>(m%64)&1 == 1 {
-			return false
-		}
-		used[m/64] |= 1 << (m % 64)
-	}
-	return true
-}
-
 // length returns how many bytes of payload block i the disk has.
 func (f *finder) length(i int64) int64 { return min(f.block, f.size-i*f.block) }
 
-// place returns what payload block i is and, for data, where it begins. The
-// last block of a disk may be cut where the disk ends.
+// place returns what payload block i is and, for data, where it begins.
 func (f *finder) place(i int64, entry uint64) (diskimage.Kind, int64, error) {
 	switch entry & stateMask {
 	case stateZero:
@@ -129,12 +122,8 @@ func (f *finder) place(i int64, entry uint64) (diskimage.Kind, int64, error) {
 		return diskimage.Hole, 0, nil
 	}
 	start := entry &^ (mib - 1)
-	if start < firstFree {
-		return 0, 0, f.entryFault(i, entry, diskimage.Malformed, "points into the headers")
-	}
-	end := start + uint64(f.length(i))
-	if end < start || end > uint64(f.src.Size) {
-		return 0, 0, f.entryFault(i, entry, diskimage.Truncated, "its block ends past the end of the object (%#x)", f.src.Size)
+	if start > math.MaxInt64 {
+		return 0, 0, f.entryFault(i, entry, diskimage.Truncated, "its block begins past the end of any object")
 	}
 	return diskimage.Data, int64(start), nil
 }

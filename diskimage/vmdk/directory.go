@@ -3,7 +3,6 @@ package vmdk
 import (
 	"encoding/binary"
 	"fmt"
-	"slices"
 
 	"github.com/diskport/diskport/diskimage"
 	"github.com/diskport/diskport/diskimage/internal/bounded"
@@ -15,19 +14,12 @@ type directory struct {
 	backup  *tableList // of the redundant directory; nil without
 	// substitutes are the entries taken from the backup, by table number.
 	substitutes map[int64]uint32
-	reserved    []region // of the object, where no table and no grain may lie
-	end         int64    // of the object
-	tableBytes  int64    // of a grain table
+	tables      *bounded.Layout // of the grain tables
+	tableBytes  int64           // of one
 }
 
 // maxSubstitutes bounds how broken a directory is read.
 const maxSubstitutes = 1024
-
-// region is a range of the object.
-type region struct {
-	name       string
-	start, end int64
-}
 
 // newDirectory reads the grain directory and checks that each table lies in the
 // object, apart from the other structures and from the other tables.
@@ -38,10 +30,12 @@ func newDirectory(src bounded.Source, cache *bounded.Cache, head header, limits 
 	}
 	n := head.tables()
 	d := &directory{
-		reserved:    []region{{"the header and descriptor", 0, byteOffset(head.descriptorEnd())}},
 		substitutes: map[int64]uint32{},
-		end:         src.Size,
+		tables:      bounded.NewLayout(src.Size, head.tableBytes(), sector, limits.MetadataBytes/4),
 		tableBytes:  head.tableBytes(),
+	}
+	if m := d.tables.Reserve("the header and descriptor", 0, byteOffset(head.descriptorEnd())); m != nil {
+		return nil, head.part.Fault(m.Class, "%s", m.Reason)
 	}
 	if d.entries, err = d.open(src, cache, "grain directory", at, n); err != nil {
 		return nil, err
@@ -51,7 +45,7 @@ func newDirectory(src bounded.Source, cache *bounded.Cache, head header, limits 
 			return nil, err
 		}
 	}
-	if err := d.check(src, limits); err != nil {
+	if err := d.check(src); err != nil {
 		return nil, err
 	}
 	if d.backup != nil {
@@ -69,90 +63,97 @@ func (d *directory) open(src bounded.Source, cache *bounded.Cache, name string, 
 	if err != nil {
 		return nil, err
 	}
-	r := region{"the " + name, off, off + n*entrySize}
-	if other := overlapping(d.reserved, r.start, r.end); other != "" {
-		return nil, src.NewPart(name, off, nil).Fault(diskimage.Malformed, "overlaps %s", other)
+	if m := d.tables.Reserve("the "+name, off, n*entrySize); m != nil {
+		return nil, src.NewPart(name, off, nil).Fault(m.Class, "%s", m.Reason)
 	}
-	d.reserved = append(d.reserved, r)
 	return newTableList(t, cache, d.tableBytes), nil
 }
 
-// check walks the entries once.
-func (d *directory) check(src bounded.Source, limits diskimage.Limits) error {
-	var used []uint32
-	for i := int64(0); i < d.entries.Count(); {
-		page, err := d.entries.From(i)
+// check walks the entries once, and those of the redundant directory with them:
+// each is the other's copy.
+func (d *directory) check(src bounded.Source) error {
+	for i := int64(0); i < d.entries.Count(); i++ {
+		at, err := d.entries.sector(i)
 		if err != nil {
 			return err
 		}
-		for ; len(page) > 0; page, i = page[entrySize:], i+1 {
-			at := binary.LittleEndian.Uint32(page)
-			if at == 0 {
-				continue
+		other := uint32(0)
+		if d.backup != nil {
+			if other, err = d.backup.sector(i); err != nil {
+				return err
 			}
-			if reason := d.misplaced(at); reason != "" {
-				if at, err = d.substitute(src, i, at, reason); err != nil {
-					return err
-				}
-			}
-			if int64(len(used)) >= limits.MetadataBytes/(2*entrySize) {
-				return d.fault(src, diskimage.Limit, i, at, "more than %d grain tables", len(used))
-			}
-			used = append(used, at)
 		}
-	}
-	slices.Sort(used)
-	for k := 1; k < len(used); k++ {
-		if int64(used[k]-used[k-1])*sector < d.tableBytes {
-			return src.NewPart("grain table", int64(used[k])*sector, nil).Fault(diskimage.Malformed,
-				"overlaps the one at offset %#x", int64(used[k-1])*sector)
+		if at == 0 && other == 0 {
+			continue
+		}
+		if err := d.checkEntry(src, i, at, other); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// misplaced says why no grain table can be at a sector, or nothing.
-func (d *directory) misplaced(at uint32) string {
-	start := int64(at) * sector
-	if start+d.tableBytes > d.end {
-		return fmt.Sprintf("points past the end of the object (%#x)", d.end)
+// checkEntry gives grain table i its place: the one at a sector, or, where there
+// is none or it can't be there, the copy at the other. An entry whose copy names a
+// table was lost: writers set both.
+func (d *directory) checkEntry(src bounded.Source, i int64, at, other uint32) error {
+	wrong := &bounded.Misfit{Class: diskimage.Malformed, Reason: "no grain table"}
+	if at != 0 {
+		wrong = d.tables.Check(int64(at)*sector, d.tableBytes)
 	}
-	if other := overlapping(d.reserved, start, start+d.tableBytes); other != "" {
-		return "points into " + other
+	if wrong == nil {
+		// Of two tables that overlap nothing says which one is wrong.
+		if m := d.tables.Take(int64(at)*sector, d.tableBytes); m != nil {
+			return d.fault(src, m.Class, i, at, "%s", m.Reason)
+		}
+		if other != 0 && other != at {
+			_ = d.tables.Take(int64(other)*sector, d.tableBytes) // this one isn't read: let it be wrong
+		}
+		return nil
 	}
-	return ""
-}
-
-// substitute returns the redundant directory's entry i in place of at.
-func (d *directory) substitute(src bounded.Source, i int64, at uint32, reason string) (uint32, error) {
-	if d.backup == nil || len(d.substitutes) == maxSubstitutes {
-		return 0, d.fault(src, diskimage.Malformed, i, at, "%s", reason)
+	switch {
+	case d.backup == nil:
+		return d.fault(src, wrong.Class, i, at, "%s", wrong.Reason)
+	case len(d.substitutes) == maxSubstitutes:
+		return d.fault(src, wrong.Class, i, at, "%s; so are %d entries before it, for which the redundant directory was used", wrong.Reason, maxSubstitutes)
+	case other == 0:
+		return d.fault(src, wrong.Class, i, at, "%s, and the redundant directory names none", wrong.Reason)
 	}
-	other, err := d.backup.sector(i)
-	if err != nil {
-		return 0, err
-	}
-	if other == 0 || d.misplaced(other) != "" {
-		return 0, d.fault(src, diskimage.Malformed, i, at, "%s, and so does the redundant entry (%#x)", reason, other)
+	if m := d.tables.Take(int64(other)*sector, d.tableBytes); m != nil {
+		if at == 0 { // nothing says that this entry, rather than that one, is wrong
+			return nil
+		}
+		return d.fault(src, wrong.Class, i, at, "%s, and the redundant entry (%#x): %s", wrong.Reason, other, m.Reason)
 	}
 	d.substitutes[i] = other
-	return other, nil
+	return nil
+}
+
+// misplaced says why no grain table can be at a sector, or nothing.
+func (d *directory) misplaced(at uint32) string {
+	if m := d.tables.Check(int64(at)*sector, d.tableBytes); m != nil {
+		return m.Reason
+	}
+	return ""
 }
 
 // table returns the sector of grain table i, 0 for none, and then how many
 // tables from i on are none.
 func (d *directory) table(i int64) (at uint32, absent int64, err error) {
+	if other, ok := d.substitutes[i]; ok {
+		return other, 0, nil
+	}
 	page, err := d.entries.From(i)
 	if err != nil {
 		return 0, 0, err
 	}
 	if at = binary.LittleEndian.Uint32(page); at != 0 {
-		if other, ok := d.substitutes[i]; ok {
-			at = other
-		}
 		return at, 0, nil
 	}
 	for len(page) > 0 && binary.LittleEndian.Uint32(page) == 0 {
+		if _, ok := d.substitutes[i+absent]; ok {
+			break
+		}
 		page, absent = page[entrySize:], absent+1
 	}
 	return 0, absent, nil
@@ -161,14 +162,4 @@ func (d *directory) table(i int64) (at uint32, absent int64, err error) {
 func (d *directory) fault(src bounded.Source, c diskimage.Class, i int64, at uint32, reason string, args ...any) error {
 	f := bounded.Field{Name: fmt.Sprintf("entry %d", i), At: i * entrySize, Value: uint64(at)}
 	return src.NewPart("grain directory", d.entries.Offset(0), nil).FieldFault(c, f, reason, args...)
-}
-
-// overlapping returns the name of the region that [start, end) overlaps, if any.
-func overlapping(regions []region, start, end int64) string {
-	for _, r := range regions {
-		if start < r.end && r.start < end {
-			return r.name
-		}
-	}
-	return ""
 }

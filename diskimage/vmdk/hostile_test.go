@@ -127,14 +127,14 @@ func TestBadTables(t *testing.T) {
 	}{
 		{"table past the end", imagetest.VMDKDiskManager, func(i *imagetest.VMDKImage) {
 			put32(i.Bytes, i.Directory, uint32(len(i.Bytes)/512-3))
-		}, diskimage.Malformed, "entry 0"},
+		}, diskimage.Truncated, "entry 0"},
 		{"table is the directory", imagetest.VMDKDiskManager, func(i *imagetest.VMDKImage) {
 			put32(i.Bytes, i.Directory+4, uint32(i.Directory/512))
 		}, diskimage.Malformed, "entry 1"},
 		{"both entries past the end", imagetest.VMDKSparse, func(i *imagetest.VMDKImage) {
 			put32(i.Bytes, i.Directory, 1<<31)
 			put32(i.Bytes, i.Redundant, 1<<31)
-		}, diskimage.Malformed, "redundant entry"},
+		}, diskimage.Truncated, "redundant entry"},
 		{"two entries share a table", imagetest.VMDKSparse, func(i *imagetest.VMDKImage) {
 			put32(i.Bytes, i.Directory+4, le32(i.Bytes, i.Directory))
 		}, diskimage.Malformed, "overlaps"},
@@ -194,7 +194,7 @@ func TestAmplification(t *testing.T) {
 	for r, e := range d.Runs(0, d.Size()) {
 		err, n = e, n+r.Len
 	}
-	wantFault(t, err, diskimage.Limit, "amplification")
+	wantFault(t, err, diskimage.Malformed, "entry 1 = ")
 	if n > 64<<20 {
 		t.Errorf("%d bytes of runs before the fault", n)
 	}
@@ -388,4 +388,60 @@ func contents(image []byte) ([]byte, error) {
 		return nil, err
 	}
 	return io.ReadAll(io.NewSectionReader(d, 0, d.Size()))
+}
+
+// An entry of the grain directory that is lost to zeros, or the whole directory,
+// is read from its copy, and said; what neither of them names is a hole.
+func TestLostDirectoryEntries(t *testing.T) {
+	intact := small(imagetest.VMDKSparse).Build()
+	want := make([]byte, small(imagetest.VMDKSparse).Size)
+	if _, err := mustOpen(t, intact.Bytes).ReadAt(want, 0); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		patch    func(i *imagetest.VMDKImage)
+		warnings int
+	}{
+		"entry 0":      {func(i *imagetest.VMDKImage) { put32(i.Bytes, i.Directory, 0) }, 1},
+		"entry 1":      {func(i *imagetest.VMDKImage) { put32(i.Bytes, i.Directory+4, 0) }, 1},
+		"all":          {func(i *imagetest.VMDKImage) { clear(i.Bytes[i.Directory:][:4*len(i.Tables)]) }, 1},
+		"of the copy":  {func(i *imagetest.VMDKImage) { put32(i.Bytes, i.Redundant, 0) }, 1},
+		"past the end": {func(i *imagetest.VMDKImage) { put32(i.Bytes, i.Directory, 1<<31) }, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			image := small(imagetest.VMDKSparse).Build()
+			c.patch(image)
+			d := mustOpen(t, image.Bytes)
+			imagetest.Run(t, d, bytes.NewReader(want))
+			if w := d.Describe().Warnings; len(w) != c.warnings {
+				t.Errorf("warnings %q, want %d", w, c.warnings)
+			}
+		})
+	}
+	image := small(imagetest.VMDKSparse).Build()
+	put32(image.Bytes, image.Directory, 0)
+	put32(image.Bytes, image.Redundant, 0)
+	clear(want[:min(len(want), 512*4096)])
+	imagetest.Run(t, mustOpen(t, image.Bytes), bytes.NewReader(want))
+}
+
+// Grains that overlap, by a sector or more, are refused, also across tables and
+// where they touch a table.
+func TestOverlappingGrains(t *testing.T) {
+	for name, patch := range map[string]func(i *imagetest.VMDKImage){
+		"another by a sector": func(i *imagetest.VMDKImage) { put32(i.Bytes, i.Tables[0]+12, le32(i.Bytes, i.Tables[0]+12)-1) },
+		"another table's":     func(i *imagetest.VMDKImage) { put32(i.Bytes, i.Tables[2]+12, le32(i.Bytes, i.Tables[0]+12)) },
+		"a table":             func(i *imagetest.VMDKImage) { put32(i.Bytes, i.Tables[0]+12, uint32(i.Tables[2]/512)-3) },
+		"a redundant table":   func(i *imagetest.VMDKImage) { put32(i.Bytes, i.Tables[0]+12, uint32(i.Copies[2]/512)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			image := small(imagetest.VMDKSparse).Build()
+			patch(image)
+			err := readAll(image.Bytes)
+			var fault *diskimage.FormatError
+			if !errors.As(err, &fault) || fault.Class != diskimage.Malformed || !strings.HasPrefix(fault.Field, "entry ") {
+				t.Errorf("got %v, want a fault of an entry", err)
+			}
+		})
+	}
 }

@@ -24,10 +24,11 @@ type grainFinder struct {
 	compressed bool
 	zeroed     bool // the entry 1 means zeros
 
-	seen      bitset       // the tables that are counted below
-	stored    atomic.Int64 // grains that the tables seen so far point at
-	most      int64        // how many different ones the object has room for
-	differing atomic.Int64 // tables unlike their redundant copies
+	verdicts  *bounded.Verdicts // on the tables
+	grains    *bounded.Layout   // of plain grains
+	stored    atomic.Int64      // compressed grains that the tables seen so far point at
+	most      int64             // how many of them the object has room for
+	differing atomic.Int64      // tables unlike their redundant copies
 
 	pool sync.Pool // of *expander
 }
@@ -48,14 +49,15 @@ func newGrainFinder(src bounded.Source, head header, size int64, limits diskimag
 		directory: dir, src: src, size: size,
 		grain: head.grainBytes(), span: head.grainBytes() * int64(head.tableCount),
 		compressed: head.compressed(), zeroed: head.flags&flagZeroed != 0,
-		seen: newBitset(head.tables()),
-		pool: sync.Pool{New: func() any { return new(expander) }},
+		verdicts: bounded.NewVerdicts(head.tables()),
+		grains:   bounded.NewLayout(src.Size, head.grainBytes(), sector, limits.MetadataBytes/4),
+		most:     src.Size/sector + 1, // the last one may be cut
+		pool:     sync.Pool{New: func() any { return new(expander) }},
 	}
-	unit := f.grain
-	if f.compressed {
-		unit = sector
+	f.grains.Beside = dir.tables
+	if m := f.grains.Reserve("the metadata, which the header says are there", 0, byteOffset(head.overhead)); m != nil {
+		return nil, head.fault(m.Class, "overhead", 64, head.overhead, "%s", m.Reason)
 	}
-	f.most = src.Size/unit + 1 // the last one may be cut
 	return f, nil
 }
 
@@ -95,29 +97,18 @@ func (f *grainFinder) Find(off, _ int64) (diskimage.Run, error) {
 	if f.compressed {
 		run.SrcLen = f.recordBound(entries, i, at)
 	}
-	if reason, class := f.misplacedData(run); reason != "" {
-		field := bounded.Field{Name: fmt.Sprintf("entry %d", i), At: i * entrySize, Value: uint64(e)}
-		return run, f.tablePart(t, at).FieldFault(class, field, "%s", reason)
-	}
 	return run, nil
 }
 
-// load returns the entries of table t, at a sector, and checks them as a whole
-// when they are seen first.
+// load returns the entries of table t, at a sector, which are checked when they
+// are seen first.
 func (f *grainFinder) load(t int64, at uint32) ([]byte, error) {
 	entries, err := f.entries.table(t, at)
 	if err != nil {
 		return nil, err
 	}
-	if !f.seen.has(t) && f.seen.set(t) {
-		n := int64(0)
-		for i := range count(entries) {
-			if e := entryAt(entries, i); e > 1 {
-				n++
-			}
-		}
-		f.stored.Add(n)
-		if err := f.compareCopy(t, at, entries); err != nil {
+	if !f.verdicts.Passed(t) {
+		if err := f.verdicts.Check(t, func() error { return f.check(t, at, entries) }); err != nil {
 			return nil, err
 		}
 	}
@@ -126,6 +117,33 @@ func (f *grainFinder) load(t int64, at uint32) ([]byte, error) {
 		return nil, f.tablePart(t, at).Fault(diskimage.Limit, "amplification: %d grains so far, the object has room for %d", n, f.most)
 	}
 	return entries, nil
+}
+
+// check checks where the grains of table t, at a sector, lie. How long a record is
+// shows when it is read, and whose it is too, so of one only the start is checked.
+func (f *grainFinder) check(t int64, at uint32, entries []byte) error {
+	if err := f.compareCopy(t, at, entries); err != nil {
+		return err
+	}
+	left := f.size - t*f.span // of the disk, from the table's first grain on
+	for i := int64(0); i < count(entries) && i*f.grain < left; i++ {
+		e := entryAt(entries, i)
+		if e == 0 || e == 1 && f.zeroed {
+			continue
+		}
+		var m *bounded.Misfit
+		if off := int64(e) * sector; f.compressed {
+			f.stored.Add(1)
+			m = f.tables.Check(off, markerData+1)
+		} else {
+			m = f.grains.Take(off, min(f.grain, left-i*f.grain))
+		}
+		if m != nil {
+			field := bounded.Field{Name: fmt.Sprintf("entry %d", i), At: i * entrySize, Value: uint64(e)}
+			return f.tablePart(t, at).FieldFault(m.Class, field, "%s", m.Reason)
+		}
+	}
+	return nil
 }
 
 // compareCopy counts table t if the redundant copy is another. Which of the two
@@ -174,22 +192,6 @@ func (f *grainFinder) recordBound(entries []byte, i int64, at uint32) int64 {
 // maxStream is how long the stream of an incompressible grain may get: twice
 // the grain's size. 26 bytes more than it are the most seen.
 func (f *grainFinder) maxStream() int64 { return 2*f.grain + 64 }
-
-// misplacedData says why the data of a run can not be where its entry says. How
-// long a record is shows when it is read, so of one only the start is checked.
-func (f *grainFinder) misplacedData(run diskimage.Run) (string, diskimage.Class) {
-	n := run.Len
-	if run.Coded {
-		n = markerData + 1
-	}
-	if run.SrcOff+n > f.src.Size {
-		return fmt.Sprintf("points past the end of the object (%#x)", f.src.Size), diskimage.Truncated
-	}
-	if other := overlapping(f.reserved, run.SrcOff, run.SrcOff+n); other != "" {
-		return "points into " + other, diskimage.Malformed
-	}
-	return "", 0
-}
 
 // Decode implements blockmap.Decoder.
 func (f *grainFinder) Decode(run diskimage.Run, dst, src []byte) error {

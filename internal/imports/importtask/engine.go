@@ -152,7 +152,8 @@ func (e *Engine) makePlan(ctx context.Context, h *work.Held, open openFunc) (nex
 	if err != nil {
 		return next, false, err
 	}
-	plan := Plan{Format: format, Virtual: disk.Size(), Ranges: ranges, Warnings: about.Warnings, KMSKey: domain.KMSKey, Snapshot: snapshot.Record{
+	// The plan walked the image's tables, which may have shown more to warn of.
+	plan := Plan{Format: format, Virtual: disk.Size(), Ranges: ranges, Warnings: describe(disk).Warnings, KMSKey: domain.KMSKey, Snapshot: snapshot.Record{
 		ID: id, Account: t.Account, Domain: domain.ID, DataKey: dataKey, Task: t.ID, Description: t.Description,
 		State: snapshot.Pending, VirtualSize: disk.Size(), VolumeSize: volumeGiB(disk.Size()), StartedAt: e.Now(),
 		Tags: t.SnapshotTags,

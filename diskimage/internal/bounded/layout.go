@@ -1,0 +1,277 @@
+package bounded
+
+import (
+	"fmt"
+	"sync"
+
+	"github.com/diskport/diskport/diskimage"
+)
+
+// Layout says where in an object the structures and the units of an image lie,
+// and keeps them apart. A unit is what a table's entry names: a block, a cluster,
+// a grain, or a table of the next level. It holds all formats to one rule:
+//
+//   - a unit begins at a multiple of the alignment;
+//   - what the disk has of it lies in the object;
+//   - it touches no structure that the header names;
+//   - no two units overlap, not by a byte.
+//
+// So no byte of an object is read as two things, and the units of a disk take no
+// more room than the object has, whatever its tables say. A Layout remembers a
+// bit for each unit, and four bytes where units begin at uneven distances, under
+// a budget. It may be used concurrently.
+type Layout struct {
+	// Beside, if set, is the Layout of units of another size in the same object,
+	// which the units of this one must not touch, nor its structures. Set it
+	// before the first use.
+	Beside *Layout
+	// MayEndShort says that the object may end inside a unit: no more than its
+	// first byte must be there. Set it before the first use.
+	MayEndShort bool
+
+	end    int64 // of what units may take of the object
+	unit   int64 // bytes
+	align  int64 // bytes
+	budget int64 // bytes of pages
+
+	mu      sync.Mutex // guards what follows
+	regions []region
+	pages   map[int64]*slots
+	used    int64  // bytes of pages
+	last    region // the unit that the disk's end cuts, as much as the disk has of it
+}
+
+// region is a structure that the header names.
+type region struct {
+	name       string
+	start, end int64
+}
+
+// Misfit says why something can't lie where an image says. The caller, who knows
+// which field or entry says so, makes a fault of it.
+type Misfit struct {
+	Class  diskimage.Class
+	Reason string
+}
+
+func misfit(c diskimage.Class, reason string, args ...any) *Misfit {
+	return &Misfit{c, fmt.Sprintf(reason, args...)}
+}
+
+// NewLayout returns an empty Layout for units of unit bytes that begin at
+// multiples of align bytes, before end in the object. It takes up to budget bytes
+// of memory.
+func NewLayout(end, unit, align, budget int64) *Layout {
+	return &Layout{end: end, unit: unit, align: align, budget: budget, pages: map[int64]*slots{}}
+}
+
+// Reserve gives the n bytes at off to a structure that the header names. The name
+// completes "overlaps …".
+func (l *Layout) Reserve(name string, off, n int64) *Misfit {
+	if off < 0 || n < 0 || n > l.end-off {
+		return l.past(off, n)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if m := l.overRegion(off, n, "overlaps"); m != nil {
+		return m
+	}
+	l.regions = append(l.regions, region{name, off, off + n})
+	return nil
+}
+
+// Check reports whether a unit of which the disk has n bytes may begin at off, as
+// far as that shows without the other units.
+func (l *Layout) Check(off, n int64) *Misfit {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.check(off, n)
+}
+
+func (l *Layout) check(off, n int64) *Misfit {
+	must := n
+	if l.MayEndShort {
+		must = min(n, 1)
+	}
+	switch {
+	case off < 0 || must > l.end-off:
+		return l.past(off, n)
+	case off%l.align != 0:
+		return misfit(diskimage.Malformed, "not a multiple of %d bytes", l.align)
+	}
+	return l.overRegion(off, n, "points into")
+}
+
+// Take gives a unit at off, of which the disk has n bytes, to an entry. Only of the
+// last unit of a disk are these less than all; what else there is of it in the
+// object may belong to others, for some writers store no more than that.
+func (l *Layout) Take(off, n int64) *Misfit {
+	if m := l.touches(off, n); m != nil {
+		return m
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if m := l.check(off, n); m != nil {
+		return m
+	}
+	if other, ok := l.overlapping(off, n); ok {
+		return overlap(other)
+	}
+	if n < l.unit {
+		l.last = region{"", off, off + n}
+		return nil
+	}
+	return l.mark(off)
+}
+
+// Share notes that the unit that off lies in holds what begins there, and maybe
+// more of the kind: the streams of compressed clusters lie close together. Only
+// the units of Beside are none that it may lie in.
+func (l *Layout) Share(off int64) *Misfit {
+	if m := l.touches(off, 1); m != nil {
+		return m
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if off < 0 || off >= l.end {
+		return l.past(off, 1)
+	}
+	off -= off % l.unit
+	if _, ok := l.overlapping(off, l.unit); ok {
+		return nil
+	}
+	return l.mark(off)
+}
+
+// touches reports what of Beside the unit of this Layout at off would touch.
+func (l *Layout) touches(off, n int64) *Misfit {
+	b := l.Beside
+	if b == nil || off < 0 || n > l.end-off {
+		return nil
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if m := b.overRegion(off, n, "points into"); m != nil {
+		return m
+	}
+	if other, ok := b.overlapping(off, n); ok {
+		return overlap(other)
+	}
+	return nil
+}
+
+func overlap(other int64) *Misfit {
+	return misfit(diskimage.Malformed, "overlaps what another entry names, at offset %#x", other)
+}
+
+// past is the misfit of a range that isn't all in the object: the object was cut.
+func (l *Layout) past(off, n int64) *Misfit {
+	switch {
+	case off < 0 || n < 0:
+		return misfit(diskimage.Malformed, "no range of an object")
+	case off >= l.end:
+		return misfit(diskimage.Truncated, "begins at %#x, past the end of the object (%#x)", off, l.end)
+	}
+	return misfit(diskimage.Truncated, "%d bytes from %#x on end past the end of the object (%#x), which has %d of them", n, off, l.end, l.end-off)
+}
+
+func (l *Layout) overRegion(off, n int64, verb string) *Misfit {
+	for _, r := range l.regions {
+		if off < r.end && r.start < off+n {
+			return misfit(diskimage.Malformed, "%s %s", verb, r.name)
+		}
+	}
+	return nil
+}
+
+// A slot is as large as a unit, so that at most one unit begins in each.
+const slotsPerPage = 4096
+
+// slots are the slots of a page. In most images all units begin at the same place
+// of their slots, and a page whose slots are all taken needs no bits.
+type slots struct {
+	begun []uint64 // a bit for each slot in which a unit begins; nil when all are taken
+	count int
+	phase uint32   // where in its slot each begins, in bytes
+	at    []uint32 // the same by slot, when they differ
+}
+
+// What a page costs, in bytes, with the map's part of it.
+const (
+	pageCost = 128
+	bitsCost = slotsPerPage / 8
+	atCost   = slotsPerPage * 4
+)
+
+func (s *slots) begins(i int64) bool { return s.begun == nil || s.begun[i/64]>>(i%64)&1 == 1 }
+
+// overlapping returns where the first of the units begins that [off, off+n)
+// touches.
+func (l *Layout) overlapping(off, n int64) (start int64, ok bool) {
+	if off < l.last.end && l.last.start < off+n {
+		return l.last.start, true
+	}
+	for slot := max(0, off-l.unit+1) / l.unit; slot*l.unit < off+n; slot++ {
+		s := l.pages[slot/slotsPerPage]
+		if s == nil {
+			slot |= slotsPerPage - 1 // to the next page
+			continue
+		}
+		i := slot % slotsPerPage
+		if !s.begins(i) {
+			continue
+		}
+		start = slot*l.unit + int64(s.phase)
+		if s.at != nil {
+			start = slot*l.unit + int64(s.at[i])
+		}
+		if start < off+n && start+l.unit > off {
+			return start, true
+		}
+	}
+	return 0, false
+}
+
+// mark notes the unit at off, which overlaps no other.
+func (l *Layout) mark(off int64) *Misfit {
+	slot, phase := off/l.unit, uint32(off%l.unit)
+	number, i := slot/slotsPerPage, slot%slotsPerPage
+	s := l.pages[number]
+	if s == nil {
+		if !l.pay(pageCost + bitsCost) {
+			return l.tooMany()
+		}
+		s = &slots{begun: make([]uint64, slotsPerPage/64), phase: phase}
+		l.pages[number] = s
+	}
+	if s.at == nil && phase != s.phase {
+		if !l.pay(atCost) {
+			return l.tooMany()
+		}
+		s.at = make([]uint32, slotsPerPage)
+		for k := range s.at {
+			s.at[k] = s.phase
+		}
+	}
+	if s.at != nil {
+		s.at[i] = phase
+	}
+	s.begun[i/64] |= 1 << (i % 64)
+	if s.count++; s.count == slotsPerPage {
+		s.begun = nil
+		l.used -= bitsCost
+	}
+	return nil
+}
+
+func (l *Layout) pay(n int64) bool {
+	if l.used+n > l.budget {
+		return false
+	}
+	l.used += n
+	return true
+}
+
+func (l *Layout) tooMany() *Misfit {
+	return misfit(diskimage.Limit, "keeping so many units of %d bytes apart takes more than %d bytes of memory", l.unit, l.budget)
+}
