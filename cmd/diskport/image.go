@@ -42,7 +42,7 @@ func (f imageFlags) open(ctx context.Context, path string) (*image, error) {
 		own := img.files[0]
 		img.size = own.size
 		img.Disk, err = detect.Open(own, own.size, detect.Options{
-			Format: f.Format, With: with, Member: f.Disk, Scratch: scratch.Dir{Path: dir}, Interrupted: ctx.Err,
+			Format: f.Format, Name: filepath.Base(path), With: with, Member: f.Disk, Scratch: scratch.Dir{Path: dir}, Interrupted: ctx.Err,
 		})
 	}
 	if err != nil {
@@ -110,7 +110,10 @@ func withAdvice(err error) error {
 	var missing *diskimage.MissingFileError
 	var choice *ova.ChoiceError
 	var full *scratch.FullError
+	var not *detect.NotDiskError
 	switch {
+	case errors.As(err, &not) && not.Inside == "":
+		return fmt.Errorf("%w\nTake its bytes as they are: --format raw", err)
 	case errors.As(err, &missing):
 		return fmt.Errorf("%w\nGive each of the image's files: --with FILE", err)
 	case errors.As(err, &choice) && len(choice.Disks) > 0:

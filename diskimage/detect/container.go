@@ -47,9 +47,9 @@ func (c *contained) Close() error {
 	return c.scratch.Close()
 }
 
-// inner opens what was in a container as an image.
-func (in input) inner(f diskimage.File, container string) (image, error) {
-	in.r, in.size, in.inside = f.R, f.Size, container
+// inner opens what was in a container, under a name, as an image.
+func (in input) inner(f diskimage.File, name, container string) (image, error) {
+	in.r, in.size, in.inside, in.opts.Name = f.R, f.Size, container, name
 	d, err := in.open(in)
 	if err != nil {
 		return nil, fmt.Errorf("inside %s: %w", container, err)
@@ -66,7 +66,7 @@ func openPacked(name string) openFunc {
 		if err != nil {
 			return nil, err
 		}
-		d, err := in.inner(diskimage.File{R: c, Size: c.Size()}, name)
+		d, err := in.inner(diskimage.File{R: c, Size: c.Size()}, unpackedName(in.opts.Name), name)
 		if err != nil {
 			return nil, errors.Join(err, c.Close())
 		}
@@ -89,7 +89,7 @@ func openOVA(in input) (image, error) {
 		in.r, in.size = found.File.R, found.File.Size
 		d, err = openPacked("gzip")(in)
 	} else {
-		d, err = in.inner(found.File, "ova")
+		d, err = in.inner(found.File, found.Name, "ova")
 	}
 	if err != nil {
 		return nil, err

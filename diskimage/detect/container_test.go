@@ -20,9 +20,11 @@ func openWith(object []byte, opts detect.Options) (diskimage.Disk, error) {
 	return detect.Open(bytes.NewReader(object), int64(len(object)), opts)
 }
 
-func ovaOf(disk []byte, attrs string) []byte {
-	ovf := imagetest.Member{Name: "vm.ovf", Data: imagetest.OVF("disk1.vmdk" + attrs)}
-	member := imagetest.Member{Name: "disk1.vmdk", Data: disk}
+func ovaOf(disk []byte, attrs string) []byte { return ovaNamed("disk1.vmdk", disk, attrs) }
+
+func ovaNamed(name string, disk []byte, attrs string) []byte {
+	ovf := imagetest.Member{Name: "vm.ovf", Data: imagetest.OVF(name + attrs)}
+	member := imagetest.Member{Name: name, Data: disk}
 	return imagetest.Tar(ovf, imagetest.Member{Name: "vm.mf", Data: imagetest.Manifest(ovf, member)}, member)
 }
 
@@ -41,7 +43,8 @@ func TestContainers(t *testing.T) {
 	for format, image := range images {
 		t.Run(format, func(t *testing.T) {
 			t.Parallel()
-			objects := map[string][]byte{"ova": ovaOf(image, ""), "ova/gzip": ovaOf(imagetest.Pack(t, image, "gzip", "-1"), ` ovf:compression="gzip"`)}
+			disk := "disk1." + format
+			objects := map[string][]byte{"ova": ovaNamed(disk, image, ""), "ova/gzip": ovaNamed(disk, imagetest.Pack(t, image, "gzip", "-1"), ` ovf:compression="gzip"`)}
 			for name, tool := range packers {
 				objects[name] = imagetest.Pack(t, image, tool, "-1")
 			}

@@ -32,6 +32,9 @@ type Options struct {
 	// Format is what the image is declared to be: raw, vhd (or vpc), vhdx, vmdk,
 	// and so on, in any case. Empty means whatever its content says.
 	Format string
+	// Name is what the object is called, if anything: without Format, content that
+	// is not of the format that a name such as disk.vmdk promises is refused.
+	Name   string
 	Limits diskimage.Limits
 	// Scratch is where compressed objects are unpacked. Without it they are
 	// refused.
@@ -56,11 +59,13 @@ type image interface {
 
 // input is an object to open.
 type input struct {
-	r      io.ReaderAt
-	size   int64
-	opts   Options
-	inside string          // the container that the object was in; "" for none
-	used   map[string]bool // the files of opts.With that the image consists of
+	r       io.ReaderAt
+	size    int64
+	opts    Options
+	seen    probe           // of the object
+	promise *format         // what its name promises; nil for nothing
+	inside  string          // the container that the object was in; "" for none
+	used    map[string]bool // the files of opts.With that the image consists of
 
 	// open is the function of that name, which the table of formats can not
 	// refer to itself.
@@ -77,7 +82,7 @@ type Match struct {
 // Sniff says what the size bytes of r look like. Content that looks like two
 // things is an error that names both.
 func Sniff(r io.ReaderAt, size int64) (Match, error) {
-	found, err := recognise(r, size)
+	found, _, err := recognise(r, size)
 	if err != nil {
 		return Match{}, err
 	}
@@ -91,8 +96,11 @@ func Sniff(r io.ReaderAt, size int64) (Match, error) {
 // Open opens the size bytes of r as a disk. A declared format must be what the
 // content says, or what is in it when that is a container; but for raw, which
 // takes the bytes as they are, and warns (see diskimage.Describer) when they look
-// like something else. Without one the content decides, and formats that are
-// known and not supported are refused by name rather than taken as raw.
+// like something else. Without one the content decides: formats that are known and
+// not supported, content that is known to be something else, text, and content
+// that is not what its name promises are refused by name (the last three with
+// a NotDiskError) rather than taken as raw, and a raw disk that bears no sign of
+// being one is taken with a warning.
 //
 // Containers are compressed objects and OVAs. What is in one may be any image,
 // or raw, but no container. A disk that is an io.Closer holds scratch room; the
@@ -131,10 +139,11 @@ func open(in input) (diskimage.Disk, error) {
 	if err != nil {
 		return nil, err
 	}
-	found, err := recognise(in.r, in.size)
+	found, seen, err := recognise(in.r, in.size)
 	if err != nil {
 		return nil, err
 	}
+	in.seen, in.promise = seen, promised(in.opts.Name)
 	switch {
 	case declared == nil:
 	case declared == &rawFormat:
@@ -149,6 +158,9 @@ func open(in input) (diskimage.Disk, error) {
 	d, err := f.open(in)
 	if err != nil {
 		return nil, err
+	}
+	if p := in.promise; p != nil && p.name != f.name && !f.container() && f.name != rawFormat.name {
+		return &contained{image: d, warnings: []string{fmt.Sprintf("the name promises %s, the content is %s", p.title, f.title)}}, nil
 	}
 	return d, nil
 }

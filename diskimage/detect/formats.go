@@ -42,7 +42,6 @@ var formats = []format{
 
 	{"sesparse", "VMDK of type seSparse", starts("\xbe\xba\xfe\xca\x00\x00\x00\x00"), nil},
 	{"qcow", "qcow version 1", starts("QFI\xfb\x00\x00\x00\x01"), nil},
-	{"luks", "LUKS", starts("LUKS\xba\xbe"), nil},
 	{"bochs", "Bochs", starts("Bochs Virtual HD Image"), nil},
 	{"cloop", "cloop", starts("#!/bin/sh\n#V2.0 Format"), nil},
 	{"ewf", "EWF", starts("EVF\x09"), nil},
@@ -71,7 +70,11 @@ func openRaw(in input) (image, error) {
 	if in.inside == "ova" && in.size%512 != 0 {
 		return nil, fault("raw", diskimage.NotFormat, "%d bytes inside an OVA are of no known format, and no whole sectors", in.size)
 	}
-	return opened(raw.Open(in.r, in.size, raw.Options{Limits: in.opts.Limits}))
+	warnings, err := in.unsigned()
+	if err != nil {
+		return nil, err
+	}
+	return opened(raw.Open(in.r, in.size, raw.Options{Limits: in.opts.Limits, Warnings: warnings}))
 }
 
 func openISO(in input) (image, error) {

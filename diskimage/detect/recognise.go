@@ -12,9 +12,13 @@ import (
 	"github.com/diskport/diskport/diskimage/vhd"
 )
 
-// headSize is how much of the start is looked at: more than any magic needs, and
-// enough comment lines before a descriptor's first word.
-const headSize = 64 << 10
+// headSize is how much of the start is looked at: as far as the first label of
+// ZFS, which is farther than any other magic.
+const headSize = 256 << 10
+
+// descriptorSize is how much of it may be comment lines before a descriptor's
+// first word.
+const descriptorSize = 64 << 10
 
 // tailSize is how much of the end is looked at.
 const tailSize = max(vhd.TailSize, dmg.TailSize)
@@ -26,20 +30,21 @@ type probe struct {
 	size int64
 }
 
-// recognise returns every format that the object looks like.
-func recognise(r io.ReaderAt, size int64) ([]*format, error) {
+// recognise returns every format that the object looks like, and what was seen of
+// it.
+func recognise(r io.ReaderAt, size int64) ([]*format, probe, error) {
 	src := bounded.Source{Format: "image", R: r, Size: size}
 	if err := src.NotEmpty(); err != nil {
-		return nil, err
+		return nil, probe{}, err
 	}
 	head, err := src.Part("start of the object", 0, min(size, headSize))
 	if err != nil {
-		return nil, err
+		return nil, probe{}, err
 	}
 	n := min(size, tailSize)
 	tail, err := src.Part("end of the object", size-n, n)
 	if err != nil {
-		return nil, err
+		return nil, probe{}, err
 	}
 	p := probe{head.Data, tail.Data, size}
 	var found []*format
@@ -48,7 +53,7 @@ func recognise(r io.ReaderAt, size int64) ([]*format, error) {
 			found = append(found, &formats[i])
 		}
 	}
-	return found, nil
+	return found, p, nil
 }
 
 // holds recognises the magic at an offset of the start.
@@ -129,11 +134,11 @@ func isTar(p probe) bool {
 // comment, or its first word that is none is version=. Text that is nothing but
 // comments as far as is looked is taken for one too, not for a disk.
 func isDescriptor(p probe) bool {
-	if bytes.HasPrefix(bytes.TrimSpace(p.head), []byte("# Disk DescriptorFile")) {
+	if bytes.HasPrefix(bytes.TrimSpace(p.head[:min(len(p.head), descriptorSize)]), []byte("# Disk DescriptorFile")) {
 		return true
 	}
 	comments := false
-	for rest := p.head; len(rest) > 0; {
+	for rest := p.head[:min(len(p.head), descriptorSize)]; len(rest) > 0; {
 		line, after, _ := bytes.Cut(rest, []byte("\n"))
 		line = bytes.TrimSpace(line)
 		switch {
@@ -148,5 +153,5 @@ func isDescriptor(p probe) bool {
 		}
 		rest = after
 	}
-	return comments && p.size > headSize
+	return comments && p.size > descriptorSize
 }

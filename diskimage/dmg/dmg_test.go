@@ -100,15 +100,21 @@ func TestKinds(t *testing.T) {
 	}
 }
 
-// The trailer is found behind padding, and is the last thing but less than a
-// sector.
+// The trailer is found before padding, and before anything else where the property
+// list is where it says.
 func TestPadding(t *testing.T) {
 	d, want := codecs["zlib"].spec(t)
 	image := d.Build()
 	for _, pad := range [][]byte{make([]byte, 1), make([]byte, 511), make([]byte, 512), make([]byte, 65536), bytes.Repeat([]byte("x"), 511)} {
 		imagetest.Run(t, open.Must(t, append(bytes.Clone(image), pad...)), bytes.NewReader(want))
 	}
-	_, err := open.Image(append(bytes.Clone(image), bytes.Repeat([]byte("x"), 512)...))
+	behind := bytes.Repeat([]byte("x"), 512)
+	got := open.Must(t, append(bytes.Clone(image), behind...))
+	imagetest.Run(t, got, bytes.NewReader(want))
+	if w := got.(diskimage.Describer).Describe().Warnings; len(w) != 1 {
+		t.Errorf("warnings %q, want one", w)
+	}
+	_, err := open.Image(append(append(bytes.Repeat([]byte("x"), 100), image...), behind...))
 	imagetest.WantFault(t, err, diskimage.NotFormat, "no trailer")
 }
 

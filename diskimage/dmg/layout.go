@@ -44,17 +44,19 @@ const (
 const TailSize = 128 << 10
 
 // FindTrailer returns where in an object of size bytes, whose last bytes are tail
-// (TailSize of them, or all), the trailer begins. It may be cut.
+// (TailSize of them, or all), the trailer begins. It may be cut, or padded: with
+// zeros, or with anything when the property list is where it says.
 func FindTrailer(tail []byte, size int64) (off int64, ok bool) {
 	i := bytes.LastIndex(tail, []byte(trailerMark))
 	if i < 0 {
 		return 0, false
 	}
+	off = size - int64(len(tail)) + int64(i)
 	behind := tail[min(len(tail), i+trailerSize):]
-	if len(behind) >= trailerSize && len(bytes.TrimRight(behind, "\x00")) > 0 {
+	if len(behind) >= trailerSize && len(bytes.TrimRight(behind, "\x00")) > 0 && !EndsList(tail, size, off) {
 		return 0, false
 	}
-	return size - int64(len(tail)) + int64(i), true
+	return off, true
 }
 
 // EndsList reports whether the property list ends where the trailer at off says, as
@@ -87,6 +89,7 @@ type trailer struct {
 	list     uint64 // offset of the property list
 	listLen  uint64
 	sectors  uint64
+	behind   int64 // bytes behind it, when they are not all zeros
 }
 
 // readTrailer finds the trailer.
@@ -112,7 +115,12 @@ func readTrailer(src bounded.Source) (trailer, error) {
 		return trailer{}, p.Fault(diskimage.Truncated, "the object ends in it")
 	}
 	be := binary.BigEndian
+	leftOut := int64(0)
+	if behind := p.Data[trailerSize:]; len(bytes.Trim(behind, "\x00")) > 0 {
+		leftOut = int64(len(behind))
+	}
 	return trailer{
+		behind:   leftOut,
 		part:     p,
 		fork:     be.Uint64(p.Data[24:]),
 		resource: be.Uint64(p.Data[48:]),

@@ -1,7 +1,9 @@
 package dmg
 
 import (
+	"fmt"
 	"io"
+	"slices"
 
 	"github.com/diskport/diskport/diskimage"
 	"github.com/diskport/diskport/diskimage/internal/blockmap"
@@ -53,11 +55,16 @@ func Open(r io.ReaderAt, size int64, opts Options) (*Image, error) {
 	if err := chunks.finish(list); err != nil {
 		return nil, err
 	}
-	return &Image{
-		blockmap.New(format, virtual, newChunkFinder(src, virtual, chunks.all)),
-		diskimage.Description{Format: format, Variant: chunks.variant(), VirtualSize: virtual, UnitSize: chunks.largest},
-	}, nil
+	desc := diskimage.Description{Format: format, Variant: chunks.variant(), VirtualSize: virtual, UnitSize: chunks.largest}
+	if t.behind > 0 {
+		desc.Warnings = []string{fmt.Sprintf("%d bytes behind the trailer are left out", t.behind)}
+	}
+	return &Image{blockmap.New(format, virtual, newChunkFinder(src, virtual, chunks.all)), desc}, nil
 }
 
-// Describe is diskimage.Describer's.
-func (i *Image) Describe() diskimage.Description { return i.desc }
+// Describe implements diskimage.Describer.
+func (i *Image) Describe() diskimage.Description {
+	d := i.desc
+	d.Warnings = slices.Clone(d.Warnings)
+	return d
+}

@@ -2,6 +2,8 @@ package vhd
 
 import (
 	"bytes"
+	"encoding/binary"
+	"fmt"
 
 	"github.com/diskport/diskport/diskimage"
 	"github.com/diskport/diskport/diskimage/internal/bounded"
@@ -14,7 +16,8 @@ const TailSize = 128 << 10
 // FindFooter returns where in an object of size bytes, whose last bytes are
 // tail (TailSize of them, or all), the footer begins. It is the last thing of
 // an image, but old Virtual PC wrote 511 bytes of it, and an object may be
-// padded with zeros behind it.
+// padded behind it: with zeros, or, of a fixed disk whose footer says that all
+// before it is the disk, with anything.
 func FindFooter(tail []byte, size int64) (off int64, ok bool) {
 	start := size - int64(len(tail))
 	last := start + int64(len(bytes.TrimRight(tail, "\x00"))) - 1
@@ -23,12 +26,33 @@ func FindFooter(tail []byte, size int64) (off int64, ok bool) {
 			return off, true
 		}
 	}
-	return 0, false
+	for end := len(tail); ; {
+		i := bytes.LastIndex(tail[:end], []byte(footerMagic))
+		if i < 0 {
+			return 0, false
+		}
+		if off := start + int64(i); isFixed(tail[i:], off) {
+			return off, true
+		}
+		end = i
+	}
+}
+
+// isFixed reports whether p, at an offset in an object, begins as the footer of a
+// fixed disk does that is all before it, up to whole sectors. That of a disk inside
+// the guest's is not.
+func isFixed(p []byte, off int64) bool {
+	if len(p) < 64 || diskType(binary.BigEndian.Uint32(p[60:])) != fixed {
+		return false
+	}
+	size := binary.BigEndian.Uint64(p[48:])
+	return size <= uint64(off) && uint64(off)-size < sector
 }
 
 // footers are the two places of an image's footer; either may be nil.
 type footers struct {
 	head, tail *footer
+	behind     int64 // bytes behind the tail, when they are not all zeros
 }
 
 // readFooters finds the footers of src without judging them.
@@ -54,6 +78,9 @@ func readFooters(src bounded.Source) (footers, error) {
 	if ok && (off > 0 || found.head == nil) {
 		data := make([]byte, footerSize) // the 511-byte one ends in a zero
 		copy(data, tail.Data[off-tail.Off:])
+		if behind := tail.Data[min(int64(len(tail.Data)), off-tail.Off+footerSize):]; len(bytes.Trim(behind, "\x00")) > 0 {
+			found.behind = int64(len(behind))
+		}
 		f := parseFooter(src.NewPart("footer", off, data))
 		found.tail = &f
 	}
@@ -61,6 +88,14 @@ func readFooters(src bounded.Source) (footers, error) {
 		return found, tail.Fault(diskimage.NotFormat, "no %q there nor at the start", footerMagic)
 	}
 	return found, nil
+}
+
+// leftOut warns of bytes that are no part of the image.
+func (f footers) leftOut() []string {
+	if f.behind == 0 {
+		return nil
+	}
+	return []string{fmt.Sprintf("%d bytes behind the footer are left out", f.behind)}
 }
 
 // choose returns the footer to go by, and warnings. A footer that is missing,
@@ -74,7 +109,7 @@ func (f footers) choose() (*footer, []string, error) {
 		}
 		return f.head, []string{"the footer at the end is missing; its copy was used"}, nil
 	case f.tail.kind == fixed && (f.head == nil || !f.head.intact()):
-		return f.tail, nil, nil // a head then is the guest's data
+		return f.tail, f.leftOut(), nil // a head then is the guest's data
 	case f.head == nil:
 		fault := f.tail.part.Fault(diskimage.Malformed, "its copy at the start is missing")
 		fault.Err = diskimage.ErrFootersDiffer

@@ -40,11 +40,12 @@ func TestCheck(t *testing.T) {
 		change func(*importtask.Request)
 		ok     func(error) bool
 	}{
-		{"good", func(*importtask.Request) {}, func(err error) bool { return err == nil }},
+		{"good", func(r *importtask.Request) { r.Format = "RAW" }, func(err error) bool { return err == nil }},
 		{"role", func(r *importtask.Request) { r.RoleName = "none" }, func(err error) bool { return errors.As(err, &role) }},
 		{"object", func(r *importtask.Request) { r.Key = "missing" }, func(err error) bool { return errors.As(err, &object) }},
 		{"location", func(r *importtask.Request) { r.Bucket, r.Key, r.URL = "", "", "http://example.com/x/y" }, func(err error) bool { return errors.Is(err, source.ErrLocation) }},
 		{"format", func(r *importtask.Request) { r.Format = "VMDK" }, fails("image-not-this-format")},
+		{"no disk", func(*importtask.Request) {}, fails("image-not-a-disk")},
 		{"changed", func(r *importtask.Request) { r.Key = "gone" }, fails("source-changed")},
 	} {
 		f := newFixture(t)

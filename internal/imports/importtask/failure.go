@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/diskport/diskport/diskimage"
+	"github.com/diskport/diskport/diskimage/detect"
 	"github.com/diskport/diskport/diskimage/ova"
 	"github.com/diskport/diskport/internal/imports/scratch"
 	"github.com/diskport/diskport/internal/imports/source"
@@ -152,6 +153,10 @@ func badImage(e *diskimage.FormatError) Failure {
 	if e.Class == diskimage.External && e.Format == "vhd" {
 		f.Message = footersDiffer // what AWS makes of a differencing disk
 	}
+	if not := (*detect.NotDiskError)(nil); errors.As(e, &not) {
+		f.Message, f.Reason = invalid("Unsupported specified file format: "+e.Reason+"; "+insist(not)), "image-not-a-disk"
+		f.Hint = insist(not) + " (diskport import --format raw)"
+	}
 	if choice := (*ova.ChoiceError)(nil); errors.As(e, &choice) {
 		f.Message, f.Hint = invalid("Unsupported OVA format"), "import one of its disks with diskport import --disk NAME, or upload that disk by itself"
 	}
@@ -161,6 +166,14 @@ func badImage(e *diskimage.FormatError) Failure {
 		}
 	}
 	return f
+}
+
+// insist says how to have content taken for a disk that doesn't look like one.
+func insist(e *detect.NotDiskError) string {
+	if e.Inside != "" {
+		return "to import its bytes as they are, unpack it and name Format=RAW"
+	}
+	return "to import its bytes as they are, name Format=RAW"
 }
 
 func poison(*work.PoisonError) Failure {

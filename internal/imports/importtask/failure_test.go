@@ -1,9 +1,12 @@
 package importtask
 
 import (
+	"bytes"
 	"fmt"
+	"strings"
 	"testing"
 
+	"github.com/diskport/diskport/diskimage/detect"
 	"github.com/diskport/diskport/internal/imports/source"
 	"github.com/diskport/diskport/internal/store/keyring"
 )
@@ -27,5 +30,22 @@ func TestFailuresOfWhatIsElsewhere(t *testing.T) {
 				t.Errorf("%+v, final %t", f, final)
 			}
 		})
+	}
+}
+
+// A task that got something else than a disk says what it got, and how to insist.
+func TestFailureOfWhatIsNoDisk(t *testing.T) {
+	_, err := detect.Open(bytes.NewReader([]byte("%PDF-1.7\n")), 9, detect.Options{Name: "scan.pdf"})
+	f, final := FailureOf(err)
+	if !final || f.Reason != "image-not-a-disk" || !strings.HasPrefix(f.Message, "ClientError: Disk validation failed [Unsupported specified file format: ") {
+		t.Errorf("%+v, final %t", f, final)
+	}
+	for _, word := range []string{"a PDF document", "Format=RAW"} {
+		if !strings.Contains(f.Message, word) {
+			t.Errorf("%q does not say %q", f.Message, word)
+		}
+	}
+	if !strings.Contains(f.Hint, "--format raw") {
+		t.Errorf("hint %q", f.Hint)
 	}
 }

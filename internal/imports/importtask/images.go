@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path"
 	"strings"
 
 	"github.com/diskport/diskport/diskimage"
@@ -39,13 +40,21 @@ func (i Images) open(ctx context.Context, pin source.Pin, format string) (d disk
 		i.detect = detect.Open
 	}
 	err = work.Guard(func() (err error) { // a decoder that panics leaves the object open else
-		d, err = i.detect(object, object.Size(), detect.Options{Format: format, Limits: i.Limits, Scratch: i.Scratch, Interrupted: ctx.Err})
+		d, err = i.detect(object, object.Size(), detect.Options{Format: format, Name: nameOf(pin), Limits: i.Limits, Scratch: i.Scratch, Interrupted: ctx.Err})
 		return err
 	})
 	if err != nil {
 		return nil, nil, errors.Join(err, object.Close())
 	}
 	return d, object, nil
+}
+
+// nameOf returns what the source is called, without folders.
+func nameOf(pin source.Pin) string {
+	if pin.Key != "" {
+		return path.Base(pin.Key)
+	}
+	return path.Base(pin.Path)
 }
 
 // accept refuses an image that AWS does not take, if the service is to be as AWS is.
