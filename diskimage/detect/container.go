@@ -70,7 +70,7 @@ func openPacked(name string) openFunc {
 		if err != nil {
 			return nil, errors.Join(err, c.Close())
 		}
-		return &contained{image: d, container: name, scratch: c}, nil
+		return &contained{image: d, container: name, warnings: c.Warnings(), scratch: c}, nil
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"math/bits"
+	"slices"
 	"sync"
 
 	"github.com/diskport/diskport/diskimage"
@@ -22,11 +23,16 @@ type Contents struct {
 	written int64    // what is at or behind it was not written: zeros
 	used    []uint64 // a bit for each holeUnit that was written to
 
+	warnings []string
+
 	close  sync.Once
 	closed error
 }
 
 var _ diskimage.SparseReaderAt = (*Contents)(nil)
+
+// Warnings says what of the object was left out.
+func (c *Contents) Warnings() []string { return slices.Clone(c.warnings) }
 
 // Size returns the bytes that came out.
 func (c *Contents) Size() int64 { return c.size }

@@ -9,9 +9,10 @@
 //	zstd    28 b5 2f fd            frames            XXH64, where the frame has it
 //
 // Parts may follow one another in any number; of zstd, skippable frames too.
-// Behind the last part may be zeros with gzip (tapes and uploads pad), and zeros
-// in multiples of 4 bytes with xz; all else there is refused, as is an object
-// that ends in a part. What an object says of its uncompressed size is not
+// Behind the last part may be zeros (tapes and uploads pad), and up to 1 MiB of
+// anything else (builds append signatures and descriptions), which is left out
+// with a warning. What may be a part that is damaged is refused there, as is an
+// object that ends in a part. What an object says of its uncompressed size is not
 // believed: Limits.VirtualSize bounds what comes out, whatever the ratio.
 // Dictionaries and windows are at most 128 MiB.
 //

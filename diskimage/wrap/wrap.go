@@ -75,6 +75,14 @@ func (u *unpacking) run(start unpacker) error {
 			}
 			u.out.size += int64(n)
 		}
+		var behind *behindError
+		if errors.As(err, &behind) {
+			warning, err := u.in.leftOut(behind.at)
+			if warning != "" {
+				u.out.warnings = append(u.out.warnings, warning)
+			}
+			return err
+		}
 		if errors.Is(err, io.EOF) {
 			return nil
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"math"
+	"strings"
 	"testing"
 
 	"github.com/diskport/diskport/diskimage"
@@ -93,20 +94,16 @@ func TestPadding(t *testing.T) {
 		behind       []byte
 		ok           bool
 	}{
-		{"a zero", "gzip", make([]byte, 1), true},
-		{"512 zeros", "gzip", make([]byte, 512), true},
-		{"a zero and garbage", "gzip", []byte("\x00x"), false},
-		{"garbage", "gzip", []byte("x"), false},
 		{"half a header", "gzip", []byte("\x1f\x8b\x08"), false},
-		{"4 zeros", "xz", make([]byte, 4), true},
-		{"64 KiB of zeros", "xz", make([]byte, 64<<10), true},
-		{"3 zeros", "xz", make([]byte, 3), false},
-		{"garbage", "xz", []byte("garbage!"), false},
-		{"zeros and garbage", "xz", []byte("\x00\x00\x00\x00garb"), false},
-		{"garbage", "bzip2", []byte("x"), false},
+		{"a header, damaged", "gzip", append([]byte("\x1f\x8a\x08"), packed["gzip"][3:]...), false},
+		{"garbage and a member", "gzip", append([]byte("garbage"), packed["gzip"]...), false},
+		{"half a header", "bzip2", []byte("BZ"), false},
+		{"garbage and a stream", "bzip2", append([]byte("garbage"), packed["bzip2"]...), false},
+		{"a header, damaged", "xz", append([]byte("\xfd7zX_\x00"), packed["xz"][6:]...), false},
+		{"3 zeros and a stream", "xz", append(make([]byte, 3), packed["xz"]...), false},
 		{"a skippable frame", "zstd", skippable, true},
-		{"garbage", "zstd", []byte("garbage!"), false},
 		{"half a frame", "zstd", []byte("\x28\xb5\x2f"), false},
+		{"garbage and a frame", "zstd", append([]byte("garbage"), packed["zstd"]...), false},
 	} {
 		t.Run(tt.format+"/"+tt.name, func(t *testing.T) {
 			object := append(bytes.Clone(packed[tt.format]), tt.behind...)
@@ -123,6 +120,36 @@ func TestPadding(t *testing.T) {
 		})
 	}
 	check(t, append(bytes.Clone(skippable), packed["zstd"]...), "zstd", want)
+	for format, object := range packed {
+		for _, n := range []int{1, 2, 3, 4, 5, 512, 64 << 10} {
+			if w := leftOut(t, append(bytes.Clone(object), make([]byte, n)...), format, want); len(w) > 0 {
+				t.Errorf("%s and %d zeros: warnings %q", format, n, w)
+			}
+		}
+		for _, behind := range []string{"\n", "x", "no", "abc", "four", "\x00\x00\x00\x00\x00\x00\x00\x00{ \"supported_devices\": [] }\nFWx0", strings.Repeat("-", 1<<20)} {
+			if w := leftOut(t, append(bytes.Clone(object), behind...), format, want); len(w) != 1 || !strings.Contains(w[0], "bytes behind the "+format+" data") {
+				t.Errorf("%s and %d bytes: warnings %q", format, len(behind), w)
+			}
+		}
+		_, err := unpack(append(bytes.Clone(object), strings.Repeat("-", 1<<20+1)...), format, wrap.Options{Scratch: &imagetest.Scratch{}})
+		imagetest.WantFault(t, err, diskimage.Malformed, "more than 1048576 bytes")
+	}
+}
+
+// leftOut unpacks an object to what is wanted and returns the warnings.
+func leftOut(t *testing.T, object []byte, format string, want []byte) []string {
+	t.Helper()
+	c, err := unpack(object, format, wrap.Options{Scratch: &imagetest.Scratch{}})
+	if err != nil {
+		t.Errorf("%s: %v", format, err)
+		return nil
+	}
+	defer c.Close() // in memory
+	got := make([]byte, c.Size())
+	if _, err := c.ReadAt(got, 0); err != nil && len(got) > 0 || !bytes.Equal(got, want) {
+		t.Errorf("%s: %v, %d bytes, want %d", format, err, len(got), len(want))
+	}
+	return c.Warnings()
 }
 
 // An object that is cut anywhere, or changed anywhere, gives no contents.

@@ -80,8 +80,8 @@ func readBlockHeader(in *counter, size byte) (blockHeader, error) {
 		return h, fmt.Errorf("CRC of a block header: %w", ErrCorrupt)
 	}
 	flags, r := body[1], bytes.NewReader(body[2:])
-	if flags&0x3f != 0 {
-		return h, fmt.Errorf("block flags %#02x, want a single filter: %w", flags, ErrUnsupported)
+	if flags&0x3c != 0 {
+		return h, fmt.Errorf("block flags %#02x: %w", flags, ErrUnsupported)
 	}
 	for _, f := range []struct {
 		bit  byte
@@ -96,18 +96,28 @@ func readBlockHeader(in *counter, size byte) (blockHeader, error) {
 		}
 		*f.size = int64(v)
 	}
-	return h, h.filter(r)
+	return h, h.filter(r, flags&3)
 }
 
-// filter reads the one filter, and the padding.
-func (h *blockHeader) filter(r *bytes.Reader) error {
+// filters are the names of those that are not read, by id.
+var filters = map[uint64]string{
+	3: "delta", 4: "BCJ for x86", 5: "BCJ for PowerPC", 6: "BCJ for IA-64", 7: "BCJ for ARM", 8: "BCJ for ARM Thumb",
+	9: "BCJ for SPARC", 10: "BCJ for ARM64", 11: "BCJ for RISC-V",
+}
+
+// filter reads the one filter, and the padding; others in front of it are refused.
+func (h *blockHeader) filter(r *bytes.Reader, others byte) error {
 	const lzma2 = 0x21
 	id, err := varint(r)
 	if err != nil {
 		return err
 	}
-	if id != lzma2 {
-		return fmt.Errorf("filter %#x: %w", id, ErrUnsupported)
+	if id != lzma2 || others > 0 {
+		name, ok := filters[id]
+		if !ok {
+			name = fmt.Sprintf("%#x", id)
+		}
+		return fmt.Errorf("filtered by %s: %w", name, ErrUnsupported)
 	}
 	n, err := varint(r)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"hash"
 	"hash/crc32"
 	"io"
+	"strings"
 
 	"github.com/ulikunitz/xz/lzma"
 )
@@ -17,6 +18,9 @@ var (
 	ErrCorrupt     = errors.New("corrupt xz stream")
 	ErrUnsupported = errors.New("xz stream of a kind that is not read")
 	ErrLimit       = errors.New("xz stream over a limit")
+	// ErrBehind is for bytes that are neither a stream nor padding where one may
+	// begin. They aren't read, and all before them is good.
+	ErrBehind = fmt.Errorf("bytes behind the last stream: %w", ErrCorrupt)
 )
 
 // MaxDictionary is the largest dictionary taken, in bytes. xz -9 uses 64 MiB.
@@ -101,22 +105,27 @@ const (
 // beginStream reads padding and a stream's header. io.EOF means the end.
 func (r *Reader) beginStream() error {
 	var head [12]byte
-	for {
-		n, err := io.ReadFull(&r.in, head[:4])
+	for r.streams > 0 {
+		next, err := r.in.r.Peek(4)
 		switch {
-		case n == 0 && errors.Is(err, io.EOF) && r.streams > 0:
-			return io.EOF
-		case err != nil:
-			return truncated(err)
+		case len(next) == 0:
+			return err
+		case len(next) < 4 && !strings.HasPrefix(magic, string(next)):
+			return ErrBehind
+		case len(next) < 4:
+			return io.ErrUnexpectedEOF
 		}
-		if r.streams == 0 || head != [12]byte{} {
+		if string(next) == magic[:4] {
 			break
 		}
+		if string(next) != "\x00\x00\x00\x00" {
+			return ErrBehind
+		}
+		if _, err := io.ReadFull(&r.in, head[:4]); err != nil {
+			return truncated(err)
+		}
 	}
-	if string(head[:4]) != magic[:4] {
-		return fmt.Errorf("no stream where one should begin: %w", ErrCorrupt)
-	}
-	if _, err := io.ReadFull(&r.in, head[4:]); err != nil {
+	if _, err := io.ReadFull(&r.in, head[:]); err != nil {
 		return truncated(err)
 	}
 	if string(head[:6]) != magic || le32(head[8:]) != crc32.ChecksumIEEE(head[6:8]) {
