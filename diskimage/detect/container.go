@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path"
 	"slices"
+	"strings"
 
 	"github.com/diskport/diskport/diskimage"
 	"github.com/diskport/diskport/diskimage/ova"
@@ -49,7 +51,8 @@ func (c *contained) Close() error {
 
 // inner opens what was in a container, under a name, as an image.
 func (in input) inner(f diskimage.File, name, container string) (image, error) {
-	in.r, in.size, in.inside, in.opts.Name = f.R, f.Size, container, name
+	in.r, in.size, in.opts.Name = f.R, f.Size, name
+	in.inside = strings.TrimPrefix(in.inside+"/"+container, "/")
 	d, err := in.open(in)
 	if err != nil {
 		return nil, fmt.Errorf("inside %s: %w", container, err)
@@ -74,9 +77,29 @@ func openPacked(name string) openFunc {
 	}
 }
 
+// isDisk reports whether a member of a tar archive is a disk: an image, or a raw
+// disk by its name or what is on it.
+func isDisk(name string, f diskimage.File) bool {
+	if f.Size == 0 {
+		return false
+	}
+	found, seen, err := recognise(f.R, f.Size)
+	if err != nil || len(found) > 1 {
+		return false
+	}
+	if len(found) == 1 && found[0].name != rawFormat.name {
+		return found[0].open != nil && !found[0].container()
+	}
+	switch strings.ToLower(path.Ext(name)) {
+	case ".raw", ".img", ".iso", ".dd", ".bin":
+		return true
+	}
+	return seen.disk() != "" && promised(name) == nil
+}
+
 // openOVA opens the disk of an OVA.
 func openOVA(in input) (image, error) {
-	found, err := ova.Find(in.r, in.size, ova.Options{Member: in.opts.Member, Interrupted: in.opts.Interrupted})
+	found, err := ova.Find(in.r, in.size, ova.Options{Member: in.opts.Member, Interrupted: in.opts.Interrupted, IsDisk: in.isDisk})
 	if err != nil {
 		return nil, err
 	}
@@ -84,17 +107,22 @@ func openOVA(in input) (image, error) {
 		return nil, err
 	}
 	in.opts.With = found.With
+	container := "tar"
+	if found.OVF {
+		container = "ova"
+	}
 	var d image
 	if found.Gzip {
 		in.r, in.size = found.File.R, found.File.Size
+		in.inside, in.opts.Name = container, found.Name+".gz"
 		d, err = openPacked("gzip")(in)
 	} else {
-		d, err = in.inner(found.File, found.Name, "ova")
+		d, err = in.inner(found.File, found.Name, container)
 	}
 	if err != nil {
 		return nil, err
 	}
-	c := &contained{image: d, container: "ova", warnings: found.Warnings}
+	c := &contained{image: d, container: container, warnings: found.Warnings}
 	c.scratch, _ = d.(io.Closer)
 	if found.Capacity > 0 && found.Capacity < d.Size() {
 		err := fault("ova", diskimage.Malformed, "the OVF gives the disk %d bytes, the disk's own header %d", found.Capacity, d.Size())

@@ -252,3 +252,66 @@ func TestPackedOrDMG(t *testing.T) {
 		}
 	}
 }
+
+// A disk alone in a tar archive, compressed or not, and an OVA that is compressed.
+func TestTars(t *testing.T) {
+	images, want := fixtures()
+	readme := imagetest.Member{Name: "README", Data: []byte("how to use it\n")}
+	notes := imagetest.Member{Name: "metadata.json", Data: []byte("{}")}
+	member := func(name, format string) imagetest.Member { return imagetest.Member{Name: name, Data: images[format]} }
+	for name, c := range map[string]struct {
+		object            []byte
+		container, format string
+	}{
+		"Google's":         {imagetest.Pack(t, imagetest.Tar(member("disk.raw", "raw")), "gzip", "-1"), "gzip/tar", "raw"},
+		"Debian's":         {imagetest.Pack(t, imagetest.Tar(member("./disk.raw", "raw")), "xz", "-1"), "xz/tar", "raw"},
+		"Vagrant's":        {imagetest.Pack(t, imagetest.Tar(notes, readme, member("box.img", "qcow2")), "gzip", "-1"), "gzip/tar", "qcow2"},
+		"a tar in zstd":    {imagetest.Pack(t, imagetest.Tar(member("a/disk.vhdx", "vhdx")), "zstd", "-1"), "zstd/tar", "vhdx"},
+		"a tar":            {imagetest.Tar(readme, member("disk", "raw")), "tar", "raw"},
+		"a compressed OVA": {imagetest.Pack(t, ovaOf(images["vmdk"], ""), "gzip", "-1"), "gzip/ova", "vmdk"},
+	} {
+		outer, _, _ := strings.Cut(c.container, "/")
+		for _, declared := range []string{"", outer} {
+			t.Run(name+" "+declared, func(t *testing.T) {
+				var scratch imagetest.Scratch
+				d, err := openWith(c.object, detect.Options{Scratch: &scratch, Format: declared})
+				checkContents(t, d, err, want)
+				if got := d.(diskimage.Describer).Describe(); got.Container != c.container || got.Format != c.format || len(got.Warnings) > 0 {
+					t.Errorf("described as %+v", got)
+				}
+				closes(t, d, &scratch)
+			})
+		}
+	}
+	for name, c := range map[string]struct {
+		object []byte
+		text   string
+	}{
+		"no disk":                    {imagetest.Tar(readme, notes), "tar x"},
+		"two disks":                  {imagetest.Tar(member("a.raw", "raw"), member("b.vhd", "vhd")), "choose one"},
+		"a compressed disk in a tar": {imagetest.Tar(imagetest.Member{Name: "disk.raw.gz", Data: imagetest.Pack(t, want, "gzip", "-1")}), "tar x"},
+		"a tar in a tar":             {imagetest.Tar(imagetest.Member{Name: "disk.raw", Data: imagetest.Tar(member("disk.raw", "raw"))}), "tar x"},
+		"gzip of gzip of a tar":      {imagetest.Pack(t, imagetest.Pack(t, imagetest.Tar(member("disk.raw", "raw")), "gzip"), "gzip"), "unpack the outer one"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var scratch imagetest.Scratch
+			_, err := openWith(c.object, detect.Options{Scratch: &scratch})
+			refused(t, err, diskimage.Unsupported, c.text)
+			if scratch.Open() != 0 {
+				t.Errorf("%d scratch files left", scratch.Open())
+			}
+		})
+	}
+	d, err := openWith(imagetest.Tar(member("a.raw", "raw"), member("b.vhd", "vhd")), detect.Options{Member: "b.vhd"})
+	checkContents(t, d, err, want)
+	old := imagetest.Tar(member("disk.raw", "raw")) // as before ustar
+	clear(old[257:265])
+	copy(old[148:156], "        ")
+	sum := 0
+	for _, b := range old[:512] {
+		sum += int(b)
+	}
+	copy(old[148:], fmt.Sprintf("%06o\x00 ", sum))
+	d, err = open(old, "")
+	checkContents(t, d, err, want)
+}

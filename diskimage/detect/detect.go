@@ -67,9 +67,10 @@ type input struct {
 	inside  string          // the container that the object was in; "" for none
 	used    map[string]bool // the files of opts.With that the image consists of
 
-	// open is the function of that name, which the table of formats can not
-	// refer to itself.
-	open func(input) (diskimage.Disk, error)
+	// open and isDisk are the functions of those names, which the table of formats
+	// can not refer to itself.
+	open   func(input) (diskimage.Disk, error)
+	isDisk func(name string, f diskimage.File) bool
 }
 
 // Match is what Sniff recognised.
@@ -102,11 +103,11 @@ func Sniff(r io.ReaderAt, size int64) (Match, error) {
 // a NotDiskError) rather than taken as raw, and a raw disk that bears no sign of
 // being one is taken with a warning.
 //
-// Containers are compressed objects and OVAs. What is in one may be any image,
-// or raw, but no container. A disk that is an io.Closer holds scratch room; the
+// Containers are compressed objects, OVAs and other tar archives with one disk, and
+// tar archives in compressed objects. What is in one may be any image, or raw. A disk that is an io.Closer holds scratch room; the
 // caller closes it when it is no longer read.
 func Open(r io.ReaderAt, size int64, opts Options) (diskimage.Disk, error) {
-	in := input{r: r, size: size, opts: opts, open: open, used: map[string]bool{}}
+	in := input{r: r, size: size, opts: opts, open: open, isDisk: isDisk, used: map[string]bool{}}
 	d, err := open(in)
 	if err != nil {
 		return nil, err
@@ -188,10 +189,10 @@ func (in input) pick(declared *format, found []*format) (*format, error) {
 
 // once refuses a container in a container.
 func (in input) once(f *format) (*format, error) {
-	if in.inside != "" && f.container() {
-		return nil, fault(f.name, diskimage.Unsupported, "%s inside %s: only one container is opened", f.title, in.inside)
+	if in.inside == "" || !f.container() || f.name == "ova" && slices.Contains([]string{"gzip", "xz", "zstd", "bzip2"}, in.inside) {
+		return f, nil
 	}
-	return f, nil
+	return nil, fault(f.name, diskimage.Unsupported, "%s inside %s: only one container is opened, and a tar archive in a compressed object; unpack the outer one first", f.title, in.inside)
 }
 
 // declaredRaw opens the bytes as they are.
@@ -239,8 +240,11 @@ func byName(name string) (*format, error) {
 		return nil, nil
 	}
 	lower := strings.ToLower(name)
-	if lower == "vpc" { // qemu's name of it
+	switch lower {
+	case "vpc": // qemu's name of it
 		lower = "vhd"
+	case "tar": // an OVA without an OVF
+		lower = "ova"
 	}
 	if lower == rawFormat.name {
 		return &rawFormat, nil

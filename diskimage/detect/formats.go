@@ -1,6 +1,8 @@
 package detect
 
 import (
+	"strings"
+
 	"github.com/diskport/diskport/diskimage"
 	"github.com/diskport/diskport/diskimage/dmg"
 	"github.com/diskport/diskport/diskimage/parallels"
@@ -67,7 +69,7 @@ var formats = []format{
 func openRaw(in input) (image, error) {
 	// Archives hold text and scripts too, and nothing but an OVF says that this
 	// is a disk.
-	if in.inside == "ova" && in.size%512 != 0 {
+	if strings.HasSuffix(in.inside, "ova") && in.size%512 != 0 {
 		return nil, fault("raw", diskimage.NotFormat, "%d bytes inside an OVA are of no known format, and no whole sectors", in.size)
 	}
 	warnings, err := in.unsigned()

@@ -114,9 +114,10 @@ func isBzip2(p probe) bool {
 		(len(p.head) < 10 || holds(4, "1AY&SY")(p) || holds(4, "\x17\x72\x45\x38\x50\x90")(p))
 }
 
-// isTar finds the magic and a valid checksum of the first member's header.
+// isTar finds a valid checksum of the first member's header, and the magic or, of
+// archives from before it, a name and a type that make sense.
 func isTar(p probe) bool {
-	if !holds(257, "ustar")(p) || len(p.head) < 512 {
+	if len(p.head) < 512 {
 		return false
 	}
 	field := strings.Trim(string(p.head[148:156]), " \x00")
@@ -127,7 +128,9 @@ func isTar(p probe) bool {
 			sum += uint64(b)
 		}
 	}
-	return err == nil && sum == want
+	kind := p.head[156]
+	old := p.head[0] > ' ' && p.head[0] < 0x7f && (kind == 0 || kind == '0' || kind == '5')
+	return err == nil && sum == want && (old || holds(257, "ustar")(p))
 }
 
 // isDescriptor finds the text of a VMDK descriptor: its first line is a known

@@ -39,6 +39,30 @@ func records(kind byte, data string, n int) []byte {
 	return append(bytes.Repeat(one, n), imagetest.Tar(text("y", ""))...)
 }
 
+// sparse returns an archive of an old GNU sparse member of 8 bytes with one
+// segment, and a size.
+func sparse(off, n, size string) []byte {
+	return header(text("a", "8 bytes."), func(p []byte) {
+		p[156] = 'S'
+		copy(p[386:], off)
+		copy(p[398:], n)
+		copy(p[483:], size)
+	})
+}
+
+// paxSparse returns an archive of a sparse member of the form 1.0 with a map and 512
+// bytes of data.
+func paxSparse(layout string, size int) []byte {
+	rec := func(key, value string) string {
+		body := " " + key + "=" + value + "\n"
+		n := len(body) + 2
+		return fmt.Sprintf("%02d%s", n, body)
+	}
+	pax := rec("GNU.sparse.major", "1") + rec("GNU.sparse.minor", "0") + rec("GNU.sparse.name", "a") + rec("GNU.sparse.realsize", fmt.Sprint(size))
+	data := layout + strings.Repeat("\x00", -len(layout)&511) + strings.Repeat("d", 512)
+	return append(header(imagetest.Member{Name: "pax", Data: []byte(pax)}, func(p []byte) { p[156] = 'x' })[:1024], imagetest.Tar(text("GNUSparseFile.0/a", data))...)
+}
+
 // The numbers are those of the catalogue of hostile images that the project's
 // issues refer to.
 func TestHostile(t *testing.T) {
@@ -74,8 +98,17 @@ func TestHostile(t *testing.T) {
 		{"51 hard link", kind(tar.TypeLink), diskimage.Unsupported},
 		{"51 character device", kind(tar.TypeChar), diskimage.Unsupported},
 		{"51 folder", kind(tar.TypeDir), diskimage.Unsupported},
-		{"51 GNU sparse", header(text("a", ""), func(p []byte) { p[156] = 'S' }), diskimage.Unsupported},
-		{"51 pax sparse", records('x', pax("GNU.sparse.major", "1"), 1), diskimage.Unsupported},
+		{"51 GNU sparse, no size", header(text("a", ""), func(p []byte) { p[156] = 'S' }), diskimage.Malformed},
+		{"51 GNU sparse, larger than said", sparse("00000000000", "00000000010", "00000000007"), diskimage.Malformed},
+		{"51 GNU sparse, not all there", sparse("00000000000", "00000000020", "00000000100"), diskimage.Malformed},
+		{"51 GNU sparse, negative", sparse("00000000000", strings.Repeat("\xff", 11), "00000000100"), diskimage.Malformed},
+		{"51 pax sparse, no map", records('x', pax("GNU.sparse.major", "1"), 1), diskimage.Malformed},
+		{"51 pax sparse, an endless number", paxSparse(strings.Repeat("1", 4096), 10), diskimage.Malformed},
+		{"51 pax sparse, too many segments", paxSparse("99999999\n", 10), diskimage.Malformed},
+		{"51 pax sparse, out of order", paxSparse("2\n8\n4\n0\n4\n", 100), diskimage.Malformed},
+		{"51 pax sparse, past the end", paxSparse("1\n8\n4096\n", 100), diskimage.Malformed},
+		{"51 pax sparse, old form", records('x', pax("GNU.sparse.map", "0,1"), 1), diskimage.Unsupported},
+		{"51 pax sparse, negative", records('x', pax("GNU.sparse.realsize", "-1"), 1), diskimage.Malformed},
 		{"51 pax path", records('x', pax("path", "../x"), 1), diskimage.Malformed},
 		{"51 pax path for all", records('g', pax("path", "x"), 1), diskimage.Malformed},
 		{"51 pax size 2^63", records('x', pax("size", "9223372036854775808"), 1), diskimage.Malformed},
@@ -98,14 +131,18 @@ func TestHostile(t *testing.T) {
 		{"54 100 MiB", header(text("x.ovf", ""), func(p []byte) { copy(p[124:136], "00614000000\x00") }), diskimage.Truncated},
 		{"54 9 MiB", xml(strings.Repeat(" ", 9<<20)), diskimage.Limit},
 		{"54 UTF-16", xml("\xff\xfe<\x00E\x00"), diskimage.Malformed},
-		{"54 another encoding", xml(`<?xml version="1.0" encoding="UTF-16"?><Envelope/>`), diskimage.Malformed},
+		{"54 another encoding", xml(`<?xml version="1.0" encoding="UTF-16"?><Envelope/>`), diskimage.Unsupported},
 		{"54 cut", xml("<Envelope><References"), diskimage.Malformed},
 		{"54 too many disks", xml("<Envelope><DiskSection>" + strings.Repeat("<Disk/>", 1001)), diskimage.Limit},
 		{"55 no such file", imagetest.Tar(described("b"), disk), diskimage.Malformed},
 		{"55 fileRef to nothing", xml(string(imagetest.OVFText("", `<Disk ovf:fileRef="f"/>`))), diskimage.Malformed},
 		{"55 address", imagetest.Tar(described("http://169.254.169.254/"), disk), diskimage.External},
 		{"parent", xml(string(imagetest.OVFText(`<File ovf:id="f" ovf:href="a"/>`, `<Disk ovf:fileRef="f" ovf:parentRef="p"/>`))), diskimage.External},
-		{"pieces", imagetest.Tar(described(`a ovf:chunkSize="5"`), disk), diskimage.Unsupported},
+		{"pieces of another size", imagetest.Tar(described(`b ovf:chunkSize="2"`), text("b.000000000", "a"), text("b.000000001", "bc")), diskimage.Malformed},
+		{"pieces too large", imagetest.Tar(described(`b ovf:chunkSize="2"`), text("b.000000000", "abc")), diskimage.Malformed},
+		{"pieces of nothing", imagetest.Tar(described(`b ovf:chunkSize="0"`), text("b.000000000", "")), diskimage.Malformed},
+		{"pieces, one missing", imagetest.Tar(described(`b ovf:size="4" ovf:chunkSize="2"`), text("b.000000000", "ab")), diskimage.Malformed},
+		{"pieces, the first missing", imagetest.Tar(described(`b ovf:chunkSize="2"`), text("b.000000001", "ab")), diskimage.Malformed},
 		{"compression", imagetest.Tar(described(`a ovf:compression="lzma"`), disk), diskimage.Unsupported},
 		{"two files of an id", xml(string(imagetest.OVFText(`<File ovf:id="f"/><File ovf:id="f"/>`, ""))), diskimage.Malformed},
 		{"56 digest of the disk", mf("SHA256(a)= " + zero), diskimage.Malformed},

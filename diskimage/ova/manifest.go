@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"hash"
+	"path"
 	"strings"
 
 	"github.com/diskport/diskport/diskimage"
@@ -32,6 +33,8 @@ func newHash(algorithm string) hash.Hash {
 		return sha1.New()
 	case "SHA256":
 		return sha256.New()
+	case "SHA384":
+		return sha512.New384()
 	case "SHA512":
 		return sha512.New()
 	}
@@ -41,7 +44,8 @@ func newHash(algorithm string) hash.Hash {
 func parseManifest(p bounded.Part) (*manifest, error) {
 	m := &manifest{part: p, files: map[string][]digest{}}
 	at := int64(0)
-	for line := range strings.Lines(string(p.Data)) {
+	text, _ := decode(p.Data)
+	for line := range strings.Lines(string(text)) {
 		if err := m.line(strings.TrimSpace(line), at); err != nil {
 			return nil, err
 		}
@@ -50,22 +54,20 @@ func parseManifest(p bounded.Part) (*manifest, error) {
 	return m, nil
 }
 
-// line takes "SHA1(name)= hex", with blanks as one likes.
+// line takes "SHA1(name)= hex", with blanks as one likes, and what sha256sum and
+// its kin print, "hex  name". Empty lines and comments are passed over.
 func (m *manifest) line(s string, at int64) error {
-	if s == "" {
+	if s == "" || s[0] == '#' {
 		return nil
 	}
-	algorithm, rest, ok := strings.Cut(s, "(")
-	end := strings.LastIndex(rest, ")")
-	if !ok || end < 0 {
-		return m.fault(at, "not of the form SHA256(name)= digest")
+	name, d, ok := opensslLine(s)
+	if !ok {
+		name, d, ok = coreutilsLine(s)
 	}
-	name := rest[:end]
-	value, ok := strings.CutPrefix(strings.TrimSpace(rest[end+1:]), "=")
-	d := digest{strings.TrimSpace(algorithm), strings.ToLower(strings.TrimSpace(value)), at}
+	d.at = at
 	h := newHash(d.algorithm)
 	if !ok || h == nil {
-		return m.fault(at, "not of the form SHA256(name)= digest, or SHA1 or SHA512")
+		return m.fault(at, "not of the form SHA256(name)= digest, or SHA1, SHA384 or SHA512")
 	}
 	if raw, err := hex.DecodeString(d.hex); err != nil || len(raw) != h.Size() {
 		return m.fault(at, "no digest of "+d.algorithm)
@@ -79,6 +81,39 @@ func (m *manifest) line(s string, at int64) error {
 	return nil
 }
 
+// opensslLine takes "SHA256(name)= hex", as openssl dgst and BSD's tools print it.
+func opensslLine(s string) (name string, d digest, ok bool) {
+	algorithm, rest, ok := strings.Cut(s, "(")
+	end := strings.LastIndex(rest, ")")
+	if !ok || end < 0 {
+		return "", d, false
+	}
+	value, ok := strings.CutPrefix(strings.TrimSpace(rest[end+1:]), "=")
+	d = digest{algorithm: algorithmOf(algorithm), hex: strings.ToLower(strings.TrimSpace(value))}
+	return strings.TrimPrefix(rest[:end], "./"), d, ok
+}
+
+// algorithmOf gives an algorithm its usual name: OpenSSL 3.2 and later print
+// SHA2-256.
+func algorithmOf(s string) string {
+	s = strings.ToUpper(strings.TrimSpace(s))
+	s = strings.TrimPrefix(s, "HASH-")
+	for _, prefix := range []string{"SHA2-", "SHA-"} {
+		if rest, ok := strings.CutPrefix(s, prefix); ok {
+			return "SHA" + rest
+		}
+	}
+	return s
+}
+
+// coreutilsLine takes "hex  name"; the length of the digest says which it is.
+func coreutilsLine(s string) (name string, d digest, ok bool) {
+	value, name, ok := strings.Cut(s, " ")
+	d.hex = strings.ToLower(value)
+	d.algorithm = map[int]string{40: "SHA1", 64: "SHA256", 96: "SHA384", 128: "SHA512"}[len(value)]
+	return strings.TrimPrefix(strings.TrimLeft(name, " *"), "./"), d, ok
+}
+
 func (m *manifest) fault(at int64, reason string) error {
 	f := m.part.Fault(diskimage.Malformed, "%s", reason)
 	f.Offset += at
@@ -86,19 +121,26 @@ func (m *manifest) fault(at int64, reason string) error {
 }
 
 // verify reads a member and compares its digests with those listed, if any.
-func (m *manifest) verify(a *archive, f member, interrupted func() error) error {
-	if m == nil || len(m.files[f.name]) == 0 {
+func (m *manifest) verify(name string, f diskimage.File, interrupted func() error) error {
+	if m == nil {
+		return nil
+	}
+	listed := m.files[name]
+	if len(listed) == 0 {
+		listed = m.files[path.Base(name)] // in the archive's folder
+	}
+	if len(listed) == 0 {
 		return nil
 	}
 	var hashes []hash.Hash
-	for _, d := range m.files[f.name] {
+	for _, d := range listed {
 		hashes = append(hashes, newHash(d.algorithm))
 	}
-	buf := make([]byte, min(f.size, 4<<20))
-	for off := int64(0); off < f.size; {
-		p := buf[:min(int64(len(buf)), f.size-off)]
-		if err := a.src.ReadFull("member", p, f.off+off); err != nil {
-			return err
+	buf := make([]byte, min(f.Size, 4<<20))
+	for off := int64(0); off < f.Size; {
+		p := buf[:min(int64(len(buf)), f.Size-off)]
+		if err := bounded.ReadFull(f.R, p, off); err != nil {
+			return fmt.Errorf("ova: reading %q to verify its digest: %w", bounded.Printable(name), err)
 		}
 		for _, h := range hashes {
 			h.Write(p)
@@ -111,9 +153,9 @@ func (m *manifest) verify(a *archive, f member, interrupted func() error) error 
 			return fmt.Errorf("ova: verifying the digest of a disk: %w", err)
 		}
 	}
-	for i, d := range m.files[f.name] {
+	for i, d := range listed {
 		if got := hex.EncodeToString(hashes[i].Sum(nil)); got != d.hex {
-			return m.fault(d.at, fmt.Sprintf("the %s of %q is %s", d.algorithm, bounded.Printable(f.name), got))
+			return m.fault(d.at, fmt.Sprintf("the %s of %q is %s", d.algorithm, bounded.Printable(name), got))
 		}
 	}
 	return nil

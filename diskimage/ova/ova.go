@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,11 +21,15 @@ type Options struct {
 	// Interrupted, if set, is called now and then while digests are computed; an
 	// error ends that with it. Give it a context's Err.
 	Interrupted func() error
+	// IsDisk reports whether a member of an archive without an OVF is a disk. It
+	// is needed for those.
+	IsDisk func(name string, f diskimage.File) bool
 }
 
 // Disk is the chosen disk's file.
 type Disk struct {
 	Name     string
+	OVF      bool // the archive has one, and is an OVA
 	File     diskimage.File
 	Gzip     bool                      // the file is the image in gzip
 	Capacity int64                     // bytes that the OVF gives the disk; 0 when it does not say
@@ -73,33 +78,57 @@ func Find(r io.ReaderAt, size int64, opts Options) (*Disk, error) {
 	if err != nil {
 		return nil, err
 	}
-	if ovf == nil {
-		return nil, a.noOVF()
-	}
 	digests, err := a.manifest()
 	if err != nil {
 		return nil, err
+	}
+	if ovf == nil {
+		return a.withoutOVF(digests, opts)
 	}
 	part, err := a.text(*ovf, "OVF", maxOVF)
 	if err != nil {
 		return nil, err
 	}
-	if err := digests.verify(a, *ovf, nil); err != nil {
+	if err := digests.verify(ovf.name, a.open(*ovf), nil); err != nil {
 		return nil, err
 	}
 	e, err := parseOVF(part)
 	if err != nil {
 		return nil, err
 	}
+	e.folder = strings.TrimSuffix(ovf.name, path.Base(ovf.name))
 	return a.choose(e, digests, opts)
 }
 
-func (a *archive) noOVF() error {
-	what := "a tar archive without an OVF"
+// withoutOVF returns the disk of an archive that has no OVF: the only one, or the
+// one that was asked for.
+func (a *archive) withoutOVF(digests *manifest, opts Options) (*Disk, error) {
+	part := a.src.NewPart("archive", 0, nil)
 	if _, ok := a.members["ova.xml"]; ok {
-		what = "an XVA, which is not read"
+		return nil, part.Fault(diskimage.Unsupported, "an XVA, which is not read")
 	}
-	return a.src.NewPart("archive", 0, nil).Fault(diskimage.Unsupported, "%s", what)
+	choice := &ChoiceError{Asked: opts.Member}
+	var chosen []member
+	for _, name := range slices.Sorted(maps.Keys(a.members)) {
+		if opts.IsDisk == nil || !opts.IsDisk(name, a.open(a.members[name])) {
+			continue
+		}
+		choice.Disks = append(choice.Disks, bounded.Printable(name))
+		if opts.Member == "" || opts.Member == name {
+			chosen = append(chosen, a.members[name])
+		}
+	}
+	switch {
+	case len(choice.Disks) == 0:
+		return nil, part.Fault(diskimage.Unsupported, "a tar archive without an OVF and without a disk that is read; unpack it (tar x) and import the disk by itself")
+	case len(chosen) != 1:
+		f := part.Fault(diskimage.Unsupported, "no single disk")
+		f.Err = choice
+		return nil, f
+	}
+	m := chosen[0]
+	disk := &Disk{Name: m.name, File: a.open(m), Warnings: a.warnings}
+	return disk, digests.verify(m.name, disk.File, opts.Interrupted)
 }
 
 // only returns the one member whose name ends so, nil for none.
@@ -159,46 +188,107 @@ func (a *archive) choose(e *envelope, digests *manifest, opts Options) (*Disk, e
 		f.Err = choice
 		return nil, f
 	}
-	m, ref, err := a.file(e, chosen[0])
+	files, ref, err := a.file(e, chosen[0])
 	if err != nil {
 		return nil, err
 	}
-	disk := &Disk{Name: m.name, File: a.open(m), Gzip: ref.compression == "gzip", Warnings: a.warnings}
+	disk := &Disk{Name: e.folder + ref.href, OVF: true, File: a.join(files), Gzip: ref.compression == "gzip", Warnings: append(a.warnings, e.warnings...)}
 	if disk.Capacity, err = e.capacity(chosen[0]); err != nil {
 		return nil, err
 	}
-	if disk.With, err = a.others(e, m, digests, opts); err != nil {
+	if disk.With, err = a.others(e, disk, digests, opts); err != nil {
 		return nil, err
 	}
-	return disk, digests.verify(a, m, opts.Interrupted)
+	if len(files) > 1 {
+		for _, m := range files {
+			if err := digests.verify(m.name, a.open(m), opts.Interrupted); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return disk, digests.verify(disk.Name, disk.File, opts.Interrupted)
 }
 
+// open returns a member's contents, which know their holes when the archive does.
 func (a *archive) open(m member) diskimage.File {
-	return diskimage.File{R: io.NewSectionReader(a.src.R, m.off, m.size), Size: m.size}
+	if m.isSparse {
+		return diskimage.File{R: sparseFile{a.src.R, m.sparse, m.size}, Size: m.size}
+	}
+	r := io.NewSectionReader(a.src.R, m.off, m.size)
+	if s, ok := a.src.R.(diskimage.SparseReaderAt); ok {
+		return diskimage.File{R: section{r, s, m.off}, Size: m.size}
+	}
+	return diskimage.File{R: r, Size: m.size}
 }
 
-// file returns the member of a disk.
-func (a *archive) file(e *envelope, d diskRef) (member, fileRef, error) {
+// join returns the contents of a file that lies in the archive in pieces.
+func (a *archive) join(files []member) diskimage.File {
+	if len(files) == 1 {
+		return a.open(files[0])
+	}
+	var all pieces
+	size := int64(0)
+	for _, m := range files {
+		all = append(all, a.open(m))
+		size += m.size
+	}
+	return diskimage.File{R: all, Size: size}
+}
+
+// file returns the members that a disk's file consists of, mostly one.
+func (a *archive) file(e *envelope, d diskRef) ([]member, fileRef, error) {
 	ref, ok := e.files[d.file]
-	m, present := a.members[ref.href]
-	size, err := strconv.ParseInt(ref.size, 10, 64)
+	m, present := a.members[e.folder+ref.href]
+	files := []member{m}
 	switch {
 	case d.parent != "":
-		return m, ref, e.attribute(diskimage.External, "parentRef", d.parent, "another disk that this one builds upon")
+		return nil, ref, e.attribute(diskimage.External, "parentRef", d.parent, "another disk that this one builds upon")
 	case !ok:
-		return m, ref, e.attribute(diskimage.Malformed, "fileRef", d.file, "the id of no file")
-	case ref.chunk != "":
-		return m, ref, e.attribute(diskimage.Unsupported, "chunkSize", ref.chunk, "for a file in pieces, which is not read")
+		return nil, ref, e.attribute(diskimage.Malformed, "fileRef", d.file, "the id of no file")
 	case ref.compression != "" && ref.compression != "identity" && ref.compression != "gzip":
-		return m, ref, e.attribute(diskimage.Unsupported, "compression", ref.compression, "not known")
-	case !present && !plain(ref.href):
-		return m, ref, e.attribute(diskimage.External, "href", ref.href, "not a file of the archive")
+		return nil, ref, e.attribute(diskimage.Unsupported, "compression", ref.compression, "not known")
+	case !present && ref.chunk != "" && inside(ref.href):
+		var err error
+		if files, err = a.chunks(e, ref); err != nil {
+			return nil, ref, err
+		}
+	case !present && !inside(ref.href):
+		return nil, ref, e.attribute(diskimage.External, "href", ref.href, "not a file of the archive")
 	case !present:
-		return m, ref, e.attribute(diskimage.Malformed, "href", ref.href, "not in the archive")
-	case ref.size != "" && (err != nil || size != m.size):
-		return m, ref, e.attribute(diskimage.Malformed, "size", ref.size, fmt.Sprintf("but the file has %d bytes", m.size))
+		return nil, ref, e.attribute(diskimage.Malformed, "href", ref.href, "not in the archive")
 	}
-	return m, ref, nil
+	total := int64(0)
+	for _, m := range files {
+		total += m.size
+	}
+	if size, err := strconv.ParseInt(ref.size, 10, 64); ref.size != "" && (err != nil || size != total) {
+		return nil, ref, e.attribute(diskimage.Malformed, "size", ref.size, fmt.Sprintf("but the file has %d bytes", total))
+	}
+	return files, ref, nil
+}
+
+// chunks returns the pieces of a file: name.000000000 and so on, of chunkSize bytes
+// each but the last.
+func (a *archive) chunks(e *envelope, ref fileRef) ([]member, error) {
+	n, err := strconv.ParseInt(ref.chunk, 10, 64)
+	if err != nil || n <= 0 {
+		return nil, e.attribute(diskimage.Malformed, "chunkSize", ref.chunk, "no size of a file")
+	}
+	var all []member
+	for {
+		m, ok := a.members[fmt.Sprintf("%s%s.%09d", e.folder, ref.href, len(all))]
+		if !ok {
+			break
+		}
+		if k := len(all); k > 0 && all[k-1].size != n || m.size > n {
+			return nil, e.attribute(diskimage.Malformed, "chunkSize", ref.chunk, fmt.Sprintf("but %q, or the one before it, is of another size", bounded.Printable(m.name)))
+		}
+		all = append(all, m)
+	}
+	if len(all) == 0 {
+		return nil, e.attribute(diskimage.Malformed, "href", ref.href, "in pieces, of which none is in the archive")
+	}
+	return all, nil
 }
 
 // maxDescriptor is the largest disk file that may be a text that names others.
@@ -206,20 +296,20 @@ const maxDescriptor = 64 << 10
 
 // others returns the other files that the OVF lists, verified, for a disk that
 // may name them.
-func (a *archive) others(e *envelope, disk member, digests *manifest, opts Options) (map[string]diskimage.File, error) {
-	if disk.size > maxDescriptor {
+func (a *archive) others(e *envelope, disk *Disk, digests *manifest, opts Options) (map[string]diskimage.File, error) {
+	if disk.File.Size > maxDescriptor {
 		return nil, nil
 	}
 	files := map[string]diskimage.File{}
 	for _, ref := range e.files {
-		m, ok := a.members[ref.href]
-		if !ok || m.name == disk.name || ref.compression == "gzip" {
+		m, ok := a.members[e.folder+ref.href]
+		if !ok || m.name == disk.Name || ref.compression == "gzip" {
 			continue
 		}
-		if err := digests.verify(a, m, opts.Interrupted); err != nil {
+		files[ref.href] = a.open(m)
+		if err := digests.verify(m.name, files[ref.href], opts.Interrupted); err != nil {
 			return nil, err
 		}
-		files[m.name] = a.open(m)
 	}
 	return files, nil
 }

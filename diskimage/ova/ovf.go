@@ -31,19 +31,31 @@ type diskRef struct {
 
 // envelope is what matters of an OVF.
 type envelope struct {
-	part  bounded.Part
-	files map[string]fileRef // by id
-	disks []diskRef
+	part   bounded.Part
+	folder string             // of the OVF in the archive, with a slash; "" for none
+	exact  bool               // offsets in the text that is parsed are those in part
+	files  map[string]fileRef // by id
+	disks  []diskRef
+
+	warnings []string
 }
 
 // parseOVF reads the description. There is no way in it to anything else: a DTD,
 // and with it every entity, is refused.
 func parseOVF(p bounded.Part) (*envelope, error) {
-	if err := p.CheckTags(); err != nil {
+	text, warning := decode(p.Data)
+	e := &envelope{part: p, files: map[string]fileRef{}}
+	if warning != "" {
+		e.warnings = append(e.warnings, "of the OVF: "+warning)
+	}
+	if e.exact = bytes.HasSuffix(p.Data, text); e.exact { // it lacks the declaration at most
+		e.part.Off += int64(len(p.Data) - len(text))
+	}
+	e.part.Data = text
+	if err := e.part.CheckTags(); err != nil {
 		return nil, err
 	}
-	e := &envelope{part: p, files: map[string]fileRef{}}
-	d := xml.NewDecoder(bytes.NewReader(p.Data))
+	d := xml.NewDecoder(bytes.NewReader(text))
 	var path []string
 	for {
 		token, err := d.Token()
@@ -51,7 +63,7 @@ func parseOVF(p bounded.Part) (*envelope, error) {
 			break
 		}
 		if err != nil {
-			return nil, e.fault(diskimage.Malformed, d, "no XML in UTF-8: %s", bounded.Printable(err.Error()))
+			return nil, e.fault(diskimage.Malformed, d, "no XML: %s", bounded.Printable(err.Error()))
 		}
 		switch t := token.(type) {
 		case xml.Directive:
@@ -102,7 +114,7 @@ func (e *envelope) element(d *xml.Decoder, path string, attrs []xml.Attr) error 
 // fault reports a fault of the text where it was read up to.
 func (e *envelope) fault(c diskimage.Class, d *xml.Decoder, reason string, args ...any) error {
 	f := e.part.Fault(c, reason, args...)
-	if d != nil {
+	if e.exact {
 		f.Offset += d.InputOffset()
 	}
 	return f

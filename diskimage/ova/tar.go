@@ -2,6 +2,7 @@ package ova
 
 import (
 	"bytes"
+	"path"
 	"strconv"
 	"strings"
 
@@ -24,6 +25,9 @@ type member struct {
 	name string
 	off  int64 // of its data
 	size int64
+
+	isSparse bool
+	sparse   []segment // what of it is stored, when it is sparse
 }
 
 // archive is the members of a tar, by name.
@@ -60,27 +64,54 @@ func readArchive(src bounded.Source) (*archive, error) {
 		if next.sized {
 			h.size = next.size
 		}
-		if err := src.Check("member", off+block, h.size); err != nil {
-			return nil, err
-		}
-		switch h.kind {
-		case 'x', 'g', 'L':
+		if h.kind == 'x' || h.kind == 'g' || h.kind == 'L' {
 			if extra++; extra > maxExtra {
 				return nil, p.Fault(diskimage.Limit, "more than %d headers about one member", maxExtra)
+			}
+			if err := src.Check("member", off+block, h.size); err != nil {
+				return nil, err
 			}
 			if err := a.override(&next, h, off+block); err != nil {
 				return nil, err
 			}
-		case '0', 0, '7':
-			if err := a.add(p, h, next, off+block); err != nil {
-				return nil, err
-			}
-			next, extra = overrides{}, 0
-		default:
-			return nil, p.FieldFault(diskimage.Unsupported, bounded.Field{Name: "type", At: 156, Value: uint64(h.kind)}, "not a plain file")
+			off += block + (h.size+block-1)/block*block
+			continue
 		}
-		off += block + (h.size+block-1)/block*block
+		n, err := a.take(p, h, next, off+block)
+		if err != nil {
+			return nil, err
+		}
+		next, extra = overrides{}, 0
+		off += block + n
 	}
+}
+
+// take notes the member whose header is p and whose data begin at an offset, and
+// returns how many bytes of the archive they take.
+func (a *archive) take(p bounded.Part, h header, next overrides, off int64) (int64, error) {
+	name := h.name
+	if next.name != "" {
+		name = next.name
+	}
+	m, n := member{name: name, off: off, size: h.size}, (h.size+block-1)/block*block
+	var err error
+	switch {
+	case h.kind == 'S':
+		m, n, err = a.oldSparse(p, h, name, off)
+	case h.kind != 0 && h.kind != '0' && h.kind != '7' && h.kind != '5' && h.kind != 'V':
+		return 0, p.FieldFault(diskimage.Unsupported, bounded.Field{Name: "type", At: 156, Value: uint64(h.kind)}, "not a plain file")
+	default:
+		if err := a.src.Check("member", off, h.size); err != nil {
+			return 0, err
+		}
+		if next.sparse {
+			m, err = a.paxSparse(p, h, next, off)
+		}
+	}
+	if err == nil && h.kind != '5' && h.kind != 'V' { // a folder, and the archive's own name
+		err = a.add(p, m)
+	}
+	return n, err
 }
 
 // block returns the header at off, from a window where it lies in the last one.
@@ -100,6 +131,10 @@ type overrides struct {
 	name  string
 	size  int64
 	sized bool
+
+	sparse     bool   // the member is sparse, of the pax form 1.0
+	sparseName string // its name; the header has another
+	sparseSize int64  // bytes
 }
 
 type header struct {
@@ -122,7 +157,7 @@ func parseHeader(p bounded.Part) (header, error) {
 			sum += uint64(b)
 		}
 	}
-	if err != nil || sum != want || string(p.Data[257:262]) != "ustar" {
+	if err != nil || sum != want {
 		return h, p.FieldFault(diskimage.Malformed, bounded.Field{Name: "checksum", At: 148, Value: want}, "want %#x", sum)
 	}
 	var ok bool
@@ -188,8 +223,10 @@ func (o *overrides) pax(p bounded.Part, global bool) error {
 		key, value, _ := strings.Cut(string(rest[len(digits)+1:n-1]), "=")
 		rest = rest[n:]
 		switch {
-		case strings.HasPrefix(key, "GNU.sparse"):
-			return p.Fault(diskimage.Unsupported, "a sparse file")
+		case strings.HasPrefix(key, "GNU.sparse."):
+			if err := o.gnuSparse(p, strings.TrimPrefix(key, "GNU.sparse."), value); err != nil {
+				return err
+			}
 		case key != "path" && key != "size":
 		case global:
 			return p.Fault(diskimage.Malformed, "%s for all members", key)
@@ -205,15 +242,35 @@ func (o *overrides) pax(p bounded.Part, global bool) error {
 	return nil
 }
 
-// add notes a member, whose name must be plain and new.
-func (a *archive) add(p bounded.Part, h header, next overrides, off int64) error {
-	name := h.name
-	if next.name != "" {
-		name = next.name
+// gnuSparse takes a record about a sparse file.
+func (o *overrides) gnuSparse(p bounded.Part, key, value string) error {
+	var err error
+	switch {
+	case key == "major" && value == "1", key == "minor" && value == "0":
+		o.sparse = true
+	case key == "name":
+		o.sparseName = value
+	case key == "realsize":
+		o.sparseSize, err = strconv.ParseInt(value, 10, 62)
+	default:
+		return p.Fault(diskimage.Unsupported, "a sparse file of a form that is not read; unpack the archive first: tar x")
 	}
-	name = strings.TrimPrefix(name, "./")
-	if !plain(name) {
-		return p.Fault(diskimage.Malformed, "the member's name is %q, want one of a file without a folder", bounded.Printable(name))
+	if err != nil || o.sparseSize < 0 {
+		return p.Fault(diskimage.Malformed, "the sparse file's size is %q", bounded.Printable(value))
+	}
+	return nil
+}
+
+// add notes a member, whose name must lead nowhere else and be new. What macOS puts
+// beside files is passed over.
+func (a *archive) add(p bounded.Part, m member) error {
+	m.name = strings.TrimPrefix(m.name, "./")
+	name := m.name
+	if !inside(name) {
+		return p.Fault(diskimage.Malformed, "the member's name is %q, want one of a file inside the archive", bounded.Printable(name))
+	}
+	if strings.HasPrefix(path.Base(name), "._") {
+		return nil
 	}
 	if a.folded[strings.ToLower(name)] {
 		return p.Fault(diskimage.Malformed, "the name %q, in whatever case, is that of two members", bounded.Printable(name))
@@ -221,9 +278,20 @@ func (a *archive) add(p bounded.Part, h header, next overrides, off int64) error
 	if len(a.members) == maxMembers {
 		return p.Fault(diskimage.Limit, "more than %d members", maxMembers)
 	}
-	a.members[name] = member{name, off, h.size}
+	a.members[name] = m
 	a.folded[strings.ToLower(name)] = true
 	return nil
+}
+
+// inside reports whether a name is that of a file, or of one in a folder, of the
+// archive.
+func inside(name string) bool {
+	for part := range strings.SplitSeq(name, "/") {
+		if !plain(part) {
+			return false
+		}
+	}
+	return len(name) <= 1024
 }
 
 // plain reports whether a name is that of a file, with no way to anywhere else.
