@@ -137,6 +137,7 @@ func isTar(p probe) bool {
 // comment, or its first word that is none is version=. Text that is nothing but
 // comments as far as is looked is taken for one too, not for a disk.
 func isDescriptor(p probe) bool {
+	p.head = bytes.TrimPrefix(p.head, []byte("\ufeff"))
 	if bytes.HasPrefix(bytes.TrimSpace(p.head[:min(len(p.head), descriptorSize)]), []byte("# Disk DescriptorFile")) {
 		return true
 	}

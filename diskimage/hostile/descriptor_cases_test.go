@@ -45,8 +45,8 @@ func TestEmbeddedDescriptors(t *testing.T) {
 		{"48 a raw device", described(descHead + "createType=\"vmfsRDM\"\n" + descExtent), diskimage.External, "device"},
 		{"48 a whole device", described(descHead + "createType=\"fullDevice\"\nRW 2048 FLAT \"/dev/sda\" 0\n"), diskimage.External, "device"},
 		{"48 seSparse", described(descHead + "createType=\"seSparse\"\n" + descExtent), diskimage.Unsupported, "seSparse"},
-		{"50 an escape sequence", described(descHead + "createType=\"\x1b[2Jnew\"\n" + descExtent), diskimage.Unsupported, "?[2Jnew"},
-		{"50 10 KiB of Unicode", described(descHead + "createType=\"" + strings.Repeat("\u202e", 3000) + "\"\n" + descExtent), diskimage.Unsupported, "createType"},
+		{"50 an escape sequence", described(descHead + descKind + "parentFileNameHint=\"\x1b[2Jnew\"\n" + descExtent), diskimage.External, "?[2Jnew"},
+		{"50 10 KiB of Unicode", described(descHead + descKind + "parentFileNameHint=\"" + strings.Repeat("\u202e", 3000) + "\"\n" + descExtent), diskimage.External, "parentFileNameHint"},
 	})
 }
 

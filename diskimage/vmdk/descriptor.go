@@ -14,7 +14,11 @@ type descriptor struct {
 	part    bounded.Part
 	values  map[string]string // by lower-case key
 	extents []extent
+	assumed string // a warning about the createType, which the header decides; "" for none
 }
+
+// byteOrderMark is what some editors put in front of text in UTF-8.
+const byteOrderMark = "\ufeff"
 
 // extent is an extent line.
 type extent struct {
@@ -29,6 +33,7 @@ type extent struct {
 // isDescriptor reports whether text begins as a descriptor does: after blank and
 // comment lines, with a version. Not all writers begin with the usual comment.
 func isDescriptor(text []byte) bool {
+	text = bytes.TrimPrefix(text, []byte(byteOrderMark))
 	for line := range bytes.Lines(text) {
 		line = bytes.TrimSpace(line)
 		if len(line) == 0 || line[0] == '#' {
@@ -48,6 +53,9 @@ func parseDescriptor(p bounded.Part) (descriptor, error) {
 		return d, p.Fault(diskimage.Malformed, "does not begin with a version")
 	}
 	at := int64(0)
+	if rest, marked := bytes.CutPrefix(text, []byte(byteOrderMark)); marked {
+		text, at = rest, int64(len(byteOrderMark))
+	}
 	for line := range bytes.Lines(text) {
 		if err := d.line(string(line), at); err != nil {
 			return d, err

@@ -35,8 +35,6 @@ func TestBadDescriptor(t *testing.T) {
 		{"whole device", head + "createType=\"fullDevice\"\nRW 2048 FLAT \"/dev/sda\" 0\n", diskimage.External, "device"},
 		{"seSparse", head + "createType=\"seSparse\"\n" + extent, diskimage.Unsupported, "seSparse"},
 		{"files of ESX", head + "parentCID=ffffffff\ncreateType=\"vmfsSparse\"\n" + extent, diskimage.External, "other files"},
-		{"unknown type", head + "createType=\"\x1b[2Jnew\"\n" + extent, diskimage.Unsupported, "?[2Jnew"},
-		{"no type of disk", head + extent, diskimage.Malformed, "createType"},
 		{"two types", head + kind + "createType=\"monolithicFlat\"\n" + extent, diskimage.Malformed, "twice"},
 		{"parent", head + "parentCID=12345678\n" + kind + extent, diskimage.External, "12345678"},
 		{"parent's name alone", head + "parentCID=ffffffff\nparentFileNameHint=\"/base.vmdk\"\n" + kind + extent, diskimage.External, "/base.vmdk"},
@@ -72,6 +70,25 @@ func TestGoodDescriptors(t *testing.T) {
 	} {
 		if _, err := open(imagetest.VMDK{Size: 1 << 20, Descriptor: text}.Build().Bytes); err != nil {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// Of a disk that is in one object the header says what its type is, when the
+// descriptor does not, or calls it something that is not known.
+func TestUnknownCreateType(t *testing.T) {
+	for _, layout := range []imagetest.VMDKLayout{imagetest.VMDKSparse, imagetest.VMDKOvftool} {
+		for name, line := range map[string]string{"none": "", "a new one": "createType=\"\x1b[2Jnew\"\n", "custom": "createType=\"custom\"\n"} {
+			text := "\ufeff# Disk DescriptorFile\nversion=1\n" + line + "RW 2048 SPARSE \"x\"\n"
+			d, err := open(imagetest.VMDK{Size: 1 << 20, Layout: layout, Descriptor: text}.Build().Bytes)
+			if err != nil {
+				t.Errorf("%s: %v", name, err)
+				continue
+			}
+			got := d.Describe()
+			if (got.Variant == "streamOptimized") != (layout == imagetest.VMDKOvftool) || len(got.Warnings) != 1 || strings.Contains(got.Warnings[0], "\x1b") {
+				t.Errorf("%s: %+v", name, got)
+			}
 		}
 	}
 }

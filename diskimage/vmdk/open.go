@@ -107,6 +107,9 @@ func openSparse(src bounded.Source, head header, opts Options) (*Image, error) {
 	img := &Image{desc: diskimage.Description{
 		Format: format, Variant: kind.name, VirtualSize: virtual, UnitSize: head.grainBytes(), Creator: text.creator(),
 	}}
+	if text.assumed != "" {
+		img.warn(text.assumed)
+	}
 	if head.unclean {
 		img.warn("the writer did not close the image")
 	}
@@ -139,6 +142,7 @@ func readDescriptor(src bounded.Source, head header) (descriptor, createType, er
 	if err != nil {
 		return text, createType{}, err
 	}
+	text.assumeType(head)
 	kind, err := text.validateKind()
 	switch {
 	case err != nil:

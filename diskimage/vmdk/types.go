@@ -1,6 +1,7 @@
 package vmdk
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -67,8 +68,10 @@ func refusal(name string) (diskimage.Class, string) {
 	case "custom":
 		return diskimage.Unsupported, "a disk of extents of any kind, which is not read"
 	}
-	return diskimage.Unsupported, "not known"
+	return diskimage.Unsupported, unknownType
 }
+
+const unknownType = "not known"
 
 // validateKind checks that the disk stands alone and is of a type that is read
 // here, and returns that type.
@@ -108,6 +111,27 @@ func (d descriptor) validateType() (createType, error) {
 		return createType{}, d.fault(class, "createType", 0, "%q: %s", bounded.Printable(name), why)
 	}
 	return t, nil
+}
+
+// assumeType takes the createType from the header in which the descriptor is
+// embedded, as qemu does, when there is none or one that is not known: all that it
+// would say of a disk that is in one object is in the header.
+func (d *descriptor) assumeType(head header) {
+	name, said := d.values["createtype"]
+	_, known := typeOf(name)
+	_, why := refusal(name)
+	if head.capacity == 0 || known || why != unknownType && !strings.EqualFold(name, "custom") {
+		return
+	}
+	assumed := sparseType
+	if head.compressed() {
+		assumed = streamType
+	}
+	d.values["createtype"] = assumed
+	d.assumed = "the descriptor has no createType; the header is that of a " + assumed + " disk"
+	if said {
+		d.assumed = fmt.Sprintf("the descriptor's createType is %q, which is not known; the header is that of a %s disk", bounded.Printable(name), assumed)
+	}
 }
 
 // validateEmbedded checks that the disk is the one sparse extent of the size in
