@@ -22,7 +22,7 @@
 // outside of values, writes a log or reads the environment. Images are not
 // trusted: what is wrong with one is a FormatError, whatever its bytes are, and
 // Limits bound the memory that it takes. An image may cost as much time as its
-// object has bytes, or its disk; who needs less sets Limits.VirtualSize.
+// object has bytes, or its disk; to spend less, set Limits.VirtualSize.
 //
 // # Stability
 //

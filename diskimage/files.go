@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Scratch makes room for what can not be read at random where it is, such as the
+// Scratch makes room for what cannot be read at random where it is, such as the
 // contents of a compressed object. The caller of a decoder gives it, and bounds
 // it: a write over its quota fails.
 type Scratch interface {

@@ -30,7 +30,7 @@ type contained struct {
 	scratch   io.Closer // nil without
 }
 
-// Describe is diskimage.Describer's.
+// Describe implements diskimage.Describer.
 func (c *contained) Describe() diskimage.Description {
 	d := c.image.Describe()
 	if d.Container != "" { // gzip in an OVA

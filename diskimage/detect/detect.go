@@ -68,7 +68,7 @@ type input struct {
 	used    map[string]bool // the files of opts.With that the image consists of
 
 	// open and isDisk are the functions of those names, which the table of formats
-	// can not refer to itself.
+	// cannot refer to itself.
 	open   func(input) (diskimage.Disk, error)
 	isDisk func(name string, f diskimage.File) bool
 }

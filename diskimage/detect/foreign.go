@@ -152,7 +152,8 @@ func isBMP(p probe) bool {
 	return starts("BM")(p) && len(p.head) >= 6 && int64(binary.LittleEndian.Uint32(p.head[2:])) == p.size
 }
 
-// text says what kind of text the content is, "" when it is none.
+// text says what kind of text the content is, by its start and its end; "" when it
+// is none.
 func (p probe) text() (title, hint string) {
 	head := p.head[:min(len(p.head), textSize)]
 	if bytes.HasPrefix(head, []byte("\xff\xfe")) || bytes.HasPrefix(head, []byte("\xfe\xff")) {
@@ -161,7 +162,11 @@ func (p probe) text() (title, hint string) {
 		}
 		return "", ""
 	}
-	if !isText(head) {
+	tail := p.tail[max(0, len(p.tail)-textSize):]
+	for i := 0; i < utf8.UTFMax && len(tail) > 0 && !utf8.RuneStart(tail[0]); i++ {
+		tail = tail[1:] // the first rune may be cut
+	}
+	if !isText(head) || !isText(tail) {
 		return "", ""
 	}
 	s := strings.TrimSpace(strings.TrimPrefix(string(head), "\ufeff"))
@@ -206,7 +211,7 @@ func code(s string) string {
 	return bounded.Printable(value[:min(len(value), 40)])
 }
 
-// textSize is how much of the start is looked at for text.
+// textSize is how much of the start, and of the end, is looked at for text.
 const textSize = 64 << 10
 
 // isText reports whether p could be typed: no control characters but those of

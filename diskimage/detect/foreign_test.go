@@ -77,6 +77,7 @@ func TestForeign(t *testing.T) {
 		"headless VMDK":  {append(noise(512), imagetest.VMDKDescriptor("monolithicSparse", `RW 1 SPARSE "a"`)...), "first sector is missing"},
 		"headless VHD":   {append(noise(512), "cxsparse"...), "first sector is missing"},
 		"headless VHDX":  {append(append(append(noise(64<<10), "head"...), noise(128<<10-4)...), "regi"...), "identifier"},
+		"Japanese":       {bytes.Repeat([]byte("これはテキストです。\n"), 10_000), "text"},
 		"shifted qcow2":  {append([]byte("\x00\x01HTTP/1.1 200 OK\r\n\r\n"), "QFI\xfb\x00\x00\x00\x03"...), "bytes in front"},
 		"shifted VHD":    {append([]byte("\n"), imagetest.VHD{Size: 8192, BlockSize: 4096}.Build()[:2048]...), "bytes in front"},
 		"shifted VHDX":   {append([]byte("\xef\xbb\xbf"), imagetest.VHDX{Size: 1 << 20, BlockSize: 1 << 20}.Build()...), "bytes in front"},
@@ -162,7 +163,8 @@ func TestSigns(t *testing.T) {
 		"NTFS": {with(0, "\xeb\x52\x90NTFS    "), ""}, "FAT32": {with(82, "FAT32   "), ""},
 		"btrfs": {with(0x10040, "_BHRfS_M"), ""}, "LVM": {with(512, "LABELONE"), ""}, "swap": {with(4086, "SWAPSPACE2"), ""},
 		"LUKS": {with(0, "LUKS\xba\xbe\x00\x02"), "encrypted"}, "ZFS": {with(128<<10, "\x0c\xb1\xba\x00\x00\x00\x00\x00"), ""},
-		"zeros": {empty, "begins with zeros"}, "nothing known": {noise(1 << 20), "is this a disk?"},
+		"a start of letters": {append(bytes.Repeat([]byte("a"), 128<<10), empty...), "is this a disk?"},
+		"zeros":              {empty, "begins with zeros"}, "nothing known": {noise(1 << 20), "is this a disk?"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if name == "ext" {

@@ -94,7 +94,7 @@ func (l *chunkList) addRun(r run, first, count, base uint64) error {
 	return nil
 }
 
-// stored reports whether a chunk has bytes in the object, or that it can not be
+// stored reports whether a chunk has bytes in the object, or that it cannot be
 // read.
 func (r run) stored() (bool, error) {
 	switch kind := r.kind(); kind {

@@ -60,7 +60,7 @@ func (f *chunkFinder) Find(off, _ int64) (diskimage.Run, error) {
 }
 
 // Decode implements blockmap.Decoder. With bzip2 and xz it allocates: their
-// readers can not be used again.
+// readers cannot be used again.
 func (f *chunkFinder) Decode(run diskimage.Run, dst, src []byte) error {
 	if int64(len(dst)) != run.Len || int64(len(src)) < run.SrcLen || run.Off < 0 || run.Off >= f.size {
 		return fmt.Errorf("dmg: expanding disk offset %#x: %d bytes of room for %d", run.Off, len(dst), run.Len)

@@ -40,7 +40,7 @@ func (s specimen) as(object []byte) error {
 	} else {
 		err = differs(d, s.want)
 	}
-	// What writers leave out at the very end, when it is zeros, can not be told
+	// What writers leave out at the very end, when it is zeros, cannot be told
 	// from what was lost there. Such an image is read, and says so.
 	if wrong(err) && slices.ContainsFunc(d.(diskimage.Describer).Describe().Warnings, endsInside) {
 		return nil

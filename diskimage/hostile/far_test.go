@@ -112,7 +112,7 @@ func farAway(t *testing.T, s specimen) {
 	if most := 2 + int(d.Size()/(32*mib))*2; walked > most {
 		t.Errorf("walking the tables takes %d reads of %d bytes, want at most %d", walked, walkedBytes, most)
 	}
-	// Two requests can not always be joined to one of the whole window.
+	// Two requests cannot always be joined to one of the whole window.
 	if most := 2 + 2*bytes/window; int64(len(data)) > most {
 		t.Errorf("the data are %d requests of %d bytes, want at most %d", len(data), bytes, most)
 	}

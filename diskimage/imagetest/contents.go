@@ -77,7 +77,7 @@ func (s Sparse) ReadAt(p []byte, off int64) (int, error) {
 	return bytes.NewReader(s.Bytes).ReadAt(p, off)
 }
 
-// NextData is diskimage.SparseReaderAt's.
+// NextData implements diskimage.SparseReaderAt.
 func (s Sparse) NextData(off int64) (start, end int64, err error) {
 	size := int64(len(s.Bytes))
 	for start = min(off, size); start < size && s.hole(start); {

@@ -60,7 +60,7 @@ func (r *ranges) add(off, n int64) {
 // position.
 type SparseFile struct{ *os.File }
 
-// NextData is diskimage.SparseReaderAt's.
+// NextData implements diskimage.SparseReaderAt.
 func (f SparseFile) NextData(off int64) (start, end int64, err error) {
 	info, err := f.Stat()
 	if err != nil {

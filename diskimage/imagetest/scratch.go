@@ -21,7 +21,7 @@ type Scratch struct {
 	open    int
 }
 
-// Create is diskimage.Scratch's.
+// Create implements diskimage.Scratch.
 func (s *Scratch) Create() (diskimage.ScratchFile, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

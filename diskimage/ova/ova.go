@@ -159,7 +159,7 @@ func (a *archive) manifest() (*manifest, error) {
 	return parseManifest(part)
 }
 
-// text reads a whole member of at most so many bytes.
+// text reads a whole member, which may have most bytes.
 func (a *archive) text(m member, name string, most int64) (bounded.Part, error) {
 	if m.size > most {
 		return bounded.Part{}, a.src.NewPart(name, m.off, nil).Fault(diskimage.Limit, "%d bytes, more than %d", m.size, most)

@@ -67,7 +67,7 @@ func TestHostile(t *testing.T) {
 	}
 	limits := diskimage.Limits{MetadataBytes: 1 << 10}
 	_, err := opener(bytes.NewReader(append(patched(false, le32(tracks, 1), le64(sectorCount, 3)), make([]byte, 4<<20)...)), 4<<20, limits)
-	imagetest.WantFault(t, err, diskimage.Limit, "keeping so many units of 512 bytes apart")
+	imagetest.WantFault(t, err, diskimage.Limit, "too many units of 512 bytes to keep them apart")
 }
 
 // What is not needed to read is ignored.

@@ -1,5 +1,5 @@
 // Package qcow2 reads qcow2 images, versions 2 and 3, as written by qemu-img,
-// libvirt and those who publish cloud images.
+// libvirt and the publishers of cloud images.
 //
 // Source: QEMU, docs/interop/qcow2.txt. All numbers are big-endian; an image
 // is made of clusters of 512 bytes to 2 MiB.

@@ -379,5 +379,5 @@ func TestManyEmptyTables(t *testing.T) {
 	}
 	runtime.KeepAlive(d)
 	_, err = qcow2.Open(src, 1<<33, qcow2.Options{Limits: diskimage.Limits{MetadataBytes: 1 << 12}})
-	imagetest.WantFault(t, err, diskimage.Limit, "keeping so many units of 512 bytes apart")
+	imagetest.WantFault(t, err, diskimage.Limit, "too many units of 512 bytes to keep them apart")
 }

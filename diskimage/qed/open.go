@@ -64,7 +64,7 @@ func Open(r io.ReaderAt, size int64, opts Options) (*Image, error) {
 	return &Image{blockmap.New(format, virtual, finder), desc}, nil
 }
 
-// Describe is diskimage.Describer's.
+// Describe implements diskimage.Describer.
 func (i *Image) Describe() diskimage.Description {
 	d := i.desc
 	d.Warnings = slices.Clone(d.Warnings)

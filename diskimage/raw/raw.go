@@ -58,7 +58,7 @@ func Open(r io.ReaderAt, size int64, opts Options) (*Image, error) {
 	return &Image{blockmap.New(format, padded, f), slices.Clone(opts.Warnings)}, nil
 }
 
-// Describe is diskimage.Describer's.
+// Describe implements diskimage.Describer.
 func (i *Image) Describe() diskimage.Description {
 	return diskimage.Description{Format: format, VirtualSize: i.Size(), Warnings: slices.Clone(i.warnings)}
 }

@@ -123,10 +123,10 @@ func (i *Image) openDynamic(src bounded.Source, foot *footer, end int64, limits 
 	return nil
 }
 
-// ReadAt is io.ReaderAt's.
+// ReadAt implements io.ReaderAt.
 func (i *Image) ReadAt(p []byte, off int64) (int, error) { return i.reads.ReadAt(p, off) }
 
-// Describe is diskimage.Describer's. Whether sectors are marked absent inside
+// Describe implements diskimage.Describer. Whether sectors are marked absent inside
 // stored blocks is known once they were read or walked.
 func (i *Image) Describe() diskimage.Description {
 	d := i.desc

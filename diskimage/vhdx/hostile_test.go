@@ -208,7 +208,7 @@ func TestParentIsNamed(t *testing.T) {
 	})
 }
 
-// The table has an entry for the bitmap of sectors behind every so many blocks,
+// The table has an entry for the bitmap of sectors behind every few blocks,
 // which means nothing without a parent; qemu before 8 wrote noise there.
 func TestBitmapEntries(t *testing.T) {
 	const blocks = 8 << 10 // of 1 MiB: 4096 to a bitmap

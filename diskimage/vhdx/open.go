@@ -86,7 +86,7 @@ func readFileID(src bounded.Source) (string, error) {
 	return utf16Text(p.Data[8:]), nil
 }
 
-// Describe is diskimage.Describer's.
+// Describe implements diskimage.Describer.
 func (i *Image) Describe() diskimage.Description {
 	d := i.desc
 	d.Warnings = slices.Clone(d.Warnings)

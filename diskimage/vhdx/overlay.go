@@ -55,7 +55,7 @@ func (o *overlay) search(off int64) int {
 	return sort.Search(len(o.changes), func(i int) bool { return o.changes[i].end > off })
 }
 
-// ReadAt is io.ReaderAt's.
+// ReadAt implements io.ReaderAt.
 func (o *overlay) ReadAt(p []byte, off int64) (int, error) {
 	if off >= o.size {
 		return 0, io.EOF

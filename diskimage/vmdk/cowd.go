@@ -32,7 +32,7 @@ func parseCOWD(p bounded.Part) header {
 	}
 }
 
-// openCOWD opens an extent of type VMFSSPARSE, which has so many sectors.
+// openCOWD opens an extent of type VMFSSPARSE and of a size in sectors.
 func openCOWD(src bounded.Source, sectors uint64, limits diskimage.Limits) (header, *grainFinder, error) {
 	start, err := src.Part("COWD header", 0, min(src.Size, cowdSectors*sector))
 	if err != nil {

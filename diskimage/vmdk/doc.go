@@ -38,7 +38,7 @@
 //	12  4  0 end of stream, 1 grain table, 2 grain directory, 3 footer
 //
 // A grain's record is padded to a sector; the other markers fill one and their
-// content follows. The order is that of a writer that can not go back: grains,
+// content follows. The order is that of a writer that cannot go back: grains,
 // then the table that points at them, and at last the directory. The footer is a
 // copy of the header that says where the directory is.
 //

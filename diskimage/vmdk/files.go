@@ -214,7 +214,8 @@ func (i *Image) openPiece(text descriptor, p *piece, with map[string]diskimage.F
 	return nil
 }
 
-// openSparseFile opens a file of a split disk, which has so many sectors of it.
+// openSparseFile opens a file of a split disk, of which it holds a number of
+// sectors.
 func openSparseFile(src bounded.Source, sectors uint64, limits diskimage.Limits) (header, *grainFinder, error) {
 	start, err := src.Part("header", 0, min(src.Size, sector))
 	if err != nil {

@@ -44,7 +44,7 @@ func units(p []byte, size int) map[int64][]byte {
 // sets returns disksOf of an odd size.
 func sets() (map[string]set, []byte) { return disksOf(300<<10 + 512) }
 
-// disksOf returns a disk of so many bytes, 64 KiB of zeros and 2 MiB and a bit, as
+// disksOf returns a disk of first bytes, 64 KiB of zeros and 2 MiB and a bit, as
 // every type that is of several files, and its contents.
 func disksOf(first int) (map[string]set, []byte) {
 	const gap, second = 64 << 10, 2<<20 + 1024

@@ -64,7 +64,7 @@ func Open(r io.ReaderAt, size int64, opts Options) (*Image, error) {
 // Files returns the names of the files of Options.With that the disk consists of.
 func (i *Image) Files() []string { return slices.Clone(i.files) }
 
-// Describe is diskimage.Describer's. How many redundant tables differ is known
+// Describe implements diskimage.Describer. How many redundant tables differ is known
 // once the disk was read or walked.
 func (i *Image) Describe() diskimage.Description {
 	d := i.desc

@@ -19,7 +19,7 @@ func (all pieceFinder) Find(off, end int64) (diskimage.Run, error) {
 	return run, err
 }
 
-// zeros is an extent of so many bytes that are zeros.
+// zeros is an extent of zeros; the number is its size in bytes.
 type zeros int64
 
 // Find implements blockmap.Finder.

@@ -147,7 +147,7 @@ func (f *grainFinder) check(t int64, at uint32, entries []byte) error {
 }
 
 // compareCopy counts table t if the redundant copy is another. Which of the two
-// is right can not be told; VMware and qemu go by this one.
+// is right cannot be told; VMware and qemu go by this one.
 func (f *grainFinder) compareCopy(t int64, at uint32, entries []byte) error {
 	if f.backup == nil {
 		return nil

@@ -47,7 +47,7 @@ func (c *Contents) Close() error {
 	return c.closed
 }
 
-// ReadAt is io.ReaderAt's.
+// ReadAt implements io.ReaderAt.
 func (c *Contents) ReadAt(p []byte, off int64) (int, error) {
 	if off < 0 || off >= c.size {
 		return 0, io.EOF
@@ -67,7 +67,7 @@ func (c *Contents) ReadAt(p []byte, off int64) (int, error) {
 	return want, nil
 }
 
-// NextData is diskimage.SparseReaderAt's.
+// NextData implements diskimage.SparseReaderAt.
 func (c *Contents) NextData(off int64) (start, end int64, err error) {
 	i := c.next(off/holeUnit, 0)
 	start = min(c.size, max(off, i*holeUnit))

@@ -27,7 +27,7 @@ type Finder interface {
 
 // Decoder is what the Finder of a format with coded runs does besides.
 type Decoder interface {
-	// Decode is diskimage.RunDisk's.
+	// Decode implements diskimage.RunDisk.
 	Decode(run diskimage.Run, dst, src []byte) error
 }
 
@@ -57,7 +57,7 @@ func New(format string, size int64, f Finder) *Disk {
 // Size returns the virtual size in bytes.
 func (d *Disk) Size() int64 { return d.size }
 
-// Runs is diskimage.RunDisk's. Adjacent plain runs are merged.
+// Runs implements diskimage.RunDisk. Adjacent plain runs are merged.
 func (d *Disk) Runs(off, n int64) iter.Seq2[diskimage.Run, error] {
 	return func(yield func(diskimage.Run, error) bool) {
 		var held diskimage.Run
@@ -100,7 +100,7 @@ func same(a, b io.ReaderAt) bool {
 	return reflect.ValueOf(a).Comparable() && a == b
 }
 
-// Extents is diskimage.Disk's.
+// Extents implements diskimage.Disk.
 func (d *Disk) Extents(off, n int64) iter.Seq2[diskimage.Extent, error] {
 	return func(yield func(diskimage.Extent, error) bool) {
 		off, end := d.clip(off, n)
@@ -127,7 +127,7 @@ func (d *Disk) Extents(off, n int64) iter.Seq2[diskimage.Extent, error] {
 	}
 }
 
-// ReadAt is io.ReaderAt's. Runs of data are read in place; of coded units the
+// ReadAt implements io.ReaderAt. Runs of data are read in place; of coded units the
 // last one decoded is kept, so that small sequential reads decode each once.
 func (d *Disk) ReadAt(p []byte, off int64) (int, error) {
 	if off < 0 {
@@ -199,7 +199,7 @@ func (d *Disk) decode(r diskimage.Run, dst []byte) error {
 	return d.Decode(r, dst, src)
 }
 
-// Decode is diskimage.RunDisk's.
+// Decode implements diskimage.RunDisk.
 func (d *Disk) Decode(run diskimage.Run, dst, src []byte) error {
 	dec, ok := d.finder.(Decoder)
 	if !ok || !run.Coded {

@@ -273,5 +273,5 @@ func (l *Layout) pay(n int64) bool {
 }
 
 func (l *Layout) tooMany() *Misfit {
-	return misfit(diskimage.Limit, "keeping so many units of %d bytes apart takes more than %d bytes of memory", l.unit, l.budget)
+	return misfit(diskimage.Limit, "there are too many units of %d bytes to keep them apart in %d bytes of memory", l.unit, l.budget)
 }

@@ -94,7 +94,7 @@ func TestLayoutMemory(t *testing.T) {
 	for i := int64(1 << 20); m == nil; i += 4096 {
 		m = l.Take(i*512, 512)
 	}
-	wantMisfit(t, m, diskimage.Limit, "more than 65536 bytes")
+	wantMisfit(t, m, diskimage.Limit, "in 65536 bytes of memory")
 }
 
 // Units of one size keep clear of those of another beside them.

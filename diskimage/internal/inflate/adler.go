@@ -7,7 +7,7 @@ import "encoding/binary"
 //
 // Eight bytes are summed at a time, in the 16-bit lanes of two words: sum holds
 // the bytes of each column, tri the sum of all values of sum, which weights the
-// first of n rows n times. That is as long as a lane of tri can not overflow:
+// first of n rows n times. That is as long as a lane of tri cannot overflow:
 // 255*(1+...+22) < 1<<16.
 func adler32(p []byte) uint32 {
 	const (

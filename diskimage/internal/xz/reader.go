@@ -49,8 +49,8 @@ type Reader struct {
 // of r: what is neither a stream nor padding there is an error.
 func NewReader(r *bufio.Reader) *Reader { return NewReaderSize(r, MaxDictionary) }
 
-// NewReaderSize is NewReader for a file out of which at most so many bytes are
-// read: no dictionary is made larger.
+// NewReaderSize is NewReader for a file of which the caller reads most bytes at
+// most: no dictionary is made larger.
 func NewReaderSize(r *bufio.Reader, most int64) *Reader {
 	return &Reader{in: counter{r: r}, most: most}
 }
