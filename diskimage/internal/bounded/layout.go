@@ -39,6 +39,16 @@ type Layout struct {
 	pages   map[int64]*slots
 	used    int64  // bytes of pages
 	last    region // the unit that the disk's end cuts, as much as the disk has of it
+	recent  *slots // the page that was used last: units come in rows
+	number  int64  // of that page
+}
+
+// page returns a page of slots, nil when no unit begins in it.
+func (l *Layout) page(number int64) *slots {
+	if l.recent == nil || l.number != number {
+		l.recent, l.number = l.pages[number], number
+	}
+	return l.recent
 }
 
 // region is a structure that the header names.
@@ -211,8 +221,15 @@ func (l *Layout) overlapping(off, n int64) (start int64, ok bool) {
 	if off < l.last.end && l.last.start < off+n {
 		return l.last.start, true
 	}
-	for slot := max(0, off-l.unit+1) / l.unit; slot*l.unit < off+n; slot++ {
-		s := l.pages[slot/slotsPerPage]
+	if len(l.pages) == 0 {
+		return 0, false
+	}
+	slot := max(0, off-l.unit+1) / l.unit
+	if l.align == l.unit { // then a unit begins with its slot
+		slot = off / l.unit
+	}
+	for ; slot*l.unit < off+n; slot++ {
+		s := l.page(slot / slotsPerPage)
 		if s == nil {
 			slot |= slotsPerPage - 1 // to the next page
 			continue
@@ -236,13 +253,13 @@ func (l *Layout) overlapping(off, n int64) (start int64, ok bool) {
 func (l *Layout) mark(off int64) *Misfit {
 	slot, phase := off/l.unit, uint32(off%l.unit)
 	number, i := slot/slotsPerPage, slot%slotsPerPage
-	s := l.pages[number]
+	s := l.page(number)
 	if s == nil {
 		if !l.pay(pageCost + bitsCost) {
 			return l.tooMany()
 		}
 		s = &slots{begun: make([]uint64, slotsPerPage/64), phase: phase}
-		l.pages[number] = s
+		l.pages[number], l.recent, l.number = s, s, number
 	}
 	if s.at == nil && phase != s.phase {
 		if !l.pay(atCost) {
