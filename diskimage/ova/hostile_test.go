@@ -106,6 +106,7 @@ func TestHostile(t *testing.T) {
 		{"51 pax sparse, an endless number", paxSparse(strings.Repeat("1", 4096), 10), diskimage.Malformed},
 		{"51 pax sparse, too many segments", paxSparse("99999999\n", 10), diskimage.Malformed},
 		{"51 pax sparse, out of order", paxSparse("2\n8\n4\n0\n4\n", 100), diskimage.Malformed},
+		{"51 pax sparse, larger than any disk", paxSparse("1\n0\n512\n", 1<<60), diskimage.Limit},
 		{"51 pax sparse, past the end", paxSparse("1\n8\n4096\n", 100), diskimage.Malformed},
 		{"51 pax sparse, old form", records('x', pax("GNU.sparse.map", "0,1"), 1), diskimage.Unsupported},
 		{"51 pax sparse, negative", records('x', pax("GNU.sparse.realsize", "-1"), 1), diskimage.Malformed},
@@ -184,6 +185,9 @@ func FuzzFind(f *testing.F) {
 	ovf, disk := described(`a ovf:size="4"`), text("a", "disk")
 	f.Add(imagetest.Tar(ovf, imagetest.Member{Name: "x.mf", Data: imagetest.Manifest(ovf, disk)}, disk))
 	f.Add(records('x', "10 path=x\n", 1))
+	f.Add(sparse("00000000004", "00000000010", "00000000100"))
+	f.Add(paxSparse("2\n0\n256\n512\n256\n", 1024))
+	f.Add(append(imagetest.Tar(described(`b ovf:chunkSize="2"`))[:1024], imagetest.Tar(text("b.000000000", "ab"), text("b.000000001", "c"))...))
 	f.Add(imagetest.Tar(disk, text("x.ovf", `<Envelope><DiskSection><Disk capacity="3" capacityAllocationUnits="byte * 2^30"/>`)))
 	f.Fuzz(func(t *testing.T, object []byte) {
 		d, err := find(object, ova.Options{})
@@ -191,7 +195,7 @@ func FuzzFind(f *testing.F) {
 		if err != nil && !errors.As(err, &fault) {
 			t.Error(err)
 		}
-		if err == nil {
+		if err == nil && d.File.Size < 1<<20 {
 			bytesOf(t, d.File)
 		}
 	})

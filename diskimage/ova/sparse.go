@@ -45,6 +45,9 @@ func (s *sparseMap) add(off, n int64) error {
 // finish places the segments, whose data begin at an offset of the archive and
 // have packed bytes, and returns the member, which has size bytes.
 func (s *sparseMap) finish(name string, at, packed, size int64) (member, error) {
+	if size > diskimage.DefaultVirtualSize {
+		return member{}, s.part.Fault(diskimage.Limit, "a sparse file of %d bytes, more than %d", size, int64(diskimage.DefaultVirtualSize))
+	}
 	stored := int64(0)
 	for i := range s.segments {
 		s.segments[i].at = at + stored
