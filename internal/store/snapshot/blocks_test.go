@@ -157,6 +157,7 @@ func TestOpenRefuses(t *testing.T) {
 		"another's root": func(rec *Record) { rec.Root = other.Root },
 		"another domain": func(rec *Record) { rec.Domain = "dom-encrypted" },
 		"another size":   func(rec *Record) { rec.VolumeSize = 2 },
+		"another disk":   func(rec *Record) { rec.VirtualSize = 4711 },
 		"another count":  func(rec *Record) { rec.Blocks++ },
 	} {
 		bad := rec

@@ -24,17 +24,18 @@
 // would keep equal pages apart. The bitmap comes before the IDs because it
 // tells where each ID is. A pages file is pages one after the other.
 //
-// # Root, version 1
+// # Root, version 2
 //
 //	 0   4  magic "DPRT"
-//	 4   2  version, 1
+//	 4   2  version, 2
 //	 6   2  zero
 //	 8   8  blocks of the volume
-//	16   8  blocks that the pages name, all together
-//	24   4  n, the number of pages
-//	28   2  s, bytes of the snapshot ID, at most 64
-//	30   2  d, bytes of the domain ID, at most 64
-//	32   s  snapshot ID
+//	16   8  bytes of the imported disk, which the volume rounds up; 0: no import
+//	24   8  blocks that the pages name, all together
+//	32   4  n, the number of pages
+//	36   2  s, bytes of the snapshot ID, at most 64
+//	38   2  d, bytes of the domain ID, at most 64
+//	40   s  snapshot ID
 //	     d  domain ID
 //	  44 n  pages, ascending, those without blocks left out:
 //	          0   8  index of the page: its first block / 1024
@@ -42,6 +43,7 @@
 //	         40   4  blocks that it names
 //	    32  MAC of everything before
 //
-// The first 32 bytes give the size of the whole, so a reader knows what to
-// expect before it allocates; the MAC is behind what it covers.
+// Whatever describes a snapshot's bytes is under the MAC, so a changed row can make
+// no other disk of them. The first 40 bytes give the size of the whole, so a reader
+// knows what to expect before it allocates; the MAC is behind what it covers.
 package snapshot

@@ -39,7 +39,7 @@ type Root struct {
 // WriteRoot writes the root of the snapshot of rec, which has these pages, in
 // order of Page, and makes it durable.
 func (l *Library) WriteRoot(ctx context.Context, lease work.Lease, rec Record, pages []PagePlace) (Root, error) {
-	r := &root{snapshot: rec.ID, domain: rec.Domain, volume: rec.VolumeSize * block.PerGiB}
+	r := &root{snapshot: rec.ID, domain: rec.Domain, volume: rec.VolumeSize * block.PerGiB, virtual: rec.VirtualSize}
 	for _, p := range pages {
 		r.pages = append(r.pages, rootPage{index: p.Page, id: p.ID, blocks: p.Blocks})
 		r.blocks += int64(p.Blocks)
@@ -87,7 +87,7 @@ func (l *Library) OpenRoot(ctx context.Context, f blockstore.File) (*Blocks, err
 	if err != nil {
 		return nil, err
 	}
-	rec := Record{ID: r.snapshot, Domain: r.domain, VolumeSize: r.volume / block.PerGiB, Blocks: r.blocks, Root: f}
+	rec := Record{ID: r.snapshot, Domain: r.domain, VolumeSize: r.volume / block.PerGiB, VirtualSize: r.virtual, Blocks: r.blocks, Root: f}
 	return &Blocks{lib: l, rec: rec, root: r, keys: keys, pages: cache.New[int64, *located](cachedPages)}, nil
 }
 
@@ -114,8 +114,8 @@ func (l *Library) readRoot(ctx context.Context, rec Record) (*root, error) {
 	if err != nil {
 		return nil, err
 	}
-	if r.snapshot != rec.ID || r.domain != rec.Domain || r.blocks != rec.Blocks {
-		return nil, fmt.Errorf("%w: root of %s in %s with %d blocks", ErrCorrupt, r.snapshot, r.domain, r.blocks)
+	if r.snapshot != rec.ID || r.domain != rec.Domain || r.blocks != rec.Blocks || r.virtual != rec.VirtualSize {
+		return nil, fmt.Errorf("%w: its row does not fit its root, of %s in %s with %d blocks of a disk of %d bytes", ErrCorrupt, r.snapshot, r.domain, r.blocks, r.virtual)
 	}
 	return r, nil
 }

@@ -94,7 +94,7 @@ func TestParsePageRefuses(t *testing.T) {
 }
 
 func testRoot() *root {
-	return &root{snapshot: "snap-0123456789abcdef0", domain: "dom-0123456789abcdef0", volume: 8192, blocks: 1030, pages: []rootPage{
+	return &root{snapshot: "snap-0123456789abcdef0", domain: "dom-0123456789abcdef0", volume: 8192, virtual: 4711, blocks: 1030, pages: []rootPage{
 		{index: 1, id: PageID{1}, blocks: 1024}, {index: 7, id: PageID{2}, blocks: 6},
 	}}
 }
@@ -116,6 +116,7 @@ func TestParseRootRefuses(t *testing.T) {
 	k := testKey(t)
 	for name, change := range map[string]func(*root){
 		"volume":       func(r *root) { r.volume = 4096 },
+		"larger disk":  func(r *root) { r.virtual = 8192*block.Size + 1 },
 		"out of order": func(r *root) { r.pages[0].index = 7 },
 		"past the end": func(r *root) { r.pages[1].index = 8 },
 		"negative":     func(r *root) { r.pages[0].index = -1 },
@@ -132,7 +133,7 @@ func TestParseRootRefuses(t *testing.T) {
 		}
 	}
 	b := testRoot().encode(k)
-	for name, p := range map[string][]byte{"empty": {}, "short": b[:len(b)-1], "long": append(bytes.Clone(b), 0), "version": append([]byte("DPRT\x02"), b[5:]...)} {
+	for name, p := range map[string][]byte{"empty": {}, "short": b[:len(b)-1], "long": append(bytes.Clone(b), 0), "version": append([]byte("DPRT\x03"), b[5:]...), "version 1": append([]byte("DPRT\x01"), b[5:]...)} {
 		if _, err := parseRoot(p, k, 8192); !errors.Is(err, ErrCorrupt) {
 			t.Errorf("%s: got %v, want ErrCorrupt", name, err)
 		}

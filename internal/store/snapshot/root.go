@@ -12,8 +12,8 @@ import (
 // The layout of a root; see the package comment.
 const (
 	rootMagic   = "DPRT"
-	rootVersion = 1
-	rootHead    = 32
+	rootVersion = 2
+	rootHead    = 40
 	rootEntry   = 44
 	maxName     = 64 // bytes of a snapshot or domain ID
 
@@ -26,6 +26,7 @@ type root struct {
 	snapshot string
 	domain   string
 	volume   int64 // blocks
+	virtual  int64 // bytes of the imported disk; 0: as many as the volume has
 	blocks   int64
 	pages    []rootPage // ascending
 }
@@ -39,6 +40,9 @@ type rootPage struct {
 
 // validate checks what a writer has to keep and a reader relies on.
 func (r *root) validate() error {
+	if r.virtual < 0 || r.virtual > r.volume*block.Size {
+		return fmt.Errorf("root of a disk of %d bytes on %d blocks of volume", r.virtual, r.volume)
+	}
 	if r.volume < 0 || r.volume > maxVolume || len(r.snapshot) > maxName || len(r.domain) > maxName {
 		return fmt.Errorf("root of snapshot %.64q in domain %.64q, %d blocks of volume", r.snapshot, r.domain, r.volume)
 	}
@@ -67,6 +71,7 @@ func (r *root) encode(k *PageKey) []byte {
 	b = append(b, rootMagic...)
 	b = binary.LittleEndian.AppendUint32(b, rootVersion)
 	b = binary.LittleEndian.AppendUint64(b, uint64(r.volume))
+	b = binary.LittleEndian.AppendUint64(b, uint64(r.virtual))
 	b = binary.LittleEndian.AppendUint64(b, uint64(r.blocks))
 	b = binary.LittleEndian.AppendUint32(b, uint32(len(r.pages)))
 	b = binary.LittleEndian.AppendUint16(b, uint16(len(r.snapshot)))
@@ -91,8 +96,8 @@ func rootSize(head []byte, volume int64) (int, error) {
 	if v := binary.LittleEndian.Uint32(head[4:]); v != rootVersion {
 		return 0, fmt.Errorf("%w: root of unknown version %d", ErrCorrupt, v)
 	}
-	pages := int64(binary.LittleEndian.Uint32(head[24:]))
-	s, d := int(binary.LittleEndian.Uint16(head[28:])), int(binary.LittleEndian.Uint16(head[30:]))
+	pages := int64(binary.LittleEndian.Uint32(head[32:]))
+	s, d := int(binary.LittleEndian.Uint16(head[36:])), int(binary.LittleEndian.Uint16(head[38:]))
 	if got := binary.LittleEndian.Uint64(head[8:]); got != uint64(volume) || pages > pagesOf(volume) || s > maxName || d > maxName {
 		return 0, fmt.Errorf("%w: root of %d pages of a volume of %d blocks, not %d", ErrCorrupt, pages, got, volume)
 	}
@@ -112,13 +117,14 @@ func parseRoot(b []byte, k *PageKey, volume int64) (*root, error) {
 	if mac := k.mac(b[:end]); !hmac.Equal(mac[:], b[end:]) {
 		return nil, fmt.Errorf("%w: root does not authenticate", ErrCorrupt)
 	}
-	s := rootHead + int(binary.LittleEndian.Uint16(b[28:]))
-	d := s + int(binary.LittleEndian.Uint16(b[30:]))
+	s := rootHead + int(binary.LittleEndian.Uint16(b[36:]))
+	d := s + int(binary.LittleEndian.Uint16(b[38:]))
 	r := &root{
 		snapshot: string(b[rootHead:s]),
 		domain:   string(b[s:d]),
 		volume:   volume,
-		blocks:   int64(binary.LittleEndian.Uint64(b[16:])),
+		virtual:  int64(binary.LittleEndian.Uint64(b[16:])),
+		blocks:   int64(binary.LittleEndian.Uint64(b[24:])),
 		pages:    make([]rootPage, 0, (end-d)/rootEntry),
 	}
 	for e := range slices.Chunk(b[d:end], rootEntry) {
