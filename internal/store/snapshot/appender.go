@@ -34,15 +34,17 @@ type appender struct {
 	flight map[int64]flight
 }
 
-// flight is an index that is being written.
+// flight is an index that is being written, until the append that it is part of has
+// ended: a client that gave up waiting may write other content there only then, or
+// the older block could be committed after the newer one.
 type flight struct {
-	digest block.Digest
-	users  int
+	digest  block.Digest
+	appends int // that the index is part of
 }
 
 // appending is an append that is under way.
 type appending struct {
-	joined int            // guarded by appender.mu
+	joined []int64        // indexes of the blocks; guarded by appender.mu
 	adds   sync.WaitGroup // blocks that are on their way into packs
 
 	begin  sync.Once
@@ -70,7 +72,6 @@ func (a *appender) put(ctx context.Context, b WrittenBlock) error {
 	if err != nil {
 		return err
 	}
-	defer a.exit(b.Index)
 	unit, cancel := context.WithTimeout(context.WithoutCancel(ctx), appendFor) // it is not this request's alone
 	defer cancel()
 	to.keep(a.add(unit, to, b))
@@ -94,26 +95,29 @@ func (a *appender) enter(b WrittenBlock) (to *appending, leader bool, err error)
 	if ok && f.digest != b.Digest {
 		return nil, false, ErrConflict
 	}
-	a.flight[b.Index] = flight{b.Digest, f.users + 1}
+	a.flight[b.Index] = flight{b.Digest, f.appends + 1}
 	if leader = a.next == nil; leader {
 		a.next = &appending{blocks: map[int64]DraftBlock{}, done: make(chan struct{})}
 	}
 	to = a.next
 	to.adds.Add(1)
-	if to.joined++; to.joined == maxAppend {
+	if to.joined = append(to.joined, b.Index); len(to.joined) == maxAppend {
 		a.next = nil
 	}
 	return to, leader, nil
 }
 
-func (a *appender) exit(index int64) {
+// landed takes the indexes of an append that has ended out of flight.
+func (a *appender) landed(to *appending) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	f := a.flight[index]
-	if f.users--; f.users == 0 {
-		delete(a.flight, index)
-	} else {
-		a.flight[index] = f
+	for _, index := range to.joined {
+		f := a.flight[index]
+		if f.appends--; f.appends == 0 {
+			delete(a.flight, index)
+		} else {
+			a.flight[index] = f
+		}
 	}
 }
 
@@ -154,6 +158,7 @@ func (a *appender) commit(ctx context.Context, to *appending) {
 	a.mu.Unlock()
 	to.adds.Wait()
 	to.end = a.drafts.endAppend(ctx, to)
+	a.landed(to)
 	close(to.done)
 }
 
