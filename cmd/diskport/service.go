@@ -56,6 +56,7 @@ func (a *app) serverConfig(ctx context.Context, f *serviceFlags) (server.Config,
 		TagSnapshots:        f.TagSnapshots,
 		DeepDryRun:          f.DeepDryRun,
 		Reserve:             reserve,
+		AcceptOlderDatabase: f.AcceptOlderDatabase,
 		RangeBytes:          f.RangeBytes,
 		Logger:              f.logger(a.stderr),
 	}, nil

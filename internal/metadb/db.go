@@ -25,6 +25,7 @@ type DB struct {
 	engine      engine
 	now         func() time.Time
 	ids         awsid.Source
+	witness     *witness              // of an embedded database; nil: none
 	wrap        func(querier) querier // tests inject faults here; nil otherwise
 }
 
@@ -32,6 +33,14 @@ type DB struct {
 type Options struct {
 	Now func() time.Time // nil: the system's clock
 	IDs awsid.Source     // for rows that nobody outside names
+
+	// Witness is a file that tells an embedded database from an older one; it is
+	// made when missing. Empty: none, and always for PostgreSQL.
+	Witness string
+	// AcceptOlder goes on with a database that is older than its witness says.
+	AcceptOlder bool
+	// Warn is told what an operator should know and what stops nothing; nil: nobody.
+	Warn func(string)
 }
 
 // engine is what differs between the two.
@@ -59,6 +68,12 @@ func Open(ctx context.Context, dsn string, o Options) (*DB, error) {
 	if err := open(dsn); err != nil {
 		return nil, fmt.Errorf("metadb: open: %w", err)
 	}
+	if o.Witness != "" && db.read != db.write {
+		if err := db.heed(ctx, dsn, o); err != nil {
+			return nil, errors.Join(fmt.Errorf("metadb: open: %w", err), db.Close())
+		}
+		db.checkpoint(ctx)
+	}
 	if err := db.migrate(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("metadb: migrate: %w", err), db.Close())
 	}
@@ -70,6 +85,9 @@ func (db *DB) Close() error {
 	err := db.write.Close()
 	if db.read != db.write {
 		err = cmp.Or(err, db.read.Close())
+	}
+	if db.witness != nil {
+		err = cmp.Or(err, db.witness.file.Close())
 	}
 	return err
 }

@@ -54,10 +54,34 @@ func (db *DB) run(ctx context.Context, pool *sql.DB, o *sql.TxOptions, fn func(q
 	if db.wrap != nil {
 		q = db.wrap(q)
 	}
-	if err := fn(q); err != nil {
+	if pool != db.write || db.witness == nil {
+		if err := fn(q); err != nil {
+			return err
+		}
+		return tx.Commit()
+	}
+	n, err := counted(ctx, q, fn)
+	if err != nil {
 		return err
 	}
-	return tx.Commit()
+	if err := tx.Commit(); err != nil {
+		return err
+	}
+	db.witness.note(n)
+	if n > 0 && n%checkpointEvery == 0 {
+		db.checkpoint(ctx)
+	}
+	return nil
+}
+
+// checkpointEvery is after how many transactions the write-ahead log is emptied.
+// SQLite by itself moves its pages too, and never shortens it.
+const checkpointEvery = 10_000
+
+// checkpoint moves the write-ahead log into the database, as far as readers let it.
+// What could not be moved is moved the next time.
+func (db *DB) checkpoint(ctx context.Context) {
+	_, _ = db.write.ExecContext(ctx, `PRAGMA wal_checkpoint(TRUNCATE)`)
 }
 
 // conflict reports whether a transaction failed because of another one only.

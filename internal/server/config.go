@@ -40,18 +40,19 @@ type Config struct {
 	TLSCert, TLSKey string // PEM files; both or neither
 	Domain          string
 
-	Roles        []string // "api", "worker"; none = both
-	StrictAWS    bool
-	FailedStatus string        // "deleted"
-	HoldPoll     time.Duration // 0 = off
-	AllowSigV2   bool
-	TagSnapshots bool
-	DeepDryRun   bool
-	QuotaImports int           // 20
-	RequestRate  int           // EC2 requests a second of an account, for each action; 200; negative: no limit
-	Reserve      int64         // bytes of free space that imports leave alone
-	RangeBytes   int64         // source bytes of one range; 0 = 1 GiB
-	GCEvery      time.Duration // 15 min
+	Roles               []string // "api", "worker"; none = both
+	StrictAWS           bool
+	FailedStatus        string        // "deleted"
+	HoldPoll            time.Duration // 0 = off
+	AllowSigV2          bool
+	TagSnapshots        bool
+	DeepDryRun          bool
+	QuotaImports        int           // 20
+	RequestRate         int           // EC2 requests a second of an account, for each action; 200; negative: no limit
+	Reserve             int64         // bytes of free space that imports leave alone
+	AcceptOlderDatabase bool          // go on with a database that has forgotten transactions
+	RangeBytes          int64         // source bytes of one range; 0 = 1 GiB
+	GCEvery             time.Duration // 15 min
 
 	Logger *slog.Logger // required
 }

@@ -9,6 +9,7 @@
 //	credentials   root access key, in AWS's shared credentials format (0600)
 //	master.key    wraps every secret that is stored (0600)
 //	metadata.db   SQLite: tasks, snapshots, catalog, identities
+//	commits       how many transactions it has committed: tells an older one
 //	blocks/       packs, manifest pages and roots
 //	s3/ pins/     the embedded S3's objects, and those that imports hold
 package server

@@ -79,7 +79,10 @@ func (c Config) chosen() error {
 // openSQLite opens the database in the data directory. One process uses it, so
 // whoever holds a lease in it is dead.
 func openSQLite(ctx context.Context, a *App) (*metadb.DB, error) {
-	db, err := metadb.Open(ctx, a.data.file(databaseName), metadb.Options{Now: time.Now})
+	db, err := metadb.Open(ctx, a.data.file(databaseName), metadb.Options{
+		Now: time.Now, Witness: a.data.file("commits"), AcceptOlder: a.cfg.AcceptOlderDatabase,
+		Warn: func(what string) { a.log.Warn("opening the database: " + what) },
+	})
 	if err != nil {
 		return nil, err
 	}
