@@ -89,8 +89,8 @@ func TestStreamsAndPadding(t *testing.T) {
 		{"an empty stream between", string(a) + string(empty) + string(b), "first, second", nil},
 		{"nothing", "", "", io.ErrUnexpectedEOF},
 		{"padding before", zeros(4) + string(a), "", xz.ErrCorrupt},
-		{"padding alone", zeros(8), "", xz.ErrCorrupt},
-		{"padding of 3 bytes", string(a) + zeros(3), "first, ", io.ErrUnexpectedEOF},
+		{"padding alone", zeros(8), "", io.ErrUnexpectedEOF},
+		{"padding of 3 bytes", string(a) + zeros(3), "first, ", xz.ErrCorrupt},
 		{"garbage behind", string(a) + "garbage!", "first, ", xz.ErrCorrupt},
 		{"garbage behind padding", string(a) + zeros(4) + "garbage!", "first, ", xz.ErrCorrupt},
 	} {
