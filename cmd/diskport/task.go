@@ -57,6 +57,9 @@ func (a *app) printTask(t client.Task) {
 		"Took", time.Duration(t.Seconds*float64(time.Second)).Round(time.Millisecond).String(),
 		"Warnings", strings.Join(t.Warnings, "; "),
 	)
+	if r := t.Retry; r != nil {
+		a.printFields("Trying again", fmt.Sprintf("failed %d times since %s", r.Failures, r.Since.Local().Format(time.TimeOnly)), "Cause", r.Cause)
+	}
 	if f := t.Failure; f != nil {
 		a.printFields("Failure", f.Message, "Reason", f.Reason, "Detail", f.Detail, "Offset", offset(f), "Hint", f.Hint)
 	}

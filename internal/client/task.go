@@ -24,6 +24,7 @@ type Task struct {
 	SourceBytes  int64             `json:"sourceBytes"`
 	Progress     Progress          `json:"progress"`
 	Failure      *Failure          `json:"failure,omitempty"`
+	Retry        *Retry            `json:"retry,omitempty"`
 	Warnings     []string          `json:"warnings,omitempty"`
 	Tags         map[string]string `json:"tags,omitempty"`
 	CreatedAt    time.Time         `json:"createdAt"`
@@ -50,6 +51,13 @@ type Blocks struct {
 	Data         int64 `json:"data"`
 	Zero         int64 `json:"zero"`
 	Deduplicated int64 `json:"deduplicated"`
+}
+
+// Retry is what a task is trying again, and since when.
+type Retry struct {
+	Cause    string    `json:"cause"`
+	Failures int       `json:"failures"` // in a row
+	Since    time.Time `json:"since"`
 }
 
 // Failure says why a task ended without a snapshot.

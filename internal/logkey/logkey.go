@@ -6,7 +6,6 @@ package logkey
 // The keys.
 const (
 	Request  = "request"  // id of a request, as its answer has it
-	Account  = "account"  // 12 digits
 	Task     = "task"     // id of an import task, or of a draft
 	Snapshot = "snapshot" // id
 	Unit     = "unit"     // number of a unit of work

@@ -188,12 +188,12 @@ func addBlocks(ctx context.Context, q querier, packs []blockstore.ClosedPack) er
 	return nil
 }
 
-// healBlocks moves those of the blocks that were found damaged to their new places.
+// lostBlock is true for a row of blocks whose block can't be read where it lies: it
+// was found damaged, or the row of its file is gone.
+const lostBlock = `(damaged <> 0 OR NOT EXISTS (SELECT 1 FROM files f WHERE f.id = blocks.file AND f.state = '` + fileClosed + `'))`
+
+// healBlocks moves those of the blocks that can't be read to their new places.
 func healBlocks(ctx context.Context, q querier, ids []block.ID, at map[block.ID][]any) error {
-	// Without damage, which is the rule, that is one look at an empty index.
-	if _, any, err := one(ctx, q, column[int64], `SELECT 1 FROM blocks WHERE damaged <> 0 LIMIT 1`); err != nil || !any {
-		return err
-	}
 	type moved struct {
 		id   hash
 		file blockstore.FileID
@@ -202,14 +202,14 @@ func healBlocks(ctx context.Context, q querier, ids []block.ID, at map[block.ID]
 		err = s.Scan(&m.id, &m.file)
 		return m, err
 	}
-	damaged, err := allIn(ctx, q, scan, hashes(ids), `SELECT id, file FROM blocks WHERE damaged <> 0 AND id IN (?)`)
+	damaged, err := allIn(ctx, q, scan, hashes(ids), `SELECT id, file FROM blocks WHERE id IN (?) AND `+lostBlock)
 	if err != nil {
 		return err
 	}
 	left := map[blockstore.FileID]int64{}
 	for _, m := range damaged {
 		to := at[block.ID(m.id)]
-		n, err := exec(ctx, q, `UPDATE blocks SET file = $1, slot = $2, damaged = 0 WHERE id = $3 AND file = $4 AND damaged <> 0`, to[1], to[2], m.id[:], m.file)
+		n, err := exec(ctx, q, `UPDATE blocks SET file = $1, slot = $2, damaged = 0 WHERE id = $3 AND file = $4 AND `+lostBlock, to[1], to[2], m.id[:], m.file)
 		if err != nil {
 			return err
 		}
@@ -218,7 +218,9 @@ func healBlocks(ctx context.Context, q querier, ids []block.ID, at map[block.ID]
 	return countDead(ctx, q, left)
 }
 
-// addPages does for the manifest pages in a file what addBlocks does for blocks.
+// addPages does for the manifest pages in a file what addBlocks does for blocks. Those
+// that exist already always move here: they have just been written, and nobody knows
+// whether the old ones can still be read.
 func addPages(ctx context.Context, q querier, file blockstore.FileID, pages []snapshot.PagePlace) error {
 	sorted := slices.SortedFunc(slices.Values(pages), func(a, b snapshot.PagePlace) int { return compareHashes(a.ID, b.ID) })
 	sorted = slices.CompactFunc(sorted, func(a, b snapshot.PagePlace) bool { return a.ID == b.ID })
@@ -231,5 +233,32 @@ func addPages(ctx context.Context, q querier, file blockstore.FileID, pages []sn
 		ON CONFLICT (id) DO UPDATE SET condemned = 0`); err != nil || file == 0 {
 		return err
 	}
+	if err := movePages(ctx, q, file, sorted); err != nil {
+		return err
+	}
 	return countEntries(ctx, q, file, len(sorted), "pages")
+}
+
+// movePages makes pages lie in a file that lay elsewhere before. Their rows are locked.
+func movePages(ctx context.Context, q querier, file blockstore.FileID, pages []snapshot.PagePlace) error {
+	at := map[snapshot.PageID]snapshot.PagePlace{}
+	ids := make([]snapshot.PageID, len(pages))
+	for i, p := range pages {
+		at[p.ID], ids[i] = p, p.ID
+	}
+	elsewhere, err := allIn(ctx, q, scanPage, hashes(ids), `SELECT id, file, off, len, blocks FROM pages WHERE file <> $1 AND id IN (?)`, file)
+	if err != nil {
+		return err
+	}
+	left := map[blockstore.FileID]int64{}
+	for _, old := range elsewhere {
+		to := at[old.ID]
+		n, err := exec(ctx, q, `UPDATE pages SET file = $1, off = $2, len = $3, blocks = $4 WHERE id = $5 AND file = $6`,
+			file, to.Off, to.Len, to.Blocks, old.ID[:], old.File)
+		if err != nil {
+			return err
+		}
+		left[old.File] += n
+	}
+	return countDead(ctx, q, left)
 }

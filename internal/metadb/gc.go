@@ -155,8 +155,8 @@ func (g Garbage) InFlight(ctx context.Context, now time.Time) (held []gc.Fence, 
 			return err
 		}
 		held, err = all(ctx, q, scan, `
-			SELECT id, attempt FROM units WHERE owner <> '' AND kind NOT IN ($1, $2, $3, $4, $5)`,
-			work.GC, work.Retain, work.Expire, work.Purge, work.Unpack)
+			SELECT id, attempt FROM units WHERE owner <> '' AND kind NOT IN ($1, $2, $3, $4, $5, $6, $7)`,
+			work.GC, work.Retain, work.Expire, work.Purge, work.Outbox, work.Unpack, work.Plan)
 		return err
 	})
 	return held, err

@@ -154,8 +154,8 @@ func store(ctx context.Context, q querier, l work.Lease, r importtask.RangeResul
 // Publish implements importtask.Progress.
 func (t Tasks) Publish(ctx context.Context, l work.Lease, p importtask.Published) error {
 	return t.db.event(ctx, l, importtask.EventPublished, func(q querier, task taskRow, next importtask.State) error {
-		if task.left != 0 {
-			return fmt.Errorf("%d ranges are not finished", task.left)
+		if err := allRangesDone(ctx, q, task, p.Blocks); err != nil {
+			return err
 		}
 		if err := closeRoot(ctx, q, l, p.Root.ID, p.RootBytes); err != nil {
 			return err
@@ -182,6 +182,23 @@ func (t Tasks) Publish(ctx context.Context, l work.Lease, p importtask.Published
 		}
 		return t.db.tell(ctx, q, outbox.Event{Kind: outbox.SnapshotCompleted, Account: task.account, Resource: task.snapshot})
 	})
+}
+
+// allRangesDone refuses to publish a task whose rows do not agree that everything was
+// ingested: what is left by the counter, by the units, and by the counts of the
+// finished ranges, against the blocks under the root. The root is made of range_pages
+// alone, so those can't be what it is compared with.
+func allRangesDone(ctx context.Context, q querier, task taskRow, blocks int64) error {
+	units, _, err := one(ctx, q, column[int], `SELECT COUNT(*) FROM units WHERE task = $1 AND kind = $2`, task.id, work.Range)
+	switch {
+	case err != nil:
+		return err
+	case task.left != 0 || units != 0:
+		return fmt.Errorf("%d ranges are not finished, and %d units of ranges are left", task.left, units)
+	case task.counts.Data != blocks:
+		return fmt.Errorf("its ranges ingested %d blocks, its root has %d", task.counts.Data, blocks)
+	}
+	return nil
 }
 
 // endTask gives a task its last state. Its pin is released and its draft is gone.

@@ -138,9 +138,25 @@ func getTask(ctx context.Context, q querier, account, id string) (task importtas
 		return task, err
 	}
 	task.Counts.Add(live[id])
+	if task.Retry, err = retryOf(ctx, q, id); err != nil {
+		return task, err
+	}
 	tags, err := tagsOf(ctx, q, id)
 	task.Tags = tags[id]
 	return task, err
+}
+
+// retryOf returns what has been failing for longest of a task's units.
+func retryOf(ctx context.Context, q querier, id string) (importtask.Retry, error) {
+	scan := func(s scanner) (r importtask.Retry, err error) {
+		var since int64
+		err = s.Scan(&r.Cause, &r.Failures, &since)
+		r.Since = fromMicros(since)
+		return r, err
+	}
+	r, _, err := one(ctx, q, scan, `
+		SELECT last_error, failures, failing_since FROM units WHERE task = $1 AND failures > 0 ORDER BY failing_since, id LIMIT 1`, id)
+	return r, err
 }
 
 // List implements importtask.Lists.

@@ -46,8 +46,10 @@ func (w Work) Claim(ctx context.Context, owner string, kinds []work.Kind, now ti
 
 // Renew implements work.Store.
 func (w Work) Renew(ctx context.Context, l work.Lease, now time.Time, p work.Progress) (work.Lease, error) {
-	l.Until = fromMicros(micros(now.Add(work.LeaseFor)))
+	asked := time.Now()
 	err := w.db.update(ctx, "renew "+unitName(l), func(q querier) error {
+		// The only writer may have kept this one waiting for long.
+		l.Until = fromMicros(micros(now.Add(time.Since(asked).Truncate(time.Second) + work.LeaseFor)))
 		n, err := exec(ctx, q, `
 			UPDATE units SET lease_until = $1, progress = $2, claims = CASE WHEN $3 > furthest THEN 0 ELSE claims END,
 				furthest = CASE WHEN $3 > furthest THEN $3 ELSE furthest END
@@ -63,15 +65,15 @@ func (w Work) Release(ctx context.Context, l work.Lease, kind work.Kind, notBefo
 	return w.db.update(ctx, "release "+unitName(l), func(q querier) error {
 		_, err := exec(ctx, q, `
 			UPDATE units SET owner = '', lease_until = 0, progress = NULL, not_before = $1, kind = $2, failures = 0, failing_since = 0,
-				last_error = '', claims = CASE WHEN claims > 0 THEN claims - 1 ELSE 0 END
+				last_error = '', claims = 0
 			WHERE id = $3 AND owner = $4 AND attempt = $5`,
 			micros(notBefore), kind, l.ID, l.Owner, l.Attempt)
 		return err
 	})
 }
 
-// Retry implements work.Store. Whoever returned an error is alive, so the claims
-// are counted anew.
+// Retry implements work.Store. Whoever returned an error is alive, as is whoever hands
+// a unit back, so the claims are counted anew.
 func (w Work) Retry(ctx context.Context, l work.Lease, cause string, notBefore time.Time) error {
 	return w.db.update(ctx, "retry "+unitName(l), func(q querier) error {
 		_, err := exec(ctx, q, `

@@ -18,8 +18,6 @@ import (
 	"github.com/diskport/diskport/internal/identity/sigv4"
 )
 
-const databaseName = "metadata.db"
-
 // dataDir is the locked data directory. Its path is absolute: the embedded S3
 // changes the working directory.
 type dataDir struct {

@@ -36,7 +36,7 @@ func (a *App) front(metrics *prometheus.Registry) http.Handler {
 			Throttle: a.blockThrottle(), PerSnapshot: a.snapshotThrottle(), Strict: a.cfg.StrictAWS,
 		}),
 		awshttp.IAM: identities,
-		awshttp.KMS: a.kmsEdge(),
+		awshttp.KMS: p.keys.edge(a),
 		awshttp.STS: identities,
 		awshttp.S3: s3gate.New(s3gate.Options{
 			Gateway: p.gateway.Transport(), BucketOwner: p.objects.BucketOwner, Domain: a.cfg.Domain, Log: a.log,
@@ -77,33 +77,13 @@ func (a *App) throttle(rates func(quota.Rate) func(action string) quota.Rate) *q
 	return quota.New(time.Now, rates(quota.Rate{PerSecond: n, Burst: burst * n}))
 }
 
-// blockThrottle limits the requests of EBS direct. Those for blocks may be 50 times
-// as many, since each moves 512 KiB only.
+// blockThrottle limits the requests of EBS direct.
 func (a *App) blockThrottle() *quota.Throttle {
 	if a.cfg.StrictAWS {
-		return quota.New(time.Now, awsBlockRates)
+		return quota.New(time.Now, ebsapi.AWSRates(burst))
 	}
-	return a.throttle(func(r quota.Rate) func(string) quota.Rate {
-		return func(action string) quota.Rate {
-			if action == "GetSnapshotBlock" || action == "PutSnapshotBlock" {
-				return quota.Rate{PerSecond: 50 * r.PerSecond, Burst: 50 * r.Burst}
-			}
-			return r
-		}
-	})
+	return a.throttle(ebsapi.Rates)
 }
-
-// awsBlockRates are AWS's quotas for an account.
-func awsBlockRates(action string) quota.Rate {
-	n := map[string]float64{
-		"StartSnapshot": 10, "CompleteSnapshot": 10, "ListSnapshotBlocks": 50, "ListChangedBlocks": 50,
-		"GetSnapshotBlock": awsPerSnapshot, "PutSnapshotBlock": awsPerSnapshot,
-	}[action]
-	return quota.Rate{PerSecond: n, Burst: burst * n}
-}
-
-// awsPerSnapshot is AWS's quota of blocks a second, of an account and of a snapshot.
-const awsPerSnapshot = 1000
 
 // snapshotThrottle is there if the service is to be as AWS is: this machine's disk is
 // the limit otherwise.
@@ -111,7 +91,7 @@ func (a *App) snapshotThrottle() *quota.Throttle {
 	if !a.cfg.StrictAWS {
 		return nil
 	}
-	return quota.New(time.Now, quota.Same(quota.Rate{PerSecond: awsPerSnapshot, Burst: burst * awsPerSnapshot}))
+	return quota.New(time.Now, ebsapi.AWSSnapshotRates(burst))
 }
 
 // ownHosts are the names under which clients may have reached this service.

@@ -12,6 +12,7 @@ import (
 
 	_ "modernc.org/sqlite"
 
+	"github.com/diskport/diskport/internal/metadb"
 	"github.com/diskport/diskport/internal/store/blockstore"
 )
 
@@ -56,7 +57,14 @@ func TestStoreAndDatabaseBelongTogether(t *testing.T) {
 
 	database := filepath.Join(mine, databaseName)
 	move(database, aside)
-	refused("a lost database")
+	var older *metadb.OlderError
+	if err := started(t, mine); !errors.As(err, &older) {
+		t.Errorf("a lost database: got %v, want an OlderError", err)
+	}
+	if err := os.Remove(filepath.Join(mine, "commits")); err != nil { // what tells it is gone too
+		t.Fatal(err)
+	}
+	refused("a lost database without its witness")
 	if err := os.Remove(database); err != nil {
 		t.Fatal(err)
 	}

@@ -30,6 +30,7 @@ type parts struct {
 	db      *metadb.DB
 	iam     *iam.Service
 	kms     *kms.Service
+	keys    keyService
 	ring    *keyring.Ring
 	objects *objects.Store
 	gateway *objects.Gateway
@@ -75,12 +76,11 @@ func (a *App) openParts(ctx context.Context, metrics prometheus.Registerer) (*pa
 	if p.sources.Foreign, err = foreign(a, master); err != nil {
 		return nil, err
 	}
-	keys, err := choose(keyServices, "--kms-endpoint", a.cfg.KMSEndpoint)
-	if err != nil {
+	if p.keys, err = choose(keyServices, "--kms-endpoint", a.cfg.KMSEndpoint); err != nil {
 		return nil, err
 	}
 	p.kms = kms.New(kms.Options{Store: p.db.KMS(), Wrapper: master})
-	p.ring = &keyring.Ring{Domains: p.db.Catalog(), Wrapper: master, KMS: keys(a, p.kms)}
+	p.ring = &keyring.Ring{Domains: p.db.Catalog(), Wrapper: master, KMS: p.keys.keys(a, p.kms)}
 	if err := a.openStore(ctx, p, master); err != nil {
 		return nil, err
 	}
@@ -145,7 +145,7 @@ func (a *App) openStore(ctx context.Context, p *parts, master *secret.MasterKey)
 	}
 	p.library = &snapshot.Library{Store: store, Index: p.db.Snapshots(), PageKey: pages, Keys: p.ring.Keys}
 	p.shelf = &snapshot.Shelf{Library: p.library, Holds: p.db.Holds(), Now: time.Now}
-	p.gc = &gc.Collector{Store: p.db.Garbage(), Backend: p.backend, Pages: p.library.RootPages, Blocks: p.library.PageBlocks, Now: time.Now}
+	p.gc = &gc.Collector{Store: p.db.Garbage(), Backend: p.backend, Older: a.cfg.AcceptOlderDatabase, Pages: p.library.RootPages, Blocks: p.library.PageBlocks, Now: time.Now}
 	return nil
 }
 

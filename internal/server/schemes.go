@@ -10,6 +10,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 
+	"github.com/diskport/diskport/internal/api/awshttp"
+	"github.com/diskport/diskport/internal/api/kmsapi"
 	"github.com/diskport/diskport/internal/identity/kms"
 	"github.com/diskport/diskport/internal/identity/secret"
 	"github.com/diskport/diskport/internal/imports/source"
@@ -34,11 +36,11 @@ var (
 		"http":   foreignS3,
 		"https":  foreignS3,
 	}
-	keyServices = map[string]func(*App, *kms.Service) keyring.KMS{
-		embedded: func(_ *App, s *kms.Service) keyring.KMS { return keyring.Embedded{Service: s} },
-		"aws":    func(a *App, _ *kms.Service) keyring.KMS { return externalKMS(a, "") }, // where the SDK knows it
-		"http":   func(a *App, _ *kms.Service) keyring.KMS { return externalKMS(a, a.cfg.KMSEndpoint) },
-		"https":  func(a *App, _ *kms.Service) keyring.KMS { return externalKMS(a, a.cfg.KMSEndpoint) },
+	keyServices = map[string]keyService{
+		embedded: {embeddedKMS, func(a *App) awshttp.Edge { return kmsapi.New(kmsapi.Options{Service: a.parts.kms, Log: a.log}) }},
+		"aws":    {awsKMS, kmsElsewhere},
+		"http":   {externalKMS, kmsElsewhere},
+		"https":  {externalKMS, kmsElsewhere},
 	}
 )
 
@@ -75,6 +77,9 @@ func (c Config) chosen() error {
 	}
 	return nil
 }
+
+// databaseName is the file of the embedded database in the data directory.
+const databaseName = "metadata.db"
 
 // openSQLite opens the database in the data directory. One process uses it, so
 // whoever holds a lease in it is dead.
@@ -128,8 +133,23 @@ func foreignS3(a *App, master *secret.MasterKey) (*source.ForeignS3, error) {
 	return source.NewForeignS3(o), nil
 }
 
-func externalKMS(a *App, endpoint string) keyring.KMS {
+// keyService is where keys live, and the edge that clients of KMS meet.
+type keyService struct {
+	keys func(*App, *kms.Service) keyring.KMS
+	edge func(*App) awshttp.Edge
+}
+
+func embeddedKMS(_ *App, s *kms.Service) keyring.KMS { return keyring.Embedded{Service: s} }
+
+func externalKMS(a *App, _ *kms.Service) keyring.KMS { return a.kmsAt(a.cfg.KMSEndpoint) }
+
+// awsKMS is AWS's own, where the SDK knows it.
+func awsKMS(a *App, _ *kms.Service) keyring.KMS { return a.kmsAt("") }
+
+func (a *App) kmsAt(endpoint string) keyring.KMS {
 	return keyring.NewExternal(keyring.ExternalOptions{
 		Config: aws.Config{Region: a.cfg.Region, Credentials: a.cfg.KMSCredentials}, Endpoint: endpoint,
 	})
 }
+
+func kmsElsewhere(a *App) awshttp.Edge { return kmsapi.Elsewhere(a.cfg.KMSEndpoint) }

@@ -13,6 +13,7 @@ import (
 	"github.com/diskport/diskport/internal/imports/importtask"
 	"github.com/diskport/diskport/internal/imports/ingest"
 	"github.com/diskport/diskport/internal/imports/scratch"
+	"github.com/diskport/diskport/internal/outbox"
 	"github.com/diskport/diskport/internal/space"
 	"github.com/diskport/diskport/internal/store/snapshot"
 	"github.com/diskport/diskport/internal/work"
@@ -21,10 +22,11 @@ import (
 // lanes go by cost: nothing short waits for anything long. Each is one claimer, so
 // a kind has as many as it may have units under way on a node.
 var lanes = [][]work.Kind{
+	{work.Publish, work.Cleanup}, // a plan reads the tables of its image, however far away that is
 	{work.Plan, work.Publish, work.Cleanup},
-	{work.Plan, work.Publish, work.Cleanup},
+	{work.Plan},
 	{work.Complete},
-	{work.Complete, work.Expire, work.Retain, work.Purge},
+	{work.Complete, work.Expire, work.Retain, work.Purge, work.Outbox},
 	{work.Range},
 	{work.Range},
 	{work.Unpack},
@@ -58,7 +60,7 @@ func (a *App) wireImports(p *parts, master *secret.MasterKey, counted countedSou
 	}
 	images.Sources = counted // dry runs don't count
 	engine := &importtask.Engine{
-		Store: p.db.Tasks(), Drafts: p.db.Tasks(), Work: p.db.Work(), Outbox: p.db.Outbox(), Sources: p.sources, Images: images,
+		Store: p.db.Tasks(), Pages: p.db.Tasks(), Work: p.db.Work(), Sources: p.sources, Images: images,
 		Roles: p.iam, Domains: p.ring, Records: p.db.Snapshots(), Library: p.library, Now: time.Now,
 		FreeSpace: a.spare(p.backend.Free), Workers: ingest.NewWorkers(runtime.GOMAXPROCS(0) + writesInFlight), Target: a.cfg.RangeBytes,
 		Bus: &p.bus, Live: live,
@@ -79,7 +81,7 @@ func (a *App) wireDrafts(p *parts) {
 func (a *App) wireRunner(p *parts, engine *importtask.Engine) {
 	handlers := map[work.Kind]work.Handler{}
 	for _, domain := range []map[work.Kind]work.Handler{
-		engine.Handlers(), p.drafts.Handlers(), p.gc.Handlers(a.cfg.GCEvery), p.kms.Handlers(),
+		engine.Handlers(), p.drafts.Handlers(), p.gc.Handlers(a.cfg.GCEvery), p.kms.Handlers(), outbox.Handlers(p.db.Outbox(), time.Now),
 	} {
 		maps.Copy(handlers, domain)
 	}

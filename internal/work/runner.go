@@ -208,7 +208,7 @@ func (r *Runner) failed(handler Handler, l Lease, cause error, log *slog.Logger)
 		r.retry(l, cause)
 		return Lease{}, false
 	}
-	log.Error("a unit of work failed", args...)
+	log.Warn("a unit of work failed for good", args...)
 	ctx, cancel := context.WithTimeout(context.Background(), LeaseFor)
 	defer cancel()
 	next, ok, err := handler.Fail(ctx, l, cause)

@@ -41,6 +41,7 @@ const (
 	GC       Kind = "gc"       // periodic
 	Retain   Kind = "retain"   // periodic: forget tasks after their retention
 	Purge    Kind = "purge"    // periodic: destroy KMS keys whose waiting period is over
+	Outbox   Kind = "outbox"   // periodic: forget events that nobody told
 )
 
 // Unit is one thing to do.
@@ -88,7 +89,8 @@ type Store interface {
 	// anew. ErrLost when the lease is gone.
 	Renew(ctx context.Context, l Lease, now time.Time, p Progress) (Lease, error)
 	// Release hands the unit back, due at notBefore and to be claimed as kind,
-	// which is the unit's own or one of another lane. The claim does not count.
+	// which is the unit's own or one of another lane. Claims are counted anew: whoever
+	// hands a unit back has not died of it.
 	// Releasing a lost lease is a success.
 	Release(ctx context.Context, l Lease, kind Kind, notBefore time.Time) error
 	// Retry hands back a unit that failed, due at notBefore: the failure counts,

@@ -89,7 +89,7 @@ func decodeDisk(ctx context.Context, d diskimage.Disk) error {
 	return ingest.Run(ctx, d, all, nothing{slots}, ingest.Options{PageBytes: page, Workers: ingest.NewWorkers(runtime.NumCPU())})
 }
 
-// nothing is a draft that drops its blocks.
+// nothing is a sink that drops its blocks.
 type nothing struct{ slots *blockstore.Slots }
 
 func (n nothing) Slot(ctx context.Context) (*blockstore.Slot, error) { return n.slots.Get(ctx) }

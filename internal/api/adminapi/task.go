@@ -23,6 +23,7 @@ type task struct {
 	SourceBytes  int64             `json:"sourceBytes"`
 	Progress     progress          `json:"progress"`
 	Failure      *taskFailure      `json:"failure,omitempty"`
+	Retry        *taskRetry        `json:"retry,omitempty"`
 	Warnings     []string          `json:"warnings,omitempty"`
 	Tags         map[string]string `json:"tags,omitempty"`
 	CreatedAt    time.Time         `json:"createdAt"`
@@ -48,6 +49,13 @@ type blocks struct {
 	Data         int64 `json:"data"`
 	Zero         int64 `json:"zero"`
 	Deduplicated int64 `json:"deduplicated"`
+}
+
+// taskRetry is what is being tried again, and since when.
+type taskRetry struct {
+	Cause    string    `json:"cause"`
+	Failures int       `json:"failures"`
+	Since    time.Time `json:"since"`
 }
 
 type taskFailure struct {
@@ -109,6 +117,9 @@ func (e *Edge) wireTask(t importtask.Task) task {
 	switch t.State {
 	case importtask.Active:
 		w.Phase = string(t.Phase)
+		if r := t.Retry; r.Failures > 0 {
+			w.Retry = &taskRetry{r.Cause, r.Failures, r.Since.UTC()}
+		}
 	case importtask.Completed:
 		w.SnapshotID = t.SnapshotID
 	default:

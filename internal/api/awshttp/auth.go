@@ -11,6 +11,7 @@ import (
 
 	"github.com/diskport/diskport/internal/identity/iam"
 	"github.com/diskport/diskport/internal/identity/sigv4"
+	"github.com/diskport/diskport/internal/logkey"
 )
 
 // admit fills c: which service, whose request, what body. It returns nil for
@@ -113,7 +114,7 @@ func (f *Front) admitted(r *http.Request, c *Call, p iam.Principal) {
 	}
 	if err := n.Used(r.Context(), p, c.Service, c.Region); err != nil {
 		// The request is none the worse for it.
-		f.opts.Log.WarnContext(r.Context(), "noting the use of a key", "request", c.RequestID, "err", err)
+		f.opts.Log.WarnContext(r.Context(), "noting the use of a key", logkey.Request, c.RequestID, logkey.Error, err)
 	}
 }
 

@@ -111,7 +111,7 @@ func (f *Front) serve(w http.ResponseWriter, r *http.Request, c *Call) {
 func (f *Front) refuse(w http.ResponseWriter, r *http.Request, c *Call, err error) {
 	why := refusalOf(err)
 	if why == internal {
-		f.opts.Log.ErrorContext(r.Context(), "admitting a request", "request", c.RequestID, "err", err)
+		f.opts.Log.ErrorContext(r.Context(), "admitting a request", logkey.Request, c.RequestID, logkey.Error, err)
 	}
 	c.Fail(w, why.fault(c.Service))
 }

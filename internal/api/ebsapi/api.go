@@ -15,6 +15,7 @@ import (
 	"github.com/diskport/diskport/internal/block"
 	"github.com/diskport/diskport/internal/identity/iam"
 	"github.com/diskport/diskport/internal/identity/kms"
+	"github.com/diskport/diskport/internal/logkey"
 	"github.com/diskport/diskport/internal/quota"
 	"github.com/diskport/diskport/internal/store/frame"
 	"github.com/diskport/diskport/internal/store/snapshot"
@@ -136,7 +137,7 @@ func (a *API) ServeAWS(w http.ResponseWriter, r *http.Request, c *awshttp.Call) 
 	}
 	fault, known := faultOf(err)
 	if !known && r.Context().Err() == nil {
-		a.Log.ErrorContext(r.Context(), "answering a request", "request", c.RequestID, "action", c.Action, "err", err)
+		a.Log.ErrorContext(r.Context(), "answering a request", logkey.Request, c.RequestID, "action", c.Action, logkey.Error, err)
 	}
 	c.Fail(w, fault)
 }

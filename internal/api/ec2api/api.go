@@ -16,6 +16,7 @@ import (
 	"github.com/diskport/diskport/internal/imports/importtask"
 	"github.com/diskport/diskport/internal/imports/source"
 	"github.com/diskport/diskport/internal/listing"
+	"github.com/diskport/diskport/internal/logkey"
 	"github.com/diskport/diskport/internal/quota"
 	"github.com/diskport/diskport/internal/store/snapshot"
 	"github.com/diskport/diskport/internal/tag"
@@ -144,7 +145,7 @@ func (a *API) ServeAWS(w http.ResponseWriter, r *http.Request, c *awshttp.Call) 
 	if err != nil {
 		fault, known := faultOf(err)
 		if !known && r.Context().Err() == nil {
-			a.Log.ErrorContext(r.Context(), "answering a request", "request", c.RequestID, "action", c.Action, "err", err)
+			a.Log.ErrorContext(r.Context(), "answering a request", logkey.Request, c.RequestID, "action", c.Action, logkey.Error, err)
 		}
 		c.Fail(w, fault)
 		return

@@ -8,6 +8,7 @@ import (
 
 	"github.com/diskport/diskport/internal/api/awshttp"
 	"github.com/diskport/diskport/internal/identity/iam"
+	"github.com/diskport/diskport/internal/logkey"
 )
 
 // Options is what an Edge is made of. Both are required.
@@ -74,6 +75,6 @@ func (e *Edge) fault(ctx context.Context, c *awshttp.Call, err error) awshttp.Fa
 	if f, ok := known(err); ok {
 		return f
 	}
-	e.opts.Log.ErrorContext(ctx, "serving a request", "request", c.RequestID, "service", c.Service, "action", c.Action, "err", err)
+	e.opts.Log.ErrorContext(ctx, "serving a request", logkey.Request, c.RequestID, "service", c.Service, "action", c.Action, logkey.Error, err)
 	return awshttp.Internal(c.Service)
 }

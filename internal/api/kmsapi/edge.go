@@ -11,6 +11,7 @@ import (
 
 	"github.com/diskport/diskport/internal/api/awshttp"
 	"github.com/diskport/diskport/internal/identity/kms"
+	"github.com/diskport/diskport/internal/logkey"
 )
 
 const (
@@ -86,6 +87,6 @@ func (e *Edge) fault(ctx context.Context, c *awshttp.Call, err error) awshttp.Fa
 	if f, ok := known(err); ok {
 		return f
 	}
-	e.opts.Log.ErrorContext(ctx, "serving a request", "request", c.RequestID, "service", c.Service, "action", c.Action, "err", err)
+	e.opts.Log.ErrorContext(ctx, "serving a request", logkey.Request, c.RequestID, "service", c.Service, "action", c.Action, logkey.Error, err)
 	return awshttp.Fault{Status: 500, Code: "KMSInternalException", Message: "An internal error has occurred"}
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/diskport/diskport/internal/identity/iam"
 	"github.com/diskport/diskport/internal/identity/policy"
 	"github.com/diskport/diskport/internal/imports/objects"
+	"github.com/diskport/diskport/internal/logkey"
 )
 
 // maxDelete bounds the body of a DeleteObjects: 1,000 keys of 1,024 bytes with
@@ -65,7 +66,7 @@ func (g *Gate) ServeAWS(w http.ResponseWriter, r *http.Request, c *awshttp.Call)
 	if err != nil {
 		f := fault(err)
 		if f == awshttp.Internal(awshttp.S3) {
-			g.opts.Log.ErrorContext(r.Context(), "serving an S3 request", "request", c.RequestID, "err", err)
+			g.opts.Log.ErrorContext(r.Context(), "serving an S3 request", logkey.Request, c.RequestID, logkey.Error, err)
 		}
 		c.Fail(w, f)
 	}

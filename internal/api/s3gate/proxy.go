@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/diskport/diskport/internal/api/awshttp"
+	"github.com/diskport/diskport/internal/logkey"
 )
 
 // callKey is where a request's context holds its Call for the error handler.
@@ -29,7 +30,7 @@ func newProxy(transport http.RoundTripper, log *slog.Logger) http.Handler {
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
 			c := r.Context().Value(callKey{}).(*awshttp.Call)
 			if r.Context().Err() == nil {
-				log.ErrorContext(r.Context(), "forwarding to the embedded S3", "request", c.RequestID, "err", err)
+				log.ErrorContext(r.Context(), "forwarding to the embedded S3", logkey.Request, c.RequestID, logkey.Error, err)
 			}
 			c.Fail(w, fault(unavailable))
 		},

@@ -12,8 +12,9 @@ import (
 )
 
 // keepUnpacked is how long an image that was unpacked stays open when nobody uses
-// it: its next range comes soon, and to unpack it again costs as much as all else.
-const keepUnpacked = 30 * time.Second
+// it. Its next range may have to wait for those of other accounts, and to unpack it
+// again costs as much as all else.
+const keepUnpacked = 10 * time.Minute
 
 // disks are the images that this node has open, each once however many of its
 // ranges are worked on.
@@ -64,17 +65,24 @@ func (d *disks) acquire(ctx context.Context, t Task, open openFunc) (use, error)
 	return u, nil
 }
 
-// abandon notes that the job of a user has ended, while it may still read.
+// abandon notes that the job of a user has ended, while it may still read. If the
+// user has released the image meanwhile, and it was kept for its next range, nobody
+// else closes it.
 func (d *disks) abandon(o *openDisk) {
 	d.mu.Lock()
-	defer d.mu.Unlock()
-	if o.live--; o.live > 0 {
-		return
+	unused := false
+	if o.live--; o.live == 0 {
+		if d.tasks[o.task] == o {
+			delete(d.tasks, o.task)
+		}
+		unused = o.idle != nil && o.idle.Stop()
+		o.idle = nil
+		o.cancel()
 	}
-	if d.tasks[o.task] == o {
-		delete(d.tasks, o.task)
+	d.mu.Unlock()
+	if unused {
+		o.close()
 	}
-	o.cancel()
 }
 
 // join becomes a user of the task's image; the first opens it.
@@ -116,13 +124,26 @@ func (d *disks) release(u use) {
 	}
 	last := o.users == 0
 	if last && d.tasks[o.task] == o && o.unpacked() {
-		o.idle = time.AfterFunc(keepUnpacked, func() { d.drop(o.task) })
+		o.idle = time.AfterFunc(keepUnpacked, func() { d.lapse(o) })
 		last = false
 	} else if last && d.tasks[o.task] == o {
 		delete(d.tasks, o.task)
 	}
 	d.mu.Unlock()
 	if last {
+		o.close()
+	}
+}
+
+// lapse closes an image that nobody came back for.
+func (d *disks) lapse(o *openDisk) {
+	d.mu.Lock()
+	unused := d.tasks[o.task] == o && o.users == 0
+	if unused {
+		delete(d.tasks, o.task)
+	}
+	d.mu.Unlock()
+	if unused {
 		o.close()
 	}
 }

@@ -1,5 +1,5 @@
 // Package importtask is the heart of the service: the import task, its state
-// machine, the service that accepts, shows and cancels tasks, and the runner
+// machine, the service that accepts, shows and cancels tasks, and the engine
 // that does their units of work.
 //
 // A task goes through plan → ranges → publish, each a unit of work under a

@@ -13,7 +13,6 @@ import (
 	"github.com/diskport/diskport/internal/imports/ingest"
 	"github.com/diskport/diskport/internal/imports/source"
 	"github.com/diskport/diskport/internal/logkey"
-	"github.com/diskport/diskport/internal/outbox"
 	"github.com/diskport/diskport/internal/store/snapshot"
 	"github.com/diskport/diskport/internal/wake"
 	"github.com/diskport/diskport/internal/work"
@@ -23,9 +22,8 @@ import (
 // set before the first job.
 type Engine struct {
 	Store   Store
-	Drafts  RangePages
+	Pages   RangePages
 	Work    work.Store
-	Outbox  outbox.Store
 	Sources Releaser
 	Images  Images
 	Roles   Roles
@@ -286,7 +284,7 @@ func (e *Engine) publish(ctx context.Context, h *work.Held) (next work.Lease, ok
 	if err := e.Store.SetPhase(ctx, h.Lease, Completing, t.Format); err != nil {
 		return next, false, err
 	}
-	pages, err := e.Drafts.RangePages(ctx, t.SnapshotID)
+	pages, err := e.Pages.RangePages(ctx, t.SnapshotID)
 	if err != nil {
 		return next, false, err
 	}
@@ -334,16 +332,11 @@ func (e *Engine) over(ctx context.Context, t Task, log *slog.Logger) {
 	e.Bus.Wake(wake.Task(t.ID), wake.Work)
 }
 
-// retain forgets tasks, and events that nobody told, after their retention.
+// retain forgets tasks after their retention.
 func (e *Engine) retain(ctx context.Context, h *work.Held) (next work.Lease, ok bool, err error) {
-	before := e.Now().Add(-retention)
-	tasks, err := e.Store.Forget(ctx, before)
-	if err != nil {
-		return next, false, err
-	}
-	events, err := e.Outbox.Forget(ctx, before)
-	if err == nil && tasks+events > 0 {
-		h.Log.Info("forgot what is past its retention", "tasks", tasks, "events", events)
+	n, err := e.Store.Forget(ctx, e.Now().Add(-retention))
+	if err == nil && n > 0 {
+		h.Log.Info("forgot tasks after their retention", "tasks", n)
 	}
 	return next, false, err
 }

@@ -110,7 +110,7 @@ func newEngine(t *testing.T, image []byte) *engine {
 	e := &engine{t: t, db: db, object: &object{Reader: bytes.NewReader(image), data: image, panicAt: -1}}
 	e.library = &snapshot.Library{Store: store, Index: db.Snapshots(), PageKey: pages, Keys: ring.Keys}
 	e.Engine = &importtask.Engine{
-		Store: db.Tasks(), Drafts: db.Tasks(), Work: db.Work(), Outbox: db.Outbox(), Sources: e.object,
+		Store: db.Tasks(), Pages: db.Tasks(), Work: db.Work(), Sources: e.object,
 		Images: importtask.Images{Sources: e.object, Scratch: scratch.Dir{Path: filepath.Join(dir, "scratch")}},
 		Roles:  roles{}, Domains: ring, Records: db.Snapshots(), Library: e.library, Now: time.Now,
 		FreeSpace: func() (int64, error) { return 1 << 40, nil }, Workers: ingest.NewWorkers(2),

@@ -42,6 +42,7 @@ type Task struct {
 	Counts     Counts // of finished ranges, plus those in flight as last heard
 	Virtual    int64  // bytes of the disk; 0 until planned
 	Warnings   []string
+	Retry      Retry // of a unit that failed and is tried again; zero when none is
 	CreatedAt  time.Time
 	StartedAt  time.Time // when the plan was made
 	EndedAt    time.Time // zero until Completed or Deleted
@@ -52,6 +53,13 @@ type Range = ingest.Range
 
 // Counts says what ingesting has done.
 type Counts = ingest.Counts
+
+// Retry says what is being tried again.
+type Retry struct {
+	Cause    string // of the last failure
+	Failures int    // in a row
+	Since    time.Time
+}
 
 // Failure says why a task ended without a snapshot.
 type Failure struct {

@@ -11,8 +11,8 @@ import (
 	"github.com/diskport/diskport/internal/store/blockstore"
 )
 
-// Draft takes the blocks of one range. snapshot.RangeWriter is one.
-type Draft interface {
+// Sink takes the blocks of one range. snapshot.RangeWriter is one.
+type Sink interface {
 	// Slot returns a buffer for one block, waiting until there is one.
 	Slot(ctx context.Context) (*blockstore.Slot, error)
 	// Put takes the slot as the block at index. Calls may be concurrent.
@@ -36,7 +36,7 @@ const windowBlocks = 8
 
 // Run ingests range r of d into w. When it returns, no worker is left. A panic of
 // the decoder is an error, a *work.PanicError.
-func Run(ctx context.Context, d diskimage.Disk, r Range, w Draft, opts Options) error {
+func Run(ctx context.Context, d diskimage.Disk, r Range, w Sink, opts Options) error {
 	first := r.First * opts.PageBytes / block.Size
 	end := min((r.First+r.Pages)*opts.PageBytes/block.Size, block.Count(d.Size()))
 	var next atomic.Int64

@@ -17,7 +17,7 @@ import (
 	"github.com/diskport/diskport/internal/work"
 )
 
-// memory is a Draft that keeps blocks.
+// memory is a Sink that keeps blocks.
 type memory struct {
 	slots  *blockstore.Slots
 	mu     sync.Mutex // guards blocks
@@ -137,7 +137,7 @@ func TestRunDecodesWholeCutAndLargeUnits(t *testing.T) {
 	}
 }
 
-// checkBlocks compares what a draft got with the disk: no zero block, all else.
+// checkBlocks compares what a sink got with the disk: no zero block, all else.
 func checkBlocks(t *testing.T, blocks map[int64][]byte, plain []byte) {
 	t.Helper()
 	for i := range block.Count(int64(len(plain))) {

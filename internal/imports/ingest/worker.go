@@ -59,7 +59,7 @@ func (ws *Workers) do(ctx context.Context, j job, at, n int64) error {
 // job is the range that a window belongs to.
 type job struct {
 	disk     diskimage.Disk
-	draft    Draft
+	sink     Sink
 	progress func(Counts)
 }
 
@@ -156,14 +156,14 @@ func split(rs []diskimage.Run, lo, hi int64) (mine, rest []diskimage.Run) {
 // block assembles one block of which the disk holds n bytes, and puts it unless
 // it is all zero.
 func (w *worker) block(ctx context.Context, index, n int64, rs []diskimage.Run, c *Counts) error {
-	slot, err := w.draft.Slot(ctx)
+	slot, err := w.sink.Slot(ctx)
 	if err != nil {
 		return err
 	}
 	put := false
 	defer func() { // also when a decoder panics
 		if !put {
-			w.draft.Return(slot)
+			w.sink.Return(slot)
 		}
 	}()
 	p := slot.Payload()
@@ -175,7 +175,7 @@ func (w *worker) block(ctx context.Context, index, n int64, rs []diskimage.Run, 
 		return nil
 	}
 	put = true
-	return w.draft.Put(ctx, index, slot)
+	return w.sink.Put(ctx, index, slot)
 }
 
 // fill writes the block at disk offset lo into p; what no run covers is zero.

@@ -186,6 +186,13 @@ func (d *Dir) Remove(ctx context.Context, name string) error {
 	}
 	err = errors.Join(removeIfThere(path), removeIfThere(path+openSuffix))
 	d.readers.drop(path)
+	if err == nil {
+		// Its row goes next. A file that came back after a power cut would have none.
+		err = syncDir(filepath.Dir(path))
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // there never was such a folder
+	}
 	return err
 }
 

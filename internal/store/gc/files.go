@@ -85,8 +85,8 @@ func (c *Collector) removeIfDead(ctx context.Context, pass int64, id blockstore.
 	case rotten:
 		r.damaged("%s: %s", f.File.Name(), why)
 	case garbage:
-		if err := c.Backend.Remove(ctx, f.File.Name()); err != nil {
-			return err
+		if err := c.remove(ctx, f); err != nil {
+			return c.goOn(ctx, r, f.File.Name(), err)
 		}
 		if err := c.Store.ForgetFiles(ctx, one); err != nil {
 			return err
@@ -95,6 +95,26 @@ func (c *Collector) removeIfDead(ctx context.Context, pass int64, id blockstore.
 		r.Bytes += f.Bytes
 	case waits:
 	}
+	return nil
+}
+
+// remove removes a file that is garbage. After a database that is older than the store
+// was accepted, a file that it knows as open may have been closed since.
+func (c *Collector) remove(ctx context.Context, f FileFacts) error {
+	if f.Open && c.Older {
+		if err := c.Backend.SetAside(ctx, f.File.Name(), c.Now()); err != nil {
+			return err
+		}
+	}
+	return c.Backend.Remove(ctx, f.File.Name())
+}
+
+// goOn notes that a file could not be dealt with: one such must not keep all others.
+func (c *Collector) goOn(ctx context.Context, r *Report, name string, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	r.damaged("%s: %v", name, err)
 	return nil
 }
 
@@ -115,7 +135,9 @@ func (c *Collector) lookThrough(ctx context.Context, r *Report) error {
 	purged, err := c.Backend.Purge(ctx, now.Add(-keep))
 	r.Purged = purged
 	if err != nil {
-		return err
+		if err := c.goOn(ctx, r, "quarantine", err); err != nil {
+			return err
+		}
 	}
 	if err := c.setAside(ctx, now, r); err != nil {
 		return err
@@ -155,15 +177,20 @@ func (c *Collector) setAside(ctx context.Context, now time.Time, r *Report) erro
 		return nil
 	}
 	for _, f := range unknown {
-		if !f.Closed {
-			err = c.Backend.Remove(ctx, f.Name())
-			r.Files++
-		} else {
+		if f.Closed {
 			err = c.Backend.SetAside(ctx, f.Name(), now)
-			r.Aside = append(r.Aside, f.Name())
+		} else {
+			err = c.Backend.Remove(ctx, f.Name())
 		}
-		if err != nil {
-			return err
+		switch {
+		case err != nil:
+			if err := c.goOn(ctx, r, f.Name(), err); err != nil {
+				return err
+			}
+		case f.Closed:
+			r.Aside = append(r.Aside, f.Name())
+		default:
+			r.Files++
 		}
 	}
 	slices.Sort(r.Aside)

@@ -24,6 +24,7 @@ type Collector struct {
 	// Blocks returns the ids of the blocks that a page names.
 	Blocks func(ctx context.Context, page snapshot.PagePlace) ([]block.ID, error)
 	Now    func() time.Time
+	Older  bool          // the database is older than the store: it may know closed files as open
 	Poll   time.Duration // between looks at the units in flight; 0: a second
 	Keep   time.Duration // of files that are set aside; 0: 30 days
 	Window int           // candidates dealt with at a time, in blocks; 0: 262,144, for which 16 MiB are needed

@@ -74,8 +74,10 @@ func (a *appender) put(ctx context.Context, b WrittenBlock) error {
 	}
 	unit, cancel := context.WithTimeout(context.WithoutCancel(ctx), appendFor) // it is not this request's alone
 	defer cancel()
-	to.keep(a.add(unit, to, b))
-	to.adds.Done()
+	func() {
+		defer to.adds.Done() // also when adding panics: the leader waits for it
+		to.keep(work.Guard(func() error { return a.add(unit, to, b) }))
+	}()
 	if leader {
 		a.commit(unit, to)
 	}
@@ -123,7 +125,9 @@ func (a *appender) landed(to *appending) {
 
 // add puts a block into the packs of an append.
 func (a *appender) add(ctx context.Context, to *appending, b WrittenBlock) error {
-	to.begin.Do(func() { to.failed = a.drafts.beginAppend(ctx, a.draft, to) })
+	to.begin.Do(func() {
+		to.failed = work.Guard(func() error { return a.drafts.beginAppend(ctx, a.draft, to) })
+	})
 	if to.failed != nil {
 		return to.failed
 	}

@@ -63,6 +63,22 @@ func (d *Drafts) copyRange(ctx context.Context, h *work.Held) (next work.Lease, 
 	return d.Store.Copied(ctx, h.Lease)
 }
 
+// copied reports whether a draft has all that it inherits from a base in another
+// domain. That its row says so is not enough: a block that is missing would read as
+// zeros for ever after.
+func (d *Drafts) copied(ctx context.Context, draft Draft, base *Blocks, foreign bool) (bool, error) {
+	if !foreign || base.Count() == 0 {
+		return true, nil
+	}
+	if !draft.Copied {
+		return false, nil
+	}
+	for _, err := range d.missing(ctx, draft, base, copyRange{end: maxVolume}) {
+		return false, err
+	}
+	return true, nil
+}
+
 // inherit copies those blocks of a range of the base that nobody wrote over. It
 // goes on where an attempt before was left off.
 func (d *Drafts) inherit(ctx context.Context, draft Draft, base *Blocks, r copyRange) error {

@@ -133,8 +133,23 @@ func (l *Library) root(ctx context.Context, f blockstore.File, head []byte, volu
 	return parseRoot(b, l.PageKey, volume)
 }
 
-// readPage locates, reads and checks a page of a volume.
+// readPage locates, reads and checks a page of a volume. A page may be moved between
+// looking it up and reading it.
 func (l *Library) readPage(ctx context.Context, e rootPage, volume int64) (*page, error) {
+	p, err := l.findPage(ctx, e)
+	if errors.Is(err, blockstore.ErrNotExist) {
+		p, err = l.findPage(ctx, e)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if e.index*PageBlocks+int64(p.last()) >= volume {
+		return nil, fmt.Errorf("%w: page %d names blocks past the volume's end", ErrCorrupt, e.index)
+	}
+	return p, nil
+}
+
+func (l *Library) findPage(ctx context.Context, e rootPage) (*page, error) {
 	found, err := l.Index.LocatePages(ctx, []PageID{e.id})
 	if err != nil {
 		return nil, fmt.Errorf("locating page %d: %w", e.index, err)
@@ -146,9 +161,6 @@ func (l *Library) readPage(ctx context.Context, e rootPage, volume int64) (*page
 	p, err := l.page(ctx, at, e.blocks)
 	if err != nil {
 		return nil, fmt.Errorf("page %d: %w", e.index, err)
-	}
-	if e.index*PageBlocks+int64(p.last()) >= volume {
-		return nil, fmt.Errorf("%w: page %d names blocks past the volume's end", ErrCorrupt, e.index)
 	}
 	return p, nil
 }

@@ -158,7 +158,11 @@ func (d *Drafts) publish(ctx context.Context, l work.Lease, draft Draft) error {
 		return err
 	}
 	foreign := base != nil && base.root.domain != draft.Domain
-	if foreign && !draft.Copied && base.Count() > 0 {
+	whole, err := d.copied(ctx, draft, base, foreign)
+	if err != nil {
+		return err
+	}
+	if !whole {
 		err := d.Store.Split(ctx, l, len(copyRanges(base.root.pages)))
 		d.Bus.Wake(wake.Work)
 		return err
