@@ -163,6 +163,7 @@ func TestALostLeaseCancelsItsJob(t *testing.T) {
 				var cause error
 				r, stop := start(t, q, jobs(map[Kind]Job{Range: untilLost(&cause)}))
 				time.Sleep(2*Heartbeat + time.Second)
+				synctest.Wait()
 				if len(q.renewed) != 2 {
 					t.Errorf("renewed %d times in two heartbeats", len(q.renewed))
 				}
