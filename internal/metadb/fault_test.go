@@ -147,7 +147,7 @@ func life(db *DB) []lifeEvent {
 		{"CreateFile", file(pack)},
 		{"CreateFile", file(pages)},
 		{"FinishRange", func(ctx context.Context) error {
-			r := importtask.RangeResult{Packs: []blockstore.ClosedPack{{File: pack}}, PagesFile: pages}
+			r := importtask.RangeResult{Packs: []blockstore.ClosedPack{{File: pack}}, PagesFile: pages, Counts: importtask.Counts{Data: 300}}
 			for i := range 300 { // two chunks
 				r.Packs[0].Blocks = append(r.Packs[0].Blocks, blockstore.Placement{ID: block.ID(block.Sum(fmt.Append(nil, i))), Slot: i})
 			}

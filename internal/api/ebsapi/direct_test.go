@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"database/sql"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -37,6 +39,7 @@ import (
 
 // bench is a whole service for direct writes, on SQLite and a store in memory.
 type bench struct {
+	path string // of the database
 	*wire
 	t       *testing.T
 	f       *fixture
@@ -52,7 +55,8 @@ const stranger = "999999999999"
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
-	db, err := metadb.Open(t.Context(), filepath.Join(t.TempDir(), "m.db"), metadb.Options{})
+	path := filepath.Join(t.TempDir(), "m.db")
+	db, err := metadb.Open(t.Context(), path, metadb.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +72,7 @@ func newBench(t *testing.T) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bench{t: t, db: db, backend: blobtest.NewMemory(), kms: kms.New(kms.Options{Store: db.KMS(), Wrapper: master})}
+	b := &bench{t: t, db: db, path: path, backend: blobtest.NewMemory(), kms: kms.New(kms.Options{Store: db.KMS(), Wrapper: master})}
 	b.ring = &keyring.Ring{Domains: db.Catalog(), Wrapper: master, KMS: keyring.Embedded{Service: b.kms}}
 	store := blockstore.NewStore(db.Catalog(), b.backend, slots, blockstore.Options{})
 	t.Cleanup(func() {
@@ -536,4 +540,109 @@ func (g gate) Append(ctx context.Context, l work.Lease, a snapshot.Appended) err
 	close(g.started)
 	<-g.going
 	return g.DraftStore.Append(ctx, l, a)
+}
+
+// TestACopyIsWholeWhateverItsRowsSay: the draft's own word that everything was
+// copied, and the rows of what was, are checked against the base.
+func TestACopyIsWholeWhateverItsRowsSay(t *testing.T) {
+	for name, harm := range map[string]func(b *bench){
+		"it is said to be copied": func(b *bench) { b.sql(`UPDATE drafts SET copied = 1`) },
+		"a row of it is lost": func(b *bench) {
+			r := &work.Runner{Owner: "n", Store: b.db.Work(), Handlers: b.drafts.Handlers(), Log: b.f.Log, Now: time.Now}
+			if ok, err := r.Step(t.Context(), work.Complete); !ok || err != nil { // cuts it into ranges
+				t.Fatal(ok, err)
+			}
+			l, ok, err := b.db.Work().Claim(t.Context(), "n", []work.Kind{work.Copy}, time.Now())
+			if !ok || err != nil {
+				t.Fatal(ok, err)
+			}
+			next, ok, err := b.drafts.Handlers()[work.Copy].Do(t.Context(), &work.Held{Lease: l, Log: b.f.Log})
+			if !ok || err != nil {
+				t.Fatal(ok, err)
+			}
+			b.sql(`DELETE FROM draft_blocks WHERE block = 2`)
+			if err := b.db.Work().Release(t.Context(), next, work.Complete, time.Now()); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			source, blocks := b.start(1, nil), map[int32]string{}
+			for i := range int32(5) {
+				blocks[i] = fmt.Sprint("block ", i)
+			}
+			b.write(source, blocks)
+			b.complete(b.drafts, source, blocks)
+			if err := b.db.Snapshots().Share(t.Context(), account, source, []string{snapshot.Everybody}, nil); err != nil {
+				t.Fatal(err)
+			}
+			theirs, err := b.drafts.Copy(t.Context(), snapshot.CopyRequest{Account: stranger, Source: source})
+			if err != nil {
+				t.Fatal(err)
+			}
+			harm(b)
+			b.settle(b.drafts)
+			if r := b.state(theirs.ID); r.State != snapshot.Completed || r.Blocks != 5 {
+				t.Errorf("the copy is %s with %d blocks, want all 5", r.State, r.Blocks)
+			}
+		})
+	}
+}
+
+// sql does to the database what no event does.
+func (b *bench) sql(stmt string) {
+	b.t.Helper()
+	c, err := sql.Open("sqlite", "file:"+b.path+"?_pragma=busy_timeout(5000)")
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := c.Exec(stmt); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// stuck is a back end with a file that can't be removed.
+type stuck struct {
+	*blobtest.Memory
+	name string
+}
+
+func (s stuck) Remove(ctx context.Context, name string) error {
+	if name == s.name {
+		return errors.New("input/output error")
+	}
+	return s.Memory.Remove(ctx, name)
+}
+
+// TestOneFileThatCannotBeRemovedKeepsNoOther from being removed, and is named.
+func TestOneFileThatCannotBeRemovedKeepsNoOther(t *testing.T) {
+	b := newBench(t)
+	for i := range 4 {
+		id, blocks := b.start(1, nil), map[int32]string{0: fmt.Sprint("of ", i)}
+		b.write(id, blocks)
+		b.complete(b.drafts, id, blocks)
+		if err := b.db.Snapshots().Delete(t.Context(), account, id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	lowest, name := blockstore.FileID(0), ""
+	for _, n := range b.backend.Names() {
+		if f, ok := blockstore.ParseName(n); ok && (name == "" || f.ID < lowest) {
+			lowest, name = f.ID, n
+		}
+	}
+	c := &gc.Collector{Store: b.db.Garbage(), Backend: stuck{b.backend, name}, Pages: b.lib.RootPages, Blocks: b.lib.PageBlocks, Now: time.Now, Poll: time.Millisecond}
+	var named bool
+	for range 3 {
+		r, err := c.Run(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		named = named || strings.Contains(fmt.Sprint(r.Damaged), name)
+	}
+	if left := b.backend.Names(); len(left) != 1 || !named {
+		t.Errorf("%q stay, named: %v; want the one that can't be removed", left, named)
+	}
 }

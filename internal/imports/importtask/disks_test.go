@@ -199,3 +199,21 @@ func TestAnImageThatCannotBeOpened(t *testing.T) {
 	}
 	o.want(t, "tried twice", 2, 0)
 }
+
+// TestAnUnpackedImageIsClosedWhenItsJobEndsAsItIsReleased: the end of the job is
+// noticed by the release, which keeps the image, and only then by abandon.
+func TestAnUnpackedImageIsClosedWhenItsJobEndsAsItIsReleased(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOpening(true)
+		ctx, cancel := context.WithCancel(t.Context())
+		u, err := o.acquire(ctx, Task{ID: "t"}, o.open)
+		if err != nil {
+			t.Fatal(err)
+		}
+		stop := u.stop
+		u.stop = func() bool { cancel(); return stop() }
+		o.release(u)
+		synctest.Wait()
+		o.want(t, "after the end of its only job", 1, 1)
+	})
+}

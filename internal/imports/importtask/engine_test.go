@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"iter"
 	"log/slog"
@@ -45,6 +46,8 @@ type engine struct {
 	library *snapshot.Library
 	runner  *work.Runner
 	object  *object
+	files   *blobtest.Memory
+	dir     string // of the database
 	logged  bytes.Buffer
 }
 
@@ -106,8 +109,9 @@ func newEngine(t *testing.T, image []byte) *engine {
 		t.Fatal(err)
 	}
 	ring := &keyring.Ring{Domains: db.Catalog(), Wrapper: master}
-	store := blockstore.NewStore(db.Catalog(), blobtest.NewMemory(), slots, blockstore.Options{})
-	e := &engine{t: t, db: db, object: &object{Reader: bytes.NewReader(image), data: image, panicAt: -1}}
+	files := blobtest.NewMemory()
+	store := blockstore.NewStore(db.Catalog(), files, slots, blockstore.Options{})
+	e := &engine{t: t, db: db, dir: dir, files: files, object: &object{Reader: bytes.NewReader(image), data: image, panicAt: -1}}
 	e.library = &snapshot.Library{Store: store, Index: db.Snapshots(), PageKey: pages, Keys: ring.Keys}
 	e.Engine = &importtask.Engine{
 		Store: db.Tasks(), Pages: db.Tasks(), Work: db.Work(), Sources: e.object,
@@ -170,24 +174,8 @@ func (e *engine) completed(disk []byte) importtask.Task {
 	if task.State != importtask.Completed {
 		e.t.Fatalf("the task is %s: %+v\n%s", task.State, task.Failure, e.logged.String())
 	}
-	rec, err := e.db.Snapshots().Get(e.t.Context(), task.SnapshotID)
-	if err != nil || rec.State != snapshot.Completed {
-		e.t.Fatalf("the snapshot is %s, %v", rec.State, err)
-	}
-	blocks, err := e.library.Open(e.t.Context(), rec)
-	if err != nil {
-		e.t.Fatal(err)
-	}
-	buf := make([]byte, frame.Size)
-	zeros := make([]byte, block.Size)
-	for at := 0; at < len(disk); at += block.Size {
-		got, _, err := blocks.Get(e.t.Context(), int64(at/block.Size), buf)
-		if errors.Is(err, snapshot.ErrAbsent) {
-			got, err = zeros, nil
-		}
-		if err != nil || !bytes.Equal(got, disk[at:at+block.Size]) {
-			e.t.Fatalf("block %d is not the image's: %v", at/block.Size, err)
-		}
+	if why, ok := e.right(task.SnapshotID, disk); !ok {
+		e.t.Fatal(why)
 	}
 	if n := e.object.released.Load(); n != 1 {
 		e.t.Errorf("the source was released %d times", n)
@@ -195,6 +183,30 @@ func (e *engine) completed(disk []byte) importtask.Task {
 	e.told(outbox.Event{Kind: outbox.ImportCompleted, Resource: taskID, Detail: outbox.Detail{Snapshot: task.SnapshotID}},
 		outbox.Event{Kind: outbox.SnapshotCompleted, Resource: task.SnapshotID})
 	return task
+}
+
+// right reports whether a snapshot is completed and the disk, and why not.
+func (e *engine) right(id string, disk []byte) (why error, ok bool) {
+	e.t.Helper()
+	rec, err := e.db.Snapshots().Get(e.t.Context(), id)
+	if err != nil || rec.State != snapshot.Completed {
+		return fmt.Errorf("the snapshot is %s, %w", rec.State, err), false
+	}
+	blocks, err := e.library.Open(e.t.Context(), rec)
+	if err != nil {
+		return err, false
+	}
+	buf, zeros := make([]byte, frame.Size), make([]byte, block.Size)
+	for at := 0; at < len(disk); at += block.Size {
+		got, _, err := blocks.Get(e.t.Context(), int64(at/block.Size), buf)
+		if errors.Is(err, snapshot.ErrAbsent) {
+			got, err = zeros, nil
+		}
+		if err != nil || !bytes.Equal(got, disk[at:at+block.Size]) {
+			return fmt.Errorf("block %d is not the image's: %w", at/block.Size, err), false
+		}
+	}
+	return nil, true
 }
 
 // told checks what the world is to learn.

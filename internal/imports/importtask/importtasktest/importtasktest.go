@@ -161,6 +161,7 @@ func (b Bench) result(t *testing.T, l work.Lease, blocks ...string) importtask.R
 		pack.Blocks = append(pack.Blocks, blockstore.Placement{ID: blockID(name), Slot: i})
 	}
 	r := importtask.RangeResult{Packs: []blockstore.ClosedPack{pack}, PagesFile: b.file(t, l, blockstore.PagesFile), PagesBytes: 300, Counts: counts}
+	r.Counts.Data = int64(len(blocks))
 	r.Pages = []snapshot.PagePlace{{
 		Page: int64(l.Range), ID: pageID(fmt.Sprint(blocks)), File: r.PagesFile.ID, Off: 4096, Len: 100, Blocks: len(blocks),
 	}}
