@@ -58,10 +58,18 @@ func (c *inspectCmd) Run(ctx context.Context, a *app) error {
 		"Disk", fmt.Sprintf("%s (%d bytes)", size(r.VirtualBytes), r.VirtualBytes),
 		"Volume", fmt.Sprintf("%d GiB", r.VolumeSize),
 		"Data", size(r.DataBytes),
-		"Unit", size(r.UnitBytes),
+		"Unit", unit(r.UnitBytes),
 		"Warnings", strings.Join(r.Warnings, "; "),
 	)
 	return nil
+}
+
+// unit is the size of a format's grains, blocks or clusters; a raw disk has none.
+func unit(n int64) string {
+	if n == 0 {
+		return ""
+	}
+	return size(n)
 }
 
 // listed is what inspect --json prints of an OVA of several disks.

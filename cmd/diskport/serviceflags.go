@@ -11,29 +11,29 @@ import (
 // serviceFlags are the settings of the service, as design and README list them.
 type serviceFlags struct {
 	Listen              string        `env:"DISKPORT_LISTEN" default:"127.0.0.1:4580" placeholder:"ADDR" help:"Address to listen on (${default})."`
-	Database            string        `env:"DISKPORT_DATABASE_URL" placeholder:"URL" help:"postgres://… for the metadata. Default: SQLite in the data directory."`
-	Store               string        `env:"DISKPORT_STORE" placeholder:"WHERE" help:"Where blocks lie. Default: blocks/ in the data directory."`
+	Database            string        `env:"DISKPORT_DATABASE_URL" placeholder:"URL" help:"For many nodes, which are not supported yet. Default: SQLite in the data directory."`
+	Store               string        `env:"DISKPORT_STORE" placeholder:"WHERE" help:"For many nodes, which are not supported yet. Default: blocks/ in the data directory."`
 	SourceEndpoint      string        `env:"DISKPORT_SOURCE_ENDPOINT" placeholder:"URL" help:"S3 to import from besides the embedded one: aws, or the address of any other. Its keys: DISKPORT_SOURCE_ACCESS_KEY_ID and DISKPORT_SOURCE_SECRET_ACCESS_KEY."`
 	SourceSTS           string        `name:"source-sts" env:"DISKPORT_SOURCE_STS" placeholder:"URL" help:"Where these keys assume the service role for --source-endpoint: aws, an address, or none to read with the keys themselves. Default: at --source-endpoint."`
 	SourceRegion        string        `env:"DISKPORT_SOURCE_REGION" placeholder:"REGION" help:"Region of --source-endpoint. Default: --region."`
 	KMSEndpoint         string        `name:"kms-endpoint" env:"DISKPORT_KMS_ENDPOINT" placeholder:"URL" help:"KMS to use instead of the embedded one: aws, or the address of any other. Its keys: DISKPORT_KMS_ACCESS_KEY_ID and DISKPORT_KMS_SECRET_ACCESS_KEY."`
 	AccountID           string        `env:"DISKPORT_ACCOUNT_ID" default:"000000000000" placeholder:"ID" help:"AWS account that the service plays (${default})."`
-	Roles               []string      `env:"DISKPORT_ROLES" default:"api,worker" enum:"api,worker" help:"What this node does: api, worker or both (${default})."`
-	TLSCert             string        `name:"tls-cert" type:"path" placeholder:"FILE" help:"Serve https with this certificate chain (PEM)."`
-	TLSKey              string        `name:"tls-key" type:"path" placeholder:"FILE" help:"The certificate's key (PEM)."`
+	Roles               []string      `env:"DISKPORT_ROLES" default:"api,worker" enum:"api,worker" help:"What this node does. A single node needs both (${default})."`
+	TLSCert             string        `env:"DISKPORT_TLS_CERT" name:"tls-cert" type:"path" placeholder:"FILE" help:"Serve https with this certificate chain (PEM)."`
+	TLSKey              string        `env:"DISKPORT_TLS_KEY" name:"tls-key" type:"path" placeholder:"FILE" help:"The certificate's key (PEM)."`
 	Domain              string        `env:"DISKPORT_DOMAIN" placeholder:"NAME" help:"DNS name of the service, under which bucket.NAME is a bucket."`
 	StrictAWS           bool          `name:"strict-aws" env:"DISKPORT_STRICT_AWS" help:"Refuse what AWS refuses, in its words."`
-	FailedStatus        string        `default:"deleted" enum:"deleted,error" help:"Status of a failed task: deleted as at AWS, or error, which SDK waiters know (${default})."`
-	HoldPoll            time.Duration `default:"5s" help:"How long to hold a poll for one running task; 0 answers at once (${default})."`
-	AllowSigV2          bool          `name:"allow-sigv2" help:"Accept Signature Version 2 for EC2 and presigned downloads."`
-	QuotaImports        int           `default:"20" help:"Imports that an account may run at once (${default})."`
-	RequestRate         int           `default:"200" help:"Requests a second that a principal may make of each EC2 action, and an account of each of EBS direct (50 times as many for blocks); -1 is no limit (${default})."`
-	TagSnapshots        bool          `help:"Let imports tag their snapshots: tag specifications of type snapshot."`
-	DeepDryRun          bool          `help:"Let a dry run look at role, object and image too, and say how the import would fail."`
-	Reserve             string        `default:"1GiB" help:"Free space to leave on the data directory's disk (${default})."`
+	FailedStatus        string        `env:"DISKPORT_FAILED_STATUS" default:"deleted" enum:"deleted,error" help:"Status of a failed task: deleted as at AWS, or error, which SDK waiters know (${default})."`
+	HoldPoll            time.Duration `env:"DISKPORT_HOLD_POLL" default:"5s" help:"How long to hold a poll for one running task; 0 answers at once (${default})."`
+	AllowSigV2          bool          `env:"DISKPORT_ALLOW_SIGV2" name:"allow-sigv2" help:"Accept Signature Version 2 for EC2 and presigned downloads."`
+	QuotaImports        int           `env:"DISKPORT_QUOTA_IMPORTS" default:"20" help:"Imports that an account may run at once (${default})."`
+	RequestRate         int           `env:"DISKPORT_REQUEST_RATE" default:"200" help:"Requests a second that a principal may make of each EC2 action, and an account of each of EBS direct (50 times as many for blocks); -1 is no limit (${default})."`
+	TagSnapshots        bool          `env:"DISKPORT_TAG_SNAPSHOTS" help:"Let imports tag their snapshots: tag specifications of type snapshot."`
+	DeepDryRun          bool          `env:"DISKPORT_DEEP_DRY_RUN" help:"Let a dry run look at role, object and image too, and say how the import would fail."`
+	Reserve             string        `env:"DISKPORT_RESERVE" default:"1GiB" help:"Free space to leave on the data directory's disk (${default})."`
 	AcceptOlderDatabase bool          `help:"Go on with a database that is older than what was last used on the data directory: restored, or cut off. For one start."`
-	LogFormat           string        `default:"auto" enum:"auto,text,json" help:"text, json, or auto: text on a terminal, else json (${default})."`
-	LogLevel            slog.Level    `default:"info" help:"debug, info, warn or error (${default})."`
+	LogFormat           string        `env:"DISKPORT_LOG_FORMAT" default:"auto" enum:"auto,text,json" help:"text, json, or auto: text on a terminal, else json (${default})."`
+	LogLevel            slog.Level    `env:"DISKPORT_LOG_LEVEL" default:"info" help:"debug, info, warn or error (${default})."`
 	RangeBytes          int64         `default:"0" hidden:"" help:"Source bytes of one range of an import; 0 is the default. For tests."`
 }
 
