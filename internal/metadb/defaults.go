@@ -21,8 +21,17 @@ func (s Snapshots) Defaults(ctx context.Context, account, region string) (d snap
 	return d, err
 }
 
-// SetEncrypt implements snapshot.DefaultsStore.
-func (s Snapshots) SetEncrypt(ctx context.Context, account, region string, on bool) error {
+// EnableEncryption implements snapshot.DefaultsStore.
+func (s Snapshots) EnableEncryption(ctx context.Context, account, region string) error {
+	return s.setEncrypt(ctx, account, region, true)
+}
+
+// DisableEncryption implements snapshot.DefaultsStore.
+func (s Snapshots) DisableEncryption(ctx context.Context, account, region string) error {
+	return s.setEncrypt(ctx, account, region, false)
+}
+
+func (s Snapshots) setEncrypt(ctx context.Context, account, region string, on bool) error {
 	return s.db.update(ctx, "set a default of account "+account, func(q querier) error {
 		_, err := exec(ctx, q, `
 			INSERT INTO snapshot_defaults (account, region, encrypt, kms_key) VALUES ($1, $2, $3, '')

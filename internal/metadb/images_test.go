@@ -147,12 +147,12 @@ func TestDefaults(t *testing.T) {
 			}
 		}
 		want("a", "r", snapshot.Defaults{})
-		must(s.SetEncrypt(t.Context(), "a", "r", true))
+		must(s.EnableEncryption(t.Context(), "a", "r"))
 		must(s.SetDefaultKey(t.Context(), "a", "r", "arn"))
 		want("a", "r", snapshot.Defaults{Encrypt: true, KMSKey: "arn"})
 		want("a", "q", snapshot.Defaults{})
 		want("b", "r", snapshot.Defaults{})
-		must(s.SetEncrypt(t.Context(), "a", "r", false))
+		must(s.DisableEncryption(t.Context(), "a", "r"))
 		must(s.SetDefaultKey(t.Context(), "b", "r", "other"))
 		want("a", "r", snapshot.Defaults{KMSKey: "arn"})
 		want("b", "r", snapshot.Defaults{KMSKey: "other"})

@@ -180,7 +180,7 @@ func TestRemovedAccountLeavesNothing(t *testing.T) {
 		}
 		empty := dumpOf(t, db, "tasks", "tags", "snapshot_defaults", "snapshot_shares", "kms_keys", "kms_aliases", "iam_keys")
 		ok(db.IAM().AddAccount(ctx, iam.AccessKey{ID: "AKIA1", Account: owner, Wrapped: []byte{1}}))
-		ok(db.Snapshots().SetEncrypt(ctx, owner, "eu-north-1", true))
+		ok(db.Snapshots().EnableEncryption(ctx, owner, "eu-north-1"))
 		managed := kms.Key{Ref: kms.Ref{Account: owner, Region: "eu-north-1", ID: "k"}, Manager: kms.AWS}
 		ok(db.KMS().CreateKey(ctx, managed, kms.Alias{Account: owner, Region: "eu-north-1", Name: "alias/aws/ebs", Target: "k"}))
 		foreign := snapshot.Record{ID: db.ids.Snapshot(), Account: neighbour, State: snapshot.Completed}

@@ -100,8 +100,13 @@ type blockBackend interface {
 	blockstore.Backend
 	blockstore.Identified
 	blockstore.Quarantine
-	fmt.Stringer          // names it to people
-	Free() (int64, error) // bytes that it can still take
+	fmt.Stringer // names it to people
+	room
+}
+
+type room interface {
+	// Free returns how many bytes the back end can still take.
+	Free() (int64, error)
 }
 
 func openBlockDirectory(a *App) (blockBackend, error) {

@@ -108,7 +108,10 @@ func (w *wire) check(t *testing.T, name string, out any, err error) {
 		client = string(text)
 	}
 	got := w.exchange.String() + "-- client --\n" + client + "\n"
-	wiretest.Golden(t, name, got, *update)
+	if *update {
+		wiretest.WriteGolden(t, name, got)
+	}
+	wiretest.Golden(t, name, got)
 }
 
 func TestGolden(t *testing.T) {

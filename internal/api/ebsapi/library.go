@@ -15,15 +15,15 @@ const keptOpen = 8
 
 // library is Snapshots over the package's own reader.
 type library struct {
-	snapshot.Store
+	snapshot.Records
 	lib  *snapshot.Library
 	open *cache.Cache[string, *snapshot.Blocks] // by snapshot id
 }
 
 // Library returns the Snapshots of a store of records and the library that
 // reads them. It is safe for concurrent use.
-func Library(records snapshot.Store, lib *snapshot.Library) Snapshots {
-	return &library{Store: records, lib: lib, open: cache.New[string, *snapshot.Blocks](keptOpen)}
+func Library(records snapshot.Records, lib *snapshot.Library) Snapshots {
+	return &library{Records: records, lib: lib, open: cache.New[string, *snapshot.Blocks](keptOpen)}
 }
 
 // Open returns the snapshot that r, read just now, says is there. A completed

@@ -23,7 +23,7 @@ import (
 // store keeps records and pages in memory, and counts how often pages are asked
 // for.
 type store struct {
-	snapshot.Store // whose other methods nobody calls here
+	snapshot.Records // its other methods are not called here
 
 	records map[string]snapshot.Record
 

@@ -169,7 +169,7 @@ func (a *API) encryption(ctx context.Context, r request, q startRequest) (*snaps
 	case q.ParentSnapshotId != "":
 		return nil, nil
 	}
-	return d.Encryption(q.Encrypted, q.KmsKeyArn), nil
+	return d.Encryption(snapshot.EncryptionRequest{Encrypted: q.Encrypted, Key: q.KmsKeyArn}), nil
 }
 
 // context is what policies may ask about the request.

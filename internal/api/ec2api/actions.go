@@ -27,8 +27,8 @@ var actions = map[string]action{
 	"ModifyEbsDefaultKmsKeyId":      on(anywhere[modifyDefaultKeyRequest]("ModifyEbsDefaultKmsKeyId"), modifyDefaultKeyRules, modifyDefaultKey),
 	"ResetEbsDefaultKmsKeyId":       on(anywhere[bareRequest]("ResetEbsDefaultKmsKeyId"), nil, resetDefaultKey),
 	"GetEbsEncryptionByDefault":     on(anywhere[bareRequest]("GetEbsEncryptionByDefault"), nil, getEncryptByDefault),
-	"EnableEbsEncryptionByDefault":  on(anywhere[bareRequest]("EnableEbsEncryptionByDefault"), nil, setEncryptByDefault(true)),
-	"DisableEbsEncryptionByDefault": on(anywhere[bareRequest]("DisableEbsEncryptionByDefault"), nil, setEncryptByDefault(false)),
+	"EnableEbsEncryptionByDefault":  on(anywhere[bareRequest]("EnableEbsEncryptionByDefault"), nil, enableEncryptByDefault),
+	"DisableEbsEncryptionByDefault": on(anywhere[bareRequest]("DisableEbsEncryptionByDefault"), nil, disableEncryptByDefault),
 
 	"RegisterImage":   on(registerImageGrants, registerImageRules, registerImage),
 	"DeregisterImage": on(deregisterImageGrants, deregisterImageRules, deregisterImage),

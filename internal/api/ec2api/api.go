@@ -22,18 +22,14 @@ import (
 	"github.com/diskport/diskport/internal/tag"
 )
 
-// Imports is what this edge needs of importtask.Service.
+// Imports starts and stops imports: what this edge needs of importtask.Service,
+// together with Tasks.
 type Imports interface {
-	Importer
-	Tasks
-}
-
-// Importer starts and stops imports.
-type Importer interface {
 	Import(ctx context.Context, r importtask.Request) (importtask.Task, error)
-	// Check finds out how Import, or its task, would fail.
+	// Check returns the error that Import, or the task that it starts, would fail with.
+	// Nothing is stored.
 	Check(ctx context.Context, r importtask.Request) error
-	// Cancel returns the state before.
+	// Cancel returns the state that the task was in before.
 	Cancel(ctx context.Context, account, id, reason string) (importtask.State, error)
 }
 
@@ -47,14 +43,10 @@ type Tasks interface {
 	URL(t importtask.Task) string
 }
 
-// Snapshots is what this edge needs of snapshot.Store.
+// Snapshots is what this edge needs of snapshot.Records.
 type Snapshots interface {
 	Get(ctx context.Context, id string) (snapshot.Record, error)
 	List(ctx context.Context, account string, f snapshot.Filter, after listing.Place, limit int) ([]snapshot.Record, error)
-	Share(ctx context.Context, account, id string, add, remove []string) error
-	Unshare(ctx context.Context, account, id string) error
-	SetTier(ctx context.Context, account, id string, t snapshot.Tier) error
-	Delete(ctx context.Context, account, id string) error
 }
 
 // Images is what this edge needs of image.Store.
@@ -81,7 +73,9 @@ type Keys interface {
 // Options is what an API is made of.
 type Options struct {
 	Imports   Imports
+	Tasks     Tasks
 	Snapshots Snapshots
+	Changes   snapshot.Changes
 	Copies    Copies
 	Defaults  snapshot.DefaultsStore
 	Images    Images
@@ -123,6 +117,7 @@ type API struct {
 var (
 	_ awshttp.Edge = (*API)(nil)
 	_ Imports      = (*importtask.Service)(nil)
+	_ Tasks        = (*importtask.Service)(nil)
 )
 
 // New returns the edge.

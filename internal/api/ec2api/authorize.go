@@ -51,7 +51,7 @@ func (c call) tagsOf(ctx context.Context, id string) (tag.Set, error) {
 		}
 		return r.Tags, nil
 	case awsid.IsTask(id):
-		t, err := c.Imports.Task(ctx, c.account(), id)
+		t, err := c.Tasks.Task(ctx, c.account(), id)
 		return t.Tags, unless(err, importtask.ErrNotFound)
 	case awsid.IsImage(id):
 		images, err := c.Images.List(ctx, c.account(), image.Filter{IDs: []string{id}}, listing.Place{}, 1)

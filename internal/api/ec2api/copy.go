@@ -85,7 +85,7 @@ func copySnapshot(ctx context.Context, c call, r copySnapshotRequest) (any, erro
 	}
 	record, err := c.Copies.Copy(ctx, snapshot.CopyRequest{
 		Account: c.account(), Caller: c.KeyUser(), Source: r.SourceSnapshotId, Description: r.Description,
-		Encrypt: d.Encryption(r.Encrypted, r.KmsKeyId), DefaultKey: d.KMSKey, Tags: tags,
+		Encrypt: d.Encryption(snapshot.EncryptionRequest{Encrypted: r.Encrypted, Key: r.KmsKeyId}), DefaultKey: d.KMSKey, Tags: tags,
 	})
 	if err != nil {
 		return nil, about(r.SourceSnapshotId, err)

@@ -65,11 +65,16 @@ func getEncryptByDefault(ctx context.Context, c call, _ bareRequest) (any, error
 	return encryptAnswer{false, "none"}, nil
 }
 
-func setEncryptByDefault(on bool) func(context.Context, call, bareRequest) (any, error) {
-	return func(ctx context.Context, c call, _ bareRequest) (any, error) {
-		if err := c.Defaults.SetEncrypt(ctx, c.account(), c.Region, on); err != nil {
-			return nil, err
-		}
-		return encryptAnswer{On: on}, nil
+func enableEncryptByDefault(ctx context.Context, c call, _ bareRequest) (any, error) {
+	if err := c.Defaults.EnableEncryption(ctx, c.account(), c.Region); err != nil {
+		return nil, err
 	}
+	return encryptAnswer{On: true}, nil
+}
+
+func disableEncryptByDefault(ctx context.Context, c call, _ bareRequest) (any, error) {
+	if err := c.Defaults.DisableEncryption(ctx, c.account(), c.Region); err != nil {
+		return nil, err
+	}
+	return encryptAnswer{On: false}, nil
 }

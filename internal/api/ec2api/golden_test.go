@@ -100,7 +100,10 @@ func (w *wire) check(t *testing.T, name string, out any, err error) {
 		parsed = wiretest.Plain(t, out)
 	}
 	got := "-- request --\n" + w.request.String() + "-- response --\n" + w.response.String() + "-- client --\n" + parsed + "\n"
-	wiretest.Golden(t, name, got, *update)
+	if *update {
+		wiretest.WriteGolden(t, name, got)
+	}
+	wiretest.Golden(t, name, got)
 }
 
 func TestGolden(t *testing.T) {

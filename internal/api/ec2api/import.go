@@ -14,6 +14,7 @@ import (
 	"github.com/diskport/diskport/internal/awsid"
 	"github.com/diskport/diskport/internal/imports/importtask"
 	"github.com/diskport/diskport/internal/imports/source"
+	"github.com/diskport/diskport/internal/store/snapshot"
 	"github.com/diskport/diskport/internal/tag"
 )
 
@@ -188,7 +189,7 @@ func (r importSnapshotRequest) ask(ctx context.Context, c call) (importtask.Requ
 		OwnHosts: c.ownHosts(), Tags: r.tagsFor(taskType), SnapshotTags: r.tagsFor(snapshotType),
 	}
 	d, err := c.Defaults.Defaults(ctx, c.account(), c.Region)
-	if encrypt := d.Encryption(r.Encrypted, r.KmsKeyId); encrypt != nil {
+	if encrypt := d.Encryption(snapshot.EncryptionRequest{Encrypted: r.Encrypted, Key: r.KmsKeyId}); encrypt != nil {
 		ask.Encrypted, ask.KMSKey = true, encrypt.Key
 	}
 	return ask, err

@@ -225,8 +225,13 @@ func (f defaultsStore) Defaults(_ context.Context, account, region string) (snap
 	return f.read(account, region), nil
 }
 
-func (f defaultsStore) SetEncrypt(_ context.Context, account, region string, on bool) error {
-	f.at(account, region).Encrypt = on
+func (f defaultsStore) EnableEncryption(_ context.Context, account, region string) error {
+	f.at(account, region).Encrypt = true
+	return nil
+}
+
+func (f defaultsStore) DisableEncryption(_ context.Context, account, region string) error {
+	f.at(account, region).Encrypt = false
 	return nil
 }
 
@@ -368,7 +373,7 @@ func newFixture(change func(*Options)) *fixture {
 		tags: &tags{sets: map[string]tag.Set{snapA: nil, taskA: nil}}, log: &bytes.Buffer{},
 	}
 	o := Options{
-		Imports: f.imports, Snapshots: f.snapshots, Copies: f.copies, Images: f.images, Tags: f.tags,
+		Imports: f.imports, Tasks: f.imports, Snapshots: f.snapshots, Changes: f.snapshots, Copies: f.copies, Images: f.images, Tags: f.tags,
 		Defaults: defaultsStore{&defaults{}}, Keys: keyFake{}, IDs: awsid.Source{Rand: func(b []byte) { clear(b) }},
 		Log: slog.New(slog.NewTextHandler(f.log, nil)), Now: func() time.Time { return clock }, TokenKey: []byte("key"),
 	}

@@ -111,7 +111,7 @@ func TestStoresReadWhatFiltersLookFor(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			f := threeTasks()
 			spy := &asked{imports: f.imports}
-			f.API.Imports = spy
+			f.API.Tasks = spy
 			got := f.ok(t, "DescribeImportSnapshotTasks", tt.params...)
 			if len(got.Tasks) != tt.found {
 				t.Errorf("found %d, want %d", len(got.Tasks), tt.found)
@@ -137,7 +137,7 @@ func TestManyTagged(t *testing.T) {
 		})
 	}
 	spy := &asked{imports: f.imports}
-	f.API.Imports = spy
+	f.API.Tasks = spy
 	got := f.ok(t, "DescribeImportSnapshotTasks", "Filter.1.Name=tag:k", "Filter.1.Value.1=v")
 	if len(got.Tasks) != maxPage+1 || spy.filters[0].IDs != nil {
 		t.Errorf("found %d, asked for %d ids", len(got.Tasks), len(spy.filters[0].IDs))

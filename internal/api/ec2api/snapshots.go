@@ -270,7 +270,7 @@ type deleteSnapshotRequest struct{ snapshotRequest }
 var deleteSnapshotRules = oneSnapshotRules[deleteSnapshotRequest]()
 
 func deleteSnapshot(ctx context.Context, c call, r deleteSnapshotRequest) (any, error) {
-	if err := c.Snapshots.Delete(ctx, c.account(), r.SnapshotId); err != nil {
+	if err := c.Changes.Delete(ctx, c.account(), r.SnapshotId); err != nil {
 		return nil, about(r.SnapshotId, err)
 	}
 	return ec2query.Done{Return: true}, nil

@@ -62,7 +62,7 @@ func describeTasks(ctx context.Context, c call, r describeTasksRequest) (any, er
 		// One poll instead of many: the next answer that matters is the end.
 		// Whatever Wait says, the list that follows tells how things are.
 		held, cancel := context.WithTimeout(ctx, c.HoldPoll)
-		_, _ = c.Imports.Wait(held, c.account(), shown[0].ID)
+		_, _ = c.Tasks.Wait(held, c.account(), shown[0].ID)
 		cancel()
 		if shown, next, err = c.listTasks(ctx, r); err != nil {
 			return nil, err
@@ -83,7 +83,7 @@ func (c call) listTasks(ctx context.Context, r describeTasksRequest) ([]taskAnsw
 	f := importtask.Filter{IDs: ids, States: among(r.filtered, "task-state", importtask.States(), c.status)}
 	return page(ctx, c, r.paged, list[taskAnswer]{
 		next: shownAs(c.showTask, func(ctx context.Context, after listing.Place, n int) ([]importtask.Task, error) {
-			return c.Imports.Tasks(ctx, c.account(), f, after, n)
+			return c.Tasks.Tasks(ctx, c.account(), f, after, n)
 		}),
 		place: func(t taskAnswer) string { return listing.At(t.created, t.ID).String() },
 		match: taskFields.matching(r.Filter),
@@ -95,7 +95,7 @@ func (c call) haveTasks(ctx context.Context, ids []string) error {
 	if len(ids) == 0 {
 		return nil
 	}
-	tasks, err := c.Imports.Tasks(ctx, c.account(), importtask.Filter{IDs: ids}, listing.Place{}, len(ids))
+	tasks, err := c.Tasks.Tasks(ctx, c.account(), importtask.Filter{IDs: ids}, listing.Place{}, len(ids))
 	if err != nil {
 		return err
 	}
@@ -190,7 +190,7 @@ func (c call) showTask(t importtask.Task) taskAnswer {
 		Format:      t.Format,
 		KmsKeyID:    t.KMSKey,
 		Status:      c.status(t.State),
-		URL:         c.Imports.URL(t),
+		URL:         c.Tasks.URL(t),
 	}
 	looked := t.State == importtask.Completed || t.Phase != importtask.Waiting && t.Phase != ""
 	switch t.State {

@@ -11,20 +11,32 @@ type Defaults struct {
 	KMSKey  string // ARN; empty: alias/aws/ebs
 }
 
-// Encryption returns how a new snapshot is encrypted, by what is asked for it; nil:
-// not. Without a key the default one is meant.
-func (d Defaults) Encryption(asked bool, key string) *Encryption {
-	if !asked && !d.Encrypt {
-		return nil
-	}
-	return &Encryption{Key: cmp.Or(key, d.KMSKey)}
+// EncryptionRequest is what a call asks for about the encryption of a new snapshot.
+type EncryptionRequest struct {
+	Encrypted bool
+	Key       string // any identifier of a key; empty: the default key
 }
 
-// DefaultsStore keeps accounts' defaults. Every method is one transaction.
+// Encryption returns how a new snapshot is encrypted when r is asked for, or nil
+// when it is not encrypted.
+func (d Defaults) Encryption(r EncryptionRequest) *Encryption {
+	if !r.Encrypted && !d.Encrypt {
+		return nil
+	}
+	return &Encryption{Key: cmp.Or(r.Key, d.KMSKey)}
+}
+
+// DefaultsStore keeps what each account has set for its new snapshots in a region.
+// Every method is one transaction, and all may be called concurrently.
 type DefaultsStore interface {
-	// Defaults returns zeros for what was never set.
+	// Defaults returns the zero value of what was never set.
 	Defaults(ctx context.Context, account, region string) (Defaults, error)
-	SetEncrypt(ctx context.Context, account, region string, on bool) error
-	// SetDefaultKey sets the key; empty resets it.
+	// EnableEncryption makes new snapshots encrypted whether or not a call asks for
+	// it; DisableEncryption leaves it to the call. Neither touches the default key,
+	// or snapshots that exist.
+	EnableEncryption(ctx context.Context, account, region string) error
+	DisableEncryption(ctx context.Context, account, region string) error
+	// SetDefaultKey sets the key for snapshots that are encrypted without naming one.
+	// An empty ARN resets it to alias/aws/ebs.
 	SetDefaultKey(ctx context.Context, account, region, arn string) error
 }

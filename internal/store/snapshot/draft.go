@@ -56,48 +56,77 @@ type Manifest struct {
 	Root       Root
 }
 
-// DraftStore is everything that happens to drafts. Every method is one event and
-// one transaction; what is done under a lease checks it (work.ErrLost).
+// DraftStore is everything that happens to drafts, from the call that starts one to the
+// unit that publishes it or fails it. Every method is one event and one transaction: its
+// effects on the draft, the catalog and the units of work are there together when it
+// returns nil, and none of them is when it returns an error. All may be called
+// concurrently, from any node. A method that takes a work.Lease checks it in its own
+// transaction and returns work.ErrLost when it is not held any more, so that a worker
+// that was thought dead can change nothing. The suite is snapshottest.
 type DraftStore interface {
-	// Start stores d, pending, with its tags. baseID, when given, is a completed
-	// snapshot whose root d begins as. When the account has a snapshot of the same
-	// Token, Start returns that one and created is false. With d.Want, d is
-	// complete at once; with d.Refused it is no draft but failed. ErrTooMany when the account has limit drafts of the kind
-	// (copies, or others), ErrNotFound when there is no such base.
+	DraftRecords
+	Appends
+	Settling
+}
+
+// DraftRecords starts drafts, finds them, and ends those that clients leave.
+type DraftRecords interface {
+	// Start stores d, pending, with its tags. baseID, when given, is the completed
+	// snapshot whose root d begins as. When the account already has a snapshot with the
+	// same Token, Start returns that one, and created is false; the caller compares the
+	// Digest to tell a replay from a clash. When d.Want is set, d is complete at once;
+	// when d.Refused is set, it is stored as failed and is no draft. ErrTooMany when the
+	// account has limit drafts of its kind (copies are one kind, all others the other);
+	// ErrNotFound when there is no such base.
 	Start(ctx context.Context, d Draft, baseID string, limit int) (stored Draft, created bool, err error)
-	// ByToken returns the account's snapshot that a client token made, whatever
-	// became of it. ErrNotFound.
+	// ByToken returns the account's snapshot that was started with a client token, in
+	// whatever state it is now. ErrNotFound.
 	ByToken(ctx context.Context, account, token string) (Draft, error)
 	// Draft returns a pending draft. ErrNotFound, ErrNotPending.
 	Draft(ctx context.Context, id string) (Draft, error)
-	// BeginAppend returns the lease of a new Append unit, held until `until`.
-	BeginAppend(ctx context.Context, d Draft, owner string, until time.Time) (work.Lease, error)
-	// EndAppend gives up an append.
-	EndAppend(ctx context.Context, l work.Lease) error
-	// Append is step 4 of the ordering invariant for a draft: check the lease;
-	// packs become closed; block rows are inserted; the draft names them. The
-	// last block of an index counts; an inherited one never displaces a written
-	// one. ErrNotPending when the draft ended meanwhile or, for written blocks,
-	// is complete.
-	Append(ctx context.Context, l work.Lease, a Appended) error
-	// Complete takes what the writer says, after which nothing can be written, and
-	// makes the Complete unit. It succeeds again on a draft that is complete.
+	// Complete stores what the writer says it has written and makes the Complete unit;
+	// from then on nothing can be written. Completing a draft again succeeds and changes
+	// nothing, since clients repeat the call. ErrNotFound, ErrNotPending.
 	Complete(ctx context.Context, account, id string, want Expected) error
-	// DraftBlocks returns at most limit blocks with indexes above after, ascending.
-	DraftBlocks(ctx context.Context, id string, after int64, limit int) ([]DraftBlock, error)
-	// Split puts units that copy a complete draft's base, one for each of so many
-	// ranges, in the place of the lease's unit.
-	Split(ctx context.Context, l work.Lease, ranges int) error
-	// Copied ends the lease's Copy unit. With the last of them the draft is Copied,
-	// and its Complete unit comes to be, leased to the caller (ok).
-	Copied(ctx context.Context, l work.Lease) (next work.Lease, ok bool, err error)
-	// Publish makes the lease's draft completed: step 5 of the ordering invariant.
-	Publish(ctx context.Context, l work.Lease, m Manifest) error
-	// Reject makes the lease's draft failed.
-	Reject(ctx context.Context, l work.Lease, message string) error
-	// ExpireDrafts makes drafts failed whose timeout is over, and forgets appends
-	// whose lease has lapsed.
+	// ExpireDrafts fails the drafts that have gone without a write for their Timeout, and
+	// forgets appends whose lease has lapsed. It returns how many drafts it failed.
 	ExpireDrafts(ctx context.Context) (n int, err error)
+}
+
+// Appends makes blocks that clients write durable. An append is a unit of work of its
+// own, never queued and never retried: its lease tells gc that its pack is being written.
+type Appends interface {
+	// BeginAppend makes an Append unit for the draft, leased to owner until the time
+	// until.
+	BeginAppend(ctx context.Context, d Draft, owner string, until time.Time) (work.Lease, error)
+	// EndAppend gives up an append; what it wrote is garbage. It returns nil, too, when
+	// the lease is lost already.
+	EndAppend(ctx context.Context, l work.Lease) error
+	// Append is step 4 of the ordering invariant for a draft: it checks the lease, closes
+	// the packs, inserts the rows of the blocks, names the blocks in the draft, and ends
+	// the unit. Once it has returned nil, the client may be told that its data is stored.
+	// The block that came last at an index counts, except that an inherited block never
+	// displaces a written one. ErrNotPending when the draft has ended meanwhile or, for
+	// written blocks, is complete.
+	Append(ctx context.Context, l work.Lease, a Appended) error
+	// DraftBlocks returns at most limit blocks with an index above after, ascending.
+	DraftBlocks(ctx context.Context, id string, after int64, limit int) ([]DraftBlock, error)
+}
+
+// Settling turns a complete draft into a snapshot, or fails it.
+type Settling interface {
+	// Split replaces the lease's Complete unit by as many Copy units as there are ranges:
+	// each copies one range of the base's blocks from another domain.
+	Split(ctx context.Context, l work.Lease, ranges int) error
+	// Copied ends the lease's Copy unit. When it was the last, the draft becomes Copied
+	// and gets its Complete unit back, which is leased to the caller; only then is ok
+	// true.
+	Copied(ctx context.Context, l work.Lease) (next work.Lease, ok bool, err error)
+	// Publish is step 5 of the ordering invariant: the lease's draft becomes a completed
+	// snapshot with manifest m, whose files must be durable before the call.
+	Publish(ctx context.Context, l work.Lease, m Manifest) error
+	// Reject fails the lease's draft, with a message that its owner sees.
+	Reject(ctx context.Context, l work.Lease, message string) error
 }
 
 // ErrNotPending reports a draft that can't be written any more.

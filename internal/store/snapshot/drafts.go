@@ -41,7 +41,7 @@ const (
 // called concurrently, on any node; its fields are set before the first call.
 type Drafts struct {
 	Store   DraftStore
-	Records Store
+	Records Records
 	Library *Library
 	Domains Domains
 	IDs     awsid.Source

@@ -113,32 +113,51 @@ func (e *InUseError) Error() string { return "snapshot: in use by " + e.Image }
 // ErrPending reports a snapshot that cannot be deleted yet: what makes it still runs.
 var ErrPending = errors.New("snapshot: pending")
 
-// Store keeps the records. Records are created and completed by the events of
-// importtask.Store and DraftStore; this interface reads, shares and deletes. Every
-// method is one transaction.
+// Store keeps the records of snapshots. Records are created and completed by the events
+// of importtask.Store and DraftStore; this interface reads, shares and deletes them.
+// Every method is one transaction, and all may be called concurrently. The suite is
+// snapshottest; it runs on every engine.
 type Store interface {
+	Records
+	Changes
+}
+
+// Records reads.
+type Records interface {
+	// Get returns a snapshot of any account and in any state, with its tags and with
+	// whom it is shared; whether the caller may see it is for the caller to check
+	// (Record.ReadableBy). ErrNotFound.
 	Get(ctx context.Context, id string) (Record, error)
-	// List returns at most limit of the snapshots that the account may use and f
-	// leaves: its own, others' that are shared with it, and public ones. They are in
-	// order of start, then id, from behind after. Others' come without tags; with
-	// whom a snapshot is shared is not told. However many snapshots and shares there
-	// are, only about limit rows are read.
+	// List returns at most limit snapshots that the account may use and that match f:
+	// its own, those of others that are shared with it, and public ones. They are in
+	// order of start, then id, beginning behind after. Those of others come without
+	// tags, and none says with whom it is shared. However many snapshots and shares
+	// there are, only about limit rows are read.
 	List(ctx context.Context, account string, f Filter, after listing.Place, limit int) ([]Record, error)
-	// Owned counts the account's snapshots, pending and failed ones too.
+	// Owned counts the account's snapshots, including pending and failed ones.
 	Owned(ctx context.Context, account string) (int, error)
-	// Share changes who may use a snapshot of the account. ErrNotFound;
-	// ErrTooManyShares when it would be shared with more than MaxShares.
-	Share(ctx context.Context, account, id string, add, remove []string) error
-	// Unshare makes a snapshot of the account private. ErrNotFound.
-	Unshare(ctx context.Context, account, id string) error
-	// SetTier moves a completed snapshot of the account. ErrNotFound.
-	SetTier(ctx context.Context, account, id string, t Tier) error
-	// Delete removes a snapshot of the account, unless an import makes it just
-	// now. Its blocks become garbage, which gc frees. ErrPending, ErrNotFound,
-	// *InUseError.
-	Delete(ctx context.Context, account, id string) error
-	// LocatePages returns where manifest pages lie. Unknown ones are absent.
+	// LocatePages returns where manifest pages lie. Pages that do not exist are absent
+	// from the answer; that is no error.
 	LocatePages(ctx context.Context, ids []PageID) (map[PageID]PagePlace, error)
+}
+
+// Changes are what an account can do to its own snapshots. The account is checked in
+// the transaction that makes the change: a snapshot of another account is ErrNotFound,
+// as one that does not exist.
+type Changes interface {
+	// Share lets the accounts in add use a snapshot, and those in remove no longer.
+	// Adding an account that has it, or removing one that has not, is no error.
+	// ErrTooManyShares when it would be shared with more than MaxShares; then nothing
+	// changes.
+	Share(ctx context.Context, account, id string, add, remove []string) error
+	// Unshare makes a snapshot private.
+	Unshare(ctx context.Context, account, id string) error
+	// SetTier moves a completed snapshot to a storage tier.
+	SetTier(ctx context.Context, account, id string, t Tier) error
+	// Delete removes a snapshot. Once it has returned, the snapshot is gone for every
+	// reader that does not hold its root; its blocks are garbage that gc frees later.
+	// ErrPending while an import makes it, *InUseError while an image is made of it.
+	Delete(ctx context.Context, account, id string) error
 }
 
 // Filter narrows a list of snapshots. A nil field leaves all of them.

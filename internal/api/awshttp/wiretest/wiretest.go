@@ -110,19 +110,26 @@ func (r *Recorder) Check(t *testing.T, name string, out any, err error) {
 	for _, m := range r.Masks {
 		got = m.Pattern.ReplaceAllString(got, m.With)
 	}
-	Golden(t, name, got, r.Update)
+	if r.Update {
+		WriteGolden(t, name, got)
+	}
+	Golden(t, name, got)
 }
 
-// Golden compares an exchange with a file of testdata, which update writes anew.
-func Golden(t *testing.T, name, got string, update bool) {
+// WriteGolden writes the file of testdata that Golden compares with.
+func WriteGolden(t *testing.T, name, text string) {
 	t.Helper()
-	path := filepath.Join("testdata", name+".txt")
-	if update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
+	if err := os.WriteFile(goldenPath(name), []byte(text), 0o644); err != nil {
+		t.Fatal(err)
 	}
-	want, err := os.ReadFile(path)
+}
+
+func goldenPath(name string) string { return filepath.Join("testdata", name+".txt") }
+
+// Golden compares an exchange with a file of testdata.
+func Golden(t *testing.T, name, got string) {
+	t.Helper()
+	want, err := os.ReadFile(goldenPath(name))
 	if err != nil {
 		t.Fatal(err)
 	}
