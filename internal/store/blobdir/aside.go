@@ -16,8 +16,8 @@ const (
 	asideLayout = "20060102T150405Z" // of the folders in it, in UTC
 )
 
-// SetAside implements blockstore.Quarantine. The time is rounded up to a second:
-// nothing is purged too early.
+// SetAside implements blockstore.Quarantine. The time is rounded up to a second, so
+// that nothing is purged too early.
 func (d *Dir) SetAside(ctx context.Context, name string, at time.Time) error {
 	path, err := d.path(name)
 	if err != nil {
@@ -40,8 +40,8 @@ func (d *Dir) SetAside(ctx context.Context, name string, at time.Time) error {
 	return errors.Join(syncDir(filepath.Dir(to)), syncDir(filepath.Dir(path)))
 }
 
-// Purge implements blockstore.Quarantine. What people put into the folder under
-// other names stays.
+// Purge implements blockstore.Quarantine. Anything in the folder under other names,
+// which people put there, stays.
 func (d *Dir) Purge(ctx context.Context, before time.Time) (p blockstore.Purged, err error) {
 	root := filepath.Join(d.root, asideName)
 	folders, err := os.ReadDir(root)

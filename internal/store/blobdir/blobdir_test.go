@@ -111,8 +111,8 @@ func TestFull(t *testing.T) {
 	}
 }
 
-// TestFullDisk fills a file system of 1 MiB; that takes the right to mount one.
-// Where it is missing TestFull has to do.
+// TestFullDisk fills a file system of 1 MiB, for which it must be allowed to mount
+// one. Elsewhere TestFull has to do.
 func TestFullDisk(t *testing.T) {
 	dir := t.TempDir()
 	if err := unix.Mount("blobdir", dir, "tmpfs", 0, "size=1m"); err != nil {

@@ -87,8 +87,8 @@ func probeDirect(name string) (bool, error) {
 	return err == nil, wrapFull(err)
 }
 
-// ensure creates a directory and those above it, and makes their names durable.
-// What was created by a process that died counts as not durable, so each is
+// ensure creates a directory and those above it, and makes their names durable. A
+// directory that a process created before it died may not be durable, so each is
 // synced once.
 func (d *Dir) ensure(dir string) error {
 	d.mu.Lock()
@@ -112,7 +112,8 @@ func (d *Dir) ensureLocked(dir string) error {
 		return wrapFull(err)
 	}
 	created := err == nil
-	// We may be forbidden to open what is above root; then it is not ours either.
+	// This process may not be allowed to open what is above root; then it did not
+	// create it either.
 	if err := syncDir(parent); err != nil && (created || !errors.Is(err, fs.ErrPermission)) {
 		return err
 	}
@@ -120,7 +121,8 @@ func (d *Dir) ensureLocked(dir string) error {
 	return nil
 }
 
-// forget takes back that the folder, and what was in it, exist.
+// forget drops what is known of the folder and those below it: they may not exist
+// any more.
 func (d *Dir) forget(folder string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -137,7 +139,7 @@ func syncDir(dir string) error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
-// reserved reports whether a name is not for files.
+// reserved reports whether files may not have the name.
 func reserved(name string) bool {
 	first, _, _ := strings.Cut(name, "/")
 	return first == identityName || first == asideName

@@ -52,9 +52,9 @@ func (d *Dir) Create(ctx context.Context, name string, size int64) (blockstore.W
 	return &file{dir: d, path: path, f: f}, nil
 }
 
-// preallocate reserves the space of a file in one piece. Its length grows with
-// it, so that writes need not change that one after the other. Size is a hint:
-// without the space or the ability, writing will tell.
+// preallocate reserves the space of a file in one piece. The file gets its full
+// length at once, so that writes need not take turns to extend it. Size is a hint:
+// errors are ignored, since a lack of space shows when the file is written.
 func preallocate(f *os.File, size int64) {
 	if err := unix.Fallocate(int(f.Fd()), 0, 0, size); err != nil {
 		_ = f.Truncate(0) // give back what there was
@@ -137,8 +137,8 @@ func (w *file) Abort() error {
 	return errors.Join(w.f.Close(), removeIfThere(w.f.Name()))
 }
 
-// wrapFull makes an error that says that space has run out say so in the words
-// of the block store.
+// wrapFull returns err as one that wraps blockstore.ErrFull if it says that space
+// has run out.
 func wrapFull(err error) error {
 	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
 		return fmt.Errorf("%w: %w", blockstore.ErrFull, err)

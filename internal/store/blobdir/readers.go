@@ -12,12 +12,12 @@ import (
 // defaultOpenFiles is how many files stay open for reading.
 const defaultOpenFiles = 64
 
-// readers keeps the files open that were read last. A file that leaves while
-// somebody reads it is closed by the last of them.
+// readers keeps open the files that were read last. A file that leaves while it is
+// being read is closed by its last reader.
 type readers struct {
 	mu   sync.Mutex // guards what follows, and the fields of reader
 	open *simplelru.LRU[string, *reader]
-	idle []*reader // left open and are read by nobody: to be closed outside mu
+	idle []*reader // have left open and are not being read: to be closed outside mu
 }
 
 type reader struct {
@@ -60,8 +60,8 @@ func (c *readers) get(path string) (*reader, error) {
 		return nil, err
 	}
 	r := c.add(path, &reader{File: f})
-	// Whoever removed the file since it was opened may have dropped it before it
-	// was added. Then it must not stay, or its space would.
+	// Remove may have run since the file was opened, and called drop before it was
+	// added. Then it must not stay open, or its space would not be freed.
 	if !samePlace(f, path) {
 		c.drop(path)
 	}
@@ -86,8 +86,7 @@ func (c *readers) find(path string) *reader {
 	return r
 }
 
-// add enters r for its opener, unless somebody else was faster: then that one's
-// is returned.
+// add keeps r and returns it, or the reader that another caller has added first.
 func (c *readers) add(path string, r *reader) *reader {
 	c.mu.Lock()
 	if first, ok := c.open.Get(path); ok {
@@ -111,7 +110,7 @@ func (c *readers) release(r *reader) {
 	_ = c.closeIdle()
 }
 
-// drop closes the file at path, once nobody reads it any more.
+// drop closes the file at path, once it is not being read any more.
 func (c *readers) drop(path string) {
 	c.mu.Lock()
 	c.open.Remove(path)

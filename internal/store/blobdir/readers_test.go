@@ -69,7 +69,7 @@ func TestRemoveGivesSpaceBack(t *testing.T) {
 }
 
 // TestFewFilesStayOpen reads more files than stay open from many goroutines while
-// some of them are removed: in the end those stay open that may.
+// some of them are removed: in the end only as many stay open as may.
 func TestFewFilesStayOpen(t *testing.T) {
 	const files, readers, keep = 12, 4, 3
 	dir := t.TempDir()

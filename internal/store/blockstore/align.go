@@ -10,8 +10,8 @@ func AlignedBytes(n int) []byte {
 }
 
 // Aligned reports whether off and the buffers are aligned to Align as
-// Writer.WriteAt asks for. Backends refuse what is not, also where the file
-// system would not mind.
+// Writer.WriteAt asks for. Backends refuse what is not aligned even where the file
+// system would take it, so that callers are tested everywhere.
 func Aligned(bufs [][]byte, off int64) bool {
 	odd := uintptr(off)
 	for _, b := range bufs {

@@ -6,38 +6,43 @@ import (
 	"time"
 )
 
-// Backend keeps the bytes of the store's files, by name. It knows nothing of
-// blocks, packs or the catalog. Implementations are blobdir (a local directory)
-// and blobtest.Memory; the suite that each of them passes is blobtest.
+// Backend keeps the bytes of the store's files, by name. It is what a new place for
+// blocks (a directory, a bucket) implements, and knows nothing of blocks, packs or
+// the catalog; Store is its only writer, gc removes through it. Implementations are
+// blobdir (a local directory) and blobtest.Memory; the suite that each of them
+// passes is blobtest.
 //
 // The life of a file: Create starts it, one Writer fills it, Close makes it
-// durable, and from then on it never changes until Remove. Nothing of a file can
-// be read before it is closed, so nobody ever sees half of one. A name is used
-// once in the life of a store; the caller sees to that, and a Backend may rely
-// on it.
+// durable, and from then on it never changes until Remove. Nothing of a file can be
+// read before it is closed, so a reader never sees half of one. A name is used once
+// in the life of a store: the caller guarantees that, and a Backend may rely on it,
+// for instance to keep what it has read.
 //
-// A Backend also says whose store it keeps (Identified) and sets files aside
-// (Quarantine); these are interfaces of their own, for those who need no more.
+// Every implementation is also Identified, which ties a store to its database, and
+// Quarantine, which sets files aside; these are interfaces of their own because
+// most users need only one of the three.
 //
 // All methods may be called concurrently, on any names. A Backend may keep files
-// open between reads; that is its own affair, and Remove ends it. Errors wrap
-// ErrNotExist and ErrFull where these apply, and name the file.
+// open between reads, but not beyond Remove. Errors wrap ErrNotExist and ErrFull
+// where these apply, and name the file.
 type Backend interface {
-	// Create starts a file of about size bytes, a hint for setting space aside. It
-	// fails if there is a file of that name, closed or not. The caller owns the
-	// Writer and ends it with Close or Abort.
+	// Create starts a file. size is about how many bytes it will have, a hint for
+	// reserving space; more or fewer may be written. It fails if there is a file of
+	// that name, closed or not. The caller owns the Writer and ends it with Close
+	// or Abort.
 	Create(ctx context.Context, name string, size int64) (Writer, error)
-	// ReadAt reads len(p) bytes at off of a closed file, as io.ReaderAt does: with
-	// fewer bytes comes an error, io.EOF at the file's end. ErrNotExist if there is
-	// no closed file of that name.
+	// ReadAt reads len(p) bytes at off of a closed file, as io.ReaderAt does: when
+	// it returns fewer, it returns an error too, which is io.EOF at the file's end.
+	// ErrNotExist if there is no closed file of that name.
 	ReadAt(ctx context.Context, name string, p []byte, off int64) (int, error)
-	// Remove deletes a file, closed or not. Its space is free when Remove returns,
-	// or when the reads that were under way have ended, which end as if the file
-	// were still there. A file that is not there is a success.
+	// Remove deletes a file, closed or not. Reads that are under way end as if the
+	// file were still there; its space is free when Remove has returned and they
+	// have ended. Removing a file that does not exist succeeds, so that a removal
+	// that was cut off can be repeated.
 	Remove(ctx context.Context, name string) error
 	// List calls fn for every file, closed or not, in no order. Files that are
-	// created or removed meanwhile may be missing or not. An error of fn ends it
-	// and is returned.
+	// created or removed meanwhile may be listed or not. An error of fn ends the
+	// listing and is returned.
 	List(ctx context.Context, fn func(Entry) error) error
 }
 
@@ -48,34 +53,40 @@ type Entry struct {
 	Closed bool
 }
 
-// Quarantine is a back end that can set files aside instead of removing them:
-// files that nobody knows, which may be all that is left of a lost database.
-// Every Backend is one; the suite is blobtest.
+// Quarantine is a back end that can set files aside instead of removing them. gc
+// does so with closed files that no row of the database names, because they may be
+// all that is left of a lost database. Every Backend is one; the suite is blobtest.
+// All methods may be called concurrently.
 type Quarantine interface {
-	// SetAside takes a closed file out of the store and notes when: it is neither
-	// listed nor read any more. People can bring it back; the back end says how. A
-	// file that is not there is a success.
+	// SetAside takes a closed file out of the store and notes the time. From then
+	// on it is neither listed nor read. An operator can bring it back; the
+	// documentation of the back end says how. Setting aside a file that does not
+	// exist succeeds.
 	SetAside(ctx context.Context, name string, at time.Time) error
-	// Purge removes the files for good that were set aside before a time.
+	// Purge removes for good the files that were set aside before a time.
 	Purge(ctx context.Context, before time.Time) (Purged, error)
 }
 
 // Purged is what Purge removed.
 type Purged struct{ Files, Bytes int64 }
 
-// Writer is a file that is being written. Its owner is one unit of work; nobody
-// else sees it. It ends with Close or Abort, after which every call but Abort
-// fails.
+// Writer is a file that is being written. It belongs to the unit of work that
+// created it. It ends with Close or Abort, after which every call but Abort fails.
+// A Writer that neither of them ended, because the process died, leaves an open
+// file, which gc removes once the lease of the unit has lapsed.
 type Writer interface {
 	// WriteAt writes bufs one after the other at off. Calls may be concurrent when
-	// their ranges do not overlap. Offsets, lengths and the memory of bufs are
-	// aligned to Align; what is not, is refused. bufs stay the caller's.
+	// their ranges do not overlap. Offsets, lengths and the memory of bufs must be
+	// aligned to Align, else WriteAt fails. bufs belong to the caller again when it
+	// returns.
 	WriteAt(ctx context.Context, bufs [][]byte, off int64) error
 	// Close cuts the file to size bytes and makes it durable together with its
-	// name: when Close returns nil, the file is there after a loss of power. After
-	// an error it can be aborted. No WriteAt may be running.
+	// name: when Close returns nil, the file survives a loss of power, and can be
+	// read. After an error the file is not there, and Abort drops what was written.
+	// No WriteAt may be running.
 	Close(ctx context.Context, size int64) error
-	// Abort drops the file. After Close it does nothing.
+	// Abort drops the file. After a successful Close it does nothing, so it can be
+	// deferred.
 	Abort() error
 }
 

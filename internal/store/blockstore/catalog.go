@@ -74,30 +74,38 @@ type Domain struct {
 	WrappedKeys []byte // ID key and data key, wrapped under the master key, or encrypted under the KMS key
 }
 
-// ErrNoBlock reports a block that the catalog does not know: a manifest names
-// what is not stored, which is corruption.
+// ErrNoBlock reports a block that a manifest names and the catalog does not know,
+// which is corruption.
 var ErrNoBlock = errors.New("blockstore: no such block")
 
-// Catalog is the index of the store: which files and blocks exist. Blocks enter
-// it only in the event that finishes a unit of work (importtask.Store), after
-// their pack is closed. Every method is one transaction; memory may speed the
-// catalog up but never decides (design §5).
+// Catalog is the index of the store: which files and blocks exist. Blocks enter it
+// only in the event that finishes a unit of work (importtask.Store,
+// snapshot.DraftStore), after their pack is closed. Writers ask it what is stored
+// already, readers where it lies. Every method is one transaction, and all may be
+// called concurrently, from any node. Memory may speed the catalog up but never
+// decides (the ordering invariant in ARCHITECTURE.md, rule 6). The suite is
+// catalogtest; it runs on every engine.
 type Catalog interface {
-	// EnsureDomain stores d unless its (Account, KMSKey) has a domain, and
-	// returns the stored one.
+	// EnsureDomain stores d unless there is a domain for its (Account, KMSKey), and
+	// returns the stored one: of several callers at once, all get the keys of the
+	// first.
 	EnsureDomain(ctx context.Context, d Domain) (Domain, error)
-	// CreateFile commits the row of a new file owned by the lease, which it
-	// checks (work.ErrLost). Only then may the first byte be written.
+	// CreateFile commits the row of a new file, owned by the lease, which it checks
+	// (work.ErrLost). The first byte may be written only after it has returned, so
+	// that gc knows of every file.
 	CreateFile(ctx context.Context, l work.Lease, f File) error
-	// Locate returns where the blocks lie that exist; others are absent from the
-	// answer. It protects nothing: see Claim.
+	// Locate returns where blocks lie. Those that do not exist are absent from the
+	// answer; that is no error. A located block may still be deleted before it is
+	// named: only Claim protects it.
 	Locate(ctx context.Context, ids []block.ID) (map[block.ID]Location, error)
-	// Claim is a dedupe hit: it takes back the condemnation of those of ids that
-	// exist and are not damaged, and returns them. The caller's unit is in flight,
-	// so from here on gc waits for it and then marks from the pages it registered.
+	// Claim is a dedupe hit: it returns those of ids that exist and are not
+	// damaged, and takes back their condemnation. The caller may name these blocks
+	// instead of storing them again. They stay because the caller's unit is in
+	// flight: before gc deletes anything, it waits for every unit that was in
+	// flight and then marks from the pages that they registered.
 	Claim(ctx context.Context, ids []block.ID) ([]block.ID, error)
-	// MarkDamaged says that a block could not be read at its place, unless it has
-	// been moved since. From then on it is no dedupe hit; the event that stores it
-	// again moves it to where it is whole.
+	// MarkDamaged notes that a block could not be read at its place; if it has been
+	// moved since, or is not known, nothing changes. A damaged block is no dedupe
+	// hit any more; the event that stores it again moves it to where it is whole.
 	MarkDamaged(ctx context.Context, id block.ID, at Location) error
 }

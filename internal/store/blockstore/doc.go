@@ -2,10 +2,10 @@
 // through a catalog, each stored once inside its dedupe domain.
 //
 // A unit of work writes packs through a PackWriter; the event that finishes the
-// unit enters their blocks into the catalog (design §5, the ordering invariant).
-// A Store reads blocks back, and every read is verified. Block memory comes
-// from Slots, the node's budget: a decoder fills a slot, and the same memory is
-// hashed, framed and written.
+// unit enters their blocks into the catalog (the ordering invariant in
+// ARCHITECTURE.md). A Store reads blocks back, and every read is verified. Block
+// memory comes from Slots, the node's budget: a decoder fills a slot, and the same
+// memory is hashed, framed and written.
 //
 // # Pack, version 1
 //
@@ -36,9 +36,9 @@
 //	trailer  24      n block IDs of 32 bytes, in order of slots
 //	trailer  -4   4  CRC-32C of the trailer before it
 //
-// What is known before the first block is in front, what only the last one
-// tells is behind, so a pack is written once from front to back. A trailer is
-// shorter than a frame, so the size of a file gives n and with it the place of
-// the trailer. Header and trailer together rebuild the catalog: nothing but
-// the packs (and the master key) is needed.
+// The header holds what is known before the first block, the trailer what is known
+// only after the last one, so a pack is written once, from front to back. A trailer
+// is shorter than a frame, so the size of a file gives n and with it the place of
+// the trailer. Header and trailer together rebuild the catalog: nothing but the
+// packs (and the master key) is needed.
 package blockstore

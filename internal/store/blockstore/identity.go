@@ -8,48 +8,48 @@ import (
 	"fmt"
 )
 
-// Identified is a back end that can say whose store it keeps: it carries a
-// random identity, beside the files and never listed among them. Every Backend
-// is one; the suite is blobtest.
+// Identified is a back end that says which store it keeps: it carries a random
+// identity, beside the files and never listed among them. Attach compares it with
+// the database's at every start. Every Backend is one; the suite is blobtest.
 type Identified interface {
 	Lister
 	// Identity returns the identity that the store carries; empty if it has none.
 	Identity(ctx context.Context) (string, error)
 	// SetIdentity makes id, of 32 hexadecimal digits, the identity of a store that
-	// has none, durably, and returns the one that it carries from now on: that of
-	// whoever was first.
+	// has none. It returns the identity that the store carries from now on,
+	// durably: when several callers give it one at once, all get that of the first.
 	SetIdentity(ctx context.Context, id string) (string, error)
 }
 
-// Owner is the database as the identity of the store is its concern. The suite
-// is catalogtest.
+// Owner is the part of the database that Attach needs to find out whether a store
+// is its own. The suite is catalogtest.
 type Owner interface {
-	// StoreIdentity returns the identity of the store that the database is of;
+	// StoreIdentity returns the identity of the store that the database belongs to;
 	// empty if it knows none yet.
 	StoreIdentity(ctx context.Context) (string, error)
 	// SetStoreIdentity is Identified.SetIdentity for the database.
 	SetStoreIdentity(ctx context.Context, id string) (string, error)
-	// KnownFiles returns those of the files that a row speaks of: their own, or one
-	// of a block, page, root, draft or hold that lies in them.
+	// KnownFiles returns those of the files that any row names: their own row, or
+	// that of a block, page, root, draft or hold that lies in them.
 	KnownFiles(ctx context.Context, ids []FileID) (map[FileID]bool, error)
 	// ClosedFiles returns how many closed files the database knows.
 	ClosedFiles(ctx context.Context) (int64, error)
 }
 
-// ErrNotOurs reports a store and a database that do not belong together. Its
-// text names the way out.
+// ErrNotOurs reports a store and a database that do not belong together. Its text
+// says what to do.
 var ErrNotOurs = errors.New("blockstore: store and database do not belong together")
 
-// Attach makes sure that a store and a database belong together, before anything
-// is written to the store or removed from it. where names the store to people.
+// Attach makes sure that a store and a database belong together, before anything is
+// written to the store or removed from it. where names the store in error texts.
 //
 // Both carry one random identity. A new database and a new store get one, the
-// database first: so a store never carries an identity that no database has
-// known, and a start that was cut off goes on at the next one. A store without
-// an identity that has files, as they were made before there were identities, is
-// adopted if the files are plausibly those that the database knows (Plausible).
-// Everything else wraps ErrNotOurs: another store or database than at the start
-// before, two services with databases of their own on one store, a database
+// database first: so a store never carries an identity that no database has known,
+// and a start that was cut off is completed by the next one. A store that has files
+// and no identity, because it was made before there were identities, is adopted if
+// the files are plausibly those that the database knows (Plausible). Everything
+// else is an error that wraps ErrNotOurs: another store or database than at the
+// last start, two services with databases of their own on one store, a database
 // that was lost or replaced by an empty one, a store that is not mounted.
 func Attach(ctx context.Context, where string, o Owner, s Identified) error {
 	ours, err := o.StoreIdentity(ctx)
@@ -119,18 +119,18 @@ func adoptable(ctx context.Context, where string, o Owner, s Lister) error {
 // few is how many files may be unknown by accident.
 const few = 16
 
-// Plausible reports whether a database that knows this many of the closed files
-// in a store, and does not know the others, can be the one that the store was
-// written with. In the life of a store a closed file never loses its row before
-// it is removed, so unknown files mean a damaged or an older database: up to 16
-// of them, and fewer than there are known ones, are taken for damage, more for
-// another or an older database.
+// Plausible reports whether a database that knows this many of the closed files in
+// a store, and does not know the others, can be the one that the store was written
+// with. In the life of a store a closed file never loses its row before it is
+// removed, so unknown files mean a damaged or an older database: up to 16 of them,
+// if there are more known ones, are taken for damage; otherwise the database is
+// taken for another or an older one.
 func Plausible(known, unknown int) bool {
 	return unknown == 0 || unknown <= few && unknown < known
 }
 
 // closedFiles counts the closed files of a store by whether the database knows
-// them. Files that are not named as ours are none.
+// them. What is not named as a file of the store does not count.
 func closedFiles(ctx context.Context, o Owner, s Lister) (known, unknown int, err error) {
 	err = EachFile(ctx, s, func(batch []FoundFile) error {
 		ids := make([]FileID, 0, len(batch))
@@ -152,7 +152,8 @@ func closedFiles(ctx context.Context, o Owner, s Lister) (known, unknown int, er
 	return known, unknown, err
 }
 
-// FoundFile is a file of the store's naming that a back end lists.
+// FoundFile is a file that a back end lists and that is named as a file of the
+// store.
 type FoundFile struct {
 	File
 	Bytes  int64 // as in Entry
@@ -164,8 +165,8 @@ type Lister interface {
 	List(ctx context.Context, fn func(Entry) error) error
 }
 
-// EachFile calls fn with the files that are named as files of the store, some at
-// a time. What else lies there is not ours.
+// EachFile calls fn with the files that are named as files of the store, a few
+// hundred at a time. Anything else that lies there is passed over.
 func EachFile(ctx context.Context, s Lister, fn func([]FoundFile) error) error {
 	const batch = 256
 	var some []FoundFile

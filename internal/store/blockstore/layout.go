@@ -27,7 +27,7 @@ var (
 	castagnoli   = crc32.MakeTable(crc32.Castagnoli)
 )
 
-// ErrBadPack reports a file that is no whole pack.
+// ErrBadPack reports a file that is not a whole pack.
 var ErrBadPack = errors.New("blockstore: not a pack")
 
 // frameOffset returns where the frame of a slot is in its pack.

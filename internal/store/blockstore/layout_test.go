@@ -23,7 +23,7 @@ func FuzzReadPackIndex(f *testing.F) {
 	}
 	var whole []byte
 	r.backend.Edit(packs[0].File.Name(), func(p []byte) []byte { whole = p; return p })
-	// The frames are left out: nobody parses them, and inputs stay small.
+	// The frames are left out: they are not parsed here, and inputs stay small.
 	f.Add(whole[:4096], whole[len(whole)-4096:], 2)
 	f.Add(whole[:4096], whole[:4096], 0)
 	f.Fuzz(func(t *testing.T, header, trailer []byte, slots int) {
@@ -36,7 +36,7 @@ func FuzzReadPackIndex(f *testing.F) {
 	})
 }
 
-// TestPackIndexRefuses damages a pack where a checksum can't tell by itself.
+// TestPackIndexRefuses damages a pack where a checksum alone would not notice.
 func TestPackIndexRefuses(t *testing.T) {
 	r := newRig(t, frame.None, 8)
 	packs, _ := r.stored(3)

@@ -30,7 +30,8 @@ func (w *PackWriter) storeNew(ctx context.Context, g *group) error {
 	}
 	defer p.writing.Done()
 	if err := p.w.WriteAt(ctx, g.bufs, frameOffset(first)); err != nil {
-		// Kept before writing is done, so that the pack is not closed.
+		// The error is kept before writing.Done is called, so that the pack is not
+		// closed.
 		return w.fail(fmt.Errorf("writing %s: %w", p.file.Name(), err))
 	}
 	w.mu.Lock()
@@ -39,9 +40,9 @@ func (w *PackWriter) storeNew(ctx context.Context, g *group) error {
 	return nil
 }
 
-// dropKnown takes the blocks out of a group that are stored already. Locating
-// is cheap and finds most of them; only what Claim returns is protected, and
-// counts (rule 6 of the ordering invariant).
+// dropKnown takes those blocks out of a group that are stored already. Locating is
+// cheap and finds most of them; only what Claim returns is protected, and counts
+// (rule 6 of the ordering invariant).
 func (w *PackWriter) dropKnown(ctx context.Context, g *group) error {
 	g.ids = g.ids[:0]
 	for _, b := range g.blocks {
@@ -85,13 +86,13 @@ func (w *PackWriter) drop(g *group, claimed []block.ID) {
 	g.blocks = kept
 }
 
-// packs are the packs of one writer: at most one that is being filled, and
-// those behind it.
+// packs are the packs of one writer: at most one that is being filled, and those
+// that came before it.
 type packs struct {
 	w *PackWriter
 
-	// mu guards what follows. It is held while a pack is started: who needs a
-	// pack meanwhile needs that one.
+	// mu guards what follows. It is held while a pack is started, because whoever
+	// needs a pack meanwhile needs that one.
 	mu   sync.Mutex
 	open *pack
 	all  []*pack
@@ -106,8 +107,8 @@ type pack struct {
 	bytes   int64          // once closed; 0 before
 }
 
-// reserve returns the pack and its first slot that the blocks are to be written
-// to, all together. Who gets it calls writing.Done.
+// reserve returns the pack that all of the blocks are to be written to, and the
+// slot of the first. The caller calls writing.Done when it has written them.
 func (ps *packs) reserve(ctx context.Context, blocks []pendingBlock) (p *pack, first int, err error) {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
@@ -185,7 +186,7 @@ func (p *pack) close(ctx context.Context) error {
 	return nil
 }
 
-// closed returns the packs when all of them are closed.
+// closed returns the packs, all of which must be closed.
 func (ps *packs) closed() []ClosedPack {
 	var out []ClosedPack
 	for _, p := range ps.all {
@@ -194,8 +195,8 @@ func (ps *packs) closed() []ClosedPack {
 	return out
 }
 
-// drop removes every pack. No row names their blocks: only Finish gives them
-// away.
+// drop removes every pack. No row names their blocks, since only Finish returns the
+// packs.
 func (ps *packs) drop(ctx context.Context) {
 	for _, p := range ps.all {
 		_ = p.w.Abort() // Remove and gc come after it

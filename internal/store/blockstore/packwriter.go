@@ -26,13 +26,13 @@ type Stats struct {
 // PackWriter writes the packs of one unit of work in one domain. Add may be
 // called concurrently; it works in the caller's goroutine.
 //
-// Blocks gather in a group; whoever completes one looks its blocks up, frames
-// and writes those that are new, and gives all slots back. A full pack is made
-// durable in the background. The first error is final: every later call
+// Blocks gather in a group; the call that completes a group looks its blocks up,
+// frames and writes those that are new, and gives all slots back. A full pack is
+// made durable in the background. The first error is final: every later call
 // returns it.
 type PackWriter struct {
 	store  *Store
-	unit   context.Context // of the unit of work: bounds what runs in the background
+	unit   context.Context // of of the unit of work: bounds what runs in the background
 	lease  work.Lease
 	domain Domain
 	keys   *frame.Keys
@@ -47,14 +47,14 @@ type PackWriter struct {
 	packs   packs
 	closing errgroup.Group
 
-	pressure chan struct{}  // somebody waits for a slot
+	pressure chan struct{}  // a goroutine waits for a slot
 	stop     func()         // ends the goroutine that listens to pressure; once
 	relief   sync.WaitGroup // that goroutine
 	finished bool           // Finish succeeded
 	groups   sync.Pool      // of *group
 }
 
-// group is some blocks that are dealt with together.
+// group is a few blocks that are looked up and written together.
 type group struct {
 	blocks  []pendingBlock
 	ids     []block.ID
@@ -67,14 +67,15 @@ type pendingBlock struct {
 	slot *Slot
 }
 
-// NewPackWriter starts the packs of the unit of the lease. ctx is the unit's;
-// domain and keys belong together. End it with Finish or Abort.
+// NewPackWriter returns a writer of packs for the unit of the lease. ctx is the
+// unit's: when it is done, what runs in the background stops. domain and keys
+// belong together. The writer ends with Finish or Abort.
 func (s *Store) NewPackWriter(ctx context.Context, l work.Lease, d Domain, k *frame.Keys) *PackWriter {
 	return s.newPackWriter(ctx, l, d, k, s.packSlots)
 }
 
-// NewSmallPackWriter is NewPackWriter for a unit that adds at most n blocks: no
-// more space is set aside.
+// NewSmallPackWriter is NewPackWriter for a unit that adds at most n blocks: it
+// reserves no more space than for those.
 func (s *Store) NewSmallPackWriter(ctx context.Context, l work.Lease, d Domain, k *frame.Keys, n int) *PackWriter {
 	return s.newPackWriter(ctx, l, d, k, min(n, s.packSlots))
 }
@@ -103,9 +104,9 @@ func (w *PackWriter) newGroup() *group {
 	return g
 }
 
-// Add stores the block in the slot's payload, all of which the caller has
-// filled, and returns its ID. The slot passes to the writer, also when there
-// is an error. That the block is stored is known when Finish succeeds.
+// Add stores the block in the slot's payload, all of which the caller has filled,
+// and returns its ID. The slot passes to the writer, even when Add returns an
+// error. The block is certain to be stored only when Finish succeeds.
 func (w *PackWriter) Add(ctx context.Context, s *Slot) (block.ID, error) {
 	return w.AddSummed(ctx, s, block.Sum(s.Payload()))
 }
@@ -142,15 +143,16 @@ func (w *PackWriter) join(b pendingBlock) (full *group, repeated bool, err error
 		w.pending = w.groups.Get().(*group)
 	}
 	w.pending.blocks = append(w.pending.blocks, b)
-	// Whoever waits for a slot has either counted itself before this line, or
-	// tells relieve afterwards; nobody waits for a group that nobody completes.
+	// A goroutine that waits for a slot has either counted itself before this line,
+	// or tells relieve afterwards; so none waits for a group that no call will
+	// complete.
 	if len(w.pending.blocks) >= w.store.group || w.store.Slots.waiting.Load() > 0 {
 		full, w.pending = w.pending, nil
 	}
 	return full, false, nil
 }
 
-// relieve writes the pending group whenever somebody waits for a slot.
+// relieve writes the pending group whenever a goroutine waits for a slot.
 func (w *PackWriter) relieve(ctx context.Context) {
 	for {
 		select {
@@ -179,7 +181,7 @@ func (w *PackWriter) takePending() *group {
 	return g
 }
 
-// write deals with a group and gives its slots back.
+// write stores the new blocks of a group and gives its slots back.
 func (w *PackWriter) write(ctx context.Context, g *group) error {
 	err := w.failed()
 	if err == nil {
@@ -210,16 +212,16 @@ func (w *PackWriter) fail(err error) error {
 
 func (w *PackWriter) failed() error { return w.fail(nil) }
 
-// Stats says what was done so far. Until Finish, Stored counts frames alone.
+// Stats returns what was done so far. Until Finish, Stored counts frames only.
 func (w *PackWriter) Stats() Stats {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.stats
 }
 
-// Finish writes what is left, and returns the packs when all of them are
-// durable, with what was done. No Add may be running. After an error there is
-// nothing to be kept, and nothing left to be aborted.
+// Finish writes what is left, makes all packs durable, and returns them with what
+// was done. No Add may be running. After an error it has aborted the writer itself:
+// no pack is left.
 func (w *PackWriter) Finish(ctx context.Context) ([]ClosedPack, Stats, error) {
 	w.endRelief()
 	err := w.writePending(ctx)
@@ -244,8 +246,8 @@ func (w *PackWriter) Finish(ctx context.Context) ([]ClosedPack, Stats, error) {
 	return closed, w.stats, nil
 }
 
-// Abort drops everything. After Finish it does nothing. No Add may be running.
-// What it can't remove is garbage with a row, which gc finds.
+// Abort drops everything. After Finish it does nothing. No Add may be running. A
+// file that it can't remove has a row, so gc finds it.
 func (w *PackWriter) Abort() {
 	if w.finished {
 		return

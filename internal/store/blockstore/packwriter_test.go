@@ -190,7 +190,7 @@ func TestFewSlots(t *testing.T) {
 	}
 }
 
-// TestIdleWriter: a writer that nobody uses gives its slots to another one.
+// TestIdleWriter: a writer that is not being used gives its slots to another one.
 func TestIdleWriter(t *testing.T) {
 	r := newRig(t, frame.None, 2)
 	idle, busy := r.writer(), r.writer()

@@ -27,11 +27,11 @@ func (s *Slot) Frame() []byte { return s.frame }
 
 // Slots is the node's budget of block memory. It may be used concurrently.
 //
-// A goroutine must not wait for a slot while it holds one. Blocks that wait in
-// a PackWriter for their group are no such case: when somebody waits, the
-// writers write what they have. Groups of eight are written whole as long as
-// there are about nine slots for each goroutine that adds blocks, and eight
-// more for each unit of work.
+// A goroutine must not wait for a slot while it holds one. Blocks that wait in a
+// PackWriter for their group do not count: when a goroutine waits for a slot, the
+// writers write what they have. Groups of eight are written whole as long as there
+// are about nine slots for each goroutine that adds blocks, and eight more for each
+// unit of work.
 type Slots struct {
 	memory  []byte
 	tokens  chan struct{} // one for each free slot
@@ -42,9 +42,9 @@ type Slots struct {
 	holders map[chan<- struct{}]struct{}
 }
 
-// NewSlots returns as many slots as fit into budget bytes, at least one. The
-// memory is outside of Go's heap, so that it does not delay garbage
-// collection, and is not used up before it is touched.
+// NewSlots returns as many slots as fit into budget bytes, at least one. The memory
+// is outside of Go's heap, so that it does not delay garbage collection, and takes
+// no memory before it is touched.
 func NewSlots(budget int64) (*Slots, error) {
 	n := int(budget / frame.Size)
 	if n < 1 {
@@ -54,9 +54,9 @@ func NewSlots(budget int64) (*Slots, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reserving %d bytes for slots: %w", budget, err)
 	}
-	// A request to the disk takes so many segments (254 on virtio): of 4 KiB pages
-	// that is 1 MiB, of huge ones a whole group. Measured: 1.5 times the throughput.
-	// Where there are none, nothing is lost but that.
+	// A request to the disk takes a limited number of segments (254 on virtio): with
+	// pages of 4 KiB that is 1 MiB, with huge pages a whole group. Measured: 1.5
+	// times the throughput. Where there are no huge pages, only that gain is lost.
 	_ = unix.Madvise(memory, unix.MADV_HUGEPAGE)
 	p := &Slots{memory: memory, tokens: make(chan struct{}, n), holders: map[chan<- struct{}]struct{}{}}
 	for i := range n {
@@ -79,7 +79,7 @@ func (p *Slots) Get(ctx context.Context) (*Slot, error) {
 		return p.pop(), nil
 	default:
 	}
-	// Holders see waiting, or get told: see PackWriter.Add.
+	// Holders of slots see waiting, or are told: see PackWriter.join.
 	p.waiting.Add(1)
 	defer p.waiting.Add(-1)
 	p.tell()
@@ -121,7 +121,7 @@ func (p *Slots) pop() *Slot {
 	return s
 }
 
-// hold enters c, of capacity 1, among those that tell sends to.
+// hold adds c, of capacity 1, to the channels that tell sends to.
 func (p *Slots) hold(c chan<- struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -20,8 +20,7 @@ type Options struct {
 	Group int
 	// PackBytes is about how long packs become; 0 is 128 MiB.
 	PackBytes int64
-	// NewFileID returns an ID that was never used; nil draws it at random, of
-	// 63 bits.
+	// NewFileID returns an ID that was never used; nil means one of 63 random bits.
 	NewFileID func() FileID
 }
 
@@ -37,7 +36,7 @@ type Store struct {
 	newFileID func() FileID
 }
 
-// NewStore returns a store over its parts, which stay the caller's.
+// NewStore returns a store over its parts, which the caller still owns and closes.
 func NewStore(c Catalog, b Backend, s *Slots, o Options) *Store {
 	if o.Group == 0 {
 		o.Group = 8
@@ -77,10 +76,10 @@ func (s *Store) create(ctx context.Context, l work.Lease, f File, size int64) (F
 	return f, w, nil
 }
 
-// Get reads block id from where it lies into buf, frame.Size bytes, and
-// returns its plaintext, which lies in buf, and its digest. What it returns
-// is verified. ErrNotExist means that the block has been moved since it was
-// located: locate it again.
+// Get reads block id from where it lies into buf, frame.Size bytes, and returns its
+// plaintext, which lies in buf, and its digest. The plaintext has been verified
+// against id. ErrNotExist means that the block has been moved since it was located:
+// locate it again.
 func (s *Store) Get(ctx context.Context, k *frame.Keys, id block.ID, at Location, buf []byte) ([]byte, block.Digest, error) {
 	if len(buf) != frame.Size || at.Slot < 0 || at.Slot >= maxPackSlots {
 		return nil, block.Digest{}, fmt.Errorf("blockstore: reading slot %d into %d bytes", at.Slot, len(buf))
@@ -95,7 +94,7 @@ func (s *Store) Get(ctx context.Context, k *frame.Keys, id block.ID, at Location
 	return payload, digest, nil
 }
 
-// ReadAt fills p from a closed file. A file that ends before is an error that
+// ReadAt fills p from a closed file. When the file ends before p is full, the error
 // wraps io.ErrUnexpectedEOF.
 func (s *Store) ReadAt(ctx context.Context, f File, p []byte, off int64) error {
 	n, err := s.Backend.ReadAt(ctx, f.Name(), p, off)

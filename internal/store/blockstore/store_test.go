@@ -61,7 +61,7 @@ func newRig(t testing.TB, c frame.Cipher, slots int) *rig {
 	return r
 }
 
-// allSlotsBack fails the test when somebody has kept a slot.
+// allSlotsBack fails the test when a slot was not given back.
 func (r *rig) allSlotsBack() {
 	r.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -92,7 +92,7 @@ func fill(p []byte, n int) {
 	binary.LittleEndian.PutUint64(p[len(p)-8:], uint64(n)+1)
 }
 
-// add adds blocks [from, to) from so many goroutines.
+// add adds blocks [from, to) from several goroutines.
 func (r *rig) add(w *blockstore.PackWriter, from, to, goroutines int) error {
 	next := atomic.Int64{}
 	next.Store(int64(from))

@@ -11,7 +11,7 @@ import (
 const streamBuffer = 1 << 20
 
 // Stream writes one file from front to back, in pieces of any length. It is for
-// the files that are no packs. It may not be used concurrently.
+// files other than packs. It must not be used concurrently.
 type Stream struct {
 	file File
 	w    Writer
@@ -20,8 +20,8 @@ type Stream struct {
 	off  int64  // bytes written before buf
 }
 
-// NewStream enters and starts a file of about size bytes for the lease. Close it
-// or Abort it.
+// NewStream creates a file of about size bytes, with its row, for the unit of the
+// lease. It ends with Close or Abort.
 func (s *Store) NewStream(ctx context.Context, l work.Lease, kind FileKind, size int64) (*Stream, error) {
 	f, w, err := s.create(ctx, l, File{Kind: kind}, size)
 	if err != nil {

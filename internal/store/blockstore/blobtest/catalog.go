@@ -25,7 +25,7 @@ type Catalog struct {
 	lost      map[fence]bool
 }
 
-// fence is what of a lease its effects are checked against.
+// fence is the part of a lease that its effects are checked against.
 type fence struct{ unit, attempt int64 }
 
 var (

@@ -72,7 +72,7 @@ type checker struct {
 
 const unit = blockstore.Align
 
-// page returns n aligned units that are told from others by seed.
+// page returns n aligned units, which differ from those of any other seed.
 func page(n int, seed byte) []byte {
 	p := blockstore.AlignedBytes(n * unit)
 	for i := range p {
@@ -210,8 +210,8 @@ func (c checker) remove() error {
 		c.b.Remove(c.ctx, "pages/77/0000000000000077"), c.absent("pages/77/0000000000000077"))
 }
 
-// removeRead removes a file that was read before and one that is being read:
-// whoever reads gets all of it or ErrNotExist, never anything in between.
+// removeRead removes a file that was read before and one that is being read: a
+// reader gets all of it or ErrNotExist, never part of it.
 func (c checker) removeRead() error {
 	const name, readers = "pack/0d/000000000000000d", 4
 	want := page(8, 13)

@@ -1,6 +1,6 @@
-// Package catalogtest is the conformance suite of blockstore.Catalog. What the
-// interface has no words for (finishing a unit, gc) the implementation under
-// test brings along as functions.
+// Package catalogtest is the conformance suite of blockstore.Catalog. What is not
+// part of the interface (finishing a unit, gc) the implementation under test brings
+// along as functions.
 package catalogtest
 
 import (
@@ -16,8 +16,8 @@ import (
 	"github.com/diskport/diskport/internal/work"
 )
 
-// Fixture is an empty catalog and what moves it. The functions fail the test
-// themselves.
+// Fixture is an empty catalog, and functions that stand for the events around it.
+// The functions fail the test themselves.
 type Fixture struct {
 	Catalog blockstore.Catalog
 	Owner   blockstore.Owner
@@ -91,8 +91,8 @@ func ensureDomain(t *testing.T, f Fixture) {
 	}
 }
 
-// ensureDomainRace: whoever loses gets the winner's keys, or equal blocks would
-// have two IDs.
+// ensureDomainRace: the loser gets the winner's keys, or equal blocks would have
+// two IDs.
 func ensureDomainRace(t *testing.T, f Fixture) {
 	const callers = 8
 	got, errs := make([]blockstore.Domain, callers), make([]error, callers)
@@ -284,7 +284,7 @@ func claimUncondemns(t *testing.T, f Fixture) {
 }
 
 // claimRace claims and condemns the same blocks, in different orders, against a
-// sweep: what was claimed last is there, and nobody waits for ever.
+// sweep: what was claimed last is there, and no call waits for ever.
 func claimRace(t *testing.T, f Fixture) {
 	const callers = 4
 	b := ids(24)
