@@ -102,7 +102,7 @@ func (n nothing) Put(_ context.Context, _ int64, s *blockstore.Slot) error {
 // folder is scratch room in files that have no name.
 type folder string
 
-// Create is diskimage.Scratch's.
+// Create implements diskimage.Scratch.
 func (dir folder) Create() (diskimage.ScratchFile, error) {
 	f, err := os.CreateTemp(string(dir), "bench-formats")
 	if err != nil {

@@ -24,9 +24,9 @@
 //	tail 4092  4  CRC-32C of the tail before it
 //
 // The tag is first because GCM appends it to the ciphertext: encrypting in place
-// puts it exactly there. The nonce follows so that everything the cipher adds
-// is together. The CRC is last so that it covers all of the tail; it tells
-// damage from a wrong key, and protects nothing: the tag and the ID do.
+// puts it exactly there. The nonce follows so that everything the cipher adds is
+// together. The CRC is last so that it covers all of the tail. It serves to tell
+// damage from a wrong key; protection comes from the tag and the ID.
 //
 // An ID is the HMAC-SHA-256 of the plaintext's SHA-256 under the domain's ID
 // key, so opening a frame proves its plaintext with or without a cipher.

@@ -32,7 +32,7 @@ const (
 	offCRC    = Size - 4
 )
 
-// magic is the magic, version and codec: what a reader of version 1 wants to see.
+// magic is the magic, version and codec that a reader of version 1 expects.
 var magic = [6]byte{'D', 'P', 'F', 'R', 1, 0}
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -43,7 +43,7 @@ var ErrCorrupt = errors.New("frame: corrupt frame")
 
 // Frame turns buf, whose payload is the plaintext of block id, into a frame, in
 // place. An encrypted payload is decrypted again into scratch (ScratchSize bytes,
-// its own for every concurrent call) and compared, so an error means that this
+// which concurrent calls must not share) and compared, so an error means that this
 // machine computes wrongly. Without a cipher the payload stays as it was hashed,
 // there is nothing to compare, and scratch may be nil.
 func (k *Keys) Frame(buf []byte, id block.ID, scratch []byte) error {
@@ -82,9 +82,9 @@ func (k *Keys) encrypt(buf, scratch []byte) error {
 	return nil
 }
 
-// Open opens a frame in place and returns the plaintext, which lies in buf, and
-// its digest. It proves that the plaintext is that of block id; an error wraps
-// ErrCorrupt, and the contents of buf are then of no use.
+// Open opens a frame in place and returns the plaintext, which lies in buf, and its
+// digest. When it returns no error, the plaintext is proven to be that of block id;
+// else the error wraps ErrCorrupt, and the contents of buf are undefined.
 func (k *Keys) Open(buf []byte, id block.ID) (payload []byte, digest block.Digest, err error) {
 	what := k.checkTail(buf, id)
 	if what == "" && k.cipher != None {
@@ -104,7 +104,7 @@ func (k *Keys) Open(buf []byte, id block.ID) (payload []byte, digest block.Diges
 	return nil, block.Digest{}, fmt.Errorf("opening block %s: %w: %s", id, ErrCorrupt, what)
 }
 
-// checkTail returns what is wrong with the tail of a frame, or nothing.
+// checkTail returns what is wrong with the tail of a frame; empty if nothing is.
 func (k *Keys) checkTail(buf []byte, id block.ID) string {
 	switch {
 	case len(buf) != Size:

@@ -23,8 +23,8 @@ const (
 	AES256GCM Cipher = 1
 )
 
-// wrappedV1 is the first byte of unwrapped keys: then the cipher, the ID key
-// and, with a cipher, the data key.
+// wrappedV1 is the first byte of unwrapped keys. The cipher, the ID key and, with a
+// cipher, the data key follow it.
 const wrappedV1 = 1
 
 // Keys are the keys of one dedupe domain. They may be used concurrently, and
@@ -121,5 +121,5 @@ func Unwrap(w secret.Wrapper, wrapped []byte, domain string) (*Keys, error) {
 
 func wrapPurpose(domain string) []byte { return []byte("diskport:domain-keys:" + domain) }
 
-// Format prints the keys as redacted, whatever the verb.
+// Format implements fmt.Formatter: it prints the keys as redacted for every verb.
 func (*Keys) Format(s fmt.State, _ rune) { _, _ = s.Write([]byte("[redacted]")) }

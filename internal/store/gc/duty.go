@@ -7,7 +7,7 @@ import (
 	"github.com/diskport/diskport/internal/work"
 )
 
-// Handlers returns what a runner does with gc's units: a cycle, every so often.
+// Handlers returns the handler of gc's duty: it runs one cycle each time.
 func (c *Collector) Handlers(every time.Duration) map[work.Kind]work.Handler {
 	return map[work.Kind]work.Handler{work.GC: {Do: c.duty, Every: every}}
 }

@@ -18,7 +18,7 @@ type fate int
 const (
 	stays   fate = iota // it is in use, and no candidate any more
 	waits               // it is not garbage yet: it stays a candidate
-	rotten              // what is said of it does not fit together
+	rotten              // its rows contradict each other
 	garbage             // nothing can refer to it any more
 )
 
@@ -118,8 +118,8 @@ func (c *Collector) goOn(ctx context.Context, r *Report, name string, err error)
 	return nil
 }
 
-// lookThrough looks for files without rows, now and then, and purges what was set
-// aside long ago.
+// lookThrough looks for files without rows, every ListEvery, and purges what was
+// set aside longer than Keep ago.
 func (c *Collector) lookThrough(ctx context.Context, r *Report) error {
 	every, keep := c.ListEvery, c.Keep
 	if every == 0 {
@@ -149,9 +149,9 @@ func (c *Collector) lookThrough(ctx context.Context, r *Report) error {
 // maxUnknown is how many unknown files are remembered: more than are plausible.
 const maxUnknown = 1 << 10
 
-// setAside sets closed files without a row aside, and removes open ones, which
-// nobody can ever close: a row comes before its file and names are never used
-// again, so it once had one.
+// setAside sets aside closed files without a row, and removes open ones. Those can
+// never be closed any more: a row is committed before its file and names are never
+// used again, so the file had a row once, and its unit is gone.
 func (c *Collector) setAside(ctx context.Context, now time.Time, r *Report) error {
 	var known, closed int
 	var unknown []blockstore.FoundFile
@@ -197,8 +197,8 @@ func (c *Collector) setAside(ctx context.Context, now time.Time, r *Report) erro
 	return nil
 }
 
-// withoutRows returns those files of which no row speaks. What has no row of its
-// own but lies named by another is damage, and stays.
+// withoutRows returns the files that no row names. A file that has no row of its
+// own but is named by another row is damage, and stays.
 func (c *Collector) withoutRows(ctx context.Context, found []blockstore.FoundFile, r *Report) (strange []blockstore.FoundFile, err error) {
 	ids := make([]blockstore.FileID, len(found))
 	for i, f := range found {

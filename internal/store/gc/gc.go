@@ -17,7 +17,7 @@ import (
 type Collector struct {
 	Store   Store
 	Backend Backend
-	// Pages calls fn with the ids of the pages under a root, some at a time, and
+	// Pages calls fn with the ids of the pages under a root, a batch at a time, and
 	// returns the domain of its blocks. It fails, without a call of fn, when the root
 	// can't be read.
 	Pages func(ctx context.Context, root blockstore.File, fn func([]snapshot.PageID) error) (domain string, err error)
@@ -27,9 +27,9 @@ type Collector struct {
 	Older  bool          // the database is older than the store: it may know closed files as open
 	Poll   time.Duration // between looks at the units in flight; 0: a second
 	Keep   time.Duration // of files that are set aside; 0: 30 days
-	Window int           // candidates dealt with at a time, in blocks; 0: 262,144, for which 16 MiB are needed
+	Window int           // blocks of the candidates that are dealt with at a time; 0: 262,144, which take 16 MiB
 	// ListEvery is how often all files are looked through for those without rows;
-	// 0: once a day. The first cycle does.
+	// 0: once a day. The first cycle of a process always does it.
 	ListEvery time.Duration
 
 	listed atomic.Int64 // when they were last, in nanoseconds
@@ -51,14 +51,14 @@ type Report struct {
 	// Aside names the files without rows that were set aside.
 	Aside  []string
 	Purged blockstore.Purged // of those set aside long ago
-	// Damaged says what does not fit together, by name, at most 100 of it: it was
-	// kept, with whatever may hang on it.
+	// Damaged names what is damaged, at most 100 of it. It was kept, with
+	// everything that may depend on it.
 	Damaged []string
 	// Implausible says why files without rows were left alone; empty: they were not.
 	Implausible string
 }
 
-// Log says what was done, and what was not.
+// Log logs what was done, and what was not and why.
 func (r Report) Log(ctx context.Context, log *slog.Logger) {
 	log.InfoContext(ctx, "collected garbage", "blocks", r.Blocks, "pages", r.Pages, "files", r.Files, "bytes", r.Bytes)
 	for _, text := range r.Damaged {
@@ -84,8 +84,8 @@ func (r *Report) damaged(format string, a ...any) {
 	}
 }
 
-// Run does one cycle. It can be left off anywhere and run again; what a cycle
-// that failed freed is in its Report all the same. Damage is no error: it is in
+// Run does one cycle. It may stop anywhere and be run again; a Report comes with an
+// error too, and says what was freed until then. Damage is not an error: it is in
 // the Report.
 func (c *Collector) Run(ctx context.Context) (Report, error) {
 	var r Report
@@ -185,7 +185,7 @@ func (c *Collector) free(ctx context.Context, r *Report) error {
 	return nil
 }
 
-// freeWindow deletes what of a window nothing references.
+// freeWindow deletes what is in a window and not referenced.
 func (c *Collector) freeWindow(ctx context.Context, w *window, r *Report) error {
 	if err := c.mark(ctx, w, r); err != nil {
 		return err
@@ -222,8 +222,9 @@ func (c *Collector) freeWindow(ctx context.Context, w *window, r *Report) error 
 	return c.settle(ctx, w)
 }
 
-// orphan makes the blocks of pages that are about to go candidates of their own:
-// they may outlive them, and may have been found referenced by these, elsewhere.
+// orphan makes the blocks of pages that are about to be deleted candidates of their
+// own. They may outlive the pages; and another pass may have settled them, because
+// it found that these pages reference them.
 func (c *Collector) orphan(ctx context.Context, w *window, pages []snapshot.PageID, blocks []block.ID) error {
 	if err := c.Store.NoteBlocks(ctx, w.pass, blocks); err != nil || w.lost || !w.unread(pages) {
 		return err
@@ -240,7 +241,7 @@ func (c *Collector) settle(ctx context.Context, w *window) error {
 	return c.Store.Settle(ctx, w.pass, pages, blocks)
 }
 
-// wait returns when none of the leases that are held now is held any more.
+// wait returns when every lease that is held now has ended.
 func (c *Collector) wait(ctx context.Context) error {
 	waiting, err := c.Store.InFlight(ctx, c.Now())
 	for err == nil && len(waiting) > 0 {

@@ -63,7 +63,7 @@ func (w *window) unread(pages []snapshot.PageID) bool {
 	return slices.ContainsFunc(pages, func(id snapshot.PageID) bool { return w.bad[id] })
 }
 
-// unreferenced returns what nothing was found to reference.
+// unreferenced returns what marking did not find to be referenced.
 func (w *window) unreferenced() ([]snapshot.PageID, []block.ID) {
 	return keysOf(w.pages, false), keysOf(w.blocks, false)
 }
@@ -95,7 +95,7 @@ type walk struct {
 }
 
 // mark walks everything that is referenced, drafts first, then roots, and marks
-// what of it is in the window.
+// those of it that are in the window.
 func (c *Collector) mark(ctx context.Context, w *window, r *Report) error {
 	m := &walk{c, w, r, map[snapshot.PageID]struct{}{}}
 	err := c.Store.Drafts(ctx, func(pages []DraftPage) error {
@@ -133,8 +133,8 @@ func (m *walk) markRoot(ctx context.Context, root Root) error {
 		return ctx.Err()
 	case err != nil:
 		m.r.damaged("%s: %v", root.File.Name(), err)
-		// One that nothing names would have to be damaged twice to matter: its own row
-		// may be all that is wrong.
+		// A root that no row names would matter only if two things were damaged, so it
+		// casts no doubt on anything: only its own row may be wrong.
 		if root.Named {
 			m.w.lost = true
 			m.w.domains[root.Domain] = true
@@ -144,7 +144,8 @@ func (m *walk) markRoot(ctx context.Context, root Root) error {
 	return m.markPages(ctx, domain, pages)
 }
 
-// markPages marks pages and what they name, unless it has been done.
+// markPages marks pages and what they name, unless this walk has marked them
+// already.
 func (m *walk) markPages(ctx context.Context, domain string, ids []snapshot.PageID) error {
 	var fresh []snapshot.PageID
 	for _, id := range ids {

@@ -2,10 +2,10 @@ package gc
 
 import "testing"
 
-// The enumeration of design §5, rule 8: a model of everything that happens to one
-// block and the one page that names it, all interleavings of it walked. A change
-// to the order of Collector's steps, or to what the events of imports do to rows
-// and candidates, is made here first.
+// The enumeration for rule 8 of the ordering invariant: a model of everything that
+// happens to one block and the one page that names it, of which all interleavings
+// are walked. A change to the order of Collector's steps, or to what the events of
+// imports do to rows and candidates, is made here first.
 //
 // There are a snapshot that references the page from the start and may be deleted,
 // a reader that may take a hold of it while it exists and lets go or is too late,
@@ -14,8 +14,8 @@ import "testing"
 // blocks are registered one by one, by appends, does what one with pages does; one
 // may also begin as the old snapshot.
 //
-// Two things are asked of every state: nothing that is referenced is missing, and
-// nothing is there that is neither referenced nor on its way to be found.
+// Two things must hold in every state: nothing that is referenced is missing, and
+// everything that is not referenced will be found by a later step or cycle.
 
 // candidate is what the candidates say of a row.
 type candidate uint8
@@ -86,7 +86,8 @@ func does(change func(s *state, c *cycle, n uint8)) step {
 	}
 }
 
-// oldHeld reports whether the old snapshot's root is named by others than that.
+// oldHeld reports whether the old snapshot's root is named by anything but that
+// snapshot.
 func (s state) oldHeld() bool {
 	return s.drafts[0] == holds || s.drafts[1] == holds || s.reader == reading
 }
@@ -287,8 +288,8 @@ func draftSteps(s state, i int) (next []state) {
 	return next
 }
 
-// canonical returns the state with the drafts and the cycles in an order: who is
-// who makes no difference.
+// canonical returns the state with the drafts and the cycles sorted, since which is
+// which makes no difference.
 func (s state) canonical() state {
 	if s.drafts[0] > s.drafts[1] {
 		s.drafts[0], s.drafts[1] = s.drafts[1], s.drafts[0]
@@ -314,7 +315,8 @@ func (s state) canonical() state {
 
 // explore walks every state that can be reached with cycles in this order, until it
 // has found what it is to find. It returns how many there are, whether one lost
-// something that is referenced, and whether one has garbage that nobody will find.
+// something that is referenced, and whether one has garbage that will never be
+// found.
 func explore(order []step, wantLost, wantLeaked bool) (states int, lost, leaked bool) {
 	start := state{block: row{exists: true}, page: row{exists: true}, old: true}
 	seen := map[state]bool{start: true}

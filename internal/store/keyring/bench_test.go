@@ -40,7 +40,7 @@ func (s *spy) Wrap(plain, associated []byte) []byte {
 	return s.Wrapper.Wrap(plain, associated)
 }
 
-// bench is a ring over a KMS that tests can turn.
+// bench is a ring over a KMS whose keys and time tests control.
 type bench struct {
 	*keyring.Ring
 	service *kms.Service
@@ -113,7 +113,7 @@ func root(account string) kms.Caller {
 	return kms.Caller{Region: region, Principal: iam.Principal{Account: account, ARN: "arn:aws:iam::" + account + ":root", Kind: iam.Root, ID: account}}
 }
 
-// role is somebody in the role vmimport, with a policy.
+// role is a caller in the role vmimport, with a policy.
 func role(t *testing.T, document string) kms.Caller {
 	t.Helper()
 	d, err := policy.Parse(document, policy.Identity)

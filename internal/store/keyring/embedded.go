@@ -14,7 +14,7 @@ type Embedded struct{ Service *kms.Service }
 
 var _ KMS = Embedded{}
 
-// Resolve is Directory's.
+// Resolve implements Directory.
 func (e Embedded) Resolve(ctx context.Context, who kms.Caller, identifier string) (Key, error) {
 	a, err := e.Service.Open(ctx, throughEBS(who), kms.Ask{Action: "kms:DescribeKey", Key: identifier})
 	if err != nil {
@@ -23,7 +23,7 @@ func (e Embedded) Resolve(ctx context.Context, who kms.Caller, identifier string
 	return embeddedKey(a.Key), nil
 }
 
-// State is Directory's.
+// State implements Directory.
 func (e Embedded) State(ctx context.Context, arn string) (Key, error) {
 	k, err := e.Service.ByARN(ctx, arn)
 	if err != nil {
@@ -32,7 +32,7 @@ func (e Embedded) State(ctx context.Context, arn string) (Key, error) {
 	return embeddedKey(k), nil
 }
 
-// Permit is Directory's.
+// Permit implements Directory.
 func (e Embedded) Permit(ctx context.Context, who kms.Caller, w Wish) error {
 	with := policy.Context{}
 	with.Set("kms:GrantIsForAWSResource", "true")
@@ -45,12 +45,12 @@ func (e Embedded) Permit(ctx context.Context, who kms.Caller, w Wish) error {
 	return nil
 }
 
-// GenerateDataKey is DataKeys'.
+// GenerateDataKey implements DataKeys.
 func (e Embedded) GenerateDataKey(ctx context.Context, arn string, c Context) (plain, ciphertext []byte, err error) {
 	return e.generate(ctx, arn, 32, c)
 }
 
-// GenerateDataKeyWithoutPlaintext is DataKeys'.
+// GenerateDataKeyWithoutPlaintext implements DataKeys.
 func (e Embedded) GenerateDataKeyWithoutPlaintext(ctx context.Context, arn string, c Context) ([]byte, error) {
 	plain, ciphertext, err := e.generate(ctx, arn, 64, c)
 	clear(plain)
@@ -68,7 +68,7 @@ func (e Embedded) generate(ctx context.Context, arn string, n int, c Context) (p
 	return plain, ciphertext, nil
 }
 
-// Decrypt is DataKeys'.
+// Decrypt implements DataKeys.
 func (e Embedded) Decrypt(ctx context.Context, arn string, ciphertext []byte, c Context) ([]byte, error) {
 	k, err := e.Service.ByARN(ctx, arn)
 	if err != nil {
@@ -81,7 +81,8 @@ func (e Embedded) Decrypt(ctx context.Context, arn string, ciphertext []byte, c 
 	return plain, nil
 }
 
-// throughEBS says that a caller comes through EBS, as key policies ask.
+// throughEBS returns the caller as one that comes through EBS, which is what key
+// policies ask about.
 func throughEBS(who kms.Caller) kms.Caller {
 	c := maps.Clone(who.Context)
 	if c == nil {
@@ -96,7 +97,8 @@ func embeddedKey(k kms.Key) Key {
 	return Key{ARN: k.ARN(), Spec: string(k.Spec), Usage: string(k.Usage), State: string(k.State), Managed: k.Manager == kms.AWS}
 }
 
-// embeddedReasons sorts the errors of the embedded KMS. Others are internal.
+// embeddedReasons are the reasons for errors of the embedded KMS that are about a
+// key. All others are internal.
 var embeddedReasons = []struct {
 	err    error
 	reason Reason

@@ -13,8 +13,8 @@ import (
 const (
 	envelopeVersion = 2
 	envelopeHead    = 3
-	// maxCiphertext keeps the envelope within the header of a pack, where it lies
-	// beside names; AWS's data keys of 32 bytes have about 170.
+	// maxCiphertext is the longest ciphertext of a data key, in bytes: the envelope
+	// must fit into the header of a pack, beside names. AWS's take about 170.
 	maxCiphertext = 3072
 )
 

@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// Reason says why a key can't be used, in words for machines.
+// Reason says why a key can't be used, in words for programs.
 type Reason string
 
 // The reasons.
@@ -22,13 +22,13 @@ const (
 	Broken          Reason = "key-ciphertext-invalid" // does not decrypt what it encrypted
 )
 
-// Error reports a key that the user has to do something about: a task fails
-// with `ClientError: Given key ID is not accessible`, a read is refused. All
-// other errors of this package are the service's own and may go away.
+// Error reports a key that the user has to do something about: a task fails with
+// `ClientError: Given key ID is not accessible`, a read is refused. All other
+// errors of this package are faults of the service, and a retry may succeed.
 type Error struct {
 	Key    string // as it was given, or its ARN
 	Reason Reason
-	Err    error // what the KMS said; nil where this package judged
+	Err    error // what the KMS said; nil when this package found the reason itself
 }
 
 func (e *Error) Error() string {

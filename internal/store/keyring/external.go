@@ -21,9 +21,9 @@ import (
 // stateAge is how old the state of an external key may be.
 const stateAge = 60 * time.Second
 
-// External is a KMS behind its API, asked with the service's own credentials:
-// what key policies and grants say, they say of those. Callers still need the
-// permissions in their own policies here, but for keys that AWS manages.
+// External is a KMS behind its API, asked with the service's own credentials: key
+// policies and grants there apply to these. Callers still need the permissions in
+// their own policies here, except for keys that AWS manages.
 type External struct {
 	client *sdk.Client
 	now    func() time.Time
@@ -32,8 +32,8 @@ type External struct {
 	states map[string]seen
 }
 
-// seen is a usable key and when it was seen. Others are not kept, so a key that
-// is enabled again works at once.
+// seen is a usable key and when it was seen. Unusable ones are not kept, so a key
+// that is enabled again works at once.
 type seen struct {
 	key Key
 	at  time.Time
@@ -49,7 +49,7 @@ type ExternalOptions struct {
 	Backoff  time.Duration    // at most, between retries; 0 means the SDK's 20 s
 }
 
-// attempts is how often a request is made that fails as if it might succeed.
+// attempts is how often a request is made while its errors are transient.
 const attempts = 4
 
 // NewExternal returns a client of an external KMS.
@@ -75,7 +75,7 @@ func NewExternal(o ExternalOptions) *External {
 // transient are the errors that AWS says to retry.
 var transient = []string{"KeyUnavailableException", "DependencyTimeoutException", "KMSInternalException"}
 
-// Resolve is Directory's.
+// Resolve implements Directory.
 func (e *External) Resolve(ctx context.Context, who kms.Caller, identifier string) (Key, error) {
 	k, err := e.describe(ctx, identifier)
 	if err != nil {
@@ -84,7 +84,7 @@ func (e *External) Resolve(ctx context.Context, who kms.Caller, identifier strin
 	return k, e.Permit(ctx, who, Wish{Key: k, Actions: []string{"kms:DescribeKey"}})
 }
 
-// State is Directory's. It is at most a minute old.
+// State implements Directory. It is at most a minute old.
 func (e *External) State(ctx context.Context, arn string) (Key, error) {
 	e.mu.Lock()
 	last, ok := e.states[arn]
@@ -115,8 +115,8 @@ func (e *External) describe(ctx context.Context, identifier string) (Key, error)
 	return k, nil
 }
 
-// Permit is Directory's: it asks the caller's own policies, which are all that
-// is known of them here.
+// Permit implements Directory: it asks the caller's own policies, which is all that is
+// known about the caller here.
 func (e *External) Permit(_ context.Context, who kms.Caller, w Wish) error {
 	if w.Key.Managed {
 		return nil
@@ -132,7 +132,7 @@ func (e *External) Permit(_ context.Context, who kms.Caller, w Wish) error {
 	return nil
 }
 
-// GenerateDataKey is DataKeys'.
+// GenerateDataKey implements DataKeys.
 func (e *External) GenerateDataKey(ctx context.Context, arn string, c Context) (plain, ciphertext []byte, err error) {
 	out, err := e.client.GenerateDataKey(ctx, &sdk.GenerateDataKeyInput{KeyId: &arn, KeySpec: types.DataKeySpecAes256, EncryptionContext: c})
 	if err != nil {
@@ -141,7 +141,7 @@ func (e *External) GenerateDataKey(ctx context.Context, arn string, c Context) (
 	return out.Plaintext, out.CiphertextBlob, nil
 }
 
-// GenerateDataKeyWithoutPlaintext is DataKeys'.
+// GenerateDataKeyWithoutPlaintext implements DataKeys.
 func (e *External) GenerateDataKeyWithoutPlaintext(ctx context.Context, arn string, c Context) ([]byte, error) {
 	out, err := e.client.GenerateDataKeyWithoutPlaintext(ctx, &sdk.GenerateDataKeyWithoutPlaintextInput{
 		KeyId: &arn, NumberOfBytes: aws.Int32(64), EncryptionContext: c,
@@ -152,7 +152,7 @@ func (e *External) GenerateDataKeyWithoutPlaintext(ctx context.Context, arn stri
 	return out.CiphertextBlob, nil
 }
 
-// Decrypt is DataKeys'.
+// Decrypt implements DataKeys.
 func (e *External) Decrypt(ctx context.Context, arn string, ciphertext []byte, c Context) ([]byte, error) {
 	out, err := e.client.Decrypt(ctx, &sdk.DecryptInput{KeyId: &arn, CiphertextBlob: ciphertext, EncryptionContext: c})
 	if err != nil {
@@ -169,7 +169,8 @@ func (e *External) failed(doing, arn string, err error) error {
 	return externalError(doing, arn, err)
 }
 
-// externalReasons sorts the codes of the KMS API that are about the key.
+// externalReasons are the reasons for the error codes of the KMS API that are about
+// the key.
 var externalReasons = map[string]Reason{
 	"NotFoundException":          NotFound,
 	"InvalidArnException":        Malformed,

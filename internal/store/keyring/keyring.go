@@ -13,16 +13,16 @@ import (
 
 // DomainStore keeps the rows of dedupe domains.
 type DomainStore interface {
-	// EnsureDomain is blockstore.Catalog's.
+	// EnsureDomain is that of blockstore.Catalog.
 	EnsureDomain(ctx context.Context, d blockstore.Domain) (blockstore.Domain, error)
-	// Domain returns a domain by its id.
+	// Domain returns a domain by its id. Rows of domains never change.
 	Domain(ctx context.Context, id string) (blockstore.Domain, error)
 }
 
 // Ring opens domains. It may be used concurrently; the exported fields are set
-// before. It keeps the keys of domains in memory: those of unencrypted ones,
-// which nobody can disable, and those of others for as long as the state of
-// their KMS key allows, which it asks for at each use.
+// before. It keeps the keys of domains in memory. Those of an encrypted domain it
+// gives out only while the state of their KMS key allows, which it asks for at each
+// use; those of an unencrypted one can't be disabled.
 type Ring struct {
 	Domains DomainStore
 	Wrapper secret.Wrapper // of the keys of unencrypted domains
@@ -32,14 +32,14 @@ type Ring struct {
 	mu    sync.Mutex // guards what follows
 	open  map[string]*frame.Keys
 	rows  map[string]blockstore.Domain // by id; a row never changes
-	named map[owner]string             // ids by whose they are
+	named map[owner]string             // ids by owner
 }
 
 // owner is what a domain belongs to; key is empty for unencrypted ones.
 type owner struct{ account, key string }
 
-// Plain returns the account's domain of unencrypted blocks, which it makes at
-// first.
+// Plain returns the account's domain of unencrypted blocks, and makes it when there
+// is none yet.
 func (r *Ring) Plain(ctx context.Context, account string) (blockstore.Domain, *frame.Keys, error) {
 	return r.ensure(ctx, owner{account, ""}, func(id string) ([]byte, error) {
 		keys, err := frame.NewKeys(frame.None)
@@ -51,8 +51,8 @@ func (r *Ring) Plain(ctx context.Context, account string) (blockstore.Domain, *f
 }
 
 // Encrypted returns the account's domain of blocks under a KMS key, given by its
-// ARN, which it makes at first. It fails with an *Error if the key is not usable
-// now; permissions are SnapshotKey's business.
+// ARN, and makes it when there is none yet. It fails with an *Error if the key is
+// not usable now; permissions are checked by SnapshotKey.
 func (r *Ring) Encrypted(ctx context.Context, account, keyARN string) (blockstore.Domain, *frame.Keys, error) {
 	if err := r.check(ctx, keyARN); err != nil {
 		return blockstore.Domain{}, nil, err
@@ -60,8 +60,8 @@ func (r *Ring) Encrypted(ctx context.Context, account, keyARN string) (blockstor
 	return r.ensure(ctx, owner{account, keyARN}, func(id string) ([]byte, error) { return r.wrapNew(ctx, keyARN, id) })
 }
 
-// ensure returns the domain of an owner, whose keys fresh makes for a new one.
-// Of two at the same time the store keeps one, and both get that.
+// ensure returns the domain of an owner; fresh makes the keys of a new one. When
+// two calls make it at the same time, the store keeps one, and both return that.
 func (r *Ring) ensure(ctx context.Context, o owner, fresh func(id string) ([]byte, error)) (blockstore.Domain, *frame.Keys, error) {
 	row, ok := r.known(o)
 	if !ok {
@@ -88,7 +88,7 @@ func (r *Ring) Keys(ctx context.Context, id string) (*frame.Keys, error) {
 	return keys, err
 }
 
-// Open is Keys with the domain, for who writes to it.
+// Open is Keys with the domain, for writing to it.
 func (r *Ring) Open(ctx context.Context, id string) (blockstore.Domain, *frame.Keys, error) {
 	row, err := r.row(ctx, id)
 	if err != nil {
@@ -153,8 +153,8 @@ func (r *Ring) check(ctx context.Context, keyARN string) error {
 	return k.usable()
 }
 
-// unwrap returns the keys of a remembered row. Of two that open them at the same
-// time both get the same.
+// unwrap returns the keys of a remembered row. Two calls that open them at the same
+// time return the same.
 func (r *Ring) unwrap(ctx context.Context, row blockstore.Domain) (*frame.Keys, error) {
 	r.mu.Lock()
 	keys, ok := r.open[row.ID]

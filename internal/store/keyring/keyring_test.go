@@ -62,7 +62,7 @@ func TestOneDomainAnAccount(t *testing.T) {
 	if keysA.BlockID(digest) == keysB.BlockID(digest) {
 		t.Error("two accounts have the same ID for a block: it links them")
 	}
-	// Another process, which has nothing in memory, opens the same keys.
+	// A process that has nothing in memory opens the same keys.
 	fresh, err := (&keyring.Ring{Domains: store, Wrapper: master}).Keys(t.Context(), a.ID)
 	if err != nil {
 		t.Fatal(err)

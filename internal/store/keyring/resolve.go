@@ -11,15 +11,17 @@ import (
 	"github.com/diskport/diskport/internal/store/blockstore"
 )
 
-// What using a key for a snapshot takes, besides seeing it.
+// The actions that a caller needs to use a key for a snapshot, besides those to see
+// it.
 var (
 	writing = []string{"kms:GenerateDataKeyWithoutPlaintext", "kms:Decrypt", "kms:CreateGrant"}
 	reading = []string{"kms:Decrypt"}
 )
 
 // Resolve returns the ARN of the key that an identifier of any of the four forms
-// stands for; an empty one means alias/aws/ebs. It fails with an *Error if who
-// may not see the key, or if it can't encrypt in who's region now.
+// stands for; an empty one means alias/aws/ebs. It fails with an *Error if the
+// caller may not see the key, or if the key can't encrypt in the caller's region
+// now.
 func (r *Ring) Resolve(ctx context.Context, who kms.Caller, identifier string) (string, error) {
 	if r.KMS == nil {
 		return "", errNoKMS
@@ -45,7 +47,8 @@ func (r *Ring) Resolve(ctx context.Context, who kms.Caller, identifier string) (
 
 // NewSnapshot returns the domain of a new snapshot's blocks, encrypted under the
 // key that an identifier stands for, and the id of the snapshot's data key. It
-// fails with an *Error if who may not encrypt under the key or if it is not usable.
+// fails with an *Error if the caller may not encrypt under the key, or if the key
+// is not usable.
 func (r *Ring) NewSnapshot(ctx context.Context, who kms.Caller, identifier, snapshot string) (d blockstore.Domain, dataKey string, err error) {
 	arn, err := r.Resolve(ctx, who, identifier)
 	if err != nil {
@@ -58,7 +61,7 @@ func (r *Ring) NewSnapshot(ctx context.Context, who kms.Caller, identifier, snap
 	return d, dataKey, err
 }
 
-// MayWrite returns nil if NewSnapshot would succeed; it leaves no trace.
+// MayWrite returns nil if NewSnapshot would succeed; it changes nothing.
 func (r *Ring) MayWrite(ctx context.Context, who kms.Caller, identifier, snapshot string) error {
 	arn, err := r.Resolve(ctx, who, identifier)
 	if err != nil {
@@ -75,15 +78,15 @@ func (r *Ring) IsManaged(ctx context.Context, keyARN string) (bool, error) {
 	}
 	k, err := r.KMS.State(ctx, keyARN)
 	if gone := (*Error)(nil); errors.As(err, &gone) {
-		return false, nil // not AWS's, whose keys stay
+		return false, nil // AWS never deletes its own
 	}
 	return k.Managed, err
 }
 
 // SnapshotKey makes the data key of one new snapshot and returns its id, which
-// DescribeSnapshots tells as dataEncryptionKeyId. It fails with an *Error if who
-// may not encrypt snapshots under the key: that is what it is for, as the blocks
-// are encrypted under the keys of their domain.
+// DescribeSnapshots shows as dataEncryptionKeyId. It fails with an *Error if the
+// caller may not encrypt snapshots under the key. This check is its purpose; the
+// blocks are encrypted under the keys of their domain.
 func (r *Ring) SnapshotKey(ctx context.Context, who kms.Caller, keyARN, snapshot string) (id string, err error) {
 	c := snapshotContext(snapshot)
 	if err := r.permit(ctx, who, keyARN, writing, c); err != nil {
@@ -97,8 +100,8 @@ func (r *Ring) SnapshotKey(ctx context.Context, who kms.Caller, keyARN, snapshot
 	return uuid.UUID(sum[:16]).String(), nil
 }
 
-// MayRead returns nil if who may read a snapshot that is encrypted under a key,
-// else an *Error. It is asked beside Keys, at each request.
+// MayRead returns nil if the caller may read a snapshot that is encrypted under a
+// key, else an *Error. Readers call it besides Keys, at each request.
 func (r *Ring) MayRead(ctx context.Context, who kms.Caller, keyARN, snapshot string) error {
 	return r.permit(ctx, who, keyARN, reading, snapshotContext(snapshot))
 }

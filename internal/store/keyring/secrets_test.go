@@ -65,8 +65,8 @@ func TestNoKeyIsLogged(t *testing.T) {
 	}
 }
 
-// domainSecrets opens an envelope by hand: the data key that wraps, and the
-// domain's own keys.
+// domainSecrets opens an envelope by hand, and returns the data key that wraps and
+// the domain's own keys.
 func (b *bench) domainSecrets(t *testing.T, id string) [][]byte {
 	t.Helper()
 	row, err := b.Domains.Domain(t.Context(), id)
@@ -93,7 +93,7 @@ func readAll(t *testing.T, dir string) (all []byte) {
 	return all
 }
 
-// searchFor looks for a secret, also as text; half of it would be enough.
+// searchFor looks for half of a secret, in binary and as text.
 func searchFor(t *testing.T, i int, secret, in []byte) {
 	t.Helper()
 	half := secret[:16]

@@ -16,8 +16,8 @@ const (
 	// maxCommitting is how many appends to one draft are made durable at a time
 	// on a node. While one waits for the disk, the blocks of another are framed.
 	maxCommitting = 2
-	// appendFor bounds an append. It is long enough to need no heartbeat, and how
-	// long gc waits for a node that died.
+	// appendFor bounds an append. It is long enough to do without a heartbeat, and
+	// short enough for gc, which waits that long for a node that died.
 	appendFor = time.Minute
 )
 
@@ -30,7 +30,7 @@ type appender struct {
 	turn   chan struct{} // a token for each append that is being made durable
 
 	mu     sync.Mutex // guards what follows
-	next   *appending // takes blocks; nil: none does
+	next   *appending // takes blocks; nil: none
 	flight map[int64]flight
 }
 
@@ -50,7 +50,7 @@ type appending struct {
 	begin  sync.Once
 	lease  work.Lease
 	packs  *blockstore.PackWriter
-	failed error // to begin
+	failed error // of beginning it
 
 	mu       sync.Mutex // guards what follows
 	blocks   map[int64]DraftBlock
@@ -65,7 +65,7 @@ func newAppender(d *Drafts, draft Draft) *appender {
 	return &appender{drafts: d, draft: draft, turn: make(chan struct{}, maxCommitting), flight: map[int64]flight{}}
 }
 
-// put adds a block to an append and returns when that is committed. Whoever
+// put adds a block to an append and returns when that is committed. The call that
 // starts an append commits it.
 func (a *appender) put(ctx context.Context, b WrittenBlock) error {
 	to, leader, err := a.enter(b)
@@ -89,7 +89,7 @@ func (a *appender) put(ctx context.Context, b WrittenBlock) error {
 	}
 }
 
-// enter joins the append that takes blocks, or starts one.
+// enter joins the append that is taking blocks, or starts one.
 func (a *appender) enter(b WrittenBlock) (to *appending, leader bool, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -166,7 +166,7 @@ func (a *appender) commit(ctx context.Context, to *appending) {
 	close(to.done)
 }
 
-// beginAppend takes a lease, for which gc waits, and starts a pack.
+// beginAppend takes a lease, so that gc waits for the append, and starts a pack.
 func (d *Drafts) beginAppend(ctx context.Context, draft Draft, to *appending) error {
 	domain, keys, err := d.Domains.Open(ctx, draft.Domain)
 	if err != nil {
@@ -186,7 +186,7 @@ func (d *Drafts) endAppend(ctx context.Context, to *appending) error {
 	}
 	if to.err != nil {
 		to.packs.Abort()
-		_ = d.Store.EndAppend(ctx, to.lease) // else it lapses
+		_ = d.Store.EndAppend(ctx, to.lease) // if this fails, it lapses
 		return to.err
 	}
 	packs, _, err := to.packs.Finish(ctx)
@@ -198,7 +198,7 @@ func (d *Drafts) endAppend(ctx context.Context, to *appending) error {
 		err = d.Store.Append(ctx, to.lease, done)
 	}
 	if err != nil {
-		_ = d.Store.EndAppend(ctx, to.lease) // what was written has rows: gc finds it
+		_ = d.Store.EndAppend(ctx, to.lease) // the files that were written have rows, so gc finds them
 	}
 	return err
 }

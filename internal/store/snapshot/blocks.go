@@ -14,9 +14,9 @@ import (
 	"github.com/diskport/diskport/internal/store/frame"
 )
 
-// cachedPages is how many pages of an open snapshot stay in memory, with where
-// their blocks lie about 100 KiB each: enough for as many readers in different
-// parts of the volume.
+// cachedPages is how many pages of an open snapshot stay in memory. With the places
+// of its blocks, a page takes about 100 KiB. It is enough for as many readers in
+// different parts of the volume.
 const cachedPages = 16
 
 // ErrAbsent reports a block that the snapshot does not have. It reads as zeros
@@ -33,7 +33,7 @@ type Blocks struct {
 	pages *cache.Cache[int64, *located]
 }
 
-// located is a page and where its blocks lie, once somebody has asked.
+// located is a page, and where its blocks lie once that has been asked.
 type located struct {
 	*page
 
@@ -51,9 +51,9 @@ func (b *Blocks) Volume() int64 { return b.root.volume }
 func (b *Blocks) Count() int64 { return b.root.blocks }
 
 // Get reads the block at index into buf, frame.Size bytes, and returns its
-// plaintext, which lies in buf, and its digest. What it returns is
-// verified. ErrAbsent when there is no such block. One that is found damaged is
-// marked, so that storing the same contents once more makes it whole.
+// plaintext, which lies in buf, and its digest. The plaintext has been verified.
+// ErrAbsent when there is no such block. A block that is found damaged is marked,
+// so that storing the same contents once more makes it whole.
 func (b *Blocks) Get(ctx context.Context, index int64, buf []byte) ([]byte, block.Digest, error) {
 	p, id, err := b.find(ctx, index)
 	if err != nil {
@@ -84,8 +84,8 @@ func (b *Blocks) Get(ctx context.Context, index int64, buf []byte) ([]byte, bloc
 	return nil, block.Digest{}, fmt.Errorf("%s, block %d: %w", b.rec.ID, index, failed.err)
 }
 
-// maxMoves is how many places a block is looked for at: it may be moved between
-// looking it up and reading it.
+// maxMoves is at how many places a block is looked for, since it may be moved
+// between looking it up and reading it.
 const maxMoves = 3
 
 // misread is a read that failed.
@@ -94,8 +94,8 @@ type misread struct {
 	err error
 }
 
-// isDamage reports whether an error of reading a block says that it is not where it
-// should be, whole.
+// isDamage reports whether an error of reading a block means that the block is
+// missing or damaged.
 func isDamage(err error) bool {
 	return errors.Is(err, blockstore.ErrNotExist) || errors.Is(err, frame.ErrCorrupt) || errors.Is(err, io.ErrUnexpectedEOF)
 }

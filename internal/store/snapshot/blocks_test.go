@@ -307,8 +307,8 @@ func TestDiffSkipsEqualPages(t *testing.T) {
 }
 
 // TestDamageHeals: a read that finds a block damaged says so; the same contents are
-// then stored again instead of being found, and whoever named the block has it back,
-// also a reader that knows where it lay.
+// then stored again instead of being found, and every snapshot that names the block
+// has it back, even for a reader that remembers where it lay.
 func TestDamageHeals(t *testing.T) {
 	for name, damage := range map[string]func(p []byte) []byte{
 		"flipped": func(p []byte) []byte { p[4096+77] ^= 1; return p },
@@ -354,7 +354,7 @@ func TestDamageHeals(t *testing.T) {
 	}
 }
 
-// TestMissingPackIsDamage: a pack that is gone is no place to find blocks either.
+// TestMissingPackIsDamage: the blocks of a pack that is gone are damaged too.
 func TestMissingPackIsDamage(t *testing.T) {
 	r := newRig(t)
 	c := contents{0: 1}
@@ -372,7 +372,7 @@ func TestMissingPackIsDamage(t *testing.T) {
 	}
 }
 
-// TestCancelledIsNoDamage: a reader that leaves says nothing of the block.
+// TestCancelledIsNoDamage: a read that is cancelled says nothing about the block.
 func TestCancelledIsNoDamage(t *testing.T) {
 	r := newRig(t)
 	b, frame := r.open(r.snapshot("snap-1", "dom-plain", 1, contents{0: 1})), make([]byte, frame.Size)

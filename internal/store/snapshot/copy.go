@@ -79,8 +79,8 @@ func (d *Drafts) copied(ctx context.Context, draft Draft, base *Blocks, foreign 
 	return true, nil
 }
 
-// inherit copies those blocks of a range of the base that nobody wrote over. It
-// goes on where an attempt before was left off.
+// inherit copies those blocks of a range of the base that were not written over. It
+// goes on where an earlier attempt stopped.
 func (d *Drafts) inherit(ctx context.Context, draft Draft, base *Blocks, r copyRange) error {
 	copying, ctx := errgroup.WithContext(ctx)
 	copying.SetLimit(maxCopying)
@@ -136,7 +136,7 @@ func (d *Drafts) missing(ctx context.Context, draft Draft, base *Blocks, r copyR
 }
 
 // copyBlocks appends blocks of the base to the draft. seen is how many of the
-// base's blocks are dealt with when they are.
+// base's blocks are dealt with once these are.
 func (d *Drafts) copyBlocks(ctx context.Context, draft Draft, base *Blocks, some []Block, seen int64) error {
 	ctx, cancel := context.WithTimeout(ctx, appendFor)
 	defer cancel()

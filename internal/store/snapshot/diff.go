@@ -15,11 +15,11 @@ type Change struct {
 	A, B     block.ID
 }
 
-// Diff returns the indexes from one on at which a and b differ, ascending. In
-// one domain it reads pages, and of those only the ones that differ. IDs of
-// two domains tell nothing about each other: then the blocks that both have
-// are read and their digests compared, with one slot of a's store for the time
-// of a block. After an error the sequence ends.
+// Diff returns the indexes at which a and b differ, ascending, beginning at from.
+// In one domain it reads only pages, and of those only the ones that differ. IDs of
+// different domains can't be compared; then the blocks that both have are read and
+// their digests compared, which takes one slot of a's store at a time. After an
+// error the sequence ends.
 func Diff(ctx context.Context, a, b *Blocks, from int64) iter.Seq2[Change, error] {
 	d := differ{ctx, a, b, a.rec.Domain == b.rec.Domain}
 	from = max(from, 0)
@@ -67,7 +67,7 @@ func pairs(a, b []rootPage) iter.Seq2[rootPage, rootPage] {
 	}
 }
 
-// page returns the changes on one page. Of a zero page there is nothing.
+// page returns the changes on one page. A zero page names no blocks.
 func (d differ) page(ea, eb rootPage) iter.Seq2[Change, error] {
 	return func(yield func(Change, error) bool) {
 		pa, err := d.load(d.a, ea)

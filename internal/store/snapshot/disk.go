@@ -13,9 +13,9 @@ import (
 	"github.com/diskport/diskport/internal/store/frame"
 )
 
-// cachedBlocks is how many blocks a disk keeps that were read in part: a client
-// that reads 4 KiB at a time would otherwise have each block opened 128 times.
-// With 8, as many such readers do not disturb each other; they take 4 MiB.
+// cachedBlocks is how many blocks a disk keeps that were read in part: for a client
+// that reads 4 KiB at a time, each block would otherwise be opened 128 times. With
+// 8, which take 4 MiB, as many such readers do not get in each other's way.
 const cachedBlocks = 8
 
 // disk is a snapshot as a diskimage.Disk.
@@ -26,8 +26,8 @@ type disk struct {
 }
 
 // Disk returns the volume as a disk, for as long as ctx lasts. Blocks that the
-// snapshot does not have are holes. Reads are verified; those of whole blocks
-// take one slot of the store's for the time of a block.
+// snapshot does not have are holes. Reads are verified; those of whole blocks take
+// one slot of the store at a time.
 func (b *Blocks) Disk(ctx context.Context) diskimage.Disk {
 	return &disk{ctx: ctx, b: b, blocks: cache.New[int64, []byte](cachedBlocks)}
 }
@@ -35,7 +35,7 @@ func (b *Blocks) Disk(ctx context.Context) diskimage.Disk {
 // Size returns the bytes of the volume.
 func (d *disk) Size() int64 { return d.b.root.volume * block.Size }
 
-// ReadAt is io.ReaderAt's.
+// ReadAt implements io.ReaderAt.
 func (d *disk) ReadAt(p []byte, off int64) (n int, err error) {
 	if off < 0 {
 		return 0, fmt.Errorf("snapshot: reading at %d", off)
@@ -63,7 +63,7 @@ func (d *disk) read(part []byte, index, skip int64) error {
 		return d.readWhole(part, index)
 	}
 	data, err := d.blocks.Get(index, func() ([]byte, error) {
-		// Finding out first saves the memory for blocks that are not there.
+		// Looking up the block first saves the memory when it is not there.
 		if _, err := d.b.ID(d.ctx, index); err != nil {
 			return nil, ignoreAbsent(err)
 		}
@@ -101,7 +101,7 @@ func ignoreAbsent(err error) error {
 	return err
 }
 
-// Extents is diskimage.Disk's.
+// Extents implements diskimage.Disk.
 func (d *disk) Extents(off, n int64) iter.Seq2[diskimage.Extent, error] {
 	return func(yield func(diskimage.Extent, error) bool) {
 		off = max(off, 0)

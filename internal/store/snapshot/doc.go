@@ -2,15 +2,15 @@
 // direct write fills (a draft) and what every reader reads (blocks, or the same
 // as a diskimage.Disk).
 //
-// A snapshot's manifest is a tree of two levels: a small root names pages, a
-// page names the blocks of PageBlocks consecutive indexes by their IDs. Pages
-// are immutable and named by a MAC of their content, so snapshots that share
-// content share pages. Where a block or a page lies is the catalog's to know,
-// so packs can be rewritten without touching a manifest.
+// A snapshot's manifest is a tree of two levels: a small root names pages, a page
+// names the blocks of PageBlocks consecutive indexes by their IDs. Pages are
+// immutable and named by a MAC of their content, so snapshots that share content
+// share pages. Where a block or a page lies is known to the catalog alone, so packs
+// can be rewritten without touching a manifest.
 //
-// Pages and roots are authenticated under a service-wide key and not encrypted:
-// they hold nothing but keyed IDs, and gc reads them without the key of any
-// domain. Integers are little-endian.
+// Pages and roots are authenticated under a service-wide key. They are not
+// encrypted: they hold nothing but keyed IDs, and gc can read them without the key
+// of any domain. Integers are little-endian.
 //
 // # Page, version 1
 //
@@ -20,9 +20,9 @@
 //	  8  128  bitmap: bit i of byte i/8, from the lowest, is block i of the page
 //	136 32 n  the IDs of the blocks whose bits are set, in their order
 //
-// A page does not say which page of a volume it is, nor of which one: that
-// would keep equal pages apart. The bitmap comes before the IDs because it
-// tells where each ID is. A pages file is pages one after the other.
+// A page does not say which page it is, nor of which volume, since otherwise equal
+// pages would differ. The bitmap comes before the IDs because it tells where each
+// ID is. A pages file is pages one after the other.
 //
 // # Root, version 2
 //

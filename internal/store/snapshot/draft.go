@@ -16,13 +16,13 @@ type Draft struct {
 	Record
 	Token  string // client token; empty: none
 	Digest string // of the request, for telling replays from clashes
-	// Base is the root that it begins as; 0: none. The draft holds it, whatever
-	// becomes of the snapshot that it is the root of.
+	// Base is the root that it begins as; 0: none. The draft keeps this root alive
+	// even if the snapshot that it belongs to is deleted.
 	Base    blockstore.FileID
-	Timeout time.Duration // it ends without a write for so long; 0: a copy
+	Timeout time.Duration // without a write for this long it fails; 0: a copy
 	Want    *Expected     // set once it is complete
-	Copied  bool          // what it inherits from another domain is there
-	Refused string        // why it fails from the start; empty: it does not
+	Copied  bool          // all that it inherits from another domain has been copied
+	Refused string        // why it is failed from the start; empty: it is not
 }
 
 // Expected is what the writer of a draft says it has written.
@@ -35,9 +35,10 @@ type Expected struct {
 type DraftBlock struct {
 	Index int64
 	ID    block.ID
-	// Digest is kept for the LINEAR checksum of a complete draft, no longer.
+	// Digest is kept only for checking the LINEAR checksum of a complete draft.
 	Digest block.Digest
-	// Inherited says that the block is the base's, copied from another domain.
+	// Inherited says that the block was copied from the base, which is in another
+	// domain.
 	Inherited bool
 }
 
@@ -132,13 +133,14 @@ type Settling interface {
 // ErrNotPending reports a draft that can't be written any more.
 var ErrNotPending = errors.New("snapshot: not pending")
 
-// ErrTooMany reports that an account has as many drafts as it may have.
+// ErrTooMany reports an account that has as many drafts of a kind as it may have.
 var ErrTooMany = errors.New("snapshot: too many drafts")
 
 // ErrTokenReused reports a client token that stood for another request.
 var ErrTokenReused = errors.New("snapshot: client token stands for another request")
 
-// ErrConflict reports a block that is being written with other content.
+// ErrConflict reports that another call is writing the same block with other
+// content.
 var ErrConflict = errors.New("snapshot: the block is being written with other content")
 
 // ErrParentLarger reports a parent on a larger volume.

@@ -18,20 +18,24 @@ import (
 )
 
 // Domains opens the dedupe domains that drafts and imports write to. keyring.Ring
-// implements it.
+// implements it; an error about a key is a *keyring.Error. All methods may be
+// called concurrently.
 type Domains interface {
-	// Plain returns the account's domain of unencrypted blocks.
+	// Plain returns the account's domain of unencrypted blocks, and makes it when
+	// there is none yet.
 	Plain(ctx context.Context, account string) (blockstore.Domain, *frame.Keys, error)
 	// NewSnapshot returns the domain of a snapshot that is encrypted under a key,
-	// and the id of its data key. *keyring.Error if the key can't be used by who.
+	// given by any identifier, and the id of its data key. It fails if the caller
+	// can't use the key.
 	NewSnapshot(ctx context.Context, who kms.Caller, identifier, snapshot string) (d blockstore.Domain, dataKey string, err error)
-	// Open returns a domain by its id, while its key may be used.
+	// Open returns a domain by its id. It fails while its KMS key can't be used.
 	Open(ctx context.Context, id string) (blockstore.Domain, *frame.Keys, error)
-	// MayRead returns nil if who may read a snapshot that is encrypted under a key.
+	// MayRead returns nil if the caller may read a snapshot that is encrypted under
+	// a key.
 	MayRead(ctx context.Context, who kms.Caller, keyARN, snapshot string) error
 }
 
-// Limits on the drafts of an account, as AWS has them.
+// AWS's limits on the drafts of an account.
 const (
 	MaxPending = 100
 	MaxCopies  = 20
@@ -53,8 +57,8 @@ type Drafts struct {
 	open map[string]*appender
 }
 
-// StartRequest asks for an empty snapshot, or one that begins as its parent and is
-// encrypted as that is.
+// StartRequest asks for an empty snapshot, or for one that begins as its parent
+// does and is encrypted like it.
 type StartRequest struct {
 	Account     string
 	Caller      kms.Caller // who must be allowed to use keys
@@ -69,7 +73,7 @@ type StartRequest struct {
 }
 
 // Replay returns the snapshot that a client token made before; ok is false if there
-// is none. ErrTokenReused if it was for another request.
+// is none. ErrTokenReused if the token stood for another request.
 func (d *Drafts) Replay(ctx context.Context, account, token, digest string) (r Record, ok bool, err error) {
 	if token == "" {
 		return r, false, nil
@@ -84,9 +88,9 @@ func (d *Drafts) Replay(ctx context.Context, account, token, digest string) (r R
 	return made.Record, err == nil, err
 }
 
-// Start makes a snapshot that can be written. Of two requests with one client token
-// at the same time both get the same. ErrTokenReused, ErrTooMany, ErrNotFound (of the
-// parent), ErrParentLarger, *keyring.Error.
+// Start makes a snapshot that can be written. Two requests with one client token at
+// the same time get the same snapshot. ErrTokenReused, ErrTooMany, ErrNotFound (of
+// the parent), ErrParentLarger, *keyring.Error.
 func (d *Drafts) Start(ctx context.Context, r StartRequest) (Record, error) {
 	rec := Record{ID: d.IDs.Snapshot(), Account: r.Account, Description: r.Description, VolumeSize: r.VolumeSize, Parent: r.Parent, Tags: r.Tags}
 	draft := Draft{Record: rec, Token: r.Token, Digest: r.Digest, Timeout: r.Timeout}
@@ -121,8 +125,8 @@ type CopyRequest struct {
 	Tags        tag.Set
 }
 
-// Copy makes a snapshot with the blocks of another. In the same domain no data
-// is copied. A key that can't be used makes a failed snapshot, as at AWS.
+// Copy makes a snapshot with the blocks of another. Within a domain no data is
+// copied. When the key can't be used, the snapshot is made and fails, as at AWS.
 // ErrNotFound, ErrNotPending (the source is not completed), ErrTooMany.
 func (d *Drafts) Copy(ctx context.Context, r CopyRequest) (Record, error) {
 	source, err := d.Records.Get(ctx, r.Source)
@@ -185,8 +189,8 @@ type WrittenBlock struct {
 	Progress int // percent, as the client says
 }
 
-// Put writes a block of a draft and returns when it is durable: every node sees
-// it then. *ChecksumError, *BeyondError, ErrNotFound, ErrNotPending, ErrConflict.
+// Put writes a block of a draft and returns when it is durable and every node sees
+// it. *ChecksumError, *BeyondError, ErrNotFound, ErrNotPending, ErrConflict.
 func (d *Drafts) Put(ctx context.Context, account, id string, b WrittenBlock) error {
 	draft, err := d.writable(ctx, account, id)
 	if err != nil {
@@ -206,9 +210,9 @@ func (d *Drafts) Put(ctx context.Context, account, id string, b WrittenBlock) er
 	return nil
 }
 
-// Complete ends the writing of a draft and returns its state. Whether what was
-// written is what the client says is found out afterwards. To complete it once
-// more changes nothing. ErrNotFound, ErrNotPending.
+// Complete ends the writing of a draft and returns its state. What was written is
+// compared with what the client says afterwards, by a unit of work. Completing a
+// draft again changes nothing. ErrNotFound, ErrNotPending.
 func (d *Drafts) Complete(ctx context.Context, account, id string, want Expected) (State, error) {
 	err := d.Store.Complete(ctx, account, id, want)
 	if errors.Is(err, ErrNotPending) {

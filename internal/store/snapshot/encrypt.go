@@ -13,8 +13,8 @@ type Encryption struct {
 	Key string // of any form; empty: alias/aws/ebs
 }
 
-// sameKey returns the encryption of a snapshot that begins as another: that of the
-// other, if who may read it.
+// sameKey returns the encryption of a snapshot that begins as another one: that of
+// the other, if the caller may read it.
 func (d *Drafts) sameKey(ctx context.Context, who kms.Caller, from Record) (*Encryption, error) {
 	if from.KMSKey == "" {
 		return nil, nil
@@ -25,8 +25,8 @@ func (d *Drafts) sameKey(ctx context.Context, who kms.Caller, from Record) (*Enc
 	return &Encryption{from.KMSKey}, nil
 }
 
-// keyOfCopy returns the encryption of a copy: the one that is wanted, else the
-// source's for its own account, else the default one. A copy of an encrypted
+// keyOfCopy returns the encryption of a copy: the one that was asked for, else the
+// source's if the copy is its owner's, else the default. A copy of an encrypted
 // snapshot is always encrypted.
 func (d *Drafts) keyOfCopy(ctx context.Context, r CopyRequest, source Record) (*Encryption, error) {
 	same, err := d.sameKey(ctx, r.Caller, source)

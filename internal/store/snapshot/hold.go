@@ -10,7 +10,7 @@ import (
 	"github.com/diskport/diskport/internal/store/blockstore"
 )
 
-// Hold keeps a root, and everything under it, until a time.
+// Hold keeps a root, and everything under it, alive until a time.
 type Hold struct {
 	ID    int64
 	Root  blockstore.FileID
@@ -18,24 +18,29 @@ type Hold struct {
 	Why   string // for people: who reads
 }
 
-// Holds keeps what is being read alive while its snapshot may be deleted. Readers
-// that take long (an export, verify, a copy) take one and extend it while they
-// read. Every method is one transaction. The suite is snapshottest.
+// Holds keeps alive what is being read, even when its snapshot is deleted
+// meanwhile. A reader that takes long (an export, verify, a copy) takes a hold,
+// extends it while it reads, and releases it; Shelf does so for it. gc never frees
+// what a hold names, until the hold's time is over. Every method is one
+// transaction, and all may be called concurrently. The suite is snapshottest.
 type Holds interface {
-	// Take holds the root of a completed snapshot until a time. The snapshot exists
-	// at that moment, so that gc sees one of the two. ErrNotFound.
+	// Take holds the root of a completed snapshot until a time. The same
+	// transaction checks that the snapshot exists, so gc, which reads roots and
+	// holds at one moment, always sees one of the two. why says to people what is
+	// reading. ErrNotFound.
 	Take(ctx context.Context, snapshot string, until time.Time, why string) (Hold, error)
-	// Extend moves the end of a hold. ErrHoldLost when gc has ended it, which it may
-	// do once its time is over: what it held may be gone.
+	// Extend moves the end of a hold and returns the new one. ErrHoldLost when gc
+	// has ended it, which it may do once its time is over: then what it held may be
+	// gone.
 	Extend(ctx context.Context, h Hold, until time.Time) (Hold, error)
-	// Release ends a hold. One that is over is a success.
+	// Release ends a hold. Releasing one that has ended already succeeds.
 	Release(ctx context.Context, h Hold) error
 }
 
 // ErrHoldLost reports a hold that was not extended in time.
 var ErrHoldLost = errors.New("snapshot: the hold has ended")
 
-// HoldFor is how long a hold lasts. It is extended three times meanwhile.
+// HoldFor is how long a hold lasts. It is extended three times in that time.
 const HoldFor = time.Minute
 
 // Shelf opens snapshots for readers that take long.
@@ -46,10 +51,10 @@ type Shelf struct {
 }
 
 // OpenHeld opens a completed snapshot and holds it until release is called, however
-// long that takes: it can be deleted meanwhile without harm to the reader. After
-// ctx has ended, or when the database can't be reached for a minute, the hold may
-// lapse; then reads fail, and never return anything else than the snapshot's
-// blocks. why says to people who reads.
+// long that takes; the snapshot can be deleted meanwhile without harm to the
+// reader. After ctx has ended, or when the database can't be reached for a minute,
+// the hold may lapse. Then reads may fail, but they never return anything other
+// than the snapshot's blocks. why says to people what is reading.
 func (s *Shelf) OpenHeld(ctx context.Context, rec Record, why string) (b *Blocks, release func(), err error) {
 	hold, err := s.Holds.Take(ctx, rec.ID, s.Now().Add(HoldFor), why)
 	if err != nil {
@@ -61,7 +66,7 @@ func (s *Shelf) OpenHeld(ctx context.Context, rec Record, why string) (b *Blocks
 	release = sync.OnceFunc(func() {
 		stop()
 		kept.Wait()
-		_ = s.Holds.Release(context.WithoutCancel(ctx), hold) // else it lapses
+		_ = s.Holds.Release(context.WithoutCancel(ctx), hold) // if this fails, it lapses
 	})
 	if b, err = s.Library.Open(ctx, rec); err != nil {
 		release()
@@ -80,7 +85,7 @@ func (s *Shelf) extend(ctx context.Context, h Hold) {
 		case <-ctx.Done():
 			return
 		}
-		// Any other error may pass until the next time.
+		// Any other error may be gone by the next time.
 		if _, err := s.Holds.Extend(ctx, h, s.Now().Add(HoldFor)); errors.Is(err, ErrHoldLost) {
 			return
 		}

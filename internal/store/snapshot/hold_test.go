@@ -75,7 +75,7 @@ func TestHeldWhileOpen(t *testing.T) {
 	})
 }
 
-// TestLostHold: one that is lost is not extended for ever, others are.
+// TestLostHold: a hold that is lost is not extended any more, others are.
 func TestLostHold(t *testing.T) {
 	r := newRig(t)
 	rec := r.snapshot("snap-1", "dom-plain", 1, contents{3: 1})
@@ -99,7 +99,7 @@ func TestLostHold(t *testing.T) {
 	}
 }
 
-// TestNothingHeldAfterAFailure: what can't be opened is not held.
+// TestNothingHeldAfterAFailure: a snapshot that can't be opened is not held.
 func TestNothingHeldAfterAFailure(t *testing.T) {
 	r := newRig(t)
 	rec := r.snapshot("snap-1", "dom-plain", 1, contents{3: 1})

@@ -22,13 +22,13 @@ func NewPageKey(key []byte) (*PageKey, error) {
 	return &PageKey{append([]byte(nil), key...)}, nil
 }
 
-// mac returns the MAC of p. The magics in front of what it is made of keep
-// pages and roots apart.
+// mac returns the MAC of p. Pages and roots begin with different magics, so the MAC
+// of one is never that of the other.
 func (k *PageKey) mac(p []byte) [macSize]byte {
 	h := hmac.New(sha256.New, k.key)
 	h.Write(p)
 	return [macSize]byte(h.Sum(nil))
 }
 
-// Format prints the key as redacted, whatever the verb.
+// Format implements fmt.Formatter: it prints the key as redacted, for every verb.
 func (*PageKey) Format(s fmt.State, _ rune) { _, _ = s.Write([]byte("[redacted]")) }

@@ -13,9 +13,9 @@ import (
 	"github.com/diskport/diskport/internal/work"
 )
 
-// PageIndex knows where pages lie. A Store is one.
+// PageIndex knows where pages lie. Every Store is one.
 type PageIndex interface {
-	// LocatePages returns where manifest pages lie. Unknown ones are absent.
+	// LocatePages is that of Records.
 	LocatePages(ctx context.Context, ids []PageID) (map[PageID]PagePlace, error)
 }
 
@@ -76,8 +76,8 @@ func (l *Library) Open(ctx context.Context, rec Record) (*Blocks, error) {
 	return &Blocks{lib: l, rec: rec, root: r, keys: keys, pages: cache.New[int64, *located](cachedPages)}, nil
 }
 
-// OpenRoot opens a root by its file alone: whoever holds it needs no record of the
-// snapshot, which may be gone.
+// OpenRoot opens a root by its file alone, for callers that keep it alive by a
+// hold: the record of its snapshot may be gone.
 func (l *Library) OpenRoot(ctx context.Context, f blockstore.File) (*Blocks, error) {
 	r, err := l.loneRoot(ctx, f)
 	if err != nil {
@@ -91,13 +91,13 @@ func (l *Library) OpenRoot(ctx context.Context, f blockstore.File) (*Blocks, err
 	return &Blocks{lib: l, rec: rec, root: r, keys: keys, pages: cache.New[int64, *located](cachedPages)}, nil
 }
 
-// loneRoot reads a root whose volume is not known from elsewhere.
+// loneRoot reads a root when only the root itself says how large the volume is.
 func (l *Library) loneRoot(ctx context.Context, f blockstore.File) (*root, error) {
 	head := make([]byte, rootHead)
 	if err := l.Store.ReadAt(ctx, f, head, 0); err != nil {
 		return nil, err
 	}
-	volume := int64(binary.LittleEndian.Uint64(head[8:])) // by itself: the MAC proves it below
+	volume := int64(binary.LittleEndian.Uint64(head[8:])) // not trusted until the MAC has been checked, below
 	if volume < 0 || volume > maxVolume {
 		return nil, fmt.Errorf("%w: root of a volume of %d blocks", ErrCorrupt, volume)
 	}
@@ -165,7 +165,7 @@ func (l *Library) findPage(ctx context.Context, e rootPage) (*page, error) {
 	return p, nil
 }
 
-// page reads and checks the page at a place, which names so many blocks.
+// page reads and checks the page at a place. blocks is how many it must name.
 func (l *Library) page(ctx context.Context, at PagePlace, blocks int) (*page, error) {
 	b := make([]byte, pageSize(blocks))
 	if err := l.Store.ReadAt(ctx, blockstore.File{ID: at.File, Kind: blockstore.PagesFile}, b, at.Off); err != nil {

@@ -52,7 +52,8 @@ func appendPage(p []byte, first int64, entries []Block) []byte {
 	return p
 }
 
-// parsePage parses all of b as a page. It does not know its ID.
+// parsePage parses all of b as a page. Whether it has the right ID is for the
+// caller to check.
 func parsePage(b []byte) (*page, error) {
 	if len(b) < offIDs || string(b[:4]) != pageMagic {
 		return nil, fmt.Errorf("%w: no page", ErrCorrupt)

@@ -7,12 +7,12 @@ import (
 	"github.com/diskport/diskport/internal/work"
 )
 
-// pageWriter writes the pages of one unit of work into one file, equal ones
-// once. It may not be used concurrently.
+// pageWriter writes the pages of one unit of work into one file, equal ones once.
+// It must not be used concurrently.
 type pageWriter struct {
 	lib     *Library
 	lease   work.Lease
-	size    int64 // bytes that there may be, for setting space aside
+	size    int64 // bytes that there may be, for reserving space
 	file    *blockstore.Stream
 	written map[PageID]PagePlace
 	places  []PagePlace
@@ -68,11 +68,11 @@ func (w *pageWriter) finish(ctx context.Context, out *Written) (err error) {
 // abort drops the file unless it is finished.
 func (w *pageWriter) abort() {
 	if w.file != nil && !w.closed {
-		_ = w.file.Abort() // what stays has a row: gc finds it
+		_ = w.file.Abort() // if it stays, it has a row, so gc finds it
 	}
 }
 
-// remove drops the file even so.
+// remove drops the file even when it is finished.
 func (w *pageWriter) remove(ctx context.Context) {
 	if w.file != nil {
 		_ = w.lib.Store.Backend.Remove(ctx, w.file.File().Name()) // as in abort

@@ -111,7 +111,7 @@ func TestRootRoundTrip(t *testing.T) {
 	}
 }
 
-// TestParseRootRefuses has roots that authenticate and are wrong.
+// TestParseRootRefuses has roots whose MAC is right and whose contents are wrong.
 func TestParseRootRefuses(t *testing.T) {
 	k := testKey(t)
 	for name, change := range map[string]func(*root){

@@ -54,9 +54,9 @@ func TestRangeWithoutBlocks(t *testing.T) {
 	}
 }
 
-// TestRules is rules 1, 2 and 3 of the ordering invariant for what a range and
-// a root leave behind: a row before the first byte, and everything durable
-// before the caller, whose transaction names it, gets it.
+// TestRules is rules 1, 2 and 3 of the ordering invariant for what a range and a
+// root leave behind: a row comes before the first byte, and everything is durable
+// before it is returned to the caller, whose transaction names it.
 func TestRules(t *testing.T) {
 	r := newRig(t)
 	r.snapshot("snap-1", "dom-plain", 1, contents{0: 1, 1: 2, 2: 3, 3: 4, 4: 5, 2000: 6})

@@ -45,7 +45,7 @@ type RangeWriter struct {
 }
 
 // NewRangeWriter starts filling a range for the unit of the lease. ctx is the
-// unit's. End it with Finish or Abort.
+// unit's. The writer ends with Finish or Abort.
 func (l *Library) NewRangeWriter(ctx context.Context, lease work.Lease, r Range) *RangeWriter {
 	return &RangeWriter{
 		lib: l, lease: lease, rng: r,
@@ -62,9 +62,9 @@ func (w *RangeWriter) Slot(ctx context.Context) (*blockstore.Slot, error) {
 // Return gives back a slot that is not put.
 func (w *RangeWriter) Return(s *blockstore.Slot) { w.lib.Store.Slots.Put(s) }
 
-// Put stores the block in the slot's payload as the volume's block at index.
-// An index is put once. The slot passes to the writer, also when there is an
-// error.
+// Put stores the block in the slot's payload as the volume's block at index. An
+// index may be put only once. The slot passes to the writer, even when Put returns
+// an error.
 func (w *RangeWriter) Put(ctx context.Context, index int64, s *blockstore.Slot) error {
 	if p := index / PageBlocks; index < 0 || p < w.rng.First || p >= w.rng.First+w.rng.Pages {
 		w.Return(s)
@@ -83,15 +83,15 @@ func (w *RangeWriter) Put(ctx context.Context, index int64, s *blockstore.Slot) 
 // Stats says what was done with blocks so far.
 func (w *RangeWriter) Stats() blockstore.Stats { return w.packs.Stats() }
 
-// Finish writes what is left and the pages, and returns when everything is
-// durable. No Put may be running. After an error there is nothing to be kept,
-// and nothing left to be aborted.
+// Finish writes what is left and the pages, and returns when everything is durable.
+// No Put may be running. After an error it has aborted the writer itself: no file
+// is left.
 func (w *RangeWriter) Finish(ctx context.Context) (Written, error) {
 	var out Written
 	var perr error
 	var wg sync.WaitGroup
 	wg.Go(func() { out.Packs, out.Stats, perr = w.packs.Finish(ctx) })
-	err := w.writePages(ctx, &out) // meanwhile: neither waits for the other
+	err := w.writePages(ctx, &out) // while the packs are finished
 	wg.Wait()
 	if err = errors.Join(err, perr); err != nil {
 		w.drop(context.WithoutCancel(ctx), out.Packs)
@@ -121,11 +121,11 @@ func (w *RangeWriter) writePages(ctx context.Context, out *Written) error {
 	return w.pages.finish(ctx, out)
 }
 
-// drop removes what a Finish that fails has made. Nobody has been told of it.
+// drop removes what a Finish that fails has made, which no caller knows of.
 func (w *RangeWriter) drop(ctx context.Context, packs []blockstore.ClosedPack) {
 	w.Abort()
 	for _, p := range packs {
-		_ = w.lib.Store.Backend.Remove(ctx, p.File.Name()) // what stays has a row: gc finds it
+		_ = w.lib.Store.Backend.Remove(ctx, p.File.Name()) // if it stays, it has a row, so gc finds it
 	}
 	w.pages.remove(ctx)
 }

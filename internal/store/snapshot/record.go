@@ -51,11 +51,12 @@ type Record struct {
 	TierSince  time.Time // zero: since it exists
 }
 
-// Everybody makes a snapshot public, among the accounts that it is shared with.
+// Everybody makes a snapshot public, when it is among the accounts that it is
+// shared with.
 const Everybody = "all"
 
-// Tier is where AWS would keep a snapshot. Here it is a word that clients read
-// back: blocks stay where they are.
+// Tier is where AWS would keep a snapshot. Here it is only noted, for clients to
+// read back; blocks stay where they are.
 type Tier string
 
 // The tiers.
@@ -77,7 +78,7 @@ func (r Record) UsableBy(account string) bool {
 
 const generated = "Created by AWS-VMImport service for "
 
-// GeneratedDescription is what AWS calls the snapshot of a task.
+// GeneratedDescription is the description that AWS gives the snapshot of a task.
 func (r Record) GeneratedDescription() string { return generated + r.Task }
 
 // TaskOf returns the task whose snapshot has a generated description; ok is false
@@ -102,7 +103,7 @@ type PagePlace struct {
 	Blocks int               // blocks it names
 }
 
-// ErrNotFound reports a snapshot that does not exist or belongs to somebody else.
+// ErrNotFound reports a snapshot that does not exist or belongs to another account.
 var ErrNotFound = errors.New("snapshot: not found")
 
 // InUseError reports a snapshot that an image is made of.
@@ -110,7 +111,8 @@ type InUseError struct{ Image string }
 
 func (e *InUseError) Error() string { return "snapshot: in use by " + e.Image }
 
-// ErrPending reports a snapshot that cannot be deleted yet: what makes it still runs.
+// ErrPending reports a snapshot that cannot be deleted yet, because the import that
+// makes it is still running.
 var ErrPending = errors.New("snapshot: pending")
 
 // Store keeps the records of snapshots. Records are created and completed by the events
@@ -160,11 +162,11 @@ type Changes interface {
 	Delete(ctx context.Context, account, id string) error
 }
 
-// Filter narrows a list of snapshots. A nil field leaves all of them.
+// Filter narrows a list of snapshots. A nil field matches all of them.
 type Filter struct {
 	IDs          []string
 	Owners       []string // accounts
-	RestorableBy []string // accounts, or Everybody: owners, and whom it is shared with
+	RestorableBy []string // accounts, or Everybody: that own it, or that it is shared with
 	States       []State
 	Descriptions []string // the caller's, or the generated one
 }
@@ -172,7 +174,8 @@ type Filter struct {
 // MaxShares is the most accounts that a snapshot can be shared with.
 const MaxShares = 1000
 
-// ErrTooManyShares reports a snapshot that is shared with MaxShares.
+// ErrTooManyShares reports a snapshot that would be shared with more than MaxShares
+// accounts.
 var ErrTooManyShares = errors.New("snapshot: shared with too many accounts")
 
 // Block is one entry of a manifest.

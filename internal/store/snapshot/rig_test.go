@@ -86,7 +86,7 @@ func (r *rig) rng(domain string, first, pages int64) Range {
 // contents says which blocks there are: index to what fills its block.
 type contents map[int64]byte
 
-// fill makes a block of what: it differs by what, not by index.
+// fill fills a block with what: blocks of equal what are equal.
 func fill(p []byte, what byte) {
 	clear(p)
 	binary.LittleEndian.PutUint64(p, 0x0101010101010101*uint64(what))
@@ -135,7 +135,7 @@ func (r *rig) write(domain string, pages int64, c contents) Written {
 	return out
 }
 
-// snapshot makes a completed snapshot of c on a volume of so many GiB.
+// snapshot makes a completed snapshot of c on a volume of gib GiB.
 func (r *rig) snapshot(id, domain string, gib int64, c contents) Record {
 	r.t.Helper()
 	out := r.write(domain, pagesOf(gib*block.PerGiB), c)

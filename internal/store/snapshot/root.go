@@ -38,7 +38,7 @@ type rootPage struct {
 	blocks int
 }
 
-// validate checks what a writer has to keep and a reader relies on.
+// validate checks the invariants that writers keep and readers rely on.
 func (r *root) validate() error {
 	if r.virtual < 0 || r.virtual > r.volume*block.Size {
 		return fmt.Errorf("root of a disk of %d bytes on %d blocks of volume", r.virtual, r.volume)
@@ -62,7 +62,7 @@ func (r *root) validate() error {
 	return nil
 }
 
-// pagesOf returns how many pages a volume of so many blocks has.
+// pagesOf returns how many pages a volume of volume blocks has.
 func pagesOf(volume int64) int64 { return (volume + PageBlocks - 1) / PageBlocks }
 
 // encode returns the root with its MAC.

@@ -15,7 +15,7 @@ import (
 	"github.com/diskport/diskport/internal/work"
 )
 
-// What a client reads of a draft that failed.
+// The messages of drafts that failed, which clients see.
 const (
 	msgCount    = "The number of blocks written does not match the changed blocks count"
 	msgChecksum = "The checksum of the blocks written does not match the checksum"
@@ -23,8 +23,8 @@ const (
 	msgInternal = "An internal error occurred"
 )
 
-// pagesHint is the space set aside for the pages of a draft; more comes with
-// writing. It is that of 31 full ones, 15 GiB of volume.
+// pagesHint is how many bytes are reserved for the pages of a draft; the file grows
+// when there are more. It is enough for 31 full pages, 15 GiB of volume.
 const pagesHint = 1 << 20
 
 // Handlers returns what a runner does with the units of drafts.
@@ -37,8 +37,8 @@ func (d *Drafts) Handlers() map[work.Kind]work.Handler {
 	}
 }
 
-// keyRefused reports an error that is the same until somebody changes the key or
-// its policy.
+// keyRefused reports whether an error will not go away until the key or its policy
+// is changed.
 func keyRefused(err error) bool {
 	var key *keyring.Error
 	return errors.As(err, &key)
@@ -76,8 +76,8 @@ func (d *Drafts) settle(ctx context.Context, h *work.Held) (next work.Lease, ok 
 	return next, false, err
 }
 
-// pending returns the draft of a unit. One that was deleted meanwhile took its
-// units along.
+// pending returns the draft of a unit. When the draft was deleted meanwhile, its
+// units were deleted with it, and the lease is lost.
 func (d *Drafts) pending(ctx context.Context, id string) (Draft, error) {
 	draft, err := d.Store.Draft(ctx, id)
 	if errors.Is(err, ErrNotFound) || errors.Is(err, ErrNotPending) {
@@ -86,15 +86,15 @@ func (d *Drafts) pending(ctx context.Context, id string) (Draft, error) {
 	return draft, err
 }
 
-// expireEvery is how late a draft may end after its timeout, which is 10 minutes at
-// least.
+// expireEvery is how late a draft may be failed after its timeout, which is at
+// least 10 minutes.
 const expireEvery = time.Minute
 
-// expire ends drafts that nobody has written to for as long as their timeout.
+// expire fails drafts that have gone without a write for their timeout.
 func (d *Drafts) expire(ctx context.Context, h *work.Held) (next work.Lease, ok bool, err error) {
 	n, err := d.Store.ExpireDrafts(ctx)
 	if err == nil && n > 0 {
-		h.Log.Info("ended snapshots that nobody wrote to", "snapshots", n)
+		h.Log.Info("failed snapshots that were not written to in time", "snapshots", n)
 	}
 	return next, false, err
 }
@@ -151,7 +151,7 @@ func (d *Drafts) blocks(ctx context.Context, id string, after int64) iter.Seq2[D
 // and publishes it. A base in another domain is copied first.
 func (d *Drafts) publish(ctx context.Context, l work.Lease, draft Draft) error {
 	if _, _, err := d.Domains.Open(ctx, draft.Domain); err != nil {
-		return err // nobody could read it
+		return err // or it could not be read once it is published
 	}
 	base, err := d.base(ctx, draft)
 	if err != nil {
@@ -198,7 +198,7 @@ func (d *Drafts) finish(ctx context.Context, l work.Lease, draft Draft, m *merge
 	return d.Store.Publish(ctx, l, s)
 }
 
-// base opens what a draft begins as; nil: nothing.
+// base opens the snapshot that a draft begins as; nil: none.
 func (d *Drafts) base(ctx context.Context, draft Draft) (*Blocks, error) {
 	if draft.Base == 0 {
 		return nil, nil

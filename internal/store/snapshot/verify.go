@@ -13,8 +13,8 @@ import (
 const verifyReaders = 3
 
 // Verify reads every block of a completed snapshot and checks it against its ID,
-// calling progress now and then with the blocks read and their number. An error
-// says what is damaged. The snapshot may be deleted meanwhile.
+// calling progress now and then with how many blocks were read, and of how many. An
+// error says what is damaged. The snapshot may be deleted meanwhile: it is held.
 func (s *Shelf) Verify(ctx context.Context, rec Record, progress func(done, total int64)) error {
 	blocks, release, err := s.OpenHeld(ctx, rec, "verify")
 	if err != nil {

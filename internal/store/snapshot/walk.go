@@ -7,7 +7,7 @@ import (
 	"github.com/diskport/diskport/internal/store/blockstore"
 )
 
-// RootPages calls fn with the ids of the pages under a root, some at a time, and
+// RootPages calls fn with the ids of the pages under a root, a batch at a time, and
 // returns the domain of its blocks. It is for gc, which knows roots by their files
 // alone and needs no key of a domain.
 func (l *Library) RootPages(ctx context.Context, f blockstore.File, fn func([]PageID) error) (domain string, err error) {

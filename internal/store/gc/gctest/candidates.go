@@ -14,8 +14,8 @@ import (
 	"github.com/diskport/diskport/internal/store/snapshot"
 )
 
-// atRest: where nothing was let go since the last cycle, gc asks whether it was, and
-// no more. What is kept by a draft or a hold alone is no reason to look.
+// atRest: when nothing was let go since the last cycle, gc asks that one question
+// and no more. What is kept only by a draft or a hold is no reason to look.
 func atRest(t *testing.T, w *world) {
 	w.snapshot(t, "1", []string{"a", "b"}, "c")
 	w.draft(t, "2", []string{"c"}, "a")
@@ -32,8 +32,8 @@ func atRest(t *testing.T, w *world) {
 	}
 }
 
-// whatStaysIsNotTouched: rows that stay are not written to, also when others go that
-// name the same.
+// whatStaysIsNotTouched: rows that stay are not written to, even when others go that
+// name the same blocks.
 func whatStaysIsNotTouched(t *testing.T, w *world) {
 	w.window = 1 // several windows
 	w.snapshot(t, "1", []string{"a", "b"})
@@ -52,7 +52,7 @@ func whatStaysIsNotTouched(t *testing.T, w *world) {
 }
 
 // aClaimThatCameToNothing: a unit relied on garbage, so that it stayed, and then
-// failed. Nobody lets go of that block again; it must not be forgotten.
+// failed. No event will let go of that block again; it must not be forgotten.
 func aClaimThatCameToNothing(t *testing.T, w *world) {
 	w.snapshot(t, "1", []string{"a"})
 	w.Drop(t, "1")
@@ -66,7 +66,7 @@ func aClaimThatCameToNothing(t *testing.T, w *world) {
 	w.run(t, gc.Report{Blocks: 1, Files: 1, Bytes: 1000})
 }
 
-// losers: a pack goes when all that it holds is let go, or was stored already.
+// losers: a pack goes when all blocks in it were let go, or were stored already.
 func losers(t *testing.T, w *world) {
 	w.snapshot(t, "1", []string{"a"})
 	w.draft(t, "2", []string{"a", "b"})
@@ -115,7 +115,8 @@ func holdsKeep(t *testing.T, w *world) {
 	w.run(t, gc.Report{Blocks: 1, Pages: 1, Files: 3, Bytes: 1110})
 }
 
-// aHeldPageOfOthers: what is held is marked from, also where others let go of it.
+// aHeldPageOfOthers: a hold is marked from, even when a snapshot with the same page
+// lets go of it.
 func aHeldPageOfOthers(t *testing.T, w *world) {
 	w.snapshot(t, "1", []string{"a"})
 	w.snapshot(t, "2", nil, "a") // the same page

@@ -222,7 +222,7 @@ func openFiles(t *testing.T, w *world) {
 	w.alive(t, "a", "a")
 }
 
-// filesWithoutRows: what was never closed is of no use to anybody.
+// filesWithoutRows: files that were never closed are garbage.
 func filesWithoutRows(t *testing.T, w *world) {
 	w.snapshot(t, "1", []string{"a"})
 	for i := range 600 { // more than a batch
@@ -265,8 +265,8 @@ func closedFilesWithoutRows(t *testing.T, w *world) {
 	w.alive(t, "a", "a")
 }
 
-// anotherDatabase: nothing is touched that a database does not know which can't be
-// the one that the store was written with.
+// anotherDatabase: when the database can't be the one that the store was written
+// with, the files that it does not know are left alone.
 func anotherDatabase(t *testing.T, w *world) {
 	for _, c := range []struct{ known, unknown int }{{0, 1}, {1, 3}, {20, 17}} {
 		for range c.known {
@@ -300,8 +300,8 @@ func cancelledWhileWaiting(t *testing.T, w *world) {
 	w.alive(t, "a", "a")
 }
 
-// stoppedAnywhere fails each call of a cycle in turn. Whatever was done until
-// then, nothing that is referenced is lost, and the next cycle does the rest.
+// stoppedAnywhere fails each call of a cycle in turn. Nothing that is referenced is
+// lost, and the next cycle does the rest.
 func stoppedAnywhere(t *testing.T, w *world) {
 	stop := errors.New("stopped")
 	w.snapshot(t, "1", []string{"a"})

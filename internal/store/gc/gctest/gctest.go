@@ -40,14 +40,14 @@ type Bench struct {
 	Publish func(l work.Lease, draft string, root blockstore.File) error
 	// Drop removes a snapshot or draft.
 	Drop func(t *testing.T, id string)
-	// Break damages rows. It makes them what no event would.
+	// Break damages rows: it makes them what no event would.
 	Break Breaks
 }
 
 // Breaks is the ways to damage rows. The functions fail the test themselves.
 type Breaks struct {
 	LoseFile  func(t *testing.T, id blockstore.FileID)
-	OpenFile  func(t *testing.T, id blockstore.FileID) // it is said never to have been closed
+	OpenFile  func(t *testing.T, id blockstore.FileID) // its row says that it was never closed
 	Renumber  func(t *testing.T, id, to blockstore.FileID)
 	LoseBlock func(t *testing.T, id block.ID)
 	LosePage  func(t *testing.T, id snapshot.PageID)

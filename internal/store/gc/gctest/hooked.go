@@ -12,8 +12,8 @@ import (
 )
 
 // hooked is a gc.Store that calls before, when set, ahead of every call, and fails
-// with its error. It asks a limited number of times for the units in flight: one
-// that never ends would be waited for.
+// with its error. It answers a limited number of calls of InFlight, lest gc wait
+// for ever for a unit that never ends.
 type hooked struct {
 	gc.Store
 	before func(method string) error

@@ -71,7 +71,7 @@ func theBlock(index int64, what string) snapshot.DraftBlock {
 	return snapshot.DraftBlock{Index: index, Digest: d, ID: block.ID(block.Sum(d[:]))}
 }
 
-// write appends blocks, each index what it says.
+// write appends blocks.
 func (b Bench) write(t *testing.T, id string, file int64, blocks ...snapshot.DraftBlock) error {
 	t.Helper()
 	l, p := b.begin(t, id, file)
@@ -99,7 +99,7 @@ func (b Bench) publish(t *testing.T, l work.Lease, file int64, blocks int64) err
 	return b.Drafts.Publish(t.Context(), l, snapshot.Manifest{Root: root})
 }
 
-// refusedFromTheStart: there is a record that says why, and nothing to be done.
+// refusedFromTheStart: there is a record that says why, and no unit of work.
 func refusedFromTheStart(t *testing.T, b Bench) {
 	d := draft(one, "t")
 	d.Refused, d.Want = "no key", &snapshot.Expected{Blocks: -1}
@@ -233,7 +233,7 @@ func appends(t *testing.T, b Bench) {
 	fails(t, "append without a lease", b.Drafts.Append(t.Context(), l, snapshot.Appended{}), work.ErrLost)
 }
 
-// lateAppends: what comes to be written behind the end of its draft is refused.
+// lateAppends: what is written after the draft has ended is refused.
 func lateAppends(t *testing.T, b Bench) {
 	b.start(t, draft(one, ""))
 	l, p := b.begin(t, one, 1)

@@ -1,5 +1,5 @@
 // Package snapshottest is the suite that every snapshot.Store, DraftStore and Holds
-// passes. What holds keep alive is gctest's to see.
+// passes. That holds keep their roots alive is tested by gctest.
 package snapshottest
 
 import (
@@ -126,7 +126,7 @@ func listInOrderOfCreation(t *testing.T, b Bench) {
 	}
 }
 
-// list returns what a filter leaves for an account, read in pages.
+// list returns the snapshots that an account finds with a filter, read in pages.
 func (b Bench) list(t *testing.T, account string, f snapshot.Filter, limit int) (list []snapshot.Record) {
 	t.Helper()
 	for after := (listing.Place{}); ; {
@@ -150,8 +150,8 @@ func idsOf(list []snapshot.Record) (ids []string) {
 	return ids
 }
 
-// filters: what each account finds of own snapshots, named by the digit they end
-// in, and of others'.
+// filters: which snapshots, its own and those of others, each account finds. They
+// are named by the digit that they end in.
 func filters(t *testing.T, b Bench) {
 	id := func(n string) string { return "snap-0000000000000000" + n }
 	add := func(n, owner string, state snapshot.State, description, task string, sharedWith ...string) {
@@ -183,7 +183,7 @@ func filters(t *testing.T, b Bench) {
 		{"of nobody", "a", snapshot.Filter{Owners: []string{}}, ""},
 		{"restorable by oneself", "a", snapshot.Filter{RestorableBy: []string{"a"}}, "123467"},
 		{"restorable by everybody", "a", snapshot.Filter{RestorableBy: []string{snapshot.Everybody}}, "478"},
-		{"restorable by a third", "a", snapshot.Filter{RestorableBy: []string{"c"}}, "348"}, // 6 is too, which is not for a to know
+		{"restorable by a third", "a", snapshot.Filter{RestorableBy: []string{"c"}}, "348"}, // 6 is too, but a must not learn that
 		{"restorable by two", "a", snapshot.Filter{RestorableBy: []string{"c", "b"}}, "34678"},
 		{"restorable by the owner", "a", snapshot.Filter{RestorableBy: []string{"b"}}, "67"},
 		{"restorable by nobody", "a", snapshot.Filter{RestorableBy: []string{}}, ""},
@@ -261,7 +261,7 @@ func locatePages(t *testing.T, b Bench) {
 		t.Fatalf("%d pages, %v, want %d", len(got), err, n)
 	}
 	for _, p := range pages {
-		p.Page = got[p.ID].Page // not the store's to know
+		p.Page = got[p.ID].Page // the store does not know it
 		if got[p.ID] != p {
 			t.Errorf("got %+v, want %+v", got[p.ID], p)
 		}
