@@ -18,23 +18,24 @@ type Held struct {
 	report Reporter
 }
 
-// Reporter is what a job lets be told of a unit under way. Its methods are called
-// at heartbeats, one after the other, while the job runs.
+// Reporter tells how far a job is with its unit. Its methods are called at
+// heartbeats, one after the other, while the job runs.
 type Reporter interface {
 	// Progress returns how far the unit is.
 	Progress() Progress
-	// Heard says that the store has what Progress returned last.
+	// Heard is called when the store has what Progress returned last.
 	Heard()
 }
 
-// Report makes heartbeats tell the store what rep says.
+// Report makes heartbeats store the progress that rep returns.
 func (h *Held) Report(rep Reporter) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.report = rep
 }
 
-// progress returns what the reporter says, and what to call when the store has it.
+// progress returns the reporter's progress, and the function to call when the store
+// has it.
 func (h *Held) progress() (p Progress, heard func()) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

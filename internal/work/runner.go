@@ -14,34 +14,37 @@ import (
 
 // Job does one unit. It returns the lease of the unit that follows when its event
 // handed one over (ok). ctx ends when the lease is lost or the runner stops for
-// good; a job that returns after that is not asked what became of it.
+// good; what a job returns after that is ignored.
 type Job func(ctx context.Context, h *Held) (next Lease, ok bool, err error)
 
-// Handler is what a domain brings for one kind of unit.
+// Handler does the units of one kind. The domain that the kind belongs to brings
+// it.
 type Handler struct {
 	Do Job
-	// Final reports whether an error will be the same at the next try; nil: none
-	// will.
+	// Final reports whether an error will be the same at the next try; nil: no
+	// error is final.
 	Final func(err error) bool
-	// Fail ends a unit that failed for good: finally, too often, by a panic, or as
-	// poison. It returns the lease of the unit that follows, as a Job does. Nil:
-	// the unit is tried for ever, with pauses that grow.
+	// Fail ends a unit that failed for good: with a final error, too often, by a
+	// panic, or as poison. It returns the lease of the unit that follows, as a Job
+	// does. Nil: the unit is tried for ever, with pauses that grow.
 	Fail func(ctx context.Context, l Lease, cause error) (next Lease, ok bool, err error)
-	// Every makes it a periodic duty, done again so long after it was done. Its
-	// job may be left off anywhere, so it does not hold up a runner that stops.
+	// Every makes the kind a periodic duty, which is due again this long after it
+	// was done. Its job must be one that may stop anywhere and be run again, so a
+	// runner that stops does not wait for it.
 	Every time.Duration
 }
 
 // Limits on trying.
 const (
-	// MaxFailures is how often a unit is tried whose failure may go away.
+	// MaxFailures is after how many failures, none of them final, a unit fails for
+	// good.
 	MaxFailures = 5
 	// MaxClaims is how often a unit is claimed without getting further.
 	MaxClaims = 20
 )
 
 // PoisonError reports a unit that was claimed MaxClaims times and never got
-// further: whoever does it dies of it.
+// further: the process that does it dies of it.
 type PoisonError struct {
 	Unit   Unit
 	Claims int
@@ -58,7 +61,7 @@ type Runner struct {
 	Store    Store
 	Handlers map[Kind]Handler
 	// Lanes are the claimers: each claims units of its kinds, one at a time, so
-	// that what is short never waits for what is long.
+	// that short units never wait for long ones.
 	Lanes [][]Kind
 	Bus   *wake.Bus // wakes idle claimers (wake.Work)
 	Log   *slog.Logger
@@ -94,8 +97,8 @@ func (r *Runner) Run(ctx context.Context) error {
 }
 
 // Step claims one unit of the kinds and does it, with those that it hands over. It
-// returns false when there was none. It is for those who decide by themselves what
-// happens when: tests, and a simulation.
+// returns false when there was none. It is for callers that control the order of
+// events: tests, and a simulation.
 func (r *Runner) Step(ctx context.Context, kinds ...Kind) (bool, error) {
 	l, ok, err := r.Store.Claim(ctx, r.Owner, kinds, r.Now())
 	if err == nil && ok {
@@ -120,7 +123,7 @@ func (r *Runner) Check(task string) {
 // claim takes units of the kinds and does them until ctx ends.
 func (r *Runner) claim(ctx, jobs context.Context, kinds []Kind) {
 	for ctx.Err() == nil {
-		woken, stop := r.Bus.Wait(wake.Work) // before the look, so that no wake is missed
+		woken, stop := r.Bus.Wait(wake.Work) // before looking, so that no wake is missed
 		l, ok, err := r.Store.Claim(ctx, r.Owner, kinds, r.Now())
 		if err != nil && ctx.Err() == nil {
 			r.Log.Error("claiming work", logkey.Error, err)
@@ -142,7 +145,7 @@ func (r *Runner) claim(ctx, jobs context.Context, kinds []Kind) {
 }
 
 // chain does l and the units that are handed over by it. Periodic duties end with
-// ctx: they can be left off anywhere.
+// ctx, since they may stop anywhere.
 func (r *Runner) chain(ctx, jobs context.Context, l Lease) {
 	if r.Handlers[l.Kind].Every > 0 {
 		jobs = ctx
@@ -197,7 +200,7 @@ func (r *Runner) do(jobs context.Context, l Lease) (next Lease, ok bool) {
 	return Lease{}, false
 }
 
-// failed ends a unit, or gives it back when trying again may help.
+// failed ends a unit, or hands it back when trying again may help.
 func (r *Runner) failed(handler Handler, l Lease, cause error, log *slog.Logger) (next Lease, ok bool) {
 	args := []any{logkey.Error, cause}
 	if panicked := (*PanicError)(nil); errors.As(cause, &panicked) {
@@ -229,7 +232,7 @@ func (r *Runner) final(handler Handler, l Lease, err error) bool {
 	return errors.As(err, &panicked) || errors.As(err, &poison)
 }
 
-// retry gives a unit back after a failure. The pauses grow; one that is poison
+// retry hands a unit back after a failure. The pauses grow; a unit that is poison
 // and can't be ended waits longest.
 func (r *Runner) retry(l Lease, cause error) {
 	n := l.Failures + 1
@@ -246,7 +249,7 @@ func (r *Runner) retry(l Lease, cause error) {
 
 func (r *Runner) giveBack(l Lease) { r.release(l, 0) }
 
-// release hands a unit back, also while the service stops.
+// release hands a unit back, even while the service stops.
 func (r *Runner) release(l Lease, after time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), LeaseFor)
 	defer cancel()

@@ -68,7 +68,7 @@ func (q *queue) Retry(_ context.Context, l Lease, _ string, notBefore time.Time)
 	return nil
 }
 
-// retry makes the units that failed due.
+// retry makes failed units due.
 func (q *queue) retry() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -215,7 +215,7 @@ func TestACheckLeavesHeldLeasesAlone(t *testing.T) {
 	})
 }
 
-// told is a Reporter of a job that gets further.
+// told is the Reporter of a job that makes progress.
 type told struct {
 	done  int64
 	heard int64
@@ -299,7 +299,7 @@ func TestADutyIsDueAgain(t *testing.T) {
 
 var errFire = errors.New("the disk is on fire")
 
-// failing is a handler whose job ends with err, and that notes what it is told.
+// failing is a handler of job that notes the errors that it is told to fail with.
 func failing(job Job, told *[]error) Handler {
 	return Handler{
 		Do:    job,
@@ -375,8 +375,8 @@ func TestPanicsAreNamed(t *testing.T) {
 	}
 }
 
-// TestPoisonThatCannotEndWaits: a duty or cleanup that kills the process has
-// nothing that it could fail, so it is left alone for long.
+// TestPoisonThatCannotEndWaits: a duty or cleanup that kills the process has no
+// task to fail, so it is left alone for long.
 func TestPoisonThatCannotEndWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := &queue{free: []Lease{{Unit: unit(1, Cleanup).Unit, Claims: MaxClaims}}}

@@ -1,21 +1,21 @@
 // Package work hands out units of work under leases, and does them.
 //
-// A unit is a row: something to be done for a task (plan it, ingest a range of
-// it, publish it, clean up after it) or a periodic duty. A Runner claims a unit
-// under a lease, keeps the lease alive by heartbeats while a domain's job runs,
-// and the job finishes the unit in the very transaction that has its effect. That
+// A unit is a row: something to be done for a task (plan it, ingest a range of it,
+// publish it, clean up after it) or a periodic duty. A Runner claims a unit under a
+// lease and keeps the lease alive by heartbeats while a domain's job runs; the job
+// finishes the unit in the same transaction that makes its effect visible. That
 // transaction checks the lease, so a worker that lost it can do no harm: the lease
 // is the fence that the block store's ordering invariant stands on.
 //
-// Claims and failures are counted apart. A failure is an error that a job
-// returned; it is tried again a few times. A claim that ended in neither success,
-// failure nor a hand-back killed the process, or outlived it; a unit that is
-// claimed over and over without getting further than before is poison, and ends
-// by name. Restarts, lost leases and hand-backs use up no tries.
+// Claims and failures are counted separately. A failure is an error that a job
+// returned; the unit is tried again a few times. A claim that ended in neither
+// success, failure nor a hand-back killed its process, or outlived it; a unit that
+// is claimed over and over without getting further than before is poison, and is
+// failed as such. Restarts, lost leases and hand-backs do not count as failures.
 //
 // Units are inserted and finished by the events of the domains that own them
-// (importtask.Store, snapshot.DraftStore); this package claims, keeps alive and
-// gives back.
+// (importtask.Store, snapshot.DraftStore); this package claims them, keeps their
+// leases alive and hands them back.
 package work
 
 import (
@@ -37,7 +37,7 @@ const (
 	Append   Kind = "append"   // add blocks to a draft: held by the request that writes them, never claimed
 	Complete Kind = "complete" // check a draft that is complete, write its manifest, publish it
 	Copy     Kind = "copy"     // bring the blocks of another domain into a draft that is complete
-	Expire   Kind = "expire"   // periodic: end drafts that nobody writes to
+	Expire   Kind = "expire"   // periodic: fail drafts that have not been written to in time
 	GC       Kind = "gc"       // periodic
 	Retain   Kind = "retain"   // periodic: forget tasks after their retention
 	Purge    Kind = "purge"    // periodic: destroy KMS keys whose waiting period is over
@@ -60,11 +60,12 @@ type Lease struct {
 	Owner    string // node that holds it
 	Attempt  int64
 	Until    time.Time
-	Claims   int // since the unit got further than ever before, this one included
+	Claims   int // since the unit last made progress, this one included
 	Failures int // tries that ended in an error
 }
 
-// Timing of leases: a node that dies is noticed after LeaseFor.
+// Timing of leases. The units of a node that dies can be claimed again after
+// LeaseFor.
 const (
 	LeaseFor  = 10 * time.Second
 	Heartbeat = 3 * time.Second
@@ -78,23 +79,30 @@ const MaxPause = 24 * time.Hour
 // again, or its unit is gone because the task was cancelled or finished.
 var ErrLost = errors.New("work: lease lost")
 
-// Store keeps the units. Every method is one transaction. The suite is worktest.
+// Store keeps the units of work; Runner is its only caller. Units are added and
+// finished by the events of domain stores, in the same database, and never here.
+// Every method is one transaction, and all may be called concurrently, from any
+// node: of several nodes that claim at once, each gets another unit. The suite is
+// worktest; it runs on every engine.
 type Store interface {
-	// Claim leases the next unit of one of the kinds that is free at now: not
-	// leased, or its lease has lapsed, and due. The least-loaded account comes
-	// first, then the oldest unit. ok is false when there is none.
+	// Claim leases to owner the next unit of one of the kinds that is due at now
+	// and not leased, or whose lease has lapsed. The account with the fewest leased
+	// units comes first, then the oldest unit. The claim is counted in the lease.
+	// ok is false when there is no such unit.
 	Claim(ctx context.Context, owner string, kinds []Kind, now time.Time) (l Lease, ok bool, err error)
-	// Renew extends the lease from now by LeaseFor and stores how far the unit is.
-	// A unit that is further than at any claim before starts counting claims
-	// anew. ErrLost when the lease is gone.
+	// Renew extends the lease to LeaseFor after now and stores how far the unit is;
+	// it returns the lease as it is then. When the unit is further than at any
+	// claim before, its claims are counted anew. ErrLost when the lease is not held
+	// any more: then the job must stop.
 	Renew(ctx context.Context, l Lease, now time.Time, p Progress) (Lease, error)
-	// Release hands the unit back, due at notBefore and to be claimed as kind,
-	// which is the unit's own or one of another lane. Claims are counted anew: whoever
-	// hands a unit back has not died of it.
-	// Releasing a lost lease is a success.
+	// Release hands the unit back without a verdict, because the service stops or
+	// the unit belongs into another lane. It is due again at notBefore, as a unit
+	// of kind. Claims are counted anew, since the caller has not died of it.
+	// Releasing a lost lease succeeds.
 	Release(ctx context.Context, l Lease, kind Kind, notBefore time.Time) error
-	// Retry hands back a unit that failed, due at notBefore: the failure counts,
-	// and its cause is kept for people to see. Retrying a lost lease is a success.
+	// Retry hands back a unit that failed and may succeed later. It is due again at
+	// notBefore; the failure counts, and its cause is kept for people to see.
+	// Retrying a lost lease succeeds.
 	Retry(ctx context.Context, l Lease, cause string, notBefore time.Time) error
 }
 
@@ -104,12 +112,13 @@ type Progress struct {
 	Data []byte // live counts, as the unit's domain encodes them; nil: none
 }
 
-// Starter prepares the units for nodes that start. Every method is one
-// transaction. It passes worktest too.
+// Starter prepares the units when a node starts, before its Runner runs. Every
+// method is one transaction. Its suite is worktest too.
 type Starter interface {
-	// Ensure makes the units of periodic duties that do not exist yet.
+	// Ensure makes a unit for each of the periodic duties that has none yet.
 	Ensure(ctx context.Context, duties ...Kind) error
-	// ExpireAll makes every lease lapse. It is for a store that a single node
-	// uses, at its start: whoever held a lease is dead.
+	// ExpireAll makes every lease lapse. It is for a store that only one process
+	// uses: when that starts, the processes that held leases are dead, and waiting
+	// for the leases to lapse would only cost time.
 	ExpireAll(ctx context.Context) error
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/diskport/diskport/internal/imports/source"
 )
 
-// Roles lets the service act in a role. iam.Service is it.
+// Roles lets the service act in a role. iam.Service implements it.
 type Roles interface {
 	AssumeServiceRole(ctx context.Context, call iam.ServiceCall) (iam.Principal, error)
 	// Root returns an account's root principal.
@@ -18,7 +18,7 @@ type Roles interface {
 }
 
 // serviceRole returns a role as the principal of an import, or a *RoleError if it
-// is not there or does not let the service in.
+// does not exist or does not let the service assume it.
 func serviceRole(ctx context.Context, roles Roles, account, region, name string) (iam.Principal, error) {
 	role, err := roles.AssumeServiceRole(ctx, iam.ServiceCall{
 		Account: account, Role: name, Service: iam.ImportService, ExternalID: iam.ImportExternalID,
@@ -35,11 +35,11 @@ func serviceRole(ctx context.Context, roles Roles, account, region, name string)
 	return role, nil
 }
 
-// mayRead checks that the service role can be assumed, and that it and the
-// caller may read the object: *RoleError, *ObjectError. Everything is evaluated
-// anew: clients create the role seconds before, and repeat the call until it
-// works. What was handed over inside the process, and what a presigned Url
-// opens, needs neither.
+// mayRead checks that the service role can be assumed, and that it and the caller
+// may read the object: *RoleError, *ObjectError. Nothing is remembered between
+// calls: clients create the role seconds before, and repeat the call until it
+// works. A file that was handed over inside the process, or an object that a
+// presigned Url opens, needs neither.
 func (s *Service) mayRead(ctx context.Context, req Request, loc source.Location) error {
 	if loc.Kind == source.Handover || loc.Presigned {
 		return nil

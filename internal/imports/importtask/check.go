@@ -11,9 +11,9 @@ type FailureError struct{ Failure }
 
 func (e *FailureError) Error() string { return "importtask: " + e.Message + " (" + e.Detail + ")" }
 
-// Check finds out, without leaving a trace, how req would fail: where Import
-// refuses it, with Import's error; where its task would fail at the look into the
-// image, with a *FailureError.
+// Check returns how req would fail, and changes nothing. When Import would refuse
+// it, the error is Import's; when its task would fail on looking into the image, it
+// is a *FailureError.
 func (s *Service) Check(ctx context.Context, req Request) error {
 	if _, replayed, err := s.replay(ctx, req); replayed || err != nil {
 		return err
@@ -29,7 +29,7 @@ func (s *Service) Check(ctx context.Context, req Request) error {
 		return err
 	}
 	if loc.Kind == source.Handover {
-		return nil // it is good for one use
+		return nil // the token is good for one use, which is Import's
 	}
 	pin, err := s.Sources.Pin(ctx, s.IDs.Task(), loc)
 	if err != nil {

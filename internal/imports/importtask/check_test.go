@@ -11,7 +11,7 @@ import (
 	"github.com/diskport/diskport/internal/listing"
 )
 
-// Open opens objects that say in their keys what they are.
+// Open opens objects whose keys say what is in them.
 func (s *sources) Open(_ context.Context, p source.Pin) (source.Object, error) {
 	if p.Key == "gone" {
 		return nil, source.ErrChanged

@@ -16,10 +16,10 @@ import (
 // again costs as much as all else.
 const keepUnpacked = 10 * time.Minute
 
-// disks are the images that this node has open, each once however many of its
-// ranges are worked on.
+// disks are the images that this node has open, each of them once, however many of
+// its ranges are in work.
 type disks struct {
-	mu    sync.Mutex // guards tasks and what openDisk says
+	mu    sync.Mutex // guards tasks and the fields of openDisk that say so
 	tasks map[string]*openDisk
 }
 
@@ -36,19 +36,19 @@ type openDisk struct {
 	cancel context.CancelFunc // ends opening and reading
 
 	users int         // guarded by disks.mu
-	live  int         // of them, whose job goes on; guarded by disks.mu
-	idle  *time.Timer // guarded by disks.mu; closes it when nobody uses it; nil: somebody does
+	live  int         // of them, those whose job has not ended; guarded by disks.mu
+	idle  *time.Timer // guarded by disks.mu; closes it after keepUnpacked; nil: it is in use
 }
 
 // use is one job's use of an image.
 type use struct {
 	*openDisk
-	stop func() bool // ends waiting for the end of the job
+	stop func() bool // of the context.AfterFunc that calls abandon
 }
 
-// acquire returns the image of a task, which the caller releases; open opens it
-// if this node has not. When the contexts of all its users have ended, so do
-// their reads.
+// acquire returns the image of a task, which the caller releases; open opens it if
+// it is not open on this node. When the contexts of all its users have ended, reads
+// of it end too.
 func (d *disks) acquire(ctx context.Context, t Task, open openFunc) (use, error) {
 	o := d.join(ctx, t, open)
 	u := use{o, context.AfterFunc(ctx, func() { d.abandon(o) })}
@@ -85,7 +85,7 @@ func (d *disks) abandon(o *openDisk) {
 	}
 }
 
-// join becomes a user of the task's image; the first opens it.
+// join makes the caller a user of the task's image; the first one opens it.
 func (d *disks) join(ctx context.Context, t Task, open openFunc) *openDisk {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -155,7 +155,7 @@ func (o *openDisk) unpacked() bool {
 		_, ok := o.disk.(io.Closer)
 		return ok && o.err == nil
 	default:
-		return false // nobody waits for it any more
+		return false // it is not opened yet, and no user waits for it any more
 	}
 }
 
@@ -171,7 +171,7 @@ func (d *disks) drop(task string) {
 	}
 }
 
-// close drops the images that nobody uses.
+// close drops the images that are not in use.
 func (d *disks) close() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -184,7 +184,7 @@ func (d *disks) close() {
 	}
 }
 
-// close waits for the end of opening; nobody uses the image any more.
+// close closes an image that has no users, after waiting for it to be opened.
 func (o *openDisk) close() {
 	o.cancel()
 	<-o.ready

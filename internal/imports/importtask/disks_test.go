@@ -13,7 +13,7 @@ import (
 	"github.com/diskport/diskport/internal/imports/source"
 )
 
-// fakeDisk counts how it is closed. Without scratch it is no io.Closer.
+// fakeDisk counts how it is closed. Without scratch it is not an io.Closer.
 type fakeDisk struct{ diskimage.Disk }
 
 type unpackedDisk struct {
@@ -30,7 +30,7 @@ type fakeObject struct {
 
 func (o fakeObject) Close() error { o.closed.Add(1); return nil }
 
-// opening is what a test of disks looks at.
+// opening counts what happens to the image of a test.
 type opening struct {
 	disks
 	open                               openFunc
@@ -114,7 +114,8 @@ func TestAnUnpackedImageStaysForItsNextRange(t *testing.T) {
 	})
 }
 
-// TestWhoComesFirstMayLeave: opening goes on for those who wait with it.
+// TestWhoComesFirstMayLeave: when the user that began opening leaves, it goes on
+// for the others.
 func TestWhoComesFirstMayLeave(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := newOpening(true)
@@ -140,7 +141,7 @@ func TestWhoComesFirstMayLeave(t *testing.T) {
 	})
 }
 
-// TestOpeningEndsWithItsLastUser: nobody is left who waits for it.
+// TestOpeningEndsWithItsLastUser: no user is left that waits for it.
 func TestOpeningEndsWithItsLastUser(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := newOpening(true)
@@ -154,7 +155,8 @@ func TestOpeningEndsWithItsLastUser(t *testing.T) {
 	})
 }
 
-// TestReadsEndWithTheLastJob: a source that does not answer holds nobody up.
+// TestReadsEndWithTheLastJob: a source that does not answer holds up no job that
+// has ended.
 func TestReadsEndWithTheLastJob(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := newOpening(false)

@@ -1,8 +1,8 @@
 // Package importtask is the heart of the service: the import task, its state
-// machine, the service that accepts, shows and cancels tasks, and the engine
-// that does their units of work.
+// machine, the service that accepts, shows and cancels tasks, and the engine that
+// does their units of work.
 //
-// A task goes through plan → ranges → publish, each a unit of work under a
-// lease (package work). Whatever changes a task is an event of Store, one
+// A task goes through plan → ranges → publish, each a unit of work under a lease
+// (package work). Everything that changes a task is an event of Store, one
 // transaction each.
 package importtask

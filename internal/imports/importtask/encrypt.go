@@ -12,14 +12,15 @@ import (
 	"github.com/diskport/diskport/internal/store/keyring"
 )
 
-// Keys is what deep dry runs need of a keyring.Ring.
+// Keys is what deep dry runs need. keyring.Ring implements it.
 type Keys interface {
-	// MayWrite returns nil if NewSnapshot would succeed.
+	// MayWrite returns nil if Domains.NewSnapshot would succeed, and changes
+	// nothing.
 	MayWrite(ctx context.Context, who kms.Caller, identifier, snapshot string) error
 }
 
 // domain returns the domain of the snapshot that a task makes, and the id of its
-// data key, which unencrypted ones have none of.
+// data key; empty if it is not encrypted.
 func (e *Engine) domain(ctx context.Context, t Task, snapshot string) (d blockstore.Domain, dataKey string, err error) {
 	if !t.Encrypted {
 		d, _, err = e.Domains.Plain(ctx, t.Account)
@@ -36,8 +37,9 @@ func (e *Engine) domain(ctx context.Context, t Task, snapshot string) (d blockst
 	return e.Domains.NewSnapshot(ctx, who, t.KMSKey, snapshot)
 }
 
-// keyUser is who uses the key of a task: the service role, evaluated now. What a
-// program on this machine handed over needs no role, so its account does.
+// keyUser returns the principal that uses the key of a task: the service role,
+// assumed now; or the account's root when a program on this machine handed over the
+// file, for which no role is needed.
 func keyUser(ctx context.Context, roles Roles, t Task, pin source.Pin, now time.Time) (kms.Caller, error) {
 	who := kms.Caller{Region: t.Region, Context: iam.Origin{Time: now, Region: t.Region}.Context()}
 	if pin.Kind == source.Handover {

@@ -39,13 +39,13 @@ type Engine struct {
 	Workers   *ingest.Workers       // windows in work at a time
 	Target    int64                 // source bytes of a range; 0 = ingest's default
 
-	Bus  *wake.Bus // of claimers, and of who waits for a task
+	Bus  *wake.Bus // of claimers, and of callers that wait for a task
 	Live *Live     // what this node is doing
 
 	disks disks
 }
 
-// Close gives back what finished jobs left for the next.
+// Close closes the images that finished jobs left open for the next.
 func (e *Engine) Close() error {
 	e.disks.close()
 	return nil
@@ -58,7 +58,7 @@ type Releaser interface {
 
 const pageBytes = snapshot.PageBlocks * block.Size
 
-// Retention of ended tasks, as at AWS, and how often it is looked at.
+// How long ended tasks are kept, as at AWS, and how often that is checked.
 const (
 	retention   = 7 * 24 * time.Hour
 	retainEvery = time.Hour
@@ -82,7 +82,7 @@ func final(err error) bool {
 	return final
 }
 
-// fail moves the task to its cleanup, which it hands over.
+// fail moves the task to its cleanup, and hands that unit over.
 func (e *Engine) fail(ctx context.Context, l work.Lease, cause error) (next work.Lease, ok bool, err error) {
 	f, _ := FailureOf(cause)
 	next, err = e.Store.Fail(ctx, l, f)
@@ -93,7 +93,7 @@ func (e *Engine) fail(ctx context.Context, l work.Lease, cause error) (next work
 }
 
 // plan plans an image that can be read where it is. One that has to be unpacked
-// first takes as long as its contents are large, so it goes to another lane.
+// first takes time in proportion to its contents, so it goes to another lane.
 func (e *Engine) plan(ctx context.Context, h *work.Held) (next work.Lease, ok bool, err error) {
 	next, ok, err = e.makePlan(ctx, h, e.peek)
 	if !errors.Is(err, errPacked) {
@@ -111,12 +111,12 @@ func (e *Engine) unpack(ctx context.Context, h *work.Held) (next work.Lease, ok 
 	return e.makePlan(ctx, h, e.open)
 }
 
-// smallRange is the source bytes of a range that its plan goes on with by itself:
-// few enough to be over before anybody in the lane has waited for long.
+// smallRange is the largest range, in source bytes, that a plan's job goes on with:
+// small enough for the next unit in the lane not to wait for long.
 const smallRange = 64 << 20
 
-// makePlan opens the image, checks what can be checked, and cuts it into ranges. A
-// single small range it goes on with itself; the others are for the lanes of ranges.
+// makePlan opens the image, checks what can be checked, and cuts it into ranges. It
+// goes on with a single small range; all others are for the lanes of ranges.
 func (e *Engine) makePlan(ctx context.Context, h *work.Held, open openFunc) (next work.Lease, ok bool, err error) {
 	t, err := e.Store.Get(ctx, h.Account, h.Task)
 	if err != nil {
@@ -150,7 +150,7 @@ func (e *Engine) makePlan(ctx context.Context, h *work.Held, open openFunc) (nex
 	if err != nil {
 		return next, false, err
 	}
-	// The plan walked the image's tables, which may have shown more to warn of.
+	// Making the plan walked the image's tables, which may have added warnings.
 	plan := Plan{Format: format, Virtual: disk.Size(), Ranges: ranges, Warnings: describe(disk).Warnings, KMSKey: domain.KMSKey, Snapshot: snapshot.Record{
 		ID: id, Account: t.Account, Domain: domain.ID, DataKey: dataKey, Task: t.ID, Description: t.Description,
 		State: snapshot.Pending, VirtualSize: disk.Size(), VolumeSize: volumeGiB(disk.Size()), StartedAt: e.Now(),
@@ -193,14 +193,14 @@ func openTask(ctx context.Context, images Images, t Task) (diskimage.Disk, sourc
 // errPacked reports an image that has to be unpacked before it can be read.
 var errPacked = errors.New("importtask: the image has to be unpacked")
 
-// noScratch is scratch room for an open that is to be over soon.
+// noScratch is no scratch room, for an open that must not take long.
 type noScratch struct{}
 
 // Create implements diskimage.Scratch.
 func (noScratch) Create() (diskimage.ScratchFile, error) { return nil, errPacked }
 
-// checkSpace refuses a plan that the store has no room for. It counts all data
-// as new: what is stored already, or zero, is only known when it was read.
+// checkSpace refuses a plan that the store has no room for. It counts all data as
+// new, since only reading it tells what is stored already, or zero.
 func (e *Engine) checkSpace(rs []Range) error {
 	var need int64
 	for _, r := range rs {
@@ -266,7 +266,7 @@ func (e *Engine) write(ctx context.Context, l work.Lease, m *meter, t Task) (sna
 	})
 	err = ingest.Run(ctx, image.disk, r, w, ingest.Options{PageBytes: pageBytes, Workers: e.Workers, Progress: m.add})
 	if err == nil {
-		err = image.object.Check() // before what was read is believed
+		err = image.object.Check() // before what was read counts
 	}
 	if err != nil {
 		w.Abort()
@@ -293,7 +293,7 @@ func (e *Engine) publish(ctx context.Context, h *work.Held) (next work.Lease, ok
 		return next, false, err
 	}
 	if _, _, err := e.Domains.Open(ctx, rec.Domain); err != nil {
-		return next, false, err // nobody could read it
+		return next, false, err // or it could not be read once it is published
 	}
 	root, err := e.Library.WriteRoot(ctx, h.Lease, rec, pages)
 	if err != nil {
@@ -320,8 +320,9 @@ func (e *Engine) cleanup(ctx context.Context, h *work.Held) (next work.Lease, ok
 	return next, false, nil
 }
 
-// over lets the source go and tells those who wait. The task has ended already:
-// a pin that stays behind is swept at the next start.
+// over releases the source and wakes callers that wait for the task. The task has
+// ended already, so errors don't matter: a pin that stays behind is swept at the
+// next start.
 func (e *Engine) over(ctx context.Context, t Task, log *slog.Logger) {
 	e.disks.drop(t.ID)
 	if pin, err := source.ParsePin(t.Pin); err == nil {

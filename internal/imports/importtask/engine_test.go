@@ -37,7 +37,7 @@ import (
 	"github.com/diskport/diskport/internal/work"
 )
 
-// engine is an import engine on a database of its own, with the units done when the
+// engine is an import engine on a database of its own, which does units when the
 // test says so.
 type engine struct {
 	*importtask.Engine
@@ -55,9 +55,9 @@ type engine struct {
 type object struct {
 	*bytes.Reader
 	data     []byte
-	filled   []int64 // where blocks are that are not all zeros, if the object is to know
+	filled   []int64 // blocks that are not all zeros, if the object is to know them
 	changed  error
-	panicAt  int64 // ReadAt panics for a read that touches this byte; -1: none does
+	panicAt  int64 // ReadAt panics when it touches this byte; -1: never
 	open     atomic.Int64
 	released atomic.Int64
 }
@@ -209,7 +209,7 @@ func (e *engine) right(id string, disk []byte) (why error, ok bool) {
 	return nil, true
 }
 
-// told checks what the world is to learn.
+// told checks the events in the outbox.
 func (e *engine) told(want ...outbox.Event) {
 	e.t.Helper()
 	got, err := e.db.Outbox().Pending(e.t.Context(), 10)
@@ -224,7 +224,7 @@ func (e *engine) told(want ...outbox.Event) {
 	}
 }
 
-// failed checks that the task ended without a trace but its reason.
+// failed checks that nothing but its reason is left of the task.
 func (e *engine) failed(reason string) {
 	e.t.Helper()
 	task := e.task()
@@ -293,7 +293,7 @@ func TestALargeImportIsDoneInRanges(t *testing.T) {
 	}
 }
 
-// TestALargeRangeIsNotDoneByThePlan: others wait in its lane.
+// TestALargeRangeIsNotDoneByThePlan: other units wait in its lane.
 func TestALargeRangeIsNotDoneByThePlan(t *testing.T) {
 	image := disk(136) // 68 MiB
 	e := newEngine(t, image)
@@ -383,7 +383,7 @@ func TestADecodersPanicFailsItsTask(t *testing.T) {
 	}
 }
 
-// TestPoison: a unit whose process ends at every try ends by name.
+// TestPoison: a unit whose process ends at every try fails, and says why.
 func TestPoison(t *testing.T) {
 	e := newEngine(t, disk(8))
 	e.accept()
@@ -450,7 +450,7 @@ func TestFaultsOfTheSource(t *testing.T) {
 	})
 }
 
-// TestCancelledWhileItWorks: the job ends, the cleanup leaves nothing.
+// TestCancelledWhileItWorks: the job ends, and the cleanup leaves nothing behind.
 func TestCancelledWhileItWorks(t *testing.T) {
 	e := newEngine(t, disk(136))
 	e.accept()

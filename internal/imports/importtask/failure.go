@@ -21,11 +21,11 @@ func Cancelled(reason string) Failure {
 
 const cancelled = "cancelled"
 
-// Cancelled reports whether a task has it because its user cancelled it.
+// Cancelled reports whether it is the failure of a task that was cancelled.
 func (f Failure) Cancelled() bool { return f.Reason == cancelled }
 
-// FailureOf says why err ends a task. final is false for what may go away by
-// trying again.
+// FailureOf returns the failure of a task that err ends. final is false if trying
+// again may help.
 func FailureOf(err error) (f Failure, final bool) {
 	for _, c := range causes {
 		if f, ok := c.match(err); ok {
@@ -36,16 +36,16 @@ func FailureOf(err error) (f Failure, final bool) {
 	return Failure{Message: internalError, Reason: "internal", Detail: err.Error(), Offset: -1}, false
 }
 
-// cause is a row of the table of failures: what an error is, what the task says
-// then, and whether trying again is of no use.
+// cause is a row of the table of failures: which errors it matches, what the task
+// says then, and whether trying again is useless.
 type cause struct {
 	match func(error) (Failure, bool)
 	final bool
 }
 
 // causes are the failures that tasks can have; the first row that matches counts.
-// What names the image's format comes after everything that merely happened while
-// the image was read, since a decoder wraps the errors of its source.
+// Errors of the image's format come after those that merely happened while it was
+// read, since a decoder wraps the errors of its source.
 var causes = []cause{
 	{as(storeFull), true},
 	{as(scratchFull), true},
@@ -71,7 +71,7 @@ func is(sentinel error, message, reason, hint string) func(error) (Failure, bool
 	}
 }
 
-// as matches errors that wrap one of a type, which knows more.
+// as matches errors that wrap one of type E, which says what the failure is.
 func as[E error](failure func(E) Failure) func(error) (Failure, bool) {
 	return func(err error) (Failure, bool) {
 		var e E
@@ -112,7 +112,7 @@ func strict(e *ForeignError) Failure {
 	}
 }
 
-// keyHints say what to do about a key.
+// keyHints say what to do about a key that can't be used.
 var keyHints = map[keyring.Reason]string{
 	keyring.NotFound:        "name a key that exists in this account and region: its id, its ARN, an alias, or the ARN of one",
 	keyring.WrongRegion:     "name a key of the region of the import",
@@ -127,8 +127,8 @@ func badKey(e *keyring.Error) Failure {
 	return Failure{Message: "ClientError: Given key ID is not accessible", Reason: string(e.Reason), Hint: keyHints[e.Reason], Offset: -1}
 }
 
-// formatTexts say what the class of a diskimage.FormatError is: in AWS's words, in
-// ours, and what to do about it.
+// formatTexts describe the classes of a diskimage.FormatError: in AWS's words, in
+// ours, and what to do about them.
 var formatTexts = map[diskimage.Class]struct{ message, reason, hint string }{
 	diskimage.NotFormat:   {invalid("Unsupported specified file format"), "not-this-format", "leave Format out, or name the format that the content has"},
 	diskimage.Malformed:   {invalid("Unsupported specified file format"), "malformed", "the image is damaged: make it again, or upload it again"},
@@ -138,7 +138,8 @@ var formatTexts = map[diskimage.Class]struct{ message, reason, hint string }{
 	diskimage.Limit:       {invalid("The disk image exceeds the allowed limit"), "limit", ""},
 }
 
-// sentinelTexts win over the class: AWS has words of their own for them.
+// sentinelTexts take precedence over the class, because AWS has texts of their own
+// for these errors.
 var sentinelTexts = []struct {
 	err     error
 	message string
@@ -151,7 +152,7 @@ func badImage(e *diskimage.FormatError) Failure {
 	t := formatTexts[e.Class]
 	f := Failure{Message: t.message, Reason: "image-" + t.reason, Hint: t.hint, Offset: e.Offset}
 	if e.Class == diskimage.External && e.Format == "vhd" {
-		f.Message = footersDiffer // what AWS makes of a differencing disk
+		f.Message = footersDiffer // what AWS says about a differencing disk
 	}
 	if not := (*detect.NotDiskError)(nil); errors.As(e, &not) {
 		f.Message, f.Reason = invalid("Unsupported specified file format: "+e.Reason+"; "+insist(not)), "image-not-a-disk"

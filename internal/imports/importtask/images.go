@@ -39,7 +39,7 @@ func (i Images) open(ctx context.Context, pin source.Pin, format string) (d disk
 	if i.detect == nil {
 		i.detect = detect.Open
 	}
-	err = work.Guard(func() (err error) { // a decoder that panics leaves the object open else
+	err = work.Guard(func() (err error) { // without it a decoder that panics would leave the object open
 		d, err = i.detect(object, object.Size(), detect.Options{Format: format, Name: nameOf(pin), Limits: i.Limits, Scratch: i.Scratch, Interrupted: ctx.Err})
 		return err
 	})
@@ -49,7 +49,7 @@ func (i Images) open(ctx context.Context, pin source.Pin, format string) (d disk
 	return d, object, nil
 }
 
-// nameOf returns what the source is called, without folders.
+// nameOf returns the name of the source's file, without folders.
 func nameOf(pin source.Pin) string {
 	if pin.Key != "" {
 		return path.Base(pin.Key)
@@ -57,7 +57,7 @@ func nameOf(pin source.Pin) string {
 	return path.Base(pin.Path)
 }
 
-// accept refuses an image that AWS does not take, if the service is to be as AWS is.
+// accept refuses an image that AWS does not take, if the service is to be strict.
 func (i Images) accept(about diskimage.Description) error {
 	if !i.Strict {
 		return nil
@@ -65,7 +65,7 @@ func (i Images) accept(about diskimage.Description) error {
 	return asAWS(about)
 }
 
-// closeImage closes what open opened. It was only read: there is nothing to lose.
+// closeImage closes what open opened. Errors are ignored, since it was only read.
 func closeImage(d diskimage.Disk, object source.Object) {
 	if c, ok := d.(io.Closer); ok {
 		_ = c.Close()
@@ -73,8 +73,9 @@ func closeImage(d diskimage.Disk, object source.Object) {
 	_ = object.Close()
 }
 
-// formatOf returns the format that opens the image again as it was found. Bytes
-// in a container are not what they would be if declared raw.
+// formatOf returns the format that opens the image again as it was found. Of raw
+// bytes in a container it is the container's: declared as raw, the container itself
+// would be taken for the disk.
 func formatOf(about diskimage.Description) string {
 	if container, _, _ := strings.Cut(about.Container, "/"); container != "" && about.Format == "raw" {
 		return strings.ToUpper(container)

@@ -8,8 +8,8 @@ import (
 )
 
 // Live is what the units that a node works on have done since their last
-// heartbeats: what to add to the store's counts for a live view. Its methods may
-// be called concurrently; the zero value is ready.
+// heartbeats, to be added to the store's counts for a live view. Its methods may be
+// called concurrently; the zero value is ready.
 type Live struct {
 	mu     sync.Mutex // guards meters
 	meters map[*meter]bool
@@ -33,8 +33,8 @@ func (l *Live) end(m *meter) {
 	delete(l.meters, m)
 }
 
-// Unheard returns what this node has done for a task that the store has not heard
-// of yet.
+// Unheard returns what this node has done for a task and the store has not been
+// told yet.
 func (l *Live) Unheard(task string) (c Counts) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -51,7 +51,7 @@ type meter struct {
 	task string
 
 	mu     sync.Mutex    // guards what follows
-	done   Counts        // so far, without what stored tells
+	done   Counts        // so far, without what stored returns
 	stored func() Counts // what became of the blocks so far; may be nil
 	told   Counts        // what Progress returned last
 	heard  Counts        // what the store knows

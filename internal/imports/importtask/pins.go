@@ -6,14 +6,15 @@ import (
 	"github.com/diskport/diskport/internal/listing"
 )
 
-// PinSweeper releases the pins that keep doesn't want. source.Opener is one.
+// PinSweeper releases the pins that keep doesn't keep. source.Opener implements it.
 type PinSweeper interface {
 	Sweep(ctx context.Context, keep func(id string) bool) error
 }
 
-// SweepPins releases pins that no unfinished task has: those of a process that
-// died between pinning an object and creating its task, or between a task's end
-// and the release. To be called before requests come.
+// SweepPins releases pins that no unfinished task has: those of a process that died
+// between pinning an object and creating its task, or between a task's end and the
+// release. Call it before requests are served, or it would release the pins of
+// imports that are about to create their task.
 func SweepPins(ctx context.Context, tasks Lists, pins PinSweeper) error {
 	pinned := map[string]bool{} // a pin has the id of its task
 	after := ""

@@ -13,7 +13,7 @@ import (
 
 // many is a store of n unfinished tasks.
 type many struct {
-	importtask.Lists // whose other methods nobody calls here
+	importtask.Lists // its other methods are not called here
 	n                int
 	err              error
 }

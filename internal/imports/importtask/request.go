@@ -8,13 +8,13 @@ import (
 	"github.com/diskport/diskport/internal/tag"
 )
 
-// Request asks for an import. The edge has decoded, authorised and validated
+// Request asks for an import. The edge has decoded and authorised it, and validated
 // it by the rules that need nothing but the request (contract §3.1, steps 1–5).
 type Request struct {
 	Account string
 	Region  string
-	// Caller is who asks, and Origin from where: the caller too must be allowed
-	// to read the object.
+	// Caller is the principal that asks, and Origin where the request comes from:
+	// the caller, too, must be allowed to read the object.
 	Caller iam.Principal
 	Origin iam.Origin
 
@@ -33,12 +33,13 @@ type Request struct {
 	SnapshotTags    []tag.Tag // for the snapshot, if the service takes them
 }
 
-// source is what r asks for, to package source.
+// source returns the part of r that package source needs.
 func (r Request) source(now time.Time) source.Request {
 	return source.Request{Account: r.Account, Bucket: r.Bucket, Key: r.Key, URL: r.URL, Role: r.RoleName, OwnHosts: r.OwnHosts, Now: now, Origin: r.Origin}
 }
 
-// RoleError reports: the service role does not exist, may not be assumed or lacks rights.
+// RoleError reports that the service role does not exist, may not be assumed, or lacks
+// permissions.
 type RoleError struct {
 	Role string
 	Err  error // why, for the log
@@ -51,8 +52,8 @@ func (e *RoleError) Error() string {
 // Unwrap returns the cause.
 func (e *RoleError) Unwrap() error { return e.Err }
 
-// ObjectError reports: the source object is missing or may not be read. AWS tells the two
-// apart to nobody.
+// ObjectError reports that the source object is missing or may not be read. Like AWS, it
+// does not say which.
 type ObjectError struct {
 	Bucket, Key string
 	Err         error

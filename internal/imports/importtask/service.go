@@ -24,8 +24,8 @@ type Service struct {
 	Store   Store
 	Roles   Roles
 	Sources Sources
-	Images  Images         // that Check looks into; zero where no dry run is deep
-	Keys    Keys           // that Check asks for; nil where no dry run is deep
+	Images  Images         // opened by Check; zero where no dry run is deep
+	Keys    Keys           // asked by Check; nil where no dry run is deep
 	Secrets secret.Wrapper // of Urls
 	Live    *Live          // what this node is doing
 	Bus     *wake.Bus      // wakes claimers, and is woken when tasks end
@@ -38,25 +38,25 @@ type Service struct {
 	Limit   int // Active tasks an account may have
 
 	mu    sync.Mutex                     // guards shown
-	shown *simplelru.LRU[string, Counts] // most that was shown of Active tasks: progress never falls
+	shown *simplelru.LRU[string, Counts] // the most that was shown of Active tasks, so that progress never falls
 }
 
-// maxShown is for how many tasks it is remembered what was shown: more than
-// anybody watches at a time.
+// maxShown is for how many tasks it is remembered what was shown: more than are
+// watched at a time.
 const maxShown = 4096
 
-// Sources finds and pins what is to be imported. source.Opener is it.
+// Sources finds and pins what is to be imported. source.Opener implements it.
 type Sources interface {
-	// Resolve says where the image lies.
+	// Resolve returns where the image lies. It does not look whether it is there.
 	Resolve(req source.Request) (source.Location, error)
-	// Pin makes sure that the object stays as it is until Release.
+	// Pin keeps the object as it is, or at least recognisable, until Release.
 	Pin(ctx context.Context, id string, loc source.Location) (source.Pin, error)
 	Releaser
 }
 
-// Import checks that the source may and can be read, pins it and creates the
-// task (contract §3.1, steps 6–10). A replay of a client token returns the task
-// that it made, before anything else is looked at.
+// Import checks that the source may and can be read, pins it and creates the task
+// (contract §3.1, steps 6–10). A replay of a client token returns the task that it
+// made, before anything else is checked.
 func (s *Service) Import(ctx context.Context, req Request) (Task, error) {
 	if t, ok, err := s.replay(ctx, req); ok || err != nil {
 		return t, err
@@ -106,8 +106,8 @@ func (s *Service) Import(ctx context.Context, req Request) (Task, error) {
 	return stored, nil
 }
 
-// room refuses an import that would be one too many before anything else is looked
-// at; Create has the last word.
+// room refuses an import that would be one too many, before anything else is
+// checked; Create decides.
 func (s *Service) room(ctx context.Context, account string) error {
 	n, err := s.Store.Active(ctx, account)
 	if err == nil && n >= s.Limit {
@@ -212,8 +212,9 @@ func (s *Service) Wait(ctx context.Context, account, id string) (Task, error) {
 	}
 }
 
-// pause returns when it is time to look at a task again: woken, or after a second,
-// since another node may do the work. It returns false when ctx has ended.
+// pause returns when it is time to look at a task again: when it is woken, or after
+// a second, since the work may be done on another node. It returns false when ctx
+// has ended.
 func pause(ctx context.Context, woken <-chan struct{}) bool {
 	poll := time.NewTimer(time.Second)
 	defer poll.Stop()
@@ -226,8 +227,9 @@ func pause(ctx context.Context, woken <-chan struct{}) bool {
 	return true
 }
 
-// overlay adds what this node did since its last heartbeats. What is shown of an
-// active task never falls, although the two are read at different moments.
+// overlay adds what this node did since its last heartbeats. The counts shown of an
+// active task never fall, although the store and this node are read at different
+// moments.
 func (s *Service) overlay(t *Task) {
 	if t.State != Active {
 		return

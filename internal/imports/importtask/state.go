@@ -41,7 +41,7 @@ const (
 	EventCleanedUp Event = "cleaned up"
 )
 
-// transitions is the whole state machine. What is not in it is refused.
+// transitions is the whole state machine. Every other transition is refused.
 var transitions = map[State]map[Event]State{
 	Active: {
 		EventPlanned:   Active,
@@ -57,7 +57,7 @@ var transitions = map[State]map[Event]State{
 	},
 }
 
-// TransitionError reports an event that a state does not allow.
+// TransitionError reports an event that a task's state does not allow.
 type TransitionError struct {
 	State State
 	Event Event

@@ -10,11 +10,17 @@ import (
 	"github.com/diskport/diskport/internal/work"
 )
 
-// Store is everything that happens to tasks. Every method is one event and one
-// transaction, also where it touches units of work, the catalog and snapshot
-// records: those effects belong together or not at all. Events that finish a
-// unit check its lease (work.ErrLost) and may hand the caller the lease of the
-// unit that follows, so that a small import is one chain without a claim.
+// Store is everything that happens to tasks. Service calls Tasks, Lists and Cancel
+// for clients; the jobs of Engine call the rest.
+//
+// Every method is one event and one transaction, even where it touches units of
+// work, the catalog and snapshot records: all of its effects are there when it
+// returns nil, and none of them when it returns an error. All may be called
+// concurrently, from any node. An event that takes a work.Lease finishes the unit:
+// it checks the lease in its own transaction and returns work.ErrLost when it is
+// not held any more, so that a worker that was thought dead can change nothing. It
+// may return the lease of the unit that follows, so that a small import is done
+// without another claim.
 //
 // The suite is importtasktest; it runs on every engine.
 type Store interface {
@@ -24,75 +30,84 @@ type Store interface {
 	Endings
 }
 
-// Tasks creates and reads.
+// Tasks creates and reads single tasks.
 type Tasks interface {
 	// Create stores an Active task with its tags and its Plan unit. When the
-	// account has a task with the same Token it returns that one and created is
-	// false, whatever its state; RequestDigest is for the caller to compare.
-	// ErrTooMany when the account has limit Active tasks.
+	// account already has a task with the same Token, in any state, Create returns
+	// that one, and created is false; the caller compares the RequestDigest to tell
+	// a replay from a reuse of the token. ErrTooMany when the account has limit
+	// Active tasks; that does not concern a replay.
 	Create(ctx context.Context, t Task, limit int) (stored Task, created bool, err error)
-	// ByToken returns the account's task with the client token, or ErrNotFound.
+	// ByToken returns the account's task with the client token. ErrNotFound.
 	ByToken(ctx context.Context, account, token string) (Task, error)
+	// Get returns one task of the account, in any state. ErrNotFound.
 	Get(ctx context.Context, account, id string) (Task, error)
-	// Active counts the account's Active tasks, as Create does.
+	// Active counts the account's Active tasks, as Create does for its limit.
 	Active(ctx context.Context, account string) (int, error)
 }
 
-// Lists looks tasks over. None of its methods reads more rows than it is asked
-// for, however many tasks there are.
+// Lists lists and counts tasks. No method reads more rows than it is asked for,
+// however many tasks there are.
 type Lists interface {
-	// List returns at most limit of the account's tasks that f leaves, in order of
-	// creation, then id, from behind after.
+	// List returns at most limit of the account's tasks that match f, in order of
+	// creation, then id, beginning behind after.
 	List(ctx context.Context, account string, f Filter, after listing.Place, limit int) ([]Task, error)
-	// Unfinished returns at most limit ids of tasks that have not ended, whichever
-	// account's, in order of id, from behind after. Their pins must stay.
+	// Unfinished returns at most limit ids of tasks of all accounts that have not
+	// ended, in order of id, beginning behind after. Their pins must stay.
 	Unfinished(ctx context.Context, after string, limit int) ([]string, error)
 	// Owned counts the account's tasks that have not ended.
 	Owned(ctx context.Context, account string) (int, error)
 }
 
-// Filter narrows a list of tasks. A nil field leaves all of them.
+// Filter narrows a list of tasks. A nil field matches all of them.
 type Filter struct {
 	IDs    []string
 	States []State
 }
 
-// Progress is the way of a task that succeeds.
+// Progress is the events of a task on its way to success.
 type Progress interface {
-	// SetPhase shows what the lease's task is doing.
+	// SetPhase notes what the lease's task is doing, and its format once that is
+	// known, for clients to see. It is the one event that does not finish the unit.
 	SetPhase(ctx context.Context, l work.Lease, p Phase, format string) error
-	// Planned records the plan, creates the snapshot as pending, and replaces
-	// the Plan unit by one unit for each range, of which the first comes leased
-	// to the caller; without ranges by the Publish unit, leased to the caller.
+	// Planned stores the plan, creates the snapshot as pending, and replaces the
+	// Plan unit by one Range unit for each range, or by the Publish unit if there
+	// are none. It returns the lease of the first of these.
 	Planned(ctx context.Context, l work.Lease, p Plan) (work.Lease, error)
-	// FinishRange is step 4 of the ordering invariant: check the lease; packs and
-	// pages file become closed; block rows are inserted (on conflict the first
-	// stays and is un-condemned); pages are registered likewise, and named as
-	// pages of the draft; counts are added; the unit is done. With the last
-	// range the Publish unit comes to be, leased to the caller (ok).
+	// FinishRange is step 4 of the ordering invariant: it checks the lease, closes
+	// the packs and the pages file, inserts the rows of the blocks (on conflict the
+	// first stays and is un-condemned) and likewise of the pages, names the pages
+	// as pages of the draft, adds the counts, and ends the unit. All files of r
+	// must be durable before the call; their blocks exist once it has returned nil.
+	// When it was the last range, the Publish unit is made and leased to the
+	// caller; only then is ok true.
 	FinishRange(ctx context.Context, l work.Lease, r RangeResult) (next work.Lease, ok bool, err error)
-	// Publish makes the snapshot and the task completed: step 5.
+	// Publish is step 5 of the ordering invariant: it completes the snapshot and
+	// the task together. The root must be durable before the call.
 	Publish(ctx context.Context, l work.Lease, p Published) error
 }
 
-// Endings is every other way.
+// Endings is the events of a task that does not succeed, and the end of every task.
 type Endings interface {
-	// Fail moves the lease's task to Deleting with f; its other units vanish (so
-	// that their workers find their leases lost) and a Cleanup unit comes to be,
-	// leased to the caller.
+	// Fail moves the lease's task to Deleting, with f. Its other units are removed,
+	// so that their workers find their leases lost, and a Cleanup unit is made,
+	// whose lease is returned.
 	Fail(ctx context.Context, l work.Lease, f Failure) (work.Lease, error)
-	// Cancel is Fail from outside: it returns the state before. Cancelling a
-	// task that is Deleting is a success; one that ended is a *TransitionError.
+	// Cancel is Fail without a lease, at the wish of the task's owner: the Cleanup
+	// unit is left to be claimed. It returns the state that the task was in before.
+	// Cancelling a task that is Deleting succeeds and changes nothing. ErrNotFound;
+	// *TransitionError for a task that has ended.
 	Cancel(ctx context.Context, account, id string, f Failure) (previous State, err error)
-	// CleanedUp moves the lease's task from Deleting to Deleted: the snapshot's
-	// record and draft pages go, files that the task's units left open become
-	// garbage.
+	// CleanedUp moves the lease's task from Deleting to Deleted. The record of the
+	// snapshot and the pages of the draft are removed; what was written for them is
+	// garbage, which gc frees.
 	CleanedUp(ctx context.Context, l work.Lease) error
-	// Forget removes tasks that ended before t, with their tags and tokens.
+	// Forget removes the tasks that ended before t, with their tags and tokens, and
+	// returns how many there were.
 	Forget(ctx context.Context, t time.Time) (n int, err error)
 }
 
-// Plan is what planning found out.
+// Plan is the result of a Plan unit.
 type Plan struct {
 	Format   string // canonical upper case
 	Virtual  int64  // bytes
@@ -118,7 +133,7 @@ type Published struct {
 	Blocks    int64 // entries under the root; Publish compares them with the pages'
 }
 
-// RangePages reads what the ranges of a draft registered, in order of Page.
+// RangePages reads the pages that the ranges of an import registered, for its root.
 type RangePages interface {
 	RangePages(ctx context.Context, snapshotID string) ([]snapshot.PagePlace, error)
 }

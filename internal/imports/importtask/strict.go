@@ -7,8 +7,8 @@ import (
 	"github.com/diskport/diskport/diskimage"
 )
 
-// ForeignError reports an image that AWS does not take, where the service is told
-// to be as AWS is.
+// ForeignError reports an image that AWS does not take, when the service is told to
+// be strict.
 type ForeignError struct {
 	What    string // the image
 	message string // AWS's

@@ -21,7 +21,7 @@ type Task struct {
 	DiskDescription string
 	Format          string // canonical upper case; empty until detected when not given
 	RoleName        string
-	Bucket, Key     string // where the image lies, also when given as a Url
+	Bucket, Key     string // where the image lies, even when given as a Url
 	WrappedURL      []byte // the Url as given, wrapped: a presigned one is a secret
 	Tags            tag.Set
 	SnapshotTags    tag.Set // that the snapshot will get
@@ -39,7 +39,7 @@ type Task struct {
 	SnapshotID string  // set by the plan; shown to clients when Completed
 	Ranges     []Range // the plan
 	RangesLeft int
-	Counts     Counts // of finished ranges, plus those in flight as last heard
+	Counts     Counts // of finished ranges, and of those in flight as of their last heartbeats
 	Virtual    int64  // bytes of the disk; 0 until planned
 	Warnings   []string
 	Retry      Retry // of a unit that failed and is tried again; zero when none is
@@ -63,10 +63,10 @@ type Retry struct {
 
 // Failure says why a task ended without a snapshot.
 type Failure struct {
-	Message string `json:"message"` // AWS's words, for clients that know nothing else
+	Message string `json:"message"` // in AWS's words, for clients that show nothing else
 	Reason  string `json:"reason"`  // machine-readable: the error class
 	Detail  string `json:"detail"`  // the cause, naming structure and offset
-	Offset  int64  `json:"offset"`  // bytes into the object; -1 when it has no place
+	Offset  int64  `json:"offset"`  // bytes into the object; -1 when there is no such place
 	Hint    string `json:"hint"`    // what to do about it
 }
 

@@ -10,10 +10,10 @@ import (
 type Range struct {
 	First int64 `json:"first"` // page index
 	Pages int64 `json:"pages"`
-	Bytes int64 `json:"bytes"` // of Data by the image's tables: what progress counts to
+	Bytes int64 `json:"bytes"` // of Data by the image's tables, the end of the scale of Counts.Done
 }
 
-// Counts says what ingesting has done. Blocks are counted once each.
+// Counts says what ingesting has done. Each block is counted once.
 type Counts struct {
 	Source       int64 `json:"source"` // bytes read from the source
 	Done         int64 `json:"done"`   // bytes of Data dealt with, on the scale of Range.Bytes
@@ -81,8 +81,9 @@ func Plan(ctx context.Context, d diskimage.Disk, opts PlanOptions) ([]Range, err
 			source += loads[n].source
 			n++
 		}
-		// Two neighbours may share less than a target each; the count stays bounded
-		// because any two consecutive ranges together exceed it.
+		// Two neighbours may each be below the target; the number of ranges is
+		// bounded all the same, because any two consecutive ones together exceed
+		// it.
 		out = append(out, rangeOf(loads[:n]))
 		loads = loads[n:]
 	}

@@ -11,11 +11,15 @@ import (
 	"github.com/diskport/diskport/internal/store/blockstore"
 )
 
-// Sink takes the blocks of one range. snapshot.RangeWriter is one.
+// Sink takes the blocks of one range. snapshot.RangeWriter implements it. All
+// methods may be called concurrently; a goroutine has one slot at a time, which it
+// puts or returns.
 type Sink interface {
-	// Slot returns a buffer for one block, waiting until there is one.
+	// Slot returns a buffer for one block, and waits while there is none. Its
+	// contents are those of an earlier block.
 	Slot(ctx context.Context) (*blockstore.Slot, error)
-	// Put takes the slot as the block at index. Calls may be concurrent.
+	// Put takes the slot as the block at index, even when it returns an error.
+	// Every index is put at most once.
 	Put(ctx context.Context, index int64, s *blockstore.Slot) error
 	// Return gives back a slot that was not put.
 	Return(s *blockstore.Slot)
@@ -30,8 +34,8 @@ type Options struct {
 	Progress func(Counts)
 }
 
-// windowBlocks is how many blocks a worker takes at a time: 4 MiB of disk, so
-// that its reads are large and the tail of a range is short.
+// windowBlocks is how many blocks a worker takes at a time: 4 MiB of disk, so that
+// its reads are large and the last workers of a range end soon after each other.
 const windowBlocks = 8
 
 // Run ingests range r of d into w. When it returns, no worker is left. A panic of

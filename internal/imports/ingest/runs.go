@@ -6,8 +6,8 @@ import (
 	"github.com/diskport/diskport/diskimage"
 )
 
-// runs iterates over d's runs in [off, off+n). A disk without the fast path is
-// treated as its own source: its Data extents are plain runs of itself.
+// runs iterates over d's runs in [off, off+n). A disk that is not a
+// diskimage.RunDisk is its own source: its Data extents are plain runs of itself.
 func runs(d diskimage.Disk, off, n int64) iter.Seq2[diskimage.Run, error] {
 	if rd, ok := d.(diskimage.RunDisk); ok {
 		return rd.Runs(off, n)

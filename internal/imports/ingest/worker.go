@@ -14,18 +14,18 @@ import (
 )
 
 const (
-	// maxSpans is how many source bytes a window may hold in memory; a window
-	// that needs more is done in halves. Twice the window: compressed data that
-	// grew still fits.
+	// maxSpans is how many source bytes a window may hold in memory; a window that
+	// needs more is done in halves. It is twice the window, so that data that grew
+	// when it was compressed still fits.
 	maxSpans = 8 << 20
 	// maxUnit is the largest coded unit that is decoded: the largest qcow2 cluster
-	// is 2 MiB, and VMDK grains are 64 KiB in all that exist.
+	// is 2 MiB, and all known VMDKs have grains of 64 KiB.
 	maxUnit = 4 << 20
-	// maxGap is how many unwanted bytes between two runs are read along, rather
-	// than reading twice.
+	// maxGap is the largest gap between two runs, in bytes, that is read with them
+	// instead of reading twice.
 	maxGap = 64 << 10
-	// maxWaste bounds what all gaps of a window add up to: hostile layouts put a
-	// gap between any two runs.
+	// maxWaste bounds the sum of the gaps of a window, because hostile layouts put
+	// a gap between any two runs.
 	maxWaste = 2 << 20
 )
 
@@ -69,7 +69,7 @@ type worker struct {
 
 	runs  []diskimage.Run // of the window, Data only, by Off
 	spans spans           // source bytes of the window's coded runs
-	unit  []byte          // a coded run that is no part of a single block, decoded
+	unit  []byte          // a coded run that spans several blocks, decoded
 	unitR diskimage.Run   // which one
 }
 
@@ -161,7 +161,7 @@ func (w *worker) block(ctx context.Context, index, n int64, rs []diskimage.Run, 
 		return err
 	}
 	put := false
-	defer func() { // also when a decoder panics
+	defer func() { // even when a decoder panics
 		if !put {
 			w.sink.Return(slot)
 		}
@@ -178,7 +178,7 @@ func (w *worker) block(ctx context.Context, index, n int64, rs []diskimage.Run, 
 	return w.sink.Put(ctx, index, slot)
 }
 
-// fill writes the block at disk offset lo into p; what no run covers is zero.
+// fill writes the block at disk offset lo into p, with zeros where no run is.
 func (w *worker) fill(p []byte, lo, n int64, rs []diskimage.Run, c *Counts) error {
 	at := int64(0)
 	for _, r := range rs {
@@ -302,7 +302,8 @@ func (s *spans) of(r diskimage.Run) []byte {
 	return nil // not planned: Decode refuses it
 }
 
-// SourceError is a failed read of the source, as opposed to a fault of the image.
+// SourceError is a read of the source that failed, as opposed to a fault of the
+// image.
 type SourceError struct {
 	Off int64 // bytes
 	Len int

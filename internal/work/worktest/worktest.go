@@ -15,7 +15,7 @@ import (
 type Bench struct {
 	Store   work.Store
 	Starter work.Starter
-	// Add makes units exist that nobody holds, each younger than the one before.
+	// Add adds units that are not leased, each younger than the one before.
 	Add func(t *testing.T, units ...work.Unit)
 }
 

@@ -61,7 +61,7 @@ func anImportCompletes(t *testing.T, b Bench) {
 	checkCompleted(t, b, 1, 6, 3)
 }
 
-// checkCompleted checks a published task of so many blocks and ranges.
+// checkCompleted checks a published task with these numbers of blocks and ranges.
 func checkCompleted(t *testing.T, b Bench, n int, blocks, ranges int64) {
 	t.Helper()
 	v := b.see(t, n)

@@ -69,7 +69,7 @@ func (b Bench) list(t *testing.T) []importtask.Task {
 	return list
 }
 
-// ids returns the ids of the tasks that a filter leaves, read in pages.
+// ids returns the ids of the tasks that match a filter, read in pages.
 func (b Bench) ids(t *testing.T, f importtask.Filter, limit int) (ids []string) {
 	t.Helper()
 	for after := (listing.Place{}); ; {
@@ -155,7 +155,7 @@ func aTokenMakesOneTask(t *testing.T, b Bench) {
 	want := b.create(t, first)
 	again := newTask(2)
 	again.Token, again.RequestDigest = "token", "another"
-	got, created, err := b.Tasks.Create(t.Context(), again, 1) // a replay is no matter of limits
+	got, created, err := b.Tasks.Create(t.Context(), again, 1) // the limit does not concern a replay
 	if err != nil || created {
 		t.Fatalf("replay: created %v, %v", created, err)
 	}

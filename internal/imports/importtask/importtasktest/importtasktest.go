@@ -1,5 +1,5 @@
-// Package importtasktest is the suite that every importtask.Store passes, with
-// what its events promise to the stores around it.
+// Package importtasktest is the suite that every importtask.Store passes. It
+// includes what the events promise to the stores around it.
 package importtasktest
 
 import (
