@@ -20,8 +20,8 @@ type Source struct {
 // Task returns a new import task id.
 func (s Source) Task() string { return "import-snap-" + s.hex(17) }
 
-// Snapshot returns a new snapshot id. Its first digit is 0: EBS direct clients
-// take other ids for opaque ones.
+// Snapshot returns a new snapshot id. Its first digit is 0, because EBS direct
+// clients treat other ids as opaque.
 func (s Source) Snapshot() string { return "snap-0" + s.hex(16) }
 
 // Image returns a new machine image id.
@@ -53,7 +53,7 @@ func (s Source) fill(b []byte) {
 		s.Rand(b)
 		return
 	}
-	_, _ = rand.Read(b) // never fails: crypto/rand aborts the program instead
+	_, _ = rand.Read(b) // never fails: it ends the process instead
 }
 
 // Request returns a new request id.

@@ -15,14 +15,15 @@ const Size = 512 << 10
 // PerGiB is the number of blocks in one GiB of volume.
 const PerGiB = 1 << 30 / Size
 
-// Digest is the SHA-256 of a block's plaintext. It is never stored for longer
-// than a draft needs it: a digest would tell what a block holds.
+// Digest is the SHA-256 of a block's plaintext. It is stored only as long as a
+// draft needs it, since a digest discloses what a block holds to anyone who can
+// guess it.
 type Digest [sha256.Size]byte
 
 // Sum returns the digest of a block's plaintext.
 func Sum(p []byte) Digest { return sha256.Sum256(p) }
 
-// Base64 returns the digest as EBS direct's checksum headers carry it.
+// Base64 returns the digest as in EBS direct's checksum headers.
 func (d Digest) Base64() string { return base64.StdEncoding.EncodeToString(d[:]) }
 
 // ID names a block inside its domain: a keyed hash of its digest. Equal

@@ -1,7 +1,7 @@
 // Package cache keeps values that take long to load: the pages and blocks of an
-// open snapshot, open snapshots, pieces of a remote object. What is dropped when a
-// cache is full is the library's choice, the least recently used value; the package
-// adds that a value is loaded once, however many callers want it at the same time.
+// open snapshot, open snapshots, pieces of a remote object. The LRU library drops
+// the value that was used least recently when a cache is full; this package adds
+// that a value is loaded once, however many callers want it at the same time.
 package cache
 
 import (
@@ -10,9 +10,9 @@ import (
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 )
 
-// Cache keeps the values that were used last. A value is loaded by one caller at
-// a time; values of different keys are loaded side by side. It may be used
-// concurrently.
+// Cache keeps the values that were used last. The value of a key is loaded by one
+// caller at a time; values of different keys are loaded at the same time. It may be
+// used concurrently.
 type Cache[K comparable, V any] struct {
 	mu      sync.Mutex // guards entries; never held while a value is loaded
 	entries *simplelru.LRU[K, *entry[V]]
@@ -33,10 +33,10 @@ func New[K comparable, V any](limit int) *Cache[K, V] {
 	return &Cache[K, V]{entries: entries}
 }
 
-// Get returns the value of key, and calls load for it when it is not there. What
-// load fails to load is not kept: its error is this caller's alone, and the next
-// one tries again. A caller that waits for another's load waits until that ends,
-// so load must end.
+// Get returns the value of key, and calls load for it when it is not there. A value
+// that load fails to load is not kept: the error goes to this caller alone, and the
+// next one tries again. A caller that waits for another's load waits until that
+// ends, so load must end.
 func (c *Cache[K, V]) Get(key K, load func() (V, error)) (V, error) {
 	e := c.entry(key)
 	e.mu.Lock()

@@ -12,7 +12,7 @@ import (
 type Account struct {
 	ID              string    `json:"id"`
 	AccessKeyID     string    `json:"accessKeyId"`               // of its root key
-	SecretAccessKey string    `json:"secretAccessKey,omitempty"` // told by AddAccount alone
+	SecretAccessKey string    `json:"secretAccessKey,omitempty"` // returned only by AddAccount
 	CreatedAt       time.Time `json:"createdAt"`
 }
 
@@ -25,8 +25,8 @@ func (c *Client) Accounts(ctx context.Context) ([]Account, error) {
 	return out.Accounts, nil
 }
 
-// AddAccount makes an account, with an id of the service's choice where none is
-// given. Its secret is told this once.
+// AddAccount makes an account; when id is empty, the service chooses one. Its
+// secret is returned only this once.
 func (c *Client) AddAccount(ctx context.Context, id string) (Account, error) {
 	path := "accounts"
 	if id != "" {

@@ -22,7 +22,7 @@ const parallel = 8
 
 // EachBlock reads every block of a snapshot through EBS direct and calls fn with
 // its index and contents, from several goroutines at once and in no order. Each
-// block's checksum has been verified; data is fn's only until it returns.
+// block's checksum has been verified; fn may use data only until it returns.
 func (c *Client) EachBlock(ctx context.Context, snapshotID string, fn func(index int64, data []byte) error) error {
 	buffers := sync.Pool{New: func() any { b := make([]byte, BlockSize); return &b }}
 	g, gctx := errgroup.WithContext(ctx)
@@ -39,7 +39,7 @@ func (c *Client) EachBlock(ctx context.Context, snapshotID string, fn func(index
 		return gctx.Err()
 	})
 	if werr := g.Wait(); werr != nil {
-		return werr // the cause, where the listing only saw its context end
+		return werr // the cause; the listing only saw its context end
 	}
 	return err
 }

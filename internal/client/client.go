@@ -1,9 +1,8 @@
-// Package client is what the command line knows of the service: a client of its
-// AWS APIs, and of its own JSON under /-/v1/ for what AWS has no word for (progress
-// in detail, sizes, verify, gc). S3 and EBS direct go through the AWS SDK; EC2 and
-// IAM, of which it makes six calls, through query.go, which the tests compare with
-// the SDK. It shares no code with the service, so what works for it works over the
-// wire.
+// Package client is how the command line reaches the service: a client of its AWS
+// APIs, and of its own JSON under /-/v1/ for what AWS's APIs can't say (progress in
+// detail, sizes, verify, gc). S3 and EBS direct go through the AWS SDK; the six
+// calls of EC2 and IAM go through query.go, which the tests compare with the SDK.
+// It shares no code with the service, so whatever works for it works over the wire.
 package client
 
 import (
@@ -21,7 +20,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 )
 
-// Config says which service to talk to, and as whom.
+// Config says which service to talk to, and with which credentials.
 type Config struct {
 	Endpoint    string // http://host:port
 	Region      string

@@ -35,8 +35,8 @@ func fake(t *testing.T, handlers map[string]http.HandlerFunc) *Client {
 	})
 }
 
-// snapshotOf serves blocks of a snapshot over EBS direct; lie damages a block
-// on its way without its checksum.
+// snapshotOf serves blocks of a snapshot over EBS direct; lie damages a block on
+// its way, but not its checksum.
 func snapshotOf(blocks map[int64][]byte, lie int64) map[string]http.HandlerFunc {
 	return map[string]http.HandlerFunc{
 		"GET /snapshots/{id}/blocks": func(w http.ResponseWriter, _ *http.Request) {

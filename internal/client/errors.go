@@ -20,7 +20,7 @@ func (e *Error) Error() string { return fmt.Sprintf("%s: %s", e.Code, e.Message)
 // APIError is an error that one of the service's AWS APIs answered.
 type APIError struct {
 	Status    int    // of HTTP
-	Code      string // such as InvalidSnapshot.NotFound; HTTP: the answer was no API's
+	Code      string // such as InvalidSnapshot.NotFound; HTTP: the answer was not an API's
 	Message   string
 	RequestID string // empty: unknown
 }
@@ -50,10 +50,10 @@ func (e *APIError) ErrorFault() smithy.ErrorFault {
 	return smithy.FaultClient
 }
 
-// HTTPStatusCode is what the SDK's retryer asks for.
+// HTTPStatusCode is called by the SDK's retryer.
 func (e *APIError) HTTPStatusCode() int { return e.Status }
 
-// notFound are the AWS codes that say that a thing does not exist.
+// notFound are the AWS codes for things that do not exist.
 var notFound = map[string]bool{
 	"InvalidSnapshot.NotFound":          true,
 	"InvalidSnapshotID.NotFound":        true,

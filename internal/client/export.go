@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Export writes a snapshot's disk to a new sparse file, every block verified.
-// On any error the file is removed. progress hears the bytes written so far.
+// Export writes a snapshot's disk to a new sparse file, every block verified. On
+// any error the file is removed. progress is called with the bytes written so far.
 func (c *Client) Export(ctx context.Context, s Snapshot, path string, progress func(done, total int64)) (err error) {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {
@@ -117,7 +117,7 @@ func (o *orderedWriter) zerosUpTo(off int64) error {
 	return nil
 }
 
-// clip cuts a block that sticks out of the disk.
+// clip cuts a block that extends beyond the end of the disk.
 func clip(data []byte, index, size int64) []byte {
 	return data[:max(0, min(int64(len(data)), size-index*BlockSize))]
 }

@@ -20,7 +20,7 @@ import (
 )
 
 // ImportRequest asks for an import of one image, which is a file to upload (Path),
-// a disk that is put together here (Disk), or something the service reaches by
+// a disk that is put together here (Disk), or something that the service can reach
 // itself (URL).
 type ImportRequest struct {
 	Path        string         // local file
@@ -34,7 +34,7 @@ type ImportRequest struct {
 	KMSKey      string // id, ARN or alias; empty: the account's default
 }
 
-// Watcher hears how an import goes. Both functions may be nil.
+// Watcher is told how an import goes. Both functions may be nil.
 type Watcher struct {
 	Uploading func(done, total int64) // bytes
 	Task      func(Task)
@@ -82,7 +82,7 @@ func (c *Client) Import(ctx context.Context, req ImportRequest, w Watcher) (Task
 	return task, errors.Join(err, c.RemoveObject(ctx, ImportName, key))
 }
 
-// params are those of ImportSnapshot, but for where an uploaded image lies.
+// params are those of ImportSnapshot, except for where an uploaded image lies.
 func (r ImportRequest) params() url.Values {
 	params := url.Values{
 		"RoleName":    {r.RoleName},
@@ -130,7 +130,7 @@ func (c *Client) uploadDisk(ctx context.Context, d diskimage.Disk, key string, w
 		_ = out.CloseWithError(written) // never fails
 	})
 	err = c.UploadStream(ctx, ImportName, key, body, data+data/64)
-	_ = body.Close() // what is written from here on is for nobody
+	_ = body.Close() // what is still written is thrown away
 	writing.Wait()
 	if written != nil && !errors.Is(written, io.ErrClosedPipe) {
 		return written

@@ -12,8 +12,8 @@ import (
 )
 
 // protocol is an API of AWS that speaks the Query protocol: form parameters in, XML
-// out. The SDK has clients of both, but compiling them took a third of the time that
-// the whole program takes, for six calls.
+// out. The SDK has clients of both, but compiling them, for six calls, took a third
+// of the time that the whole program takes.
 type protocol struct {
 	service string // to sign for
 	version string
@@ -24,15 +24,15 @@ var (
 	iam = protocol{"iam", "2010-05-08"}
 )
 
-// maxXML bounds an answer, in bytes. Those that are asked for here take a few KiB.
+// maxXML bounds an answer, in bytes. The answers to these calls have a few KiB.
 const maxXML = 1 << 20
 
 // query calls an action, and decodes its answer into out, a pointer to a struct
 // with `xml` tags, or to nothing where out is nil. It adds what every request
-// carries to params. A failure that may go away is tried again, with the number of
-// attempts and the pauses of the AWS SDK; so an action may be carried out although
-// its first answer was lost, and what it means to ask for it twice is the caller's
-// to know. An answer that is not 200 is an *APIError.
+// carries to params. After a failure that may go away it tries again, with the
+// number of attempts and the pauses of the AWS SDK. Since only the first answer may
+// have been lost, an action may be carried out twice; the caller makes sure that
+// this does no harm. An answer that is not 200 is an *APIError.
 func (c *Client) query(ctx context.Context, p protocol, action string, params url.Values, out any) error {
 	params.Set("Action", action)
 	params.Set("Version", p.version)
@@ -47,7 +47,7 @@ func (c *Client) query(ctx context.Context, p protocol, action string, params ur
 		case attempt == c.retry.MaxAttempts() || !c.retry.IsErrorRetryable(err):
 			return err
 		}
-		pause, _ := c.retry.RetryDelay(attempt, err) // it fails where crypto/rand does: nowhere
+		pause, _ := c.retry.RetryDelay(attempt, err) // fails only if crypto/rand does, which never fails
 		if err := sleep(ctx, pause); err != nil {
 			return err
 		}
@@ -83,8 +83,8 @@ func (c *Client) attempt(ctx context.Context, service string, form []byte, out a
 	return nil
 }
 
-// newAPIError reads the error of either service: they write it differently. What is
-// not theirs, a proxy's page, say, goes by its status.
+// newAPIError reads an error of EC2 or of IAM, which write it differently. Any
+// other answer, such as a proxy's page, is reported by its status.
 func newAPIError(resp *http.Response, body []byte) *APIError {
 	type fault struct{ Code, Message string }
 	var answer struct {

@@ -22,7 +22,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// wire is a transport that answers as it is told, and keeps what it was asked.
+// wire is a transport that answers as it is told, and keeps the requests.
 type wire struct {
 	answer func(attempt int, form url.Values) (status int, body string, err error)
 	asked  []asked
@@ -76,8 +76,8 @@ const (
 		`<Message>%s</Message></Error><RequestId>r-1</RequestId></ErrorResponse>`
 )
 
-// TestRequestsAreThoseOfTheSDK: every call says what it says through the SDK, and is
-// signed for the same scope.
+// TestRequestsAreThoseOfTheSDK: every call makes the same request as through the
+// SDK, and is signed for the same scope.
 func TestRequestsAreThoseOfTheSDK(t *testing.T) {
 	w := &wire{answer: func(_ int, form url.Values) (int, string, error) {
 		if form.Get("Action") == "GetRole" {
@@ -163,7 +163,7 @@ func TestErrorsAreThoseOfTheSDK(t *testing.T) {
 		body   string
 		want   APIError
 		ours   func() error
-		sdk    func() error // nil: what it says of this is no model
+		sdk    func() error // nil: the SDK's error for this is not compared
 	}{
 		"EC2": {400, ec2Text, APIError{400, "InvalidSnapshot.NotFound", "The snapshot 'snap-1' does not exist.", "r-1"}, deleteByUs, deleteBySDK},
 		"IAM": {404, iamText, APIError{404, "NoSuchEntity", "There is no such role.", "r-1"},

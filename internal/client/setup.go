@@ -12,11 +12,11 @@ import (
 // ImportName names the role and the bucket that Import makes on first use.
 const ImportName = "diskport-import"
 
-// trust lets the import service assume a role, as the AWS user guide has it.
+// trust lets the import service assume a role; it is the one in AWS's user guide.
 const trust = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"vmie.amazonaws.com"},` +
 	`"Action":"sts:AssumeRole","Condition":{"StringEquals":{"sts:Externalid":"vmimport"}}}]}`
 
-// permissions lets it read images from any bucket of the account, and encrypt
+// permissions lets the role read images from any bucket of the account, and encrypt
 // snapshots under those of the account's keys whose policies leave that to IAM.
 const permissions = `{"Version":"2012-10-17","Statement":[` +
 	`{"Effect":"Allow","Action":["s3:GetBucketLocation","s3:GetObject","s3:ListBucket"],"Resource":"*"},` +

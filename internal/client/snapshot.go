@@ -28,8 +28,8 @@ type Snapshot struct {
 	CompletedAt  *time.Time        `json:"completedAt,omitempty"`
 }
 
-// Size returns the bytes of the snapshot's disk: the imported disk's own size
-// where it is known, else the volume's.
+// Size returns the bytes of the snapshot's disk: the size of the imported disk if
+// it is known, else the volume's.
 func (s Snapshot) Size() int64 {
 	if s.VirtualBytes > 0 {
 		return s.VirtualBytes
@@ -78,8 +78,8 @@ type Verified struct {
 	Error      string `json:"error,omitempty"` // what is damaged, when not OK
 }
 
-// Verify has the service read every block of a snapshot and check it. progress
-// is called with blocks read and their number.
+// Verify has the service read every block of a snapshot and check it. progress is
+// called with how many blocks were read, and of how many.
 func (c *Client) Verify(ctx context.Context, id string, progress func(done, total int64)) (Verified, error) {
 	result, ended := Verified{SnapshotID: id}, false
 	err := c.stream(ctx, http.MethodPost, "snapshots/"+id+"/verify", func(event string, data []byte) error {

@@ -96,7 +96,8 @@ func (c *Client) Tasks(ctx context.Context) (tasks []Task, err error) {
 	return tasks, nil
 }
 
-// pageAfter is the path of a page of a list; next is what the page before it said.
+// pageAfter returns the path of a page of a list; next is the token that came with
+// the page before it.
 func pageAfter(list, next string) string {
 	if next == "" {
 		return list
@@ -121,16 +122,16 @@ func (c *Client) Cancel(ctx context.Context, id string) error {
 	return nil
 }
 
-// reconnect is how long Watch waits before it asks again when its stream broke,
-// and patience how often in a row: a service that restarts goes on with its
-// tasks by itself.
+// reconnect is how long Watch waits before it asks again when its stream breaks,
+// and patience is how often in a row it does, since a service that restarts goes on
+// with its tasks.
 const (
 	reconnect = 500 * time.Millisecond
 	patience  = 60
 )
 
-// Watch calls seen with the task, again whenever it changes, and returns it as
-// it ended.
+// Watch calls seen with the task, and again whenever it changes, and returns the
+// task as it ended.
 func (c *Client) Watch(ctx context.Context, id string, seen func(Task)) (Task, error) {
 	var last Task
 	for broken := 0; ; broken++ {
@@ -161,7 +162,7 @@ func (c *Client) Watch(ctx context.Context, id string, seen func(Task)) (Task, e
 	}
 }
 
-// errInterrupted says that a stream ended before what it was to tell.
+// errInterrupted reports a stream that ended too early.
 var errInterrupted = errors.New("the service stopped answering before the end")
 
 func sleep(ctx context.Context, d time.Duration) error {

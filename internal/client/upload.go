@@ -10,10 +10,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 )
 
-// partSize is what one part of an upload holds, in bytes.
+// partSize is the size of one part of an upload, in bytes.
 const partSize = 16 << 20
 
-// uploadMemory is what the parts under way may take, in bytes.
+// uploadMemory is how many bytes the parts under way may take together.
 const uploadMemory = 5 * partSize
 
 // mostParts is how many parts an upload may have at most, with some to spare.
@@ -49,7 +49,7 @@ func (c *Client) upload(ctx context.Context, size int64, in *transfermanager.Upl
 	return nil
 }
 
-// RemoveObject deletes an object; one that is not there is a success.
+// RemoveObject deletes an object. Deleting one that does not exist succeeds.
 func (c *Client) RemoveObject(ctx context.Context, bucket, key string) error {
 	if _, err := c.s3.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: aws.String(bucket), Key: aws.String(key)}); err != nil {
 		return fmt.Errorf("removing s3://%s/%s: %w", bucket, key, err)

@@ -1,5 +1,5 @@
 // Package holes finds the holes of files on this machine, for sources that know
-// their own (diskimage.SparseReaderAt).
+// their holes (diskimage.SparseReaderAt).
 package holes
 
 import (
@@ -9,16 +9,16 @@ import (
 	"syscall"
 )
 
-// Whence values of lseek(2) that package io has no names for.
+// Whence values of lseek(2) for which package io has no names.
 const (
 	seekData = 3
 	seekHole = 4
 )
 
-// Next returns the first range at or after off that may hold data, of a file of
-// size bytes, as diskimage.SparseReaderAt says. Where the file system does not know
-// its holes, all is data. The file must be read by offset everywhere, as Next leaves
-// its position anywhere; it may be called concurrently.
+// Next returns the first range at or after off that may hold data, of a file of size
+// bytes, as diskimage.SparseReaderAt says. Where the file system does not know its
+// holes, everything is data. Next changes the position of the file, so all readers
+// of it must read by offset; it may be called concurrently.
 func Next(f *os.File, size, off int64) (start, end int64, err error) {
 	if off >= size {
 		return size, size, nil

@@ -1,6 +1,6 @@
-// Package image is what is known of machine images: the record that RegisterImage
-// makes over snapshots and DescribeImages reads back. Nothing is booted from one;
-// it keeps its snapshots from being deleted.
+// Package image holds the records of machine images, which RegisterImage makes over
+// snapshots and DescribeImages reads back. Nothing is booted from an image; it only
+// keeps its snapshots from being deleted.
 package image
 
 import (
@@ -12,8 +12,8 @@ import (
 	"github.com/diskport/diskport/internal/tag"
 )
 
-// Image is a registered machine image. Texts are as they were given; empty ones
-// were not.
+// Image is a registered machine image. Texts are as they were given; those that
+// were not given are empty.
 type Image struct {
 	ID             string    `json:"ID"` // "ami-0" + 16 hex
 	Account        string    `json:"Account"`
@@ -45,7 +45,7 @@ type Device struct {
 	Encrypted           bool   `json:"Encrypted"`
 }
 
-// ErrNotFound reports an image that does not exist or belongs to somebody else.
+// ErrNotFound reports an image that does not exist or belongs to another account.
 var ErrNotFound = errors.New("image: not found")
 
 // NameError reports a name that another image of the account has.
@@ -53,26 +53,31 @@ type NameError struct{ Name, ID string }
 
 func (e *NameError) Error() string { return "image: " + e.ID + " has the name " + e.Name }
 
-// Store keeps images. Every method is one transaction.
+// Store keeps the records of images. EC2's edge calls it. Every method is one
+// transaction, and all may be called concurrently.
 type Store interface {
-	// Register stores an image with its tags. *NameError; *NoSnapshotError.
+	// Register stores an image with its tags. From then on the snapshots of its
+	// account that it names can't be deleted. *NameError when another image of the
+	// account has the name; *NoSnapshotError when a snapshot does not exist, is not
+	// completed, or may not be used by the account.
 	Register(ctx context.Context, i Image) error
-	// Deregister removes an image of the account and returns it. ErrNotFound.
+	// Deregister removes an image of the account and returns it; its snapshots
+	// stay. ErrNotFound.
 	Deregister(ctx context.Context, account, id string) (Image, error)
-	// List returns at most limit of the account's images that f leaves, in order of
-	// creation, then id, from behind after.
+	// List returns at most limit of the account's images that match f, in order of
+	// creation, then id, beginning behind after.
 	List(ctx context.Context, account string, f Filter, after listing.Place, limit int) ([]Image, error)
 	// Owned counts the account's images.
 	Owned(ctx context.Context, account string) (int, error)
 }
 
-// Filter narrows a list of images. A nil field leaves all of them.
+// Filter narrows a list of images. A nil field matches all of them.
 type Filter struct {
 	IDs   []string
 	Names []string
 }
 
-// NoSnapshotError reports a device of a snapshot that is not there.
+// NoSnapshotError reports a device whose snapshot can't be used.
 type NoSnapshotError struct{ ID string }
 
 func (e *NoSnapshotError) Error() string { return "image: no snapshot " + e.ID }

@@ -2,8 +2,8 @@
 // then id, and a page begins behind a Place. Stores read pages; edges turn places
 // into the tokens that clients hand back.
 //
-// A place says where a page ended, not how many entries came before: what comes
-// and goes between two pages neither repeats nor hides other entries.
+// A place says where a page ended, not how many entries came before, so entries
+// that come or go between two pages neither repeat nor hide others.
 package listing
 
 import (

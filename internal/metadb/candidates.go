@@ -8,8 +8,9 @@ import (
 	"github.com/diskport/diskport/internal/store/snapshot"
 )
 
-// What events let go becomes a candidate of gc, in the same transaction. To be let
-// go again takes a candidate back from the pass that took it (package gc).
+// What an event lets go becomes a candidate of gc in the event's own transaction.
+// When a candidate is let go again, the pass that has taken it loses it (package
+// gc).
 
 const (
 	noteFiles  = ` ON CONFLICT (file) DO UPDATE SET taken = 0, expanded = 0`
@@ -31,8 +32,8 @@ func letGoDraftBlocks(ctx context.Context, q querier, id string) error {
 	return err
 }
 
-// letGoOneOf notes both blocks where a draft has one at the index of a new one.
-// Whichever stays, marking finds it.
+// letGoOneOf notes both blocks where a draft already has one at the index of a new
+// one. Marking finds the one that stays.
 func letGoOneOf(ctx context.Context, q querier, id string, blocks []snapshot.DraftBlock) error {
 	at := map[int64]block.ID{}
 	indexes := make([]int64, len(blocks))
@@ -55,7 +56,7 @@ func letGoOneOf(ctx context.Context, q querier, id string, blocks []snapshot.Dra
 	return insert(ctx, q, rowsOf(hashes(both)), `INSERT INTO block_candidates (id) VALUES (?)`+noteBlocks)
 }
 
-// letGoRoot notes a root, 0 for none, that its snapshot names no longer.
+// letGoRoot notes a root, 0 for none, that its snapshot does not name any more.
 func letGoRoot(ctx context.Context, q querier, root blockstore.FileID) error {
 	if root == 0 {
 		return nil
@@ -84,9 +85,9 @@ func countDead(ctx context.Context, q querier, dead map[blockstore.FileID]int64)
 	return nil
 }
 
-// countEntries says how many blocks or pages a file was closed with, those that
-// stayed where they were already counted as dead. A file of such alone is a
-// candidate.
+// countEntries notes how many blocks or pages a file was closed with, and counts
+// those as dead that were stored elsewhere already. A file that has only such ones
+// is a candidate.
 func countEntries(ctx context.Context, q querier, id blockstore.FileID, entries int, table string) error {
 	dead, _, err := one(ctx, q, column[int64], `
 		UPDATE files SET entries = $1, dead = $1 - (SELECT COUNT(*) FROM `+table+` t WHERE t.file = files.id) WHERE id = $2 RETURNING dead`, entries, id)

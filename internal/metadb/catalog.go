@@ -90,8 +90,8 @@ func (c Catalog) Locate(ctx context.Context, ids []block.ID) (map[block.ID]block
 }
 
 // Claim implements blockstore.Catalog. Most claims meet no condemned block and
-// write nothing: a block that is seen not to be condemned can only be condemned
-// from now on, by a gc that then waits for the caller's unit.
+// write nothing: a block that is not condemned when it is read can only be
+// condemned afterwards, by a gc that then waits for the caller's unit.
 func (c Catalog) Claim(ctx context.Context, ids []block.ID) ([]block.ID, error) {
 	what := located(len(ids), "blocks to claim")
 	var safe, condemned []block.ID
@@ -153,9 +153,9 @@ func closeRoot(ctx context.Context, q querier, l work.Lease, id blockstore.FileI
 	return err
 }
 
-// addBlocks makes the blocks of closed packs exist. Those that exist already stay
-// where they are, un-condemned; only, one that was found damaged moves to where it
-// was written now.
+// addBlocks inserts the blocks of closed packs. Those that exist already stay where
+// they are and are un-condemned, except that one that was found damaged moves to
+// where it has been written now.
 func addBlocks(ctx context.Context, q querier, packs []blockstore.ClosedPack) error {
 	at := map[block.ID][]any{}
 	var ids []block.ID

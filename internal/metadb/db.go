@@ -43,12 +43,12 @@ type Options struct {
 	Warn func(string)
 }
 
-// engine is what differs between the two.
+// engine is what differs between SQLite and PostgreSQL.
 type engine struct {
 	dialect goose.Dialect
-	// skipLocked is put behind a claim's SELECT, so that claims do not queue.
+	// skipLocked is appended to a claim's SELECT, so that claims do not queue.
 	skipLocked string
-	// bytewise is put behind a text column to order it by its bytes.
+	// bytewise is appended to a text column to order it by its bytes.
 	bytewise string
 	// snapshot makes all reads of a view see one state.
 	snapshot *sql.TxOptions
@@ -92,7 +92,7 @@ func (db *DB) Close() error {
 	return err
 }
 
-// readers is how many SQLite connections read beside the one that writes.
+// readers is how many SQLite connections read, besides the one that writes.
 const readers = 4
 
 func (db *DB) openSQLite(path string) (err error) {
@@ -103,7 +103,8 @@ func (db *DB) openSQLite(path string) (err error) {
 	if err := private(path); err != nil {
 		return err
 	}
-	// One writer that takes its lock at once never meets SQLITE_BUSY.
+	// A single writer that takes its lock at the start of a transaction never meets
+	// SQLITE_BUSY.
 	if db.write, err = sqlitePool(path, 1, "_txlock=immediate"); err != nil {
 		return err
 	}

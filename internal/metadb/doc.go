@@ -1,8 +1,9 @@
-// Package metadb keeps everything that the domains' stores promise, in SQL: on
-// SQLite for one node, on PostgreSQL for many.
+// Package metadb implements the stores of all domains in SQL: on SQLite for one
+// node, on PostgreSQL for many.
 //
-// A method of a store is one event: one transaction, its statements beside it.
-// Both engines run the same statements, within a subset that both understand:
+// A method of a store is one event and one transaction, with its statements in its
+// own body. Both engines run the same statements, in a subset of SQL that both
+// understand:
 //
 //   - placeholders are $1, $2, …; times are BIGINT microseconds since 1970 UTC, 0
 //     for the zero time; truth is BIGINT 0 or 1; bytes are BYTEA;
@@ -21,9 +22,9 @@
 //
 // Some columns hold a value as JSON (jsonColumn lists them; json_test.go has the
 // golden encoding of each). Every such column has a version. Version 1 is the bare
-// value; a later one is {"version":2,"value":…}, and a program that meets a version
-// that it does not know refuses the row and names column and version (VersionError).
-// The rule of what may change:
+// value; a later one is {"version":2,"value":…}. A program that meets a version that
+// it does not know refuses the row and names column and version (VersionError). What
+// may change:
 //
 //   - a field says its name in a tag; renaming it in Go changes nothing stored;
 //   - a field may be added to a version if its absence means what rows without it

@@ -16,7 +16,7 @@ import (
 
 var _ snapshot.DraftStore = Snapshots{}
 
-// Start implements snapshot.DraftStore.
+// Start implements snapshot.DraftRecords.
 func (s Snapshots) Start(ctx context.Context, d snapshot.Draft, baseID string, limit int) (stored snapshot.Draft, created bool, err error) {
 	err = s.db.update(ctx, "start snapshot "+d.ID, func(q querier) error {
 		if err := lockAccount(ctx, q, d.Account); err != nil {
@@ -48,7 +48,7 @@ func (s Snapshots) Start(ctx context.Context, d snapshot.Draft, baseID string, l
 	return stored, created, err
 }
 
-// ByToken implements snapshot.DraftStore.
+// ByToken implements snapshot.DraftRecords.
 func (s Snapshots) ByToken(ctx context.Context, account, token string) (d snapshot.Draft, err error) {
 	err = s.db.view(ctx, "get a snapshot of account "+account+" by token", func(q querier) error {
 		var ok bool
@@ -60,7 +60,8 @@ func (s Snapshots) ByToken(ctx context.Context, account, token string) (d snapsh
 	return d, err
 }
 
-// draftByToken returns the snapshot that a client token made, whatever became of it.
+// draftByToken returns the snapshot that was started with a client token, in any
+// state.
 func draftByToken(ctx context.Context, q querier, account, token string) (d snapshot.Draft, ok bool, err error) {
 	if token == "" {
 		return d, false, nil
@@ -93,8 +94,8 @@ func limitDrafts(ctx context.Context, q querier, d snapshot.Draft, limit int) er
 	return err
 }
 
-// lockBase returns the root of a completed snapshot, which is not deleted before
-// the transaction ends.
+// lockBase returns the root of a completed snapshot, and keeps the snapshot from
+// being deleted before the transaction ends.
 func lockBase(ctx context.Context, q querier, id string) (root blockstore.FileID, err error) {
 	if id == "" {
 		return 0, nil
@@ -107,7 +108,7 @@ func lockBase(ctx context.Context, q querier, id string) (root blockstore.FileID
 	return root, err
 }
 
-// addDraft stores what a draft has besides its record, and its Complete unit when it
+// addDraft stores what a draft has besides its record, and its Complete unit if it
 // is complete from the start.
 func (db *DB) addDraft(ctx context.Context, q querier, d snapshot.Draft) error {
 	var token any
@@ -135,7 +136,7 @@ func (db *DB) addDraft(ctx context.Context, q querier, d snapshot.Draft) error {
 	return db.completeDraft(ctx, q, d.Account, d.ID, *d.Want)
 }
 
-// completeDraft makes a draft complete, and the unit that settles it.
+// completeDraft makes a draft complete, and adds the unit that settles it.
 func (db *DB) completeDraft(ctx context.Context, q querier, account, id string, want snapshot.Expected) error {
 	if _, err := exec(ctx, q, `UPDATE drafts SET complete = 1, want_blocks = $1, want_checksum = $2 WHERE snapshot = $3`,
 		want.Blocks, want.Checksum, id); err != nil {
@@ -144,7 +145,7 @@ func (db *DB) completeDraft(ctx context.Context, q querier, account, id string, 
 	return db.addUnits(ctx, q, db.unit(work.Unit{Account: account, Kind: work.Complete, Task: id}))
 }
 
-// Draft implements snapshot.DraftStore.
+// Draft implements snapshot.DraftRecords.
 func (s Snapshots) Draft(ctx context.Context, id string) (d snapshot.Draft, err error) {
 	err = s.db.view(ctx, "read draft "+id, func(q querier) error {
 		d, err = readDraft(ctx, q, id)
@@ -179,7 +180,7 @@ func readDraft(ctx context.Context, q querier, id string) (d snapshot.Draft, err
 	return d, err
 }
 
-// BeginAppend implements snapshot.DraftStore.
+// BeginAppend implements snapshot.Appends.
 func (s Snapshots) BeginAppend(ctx context.Context, d snapshot.Draft, owner string, until time.Time) (work.Lease, error) {
 	l := s.db.leased(work.Lease{Unit: work.Unit{Account: d.Account, Task: d.ID}, Owner: owner}, work.Append, int(s.db.ids.Int63()))
 	l.Until = fromMicros(micros(until))
@@ -187,7 +188,7 @@ func (s Snapshots) BeginAppend(ctx context.Context, d snapshot.Draft, owner stri
 	return l, err
 }
 
-// EndAppend implements snapshot.DraftStore.
+// EndAppend implements snapshot.Appends.
 func (s Snapshots) EndAppend(ctx context.Context, l work.Lease) error {
 	return s.db.update(ctx, "end "+unitName(l), func(q querier) error {
 		if err := finishUnit(ctx, q, l); !errors.Is(err, work.ErrLost) {
@@ -197,7 +198,7 @@ func (s Snapshots) EndAppend(ctx context.Context, l work.Lease) error {
 	})
 }
 
-// Append implements snapshot.DraftStore.
+// Append implements snapshot.Appends.
 func (s Snapshots) Append(ctx context.Context, l work.Lease, a snapshot.Appended) error {
 	inherited := len(a.Blocks) > 0 && a.Blocks[0].Inherited
 	var stored int64
@@ -227,8 +228,8 @@ func (s Snapshots) Append(ctx context.Context, l work.Lease, a snapshot.Appended
 	})
 }
 
-// touchDraft locks a draft that may be written: until it is complete, and after
-// that only with what it inherits.
+// touchDraft locks a draft that may be written, or fails: a draft takes written
+// blocks until it is complete, and inherited ones after that.
 func (db *DB) touchDraft(ctx context.Context, q querier, id string, inherited bool) error {
 	now := micros(db.now())
 	n, err := exec(ctx, q, `
@@ -257,7 +258,7 @@ func addDraftBlocks(ctx context.Context, q querier, id string, blocks []snapshot
 		WHERE draft_blocks.inherited >= excluded.inherited`)
 }
 
-// Complete implements snapshot.DraftStore.
+// Complete implements snapshot.DraftRecords.
 func (s Snapshots) Complete(ctx context.Context, account, id string, want snapshot.Expected) error {
 	return s.db.update(ctx, "complete snapshot "+id, func(q querier) error {
 		d, err := readDraft(ctx, q, id)
@@ -274,7 +275,7 @@ func (s Snapshots) Complete(ctx context.Context, account, id string, want snapsh
 	})
 }
 
-// DraftBlocks implements snapshot.DraftStore.
+// DraftBlocks implements snapshot.Appends.
 func (s Snapshots) DraftBlocks(ctx context.Context, id string, after int64, limit int) (blocks []snapshot.DraftBlock, err error) {
 	scan := func(s scanner) (b snapshot.DraftBlock, err error) {
 		err = s.Scan(&b.Index, (*hash)(&b.ID), (*hash)(&b.Digest), &b.Inherited)
@@ -289,7 +290,7 @@ func (s Snapshots) DraftBlocks(ctx context.Context, id string, after int64, limi
 	return blocks, err
 }
 
-// Split implements snapshot.DraftStore.
+// Split implements snapshot.Settling.
 func (s Snapshots) Split(ctx context.Context, l work.Lease, ranges int) error {
 	units := make([]work.Lease, ranges)
 	for i := range units {
@@ -306,7 +307,7 @@ func (s Snapshots) Split(ctx context.Context, l work.Lease, ranges int) error {
 	})
 }
 
-// Copied implements snapshot.DraftStore. The draft is locked, so exactly one caller
+// Copied implements snapshot.Settling. The draft is locked, so exactly one caller
 // sees no unit left.
 func (s Snapshots) Copied(ctx context.Context, l work.Lease) (next work.Lease, ok bool, err error) {
 	err = s.db.update(ctx, "end "+unitName(l), func(q querier) error {
@@ -332,12 +333,13 @@ func (s Snapshots) Copied(ctx context.Context, l work.Lease) (next work.Lease, o
 	return next, true, nil
 }
 
-// lockComplete locks a draft that is complete. Without one the units are gone.
+// lockComplete locks a draft that is complete. If there is none, its units are
+// gone, and the lease is lost.
 func lockComplete(ctx context.Context, q querier, id string) error {
 	return lostUnless(exec(ctx, q, `UPDATE drafts SET complete = complete WHERE snapshot = $1 AND complete = 1`, id))
 }
 
-// Publish implements snapshot.DraftStore.
+// Publish implements snapshot.Settling.
 func (s Snapshots) Publish(ctx context.Context, l work.Lease, r snapshot.Manifest) error {
 	return s.db.update(ctx, "publish snapshot "+l.Task, func(q querier) error {
 		if err := endDraft(ctx, q, l, snapshot.Completed); err != nil {
@@ -360,7 +362,7 @@ func (s Snapshots) Publish(ctx context.Context, l work.Lease, r snapshot.Manifes
 	})
 }
 
-// tellDraft tells how a draft ended.
+// tellDraft puts into the outbox how a draft ended.
 func (db *DB) tellDraft(ctx context.Context, q querier, kind outbox.Kind, account, id, message string) error {
 	parent, _, err := one(ctx, q, column[string], `SELECT parent FROM snapshots WHERE id = $1`, id)
 	if err != nil {
@@ -369,7 +371,7 @@ func (db *DB) tellDraft(ctx context.Context, q querier, kind outbox.Kind, accoun
 	return db.tell(ctx, q, outbox.Event{Kind: kind, Account: account, Resource: id, Detail: outbox.Detail{Source: parent, Message: message}})
 }
 
-// Reject implements snapshot.DraftStore.
+// Reject implements snapshot.Settling.
 func (s Snapshots) Reject(ctx context.Context, l work.Lease, message string) error {
 	return s.db.update(ctx, "reject snapshot "+l.Task, func(q querier) error {
 		if err := endDraft(ctx, q, l, snapshot.Failed); err != nil {
@@ -382,7 +384,8 @@ func (s Snapshots) Reject(ctx context.Context, l work.Lease, message string) err
 	})
 }
 
-// endDraft gives the lease's draft its last state: it is no draft any more.
+// endDraft gives the lease's draft its last state, after which it is not a draft
+// any more.
 func endDraft(ctx context.Context, q querier, l work.Lease, state snapshot.State) error {
 	n, err := exec(ctx, q, `UPDATE snapshots SET state = $1 WHERE id = $2 AND state = $3`, state, l.Task, snapshot.Pending)
 	if err := lostUnless(n, err); err != nil {
@@ -392,7 +395,7 @@ func endDraft(ctx context.Context, q querier, l work.Lease, state snapshot.State
 		return err
 	}
 	if state == snapshot.Completed {
-		return forgetDraft(ctx, q, l.Task) // its root names its blocks
+		return forgetDraft(ctx, q, l.Task) // from now on its root names its blocks
 	}
 	return dropDraft(ctx, q, l.Task)
 }
@@ -415,10 +418,10 @@ func forgetDraft(ctx context.Context, q querier, id string) error {
 	return dropUnits(ctx, q, id)
 }
 
-// msgTimeout is what clients read of a draft whose time is over.
+// msgTimeout is the message of a draft whose timeout is over, which clients see.
 const msgTimeout = "The snapshot was not completed before its timeout"
 
-// ExpireDrafts implements snapshot.DraftStore.
+// ExpireDrafts implements snapshot.DraftRecords.
 func (s Snapshots) ExpireDrafts(ctx context.Context) (n int, err error) {
 	err = s.db.update(ctx, "expire drafts", func(q querier) error {
 		now := micros(s.db.now())

@@ -40,8 +40,8 @@ func (t Tasks) Cancel(ctx context.Context, account, id string, f importtask.Fail
 	return previous, err
 }
 
-// startCleanup takes a task's units away and puts a Cleanup unit in their place.
-// What made the task fail first stays its failure.
+// startCleanup replaces a task's units by a Cleanup unit. The failure that came
+// first stays the task's.
 func (db *DB) startCleanup(ctx context.Context, q querier, task taskRow, next importtask.State, f importtask.Failure, cleanup work.Lease) error {
 	if err := dropUnits(ctx, q, task.id); err != nil {
 		return err
@@ -76,7 +76,7 @@ func (t Tasks) CleanedUp(ctx context.Context, l work.Lease) error {
 	})
 }
 
-// tellFailure tells why a task ended without a snapshot.
+// tellFailure puts into the outbox why a task ended without a snapshot.
 func (db *DB) tellFailure(ctx context.Context, q querier, task taskRow) error {
 	text, _, err := one(ctx, q, column[string], `SELECT failure FROM tasks WHERE id = $1`, task.id)
 	if err != nil {

@@ -50,8 +50,8 @@ func (f faulty) QueryContext(ctx context.Context, stmt string, args ...any) (*sq
 }
 
 // TestEventsAreAllOrNothing fails every event of an import's life at every one of
-// its statements, once also by a cancelled context, and compares the whole
-// database with what it was before.
+// its statements, and once by a cancelled context, and compares the whole database
+// with what it was before.
 func TestEventsAreAllOrNothing(t *testing.T) {
 	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) {
 		db := fresh(t)
@@ -82,7 +82,7 @@ func failAt(t *testing.T, db *DB, e lifeEvent, at int) (succeeded bool) {
 	defer cancel()
 	left, want := at, errFault
 	fail := func() error { return errFault }
-	if at == 2 { // the second: there is something to take back
+	if at == 2 { // by then there is something to roll back
 		want = context.Canceled
 		fail = func() error { cancel(); return nil }
 	}

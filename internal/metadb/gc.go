@@ -92,9 +92,10 @@ func (g Garbage) DraftBlocks(ctx context.Context, fn func([]block.ID) error) err
 	}
 }
 
-// Roots implements gc.References. It reads all of them at one moment: a draft or a
-// reader takes a hold of a root while the snapshot exists, so one of the two is seen
-// whatever is deleted meanwhile. With 100,000 snapshots that is 10 MB.
+// Roots implements gc.References. It reads all roots at one moment: a draft or a
+// reader takes its hold of a root while the snapshot exists, so one of the two is
+// seen even if the snapshot is deleted meanwhile. For 100,000 snapshots that takes
+// 10 MB.
 func (g Garbage) Roots(ctx context.Context, fn func(gc.Root) error) error {
 	roots := map[blockstore.FileID]gc.Root{}
 	err := g.db.view(ctx, "read roots", func(q querier) error {
@@ -182,8 +183,8 @@ func (g Garbage) Condemn(ctx context.Context, pass int64, pages []snapshot.PageI
 	})
 }
 
-// certain returns a condition on blocks, which speaks of placeholders after n ones,
-// and its arguments: that their domain is known and not in doubt.
+// certain returns a condition on blocks, that their domain is known and not in
+// doubt, and its arguments. Its placeholders are numbered from n+1 on.
 func certain(d gc.Doubt, n int) (where string, domains []any) {
 	if len(d.Domains) == 0 {
 		return "", nil
@@ -191,7 +192,7 @@ func certain(d gc.Doubt, n int) (where string, domains []any) {
 	return listed(` AND EXISTS (SELECT 1 FROM files f WHERE f.id = blocks.file AND f.domain NOT IN (?))`, n, len(d.Domains)), args(d.Domains)
 }
 
-// each runs fn on the ids, some in a transaction.
+// each runs fn on the ids, a batch in a transaction.
 func (g Garbage) each(ctx context.Context, what string, ids []any, fn func(q querier, ids []any) error) error {
 	for some := range slices.Chunk(ids, gcBatch) {
 		if err := g.db.update(ctx, what, func(q querier) error { return fn(q, some) }); err != nil {

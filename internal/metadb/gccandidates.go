@@ -36,7 +36,7 @@ func (g Garbage) NotePages(ctx context.Context, ids []snapshot.PageID) error {
 	})
 }
 
-// rowsOf makes rows of keys, with the same values behind each.
+// rowsOf returns a row for each key: the key, then the values.
 func rowsOf(keys []any, values ...any) [][]any {
 	rows := make([][]any, len(keys))
 	for i, k := range keys {
@@ -95,8 +95,8 @@ func (g Garbage) Pending(ctx context.Context) (pending bool, err error) {
 	return pending, err
 }
 
-// abandoned is the condition on files f for never having been closed, and never
-// being closed any more.
+// abandoned is the condition on files f that were not closed and can't be closed
+// any more.
 const abandoned = `f.state = 'open' AND NOT EXISTS (SELECT 1 FROM units u WHERE u.id = f.unit AND u.attempt = f.attempt AND u.owner <> '')`
 
 // TakePages implements gc.Candidates.
@@ -123,8 +123,8 @@ func (g Garbage) TakeBlocks(ctx context.Context, pass int64, after block.ID, lim
 	return ids, err
 }
 
-// take takes candidates for the pass, and drops those without a row: whoever makes
-// it exist again will let it go again.
+// take takes candidates for the pass, and drops those without a row: if such a page
+// or block is stored again, it becomes a candidate again when that is let go.
 func (g Garbage) take(ctx context.Context, table string, pass int64, after hash, limit int) (taken []hash, err error) {
 	candidates := candidatesOf[table]
 	for len(taken) < limit {

@@ -50,8 +50,8 @@ func scanFacts(s scanner) (f gc.FileFacts, err error) {
 	return f, err
 }
 
-// namers are the columns that name files: with kept, without anything in them that
-// a snapshot has.
+// namers are the columns that name files. Those with kept name roots that a draft
+// or a hold keeps alive, whether or not there still is a snapshot.
 var namers = []struct {
 	kept bool
 	stmt string
@@ -63,7 +63,7 @@ var namers = []struct {
 	{true, `SELECT DISTINCT root FROM holds WHERE root IN (?)`},
 }
 
-// addNames adds to the facts of files what names them.
+// addNames adds to the facts about files what names them.
 func addNames(ctx context.Context, q querier, ids []blockstore.FileID, facts map[blockstore.FileID]gc.FileFacts) error {
 	for _, n := range namers {
 		named, err := allIn(ctx, q, column[blockstore.FileID], args(ids), n.stmt)

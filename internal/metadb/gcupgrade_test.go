@@ -6,8 +6,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestGarbageIsUpgraded takes a database in which marks were columns to the present
-// schema: what had been let go before is found, and the files are counted.
+// TestGarbageIsUpgraded migrates a database in which marks were columns to the
+// present schema: what had been let go before is found, and the files are counted.
 func TestGarbageIsUpgraded(t *testing.T) {
 	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) { upgradeGarbage(t, fresh(t)) })
 }

@@ -22,7 +22,7 @@ func missing(kind, name string) error {
 	return &iam.EntityError{Kind: kind, Name: name, Err: iam.ErrNotFound}
 }
 
-// byName sorts what a list holds; collations of databases differ.
+// byName sorts a list by name, in Go because the collations of databases differ.
 func byName[T any](list []T, name func(T) string) []T {
 	slices.SortFunc(list, func(a, b T) int { return cmp.Compare(name(a), name(b)) })
 	return list
@@ -111,8 +111,8 @@ func (s IAM) RemoveAccount(ctx context.Context, account string) error {
 	})
 }
 
-// leftovers are the rows that go with an account. Its dedupe domains stay while
-// they may hold blocks that gc has not freed; nobody can ask for those.
+// leftovers are the rows that go with an account. Its dedupe domains stay, since
+// they may hold blocks that gc has not freed; no request can name them.
 var leftovers = []string{
 	"iam_keys WHERE account", "iam_attachments WHERE account", "iam_inline_policies WHERE account",
 	"iam_users WHERE account", "iam_roles WHERE account", "iam_managed_policies WHERE account",
@@ -120,8 +120,8 @@ var leftovers = []string{
 	"kms_keys WHERE account", "kms_aliases WHERE account", "kms_grants WHERE account",
 }
 
-// ownsNothing fails with iam.ErrInUse while the account has what is not removed
-// with it.
+// ownsNothing fails with iam.ErrInUse while the account has anything that is not
+// removed with it.
 func (db *DB) ownsNothing(ctx context.Context, q querier, account string) error {
 	n, _, err := one(ctx, q, column[int], `
 		SELECT (SELECT COUNT(*) FROM snapshots WHERE account = $1) + (SELECT COUNT(*) FROM images WHERE account = $1)

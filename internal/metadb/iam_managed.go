@@ -59,8 +59,8 @@ func (s IAM) ManagedPolicies(ctx context.Context, account string, names ...strin
 	return byName(list, func(m iam.Managed) string { return m.Name }), err
 }
 
-// lockManaged makes a transaction the only one that changes, deletes or attaches
-// a policy, and returns its id.
+// lockManaged keeps other transactions from changing, deleting or attaching a
+// policy, and returns its id.
 func lockManaged(ctx context.Context, q querier, account, name string) (id string, err error) {
 	n, err := exec(ctx, q, `UPDATE iam_managed_policies SET name = name WHERE account = $1 AND name = $2`, account, name)
 	switch {

@@ -9,8 +9,8 @@ import (
 // ownerTables says where each kind of owner of policies is kept.
 var ownerTables = map[string]string{iam.KindUser: "iam_users", iam.KindRole: "iam_roles"}
 
-// lockOwner makes a transaction the only one that changes an owner, his keys or
-// his policies, and returns his id.
+// lockOwner keeps other transactions from changing an owner, its keys or its
+// policies, and returns its id.
 func lockOwner(ctx context.Context, q querier, o iam.Owner) (id string, err error) {
 	n, err := exec(ctx, q, `UPDATE `+ownerTables[o.Kind]+` SET name = name WHERE account = $1 AND name = $2`, o.Account, o.Name)
 	switch {
@@ -30,7 +30,7 @@ func ownerID(ctx context.Context, q querier, o iam.Owner) (id string, err error)
 	return id, err
 }
 
-// dropOwner deletes an owner who is locked, unless he has policies.
+// dropOwner deletes an owner that is locked, unless it has policies.
 func dropOwner(ctx context.Context, q querier, o iam.Owner, id string) error {
 	policies, err := all(ctx, q, column[string], `
 		SELECT name FROM iam_inline_policies WHERE owner = $1 UNION ALL SELECT arn FROM iam_attachments WHERE owner = $1`, id)

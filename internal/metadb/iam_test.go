@@ -13,7 +13,8 @@ func TestIAM(t *testing.T) {
 	})
 }
 
-// TestIAMIsUpgraded takes a database of the first schema of IAM to the present one.
+// TestIAMIsUpgraded migrates a database with the first schema of IAM to the present
+// one.
 func TestIAMIsUpgraded(t *testing.T) {
 	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) { upgradeIAM(t, fresh(t)) })
 }

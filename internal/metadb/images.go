@@ -74,7 +74,7 @@ func useSnapshot(ctx context.Context, q querier, i image.Image, id string) error
 }
 
 // notInUse fails with *snapshot.InUseError while an image of the snapshot's owner
-// is made of it; those of others do not bind them.
+// is made of it; images of other accounts do not keep it.
 func notInUse(ctx context.Context, q querier, account, id string) error {
 	by, used, err := one(ctx, q, column[string], `
 		SELECT u.image FROM image_snapshots u JOIN images i ON i.id = u.image

@@ -67,7 +67,7 @@ func TestImages(t *testing.T) {
 		if gone, err := images.Deregister(ctx, "a", img.ID); err != nil || gone.Name != "web" {
 			t.Errorf("got %+v, %v", gone, err)
 		}
-		if err := db.Snapshots().Delete(ctx, "a", own); err != nil { // another's image does not bind the owner
+		if err := db.Snapshots().Delete(ctx, "a", own); err != nil { // another account's image does not keep it
 			t.Error(err)
 		}
 		if tags, err := db.Tags().List(ctx, "a", tag.Filter{}, tag.Place{}, 10); err != nil || len(tags) != 0 {

@@ -13,8 +13,8 @@ import (
 	"github.com/diskport/diskport/internal/tag"
 )
 
-// jsonColumn is the name of a column that keeps a T as JSON. The package comment has
-// the rule of what may change in such a T.
+// jsonColumn is the name of a column that keeps a T as JSON. The package comment
+// says what may change in such a T.
 type jsonColumn[T any] string
 
 // The columns that keep JSON. Each has a golden encoding in the tests.
@@ -45,7 +45,8 @@ type envelope struct {
 	Value   json.RawMessage `json:"value"`
 }
 
-// envelopeStart is what only envelopes begin with: no T has such a first field.
+// envelopeStart is how envelopes begin, and nothing else: no T has such a first
+// field.
 const envelopeStart = `{"version":`
 
 // VersionError reports a stored value that a newer program wrote.

@@ -11,8 +11,8 @@ import (
 )
 
 // TestJSONColumns compares what each column holds of a value, in which every field is
-// set, with its golden encoding, both ways. A test that fails here means that rows
-// of the release before would be read wrong: see the rule in the package comment.
+// set, with its golden encoding, both ways. A failure means that rows of the last
+// release would be misread: see the rule in the package comment.
 func TestJSONColumns(t *testing.T) {
 	const (
 		counts = `{"source":1,"done":2,"data":3,"zero":4,"dedup":5,"stored":6}`
@@ -66,7 +66,7 @@ func golden[T any](t *testing.T, c jsonColumn[T], want string) {
 	}
 }
 
-// filler sets every field that is stored, each to another value of its kind.
+// filler sets every field that is stored, each to a different value.
 type filler struct{ texts, numbers int }
 
 func (f *filler) fill(v reflect.Value) {
@@ -103,8 +103,8 @@ func (f *filler) fill(v reflect.Value) {
 	}
 }
 
-// hasNames checks that every field of a stored value says its name there, so that a
-// rename in Go changes no row.
+// hasNames checks that every field of a stored value has its name in a tag, so that
+// renaming it in Go changes no row.
 func hasNames(t *testing.T, typ reflect.Type) {
 	t.Helper()
 	switch typ.Kind() {

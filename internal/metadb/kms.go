@@ -90,7 +90,7 @@ func (s KMS) Owned(ctx context.Context, account string, now time.Time) (int, err
 // account, $2 kms.Customer, $3 kms.PendingDeletion, $4 the time.
 const customersKey = `account = $1 AND manager = $2 AND NOT (state = $3 AND deletion <= $4)`
 
-// lockKey makes a transaction the only one that changes a key or what hangs on it.
+// lockKey keeps other transactions from changing a key, its aliases or its grants.
 func lockKey(ctx context.Context, q querier, r kms.Ref) error {
 	n, err := exec(ctx, q, `UPDATE kms_keys SET id = id WHERE account = $1 AND region = $2 AND id = $3`, r.Account, r.Region, r.ID)
 	if err == nil && n == 0 {
@@ -148,7 +148,7 @@ func scanKMSRef(s scanner) (r kms.Ref, err error) {
 	return r, err
 }
 
-// purgeKey deletes a key that still is past its date, and what hangs on it.
+// purgeKey deletes a key that is still past its date, with its aliases and grants.
 func purgeKey(ctx context.Context, q querier, r kms.Ref, now time.Time) (int64, error) {
 	n, err := exec(ctx, q, `
 		DELETE FROM kms_keys WHERE account = $1 AND region = $2 AND id = $3 AND state = $4 AND deletion <= $5`,

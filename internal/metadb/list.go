@@ -9,8 +9,9 @@ import (
 	"github.com/diskport/diskport/internal/listing"
 )
 
-// query is a statement in the making: a list is read by one or more of them, each
-// along an index that has its rows in the list's order, and merged in Go.
+// query is a statement that is being built. A list is read by one or more
+// statements, each along an index that has its rows in the list's order, and merged
+// in Go.
 type query struct {
 	from  string // SELECT … FROM …
 	order string // two columns: when, and the id
@@ -58,12 +59,12 @@ func page[T any](ctx context.Context, q querier, scan func(scanner) (T, error), 
 	return all(ctx, q, scan, s.text()+` ORDER BY `+s.order+atMost(limit), s.args...)
 }
 
-// atMost returns the LIMIT of a statement. It is no placeholder: plans that
-// PostgreSQL makes without knowing it read and sort what they need not.
+// atMost returns the LIMIT of a statement, as a literal: without knowing it,
+// PostgreSQL makes plans that read and sort too much.
 func atMost(limit int) string { return ` LIMIT ` + strconv.Itoa(limit) }
 
-// pages reads along several ways at once: what all of them give from behind a
-// place, in order, each row once, at most limit.
+// pages reads a list by several statements: the rows of all of them behind a place,
+// in order, each row once, at most limit.
 func pages[T any](ctx context.Context, q querier, scan func(scanner) (T, error), ways []query, at func(T) listing.Place, after listing.Place, limit int) ([]T, error) {
 	var rows []T
 	for _, s := range ways {
@@ -76,8 +77,8 @@ func pages[T any](ctx context.Context, q querier, scan func(scanner) (T, error),
 	return cut(rows, at, after, limit), nil
 }
 
-// byID reads the rows of the ids that s leaves, from behind a place, in order, at
-// most limit.
+// byID reads the rows with the ids that match s, behind a place, in order, at most
+// limit.
 func byID[T any](ctx context.Context, q querier, scan func(scanner) (T, error), s query, column string, ids []string, at func(T) listing.Place, after listing.Place, limit int) ([]T, error) {
 	var rows []T
 	err := chunks(slices.Compact(slices.Sorted(slices.Values(ids))), func(c []string) error {
@@ -98,7 +99,7 @@ func cut[T any](rows []T, at func(T) listing.Place, after listing.Place, limit i
 	return rows[:min(limit, len(rows))]
 }
 
-// count returns a number that a statement counts.
+// count returns the count that a statement selects.
 func (db *DB) count(ctx context.Context, what, stmt string, args ...any) (n int, err error) {
 	err = db.view(ctx, what, func(q querier) error {
 		n, _, err = one(ctx, q, column[int], stmt, args...)

@@ -75,8 +75,8 @@ func (c counting) QueryContext(ctx context.Context, stmt string, args ...any) (*
 	return c.querier.QueryContext(ctx, stmt, args...)
 }
 
-// TestStatementsOfAPage: a page takes a number of statements that depends on the
-// page alone, and to be ready is one.
+// TestStatementsOfAPage: the number of statements for a page depends on the page
+// alone, and readiness takes one.
 func TestStatementsOfAPage(t *testing.T) {
 	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) {
 		counts := map[int]map[string]int{}
@@ -102,7 +102,7 @@ func TestStatementsOfAPage(t *testing.T) {
 			db.wrap = nil
 		}
 		// 100 ids are asked for by four statements (64, 16, 16 and 4), 50 by five. Half
-		// of the snapshots are the neighbour's, who shares them in two ways.
+		// of the snapshots belong to the neighbour, who shares them in two ways.
 		want := map[string]int{
 			"ready": 1, "tags": 1, "tagged": 1,
 			"tasks": 1 + 4, "active tasks": 1 + 4 + 4, // their tags; live counts
@@ -167,7 +167,8 @@ func TestReady(t *testing.T) {
 	})
 }
 
-// TestRemovedAccountLeavesNothing: who gets the id next gets nothing of it.
+// TestRemovedAccountLeavesNothing: the next account with the same id gets nothing
+// that the first one had.
 func TestRemovedAccountLeavesNothing(t *testing.T) {
 	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) {
 		db := fresh(t)
@@ -233,7 +234,8 @@ func TestRemovedAccountLeavesNothing(t *testing.T) {
 	})
 }
 
-// TestSharesOfBefore: what was shared before lists took pages is listed in its place.
+// TestSharesOfBefore: snapshots that were shared before there were pages are listed
+// in their places.
 func TestSharesOfBefore(t *testing.T) {
 	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) {
 		db := fresh(t)

@@ -14,7 +14,7 @@ import (
 
 // BenchmarkListPage reads pages of 100, with tags, out of 100,000 tasks and 100,000
 // snapshots of one account: the first, one in the middle, the last. Another account
-// shares a thousand snapshots with it, each with 900 others too.
+// shares a thousand snapshots with it, each of them with 900 other accounts too.
 //
 //	go test ./internal/metadb -run '^$' -bench ListPage
 func BenchmarkListPage(b *testing.B) {
@@ -37,7 +37,7 @@ func BenchmarkListPage(b *testing.B) {
 			fill(b, db, owner, n)
 			fill(b, db, neighbour, 1000)
 			shareWidely(b, db)
-			if engine.name == "postgres" { // which does so by itself before long; SQLite never does
+			if engine.name == "postgres" { // PostgreSQL does so by itself before long; SQLite never does
 				must(b, db, func(q querier) error {
 					_, err := exec(b.Context(), q, `ANALYZE`)
 					return err
@@ -62,8 +62,8 @@ func BenchmarkListPage(b *testing.B) {
 	}
 }
 
-// shareWidely shares the neighbour's snapshots with everybody, the owner of the many,
-// and 900 more.
+// shareWidely shares the neighbour's snapshots with everybody, with the owner of the
+// many, and with 900 more.
 func shareWidely(b *testing.B, db *DB) {
 	others := []string{owner, snapshot.Everybody}
 	for i := range 900 {

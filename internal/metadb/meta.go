@@ -14,8 +14,8 @@ func (db *DB) Ready(ctx context.Context) error {
 	})
 }
 
-// Secret returns the service-wide value called name, which make makes when there
-// is none yet. All nodes get the same. The caller wraps what must not lie here
+// Secret returns the service-wide value called name; make makes it when there is
+// none yet. All nodes get the same value. The caller wraps what must not be stored
 // in the clear.
 func (db *DB) Secret(ctx context.Context, name string, make func() ([]byte, error)) ([]byte, error) {
 	const get = `SELECT value FROM meta WHERE name = $1`

@@ -141,7 +141,8 @@ func TestChunks(t *testing.T) {
 	}
 }
 
-// TestANewerSchemaIsRefused by name, with the way out, and untouched.
+// TestANewerSchemaIsRefused: the error says what to do, and the database is
+// untouched.
 func TestANewerSchemaIsRefused(t *testing.T) {
 	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) {
 		db := fresh(t)
@@ -149,7 +150,7 @@ func TestANewerSchemaIsRefused(t *testing.T) {
 			_, err := exec(t.Context(), q, `INSERT INTO goose_db_version (version_id, is_applied) VALUES (99999, TRUE)`)
 			return err
 		})
-		defer must(t, db, func(q querier) error { // databases of a server are used again
+		defer must(t, db, func(q querier) error { // later tests use the server's databases again
 			_, err := exec(t.Context(), q, `DELETE FROM goose_db_version WHERE version_id = 99999`)
 			return err
 		})

@@ -33,7 +33,7 @@ func (db *DB) migrate(ctx context.Context) error {
 }
 
 // NewerError reports a database that a newer version of the program has migrated.
-// What its schema means is not known here, so nothing is read or written.
+// This version does not know its schema, so it neither reads nor writes it.
 type NewerError struct{ Stored, Known int64 }
 
 func (e *NewerError) Error() string {
@@ -56,7 +56,7 @@ func (db *DB) provider() (*goose.Provider, error) {
 	return goose.NewProvider(db.engine.dialect, db.write, files, options...)
 }
 
-// micros is how a time is stored.
+// micros returns a time as it is stored.
 func micros(t time.Time) int64 {
 	if t.IsZero() {
 		return 0

@@ -15,9 +15,9 @@ var _ outbox.Store = Outbox{}
 // Outbox returns the store of events to tell.
 func (db *DB) Outbox() Outbox { return Outbox{db} }
 
-// tell makes an event part of the transaction. The counter is locked until the
-// transaction ends, so events have the order of their commits; tell is therefore
-// the last that a transaction does.
+// tell adds an event to the transaction. It locks a counter until the transaction
+// ends, so that events are numbered in the order of commits; call it last, or other
+// transactions wait for long.
 func (db *DB) tell(ctx context.Context, q querier, e outbox.Event) error {
 	detail, err := outboxDetail.text(e.Detail)
 	if err != nil {

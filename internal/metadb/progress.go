@@ -12,7 +12,7 @@ import (
 	"github.com/diskport/diskport/internal/work"
 )
 
-// taskRow is what events need to know of a task whose row they have locked.
+// taskRow is what events need of a task whose row they have locked.
 type taskRow struct {
 	id, account string
 	state       importtask.State
@@ -21,8 +21,8 @@ type taskRow struct {
 	left        int // ranges
 }
 
-// lockTask returns a task and keeps others from changing it until the end of the
-// transaction.
+// lockTask returns a task and keeps other transactions from changing it until this
+// one ends.
 func lockTask(ctx context.Context, q querier, id string) (t taskRow, ok bool, err error) {
 	scan := func(s scanner) (t taskRow, err error) {
 		var counts string
@@ -35,8 +35,8 @@ func lockTask(ctx context.Context, q querier, id string) (t taskRow, ok bool, er
 		UPDATE tasks SET state = state WHERE id = $1 RETURNING id, account, state, snapshot, counts, ranges_left`, id)
 }
 
-// event runs fn as an event of the lease's task: with the task locked, the lease
-// checked and its unit done, and the state machine asked what comes next.
+// event runs fn as an event of the lease's task: it locks the task, checks the
+// lease and ends its unit, and asks the state machine for the next state.
 func (db *DB) event(ctx context.Context, l work.Lease, e importtask.Event, fn func(querier, taskRow, importtask.State) error) error {
 	return db.update(ctx, fmt.Sprintf("task %s: %s", l.Task, e), func(q querier) error {
 		task, ok, err := lockTask(ctx, q, l.Task)
@@ -114,7 +114,7 @@ func (t Tasks) FinishRange(ctx context.Context, l work.Lease, r importtask.Range
 		if err != nil {
 			return err
 		}
-		// The task is locked: exactly one caller sees it fall to 0.
+		// The task is locked, so exactly one caller sees the count fall to 0.
 		left, found, err := one(ctx, q, column[int], `
 			UPDATE tasks SET ranges_left = ranges_left - 1, counts = $1 WHERE id = $2 AND ranges_left > 0 RETURNING ranges_left`,
 			counts, task.id)
@@ -133,7 +133,8 @@ func (t Tasks) FinishRange(ctx context.Context, l work.Lease, r importtask.Range
 	return next, true, nil
 }
 
-// store makes the files of a range closed, and exist what they hold.
+// store closes the files of a range, and inserts the blocks and pages that they
+// hold.
 func store(ctx context.Context, q querier, l work.Lease, r importtask.RangeResult) error {
 	for _, p := range r.Packs {
 		if err := closeFile(ctx, q, l, p.File.ID, p.Bytes); err != nil {

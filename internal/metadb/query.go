@@ -56,9 +56,10 @@ func column[T any](s scanner) (v T, err error) {
 	return v, err
 }
 
-// maxChunk is the most keys or rows in one statement; SQLite looks placeholders up
-// one by one, so long lists cost more than they save. Smaller chunks go down by
-// fours, so that a statement exists in four lengths and engines can cache them.
+// maxChunk is the most keys or rows in one statement. SQLite looks placeholders up
+// one by one, so long lists cost more than they save. Smaller chunks are a quarter
+// of the next larger one, so that a statement exists in four lengths and engines
+// can cache them.
 const maxChunk = 64
 
 // chunks calls fn with keys in their order, at most maxChunk at a time.
@@ -134,7 +135,8 @@ func args[K any](keys []K) []any {
 	return out
 }
 
-// flag is how columns keep a truth value. It can be scanned into a bool as it is.
+// flag returns a bool as it is stored. A stored one can be scanned into a bool
+// directly.
 func flag(on bool) int64 {
 	if on {
 		return 1

@@ -7,8 +7,8 @@ import (
 	"github.com/diskport/diskport/internal/store/snapshot"
 )
 
-// addRangePages names pages as pages of a pending snapshot. That no two ranges
-// name the same page is the primary key's to see.
+// addRangePages names pages as pages of a pending snapshot. The primary key makes
+// sure that no two ranges name the same page.
 func addRangePages(ctx context.Context, q querier, id string, pages []snapshot.PagePlace) error {
 	rows := make([][]any, len(pages))
 	for i, p := range pages {

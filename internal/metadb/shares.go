@@ -8,7 +8,7 @@ import (
 	"github.com/diskport/diskport/internal/store/snapshot"
 )
 
-// sharesOf returns whom a snapshot is shared with, in order.
+// sharesOf returns the accounts that a snapshot is shared with, in order.
 func sharesOf(ctx context.Context, q querier, id string) ([]string, error) {
 	list, err := all(ctx, q, column[string], `SELECT grantee FROM snapshot_shares WHERE snapshot = $1`, id)
 	slices.Sort(list)
@@ -20,7 +20,7 @@ func dropShares(ctx context.Context, q querier, id string) error {
 	return err
 }
 
-// Share implements snapshot.Store.
+// Share implements snapshot.Changes.
 func (s Snapshots) Share(ctx context.Context, account, id string, add, remove []string) error {
 	return s.own(ctx, "share", account, id, func(q querier) error {
 		if _, err := execIn(ctx, q, args(remove), `DELETE FROM snapshot_shares WHERE snapshot = $1 AND grantee IN (?)`, id); err != nil {
@@ -53,7 +53,7 @@ func addShares(ctx context.Context, q querier, id string, add []string) error {
 	return err
 }
 
-// Unshare implements snapshot.Store.
+// Unshare implements snapshot.Changes.
 func (s Snapshots) Unshare(ctx context.Context, account, id string) error {
 	return s.own(ctx, "unshare", account, id, func(q querier) error {
 		gone, err := sharesOf(ctx, q, id)
@@ -68,7 +68,7 @@ func (s Snapshots) Unshare(ctx context.Context, account, id string) error {
 	})
 }
 
-// SetTier implements snapshot.Store.
+// SetTier implements snapshot.Changes.
 func (s Snapshots) SetTier(ctx context.Context, account, id string, t snapshot.Tier) error {
 	return s.own(ctx, "set the tier of", account, id, func(q querier) error {
 		_, err := exec(ctx, q, `UPDATE snapshots SET tier = $1, tier_since = $2 WHERE id = $3`, t, micros(s.db.now()), id)

@@ -9,7 +9,7 @@ import (
 	"github.com/diskport/diskport/internal/store/snapshot"
 )
 
-// List implements snapshot.Store.
+// List implements snapshot.Records.
 func (s Snapshots) List(ctx context.Context, account string, f snapshot.Filter, after listing.Place, limit int) (list []snapshot.Record, err error) {
 	err = s.db.view(ctx, "list snapshots for account "+account, func(q querier) error {
 		l := snapshotList{account, f}
@@ -32,8 +32,9 @@ func (s Snapshots) List(ctx context.Context, account string, f snapshot.Filter, 
 
 func placeOfSnapshot(r snapshot.Record) listing.Place { return listing.At(r.StartedAt, r.ID) }
 
-// snapshotList is what one account asks for. Its methods return the ways along
-// which the snapshots are found; every way keeps to the whole filter.
+// snapshotList is a list that an account asks for. Its methods return the
+// statements that find its snapshots, each along an index; each of them applies the
+// whole filter.
 type snapshotList struct {
 	account string
 	snapshot.Filter
@@ -77,8 +78,9 @@ func (l snapshotList) own() (ways []query) {
 	return ways
 }
 
-// shared finds others' snapshots that the account may use: by name, and public ones.
-// Own ones among them are found twice, which does no harm.
+// shared finds snapshots of other accounts that the account may use: those shared
+// with it by name, and public ones. It may find the account's own again, which does
+// no harm.
 func (l snapshotList) shared() (ways []query) {
 	if l.Owners != nil && !slices.ContainsFunc(l.Owners, func(who string) bool { return who != l.account }) {
 		return nil
@@ -89,9 +91,9 @@ func (l snapshotList) shared() (ways []query) {
 	return ways
 }
 
-// along finds what is shared with a grantee. The filter is the condition of a CASE,
-// since PostgreSQL, where it knows how few snapshots a condition leaves, reads all of
-// them to find those, instead of the shares in their order.
+// along finds what is shared with a grantee. The filter is the condition of a CASE to
+// hide its selectivity from PostgreSQL, which would otherwise read all snapshots that
+// match a selective filter, instead of the shares in their order.
 func (l snapshotList) along(grantee string) query {
 	s := query{
 		from: selectSnapshotColumns + `
@@ -128,7 +130,8 @@ func either(s query, first string, some []string, second string, others []string
 }
 
 // restorable adds the condition that one of RestorableBy may make volumes of the
-// snapshot. Whom others share their snapshots with is told to those alone.
+// snapshot. With whom other accounts share their snapshots is disclosed only to
+// those accounts.
 func (l snapshotList) restorable(s query) query {
 	if len(l.RestorableBy) == 0 {
 		return s.and(`1 = 0`)

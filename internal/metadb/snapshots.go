@@ -18,7 +18,7 @@ var _ snapshot.Store = Snapshots{}
 // Snapshots returns the store of snapshot records.
 func (db *DB) Snapshots() Snapshots { return Snapshots{db} }
 
-// Get implements snapshot.Store.
+// Get implements snapshot.Records.
 func (s Snapshots) Get(ctx context.Context, id string) (r snapshot.Record, err error) {
 	err = s.db.view(ctx, "get snapshot "+id, func(q querier) error {
 		var ok bool
@@ -36,13 +36,13 @@ func (s Snapshots) Get(ctx context.Context, id string) (r snapshot.Record, err e
 	return r, err
 }
 
-// Owned implements snapshot.Store.
+// Owned implements snapshot.Records.
 func (s Snapshots) Owned(ctx context.Context, account string) (int, error) {
 	return s.db.count(ctx, "count snapshots of account "+account, `SELECT COUNT(*) FROM snapshots WHERE account = $1`, account)
 }
 
-// complement adds to records what lies in other tables: tags, which only their
-// account sees, and how far pending ones are.
+// complement adds to records what is in other tables: tags, which only their
+// account sees, and the progress of pending ones.
 func complement(ctx context.Context, q querier, account string, list []*snapshot.Record) error {
 	var own, making []string
 	for _, r := range list {
@@ -67,7 +67,7 @@ func complement(ctx context.Context, q querier, account string, list []*snapshot
 	return err
 }
 
-// progressOf returns by task how far those are that make snapshots.
+// progressOf returns the progress of tasks, by their ids.
 func progressOf(ctx context.Context, q querier, ids []string) (map[string]int, error) {
 	live, err := liveCounts(ctx, q, ids...)
 	if err != nil {
@@ -101,7 +101,7 @@ func percent(t importtask.Task) int {
 	return int(min(99, max(0, float64(t.Counts.Done)/float64(total)*100)))
 }
 
-// Delete implements snapshot.Store.
+// Delete implements snapshot.Changes.
 func (s Snapshots) Delete(ctx context.Context, account, id string) error {
 	return s.db.update(ctx, "delete snapshot "+id, func(q querier) error {
 		root, ok, err := one(ctx, q, column[blockstore.FileID], `
@@ -140,8 +140,8 @@ func whyNotDeleted(ctx context.Context, q querier, account, id string) error {
 	return cmp.Or(err, snapshot.ErrNotFound)
 }
 
-// LocatePages implements snapshot.Store. Which page of a volume a page is depends
-// on who asks, since snapshots share pages: Page is 0.
+// LocatePages implements snapshot.Records. Snapshots share pages, and a page may be
+// another one in each volume; so Page is 0.
 func (s Snapshots) LocatePages(ctx context.Context, ids []snapshot.PageID) (map[snapshot.PageID]snapshot.PagePlace, error) {
 	found := make(map[snapshot.PageID]snapshot.PagePlace, len(ids))
 	err := s.db.view(ctx, located(len(ids), "pages"), func(q querier) error {

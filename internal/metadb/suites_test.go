@@ -24,7 +24,7 @@ import (
 	"github.com/diskport/diskport/internal/work/worktest"
 )
 
-// must runs an event on the database's own terms.
+// must runs an event that must succeed.
 func must(t testing.TB, db *DB, fn func(querier) error) {
 	t.Helper()
 	if err := db.update(t.Context(), "set up a test", fn); err != nil {
@@ -58,7 +58,8 @@ func TestOutbox(t *testing.T) {
 	})
 }
 
-// TestEventsOfSnapshotsAreTold in the transactions that they happen in.
+// TestEventsOfSnapshotsAreTold: the transaction of each event adds it to the
+// outbox.
 func TestEventsOfSnapshotsAreTold(t *testing.T) {
 	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) {
 		db, ctx := fresh(t), t.Context()

@@ -61,7 +61,7 @@ func doomed(t tag.Tag, del []tag.Deletion) bool {
 // change runs fn for each of the account's resources in one transaction, with
 // the resource locked.
 func (t Tags) change(ctx context.Context, what, account string, resources []string, fn func(querier, string) error) error {
-	ids := slices.Compact(slices.Sorted(slices.Values(resources))) // everybody locks in this order
+	ids := slices.Compact(slices.Sorted(slices.Values(resources))) // all transactions lock in this order
 	return t.db.update(ctx, what+" of account "+account, func(q querier) error {
 		for _, id := range ids {
 			if err := lockResource(ctx, q, account, id); err != nil {
@@ -123,7 +123,7 @@ func (db *DB) listTags(ctx context.Context, q querier, account string, f tag.Fil
 	}
 	order := `resource`
 	switch {
-	case f.Tag == nil: // keys are ordered byte by byte; ids are alike in every collation
+	case f.Tag == nil: // keys are ordered byte by byte; the order of ids is the same in every collation
 		name := `name` + db.engine.bytewise
 		s = s.and(`resource >= ?`, after.Resource).and(`(resource > ? OR `+name+` > ?)`, after.Resource, after.Key)
 		order += `, ` + name

@@ -238,7 +238,7 @@ func scanTask(s scanner) (t importtask.Task, err error) {
 		taskWarnings.read(warnings, &t.Warnings), taskSnapshotTags.read(tags, &t.SnapshotTags))
 }
 
-// liveCounts returns by task what workers have reported of ranges in flight.
+// liveCounts returns, by task, what workers have reported about ranges in flight.
 func liveCounts(ctx context.Context, q querier, tasks ...string) (map[string]importtask.Counts, error) {
 	live := map[string]importtask.Counts{}
 	scan := func(s scanner) (_ struct{}, err error) {
@@ -256,7 +256,7 @@ func liveCounts(ctx context.Context, q querier, tasks ...string) (map[string]imp
 	return live, err
 }
 
-// lockAccount serialises what checks limits of an account.
+// lockAccount serialises transactions that check limits of an account.
 func lockAccount(ctx context.Context, q querier, account string) error {
 	_, err := exec(ctx, q, `
 		INSERT INTO account_locks (account) VALUES ($1) ON CONFLICT (account) DO UPDATE SET account = excluded.account`, account)

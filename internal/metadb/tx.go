@@ -17,12 +17,12 @@ type querier interface {
 	QueryContext(ctx context.Context, stmt string, args ...any) (*sql.Rows, error)
 }
 
-// retries bounds how often a transaction that lost against another is run again.
+// retries bounds how often a transaction that conflicts with another is run again.
 const retries = 10
 
 // update runs fn in a transaction that it commits when fn succeeds. fn may run
 // again, so it must not keep anything from a run that failed. Errors are prefixed
-// by what, which says what is being done to which.
+// by what, which says what is being done, and to what.
 func (db *DB) update(ctx context.Context, what string, fn func(querier) error) error {
 	var err error
 	for range retries {
@@ -84,7 +84,7 @@ func (db *DB) checkpoint(ctx context.Context) {
 	_, _ = db.write.ExecContext(ctx, `PRAGMA wal_checkpoint(TRUNCATE)`)
 }
 
-// conflict reports whether a transaction failed because of another one only.
+// conflict reports whether a transaction failed only because of another one.
 func conflict(err error) bool {
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return pg.Code == "40001" || pg.Code == "40P01" // serialization failure, deadlock

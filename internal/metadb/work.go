@@ -24,8 +24,8 @@ func (w Work) Claim(ctx context.Context, owner string, kinds []work.Kind, now ti
 	if len(kinds) == 0 {
 		return l, false, nil
 	}
-	// On PostgreSQL the SELECT locks the row it finds and passes over those that
-	// others are claiming.
+	// On PostgreSQL the SELECT locks the row that it finds and passes over those
+	// that other nodes are claiming.
 	stmt := listed(`
 		UPDATE units SET owner = $1, lease_until = $2, attempt = attempt + 1, claims = claims + 1, progress = NULL
 		WHERE lease_until <= $3 AND id = (
@@ -111,7 +111,7 @@ func scanLease(s scanner) (l work.Lease, err error) {
 	return l, err
 }
 
-// unit returns the lease, held by nobody, of a new unit.
+// unit returns the lease of a new unit that is not leased yet.
 func (db *DB) unit(u work.Unit) work.Lease {
 	u.ID = db.ids.Int63()
 	return work.Lease{Unit: u}

@@ -1,6 +1,7 @@
-// Package quota limits how often things are asked for: a token bucket for each
-// action and whoever asks, or whatever is asked of, as AWS throttles its APIs. Edges ask it once a request is
-// authenticated, and before anything else is done for it.
+// Package quota limits how often things are asked for, as AWS throttles its APIs: there is
+// a token bucket for each action and subject, which is the caller or the thing that it asks
+// for. Edges ask it once a request is authenticated, and before anything else is done for
+// it.
 package quota
 
 import (
@@ -28,23 +29,24 @@ type Throttle struct {
 
 type key struct{ who, action string }
 
-// bucket holds so many tokens at a time.
+// bucket holds tokens, as many as there were at a time.
 type bucket struct {
 	tokens float64
 	at     time.Time
 }
 
 // New returns a throttle; rate says how often each action may be asked for. Actions
-// come from a fixed table, so the number of buckets is bounded by those who ask.
+// come from a fixed table, so the number of buckets is bounded by the number of
+// subjects.
 func New(now func() time.Time, rate func(action string) Rate) *Throttle {
 	return &Throttle{now: now, rate: rate, buckets: map[key]*bucket{}, swept: now()}
 }
 
-// Same is the rate of a service whose actions all have the same.
+// Same returns the rate function of a service whose actions all have the same rate.
 func Same(r Rate) func(string) Rate { return func(string) Rate { return r } }
 
-// Allow reports whether who (a principal, an account, a snapshot) may ask for an
-// action now, or be asked for it, and counts it if so.
+// Allow reports whether an action is allowed now to a subject (a principal, an
+// account, a snapshot), and counts it if so.
 func (t *Throttle) Allow(who, action string) bool {
 	if t == nil {
 		return true
@@ -71,7 +73,7 @@ func (t *Throttle) Allow(who, action string) bool {
 	return true
 }
 
-// sweepEvery is how long a bucket that nobody asks of is kept, at least.
+// sweepEvery is how long a bucket that is not used is kept, at least.
 const sweepEvery = time.Minute
 
 // sweep forgets buckets that are full again. It needs mu.

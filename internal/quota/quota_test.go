@@ -35,7 +35,7 @@ func TestThrottle(t *testing.T) {
 	allowed("a", "x", 9, 2)
 	now = now.Add(499 * time.Millisecond)
 	allowed("a", "x", 9, 0)
-	now = now.Add(time.Millisecond) // what was refused cost nothing
+	now = now.Add(time.Millisecond) // a refusal takes no token
 	allowed("a", "x", 9, 1)
 	now = now.Add(time.Hour)
 	allowed("a", "x", 9, 3)

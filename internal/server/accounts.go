@@ -6,8 +6,8 @@ import (
 	"github.com/diskport/diskport/internal/identity/iam"
 )
 
-// estate is what accounts own. Tasks that have ended are history, and keys that AWS
-// manages nobody can delete.
+// estate counts what accounts own. Tasks that have ended do not count, and neither
+// do keys that AWS manages, which can't be deleted.
 func (p *parts) estate() iam.Estate {
 	return iam.Estate{
 		{Kind: "snapshot", Count: p.db.Snapshots().Owned},

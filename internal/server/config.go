@@ -25,9 +25,10 @@ type Config struct {
 	RootAccessKeyID     string
 	RootSecretAccessKey string
 
-	// Where images lie beside the embedded S3: "aws", or the URL of an S3. Keys are
-	// read with SourceCredentials, which assume the service role at SourceSTS: ""
-	// for SourceEndpoint, "none" to read without a role, else as SourceEndpoint.
+	// Where images lie besides the embedded S3: "aws", or the URL of an S3. Objects
+	// are read with SourceCredentials, which assume the service role at SourceSTS:
+	// "" means at SourceEndpoint, "none" means to read without a role; else it is
+	// of the form of SourceEndpoint.
 	SourceEndpoint    string
 	SourceSTS         string
 	SourceRegion      string // "" = Region
@@ -57,8 +58,8 @@ type Config struct {
 	Logger *slog.Logger // required
 }
 
-// withDefaults fills in defaults and refuses what contradicts itself, before
-// anything is opened.
+// withDefaults fills in defaults and refuses settings that contradict each other,
+// before anything is opened.
 func (c Config) withDefaults() (Config, error) {
 	def := func(s *string, v string) {
 		if *s == "" {

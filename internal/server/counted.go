@@ -9,9 +9,9 @@ import (
 	"github.com/diskport/diskport/internal/imports/source"
 )
 
-// countedSources counts the bytes that this process read from sources, those of
-// work that came to nothing included: what an operator pays for, and what shows
-// how much a restart costs.
+// countedSources counts the bytes that this process reads from sources, including
+// those for work that fails or is repeated: that is what an operator pays for, and
+// what a restart costs.
 type countedSources struct {
 	*source.Opener
 	bytes prometheus.Counter

@@ -23,7 +23,7 @@ import (
 type dataDir struct {
 	path string
 	dir  *os.File // the directory, locked
-	lock *os.File // a file in it that says by whom, locked
+	lock *os.File // a file in it that says which process holds it, locked
 }
 
 // LockedError reports a data directory on which a service runs already.
@@ -55,8 +55,9 @@ func openData(path string) (*dataDir, error) {
 	return d, nil
 }
 
-// acquire locks the directory itself, which nobody removes by mistake, and the file
-// in it that says who holds it. Some file systems lock files alone.
+// acquire locks the directory itself, which is not removed by mistake, and the file
+// in it that says which process holds it, since some file systems can lock only
+// files.
 func (d *dataDir) acquire() (err error) {
 	if d.dir, err = os.Open(d.path); err != nil {
 		return fmt.Errorf("server: data directory: %w", err)
@@ -121,7 +122,8 @@ func (d *dataDir) announce(endpoint string) error {
 }
 
 // masterKey reads the key that wraps stored secrets, and makes it at the first
-// start. A database without its key is refused: nothing in it could be opened.
+// start. A database without its key is refused, since none of its secrets could be
+// opened.
 func (d *dataDir) masterKey() (*secret.MasterKey, error) {
 	key, err := os.ReadFile(d.file("master.key"))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -139,7 +141,7 @@ func (d *dataDir) masterKey() (*secret.MasterKey, error) {
 }
 
 // rootKey returns the root access key: the configured one, else the stored one,
-// else a new one. What is returned is what the credentials file says.
+// else a new one. The credentials file is written to match.
 func (d *dataDir) rootKey(cfg Config) (id string, secret sigv4.Secret, err error) {
 	id, s := cfg.RootAccessKeyID, cfg.RootSecretAccessKey
 	if id == "" {

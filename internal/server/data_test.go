@@ -40,7 +40,7 @@ func TestOneServiceADataDirectory(t *testing.T) {
 	open(t, dir)
 }
 
-// TestARemovedLockFileLetsNobodyIn: what is locked is the directory too.
+// TestARemovedLockFileLetsNobodyIn: the directory is locked too.
 func TestARemovedLockFileLetsNobodyIn(t *testing.T) {
 	d := open(t, t.TempDir())
 	if err := os.Remove(d.file("lock")); err != nil {
@@ -52,7 +52,7 @@ func TestARemovedLockFileLetsNobodyIn(t *testing.T) {
 	}
 }
 
-// TestDataIsForItsOwnerAlone also where the directory was there before.
+// TestDataIsForItsOwnerAlone: even if the directory was there before.
 func TestDataIsForItsOwnerAlone(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.Chmod(dir, 0o755); err != nil {

@@ -1,6 +1,6 @@
-// Package server is the composition root: it makes the service out of its parts
-// and runs it. New opens everything in the order in which parts need each other,
-// Run serves until its context ends, Close takes it apart again.
+// Package server is the composition root: it makes the service out of its parts and
+// runs it. New opens the parts in the order in which they need each other, Run
+// serves until its context ends, and Close closes everything.
 //
 // The data directory, all of which belongs to one running service:
 //

@@ -2,7 +2,7 @@ package server
 
 import "github.com/diskport/diskport/internal/imports/source"
 
-// foreignEndpoint is where the configured S3 is, if there is one.
+// foreignEndpoint returns where the foreign S3 is; zero if there is none.
 func (p *parts) foreignEndpoint() source.Endpoint {
 	if p.sources.Foreign == nil {
 		return source.Endpoint{}

@@ -56,7 +56,7 @@ func (a *App) front(metrics *prometheus.Registry) http.Handler {
 	})
 }
 
-// formats are those that a request may name; nil: AWS's.
+// formats are the image formats that a request may name; nil means AWS's.
 func (a *App) formats() []string {
 	if a.cfg.StrictAWS {
 		return nil
@@ -68,11 +68,11 @@ func (a *App) formats() []string {
 	return names
 }
 
-// burst is for how many seconds' worth of requests an account may ask at once.
+// burst is how many seconds' worth of requests an account may make at once.
 const burst = 5
 
-// throttle limits the requests of a service to the configured rate, from which
-// rates makes those of its actions.
+// throttle limits the requests to a service; rates returns the rate of each action,
+// given the configured one.
 func (a *App) throttle(rates func(quota.Rate) func(action string) quota.Rate) *quota.Throttle {
 	n := float64(a.cfg.RequestRate)
 	return quota.New(time.Now, rates(quota.Rate{PerSecond: n, Burst: burst * n}))
@@ -106,7 +106,8 @@ func (a *App) ownHosts() []string {
 
 func alive(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") }
 
-// ready reports whether requests can be answered: the database, that is.
+// ready reports whether requests can be answered, that is, whether the database
+// answers.
 func (a *App) ready(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
 	defer cancel()

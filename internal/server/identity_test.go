@@ -27,7 +27,7 @@ func started(t *testing.T, dir string) error {
 }
 
 // TestStoreAndDatabaseBelongTogether starts the service on data directories of
-// which one half was lost or exchanged.
+// which the store or the database was lost or exchanged.
 func TestStoreAndDatabaseBelongTogether(t *testing.T) {
 	mine, other := filepath.Join(t.TempDir(), "mine"), filepath.Join(t.TempDir(), "other")
 	for _, dir := range []string{mine, other, mine} {

@@ -166,8 +166,8 @@ func serviceKey(ctx context.Context, db *metadb.DB, master *secret.MasterKey, na
 	return key, nil
 }
 
-// recover picks up what a dead process left: duties that it never made, and pins
-// that no running task knows.
+// recover mends what a process that died left behind: duties that were not made,
+// and pins that belong to no running task.
 func (a *App) recover(ctx context.Context, p *parts) error {
 	return errors.Join(
 		p.db.Work().Ensure(ctx, duties(p.runner.Handlers)...),

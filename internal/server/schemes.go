@@ -21,8 +21,9 @@ import (
 	"github.com/diskport/diskport/internal/store/keyring"
 )
 
-// What the service stands on is chosen by the scheme of a URL, from these tables.
-// Nothing else in this package names a database, a back end, an S3 or a KMS.
+// The database, the block store, the source and the keys are each chosen by the
+// scheme of a URL, from these tables. Nothing else in this package names a
+// database, a back end, an S3 or a KMS.
 var (
 	databases = map[string]func(context.Context, *App) (*metadb.DB, error){
 		embedded: openSQLite,
@@ -44,10 +45,10 @@ var (
 	}
 )
 
-// embedded is the scheme of the part that the service brings along: no URL at all.
+// embedded is the scheme of the embedded part, which is used when there is no URL.
 const embedded = ""
 
-// choose returns the row of a table for a URL, which a flag gave.
+// choose returns the row of a table for the URL that a flag gave.
 func choose[T any](table map[string]T, flag, url string) (row T, err error) {
 	scheme := url
 	if i := strings.Index(url, "://"); i >= 0 {
@@ -95,7 +96,7 @@ func openSQLite(ctx context.Context, a *App) (*metadb.DB, error) {
 	return db, db.Work().ExpireAll(ctx)
 }
 
-// blockBackend is all that the service asks of a back end.
+// blockBackend is all that the service needs of a back end.
 type blockBackend interface {
 	blockstore.Backend
 	blockstore.Identified

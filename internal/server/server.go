@@ -32,7 +32,7 @@ type App struct {
 
 	stopping chan struct{}  // closed when no more requests are taken
 	requests sync.WaitGroup // those being answered
-	stuck    bool           // some did not end: what they use must stay
+	stuck    bool           // some requests did not end: what they use must stay open
 
 	keyID  string
 	secret sigv4.Secret
@@ -79,8 +79,8 @@ func New(ctx context.Context, cfg Config) (_ *App, err error) {
 	return a, nil
 }
 
-// counted notes which requests are being answered: cutting off a client ends its
-// request's context, but not what answers it.
+// counted counts the requests that are being answered: closing a client's
+// connection ends the request's context, but not its handler.
 func (a *App) counted(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		a.requests.Add(1)
@@ -119,8 +119,8 @@ func (a *App) Endpoint() string {
 // Credentials returns the root access key.
 func (a *App) Credentials() (accessKeyID, secret string) { return a.keyID, a.secret.Reveal() }
 
-// Handover returns a Url for one import of a file on this machine: it is good
-// once, and inside this process only.
+// Handover returns a Url for the import of a file on this machine. It can be used
+// once, and only inside this process.
 func (a *App) Handover(path string) (string, error) { return a.parts.sources.Handovers.Register(path) }
 
 // Run serves and works until ctx ends, then stops gracefully: no new work is
@@ -145,7 +145,7 @@ func (a *App) Run(ctx context.Context) error {
 	defer cancel()
 	err := a.http.Shutdown(grace)
 	if errors.Is(err, context.DeadlineExceeded) {
-		err = a.http.Close() // clients that hold on are cut off
+		err = a.http.Close() // cuts off clients that are still connected
 	}
 	err = errors.Join(err, <-served, <-worked)
 	answered := make(chan struct{})
@@ -171,8 +171,8 @@ func (a *App) serve() error {
 	return ignore(err, http.ErrServerClosed)
 }
 
-// Close takes the service apart. Run must have returned. When requests would not
-// end, everything stays until the process ends, since they use it.
+// Close closes everything. Run must have returned. If requests did not end,
+// everything stays open until the process ends, since they use it.
 func (a *App) Close() error {
 	if a.stuck {
 		return nil

@@ -51,7 +51,7 @@ func run(t *testing.T, cfg Config) *service {
 	return s
 }
 
-// end stops the service and takes it apart. It may be called again.
+// end stops the service and closes it. It may be called again.
 func (s *service) end(t *testing.T) {
 	t.Helper()
 	if s.App == nil {
@@ -67,8 +67,8 @@ func (s *service) end(t *testing.T) {
 	s.App = nil
 }
 
-// request is one to the service, signed with the root key where it names an AWS
-// service.
+// request sends a request to the service, signed with the root key if it names an
+// AWS service.
 func (s *service) request(t *testing.T, service, method, path, body string, header http.Header) *http.Request {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), method, s.Endpoint()+path, strings.NewReader(body))
@@ -111,7 +111,8 @@ func query(action, version string) (string, http.Header) {
 	return "Action=" + action + "&Version=" + version, http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}
 }
 
-// TestRefused: what contradicts itself is refused before anything is opened.
+// TestRefused: settings that contradict each other are refused before anything is
+// opened.
 func TestRefused(t *testing.T) {
 	keys := credentials.NewStaticCredentialsProvider("id", "secret", "")
 	for _, tt := range []struct {
@@ -147,7 +148,8 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// TestNewFails: whatever fails, what was opened before it is closed again.
+// TestNewFails: whichever part fails, those that were opened before are closed
+// again.
 func TestNewFails(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -203,8 +205,8 @@ func TestNewFails(t *testing.T) {
 	}
 }
 
-// TestService is one life: every edge behind one address, a stop, and a second
-// start that finds what the first left.
+// TestService is one life of the service: every edge behind one address, a stop,
+// and a second start that finds what the first left.
 func TestService(t *testing.T) {
 	before, err := os.Getwd()
 	if err != nil {
@@ -310,7 +312,7 @@ func TestReady(t *testing.T) {
 	}
 }
 
-// said is a slog.Handler that tells when something is logged.
+// said is a slog.Handler that signals when something is logged.
 type said struct {
 	slog.Handler
 	what string
@@ -369,7 +371,8 @@ func TestStopLetsRequestsEnd(t *testing.T) {
 	}
 }
 
-// TestRunEndsWithItsListener: a service that can't serve doesn't work on unseen.
+// TestRunEndsWithItsListener: a service that can't be reached doesn't go on
+// working.
 func TestRunEndsWithItsListener(t *testing.T) {
 	a, err := New(t.Context(), config(t.TempDir()))
 	if err != nil {

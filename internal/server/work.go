@@ -19,8 +19,8 @@ import (
 	"github.com/diskport/diskport/internal/work"
 )
 
-// lanes go by cost: nothing short waits for anything long. Each is one claimer, so
-// a kind has as many as it may have units under way on a node.
+// lanes go by cost, so that short units never wait for long ones. Each lane is one
+// claimer; a kind has as many lanes as a node may do units of it at the same time.
 var lanes = [][]work.Kind{
 	{work.Publish, work.Cleanup}, // a plan reads the tables of its image, however far away that is
 	{work.Plan, work.Publish, work.Cleanup},
@@ -40,10 +40,10 @@ var lanes = [][]work.Kind{
 // compute: a queue of 4 MiB writes this deep keeps a virtual disk busy.
 const writesInFlight = 10
 
-// poll is how long a claimer sleeps that nobody wakes.
+// poll is how long a claimer sleeps when it is not woken.
 const poll = 2 * time.Second
 
-// wireImports makes the import service and what does its units.
+// wireImports makes the import service, and the engine that does its units.
 func (a *App) wireImports(p *parts, master *secret.MasterKey, counted countedSources) *importtask.Engine {
 	images := importtask.Images{
 		Sources: p.sources, Strict: a.cfg.StrictAWS,
@@ -91,12 +91,13 @@ func (a *App) wireRunner(p *parts, engine *importtask.Engine) {
 	}
 }
 
-// duties are the kinds that are done again and again.
+// duties returns the kinds of periodic duties.
 func duties(handlers map[work.Kind]work.Handler) []work.Kind {
 	return slices.DeleteFunc(slices.Sorted(maps.Keys(handlers)), func(k work.Kind) bool { return handlers[k].Every == 0 })
 }
 
-// spare is how much may still be written where so much is free.
+// spare returns a function that returns how many of the free bytes may be written:
+// all but the reserve.
 func (a *App) spare(free func() (int64, error)) func() (int64, error) {
 	return func() (int64, error) {
 		n, err := free()

@@ -17,7 +17,8 @@ type Tagged struct {
 	Tag      Tag
 }
 
-// Deletion says which tag to delete: Value nil deletes it whatever its value.
+// Deletion says which tag to delete. When Value is nil, the tag is deleted whatever
+// its value is.
 type Deletion struct {
 	Key   string
 	Value *string
@@ -28,19 +29,24 @@ type NoResourceError struct{ ID string }
 
 func (e *NoResourceError) Error() string { return "tag: no resource " + e.ID }
 
-// Store keeps the tags of an account's resources. Every method is one
-// transaction: all resources change or none does.
+// Store keeps the tags of an account's resources, which it knows from the tables of
+// tasks, snapshots and images. Edges call it after they have validated tags. Every
+// method is one transaction: all resources change or none does. All may be called
+// concurrently. The suite is tagtest.
 type Store interface {
-	// Add adds or overwrites tags on every resource; ErrTooMany, *NoResourceError.
+	// Add adds tags to every resource, and overwrites those with the same key.
+	// ErrTooMany when one of them would have more than MaxPerResource,
+	// *NoResourceError.
 	Add(ctx context.Context, account string, resources []string, tags []Tag) error
-	// Remove deletes tags; with no deletions all but reserved ones.
+	// Remove deletes tags from every resource; when del is empty, all but reserved
+	// ones. Tags that are not there are no error. *NoResourceError.
 	Remove(ctx context.Context, account string, resources []string, del []Deletion) error
-	// List returns at most limit of the account's tags that f leaves, in order of
-	// resource id, then key (byte by byte), from behind after.
+	// List returns at most limit of the account's tags that match f, in order of
+	// resource id, then key (byte by byte), beginning behind after.
 	List(ctx context.Context, account string, f Filter, after Place, limit int) ([]Tagged, error)
 }
 
-// Filter narrows a list of tags. A nil field leaves all of them.
+// Filter narrows a list of tags. A nil field matches all of them.
 type Filter struct {
 	Resources []string // ids
 	Tag       *Tag     // this key with this value

@@ -1,5 +1,5 @@
 // Package tag holds AWS's rules for resource tags (contract §6): which keys and
-// values are allowed, how many, and how they are compared.
+// values are allowed, how many of them, and how they are compared.
 package tag
 
 import (

@@ -1,21 +1,22 @@
-// Package wake tells those who wait in this process that something has changed:
-// a claimer that there is work, a held request that its task has ended.
+// Package wake wakes goroutines of this process that wait for something to change:
+// a claimer, when there is work; a held request, when its task has ended.
 //
-// A wake says that looking may be worth it, never what there is to see: state is
-// in the database alone, and everybody who waits here also looks by itself now
-// and then. So a wake that is lost costs time, not truth. On many nodes the
-// database's notifications feed the same topics.
+// A wake says only that it may be worth looking again: state is in the database
+// alone, and every waiter also looks by itself now and then. So a wake that is lost
+// costs time, but not correctness. On many nodes the database's notifications feed
+// the same topics.
 package wake
 
 import "sync"
 
-// Topic is what somebody waits for.
+// Topic is what a goroutine waits for.
 type Topic string
 
 // Work is woken when there may be units to claim.
 const Work Topic = "work"
 
-// Task is woken when something happened to a task or to a snapshot, by its id.
+// Task returns the topic that is woken when something has happened to the task or
+// snapshot with an id.
 func Task(id string) Topic { return Topic("task " + id) }
 
 // Bus carries wakes. Its methods may be called concurrently; the zero value is
@@ -30,8 +31,8 @@ type topic struct {
 	users int
 }
 
-// Wait returns a channel that is closed at the next wake of the topic. Call it
-// before looking, so that nothing is missed in between, and stop when the wait
+// Wait returns a channel that is closed at the next wake of the topic. Call Wait
+// before looking, so that nothing is missed in between, and call stop when the wait
 // is over, whatever ended it.
 func (b *Bus) Wait(name Topic) (woken <-chan struct{}, stop func()) {
 	b.mu.Lock()
@@ -56,7 +57,7 @@ func (b *Bus) leave(name Topic, t *topic) {
 	}
 }
 
-// Wake ends the waits for the topics that began before.
+// Wake ends all waits for the topics that have begun before the call.
 func (b *Bus) Wake(names ...Topic) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -34,8 +34,8 @@ func TestWakeEndsTheWaitsOfItsTopicAlone(t *testing.T) {
 	stopOther()
 }
 
-// TestNothingStays: topics are as many as tasks, so none may be kept when nobody
-// waits for it.
+// TestNothingStays: there are as many topics as tasks, so none may be kept once no
+// goroutine waits for it.
 func TestNothingStays(t *testing.T) {
 	var b Bus
 	for _, id := range []string{"a", "b"} {

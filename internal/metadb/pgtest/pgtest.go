@@ -1,6 +1,6 @@
-// Package pgtest gives tests PostgreSQL databases of their own: on the server
-// that DISKPORT_TEST_POSTGRES names, else on a throw-away one that it starts from
-// the distribution's binaries, once for a test process.
+// Package pgtest gives tests PostgreSQL databases of their own: on the server that
+// DISKPORT_TEST_POSTGRES names, else on a temporary one that it starts from the
+// distribution's binaries, once for each test process.
 package pgtest
 
 import (
@@ -36,7 +36,7 @@ type Server struct {
 
 	mu   sync.Mutex
 	made []string // names of databases
-	idle []string // those that no test uses
+	idle []string // those that are not in use
 }
 
 // Main runs a package's tests beside a server; TestMain calls it. A missing
@@ -77,7 +77,7 @@ func (s *Server) New(t testing.TB) string {
 	return u.String()
 }
 
-// empty empties every table but the migrations' own, whatever refers to what.
+// empty empties every table but the migrations' own, regardless of foreign keys.
 const empty = `
 	SET session_replication_role = replica;
 	DO $$ DECLARE name text; BEGIN
@@ -163,7 +163,7 @@ func (s *Server) launch() error {
 }
 
 // await returns when the server logs that it is ready. What it logs after that is
-// read until it ends, and dropped.
+// read and dropped until it ends.
 func (s *Server) await(log io.Reader) error {
 	lines, said := bufio.NewScanner(log), ""
 	for lines.Scan() {
@@ -200,7 +200,7 @@ func (s *Server) command(who *syscall.Credential, program string, args ...string
 	return cmd
 }
 
-// unprivileged returns whom to run the server as; nil means as we are.
+// unprivileged returns the user to run the server as; nil means the present one.
 func unprivileged() (*syscall.Credential, error) {
 	if os.Getuid() != 0 {
 		return nil, nil

@@ -70,7 +70,7 @@ func oldestFirstUntilTold(t *testing.T, b Bench) {
 	if !slices.Equal(about, []string{"one", "two"}) || events[0].ID >= events[1].ID {
 		t.Errorf("pending: %+v, want one and two", events)
 	}
-	for range 2 { // whoever told them may have died before it noted that
+	for range 2 { // a sender may have died before it called Told
 		if err := b.Store.Told(t.Context(), events[0].ID, events[1].ID); err != nil {
 			t.Fatal(err)
 		}
