@@ -59,7 +59,7 @@ type Store interface {
 	// Register stores an image with its tags. From then on the snapshots of its
 	// account that it names can't be deleted. *NameError when another image of the
 	// account has the name; *NoSnapshotError when a snapshot does not exist, is not
-	// completed, or may not be used by the account.
+	// completed, or is one that the account may not use.
 	Register(ctx context.Context, i Image) error
 	// Deregister removes an image of the account and returns it; its snapshots
 	// stay. ErrNotFound.

@@ -10,8 +10,8 @@ import (
 	"github.com/diskport/diskport/internal/identity/iam"
 )
 
-// account is an account as it is answered. The secret is there when the account
-// is made, and never again.
+// account is an account in an answer. The secret is in the answer that makes the
+// account, and in no other.
 type account struct {
 	ID              string    `json:"id"`
 	AccessKeyID     string    `json:"accessKeyId"` // of the root key

@@ -1,5 +1,5 @@
-// Package adminapi serves /-/v1/, the service's own JSON: what AWS has no word
-// for. Requests are signed with SigV4 as service "diskport"; the front chain
+// Package adminapi serves /-/v1/, the service's own JSON API, for what AWS's APIs
+// can't say. Requests are signed with SigV4 as service "diskport"; the front chain
 // (awshttp) has verified that before they come here.
 //
 //	GET  /-/v1/tasks                 tasks of the account, in full detail
@@ -14,12 +14,12 @@
 //	DELETE /-/v1/accounts/{id}       remove an account that owns nothing
 //
 // Tasks and snapshots come in pages, oldest first: ?limit=N entries, 1,000 unless
-// less is asked for. While there are more, the answer has a "next", which is
-// ?after= of the request for the next page.
+// less is asked for. While there are more, the answer has a "next", the value of
+// ?after= in the request for the next page.
 //
 // Accounts are managed by the service's own account alone: its root, and users
 // whose policies allow it.
 //
 // Times are RFC 3339, sizes bytes unless a name says otherwise. An error is
-// {"code","message"}. Fields are added, never renamed.
+// {"code","message"}. Fields may be added, and are never renamed.
 package adminapi

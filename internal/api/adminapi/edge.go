@@ -32,31 +32,31 @@ type Snapshots interface {
 // Verifier reads snapshots back.
 type Verifier interface {
 	// Verify reads every block of a completed snapshot and checks it against its
-	// ID, calling progress now and then with the blocks read and their number.
-	// An error says what is damaged.
+	// ID, calling progress now and then with how many blocks were read, and of how
+	// many. An error says what is damaged.
 	Verify(ctx context.Context, rec snapshot.Record, progress func(done, total int64)) error
 }
 
-// Collector frees what nothing references. gc.Collector is one.
+// Collector frees what nothing references. gc.Collector implements it.
 type Collector interface {
 	Run(ctx context.Context) (gc.Report, error)
 }
 
-// Accounts makes and removes accounts. iam.Service is one.
+// Accounts makes and removes accounts. iam.Service implements it.
 type Accounts interface {
 	Accounts(ctx context.Context) ([]iam.Account, error)
 	AddAccount(ctx context.Context, id string) (iam.Account, sigv4.Secret, error)
 	RemoveAccount(ctx context.Context, id string, owns func(ctx context.Context, account string) (what string, err error)) error
 }
 
-// Config is what the edge stands on.
+// Config is the parts and settings of an Edge.
 type Config struct {
 	Tasks     Tasks
 	Snapshots Snapshots
 	Verifier  Verifier
 	Collector Collector
 	Accounts  Accounts
-	// Operator is the account that may manage the others: the service's own.
+	// Operator is the service's own account, which may manage the others.
 	Operator string
 	// Owns says what an account has besides identities ("3 snapshots"), or "".
 	Owns func(ctx context.Context, account string) (what string, err error)
@@ -81,8 +81,8 @@ type Edge struct {
 
 var _ awshttp.Edge = (*Edge)(nil)
 
-// route is a request the edge answers: its pattern, the action that a policy
-// must allow, what answers it, and whom it is for.
+// route is a request that the edge answers: its pattern, the action that a policy
+// must allow, its handler, and the callers that it is for.
 type route struct {
 	pattern string
 	action  string
@@ -90,16 +90,16 @@ type route struct {
 	readers audience
 }
 
-// audience is whom a request is for.
+// audience is the callers that a request is for.
 type audience int
 
 const (
-	anyone   audience = iota // whom a policy allows it
+	anyone   audience = iota // all whose policies allow it
 	operator                 // of these, callers of the operator's account
 )
 
-// routes is every request. Handlers return an error to be answered, or nil
-// when they have answered.
+// routes are all requests. A handler returns an error to be answered, or nil when
+// it has answered itself.
 var routes = []route{
 	{"GET /-/v1/tasks", "diskport:ListTasks", (*Edge).listTasks, anyone},
 	{"GET /-/v1/tasks/{id}", "diskport:GetTask", (*Edge).getTask, anyone},
@@ -156,7 +156,8 @@ func (e *Edge) serve(rt route, w http.ResponseWriter, r *http.Request) {
 	case err != nil:
 		err = &failure{http.StatusForbidden, "AccessDenied", "you are not authorized to perform " + rt.action}
 	case rt.readers == operator && c.Principal.Account != e.Operator:
-		// Root keys of other accounts may do everything in those, and nothing here.
+		// Root keys of other accounts may do everything in their accounts, but not
+		// this.
 		err = &failure{http.StatusForbidden, "AccessDenied", rt.action + " takes the keys of account " + e.Operator}
 	default:
 		err = rt.handle(e, &request{r, w, c})

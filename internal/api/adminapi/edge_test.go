@@ -315,8 +315,8 @@ func TestEveryRouteAsksForARight(t *testing.T) {
 	}
 }
 
-// TestStreamsEndWhenTheServiceStops: a stream that waits for its task would hold up
-// the end of the service for as long as that may take.
+// TestStreamsEndWhenTheServiceStops: a stream that waits for its task would
+// otherwise hold up the end of the service for as long as the task takes.
 func TestStreamsEndWhenTheServiceStops(t *testing.T) {
 	stopping := make(chan struct{})
 	close(stopping)

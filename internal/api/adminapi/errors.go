@@ -10,7 +10,7 @@ import (
 	"github.com/diskport/diskport/internal/store/snapshot"
 )
 
-// failure is an error as it is answered.
+// failure is an error in an answer.
 type failure struct {
 	status  int
 	code    string
@@ -19,8 +19,8 @@ type failure struct {
 
 func (f *failure) Error() string { return f.code + ": " + f.message }
 
-// asFailure maps an error of the domains to what is answered. What is not
-// known is internal: its cause goes to the log alone.
+// asFailure maps an error of the domains to an answer. An error that is not known
+// is internal: its cause goes only to the log.
 func asFailure(err error) *failure {
 	var f *failure
 	var invalid *iam.ValidationError

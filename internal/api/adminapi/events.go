@@ -11,7 +11,7 @@ import (
 	"github.com/diskport/diskport/internal/logkey"
 )
 
-// heartbeat is how often a stream without news says that it is alive, so that
+// heartbeat is how often a stream without news sends a sign of life, so that
 // proxies keep it open.
 const heartbeat = 10 * time.Second
 
@@ -25,7 +25,7 @@ func startEvents(w http.ResponseWriter) events {
 	return events{w}
 }
 
-// send writes one event and makes sure that it leaves.
+// send writes one event and flushes it.
 func (s events) send(name string, data []byte) error {
 	if _, err := fmt.Fprintf(s.w, "event: %s\ndata: %s\n\n", name, data); err != nil {
 		return err
@@ -84,8 +84,8 @@ func (e *Edge) watchTask(r *request) error {
 	}
 }
 
-// taskEvent returns the task as JSON, and the same without what changes by
-// itself as time goes on, to tell whether anything happened.
+// taskEvent returns the task as JSON, and as a key the same without what changes
+// merely because time passes, which tells whether anything has happened.
 func (e *Edge) taskEvent(t importtask.Task) (key, data []byte) {
 	w := e.wireTask(t)
 	data = mustMarshal(w)

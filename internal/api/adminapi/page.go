@@ -8,8 +8,8 @@ import (
 )
 
 // pageOf reads which page of a list a request is for: "limit" entries, by default
-// and at most listing.Page, from behind the place that "after" says, which is the
-// "next" of another page.
+// and at most listing.Page, behind the place in "after", which is the "next" of
+// another page.
 func pageOf(r *request) (after listing.Place, limit int, err error) {
 	query := r.URL.Query()
 	limit = listing.Page
@@ -25,8 +25,8 @@ func pageOf(r *request) (after listing.Place, limit int, err error) {
 	return after, limit, nil
 }
 
-// cut makes a page of entries, of which there is one more than fits if there is
-// another page, and returns where that begins.
+// cut makes a page of a list that has one entry more than fits if there is another
+// page, and returns the place behind which that begins.
 func cut[T any](list []T, limit int, place func(T) listing.Place) (page []T, next string) {
 	if len(list) <= limit {
 		return list, ""

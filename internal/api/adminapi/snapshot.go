@@ -114,7 +114,7 @@ func (e *Edge) verifySnapshot(r *request) error {
 			return
 		}
 		told = now
-		// A client that is gone has its request's context cancelled.
+		// If the client is gone, the request's context is cancelled.
 		_ = stream.send("progress", mustMarshal(struct {
 			Done  int64 `json:"done"`
 			Total int64 `json:"total"`

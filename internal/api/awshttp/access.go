@@ -11,12 +11,13 @@ import (
 	"github.com/diskport/diskport/internal/logkey"
 )
 
-// recorder notes what was answered. http.ResponseController reaches through it.
+// recorder notes the status and size of the answer. It lets http.ResponseController
+// reach the writer below it.
 type recorder struct {
 	http.ResponseWriter
 	status int   // 0 until the header is written
 	bytes  int64 // of body
-	abort  bool  // the answer broke off
+	abort  bool  // the answer was broken off
 }
 
 // Unwrap lets http.ResponseController flush and set deadlines.
@@ -38,21 +39,21 @@ func (r *recorder) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// target is what a request asked for, taken before edges change the request.
+// target is what a request asked for, copied before edges change the request.
 type target struct{ method, path, query, remote string }
 
 func newTarget(r *http.Request) target {
 	return target{method: r.Method, path: r.URL.Path, query: r.URL.RawQuery, remote: r.RemoteAddr}
 }
 
-// secretQuery lists, in lower case, query parameters that are credentials or
-// grant something. What starts with "x-amz-" is hidden without being listed.
+// secretQuery lists, in lower case, query parameters that are credentials or grant
+// something. Those that begin with "x-amz-" are hidden without being listed.
 var secretQuery = map[string]bool{
 	"awsaccesskeyid": true, "signature": true, "blocktoken": true, "pagetoken": true, "nexttoken": true,
 }
 
-// loggedQuery returns a query without secrets. The query protocols' parameters
-// may hold anything, a presigned Url say, so nothing of theirs is shown.
+// loggedQuery returns a query without secrets. Parameters of the query protocols
+// may hold anything, such as a presigned Url, so none of them are shown.
 func loggedQuery(service, query string) string {
 	if query == "" || service != S3 && service != EBS {
 		return ""

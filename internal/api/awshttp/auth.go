@@ -14,8 +14,8 @@ import (
 	"github.com/diskport/diskport/internal/logkey"
 )
 
-// admit fills c: which service, whose request, what body. It returns nil for
-// an anonymous request to S3, which is for that edge to judge.
+// admit fills in the service, the principal and the body of c. It returns nil for
+// an anonymous request to S3, which that edge accepts or refuses.
 func (f *Front) admit(w http.ResponseWriter, r *http.Request, c *Call) error {
 	c.Service = sigv4.Scope(r)
 	if strings.HasPrefix(r.URL.Path, apiPath) && c.Service != Diskport {
@@ -41,10 +41,10 @@ func (f *Front) admit(w http.ResponseWriter, r *http.Request, c *Call) error {
 	return f.authenticate(w, r, c)
 }
 
-// unscoped decides whose a request without a credential scope is: the query
-// protocol's with an Action, else S3's.
+// unscoped finds the service of a request without a credential scope: EC2's query
+// protocol if it has an Action, else S3.
 func unscoped(w http.ResponseWriter, r *http.Request, c *Call) error {
-	c.Service = EC2 // until the opposite is known: only forms can go wrong here
+	c.Service = EC2 // until more is known: only forms can go wrong here
 	var body []byte
 	if isForm(r) {
 		var err error
@@ -60,7 +60,7 @@ func unscoped(w http.ResponseWriter, r *http.Request, c *Call) error {
 	case err == nil && form.Has("Action"):
 		err = missing
 		if _, parsed := sigv4.Parse(r); parsed != nil {
-			err = parsed // says what is wrong with what is there
+			err = parsed // says what is wrong with the credentials
 		}
 	}
 	if !form.Has("Action") {
@@ -100,12 +100,12 @@ func (f *Front) authenticate(w http.ResponseWriter, r *http.Request, c *Call) er
 	return nil
 }
 
-// noter is a Keys that wants to know which keys are in use.
+// noter is a Keys that is told which keys are in use.
 type noter interface {
 	Used(ctx context.Context, p iam.Principal, service, region string) error
 }
 
-// admitted is told whose request c has proved to be.
+// admitted stores the principal that the request has proven to come from.
 func (f *Front) admitted(r *http.Request, c *Call, p iam.Principal) {
 	c.Principal = p
 	n, ok := f.opts.Keys.(noter)
@@ -113,7 +113,7 @@ func (f *Front) admitted(r *http.Request, c *Call, p iam.Principal) {
 		return
 	}
 	if err := n.Used(r.Context(), p, c.Service, c.Region); err != nil {
-		// The request is none the worse for it.
+		// A failure to note it does not fail the request.
 		f.opts.Log.WarnContext(r.Context(), "noting the use of a key", logkey.Request, c.RequestID, logkey.Error, err)
 	}
 }

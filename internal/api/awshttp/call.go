@@ -1,6 +1,6 @@
-// Package awshttp is the front chain that every AWS request passes: which
-// service is meant, request id, size caps, signature, principal, access log,
-// panic guard. Behind it each service has an edge of its own.
+// Package awshttp is the front chain that every AWS request passes: which service
+// is meant, request id, size caps, signature, principal, access log, panic guard.
+// Behind it, each service has an edge of its own.
 //
 //	request ─► id, recorder, panic guard     front.go, access.go, metrics.go
 //	        ─► service (credential scope)    route.go
@@ -8,7 +8,7 @@
 //	        ─► signature, principal          auth.go
 //	        ─► Edge.ServeAWS                 one per service
 //
-// An error before or behind the edge is a Fault, told in the shape of the
+// An error in front of the edge or in it is a Fault, answered in the form of the
 // service's protocol (fault.go, shape.go).
 package awshttp
 
@@ -22,7 +22,7 @@ import (
 	"github.com/diskport/diskport/internal/identity/policy"
 )
 
-// The services, named as credential scopes name them.
+// The services, by their names in credential scopes.
 const (
 	EC2      = "ec2"
 	EBS      = "ebs"
@@ -33,33 +33,34 @@ const (
 	Diskport = "diskport" // our own JSON under /-/v1/
 )
 
-// Call is a request after the front chain: who asks which service. It belongs
-// to the one goroutine that serves the request.
+// Call is a request that has passed the front chain: its service, its principal and
+// its parameters. It belongs to the goroutine that serves the request.
 type Call struct {
 	RequestID string
 	Principal iam.Principal // zero for an anonymous or presigned-by-nobody request
-	Origin    iam.Origin    // what policies may ask about the request as such
+	Origin    iam.Origin    // what policies may ask about any request
 	Region    string        // of the credential scope
 	Service   string        // EC2, EBS, …
 	Form      url.Values    // query string and form body together, for the query protocols
 	Body      []byte        // for all services but s3, whose body is streamed
 
-	// Action is what the edge found the request to ask for. It labels metrics,
-	// so only names from the edge's own table may be set.
+	// Action is the action that the edge has found. It labels metrics, so it may
+	// only be a name from the edge's own table.
 	Action string
 
 	code string // of the fault that was answered; empty: none
 }
 
-// Authorize returns nil if the caller may do action to every one of resources,
-// else an *iam.DeniedError. with says more about the request than its origin.
+// Authorize returns nil if the caller may do action to every one of resources, else
+// an *iam.DeniedError. with is what policies may ask about this request besides its
+// origin.
 func (c *Call) Authorize(action string, with policy.Context, resources ...string) error {
 	context := c.Origin.Context()
 	maps.Copy(context, with)
 	return iam.Authorize(c.Principal, action, context, resources...)
 }
 
-// KeyUser is the caller as KMS knows it.
+// KeyUser returns the caller in the form that KMS needs.
 func (c *Call) KeyUser() kms.Caller {
 	return kms.Caller{Principal: c.Principal, Region: c.Region, Context: c.Origin.Context()}
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/diskport/diskport/internal/identity/sigv4"
 )
 
-// Fault is an error as the wire tells it.
+// Fault is an error in an answer.
 type Fault struct {
 	Status  int
 	Code    string
@@ -18,13 +18,13 @@ type Fault struct {
 
 func (f Fault) Error() string { return f.Code + ": " + f.Message }
 
-// refusal is why the front chain itself turns a request away.
+// refusal is why the front chain itself refuses a request.
 type refusal int
 
 const (
 	missing    refusal = iota // no credentials
 	incomplete                // malformed authentication data
-	unknownKey                // access key id that nobody has, or a wrong session token
+	unknownKey                // unknown access key id, or a wrong session token
 	mismatch                  // signature not made with the key's secret
 	expired                   // outside the clock window or past the expiry
 	oldToken                  // session token that has expired
@@ -50,8 +50,8 @@ const (
 	textInternal   = "An internal error has occurred"
 )
 
-// refusals says how each protocol tells each refusal. One row per protocol
-// family; the order within a row is that of the constants above.
+// refusals are the faults for each refusal. There is one row for each protocol
+// family, in the order of the constants above.
 var refusals = map[string][]Fault{
 	EC2: {
 		{403, "MissingAuthenticationToken", textMissing, ""},
@@ -107,7 +107,7 @@ var refusals = map[string][]Fault{
 	},
 }
 
-// family maps a service to the row of refusals that it shares.
+// family maps a service to the row of refusals of its protocol family.
 func family(service string) string {
 	switch service {
 	case EC2, S3, EBS:
@@ -125,7 +125,7 @@ func (r refusal) fault(service string) Fault { return refusals[family(service)][
 func (r refusal) Error() string { return refusals[EC2][r].Error() }
 
 // Internal is the answer to an error that the client can do nothing about. Its
-// cause belongs into the log, never into the answer.
+// cause belongs in the log, never in the answer.
 func Internal(service string) Fault { return internal.fault(service) }
 
 // refusalOf sorts the errors of the signature check and the key look-up.
@@ -152,7 +152,7 @@ func refusalOf(err error) refusal {
 	return internal
 }
 
-// Fail answers with f in the shape of the service's protocol.
+// Fail answers with f in the form of the service's protocol.
 func (c *Call) Fail(w http.ResponseWriter, f Fault) {
 	c.code = f.Code
 	shapes[c.shape()](w, c, f)

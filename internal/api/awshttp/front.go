@@ -14,7 +14,8 @@ import (
 	"github.com/diskport/diskport/internal/logkey"
 )
 
-// Options is what a Front is made of. Keys, Log and Metrics are required.
+// Options are the parts and settings of a Front. Keys, Log and Metrics are
+// required.
 type Options struct {
 	Edges   map[string]Edge // by service name
 	Keys    iam.AccessKeys
@@ -23,14 +24,14 @@ type Options struct {
 	Now     func() time.Time // nil means time.Now
 	NewID   func() string    // of requests; nil means awsid.Request
 
-	// AllowSigV2 takes Signature Version 2 for EC2 queries and presigned GETs
-	// of S3. Such requests name no region, so Region says which is meant, and
-	// S3's depend on Domain: of bucket.Domain, as in s3gate.Options.
+	// AllowSigV2 takes Signature Version 2 for EC2 queries and presigned GETs of
+	// S3. Such requests name no region, so Region says which one is meant. Those of
+	// S3 also need Domain, the domain in bucket.Domain, as in s3gate.Options.
 	AllowSigV2     bool
 	Region, Domain string
 
-	// Our own pages below /-/, which need no signature. Without one of them
-	// its path is not found.
+	// Our own pages below /-/, which need no signature. The path of one that is nil
+	// is not found.
 	Live, Ready, Scrape, Console http.Handler
 }
 
@@ -64,7 +65,7 @@ func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer func() {
 		f.recover(rec, c, recover())
 		if rec.status == 0 && !rec.abort {
-			rec.status = http.StatusOK // net/http answers so when nobody wrote
+			rec.status = http.StatusOK // net/http answers so when the edge has written nothing
 		}
 		took := f.opts.Now().Sub(begin)
 		f.metrics.observe(c, rec, took)
@@ -81,8 +82,8 @@ func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.serve(rec, r, c)
 }
 
-// recover turns a panic into InternalError where that can still be told, and
-// into a broken connection where it can't.
+// recover turns a panic into InternalError if the answer has not begun yet, else
+// into a broken connection.
 func (f *Front) recover(rec *recorder, c *Call, cause any) {
 	if cause == nil {
 		return

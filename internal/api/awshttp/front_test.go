@@ -298,8 +298,8 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
-// TestSilence: an edge that writes nothing has answered 200, which is what log and
-// metrics say.
+// TestSilence: an edge that writes nothing has answered 200, and log and metrics
+// say so.
 func TestSilence(t *testing.T) {
 	f := newFixture(func(o *Options) {
 		o.Edges[STS] = edgeFunc(func(_ http.ResponseWriter, _ *http.Request, c *Call) { c.Action = "Nothing" })
@@ -321,7 +321,7 @@ func TestSilence(t *testing.T) {
 	}
 }
 
-// TestFaultsOfJSON: KMS's clients are told its own content type.
+// TestFaultsOfJSON: clients of KMS get the content type of its protocol.
 func TestFaultsOfJSON(t *testing.T) {
 	for service, want := range map[string]string{KMS: "application/x-amz-json-1.1", Diskport: "application/json", EBS: "application/json"} {
 		w := httptest.NewRecorder()

@@ -16,7 +16,7 @@ direct, S3, IAM, STS and KMS at this address: point AWS_ENDPOINT_URL to it, or r
 "diskport env".
 `
 
-// pages routes what lies below /-/ and needs no signature.
+// pages routes the requests below /-/ that need no signature.
 func pages(o Options) http.Handler {
 	mux := http.NewServeMux()
 	for path, h := range map[string]http.Handler{
@@ -45,8 +45,8 @@ func (f *Front) own(r *http.Request) bool {
 	return isBrowser(r)
 }
 
-// isBrowser recognises somebody who typed our address: clients of S3 don't ask
-// for HTML, and whoever lists buckets signs.
+// isBrowser recognises a browser that was given our address: clients of S3 don't
+// ask for HTML, and a request to list buckets is signed.
 func isBrowser(r *http.Request) bool {
 	return r.Method == http.MethodGet && r.URL.Path == "/" && r.URL.RawQuery == "" &&
 		r.Header.Get("Authorization") == "" && strings.Contains(r.Header.Get("Accept"), "text/html")

@@ -7,8 +7,9 @@ import (
 	"strconv"
 )
 
-// shapes writes a fault as each service's clients parse it. A service that we
-// do not have is answered as EC2 would, the protocol of `Action=`.
+// shapes write a fault in the form that each service's clients parse. A service
+// that we do not have answers as EC2 does, whose protocol is the one with
+// `Action=`.
 var shapes = map[string]func(http.ResponseWriter, *Call, Fault){
 	EC2:      failEC2,
 	EBS:      failEBS,
@@ -59,7 +60,7 @@ func failS3(w http.ResponseWriter, c *Call, f Fault) {
 	}{Code: f.Code, Message: f.Message, RequestId: c.RequestID})
 }
 
-// failEBS tells an absent message or reason as null, as the real service does.
+// failEBS writes an absent message or reason as null, as the real service does.
 func failEBS(w http.ResponseWriter, _ *Call, f Fault) {
 	w.Header().Set("X-Amzn-Errortype", f.Code)
 	WriteJSON(w, f.Status, struct{ Message, Reason *string }{optional(f.Message), optional(f.Reason)})

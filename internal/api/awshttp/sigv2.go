@@ -8,8 +8,8 @@ import (
 )
 
 // authenticateV2 is authenticate for a signature of version 2: of an EC2 query,
-// whose form c has already, or of a presigned GET of S3. The latter goes on
-// signed with version 4, since the gateway behind knows no other.
+// whose form c has already, or of a presigned GET of S3. The latter is signed again
+// with version 4, since the gateway knows no other.
 func (f *Front) authenticateV2(r *http.Request, c *Call) error {
 	c.Region = f.opts.Region
 	c.Origin = f.origin(r, c.Region)
@@ -47,8 +47,8 @@ func (f *Front) parseV2(r *http.Request, c *Call) (sigv4.V2, error) {
 }
 
 // virtualBucket takes the bucket out of "bucket.domain[:port]", exactly as the S3
-// edge does: were the two to differ, a signature would be good for another
-// object. It is empty where the path begins with the bucket.
+// edge does: if the two differed, a signature would be valid for another object. It
+// is empty where the path begins with the bucket.
 func virtualBucket(host, domain string) (bucket string, ok bool) {
 	if domain == "" {
 		return "", true

@@ -80,7 +80,8 @@ func TestVersion2(t *testing.T) {
 	}
 }
 
-// TestVersion2GoesOnAsVersion4 verifies what the gateway behind would verify.
+// TestVersion2GoesOnAsVersion4 verifies the signature that the gateway would
+// verify.
 func TestVersion2GoesOnAsVersion4(t *testing.T) {
 	f := newFixture(func(o *Options) {
 		o.AllowSigV2, o.Region = true, "eu-west-1"
@@ -99,7 +100,7 @@ func TestVersion2GoesOnAsVersion4(t *testing.T) {
 	}
 }
 
-// noting is keys that note what for.
+// noting is keys that note what they are used for.
 type noting struct {
 	keys
 	used chan string

@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-// Mint makes the opaque tokens that clients hand back: pages of a list, blocks
-// of a snapshot. A token carries its own state and expiry under a MAC; nothing
-// is kept. Every node with the same key accepts every node's tokens. Safe for
-// concurrent use.
+// Mint makes the opaque tokens that clients hand back: for pages of a list, or
+// blocks of a snapshot. A token carries its own state and expiry under a MAC; the
+// service stores nothing. Every node with the same key accepts every node's tokens.
+// It is safe for concurrent use.
 type Mint struct{ key [sha256.Size]byte }
 
 const (
@@ -20,16 +20,16 @@ const (
 	tokenMAC     = 16    // half a SHA-256: a forger has to guess online
 )
 
-// NewMint returns the mint for one purpose, a constant name such as
-// "ebs block". Tokens of one purpose are no tokens of another.
+// NewMint returns the mint for one purpose, a constant name such as "ebs block".
+// Tokens of one purpose are not valid for another.
 func NewMint(key []byte, purpose string) Mint {
 	h := hmac.New(sha256.New, key)
 	h.Write([]byte("diskport token: " + purpose))
 	return Mint{key: [sha256.Size]byte(h.Sum(nil))}
 }
 
-// Make returns a token that carries payload (in the clear) and is good until
-// the given time and together with the same bound values only.
+// Make returns a token that carries payload (in the clear) and is valid only until
+// the given time and together with the same bound values.
 func (m Mint) Make(payload []byte, until time.Time, bound ...string) string {
 	b := make([]byte, 0, tokenHead+len(payload)+sha256.Size)
 	b = append(b, tokenVersion)
@@ -39,7 +39,7 @@ func (m Mint) Make(payload []byte, until time.Time, bound ...string) string {
 	return base64.StdEncoding.EncodeToString(b)
 }
 
-// Open returns the payload of a token of this mint that is still good and was
+// Open returns the payload of a token of this mint that has not expired and was
 // made with the same bound values.
 func (m Mint) Open(token string, now time.Time, bound ...string) (payload []byte, ok bool) {
 	b, err := base64.StdEncoding.Strict().DecodeString(token)
@@ -56,7 +56,8 @@ func (m Mint) Open(token string, now time.Time, bound ...string) (payload []byte
 	return signed[tokenHead:], true
 }
 
-// mac covers lengths too, so that no two lists of bound values run together.
+// mac covers the lengths too, so that different lists of bound values never have
+// the same bytes.
 func (m Mint) mac(signed []byte, bound []string) []byte {
 	h := hmac.New(sha256.New, m.key[:])
 	for _, s := range bound {

@@ -22,18 +22,21 @@ import (
 	"github.com/diskport/diskport/internal/tag"
 )
 
-// Snapshots is what this edge needs of package snapshot; Library makes one.
+// Snapshots is what this edge needs of package snapshot. Library returns one. It is
+// safe for concurrent use.
 type Snapshots interface {
-	// Get returns what is known of a snapshot, whoever owns it.
+	// Get returns the record of a snapshot of any account. snapshot.ErrNotFound.
 	Get(ctx context.Context, id string) (snapshot.Record, error)
-	// Open opens a completed snapshot for reading.
+	// Open opens a completed snapshot for reading. It fails while the KMS key of
+	// the snapshot can't be used.
 	Open(ctx context.Context, r snapshot.Record) (Blocks, error)
 }
 
 // Drafts is what this edge needs of snapshot.Drafts.
 type Drafts interface {
 	Start(ctx context.Context, r snapshot.StartRequest) (snapshot.Record, error)
-	// Replay returns what a client token started before, if anything.
+	// Replay returns the snapshot that a client token started before, if there is
+	// one.
 	Replay(ctx context.Context, account, token, digest string) (r snapshot.Record, ok bool, err error)
 	Put(ctx context.Context, account, id string, b snapshot.WrittenBlock) error
 	Complete(ctx context.Context, account, id string, want snapshot.Expected) (snapshot.State, error)
@@ -41,8 +44,8 @@ type Drafts interface {
 
 // Keys is what this edge needs of keyring.Ring.
 type Keys interface {
-	// MayRead returns nil if who may read a snapshot that is encrypted under a
-	// key, else a *keyring.Error.
+	// MayRead returns nil if the caller may read a snapshot that is encrypted under
+	// a key, else a *keyring.Error.
 	MayRead(ctx context.Context, who kms.Caller, keyARN, snapshot string) error
 }
 
@@ -50,20 +53,21 @@ type Keys interface {
 type Blocks interface {
 	// From returns the blocks from an index on, ascending.
 	From(ctx context.Context, index int64) iter.Seq2[snapshot.Block, error]
-	// Diff returns the indexes from one on at which the snapshot and a later
-	// one differ, ascending.
+	// Diff returns the indexes, beginning at from, at which the snapshot and a
+	// later one differ, ascending.
 	Diff(ctx context.Context, later Blocks, from int64) iter.Seq2[snapshot.Change, error]
 	// Get returns a block's plaintext, verified, with its digest. The plaintext
-	// lies in frame, which has frame.Size bytes. snapshot.ErrAbsent.
+	// lies in frame, which has frame.Size bytes. snapshot.ErrAbsent when there is
+	// no block at the index.
 	Get(ctx context.Context, index int64, frame []byte) ([]byte, block.Digest, error)
 }
 
-// Options is what an API is made of.
+// Options are the parts and settings of an API.
 type Options struct {
 	Snapshots Snapshots
 	Drafts    Drafts
 	Keys      Keys
-	Defaults  interface { // what new snapshots are if nobody says
+	Defaults  interface { // of new snapshots
 		Defaults(ctx context.Context, account, region string) (snapshot.Defaults, error)
 	}
 	Throttle *quota.Throttle // of an account's requests; nil: none
@@ -101,7 +105,7 @@ type operation struct {
 	serve  func(a *API, ctx context.Context, w http.ResponseWriter, c request) error
 }
 
-// operations is everything that EBS direct has.
+// operations are all operations of EBS direct.
 var operations = []operation{
 	{"ListSnapshotBlocks", "GET", "/snapshots/{id}/blocks", (*API).listBlocks},
 	{"ListChangedBlocks", "GET", "/snapshots/{id}/changedblocks", (*API).listChanged},
@@ -111,7 +115,7 @@ var operations = []operation{
 	{"CompleteSnapshot", "POST", "/snapshots/completion/{id}", (*API).completeSnapshot},
 }
 
-// match returns the variable segments of path, if it is that of the operation.
+// match returns the variable segments of path, if it is a path of the operation.
 func (op operation) match(method, path string) (vars map[string]string, ok bool) {
 	want, got := strings.Split(op.path, "/"), strings.Split(path, "/")
 	if op.method != method || len(want) != len(got) {
@@ -142,7 +146,8 @@ func (a *API) ServeAWS(w http.ResponseWriter, r *http.Request, c *awshttp.Call) 
 	c.Fail(w, fault)
 }
 
-// serve finds the operation and makes the checks that all have in common.
+// serve finds the operation and makes the checks that all operations have in
+// common.
 func (a *API) serve(w http.ResponseWriter, r *http.Request, c *awshttp.Call) error {
 	for _, op := range operations {
 		vars, ok := op.match(r.Method, r.URL.Path)
@@ -170,7 +175,7 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, c *awshttp.Call) err
 func (a *API) authorize(ctx context.Context, r request, operation string) error {
 	for _, id := range r.snapshots(operation) {
 		var tags tag.Set
-		if r.Principal.Kind != iam.Root { // whom no policy binds
+		if r.Principal.Kind != iam.Root { // policies do not apply to root
 			record, err := a.record(ctx, r, id)
 			switch {
 			case err == nil && record.Account == r.Principal.Account:

@@ -16,7 +16,7 @@ type readCase struct {
 	code, reason, want   string
 }
 
-// readCases are contract §7.5, the rows that concern reading.
+// readCases are the rows of contract §7.5 that concern reading.
 func readCases(f *fixture) []readCase {
 	list := func(id, query string) string { return "/snapshots/" + id + "/blocks?" + query }
 	changed := func(id, query string) string { return "/snapshots/" + id + "/changedblocks?" + query }
@@ -90,8 +90,8 @@ func TestContractErrors(t *testing.T) {
 	}
 }
 
-// TestGrants: reading needs the permission on each snapshot, before a word is
-// said about the request.
+// TestGrants: reading needs permission for each snapshot, before anything is said
+// about the request.
 func TestGrants(t *testing.T) {
 	const arn = "arn:aws:ec2:us-east-1::snapshot/"
 	f := newFixture()
@@ -139,7 +139,7 @@ func TestStrictComparesNothingUnrelated(t *testing.T) {
 	}
 }
 
-// TestResourceTags: as the guide of EBS direct has it.
+// TestResourceTags: policies may depend on tags, as in AWS's guide to EBS direct.
 func TestResourceTags(t *testing.T) {
 	document, err := policy.Parse(`{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"ebs:*","Resource":"arn:aws:ec2:*::snapshot/*","Condition":{"StringEqualsIgnoreCase":{"aws:ResourceTag/Test":["true"]}}}}`, policy.Identity)
 	if err != nil {

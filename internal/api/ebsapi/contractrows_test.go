@@ -47,7 +47,7 @@ var contracted = []struct {
 	{"key without Encrypted", answered{400, "ValidationException", "INVALID_PARAMETER_VALUE", "The parameter KmsKeyArn requires the parameter Encrypted to be true."}},
 }
 
-// never are the reasons of AWS's model that there is no occasion for.
+// never are the reasons of AWS's model that this service never has.
 var never = map[string]string{
 	"INVALID_CUSTOMER_KEY":         "INVALID_DEPENDENCY_REQUEST says it",
 	"INVALID_GRANT_TOKEN":          "no operation takes one",
@@ -60,7 +60,7 @@ var never = map[string]string{
 	"RESOURCE_LEVEL_THROTTLE":      "requests are counted by account",
 }
 
-// reasons is AWS's model.
+// reasons are those of AWS's model.
 const reasons = `
 INVALID_CUSTOMER_KEY INVALID_PAGE_TOKEN INVALID_BLOCK_TOKEN INVALID_GRANT_TOKEN INVALID_SNAPSHOT_ID UNRELATED_SNAPSHOTS
 INVALID_BLOCK INVALID_CONTENT_ENCODING INVALID_TAG INVALID_DEPENDENCY_REQUEST INVALID_PARAMETER_VALUE INVALID_VOLUME_SIZE
@@ -68,7 +68,7 @@ CONFLICTING_BLOCK_UPDATE INVALID_IMAGE_ID WRITE_REQUEST_TIMEOUT SNAPSHOT_NOT_FOU
 DEPENDENCY_RESOURCE_NOT_FOUND IMAGE_NOT_FOUND UNAUTHORIZED_ACCOUNT DEPENDENCY_ACCESS_DENIED ACCOUNT_THROTTLED
 DEPENDENCY_REQUEST_THROTTLED RESOURCE_LEVEL_THROTTLE DEPENDENCY_SERVICE_QUOTA_EXCEEDED`
 
-// cases is what all tests of answers want.
+// cases returns the answers that all tests want.
 func cases() []answered {
 	all := []answered{
 		{403, "AccessDeniedException", "UNAUTHORIZED_ACCOUNT", ""},      // TestGrants

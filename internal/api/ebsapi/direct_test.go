@@ -109,7 +109,7 @@ func (b *bench) start(gib int64, change func(*ebs.StartSnapshotInput)) string {
 	return *out.SnapshotId
 }
 
-// content is a block that says what is in it; nothing makes it all zeros.
+// content is a block that begins with what; empty, it is all zeros.
 func content(what string) []byte {
 	p := make([]byte, block.Size)
 	copy(p, what)
@@ -134,7 +134,8 @@ func (b *bench) write(id string, blocks map[int32]string) {
 	}
 }
 
-// complete completes with count and LINEAR checksum, and settles as node says.
+// complete completes a snapshot with count and LINEAR checksum, and settles it on a
+// node.
 func (b *bench) complete(node *snapshot.Drafts, id string, blocks map[int32]string) {
 	b.t.Helper()
 	sum := sha256.New()
@@ -152,7 +153,7 @@ func (b *bench) complete(node *snapshot.Drafts, id string, blocks map[int32]stri
 	b.settle(node)
 }
 
-// settle does the units of complete drafts that wait.
+// settle does the waiting units of complete drafts.
 func (b *bench) settle(node *snapshot.Drafts) {
 	b.t.Helper()
 	r := &work.Runner{Owner: node.Owner, Store: b.db.Work(), Handlers: node.Handlers(), Log: b.f.Log, Now: time.Now}
@@ -292,8 +293,8 @@ func TestParent(t *testing.T) {
 	}
 }
 
-// TestForeignParent: blocks of another account's domain are copied, and written
-// ones win.
+// TestForeignParent: blocks of another account's domain are copied, except where
+// blocks were written.
 func TestForeignParent(t *testing.T) {
 	b := newBench(t)
 	parent := b.start(1, nil)
@@ -465,8 +466,8 @@ func (c crash) Publish(ctx context.Context, l work.Lease, s snapshot.Manifest) e
 }
 
 // TestCrashes: a node dies between the durable pack and the commit, after the
-// commit, and between the durable root and its publication. What was answered
-// with success is there, what was not may be; the rest is garbage.
+// commit, and between the durable root and its publication. What was answered with
+// success is there, and what was not may be there; everything else is garbage.
 func TestCrashes(t *testing.T) {
 	b := newBench(t)
 	id := b.start(1, nil)
@@ -507,7 +508,7 @@ func TestCrashes(t *testing.T) {
 	b.same(id, blocks)
 }
 
-// TestConflict: one index is not written twice at once with different data.
+// TestConflict: one index can't be written with different data at the same time.
 func TestConflict(t *testing.T) {
 	b := newBench(t)
 	id := b.start(1, nil)

@@ -16,8 +16,8 @@ import (
 	"github.com/diskport/diskport/internal/store/snapshot"
 )
 
-// TestStartEncryption is the table of contract §7.5: what a request, its parent and
-// the account's defaults make of a new snapshot.
+// TestStartEncryption is the table of contract §7.5: how a request, its parent and
+// the account's defaults determine the encryption of a new snapshot.
 func TestStartEncryption(t *testing.T) {
 	const arn, theirs = "arn:aws:kms:us-east-1:123456789012:key/one", "arn:aws:kms:us-east-1:123456789012:key/two"
 	byDefault := snapshot.Defaults{Encrypt: true, KMSKey: theirs}
@@ -79,7 +79,7 @@ func reason(err error) string {
 	return ""
 }
 
-// TestEncryptedFromEndToEnd writes, reads, and turns the key.
+// TestEncryptedFromEndToEnd writes and reads, and disables and enables the key.
 func TestEncryptedFromEndToEnd(t *testing.T) {
 	b, ctx := newBench(t), t.Context()
 	k := b.key(t, "")
@@ -121,7 +121,7 @@ func TestEncryptedFromEndToEnd(t *testing.T) {
 	if reason(err) != disabled {
 		t.Errorf("starting under a disabled key: %v", err)
 	}
-	// A replay is answered whatever became of the key.
+	// A replay is answered even if the key can't be used any more.
 	if again := b.start(1, once); again != replayed {
 		t.Errorf("a replay started %s, want %s", again, replayed)
 	}
@@ -139,7 +139,7 @@ func TestEncryptedFromEndToEnd(t *testing.T) {
 	b.same(id, blocks)
 }
 
-// caller is whom copies are made for.
+// caller is the caller that copies are made for.
 func (b *bench) caller() kms.Caller {
 	return kms.Caller{Principal: b.f.who, Region: "us-east-1", Context: iam.Origin{Time: time.Now()}.Context()}
 }
@@ -211,7 +211,7 @@ func TestKeyGoesWhileACopyIsMade(t *testing.T) {
 	}
 }
 
-// TestSharedUnderAKey: to share a snapshot is not to share its key.
+// TestSharedUnderAKey: sharing a snapshot does not share its key.
 func TestSharedUnderAKey(t *testing.T) {
 	b, ctx := newBench(t), t.Context()
 	k := b.key(t, "")

@@ -16,11 +16,11 @@ import (
 // errNotCompleted: only completed snapshots can be read.
 var errNotCompleted = errors.New("ebsapi: snapshot is not completed")
 
-// errPublic: that a snapshot is public makes it readable to nobody.
+// errPublic: a snapshot that is only public can't be read.
 var errPublic = errors.New("ebsapi: snapshot is only public")
 
-// errorTable maps what the domain returns; %s stands for the snapshot's id.
-// What nothing matches is internal.
+// errorTable maps the errors that the domain returns; %s stands for the snapshot's
+// id. An error that no row matches is internal.
 var errorTable = []struct {
 	err   error
 	fault awshttp.Fault
@@ -42,7 +42,7 @@ func invalid(reason, message string) awshttp.Fault {
 	return awshttp.Fault{Status: http.StatusBadRequest, Code: "ValidationException", Message: message, Reason: reason}
 }
 
-// unusableKey is how a key is told that stands between the caller and the data.
+// unusableKey is the answer when the caller can't use the key of the data.
 func unusableKey(e *keyring.Error) awshttp.Fault {
 	f := invalid("INVALID_DEPENDENCY_REQUEST", "The KMS key of the request or of the snapshot cannot be used: "+string(e.Reason)+".")
 	switch e.Reason {
@@ -58,8 +58,8 @@ func isOfBlock(operation string) bool {
 	return operation == "GetSnapshotBlock" || operation == "PutSnapshotBlock"
 }
 
-// throttled is how an account is told to slow down: the operations on blocks have
-// an exception of their own.
+// throttled is the answer that tells an account to slow down; the operations on
+// blocks have an exception of their own.
 func throttled(operation string) awshttp.Fault {
 	if isOfBlock(operation) {
 		return awshttp.Fault{Status: http.StatusBadRequest, Code: "RequestThrottledException", Message: "The account sends too many requests.", Reason: "ACCOUNT_THROTTLED"}
@@ -85,7 +85,8 @@ func (e *subjectError) Error() string { return fmt.Sprintf("ebsapi: snapshot %s:
 
 func (e *subjectError) Unwrap() error { return e.err }
 
-// faultOf returns how err is told; known is false for what only the log may say.
+// faultOf returns what a client is told of err; known is false for an internal
+// error, whose cause only the log may say.
 func faultOf(err error) (f awshttp.Fault, known bool) {
 	if errors.As(err, &f) {
 		return f, true
@@ -121,7 +122,7 @@ func faultOf(err error) (f awshttp.Fault, known bool) {
 	return awshttp.Internal(awshttp.EBS), false
 }
 
-// clip keeps what a client sent from filling the answer.
+// clip shortens a text that a client sent, so that it does not fill the answer.
 func clip(s string) string {
 	const most = 256 // the longest token
 	if len(s) <= most {

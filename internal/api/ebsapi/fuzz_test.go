@@ -42,8 +42,8 @@ func FuzzBlockToken(f *testing.F) {
 	})
 }
 
-// FuzzStart: whatever the body of StartSnapshot says, it is taken or refused with 4xx,
-// and what is taken is within bounds.
+// FuzzStart: whatever the body of StartSnapshot says, it is accepted or refused with
+// 4xx, and what is accepted is within bounds.
 func FuzzStart(f *testing.F) {
 	for _, c := range writeCases() {
 		if c.target == "/snapshots" {
@@ -69,7 +69,8 @@ func FuzzStart(f *testing.F) {
 	})
 }
 
-// FuzzHeaders: whatever the headers of the operations that write say.
+// FuzzHeaders: whatever the headers of the writing operations say, the answer is a
+// 2xx or a 4xx.
 func FuzzHeaders(f *testing.F) {
 	f.Add("524288", zeroSum, "SHA256", "100", "1", "LINEAR")
 	f.Add("-1", "!", "", "101", "2147483648", "TREE")

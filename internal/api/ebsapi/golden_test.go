@@ -38,8 +38,8 @@ func (k keys) Lookup(context.Context, string, string) (iam.Principal, sigv4.Secr
 	return *k.who, sigv4.NewSecret("secret"), nil
 }
 
-// wire is the edge behind the front chain on a listener, the SDK's client for
-// it, and a record of what went over it last.
+// wire is the edge behind the front chain on a listener, the SDK's client for it,
+// and a record of the last exchange.
 type wire struct {
 	*ebs.Client
 	exchange bytes.Buffer

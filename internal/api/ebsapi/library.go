@@ -26,15 +26,15 @@ func Library(records snapshot.Records, lib *snapshot.Library) Snapshots {
 	return &library{Records: records, lib: lib, open: cache.New[string, *snapshot.Blocks](keptOpen)}
 }
 
-// Open returns the snapshot that r, read just now, says is there. A completed
-// snapshot never changes and its id is not used again, so what was opened for
-// an earlier request is as good, as long as its key may be used.
+// Open returns the snapshot of r, a record that was read just now. A completed
+// snapshot never changes and its id is not used again, so one that was opened for
+// an earlier request will do, as long as its key may be used.
 func (l *library) Open(ctx context.Context, r snapshot.Record) (Blocks, error) {
 	if _, err := l.lib.Keys(ctx, r.Domain); err != nil {
 		return nil, err
 	}
 	blocks, err := l.open.Get(r.ID, func() (*snapshot.Blocks, error) {
-		// Others may be waiting for it: it is not this request's alone.
+		// Other requests may be waiting for it, so it must not end with this one.
 		return l.lib.Open(context.WithoutCancel(ctx), r)
 	})
 	if err != nil {

@@ -159,8 +159,8 @@ func TestLibrary(t *testing.T) {
 	}
 }
 
-// TestLibraryForgets: what can't be opened is tried again, and of what can only
-// some stay open.
+// TestLibraryForgets: a snapshot that can't be opened is tried again, and only some
+// of those that can stay open.
 func TestLibraryForgets(t *testing.T) {
 	s := newShelf(t)
 	s.add(t, snapA, volume{0: 1})

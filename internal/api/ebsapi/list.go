@@ -121,7 +121,8 @@ func (a *API) listChanged(ctx context.Context, w http.ResponseWriter, r request)
 	return nil
 }
 
-// newList begins the answer, and lets a page token say where page begins.
+// newList begins the answer. If page has a token, newList sets where the page
+// begins from it.
 func (a *API) newList(r request, page *pageOf, gib int64) (list, error) {
 	now := a.Now()
 	if page.token != "" {
@@ -134,7 +135,7 @@ func (a *API) newList(r request, page *pageOf, gib int64) (list, error) {
 	return list{BlockSize: block.Size, ExpiryTime: epoch(now.Add(blockLife).Truncate(time.Second)), VolumeSize: gib}, nil
 }
 
-// binding is what a page token is good for.
+// binding returns the values that a page token is bound to.
 func (r request) binding() []string {
 	return append([]string{r.Principal.Account, r.Action}, r.snapshots(r.Action)...)
 }

@@ -92,7 +92,7 @@ func TestPageTokensAreBound(t *testing.T) {
 	}
 }
 
-// TestTokensRead: what the lists hand out reads the blocks, for seven days.
+// TestTokensRead: the tokens in lists read the blocks, for seven days.
 func TestTokensRead(t *testing.T) {
 	f := newFixture()
 	listed := parse(t, f.do("GET", "/snapshots/"+snapA+"/blocks"))

@@ -197,7 +197,7 @@ func (f *fixture) do(method, target string) *httptest.ResponseRecorder {
 	return f.send(method, target, nil)
 }
 
-// send asks with a body and "Name: value" headers.
+// send sends a request with a body and "Name: value" headers.
 func (f *fixture) send(method, target string, body []byte, headers ...string) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
 	u, err := url.Parse(target)

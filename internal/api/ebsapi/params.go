@@ -23,8 +23,9 @@ type request struct {
 	records map[string]snapshot.Record // that were looked up for it, by id
 }
 
-// snapshots returns the ids of the snapshots that an operation needs the right to.
-// That to start one depends on more than the path: startSnapshot asks for it.
+// snapshots returns the ids of the snapshots that an operation needs permission
+// for. Permission to start one depends on more than the path, and is checked by
+// startSnapshot.
 func (r request) snapshots(operation string) []string {
 	if operation == "StartSnapshot" {
 		return nil
@@ -35,7 +36,7 @@ func (r request) snapshots(operation string) []string {
 	return []string{r.id}
 }
 
-// Bounds of maxResults, and the page without it.
+// Bounds of maxResults, and its default.
 const (
 	leastResults = 100
 	mostResults  = 10000
@@ -44,7 +45,7 @@ const (
 var snapshotID = regexp.MustCompile(`^snap-[0-9a-f]+$`)
 
 // errBare is how the real service refuses most malformed parameters: without a
-// reason and without a word.
+// reason and without a message.
 var errBare = invalid("", "")
 
 func checkID(id string) error {
@@ -92,5 +93,5 @@ func parseIndex(text string) (int64, error) {
 	return n, nil
 }
 
-// blocksOf returns how many blocks a volume of so many GiB has.
+// blocksOf returns how many blocks a volume of gib GiB has.
 func blocksOf(gib int64) int64 { return gib * block.PerGiB }

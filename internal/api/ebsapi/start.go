@@ -44,7 +44,8 @@ const (
 	longestText    = 255 // description and client token
 )
 
-// startRules are the rows of StartSnapshot; the first that is broken is the answer.
+// startRules are the validation rows of StartSnapshot; the first that is broken is
+// the answer.
 var startRules = []struct {
 	fault  awshttp.Fault
 	broken func(r startRequest) bool
@@ -69,7 +70,7 @@ var startRules = []struct {
 	{errBare, func(r startRequest) bool { return r.KmsKeyArn != "" && !keyARN.MatchString(r.KmsKeyArn) }},
 }
 
-// keyARN is what names a key here: neither a key id nor an alias.
+// keyARN is the only form that names a key here; key ids and aliases do not.
 var keyARN = regexp.MustCompile(`^arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/[A-Za-z0-9-]+$`)
 
 // startAnswer is a StartSnapshot's answer. Absent members are null.
@@ -119,7 +120,8 @@ func (a *API) startSnapshot(ctx context.Context, w http.ResponseWriter, r reques
 	return nil
 }
 
-// parseStart reads a body, strictly: to accept what does nothing would be worse.
+// parseStart reads a body, strictly, since accepting a member that has no effect
+// would be worse than refusing it.
 func parseStart(body []byte) (q startRequest, err error) {
 	d := json.NewDecoder(bytes.NewReader(body))
 	d.DisallowUnknownFields()
@@ -133,8 +135,8 @@ func parseStart(body []byte) (q startRequest, err error) {
 	return q, awshttp.Fault{Status: http.StatusBadRequest, Code: "SerializationException"}
 }
 
-// start starts a snapshot, or finds the one that the client token started: that is
-// the answer whatever became of parent, key and defaults since.
+// start starts a snapshot, or returns the one that the client token started, even
+// if parent, key or defaults have changed since.
 func (a *API) start(ctx context.Context, r request, q startRequest) (snapshot.Record, error) {
 	ask := q.ask(r)
 	rec, ok, err := a.Drafts.Replay(ctx, ask.Account, ask.Token, ask.Digest)
@@ -147,7 +149,8 @@ func (a *API) start(ctx context.Context, r request, q startRequest) (snapshot.Re
 	return a.Drafts.Start(ctx, ask)
 }
 
-// encryption returns how the new snapshot is encrypted; nil: not, or as its parent.
+// encryption returns how the new snapshot is encrypted; nil if it is not, or as its
+// parent is.
 func (a *API) encryption(ctx context.Context, r request, q startRequest) (*snapshot.Encryption, error) {
 	d, err := a.Defaults.Defaults(ctx, r.Principal.Account, r.Region)
 	switch {
@@ -172,7 +175,7 @@ func (a *API) encryption(ctx context.Context, r request, q startRequest) (*snaps
 	return d.Encryption(snapshot.EncryptionRequest{Encrypted: q.Encrypted, Key: q.KmsKeyArn}), nil
 }
 
-// context is what policies may ask about the request.
+// context returns what policies may ask about the request.
 func (q startRequest) context(region string) policy.Context {
 	with := policy.Context{}
 	keys := make([]string, len(q.Tags))
@@ -193,7 +196,7 @@ func (q startRequest) context(region string) policy.Context {
 	return with
 }
 
-// ask returns what is asked for, once it has passed the rules.
+// ask returns the request to the domain, once the body has passed the rules.
 func (q startRequest) ask(r request) snapshot.StartRequest {
 	minutes := int64(defaultTimeout)
 	if q.Timeout != nil {
@@ -206,7 +209,8 @@ func (q startRequest) ask(r request) snapshot.StartRequest {
 	}
 }
 
-// digest identifies what is asked for: requests with one client token agree in it.
+// digest identifies what is asked for: requests with one client token must have the
+// same.
 func (q startRequest) digest() string {
 	q.ClientToken = ""
 	q.Tags = slices.SortedFunc(slices.Values(q.Tags), func(a, b tag.Tag) int { return strings.Compare(a.Key, b.Key) })

@@ -8,7 +8,7 @@ import (
 	"github.com/diskport/diskport/internal/api/awshttp"
 )
 
-// Lives of tokens, as documented.
+// How long tokens can be used, as AWS documents it.
 const (
 	blockLife = 7 * 24 * time.Hour
 	pageLife  = time.Hour
@@ -30,7 +30,7 @@ func (t tokens) opensBlock(token, snapshot string, index int64, now time.Time) b
 	return ok
 }
 
-// forPage returns the token of a list that goes on at an index. list is what
+// forPage returns the token for the rest of a list, from an index on. list is what
 // the token is bound to: account, operation, snapshots.
 func (t tokens) forPage(index int64, now time.Time, list ...string) string {
 	return t.page.Make(binary.BigEndian.AppendUint64(nil, uint64(index)), now.Add(pageLife), list...)

@@ -12,7 +12,7 @@ import (
 	"github.com/diskport/diskport/internal/store/snapshot"
 )
 
-// The words of checksum headers.
+// The values of checksum headers.
 const (
 	algorithm   = "SHA256"
 	aggregation = "LINEAR"
@@ -33,7 +33,7 @@ func (a *API) putBlock(ctx context.Context, w http.ResponseWriter, r request) er
 	return nil
 }
 
-// block reads what a PutSnapshotBlock says and carries.
+// block reads the parameters and the body of a PutSnapshotBlock.
 func (r request) block() (b snapshot.WrittenBlock, err error) {
 	if b.Index, err = parseIndex(r.index); err != nil {
 		return b, err
@@ -84,7 +84,7 @@ func (a *API) completeSnapshot(ctx context.Context, w http.ResponseWriter, r req
 	return nil
 }
 
-// expected reads what a CompleteSnapshot says was written.
+// expected reads what was written, according to a CompleteSnapshot.
 func (r request) expected() (want snapshot.Expected, err error) {
 	want.Blocks, err = strconv.ParseInt(r.header.Get("X-Amz-ChangedBlocksCount"), 10, 32)
 	if err != nil || want.Blocks < 0 {
@@ -105,8 +105,8 @@ func (r request) expected() (want snapshot.Expected, err error) {
 	return want, err
 }
 
-// writing is about for the operations that write: to them a snapshot that is not
-// there is a bad parameter.
+// writing is about for the operations that write, for which a snapshot that does
+// not exist is a bad parameter.
 func writing(id string, err error) error {
 	if errors.Is(err, snapshot.ErrNotFound) {
 		return notASnapshot(id)

@@ -35,7 +35,7 @@ type writeCase struct {
 	code, reason, want   string
 }
 
-// writeCases are contract §7.5, the rows that concern writing.
+// writeCases are the rows of contract §7.5 that concern writing.
 func writeCases() []writeCase {
 	const (
 		start, completion = "/snapshots", "/snapshots/completion/" + pendingS
@@ -140,7 +140,7 @@ func TestZeroBlockSum(t *testing.T) {
 	}
 }
 
-// TestWriteGrants: writing needs the permission, before a word is said about the
+// TestWriteGrants: writing needs permission, before anything is said about the
 // request.
 func TestWriteGrants(t *testing.T) {
 	const arn = "arn:aws:ec2:us-east-1::snapshot/"

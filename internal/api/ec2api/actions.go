@@ -2,8 +2,8 @@ package ec2api
 
 import "slices"
 
-// actions is every action that there is a word for. The front chain has
-// verified the signature; the rest of the checks are in dispatch.go. Those
+// actions are all actions that this edge knows by name. The front chain has
+// verified the signature; the rest of the checks are in dispatch.go. Actions
 // without an implementation answer UnsupportedOperation.
 var actions = map[string]action{
 	"ImportSnapshot":              on(importGrants, importRules, importSnapshot),

@@ -37,7 +37,7 @@ type Imports interface {
 type Tasks interface {
 	Task(ctx context.Context, account, id string) (importtask.Task, error)
 	Tasks(ctx context.Context, account string, f importtask.Filter, after listing.Place, limit int) ([]importtask.Task, error)
-	// Wait returns when the task has ended or ctx is done.
+	// Wait returns the task when it has ended, or as it is when ctx is done.
 	Wait(ctx context.Context, account, id string) (importtask.Task, error)
 	// URL returns the Url that the task was asked for with, or "".
 	URL(t importtask.Task) string
@@ -63,14 +63,15 @@ type Copies interface {
 
 // Keys is what this edge needs of keyring.Ring.
 type Keys interface {
-	// Resolve returns the ARN of the key that an identifier of any form means to
-	// who. *keyring.Error when it can't be used.
+	// Resolve returns the ARN of the key that an identifier of any form stands for,
+	// to the caller. *keyring.Error when the key can't be used.
 	Resolve(ctx context.Context, who kms.Caller, id string) (arn string, err error)
-	// IsManaged reports whether a key is AWS's own for EBS (alias/aws/ebs).
+	// IsManaged reports whether a key is the one that AWS manages for EBS
+	// (alias/aws/ebs).
 	IsManaged(ctx context.Context, arn string) (bool, error)
 }
 
-// Options is what an API is made of.
+// Options are the parts and settings of an API.
 type Options struct {
 	Imports   Imports
 	Tasks     Tasks
@@ -89,7 +90,7 @@ type Options struct {
 
 	// TagSnapshots takes tag specifications of type snapshot for imports.
 	TagSnapshots bool
-	// DeepDryRun makes dry runs look at role, object and image too.
+	// DeepDryRun makes dry runs check role, object and image too.
 	DeepDryRun bool
 	// Formats are the image formats that Format may name, in upper case; nil
 	// means those of AWS.
@@ -99,10 +100,11 @@ type Options struct {
 	OwnHosts []string
 	// Source is the foreign S3 that images may lie in, if there is one.
 	Source source.Endpoint
-	// HoldPoll bounds how long a poll of one running task is held; 0 is off.
+	// HoldPoll bounds how long the answer to a poll of one running task is held
+	// back; 0 is off.
 	HoldPoll time.Duration
-	// FailedStatus is the status shown of a task that ended without a
-	// snapshot: "deleted", as AWS, unless given.
+	// FailedStatus is the status that is shown of a task that ended without a
+	// snapshot; empty means "deleted", as at AWS.
 	FailedStatus string
 	// Strict restores AWS's own refusals and texts.
 	Strict bool
@@ -152,7 +154,7 @@ func (a *API) ServeAWS(w http.ResponseWriter, r *http.Request, c *awshttp.Call) 
 
 var versions = regexp.MustCompile(`^\d{4}-\d{2}-\d{2}$`)
 
-// oldestVersion is the first whose answers look like today's.
+// oldestVersion is the first API version whose answers look like today's.
 const oldestVersion = "2014-10-01"
 
 func (a *API) answer(r *http.Request, c *awshttp.Call) ([]byte, error) {

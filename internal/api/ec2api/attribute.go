@@ -17,7 +17,7 @@ const (
 // maxChanges is how many permissions one request may change.
 const maxChanges = 500
 
-// attributeRule is the row of Attribute.
+// attributeRule is the validation row of Attribute.
 func attributeRule[R any](value func(R) string, known ...string) rule[R] {
 	return rule[R]{
 		field: "Attribute", code: "InvalidParameterValue", message: "Value (%s) for parameter attribute is invalid. Unknown attribute.",
@@ -44,7 +44,7 @@ type attributeAnswer struct {
 	Products    *ec2query.List[string]          `xml:"productCodes"`
 }
 
-// permissionEntry is one of an account and a group.
+// permissionEntry is either an account or a group.
 type permissionEntry struct {
 	UserID string `xml:"userId,omitempty"`
 	Group  string `xml:"group,omitempty"`
@@ -98,10 +98,11 @@ type modifyAttributeRequest struct {
 
 type permissionChange struct{ Group, UserId string }
 
-// listed returns what the second shape names.
+// listed returns the accounts and groups of the second shape.
 func (r modifyAttributeRequest) listed() []string { return slices.Concat(r.UserId, r.UserGroup) }
 
-// changes returns the accounts, or Everybody, to share with and not to.
+// changes returns the accounts, or Everybody, to share with, and those to share
+// with no longer.
 func (r modifyAttributeRequest) changes() (add, remove []string) {
 	for _, p := range r.CreateVolumePermission.Add {
 		add = append(add, orDefault(p.UserId, p.Group))
@@ -118,7 +119,7 @@ func (r modifyAttributeRequest) changes() (add, remove []string) {
 	return add, remove
 }
 
-// users and groups return all that are named, in whatever shape.
+// users and groups return all that are named, in any of the shapes.
 func (r modifyAttributeRequest) users() []string {
 	users := slices.Clone(r.UserId)
 	for _, p := range slices.Concat(r.CreateVolumePermission.Add, r.CreateVolumePermission.Remove) {
@@ -206,7 +207,7 @@ func modifyAttribute(ctx context.Context, c call, r modifyAttributeRequest) (any
 	return ec2query.Done{Return: true}, nil
 }
 
-// mayShare refuses to share what others could not decrypt.
+// mayShare refuses to share a snapshot that others could not decrypt.
 func (c call) mayShare(ctx context.Context, r snapshot.Record, with []string) error {
 	if r.KMSKey == "" {
 		return nil

@@ -32,21 +32,23 @@ func (c call) authorize(ctx context.Context, grants []grant) error {
 	return nil
 }
 
-// withTags adds the tags of one resource of the account to what policies are told.
+// withTags adds the tags of one resource of the account to the context for
+// policies.
 func (c call) withTags(ctx context.Context, with policy.Context, arn string) (policy.Context, error) {
-	if c.Principal.Kind == iam.Root { // whom no policy binds
+	if c.Principal.Kind == iam.Root { // policies do not apply to it
 		return with, nil
 	}
 	tags, err := c.tagsOf(ctx, arn[strings.LastIndex(arn, "/")+1:])
 	return iam.WithResourceTags(with, "ec2:ResourceTag/", tags), err
 }
 
-// tagsOf returns the tags of a resource of the account, none if it has no such one.
+// tagsOf returns the tags of a resource of the account; none if the account has no
+// such resource.
 func (c call) tagsOf(ctx context.Context, id string) (tag.Set, error) {
 	switch {
 	case awsid.IsSnapshot(id):
 		r, err := c.ownSnapshot(ctx, id)
-		if err != nil { // it may be another account's: its tags are that one's
+		if err != nil { // it may be another account's, which alone sees its tags
 			return nil, unless(err, snapshot.ErrNotFound)
 		}
 		return r.Tags, nil

@@ -13,7 +13,7 @@ import (
 	"github.com/diskport/diskport/internal/store/snapshot"
 )
 
-// good are requests of every action that is built, which succeed.
+// good are requests that succeed, one for every action that is built.
 var good = map[string][]string{
 	"ImportSnapshot":              {"DiskContainer.UserBucket.S3Bucket=bkt", "DiskContainer.UserBucket.S3Key=k"},
 	"DescribeImportSnapshotTasks": {},

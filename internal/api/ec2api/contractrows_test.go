@@ -7,9 +7,9 @@ import (
 	"testing"
 )
 
-// contracted is every row of the contract's tables that is an answer: section, what
-// it is about, the action, code, message (… is any text) and status. What is
-// answered by the task instead of the call is in package importtask.
+// contracted is every row of the contract's tables that is the answer to a call:
+// section, what it is about, the action, code, message (… is any text) and status.
+// Errors that the task reports instead of the call are in package importtask.
 var contracted = []struct {
 	section, about, action, code, message string
 	status                                int
@@ -101,7 +101,7 @@ var contracted = []struct {
 }
 
 // TestEveryRowOfTheContractIsTested: a row of the contract without a case in rows is
-// a gap. What every action answers alike is in dryRows.
+// a gap. Answers that are the same for every action are in dryRows.
 func TestEveryRowOfTheContractIsTested(t *testing.T) {
 	all := slices.Concat(rows, dryRows)
 	for _, c := range contracted {
@@ -114,7 +114,7 @@ func TestEveryRowOfTheContractIsTested(t *testing.T) {
 	}
 }
 
-// dryRows are what TestDryRun wants of every action.
+// dryRows are the answers that TestDryRun wants from every action.
 var dryRows = []row{
 	{name: "allowed", status: 412, code: "DryRunOperation", want: "Request would have succeeded, but DryRun flag is set."},
 	{name: "denied", status: 403, code: "UnauthorizedOperation", want: "You are not authorized to perform this operation. User: " + userARN + " is not authorized to perform: ec2:"},

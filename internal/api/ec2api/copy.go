@@ -18,9 +18,11 @@ type copySnapshotRequest struct {
 	Description      string
 	Encrypted        bool
 	KmsKeyId         string
-	// CompletionDurationMinutes asks for an end in time; copies here always meet it.
+	// CompletionDurationMinutes asks for a copy within a time, which copies here
+	// always meet.
 	CompletionDurationMinutes *int64
-	// What SDKs add by themselves; the copy stays in the region that is asked.
+	// Parameters that SDKs add by themselves. A copy always stays in the region of
+	// the call.
 	PresignedUrl      string
 	DestinationRegion string
 

@@ -4,7 +4,7 @@ import (
 	"context"
 )
 
-// bareRequest is a request that says nothing.
+// bareRequest is a request without parameters of its own.
 type bareRequest struct{ common }
 
 // awsKey is what an account's default key is called while it is AWS's own.

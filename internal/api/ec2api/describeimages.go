@@ -18,7 +18,7 @@ type describeImagesRequest struct {
 	ImageId      []string
 	Owner        []string
 	ExecutableBy []string
-	// The images that these would add are none.
+	// There are no images that these could add.
 	IncludeDeprecated bool
 	IncludeDisabled   bool
 }
@@ -165,7 +165,7 @@ func (c call) haveImages(ctx context.Context, ids []string) error {
 }
 
 // mine reports whether a list of accounts, empty for any, names the caller's.
-// Images are never shared, so nobody else's is ever shown.
+// Images are never shared, so only the account's own are shown.
 func (c call) mine(list []string) bool {
 	return len(list) == 0 || slices.Contains(list, "self") || slices.Contains(list, c.account())
 }

@@ -12,7 +12,7 @@ import (
 type call struct {
 	*API
 	*awshttp.Call
-	host string // that the request came to
+	host string // that the request was sent to
 }
 
 func (c call) account() string { return c.Principal.Account }
@@ -25,8 +25,9 @@ type common struct{ DryRun bool }
 
 func (c common) dry() bool { return c.DryRun }
 
-// deepRequest is a request whose dry run can find out more than AWS's does
-// (--deep-dry-run): the error that the real call, or what it starts, would end with.
+// deepRequest is a request whose dry run can check more than AWS's does
+// (--deep-dry-run): it returns the error that the real call, or the task that it
+// starts, would end with.
 type deepRequest interface {
 	deepCheck(ctx context.Context, c call) error
 }
@@ -38,9 +39,9 @@ type grant struct {
 	resources []string // ARNs, or "*"
 }
 
-// on makes an action of its parts, in the order of checks that all actions
+// on makes an action from its parts, with the order of checks that all actions
 // share: decode, authorise, validate, dry run. Token replay, limits, role and
-// object are the domain's, in that order.
+// object are then checked by the domain, in that order.
 func on[R interface{ dry() bool }](grants func(c call, r R) []grant, rules []rule[R], handle func(ctx context.Context, c call, r R) (any, error)) action {
 	return func(ctx context.Context, c call) (any, error) {
 		var r R

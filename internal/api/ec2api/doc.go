@@ -1,6 +1,6 @@
-// Package ec2api is the EC2 edge: it turns Query requests into calls of the
-// domains (importtask, snapshot, tag) and their results into AWS's XML. It
-// decides nothing about imports; it knows AWS's words.
+// Package ec2api is the EC2 edge: it turns Query requests into calls of the domains
+// (importtask, snapshot, tag) and their results into AWS's XML. It decides nothing
+// about imports; it knows the protocol and AWS's texts.
 //
 //	api.go        the edge: action and version, envelope
 //	actions.go    the table of actions, built and not built yet

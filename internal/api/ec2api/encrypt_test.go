@@ -8,7 +8,8 @@ import (
 	"github.com/diskport/diskport/internal/store/snapshot"
 )
 
-// TestEncryption: what a request and the account's defaults make of a new snapshot.
+// TestEncryption: how a request and the account's defaults determine the encryption
+// of a new snapshot.
 func TestEncryption(t *testing.T) {
 	const theirs = "arn:aws:kms:us-east-1:123456789012:key/22222222-2222-3333-4444-555555555555"
 	plain := (*snapshot.Encryption)(nil)
@@ -52,7 +53,7 @@ func TestEncryption(t *testing.T) {
 	}
 }
 
-// TestEncryptionIsShown: elements appear when there is something to say.
+// TestEncryptionIsShown: the elements are there for encrypted snapshots only.
 func TestEncryptionIsShown(t *testing.T) {
 	f := populated()
 	body := f.do("ImportSnapshot", slices.Concat(good["ImportSnapshot"], []string{"Encrypted=true", "KmsKeyId=alias/x"})...).Body.String()

@@ -27,16 +27,16 @@ const (
 	taskMissing     = "InvalidConversionTaskId.Malformed"
 )
 
-// told is one row of the error table: what a domain's error is to a client. The
-// status is 400.
+// told is one row of the error table: what a client is told of a domain's error.
+// The status is 400.
 type told struct {
 	code    string
 	message string // %s stands for what match returns
 	match   func(error) (what string, ok bool)
 }
 
-// errorTable maps what the domains return. The first match counts; what nothing
-// matches is internal.
+// errorTable maps the errors that the domains return. The first match counts; an
+// error that no row matches is internal.
 var errorTable = []told{
 	{"UnknownParameter", "%s", words[*ec2query.UnknownParameterError]},
 	{"InvalidParameterValue", "%s", words[*ec2query.ValueError]},
@@ -92,7 +92,8 @@ var errorTable = []told{
 	{"InvalidAMIID.NotFound", "The image id '[%s]' does not exist", untagged("ami-")},
 }
 
-// faultOf returns how err is told; known is false for what only the log may say.
+// faultOf returns what a client is told of err; known is false for an internal
+// error, whose cause only the log may say.
 func faultOf(err error) (f awshttp.Fault, known bool) {
 	if errors.As(err, &f) {
 		return f, true
@@ -106,7 +107,8 @@ func faultOf(err error) (f awshttp.Fault, known bool) {
 			return awshttp.Fault{Status: http.StatusBadRequest, Code: row.code, Message: strings.ReplaceAll(row.message, "%s", clip(what))}, true
 		}
 	}
-	// After the table: what may not be done to an object or a key has words of its own.
+	// This comes after the table, because refusals that concern an object or a key have
+	// texts of their own there.
 	var denied *iam.DeniedError
 	if errors.As(err, &denied) {
 		return awshttp.Fault{Status: http.StatusForbidden, Code: "UnauthorizedOperation", Message: "You are not authorized to perform this operation. " + denied.Error()}, true
@@ -148,13 +150,13 @@ func kind[E error](err error) (string, bool) {
 	return "", errors.As(err, &e)
 }
 
-// words matches a type of error whose text is fit to be shown.
+// words matches a type of error whose text may be shown to clients.
 func words[E error](err error) (string, bool) {
 	var e E
 	return field(errors.As(err, &e), func() string { return e.Error() })
 }
 
-// untagged matches a resource that can't be tagged because it is not there.
+// untagged matches a resource that can't be tagged because it does not exist.
 func untagged(prefix string) func(error) (string, bool) {
 	return func(err error) (string, bool) {
 		var e *tag.NoResourceError

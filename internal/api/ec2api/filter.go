@@ -15,20 +15,21 @@ const (
 	maxFilterValues = 200
 )
 
-// filter is one of a request. Its values may hold wildcards.
+// filter is one filter of a request. Its values may hold wildcards.
 type filter struct {
 	Name  string
 	Value []string `ec2:"Value,empty"`
 }
 
-// filtered is embedded in requests with filters; clients use both spellings.
+// filtered is embedded in requests with filters. Clients use both spellings of the
+// parameter.
 type filtered struct {
 	Filter []filter `ec2:"Filter|Filters"`
 }
 
 func (f filtered) filters() []filter { return f.Filter }
 
-// fields says what a list can be filtered by: for each name the values that an
+// fields says what a list can be filtered by: for each name, the values that an
 // item has. tags, where given, adds "tag:<key>".
 type fields[T any] struct {
 	named map[string]func(T) []string
@@ -50,8 +51,8 @@ func (f fields[T]) values(item T, name string) []string {
 	return nil
 }
 
-// matching returns what tells the items that match every filter by at least one
-// value; nil where there are no filters.
+// matching returns a function that reports whether an item matches every filter by
+// at least one value; nil when there are no filters.
 func (f fields[T]) matching(filters []filter) func(T) bool {
 	if len(filters) == 0 {
 		return nil
@@ -79,11 +80,11 @@ func anyMatch(patterns, values []string) bool {
 	return false
 }
 
-// wild reports whether s matches pattern, in which * stands for any text, ? for
-// any one character, and \ takes the meaning from what follows it.
+// wild reports whether s matches pattern, in which * stands for any text, ? for any
+// one character, and \ makes the next character literal.
 func wild(pattern, s string) bool {
 	p, text := []rune(pattern), []rune(s)
-	star, retry := -1, 0 // where to go back to: the last *, and what it covers up to
+	star, retry := -1, 0 // where to go back to: the last *, and the end of what it covers
 	i, j := 0, 0
 	for j < len(text) {
 		switch {
@@ -106,14 +107,15 @@ func wild(pattern, s string) bool {
 	return strings.Trim(string(p[i:]), "*") == ""
 }
 
-// maxNarrow is the most values of a filter that a store is asked for.
+// maxNarrow is the most values of a filter that are passed on to a store.
 const maxNarrow = 10
 
-// Stores read less where a filter says exactly what it looks for. They may be told
-// more than is looked for, never less: match has the last word.
+// Stores read less when a filter names exactly what it looks for. What a store is
+// asked for may find too much, but never too little, since match decides in the
+// end.
 
-// exact returns the values of a filter of that name, if there is one and all its
-// values stand for themselves.
+// exact returns the values of the filter with a name, if there is one and none of
+// its values has wildcards.
 func (f filtered) exact(name string) (values []string, ok bool) {
 	for _, w := range f.Filter {
 		if w.Name == name && w.literal() {
@@ -127,8 +129,8 @@ func (f filter) literal() bool {
 	return len(f.Value) <= maxNarrow && !slices.ContainsFunc(f.Value, func(v string) bool { return strings.ContainsAny(v, `*?\`) })
 }
 
-// among returns those of all words whose shown form a filter of that name matches;
-// nil if there is no such filter.
+// among returns those of all values whose shown form the filter with a name
+// matches; nil if there is no such filter.
 func among[W any](f filtered, name string, all []W, shown func(W) string) []W {
 	for _, w := range f.Filter {
 		if w.Name == name {
@@ -138,9 +140,9 @@ func among[W any](f filtered, name string, all []W, shown func(W) string) []W {
 	return nil
 }
 
-// ids returns the ids of the resources that a request is about: those that it
-// names, and of those the ones that filters of the name, or of tags, can find; nil
-// if that may be any.
+// ids returns the ids of the resources that a request can be about: those that it
+// names, as far as a filter of the given name, or of tags, can find them; nil if it
+// may be about any.
 func (c call) ids(ctx context.Context, named []string, f filtered, name string) ([]string, error) {
 	var ids []string
 	if len(named) > 0 {

@@ -44,8 +44,8 @@ func (k keys) Lookup(_ context.Context, id, _ string) (iam.Principal, sigv4.Secr
 	return k.who, sigv4.NewSecret("secret"), nil
 }
 
-// wire is the edge behind the front chain on a listener, the SDK's client for
-// it, and a record of what went over it last.
+// wire is the edge behind the front chain on a listener, the SDK's client for it,
+// and a record of the last exchange.
 type wire struct {
 	*ec2.Client
 	request, response bytes.Buffer
@@ -64,7 +64,7 @@ func newWire(t *testing.T, f *fixture) *wire {
 		body, _ := io.ReadAll(r.Body)
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		fmt.Fprintf(&w.request, "%s %s\nContent-Type: %s\n", r.Method, r.URL, r.Header.Get("Content-Type"))
-		for _, p := range strings.Split(string(body), "&") { // as sent, one a line
+		for _, p := range strings.Split(string(body), "&") { // as sent, one on a line
 			fmt.Fprintf(&w.request, "%s\n", p)
 		}
 		rec := httptest.NewRecorder()
@@ -165,7 +165,7 @@ func TestGolden(t *testing.T) {
 	w.check(t, "not-built", created, err)
 }
 
-// goldenSharing is what is done to snapshots besides showing and deleting.
+// goldenSharing is the actions on snapshots besides showing and deleting.
 func goldenSharing(t *testing.T, f *fixture, w *wire) {
 	ctx := t.Context()
 	f.snapshots.records = goldenSnapshots()
@@ -227,7 +227,7 @@ func goldenImages(t *testing.T, f *fixture, w *wire) {
 	w.check(t, "deregister-image", gone, err)
 }
 
-// fullImport is the request of contract §1.7, but for encryption.
+// fullImport is the request of contract §1.7, without encryption.
 func fullImport() *ec2.ImportSnapshotInput {
 	return &ec2.ImportSnapshotInput{
 		ClientData: &types.ClientData{

@@ -8,7 +8,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 )
 
-// goldenEncryption is what is different when a key is named.
+// goldenEncryption is the exchanges that are different when a key is named.
 func goldenEncryption(t *testing.T, f *fixture, w *wire) {
 	ctx := t.Context()
 	in := fullImport()

@@ -107,7 +107,7 @@ var registerImageRules = slices.Concat(
 	specificationRules[registerImageRequest](only(imageType)),
 )
 
-// unbuilt is the row of a parameter that is known and not built.
+// unbuilt is the validation row of a parameter that is known and not supported.
 func unbuilt[R any](field string, given func(R) bool) rule[R] {
 	return rule[R]{
 		field: field, code: "UnsupportedOperation", message: "The parameter " + field + " is not supported.",
@@ -132,7 +132,7 @@ func registerImage(ctx context.Context, c call, r registerImageRequest) (any, er
 	}
 	for _, m := range r.BlockDeviceMapping {
 		if m.NoDevice != nil {
-			continue // takes away what an image has by itself; ours have nothing
+			continue // removes a device that the image has by itself; ours have none
 		}
 		d, err := c.device(ctx, m)
 		if err != nil {
@@ -146,7 +146,7 @@ func registerImage(ctx context.Context, c call, r registerImageRequest) (any, er
 	return registerImageAnswer{i.ID}, nil
 }
 
-// device returns an entry of a mapping with what it takes from its snapshot.
+// device returns an entry of a mapping, completed from its snapshot.
 func (c call) device(ctx context.Context, m deviceMapping) (image.Device, error) {
 	d := image.Device{Name: m.DeviceName, VirtualName: m.VirtualName}
 	e := m.Ebs

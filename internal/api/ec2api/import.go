@@ -45,7 +45,8 @@ type diskContainer struct {
 	UserBucket  struct{ S3Bucket, S3Key string }
 }
 
-// disk returns what the request says about the image, empty if nothing.
+// disk returns the part of the request that describes the image; empty if there is
+// none.
 func (r importSnapshotRequest) disk() diskContainer {
 	if r.DiskContainer == nil {
 		return diskContainer{}
@@ -133,8 +134,8 @@ var importRules = slices.Concat([]rule[importSnapshotRequest]{
 	short("DiskContainer.Description", func(r importSnapshotRequest) string { return r.disk().Description }),
 }, specificationRules[importSnapshotRequest](importKinds))
 
-// importKinds are what an import can tag: its task, and with --tag-snapshots its
-// snapshot.
+// importKinds are the types of resources that an import can tag: its task, and with
+// --tag-snapshots its snapshot.
 func importKinds(c call) []string {
 	if c.TagSnapshots {
 		return []string{taskType, snapshotType}
@@ -142,7 +143,7 @@ func importKinds(c call) []string {
 	return []string{taskType}
 }
 
-// badLocation reports a Url that no permission makes readable.
+// badLocation reports a Url that can't be read with any permission.
 func badLocation(c call, r importSnapshotRequest) (string, bool) {
 	if r.disk().Url == "" {
 		return "", false
@@ -178,7 +179,7 @@ func (r importSnapshotRequest) deepCheck(ctx context.Context, c call) error {
 	return nil
 }
 
-// ask returns what is asked for, once it has passed the rules.
+// ask returns the import that is asked for, once the request has passed the rules.
 func (r importSnapshotRequest) ask(ctx context.Context, c call) (importtask.Request, error) {
 	ask := importtask.Request{
 		Account: c.account(), Region: c.Region, Caller: c.Principal, Origin: c.Origin,
@@ -195,12 +196,12 @@ func (r importSnapshotRequest) ask(ctx context.Context, c call) (importtask.Requ
 	return ask, err
 }
 
-// explain says what an error of the domain is about.
+// explain adds to an error of the domain what it is about.
 func (r importSnapshotRequest) explain(c call, err error) error {
 	if b := r.disk().UserBucket; b.S3Bucket != "" && errors.Is(err, source.ErrLocation) {
 		err = &importtask.ObjectError{Bucket: b.S3Bucket, Key: b.S3Key, Err: err} // such a bucket can't exist
 	}
-	return about(c.Region, err) // the one subject that this action's errors name
+	return about(c.Region, err) // the only subject that errors of this action name
 }
 
 func orDefault(s, otherwise string) string {
@@ -210,9 +211,9 @@ func orDefault(s, otherwise string) string {
 	return s
 }
 
-// digest identifies what r asks for: two requests with one client token must
-// agree in it. It leaves out the token itself and DryRun, and does not see the
-// case of Format or how lists were numbered and tags ordered.
+// digest identifies what r asks for: two requests with one client token must have
+// the same. It leaves out the token itself and DryRun, and does not depend on the
+// case of Format, the numbering of lists or the order of tags.
 func digest(r importSnapshotRequest) string {
 	r.common, r.ClientToken = common{}, ""
 	if r.DiskContainer != nil {

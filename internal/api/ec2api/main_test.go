@@ -93,14 +93,15 @@ func (f *imports) Tasks(_ context.Context, account string, w importtask.Filter, 
 	}), nil
 }
 
-// cut does what stores do: of all that keep leaves, at most limit behind a place.
+// cut pages a list as stores do: at most limit of the entries that keep keeps,
+// behind a place.
 func cut[T any](all []T, after listing.Place, limit int, at func(T) listing.Place, keep func(T) bool) []T {
 	all = slices.DeleteFunc(slices.Clone(all), func(t T) bool { return !keep(t) || at(t).Compare(after) <= 0 })
 	slices.SortFunc(all, func(a, b T) int { return at(a).Compare(at(b)) })
 	return all[:min(limit, len(all))]
 }
 
-// has reports whether a field of a filter leaves v.
+// has reports whether a field of a filter matches v.
 func has[T comparable](field []T, v T) bool { return field == nil || slices.Contains(field, v) }
 
 func (f *imports) Wait(ctx context.Context, account, id string) (importtask.Task, error) {
@@ -130,7 +131,7 @@ func (f *snapshots) List(_ context.Context, account string, w snapshot.Filter, a
 	at := func(r snapshot.Record) listing.Place { return listing.At(r.StartedAt, r.ID) }
 	list := cut(f.records, after, limit, at, func(r snapshot.Record) bool {
 		known := r.SharedWith
-		if r.Account != account { // no more than what the account may know
+		if r.Account != account { // only what the account may know
 			known = slices.DeleteFunc(slices.Clone(known), func(who string) bool { return who != account && who != snapshot.Everybody })
 		}
 		restorable := w.RestorableBy == nil || slices.ContainsFunc(append(known, r.Account), func(who string) bool { return slices.Contains(w.RestorableBy, who) })
@@ -404,7 +405,7 @@ func bound(statements string) iam.Principal {
 	return iam.Principal{Account: account, ARN: userARN, Kind: iam.User, Name: "ann"}.WithPolicies(document)
 }
 
-// do asks as a user of the account, past the front chain.
+// do sends a request as a user of the account, past the front chain.
 func (f *fixture) do(action string, params ...string) *httptest.ResponseRecorder {
 	return f.doAs(f.principal(), action, params...)
 }
@@ -414,7 +415,7 @@ func (f *fixture) doAs(who iam.Principal, action string, params ...string) *http
 	for _, p := range params {
 		name, value, given := strings.Cut(p, "=")
 		form.Set(name, value)
-		if !given { // takes one away
+		if !given { // removes one
 			form.Del(name)
 		}
 	}
@@ -471,7 +472,7 @@ func parse(t *testing.T, w *httptest.ResponseRecorder) reply {
 	return r
 }
 
-// ok asks and wants success.
+// ok sends a request that must succeed.
 func (f *fixture) ok(t *testing.T, action string, params ...string) reply {
 	t.Helper()
 	w := f.do(action, params...)

@@ -9,12 +9,12 @@ import (
 	"github.com/diskport/diskport/internal/listing"
 )
 
-// pageLife bounds the use of a page token.
+// pageLife is how long a page token can be used.
 const pageLife = 24 * time.Hour
 
 // paged is embedded in requests for lists.
 type paged struct {
-	MaxResults string // a number; text, because its errors have words of their own
+	MaxResults string // a number; text, because its errors have texts of their own
 	NextToken  string
 }
 
@@ -23,7 +23,8 @@ func (p paged) maxResults() string { return p.MaxResults }
 // whole reports that the list is wanted in one piece.
 func (p paged) whole() bool { return p.MaxResults == "" && p.NextToken == "" }
 
-// pageRule is the row of MaxResults: at least least, above most it counts as most.
+// pageRule is the validation row of MaxResults: it must be at least least; above
+// most it counts as most.
 func pageRule[R interface{ maxResults() string }](least, most int) rule[R] {
 	return rule[R]{
 		field: "MaxResults", code: "InvalidParameterValue",
@@ -41,20 +42,20 @@ func pageRule[R interface{ maxResults() string }](least, most int) rule[R] {
 // maxPage is the most entries of a page, whatever MaxResults says.
 const maxPage = listing.Page
 
-// maxRead is the most entries that a request for a page reads. Filters that leave
-// hardly any of them make short pages, as at AWS.
+// maxRead is the most entries that a request for a page reads. Filters that few
+// entries match make short pages, as at AWS.
 const maxRead = 10 * listing.Page
 
 // list is what pages are cut from.
 type list[T any] struct {
-	// next returns at most n entries from behind a place, in order; fewer are the
-	// last ones. errPlace reports a place that is none.
+	// next returns at most n entries behind a place, in order; fewer when there are
+	// no more. errPlace if place is not a place in the list.
 	next  func(ctx context.Context, place string, n int) ([]T, error)
 	place func(T) string
 	match func(T) bool // nil: every entry is shown
 }
 
-// errPlace reports a token that carries no place in the list.
+// errPlace reports a token that does not carry a place in the list.
 var errPlace = errors.New("ec2api: not a place in the list")
 
 // page reads a page and returns it with the token of the next, empty on the last.
@@ -118,8 +119,8 @@ func (r *reader[T]) read(ctx context.Context) error {
 	}
 }
 
-// take shows the entries that match. full says that the page has all that it may,
-// and that another one matches.
+// take adds the entries that match to the page. full says that the page is full,
+// and that there is another entry that matches.
 func (r *reader[T]) take(entries []T) (full bool) {
 	for _, e := range entries {
 		if r.match != nil && !r.match(e) {
@@ -134,7 +135,7 @@ func (r *reader[T]) take(entries []T) (full bool) {
 	return false
 }
 
-// inOrder makes the next of a list in order of creation, then id.
+// inOrder makes the next function of a list in order of creation, then id.
 func inOrder[T any](read func(ctx context.Context, after listing.Place, n int) ([]T, error)) func(context.Context, string, int) ([]T, error) {
 	return func(ctx context.Context, place string, n int) ([]T, error) {
 		after, err := listing.Parse(place)

@@ -29,8 +29,8 @@ func numbers(n int, read *int, match func(int) bool) list[int] {
 	}
 }
 
-// TestPagesOfAReader: all that matches comes once and in order, whatever the size
-// of pages, and no request for a page reads more than it may.
+// TestPagesOfAReader: every entry that matches comes once and in order, whatever
+// the size of pages, and no request for a page reads more than it may.
 func TestPagesOfAReader(t *testing.T) {
 	const n = 3*maxRead + 5
 	for _, limit := range []int{0, 1, 7, maxPage} {
@@ -86,8 +86,8 @@ func (a *asked) Tasks(ctx context.Context, account string, f importtask.Filter, 
 	return a.imports.Tasks(ctx, account, f, after, limit)
 }
 
-// TestStoresReadWhatFiltersLookFor: filters that say exactly what they look for
-// reach the store; what they find is the same as without.
+// TestStoresReadWhatFiltersLookFor: filters that name exactly what they look for
+// reach the store, and the answer is the same as without that.
 func TestStoresReadWhatFiltersLookFor(t *testing.T) {
 	states := func(s ...importtask.State) importtask.Filter {
 		return importtask.Filter{States: append([]importtask.State{}, s...)}
@@ -125,10 +125,12 @@ func TestStoresReadWhatFiltersLookFor(t *testing.T) {
 	}
 }
 
-// same tells nil from empty: a filter that leaves all from one that leaves none.
+// same tells nil, a filter that matches everything, from empty, one that matches
+// nothing.
 func same[T comparable](a, b []T) bool { return (a == nil) == (b == nil) && slices.Equal(a, b) }
 
-// TestManyTagged: what very many resources are tagged with is no way to find them.
+// TestManyTagged: a tag that very many resources have does not narrow what the
+// store reads.
 func TestManyTagged(t *testing.T) {
 	f := newFixture(nil)
 	for i := range maxPage + 1 {

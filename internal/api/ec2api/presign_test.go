@@ -12,7 +12,7 @@ import (
 	"github.com/diskport/diskport/internal/identity/sigv4"
 )
 
-// ec2PresignedGet returns a Url that asks for everything in its query.
+// ec2PresignedGet returns a presigned Url with the whole request in its query.
 func ec2PresignedGet(ctx context.Context, w *wire, query url.Values) (string, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, *w.Options().BaseEndpoint+"/?"+query.Encode(), nil)
 	if err != nil {

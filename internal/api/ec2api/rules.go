@@ -15,9 +15,9 @@ type rule[R any] struct {
 	code    string
 	message string // %s stands for what broken returns
 
-	// broken returns what is wrong, for the message.
+	// broken reports whether r breaks the rule, and what is wrong, for the message.
 	broken func(c call, r R) (what string, bad bool)
-	// or, where another package owns rule and words:
+	// or, when rule and text belong to another package:
 	check func(r R) error
 }
 
@@ -40,7 +40,7 @@ func refused(code, message string) error {
 	return awshttp.Fault{Status: 400, Code: code, Message: message}
 }
 
-// clip keeps what a client sent from filling the answer.
+// clip shortens a text that a client sent, so that it does not fill the answer.
 func clip(s string) string {
 	const most = 300
 	if len(s) <= most {
@@ -49,13 +49,13 @@ func clip(s string) string {
 	return strings.ToValidUTF8(s[:most], "") + "…"
 }
 
-// needed is the row of a parameter that must be given.
+// needed is the validation row of a parameter that must be given.
 func needed[R any](field string, value func(R) string) rule[R] {
 	return rule[R]{field: field, code: "MissingParameter", message: "The request must contain the parameter " + field,
 		broken: func(_ call, r R) (string, bool) { return "", value(r) == "" }}
 }
 
-// short is the row of a text of at most 255 characters.
+// short is the validation row of a text of at most 255 characters.
 func short[R any](field string, value func(R) string) rule[R] {
 	return rule[R]{field: field, code: "InvalidParameterValue",
 		message: "Value (%s) for parameter description is invalid. It must not be longer than 255 characters.",
@@ -64,7 +64,7 @@ func short[R any](field string, value func(R) string) rule[R] {
 		}}
 }
 
-// few is the row of a list of at most 1000.
+// few is the validation row of a list of at most 1000 entries.
 func few[R any](field string, count func(R) int) rule[R] {
 	return rule[R]{field: field, code: "InvalidParameterValue",
 		message: "Value (%s) for parameter " + field + " is invalid. It must not have more than 1000 entries.",

@@ -51,8 +51,8 @@ func TestShapesOfSharing(t *testing.T) {
 	}
 }
 
-// TestWhoseSnapshots: own ones, shared ones and public ones are seen; tags of
-// others' are not.
+// TestWhoseSnapshots: an account sees its own snapshots, shared ones and public
+// ones, and the tags of its own only.
 func TestWhoseSnapshots(t *testing.T) {
 	const third = "888888888888"
 	f := newFixture(nil)

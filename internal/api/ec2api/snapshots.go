@@ -63,7 +63,7 @@ var describeSnapshotsRules = slices.Concat(
 	filterRules[snapshotAnswer, describeSnapshotsRequest](snapshotFields),
 )
 
-// snapshotIDRules are the two rows of snapshot ids.
+// snapshotIDRules are the two validation rows of snapshot ids.
 func snapshotIDRules[R any](ids func(R) []string) []rule[R] {
 	first := func(r R, bad func(string) bool) (string, bool) {
 		if i := slices.IndexFunc(ids(r), bad); i >= 0 {
@@ -87,7 +87,8 @@ func snapshotIDRules[R any](ids func(R) []string) []rule[R] {
 	}
 }
 
-// accountRule is the row of a list of accounts and of words for some.
+// accountRule is the validation row of a list of accounts, in which some may be
+// given by words.
 func accountRule[R any](field string, words []string, values func(R) []string) rule[R] {
 	return rule[R]{
 		field: field, code: "InvalidUserID.Malformed", message: "Invalid user id: \"%s\"",
@@ -148,14 +149,14 @@ func describeSnapshots(ctx context.Context, c call, r describeSnapshotsRequest) 
 	return describeSnapshotsAnswer{Snapshots: shown, NextToken: next}, nil
 }
 
-// snapshots reads the snapshots that a filter leaves.
+// snapshots returns a function that reads the snapshots that match a filter.
 func (c call) snapshots(f snapshot.Filter) func(context.Context, listing.Place, int) ([]snapshot.Record, error) {
 	return func(ctx context.Context, after listing.Place, n int) ([]snapshot.Record, error) {
 		return c.Snapshots.List(ctx, c.account(), f, after, n)
 	}
 }
 
-// snapshotFilter is what the store need not read for a request.
+// snapshotFilter narrows what the store reads for a request.
 func (c call) snapshotFilter(ctx context.Context, r describeSnapshotsRequest) (snapshot.Filter, error) {
 	f := snapshot.Filter{
 		Owners: c.accounts(r.Owner), RestorableBy: c.accounts(r.RestorableBy),
@@ -172,9 +173,9 @@ func (c call) snapshotFilter(ctx context.Context, r describeSnapshotsRequest) (s
 
 func stateText(s snapshot.State) string { return string(s) }
 
-// accounts returns whom a list means, in which the caller is "self"; nil if it is
-// empty. Other words name nobody here but those who have all of them: "all" is
-// snapshot.Everybody.
+// accounts returns the accounts that a list means; nil if it is empty. "self" is
+// the caller, "all" is snapshot.Everybody; other words (such as "amazon") mean
+// accounts that don't exist here.
 func (c call) accounts(list []string) []string {
 	if len(list) == 0 {
 		return nil
@@ -188,7 +189,8 @@ func (c call) accounts(list []string) []string {
 	return out
 }
 
-// usable returns the snapshots with these ids, which the caller may all use.
+// usable returns the snapshots with these ids, and fails unless the caller may use
+// all of them.
 func (c call) usable(ctx context.Context, ids []string) ([]snapshot.Record, error) {
 	if len(ids) == 0 {
 		return nil, nil
@@ -222,7 +224,7 @@ func (c call) showSnapshot(r snapshot.Record) snapshotAnswer {
 	if r.State == snapshot.Completed {
 		s.Progress = "100%"
 	}
-	if r.Account != c.account() { // tags are their account's alone
+	if r.Account != c.account() { // tags are shown only to their account
 		s.Tags, s.record.Tags = nil, nil
 	}
 	if r.Task != "" {
@@ -250,14 +252,14 @@ type snapshotRequest struct {
 
 func (r snapshotRequest) id() string { return r.SnapshotId }
 
-// onSnapshot is the grant of actions on one snapshot.
+// onSnapshot is the grant that actions on one snapshot need.
 func onSnapshot[R interface{ id() string }](name string) func(call, R) []grant {
 	return func(c call, r R) []grant {
 		return []grant{{action: "ec2:" + name, resources: []string{awsid.SnapshotARN(c.Region, orDefault(r.id(), "*"))}}}
 	}
 }
 
-// oneSnapshotRules are the rows of SnapshotId.
+// oneSnapshotRules are the validation rows of SnapshotId.
 func oneSnapshotRules[R interface{ id() string }]() []rule[R] {
 	return append(
 		[]rule[R]{needed("SnapshotId", func(r R) string { return r.id() })},

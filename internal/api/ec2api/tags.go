@@ -69,8 +69,8 @@ func tagGrants(c call, action string, ids []string, tags []tag.Tag) []grant {
 	return []grant{g}
 }
 
-// resourceARN of an id that is nothing is "*": it takes a right to everything
-// to be told that.
+// resourceARN returns the ARN of a resource. For an id of no known form it is "*":
+// only a caller with permission for everything is told that the id is wrong.
 func (c call) resourceARN(id string) string {
 	switch {
 	case awsid.IsSnapshot(id):
@@ -113,7 +113,7 @@ var deleteTagsRules = slices.Concat(
 	},
 )
 
-// resourceRules are the rows of ResourceId.N.
+// resourceRules are the validation rows of ResourceId.N.
 func resourceRules[R any](ids func(R) []string) []rule[R] {
 	return []rule[R]{
 		{
@@ -210,8 +210,8 @@ func describeTags(ctx context.Context, c call, r describeTagsRequest) (any, erro
 	return describeTagsAnswer{Tags: shown, NextToken: next}, nil
 }
 
-// tagFilter is what the store need not read for a request: tags of other resources,
-// and those with another key or value than the only one that is looked for.
+// tagFilter narrows what the store reads for a request: to the resources that it
+// names, and to the tag that it looks for if that is only one.
 func tagFilter(r filtered) (f tag.Filter) {
 	f.Resources, _ = r.exact("resource-id")
 	keys, _ := r.exact("key")

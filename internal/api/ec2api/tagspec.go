@@ -57,8 +57,8 @@ func plainTags(given []requestTag) []tag.Tag {
 	return out
 }
 
-// tagOnCreate are the grants that an action needs for tags on what it creates, on
-// top of its own.
+// tagOnCreate are the grants that an action needs for tags on what it creates, in
+// addition to its own.
 func tagOnCreate(action string, tags []tag.Tag, with policy.Context, resources ...string) []grant {
 	if len(tags) == 0 {
 		return nil
@@ -68,8 +68,8 @@ func tagOnCreate(action string, tags []tag.Tag, with policy.Context, resources .
 	return []grant{{"ec2:CreateTags", with, resources}}
 }
 
-// specificationRules are the rows of TagSpecification.N; kinds are the types of
-// resources that the action can tag.
+// specificationRules are the validation rows of TagSpecification.N; kinds are the
+// types of resources that the action can tag.
 func specificationRules[R interface {
 	specifications() []tagSpecification
 }](kinds func(c call) []string) []rule[R] {
@@ -128,5 +128,5 @@ func specificationRules[R interface {
 	}
 }
 
-// only is the kinds of an action that can tag nothing else.
+// only returns the kinds of an action that always can tag the same types.
 func only(kinds ...string) func(call) []string { return func(call) []string { return kinds } }

@@ -59,8 +59,9 @@ func describeTasks(ctx context.Context, c call, r describeTasksRequest) (any, er
 		return nil, err
 	}
 	if len(shown) == 1 && shown[0].state == importtask.Active && r.whole() && c.HoldPoll > 0 {
-		// One poll instead of many: the next answer that matters is the end.
-		// Whatever Wait says, the list that follows tells how things are.
+		// This is one poll instead of many, since a client that polls one running
+		// task waits for its end. The result of Wait does not matter, because the
+		// list is read afterwards.
 		held, cancel := context.WithTimeout(ctx, c.HoldPoll)
 		_, _ = c.Tasks.Wait(held, c.account(), shown[0].ID)
 		cancel()
@@ -71,7 +72,7 @@ func describeTasks(ctx context.Context, c call, r describeTasksRequest) (any, er
 	return describeTasksAnswer{Tasks: shown, NextToken: next}, nil
 }
 
-// listTasks returns a page of the tasks that ids and filters leave.
+// listTasks returns a page of the tasks that match ids and filters.
 func (c call) listTasks(ctx context.Context, r describeTasksRequest) ([]taskAnswer, string, error) {
 	if err := c.haveTasks(ctx, r.ImportTaskId); err != nil {
 		return nil, "", err
@@ -90,7 +91,7 @@ func (c call) listTasks(ctx context.Context, r describeTasksRequest) ([]taskAnsw
 	})
 }
 
-// haveTasks fails unless all tasks of the ids are the account's.
+// haveTasks fails unless the account has tasks with all of the ids.
 func (c call) haveTasks(ctx context.Context, ids []string) error {
 	if len(ids) == 0 {
 		return nil
@@ -102,7 +103,7 @@ func (c call) haveTasks(ctx context.Context, ids []string) error {
 	return missing(ids, tasks, func(t importtask.Task) string { return t.ID }, importtask.ErrNotFound)
 }
 
-// missing fails, about the first of the ids that nothing in a list has.
+// missing fails with the first of the ids that no entry of a list has.
 func missing[T any](ids []string, list []T, id func(T) string, notFound error) error {
 	found := map[string]bool{}
 	for _, t := range list {
@@ -181,8 +182,8 @@ type userBucket struct {
 	S3Key    string `xml:"s3Key"`
 }
 
-// showTask is the view of a task: which element is there when is contract
-// §1.7 and §2.2.
+// showTask returns a task as it is shown. Contract §1.7 and §2.2 say which elements
+// there are in which state.
 func (c call) showTask(t importtask.Task) taskAnswer {
 	d := taskDetail{
 		Description: t.DiskDescription,
@@ -200,7 +201,7 @@ func (c call) showTask(t importtask.Task) taskAnswer {
 		d.SnapshotID = t.SnapshotID
 	case importtask.Deleting, importtask.Deleted:
 		d.StatusMessage = t.Failure.Message
-		looked = !t.StartedAt.IsZero() // no plan: validation failed, and no size is shown
+		looked = !t.StartedAt.IsZero() // without a plan validation failed, and no size is shown
 	}
 	if looked {
 		d.DiskImageSize = ec2query.Double(t.SourceBytes)
@@ -211,7 +212,7 @@ func (c call) showTask(t importtask.Task) taskAnswer {
 	return taskAnswer{Description: t.Description, ID: t.ID, Detail: d, Tags: showTags(t.Tags), state: t.State, created: t.CreatedAt, tagged: t.Tags}
 }
 
-// status is how a state is shown.
+// status returns a state as it is shown.
 func (c call) status(s importtask.State) string {
 	if s == importtask.Deleted {
 		return c.FailedStatus
@@ -219,11 +220,11 @@ func (c call) status(s importtask.State) string {
 	return string(s)
 }
 
-// Percentages that the phases before and around converting stand for.
+// The percentages that are shown for the phases before and after converting.
 const (
 	percentValidating = 3
 	percentConverting = 5
-	percentMost       = 99 // 100 is what completed means
+	percentMost       = 99 // 100 means completed
 )
 
 // progress returns the percentage of an Active task.

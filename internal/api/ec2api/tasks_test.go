@@ -48,7 +48,7 @@ func TestProgress(t *testing.T) {
 	}
 }
 
-// TestTaskView is contract §1.7 and §2.2: which element is there when.
+// TestTaskView: the elements are those of contract §1.7 and §2.2.
 func TestTaskView(t *testing.T) {
 	base := importtask.Task{ID: taskA, Account: account, Bucket: "b", Key: "k", SourceBytes: 819056640, SnapshotID: snapA, CreatedAt: clock}
 	with := func(change func(*importtask.Task)) importtask.Task {
@@ -171,7 +171,7 @@ func TestPages(t *testing.T) {
 		if r.NextToken != nil {
 			params = []string{"MaxResults=1", "NextToken=" + *r.NextToken}
 		}
-		// What ends between two pages moves nothing.
+		// A task that is removed between two pages shifts nothing.
 		f.imports.tasks = slices.DeleteFunc(f.imports.tasks, func(t importtask.Task) bool { return t.ID == taskB })
 	}
 	if want := []string{taskB, taskA, taskC}; !slices.Equal(got, want) {
@@ -202,7 +202,8 @@ func TestCancel(t *testing.T) {
 	}
 }
 
-// TestHeldPoll: one running task answers when it ends, or after the time.
+// TestHeldPoll: a poll of one running task is answered when the task ends, or after
+// HoldPoll.
 func TestHeldPoll(t *testing.T) {
 	one := []string{"ImportTaskId.1=" + taskB}
 	tests := []struct {
@@ -247,7 +248,7 @@ func TestHeldPoll(t *testing.T) {
 	}
 }
 
-// TestImportRequest: what the domain is given.
+// TestImportRequest: the request that the domain gets.
 func TestImportRequest(t *testing.T) {
 	f := newFixture(func(o *Options) { o.OwnHosts = []string{"disk.internal"} })
 	f.ok(t, "ImportSnapshot", "DiskContainer.Url=s3://bkt/k/y z.vhd", "DiskContainer.Format=vhd", "DiskContainer.UserBucket.S3Bucket=", "Encrypted=false",

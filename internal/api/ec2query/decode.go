@@ -80,8 +80,8 @@ func decodeValue(n *node, into reflect.Value, keepEmpty bool) error {
 	return decodeScalar(n, into)
 }
 
-// given reports whether a pointer has something to point to: a value that is
-// not empty, or a structure with a field that is set.
+// given reports whether a pointer field is to be set: to a value that is not empty,
+// or to a structure with a field that is set.
 func given(n *node, v reflect.Value, keepEmpty bool) bool {
 	if v.Kind() == reflect.Struct && v.Type() != timeType {
 		return !v.IsZero()
@@ -114,10 +114,10 @@ func decodeList(n *node, into reflect.Value, keepEmpty bool) error {
 
 var timeType = reflect.TypeFor[time.Time]()
 
-// decodeScalar reads one value. Empty means absent, whatever the type.
+// decodeScalar reads one value. An empty value counts as absent for every type.
 func decodeScalar(n *node, into reflect.Value) error {
 	text := n.value
-	n.value = nil // consumed: what is left below it is unknown
+	n.value = nil // consumed: whatever remains below it is unknown
 	if name, found := n.leftover(false); found {
 		return &UnknownParameterError{name}
 	}

@@ -1,6 +1,6 @@
 // Package ec2query is the codec of the EC2 Query protocol: form parameters to
-// request structs, and response structs to XML. It knows no action; the edge
-// that serves one (ec2api) declares the structs.
+// request structs, and response structs to XML. It knows no actions; the edge that
+// serves them (ec2api) declares the structs.
 //
 // # Requests
 //
@@ -24,13 +24,13 @@
 // structs, and slices of strings, numbers and structs. Embedded structs count
 // as their fields.
 //
-// Every parameter must have a field, but for those that every request carries
+// Every parameter must have a field, except for those that every request carries
 // (Action, Version, and what authenticates it). Errors are *UnknownParameterError,
-// *ValueError or *LimitError, and fit to be shown to the client.
+// *ValueError or *LimitError, and may be shown to the client.
 //
 // # Responses
 //
-// Encode writes structs with `xml` tags. A List is always present, empty or
-// not; what may be absent is a pointer or has omitempty. Time and Double write
+// Encode writes structs with `xml` tags. A List is always present, empty or not; an
+// element that may be absent is a pointer or has omitempty. Time and Double write
 // as EC2 writes them.
 package ec2query

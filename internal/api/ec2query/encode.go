@@ -13,9 +13,9 @@ import (
 // ContentType is that of every answer.
 const ContentType = "text/xml;charset=UTF-8"
 
-// Encode writes the answer of an action: the fields of out, a struct or a
-// pointer to one with `xml` tags, after the request id. The action must be the
-// name of one, since it becomes part of an element's; the version may be any.
+// Encode writes the answer of an action: the fields of out, a struct or a pointer
+// to one with `xml` tags, after the request id. The action must be an XML name,
+// since it becomes part of an element's name; the version may be any text.
 func Encode(action, version, requestID string, out any) ([]byte, error) {
 	var answer, doc bytes.Buffer
 	start := xml.StartElement{
@@ -25,18 +25,18 @@ func Encode(action, version, requestID string, out any) ([]byte, error) {
 	if err := xml.NewEncoder(&answer).EncodeElement(out, start); err != nil {
 		return nil, fmt.Errorf("encoding the answer of %s: %w", action, err)
 	}
-	// encoding/xml can't put a field before those of a struct that it is given.
+	// encoding/xml can't put a field before those of the struct out.
 	tag := bytes.IndexByte(answer.Bytes(), '>') + 1 // attributes hold no bare >
 	doc.WriteString(xml.Header)
 	doc.Write(answer.Next(tag))
 	doc.WriteString("<requestId>")
-	_ = xml.EscapeText(&doc, []byte(requestID)) // a Buffer takes everything
+	_ = xml.EscapeText(&doc, []byte(requestID)) // a Buffer never fails
 	doc.WriteString("</requestId>")
 	doc.Write(answer.Bytes())
 	return doc.Bytes(), nil
 }
 
-// Done is the answer of actions that have nothing to tell.
+// Done is the answer of actions that return nothing.
 type Done struct {
 	Return bool `xml:"return"`
 }

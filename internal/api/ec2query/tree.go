@@ -114,8 +114,8 @@ func (n *node) items() ([]*node, error) {
 	return list, nil
 }
 
-// leftover returns the first name that nothing took, in order of the names. An
-// empty value where a structure belongs says nothing, so it is no leftover.
+// leftover returns the first name, in order, that no field took. An empty value in
+// the place of a structure means nothing, so it does not count.
 func (n *node) leftover(top bool) (string, bool) {
 	if !top && n.value != nil && *n.value != "" {
 		return n.name, true

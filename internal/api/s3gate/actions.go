@@ -74,8 +74,8 @@ var versioned = map[string]string{
 	"DeleteObject":        "DeleteObjectVersion",
 }
 
-// isSubresource says whether a query parameter chooses an operation, one that
-// we have or not.
+// isSubresource reports whether a query parameter chooses an operation, whether or
+// not we have it.
 func isSubresource(name string) bool {
 	switch name {
 	case "accelerate", "acl", "analytics", "attributes", "cors", "delete", "encryption",
@@ -93,9 +93,9 @@ const arnPrefix = "arn:aws:s3:::"
 // need is one thing that a principal must be allowed.
 type need struct{ action, resource string }
 
-// needs returns the action that a request asks for, to name it by, and all
-// that it must be allowed. For a delete of many objects that is one need per
-// object, added by the caller.
+// needs returns the action of a request, which names it, and everything that the
+// principal must be allowed. Deleting many objects needs one permission for each
+// object; the caller adds these.
 func needs(r *http.Request, t target, v verb) (action string, all []need, err error) {
 	if err := checkHeaders(r.Header); err != nil {
 		return "", nil, err
@@ -132,7 +132,9 @@ func needs(r *http.Request, t target, v verb) (action string, all []need, err er
 	return action, all, nil
 }
 
-// absent tells what S3 has and we don't from what S3 doesn't have either.
+// absent returns the refusal of a request without an action here: notBuilt for a
+// sub-resource, which S3 has, and notAllowed for a method, which S3 doesn't have
+// either.
 func absent(v verb) error {
 	if v.sub != "" {
 		return notBuilt
@@ -140,7 +142,7 @@ func absent(v verb) error {
 	return notAllowed
 }
 
-// checkHeaders refuses what the gateway would accept and not do.
+// checkHeaders refuses headers that the gateway would accept and ignore.
 func checkHeaders(h http.Header) error {
 	for name := range h {
 		value := h.Get(name)
@@ -160,7 +162,7 @@ func checkHeaders(h http.Header) error {
 	return nil
 }
 
-// copySource is the need to read what an object is copied from:
+// copySource returns the need to read the object that is copied:
 // [/]bucket/key[?versionId=…], percent-encoded as a whole.
 func copySource(headers []string) (need, error) {
 	decoded, err := url.QueryUnescape(strings.TrimPrefix(headers[0], "/"))

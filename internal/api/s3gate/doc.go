@@ -6,11 +6,11 @@
 //	        ─► authorise                  gate.go
 //	        ─► forward, byte for byte     proxy.go
 //
-// The gateway verifies the signature a second time, and those of the chunks of
-// a streamed body for the only time; so nothing that is signed may change on
-// the way: Host, path and query as they were spelled, headers, body, trailers.
+// The gateway verifies the signature a second time, and it alone verifies those of
+// the chunks of a streamed body. So nothing that is signed may change on the way:
+// Host, path and query as they were spelled, headers, body, trailers.
 //
-// What is authorised must be what the gateway then does, whatever the spelling.
-// So a request that two parsers could read differently is refused: dot
+// What is authorised must be exactly what the gateway then does, however it is
+// spelled. So a request that two parsers could read differently is refused: dot
 // segments, a fragment, a malformed query, two sub-resources at once.
 package s3gate

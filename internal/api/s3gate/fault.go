@@ -7,7 +7,7 @@ import (
 	"github.com/diskport/diskport/internal/api/awshttp"
 )
 
-// refusal is why this edge turns a request away.
+// refusal is why this edge refuses a request.
 type refusal int
 
 const (
@@ -19,12 +19,12 @@ const (
 	malformed                  // body that is not the XML it should be
 	tooLarge                   // body above the cap
 	unavailable                // the gateway doesn't answer
-	notBuilt                   // what S3 has and this service not
+	notBuilt                   // an operation that S3 has and this service does not
 	noACLs                     // an ACL that would give access to others
 	noBucket                   // no such bucket
 )
 
-// refusals says how S3 tells each refusal.
+// refusals are the faults with which S3 answers.
 var refusals = map[refusal]awshttp.Fault{
 	denied:      {Status: http.StatusForbidden, Code: "AccessDenied", Message: "Access Denied"},
 	notAllowed:  {Status: http.StatusMethodNotAllowed, Code: "MethodNotAllowed", Message: "The specified method is not allowed against this resource."},
@@ -41,7 +41,8 @@ var refusals = map[refusal]awshttp.Fault{
 
 func (r refusal) Error() string { return refusals[r].Error() }
 
-// fault tells err; what is no refusal and no Fault is internal.
+// fault returns err as a Fault. An error that is neither a refusal nor a Fault is
+// internal.
 func fault(err error) awshttp.Fault {
 	var r refusal
 	var f awshttp.Fault

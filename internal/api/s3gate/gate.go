@@ -22,14 +22,16 @@ import (
 // their markup.
 const maxDelete = 2 << 20
 
-// Options is what a Gate is made of. All but Authorize and Domain are required.
+// Options are the parts and settings of a Gate. All but Authorize and Domain are
+// required.
 type Options struct {
 	// Gateway sends requests to the embedded S3.
 	Gateway http.RoundTripper
 	// Authorize returns an *iam.DeniedError unless the caller may do action
 	// ("s3:GetObject") on resources (ARNs). Nil means what Call has.
 	Authorize func(c *awshttp.Call, action string, with policy.Context, resources ...string) error
-	// Domain makes bucket.Domain address a bucket; it must be the gateway's.
+	// Domain makes bucket.Domain address a bucket; it must be the same as the
+	// gateway's.
 	Domain string
 	// BucketOwner returns the account of a bucket, or objects.ErrNoSuchBucket.
 	BucketOwner func(ctx context.Context, bucket string) (string, error)
@@ -52,8 +54,8 @@ func New(opts Options) *Gate {
 	return &Gate{opts: opts, proxy: newProxy(opts.Gateway, opts.Log)}
 }
 
-// ServeAWS implements awshttp.Edge. The signature of r has been verified, that
-// of its body not.
+// ServeAWS implements awshttp.Edge. The signature of r has been verified, those of
+// a streamed body have not.
 func (g *Gate) ServeAWS(w http.ResponseWriter, r *http.Request, c *awshttp.Call) {
 	t, v, err := g.admit(w, r, c)
 	if err == nil {
@@ -72,7 +74,7 @@ func (g *Gate) ServeAWS(w http.ResponseWriter, r *http.Request, c *awshttp.Call)
 	}
 }
 
-// admit returns what is asked for, and no error if it may be done.
+// admit returns what is asked for, and an error if it may not be done.
 func (g *Gate) admit(w http.ResponseWriter, r *http.Request, c *awshttp.Call) (target, verb, error) {
 	t, err := parseTarget(r, g.opts.Domain)
 	if err != nil {
@@ -124,7 +126,7 @@ func deletions(w http.ResponseWriter, r *http.Request, bucket string) ([]need, e
 		return nil, malformed // it ended early
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
-	// The gateway's own type, so that both read the same keys.
+	// This is the gateway's own type, so that both read the same keys.
 	var list s3response.DeleteObjects
 	if err := xml.Unmarshal(body, &list); err != nil {
 		return nil, malformed

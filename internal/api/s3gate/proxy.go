@@ -19,7 +19,7 @@ func withCall(r *http.Request, c *awshttp.Call) *http.Request {
 	return r.WithContext(context.WithValue(r.Context(), callKey{}, c))
 }
 
-// newProxy forwards requests over transport as they came.
+// newProxy returns a handler that forwards requests over transport as they came.
 func newProxy(transport http.RoundTripper, log *slog.Logger) http.Handler {
 	return &httputil.ReverseProxy{
 		Transport:      transport,
@@ -55,7 +55,7 @@ func rewrite(pr *httputil.ProxyRequest) {
 	}
 }
 
-// modifyResponse drops what would name the request a second time or the
+// modifyResponse drops headers that would give the request a second id, or name the
 // software behind us.
 func modifyResponse(res *http.Response) error {
 	for _, name := range []string{"Server", "X-Amz-Request-Id", "X-Amz-Id-2"} {

@@ -21,7 +21,7 @@ func signer() *v4.Signer {
 	return v4.NewSigner(func(o *v4.SignerOptions) { o.DisableURIPathEscaping = true })
 }
 
-// request is as a server sees it; uri is taken as it stands.
+// request returns a request as a server sees it; uri is taken as it is.
 func request(method, host, uri string, header http.Header) *http.Request {
 	parsed, err := url.ParseRequestURI(uri)
 	if err != nil {

@@ -19,9 +19,9 @@ type answer struct {
 	fault    awshttp.Fault
 }
 
-// unset holds what S3 answers about settings of a bucket that were never made.
-// Nobody can make them here, and the gateway answers NotImplemented, on which
-// tools that read all settings stop.
+// unset holds S3's answers about settings of a bucket that were never made. They
+// can't be made here, and the gateway answers NotImplemented, which stops tools
+// that read all settings.
 var unset = map[verb]answer{
 	{"GET", "accelerate"}:     {document: `<AccelerateConfiguration` + xmlns + `/>`},
 	{"GET", "requestPayment"}: {document: `<RequestPaymentConfiguration` + xmlns + `><Payer>BucketOwner</Payer></RequestPaymentConfiguration>`},

@@ -7,10 +7,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 )
 
-// Once is the Retryer of clients whose every error a test looks at. It repeats only
-// what failed on the connection: the SDK closes a request's body a second time, and
-// if that comes before the transport's own, the transport takes it for a failed
-// write and closes the connection under a longer answer.
+// Once is the Retryer of clients of which a test checks every error. It repeats
+// only what failed on the connection: the SDK closes a request's body a second
+// time, and if it does so before the transport does, the transport takes that for a
+// failed write and closes the connection before a longer answer is read.
 func Once() aws.Retryer {
 	return retry.NewStandard(func(o *retry.StandardOptions) {
 		o.Retryables = []retry.IsErrorRetryable{retry.RetryableConnectionError{}}

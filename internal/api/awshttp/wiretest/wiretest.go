@@ -1,6 +1,6 @@
-// Package wiretest records what a real client and an edge say to each other, for
-// golden files. A Recorder is the client's HTTP client; what differs each time is
-// masked.
+// Package wiretest records the exchanges between a real client and an edge, for
+// golden files. A Recorder is the client's HTTP client; it masks what differs each
+// time.
 package wiretest
 
 import (
@@ -80,7 +80,7 @@ func drain(body *io.ReadCloser) ([]byte, error) {
 	return all, nil
 }
 
-// lines returns a form with one parameter a line, as sent.
+// lines returns a form with one parameter on a line, as sent.
 func lines(form []byte) ([]byte, error) {
 	if _, err := url.ParseQuery(string(form)); err != nil {
 		return nil, err
@@ -138,7 +138,7 @@ func Golden(t *testing.T, name, got string) {
 	}
 }
 
-// Plain is what a client returned as JSON, without what is unset.
+// Plain returns what a client returned as JSON, without unset fields.
 func Plain(t *testing.T, out any) string {
 	t.Helper()
 	text, err := json.Marshal(out)
