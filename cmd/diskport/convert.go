@@ -51,10 +51,10 @@ func (c *convertCmd) Run(ctx context.Context, a *app) error {
 	return a.printJSON(converted{r, c.Out, took})
 }
 
-// writeRaw writes a disk to a new sparse file, durably. On any error the file
-// is removed.
+// writeRaw writes a disk to a new sparse file, durably, which its owner alone can
+// read. On any error the file is removed.
 func writeRaw(ctx context.Context, d diskimage.Disk, path string, progress func(off int64)) (err error) {
-	out, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	out, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}

@@ -91,6 +91,9 @@ func TestExport(t *testing.T) {
 	if done != s.DataBytes {
 		t.Errorf("progress ended at %d, want %d", done, s.DataBytes)
 	}
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm()&0o077 != 0 {
+		t.Errorf("others may open the exported disk: %v, %v", info.Mode(), err)
+	}
 	var out bytes.Buffer
 	if err := c.ExportStream(t.Context(), s, &out, ignore); err != nil || !bytes.Equal(out.Bytes(), whole) {
 		t.Errorf("the stream has %d bytes (%v) that differ from the disk's %d", out.Len(), err, len(whole))

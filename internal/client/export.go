@@ -13,10 +13,12 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Export writes a snapshot's disk to a new sparse file, every block verified. On
-// any error the file is removed. progress is called with the bytes written so far.
+// Export writes a snapshot's disk to a new sparse file, every block verified. Only
+// its owner can read the file: policies decided who may read the blocks, and a file
+// has none. On any error the file is removed. progress is called with the bytes
+// written so far.
 func (c *Client) Export(ctx context.Context, s Snapshot, path string, progress func(done, total int64)) (err error) {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
