@@ -79,7 +79,7 @@ func (a *App) openParts(ctx context.Context, metrics prometheus.Registerer) (*pa
 	if p.keys, err = choose(keyServices, "--kms-endpoint", a.cfg.KMSEndpoint); err != nil {
 		return nil, err
 	}
-	p.kms = kms.New(kms.Options{Store: p.db.KMS(), Wrapper: master})
+	p.kms = kms.New(kms.Options{Store: p.db.KMS(), Wrapper: master.For(secret.KeyMaterial)})
 	p.ring = &keyring.Ring{Domains: p.db.Catalog(), Wrapper: master, KMS: p.keys.keys(a, p.kms)}
 	if err := a.openStore(ctx, p, master); err != nil {
 		return nil, err
@@ -95,7 +95,9 @@ func (a *App) openIdentities(ctx context.Context, p *parts, master *secret.Maste
 	if a.keyID, a.secret, err = a.data.rootKey(a.cfg); err != nil {
 		return err
 	}
-	p.iam = iam.New(iam.Options{Store: p.db.IAM(), Wrapper: master, Partition: awsid.Partition(a.cfg.Region)})
+	p.iam = iam.New(iam.Options{
+		Store: p.db.IAM(), Wrapper: master.For(secret.AccessKeys), Tokens: master.For(secret.SessionTokens), Partition: awsid.Partition(a.cfg.Region),
+	})
 	return p.iam.SetRootKey(ctx, a.cfg.AccountID, a.keyID, a.secret)
 }
 

@@ -128,7 +128,7 @@ func foreignS3(a *App, master *secret.MasterKey) (*source.ForeignS3, error) {
 		return nil, err
 	}
 	o := source.ForeignOptions{
-		Endpoint: at, Region: a.cfg.SourceRegion, Credentials: a.cfg.SourceCredentials, Secrets: master,
+		Endpoint: at, Region: a.cfg.SourceRegion, Credentials: a.cfg.SourceCredentials, Secrets: master.For(secret.URLs),
 		Direct: a.cfg.SourceSTS == noSTS, Operator: a.cfg.AccountID,
 	}
 	if !o.Direct {

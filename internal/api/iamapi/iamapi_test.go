@@ -78,7 +78,7 @@ func open(t testing.TB) bench {
 	}
 	b := bench{log: &bytes.Buffer{}, late: new(time.Duration), actions: map[string]bool{}}
 	service := iam.New(iam.Options{
-		Store: &iamtest.Memory{}, Wrapper: master, Now: func() time.Time { return time.Now().Add(*b.late) },
+		Store: &iamtest.Memory{}, Wrapper: master, Tokens: master, Now: func() time.Time { return time.Now().Add(*b.late) },
 	})
 	if err := service.SetRootKey(t.Context(), account, "AKIAROOT", sigv4.NewSecret("secret")); err != nil {
 		t.Fatal(err)

@@ -11,6 +11,7 @@ import (
 	"github.com/diskport/diskport/internal/identity/iam"
 	"github.com/diskport/diskport/internal/identity/iam/iamtest"
 	"github.com/diskport/diskport/internal/identity/policy"
+	"github.com/diskport/diskport/internal/identity/secret"
 	"github.com/diskport/diskport/internal/tag"
 )
 
@@ -57,7 +58,7 @@ func TestUserLife(t *testing.T) {
 func TestKeyUse(t *testing.T) {
 	store := &iamtest.Memory{}
 	at := now
-	s := iam.New(iam.Options{Store: store, Wrapper: masterKey(t, 7), Now: func() time.Time { return at }})
+	s := iam.New(iam.Options{Store: store, Wrapper: masterKey(t, 7), Tokens: masterKey(t, 7).For(secret.SessionTokens), Now: func() time.Time { return at }})
 	ctx := t.Context()
 	id := makeUser(t, s, account, "ann")
 	used := func() iam.KeyUse {

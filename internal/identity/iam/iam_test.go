@@ -33,7 +33,7 @@ func TestMemoryStore(t *testing.T) {
 func service(t *testing.T) (*iam.Service, *iamtest.Memory) {
 	t.Helper()
 	store := &iamtest.Memory{}
-	return iam.New(iam.Options{Store: store, Wrapper: masterKey(t, 7), Now: func() time.Time { return now }}), store
+	return iam.New(iam.Options{Store: store, Wrapper: masterKey(t, 7), Tokens: masterKey(t, 7).For(secret.SessionTokens), Now: func() time.Time { return now }}), store
 }
 
 func masterKey(t *testing.T, b byte) *secret.MasterKey {

@@ -12,10 +12,11 @@ import (
 	"github.com/diskport/diskport/internal/identity/secret"
 )
 
-// Options is what a Service is made of. Store and Wrapper are required.
+// Options is what a Service is made of. Store, Wrapper and Tokens are required.
 type Options struct {
 	Store     Store
-	Wrapper   secret.Wrapper   // for secrets at rest and session tokens; the same on all nodes
+	Wrapper   secret.Wrapper   // of secrets at rest; the same on all nodes
+	Tokens    secret.Wrapper   // of session tokens, which clients get; likewise
 	Partition string           // of ARNs; empty means "aws"
 	Now       func() time.Time // nil means time.Now
 	Rand      func([]byte)     // fills with random bytes; nil means crypto/rand

@@ -21,7 +21,7 @@ type Credentials struct {
 }
 
 // session is what a session token carries. The token is this, wrapped under the
-// service's master key and bound to the access key id: every node can open it,
+// service's key for tokens and bound to the access key id: every node can open it,
 // none keeps it, and the secret is in the clear nowhere. What the session may
 // do is not in it, but read anew at each request.
 type session struct {
@@ -58,7 +58,7 @@ func (s *Service) mint(of session, life time.Duration) (Credentials, error) {
 	if err != nil {
 		return Credentials{}, fmt.Errorf("iam: encoding a session token: %w", err)
 	}
-	c.SessionToken = base64.StdEncoding.EncodeToString(s.opts.Wrapper.Wrap(plain, sessionPurpose(c.AccessKeyID)))
+	c.SessionToken = base64.StdEncoding.EncodeToString(s.opts.Tokens.Wrap(plain, sessionPurpose(c.AccessKeyID)))
 	return c, nil
 }
 
@@ -71,7 +71,7 @@ func (s *Service) open(keyID, token string) (of session, err error) {
 	if err != nil {
 		return of, ErrUnknownKey
 	}
-	plain, err := s.opts.Wrapper.Unwrap(wrapped, sessionPurpose(keyID))
+	plain, err := s.opts.Tokens.Unwrap(wrapped, sessionPurpose(keyID))
 	if err != nil || json.Unmarshal(plain, &of) != nil || of.Version != sessionVersion {
 		return of, ErrUnknownKey
 	}

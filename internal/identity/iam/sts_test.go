@@ -9,6 +9,7 @@ import (
 
 	"github.com/diskport/diskport/internal/identity/iam"
 	"github.com/diskport/diskport/internal/identity/policy"
+	"github.com/diskport/diskport/internal/identity/secret"
 	"github.com/diskport/diskport/internal/identity/sigv4"
 )
 
@@ -283,8 +284,8 @@ func TestTokens(t *testing.T) {
 	id := makeUser(t, s, account, "ann", reader)
 	ann := key(t, s, id)
 	at := now
-	later := iam.New(iam.Options{Store: store, Wrapper: masterKey(t, 7), Now: func() time.Time { return at }})
-	stranger := iam.New(iam.Options{Store: store, Wrapper: masterKey(t, 8), Now: func() time.Time { return at }})
+	later := iam.New(iam.Options{Store: store, Wrapper: masterKey(t, 7), Tokens: masterKey(t, 7).For(secret.SessionTokens), Now: func() time.Time { return at }})
+	stranger := iam.New(iam.Options{Store: store, Wrapper: masterKey(t, 8), Tokens: masterKey(t, 8).For(secret.SessionTokens), Now: func() time.Time { return at }})
 	token, err := s.SessionToken(ann, nil)
 	if err != nil || !strings.HasPrefix(token.AccessKeyID, "ASIA") || len(token.AccessKeyID) != 20 || len(token.Secret.Reveal()) != 40 {
 		t.Fatalf("got %+v, %v", token, err)

@@ -38,7 +38,7 @@ func session(t *testing.T, document string) iam.Principal {
 	t.Helper()
 	master, err := secret.NewMasterKey(make([]byte, secret.KeySize))
 	check(t, "master key", err)
-	s := iam.New(iam.Options{Store: &iamtest.Memory{}, Wrapper: master})
+	s := iam.New(iam.Options{Store: &iamtest.Memory{}, Wrapper: master, Tokens: master})
 	trust := `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":{"AWS":"` + account + `"},"Action":"sts:AssumeRole"}}`
 	_, err = s.CreateRole(t.Context(), account, iam.RoleSpec{Name: "r", Trust: trust})
 	check(t, "role", err)

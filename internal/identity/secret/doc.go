@@ -6,7 +6,7 @@
 // A wrapped secret is bound to what it is for, its associated data, so that one
 // row's secret does not open in another row:
 //
-//	0   1  version, 1
+//	0   1  under which key: 1 the master key itself, 2 a key derived from it for a purpose
 //	1  12  nonce, random
 //	13     ciphertext of AES-256-GCM, as long as the secret
 //	-16 16 tag of AES-256-GCM

@@ -3,6 +3,8 @@ package secret
 import (
 	"crypto/aes"
 	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 )
@@ -10,8 +12,11 @@ import (
 // KeySize is the length of a master key, in bytes. Keys of domains have it too.
 const KeySize = 32
 
-// version1 is the first byte of what MasterKey.Wrap returns.
-const version1 = 1
+// The first byte of what is wrapped says under which key.
+const (
+	underMaster  = 1 // the master key itself
+	underPurpose = 2 // a PurposeKey
+)
 
 // ErrWrapped reports a wrapped secret that does not open: it is damaged, was
 // wrapped under another key or for another purpose, or has an unknown version.
@@ -26,47 +31,119 @@ type Wrapper interface {
 	Unwrap(wrapped, associated []byte) ([]byte, error)
 }
 
-// MasterKey is the Wrapper of a node: all nodes of a service have the same key. It
-// may be used concurrently, and prints as redacted.
-type MasterKey struct{ aead cipher.AEAD }
+// MasterKey is the key of a node: all nodes of a service have the same one. What the
+// service wraps, it wraps under a PurposeKey made of it. It may be used concurrently,
+// and prints as redacted.
+type MasterKey struct {
+	aead   cipher.AEAD
+	pseudo []byte // what keys of purposes are derived from, and nothing else
+}
 
 var _ Wrapper = (*MasterKey)(nil)
 
 // NewMasterKey returns the master key made of KeySize secret bytes, which it
 // does not keep.
 func NewMasterKey(key []byte) (*MasterKey, error) {
+	a, err := newAEAD(key)
+	if err != nil {
+		return nil, fmt.Errorf("making a master key: %w", err)
+	}
+	pseudo, err := hkdf.Extract(sha256.New, key, nil)
+	if err != nil {
+		return nil, fmt.Errorf("making a master key: %w", err)
+	}
+	return &MasterKey{a, pseudo}, nil
+}
+
+func newAEAD(key []byte) (cipher.AEAD, error) {
 	if len(key) != KeySize {
 		return nil, fmt.Errorf("secret: a master key has %d bytes, not %d", KeySize, len(key))
 	}
 	c, err := aes.NewCipher(key)
 	if err != nil {
-		return nil, fmt.Errorf("making a master key: %w", err)
+		return nil, err
 	}
-	a, err := cipher.NewGCMWithRandomNonce(c)
-	if err != nil {
-		return nil, fmt.Errorf("making a master key: %w", err)
-	}
-	return &MasterKey{a}, nil
+	return cipher.NewGCMWithRandomNonce(c)
 }
 
 // Wrap implements Wrapper.
 func (k *MasterKey) Wrap(plain, associated []byte) []byte {
-	out := make([]byte, 1, 1+len(plain)+k.aead.Overhead())
-	out[0] = version1
-	return k.aead.Seal(out, nil, plain, associated)
+	return wrap(k.aead, underMaster, plain, associated)
 }
 
 // Unwrap implements Wrapper.
 func (k *MasterKey) Unwrap(wrapped, associated []byte) ([]byte, error) {
-	if len(wrapped) == 0 || wrapped[0] != version1 {
+	return unwrap(k.aead, underMaster, wrapped, associated)
+}
+
+// Format prints the key as redacted, whatever the verb.
+func (*MasterKey) Format(s fmt.State, _ rune) { _, _ = s.Write([]byte("[redacted]")) }
+
+// Purpose is what a key wraps.
+type Purpose string
+
+// The purposes. They are in what is derived, so none may ever change its text.
+const (
+	AccessKeys    Purpose = "access keys"
+	SessionTokens Purpose = "session tokens" // which clients get, and so any number of
+	KeyMaterial   Purpose = "key material"   // of the embedded KMS
+	URLs          Purpose = "urls"           // presigned ones
+)
+
+// PurposeKey is the Wrapper for one purpose: nothing of another opens under it, and
+// however much it wraps wears out no other's nonces. It also opens what was wrapped
+// under the master key itself, before there were purposes. It may be used
+// concurrently, and prints as redacted.
+type PurposeKey struct {
+	aead   cipher.AEAD
+	master *MasterKey
+}
+
+var _ Wrapper = (*PurposeKey)(nil)
+
+// For returns the key for a purpose: HKDF-SHA256 of the master key.
+func (k *MasterKey) For(p Purpose) *PurposeKey {
+	key, err := hkdf.Expand(sha256.New, k.pseudo, "diskport:purpose:"+string(p), KeySize)
+	if err != nil {
+		panic(err) // it fails for lengths far above KeySize alone
+	}
+	defer clear(key)
+	a, err := newAEAD(key)
+	if err != nil {
+		panic(err) // as above
+	}
+	return &PurposeKey{a, k}
+}
+
+// Wrap implements Wrapper.
+func (k *PurposeKey) Wrap(plain, associated []byte) []byte {
+	return wrap(k.aead, underPurpose, plain, associated)
+}
+
+// Unwrap implements Wrapper.
+func (k *PurposeKey) Unwrap(wrapped, associated []byte) ([]byte, error) {
+	if len(wrapped) > 0 && wrapped[0] == underMaster {
+		return k.master.Unwrap(wrapped, associated)
+	}
+	return unwrap(k.aead, underPurpose, wrapped, associated)
+}
+
+// Format prints the key as redacted, whatever the verb.
+func (*PurposeKey) Format(s fmt.State, _ rune) { _, _ = s.Write([]byte("[redacted]")) }
+
+func wrap(a cipher.AEAD, version byte, plain, associated []byte) []byte {
+	out := make([]byte, 1, 1+len(plain)+a.Overhead())
+	out[0] = version
+	return a.Seal(out, nil, plain, associated)
+}
+
+func unwrap(a cipher.AEAD, version byte, wrapped, associated []byte) ([]byte, error) {
+	if len(wrapped) == 0 || wrapped[0] != version {
 		return nil, fmt.Errorf("%w: unknown version", ErrWrapped)
 	}
-	plain, err := k.aead.Open(nil, nil, wrapped[1:], associated)
+	plain, err := a.Open(nil, nil, wrapped[1:], associated)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrWrapped, err)
 	}
 	return plain, nil
 }
-
-// Format prints the key as redacted, whatever the verb.
-func (*MasterKey) Format(s fmt.State, _ rune) { _, _ = s.Write([]byte("[redacted]")) }
