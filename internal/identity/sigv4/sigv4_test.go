@@ -125,6 +125,10 @@ func TestSDKSignedRequestsVerify(t *testing.T) {
 
 func TestChangedRequestsFail(t *testing.T) {
 	post, get := calls[0], call{service: "s3", method: "GET", url: "http://h/b/k?X-Amz-Expires=60", presign: true}
+	kms := call{service: "kms", method: "POST", url: "http://h/", body: "{}"}
+	signedKMS, presigned := kms, call{service: "kms", method: "POST", url: "http://h/", presign: true}
+	signedKMS.header = http.Header{"X-Amz-Target": {"TrentService.DescribeKey"}}
+	block := call{service: "ebs", method: "PUT", url: "http://h/snapshots/s/blocks/1", body: "block", payload: UnsignedPayload}
 	change := []struct {
 		name string
 		call call
@@ -136,6 +140,12 @@ func TestChangedRequestsFail(t *testing.T) {
 		{"query", get, func(r *http.Request) { r.URL.RawQuery += "&x=1" }, ErrMismatch},
 		{"host", post, func(r *http.Request) { r.Host = "evil" }, ErrMismatch},
 		{"added S3 header", get, func(r *http.Request) { r.Header.Set("X-Amz-Copy-Source", "/x/y") }, ErrMismatch},
+		{"added target", kms, func(r *http.Request) { r.Header.Set("X-Amz-Target", "TrentService.Decrypt") }, ErrMismatch},
+		{"changed target", signedKMS, func(r *http.Request) { r.Header.Set("X-Amz-Target", "TrentService.Decrypt") }, ErrMismatch},
+		{"second target", signedKMS, func(r *http.Request) { r.Header.Add("X-Amz-Target", "TrentService.Decrypt") }, ErrMismatch},
+		{"added checksum of a block", block, func(r *http.Request) { r.Header.Set("X-Amz-Checksum", "x") }, ErrMismatch},
+		{"target beside a presigned query", presigned, func(r *http.Request) { r.Header.Set("X-Amz-Target", "TrentService.Decrypt") }, ErrMismatch},
+		{"a token that is another's", post, func(r *http.Request) { r.Header.Set("X-Amz-Security-Token", "x") }, nil}, // the key's lookup refuses it
 		{"longer life", get, func(r *http.Request) { r.URL.RawQuery = strings.Replace(r.URL.RawQuery, "Expires=60", "Expires=61", 1) }, ErrMismatch},
 		{"both ways", get, func(r *http.Request) { r.Header.Set("Authorization", "AWS4-HMAC-SHA256 x") }, ErrIncomplete},
 		{"two dates", get, func(r *http.Request) { r.URL.RawQuery += "&X-Amz-Date=20240102T030405Z" }, ErrIncomplete},
