@@ -122,6 +122,9 @@ func needs(r *http.Request, t target, v verb) (action string, all []need, err er
 		action = named
 	}
 	all = []need{{action, t.bucket + "/" + t.key}}
+	if action == "PutObject" && r.Header.Get("X-Amz-Tagging") != "" {
+		all = append(all, need{"PutObjectTagging", t.bucket + "/" + t.key})
+	}
 	if sources := r.Header.Values("X-Amz-Copy-Source"); len(sources) > 0 {
 		source, err := copySource(sources)
 		if err != nil {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"strings"
 
 	"github.com/versity/versitygw/s3response"
 
@@ -98,21 +99,40 @@ func (g *Gate) admit(w http.ResponseWriter, r *http.Request, c *awshttp.Call) (t
 			return t, v, err
 		}
 	}
-	return t, v, g.authorize(c, t, all)
+	return t, v, g.authorize(c, t, v, all)
 }
 
-func (g *Gate) authorize(c *awshttp.Call, t target, all []need) error {
+func (g *Gate) authorize(c *awshttp.Call, t target, v verb, all []need) error {
 	with := t.keys()
 	for _, n := range all {
-		err := g.opts.Authorize(c, "s3:"+n.action, with, arnPrefix+n.resource)
-		if _, ok := errors.AsType[*iam.DeniedError](err); ok {
-			return denied
+		if _, err := g.ask(c, n.action, with, n.resource); err != nil {
+			return err
 		}
-		if err != nil {
+		file, named := strings.CutSuffix(n.resource, "/")
+		if !named {
+			continue
+		}
+		// The gateway keeps "k/" as a folder, and where it does not look for one it
+		// takes the file "k": so no policy on k may be passed by with k/. What reads,
+		// writes or deletes an object tells the two apart, so there only a Deny counts:
+		// who may make "k/" need not be allowed k.
+		strict := v.sub != "" && v.sub != "delete"
+		explicit, err := g.ask(c, n.action, with, file)
+		if explicit || err != nil && (strict || !errors.Is(err, denied)) {
 			return err
 		}
 	}
 	return nil
+}
+
+// ask returns denied unless the caller may do action to a resource, and whether that
+// is a Deny.
+func (g *Gate) ask(c *awshttp.Call, action string, with policy.Context, resource string) (explicit bool, err error) {
+	err = g.opts.Authorize(c, "s3:"+action, with, arnPrefix+resource)
+	if no, ok := errors.AsType[*iam.DeniedError](err); ok {
+		return no.Explicit, denied
+	}
+	return false, err
 }
 
 // deletions reads the keys out of a DeleteObjects, leaving r with its body.

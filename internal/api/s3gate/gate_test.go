@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"log/slog"
 	"maps"
 	"net/http"
 	"slices"
@@ -17,6 +18,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/smithy-go"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/diskport/diskport/internal/api/awshttp"
+	"github.com/diskport/diskport/internal/identity/iam"
+	"github.com/diskport/diskport/internal/identity/policy"
 )
 
 // client talks S3 to url with the root key of an account.
@@ -216,6 +221,68 @@ func TestPolicyDecides(t *testing.T) {
 	if got := get(t, c, b, "dir/k"); got != "content" {
 		t.Errorf("a denied request changed the object to %q", got)
 	}
+}
+
+// TestATrailingSlashPassesNoPolicy: the gateway takes "k/" for the file k wherever it
+// does not look for a folder.
+func TestATrailingSlashPassesNoPolicy(t *testing.T) {
+	b := bucket(t, "slashes")
+	c := client(accountA, shared.http.URL)
+	put(t, c, b, "secret.txt", "content")
+	key := aws.String("secret.txt/")
+	tags := &types.Tagging{TagSet: []types.Tag{{Key: aws.String("k"), Value: aws.String("v")}}}
+	for action, call := range map[string]func() error{
+		"s3:PutObjectTagging": func() error {
+			_, err := c.PutObjectTagging(t.Context(), &s3.PutObjectTaggingInput{Bucket: &b, Key: key, Tagging: tags})
+			return err
+		},
+		"s3:GetObjectTagging": func() error {
+			_, err := c.GetObjectTagging(t.Context(), &s3.GetObjectTaggingInput{Bucket: &b, Key: key})
+			return err
+		},
+		"s3:DeleteObjectTagging": func() error {
+			_, err := c.DeleteObjectTagging(t.Context(), &s3.DeleteObjectTaggingInput{Bucket: &b, Key: key})
+			return err
+		},
+		"s3:GetObjectAttributes": func() error {
+			_, err := c.GetObjectAttributes(t.Context(), &s3.GetObjectAttributesInput{Bucket: &b, Key: key, ObjectAttributes: []types.ObjectAttributes{types.ObjectAttributesEtag}})
+			return err
+		},
+		"s3:GetObject": func() error {
+			_, err := c.GetObject(t.Context(), &s3.GetObjectInput{Bucket: &b, Key: key})
+			return err
+		},
+		"s3:PutObject": func() error {
+			_, err := c.PutObject(t.Context(), &s3.PutObjectInput{Bucket: &b, Key: key})
+			return err
+		},
+		"s3:DeleteObject": func() error {
+			_, err := c.DeleteObject(t.Context(), &s3.DeleteObjectInput{Bucket: &b, Key: key})
+			return err
+		},
+	} {
+		t.Run(action, func(t *testing.T) {
+			denying(t, need{action, arnPrefix + b + "/secret.txt"})
+			if err := call(); code(err) != "AccessDenied" {
+				t.Errorf("got %v, want AccessDenied", err)
+			}
+		})
+	}
+	t.Run("a folder that only its own name allows", func(t *testing.T) {
+		g := New(Options{Log: slog.New(slog.DiscardHandler), Authorize: func(_ *awshttp.Call, _ string, _ policy.Context, resources ...string) error {
+			if strings.HasPrefix(resources[0], arnPrefix+"b/dir/") {
+				return nil
+			}
+			return &iam.DeniedError{}
+		}})
+		all := []need{{"PutObject", "b/dir/"}}
+		if err := g.authorize(&awshttp.Call{}, target{}, verb{"PUT", ""}, all); err != nil {
+			t.Errorf("making it: %v", err)
+		}
+		if err := g.authorize(&awshttp.Call{}, target{}, verb{"PUT", "tagging"}, all); !errors.Is(err, denied) {
+			t.Errorf("tagging what may be a file: %v", err)
+		}
+	})
 }
 
 func TestAccountsAndStrangers(t *testing.T) {

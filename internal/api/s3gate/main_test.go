@@ -99,7 +99,7 @@ func (p *rules) authorize(_ *awshttp.Call, action string, _ policy.Context, reso
 	n := need{action, resources[0]}
 	p.asked = append(p.asked, n)
 	if p.deny[n] {
-		return &iam.DeniedError{}
+		return &iam.DeniedError{Explicit: true}
 	}
 	return nil
 }

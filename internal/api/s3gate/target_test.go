@@ -38,6 +38,7 @@ func request(method, host, uri string, header http.Header) *http.Request {
 func TestNeeds(t *testing.T) {
 	const plain = "127.0.0.1:4580"
 	copying := http.Header{"X-Amz-Copy-Source": {"/src/a%20b?versionId=7"}}
+	tagging := http.Header{"X-Amz-Tagging": {"a=b"}}
 	for _, tt := range []struct {
 		name, method, host, uri string
 		header                  http.Header
@@ -59,6 +60,9 @@ func TestNeeds(t *testing.T) {
 		{"part", "PUT", plain, "/b/k?uploadId=u&partNumber=1", nil, []need{{"PutObject", "b/k"}}, nil},
 		{"copied part", "PUT", plain, "/b/k?uploadId=u&partNumber=1", copying, []need{{"PutObject", "b/k"}, {"GetObjectVersion", "src/a b"}}, nil},
 		{"start upload", "POST", plain, "/b/k?uploads", nil, []need{{"PutObject", "b/k"}}, nil},
+		{"put with tags", "PUT", plain, "/b/k", tagging, []need{{"PutObject", "b/k"}, {"PutObjectTagging", "b/k"}}, nil},
+		{"copy with tags", "PUT", plain, "/b/k", http.Header{"X-Amz-Copy-Source": {"src/a"}, "X-Amz-Tagging": {"a=b"}}, []need{{"PutObject", "b/k"}, {"PutObjectTagging", "b/k"}, {"GetObject", "src/a"}}, nil},
+		{"start upload with tags", "POST", plain, "/b/k?uploads", tagging, []need{{"PutObject", "b/k"}, {"PutObjectTagging", "b/k"}}, nil},
 		{"abort", "DELETE", plain, "/b/k?uploadId=u", nil, []need{{"AbortMultipartUpload", "b/k"}}, nil},
 		{"virtual", "GET", "b." + domain + ":4580", "/k", nil, []need{{"GetObject", "b/k"}}, nil},
 		{"virtual bucket", "GET", "b.c." + domain, "/", nil, []need{{"ListBucket", "b.c"}}, nil},
