@@ -30,7 +30,7 @@ var iamActions = map[string]action{
 	"CreateUser":               on("iam:CreateUser", newUser, createUser),
 	"GetUser":                  on("iam:GetUser", theUser, getUser),
 	"ListUsers":                on("iam:ListUsers", all[listUsersIn]("user"), listUsers),
-	"UpdateUser":               on("iam:UpdateUser", theUser, updateUser),
+	"UpdateUser":               on("iam:UpdateUser", theUserAndNext, updateUser),
 	"DeleteUser":               on("iam:DeleteUser", theUser, deleteUser),
 	"TagUser":                  on("iam:TagUser", theUser, tagUser),
 	"UntagUser":                on("iam:UntagUser", theUser, untagUser),

@@ -43,6 +43,13 @@ type action func(ctx context.Context, c call) (any, error)
 type subject struct {
 	arn  string
 	tags tag.Set // that it has
+	then string  // ARN that it is to have, which needs the permission too; empty: the same
+}
+
+// tagging names the permission that tags need beside that of what creates something
+// with them.
+var tagging = map[string]string{
+	"iam:CreateUser": "iam:TagUser", "iam:CreateRole": "iam:TagRole", "iam:CreatePolicy": "iam:TagPolicy",
 }
 
 // on makes an action of its parts, in the order that all share: decode,
@@ -57,11 +64,26 @@ func on[R any](permission string, about func(ctx context.Context, c call, r R) (
 		if err != nil {
 			return nil, err
 		}
-		if err := c.Authorize(permission, keys(r, what), what.arn); err != nil {
+		if err := c.authorize(permission, r, what); err != nil {
 			return nil, err
 		}
 		return handle(ctx, c, r)
 	}
+}
+
+// authorize asks for a permission, and for all that a request needs beside it.
+func (c call) authorize(permission string, r any, what subject) error {
+	with, resources := keys(r, what), []string{what.arn}
+	if what.then != "" {
+		resources = append(resources, what.then)
+	}
+	if err := c.Authorize(permission, with, resources...); err != nil {
+		return err
+	}
+	if r, ok := r.(interface{ givesTags() []tag.Tag }); ok && tagging[permission] != "" && len(r.givesTags()) > 0 {
+		return c.Authorize(tagging[permission], with, what.arn)
+	}
+	return nil
 }
 
 // keys returns the condition keys that tell of a request and its subject.

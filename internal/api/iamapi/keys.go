@@ -9,21 +9,15 @@ import (
 type keyXML struct {
 	UserName        string `xml:",omitempty"` // absent for root
 	AccessKeyId     string
-	Status          string
+	Status          iam.KeyStatus
 	SecretAccessKey string `xml:",omitempty"` // on creation
 	CreateDate      stamp
 }
 
-// The two statuses of an access key.
-const (
-	active   = "Active"
-	inactive = "Inactive"
-)
-
 func newKeyXML(k iam.AccessKey) keyXML {
-	x := keyXML{UserName: k.User, AccessKeyId: k.ID, Status: active, CreateDate: stamp(k.Created)}
+	x := keyXML{UserName: k.User, AccessKeyId: k.ID, Status: iam.KeyActive, CreateDate: stamp(k.Created)}
 	if k.Inactive {
-		x.Status = inactive
+		x.Status = iam.KeyInactive
 	}
 	return x
 }
@@ -74,18 +68,16 @@ func listAccessKeys(ctx context.Context, c call, r listKeysIn) (any, error) {
 
 type updateKeyIn struct {
 	onSelf
-	AccessKeyId, Status string
+	AccessKeyId string
+	Status      string
 }
 
 func updateAccessKey(ctx context.Context, c call, r updateKeyIn) (any, error) {
 	name, err := r.someone(c)
-	switch {
-	case err != nil:
+	if err != nil {
 		return nil, err
-	case r.Status != active && r.Status != inactive:
-		return nil, &iam.ValidationError{Message: "1 validation error detected: Value at 'status' failed to satisfy constraint: Member must satisfy enum value set: [Active, Inactive]"}
 	}
-	return nil, c.opts.Service.UpdateAccessKey(ctx, c.account(), name, r.AccessKeyId, r.Status == inactive)
+	return nil, c.opts.Service.UpdateAccessKey(ctx, c.account(), name, r.AccessKeyId, iam.KeyStatus(r.Status))
 }
 
 type deleteKeyIn struct {

@@ -19,7 +19,7 @@ func thePolicy[R interface{ arn() string }](ctx context.Context, c call, r R) (s
 	if err != nil { // not there, or no ARN: who may ask is told by the action
 		return subject{arn: shorten(r.arn())}, nil
 	}
-	return subject{c.opts.Service.ARNOfPolicy(m), m.Tags}, nil
+	return subject{arn: c.opts.Service.ARNOfPolicy(m), tags: m.Tags}, nil
 }
 
 // policyXML is a managed policy on the wire.

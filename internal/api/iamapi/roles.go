@@ -26,7 +26,7 @@ func theRole[R interface{ role() string }](ctx context.Context, c call, r R) (su
 	case err != nil:
 		return subject{}, err
 	}
-	return subject{c.opts.Service.ARN(role), role.Tags}, nil
+	return subject{arn: c.opts.Service.ARN(role), tags: role.Tags}, nil
 }
 
 type createRoleIn struct {

@@ -1,8 +1,10 @@
 package iamapi
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"strings"
 
 	"github.com/diskport/diskport/internal/identity/iam"
 )
@@ -50,7 +52,7 @@ func theUser[R interface{ user() string }](ctx context.Context, c call, r R) (su
 	case err != nil:
 		return subject{}, err
 	}
-	return subject{c.opts.Service.ARNOfUser(user), user.Tags}, nil
+	return subject{arn: c.opts.Service.ARNOfUser(user), tags: user.Tags}, nil
 }
 
 // userXML is a user on the wire. Root has neither path nor name.
@@ -125,6 +127,22 @@ type updateUserIn struct {
 	onUser
 	NewUserName string
 	NewPath     string
+}
+
+// theUserAndNext is the user and what he is to be called: who may change one must be
+// allowed to change the other, or he could take a name that policies give rights to.
+func theUserAndNext(ctx context.Context, c call, r updateUserIn) (subject, error) {
+	what, err := theUser(ctx, c, r)
+	if err != nil {
+		return what, err
+	}
+	path := r.NewPath
+	if path == "" {
+		_, old, _ := strings.Cut(what.arn, ":user/")
+		path = "/" + old[:strings.LastIndexByte(old, '/')+1]
+	}
+	what.then = c.opts.Service.EntityARN(c.account(), "user", path, cmp.Or(r.NewUserName, r.UserName))
+	return what, nil
 }
 
 func updateUser(ctx context.Context, c call, r updateUserIn) (any, error) {

@@ -56,16 +56,28 @@ func (s *Service) ListAccessKeys(ctx context.Context, account, user string) ([]A
 	return s.opts.Store.Keys(ctx, account, user)
 }
 
-// UpdateAccessKey makes a user's key active or not.
-func (s *Service) UpdateAccessKey(ctx context.Context, account, user, id string, inactive bool) error {
+// KeyStatus says whether a key is good for anything, in AWS's words.
+type KeyStatus string
+
+// The statuses.
+const (
+	KeyActive   KeyStatus = "Active"
+	KeyInactive KeyStatus = "Inactive"
+)
+
+// UpdateAccessKey gives a user's key another status.
+func (s *Service) UpdateAccessKey(ctx context.Context, account, user, id string, status KeyStatus) error {
 	if err := cmp.Or(checkUser(user), checkKeyID(id)); err != nil {
 		return err
+	}
+	if status != KeyActive && status != KeyInactive {
+		return &ValidationError{"1 validation error detected: Value at 'status' failed to satisfy constraint: Member must satisfy enum value set: [Active, Inactive]"}
 	}
 	return s.opts.Store.ChangeKey(ctx, account, id, func(k *AccessKey) error {
 		if k.User != user {
 			return &EntityError{KindKey, id, ErrNotFound}
 		}
-		k.Inactive = inactive
+		k.Inactive = status == KeyInactive
 		return nil
 	})
 }

@@ -321,7 +321,7 @@ func TestTokens(t *testing.T) {
 	if _, _, err := later.Lookup(ctx, token.AccessKeyID, token.SessionToken); !errors.Is(err, iam.ErrExpiredToken) {
 		t.Errorf("got %v, want %v", err, iam.ErrExpiredToken)
 	}
-	if err := s.UpdateAccessKey(ctx, account, "ann", id, true); err != nil {
+	if err := s.UpdateAccessKey(ctx, account, "ann", id, iam.KeyInactive); err != nil {
 		t.Fatal(err)
 	}
 	for what, lookup := range map[string][2]string{"inactive key": {id, ""}, "its session": {token.AccessKeyID, token.SessionToken}} {

@@ -1,0 +1,85 @@
+package iamapi
+
+import (
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	sdk "github.com/aws/aws-sdk-go-v2/service/iam"
+)
+
+// bound returns the client of a new user whom the statements of one policy bind.
+func (b bench) bound(t *testing.T, name, statements string) *sdk.Client {
+	t.Helper()
+	ctx := t.Context()
+	must[*sdk.CreateUserOutput](t)(b.iam.CreateUser(ctx, &sdk.CreateUserInput{UserName: &name}))
+	must[*sdk.PutUserPolicyOutput](t)(b.iam.PutUserPolicy(ctx, &sdk.PutUserPolicyInput{
+		UserName: &name, PolicyName: aws.String("p"), PolicyDocument: aws.String(`{"Version":"2012-10-17","Statement":[` + statements + `]}`),
+	}))
+	k := must[*sdk.CreateAccessKeyOutput](t)(b.iam.CreateAccessKey(ctx, &sdk.CreateAccessKeyInput{UserName: &name})).AccessKey
+	c, _ := b.as(*k.AccessKeyId, *k.SecretAccessKey, "")
+	return c
+}
+
+const allowAll = `{"Effect":"Allow","Action":"*","Resource":"*"}`
+
+// TestTagsOnCreation: tags that come with what is created need the permission to tag.
+func TestTagsOnCreation(t *testing.T) {
+	b, ctx := open(t), t.Context()
+	for permission, create := range map[string]func(c *sdk.Client, name string, tagged bool) error{
+		"iam:TagUser": func(c *sdk.Client, name string, tagged bool) error {
+			in := &sdk.CreateUserInput{UserName: &name}
+			if tagged {
+				in.Tags = tagList("k", "v")
+			}
+			_, err := c.CreateUser(ctx, in)
+			return err
+		},
+		"iam:TagRole": func(c *sdk.Client, name string, tagged bool) error {
+			in := &sdk.CreateRoleInput{RoleName: &name, AssumeRolePolicyDocument: aws.String(trust)}
+			if tagged {
+				in.Tags = tagList("k", "v")
+			}
+			_, err := c.CreateRole(ctx, in)
+			return err
+		},
+		"iam:TagPolicy": func(c *sdk.Client, name string, tagged bool) error {
+			in := &sdk.CreatePolicyInput{PolicyName: &name, PolicyDocument: aws.String(rights)}
+			if tagged {
+				in.Tags = tagList("k", "v")
+			}
+			_, err := c.CreatePolicy(ctx, in)
+			return err
+		},
+	} {
+		t.Run(permission, func(t *testing.T) {
+			name := "no-" + permission[len("iam:"):]
+			c := b.bound(t, name, allowAll+`,{"Effect":"Deny","Action":"`+permission+`","Resource":"*"}`)
+			refused(t, "with tags", create(c, "tagged-"+name, true), "AccessDenied", 403)
+			if err := create(c, "plain-"+name, false); err != nil {
+				t.Errorf("without tags: %v", err)
+			}
+		})
+	}
+}
+
+// TestRenamingNeedsBothNames: who may change a user must not get into the name or the
+// path of another, which policies may give rights to.
+func TestRenamingNeedsBothNames(t *testing.T) {
+	b, ctx := open(t), t.Context()
+	c := b.bound(t, "clerk", `{"Effect":"Allow","Action":"iam:UpdateUser","Resource":["arn:aws:iam::123456789012:user/temp/*","arn:aws:iam::123456789012:user/temps/*"]}`)
+	must[*sdk.CreateUserOutput](t)(b.iam.CreateUser(ctx, &sdk.CreateUserInput{UserName: aws.String("t1"), Path: aws.String("/temp/")}))
+	for what, in := range map[string]*sdk.UpdateUserInput{
+		"another path":    {NewPath: aws.String("/staff/")},
+		"the root":        {NewPath: aws.String("/"), NewUserName: aws.String("admin")},
+		"name and path":   {NewPath: aws.String("/staff/"), NewUserName: aws.String("admin")},
+		"somebody else's": {UserName: aws.String("clerk"), NewUserName: aws.String("t2"), NewPath: aws.String("/temp/")},
+	} {
+		if in.UserName == nil {
+			in.UserName = aws.String("t1")
+		}
+		_, err := c.UpdateUser(ctx, in)
+		refused(t, what, err, "AccessDenied", 403)
+	}
+	must[*sdk.UpdateUserOutput](t)(c.UpdateUser(ctx, &sdk.UpdateUserInput{UserName: aws.String("t1"), NewUserName: aws.String("t2")}))
+	must[*sdk.UpdateUserOutput](t)(c.UpdateUser(ctx, &sdk.UpdateUserInput{UserName: aws.String("t2"), NewPath: aws.String("/temps/")}))
+}
