@@ -105,12 +105,14 @@ type operation struct {
 	serve  func(a *API, ctx context.Context, w http.ResponseWriter, c request) error
 }
 
+const startSnapshot = "StartSnapshot"
+
 // operations are all operations of EBS direct.
 var operations = []operation{
 	{"ListSnapshotBlocks", "GET", "/snapshots/{id}/blocks", (*API).listBlocks},
 	{"ListChangedBlocks", "GET", "/snapshots/{id}/changedblocks", (*API).listChanged},
 	{"GetSnapshotBlock", "GET", "/snapshots/{id}/blocks/{index}", (*API).getBlock},
-	{"StartSnapshot", "POST", "/snapshots", (*API).startSnapshot},
+	{startSnapshot, "POST", "/snapshots", (*API).startSnapshot},
 	{"PutSnapshotBlock", "PUT", "/snapshots/{id}/blocks/{index}", (*API).putBlock},
 	{"CompleteSnapshot", "POST", "/snapshots/completion/{id}", (*API).completeSnapshot},
 }
@@ -155,14 +157,17 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, c *awshttp.Call) err
 			continue
 		}
 		c.Action = op.name
-		if !a.Throttle.Allow(c.Principal.Account, op.name) {
-			return throttled(op.name)
-		}
-		if isOfBlock(op.name) && !a.PerSnapshot.Allow(vars["id"], op.name) {
-			return awshttp.Fault{Status: http.StatusBadRequest, Code: "RequestThrottledException", Message: "The snapshot is asked for too much.", Reason: "RESOURCE_LEVEL_THROTTLE"}
-		}
 		query := request{Call: c, id: vars["id"], index: vars["index"], query: c.Form, header: r.Header, records: map[string]snapshot.Record{}}
+		if op.name == startSnapshot {
+			var err error
+			if query.start, err = parseStart(c.Body); err != nil {
+				return err
+			}
+		}
 		if err := a.authorize(r.Context(), query, op.name); err != nil {
+			return err
+		}
+		if err := a.throttle(query, op.name); err != nil {
 			return err
 		}
 		return op.serve(a, r.Context(), w, query)
@@ -170,9 +175,25 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, c *awshttp.Call) err
 	return awshttp.Fault{Status: http.StatusNotFound, Code: "UnknownOperationException"}
 }
 
+// throttle slows down who may do what it asks for: others take nothing of what the
+// account may ask, and no account takes anything of another's. Snapshots that are
+// shared count for each account by itself.
+func (a *API) throttle(r request, operation string) error {
+	if !a.Throttle.Allow(r.Principal.Account, operation) {
+		return throttled(operation)
+	}
+	if isOfBlock(operation) && !a.PerSnapshot.Allow(r.Principal.Account+"/"+r.id, operation) {
+		return awshttp.Fault{Status: http.StatusBadRequest, Code: "RequestThrottledException", Message: "The snapshot is asked for too much.", Reason: "RESOURCE_LEVEL_THROTTLE"}
+	}
+	return nil
+}
+
 // authorize asks for an operation on the snapshots that a request names. Policies may
 // depend on the tags of the account's own.
 func (a *API) authorize(ctx context.Context, r request, operation string) error {
+	if operation == startSnapshot {
+		return r.start.authorize(r)
+	}
 	for _, id := range r.snapshots(operation) {
 		var tags tag.Set
 		if r.Principal.Kind != iam.Root { // policies do not apply to root

@@ -24,6 +24,7 @@ import (
 
 	"github.com/diskport/diskport/internal/awsid"
 	"github.com/diskport/diskport/internal/block"
+	"github.com/diskport/diskport/internal/identity/iam"
 	"github.com/diskport/diskport/internal/identity/kms"
 	"github.com/diskport/diskport/internal/identity/secret"
 	"github.com/diskport/diskport/internal/metadb"
@@ -253,6 +254,31 @@ func TestWriteAndReadBack(t *testing.T) {
 	again, err := b.CompleteSnapshot(t.Context(), &ebs.CompleteSnapshotInput{SnapshotId: &id, ChangedBlocksCount: aws.Int32(5)})
 	if err != nil || again.Status != types.StatusCompleted {
 		t.Errorf("completed once more: %v, %v", again, err)
+	}
+}
+
+// TestWritesTellNothingOfOthers: a completed snapshot of another account is told from
+// no snapshot by none of the operations that write.
+func TestWritesTellNothingOfOthers(t *testing.T) {
+	b := newBench(t)
+	done, pending := b.start(1, nil), b.start(1, nil)
+	b.write(done, map[int32]string{0: "x"})
+	b.complete(b.node("one"), done, map[int32]string{0: "x"})
+	b.f.who = iam.Principal{Account: stranger, ARN: "arn:aws:iam::" + stranger + ":root", Kind: iam.Root}
+	const absent = "snap-0123456789abcdef0"
+	told := func(id string, err error) string { return strings.ReplaceAll(reason(err), id, "it") }
+	for _, id := range []string{done, pending} {
+		if got, want := told(id, b.put(id, 0, "y")), told(absent, b.put(absent, 0, "y")); got != want {
+			t.Errorf("put: got %s, want %s", got, want)
+		}
+		var texts [2]string
+		for i, id := range []string{id, absent} {
+			_, err := b.CompleteSnapshot(t.Context(), &ebs.CompleteSnapshotInput{SnapshotId: &id, ChangedBlocksCount: aws.Int32(1)})
+			texts[i] = told(id, err)
+		}
+		if texts[0] != texts[1] {
+			t.Errorf("complete: got %s, want %s", texts[0], texts[1])
+		}
 	}
 }
 

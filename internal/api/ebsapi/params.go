@@ -19,17 +19,13 @@ type request struct {
 	index  string // of the block
 	query  url.Values
 	header http.Header
+	start  startRequest // of a StartSnapshot: its body
 
 	records map[string]snapshot.Record // that were looked up for it, by id
 }
 
-// snapshots returns the ids of the snapshots that an operation needs permission
-// for. Permission to start one depends on more than the path, and is checked by
-// startSnapshot.
+// snapshots returns the ids of the snapshots that an operation needs the right to.
 func (r request) snapshots(operation string) []string {
-	if operation == "StartSnapshot" {
-		return nil
-	}
 	if operation == "ListChangedBlocks" && r.query.Get("firstSnapshotId") != "" {
 		return []string{r.query.Get("firstSnapshotId"), r.id}
 	}

@@ -88,13 +88,7 @@ type startAnswer struct {
 }
 
 func (a *API) startSnapshot(ctx context.Context, w http.ResponseWriter, r request) error {
-	q, err := parseStart(r.Body)
-	if err != nil {
-		return err
-	}
-	if err := r.Authorize("ebs:StartSnapshot", q.context(r.Region), awsid.SnapshotARN(r.Region, "*")); err != nil {
-		return err
-	}
+	q := r.start
 	for _, rule := range startRules {
 		if rule.broken(q) {
 			return rule.fault
@@ -120,8 +114,18 @@ func (a *API) startSnapshot(ctx context.Context, w http.ResponseWriter, r reques
 	return nil
 }
 
-// parseStart reads a body, strictly, since accepting a member that has no effect
-// would be worse than refusing it.
+// authorize asks for the right to start a snapshot and, where it has tags, to give it
+// those.
+func (q startRequest) authorize(r request) error {
+	with, all := q.context(r.Region), awsid.SnapshotARN(r.Region, "*")
+	if err := r.Authorize("ebs:StartSnapshot", with, all); err != nil || len(q.Tags) == 0 {
+		return err
+	}
+	with.Set("ec2:CreateAction", startSnapshot)
+	return r.Authorize("ec2:CreateTags", with, all)
+}
+
+// parseStart reads a body, strictly: to accept what does nothing would be worse.
 func parseStart(body []byte) (q startRequest, err error) {
 	d := json.NewDecoder(bytes.NewReader(body))
 	d.DisallowUnknownFields()

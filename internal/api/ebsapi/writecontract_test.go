@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/diskport/diskport/internal/block"
+	"github.com/diskport/diskport/internal/identity/iam"
+	"github.com/diskport/diskport/internal/identity/policy"
 	"github.com/diskport/diskport/internal/quota"
 	"github.com/diskport/diskport/internal/store/blockstore"
 	"github.com/diskport/diskport/internal/store/keyring"
@@ -194,10 +196,67 @@ func TestThrottle(t *testing.T) {
 		{"GET", "/snapshots/" + snapA + "/blocks/3", "RequestThrottledException", "ACCOUNT_THROTTLED"},
 		{"PUT", "/snapshots/" + snapA + "/blocks/3", "RequestThrottledException", "ACCOUNT_THROTTLED"},
 	} {
-		f.do(tt.method, tt.target) // uses up the burst
-		w := f.do(tt.method, tt.target)
+		f.send(tt.method, tt.target, []byte("{}")) // uses up the burst
+		w := f.send(tt.method, tt.target, []byte("{}"))
 		if got := parse(t, w); w.Code != 400 || w.Header().Get("X-Amzn-Errortype") != tt.code || text(got.Reason) != tt.reason {
 			t.Errorf("%s %s: got %d %v %s", tt.method, tt.target, w.Code, w.Header(), w.Body)
+		}
+	}
+}
+
+// TestThrottleComesAfterPermission: who may not ask takes nothing of what others may
+// ask, and no account anything of another's.
+func TestThrottleComesAfterPermission(t *testing.T) {
+	f := newFixture()
+	once := func() *quota.Throttle {
+		return quota.New(func() time.Time { return clock }, quota.Same(quota.Rate{PerSecond: 1, Burst: 1}))
+	}
+	f.Throttle, f.PerSnapshot = once(), once()
+	owner := f.who
+	for _, tt := range []struct{ method, target string }{
+		{"GET", "/snapshots/" + snapA + "/blocks"}, {"POST", "/snapshots"}, {"GET", "/snapshots/" + snapA + "/blocks/3"},
+	} {
+		for range 3 {
+			f.who = owner.WithPolicies()
+			f.who.Kind = iam.User
+			if w := f.send(tt.method, tt.target, []byte(`{"VolumeSize":1}`)); w.Code != 403 {
+				t.Errorf("%s %s without a right: got %d %s", tt.method, tt.target, w.Code, w.Body)
+			}
+			f.who = iam.Principal{Account: "999999999999", Kind: iam.Root}
+			f.send(tt.method, tt.target, []byte("{}"))
+		}
+		f.who = owner
+		if w := f.send(tt.method, tt.target, []byte("{}")); strings.Contains(w.Header().Get("X-Amzn-Errortype"), "hrottl") {
+			t.Errorf("%s %s: others used up what the owner may: %d %s", tt.method, tt.target, w.Code, w.Body)
+		}
+	}
+}
+
+// TestStartWithTags: tags on a new snapshot need the permission to tag.
+func TestStartWithTags(t *testing.T) {
+	f := newFixture()
+	bind := func(statements string) {
+		d, err := policy.Parse(`{"Version":"2012-10-17","Statement":[`+statements+`]}`, policy.Identity)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.who = f.who.WithPolicies(d)
+		f.who.Kind = iam.User
+	}
+	const start = `{"Effect":"Allow","Action":"ebs:StartSnapshot","Resource":"*"}`
+	const tagging = `,{"Effect":"Allow","Action":"ec2:CreateTags","Resource":"arn:aws:ec2:us-east-1::snapshot/*","Condition":{"StringEquals":{"ec2:CreateAction":"StartSnapshot","aws:RequestTag/a":"b"}}}`
+	for _, tt := range []struct {
+		name, policy, body string
+		refused            bool
+	}{
+		{"no tags", start, `{"VolumeSize":1}`, false},
+		{"tags", start, `{"VolumeSize":1,"Tags":[{"Key":"a","Value":"b"}]}`, true},
+		{"tags that may be given", start + tagging, `{"VolumeSize":1,"Tags":[{"Key":"a","Value":"b"}]}`, false},
+		{"tags that may not be given", start + tagging, `{"VolumeSize":1,"Tags":[{"Key":"a","Value":"c"}]}`, true},
+	} {
+		bind(tt.policy)
+		if w := f.send("POST", "/snapshots", []byte(tt.body)); (w.Code == 403) != tt.refused {
+			t.Errorf("%s: got %d %s", tt.name, w.Code, w.Body)
 		}
 	}
 }

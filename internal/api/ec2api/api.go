@@ -172,9 +172,6 @@ func (a *API) answer(r *http.Request, c *awshttp.Call) ([]byte, error) {
 		return nil, refused("NoSuchVersion", fmt.Sprintf("The requested version (%.64s) of service AmazonEC2 does not exist", version))
 	}
 	c.Action = name
-	if !a.Throttle.Allow(c.Principal.Identity(), name) {
-		return nil, awshttp.Fault{Status: http.StatusServiceUnavailable, Code: "RequestLimitExceeded", Message: "Request limit exceeded."}
-	}
 	if act == nil {
 		return nil, refused("UnsupportedOperation", fmt.Sprintf("The operation %s is not supported yet.", name))
 	}

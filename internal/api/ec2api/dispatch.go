@@ -2,6 +2,7 @@ package ec2api
 
 import (
 	"context"
+	"net/http"
 
 	"github.com/diskport/diskport/internal/api/awshttp"
 	"github.com/diskport/diskport/internal/api/ec2query"
@@ -39,9 +40,9 @@ type grant struct {
 	resources []string // ARNs, or "*"
 }
 
-// on makes an action from its parts, with the order of checks that all actions
-// share: decode, authorise, validate, dry run. Token replay, limits, role and
-// object are then checked by the domain, in that order.
+// on makes an action of its parts, in the order of checks that all actions
+// share: decode, authorise, throttle, validate, dry run. Token replay, limits, role and
+// object are the domain's, in that order.
 func on[R interface{ dry() bool }](grants func(c call, r R) []grant, rules []rule[R], handle func(ctx context.Context, c call, r R) (any, error)) action {
 	return func(ctx context.Context, c call) (any, error) {
 		var r R
@@ -50,6 +51,9 @@ func on[R interface{ dry() bool }](grants func(c call, r R) []grant, rules []rul
 		}
 		if err := c.authorize(ctx, grants(c, r)); err != nil {
 			return nil, err
+		}
+		if !c.Throttle.Allow(c.Principal.Identity(), c.Action) {
+			return nil, awshttp.Fault{Status: http.StatusServiceUnavailable, Code: "RequestLimitExceeded", Message: "Request limit exceeded."}
 		}
 		if err := validate(c, r, rules); err != nil {
 			return nil, err

@@ -59,18 +59,29 @@ func (s *Service) Open(ctx context.Context, c Caller, a Ask) (Access, error) {
 			return Access{}, err
 		}
 	}
+	id, err := ParseIdentifier(a.Key)
+	if err != nil {
+		return Access{}, err
+	}
+	foreign := id.Account != "" && id.Account != c.Principal.Account
+	if foreign && !can.foreign {
+		return Access{}, c.denied(a.Action, a.Key, "because the action is not supported on keys of another account")
+	}
 	k, alias, err := s.find(ctx, c.Principal.Account, c.Region, a.Key)
-	if id, _ := ParseIdentifier(a.Key); errors.Is(err, ErrNotFound) && id.Account != "" && id.Account != c.Principal.Account {
-		// What another account has is none of the caller's business.
-		return Access{}, c.denied(a.Action, a.Key, "because no resource-based policy allows the "+a.Action+" action")
+	if errors.Is(err, ErrNotFound) && foreign {
+		return Access{}, c.deniedAbroad(a)
 	}
 	if err != nil {
 		return Access{}, err
 	}
-	if k.Account != c.Principal.Account && !can.foreign {
-		return Access{}, c.denied(a.Action, k.ARN(), "because the action is not supported on keys of another account")
-	}
 	return s.authorise(ctx, c, a, k, alias)
+}
+
+// deniedAbroad refuses a key of another account that does not let the caller's in, always
+// in the same words: whether there is one, and which key an alias stands for, is none of
+// the caller's business.
+func (c Caller) deniedAbroad(a Ask) error {
+	return c.denied(a.Action, a.Key, "because no resource-based policy allows the "+a.Action+" action")
 }
 
 // noAlias refuses identifiers that are not those of a key itself.
@@ -106,9 +117,17 @@ func (s *Service) authorise(ctx context.Context, c Caller, a Ask, k Key, alias s
 	wish := iam.Access{Action: a.Action, Resource: k.ARN(), Policy: attached, Context: full}
 	own, resource := iam.Decide(c.Principal, wish)
 	within := c.Principal.Within(wish)
+	abroad := k.Account != c.Principal.Account && (resource == policy.NoMatch || resource == policy.Deny)
 	switch {
 	case within && allowed(own, resource, k.Account == c.Principal.Account):
 		return Access{Key: k}, nil
+	case abroad:
+		if within && own != policy.Deny && resource != policy.Deny {
+			if g, err := s.grantFor(ctx, c, a, k); err != nil || g != nil {
+				return Access{k, g}, err
+			}
+		}
+		return Access{}, c.deniedAbroad(a)
 	case !within:
 		return Access{}, c.denied(a.Action, k.ARN(), "because no session policy allows the "+a.Action+" action")
 	case own == policy.Deny:

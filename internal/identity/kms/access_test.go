@@ -86,6 +86,40 @@ func TestForeignKeysAreForUseOnly(t *testing.T) {
 	check(t, "describe", err)
 }
 
+// TestRefusalsTellNothingOfOtherAccounts: a key of another account, one that it has not,
+// and the key behind an alias of its are refused in the same words.
+func TestRefusalsTellNothingOfOtherAccounts(t *testing.T) {
+	b, ctx := open(t), t.Context()
+	silent := b.key(t, kms.KeySpec{})
+	const notStranger = `{"Effect":"Deny","Principal":{"AWS":"222222222222"},"Action":"kms:*","Resource":"*"}`
+	denied := b.key(t, kms.KeySpec{Policy: `{"Version":"2012-10-17","Statement":[` + toRoot + "," + notStranger + `]}`})
+	check(t, "alias", b.CreateAlias(ctx, root(account).NamedAlias("alias/k"), silent))
+	absent := kms.Ref{Account: account, Region: silent.Region, ID: strings.Repeat("0", 8) + silent.ID[8:]}
+	alias := "arn:aws:kms:" + silent.Region + ":" + account + ":alias/"
+	for _, action := range []string{"kms:Decrypt", "kms:DescribeKey", "kms:DisableKey"} {
+		for name, who := range map[string]kms.Caller{"root": root(stranger), "a user with rights": user(t, stranger, mayAll), "one who is denied": user(t, stranger, mayNot)} {
+			for what, pair := range map[string][2]string{
+				"key":         {silent.ARN(), absent.ARN()},
+				"denying key": {denied.ARN(), absent.ARN()},
+				"alias":       {alias + "k", alias + "none"},
+			} {
+				if action == "kms:DisableKey" && what == "alias" {
+					continue // it takes none
+				}
+				var texts [2]string
+				for i, key := range pair {
+					_, err := b.Open(ctx, who, kms.Ask{Action: action, Key: key})
+					refused(t, what, err, kms.ErrDenied)
+					texts[i] = strings.ReplaceAll(fmt.Sprint(err), key, "it")
+				}
+				if texts[0] != texts[1] || strings.Contains(texts[0], silent.ID) {
+					t.Errorf("%s, %s by %s: told\n%s\n%s", action, what, name, texts[0], texts[1])
+				}
+			}
+		}
+	}
+}
+
 func TestPolicyLockout(t *testing.T) {
 	b, ctx := open(t), t.Context()
 	only := `{"Version":"2012-10-17","Statement":[` + toAnn + `]}`

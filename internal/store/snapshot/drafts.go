@@ -231,8 +231,8 @@ func (d *Drafts) Complete(ctx context.Context, account, id string, want Expected
 func (d *Drafts) writable(ctx context.Context, account, id string) (Draft, error) {
 	draft, err := d.Store.Draft(ctx, id)
 	switch {
-	case errors.Is(err, ErrNotFound), err == nil && draft.Account != account:
-		return draft, ErrNotFound
+	case errors.Is(err, ErrNotFound), draft.Account != account && (err == nil || errors.Is(err, ErrNotPending)):
+		return draft, ErrNotFound // what others have is not told
 	case err != nil:
 		return draft, err
 	case draft.Want != nil:
