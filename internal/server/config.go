@@ -37,6 +37,9 @@ type Config struct {
 	// Where keys live instead of the embedded KMS: "aws", or the URL of a KMS.
 	KMSEndpoint    string
 	KMSCredentials aws.CredentialsProvider
+	// KMSAllow lets other accounts than AccountID use its keys: ACCOUNT=KEY, a key's
+	// ARN or "*". A key's own account needs no leave.
+	KMSAllow []string
 
 	TLSCert, TLSKey string // PEM files; both or neither
 	Domain          string
@@ -94,6 +97,8 @@ func (c Config) withDefaults() (Config, error) {
 		return c, errors.New("server: TLS certificate and key go together")
 	case c.SourceEndpoint != "" && c.SourceCredentials == nil, c.KMSEndpoint != "" && c.KMSCredentials == nil:
 		return c, errors.New("server: a source or KMS endpoint needs credentials")
+	case len(c.KMSAllow) > 0 && c.KMSEndpoint == "":
+		return c, errors.New("server: who may use a key of the embedded KMS is said by its key policy: leave out --kms-allow, or name a KMS with --kms-endpoint")
 	case !slices.Contains(c.Roles, "api") || !slices.Contains(c.Roles, "worker"):
 		return c, errors.New("server: a single node needs both roles, api and worker")
 	}

@@ -71,7 +71,12 @@ func (c Config) chosen() error {
 	_, store := choose(blockStores, "--store", c.Store)
 	_, from := choose(sources, "--source-endpoint", c.SourceEndpoint)
 	_, keys := choose(keyServices, "--kms-endpoint", c.KMSEndpoint)
-	for _, err := range []error{database, store, from, keys} {
+	var allowed []error
+	for _, text := range c.KMSAllow {
+		_, err := keyring.ParseAllowance(text)
+		allowed = append(allowed, err)
+	}
+	for _, err := range append([]error{database, store, from, keys}, allowed...) {
 		if err != nil {
 			return err
 		}
@@ -81,6 +86,15 @@ func (c Config) chosen() error {
 
 // databaseName is the file of the embedded database in the data directory.
 const databaseName = "metadata.db"
+// allowances are who may use keys that are not theirs; chosen has checked them.
+func (c Config) allowances() (list []keyring.Allowance) {
+	for _, text := range c.KMSAllow {
+		if a, err := keyring.ParseAllowance(text); err == nil {
+			list = append(list, a)
+		}
+	}
+	return list
+}
 
 // openSQLite opens the database in the data directory. One process uses it, so
 // whoever holds a lease in it is dead.
@@ -155,6 +169,7 @@ func awsKMS(a *App, _ *kms.Service) keyring.KMS { return a.kmsAt("") }
 func (a *App) kmsAt(endpoint string) keyring.KMS {
 	return keyring.NewExternal(keyring.ExternalOptions{
 		Config: aws.Config{Region: a.cfg.Region, Credentials: a.cfg.KMSCredentials}, Endpoint: endpoint,
+		Operator: a.cfg.AccountID, Allowed: a.cfg.allowances(),
 	})
 }
 

@@ -50,6 +50,7 @@ type bench struct {
 	kms     keyring.KMS
 
 	// Of an external KMS only.
+	url      string
 	log      *bytes.Buffer
 	requests atomic.Int64
 	broken   atomic.Int64 // requests that shall fail from now on
@@ -94,12 +95,18 @@ func external(t *testing.T) *bench {
 		front.ServeHTTP(w, r)
 	}))
 	t.Cleanup(srv.Close)
+	b.url = srv.URL
+	b.Ring = b.bind(account)
+	return b
+}
+
+// bind gives the keys of an external KMS to an operator, and to whom it allows them.
+func (b *bench) bind(operator string, allowed ...keyring.Allowance) *keyring.Ring {
 	b.kms = keyring.NewExternal(keyring.ExternalOptions{
 		Config:   aws.Config{Region: region, Credentials: credentials.NewStaticCredentialsProvider("AKIAROOT", "secret", "")},
-		Endpoint: srv.URL, Now: func() time.Time { return b.now }, Backoff: time.Nanosecond,
+		Endpoint: b.url, Operator: operator, Allowed: allowed, Now: func() time.Time { return b.now }, Backoff: time.Nanosecond,
 	})
-	b.Ring = &keyring.Ring{Domains: b.domains, Wrapper: b.wrapper, KMS: b.kms}
-	return b
+	return &keyring.Ring{Domains: b.domains, Wrapper: b.wrapper, KMS: b.kms}
 }
 
 // credential knows the key that the external KMS is asked with.

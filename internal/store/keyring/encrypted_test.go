@@ -190,6 +190,72 @@ func TestEncryptionContextOfSnapshots(t *testing.T) {
 	}
 }
 
+// TestExternalKeysAreBoundToAccounts: the service's credentials open all keys of the
+// operator, but not for everybody whom it has an account for.
+func TestExternalKeysAreBoundToAccounts(t *testing.T) {
+	b, ctx := external(t), t.Context()
+	k, other := b.key(t, kms.KeySpec{}), b.key(t, kms.KeySpec{})
+	check(t, "alias", b.service.CreateAlias(ctx, root(account).NamedAlias("alias/images"), k))
+	const tenant, guest, operator = "222222222222", "333333333333", "444444444444"
+	use := func(who kms.Caller, key, arn string) map[string]error {
+		_, resolve := b.Resolve(ctx, who, key)
+		_, _, write := b.NewSnapshot(ctx, who, arn, "snap-1")
+		return map[string]error{"resolve": resolve, "write": write, "may write": b.MayWrite(ctx, who, arn, "snap-1"), "read": b.MayRead(ctx, who, arn, "snap-1")}
+	}
+	b.Ring = b.bind(operator, keyring.Allowance{Account: guest, Key: k.ARN()})
+	managed, err := b.Resolve(ctx, root(operator), "")
+	check(t, "the default key of the operator", err)
+	for _, c := range []struct {
+		name, account, key, arn string
+		allowed                 bool
+	}{
+		{"the operator", operator, k.ID, k.ARN(), true},
+		{"the account of the key", account, "alias/images", k.ARN(), true},
+		{"a tenant, by id", tenant, k.ID, k.ARN(), false},
+		{"a tenant, by alias", tenant, "alias/images", k.ARN(), false},
+		{"a tenant, the key that AWS manages", tenant, "", managed, false},
+		{"a guest, his key", guest, k.ID, k.ARN(), true},
+		{"a guest, another", guest, other.ID, other.ARN(), false},
+	} {
+		for what, err := range use(root(c.account), c.key, c.arn) {
+			denied(t, c.name+": "+what, err, c.allowed)
+		}
+	}
+	_, err = b.Resolve(ctx, root(tenant), "alias/none")
+	refused(t, "whether there is a key", err, keyring.Denied)
+	b.Ring = b.bind(operator, keyring.Allowance{Account: guest, Key: "*"})
+	for what, err := range use(root(guest), other.ID, other.ARN()) {
+		denied(t, "a guest of all keys: "+what, err, true)
+	}
+}
+
+func TestParseAllowance(t *testing.T) {
+	const arn = "arn:aws:kms:us-east-1:111111111111:key/12345678-1234-1234-1234-123456789012"
+	for text, want := range map[string]keyring.Allowance{
+		"222222222222=" + arn: {Account: "222222222222", Key: arn}, "222222222222=*": {Account: "222222222222", Key: "*"},
+		"": {}, "222222222222": {}, "222222222222=": {}, "2=" + arn: {}, "*=*": {}, "222222222222=alias/k": {},
+		"222222222222=arn:aws:kms:us-east-1:111111111111:alias/k": {}, "222222222222=12345678-1234-1234-1234-123456789012": {},
+	} {
+		if got, err := keyring.ParseAllowance(text); got != want || (err != nil) != (want == keyring.Allowance{}) {
+			t.Errorf("%q: got %+v, %v; want %+v", text, got, err, want)
+		}
+	}
+}
+
+// TestOthersLearnNothingOfAKey: whom a snapshot is shared with, and who may not use its
+// key, is not told whether that is disabled or gone.
+func TestOthersLearnNothingOfAKey(t *testing.T) {
+	b, ctx := embedded(t), t.Context()
+	k := b.key(t, kms.KeySpec{})
+	refused(t, "an enabled key", b.MayRead(ctx, root("999999999999"), k.ARN(), "snap-1"), keyring.Denied)
+	check(t, "disable", b.service.SetEnabled(ctx, k.Ref, kms.Disable))
+	refused(t, "a disabled key", b.MayRead(ctx, root("999999999999"), k.ARN(), "snap-1"), keyring.Denied)
+	gone := k.Ref
+	gone.ID = "00000000-0000-4000-8000-000000000000"
+	refused(t, "no key", b.MayRead(ctx, root("999999999999"), gone.ARN(), "snap-1"), keyring.Denied)
+	refused(t, "no key, to the account's own", b.MayRead(ctx, root(account), gone.ARN(), "snap-1"), keyring.NotFound)
+}
+
 func TestDisabledKeyStopsReadsAtOnce(t *testing.T) {
 	b, ctx := embedded(t), t.Context()
 	k := b.key(t, kms.KeySpec{})

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
+	"strings"
 	"sync"
 	"time"
 
@@ -22,11 +24,15 @@ import (
 const stateAge = 60 * time.Second
 
 // External is a KMS behind its API, asked with the service's own credentials: key
-// policies and grants there apply to these. Callers still need the permissions in
-// their own policies here, except for keys that AWS manages.
+// policies and grants there apply to these, which are the operator's. So its keys are
+// bound to accounts here: a key may be used by the operator's account, by the account
+// in its ARN, and by accounts that the operator allows it to. Callers still need the
+// permissions in their own policies here, except for keys that AWS manages.
 type External struct {
-	client *sdk.Client
-	now    func() time.Time
+	client   *sdk.Client
+	now      func() time.Time
+	operator string
+	allowed  []Allowance
 
 	mu     sync.Mutex // guards states
 	states map[string]seen
@@ -45,6 +51,8 @@ var _ KMS = (*External)(nil)
 type ExternalOptions struct {
 	Config   aws.Config       // region and credentials
 	Endpoint string           // URL; empty: that of Config
+	Operator string           // account whose all keys are
+	Allowed  []Allowance      // what other accounts may use of them
 	Now      func() time.Time // nil means time.Now
 	Backoff  time.Duration    // at most, between retries; 0 means the SDK's 20 s
 }
@@ -69,7 +77,39 @@ func NewExternal(o ExternalOptions) *External {
 		})
 		c.Retryer = retry.AddWithErrorCodes(standard, transient...)
 	})
-	return &External{client: client, now: o.Now, states: map[string]seen{}}
+	return &External{client: client, now: o.Now, operator: o.Operator, allowed: o.Allowed, states: map[string]seen{}}
+}
+
+// Allowance lets an account use a key that is not its own.
+type Allowance struct {
+	Account string
+	Key     string // ARN, or "*" for all keys
+}
+
+// ParseAllowance reads ACCOUNT=KEY.
+func ParseAllowance(text string) (Allowance, error) {
+	account, key, _ := strings.Cut(text, "=")
+	id, err := kms.ParseIdentifier(key)
+	if !accountForm.MatchString(account) || key != "*" && (err != nil || id.Account == "" || id.Key == "") {
+		return Allowance{}, fmt.Errorf("keyring: %q does not say which account may use which key: give ACCOUNT=KEY, the twelve digits of an account and the ARN of a key, or * for all keys", text)
+	}
+	return Allowance{account, key}, nil
+}
+
+var accountForm = regexp.MustCompile(`^[0-9]{12}$`)
+
+// bound returns nil if an account may use a key at all.
+func (e *External) bound(account, arn string) error {
+	id, err := kms.ParseIdentifier(arn)
+	if account == e.operator || err == nil && id.Account == account {
+		return nil
+	}
+	for _, a := range e.allowed {
+		if a.Account == account && (a.Key == "*" || a.Key == arn) {
+			return nil
+		}
+	}
+	return &Error{arn, Denied, fmt.Errorf("the key is not one of account %s: the operator allows it by --kms-allow %[1]s=KEY", account)}
 }
 
 // transient are the errors that AWS says to retry.
@@ -78,10 +118,16 @@ var transient = []string{"KeyUnavailableException", "DependencyTimeoutException"
 // Resolve implements Directory.
 func (e *External) Resolve(ctx context.Context, who kms.Caller, identifier string) (Key, error) {
 	k, err := e.describe(ctx, identifier)
+	if gone, ok := errors.AsType[*Error](err); ok && who.Principal.Account != e.operator {
+		return Key{}, &Error{gone.Key, Denied, gone} // which keys there are is told to the operator alone
+	}
 	if err != nil {
 		return Key{}, err
 	}
-	return k, e.Permit(ctx, who, Wish{Key: k, Actions: []string{"kms:DescribeKey"}})
+	if err := e.Permit(ctx, who, Wish{Key: k, Actions: []string{"kms:DescribeKey"}}); err != nil {
+		return Key{}, err
+	}
+	return k, nil
 }
 
 // State implements Directory. It is at most a minute old.
@@ -115,9 +161,13 @@ func (e *External) describe(ctx context.Context, identifier string) (Key, error)
 	return k, nil
 }
 
-// Permit implements Directory: it asks the caller's own policies, which is all that is
-// known about the caller here.
+// Permit implements Directory: it asks whether the key is bound to the caller's
+// account, and the caller's own policies, which is all that is known about the caller
+// here.
 func (e *External) Permit(_ context.Context, who kms.Caller, w Wish) error {
+	if err := e.bound(who.Principal.Account, w.Key.ARN); err != nil {
+		return err
+	}
 	if w.Key.Managed {
 		return nil
 	}

@@ -111,13 +111,19 @@ func (r *Ring) permit(ctx context.Context, who kms.Caller, keyARN string, action
 		return errNoKMS
 	}
 	k, err := r.KMS.State(ctx, keyARN)
+	if e, ok := errors.AsType[*Error](err); ok && e.Reason == NotFound {
+		if id, _ := kms.ParseIdentifier(keyARN); id.Account != who.Principal.Account {
+			return &Error{keyARN, Denied, err} // as if there were one that who may not use
+		}
+	}
 	if err != nil {
 		return err
 	}
-	if err := k.usable(); err != nil {
+	// What state a key is in is told to who may use it.
+	if err := r.KMS.Permit(ctx, who, Wish{Key: k, Actions: actions, Context: c}); err != nil {
 		return err
 	}
-	return r.KMS.Permit(ctx, who, Wish{Key: k, Actions: actions, Context: c})
+	return k.usable()
 }
 
 func snapshotContext(id string) Context { return Context{"aws:ebs:id": id} }
