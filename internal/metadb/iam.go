@@ -34,6 +34,9 @@ func (s IAM) SetRootKey(ctx context.Context, k iam.AccessKey) error {
 		if err := lockAccount(ctx, q, k.Account); err != nil {
 			return err
 		}
+		if err := neverRemoved(ctx, q, k.Account); err != nil {
+			return err
+		}
 		if _, err := exec(ctx, q, `DELETE FROM iam_keys WHERE account = $1 AND user_id = '' AND id <> $2`, k.Account, k.ID); err != nil {
 			return err
 		}
@@ -55,6 +58,9 @@ func (s IAM) AddAccount(ctx context.Context, k iam.AccessKey) error {
 		if err := lockAccount(ctx, q, k.Account); err != nil {
 			return err
 		}
+		if err := neverRemoved(ctx, q, k.Account); err != nil {
+			return err
+		}
 		_, taken, err := one(ctx, q, column[string], `SELECT id FROM iam_keys WHERE account = $1 AND user_id = ''`, k.Account)
 		switch {
 		case err != nil:
@@ -64,6 +70,15 @@ func (s IAM) AddAccount(ctx context.Context, k iam.AccessKey) error {
 		}
 		return addKey(ctx, q, k, "")
 	})
+}
+
+// neverRemoved fails with iam.ErrRemoved for the id of an account that was removed.
+func neverRemoved(ctx context.Context, q querier, account string) error {
+	_, removed, err := one(ctx, q, column[string], `SELECT account FROM removed_accounts WHERE account = $1`, account)
+	if err == nil && removed {
+		err = &iam.EntityError{Kind: iam.KindAccount, Name: account, Err: iam.ErrRemoved}
+	}
+	return err
 }
 
 // addKey adds a key of the user with an id, or of an account.
@@ -107,7 +122,8 @@ func (s IAM) RemoveAccount(ctx context.Context, account string) error {
 				return err
 			}
 		}
-		return nil
+		_, err = exec(ctx, q, `INSERT INTO removed_accounts (account, removed) VALUES ($1, $2)`, account, micros(s.db.now()))
+		return err
 	})
 }
 

@@ -44,6 +44,9 @@ func (e *Edge) addAccount(r *request) error {
 	if errors.Is(err, iam.ErrExists) {
 		return &failure{http.StatusConflict, "AccountExists", "there is an account " + id + " already"}
 	}
+	if errors.Is(err, iam.ErrRemoved) {
+		return &failure{http.StatusConflict, "AccountRemoved", "account " + id + " " + iam.ErrRemoved.Error() + ", or leave it out to get one"}
+	}
 	if err != nil {
 		return err
 	}

@@ -51,6 +51,8 @@ func (w *world) AddAccount(_ context.Context, id string) (iam.Account, sigv4.Sec
 	switch id {
 	case "1":
 		return iam.Account{}, sigv4.Secret{}, &iam.EntityError{Kind: iam.KindAccount, Name: id, Err: iam.ErrExists}
+	case "4":
+		return iam.Account{}, sigv4.Secret{}, &iam.EntityError{Kind: iam.KindAccount, Name: id, Err: iam.ErrRemoved}
 	case "x":
 		return iam.Account{}, sigv4.Secret{}, &iam.ValidationError{Message: "an account id has twelve digits"}
 	}
@@ -250,6 +252,7 @@ func TestAnswers(t *testing.T) {
 		"any new account":        {"POST /-/v1/accounts", world{}, 200, `{"id":"7","accessKeyId":"AKIA2","secretAccessKey":"hush","createdAt":"2026-01-02T03:04:05Z"}`},
 		"a new account":          {"POST /-/v1/accounts/2", world{}, 200, `"id":"2"`},
 		"an account that exists": {"POST /-/v1/accounts/1", world{}, 409, `"code":"AccountExists"`},
+		"a removed account":      {"POST /-/v1/accounts/4", world{}, 409, `account 4 was removed, and its id is never given again, since ciphertexts, shares and policies may name it still: choose another id, or leave it out to get one`},
 		"a bad account":          {"POST /-/v1/accounts/x", world{}, 400, `"message":"an account id has twelve digits"`},
 		"account removed":        {"DELETE /-/v1/accounts/2", world{}, 200, `{}`},
 		"no account removed":     {"DELETE /-/v1/accounts/9", world{}, 404, `"code":"NoSuchAccount"`},

@@ -17,7 +17,7 @@ type Account struct {
 }
 
 // SetRootKey gives an account its root key, in place of the one it had. A new
-// account comes into being by it.
+// account comes into being by it; one that was removed does not (ErrRemoved).
 func (s *Service) SetRootKey(ctx context.Context, account, id string, secret sigv4.Secret) error {
 	if err := checkAccount(account); err != nil {
 		return err
@@ -41,7 +41,8 @@ func checkAccount(id string) error {
 }
 
 // AddAccount makes an account, with a random id when none is given, and its
-// root key, whose secret is told this once. It fails with ErrExists.
+// root key, whose secret is told this once. It fails with ErrExists, and with
+// ErrRemoved for an id that was another account's.
 func (s *Service) AddAccount(ctx context.Context, id string) (Account, sigv4.Secret, error) {
 	if id == "" {
 		id = s.newAccountID()
@@ -78,7 +79,8 @@ func (s *Service) Accounts(ctx context.Context) ([]Account, error) {
 
 // RemoveAccount removes an account with its users, roles and policies. owns is
 // asked first what else the account has ("3 snapshots"); if anything, it fails
-// with ErrInUse. Without the account it fails with ErrNotFound.
+// with ErrInUse. Without the account it fails with ErrNotFound. The id is given to no
+// account again.
 func (s *Service) RemoveAccount(ctx context.Context, id string, owns func(ctx context.Context, account string) (what string, err error)) error {
 	if err := checkAccount(id); err != nil {
 		return err

@@ -334,6 +334,9 @@ func TestAccounts(t *testing.T) {
 	if err := s.RemoveAccount(ctx, account, owning("", nil)); err != nil {
 		t.Error(err)
 	}
+	if _, _, err := s.AddAccount(ctx, account); !errors.Is(err, iam.ErrRemoved) || !strings.Contains(err.Error(), "choose another id") {
+		t.Errorf("the id of a removed account: %v", err)
+	}
 	if _, _, err := s.Lookup(ctx, given.KeyID, ""); !errors.Is(err, iam.ErrUnknownKey) {
 		t.Errorf("key of a removed account: %v", err)
 	}

@@ -17,6 +17,8 @@ var (
 	ErrNotFound = errors.New("not found")
 	// ErrExists: there is one already; names differ by more than case.
 	ErrExists = errors.New("already exists")
+	// ErrRemoved: there was such an account, and its id is never given again.
+	ErrRemoved = errors.New("was removed, and its id is never given again, since ciphertexts, shares and policies may name it still: choose another id")
 	// ErrInUse: it can't be deleted while something hangs on it.
 	ErrInUse = errors.New("in use")
 	// ErrTooMany: a quota on what one entity has.

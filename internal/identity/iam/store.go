@@ -125,7 +125,7 @@ type Store interface {
 type AccountStore interface {
 	// SetRootKey makes k the only root key of its account. A key of that id
 	// keeps its time. It fails with ErrExists if another account or a user
-	// has one.
+	// has one, and with ErrRemoved if the account was removed.
 	SetRootKey(ctx context.Context, k AccessKey) error
 	// AddAccount is SetRootKey for an account that has no root key; it fails
 	// with ErrExists if there is one.
@@ -133,8 +133,9 @@ type AccountStore interface {
 	// RootKeys returns the root keys of all accounts, sorted by account.
 	RootKeys(ctx context.Context) ([]AccessKey, error)
 	// RemoveAccount removes an account, all its entities, and what else is left in
-	// its name, so that who gets its id next gets nothing of it: ended tasks, tags,
-	// settings, keys that AWS manages, and others' permissions for it. It fails with
+	// its name: ended tasks, tags, settings, keys that AWS manages, and others'
+	// permissions for it. What can't be found, such as a ciphertext or a policy that
+	// names it, must not open to another account, so its id stays taken. It fails with
 	// ErrNotFound, or with ErrInUse while it owns anything else that lies in the
 	// store.
 	RemoveAccount(ctx context.Context, account string) error

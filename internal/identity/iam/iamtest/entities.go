@@ -237,9 +237,15 @@ func testAccountLife(t *testing.T, s iam.Store) {
 	if err != nil || errRoots != nil || len(users) != 0 || len(left) != 1 {
 		t.Errorf("left: %v, %v, %v, %v", users, left, err, errRoots)
 	}
+	for what, again := range map[string]error{"added": s.AddAccount(ctx, root), "given a root key": s.SetRootKey(ctx, root)} {
+		refused(t, "a removed account that is "+what, again, iam.ErrRemoved)
+		about(t, again, iam.KindAccount)
+	}
 	var wg sync.WaitGroup
 	for i := range 4 {
-		wg.Go(func() { _ = s.AddAccount(ctx, key(fmt.Sprint("AKIA1", i), "")) })
+		k := key(fmt.Sprint("AKIA1", i), "")
+		k.Account = "333333333333"
+		wg.Go(func() { _ = s.AddAccount(ctx, k) })
 	}
 	wg.Wait()
 	if left, err := s.RootKeys(ctx); err != nil || len(left) != 2 {

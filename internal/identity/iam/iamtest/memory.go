@@ -17,6 +17,7 @@ type Memory struct {
 	keys    map[string]iam.AccessKey
 	owners  map[name]*owner
 	managed map[name]*iam.Managed
+	removed map[string]bool // accounts
 }
 
 // name is how entities are found; kind is empty for managed policies.
@@ -44,7 +45,7 @@ func fail(kind, name string, err error) error {
 func (m *Memory) lock() func() {
 	m.mu.Lock()
 	if m.keys == nil {
-		m.keys, m.owners, m.managed = map[string]iam.AccessKey{}, map[name]*owner{}, map[name]*iam.Managed{}
+		m.keys, m.owners, m.managed, m.removed = map[string]iam.AccessKey{}, map[name]*owner{}, map[name]*iam.Managed{}, map[string]bool{}
 	}
 	return m.mu.Unlock
 }
@@ -86,6 +87,9 @@ func (m *Memory) remove(o iam.Owner) error {
 // SetRootKey is iam.AccountStore's.
 func (m *Memory) SetRootKey(_ context.Context, k iam.AccessKey) error {
 	defer m.lock()()
+	if m.removed[k.Account] {
+		return fail(iam.KindAccount, k.Account, iam.ErrRemoved)
+	}
 	if old, ok := m.keys[k.ID]; ok {
 		if old.Account != k.Account || old.User != "" {
 			return fail(iam.KindKey, k.ID, iam.ErrExists)
@@ -101,6 +105,9 @@ func (m *Memory) SetRootKey(_ context.Context, k iam.AccessKey) error {
 // AddAccount is iam.AccountStore's.
 func (m *Memory) AddAccount(_ context.Context, k iam.AccessKey) error {
 	defer m.lock()()
+	if m.removed[k.Account] {
+		return fail(iam.KindAccount, k.Account, iam.ErrRemoved)
+	}
 	if len(m.keysOf(func(old iam.AccessKey) bool { return old.Account == k.Account && old.User == "" })) > 0 {
 		return fail(iam.KindAccount, k.Account, iam.ErrExists)
 	}
@@ -145,6 +152,7 @@ func (m *Memory) RemoveAccount(_ context.Context, account string) error {
 	maps.DeleteFunc(m.keys, func(_ string, k iam.AccessKey) bool { return k.Account == account })
 	maps.DeleteFunc(m.owners, func(n name, _ *owner) bool { return n.account == account })
 	maps.DeleteFunc(m.managed, func(n name, _ *iam.Managed) bool { return n.account == account })
+	m.removed[account] = true
 	return nil
 }
 
