@@ -1,10 +1,12 @@
 package metadb
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/diskport/diskport/internal/identity/iam"
 	"github.com/diskport/diskport/internal/identity/iam/iamtest"
+	"github.com/diskport/diskport/internal/identity/kms"
 )
 
 func TestIAM(t *testing.T) {
@@ -51,5 +53,69 @@ func upgradeIAM(t *testing.T, db *DB) {
 	k, err := db.IAM().AccessKey(ctx, "AKIA1")
 	if err != nil || k.Inactive || k.User != "" {
 		t.Errorf("key %+v, %v", k, err)
+	}
+}
+
+// TestPrincipalsAreBoundByAnUpgrade: policies and grants that name users and roles come
+// to hold their unique ids, and those of nobody in place of who is gone.
+func TestPrincipalsAreBoundByAnUpgrade(t *testing.T) {
+	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) { upgradePrincipals(t, fresh(t)) })
+}
+
+func upgradePrincipals(t *testing.T, db *DB) {
+	ctx := t.Context()
+	p, err := db.provider()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.DownTo(ctx, 18); err != nil {
+		t.Fatal(err)
+	}
+	const account = "111111111111"
+	document := func(names ...string) string {
+		return `{"Statement": {"Principal": {"AWS":["` + strings.Join(names, `","`) + `"]}}}`
+	}
+	names := []string{
+		"*", account, "arn:aws:iam::111111111111:root", "arn:aws:iam::111111111111:user/a/ann", "arn:aws:iam::111111111111:user/ann",
+		"arn:aws:iam::111111111111:role/r", "arn:aws:sts::111111111111:assumed-role/r/s", "arn:aws:sts::111111111111:assumed-role/none/s",
+	}
+	ids := []string{"*", account, names[2], "AIDAANN", gonePrincipal, "AROAR", "AROAR:s", gonePrincipal}
+	role := iam.Role{Account: account, Name: "r", Path: "/", ID: "AROAR", Trust: document(names...)}
+	key := kms.Key{Ref: kms.Ref{Account: account, Region: "us-east-1", ID: "k"}, Policy: document(names...)}
+	damaged := kms.Key{Ref: kms.Ref{Account: account, Region: "us-east-1", ID: "l"}, Policy: "{"}
+	for _, err := range []error{
+		db.IAM().CreateUser(ctx, iam.UserInfo{Account: account, Name: "ann", Path: "/a/", ID: "AIDAANN"}),
+		db.IAM().CreateRole(ctx, role), db.KMS().CreateKey(ctx, key, kms.Alias{}), db.KMS().CreateKey(ctx, damaged, kms.Alias{}),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := db.KMS().AddGrant(ctx, kms.Grant{Key: key.Ref, ID: "g", Grantee: names[3], Retiring: names[4], Issuer: names[2]}); err != nil {
+		t.Fatal(err)
+	}
+	for _, way := range []struct {
+		migrate       func() error
+		policy        string
+		grantee, left string
+	}{
+		{func() error { _, err := p.Up(ctx); return err }, document(ids...), "AIDAANN", gonePrincipal},
+		{func() error { _, err := p.DownTo(ctx, 18); return err }, document(names[0], names[1], names[2], names[3], gonePrincipal, names[5], ids[6], gonePrincipal), names[3], gonePrincipal},
+	} {
+		if err := way.migrate(); err != nil {
+			t.Fatal(err)
+		}
+		roles, err := db.IAM().Roles(ctx, account)
+		if err != nil || len(roles) != 1 || roles[0].Trust != way.policy {
+			t.Errorf("roles %+v, %v; want %s", roles, err, way.policy)
+		}
+		keys, err := db.KMS().Keys(ctx, account, "us-east-1")
+		if err != nil || len(keys) != 2 || keys[0].Policy != way.policy || keys[1].Policy != "{" {
+			t.Errorf("keys %+v, %v; want %s", keys, err, way.policy)
+		}
+		grants, err := db.KMS().Grants(ctx, key.Ref)
+		if err != nil || len(grants) != 1 || grants[0].Grantee != way.grantee || grants[0].Retiring != way.left || grants[0].Issuer != names[2] {
+			t.Errorf("grants %+v, %v", grants, err)
+		}
 	}
 }

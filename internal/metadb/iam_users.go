@@ -151,3 +151,27 @@ func (s IAM) DeleteKey(ctx context.Context, account, user, id string) error {
 		return err
 	})
 }
+
+// Entities implements iam.EntityStore.
+func (s IAM) Entities(ctx context.Context, ids ...string) (list []iam.Entity, err error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	err = s.db.view(ctx, "find users and roles", func(q querier) error {
+		list = nil
+		for _, kind := range []string{iam.KindUser, iam.KindRole} {
+			scan := func(s scanner) (e iam.Entity, err error) {
+				e.Kind = kind
+				err = s.Scan(&e.Account, &e.Name, &e.Path, &e.ID)
+				return e, err
+			}
+			found, err := allIn(ctx, q, scan, args(ids), `SELECT account, name, path, id FROM `+ownerTables[kind]+` WHERE id IN (?)`)
+			if err != nil {
+				return err
+			}
+			list = append(list, found...)
+		}
+		return nil
+	})
+	return byName(list, func(e iam.Entity) string { return e.ID }), err
+}

@@ -79,7 +79,7 @@ func (a *App) openParts(ctx context.Context, metrics prometheus.Registerer) (*pa
 	if p.keys, err = choose(keyServices, "--kms-endpoint", a.cfg.KMSEndpoint); err != nil {
 		return nil, err
 	}
-	p.kms = kms.New(kms.Options{Store: p.db.KMS(), Wrapper: master.For(secret.KeyMaterial)})
+	p.kms = kms.New(kms.Options{Store: p.db.KMS(), Wrapper: master.For(secret.KeyMaterial), Principals: p.iam})
 	p.ring = &keyring.Ring{Domains: p.db.Catalog(), Wrapper: master, KMS: p.keys.keys(a, p.kms)}
 	if err := a.openStore(ctx, p, master); err != nil {
 		return nil, err

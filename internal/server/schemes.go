@@ -86,6 +86,7 @@ func (c Config) chosen() error {
 
 // databaseName is the file of the embedded database in the data directory.
 const databaseName = "metadata.db"
+
 // allowances are who may use keys that are not theirs; chosen has checked them.
 func (c Config) allowances() (list []keyring.Allowance) {
 	for _, text := range c.KMSAllow {

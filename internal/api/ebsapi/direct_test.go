@@ -26,6 +26,7 @@ import (
 	"github.com/diskport/diskport/internal/block"
 	"github.com/diskport/diskport/internal/identity/iam"
 	"github.com/diskport/diskport/internal/identity/kms"
+	"github.com/diskport/diskport/internal/identity/kms/kmstest"
 	"github.com/diskport/diskport/internal/identity/secret"
 	"github.com/diskport/diskport/internal/metadb"
 	"github.com/diskport/diskport/internal/store/blockstore"
@@ -73,7 +74,7 @@ func newBench(t *testing.T) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bench{t: t, db: db, path: path, backend: blobtest.NewMemory(), kms: kms.New(kms.Options{Store: db.KMS(), Wrapper: master})}
+	b := &bench{t: t, db: db, path: path, backend: blobtest.NewMemory(), kms: kms.New(kms.Options{Store: db.KMS(), Wrapper: master, Principals: kmstest.Names{}})}
 	b.ring = &keyring.Ring{Domains: db.Catalog(), Wrapper: master, KMS: keyring.Embedded{Service: b.kms}}
 	store := blockstore.NewStore(db.Catalog(), b.backend, slots, blockstore.Options{})
 	t.Cleanup(func() {

@@ -227,7 +227,7 @@ func TestSharedUnderAKey(t *testing.T) {
 	}
 	allow := `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":["arn:aws:iam::` + account + `:root","arn:aws:iam::` + stranger + `:root"]},"Action":"kms:*","Resource":"*"}]}`
 	owner := kms.Caller{Principal: iam.Principal{Account: account, ARN: "arn:aws:iam::" + account + ":root", Kind: iam.Root}, Region: "us-east-1"}
-	if err := b.kms.SetPolicy(ctx, owner, k, allow, true); err != nil {
+	if err := b.kms.SetPolicy(ctx, owner, k, kms.KeyPolicy{Document: allow, Bypass: true}); err != nil {
 		t.Fatal(err)
 	}
 	b.same(id, map[int32]string{0: "a"})

@@ -91,16 +91,26 @@ func listGrants(ctx context.Context, c call, a kms.Access, r listGrantsIn) (any,
 	if err != nil {
 		return nil, err
 	}
+	grantee := ""
+	if r.GranteePrincipal != "" {
+		if grantee, err = c.opts.Service.Grantee(ctx, r.GranteePrincipal); err != nil {
+			return nil, err
+		}
+	}
 	var list []kms.Grant
 	for _, g := range all {
-		if (r.GrantId == "" || r.GrantId == g.ID) && (r.GranteePrincipal == "" || r.GranteePrincipal == g.Grantee) {
+		if (r.GrantId == "" || r.GrantId == g.ID) && (r.GranteePrincipal == "" || grantee == g.Grantee) {
 			list = append(list, g)
 		}
 	}
 	list, cut, err := page(r.paging, bounds{50, 100}, list, func(g kms.Grant) string { return g.ID })
 	items := []grantJSON{}
 	for _, g := range list {
-		items = append(items, grantOut(g))
+		shown, err := c.opts.Service.Shown(ctx, g)
+		if err != nil {
+			return nil, err
+		}
+		items = append(items, grantOut(shown))
 	}
 	return struct {
 		Grants []grantJSON

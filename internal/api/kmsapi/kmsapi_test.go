@@ -58,7 +58,7 @@ func open(t testing.TB) *bench {
 	}
 	b := &bench{log: &bytes.Buffer{}, store: &kmstest.Memory{}, now: time.Now()}
 	log := slog.New(slog.NewTextHandler(b.log, nil))
-	b.edge = New(Options{Log: log, Service: kms.New(kms.Options{Store: b.store, Wrapper: master, Now: func() time.Time { return b.now }})})
+	b.edge = New(Options{Log: log, Service: kms.New(kms.Options{Store: b.store, Wrapper: master, Principals: kmstest.Names{}, Now: func() time.Time { return b.now }})})
 	srv := httptest.NewServer(awshttp.New(awshttp.Options{
 		Edges: map[string]awshttp.Edge{awshttp.KMS: b.edge}, Keys: keys{}, Log: log, Metrics: prometheus.NewRegistry(),
 	}))
@@ -247,7 +247,7 @@ func TestGrants(t *testing.T) {
 		len(list[0].Operations) != 2 || list[0].Constraints.EncryptionContextSubset["a"] != "b" || *list[0].RetiringPrincipal != *in.RetiringPrincipal {
 		t.Errorf("grants %+v", list)
 	}
-	ann := iam.Principal{Account: account, ARN: *in.GranteePrincipal, Kind: iam.User, Name: "ann"}
+	ann := iam.Principal{Account: account, ARN: *in.GranteePrincipal, ID: *in.GranteePrincipal, Kind: iam.User, Name: "ann"}
 	use := func(extra string) string {
 		return b.direct(ann, "TrentService.Encrypt", `{"KeyId":"`+*k.KeyId+`","Plaintext":"eA=="`+extra+`}`).Body.String()
 	}

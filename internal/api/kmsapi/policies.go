@@ -21,8 +21,12 @@ func checkPolicyName(name string) error {
 	return nil
 }
 
-func getKeyPolicy(_ context.Context, _ call, a kms.Access, r getPolicyIn) (any, error) {
-	return struct{ Policy, PolicyName string }{a.Key.Policy, kms.PolicyName}, checkPolicyName(r.PolicyName)
+func getKeyPolicy(ctx context.Context, c call, a kms.Access, r getPolicyIn) (any, error) {
+	if err := checkPolicyName(r.PolicyName); err != nil {
+		return nil, err
+	}
+	shown, err := c.opts.Service.PolicyOf(ctx, a.Key)
+	return struct{ Policy, PolicyName string }{shown, kms.PolicyName}, err
 }
 
 type putPolicyIn struct {
@@ -44,7 +48,7 @@ func putKeyPolicy(ctx context.Context, c call, a kms.Access, r putPolicyIn) (any
 	if err := checkPolicyName(r.PolicyName); err != nil {
 		return nil, err
 	}
-	return nil, c.opts.Service.SetPolicy(ctx, c.who, a.Key, r.Policy, r.BypassPolicyLockoutSafetyCheck)
+	return nil, c.opts.Service.SetPolicy(ctx, c.who, a.Key, kms.KeyPolicy{Document: r.Policy, Bypass: r.BypassPolicyLockoutSafetyCheck})
 }
 
 func listKeyPolicies(_ context.Context, _ call, _ kms.Access, r listOfKeyIn) (any, error) {

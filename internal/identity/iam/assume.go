@@ -31,7 +31,7 @@ type ServiceCall struct {
 // role it fails with ErrNotFound, and with a *DeniedError if the trust policy
 // says no.
 func (s *Service) AssumeServiceRole(ctx context.Context, call ServiceCall) (Principal, error) {
-	role, err := s.GetRole(ctx, call.Account, call.Role)
+	role, err := s.role(ctx, call.Account, call.Role)
 	if _, impossible := errors.AsType[*ValidationError](err); impossible {
 		err = &EntityError{KindRole, shorten(call.Role), ErrNotFound} // no role can have this name
 	}

@@ -1,6 +1,10 @@
 package iam
 
-import "github.com/diskport/diskport/internal/identity/policy"
+import (
+	"slices"
+
+	"github.com/diskport/diskport/internal/identity/policy"
+)
 
 // Access is a wish to act on one resource that has a policy of its own.
 type Access struct {
@@ -28,9 +32,10 @@ func (p Principal) Within(a Access) bool {
 	return !p.limited || policy.Evaluate(p.limits, r) == policy.Allow
 }
 
-// Named reports whether p is who an ARN names: itself or the role that it is in.
-func (p Principal) Named(arn string) bool {
-	return p.Kind != Anonymous && (arn == p.ARN || arn == p.entity())
+// Named reports whether p is who a stored word for a principal names: itself or the role
+// that it is in. See PrincipalID.
+func (p Principal) Named(id string) bool {
+	return id != "" && slices.Contains(p.ids(), id)
 }
 
 // caller is how Principal elements may name p.
@@ -41,5 +46,5 @@ func (p Principal) caller() policy.Caller {
 	case ServicePrincipal:
 		return policy.Caller{Service: p.Name}
 	}
-	return policy.Caller{Account: p.Account, ARNs: []string{p.ARN, p.entity()}}
+	return policy.Caller{Account: p.Account, ARNs: p.ids()}
 }

@@ -18,10 +18,10 @@ func TestDecideTellsBothSides(t *testing.T) {
 	const key = "arn:aws:kms:us-east-1:222222222222:key/k"
 	attached := parse(`{"Version":"2012-10-17","Statement":[
 		{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::111111111111:root"},"Action":"kms:Decrypt","Resource":"*"},
-		{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::111111111111:role/r"},"Action":"kms:Encrypt","Resource":"*"},
+		{"Effect":"Allow","Principal":{"AWS":"AROAR"},"Action":"kms:Encrypt","Resource":"*"},
 		{"Effect":"Deny","Principal":"*","Action":"kms:Sign","Resource":"*","Condition":{"StringEquals":{"aws:PrincipalAccount":"111111111111"}}}]}`, policy.Resource)
 	allowed := parse(`{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"kms:Decrypt","Resource":"`+key+`"}}`, policy.Identity)
-	role := Principal{Account: "111111111111", ARN: "arn:aws:sts::111111111111:assumed-role/r/s", Kind: RoleSession, source: "arn:aws:iam::111111111111:role/r"}
+	role := Principal{Account: "111111111111", ARN: "arn:aws:sts::111111111111:assumed-role/r/s", ID: "AROAR:s", Kind: RoleSession, source: "arn:aws:iam::111111111111:role/r"}
 	root := Principal{Account: "111111111111", ARN: "arn:aws:iam::111111111111:root", Kind: Root}
 	for _, c := range []struct {
 		name          string
@@ -63,13 +63,20 @@ func TestSessionPoliciesBindResourcesToo(t *testing.T) {
 }
 
 func TestNamed(t *testing.T) {
-	role := Principal{Account: "1", ARN: "arn:aws:sts::1:assumed-role/r/s", Kind: RoleSession, source: "arn:aws:iam::1:role/r"}
-	for arn, want := range map[string]bool{
-		"arn:aws:sts::1:assumed-role/r/s": true, "arn:aws:iam::1:role/r": true, "arn:aws:iam::1:root": false,
-		"arn:aws:iam::1:role/q": false, "": false,
+	role := Principal{Account: "1", ARN: "arn:aws:sts::1:assumed-role/r/s", ID: "AROAR:s", Kind: RoleSession, source: "arn:aws:iam::1:role/r"}
+	user := Principal{Account: "1", ARN: "arn:aws:iam::1:user/u", ID: "AIDAU", Kind: User}
+	root := Principal{Account: "1", ARN: "arn:aws:iam::1:root", ID: "1", Kind: Root}
+	for _, c := range []struct {
+		p    Principal
+		id   string
+		want bool
+	}{
+		{role, "AROAR:s", true}, {role, "AROAR", true}, {role, "AROAR:t", false}, {role, "AROAQ", false}, {role, "", false},
+		{role, role.ARN, false}, {role, role.source, false}, {role, "arn:aws:iam::1:root", false},
+		{user, "AIDAU", true}, {user, user.ARN, false}, {root, root.ARN, true}, {root, "1", false},
 	} {
-		if got := role.Named(arn); got != want {
-			t.Errorf("Named(%q) = %v, want %v", arn, got, want)
+		if got := c.p.Named(c.id); got != c.want {
+			t.Errorf("%s: Named(%q) = %v, want %v", c.p.ARN, c.id, got, c.want)
 		}
 	}
 	if (Principal{}).Named("") {

@@ -3,6 +3,7 @@ package iam
 import (
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/diskport/diskport/internal/identity/policy"
@@ -68,6 +69,21 @@ func (p Principal) entity() string {
 		return p.source
 	}
 	return p.ARN
+}
+
+// ids are the words by which stored policies and grants name p: never its name, which
+// may be another's tomorrow, but what is unique. An account's id is given once.
+func (p Principal) ids() []string {
+	switch p.Kind {
+	case Root:
+		return []string{p.ARN}
+	case User:
+		return []string{p.ID}
+	case RoleSession:
+		role, _, _ := strings.Cut(p.ID, ":")
+		return []string{p.ID, role}
+	}
+	return nil
 }
 
 // about returns context, which may be nil and is not changed, with the keys that

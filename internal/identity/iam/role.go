@@ -47,15 +47,31 @@ func (s *Service) CreateRole(ctx context.Context, account string, spec RoleSpec)
 	if err := cmp.Or(err, checkQuota(len(present), maxRoles, "RolesPerAccount")); err != nil {
 		return Role{}, err
 	}
+	trust, err := s.BindPrincipals(ctx, spec.Trust)
+	if err != nil {
+		return Role{}, err
+	}
 	r := Role{
-		Account: account, Name: spec.Name, Path: spec.Path, ID: s.newID("AROA"), Trust: spec.Trust,
+		Account: account, Name: spec.Name, Path: spec.Path, ID: s.newID("AROA"), Trust: trust,
 		Description: spec.Description, MaxSession: spec.MaxSession, Created: s.stamp(), Tags: tags,
 	}
-	return r, s.opts.Store.CreateRole(ctx, r)
+	err = s.opts.Store.CreateRole(ctx, r)
+	r.Trust = spec.Trust
+	return r, err
 }
 
 // GetRole returns a role.
 func (s *Service) GetRole(ctx context.Context, account, name string) (Role, error) {
+	r, err := s.role(ctx, account, name)
+	if err != nil {
+		return Role{}, err
+	}
+	r.Trust, err = s.ShowPrincipals(ctx, r.Trust)
+	return r, err
+}
+
+// role returns a role as it is stored.
+func (s *Service) role(ctx context.Context, account, name string) (Role, error) {
 	if err := checkRole(name); err != nil {
 		return Role{}, err
 	}
@@ -66,10 +82,18 @@ func (s *Service) GetRole(ctx context.Context, account, name string) (Role, erro
 // ListRoles returns the roles whose path begins with prefix, sorted by name.
 func (s *Service) ListRoles(ctx context.Context, account, prefix string) ([]Role, error) {
 	all, err := s.opts.Store.Roles(ctx, account)
+	if err != nil {
+		return nil, err
+	}
 	var list []Role
 	for _, r := range all {
 		if strings.HasPrefix(r.Path, prefix) {
 			list = append(list, r)
+		}
+	}
+	for i := range list {
+		if list[i].Trust, err = s.ShowPrincipals(ctx, list[i].Trust); err != nil {
+			return nil, err
 		}
 	}
 	return list, err
@@ -95,8 +119,12 @@ func (s *Service) UpdateAssumeRolePolicy(ctx context.Context, account, name, tru
 	if err := checkTrust(trust); err != nil {
 		return err
 	}
+	bound, err := s.BindPrincipals(ctx, trust)
+	if err != nil {
+		return err
+	}
 	return s.change(ctx, account, name, func(r *Role) error {
-		r.Trust = trust
+		r.Trust = bound
 		return nil
 	})
 }

@@ -148,7 +148,7 @@ func (s *Service) sessionPrincipal(ctx context.Context, of session) (Principal, 
 		p.keyID = ""
 		return p, err
 	}
-	role, err := s.GetRole(ctx, of.Account, of.Role)
+	role, err := s.role(ctx, of.Account, of.Role)
 	if err == nil && role.ID != of.RoleID {
 		err = ErrUnknownKey
 	}

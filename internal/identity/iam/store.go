@@ -40,7 +40,7 @@ type Role struct {
 	Name        string
 	Path        string // "/" or "/a/b/"
 	ID          string // AROA…
-	Trust       string // policy document as given
+	Trust       string // policy document: with unique ids where it is stored, with ARNs where it is shown
 	Description string
 	MaxSession  time.Duration
 	Created     time.Time
@@ -116,6 +116,7 @@ type Store interface {
 	UserKeyStore
 	UserStore
 	RoleStore
+	EntityStore
 	InlineStore
 	AttachmentStore
 	ManagedStore
@@ -190,6 +191,13 @@ type RoleStore interface {
 	// DeleteRole fails with ErrNotFound, or with ErrInUse while the role has
 	// policies.
 	DeleteRole(ctx context.Context, account, name string) error
+}
+
+// EntityStore finds users and roles by what never changes.
+type EntityStore interface {
+	// Entities returns the users and roles with those unique ids, of all accounts,
+	// sorted by id. An id without one is left out.
+	Entities(ctx context.Context, ids ...string) ([]Entity, error)
 }
 
 // InlineStore keeps the policies of owners. A missing owner is his

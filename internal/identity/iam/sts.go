@@ -84,7 +84,7 @@ func (s *Service) AssumeRole(ctx context.Context, call RoleCall) (RoleCredential
 	if call.Caller.Kind == Root {
 		return RoleCredentials{}, ErrRootAssumes
 	}
-	role, err := s.GetRole(ctx, account, name)
+	role, err := s.role(ctx, account, name)
 	_, impossible := errors.AsType[*ValidationError](err)
 	if impossible || errors.Is(err, ErrNotFound) || err == nil && role.Path != path {
 		return RoleCredentials{}, call.denied(policy.NoMatch)

@@ -367,3 +367,86 @@ func TestSessionTokenLife(t *testing.T) {
 		}
 	}
 }
+
+// TestTrustIsNotInherited: who gets the name of a user or a role that is gone, or was
+// renamed, is not whom a trust policy named.
+func TestTrustIsNotInherited(t *testing.T) {
+	s, _ := service(t)
+	ctx := t.Context()
+	first := makeUser(t, s, account, "ann")
+	const arn, newARN = "arn:aws:iam::111111111111:user/p/ann", "arn:aws:iam::111111111111:user/p/anna"
+	makeRole(t, s, "vault", trusting(arn, ""))
+	enter := func(id string) error {
+		_, err := s.AssumeRole(ctx, iam.RoleCall{Caller: key(t, s, id), RoleARN: s.RoleARN(account, "vault"), SessionName: "s1"})
+		return err
+	}
+	told := func(want string) {
+		t.Helper()
+		r, err := s.GetRole(ctx, account, "vault")
+		list, listErr := s.ListRoles(ctx, account, "/")
+		if err != nil || listErr != nil || r.Trust != trusting(want, "") || len(list) != 1 || list[0].Trust != r.Trust {
+			t.Errorf("the policy is shown as %s, %v, %v; want %s in it", r.Trust, err, listErr, want)
+		}
+	}
+	told(arn)
+	id := key(t, s, first).ID
+	if err := s.UpdateUser(ctx, account, "ann", "anna", ""); err != nil {
+		t.Fatal(err)
+	}
+	second := makeUser(t, s, account, "ann")
+	if err := enter(first); err != nil {
+		t.Errorf("the user who was renamed: %v", err)
+	}
+	if err := enter(second); err == nil {
+		t.Error("another who got the name assumed the role")
+	}
+	told(newARN)
+	for _, err := range []error{s.DeleteAccessKey(ctx, account, "anna", first), s.DeleteUser(ctx, account, "anna")} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	third := makeUser(t, s, account, "anna")
+	if err := enter(third); err == nil {
+		t.Error("another who got the new name assumed the role")
+	}
+	told(id)
+	description := "the same"
+	if err := s.UpdateRole(ctx, account, "vault", iam.RoleUpdate{Description: &description}); err != nil {
+		t.Errorf("changing the role beside its policy: %v", err)
+	}
+}
+
+// TestUnknownPrincipals: a policy that names nobody is refused, as it would be for the
+// next one of that name.
+func TestUnknownPrincipals(t *testing.T) {
+	s, _ := service(t)
+	ctx := t.Context()
+	makeUser(t, s, account, "ann")
+	makeRole(t, s, "r", trusting(account, ""))
+	role, err := s.GetRole(ctx, account, "r")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for principal, want := range map[string]bool{
+		"*": true, account: true, other: true, "arn:aws:iam::222222222222:root": true,
+		"arn:aws:iam::111111111111:user/p/ann": true, "arn:aws:iam::111111111111:user/ann": false, "arn:aws:iam::222222222222:user/p/ann": false,
+		"arn:aws:iam::111111111111:user/p/Ann": false, "arn:aws-cn:iam::111111111111:user/p/ann": false,
+		"arn:aws:iam::111111111111:role/r": true, "arn:aws:iam::111111111111:role/none": false,
+		"arn:aws:sts::111111111111:assumed-role/r/s1": true, "arn:aws:sts::111111111111:assumed-role/none/s1": false,
+		"arn:aws:sts::111111111111:assumed-role/r/a b": false, "arn:aws:iam::111111111111:group/g": false,
+		role.ID: true, role.ID + ":s1": true, "AROANOBODY": false, "AIDA": false,
+	} {
+		err := s.UpdateAssumeRolePolicy(ctx, account, "r", trusting(principal, ""))
+		syntax, told := errors.AsType[*policy.SyntaxError](err)
+		if want && err != nil || !want && (!told || !strings.Contains(syntax.Reason, "nvalid principal")) {
+			t.Errorf("%s: got %v", principal, err)
+		}
+	}
+	if err := s.UpdateAssumeRolePolicy(ctx, account, "r", trusting("arn:aws:sts::111111111111:assumed-role/r/s1", "")); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.GetRole(ctx, account, "r"); err != nil || got.Trust != trusting("arn:aws:sts::111111111111:assumed-role/r/s1", "") {
+		t.Errorf("a session is shown as %s, %v", got.Trust, err)
+	}
+}

@@ -126,10 +126,10 @@ func TestPolicyLockout(t *testing.T) {
 	_, err := b.CreateKey(ctx, root(account), kms.KeySpec{Policy: only})
 	refused(t, "create", err, kms.ErrMalformedPolicy)
 	k := b.key(t, kms.KeySpec{})
-	refused(t, "set", b.SetPolicy(ctx, root(account), k, only, false), kms.ErrMalformedPolicy)
-	refused(t, "nonsense", b.SetPolicy(ctx, root(account), k, "{", true), kms.ErrMalformedPolicy)
-	refused(t, "long", b.SetPolicy(ctx, root(account), k, only+strings.Repeat(" ", 32768), true), kms.ErrMalformedPolicy)
-	check(t, "bypass", b.SetPolicy(ctx, root(account), k, only, true))
+	refused(t, "set", b.SetPolicy(ctx, root(account), k, kms.KeyPolicy{Document: only}), kms.ErrMalformedPolicy)
+	refused(t, "nonsense", b.SetPolicy(ctx, root(account), k, kms.KeyPolicy{Document: "{", Bypass: true}), kms.ErrMalformedPolicy)
+	refused(t, "long", b.SetPolicy(ctx, root(account), k, kms.KeyPolicy{Document: only + strings.Repeat(" ", 32768), Bypass: true}), kms.ErrMalformedPolicy)
+	check(t, "bypass", b.SetPolicy(ctx, root(account), k, kms.KeyPolicy{Document: only, Bypass: true}))
 	_, err = b.Open(ctx, root(account), kms.Ask{Action: "kms:DescribeKey", Key: k.ID})
 	refused(t, "root without a word in the key policy", err, kms.ErrDenied)
 }
@@ -182,6 +182,7 @@ func TestWhoMayRetireAGrant(t *testing.T) {
 	k := b.key(t, kms.KeySpec{})
 	ann, bob := user(t, account, ""), user(t, account, "")
 	bob.Principal.ARN = "arn:aws:iam::111111111111:user/bob"
+	bob.Principal.ID = bob.Principal.ARN // see kmstest.Names
 	for _, c := range []struct {
 		name  string
 		grant kms.Grant

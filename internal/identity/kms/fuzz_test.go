@@ -22,7 +22,7 @@ func FuzzIdentifiers(f *testing.F) {
 
 func FuzzCiphertext(f *testing.F) {
 	master, _ := secret.NewMasterKey(make([]byte, secret.KeySize))
-	s := kms.New(kms.Options{Store: &kmstest.Memory{}, Wrapper: master})
+	s := kms.New(kms.Options{Store: &kmstest.Memory{}, Wrapper: master, Principals: kmstest.Names{}})
 	k, err := s.CreateKey(f.Context(), root(account), kms.KeySpec{})
 	if err != nil {
 		f.Fatal(err)

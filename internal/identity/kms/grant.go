@@ -13,8 +13,8 @@ type Grant struct {
 	Key        Ref               `json:"Key"`
 	ID         string            `json:"ID"`       // 64 hex digits
 	Name       string            `json:"Name"`     // optional; makes creating it again return the same grant
-	Grantee    string            `json:"Grantee"`  // ARN
-	Retiring   string            `json:"Retiring"` // ARN of who may retire it, or empty
+	Grantee    string            `json:"Grantee"`  // unique id where it is stored, ARN where it is given or shown
+	Retiring   string            `json:"Retiring"` // likewise, of who may retire it, or empty
 	Issuer     string            `json:"Issuer"`   // ARN of who made it
 	Operations []string          `json:"Operations"`
 	Equals     EncryptionContext `json:"Equals"` // of the request must be just this; nil: any

@@ -52,6 +52,11 @@ func (s *Service) CreateGrant(ctx context.Context, c Caller, a Access, g Grant) 
 	if a.Grant != nil && !g.within(*a.Grant) {
 		return Grant{}, c.denied("kms:CreateGrant", a.Key.ARN(), "because the grant would allow more than the one it is made by")
 	}
+	for _, who := range []*string{&g.Grantee, &g.Retiring} {
+		if err := s.identify(ctx, who); err != nil {
+			return Grant{}, err
+		}
+	}
 	present, err := s.opts.Store.Grants(ctx, a.Key.Ref)
 	if err != nil {
 		return Grant{}, err
@@ -63,7 +68,35 @@ func (s *Service) CreateGrant(ctx context.Context, c Caller, a Access, g Grant) 
 	return s.opts.Store.AddGrant(ctx, g)
 }
 
-// Grants returns the grants of a key, sorted by id.
+// identify puts the unique id of a principal in place of its ARN.
+func (s *Service) identify(ctx context.Context, who *string) error {
+	if *who == "" {
+		return nil
+	}
+	id, err := s.opts.Principals.PrincipalID(ctx, *who)
+	if err == nil && id == "" {
+		err = failed(ErrInvalidARN, "ARN is not valid: there is no principal %.256s", *who)
+	}
+	*who = id
+	return err
+}
+
+// Grantee returns the word by which stored grants name a principal, or "" if there is
+// no such one.
+func (s *Service) Grantee(ctx context.Context, arn string) (string, error) {
+	return s.opts.Principals.PrincipalID(ctx, arn)
+}
+
+// Shown returns a stored grant with the present names of its principals.
+func (s *Service) Shown(ctx context.Context, g Grant) (_ Grant, err error) {
+	if g.Grantee, err = s.opts.Principals.PrincipalARN(ctx, g.Grantee); err != nil {
+		return Grant{}, err
+	}
+	g.Retiring, err = s.opts.Principals.PrincipalARN(ctx, g.Retiring)
+	return g, err
+}
+
+// Grants returns the grants of a key as they are stored, sorted by id.
 func (s *Service) Grants(ctx context.Context, r Ref) ([]Grant, error) {
 	return s.opts.Store.Grants(ctx, r)
 }

@@ -50,7 +50,7 @@ type Key struct {
 	State       State
 	MultiRegion bool
 	Description string
-	Policy      string // JSON, as given
+	Policy      string // JSON, with the unique ids of principals
 	Created     time.Time
 	Deletion    time.Time // zero unless pending deletion
 	Window      int       // days between ScheduleKeyDeletion and Deletion

@@ -75,10 +75,11 @@ func (s *Service) CreateKey(ctx context.Context, c Caller, n KeySpec) (Key, erro
 	}
 	k := s.newKey(Ref{c.Principal.Account, c.Region, s.newID(n.MultiRegion)}, n)
 	if n.Policy != "" {
-		if err := checkPolicy(c, k, n.Policy, n.Bypass); err != nil {
+		bound, err := s.bind(ctx, c, k, KeyPolicy{n.Policy, n.Bypass})
+		if err != nil {
 			return Key{}, err
 		}
-		k.Policy = n.Policy
+		k.Policy = bound
 	}
 	return k, s.opts.Store.CreateKey(ctx, k, Alias{})
 }

@@ -31,7 +31,7 @@ func open(t *testing.T) *bench {
 		t.Fatal(err)
 	}
 	b := &bench{now: time.Date(2024, 1, 2, 3, 4, 5, 6000, time.UTC)}
-	b.Service = kms.New(kms.Options{Store: &kmstest.Memory{}, Wrapper: master, Now: func() time.Time { return b.now }})
+	b.Service = kms.New(kms.Options{Store: &kmstest.Memory{}, Wrapper: master, Principals: kmstest.Names{}, Now: func() time.Time { return b.now }})
 	return b
 }
 
@@ -42,7 +42,7 @@ func root(account string) kms.Caller {
 // user is a user with the identity policy, if there is one.
 func user(t *testing.T, account, document string) kms.Caller {
 	t.Helper()
-	c := kms.Caller{Region: region, Principal: iam.Principal{Account: account, ARN: "arn:aws:iam::" + account + ":user/ann", Kind: iam.User, Name: "ann"}}
+	c := kms.Caller{Region: region, Principal: iam.Principal{Account: account, ARN: "arn:aws:iam::" + account + ":user/ann", ID: "arn:aws:iam::" + account + ":user/ann", Kind: iam.User, Name: "ann"}}
 	if document != "" {
 		d, err := policy.Parse(document, policy.Identity)
 		if err != nil {

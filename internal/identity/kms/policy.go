@@ -33,31 +33,58 @@ func managedPolicy(r Ref) string {
 		`"Action":["kms:Describe*","kms:Get*","kms:List*","kms:RevokeGrant"],"Resource":"*"}]}`, r.Region, r.Account, awsid.Partition(r.Region))
 }
 
-// SetPolicy replaces a key's policy. Unless bypass is set, it must leave the
+// KeyPolicy is a policy that a key is to have.
+type KeyPolicy struct {
+	Document string
+	Bypass   bool // lock the caller out if it says so
+}
+
+// SetPolicy replaces a key's policy. Unless p bypasses that, it must leave the
 // caller the right to do that again.
-func (s *Service) SetPolicy(ctx context.Context, c Caller, k Key, document string, bypass bool) error {
-	if err := checkPolicy(c, k, document, bypass); err != nil {
+func (s *Service) SetPolicy(ctx context.Context, c Caller, k Key, p KeyPolicy) error {
+	bound, err := s.bind(ctx, c, k, p)
+	if err != nil {
 		return err
 	}
 	return s.change(ctx, k.Ref, func(k *Key) error {
-		k.Policy = document
+		k.Policy = bound
 		return nil
 	})
 }
 
-func checkPolicy(c Caller, k Key, document string, bypass bool) error {
-	if len(document) > maxPolicy {
-		return failed(ErrMalformedPolicy, "Policy is longer than %d bytes", maxPolicy)
+// PolicyOf returns a key's policy with the present names of those whom it names.
+func (s *Service) PolicyOf(ctx context.Context, k Key) (string, error) {
+	return s.opts.Principals.ShowPrincipals(ctx, k.Policy)
+}
+
+// bind checks a policy, and returns it as it is to be stored.
+func (s *Service) bind(ctx context.Context, c Caller, k Key, p KeyPolicy) (string, error) {
+	if len(p.Document) > maxPolicy {
+		return "", failed(ErrMalformedPolicy, "Policy is longer than %d bytes", maxPolicy)
 	}
-	d, err := policy.Parse(document, policy.Resource)
+	_, err := policy.Parse(p.Document, policy.Resource)
+	bound := ""
+	if err == nil {
+		bound, err = s.opts.Principals.BindPrincipals(ctx, p.Document)
+	}
 	if syntax, ok := errors.AsType[*policy.SyntaxError](err); ok {
-		return failed(ErrMalformedPolicy, "%s", syntax)
+		return "", failed(ErrMalformedPolicy, "%s", syntax)
 	}
+	if err != nil {
+		return "", err
+	}
+	return bound, s.leavesCaller(c, k, bound, p.Bypass)
+}
+
+// leavesCaller refuses a policy under which the caller could not set another, unless that
+// is meant.
+func (s *Service) leavesCaller(c Caller, k Key, bound string, meant bool) error {
+	d, err := policy.Parse(bound, policy.Resource)
 	if err != nil {
 		return err
 	}
 	own, attached := iam.Decide(c.Principal, iam.Access{Action: "kms:PutKeyPolicy", Resource: k.ARN(), Policy: d, Context: c.about(k, "", nil)})
-	if !bypass && !allowed(own, attached, true) {
+	if !meant && !allowed(own, attached, true) {
 		return failed(ErrMalformedPolicy, "The new key policy will not allow you to update the key policy in the future.")
 	}
 	return nil

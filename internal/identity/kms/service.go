@@ -15,13 +15,27 @@ import (
 	"github.com/diskport/diskport/internal/identity/secret"
 )
 
-// Options is what a Service is made of. Store and Wrapper are required.
+// Options is what a Service is made of. All but Now and Rand are required.
 type Options struct {
-	Store   Store
-	Wrapper secret.Wrapper   // for key material at rest
-	Now     func() time.Time // nil means time.Now
-	Rand    func([]byte)     // fills with random bytes; nil means crypto/rand
+	Store      Store
+	Wrapper    secret.Wrapper   // for key material at rest
+	Principals Principals       // whom policies and grants name
+	Now        func() time.Time // nil means time.Now
+	Rand       func([]byte)     // fills with random bytes; nil means crypto/rand
 }
+
+// Principals turns names into what is unique, and back: policies and grants are stored
+// with the ids of those whom they name. iam.Service is the one in use, and says more.
+type Principals interface {
+	// BindPrincipals returns a policy with ids; *policy.SyntaxError.
+	BindPrincipals(ctx context.Context, document string) (string, error)
+	ShowPrincipals(ctx context.Context, document string) (string, error)
+	// PrincipalID returns the id behind an ARN, or "".
+	PrincipalID(ctx context.Context, arn string) (string, error)
+	PrincipalARN(ctx context.Context, id string) (string, error)
+}
+
+var _ Principals = (*iam.Service)(nil)
 
 // Service is the domain's surface. It holds no state of its own and is safe for
 // concurrent use. Only Open, and what takes a Caller, authorises; the rest acts

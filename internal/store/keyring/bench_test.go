@@ -64,7 +64,7 @@ func newBench(t *testing.T, store kms.Store, domains keyring.DomainStore) *bench
 		t.Fatal(err)
 	}
 	b := &bench{wrapper: &spy{Wrapper: master}, now: time.Now(), log: &bytes.Buffer{}, code: "KMSInternalException"}
-	b.service = kms.New(kms.Options{Store: store, Wrapper: b.wrapper})
+	b.service = kms.New(kms.Options{Store: store, Wrapper: b.wrapper, Principals: kmstest.Names{}})
 	b.kms = keyring.Embedded{b.service}
 	b.Ring = &keyring.Ring{Domains: domains, Wrapper: b.wrapper, KMS: b.kms}
 	return b

@@ -3,6 +3,8 @@ package iamtest
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -250,5 +252,35 @@ func testAccountLife(t *testing.T, s iam.Store) {
 	wg.Wait()
 	if left, err := s.RootKeys(ctx); err != nil || len(left) != 2 {
 		t.Errorf("several made one account: %v, %v", left, err)
+	}
+}
+
+func testEntities(t *testing.T, s iam.Store) {
+	ctx := t.Context()
+	far := role("r")
+	far.Account, far.ID = stranger, "AROAfar"
+	check(t, "user", s.CreateUser(ctx, user("u")))
+	check(t, "role", s.CreateRole(ctx, role("r")))
+	check(t, "another account's role", s.CreateRole(ctx, far))
+	u := user("u")
+	want := []iam.Entity{
+		{Owner: iam.UserOwner(account, "u"), Path: u.Path, ID: u.ID},
+		{Owner: iam.RoleOwner(account, "r"), Path: far.Path, ID: "AROAr"},
+		{Owner: iam.RoleOwner(stranger, "r"), Path: far.Path, ID: "AROAfar"},
+	}
+	slices.SortFunc(want, func(a, b iam.Entity) int { return strings.Compare(a.ID, b.ID) })
+	got, err := s.Entities(ctx, "AROAr", u.ID, "AROAfar", "AROAnone")
+	check(t, "find", err)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	check(t, "delete", s.DeleteRole(ctx, account, "r"))
+	again := role("r")
+	again.ID = "AROAagain"
+	check(t, "make it again", s.CreateRole(ctx, again))
+	for what, ids := range map[string][]string{"one who is gone": {"AROAr"}, "nobody": nil} {
+		if got, err := s.Entities(ctx, ids...); err != nil || len(got) != 0 {
+			t.Errorf("%s: got %+v, %v", what, got, err)
+		}
 	}
 }

@@ -103,3 +103,16 @@ func (m *Memory) DeleteRole(_ context.Context, account, name string) error {
 	defer m.lock()()
 	return m.remove(iam.RoleOwner(account, name))
 }
+
+// Entities is iam.EntityStore's.
+func (m *Memory) Entities(_ context.Context, ids ...string) (list []iam.Entity, _ error) {
+	defer m.lock()()
+	for key, h := range m.owners {
+		e := iam.Entity{Owner: iam.Owner{Account: key.account, Kind: key.kind, Name: h.name()}, Path: h.user.Path + h.role.Path, ID: h.user.ID + h.role.ID}
+		if slices.Contains(ids, e.ID) {
+			list = append(list, e)
+		}
+	}
+	slices.SortFunc(list, func(a, b iam.Entity) int { return strings.Compare(a.ID, b.ID) })
+	return list, nil
+}

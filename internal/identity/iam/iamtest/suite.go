@@ -24,7 +24,7 @@ func TestStore(t *testing.T, open func(t *testing.T) iam.Store) {
 		"root keys": testKeys, "roles": testRoles, "role names": testRoleNames, "changes": testChanges,
 		"concurrent changes": testConcurrentChanges, "inline policies": testInline, "accounts": testAccounts,
 		"users": testUsers, "renaming": testRenaming, "user keys": testUserKeys, "managed policies": testManaged,
-		"attachments": testAttachments, "account life": testAccountLife,
+		"attachments": testAttachments, "account life": testAccountLife, "entities": testEntities,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
