@@ -37,8 +37,6 @@ var undivided = []string{"internal/identity/iam.Store", "internal/identity/kms.S
 // call, true and false say nothing: an option, a type or two functions do.
 var booleans = map[string]string{
 	"internal/identity/iam.CreatePolicyVersion": "not changed yet",
-	"internal/identity/iam.UpdateAccessKey":     "not changed yet",
-	"internal/identity/kms.SetPolicy":           "not changed yet",
 }
 
 // foreign are the sizes of the interfaces outside the module that ours embed.
