@@ -18,8 +18,8 @@ import (
 	"github.com/diskport/diskport/internal/client"
 )
 
-// neighbour makes another account and returns it with the service as its root
-// sees it.
+// neighbour makes another account and returns it, and the service with clients that
+// use its root key.
 func (s *service) neighbour(t *testing.T) (client.Account, *service) {
 	t.Helper()
 	account, err := s.AddAccount(t.Context(), "")
@@ -141,8 +141,8 @@ func (s *service) ownNothing(t *testing.T) {
 	}
 }
 
-// shareWith checks what a snapshot that is shared lets the other account do,
-// and that the account cannot go before what it made of it.
+// shareWith checks what the other account can do with a snapshot that is shared
+// with it, and that the account can't be removed before what it made from it.
 func shareWith(t *testing.T, ours, theirs *service, account, snapshot string) {
 	ctx := t.Context()
 	_, err := ours.EC2.ModifySnapshotAttribute(ctx, &ec2.ModifySnapshotAttributeInput{
@@ -188,7 +188,7 @@ func shareWith(t *testing.T, ours, theirs *service, account, snapshot string) {
 
 const patience = 10 * time.Minute
 
-// quickly makes a waiter ask more often than AWS would like.
+// quickly makes a waiter ask more often than it does by default.
 func quickly(o *ec2.SnapshotCompletedWaiterOptions) {
 	o.MinDelay, o.MaxDelay = 100*time.Millisecond, time.Second
 }

@@ -9,14 +9,14 @@ import (
 	"testing"
 )
 
-// shell runs commands of the AWS CLI v2 one after the other in one process, as its
-// launcher runs one: to start it takes longer than to serve a call.
+// shell runs commands of the AWS CLI v2 one after the other in one process, each as
+// its launcher does, since starting the CLI takes longer than serving a call.
 type shell struct {
 	t    *testing.T
 	s    *service
 	in   io.WriteCloser
 	out  *bufio.Reader
-	vars map[string]string // what $name in commands stands for
+	vars map[string]string // values of $name in commands
 	keys [2]string         // access key and secret; empty: the root key
 }
 
@@ -55,7 +55,7 @@ func (s *service) shell(t *testing.T) *shell {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = in.Close() // it ends when there is no more to read
+		_ = in.Close() // it ends when its input ends
 		if err := cmd.Wait(); err != nil {
 			t.Errorf("the AWS CLI: %v", err)
 		}
@@ -94,12 +94,13 @@ func (sh *shell) run(args ...string) (said string, code int) {
 	return strings.TrimSpace(got.Said), got.Code
 }
 
-// step is one command. Words of it that begin with $ are replaced by variables.
+// step is one command. Its words that begin with $ are replaced by variables.
 type step struct {
 	command string
 	query   string // of --query; empty: all
-	// want is what is printed, with variables; empty: anything. "> name" keeps it
-	// in a variable, "! Code" wants the command to fail with an error code.
+	// want is what must be printed, with variables; empty: anything. "> name" keeps
+	// the output in a variable; "! Code" means that the command must fail with an
+	// error code.
 	want string
 }
 

@@ -19,8 +19,8 @@ import (
 	"github.com/diskport/diskport/internal/api/kmsapi"
 )
 
-// built is every action that the service has, by service. Of S3 it is what imports
-// need and users do with images.
+// built returns every action that the service has, by service. Those of S3 are what
+// imports need, and what users do with images.
 func built() map[string][]string {
 	return map[string][]string{
 		awshttp.EC2: ec2api.Actions(),
@@ -44,9 +44,9 @@ func (s *service) served(t *testing.T, to map[string]bool) {
 	}
 }
 
-// TestEveryAction asks for everything that the service can do, with the AWS CLI and
-// nothing else, and then asks the service what it was asked for: an action without
-// a command here fails the test.
+// TestEveryAction calls every action of the service, with the AWS CLI and nothing
+// else. Then it reads from the service's metrics which actions were called: one
+// without a command here fails the test.
 func TestEveryAction(t *testing.T) {
 	dir := t.TempDir()
 	s := start(t, filepath.Join(dir, "data"))
@@ -80,8 +80,8 @@ func TestEveryAction(t *testing.T) {
 	}
 }
 
-// startStuck starts a service whose imports of images/disk.raw never end: the S3 that
-// it lies in sends nothing.
+// startStuck starts a service whose imports of images/disk.raw never end, because the
+// S3 that it lies in sends nothing.
 func startStuck(t *testing.T, dir, disk string) *service {
 	t.Helper()
 	third := startThirdParty(t, disk)
@@ -190,7 +190,7 @@ func walkImports(sh *shell) {
 	})...)
 }
 
-// walkCancel cancels what does not end by itself.
+// walkCancel cancels an import that does not end by itself.
 func walkCancel(sh *shell) {
 	sh.do(prepared[2:]...)
 	sh.do(withDry([]step{

@@ -21,7 +21,7 @@ func only(name string, values ...string) []types.Filter {
 
 func snapshotID(s types.Snapshot) *string { return s.SnapshotId }
 
-// askImports prepares what imports need, imports, and takes it all away.
+// askImports prepares what imports need, imports, and removes it all.
 func (s *service) askImports(t *testing.T, disk string) {
 	ctx, bucket, object, role, p := t.Context(), aws.String("actions"), aws.String("disk.raw"), aws.String("vmimport"), aws.String("images")
 	must(s.S3.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: bucket}))(t)
@@ -149,7 +149,7 @@ func (s *service) askTiers(t *testing.T, snap string) {
 	says(t, "standard", tier().StorageTier)
 }
 
-// askDefaults imports with encryption by default, under a key that is the default.
+// askDefaults imports with encryption by default, under a default key.
 func (s *service) askDefaults(t *testing.T) {
 	ctx, key := t.Context(), s.key(t, nil)
 	says(t, "alias/aws/ebs", must(s.EC2.GetEbsDefaultKmsKeyId(ctx, &ec2.GetEbsDefaultKmsKeyIdInput{}))(t).KmsKeyId)
@@ -181,7 +181,7 @@ func (s *service) askImages(t *testing.T, snap string) {
 	says(t, "0", len(must(s.EC2.DescribeImages(ctx, own))(t).Images))
 }
 
-// askCancel cancels what does not end by itself.
+// askCancel cancels an import that does not end by itself.
 func (s *service) askCancel(t *testing.T) {
 	ctx := t.Context()
 	id := must(s.EC2.ImportSnapshot(ctx, importOf("s3://images/disk.raw")))(t).ImportTaskId

@@ -26,13 +26,13 @@ func iamTags(key, value string) []types.Tag {
 
 func iamKey(tag types.Tag) *string { return tag.Key }
 
-// document returns a policy as it was given, from how IAM answers it.
+// document returns a policy as it was given, from IAM's encoded answer.
 func document(t *testing.T, answered *string) string {
 	t.Helper()
 	return must(url.QueryUnescape(aws.ToString(answered)))(t)
 }
 
-// askRoles leaves role walked for those that attach and assume.
+// askRoles leaves the role walked for the walks that attach to it and assume it.
 func (s *service) askRoles(t *testing.T) {
 	ctx, role, p := t.Context(), aws.String("walked"), aws.String("p")
 	create := &iam.CreateRoleInput{RoleName: role, AssumeRolePolicyDocument: aws.String(trustPolicy), Tags: iamTags("a", "b")}
@@ -61,7 +61,7 @@ func (s *service) askRoles(t *testing.T) {
 	says(t, "[] false [] false", profiles.InstanceProfiles, profiles.IsTruncated, aliases.AccountAliases, aliases.IsTruncated)
 }
 
-// askPolicies attaches a policy to role walked and lets it and the role go.
+// askPolicies attaches a policy to the role walked, and deletes both.
 func (s *service) askPolicies(t *testing.T) {
 	ctx, role, user := t.Context(), aws.String("walked"), aws.String("attached")
 	made := must(s.IAM.CreatePolicy(ctx, &iam.CreatePolicyInput{PolicyName: aws.String("managed"), PolicyDocument: aws.String(someRights), Description: aws.String("d")}))(t).Policy
@@ -171,7 +171,8 @@ func (s *service) sts(id, secret, token string) *sts.Client {
 	})
 }
 
-// askSTS assumes role walked as user walker, and asks who it is each time.
+// askSTS assumes the role walked as the user walker, and asks for its identity each
+// time.
 func (s *service) askSTS(t *testing.T, user *sts.Client) {
 	ctx := t.Context()
 	whoIs := func(c *ststypes.Credentials) string {

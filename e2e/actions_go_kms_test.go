@@ -60,7 +60,7 @@ func (s *service) askKMS(t *testing.T) {
 	s.discard(t, key, other)
 }
 
-// discard lets keys go as soon as that can be.
+// discard schedules keys to be deleted as soon as possible.
 func (s *service) discard(t *testing.T, keys ...*types.KeyMetadata) {
 	t.Helper()
 	for _, k := range keys {

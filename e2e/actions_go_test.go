@@ -16,14 +16,15 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 )
 
-// TestEveryActionInGo asks for everything that the service can do, with the AWS SDK
-// for Go as it comes, and looks at what the answers hold. Like TestEveryAction it
-// then asks the service what it was asked for.
+// TestEveryActionInGo calls every action of the service with the unmodified AWS SDK
+// for Go, and checks the answers. Like TestEveryAction, it then reads which actions
+// were called.
 func TestEveryActionInGo(t *testing.T) {
 	dir := t.TempDir()
 	disk := filepath.Join(dir, "disk.raw")
 	makeMarked(t, disk, []byte("an action in Go"))
-	// Imports of what is uploaded here end; those of images/disk.raw, elsewhere, don't.
+	// Imports of objects that are uploaded here end; those of images/disk.raw,
+	// elsewhere, don't.
 	s := startStuck(t, dir, disk)
 	t.Run("s3", s.askS3)
 	t.Run("roles", s.askRoles)
@@ -45,7 +46,7 @@ func TestEveryActionInGo(t *testing.T) {
 	}
 }
 
-// must returns what a call answered; a call that fails ends the test.
+// must returns the answer of a call; a call that fails ends the test.
 func must[O any](out O, err error) func(*testing.T) O {
 	return func(t *testing.T) O {
 		t.Helper()

@@ -28,8 +28,9 @@ func tokened(token, key, format string) *ec2.ImportSnapshotInput {
 	return in
 }
 
-// TestTokensOverTheirLife: a refused request uses no token up; of many at once one
-// makes the task; the token stands for it when it has failed and after a restart.
+// TestTokensOverTheirLife: a refused request does not use up its token; of many
+// requests at once, one makes the task; the token stands for the task after it has
+// failed, and after a restart.
 func TestTokensOverTheirLife(t *testing.T) {
 	dir, ctx := t.TempDir(), t.Context()
 	raw := smallRaw(t, dir, "disk.raw")
@@ -71,7 +72,7 @@ func TestTokensOverTheirLife(t *testing.T) {
 	if err != nil || *again.ImportTaskId != id || aws.ToString(again.SnapshotTaskDetail.Status) != "completed" {
 		t.Errorf("after a restart: %+v, %v", again, err)
 	}
-	again, err = s.EC2.ImportSnapshot(ctx, tokened("fails", "disk.raw", "vmdk")) // the case of Format is no difference
+	again, err = s.EC2.ImportSnapshot(ctx, tokened("fails", "disk.raw", "vmdk")) // the case of Format makes no difference
 	if err != nil || *again.ImportTaskId != *failed.ImportTaskId || aws.ToString(again.SnapshotTaskDetail.Status) != "error" {
 		t.Errorf("what failed: %+v, %v", again, err)
 	}
@@ -129,7 +130,7 @@ func (s *service) waitersAndPages(t *testing.T, ids []string) {
 	}
 }
 
-// TestDryRunOfSomebodyElse: a dry run says who may not, too, and does nothing.
+// TestDryRunOfSomebodyElse: a dry run also checks permissions, and does nothing.
 func TestDryRunOfSomebodyElse(t *testing.T) {
 	dir, ctx := t.TempDir(), t.Context()
 	s := start(t, filepath.Join(dir, "data"))

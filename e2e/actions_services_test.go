@@ -144,7 +144,7 @@ var walkPolicies = []step{
 	{"iam delete-policy --policy-arn $policy", "", "! DeleteConflict"},
 }
 
-// walkHome undoes what the walks before did.
+// walkHome undoes what the walks before it did.
 var walkHome = []step{
 	{"iam detach-role-policy --role-name walked --policy-arn $policy", "", ""},
 	{"iam detach-user-policy --user-name walker --policy-arn $policy", "", ""},

@@ -16,8 +16,8 @@ const rolePolicy = `{"Version":"2012-10-17","Statement":[
   "Resource":["arn:aws:s3:::my-import-bucket","arn:aws:s3:::my-import-bucket/*"]},
  {"Effect":"Allow","Action":["ec2:ModifySnapshotAttribute","ec2:CopySnapshot","ec2:RegisterImage","ec2:Describe*"],"Resource":"*"}]}`
 
-// TestUserGuide is the recipe of the AWS user guide, typed as it stands there,
-// and undone again.
+// TestUserGuide follows the recipe of the AWS user guide to the letter, and undoes
+// it again.
 func TestUserGuide(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -75,7 +75,7 @@ func (s *service) awaitTask(t *testing.T, taskID string) string {
 	return ""
 }
 
-// lookAround asks for what users ask for once they have a snapshot.
+// lookAround makes the calls that users make once they have a snapshot.
 func (s *service) lookAround(t *testing.T, snapshotID string) {
 	t.Helper()
 	want := "100%\tcompleted\t1\tMy server VM"

@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// makeCertificate makes a certificate for 127.0.0.1 that signs itself.
+// makeCertificate makes a self-signed certificate for 127.0.0.1.
 func makeCertificate(t *testing.T, dir string) (certFile, keyFile string) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

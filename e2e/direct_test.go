@@ -44,8 +44,8 @@ func (s *service) putBlock(ctx context.Context, id string, i int32) error {
 }
 
 // TestDirectWrites writes a snapshot with many clients at once, kills the service
-// in the middle, goes on, and completes: no block that was answered for is lost.
-// The AWS CLI does the rest: waits, copies, shares, compares, archives.
+// in the middle, goes on, and completes: no block whose write was acknowledged is
+// lost. The AWS CLI does the rest: it waits, copies, shares, compares and archives.
 func TestDirectWrites(t *testing.T) {
 	const before, all = 60, 100
 	ctx := t.Context()
@@ -115,7 +115,7 @@ func (s *service) hasBlocks(t *testing.T, id string, n int) {
 	}
 }
 
-// afterwards is what people do with a snapshot, by the CLI.
+// afterwards does with the CLI what people do with a snapshot.
 func (s *service) afterwards(t *testing.T, id string) {
 	t.Helper()
 	copied := s.aws(t, "ec2", "copy-snapshot", "--source-region", region, "--source-snapshot-id", id, "--description", "a copy",

@@ -41,7 +41,7 @@ func (s *service) key(t *testing.T, change func(*kms.CreateKeyInput)) *kmstypes.
 }
 
 // importUnder imports an object of bucket images, encrypted, and returns the task
-// as it ended, both ways of telling it.
+// as it ended, as EC2 and as our own API show it.
 func (s *service) importUnder(t *testing.T, object, key string) (types.ImportSnapshotTask, client.Task) {
 	t.Helper()
 	in := &ec2.ImportSnapshotInput{Encrypted: aws.Bool(true), DiskContainer: &types.SnapshotDiskContainer{Url: aws.String("s3://images/" + object)}}
@@ -75,7 +75,7 @@ func (s *service) described(t *testing.T, id string) types.Snapshot {
 	return out.Snapshots[0]
 }
 
-// TestEncryptedImport imports under a key, turns it, and takes it away.
+// TestEncryptedImport imports under a key, disables and enables it, and deletes it.
 func TestEncryptedImport(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -122,7 +122,7 @@ func TestEncryptedImport(t *testing.T) {
 	s.defaultKeys(t, "disk.raw", *k.Arn)
 }
 
-// defaultKeys: encryption by default, and whose key is the default.
+// defaultKeys: encryption by default, and default keys.
 func (s *service) defaultKeys(t *testing.T, object, arn string) {
 	t.Helper()
 	_, task := s.importUnder(t, object, "")

@@ -19,9 +19,9 @@ import (
 	"github.com/diskport/diskport/internal/client"
 )
 
-// A service killed in the middle of an import goes on by itself when it is
-// started again, and reads only what was in flight a second time. The middle is
-// where the source says nothing more.
+// A service killed in the middle of an import goes on by itself when it is started
+// again, and reads only what was in flight a second time. The middle is where the
+// source stops answering.
 func TestKilledInTheMiddle(t *testing.T) {
 	const ranges, rangeBytes, done = 8, 16 << 20, 3
 	dir := t.TempDir()
@@ -135,7 +135,7 @@ func TestFullDisk(t *testing.T) {
 	if err := os.Mkdir(data, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	// Room for the image, which is small, and not for what is in it.
+	// There is room for the image, which is small, but not for its contents.
 	script := fmt.Sprintf("mount -t tmpfs -o size=128m tmpfs %q && exec diskport %s", data, strings.Join(serveArgs(data, nil), " "))
 	flags := []string{"--mount", "sh", "-c", script}
 	if os.Getuid() != 0 {

@@ -60,8 +60,8 @@ func (p *thirdParty) put(t *testing.T, path string) {
 	}
 }
 
-// hold lets every request for bytes wait of which due says so, until its client
-// is gone. The channel is closed when the first waits.
+// hold makes every request for bytes for which due returns true wait until its
+// client is gone. The channel is closed when the first one waits.
 func (p *thirdParty) hold(due func(r *http.Request) bool) <-chan struct{} {
 	held := make(chan struct{})
 	var once sync.Once
@@ -77,22 +77,22 @@ func (p *thirdParty) hold(due func(r *http.Request) bool) <-chan struct{} {
 	return held
 }
 
-// theMiddle is due for bytes of the middle of a smallRaw: a format is recognised by
-// a disk's ends.
+// theMiddle is due for bytes in the middle of a smallRaw, since detecting the
+// format reads only the ends of a disk.
 func theMiddle(r *http.Request) bool {
 	var first, last int64
 	_, err := fmt.Sscanf(r.Header.Get("Range"), "bytes=%d-%d", &first, &last)
 	return err == nil && first >= 8<<20 && last < 24<<20
 }
 
-// elsewhere sets the keys that a service is started with for another one.
+// elsewhere sets the keys for another service that a service is started with.
 func elsewhere(t *testing.T, prefix, id, secret string) {
 	t.Helper()
 	t.Setenv("DISKPORT_"+prefix+"_ACCESS_KEY_ID", id)
 	t.Setenv("DISKPORT_"+prefix+"_SECRET_ACCESS_KEY", secret)
 }
 
-// smallRaw makes a raw disk that is soon sent around.
+// smallRaw makes a raw disk that takes little time to upload.
 func smallRaw(t *testing.T, dir, name string) string {
 	t.Helper()
 	path := filepath.Join(dir, name)
@@ -158,12 +158,12 @@ func TestImportFromAThirdPartysS3(t *testing.T) {
 		t.Errorf("replaced in the middle: %v, %+v, want a failure", err, task)
 	}
 
-	// What is uploaded here is found here, whatever is configured.
+	// An object that is uploaded here is found here, even with a foreign S3.
 	task = s.imported(t, raw, "")
 	s.sameDisk(t, task.SnapshotID, raw)
 }
 
-// TestImportThroughARoleElsewhere has one service read from another, in a role
+// TestImportThroughARoleElsewhere makes one service read from another, in a role
 // that the other's STS lets it assume.
 func TestImportThroughARoleElsewhere(t *testing.T) {
 	dir := t.TempDir()
@@ -221,7 +221,7 @@ func TestImportThroughARoleElsewhere(t *testing.T) {
 	}
 }
 
-// reader makes a user that may assume roles, and returns its key.
+// reader makes a user that may assume roles, and returns its access key.
 func (s *service) reader(t *testing.T) (id, secret string) {
 	t.Helper()
 	ctx, name := t.Context(), aws.String("near")
@@ -249,7 +249,7 @@ func (s *service) presign(t *testing.T, key string) string {
 	return signed.URL
 }
 
-// TestKeysElsewhere has one service encrypt under the keys of another.
+// TestKeysElsewhere makes one service encrypt under the keys of another.
 func TestKeysElsewhere(t *testing.T) {
 	dir := t.TempDir()
 	raw := smallRaw(t, dir, "disk.raw")
@@ -271,8 +271,8 @@ func TestKeysElsewhere(t *testing.T) {
 		t.Fatalf("under a key elsewhere: %+v", task)
 	}
 	near.sameDisk(t, task.SnapshotID, raw)
-	// The policy of alias/aws/ebs admits EBS alone, there as at AWS: a default key
-	// has to be chosen.
+	// The policy of alias/aws/ebs there admits only EBS, as at AWS, so a default
+	// key has to be chosen.
 	if _, task := near.importUnder(t, "disk.raw", ""); task.Failure == nil || task.Failure.Reason != "key-access-denied" {
 		t.Errorf("under the default key elsewhere: %+v, want a refusal", task)
 	}

@@ -66,7 +66,8 @@ func TestEveryFormat(t *testing.T) {
 	})
 }
 
-// TestAsAWS: --strict-aws takes what AWS takes, and refuses the rest in its words.
+// TestAsAWS: --strict-aws takes what AWS takes, and refuses the rest with AWS's
+// messages.
 func TestAsAWS(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

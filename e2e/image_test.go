@@ -42,8 +42,8 @@ func makeRaw(t *testing.T, path string, size, chunk, stride int64) {
 	}
 }
 
-// mixedRaw makes the disk that formats are tried with: 64 MiB of mixed data and
-// more, and a size that is no whole number of blocks.
+// mixedRaw makes the disk that formats are tested with: 64 MiB of mixed data and
+// more, with a size that is not a whole number of blocks.
 func mixedRaw(t *testing.T, dir string) string {
 	t.Helper()
 	path := filepath.Join(dir, "disk.raw")
@@ -85,7 +85,7 @@ func (s *service) sameDisk(t *testing.T, snapshotID, rawPath string) {
 	}
 }
 
-// equalFiles compares got with want, past whose end got may hold zeros.
+// equalFiles compares got with want; got may have zeros after the end of want.
 func equalFiles(t *testing.T, got, want string) {
 	t.Helper()
 	a, b := open(t, got), open(t, want)

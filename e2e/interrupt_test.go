@@ -119,7 +119,7 @@ func TestInterruptedImportIsCancelled(t *testing.T) {
 	}
 }
 
-// nothingLeft checks that of n tasks, which were all cancelled, nothing is left.
+// nothingLeft checks that nothing is left of n tasks, all of which were cancelled.
 func (s *service) nothingLeft(t *testing.T, n int) {
 	t.Helper()
 	tasks, err := s.Tasks(t.Context())

@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 			fmt.Fprintf(os.Stderr, "building diskport: %v\n%s", err, out)
 			return 1
 		}
-		// The tests find the program, and nothing of the user's own settings.
+		// The tests find the program, and none of the user's own settings.
 		os.Setenv("PATH", dir+":"+os.Getenv("PATH")+":/usr/sbin:/sbin")
 		for _, kv := range os.Environ() {
 			name, _, _ := strings.Cut(kv, "=")

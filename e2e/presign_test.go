@@ -9,8 +9,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 )
 
-// TestPresignedByTheCLI imports what aws s3 presign prints, by every name under
-// which the service is reached.
+// TestPresignedByTheCLI imports Urls that aws s3 presign prints, with every name
+// under which the service is reached.
 func TestPresignedByTheCLI(t *testing.T) {
 	dir := t.TempDir()
 	raw := smallRaw(t, dir, "disk.raw")
@@ -30,7 +30,7 @@ func TestPresignedByTheCLI(t *testing.T) {
 	}
 }
 
-// importPresigned imports what bucket images holds.
+// importPresigned imports the object in bucket images.
 func (s *service) importPresigned(t *testing.T, raw string) {
 	t.Helper()
 	url := s.aws(t, "s3", "presign", "s3://images/folder/a b.raw")
@@ -52,7 +52,7 @@ func TestPresignedUnderADomain(t *testing.T) {
 	if err != nil || !strings.HasPrefix(signed.URL, "http://images.disk.internal"+port+"/disk.raw?") {
 		t.Fatalf("presigned %+v, %v", signed, err)
 	}
-	// Nothing is dialled: nobody knows that name.
+	// The name is not dialled, since it is not the service's.
 	task := s.aws(t, "ec2", "import-snapshot", "--disk-container", "Url="+signed.URL, "--query", "ImportTaskId")
 	s.sameDisk(t, s.awaitTask(t, task), raw)
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// TestScripts runs the command line as users type it. Each script has a data
+// TestScripts runs command lines as users type them. Each script has a data
 // directory of its own and no service, unless it starts one.
 func TestScripts(t *testing.T) {
 	path := os.Getenv("PATH")
@@ -75,7 +75,7 @@ func save(ts *testscript.TestScript, _ bool, args []string) {
 func exitCode(ts *testscript.TestScript, _ bool, args []string) {
 	err := ts.Exec(args[1], args[2:]...)
 	got := "0"
-	if exit, ok := err.(*exec.ExitError); ok { // testscript returns it bare
+	if exit, ok := err.(*exec.ExitError); ok { // testscript does not wrap it
 		got = strings.TrimPrefix(exit.String(), "exit status ")
 	}
 	if got != args[0] {

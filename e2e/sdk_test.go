@@ -59,7 +59,7 @@ func TestTheSourceIsPinnedByTheCall(t *testing.T) {
 	s.sameDisk(t, task.SnapshotID, raw)
 }
 
-// TestCancel cancels an import in its middle, where the source says nothing more.
+// TestCancel cancels an import in its middle, where the source stops answering.
 func TestCancel(t *testing.T) {
 	dir := t.TempDir()
 	third := startThirdParty(t, smallRaw(t, dir, "disk.raw"))

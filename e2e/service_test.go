@@ -145,7 +145,7 @@ func (s *service) kill(t *testing.T) {
 	<-s.exited
 }
 
-// metrics reads what the service counts.
+// metrics reads the service's metrics.
 func (s *service) metrics(t *testing.T) string {
 	t.Helper()
 	resp, err := s.http.Get(s.endpoint + "/-/metrics")
@@ -188,7 +188,8 @@ func (s *service) env() []string {
 		"AWS_PAGER=", "DISKPORT_DATA="+s.data)
 }
 
-// aws runs Debian's AWS CLI, which needs --endpoint-url, and returns what it prints.
+// aws runs Debian's AWS CLI, which is too old for AWS_ENDPOINT_URL, and returns what
+// it prints.
 func (s *service) aws(t *testing.T, args ...string) string {
 	t.Helper()
 	out, err := s.tryAWS(args...)

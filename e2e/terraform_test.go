@@ -15,7 +15,7 @@ import (
 )
 
 // TestTerraform takes a plan through its life. Where Terraform or its AWS provider
-// is missing (Debian has neither), TestTerraformsRequests stands for it.
+// is missing (Debian has neither), TestTerraformsRequests takes its place.
 func TestTerraform(t *testing.T) {
 	t.Parallel()
 	binary, mirror := findTerraform()
@@ -90,7 +90,7 @@ func (tf *terraform) try(command string, args ...string) (string, error) {
 	return string(out), err
 }
 
-// changesNothing makes a plan, in which there must be nothing to do.
+// changesNothing makes a plan, which must be empty.
 func (tf *terraform) changesNothing(t *testing.T) {
 	t.Helper()
 	out, err := tf.try("plan", "-detailed-exitcode")
@@ -99,8 +99,8 @@ func (tf *terraform) changesNothing(t *testing.T) {
 	}
 }
 
-// TestTerraformsRequests makes the requests that its AWS provider makes, and looks
-// at what it compares with its plan.
+// TestTerraformsRequests makes the requests that the AWS provider makes, and checks
+// the values that it compares with its plan.
 func TestTerraformsRequests(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -169,7 +169,7 @@ func (s *service) readRole(t *testing.T) {
 	}
 }
 
-// unsetBucket reads all settings of a bucket that has none.
+// unsetBucket reads all settings of a bucket on which none was made.
 func (s *service) unsetBucket(t *testing.T) {
 	ctx, b := t.Context(), aws.String("images")
 	asked := map[string]struct {

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// accountCmd manages accounts. It takes the keys of the service's own account.
+// accountCmd manages accounts. It needs the keys of the service's own account.
 type accountCmd struct {
 	Add    accountAddCmd    `cmd:"" help:"Make an account and print its root key, whose secret is shown this once."`
 	List   accountListCmd   `cmd:"" help:"List accounts."`

@@ -28,7 +28,7 @@ func readConfig(r io.Reader) (kong.Resolver, error) {
 	return c, nil
 }
 
-// Validate refuses keys that are no setting of the service.
+// Validate refuses keys that are not settings of the service.
 func (c configFile) Validate(grammar *kong.Application) error {
 	known := configKeys(grammar.Node)
 	for key := range c {
@@ -62,7 +62,7 @@ func configKeys(root *kong.Node) []string {
 func (c configFile) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
 	for _, name := range flag.Envs {
 		if _, ok := os.LookupEnv(name); ok {
-			return nil, nil //nolint:nilnil // kong's way to say: not from here
+			return nil, nil //nolint:nilnil // tells kong that the file has no value
 		}
 	}
 	return c[flag.Name], nil

@@ -18,7 +18,7 @@ import (
 	"github.com/diskport/diskport/internal/client"
 )
 
-// session is a connection to a service, which may live in this process.
+// session is a connection to a service, which may run in this process.
 type session struct {
 	*client.Client
 	local *localService // nil when the service is another process
@@ -32,8 +32,8 @@ func (s *session) close() error {
 	return s.local.close()
 }
 
-// with runs fn on a session: with the service that --endpoint names, else the
-// one that runs on the data directory, else one that lives for fn alone.
+// with runs fn with a session: to the service that --endpoint names, else to the
+// one that runs on the data directory, else to one that is started for fn alone.
 func (a *app) with(ctx context.Context, fn func(*session) error) error {
 	s, err := a.connect(ctx)
 	if err != nil {
@@ -70,9 +70,9 @@ func (a *app) startLocal(ctx context.Context, change ...func(*serviceFlags)) (*s
 	})}, nil
 }
 
-// connectTo returns a session with a service that was named, with credentials
-// from where every AWS client has them; for the service on the data directory,
-// its own when the environment has none.
+// connectTo returns a session with the service at an endpoint. The credentials come
+// from where every AWS client finds them; for the service on the data directory
+// they are its own when the environment has none.
 func (a *app) connectTo(ctx context.Context, endpoint string) (*session, error) {
 	cfg, err := config.LoadDefaultConfig(ctx, config.WithEC2IMDSClientEnableState(imds.ClientDisabled))
 	if err != nil {
@@ -102,8 +102,8 @@ func (a *app) endpointFile() string {
 	return strings.TrimSpace(string(text))
 }
 
-// running returns the endpoint of the service that runs on the data directory,
-// or "". One that was killed leaves its file behind, so it is asked.
+// running returns the endpoint of the service that runs on the data directory, or
+// "". A service that was killed leaves its file behind, so the endpoint is tried.
 func (a *app) running(ctx context.Context) string {
 	endpoint := a.endpointFile()
 	if endpoint == "" {

@@ -173,7 +173,7 @@ func (c *comparison) block(index int64, data []byte) error {
 	c.mu.Lock()
 	c.seen[index] = true
 	c.mu.Unlock()
-	want := make([]byte, len(data)) // past the disk's end a volume is zero
+	want := make([]byte, len(data)) // beyond the disk's end the volume is zero
 	if _, err := c.original.ReadAt(want, index*client.BlockSize); err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
@@ -183,7 +183,7 @@ func (c *comparison) block(index int64, data []byte) error {
 	return nil
 }
 
-// rest checks that what the snapshot has no blocks for is zero.
+// rest checks that the disk is zero where the snapshot has no blocks.
 func (c *comparison) rest(ctx context.Context) error {
 	buf, zeros := make([]byte, client.BlockSize), make([]byte, client.BlockSize)
 	for index := int64(0); index*client.BlockSize < c.size; index++ {

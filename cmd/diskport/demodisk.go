@@ -18,8 +18,8 @@ import (
 	"github.com/diskport/diskport/diskimage/vmdk"
 )
 
-// The demo's disk: large enough to be a disk, with little enough on it to take
-// a few seconds anywhere.
+// The demo's disk is large enough to look like one, and has little enough on it to
+// take a few seconds anywhere.
 const (
 	demoDiskSize  = 1 << 30
 	demoPartStart = 1 << 20
@@ -52,7 +52,7 @@ func makeDemoDisk(ctx context.Context, dir string) (demoDisk, error) {
 }
 
 // makeDemoFiles fills a folder with n files of text, which compresses, and noise, which
-// does not. It is the same on every run.
+// does not. The contents are the same on every run.
 func makeDemoFiles(ctx context.Context, tree string, n int) error {
 	if err := os.Mkdir(tree, 0o755); err != nil {
 		return err
@@ -114,7 +114,7 @@ func (d *demoDisk) partition() error {
 	return os.Truncate(d.raw, demoDiskSize)
 }
 
-// findMke2fs looks where Debian has it, which is not in every user's PATH.
+// findMke2fs also looks where Debian has it, which is not in every user's PATH.
 func findMke2fs() string {
 	for _, name := range []string{"mke2fs", "/usr/sbin/mke2fs", "/sbin/mke2fs"} {
 		if path, err := exec.LookPath(name); err == nil {

@@ -12,8 +12,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 )
 
-// Beginnings of the variables with the keys for services elsewhere. They have
-// names of their own, since AWS's often hold keys of Diskport itself.
+// Prefixes of the variables that hold the keys for services elsewhere. They are not
+// AWS's own, since those often hold keys of Diskport itself.
 const (
 	envSource = "DISKPORT_SOURCE_"
 	envKMS    = "DISKPORT_KMS_"
@@ -22,7 +22,7 @@ const (
 // realAWS is the endpoint that stands for AWS's own.
 const realAWS = "aws"
 
-// validateElsewhere checks what is said of services elsewhere.
+// validateElsewhere checks the settings of services elsewhere.
 func (f *serviceFlags) validateElsewhere() error {
 	if f.SourceSTS != "none" {
 		if err := checkEndpoint("--source-sts", f.SourceSTS); err != nil {
@@ -46,8 +46,8 @@ func checkEndpoint(flag, endpoint string) error {
 	return nil
 }
 
-// keysOf returns the keys for a service elsewhere, nil where there is none. For
-// AWS they may also come from wherever the AWS SDK finds them.
+// keysOf returns the keys for a service elsewhere; nil if there is none. For AWS
+// they may also come from wherever the AWS SDK finds them.
 func keysOf(ctx context.Context, prefix, endpoint string) (aws.CredentialsProvider, error) {
 	if endpoint == "" {
 		return nil, nil //nolint:nilnil // there is none, and that is no error

@@ -14,7 +14,7 @@ type envCmd struct {
 }
 
 // Run prints what AWS clients need to talk to the service on the data directory,
-// which need not run yet.
+// which need not be running.
 func (c *envCmd) Run(ctx context.Context, a *app) error {
 	endpoint := a.Endpoint
 	if file := a.endpointFile(); file != "" {
@@ -54,7 +54,7 @@ func (c *envCmd) Run(ctx context.Context, a *app) error {
 	return nil
 }
 
-// quote makes s one word of a shell.
+// quote quotes s as one word for a shell.
 func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
 
 // warnOldAWS looks for an AWS CLI that does not know AWS_ENDPOINT_URL: it would

@@ -30,7 +30,8 @@ type image struct {
 }
 
 // open opens a local file, with those that it needs, as a disk image. The caller
-// closes it. What an interrupted command unpacks is gone with the process.
+// closes it. Files that are unpacked for it have no names, so they are gone when
+// the process ends.
 func (f imageFlags) open(ctx context.Context, path string) (*image, error) {
 	img := &image{}
 	with, err := img.openFiles(path, f.With)
@@ -97,7 +98,7 @@ func (i *image) close() {
 	}
 }
 
-// describe returns what the image says of itself.
+// describe returns the image's description.
 func (i *image) describe() diskimage.Description {
 	if d, ok := i.Disk.(diskimage.Describer); ok {
 		return d.Describe()

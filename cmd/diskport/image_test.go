@@ -13,7 +13,7 @@ import (
 	"github.com/diskport/diskport/diskimage/imagetest"
 )
 
-// local is a folder with images, and what commands on them say.
+// local is a folder with images, to run commands on.
 type local struct {
 	t   *testing.T
 	dir string
@@ -35,7 +35,7 @@ func newLocal(t *testing.T, files map[string][]byte) local {
 
 func (l local) path(name string) string { return filepath.Join(l.dir, name) }
 
-// run runs a command whose arguments that end in a name behind @ are in the folder.
+// run runs a command; in arguments, @ stands for the folder.
 func (l local) run(ctx context.Context, args ...string) (code int, stdout, stderr string) {
 	l.t.Helper()
 	for i, a := range args {
@@ -142,7 +142,7 @@ func TestImageInOVA(t *testing.T) {
 	}
 }
 
-// What is compressed is unpacked where told, and nothing is left there.
+// A compressed image is unpacked where --scratch says, and nothing is left there.
 func TestPackedImage(t *testing.T) {
 	want := imagetest.Mixed(4<<20, 8)
 	packed := imagetest.Pack(t, want, "gzip", "-1")

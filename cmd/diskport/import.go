@@ -66,8 +66,8 @@ func (c *importCmd) Run(ctx context.Context, a *app) error {
 	})
 }
 
-// absolute makes the local ones of images absolute: a service in this process
-// has a working directory of its own.
+// absolute makes the paths of local images absolute, since a service in this
+// process changes the working directory.
 func absolute(images []string) ([]string, error) {
 	paths := slices.Clone(images)
 	for i, image := range images {
@@ -132,7 +132,7 @@ func (c *importCmd) report(a *app, image string, t client.Task) error {
 	return err
 }
 
-// summary tells a person what became of an import.
+// summary prints the result of an import for people.
 func (a *app) summary(image string, t client.Task) {
 	for _, w := range t.Warnings {
 		a.note("%s: warning: %s", image, w)

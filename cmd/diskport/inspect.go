@@ -79,7 +79,7 @@ type listed struct {
 	Disks     []string `json:"disks"` // the names of their files
 }
 
-// listDisks says which disks an OVA holds.
+// listDisks prints which disks an OVA holds.
 func (c *inspectCmd) listDisks(a *app, disks []string) error {
 	if c.JSON {
 		return a.printJSON(listed{c.Image, "ova", disks})
@@ -91,7 +91,7 @@ func (c *inspectCmd) listDisks(a *app, disks []string) error {
 	return nil
 }
 
-// inspect says what an image is.
+// inspect returns what an image is.
 func (i *image) inspect(path string) (inspected, error) {
 	d := i.describe()
 	r := inspected{

@@ -8,8 +8,8 @@ import (
 	"github.com/diskport/diskport/internal/holes"
 )
 
-// localFile is an open file that knows its holes. Reading is by offset everywhere,
-// so that nobody minds where looking for holes leaves the file's position.
+// localFile is an open file that knows its holes. It is only read by offset, since
+// looking for holes changes the file's position.
 type localFile struct {
 	*os.File
 	info os.FileInfo

@@ -1,7 +1,7 @@
 // Command diskport turns disk images into EBS snapshots on machines of your own:
-// the service (serve), the one-command import that starts it in-process where
-// none runs, and tools around both. One file per subcommand; what they share is
-// how they find the service (service.go) and how they print (print.go).
+// the service (serve), the import that starts one in-process if none runs, and the
+// tools around both. One file per subcommand; what they share is how they find the
+// service (service.go) and how they print (print.go).
 package main
 
 import (
@@ -59,7 +59,7 @@ type globals struct {
 	Region   string          `env:"DISKPORT_REGION" default:"us-east-1" help:"AWS region that the service plays (${default})."`
 }
 
-// app is what subcommands run with.
+// app is what every subcommand runs with.
 type app struct {
 	globals
 	stdin  io.Reader
@@ -94,8 +94,8 @@ func run(ctx context.Context, args []string, a *app) int {
 	return a.fail(kctx.Run(a))
 }
 
-// newParser returns a parser for a command line, a configuration file and the
-// environment, in this order of precedence: line, environment, file.
+// newParser returns a parser for the command line, the environment and a
+// configuration file, in this order of precedence.
 func newParser(grammar any, options ...kong.Option) (*kong.Kong, error) {
 	options = append(options,
 		kong.Name("diskport"),
@@ -107,7 +107,7 @@ func newParser(grammar any, options ...kong.Option) (*kong.Kong, error) {
 	return kong.New(grammar, options...)
 }
 
-// defaultData returns the data directory of a user who names none.
+// defaultData returns the data directory that is used when none is given.
 func defaultData() string {
 	if dir := os.Getenv("XDG_DATA_HOME"); dir != "" {
 		return filepath.Join(dir, "diskport")
@@ -124,7 +124,7 @@ type usageError struct{ error }
 
 func (e *usageError) Unwrap() error { return e.error }
 
-// errReported says that the command failed and has said so.
+// errReported says that the command failed and has printed why.
 var errReported = errors.New("failed")
 
 // fail prints err and returns its exit code.

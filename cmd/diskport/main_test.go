@@ -232,8 +232,8 @@ func TestImportResult(t *testing.T) {
 	}
 }
 
-// TestDemoDisk: what the partition table says is where the files are, with mke2fs and
-// without it.
+// TestDemoDisk: the files are where the partition table says, with mke2fs and without
+// it.
 func TestDemoDisk(t *testing.T) {
 	dir := t.TempDir()
 	tree := filepath.Join(dir, "files")

@@ -13,11 +13,11 @@ type mapCmd struct {
 	JSON bool `name:"json" help:"Print JSON, with the keys of qemu-img map --output=json."`
 }
 
-// mapped is an extent as qemu-img map --output=json names its fields.
+// mapped is an extent, with the field names of qemu-img map --output=json.
 type mapped struct {
 	Start   int64 `json:"start"`
 	Length  int64 `json:"length"`
-	Present bool  `json:"present"` // the image says something about it
+	Present bool  `json:"present"` // the image has an entry for it
 	Zero    bool  `json:"zero"`
 	Data    bool  `json:"data"`
 }

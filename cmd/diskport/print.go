@@ -29,7 +29,7 @@ func (a *app) printJSON(v any) error {
 // printTable writes rows in columns under a header.
 func (a *app) printTable(header []string, rows [][]string) error {
 	t := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(t, strings.ToUpper(strings.Join(header, "\t"))) // Flush tells
+	_, _ = fmt.Fprintln(t, strings.ToUpper(strings.Join(header, "\t"))) // Flush returns the error
 	for _, row := range rows {
 		cells := make([]string, len(row))
 		for i, cell := range row {
@@ -40,8 +40,8 @@ func (a *app) printTable(header []string, rows [][]string) error {
 	return t.Flush()
 }
 
-// printable keeps what others wrote, a description, say, from breaking a table or
-// telling a terminal what to do.
+// printable keeps texts of others, such as a description, from breaking a table or
+// controlling the terminal.
 func printable(r rune) rune {
 	if unicode.IsControl(r) {
 		return ' '
@@ -49,7 +49,8 @@ func printable(r rune) rune {
 	return r
 }
 
-// printFields writes names and values, one pair a line, without empty values.
+// printFields writes names and values, one pair on a line, without those that are
+// empty.
 func (a *app) printFields(pairs ...string) {
 	for i := 0; i+1 < len(pairs); i += 2 {
 		if pairs[i+1] != "" {

@@ -12,7 +12,7 @@ import (
 	"github.com/diskport/diskport/internal/client"
 )
 
-// progress shows how a long thing goes: as a bar on a terminal, as lines
+// progress shows how far a long operation is: as a bar on a terminal, as lines
 // elsewhere. Its methods may be called concurrently.
 type progress struct {
 	show  shower
@@ -22,7 +22,7 @@ type progress struct {
 	last state
 }
 
-// state is a moment of a long thing.
+// state is how far a long operation is.
 type state struct {
 	stage       string
 	done, total int64 // bytes; total is 0 while unknown
@@ -30,7 +30,7 @@ type state struct {
 	detail      string
 }
 
-// shower puts states before the user's eyes.
+// shower shows states to the user.
 type shower interface {
 	show(s state)
 	end()
@@ -46,7 +46,7 @@ func (a *app) newProgress(name string) *progress {
 	return p
 }
 
-// step tells that done of total bytes are done in a stage.
+// step notes that done of total bytes of a stage are done.
 func (p *progress) step(stage string, done, total int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -57,7 +57,7 @@ func (p *progress) step(stage string, done, total int64) {
 	p.show.show(p.last)
 }
 
-// task tells how an import task stands.
+// task notes how far an import task is.
 func (p *progress) task(t client.Task) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -10,7 +10,7 @@ import (
 	"github.com/diskport/diskport/internal/server"
 )
 
-// serverConfig turns flags into what the service is made from.
+// serverConfig turns flags into the configuration of the service.
 func (a *app) serverConfig(ctx context.Context, f *serviceFlags) (server.Config, error) {
 	reserve, err := parseSize(f.Reserve)
 	if err != nil {

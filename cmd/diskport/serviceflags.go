@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// serviceFlags are the settings of the service, as design and README list them.
+// serviceFlags are the settings of the service.
 type serviceFlags struct {
 	Listen              string        `env:"DISKPORT_LISTEN" default:"127.0.0.1:4580" placeholder:"ADDR" help:"Address to listen on (${default})."`
 	Database            string        `env:"DISKPORT_DATABASE_URL" placeholder:"URL" help:"For many nodes, which are not supported yet. Default: SQLite in the data directory."`
@@ -52,7 +52,8 @@ func (f *serviceFlags) Validate() error {
 	return f.validateElsewhere()
 }
 
-// The root keys come from the environment alone: a command line is public.
+// The root keys come from the environment alone, since other users can see command
+// lines.
 const (
 	envRootKeyID  = "DISKPORT_ROOT_ACCESS_KEY_ID"
 	envRootSecret = "DISKPORT_ROOT_SECRET_ACCESS_KEY"

@@ -27,7 +27,8 @@ type kind struct {
 	packer  string // with arguments
 }
 
-// kinds are what is measured. A name begins with the format's name here.
+// kinds are the images that are measured. A name begins with the format's name
+// here.
 var kinds = []kind{
 	{"raw", "raw", "", ""},
 	{"vmdk sparse", "vmdk", "-o subformat=monolithicSparse", ""},
@@ -64,7 +65,7 @@ type image struct {
 	path string
 }
 
-// makeImages makes what is missing of the images whose name contains only.
+// makeImages makes those images that are missing and whose names contain only.
 func makeImages(ctx context.Context, dir, only string) ([]image, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
@@ -106,7 +107,7 @@ func (i image) make(ctx context.Context, raw string) error {
 	return os.Rename(i.path+".new", i.path)
 }
 
-// rival is the name of what an image is read with besides ours.
+// rival returns the name of the program that the image is read with for comparison.
 func (k kind) rival() string {
 	if k.packer == "" {
 		return "qemu-img"
@@ -115,7 +116,7 @@ func (k kind) rival() string {
 	return tool
 }
 
-// other reads the image with the rival, to nothing.
+// other returns the side that reads the image with the rival, and drops the result.
 func (i image) other() side {
 	if i.kind.packer == "" {
 		size := strconv.Itoa(diskSize + 64<<20) // some formats round the disk up
@@ -127,6 +128,6 @@ func (i image) other() side {
 	if i.kind.rival() == "xz" {
 		threads = fmt.Sprintf("-T%d", runtime.NumCPU())
 	}
-	// To a pipe, so that the tool does not leave the work out.
+	// The output goes to a pipe, so that the tool does not skip the work.
 	return side{"sh", []string{"-c", fmt.Sprintf("%s -dc %s %q | cat > /dev/null", i.kind.rival(), threads, i.path)}}
 }

@@ -1,17 +1,17 @@
-// Command bench-formats measures how fast the images of every format are decoded
-// to nothing, beside qemu-img converting the same files to its null device, and
-// beside the usual tools for what is only compressed. It prints MB/s of virtual
-// disk and ratios.
+// Command bench-formats measures how fast images of every format are decoded when
+// the result is dropped, compared with qemu-img converting the same files to its
+// null device, and with the usual tools for images that are only compressed. It
+// prints MB/s of virtual disk and ratios.
 //
 //	go run ./scripts/bench-formats [-n 3] [-only qcow2] [-dir .cache/bench]
 //
-// Ours is what an import does before anything is stored: windows of blocks,
+// Our side is what an import does before anything is stored: windows of blocks,
 // decoded by as many workers as there are cores (package ingest). qemu-img runs
-// with the most coroutines that it takes, out of order. The sides of a
-// comparison alternate, each a process of its own, after a round that warms the
-// page cache. Figures are medians; a ratio above 1 means that ours is faster.
-// Where others use the machine, who has more threads gets more of it: then go by
-// the ratio of processor times, the column cpu.
+// with the most coroutines that it takes, out of order. The sides of a comparison
+// alternate, each in a process of its own, after a round that warms the page cache.
+// Figures are medians; a ratio above 1 means that our side is faster. On a busy
+// machine the side with more threads gets a larger share of it; then go by the
+// ratio of processor times, in the column cpu.
 //
 // The data set is made at first (about 10 GB, kept under -dir).
 package main
@@ -72,7 +72,7 @@ func run(ctx context.Context, dir, only string, rounds int) error {
 	return nil
 }
 
-// load says how busy the machine is.
+// load returns how busy the machine is.
 func load() string {
 	p, err := os.ReadFile("/proc/loadavg")
 	if err != nil {

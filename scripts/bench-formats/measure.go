@@ -23,7 +23,7 @@ type side struct {
 	args []string
 }
 
-// cost is what one run took.
+// cost is the time that one run took.
 type cost struct {
 	wall, cpu time.Duration
 }
@@ -54,10 +54,10 @@ func compare(ctx context.Context, rounds int, sides []side) ([]cost, error) {
 	return medians, nil
 }
 
-// speed is in MB/s of the disk.
+// speed returns MB/s of the disk.
 func speed(d time.Duration) float64 { return diskSize / 1e6 / d.Seconds() }
 
-// decodeFile does to an image what an import does, and stores nothing.
+// decodeFile decodes an image as an import does, and stores nothing.
 func decodeFile(ctx context.Context, path, format string) error {
 	f, err := os.Open(path)
 	if err != nil {

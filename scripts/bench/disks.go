@@ -9,7 +9,7 @@ import (
 	"github.com/diskport/diskport/scripts/benchdisk"
 )
 
-// The data set. Names tell the size of the disk where it is not the standard one.
+// The data set. Names include the size of the disk when it is not the standard one.
 const (
 	gib          = 1 << 30
 	mib          = 1 << 20
@@ -20,7 +20,7 @@ const (
 	smallSize    = 16 * mib
 )
 
-// makeDisks makes what is missing of the data set.
+// makeDisks makes the disks of the data set that are missing.
 func (b *bench) makeDisks(ctx context.Context) error {
 	if err := os.MkdirAll(b.disks, 0o755); err != nil {
 		return err

@@ -1,6 +1,6 @@
-// Command bench measures the built diskport against qemu-img on the same files
-// in the same run, and prints ratios. Both sides end durable: qemu-img's output
-// is synced, diskport's snapshot is complete.
+// Command bench measures the built diskport against qemu-img on the same files in
+// the same run, and prints ratios. The results of both sides are durable:
+// qemu-img's output is synced, diskport's snapshot is complete.
 //
 //	go run ./scripts/bench [-n 3] [-only vmdk] [-dir .cache/bench] [-bin bin/diskport]
 //
@@ -19,7 +19,7 @@ import (
 	"strings"
 )
 
-// bench is one run.
+// bench is one run of the program.
 type bench struct {
 	rounds  int
 	bin     string // diskport, absolute

@@ -73,7 +73,7 @@ func median(costs []cost) cost {
 	return m
 }
 
-// clean empties the scratch folder and lets the disk come to rest.
+// clean empties the scratch folder and waits until the disk is idle.
 func (b *bench) clean(ctx context.Context) error {
 	if err := os.RemoveAll(b.scratch); err != nil {
 		return err
@@ -109,7 +109,7 @@ func command(ctx context.Context, name string, args ...string) error {
 }
 
 // qemu converts an image to raw with qemu-img, durably; before is a command line
-// that goes first.
+// that is run first.
 func (b *bench) qemu(before, image, format string) side {
 	out := filepath.Join(b.scratch, "out.raw")
 	script := fmt.Sprintf("%s qemu-img convert -f %s -O raw %q %q && sync %q", before, format, image, out, out)
@@ -119,7 +119,7 @@ func (b *bench) qemu(before, image, format string) side {
 	}}
 }
 
-// imported is what of import --json matters here.
+// imported is the part of import --json that is used here.
 type imported struct {
 	Status     string
 	Reason     string
@@ -159,7 +159,8 @@ func (b *bench) local(name, format string) func(context.Context) error {
 	}
 }
 
-// size shows that time and memory go with the data, not with the disk.
+// size shows that time and memory depend on the amount of data, not on the size of
+// the disk.
 func (b *bench) size(ctx context.Context) error {
 	return b.compare(ctx, "100 MiB of data, VMDK, on a disk of",
 		b.diskport("4 GiB", b.disk("little.vmdk")),

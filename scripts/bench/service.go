@@ -60,8 +60,8 @@ func (s *service) aws(args ...string) string {
 	return "/usr/bin/aws --endpoint-url " + s.endpoint + " s3 " + strings.Join(args, " ")
 }
 
-// fromS3 compares the import of an object with what one does by hand: fetch it,
-// then convert it.
+// fromS3 compares the import of an object with doing it by hand: fetch it, then
+// convert it.
 func (b *bench) fromS3(ctx context.Context) error {
 	s, err := b.serve(ctx)
 	if err != nil {
@@ -82,7 +82,7 @@ func (b *bench) fromS3(ctx context.Context) error {
 	var last string
 	ours := side{
 		name: "diskport, embedded S3",
-		prepare: func(ctx context.Context) error { // or the second import would store nothing
+		prepare: func(ctx context.Context) error { // otherwise the second import would store nothing
 			if last == "" {
 				return nil
 			}

@@ -31,7 +31,7 @@ func Make(ctx context.Context, path string, size, data int64) error {
 			return err
 		}
 		left -= n
-		// On average the gaps use up what the data leaves of the reach.
+		// On average the gaps use up the part of the reach that the data leaves.
 		gap := int64(0)
 		if free := reach - off - left; free > 0 && left > 0 {
 			gap = int64(r.Float64()*2*float64(n)*float64(free)/float64(left)) &^ 4095
@@ -44,7 +44,8 @@ func Make(ctx context.Context, path string, size, data int64) error {
 	return f.Sync()
 }
 
-// filler makes contents of files: text, program-like and packed, as on a disk.
+// filler makes contents of files as they are on a disk: text, program-like and
+// compressed.
 type filler struct {
 	src *rand.ChaCha8
 	r   *rand.Rand
@@ -53,7 +54,7 @@ type filler struct {
 func (w *filler) file(n int) []byte {
 	p := make([]byte, n)
 	switch kind := w.r.IntN(10); {
-	case kind < 3: // packed already: does not compress
+	case kind < 3: // compressed already: does not compress
 		_, _ = w.src.Read(p) // never fails
 	case kind < 6: // text: compresses to a quarter or so
 		w.text(p)

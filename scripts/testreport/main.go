@@ -1,9 +1,9 @@
-// Command testreport reads what `go test -json` says of several runs, one behind the
-// other, and tells it as go test does: a line for a package, and all that a failed
-// test printed. At the end it names the packages that took longest.
+// Command testreport reads the output of several runs of `go test -json`, one after
+// the other, and prints it as go test does: a line for each package, and everything
+// that a failed test printed. At the end it names the packages that took longest.
 //
-// A line "# name" begins a run. A test that was skipped in each run that met it was
-// not run at all, which is a failure.
+// A line "# name" begins a run. A test that was skipped in every run that came to
+// it was not run at all, which is a failure.
 package main
 
 import (
@@ -26,7 +26,7 @@ func main() {
 	}
 }
 
-// event is what go test says; see `go doc test2json`.
+// event is one line of the output; see `go doc test2json`.
 type event struct {
 	Action     string
 	Package    string
@@ -36,7 +36,7 @@ type event struct {
 	Elapsed    float64 // seconds
 }
 
-// name is a test of a package, or with no test the package.
+// name is a test of a package; without a test, it is the package.
 type name struct{ pkg, test string }
 
 // took is a package of a run and its seconds.
@@ -85,7 +85,8 @@ func (r *reporter) line(line string) {
 	}
 }
 
-// print writes for a reader who may be gone: the exit code counts.
+// print writes the report. Errors are ignored, since the exit code says what
+// counts.
 func (r *reporter) print(format string, args ...any) { _, _ = fmt.Fprintf(r.w, format, args...) }
 
 func (r *reporter) event(e event) {
@@ -131,7 +132,7 @@ func (r *reporter) pkg(e event) {
 		if n.pkg != e.Package {
 			continue
 		}
-		if e.Action == "fail" { // tests that never ended say why
+		if e.Action == "fail" { // tests that did not end show why
 			r.tell(n)
 		}
 		delete(r.output, n)
