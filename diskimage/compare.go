@@ -25,9 +25,9 @@ func (d *Difference) Error() string {
 // ErrSizesDiffer is what Compare's error wraps when the sizes differ.
 var ErrSizesDiffer = errors.New("disk sizes differ")
 
-// Compare returns nil when a and b have the same size and contents, a
-// *Difference for the first byte that differs, and any error of reading. It
-// does not read where neither disk holds data.
+// Compare returns nil when a and b have the same size and contents, a *Difference
+// for the first byte that differs, and any error of reading. It does not read
+// ranges in which neither disk holds data.
 func Compare(ctx context.Context, a, b Disk) error {
 	if a.Size() != b.Size() {
 		return fmt.Errorf("comparing disks of %d and %d bytes: %w", a.Size(), b.Size(), ErrSizesDiffer)
@@ -82,11 +82,11 @@ func compareRange(ctx context.Context, a, b Disk, off int64, pa, pb []byte) erro
 // dataSeeker finds the Data extents of a disk in ascending order.
 type dataSeeker struct {
 	disk Disk
-	last Extent // reaches past what was asked for last, or is empty at Size
+	last Extent // ends behind the last offset asked for, or is empty at Size
 }
 
-// from returns the first Data extent that ends behind off, and an empty one at
-// the disk's end when there is none. off must not decrease between calls.
+// from returns the first Data extent that ends behind off, or an empty one at the
+// disk's end when there is none. off must not decrease between calls.
 func (s *dataSeeker) from(off int64) (Extent, error) {
 	size := s.disk.Size()
 	if off < s.last.Off+s.last.Len || (s.last.Off == size && size > 0) {

@@ -69,7 +69,7 @@ func TestCompareReadsNoHoles(t *testing.T) {
 	}
 }
 
-// hollow is a source of nothing but one hole; reading it is an error.
+// hollow is a source that is one hole; reading it is an error.
 type hollow struct{}
 
 func (hollow) ReadAt([]byte, int64) (int, error) { return 0, errors.New("read a hole") }

@@ -18,9 +18,9 @@ type CopyOptions struct {
 // of common file systems.
 const zeroUnit = 4 << 10
 
-// CopyTo writes the contents of d to dst, which must read as zeros before:
-// what is no data, and zeros among the data, are not written. It does not set
-// the length of dst; a file wants Truncate(d.Size()) first.
+// CopyTo writes the contents of d to dst, which must read as zeros before: holes,
+// and zeros among the data, are not written. It does not set the length of dst, so
+// call Truncate(d.Size()) on a file first.
 func CopyTo(ctx context.Context, dst io.WriterAt, d Disk, opts CopyOptions) error {
 	if opts.Progress == nil {
 		opts.Progress = func(int64) {}
@@ -62,8 +62,8 @@ func copyExtent(ctx context.Context, dst io.WriterAt, d Disk, e Extent, buf []by
 	return nil
 }
 
-// WriteSparse writes p at off without its units of zeros (4 KiB, counted from
-// the start of p), in as few writes as that takes.
+// WriteSparse writes p at off without its units of zeros (of 4 KiB, counted from
+// the start of p), in as few writes as possible.
 func WriteSparse(dst io.WriterAt, p []byte, off int64) error {
 	for len(p) > 0 {
 		skip := leading(p, true)

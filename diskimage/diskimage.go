@@ -10,8 +10,8 @@
 // address, whatever an image names. All lengths and offsets are bytes unless a
 // name says sectors (512 bytes).
 //
-// Package detect opens whatever an object turns out to be, containers included,
-// and is what most callers want:
+// Most callers want package detect, which finds out what an object is and opens it,
+// including containers:
 //
 //	raw, vhd, vhdx, vmdk, qcow2, vdi, qed, parallels, dmg  one format each
 //	wrap, ova                                              what images come in
@@ -19,20 +19,21 @@
 //	imagetest                                              images and laws for tests
 //
 // A disk may be used by many goroutines. Nothing here starts one, keeps state
-// outside of values, writes a log or reads the environment. Images are not
-// trusted: what is wrong with one is a FormatError, whatever its bytes are, and
-// Limits bound the memory that it takes. An image may cost as much time as its
-// object has bytes, or its disk; to spend less, set Limits.VirtualSize.
+// outside of values, writes a log or reads the environment. Images are not trusted:
+// whatever the bytes of an image are, a fault in it is a FormatError, and Limits
+// bound the memory that it takes. An image may cost time in proportion to the bytes
+// of its object, or of its disk; to spend less, set Limits.VirtualSize.
 //
 // # Stability
 //
-// From version 1 of the module on, what is exported here and in the packages above
-// (internal ones and imagetest apart) stays as it is within a major version:
-// identifiers, their meaning, and what an image that is read reads as. Until then a
-// minor version may change it, and its changelog says so. At any time more images
-// may be read than before, structs may get fields, and the text of errors may
-// change: use the fields of FormatError, and name the fields of literals. A Disk
-// will not get methods; abilities come as interfaces of their own.
+// From version 1 of the module on, everything that is exported here and in the
+// packages above (except internal ones and imagetest) stays as it is within a major
+// version: identifiers, their meaning, and the contents of images that can be read.
+// Until then a minor version may change it, and its changelog says so. At any time
+// more images may be read than before, structs may get fields, and the text of
+// errors may change; so use the fields of FormatError, and name the fields in
+// literals. Disk will not get more methods; abilities are added as interfaces of
+// their own.
 package diskimage
 
 import (
@@ -47,7 +48,7 @@ type Kind uint8
 const (
 	// Hole is a range for which the image holds nothing. It reads as zeros.
 	Hole Kind = iota
-	// Zero is a range that the image says is zero. It reads as zeros.
+	// Zero is a range that the image marks as zero. It reads as zeros.
 	Zero
 	// Data is a range whose bytes are stored. They may happen to be zero.
 	Data
@@ -95,8 +96,8 @@ type Run struct {
 	Len  int64 // bytes on the disk, > 0
 	Kind Kind
 
-	// For Data only. A plain run's bytes are Src[SrcOff:SrcOff+Len]. A coded
-	// run's bytes come out of RunDisk.Decode, given Src[SrcOff:SrcOff+SrcLen];
+	// For Data only. The bytes of a plain run are Src[SrcOff:SrcOff+Len]. Those of
+	// a coded run are what RunDisk.Decode makes from Src[SrcOff:SrcOff+SrcLen];
 	// SrcLen is then an upper bound that stays inside the source.
 	Src    io.ReaderAt
 	SrcOff int64
@@ -134,24 +135,24 @@ type RunDisk interface {
 	Decode(run Run, dst, src []byte) error
 }
 
-// SparseReaderAt is an optional ability of a source: knowing its own holes, so
+// SparseReaderAt is an optional ability of a source: it knows its own holes, so
 // that a raw disk need not be read where it holds nothing.
 type SparseReaderAt interface {
 	io.ReaderAt
-	// NextData returns the first range at or after off that may hold data.
-	// Bytes before start read as zeros. start == end == the size when no data
-	// follows.
+	// NextData returns the first range [start, end) at or after off that may hold
+	// data. Bytes from off to start read as zeros. When no data follows, both are
+	// the size of the source.
 	NextData(off int64) (start, end int64, err error)
 }
 
-// Description is what an image says of itself.
+// Description is what is known about an image.
 type Description struct {
 	Format      string // lower case: "vmdk", "vhd", "vhdx", "raw", …
 	Variant     string // as the format calls it: "streamOptimized", "dynamic", …
 	VirtualSize int64  // bytes
 	UnitSize    int64  // bytes of a grain, block or cluster; 0 when there is none
-	Creator     string // producer as far as the image names it; printable ASCII
-	Container   string // what the image was in: "gzip", "ova", "ova/gzip"; "" for nothing
+	Creator     string // the program that made it, if the image names it; printable ASCII
+	Container   string // the container of the image: "gzip", "ova", "ova/gzip"; "" for none
 	Warnings    []string
 }
 
@@ -160,7 +161,8 @@ type Describer interface {
 	Describe() Description
 }
 
-// Limits bound what an image may ask for. The zero value means the defaults.
+// Limits bound the size and the memory that an image may ask for. The zero value
+// means the defaults.
 type Limits struct {
 	VirtualSize   int64 // largest virtual disk in bytes; 0 = 64 TiB
 	MetadataBytes int64 // tables held in memory at once; 0 = 64 MiB

@@ -19,7 +19,8 @@ const (
 	Truncated
 	// Unsupported: a valid image of a kind that is not read here.
 	Unsupported
-	// External: its data lie elsewhere (backing file, parent, extent by name).
+	// External: its data is elsewhere (in a backing file, a parent, or an extent
+	// that is a file).
 	External
 	// Limit: it asks for more than the Limits allow.
 	Limit
@@ -54,7 +55,7 @@ var (
 	ErrEmpty = errors.New("empty object")
 )
 
-// FormatError reports a fault of an image: which structure at which place.
+// FormatError reports a fault of an image: in which structure, and where.
 type FormatError struct {
 	Format    string // "vmdk"
 	Structure string // "grain table 17"

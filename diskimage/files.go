@@ -7,16 +7,17 @@ import (
 	"strings"
 )
 
-// Scratch makes room for what cannot be read at random where it is, such as the
-// contents of a compressed object. The caller of a decoder gives it, and bounds
-// it: a write over its quota fails.
+// Scratch makes room for data that cannot be read at random where it is, such as
+// the contents of a compressed object. The caller of a decoder provides it, and
+// bounds it: a write beyond its quota fails. It may be used concurrently.
 type Scratch interface {
-	// Create returns an empty file.
+	// Create returns an empty file, which the decoder closes.
 	Create() (ScratchFile, error)
 }
 
-// ScratchFile is a file of a Scratch. What was not written, before the last byte
-// that was, reads as zeros and should take no room. It may be read concurrently.
+// ScratchFile is a file of a Scratch. Ranges that were not written, before the last
+// byte that was, read as zeros and should take no room. It may be read
+// concurrently.
 type ScratchFile interface {
 	io.ReaderAt
 	io.WriterAt
@@ -24,14 +25,15 @@ type ScratchFile interface {
 	io.Closer
 }
 
-// File is an object that the caller gives besides the image, for images whose
-// data are in several. Decoders use what they are given and open nothing.
+// File is an object that the caller gives in addition to the image, for images
+// whose data is in several files. Decoders read only what they are given, and open
+// nothing.
 type File struct {
 	R    io.ReaderAt
 	Size int64 // bytes
 }
 
-// MissingFileError names files that an image consists of and that its caller did
+// MissingFileError names files that an image consists of and that the caller did
 // not give. A FormatError of class External wraps it.
 type MissingFileError struct {
 	Names []string // printable, in the order of the disk

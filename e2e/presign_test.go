@@ -52,7 +52,8 @@ func TestPresignedUnderADomain(t *testing.T) {
 	if err != nil || !strings.HasPrefix(signed.URL, "http://images.disk.internal"+port+"/disk.raw?") {
 		t.Fatalf("presigned %+v, %v", signed, err)
 	}
-	// The name is not dialled, since it is not the service's.
+	// The service recognises its own name and dials nothing: the name does not
+	// resolve.
 	task := s.aws(t, "ec2", "import-snapshot", "--disk-container", "Url="+signed.URL, "--query", "ImportTaskId")
 	s.sameDisk(t, s.awaitTask(t, task), raw)
 }

@@ -22,7 +22,7 @@ func (f *format) container() bool {
 	return false
 }
 
-// contained is an image out of a container.
+// contained is an image that was in a container.
 type contained struct {
 	image
 	container string
@@ -49,7 +49,7 @@ func (c *contained) Close() error {
 	return c.scratch.Close()
 }
 
-// inner opens what was in a container, under a name, as an image.
+// inner opens f, which was in a container under a name, as an image.
 func (in input) inner(f diskimage.File, name, container string) (image, error) {
 	in.r, in.size, in.opts.Name = f.R, f.Size, name
 	in.inside = strings.TrimPrefix(in.inside+"/"+container, "/")
@@ -60,7 +60,8 @@ func (in input) inner(f diskimage.File, name, container string) (image, error) {
 	return d.(image), nil // all that open returns are
 }
 
-// openPacked unpacks a compressed object and opens what was in it.
+// openPacked returns the openFunc that unpacks a compressed object and opens its
+// contents.
 func openPacked(name string) openFunc {
 	return func(in input) (image, error) {
 		c, err := wrap.Open(name, in.r, in.size, wrap.Options{

@@ -173,7 +173,7 @@ func flatDisk(p []byte) (text []byte, files map[string][]byte) {
 	}
 }
 
-// The files of an image are those that are given, all of them.
+// An image of several files needs all of them, and no others.
 func TestFiles(t *testing.T) {
 	images, want := fixtures()
 	text, files := flatDisk(want)
@@ -234,7 +234,8 @@ func TestFilesInOVA(t *testing.T) {
 	refused(t, err, diskimage.Malformed, "disk-f001.vmdk")
 }
 
-// A DMG begins as its first chunk does; what holds a DMG may end as it does.
+// A DMG begins as its first chunk does, and a container of a DMG may end as the DMG
+// does.
 func TestPackedOrDMG(t *testing.T) {
 	want := imagetest.Mixed(64<<10, 9)
 	for tool, kind := range map[string]uint32{"bzip2": 0x80000006, "xz": 0x80000008} {

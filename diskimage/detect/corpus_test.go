@@ -23,8 +23,8 @@ import (
 	"github.com/diskport/diskport/diskimage/imagetest"
 )
 
-// corpusVar names the folder of real images and their MANIFEST.tsv. They are
-// other people's, so they are not part of the repository.
+// corpusVar names the folder of real images and their MANIFEST.tsv. They belong to
+// others, so they are not part of the repository.
 const corpusVar = "DISKPORT_CORPUS"
 
 // corpusCase is a row of the corpus's MANIFEST.tsv.
@@ -36,9 +36,8 @@ type corpusCase struct {
 	sum    string // SHA-256 of its contents
 }
 
-// Every real image of a supported format reads bit for bit as its independent
-// readers agreed it should; what is not supported is refused by name; what is
-// bad is refused.
+// Every real image of a supported format reads bit for bit as independent readers
+// agreed; unsupported ones are refused by name, and bad ones are refused.
 func TestCorpus(t *testing.T) {
 	imagetest.Volume(t)
 	dir, ok := os.LookupEnv(corpusVar)
@@ -142,7 +141,7 @@ func (c corpusCase) refuse(t *testing.T, f *os.File, what string, opts detect.Op
 // take minutes and prove no more than its extents do.
 const maxHashed = 32 << 30
 
-// same checks that a packed image is the disk that it is unpacked.
+// same checks that a packed image is the same disk as the unpacked one.
 func (c corpusCase) same(t *testing.T, want diskimage.Disk, packed *os.File, opts detect.Options) {
 	d, err := detect.Open(packed, imagetest.Size(t, packed), opts)
 	if err == nil {

@@ -1,8 +1,8 @@
 // Package detect finds out what format an object has, by its content alone, and
 // opens it as a disk.
 //
-// It is the one place where formats are told apart: what lies inside a guest is
-// never looked at, and no other package guesses. A new format is one row of the
+// It is the only place where formats are told apart: the contents of a guest's disk
+// are never probed, and no other package guesses. A new format is one row of the
 // table in formats.go.
 package detect
 
@@ -32,8 +32,8 @@ type Options struct {
 	// Format is what the image is declared to be: raw, vhd (or vpc), vhdx, vmdk,
 	// and so on, in any case. Empty means whatever its content says.
 	Format string
-	// Name is what the object is called, if anything: without Format, content that
-	// is not of the format that a name such as disk.vmdk promises is refused.
+	// Name is the name of the object; it may be empty. Without Format, content is
+	// refused that is not of the format that a name such as disk.vmdk promises.
 	Name   string
 	Limits diskimage.Limits
 	// Scratch is where compressed objects are unpacked. Without it they are
@@ -41,9 +41,10 @@ type Options struct {
 	Scratch diskimage.Scratch
 	// Member chooses the disk of an OVA that holds several: the name of its file.
 	Member string
-	// With are the files, by name, that an image of several consists of besides
-	// the one that is opened, and no others. Nothing else is read, whatever an
-	// image names. The members of an OVA are the only files of the disk in it.
+	// With are the other files of an image that consists of several, by name: all
+	// of them besides the one that is opened, and no others. No other file is read,
+	// whatever an image names. A disk in an OVA can only consist of members of the
+	// OVA.
 	With map[string]diskimage.File
 	// Interrupted, if set, is called now and then while Open unpacks an object or
 	// verifies digests, which may take long; an error ends it. Give it a
@@ -57,7 +58,7 @@ type image interface {
 	diskimage.Describer
 }
 
-// input is an object to open.
+// input is an object that is being opened.
 type input struct {
 	r       io.ReaderAt
 	size    int64
@@ -80,8 +81,8 @@ type Match struct {
 	Supported bool   // Open can open it
 }
 
-// Sniff says what the size bytes of r look like. Content that looks like two
-// things is an error that names both.
+// Sniff returns the format of the size bytes of r. Content that looks like two
+// formats is an error that names both.
 func Sniff(r io.ReaderAt, size int64) (Match, error) {
 	found, _, err := recognise(r, size)
 	if err != nil {
@@ -94,18 +95,20 @@ func Sniff(r io.ReaderAt, size int64) (Match, error) {
 	return Match{Format: f.name, Title: f.title, Supported: f.open != nil}, nil
 }
 
-// Open opens the size bytes of r as a disk. A declared format must be what the
-// content says, or what is in it when that is a container; but for raw, which
-// takes the bytes as they are, and warns (see diskimage.Describer) when they look
-// like something else. Without one the content decides: formats that are known and
-// not supported, content that is known to be something else, text, and content
-// that is not what its name promises are refused by name (the last three with
-// a NotDiskError) rather than taken as raw, and a raw disk that bears no sign of
-// being one is taken with a warning.
+// Open opens the size bytes of r as a disk. A declared format must be that of the
+// content, or of what is in it when it is a container. Raw is the exception: it
+// takes the bytes as they are, with a warning (see diskimage.Describer) when they
+// look like something else.
 //
-// Containers are compressed objects, OVAs and other tar archives with one disk, and
-// tar archives in compressed objects. What is in one may be any image, or raw. A disk that is an io.Closer holds scratch room; the
-// caller closes it when it is no longer read.
+// Without a declared format the content decides. Formats that are known and not
+// supported are refused by name rather than taken as raw, and so is (with a
+// NotDiskError) content that is known to be something else, is text, or is not what
+// its name promises. A raw disk that bears no sign of being one is taken with a
+// warning.
+//
+// Containers are compressed objects, OVAs and other tar archives with one disk, and tar
+// archives in compressed objects. They may hold any image, or a raw disk. A disk that is an
+// io.Closer holds scratch room; the caller closes it when it is no longer read.
 func Open(r io.ReaderAt, size int64, opts Options) (diskimage.Disk, error) {
 	in := input{r: r, size: size, opts: opts, open: open, isDisk: isDisk, used: map[string]bool{}}
 	d, err := open(in)
@@ -121,8 +124,8 @@ func Open(r io.ReaderAt, size int64, opts Options) (diskimage.Disk, error) {
 	return d, nil
 }
 
-// unused reports files that were given and are not the image's: it, or they, may
-// be the wrong ones, or the descriptor may have been cut.
+// unused fails when a file was given that the image does not consist of: the image
+// or the file may be the wrong one, or the descriptor may have been cut.
 func (in input) unused() error {
 	for _, name := range slices.Sorted(maps.Keys(in.opts.With)) {
 		if !in.used[name] {
@@ -134,7 +137,7 @@ func (in input) unused() error {
 	return nil
 }
 
-// open returns no image in place of a nil one.
+// open opens in with the declared format, or with the one that its content has.
 func open(in input) (diskimage.Disk, error) {
 	declared, err := byName(in.opts.Format)
 	if err != nil {

@@ -63,8 +63,8 @@ func titleOf(format string) string {
 	return strings.ToUpper(format)
 }
 
-// Every format, declared as every other: only what the content says opens, and
-// raw, which gives the bytes.
+// Every format, declared as every other: it opens only as what its content is, and
+// as raw, which gives the bytes.
 func TestDeclaredAndActual(t *testing.T) {
 	images, want := fixtures()
 	for actual, image := range images {
@@ -229,7 +229,7 @@ func TestFraming(t *testing.T) {
 	}
 }
 
-// A fixed VHD has its only footer at the end: it is no raw disk, and padding
+// A fixed VHD has its only footer at the end: it is not a raw disk, and padding
 // does not make it one.
 func TestFixedVHDIsNotRaw(t *testing.T) {
 	image := imagetest.VHD{Size: 8192, Blocks: map[int64][]byte{0: []byte("guest")}}.Build()

@@ -11,7 +11,7 @@ import (
 	"github.com/diskport/diskport/diskimage/imagetest"
 )
 
-// Whatever the image is: what it says of itself, where it holds data, and these.
+// Open an image of any format: its description, where it holds data, and the data.
 func ExampleOpen() {
 	data := bytes.Repeat([]byte("guest "), 1000)
 	object := imagetest.VHD{Size: 16 << 20, BlockSize: 2 << 20, Blocks: map[int64][]byte{3: data}}.Build()
@@ -41,8 +41,8 @@ func ExampleOpen() {
 	// guest guest
 }
 
-// A disk of several files: which they are is in the descriptor, and the caller
-// says what is read for each.
+// A disk of several files: the descriptor names them, and the caller gives the
+// contents of each.
 func ExampleOpen_files() {
 	descriptor := imagetest.VMDKDescriptor("twoGbMaxExtentFlat", `RW 2 FLAT "disk-f001.vmdk" 0`, `RW 1 FLAT "disk-f002.vmdk" 0`)
 	open := func(with map[string]diskimage.File) (diskimage.Disk, error) {
@@ -85,7 +85,7 @@ func ExampleOpen_refused() {
 	// block size = 511 at offset 544
 }
 
-// What an object is, without opening it.
+// Find out what an object is without opening it.
 func ExampleSniff() {
 	object := []byte("QFI\xfb\x00\x00\x00\x01 and so on")
 	match, err := detect.Sniff(bytes.NewReader(object), int64(len(object)))

@@ -11,8 +11,8 @@ import (
 	"github.com/diskport/diskport/diskimage/internal/bounded"
 )
 
-// NotDiskError is what an error wraps when content, of which no format was
-// declared, is known not to be a disk, or is not what its name promises. Declared
+// NotDiskError is what an error wraps when content without a declared format is
+// known not to be a disk, or is not what its name promises. When it is declared as
 // raw, its bytes are taken as they are.
 type NotDiskError struct {
 	Inside string // the container that the content is in; "" for none
@@ -25,10 +25,10 @@ func (e *NotDiskError) Error() string {
 	return "to take its bytes as they are, declare it raw"
 }
 
-// foreigner is content that people pass for a disk by mistake.
+// foreigner is a kind of content that people take for a disk by mistake.
 type foreigner struct {
 	title string // "a JPEG picture"
-	hint  string // how to come from it to a disk; may be empty
+	hint  string // how to get a disk out of it; may be empty
 	match func(probe) bool
 }
 
@@ -37,8 +37,8 @@ const (
 	restoreFirst = "restore it to a disk or a file with the program that made it"
 )
 
-// foreigners are known by their first bytes. None of them is looked for in content
-// that bears the sign of a disk: some boot sectors pass for programs.
+// foreigners are known by their first bytes. Content that bears the sign of a disk
+// is not compared with them, since some boot sectors look like programs.
 var foreigners = []foreigner{
 	{"a 7-Zip archive", unpackFirst, starts("7z\xbc\xaf\x27\x1c")},
 	{"a RAR archive", unpackFirst, starts("Rar!\x1a\x07")},
@@ -95,7 +95,7 @@ var foreigners = []foreigner{
 	{"a pack of Git", "", starts("PACK\x00\x00\x00\x02")},
 	{"a file that OpenSSL encrypted", "decrypt it first", starts("Salted__")},
 
-	// Images, but not all there, or not where they should be.
+	// These are images that are incomplete, or do not begin where they should.
 	{"a VMDK whose first sector is missing", "", holds(512, "# Disk DescriptorFile")},
 	{"a VHD whose first sector is missing", "", holds(512, "cxsparse")},
 	{"a VHDX whose file identifier is missing", "", func(p probe) bool { return holds(64<<10, "head")(p) && holds(192<<10, "regi")(p) }},
@@ -214,8 +214,8 @@ func code(s string) string {
 // textSize is how much of the start, and of the end, is looked at for text.
 const textSize = 64 << 10
 
-// isText reports whether p could be typed: no control characters but those of
-// lines, and UTF-8 or, of other encodings, mostly ASCII.
+// isText reports whether p is text: without control characters other than those of
+// lines, and UTF-8 or, in other encodings, mostly ASCII.
 func isText(p []byte) bool {
 	high := 0
 	for _, b := range p {
@@ -251,7 +251,7 @@ func isUTF16(p []byte) bool {
 	return n > 0 && ascii*10 >= n*7
 }
 
-// promises are what names say of content, by their ends.
+// promises are the formats that names promise, by their extensions.
 var promises = map[string]string{
 	".vmdk": "vmdk", ".vhd": "vhd", ".vpc": "vhd", ".vhdx": "vhdx", ".avhd": "vhd", ".avhdx": "vhdx", ".vhds": "vhdx",
 	".qcow2": "qcow2", ".qcow": "qcow2", ".vdi": "vdi", ".qed": "qed", ".hds": "parallels", ".dmg": "dmg",
@@ -259,18 +259,18 @@ var promises = map[string]string{
 	".gz": "gzip", ".tgz": "gzip", ".xz": "xz", ".txz": "xz", ".zst": "zstd", ".bz2": "bzip2", ".tar": "ova", ".box": "ova",
 }
 
-// promised returns the format that a name promises, nil for none. The data of a
-// flat VMDK are named .vmdk too, and are a raw disk.
+// promised returns the format that a name promises, nil for none. The data file of
+// a flat VMDK has a name in .vmdk too, and is a raw disk.
 func promised(name string) *format {
 	name = strings.ToLower(path.Base(name))
 	if strings.HasSuffix(name, "-flat.vmdk") {
 		return nil
 	}
-	f, _ := byName(promises[path.Ext(name)]) // the empty name is nobody's
+	f, _ := byName(promises[path.Ext(name)]) // no format has the empty name
 	return f
 }
 
-// unpackedName returns what the contents of a compressed object are called.
+// unpackedName returns the name of the contents of a compressed object.
 func unpackedName(name string) string {
 	base := path.Base(name)
 	switch ext := strings.ToLower(path.Ext(base)); ext {
@@ -282,9 +282,9 @@ func unpackedName(name string) string {
 	return ""
 }
 
-// unsigned judges content of no format. It refuses what is known not to be a disk,
-// and what is not what its name promises; the rest it takes for a raw disk, with
-// warnings where nothing says that it is one.
+// unsigned judges content without a known format. It refuses content that is known
+// not to be a disk, or is not what its name promises, and takes the rest for a raw
+// disk, with warnings when nothing indicates that it is one.
 func (in input) unsigned() (warnings []string, err error) {
 	disk := in.seen.disk()
 	if disk == "" && !hasBootMark(in.seen) {
@@ -313,7 +313,7 @@ func (in input) unsigned() (warnings []string, err error) {
 	return warnings, nil
 }
 
-// foreign refuses what is known not to be a disk.
+// foreign refuses content that is known not to be a disk.
 func (in input) foreign() error {
 	for _, f := range foreigners {
 		if f.match(in.seen) {

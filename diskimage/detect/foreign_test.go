@@ -13,7 +13,7 @@ import (
 	"github.com/diskport/diskport/diskimage/imagetest"
 )
 
-// noise is bytes of no format, which no text and no signature is among.
+// noise is bytes of no format, without text and without signatures.
 func noise(n int) []byte {
 	p := imagetest.Mixed(n, 11)
 	for i := range p {
@@ -35,7 +35,8 @@ func isNotDisk(t *testing.T, err error, text string) {
 	}
 }
 
-// What people pass by mistake is refused by name, and taken when it is declared.
+// Content that people take for a disk by mistake is refused by name, and taken when
+// it is declared as raw.
 func TestForeign(t *testing.T) {
 	utf16le := []byte("\xff\xfe")
 	for _, u := range utf16.Encode([]rune("Windows writes text like this\r\n")) {
@@ -98,8 +99,8 @@ func TestForeign(t *testing.T) {
 	isNotDisk(t, err, "unpack it from the gzip and declare it raw")
 }
 
-// Content that isn't what its name promises is refused, or warned of where it
-// is a disk all the same.
+// Content that isn't what its name promises is refused, or taken with a warning if
+// it is a disk all the same.
 func TestPromisingNames(t *testing.T) {
 	images, want := fixtures()
 	partitioned, unknown := images["raw"], noise(1<<20)
@@ -121,7 +122,7 @@ func TestPromisingNames(t *testing.T) {
 		object   []byte
 		warnings int
 	}{
-		"a.img.gz":    {partitioned, 1}, // unpacked by whoever fetched it
+		"a.img.gz":    {partitioned, 1}, // it was unpacked when it was fetched
 		"a.vhd":       {images["vmdk"], 1},
 		"a.vmdk":      {images["vmdk"], 0},
 		"a-flat.vmdk": {partitioned, 0},
@@ -137,7 +138,7 @@ func TestPromisingNames(t *testing.T) {
 	}
 }
 
-// A raw disk is taken without a word when something says that it is one.
+// A raw disk is taken without a warning when something indicates that it is one.
 func TestSigns(t *testing.T) {
 	empty := make([]byte, 1<<20)
 	with := func(off int, magic string) []byte {
@@ -185,7 +186,7 @@ func TestSigns(t *testing.T) {
 	}
 }
 
-// What is behind a footer or a trailer is left out, whatever it is.
+// Anything behind a footer or a trailer is left out.
 func TestBytesBehind(t *testing.T) {
 	images, want := fixtures()
 	fixed := imagetest.VHD{Size: 1 << 20, Blocks: map[int64][]byte{0: want}}.Build()
@@ -206,7 +207,7 @@ func TestBytesBehind(t *testing.T) {
 	checkContents(t, d, err, guest[:len(guest)/512*512])
 }
 
-// A version that isn't read is refused by its format, never taken for raw.
+// A version that isn't supported is refused by its format, and never taken for raw.
 func TestVersions(t *testing.T) {
 	images, _ := fixtures()
 	for name, c := range map[string]struct {

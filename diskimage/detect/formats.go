@@ -25,11 +25,11 @@ type format struct {
 
 type openFunc func(in input) (image, error)
 
-// rawFormat is what matches nothing.
+// rawFormat is the format of content that matches nothing.
 var rawFormat = format{name: "raw", title: "raw", open: openRaw}
 
-// formats is every format known, in the order in which matches are named. What
-// is not supported is here so that it is never imported as raw.
+// formats are all known formats, in the order in which matches are named. Those
+// that are not supported are here so that they are never imported as raw.
 var formats = []format{
 	{"vhdx", "VHDX", starts("vhdxfile"), openVHDX},
 	{"vhd", "VHD", isVHD, openVHD},
@@ -67,8 +67,7 @@ var formats = []format{
 }
 
 func openRaw(in input) (image, error) {
-	// Archives hold text and scripts too, and nothing but an OVF says that this
-	// is a disk.
+	// Archives hold text and scripts too, and only an OVF says that this is a disk.
 	if strings.HasSuffix(in.inside, "ova") && in.size%512 != 0 {
 		return nil, fault("raw", diskimage.NotFormat, "%d bytes inside an OVA are of no known format, and no whole sectors", in.size)
 	}

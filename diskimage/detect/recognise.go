@@ -23,15 +23,14 @@ const descriptorSize = 64 << 10
 // tailSize is how much of the end is looked at.
 const tailSize = max(vhd.TailSize, dmg.TailSize)
 
-// probe is what recognisers see of an object.
+// probe is the part of an object that recognisers see.
 type probe struct {
 	head []byte // up to headSize bytes from the start
 	tail []byte // up to tailSize bytes at the end
 	size int64
 }
 
-// recognise returns every format that the object looks like, and what was seen of
-// it.
+// recognise returns every format that the object looks like, and its probe.
 func recognise(r io.ReaderAt, size int64) ([]*format, probe, error) {
 	src := bounded.Source{Format: "image", R: r, Size: size}
 	if err := src.NotEmpty(); err != nil {
@@ -56,12 +55,12 @@ func recognise(r io.ReaderAt, size int64) ([]*format, probe, error) {
 	return found, p, nil
 }
 
-// holds recognises the magic at an offset of the start.
+// holds recognises a magic at an offset.
 func holds(off int, magic string) func(probe) bool {
 	return func(p probe) bool { return len(p.head) >= off && bytes.HasPrefix(p.head[off:], []byte(magic)) }
 }
 
-// starts recognises any of the magics at the start.
+// starts recognises any of several magics at the start.
 func starts(magics ...string) func(probe) bool {
 	return func(p probe) bool {
 		for _, m := range magics {
@@ -73,8 +72,8 @@ func starts(magics ...string) func(probe) bool {
 	}
 }
 
-// isVHD finds the footer, or its copy at the start. The footer at the end of a
-// tar archive is that of a member, unless it is a fixed VHD's that says that
+// isVHD finds the footer, or its copy at the start. The footer at the end of a tar
+// archive belongs to a member, unless it is that of a fixed VHD and says that
 // everything before it is the disk.
 func isVHD(p probe) bool {
 	off, ok := vhd.FindFooter(p.tail, p.size)
@@ -91,7 +90,7 @@ func isQcow2(p probe) bool {
 }
 
 // isDMG finds the trailer, or an encrypted image. The trailer at the end of an
-// archive or a compressed object may be that of what is in it.
+// archive or a compressed object may belong to its contents.
 func isDMG(p probe) bool {
 	off, ok := dmg.FindTrailer(p.tail, p.size)
 	packed := isTar(p) || starts("\x1f\x8b\x08", xzMagic, "\x28\xb5\x2f\xfd", "BZh")(p)
@@ -114,8 +113,8 @@ func isBzip2(p probe) bool {
 		(len(p.head) < 10 || holds(4, "1AY&SY")(p) || holds(4, "\x17\x72\x45\x38\x50\x90")(p))
 }
 
-// isTar finds a valid checksum of the first member's header, and the magic or, of
-// archives from before it, a name and a type that make sense.
+// isTar finds a valid checksum of the first member's header, and the magic or, in
+// old archives without it, a name and a type that make sense.
 func isTar(p probe) bool {
 	if len(p.head) < 512 {
 		return false
@@ -134,8 +133,9 @@ func isTar(p probe) bool {
 }
 
 // isDescriptor finds the text of a VMDK descriptor: its first line is a known
-// comment, or its first word that is none is version=. Text that is nothing but
-// comments as far as is looked is taken for one too, not for a disk.
+// comment, or the first word that is not in a comment is version=. Text that is
+// only comments, as far as it is read, is taken for a descriptor too, not for a
+// disk.
 func isDescriptor(p probe) bool {
 	p.head = bytes.TrimPrefix(p.head, []byte("\ufeff"))
 	if bytes.HasPrefix(bytes.TrimSpace(p.head[:min(len(p.head), descriptorSize)]), []byte("# Disk DescriptorFile")) {

@@ -6,15 +6,15 @@ import (
 	"fmt"
 )
 
-// sign is what says that bytes are a disk, or a volume, as they are.
+// sign indicates that bytes are a disk, or a volume, as they are.
 type sign struct {
 	title string
 	match func(probe) bool
 }
 
 // signs are partition tables and the superblocks of file systems and volumes. One
-// of them is enough to take content that is of no format for a raw disk without a
-// word.
+// of them is enough to take content of no known format for a raw disk without a
+// warning.
 var signs = []sign{
 	{"GPT", anyOf(holds(512, "EFI PART"), holds(4096, "EFI PART"))},
 	{"NTFS", holds(3, "NTFS    ")},
@@ -80,8 +80,8 @@ func isZFS(p probe) bool {
 // hasBootMark finds what firmware looks for at the end of a first sector.
 func hasBootMark(p probe) bool { return holds(510, "\x55\xaa")(p) }
 
-// isBootSector finds that mark behind a partition table that makes sense, or code
-// that begins with a jump.
+// isBootSector finds the boot mark together with a partition table that makes
+// sense, or with code that begins with a jump.
 func isBootSector(p probe) bool {
 	if !hasBootMark(p) {
 		return false
@@ -90,7 +90,7 @@ func isBootSector(p probe) bool {
 	return jump || hasMBR(p)
 }
 
-// hasMBR finds a partition table of the old kind in which something is.
+// hasMBR finds a partition table of the old kind that is not empty.
 func hasMBR(p probe) bool {
 	if !hasBootMark(p) {
 		return false
@@ -114,7 +114,7 @@ func mbr(p probe) [4][]byte {
 	return all
 }
 
-// disk returns which sign of a disk the content bears, "" for none.
+// disk returns the sign of a disk that the content bears, "" for none.
 func (p probe) disk() string {
 	for _, s := range signs {
 		if s.match(p) {
@@ -124,8 +124,9 @@ func (p probe) disk() string {
 	return ""
 }
 
-// missing says that a disk is larger by what is on it than the object is: the
-// object was cut, or the disk was shrunk. It returns "" when nothing says so.
+// missing says that a disk is larger, according to its contents, than the object:
+// the object was cut, or the disk was shrunk. It returns "" when nothing indicates
+// that.
 func (p probe) missing() string {
 	what, size := p.claims()
 	if size <= p.size {
@@ -134,10 +135,11 @@ func (p probe) missing() string {
 	return fmt.Sprintf("%s is for a disk of %d bytes at least, the object has %d: it may not be all there", what, size, p.size)
 }
 
-// claims returns how large a disk is at least by what is on it, 0 for unknown.
+// claims returns how large a disk is at least, according to its contents; 0 if that
+// is unknown.
 func (p probe) claims() (what string, size int64) {
 	le := binary.LittleEndian
-	const most = 1 << 53 // sectors; more is no size of a disk
+	const most = 1 << 53 // sectors; no disk has more
 	switch {
 	case holds(512, "EFI PART")(p) && len(p.head) >= 1024:
 		if last := le.Uint64(p.head[512+32:]); last < most {

@@ -163,7 +163,7 @@ func TestManyChunks(t *testing.T) {
 	}
 }
 
-// qemu-img reads the same, but for what it has modules for elsewhere.
+// qemu-img reads the same, except for codecs that need a module of its own.
 func TestQemuReads(t *testing.T) {
 	sandboxtest.Outside(t)
 	for _, name := range []string{"raw", "zlib"} {

@@ -5,7 +5,8 @@
 // the authors of other readers have written down of them. Numbers are big-endian;
 // a sector is 512 bytes.
 //
-// Trailer, the last 512 bytes; behind it less than a sector of anything, or zeros:
+// The trailer is the last 512 bytes; behind it there may be less than a sector of
+// anything, or zeros:
 //
 //	0    4  "koly"
 //	4    4  version: 4
@@ -48,8 +49,8 @@
 //	ffffffff  the end of the table
 //
 // The chunks of all tables together must be the disk, without gap or overlap. The
-// checksums of the image as a whole would cost a pass of their own over all of it
-// and are not looked at; compressed chunks have checksums in them.
+// checksums of the whole image would cost a pass over all of it and are not
+// checked; compressed chunks contain checksums of their own.
 //
 // Not supported, and refused by name: chunks compressed with ADC (80000004) and
 // LZFSE (80000007), images in several segments, images with tables in a resource

@@ -109,7 +109,8 @@ func TestBadTables(t *testing.T) {
 	}
 }
 
-// Chunks that share their bytes make much of little.
+// Chunks that share their bytes are refused, since they would expand a small object
+// to a large disk.
 func TestAmplification(t *testing.T) {
 	t.Run("100 a thousand runs of the same bytes", func(t *testing.T) {
 		d := imagetest.DMG{Size: 4 << 30, Chunk: 4 << 20, Chunks: map[int64][]byte{0: imagetest.Mixed(4<<20, 1)}}
@@ -173,7 +174,7 @@ func TestBadList(t *testing.T) {
 	imagetest.WantFault(t, err, diskimage.Limit, "property list")
 }
 
-// What is in a compressed chunk is as long as the chunk, and right.
+// The contents of a compressed chunk must be as long as the chunk, and intact.
 func TestBadChunks(t *testing.T) {
 	sandboxtest.Outside(t)
 	const size = 4096

@@ -39,8 +39,8 @@ const (
 	chunkEnd     = 0xffffffff
 )
 
-// TailSize is how many bytes at the end of an object are searched for a trailer:
-// it finds one behind which 64 KiB of padding were put.
+// TailSize is how many bytes at the end of an object are searched for a trailer. It
+// is enough for one that is followed by 64 KiB of padding.
 const TailSize = 128 << 10
 
 // FindTrailer returns where in an object of size bytes, whose last bytes are tail
@@ -60,7 +60,7 @@ func FindTrailer(tail []byte, size int64) (off int64, ok bool) {
 }
 
 // EndsList reports whether the property list ends where the trailer at off says, as
-// far as tail shows. That of a trailer inside an archive does not.
+// far as tail shows. That of a DMG inside an archive does not.
 func EndsList(tail []byte, size, off int64) bool {
 	start := size - int64(len(tail))
 	p := tail[off-start:]

@@ -28,9 +28,9 @@ type element struct {
 	text bool   // it holds text
 }
 
-// readTables calls table with each table of chunks in a property list. There is no
-// way in it to anything else: the usual document type is not fetched, and none may
-// declare anything.
+// readTables calls table with each table of chunks in a property list. The list
+// can't refer to anything else: the usual document type is not fetched, and a
+// document type that declares anything is refused.
 func readTables(p bounded.Part, table func(bounded.Part) error) error {
 	if err := p.CheckTags(); err != nil {
 		return err

@@ -19,8 +19,8 @@ import (
 // cases is how many the catalogue of hostile images has.
 const cases = 110
 
-// elsewhere are tests outside diskimage that cover a case, and those that can
-// not carry its number in a name.
+// elsewhere are tests outside diskimage that cover a case, and those that cannot
+// have its number in their names.
 var elsewhere = map[int][]string{
 	14:  {"internal/imports/source TestPinnedObjectChanged", "internal/imports/objects TestOpenSeesChange"},
 	106: {"e2e TestKilledInTheMiddle", "e2e TestCancel", "e2e TestFullDisk"},

@@ -1,6 +1,6 @@
-// Package imagetest tests disks: Check is the conformance suite that every
-// Disk passes, whatever it reads from; the rest makes images to test with (from
-// specs, with qemu-img), deterministic contents, and sources that fail.
+// Package imagetest tests disks: Check is the conformance suite that every Disk
+// passes, whatever it reads from. The rest makes images for tests (from specs, and
+// with qemu-img), deterministic contents, and sources that fail.
 //
 // Decoders, the snapshot view and the NBD server's disks all run Check in
 // their own tests.

@@ -8,8 +8,8 @@ type Patch struct {
 	Data []byte
 }
 
-// Patches are a source of zeros with patches on them, later ones above earlier:
-// a large object of which little matters.
+// Patches are a source of zeros with patches on them, later ones on top of earlier
+// ones: a large object of which only a little matters.
 type Patches []Patch
 
 // ReadAt fills p.

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// QemuImg runs qemu-img with args and fails the test when it is missing or
-// fails: the tests that compare with it prove what no fixture of ours can.
+// QemuImg runs qemu-img with args and fails the test when it is missing or fails:
+// comparing with it proves what fixtures of our own can't.
 func QemuImg(t testing.TB, args ...string) {
 	t.Helper()
 	out, err := exec.Command("qemu-img", args...).CombinedOutput()

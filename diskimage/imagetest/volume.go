@@ -4,8 +4,8 @@ import "testing"
 
 // Volume marks a test whose point is the volume of data that one goroutine decodes.
 // Under the race detector it would take ten times as long and find nothing more, so
-// there it is left out. Whoever runs tests under the race detector runs them without
-// it as well; `make test` fails when a test was left out of both.
+// there it is left out. The tests are also run without the race detector; `make
+// test` fails when a test was left out of both.
 func Volume(t testing.TB) {
 	t.Helper()
 	if raceEnabled {

@@ -23,21 +23,20 @@
 // Pax records (path, size, GNU.sparse.*) and a GNU long name replace what the next
 // header says. The data of a sparse file of the pax form 1.0 begin with its map: how
 // many segments, and of each the offset and the length, a decimal number a line,
-// padded to 512. Two blocks of zeros end the archive; that they are missing is a
-// warning. Files in folders are members by their names with the folders; links and
+// padded to 512. Two blocks of zeros end the archive; if they are missing, there is
+// a warning. Files in folders are members by their names with the folders; links and
 // devices are refused, and so are names that lead out of the archive and two members
-// whose names differ in case alone. Folders, and what macOS puts beside files, are
+// whose names differ in case alone. Folders, and the files that macOS adds, are
 // passed over.
 //
 // In the OVF, Envelope/References/File (id, href, size, compression, chunkSize)
 // names the members, and DiskSection/Disk (diskId, fileRef, capacity,
 // capacityAllocationUnits, parentRef) the disks. Names are relative to the OVF. A
 // file with chunkSize may lie in pieces called name.000000000 and so on. A disk
-// without fileRef is one to be made empty. Nothing is opened that is not a member.
+// without fileRef is to be created empty. Only members are opened.
 //
 // The manifest has lines "SHA1(name)= hex" or "SHA256 (name) = hex", also with SHA384
-// and SHA512 and their other spellings, or "hex  name". The
-// digest of the OVF is verified first, then that of the chosen disk, in a pass of
-// its own over it before anything else is read of it. Certificates are not looked
-// at.
+// and SHA512 and their other spellings, or "hex name". The digest of the OVF is
+// verified first, then that of the chosen disk, in a pass over it before anything
+// else of it is read. Certificates are ignored.
 package ova

@@ -13,7 +13,7 @@ import (
 	"github.com/diskport/diskport/diskimage/ova"
 )
 
-// sum mends the checksum of the header at an offset.
+// sum corrects the checksum of the header at an offset.
 func sum(object []byte, at int) {
 	p := object[at : at+512]
 	copy(p[148:156], "        ")

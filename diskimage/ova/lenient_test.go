@@ -20,7 +20,7 @@ import (
 	"github.com/diskport/diskport/diskimage/ova"
 )
 
-// Manifests as people's tools write them.
+// Manifests as various tools write them.
 func TestManifests(t *testing.T) {
 	ovf, disk := described("a"), text("a", "the disk")
 	one, other := sha256.Sum256(disk.Data), sha512.Sum512(disk.Data)
@@ -92,7 +92,8 @@ func TestEncodings(t *testing.T) {
 	}
 }
 
-// A disk in pieces is the pieces, and each of them may have a digest, or all.
+// A disk in pieces is the sequence of them. Each piece may have a digest, or all of
+// them together.
 func TestPieces(t *testing.T) {
 	parts := []imagetest.Member{text("d.vmdk.000000000", "the "), text("d.vmdk.000000001", "disk"), text("d.vmdk.000000002", "!")}
 	whole := text("d.vmdk", "the disk!")

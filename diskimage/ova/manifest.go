@@ -54,8 +54,8 @@ func parseManifest(p bounded.Part) (*manifest, error) {
 	return m, nil
 }
 
-// line takes "SHA1(name)= hex", with blanks as one likes, and what sha256sum and
-// its kin print, "hex  name". Empty lines and comments are passed over.
+// line takes "SHA1(name)= hex", with any blanks, and the form that sha256sum and
+// similar tools print, "hex name". Empty lines and comments are passed over.
 func (m *manifest) line(s string, at int64) error {
 	if s == "" || s[0] == '#' {
 		return nil
@@ -106,7 +106,7 @@ func algorithmOf(s string) string {
 	return s
 }
 
-// coreutilsLine takes "hex  name"; the length of the digest says which it is.
+// coreutilsLine takes "hex name"; the length of the digest tells the algorithm.
 func coreutilsLine(s string) (name string, d digest, ok bool) {
 	value, name, ok := strings.Cut(s, " ")
 	d.hex = strings.ToLower(value)

@@ -37,7 +37,7 @@ type Disk struct {
 	Warnings []string
 }
 
-// ChoiceError says that an OVA holds several disks, or not the one asked for.
+// ChoiceError reports an OVA that holds several disks, or not the one asked for.
 // The FormatError that Find returns wraps it.
 type ChoiceError struct {
 	Asked string   // Options.Member
@@ -52,7 +52,7 @@ func (e *ChoiceError) Error() string {
 	if e.Asked != "" {
 		s = fmt.Sprintf("it holds no disk %q", bounded.Printable(e.Asked))
 	}
-	const most = 10 // of a thousand names nobody reads the rest
+	const most = 10 // a longer list would not be read
 	var quoted []string
 	for _, name := range e.Disks[:min(len(e.Disks), most)] {
 		quoted = append(quoted, strconv.Quote(name))
@@ -131,7 +131,7 @@ func (a *archive) withoutOVF(digests *manifest, opts Options) (*Disk, error) {
 	return disk, digests.verify(m.name, disk.File, opts.Interrupted)
 }
 
-// only returns the one member whose name ends so, nil for none.
+// only returns the only member whose name has the suffix, nil for none.
 func (a *archive) only(suffix string) (*member, error) {
 	var found *member
 	for _, name := range slices.Sorted(maps.Keys(a.members)) {
@@ -159,7 +159,7 @@ func (a *archive) manifest() (*manifest, error) {
 	return parseManifest(part)
 }
 
-// text reads a whole member, which may have most bytes.
+// text reads a whole member of at most most bytes.
 func (a *archive) text(m member, name string, most int64) (bounded.Part, error) {
 	if m.size > most {
 		return bounded.Part{}, a.src.NewPart(name, m.off, nil).Fault(diskimage.Limit, "%d bytes, more than %d", m.size, most)

@@ -29,7 +29,7 @@ type diskRef struct {
 	capacity, units  string
 }
 
-// envelope is what matters of an OVF.
+// envelope is the part of an OVF that is used.
 type envelope struct {
 	part   bounded.Part
 	folder string             // of the OVF in the archive, with a slash; "" for none
@@ -40,8 +40,8 @@ type envelope struct {
 	warnings []string
 }
 
-// parseOVF reads the description. There is no way in it to anything else: a DTD,
-// and with it every entity, is refused.
+// parseOVF reads the description. It can't refer to anything else: a DTD, and with
+// it every entity, is refused.
 func parseOVF(p bounded.Part) (*envelope, error) {
 	text, warning := decode(p.Data)
 	e := &envelope{part: p, files: map[string]fileRef{}}
@@ -82,7 +82,7 @@ func parseOVF(p bounded.Part) (*envelope, error) {
 	return e, nil
 }
 
-// element takes the files and the disks, and passes over all else.
+// element takes the files and the disks, and passes over everything else.
 func (e *envelope) element(d *xml.Decoder, path string, attrs []xml.Attr) error {
 	get := func(name string) string {
 		for _, a := range attrs {
@@ -145,7 +145,7 @@ func (e *envelope) attribute(c diskimage.Class, name, value, reason string) erro
 	return f
 }
 
-// units reads "byte", "byte * 2^30", "byte * 1024", and names of old.
+// units reads "byte", "byte * 2^30", "byte * 1024", and older names.
 func units(s string) (int64, bool) {
 	s = strings.Join(strings.Fields(s), "")
 	switch s {

@@ -203,7 +203,8 @@ func (f sparseFile) NextData(off int64) (start, end int64, err error) {
 	return max(off, s.off), s.off + s.n, nil
 }
 
-// section is a member of an archive that knows its holes, out of scratch room.
+// section is a member of an archive that was unpacked to scratch room, which knows
+// its holes.
 type section struct {
 	*io.SectionReader
 	sparse diskimage.SparseReaderAt

@@ -126,7 +126,7 @@ func (a *archive) block(off int64) (bounded.Part, error) {
 	return a.src.NewPart("header", off, a.held.Data[at:at+block]), nil
 }
 
-// overrides is what headers say of the member that follows.
+// overrides are the values that headers give for the member that follows.
 type overrides struct {
 	name  string
 	size  int64
@@ -283,8 +283,8 @@ func (a *archive) add(p bounded.Part, m member) error {
 	return nil
 }
 
-// inside reports whether a name is that of a file, or of one in a folder, of the
-// archive.
+// inside reports whether a name is that of a file of the archive, perhaps in a
+// folder.
 func inside(name string) bool {
 	for part := range strings.SplitSeq(name, "/") {
 		if !plain(part) {
@@ -294,7 +294,7 @@ func inside(name string) bool {
 	return len(name) <= 1024
 }
 
-// plain reports whether a name is that of a file, with no way to anywhere else.
+// plain reports whether a name is that of a file and nothing else.
 func plain(name string) bool {
 	return name != "" && name != "." && name != ".." && len(name) <= 255 && !strings.ContainsAny(name, "/\\:\x00")
 }

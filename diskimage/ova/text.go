@@ -15,9 +15,9 @@ import (
 const cp1252 = "\u20ac\ufffd\u201a\u0192\u201e\u2026\u2020\u2021\u02c6\u2030\u0160\u2039\u0152\ufffd\u017d\ufffd" +
 	"\ufffd\u2018\u2019\u201c\u201d\u2022\u2013\u2014\u02dc\u2122\u0161\u203a\u0153\ufffd\u017e\u0178"
 
-// decode returns text in UTF-8, whatever people's tools wrote it in, without a byte
+// decode returns text of any encoding that tools write in UTF-8, without a byte
 // order mark and an XML declaration, and a warning when it had to guess. Names and
-// numbers in it are nearly always ASCII, which all of them share.
+// numbers are nearly always ASCII, which all encodings share.
 func decode(p []byte) (text []byte, warning string) {
 	switch {
 	case bytes.HasPrefix(p, []byte("\xff\xfe")):

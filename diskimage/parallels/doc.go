@@ -1,7 +1,7 @@
 // Package parallels reads the expandable disks of Parallels, Virtuozzo and
 // OpenVZ (.hds, .hdd) in their two forms.
 //
-// Source: QEMU, docs/interop/parallels.txt, held against images of Parallels,
+// Source: QEMU, docs/interop/parallels.txt, compared with images of Parallels,
 // Virtuozzo and qemu-img. All numbers are little-endian.
 //
 //	offset      bytes    structure
@@ -25,6 +25,6 @@
 // the sector at which it begins, the later one the cluster, counted from the
 // object's start.
 //
-// Not supported: disks of several .hds files, which their DiskDescriptor.xml
-// names; an object is one file. One that needs others does not say so.
+// Not supported: disks of several .hds files, which their DiskDescriptor.xml names,
+// since an object is one file. A file does not say whether it needs others.
 package parallels

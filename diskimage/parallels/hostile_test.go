@@ -70,7 +70,7 @@ func TestHostile(t *testing.T) {
 	imagetest.WantFault(t, err, diskimage.Limit, "too many units of 512 bytes to keep them apart")
 }
 
-// What is not needed to read is ignored.
+// Fields that are not needed for reading are ignored.
 func TestAccepted(t *testing.T) {
 	want := make([]byte, 3*4096)
 	want[0], want[2*4096] = 1, 2

@@ -37,7 +37,7 @@ type header struct {
 	data    uint32 // sector
 }
 
-// parseHeader takes the header apart, which must be whole.
+// parseHeader parses the header, which must be whole.
 func parseHeader(p bounded.Part) (header, error) {
 	text := string(p.Data)
 	if !strings.HasPrefix(text, magicSectors) && !strings.HasPrefix(text, magicClusters) {

@@ -53,8 +53,8 @@ func TestClusters(t *testing.T) {
 	}
 }
 
-// An object that ends in what the disk has of its last cluster was cut. What is
-// behind the disk's end in that cluster may be missing.
+// An object that ends before the disk does, inside its last cluster, was cut. The
+// part of that cluster behind the disk's end may be missing.
 func TestCutObject(t *testing.T) {
 	p, want := spec(7, 0, true)
 	image := p.Build()
@@ -170,7 +170,7 @@ func TestQemuImg(t *testing.T) {
 	}
 }
 
-// Sizes are anything: less than a cluster, a sector more, an odd number of
+// Any size will do: less than a cluster, a sector more, an odd number of
 // sectors.
 func TestQemuSizes(t *testing.T) {
 	sandboxtest.Outside(t)

@@ -34,8 +34,8 @@ func newExpander(c compression) *expander {
 	return x
 }
 
-// expanders are those not in use: as many as were ever used at once. One for
-// zstd is large and long in the making, too much so for a sync.Pool that forgets.
+// expanders are those not in use: as many as were ever used at once. One for zstd
+// is large and takes long to make, so a sync.Pool, which drops some, won't do.
 type expanders struct {
 	mu   sync.Mutex // guards free
 	free []*expander
@@ -85,8 +85,8 @@ func (f *clusterFinder) Decode(run diskimage.Run, dst, src []byte) error {
 	return fault
 }
 
-// expand fills dst from the stream at the start of src, and returns how much of
-// it was filled, also when there was less than that.
+// expand fills dst from the stream at the start of src, and returns how much of it
+// was filled, which may be less than all.
 func (x *expander) expand(dst, src []byte) (int, error) {
 	if x.err != nil {
 		return 0, x.err
@@ -130,8 +130,8 @@ var (
 	errWindow     = errors.New("zstd: the window is too large")
 )
 
-// frameLength returns how many bytes the zstd frame at the start of src takes:
-// what follows it in its last sector is another's.
+// frameLength returns how many bytes the zstd frame at the start of src takes: what
+// follows it in its last sector belongs to another cluster.
 func frameLength(src []byte) (int, error) {
 	var h zstd.Header
 	if err := h.Decode(src); err != nil {
@@ -167,7 +167,7 @@ func frameLength(src []byte) (int, error) {
 	return 0, inflate.ErrTruncated
 }
 
-// truncated gives the errors of a stream that ends early one name.
+// truncated turns all errors for a stream that ends early into one.
 func truncated(err error) error {
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		return inflate.ErrTruncated

@@ -50,9 +50,9 @@
 // A stream is bare DEFLATE, or one zstd frame, and expands to a cluster. What
 // follows it in its last sector is another's.
 //
-// Writers leave the last cluster of the object cut. What is missing of it reads
-// as zeros, with a warning; a cluster that is missing whole is a fault, where
-// qemu reads zeros.
+// Writers may cut the last cluster of the object. The missing part reads as zeros,
+// with a warning; a cluster of which everything is missing is a fault, where qemu
+// reads zeros.
 //
 // Not supported, and refused by name: backing files, external data files,
 // encryption, version 1. Internal snapshots and bitmaps are ignored.

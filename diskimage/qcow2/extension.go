@@ -30,7 +30,7 @@ func (e extension) text() string {
 	return fmt.Sprintf("%q", bounded.Printable(string(bytes.TrimRight(e.Data, "\x00"))))
 }
 
-// extensions are those that matter; each may be nil.
+// extensions are those that are used; each may be nil.
 type extensions struct {
 	backingFormat, dataFile, luks, featureNames *extension
 }

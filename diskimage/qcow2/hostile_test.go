@@ -42,8 +42,8 @@ func patched(q imagetest.Qcow2, changes ...imagetest.Patch) []byte {
 	return patcher(q.Build().Bytes)(changes...)
 }
 
-// patcher returns what makes copies of an image with changes: building one takes
-// longer.
+// patcher returns a function that returns copies of an image with changes, which is
+// faster than building each.
 func patcher(image []byte) func(changes ...imagetest.Patch) []byte {
 	return func(changes ...imagetest.Patch) []byte {
 		p := bytes.Clone(image)
@@ -168,7 +168,7 @@ func sharedL2() []byte {
 	return append(image.Bytes, make([]byte, 1<<20)...)
 }
 
-// What is wrong with a cluster shows when it is looked up.
+// A fault of a cluster is found when it is looked up.
 func TestHostileClusters(t *testing.T) {
 	be64 := imagetest.BE64
 	image := hostile().Build()
@@ -260,7 +260,7 @@ func TestAmplification(t *testing.T) {
 	}
 }
 
-// What a zstd frame must not be.
+// Invalid zstd frames.
 func TestHostileZstd(t *testing.T) {
 	var c imagetest.Compressor
 	whole := bytes.Repeat([]byte("a cluster of text that is 64 KiB "), 2048)[:1<<16]

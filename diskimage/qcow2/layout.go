@@ -61,8 +61,8 @@ type header struct {
 	compression   compression
 }
 
-// parseHeader takes the header apart. What tells how to read it is checked
-// here: magic, version and lengths.
+// parseHeader parses the header. It checks the fields that say how to read it:
+// magic, version and lengths.
 func parseHeader(p bounded.Part) (header, error) {
 	h := header{part: p}
 	if !strings.HasPrefix(string(p.Data), magic) {
@@ -144,7 +144,7 @@ func (h header) validate(x extensions, limits diskimage.Limits) (int64, error) {
 	return size, h.checkL1(size)
 }
 
-// refuse reports what makes the disk more than this object.
+// refuse reports features that make the disk depend on more than this object.
 func (h header) refuse(x extensions) error {
 	switch {
 	case h.backingOffset != 0 || h.backingLength != 0:

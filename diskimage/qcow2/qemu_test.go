@@ -88,7 +88,7 @@ func TestQemuImgReadsFixtures(t *testing.T) {
 	}
 }
 
-// Sizes are anything: less than a cluster, a sector more, an odd number of
+// Any size will do: less than a cluster, a sector more, an odd number of
 // sectors.
 func TestQemuSizes(t *testing.T) {
 	sandboxtest.Outside(t)

@@ -30,8 +30,8 @@ func newClusterFinder(src bounded.Source, head header, size int64, limits diskim
 	return f, nil
 }
 
-// place says where a unit of the disk is, and n bytes on from it that are alike
-// and in the same cluster.
+// place says where a unit of the disk is, and how many bytes n from there on are
+// alike and in the same cluster.
 type place struct {
 	kind diskimage.Kind
 	host int64 // in the object, of data
@@ -98,8 +98,8 @@ func (f *clusterFinder) plain(l2 l2Table, run diskimage.Run, off int64) (diskima
 	return diskimage.Run{Off: run.Off + start, Len: run.Len - start, Kind: diskimage.Hole}, nil
 }
 
-// coded returns the run of the compressed cluster at off. Its last sector, of
-// which only the stream's part is its own, may be cut by the object's end.
+// coded returns the run of the compressed cluster at off. The object may end in its
+// last sector, which may also hold a part of another stream.
 func (f *clusterFinder) coded(off int64, p place) diskimage.Run {
 	run := f.run(off, p.n, diskimage.Data)
 	run.Coded, run.Src, run.SrcOff = true, f.src.R, p.host
@@ -114,8 +114,8 @@ type l2Table struct {
 	entries    []byte
 }
 
-// extend returns how many bytes from off, where first is, lie in a row, below
-// end. A fault behind it is found when it is asked for.
+// extend returns how many bytes from off, where first is, lie in a row, below end.
+// A fault behind them is found when it is looked up.
 func (l l2Table) extend(first place, off, end int64) int64 {
 	n := first.n
 	for off+n < end {

@@ -31,9 +31,10 @@ type tables struct {
 	streams  *bounded.Layout // of the clusters that compressed ones lie in
 	verdicts *bounded.Verdicts
 
-	// claimed is the least bytes that the clusters of the tables seen so far take
-	// in the object: no more than it has, unless compressed clusters share their
-	// streams, in an image that was made to be much work.
+	// claimed is the least number of bytes that the clusters of the tables seen so
+	// far take in the object. It exceeds the object's size only if compressed
+	// clusters share their streams, which is the case only in images that were made
+	// to cause much work.
 	claimed atomic.Int64
 }
 
@@ -96,8 +97,8 @@ func (t *tables) checkL1Entry(i int64, entry uint64) error {
 	return nil
 }
 
-// l2 returns where L2 table i begins in the object; 0 when there is none, and
-// then how many tables from i on, below end, there are none of.
+// l2 returns where L2 table i begins in the object; 0 when there is none, and then
+// how many tables from i on, below end, are absent.
 func (t *tables) l2(i, end int64) (at, absent int64, err error) {
 	page, err := t.l1.From(i)
 	if err != nil {
@@ -133,9 +134,9 @@ func (t *tables) load(i, at int64) ([]byte, error) {
 	return entries, nil
 }
 
-// check checks where the clusters of L2 table i, at an offset, lie. The object
-// may end in the last one, of which old writers leave out zeros. What else there
-// is to an entry is checked when it is used.
+// check checks where the clusters of L2 table i, at an offset, lie. The object may
+// end in the last one, of which old writers leave out zeros. The rest of an entry
+// is checked when it is used.
 func (t *tables) check(i, at int64, entries []byte) error {
 	sum, step := int64(0), t.l2Entry()
 	left := (t.size - i*t.span() + t.cluster() - 1) / t.cluster() // entries that the disk has
@@ -164,8 +165,8 @@ func (t *tables) check(i, at int64, entries []byte) error {
 	return nil
 }
 
-// naming returns which entry of a damaged table names the table itself, which says
-// most about the damage; -1 when none does.
+// naming returns which entry of a damaged table names the table itself, which is
+// the best description of the damage; -1 when none does.
 func (t *tables) naming(at int64, entries []byte) int64 {
 	step := t.l2Entry()
 	for k := int64(0); k*step < int64(len(entries)); k++ {
@@ -191,8 +192,9 @@ func (t *tables) l2Fault(i, at, k int64, entry uint64, c diskimage.Class, reason
 	return t.src.NewPart(l2Name(i), at, nil).FieldFault(c, field, reason, args...)
 }
 
-// minStream is the least bytes that a cluster compresses to: DEFLATE makes of a
-// byte 1032 at most; zstd has 6 bytes of frame, and 4 for 128 KiB of the same.
+// minStream is the least number of bytes that a cluster compresses to: DEFLATE
+// expands a byte to 1032 at most; zstd takes 6 bytes for the frame, and 4 for 128
+// KiB of equal bytes.
 func (t *tables) minStream() int64 {
 	if t.compression == zstandard {
 		return 6 + 4*((t.cluster()+1<<17-1)>>17)

@@ -104,7 +104,7 @@ func TestHostile(t *testing.T) {
 	}
 }
 
-// Clusters that are all the same one would make much work of a small object.
+// Entries that all name the same cluster would turn a small object into much work.
 func TestAmplification(t *testing.T) {
 	h := hostile()
 	table := h.Bytes[h.L2[0]:][:4096]

@@ -43,7 +43,7 @@ type header struct {
 	backingLength uint32
 }
 
-// parseHeader takes the header apart, which must be whole.
+// parseHeader parses the header, which must be whole.
 func parseHeader(p bounded.Part) (header, error) {
 	if !strings.HasPrefix(string(p.Data), magic) {
 		return header{}, p.Fault(diskimage.NotFormat, "does not begin with %q", magic)

@@ -142,7 +142,7 @@ func FuzzOpen(f *testing.F) {
 }
 
 // qemu-img's images of 64 MiB of data and an odd size hold what was put in. It
-// does not open what it writes with tables of one cluster.
+// can't open the images that it writes with tables of one cluster.
 func TestQemuImg(t *testing.T) {
 	sandboxtest.Outside(t)
 	imagetest.Volume(t)
@@ -165,7 +165,7 @@ func TestQemuImg(t *testing.T) {
 	})
 }
 
-// Sizes are anything: less than a cluster, a sector more, an odd number of
+// Any size will do: less than a cluster, a sector more, an odd number of
 // sectors.
 func TestQemuSizes(t *testing.T) {
 	sandboxtest.Outside(t)

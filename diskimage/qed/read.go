@@ -77,8 +77,8 @@ func (f *clusterFinder) checkL1Entry(i int64, at uint64) error {
 	return nil
 }
 
-// place returns the offset that an entry names, or, of one that no object
-// reaches, one past all objects.
+// place returns the offset that an entry names, or one beyond all objects if no
+// object can reach it.
 func place(entry uint64) int64 { return int64(min(entry, 1<<62)) }
 
 // Find implements blockmap.Finder.
@@ -133,7 +133,7 @@ func (f *clusterFinder) load(t, at, i int64) ([]byte, error) {
 }
 
 // checkPage checks the entries of a page of L2 table t, at an offset, of which the
-// first has a number. No writer leaves a cluster cut.
+// first has a number. No writer stores part of a cluster.
 func (f *clusterFinder) checkPage(entries []byte, t, at, first int64) error {
 	left := (f.size - t*f.span() + f.cluster() - 1) / f.cluster() // entries of the table that the disk has
 	for i := first; len(entries) > 0 && i < left; entries, i = entries[entrySize:], i+1 {

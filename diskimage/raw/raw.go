@@ -4,9 +4,9 @@
 //	0       size              the disk's first bytes
 //	size    up to 511 zeros   not stored: a disk is whole sectors of 512 bytes
 //
-// There is no header, so nothing can be refused but an empty object and one
-// above the limit. Whether the bytes are of another format is a question for
-// package detect.
+// There is no header, so only an empty object and one above the limit can be
+// refused. Whether the bytes are of another format is a question for package
+// detect.
 package raw
 
 import (

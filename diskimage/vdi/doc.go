@@ -2,8 +2,7 @@
 // VirtualBox and qemu-img.
 //
 // Source: VirtualBox, the header's definition in its storage code (VDICore.h),
-// held against images of VirtualBox and qemu-img. All numbers are
-// little-endian.
+// compared with images of VirtualBox and qemu-img. All numbers are little-endian.
 //
 //	offset                       bytes          structure
 //	0                            72             preheader

@@ -89,7 +89,7 @@ func TestCutAnywhere(t *testing.T) {
 	opener.Cut(t, patched(), want, 128)
 }
 
-// The text in front may be anything, and goes nowhere but into the description.
+// The text in front may be anything, and is only used in the description.
 func TestText(t *testing.T) {
 	image := patched()
 	copy(image, bytes.Repeat([]byte{0x1b}, 64))

@@ -54,7 +54,7 @@ type header struct {
 	linked     bool
 }
 
-// parseHeader takes the header apart, which must be whole.
+// parseHeader parses the header, which must be whole.
 func parseHeader(p bounded.Part) (header, error) {
 	le := binary.LittleEndian
 	if len(p.Data) < 68 || le.Uint32(p.Data[64:]) != signature {

@@ -61,8 +61,8 @@ func TestOddSize(t *testing.T) {
 	imagetest.Run(t, opener.Must(t, v.Build()), bytes.NewReader(want))
 }
 
-// An object that ends in what the disk has of its last block was cut. What is
-// behind the disk's end in that block may be missing.
+// An object that ends before the disk does, inside its last block, was cut. The
+// part of that block behind the disk's end may be missing.
 func TestCutObject(t *testing.T) {
 	v, want := spec(4096, 0)
 	image := v.Build()
@@ -180,7 +180,7 @@ func TestQemuImg(t *testing.T) {
 	})
 }
 
-// Sizes are anything: less than a cluster, a sector more, an odd number of
+// Any size will do: less than a cluster, a sector more, an odd number of
 // sectors.
 func TestQemuSizes(t *testing.T) {
 	sandboxtest.Outside(t)

@@ -9,15 +9,15 @@ import (
 	"github.com/diskport/diskport/diskimage/internal/bounded"
 )
 
-// TailSize is how many bytes at the end of an object are searched for a footer:
-// it finds one behind which 64 KiB of padding were put.
+// TailSize is how many bytes at the end of an object are searched for a footer. It
+// is enough for one that is followed by 64 KiB of padding.
 const TailSize = 128 << 10
 
-// FindFooter returns where in an object of size bytes, whose last bytes are
-// tail (TailSize of them, or all), the footer begins. It is the last thing of
-// an image, but old Virtual PC wrote 511 bytes of it, and an object may be
-// padded behind it: with zeros, or, of a fixed disk whose footer says that all
-// before it is the disk, with anything.
+// FindFooter returns where in an object of size bytes, whose last bytes are tail
+// (TailSize of them, or all), the footer begins. It is the end of an image, but old
+// versions of Virtual PC wrote 511 bytes of it, and an object may be padded behind
+// it: with zeros or, for a fixed disk whose footer says that everything before it
+// is the disk, with anything.
 func FindFooter(tail []byte, size int64) (off int64, ok bool) {
 	start := size - int64(len(tail))
 	last := start + int64(len(bytes.TrimRight(tail, "\x00"))) - 1
@@ -38,9 +38,9 @@ func FindFooter(tail []byte, size int64) (off int64, ok bool) {
 	}
 }
 
-// isFixed reports whether p, at an offset in an object, begins as the footer of a
-// fixed disk does that is all before it, up to whole sectors. That of a disk inside
-// the guest's is not.
+// isFixed reports whether p, at an offset in an object, begins with the footer of a
+// fixed disk that is everything before it, up to whole sectors. The footer of a
+// disk inside the guest's disk is not.
 func isFixed(p []byte, off int64) bool {
 	if len(p) < 64 || diskType(binary.BigEndian.Uint32(p[60:])) != fixed {
 		return false
@@ -90,7 +90,7 @@ func readFooters(src bounded.Source) (footers, error) {
 	return found, nil
 }
 
-// leftOut warns of bytes that are no part of the image.
+// leftOut warns of bytes that are not part of the image.
 func (f footers) leftOut() []string {
 	if f.behind == 0 {
 		return nil
@@ -98,9 +98,9 @@ func (f footers) leftOut() []string {
 	return []string{fmt.Sprintf("%d bytes behind the footer are left out", f.behind)}
 }
 
-// choose returns the footer to go by, and warnings. A footer that is missing,
-// because the object was cut or padded, is excused when the other is good; one
-// that is there and wrong is not.
+// choose returns the footer to use, and warnings. A footer may be missing, because
+// the object was cut or padded, if the other is good; one that is there must be
+// right.
 func (f footers) choose() (*footer, []string, error) {
 	switch {
 	case f.tail == nil:

@@ -98,7 +98,7 @@ func refused(t *testing.T, image []byte, class diskimage.Class, text string) {
 	}
 }
 
-// A footer that is missing is excused, one that is wrong is not.
+// A footer may be missing, but not be wrong.
 func TestFooters(t *testing.T) {
 	image := hostile()
 	end := len(image) - 512
@@ -164,8 +164,8 @@ func TestParentOfADynamicDisk(t *testing.T) {
 	}
 }
 
-// A bitmap that is clear makes zeros of whatever is stored, with a warning, in
-// one block or in all.
+// Where a bitmap is clear, the disk reads as zeros whatever is stored, with a
+// warning, in one block or in all.
 func TestClearBitmap(t *testing.T) {
 	one := make([]byte, 3*4096)
 	one[2*4096] = 2
@@ -187,7 +187,8 @@ func TestClearBitmap(t *testing.T) {
 	}
 }
 
-// Data and current size of a fixed disk must agree, but for zeros.
+// The data and the current size of a fixed disk must agree, except for zeros at the
+// end.
 func TestFixedLength(t *testing.T) {
 	image := imagetest.VHD{Size: 4096, Blocks: map[int64][]byte{0: bytes.Repeat([]byte{7}, 4096)}}.Build()
 	with := func(size uint64) []byte {
@@ -205,7 +206,7 @@ func TestFixedLength(t *testing.T) {
 	}
 }
 
-// A disk that stores nothing, or nothing but zeros, is one, however large.
+// A disk that stores nothing, or only zeros, is valid, however large it is.
 func TestNothingStored(t *testing.T) {
 	t.Run("70 an empty disk of 127 GiB", func(t *testing.T) {
 		d := mustOpen(t, imagetest.VHD{Size: 127 << 30, BlockSize: 2 << 20}.Build())
@@ -243,7 +244,7 @@ func TestCut(t *testing.T) {
 	}
 }
 
-// What is put behind a dynamic image changes nothing (5, 6).
+// Bytes behind a dynamic image change nothing (5, 6).
 func TestPadded(t *testing.T) {
 	imagetest.Volume(t)
 	want, err := open(hostile())

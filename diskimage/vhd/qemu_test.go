@@ -67,7 +67,7 @@ func rounded(t *testing.T, path string, want []byte) {
 	}
 }
 
-// Sizes are anything: less than a block, a sector more, an odd number of sectors.
+// Any size will do: less than a block, a sector more, an odd number of sectors.
 func TestQemuSizes(t *testing.T) {
 	sandboxtest.Outside(t)
 	for _, size := range []int{512, 4096 - 512, 2<<20 + 512, 33<<20 - 512} {

@@ -25,8 +25,8 @@ func (f fixedFinder) Find(int64, int64) (diskimage.Run, error) {
 }
 
 // maxWhole is the largest block that is a coded run with its bitmap, so that both
-// come in one read. Bitmaps of larger ones are looked at before: they are few, and
-// a coded run is decoded in one piece.
+// come in one read. Bitmaps of larger ones are read first: they are few, and a
+// coded run is decoded in one piece.
 const maxWhole = 2 << 20
 
 // blockFinder finds the runs of a dynamic disk: blocks are data as a whole, and
@@ -111,8 +111,9 @@ func (f *blockFinder) Find(off, end int64) (diskimage.Run, error) {
 	return f.find(off, end, f.block > maxWhole)
 }
 
-// exactFinder finds what blockFinder does, and the sectors of a block that are
-// alike, which takes a look at its bitmap: a small read should not cost a block.
+// exactFinder finds what blockFinder does, but divides blocks into stretches of
+// sectors that are alike, by their bitmaps, so that a small read does not read a
+// whole block.
 type exactFinder struct{ *blockFinder }
 
 // Find implements blockmap.Finder.
@@ -150,7 +151,8 @@ func (f *blockFinder) find(off, end int64, exact bool) (diskimage.Run, error) {
 	return run, nil
 }
 
-// Decode implements blockmap.Decoder: the block's data, but for absent sectors.
+// Decode implements blockmap.Decoder: it returns the block's data, with zeros for
+// absent sectors.
 func (f *blockFinder) Decode(run diskimage.Run, dst, src []byte) error {
 	n, sectors, i := bitmapSize(f.block), int64(len(dst))/sector, run.Off/f.block
 	if int64(len(dst)) != run.Len || int64(len(src)) != n+run.Len || i < 0 || i >= f.table.Count() {

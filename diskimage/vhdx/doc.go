@@ -13,9 +13,9 @@
 //	1 MiB           log, metadata region, block allocation table (BAT) region and
 //	                payload blocks, in any order, all at multiples of 1 MiB
 //
-// Everything above 1 MiB is found through what lies below, so that one place
-// has to be safe against torn writes; the headers alternate for that reason,
-// and all other metadata go through the log.
+// Everything above 1 MiB is found through what lies below, so that only one place
+// has to be safe against torn writes: for that reason the headers alternate, and
+// all other metadata goes through the log.
 //
 // Header: 0 "head", 4 checksum, 8 sequence, 48 log GUID, 64 log version, 66
 // version, 68 log length, 72 log offset. Region table: 0 "regi", 4 checksum, 8

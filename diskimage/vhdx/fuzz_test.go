@@ -9,9 +9,9 @@ import (
 	"github.com/diskport/diskport/diskimage/vhdx"
 )
 
-// pieces are the parts of an image that a fuzzer changes; between them lie
-// zeros, which would be megabytes of nothing to try. Sums are of how many bytes
-// from the piece's start a checksum goes.
+// pieces are the parts of an image that a fuzzer changes; between them are only
+// megabytes of zeros. sum is how many bytes from the piece's start a checksum
+// covers.
 var pieces = []struct{ off, n, sum int }{
 	{0, 16, 0},
 	{imagetest.VHDXHeader1, 80, 4096},

@@ -59,7 +59,7 @@ func TestLogRefused(t *testing.T) {
 	}
 }
 
-// What the log changes goes through the same checks as what lies in place.
+// What the log changes is checked like everything else.
 func TestReplayedTablesAreChecked(t *testing.T) {
 	for _, c := range []struct {
 		name  string
@@ -89,7 +89,7 @@ func TestReplayedTablesAreChecked(t *testing.T) {
 	}
 }
 
-// An entry with an absurd field is no entry.
+// An entry with an absurd field is not an entry.
 func TestAbsurdEntries(t *testing.T) {
 	entry := func(changes ...imagetest.Patch) []byte {
 		e := imagetest.VHDXEntry{GUID: logGUID, Sequence: 5, Changes: []imagetest.VHDXChange{{Off: payload, Page: page(1)}}}.Build()
@@ -119,8 +119,8 @@ func TestAbsurdEntries(t *testing.T) {
 	}
 }
 
-// Of two whole sequences the one with the highest head is replayed, however
-// long the other.
+// Of two whole sequences the one with the highest head is replayed, however long
+// the other is.
 func TestHighestSequenceWins(t *testing.T) {
 	entry := func(seq uint64, tail uint32, b byte) []byte {
 		return imagetest.VHDXEntry{GUID: logGUID, Sequence: seq, Tail: tail, Changes: []imagetest.VHDXChange{{Off: payload, Page: page(b)}}}.Build()

@@ -29,20 +29,20 @@ const (
 	metadataSize  = 64 * kib // of the metadata table; items lie behind it
 	maxEntries    = 2047     // of a region or metadata table
 
-	// metadataAhead is how much of the metadata region is read at once: items
-	// follow the table, in all images known.
+	// metadataAhead is how much of the metadata region is read at once: in all
+	// known images the items follow the table.
 	metadataAhead = 128 * kib
 
 	logSector = 4 * kib
 )
 
-// Places that are fixed.
+// Fixed places.
 const (
 	header1 = 64 * kib
 	header2 = 128 * kib
 	region1 = 192 * kib
 	region2 = 256 * kib
-	// firstFree is where everything that is found through them begins.
+	// firstFree is where everything else begins, which is found through them.
 	firstFree = 1 * mib
 )
 

@@ -12,8 +12,8 @@ import (
 const (
 	maxLog   = 64 * mib
 	maxZeros = 16 << 10 // "zero" descriptors in the active sequence
-	// maxChecked bounds the bytes summed for checksums, in lengths of the log:
-	// whole entries sum up to one length, remains of older ones to a few more.
+	// maxChecked bounds the bytes that are read for checksums, in lengths of the
+	// log: whole entries take up to one length, remains of older ones a few more.
 	maxChecked = 16
 	// maxAppended bounds how far a log may say that the object reached: twice
 	// the largest volume.
@@ -128,8 +128,8 @@ func descriptor(whole []byte, i uint32) []byte {
 	return whole[at : at+descriptorSize]
 }
 
-// coherent reports whether every descriptor and data sector of the entry's
-// bytes is one and belongs to it: a torn data sector keeps an older sequence.
+// coherent reports whether every descriptor and data sector of the entry's bytes is
+// valid and belongs to it: a torn data sector has an older sequence.
 func (e entry) coherent(whole []byte) bool {
 	le := binary.LittleEndian
 	data := whole[e.sectors()*logSector:]

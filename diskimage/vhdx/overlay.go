@@ -24,7 +24,7 @@ type change struct {
 	data     []byte
 }
 
-// put lays c over what is there.
+// put lays c over the changes so far.
 func (o *overlay) put(c change) {
 	first := o.search(c.off)
 	last := first

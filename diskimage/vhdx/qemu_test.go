@@ -42,7 +42,7 @@ func TestQemuImg(t *testing.T) {
 	}
 }
 
-// Sizes are anything: less than a block, a sector more, an odd number of sectors.
+// Any size will do: less than a block, a sector more, an odd number of sectors.
 func TestQemuSizes(t *testing.T) {
 	sandboxtest.Outside(t)
 	for _, size := range []int{512, 4096 - 512, 1<<20 + 512, 33<<20 - 512} {

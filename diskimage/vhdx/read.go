@@ -9,8 +9,8 @@ import (
 	"github.com/diskport/diskport/diskimage/internal/bounded"
 )
 
-// Payload block states (2.5.1.1) that need a word; all others but present are
-// blocks that hold nothing.
+// Payload block states (2.5.1.1) that are treated in their own way; all others,
+// except present, are blocks that hold nothing.
 const (
 	stateMask    = 7
 	stateZero    = 2
@@ -93,8 +93,8 @@ func (f *finder) checkTable(layout *bounded.Layout) error {
 	return nil
 }
 
-// absentFrom returns up to which payload block, from i on, a page of zeros says
-// that none is present; i itself when i's page is not all zeros.
+// absentFrom returns up to which payload block, from i on, none is present because
+// the page of the table is zeros; i itself when i's page is not all zeros.
 func (f *finder) absentFrom(i int64) (int64, error) {
 	n, err := f.table.Zeros(f.index(i))
 	if err != nil || n == 0 {

@@ -11,7 +11,7 @@ import (
 	"github.com/diskport/diskport/diskimage/internal/bounded"
 )
 
-// regions are where the image keeps what.
+// regions are the places of the image's parts.
 type regions struct {
 	bat, metadata region
 	all           []region // these, the log, and unknown ones, by offset

@@ -20,7 +20,8 @@ import (
 )
 
 // corpusEnv names the folder of published images, with MANIFEST.tsv. The images
-// are not ours to ship; without them the fixtures and qemu-img's stand alone.
+// can't be distributed with the project; without them only the fixtures and
+// qemu-img's images are tested.
 const corpusEnv = "DISKPORT_CORPUS"
 
 // readHere are the variants that are read without other files; package detect's
@@ -76,8 +77,8 @@ func TestCorpus(t *testing.T) {
 	}
 }
 
-// checkEmpty stands in for the hash of gigabytes of zeros: what is no data reads
-// as zeros, which the conformance suite has seen.
+// checkEmpty replaces hashing gigabytes of zeros: the conformance suite has checked
+// that everything that is not data reads as zeros.
 func checkEmpty(t *testing.T, d diskimage.Disk) {
 	t.Helper()
 	for e, err := range d.Extents(0, d.Size()) {

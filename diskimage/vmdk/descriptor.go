@@ -17,7 +17,7 @@ type descriptor struct {
 	assumed string // a warning about the createType, which the header decides; "" for none
 }
 
-// byteOrderMark is what some editors put in front of text in UTF-8.
+// byteOrderMark is put by some editors in front of text in UTF-8.
 const byteOrderMark = "\ufeff"
 
 // extent is an extent line.
@@ -26,7 +26,7 @@ type extent struct {
 	access  string
 	sectors uint64
 	kind    string // upper case: SPARSE, FLAT, …
-	name    string // as it is there: anything
+	name    string // as it is in the text: anything
 	start   string // sector of the file where the extent begins; may be missing
 }
 
@@ -65,8 +65,8 @@ func parseDescriptor(p bounded.Part) (descriptor, error) {
 	return d, nil
 }
 
-// line takes one line. What is neither an assignment nor an extent is not known
-// to occur, and ignored.
+// line takes one line. A line that is neither an assignment nor an extent is
+// ignored; none is known.
 func (d *descriptor) line(line string, at int64) error {
 	s := strings.TrimSpace(line)
 	if words := strings.Fields(s); len(words) > 0 {
@@ -91,8 +91,8 @@ func (d *descriptor) line(line string, at int64) error {
 	return nil
 }
 
-// extent takes an extent line and its words: access, sectors, type, and then a
-// name in quotes and a sector, both of which some types go without.
+// extent takes an extent line and its words: access, sectors, type, and then a name
+// in quotes and a sector, which some types do not have.
 func (d *descriptor) extent(words []string, line string, at int64) error {
 	if len(words) < 3 {
 		return d.fault(diskimage.Malformed, "extent", at, "no size and type")
@@ -114,7 +114,7 @@ func (d *descriptor) extent(words []string, line string, at int64) error {
 	return nil
 }
 
-// creator names the producer as far as the descriptor does.
+// creator returns the program that made the image, if the descriptor names it.
 func (d descriptor) creator() string {
 	for _, key := range []string{"ddb.toolsVersion", "ddb.virtualHWVersion"} {
 		if v := d.values[strings.ToLower(key)]; v != "" {

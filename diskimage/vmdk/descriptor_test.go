@@ -74,8 +74,8 @@ func TestGoodDescriptors(t *testing.T) {
 	}
 }
 
-// Of a disk that is in one object the header says what its type is, when the
-// descriptor does not, or calls it something that is not known.
+// The type of a disk that is in one object is taken from the header when the
+// descriptor does not name it, or names an unknown one.
 func TestUnknownCreateType(t *testing.T) {
 	for _, layout := range []imagetest.VMDKLayout{imagetest.VMDKSparse, imagetest.VMDKOvftool} {
 		for name, line := range map[string]string{"none": "", "a new one": "createType=\"\x1b[2Jnew\"\n", "custom": "createType=\"custom\"\n"} {

@@ -18,7 +18,7 @@ type directory struct {
 	tableBytes  int64           // of one
 }
 
-// maxSubstitutes bounds how broken a directory is read.
+// maxSubstitutes bounds how damaged a directory may be and still be read.
 const maxSubstitutes = 1024
 
 // newDirectory reads the grain directory and checks that each table lies in the
@@ -102,12 +102,12 @@ func (d *directory) checkEntry(src bounded.Source, i int64, at, other uint32) er
 		wrong = d.tables.Check(int64(at)*sector, d.tableBytes)
 	}
 	if wrong == nil {
-		// Of two tables that overlap nothing says which one is wrong.
+		// When two tables overlap, nothing says which one is wrong.
 		if m := d.tables.Take(int64(at)*sector, d.tableBytes); m != nil {
 			return d.fault(src, m.Class, i, at, "%s", m.Reason)
 		}
 		if other != 0 && other != at {
-			_ = d.tables.Take(int64(other)*sector, d.tableBytes) // this one isn't read: let it be wrong
+			_ = d.tables.Take(int64(other)*sector, d.tableBytes) // this one isn't read, so it may be wrong
 		}
 		return nil
 	}
@@ -129,7 +129,7 @@ func (d *directory) checkEntry(src bounded.Source, i int64, at, other uint32) er
 	return nil
 }
 
-// misplaced says why no grain table can be at a sector, or nothing.
+// misplaced says why no grain table can be at a sector; empty if one can.
 func (d *directory) misplaced(at uint32) string {
 	if m := d.tables.Check(int64(at)*sector, d.tableBytes); m != nil {
 		return m.Reason

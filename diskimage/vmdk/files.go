@@ -166,8 +166,8 @@ func (d descriptor) validateUse(pieces []piece) error {
 	return nil
 }
 
-// warnLonger notes flat files whose ends are not part of the disk: they may have
-// been made larger, or be others.
+// warnLonger warns of flat files whose ends are not part of the disk: they may have
+// been made larger, or be the wrong files.
 func (i *Image) warnLonger(pieces []piece, with map[string]diskimage.File) {
 	ends := map[string]int64{}
 	for _, p := range pieces {

@@ -181,7 +181,7 @@ func TestMissingFiles(t *testing.T) {
 	}
 }
 
-// A file of a split disk is none by itself.
+// A file of a split disk is not a disk by itself.
 func TestFileAlone(t *testing.T) {
 	all, _ := sets()
 	for kind, word := range map[string]string{"twoGbMaxExtentSparse": "descriptor", "vmfsSparse": "COWD"} {

@@ -31,8 +31,8 @@ func locateDirectory(src bounded.Source, head header) (uint64, error) {
 	return foot.directory, nil
 }
 
-// readFooter returns the footer: the last sector that is not all zeros, since
-// the end of the stream is. A stream that was cut does not have one there.
+// readFooter returns the footer: the last sector that is not all zeros, since the
+// end of the stream is zeros. A stream that was cut does not have a footer there.
 func readFooter(src bounded.Source) (header, error) {
 	at, err := lastUsedSector(src)
 	if err != nil {
@@ -62,8 +62,8 @@ func readFooter(src bounded.Source) (header, error) {
 	return parseHeader(foot), nil
 }
 
-// validateCopy checks that a footer says what the header does, but for the
-// directory, which it knows.
+// validateCopy checks that a footer equals the header, except for the directory,
+// which only the footer knows.
 func (h header) validateCopy(head header) error {
 	for _, f := range []struct {
 		name      string
@@ -117,8 +117,8 @@ func lastNonZero(p []byte) int {
 	return i
 }
 
-// byteOffset returns the offset of a sector that an image names, or, of one that
-// no object reaches, one past all objects.
+// byteOffset returns the offset of a sector that an image names, or one beyond all
+// objects if no object can reach it.
 func byteOffset(s uint64) int64 {
 	if s > math.MaxInt64/sector {
 		return math.MaxInt64

@@ -13,7 +13,7 @@ import (
 	"github.com/diskport/diskport/diskimage/vmdk"
 )
 
-// What no file backs stays in its place, and what follows it too.
+// Extents without a file stay in their places, and so do those that follow.
 func TestZeroExtents(t *testing.T) {
 	t.Run("46 zeros in the middle", func(t *testing.T) {
 		a, b := imagetest.Mixed(1024, 1), imagetest.Mixed(2048, 2)
@@ -93,7 +93,7 @@ func TestBadFiles(t *testing.T) {
 	}
 }
 
-// No name of a file that is more than a name is looked for.
+// A name that is more than the plain name of a file is refused.
 func TestNamesOfFiles(t *testing.T) {
 	for name, extent := range map[string]string{
 		"40 a host path": "/etc/passwd", "40 a parent folder": "../../x", "40 a drive": `C:\x`, "40 a share": `\\h\s`, "40 json": "json:{}",

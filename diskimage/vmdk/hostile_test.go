@@ -340,7 +340,8 @@ func TestBadFooter(t *testing.T) {
 	}
 }
 
-// Whatever is cut off or put behind an image, it is refused or reads the same.
+// Whatever is cut off an image or put behind it, the image is refused or reads the
+// same.
 func TestCutAndPadded(t *testing.T) {
 	imagetest.Volume(t)
 	for name, layout := range layouts {
@@ -425,8 +426,8 @@ func TestLostDirectoryEntries(t *testing.T) {
 	imagetest.Run(t, mustOpen(t, image.Bytes), bytes.NewReader(want))
 }
 
-// Grains that overlap, by a sector or more, are refused, also across tables and
-// where they touch a table.
+// Grains that overlap, by a sector or more, are refused, even across tables, and so
+// are grains that overlap a table.
 func TestOverlappingGrains(t *testing.T) {
 	for name, patch := range map[string]func(i *imagetest.VMDKImage){
 		"another by a sector": func(i *imagetest.VMDKImage) { put32(i.Bytes, i.Tables[0]+12, le32(i.Bytes, i.Tables[0]+12)-1) },

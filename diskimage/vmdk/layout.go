@@ -21,7 +21,7 @@ const (
 	tableCount = 512 // entries of a grain table; COWD has its own
 
 	minGrain = 8 // sectors; the specification says more than 8, 8 occurs
-	// maxGrain is 64 MiB. Everybody uses 64 KiB.
+	// maxGrain is 64 MiB. All known writers use 64 KiB.
 	maxGrain = 64 << 20 / sector
 	// maxStreamGrain is 4 MiB: a compressed grain is decoded in one piece, so this
 	// bounds buffers.
@@ -102,7 +102,8 @@ func (h header) tables() int64 {
 // tableBytes returns the size of a grain table in bytes.
 func (h header) tableBytes() int64 { return int64(h.tableCount) * entrySize }
 
-// validateKind checks what says whether this is an image that is read here.
+// validateKind checks the fields that say whether this is an image that is
+// supported.
 func (h header) validateKind() error {
 	switch {
 	case h.flags&flagLineEnds != 0 && string(h.part.Data[73:77]) != lineEnds:

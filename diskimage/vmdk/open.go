@@ -15,8 +15,8 @@ import (
 // Options are the options of Open. The zero value is useful.
 type Options struct {
 	Limits diskimage.Limits
-	// With are the files, by name, that a disk of several consists of besides
-	// the one that is opened, which is the descriptor.
+	// With are the other files of a disk of several, by name. The one that is
+	// opened is the descriptor.
 	With map[string]diskimage.File
 }
 
@@ -36,8 +36,8 @@ var (
 // Open reads the header, the descriptor, the footer of a stream that has it, and
 // the grain directory of the image of size bytes in r, or a descriptor and the
 // headers and directories of the files that it names. Grain tables are read and
-// checked when they are needed. A fault of a file of opts.With names the file,
-// and its offset is one there.
+// checked when they are needed. A fault of a file of opts.With names the file, and
+// its offset is in that file.
 func Open(r io.ReaderAt, size int64, opts Options) (*Image, error) {
 	src := bounded.Source{Format: format, R: r, Size: size}
 	if err := src.NotEmpty(); err != nil {

@@ -112,15 +112,16 @@ func (f *grainFinder) load(t int64, at uint32) ([]byte, error) {
 			return nil, err
 		}
 	}
-	// Grains that share their bytes would make much work of a small object.
+	// Grains that share their bytes would turn a small object into much work.
 	if n := f.stored.Load(); n > f.most {
 		return nil, f.tablePart(t, at).Fault(diskimage.Limit, "amplification: %d grains so far, the object has room for %d", n, f.most)
 	}
 	return entries, nil
 }
 
-// check checks where the grains of table t, at a sector, lie. How long a record is
-// shows when it is read, and whose it is too, so of one only the start is checked.
+// check checks where the grains of table t, at a sector, lie. Only the start of a
+// record is checked: its length, and which grain it belongs to, are known when it
+// is read.
 func (f *grainFinder) check(t int64, at uint32, entries []byte) error {
 	if err := f.compareCopy(t, at, entries); err != nil {
 		return err
@@ -146,8 +147,8 @@ func (f *grainFinder) check(t int64, at uint32, entries []byte) error {
 	return nil
 }
 
-// compareCopy counts table t if the redundant copy is another. Which of the two
-// is right cannot be told; VMware and qemu go by this one.
+// compareCopy counts table t if the redundant copy is different. Which of the two
+// is right cannot be told; VMware and qemu use this one.
 func (f *grainFinder) compareCopy(t int64, at uint32, entries []byte) error {
 	if f.backup == nil {
 		return nil
@@ -189,8 +190,8 @@ func (f *grainFinder) recordBound(entries []byte, i int64, at uint32) int64 {
 	return min(most, int64(next-e)*sector, f.src.Size-int64(e)*sector)
 }
 
-// maxStream is how long the stream of an incompressible grain may get: twice
-// the grain's size. 26 bytes more than it are the most seen.
+// maxStream is how long the stream of an incompressible grain may be: twice the
+// grain's size. The longest ones seen have 26 bytes more than the grain.
 func (f *grainFinder) maxStream() int64 { return 2*f.grain + 64 }
 
 // Decode implements blockmap.Decoder.

@@ -37,7 +37,7 @@ func TestWriteStream(t *testing.T) {
 	}
 }
 
-// Nothing of a disk without data is written but the metadata.
+// Only the metadata is written of a disk without data.
 func TestWriteStreamEmpty(t *testing.T) {
 	sandboxtest.Outside(t)
 	if got := len(stream(t, make([]byte, 100<<20))); got > 70<<10 {

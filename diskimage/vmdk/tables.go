@@ -36,7 +36,7 @@ func (l *tableList) sector(i int64) (uint32, error) {
 }
 
 // findBatches walks the directory once. misplaced says why no table can be at a
-// sector, or nothing.
+// sector; empty if one can.
 func (l *tableList) findBatches(misplaced func(at uint32) string) error {
 	var first uint32
 	row := false // the batch's tables are in a row so far

@@ -114,8 +114,8 @@ func (d descriptor) validateType() (createType, error) {
 }
 
 // assumeType takes the createType from the header in which the descriptor is
-// embedded, as qemu does, when there is none or one that is not known: all that it
-// would say of a disk that is in one object is in the header.
+// embedded, as qemu does, when there is none or one that is not known: for a disk
+// that is in one object, the header says all that it could say.
 func (d *descriptor) assumeType(head header) {
 	name, said := d.values["createtype"]
 	_, known := typeOf(name)
@@ -135,8 +135,8 @@ func (d *descriptor) assumeType(head header) {
 }
 
 // validateEmbedded checks that the disk is the one sparse extent of the size in
-// sectors that the descriptor is embedded in. Its name may be any: renaming the
-// file leaves it as it was.
+// sectors that the descriptor is embedded in. Its name may be anything, since
+// renaming the file does not change it.
 func (d descriptor) validateEmbedded(capacity uint64) error {
 	if len(d.extents) != 1 {
 		return d.fault(diskimage.Malformed, "extents", 0, "%d of them, want the one that this is embedded in", len(d.extents))

@@ -15,12 +15,12 @@ import (
 // size the list of them takes 32 MiB.
 const holeUnit = 256 << 10
 
-// Contents is what an object held, in scratch room. It may be read concurrently,
-// and knows its holes.
+// Contents is the contents of a compressed object, in scratch room. It may be read
+// concurrently, and knows its holes.
 type Contents struct {
 	file    diskimage.ScratchFile
 	size    int64    // bytes
-	written int64    // what is at or behind it was not written: zeros
+	written int64    // from here on nothing was written: zeros
 	used    []uint64 // a bit for each holeUnit that was written to
 
 	warnings []string
@@ -31,10 +31,10 @@ type Contents struct {
 
 var _ diskimage.SparseReaderAt = (*Contents)(nil)
 
-// Warnings says what of the object was left out.
+// Warnings says which bytes of the object were left out.
 func (c *Contents) Warnings() []string { return slices.Clone(c.warnings) }
 
-// Size returns the bytes that came out.
+// Size returns how many bytes came out.
 func (c *Contents) Size() int64 { return c.size }
 
 // Close removes the scratch file.

@@ -8,16 +8,16 @@
 //	xz      fd "7zXZ" 00           streams, blocks   CRC-32, CRC-64 or SHA-256; index
 //	zstd    28 b5 2f fd            frames            XXH64, where the frame has it
 //
-// Parts may follow one another in any number; of zstd, skippable frames too.
-// Behind the last part may be zeros (tapes and uploads pad), and up to 1 MiB of
-// anything else (builds append signatures and descriptions), which is left out
-// with a warning. What may be a part that is damaged is refused there, as is an
-// object that ends in a part. What an object says of its uncompressed size is not
-// believed: Limits.VirtualSize bounds what comes out, whatever the ratio.
+// Parts may follow one another in any number; of zstd, skippable frames too. The
+// last part may be followed by zeros (tapes and uploads pad), and by up to 1 MiB of
+// anything else (builds append signatures and descriptions), which is left out with
+// a warning. Bytes there that may be a damaged part are refused, and so is an
+// object that ends inside a part. The uncompressed size that an object claims is
+// not trusted: Limits.VirtualSize bounds what comes out, whatever the ratio.
 // Dictionaries and windows are at most 128 MiB.
 //
-// Spooling a raw disk costs its data once in scratch room and one more pass; a
-// way to hand it on without is not needed so far.
+// Spooling a raw disk costs scratch room for its data, and one more pass; a way to
+// avoid that has not been needed so far.
 //
-// What the contents are is for package detect to say, which looks one level deep.
+// Package detect finds out what the contents are. It looks one level deep.
 package wrap

@@ -16,9 +16,9 @@ import (
 	"github.com/diskport/diskport/diskimage/internal/xz"
 )
 
-// unpacker returns a reader of what an object holds. It gives io.EOF when the
-// object ended where a part did, and a behindError when something else than a part
-// follows; of either, all checks were made.
+// unpacker returns a reader of what an object holds. It returns io.EOF when the
+// object ends where a part does, and a behindError when something other than a part
+// follows; in both cases all checks have been made.
 type unpacker func(in *input) (io.Reader, error)
 
 var unpackers = map[string]unpacker{
@@ -31,12 +31,13 @@ var unpackers = map[string]unpacker{
 }
 
 // magics begin the parts of a format, or the blocks in them. None of them may be in
-// what is left out.
+// bytes that are left out.
 var magics = map[string][]string{
 	"gzip": {"\x1f\x8b\x08"}, "bzip2": {"BZh", "1AY&SY"}, "xz": {"\xfd7zXZ"}, "zstd": {"\x28\xb5\x2f\xfd"},
 }
 
-// behindError says that what begins at an offset of the object is no part of it.
+// behindError says that the bytes from an offset on do not belong to the compressed
+// object.
 type behindError struct{ at int64 }
 
 func (e *behindError) Error() string {
@@ -138,9 +139,9 @@ func (x *xzStreams) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// marked is an object with a few bytes behind it that begin no part of any format:
-// a reader that meets them where a part may begin says so, and one that meets them
-// anywhere else has read an object that was cut.
+// marked is an object with a few bytes behind it that no part of any format begins
+// with. A reader that meets them where a part may begin reports it; one that meets
+// them anywhere else has read an object that was cut.
 type marked struct{ in *input }
 
 const markSize = 4
@@ -214,11 +215,11 @@ func (in *input) ended(looked int) error {
 	}
 }
 
-// errNoPart is for an object that begins with no part.
+// errNoPart reports an object that does not begin with a part.
 var errNoPart = errors.New("not of this format")
 
-// cut makes any error of a reader that has met the mark in a part one of an object
-// that was cut.
+// cut turns any error of a reader that has met the mark inside a part into that for
+// an object that was cut.
 func (in *input) cut(err error) error {
 	if err != nil && in.mark > 0 && in.err == nil {
 		return io.ErrUnexpectedEOF
@@ -226,8 +227,8 @@ func (in *input) cut(err error) error {
 	return err
 }
 
-// fault turns what an unpacker says into a fault of the object, unless it was the
-// source that failed.
+// fault turns the error of an unpacker into a fault of the object, unless the
+// source failed.
 func (in *input) fault(err error) error {
 	if in.err != nil {
 		return in.err
@@ -250,8 +251,8 @@ func (in *input) fault(err error) error {
 	return f
 }
 
-// resembles reports whether p begins as a magic does but for a byte, or is a part
-// of it.
+// resembles reports whether p begins with a magic, except for one byte, or is a
+// part of one.
 func resembles(p []byte, magic string) bool {
 	equal := 0
 	for i := range min(len(p), len(magic)) {
@@ -266,9 +267,9 @@ func resembles(p []byte, magic string) bool {
 // descriptions that builds append are smaller.
 const maxLeftOut = 1 << 20
 
-// leftOut judges what begins at an offset, behind the last part, and returns a
-// warning when it is more than padding. What may be a part that is damaged is a
-// fault: leaving it out would cut the disk.
+// leftOut checks the bytes from an offset on, behind the last part, and returns a
+// warning when they are more than padding. If they may be a damaged part it returns
+// a fault, since leaving that out would cut the disk.
 func (in *input) leftOut(at int64) (warning string, err error) {
 	buf := make([]byte, min(in.src.Size-at, maxLeftOut))
 	n := int64(0) // up to the last byte that isn't zero

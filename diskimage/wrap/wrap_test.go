@@ -152,7 +152,7 @@ func leftOut(t *testing.T, object []byte, format string, want []byte) []string {
 	return c.Warnings()
 }
 
-// An object that is cut anywhere, or changed anywhere, gives no contents.
+// An object that is cut or changed anywhere is refused.
 func TestCutAndChanged(t *testing.T) {
 	imagetest.Volume(t)
 	want := imagetest.Mixed(300, 6)
@@ -191,7 +191,7 @@ func TestNoScratch(t *testing.T) {
 	}
 }
 
-// What fails and is no fault of the object is reported as what it is.
+// Failures that are not faults of the object are reported as what they are.
 func TestFailures(t *testing.T) {
 	packed := imagetest.Pack(t, contents(), "gzip")
 	broken := errors.New("input/output error")

@@ -18,14 +18,14 @@ import (
 // Finder is the lookup of a format. It is called concurrently.
 type Finder interface {
 	// Find returns a run that contains off, inside the disk. The run may begin
-	// before off and end anywhere; what lies at or behind end is not asked for,
-	// so there is no use in looking for more there. A coded run is the whole
-	// unit. Neighbouring runs need not be merged, that is done here; but a
-	// Finder that merges what one page of its table shows is far faster.
+	// before off and end anywhere; the caller does not need what lies at or behind
+	// end, so there is no use in looking for more there. A coded run is the whole
+	// unit. Neighbouring runs need not be merged, since that is done here; but a
+	// Finder that merges the entries of one page of its table is far faster.
 	Find(off, end int64) (diskimage.Run, error)
 }
 
-// Decoder is what the Finder of a format with coded runs does besides.
+// Decoder is implemented by Finders of formats with coded runs.
 type Decoder interface {
 	// Decode implements diskimage.RunDisk.
 	Decode(run diskimage.Run, dst, src []byte) error

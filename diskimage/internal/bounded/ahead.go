@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// Ahead returns s with the n bytes at off, cut to the object, read at once when
-// the first of them is wanted: the small structures that lie in them then cost one
+// Ahead returns a source that reads the n bytes at off, cut to the object, at once
+// when the first of them is wanted: the small structures in them then cost one
 // round trip instead of one each. It holds them for as long as it is used, so keep
 // n small and do not read data through it.
 func (s Source) Ahead(off, n int64) Source {
@@ -25,8 +25,8 @@ type ahead struct {
 	data   []byte // nil when it could not be read
 }
 
-// ReadAt reads what lies ahead from there. The source tells what is wrong with a
-// range when it is read by itself.
+// ReadAt reads what lies ahead from there. A range that it can't serve is read from
+// the source, which returns the error.
 func (a *ahead) ReadAt(p []byte, off int64) (int, error) {
 	if off < a.off || off+int64(len(p)) > a.off+a.n {
 		return a.r.ReadAt(p, off)

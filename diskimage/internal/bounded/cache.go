@@ -26,7 +26,7 @@ type Cache struct {
 
 type piece struct{ off, n int64 }
 
-// overhead is what an entry costs besides its bytes: without it any number of
+// overhead is the cost of an entry besides its bytes. Without it, any number of
 // small pieces of zeros would be kept.
 const overhead = 256
 
@@ -95,7 +95,8 @@ func (c *Cache) buffer(n int64) []byte {
 	return make([]byte, n)
 }
 
-// share returns the shared zeros in place of data, which l then does not cost.
+// share returns the shared zeros in place of data, so that l does not cost its
+// bytes.
 func (c *Cache) share(l *loaded, data []byte) []byte {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -57,8 +57,8 @@ type region struct {
 	start, end int64
 }
 
-// Misfit says why something can't lie where an image says. The caller, who knows
-// which field or entry says so, makes a fault of it.
+// Misfit says why something can't lie where an image says. The caller knows which
+// field or entry says so, and makes a fault from it.
 type Misfit struct {
 	Class  diskimage.Class
 	Reason string
@@ -91,7 +91,7 @@ func (l *Layout) Reserve(name string, off, n int64) *Misfit {
 }
 
 // Check reports whether a unit of which the disk has n bytes may begin at off, as
-// far as that shows without the other units.
+// far as can be told without the other units.
 func (l *Layout) Check(off, n int64) *Misfit {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -112,9 +112,9 @@ func (l *Layout) check(off, n int64) *Misfit {
 	return l.overRegion(off, n, "points into")
 }
 
-// Take gives a unit at off, of which the disk has n bytes, to an entry. Only of the
-// last unit of a disk are these less than all; what else there is of it in the
-// object may belong to others, for some writers store no more than that.
+// Take gives a unit at off, of which the disk has n bytes, to an entry. n is less
+// than a whole unit only for the last unit of a disk; the rest of that one in the
+// object may belong to others, because some writers store only what the disk has.
 func (l *Layout) Take(off, n int64) *Misfit {
 	if m := l.touches(off, n); m != nil {
 		return m
@@ -134,9 +134,9 @@ func (l *Layout) Take(off, n int64) *Misfit {
 	return l.mark(off)
 }
 
-// Share notes that the unit that off lies in holds what begins there, and maybe
-// more of the kind: the streams of compressed clusters lie close together. Only
-// the units of Beside are none that it may lie in.
+// Share notes that something begins at off, inside a unit that may hold more of its
+// kind, as the streams of compressed clusters lie close together. Such a unit may
+// only not be one of the units of Beside.
 func (l *Layout) Share(off int64) *Misfit {
 	if m := l.touches(off, 1); m != nil {
 		return m
@@ -153,7 +153,7 @@ func (l *Layout) Share(off int64) *Misfit {
 	return l.mark(off)
 }
 
-// touches reports what of Beside the unit of this Layout at off would touch.
+// touches reports what in Beside the unit of this Layout at off would touch.
 func (l *Layout) touches(off, n int64) *Misfit {
 	b := l.Beside
 	if b == nil || off < 0 || n > l.end-off {
@@ -174,7 +174,8 @@ func overlap(other int64) *Misfit {
 	return misfit(diskimage.Malformed, "overlaps what another entry names, at offset %#x", other)
 }
 
-// past is the misfit of a range that isn't all in the object: the object was cut.
+// past returns the misfit of a range that isn't entirely in the object: the object
+// was cut.
 func (l *Layout) past(off, n int64) *Misfit {
 	switch {
 	case off < 0 || n < 0:
@@ -206,7 +207,7 @@ type slots struct {
 	at    []uint32 // the same by slot, when they differ
 }
 
-// What a page costs, in bytes, with the map's part of it.
+// The cost of a page, in bytes, including its share of the map.
 const (
 	pageCost = 128
 	bitsCost = slotsPerPage / 8
@@ -215,8 +216,7 @@ const (
 
 func (s *slots) begins(i int64) bool { return s.begun == nil || s.begun[i/64]>>(i%64)&1 == 1 }
 
-// overlapping returns where the first of the units begins that [off, off+n)
-// touches.
+// overlapping returns where the first unit begins that [off, off+n) touches.
 func (l *Layout) overlapping(off, n int64) (start int64, ok bool) {
 	if off < l.last.end && l.last.start < off+n {
 		return l.last.start, true

@@ -42,7 +42,7 @@ func TestLayout(t *testing.T) {
 	for off, other := range map[int64]string{210: "0x12c", 300: "0x12c", 390: "0x12c", 460: "0x190", 490: "0x190", 640: "0x226", 750: "0x294", 570: "0x226"} {
 		wantMisfit(t, l.Take(off, 100), diskimage.Malformed, "overlaps what another entry names, at offset "+other)
 	}
-	// The last unit of a disk may be stored as far as the disk goes.
+	// The last unit of a disk may be stored only up to the end of the disk.
 	if m := l.Take(960, 30); m != nil {
 		t.Error(m)
 	}
@@ -80,7 +80,7 @@ func TestLayoutAgrees(t *testing.T) {
 	}
 }
 
-// An image that is full of units costs a bit for each at most, and next to nothing
+// An image that is full of units costs at most a bit for each, and next to nothing
 // once they are all there.
 func TestLayoutMemory(t *testing.T) {
 	l := bounded.NewLayout(1<<40, 512, 512, 64<<10)
@@ -115,7 +115,8 @@ func TestLayoutsBeside(t *testing.T) {
 	wantMisfit(t, clusters.Take(1024, 512), diskimage.Malformed, "overlaps")
 }
 
-// A table is checked once, and its verdict stays; a failing source leaves none.
+// A table is checked once, and its verdict stays; a source that fails leaves no
+// verdict.
 func TestVerdicts(t *testing.T) {
 	v := bounded.NewVerdicts(3)
 	fault := &diskimage.FormatError{Format: "x"}

@@ -20,7 +20,7 @@ import (
 // format keeps in one piece is larger; tables go through Table.
 const MaxPart = 1 << 20
 
-// Source is an image object as a decoder sees it. It may be copied and used
+// Source is the object of an image that is decoded. It may be copied and used
 // concurrently.
 type Source struct {
 	Format string // for errors; lower case
@@ -67,8 +67,8 @@ func (s Source) named(name string) string {
 	return fmt.Sprintf("%s of %q", name, s.Name)
 }
 
-// Check reports a range that does not lie in the object: a Truncated fault
-// when it ends behind the end, a Malformed one when it is no range at all.
+// Check reports a range that does not lie in the object: a Truncated fault when it
+// ends behind the end, a Malformed one when it is not a range.
 func (s Source) Check(name string, off, n int64) error {
 	if off < 0 || n < 0 {
 		return s.fault(diskimage.Malformed, name, off, "invalid range of %d bytes", n)
@@ -160,9 +160,9 @@ func ReadFull(r io.ReaderAt, p []byte, off int64) error {
 // descriptions: a name helps, ten thousand characters of it do not.
 const maxText = 200
 
-// Printable returns s for errors and descriptions: cut to a bearable length,
-// with everything but printable ASCII replaced, so that no name in an image can
-// speak to a terminal.
+// Printable returns s for errors and descriptions: cut to maxText bytes, with
+// everything but printable ASCII replaced, so that no name in an image can control
+// a terminal.
 func Printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r > '~' {

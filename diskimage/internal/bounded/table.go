@@ -23,7 +23,7 @@ type Table struct {
 // NewTable describes count entries of entry bytes (a power of two) at off, and
 // refuses a table that does not lie in the object. It reads nothing.
 func NewTable(c *Cache, name string, off, count, entry int64) (*Table, error) {
-	// A count whose bytes would overflow is out of range all the same.
+	// Comparing counts avoids an overflow.
 	if count > c.src.Size/entry {
 		count = c.src.Size/entry + 1
 	}
@@ -52,9 +52,9 @@ func (t *Table) From(i int64) ([]byte, error) {
 	return page, err
 }
 
-// Zeros returns how many entries from i to the end of i's page are there when
-// the whole page is zeros, and 0 otherwise: a way over the tables of an empty
-// disk that looks at no entry.
+// Zeros returns how many entries from i to the end of i's page are there when the
+// whole page is zeros, and 0 otherwise: a way to pass over the tables of an empty
+// disk without looking at entries.
 func (t *Table) Zeros(i int64) (n int64, err error) {
 	page, zero, err := t.load(i)
 	if err != nil || !zero {
@@ -75,8 +75,8 @@ func (t *Table) load(i int64) (p []byte, zero bool, err error) {
 	return l.data[at-start:], l.zero, nil
 }
 
-// StretchLE32 counts the little-endian entries of 4 bytes at the start of page,
-// up to limit but one at least, of which each is the one before plus step.
+// StretchLE32 counts the little-endian entries of 4 bytes at the start of page of
+// which each is the one before plus step: at least one, and at most limit.
 func StretchLE32(page []byte, step uint32, limit int64) int64 {
 	limit = max(1, min(limit, int64(len(page))/4))
 	if step == 0 && bytes.Equal(page[4:limit*4], page[:limit*4-4]) {

@@ -9,8 +9,8 @@ import (
 // maxTag is the longest tag taken, in bytes.
 const maxTag = 16 << 10
 
-// CheckTags reports a tag of the XML in p that is longer than what people write.
-// encoding/xml makes of a tag's attributes many times their size.
+// CheckTags reports a tag of the XML in p that is longer than any honest one, since
+// encoding/xml takes many times the size of a tag's attributes.
 func (p Part) CheckTags() error {
 	text := p.Data
 	for {
@@ -29,9 +29,9 @@ func (p Part) CheckTags() error {
 	}
 }
 
-// tagLength returns how long the tag at the start of text is, or len(text) when
-// it does not end there. In quotes anything but that quote is no end; comments
-// end in their own way.
+// tagLength returns how long the tag at the start of text is, or len(text) when it
+// does not end there. A quoted value ends only at its quote; comments end in their
+// own way.
 func tagLength(text []byte) int {
 	if bytes.HasPrefix(text, []byte("<!--")) {
 		if i := bytes.Index(text[4:], []byte("-->")); i >= 0 {

@@ -90,7 +90,7 @@ func (d *Decoder) fixedCodes() {
 	d.fixed = true
 }
 
-// preOrder is the order in which the lengths of the code length codes come.
+// preOrder is the order of the lengths of the code length codes.
 var preOrder = [maxPre]uint8{16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15}
 
 // dynamicCodes reads the codes of section 3.2.7.

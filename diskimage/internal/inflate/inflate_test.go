@@ -158,7 +158,7 @@ func compare(t *testing.T, d *Decoder, src []byte) {
 		if err != nil && !isOneOf(err, faults) {
 			t.Fatalf("room %d of %d: error %v, want one of %v (reference: %v)", room, len(want), err, faults, wantErr)
 		}
-		// The reference wants an end-of-block code's worth of bits before each
+		// The reference needs as many bits as an end-of-block code has before each
 		// symbol, so in a truncated stream it may stop a few symbols earlier.
 		common := min(n, len(want))
 		if used < 0 || used > len(src) || n > room || !bytes.Equal(buf[:common], want[:common]) {

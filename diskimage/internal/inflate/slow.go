@@ -74,7 +74,7 @@ func (d *Decoder) value(e uint32) int {
 	return int(e>>shiftValue) + extra
 }
 
-// copyRest fills b, from dist on, with what lies dist before.
+// copyRest fills b, from dist on, with the bytes dist before.
 func copyRest(b []byte, dist int) {
 	for done := dist; done < len(b); {
 		done += copy(b[done:], b[:done])

@@ -8,8 +8,8 @@
 //	func TestSandboxed(t *testing.T) { imagetest.Volume(t); sandboxtest.Run(t) }
 //
 // TestSandboxed runs the package's other tests again, in a process under a seccomp
-// policy (sandbox_linux.go) that kills it when it only tries. A kernel without such
-// policies fails the test. Tests that are Outside are left out.
+// policy (sandbox_linux.go) that kills it as soon as it tries. On a kernel without
+// such policies the test fails. Tests that are Outside are skipped.
 package sandboxtest
 
 import (
@@ -24,8 +24,9 @@ import (
 // sandboxVar tells a process that Run started to enter the sandbox itself.
 const sandboxVar = "DISKPORT_SANDBOXED"
 
-// Main runs the tests of a package; in a process that Run started it which
-// first prepares what the tests need of files. It returns the process's exit code.
+// Main runs the tests of a package. In a process that Run started, it first calls
+// prepare, which reads the files that the tests need, and then enters the sandbox.
+// It returns the process's exit code.
 func Main(m *testing.M, prepare ...func()) int {
 	if inside() {
 		for _, p := range prepare {
@@ -51,7 +52,7 @@ func Outside(t *testing.T) {
 // inside reports whether this process is in the sandbox.
 func inside() bool { return os.Getenv(sandboxVar) != "" }
 
-// Run fails t unless the other tests of its package, but those that are Outside,
+// Run fails t unless the other tests of its package, except those that are Outside,
 // pass in the sandbox. Fuzz targets, whose seeds are files, are left out.
 func Run(t *testing.T) {
 	t.Helper()
@@ -65,19 +66,19 @@ func Run(t *testing.T) {
 	}
 }
 
-// child is this test program once more.
+// child returns a command that runs this test program again.
 func child(args ...string) *exec.Cmd {
 	path, err := os.Executable()
 	if err != nil {
 		path = os.Args[0]
 	}
 	cmd := exec.Command(path, args...)
-	// UTC needs no file of time zones.
+	// UTC does not need a time zone file.
 	cmd.Env = append(os.Environ(), sandboxVar+"=1", "TZ=UTC")
 	return cmd
 }
 
-// last returns the end of what a process said.
+// last returns the end of a process's output.
 func last(out []byte) string {
 	lines := strings.Split(string(out), "\n")
 	return strings.Join(lines[max(0, len(lines)-40):], "\n")

@@ -12,7 +12,7 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(Main(m)) }
 
-// attempts are what the policy must end the process for.
+// attempts are the calls for which the policy must end the process.
 var attempts = map[string]func(path string) error{
 	"file": func(path string) error { _, err := os.Open(path); return err },
 	"missing": func(path string) error {
@@ -30,7 +30,7 @@ var attempts = map[string]func(path string) error{
 // attemptVar names the attempt to make, and pathVar this program's own file.
 const attemptVar, pathVar = "DISKPORT_SANDBOXED_ATTEMPT", "DISKPORT_SANDBOXED_PATH"
 
-// TestAttempt makes an attempt, in a process of TestPolicy's.
+// TestAttempt makes an attempt, in a process that TestPolicy starts.
 func TestAttempt(t *testing.T) {
 	if attempt, ok := attempts[os.Getenv(attemptVar)]; ok {
 		t.Errorf("the process lives on: %v", attempt(os.Getenv(pathVar)))

@@ -1,6 +1,6 @@
-// Package xz expands streams of the .xz format with bounded memory: the
-// container is read here, so that a dictionary is refused before it is
-// allocated and an index costs nothing; the LZMA2 data in it are left to
+// Package xz expands streams of the .xz format with bounded memory: the container
+// is read here, so that a dictionary that is too large is refused before it is
+// allocated, and an index costs no memory; the LZMA2 data in it is left to
 // github.com/ulikunitz/xz/lzma.
 //
 // Source: "The .xz File Format", version 1.2.1. Numbers are little-endian; a

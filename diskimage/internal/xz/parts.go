@@ -37,7 +37,7 @@ func (noCheck) Reset()                      {}
 func (noCheck) Size() int                   { return 0 }
 func (noCheck) BlockSize() int              { return 1 }
 
-// reversed gives a sum least byte first.
+// reversed returns a sum with its least byte first.
 type reversed struct{ hash.Hash }
 
 func (r reversed) Sum(p []byte) []byte {
@@ -46,7 +46,7 @@ func (r reversed) Sum(p []byte) []byte {
 	return append(p, sum...)
 }
 
-// tally is the sizes of blocks, as many as there may be, in constant memory.
+// tally is the sizes of any number of blocks, in constant memory.
 type tally struct {
 	count uint64
 	sum   hash.Hash

@@ -18,8 +18,9 @@ var (
 	ErrCorrupt     = errors.New("corrupt xz stream")
 	ErrUnsupported = errors.New("xz stream of a kind that is not read")
 	ErrLimit       = errors.New("xz stream over a limit")
-	// ErrBehind is for bytes that are neither a stream nor padding where one may
-	// begin. They aren't read, and all before them is good.
+	// ErrBehind reports bytes that are neither a stream nor padding, in a place
+	// where a stream may begin. They aren't read, and everything before them is
+	// good.
 	ErrBehind = fmt.Errorf("bytes behind the last stream: %w", ErrCorrupt)
 )
 
@@ -45,8 +46,8 @@ type Reader struct {
 	spent    int64 // bytes of dictionaries made
 }
 
-// NewReader returns a reader of the file that r begins with. It reads to the end
-// of r: what is neither a stream nor padding there is an error.
+// NewReader returns a reader of the file that r begins with. It reads to the end of
+// r: anything there that is neither a stream nor padding is an error.
 func NewReader(r *bufio.Reader) *Reader { return NewReaderSize(r, MaxDictionary) }
 
 // NewReaderSize is NewReader for a file of which the caller reads most bytes at
@@ -58,7 +59,7 @@ func NewReaderSize(r *bufio.Reader, most int64) *Reader {
 // Read implements io.Reader. At io.EOF all checks were made.
 func (r *Reader) Read(p []byte) (int, error) {
 	if len(p) == 0 {
-		return 0, nil // nothing would come out, ever
+		return 0, nil // nothing can come out of it
 	}
 	for r.err == nil {
 		if r.block == nil {

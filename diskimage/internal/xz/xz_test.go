@@ -63,7 +63,8 @@ func TestReader(t *testing.T) {
 			if err != nil || !bytes.Equal(got, data) {
 				t.Errorf("%d bytes, %v; want the %d that were packed", len(got), err, len(data))
 			}
-			// However it is read and whatever its source gives at once.
+			// However much of it is read, and however much its source returns, at
+			// once.
 			slow := bufio.NewReaderSize(iotest.OneByteReader(bytes.NewReader(file)), 16)
 			if err := iotest.TestReader(iotest.HalfReader(xz.NewReader(slow)), data); err != nil {
 				t.Error(err)
@@ -102,7 +103,7 @@ func TestStreamsAndPadding(t *testing.T) {
 	}
 }
 
-// TestErrorsStay: a reader that failed, or ended, says the same again.
+// TestErrorsStay: a reader that has failed, or ended, returns the same error again.
 func TestErrorsStay(t *testing.T) {
 	file := pack(t, []byte("contents"), kinds["CRC-32"])
 	for name, file := range map[string][]byte{"end": file, "cut": file[:len(file)-1]} {
@@ -131,8 +132,8 @@ func TestCutAnywhere(t *testing.T) {
 }
 
 // TestChangedAnywhere: a changed byte of a file with a check is noticed, or changes
-// nothing. Where a chunk of LZMA2 ends the library sees by its data, not by the two
-// bytes of its header that say so.
+// nothing. The library finds the end of a chunk of LZMA2 by its data, not by the
+// two bytes of its header that say so.
 func TestChangedAnywhere(t *testing.T) {
 	want := []byte("some contents, some more contents")
 	for name, kind := range kinds {
@@ -248,7 +249,7 @@ func TestFields(t *testing.T) {
 	}
 }
 
-// TestNoDictionaryIsLargerThanTheFile: what a header asks for beyond what can come
+// TestNoDictionaryIsLargerThanTheFile: a header that asks for more than can come
 // out costs nothing.
 func TestNoDictionaryIsLargerThanTheFile(t *testing.T) {
 	h := newHand()
@@ -278,7 +279,8 @@ func TestDictionariesAreBounded(t *testing.T) {
 	}
 }
 
-// TestSourceFails: a fault of the source is its own, not the stream's.
+// TestSourceFails: a fault of the source is reported as such, not as one of the
+// stream.
 func TestSourceFails(t *testing.T) {
 	file, gone := pack(t, imagetest.Mixed(10<<10, 1), kinds["CRC-64"]), errors.New("gone")
 	for _, n := range []int{0, 5, 12, 20, len(file) / 2, len(file) - 20, len(file) - 1} {
@@ -289,8 +291,8 @@ func TestSourceFails(t *testing.T) {
 	}
 }
 
-// FuzzReader compares with the library's reader: what is taken here is taken
-// there, and is the same.
+// FuzzReader compares with the library's reader: a file that is accepted here is
+// accepted there, with the same contents.
 func FuzzReader(f *testing.F) {
 	for _, kind := range kinds {
 		f.Add(pack(f, []byte("some contents, some more contents"), kind))
