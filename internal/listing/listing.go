@@ -40,7 +40,7 @@ func (p Place) Compare(q Place) int {
 // String returns the place as Parse reads it. It needs no escaping in a query.
 func (p Place) String() string { return strconv.FormatInt(p.Created, 10) + "_" + p.ID }
 
-// ErrPlace reports a text that is no place.
+// ErrPlace reports a text that is not a place.
 var ErrPlace = errors.New("listing: not a place in a list")
 
 // Parse reads what String returned. The empty text is the zero Place.

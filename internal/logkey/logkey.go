@@ -1,6 +1,6 @@
 // Package logkey has the keys of structured log records that more than one package
-// writes, so that an operator who looks for a task finds every line about it. A test
-// of the module keeps other spellings out.
+// writes, so that a search for a task finds every line about it. A test of the
+// module keeps other spellings out.
 package logkey
 
 // The keys.

@@ -31,7 +31,7 @@
 //     mean, and if an older program may lose it when it writes the row back: unknown
 //     fields are ignored;
 //   - whatever else changes makes the next version: a name, a type, a meaning, a
-//     field that goes, and one that restricts (in a grant), since who ignores it
+//     field that goes, and one that restricts (in a grant), since a program that ignores it
 //     would allow too much. The older form stays readable beside the new one;
 //   - one release reads a version before another writes it, since nodes of both work
 //     on one database while they are replaced one by one.

@@ -37,7 +37,7 @@ const (
 // its parameters. It belongs to the goroutine that serves the request.
 type Call struct {
 	RequestID string
-	Principal iam.Principal // zero for an anonymous or presigned-by-nobody request
+	Principal iam.Principal // zero for an anonymous request, or one with a presigned Url of no known key
 	Origin    iam.Origin    // what policies may ask about any request
 	Region    string        // of the credential scope
 	Service   string        // EC2, EBS, …

@@ -193,7 +193,7 @@ func openTask(ctx context.Context, images Images, t Task) (diskimage.Disk, sourc
 // errPacked reports an image that has to be unpacked before it can be read.
 var errPacked = errors.New("importtask: the image has to be unpacked")
 
-// noScratch is no scratch room, for an open that must not take long.
+// noScratch refuses scratch room, for an open that must not take long.
 type noScratch struct{}
 
 // Create implements diskimage.Scratch.

@@ -30,8 +30,8 @@ func (f *File) Size() int64 { return f.size }
 // Close closes the file.
 func (f *File) Close() error { return f.f.Close() }
 
-// Check fails with ErrChanged when size or time of modification are no longer
-// those that were pinned. To be called again before what was read is believed.
+// Check fails with ErrChanged when size or time of modification are not those that
+// were pinned any more. Call it after reading, before what was read counts.
 func (f *File) Check() error {
 	info, err := f.f.Stat()
 	if err != nil {

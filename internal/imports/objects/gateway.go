@@ -29,7 +29,7 @@ const (
 
 // Config of a Gateway.
 type Config struct {
-	Store  *Store // stays the caller's, who closes it after the Gateway
+	Store  *Store // the caller closes it, after the Gateway
 	Keys   iam.AccessKeys
 	Region string // of every bucket
 	Domain string // with one, bucket.domain addresses a bucket; may be empty
@@ -44,8 +44,8 @@ type Gateway struct {
 	done    chan error // closed when the server ended
 }
 
-// Start runs the gateway and returns when it answers. ctx bounds the start
-// alone. While the Gateway lives the process's working directory is the store's.
+// Start runs the gateway and returns when it answers. ctx bounds only the start.
+// While the Gateway runs, the process's working directory is the store's.
 func Start(ctx context.Context, cfg Config) (*Gateway, error) {
 	workDir, err := os.Getwd()
 	if err != nil {
@@ -63,8 +63,9 @@ func Start(ctx context.Context, cfg Config) (*Gateway, error) {
 			return d.DialContext(ctx, "unix", socket)
 		},
 		DisableCompression: true, // would add a header and change bodies
-		// The gateway leaves the end of a chunked aws-chunked body unread, takes
-		// it for the next request and answers that: one connection, one request.
+		// The gateway leaves the end of a chunked aws-chunked body unread, takes it
+		// for the next request and answers that. So every request gets a connection
+		// of its own.
 		DisableKeepAlives:     true,
 		ExpectContinueTimeout: 5 * time.Second,
 	}
@@ -114,12 +115,13 @@ func posixOptions() posix.PosixOpts {
 
 func gatewayConfig(cfg Config, socket string) *embedgw.Config {
 	return &embedgw.Config{
-		// Nobody is root: these keys are forgotten at once.
+		// There is no root user: these keys are not stored anywhere.
 		RootUserAccess: rand.Text(),
 		RootUserSecret: rand.Text(),
 		Region:         cfg.Region,
 		Ports:          []string{socket},
-		// With a socket of its own the admin interface is not on the S3 one.
+		// The admin interface gets a socket of its own, so that the S3 one does not
+		// serve it.
 		AdminPorts:          []string{filepath.Join(filepath.Dir(socket), "admin")},
 		SocketPerm:          "0600",
 		MaxConnections:      maxConnections,
@@ -143,8 +145,8 @@ func socketDir() (string, error) {
 	return "", fmt.Errorf("no temporary folder with a path short enough for a socket (%s)", strings.Join([]string{os.TempDir(), "/tmp"}, ", "))
 }
 
-// Transport sends requests to the gateway whatever their URL's host is. It
-// sends them as they are; their Host header is the caller's affair.
+// Transport sends requests to the gateway, whatever host their URLs have. It sends
+// them as they are; the caller sets the Host header.
 func (g *Gateway) Transport() http.RoundTripper { return g.dial }
 
 // Close ends the gateway, waiting up to 10 s for requests in flight, and goes

@@ -13,10 +13,9 @@ import (
 	"github.com/diskport/diskport/internal/identity/sigv4"
 )
 
-// iamService shows Keys to the gateway as its IAM. The gateway's accounts are
-// ours (12 digits), not access keys: so a bucket belongs to the account
-// whichever of its keys made it. What a principal may do is decided in front
-// of the gateway.
+// iamService shows Keys to the gateway as its IAM. The gateway's accounts are ours
+// (12 digits), not access keys: so a bucket belongs to the account, whichever of
+// its keys made it. What a principal may do is decided in front of the gateway.
 type iamService struct {
 	ctx  context.Context // of the gateway's life: its interface passes none
 	keys iam.AccessKeys
@@ -27,7 +26,7 @@ var (
 	_ auth.SigningKeyProvider = (*iamService)(nil)
 )
 
-// DeriveSigningKey is what the gateway verifies signatures with.
+// DeriveSigningKey returns the key with which the gateway verifies signatures.
 func (s *iamService) DeriveSigningKey(access, sessionToken, date, region, service string) ([]byte, auth.Account, error) {
 	principal, secret, err := s.keys.Lookup(s.ctx, access, sessionToken)
 	switch {
@@ -41,7 +40,7 @@ func (s *iamService) DeriveSigningKey(access, sessionToken, date, region, servic
 	return signingKey(secret, date, region, service), account(principal.Account), nil
 }
 
-// GetUserAccount is asked for owners and grantees only, which are account ids.
+// GetUserAccount is called only for owners and grantees, which are account ids.
 func (s *iamService) GetUserAccount(access string) (auth.Account, error) {
 	if !isAccountID(access) {
 		return auth.Account{}, auth.ErrNoSuchUser
@@ -60,7 +59,8 @@ func (s *iamService) ResolveAccounts(ids []string) ([]string, error) {
 	return missing, nil
 }
 
-// The admin interface ends here: users are made over the IAM API.
+// The methods of the admin interface fail, since users are made over the IAM
+// API.
 
 func (s *iamService) CreateAccount(auth.Account) error { return errNotHere() }
 
@@ -74,8 +74,9 @@ func (s *iamService) Shutdown() error { return nil }
 
 func errNotHere() error { return s3err.GetAPIError(s3err.ErrAdminMethodNotSupported) }
 
-// account has the role that may make buckets and sees its own only. An
-// admin's would list everybody's and open the admin interface.
+// account returns an account with the role that may make buckets and sees only its
+// own. The role of an admin would list the buckets of all accounts and open the
+// admin interface.
 func account(id string) auth.Account {
 	return auth.Account{Access: id, Role: auth.RoleUserPlus}
 }

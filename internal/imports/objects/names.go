@@ -6,14 +6,14 @@ import (
 )
 
 // gatewayTemp is the folder in each bucket where the gateway keeps unfinished
-// uploads. It is no key.
+// uploads. Objects can't have such a key.
 const gatewayTemp = ".sgwtmp"
 
 // maxKey is S3's limit in bytes.
 const maxKey = 1024
 
-// validBucket says whether name obeys S3's rules for bucket names as far as
-// they keep it inside the store; the gateway refuses to make any other.
+// validBucket reports whether name obeys those of S3's rules for bucket names that
+// keep it inside the store. The gateway refuses to make buckets with other names.
 func validBucket(name string) bool {
 	if len(name) < 3 || len(name) > 63 {
 		return false
@@ -29,14 +29,13 @@ func validBucket(name string) bool {
 	return true
 }
 
-// CleanKey returns the key under which the gateway really keeps an object that
-// is called key on the wire (it folds empty path segments), and false for keys
-// that no object can have: empty ones, those with "." or ".." segments or NUL,
-// and the gateway's own folder. A trailing slash, the mark of a directory
-// object, is kept.
+// CleanKey returns the key under which the gateway keeps an object that a request
+// calls key (it folds empty path segments), and false for keys that no object can
+// have: empty ones, those with "." or ".." segments or NUL, and the gateway's own
+// folder. A trailing slash, the mark of a directory object, is kept.
 //
-// Authorisation must use the clean key, or a policy could be passed by with
-// another spelling.
+// Authorisation must use the clean key, or a policy could be evaded with another
+// spelling.
 func CleanKey(key string) (clean string, ok bool) {
 	if key == "" || len(key) > maxKey || strings.IndexByte(key, 0) >= 0 {
 		return "", false
@@ -61,8 +60,8 @@ func CleanKey(key string) (clean string, ok bool) {
 	return clean, true
 }
 
-// objectPath returns where an object's file lies, relative to the data
-// directory. ok is false for what can't be the name of a file object.
+// objectPath returns where an object's file lies, relative to the data directory.
+// ok is false if that can't be the name of an object that is a file.
 func objectPath(bucket, key string) (path string, ok bool) {
 	clean, ok := CleanKey(key)
 	if !ok || !validBucket(bucket) || strings.HasSuffix(clean, "/") {
@@ -71,7 +70,7 @@ func objectPath(bucket, key string) (path string, ok bool) {
 	return filepath.Join(bucketsDir, bucket, filepath.FromSlash(clean)), true
 }
 
-// validPinID says whether id can be a file name in the pins folder.
+// validPinID reports whether id can be a file name in the pins folder.
 func validPinID(id string) bool {
 	if id == "" || len(id) > 128 || id[0] == '.' {
 		return false

@@ -26,9 +26,9 @@ type Pin struct {
 // returns once they and that name are durable (the gateway doesn't sync what
 // it stores). The id must be new: letters, digits, "-", "_", ".".
 //
-// It fails with ErrNoSuchObject for an object that isn't there. Where
-// attributes lie in side-car files the ETag is the one on record at that
-// moment, which may belong to a simultaneous upload; size and bytes never do.
+// It fails with ErrNoSuchObject for an object that isn't there. Where attributes
+// lie in side-car files, the ETag is the one on record at that moment, which may
+// belong to a simultaneous upload; size and bytes are always those of the pin.
 func (s *Store) Pin(_ context.Context, bucket, key, id string) (Pin, error) {
 	path, ok := objectPath(bucket, key)
 	if !ok {
@@ -48,7 +48,7 @@ func (s *Store) Pin(_ context.Context, bucket, key, id string) (Pin, error) {
 	return pin, nil
 }
 
-// linkError turns what a link of a missing object or of a folder yields into
+// linkError turns the errors of linking a missing object or a folder into
 // ErrNoSuchObject.
 func (s *Store) linkError(path string, err error) error {
 	for _, gone := range []error{fs.ErrNotExist, syscall.ENOTDIR, syscall.ENAMETOOLONG} {
@@ -64,7 +64,8 @@ func (s *Store) linkError(path string, err error) error {
 
 // settle makes a new link durable and reads what it names.
 func (s *Store) settle(bucket, key, id, link string) (Pin, error) {
-	// A symbolic link, which the gateway never makes, would be linked itself.
+	// The gateway never makes symbolic links; one would be linked itself instead of
+	// its target.
 	if info, err := s.root.Lstat(link); err != nil {
 		return Pin{}, err
 	} else if !info.Mode().IsRegular() {
@@ -113,7 +114,7 @@ func (s *Store) Open(_ context.Context, pin Pin) (*File, error) {
 	return file, nil
 }
 
-// Release drops the pin. To drop one that doesn't exist is a success.
+// Release drops the pin. Dropping one that doesn't exist succeeds.
 func (s *Store) Release(_ context.Context, id string) error {
 	if !validPinID(id) {
 		return nil
@@ -125,7 +126,7 @@ func (s *Store) Release(_ context.Context, id string) error {
 	return nil
 }
 
-// Pins lists the ids of all pins, for the sweep of those that no task knows.
+// Pins lists the ids of all pins, so that those without a task can be swept.
 func (s *Store) Pins(_ context.Context) ([]string, error) {
 	entries, err := fs.ReadDir(s.root.FS(), pinsDir)
 	if err != nil {

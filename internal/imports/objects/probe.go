@@ -8,8 +8,8 @@ import (
 	"github.com/versity/versitygw/backend/meta"
 )
 
-// probe tries the two abilities of the file system that the store depends on,
-// with a file between the places where they are used.
+// probe tests the two abilities of the file system that the store depends on, with
+// a file in the places where they are used.
 func (s *Store) probe() error {
 	f, err := os.CreateTemp(filepath.Join(s.dir, bucketsDir), ".probe-*")
 	if err != nil {
@@ -26,8 +26,8 @@ func (s *Store) probe() error {
 	if err := s.root.Remove(link); err != nil {
 		return fmt.Errorf("probing the object store: %w", err)
 	}
-	// To write one is the only proof: some file systems answer a read as if
-	// the attribute were merely absent.
+	// Only writing one proves it: some file systems answer a read as if the
+	// attribute were merely absent.
 	if err := (meta.XattrMeta{}).StoreAttribute(f, "", "", etagAttr, []byte("probe")); err == nil {
 		s.meta, s.attr = meta.XattrMeta{}, true
 		return nil

@@ -38,8 +38,8 @@ const (
 	aclAttr  = "acl"
 )
 
-// Store is the embedded S3's layout on disk. It needs no running Gateway. All
-// methods may be called concurrently.
+// Store is the embedded S3's layout on disk. It works without a running Gateway.
+// All methods may be called concurrently.
 type Store struct {
 	dir  string   // absolute data directory
 	root *os.Root // the same; nothing reached through it lies outside
@@ -90,7 +90,7 @@ func (s *Store) BucketOwner(_ context.Context, bucket string) (account string, e
 	}
 	raw, err := s.attribute(nil, bucket, "", aclAttr)
 	if errors.Is(err, meta.ErrNoSuchKey) || errors.Is(err, fs.ErrNotExist) {
-		// Being made or being removed: neither has an owner.
+		// It is being made or removed, and has no owner.
 		return "", fmt.Errorf("bucket %q: %w", bucket, ErrNoSuchBucket)
 	}
 	if err != nil {
@@ -124,7 +124,7 @@ func (s *Store) Buckets(ctx context.Context, account string) (names []string, er
 	return names, nil
 }
 
-// HasBucket reports whether a bucket is there and the account's.
+// HasBucket reports whether the account has a bucket of the name.
 func (s *Store) HasBucket(account, bucket string) bool {
 	owner, err := s.BucketOwner(context.Background(), bucket) // which needs nothing of it
 	return err == nil && owner == account

@@ -1,6 +1,6 @@
-// Package scratch gives decoders room on disk for what can not be read at random
-// where it is: the contents of compressed objects. Its files have no name from
-// the start, so that nothing is left of them whatever ends the process.
+// Package scratch gives decoders room on disk for data that can't be read at random
+// where it is: the contents of compressed objects. Its files never have names, so
+// that nothing is left of them however the process ends.
 package scratch
 
 import (
@@ -22,7 +22,7 @@ type Dir struct {
 
 var _ diskimage.Scratch = Dir{}
 
-// FullError reports that there is no room for what comes out of an object.
+// FullError reports that there is no room for the contents of an object.
 type FullError struct{ Dir string }
 
 func (e *FullError) Error() string { return "scratch: no space left in " + e.Dir }
@@ -48,7 +48,7 @@ type file struct {
 	dir Dir
 }
 
-// WriteAt asks for room before each write, since others use it up too.
+// WriteAt checks the room before each write, since others use it too.
 func (f file) WriteAt(p []byte, off int64) (int, error) {
 	if f.dir.Free != nil {
 		free, err := f.dir.Free()

@@ -15,7 +15,7 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
-// state is what an S3 says of an object.
+// state is what an S3 says about an object.
 type state struct {
 	etag, version string
 	size          int64 // bytes
@@ -23,16 +23,17 @@ type state struct {
 
 // getter asks for a range of bytes of an object.
 type getter interface {
-	// get asks for the bytes from off to end, without end, of what still has the
-	// ETag. The caller closes body. Errors are sentinels of this package, or
-	// errTransient, which is worth a repetition.
+	// get asks for the bytes [off, end) of the object, on condition that it still
+	// has the ETag. The caller closes body. Errors are sentinels of this package,
+	// or errTransient, after which get may be repeated.
 	get(ctx context.Context, off, end int64, etag string) (body io.ReadCloser, found state, err error)
 }
 
-// errTransient is a failure that may go away: silence, or a server's own.
+// errTransient is a failure that may go away: no answer, or an error of the server
+// itself.
 var errTransient = errors.New("temporary failure")
 
-// rangeOf returns the Range header for bytes from off to end, without end.
+// rangeOf returns the Range header for the bytes [off, end).
 func rangeOf(off, end int64) string { return fmt.Sprintf("bytes=%d-%d", off, end-1) }
 
 // byRole reads as a role.
@@ -74,7 +75,8 @@ func head(ctx context.Context, client *s3.Client, p Pin, region string) (state, 
 	return state{etag: aws.ToString(out.ETag), version: version, size: aws.ToInt64(out.ContentLength)}, nil
 }
 
-// presigned reads by a Url that is its own permission, and only GETs it.
+// presigned reads with a presigned Url, which is its own permission and allows only
+// GET.
 type presigned struct {
 	client *http.Client
 	url    string
@@ -108,7 +110,7 @@ func (g presigned) get(ctx context.Context, off, end int64, etag string) (io.Rea
 	return nil, state{}, judge(resp.StatusCode, resp.Header, g.region)
 }
 
-// withoutURL takes the Url out of an error of net/http: it is a credential.
+// withoutURL removes the Url from an error of net/http, since it is a credential.
 func withoutURL(err error) error {
 	if inner := errors.Unwrap(err); inner != nil {
 		return inner
@@ -116,7 +118,7 @@ func withoutURL(err error) error {
 	return err
 }
 
-// probe looks at an object through a Url that allows GET alone.
+// probe looks at an object through a Url that allows only GET.
 func probe(ctx context.Context, g presigned) (state, error) {
 	body, found, err := g.get(ctx, 0, 1, "")
 	if err != nil {
@@ -147,7 +149,7 @@ func statusOf(err error) int {
 	return 0
 }
 
-// sort tells an SDK client's error in this package's.
+// sort turns an SDK client's error into one of this package's.
 func sort(err error, region string) error {
 	resp, ok := errors.AsType[*smithyhttp.ResponseError](err)
 	if !ok || resp.HTTPStatusCode() == 0 { // nothing was answered
@@ -156,7 +158,7 @@ func sort(err error, region string) error {
 	return fmt.Errorf("%w: %w", judge(resp.HTTPStatusCode(), resp.Response.Header, region), err)
 }
 
-// judge says what an answer that is no success means.
+// judge returns the error for an answer that is not a success.
 func judge(status int, header http.Header, region string) error {
 	if there := header.Get("X-Amz-Bucket-Region"); there != "" && there != region {
 		return fmt.Errorf("%w: %s", ErrRegion, there)

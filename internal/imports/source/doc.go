@@ -15,8 +15,8 @@
 //	remote.go     reading at random: retries, conditions, small reads together
 //	transport.go  what may be dialled: the configured endpoint, and nothing else
 //
-// A Url is a name: of an object of our own S3, of one of the foreign S3, or
-// refused before anything is dialled.
+// A Url only names an object: one of our own S3, or one of the foreign S3. Any
+// other is refused before anything is dialled.
 package source
 
 import "errors"

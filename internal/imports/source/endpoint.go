@@ -39,7 +39,7 @@ func (e Endpoint) String() string {
 	return e.Scheme + "://" + e.Host
 }
 
-// address returns the host and port that a URL means.
+// address returns the host and port of a URL.
 func address(u *url.URL) string {
 	port := u.Port()
 	if port == "" {
@@ -48,8 +48,8 @@ func address(u *url.URL) string {
 	return net.JoinHostPort(strings.ToLower(u.Hostname()), port)
 }
 
-// at says whether u is at e, and the bucket that its host names, or "". AWS's
-// hosts are recognised by their form.
+// at reports whether u is at e, and returns the bucket that its host names, or "".
+// AWS's hosts are recognised by their form.
 func (e Endpoint) at(u *url.URL) (bucket string, ok bool) {
 	if e.Host == "" || !strings.EqualFold(u.Scheme, e.Scheme) {
 		return "", false

@@ -21,8 +21,8 @@ import (
 	"github.com/diskport/diskport/internal/identity/secret"
 )
 
-// ForeignOptions is what a ForeignS3 is made of. All but STS, Direct and Backoff are
-// required.
+// ForeignOptions are the settings of a ForeignS3. All but STS, Direct and Backoff
+// are required.
 type ForeignOptions struct {
 	Endpoint    Endpoint
 	Region      string // to sign for, and where objects must be
@@ -31,7 +31,7 @@ type ForeignOptions struct {
 
 	STS      Endpoint // where roles are assumed; none: at Endpoint
 	Direct   bool     // assume no role: read with Credentials
-	Operator string   // with Direct, the only account that reads: nothing tells accounts apart there
+	Operator string   // with Direct, the only account that may read, since accounts can't be told apart there
 
 	Backoff time.Duration // before the first repetition of a read; 0 means 200 ms
 }
@@ -69,7 +69,7 @@ func (e Endpoint) base() *string {
 	return aws.String(e.String())
 }
 
-// pin notes what the object is now.
+// pin notes the present version of the object.
 func (f *ForeignS3) pin(ctx context.Context, id string, loc Location) (Pin, error) {
 	p := Pin{Kind: Foreign, ID: id, Bucket: loc.Bucket, Key: loc.Key, Account: loc.account, Role: loc.Role}
 	look := func() (state, error) { return probe(ctx, presigned{f.http, loc.url, f.opts.Region}) }
@@ -140,7 +140,7 @@ func (f *ForeignS3) client(ctx context.Context, p Pin) (*s3.Client, error) {
 	}
 	return s3.New(s3.Options{
 		Region: f.opts.Region, Credentials: creds, HTTPClient: f.http, BaseEndpoint: f.endpoint.base(), UsePathStyle: !f.endpoint.AWS,
-		Retryer:                    aws.NopRetryer{}, // remote repeats what it knows to be worth it
+		Retryer:                    aws.NopRetryer{}, // remote decides what is repeated
 		ResponseChecksumValidation: aws.ResponseChecksumValidationWhenRequired,
 		DisableLogOutputChecksumValidationSkipped: true,
 	}), nil

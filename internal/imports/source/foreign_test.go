@@ -25,8 +25,8 @@ import (
 	"github.com/diskport/diskport/internal/identity/secret"
 )
 
-// elsewhere is an S3 that is not ours, with an STS beside it and faults before
-// it. Its bucket far holds disk.raw.
+// elsewhere is a foreign S3 with an STS, and with faults in front of it. Its bucket
+// far holds disk.raw.
 type elsewhere struct {
 	url     string
 	host    string
@@ -88,7 +88,7 @@ func (e *elsewhere) serve(w http.ResponseWriter, r *http.Request, fake http.Hand
 	}
 }
 
-// sts lets in who asks for the role as the import service does.
+// sts lets callers assume the role if they ask as the import service does.
 func (e *elsewhere) sts(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/xml")
 	if r.FormValue("RoleArn") != "arn:aws:iam::"+account+":role/vmimport" || r.FormValue("ExternalId") != "vmimport" {
@@ -121,8 +121,8 @@ func foreignFixture(t *testing.T, change ...func(*ForeignOptions)) (fixture, *el
 	return e.fixture(t, change...), e
 }
 
-// pipedFixture is foreignFixture over connections that synctest's time knows: in
-// its bubble the waits may be those of the service, and take no time.
+// pipedFixture is foreignFixture over connections that work with synctest: in its
+// bubble the waits are as long as those of the service, and take no time.
 func pipedFixture(t *testing.T) (fixture, *elsewhere) {
 	t.Helper()
 	p := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}

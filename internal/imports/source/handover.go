@@ -13,8 +13,8 @@ import (
 	"github.com/diskport/diskport/internal/imports/objects"
 )
 
-// Handovers are the files that this process hands to itself, one at a time, so
-// that nothing is uploaded to oneself. No request can name a file: only the
+// Handovers are the files that this process hands over to its own service, one at a
+// time, so that they need not be uploaded. No request can name a file: only the
 // token that Register returned, once, inside this process.
 type Handovers struct {
 	process string // names this process in pins
@@ -28,8 +28,8 @@ func NewHandovers() *Handovers {
 	return &Handovers{process: rand.Text(), paths: map[string]string{}}
 }
 
-// Register returns a Url that stands for the file at path for one import. path
-// must be absolute: the working directory is not the user's.
+// Register returns a Url that stands for the file at path for one import. path must
+// be absolute, since the working directory is not the user's.
 func (h *Handovers) Register(path string) (url string, err error) {
 	if !filepath.IsAbs(path) {
 		return "", fmt.Errorf("handing over %s: the path is not absolute", path)
@@ -41,7 +41,7 @@ func (h *Handovers) Register(path string) (url string, err error) {
 	return "diskport:" + token, nil
 }
 
-// known says whether the token can be taken.
+// known reports whether the token can be taken.
 func (h *Handovers) known(token string) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -57,7 +57,7 @@ func (h *Handovers) take(token string) (path string, ok bool) {
 	return path, ok
 }
 
-// pin notes what the file is now.
+// pin notes the present state of the file.
 func (h *Handovers) pin(id, token string) (Pin, error) {
 	path, ok := h.take(token)
 	if !ok {

@@ -29,17 +29,17 @@ const (
 // Request is a source as a caller of ImportSnapshot gives it: Bucket and Key,
 // or URL.
 type Request struct {
-	Account     string // who asks; 12 digits
+	Account     string // of the caller; 12 digits
 	Bucket, Key string
 	URL         string
 	Role        string   // name of the service role
 	OwnHosts    []string // host[:port] under which this service can be reached
 	Endpoint    Endpoint // of the foreign S3, if there is one
 	Now         time.Time
-	Origin      iam.Origin // of the request, for the policies of who presigned a Url
+	Origin      iam.Origin // of the request, for the policies of the principal that presigned a Url
 }
 
-// Location is where a source lies. It proves no permission.
+// Location is where a source lies. It does not prove any permission.
 type Location struct {
 	Kind        Kind
 	Bucket, Key string // Key as its S3 keeps it; both empty for Handover
@@ -64,7 +64,7 @@ type Location struct {
 // signature with a session token.
 const maxURL = 8 << 10
 
-// ParseLocation says where a source lies. It fails with ErrLocation.
+// ParseLocation returns where a source lies. It fails with ErrLocation.
 //
 //	s3://bucket/key                                 taken literally
 //	https://bucket.s3[.region].amazonaws.com/key    virtual-hosted
@@ -74,9 +74,9 @@ const maxURL = 8 << 10
 //	http[s]://endpoint-of-the-foreign-S3/bucket/key likewise
 //	diskport:token                                  a handed-over file
 //
-// An http[s] location may carry a query signature, of version 4 or, where that
-// is allowed, of version 2. With a foreign S3, what names a bucket and no host
-// of ours is an object there.
+// An http[s] location may carry a query signature, of version 4 or, where that is
+// allowed, of version 2. If there is a foreign S3, a location that names a bucket
+// and no host of ours is an object there.
 func ParseLocation(req Request) (Location, error) {
 	loc := Location{Kind: Embedded, Role: req.Role, account: req.Account, now: req.Now, origin: req.Origin}
 	if req.URL == "" {
@@ -113,7 +113,8 @@ func (loc *Location) byName(e Endpoint) {
 	}
 }
 
-// refuse says why without repeating the Url, which may be a credential.
+// refuse returns an error that says why, without the Url, which may be a
+// credential.
 func refuse(why string) error { return fmt.Errorf("%w: %s", ErrLocation, why) }
 
 var bucketForm = regexp.MustCompile(`^[A-Za-z0-9._-]{3,255}$`)
@@ -156,8 +157,8 @@ func (loc Location) parseWeb(req Request) (Location, error) {
 		return Location{}, err
 	}
 	if loc.Presigned && loc.named && !req.Endpoint.AWS {
-		// Signed for AWS, which is not what is configured: by a key of ours, or
-		// for nothing.
+		// It is signed for AWS, which is not configured. If the key is not one of
+		// ours, Pin refuses it.
 		loc.Kind = Embedded
 		return loc.of(bucket, key)
 	}
@@ -188,11 +189,11 @@ func (loc *Location) parseHost(u *url.URL, req Request) (bucket string, err erro
 	return found[1], nil
 }
 
-// awsHost takes bucket and region out of a host of S3. A bucket may hold dots,
-// so that the endpoint is what matches last.
+// awsHost takes bucket and region out of a host of S3. A bucket may contain dots,
+// so the last match is the endpoint.
 var awsHost = regexp.MustCompile(`^(?:(.+)\.)?s3(?:(?:\.dualstack)?[.-]([a-z]{2}(?:-[a-z]+)+-[0-9]))?\.amazonaws\.com(?:\.cn)?$`)
 
-// ownHost says whether host is own, or bucket.own. An own host without a port,
+// ownHost reports whether host is own, or bucket.own. An own host without a port,
 // or with a usual one, stands for all ports.
 func ownHost(host, own string) (bucket string, ok bool) {
 	at, mine := url.URL{Host: host}, url.URL{Host: own}
@@ -211,8 +212,8 @@ func ownHost(host, own string) (bucket string, ok bool) {
 	return bucket, true
 }
 
-// parseQuery accepts no query but a signature and what goes with it. virtual is
-// the bucket that the host names.
+// parseQuery accepts only a query that is a signature and its parameters. virtual
+// is the bucket that the host names.
 func (loc Location) parseQuery(u *url.URL, raw, virtual string) (Location, error) {
 	query, err := url.ParseQuery(u.RawQuery)
 	if err != nil {

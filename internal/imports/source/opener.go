@@ -36,8 +36,8 @@ type Opener struct {
 	AllowSigV2 bool // take presigned Urls of signature version 2
 }
 
-// Resolve is ParseLocation, for this service: it fails with ErrRegion for a Url
-// of another region, and with ErrLocation for a token that nobody handed over.
+// Resolve is ParseLocation for this service: it fails with ErrRegion for a Url of
+// another region, and with ErrLocation for a token that was not handed out.
 func (o *Opener) Resolve(req Request) (Location, error) {
 	if o.Foreign != nil {
 		req.Endpoint = o.Foreign.endpoint
@@ -58,12 +58,12 @@ func (o *Opener) Resolve(req Request) (Location, error) {
 	return loc, nil
 }
 
-// Pin keeps the bytes at loc under the name id until Release; they are durable
-// when it returns. It checks that the object is the asking account's or the
-// presigned Url valid, and fails with ErrNotFound or ErrNoAccess; what policies
-// say of the caller and of the role is checked before. Bytes of a foreign S3
-// can't be kept, only recognised: their Pin may fail with ErrRole, ErrRegion and
-// ErrUnavailable too.
+// Pin keeps the bytes at loc under the name id until Release; they are durable when
+// it returns. It checks that the object belongs to the account, or that the
+// presigned Url is valid, and fails with ErrNotFound or ErrNoAccess; policies about
+// the caller and the role are checked before. Bytes of a foreign S3 can't be kept,
+// only recognised: their Pin may fail with ErrRole, ErrRegion and ErrUnavailable
+// too.
 func (o *Opener) Pin(ctx context.Context, id string, loc Location) (Pin, error) {
 	if loc.Kind == Handover {
 		pin, err := o.Handovers.pin(id, loc.token)
@@ -99,8 +99,8 @@ func (o *Opener) Pin(ctx context.Context, id string, loc Location) (Pin, error) 
 	}, nil
 }
 
-// presigner verifies a presigned Url and returns the account of whoever signed
-// it, who must be allowed to read the object himself.
+// presigner verifies a presigned Url and returns the account of the principal that
+// signed it, which must itself be allowed to read the object.
 func (o *Opener) presigner(ctx context.Context, loc Location) (account string, err error) {
 	keyID, token, verify, err := o.signature(loc)
 	if err != nil {
@@ -127,8 +127,8 @@ func (o *Opener) presigner(ctx context.Context, loc Location) (account string, e
 
 var errElsewhere = errors.New("signed for another service or region")
 
-// signature returns whose the signature of a presigned Url is to be, and what
-// verifies it.
+// signature returns the key that a presigned Url claims to be signed with, and a
+// function that verifies the signature.
 func (o *Opener) signature(loc Location) (keyID, token string, verify func(sigv4.Secret) error, err error) {
 	if o.AllowSigV2 && errors.Is(loc.signErr, sigv4.ErrV2) {
 		q := loc.signedV2
@@ -166,7 +166,7 @@ func (o *Opener) Open(ctx context.Context, p Pin) (Object, error) {
 	return nil, fmt.Errorf("opening pin %s: unknown kind %q", p.ID, p.Kind)
 }
 
-// Release drops a pin. To drop one twice is a success.
+// Release drops a pin. Dropping one twice succeeds.
 func (o *Opener) Release(ctx context.Context, p Pin) error {
 	if p.Kind != Embedded {
 		return nil
@@ -174,8 +174,8 @@ func (o *Opener) Release(ctx context.Context, p Pin) error {
 	return o.Objects.Release(ctx, p.ID)
 }
 
-// Sweep releases the pins that keep doesn't want: those of a process that died
-// between pinning and creating the task. To be called before requests come.
+// Sweep releases the pins that keep doesn't keep: those of a process that died
+// between pinning and creating the task. Call it before requests are served.
 func (o *Opener) Sweep(ctx context.Context, keep func(id string) bool) error {
 	ids, err := o.Objects.Pins(ctx)
 	for _, id := range ids {
@@ -186,7 +186,7 @@ func (o *Opener) Sweep(ctx context.Context, keep func(id string) bool) error {
 	return err
 }
 
-// translate tells the object store's errors in this package's.
+// translate turns the object store's errors into this package's.
 func translate(err error) error {
 	switch {
 	case errors.Is(err, objects.ErrNoSuchBucket), errors.Is(err, objects.ErrNoSuchObject), errors.Is(err, objects.ErrNoSuchPin):

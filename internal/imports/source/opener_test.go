@@ -226,7 +226,8 @@ func (f fixture) pin(t *testing.T, req Request) (Pin, error) {
 	return f.Pin(t.Context(), "import-snap-1", loc)
 }
 
-// readsContent sends a pin through its text, loses the object and reads it.
+// readsContent stores a pin as text and parses it, deletes the object and reads the
+// pinned bytes.
 func (f fixture) readsContent(t *testing.T, pin Pin) {
 	t.Helper()
 	if pin.Size != 7 || pin.ETag != `"tag"` || pin.Bucket != "bucket" || pin.Key != "dir/disk.raw" {

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Pin names bytes that stay as they are, and says how to see whether they did.
-// As text it is part of the task's row.
+// Pin names bytes that stay as they are, and holds what is needed to detect that
+// they have not. As text it is part of the task's row.
 type Pin struct {
 	Kind       Kind   `json:"Kind"`
 	ID         string `json:"ID"`
@@ -18,7 +18,7 @@ type Pin struct {
 	Modified   int64  `json:"Modified"`      // Unix nanoseconds
 	Path       string `json:"Path"`          // Handover
 	Inode      string `json:"Inode"`         // Handover: device and inode
-	Process    string `json:"Process"`       // Handover: who holds it
+	Process    string `json:"Process"`       // Handover: the process that holds it
 	Version    string `json:"ObjectVersion"` // Foreign: of the object; empty where it has none
 	Account    string `json:"Account"`       // Foreign: whose role reads it
 	Role       string `json:"Role"`          // Foreign: its name
@@ -41,7 +41,7 @@ func (p Pin) String() string {
 // else changes makes another version, which programs that don't know it refuse.
 const pinVersion = 1
 
-// stored is a Pin's text: a version, and the fields, none of which is called so.
+// stored is a Pin's text: a version, and the fields, none of which has that name.
 type stored struct {
 	Version int `json:"Version"`
 	Pin

@@ -11,19 +11,20 @@ import (
 )
 
 const (
-	// attempts is how often a range is asked for without progress.
+	// attempts is how often a range is requested without progress.
 	attempts = 6
 	// maxBackoff bounds the wait between two of them.
 	maxBackoff = 5 * time.Second
-	// stall is how long an answer may be silent.
+	// stall is how long an answer may go without new bytes.
 	stall = 30 * time.Second
-	// progress is how many bytes make an attempt worth another row of them.
+	// progress is how many bytes an attempt must bring for the attempts to be
+	// counted anew.
 	progress = 64 << 10
 
-	// chunkBytes is what small reads are served from: the tables of an image lie
-	// close together, and every request costs a round trip.
+	// chunkBytes is the size of the chunks that small reads are served from: the
+	// tables of an image lie close together, and every request costs a round trip.
 	chunkBytes = 1 << 20
-	// maxChunks bounds them, for one open object.
+	// maxChunks bounds the chunks that are kept for one open object.
 	maxChunks = 8
 	// smallRead is the longest read that goes through a chunk.
 	smallRead = 128 << 10
@@ -84,7 +85,7 @@ func (r *remote) read(p []byte, off int64) (int, error) {
 	return copy(p, data[at:]), nil
 }
 
-// chunk returns the chunk that begins at off, read by whoever comes first.
+// chunk returns the chunk that begins at off; the first caller reads it.
 func (r *remote) chunk(off int64) ([]byte, error) {
 	return r.chunks.Get(off, func() ([]byte, error) {
 		data := make([]byte, min(chunkBytes, r.pin.Size-off))
@@ -93,8 +94,8 @@ func (r *remote) chunk(off int64) ([]byte, error) {
 	})
 }
 
-// fetch reads all of p, asking again for what is missing after a failure that
-// may go away.
+// fetch reads all of p; after a failure that may go away it requests what is
+// missing.
 func (r *remote) fetch(p []byte, off int64) (done int, err error) {
 	err = repeat(r.ctx, r.backoff, func() (more bool, err error) {
 		n, err := r.attempt(p[done:], off+int64(done))
@@ -104,8 +105,8 @@ func (r *remote) fetch(p []byte, off int64) (done int, err error) {
 	return done, err
 }
 
-// repeat does something until it succeeds or fails for good, or for the last of
-// some attempts; where one gets ahead, counting begins anew.
+// repeat calls do until it succeeds or fails for good, or the attempts are used up;
+// when one gets ahead, they are counted anew.
 func repeat(ctx context.Context, backoff time.Duration, do func() (ahead bool, err error)) error {
 	wait, failed := backoff, 0
 	for {
@@ -143,7 +144,7 @@ func (r *remote) attempt(p []byte, off int64) (int, error) {
 	}
 	defer body.Close()
 	if found.etag != r.pin.ETag || found.size != r.pin.Size {
-		return 0, ErrChanged // an S3 that knows no conditions
+		return 0, ErrChanged // the S3 ignores conditions
 	}
 	n := 0
 	for n < len(p) {

@@ -15,12 +15,12 @@ const (
 	answerTimeout = 30 * time.Second
 )
 
-// awsAddress is all that is dialled where the endpoint is AWS's own.
+// awsAddress matches the only addresses that are dialled when the endpoint is AWS's
+// own.
 var awsAddress = regexp.MustCompile(`^[a-z0-9.-]+\.amazonaws\.com(\.cn)?:443$`)
 
-// client returns an HTTP client that can reach e and nothing else: whatever a
-// URL or a redirect says, one address is dialled, or AWS's names alone.
-// Redirects are answers, not followed.
+// client returns an HTTP client that can reach only e: whatever a URL says, it
+// dials that one address, or only AWS's names. It does not follow redirects.
 func (e Endpoint) client() *http.Client {
 	dialer := &net.Dialer{Timeout: dialTimeout}
 	dial := func(ctx context.Context, network, address string) (net.Conn, error) {

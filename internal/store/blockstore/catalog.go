@@ -35,8 +35,8 @@ type File struct {
 // Name returns the name under which a Backend keeps the file.
 func (f File) Name() string { return fmt.Sprintf("%s/%02x/%016x", f.Kind, byte(f.ID), uint64(f.ID)) }
 
-// ParseName is the inverse of File.Name; ok is false for what is no file of the
-// store. The domain is not in the name.
+// ParseName is the inverse of File.Name; ok is false if name is not that of a file
+// of the store. The domain is not in the name.
 func ParseName(name string) (f File, ok bool) {
 	kind, _, _ := strings.Cut(name, "/")
 	id, err := strconv.ParseUint(name[strings.LastIndexByte(name, '/')+1:], 16, 63)
@@ -105,7 +105,8 @@ type Catalog interface {
 	// flight and then marks from the pages that they registered.
 	Claim(ctx context.Context, ids []block.ID) ([]block.ID, error)
 	// MarkDamaged notes that a block could not be read at its place; if it has been
-	// moved since, or is not known, nothing changes. A damaged block is no dedupe
-	// hit any more; the event that stores it again moves it to where it is whole.
+	// moved since, or is not known, nothing changes. A damaged block is not a
+	// dedupe hit any more; the event that stores it again moves it to where it is
+	// whole.
 	MarkDamaged(ctx context.Context, id block.ID, at Location) error
 }

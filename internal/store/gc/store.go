@@ -9,7 +9,15 @@ import (
 	"github.com/diskport/diskport/internal/store/snapshot"
 )
 
-// Store is the catalog as gc sees it. The suite is gctest; it runs on every engine.
+// Store is the part of the catalog that gc uses; Collector is its only caller.
+// Events of other stores add candidates in their own transactions; here a pass
+// takes them, finds out which are referenced, and deletes the others. A pass is a
+// number that marks what one cycle has taken and condemned, so that two cycles
+// never delete on each other's word.
+//
+// A method that changes rows takes as many transactions as it needs for its list,
+// and may stop anywhere and be run again. All may be called concurrently, from any
+// node. The suite is gctest; it runs on every engine.
 type Store interface {
 	Released
 	Candidates
@@ -18,57 +26,64 @@ type Store interface {
 	Files
 }
 
-// Released is the roots that were let go.
+// Released is the roots that were let go: where the candidates among pages come
+// from.
 type Released interface {
-	// ReleasedRoots returns at most limit roots above after, in the order of their
-	// ids, that were let go, that no snapshot, draft or hold names, and that are not
-	// expanded.
+	// ReleasedRoots returns at most limit roots with ids above after, ascending,
+	// that were let go, that no snapshot, draft or hold names, and that are not
+	// expanded yet.
 	ReleasedRoots(ctx context.Context, after blockstore.FileID, limit int) ([]blockstore.File, error)
 	// NotePages makes pages candidates.
 	NotePages(ctx context.Context, ids []snapshot.PageID) error
-	// Expanded says that all pages under a root are candidates.
+	// Expanded notes that all pages under a root have been made candidates, so that
+	// the root is not returned again and its file may go.
 	Expanded(ctx context.Context, root blockstore.FileID) error
-	// SuspectPages makes all pages candidates: those under a root that was let go
-	// can't be told.
+	// SuspectPages makes all pages candidates. It is for a root that was let go and
+	// can't be read: any page may have been under it.
 	SuspectPages(ctx context.Context) error
-	// SuspectBlocks does the same with blocks.
+	// SuspectBlocks makes all blocks candidates, for a page that goes and can't be
+	// read.
 	SuspectBlocks(ctx context.Context) error
 }
 
-// Candidates is what may be garbage.
+// Candidates are the pages and blocks that may be garbage.
 type Candidates interface {
-	// Pending reports whether there is a candidate that is not kept by a draft or a
-	// hold alone.
+	// Pending reports whether a cycle has anything to do: whether there is a
+	// candidate, not counting those that only a draft or a hold keeps.
 	Pending(ctx context.Context) (bool, error)
-	// TakePages returns at most limit candidates above after, in the order of their
-	// ids, and takes them for the pass. Candidates that do not exist leave.
+	// TakePages takes for the pass, and returns, at most limit candidates with ids
+	// above after, ascending. Candidates without a row are dropped. An event that
+	// lets go of one again takes it back from the pass.
 	TakePages(ctx context.Context, pass int64, after snapshot.PageID, limit int) ([]snapshot.PagePlace, error)
 	// TakeBlocks is TakePages for blocks.
 	TakeBlocks(ctx context.Context, pass int64, after block.ID, limit int) ([]block.ID, error)
 	// NoteBlocks makes blocks candidates that the pass has taken.
 	NoteBlocks(ctx context.Context, pass int64, ids []block.ID) error
-	// Settle takes those out of the candidates that were not let go again since the
-	// pass took them.
+	// Settle removes pages and blocks from the candidates, because they were found
+	// referenced; those that were let go again since the pass took them stay.
 	Settle(ctx context.Context, pass int64, pages []snapshot.PageID, blocks []block.ID) error
 }
 
-// References is where marking starts, and who may be adding to it. The methods
-// that call fn do so outside of transactions, some at a time.
+// References is where marking starts, and the units that may add to it. The methods
+// with fn call it outside of transactions, with a batch at a time; an error of fn
+// ends the call and is returned.
 type References interface {
 	// Drafts calls fn with the pages that finished ranges registered for snapshots
 	// that are pending.
 	Drafts(ctx context.Context, fn func([]DraftPage) error) error
 	// DraftBlocks calls fn with the blocks that appends registered for drafts.
 	DraftBlocks(ctx context.Context, fn func([]block.ID) error) error
-	// Roots calls fn with every root of a snapshot, a draft's base or a hold, and
-	// with those that were not let go though none of these names them. All of them
-	// are read at one moment: a hold is taken of a root.
+	// Roots calls fn with the root of every snapshot, draft's base and hold, and
+	// with roots that were not let go although none of these names them, which is
+	// damage. All of them are read at one moment: a draft or a reader takes a hold
+	// of a snapshot's root, and read one after the other both could be missed.
 	Roots(ctx context.Context, fn func(Root) error) error
-	// LocatePages returns where pages lie. Unknown ones are absent.
+	// LocatePages is that of snapshot.Records.
 	LocatePages(ctx context.Context, ids []snapshot.PageID) (map[snapshot.PageID]snapshot.PagePlace, error)
-	// InFlight returns the leases held at now by units that may add references.
-	// Leases and holds that have lapsed it takes away for good, so that what is not
-	// in the answer can finish no more.
+	// InFlight returns the leases that are held at now by units that may add
+	// references. It ends for good all leases and holds that have lapsed, so that a
+	// unit that is not in the answer can't finish any more, even if its worker
+	// still runs.
 	InFlight(ctx context.Context, now time.Time) ([]Fence, error)
 }
 
@@ -88,50 +103,56 @@ type Root struct {
 // Fence names a lease: an attempt at a unit of work.
 type Fence struct{ Unit, Attempt int64 }
 
-// Condemned is what gc is about to delete: blocks and pages. Its methods take many
-// transactions and may be left off anywhere.
+// Condemned is the pages and blocks that gc is about to delete. A dedupe hit takes
+// back the condemnation of its block (blockstore.Catalog.Claim).
 type Condemned interface {
 	// NextPass returns a number that no pass had before, above 0.
 	NextPass(ctx context.Context) (int64, error)
-	// Condemn condemns pages and blocks, but for those in doubt, in the name of the
+	// Condemn condemns pages and blocks, except those in doubt, in the name of the
 	// pass.
 	Condemn(ctx context.Context, pass int64, pages []snapshot.PageID, blocks []block.ID, d Doubt) error
-	// DeleteCondemned deletes those of the pages and blocks that the pass condemned,
-	// that still are condemned by it and not in doubt, and their candidates. The
-	// files they lay in count them as dead and become candidates.
+	// DeleteCondemned deletes those of the pages and blocks that are still condemned
+	// by the pass and not in doubt, and their candidates, and reports how many.
+	// Their files count them as dead and become candidates. Between Condemn and this
+	// call gc must have waited for every unit in flight, and have marked again.
 	DeleteCondemned(ctx context.Context, pass int64, pages []snapshot.PageID, blocks []block.ID, d Doubt) (Report, error)
-	// Spare un-condemns whatever the pass still condemns.
+	// Spare un-condemns everything that the pass still condemns.
 	Spare(ctx context.Context, pass int64) error
 }
 
-// Doubt is what can't be freed because not all that is referenced is known.
+// Doubt is what can't be freed because a root or page that can't be read may
+// reference it.
 type Doubt struct {
 	Pages   bool     // all pages
 	Blocks  bool     // all blocks
 	Domains []string // the blocks of these
 }
 
-// Files is the files' side of the catalog.
+// Files is the part of the catalog about files.
 type Files interface {
-	// TakeFiles returns at most limit files above after, in the order of their ids,
-	// that may be garbage, and takes those for the pass that are candidates.
+	// TakeFiles returns at most limit files that may be garbage, with ids above
+	// after, ascending, and takes for the pass those that are candidates. Files
+	// that were never closed and whose lease is lost are among them without being
+	// candidates.
 	TakeFiles(ctx context.Context, pass int64, after blockstore.FileID, limit int) ([]blockstore.FileID, error)
-	// Look returns what is known of files. Those without any row are absent.
+	// Look returns what is known about files, at one moment. Files that no row
+	// names are absent.
 	Look(ctx context.Context, ids []blockstore.FileID) (map[blockstore.FileID]FileFacts, error)
 	// SettleFiles is Settle for files.
 	SettleFiles(ctx context.Context, pass int64, ids []blockstore.FileID) error
-	// ForgetFiles deletes the rows of files.
+	// ForgetFiles deletes the rows of files, which the back end has removed before.
 	ForgetFiles(ctx context.Context, ids []blockstore.FileID) error
-	// FilesWithRows returns which of the files have a row of their own.
+	// FilesWithRows returns those of the files that have a row of their own.
 	FilesWithRows(ctx context.Context, ids []blockstore.FileID) (map[blockstore.FileID]bool, error)
 }
 
-// FileFacts is what rows say about a file.
+// FileFacts is what rows say about a file. gc believes it only where two facts
+// agree; see the package comment.
 type FileFacts struct {
 	File  blockstore.File
-	Row   bool  // there is a row of its own; without one, only what names it is said
+	Row   bool  // there is a row of its own; without one, only Named and Kept are known
 	Bytes int64 // 0 for one that was never closed
-	// Open says that it was not closed, Leased that its unit may still close it.
+	// Open: it was not closed. Leased: its unit may still close it.
 	Open, Leased bool
 	// Entries is how many blocks or pages it was closed with, 1 for a root; Dead is
 	// how many of them were let go.

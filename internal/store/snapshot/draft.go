@@ -76,9 +76,9 @@ type DraftRecords interface {
 	// snapshot whose root d begins as. When the account already has a snapshot with the
 	// same Token, Start returns that one, and created is false; the caller compares the
 	// Digest to tell a replay from a clash. When d.Want is set, d is complete at once;
-	// when d.Refused is set, it is stored as failed and is no draft. ErrTooMany when the
-	// account has limit drafts of its kind (copies are one kind, all others the other);
-	// ErrNotFound when there is no such base.
+	// when d.Refused is set, it is stored as failed and is not a draft. ErrTooMany when
+	// the account has limit drafts of its kind (copies are one kind, all others the
+	// other); ErrNotFound when there is no such base.
 	Start(ctx context.Context, d Draft, baseID string, limit int) (stored Draft, created bool, err error)
 	// ByToken returns the account's snapshot that was started with a client token, in
 	// whatever state it is now. ErrNotFound.

@@ -15,7 +15,7 @@ type Hold struct {
 	ID    int64
 	Root  blockstore.FileID
 	Until time.Time
-	Why   string // for people: who reads
+	Why   string // for people: what is reading
 }
 
 // Holds keeps alive what is being read, even when its snapshot is deleted

@@ -381,7 +381,7 @@ func (c checker) setNothingAside() error {
 	return errors.Join(err, w.Close(c.ctx, 0), c.same(open, nil), c.b.Remove(c.ctx, open))
 }
 
-// identity: the first one stays, and is no file.
+// identity: the first one stays, and is not listed as a file.
 func (c checker) identity() error {
 	const first, second = "0123456789abcdef0123456789abcdef", "ffffffffffffffffffffffffffffffff"
 	if got, err := c.b.Identity(c.ctx); got != "" || err != nil {

@@ -10,8 +10,8 @@ import (
 	"github.com/diskport/diskport/internal/store/blockstore"
 )
 
-// damage: a block that was found damaged is no dedupe hit. It is located all the
-// same: its snapshots name it.
+// damage: a block that was found damaged is not a dedupe hit. It is located all the
+// same, since its snapshots name it.
 func damage(t *testing.T, f Fixture) {
 	b := ids(3)
 	p := stored(t, f, 81, b...)

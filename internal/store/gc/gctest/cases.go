@@ -87,8 +87,8 @@ func (w *world) claim(t *testing.T, name string, want bool) {
 	}
 }
 
-// lapsedLeasesAreLost: a worker that sleeps past its lease, which nobody claimed
-// again, must not finish after gc stopped waiting for it.
+// lapsedLeasesAreLost: a worker that sleeps past its lease, even one that was not
+// claimed again, must not finish after gc has stopped waiting for it.
 func lapsedLeasesAreLost(t *testing.T, w *world) {
 	w.snapshot(t, "1", []string{"a"})
 	w.Draft(t, "2", "")
