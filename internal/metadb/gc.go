@@ -36,19 +36,19 @@ func (g Garbage) NextPass(ctx context.Context) (pass int64, err error) {
 	return pass, err
 }
 
-// Drafts implements gc.References.
-func (g Garbage) Drafts(ctx context.Context, fn func([]gc.DraftPage) error) error {
+// RangePages implements gc.References.
+func (g Garbage) RangePages(ctx context.Context, fn func([]gc.RangePage) error) error {
 	var at struct { // the last row seen
 		snapshot string
 		page     int64
 	}
 	at.page = -1
-	scan := func(s scanner) (p gc.DraftPage, err error) {
+	scan := func(s scanner) (p gc.RangePage, err error) {
 		err = s.Scan(&at.snapshot, &at.page, (*hash)(&p.ID), &p.Domain)
 		return p, err
 	}
 	for {
-		var pages []gc.DraftPage
+		var pages []gc.RangePage
 		err := g.db.view(ctx, "read drafts", func(q querier) (err error) {
 			pages, err = all(ctx, q, scan, `
 				SELECT r.snapshot, r.page, r.page_id, COALESCE(s.domain, '') FROM range_pages r LEFT JOIN snapshots s ON s.id = r.snapshot

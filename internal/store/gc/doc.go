@@ -26,7 +26,7 @@
 //  2. condemn these;
 //  3. wait for every unit of work in flight at that moment: finished, or its
 //     lease lost;
-//  4. mark from all drafts' registered pages and blocks and all roots once more;
+//  4. mark from the pages and blocks of all pending snapshots and all roots once more;
 //  5. note the blocks again, since the pages that named them go; delete the rows
 //     that this pass condemned, that still are, and that were not marked.
 //
@@ -35,7 +35,7 @@
 // A dedupe hit takes the condemnation of its block back (blockstore.Catalog.Claim),
 // so what a unit relies on that began after step 2 is safe, and a unit that began
 // before is waited for and what it registered is marked. Step 1 therefore decides
-// only what may leave the candidates. Drafts are marked before roots, because a
+// only what may leave the candidates. Pending snapshots are marked before roots, because a
 // draft becomes a root in one transaction and never the other way round. A draft or
 // a reader takes its hold of a root while the snapshot still exists; roots and
 // holds are therefore read together, at one moment, so that one of the two is seen.

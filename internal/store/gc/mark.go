@@ -98,7 +98,7 @@ type walk struct {
 // those of it that are in the window.
 func (c *Collector) mark(ctx context.Context, w *window, r *Report) error {
 	m := &walk{c, w, r, map[snapshot.PageID]struct{}{}}
-	err := c.Store.Drafts(ctx, func(pages []DraftPage) error {
+	err := c.Store.RangePages(ctx, func(pages []RangePage) error {
 		byDomain := map[string][]snapshot.PageID{}
 		for _, p := range pages {
 			byDomain[p.Domain] = append(byDomain[p.Domain], p.ID)

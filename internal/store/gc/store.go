@@ -68,9 +68,9 @@ type Candidates interface {
 // with fn call it outside of transactions, with a batch at a time; an error of fn
 // ends the call and is returned.
 type References interface {
-	// Drafts calls fn with the pages that finished ranges registered for snapshots
+	// RangePages calls fn with the pages that finished ranges registered for snapshots
 	// that are pending.
-	Drafts(ctx context.Context, fn func([]DraftPage) error) error
+	RangePages(ctx context.Context, fn func([]RangePage) error) error
 	// DraftBlocks calls fn with the blocks that appends registered for drafts.
 	DraftBlocks(ctx context.Context, fn func([]block.ID) error) error
 	// Roots calls fn with the root of every snapshot, draft's base and hold, and
@@ -87,8 +87,8 @@ type References interface {
 	InFlight(ctx context.Context, now time.Time) ([]Fence, error)
 }
 
-// DraftPage is a page of a draft.
-type DraftPage struct {
+// RangePage is a page of a pending snapshot.
+type RangePage struct {
 	ID     snapshot.PageID
 	Domain string // of its blocks; empty: not known
 }

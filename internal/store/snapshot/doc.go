@@ -1,6 +1,6 @@
-// Package snapshot is the waist of the hourglass: what every import and every
-// direct write fills (a draft) and what every reader reads (blocks, or the same
-// as a diskimage.Disk).
+// Package snapshot is the waist of the hourglass: what every import fills (ranges),
+// what every direct write fills (a draft), and what every reader reads (blocks, or
+// the same as a diskimage.Disk).
 //
 // A snapshot's manifest is a tree of two levels: a small root names pages, a page
 // names the blocks of PageBlocks consecutive indexes by their IDs. Pages are

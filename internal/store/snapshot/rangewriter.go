@@ -31,7 +31,7 @@ type Written struct {
 	Stats      blockstore.Stats
 }
 
-// RangeWriter is the draft of one range. Slot, Put and Return may be called
+// RangeWriter fills one range of a pending snapshot. Slot, Put and Return may be called
 // concurrently. It remembers 40 bytes for each block.
 type RangeWriter struct {
 	lib   *Library

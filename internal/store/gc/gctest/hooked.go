@@ -121,11 +121,11 @@ func (h *hooked) Settle(ctx context.Context, pass int64, pages []snapshot.PageID
 	return h.Store.Settle(ctx, pass, pages, blocks)
 }
 
-func (h *hooked) Drafts(ctx context.Context, fn func([]gc.DraftPage) error) error {
+func (h *hooked) RangePages(ctx context.Context, fn func([]gc.RangePage) error) error {
 	if err := h.at("Drafts"); err != nil {
 		return err
 	}
-	return h.Store.Drafts(ctx, fn)
+	return h.Store.RangePages(ctx, fn)
 }
 
 func (h *hooked) DraftBlocks(ctx context.Context, fn func([]block.ID) error) error {
