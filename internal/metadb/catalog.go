@@ -219,8 +219,8 @@ func healBlocks(ctx context.Context, q querier, ids []block.ID, at map[block.ID]
 }
 
 // addPages does for the manifest pages in a file what addBlocks does for blocks. Those
-// that exist already always move here: they have just been written, and nobody knows
-// whether the old ones can still be read.
+// that exist already always move here: they have just been written, while it is not
+// known whether the old ones can still be read.
 func addPages(ctx context.Context, q querier, file blockstore.FileID, pages []snapshot.PagePlace) error {
 	sorted := slices.SortedFunc(slices.Values(pages), func(a, b snapshot.PagePlace) int { return compareHashes(a.ID, b.ID) })
 	sorted = slices.CompactFunc(sorted, func(a, b snapshot.PagePlace) bool { return a.ID == b.ID })

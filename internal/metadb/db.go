@@ -32,14 +32,15 @@ type DB struct {
 // Options are what a DB needs from outside. The zero value is ready.
 type Options struct {
 	Now func() time.Time // nil: the system's clock
-	IDs awsid.Source     // for rows that nobody outside names
+	IDs awsid.Source     // for rows whose ids are not shown to clients
 
 	// Witness is a file that tells an embedded database from an older one; it is
 	// made when missing. Empty: none, and always for PostgreSQL.
 	Witness string
 	// AcceptOlder goes on with a database that is older than its witness says.
 	AcceptOlder bool
-	// Warn is told what an operator should know and what stops nothing; nil: nobody.
+	// Warn is called with what an operator should know although nothing stops
+	// because of it; may be nil.
 	Warn func(string)
 }
 

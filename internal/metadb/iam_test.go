@@ -57,7 +57,8 @@ func upgradeIAM(t *testing.T, db *DB) {
 }
 
 // TestPrincipalsAreBoundByAnUpgrade: policies and grants that name users and roles come
-// to hold their unique ids, and those of nobody in place of who is gone.
+// to hold their unique ids, and an id that no principal has in place of those that are
+// gone.
 func TestPrincipalsAreBoundByAnUpgrade(t *testing.T) {
 	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) { upgradePrincipals(t, fresh(t)) })
 }

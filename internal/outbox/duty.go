@@ -7,19 +7,19 @@ import (
 	"github.com/diskport/diskport/internal/work"
 )
 
-// Retention is how long an event waits for somebody to tell it.
+// Retention is how long an event waits to be told.
 const (
 	Retention   = 7 * 24 * time.Hour
 	forgetEvery = time.Hour
 )
 
-// Handlers returns what a runner does with the units of the outbox: forgetting what
-// nobody told in time.
+// Handlers returns what a runner does with the units of the outbox: forgetting
+// events that were not told in time.
 func Handlers(s Store, now func() time.Time) map[work.Kind]work.Handler {
 	forget := func(ctx context.Context, h *work.Held) (next work.Lease, ok bool, err error) {
 		n, err := s.Forget(ctx, now().Add(-Retention))
 		if err == nil && n > 0 {
-			h.Log.Info("forgot events that nobody told in time", "events", n)
+			h.Log.Info("forgot events that were not told in time", "events", n)
 		}
 		return next, false, err
 	}

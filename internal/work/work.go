@@ -41,7 +41,7 @@ const (
 	GC       Kind = "gc"       // periodic
 	Retain   Kind = "retain"   // periodic: forget tasks after their retention
 	Purge    Kind = "purge"    // periodic: destroy KMS keys whose waiting period is over
-	Outbox   Kind = "outbox"   // periodic: forget events that nobody told
+	Outbox   Kind = "outbox"   // periodic: forget events that were not told in time
 )
 
 // Unit is one thing to do.

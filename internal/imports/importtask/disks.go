@@ -11,9 +11,9 @@ import (
 	"github.com/diskport/diskport/internal/work"
 )
 
-// keepUnpacked is how long an image that was unpacked stays open when nobody uses
-// it. Its next range may have to wait for those of other accounts, and to unpack it
-// again costs as much as all else.
+// keepUnpacked is how long an unpacked image stays open when no job uses it. Its
+// next range may have to wait for those of other accounts, and unpacking it again
+// would cost as much as the whole import.
 const keepUnpacked = 10 * time.Minute
 
 // disks are the images that this node has open, each of them once, however many of
@@ -66,8 +66,8 @@ func (d *disks) acquire(ctx context.Context, t Task, open openFunc) (use, error)
 }
 
 // abandon notes that the job of a user has ended, while it may still read. If the
-// user has released the image meanwhile, and it was kept for its next range, nobody
-// else closes it.
+// user has released the image meanwhile, and it was kept for its next range,
+// abandon closes it, since nothing else will.
 func (d *disks) abandon(o *openDisk) {
 	d.mu.Lock()
 	unused := false
@@ -135,7 +135,7 @@ func (d *disks) release(u use) {
 	}
 }
 
-// lapse closes an image that nobody came back for.
+// lapse closes an image that was not used again in time.
 func (d *disks) lapse(o *openDisk) {
 	d.mu.Lock()
 	unused := d.tasks[o.task] == o && o.users == 0

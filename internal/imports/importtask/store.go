@@ -76,11 +76,12 @@ type Progress interface {
 	Planned(ctx context.Context, l work.Lease, p Plan) (work.Lease, error)
 	// FinishRange is step 4 of the ordering invariant: it checks the lease, closes
 	// the packs and the pages file, inserts the rows of the blocks (on conflict the
-	// first stays and is un-condemned) and likewise of the pages, names the pages
-	// as pages of the draft, adds the counts, and ends the unit. All files of r
-	// must be durable before the call; their blocks exist once it has returned nil.
-	// When it was the last range, the Publish unit is made and leased to the
-	// caller; only then is ok true.
+	// first stays and is un-condemned, unless it was found damaged) and of the pages
+	// (on conflict the row moves to the page that was written now), names the pages
+	// as pages of the draft, adds the counts, and ends the unit. All files of r must
+	// be durable before the call; their blocks exist once it has returned nil. When
+	// it was the last range, the Publish unit is made and leased to the caller; only
+	// then is ok true.
 	FinishRange(ctx context.Context, l work.Lease, r RangeResult) (next work.Lease, ok bool, err error)
 	// Publish is step 5 of the ordering invariant: it completes the snapshot and
 	// the task together. The root must be durable before the call.
