@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/diskport/diskport/internal/api/awshttp"
+	"github.com/diskport/diskport/internal/awsid"
 	"github.com/diskport/diskport/internal/identity/iam"
 	"github.com/diskport/diskport/internal/identity/policy"
 	"github.com/diskport/diskport/internal/identity/sigv4"
@@ -149,9 +150,21 @@ func (e *Edge) ServeAWS(w http.ResponseWriter, r *http.Request, c *awshttp.Call)
 	e.mux.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), callKey{}, c)))
 }
 
+// resource is the ARN of the task or snapshot that a request is about, or "*".
+func resource(r *http.Request, c *awshttp.Call) string {
+	id := r.PathValue("id")
+	switch {
+	case awsid.IsTask(id):
+		return awsid.TaskARN(c.Region, c.Principal.Account, id)
+	case awsid.IsSnapshot(id):
+		return awsid.SnapshotARN(c.Region, id)
+	}
+	return "*"
+}
+
 func (e *Edge) serve(rt route, w http.ResponseWriter, r *http.Request) {
 	c := r.Context().Value(callKey{}).(*awshttp.Call)
-	err := e.Authorize(c, rt.action, nil, "*")
+	err := e.Authorize(c, rt.action, nil, resource(r, c))
 	switch {
 	case err != nil:
 		err = &failure{http.StatusForbidden, "AccessDenied", "you are not authorized to perform " + rt.action}

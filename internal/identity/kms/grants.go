@@ -3,6 +3,7 @@ package kms
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"regexp"
 	"slices"
 
@@ -124,7 +125,15 @@ func (s *Service) Retirable(ctx context.Context, c Caller, r Ref, id string) (Gr
 	if at >= 0 && c.mayRetire(list[at]) {
 		return list[at], nil
 	}
-	if err := c.May("kms:RetireGrant", r.ARN(), nil); err != nil {
+	k := Key{Ref: r}
+	if r.Account == c.Principal.Account { // whose policies may ask about the key
+		if found, err := s.Key(ctx, r); err == nil {
+			k = found
+		} else if !errors.Is(err, ErrNotFound) {
+			return Grant{}, err
+		}
+	}
+	if err := c.May("kms:RetireGrant", r.ARN(), c.about(k, "", nil)); err != nil {
 		return Grant{}, err
 	}
 	if at < 0 {
