@@ -1,0 +1,338 @@
+package e2e
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"io"
+	"maps"
+	"net/http"
+	"net/url"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
+	"github.com/aws/aws-sdk-go-v2/service/kms"
+	kmstypes "github.com/aws/aws-sdk-go-v2/service/kms/types"
+
+	"github.com/diskport/diskport/internal/api/awshttp"
+	"github.com/diskport/diskport/internal/client"
+)
+
+// refusable is what TestAllButOneThing asks with: somebody, and what there is to name.
+type refusable struct {
+	*service
+	creds aws.CredentialsProvider
+	names map[string]string // parameters of all actions, with what they name
+}
+
+// versionsOf are those of the query protocols.
+var versionsOf = map[string]string{awshttp.EC2: "2016-11-15", awshttp.IAM: "2010-05-08", awshttp.STS: "2011-06-15"}
+
+// unknownParameter matches how the query protocols and KMS name what an action has not.
+var unknownParameter = regexp.MustCompile(`The parameter ([A-Za-z0-9.]+?)(?:\.\d+)? is not recognized|unknown field \\?"(\w+)\\?"`)
+
+// ask sends a signed request.
+func (r refusable) ask(t *testing.T, service, method, path string, body []byte, header http.Header) (status int, answer string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, r.endpoint+path, strings.NewReader(string(body)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	maps.Copy(req.Header, header)
+	sum := sha256.Sum256(body)
+	hash := hex.EncodeToString(sum[:])
+	req.Header.Set("X-Amz-Content-Sha256", hash)
+	creds, err := r.creds.Retrieve(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer := v4.NewSigner(func(o *v4.SignerOptions) { o.DisableURIPathEscaping = service == awshttp.S3 })
+	if err := signer.SignHTTP(context.Background(), creds, req, hash, service, region, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	res, err := r.http.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res.StatusCode, string(text)
+}
+
+// try asks for an action with every parameter that it takes, and returns which those are.
+func (r refusable) try(t *testing.T, service, action string) (status int, answer string, given []string) {
+	t.Helper()
+	params := maps.Clone(r.names)
+	delete(params, "-denied") // not one
+	for range len(params) + 1 {
+		switch service {
+		case awshttp.KMS:
+			body := map[string]any{}
+			for name, value := range params {
+				if !strings.Contains(name, ".") {
+					body[name] = value
+				}
+			}
+			text, err := json.Marshal(body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			status, answer = r.ask(t, service, "POST", "/", text, http.Header{"X-Amz-Target": {"TrentService." + action}, "Content-Type": {"application/x-amz-json-1.1"}})
+		default:
+			form := url.Values{"Action": {action}, "Version": {versionsOf[service]}}
+			for name, value := range params {
+				form.Set(name, value)
+			}
+			status, answer = r.ask(t, service, "POST", "/", []byte(form.Encode()), http.Header{"Content-Type": {"application/x-www-form-urlencoded"}})
+		}
+		m := unknownParameter.FindStringSubmatch(answer)
+		if m == nil {
+			break
+		}
+		name := m[1] + m[2]
+		before := len(params)
+		maps.DeleteFunc(params, func(p, _ string) bool { return p == name || strings.HasPrefix(p, name+".") })
+		if len(params) == before {
+			t.Fatalf("%s %s: %s", service, action, answer)
+		}
+	}
+	return status, answer, slices.Sorted(maps.Keys(params))
+}
+
+// asksNothing are the actions that need no permission, as at AWS; GetSessionToken is for
+// users and roots alone.
+var asksNothing = []string{"sts:GetCallerIdentity", "sts:GetSessionToken"}
+
+// namesNothing are the actions whose permission is not for the things that they name, as
+// at AWS; policies can't limit them to some.
+var namesNothing = regexp.MustCompile(`^(ec2:(Describe(Snapshots|Images|Tags|ImportSnapshotTasks|SnapshotTierStatus)|ImportSnapshot|(Modify|Reset|Get|Enable|Disable)Ebs.*)|` +
+	`iam:(List(Users|Roles|Policies|AccountAliases)|Create(User|Role|Policy))|kms:(CreateKey|GenerateRandom|List(Keys|Aliases))|sts:.*)$`)
+
+// TestAllButOneThing walks every action of the services that name what they act on, with
+// somebody who may do everything but one thing, and must be refused.
+func TestAllButOneThing(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	root := start(t, filepath.Join(dir, "data"))
+	names := root.furnish(t, dir)
+	bound := refusable{service: root, names: names}
+	ctx := t.Context()
+	user, policyName := aws.String("bound"), aws.String("p")
+	if _, err := root.IAM.CreateUser(ctx, &iam.CreateUserInput{UserName: user}); err != nil {
+		t.Fatal(err)
+	}
+	key, err := root.IAM.CreateAccessKey(ctx, &iam.CreateAccessKeyInput{UserName: user})
+	if err != nil {
+		t.Fatal(err)
+	}
+	bound.creds = credentials.NewStaticCredentialsProvider(*key.AccessKey.AccessKeyId, *key.AccessKey.SecretAccessKey, "")
+	but := func(deny string) {
+		t.Helper()
+		text := `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"},{"Effect":"Deny",` + deny + `}]}`
+		if _, err := root.IAM.PutUserPolicy(ctx, &iam.PutUserPolicyInput{UserName: user, PolicyName: policyName, PolicyDocument: &text}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	refused := func(status int, answer string) bool {
+		return status == 403 && (strings.Contains(answer, "not authorized to perform") || strings.Contains(answer, "AccessDenied")) ||
+			status == 400 && strings.Contains(answer, "AccessDeniedException")
+	}
+	_, neighbour := root.neighbour(t)
+	stranger := refusable{service: neighbour, creds: neighbour.creds, names: names}
+	bound.walkPaths(t, stranger, but, refused)
+	actions := built()
+	for _, service := range []string{awshttp.EC2, awshttp.IAM, awshttp.STS, awshttp.KMS} {
+		for _, action := range actions[service] {
+			permission := service + ":" + action
+			if slices.Contains(asksNothing, permission) {
+				continue
+			}
+			what := permission
+			if action == "ReEncrypt" {
+				what = "kms:ReEncrypt*"
+			}
+			but(`"Action":"` + what + `","Resource":"*"`)
+			if status, answer, given := bound.try(t, service, action); !refused(status, answer) {
+				t.Errorf("%s by who may not, with %v: %d %s", permission, given, status, answer)
+			}
+			if namesNothing.MatchString(permission) {
+				continue
+			}
+			but(`"Action":"*","Resource":` + names["-denied"])
+			if status, answer, given := bound.try(t, service, action); !refused(status, answer) {
+				t.Errorf("%s on what is denied, with %v: %d %s", permission, given, status, answer)
+			}
+			but(`"Action":"*","Resource":"*","Condition":{"StringEquals":{"aws:ResourceTag/keep":"yes"}}`)
+			if status, answer, given := bound.try(t, service, action); !refused(status, answer) {
+				t.Errorf("%s on what has a tag, with %v: %d %s", permission, given, status, answer)
+			}
+			if status, answer, given := stranger.try(t, service, action); status/100 == 2 {
+				t.Errorf("%s by another account, with %v: %d %s", permission, given, status, answer)
+			}
+		}
+	}
+}
+
+// addressed are the requests of the services that name what they act on by a path. S is
+// the snapshot, T the task.
+var addressed = []struct{ service, permission, method, path, body string }{
+	{awshttp.EBS, "ebs:ListSnapshotBlocks", "GET", "/snapshots/S/blocks", ""},
+	{awshttp.EBS, "ebs:ListChangedBlocks", "GET", "/snapshots/S/changedblocks?firstSnapshotId=S", ""},
+	{awshttp.EBS, "ebs:GetSnapshotBlock", "GET", "/snapshots/S/blocks/0?blockToken=x", ""},
+	{awshttp.EBS, "ebs:PutSnapshotBlock", "PUT", "/snapshots/S/blocks/0", ""},
+	{awshttp.EBS, "ebs:CompleteSnapshot", "POST", "/snapshots/completion/S", ""},
+	{awshttp.EBS, "ebs:StartSnapshot", "POST", "/snapshots", `{"VolumeSize":1}`},
+	{awshttp.EBS, "ec2:CreateTags", "POST", "/snapshots", `{"VolumeSize":1,"Tags":[{"Key":"a","Value":"b"}]}`},
+
+	{awshttp.S3, "s3:ListAllMyBuckets", "GET", "/", ""},
+	{awshttp.S3, "s3:ListBucket", "GET", "/images", ""},
+	{awshttp.S3, "s3:CreateBucket", "PUT", "/images", ""},
+	{awshttp.S3, "s3:DeleteBucket", "DELETE", "/images", ""},
+	{awshttp.S3, "s3:GetBucketLocation", "GET", "/images?location", ""},
+	{awshttp.S3, "s3:GetBucketAcl", "GET", "/images?acl", ""},
+	{awshttp.S3, "s3:GetBucketTagging", "GET", "/images?tagging", ""},
+	{awshttp.S3, "s3:PutBucketTagging", "PUT", "/images?tagging", "<Tagging/>"},
+	{awshttp.S3, "s3:GetBucketVersioning", "GET", "/images?versioning", ""},
+	{awshttp.S3, "s3:ListBucketMultipartUploads", "GET", "/images?uploads", ""},
+	{awshttp.S3, "s3:DeleteObject", "POST", "/images?delete", "<Delete><Object><Key>disk.raw</Key></Object></Delete>"},
+	{awshttp.S3, "s3:GetObject", "GET", "/images/disk.raw", ""},
+	{awshttp.S3, "s3:PutObject", "PUT", "/images/disk.raw", ""},
+	{awshttp.S3, "s3:DeleteObject", "DELETE", "/images/disk.raw", ""},
+	{awshttp.S3, "s3:GetObjectAttributes", "GET", "/images/disk.raw?attributes", ""},
+	{awshttp.S3, "s3:GetObjectTagging", "GET", "/images/disk.raw?tagging", ""},
+	{awshttp.S3, "s3:PutObjectTagging", "PUT", "/images/disk.raw?tagging", "<Tagging/>"},
+	{awshttp.S3, "s3:PutObjectTagging", "PUT", "/images/disk.raw/?tagging", "<Tagging/>"},
+	{awshttp.Diskport, "diskport:ListTasks", "GET", "/-/v1/tasks", ""},
+	{awshttp.Diskport, "diskport:GetTask", "GET", "/-/v1/tasks/T", ""},
+	{awshttp.Diskport, "diskport:GetTask", "GET", "/-/v1/tasks/T/events", ""},
+	{awshttp.Diskport, "diskport:ListSnapshots", "GET", "/-/v1/snapshots", ""},
+	{awshttp.Diskport, "diskport:GetSnapshot", "GET", "/-/v1/snapshots/S", ""},
+	{awshttp.Diskport, "diskport:VerifySnapshot", "POST", "/-/v1/snapshots/S/verify", ""},
+	{awshttp.Diskport, "diskport:CollectGarbage", "POST", "/-/v1/gc", ""},
+	{awshttp.Diskport, "diskport:ListAccounts", "GET", "/-/v1/accounts", ""},
+	{awshttp.Diskport, "diskport:AddAccount", "POST", "/-/v1/accounts", ""},
+	{awshttp.Diskport, "diskport:RemoveAccount", "DELETE", "/-/v1/accounts/123456789012", ""},
+
+	{awshttp.S3, "s3:ListMultipartUploadParts", "GET", "/images/disk.raw?uploadId=x", ""},
+	{awshttp.S3, "s3:AbortMultipartUpload", "DELETE", "/images/disk.raw?uploadId=x", ""},
+}
+
+// walkPaths is TestAllButOneThing for EBS direct, S3 and the service's own API.
+func (r refusable) walkPaths(t *testing.T, stranger refusable, but func(deny string), refused func(int, string) bool) {
+	walked := map[string]bool{}
+	for _, a := range addressed {
+		walked[a.permission] = true
+		path := strings.ReplaceAll(a.path, "/S", "/"+r.names["SnapshotId"])
+		path = strings.ReplaceAll(path, "=S", "="+r.names["SnapshotId"])
+		path = strings.ReplaceAll(path, "/T", "/"+r.names["ImportTaskId"])
+		ask := func(who refusable) (int, string) { return who.ask(t, a.service, a.method, path, []byte(a.body), nil) }
+		but(`"Action":"` + a.permission + `","Resource":"*"`)
+		if status, answer := ask(r); !refused(status, answer) {
+			t.Errorf("%s %s by who may not %s: %d %s", a.method, path, a.permission, status, answer)
+		}
+		names := path != a.path || strings.HasPrefix(path, "/images")
+		but(`"Action":"*","Resource":` + r.names["-denied"])
+		if status, answer := ask(r); names && !refused(status, answer) {
+			t.Errorf("%s %s, which is denied: %d %s", a.method, path, status, answer)
+		}
+		if a.service == awshttp.EBS && names {
+			but(`"Action":"*","Resource":"*","Condition":{"StringEquals":{"aws:ResourceTag/keep":"yes"}}`)
+			if status, answer := ask(r); !refused(status, answer) {
+				t.Errorf("%s %s, whose tag is denied: %d %s", a.method, path, status, answer)
+			}
+		}
+		if status, answer := ask(stranger); (names || a.path == "/-/v1/gc" || a.path == "/-/v1/accounts") && status/100 == 2 {
+			t.Errorf("%s %s by another account: %d %s", a.method, path, status, answer)
+		}
+	}
+	for _, service := range []string{awshttp.EBS, awshttp.S3} {
+		for _, action := range built()[service] {
+			if action = strings.TrimSuffix(action, "s"); !walked[service+":"+action] && !walked[service+":"+action+"s"] {
+				t.Errorf("%s:%s was not tried", service, action)
+			}
+		}
+	}
+}
+
+// furnish makes one of everything, tagged, and returns the parameters that name it, and
+// as "-denied" the ARNs.
+func (s *service) furnish(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	ctx := t.Context()
+	check := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	name, tags := aws.String("kept"), []iamtypes.Tag{{Key: aws.String("keep"), Value: aws.String("yes")}}
+	_, err := s.IAM.CreateUser(ctx, &iam.CreateUserInput{UserName: name, Tags: tags})
+	check(err)
+	trust := `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":{"AWS":"000000000000"},"Action":"sts:AssumeRole"}}`
+	_, err = s.IAM.CreateRole(ctx, &iam.CreateRoleInput{RoleName: name, AssumeRolePolicyDocument: &trust, Tags: tags})
+	check(err)
+	document := `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"s3:*","Resource":"*"}}`
+	_, err = s.IAM.CreatePolicy(ctx, &iam.CreatePolicyInput{PolicyName: name, PolicyDocument: &document, Tags: tags})
+	check(err)
+	accessKey, err := s.IAM.CreateAccessKey(ctx, &iam.CreateAccessKeyInput{UserName: name})
+	check(err)
+	key, err := s.kms().CreateKey(ctx, &kms.CreateKeyInput{Tags: []kmstypes.Tag{{TagKey: aws.String("keep"), TagValue: aws.String("yes")}}})
+	check(err)
+	_, err = s.kms().CreateAlias(ctx, &kms.CreateAliasInput{AliasName: aws.String("alias/kept"), TargetKeyId: key.KeyMetadata.KeyId})
+	check(err)
+	grant, err := s.kms().CreateGrant(ctx, &kms.CreateGrantInput{
+		KeyId: key.KeyMetadata.KeyId, GranteePrincipal: aws.String("arn:aws:iam::000000000000:user/kept"), Operations: []kmstypes.GrantOperation{kmstypes.GrantOperationDecrypt},
+	})
+	check(err)
+	encrypted, err := s.kms().Encrypt(ctx, &kms.EncryptInput{KeyId: key.KeyMetadata.KeyId, Plaintext: []byte("x")})
+	check(err)
+	s.putImage(t, smallRaw(t, dir, "disk.raw"), "disk.raw")
+	task, err := s.EC2.ImportSnapshot(ctx, &ec2.ImportSnapshotInput{
+		DiskContainer: &ec2types.SnapshotDiskContainer{Url: aws.String("s3://images/disk.raw")},
+	})
+	check(err)
+	done, err := s.Watch(ctx, *task.ImportTaskId, func(client.Task) {})
+	check(err)
+	image, err := s.EC2.RegisterImage(ctx, &ec2.RegisterImageInput{
+		Name: name, RootDeviceName: aws.String("/dev/sda1"),
+		BlockDeviceMappings: []ec2types.BlockDeviceMapping{{DeviceName: aws.String("/dev/sda1"), Ebs: &ec2types.EbsBlockDevice{SnapshotId: &done.SnapshotID}}},
+	})
+	check(err)
+	_, err = s.EC2.CreateTags(ctx, &ec2.CreateTagsInput{
+		Resources: []string{*task.ImportTaskId, done.SnapshotID, *image.ImageId}, Tags: []ec2types.Tag{{Key: aws.String("keep"), Value: aws.String("yes")}},
+	})
+	check(err)
+	const account, owner = "arn:aws:iam::000000000000:", "000000000000"
+	keyARN := *key.KeyMetadata.Arn
+	denied, err := json.Marshal([]string{
+		"arn:aws:s3:::images", "arn:aws:s3:::images/disk.raw", account + "user/kept", account + "role/kept", account + "policy/kept", keyARN, "arn:aws:kms:" + region + ":" + owner + ":alias/kept",
+		"arn:aws:ec2:" + region + "::snapshot/" + done.SnapshotID, "arn:aws:ec2:" + region + "::image/" + *image.ImageId,
+		"arn:aws:ec2:" + region + ":" + owner + ":import-snapshot-task/" + *task.ImportTaskId,
+	})
+	check(err)
+	return map[string]string{
+		"-denied":  string(denied),
+		"UserName": *name, "RoleName": *name, "PolicyName": *name, "PolicyArn": account + "policy/kept", "AccessKeyId": *accessKey.AccessKey.AccessKeyId,
+		"RoleArn": account + "role/kept", "RoleSessionName": "session",
+		"KeyId": keyARN, "AliasName": "alias/kept", "TargetKeyId": *key.KeyMetadata.KeyId,
+		"GrantId": *grant.GrantId, "DestinationKeyId": keyARN, "CiphertextBlob": base64.StdEncoding.EncodeToString(encrypted.CiphertextBlob),
+		"SnapshotId": done.SnapshotID, "SourceSnapshotId": done.SnapshotID, "ImageId": *image.ImageId, "ImportTaskId": *task.ImportTaskId,
+		"ResourceId.1": done.SnapshotID, "BlockDeviceMapping.1.Ebs.SnapshotId": done.SnapshotID,
+	}
+}
