@@ -2,6 +2,7 @@ package adminapi
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"time"
@@ -150,29 +151,51 @@ func (e *Edge) ServeAWS(w http.ResponseWriter, r *http.Request, c *awshttp.Call)
 	e.mux.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), callKey{}, c)))
 }
 
-// resource is the ARN of the task or snapshot that a request is about, or "*".
-func resource(r *http.Request, c *awshttp.Call) string {
+// resource is the ARN of the task or snapshot that a request is about, or "*", and
+// what policies may ask about it: the tags of the account's own.
+func (e *Edge) resource(r *http.Request, c *awshttp.Call) (arn string, with policy.Context, err error) {
 	id := r.PathValue("id")
 	switch {
 	case awsid.IsTask(id):
-		return awsid.TaskARN(c.Region, c.Principal.Account, id)
+		t, err := e.Tasks.Task(r.Context(), c.Principal.Account, id)
+		if errors.Is(err, importtask.ErrNotFound) {
+			err = nil // who may not ask is not told
+		}
+		return awsid.TaskARN(c.Region, c.Principal.Account, id), iam.WithResourceTags(nil, "", t.Tags), err
 	case awsid.IsSnapshot(id):
-		return awsid.SnapshotARN(c.Region, id)
+		s, err := e.Snapshots.Get(r.Context(), id)
+		if errors.Is(err, snapshot.ErrNotFound) {
+			err = nil // likewise
+		}
+		if s.Account != c.Principal.Account {
+			s.Tags = nil
+		}
+		return awsid.SnapshotARN(c.Region, id), iam.WithResourceTags(nil, "", s.Tags), err
 	}
-	return "*"
+	return "*", nil, nil
+}
+
+// authorize returns nil if the caller may make a request.
+func (e *Edge) authorize(rt route, r *http.Request, c *awshttp.Call) error {
+	arn, with, err := e.resource(r, c)
+	if err != nil {
+		return err
+	}
+	if err := e.Authorize(c, rt.action, with, arn); err != nil {
+		return &failure{http.StatusForbidden, "AccessDenied", "you are not authorized to perform " + rt.action}
+	}
+	if rt.readers == operator && c.Principal.Account != e.Operator {
+		// Root keys of other accounts may do everything in their accounts, but not
+		// this.
+		return &failure{http.StatusForbidden, "AccessDenied", rt.action + " takes the keys of account " + e.Operator}
+	}
+	return nil
 }
 
 func (e *Edge) serve(rt route, w http.ResponseWriter, r *http.Request) {
 	c := r.Context().Value(callKey{}).(*awshttp.Call)
-	err := e.Authorize(c, rt.action, nil, resource(r, c))
-	switch {
-	case err != nil:
-		err = &failure{http.StatusForbidden, "AccessDenied", "you are not authorized to perform " + rt.action}
-	case rt.readers == operator && c.Principal.Account != e.Operator:
-		// Root keys of other accounts may do everything in their accounts, but not
-		// this.
-		err = &failure{http.StatusForbidden, "AccessDenied", rt.action + " takes the keys of account " + e.Operator}
-	default:
+	err := e.authorize(rt, r, c)
+	if err == nil {
 		err = rt.handle(e, &request{r, w, c})
 	}
 	if err == nil {
