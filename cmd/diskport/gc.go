@@ -20,13 +20,13 @@ func (c *gcCmd) Run(ctx context.Context, a *app) error {
 			return a.printJSON(freed)
 		}
 		for _, text := range freed.Damaged {
-			fmt.Fprintf(a.stderr, "kept, because it is damaged: %s\n", text)
+			_, _ = fmt.Fprintf(a.stderr, "kept, because it is damaged: %s\n", text)
 		}
 		for _, name := range freed.Quarantined {
-			fmt.Fprintf(a.stderr, "set aside for 30 days, because the database does not know it: %s\n", name)
+			_, _ = fmt.Fprintf(a.stderr, "set aside for 30 days, because the database does not know it: %s\n", name)
 		}
 		if freed.Implausible != "" {
-			fmt.Fprintln(a.stderr, freed.Implausible)
+			_, _ = fmt.Fprintln(a.stderr, freed.Implausible)
 		}
 		_, err = fmt.Fprintf(a.stdout, "freed %s: %d blocks in %d files\n", size(freed.Bytes), freed.Blocks, freed.Files)
 		return err

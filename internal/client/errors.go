@@ -35,7 +35,7 @@ func (e *APIError) Error() string {
 	return text
 }
 
-// ErrorCode, ErrorMessage and ErrorFault implement smithy.APIError, so that the
+// ErrorCode implements smithy.APIError, with ErrorMessage and ErrorFault, so that the
 // errors of all AWS APIs are told apart in one way.
 func (e *APIError) ErrorCode() string { return e.Code }
 
