@@ -32,7 +32,13 @@ var grantable = []string{
 // Same reports whether a grant says what g says.
 func (g Grant) Same(o Grant) bool {
 	return g.Key == o.Key && g.Name == o.Name && g.Grantee == o.Grantee && g.Retiring == o.Retiring &&
-		slices.Equal(g.Operations, o.Operations) && maps.Equal(g.Equals, o.Equals) && maps.Equal(g.Subset, o.Subset)
+		slices.Equal(g.Operations, o.Operations) && g.Equals.same(o.Equals) && g.Subset.same(o.Subset)
+}
+
+// same reports whether two constraints are: to ask for an empty context is not the
+// same as to ask for none.
+func (e EncryptionContext) same(o EncryptionContext) bool {
+	return (e == nil) == (o == nil) && maps.Equal(e, o)
 }
 
 // Token names the grant to whoever may use or retire it. It proves nothing.
@@ -62,7 +68,7 @@ func (g Grant) allows(operation string, c EncryptionContext, has bool) bool {
 		return false
 	}
 	for key, value := range g.Subset {
-		if got, ok := c[key]; !ok || got != value {
+		if !c.has(key, value) {
 			return false
 		}
 	}
@@ -77,13 +83,19 @@ func (g Grant) within(parent Grant) bool {
 			return false
 		}
 	}
-	if parent.Equals != nil && !maps.Equal(g.Equals, parent.Equals) {
+	if parent.Equals != nil && !g.Equals.same(parent.Equals) {
 		return false
 	}
 	for key, value := range parent.Subset {
-		if g.Subset[key] != value && g.Equals[key] != value {
+		if !g.Subset.has(key, value) && !g.Equals.has(key, value) {
 			return false
 		}
 	}
 	return true
+}
+
+// has reports whether a key has just this value, be it empty.
+func (e EncryptionContext) has(key, value string) bool {
+	got, ok := e[key]
+	return ok && got == value
 }
