@@ -65,7 +65,7 @@ type Config struct {
 	// Authorize returns an error unless the caller may do the action
 	// ("diskport:ListTasks") to the resources (ARNs, or "*"). Nil means what Call
 	// has.
-	Authorize func(c *awshttp.Call, action string, with policy.Context, resources ...string) error
+	Authorize func(ctx context.Context, c *awshttp.Call, action string, with policy.Context, resources ...string) error
 	Log       *slog.Logger
 	Now       func() time.Time
 	// Poll is how often an event stream looks for a change; 0 means 100 ms.
@@ -125,7 +125,9 @@ func New(cfg Config) *Edge {
 		cfg.Now = time.Now
 	}
 	if cfg.Authorize == nil {
-		cfg.Authorize = (*awshttp.Call).Authorize
+		cfg.Authorize = func(ctx context.Context, c *awshttp.Call, action string, with policy.Context, resources ...string) error {
+			return c.Authorize(ctx, action, with, resources...)
+		}
 	}
 	e := &Edge{Config: cfg, mux: http.NewServeMux()}
 	for _, rt := range routes {
@@ -181,7 +183,7 @@ func (e *Edge) authorize(rt route, r *http.Request, c *awshttp.Call) error {
 	if err != nil {
 		return err
 	}
-	if err := e.Authorize(c, rt.action, with, arn); err != nil {
+	if err := e.Authorize(r.Context(), c, rt.action, with, arn); err != nil {
 		return &failure{http.StatusForbidden, "AccessDenied", "you are not authorized to perform " + rt.action}
 	}
 	if rt.readers == operator && c.Principal.Account != e.Operator {

@@ -134,7 +134,7 @@ func (w *world) ask(t *testing.T, method, path string) *httptest.ResponseRecorde
 		Accounts:  w,
 		Operator:  "1",
 		Owns:      func(_ context.Context, id string) (string, error) { return w.owned[id], nil },
-		Authorize: func(_ *awshttp.Call, action string, _ policy.Context, _ ...string) error {
+		Authorize: func(_ context.Context, _ *awshttp.Call, action string, _ policy.Context, _ ...string) error {
 			if action == w.denied {
 				return errors.New("no")
 			}

@@ -13,6 +13,7 @@
 package awshttp
 
 import (
+	"context"
 	"maps"
 	"net/http"
 	"net/url"
@@ -54,10 +55,10 @@ type Call struct {
 // Authorize returns nil if the caller may do action to every one of resources, else
 // an *iam.DeniedError. with is what policies may ask about this request besides its
 // origin.
-func (c *Call) Authorize(action string, with policy.Context, resources ...string) error {
-	context := c.Origin.Context()
-	maps.Copy(context, with)
-	return iam.Authorize(c.Principal, action, context, resources...)
+func (c *Call) Authorize(ctx context.Context, action string, with policy.Context, resources ...string) error {
+	full := c.Origin.Context()
+	maps.Copy(full, with)
+	return iam.Authorize(ctx, c.Principal, action, full, resources...)
 }
 
 // KeyUser returns the caller in the form that KMS needs.

@@ -192,7 +192,7 @@ func (a *API) throttle(r request, operation string) error {
 // depend on the tags of the account's own.
 func (a *API) authorize(ctx context.Context, r request, operation string) error {
 	if operation == startSnapshot {
-		return r.start.authorize(r)
+		return r.start.authorize(ctx, r)
 	}
 	for _, id := range r.snapshots(operation) {
 		var tags tag.Set
@@ -205,7 +205,7 @@ func (a *API) authorize(ctx context.Context, r request, operation string) error 
 				return about(id, err)
 			}
 		}
-		if err := r.Authorize("ebs:"+operation, iam.WithResourceTags(nil, "", tags), awsid.SnapshotARN(r.Region, id)); err != nil {
+		if err := r.Authorize(ctx, "ebs:"+operation, iam.WithResourceTags(nil, "", tags), awsid.SnapshotARN(r.Region, id)); err != nil {
 			return err
 		}
 	}

@@ -116,13 +116,13 @@ func (a *API) startSnapshot(ctx context.Context, w http.ResponseWriter, r reques
 
 // authorize asks for the right to start a snapshot and, where it has tags, to give it
 // those.
-func (q startRequest) authorize(r request) error {
+func (q startRequest) authorize(ctx context.Context, r request) error {
 	with, all := q.context(r.Region), awsid.SnapshotARN(r.Region, "*")
-	if err := r.Authorize("ebs:StartSnapshot", with, all); err != nil || len(q.Tags) == 0 {
+	if err := r.Authorize(ctx, "ebs:StartSnapshot", with, all); err != nil || len(q.Tags) == 0 {
 		return err
 	}
 	with.Set("ec2:CreateAction", startSnapshot)
-	return r.Authorize("ec2:CreateTags", with, all)
+	return r.Authorize(ctx, "ec2:CreateTags", with, all)
 }
 
 // parseStart reads a body, strictly: to accept what does nothing would be worse.
@@ -185,7 +185,7 @@ func (q startRequest) context(region string) policy.Context {
 	keys := make([]string, len(q.Tags))
 	for i, t := range q.Tags {
 		keys[i] = t.Key
-		with.Set("aws:RequestTag/"+t.Key, t.Value)
+		with.Add("aws:RequestTag/"+t.Key, t.Value)
 	}
 	with.Set("aws:TagKeys", keys...)
 	if q.Description != "" {

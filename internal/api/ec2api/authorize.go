@@ -24,7 +24,7 @@ func (c call) authorize(ctx context.Context, grants []grant) error {
 			if err != nil {
 				return err
 			}
-			if err := c.Authorize(g.action, with, arn); err != nil {
+			if err := c.Authorize(ctx, g.action, with, arn); err != nil {
 				return err
 			}
 		}

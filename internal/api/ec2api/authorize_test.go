@@ -14,6 +14,7 @@ func TestResourceTags(t *testing.T) {
 		protect = all + `{"Effect":"Deny","Action":"*","Resource":"*","Condition":{"StringEquals":{"aws:ResourceTag/keep":"yes"}}}`
 		ours    = `{"Effect":"Allow","Action":"*","Resource":"*","Condition":{"StringEquals":{"ec2:ResourceTag/team":"red"}}}`
 	)
+	both, mine := tag.Set{{Key: "KEEP", Value: "no"}, {Key: "keep", Value: "yes"}}, tag.Set{{Key: "Team", Value: "red"}, {Key: "team", Value: "blue"}}
 	red, kept := tag.Set{{Key: "team", Value: "red"}}, tag.Set{{Key: "keep", Value: "yes"}}
 	for _, c := range []struct {
 		name, policy, action string
@@ -29,6 +30,9 @@ func TestResourceTags(t *testing.T) {
 		{"cancel of no team", ours, "CancelImportTask", nil, nil, 403},
 		{"deregister", ours, "DeregisterImage", red, nil, 200},
 		{"deregister of no team", ours, "DeregisterImage", kept, nil, 403},
+		{"delete what is kept under one of two keys", protect, "DeleteSnapshot", both, nil, 403},
+		{"delete of a team under one of two keys", ours, "DeleteSnapshot", mine, nil, 403},
+		{"tag what has two keys", ours, "CreateTags", mine, []string{"ResourceId.1=" + snapA}, 403},
 		{"tags of two, one kept", protect, "CreateTags", kept, []string{"ResourceId.1=" + taskB, "ResourceId.2=" + snapA}, 403},
 		{"another account's tags", protect, "DescribeSnapshotAttribute", kept, []string{"SnapshotId=" + snapB}, 400},
 		{"what is not there", protect, "DeleteSnapshot", kept, []string{"SnapshotId=" + unknownSnap}, 400},

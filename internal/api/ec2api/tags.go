@@ -37,7 +37,7 @@ func tagContext(tags []tag.Tag) policy.Context {
 	with := policy.Context{}
 	with.Set("aws:TagKeys", tagKeys(tags)...)
 	for _, t := range tags {
-		with.Set("aws:RequestTag/"+t.Key, t.Value)
+		with.Add("aws:RequestTag/"+t.Key, t.Value)
 	}
 	return with
 }

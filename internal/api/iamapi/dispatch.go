@@ -64,7 +64,7 @@ func on[R any](permission string, about func(ctx context.Context, c call, r R) (
 		if err != nil {
 			return nil, err
 		}
-		if err := c.authorize(permission, r, what); err != nil {
+		if err := c.authorize(ctx, permission, r, what); err != nil {
 			return nil, err
 		}
 		return handle(ctx, c, r)
@@ -72,16 +72,16 @@ func on[R any](permission string, about func(ctx context.Context, c call, r R) (
 }
 
 // authorize asks for a permission, and for all that a request needs beside it.
-func (c call) authorize(permission string, r any, what subject) error {
+func (c call) authorize(ctx context.Context, permission string, r any, what subject) error {
 	with, resources := keys(r, what), []string{what.arn}
 	if what.then != "" {
 		resources = append(resources, what.then)
 	}
-	if err := c.Authorize(permission, with, resources...); err != nil {
+	if err := c.Authorize(ctx, permission, with, resources...); err != nil {
 		return err
 	}
 	if r, ok := r.(interface{ givesTags() []tag.Tag }); ok && tagging[permission] != "" && len(r.givesTags()) > 0 {
-		return c.Authorize(tagging[permission], with, what.arn)
+		return c.Authorize(ctx, tagging[permission], with, what.arn)
 	}
 	return nil
 }
@@ -98,7 +98,7 @@ func keys(r any, what subject) policy.Context {
 	}
 	d.AddTo(c)
 	for _, t := range what.tags {
-		c.Set("iam:ResourceTag/"+t.Key, t.Value)
+		c.Add("iam:ResourceTag/"+t.Key, t.Value)
 	}
 	if r, ok := r.(interface{ attaches() string }); ok {
 		c.Set("iam:PolicyARN", r.attaches())

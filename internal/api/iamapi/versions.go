@@ -28,7 +28,7 @@ type createVersionIn struct {
 }
 
 func createPolicyVersion(ctx context.Context, c call, r createVersionIn) (any, error) {
-	v, err := c.opts.Service.CreatePolicyVersion(ctx, c.account(), r.PolicyArn, r.PolicyDocument, r.SetAsDefault)
+	v, err := c.opts.Service.CreatePolicyVersion(ctx, c.account(), r.PolicyArn, iam.VersionSpec{Document: r.PolicyDocument, Default: r.SetAsDefault})
 	return versionOut{newVersionXML(v, r.SetAsDefault)}, err
 }
 

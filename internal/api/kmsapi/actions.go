@@ -83,7 +83,7 @@ func describeKey(_ context.Context, _ call, a kms.Access, _ describeKeyIn) (any,
 type listIn struct{ paging }
 
 func listKeys(ctx context.Context, c call, r listIn) (any, error) {
-	if err := c.who.May("kms:ListKeys", "*", nil); err != nil {
+	if err := c.who.May(ctx, "kms:ListKeys", "*", nil); err != nil {
 		return nil, err
 	}
 	list, err := c.opts.Service.Keys(ctx, c.Principal.Account, c.Region)

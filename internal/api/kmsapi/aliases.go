@@ -14,7 +14,7 @@ func (c call) mayAlias(ctx context.Context, permission string, a kms.Alias, keys
 	if a.Name == "" {
 		return last, required("aliasName")
 	}
-	if err := c.who.May(permission, a.ARN(), nil); err != nil {
+	if err := c.who.May(ctx, permission, a.ARN(), nil); err != nil {
 		return last, err
 	}
 	for _, key := range keys {
@@ -60,7 +60,7 @@ func deleteAlias(ctx context.Context, c call, r struct{ AliasName string }) (any
 }
 
 func listAliases(ctx context.Context, c call, r listOfKeyIn) (any, error) {
-	if err := c.who.May("kms:ListAliases", "*", nil); err != nil {
+	if err := c.who.May(ctx, "kms:ListAliases", "*", nil); err != nil {
 		return nil, err
 	}
 	list, err := c.aliases(ctx, r.KeyId)

@@ -174,8 +174,8 @@ func generateDataKeyWithoutPlaintext(_ context.Context, c call, a kms.Access, r 
 	return dataKeyOut{CiphertextBlob: blob, KeyId: a.Key.ARN()}, err
 }
 
-func generateRandom(_ context.Context, c call, r struct{ NumberOfBytes *int }) (any, error) {
-	if err := c.who.May("kms:GenerateRandom", "*", nil); err != nil {
+func generateRandom(ctx context.Context, c call, r struct{ NumberOfBytes *int }) (any, error) {
+	if err := c.who.May(ctx, "kms:GenerateRandom", "*", nil); err != nil {
 		return nil, err
 	}
 	if r.NumberOfBytes == nil {

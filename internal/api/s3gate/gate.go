@@ -21,7 +21,10 @@ import (
 
 // maxDelete bounds the body of a DeleteObjects: 1,000 keys of 1,024 bytes with
 // their markup.
-const maxDelete = 2 << 20
+const (
+	maxDelete    = 2 << 20
+	maxDeletions = 1000 // keys of one request, as S3 has it
+)
 
 // Options are the parts and settings of a Gate. All but Authorize and Domain are
 // required.
@@ -30,7 +33,7 @@ type Options struct {
 	Gateway http.RoundTripper
 	// Authorize returns an *iam.DeniedError unless the caller may do action
 	// ("s3:GetObject") on resources (ARNs). Nil means what Call has.
-	Authorize func(c *awshttp.Call, action string, with policy.Context, resources ...string) error
+	Authorize func(ctx context.Context, c *awshttp.Call, action string, with policy.Context, resources ...string) error
 	// Domain makes bucket.Domain address a bucket; it must be the same as the
 	// gateway's.
 	Domain string
@@ -50,7 +53,9 @@ var _ awshttp.Edge = (*Gate)(nil)
 // New returns the edge.
 func New(opts Options) *Gate {
 	if opts.Authorize == nil {
-		opts.Authorize = (*awshttp.Call).Authorize
+		opts.Authorize = func(ctx context.Context, c *awshttp.Call, action string, with policy.Context, resources ...string) error {
+			return c.Authorize(ctx, action, with, resources...)
+		}
 	}
 	return &Gate{opts: opts, proxy: newProxy(opts.Gateway, opts.Log)}
 }
@@ -99,13 +104,15 @@ func (g *Gate) admit(w http.ResponseWriter, r *http.Request, c *awshttp.Call) (t
 			return t, v, err
 		}
 	}
-	return t, v, g.authorize(c, t, v, all)
+	return t, v, g.authorize(r.Context(), c, t, v, all)
 }
 
-func (g *Gate) authorize(c *awshttp.Call, t target, v verb, all []need) error {
+// authorize asks for each need. However many objects a request deletes, their
+// evaluation shares the bound of the request.
+func (g *Gate) authorize(ctx context.Context, c *awshttp.Call, t target, v verb, all []need) error {
 	with := t.keys()
 	for _, n := range all {
-		if _, err := g.ask(c, n.action, with, n.resource); err != nil {
+		if _, err := g.ask(ctx, c, n.action, with, n.resource); err != nil {
 			return err
 		}
 		file, named := strings.CutSuffix(n.resource, "/")
@@ -117,7 +124,7 @@ func (g *Gate) authorize(c *awshttp.Call, t target, v verb, all []need) error {
 		// writes or deletes an object tells the two apart, so there only a Deny counts:
 		// who may make "k/" need not be allowed k.
 		strict := v.sub != "" && v.sub != "delete"
-		explicit, err := g.ask(c, n.action, with, file)
+		explicit, err := g.ask(ctx, c, n.action, with, file)
 		if explicit || err != nil && (strict || !errors.Is(err, denied)) {
 			return err
 		}
@@ -127,8 +134,8 @@ func (g *Gate) authorize(c *awshttp.Call, t target, v verb, all []need) error {
 
 // ask returns denied unless the caller may do action to a resource, and whether that
 // is a Deny.
-func (g *Gate) ask(c *awshttp.Call, action string, with policy.Context, resource string) (explicit bool, err error) {
-	err = g.opts.Authorize(c, "s3:"+action, with, arnPrefix+resource)
+func (g *Gate) ask(ctx context.Context, c *awshttp.Call, action string, with policy.Context, resource string) (explicit bool, err error) {
+	err = g.opts.Authorize(ctx, c, "s3:"+action, with, arnPrefix+resource)
 	if no, ok := errors.AsType[*iam.DeniedError](err); ok {
 		return no.Explicit, denied
 	}
@@ -149,6 +156,9 @@ func deletions(w http.ResponseWriter, r *http.Request, bucket string) ([]need, e
 	// This is the gateway's own type, so that both read the same keys.
 	var list s3response.DeleteObjects
 	if err := xml.Unmarshal(body, &list); err != nil {
+		return nil, malformed
+	}
+	if len(list.Objects) > maxDeletions {
 		return nil, malformed
 	}
 	var all []need

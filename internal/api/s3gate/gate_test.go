@@ -2,6 +2,7 @@ package s3gate
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"log/slog"
@@ -269,17 +270,17 @@ func TestATrailingSlashPassesNoPolicy(t *testing.T) {
 		})
 	}
 	t.Run("a folder that only its own name allows", func(t *testing.T) {
-		g := New(Options{Log: slog.New(slog.DiscardHandler), Authorize: func(_ *awshttp.Call, _ string, _ policy.Context, resources ...string) error {
+		g := New(Options{Log: slog.New(slog.DiscardHandler), Authorize: func(_ context.Context, _ *awshttp.Call, _ string, _ policy.Context, resources ...string) error {
 			if strings.HasPrefix(resources[0], arnPrefix+"b/dir/") {
 				return nil
 			}
 			return &iam.DeniedError{}
 		}})
 		all := []need{{"PutObject", "b/dir/"}}
-		if err := g.authorize(&awshttp.Call{}, target{}, verb{"PUT", ""}, all); err != nil {
+		if err := g.authorize(t.Context(), &awshttp.Call{}, target{}, verb{"PUT", ""}, all); err != nil {
 			t.Errorf("making it: %v", err)
 		}
-		if err := g.authorize(&awshttp.Call{}, target{}, verb{"PUT", "tagging"}, all); !errors.Is(err, denied) {
+		if err := g.authorize(t.Context(), &awshttp.Call{}, target{}, verb{"PUT", "tagging"}, all); !errors.Is(err, denied) {
 			t.Errorf("tagging what may be a file: %v", err)
 		}
 	})

@@ -93,13 +93,15 @@ type rules struct {
 	asked []need
 }
 
-func (p *rules) authorize(_ *awshttp.Call, action string, _ policy.Context, resources ...string) error {
+func (p *rules) authorize(_ context.Context, _ *awshttp.Call, action string, _ policy.Context, resources ...string) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	n := need{action, resources[0]}
-	p.asked = append(p.asked, n)
-	if p.deny[n] {
-		return &iam.DeniedError{Explicit: true}
+	for _, resource := range resources {
+		n := need{action, resource}
+		p.asked = append(p.asked, n)
+		if p.deny[n] {
+			return &iam.DeniedError{Explicit: true}
+		}
 	}
 	return nil
 }

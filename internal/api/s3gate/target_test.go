@@ -1,6 +1,7 @@
 package s3gate
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -138,7 +139,7 @@ func TestPoliciesMayAskAboutListings(t *testing.T) {
 		"/b":               "map[]",
 	} {
 		got := ""
-		g := New(Options{Log: slog.New(slog.DiscardHandler), Authorize: func(_ *awshttp.Call, _ string, with policy.Context, _ ...string) error {
+		g := New(Options{Log: slog.New(slog.DiscardHandler), Authorize: func(_ context.Context, _ *awshttp.Call, _ string, with policy.Context, _ ...string) error {
 			got = fmt.Sprint(with)
 			return &iam.DeniedError{}
 		}})

@@ -38,14 +38,17 @@ func (s *Service) AssumeServiceRole(ctx context.Context, call ServiceCall) (Prin
 	if err != nil {
 		return Principal{}, err
 	}
-	trust, err := parseTrust(role)
+	trust, err := s.parseTrust(role)
 	if err != nil {
 		return Principal{}, err
 	}
 	service := Principal{Kind: ServicePrincipal, Name: call.Service}
-	_, decision := Decide(service, Access{Action: assumeRole, Resource: s.ARN(role), Policy: trust, Context: s.serviceContext(call)})
-	if decision != policy.Allow {
-		return Principal{}, &DeniedError{Principal: call.Service, Action: assumeRole, Resource: s.ARN(role), Explicit: decision == policy.Deny}
+	verdict, err := Decide(ctx, service, Access{Action: assumeRole, Resource: s.ARN(role), Policy: trust, Context: s.serviceContext(call)})
+	if err != nil {
+		return Principal{}, err
+	}
+	if verdict.Resource != policy.Allow {
+		return Principal{}, &DeniedError{Principal: call.Service, Action: assumeRole, Resource: s.ARN(role), Explicit: verdict.Resource == policy.Deny}
 	}
 	return s.rolePrincipal(ctx, role, cmp.Or(call.ExternalID, "service"))
 }
@@ -64,8 +67,8 @@ func (s *Service) serviceContext(call ServiceCall) policy.Context {
 	return c
 }
 
-func parseTrust(role Role) (policy.Document, error) {
-	trust, err := policy.Parse(role.Trust, policy.Trust)
+func (s *Service) parseTrust(role Role) (policy.Document, error) {
+	trust, err := s.documents.Parse(role.Trust, policy.Trust)
 	if err != nil {
 		return trust, fmt.Errorf("iam: trust policy of role %s: %w", role.Name, err)
 	}

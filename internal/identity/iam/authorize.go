@@ -1,6 +1,8 @@
 package iam
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -15,6 +17,7 @@ type DeniedError struct {
 	Resource  string // the first one that is refused
 	Explicit  bool   // by a Deny, rather than for want of an Allow
 	Session   bool   // by the session's policies, not the identity's
+	Costly    bool   // because nobody can say without evaluating for too long
 }
 
 func (e *DeniedError) Error() string {
@@ -27,7 +30,10 @@ func (e *DeniedError) Error() string {
 		kind, article = "session", "a"
 	}
 	why := fmt.Sprintf("because no %s policy allows the %s action", kind, e.Action)
-	if e.Explicit {
+	switch {
+	case e.Costly:
+		why = "because " + policy.ErrTooCostly.Error()
+	case e.Explicit:
 		why = fmt.Sprintf("with an explicit deny in %s %s policy", article, kind)
 	}
 	return fmt.Sprintf("User: %s is not authorized to perform: %s on resource: %s %s", who, e.Action, e.Resource, why)
@@ -37,30 +43,45 @@ func (e *DeniedError) Error() string {
 // "*" where the action has none), else a *DeniedError. Root may do everything
 // in its own account; others what their policies allow. The keys that tell of
 // p itself are added to what context says of the request; context is not
-// changed and may be nil.
-func Authorize(p Principal, action string, context policy.Context, resources ...string) error {
-	full := p.about(context)
+// changed and may be nil. All resources of a call share one bound on the steps that
+// their evaluation may take, and end with ctx, whose error is returned then.
+func Authorize(ctx context.Context, p Principal, action string, with policy.Context, resources ...string) error {
+	w := policy.NewWork(ctx)
+	full := p.about(with)
 	for _, resource := range resources {
 		decision, session := policy.NoMatch, false
 		if !foreign(resource, p.Account) {
-			decision, session = p.judge(action, resource, full)
+			decision, session = p.judge(w, action, resource, full)
+		}
+		refused := &DeniedError{Principal: p.ARN, Action: action, Resource: resource, Explicit: decision == policy.Deny, Session: session}
+		if err := ended(w, refused); err != nil {
+			return err
 		}
 		if decision != policy.Allow {
-			return &DeniedError{p.ARN, action, resource, decision == policy.Deny, session}
+			return refused
 		}
 	}
 	return nil
 }
 
-// own is what p's own policies say, about a resource of whatever account.
-func (p Principal) own(action, resource string, c policy.Context) policy.Decision {
-	decision, _ := p.judge(action, resource, c)
-	return decision
+// ended returns why an evaluation ended before it had decided, or nil: refused, if
+// it would have taken too long.
+func ended(w *policy.Work, refused *DeniedError) error {
+	err := w.Err()
+	switch {
+	case errors.Is(err, policy.ErrTooCostly):
+		refused.Costly, refused.Explicit = true, false
+		return refused
+	case err != nil:
+		return fmt.Errorf("iam: authorising %s: %w", refused.Action, err)
+	}
+	return nil
 }
 
-// judge is own, and says whether the session's policies turned an Allow of the
+// judge returns what p's own policies say, about a resource of whatever account, and
+// whether the session's policies turned an Allow of the
 // identity's into something else.
-func (p Principal) judge(action, resource string, c policy.Context) (decision policy.Decision, session bool) {
+func (p Principal) judge(w *policy.Work, action, resource string, c policy.Context) (decision policy.Decision, session bool) {
 	r := policy.Request{Action: action, Resource: resource, Context: c}
 	switch p.Kind {
 	case Anonymous:
@@ -68,12 +89,12 @@ func (p Principal) judge(action, resource string, c policy.Context) (decision po
 	case Root:
 		decision = policy.Allow
 	default:
-		decision = policy.Evaluate(p.policies, r)
+		decision = policy.Evaluate(w, p.policies, r)
 	}
 	if !p.limited || decision == policy.Deny {
 		return decision, false
 	}
-	limit := policy.Evaluate(p.limits, r)
+	limit := policy.Evaluate(w, p.limits, r)
 	if limit == policy.Deny || decision == policy.Allow && limit != policy.Allow {
 		return limit, true
 	}

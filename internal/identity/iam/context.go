@@ -23,6 +23,8 @@ func (o Origin) Context() policy.Context {
 	c.Set("aws:CurrentTime", o.Time.UTC().Format(time.RFC3339))
 	c.Set("aws:EpochTime", strconv.FormatInt(o.Time.Unix(), 10))
 	c.Set("aws:SecureTransport", strconv.FormatBool(o.Secure))
+	c.Set("aws:ViaAWSService", "false") // those that come through a service say so themselves
+	c.Set("aws:PrincipalIsAWSService", "false")
 	for key, value := range map[string]string{
 		"aws:SourceIp": o.SourceIP, "aws:RequestedRegion": o.Region, "aws:UserAgent": o.UserAgent,
 	} {
@@ -47,14 +49,14 @@ type Details struct {
 func (d Details) AddTo(c policy.Context) {
 	keys := d.TagKeys
 	for _, t := range d.RequestTags {
-		c.Set("aws:RequestTag/"+t.Key, t.Value)
+		c.Add("aws:RequestTag/"+t.Key, t.Value)
 		keys = append(keys[:len(keys):len(keys)], t.Key)
 	}
 	if len(keys) > 0 {
 		c.Set("aws:TagKeys", keys...)
 	}
 	for _, t := range d.ResourceTags {
-		c.Set("aws:ResourceTag/"+t.Key, t.Value)
+		c.Add("aws:ResourceTag/"+t.Key, t.Value)
 	}
 	if d.CreateAction != "" {
 		c.Set("ec2:CreateAction", d.CreateAction)

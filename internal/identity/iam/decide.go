@@ -1,6 +1,7 @@
 package iam
 
 import (
+	"context"
 	"slices"
 
 	"github.com/diskport/diskport/internal/identity/policy"
@@ -14,22 +15,33 @@ type Access struct {
 	Context  policy.Context  // of the request; not changed, may be nil
 }
 
-// Decide returns what p's own policies and the resource's policy say about a.
-// How the two go together is the business of the resource's service. Unlike
-// Authorize it judges resources of every account, for which root's own word is
-// always Allow.
-func Decide(p Principal, a Access) (own, resource policy.Decision) {
-	full := p.about(a.Context)
-	own = p.own(a.Action, a.Resource, full)
-	resource = a.Policy.Evaluate(policy.Request{Caller: p.caller(), Action: a.Action, Resource: a.Resource, Context: full})
-	return own, resource
+// Verdict is what the policies about an Access say. How they go together is the
+// business of the resource's service.
+type Verdict struct {
+	Own      policy.Decision // of the principal, with those of its session
+	Resource policy.Decision // of the resource
+	// Within reports whether the policies of the principal's session, if it has
+	// any, allow it: without that no word of the resource's own is enough.
+	Within bool
 }
 
-// Within reports whether the policies of p's session, if it has any, allow a:
-// without that no word of the resource's own is enough.
-func (p Principal) Within(a Access) bool {
-	r := policy.Request{Action: a.Action, Resource: a.Resource, Context: p.about(a.Context)}
-	return !p.limited || policy.Evaluate(p.limits, r) == policy.Allow
+// Decide returns what p's own policies and the resource's policy say about a. Unlike
+// Authorize it judges resources of every account, for which root's own word is
+// always Allow. It fails with a *DeniedError if that would take too long, and with
+// ctx's error.
+func Decide(ctx context.Context, p Principal, a Access) (Verdict, error) {
+	w := policy.NewWork(ctx)
+	full := p.about(a.Context)
+	r := policy.Request{Caller: p.caller(), Action: a.Action, Resource: a.Resource, Context: full}
+	v := Verdict{Resource: a.Policy.Evaluate(w, r), Within: true}
+	v.Own, _ = p.judge(w, a.Action, a.Resource, full)
+	if p.limited {
+		v.Within = policy.Evaluate(w, p.limits, r) == policy.Allow
+	}
+	if err := ended(w, &DeniedError{Principal: p.ARN, Action: a.Action, Resource: a.Resource}); err != nil {
+		return Verdict{}, err
+	}
+	return v, nil
 }
 
 // Named reports whether p is who a stored word for a principal names: itself or the role

@@ -36,9 +36,9 @@ func TestDecideTellsBothSides(t *testing.T) {
 		{"root is named by its account", root, "kms:Decrypt", policy.Allow, policy.Allow},
 		{"nobody", Principal{}, "kms:Decrypt", policy.NoMatch, policy.NoMatch},
 	} {
-		own, resource := Decide(c.p, Access{Action: c.action, Resource: key, Policy: attached})
-		if own != c.own || resource != c.resource {
-			t.Errorf("%s: got %v, %v; want %v, %v", c.name, own, resource, c.own, c.resource)
+		v, err := Decide(t.Context(), c.p, Access{Action: c.action, Resource: key, Policy: attached})
+		if err != nil || v.Own != c.own || v.Resource != c.resource {
+			t.Errorf("%s: got %+v, %v; want %v, %v", c.name, v, err, c.own, c.resource)
 		}
 	}
 }
@@ -56,8 +56,9 @@ func TestSessionPoliciesBindResourcesToo(t *testing.T) {
 		action string
 		want   bool
 	}{{free, "kms:Decrypt", true}, {bound, "kms:Encrypt", true}, {bound, "kms:Decrypt", false}} {
-		if got := c.p.Within(Access{Action: c.action, Resource: "*"}); got != c.want {
-			t.Errorf("%s, limited %v: got %v, want %v", c.action, c.p.limited, got, c.want)
+		v, err := Decide(t.Context(), c.p, Access{Action: c.action, Resource: "*"})
+		if err != nil || v.Within != c.want {
+			t.Errorf("%s, limited %v: got %v, %v, want %v", c.action, c.p.limited, v.Within, err, c.want)
 		}
 	}
 }

@@ -43,7 +43,7 @@ func TestUserLife(t *testing.T) {
 		t.Fatal(err)
 	}
 	for resource, want := range map[string]bool{"disks/eve/x": true, "disks/ann/x": false, "images/x": false} {
-		if err := iam.Authorize(key(t, s, id), "s3:PutObject", nil, "arn:aws:s3:::"+resource); (err == nil) != want {
+		if err := iam.Authorize(t.Context(), key(t, s, id), "s3:PutObject", nil, "arn:aws:s3:::"+resource); (err == nil) != want {
 			t.Errorf("%s: %v", resource, err)
 		}
 	}
@@ -109,11 +109,11 @@ func TestManagedPolicies(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	may := func(action string) bool { return iam.Authorize(key(t, s, id), action, nil, "*") == nil }
+	may := func(action string) bool { return iam.Authorize(t.Context(), key(t, s, id), action, nil, "*") == nil }
 	if !may("ec2:DescribeSnapshots") || !may("s3:GetObject") || may("s3:PutObject") {
 		t.Error("attached policies do not bind")
 	}
-	v, err := s.CreatePolicyVersion(ctx, account, arn, allowing("kms:*"), false)
+	v, err := s.CreatePolicyVersion(ctx, account, arn, iam.VersionSpec{Document: allowing("kms:*")})
 	if err != nil || v.Number != 2 || may("kms:Decrypt") {
 		t.Errorf("version %+v, %v; in force %v", v, err, may("kms:Decrypt"))
 	}
@@ -123,7 +123,7 @@ func TestManagedPolicies(t *testing.T) {
 	if err := s.DeletePolicyVersion(ctx, account, arn, "v1"); err != nil {
 		t.Error(err)
 	}
-	if v, err = s.CreatePolicyVersion(ctx, account, arn, allowing("s3:*"), true); err != nil || v.Number != 3 || !may("s3:PutObject") {
+	if v, err = s.CreatePolicyVersion(ctx, account, arn, iam.VersionSpec{Document: allowing("s3:*"), Default: true}); err != nil || v.Number != 3 || !may("s3:PutObject") {
 		t.Errorf("version %+v, %v", v, err)
 	}
 	for what, err := range map[string]error{
@@ -195,7 +195,7 @@ func TestAWSPolicies(t *testing.T) {
 		{"AWSKeyManagementServicePowerUser", "kms:Decrypt", policy.NoMatch},
 		{"VMImportExportRoleForAWSConnector", "ec2:DescribeSnapshots", policy.Allow},
 	} {
-		if got := documents[c.name].Evaluate(policy.Request{Action: c.action, Resource: "*"}); got != c.want {
+		if got := documents[c.name].Evaluate(policy.NewWork(t.Context()), policy.Request{Action: c.action, Resource: "*"}); got != c.want {
 			t.Errorf("%s %s: got %v, want %v", c.name, c.action, got, c.want)
 		}
 	}
@@ -212,7 +212,7 @@ func TestEntityRefusals(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 4 {
-		if _, err := s.CreatePolicyVersion(ctx, account, s.ARNOfPolicy(m), reader, true); err != nil {
+		if _, err := s.CreatePolicyVersion(ctx, account, s.ARNOfPolicy(m), iam.VersionSpec{Document: reader, Default: true}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -255,7 +255,7 @@ func TestEntityRefusals(t *testing.T) {
 		{"long policy", second(s.CreatePolicy, account, iam.PolicySpec{Name: "x", Document: padded(reader, 6144)}), as(&limit)},
 		{"policy that is there", second(s.CreatePolicy, account, iam.PolicySpec{Name: "P", Document: reader}), is(iam.ErrExists)},
 		{"sixth version", func(ctx context.Context) error {
-			_, err := s.CreatePolicyVersion(ctx, account, arn, reader, false)
+			_, err := s.CreatePolicyVersion(ctx, account, arn, iam.VersionSpec{Document: reader})
 			return err
 		}, as(&limit)},
 		{"no version", func(ctx context.Context) error { return s.SetDefaultPolicyVersion(ctx, account, arn, "v9") }, is(iam.ErrNotFound)},

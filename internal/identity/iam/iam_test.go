@@ -119,21 +119,21 @@ func TestAuthorize(t *testing.T) {
 		{"a managed policy", user.WithPolicies(all), "iam:GetPolicy", "arn:aws:iam::aws:policy/ReadOnlyAccess", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			err := iam.Authorize(c.principal, c.action, nil, c.resource)
+			err := iam.Authorize(t.Context(), c.principal, c.action, nil, c.resource)
 			denied, ok := errors.AsType[*iam.DeniedError](err)
 			if ok != (c.want != "") || err != nil && !strings.Contains(denied.Error(), c.want) {
 				t.Errorf("got %v, want %q", err, c.want)
 			}
 		})
 	}
-	if err := iam.Authorize(user.WithPolicies(own), "s3:GetObject", nil, "arn:aws:s3:::home/ann/x", "arn:aws:s3:::home/bob/x"); err == nil {
+	if err := iam.Authorize(t.Context(), user.WithPolicies(own), "s3:GetObject", nil, "arn:aws:s3:::home/ann/x", "arn:aws:s3:::home/bob/x"); err == nil {
 		t.Error("one of two resources was enough")
 	}
 }
 
 func TestOrigin(t *testing.T) {
 	got := iam.Origin{Time: now, SourceIP: "10.0.0.1", Secure: true, Region: "us-east-1"}.Context()
-	want := "map[aws:currenttime:[2024-01-02T03:04:05Z] aws:epochtime:[1704164645] aws:requestedregion:[us-east-1] aws:securetransport:[true] aws:sourceip:[10.0.0.1]]"
+	want := "map[aws:currenttime:[2024-01-02T03:04:05Z] aws:epochtime:[1704164645] aws:principalisawsservice:[false] aws:requestedregion:[us-east-1] aws:securetransport:[true] aws:sourceip:[10.0.0.1] aws:viaawsservice:[false]]"
 	if fmt.Sprint(got) != want {
 		t.Errorf("got %v, want %s", got, want)
 	}
@@ -223,7 +223,7 @@ func TestAssumeServiceRole(t *testing.T) {
 		t.Errorf("principal %+v", p)
 	}
 	for resource, want := range map[string]bool{"images/a.vmdk": true, "images/secret/x": false, "other/a.vmdk": false} {
-		if err := iam.Authorize(p, "s3:GetObject", nil, "arn:aws:s3:::"+resource); (err == nil) != want {
+		if err := iam.Authorize(t.Context(), p, "s3:GetObject", nil, "arn:aws:s3:::"+resource); (err == nil) != want {
 			t.Errorf("%s: %v", resource, err)
 		}
 	}
@@ -234,7 +234,7 @@ func TestAssumeServiceRole(t *testing.T) {
 	if p, err = s.AssumeServiceRole(ctx, call("vmimport")); err != nil {
 		t.Fatal(err)
 	}
-	if err := iam.Authorize(p, "s3:GetObject", nil, "arn:aws:s3:::images/a.vmdk"); !isDenied(err) {
+	if err := iam.Authorize(t.Context(), p, "s3:GetObject", nil, "arn:aws:s3:::images/a.vmdk"); !isDenied(err) {
 		t.Errorf("after the policy is gone: %v", err)
 	}
 }

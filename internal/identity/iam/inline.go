@@ -14,24 +14,26 @@ func (s *Service) PutInline(ctx context.Context, o Owner, p Policy) error {
 	if err := checkPolicy(p.Name); err != nil {
 		return err
 	}
-	if _, err := policy.Parse(p.Document, policy.Identity); err != nil {
+	most := maxRoleInline
+	if o.Kind == KindUser {
+		most = maxUserInline
+	}
+	var err error
+	if _, p.Document, err = policy.Accept(p.Document, policy.Identity); err != nil {
 		return err
 	}
 	present, err := s.PoliciesOf(ctx, o)
 	if err != nil {
 		return err
 	}
-	total := weight(p.Document)
+	total, size := weight(p.Document), len(p.Document)
 	for _, other := range present.Inline {
 		if other.Name != p.Name {
 			total += weight(other.Document)
+			size += len(other.Document)
 		}
 	}
-	most := maxRoleInline
-	if o.Kind == KindUser {
-		most = maxUserInline
-	}
-	if total > most {
+	if total > most || size > maxBytes*most {
 		return &LimitError{fmt.Sprintf("Maximum policy size of %d bytes exceeded for %s %s", most, o.Kind, o.Name)}
 	}
 	return s.opts.Store.PutInline(ctx, o, p)
@@ -67,16 +69,16 @@ func (s *Service) DeleteInline(ctx context.Context, o Owner, name string) error 
 	return s.opts.Store.DeleteInline(ctx, o, name)
 }
 
-// documents parses what binds an owner. Policies were valid when they were
+// policiesOf parses what binds an owner. Policies were valid when they were
 // stored; if one no longer is, its owner can do nothing rather than too much.
-func (s *Service) documents(ctx context.Context, o Owner) ([]policy.Document, error) {
+func (s *Service) policiesOf(ctx context.Context, o Owner) ([]policy.Document, error) {
 	all, err := s.opts.Store.Policies(ctx, o)
 	if err != nil {
 		return nil, err
 	}
 	var out []policy.Document
 	add := func(name, text string) error {
-		d, err := policy.Parse(text, policy.Identity)
+		d, err := s.documents.Parse(text, policy.Identity)
 		if err != nil {
 			return fmt.Errorf("iam: policy %s of %s %s: %w", name, o.Kind, o.Name, err)
 		}

@@ -24,7 +24,8 @@ type PolicySpec struct {
 // CreatePolicy makes a managed policy with one version.
 func (s *Service) CreatePolicy(ctx context.Context, account string, spec PolicySpec) (Managed, error) {
 	spec.Path = cmp.Or(spec.Path, "/")
-	err := cmp.Or(checkPolicy(spec.Name), checkPath(spec.Path), checkDescription(spec.Description), checkManaged(spec.Document), tag.Validate(spec.Tags))
+	document, err := acceptManaged(spec.Document)
+	err = cmp.Or(checkPolicy(spec.Name), checkPath(spec.Path), checkDescription(spec.Description), err, tag.Validate(spec.Tags))
 	if err != nil {
 		return Managed{}, err
 	}
@@ -39,7 +40,7 @@ func (s *Service) CreatePolicy(ctx context.Context, account string, spec PolicyS
 	now := s.stamp()
 	m := Managed{
 		Account: account, Name: spec.Name, Path: spec.Path, ID: s.newID("ANPA"), Description: spec.Description,
-		Created: now, Updated: now, Tags: tags, Versions: []Version{{1, spec.Document, now}}, Default: 1, Last: 1,
+		Created: now, Updated: now, Tags: tags, Versions: []Version{{1, document, now}}, Default: 1, Last: 1,
 	}
 	return m, s.opts.Store.CreatePolicy(ctx, m)
 }
@@ -133,9 +134,16 @@ func (s *Service) DeletePolicy(ctx context.Context, account, arn string) error {
 	return s.opts.Store.DeletePolicy(ctx, account, m.Name)
 }
 
-// CreatePolicyVersion adds a version, which comes into force if inForce is set.
-func (s *Service) CreatePolicyVersion(ctx context.Context, account, arn, document string, inForce bool) (v Version, err error) {
-	if err := checkManaged(document); err != nil {
+// VersionSpec is what a new version of a managed policy is to be.
+type VersionSpec struct {
+	Document string
+	Default  bool // comes into force
+}
+
+// CreatePolicyVersion adds a version.
+func (s *Service) CreatePolicyVersion(ctx context.Context, account, arn string, spec VersionSpec) (v Version, err error) {
+	document, err := acceptManaged(spec.Document)
+	if err != nil {
 		return v, err
 	}
 	err = s.changePolicy(ctx, account, arn, func(m *Managed) error {
@@ -146,7 +154,7 @@ func (s *Service) CreatePolicyVersion(ctx context.Context, account, arn, documen
 		v = Version{m.Last, document, s.stamp()}
 		m.Versions = append(m.Versions, v)
 		m.Updated = v.Created
-		if inForce {
+		if spec.Default {
 			m.Default = v.Number
 		}
 		return nil

@@ -113,7 +113,7 @@ func (p Principal) describe(c policy.Context) {
 		c.Set("aws:username", p.Name)
 	}
 	for _, t := range p.tags {
-		c.Set("aws:PrincipalTag/"+t.Key, t.Value)
+		c.Add("aws:PrincipalTag/"+t.Key, t.Value)
 	}
 	if p.Temporary() {
 		c.Set("aws:TokenIssueTime", p.issued.UTC().Format(time.RFC3339))

@@ -20,7 +20,7 @@ func WithResourceTags(c policy.Context, prefix string, tags tag.Set) policy.Cont
 	Details{ResourceTags: tags}.AddTo(c)
 	for _, t := range tags {
 		if prefix != "" {
-			c.Set(prefix+t.Key, t.Value)
+			c.Add(prefix+t.Key, t.Value)
 		}
 	}
 	return c

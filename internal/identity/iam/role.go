@@ -39,6 +39,10 @@ func (s *Service) CreateRole(ctx context.Context, account string, spec RoleSpec)
 	if err := spec.validate(); err != nil {
 		return Role{}, err
 	}
+	trust, err := acceptTrust(spec.Trust)
+	if err != nil {
+		return Role{}, err
+	}
 	tags, err := tag.Set(nil).Merge(spec.Tags)
 	if err != nil {
 		return Role{}, err
@@ -47,16 +51,16 @@ func (s *Service) CreateRole(ctx context.Context, account string, spec RoleSpec)
 	if err := cmp.Or(err, checkQuota(len(present), maxRoles, "RolesPerAccount")); err != nil {
 		return Role{}, err
 	}
-	trust, err := s.BindPrincipals(ctx, spec.Trust)
+	bound, err := s.BindPrincipals(ctx, trust)
 	if err != nil {
 		return Role{}, err
 	}
 	r := Role{
-		Account: account, Name: spec.Name, Path: spec.Path, ID: s.newID("AROA"), Trust: trust,
+		Account: account, Name: spec.Name, Path: spec.Path, ID: s.newID("AROA"), Trust: bound,
 		Description: spec.Description, MaxSession: spec.MaxSession, Created: s.stamp(), Tags: tags,
 	}
 	err = s.opts.Store.CreateRole(ctx, r)
-	r.Trust = spec.Trust
+	r.Trust = trust
 	return r, err
 }
 
@@ -116,7 +120,8 @@ func (s *Service) change(ctx context.Context, account, name string, change func(
 
 // UpdateAssumeRolePolicy replaces a role's trust policy.
 func (s *Service) UpdateAssumeRolePolicy(ctx context.Context, account, name, trust string) error {
-	if err := checkTrust(trust); err != nil {
+	trust, err := acceptTrust(trust)
+	if err != nil {
 		return err
 	}
 	bound, err := s.BindPrincipals(ctx, trust)

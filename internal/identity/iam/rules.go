@@ -21,6 +21,7 @@ const (
 	maxUserInline  = 2048 // all inline policies of a user together
 	maxRoleInline  = 10240
 	maxManagedSize = 6144
+	maxBytes       = 2 // times a quota, in bytes of what is stored
 	maxDescription = 1000
 	maxNameLen     = 64
 	maxPolicyName  = 128
@@ -70,27 +71,34 @@ func checkDescription(text string) error {
 	return nil
 }
 
-// checkTrust accepts a trust policy, or says why not: *policy.SyntaxError or
-// *LimitError.
-func checkTrust(document string) error {
-	if _, err := policy.Parse(document, policy.Trust); err != nil {
-		return err
+// accept returns a document as it is stored, without white space, or says why it is
+// not: *policy.SyntaxError, *LimitError. Quotas do not count white space, which may
+// stand inside strings too, so what is stored is measured in bytes besides.
+func accept(document string, kind policy.Kind, most int, quota string) (string, error) {
+	_, canonical, err := policy.Accept(document, kind)
+	if err != nil {
+		return "", err
 	}
-	if weight(document) > maxTrust {
-		return &LimitError{fmt.Sprintf("Cannot exceed quota for ACLSizePerRole: %d", maxTrust)}
+	if weight(canonical) > most || len(canonical) > maxBytes*most {
+		return "", &LimitError{fmt.Sprintf("Cannot exceed quota for %s: %d", quota, most)}
 	}
-	return nil
+	return canonical, nil
 }
 
-// checkManaged is checkTrust for a version of a managed policy.
-func checkManaged(document string) error {
-	if _, err := policy.Parse(document, policy.Identity); err != nil {
-		return err
-	}
-	if weight(document) > maxManagedSize {
-		return &LimitError{fmt.Sprintf("Cannot exceed quota for PolicySize: %d", maxManagedSize)}
-	}
-	return nil
+// acceptTrust is accept for a trust policy.
+func acceptTrust(document string) (string, error) {
+	return accept(document, policy.Trust, maxTrust, "ACLSizePerRole")
+}
+
+// checkTrust is acceptTrust for a policy that is stored already.
+func checkTrust(document string) error {
+	_, err := acceptTrust(document)
+	return err
+}
+
+// acceptManaged is accept for a version of a managed policy.
+func acceptManaged(document string) (string, error) {
+	return accept(document, policy.Identity, maxManagedSize, "PolicySize")
 }
 
 // weight is how IAM measures policies: characters but white space.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/diskport/diskport/internal/identity/policy"
 	"github.com/diskport/diskport/internal/identity/secret"
 )
 
@@ -22,10 +23,13 @@ type Options struct {
 	Rand      func([]byte)     // fills with random bytes; nil means crypto/rand
 }
 
-// Service is the domain's surface. It holds no state of its own and is safe
-// for concurrent use. It does not authorise: the edge does, before it calls;
+// Service is the domain's surface. It holds no state of its own but parsed
+// documents, and is safe for concurrent use. It does not authorise: the edge does, before it calls;
 // AssumeRole alone decides for itself, because a role's trust policy does.
-type Service struct{ opts Options }
+type Service struct {
+	opts      Options
+	documents *policy.Cache
+}
 
 // New returns a Service.
 func New(o Options) *Service {
@@ -38,7 +42,7 @@ func New(o Options) *Service {
 	if o.Rand == nil {
 		o.Rand = func(b []byte) { _, _ = rand.Read(b) } // never fails
 	}
-	return &Service{o}
+	return &Service{o, policy.NewCache()}
 }
 
 // random returns n characters of base32.

@@ -127,7 +127,7 @@ func (s *Service) userPrincipal(ctx context.Context, account, name string) (Prin
 	if err != nil {
 		return Principal{}, gone(err)
 	}
-	documents, err := s.documents(ctx, UserOwner(account, name))
+	documents, err := s.policiesOf(ctx, UserOwner(account, name))
 	return Principal{
 		Account: account, ARN: s.ARNOfUser(u), Kind: User, ID: u.ID, Name: u.Name, tags: u.Tags, policies: documents,
 	}, gone(err)
@@ -167,7 +167,7 @@ func (s *Service) sessionPrincipal(ctx context.Context, of session) (Principal, 
 // rolePrincipal returns a session of a role, bound by the role's present
 // policies.
 func (s *Service) rolePrincipal(ctx context.Context, role Role, name string) (Principal, error) {
-	documents, err := s.documents(ctx, RoleOwner(role.Account, role.Name))
+	documents, err := s.policiesOf(ctx, RoleOwner(role.Account, role.Name))
 	return Principal{
 		Account:  role.Account,
 		ARN:      s.sessionARN(role, name),
@@ -204,7 +204,7 @@ func (s *Service) sessionPolicies(ctx context.Context, of session) ([]policy.Doc
 	}
 	var list []policy.Document
 	for _, text := range texts {
-		d, err := policy.Parse(text, policy.Identity)
+		d, err := s.documents.Parse(text, policy.Identity)
 		if err != nil {
 			return nil, fmt.Errorf("iam: session policy of role %s: %w", of.Role, err)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
 	"time"
 
@@ -92,7 +93,7 @@ func (s *Service) AssumeRole(ctx context.Context, call RoleCall) (RoleCredential
 	if err != nil {
 		return RoleCredentials{}, err
 	}
-	if err := s.admit(role, call); err != nil {
+	if err := s.admit(ctx, role, call); err != nil {
 		return RoleCredentials{}, err
 	}
 	life, err := call.life(role)
@@ -110,21 +111,25 @@ func (s *Service) AssumeRole(ctx context.Context, call RoleCall) (RoleCredential
 }
 
 // admit decides whether the caller may assume a role.
-func (s *Service) admit(role Role, call RoleCall) error {
-	trust, err := parseTrust(role)
+func (s *Service) admit(ctx context.Context, role Role, call RoleCall) error {
+	trust, err := s.parseTrust(role)
 	if err != nil {
 		return err
 	}
-	c := policy.Context{}
-	for key, values := range call.Context {
-		c[key] = values
+	c := maps.Clone(call.Context)
+	if c == nil {
+		c = policy.Context{}
 	}
 	c.Set("sts:RoleSessionName", call.SessionName)
 	if call.ExternalID != "" {
 		c.Set("sts:ExternalId", call.ExternalID)
 	}
 	Details{ResourceTags: role.Tags}.AddTo(c)
-	own, theirs := Decide(call.Caller, Access{Action: assumeRole, Resource: s.ARN(role), Policy: trust, Context: c})
+	verdict, err := Decide(ctx, call.Caller, Access{Action: assumeRole, Resource: s.ARN(role), Policy: trust, Context: c})
+	if err != nil {
+		return err
+	}
+	own, theirs := verdict.Own, verdict.Resource
 	sameAccount := call.Caller.Account == role.Account
 	switch {
 	case own == policy.Deny || theirs == policy.Deny:

@@ -218,7 +218,7 @@ func TestSessionPolicies(t *testing.T) {
 		"sts:AssumeRole":    "because no identity-based policy",
 		"ec2:RegisterImage": "because no session policy",
 	} {
-		err := iam.Authorize(who(t, s, got.Credentials), action, nil, "*")
+		err := iam.Authorize(t.Context(), who(t, s, got.Credentials), action, nil, "*")
 		if (err == nil) != (refusal == "") || err != nil && !strings.Contains(err.Error(), refusal) {
 			t.Errorf("%s: got %v, want %q", action, err, refusal)
 		}
@@ -227,7 +227,7 @@ func TestSessionPolicies(t *testing.T) {
 	if err := s.DeletePolicy(ctx, account, s.ARNOfPolicy(m)); err != nil {
 		t.Fatal(err)
 	}
-	if err := iam.Authorize(who(t, s, got.Credentials), "ec2:DescribeSnapshots", nil, "*"); !isDenied(err) {
+	if err := iam.Authorize(t.Context(), who(t, s, got.Credentials), "ec2:DescribeSnapshots", nil, "*"); !isDenied(err) {
 		t.Errorf("after the session's managed policy is gone: %v", err)
 	}
 	root, err := s.AssumeRole(ctx, iam.RoleCall{Caller: who(t, s, got.Credentials), RoleARN: s.RoleARN(account, "r"), SessionName: "s2"})
@@ -245,7 +245,7 @@ func TestRoleSessionsAreLive(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := iam.Authorize(who(t, s, got.Credentials), "s3:GetObject", nil, "arn:aws:s3:::images/x"); err != nil {
+	if err := iam.Authorize(t.Context(), who(t, s, got.Credentials), "s3:GetObject", nil, "arn:aws:s3:::images/x"); err != nil {
 		t.Error(err)
 	}
 	// As the console revokes sessions: deny whoever came before a time.
@@ -253,7 +253,7 @@ func TestRoleSessionsAreLive(t *testing.T) {
 	if err := s.PutInline(ctx, iam.RoleOwner(account, "r"), iam.Policy{Name: "revoke", Document: revoke}); err != nil {
 		t.Fatal(err)
 	}
-	if err := iam.Authorize(who(t, s, got.Credentials), "s3:GetObject", nil, "arn:aws:s3:::images/x"); !isDenied(err) {
+	if err := iam.Authorize(t.Context(), who(t, s, got.Credentials), "s3:GetObject", nil, "arn:aws:s3:::images/x"); !isDenied(err) {
 		t.Errorf("revoked session: %v", err)
 	}
 	for _, name := range []string{"revoke", "p"} {
@@ -261,7 +261,7 @@ func TestRoleSessionsAreLive(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := iam.Authorize(who(t, s, got.Credentials), "s3:GetObject", nil, "arn:aws:s3:::images/x"); !isDenied(err) {
+	if err := iam.Authorize(t.Context(), who(t, s, got.Credentials), "s3:GetObject", nil, "arn:aws:s3:::images/x"); !isDenied(err) {
 		t.Errorf("session of a role without policies: %v", err)
 	}
 	if err := s.DeleteRole(ctx, account, "r"); err != nil {

@@ -110,13 +110,16 @@ func (s *Service) authorise(ctx context.Context, c Caller, a Ask, k Key, alias s
 		}
 		full.Set("kms:ResourceAliases", names...)
 	}
-	attached, err := policy.Parse(k.Policy, policy.Resource)
+	attached, err := s.documents.Parse(k.Policy, policy.Resource)
 	if err != nil {
 		return Access{}, fmt.Errorf("kms: policy of %s: %w", k.ARN(), err) // it was valid when it was stored
 	}
 	wish := iam.Access{Action: a.Action, Resource: k.ARN(), Policy: attached, Context: full}
-	own, resource := iam.Decide(c.Principal, wish)
-	within := c.Principal.Within(wish)
+	verdict, err := iam.Decide(ctx, c.Principal, wish)
+	if err != nil {
+		return Access{}, denial(err)
+	}
+	own, resource, within := verdict.Own, verdict.Resource, verdict.Within
 	abroad := k.Account != c.Principal.Account && (resource == policy.NoMatch || resource == policy.Deny)
 	switch {
 	case within && allowed(own, resource, k.Account == c.Principal.Account):
@@ -177,14 +180,18 @@ func (s *Service) grantFor(ctx context.Context, c Caller, a Ask, k Key) (*Grant,
 
 // May returns nil if the caller's own policies allow an action on a resource
 // that has none: an alias, or all keys ("*").
-func (c Caller) May(action, resource string, with policy.Context) error {
+func (c Caller) May(ctx context.Context, action, resource string, with policy.Context) error {
 	full := maps.Clone(c.Context)
 	if full == nil {
 		full = policy.Context{}
 	}
 	maps.Copy(full, with)
 	full.Set("kms:CallerAccount", c.Principal.Account)
-	err := iam.Authorize(c.Principal, action, full, resource)
+	return denial(iam.Authorize(ctx, c.Principal, action, full, resource))
+}
+
+// denial makes KMS's own error of a refusal.
+func denial(err error) error {
 	if refused, ok := errors.AsType[*iam.DeniedError](err); ok {
 		return &Error{ErrDenied, refused.Error()}
 	}
@@ -216,7 +223,7 @@ func (c Caller) about(k Key, alias string, with policy.Context) policy.Context {
 		full.Set("kms:RequestAlias", alias)
 	}
 	for _, t := range k.Tags {
-		full.Set("aws:ResourceTag/"+t.Key, t.Value)
+		full.Add("aws:ResourceTag/"+t.Key, t.Value)
 	}
 	return full
 }
@@ -227,7 +234,7 @@ func (e EncryptionContext) describe(c policy.Context) {
 		return
 	}
 	for key, value := range e {
-		c.Set("kms:EncryptionContext:"+key, value)
+		c.Add("kms:EncryptionContext:"+key, value)
 	}
 	c.Set("kms:EncryptionContextKeys", slices.Sorted(maps.Keys(e))...)
 }
@@ -236,7 +243,7 @@ func (e EncryptionContext) describe(c policy.Context) {
 func tagKeys(c policy.Context, tags []tag.Tag) {
 	var keys []string
 	for _, t := range tags {
-		c.Set("aws:RequestTag/"+t.Key, t.Value)
+		c.Add("aws:RequestTag/"+t.Key, t.Value)
 		keys = append(keys, t.Key)
 	}
 	if len(keys) > 0 {

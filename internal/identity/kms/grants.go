@@ -133,7 +133,7 @@ func (s *Service) Retirable(ctx context.Context, c Caller, r Ref, id string) (Gr
 			return Grant{}, err
 		}
 	}
-	if err := c.May("kms:RetireGrant", r.ARN(), c.about(k, "", nil)); err != nil {
+	if err := c.May(ctx, "kms:RetireGrant", r.ARN(), c.about(k, "", nil)); err != nil {
 		return Grant{}, err
 	}
 	if at < 0 {

@@ -65,11 +65,11 @@ func (s *Service) CreateKey(ctx context.Context, c Caller, n KeySpec) (Key, erro
 	with.Set("kms:MultiRegion", strconv.FormatBool(n.MultiRegion))
 	with.Set("kms:BypassPolicyLockoutSafetyCheck", strconv.FormatBool(n.Bypass))
 	tagKeys(with, n.Tags)
-	if err := c.May("kms:CreateKey", "*", with); err != nil {
+	if err := c.May(ctx, "kms:CreateKey", "*", with); err != nil {
 		return Key{}, err
 	}
 	if len(n.Tags) > 0 {
-		if err := c.May("kms:TagResource", "*", with); err != nil {
+		if err := c.May(ctx, "kms:TagResource", "*", with); err != nil {
 			return Key{}, err
 		}
 	}

@@ -57,15 +57,15 @@ func (s *Service) PolicyOf(ctx context.Context, k Key) (string, error) {
 	return s.opts.Principals.ShowPrincipals(ctx, k.Policy)
 }
 
-// bind checks a policy, and returns it as it is to be stored.
+// bind checks a policy, and returns it as it is to be stored: without white space, and
+// with the ids of those whom it names.
 func (s *Service) bind(ctx context.Context, c Caller, k Key, p KeyPolicy) (string, error) {
 	if len(p.Document) > maxPolicy {
 		return "", failed(ErrMalformedPolicy, "Policy is longer than %d bytes", maxPolicy)
 	}
-	_, err := policy.Parse(p.Document, policy.Resource)
-	bound := ""
+	_, bound, err := policy.Accept(p.Document, policy.Resource)
 	if err == nil {
-		bound, err = s.opts.Principals.BindPrincipals(ctx, p.Document)
+		bound, err = s.opts.Principals.BindPrincipals(ctx, bound)
 	}
 	if syntax, ok := errors.AsType[*policy.SyntaxError](err); ok {
 		return "", failed(ErrMalformedPolicy, "%s", syntax)
@@ -73,18 +73,21 @@ func (s *Service) bind(ctx context.Context, c Caller, k Key, p KeyPolicy) (strin
 	if err != nil {
 		return "", err
 	}
-	return bound, s.leavesCaller(c, k, bound, p.Bypass)
+	return bound, s.leavesCaller(ctx, c, k, bound, p)
 }
 
-// leavesCaller refuses a policy under which the caller could not set another, unless that
-// is meant.
-func (s *Service) leavesCaller(c Caller, k Key, bound string, meant bool) error {
+// leavesCaller refuses a policy under which the caller could not set another, unless p
+// bypasses that.
+func (s *Service) leavesCaller(ctx context.Context, c Caller, k Key, bound string, p KeyPolicy) error {
 	d, err := policy.Parse(bound, policy.Resource)
 	if err != nil {
 		return err
 	}
-	own, attached := iam.Decide(c.Principal, iam.Access{Action: "kms:PutKeyPolicy", Resource: k.ARN(), Policy: d, Context: c.about(k, "", nil)})
-	if !meant && !allowed(own, attached, true) {
+	verdict, err := iam.Decide(ctx, c.Principal, iam.Access{Action: "kms:PutKeyPolicy", Resource: k.ARN(), Policy: d, Context: c.about(k, "", nil)})
+	if err != nil {
+		return denial(err)
+	}
+	if !p.Bypass && !allowed(verdict.Own, verdict.Resource, true) {
 		return failed(ErrMalformedPolicy, "The new key policy will not allow you to update the key policy in the future.")
 	}
 	return nil

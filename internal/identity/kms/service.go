@@ -37,10 +37,14 @@ type Principals interface {
 
 var _ Principals = (*iam.Service)(nil)
 
-// Service is the domain's surface. It holds no state of its own and is safe for
-// concurrent use. Only Open, and what takes a Caller, authorises; the rest acts
+// Service is the domain's surface. It holds no state of its own but parsed key
+// policies, and is safe for concurrent use. Only Open, and what takes a Caller,
+// authorises; the rest acts
 // on keys that were opened before.
-type Service struct{ opts Options }
+type Service struct {
+	opts      Options
+	documents *policy.Cache
+}
 
 // New returns a Service.
 func New(o Options) *Service {
@@ -50,7 +54,7 @@ func New(o Options) *Service {
 	if o.Rand == nil {
 		o.Rand = func(b []byte) { _, _ = rand.Read(b) } // never fails
 	}
-	return &Service{o}
+	return &Service{o, policy.NewCache()}
 }
 
 // Caller is who asks, where, and what policies may ask about the request.

@@ -2,7 +2,6 @@ package policy
 
 import (
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -22,7 +21,10 @@ type condition struct {
 	quantifier quantifier
 	ifExists   bool
 	key        string // lower case
-	values     []string
+	absent     bool   // of Null: whether it holds without the key
+	present    bool   // of Null: whether it holds with the key
+	texts      []template
+	tests      []func(actual string) bool // of operators that are not on text
 }
 
 // parseOperator reads "ForAnyValue:StringLikeIfExists".
@@ -48,48 +50,76 @@ func parseOperator(text string) (condition, error) {
 	return c, nil
 }
 
-// check refuses values that the operator could never compare.
-func (c *condition) check() error {
-	for _, v := range c.values {
-		if c.operator.text {
+// compile prepares the values, and refuses those that the operator could never
+// compare.
+func (c *condition) compile(d Document, values []string) error {
+	for _, v := range values {
+		switch {
+		case c.operator.null && isBool(v):
+			c.absent = c.absent || strings.EqualFold(v, "true")
+			c.present = c.present || strings.EqualFold(v, "false")
+		case c.operator.match != nil:
 			if err := checkVariables(v); err != nil {
 				return err
 			}
-		} else if !c.operator.valid(v) {
-			return malformed("value %.64q does not suit its condition operator", v)
+			c.texts = append(c.texts, d.newTemplate(v, c.operator.wild))
+		default:
+			test, ok := c.operator.compile(v)
+			if !ok {
+				return malformed("value %.64q does not suit its condition operator", v)
+			}
+			c.tests = append(c.tests, test)
 		}
 	}
 	return nil
 }
 
-// holds evaluates the condition against the request's context.
-func (c *condition) holds(d Document, ctx Context) bool {
-	actual := ctx.get(c.key)
+// holdsWithout reports whether the condition holds if the key is not there.
+func (c *condition) holdsWithout() bool {
 	if c.operator.null {
-		absent := strconv.FormatBool(len(actual) == 0)
-		return slices.ContainsFunc(c.values, func(want string) bool { return strings.EqualFold(want, absent) })
+		return c.absent
 	}
-	if len(actual) == 0 {
-		return c.ifExists || c.quantifier == forAll || c.quantifier == noQuantifier && c.operator.negated
+	return c.ifExists || c.quantifier == forAll || c.quantifier == noQuantifier && c.operator.negated
+}
+
+// holds evaluates the condition against the request's context.
+func (c *condition) holds(w *Work, ctx Context) truth {
+	actual := ctx.get(c.key)
+	switch {
+	case actual.unclear():
+		return unknown
+	case len(actual.list) == 0:
+		return truthOf(c.holdsWithout())
+	case c.operator.null:
+		return truthOf(c.present)
 	}
-	test := func(value string) bool { return c.matches(d, ctx, value) != c.operator.negated }
-	fails := func(value string) bool { return !test(value) }
 	// Without a quantifier several values behave as one set: a negated
 	// operator holds if none of them matches.
 	if c.quantifier == forAll || c.quantifier == noQuantifier && c.operator.negated {
-		return !slices.ContainsFunc(actual, fails)
+		result := yes
+		for _, value := range actual.list {
+			result = min(result, c.suits(w, ctx, value))
+		}
+		return result
 	}
-	return slices.ContainsFunc(actual, test)
+	result := no
+	for _, value := range actual.list {
+		result = max(result, c.suits(w, ctx, value))
+	}
+	return result
 }
 
-// matches reports whether one actual value fits any of the condition's values,
-// with the operator taken as not negated.
-func (c *condition) matches(d Document, ctx Context, actual string) bool {
-	return slices.ContainsFunc(c.values, func(want string) bool {
-		if !c.operator.text {
-			return c.operator.compare(want, actual)
-		}
-		p, ok := d.expand(want, ctx, c.operator.wild)
-		return ok && c.operator.compareText(p, actual)
-	})
+// suits applies the operator to one actual value.
+func (c *condition) suits(w *Work, ctx Context, actual string) truth {
+	if !w.spend(1 + len(c.tests)) {
+		return unknown
+	}
+	if c.operator.match == nil {
+		found := slices.ContainsFunc(c.tests, func(test func(string) bool) bool { return test(actual) })
+		return truthOf(found != c.operator.negated)
+	}
+	if c.operator.negated {
+		return matchAny(w, c.texts, ctx, actual, unknown, c.operator.match).not()
+	}
+	return matchAny(w, c.texts, ctx, actual, no, c.operator.match)
 }

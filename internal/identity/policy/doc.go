@@ -6,14 +6,25 @@
 // one of four decisions; who combines them (identity, resource, account) is
 // package iam. Both are pure.
 //
+// Documents come from whoever may store one, and what they are compared with from
+// whoever may send a request. So both are bounded, matching never tries again, and
+// an evaluation counts its steps and ends with its request (Work). What is unclear,
+// because two tags are one condition key or a variable has no value, is neither
+// true nor false: no Allow rests on it, and a Deny holds.
+//
 // Why it is written here and not taken from elsewhere:
 // docs/adr/0002-own-policy-evaluation.md.
 //
 //	document.go   the parsed form, Parse
 //	json.go       JSON that refuses what encoding/json lets pass
 //	validate.go   the rules of each element
+//	keys.go       condition keys that AWS sets and this service does not
+//	cache.go      documents that were parsed before
 //	evaluate.go   Request, Decision, statements
+//	context.go    the values of condition keys, and what is true of them
+//	work.go       what one request may cost
 //	condition.go  the condition block: quantifiers, IfExists, negation
 //	operator.go   the table of condition operators
-//	pattern.go    wildcards and policy variables
+//	pattern.go    wildcards
+//	variable.go   policy variables
 package policy

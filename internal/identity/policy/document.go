@@ -33,69 +33,92 @@ type statement struct {
 	deny          bool
 	principals    principals
 	notPrincipals principals
-	actions       []string
-	notActions    []string
-	resources     []string
-	notResources  []string
+	actions       []pattern // in lower case
+	notActions    []pattern
+	resources     []template
+	notResources  []template
 	conditions    []condition
 }
 
 // principals are the values of a Principal element. Nil: no such element.
 type principals map[string][]string
 
-// maxSize is the largest document that IAM's API takes, in bytes. Its quotas on
-// stored policies are lower, and the business of package iam.
-const maxSize = 131072
+// What a document may be made of at most. The size is what IAM's API takes, in
+// bytes as they come; its quotas on stored policies are lower, do not count white
+// space, and are the business of package iam. A document within those quotas that
+// reaches one of the others is made for nothing else.
+const (
+	maxSize       = 131072
+	maxStatements = 1024
+	maxItems      = 8192 // names and values
+)
 
 // Parse reads a document. The error is a *SyntaxError.
 func Parse(text string, kind Kind) (Document, error) {
+	d, _, err := parse(text, kind)
+	return d, err
+}
+
+// Accept is Parse for a document that is about to be stored, as canonical: without
+// white space. It refuses what would promise more than it does here (keys.go).
+func Accept(text string, kind Kind) (d Document, canonical string, err error) {
+	d, top, err := parse(text, kind)
+	if err == nil {
+		err = d.checkKeys()
+	}
+	if err != nil {
+		return Document{}, "", err
+	}
+	return d, string(appendJSON(nil, top)), nil
+}
+
+func parse(text string, kind Kind) (d Document, top object, err error) {
 	if len(text) > maxSize {
-		return Document{}, malformed("longer than %d bytes", maxSize)
+		return d, nil, malformed("longer than %d bytes", maxSize)
 	}
 	value, err := readJSON(text)
 	if err != nil {
-		return Document{}, err
+		return d, nil, err
 	}
 	top, ok := value.(object)
 	if !ok {
-		return Document{}, malformed("not an object")
+		return d, nil, malformed("not an object")
 	}
-	var d Document
-	statements := 0
+	var statements any
 	for _, m := range top {
 		switch m.name {
 		case "Version":
 			if m.value != version2008 && m.value != version2012 {
-				return Document{}, malformed("Version must be %s or %s", version2012, version2008)
+				return d, nil, malformed("Version must be %s or %s", version2012, version2008)
 			}
 			d.variables = m.value == version2012
 		case "Id":
 			if _, ok := m.value.(string); !ok {
-				return Document{}, malformed("Id must be a string")
+				return d, nil, malformed("Id must be a string")
 			}
 		case "Statement":
-			statements++
-			d.statements, err = parseStatements(m.value, kind)
+			statements = m.value
 		default:
-			err = malformed("unknown element %.64q", m.name)
-		}
-		if err != nil {
-			return Document{}, err
+			return d, nil, malformed("unknown element %.64q", m.name)
 		}
 	}
-	if statements == 0 {
-		return Document{}, malformed("no Statement")
+	if statements == nil {
+		return d, nil, malformed("no Statement")
 	}
-	return d, nil
+	d.statements, err = d.parseStatements(statements, kind)
+	return d, top, err
 }
 
-func parseStatements(value any, kind Kind) ([]statement, error) {
+func (d Document) parseStatements(value any, kind Kind) ([]statement, error) {
 	list, ok := value.([]any)
 	if !ok {
 		list = []any{value}
 	}
-	if len(list) == 0 {
+	switch {
+	case len(list) == 0:
 		return nil, malformed("Statement is empty")
+	case len(list) > maxStatements:
+		return nil, malformed("more than %d statements", maxStatements)
 	}
 	var out []statement
 	sids := map[string]bool{}
@@ -104,7 +127,7 @@ func parseStatements(value any, kind Kind) ([]statement, error) {
 		if !ok {
 			return nil, malformed("a statement must be an object")
 		}
-		s, err := parseStatement(o, kind)
+		s, err := d.parseStatement(o, kind)
 		if err != nil {
 			return nil, err
 		}
@@ -117,7 +140,7 @@ func parseStatements(value any, kind Kind) ([]statement, error) {
 	return out, nil
 }
 
-func parseStatement(o object, kind Kind) (s statement, err error) {
+func (d Document) parseStatement(o object, kind Kind) (s statement, err error) {
 	effect := ""
 	for _, m := range o {
 		switch m.name {
@@ -135,11 +158,11 @@ func parseStatement(o object, kind Kind) (s statement, err error) {
 		case "NotAction":
 			s.notActions, err = parseActions(m, kind)
 		case "Resource":
-			s.resources, err = parseResources(m)
+			s.resources, err = d.parseResources(m)
 		case "NotResource":
-			s.notResources, err = parseResources(m)
+			s.notResources, err = d.parseResources(m)
 		case "Condition":
-			s.conditions, err = parseConditions(m.value)
+			s.conditions, err = d.parseConditions(m.value)
 		default:
 			err = malformed("unknown element %.64q", m.name)
 		}

@@ -21,15 +21,6 @@ const (
 	Deny
 )
 
-// Context holds the values of condition keys. Names are in lower case; Set
-// takes care of that.
-type Context map[string][]string
-
-// Set gives a key its values. A key without values is as good as absent.
-func (c Context) Set(key string, values ...string) { c[strings.ToLower(key)] = values }
-
-func (c Context) get(key string) []string { return c[strings.ToLower(key)] }
-
 // Caller is how Principal elements may name who asks. Unused fields are empty.
 type Caller struct {
 	Account string   // twelve digits
@@ -46,83 +37,87 @@ type Request struct {
 	Context  Context
 }
 
-// Evaluate returns what the document says about r.
-func (d Document) Evaluate(r Request) Decision {
+// Evaluate returns what the document says about r. An Allow must hold for sure; a
+// Deny holds where nobody can say that it does not, because a key is ambiguous or
+// what a statement spares depends on a variable without a value. If w ends early
+// the answer is Deny.
+func (d Document) Evaluate(w *Work, r Request) Decision {
 	result := NoMatch
+	action := strings.ToLower(r.Action)
 	for i := range d.statements {
-		s := &d.statements[i]
-		who := s.appliesTo(r.Caller)
-		if who == NoMatch || !s.covers(d, r) {
-			continue
-		}
-		if s.deny {
+		if !w.spend(1) {
 			return Deny
 		}
-		result = max(result, who)
+		s := &d.statements[i]
+		who := s.appliesTo(w, r.Caller)
+		if who == NoMatch || !s.coversAction(w, action) {
+			continue
+		}
+		switch covered := s.covers(w, r); {
+		case w.err != nil, s.deny && covered != no:
+			return Deny
+		case !s.deny && covered == yes:
+			result = max(result, who)
+		}
+	}
+	if w.err != nil {
+		return Deny
 	}
 	return result
 }
 
 // Evaluate returns the strongest decision of the documents.
-func Evaluate(documents []Document, r Request) Decision {
+func Evaluate(w *Work, documents []Document, r Request) Decision {
 	result := NoMatch
 	for _, d := range documents {
-		result = max(result, d.Evaluate(r))
+		result = max(result, d.Evaluate(w, r))
 	}
 	return result
 }
 
-// covers reports whether action, resource and conditions apply.
-func (s *statement) covers(d Document, r Request) bool {
-	return s.coversAction(r.Action) && s.coversResource(d, r) &&
-		!slices.ContainsFunc(s.conditions, func(c condition) bool { return !c.holds(d, r.Context) })
+// covers reports whether resource and conditions apply.
+func (s *statement) covers(w *Work, r Request) truth {
+	result := s.coversResource(w, r)
+	for i := range s.conditions {
+		if result == no {
+			break
+		}
+		result = min(result, s.conditions[i].holds(w, r.Context))
+	}
+	return result
 }
 
-func (s *statement) coversAction(action string) bool {
-	action = strings.ToLower(action)
-	matches := func(text string) bool { return wild(strings.ToLower(text)).match(action) }
+// coversAction takes the action in lower case.
+func (s *statement) coversAction(w *Work, action string) bool {
+	matches := func(p pattern) bool { return p.match(w, action) }
 	if s.notActions != nil {
 		return !slices.ContainsFunc(s.notActions, matches)
 	}
 	return slices.ContainsFunc(s.actions, matches)
 }
 
-func (s *statement) coversResource(d Document, r Request) bool {
-	matches := func(text string) bool {
-		p, ok := d.expand(text, r.Context, true)
-		return ok && p.match(r.Resource)
-	}
+func (s *statement) coversResource(w *Work, r Request) truth {
+	match := func(w *Work, p pattern, value string) bool { return p.match(w, value) }
 	switch {
 	case s.notResources != nil:
-		return !slices.ContainsFunc(s.notResources, matches)
+		return matchAny(w, s.notResources, r.Context, r.Resource, unknown, match).not()
 	case s.resources != nil:
-		return slices.ContainsFunc(s.resources, matches)
+		return matchAny(w, s.resources, r.Context, r.Resource, no, match)
 	}
-	return true // a trust policy: the role is the resource
-}
-
-// expand fills in variables where the document's version knows them.
-func (d Document) expand(text string, c Context, star bool) (pattern, bool) {
-	switch {
-	case d.variables:
-		return expand(text, c, star)
-	case star:
-		return wild(text), true
-	}
-	return literal(text), true
+	return yes // a trust policy: the role is the resource
 }
 
 // appliesTo returns Allow if the statement names the caller (an identity policy
 // does by being his), AllowAccount if it names his account, else NoMatch.
-func (s *statement) appliesTo(c Caller) Decision {
+func (s *statement) appliesTo(w *Work, c Caller) Decision {
 	switch {
 	case s.notPrincipals != nil:
-		if s.notPrincipals.name(c) == NoMatch {
+		if s.notPrincipals.name(w, c) == NoMatch {
 			return Allow
 		}
 		return NoMatch
 	case s.principals != nil:
-		who := s.principals.name(c)
+		who := s.principals.name(w, c)
 		if who == AllowAccount && s.deny {
 			return Allow // a denied account is denied
 		}
@@ -131,8 +126,9 @@ func (s *statement) appliesTo(c Caller) Decision {
 	return Allow
 }
 
-func (p principals) name(c Caller) Decision {
+func (p principals) name(w *Work, c Caller) Decision {
 	result := NoMatch
+	w.spend(len(p["AWS"]) + len(p["Service"]))
 	for _, value := range p["AWS"] {
 		switch {
 		case value == "*", slices.Contains(c.ARNs, value):

@@ -189,7 +189,7 @@ var conditionCases = []struct {
 	{`{}`, "", true},
 }
 
-func context(text string) Context {
+func contextOf(text string) Context {
 	c := Context{}
 	for pair := range strings.SplitSeq(text, ";") {
 		if key, values, ok := strings.Cut(pair, "="); ok {
@@ -224,7 +224,7 @@ func TestIdentityPolicies(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got := d.Evaluate(Request{Action: c.action, Resource: c.resource, Context: context(c.context)})
+			got := d.Evaluate(NewWork(t.Context()), Request{Action: c.action, Resource: c.resource, Context: contextOf(c.context)})
 			if got != c.want {
 				t.Errorf("got %d, want %d", got, c.want)
 			}
@@ -238,12 +238,12 @@ func TestOldVersionHasNoVariables(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := Request{Action: "s3:GetObject", Resource: "arn:aws:s3:::b/${aws:username}", Context: context("aws:username=ann")}
-	if got := d.Evaluate(r); got != Allow {
+	r := Request{Action: "s3:GetObject", Resource: "arn:aws:s3:::b/${aws:username}", Context: contextOf("aws:username=ann")}
+	if got := d.Evaluate(NewWork(t.Context()), r); got != Allow {
 		t.Errorf("literal text: got %d, want %d", got, Allow)
 	}
 	r.Resource = "arn:aws:s3:::b/ann"
-	if got := d.Evaluate(r); got != NoMatch {
+	if got := d.Evaluate(NewWork(t.Context()), r); got != NoMatch {
 		t.Errorf("filled in: got %d, want %d", got, NoMatch)
 	}
 }
@@ -258,11 +258,11 @@ func TestSeveralDocuments(t *testing.T) {
 		list = append(list, d)
 	}
 	for action, want := range map[string]Decision{"ec2:X": Allow, "ec2:DeleteSnapshot": Deny, "s3:X": NoMatch} {
-		if got := Evaluate(list, Request{Action: action, Resource: "*"}); got != want {
+		if got := Evaluate(NewWork(t.Context()), list, Request{Action: action, Resource: "*"}); got != want {
 			t.Errorf("%s: got %d, want %d", action, got, want)
 		}
 	}
-	if got := Evaluate(nil, Request{Action: "ec2:X", Resource: "*"}); got != NoMatch {
+	if got := Evaluate(NewWork(t.Context()), nil, Request{Action: "ec2:X", Resource: "*"}); got != NoMatch {
 		t.Errorf("no documents: got %d, want %d", got, NoMatch)
 	}
 }
@@ -317,7 +317,7 @@ func TestPrincipals(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got := d.Evaluate(Request{Caller: c.caller, Action: "sts:AssumeRole", Resource: "arn:aws:iam::111111111111:role/vmimport", Context: context(c.context)})
+			got := d.Evaluate(NewWork(t.Context()), Request{Caller: c.caller, Action: "sts:AssumeRole", Resource: "arn:aws:iam::111111111111:role/vmimport", Context: contextOf(c.context)})
 			if got != c.want {
 				t.Errorf("got %d, want %d", got, c.want)
 			}

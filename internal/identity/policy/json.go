@@ -1,10 +1,12 @@
 package policy
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 )
 
@@ -23,9 +25,9 @@ type member struct {
 // refuses a name that occurs twice in an object: which of the two would count
 // must not be a matter of luck.
 func readJSON(text string) (any, error) {
-	d := json.NewDecoder(strings.NewReader(text))
+	d := reader{json.NewDecoder(strings.NewReader(text)), maxItems}
 	d.UseNumber()
-	value, err := readValue(d, maxNesting)
+	value, err := d.readValue(maxNesting)
 	if err != nil {
 		return nil, err
 	}
@@ -35,10 +37,19 @@ func readJSON(text string) (any, error) {
 	return value, nil
 }
 
-func readValue(d *json.Decoder, depth int) (any, error) {
+// reader reads at most so many values and names.
+type reader struct {
+	*json.Decoder
+	left int
+}
+
+func (d *reader) readValue(depth int) (any, error) {
 	token, err := d.Token()
 	if err != nil {
 		return nil, malformed("not valid JSON")
+	}
+	if d.left--; d.left < 0 {
+		return nil, malformed("more than %d names and values", maxItems)
 	}
 	delim, ok := token.(json.Delim)
 	switch {
@@ -47,12 +58,12 @@ func readValue(d *json.Decoder, depth int) (any, error) {
 	case depth == 0:
 		return nil, malformed("nested too deeply")
 	case delim == '{':
-		return readObject(d, depth-1)
+		return d.readObject(depth - 1)
 	}
-	return readArray(d, depth-1)
+	return d.readArray(depth - 1)
 }
 
-func readObject(d *json.Decoder, depth int) (object, error) {
+func (d *reader) readObject(depth int) (object, error) {
 	var o object
 	seen := map[string]bool{}
 	for d.More() {
@@ -65,32 +76,74 @@ func readObject(d *json.Decoder, depth int) (object, error) {
 			return nil, malformed("%.64q occurs twice", name)
 		}
 		seen[name] = true
-		value, err := readValue(d, depth)
+		d.left--
+		value, err := d.readValue(depth)
 		if err != nil {
 			return nil, err
 		}
 		o = append(o, member{name, value})
 	}
-	return o, closed(d)
+	return o, d.closed()
 }
 
-func readArray(d *json.Decoder, depth int) ([]any, error) {
+func (d *reader) readArray(depth int) ([]any, error) {
 	list := []any{}
 	for d.More() {
-		value, err := readValue(d, depth)
+		value, err := d.readValue(depth)
 		if err != nil {
 			return nil, err
 		}
 		list = append(list, value)
 	}
-	return list, closed(d)
+	return list, d.closed()
 }
 
-func closed(d *json.Decoder) error {
+func (d *reader) closed() error {
 	if _, err := d.Token(); err != nil {
 		return malformed("not valid JSON")
 	}
 	return nil
+}
+
+// appendJSON writes what readJSON read, without white space.
+func appendJSON(b []byte, value any) []byte {
+	switch v := value.(type) {
+	case object:
+		b = append(b, '{')
+		for i, m := range v {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			b = append(appendJSON(b, m.name), ':')
+			b = appendJSON(b, m.value)
+		}
+		return append(b, '}')
+	case []any:
+		b = append(b, '[')
+		for i, each := range v {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			b = appendJSON(b, each)
+		}
+		return append(b, ']')
+	case string:
+		return appendText(b, v)
+	case json.Number:
+		return append(b, v...)
+	case bool:
+		return strconv.AppendBool(b, v)
+	}
+	return append(b, "null"...)
+}
+
+// appendText quotes a string, without the escapes that are for HTML.
+func appendText(b []byte, text string) []byte {
+	var out bytes.Buffer
+	e := json.NewEncoder(&out)
+	e.SetEscapeHTML(false)
+	_ = e.Encode(text) // a string always encodes
+	return append(b, bytes.TrimSuffix(out.Bytes(), []byte("\n"))...)
 }
 
 // SyntaxError says why a document is no policy. Its text may be shown.

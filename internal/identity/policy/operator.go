@@ -9,16 +9,14 @@ import (
 	"time"
 )
 
-// operator is one condition operator. Operators on text compare patterns, in
-// which variables have been filled in; the others compare parsed values.
+// operator is one condition operator. Operators on text match patterns, in which
+// variables have been filled in; the others make a test of each value.
 type operator struct {
-	negated     bool
-	null        bool // the Null operator asks for the key, not its value
-	text        bool
-	wild        bool // * and ? are wildcards in the condition's values
-	compareText func(want pattern, actual string) bool
-	valid       func(want string) bool
-	compare     func(want, actual string) bool
+	negated bool
+	null    bool // the Null operator asks for the key, not its value
+	wild    bool // * and ? are wildcards in the condition's values
+	match   func(w *Work, want pattern, actual string) bool
+	compile func(want string) (test func(actual string) bool, ok bool)
 }
 
 // operatorNamed is the table of operators. IfExists and the quantifiers have
@@ -26,19 +24,19 @@ type operator struct {
 func operatorNamed(name string) (operator, bool) {
 	switch name {
 	case "StringEquals", "StringNotEquals":
-		return onText(name, false, pattern.match), true
+		return onText(name, false, matchText), true
 	case "StringEqualsIgnoreCase", "StringNotEqualsIgnoreCase":
 		return onText(name, false, matchFold), true
 	case "StringLike", "StringNotLike":
-		return onText(name, true, pattern.match), true
+		return onText(name, true, matchText), true
 	case "ArnEquals", "ArnNotEquals", "ArnLike", "ArnNotLike":
 		return onText(name, true, matchARN), true
 	case "Bool", "Null":
-		return operator{null: name == "Null", valid: isBool, compare: strings.EqualFold}, true
+		return operator{null: name == "Null", compile: testBool}, true
 	case "BinaryEquals":
-		return operator{valid: isBase64, compare: func(want, actual string) bool { return want == actual }}, true
+		return operator{compile: testBinary}, true
 	case "IpAddress", "NotIpAddress":
-		return operator{negated: name == "NotIpAddress", valid: isPrefix, compare: inPrefix}, true
+		return operator{negated: name == "NotIpAddress", compile: testPrefix}, true
 	}
 	if relation, ok := strings.CutPrefix(name, "Numeric"); ok {
 		return ordered(relation, parseNumber, (*big.Float).Cmp)
@@ -49,8 +47,8 @@ func operatorNamed(name string) (operator, bool) {
 	return operator{}, false
 }
 
-func onText(name string, wild bool, compare func(pattern, string) bool) operator {
-	return operator{negated: strings.Contains(name, "Not"), text: true, wild: wild, compareText: compare}
+func onText(name string, wild bool, match func(*Work, pattern, string) bool) operator {
+	return operator{negated: strings.Contains(name, "Not"), wild: wild, match: match}
 }
 
 // ordered makes the six relations on values that parse reads. A value of the
@@ -73,36 +71,37 @@ func ordered[T any](relation string, parse func(string) (T, bool), compare func(
 	}
 	return operator{
 		negated: relation == "NotEquals",
-		valid:   func(want string) bool { _, ok := parse(want); return ok },
-		compare: func(want, actual string) bool {
-			w, okWant := parse(want)
-			a, okActual := parse(actual)
-			return okWant && okActual && holds(compare(a, w))
+		compile: func(want string) (func(string) bool, bool) {
+			w, ok := parse(want)
+			return func(actual string) bool {
+				a, ok := parse(actual)
+				return ok && holds(compare(a, w))
+			}, ok
 		},
 	}, true
 }
 
+func matchText(w *Work, p pattern, actual string) bool { return p.match(w, actual) }
+
 // matchFold compares without regard to case. Its patterns have no wildcards.
-func matchFold(p pattern, actual string) bool {
-	var b strings.Builder
-	for _, t := range p {
-		b.WriteRune(rune(t))
-	}
-	return strings.EqualFold(b.String(), actual)
+func matchFold(w *Work, p pattern, actual string) bool {
+	w.spend(min(len(p), len(actual)))
+	return strings.EqualFold(string(p), actual)
 }
 
 // matchARN compares the six parts of an ARN one by one: a wildcard does not
 // reach over a colon, but for a pattern that is one star.
-func matchARN(p pattern, actual string) bool {
-	if len(p) == 1 && p[0] == anyRun {
+func matchARN(w *Work, p pattern, actual string) bool {
+	if p == anyRun {
 		return true
 	}
-	want, got := p.split(6), strings.SplitN(actual, ":", 6)
+	w.spend(len(p))
+	want, got := strings.SplitN(string(p), ":", 6), strings.SplitN(actual, ":", 6)
 	if len(want) != 6 || len(got) != 6 {
 		return false
 	}
 	for i := range want {
-		if !want[i].match(got[i]) {
+		if !pattern(want[i]).match(w, got[i]) {
 			return false
 		}
 	}
@@ -113,9 +112,21 @@ func isBool(want string) bool {
 	return strings.EqualFold(want, "true") || strings.EqualFold(want, "false")
 }
 
-func isBase64(want string) bool {
+func testBool(want string) (func(string) bool, bool) {
+	return func(actual string) bool { return strings.EqualFold(want, actual) }, isBool(want)
+}
+
+func testBinary(want string) (func(string) bool, bool) {
 	_, err := base64.StdEncoding.DecodeString(want)
-	return err == nil
+	return func(actual string) bool { return want == actual }, err == nil
+}
+
+func testPrefix(want string) (func(string) bool, bool) {
+	prefix, ok := parsePrefix(want)
+	return func(actual string) bool {
+		addr, err := netip.ParseAddr(actual)
+		return err == nil && prefix.Contains(addr.Unmap())
+	}, ok
 }
 
 func parsePrefix(text string) (netip.Prefix, bool) {
@@ -125,14 +136,6 @@ func parsePrefix(text string) (netip.Prefix, bool) {
 	}
 	prefix, err := netip.ParsePrefix(text)
 	return prefix, err == nil
-}
-
-func isPrefix(want string) bool { _, ok := parsePrefix(want); return ok }
-
-func inPrefix(want, actual string) bool {
-	prefix, ok := parsePrefix(want)
-	addr, err := netip.ParseAddr(actual)
-	return ok && err == nil && prefix.Contains(addr.Unmap())
 }
 
 // parseNumber is exact, so that large integers differ where they differ.

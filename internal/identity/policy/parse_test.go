@@ -124,8 +124,8 @@ func FuzzParse(f *testing.F) {
 		if err != nil && !errors.As(err, &syntax) {
 			t.Fatalf("untyped error %v", err)
 		}
-		r := Request{Action: action, Resource: resource, Context: context("k:a=x|y;aws:username=*")}
-		if got := d.Evaluate(r); err != nil && got != NoMatch || got == Allow && !strings.Contains(text, "Allow") && !strings.Contains(text, `\u`) {
+		r := Request{Action: action, Resource: resource, Context: contextOf("k:a=x|y;aws:username=*")}
+		if got := d.Evaluate(NewWork(t.Context()), r); err != nil && got != NoMatch || got == Allow && !strings.Contains(text, "Allow") && !strings.Contains(text, `\u`) {
 			t.Errorf("%q: decision %d", text, got)
 		}
 	})

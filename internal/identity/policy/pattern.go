@@ -5,136 +5,152 @@ import (
 	"unicode/utf8"
 )
 
-// A pattern is text in which some places are wildcards. Values of policy
-// variables become literal tokens, so that a user called "*" matches himself.
-type pattern []token
-
-// token is a rune, or one of the two wildcards, which are no runes.
-type token rune
+// A pattern is text in which two bytes that are in no UTF-8 stand for wildcards.
+// So what is filled in for a policy variable is literal, and a user called "*"
+// matches himself.
+type pattern string
 
 const (
-	anyRun token = -1 // *
-	anyOne token = -2 // ?
+	anyRun = "\xff" // *
+	anyOne = "\xfe" // ?
 )
 
-// wild makes the pattern of text without variables.
-func wild(text string) pattern {
-	p := make(pattern, 0, len(text))
-	for _, r := range text {
-		p = append(p, wildcard(r))
-	}
-	return p
-}
+var wildcards = strings.NewReplacer("*", anyRun, "?", anyOne)
 
-func wildcard(r rune) token {
-	switch r {
-	case '*':
-		return anyRun
-	case '?':
-		return anyOne
-	}
-	return token(r)
-}
+// wild makes the pattern of text without variables. JSON lets only UTF-8 in.
+func wild(text string) pattern { return pattern(wildcards.Replace(text)) }
 
-func literal(text string) pattern {
-	p := make(pattern, 0, len(text))
-	for _, r := range text {
-		p = append(p, token(r))
+// match reports whether all of text fits. What stands between two stars is
+// looked for once, from where the part before it ended first: what comes after
+// can only gain by that. So nothing is tried again, and the steps are len(text)
+// once for every 64 characters between stars, however the pattern is made.
+func (p pattern) match(w *Work, text string) bool {
+	head, rest, star := strings.Cut(string(p), anyRun)
+	end, ok := prefix(w, text, head)
+	if !ok || !star {
+		return ok && end == len(text)
 	}
-	return p
-}
-
-// expand makes the pattern of text with its variables filled in from c. With
-// star false, stars and question marks are literal. It reports false if a
-// variable has no single value and no default.
-func expand(text string, c Context, star bool) (pattern, bool) {
-	var out pattern
 	for {
-		before, rest, found := strings.Cut(text, "${")
-		if star {
-			out = append(out, wild(before)...)
-		} else {
-			out = append(out, literal(before)...)
+		text = text[end:]
+		part, after, more := strings.Cut(rest, anyRun)
+		if !more {
+			return suffix(w, text, part)
 		}
-		if !found {
-			return out, true
-		}
-		name, after, closed := strings.Cut(rest, "}")
-		value, ok := variable(name, c)
-		if !closed || !ok {
-			return nil, false
-		}
-		out = append(out, literal(value)...)
-		text = after
-	}
-}
-
-// variable looks a name up: "aws:username", or with a default
-// "aws:PrincipalTag/team, 'none'", or an escaped character.
-func variable(name string, c Context) (string, bool) {
-	if name == "*" || name == "?" || name == "$" {
-		return name, true
-	}
-	key, standby, hasDefault := strings.Cut(name, ",")
-	if values := c.get(strings.TrimSpace(key)); len(values) == 1 {
-		return values[0], true
-	}
-	standby = strings.TrimSpace(standby)
-	if hasDefault && len(standby) >= 2 && standby[0] == '\'' && standby[len(standby)-1] == '\'' {
-		return standby[1 : len(standby)-1], true
-	}
-	return "", false
-}
-
-// checkVariables refuses a variable that is not closed.
-func checkVariables(text string) error {
-	for {
-		_, rest, found := strings.Cut(text, "${")
-		if !found {
-			return nil
-		}
-		if _, text, found = strings.Cut(rest, "}"); !found {
-			return malformed("policy variable is not closed")
-		}
-	}
-}
-
-// match reports whether all of text fits. It is the usual walk that, on a
-// mismatch, goes back to the last star: at most len(p) × len(text) steps.
-func (p pattern) match(text string) bool {
-	star, mark, i := -1, 0, 0
-	for at := 0; at < len(text); {
-		r, size := utf8.DecodeRuneInString(text[at:])
-		switch {
-		case i < len(p) && p[i] == anyRun:
-			star, mark = i, at
-			i++
-		case i < len(p) && (p[i] == anyOne || p[i] == token(r)):
-			i++
-			at += size
-		case star >= 0:
-			_, step := utf8.DecodeRuneInString(text[mark:])
-			mark += step
-			at, i = mark, star+1
-		default:
+		if end, ok = find(w, text, part); !ok {
 			return false
 		}
+		rest = after
 	}
-	for i < len(p) && p[i] == anyRun {
-		i++
-	}
-	return i == len(p)
 }
 
-// split cuts a pattern at its first n-1 literal colons into n parts.
-func (p pattern) split(n int) []pattern {
-	var parts []pattern
-	start := 0
-	for i, t := range p {
-		if t == ':' && len(parts) < n-1 {
-			parts = append(parts, p[start:i])
-			start = i + 1
+// prefix matches part, which has no star, with the beginning of text, and
+// returns where it ends.
+func prefix(w *Work, text, part string) (end int, ok bool) {
+	if !strings.Contains(part, anyOne) {
+		w.spend(1 + len(part)/16) // they are compared by the word
+		return len(part), strings.HasPrefix(text, part)
+	}
+	for i := 0; i < len(part); i++ {
+		switch {
+		case end == len(text):
+			return 0, false
+		case part[i] == anyOne[0]:
+			_, size := utf8.DecodeRuneInString(text[end:])
+			end += size
+		case part[i] == text[end]:
+			end++
+		default:
+			return 0, false
+		}
+		w.spend(1)
+	}
+	return end, true
+}
+
+// suffix matches part, which has no star, with the end of text.
+func suffix(w *Work, text, part string) bool {
+	start := len(text)
+	for range utf8.RuneCountInString(part) { // a wildcard counts as one too
+		if start == 0 {
+			return false
+		}
+		_, size := utf8.DecodeLastRuneInString(text[:start])
+		start -= size
+		w.spend(1)
+	}
+	end, ok := prefix(w, text[start:], part)
+	return ok && start+end == len(text)
+}
+
+// find looks for the first place where part, which has no star, matches in text,
+// and returns where it ends.
+func find(w *Work, text, part string) (end int, ok bool) {
+	if strings.Contains(part, anyOne) {
+		return newSearch(w, part).run(w, text)
+	}
+	w.spend(1 + len(part))
+	at := strings.Index(text, part)
+	if at < 0 {
+		w.spend(len(text))
+		return 0, false
+	}
+	w.spend(at)
+	return at + len(part), true
+}
+
+// search finds a part that has wildcards of one character. It walks over the text
+// once and keeps, in one bit for each beginning of the part, whether what was
+// read last fits it.
+type search struct {
+	fits map[rune][]uint64 // which places of the part a character may stand in
+	any  []uint64          // which are wildcards
+	last uint64            // bit of the whole part, in the last word
+}
+
+func newSearch(w *Work, part string) search {
+	n := utf8.RuneCountInString(part)
+	words := (n + 63) / 64
+	s := search{map[rune][]uint64{}, make([]uint64, words), 1 << ((n - 1) % 64)}
+	w.spend(n * words)
+	place := 0
+	for i := 0; i < len(part); place++ {
+		r, size := utf8.DecodeRuneInString(part[i:])
+		places := s.any
+		if part[i] != anyOne[0] {
+			if s.fits[r] == nil {
+				s.fits[r] = make([]uint64, words)
+			}
+			places = s.fits[r]
+		}
+		places[place/64] |= 1 << (place % 64)
+		i += size
+	}
+	return s
+}
+
+func (s search) run(w *Work, text string) (end int, ok bool) {
+	state := make([]uint64, len(s.any))
+	for at := 0; at < len(text); {
+		r, size := utf8.DecodeRuneInString(text[at:])
+		at += size
+		var fits []uint64
+		if r != utf8.RuneError || size > 1 { // else no character
+			fits = s.fits[r]
+		}
+		carry := uint64(1) // a match may begin anywhere
+		for i, word := range state {
+			places := s.any[i]
+			if fits != nil {
+				places |= fits[i]
+			}
+			state[i], carry = (word<<1|carry)&places, word>>63
+		}
+		if !w.spend(len(state)) {
+			return 0, false
+		}
+		if state[len(state)-1]&s.last != 0 {
+			return at, true
 		}
 	}
-	return append(parts, p[start:])
+	return 0, false
 }

@@ -79,7 +79,7 @@ func TestRealWorld(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := d.Evaluate(Request{Action: c.action, Resource: c.resource, Context: context(c.context)}); got != c.want {
+			if got := d.Evaluate(NewWork(t.Context()), Request{Action: c.action, Resource: c.resource, Context: contextOf(c.context)}); got != c.want {
 				t.Errorf("got %d, want %d", got, c.want)
 			}
 		})

@@ -20,9 +20,11 @@ func parseSid(value any, kind Kind) (string, error) {
 	return sid, nil
 }
 
-func parseActions(m member, kind Kind) ([]string, error) {
+func parseActions(m member, kind Kind) ([]pattern, error) {
 	list, err := texts(m)
-	for _, action := range list {
+	out := make([]pattern, len(list))
+	for i, action := range list {
+		out[i] = wild(strings.ToLower(action))
 		switch {
 		case kind == Trust && !strings.HasPrefix(strings.ToLower(action), "sts:"):
 			return nil, malformed("a trust policy may only name sts actions, not %.64q", action)
@@ -30,12 +32,12 @@ func parseActions(m member, kind Kind) ([]string, error) {
 			return nil, malformed("%.64q is not of the form service:Action", action)
 		}
 	}
-	return list, err
+	return out, err
 }
 
 // parseResources takes "*" and ARNs. An ARN may be cut short by a star, which
 // then stands for the rest.
-func parseResources(m member) ([]string, error) {
+func (d Document) parseResources(m member) ([]template, error) {
 	list, err := texts(m)
 	for _, resource := range list {
 		colons := strings.Count(resource, ":")
@@ -47,7 +49,7 @@ func parseResources(m member) ([]string, error) {
 			return nil, err
 		}
 	}
-	return list, err
+	return d.newTemplates(list, true), err
 }
 
 // parsePrincipals takes "*" or an object of lists.
@@ -95,7 +97,7 @@ func uniqueID(value string) bool {
 	return strings.HasPrefix(value, "AIDA") || strings.HasPrefix(value, "AROA")
 }
 
-func parseConditions(value any) ([]condition, error) {
+func (d Document) parseConditions(value any) ([]condition, error) {
 	block, ok := value.(object)
 	if !ok {
 		return nil, malformed("Condition must be an object")
@@ -111,14 +113,16 @@ func parseConditions(value any) ([]condition, error) {
 			return nil, malformed("condition %.64q must be an object", op.name)
 		}
 		for _, key := range keys {
-			if c.values, ok = scalars(key.value); !ok || !keyForm.MatchString(key.name) {
+			values, ok := scalars(key.value)
+			if !ok || !keyForm.MatchString(key.name) {
 				return nil, malformed("condition %.64q has a malformed key or value", op.name+" "+key.name)
 			}
-			c.key = strings.ToLower(key.name)
-			if err := c.check(); err != nil {
+			each := c
+			each.key = strings.ToLower(key.name)
+			if err := each.compile(d, values); err != nil {
 				return nil, err
 			}
-			out = append(out, c)
+			out = append(out, each)
 		}
 	}
 	return out, nil

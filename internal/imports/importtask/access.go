@@ -52,8 +52,12 @@ func (s *Service) mayRead(ctx context.Context, req Request, loc source.Location)
 	object := "arn:" + partition + ":s3:::" + loc.Bucket + "/" + loc.Key
 	origin := req.Origin
 	for _, p := range []iam.Principal{role, req.Caller} {
-		if err := iam.Authorize(p, "s3:GetObject", origin.Context(), object); err != nil {
+		err := iam.Authorize(ctx, p, "s3:GetObject", origin.Context(), object)
+		if _, refused := errors.AsType[*iam.DeniedError](err); refused {
 			return &ObjectError{loc.Bucket, loc.Key, err}
+		}
+		if err != nil {
+			return err
 		}
 	}
 	return nil

@@ -119,10 +119,11 @@ func (o *Opener) presigner(ctx context.Context, loc Location) (account string, e
 	object := "arn:" + awsid.Partition(o.Region) + ":s3:::" + loc.Bucket + "/" + loc.Key
 	origin := loc.origin
 	origin.Time, origin.Region = loc.now, o.Region
-	if err := iam.Authorize(who, "s3:GetObject", origin.Context(), object); err != nil {
+	err = iam.Authorize(ctx, who, "s3:GetObject", origin.Context(), object)
+	if _, refused := errors.AsType[*iam.DeniedError](err); refused {
 		return "", fmt.Errorf("%w: %w", ErrNoAccess, err)
 	}
-	return who.Account, nil
+	return who.Account, err
 }
 
 var errElsewhere = errors.New("signed for another service or region")

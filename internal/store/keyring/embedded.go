@@ -89,6 +89,7 @@ func throughEBS(who kms.Caller) kms.Caller {
 		c = policy.Context{}
 	}
 	c.Set("kms:ViaService", "ec2."+who.Region+".amazonaws.com")
+	c.Set("aws:ViaAWSService", "true")
 	who.Context = c
 	return who
 }

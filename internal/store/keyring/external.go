@@ -164,7 +164,7 @@ func (e *External) describe(ctx context.Context, identifier string) (Key, error)
 // Permit implements Directory: it asks whether the key is bound to the caller's
 // account, and the caller's own policies, which is all that is known about the caller
 // here.
-func (e *External) Permit(_ context.Context, who kms.Caller, w Wish) error {
+func (e *External) Permit(ctx context.Context, who kms.Caller, w Wish) error {
 	if err := e.bound(who.Principal.Account, w.Key.ARN); err != nil {
 		return err
 	}
@@ -173,10 +173,15 @@ func (e *External) Permit(_ context.Context, who kms.Caller, w Wish) error {
 	}
 	c := throughEBS(who).Context
 	for _, action := range w.Actions {
-		own, _ := iam.Decide(who.Principal, iam.Access{Action: action, Resource: w.Key.ARN, Context: c})
-		if own != policy.Allow {
-			refused := &iam.DeniedError{Principal: who.Principal.ARN, Action: action, Resource: w.Key.ARN, Explicit: own == policy.Deny}
+		verdict, err := iam.Decide(ctx, who.Principal, iam.Access{Action: action, Resource: w.Key.ARN, Context: c})
+		if err == nil && verdict.Own != policy.Allow {
+			err = &iam.DeniedError{Principal: who.Principal.ARN, Action: action, Resource: w.Key.ARN, Explicit: verdict.Own == policy.Deny}
+		}
+		if refused, ok := errors.AsType[*iam.DeniedError](err); ok {
 			return &Error{w.Key.ARN, Denied, refused}
+		}
+		if err != nil {
+			return err
 		}
 	}
 	return nil

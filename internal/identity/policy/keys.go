@@ -1,0 +1,83 @@
+package policy
+
+import (
+	"context"
+	"strings"
+)
+
+// unset is what AWS tells policies about an action and this service does not: the
+// condition key in lower case, or its beginning where it ends in a slash, and the
+// actions that are built here for which AWS has it. What it does tell is listed
+// in docs/conditions.md. A key that is missing here as it would be at AWS, because
+// the account has no organisation, endpoint or second factor, or because the
+// parameter that would set it is refused, is evaluated as there.
+var unset = []struct {
+	key     string
+	actions []string
+	why     string
+}{
+	{
+		"s3:existingobjecttag/",
+		[]string{
+			"s3:getobject", "s3:getobjectversion", "s3:getobjectacl", "s3:getobjectversionacl", "s3:getobjecttagging",
+			"s3:getobjectversiontagging", "s3:getobjectattributes", "s3:getobjectversionattributes", "s3:putobjecttagging",
+			"s3:putobjectversiontagging", "s3:deleteobjecttagging", "s3:deleteobjectversiontagging", "s3:deleteobject", "s3:deleteobjectversion",
+		},
+		"the tags of an object are not read before it is decided who may have it",
+	},
+	{
+		"s3:requestobjecttag/", []string{"s3:putobjecttagging", "s3:putobjectversiontagging"},
+		"tags in the body of a request are not read before it is decided who may set them",
+	},
+	{
+		"s3:requestobjecttagkeys", []string{"s3:putobjecttagging", "s3:putobjectversiontagging"},
+		"tags in the body of a request are not read before it is decided who may set them",
+	},
+	{
+		"kms:reencryptonsamekey", []string{"kms:reencryptfrom", "kms:reencryptto"},
+		"the two keys of a ReEncrypt are judged one after the other",
+	},
+}
+
+// checkKeys refuses a statement that promises more than it does because a key is
+// never there: a Deny that could never hold, and an Allow whose condition always
+// does. The other two, an Allow that never holds and a Deny that always does, give
+// nobody more than they say.
+func (d Document) checkKeys() error {
+	w := NewWork(context.Background()) // action names alone: little, and nobody waits
+	for i := range d.statements {
+		s := &d.statements[i]
+		for j := range s.conditions {
+			c := &s.conditions[j]
+			if c.holdsWithout() == s.deny {
+				continue
+			}
+			if action, why := s.untold(w, c.key); action != "" {
+				return malformed("the service does not know the condition key %.128s of %s: %s. With it this statement %s", c.key, action, why, s.promise())
+			}
+		}
+	}
+	return nil
+}
+
+// untold returns an action that s covers and for which key is never set, and why.
+func (s *statement) untold(w *Work, key string) (action, why string) {
+	for _, row := range unset {
+		if key != row.key && !(strings.HasSuffix(row.key, "/") && strings.HasPrefix(key, row.key)) {
+			continue
+		}
+		for _, action := range row.actions {
+			if s.coversAction(w, action) {
+				return action, row.why
+			}
+		}
+	}
+	return "", ""
+}
+
+func (s *statement) promise() string {
+	if s.deny {
+		return "would never deny anything"
+	}
+	return "would allow without regard to the condition"
+}
