@@ -11,6 +11,7 @@ import (
 
 	"github.com/diskport/diskport/internal/awsid"
 	"github.com/diskport/diskport/internal/identity/iam"
+	"github.com/diskport/diskport/internal/identity/policy"
 	"github.com/diskport/diskport/internal/logkey"
 )
 
@@ -106,7 +107,7 @@ func (f *Front) serve(w http.ResponseWriter, r *http.Request, c *Call) {
 		f.refuse(w, r, c, err)
 		return
 	}
-	f.opts.Edges[c.Service].ServeAWS(w, r, c)
+	f.opts.Edges[c.Service].ServeAWS(w, r.WithContext(policy.WithBound(r.Context())), c)
 }
 
 func (f *Front) refuse(w http.ResponseWriter, r *http.Request, c *Call, err error) {

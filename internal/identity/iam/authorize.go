@@ -43,8 +43,9 @@ func (e *DeniedError) Error() string {
 // "*" where the action has none), else a *DeniedError. Root may do everything
 // in its own account; others what their policies allow. The keys that tell of
 // p itself are added to what context says of the request; context is not
-// changed and may be nil. All resources of a call share one bound on the steps that
-// their evaluation may take, and end with ctx, whose error is returned then.
+// changed and may be nil. All resources of a call, and all calls of a request, share
+// one bound on the steps that their evaluation may take, and end with ctx, whose
+// error is returned then.
 func Authorize(ctx context.Context, p Principal, action string, with policy.Context, resources ...string) error {
 	w := policy.NewWork(ctx)
 	full := p.about(with)

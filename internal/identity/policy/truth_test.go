@@ -198,6 +198,30 @@ func TestLargePoliciesAreNotTooCostly(t *testing.T) {
 	}
 }
 
+// TestRequestsHaveOneBound: it is no way round it to ask often.
+func TestRequestsHaveOneBound(t *testing.T) {
+	d, err := Parse(document(allow("*", "arn:aws:s3:::*a?*b?*")), Identity)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := Request{Action: "s3:GetObject", Resource: "arn:aws:s3:::" + strings.Repeat("a", 8000)}
+	ctx, times := WithBound(t.Context()), 0
+	for ; times < 20000; times++ {
+		if w := NewWork(ctx); d.Evaluate(w, r) == Deny {
+			if !errors.Is(w.Err(), ErrTooCostly) {
+				t.Errorf("got %v", w.Err())
+			}
+			break
+		}
+	}
+	if times < 100 || times == 20000 {
+		t.Errorf("ended after %d", times)
+	}
+	if got := d.Evaluate(NewWork(WithBound(t.Context())), r); got != NoMatch {
+		t.Errorf("another request: got %d", got)
+	}
+}
+
 func TestBoundsOfDocuments(t *testing.T) {
 	one := "{" + allow("s3:GetObject", "*") + "}"
 	values := func(n int) string { return `["` + strings.Repeat(`x","`, n-1) + `x"]` }
