@@ -3,8 +3,10 @@ package ec2api
 import (
 	"context"
 	"slices"
+	"strings"
 
 	"github.com/diskport/diskport/internal/api/ec2query"
+	"github.com/diskport/diskport/internal/identity/policy"
 	"github.com/diskport/diskport/internal/store/snapshot"
 )
 
@@ -31,6 +33,17 @@ type describeAttributeRequest struct {
 }
 
 func (r describeAttributeRequest) attribute() string { return r.Attribute }
+
+func (r describeAttributeRequest) keys(with policy.Context) { attributeKeys(with, r.Attribute) }
+
+// attributeKeys tells policies which attribute is meant: AWS's pages spell it in two
+// ways, and values are compared by case.
+func attributeKeys(with policy.Context, name string) {
+	if name == "" {
+		return
+	}
+	with.Set("ec2:Attribute", name, strings.ToUpper(name[:1])+name[1:])
+}
 
 var describeAttributeRules = append(
 	oneSnapshotRules[describeAttributeRequest](),
@@ -117,6 +130,33 @@ func (r modifyAttributeRequest) changes() (add, remove []string) {
 		remove = append(remove, r.listed()...)
 	}
 	return add, remove
+}
+
+// keys tells policies who is to get a permission, and who to lose it: in all shapes,
+// and with both for an operation that is neither.
+func (r modifyAttributeRequest) keys(with policy.Context) {
+	attributeKeys(with, orDefault(r.Attribute, permission))
+	set := func(key string, listed []string, changes []permissionChange, field func(permissionChange) string) {
+		values := slices.Clone(listed)
+		for _, p := range changes {
+			if value := field(p); value != "" {
+				values = append(values, value)
+			}
+		}
+		with.Set(key, values...)
+	}
+	change := r.CreateVolumePermission
+	for _, side := range []struct {
+		name, other string
+		changes     []permissionChange
+	}{{"Add", "remove", change.Add}, {"Remove", "add", change.Remove}} {
+		var users, groups []string
+		if r.OperationType != side.other {
+			users, groups = r.UserId, r.UserGroup
+		}
+		set("ec2:"+side.name+"/userId", users, side.changes, func(p permissionChange) string { return p.UserId })
+		set("ec2:"+side.name+"/group", groups, side.changes, func(p permissionChange) string { return p.Group })
+	}
 }
 
 // users and groups return all that are named, in any of the shapes.

@@ -3,7 +3,10 @@ package ec2api
 import (
 	"context"
 	"errors"
+	"maps"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/diskport/diskport/internal/awsid"
 	"github.com/diskport/diskport/internal/identity/iam"
@@ -15,12 +18,12 @@ import (
 	"github.com/diskport/diskport/internal/tag"
 )
 
-// authorize asks for each grant on each resource: policies may depend on the tags
-// that a resource has.
+// authorize asks for each grant on each resource: policies may depend on what a
+// resource is.
 func (c call) authorize(ctx context.Context, grants []grant) error {
 	for _, g := range grants {
 		for _, arn := range g.resources {
-			with, err := c.withTags(ctx, g.context, arn)
+			with, err := c.describe(ctx, g.context, arn)
 			if err != nil {
 				return err
 			}
@@ -32,37 +35,69 @@ func (c call) authorize(ctx context.Context, grants []grant) error {
 	return nil
 }
 
-// withTags adds the tags of one resource of the account to the context for
-// policies.
-func (c call) withTags(ctx context.Context, with policy.Context, arn string) (policy.Context, error) {
+// describe adds what policies are told of one resource.
+func (c call) describe(ctx context.Context, with policy.Context, arn string) (policy.Context, error) {
 	if c.Principal.Kind == iam.Root { // policies do not apply to it
 		return with, nil
 	}
-	tags, err := c.tagsOf(ctx, arn[strings.LastIndex(arn, "/")+1:])
-	return iam.WithResourceTags(with, "ec2:ResourceTag/", tags), err
+	full := maps.Clone(with)
+	if full == nil {
+		full = policy.Context{}
+	}
+	full.Set("ec2:Region", c.Region)
+	tags, err := c.describeID(ctx, full, arn[strings.LastIndex(arn, "/")+1:])
+	return iam.WithResourceTags(full, "ec2:ResourceTag/", tags), err
 }
 
-// tagsOf returns the tags of a resource of the account; none if the account has no
-// such resource.
-func (c call) tagsOf(ctx context.Context, id string) (tag.Set, error) {
+// describeID adds the condition keys of a resource that the account may use, and
+// returns its tags. Of one that is not there, or is none of the account's business,
+// there is nothing to tell.
+func (c call) describeID(ctx context.Context, with policy.Context, id string) (tag.Set, error) {
 	switch {
 	case awsid.IsSnapshot(id):
-		r, err := c.ownSnapshot(ctx, id)
-		if err != nil { // it may be another account's, which alone sees its tags
+		r, err := c.Snapshots.Get(ctx, id)
+		if err != nil || !r.UsableBy(c.account()) {
 			return nil, unless(err, snapshot.ErrNotFound)
+		}
+		describeSnapshot(with, c.Region, r)
+		if r.Account != c.account() { // its tags are the other account's
+			return nil, nil
 		}
 		return r.Tags, nil
 	case awsid.IsTask(id):
 		t, err := c.Tasks.Task(ctx, c.account(), id)
+		if err == nil {
+			with.Set("aws:ResourceAccount", t.Account)
+		}
 		return t.Tags, unless(err, importtask.ErrNotFound)
 	case awsid.IsImage(id):
 		images, err := c.Images.List(ctx, c.account(), image.Filter{IDs: []string{id}}, listing.Place{}, 1)
 		if err != nil || len(images) == 0 {
 			return nil, err
 		}
+		describeImage(with, images[0])
 		return images[0].Tags, nil
 	}
 	return nil, nil
+}
+
+func describeSnapshot(with policy.Context, region string, r snapshot.Record) {
+	with.Set("aws:ResourceAccount", r.Account)
+	with.Set("ec2:Owner", r.Account)
+	with.Set("ec2:SnapshotID", r.ID)
+	with.Set("ec2:SnapshotTime", r.StartedAt.UTC().Format(time.RFC3339))
+	with.Set("ec2:VolumeSize", strconv.FormatInt(r.VolumeSize, 10))
+	with.Set("ec2:Encrypted", strconv.FormatBool(r.KMSKey != ""))
+	with.Set("ec2:ParentVolume", "arn:"+awsid.Partition(region)+":ec2:"+region+":"+r.Account+":volume/"+importedVolume)
+}
+
+func describeImage(with policy.Context, i image.Image) {
+	with.Set("aws:ResourceAccount", i.Account)
+	with.Set("ec2:Owner", i.Account)
+	with.Set("ec2:ImageID", i.ID)
+	with.Set("ec2:ImageType", "machine")
+	with.Set("ec2:Public", "false") // images are not shared
+	with.Set("ec2:RootDeviceType", "ebs")
 }
 
 // unless returns err unless it is a sentinel.

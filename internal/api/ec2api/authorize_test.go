@@ -51,3 +51,54 @@ func TestResourceTags(t *testing.T) {
 		})
 	}
 }
+
+// TestConditionKeys: a Deny holds for each key that AWS tells policies of an action.
+func TestConditionKeys(t *testing.T) {
+	const all = `{"Effect":"Allow","Action":"*","Resource":"*"},`
+	add := []string{"CreateVolumePermission.Add.1.UserId=" + other}
+	public := []string{"CreateVolumePermission.Add.1.UserId", "CreateVolumePermission.Add.1.Group=all"}
+	const none = "CreateVolumePermission.Add.1.UserId"
+	for _, c := range []struct {
+		name, action, condition string
+		params                  []string // further ones
+		denied                  bool
+	}{
+		{"public", "ModifySnapshotAttribute", `"StringEquals":{"ec2:Add/group":"all"}`, public, true},
+		{"public, the second shape", "ModifySnapshotAttribute", `"StringEquals":{"ec2:Add/group":"all"}`, []string{none, "Attribute=createVolumePermission", "OperationType=add", "UserGroup.1=all"}, true},
+		{"private", "ModifySnapshotAttribute", `"StringEquals":{"ec2:Add/group":"all"}`, []string{none, "CreateVolumePermission.Remove.1.Group=all"}, false},
+		{"not public any more", "ModifySnapshotAttribute", `"StringEquals":{"ec2:Remove/group":"all"}`, []string{none, "CreateVolumePermission.Remove.1.Group=all"}, true},
+		{"with an account", "ModifySnapshotAttribute", `"StringEquals":{"ec2:Add/userId":"` + other + `"}`, add, true},
+		{"with an account, the second shape", "ModifySnapshotAttribute", `"StringEquals":{"ec2:Add/userId":"` + other + `"}`, []string{none, "OperationType=add", "UserId.1=" + other}, true},
+		{"with others", "ModifySnapshotAttribute", `"ForAnyValue:StringNotEquals":{"ec2:Add/userId":"333333333333"}`, []string{"CreateVolumePermission.Add.2.UserId=333333333333"}, true},
+		{"without an account", "ModifySnapshotAttribute", `"StringEquals":{"ec2:Remove/userId":"` + other + `"}`, []string{none, "OperationType=remove", "UserId.1=" + other}, true},
+		{"sharing, if it was removing", "ModifySnapshotAttribute", `"StringEquals":{"ec2:Remove/userId":"` + other + `"}`, add, false},
+		{"attribute", "ModifySnapshotAttribute", `"StringEquals":{"ec2:Attribute":"CreateVolumePermission"}`, add, true},
+		{"attribute of a reset", "ResetSnapshotAttribute", `"StringEquals":{"ec2:Attribute":"createVolumePermission"}`, nil, true},
+		{"another attribute", "ResetSnapshotAttribute", `"StringEquals":{"ec2:Attribute":"productCodes"}`, nil, false},
+		{"region", "DescribeSnapshots", `"StringEquals":{"ec2:Region":"us-east-1"}`, nil, true},
+		{"another region", "DescribeSnapshots", `"StringEquals":{"ec2:Region":"eu-west-1"}`, nil, false},
+		{"owner", "DeleteSnapshot", `"StringEquals":{"ec2:Owner":"` + account + `"}`, nil, true},
+		{"owner of what is copied", "CopySnapshot", `"StringEquals":{"ec2:Owner":"` + other + `"}`, []string{"SourceSnapshotId=" + snapB}, true},
+		{"owner of an image", "DeregisterImage", `"StringEquals":{"ec2:Owner":"` + account + `"}`, nil, true},
+		{"resource's account", "CancelImportTask", `"StringEquals":{"aws:ResourceAccount":"` + account + `"}`, nil, true},
+		{"snapshot", "DeleteSnapshot", `"StringEquals":{"ec2:SnapshotID":"` + snapA + `"}`, nil, true},
+		{"age", "DeleteSnapshot", `"DateLessThan":{"ec2:SnapshotTime":"2100-01-01T00:00:00Z"}`, nil, true},
+		{"size", "DeleteSnapshot", `"NumericGreaterThan":{"ec2:VolumeSize":"0"}`, nil, true},
+		{"encrypted", "DeleteSnapshot", `"Bool":{"ec2:Encrypted":"false"}`, nil, true},
+		{"volume", "DeleteSnapshot", `"ArnLike":{"ec2:ParentVolume":"arn:aws:ec2:*:` + account + `:volume/*"}`, nil, true},
+		{"image", "DeregisterImage", `"StringEquals":{"ec2:ImageID":"` + imageA + `","ec2:ImageType":"machine","ec2:RootDeviceType":"ebs"},"Bool":{"ec2:Public":"false"}`, nil, true},
+		{"one of two tags", "CreateTags", `"StringEquals":{"aws:RequestTag/owner":"ann"}`, []string{"Tag.1.Key=owner", "Tag.1.Value=bob", "Tag.2.Key=Owner", "Tag.2.Value=ann"}, true},
+		{"one of two tags, the other", "CreateTags", `"StringEquals":{"aws:RequestTag/owner":"ann"}`, []string{"Tag.1.Key=owner", "Tag.1.Value=ann", "Tag.2.Key=OWNER", "Tag.2.Value=bob"}, true},
+		{"one tag", "CreateTags", `"StringEquals":{"aws:RequestTag/owner":"ann"}`, []string{"Tag.1.Key=owner", "Tag.1.Value=bob"}, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			deny := all + `{"Effect":"Deny","Action":"ec2:` + c.action + `","Resource":"*","Condition":{` + c.condition + `}}`
+			f := populated()
+			f.snapshots.records[1].SharedWith = []string{account} // snapB
+			w := f.doAs(bound(deny), c.action, row{action: c.action, params: c.params}.form()...)
+			if denied := w.Code == 403 && strings.Contains(w.Body.String(), "explicit deny"); denied != c.denied {
+				t.Errorf("denied %v, want %v: %d %s", denied, c.denied, w.Code, w.Body)
+			}
+		})
+	}
+}

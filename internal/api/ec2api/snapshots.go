@@ -10,6 +10,7 @@ import (
 	"github.com/diskport/diskport/internal/api/ec2query"
 	"github.com/diskport/diskport/internal/awsid"
 	"github.com/diskport/diskport/internal/block"
+	"github.com/diskport/diskport/internal/identity/policy"
 	"github.com/diskport/diskport/internal/listing"
 	"github.com/diskport/diskport/internal/store/snapshot"
 	"github.com/diskport/diskport/internal/tag"
@@ -255,7 +256,11 @@ func (r snapshotRequest) id() string { return r.SnapshotId }
 // onSnapshot is the grant that actions on one snapshot need.
 func onSnapshot[R interface{ id() string }](name string) func(call, R) []grant {
 	return func(c call, r R) []grant {
-		return []grant{{action: "ec2:" + name, resources: []string{awsid.SnapshotARN(c.Region, orDefault(r.id(), "*"))}}}
+		with := policy.Context{}
+		if about, ok := any(r).(interface{ keys(policy.Context) }); ok {
+			about.keys(with)
+		}
+		return []grant{{action: "ec2:" + name, context: with, resources: []string{awsid.SnapshotARN(c.Region, orDefault(r.id(), "*"))}}}
 	}
 }
 
