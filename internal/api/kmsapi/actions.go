@@ -2,6 +2,7 @@ package kmsapi
 
 import (
 	"context"
+	"strconv"
 
 	"github.com/diskport/diskport/internal/identity/kms"
 	"github.com/diskport/diskport/internal/identity/policy"
@@ -123,6 +124,16 @@ func (r scheduleIn) days() int {
 		return -1 // 0 is AWS's default inside, but no value outside
 	}
 	return *r.PendingWindowInDays
+}
+
+func (r scheduleIn) about() policy.Context {
+	days := 30
+	if r.PendingWindowInDays != nil {
+		days = *r.PendingWindowInDays
+	}
+	c := policy.Context{}
+	c.Set("kms:ScheduleKeyDeletionPendingWindowInDays", strconv.Itoa(days))
+	return c
 }
 
 func scheduleKeyDeletion(ctx context.Context, c call, a kms.Access, r scheduleIn) (any, error) {

@@ -1,9 +1,11 @@
 package kmsapi
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/diskport/diskport/internal/identity/kms"
+	"github.com/diskport/diskport/internal/identity/policy"
 )
 
 // cryptIn is what requests that use a key have in common.
@@ -35,6 +37,15 @@ type encryptIn struct {
 	Plaintext           []byte
 }
 
+func (r encryptIn) about() policy.Context { return algorithmKeys(r.EncryptionAlgorithm) }
+
+// algorithmKeys tells policies which algorithm is asked for.
+func algorithmKeys(algorithm string) policy.Context {
+	c := policy.Context{}
+	c.Set("kms:EncryptionAlgorithm", cmp.Or(algorithm, symmetric))
+	return c
+}
+
 func encrypt(_ context.Context, c call, a kms.Access, r encryptIn) (any, error) {
 	if err := checkAlgorithm(a.Key, r.EncryptionAlgorithm); err != nil {
 		return nil, err
@@ -52,6 +63,8 @@ type decryptIn struct {
 	EncryptionAlgorithm string
 	KeyId               string
 }
+
+func (r decryptIn) about() policy.Context { return algorithmKeys(r.EncryptionAlgorithm) }
 
 // source opens the key of a ciphertext: the one that is named, else the one that
 // the ciphertext tells.
@@ -98,12 +111,24 @@ type reEncryptIn struct {
 	DestinationEncryptionContext   kms.EncryptionContext
 }
 
+// half is what a ReEncrypt wants of one of its keys.
+type half struct {
+	cryptIn
+	algorithm string
+}
+
+func (h half) about() policy.Context { return algorithmKeys(h.algorithm) }
+
+func (r reEncryptIn) half(e kms.EncryptionContext, algorithm string) half {
+	return half{cryptIn{grantTokens: r.grantTokens, EncryptionContext: e}, algorithm}
+}
+
 func reEncrypt(ctx context.Context, c call, r reEncryptIn) (any, error) {
-	from, err := c.source(ctx, "kms:ReEncryptFrom", r.SourceKeyId, r.CiphertextBlob, cryptIn{grantTokens: r.grantTokens, EncryptionContext: r.SourceEncryptionContext})
+	from, err := c.source(ctx, "kms:ReEncryptFrom", r.SourceKeyId, r.CiphertextBlob, r.half(r.SourceEncryptionContext, r.SourceEncryptionAlgorithm))
 	if err != nil {
 		return nil, err
 	}
-	to, err := c.open(ctx, "kms:ReEncryptTo", r.DestinationKeyId, cryptIn{grantTokens: r.grantTokens, EncryptionContext: r.DestinationEncryptionContext})
+	to, err := c.open(ctx, "kms:ReEncryptTo", r.DestinationKeyId, r.half(r.DestinationEncryptionContext, r.DestinationEncryptionAlgorithm))
 	if err != nil {
 		return nil, err
 	}

@@ -86,6 +86,15 @@ func grantOut(g kms.Grant) grantJSON {
 	return out
 }
 
+func (r listGrantsIn) about() policy.Context { return directly() }
+
+// directly tells policies that no service of AWS's asks on somebody's behalf.
+func directly() policy.Context {
+	c := policy.Context{}
+	c.Set("kms:GrantIsForAWSResource", "false")
+	return c
+}
+
 func listGrants(ctx context.Context, c call, a kms.Access, r listGrantsIn) (any, error) {
 	all, err := c.opts.Service.Grants(ctx, a.Key.Ref)
 	if err != nil {
@@ -123,6 +132,8 @@ type revokeGrantIn struct {
 	dryIn
 	GrantId string
 }
+
+func (r revokeGrantIn) about() policy.Context { return directly() }
 
 func revokeGrant(ctx context.Context, c call, a kms.Access, r revokeGrantIn) (any, error) {
 	return nil, c.opts.Service.RevokeGrant(ctx, a.Key.Ref, r.GrantId)

@@ -3,6 +3,7 @@
 //
 //	request ─► which bucket and key       target.go
 //	        ─► which IAM actions on what  actions.go
+//	        ─► what policies may ask      keys.go
 //	        ─► authorise                  gate.go
 //	        ─► forward, byte for byte     proxy.go
 //

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"strings"
 
@@ -110,8 +111,16 @@ func (g *Gate) admit(w http.ResponseWriter, r *http.Request, c *awshttp.Call) (t
 // authorize asks for each need. However many objects a request deletes, their
 // evaluation shares the bound of the request.
 func (g *Gate) authorize(ctx context.Context, c *awshttp.Call, t target, v verb, all []need) error {
-	with := t.keys()
+	request := t.keys(c.Origin.Time)
+	with, described := request, ""
 	for _, n := range all {
+		if bucket, _, _ := strings.Cut(n.resource, "/"); bucket != described {
+			var err error
+			if with, err = g.withOwner(ctx, c, request, bucket); err != nil {
+				return err
+			}
+			described = bucket
+		}
 		if _, err := g.ask(ctx, c, n.action, with, n.resource); err != nil {
 			return err
 		}
@@ -133,13 +142,31 @@ func (g *Gate) authorize(ctx context.Context, c *awshttp.Call, t target, v verb,
 }
 
 // ask returns denied unless the caller may do action to a resource, and whether that
-// is a Deny.
+// is a Deny, or may be one: nobody knows what takes too long to evaluate.
 func (g *Gate) ask(ctx context.Context, c *awshttp.Call, action string, with policy.Context, resource string) (explicit bool, err error) {
 	err = g.opts.Authorize(ctx, c, "s3:"+action, with, arnPrefix+resource)
 	if no, ok := errors.AsType[*iam.DeniedError](err); ok {
-		return no.Explicit, denied
+		return no.Explicit || no.Costly, denied
 	}
 	return false, err
+}
+
+// withOwner adds the account that a bucket belongs to. Policies do not apply to root.
+func (g *Gate) withOwner(ctx context.Context, c *awshttp.Call, with policy.Context, bucket string) (policy.Context, error) {
+	if c.Principal.Kind == iam.Root || bucket == "*" {
+		return with, nil
+	}
+	owner, err := g.opts.BucketOwner(ctx, bucket)
+	if errors.Is(err, objects.ErrNoSuchBucket) {
+		return with, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	with = maps.Clone(with)
+	with.Set("s3:ResourceAccount", owner)
+	with.Set("aws:ResourceAccount", owner)
+	return with, nil
 }
 
 // deletions reads the keys out of a DeleteObjects, leaving r with its body.

@@ -1,11 +1,11 @@
 package s3gate
 
 import (
+	"crypto/tls"
 	"net/http"
 	"net/url"
 	"strings"
 
-	"github.com/diskport/diskport/internal/identity/policy"
 	"github.com/diskport/diskport/internal/imports/objects"
 )
 
@@ -14,6 +14,8 @@ type target struct {
 	bucket string     // empty: the service
 	key    string     // as the gateway keeps it; empty: the bucket
 	query  url.Values // decoded
+	header http.Header
+	tls    *tls.ConnectionState // nil: not over TLS
 }
 
 // parseTarget reads the address of a request as the gateway does. domain is
@@ -39,7 +41,7 @@ func parseTarget(r *http.Request, domain string) (target, error) {
 	if virtual {
 		bucket, key = host, strings.TrimPrefix(path, "/")
 	}
-	t := target{bucket: bucket, query: query}
+	t := target{bucket: bucket, query: query, header: r.Header, tls: r.TLS}
 	if key != "" {
 		var ok bool
 		if t.key, ok = objects.CleanKey(key); !ok || bucket == "" {
@@ -62,17 +64,6 @@ func bucketOfHost(host, domain string) (bucket string, virtual bool, err error) 
 		return "", false, invalidURI // the gateway would take it for a bucket
 	}
 	return bucket, true, nil
-}
-
-// keys returns what a policy may ask about a listing.
-func (t target) keys() policy.Context {
-	c := policy.Context{}
-	for key, name := range map[string]string{"s3:prefix": "prefix", "s3:delimiter": "delimiter", "s3:max-keys": "max-keys", "s3:VersionId": "versionId"} {
-		if t.query.Has(name) {
-			c.Set(key, t.query.Get(name))
-		}
-	}
-	return c
 }
 
 // subresource returns the sub-resource that the query names, or "".

@@ -8,7 +8,9 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strings"
 	"testing"
+	"time"
 
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/google/go-cmp/cmp"
@@ -16,6 +18,7 @@ import (
 	"github.com/diskport/diskport/internal/api/awshttp"
 	"github.com/diskport/diskport/internal/identity/iam"
 	"github.com/diskport/diskport/internal/identity/policy"
+	"github.com/diskport/diskport/internal/imports/objects"
 )
 
 func signer() *v4.Signer {
@@ -132,11 +135,48 @@ func FuzzTarget(f *testing.F) {
 	})
 }
 
+// TestManyDeletionsAreBounded: a request has as many keys as S3 takes, and what its
+// policies may cost is bounded for all of them together.
+func TestManyDeletionsAreBounded(t *testing.T) {
+	patterns := make([]string, 150)
+	for i := range patterns {
+		patterns[i] = fmt.Sprintf(`"arn:aws:s3:::*k?*k?*%03d*"`, i)
+	}
+	d, err := policy.Parse(`{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"s3:*","Resource":[`+strings.Join(patterns, ",")+`]}}`, policy.Identity)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ann := iam.Principal{Account: "111111111111", ARN: "arn:aws:iam::111111111111:user/ann", Kind: iam.User}.WithPolicies(d, d, d, d, d, d, d, d, d, d)
+	for _, c := range []struct {
+		keys  int
+		ended bool // before all were judged
+		code  string
+	}{{1001, false, "MalformedXML"}, {1000, true, "AccessDenied"}} {
+		body := strings.Repeat(`<Object><Key>`+strings.Repeat("k", 990)+`149</Key></Object>`, c.keys)
+		asked := 0
+		g := New(Options{
+			Log:         slog.New(slog.DiscardHandler),
+			BucketOwner: func(context.Context, string) (string, error) { return "111111111111", nil },
+			Authorize: func(ctx context.Context, call *awshttp.Call, action string, with policy.Context, resources ...string) error {
+				asked++
+				return call.Authorize(ctx, action, with, resources...)
+			},
+		})
+		r := httptest.NewRequest("POST", "/b?delete", strings.NewReader(`<Delete>`+body+`</Delete>`))
+		w := httptest.NewRecorder()
+		g.ServeAWS(w, r.WithContext(policy.WithBound(t.Context())), &awshttp.Call{Service: awshttp.S3, Principal: ann})
+		if !strings.Contains(w.Body.String(), c.code) || (asked > 1 && asked < c.keys) != c.ended {
+			t.Errorf("%d keys: asked %d times, answered %s", c.keys, asked, w.Body)
+		}
+	}
+}
+
 func TestPoliciesMayAskAboutListings(t *testing.T) {
 	for uri, want := range map[string]string{
 		"/b?list-type=2&prefix=home%2Fann%2F&delimiter=&max-keys=5": "map[s3:delimiter:[] s3:max-keys:[5] s3:prefix:[home/ann/]]",
-		"/b/k?versionId=v": "map[s3:versionid:[v]]",
-		"/b":               "map[]",
+		"/b/k?versionId=v":     "map[s3:versionid:[v]]",
+		"/b":                   "map[]",
+		"/b?prefix=a&prefix=b": "map[s3:prefix:ambiguous]",
 	} {
 		got := ""
 		g := New(Options{Log: slog.New(slog.DiscardHandler), Authorize: func(_ context.Context, _ *awshttp.Call, _ string, with policy.Context, _ ...string) error {
@@ -148,5 +188,51 @@ func TestPoliciesMayAskAboutListings(t *testing.T) {
 		if got != want || w.Code != 403 {
 			t.Errorf("%s: asked with %s, want %s; answered %d", uri, got, want, w.Code)
 		}
+	}
+}
+
+// TestPoliciesMayAskAboutRequests: a key for each header that AWS tells of, how the
+// request is signed, and whose the bucket is.
+func TestPoliciesMayAskAboutRequests(t *testing.T) {
+	now := time.Date(2024, 1, 2, 3, 4, 5, 0, time.UTC)
+	for _, c := range []struct {
+		name, uri string
+		header    map[string]string
+		want      string
+	}{
+		{"header", "/b/k", map[string]string{"Authorization": "AWS4-HMAC-SHA256 x", "X-Amz-Date": "20240102T030402Z"},
+			"map[aws:resourceaccount:[111111111111] s3:authtype:[REST-HEADER] s3:resourceaccount:[111111111111] s3:signatureage:[3000] s3:signatureversion:[AWS4-HMAC-SHA256]]"},
+		{"presigned", "/b/k?X-Amz-Signature=s&X-Amz-Date=20240102T030305Z", nil,
+			"map[aws:resourceaccount:[111111111111] s3:authtype:[REST-QUERY-STRING] s3:resourceaccount:[111111111111] s3:signatureage:[60000] s3:signatureversion:[AWS4-HMAC-SHA256]]"},
+		{"version 2", "/none/k?Signature=s", nil, "map[s3:authtype:[REST-QUERY-STRING] s3:signatureversion:[AWS]]"},
+		{"tags", "/none/k", map[string]string{"X-Amz-Tagging": "class=secret"}, "map[s3:requestobjecttag/class:[secret] s3:requestobjecttagkeys:[class]]"},
+		{"a tag twice", "/none/k", map[string]string{"X-Amz-Tagging": "class=a&class=b;c"}, "map[s3:requestobjecttag/class:ambiguous s3:requestobjecttagkeys:[class class]]"},
+		{"headers", "/none/k", map[string]string{"X-Amz-Acl": "private", "X-Amz-Storage-Class": "STANDARD", "Referer": "https://x/"},
+			"map[aws:referer:[https://x/] s3:x-amz-acl:[private] s3:x-amz-storage-class:[STANDARD]]"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got := ""
+			g := New(Options{
+				Log: slog.New(slog.DiscardHandler),
+				BucketOwner: func(_ context.Context, bucket string) (string, error) {
+					if bucket == "none" {
+						return "", objects.ErrNoSuchBucket
+					}
+					return "111111111111", nil
+				},
+				Authorize: func(_ context.Context, _ *awshttp.Call, _ string, with policy.Context, _ ...string) error {
+					got = fmt.Sprint(with)
+					return &iam.DeniedError{}
+				},
+			})
+			r := httptest.NewRequest("GET", c.uri, nil)
+			for name, value := range c.header {
+				r.Header.Set(name, value)
+			}
+			g.ServeAWS(httptest.NewRecorder(), r, &awshttp.Call{Service: awshttp.S3, Principal: iam.Principal{Kind: iam.User}, Origin: iam.Origin{Time: now}})
+			if got != c.want {
+				t.Errorf("asked with %s\nwant %s", got, c.want)
+			}
+		})
 	}
 }

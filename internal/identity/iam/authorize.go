@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 
 	"github.com/diskport/diskport/internal/identity/policy"
@@ -52,7 +53,7 @@ func Authorize(ctx context.Context, p Principal, action string, with policy.Cont
 	for _, resource := range resources {
 		decision, session := policy.NoMatch, false
 		if !foreign(resource, p.Account) {
-			decision, session = p.judge(w, action, resource, full)
+			decision, session = p.judge(w, action, resource, withAccount(full, resource))
 		}
 		refused := &DeniedError{Principal: p.ARN, Action: action, Resource: resource, Explicit: decision == policy.Deny, Session: session}
 		if err := ended(w, refused); err != nil {
@@ -63,6 +64,18 @@ func Authorize(ctx context.Context, p Principal, action string, with policy.Cont
 		}
 	}
 	return nil
+}
+
+// withAccount adds the account that an ARN names. Where it names none, the service
+// may know.
+func withAccount(c policy.Context, arn string) policy.Context {
+	account := accountIn(arn)
+	if account == "" {
+		return c
+	}
+	c = maps.Clone(c)
+	c.Set("aws:ResourceAccount", account)
+	return c
 }
 
 // ended returns why an evaluation ended before it had decided, or nil: refused, if
@@ -105,6 +118,15 @@ func (p Principal) judge(w *policy.Work, action, resource string, c policy.Conte
 // foreign reports whether an ARN names another account. An ARN without one (a
 // bucket, a snapshot) is for its own domain to judge.
 func foreign(resource, account string) bool {
-	part := strings.SplitN(resource, ":", 6)
-	return len(part) == 6 && part[0] == "arn" && part[4] != "" && part[4] != "aws" && part[4] != account
+	owner := accountIn(resource)
+	return owner != "" && owner != awsAccount && owner != account
+}
+
+// accountIn returns the account that an ARN names, or "".
+func accountIn(arn string) string {
+	part := strings.SplitN(arn, ":", 6)
+	if len(part) != 6 || part[0] != "arn" {
+		return ""
+	}
+	return part[4]
 }

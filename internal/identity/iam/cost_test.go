@@ -73,6 +73,20 @@ func TestWhiteSpaceInsideStringsIsBounded(t *testing.T) {
 	}
 }
 
+// TestResourceAccount: that of an ARN counts for its resource alone.
+func TestResourceAccount(t *testing.T) {
+	d, err := policy.Parse(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"},
+		{"Effect":"Deny","Action":"*","Resource":"arn:aws:s3:::*","Condition":{"Null":{"aws:ResourceAccount":"false"}}},
+		{"Effect":"Deny","Action":"*","Resource":"arn:aws:iam:*","Condition":{"StringNotEquals":{"aws:ResourceAccount":"111111111111"}}}]}`, policy.Identity)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := iam.Principal{Account: account, ARN: "arn:aws:iam::111111111111:user/ann", Kind: iam.User}.WithPolicies(d)
+	if err := iam.Authorize(t.Context(), p, "iam:GetUser", nil, "arn:aws:iam::111111111111:user/ann", "arn:aws:s3:::b"); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestAuthorizeIsBounded: policies that are made to take long are refused, however many
 // resources share the request, and one whose client has left is not judged at all.
 func TestAuthorizeIsBounded(t *testing.T) {

@@ -216,6 +216,8 @@ func (c Caller) about(k Key, alias string, with policy.Context) policy.Context {
 	full.Set("kms:CallerAccount", c.Principal.Account)
 	full.Set("kms:KeySpec", string(k.Spec))
 	full.Set("kms:KeyUsage", string(k.Usage))
+	full.Set("kms:CustomerMasterKeySpec", string(k.Spec)) // the older names
+	full.Set("kms:CustomerMasterKeyUsage", string(k.Usage))
 	full.Set("kms:KeyOrigin", string(k.Origin))
 	full.Set("kms:MultiRegion", strconv.FormatBool(k.MultiRegion))
 	full.Set("aws:ResourceAccount", k.Account)

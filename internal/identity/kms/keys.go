@@ -61,6 +61,8 @@ func (s *Service) CreateKey(ctx context.Context, c Caller, n KeySpec) (Key, erro
 	with := policy.Context{}
 	with.Set("kms:KeySpec", string(n.Spec))
 	with.Set("kms:KeyUsage", string(n.Usage))
+	with.Set("kms:CustomerMasterKeySpec", string(n.Spec)) // the older names
+	with.Set("kms:CustomerMasterKeyUsage", string(n.Usage))
 	with.Set("kms:KeyOrigin", string(n.Origin))
 	with.Set("kms:MultiRegion", strconv.FormatBool(n.MultiRegion))
 	with.Set("kms:BypassPolicyLockoutSafetyCheck", strconv.FormatBool(n.Bypass))

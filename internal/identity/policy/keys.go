@@ -34,6 +34,10 @@ var unset = []struct {
 		"tags in the body of a request are not read before it is decided who may set them",
 	},
 	{
+		"s3:locationconstraint", []string{"s3:createbucket"},
+		"the body of a request is not read before it is decided who may make a bucket",
+	},
+	{
 		"kms:reencryptonsamekey", []string{"kms:reencryptfrom", "kms:reencryptto"},
 		"the two keys of a ReEncrypt are judged one after the other",
 	},
