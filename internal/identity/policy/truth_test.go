@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 )
@@ -307,6 +308,20 @@ func TestKeysThatAreNeverSet(t *testing.T) {
 	for _, c := range realWorld {
 		if _, _, err := Accept(document(c.statement), Identity); err != nil {
 			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+}
+
+// TestUnsetKeysAreDocumented: what is refused by name is told beforehand.
+func TestUnsetKeysAreDocumented(t *testing.T) {
+	page, err := os.ReadFile("../../../docs/conditions.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, untold, _ := strings.Cut(strings.ToLower(string(page)), "## what is not told")
+	for _, row := range unset {
+		if !strings.Contains(untold, "`"+strings.TrimSuffix(row.key, "/")) {
+			t.Errorf("%s is not in docs/conditions.md", row.key)
 		}
 	}
 }
