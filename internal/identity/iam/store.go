@@ -7,24 +7,24 @@ import (
 	"github.com/diskport/diskport/internal/tag"
 )
 
-// AccessKey is a long-lived key as it is stored: the secret is wrapped.
+// AccessKey is a long-lived key as it is stored, with its secret wrapped.
 type AccessKey struct {
 	ID       string
 	Account  string
 	User     string // name; empty for the root key
-	Wrapped  []byte // bound to ID and Account
+	Wrapped  []byte // secret, bound to ID and Account
 	Inactive bool
 	Created  time.Time
 	Used     KeyUse // zero: never
 }
 
-// KeyUse is when, and for what, an access key was seen last.
+// KeyUse says when an access key was last used, and for which service and region.
 type KeyUse struct {
 	Time            time.Time
 	Service, Region string
 }
 
-// UserInfo is a user without keys and policies.
+// UserInfo is a user without its keys and policies.
 type UserInfo struct {
 	Account string
 	Name    string
@@ -40,36 +40,36 @@ type Role struct {
 	Name        string
 	Path        string // "/" or "/a/b/"
 	ID          string // AROA…
-	Trust       string // policy document: with unique ids where it is stored, with ARNs where it is shown
+	Trust       string // policy document: stored with unique ids, shown with ARNs
 	Description string
 	MaxSession  time.Duration
 	Created     time.Time
 	Tags        tag.Set
 }
 
-// Owner names what policies hang on.
+// Owner names the user or role that policies belong to.
 type Owner struct {
 	Account string
 	Kind    string // KindUser or KindRole
 	Name    string
 }
 
-// UserOwner is the Owner that a user is.
+// UserOwner returns the Owner that stands for a user.
 func UserOwner(account, name string) Owner { return Owner{account, KindUser, name} }
 
-// RoleOwner is the Owner that a role is.
+// RoleOwner returns the Owner that stands for a role.
 func RoleOwner(account, name string) Owner { return Owner{account, KindRole, name} }
 
-// PolicyKind is what an EntityError about an inline policy of o has as kind.
+// PolicyKind returns the Kind of an EntityError about one of o's inline policies.
 func (o Owner) PolicyKind() string { return o.Kind + " policy" }
 
-// Policy is an inline policy: its name and its document as given.
+// Policy is an inline policy: its name, and its document as the client gave it.
 type Policy struct{ Name, Document string }
 
-// Attached is a managed policy as its owner has it.
+// Attached is a managed policy that is attached to an owner.
 type Attached struct {
 	ARN      string
-	Document string // of the version in force; empty for AWS's own policies
+	Document string // of the default version; empty for AWS's own policies
 }
 
 // Policies are all policies of one owner.
@@ -89,9 +89,9 @@ type Managed struct {
 	Updated     time.Time
 	Tags        tag.Set
 	Versions    []Version // in rising order, at least one
-	Default     int       // number of the version in force
-	Last        int       // highest number that was ever given
-	Attachments int       // how many owners have it; not changed by writing
+	Default     int       // number of the version that applies
+	Last        int       // highest number ever assigned
+	Attachments int       // how many owners it is attached to; computed by the store, ignored in writing
 }
 
 // Version is one version of a managed policy.
@@ -101,15 +101,16 @@ type Version struct {
 	Created  time.Time `json:"Created"`
 }
 
-// Store keeps what the Service decides on. Every method is one transaction,
-// seen by all nodes when it returns, and may be called concurrently. Entities
-// belong to an account and are invisible to others. Times are kept to the
-// microsecond. Lists are sorted by name (byte by byte), keys by id. Its laws
-// are checked by iamtest.
+// Store keeps the entities that the Service bases its decisions on. Every method is
+// one transaction, is visible to all nodes when it returns, and may be called
+// concurrently. Entities belong to an account and are invisible to others. Times
+// are kept to the microsecond. Lists are sorted by name (byte by byte), keys by id.
+// The conformance suite is in iamtest.
 //
-// Errors about an entity are *EntityError, with its kind and name. Names are
-// unique without regard to case and found only with it. A function change may
-// run more than once; its error is returned, and nothing has changed then.
+// An error about an entity is an *EntityError with its kind and name. Names are
+// unique without regard to case, but a lookup must give the exact case. A store may
+// call a change function more than once. If it returns an error, nothing is changed
+// and the method returns that error.
 type Store interface {
 	AccountStore
 	KeyStore
@@ -122,119 +123,127 @@ type Store interface {
 	ManagedStore
 }
 
-// AccountStore keeps accounts. An account is there while it has a root key.
+// AccountStore keeps accounts. An account exists while it has a root key.
 type AccountStore interface {
-	// SetRootKey makes k the only root key of its account. A key of that id
-	// keeps its time. It fails with ErrExists if another account or a user
-	// has one, and with ErrRemoved if the account was removed.
+	// SetRootKey makes k the only root key of its account, and creates the account
+	// if there is none. If the account has a key of that id already, its creation
+	// time stays. It fails with ErrExists if another account or a user has a key of
+	// that id, and with ErrRemoved if the account was removed.
 	SetRootKey(ctx context.Context, k AccessKey) error
-	// AddAccount is SetRootKey for an account that has no root key; it fails
-	// with ErrExists if there is one.
+	// AddAccount is SetRootKey for a new account: it fails with ErrExists if the
+	// account has a root key.
 	AddAccount(ctx context.Context, k AccessKey) error
 	// RootKeys returns the root keys of all accounts, sorted by account.
 	RootKeys(ctx context.Context) ([]AccessKey, error)
-	// RemoveAccount removes an account, all its entities, and what else is left in
-	// its name: ended tasks, tags, settings, keys that AWS manages, and others'
-	// permissions for it. What can't be found, such as a ciphertext or a policy that
-	// names it, must not open to another account, so its id stays taken. It fails with
-	// ErrNotFound, or with ErrInUse while it owns anything else that lies in the
-	// store.
+	// RemoveAccount removes an account with all its entities, and whatever else is
+	// stored under its id: ended tasks, tags, settings, AWS managed keys, and
+	// permissions that others gave it. Ciphertexts and policies that name the
+	// account can't be found, and must never work for another one, so its id is
+	// never given again. It fails with ErrNotFound, and with ErrInUse while the
+	// account owns anything else in the store.
 	RemoveAccount(ctx context.Context, account string) error
 }
 
-// KeyStore finds access keys.
+// KeyStore looks up access keys of users and roots, and notes their use.
 type KeyStore interface {
-	// AccessKey returns a key, or ErrUnknownKey.
+	// AccessKey returns a key. It fails with ErrUnknownKey if there is none of that
+	// id.
 	AccessKey(ctx context.Context, id string) (AccessKey, error)
-	// ChangeKey applies change to Inactive and Used of a key of the account. It
-	// fails with ErrNotFound.
+	// ChangeKey applies change to a key of the account; only Inactive and Used may
+	// change. It fails with ErrNotFound.
 	ChangeKey(ctx context.Context, account, id string, change func(*AccessKey) error) error
 }
 
-// UserKeyStore keeps the access keys of users. A missing user is the user's
-// ErrNotFound, a missing key the key's.
+// UserKeyStore keeps the access keys of users. Its methods fail with ErrNotFound:
+// about the user if the user is missing, about the key if the key is.
 type UserKeyStore interface {
-	// AddKey adds a key to k.User, which may have most; then it fails with
-	// ErrTooMany.
+	// AddKey adds a key to k.User. It fails with ErrTooMany if the user has most
+	// keys already.
 	AddKey(ctx context.Context, k AccessKey, most int) error
-	// Keys returns a user's keys.
+	// Keys returns a user's keys, sorted by id.
 	Keys(ctx context.Context, account, user string) ([]AccessKey, error)
-	// DeleteKey removes a key of a user.
+	// DeleteKey removes one of a user's keys.
 	DeleteKey(ctx context.Context, account, user, id string) error
 }
 
 // UserStore keeps users.
 type UserStore interface {
-	// CreateUser fails with ErrExists.
+	// CreateUser stores a user. It fails with ErrExists.
 	CreateUser(ctx context.Context, u UserInfo) error
-	// Users returns the users of those names, or all when none is given. A
-	// name without a user is left out.
+	// Users returns the users with the given names, or all of them if no name is
+	// given. Names without a user are skipped.
 	Users(ctx context.Context, account string, names ...string) ([]UserInfo, error)
-	// ChangeUser applies change to a user's name, path and tags. Keys and
-	// policies follow the name. It fails with ErrNotFound, or ErrExists.
+	// ChangeUser applies change to a user; only name, path and tags may change. Keys
+	// and policies stay with the user under a new name. It fails with ErrNotFound,
+	// or with ErrExists if the new name is taken.
 	ChangeUser(ctx context.Context, account, name string, change func(*UserInfo) error) error
-	// DeleteUser fails with ErrNotFound, or with ErrInUse while the user has
-	// keys or policies.
+	// DeleteUser removes a user. It fails with ErrNotFound, and with ErrInUse while
+	// the user has keys or policies.
 	DeleteUser(ctx context.Context, account, name string) error
 }
 
 // RoleStore keeps roles.
 type RoleStore interface {
-	// CreateRole fails with ErrExists.
+	// CreateRole stores a role. It fails with ErrExists.
 	CreateRole(ctx context.Context, r Role) error
-	// Roles returns the roles of those names, or all when none is given. A
-	// name without a role is left out.
+	// Roles returns the roles with the given names, or all of them if no name is
+	// given. Names without a role are skipped.
 	Roles(ctx context.Context, account string, names ...string) ([]Role, error)
-	// ChangeRole applies change to all of a role but account, name, path and
-	// id. It fails with ErrNotFound.
+	// ChangeRole applies change to a role; all but account, name, path and id may
+	// change. It fails with ErrNotFound.
 	ChangeRole(ctx context.Context, account, name string, change func(*Role) error) error
-	// DeleteRole fails with ErrNotFound, or with ErrInUse while the role has
-	// policies.
+	// DeleteRole removes a role. It fails with ErrNotFound, and with ErrInUse while
+	// the role has policies.
 	DeleteRole(ctx context.Context, account, name string) error
 }
 
-// EntityStore finds users and roles by what never changes.
+// EntityStore finds users and roles by their unique ids, which never change.
 type EntityStore interface {
-	// Entities returns the users and roles with those unique ids, of all accounts,
-	// sorted by id. An id without one is left out.
+	// Entities returns the users and roles with the given unique ids, in all
+	// accounts, sorted by id. Ids without an entity are skipped.
 	Entities(ctx context.Context, ids ...string) ([]Entity, error)
 }
 
-// InlineStore keeps the policies of owners. A missing owner is his
-// ErrNotFound, a missing policy the policy's.
+// InlineStore keeps the inline policies of users and roles. Its methods fail with
+// ErrNotFound: about the owner if the owner is missing, about the policy if the
+// policy is.
 type InlineStore interface {
-	// Policies returns all policies of an owner, inline and attached, of one
-	// moment.
+	// Policies returns all policies of an owner, inline and attached, as they were
+	// at one moment.
 	Policies(ctx context.Context, o Owner) (Policies, error)
-	// PutInline adds or replaces a policy.
+	// PutInline adds a policy, or replaces the one of that name.
 	PutInline(ctx context.Context, o Owner, p Policy) error
-	// DeleteInline removes a policy.
+	// DeleteInline removes a policy from its owner.
 	DeleteInline(ctx context.Context, o Owner, name string) error
 }
 
-// AttachmentStore keeps which managed policies hang on whom.
+// AttachmentStore keeps which managed policies are attached to which owners.
 type AttachmentStore interface {
-	// Attach hangs a policy on an owner, who may have most; then it fails with
-	// ErrTooMany. policy is its name in the owner's account, which must have
-	// it, or empty for AWS's own. What hangs there already may do so again.
+	// Attach attaches a policy to an owner. policy is its name in the owner's
+	// account, where it must exist, or empty for one of AWS's own. It fails with
+	// ErrNotFound about the owner or the policy, and with ErrTooMany if the owner
+	// has most policies already. Attaching a policy again changes nothing and
+	// succeeds.
 	Attach(ctx context.Context, o Owner, arn, policy string, most int) error
-	// Detach takes it off, or fails with the attachment's ErrNotFound.
+	// Detach detaches a policy. It fails with ErrNotFound: about the owner if the
+	// owner is missing, about the attachment if the policy is not attached.
 	Detach(ctx context.Context, o Owner, arn string) error
-	// Owners returns on whom in the account a policy hangs: users, then roles.
+	// Owners returns the owners in the account that a policy is attached to: users,
+	// then roles.
 	Owners(ctx context.Context, account, arn string) ([]Owner, error)
 }
 
 // ManagedStore keeps the managed policies of accounts.
 type ManagedStore interface {
-	// CreatePolicy fails with ErrExists.
+	// CreatePolicy stores a policy. It fails with ErrExists.
 	CreatePolicy(ctx context.Context, m Managed) error
-	// ManagedPolicies returns the policies of those names, or all when none is
-	// given. A name without a policy is left out.
+	// ManagedPolicies returns the policies with the given names, or all of them if
+	// no name is given. Names without a policy are skipped.
 	ManagedPolicies(ctx context.Context, account string, names ...string) ([]Managed, error)
-	// ChangePolicy applies change to tags, versions and their numbers, and to
-	// the time of the update. It fails with ErrNotFound.
+	// ChangePolicy applies change to a policy; only its tags, its versions and their
+	// numbers, and the time of its update may change. It fails with ErrNotFound.
 	ChangePolicy(ctx context.Context, account, name string, change func(*Managed) error) error
-	// DeletePolicy fails with ErrNotFound, or with ErrInUse while it is
-	// attached.
+	// DeletePolicy removes a policy. It fails with ErrNotFound, and with ErrInUse
+	// while it is attached.
 	DeletePolicy(ctx context.Context, account, name string) error
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/diskport/diskport/internal/identity/iam"
 )
 
-// Memory is an iam.Store that forgets. The zero value is empty.
+// Memory is an iam.Store that keeps everything in memory. The zero value is empty.
 type Memory struct {
 	mu      sync.Mutex // guards the maps
 	keys    map[string]iam.AccessKey
@@ -20,12 +20,12 @@ type Memory struct {
 	removed map[string]bool // accounts
 }
 
-// name is how entities are found; kind is empty for managed policies.
+// name identifies an entity. kind is empty for managed policies.
 type name struct{ account, kind, lower string }
 
 func nameOf(account, kind, text string) name { return name{account, kind, strings.ToLower(text)} }
 
-// owner is a user or a role, and what hangs on it.
+// owner is a user or a role with its policies.
 type owner struct {
 	user     iam.UserInfo
 	role     iam.Role
@@ -41,7 +41,8 @@ func fail(kind, name string, err error) error {
 	return &iam.EntityError{Kind: kind, Name: name, Err: err}
 }
 
-// lock makes the maps, and returns what unlocks them.
+// lock makes the maps if they are missing, and returns the function that unlocks
+// them.
 func (m *Memory) lock() func() {
 	m.mu.Lock()
 	if m.keys == nil {
@@ -50,7 +51,7 @@ func (m *Memory) lock() func() {
 	return m.mu.Unlock
 }
 
-// find returns an owner, whose name must match in case too.
+// find returns an owner. Its name must match in case too.
 func (m *Memory) find(o iam.Owner) (*owner, error) {
 	h := m.owners[nameOf(o.Account, o.Kind, o.Name)]
 	if h == nil || h.name() != o.Name {
@@ -84,7 +85,7 @@ func (m *Memory) remove(o iam.Owner) error {
 	return nil
 }
 
-// SetRootKey is iam.AccountStore's.
+// SetRootKey implements iam.AccountStore.
 func (m *Memory) SetRootKey(_ context.Context, k iam.AccessKey) error {
 	defer m.lock()()
 	if m.removed[k.Account] {
@@ -102,7 +103,7 @@ func (m *Memory) SetRootKey(_ context.Context, k iam.AccessKey) error {
 	return nil
 }
 
-// AddAccount is iam.AccountStore's.
+// AddAccount implements iam.AccountStore.
 func (m *Memory) AddAccount(_ context.Context, k iam.AccessKey) error {
 	defer m.lock()()
 	if m.removed[k.Account] {
@@ -135,7 +136,7 @@ func (m *Memory) keysOf(match func(iam.AccessKey) bool) []iam.AccessKey {
 	return list
 }
 
-// RootKeys is iam.AccountStore's.
+// RootKeys implements iam.AccountStore.
 func (m *Memory) RootKeys(context.Context) ([]iam.AccessKey, error) {
 	defer m.lock()()
 	list := m.keysOf(func(k iam.AccessKey) bool { return k.User == "" })
@@ -143,7 +144,7 @@ func (m *Memory) RootKeys(context.Context) ([]iam.AccessKey, error) {
 	return list, nil
 }
 
-// RemoveAccount is iam.AccountStore's.
+// RemoveAccount implements iam.AccountStore.
 func (m *Memory) RemoveAccount(_ context.Context, account string) error {
 	defer m.lock()()
 	if len(m.keysOf(func(k iam.AccessKey) bool { return k.Account == account && k.User == "" })) == 0 {
@@ -156,7 +157,7 @@ func (m *Memory) RemoveAccount(_ context.Context, account string) error {
 	return nil
 }
 
-// AccessKey is iam.KeyStore's.
+// AccessKey implements iam.KeyStore.
 func (m *Memory) AccessKey(_ context.Context, id string) (iam.AccessKey, error) {
 	defer m.lock()()
 	k, ok := m.keys[id]
@@ -166,7 +167,7 @@ func (m *Memory) AccessKey(_ context.Context, id string) (iam.AccessKey, error) 
 	return k, nil
 }
 
-// ChangeKey is iam.KeyStore's.
+// ChangeKey implements iam.KeyStore.
 func (m *Memory) ChangeKey(_ context.Context, account, id string, change func(*iam.AccessKey) error) error {
 	defer m.lock()()
 	k, ok := m.keys[id]
@@ -180,7 +181,7 @@ func (m *Memory) ChangeKey(_ context.Context, account, id string, change func(*i
 	return nil
 }
 
-// AddKey is iam.UserKeyStore's.
+// AddKey implements iam.UserKeyStore.
 func (m *Memory) AddKey(_ context.Context, k iam.AccessKey, most int) error {
 	defer m.lock()()
 	if _, err := m.find(iam.UserOwner(k.Account, k.User)); err != nil {
@@ -192,7 +193,7 @@ func (m *Memory) AddKey(_ context.Context, k iam.AccessKey, most int) error {
 	return m.addKey(k)
 }
 
-// Keys is iam.UserKeyStore's.
+// Keys implements iam.UserKeyStore.
 func (m *Memory) Keys(_ context.Context, account, user string) ([]iam.AccessKey, error) {
 	defer m.lock()()
 	if _, err := m.find(iam.UserOwner(account, user)); err != nil {
@@ -201,7 +202,7 @@ func (m *Memory) Keys(_ context.Context, account, user string) ([]iam.AccessKey,
 	return m.keysOf(func(k iam.AccessKey) bool { return k.Account == account && k.User == user }), nil
 }
 
-// DeleteKey is iam.UserKeyStore's.
+// DeleteKey implements iam.UserKeyStore.
 func (m *Memory) DeleteKey(_ context.Context, account, user, id string) error {
 	defer m.lock()()
 	if _, err := m.find(iam.UserOwner(account, user)); err != nil {

@@ -8,13 +8,13 @@ import (
 	"github.com/diskport/diskport/internal/identity/iam"
 )
 
-// CreateUser is iam.UserStore's.
+// CreateUser implements iam.UserStore.
 func (m *Memory) CreateUser(_ context.Context, u iam.UserInfo) error {
 	defer m.lock()()
 	return m.add(iam.UserOwner(u.Account, u.Name), &owner{user: u})
 }
 
-// CreateRole is iam.RoleStore's.
+// CreateRole implements iam.RoleStore.
 func (m *Memory) CreateRole(_ context.Context, r iam.Role) error {
 	defer m.lock()()
 	return m.add(iam.RoleOwner(r.Account, r.Name), &owner{role: r})
@@ -32,7 +32,7 @@ func (m *Memory) list(account, kind string, names []string) []*owner {
 	return list
 }
 
-// Users is iam.UserStore's.
+// Users implements iam.UserStore.
 func (m *Memory) Users(_ context.Context, account string, names ...string) (list []iam.UserInfo, _ error) {
 	defer m.lock()()
 	for _, h := range m.list(account, iam.KindUser, names) {
@@ -41,7 +41,7 @@ func (m *Memory) Users(_ context.Context, account string, names ...string) (list
 	return list, nil
 }
 
-// Roles is iam.RoleStore's.
+// Roles implements iam.RoleStore.
 func (m *Memory) Roles(_ context.Context, account string, names ...string) (list []iam.Role, _ error) {
 	defer m.lock()()
 	for _, h := range m.list(account, iam.KindRole, names) {
@@ -50,7 +50,7 @@ func (m *Memory) Roles(_ context.Context, account string, names ...string) (list
 	return list, nil
 }
 
-// ChangeUser is iam.UserStore's.
+// ChangeUser implements iam.UserStore.
 func (m *Memory) ChangeUser(_ context.Context, account, name string, change func(*iam.UserInfo) error) error {
 	defer m.lock()()
 	h, err := m.find(iam.UserOwner(account, name))
@@ -77,7 +77,7 @@ func (m *Memory) ChangeUser(_ context.Context, account, name string, change func
 	return nil
 }
 
-// ChangeRole is iam.RoleStore's.
+// ChangeRole implements iam.RoleStore.
 func (m *Memory) ChangeRole(_ context.Context, account, name string, change func(*iam.Role) error) error {
 	defer m.lock()()
 	h, err := m.find(iam.RoleOwner(account, name))
@@ -92,19 +92,19 @@ func (m *Memory) ChangeRole(_ context.Context, account, name string, change func
 	return nil
 }
 
-// DeleteUser is iam.UserStore's.
+// DeleteUser implements iam.UserStore.
 func (m *Memory) DeleteUser(_ context.Context, account, name string) error {
 	defer m.lock()()
 	return m.remove(iam.UserOwner(account, name))
 }
 
-// DeleteRole is iam.RoleStore's.
+// DeleteRole implements iam.RoleStore.
 func (m *Memory) DeleteRole(_ context.Context, account, name string) error {
 	defer m.lock()()
 	return m.remove(iam.RoleOwner(account, name))
 }
 
-// Entities is iam.EntityStore's.
+// Entities implements iam.EntityStore.
 func (m *Memory) Entities(_ context.Context, ids ...string) (list []iam.Entity, _ error) {
 	defer m.lock()()
 	for key, h := range m.owners {

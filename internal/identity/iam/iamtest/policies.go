@@ -9,7 +9,7 @@ import (
 	"github.com/diskport/diskport/internal/identity/iam"
 )
 
-// Policies is iam.InlineStore's.
+// Policies implements iam.InlineStore.
 func (m *Memory) Policies(_ context.Context, o iam.Owner) (p iam.Policies, err error) {
 	defer m.lock()()
 	h, err := m.find(o)
@@ -33,7 +33,7 @@ func (m *Memory) Policies(_ context.Context, o iam.Owner) (p iam.Policies, err e
 	return p, nil
 }
 
-// PutInline is iam.InlineStore's.
+// PutInline implements iam.InlineStore.
 func (m *Memory) PutInline(_ context.Context, o iam.Owner, p iam.Policy) error {
 	defer m.lock()()
 	h, err := m.find(o)
@@ -43,7 +43,7 @@ func (m *Memory) PutInline(_ context.Context, o iam.Owner, p iam.Policy) error {
 	return err
 }
 
-// DeleteInline is iam.InlineStore's.
+// DeleteInline implements iam.InlineStore.
 func (m *Memory) DeleteInline(_ context.Context, o iam.Owner, name string) error {
 	defer m.lock()()
 	h, err := m.find(o)
@@ -57,7 +57,7 @@ func (m *Memory) DeleteInline(_ context.Context, o iam.Owner, name string) error
 	return nil
 }
 
-// Attach is iam.AttachmentStore's.
+// Attach implements iam.AttachmentStore.
 func (m *Memory) Attach(_ context.Context, o iam.Owner, arn, policy string, most int) error {
 	defer m.lock()()
 	h, err := m.find(o)
@@ -74,7 +74,7 @@ func (m *Memory) Attach(_ context.Context, o iam.Owner, arn, policy string, most
 	return nil
 }
 
-// Detach is iam.AttachmentStore's.
+// Detach implements iam.AttachmentStore.
 func (m *Memory) Detach(_ context.Context, o iam.Owner, arn string) error {
 	defer m.lock()()
 	h, err := m.find(o)
@@ -88,7 +88,7 @@ func (m *Memory) Detach(_ context.Context, o iam.Owner, arn string) error {
 	return nil
 }
 
-// Owners is iam.AttachmentStore's.
+// Owners implements iam.AttachmentStore.
 func (m *Memory) Owners(_ context.Context, account, arn string) (list []iam.Owner, _ error) {
 	defer m.lock()()
 	for _, kind := range []string{iam.KindUser, iam.KindRole} {
@@ -119,7 +119,7 @@ func (m *Memory) attachments(account, name string) (n int) {
 	return n
 }
 
-// CreatePolicy is iam.ManagedStore's.
+// CreatePolicy implements iam.ManagedStore.
 func (m *Memory) CreatePolicy(_ context.Context, p iam.Managed) error {
 	defer m.lock()()
 	key := nameOf(p.Account, "", p.Name)
@@ -130,7 +130,7 @@ func (m *Memory) CreatePolicy(_ context.Context, p iam.Managed) error {
 	return nil
 }
 
-// ManagedPolicies is iam.ManagedStore's.
+// ManagedPolicies implements iam.ManagedStore.
 func (m *Memory) ManagedPolicies(_ context.Context, account string, names ...string) ([]iam.Managed, error) {
 	defer m.lock()()
 	var list []iam.Managed
@@ -146,7 +146,7 @@ func (m *Memory) ManagedPolicies(_ context.Context, account string, names ...str
 	return list, nil
 }
 
-// ChangePolicy is iam.ManagedStore's.
+// ChangePolicy implements iam.ManagedStore.
 func (m *Memory) ChangePolicy(_ context.Context, account, name string, change func(*iam.Managed) error) error {
 	defer m.lock()()
 	p, err := m.findManaged(account, name)
@@ -163,7 +163,7 @@ func (m *Memory) ChangePolicy(_ context.Context, account, name string, change fu
 	return nil
 }
 
-// DeletePolicy is iam.ManagedStore's.
+// DeletePolicy implements iam.ManagedStore.
 func (m *Memory) DeletePolicy(_ context.Context, account, name string) error {
 	defer m.lock()()
 	if _, err := m.findManaged(account, name); err != nil {

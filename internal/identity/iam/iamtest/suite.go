@@ -1,5 +1,5 @@
-// Package iamtest holds what every iam.Store must do, and a store in memory for
-// the tests of those who need one.
+// Package iamtest has the conformance suite of iam.Store, and an implementation in
+// memory for tests that need a store.
 package iamtest
 
 import (
@@ -17,8 +17,8 @@ import (
 
 const account, stranger = "111111111111", "222222222222"
 
-// TestStore checks the laws of iam.Store on stores that open returns, empty
-// and for one test each.
+// TestStore runs the conformance suite of iam.Store. open returns an empty store;
+// it is called once for each test.
 func TestStore(t *testing.T, open func(t *testing.T) iam.Store) {
 	for name, test := range map[string]func(*testing.T, iam.Store){
 		"root keys": testKeys, "roles": testRoles, "role names": testRoleNames, "changes": testChanges,
@@ -40,7 +40,7 @@ func role(name string) iam.Role {
 	}
 }
 
-// check compares and reports errors of calls that must succeed.
+// check reports the error of a call that must succeed.
 func check(t *testing.T, what string, err error) {
 	t.Helper()
 	if err != nil {
@@ -48,7 +48,7 @@ func check(t *testing.T, what string, err error) {
 	}
 }
 
-// refused reports an error that is not want.
+// refused reports an error other than want.
 func refused(t *testing.T, what string, got, want error) {
 	t.Helper()
 	if !errors.Is(got, want) {
@@ -56,7 +56,7 @@ func refused(t *testing.T, what string, got, want error) {
 	}
 }
 
-// about reports an EntityError about another kind of thing.
+// about reports an error that is not an EntityError of the kind.
 func about(t *testing.T, got error, kind string) {
 	t.Helper()
 	if e, ok := errors.AsType[*iam.EntityError](got); !ok || e.Kind != kind {

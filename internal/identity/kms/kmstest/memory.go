@@ -12,7 +12,7 @@ import (
 	"github.com/diskport/diskport/internal/identity/kms"
 )
 
-// Memory is a kms.Store that forgets. The zero value is empty.
+// Memory is a kms.Store that keeps everything in memory. The zero value is empty.
 type Memory struct {
 	mu      sync.Mutex // guards the maps
 	keys    map[kms.Ref]kms.Key
@@ -22,7 +22,8 @@ type Memory struct {
 
 var _ kms.Store = (*Memory)(nil)
 
-// lock makes the maps and returns how to unlock.
+// lock makes the maps if they are missing, and returns the function that unlocks
+// them.
 func (m *Memory) lock() (unlock func()) {
 	m.mu.Lock()
 	if m.keys == nil {
@@ -38,7 +39,7 @@ func clone(k kms.Key) kms.Key {
 	return k
 }
 
-// CreateKey is kms.KeyStore's.
+// CreateKey implements kms.KeyStore.
 func (m *Memory) CreateKey(_ context.Context, k kms.Key, a kms.Alias) error {
 	defer m.lock()()
 	if a.Name != "" {
@@ -51,7 +52,7 @@ func (m *Memory) CreateKey(_ context.Context, k kms.Key, a kms.Alias) error {
 	return nil
 }
 
-// Key is kms.KeyStore's.
+// Key implements kms.KeyStore.
 func (m *Memory) Key(_ context.Context, r kms.Ref) (kms.Key, error) {
 	defer m.lock()()
 	return m.key(r)
@@ -65,7 +66,7 @@ func (m *Memory) key(r kms.Ref) (kms.Key, error) {
 	return clone(k), nil
 }
 
-// Keys is kms.KeyStore's.
+// Keys implements kms.KeyStore.
 func (m *Memory) Keys(_ context.Context, account, region string) (list []kms.Key, err error) {
 	defer m.lock()()
 	for _, k := range m.keys {
@@ -77,7 +78,7 @@ func (m *Memory) Keys(_ context.Context, account, region string) (list []kms.Key
 	return list, nil
 }
 
-// Owned is kms.KeyStore's.
+// Owned implements kms.KeyStore.
 func (m *Memory) Owned(_ context.Context, account string, now time.Time) (n int, err error) {
 	defer m.lock()()
 	for _, k := range m.keys {
@@ -89,7 +90,7 @@ func (m *Memory) Owned(_ context.Context, account string, now time.Time) (n int,
 	return n, nil
 }
 
-// ChangeKey is kms.KeyStore's.
+// ChangeKey implements kms.KeyStore.
 func (m *Memory) ChangeKey(_ context.Context, r kms.Ref, change func(*kms.Key) error) error {
 	defer m.lock()()
 	k, err := m.key(r)
@@ -103,7 +104,7 @@ func (m *Memory) ChangeKey(_ context.Context, r kms.Ref, change func(*kms.Key) e
 	return nil
 }
 
-// CreateAlias is kms.AliasStore's.
+// CreateAlias implements kms.AliasStore.
 func (m *Memory) CreateAlias(_ context.Context, a kms.Alias) error {
 	defer m.lock()()
 	if _, err := m.key(a.Key()); err != nil {
@@ -116,7 +117,7 @@ func (m *Memory) CreateAlias(_ context.Context, a kms.Alias) error {
 	return nil
 }
 
-// MoveAlias is kms.AliasStore's.
+// MoveAlias implements kms.AliasStore.
 func (m *Memory) MoveAlias(_ context.Context, a kms.Alias) error {
 	defer m.lock()()
 	old, ok := m.aliases[named(a)]
@@ -131,7 +132,7 @@ func (m *Memory) MoveAlias(_ context.Context, a kms.Alias) error {
 	return nil
 }
 
-// DeleteAlias is kms.AliasStore's.
+// DeleteAlias implements kms.AliasStore.
 func (m *Memory) DeleteAlias(_ context.Context, a kms.Alias) error {
 	defer m.lock()()
 	if _, ok := m.aliases[named(a)]; !ok {
@@ -141,7 +142,7 @@ func (m *Memory) DeleteAlias(_ context.Context, a kms.Alias) error {
 	return nil
 }
 
-// Aliases is kms.AliasStore's.
+// Aliases implements kms.AliasStore.
 func (m *Memory) Aliases(_ context.Context, account, region string, names ...string) (list []kms.Alias, err error) {
 	defer m.lock()()
 	for _, a := range m.aliases {
@@ -153,7 +154,7 @@ func (m *Memory) Aliases(_ context.Context, account, region string, names ...str
 	return list, nil
 }
 
-// AddGrant is kms.GrantStore's.
+// AddGrant implements kms.GrantStore.
 func (m *Memory) AddGrant(_ context.Context, g kms.Grant) (kms.Grant, error) {
 	defer m.lock()()
 	if _, err := m.key(g.Key); err != nil {
@@ -168,7 +169,7 @@ func (m *Memory) AddGrant(_ context.Context, g kms.Grant) (kms.Grant, error) {
 	return g, nil
 }
 
-// Grants is kms.GrantStore's.
+// Grants implements kms.GrantStore.
 func (m *Memory) Grants(_ context.Context, r kms.Ref) (list []kms.Grant, err error) {
 	defer m.lock()()
 	for _, g := range m.grants {
@@ -180,7 +181,7 @@ func (m *Memory) Grants(_ context.Context, r kms.Ref) (list []kms.Grant, err err
 	return list, nil
 }
 
-// DeleteGrant is kms.GrantStore's.
+// DeleteGrant implements kms.GrantStore.
 func (m *Memory) DeleteGrant(_ context.Context, r kms.Ref, id string) error {
 	defer m.lock()()
 	if m.grants[id].Key != r {
@@ -190,7 +191,7 @@ func (m *Memory) DeleteGrant(_ context.Context, r kms.Ref, id string) error {
 	return nil
 }
 
-// Purge is kms.Purger's.
+// Purge implements kms.Purger.
 func (m *Memory) Purge(_ context.Context, now time.Time) (n int, err error) {
 	defer m.lock()()
 	for r, k := range m.keys {

@@ -11,14 +11,14 @@ type Names struct{}
 
 var _ kms.Principals = Names{}
 
-// BindPrincipals is kms.Principals'.
+// BindPrincipals implements kms.Principals.
 func (Names) BindPrincipals(_ context.Context, document string) (string, error) { return document, nil }
 
-// ShowPrincipals is kms.Principals'.
+// ShowPrincipals implements kms.Principals.
 func (Names) ShowPrincipals(_ context.Context, document string) (string, error) { return document, nil }
 
-// PrincipalID is kms.Principals'.
+// PrincipalID implements kms.Principals.
 func (Names) PrincipalID(_ context.Context, arn string) (string, error) { return arn, nil }
 
-// PrincipalARN is kms.Principals'.
+// PrincipalARN implements kms.Principals.
 func (Names) PrincipalARN(_ context.Context, id string) (string, error) { return id, nil }

@@ -1,5 +1,5 @@
-// Package kmstest holds what every kms.Store must do, and a store in memory for
-// the tests of those who need one.
+// Package kmstest has the conformance suite of kms.Store, and an implementation in
+// memory for tests that need a store.
 package kmstest
 
 import (
@@ -17,8 +17,8 @@ import (
 
 const account, stranger, region = "111111111111", "222222222222", "us-east-1"
 
-// TestStore checks the laws of kms.Store on stores that open returns, empty and
-// for one test each.
+// TestStore runs the conformance suite of kms.Store. open returns an empty store;
+// it is called once for each test.
 func TestStore(t *testing.T, open func(t *testing.T) kms.Store) {
 	for name, test := range map[string]func(*testing.T, kms.Store){
 		"keys": testKeys, "key with alias": testKeyWithAlias, "changes": testChanges,
@@ -56,7 +56,7 @@ func grant(id, key string) kms.Grant {
 	}
 }
 
-// check reports errors of calls that must succeed.
+// check reports the error of a call that must succeed.
 func check(t *testing.T, what string, err error) {
 	t.Helper()
 	if err != nil {
@@ -64,7 +64,7 @@ func check(t *testing.T, what string, err error) {
 	}
 }
 
-// refused reports an error that is not want.
+// refused reports an error other than want.
 func refused(t *testing.T, what string, got, want error) {
 	t.Helper()
 	if !errors.Is(got, want) {
@@ -180,7 +180,7 @@ func testAliases(t *testing.T, s kms.Store) {
 	moved := alias("x", "b")
 	moved.Created, moved.Updated = time.Time{}, moved.Updated.Add(time.Second)
 	check(t, "move", s.MoveAlias(ctx, moved))
-	moved.Created = alias("", "").Created // which moving does not change
+	moved.Created = alias("", "").Created // moving leaves it as it was
 	got, err := s.Aliases(ctx, account, region, "alias/x", "alias/none")
 	check(t, "one", err)
 	same(t, []kms.Alias{moved}, got)
