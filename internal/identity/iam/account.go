@@ -9,15 +9,15 @@ import (
 	"github.com/diskport/diskport/internal/identity/sigv4"
 )
 
-// Account is one of the accounts of the service, isolated from the others.
+// Account is one of the service's accounts. Accounts are isolated from each other.
 type Account struct {
 	ID      string // twelve digits
-	KeyID   string // of its root key
+	KeyID   string // id of its root key
 	Created time.Time
 }
 
-// SetRootKey gives an account its root key, in place of the one it had. A new
-// account comes into being by it; one that was removed does not (ErrRemoved).
+// SetRootKey replaces an account's root key, and creates the account if it does not
+// exist. It fails with ErrRemoved if the account was removed.
 func (s *Service) SetRootKey(ctx context.Context, account, id string, secret sigv4.Secret) error {
 	if err := checkAccount(account); err != nil {
 		return err
@@ -40,9 +40,9 @@ func checkAccount(id string) error {
 	return nil
 }
 
-// AddAccount makes an account, with a random id when none is given, and its
-// root key, whose secret is told this once. It fails with ErrExists, and with
-// ErrRemoved for an id that was another account's.
+// AddAccount creates an account, with a random id unless one is given, and its root
+// key. The key's secret is returned only here. It fails with ErrExists, and with
+// ErrRemoved if an earlier account had the id.
 func (s *Service) AddAccount(ctx context.Context, id string) (Account, sigv4.Secret, error) {
 	if id == "" {
 		id = s.newAccountID()
@@ -59,10 +59,10 @@ func (s *Service) newAccountID() string {
 	b := make([]byte, 12)
 	s.opts.Rand(b)
 	for i := range b {
-		b[i] = '0' + b[i]%10 // not quite even, which harms nobody
+		b[i] = '0' + b[i]%10 // slightly uneven, which does no harm
 	}
 	if b[0] == '0' {
-		b[0] = '1' // survives a spreadsheet
+		b[0] = '1' // no leading zero, which a spreadsheet would drop
 	}
 	return string(b)
 }
@@ -77,10 +77,10 @@ func (s *Service) Accounts(ctx context.Context) ([]Account, error) {
 	return list, err
 }
 
-// RemoveAccount removes an account with its users, roles and policies. owns is
-// asked first what else the account has ("3 snapshots"); if anything, it fails
-// with ErrInUse. Without the account it fails with ErrNotFound. The id is given to no
-// account again.
+// RemoveAccount removes an account with its users, roles and policies. It first
+// asks owns what else the account has ("3 snapshots"), and fails with ErrInUse if
+// there is anything. If there is no such account it fails with ErrNotFound. The id
+// is never given to another account.
 func (s *Service) RemoveAccount(ctx context.Context, id string, owns func(ctx context.Context, account string) (what string, err error)) error {
 	if err := checkAccount(id); err != nil {
 		return err
@@ -95,17 +95,19 @@ func (s *Service) RemoveAccount(ctx context.Context, id string, owns func(ctx co
 	return s.opts.Store.RemoveAccount(ctx, id)
 }
 
-// Owned is one kind of thing that accounts own and that must be gone before them.
+// Owned is one kind of resource that accounts own, all of which must be gone before
+// an account can be removed.
 type Owned struct {
-	Kind string // "snapshot"; with an s behind it, several
-	// Count returns how many the account has, without reading them.
+	Kind string // "snapshot"; the plural adds an s
+	// Count returns how many of them the account has, without reading them.
 	Count func(ctx context.Context, account string) (int, error)
 }
 
-// Estate is all kinds of things that accounts own besides their entities.
+// Estate lists every kind of resource that accounts own besides their entities.
 type Estate []Owned
 
-// Owns says what an account owns ("3 snapshots, 1 bucket"), or "".
+// Owns describes what an account owns ("3 snapshots, 1 bucket"). It returns "" if
+// there is nothing.
 func (e Estate) Owns(ctx context.Context, account string) (string, error) {
 	var owned []string
 	for _, o := range e {

@@ -9,7 +9,8 @@ import (
 	"github.com/diskport/diskport/internal/identity/policy"
 )
 
-// What imports present when they assume the service role.
+// The service principal and the external id with which imports assume the service
+// role.
 const (
 	ImportService    = "vmie.amazonaws.com"
 	ImportExternalID = "vmimport"
@@ -17,19 +18,19 @@ const (
 
 const assumeRole = "sts:AssumeRole"
 
-// ServiceCall is a service that wants to act in a role.
+// ServiceCall is a service's request to assume a role.
 type ServiceCall struct {
-	Account    string // the role's, and the one on whose behalf the service acts
+	Account    string // of the role, on whose behalf the service acts
 	Role       string // name, without path
 	Service    string // principal, such as ImportService
 	ExternalID string
-	SourceARN  string // of what the service works on
+	SourceARN  string // ARN of what the service works on
 }
 
-// AssumeServiceRole returns the role as a principal, bound by its policies, if
-// its trust policy lets the service in. It reads everything anew. Without the
-// role it fails with ErrNotFound, and with a *DeniedError if the trust policy
-// says no.
+// AssumeServiceRole returns a principal that acts as the role, with the permissions
+// of the role's policies, if the role's trust policy admits the service. Everything
+// is read anew. It fails with ErrNotFound if there is no such role, and with
+// *DeniedError if the trust policy does not admit the service.
 func (s *Service) AssumeServiceRole(ctx context.Context, call ServiceCall) (Principal, error) {
 	role, err := s.role(ctx, call.Account, call.Role)
 	if _, impossible := errors.AsType[*ValidationError](err); impossible {
@@ -53,7 +54,8 @@ func (s *Service) AssumeServiceRole(ctx context.Context, call ServiceCall) (Prin
 	return s.rolePrincipal(ctx, role, cmp.Or(call.ExternalID, "service"))
 }
 
-// serviceContext is what a trust policy may ask about a service's call.
+// serviceContext returns the condition keys for a service's call that a trust
+// policy may test.
 func (s *Service) serviceContext(call ServiceCall) policy.Context {
 	c := Origin{Time: s.opts.Now(), Secure: true}.Context()
 	for key, value := range map[string]string{

@@ -7,11 +7,11 @@ import (
 	"time"
 )
 
-// awsAccount stands in the ARNs of AWS's own policies for an account.
+// awsAccount takes the place of the account in the ARNs of AWS's own policies.
 const awsAccount = "aws"
 
-// awsPolicies returns AWS's own policies that people attach, cut down to the
-// services that are here. Names are with the path.
+// awsPolicies returns the AWS managed policies that people attach, reduced to the
+// services that exist here. The names include the path.
 func awsPolicies() map[string]string {
 	allow := func(actions string) string {
 		return `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":[` + actions + `],"Resource":"*"}]}`
@@ -43,7 +43,7 @@ func awsPolicyNames() []string {
 	return names
 }
 
-// awsPolicy returns the policy of AWS's own that an ARN names.
+// awsPolicy returns the AWS managed policy with an ARN.
 func (s *Service) awsPolicy(arn string) (Managed, bool) {
 	account, path, name, ok := s.splitARN(arn, "policy")
 	if !ok || account != awsAccount {
@@ -54,7 +54,7 @@ func (s *Service) awsPolicy(arn string) (Managed, bool) {
 		return Managed{}, false
 	}
 	since := time.Date(2015, 2, 6, 18, 39, 0, 0, time.UTC)
-	id := sha256.Sum256([]byte(arn)) // always the same
+	id := sha256.Sum256([]byte(arn)) // the same in every run
 	return Managed{
 		Account: awsAccount, Name: name, Path: path, ID: "ANPA" + base32.StdEncoding.EncodeToString(id[:])[:17],
 		Created: since, Updated: since, Versions: []Version{{1, document, since}}, Default: 1, Last: 1,

@@ -8,7 +8,7 @@ import (
 	"github.com/diskport/diskport/internal/tag"
 )
 
-// Origin is what condition keys tell about a request as such.
+// Origin holds the condition keys about the request itself.
 type Origin struct {
 	Time      time.Time
 	SourceIP  string // without port
@@ -17,13 +17,13 @@ type Origin struct {
 	UserAgent string
 }
 
-// Context returns o as condition keys. Empty fields are left out.
+// Context returns o as condition keys. Empty fields are omitted.
 func (o Origin) Context() policy.Context {
 	c := policy.Context{}
 	c.Set("aws:CurrentTime", o.Time.UTC().Format(time.RFC3339))
 	c.Set("aws:EpochTime", strconv.FormatInt(o.Time.Unix(), 10))
 	c.Set("aws:SecureTransport", strconv.FormatBool(o.Secure))
-	c.Set("aws:ViaAWSService", "false") // those that come through a service say so themselves
+	c.Set("aws:ViaAWSService", "false") // requests made through a service set this themselves
 	c.Set("aws:PrincipalIsAWSService", "false")
 	for key, value := range map[string]string{
 		"aws:SourceIp": o.SourceIP, "aws:RequestedRegion": o.Region, "aws:UserAgent": o.UserAgent,
@@ -35,13 +35,13 @@ func (o Origin) Context() policy.Context {
 	return c
 }
 
-// Details is what condition keys tell about the thing that a request is for.
-// Edges add it to the context that they authorise with; empty fields are left
-// out, and so absent to a condition.
+// Details holds the condition keys about what a request acts on. Edges add it to
+// the context that they authorise with. Empty fields are omitted: to a condition,
+// those keys are absent.
 type Details struct {
 	RequestTags  []tag.Tag // given by the request: aws:RequestTag/key and aws:TagKeys
-	TagKeys      []string  // to take off, where a request gives no values
-	ResourceTags tag.Set   // of the resource before the request: aws:ResourceTag/key
+	TagKeys      []string  // keys of tags to remove, where
+	ResourceTags tag.Set   // of the resource as it is before the
 	CreateAction string    // ec2:CreateAction, of tags given on creation
 }
 

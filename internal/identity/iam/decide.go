@@ -7,28 +7,29 @@ import (
 	"github.com/diskport/diskport/internal/identity/policy"
 )
 
-// Access is a wish to act on one resource that has a policy of its own.
+// Access is a request to act on one resource that has a policy of its own.
 type Access struct {
 	Action   string
 	Resource string          // ARN
 	Policy   policy.Document // the resource's
-	Context  policy.Context  // of the request; not changed, may be nil
+	Context  policy.Context  // of the request; not modified; may be nil
 }
 
-// Verdict is what the policies about an Access say. How they go together is the
-// business of the resource's service.
+// Verdict is what the policies say about an Access, each on its own. The resource's
+// service decides how they combine.
 type Verdict struct {
-	Own      policy.Decision // of the principal, with those of its session
-	Resource policy.Decision // of the resource
-	// Within reports whether the policies of the principal's session, if it has
-	// any, allow it: without that no word of the resource's own is enough.
+	Own      policy.Decision // of the principal's policies and its session's
+	Resource policy.Decision // of the resource's policy
+	// Within reports whether the session's policies allow the access; it is true
+	// without a session policy. If it is false, an Allow of the resource's policy is
+	// not enough.
 	Within bool
 }
 
-// Decide returns what p's own policies and the resource's policy say about a. Unlike
-// Authorize it judges resources of every account, for which root's own word is
-// always Allow. It fails with a *DeniedError if that would take too long, and with
-// ctx's error.
+// Decide returns what p's own policies and the resource's policy say about a.
+// Unlike Authorize it also judges resources of other accounts; for root, the answer
+// of its own policies is always Allow. It fails with a *DeniedError if the
+// evaluation would take too long, and with ctx's error.
 func Decide(ctx context.Context, p Principal, a Access) (Verdict, error) {
 	w := policy.NewWork(ctx)
 	full := p.about(a.Context)
@@ -44,13 +45,13 @@ func Decide(ctx context.Context, p Principal, a Access) (Verdict, error) {
 	return v, nil
 }
 
-// Named reports whether p is who a stored word for a principal names: itself or the role
-// that it is in. See PrincipalID.
+// Named reports whether a stored principal id names p: p itself, or the role whose
+// session p is. See PrincipalID.
 func (p Principal) Named(id string) bool {
 	return id != "" && slices.Contains(p.ids(), id)
 }
 
-// caller is how Principal elements may name p.
+// caller returns p in the forms in which Principal elements may name it.
 func (p Principal) caller() policy.Caller {
 	switch p.Kind {
 	case Anonymous:

@@ -10,10 +10,11 @@ import (
 	"github.com/diskport/diskport/internal/identity/sigv4"
 )
 
-// secretBytes of a secret access key: 40 characters of base64.
+// secretBytes is the length of a secret access key before encoding: 40 characters
+// of base64.
 const secretBytes = 30
 
-// newKey makes a key of an account, or of one of its users.
+// newKey makes a key for an account's root or for one of its users.
 func (s *Service) newKey(account, user string) (AccessKey, sigv4.Secret) {
 	k := AccessKey{ID: "AKIA" + s.random(16), Account: account, User: user, Created: s.stamp()}
 	secret := s.newSecret()
@@ -27,13 +28,13 @@ func (s *Service) newSecret() sigv4.Secret {
 	return sigv4.NewSecret(base64.StdEncoding.EncodeToString(b))
 }
 
-// purpose is what a wrapped secret is bound to: under another id or account it
-// does not open.
+// purpose returns the associated data of a wrapped secret. Under another key id or
+// account the secret does not open.
 func (k AccessKey) purpose() []byte {
 	return []byte("diskport:access-key:" + k.Account + ":" + k.ID)
 }
 
-// CreateAccessKey makes a key for a user. The secret is told this once.
+// CreateAccessKey makes a key for a user. The secret is returned only here.
 func (s *Service) CreateAccessKey(ctx context.Context, account, user string) (AccessKey, sigv4.Secret, error) {
 	if err := checkUser(user); err != nil {
 		return AccessKey{}, sigv4.Secret{}, err
@@ -43,8 +44,8 @@ func (s *Service) CreateAccessKey(ctx context.Context, account, user string) (Ac
 	return k, secret, quota(err, maxKeys, "AccessKeysPerUser")
 }
 
-// ListAccessKeys returns a user's keys, sorted by id, or the root key for the
-// empty name.
+// ListAccessKeys returns a user's keys, sorted by id. An empty name returns the
+// root key.
 func (s *Service) ListAccessKeys(ctx context.Context, account, user string) ([]AccessKey, error) {
 	if user == "" {
 		roots, err := s.opts.Store.RootKeys(ctx)
@@ -56,7 +57,7 @@ func (s *Service) ListAccessKeys(ctx context.Context, account, user string) ([]A
 	return s.opts.Store.Keys(ctx, account, user)
 }
 
-// KeyStatus says whether a key is good for anything, in AWS's words.
+// KeyStatus says whether a key can be used, in AWS's words.
 type KeyStatus string
 
 // The statuses.
@@ -65,7 +66,7 @@ const (
 	KeyInactive KeyStatus = "Inactive"
 )
 
-// UpdateAccessKey gives a user's key another status.
+// UpdateAccessKey changes the status of a user's key.
 func (s *Service) UpdateAccessKey(ctx context.Context, account, user, id string, status KeyStatus) error {
 	if err := cmp.Or(checkUser(user), checkKeyID(id)); err != nil {
 		return err
@@ -82,7 +83,7 @@ func (s *Service) UpdateAccessKey(ctx context.Context, account, user, id string,
 	})
 }
 
-// DeleteAccessKey removes a user's key, and with it the sessions made by it.
+// DeleteAccessKey removes a user's key. Sessions that were made with it end.
 func (s *Service) DeleteAccessKey(ctx context.Context, account, user, id string) error {
 	if err := cmp.Or(checkUser(user), checkKeyID(id)); err != nil {
 		return err
@@ -109,11 +110,11 @@ func checkKeyID(id string) error {
 	return nil
 }
 
-// useEvery is how exactly the last use of a key is known: a request costs no
-// write unless this has passed.
+// useEvery is the precision of a key's last use. A request writes it only if the
+// last write is longer ago than this.
 const useEvery = 15 * time.Minute
 
-// Used notes that p's long-lived key signed a request to a service.
+// Used records that p's long-lived key signed a request to a service.
 func (s *Service) Used(ctx context.Context, p Principal, service, region string) error {
 	now := s.opts.Now()
 	if p.keyID == "" || now.Sub(p.used) < useEvery {
@@ -125,9 +126,9 @@ func (s *Service) Used(ctx context.Context, p Principal, service, region string)
 	})
 }
 
-// AccessKeys finds whose access key something was signed with. *Service is the one
-// in use. Its method is called for every request, concurrently; ErrUnknownKey and
-// ErrExpiredToken are told apart, other errors are internal ones.
+// AccessKeys looks up the principal that an access key belongs to. *Service
+// implements it. Its method is called for every request, concurrently. Callers
+// distinguish ErrUnknownKey and ErrExpiredToken; any other error is internal.
 type AccessKeys interface {
 	Lookup(ctx context.Context, accessKeyID, sessionToken string) (Principal, sigv4.Secret, error)
 }

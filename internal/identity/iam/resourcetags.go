@@ -7,8 +7,9 @@ import (
 	"github.com/diskport/diskport/internal/tag"
 )
 
-// WithResourceTags returns c with a resource's tags as aws:ResourceTag/key and, where a
-// service has a prefix of its own for them ("ec2:ResourceTag/"), under that too.
+// WithResourceTags returns c with a resource's tags, as aws:ResourceTag/key. If the
+// service has a prefix of its own for them ("ec2:ResourceTag/"), they are set under
+// that as well.
 func WithResourceTags(c policy.Context, prefix string, tags tag.Set) policy.Context {
 	if len(tags) == 0 {
 		return c

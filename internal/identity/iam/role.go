@@ -9,13 +9,13 @@ import (
 	"github.com/diskport/diskport/internal/tag"
 )
 
-// How long a session of a role may be allowed to last.
+// Bounds of a role's longest session.
 const (
 	minSession = time.Hour
 	maxSession = 12 * time.Hour
 )
 
-// RoleSpec is what a new role is to be.
+// RoleSpec describes a role to create.
 type RoleSpec struct {
 	Name        string
 	Path        string // empty means "/"
@@ -32,7 +32,7 @@ func (r RoleSpec) validate() error {
 	return cmp.Or(checkRole(r.Name), checkPath(r.Path), checkDescription(r.Description), checkTrust(r.Trust), tag.Validate(r.Tags))
 }
 
-// CreateRole makes a role.
+// CreateRole creates a role.
 func (s *Service) CreateRole(ctx context.Context, account string, spec RoleSpec) (Role, error) {
 	spec.Path = cmp.Or(spec.Path, "/")
 	spec.MaxSession = cmp.Or(spec.MaxSession, minSession)
@@ -134,13 +134,13 @@ func (s *Service) UpdateAssumeRolePolicy(ctx context.Context, account, name, tru
 	})
 }
 
-// RoleUpdate is what UpdateRole changes: what is not nil.
+// RoleUpdate is what UpdateRole changes. Fields that are nil stay as they are.
 type RoleUpdate struct {
 	Description *string
 	MaxSession  *time.Duration
 }
 
-// UpdateRole changes a role's description and longest session.
+// UpdateRole changes a role's description and the length of its longest session.
 func (s *Service) UpdateRole(ctx context.Context, account, name string, u RoleUpdate) error {
 	return s.change(ctx, account, name, func(r *Role) error {
 		if u.Description != nil {
@@ -153,7 +153,7 @@ func (s *Service) UpdateRole(ctx context.Context, account, name string, u RoleUp
 	})
 }
 
-// TagRole adds tags, or gives present ones another value.
+// TagRole adds tags, and replaces the values of tags that the role has already.
 func (s *Service) TagRole(ctx context.Context, account, name string, tags []tag.Tag) error {
 	if err := tag.Validate(tags); err != nil {
 		return err
@@ -164,7 +164,7 @@ func (s *Service) TagRole(ctx context.Context, account, name string, tags []tag.
 	})
 }
 
-// UntagRole removes tags. A key without a tag is no error.
+// UntagRole removes tags. A key that the role has no tag for is not an error.
 func (s *Service) UntagRole(ctx context.Context, account, name string, keys []string) error {
 	return s.change(ctx, account, name, func(r *Role) error {
 		r.Tags = without(r.Tags, keys)

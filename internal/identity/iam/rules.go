@@ -9,7 +9,7 @@ import (
 	"github.com/diskport/diskport/internal/identity/policy"
 )
 
-// Quotas, as IAM has them by default. Sizes are characters without white space.
+// IAM's default quotas. Sizes are in characters, not counting white space.
 const (
 	maxUsers       = 5000
 	maxRoles       = 1000
@@ -21,7 +21,7 @@ const (
 	maxUserInline  = 2048 // all inline policies of a user together
 	maxRoleInline  = 10240
 	maxManagedSize = 6144
-	maxBytes       = 2 // times a quota, in bytes of what is stored
+	maxBytes       = 2 // factor on a quota: limit for the stored text, in bytes
 	maxDescription = 1000
 	maxNameLen     = 64
 	maxPolicyName  = 128
@@ -49,7 +49,7 @@ func checkUser(name string) error { return checkName("userName", name, maxNameLe
 
 func checkPolicy(name string) error { return checkName("policyName", name, maxPolicyName) }
 
-// check is checkName for the name of an owner.
+// check applies checkName to the name of an owner.
 func (o Owner) check() error {
 	if o.Kind == KindUser {
 		return checkUser(o.Name)
@@ -71,9 +71,10 @@ func checkDescription(text string) error {
 	return nil
 }
 
-// accept returns a document as it is stored, without white space, or says why it is
-// not: *policy.SyntaxError, *LimitError. Quotas do not count white space, which may
-// stand inside strings too, so what is stored is measured in bytes besides.
+// accept returns a document as it is to be stored, without white space between
+// tokens, or an error that says why it is refused: *policy.SyntaxError or
+// *LimitError. The quotas ignore white space inside strings too, which is stored,
+// so the stored text also has a limit in bytes.
 func accept(document string, kind policy.Kind, most int, quota string) (string, error) {
 	_, canonical, err := policy.Accept(document, kind)
 	if err != nil {
@@ -90,7 +91,7 @@ func acceptTrust(document string) (string, error) {
 	return accept(document, policy.Trust, maxTrust, "ACLSizePerRole")
 }
 
-// checkTrust is acceptTrust for a policy that is stored already.
+// checkTrust is acceptTrust for a policy that is already stored.
 func checkTrust(document string) error {
 	_, err := acceptTrust(document)
 	return err
@@ -101,7 +102,8 @@ func acceptManaged(document string) (string, error) {
 	return accept(document, policy.Identity, maxManagedSize, "PolicySize")
 }
 
-// weight is how IAM measures policies: characters but white space.
+// weight returns the size of a policy as IAM measures it: characters other than
+// white space.
 func weight(document string) int {
 	n := 0
 	for _, r := range document {

@@ -12,7 +12,7 @@ import (
 	"github.com/diskport/diskport/internal/identity/sigv4"
 )
 
-// Credentials are temporary ones, as STS hands them out.
+// Credentials are temporary credentials, as STS issues them.
 type Credentials struct {
 	AccessKeyID  string // ASIA…
 	Secret       sigv4.Secret
@@ -20,22 +20,22 @@ type Credentials struct {
 	Expires      time.Time
 }
 
-// session is what a session token carries. The token is this, wrapped under the
-// service's key for tokens and bound to the access key id: every node can open it,
-// none keeps it, and the secret is in the clear nowhere. What the session may
-// do is not in it, but read anew at each request.
+// session is the content of a session token. The token is this content, wrapped
+// under the service's key for tokens and bound to the access key id. Every node can
+// open it and none stores it, and the secret is nowhere in the clear. It does not
+// hold the session's permissions: those are read anew at each request.
 type session struct {
 	Version int
 	Secret  []byte
 	Issued  int64 // Unix seconds
 	Expires int64
 
-	// Of GetSessionToken: the long-lived key, without which the session ends.
+	// From GetSessionToken: the long-lived key, on which the session depends.
 	KeyID string
 
-	// Of AssumeRole.
+	// From AssumeRole.
 	Account, Role string
-	RoleID        string // a role made again under the name is another one
+	RoleID        string // differs if the role was deleted and created again
 	Name          string // RoleSessionName
 	Policy        string // session policy, or empty
 	PolicyARNs    []string
@@ -48,7 +48,7 @@ const (
 
 func sessionPurpose(keyID string) []byte { return []byte("diskport:session-token:" + keyID) }
 
-// mint makes the credentials of a session that lasts from now on.
+// mint makes the credentials of a session that starts now.
 func (s *Service) mint(of session, life time.Duration) (Credentials, error) {
 	now := s.stamp()
 	c := Credentials{AccessKeyID: "ASIA" + s.random(16), Secret: s.newSecret(), Expires: now.Add(life)}
@@ -62,7 +62,7 @@ func (s *Service) mint(of session, life time.Duration) (Credentials, error) {
 	return c, nil
 }
 
-// open is the inverse of mint: ErrUnknownKey, ErrExpiredToken.
+// open is the inverse of mint. It fails with ErrUnknownKey or ErrExpiredToken.
 func (s *Service) open(keyID, token string) (of session, err error) {
 	if len(token) > maxToken {
 		return of, ErrUnknownKey
@@ -81,9 +81,9 @@ func (s *Service) open(keyID, token string) (of session, err error) {
 	return of, nil
 }
 
-// Lookup returns whose access key id is, and its secret. The session token is
-// the one that came with it, or empty. It fails with ErrUnknownKey or
-// ErrExpiredToken; other errors are internal ones.
+// Lookup returns the principal that an access key belongs to, and the key's secret.
+// sessionToken is empty if the request came without one. It fails with
+// ErrUnknownKey or ErrExpiredToken; any other error is internal.
 func (s *Service) Lookup(ctx context.Context, accessKeyID, sessionToken string) (Principal, sigv4.Secret, error) {
 	if !keyIDForm.MatchString(accessKeyID) {
 		return Principal{}, sigv4.Secret{}, ErrUnknownKey
@@ -120,8 +120,8 @@ func (s *Service) lookupKey(ctx context.Context, id string) (Principal, sigv4.Se
 	return p, sigv4.NewSecret(string(secret)), err
 }
 
-// userPrincipal returns a user with his present policies. One who is gone has
-// no key any more.
+// userPrincipal returns a user with the policies that apply now. If the user is
+// gone, it fails with ErrUnknownKey.
 func (s *Service) userPrincipal(ctx context.Context, account, name string) (Principal, error) {
 	u, err := s.GetUser(ctx, account, name)
 	if err != nil {
@@ -133,7 +133,7 @@ func (s *Service) userPrincipal(ctx context.Context, account, name string) (Prin
 	}, gone(err)
 }
 
-// gone makes of a missing entity a key that nobody has.
+// gone turns the error about a missing entity into ErrUnknownKey.
 func gone(err error) error {
 	if errors.Is(err, ErrNotFound) {
 		return ErrUnknownKey
@@ -141,7 +141,8 @@ func gone(err error) error {
 	return err
 }
 
-// sessionPrincipal returns who a session token is for, as of now.
+// sessionPrincipal returns the principal that a session token stands for, as of
+// now.
 func (s *Service) sessionPrincipal(ctx context.Context, of session) (Principal, error) {
 	if of.KeyID != "" {
 		p, _, err := s.lookupKey(ctx, of.KeyID)
@@ -164,8 +165,8 @@ func (s *Service) sessionPrincipal(ctx context.Context, of session) (Principal, 
 	return p, err
 }
 
-// rolePrincipal returns a session of a role, bound by the role's present
-// policies.
+// rolePrincipal returns a session of a role, with the permissions that the role's
+// policies give it now.
 func (s *Service) rolePrincipal(ctx context.Context, role Role, name string) (Principal, error) {
 	documents, err := s.policiesOf(ctx, RoleOwner(role.Account, role.Name))
 	return Principal{
@@ -180,13 +181,14 @@ func (s *Service) rolePrincipal(ctx context.Context, role Role, name string) (Pr
 	}, err
 }
 
-// sessionARN is without the role's path, as at AWS.
+// sessionARN returns the ARN of a session. As at AWS, it does not contain the
+// role's path.
 func (s *Service) sessionARN(role Role, name string) string {
 	return "arn:" + s.opts.Partition + ":sts::" + role.Account + ":assumed-role/" + role.Name + "/" + name
 }
 
-// sessionPolicies parses what limits a session. A managed policy that is gone
-// allows nothing any more.
+// sessionPolicies parses the policies that limit a session. A managed policy that
+// has been deleted no longer allows anything.
 func (s *Service) sessionPolicies(ctx context.Context, of session) ([]policy.Document, error) {
 	var texts []string
 	if of.Policy != "" {
@@ -213,7 +215,7 @@ func (s *Service) sessionPolicies(ctx context.Context, of session) ([]policy.Doc
 	return list, nil
 }
 
-// inForce returns the document of m that counts.
+// inForce returns the document of m's default version.
 func (m Managed) inForce() string {
 	for _, v := range m.Versions {
 		if v.Number == m.Default {

@@ -11,14 +11,14 @@ import (
 	"github.com/diskport/diskport/internal/identity/policy"
 )
 
-// Rules of STS.
+// Limits of STS.
 const (
 	minLife          = 15 * time.Minute
 	defaultRoleLife  = time.Hour
-	maxChainedLife   = time.Hour // of a role assumed by a role's session
+	maxChainedLife   = time.Hour // for a role assumed by a role's session
 	defaultTokenLife = 12 * time.Hour
 	maxTokenLife     = 36 * time.Hour
-	maxRootTokenLife = time.Hour // root's tokens are cut to it
+	maxRootTokenLife = time.Hour // tokens of root last no longer
 	maxSessionPolicy = 2048      // characters
 	maxSessionARNs   = 10
 )
@@ -28,7 +28,7 @@ var (
 	externalIDForm  = regexp.MustCompile(`^[A-Za-z0-9_+=,.@:/-]+$`)
 )
 
-// RoleCall is somebody who wants to act in a role.
+// RoleCall is a request to assume a role.
 type RoleCall struct {
 	Caller      Principal
 	RoleARN     string
@@ -36,7 +36,7 @@ type RoleCall struct {
 	ExternalID  string         // empty: none
 	Life        *time.Duration // nil: an hour
 	Policy      string         // session policy; empty: none
-	PolicyARNs  []string       // managed ones, of the role's account or AWS's
+	PolicyARNs  []string       // managed session policies, of
 	Context     policy.Context // of the request
 }
 
@@ -61,19 +61,20 @@ func (call RoleCall) validate() error {
 	return nil
 }
 
-// RoleCredentials are those of a session in a role.
+// RoleCredentials are the credentials of a session of a role.
 type RoleCredentials struct {
 	Credentials
-	ARN    string // of the session
+	ARN    string // ARN of the session
 	ID     string // AROA…:session
-	Packed int    // percent of the room for session policies; 0 without any
+	Packed int    // percent of the space for session policies; 0 without any
 }
 
-// AssumeRole returns credentials for a session in a role. The role's trust
-// policy must let the caller in, and where it names no more of him than his
-// account, or he is of another one, his own policies must as well. It fails
-// with *DeniedError (also where there is no such role: nobody may learn that),
-// ErrRootAssumes, *ValidationError and *policy.SyntaxError.
+// AssumeRole returns credentials for a session of a role. The role's trust policy
+// must admit the caller. If it names only the caller's account, or the caller is
+// from another account, the caller's own policies must allow the call as well. It
+// fails with ErrRootAssumes, *ValidationError, *policy.SyntaxError, or
+// *DeniedError. A role that does not exist is a *DeniedError too, so that callers
+// can't find out which roles exist.
 func (s *Service) AssumeRole(ctx context.Context, call RoleCall) (RoleCredentials, error) {
 	account, path, name, ok := s.splitARN(call.RoleARN, "role")
 	if !ok {
@@ -159,7 +160,7 @@ func (call RoleCall) life(role Role) (time.Duration, error) {
 	return *call.Life, nil
 }
 
-// packed is how much of the room for session policies is taken, in percent.
+// packed returns how much of the space for session policies is used, in percent.
 func (of session) packed() int {
 	size := len(of.Policy)
 	for _, arn := range of.PolicyARNs {
@@ -168,8 +169,9 @@ func (of session) packed() int {
 	return (size*100 + maxSessionPolicy - 1) / maxSessionPolicy
 }
 
-// SessionToken returns temporary credentials for the user or root that p is,
-// good as long as the key behind them. A session can't have a session.
+// SessionToken returns temporary credentials for the user or root p. They are valid
+// only as long as the long-lived key that p used. A session can't ask for another
+// session.
 func (s *Service) SessionToken(p Principal, life *time.Duration) (Credentials, error) {
 	asked := defaultTokenLife
 	if life != nil {

@@ -8,14 +8,14 @@ import (
 	"github.com/diskport/diskport/internal/tag"
 )
 
-// UserSpec is what a new user is to be.
+// UserSpec describes a user to create.
 type UserSpec struct {
 	Name string
 	Path string // empty means "/"
 	Tags []tag.Tag
 }
 
-// CreateUser makes a user, who may do nothing yet.
+// CreateUser creates a user, who may not do anything yet.
 func (s *Service) CreateUser(ctx context.Context, account string, spec UserSpec) (UserInfo, error) {
 	spec.Path = cmp.Or(spec.Path, "/")
 	if err := cmp.Or(checkUser(spec.Name), checkPath(spec.Path), tag.Validate(spec.Tags)); err != nil {
@@ -54,7 +54,7 @@ func (s *Service) ListUsers(ctx context.Context, account, prefix string) ([]User
 	return list, err
 }
 
-// UpdateUser gives a user another name or path; empty leaves it.
+// UpdateUser changes a user's name or path; an empty string leaves it as it is.
 func (s *Service) UpdateUser(ctx context.Context, account, name, newName, newPath string) error {
 	if err := cmp.Or(checkUser(name), checkUser(cmp.Or(newName, name)), checkPath(cmp.Or(newPath, "/"))); err != nil {
 		return err
@@ -65,7 +65,7 @@ func (s *Service) UpdateUser(ctx context.Context, account, name, newName, newPat
 	})
 }
 
-// TagUser adds tags, or gives present ones another value.
+// TagUser adds tags, and replaces the values of tags that the user has already.
 func (s *Service) TagUser(ctx context.Context, account, name string, tags []tag.Tag) error {
 	if err := cmp.Or(checkUser(name), tag.Validate(tags)); err != nil {
 		return err
@@ -76,7 +76,7 @@ func (s *Service) TagUser(ctx context.Context, account, name string, tags []tag.
 	})
 }
 
-// UntagUser removes tags. A key without a tag is no error.
+// UntagUser removes tags. A key that the user has no tag for is not an error.
 func (s *Service) UntagUser(ctx context.Context, account, name string, keys []string) error {
 	if err := checkUser(name); err != nil {
 		return err
@@ -87,7 +87,7 @@ func (s *Service) UntagUser(ctx context.Context, account, name string, keys []st
 	})
 }
 
-// without returns the tags that have none of the keys.
+// without returns tags without those that have one of the keys.
 func without(tags tag.Set, keys []string) tag.Set {
 	gone := map[string]bool{}
 	for _, key := range keys {
@@ -102,7 +102,7 @@ func without(tags tag.Set, keys []string) tag.Set {
 	return left
 }
 
-// DeleteUser removes a user. It fails with ErrInUse while he has keys or
+// DeleteUser removes a user. It fails with ErrInUse while the user has keys or
 // policies.
 func (s *Service) DeleteUser(ctx context.Context, account, name string) error {
 	if err := checkUser(name); err != nil {
