@@ -10,15 +10,15 @@ import (
 	"github.com/diskport/diskport/internal/identity/policy"
 )
 
-// DeniedError reports that a principal may not do something. Its text may be shown; EC2
-// puts a sentence before it.
+// DeniedError reports that a principal may not do something. Its text may be shown
+// to the client; EC2 puts a sentence before it.
 type DeniedError struct {
 	Principal string // ARN
 	Action    string
-	Resource  string // the first one that is refused
-	Explicit  bool   // by a Deny, rather than for want of an Allow
-	Session   bool   // by the session's policies, not the identity's
-	Costly    bool   // because nobody can say without evaluating for too long
+	Resource  string // the first one refused
+	Explicit  bool   // refused by a Deny, rather than for want of an Allow
+	Session   bool   // refused by the session's policies, not the identity's
+	Costly    bool   // refused because evaluating the policies would take too long
 }
 
 func (e *DeniedError) Error() string {
@@ -40,13 +40,12 @@ func (e *DeniedError) Error() string {
 	return fmt.Sprintf("User: %s is not authorized to perform: %s on resource: %s %s", who, e.Action, e.Resource, why)
 }
 
-// Authorize returns nil if p may do action to every one of resources (ARNs, or
-// "*" where the action has none), else a *DeniedError. Root may do everything
-// in its own account; others what their policies allow. The keys that tell of
-// p itself are added to what context says of the request; context is not
-// changed and may be nil. All resources of a call, and all calls of a request, share
-// one bound on the steps that their evaluation may take, and end with ctx, whose
-// error is returned then.
+// Authorize returns nil if p may perform action on every one of resources (ARNs, or
+// "*" if the action has none), else a *DeniedError. Root may do everything in its
+// own account; others may do what their policies allow. Authorize adds the keys
+// about p itself to context, which is not modified and may be nil. All resources of
+// a call, and all calls of a request, share one limit on the steps of evaluation.
+// If ctx ends, so does the evaluation, with ctx's error.
 func Authorize(ctx context.Context, p Principal, action string, with policy.Context, resources ...string) error {
 	w := policy.NewWork(ctx)
 	full := p.about(with)
@@ -66,8 +65,8 @@ func Authorize(ctx context.Context, p Principal, action string, with policy.Cont
 	return nil
 }
 
-// withAccount adds the account that an ARN names. Where it names none, the service
-// may know.
+// withAccount adds the account that an ARN names. If the ARN has none, the service
+// may already have set it.
 func withAccount(c policy.Context, arn string) policy.Context {
 	account := accountIn(arn)
 	if account == "" {
@@ -78,8 +77,8 @@ func withAccount(c policy.Context, arn string) policy.Context {
 	return c
 }
 
-// ended returns why an evaluation ended before it had decided, or nil: refused, if
-// it would have taken too long.
+// ended returns why an evaluation ended before it reached a decision, or nil. If it
+// was too costly, that is refused.
 func ended(w *policy.Work, refused *DeniedError) error {
 	err := w.Err()
 	switch {
@@ -92,9 +91,9 @@ func ended(w *policy.Work, refused *DeniedError) error {
 	return nil
 }
 
-// judge returns what p's own policies say, about a resource of whatever account, and
-// whether the session's policies turned an Allow of the
-// identity's into something else.
+// judge returns what p's own policies say about a resource of any account, and
+// whether the identity's policies allowed the request but the session's policies
+// did not.
 func (p Principal) judge(w *policy.Work, action, resource string, c policy.Context) (decision policy.Decision, session bool) {
 	r := policy.Request{Action: action, Resource: resource, Context: c}
 	switch p.Kind {
@@ -115,8 +114,8 @@ func (p Principal) judge(w *policy.Work, action, resource string, c policy.Conte
 	return decision, false
 }
 
-// foreign reports whether an ARN names another account. An ARN without one (a
-// bucket, a snapshot) is for its own domain to judge.
+// foreign reports whether an ARN names another account. If the ARN names none (a
+// bucket, a snapshot), it is up to the resource's own domain to judge.
 func foreign(resource, account string) bool {
 	owner := accountIn(resource)
 	return owner != "" && owner != awsAccount && owner != account

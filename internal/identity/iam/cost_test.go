@@ -11,13 +11,14 @@ import (
 	"github.com/diskport/diskport/internal/identity/policy"
 )
 
-// spaced is a document with so many bytes of white space before each of its
+// spaced returns a document with n bytes of white space before each of its
 // statements, which quotas do not count.
 func spaced(document string, n int) string {
 	return strings.Replace(document, `"Statement"`, strings.Repeat(" ", n/2)+strings.Repeat("\n", n/2)+`"Statement"`, 1)
 }
 
-// TestDocumentsAreStoredWithoutWhiteSpace: what quotas do not count takes no room.
+// TestDocumentsAreStoredWithoutWhiteSpace: white space between tokens, which quotas
+// do not count, takes no room in the store.
 func TestDocumentsAreStoredWithoutWhiteSpace(t *testing.T) {
 	s, _ := service(t)
 	ctx := t.Context()
@@ -50,7 +51,8 @@ func TestDocumentsAreStoredWithoutWhiteSpace(t *testing.T) {
 	}
 }
 
-// TestWhiteSpaceInsideStringsIsBounded: it belongs to a pattern, and is free in quotas.
+// TestWhiteSpaceInsideStringsIsBounded: white space inside strings is part of a
+// pattern and has to be kept, though quotas do not count it.
 func TestWhiteSpaceInsideStringsIsBounded(t *testing.T) {
 	s, _ := service(t)
 	ctx := t.Context()
@@ -73,7 +75,7 @@ func TestWhiteSpaceInsideStringsIsBounded(t *testing.T) {
 	}
 }
 
-// TestResourceAccount: that of an ARN counts for its resource alone.
+// TestResourceAccount: the account in an ARN counts for that resource alone.
 func TestResourceAccount(t *testing.T) {
 	d, err := policy.Parse(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"},
 		{"Effect":"Deny","Action":"*","Resource":"arn:aws:s3:::*","Condition":{"Null":{"aws:ResourceAccount":"false"}}},
@@ -87,8 +89,9 @@ func TestResourceAccount(t *testing.T) {
 	}
 }
 
-// TestAuthorizeIsBounded: policies that are made to take long are refused, however many
-// resources share the request, and one whose client has left is not judged at all.
+// TestAuthorizeIsBounded: policies made to take long are refused, whatever number
+// of resources share the request. If the client has left, the request is not judged
+// at all.
 func TestAuthorizeIsBounded(t *testing.T) {
 	patterns := make([]string, 200)
 	for i := range patterns {

@@ -1,5 +1,5 @@
-// Package iam says who asks, and whether they may: accounts, users, roles,
-// their keys and policies, sessions, and the decision over a request.
+// Package iam authenticates and authorises callers: accounts, users, roles, their
+// keys and policies, sessions, and the decision on each request.
 //
 // Its place in the flow: the front chain takes the access key of a verified
 // signature to Service.Lookup and gets a Principal; every edge passes that

@@ -161,7 +161,8 @@ func TestManagedPolicies(t *testing.T) {
 	}
 }
 
-// TestAWSPolicies: every one can be evaluated, and does what its name says.
+// TestAWSPolicies evaluates every AWS managed policy, and checks that it allows
+// what its name says.
 func TestAWSPolicies(t *testing.T) {
 	s, _ := service(t)
 	list, err := s.ListPolicies(t.Context(), account, iam.PolicyQuery{AWS: true})
@@ -288,7 +289,7 @@ func TestEntityRefusals(t *testing.T) {
 	}
 }
 
-// second makes a call of a method whose result does not matter.
+// second calls a method whose result does not matter.
 func second[A, T any](method func(context.Context, string, A) (T, error), account string, arg A) func(context.Context) error {
 	return func(ctx context.Context) error {
 		_, err := method(ctx, account, arg)

@@ -5,34 +5,36 @@ import (
 	"fmt"
 )
 
-// What can go wrong. Match with errors.Is; those about an entity come inside an
-// *EntityError.
+// The errors of this package. Match them with errors.Is; an error about an entity
+// is wrapped in an *EntityError.
 var (
-	// ErrUnknownKey: nobody has the access key, it is inactive, or it and the
-	// session token do not belong together.
+	// ErrUnknownKey: the access key does not exist or is inactive, or the session
+	// token does not belong to it.
 	ErrUnknownKey = errors.New("unknown access key")
-	// ErrExpiredToken: the session token was valid once.
+	// ErrExpiredToken: the session token was valid, but has expired.
 	ErrExpiredToken = errors.New("expired session token")
 	// ErrNotFound: there is no such entity.
 	ErrNotFound = errors.New("not found")
-	// ErrExists: there is one already; names differ by more than case.
+	// ErrExists: there is one already. Names that differ only by case count as the
+	// same.
 	ErrExists = errors.New("already exists")
-	// ErrRemoved: there was such an account, and its id is never given again.
+	// ErrRemoved: the account was removed, and its id is never given again.
 	ErrRemoved = errors.New("was removed, and its id is never given again, since ciphertexts, shares and policies may name it still: choose another id")
-	// ErrInUse: it can't be deleted while something hangs on it.
+	// ErrInUse: it can't be deleted while it has keys, policies, attachments or, for
+	// an account, resources.
 	ErrInUse = errors.New("in use")
-	// ErrTooMany: a quota on what one entity has.
+	// ErrTooMany: the entity has as many as its quota allows.
 	ErrTooMany = errors.New("too many")
-	// ErrVersions: a managed policy can't be deleted while it has versions
-	// beside the one in force.
+	// ErrVersions: a managed policy can't be deleted while it has versions besides
+	// the default one.
 	ErrVersions = errors.New("has versions")
-	// ErrRootAssumes: root wants to be in a role.
+	// ErrRootAssumes: root may not assume roles.
 	ErrRootAssumes = errors.New("roles may not be assumed by root accounts")
-	// ErrSessionAsks: a session wants a session token.
+	// ErrSessionAsks: a session may not ask for a session token.
 	ErrSessionAsks = errors.New("no session token for a session")
 )
 
-// What an EntityError may be about.
+// The kinds of entity that an EntityError may be about.
 const (
 	KindAccount    = "account"
 	KindKey        = "access key"
@@ -43,10 +45,10 @@ const (
 	KindAttachment = "attached policy"
 )
 
-// EntityError says which entity a sentinel is about.
+// EntityError names the entity that an error is about.
 type EntityError struct {
-	Kind string // KindUser, …, or what Owner.PolicyKind returns
-	Name string // or id of a key, or ARN of a managed policy
+	Kind string // KindUser, …, or the result of Owner.PolicyKind
+	Name string // or the id of a key, or the ARN of a managed policy
 	Err  error
 }
 
@@ -55,12 +57,13 @@ func (e *EntityError) Error() string { return fmt.Sprintf("iam: %s %s: %v", e.Ki
 // Unwrap returns the sentinel.
 func (e *EntityError) Unwrap() error { return e.Err }
 
-// ValidationError reports a parameter that breaks a rule. Its text may be shown.
+// ValidationError reports an invalid parameter. Its text may be shown to the
+// client.
 type ValidationError struct{ Message string }
 
 func (e *ValidationError) Error() string { return e.Message }
 
-// LimitError reports a quota that is reached. Its text may be shown.
+// LimitError reports that a quota is reached. Its text may be shown to the client.
 type LimitError struct{ Message string }
 
 func (e *LimitError) Error() string { return e.Message }

@@ -151,7 +151,7 @@ func makeRole(t *testing.T, s *iam.Service, name, trust string, policies ...iam.
 	}
 }
 
-// importCall is how an import asks for its role.
+// importCall is an import's request for its role.
 func importCall(role string) iam.ServiceCall {
 	return iam.ServiceCall{
 		Account: account, Role: role, Service: iam.ImportService, ExternalID: iam.ImportExternalID,
@@ -227,7 +227,7 @@ func TestAssumeServiceRole(t *testing.T) {
 			t.Errorf("%s: %v", resource, err)
 		}
 	}
-	// Live: what is taken away is gone at the next call.
+	// Policies are read anew: a right that is taken away is gone at the next call.
 	if err := s.DeleteInline(ctx, iam.RoleOwner(account, "vmimport"), "p"); err != nil {
 		t.Fatal(err)
 	}
@@ -342,7 +342,7 @@ func as[E error](target *E) func(error) bool {
 	return func(got error) bool { return errors.As(got, target) }
 }
 
-// padded lengthens a document by n characters that count.
+// padded lengthens a document by n characters that count towards its quota.
 func padded(document string, n int) string {
 	return strings.Replace(document, `"Version"`, `"Id":"`+strings.Repeat("x", n)+`","Version"`, 1)
 }

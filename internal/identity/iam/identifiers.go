@@ -9,25 +9,25 @@ import (
 	"github.com/diskport/diskport/internal/identity/policy"
 )
 
-// Entity is a user or a role, as it is found by its unique id.
+// Entity is a user or a role, found by its unique id.
 type Entity struct {
 	Owner
 	Path string
 	ID   string // AIDA… or AROA…
 }
 
-// The words for a principal: policies are written with ARNs and stored with unique ids,
-// as at AWS, so that who gets the name of one who is gone, or renamed, gets none of its
-// rights. Of a session the id is that of its role and the session's name.
+// Policies are written with ARNs and stored with unique ids, as at AWS. So somebody
+// who gets the name of a user or role that was deleted or renamed gets none of its
+// rights. The id of a session consists of the role's id and the session's name.
 var (
 	uniqueForm  = regexp.MustCompile(`^(AIDA|AROA)[A-Z0-9]{1,124}(:[A-Za-z0-9_+=,.@-]{2,64})?$`)
 	sessionForm = regexp.MustCompile(`^arn:([a-z-]+):sts::([0-9]{12}):assumed-role/([^/]+)/([^/]+)$`)
 	rootForm    = regexp.MustCompile(`^arn:[a-z-]+:iam::[0-9]{12}:root$`)
 )
 
-// BindPrincipals returns a policy as it is to be stored: with unique ids in place of the
-// ARNs of users, roles and sessions. One that names a principal that is not there is
-// refused (*policy.SyntaxError), as at AWS.
+// BindPrincipals returns a policy as it is to be stored: with unique ids in place
+// of the ARNs of users, roles and sessions. As at AWS, a policy that names a
+// principal that does not exist is refused (*policy.SyntaxError).
 func (s *Service) BindPrincipals(ctx context.Context, document string) (string, error) {
 	return policy.MapPrincipals(document, func(name string) (string, error) {
 		id, err := s.PrincipalID(ctx, name)
@@ -38,8 +38,8 @@ func (s *Service) BindPrincipals(ctx context.Context, document string) (string, 
 	})
 }
 
-// ShowPrincipals is the inverse of BindPrincipals: it names users, roles and sessions as
-// they are called now. The ids of those that are gone stay.
+// ShowPrincipals is the inverse of BindPrincipals: it puts in the current ARNs of
+// users, roles and sessions. The ids of those that are gone stay.
 func (s *Service) ShowPrincipals(ctx context.Context, document string) (string, error) {
 	if !strings.Contains(document, "AIDA") && !strings.Contains(document, "AROA") {
 		return document, nil
@@ -47,9 +47,9 @@ func (s *Service) ShowPrincipals(ctx context.Context, document string) (string, 
 	return policy.MapPrincipals(document, func(id string) (string, error) { return s.PrincipalARN(ctx, id) })
 }
 
-// PrincipalID returns the unique id behind the ARN of a user, a role or a session, or ""
-// if there is no such one. Accounts, "*" and the ids of those that are there are returned
-// as they are.
+// PrincipalID returns the unique id behind the ARN of a user, a role or a session,
+// or "" if there is none. Accounts, "*", and the unique ids of existing principals
+// are returned as they are.
 func (s *Service) PrincipalID(ctx context.Context, name string) (string, error) {
 	switch {
 	case name == "*", accountForm.MatchString(name), rootForm.MatchString(name):
@@ -83,7 +83,7 @@ func (s *Service) PrincipalID(ctx context.Context, name string) (string, error) 
 	return found[0].ID, nil
 }
 
-// roleID returns the id of a role, or "". Without a path any will do.
+// roleID returns the id of a role, or "". Without a path, the role may have any.
 func (s *Service) roleID(ctx context.Context, account, path, name string) (string, error) {
 	if checkRole(name) != nil {
 		return "", nil
@@ -95,8 +95,9 @@ func (s *Service) roleID(ctx context.Context, account, path, name string) (strin
 	return found[0].ID, nil
 }
 
-// PrincipalARN is the inverse of PrincipalID: who has a unique id, as that is called now.
-// What is no id, or nobody's any more, is returned as it is.
+// PrincipalARN is the inverse of PrincipalID: it returns the current ARN of the
+// principal with a unique id. Anything else, and the id of a principal that is
+// gone, is returned as it is.
 func (s *Service) PrincipalARN(ctx context.Context, id string) (string, error) {
 	if !uniqueForm.MatchString(id) {
 		return id, nil

@@ -8,8 +8,8 @@ import (
 	"github.com/diskport/diskport/internal/identity/policy"
 )
 
-// PutInline adds an inline policy to an owner, or replaces it. The document
-// must be one (*policy.SyntaxError).
+// PutInline adds an inline policy to an owner, or replaces it. It fails with
+// *policy.SyntaxError if the document is not a valid policy.
 func (s *Service) PutInline(ctx context.Context, o Owner, p Policy) error {
 	if err := checkPolicy(p.Name); err != nil {
 		return err
@@ -69,8 +69,8 @@ func (s *Service) DeleteInline(ctx context.Context, o Owner, name string) error 
 	return s.opts.Store.DeleteInline(ctx, o, name)
 }
 
-// policiesOf parses what binds an owner. Policies were valid when they were
-// stored; if one no longer is, its owner can do nothing rather than too much.
+// policiesOf parses the policies of an owner. They were valid when they were
+// stored; if one no longer is, the owner may do nothing rather than too much.
 func (s *Service) policiesOf(ctx context.Context, o Owner) ([]policy.Document, error) {
 	all, err := s.opts.Store.Policies(ctx, o)
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/diskport/diskport/internal/tag"
 )
 
-// PolicySpec is what a new managed policy is to be.
+// PolicySpec describes a managed policy to create.
 type PolicySpec struct {
 	Name        string
 	Path        string // empty means "/"
@@ -21,7 +21,7 @@ type PolicySpec struct {
 	Tags        []tag.Tag
 }
 
-// CreatePolicy makes a managed policy with one version.
+// CreatePolicy creates a managed policy with one version.
 func (s *Service) CreatePolicy(ctx context.Context, account string, spec PolicySpec) (Managed, error) {
 	spec.Path = cmp.Or(spec.Path, "/")
 	document, err := acceptManaged(spec.Document)
@@ -70,12 +70,12 @@ func (s *Service) GetPolicy(ctx context.Context, account, arn string) (Managed, 
 	return found[0], nil
 }
 
-// shorten keeps what a client made up from filling an answer.
+// shorten cuts a client's text, so that it can't fill an answer.
 func shorten(text string) string { return text[:min(len(text), 256)] }
 
-// PolicyQuery says which managed policies to list.
+// PolicyQuery selects the managed policies to list.
 type PolicyQuery struct {
-	AWS, Local   bool // AWS's own, the account's
+	AWS, Local   bool // which to include: AWS's own, the account's
 	OnlyAttached bool
 	PathPrefix   string
 }
@@ -104,7 +104,7 @@ func (s *Service) ListPolicies(ctx context.Context, account string, q PolicyQuer
 	}), nil
 }
 
-// changeable returns a policy that the account may change.
+// changeable returns a policy if the account may change it.
 func (s *Service) changeable(ctx context.Context, account, arn string) (Managed, error) {
 	m, err := s.GetPolicy(ctx, account, arn)
 	if err == nil && m.Account != account {
@@ -121,8 +121,8 @@ func (s *Service) changePolicy(ctx context.Context, account, arn string, change 
 	return s.opts.Store.ChangePolicy(ctx, account, m.Name, change)
 }
 
-// DeletePolicy removes a managed policy. It fails with ErrInUse while it is
-// attached, and with ErrVersions while it has others than the one in force.
+// DeletePolicy removes a managed policy. It fails with ErrInUse while the policy is
+// attached, and with ErrVersions while it has versions besides the default one.
 func (s *Service) DeletePolicy(ctx context.Context, account, arn string) error {
 	m, err := s.changeable(ctx, account, arn)
 	switch {
@@ -134,10 +134,10 @@ func (s *Service) DeletePolicy(ctx context.Context, account, arn string) error {
 	return s.opts.Store.DeletePolicy(ctx, account, m.Name)
 }
 
-// VersionSpec is what a new version of a managed policy is to be.
+// VersionSpec describes a version to add to a managed policy.
 type VersionSpec struct {
 	Document string
-	Default  bool // comes into force
+	Default  bool // becomes the default version
 }
 
 // CreatePolicyVersion adds a version.
@@ -162,7 +162,7 @@ func (s *Service) CreatePolicyVersion(ctx context.Context, account, arn string, 
 	return v, err
 }
 
-// version returns the place of a version ("v3") in m.
+// version returns the index of a version ("v3") in m.Versions.
 func (m *Managed) version(id string) (int, error) {
 	text, ok := strings.CutPrefix(id, "v")
 	number, err := strconv.Atoi(text)
@@ -185,7 +185,7 @@ func (m Managed) Version(id string) (Version, error) {
 	return m.Versions[at], nil
 }
 
-// DeletePolicyVersion removes a version that is not in force.
+// DeletePolicyVersion removes a version that is not the default.
 func (s *Service) DeletePolicyVersion(ctx context.Context, account, arn, id string) error {
 	return s.changePolicy(ctx, account, arn, func(m *Managed) error {
 		at, err := m.version(id)
@@ -201,7 +201,8 @@ func (s *Service) DeletePolicyVersion(ctx context.Context, account, arn, id stri
 	})
 }
 
-// SetDefaultPolicyVersion puts a version into force.
+// SetDefaultPolicyVersion makes a version the default, which is the one that
+// applies.
 func (s *Service) SetDefaultPolicyVersion(ctx context.Context, account, arn, id string) error {
 	return s.changePolicy(ctx, account, arn, func(m *Managed) error {
 		at, err := m.version(id)
@@ -212,7 +213,7 @@ func (s *Service) SetDefaultPolicyVersion(ctx context.Context, account, arn, id 
 	})
 }
 
-// TagPolicy adds tags, or gives present ones another value.
+// TagPolicy adds tags, and replaces the values of tags that the policy has already.
 func (s *Service) TagPolicy(ctx context.Context, account, arn string, tags []tag.Tag) error {
 	if err := tag.Validate(tags); err != nil {
 		return err
@@ -223,7 +224,7 @@ func (s *Service) TagPolicy(ctx context.Context, account, arn string, tags []tag
 	})
 }
 
-// UntagPolicy removes tags. A key without a tag is no error.
+// UntagPolicy removes tags. A key that the policy has no tag for is not an error.
 func (s *Service) UntagPolicy(ctx context.Context, account, arn string, keys []string) error {
 	return s.changePolicy(ctx, account, arn, func(m *Managed) error {
 		m.Tags = without(m.Tags, keys)
@@ -231,7 +232,7 @@ func (s *Service) UntagPolicy(ctx context.Context, account, arn string, keys []s
 	})
 }
 
-// AttachPolicy hangs a managed policy on an owner.
+// AttachPolicy attaches a managed policy to an owner.
 func (s *Service) AttachPolicy(ctx context.Context, o Owner, arn string) error {
 	if err := o.check(); err != nil {
 		return err
@@ -254,7 +255,7 @@ func (s *Service) AttachPolicy(ctx context.Context, o Owner, arn string) error {
 	return quota(s.opts.Store.Attach(ctx, o, arn, name, maxAttached), maxAttached, what)
 }
 
-// DetachPolicy takes a managed policy off an owner.
+// DetachPolicy detaches a managed policy from an owner.
 func (s *Service) DetachPolicy(ctx context.Context, o Owner, arn string) error {
 	if err := o.check(); err != nil {
 		return err
@@ -265,7 +266,8 @@ func (s *Service) DetachPolicy(ctx context.Context, o Owner, arn string) error {
 	return s.opts.Store.Detach(ctx, o, arn)
 }
 
-// OwnersOf returns on whom a managed policy hangs: users, then roles.
+// OwnersOf returns the owners that a managed policy is attached to: users, then
+// roles.
 func (s *Service) OwnersOf(ctx context.Context, account, arn string) ([]Owner, error) {
 	if _, err := s.GetPolicy(ctx, account, arn); err != nil {
 		return nil, err

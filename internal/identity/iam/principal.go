@@ -10,42 +10,43 @@ import (
 	"github.com/diskport/diskport/internal/tag"
 )
 
-// Kind says what sort of principal asks.
+// Kind is the kind of a principal.
 type Kind uint8
 
-// The kinds of principal. The zero value may do nothing.
+// The kinds of principal. A principal of the zero kind may not do anything.
 const (
 	Anonymous        Kind = iota
-	Root                  // an account's own key: everything in that account
-	User                  // a user, bound by its policies
-	RoleSession           // somebody in a role
+	Root                  // an account's root; may do everything in that account
+	User                  // a user; may do what its policies allow
+	RoleSession           // a session of a role
 	ServicePrincipal      // an AWS service name, such as vmie.amazonaws.com
 )
 
-// Principal is who asks, with what decides about them. It is a value, read once
-// for one request or one step of a task; do not keep it longer.
+// Principal is the caller of a request, with everything that authorisation needs to
+// know about it. It is a value, read for one request or one step of a task; do not
+// keep it longer.
 type Principal struct {
 	Account string // twelve digits
-	ARN     string // as GetCallerIdentity and refusals name it
+	ARN     string // as shown by GetCallerIdentity and in refusals
 	Kind    Kind
 	ID      string    // unique: the account id, AIDA… or AROA…:session
 	Name    string    // of the user or role; empty for root
-	Since   time.Time // when the key that it came with was made; zero for a session
+	Since   time.Time // when the key used for the request was made; zero for a session
 
-	source   string            // ARN of the role behind a session, else empty
+	source   string            // ARN of the session's role, else empty
 	policies []policy.Document // identity policies in force
 	tags     tag.Set           // of the user or role
 
-	keyID string    // of the long-lived key that it came with, else empty
-	used  time.Time // when that key was seen last, about
+	keyID string    // of the long-lived key used for the request, else empty
+	used  time.Time // when that key was last used, about
 
-	issued  time.Time         // when the session token was; zero without one
-	limited bool              // a session that session policies limit …
+	issued  time.Time         // when the session token was issued; zero without one
+	limited bool              // whether session policies limit the session …
 	limits  []policy.Document // … to what one of these allows
 }
 
-// Identity is the ARN of who p is however often it comes: of the role, for its
-// sessions.
+// Identity returns the ARN of p that stays the same in every session: for a session
+// of a role, it is the role's.
 func (p Principal) Identity() string {
 	if p.source != "" {
 		return p.source
@@ -53,17 +54,17 @@ func (p Principal) Identity() string {
 	return p.ARN
 }
 
-// Temporary reports whether p came with a session token.
+// Temporary reports whether the request came with a session token.
 func (p Principal) Temporary() bool { return !p.issued.IsZero() }
 
-// WithPolicies returns p bound by documents instead of its own policies.
+// WithPolicies returns p with documents in place of its own policies.
 func (p Principal) WithPolicies(documents ...policy.Document) Principal {
 	p.policies = slices.Clone(documents)
 	return p
 }
 
-// entity is the ARN that policies and aws:PrincipalArn know p by: for a
-// session that of its role.
+// entity returns the ARN by which policies and aws:PrincipalArn name p. For a
+// session it is the ARN of the role.
 func (p Principal) entity() string {
 	if p.source != "" {
 		return p.source
@@ -71,8 +72,9 @@ func (p Principal) entity() string {
 	return p.ARN
 }
 
-// ids are the words by which stored policies and grants name p: never its name, which
-// may be another's tomorrow, but what is unique. An account's id is given once.
+// ids returns the unique ids by which stored policies and grants name p. They never
+// use its name, which may belong to somebody else tomorrow. An account's id is
+// never given twice.
 func (p Principal) ids() []string {
 	switch p.Kind {
 	case Root:
@@ -86,8 +88,8 @@ func (p Principal) ids() []string {
 	return nil
 }
 
-// about returns context, which may be nil and is not changed, with the keys that
-// tell of p.
+// about returns context with the condition keys about p. context is not modified
+// and may be nil.
 func (p Principal) about(context policy.Context) policy.Context {
 	full := maps.Clone(context)
 	if full == nil {
@@ -97,7 +99,7 @@ func (p Principal) about(context policy.Context) policy.Context {
 	return full
 }
 
-// describe adds what condition keys say about p.
+// describe adds the condition keys about p.
 func (p Principal) describe(c policy.Context) {
 	kinds := map[Kind]string{Anonymous: "Anonymous", Root: "Account", User: "User", RoleSession: "AssumedRole"}
 	if kind, ok := kinds[p.Kind]; ok {

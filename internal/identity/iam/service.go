@@ -13,19 +13,19 @@ import (
 	"github.com/diskport/diskport/internal/identity/secret"
 )
 
-// Options is what a Service is made of. Store, Wrapper and Tokens are required.
+// Options configures a Service. Store, Wrapper and Tokens are required.
 type Options struct {
 	Store     Store
-	Wrapper   secret.Wrapper   // of secrets at rest; the same on all nodes
-	Tokens    secret.Wrapper   // of session tokens, which clients get; likewise
+	Wrapper   secret.Wrapper   // for secrets at rest; the same on all nodes
+	Tokens    secret.Wrapper   // for session tokens, which clients get; likewise
 	Partition string           // of ARNs; empty means "aws"
 	Now       func() time.Time // nil means time.Now
 	Rand      func([]byte)     // fills with random bytes; nil means crypto/rand
 }
 
-// Service is the domain's surface. It holds no state of its own but parsed
-// documents, and is safe for concurrent use. It does not authorise: the edge does, before it calls;
-// AssumeRole alone decides for itself, because a role's trust policy does.
+// Service is the API of the domain. Its only state is a cache of parsed documents,
+// and it is safe for concurrent use. It does not authorise: the edge does, before
+// it calls. The exception is AssumeRole, which decides by the role's trust policy.
 type Service struct {
 	opts      Options
 	documents *policy.Cache
@@ -47,29 +47,29 @@ func New(o Options) *Service {
 
 // random returns n characters of base32.
 func (s *Service) random(n int) string {
-	b := make([]byte, n) // more than enough: a byte makes more than a character
+	b := make([]byte, n) // more than enough: base32 makes more than a character of each byte
 	s.opts.Rand(b)
 	return base32.StdEncoding.EncodeToString(b)[:n]
 }
 
-// newID returns prefix and 17 characters, as unique ids of IAM have them.
+// newID returns prefix and 17 characters, the form of IAM's unique ids.
 func (s *Service) newID(prefix string) string { return prefix + s.random(17) }
 
-// stamp is the present time as entities keep it: all that the wire tells.
+// stamp returns the current time in whole seconds, the precision of IAM's answers.
 func (s *Service) stamp() time.Time { return s.opts.Now().UTC().Truncate(time.Second) }
 
 func (s *Service) arn(account, resource string) string {
 	return "arn:" + s.opts.Partition + ":iam::" + account + ":" + resource
 }
 
-// EntityARN returns the ARN of what there may not be: kind is "role", "user" or
-// "policy", an empty path means "/".
+// EntityARN returns the ARN of an entity that need not exist. kind is "role",
+// "user" or "policy"; an empty path means "/".
 func (s *Service) EntityARN(account, kind, path, name string) string {
 	return s.arn(account, kind+cmp.Or(path, "/")+name)
 }
 
-// RoleARN returns the ARN of a role of which only the name is known: where the
-// role has a path, that is missing in it.
+// RoleARN returns the ARN of a role of which only the name is known. If the role
+// has a path, the ARN lacks it.
 func (s *Service) RoleARN(account, name string) string {
 	return s.EntityARN(account, "role", "/", name)
 }
@@ -92,8 +92,9 @@ func (s *Service) ARNOfPolicy(m Managed) string {
 	return s.EntityARN(m.Account, "policy", m.Path, m.Name)
 }
 
-// splitARN returns account, path and name of an ARN of IAM's whose resource is
-// of a kind: "arn:aws:iam::123456789012:role/a/b" is "/a/" and "b".
+// splitARN returns the account, path and name in an IAM ARN, if its resource is of
+// the kind. "arn:aws:iam::123456789012:role/a/b" has the path "/a/" and the name
+// "b".
 func (s *Service) splitARN(arn, kind string) (account, path, name string, ok bool) {
 	part := strings.SplitN(arn, ":", 6)
 	if len(part) != 6 || part[0] != "arn" || part[1] != s.opts.Partition || part[2] != "iam" || part[3] != "" {
@@ -104,7 +105,7 @@ func (s *Service) splitARN(arn, kind string) (account, path, name string, ok boo
 	return part[4], "/" + rest[:slash+1], rest[slash+1:], ok
 }
 
-// get returns the only entity that a store found.
+// get returns the one entity that a store found, or its error.
 func get[T any](kind, name string, found []T, err error) (entity T, _ error) {
 	switch {
 	case err != nil:
@@ -115,7 +116,7 @@ func get[T any](kind, name string, found []T, err error) (entity T, _ error) {
 	return found[0], nil
 }
 
-// checkQuota fails if an account has its fill of entities.
+// checkQuota fails if an account has as many entities as it may have.
 func checkQuota(present, most int, what string) error {
 	if present >= most {
 		return &LimitError{fmt.Sprintf("Cannot exceed quota for %s: %d", what, most)}
@@ -123,7 +124,7 @@ func checkQuota(present, most int, what string) error {
 	return nil
 }
 
-// quota turns a store's ErrTooMany into the text of a quota.
+// quota turns a store's ErrTooMany into a *LimitError.
 func quota(err error, most int, what string) error {
 	if errors.Is(err, ErrTooMany) {
 		return checkQuota(most, most, what)

@@ -18,7 +18,7 @@ const (
 	anyRole = `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"sts:AssumeRole","Resource":"*"}}`
 )
 
-// who returns the principal behind credentials, as the front chain would.
+// who returns the principal behind credentials, as the front chain would find it.
 func who(t *testing.T, s *iam.Service, c iam.Credentials) iam.Principal {
 	t.Helper()
 	p, secret, err := s.Lookup(t.Context(), c.AccessKeyID, c.SessionToken)
@@ -28,7 +28,7 @@ func who(t *testing.T, s *iam.Service, c iam.Credentials) iam.Principal {
 	return p
 }
 
-// makeUser makes a user with policies and returns the id of his key.
+// makeUser makes a user with policies and returns the id of the user's key.
 func makeUser(t *testing.T, s *iam.Service, account, name string, documents ...string) (keyID string) {
 	t.Helper()
 	ctx := t.Context()
@@ -47,7 +47,7 @@ func makeUser(t *testing.T, s *iam.Service, account, name string, documents ...s
 	return k.ID
 }
 
-// key looks a long-lived key up.
+// key looks up a long-lived key.
 func key(t *testing.T, s *iam.Service, id string) iam.Principal {
 	t.Helper()
 	p, _, err := s.Lookup(t.Context(), id, "")
@@ -223,7 +223,7 @@ func TestSessionPolicies(t *testing.T) {
 			t.Errorf("%s: got %v, want %q", action, err, refusal)
 		}
 	}
-	// Live: the policy goes, and with it what it allowed.
+	// Policies are read anew: once the policy is gone, so is what it allowed.
 	if err := s.DeletePolicy(ctx, account, s.ARNOfPolicy(m)); err != nil {
 		t.Fatal(err)
 	}
@@ -248,7 +248,8 @@ func TestRoleSessionsAreLive(t *testing.T) {
 	if err := iam.Authorize(t.Context(), who(t, s, got.Credentials), "s3:GetObject", nil, "arn:aws:s3:::images/x"); err != nil {
 		t.Error(err)
 	}
-	// As the console revokes sessions: deny whoever came before a time.
+	// The console revokes sessions this way: it denies everything to tokens issued
+	// before a time.
 	revoke := `{"Version":"2012-10-17","Statement":{"Effect":"Deny","Action":"*","Resource":"*","Condition":{"DateLessThan":{"aws:TokenIssueTime":"2024-01-02T03:04:06Z"}}}}`
 	if err := s.PutInline(ctx, iam.RoleOwner(account, "r"), iam.Policy{Name: "revoke", Document: revoke}); err != nil {
 		t.Fatal(err)
@@ -368,8 +369,8 @@ func TestSessionTokenLife(t *testing.T) {
 	}
 }
 
-// TestTrustIsNotInherited: who gets the name of a user or a role that is gone, or was
-// renamed, is not whom a trust policy named.
+// TestTrustIsNotInherited: a trust policy that named a user or a role does not
+// admit another one that takes the name after a deletion or a rename.
 func TestTrustIsNotInherited(t *testing.T) {
 	s, _ := service(t)
 	ctx := t.Context()
@@ -417,8 +418,8 @@ func TestTrustIsNotInherited(t *testing.T) {
 	}
 }
 
-// TestUnknownPrincipals: a policy that names nobody is refused, as it would be for the
-// next one of that name.
+// TestUnknownPrincipals: a policy that names a principal that does not exist is
+// refused, since it would otherwise apply to the next one of that name.
 func TestUnknownPrincipals(t *testing.T) {
 	s, _ := service(t)
 	ctx := t.Context()
