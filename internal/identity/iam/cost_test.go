@@ -11,8 +11,8 @@ import (
 	"github.com/diskport/diskport/internal/identity/policy"
 )
 
-// spaced returns a document with n bytes of white space before each of its
-// statements, which quotas do not count.
+// spaced returns a document with n bytes of white space, which quotas do not count,
+// before its Statement element.
 func spaced(document string, n int) string {
 	return strings.Replace(document, `"Statement"`, strings.Repeat(" ", n/2)+strings.Repeat("\n", n/2)+`"Statement"`, 1)
 }

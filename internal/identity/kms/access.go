@@ -14,19 +14,19 @@ import (
 	"github.com/diskport/diskport/internal/tag"
 )
 
-// Ask is what a caller wants of one key.
+// Ask is a request for one action on one key.
 type Ask struct {
 	Action  string            // kms:Encrypt, …
 	Key     string            // identifier as given
-	Context EncryptionContext // where the action has one
-	With    policy.Context    // more about the request; may be nil
+	Context EncryptionContext // if the action has one
+	With    policy.Context    // further condition keys of the request; may
 }
 
-// reach says which keys an action may be asked of, beyond the caller's own by id
-// or ARN.
+// reach says how an action may name its key, besides by id or ARN in the caller's
+// own account.
 type reach struct {
-	alias   bool // by alias too
-	foreign bool // keys of other accounts too
+	alias   bool // also by alias
+	foreign bool // also keys of other accounts
 	context bool // has an encryption context
 }
 
@@ -44,14 +44,15 @@ var reaches = map[string]reach{
 	"kms:GetKeyRotationStatus":            {foreign: true},
 }
 
-// Access is what Open decided: the key, and the grant that it took, if no policy
-// sufficed.
+// Access is the result of Open: the key, and the grant that allowed the action if
+// no policy did.
 type Access struct {
 	Key   Key
 	Grant *Grant
 }
 
-// Open finds a key and lets the caller at it, or fails with ErrDenied.
+// Open finds a key and checks that the caller may perform the action on it. If not,
+// it fails with ErrDenied.
 func (s *Service) Open(ctx context.Context, c Caller, a Ask) (Access, error) {
 	can := reaches[a.Action]
 	if !can.alias {
@@ -77,14 +78,14 @@ func (s *Service) Open(ctx context.Context, c Caller, a Ask) (Access, error) {
 	return s.authorise(ctx, c, a, k, alias)
 }
 
-// deniedAbroad refuses a key of another account that does not let the caller's in, always
-// in the same words: whether there is one, and which key an alias stands for, is none of
-// the caller's business.
+// deniedAbroad is the refusal for a key of another account that does not admit the
+// caller's. It always has the same text, so that it reveals neither whether the key
+// exists nor which key an alias stands for.
 func (c Caller) deniedAbroad(a Ask) error {
 	return c.denied(a.Action, a.Key, "because no resource-based policy allows the "+a.Action+" action")
 }
 
-// noAlias refuses identifiers that are not those of a key itself.
+// noAlias refuses identifiers other than those of a key itself.
 func noAlias(identifier string) error {
 	id, err := ParseIdentifier(identifier)
 	switch {
@@ -148,8 +149,9 @@ func (s *Service) authorise(ctx context.Context, c Caller, a Ask, k Key, alias s
 	return Access{}, c.denied(a.Action, k.ARN(), "because no "+kind+"-based policy allows the "+a.Action+" action")
 }
 
-// allowed joins what the caller's policies and the key's say. The key's always
-// has to; its word is enough when it names a caller of its own account.
+// allowed combines the decisions of the caller's policies and the key's. The key's
+// policy must always allow the action; that alone is enough if it names a caller of
+// its own account.
 func allowed(own, key policy.Decision, sameAccount bool) bool {
 	switch {
 	case own == policy.Deny || key == policy.Deny || key == policy.NoMatch:
@@ -160,7 +162,7 @@ func allowed(own, key policy.Decision, sameAccount bool) bool {
 	return own == policy.Allow
 }
 
-// grantFor returns a grant that lets the caller, or nil.
+// grantFor returns a grant that allows the action, or nil.
 func (s *Service) grantFor(ctx context.Context, c Caller, a Ask, k Key) (*Grant, error) {
 	operation := strings.TrimPrefix(a.Action, "kms:")
 	if !slices.Contains(grantable, operation) {
@@ -179,7 +181,7 @@ func (s *Service) grantFor(ctx context.Context, c Caller, a Ask, k Key) (*Grant,
 }
 
 // May returns nil if the caller's own policies allow an action on a resource
-// that has none: an alias, or all keys ("*").
+// without a policy of its own: an alias, or all keys ("*").
 func (c Caller) May(ctx context.Context, action, resource string, with policy.Context) error {
 	full := maps.Clone(c.Context)
 	if full == nil {
@@ -190,7 +192,7 @@ func (c Caller) May(ctx context.Context, action, resource string, with policy.Co
 	return denial(iam.Authorize(ctx, c.Principal, action, full, resource))
 }
 
-// denial makes KMS's own error of a refusal.
+// denial turns a refusal into KMS's own error.
 func denial(err error) error {
 	if refused, ok := errors.AsType[*iam.DeniedError](err); ok {
 		return &Error{ErrDenied, refused.Error()}
@@ -206,7 +208,7 @@ func (c Caller) denied(action, resource, why string) error {
 	return failed(ErrDenied, "User: %s is not authorized to perform: %s on resource: %s %s", who, action, resource, why)
 }
 
-// about collects the condition keys of a request about a key.
+// about returns the condition keys of a request about a key.
 func (c Caller) about(k Key, alias string, with policy.Context) policy.Context {
 	full := maps.Clone(c.Context)
 	if full == nil {

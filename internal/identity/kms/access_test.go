@@ -26,7 +26,7 @@ func TestWhoMayUseAKey(t *testing.T) {
 		account  string
 		identity string
 		allowed  bool
-		why      string // in the text of the refusal
+		why      string // part of the refusal's text
 	}{
 		{"account delegated, identity allows", toRoot, account, mayAll, true, ""},
 		{"account delegated, identity silent", toRoot, account, "", false, "no identity-based policy allows the kms:Decrypt"},
@@ -85,8 +85,9 @@ func TestForeignKeysAreForUseOnly(t *testing.T) {
 	check(t, "describe", err)
 }
 
-// TestRefusalsTellNothingOfOtherAccounts: a key of another account, one that it has not,
-// and the key behind an alias of its are refused in the same words.
+// TestRefusalsTellNothingOfOtherAccounts: for another account's key, for a key that
+// it does not have, and for the key behind one of its aliases, the refusal has the
+// same text.
 func TestRefusalsTellNothingOfOtherAccounts(t *testing.T) {
 	b, ctx := open(t), t.Context()
 	silent := b.key(t, kms.KeySpec{})
@@ -103,7 +104,7 @@ func TestRefusalsTellNothingOfOtherAccounts(t *testing.T) {
 				"alias":       {alias + "k", alias + "none"},
 			} {
 				if action == "kms:DisableKey" && what == "alias" {
-					continue // it takes none
+					continue // the action takes no alias
 				}
 				var texts [2]string
 				for i, key := range pair {
@@ -176,8 +177,9 @@ func TestGrantsLetIn(t *testing.T) {
 	refused(t, "after it", err, kms.ErrDenied)
 }
 
-// TestEmptyConstraintsAreConstraints: an empty value, and an empty context, are asked for
-// as others are, and are not dropped in a grant that is made by one that has them.
+// TestEmptyConstraintsAreConstraints: an empty value or an empty context is a
+// constraint like any other, and a grant that is made by its grantee may not drop
+// it.
 func TestEmptyConstraintsAreConstraints(t *testing.T) {
 	b, ctx := open(t), t.Context()
 	ann, bob := user(t, account, ""), "arn:aws:iam::111111111111:user/bob"
@@ -225,7 +227,8 @@ func TestEmptyConstraintsAreConstraints(t *testing.T) {
 	}
 }
 
-// TestAmbiguousEncryptionContext: two keys that differ by case are one condition key.
+// TestAmbiguousEncryptionContext: two keys that differ only by case are the same
+// condition key.
 func TestAmbiguousEncryptionContext(t *testing.T) {
 	b, ctx := open(t), t.Context()
 	k := b.key(t, kms.KeySpec{})

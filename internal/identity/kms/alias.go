@@ -7,9 +7,9 @@ import (
 )
 
 // Quotas, as AWS has them.
-const maxAliases = 50 // of a key
+const maxAliases = 50 // for each key
 
-// checkAlias refuses names that are none, and those that only the service makes.
+// checkAlias refuses malformed names, and names that only the service may use.
 func checkAlias(name string) error {
 	switch {
 	case !aliasName.MatchString(name):
@@ -20,12 +20,12 @@ func checkAlias(name string) error {
 	return nil
 }
 
-// NamedAlias returns an alias of the caller's account, without a target.
+// NamedAlias returns an alias in the caller's account, without a target.
 func (c Caller) NamedAlias(name string) Alias {
 	return Alias{Account: c.Principal.Account, Region: c.Region, Name: name}
 }
 
-// CreateAlias gives a key of the same account and region another name.
+// CreateAlias gives another name to a key of the same account and region.
 func (s *Service) CreateAlias(ctx context.Context, a Alias, k Key) error {
 	if err := checkAlias(a.Name); err != nil {
 		return err
@@ -45,7 +45,7 @@ func (s *Service) CreateAlias(ctx context.Context, a Alias, k Key) error {
 	return s.opts.Store.CreateAlias(ctx, a)
 }
 
-// UpdateAlias gives an alias to another key, which must be of the same kind.
+// UpdateAlias points an alias at another key, which must be of the same kind.
 func (s *Service) UpdateAlias(ctx context.Context, a Alias, k Key) error {
 	before, err := s.Alias(ctx, a)
 	if err != nil {
@@ -65,7 +65,7 @@ func (s *Service) UpdateAlias(ctx context.Context, a Alias, k Key) error {
 	return s.opts.Store.MoveAlias(ctx, a)
 }
 
-// Alias returns a stored alias that clients may change.
+// Alias returns a stored alias if clients may change it.
 func (s *Service) Alias(ctx context.Context, a Alias) (Alias, error) {
 	if err := checkAlias(a.Name); err != nil {
 		return Alias{}, err
@@ -80,7 +80,7 @@ func (s *Service) Alias(ctx context.Context, a Alias) (Alias, error) {
 	return found[0], nil
 }
 
-// DeleteAlias takes a name from its key.
+// DeleteAlias deletes an alias. The key stays.
 func (s *Service) DeleteAlias(ctx context.Context, a Alias) error {
 	if err := checkAlias(a.Name); err != nil {
 		return err
@@ -88,8 +88,8 @@ func (s *Service) DeleteAlias(ctx context.Context, a Alias) error {
 	return s.opts.Store.DeleteAlias(ctx, a)
 }
 
-// Aliases returns the aliases of an account and region, sorted by name. That of
-// EBS is always there, without a target until its key is made.
+// Aliases returns the aliases of an account and region, sorted by name. The alias
+// for EBS is always listed; until its key is made it has no target.
 func (s *Service) Aliases(ctx context.Context, account, region string) ([]Alias, error) {
 	list, err := s.opts.Store.Aliases(ctx, account, region)
 	if err != nil {

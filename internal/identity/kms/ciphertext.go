@@ -6,16 +6,16 @@ import (
 	"slices"
 )
 
-// EncryptionContext is what a ciphertext is bound to: it has to be given again
-// to decrypt. It is no secret.
+// EncryptionContext holds pairs that a ciphertext is bound to: the same ones must
+// be given to decrypt it. They are not secret.
 type EncryptionContext map[string]string
 
-// materialVersion is the only version of a key's material.
+// materialVersion is the only version of key material there is.
 const materialVersion = 1
 
 const ciphertextMagic = "DPKC\x01"
 
-// header returns what comes before the encrypted part of a ciphertext.
+// header returns the unencrypted start of a ciphertext.
 func (r Ref) header() []byte {
 	b := binary.BigEndian.AppendUint32([]byte(ciphertextMagic), materialVersion)
 	for _, field := range []string{r.Account, r.Region, r.ID} {
@@ -24,8 +24,9 @@ func (r Ref) header() []byte {
 	return b
 }
 
-// parseCiphertext splits a ciphertext into its key and its encrypted part. What is
-// not authenticated is checked here, so the key can be looked up.
+// parseCiphertext splits a ciphertext into the key that it names and its encrypted
+// part. The header is not authenticated yet, so its fields are checked before the
+// key is looked up.
 func parseCiphertext(blob []byte) (r Ref, ciphertext []byte, err error) {
 	bad := failed(ErrInvalidCiphertext, "The ciphertext is invalid.")
 	const fixed = len(ciphertextMagic) + 4
@@ -46,8 +47,9 @@ func parseCiphertext(blob []byte) (r Ref, ciphertext []byte, err error) {
 	return r, rest, nil
 }
 
-// associated is what a ciphertext authenticates besides the plaintext.
-// Lengths keep two contexts from running together.
+// associated returns the data that a ciphertext authenticates besides the
+// plaintext. Each key and value is preceded by its length, so that no two contexts
+// have the same encoding.
 func (r Ref) associated(c EncryptionContext) []byte {
 	b := r.header()
 	for _, key := range slices.Sorted(maps.Keys(c)) {

@@ -6,15 +6,15 @@ import (
 	"github.com/diskport/diskport/internal/identity/secret"
 )
 
-// Bounds that AWS has, in bytes.
+// AWS's limits, in bytes unless stated otherwise.
 const (
 	maxPlaintext = 4096
 	maxRandom    = 1024
 	maxContext   = 8192 // characters of all keys and values
 )
 
-// material returns the key that does the work for k. It is unwrapped for
-// each operation and kept nowhere.
+// material returns k's key material. It is unwrapped for each operation and not
+// kept.
 func (s *Service) material(k Key) (*secret.MasterKey, error) {
 	if err := k.Usable(); err != nil {
 		return nil, err
@@ -41,7 +41,7 @@ func (e EncryptionContext) validate() error {
 	return nil
 }
 
-// Encrypt returns plain, 1 to 4096 bytes, encrypted under k and bound to e.
+// Encrypt encrypts plain, 1 to 4096 bytes, under k and binds it to e.
 func (s *Service) Encrypt(k Key, plain []byte, e EncryptionContext) ([]byte, error) {
 	if len(plain) < 1 || len(plain) > maxPlaintext {
 		return nil, failed(ErrValidation, "1 validation error detected: Value at 'plaintext' failed to satisfy constraint: Member must have length between 1 and %d", maxPlaintext)
@@ -56,14 +56,14 @@ func (s *Service) Encrypt(k Key, plain []byte, e EncryptionContext) ([]byte, err
 	return append(k.header(), key.Wrap(plain, k.associated(e))...), nil
 }
 
-// Target returns the ARN of the key that a ciphertext says it is of. That is
-// not proved before Decrypt.
+// Target returns the ARN of the key that a ciphertext names. Only Decrypt
+// authenticates it.
 func Target(blob []byte) (string, error) {
 	r, _, err := parseCiphertext(blob)
 	return r.ARN(), err
 }
 
-// Decrypt returns what was encrypted under k and bound to e.
+// Decrypt returns the plaintext of what was encrypted under k and bound to e.
 func (s *Service) Decrypt(k Key, blob []byte, e EncryptionContext) ([]byte, error) {
 	r, ciphertext, err := parseCiphertext(blob)
 	if err != nil {
@@ -83,7 +83,7 @@ func (s *Service) Decrypt(k Key, blob []byte, e EncryptionContext) ([]byte, erro
 	return plain, nil
 }
 
-// GenerateDataKey returns a fresh data key of n bytes, 1 to 1024, and the same
+// GenerateDataKey returns a new data key of n bytes, 1 to 1024: in plaintext, and
 // encrypted under k and bound to e.
 func (s *Service) GenerateDataKey(k Key, n int, e EncryptionContext) (plain, blob []byte, err error) {
 	if plain, err = s.Random(n); err != nil {

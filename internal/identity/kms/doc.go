@@ -1,14 +1,14 @@
 // Package kms is the embedded key management service: keys with their states,
-// aliases, key policies and grants, and what symmetric keys do to bytes.
+// aliases, key policies and grants, and encryption with symmetric keys.
 //
-// Its place in the flow: the edge (kmsapi) and the keyring pass who asks and
-// the identifier that was given to Service.Open, which finds the key and decides
-// by key policy, identity policies and grants; the key goes on to the operation.
-// Everything is read from the Store at each call and nothing is cached, so a
-// key that was disabled a moment ago is disabled.
+// Its place in the flow: the edge (kmsapi) and the keyring pass the caller and the
+// key identifier of a request to Service.Open, which finds the key and decides by
+// key policy, identity policies and grants; the key then goes to the operation.
+// Everything is read from the Store at each call and nothing is cached, so a key
+// that was disabled a moment ago is disabled.
 //
-// Key material is made here, is wrapped under the service's master key before it
-// is stored, and never leaves. Keys that nothing here can use (RSA, ECC, HMAC)
+// Key material is generated here, is wrapped under the service's master key before
+// it is stored, and never leaves. Keys that nothing here can use (RSA, ECC, HMAC)
 // exist in name only: they have no material.
 //
 // # Ciphertext, version 1

@@ -7,11 +7,11 @@ import (
 	"github.com/diskport/diskport/internal/work"
 )
 
-// purgeEvery is how late a key may be destroyed after its waiting period, which is
-// a week at least.
+// purgeEvery is the longest that a key may outlive its waiting period, which is a
+// week or more.
 const purgeEvery = time.Hour
 
-// Handlers returns what a runner does with the units of the KMS.
+// Handlers returns the handlers with which a runner processes the units of the KMS.
 func (s *Service) Handlers() map[work.Kind]work.Handler {
 	return map[work.Kind]work.Handler{work.Purge: {Do: s.purge, Every: purgeEvery}}
 }

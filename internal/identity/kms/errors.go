@@ -5,7 +5,8 @@ import (
 	"fmt"
 )
 
-// What can go wrong. They come inside an *Error, whose text may be shown.
+// The errors of this package. They are wrapped in an *Error, whose text may be
+// shown to the client.
 var (
 	ErrNotFound          = errors.New("kms: not found")
 	ErrExists            = errors.New("kms: already exists")
@@ -25,10 +26,10 @@ var (
 	ErrLimit             = errors.New("kms: limit exceeded")
 )
 
-// Error says what is wrong with which key, alias or parameter.
+// Error says what is wrong, and with which key, alias or parameter.
 type Error struct {
 	Err     error  // one of the sentinels
-	Message string // may be shown
+	Message string // may be shown to the client
 }
 
 func (e *Error) Error() string { return e.Message }
@@ -40,16 +41,16 @@ func failed(err error, format string, args ...any) error {
 	return &Error{err, fmt.Sprintf(format, args...)}
 }
 
-// NoKey reports a key that is not there. Stores return it.
+// NoKey returns the error for a key that does not exist. Stores return it.
 func NoKey(r Ref) error { return failed(ErrNotFound, "Key '%s' does not exist", r.ARN()) }
 
-// NoAlias reports an alias that is not there. Stores return it.
+// NoAlias returns the error for an alias that does not exist. Stores return it.
 func NoAlias(a Alias) error { return failed(ErrNotFound, "Alias %s is not found.", a.ARN()) }
 
-// AliasExists reports an alias that is there already. Stores return it.
+// AliasExists returns the error for an alias that exists already. Stores return it.
 func AliasExists(a Alias) error {
 	return failed(ErrExists, "An alias with the name %s already exists", a.ARN())
 }
 
-// NoGrant reports a grant that is not there. Stores return it.
+// NoGrant returns the error for a grant that does not exist. Stores return it.
 func NoGrant(id string) error { return failed(ErrNotFound, "Grant ID %.64s not found", id) }

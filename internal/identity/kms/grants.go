@@ -10,7 +10,7 @@ import (
 	"github.com/diskport/diskport/internal/identity/iam"
 )
 
-const maxGrants = 50000 // of a key, as AWS has it
+const maxGrants = 50000 // for each key, as at AWS
 
 var (
 	principalARN = regexp.MustCompile(`^arn:[a-z-]+:(iam|sts)::[0-9]{12}:.+$`)
@@ -38,8 +38,8 @@ func (g Grant) validate() error {
 	return nil
 }
 
-// CreateGrant adds a grant to an opened key. Who may do so by a grant only makes
-// grants that allow no more than that one.
+// CreateGrant adds a grant to an opened key. A caller whose right to do so comes
+// from a grant can only make grants that allow no more than that one.
 func (s *Service) CreateGrant(ctx context.Context, c Caller, a Access, g Grant) (Grant, error) {
 	if err := g.validate(); err != nil {
 		return Grant{}, err
@@ -69,7 +69,7 @@ func (s *Service) CreateGrant(ctx context.Context, c Caller, a Access, g Grant) 
 	return s.opts.Store.AddGrant(ctx, g)
 }
 
-// identify puts the unique id of a principal in place of its ARN.
+// identify replaces a principal's ARN with its unique id.
 func (s *Service) identify(ctx context.Context, who *string) error {
 	if *who == "" {
 		return nil
@@ -82,13 +82,13 @@ func (s *Service) identify(ctx context.Context, who *string) error {
 	return err
 }
 
-// Grantee returns the word by which stored grants name a principal, or "" if there is
-// no such one.
+// Grantee returns the id by which stored grants name a principal, or "" if there is
+// no such principal.
 func (s *Service) Grantee(ctx context.Context, arn string) (string, error) {
 	return s.opts.Principals.PrincipalID(ctx, arn)
 }
 
-// Shown returns a stored grant with the present names of its principals.
+// Shown returns a stored grant with the current ARNs of its principals.
 func (s *Service) Shown(ctx context.Context, g Grant) (_ Grant, err error) {
 	if g.Grantee, err = s.opts.Principals.PrincipalARN(ctx, g.Grantee); err != nil {
 		return Grant{}, err
@@ -110,9 +110,9 @@ func (s *Service) RevokeGrant(ctx context.Context, r Ref, id string) error {
 	return s.opts.Store.DeleteGrant(ctx, r, id)
 }
 
-// Retirable returns a grant that the caller may retire: as its retiring
-// principal, as its grantee if it is for that, or by permission of the key's
-// account.
+// Retirable returns a grant if the caller may retire it: as its retiring principal,
+// as its grantee if the grant includes RetireGrant, or with the permission of the
+// key's account.
 func (s *Service) Retirable(ctx context.Context, c Caller, r Ref, id string) (Grant, error) {
 	if !grantID.MatchString(id) {
 		return Grant{}, failed(ErrInvalidGrantID, "The grant ID is invalid.")
@@ -126,7 +126,7 @@ func (s *Service) Retirable(ctx context.Context, c Caller, r Ref, id string) (Gr
 		return list[at], nil
 	}
 	k := Key{Ref: r}
-	if r.Account == c.Principal.Account { // whose policies may ask about the key
+	if r.Account == c.Principal.Account { // the account's policies may have conditions on the key
 		if found, err := s.Key(ctx, r); err == nil {
 			k = found
 		} else if !errors.Is(err, ErrNotFound) {

@@ -14,22 +14,22 @@ var (
 	accountID = regexp.MustCompile(`^[0-9]{12}$`)
 )
 
-// ManagedPrefix begins the names of the aliases that only the service makes.
+// ManagedPrefix is the prefix of aliases that only the service may create.
 const ManagedPrefix = "alias/aws/"
 
-// EBSAlias is the key that EBS encrypts with unless told otherwise.
+// EBSAlias is the alias of the key that EBS encrypts with by default.
 const EBSAlias = "alias/aws/ebs"
 
-// Identifier is what a client may give for a key: key id, alias name, or the ARN
-// of either. The short forms have neither account nor region.
+// Identifier is how a client names a key: a key id, an alias name, or the ARN of
+// either. A key id or alias name has neither account nor region.
 type Identifier struct {
 	Account, Region string
-	Key             string // key id, or
-	Alias           string // alias/…
+	Key             string // key id, if it is not an alias
+	Alias           string // alias/…, if it is one
 }
 
-// ParseIdentifier reads an identifier. It fails with ErrInvalidARN or, where the
-// text is no ARN, with ErrNotFound, as AWS does.
+// ParseIdentifier parses an identifier. As at AWS, it fails with ErrInvalidARN for
+// a malformed ARN, and with ErrNotFound for other malformed text.
 func ParseIdentifier(text string) (Identifier, error) {
 	if !strings.HasPrefix(text, "arn:") {
 		id := named(text)

@@ -7,7 +7,7 @@ import (
 	"github.com/diskport/diskport/internal/tag"
 )
 
-// Ref names a key.
+// Ref identifies a key.
 type Ref struct {
 	Account string `json:"Account"`
 	Region  string `json:"Region"`
@@ -24,14 +24,14 @@ func arn(account, region, resource string) string {
 // Origin is where a key's material comes from.
 type Origin string
 
-// The origins. A key of origin External waits for its material for ever: there
-// is no ImportKeyMaterial here.
+// The origins. A key of origin External never gets its material, since there is no
+// ImportKeyMaterial here.
 const (
 	FromKMS  Origin = "AWS_KMS"
 	External Origin = "EXTERNAL"
 )
 
-// Manager is who looks after a key.
+// Manager says who manages a key.
 type Manager string
 
 // The managers.
@@ -55,13 +55,13 @@ type Key struct {
 	Deletion    time.Time // zero unless pending deletion
 	Window      int       // days between ScheduleKeyDeletion and Deletion
 	Tags        tag.Set
-	Wrapped     []byte // material of version 1, bound to the ARN; nil: none
+	Wrapped     []byte // material of version 1, bound to the ARN; nil if there is none
 }
 
 // gone reports whether the key's deletion date has passed.
 func (k Key) gone(now time.Time) bool { return k.State == PendingDeletion && !now.Before(k.Deletion) }
 
-// Alias is another name of a key of the same account and region.
+// Alias is another name for a key of the same account and region.
 type Alias struct {
 	Account, Region string
 	Name            string // alias/…

@@ -11,14 +11,14 @@ import (
 	"github.com/diskport/diskport/internal/tag"
 )
 
-// Bounds that AWS has.
+// AWS's limits.
 const (
 	maxDescription = 8192 // characters
 	minWindow      = 7    // days until deletion
 	maxWindow      = 30
 )
 
-// KeySpec is what a new key is to be. Empty fields are AWS's defaults.
+// KeySpec describes a key to create. Empty fields get AWS's defaults.
 type KeySpec struct {
 	Spec        Spec
 	Usage       Usage
@@ -26,7 +26,7 @@ type KeySpec struct {
 	MultiRegion bool
 	Description string
 	Policy      string
-	Bypass      bool // lock oneself out if the policy says so
+	Bypass      bool // allow a policy that locks the caller out
 	Tags        []tag.Tag
 }
 
@@ -53,7 +53,7 @@ func checkDescription(text string) error {
 	return nil
 }
 
-// CreateKey makes a key of the caller's account, if the caller may do that.
+// CreateKey creates a key in the caller's account, if the caller may do so.
 func (s *Service) CreateKey(ctx context.Context, c Caller, n KeySpec) (Key, error) {
 	if err := n.validate(); err != nil {
 		return Key{}, err
@@ -86,7 +86,7 @@ func (s *Service) CreateKey(ctx context.Context, c Caller, n KeySpec) (Key, erro
 	return k, s.opts.Store.CreateKey(ctx, k, Alias{})
 }
 
-// newKey makes a key, which is not stored yet.
+// newKey makes a key without storing it.
 func (s *Service) newKey(r Ref, n KeySpec) Key {
 	k := Key{
 		Ref: r, Spec: n.Spec, Usage: n.Usage, Origin: n.Origin, Manager: Customer, State: Enabled,
@@ -104,18 +104,20 @@ func (s *Service) newKey(r Ref, n KeySpec) Key {
 	return k
 }
 
-// purpose is what wrapped material is bound to: under another key or version it
-// does not open.
+// purpose returns the associated data of wrapped material. Under another key or
+// version the material does not open.
 func (r Ref) purpose() []byte {
 	return []byte("diskport:kms-key:" + r.ARN() + ":" + strconv.Itoa(materialVersion))
 }
 
-// Owned counts the account's own keys in all regions that are not gone.
+// Owned counts an account's own keys in all regions, without those whose deletion
+// date has passed.
 func (s *Service) Owned(ctx context.Context, account string) (int, error) {
 	return s.opts.Store.Owned(ctx, account, s.opts.Now())
 }
 
-// Keys returns the keys of an account and region that are not gone, sorted by id.
+// Keys returns the keys of an account and region, sorted by id, without those whose
+// deletion date has passed.
 func (s *Service) Keys(ctx context.Context, account, region string) ([]Key, error) {
 	all, err := s.opts.Store.Keys(ctx, account, region)
 	var list []Key
@@ -127,7 +129,7 @@ func (s *Service) Keys(ctx context.Context, account, region string) ([]Key, erro
 	return list, err
 }
 
-// SetEnabled enables or disables a key: Enable or Disable.
+// SetEnabled enables or disables a key. The event is Enable or Disable.
 func (s *Service) SetEnabled(ctx context.Context, r Ref, e Event) error {
 	return s.change(ctx, r, func(k *Key) (err error) {
 		k.State, err = k.after(e)
@@ -135,8 +137,8 @@ func (s *Service) SetEnabled(ctx context.Context, r Ref, e Event) error {
 	})
 }
 
-// ScheduleDeletion ends a key after so many days; 0 means 30. It returns the key
-// as it is then.
+// ScheduleDeletion schedules a key to be deleted after a number of days; 0 means
+// 30. It returns the changed key.
 func (s *Service) ScheduleDeletion(ctx context.Context, r Ref, days int) (Key, error) {
 	if days == 0 {
 		days = maxWindow
@@ -157,7 +159,7 @@ func (s *Service) ScheduleDeletion(ctx context.Context, r Ref, days int) (Key, e
 	return after, err
 }
 
-// CancelDeletion lets a key live on, disabled.
+// CancelDeletion cancels a scheduled deletion. The key is disabled then.
 func (s *Service) CancelDeletion(ctx context.Context, r Ref) error {
 	return s.change(ctx, r, func(k *Key) (err error) {
 		if k.State, err = k.after(Cancel); err != nil {
@@ -179,7 +181,7 @@ func (s *Service) SetDescription(ctx context.Context, r Ref, text string) error 
 	})
 }
 
-// Tag adds tags, or gives present ones another value.
+// Tag adds tags, and replaces the values of tags that the key has already.
 func (s *Service) Tag(ctx context.Context, r Ref, tags []tag.Tag) error {
 	if err := tag.Validate(tags); err != nil {
 		return err
@@ -192,7 +194,8 @@ func (s *Service) Tag(ctx context.Context, r Ref, tags []tag.Tag) error {
 	})
 }
 
-// Untag removes tags. A key without a tag is no error.
+// Untag removes the tags with the given tag keys. A tag that is not there is not an
+// error.
 func (s *Service) Untag(ctx context.Context, r Ref, keys []string) error {
 	gone := map[string]bool{}
 	for _, key := range keys {

@@ -18,7 +18,7 @@ import (
 
 const account, stranger, region = "111111111111", "222222222222", "us-east-1"
 
-// bench is a service on an empty store, with a clock that stands.
+// bench is a service on an empty store, with a clock that stands still.
 type bench struct {
 	*kms.Service
 	now time.Time
@@ -39,7 +39,7 @@ func root(account string) kms.Caller {
 	return kms.Caller{Region: region, Principal: iam.Principal{Account: account, ARN: "arn:aws:iam::" + account + ":root", Kind: iam.Root, ID: account}}
 }
 
-// user is a user with the identity policy, if there is one.
+// user returns a user with the identity policy, if one is given.
 func user(t *testing.T, account, document string) kms.Caller {
 	t.Helper()
 	c := kms.Caller{Region: region, Principal: iam.Principal{Account: account, ARN: "arn:aws:iam::" + account + ":user/ann", ID: "arn:aws:iam::" + account + ":user/ann", Kind: iam.User, Name: "ann"}}
@@ -90,7 +90,7 @@ func TestEveryEventInEveryState(t *testing.T) {
 	reach := map[kms.State][]kms.Event{
 		kms.Enabled: nil, kms.Disabled: {kms.Disable}, kms.PendingDeletion: {kms.Schedule}, kms.PendingImport: nil,
 	}
-	want := map[kms.State]map[kms.Event]kms.State{ // missing: ErrState
+	want := map[kms.State]map[kms.Event]kms.State{ // a missing event fails with ErrState
 		kms.Enabled:         {kms.Enable: kms.Enabled, kms.Disable: kms.Disabled, kms.Schedule: kms.PendingDeletion},
 		kms.Disabled:        {kms.Enable: kms.Enabled, kms.Disable: kms.Disabled, kms.Schedule: kms.PendingDeletion},
 		kms.PendingDeletion: {kms.Cancel: kms.Disabled},

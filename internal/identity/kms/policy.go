@@ -16,14 +16,14 @@ const PolicyName = "default"
 // maxPolicy is the largest key policy, in bytes.
 const maxPolicy = 32768
 
-// defaultPolicy leaves the key to the identity policies of its account.
+// defaultPolicy leaves access to the key to its account's identity policies.
 func defaultPolicy(r Ref) string {
 	return fmt.Sprintf(`{"Version":"2012-10-17","Id":"key-default-1","Statement":[{"Sid":"Enable IAM User Permissions","Effect":"Allow",`+
 		`"Principal":{"AWS":"arn:%s:iam::%s:root"},"Action":"kms:*","Resource":"*"}]}`, awsid.Partition(r.Region), r.Account)
 }
 
-// managedPolicy lets everybody of the account use the key through EBS, and
-// nobody in another way.
+// managedPolicy lets everybody in the account use the key through EBS, and in no
+// other way.
 func managedPolicy(r Ref) string {
 	return fmt.Sprintf(`{"Version":"2012-10-17","Id":"auto-ebs-2","Statement":[`+
 		`{"Sid":"Allow access through EBS for all principals in the account that are authorized to use EBS","Effect":"Allow","Principal":{"AWS":"*"},`+
@@ -33,14 +33,14 @@ func managedPolicy(r Ref) string {
 		`"Action":["kms:Describe*","kms:Get*","kms:List*","kms:RevokeGrant"],"Resource":"*"}]}`, r.Region, r.Account, awsid.Partition(r.Region))
 }
 
-// KeyPolicy is a policy that a key is to have.
+// KeyPolicy is a policy to be set on a key.
 type KeyPolicy struct {
 	Document string
-	Bypass   bool // lock the caller out if it says so
+	Bypass   bool // allow a policy that locks the caller out
 }
 
-// SetPolicy replaces a key's policy. Unless p bypasses that, it must leave the
-// caller the right to do that again.
+// SetPolicy replaces a key's policy. Unless p.Bypass is set, the caller must still
+// have the right to set a policy afterwards.
 func (s *Service) SetPolicy(ctx context.Context, c Caller, k Key, p KeyPolicy) error {
 	bound, err := s.bind(ctx, c, k, p)
 	if err != nil {
@@ -52,13 +52,14 @@ func (s *Service) SetPolicy(ctx context.Context, c Caller, k Key, p KeyPolicy) e
 	})
 }
 
-// PolicyOf returns a key's policy with the present names of those whom it names.
+// PolicyOf returns a key's policy with the current ARNs of the principals that it
+// names.
 func (s *Service) PolicyOf(ctx context.Context, k Key) (string, error) {
 	return s.opts.Principals.ShowPrincipals(ctx, k.Policy)
 }
 
-// bind checks a policy, and returns it as it is to be stored: without white space, and
-// with the ids of those whom it names.
+// bind checks a policy and returns it as it is to be stored: without white space,
+// and with the unique ids of the principals that it names.
 func (s *Service) bind(ctx context.Context, c Caller, k Key, p KeyPolicy) (string, error) {
 	if len(p.Document) > maxPolicy {
 		return "", failed(ErrMalformedPolicy, "Policy is longer than %d bytes", maxPolicy)
@@ -76,8 +77,8 @@ func (s *Service) bind(ctx context.Context, c Caller, k Key, p KeyPolicy) (strin
 	return bound, s.leavesCaller(ctx, c, k, bound, p)
 }
 
-// leavesCaller refuses a policy under which the caller could not set another, unless p
-// bypasses that.
+// leavesCaller refuses a policy under which the caller could not set another,
+// unless p.Bypass is set.
 func (s *Service) leavesCaller(ctx context.Context, c Caller, k Key, bound string, p KeyPolicy) error {
 	d, err := policy.Parse(bound, policy.Resource)
 	if err != nil {

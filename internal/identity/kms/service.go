@@ -15,19 +15,21 @@ import (
 	"github.com/diskport/diskport/internal/identity/secret"
 )
 
-// Options is what a Service is made of. All but Now and Rand are required.
+// Options configures a Service. All but Now and Rand are required.
 type Options struct {
 	Store      Store
 	Wrapper    secret.Wrapper   // for key material at rest
-	Principals Principals       // whom policies and grants name
+	Principals Principals       // the principals that policies and grants name
 	Now        func() time.Time // nil means time.Now
 	Rand       func([]byte)     // fills with random bytes; nil means crypto/rand
 }
 
-// Principals turns names into what is unique, and back: policies and grants are stored
-// with the ids of those whom they name. iam.Service is the one in use, and says more.
+// Principals translates between the ARNs of principals and their unique ids:
+// policies and grants are stored with ids. iam.Service implements it, and documents
+// it in more detail.
 type Principals interface {
-	// BindPrincipals returns a policy with ids; *policy.SyntaxError.
+	// BindPrincipals returns a policy with ids in place of ARNs. It fails with
+	// *policy.SyntaxError.
 	BindPrincipals(ctx context.Context, document string) (string, error)
 	ShowPrincipals(ctx context.Context, document string) (string, error)
 	// PrincipalID returns the id behind an ARN, or "".
@@ -37,10 +39,9 @@ type Principals interface {
 
 var _ Principals = (*iam.Service)(nil)
 
-// Service is the domain's surface. It holds no state of its own but parsed key
-// policies, and is safe for concurrent use. Only Open, and what takes a Caller,
-// authorises; the rest acts
-// on keys that were opened before.
+// Service is the API of the domain. Its only state is a cache of parsed key
+// policies, and it is safe for concurrent use. Open, and methods that take a
+// Caller, authorise; the others act on keys that were opened before.
 type Service struct {
 	opts      Options
 	documents *policy.Cache
@@ -57,14 +58,15 @@ func New(o Options) *Service {
 	return &Service{o, policy.NewCache()}
 }
 
-// Caller is who asks, where, and what policies may ask about the request.
+// Caller is the principal and the region of a request, and the condition keys about
+// it.
 type Caller struct {
 	Principal iam.Principal
 	Region    string
 	Context   policy.Context // may be nil
 }
 
-// now is the time to the precision that stores keep.
+// now returns the time in the precision that stores keep.
 func (s *Service) now() time.Time { return s.opts.Now().UTC().Truncate(time.Microsecond) }
 
 func (s *Service) random(n int) []byte {
@@ -83,8 +85,8 @@ func (s *Service) newID(multiRegion bool) string {
 	return id.String()
 }
 
-// find returns the key that an identifier stands for in an account and region,
-// and the name of the alias that it was given by, if it was.
+// find returns the key that an identifier names in an account and region, and the
+// alias name if it was named by one.
 func (s *Service) find(ctx context.Context, account, region, identifier string) (k Key, alias string, err error) {
 	id, err := ParseIdentifier(identifier)
 	if err != nil {
@@ -106,8 +108,8 @@ func (s *Service) find(ctx context.Context, account, region, identifier string) 
 	return k, id.Alias, err
 }
 
-// target returns the key behind an alias. The managed one for EBS is made when
-// its own account asks for it.
+// target returns the key behind an alias. The managed key for EBS is made when its
+// own account first asks for it.
 func (s *Service) target(ctx context.Context, a Alias, asking string) (Ref, error) {
 	found, err := s.opts.Store.Aliases(ctx, a.Account, a.Region, a.Name)
 	switch {
@@ -121,8 +123,8 @@ func (s *Service) target(ctx context.Context, a Alias, asking string) (Ref, erro
 	return Ref{}, NoAlias(a)
 }
 
-// Key returns a key that is not past its deletion date. Nobody is asked whether
-// they may: it is for the service's own look at a key's state.
+// Key returns a key that is not past its deletion date. It does not authorise: it
+// is for the service itself, to look at a key's state.
 func (s *Service) Key(ctx context.Context, r Ref) (Key, error) {
 	k, err := s.opts.Store.Key(ctx, r)
 	if err == nil && k.gone(s.opts.Now()) {
@@ -131,7 +133,7 @@ func (s *Service) Key(ctx context.Context, r Ref) (Key, error) {
 	return k, err
 }
 
-// ByARN is Key for an ARN.
+// ByARN is Key for a key's ARN.
 func (s *Service) ByARN(ctx context.Context, arn string) (Key, error) {
 	id, err := ParseIdentifier(arn)
 	if err != nil {
@@ -140,7 +142,7 @@ func (s *Service) ByARN(ctx context.Context, arn string) (Key, error) {
 	return s.Key(ctx, Ref{id.Account, id.Region, id.Key})
 }
 
-// change is ChangeKey for keys that are not gone.
+// change is the store's ChangeKey for keys whose deletion date has not passed.
 func (s *Service) change(ctx context.Context, r Ref, change func(*Key) error) error {
 	return s.opts.Store.ChangeKey(ctx, r, func(k *Key) error {
 		if k.gone(s.opts.Now()) {
@@ -150,7 +152,7 @@ func (s *Service) change(ctx context.Context, r Ref, change func(*Key) error) er
 	})
 }
 
-// Purge destroys what is past its deletion date. It is a periodic duty.
+// Purge deletes the keys whose deletion date has passed. It runs periodically.
 func (s *Service) Purge(ctx context.Context) (int, error) {
 	n, err := s.opts.Store.Purge(ctx, s.now())
 	if err != nil {
@@ -159,8 +161,8 @@ func (s *Service) Purge(ctx context.Context) (int, error) {
 	return n, nil
 }
 
-// makeManaged makes the AWS managed key for EBS, unless somebody else did so
-// at the same time.
+// makeManaged makes the AWS managed key for EBS, unless another request makes it at
+// the same time.
 func (s *Service) makeManaged(ctx context.Context, a Alias) (Ref, error) {
 	k := s.newKey(Ref{a.Account, a.Region, s.newID(false)}, KeySpec{Spec: Symmetric, Usage: EncryptDecrypt, Origin: FromKMS})
 	k.Manager = AWS

@@ -11,7 +11,7 @@ import (
 	"github.com/diskport/diskport/internal/identity/secret"
 )
 
-// peopled is a bench whose principals are those of a real IAM.
+// peopled is a bench whose principals come from a real IAM.
 func peopled(t *testing.T) (*bench, *iam.Service) {
 	t.Helper()
 	master, err := secret.NewMasterKey(make([]byte, secret.KeySize))
@@ -22,7 +22,7 @@ func peopled(t *testing.T) (*bench, *iam.Service) {
 	return b, who
 }
 
-// newUser makes a user, who may do nothing, and returns him as a caller.
+// newUser makes a user without permissions, and returns it as a caller.
 func newUser(t *testing.T, s *iam.Service, name string) kms.Caller {
 	t.Helper()
 	_, err := s.CreateUser(t.Context(), account, iam.UserSpec{Name: name})
@@ -44,8 +44,9 @@ func dropUser(t *testing.T, s *iam.Service, name string) {
 	check(t, "delete "+name, s.DeleteUser(t.Context(), account, name))
 }
 
-// TestNamesAreNotInherited: who gets the name of a user that is gone, or was renamed,
-// gets nothing of what key policies and grants gave that one, who keeps it.
+// TestNamesAreNotInherited: what key policies and grants gave to a user is not
+// given to another user who takes the name after a deletion or a rename. A renamed
+// user keeps it.
 func TestNamesAreNotInherited(t *testing.T) {
 	b, s := peopled(t)
 	ctx := t.Context()
@@ -103,8 +104,9 @@ func TestNamesAreNotInherited(t *testing.T) {
 	refused(t, "a grant to nobody", err, kms.ErrInvalidARN)
 }
 
-// TestSessionPoliciesBindKeyPoliciesAndGrants: what a session gave up, neither a
-// key policy that names its role nor a grant to it gives back.
+// TestSessionPoliciesBindKeyPoliciesAndGrants: a right that a session policy leaves
+// out is not given back by a key policy that names the session's role, nor by a
+// grant to it.
 func TestSessionPoliciesBindKeyPoliciesAndGrants(t *testing.T) {
 	b, s := peopled(t)
 	ctx := t.Context()
@@ -127,7 +129,8 @@ func TestSessionPoliciesBindKeyPoliciesAndGrants(t *testing.T) {
 	}
 }
 
-// session is somebody in role r, which has no policies, with a session policy.
+// session returns a session of role r, which has no policies, with a session
+// policy.
 func session(t *testing.T, s *iam.Service, document string) iam.Principal {
 	t.Helper()
 	trust := `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":{"AWS":"` + account + `"},"Action":"sts:AssumeRole"}}`

@@ -20,7 +20,7 @@ const (
 	agreement  Usage = "KEY_AGREEMENT"
 )
 
-// algorithms lists what a key can do, by usage, as DescribeKey tells it.
+// algorithms lists the algorithms of a key by usage, as DescribeKey shows them.
 type algorithms map[Usage][]string
 
 var (
@@ -49,10 +49,10 @@ var specs = map[Spec]algorithms{
 	"HMAC_512":        {verifyMAC: {"HMAC_SHA_512"}},
 }
 
-// Algorithms returns what a key of the spec can do in a usage.
+// Algorithms returns the algorithms of a key of the spec for a usage.
 func (s Spec) Algorithms(u Usage) []string { return slices.Clone(specs[s][u]) }
 
-// checkSpec fills in defaults and refuses what does not go together.
+// checkSpec fills in defaults and refuses specs and usages that do not go together.
 func checkSpec(s Spec, u Usage) (Spec, Usage, error) {
 	if s == "" {
 		s = Symmetric

@@ -1,6 +1,6 @@
 package kms
 
-// State is where a key is in its life, in AWS's words.
+// State is the state of a key, in AWS's words.
 type State string
 
 // The states.
@@ -11,7 +11,7 @@ const (
 	PendingImport   State = "PendingImport"
 )
 
-// Event is what happens to a key.
+// Event is a change that is requested of a key's state.
 type Event string
 
 // The events.
@@ -22,7 +22,8 @@ const (
 	Cancel   Event = "cancel deletion"
 )
 
-// transitions says where an event leads. What is not here is refused.
+// transitions maps state and event to the next state. An event that is missing is
+// refused.
 var transitions = map[State]map[Event]State{
 	Enabled:         {Enable: Enabled, Disable: Disabled, Schedule: PendingDeletion},
 	Disabled:        {Enable: Enabled, Disable: Disabled, Schedule: PendingDeletion},
@@ -44,7 +45,7 @@ func (k Key) after(e Event) (State, error) {
 	return to, nil
 }
 
-// stateError says why k can't be used or changed; nil when it is enabled.
+// stateError returns why k can't be used or changed, or nil if it is enabled.
 func (k Key) stateError() error {
 	switch k.State {
 	case Enabled:
@@ -57,7 +58,7 @@ func (k Key) stateError() error {
 	return failed(ErrState, "%s is pending import.", k.ARN())
 }
 
-// alive refuses what AWS refuses for a key that is about to be deleted.
+// alive fails for a key that is pending deletion, as AWS does.
 func (k Key) alive() error {
 	if k.State == PendingDeletion {
 		return k.stateError()
