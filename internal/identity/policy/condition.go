@@ -14,20 +14,20 @@ const (
 	forAll
 )
 
-// condition is one key of one operator of a Condition block. All conditions of
-// a statement must hold.
+// condition is one key of one operator of a Condition block. All conditions of a
+// statement must hold for it to apply.
 type condition struct {
 	operator   operator
 	quantifier quantifier
 	ifExists   bool
 	key        string // lower case
-	absent     bool   // of Null: whether it holds without the key
-	present    bool   // of Null: whether it holds with the key
+	absent     bool   // for Null: whether it holds without the key
+	present    bool   // for Null: whether it holds with the key
 	texts      []template
-	tests      []func(actual string) bool // of operators that are not on text
+	tests      []func(actual string) bool // for operators on values other than text
 }
 
-// parseOperator reads "ForAnyValue:StringLikeIfExists".
+// parseOperator parses names such as "ForAnyValue:StringLikeIfExists".
 func parseOperator(text string) (condition, error) {
 	var c condition
 	name := text
@@ -50,8 +50,8 @@ func parseOperator(text string) (condition, error) {
 	return c, nil
 }
 
-// compile prepares the values, and refuses those that the operator could never
-// compare.
+// compile prepares the values, and refuses those that can't be compared by the
+// operator.
 func (c *condition) compile(d Document, values []string) error {
 	for _, v := range values {
 		switch {
@@ -74,7 +74,7 @@ func (c *condition) compile(d Document, values []string) error {
 	return nil
 }
 
-// holdsWithout reports whether the condition holds if the key is not there.
+// holdsWithout reports whether the condition holds if the key is absent.
 func (c *condition) holdsWithout() bool {
 	if c.operator.null {
 		return c.absent
@@ -93,8 +93,8 @@ func (c *condition) holds(w *Work, ctx Context) truth {
 	case c.operator.null:
 		return truthOf(c.present)
 	}
-	// Without a quantifier several values behave as one set: a negated
-	// operator holds if none of them matches.
+	// Without a quantifier, several values count as one set: a negated operator
+	// holds if none of them matches.
 	if c.quantifier == forAll || c.quantifier == noQuantifier && c.operator.negated {
 		result := yes
 		for _, value := range actual.list {

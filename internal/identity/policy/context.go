@@ -6,20 +6,20 @@ import (
 	"strings"
 )
 
-// maxValue is the longest value of the request, in bytes, that is compared with
-// a pattern. Of longer ones nothing is known. S3's keys, ARNs, and all that AWS
-// bounds is shorter.
+// maxValue is the longest value of a request, in bytes, that is compared with a
+// pattern. The result for longer ones is Unknown. S3's keys, ARNs, and everything
+// that AWS limits are shorter.
 const maxValue = 8192
 
-// Context holds the values of condition keys, by name in lower case, in which
-// the language compares names. Set and Add take care of that.
+// Context holds the values of condition keys by their names in lower case, since
+// the language ignores the case of names. Set and Add convert them.
 type Context map[string]Values
 
-// Values are those of one condition key.
+// Values holds the values of one condition key.
 type Values struct {
-	name      string // as it was spelled
+	name      string // as it was given
 	list      []string
-	ambiguous bool // several are meant by one name
+	ambiguous bool // more than one value was given under the name
 }
 
 func (v Values) String() string {
@@ -29,15 +29,15 @@ func (v Values) String() string {
 	return fmt.Sprint(v.list)
 }
 
-// Set gives a key its values. A key without values is as good as absent.
+// Set sets the values of a key. A key without values counts as absent.
 func (c Context) Set(key string, values ...string) {
 	c[strings.ToLower(key)] = Values{name: key, list: values}
 }
 
-// Add gives a key whose name is made of what somebody chose, such as the key of a
-// tag, its value. If it has one already, of a name that differs by case or of the
-// same name, nobody can say which is meant: such a key is ambiguous, so that no
-// Allow rests on it and every Deny that asks for it holds.
+// Add adds a key whose name depends on what somebody chose, such as the key of a
+// tag. If there is a key of that name already, in another case or with another
+// value, it can't be known which is meant. Such a key is ambiguous: no Allow rests
+// on it, and every Deny that tests it holds.
 func (c Context) Add(key, value string) {
 	lower := strings.ToLower(key)
 	v := c[lower]
@@ -51,13 +51,14 @@ func (c Context) Add(key, value string) {
 
 func (c Context) get(key string) Values { return c[strings.ToLower(key)] }
 
-// unclear reports whether nothing can be said of a key.
+// unclear reports whether the value of a key can't be known.
 func (v Values) unclear() bool {
 	return v.ambiguous || slices.ContainsFunc(v.list, func(s string) bool { return len(s) > maxValue })
 }
 
-// truth is what is known of a statement. An Allow needs yes, a Deny holds unless
-// it is no. "And" is the smaller of two, "or" the larger.
+// truth says whether a proposition holds, as far as that is known. An Allow needs
+// yes; a Deny holds unless the answer is no. "And" is the smaller of two, "or" the
+// larger.
 type truth int8
 
 const (

@@ -1,19 +1,19 @@
 // Package policy parses and evaluates IAM policy documents: the policies of
 // users and roles, the trust policies of roles, and the policies of resources.
 //
-// Parse refuses what IAM refuses, so that a stored document can always be
-// evaluated and a misspelt word never weakens one. Evaluate then answers with
-// one of four decisions; who combines them (identity, resource, account) is
-// package iam. Both are pure.
+// Parse refuses what IAM refuses, so that a stored document can always be evaluated
+// and a misspelt word never weakens one. Evaluate then returns one of four
+// decisions; package iam combines those of identity, resource and account. Both are
+// pure.
 //
-// Documents come from whoever may store one, and what they are compared with from
-// whoever may send a request. So both are bounded, matching never tries again, and
-// an evaluation counts its steps and ends with its request (Work). What is unclear,
-// because two tags are one condition key or a variable has no value, is neither
-// true nor false: no Allow rests on it, and a Deny holds.
+// Documents come from anybody who may store one, and the values they are compared
+// with come from anybody who may send a request. So both are bounded, matching does
+// not backtrack, and an evaluation counts its steps and ends with its request
+// (Work). What can't be known, because two tags give the same condition key or a
+// variable has no value, is neither true nor false: no Allow rests on it, and a
+// Deny holds.
 //
-// Why it is written here and not taken from elsewhere:
-// docs/adr/0002-own-policy-evaluation.md.
+// Why this is our own and not a library: docs/adr/0002-own-policy-evaluation.md.
 //
 //	document.go   the parsed form, Parse
 //	json.go       JSON that refuses what encoding/json lets pass

@@ -5,7 +5,7 @@ import (
 	"strconv"
 )
 
-// Kind says where a document is attached, and so what it may contain.
+// Kind says what a document is attached to, and so which elements it may contain.
 type Kind uint8
 
 // The kinds of document.
@@ -15,16 +15,17 @@ const (
 	Resource             // to a bucket or key: Principal and Resource
 )
 
-// The two versions of the policy language. The older one, which is also the
-// default, knows no policy variables.
+// The two versions of the policy language. The older one, which is the default, has
+// no policy variables.
 const (
 	version2008 = "2008-10-17"
 	version2012 = "2012-10-17"
 )
 
-// Document is a valid policy. It is immutable; the zero value says nothing.
+// Document is a valid policy. It is immutable; the zero value neither allows nor
+// denies anything.
 type Document struct {
-	variables  bool // ${…} means something
+	variables  bool // the version has policy variables
 	statements []statement
 }
 
@@ -40,27 +41,29 @@ type statement struct {
 	conditions    []condition
 }
 
-// principals are the values of a Principal element. Nil: no such element.
+// principals holds the values of a Principal element; nil means that there is no
+// such element.
 type principals map[string][]string
 
-// What a document may be made of at most. The size is what IAM's API takes, in
-// bytes as they come; its quotas on stored policies are lower, do not count white
-// space, and are the business of package iam. A document within those quotas that
-// reaches one of the others is made for nothing else.
+// Limits on a document. The size is what IAM's API accepts, in bytes as received.
+// IAM's quotas on stored policies are lower and do not count white space; package
+// iam applies them. A document within those quotas that reaches one of the other
+// limits was made for that purpose alone.
 const (
 	maxSize       = 131072
 	maxStatements = 1024
 	maxItems      = 8192 // names and values
 )
 
-// Parse reads a document. The error is a *SyntaxError.
+// Parse parses a document. The error is a *SyntaxError.
 func Parse(text string, kind Kind) (Document, error) {
 	d, _, err := parse(text, kind)
 	return d, err
 }
 
-// Accept is Parse for a document that is about to be stored, as canonical: without
-// white space. It refuses what would promise more than it does here (keys.go).
+// Accept is Parse for a document that is about to be stored. It also returns the
+// document's canonical text, without white space between tokens, and refuses a
+// document that would do less than it promises here (keys.go).
 func Accept(text string, kind Kind) (d Document, canonical string, err error) {
 	d, top, err := parse(text, kind)
 	if err == nil {
@@ -176,7 +179,7 @@ func (d Document) parseStatement(o object, kind Kind) (s statement, err error) {
 	return s, s.complete(kind)
 }
 
-// complete checks that the elements that are there go together.
+// complete checks that the elements of a statement go together.
 func (s *statement) complete(kind Kind) error {
 	one := func(a, b bool) bool { return a != b }
 	none := func(a, b bool) bool { return !a && !b }
@@ -198,7 +201,7 @@ func (s *statement) complete(kind Kind) error {
 	return nil
 }
 
-// texts reads a string or an array of strings, at least one.
+// texts reads a string or an array of one or more strings.
 func texts(m member) ([]string, error) {
 	list, ok := m.value.([]any)
 	if !ok {

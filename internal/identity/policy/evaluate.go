@@ -8,28 +8,31 @@ import (
 // Decision is what a document says about a request.
 type Decision uint8
 
-// The decisions, in rising strength: of several documents the highest counts.
+// The decisions, in rising strength: the strongest of several documents' decisions
+// counts.
 const (
-	// NoMatch: no statement applies. Without another's Allow that is a refusal.
+	// NoMatch: no statement applies. Unless another document allows the request, it
+	// is refused.
 	NoMatch Decision = iota
 	// AllowAccount: a resource policy allows the caller's account as a whole;
 	// the caller's own policies must allow the request as well.
 	AllowAccount
 	// Allow: a statement allows it.
 	Allow
-	// Deny: a statement denies it, and nothing can allow it any more.
+	// Deny: a statement denies it, whatever another allows.
 	Deny
 )
 
-// Caller is how Principal elements may name who asks. Unused fields are empty.
+// Caller holds the forms in which Principal elements may name the caller. Unused
+// fields are empty.
 type Caller struct {
 	Account string   // twelve digits
 	ARNs    []string // of the user, or of the session and its role
-	Service string   // of an AWS service, such as vmie.amazonaws.com
+	Service string   // name of an AWS service, such
 }
 
-// Request is what is asked. Caller is for resource and trust policies, whose
-// statements apply only to whom they name.
+// Request is a request to be judged. Caller is for resource and trust policies,
+// whose statements apply only to the principals that they name.
 type Request struct {
 	Caller   Caller
 	Action   string // service:Name
@@ -37,10 +40,10 @@ type Request struct {
 	Context  Context
 }
 
-// Evaluate returns what the document says about r. An Allow must hold for sure; a
-// Deny holds where nobody can say that it does not, because a key is ambiguous or
-// what a statement spares depends on a variable without a value. If w ends early
-// the answer is Deny.
+// Evaluate returns the document's decision on r. An Allow must be certain. A Deny
+// also holds if it can't be known, because a key is ambiguous, or because what the
+// statement exempts depends on a variable without a value. If w ends early, the
+// decision is Deny.
 func (d Document) Evaluate(w *Work, r Request) Decision {
 	result := NoMatch
 	action := strings.ToLower(r.Action)
@@ -75,7 +78,7 @@ func Evaluate(w *Work, documents []Document, r Request) Decision {
 	return result
 }
 
-// covers reports whether resource and conditions apply.
+// covers reports whether a statement's resource and conditions match the request.
 func (s *statement) covers(w *Work, r Request) truth {
 	result := s.coversResource(w, r)
 	for i := range s.conditions {
@@ -87,7 +90,7 @@ func (s *statement) covers(w *Work, r Request) truth {
 	return result
 }
 
-// coversAction takes the action in lower case.
+// coversAction expects the action in lower case.
 func (s *statement) coversAction(w *Work, action string) bool {
 	matches := func(p pattern) bool { return p.match(w, action) }
 	if s.notActions != nil {
@@ -108,7 +111,8 @@ func (s *statement) coversResource(w *Work, r Request) truth {
 }
 
 // appliesTo returns Allow if the statement names the caller (an identity policy
-// does by being his), AllowAccount if it names his account, else NoMatch.
+// always does: it is the caller's own), AllowAccount if it names the caller's
+// account, else NoMatch.
 func (s *statement) appliesTo(w *Work, c Caller) Decision {
 	switch {
 	case s.notPrincipals != nil:
@@ -119,7 +123,7 @@ func (s *statement) appliesTo(w *Work, c Caller) Decision {
 	case s.principals != nil:
 		who := s.principals.name(w, c)
 		if who == AllowAccount && s.deny {
-			return Allow // a denied account is denied
+			return Allow // denying an account denies everybody in it
 		}
 		return who
 	}
@@ -145,7 +149,7 @@ func (p principals) name(w *Work, c Caller) Decision {
 	return result
 }
 
-// accountOf returns the account that a principal names as a whole, or "".
+// accountOf returns the account if a principal names one as a whole, or "".
 func accountOf(value string) string {
 	if accountID.MatchString(value) {
 		return value

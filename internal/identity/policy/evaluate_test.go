@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// statementCase asks one request of a document with one or more statements.
+// statementCase evaluates one request against a document with one or more
+// statements.
 type statementCase struct {
 	name      string
 	statement string // JSON, without the braces; several with the braces
@@ -95,7 +96,8 @@ func allow(action, resource string) string {
 
 func allowIf(condition string) string { return allow("*", "*") + `,"Condition":` + condition }
 
-// conditionCases: the condition alone decides, Allow for true.
+// conditionCases have a statement whose condition alone decides: the result is
+// Allow if it holds.
 var conditionCases = []struct {
 	condition string
 	context   string

@@ -10,7 +10,8 @@ import (
 	"strings"
 )
 
-// maxNesting of a document: Condition values lie five levels deep.
+// maxNesting is how deeply a document may be nested. Condition values lie five
+// levels deep.
 const maxNesting = 8
 
 // object is a JSON object in the order it was written.
@@ -21,9 +22,9 @@ type member struct {
 	value any // object, []any, string, json.Number, bool or nil
 }
 
-// readJSON parses one value and nothing after it. Unlike encoding/json it
-// refuses a name that occurs twice in an object: which of the two would count
-// must not be a matter of luck.
+// readJSON parses one value with nothing after it. Unlike encoding/json it refuses
+// an object that has a name twice, since which of the two counts must not depend on
+// the reader.
 func readJSON(text string) (any, error) {
 	d := reader{json.NewDecoder(strings.NewReader(text)), maxItems}
 	d.UseNumber()
@@ -37,7 +38,7 @@ func readJSON(text string) (any, error) {
 	return value, nil
 }
 
-// reader reads at most so many values and names.
+// reader reads JSON up to a limited number of values and names.
 type reader struct {
 	*json.Decoder
 	left int
@@ -71,7 +72,7 @@ func (d *reader) readObject(depth int) (object, error) {
 		if err != nil {
 			return nil, malformed("not valid JSON")
 		}
-		name, _ := token.(string) // the decoder allows nothing else here
+		name, _ := token.(string) // the decoder returns only strings here
 		if seen[name] {
 			return nil, malformed("%.64q occurs twice", name)
 		}
@@ -105,7 +106,7 @@ func (d *reader) closed() error {
 	return nil
 }
 
-// appendJSON writes what readJSON read, without white space.
+// appendJSON appends a value that readJSON returned, without white space.
 func appendJSON(b []byte, value any) []byte {
 	switch v := value.(type) {
 	case object:
@@ -137,7 +138,7 @@ func appendJSON(b []byte, value any) []byte {
 	return append(b, "null"...)
 }
 
-// appendText quotes a string, without the escapes that are for HTML.
+// appendText appends a string in quotes, without the escapes meant for HTML.
 func appendText(b []byte, text string) []byte {
 	var out bytes.Buffer
 	e := json.NewEncoder(&out)
@@ -146,7 +147,8 @@ func appendText(b []byte, text string) []byte {
 	return append(b, bytes.TrimSuffix(out.Bytes(), []byte("\n"))...)
 }
 
-// SyntaxError says why a document is no policy. Its text may be shown.
+// SyntaxError says why a document is not a valid policy. Its text may be shown to
+// the client.
 type SyntaxError struct{ Reason string }
 
 func (e *SyntaxError) Error() string { return "malformed policy document: " + e.Reason }

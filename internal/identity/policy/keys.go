@@ -5,12 +5,12 @@ import (
 	"strings"
 )
 
-// unset is what AWS tells policies about an action and this service does not: the
-// condition key in lower case, or its beginning where it ends in a slash, and the
-// actions that are built here for which AWS has it. What it does tell is listed
-// in docs/conditions.md. A key that is missing here as it would be at AWS, because
-// the account has no organisation, endpoint or second factor, or because the
-// parameter that would set it is refused, is evaluated as there.
+// unset lists condition keys that AWS sets for an action and this service does not:
+// the key in lower case, or its prefix if it ends in a slash, and the actions built
+// here for which AWS sets it. The keys that the service does set are listed in
+// docs/conditions.md. Some keys are missing here exactly as they would be at AWS,
+// because the account has no organisation, endpoint or second factor, or because
+// the parameter that would set the key is refused. They are evaluated as at AWS.
 var unset = []struct {
 	key     string
 	actions []string
@@ -43,12 +43,12 @@ var unset = []struct {
 	},
 }
 
-// checkKeys refuses a statement that promises more than it does because a key is
-// never there: a Deny that could never hold, and an Allow whose condition always
-// does. The other two, an Allow that never holds and a Deny that always does, give
+// checkKeys refuses a statement that does less than it promises because a key is
+// never set: a Deny that could never hold, and an Allow whose condition always
+// holds. The other two, an Allow that never holds and a Deny that always does, give
 // nobody more than they say.
 func (d Document) checkKeys() error {
-	w := NewWork(context.Background()) // action names alone: little, and nobody waits
+	w := NewWork(context.Background()) // only action names are matched: little work, and no request to end with
 	for i := range d.statements {
 		s := &d.statements[i]
 		for j := range s.conditions {
@@ -64,7 +64,8 @@ func (d Document) checkKeys() error {
 	return nil
 }
 
-// untold returns an action that s covers and for which key is never set, and why.
+// untold returns an action that s covers and for which the key is never set, and
+// the reason.
 func (s *statement) untold(w *Work, key string) (action, why string) {
 	for _, row := range unset {
 		if key != row.key && !(strings.HasSuffix(row.key, "/") && strings.HasPrefix(key, row.key)) {

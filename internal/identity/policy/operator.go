@@ -9,18 +9,18 @@ import (
 	"time"
 )
 
-// operator is one condition operator. Operators on text match patterns, in which
-// variables have been filled in; the others make a test of each value.
+// operator is one condition operator. Operators on text match patterns, with
+// variables already filled in; the others make a test function of each value.
 type operator struct {
 	negated bool
-	null    bool // the Null operator asks for the key, not its value
+	null    bool // the Null operator, which tests whether the key is present
 	wild    bool // * and ? are wildcards in the condition's values
 	match   func(w *Work, want pattern, actual string) bool
 	compile func(want string) (test func(actual string) bool, ok bool)
 }
 
-// operatorNamed is the table of operators. IfExists and the quantifiers have
-// been taken off the name.
+// operatorNamed is the table of operators. The caller has already removed IfExists
+// and the quantifier from the name.
 func operatorNamed(name string) (operator, bool) {
 	switch name {
 	case "StringEquals", "StringNotEquals":
@@ -51,10 +51,10 @@ func onText(name string, wild bool, match func(*Work, pattern, string) bool) ope
 	return operator{negated: strings.Contains(name, "Not"), wild: wild, match: match}
 }
 
-// ordered makes the six relations on values that parse reads. A value of the
-// request that does not parse matches nothing.
+// ordered returns an operator for one of the six relations on values that parse
+// reads. A value of the request that parse rejects matches nothing.
 func ordered[T any](relation string, parse func(string) (T, bool), compare func(a, b T) int) (operator, bool) {
-	var holds func(sign int) bool // of actual compared with want
+	var holds func(sign int) bool // sign of actual compared with want
 	switch relation {
 	case "Equals", "NotEquals":
 		holds = func(sign int) bool { return sign == 0 }
@@ -89,8 +89,8 @@ func matchFold(w *Work, p pattern, actual string) bool {
 	return strings.EqualFold(string(p), actual)
 }
 
-// matchARN compares the six parts of an ARN one by one: a wildcard does not
-// reach over a colon, but for a pattern that is one star.
+// matchARN compares the six parts of an ARN one by one: a wildcard does not match
+// across colons, unless the whole pattern is one star.
 func matchARN(w *Work, p pattern, actual string) bool {
 	if p == anyRun {
 		return true
@@ -138,9 +138,10 @@ func parsePrefix(text string) (netip.Prefix, bool) {
 	return prefix, err == nil
 }
 
-// parseNumber is exact, so that large integers differ where they differ.
+// parseNumber parses a number exactly, so that large integers that differ by little
+// still differ.
 func parseNumber(text string) (*big.Float, bool) {
-	const longest = 40 // an exponent is allowed, a flood of digits isn't
+	const longest = 40 // an exponent is allowed, a very long number isn't
 	f, err := strconv.ParseFloat(text, 64)
 	if err != nil || len(text) > longest || f-f != 0 || strings.ContainsAny(text, "xX_") {
 		return nil, false
@@ -149,7 +150,7 @@ func parseNumber(text string) (*big.Float, bool) {
 	return n, err == nil
 }
 
-// parseDate reads a W3C date, or seconds since 1970.
+// parseDate parses a W3C date, or seconds since 1970.
 func parseDate(text string) (time.Time, bool) {
 	for _, form := range []string{time.RFC3339, "2006-01-02T15:04Z07:00", time.DateOnly, "2006-01", "2006"} {
 		if t, err := time.Parse(form, text); err == nil {

@@ -89,8 +89,8 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
-// TestParseAccepts takes documents from the VM Import user guide and from what
-// its readers write.
+// TestParseAccepts parses documents from the VM Import user guide, and such as its
+// readers write.
 func TestParseAccepts(t *testing.T) {
 	for _, c := range []struct {
 		name, text string

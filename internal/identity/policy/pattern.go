@@ -5,9 +5,9 @@ import (
 	"unicode/utf8"
 )
 
-// A pattern is text in which two bytes that are in no UTF-8 stand for wildcards.
-// So what is filled in for a policy variable is literal, and a user called "*"
-// matches himself.
+// A pattern is text in which two bytes that never occur in UTF-8 stand for
+// wildcards. So the value of a policy variable is always taken literally, and a
+// user called "*" matches only himself.
 type pattern string
 
 const (
@@ -17,13 +17,15 @@ const (
 
 var wildcards = strings.NewReplacer("*", anyRun, "?", anyOne)
 
-// wild makes the pattern of text without variables. JSON lets only UTF-8 in.
+// wild makes a pattern of text without variables. The text came out of JSON, so it
+// is valid UTF-8.
 func wild(text string) pattern { return pattern(wildcards.Replace(text)) }
 
-// match reports whether all of text fits. What stands between two stars is
-// looked for once, from where the part before it ended first: what comes after
-// can only gain by that. So nothing is tried again, and the steps are len(text)
-// once for every 64 characters between stars, however the pattern is made.
+// match reports whether the pattern matches the whole text. The part between two
+// stars is searched for once, from where the part before it first ended: an earlier
+// end can only help what comes after. So there is no backtracking, and the steps
+// are at most len(text) for every 64 characters between stars, whatever the
+// pattern.
 func (p pattern) match(w *Work, text string) bool {
 	head, rest, star := strings.Cut(string(p), anyRun)
 	end, ok := prefix(w, text, head)
@@ -43,11 +45,11 @@ func (p pattern) match(w *Work, text string) bool {
 	}
 }
 
-// prefix matches part, which has no star, with the beginning of text, and
-// returns where it ends.
+// prefix matches part, which has no star, with the beginning of text, and returns
+// the end of the match.
 func prefix(w *Work, text, part string) (end int, ok bool) {
 	if !strings.Contains(part, anyOne) {
-		w.spend(1 + len(part)/16) // they are compared by the word
+		w.spend(1 + len(part)/16) // bytes are compared in words
 		return len(part), strings.HasPrefix(text, part)
 	}
 	for i := 0; i < len(part); i++ {
@@ -67,7 +69,7 @@ func prefix(w *Work, text, part string) (end int, ok bool) {
 	return end, true
 }
 
-// suffix matches part, which has no star, with the end of text.
+// suffix reports whether text ends with a match of part, which has no star.
 func suffix(w *Work, text, part string) bool {
 	start := len(text)
 	for range utf8.RuneCountInString(part) { // a wildcard counts as one too
@@ -82,8 +84,8 @@ func suffix(w *Work, text, part string) bool {
 	return ok && start+end == len(text)
 }
 
-// find looks for the first place where part, which has no star, matches in text,
-// and returns where it ends.
+// find looks for the first match of part, which has no star, in text, and returns
+// its end.
 func find(w *Work, text, part string) (end int, ok bool) {
 	if strings.Contains(part, anyOne) {
 		return newSearch(w, part).run(w, text)
@@ -98,12 +100,12 @@ func find(w *Work, text, part string) (end int, ok bool) {
 	return at + len(part), true
 }
 
-// search finds a part that has wildcards of one character. It walks over the text
-// once and keeps, in one bit for each beginning of the part, whether what was
-// read last fits it.
+// search finds a part that has wildcards for one character. It goes over the text
+// once. For each beginning of the part it keeps a bit that says whether the
+// characters read last match it.
 type search struct {
-	fits map[rune][]uint64 // which places of the part a character may stand in
-	any  []uint64          // which are wildcards
+	fits map[rune][]uint64 // the positions in the part that a character may have
+	any  []uint64          // the positions of wildcards
 	last uint64            // bit of the whole part, in the last word
 }
 
@@ -134,7 +136,7 @@ func (s search) run(w *Work, text string) (end int, ok bool) {
 		r, size := utf8.DecodeRuneInString(text[at:])
 		at += size
 		var fits []uint64
-		if r != utf8.RuneError || size > 1 { // else no character
+		if r != utf8.RuneError || size > 1 { // else it is not a character
 			fits = s.fits[r]
 		}
 		carry := uint64(1) // a match may begin anywhere

@@ -7,9 +7,10 @@ import (
 	"unicode/utf8"
 )
 
-// reference matches by the definition: tokens against characters, one by one.
+// reference matches by the definition: it compares tokens with characters, one by
+// one.
 func reference(want, text []rune) bool {
-	fits := make([]bool, len(text)+1) // what was read of want fits text[:i]
+	fits := make([]bool, len(text)+1) // the part of want read so far matches text[:i]
 	fits[0] = true
 	for _, token := range want {
 		next := make([]bool, len(fits))
@@ -38,7 +39,7 @@ func FuzzMatch(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, want, text string) {
 		if !utf8.ValidString(want) || !utf8.ValidString(text) || len(want) > 300 || len(text) > 300 {
-			return // patterns are JSON, and the reference reads characters
+			return // patterns come from JSON, and the reference reads characters
 		}
 		got := wild(want).match(NewWork(t.Context()), text)
 		if expected := reference([]rune(want), []rune(text)); got != expected {
@@ -47,7 +48,8 @@ func FuzzMatch(f *testing.F) {
 	})
 }
 
-// TestTextThatIsNoUTF8 has bytes that stand for nothing, and for wildcards inside.
+// TestTextThatIsNoUTF8 matches text with invalid bytes, among them those that stand
+// for wildcards in patterns.
 func TestTextThatIsNoUTF8(t *testing.T) {
 	for _, c := range []struct {
 		pattern, text string
@@ -62,7 +64,7 @@ func TestTextThatIsNoUTF8(t *testing.T) {
 	}
 }
 
-// hostile are patterns that take a matcher long that tries again.
+// hostile are patterns that take a matcher with backtracking very long.
 var hostile = map[string]string{
 	"stars":               strings.Repeat("a*", 1000) + "b",
 	"stars and wildcards": strings.Repeat("*?a", 600) + "b",
@@ -72,8 +74,8 @@ var hostile = map[string]string{
 	"a short part":        "*a?a?a?a?b*",
 }
 
-// TestMatchingIsLinear counts steps: for each 64 characters between stars, the text
-// once.
+// TestMatchingIsLinear counts steps: no more than the length of the text for each
+// 64 characters between stars.
 func TestMatchingIsLinear(t *testing.T) {
 	for name, text := range hostile {
 		t.Run(name, func(t *testing.T) {

@@ -7,9 +7,10 @@ import (
 	"strings"
 )
 
-// MapPrincipals returns a document with other words for the AWS principals that its
-// statements name: what change makes of each. Everything else, spacing too, stays as it
-// is. The document must be one that Parse takes; an error of change is returned.
+// MapPrincipals returns a document in which change has replaced each AWS principal
+// that a statement names. Everything else stays as it is, including white space.
+// The document must be one that Parse accepts. If change fails, MapPrincipals
+// returns its error.
 func MapPrincipals(text string, change func(principal string) (string, error)) (string, error) {
 	m := mapper{d: json.NewDecoder(strings.NewReader(text)), text: text, change: change}
 	if err := m.value(nil); err != nil {
@@ -19,17 +20,17 @@ func MapPrincipals(text string, change func(principal string) (string, error)) (
 	return m.out.String(), nil
 }
 
-// mapper is one run of MapPrincipals.
+// mapper is the state of one call of MapPrincipals.
 type mapper struct {
 	d      *json.Decoder
 	text   string
 	change func(string) (string, error)
 	out    strings.Builder
-	done   int64 // how much of text is in out
+	done   int64 // how many bytes of text are already in out
 }
 
-// named reports whether a value lies where principals are named. Arrays leave no trace
-// in a path.
+// named reports whether the value at the current path is a principal. Arrays leave
+// no trace in a path.
 func named(path []string) bool {
 	return len(path) == 3 && path[0] == "Statement" && (path[1] == "Principal" || path[1] == "NotPrincipal") && path[2] == "AWS"
 }
@@ -51,7 +52,7 @@ func (m *mapper) value(path []string) error {
 	return nil
 }
 
-// inside reads what an object or an array holds, and its end.
+// inside reads the contents of an object or array, and its closing delimiter.
 func (m *mapper) inside(begin json.Delim, path []string) error {
 	if len(path) > maxNesting {
 		return malformed("nested too deeply")
@@ -76,8 +77,8 @@ func (m *mapper) inside(begin json.Delim, path []string) error {
 	return nil
 }
 
-// principal replaces the string that begins after what lies between it and the token
-// before.
+// principal replaces the string that was read last. It begins somewhere after the
+// end of the token before it, since white space and delimiters come first.
 func (m *mapper) principal(before int64, value string) error {
 	other, err := m.change(value)
 	if err != nil || other == value {

@@ -2,31 +2,33 @@ package policy
 
 import "testing"
 
-// Policies as AWS's guides and their users write them.
+// Policies like those in AWS's guides, and those that users write.
 const (
 	// The role of the VM Import guide, with its KMS statement.
 	importRole = `{"Effect":"Allow","Action":["s3:GetBucketLocation","s3:GetObject","s3:ListBucket"],"Resource":["arn:aws:s3:::disks","arn:aws:s3:::disks/*"]},
 		{"Effect":"Allow","Action":["ec2:ModifySnapshotAttribute","ec2:CopySnapshot","ec2:RegisterImage","ec2:Describe*"],"Resource":"*"},
 		{"Effect":"Allow","Action":["kms:CreateGrant","kms:Decrypt","kms:DescribeKey","kms:Encrypt","kms:GenerateDataKey*","kms:ReEncrypt*"],"Resource":"*"}`
-	// An organisation's guard: nothing outside two regions, but what is global.
+	// An organisation's guardrail: nothing outside two regions, except global
+	// services.
 	regions = `{"Effect":"Allow","Action":"*","Resource":"*"},
 		{"Effect":"Deny","NotAction":["iam:*","sts:*","support:*"],"Resource":"*","Condition":{"StringNotEquals":{"aws:RequestedRegion":["eu-central-1","eu-west-1"]}}}`
-	// Nothing without a second factor, but setting one up.
+	// Nothing without a second factor, except setting one up.
 	mfa = `{"Effect":"Allow","Action":"ec2:*","Resource":"*"},
 		{"Effect":"Deny","NotAction":["iam:GetUser","iam:EnableMFADevice","sts:GetSessionToken"],"Resource":"*","Condition":{"BoolIfExists":{"aws:MultiFactorAuthPresent":"false"}}}`
-	// Only from the office, unless a service calls on one's behalf.
+	// Only from the office, unless a service calls on the user's behalf.
 	office = `{"Effect":"Allow","Action":"*","Resource":"*"},
 		{"Effect":"Deny","Action":"*","Resource":"*","Condition":{"NotIpAddress":{"aws:SourceIp":["192.0.2.0/24","203.0.113.0/24"]},"Bool":{"aws:ViaAWSService":"false"}}}`
-	// Tags may be set on what one creates, and never afterwards.
+	// Users may set tags on what they create, but not later.
 	tagOnCreate = `{"Effect":"Allow","Action":["ec2:ImportSnapshot","ec2:CopySnapshot"],"Resource":"*"},
 		{"Effect":"Allow","Action":"ec2:CreateTags","Resource":"arn:aws:ec2:*:*:*/*","Condition":{"StringEquals":{"ec2:CreateAction":["ImportSnapshot","CopySnapshot"]}}}`
-	// Attribute-based: one's project's snapshots, and only its tags.
+	// Attribute-based: a user may act on the snapshots of the user's project, and
+	// set only its tags.
 	project = `{"Effect":"Allow","Action":["ec2:DeleteSnapshot","ec2:ModifySnapshotAttribute"],"Resource":"*","Condition":{"StringEquals":{"aws:ResourceTag/project":"${aws:PrincipalTag/project}"}}},
 		{"Effect":"Allow","Action":"ec2:CreateTags","Resource":"arn:aws:ec2:*::snapshot/*","Condition":{"StringEquals":{"aws:RequestTag/project":"${aws:PrincipalTag/project}"},"ForAllValues:StringEquals":{"aws:TagKeys":["project","Name"]}}}`
 	// The EBS direct guide: read some snapshots, write children of one.
 	direct = `{"Effect":"Allow","Action":["ebs:ListSnapshotBlocks","ebs:ListChangedBlocks","ebs:GetSnapshotBlock"],"Resource":"arn:aws:ec2:*::snapshot/*","Condition":{"StringEqualsIgnoreCase":{"aws:ResourceTag/Test":["true"]}}},
 		{"Effect":"Allow","Action":"ebs:StartSnapshot","Resource":"arn:aws:ec2:*::snapshot/*","Condition":{"StringEquals":{"ebs:ParentSnapshot":"arn:aws:ec2:us-east-1::snapshot/snap-0a"},"NumericLessThanEquals":{"ebs:VolumeSize":"100"}}}`
-	// A bucket of one's own below a shared one.
+	// A folder of the user's own in a shared bucket.
 	home = `{"Effect":"Allow","Action":"s3:ListBucket","Resource":"arn:aws:s3:::shared","Condition":{"StringLike":{"s3:prefix":["","home/","home/${aws:username}/*"]}}},
 		{"Effect":"Allow","Action":"s3:*","Resource":["arn:aws:s3:::shared/home/${aws:username}","arn:aws:s3:::shared/home/${aws:username}/*"]}`
 	// Import only until the end of the project.

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// TestAmbiguousKeys: of a key that is given twice, in names that differ by case, no
-// value counts. No Allow rests on it, and every Deny that asks for it holds.
+// TestAmbiguousKeys: if a key is given twice, in names that differ by case, none of
+// its values counts. No Allow rests on it, and every Deny that tests it holds.
 func TestAmbiguousKeys(t *testing.T) {
 	for _, prefix := range []string{"aws:ResourceTag/", "aws:RequestTag/", "ec2:ResourceTag/", "iam:ResourceTag/", "aws:PrincipalTag/", "kms:EncryptionContext:"} {
 		for _, condition := range []string{
@@ -45,7 +45,8 @@ func evaluate(t *testing.T, statement string, r Request) Decision {
 	return d.Evaluate(NewWork(t.Context()), r)
 }
 
-// TestClearKeys: what is given once, or twice alike, is not ambiguous.
+// TestClearKeys: a key that is given once, or twice with the same value, is not
+// ambiguous.
 func TestClearKeys(t *testing.T) {
 	c := Context{}
 	c.Add("aws:ResourceTag/owner", "ann")
@@ -61,8 +62,8 @@ func TestClearKeys(t *testing.T) {
 	}
 }
 
-// TestUnresolvedVariables: a variable without a value makes a statement neither allow
-// nor spare anything.
+// TestUnresolvedVariables: because of a variable without a value, a statement
+// neither allows anything nor exempts anything from a Deny.
 func TestUnresolvedVariables(t *testing.T) {
 	const home, other = "arn:aws:s3:::b/ann/x", "arn:aws:s3:::c/x"
 	with := func(effect, rest string) string { return `"Effect":"` + effect + `","Action":"s3:*",` + rest }
@@ -114,7 +115,7 @@ func TestUnresolvedVariables(t *testing.T) {
 	}
 }
 
-// TestLongValues: what is longer than anything AWS has is not compared.
+// TestLongValues: a value longer than anything AWS has is not compared.
 func TestLongValues(t *testing.T) {
 	long := strings.Repeat("a", maxValue+1)
 	for name, r := range map[string]Request{
@@ -134,8 +135,8 @@ func TestLongValues(t *testing.T) {
 	}
 }
 
-// TestWorkEnds: an evaluation ends with its request, and before it takes long; what
-// it had not yet said is no.
+// TestWorkEnds: an evaluation ends with its request, and before it takes long. What
+// it had not decided by then is denied.
 func TestWorkEnds(t *testing.T) {
 	d, err := Parse(document(allow("*", "*")), Identity)
 	if err != nil {
@@ -199,7 +200,8 @@ func TestLargePoliciesAreNotTooCostly(t *testing.T) {
 	}
 }
 
-// TestRequestsHaveOneBound: it is no way round it to ask often.
+// TestRequestsHaveOneBound: several evaluations in one request do not get a bound
+// each.
 func TestRequestsHaveOneBound(t *testing.T) {
 	d, err := Parse(document(allow("*", "arn:aws:s3:::*a?*b?*")), Identity)
 	if err != nil {
@@ -255,8 +257,9 @@ func TestAcceptReturnsTheCanonicalForm(t *testing.T) {
 	}
 }
 
-// TestKeysThatAreNeverSet: a statement that promises what it can't do is refused by
-// name; one that errs on the safe side, or is for what is not here, is stored.
+// TestKeysThatAreNeverSet: a statement that promises what it can't do is refused
+// with the name of the key. One that errs on the safe side, or is about actions
+// that are not here, is stored.
 func TestKeysThatAreNeverSet(t *testing.T) {
 	statement := func(effect, action, condition string) string {
 		return `"Effect":"` + effect + `","Action":"` + action + `","Resource":"*","Condition":` + condition
@@ -312,7 +315,8 @@ func TestKeysThatAreNeverSet(t *testing.T) {
 	}
 }
 
-// TestUnsetKeysAreDocumented: what is refused by name is told beforehand.
+// TestUnsetKeysAreDocumented: the keys that are refused by name are in the
+// documentation.
 func TestUnsetKeysAreDocumented(t *testing.T) {
 	page, err := os.ReadFile("../../../docs/conditions.md")
 	if err != nil {
@@ -344,7 +348,7 @@ func TestCacheIsExact(t *testing.T) {
 			t.Error("a document with more behind it was taken")
 		}
 	}
-	for i := range 2 * cached { // more than it keeps
+	for i := range 2 * cached { // more than the cache keeps
 		text := document(allow("s3:*", fmt.Sprintf("arn:aws:s3:::b%d", i)))
 		d, err := c.Parse(text, Identity)
 		if err != nil || d.Evaluate(NewWork(t.Context()), Request{Action: "s3:X", Resource: fmt.Sprintf("arn:aws:s3:::b%d", i)}) != Allow {

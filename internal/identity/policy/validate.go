@@ -35,8 +35,8 @@ func parseActions(m member, kind Kind) ([]pattern, error) {
 	return out, err
 }
 
-// parseResources takes "*" and ARNs. An ARN may be cut short by a star, which
-// then stands for the rest.
+// parseResources parses "*" and ARNs. An ARN may be cut short by a star, which then
+// stands for the rest.
 func (d Document) parseResources(m member) ([]template, error) {
 	list, err := texts(m)
 	for _, resource := range list {
@@ -52,7 +52,7 @@ func (d Document) parseResources(m member) ([]template, error) {
 	return d.newTemplates(list, true), err
 }
 
-// parsePrincipals takes "*" or an object of lists.
+// parsePrincipals parses "*" or an object of lists.
 func parsePrincipals(m member) (principals, error) {
 	if m.value == "*" {
 		return principals{"AWS": {"*"}}, nil
@@ -92,7 +92,8 @@ func validPrincipal(kind, value string) bool {
 	return false
 }
 
-// uniqueID reports what is left of a principal ARN whose principal was deleted.
+// uniqueID reports whether a principal is a unique id, which is what remains of an
+// ARN whose principal was deleted.
 func uniqueID(value string) bool {
 	return strings.HasPrefix(value, "AIDA") || strings.HasPrefix(value, "AROA")
 }

@@ -5,15 +5,17 @@ import (
 	"unicode/utf8"
 )
 
-// template is a text of a document that a value of the request is compared with:
-// a pattern, or the text that a pattern is made of once variables are filled in.
+// template is a text in a document that values of the request are compared with:
+// either a pattern, or text that becomes a pattern once its variables are filled
+// in.
 type template struct {
 	fixed    pattern
-	variable string // with ${…} in it; empty: the pattern is fixed
+	variable string // text with ${…} in it; empty: the pattern is fixed
 	wild     bool   // * and ? in it are wildcards
 }
 
-// newTemplate compiles text. Documents of the older version have no variables.
+// newTemplate compiles text. Documents of the older version of the language have no
+// variables.
 func (d Document) newTemplate(text string, stars bool) template {
 	switch {
 	case d.variables && strings.Contains(text, "${"):
@@ -35,8 +37,9 @@ func (d Document) newTemplates(texts []string, stars bool) []template {
 	return list
 }
 
-// expand fills in variables from c. It answers Yes with the pattern, No if a
-// variable has no value and no default, and Unknown if it has several.
+// expand fills in variables from c. It returns Yes and the pattern, No if a
+// variable has neither a value nor a default, and Unknown if a variable has several
+// values.
 func (t template) expand(w *Work, c Context) (pattern, truth) {
 	if t.variable == "" {
 		return t.fixed, yes
@@ -62,7 +65,7 @@ func (t template) expand(w *Work, c Context) (pattern, truth) {
 	}
 }
 
-// variable looks a name up: "aws:username", or with a default
+// variable looks up a name such as "aws:username", a name with a default such as
 // "aws:PrincipalTag/team, 'none'", or an escaped character.
 func variable(name string, c Context) (string, truth) {
 	if name == "*" || name == "?" || name == "$" {
@@ -76,7 +79,7 @@ func variable(name string, c Context) (string, truth) {
 		return "", unknown
 	case len(values.list) == 1:
 		if !utf8.ValidString(values.list[0]) {
-			return "", unknown // it might pass for wildcards
+			return "", unknown // it might contain the bytes of wildcards
 		}
 		return values.list[0], yes
 	case hasDefault && len(standby) >= 2 && standby[0] == '\'' && standby[len(standby)-1] == '\'':
@@ -85,7 +88,7 @@ func variable(name string, c Context) (string, truth) {
 	return "", no
 }
 
-// checkVariables refuses a variable that is not closed.
+// checkVariables refuses a variable without a closing brace.
 func checkVariables(text string) error {
 	for {
 		_, rest, found := strings.Cut(text, "${")
@@ -98,10 +101,11 @@ func checkVariables(text string) error {
 	}
 }
 
-// matchAny reports whether one of the templates fits a value of the request.
-// unresolved is what it counts as that a variable has no value: No where a match
-// is asked for, as it can't match anything; Unknown where the absence of a match
-// is, since nobody knows what it would have kept out.
+// matchAny reports whether one of the templates matches a value of the request.
+// unresolved is the result for a template with a variable that has no value: No if
+// the caller looks for a match, since such a template matches nothing; Unknown if
+// it looks for the absence of a match, since nobody knows what the template would
+// have excluded.
 func matchAny(w *Work, list []template, c Context, value string, unresolved truth, match func(*Work, pattern, string) bool) truth {
 	if len(value) > maxValue {
 		return unknown
