@@ -6,8 +6,8 @@ import (
 	"github.com/diskport/diskport/internal/tag"
 )
 
-// iamActions is what is served of IAM, each with its permission and what that
-// is for.
+// iamActions are the actions of IAM that are built, each with its permission and
+// the permission's subject.
 var iamActions = map[string]action{
 	"CreateRole":                  on("iam:CreateRole", newRole, createRole),
 	"GetRole":                     on("iam:GetRole", theRole, getRole),
@@ -71,7 +71,7 @@ var iamActions = map[string]action{
 
 type tagIn struct{ Key, Value string }
 
-// taggingIn is embedded in requests that give tags.
+// taggingIn is embedded in requests that add tags.
 type taggingIn struct {
 	Tags []tagIn `ec2:"Tags.member"`
 }
@@ -84,7 +84,7 @@ func (r taggingIn) givesTags() []tag.Tag {
 	return out
 }
 
-// untaggingIn is embedded in requests that take tags away.
+// untaggingIn is embedded in requests that remove tags.
 type untaggingIn struct {
 	TagKeys []string `ec2:"TagKeys.member"`
 }
@@ -97,7 +97,7 @@ func seconds(n *int64) *time.Duration {
 	}
 	d := time.Duration(*n) * time.Second
 	if *n < 0 || *n > 1e6 {
-		d = -1 // out of every range, without an overflow
+		d = -1 // out of range, without an overflow
 	}
 	return &d
 }

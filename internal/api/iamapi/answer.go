@@ -13,8 +13,8 @@ import (
 	"github.com/diskport/diskport/internal/tag"
 )
 
-// answer is the envelope of a success: ActionResponse with an ActionResult,
-// unless result is nil, and the request id.
+// answer is the envelope of a successful response: ActionResponse with the request
+// id and, unless result is nil, an ActionResult.
 type answer struct {
 	call   *awshttp.Call
 	result any
@@ -51,7 +51,7 @@ func (m members[T]) MarshalXML(e *xml.Encoder, start xml.StartElement) error {
 	}{m}, start)
 }
 
-// stamp is a time as IAM writes it: whole seconds.
+// stamp is a time in IAM's form: whole seconds.
 type stamp time.Time
 
 // MarshalText implements encoding.TextMarshaler.
@@ -69,7 +69,7 @@ func tagsXML(tags tag.Set) *members[tagXML] {
 	return &list
 }
 
-// tagPage is the answer to requests for tags.
+// tagPage is a response with tags.
 func tagPage(p paging, tags tag.Set) (any, error) {
 	list, cut, err := page(p, *tagsXML(tags), func(t tagXML) string { return t.Key })
 	return struct {
@@ -78,7 +78,7 @@ func tagPage(p paging, tags tag.Set) (any, error) {
 	}{list, cut}, err
 }
 
-// convert makes what goes on the wire of a list.
+// convert converts the elements of a list to the form that is sent.
 func convert[T, X any](list []T, wire func(T) X) members[X] {
 	var out members[X]
 	for _, v := range list {
@@ -87,8 +87,8 @@ func convert[T, X any](list []T, wire func(T) X) members[X] {
 	return out
 }
 
-// emptyList is the answer with a list of what this service never has: groups,
-// say. Who destroys a user or a role asks for them first.
+// emptyList is a response with a list of something that this service never has,
+// such as groups. Clients that destroy a user or a role ask for them first.
 type emptyList string
 
 // MarshalXML implements xml.Marshaler.
@@ -105,7 +105,7 @@ func (field emptyList) MarshalXML(e *xml.Encoder, start xml.StartElement) error 
 	return e.EncodeToken(start.End())
 }
 
-// none answers with an empty list for an owner who is there.
+// none answers with an empty list if the owner exists.
 func none[R interface{ pages() paging }](field string) func(context.Context, call, R) (any, error) {
 	return func(ctx context.Context, c call, r R) (any, error) {
 		if r, ok := any(r).(owned); ok {
@@ -120,15 +120,15 @@ func none[R interface{ pages() paging }](field string) func(context.Context, cal
 
 type aliasesIn struct{ paging }
 
-// anything is the subject of actions that can't be limited to entities.
+// anything is the subject of actions whose permission can't be limited to entities.
 func anything[R any](context.Context, call, R) (subject, error) { return subject{arn: "*"}, nil }
 
-// escaped is how answers hold policy documents: URL-encoded by RFC 3986.
+// escaped is a policy document as responses contain it: URL-encoded by RFC 3986.
 func escaped(document string) string {
 	return strings.ReplaceAll(url.QueryEscape(document), "+", "%20")
 }
 
-// paging is what requests for lists have in common.
+// paging holds the parameters that requests for lists have in common.
 type paging struct {
 	Marker   string
 	MaxItems *int
@@ -136,13 +136,13 @@ type paging struct {
 
 func (p paging) pages() paging { return p }
 
-// pageXML is what answers with lists have in common.
+// pageXML holds the elements that responses with lists have in common.
 type pageXML struct {
 	IsTruncated bool
 	Marker      string `xml:",omitempty"`
 }
 
-// page cuts a list, which name sorts, down to the page that is asked for.
+// page returns the requested page of a list, which is sorted by name.
 func page[T any](p paging, list []T, name func(T) string) ([]T, pageXML, error) {
 	size := 100
 	if p.MaxItems != nil {

@@ -16,7 +16,7 @@ import (
 // protocol is one of the two services that this edge serves.
 type protocol struct {
 	version     string
-	space       string // of the answers
+	space       string // XML name space of responses
 	actions     map[string]action
 	unsupported string
 }
@@ -26,7 +26,7 @@ var protocols = map[string]protocol{
 	awshttp.STS: {"2011-06-15", "https://sts.amazonaws.com/doc/2011-06-15/", stsActions, stsUnsupported},
 }
 
-// knows reports whether AWS has an action that this service has not.
+// knows reports whether AWS has an action that is not built here.
 func (p protocol) knows(name string) bool {
 	for known := range strings.FieldsSeq(p.unsupported) {
 		if known == name {
@@ -36,24 +36,24 @@ func (p protocol) knows(name string) bool {
 	return false
 }
 
-// action answers one request: what goes into its Result element, or nil.
+// action answers one request. It returns the content of the Result element, or nil.
 type action func(ctx context.Context, c call) (any, error)
 
-// subject is what a permission is for.
+// subject is what a permission must cover.
 type subject struct {
 	arn  string
-	tags tag.Set // that it has
-	then string  // ARN that it is to have, which needs the permission too; empty: the same
+	tags tag.Set // the tags that it has now
+	then string  // ARN that it would get, for which the permission is needed too; empty: unchanged
 }
 
-// tagging names the permission that tags need beside that of what creates something
-// with them.
+// tagging names the permission that is needed to create something with tags,
+// besides the permission to create it.
 var tagging = map[string]string{
 	"iam:CreateUser": "iam:TagUser", "iam:CreateRole": "iam:TagRole", "iam:CreatePolicy": "iam:TagPolicy",
 }
 
-// on makes an action of its parts, in the order that all share: decode,
-// authorise, handle. about returns what the permission is for.
+// on builds an action from its parts. All actions have the same order: decode,
+// authorise, handle. about returns the subject of the permission.
 func on[R any](permission string, about func(ctx context.Context, c call, r R) (subject, error), handle func(ctx context.Context, c call, r R) (any, error)) action {
 	return func(ctx context.Context, c call) (any, error) {
 		var r R
@@ -71,7 +71,7 @@ func on[R any](permission string, about func(ctx context.Context, c call, r R) (
 	}
 }
 
-// authorize asks for a permission, and for all that a request needs beside it.
+// authorize checks a permission, and the others that the request needs.
 func (c call) authorize(ctx context.Context, permission string, r any, what subject) error {
 	with, resources := keys(r, what), []string{what.arn}
 	if what.then != "" {
@@ -86,7 +86,7 @@ func (c call) authorize(ctx context.Context, permission string, r any, what subj
 	return nil
 }
 
-// keys returns the condition keys that tell of a request and its subject.
+// keys returns the condition keys about a request and its subject.
 func keys(r any, what subject) policy.Context {
 	c := policy.Context{}
 	d := iam.Details{ResourceTags: what.tags}
@@ -106,15 +106,15 @@ func keys(r any, what subject) policy.Context {
 	return c
 }
 
-// all makes the subject of actions on every entity of a kind ("role").
+// all returns the subject of actions on every entity of a kind ("role").
 func all[R any](kind string) func(context.Context, call, R) (subject, error) {
 	return func(_ context.Context, c call, _ R) (subject, error) {
 		return subject{arn: c.opts.Service.EntityARN(c.Principal.Account, kind, "/", "")}, nil
 	}
 }
 
-// Actions returns the names of the actions of a service (awshttp.IAM or awshttp.STS)
-// that are built, sorted.
+// Actions returns the names of the actions that are built of a service (awshttp.IAM
+// or awshttp.STS), sorted.
 func Actions(service string) []string {
 	return slices.Sorted(maps.Keys(protocols[service].actions))
 }

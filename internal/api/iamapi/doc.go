@@ -3,8 +3,8 @@
 //
 // A request comes from the front chain with its form and its principal. The
 // dispatcher (dispatch.go) decodes it, asks iam.Authorize, calls the domain and
-// writes the answer; actions.go has the table of what is served, unsupported.go
-// of what AWS has and this service does not.
+// writes the response. actions.go has the table of actions that are built,
+// unsupported.go those that AWS has and this service does not.
 //
 //	roles.go, users.go, keys.go  those entities
 //	inline.go                    policies of users and roles, attached ones too

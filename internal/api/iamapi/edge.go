@@ -11,14 +11,14 @@ import (
 	"github.com/diskport/diskport/internal/logkey"
 )
 
-// Options is what an Edge is made of. Both are required.
+// Options configures an Edge. Both fields are required.
 type Options struct {
 	Service *iam.Service
 	Log     *slog.Logger
 }
 
-// Edge serves IAM and STS; Call.Service says which is meant. It is safe for
-// concurrent use.
+// Edge serves IAM and STS; Call.Service says which of them a request is for. It is
+// safe for concurrent use.
 type Edge struct{ opts Options }
 
 var _ awshttp.Edge = (*Edge)(nil)
@@ -57,17 +57,17 @@ func (e *Edge) serve(ctx context.Context, c call) (any, error) {
 	}
 	c.Action = name
 	if c.Service == awshttp.IAM && c.Principal.Temporary() && c.Principal.Kind != iam.RoleSession {
-		// As AWS: a session token of a user or root does not open IAM.
+		// As at AWS, a session token of a user or root gives no access to IAM.
 		return nil, awshttp.Fault{Status: 403, Code: "InvalidClientTokenId", Message: "The security token included in the request is invalid"}
 	}
 	return act(ctx, c)
 }
 
-// shorten keeps what a client made up from filling the answer.
+// shorten cuts a client's text, so that it can't fill the response.
 func shorten(text string) string { return text[:min(len(text), 128)] }
 
-// fault is the one place where errors become codes. What it does not know is
-// internal: the log gets the cause, the client does not.
+// fault is the one place where errors become codes. An error that it does not know
+// is internal: its cause is logged and not sent to the client.
 func (e *Edge) fault(ctx context.Context, c *awshttp.Call, err error) awshttp.Fault {
 	if f, ok := errors.AsType[awshttp.Fault](err); ok {
 		return f

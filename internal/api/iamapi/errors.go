@@ -12,7 +12,7 @@ import (
 	"github.com/diskport/diskport/internal/tag"
 )
 
-// codes says how each error that is fit to be shown is told.
+// codes maps each error that may be shown to its code.
 var codes = []struct {
 	status int
 	code   string
@@ -31,14 +31,15 @@ var codes = []struct {
 	{409, "DeleteConflict", sentinel(iam.ErrVersions, "This policy has more than one version. Before you delete a policy, you must delete the policy's versions. The default version is deleted with the policy.")},
 	{409, "LimitExceeded", sentinel(tag.ErrTooMany, tag.ErrTooMany.Message)},
 	{400, "InvalidInput", shownTag},
-	// A parameter that AWS may have and this service has not: to accept it and
-	// do nothing about it would be worse.
+	// A parameter that AWS may have and this service does not: it would be worse to
+	// accept it and do nothing about it.
 	{400, "UnsupportedOperation", shown[*ec2query.UnknownParameterError]},
 	{400, "ValidationError", shown[*ec2query.ValueError]},
 	{400, "ValidationError", shown[*ec2query.LimitError]},
 }
 
-// Texts by kind of entity; * stands for its name, "" for the other kinds.
+// Texts by kind of entity; * is replaced by the name, and "" is for the kinds that
+// are not listed.
 var (
 	missingTexts = map[string]string{
 		iam.KindKey:        "The Access Key with id * cannot be found.",
@@ -68,7 +69,7 @@ func known(err error) (awshttp.Fault, bool) {
 	return awshttp.Fault{}, false
 }
 
-// shown matches errors of a type whose text is meant for the client.
+// shown matches errors of a type whose text is meant for clients.
 func shown[E error](err error) (string, bool) {
 	e, ok := errors.AsType[E](err)
 	if !ok {
@@ -77,7 +78,7 @@ func shown[E error](err error) (string, bool) {
 	return e.Error(), true
 }
 
-// entity matches a sentinel and says which entity it is about.
+// entity matches a sentinel, and names the entity that the error is about.
 func entity(want error, texts map[string]string) func(error) (string, bool) {
 	return func(err error) (string, bool) {
 		e, ok := errors.AsType[*iam.EntityError](err)

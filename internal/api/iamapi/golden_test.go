@@ -30,7 +30,7 @@ func newRecorder() *wiretest.Recorder {
 	}
 }
 
-// TestGolden holds what goes over the wire.
+// TestGolden compares what goes over the wire with the golden files.
 func TestGolden(t *testing.T) {
 	b, ctx, wire := open(t), t.Context(), newRecorder()
 	c := sdk.New(b.iam.Options(), func(o *sdk.Options) { o.HTTPClient = wire })

@@ -38,7 +38,7 @@ const (
 	rights  = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["s3:GetBucketLocation","s3:GetObject","s3:ListBucket"],"Resource":["arn:aws:s3:::images","arn:aws:s3:::images/*"]},{"Effect":"Allow","Action":["ec2:ModifySnapshotAttribute","ec2:CopySnapshot","ec2:RegisterImage","ec2:Describe*"],"Resource":"*"}]}`
 )
 
-// bench is the edge behind the front chain, and the SDK's clients of it.
+// bench is the edge behind the front chain, and SDK clients for it.
 type bench struct {
 	edge    *Edge
 	iam     *sdk.Client
@@ -49,7 +49,7 @@ type bench struct {
 	actions map[string]bool
 }
 
-// as returns the clients of somebody else.
+// as returns the clients of another principal.
 func (b bench) as(id, secret, token string) (*sdk.Client, *sts.Client) {
 	conf := aws.Config{
 		Region: "us-east-1", BaseEndpoint: &b.url, Retryer: wiretest.Once,
@@ -58,7 +58,7 @@ func (b bench) as(id, secret, token string) (*sdk.Client, *sts.Client) {
 	return sdk.NewFromConfig(conf), sts.NewFromConfig(conf)
 }
 
-// ServeAWS passes a request on to the edge, and notes what it did.
+// ServeAWS passes a request on to the edge, and records what it did.
 func (b bench) ServeAWS(w http.ResponseWriter, r *http.Request, c *awshttp.Call) {
 	rec := httptest.NewRecorder()
 	b.edge.ServeAWS(rec, r, c)
@@ -94,7 +94,7 @@ func open(t testing.TB) bench {
 	return b
 }
 
-// must returns what a call that has to succeed returned.
+// must returns the result of a call that has to succeed.
 func must[T any](t *testing.T) func(T, error) T {
 	return func(out T, err error) T {
 		t.Helper()
@@ -250,7 +250,7 @@ func TestErrors(t *testing.T) {
 	refused(t, "policy of nothing", err, "NoSuchEntity", 404)
 }
 
-// direct calls the edge as the front chain would for p.
+// direct calls the edge for p as the front chain would.
 func (b bench) direct(p iam.Principal, service, query string) *httptest.ResponseRecorder {
 	form, _ := url.ParseQuery(query)
 	w := httptest.NewRecorder()
@@ -262,7 +262,8 @@ func (b bench) direct(p iam.Principal, service, query string) *httptest.Response
 	return w
 }
 
-// subjectOf is what a request must name to get as far as its authorisation.
+// subjectOf returns the parameters without which a request does not get as far as
+// authorisation.
 func subjectOf(action string) string {
 	switch {
 	case strings.HasSuffix(action, "LastUsed"):
@@ -302,7 +303,7 @@ func TestEveryActionIsAuthorised(t *testing.T) {
 	}
 }
 
-// TestTablesCoverTheSDK asks for every operation that the SDK's clients have.
+// TestTablesCoverTheSDK calls every operation that the SDK's clients have.
 func TestTablesCoverTheSDK(t *testing.T) {
 	b := open(t)
 	root := b.edge.opts.Service.Root(account)
@@ -352,7 +353,7 @@ func TestOddRequests(t *testing.T) {
 	}
 }
 
-// brokenStore fails as a database may.
+// brokenStore is a store whose database fails.
 type brokenStore struct{ iamtest.Memory }
 
 func (*brokenStore) Roles(context.Context, string, ...string) ([]iam.Role, error) {
@@ -369,7 +370,7 @@ func TestInternalErrorsStayInside(t *testing.T) {
 	}
 }
 
-// TestGoldenRole pins the shape of one answer, byte for byte but for the id.
+// TestGoldenRole compares one response byte for byte, except for its id.
 func TestGoldenRole(t *testing.T) {
 	b := open(t)
 	root := b.edge.opts.Service.Root(account)

@@ -10,7 +10,7 @@ import (
 // owned is implemented by requests about the policies of a user or a role.
 type owned interface{ owner(c call) iam.Owner }
 
-// policyIn names an inline policy, and says what it is to be.
+// policyIn names an inline policy and has its document.
 type policyIn struct{ PolicyName, PolicyDocument string }
 
 func (r policyIn) policy() iam.Policy {
@@ -120,7 +120,7 @@ func detach[R attaching](ctx context.Context, c call, r R) (any, error) {
 	return nil, c.opts.Service.DetachPolicy(ctx, r.owner(c), r.attaches())
 }
 
-// prefixIn asks for policies whose path begins with something.
+// prefixIn selects policies whose path has a prefix.
 type prefixIn struct{ PathPrefix string }
 
 func (r prefixIn) prefix() string { return r.PathPrefix }

@@ -22,7 +22,7 @@ func newKeyXML(k iam.AccessKey) keyXML {
 	return x
 }
 
-// someone returns whose keys to change: a user's, not root's.
+// someone returns the user whose keys are to be changed; it may not be root.
 func (r onSelf) someone(c call) (string, error) {
 	name, err := r.name(c)
 	if err == nil && name == "" {
@@ -95,8 +95,9 @@ func deleteAccessKey(ctx context.Context, c call, r deleteKeyIn) (any, error) {
 
 type keyIn struct{ AccessKeyId string }
 
-// keyOwner is the user of a key, or, as nobody may learn whether there is one
-// who may not ask, any.
+// keyOwner returns the user whose key it is. If it is no user's, or does not exist,
+// it returns the subject of every entity, since callers without the permission must
+// not learn which keys exist.
 func keyOwner(ctx context.Context, c call, r keyIn) (subject, error) {
 	k, err := c.opts.Service.GetAccessKey(ctx, c.account(), r.AccessKeyId)
 	if err != nil || k.User == "" {
@@ -105,7 +106,7 @@ func keyOwner(ctx context.Context, c call, r keyIn) (subject, error) {
 	return theUser(ctx, c, onUser{k.User})
 }
 
-// getAccessKeyLastUsed answers with what is known to a quarter of an hour.
+// getAccessKeyLastUsed returns the last use to within a quarter of an hour.
 func getAccessKeyLastUsed(ctx context.Context, c call, r keyIn) (any, error) {
 	k, err := c.opts.Service.GetAccessKey(ctx, c.account(), r.AccessKeyId)
 	type useXML struct {

@@ -8,21 +8,22 @@ import (
 	"github.com/diskport/diskport/internal/identity/iam"
 )
 
-// onPolicy names the managed policy that a request is about. It is embedded.
+// onPolicy names the managed policy that a request is about. It is embedded in
+// requests.
 type onPolicy struct{ PolicyArn string }
 
 func (r onPolicy) arn() string { return r.PolicyArn }
 
-// thePolicy is theRole for managed policies.
+// thePolicy is like theRole, for managed policies.
 func thePolicy[R interface{ arn() string }](ctx context.Context, c call, r R) (subject, error) {
 	m, err := c.opts.Service.GetPolicy(ctx, c.account(), r.arn())
-	if err != nil { // not there, or no ARN: who may ask is told by the action
+	if err != nil { // missing, or not an ARN: the action itself says so to callers with the permission
 		return subject{arn: shorten(r.arn())}, nil
 	}
 	return subject{arn: c.opts.Service.ARNOfPolicy(m), tags: m.Tags}, nil
 }
 
-// policyXML is a managed policy on the wire.
+// policyXML is a managed policy as sent to clients.
 type policyXML struct {
 	PolicyName                    string
 	PolicyId                      string
@@ -111,7 +112,7 @@ func listPolicies(ctx context.Context, c call, r listPoliciesIn) (any, error) {
 	}{convert(list, c.policyXML), cut}, err
 }
 
-// usageBoundary asks for policies that bound permissions, of which there are none.
+// usageBoundary selects permissions boundaries, of which there are none.
 const usageBoundary = "PermissionsBoundary"
 
 func checkUsage(filter string) error {
@@ -146,7 +147,7 @@ func untagPolicy(ctx context.Context, c call, r untagPolicyIn) (any, error) {
 	return nil, c.opts.Service.UntagPolicy(ctx, c.account(), r.PolicyArn, r.TagKeys)
 }
 
-// policyList asks for a list that belongs to a managed policy.
+// policyList is a request for a list that belongs to a managed policy.
 type policyList struct {
 	onPolicy
 	paging

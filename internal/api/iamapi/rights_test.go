@@ -7,7 +7,7 @@ import (
 	sdk "github.com/aws/aws-sdk-go-v2/service/iam"
 )
 
-// bound returns the client of a new user whom the statements of one policy bind.
+// bound returns the client of a new user with one policy, made of the statements.
 func (b bench) bound(t *testing.T, name, statements string) *sdk.Client {
 	t.Helper()
 	ctx := t.Context()
@@ -22,7 +22,7 @@ func (b bench) bound(t *testing.T, name, statements string) *sdk.Client {
 
 const allowAll = `{"Effect":"Allow","Action":"*","Resource":"*"}`
 
-// TestTagsOnCreation: tags that come with what is created need the permission to tag.
+// TestTagsOnCreation: creating something with tags needs the permission to tag.
 func TestTagsOnCreation(t *testing.T) {
 	b, ctx := open(t), t.Context()
 	for permission, create := range map[string]func(c *sdk.Client, name string, tagged bool) error{
@@ -62,8 +62,8 @@ func TestTagsOnCreation(t *testing.T) {
 	}
 }
 
-// TestRenamingNeedsBothNames: who may change a user must not get into the name or the
-// path of another, which policies may give rights to.
+// TestRenamingNeedsBothNames: a caller who may change one user must not be able to
+// give it the name or the path of another, which policies may give rights to.
 func TestRenamingNeedsBothNames(t *testing.T) {
 	b, ctx := open(t), t.Context()
 	c := b.bound(t, "clerk", `{"Effect":"Allow","Action":"iam:UpdateUser","Resource":["arn:aws:iam::123456789012:user/temp/*","arn:aws:iam::123456789012:user/temps/*"]}`)

@@ -8,16 +8,16 @@ import (
 	"github.com/diskport/diskport/internal/identity/iam"
 )
 
-// onRole names the role that a request is about. It is embedded.
+// onRole names the role that a request is about. It is embedded in requests.
 type onRole struct{ RoleName string }
 
 func (r onRole) role() string { return r.RoleName }
 
 func (r onRole) owner(c call) iam.Owner { return iam.RoleOwner(c.account(), r.RoleName) }
 
-// theRole is the subject of actions on a role: its ARN with the path, or
-// without one where there is no such role, which nobody may learn who may not
-// act on it.
+// theRole returns the subject of actions on a role: its ARN with the path. If there
+// is no such role, the ARN has no path: callers who may not act on the role must
+// not learn whether it exists.
 func theRole[R interface{ role() string }](ctx context.Context, c call, r R) (subject, error) {
 	role, err := c.opts.Service.GetRole(ctx, c.account(), r.role())
 	switch {
@@ -38,7 +38,7 @@ type createRoleIn struct {
 	taggingIn
 }
 
-// roleXML is a role on the wire.
+// roleXML is a role as sent to clients.
 type roleXML struct {
 	Path                     string
 	RoleName                 string
@@ -61,7 +61,7 @@ func (c call) roleXML(r iam.Role) roleXML {
 
 type roleOut struct{ Role roleXML }
 
-// roleOut is an answer with one role and its tags.
+// roleOut is a response with one role and its tags.
 func (c call) roleOut(r iam.Role) roleOut {
 	x := c.roleXML(r)
 	x.Tags = tagsXML(r.Tags)
@@ -149,7 +149,7 @@ func untagRole(ctx context.Context, c call, r untagRoleIn) (any, error) {
 	return nil, c.opts.Service.UntagRole(ctx, c.account(), r.RoleName, r.TagKeys)
 }
 
-// roleList asks for a list that belongs to a role.
+// roleList is a request for a list that belongs to a role.
 type roleList struct {
 	onRole
 	paging

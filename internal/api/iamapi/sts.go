@@ -7,15 +7,15 @@ import (
 	"github.com/diskport/diskport/internal/identity/iam"
 )
 
-// stsActions is what is served of STS. None has a permission that is asked for
-// here: AssumeRole's is the domain's to judge, the others need none.
+// stsActions are the actions of STS that are built. No permission is checked here:
+// the domain decides on AssumeRole, and the others need none.
 var stsActions = map[string]action{
 	"GetCallerIdentity": free(getCallerIdentity),
 	"GetSessionToken":   free(getSessionToken),
 	"AssumeRole":        free(assumeRole),
 }
 
-// free makes an action that needs no permission.
+// free returns an action that needs no permission.
 func free[R any](handle func(ctx context.Context, c call, r R) (any, error)) action {
 	return func(ctx context.Context, c call) (any, error) {
 		var r R
@@ -26,7 +26,8 @@ func free[R any](handle func(ctx context.Context, c call, r R) (any, error)) act
 	}
 }
 
-// getCallerIdentity needs no permission: at AWS not even a Deny hides who one is.
+// getCallerIdentity needs no permission: at AWS, not even a Deny hides the caller's
+// identity from the caller.
 func getCallerIdentity(_ context.Context, c call, _ struct{}) (any, error) {
 	return struct{ Arn, UserId, Account string }{c.Principal.ARN, c.Principal.ID, c.Principal.Account}, nil
 }

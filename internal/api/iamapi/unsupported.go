@@ -1,7 +1,7 @@
 package iamapi
 
-// What the two services have at AWS and this one does not: asked for, it
-// answers UnsupportedOperation. A test holds the lists against the AWS SDK.
+// The actions that the two services have at AWS and not here. They are answered
+// with UnsupportedOperation. A test compares the lists with the AWS SDK.
 
 const iamUnsupported = `
 AcceptDelegationRequest AcquireRole AddClientIDToOpenIDConnectProvider AddRoleToInstanceProfile

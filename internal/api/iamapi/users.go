@@ -9,19 +9,20 @@ import (
 	"github.com/diskport/diskport/internal/identity/iam"
 )
 
-// onUser names the user that a request is about. It is embedded.
+// onUser names the user that a request is about. It is embedded in requests.
 type onUser struct{ UserName string }
 
 func (r onUser) user() string { return r.UserName }
 
 func (r onUser) owner(c call) iam.Owner { return iam.UserOwner(c.account(), r.UserName) }
 
-// onSelf is onUser for requests that, without a name, mean whoever asks.
+// onSelf is onUser for requests that are about the caller if they have no name.
 type onSelf struct{ onUser }
 
 func (onSelf) self() {}
 
-// name returns whom a request is about: empty means the caller's root.
+// name returns the name of the user that a request is about; empty means the
+// caller's root.
 func (r onSelf) name(c call) (string, error) {
 	switch {
 	case r.UserName != "":
@@ -36,7 +37,7 @@ func (r onSelf) name(c call) (string, error) {
 
 var errNoName = &iam.ValidationError{Message: "Must specify userName when calling with non-User credentials"}
 
-// theUser is theRole for users.
+// theUser is like theRole, for users.
 func theUser[R interface{ user() string }](ctx context.Context, c call, r R) (subject, error) {
 	name := r.user()
 	if _, self := any(r).(interface{ self() }); self && name == "" {
@@ -55,7 +56,7 @@ func theUser[R interface{ user() string }](ctx context.Context, c call, r R) (su
 	return subject{arn: c.opts.Service.ARNOfUser(user), tags: user.Tags}, nil
 }
 
-// userXML is a user on the wire. Root has neither path nor name.
+// userXML is a user as sent to clients. Root has neither path nor name.
 type userXML struct {
 	Path       string `xml:",omitempty"`
 	UserName   string `xml:",omitempty"`
@@ -129,8 +130,8 @@ type updateUserIn struct {
 	NewPath     string
 }
 
-// theUserAndNext is the user and what he is to be called: who may change one must be
-// allowed to change the other, or he could take a name that policies give rights to.
+// theUserAndNext returns the user and the ARN that it would get. The caller needs
+// the permission on both, or he could take a name that policies give rights to.
 func theUserAndNext(ctx context.Context, c call, r updateUserIn) (subject, error) {
 	what, err := theUser(ctx, c, r)
 	if err != nil {
@@ -173,7 +174,7 @@ func untagUser(ctx context.Context, c call, r untagUserIn) (any, error) {
 	return nil, c.opts.Service.UntagUser(ctx, c.account(), r.UserName, r.TagKeys)
 }
 
-// userList asks for a list that belongs to a user.
+// userList is a request for a list that belongs to a user.
 type userList struct {
 	onUser
 	paging

@@ -9,7 +9,7 @@ import (
 )
 
 type versionXML struct {
-	Document         string `xml:",omitempty"` // only where one is asked for
+	Document         string `xml:",omitempty"` // only if a single version is asked for
 	VersionId        string
 	IsDefaultVersion bool
 	CreateDate       stamp
@@ -75,7 +75,7 @@ type listEntitiesIn struct {
 	PolicyUsageFilter string
 }
 
-// wants reports whether a list of entities is to have one.
+// wants reports whether the list is to include o, which has a path.
 func (r listEntitiesIn) wants(o iam.Owner, path string) bool {
 	kinds := map[string]string{"": o.Kind, "User": iam.KindUser, "Role": iam.KindRole}
 	return r.PolicyUsageFilter != usageBoundary && kinds[r.EntityFilter] == o.Kind && strings.HasPrefix(path, r.PathPrefix)

@@ -22,8 +22,7 @@ func tagList(key, value string) []types.Tag {
 	return []types.Tag{{Key: aws.String(key), Value: aws.String(value)}}
 }
 
-// TestEveryActionWorks asks for every action with the SDK and looks at what the
-// answers hold.
+// TestEveryActionWorks calls every action with the SDK and checks the responses.
 func TestEveryActionWorks(t *testing.T) {
 	b := open(t)
 	t.Run("roles", b.walkRoles)
@@ -104,7 +103,7 @@ func (b bench) walkUsers(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "The user policy with name walker cannot be found.") {
 		t.Errorf("deleted policy: %v", err)
 	}
-	// Who destroys a user asks for all of this first.
+	// Clients that destroy a user ask for all of this first.
 	groups := must[*sdk.ListGroupsForUserOutput](t)(b.iam.ListGroupsForUser(ctx, &sdk.ListGroupsForUserInput{UserName: name}))
 	devices := must[*sdk.ListMFADevicesOutput](t)(b.iam.ListMFADevices(ctx, &sdk.ListMFADevicesInput{UserName: name}))
 	ssh := must[*sdk.ListSSHPublicKeysOutput](t)(b.iam.ListSSHPublicKeys(ctx, &sdk.ListSSHPublicKeysInput{UserName: name}))
@@ -124,7 +123,7 @@ func (b bench) walkUsers(t *testing.T) {
 	refused(t, "deleted user", err, "NoSuchEntity", 404)
 }
 
-// within reports whether a time of whole seconds is later by ahead than a moment
+// within reports whether a time in whole seconds is later by ahead than some moment
 // between began and now.
 func within(at, began time.Time, ahead time.Duration) bool {
 	at = at.Add(-ahead)
@@ -318,7 +317,7 @@ func (b bench) walkSTS(t *testing.T) {
 	b.sessionTokens(t, caller, in)
 }
 
-// sessionTokens tries GetSessionToken and tokens that are no good.
+// sessionTokens tries GetSessionToken, and invalid session tokens.
 func (b bench) sessionTokens(t *testing.T, caller *sts.Client, in sts.AssumeRoleInput) {
 	ctx := t.Context()
 	c := must[*sts.GetSessionTokenOutput](t)(caller.GetSessionToken(ctx, &sts.GetSessionTokenInput{DurationSeconds: aws.Int32(900)})).Credentials
@@ -351,7 +350,7 @@ func (b bench) sessionTokens(t *testing.T, caller *sts.Client, in sts.AssumeRole
 
 func second[A, B any](_ A, b B) B { return b }
 
-// presigned asks as somebody who was only handed a URL.
+// presigned makes a request as somebody who was only given a URL.
 func (b bench) presigned(t *testing.T, session *sts.Client) {
 	signed, err := sts.NewPresignClient(session).PresignGetCallerIdentity(t.Context(), &sts.GetCallerIdentityInput{})
 	if err != nil {

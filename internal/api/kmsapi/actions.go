@@ -67,7 +67,7 @@ func createKey(ctx context.Context, c call, r createKeyIn) (any, error) {
 	return struct{ KeyMetadata metadata }{metadataOf(k)}, err
 }
 
-// grantTokens is what requests with grant tokens have in common.
+// grantTokens holds the parameter that requests with grant tokens have in common.
 type grantTokens struct{ GrantTokens []string }
 
 func (g grantTokens) tokens() []string { return g.GrantTokens }
@@ -121,7 +121,7 @@ func (r scheduleIn) days() int {
 	case r.PendingWindowInDays == nil:
 		return 0
 	case *r.PendingWindowInDays == 0:
-		return -1 // 0 is AWS's default inside, but no value outside
+		return -1 // 0 means AWS's default inside, but is invalid for clients
 	}
 	return *r.PendingWindowInDays
 }
@@ -162,7 +162,7 @@ func updateKeyDescription(ctx context.Context, c call, a kms.Access, r updateDes
 	return nil, c.opts.Service.SetDescription(ctx, a.Key.Ref, *r.Description)
 }
 
-// getKeyRotationStatus answers that no key is rotated, which is true of all.
+// getKeyRotationStatus always answers that a key is not rotated, since none is.
 func getKeyRotationStatus(_ context.Context, _ call, a kms.Access, _ keyIn) (any, error) {
 	if a.Key.Spec != kms.Symmetric {
 		return nil, &kms.Error{Err: kms.ErrUnsupported, Message: "You cannot perform this operation on an asymmetric or HMAC key."}

@@ -8,8 +8,8 @@ import (
 
 type aliasIn struct{ AliasName, TargetKeyId string }
 
-// mayAlias checks what every change of an alias needs: a permission on the alias
-// and the same on each key.
+// mayAlias checks the permissions that every change of an alias needs: one on the
+// alias, and the same on each key.
 func (c call) mayAlias(ctx context.Context, permission string, a kms.Alias, keys ...string) (last kms.Key, err error) {
 	if a.Name == "" {
 		return last, required("aliasName")
@@ -78,7 +78,7 @@ func listAliases(ctx context.Context, c call, r listOfKeyIn) (any, error) {
 	}{items, cut}, err
 }
 
-// aliasJSON is an alias in a list. One without a key has no times either.
+// aliasJSON is an alias in a list. Without a key, it has no times either.
 type aliasJSON struct {
 	AliasArn, AliasName           string
 	TargetKeyId                   string `json:",omitempty"`
@@ -94,7 +94,7 @@ func aliasOut(a kms.Alias) aliasJSON {
 	return out
 }
 
-// aliases returns those of a key or, without one, of the account.
+// aliases returns the aliases of a key or, if none is given, of the account.
 func (c call) aliases(ctx context.Context, key string) ([]kms.Alias, error) {
 	if key == "" {
 		return c.opts.Service.Aliases(ctx, c.Principal.Account, c.Region)

@@ -10,7 +10,7 @@ import (
 	"github.com/diskport/diskport/internal/tag"
 )
 
-// stamp is a time as JSON 1.1 has it: seconds since 1970, to the millisecond.
+// stamp is a time in the form of JSON 1.1: seconds since 1970, to the millisecond.
 type stamp time.Time
 
 // MarshalJSON implements json.Marshaler.
@@ -36,7 +36,7 @@ func tagsOut(in []tag.Tag) []tagJSON {
 	return out
 }
 
-// metadata is a key on the wire.
+// metadata is a key as sent to clients.
 type metadata struct {
 	AWSAccountId             string
 	Arn                      string
@@ -91,22 +91,22 @@ func metadataOf(k kms.Key) metadata {
 	return m
 }
 
-// paging is what requests for lists have in common.
+// paging holds the parameters that requests for lists have in common.
 type paging struct {
 	Limit  *int
 	Marker string
 }
 
-// pageJSON is what answers with lists have in common.
+// pageJSON holds the fields that responses with lists have in common.
 type pageJSON struct {
 	NextMarker string `json:",omitempty"`
 	Truncated  bool
 }
 
-// bounds are the sizes of a page: unless told otherwise, and at most.
+// bounds holds the default and the largest size of a page.
 type bounds struct{ usual, most int }
 
-// page cuts a list, which name sorts, down to the page that is asked for.
+// page returns the requested page of a list, which is sorted by name.
 func page[T any](p paging, b bounds, list []T, name func(T) string) ([]T, pageJSON, error) {
 	size := b.usual
 	if p.Limit != nil {

@@ -12,7 +12,8 @@ import (
 	"github.com/diskport/diskport/internal/identity/policy"
 )
 
-// TestConditionKeys: a Deny holds for each key that AWS tells policies of an action.
+// TestConditionKeys: for each condition key that AWS sets for an action, a Deny
+// that tests it holds.
 func TestConditionKeys(t *testing.T) {
 	b := open(t)
 	k := b.key(t, sdk.CreateKeyInput{})

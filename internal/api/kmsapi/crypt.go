@@ -8,7 +8,7 @@ import (
 	"github.com/diskport/diskport/internal/identity/policy"
 )
 
-// cryptIn is what requests that use a key have in common.
+// cryptIn holds the parameters that requests to use a key have in common.
 type cryptIn struct {
 	grantTokens
 	dryIn
@@ -19,7 +19,7 @@ func (r cryptIn) context() kms.EncryptionContext { return r.EncryptionContext }
 
 const symmetric = "SYMMETRIC_DEFAULT"
 
-// checkAlgorithm refuses what symmetric keys don't do.
+// checkAlgorithm refuses algorithms that symmetric keys do not have.
 func checkAlgorithm(k kms.Key, algorithm string) error {
 	if algorithm != "" && algorithm != symmetric {
 		return &kms.Error{Err: kms.ErrUsage, Message: "Algorithm " + shorten(algorithm) + " is incompatible with key spec " + string(k.Spec) + "."}
@@ -27,7 +27,7 @@ func checkAlgorithm(k kms.Key, algorithm string) error {
 	return nil
 }
 
-// shorten keeps what a client made up from filling the answer.
+// shorten cuts a client's text, so that it can't fill the response.
 func shorten(text string) string { return text[:min(len(text), 128)] }
 
 type encryptIn struct {
@@ -39,7 +39,7 @@ type encryptIn struct {
 
 func (r encryptIn) about() policy.Context { return algorithmKeys(r.EncryptionAlgorithm) }
 
-// algorithmKeys tells policies which algorithm is asked for.
+// algorithmKeys returns the condition key for the requested algorithm.
 func algorithmKeys(algorithm string) policy.Context {
 	c := policy.Context{}
 	c.Set("kms:EncryptionAlgorithm", cmp.Or(algorithm, symmetric))
@@ -66,8 +66,8 @@ type decryptIn struct {
 
 func (r decryptIn) about() policy.Context { return algorithmKeys(r.EncryptionAlgorithm) }
 
-// source opens the key of a ciphertext: the one that is named, else the one that
-// the ciphertext tells.
+// source opens the key of a ciphertext: the one that the request names, else the
+// one that the ciphertext names.
 func (c call) source(ctx context.Context, permission, named string, blob []byte, r any) (kms.Access, error) {
 	if len(blob) == 0 {
 		return kms.Access{}, required("ciphertextBlob")
@@ -111,7 +111,7 @@ type reEncryptIn struct {
 	DestinationEncryptionContext   kms.EncryptionContext
 }
 
-// half is what a ReEncrypt wants of one of its keys.
+// half is what a ReEncrypt says about one of its two keys.
 type half struct {
 	cryptIn
 	algorithm string
@@ -160,7 +160,7 @@ type dataKeyIn struct {
 	NumberOfBytes *int
 }
 
-// size returns how many bytes the data key shall have.
+// size returns the length of the data key, in bytes.
 func (r dataKeyIn) size() (int, error) {
 	switch {
 	case (r.KeySpec == "") == (r.NumberOfBytes == nil):

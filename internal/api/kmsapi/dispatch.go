@@ -12,10 +12,10 @@ import (
 	"github.com/diskport/diskport/internal/identity/policy"
 )
 
-// action answers one request: what the body is made of, or nil for none.
+// action answers one request. It returns the content of the body, or nil for none.
 type action func(ctx context.Context, c call) (any, error)
 
-// on makes an action that is about no single key, or about several: its handler
+// on builds an action that is about no key, or about several. Its handler
 // authorises.
 func on[R any](handle func(ctx context.Context, c call, r R) (any, error)) action {
 	return func(ctx context.Context, c call) (any, error) {
@@ -27,8 +27,8 @@ func on[R any](handle func(ctx context.Context, c call, r R) (any, error)) actio
 	}
 }
 
-// onKey makes an action about one key of its parts, in the order that all share:
-// decode, open (which authorises), dry run, handle.
+// onKey builds an action about one key from its parts. All of them have the same
+// order: decode, open (which authorises), dry run, handle.
 func onKey[R keyed](permission string, handle func(ctx context.Context, c call, a kms.Access, r R) (any, error)) action {
 	return on(func(ctx context.Context, c call, r R) (any, error) {
 		a, err := c.open(ctx, permission, r.key(), r)
@@ -47,12 +47,12 @@ var dryRun = awshttp.Fault{Status: 400, Code: "DryRunOperationException", Messag
 // keyed is implemented by requests about one key.
 type keyed interface{ key() string }
 
-// keyIn names the key that a request is about. It is embedded.
+// keyIn names the key that a request is about. It is embedded in requests.
 type keyIn struct{ KeyId string }
 
 func (k keyIn) key() string { return k.KeyId }
 
-// open opens a key for a request, which may say more about itself.
+// open opens a key for a request. The request may add condition keys.
 func (c call) open(ctx context.Context, permission, key string, r any) (kms.Access, error) {
 	if key == "" {
 		return kms.Access{}, required("keyId")
@@ -65,7 +65,7 @@ func (c call) open(ctx context.Context, permission, key string, r any) (kms.Acce
 		ask.With = x.about()
 	}
 	if x, ok := r.(interface{ tokens() []string }); ok {
-		// Grants take effect at once, so tokens only have to be some.
+		// Grants take effect at once, so tokens only have to be well formed.
 		for _, token := range x.tokens() {
 			if _, err := kms.ParseToken(token); err != nil {
 				return kms.Access{}, err
@@ -83,8 +83,9 @@ func required(field string) error {
 	return invalid("1 validation error detected: Value null at '" + field + "' failed to satisfy constraint: Member must not be null")
 }
 
-// decode reads a body into r, strictly: what AWS may have and this service has
-// not is refused, since to accept it and do nothing about it would be worse.
+// decode reads a body into r strictly. It refuses parameters that AWS may have and
+// this service does not: it would be worse to accept them and do nothing about
+// them.
 func decode(body []byte, r any) error {
 	if len(body) == 0 {
 		body = []byte("{}")

@@ -19,7 +19,7 @@ const (
 	contentType  = "application/x-amz-json-1.1"
 )
 
-// Options is what an Edge is made of. Both are required.
+// Options configures an Edge. Both fields are required.
 type Options struct {
 	Service *kms.Service
 	Log     *slog.Logger
@@ -63,7 +63,8 @@ func serve(ctx context.Context, c call, target string) (any, error) {
 	return act(ctx, c)
 }
 
-// answer writes out, or no body at all where an action has nothing to say.
+// answer writes out as the response, or no body at all if an action returns
+// nothing.
 func answer(w http.ResponseWriter, out any) {
 	w.Header().Set("Content-Type", contentType)
 	if out == nil {
@@ -72,14 +73,14 @@ func answer(w http.ResponseWriter, out any) {
 	}
 	body, err := json.Marshal(out)
 	if err != nil {
-		panic(err) // a type that encoding/json can't take: a bug of this package
+		panic(err) // a type that encoding/json can't encode: a bug in this package
 	}
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
-	_, _ = w.Write(body) // a client that is gone needs no answer
+	_, _ = w.Write(body) // if the client is gone, there is nobody to answer
 }
 
-// fault is the one place where errors become codes. What it does not know is
-// internal: the log gets the cause, the client does not.
+// fault is the one place where errors become codes. An error that it does not know
+// is internal: its cause is logged and not sent to the client.
 func (e *Edge) fault(ctx context.Context, c *awshttp.Call, err error) awshttp.Fault {
 	if f, ok := errors.AsType[awshttp.Fault](err); ok {
 		return f

@@ -6,8 +6,8 @@ import (
 	"github.com/diskport/diskport/internal/api/awshttp"
 )
 
-// Elsewhere is the edge of a service whose keys another KMS keeps, at this URL. Keys
-// made here would be good for nothing, so clients are told where to go.
+// Elsewhere is the edge of a service that uses the keys of another KMS, at this
+// URL. Keys made here would be of no use, so clients are told where to go.
 type Elsewhere string
 
 var _ awshttp.Edge = Elsewhere("")

@@ -8,7 +8,7 @@ import (
 	"github.com/diskport/diskport/internal/tag"
 )
 
-// codes says how the domain's errors are told. KMS tells them all with 400.
+// codes maps the domain's errors to codes. The status is 400 for all of them.
 var codes = []struct {
 	err  error
 	code string

@@ -23,8 +23,8 @@ import (
 
 const none = "12345678-1234-1234-1234-123456789012"
 
-// TestCodes has a request for every row of the table of codes, and for what the
-// edge itself refuses.
+// TestCodes has a request for every row of the table of codes, and for everything
+// that the edge itself refuses.
 func TestCodes(t *testing.T) {
 	b, ctx := open(t), t.Context()
 	good, off, going := b.key(t, sdk.CreateKeyInput{}), b.key(t, sdk.CreateKeyInput{}), b.key(t, sdk.CreateKeyInput{})
@@ -115,7 +115,7 @@ func manyTags(n int) string {
 	return s.String()
 }
 
-// TestEveryActionIsAuthorised has a user without policies ask for everything.
+// TestEveryActionIsAuthorised calls every action as a user without policies.
 func TestEveryActionIsAuthorised(t *testing.T) {
 	b := open(t)
 	k := b.key(t, sdk.CreateKeyInput{})
@@ -152,7 +152,7 @@ func TestEveryActionIsAuthorised(t *testing.T) {
 	}
 }
 
-// TestTablesCoverTheSDK asks for every operation that the SDK's client has.
+// TestTablesCoverTheSDK calls every operation that the SDK's client has.
 func TestTablesCoverTheSDK(t *testing.T) {
 	b := open(t)
 	left := strings.Fields(unsupported)
@@ -188,7 +188,7 @@ func TestUnknownTargets(t *testing.T) {
 	}
 }
 
-// brokenStore fails as a database may.
+// brokenStore is a store whose database fails.
 type brokenStore struct{ kmstest.Memory }
 
 func (*brokenStore) Keys(context.Context, string, string) ([]kms.Key, error) {
@@ -204,7 +204,7 @@ func TestInternalErrorsStayInside(t *testing.T) {
 	}
 }
 
-// TestBytes pins the bytes of answers, but for ids.
+// TestBytes compares responses byte for byte, except for ids.
 func TestBytes(t *testing.T) {
 	b := open(t)
 	w := b.direct(root, "TrentService.CreateKey", `{"KeySpec":"HMAC_256","KeyUsage":"GENERATE_VERIFY_MAC","Description":"d"}`)

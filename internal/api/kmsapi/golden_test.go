@@ -14,7 +14,7 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-// TestGolden holds what goes over the wire.
+// TestGolden compares what goes over the wire with the golden files.
 func TestGolden(t *testing.T) {
 	b, ctx := open(t), t.Context()
 	wire := &wiretest.Recorder{

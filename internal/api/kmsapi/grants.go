@@ -8,7 +8,7 @@ import (
 	"github.com/diskport/diskport/internal/identity/policy"
 )
 
-// dryIn is what requests that can be tried have in common.
+// dryIn holds the parameter of requests that support a dry run.
 type dryIn struct{ DryRun bool }
 
 func (d dryIn) dry() bool { return d.DryRun }
@@ -88,7 +88,8 @@ func grantOut(g kms.Grant) grantJSON {
 
 func (r listGrantsIn) about() policy.Context { return directly() }
 
-// directly tells policies that no service of AWS's asks on somebody's behalf.
+// directly sets the condition key that says that no AWS service makes the request
+// for somebody.
 func directly() policy.Context {
 	c := policy.Context{}
 	c.Set("kms:GrantIsForAWSResource", "false")
@@ -144,7 +145,7 @@ type retireGrantIn struct {
 	GrantToken, KeyId, GrantId string
 }
 
-// retireGrant is told which grant by a token, or by key ARN and id.
+// retireGrant retires the grant that a token names, or a key ARN and a grant id.
 func retireGrant(ctx context.Context, c call, r retireGrantIn) (any, error) {
 	named, err := r.grant()
 	if err != nil {

@@ -41,7 +41,7 @@ func (keys) Lookup(_ context.Context, id, _ string) (iam.Principal, sigv4.Secret
 
 var root = iam.Principal{Account: account, ARN: "arn:aws:iam::" + account + ":root", Kind: iam.Root, ID: account}
 
-// bench is the edge behind the front chain, and the SDK's client of it.
+// bench is the edge behind the front chain, and an SDK client for it.
 type bench struct {
 	*sdk.Client
 	edge  *Edge
@@ -70,7 +70,7 @@ func open(t testing.TB) *bench {
 	return b
 }
 
-// must returns what a call that has to succeed returned.
+// must returns the result of a call that has to succeed.
 func must[T any](t *testing.T) func(T, error) T {
 	return func(out T, err error) T {
 		t.Helper()
@@ -96,7 +96,7 @@ func (b *bench) key(t *testing.T, in sdk.CreateKeyInput) *types.KeyMetadata {
 	return must[*sdk.CreateKeyOutput](t)(b.CreateKey(t.Context(), &in)).KeyMetadata
 }
 
-// direct calls the edge as the front chain would for p.
+// direct calls the edge for p as the front chain would.
 func (b *bench) direct(p iam.Principal, target, body string) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
 	r := httptest.NewRequest(http.MethodPost, "/", nil)
@@ -105,7 +105,7 @@ func (b *bench) direct(p iam.Principal, target, body string) *httptest.ResponseR
 	return w
 }
 
-// TestTerraform walks what the AWS provider calls for aws_kms_key and
+// TestTerraform makes the calls of the AWS provider for aws_kms_key and
 // aws_kms_alias: create, read, update, destroy.
 func TestTerraform(t *testing.T) {
 	b, ctx := open(t), t.Context()

@@ -2,8 +2,8 @@ package kmsapi
 
 import "strings"
 
-// What the service has at AWS and this one does not: asked for, it answers
-// UnsupportedOperationException. A test holds the list against the AWS SDK.
+// The actions that the service has at AWS and not here. They are answered with
+// UnsupportedOperationException. A test compares the list with the AWS SDK.
 const unsupported = `
 ConnectCustomKeyStore CreateCustomKeyStore Decapsulate DeleteCustomKeyStore
 DeleteImportedKeyMaterial DeriveSharedSecret DescribeCustomKeyStores DisableKeyRotation

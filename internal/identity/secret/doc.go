@@ -3,8 +3,8 @@
 // of dedupe domains. It stands under everything else and is pure: it reads no
 // file and knows no database.
 //
-// A wrapped secret is bound to what it is for, its associated data, so that one
-// row's secret does not open in another row:
+// A wrapped secret is bound to associated data that says what it is for, so that
+// the secret of one row does not open in another:
 //
 //	0   1  under which key: 1 the master key itself, 2 a key derived from it for a purpose
 //	1  12  nonce, random

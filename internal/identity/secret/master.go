@@ -9,10 +9,11 @@ import (
 	"fmt"
 )
 
-// KeySize is the length of a master key, in bytes. Keys of domains have it too.
+// KeySize is the length of a master key, in bytes. Keys of dedupe domains have the
+// same length.
 const KeySize = 32
 
-// The first byte of what is wrapped says under which key.
+// The first byte of a wrapped secret says which key it is wrapped under.
 const (
 	underMaster  = 1 // the master key itself
 	underPurpose = 2 // a PurposeKey
@@ -22,27 +23,27 @@ const (
 // wrapped under another key or for another purpose, or has an unknown version.
 var ErrWrapped = errors.New("secret: cannot unwrap")
 
-// Wrapper wraps small secrets. *MasterKey is one.
+// Wrapper wraps small secrets. *MasterKey and *PurposeKey implement it.
 type Wrapper interface {
-	// Wrap returns plain encrypted and bound to associated, which says what it
-	// is for and must be given again to unwrap it.
+	// Wrap encrypts plain and binds it to associated, which says what it is for and
+	// must be given again to unwrap it.
 	Wrap(plain, associated []byte) []byte
-	// Unwrap returns what was wrapped, or an error that wraps ErrWrapped.
+	// Unwrap returns the secret that was wrapped, or an error that wraps ErrWrapped.
 	Unwrap(wrapped, associated []byte) ([]byte, error)
 }
 
-// MasterKey is the key of a node: all nodes of a service have the same one. What the
-// service wraps, it wraps under a PurposeKey made of it. It may be used concurrently,
+// MasterKey is the key of a service; all its nodes have the same one. The service
+// wraps secrets under a PurposeKey derived from it. It may be used concurrently,
 // and prints as redacted.
 type MasterKey struct {
 	aead   cipher.AEAD
-	pseudo []byte // what keys of purposes are derived from, and nothing else
+	pseudo []byte // only for deriving the keys of purposes
 }
 
 var _ Wrapper = (*MasterKey)(nil)
 
-// NewMasterKey returns the master key made of KeySize secret bytes, which it
-// does not keep.
+// NewMasterKey returns a master key made from KeySize secret bytes. It does not
+// keep the slice.
 func NewMasterKey(key []byte) (*MasterKey, error) {
 	a, err := newAEAD(key)
 	if err != nil {
@@ -79,21 +80,22 @@ func (k *MasterKey) Unwrap(wrapped, associated []byte) ([]byte, error) {
 // Format prints the key as redacted, whatever the verb.
 func (*MasterKey) Format(s fmt.State, _ rune) { _, _ = s.Write([]byte("[redacted]")) }
 
-// Purpose is what a key wraps.
+// Purpose names the kind of secret that a PurposeKey wraps.
 type Purpose string
 
-// The purposes. They are in what is derived, so none may ever change its text.
+// The purposes. Keys are derived from their texts, so none of these may ever
+// change.
 const (
 	AccessKeys    Purpose = "access keys"
-	SessionTokens Purpose = "session tokens" // which clients get, and so any number of
+	SessionTokens Purpose = "session tokens" // given to clients, so their number is unlimited
 	KeyMaterial   Purpose = "key material"   // of the embedded KMS
 	URLs          Purpose = "urls"           // presigned ones
 )
 
-// PurposeKey is the Wrapper for one purpose: nothing of another opens under it, and
-// however much it wraps wears out no other's nonces. It also opens what was wrapped
-// under the master key itself, before there were purposes. It may be used
-// concurrently, and prints as redacted.
+// PurposeKey is the Wrapper for one purpose. It opens nothing that was wrapped for
+// another purpose, and however much it wraps, it uses up no other key's nonces. It
+// also opens what was wrapped under the master key itself, before there were
+// purposes. It may be used concurrently, and prints as redacted.
 type PurposeKey struct {
 	aead   cipher.AEAD
 	master *MasterKey
@@ -101,11 +103,11 @@ type PurposeKey struct {
 
 var _ Wrapper = (*PurposeKey)(nil)
 
-// For returns the key for a purpose: HKDF-SHA256 of the master key.
+// For returns the key for a purpose, derived from the master key by HKDF-SHA256.
 func (k *MasterKey) For(p Purpose) *PurposeKey {
 	key, err := hkdf.Expand(sha256.New, k.pseudo, "diskport:purpose:"+string(p), KeySize)
 	if err != nil {
-		panic(err) // it fails for lengths far above KeySize alone
+		panic(err) // only fails for lengths far above KeySize
 	}
 	defer clear(key)
 	a, err := newAEAD(key)

@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// capture canonicalises what the signature covers, so that nothing of r is
-// needed any more.
+// capture canonicalises and keeps what the signature covers, so that r is no longer
+// needed.
 func (q *Request) capture(r *http.Request, query params) error {
 	q.method = r.Method
 	if q.Service == "s3" {
@@ -30,17 +30,18 @@ func (q *Request) capture(r *http.Request, query params) error {
 	return nil
 }
 
-// wholeSigned refuses x-amz- headers that the signature leaves out: they say what
-// is asked for (KMS's target, S3's copy source and ACL, the checksum of a block), so
-// who has a signed request, or a presigned URL, must not be able to add or change one.
+// wholeSigned refuses x-amz- headers that are not signed. They say what is asked
+// for (KMS's target, S3's copy source and ACL, the checksum of a block), so
+// somebody who has got hold of a signed request, or a presigned URL, must not be
+// able to add or change one.
 func (q *Request) wholeSigned(h http.Header) error {
 	for name := range h {
 		name = strings.ToLower(name)
 		if name == "x-amz-content-sha256" || name == "x-amz-date" {
-			continue // in the string to sign by themselves
+			continue // already part of the string to sign
 		}
 		if name == "x-amz-security-token" && q.Service != "s3" {
-			continue // some clients add it afterwards; under another the secret is another
+			continue // some clients add it after signing; another token leads to another secret
 		}
 		if strings.HasPrefix(name, "x-amz-") && !slices.Contains(q.SignedHeaders, name) {
 			return fmt.Errorf("%w: header %.64q is not signed", ErrMismatch, name)
@@ -62,7 +63,7 @@ func encodedOnce(path string) string {
 		}
 		plain, err := url.PathUnescape(part)
 		if err != nil {
-			plain = part // never from a parsed URL
+			plain = part // can't happen for a parsed URL
 		}
 		b.WriteString(encode(plain, false))
 	}
@@ -185,7 +186,8 @@ func canonicalHeaders(r *http.Request, names []string) string {
 	return b.String()
 }
 
-// headerValues finds a header also where net/http moves it out of the map.
+// headerValues returns the values of a header, including those that net/http keeps
+// outside the map.
 func headerValues(r *http.Request, name string) []string {
 	values := r.Header.Values(name)
 	switch {
@@ -201,7 +203,7 @@ func headerValues(r *http.Request, name string) []string {
 	return nil
 }
 
-// foldSpaces trims a value and makes each run of spaces one.
+// foldSpaces trims a value and replaces each run of spaces by one.
 func foldSpaces(value string) string {
 	value = strings.TrimSpace(value)
 	for strings.Contains(value, "  ") {

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// What can be wrong with a request's signature. Match with errors.Is.
+// The errors of this package. Match them with errors.Is.
 var (
 	// ErrMissing: the request carries no credentials at all.
 	ErrMissing = errors.New("no signature")
@@ -20,7 +20,7 @@ var (
 	// ErrExpired: the date is outside the clock window, or a presigned
 	// request is past its expiry.
 	ErrExpired = errors.New("signature expired")
-	// ErrMismatch: the signature is not the one that the secret makes.
+	// ErrMismatch: the signature does not match the request and the secret.
 	ErrMismatch = errors.New("signature does not match")
 	// ErrV2: the request is signed with Signature Version 2.
 	ErrV2 = errors.New("signature version 2")
@@ -38,7 +38,7 @@ const (
 	sigLen       = 64                 // hex digits of a SHA-256
 )
 
-// Payload hash values of the X-Amz-Content-Sha256 header that are no digests.
+// Values of the X-Amz-Content-Sha256 header that are not digests.
 const (
 	// UnsignedPayload says that the signature does not cover the body.
 	UnsignedPayload = "UNSIGNED-PAYLOAD"
@@ -69,8 +69,8 @@ type Request struct {
 	headers   string // canonical, each line ended
 }
 
-// Parse reads the signature of r without checking it. It does not touch the
-// body. The error is ErrMissing, ErrIncomplete or ErrV2, wrapped.
+// Parse parses the signature of r without checking it. It does not touch the body.
+// The error is ErrMissing, ErrIncomplete or ErrV2, wrapped.
 func Parse(r *http.Request) (Request, error) {
 	query, err := parseQuery(r.URL.RawQuery)
 	if err != nil {
@@ -97,8 +97,8 @@ func Parse(r *http.Request) (Request, error) {
 	return req, req.capture(r, query)
 }
 
-// ParseURL reads a presigned URL that arrived as text, as a GET of it from
-// host ("host:port") would. The URL's own host is ignored.
+// ParseURL parses a presigned URL that arrived as text, as if it were requested
+// with a GET from host ("host:port"). The URL's own host is ignored.
 func ParseURL(rawURL, host string) (Request, error) {
 	u, err := url.Parse(rawURL)
 	if err != nil {

@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// Resign makes r, a presigned GET that q has verified, one that is signed with
-// version 4 in the header, for what comes behind and knows no version 2. The
-// query loses what belonged to the signature.
+// Resign turns r, a presigned GET that q has verified, into a request signed with
+// version 4 in the header, for a back end that does not know version 2. The
+// parameters of the old signature are removed from the query.
 func (q V2) Resign(r *http.Request, secret Secret, region string, now time.Time) error {
 	query, err := parseQuery(r.URL.RawQuery)
 	if err != nil {

@@ -8,12 +8,12 @@ import (
 
 const redacted = "[redacted]"
 
-// Secret is a secret access key or a session token. It prints, logs and
-// marshals as "[redacted]", also as a field of another struct; Reveal is the
-// only way to its text. The zero value is the empty secret. It is immutable.
+// Secret is a secret access key or a session token. It prints, logs and marshals as
+// "[redacted]", also as a field of another struct; only Reveal returns its text.
+// The zero value is the empty secret. It is immutable.
 type Secret struct {
-	// A pointer, because fmt walks unexported fields without asking their
-	// methods: it then prints an address and not the text.
+	// A pointer, because fmt prints unexported fields without calling their methods:
+	// it prints the address then, and not the text.
 	text *string
 }
 
@@ -28,7 +28,7 @@ func (s Secret) Reveal() string {
 	return *s.text
 }
 
-// Equal compares in constant time (for texts of one length).
+// Equal compares in constant time, if the texts have the same length.
 func (s Secret) Equal(t Secret) bool {
 	return subtle.ConstantTimeCompare([]byte(s.Reveal()), []byte(t.Reveal())) == 1
 }

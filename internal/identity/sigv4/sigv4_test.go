@@ -81,7 +81,7 @@ func (c call) request(t *testing.T) (*http.Request, []byte) {
 	return received(t, r), []byte(c.body)
 }
 
-// received is r as a server sees it.
+// received returns r as a server receives it.
 func received(t *testing.T, r *http.Request) *http.Request {
 	t.Helper()
 	var got *http.Request

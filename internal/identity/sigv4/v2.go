@@ -16,9 +16,9 @@ import (
 	"time"
 )
 
-// V2 is a signature of version 2, which AWS has given up and some clients
-// still make: of an EC2 query, or of a presigned GET of an S3 object. What it
-// covers is in it; it outlives its request.
+// V2 is a signature of version 2, of an EC2 query or of a presigned GET of an S3
+// object. AWS has given up version 2, but some clients still use it. V2 holds
+// copies of everything the signature covers, and outlives its request.
 type V2 struct {
 	AccessKeyID  string
 	SessionToken string // empty for a long-lived key
@@ -26,8 +26,8 @@ type V2 struct {
 	signature string // base64
 	toSign    string
 	hash      func() hash.Hash
-	date      time.Time // when it was made; zero if only its end is told
-	expires   time.Time // zero if only its date is told
+	date      time.Time // when it was signed; zero if only the expiry is given
+	expires   time.Time // zero if only the date is given
 }
 
 // IsV2 reports whether a form or query carries a signature of version 2.
@@ -38,8 +38,8 @@ func v2Hashes() map[string]func() hash.Hash {
 	return map[string]func() hash.Hash{"HmacSHA256": sha256.New, "HmacSHA1": sha1.New}
 }
 
-// ParseV2Form reads the signature of an EC2 query without checking it. form is
-// all that r carries, its query string and its body. The error is
+// ParseV2Form parses the signature of an EC2 query without checking it. form has
+// all parameters of r, from its query string and its body. The error is
 // ErrIncomplete, wrapped.
 func ParseV2Form(r *http.Request, form url.Values) (V2, error) {
 	for _, name := range []string{"AWSAccessKeyId", "Signature", "SignatureVersion", "SignatureMethod", "SecurityToken", "Timestamp", "Expires"} {
@@ -77,7 +77,8 @@ func parseV2Time(text string) (time.Time, error) {
 	return at, nil
 }
 
-// v2Query is the canonical form: all but the signature, sorted by name.
+// v2Query returns the canonical form: all parameters but the signature, sorted by
+// name.
 func v2Query(form url.Values) string {
 	var b strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(form)) {
@@ -91,9 +92,9 @@ func v2Query(form url.Values) string {
 	return strings.TrimPrefix(b.String(), "&")
 }
 
-// v2Signed are the parameters of a presigned S3 query that its signature
-// covers. With any other the query is refused: whoever holds it must not be
-// able to make another request of it.
+// v2Signed lists the parameters of a presigned S3 query that its signature covers.
+// A query with any other is refused: whoever has the URL must not be able to turn
+// it into another request.
 func v2Signed(name string) bool {
 	switch name {
 	case "acl", "location", "logging", "partNumber", "policy", "requestPayment", "tagging", "torrent",
@@ -105,9 +106,9 @@ func v2Signed(name string) bool {
 	return false
 }
 
-// ParseV2Object reads the signature of a presigned GET without checking it.
-// bucket is that of a virtual host, or empty where the path begins with it.
-// The error is ErrIncomplete or ErrV2 (no GET, so not to be had), wrapped.
+// ParseV2Object parses the signature of a presigned GET without checking it. bucket
+// is the bucket of a virtual host, or empty if the path begins with the bucket. The
+// error is ErrIncomplete, or ErrV2 if the request is not a GET, wrapped.
 func ParseV2Object(r *http.Request, bucket string) (V2, error) {
 	if r.Method != http.MethodGet {
 		return V2{}, fmt.Errorf("presigned %.10q: %w", r.Method, ErrV2)
@@ -147,9 +148,10 @@ func ParseV2URL(rawURL, bucket string) (V2, error) {
 	return ParseV2Object(&http.Request{Method: http.MethodGet, URL: u, Header: http.Header{}}, bucket)
 }
 
-// v2Headers returns the x-amz- headers in canonical form, each line ended, and
-// those of the contents. Signers put them into the query as well, and v2Headers
-// takes them out of it: what is left there is the resource's.
+// v2Headers returns the x-amz- headers in canonical form, each on a line of its
+// own, and the headers about the contents. Signers also put them into the query.
+// v2Headers removes them from there, so that only the resource's parameters are
+// left.
 func v2Headers(h http.Header, query map[string]string) (amz string, contents map[string]string) {
 	all := map[string]string{}
 	for name, values := range h {

@@ -9,8 +9,9 @@ import (
 	"time"
 )
 
-// The signatures of these tests were made by botocore 1.43.11 with SigV2Auth and
-// HmacV1QueryAuth; that of v2SHA1, for which it has no signer, with hashlib.
+// The signatures in these tests were made by botocore 1.43.11 with SigV2Auth and
+// HmacV1QueryAuth. That of v2SHA1, for which botocore has no signer, was made with
+// hashlib.
 
 func v2Form(t *testing.T, query string) url.Values {
 	t.Helper()

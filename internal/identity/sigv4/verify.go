@@ -21,10 +21,10 @@ func HashBody(body []byte) string {
 
 // Verify checks the date against now and the signature against secret.
 //
-// bodyHash is the hex SHA-256 of the body as received (HashBody). Pass "" if
-// the body has not been read (S3 uploads): then a declared hash is taken on
-// trust here, and whoever reads the body must hold it against PayloadHash.
-// The error is ErrExpired, ErrMismatch or ErrIncomplete, wrapped.
+// bodyHash is the hex SHA-256 of the body as received (HashBody). Pass "" if the
+// body has not been read (S3 uploads): then a declared hash is taken on trust here,
+// and whoever reads the body must compare it with PayloadHash. The error is
+// ErrExpired, ErrMismatch or ErrIncomplete, wrapped.
 func (q Request) Verify(secret Secret, now time.Time, bodyHash string) error {
 	if err := q.checkTime(now); err != nil {
 		return err
