@@ -16,10 +16,10 @@ import (
 	"github.com/diskport/diskport/diskimage/internal/sandboxtest"
 )
 
-// cases is how many the catalogue of hostile images has.
+// cases is the number of cases in the catalogue of hostile images.
 const cases = 110
 
-// elsewhere are tests outside diskimage that cover a case, and those that cannot
+// elsewhere lists tests outside diskimage that cover a case, and tests that can't
 // have its number in their names.
 var elsewhere = map[int][]string{
 	14:  {"internal/imports/source TestPinnedObjectChanged", "internal/imports/objects TestOpenSeesChange"},
@@ -33,8 +33,8 @@ var elsewhere = map[int][]string{
 	},
 }
 
-// Every case of the catalogue is the name of a test, or is covered by one that
-// is named here.
+// Every case of the catalogue is covered: its number is in the name of a test, or
+// the test is named here.
 func TestCatalogue(t *testing.T) {
 	sandboxtest.Outside(t)
 	covered := map[int]int{}
@@ -63,7 +63,8 @@ func TestCatalogue(t *testing.T) {
 	}
 }
 
-// numbered is how the name of a case begins: "4, 5 cut" or "60 entries 2^32-1".
+// numbered matches the beginning of a case's name: "4, 5 cut" or "60 entries
+// 2^32-1".
 var numbered = regexp.MustCompile(`^(\d{1,3}(?:, \d{1,3})*) `)
 
 func numbers(name string) []int {
@@ -79,9 +80,9 @@ func numbers(name string) []int {
 	return all
 }
 
-// caseNames returns what may be the name of a case in the tests under dir: the
-// first string of an element of a table, its key, and the name of a subtest, or
-// what these begin with.
+// caseNames returns the strings in the tests under dir that may be, or begin, the
+// name of a case: the first string of an element of a table, its key, and the name
+// of a subtest.
 func caseNames(t *testing.T, dir string) []string {
 	t.Helper()
 	var names []string
@@ -116,7 +117,7 @@ func caseNames(t *testing.T, dir string) []string {
 	return names
 }
 
-// declares reports whether a test in dir itself is a function of that name.
+// declares reports whether the tests in dir itself have a function of that name.
 func declares(t *testing.T, dir, name string) bool {
 	t.Helper()
 	paths, err := filepath.Glob(filepath.Join(dir, "*_test.go"))
@@ -133,7 +134,7 @@ func declares(t *testing.T, dir, name string) bool {
 	return found
 }
 
-// eachTestFile visits the test files of hostile images under dir.
+// eachTestFile calls a function for each test file of hostile images under dir.
 func eachTestFile(t *testing.T, dir string, visit func(*ast.File)) {
 	t.Helper()
 	err := fs.WalkDir(os.DirFS(dir), ".", func(path string, _ fs.DirEntry, err error) error {

@@ -20,17 +20,18 @@ import (
 	"github.com/diskport/diskport/diskimage/imagetest"
 )
 
-// corpusVar names the folder of real images and their MANIFEST.tsv. They are
-// other people's, so they are not part of the repository: package detect compares
-// their contents, this one what happens to changed ones.
+// corpusVar names the environment variable with the folder of real images and their
+// MANIFEST.tsv. They are other people's, so they are not part of the repository.
+// Package detect compares their contents; this one tests what happens when they are
+// changed.
 const corpusVar = "DISKPORT_CORPUS"
 
-// largestReal is how many bytes a real image that is changed again and again may
-// have: those of the corpus that have more are mostly zeros.
+// largestReal is the largest size in bytes of a real image that is changed again
+// and again. The larger ones in the corpus are mostly zeros.
 const largestReal = 48 << 20
 
-// corpus returns the real images that are read, without what they were packed in.
-// There are none where the environment names no corpus.
+// corpus returns the real images that can be read, unpacked. There are none if the
+// environment names no corpus.
 func corpus(t testing.TB) []specimen {
 	t.Helper()
 	all, err := corpusSpecimens()
@@ -82,8 +83,7 @@ var corpusSpecimens = sync.OnceValues(func() ([]specimen, error) {
 	return all, nil
 })
 
-// real reads an image, and the files that belong to it, out of what they are
-// packed in.
+// real unpacks and returns an image and the files that belong to it.
 func real(dir, file, companions string) (specimen, error) {
 	var s specimen
 	var err error
@@ -101,8 +101,8 @@ func real(dir, file, companions string) (specimen, error) {
 	return s, nil
 }
 
-// unpacked reads a file that may be packed, by its name, up to a byte more than is
-// used.
+// unpacked reads a file, which its name may show to be packed, up to one byte more
+// than is used.
 func unpacked(path string) ([]byte, error) {
 	p, err := os.ReadFile(path)
 	if err != nil {
@@ -134,7 +134,7 @@ func unpacked(path string) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(r, largestReal+1))
 }
 
-// Real images read by the laws.
+// Real images are read by the laws.
 func TestCorpus(t *testing.T) {
 	imagetest.Volume(t)
 	real := corpus(t)

@@ -15,8 +15,8 @@ import (
 	"github.com/diskport/diskport/diskimage/imagetest"
 )
 
-// declared opens a specimen's object as the format that it is declared to be in
-// an import: without it a cut fixed VHD is a raw disk.
+// declared opens a specimen's object as the format declared in an import. Without a
+// declared format, a truncated fixed VHD is a raw disk.
 func (s specimen) declared(r io.ReaderAt, size int64) (diskimage.Disk, error) {
 	words := strings.Fields(s.name)
 	format := words[0]
@@ -40,8 +40,8 @@ func (s specimen) as(object []byte) error {
 	} else {
 		err = differs(d, s.want)
 	}
-	// What writers leave out at the very end, when it is zeros, cannot be told
-	// from what was lost there. Such an image is read, and says so.
+	// Zeros that writers leave out at the very end can't be told from data lost
+	// there. Such an image is read, with a warning.
 	if wrong(err) && slices.ContainsFunc(d.(diskimage.Describer).Describe().Warnings, endsInside) {
 		return nil
 	}
@@ -50,18 +50,19 @@ func (s specimen) as(object []byte) error {
 
 func endsInside(warning string) bool { return strings.Contains(warning, "the object ends inside") }
 
-// faulty reports whether err is a fault of the image and of nothing else.
+// faulty reports whether err is a fault of the image and nothing else.
 func faulty(err error) bool {
 	var fault *diskimage.FormatError
 	return errors.As(err, &fault)
 }
 
-// work is how many of n changes of an object are tried: all but of large ones.
+// work returns how many of n changes to an object are tried: all of them, unless
+// the object is large.
 func (s specimen) work(n int) int { return max(20, min(n, n*(1<<20)/len(s.object))) }
 
-// cuts are where an object of n bytes is cut: every sector of its first 64 KiB,
-// where structures lie, the bytes around every structure of its end, and
-// anywhere.
+// cuts returns where an object of n bytes is cut: at every sector of its first 64
+// KiB, where structures lie, around every structure at its end, and at random
+// places.
 func cuts(n int) []int {
 	rnd := rand.New(rand.NewPCG(uint64(n), 4))
 	all := []int{0, 1, 3}
@@ -78,13 +79,13 @@ func cuts(n int) []int {
 	return all
 }
 
-// A specimen that is cut is refused, or the same disk, where nothing was lost, or
-// says that its last block is not whole.
+// A truncated specimen is either refused, or reads as the same disk because nothing
+// was lost or with a warning that its last block is incomplete.
 func TestCut(t *testing.T) {
 	imagetest.Volume(t)
 	for _, s := range append(gallery(t), corpus(t)...) {
 		if strings.HasPrefix(s.name, "raw") && !strings.Contains(s.name, " in ") {
-			continue // any bytes are a raw disk
+			continue // a raw disk can end anywhere
 		}
 		t.Run("4 "+s.name, func(t *testing.T) {
 			t.Parallel()
@@ -104,8 +105,7 @@ func TestCut(t *testing.T) {
 	}
 }
 
-// What is behind a specimen is padding when it is zeros; noise is that, or
-// refused.
+// Zeros behind a specimen are padding. Noise is ignored too, or refused.
 func TestPadded(t *testing.T) {
 	imagetest.Volume(t)
 	for _, s := range append(gallery(t), corpus(t)...) {
@@ -133,8 +133,8 @@ func TestPadded(t *testing.T) {
 	}
 }
 
-// mayRefuse reports whether zeros behind an object may be an error: for what is
-// recognised by its end, and streams whose own formats say so.
+// mayRefuse reports whether zeros behind an object may be an error: they may for
+// formats recognised by their end, and for streams whose own formats forbid them.
 func (s specimen) mayRefuse() bool {
 	return strings.HasPrefix(s.name, "vhd fixed") || strings.HasPrefix(s.name, "dmg") || strings.Contains(s.name, " in ")
 }

@@ -22,7 +22,7 @@ func described(text string) []byte {
 	return imagetest.VMDK{Size: 1 << 20, Descriptor: text}.Build().Bytes
 }
 
-// What the embedded descriptor of one file says.
+// Cases of the embedded descriptor of a single file.
 func TestEmbeddedDescriptors(t *testing.T) {
 	sized := func(size string) []byte {
 		return described(descHead + descKind + "RW " + size + " SPARSE \"x\"\n")
@@ -50,13 +50,13 @@ func TestEmbeddedDescriptors(t *testing.T) {
 	})
 }
 
-// flat is the descriptor of a flat disk in files of the names.
+// flat returns the descriptor of a flat disk in files with the names.
 func flat(extents ...string) []byte {
 	return []byte(imagetest.VMDKDescriptor("monolithicFlat", extents...))
 }
 
-// A descriptor that stands alone names files. Without them it is refused with
-// their names, whatever these are, and nothing is looked for.
+// A descriptor on its own names files. If they are not given, it is refused with
+// their names, whatever these are, and no file is looked for.
 func TestDescriptorsAlone(t *testing.T) {
 	for name, extent := range map[string]string{
 		"40 a host path": "/etc/passwd", "40 a parent folder": "../../x", "40 a drive": `C:\x`, "40 a share": `\\h\s`,
@@ -80,7 +80,7 @@ func TestDescriptorsAlone(t *testing.T) {
 	}
 }
 
-// wantRefused fails t unless an object is refused by what it is, not as a disk
+// wantRefused fails t unless an object is refused for what it is, and not as a disk
 // that happens to be damaged.
 func wantRefused(t *testing.T, object []byte) {
 	t.Helper()

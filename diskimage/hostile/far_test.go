@@ -14,8 +14,8 @@ import (
 	"github.com/diskport/diskport/diskimage/internal/sandboxtest"
 )
 
-// far is a source whose reads are counted: each would be a ranged GET, and 20 ms
-// or so, whatever its length.
+// far is a source that counts its reads: each would be a ranged GET and take about
+// 20 ms, whatever its length.
 type far struct {
 	io.ReaderAt
 	mu    sync.Mutex
@@ -31,7 +31,7 @@ func (f *far) ReadAt(p []byte, off int64) (int, error) {
 	return f.ReaderAt.ReadAt(p, off)
 }
 
-// count returns how many reads there were since the last call, and their bytes.
+// count returns the number of reads since the last call, and their bytes.
 func (f *far) count() (reads int, bytes int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -42,7 +42,7 @@ func (f *far) count() (reads int, bytes int64) {
 	return reads, bytes
 }
 
-// What reading from far away may take.
+// Limits for reading from far away.
 const (
 	mostToOpen = 8       // reads: both ends for detection, headers, the table or its root
 	window     = 4 * mib // largest request of data, as an import makes them
@@ -50,7 +50,7 @@ const (
 )
 
 // requests returns the reads that fetch all data of a disk in the order of the
-// object: runs that lie close together are one.
+// object. Runs that lie close together become one read.
 func requests(t *testing.T, d diskimage.RunDisk) []request {
 	t.Helper()
 	var all []request
@@ -85,7 +85,7 @@ func requests(t *testing.T, d diskimage.RunDisk) []request {
 	return joined
 }
 
-// farAway checks how an object is opened and read.
+// farAway checks the reads with which an object is opened and read.
 func farAway(t *testing.T, s specimen) {
 	t.Helper()
 	src := &far{ReaderAt: bytes.NewReader(s.object)}
@@ -96,7 +96,7 @@ func farAway(t *testing.T, s specimen) {
 	opened, openedBytes := src.count()
 	most := mostToOpen
 	if d.Describe().Container == "ova" {
-		most *= 2 // the headers of its members, and the description, too
+		most *= 2 // also for the headers of its members, and the description
 	}
 	if opened > most || openedBytes > 4*mib {
 		t.Errorf("opening takes %d reads of %d bytes, want at most %d", opened, openedBytes, most)
@@ -107,19 +107,20 @@ func farAway(t *testing.T, s specimen) {
 	for _, r := range data {
 		bytes += r.n
 	}
-	// A table of 1 MiB or less is one read, and there is one for 32 MiB of disk in
-	// the format with the smallest.
+	// A table of 1 MiB or less is one read. In the format with the smallest tables
+	// there is one for each 32 MiB of disk.
 	if most := 2 + int(d.Size()/(32*mib))*2; walked > most {
 		t.Errorf("walking the tables takes %d reads of %d bytes, want at most %d", walked, walkedBytes, most)
 	}
-	// Two requests cannot always be joined to one of the whole window.
+	// Two requests together may be larger than the window, so they can't always be
+	// joined.
 	if most := 2 + 2*bytes/window; int64(len(data)) > most {
 		t.Errorf("the data are %d requests of %d bytes, want at most %d", len(data), bytes, most)
 	}
 }
 
-// A disk of 6 MiB far away is opened with a handful of reads, walked with one
-// for each table, and read in the order of the object with few large ones.
+// A disk of 6 MiB far away is opened with a handful of reads, walked with one read
+// for each table, and read in the order of the object with few large reads.
 func TestFarAway(t *testing.T) {
 	sandboxtest.Outside(t)
 	imagetest.Volume(t)
@@ -134,7 +135,7 @@ func TestFarAway(t *testing.T) {
 		if _, err := openFrom(src, int64(len(object)), nil); err != nil {
 			t.Fatal(err)
 		}
-		// The archive's headers, and its description, besides the disk's own.
+		// The archive's headers and its description, besides the disk itself.
 		if n, _ := src.count(); n > 2*mostToOpen {
 			t.Errorf("opening takes %d reads, want at most %d", n, 2*mostToOpen)
 		}
@@ -148,7 +149,7 @@ func TestFarAway(t *testing.T) {
 	}
 }
 
-// Real images are like those that are made.
+// The same holds for real images.
 func TestFarCorpus(t *testing.T) {
 	sandboxtest.Outside(t)
 	imagetest.Volume(t)
@@ -157,7 +158,7 @@ func TestFarCorpus(t *testing.T) {
 	}
 }
 
-// farPacked checks that a compressed object is read forward, once, in large
+// farPacked checks that a compressed object is read forwards, once, in large
 // pieces.
 func farPacked(t *testing.T, s specimen) {
 	t.Helper()

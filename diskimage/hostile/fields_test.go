@@ -12,8 +12,8 @@ import (
 	"github.com/diskport/diskport/diskimage/imagetest"
 )
 
-// extremes are what the field at an offset is set to, in the format's order of
-// bytes.
+// extremes returns the values that the field at an offset is set to, in the
+// format's byte order.
 func (s specimen) extremes(at int64) []imagetest.Patch {
 	le32, le64 := imagetest.LE32, imagetest.LE64
 	if strings.HasPrefix(s.name, "vhd ") || strings.HasPrefix(s.name, "qcow2") || strings.HasPrefix(s.name, "dmg") {
@@ -24,7 +24,7 @@ func (s specimen) extremes(at int64) []imagetest.Patch {
 	}
 }
 
-// areas are where an image has fields, as ranges of offsets.
+// areas returns the ranges of offsets where an image has fields.
 func (s specimen) areas() [][2]int64 {
 	switch {
 	case bytes.HasPrefix(s.object, []byte("vhdxfile")):
@@ -44,11 +44,11 @@ func (s specimen) areas() [][2]int64 {
 	}, func(a [2]int64) bool { return a[1] > end })
 }
 
-// sameFields are specimens that have the fields of others.
+// sameFields are specimens that have the same fields as others.
 var sameFields = []string{"vhd reverse", "vhdx dynamic", "vmdk diskmanager", "vmdk vmdktool", "qcow2 v2", "qcow2 zlib", "dmg raw"}
 
-// Whatever a field says, the image is refused with a fault that gives the true
-// place and value, or read by the laws, in the memory of a small disk.
+// Whatever value a field has, the image is either refused with a fault that gives
+// the true place and value, or read by the laws, in the memory of a small disk.
 func TestFields(t *testing.T) {
 	imagetest.Volume(t)
 	for _, s := range gallery(t) {
@@ -84,9 +84,9 @@ func TestFields(t *testing.T) {
 	}
 }
 
-// restore makes image the specimen's again where TestFields changes it.
+// restore undoes the changes that TestFields made to image.
 func (s specimen) restore(image []byte) {
-	const low = 512 << 10 // all metadata of fixed places
+	const low = 512 << 10 // all metadata at fixed places
 	copy(image, s.object[:min(len(s.object), low)])
 	copy(image[max(0, len(image)-4096):], s.object[max(0, len(image)-4096):])
 	for _, area := range s.areas() {
@@ -94,7 +94,7 @@ func (s specimen) restore(image []byte) {
 	}
 }
 
-// read walks an image, and reads its ends.
+// read walks an image, and reads its beginning and its end.
 func (s specimen) read(image []byte) error {
 	d, err := open(image, s.with)
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/diskport/diskport/diskimage/imagetest"
 )
 
-// seeds are the smallest images of every kind: a fuzzer gets nowhere with large
+// seeds returns the smallest images of every kind: a fuzzer gets nowhere with large
 // ones.
 func seeds(tb testing.TB) [][]byte {
 	tb.Helper()
@@ -40,8 +40,8 @@ func seeds(tb testing.TB) [][]byte {
 	return images
 }
 
-// FuzzDetect changes images of every kind, and what they are packed in, as an
-// import without a declared format meets them.
+// FuzzDetect changes images of every kind, packed ones too, and opens them as an
+// import without a declared format does.
 func FuzzDetect(f *testing.F) {
 	imagetest.Fuzz(f, func(image []byte, limits diskimage.Limits) (diskimage.Disk, error) {
 		return detect.Open(bytes.NewReader(image), int64(len(image)), detect.Options{Limits: limits, Scratch: &imagetest.Scratch{Quota: 4 * mib}})

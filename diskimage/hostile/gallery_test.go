@@ -17,18 +17,18 @@ import (
 	"github.com/diskport/diskport/diskimage/raw"
 )
 
-// specimen is an honest image, and the disk in it.
+// specimen is a valid image and the disk in it.
 type specimen struct {
 	name   string // format, variant
 	object []byte
 	with   map[string]diskimage.File
 	want   []byte
-	disk   diskimage.Disk // in place of want, of a real image
-	// mend, if set, makes the checksums of a changed image right again.
+	disk   diskimage.Disk // of a real image, in place of want
+	// mend, if set, corrects the checksums of a changed image.
 	mend func(image []byte)
 }
 
-// gallery returns an image of every kind that can be built, in order.
+// gallery returns an image of every kind that can be built, in a fixed order.
 func gallery(t testing.TB) []specimen {
 	t.Helper()
 	all, err := specimens()
@@ -44,8 +44,8 @@ var specimens = sync.OnceValues(func() ([]specimen, error) {
 	return append(all, packed...), err
 })
 
-// spread returns a disk of n units and a bit, with data, zeros and text in it,
-// and its units that are not zeros.
+// spread returns a disk of n units and a part of one, with data, zeros and text,
+// and those of its units that are not zeros.
 func spread(unit, n, extra int) (want []byte, stored map[int64][]byte) {
 	want = imagetest.Mixed(unit*n+extra, uint64(unit))
 	stored = map[int64][]byte{}
@@ -113,7 +113,7 @@ func vmdks() []specimen {
 	return append(all, vmdkSets()...)
 }
 
-// vmdkSets are disks of several files: two of 20 KiB each.
+// vmdkSets are disks of several files, each with two files of 20 KiB.
 func vmdkSets() []specimen {
 	const size = 20 * kib
 	set := func(createType, kind, tail string, build func(grains map[int64][]byte, contents []byte) []byte) specimen {
@@ -186,7 +186,7 @@ func ovaOf(disk []byte) []byte {
 	return imagetest.Tar(ovf, imagetest.Member{Name: "vm.mf", Data: imagetest.Manifest(ovf, member)}, member)
 }
 
-// packedOnes packs a raw disk and one of the images with every tool.
+// packedOnes returns a raw disk and one of the images, each packed with every tool.
 func packedOnes(from []specimen) ([]specimen, error) {
 	var all []specimen
 	tools := map[string][]string{"gzip": {"-1"}, "xz": {"-1"}, "zstd": {"-1", "-q"}, "bzip2": {"-1"}}
@@ -207,8 +207,8 @@ func packedOnes(from []specimen) ([]specimen, error) {
 	return all, nil
 }
 
-// differs returns the first difference between a disk and what is wanted, or an
-// error of reading it.
+// differs returns the first difference between a disk and the expected contents, or
+// the error of reading the disk.
 func differs(d diskimage.Disk, want []byte) error {
 	w, err := raw.Open(bytes.NewReader(want), int64(len(want)), raw.Options{})
 	if err != nil {
@@ -217,13 +217,13 @@ func differs(d diskimage.Disk, want []byte) error {
 	return diskimage.Compare(context.Background(), d, w)
 }
 
-// wrong reports whether an error says that a disk was read, and is another.
+// wrong reports whether an error says that a disk was read but has other contents.
 func wrong(err error) bool {
 	var d *diskimage.Difference
 	return errors.As(err, &d) || errors.Is(err, diskimage.ErrSizesDiffer)
 }
 
-// Every specimen is the disk that it was made of.
+// Every specimen has the contents that it was made from.
 func TestGallery(t *testing.T) {
 	for _, s := range gallery(t) {
 		t.Run(s.name, func(t *testing.T) {

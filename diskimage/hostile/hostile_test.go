@@ -1,5 +1,5 @@
-// Package hostile_test attacks every decoder the way an import meets images:
-// through detection, whole objects, real files.
+// Package hostile_test attacks every decoder the way images reach it in an import:
+// through detection, with whole objects and real files.
 //
 //	catalogue_test.go   every case of the catalogue of hostile images has a test
 //	*_cases_test.go     the cases that no package of a format tests by number
@@ -10,8 +10,8 @@
 //	far_test.go         opening and reading takes few large reads
 //	sandbox_test.go        nothing else is opened
 //
-// The numbers in names are those of the catalogue of hostile images that the
-// project's issues refer to.
+// The numbers in the names of tests are those of the catalogue of hostile images
+// that the project's issues refer to.
 package hostile_test
 
 import (
@@ -30,12 +30,12 @@ import (
 	"github.com/diskport/diskport/diskimage/internal/sandboxtest"
 )
 
-// Tests find out what went wrong in preparing.
+// Errors of preparing images show up in the tests.
 func TestMain(m *testing.M) {
 	os.Exit(sandboxtest.Main(m, func() { _, _ = specimens() }, func() { _, _ = corpusSpecimens() }))
 }
 
-// disk is what detect.Open gives.
+// disk is what detect.Open returns.
 type disk interface {
 	diskimage.RunDisk
 	diskimage.Describer
@@ -51,7 +51,7 @@ func openFrom(r io.ReaderAt, size int64, with map[string]diskimage.File) (disk, 
 	if err != nil {
 		return nil, err
 	}
-	return d.(disk), nil // all that it returns are
+	return d.(disk), nil // everything that it returns is one
 }
 
 func mustOpen(t testing.TB, object []byte) disk {
@@ -72,12 +72,12 @@ func walk(object []byte, with map[string]diskimage.File) error {
 	return imagetest.Walk(d)
 }
 
-// hostile is an object, and what must become of it.
+// hostile is an object and the expected result of reading it.
 type hostile struct {
 	name   string
 	object []byte
-	class  diskimage.Class // 0: it is read
-	text   string          // of the error, or of a warning when it is read
+	class  diskimage.Class // 0: it can be read
+	text   string          // part of the error, or of a warning if it can be read
 }
 
 // run opens each object and reads all of it.
@@ -105,11 +105,11 @@ func run(t *testing.T, cases []hostile) {
 	}
 }
 
-// longest is how long the text of an error may be: it goes to people.
+// longest is how long the text of an error may be, since people read it.
 const longest = 700
 
 // wantFault fails t unless err is a fault of the class that names a format and a
-// structure, is fit to print, and has the text.
+// structure, is fit to print, and contains the text.
 func wantFault(t testing.TB, err error, class diskimage.Class, text string) {
 	t.Helper()
 	imagetest.WantFault(t, err, class, text)
@@ -131,8 +131,8 @@ func wantFault(t testing.TB, err error, class diskimage.Class, text string) {
 	}
 }
 
-// wantTrue fails t when a fault gives a value that is not in the object at the
-// offset it gives.
+// wantTrue fails t if a fault reports a value that the object does not have at the
+// reported offset.
 func wantTrue(t testing.TB, err error, object []byte) {
 	t.Helper()
 	var fault *diskimage.FormatError
@@ -146,7 +146,7 @@ func wantTrue(t testing.TB, err error, object []byte) {
 }
 
 // holds reports whether the object has the value at the offset, in any of the
-// widths and orders of bytes that formats have, or in sectors.
+// widths and byte orders that formats use, or in sectors.
 func holds(object []byte, off int64, value uint64) bool {
 	if off < 0 || off >= int64(len(object)) {
 		return false
@@ -165,7 +165,7 @@ func holds(object []byte, off int64, value uint64) bool {
 		found = append(found, le.Uint64(p[:]), be.Uint64(p[:]))
 	}
 	if octal, err := strconv.ParseUint(strings.Trim(string(p[:n]), " \x00"), 8, 64); err == nil {
-		found = append(found, octal) // of tar
+		found = append(found, octal) // as in tar
 	}
 	for _, v := range found {
 		if v == value || v*512 == value {

@@ -25,11 +25,11 @@ const (
 )
 
 // huge is an object of any size: a start, tables whose entries are computed, and
-// data that begin with their own offsets.
+// data in which each unit begins with its own offset.
 type huge struct {
 	name   string
-	size   int64 // of the object
-	disk   int64 // bytes
+	size   int64 // bytes of the object
+	disk   int64 // bytes of the disk
 	start  []byte
 	tables []entries
 	end    []byte // last bytes of the object
@@ -46,7 +46,7 @@ type entries struct {
 	entry      func(i int64) uint64
 }
 
-// ReadAt computes what is there.
+// ReadAt computes the contents.
 func (h *huge) ReadAt(p []byte, off int64) (int, error) {
 	h.mu.Lock()
 	h.big = max(h.big, len(p))
@@ -64,7 +64,8 @@ func (h *huge) ReadAt(p []byte, off int64) (int, error) {
 	return len(p), nil
 }
 
-// fill writes the part of the table that lies in p, which is read at off.
+// fill writes the part of the table that lies in p, which holds the bytes from off
+// on.
 func (t entries) fill(p []byte, off int64) {
 	lo, hi := max(off, t.off), min(off+int64(len(p)), t.off+t.count*t.width)
 	var b [8]byte
@@ -82,13 +83,13 @@ func (t entries) fill(p []byte, off int64) {
 	}
 }
 
-// linear are entries that are first, and each the one before plus step.
+// linear are entries that begin with first and grow by step.
 func linear(first, step int64) func(int64) uint64 {
 	return func(i int64) uint64 { return uint64(first + i*step) }
 }
 
-// huges returns images of the largest disks that formats can express, up to 64
-// TiB, all of whose blocks are stored.
+// huges returns images of the largest disks that formats can express, up to 64 TiB,
+// with every block stored.
 func huges() []*huge {
 	return []*huge{hugeVHD(), hugeVHDX(), hugeVMDK(), hugeQcow2(), hugeVDI(), hugeQED(), hugeParallels()}
 }
@@ -99,7 +100,7 @@ func hugeVHD() *huge {
 	image := imagetest.VHD{Size: disk, BlockSize: block}.Build()
 	h := &huge{name: "vhd", disk: disk, size: first + count*(block+512) + 512, start: image[:1536], end: image[len(image)-512:]}
 	h.tables = []entries{{1536, count, 4, true, linear(first/512, block/512+1)}}
-	// The bitmaps are clear but for those of the first blocks: sectors of ones.
+	// The bitmaps are clear except for the first blocks, whose sectors are all ones.
 	ones := linear(-1, 0)
 	for i := range int64(64) {
 		h.tables = append(h.tables, entries{first + i*(block+512), 64, 8, true, ones})
@@ -121,7 +122,7 @@ func hugeVHDX() *huge {
 	return &huge{name: "vhdx", disk: disk, size: first + count*block, start: image[:imagetest.VHDXTable], tables: []entries{
 		{imagetest.VHDXTable, count + count/chunk - 1, 8, false, func(i int64) uint64 {
 			if i%(chunk+1) == chunk {
-				return 0 // of a bitmap
+				return 0 // an entry for a bitmap
 			}
 			return uint64(first+(i-i/(chunk+1))*block) | 6
 		}},
@@ -191,8 +192,8 @@ func live() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// The largest disks open, and are read and walked in the memory that one image
-// may take, however large their tables are.
+// The largest disks can be opened, read and walked in the memory that one image may
+// take, however large their tables are.
 func TestHugeDisks(t *testing.T) {
 	sandboxtest.Outside(t)
 	imagetest.Volume(t)
@@ -206,7 +207,8 @@ func TestHugeDisks(t *testing.T) {
 			if d.Size() != h.disk || d.Describe().Format != h.name {
 				t.Errorf("opened as %s of %d bytes, want %d", d.Describe().Format, d.Size(), h.disk)
 			}
-			// Here and there, so that many tables are kept, if any can be.
+			// Reads in many places, so that many tables would be kept, if that were
+			// possible.
 			p := make([]byte, 4*kib)
 			for i := range int64(300) {
 				if _, err := d.ReadAt(p, h.disk/300*i&^511); err != nil {
@@ -231,7 +233,7 @@ func TestHugeDisks(t *testing.T) {
 	}
 }
 
-// peakReader notes the most memory in use while it is read.
+// peakReader records the peak of memory in use while it is read.
 type peakReader struct {
 	io.ReaderAt
 	n    *atomic.Int64
@@ -251,8 +253,8 @@ func (r peakReader) ReadAt(p []byte, off int64) (int, error) {
 	return r.ReaderAt.ReadAt(p, off)
 }
 
-// Many images that were made to be much work, read at once, are refused within a
-// ceiling for all of them.
+// Many images that were made to cause much work are read at once, and refused
+// within a common limit on memory.
 func TestManyAtOnce(t *testing.T) {
 	q := imagetest.Qcow2{Size: 1 * tib, ClusterBits: 16, Clusters: map[int64]imagetest.Qcow2Cluster{0: {Data: []byte{7}, Compress: true}}}
 	image := q.Build()

@@ -13,8 +13,8 @@ import (
 	"github.com/diskport/diskport/diskimage/internal/sandboxtest"
 )
 
-// A source that gives fewer bytes than it has, as a ranged GET with a short body
-// does, is an error wherever it begins, never zeros.
+// If a source returns fewer bytes than it has, as a ranged GET with a short body
+// does, that is an error wherever it happens, and is never read as zeros.
 func TestShortSources(t *testing.T) {
 	for _, img := range gallery(t) {
 		t.Run("15 "+img.name, func(t *testing.T) {
@@ -33,7 +33,7 @@ func TestShortSources(t *testing.T) {
 	}
 }
 
-// What a guest wrote to its disk is never taken for an image.
+// Data that a guest wrote to its disk is never taken for an image.
 func TestGuestIsNotProbed(t *testing.T) {
 	guest := make([]byte, 1<<20)
 	q := imagetest.Qcow2{Size: 64 << 20, Header: func(h []byte) {
@@ -55,7 +55,8 @@ func TestGuestIsNotProbed(t *testing.T) {
 	}
 }
 
-// holding returns an image of every format that holds a disk of whole MiB.
+// holding returns images of every format, each of which contains a disk of whole
+// MiB.
 func holding(guest []byte) map[string][]byte {
 	blocks := func(size int) map[int64][]byte {
 		all := map[int64][]byte{}
@@ -89,7 +90,7 @@ func holding(guest []byte) map[string][]byte {
 	}
 }
 
-// The service runs no program, so none can probe what a guest wrote.
+// The service runs no program, so no program can probe what a guest wrote.
 func TestNoProgramIsRun(t *testing.T) {
 	sandboxtest.Outside(t)
 	t.Run("108 no import of os/exec", func(t *testing.T) {

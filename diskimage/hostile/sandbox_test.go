@@ -7,9 +7,9 @@ import (
 	"github.com/diskport/diskport/diskimage/internal/sandboxtest"
 )
 
-// Everything that reads images does so where nothing can be opened: all
-// specimens, cut and padded, the real ones, and the cases of the catalogue. What
-// measures the same work is left out.
+// Everything that reads images runs in a sandbox where nothing can be opened: all
+// specimens, truncated and padded, the real images, and the cases of the catalogue.
+// Tests that only measure the same work are left out.
 func TestSandboxed(t *testing.T) {
 	imagetest.Volume(t)
 	sandboxtest.Run(t)

@@ -12,15 +12,15 @@ import (
 	"github.com/diskport/diskport/diskimage/imagetest"
 )
 
-// tabled are images of nine units in a row, in each format whose tables say where
-// units lie.
+// tabled are images with nine consecutive units, in each format whose tables say
+// where units are.
 type tabled struct {
 	name   string
 	object []byte
 	want   []byte
 	entry  func(p []byte, i int64) []byte // entry i, of 4 or 8 bytes
-	big    bool                           // order of its bytes
-	unit   uint64                         // what an entry grows by from unit to unit
+	big    bool                           // byte order
+	unit   uint64                         // difference between the entries of consecutive units
 }
 
 func tabledImages() []tabled {
@@ -58,7 +58,7 @@ func tabledImages() []tabled {
 	}
 }
 
-// get and put are the number in an entry.
+// get and put read and write the number in an entry.
 func (x tabled) get(p []byte, i int64) uint64 {
 	e := x.entry(p, i)
 	switch {
@@ -86,7 +86,7 @@ func (x tabled) put(p []byte, i int64, v uint64) {
 	}
 }
 
-// fault opens and walks an object.
+// fault opens and walks an object, and returns the error.
 func (x tabled) fault(object []byte) error {
 	d, err := open(object, nil)
 	if err != nil {
@@ -95,15 +95,15 @@ func (x tabled) fault(object []byte) error {
 	return imagetest.Walk(d)
 }
 
-// Whatever part of its data an image has lost, it is called incomplete, whether
-// that shows in the tables' first use or in the last unit, and nothing else: not
-// too large, not damaged.
+// Whatever part of its data an image has lost, it is reported as incomplete,
+// whether that shows when the tables are first used or in the last unit. It is not
+// reported as too large or damaged.
 func TestCutInDataIsTruncated(t *testing.T) {
 	for _, x := range tabledImages() {
 		t.Run(x.name, func(t *testing.T) {
 			end := len(x.object)
 			if x.name == "vhd" {
-				end -= 512 // the footer has a copy
+				end -= 512 // the footer has a copy at the start
 			}
 			for _, n := range []int{1, 511, 513, 4096, 4097, end / 4, end * 2 / 5} {
 				err := x.fault(x.object[:end-n])
@@ -125,8 +125,8 @@ func TestCutInDataIsTruncated(t *testing.T) {
 	}
 }
 
-// A fault is told of the entry that is wrong, with its value, wherever in a row
-// of good ones it is; and what overlaps, by however little, is a fault.
+// A fault names the entry that is wrong and its value, wherever in a row of good
+// ones the entry is. An overlap is a fault, however small it is.
 func TestEntryThatIsWrongIsNamed(t *testing.T) {
 	const wrong = 5
 	for _, x := range tabledImages() {
@@ -143,7 +143,7 @@ func TestEntryThatIsWrongIsNamed(t *testing.T) {
 		}
 		for name, v := range values {
 			if v == value || v == 0 || strings.HasPrefix(x.name, "vhdx") && v%mib != value%mib {
-				continue // not another place
+				continue // not a different place
 			}
 			t.Run(x.name+", "+name, func(t *testing.T) {
 				object := bytes.Clone(x.object)
@@ -153,7 +153,7 @@ func TestEntryThatIsWrongIsNamed(t *testing.T) {
 				if !errors.As(err, &fault) {
 					t.Fatalf("got %v, want a fault", err)
 				}
-				// Of two entries with one place nothing says which is wrong: the
+				// If two entries have the same place, nothing says which is wrong. The
 				// later one is named.
 				one := fmt.Sprintf("entry %d = %#x", wrong, v)
 				if x.name == "vhdx" {

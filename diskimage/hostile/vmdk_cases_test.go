@@ -11,7 +11,8 @@ import (
 	"github.com/diskport/diskport/diskimage/imagetest"
 )
 
-// vmdk is a disk of two tables and a bit, of 4 KiB grains, few of them stored.
+// vmdk returns a disk of two tables and a part of one, with grains of 4 KiB, few of
+// them stored.
 func vmdk(layout imagetest.VMDKLayout) imagetest.VMDK {
 	v := imagetest.VMDK{Size: (2*512+5)*4096 + 1536, Grain: 4096, Layout: layout, Grains: map[int64][]byte{}}
 	for _, n := range []int64{0, 1, 3, 5, 1025, 1029} {
@@ -20,7 +21,7 @@ func vmdk(layout imagetest.VMDKLayout) imagetest.VMDK {
 	return v
 }
 
-// header returns the bytes of that disk with a header, and footer, changed.
+// header returns the bytes of that disk with changes to its header and footer.
 func header(layout imagetest.VMDKLayout, patches ...imagetest.Patch) []byte {
 	v := vmdk(layout)
 	v.Header = imagetest.Patches(patches).Apply
@@ -106,7 +107,7 @@ func TestVMDKTables(t *testing.T) {
 		{"26 a redundant table differs", edited(sparse, func(i *imagetest.VMDKImage) { entry(i, i.Copies[0]+12, 0) }), 0, "1 grain tables differ"},
 		{"26 the table zeroed, the redundant one good", edited(sparse, func(i *imagetest.VMDKImage) { clear(i.Bytes[i.Tables[0]:][:2048]) }), 0, "1 grain tables differ"},
 	})
-	// Whichever table is damaged, the directory's is the one that is read.
+	// Whichever table is damaged, the one in the directory is read.
 	intact := vmdk(sparse).Build()
 	want := make([]byte, 4096)
 	for name, table := range map[string]map[int64]int{"26 read with the redundant table zeroed": intact.Copies, "26 read with the table zeroed": intact.Tables} {
@@ -128,8 +129,8 @@ func TestVMDKTables(t *testing.T) {
 	}
 }
 
-// amplified is a disk of 16 GiB in 1 MiB: all of its entries are one grain, and
-// perhaps all of its tables one table.
+// amplified returns a disk of 16 GiB in 1 MiB: all its entries point at one grain,
+// and its tables may all be the same table.
 func amplified(tables bool) []byte {
 	v := imagetest.VMDK{Size: 16 << 30, Grains: map[int64][]byte{0: {1}}}
 	image := v.Build()
@@ -179,7 +180,7 @@ func deflated(p []byte, level int) []byte {
 	return z.Bytes()
 }
 
-// bomb is a disk of one grain of 1 MiB, whose stream expands to n bytes.
+// bomb returns a disk of one grain of 1 MiB, whose stream expands to n bytes.
 func bomb(n int) []byte {
 	var z bytes.Buffer
 	w := zlib.NewWriter(&z)
@@ -202,7 +203,7 @@ func TestVMDKMarkers(t *testing.T) {
 	lba := func(v uint64) func(*imagetest.VMDKImage) {
 		return func(i *imagetest.VMDKImage) { le.PutUint64(i.Bytes[i.Records[5]:], v) }
 	}
-	// The marker of the second table, which the disk has no use for.
+	// The marker of the second table, which the disk does not need.
 	marker := func(kind uint32, val uint64) func(*imagetest.VMDKImage) {
 		return func(i *imagetest.VMDKImage) {
 			at := i.Tables[0] - 512
@@ -221,8 +222,8 @@ func TestVMDKMarkers(t *testing.T) {
 			copy(i.Bytes[i.Tables[0]+20:], i.Bytes[i.Tables[0]:][:4])
 		}), diskimage.Malformed, "LBA"},
 		{"32 LBA 2^64-1", edited(stream, lba(math.MaxUint64)), diskimage.Malformed, "LBA"},
-		// Tables, not markers, say where the grains lie: what a marker announces
-		// besides them is not read.
+		// Tables, not markers, say where the grains are. What a marker announces
+		// beyond them is not read.
 		{"33 marker of type 4", edited(stream, marker(4, 4)), 0, ""},
 		{"33 marker of type 2^31-1 and 2^40 sectors", edited(stream, marker(math.MaxInt32, 1<<40)), 0, ""},
 		{"35 entry dropped", edited(imagetest.VMDKQemu, func(i *imagetest.VMDKImage) { clear(i.Bytes[i.Tables[0]+12:][:4]); clear(i.Bytes[i.Copies[0]+12:][:4]) }), 0, ""},
@@ -236,7 +237,7 @@ func TestVMDKMarkers(t *testing.T) {
 	})
 }
 
-// manyMarkers is a stream with 2^14 markers of tables that nothing refers to.
+// manyMarkers returns a stream with 2^14 markers of tables that nothing refers to.
 func manyMarkers() []byte {
 	image := imagetest.VMDK{Size: 4096, Grain: 4096, Layout: imagetest.VMDKDiskManager, Grains: map[int64][]byte{0: {1}}}.Build()
 	marker := make([]byte, 512+2048)
