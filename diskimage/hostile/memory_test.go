@@ -24,8 +24,8 @@ const (
 	tib = 1 << 40
 )
 
-// huge is an object of any size: a start, tables whose entries are computed, and
-// data in which each unit begins with its own offset.
+// huge is an object of any size: a start, tables whose entries are computed, an
+// end, and zeros in between.
 type huge struct {
 	name   string
 	size   int64 // bytes of the object

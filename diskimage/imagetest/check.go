@@ -1,6 +1,6 @@
 // Package imagetest tests disks: Check is the conformance suite that every Disk
-// passes, whatever it reads from. The rest makes images for tests (from specs, and
-// with qemu-img), deterministic contents, and sources that fail.
+// passes, whatever it reads from. The rest makes images for tests (from
+// descriptions, and with qemu-img), deterministic contents, and sources that fail.
 //
 // Decoders, the snapshot view and the NBD server's disks all run Check in
 // their own tests.
@@ -18,16 +18,16 @@ import (
 	"github.com/diskport/diskport/diskimage"
 )
 
-// What Check does besides walking the whole disk.
+// What Check does in addition to walking the whole disk.
 const (
 	queries  = 32        // random unaligned ranges
 	readers  = 4         // concurrent goroutines that repeat them
 	maxQuery = 1 << 20   // bytes of a random range
-	maxDense = 64 << 20  // a hole up to this size is read whole, a larger one at its ends
+	maxDense = 64 << 20  // a hole up to this size is read completely, a larger one only at its ends
 	readUnit = 256 << 10 // bytes read at once
 )
 
-// Run fails t when Check does.
+// Run fails t if Check fails.
 func Run(t testing.TB, d diskimage.Disk, want io.ReaderAt) {
 	t.Helper()
 	if err := Check(d, want); err != nil {
@@ -35,12 +35,13 @@ func Run(t testing.TB, d diskimage.Disk, want io.ReaderAt) {
 	}
 }
 
-// Check tests d against the laws of Disk (and RunDisk where it is one), on the
-// whole disk, on random unaligned ranges, and from concurrent readers, and
-// against want, which holds the disk's contents; nil checks the laws alone.
+// Check tests d against the laws of Disk (and of RunDisk if it is one), on the
+// whole disk, on random unaligned ranges, and from concurrent readers. It compares
+// d with want, which holds the disk's contents; if want is nil, only the laws are
+// checked.
 //
-// A violated law is an error of this package. An error of the disk itself is
-// wrapped, so that a fuzz target can tell a refused image from a broken
+// A violation of a law is an error of this package. An error of the disk itself is
+// wrapped, so that a fuzz target can distinguish a refused image from a broken
 // decoder.
 func Check(d diskimage.Disk, want io.ReaderAt) error {
 	if d.Size() <= 0 {
@@ -56,18 +57,18 @@ func Check(d diskimage.Disk, want io.ReaderAt) error {
 
 type span struct{ off, n int64 }
 
-// checker is used by one goroutine at a time.
+// checker may be used by one goroutine at a time.
 type checker struct {
 	disk diskimage.Disk
 	want io.ReaderAt
 	size int64
 
-	// Buffers, so that checking is not mostly allocating: of what ReadAt gives,
-	// of what is wanted, and of what a run gives.
+	// Buffers for the results of ReadAt, for the wanted contents, and for the
+	// contents of runs. They keep checking from being mostly allocation.
 	got, wanted, src, dst []byte
 }
 
-// sized returns n bytes, in *buf when it is large enough.
+// sized returns n bytes, in *buf if it is large enough.
 func sized(buf *[]byte, n int64) []byte {
 	if int64(cap(*buf)) < n {
 		*buf = make([]byte, n)
@@ -75,7 +76,7 @@ func sized(buf *[]byte, n int64) []byte {
 	return (*buf)[:n]
 }
 
-// spans returns the same ranges for the same size every time: anywhere, near
+// spans returns ranges of a disk, the same ones for the same size: at random, near
 // powers of two (where blocks begin), and across the end.
 func (c *checker) spans() []span {
 	rnd := rand.New(rand.NewPCG(uint64(c.size), 1))
@@ -126,8 +127,8 @@ func (c *checker) query(s span) error {
 	return nil
 }
 
-// extents returns the extents of a range after checking the laws that need no
-// reading.
+// extents returns the extents of a range, after checking the laws that can be
+// checked without reading.
 func (c *checker) extents(s span) ([]diskimage.Extent, error) {
 	var all []diskimage.Extent
 	next, end := s.off, min(s.off+s.n, c.size)
@@ -155,8 +156,8 @@ func (c *checker) extents(s span) ([]diskimage.Extent, error) {
 	return all, nil
 }
 
-// contents reads an extent: what is not data must be zeros, and all of it what
-// is wanted.
+// contents reads an extent. Unless it is data it must be zeros, and it must have
+// the wanted contents.
 func (c *checker) contents(e diskimage.Extent) error {
 	parts := []span{{e.Off, e.Len}}
 	if e.Kind != diskimage.Data && e.Len > maxDense {
@@ -176,8 +177,8 @@ func (c *checker) contents(e diskimage.Extent) error {
 	return nil
 }
 
-// read reads a range inside the disk and compares it with what is wanted. The
-// result is valid until the next read.
+// read reads a range inside the disk and compares it with the wanted contents. The
+// result is valid until the next call of read.
 func (c *checker) read(off, n int64) ([]byte, error) {
 	got := sized(&c.got, n)
 	if err := readFull(c.disk, got, off); err != nil {
@@ -196,7 +197,7 @@ func (c *checker) read(off, n int64) ([]byte, error) {
 	return got, nil
 }
 
-// ends checks what reading does at the end of the disk.
+// ends checks reading at the end of the disk.
 func (c *checker) ends() error {
 	p := make([]byte, 16)
 	for _, off := range []int64{c.size, c.size + 1, c.size + 1<<40} {
@@ -217,8 +218,8 @@ func (c *checker) ends() error {
 	return nil
 }
 
-// concurrent repeats the queries from several goroutines at once, each in an
-// order of its own.
+// concurrent repeats the queries from several goroutines at once, each in its own
+// order.
 func (c *checker) concurrent(spans []span) error {
 	errs := make([]error, readers)
 	var wg sync.WaitGroup

@@ -11,7 +11,7 @@ import (
 	"github.com/diskport/diskport/diskimage/imagetest"
 )
 
-// memory is a correct disk of fixed extents; the fields break it.
+// memory is a correct disk with fixed extents; its fields make it violate the laws.
 type memory struct {
 	data    []byte
 	extents []diskimage.Extent

@@ -7,8 +7,8 @@ import (
 	"strconv"
 )
 
-// Mixed returns n bytes in stretches of text, zeros and random bytes of uneven
-// lengths, from a few bytes to some MiB; the same for the same seed.
+// Mixed returns n bytes in stretches of text, zeros and random bytes, of irregular
+// lengths from a few bytes to several MiB. The same seed gives the same bytes.
 func Mixed(n int, seed uint64) []byte {
 	p := make([]byte, n)
 	src := rand.NewChaCha8([32]byte{byte(seed), byte(seed >> 8), byte(seed >> 16), 1})
@@ -40,7 +40,7 @@ func (Zeros) ReadAt(p []byte, _ int64) (int, error) {
 	return len(p), nil
 }
 
-// isZero compares p with itself, shifted by one: that runs at memory speed.
+// isZero compares p with itself, shifted by one byte, which runs at memory speed.
 func isZero(p []byte) bool {
 	return len(p) == 0 || p[0] == 0 && bytes.Equal(p[1:], p[:len(p)-1])
 }

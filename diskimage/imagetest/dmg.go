@@ -16,12 +16,12 @@ type DMG struct {
 	Zeroed []int64          // chunks of type 0; all others that are not stored are of type 2
 	Type   uint32           // of the stored chunks; 0 is zlib
 	Pack   func(chunk []byte) []byte
-	Tables int // that share the chunks; 0 is 1
+	Tables int // tables that share the chunks; 0 is 1
 	Before int // bytes in front of the data fork
 
-	Change  func(t *DMGTable)          // a table before it is written
-	List    func(text string) string   // the property list
-	Trailer func(p []byte, list int64) // the trailer; list is where the property list is
+	Change  func(t *DMGTable)          // changes a table before it is written
+	List    func(text string) string   // changes the property list
+	Trailer func(p []byte, list int64) // changes the trailer; list is the offset of the property list
 }
 
 // DMGTable is a table of chunks.
@@ -92,7 +92,7 @@ func (d DMG) chunk(t *DMGTable, image []byte, i int64) []byte {
 	return image
 }
 
-// lines returns base 64 as it is in property lists.
+// lines returns p in base64, broken into lines as in property lists.
 func lines(p []byte) string {
 	text := base64.StdEncoding.EncodeToString(p)
 	var b strings.Builder

@@ -11,7 +11,7 @@ import (
 	"github.com/diskport/diskport/diskimage"
 )
 
-// Opener opens an image of size bytes, as a decoder's Open does with some
+// Opener opens an image of size bytes, as a decoder's Open does with certain
 // limits.
 type Opener func(r io.ReaderAt, size int64, limits diskimage.Limits) (diskimage.RunDisk, error)
 
@@ -30,8 +30,8 @@ func (open Opener) Must(t testing.TB, image []byte) diskimage.RunDisk {
 	return d
 }
 
-// WantFault fails t unless err is a fault of an image, of the class, whose text
-// holds text.
+// WantFault fails t unless err is a fault of an image, of the given class, whose
+// text contains text.
 func WantFault(t testing.TB, err error, class diskimage.Class, text string) {
 	t.Helper()
 	var fault *diskimage.FormatError
@@ -40,7 +40,7 @@ func WantFault(t testing.TB, err error, class diskimage.Class, text string) {
 	}
 }
 
-// Walk reads the tables of a disk and its coded runs, the way an import does.
+// Walk reads the tables of a disk and its coded runs, as an import does.
 func Walk(d diskimage.RunDisk) error {
 	for r, err := range d.Runs(0, d.Size()) {
 		if err != nil {
@@ -60,9 +60,9 @@ func Walk(d diskimage.RunDisk) error {
 	return nil
 }
 
-// Broken fails t unless the errors of a source come through: in opening the
-// image, when it fails from one of the offsets on; in reading and walking, when
-// it fails everywhere after that.
+// Broken fails t unless errors of the source are returned: when opening the image,
+// if the source fails from one of the offsets on; when reading and walking, if it
+// fails everywhere after that.
 func (open Opener) Broken(t testing.TB, image []byte, offsets ...int64) {
 	t.Helper()
 	broken := errors.New("input/output error")
@@ -83,9 +83,9 @@ func (open Opener) Broken(t testing.TB, image []byte, offsets ...int64) {
 	}
 }
 
-// Cut fails t unless the image, cut at every step bytes, is refused, reads as
-// want, or reads with a warning; and unless it reads as want with anything
-// behind it.
+// Cut fails t unless the image, truncated at every multiple of step bytes, is
+// refused, reads as want, or reads with a warning. It also fails t unless the image
+// reads as want with anything behind it.
 func (open Opener) Cut(t testing.TB, image, want []byte, step int) {
 	t.Helper()
 	for n := 0; n < len(image); n += step {
@@ -114,8 +114,8 @@ func (open Opener) Cut(t testing.TB, image, want []byte, step int) {
 	}
 }
 
-// WalkAllocations returns how many runs the disk of an image in memory has, and
-// how often walking and decoding them allocates.
+// WalkAllocations returns the number of runs of the disk of an image in memory, and
+// the number of allocations of walking and decoding them.
 func WalkAllocations(t testing.TB, d diskimage.RunDisk, image []byte) (runs int, allocations float64) {
 	t.Helper()
 	var dst []byte
@@ -134,8 +134,8 @@ func WalkAllocations(t testing.TB, d diskimage.RunDisk, image []byte) (runs int,
 	return runs, allocations
 }
 
-// OpenReads returns how many reads opening an image in memory takes: each is a
-// round trip when the image is far away.
+// OpenReads returns the number of reads that opening an image in memory takes. Each
+// is a round trip if the image is far away.
 func (open Opener) OpenReads(t testing.TB, image []byte) int {
 	t.Helper()
 	n := 0

@@ -2,22 +2,22 @@ package imagetest
 
 import "io"
 
-// Faulty is a source that misbehaves as told. It may be used concurrently when
+// Faulty is a source that fails as configured. It may be used concurrently if
 // Before may.
 type Faulty struct {
 	R io.ReaderAt
 
-	// Reads that reach From fail: with Err, or, when Err is nil, short, with
+	// Reads that reach From fail with Err. If Err is nil they return fewer bytes and
 	// io.EOF, as if the object ended there.
 	From int64
 	Err  error
 
-	// Before, if set, runs before each read: it counts reads, or holds them
-	// back until a test lets them go.
+	// Before, if set, runs before each read. It can count reads, or delay them until
+	// a test lets them continue.
 	Before func(off int64, n int)
 }
 
-// ReadAt reads from R, or fails.
+// ReadAt reads from R, or fails as configured.
 func (f *Faulty) ReadAt(p []byte, off int64) (int, error) {
 	if f.Before != nil {
 		f.Before(off, len(p))

@@ -8,10 +8,10 @@ import (
 	"github.com/diskport/diskport/diskimage"
 )
 
-// Fuzz runs a decoder's fuzz target: whatever the bytes are, open must refuse them
-// with a FormatError, or return a disk that obeys the laws as far as it can be
-// read. open must apply the limits it gets, under which every disk can be read
-// whole; it may first correct the checksums in image, which a fuzzer does not find.
+// Fuzz runs a decoder's fuzz target: for any bytes, open must either return a
+// FormatError, or a disk that obeys the laws as far as it can be read. open must
+// apply the limits it gets, under which every disk can be read completely. It may
+// first correct the checksums in image, which a fuzzer can't find.
 func Fuzz(f *testing.F, open func(image []byte, limits diskimage.Limits) (diskimage.Disk, error), seeds ...[]byte) {
 	limits := diskimage.Limits{VirtualSize: 1 << 20, MetadataBytes: 1 << 20}
 	for _, s := range seeds {

@@ -12,11 +12,10 @@ import (
 type Member struct {
 	Name   string
 	Data   []byte
-	Header func(*tar.Header) // changes the header, whose format is free
+	Header func(*tar.Header) // changes the header, whose format may be any
 }
 
-// Tar returns an archive of the members. One that archive/tar would not write
-// panics.
+// Tar returns an archive of the members. It panics if archive/tar refuses one.
 func Tar(members ...Member) []byte {
 	var out bytes.Buffer
 	w := tar.NewWriter(&out)
@@ -38,9 +37,9 @@ func Tar(members ...Member) []byte {
 	return out.Bytes()
 }
 
-// OVF returns a description with the File and Disk elements of disks of files of
-// the names. An attribute is written behind a name: "a.vmdk ovf:size=\"7\"" for
-// the file.
+// OVF returns a description with File and Disk elements for disks in files with the
+// names. A name may be followed by attributes for its File element: "a.vmdk
+// ovf:size=\"7\"".
 func OVF(names ...string) []byte {
 	var files, disks string
 	for i, n := range names {
@@ -51,7 +50,7 @@ func OVF(names ...string) []byte {
 	return OVFText(files, disks)
 }
 
-// OVFText returns a description with the elements.
+// OVFText returns a description with the given elements.
 func OVFText(files, disks string) []byte {
 	const space = "http://schemas.dmtf.org/ovf/envelope/1"
 	return fmt.Appendf(nil, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Envelope xmlns=\"%s\" xmlns:ovf=\"%s\">"+

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// Pack returns data as the tool packs them ("gzip", "xz", "bzip2", "zstd"), with
-// arguments. The test fails when the tool is missing.
+// Pack returns data packed by a tool ("gzip", "xz", "bzip2", "zstd") with the
+// arguments. The test fails if the tool is missing.
 func Pack(t testing.TB, data []byte, tool string, args ...string) []byte {
 	t.Helper()
 	cmd := exec.Command(tool, append(args, "-c")...)

@@ -12,11 +12,11 @@ type Parallels struct {
 	Size     int64            // bytes of the disk, whole sectors
 	Tracks   int64            // sectors of a cluster
 	Clusters map[int64][]byte // stored clusters, by number; shorter ones are padded
-	Old      bool             // entries are sectors
+	Old      bool             // the older format, whose entries are in sectors
 	Reverse  bool             // store the clusters last to first
 }
 
-// ParallelsTable is where Build puts the block allocation table.
+// ParallelsTable is the offset of the block allocation table in Build's images.
 const ParallelsTable = 64
 
 // Build returns the image.

@@ -16,30 +16,30 @@ type Qcow2 struct {
 	Size        int64 // bytes of the disk
 	ClusterBits int   // 0 is 16
 	Version     int   // 0 is 3
-	Extended    bool  // L2 entries
+	Extended    bool  // extended L2 entries
 	Zstd        bool
 	Clusters    map[int64]Qcow2Cluster // by number
 	Reverse     bool                   // store the clusters last to first
-	Extensions  []byte                 // behind the header
+	Extensions  []byte                 // bytes behind the header
 	Header      func(header []byte)    // changes the header
 }
 
-// Qcow2Cluster is what an image says of a cluster.
+// Qcow2Cluster describes a cluster of an image.
 type Qcow2Cluster struct {
 	Data     []byte // stored, padded; nil stores nothing
-	Compress bool   // where that makes it shorter
-	Stream   []byte // stored compressed as it is, in place of Data
-	Zero     bool   // marked as zeros, whatever is stored
-	Bitmap   uint64 // of an extended entry; 0 with Data is all stored
+	Compress bool   // if that makes it shorter
+	Stream   []byte // compressed data, stored as it is in place of Data
+	Zero     bool   // marked as zeros, even if something is stored
+	Bitmap   uint64 // bitmap of an extended entry; if there is Data, 0 means that all of it is stored
 }
 
-// Qcow2Image is an image, and where tests find what they patch.
+// Qcow2Image is an image, with the offsets that tests patch.
 type Qcow2Image struct {
 	Bytes   []byte
 	L1      int64
 	L2      map[int64]int64 // offsets of the tables, by number
 	Entries map[int64]int64 // offsets of L2 entries, by cluster
-	Stored  map[int64]int64 // offsets of what is stored, by cluster
+	Stored  map[int64]int64 // offsets of stored data, by cluster
 }
 
 // Build returns the image.
@@ -60,7 +60,7 @@ func (q Qcow2) Build() *Qcow2Image {
 	b.append(b.header())
 	tables := (q.Size + b.span() - 1) / b.span()
 	b.L1 = b.append(make([]byte, tables*8))
-	refcounts := b.append(make([]byte, b.cluster)) // of nothing: only writers need them
+	refcounts := b.append(make([]byte, b.cluster)) // empty: only writers need them
 	binary.BigEndian.PutUint64(b.Bytes[48:], uint64(refcounts))
 	binary.BigEndian.PutUint32(b.Bytes[56:], 1)
 	numbers := slices.Sorted(maps.Keys(q.Clusters))
@@ -85,7 +85,7 @@ type qcow2Builder struct {
 
 func (b *qcow2Builder) span() int64 { return b.cluster / b.entry * b.cluster }
 
-// append adds p in clusters of its own.
+// append adds p in new clusters.
 func (b *qcow2Builder) append(p []byte) int64 {
 	b.pad()
 	at := int64(len(b.Bytes))
@@ -125,7 +125,7 @@ func (b *qcow2Builder) header() []byte {
 	return append(p, b.Extensions...)
 }
 
-// place makes the L2 table of cluster n if there is none.
+// place makes the L2 table of cluster n unless it exists.
 func (b *qcow2Builder) place(n int64) {
 	per := b.cluster / b.entry
 	if b.L2[n/per] == 0 {
@@ -172,15 +172,15 @@ func (b *qcow2Builder) compress(data []byte) []byte {
 	return b.compressor.Deflate(whole)
 }
 
-// Compressor makes streams for images. The zero value is ready; it is to be
-// used again and again, because making a compressor takes longer than using it.
-// It expects no error: it writes to memory.
+// Compressor makes compressed streams for images. The zero value is ready to use.
+// Reuse it, because making a compressor takes longer than using it. It expects no
+// errors, since it writes to memory.
 type Compressor struct {
 	deflate *flate.Writer
 	zstd    *zstd.Encoder
 }
 
-// Deflate returns p as a bare DEFLATE stream.
+// Deflate returns p as a raw DEFLATE stream.
 func (c *Compressor) Deflate(p []byte) []byte {
 	var out bytes.Buffer
 	if c.deflate == nil {

@@ -17,7 +17,7 @@ type QED struct {
 	Reverse  bool             // store the clusters last to first
 }
 
-// QEDImage is an image, and where tests find what they patch.
+// QEDImage is an image, with the offsets that tests patch.
 type QEDImage struct {
 	Bytes   []byte
 	L1      int64
@@ -55,7 +55,7 @@ func (q QED) Build() *QEDImage {
 	return image
 }
 
-// place makes the L2 table of cluster n if there is none.
+// place makes the L2 table of cluster n unless it exists.
 func (q QED) place(image *QEDImage, n int64) {
 	per := q.Table * q.Cluster / 8
 	if image.L2[n/per] == 0 {

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// QemuImg runs qemu-img with args and fails the test when it is missing or fails:
+// QemuImg runs qemu-img with args. The test fails if qemu-img is missing or fails:
 // comparing with it proves what fixtures of our own can't.
 func QemuImg(t testing.TB, args ...string) {
 	t.Helper()
@@ -17,8 +17,8 @@ func QemuImg(t testing.TB, args ...string) {
 	}
 }
 
-// Convert writes raw to a file, makes an image of the format and options
-// (qemu-img's -o; may be empty) of it, and returns the image, opened.
+// Convert writes raw to a file, makes an image from it with the format and options
+// (qemu-img's -o; may be empty), and returns the image, opened.
 func Convert(t testing.TB, raw []byte, format, options string) *os.File {
 	t.Helper()
 	dir := t.TempDir()

@@ -8,9 +8,9 @@ import (
 	"github.com/diskport/diskport/diskimage"
 )
 
-// CoversMap fails t unless a disk holds data wherever qemu-img map says that the
-// image at path, of qemu's name for a format, does. It may hold more: qemu looks
-// for holes of the file inside what the image stores.
+// CoversMap fails t unless a disk has data wherever qemu-img map reports data in
+// the image at path, whose format has qemu's name. The disk may have more: qemu
+// also looks for holes of the file inside what the image stores.
 func CoversMap(t testing.TB, d diskimage.Disk, format, path string) {
 	t.Helper()
 	out, err := exec.Command("qemu-img", "map", "-f", format, "--output=json", path).Output()
@@ -25,7 +25,7 @@ func CoversMap(t testing.TB, d diskimage.Disk, format, path string) {
 		t.Fatal(err)
 	}
 	if len(theirs) == 1 && theirs[0].Data {
-		return // all is data to those of its drivers that do not tell
+		return // qemu's drivers that do not report it call everything data
 	}
 	for e, err := range d.Extents(0, d.Size()) {
 		if err != nil {

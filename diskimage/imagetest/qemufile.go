@@ -11,10 +11,10 @@ import (
 	"github.com/diskport/diskport/diskimage"
 )
 
-// QemuSource is a raw disk in a file, of which qemu-img makes images.
+// QemuSource is a raw disk in a file, from which qemu-img makes images.
 type QemuSource struct{ path string }
 
-// NewQemuSource writes raw to a file that lasts as long as t.
+// NewQemuSource writes raw to a file that exists until t ends.
 func NewQemuSource(t testing.TB, raw []byte) QemuSource {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "in.raw")
@@ -24,8 +24,8 @@ func NewQemuSource(t testing.TB, raw []byte) QemuSource {
 	return QemuSource{path}
 }
 
-// Convert makes an image of the format, with qemu-img's options for convert
-// ("-c -o cluster_size=4k"), and returns its path. The file lasts as long as t.
+// Convert makes an image of the format, with qemu-img's options for convert ("-c -o
+// cluster_size=4k"), and returns its path. The file exists until t ends.
 func (s QemuSource) Convert(t testing.TB, format, options string) string {
 	t.Helper()
 	out := filepath.Join(t.TempDir(), "image")
@@ -34,7 +34,7 @@ func (s QemuSource) Convert(t testing.TB, format, options string) string {
 	return out
 }
 
-// Open opens a file for as long as t lasts, and returns its size too.
+// Open opens a file until t ends, and returns it with its size.
 func Open(t testing.TB, path string) (*os.File, int64) {
 	t.Helper()
 	f, err := os.Open(path)
@@ -45,7 +45,7 @@ func Open(t testing.TB, path string) (*os.File, int64) {
 	return f, Size(t, f)
 }
 
-// QemuIO runs qemu-io's commands on the image at path, whose format it probes.
+// QemuIO runs qemu-io's commands on the image at path. qemu-io probes the format.
 func QemuIO(t testing.TB, path string, commands ...string) {
 	t.Helper()
 	var args []string
@@ -58,7 +58,8 @@ func QemuIO(t testing.TB, path string, commands ...string) {
 	}
 }
 
-// DataBytes counts the bytes of p in units of 4 KiB that are not all zeros.
+// DataBytes returns the total size of those units of 4 KiB in p that are not all
+// zeros.
 func DataBytes(p []byte) int {
 	n := 0
 	for ; len(p) > 0; p = p[min(len(p), 4096):] {
@@ -69,8 +70,8 @@ func DataBytes(p []byte) int {
 	return n
 }
 
-// Same fails t unless qemu-img's image of the format and options holds what is
-// wanted, without a warning, where qemu-img has it, and obeys the laws.
+// Same fails t unless qemu-img's image of the format and options has the wanted
+// contents, has no warning, has data where qemu-img reports it, and obeys the laws.
 func (s QemuSource) Same(t testing.TB, open Opener, format, options string, want []byte) {
 	t.Helper()
 	path := s.Convert(t, format, options)
@@ -81,8 +82,8 @@ func (s QemuSource) Same(t testing.TB, open Opener, format, options string, want
 	}
 }
 
-// SameFile fails t unless the image at path holds what is wanted, without a
-// warning, and obeys the laws.
+// SameFile fails t unless the image at path has the wanted contents and no warning,
+// and obeys the laws.
 func SameFile(t testing.TB, open Opener, path string, want []byte) {
 	t.Helper()
 	f, size := Open(t, path)
@@ -99,8 +100,8 @@ func SameFile(t testing.TB, open Opener, path string, want []byte) {
 	}
 }
 
-// QemuReads fails t unless qemu-img reads an image of the format as what is
-// wanted: then the fixture is one that others take, too.
+// QemuReads fails t unless qemu-img reads an image of the format as the wanted
+// contents. That shows that the fixture is one that other readers accept, too.
 func QemuReads(t testing.TB, format string, image, want []byte) {
 	t.Helper()
 	in, out := filepath.Join(t.TempDir(), "in"), filepath.Join(t.TempDir(), "out")

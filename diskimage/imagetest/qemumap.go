@@ -11,8 +11,8 @@ import (
 	"github.com/diskport/diskport/internal/holes"
 )
 
-// SameMap fails t unless a disk holds data exactly where qemu-img map says that
-// the image at path does.
+// SameMap fails t unless a disk has data exactly where qemu-img map reports data in
+// the image at path.
 func SameMap(t testing.TB, d diskimage.Disk, path string) {
 	t.Helper()
 	out, err := exec.Command("qemu-img", "map", "--output=json", path).Output()
@@ -45,7 +45,7 @@ func SameMap(t testing.TB, d diskimage.Disk, path string) {
 	}
 }
 
-// ranges are offsets and lengths in bytes, those that meet merged.
+// ranges returns offsets and lengths in bytes. Adjacent ranges are merged.
 type ranges [][2]int64
 
 func (r *ranges) add(off, n int64) {

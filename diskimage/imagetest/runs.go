@@ -8,8 +8,8 @@ import (
 	"github.com/diskport/diskport/diskimage"
 )
 
-// runs checks the runs of a range: contiguous, none empty, covering the query,
-// of the same kinds as its extents, and leading to the same bytes as ReadAt.
+// runs checks the runs of a range: they must be contiguous, none empty, cover the
+// query, have the same kinds as its extents, and lead to the same bytes as ReadAt.
 func (c *checker) runs(d diskimage.RunDisk, s span, extents []diskimage.Extent) error {
 	end := min(s.off+s.n, c.size)
 	next := s.off
@@ -34,8 +34,8 @@ func (c *checker) runs(d diskimage.RunDisk, s span, extents []diskimage.Extent) 
 	return nil
 }
 
-// place checks where a run lies: at next, inside the query; a coded one may
-// stick out of it, not out of the disk.
+// place checks the position of a run: it must begin at next, and lie inside the
+// query. A coded run may extend beyond the query, but not beyond the disk.
 func (c *checker) place(r diskimage.Run, next, end int64) error {
 	switch {
 	case r.Len <= 0:
@@ -50,8 +50,8 @@ func (c *checker) place(r diskimage.Run, next, end int64) error {
 	return nil
 }
 
-// matchKinds checks that the extents from off to end are all of a kind, and
-// returns the extents that reach behind end.
+// matchKinds checks that the extents from off to end are all of one kind, and
+// returns the extents that extend beyond end.
 func matchKinds(extents []diskimage.Extent, off, end int64, kind diskimage.Kind) ([]diskimage.Extent, error) {
 	for off < end {
 		if len(extents) == 0 {
@@ -69,8 +69,8 @@ func matchKinds(extents []diskimage.Extent, off, end int64, kind diskimage.Kind)
 	return extents, nil
 }
 
-// runContents expands a run of data the way an importer does, and compares it
-// with ReadAt.
+// runContents expands a run of data as an importer does, and compares it with
+// ReadAt.
 func (c *checker) runContents(d diskimage.RunDisk, r diskimage.Run) error {
 	if r.Kind != diskimage.Data {
 		return nil

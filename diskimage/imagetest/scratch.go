@@ -8,13 +8,13 @@ import (
 	"github.com/diskport/diskport/diskimage"
 )
 
-// ErrQuota is what writing over the quota of a Scratch gives.
+// ErrQuota is the error of writing more than a Scratch's quota.
 var ErrQuota = errors.New("quota exceeded")
 
-// Scratch is scratch room in memory. It counts what is written and the files
+// Scratch is scratch space in memory. It counts the bytes written, and the files
 // that are not closed.
 type Scratch struct {
-	Quota int64 // bytes written to all files; 0 is none
+	Quota int64 // bytes written to all files; 0 means no limit
 
 	mu      sync.Mutex
 	written int64
@@ -29,7 +29,7 @@ func (s *Scratch) Create() (diskimage.ScratchFile, error) {
 	return &scratchFile{scratch: s, pages: map[int64][]byte{}}, nil
 }
 
-// Open returns how many files were made and not closed.
+// Open returns the number of files that were created and not closed.
 func (s *Scratch) Open() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -45,7 +45,7 @@ func (s *Scratch) Written() int64 {
 
 const scratchPage = 4 << 10
 
-// scratchFile holds the pages that were written.
+// scratchFile holds the pages that have been written.
 type scratchFile struct {
 	scratch *Scratch
 	mu      sync.RWMutex

@@ -15,11 +15,11 @@ type VDI struct {
 	Discarded []int64          // blocks
 	Extra     int64            // bytes in front of each block
 	Map       int64            // offset of the map; 0 is 512
-	Fixed     bool             // as a type: Blocks should be all
+	Fixed     bool             // the image's type; Blocks should have every block
 	Reverse   bool             // store the blocks last to first
 }
 
-// VDIMap is where Build puts the map when nothing else is said.
+// VDIMap is the default offset of the map.
 const VDIMap = 512
 
 // Build returns the image.

@@ -12,12 +12,12 @@ type VHD struct {
 	Size      int64            // bytes of the disk
 	BlockSize int              // bytes; 0 makes a fixed disk of Blocks[0]
 	Blocks    map[int64][]byte // stored blocks, by number; shorter ones are padded
-	Bitmaps   map[int64][]byte // first bytes of a block's bitmap; all ones without
+	Bitmaps   map[int64][]byte // first bytes of the bitmaps, by block; all ones if missing
 	Reverse   bool             // store the blocks last to first
 	Creator   string           // 4 characters
 }
 
-// Offsets of what tests patch, in a dynamic image built by Build.
+// Offsets that tests patch in a dynamic image built by Build.
 const (
 	VHDHeader = 512  // dynamic header
 	VHDTable  = 1536 // block allocation table
@@ -84,7 +84,7 @@ func (v VHD) header(count int) []byte {
 	return p
 }
 
-// SumVHD writes the checksum of p, a footer or a dynamic header, at the offset.
+// SumVHD writes the checksum of p, a footer or a dynamic header, to the offset.
 func SumVHD(p []byte, at int) {
 	binary.BigEndian.PutUint32(p[at:], 0)
 	var sum uint32

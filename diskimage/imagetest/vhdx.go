@@ -9,7 +9,7 @@ import (
 	"unicode/utf16"
 )
 
-// Places in an image built by VHDX.Build.
+// Offsets in an image built by VHDX.Build.
 const (
 	VHDXHeader1   = 64 << 10
 	VHDXHeader2   = 128 << 10
@@ -31,10 +31,10 @@ type VHDX struct {
 	States    map[int64]uint64 // entries of other blocks
 	Reverse   bool             // store the blocks last to first
 	LogGUID   [16]byte
-	Log       []byte // first bytes of the log
+	Log       []byte // the first bytes of the log
 }
 
-// Index returns the place of block i's entry in the table.
+// Index returns the offset of block i's entry in the table.
 func (v VHDX) Index(i int64) int64 {
 	return i + i/((1<<23)*int64(v.sector())/v.BlockSize)
 }
@@ -126,7 +126,8 @@ func (v VHDX) putBlocks(image []byte, count int64) []byte {
 	return image
 }
 
-// SumVHDX writes the checksum of p: a header, a region table or a log entry.
+// SumVHDX writes the checksum of p, which is a header, a region table or a log
+// entry.
 func SumVHDX(p []byte) {
 	binary.LittleEndian.PutUint32(p[4:], 0)
 	binary.LittleEndian.PutUint32(p[4:], crc32.Checksum(p, crc32.MakeTable(crc32.Castagnoli)))
@@ -165,8 +166,8 @@ type VHDXEntry struct {
 	Changes  []VHDXChange
 }
 
-// VHDXChange is a descriptor: 4096 bytes of Page at Off, or without a page Zeros
-// bytes of zeros.
+// VHDXChange is a descriptor: the 4096 bytes of Page are written at Off, or without
+// a page, Zeros bytes of zeros.
 type VHDXChange struct {
 	Off   uint64
 	Page  []byte

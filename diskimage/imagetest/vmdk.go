@@ -9,7 +9,7 @@ import (
 	"slices"
 )
 
-// VMDKLayout is where a producer puts the tables of a VMDK.
+// VMDKLayout says where a producer puts the tables of a VMDK.
 type VMDKLayout int
 
 // The layouts: one of monolithicSparse, with redundant tables, and the five of
@@ -20,7 +20,7 @@ const (
 	VMDKDiskManager            // tables before the grains
 	VMDKTool                   // header points at a late directory; a table for every 512 grains; footer
 	VMDKQemu                   // tables before the grains, redundant ones; no end of stream
-	VMDKPadded                 // as ovftool's, then 300 KiB of zeros
+	VMDKPadded                 // like ovftool's, followed by 300 KiB of zeros
 )
 
 // VMDK describes a VMDK to build. Zero fields get what a usual writer writes.
@@ -31,23 +31,23 @@ type VMDK struct {
 	Zeroed  []int64          // grains marked as zeros (sparse only)
 	Layout  VMDKLayout
 	Reverse bool // store the grains last to first
-	Cut     bool // store of the last grain what the disk's end leaves of it
+	Cut     bool // store only the part of the last grain before the disk's end
 
 	Descriptor string                    // replaces the usual one
 	Compress   func(grain []byte) []byte // replaces zlib
 	Header     func(header []byte)       // changes the header and the footer
 }
 
-// VMDKImage is an image, and where tests find what they patch.
+// VMDKImage is an image, with the offsets that tests patch.
 type VMDKImage struct {
 	Bytes      []byte
 	Descriptor int
 	Directory  int
-	Redundant  int           // directory; 0 without
+	Redundant  int           // redundant directory; 0 without one
 	Tables     map[int64]int // by number
 	Copies     map[int64]int // redundant tables, by number
-	Records    map[int64]int // grains, by number; of a stream with their markers
-	Footer     int           // 0 without
+	Records    map[int64]int // grains, by number; in a stream, with their markers
+	Footer     int           // 0 without one
 }
 
 // Build returns the image.
@@ -93,7 +93,7 @@ func (b *vmdkBuilder) redundant() bool { return b.Layout == VMDKSparse || b.Layo
 func (b *vmdkBuilder) early() bool     { return b.redundant() || b.Layout == VMDKDiskManager }
 func (b *vmdkBuilder) footer() bool    { return !b.early() }
 
-// reserve appends n zeros and pads, and returns where they begin.
+// reserve appends n zeros and pads, and returns where the zeros begin.
 func (b *vmdkBuilder) reserve(n int64, align int) int {
 	at := len(b.Bytes)
 	b.Bytes = append(b.Bytes, make([]byte, n)...)
@@ -108,8 +108,8 @@ func (b *vmdkBuilder) marker(kind uint32, n int) {
 	binary.LittleEndian.PutUint32(b.Bytes[at+12:], kind)
 }
 
-// grains appends the grains, and behind those of each table the table, where the
-// layout has it there.
+// grains appends the grains and, if the layout has it there, each table behind its
+// last grain.
 func (b *vmdkBuilder) grains() {
 	numbers := slices.Sorted(maps.Keys(b.Grains))
 	if b.Reverse {
@@ -147,8 +147,8 @@ func (b *vmdkBuilder) grain(n int64) {
 	b.Records[n], b.entries[n] = at, uint32(at/512)
 }
 
-// compress returns a grain as a zlib stream. A zlib writer is large, so one serves
-// all grains.
+// compress returns a grain as a zlib stream. A zlib writer is large, so all grains
+// share one.
 func (b *vmdkBuilder) compress(p []byte) []byte {
 	if b.Compress != nil {
 		return b.Compress(p)
@@ -171,8 +171,8 @@ func (b *vmdkBuilder) lateTable(t int64) {
 	b.Tables[t] = b.reserve(2048, 512)
 }
 
-// directory fills the tables, and the directories, which it appends where they
-// are not reserved.
+// directory fills in the tables and the directories. It appends the directories
+// unless the layout has reserved room for them.
 func (b *vmdkBuilder) directory() {
 	if b.footer() {
 		b.marker(2, int(b.tables*4))
@@ -194,7 +194,7 @@ func (b *vmdkBuilder) directory() {
 	}
 }
 
-// finish writes the header and the descriptor, and what ends the layout.
+// finish writes the header and the descriptor, and the end of the layout.
 func (b *vmdkBuilder) finish(overhead int) {
 	head := b.header(overhead)
 	if b.footer() {
@@ -236,7 +236,7 @@ func (b *vmdkBuilder) createType() string {
 	return "monolithicSparse"
 }
 
-// VMDKDescriptor returns the text of a descriptor with the extent lines.
+// VMDKDescriptor returns the text of a descriptor with the given extent lines.
 func VMDKDescriptor(createType string, extents ...string) string {
 	text := "# Disk DescriptorFile\nversion=1 \nCID=fffffffe\nparentCID=ffffffff\ncreateType=\"" + createType + "\"\n\n# Extent description\n"
 	for _, e := range extents {
@@ -245,7 +245,7 @@ func VMDKDescriptor(createType string, extents ...string) string {
 	return text + "\nddb.virtualHWVersion = \"7\"\n"
 }
 
-// header returns the header; of a layout with a footer, the footer's.
+// header returns the header, or for a layout with a footer, the footer's copy.
 func (b *vmdkBuilder) header(overhead int) []byte {
 	le := binary.LittleEndian
 	p := make([]byte, 512)

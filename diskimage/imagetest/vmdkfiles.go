@@ -9,7 +9,7 @@ import (
 	"github.com/diskport/diskport/diskimage"
 )
 
-// Files returns files in memory, for images of several.
+// Files returns files in memory, for images that consist of several.
 func Files(contents map[string][]byte) map[string]diskimage.File {
 	all := map[string]diskimage.File{}
 	for name, p := range contents {
@@ -18,7 +18,7 @@ func Files(contents map[string][]byte) map[string]diskimage.File {
 	return all
 }
 
-// Extent returns the image as a file of a split disk: without a descriptor. The
+// Extent returns the image as a file of a split disk, which has no descriptor. The
 // layout must be VMDKSparse.
 func (v VMDK) Extent() *VMDKImage {
 	change := v.Header
@@ -46,7 +46,7 @@ const (
 	cowdEntries = 4096
 )
 
-// Build returns the file, and where its grain tables are, by number. Tables
+// Build returns the file, and the offsets of its grain tables, by number. Tables
 // without grains are not stored.
 func (c COWD) Build() (image []byte, tables map[int64]int) {
 	if c.Grain == 0 {

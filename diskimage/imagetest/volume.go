@@ -2,10 +2,10 @@ package imagetest
 
 import "testing"
 
-// Volume marks a test whose point is the volume of data that one goroutine decodes.
+// Volume marks a test of large amounts of data that a single goroutine decodes.
 // Under the race detector it would take ten times as long and find nothing more, so
-// there it is left out. The tests are also run without the race detector; `make
-// test` fails when a test was left out of both.
+// it is skipped there. The tests are also run without the race detector; `make
+// test` fails if a test was skipped in both.
 func Volume(t testing.TB) {
 	t.Helper()
 	if raceEnabled {
