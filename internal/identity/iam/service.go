@@ -68,7 +68,7 @@ func (s *Service) EntityARN(account, kind, path, name string) string {
 	return s.arn(account, kind+cmp.Or(path, "/")+name)
 }
 
-// RoleARN returns the ARN of a role of which only the name is known. If the role
+// RoleARN returns the ARN of a role if only its name is known. If the role
 // has a path, the ARN lacks it.
 func (s *Service) RoleARN(account, name string) string {
 	return s.EntityARN(account, "role", "/", name)

@@ -77,7 +77,7 @@ func (k *MasterKey) Unwrap(wrapped, associated []byte) ([]byte, error) {
 	return unwrap(k.aead, underMaster, wrapped, associated)
 }
 
-// Format prints the key as redacted, whatever the verb.
+// Format prints the key as redacted, for every verb of package fmt.
 func (*MasterKey) Format(s fmt.State, _ rune) { _, _ = s.Write([]byte("[redacted]")) }
 
 // Purpose names the kind of secret that a PurposeKey wraps.
@@ -130,7 +130,7 @@ func (k *PurposeKey) Unwrap(wrapped, associated []byte) ([]byte, error) {
 	return unwrap(k.aead, underPurpose, wrapped, associated)
 }
 
-// Format prints the key as redacted, whatever the verb.
+// Format prints the key as redacted, for every verb of package fmt.
 func (*PurposeKey) Format(s fmt.State, _ rune) { _, _ = s.Write([]byte("[redacted]")) }
 
 func wrap(a cipher.AEAD, version byte, plain, associated []byte) []byte {
