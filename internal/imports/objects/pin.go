@@ -29,7 +29,7 @@ type Pin struct {
 // It fails with ErrNoSuchObject for an object that isn't there. Where attributes
 // lie in side-car files, the ETag is the one on record at that moment, which may
 // belong to a simultaneous upload; size and bytes are always those of the pin.
-func (s *Store) Pin(_ context.Context, bucket, key, id string) (Pin, error) {
+func (s *Store) Pin(ctx context.Context, bucket, key, id string) (Pin, error) {
 	path, ok := objectPath(bucket, key)
 	if !ok {
 		return Pin{}, fmt.Errorf("pinning %s/%s: %w", bucket, key, ErrNoSuchObject)
@@ -38,7 +38,7 @@ func (s *Store) Pin(_ context.Context, bucket, key, id string) (Pin, error) {
 		return Pin{}, fmt.Errorf("pinning %s/%s: invalid pin id %q", bucket, key, id)
 	}
 	link := filepath.Join(pinsDir, id)
-	if err := s.root.Link(path, link); err != nil {
+	if err := s.link(ctx, path, link); err != nil {
 		return Pin{}, fmt.Errorf("pinning %s/%s: %w", bucket, key, s.linkError(path, err))
 	}
 	pin, err := s.settle(bucket, key, id, link)
@@ -46,6 +46,27 @@ func (s *Store) Pin(_ context.Context, bucket, key, id string) (Pin, error) {
 		return Pin{}, errors.Join(fmt.Errorf("pinning %s/%s: %w", bucket, key, err), s.root.Remove(link))
 	}
 	return pin, nil
+}
+
+// longestPause is the last of the pauses in which an object that is not there is
+// looked for again; all together they take twice as long.
+const longestPause = 64 * time.Millisecond
+
+// link makes a hard link to an object. The gateway replaces one by removing it
+// first, so that for a moment there is none.
+func (s *Store) link(ctx context.Context, path, link string) error {
+	err := s.root.Link(path, link)
+	for pause := time.Millisecond; errors.Is(err, fs.ErrNotExist) && pause <= longestPause; pause *= 2 {
+		again := time.NewTimer(pause)
+		select {
+		case <-ctx.Done():
+			again.Stop()
+			return ctx.Err()
+		case <-again.C:
+		}
+		err = s.root.Link(path, link)
+	}
+	return err
 }
 
 // linkError turns the errors of linking a missing object or a folder into
