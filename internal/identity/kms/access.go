@@ -216,12 +216,7 @@ func (c Caller) about(k Key, alias string, with policy.Context) policy.Context {
 	}
 	maps.Copy(full, with)
 	full.Set("kms:CallerAccount", c.Principal.Account)
-	full.Set("kms:KeySpec", string(k.Spec))
-	full.Set("kms:KeyUsage", string(k.Usage))
-	full.Set("kms:CustomerMasterKeySpec", string(k.Spec)) // the older names
-	full.Set("kms:CustomerMasterKeyUsage", string(k.Usage))
-	full.Set("kms:KeyOrigin", string(k.Origin))
-	full.Set("kms:MultiRegion", strconv.FormatBool(k.MultiRegion))
+	kindKeys(full, k.Spec, k.Usage, k.Origin, k.MultiRegion)
 	full.Set("aws:ResourceAccount", k.Account)
 	if alias != "" {
 		full.Set("kms:RequestAlias", alias)
@@ -230,6 +225,16 @@ func (c Caller) about(k Key, alias string, with policy.Context) policy.Context {
 		full.Add("aws:ResourceTag/"+t.Key, t.Value)
 	}
 	return full
+}
+
+// kindKeys adds the condition keys that say what kind of key one is or shall be.
+func kindKeys(c policy.Context, spec Spec, usage Usage, origin Origin, multiRegion bool) {
+	c.Set("kms:KeySpec", string(spec))
+	c.Set("kms:KeyUsage", string(usage))
+	c.Set("kms:CustomerMasterKeySpec", string(spec)) // the older names
+	c.Set("kms:CustomerMasterKeyUsage", string(usage))
+	c.Set("kms:KeyOrigin", string(origin))
+	c.Set("kms:MultiRegion", strconv.FormatBool(multiRegion))
 }
 
 // describe adds the condition keys of an encryption context.

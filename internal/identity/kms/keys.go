@@ -59,12 +59,7 @@ func (s *Service) CreateKey(ctx context.Context, c Caller, n KeySpec) (Key, erro
 		return Key{}, err
 	}
 	with := policy.Context{}
-	with.Set("kms:KeySpec", string(n.Spec))
-	with.Set("kms:KeyUsage", string(n.Usage))
-	with.Set("kms:CustomerMasterKeySpec", string(n.Spec)) // the older names
-	with.Set("kms:CustomerMasterKeyUsage", string(n.Usage))
-	with.Set("kms:KeyOrigin", string(n.Origin))
-	with.Set("kms:MultiRegion", strconv.FormatBool(n.MultiRegion))
+	kindKeys(with, n.Spec, n.Usage, n.Origin, n.MultiRegion)
 	with.Set("kms:BypassPolicyLockoutSafetyCheck", strconv.FormatBool(n.Bypass))
 	tagKeys(with, n.Tags)
 	if err := c.May(ctx, "kms:CreateKey", "*", with); err != nil {
