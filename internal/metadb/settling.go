@@ -1,0 +1,138 @@
+package metadb
+
+import (
+	"context"
+
+	"github.com/diskport/diskport/internal/imports/importtask"
+	"github.com/diskport/diskport/internal/outbox"
+	"github.com/diskport/diskport/internal/store/snapshot"
+	"github.com/diskport/diskport/internal/work"
+)
+
+// Split implements snapshot.Settling.
+func (s Snapshots) Split(ctx context.Context, l work.Lease, ranges int) error {
+	units := make([]work.Lease, ranges)
+	for i := range units {
+		units[i] = s.db.unit(work.Unit{Account: l.Account, Kind: work.Copy, Task: l.Task, Range: i})
+	}
+	return s.db.update(ctx, "split the copy of "+l.Task, func(q querier) error {
+		if err := lockComplete(ctx, q, l.Task); err != nil {
+			return err
+		}
+		if err := finishUnit(ctx, q, l); err != nil {
+			return err
+		}
+		return s.db.addUnits(ctx, q, units...)
+	})
+}
+
+// Copied implements snapshot.Settling. The draft is locked, so exactly one caller
+// sees no unit left.
+func (s Snapshots) Copied(ctx context.Context, l work.Lease) (next work.Lease, ok bool, err error) {
+	err = s.db.update(ctx, "end "+unitName(l), func(q querier) error {
+		if err := lockComplete(ctx, q, l.Task); err != nil {
+			return err
+		}
+		if err := finishUnit(ctx, q, l); err != nil {
+			return err
+		}
+		left, _, err := one(ctx, q, column[int], `SELECT COUNT(*) FROM units WHERE task = $1 AND kind = $2`, l.Task, work.Copy)
+		if ok = err == nil && left == 0; !ok {
+			return err
+		}
+		if _, err := exec(ctx, q, `UPDATE drafts SET copied = 1 WHERE snapshot = $1`, l.Task); err != nil {
+			return err
+		}
+		next = s.db.leased(l, work.Complete, 0)
+		return s.db.addUnits(ctx, q, next)
+	})
+	if err != nil || !ok {
+		return work.Lease{}, false, err
+	}
+	return next, true, nil
+}
+
+// lockComplete locks a draft that is complete. If there is none, its units are
+// gone, and the lease is lost.
+func lockComplete(ctx context.Context, q querier, id string) error {
+	return lostUnless(exec(ctx, q, `UPDATE drafts SET complete = complete WHERE snapshot = $1 AND complete = 1`, id))
+}
+
+// Publish implements snapshot.Settling.
+func (s Snapshots) Publish(ctx context.Context, l work.Lease, r snapshot.Manifest) error {
+	return s.db.update(ctx, "publish snapshot "+l.Task, func(q querier) error {
+		if err := endDraft(ctx, q, l, snapshot.Completed); err != nil {
+			return err
+		}
+		files := importtask.RangeResult{PagesFile: r.PagesFile, PagesBytes: r.PagesBytes, Pages: r.Pages}
+		if err := store(ctx, q, l, files); err != nil {
+			return err
+		}
+		if err := closeRoot(ctx, q, l, r.Root.File.ID, r.Root.Bytes); err != nil {
+			return err
+		}
+		_, err := exec(ctx, q, `
+			UPDATE snapshots SET root = $1, blocks = $2, stored = stored + $3, completed = $4, progress = 100 WHERE id = $5`,
+			r.Root.File.ID, r.Root.Blocks, r.PagesBytes, micros(s.db.now()), l.Task)
+		if err != nil {
+			return err
+		}
+		return s.db.tellDraft(ctx, q, outbox.SnapshotCompleted, l.Account, l.Task, "")
+	})
+}
+
+// tellDraft puts into the outbox how a draft ended.
+func (db *DB) tellDraft(ctx context.Context, q querier, kind outbox.Kind, account, id, message string) error {
+	parent, _, err := one(ctx, q, column[string], `SELECT parent FROM snapshots WHERE id = $1`, id)
+	if err != nil {
+		return err
+	}
+	return db.tell(ctx, q, outbox.Event{Kind: kind, Account: account, Resource: id, Detail: outbox.Detail{Source: parent, Message: message}})
+}
+
+// Reject implements snapshot.Settling.
+func (s Snapshots) Reject(ctx context.Context, l work.Lease, message string) error {
+	return s.db.update(ctx, "reject snapshot "+l.Task, func(q querier) error {
+		if err := endDraft(ctx, q, l, snapshot.Failed); err != nil {
+			return err
+		}
+		if _, err := exec(ctx, q, `UPDATE snapshots SET message = $1 WHERE id = $2`, message, l.Task); err != nil {
+			return err
+		}
+		return s.db.tellDraft(ctx, q, outbox.SnapshotFailed, l.Account, l.Task, message)
+	})
+}
+
+// endDraft gives the lease's draft its last state, after which it is not a draft
+// any more.
+func endDraft(ctx context.Context, q querier, l work.Lease, state snapshot.State) error {
+	n, err := exec(ctx, q, `UPDATE snapshots SET state = $1 WHERE id = $2 AND state = $3`, state, l.Task, snapshot.Pending)
+	if err := lostUnless(n, err); err != nil {
+		return err
+	}
+	if err := finishUnit(ctx, q, l); err != nil {
+		return err
+	}
+	if state == snapshot.Completed {
+		return forgetDraft(ctx, q, l.Task) // from now on its root names its blocks
+	}
+	return dropDraft(ctx, q, l.Task)
+}
+
+// dropDraft lets go of what the draft of a snapshot named, and forgets it.
+func dropDraft(ctx context.Context, q querier, id string) error {
+	if err := letGoDraftBlocks(ctx, q, id); err != nil {
+		return err
+	}
+	return forgetDraft(ctx, q, id)
+}
+
+// forgetDraft forgets the draft of a snapshot that is not written any more.
+func forgetDraft(ctx context.Context, q querier, id string) error {
+	for _, stmt := range []string{`DELETE FROM drafts WHERE snapshot = $1`, `DELETE FROM draft_blocks WHERE snapshot = $1`} {
+		if _, err := exec(ctx, q, stmt, id); err != nil {
+			return err
+		}
+	}
+	return dropUnits(ctx, q, id)
+}
