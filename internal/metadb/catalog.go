@@ -192,17 +192,20 @@ func addBlocks(ctx context.Context, q querier, packs []blockstore.ClosedPack) er
 // was found damaged, or the row of its file is gone.
 const lostBlock = `(damaged <> 0 OR NOT EXISTS (SELECT 1 FROM files f WHERE f.id = blocks.file AND f.state = '` + fileClosed + `'))`
 
+// inFile is a block or page, and the file that it lies in.
+type inFile struct {
+	id   hash
+	file blockstore.FileID
+}
+
+func scanInFile(s scanner) (f inFile, err error) {
+	err = s.Scan(&f.id, &f.file)
+	return f, err
+}
+
 // healBlocks moves those of the blocks that can't be read to their new places.
 func healBlocks(ctx context.Context, q querier, ids []block.ID, at map[block.ID][]any) error {
-	type moved struct {
-		id   hash
-		file blockstore.FileID
-	}
-	scan := func(s scanner) (m moved, err error) {
-		err = s.Scan(&m.id, &m.file)
-		return m, err
-	}
-	damaged, err := allIn(ctx, q, scan, hashes(ids), `SELECT id, file FROM blocks WHERE id IN (?) AND `+lostBlock)
+	damaged, err := allIn(ctx, q, scanInFile, hashes(ids), `SELECT id, file FROM blocks WHERE id IN (?) AND `+lostBlock)
 	if err != nil {
 		return err
 	}

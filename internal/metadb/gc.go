@@ -218,18 +218,10 @@ func (g Garbage) DeleteCondemned(ctx context.Context, pass int64, pages []snapsh
 
 // deleteCondemned deletes rows that the pass, the first of values, condemned.
 func (g Garbage) deleteCondemned(ctx context.Context, table string, ids []any, where string, values ...any) (total int64, err error) {
-	type gone struct {
-		id   hash
-		file blockstore.FileID
-	}
-	scan := func(s scanner) (d gone, err error) {
-		err = s.Scan(&d.id, &d.file)
-		return d, err
-	}
 	var n int64
 	for some := range slices.Chunk(ids, gcBatch) {
 		err := g.db.update(ctx, "delete "+table, func(q querier) error {
-			deleted, err := allIn(ctx, q, scan, some, `DELETE FROM `+table+` WHERE condemned = $1 AND id IN (?)`+where+` RETURNING id, file`, values...)
+			deleted, err := allIn(ctx, q, scanInFile, some, `DELETE FROM `+table+` WHERE condemned = $1 AND id IN (?)`+where+` RETURNING id, file`, values...)
 			if err != nil {
 				return err
 			}

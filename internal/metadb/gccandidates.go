@@ -1,7 +1,6 @@
 package metadb
 
 import (
-	"bytes"
 	"context"
 	"slices"
 
@@ -147,7 +146,7 @@ func (g Garbage) take(ctx context.Context, table string, pass int64, after hash,
 		if err != nil || n == 0 {
 			return taken, err
 		}
-		slices.SortFunc(there, func(a, b hash) int { return bytes.Compare(a[:], b[:]) })
+		slices.SortFunc(there, compareHashes)
 		taken = append(taken, there...)
 	}
 	return taken, nil
