@@ -136,15 +136,6 @@ func (r modifyAttributeRequest) changes() (add, remove []string) {
 // and with both for an operation that is neither.
 func (r modifyAttributeRequest) keys(with policy.Context) {
 	attributeKeys(with, orDefault(r.Attribute, permission))
-	set := func(key string, listed []string, changes []permissionChange, field func(permissionChange) string) {
-		values := slices.Clone(listed)
-		for _, p := range changes {
-			if value := field(p); value != "" {
-				values = append(values, value)
-			}
-		}
-		with.Set(key, values...)
-	}
 	change := r.CreateVolumePermission
 	for _, side := range []struct {
 		name, other string
@@ -154,30 +145,37 @@ func (r modifyAttributeRequest) keys(with policy.Context) {
 		if r.OperationType != side.other {
 			users, groups = r.UserId, r.UserGroup
 		}
-		set("ec2:"+side.name+"/userId", users, side.changes, func(p permissionChange) string { return p.UserId })
-		set("ec2:"+side.name+"/group", groups, side.changes, func(p permissionChange) string { return p.Group })
+		with.Set("ec2:"+side.name+"/userId", named(users, side.changes, permissionChange.user)...)
+		with.Set("ec2:"+side.name+"/group", named(groups, side.changes, permissionChange.group)...)
 	}
 }
 
 // users and groups return all that are named, in any of the shapes.
 func (r modifyAttributeRequest) users() []string {
-	users := slices.Clone(r.UserId)
-	for _, p := range slices.Concat(r.CreateVolumePermission.Add, r.CreateVolumePermission.Remove) {
-		if p.UserId != "" {
-			users = append(users, p.UserId)
-		}
-	}
-	return users
+	return named(r.UserId, r.shaped(), permissionChange.user)
 }
 
 func (r modifyAttributeRequest) groups() []string {
-	groups := slices.Clone(r.UserGroup)
-	for _, p := range slices.Concat(r.CreateVolumePermission.Add, r.CreateVolumePermission.Remove) {
-		if p.Group != "" {
-			groups = append(groups, p.Group)
+	return named(r.UserGroup, r.shaped(), permissionChange.group)
+}
+
+// shaped returns all changes that are asked for by CreateVolumePermission.
+func (r modifyAttributeRequest) shaped() []permissionChange {
+	return slices.Concat(r.CreateVolumePermission.Add, r.CreateVolumePermission.Remove)
+}
+
+func (p permissionChange) user() string  { return p.UserId }
+func (p permissionChange) group() string { return p.Group }
+
+// named returns those who are listed, and then those whom the changes name.
+func named(listed []string, changes []permissionChange, who func(permissionChange) string) []string {
+	all := slices.Clone(listed)
+	for _, p := range changes {
+		if name := who(p); name != "" {
+			all = append(all, name)
 		}
 	}
-	return groups
+	return all
 }
 
 var modifyAttributeRules = append(
