@@ -190,7 +190,7 @@ func (s Snapshots) BeginAppend(ctx context.Context, d snapshot.Draft, owner stri
 
 // EndAppend implements snapshot.Appends.
 func (s Snapshots) EndAppend(ctx context.Context, l work.Lease) error {
-	return s.db.update(ctx, "end "+unitName(l), func(q querier) error {
+	return s.db.free(ctx, "end "+unitName(l), func(q querier) error {
 		if err := finishUnit(ctx, q, l); !errors.Is(err, work.ErrLost) {
 			return err
 		}
@@ -295,7 +295,7 @@ const msgTimeout = "The snapshot was not completed before its timeout"
 
 // ExpireDrafts implements snapshot.DraftRecords.
 func (s Snapshots) ExpireDrafts(ctx context.Context) (n int, err error) {
-	err = s.db.update(ctx, "expire drafts", func(q querier) error {
+	err = s.db.free(ctx, "expire drafts", func(q querier) error {
 		now := micros(s.db.now())
 		if _, err := exec(ctx, q, `DELETE FROM units WHERE kind = $1 AND lease_until <= $2`, work.Append, now); err != nil {
 			return err
