@@ -1,0 +1,14 @@
+-- Units that wait for something that returns by itself, such as room on the disk.
+
+-- +goose Up
+
+-- waits are the tries, in a row, that ended in waiting; waiting_since is the first of
+-- them, waits_for what the last one found missing.
+ALTER TABLE units ADD COLUMN waits BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE units ADD COLUMN waiting_since BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE units ADD COLUMN waits_for TEXT NOT NULL DEFAULT '';
+
+-- +goose Down
+ALTER TABLE units DROP COLUMN waits_for;
+ALTER TABLE units DROP COLUMN waiting_since;
+ALTER TABLE units DROP COLUMN waits;
