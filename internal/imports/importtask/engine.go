@@ -11,8 +11,10 @@ import (
 	"github.com/diskport/diskport/internal/awsid"
 	"github.com/diskport/diskport/internal/block"
 	"github.com/diskport/diskport/internal/imports/ingest"
+	"github.com/diskport/diskport/internal/imports/scratch"
 	"github.com/diskport/diskport/internal/imports/source"
 	"github.com/diskport/diskport/internal/logkey"
+	"github.com/diskport/diskport/internal/space"
 	"github.com/diskport/diskport/internal/store/snapshot"
 	"github.com/diskport/diskport/internal/wake"
 	"github.com/diskport/diskport/internal/work"
@@ -36,8 +38,9 @@ type Engine struct {
 	Now     func() time.Time
 
 	FreeSpace func() (int64, error) // bytes that imports may still store
-	Workers   *ingest.Workers       // windows in work at a time
-	Target    int64                 // source bytes of a range; 0 = ingest's default
+	Space     Space
+	Workers   *ingest.Workers // windows in work at a time
+	Target    int64           // source bytes of a range; 0 = ingest's default
 
 	Bus  *wake.Bus // of claimers, and of callers that wait for a task
 	Live *Live     // what this node is doing
@@ -49,6 +52,14 @@ type Engine struct {
 func (e *Engine) Close() error {
 	e.disks.close()
 	return nil
+}
+
+// Space says whether more may be stored. space.Guard implements it.
+type Space interface {
+	// Growth returns nil if it may, else an error that wraps space.ErrFull.
+	Growth() error
+	// Shortage returns the error of what found no room for this many bytes.
+	Shortage(need int64) *space.FullError
 }
 
 // Releaser lets pinned sources go.
@@ -66,7 +77,9 @@ const (
 
 // Handlers returns what a runner does with the units of imports.
 func (e *Engine) Handlers() map[work.Kind]work.Handler {
-	imports := func(do work.Job) work.Handler { return work.Handler{Do: do, Final: final, Fail: e.fail} }
+	imports := func(do work.Job) work.Handler {
+		return work.Handler{Do: do, Final: final, Missing: missing, Fail: e.fail}
+	}
 	return map[work.Kind]work.Handler{
 		work.Plan:    imports(e.plan),
 		work.Unpack:  imports(e.unpack),
@@ -80,6 +93,17 @@ func (e *Engine) Handlers() map[work.Kind]work.Handler {
 func final(err error) bool {
 	_, final := FailureOf(err)
 	return final
+}
+
+// missing returns what a unit may wait for. A plan that needs more room than there is
+// does not: it would find out an hour later.
+func missing(err error) (what string, ok bool) {
+	var planned *FullError
+	var unpacked *scratch.FullError
+	if errors.As(err, &planned) || errors.As(err, &unpacked) {
+		return "", false
+	}
+	return work.Space(err)
 }
 
 // fail moves the task to its cleanup, and hands that unit over.
@@ -216,7 +240,8 @@ func (e *Engine) checkSpace(rs []Range) error {
 	return nil
 }
 
-// ingest does one range.
+// ingest does one range. It does not begin while nothing more may be stored: reading
+// the source would be in vain.
 func (e *Engine) ingest(ctx context.Context, h *work.Held) (next work.Lease, ok bool, err error) {
 	t, err := e.Store.Get(ctx, h.Account, h.Task)
 	if err != nil {
@@ -228,18 +253,29 @@ func (e *Engine) ingest(ctx context.Context, h *work.Held) (next work.Lease, ok 
 	if err := e.Store.SetPhase(ctx, h.Lease, Converting, t.Format); err != nil {
 		return next, false, err
 	}
+	if err := e.Space.Growth(); err != nil {
+		return next, false, e.short(err, t.Ranges[h.Range])
+	}
 	m := e.Live.begin(t.ID)
 	defer e.Live.end(m)
 	h.Report(m)
 	written, err := e.write(ctx, h.Lease, m, t)
 	if err != nil {
-		return next, false, err
+		return next, false, e.short(err, t.Ranges[h.Range])
 	}
 	counts := m.counts() // with what Finish made of them
 	counts.Stored += written.PagesBytes
 	return e.Store.FinishRange(ctx, h.Lease, RangeResult{
 		Packs: written.Packs, PagesFile: written.PagesFile, PagesBytes: written.PagesBytes, Pages: written.Pages, Counts: counts,
 	})
+}
+
+// short says how much room a range may need, if err says that there was too little.
+func (e *Engine) short(err error, r Range) error {
+	if !space.IsFull(err) {
+		return err
+	}
+	return errors.Join(e.Space.Shortage(r.Bytes), err)
 }
 
 // write ingests the range of the lease and returns when its blocks and pages are

@@ -29,7 +29,9 @@ const pagesHint = 1 << 20
 
 // Handlers returns what a runner does with the units of drafts.
 func (d *Drafts) Handlers() map[work.Kind]work.Handler {
-	drafts := func(do work.Job) work.Handler { return work.Handler{Do: do, Final: keyRefused, Fail: d.reject} }
+	drafts := func(do work.Job) work.Handler {
+		return work.Handler{Do: do, Final: keyRefused, Missing: work.Space, Fail: d.reject}
+	}
 	return map[work.Kind]work.Handler{
 		work.Complete: drafts(d.settle),
 		work.Copy:     drafts(d.copyRange),
