@@ -122,9 +122,11 @@ func (a *App) openStore(ctx context.Context, p *parts, master *secret.MasterKey)
 	if err != nil {
 		return err
 	}
-	if p.backend, err = open(a); err != nil {
+	backend, err := open(a)
+	if err != nil {
 		return err
 	}
+	p.backend = guardedBackend{backend, a.space}
 	if err := blockstore.Attach(ctx, p.backend.String(), p.db.Catalog(), p.backend); err != nil {
 		return err
 	}
