@@ -130,7 +130,11 @@ type room interface {
 }
 
 func openBlockDirectory(a *App) (blockBackend, error) {
-	dir, err := blobdir.New(a.data.file("blocks"))
+	var dir *blobdir.Dir
+	err := a.space.Freeing(func() (err error) { // it writes, to find out what the file system can do
+		dir, err = blobdir.New(a.data.file("blocks"))
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
