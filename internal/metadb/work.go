@@ -27,16 +27,16 @@ func (w Work) Claim(ctx context.Context, owner string, kinds []work.Kind, now ti
 	// On PostgreSQL the SELECT locks the row that it finds and passes over those
 	// that other nodes are claiming.
 	stmt := listed(`
-		UPDATE units SET owner = $1, lease_until = $2, attempt = attempt + 1, claims = claims + 1, progress = NULL
+		UPDATE units SET owner = $1, lease_until = $2, attempt = attempt + 1, claims = claims + 1, progress = NULL, claimed = $3
 		WHERE lease_until <= $3 AND id = (
 			SELECT u.id FROM units u LEFT JOIN (
 				SELECT account, COUNT(*) AS running FROM units WHERE lease_until > $3 GROUP BY account
 			) busy ON busy.account = u.account
-			WHERE u.lease_until <= $3 AND (u.not_before <= $3 OR u.not_before > $4) AND u.kind IN (?)
+			WHERE u.lease_until <= $3 AND (u.not_before <= $3 OR u.not_before > $4 OR u.claimed > $5) AND u.kind IN (?)
 			ORDER BY COALESCE(busy.running, 0), u.created, u.range_index, u.id
 			LIMIT 1`+w.db.engine.skipLocked+`)
-		RETURNING id, account, kind, task, range_index, owner, attempt, lease_until, claims, failures, waits`, 4, len(kinds))
-	values := append([]any{owner, micros(now.Add(work.LeaseFor)), micros(now), micros(now.Add(work.MaxPause))}, args(kinds)...)
+		RETURNING id, account, kind, task, range_index, owner, attempt, lease_until, claims, failures, waits`, 5, len(kinds))
+	values := append([]any{owner, micros(now.Add(work.LeaseFor)), micros(now), micros(now.Add(work.MaxPause)), micros(now.Add(work.Skew))}, args(kinds)...)
 	err = w.db.update(ctx, "claim a unit of work", func(q querier) (err error) {
 		l, ok, err = one(ctx, q, scanLease, stmt, values...)
 		return err

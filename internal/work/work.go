@@ -77,6 +77,10 @@ const (
 // due for longer was put off by a clock that ran ahead: it is due now.
 const MaxPause = 24 * time.Hour
 
+// Skew is how far the clocks of nodes may be apart. A unit that was claimed further
+// ahead of now was put off by a clock that has been set back since: it is due.
+const Skew = time.Minute
+
 // ErrLost reports that a lease is no longer held: it lapsed and was claimed
 // again, or its unit is gone because the task was cancelled or finished.
 var ErrLost = errors.New("work: lease lost")

@@ -374,6 +374,15 @@ func aClockThatRanAhead(t *testing.T, b Bench) {
 		t.Fatal(err)
 	}
 	noClaim(t, b, now)
+	// However little it was put off.
+	back := now.Add(-2 * work.Skew)
+	if l = claim(t, b, "one", back, 1); l.ID != 1 {
+		t.Errorf("claimed %+v after the clock was set back", l)
+	}
+	if err := b.Store.Release(t.Context(), l, l.Kind, back.Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	noClaim(t, b, back.Add(-work.Skew)) // the clock of another node
 }
 
 func dutiesExistOnce(t *testing.T, b Bench) {
