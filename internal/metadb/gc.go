@@ -155,6 +155,12 @@ func (g Garbage) InFlight(ctx context.Context, now time.Time) (held []gc.Fence, 
 		if _, err := exec(ctx, q, `DELETE FROM holds WHERE until <= $1`, micros(now)); err != nil {
 			return err
 		}
+		most := micros(now.Add(work.MaxPause))
+		for _, stmt := range []string{`UPDATE units SET lease_until = $1 WHERE lease_until > $1`, `UPDATE holds SET until = $1 WHERE until > $1`} {
+			if _, err := exec(ctx, q, stmt, most); err != nil {
+				return err
+			}
+		}
 		held, err = all(ctx, q, scan, `
 			SELECT id, attempt FROM units WHERE owner <> '' AND kind NOT IN ($1, $2, $3, $4, $5, $6, $7)`,
 			work.GC, work.Retain, work.Expire, work.Purge, work.Outbox, work.Unpack, work.Plan)

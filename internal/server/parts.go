@@ -16,7 +16,9 @@ import (
 	"github.com/diskport/diskport/internal/imports/importtask"
 	"github.com/diskport/diskport/internal/imports/objects"
 	"github.com/diskport/diskport/internal/imports/source"
+	"github.com/diskport/diskport/internal/logkey"
 	"github.com/diskport/diskport/internal/metadb"
+	"github.com/diskport/diskport/internal/steady"
 	"github.com/diskport/diskport/internal/store/blockstore"
 	"github.com/diskport/diskport/internal/store/gc"
 	"github.com/diskport/diskport/internal/store/keyring"
@@ -63,6 +65,9 @@ func (a *App) openParts(ctx context.Context, metrics prometheus.Registerer) (*pa
 	if p.db, err = open(ctx, a); err != nil {
 		return nil, err
 	}
+	if err := a.openClock(ctx, p); err != nil {
+		return nil, err
+	}
 	if err := a.openIdentities(ctx, p, master); err != nil {
 		return nil, err
 	}
@@ -79,7 +84,7 @@ func (a *App) openParts(ctx context.Context, metrics prometheus.Registerer) (*pa
 	if p.keys, err = choose(keyServices, "--kms-endpoint", a.cfg.KMSEndpoint); err != nil {
 		return nil, err
 	}
-	p.kms = kms.New(kms.Options{Store: p.db.KMS(), Wrapper: master.For(secret.KeyMaterial), Principals: p.iam})
+	p.kms = kms.New(kms.Options{Store: p.db.KMS(), Wrapper: master.For(secret.KeyMaterial), Principals: p.iam, Aged: a.clock.Now})
 	p.ring = &keyring.Ring{Domains: p.db.Catalog(), Wrapper: master, KMS: p.keys.keys(a, p.kms)}
 	if err := a.openStore(ctx, p, master); err != nil {
 		return nil, err
@@ -88,6 +93,19 @@ func (a *App) openParts(ctx context.Context, metrics prometheus.Registerer) (*pa
 	a.wireDrafts(p)
 	a.wireRunner(p, engine)
 	return p, a.recover(ctx, p)
+}
+
+// openClock makes the clock for what must not happen too early.
+func (a *App) openClock(ctx context.Context, p *parts) (err error) {
+	a.clock, err = steady.New(ctx, steady.Options{
+		Store: p.db.Clock(),
+		Lagging: func(ahead time.Duration) {
+			a.log.Warn("the clock has jumped ahead, or the service was stopped for long: nothing is purged, expired or forgotten because of that until the service has run for some days",
+				"ahead", ahead.String(), "days", int(steady.Trust/(24*time.Hour)))
+		},
+		Failed: func(err error) { a.log.Warn("saving the state of the clock", logkey.Error, err) },
+	})
+	return err
 }
 
 // openIdentities makes the root key known.
@@ -149,7 +167,7 @@ func (a *App) openStore(ctx context.Context, p *parts, master *secret.MasterKey)
 	}
 	p.library = &snapshot.Library{Store: store, Index: p.db.Snapshots(), PageKey: pages, Keys: p.ring.Keys}
 	p.shelf = &snapshot.Shelf{Library: p.library, Holds: p.db.Holds(), Now: time.Now}
-	p.gc = &gc.Collector{Store: p.db.Garbage(), Backend: p.backend, Older: a.cfg.AcceptOlderDatabase, Pages: p.library.RootPages, Blocks: p.library.PageBlocks, Now: time.Now}
+	p.gc = &gc.Collector{Store: p.db.Garbage(), Backend: p.backend, Older: a.cfg.AcceptOlderDatabase, Pages: p.library.RootPages, Blocks: p.library.PageBlocks, Now: time.Now, Lapsed: a.clock.Leases, Aged: a.clock.Now}
 	return nil
 }
 

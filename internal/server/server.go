@@ -17,6 +17,7 @@ import (
 	"github.com/diskport/diskport/internal/identity/sigv4"
 	"github.com/diskport/diskport/internal/logkey"
 	"github.com/diskport/diskport/internal/space"
+	"github.com/diskport/diskport/internal/steady"
 )
 
 // App is the service.
@@ -25,6 +26,7 @@ type App struct {
 	log   *slog.Logger
 	data  *dataDir
 	space *space.Guard
+	clock *steady.Clock
 
 	closers  closers
 	listener net.Listener
@@ -147,6 +149,7 @@ func (a *App) Run(ctx context.Context) error {
 	go func() { worked <- a.parts.runner.Run(ctx) }()
 	var watch sync.WaitGroup
 	watch.Go(func() { a.space.Run(ctx) })
+	watch.Go(func() { a.clock.Run(ctx) })
 	<-ctx.Done()
 	watch.Wait()
 	a.log.Info("stopping")

@@ -61,7 +61,7 @@ func (a *App) wireImports(p *parts, master *secret.MasterKey, counted countedSou
 	images.Sources = counted // dry runs don't count
 	engine := &importtask.Engine{
 		Store: p.db.Tasks(), Pages: p.db.Tasks(), Work: p.db.Work(), Sources: p.sources, Images: images,
-		Roles: p.iam, Domains: p.ring, Records: p.db.Snapshots(), Library: p.library, Now: time.Now,
+		Roles: p.iam, Domains: p.ring, Records: p.db.Snapshots(), Library: p.library, Now: time.Now, Aged: a.clock.Now,
 		FreeSpace: a.spare(p.backend.Free), Space: a.space, Workers: ingest.NewWorkers(runtime.GOMAXPROCS(0) + writesInFlight), Target: a.cfg.RangeBytes,
 		Bus: &p.bus, Live: live,
 	}
@@ -73,7 +73,7 @@ func (a *App) wireImports(p *parts, master *secret.MasterKey, counted countedSou
 func (a *App) wireDrafts(p *parts) {
 	p.drafts = &snapshot.Drafts{
 		Store: p.db.Snapshots(), Records: p.db.Snapshots(), Library: p.library, Domains: p.ring,
-		Now: time.Now, Owner: a.owner, Bus: &p.bus, Growth: a.space.Growth,
+		Now: time.Now, Owner: a.owner, Bus: &p.bus, Growth: a.space.Growth, Aged: a.clock.Now,
 	}
 }
 
@@ -81,7 +81,7 @@ func (a *App) wireDrafts(p *parts) {
 func (a *App) wireRunner(p *parts, engine *importtask.Engine) {
 	handlers := map[work.Kind]work.Handler{}
 	for _, domain := range []map[work.Kind]work.Handler{
-		engine.Handlers(), p.drafts.Handlers(), p.gc.Handlers(a.cfg.GCEvery), p.kms.Handlers(), outbox.Handlers(p.db.Outbox(), time.Now),
+		engine.Handlers(), p.drafts.Handlers(), p.gc.Handlers(a.cfg.GCEvery), p.kms.Handlers(), outbox.Handlers(p.db.Outbox(), a.clock.Now),
 	} {
 		maps.Copy(handlers, domain)
 	}

@@ -36,6 +36,7 @@ type Engine struct {
 	Library *snapshot.Library
 	IDs     awsid.Source
 	Now     func() time.Time
+	Aged    func() time.Time // by which tasks are forgotten, which may be behind Now; nil: Now
 
 	FreeSpace func() (int64, error) // bytes that imports may still store
 	Space     Space
@@ -371,7 +372,11 @@ func (e *Engine) over(ctx context.Context, t Task, log *slog.Logger) {
 
 // retain forgets tasks after their retention.
 func (e *Engine) retain(ctx context.Context, h *work.Held) (next work.Lease, ok bool, err error) {
-	n, err := e.Store.Forget(ctx, e.Now().Add(-retention))
+	now := e.Now
+	if e.Aged != nil {
+		now = e.Aged
+	}
+	n, err := e.Store.Forget(ctx, now().Add(-retention))
 	if err == nil && n > 0 {
 		h.Log.Info("forgot tasks after their retention", "tasks", n)
 	}

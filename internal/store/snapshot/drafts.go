@@ -55,6 +55,8 @@ type Drafts struct {
 	// Growth returns nil if more may be stored, else an error that wraps
 	// space.ErrFull, which is what is returned then. Nil: it always may.
 	Growth func() error
+	// Aged is the time by which drafts expire, which may be behind Now; nil: Now.
+	Aged func() time.Time
 
 	mu   sync.Mutex // guards open
 	open map[string]*appender
@@ -195,6 +197,13 @@ func (d *Drafts) growth() error {
 		return nil
 	}
 	return d.Growth()
+}
+
+func (d *Drafts) aged() time.Time {
+	if d.Aged == nil {
+		return d.Now()
+	}
+	return d.Aged()
 }
 
 // WrittenBlock is a block that a client writes.

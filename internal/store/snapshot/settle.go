@@ -94,7 +94,7 @@ const expireEvery = time.Minute
 
 // expire fails drafts that have gone without a write for their timeout.
 func (d *Drafts) expire(ctx context.Context, h *work.Held) (next work.Lease, ok bool, err error) {
-	n, err := d.Store.ExpireDrafts(ctx)
+	n, err := d.Store.ExpireDrafts(ctx, d.aged())
 	if err == nil && n > 0 {
 		h.Log.Info("failed snapshots that were not written to in time", "snapshots", n)
 	}
