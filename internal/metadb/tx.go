@@ -95,9 +95,15 @@ func (db *DB) run(ctx context.Context, pool *sql.DB, o *sql.TxOptions, fn func(q
 const checkpointEvery = 10_000
 
 // checkpoint moves the write-ahead log into the database, as far as readers let it.
-// What could not be moved is moved the next time.
+// What could not be moved is moved the next time. It shortens the log, so it may have
+// room made for it.
 func (db *DB) checkpoint(ctx context.Context) {
-	_, _ = db.write.ExecContext(ctx, `PRAGMA wal_checkpoint(TRUNCATE)`)
+	for {
+		_, err := db.write.ExecContext(ctx, `PRAGMA wal_checkpoint(TRUNCATE)`)
+		if !db.full(err) || db.room == nil || !db.room.LetGo(space.ToFree) {
+			return
+		}
+	}
 }
 
 // conflict reports whether a transaction failed only because of another one.

@@ -149,6 +149,7 @@ func (a *App) Run(ctx context.Context) error {
 	go func() { worked <- a.parts.runner.Run(ctx) }()
 	var watch sync.WaitGroup
 	watch.Go(func() { a.space.Run(ctx) })
+	watch.Go(func() { a.collectWhileFull(ctx) })
 	watch.Go(func() { a.clock.Run(ctx) })
 	<-ctx.Done()
 	watch.Wait()

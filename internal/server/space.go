@@ -6,14 +6,16 @@ import (
 	"errors"
 	"net/http"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sys/unix"
 
 	"github.com/diskport/diskport/internal/api/awshttp"
+	"github.com/diskport/diskport/internal/logkey"
 	"github.com/diskport/diskport/internal/space"
 	"github.com/diskport/diskport/internal/store/blockstore"
+	"github.com/diskport/diskport/internal/work"
 )
 
 // guardSpace keeps room on the disk of the data directory, and of folders in it that
@@ -54,16 +56,49 @@ func (a *App) spaceChanged(s space.State) {
 // elsewhere returns those folders of the data directory that lie on other file
 // systems.
 func (d *dataDir) elsewhere(names ...string) (dirs []string) {
-	var home, st syscall.Stat_t
-	if err := syscall.Stat(d.path, &home); err != nil {
+	var home, st unix.Stat_t
+	if err := unix.Stat(d.path, &home); err != nil {
 		return nil
 	}
 	for _, name := range names {
-		if err := syscall.Stat(d.file(name), &st); err == nil && st.Dev != home.Dev {
+		if err := unix.Stat(d.file(name), &st); err == nil && st.Dev != home.Dev {
 			dirs = append(dirs, d.file(name))
 		}
 	}
 	return dirs
+}
+
+// collectEvery is how soon a full disk gets back what was deleted.
+const collectEvery = 30 * time.Second
+
+// collectWhileFull frees what was deleted, while the disk is full, without waiting for
+// gc's duty to be due.
+func (a *App) collectWhileFull(ctx context.Context) {
+	tick := time.NewTicker(collectEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if err := a.collectIfFull(ctx); err != nil && ctx.Err() == nil {
+			a.log.Error("collecting garbage on a full disk", logkey.Error, err)
+		}
+	}
+}
+
+func (a *App) collectIfFull(ctx context.Context) error {
+	if a.space.Growth() == nil {
+		return nil
+	}
+	return work.Guard(func() error {
+		r, err := a.parts.gc.Run(ctx)
+		if r.Files > 0 {
+			r.Log(ctx, a.log)
+		}
+		return err
+	})
 }
 
 // health is the state of the service for people and for what watches it. It names no

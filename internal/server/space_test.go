@@ -3,6 +3,7 @@ package server
 import (
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"net/http"
@@ -13,6 +14,9 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/diskport/diskport/internal/space"
+	"github.com/diskport/diskport/internal/store/blockstore"
 )
 
 // TestAStartThatChangesNothingWritesNothing: such a start succeeds on a disk that is
@@ -102,5 +106,39 @@ func TestHealth(t *testing.T) {
 	}
 	if h.Status != "ok" || h.Space.FreeBytes <= 0 || h.Space.LeastBytes <= 0 || h.Space.BallastBytes != h.Space.LeastBytes {
 		t.Errorf("health of an idle service: %s", body)
+	}
+}
+
+// spentDisk is a disk with nothing free.
+type spentDisk struct{}
+
+func (spentDisk) Room(string) (free, total int64, err error) { return 0, 1 << 40, nil }
+func (spentDisk) Ballast(string) (int64, error)              { return 0, nil }
+func (spentDisk) SetBallast(string, int64) error             { return nil }
+
+// TestGarbageIsCollectedWhileTheDiskIsFull without waiting for gc's duty.
+func TestGarbageIsCollectedWhileTheDiskIsFull(t *testing.T) {
+	a, err := New(t.Context(), config(t.TempDir()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := a.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	garbage := a.data.file("blocks/" + blockstore.File{ID: 1, Kind: blockstore.PackFile}.Name() + ".open")
+	if err := errors.Join(os.MkdirAll(filepath.Dir(garbage), 0o700), os.WriteFile(garbage, []byte("half a pack"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	there := func() bool { _, err := os.Stat(garbage); return err == nil }
+	if err := a.collectIfFull(t.Context()); err != nil || !there() {
+		t.Errorf("with room: %v, garbage there: %t", err, there())
+	}
+	if a.space, err = space.NewGuard(space.Options{Dir: a.data.path, Disk: spentDisk{}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.collectIfFull(t.Context()); err != nil || there() {
+		t.Errorf("without room: %v, garbage there: %t", err, there())
 	}
 }

@@ -141,11 +141,15 @@ func (e *Engine) unpack(ctx context.Context, h *work.Held) (next work.Lease, ok 
 const smallRange = 64 << 20
 
 // makePlan opens the image, checks what can be checked, and cuts it into ranges. It
-// goes on with a single small range; all others are for the lanes of ranges.
+// goes on with a single small range; all others are for the lanes of ranges. While
+// nothing more may be stored it waits: how much room there will be is not known yet.
 func (e *Engine) makePlan(ctx context.Context, h *work.Held, open openFunc) (next work.Lease, ok bool, err error) {
 	t, err := e.Store.Get(ctx, h.Account, h.Task)
 	if err != nil {
 		return next, false, err
+	}
+	if err := e.Space.Growth(); err != nil {
+		return next, false, e.short(err, t.SourceBytes)
 	}
 	if err := e.Store.SetPhase(ctx, h.Lease, Validating, t.Format); err != nil {
 		return next, false, err
@@ -255,14 +259,14 @@ func (e *Engine) ingest(ctx context.Context, h *work.Held) (next work.Lease, ok 
 		return next, false, err
 	}
 	if err := e.Space.Growth(); err != nil {
-		return next, false, e.short(err, t.Ranges[h.Range])
+		return next, false, e.short(err, t.Ranges[h.Range].Bytes)
 	}
 	m := e.Live.begin(t.ID)
 	defer e.Live.end(m)
 	h.Report(m)
 	written, err := e.write(ctx, h.Lease, m, t)
 	if err != nil {
-		return next, false, e.short(err, t.Ranges[h.Range])
+		return next, false, e.short(err, t.Ranges[h.Range].Bytes)
 	}
 	counts := m.counts() // with what Finish made of them
 	counts.Stored += written.PagesBytes
@@ -271,12 +275,12 @@ func (e *Engine) ingest(ctx context.Context, h *work.Held) (next work.Lease, ok 
 	})
 }
 
-// short says how much room a range may need, if err says that there was too little.
-func (e *Engine) short(err error, r Range) error {
+// short says how many bytes may be needed, if err says that there was too little room.
+func (e *Engine) short(err error, need int64) error {
 	if !space.IsFull(err) {
 		return err
 	}
-	return errors.Join(e.Space.Shortage(r.Bytes), err)
+	return errors.Join(e.Space.Shortage(need), err)
 }
 
 // write ingests the range of the lease and returns when its blocks and pages are

@@ -170,7 +170,7 @@ const taskID = "import-snap-0123456789abcdef0"
 func (e *engine) accept() {
 	e.t.Helper()
 	pin := source.Pin{Kind: source.Embedded, ID: taskID, Bucket: "images", Key: "disk", Size: int64(len(e.object.data))}
-	_, _, err := e.Store.Create(e.t.Context(), importtask.Task{ID: taskID, Account: account, Pin: pin.String(), RoleName: "vmimport"}, 10)
+	_, _, err := e.Store.Create(e.t.Context(), importtask.Task{ID: taskID, Account: account, Pin: pin.String(), RoleName: "vmimport", SourceBytes: pin.Size}, 10)
 	if err != nil {
 		e.t.Fatal(err)
 	}
@@ -463,7 +463,7 @@ func TestFullDisk(t *testing.T) {
 		e := newEngine(t, image)
 		e.accept()
 		e.room.full = full
-		e.step(work.Plan) // goes on with the only range
+		e.step(work.Plan)
 		want := importtask.Wait{For: "space: 4 MiB needed, 3 MiB free in /data"}
 		if diff := cmp.Diff(want, e.task().Waiting, cmpopts.IgnoreFields(importtask.Wait{}, "Since")); diff != "" || e.task().Waiting.Since.IsZero() {
 			t.Errorf("on a full disk (-want +got):\n%s", diff)
@@ -493,6 +493,21 @@ func TestFullDisk(t *testing.T) {
 			later(e)
 		}
 		e.failed("store-full")
+	})
+	t.Run("after the plan", func(t *testing.T) {
+		image := disk(136)
+		e := newEngine(t, image)
+		e.accept()
+		e.step(work.Plan)
+		e.room.full = full
+		e.step(work.Range)
+		if w := e.task().Waiting; w.For != "space: 68 MiB needed, 3 MiB free in /data" {
+			t.Errorf("it waits for %q", w.For)
+		}
+		e.room.full = nil
+		later(e)
+		later(e)
+		e.completed(image)
 	})
 	t.Run("the back end finds out", func(t *testing.T) {
 		e := newEngine(t, image)
