@@ -55,9 +55,10 @@ func (m *machine) stop(t *testing.T, c *Clock) {
 
 // run lets time pass while the service runs, and looks at the clock each hour.
 func (m *machine) run(c *Clock, d time.Duration) {
-	for step := min(d, time.Hour); d > 0; d -= step {
-		step = min(d, time.Hour)
+	for d > 0 {
+		step := min(d, time.Hour)
 		m.passed += step
+		d -= step
 		c.Now()
 	}
 }
