@@ -15,7 +15,8 @@ import (
 // takes the place of the one that has been with us longest without a proof of who it
 // is; if all have proved it, of the one that has been idle longest. A probe or a client
 // with a key needs a moment only, so it gets through however many connections others
-// open and leave open.
+// open and leave open. Signed requests are refused when they would take the last
+// sixteenth: however busy the service is, a probe finds it alive.
 //
 // Listener, Context and State are for one http.Server. It is safe for concurrent use.
 type Connections struct {
@@ -147,13 +148,20 @@ func (t *Connections) Context(ctx context.Context, conn net.Conn) context.Contex
 	return context.WithValue(ctx, connKey{}, t.all[below(conn)])
 }
 
-// prove notes that the request of a connection has proved who sends it.
-func (c *connection) prove() {
-	c.table.mu.Lock()
-	defer c.table.mu.Unlock()
-	if c.known = true; c.table.all[c.conn] == c {
-		c.table.move(c, nil)
+// prove notes that the request of a connection has proved who sends it. It reports
+// whether there is room for one more such request.
+func (c *connection) prove() bool {
+	t := c.table
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	c.known = true
+	if busy := len(t.all) - t.strangers.Len() - t.idle.Len(); busy >= t.most-t.most/16 {
+		return false
 	}
+	if t.all[c.conn] == c {
+		t.move(c, nil)
+	}
+	return true
 }
 
 func (t *Connections) count() int {

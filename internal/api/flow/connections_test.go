@@ -30,8 +30,9 @@ func crowd(t *testing.T, most int) (f fixture, release chan struct{}) {
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			x := f.control.Begin(w, r, "id-1")
 			defer x.End()
-			if r.URL.Path != "/" {
-				_ = x.Prove("a")
+			if r.URL.Path != "/" && x.Prove("a") != nil {
+				fmt.Fprint(x.Writer(), "busy")
+				return
 			}
 			if r.URL.Path == "/known/held" {
 				<-release
@@ -40,6 +41,26 @@ func crowd(t *testing.T, most int) (f fixture, release chan struct{}) {
 		}),
 	}, connections.Listener)
 	return f, release
+}
+
+// TestAProbeFindsRoom: signed requests leave something to those that are not.
+func TestAProbeFindsRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, release := crowd(t, 32)
+		defer close(release)
+		for range 30 {
+			f.Dial(t).Send("GET /known/held HTTP/1.1\nHost: a\n\n")
+		}
+		synctest.Wait()
+		c := f.Dial(t)
+		c.Send("GET /known HTTP/1.1\nHost: a\n\n")
+		if _, text, err := c.Answer("GET"); text != "busy" || err != nil {
+			t.Errorf("one more signed request got %q, %v", text, err)
+		}
+		for range 10 {
+			ask(t, f.Dial(t), "/")
+		}
+	})
 }
 
 func ask(t *testing.T, c *flowtest.Client, path string) {

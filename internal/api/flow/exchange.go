@@ -96,18 +96,17 @@ func (x *Exchange) Slow() bool { return x != nil && x.cut.Load() }
 func (x *Exchange) Claim(key string) { x.class, x.holder = claimed, key }
 
 // Prove notes that the request is signed by an account. What is held already counts as
-// the account's from then on: if it has no room for that, Prove fails with ErrBusy.
+// the account's from then on: if it has no room for that, or there are too many signed
+// requests, Prove fails with ErrBusy.
 func (x *Exchange) Prove(account string) error {
 	if x.class == proved {
 		return nil
 	}
 	old, holder, held := x.control.budgets[x.class], x.holder, x.held
 	x.class, x.holder = proved, account
-	if x.conn != nil {
-		x.conn.prove()
-	}
 	old.give(holder, held)
-	if x.held = 0; !x.hold(held) {
+	x.held = 0
+	if x.conn != nil && !x.conn.prove() || !x.hold(held) {
 		return ErrBusy
 	}
 	return nil

@@ -357,6 +357,22 @@ func TestAmbiguousFraming(t *testing.T) {
 	}
 }
 
+// TestTrailingGarbage: what follows a body is a request of its own, or ends the
+// connection.
+func TestTrailingGarbage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := serve(t, echo).Dial(t)
+		go c.Send("POST / HTTP/1.1\nHost: a\nContent-Length: 1\n\nxGARBAGE\n\n")
+		if resp, text, err := c.Answer("POST"); err != nil || resp.StatusCode != http.StatusOK || text != "1" {
+			t.Errorf("got %v, %q, %v", resp, text, err)
+		}
+		if resp, _, err := c.Answer("POST"); err != nil || resp.StatusCode != http.StatusBadRequest {
+			t.Errorf("the garbage got %v, %v", resp, err)
+		}
+		c.Closed(t)
+	})
+}
+
 // TestEndlessChunks: trailers and chunk headers without end are cut by net/http, also if
 // they come fast.
 func TestEndlessChunks(t *testing.T) {
