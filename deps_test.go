@@ -81,6 +81,7 @@ var floors = map[string]int{
 	"internal/imports/source":     32,
 	"internal/imports/importtask": 33,
 	"internal/api/ec2query":       41,
+	"internal/api/flow":           41,
 	"internal/api/awshttp":        42,
 	"internal/api/ec2api":         43,
 	"internal/api/ebsapi":         43,

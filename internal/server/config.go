@@ -58,6 +58,8 @@ type Config struct {
 	RangeBytes          int64         // source bytes of one range; 0 = 1 GiB
 	GCEvery             time.Duration // 15 min
 
+	Clients Clients // how much of the service clients may hold
+
 	Logger *slog.Logger // required
 }
 
@@ -83,6 +85,7 @@ func (c Config) withDefaults() (Config, error) {
 	if c.RequestRate == 0 {
 		c.RequestRate = 200
 	}
+	c.Clients = c.Clients.withDefaults()
 	if c.GCEvery == 0 {
 		c.GCEvery = 15 * time.Minute
 	}

@@ -15,14 +15,19 @@ import (
 	"github.com/diskport/diskport/internal/api/awshttp"
 	"github.com/diskport/diskport/internal/api/ebsapi"
 	"github.com/diskport/diskport/internal/api/ec2api"
+	"github.com/diskport/diskport/internal/api/flow"
 	"github.com/diskport/diskport/internal/api/iamapi"
 	"github.com/diskport/diskport/internal/api/s3gate"
 	"github.com/diskport/diskport/internal/logkey"
 	"github.com/diskport/diskport/internal/quota"
 )
 
+// scrapes is how many pages of metrics are made at once. Anybody may ask for them, and
+// each takes most of a MiB to compress.
+const scrapes = 4
+
 // front puts one edge for each AWS service behind the front chain.
-func (a *App) front(metrics *prometheus.Registry) http.Handler {
+func (a *App) front(metrics *prometheus.Registry, control *flow.Control) http.Handler {
 	p := a.parts
 	identities := iamapi.New(iamapi.Options{Service: p.iam, Log: a.log})
 	edges := map[string]awshttp.Edge{
@@ -48,12 +53,12 @@ func (a *App) front(metrics *prometheus.Registry) http.Handler {
 		}),
 	}
 	return awshttp.New(awshttp.Options{
-		Edges: edges, Keys: p.iam, Log: a.log, Metrics: metrics,
+		Edges: edges, Keys: p.iam, Log: a.log, Metrics: metrics, Flow: control,
 		AllowSigV2: a.cfg.AllowSigV2, Region: a.cfg.Region, Domain: a.cfg.Domain,
 		Live:   http.HandlerFunc(alive),
 		Ready:  http.HandlerFunc(a.ready),
 		Health: http.HandlerFunc(a.health),
-		Scrape: promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}),
+		Scrape: promhttp.HandlerFor(metrics, promhttp.HandlerOpts{MaxRequestsInFlight: scrapes}),
 	})
 }
 

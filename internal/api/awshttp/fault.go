@@ -33,6 +33,8 @@ const (
 	badForm                   // query string or form that is not urlencoded
 	tooLarge                  // body above the cap
 	unread                    // body ended early
+	tooSlow                   // body, or the reading of the answer, below the least rate
+	busy                      // no memory left for body or answer
 	internal                  // ours
 )
 
@@ -48,6 +50,8 @@ const (
 	textBadForm    = "The query string or form is malformed."
 	textTooLarge   = "The request body is too large."
 	textUnread     = "The request body ended early."
+	textTooSlow    = "Your socket connection to the server was not read from or written to within the timeout period. Idle connections will be closed."
+	textBusy       = "Please reduce your request rate."
 	textInternal   = "An internal error has occurred"
 	textNoSpace    = "The service has no disk space left and takes no more data. It goes on reading and deleting: delete snapshots or objects, or have its operator free space, and try again."
 )
@@ -66,6 +70,8 @@ var refusals = map[string][]Fault{
 		{400, "MalformedQueryString", textBadForm, ""},
 		{413, "RequestEntityTooLarge", textTooLarge, ""},
 		{400, "IncompleteBody", textUnread, ""},
+		{400, "RequestTimeout", textTooSlow, ""},
+		{503, "RequestLimitExceeded", textBusy, ""},
 		{500, "InternalError", textInternal, ""},
 	},
 	IAM: {
@@ -79,6 +85,8 @@ var refusals = map[string][]Fault{
 		{400, "MalformedQueryString", textBadForm, ""},
 		{413, "RequestEntityTooLarge", textTooLarge, ""},
 		{400, "IncompleteBody", textUnread, ""},
+		{400, "RequestTimeout", textTooSlow, ""},
+		{503, "ServiceUnavailable", textBusy, ""},
 		{500, "ServiceFailure", textInternal, ""},
 	},
 	EBS: {
@@ -92,6 +100,8 @@ var refusals = map[string][]Fault{
 		{400, "ValidationException", textBadForm, "INVALID_PARAMETER_VALUE"},
 		{413, "ValidationException", textTooLarge, "INVALID_PARAMETER_VALUE"},
 		{400, "ValidationException", "Failed to read block data", "INVALID_PARAMETER_VALUE"},
+		{400, "RequestTimeoutException", textTooSlow, ""},
+		{503, "ServiceUnavailable", textBusy, ""},
 		{500, "InternalServerException", textInternal, ""},
 	},
 	S3: {
@@ -105,6 +115,8 @@ var refusals = map[string][]Fault{
 		{400, "InvalidURI", textBadForm, ""},
 		{400, "EntityTooLarge", textTooLarge, ""},
 		{400, "IncompleteBody", textUnread, ""},
+		{400, "RequestTimeout", textTooSlow, ""},
+		{503, "SlowDown", textBusy, ""},
 		{500, "InternalError", textInternal, ""},
 	},
 }
@@ -175,7 +187,12 @@ func refusalOf(err error) refusal {
 }
 
 // Fail answers with f in the form of the service's protocol.
+// A client that was too slow is told that, whatever an edge made of the error that it
+// met.
 func (c *Call) Fail(w http.ResponseWriter, f Fault) {
+	if c.exchange.Slow() {
+		f = tooSlow.fault(c.Service)
+	}
 	c.code = f.Code
 	shapes[c.shape()](w, c, f)
 }

@@ -100,6 +100,17 @@ func sign(t *testing.T, r *http.Request, key, service, body string, at time.Time
 	return r
 }
 
+// signUnsigned signs all of r but its body.
+func signUnsigned(t *testing.T, r *http.Request, service string, at time.Time) *http.Request {
+	t.Helper()
+	creds := aws.Credentials{AccessKeyID: "AKID", SecretAccessKey: "secret"}
+	r.Header.Set("X-Amz-Content-Sha256", sigv4.UnsignedPayload)
+	if err := signer.NewSigner().SignHTTP(t.Context(), creds, r, sigv4.UnsignedPayload, service, "us-east-1", at); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
 func TestServices(t *testing.T) {
 	const action = "Action=Do&Version=2016-11-15"
 	presigned := func(query string) *http.Request {

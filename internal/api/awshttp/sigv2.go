@@ -21,7 +21,11 @@ func (f *Front) authenticateV2(r *http.Request, c *Call) error {
 	if err != nil {
 		return err
 	}
+	c.exchange.Claim(signature.AccessKeyID)
 	if err := signature.Verify(secret, f.opts.Now()); err != nil {
+		return err
+	}
+	if err := c.prove(principal); err != nil {
 		return err
 	}
 	if c.Service == S3 {
