@@ -80,7 +80,9 @@ func (f *Front) authenticate(r *http.Request, c *Call) error {
 	if err != nil {
 		return err
 	}
-	c.Region = signature.Region
+	if c.Region, err = f.region(c.Service, signature.Region); err != nil {
+		return err
+	}
 	c.Origin = f.origin(r, c.Region)
 	principal, secret, err := f.opts.Keys.Lookup(r.Context(), signature.AccessKeyID, signature.SessionToken)
 	if err != nil {
@@ -120,6 +122,18 @@ func (f *Front) receive(r *http.Request, c *Call, verify func(bodyHash string) e
 	}
 	c.Form, err = readForm(r, c.Body)
 	return err
+}
+
+// region returns the region that a request to a service is made in, given that of its
+// credential scope, which is what the client claims.
+func (f *Front) region(service, scope string) (string, error) {
+	switch {
+	case service == IAM || service == STS:
+		return f.opts.Regions.Global(), nil
+	case service == S3 || f.opts.Regions.Has(scope):
+		return scope, nil
+	}
+	return "", badRegion
 }
 
 // noter is a Keys that is told which keys are in use.

@@ -21,6 +21,7 @@ import (
 	"net/url"
 
 	"github.com/diskport/diskport/internal/api/flow"
+	"github.com/diskport/diskport/internal/awsid"
 	"github.com/diskport/diskport/internal/identity/iam"
 	"github.com/diskport/diskport/internal/identity/kms"
 	"github.com/diskport/diskport/internal/identity/policy"
@@ -43,7 +44,7 @@ type Call struct {
 	RequestID string
 	Principal iam.Principal // zero for an anonymous request, or one with a presigned Url of no known key
 	Origin    iam.Origin    // what policies may ask about any request
-	Region    string        // of the credential scope
+	Region    string        // that the request is made in: one of the service's, see Options.Regions
 	Service   string        // EC2, EBS, …
 	Form      url.Values    // query string and form body together, for the query protocols
 	Body      []byte        // for all services but s3, whose body is streamed
@@ -109,6 +110,9 @@ func (c *Call) Authorize(ctx context.Context, action string, with policy.Context
 	maps.Copy(full, with)
 	return iam.Authorize(ctx, c.Principal, action, full, resources...)
 }
+
+// Home returns where the caller's resources of the request's region belong.
+func (c *Call) Home() awsid.Home { return awsid.Home{Account: c.Principal.Account, Region: c.Region} }
 
 // KeyUser returns the caller in the form that KMS needs.
 func (c *Call) KeyUser() kms.Caller {

@@ -30,6 +30,7 @@ const (
 	expired                   // outside the clock window or past the expiry
 	oldToken                  // session token that has expired
 	version2                  // Signature Version 2
+	badRegion                 // signed for a region that the service does not play
 	badForm                   // query string or form that is not urlencoded
 	tooLarge                  // body above the cap
 	unread                    // body ended early
@@ -47,6 +48,7 @@ const (
 	textExpired    = "Request has expired."
 	textOldToken   = "The security token included in the request is expired"
 	textVersion2   = textInvalidKey + ": signed with version 2; sign with version 4 (`aws configure set default.s3.signature_version s3v4`) or start with --allow-sigv2"
+	textRegion     = "Credential should be scoped to a valid region."
 	textBadForm    = "The query string or form is malformed."
 	textTooLarge   = "The request body is too large."
 	textUnread     = "The request body ended early."
@@ -67,6 +69,7 @@ var refusals = map[string][]Fault{
 		{400, "RequestExpired", textExpired, ""},
 		{400, "RequestExpired", textOldToken, ""},
 		{401, "AuthFailure", textVersion2, ""},
+		{401, "AuthFailure", textInvalidKey + ": " + textRegion, ""},
 		{400, "MalformedQueryString", textBadForm, ""},
 		{413, "RequestEntityTooLarge", textTooLarge, ""},
 		{400, "IncompleteBody", textUnread, ""},
@@ -82,6 +85,7 @@ var refusals = map[string][]Fault{
 		{400, "RequestExpired", textExpired, ""},
 		{403, "ExpiredToken", textOldToken, ""},
 		{401, "AuthFailure", textVersion2, ""},
+		{403, "SignatureDoesNotMatch", textRegion, ""},
 		{400, "MalformedQueryString", textBadForm, ""},
 		{413, "RequestEntityTooLarge", textTooLarge, ""},
 		{400, "IncompleteBody", textUnread, ""},
@@ -97,6 +101,7 @@ var refusals = map[string][]Fault{
 		{403, "InvalidSignatureException", textExpired, ""},
 		{403, "ExpiredTokenException", textOldToken, ""},
 		{401, "AuthFailure", textVersion2, ""},
+		{403, "InvalidSignatureException", textRegion, ""},
 		{400, "ValidationException", textBadForm, "INVALID_PARAMETER_VALUE"},
 		{413, "ValidationException", textTooLarge, "INVALID_PARAMETER_VALUE"},
 		{400, "ValidationException", "Failed to read block data", "INVALID_PARAMETER_VALUE"},
@@ -112,6 +117,7 @@ var refusals = map[string][]Fault{
 		{403, "RequestTimeTooSkewed", textExpired, ""},
 		{400, "ExpiredToken", textOldToken, ""},
 		{401, "AuthFailure", textVersion2, ""},
+		{400, "AuthorizationHeaderMalformed", textRegion, ""},
 		{400, "InvalidURI", textBadForm, ""},
 		{400, "EntityTooLarge", textTooLarge, ""},
 		{400, "IncompleteBody", textUnread, ""},

@@ -16,7 +16,7 @@ import (
 	"github.com/diskport/diskport/internal/logkey"
 )
 
-// Options are the parts and settings of a Front. Keys, Log and Metrics are
+// Options are the parts and settings of a Front. Keys, Log, Metrics and Regions are
 // required.
 type Options struct {
 	Edges   map[string]Edge // by service name
@@ -27,11 +27,15 @@ type Options struct {
 	Now     func() time.Time // of signatures; nil means time.Now
 	NewID   func() string    // of requests; nil means awsid.Request
 
+	// Regions are those that a credential scope may name. S3 compares the region with
+	// the bucket's itself, and the global services ignore it.
+	Regions awsid.Regions
+
 	// AllowSigV2 takes Signature Version 2 for EC2 queries and presigned GETs of
-	// S3. Such requests name no region, so Region says which one is meant. Those of
-	// S3 also need Domain, the domain in bucket.Domain, as in s3gate.Options.
-	AllowSigV2     bool
-	Region, Domain string
+	// S3. Such requests name no region, so they are made in the service's own. Those
+	// of S3 also need Domain, the domain in bucket.Domain, as in s3gate.Options.
+	AllowSigV2 bool
+	Domain     string
 
 	// Our own pages below /-/, which need no signature. The path of one that is nil
 	// is not found.

@@ -189,7 +189,7 @@ func (e *elsewhere) fixture(t *testing.T, change ...func(*ForeignOptions)) fixtu
 }
 
 func far() Request {
-	return Request{Account: account, Role: "vmimport", Bucket: "far", Key: "dir//disk.raw", Now: now, OwnHosts: ownHosts}
+	return Request{Account: account, Region: "us-east-1", Role: "vmimport", Bucket: "far", Key: "dir//disk.raw", Now: now, OwnHosts: ownHosts}
 }
 
 func (e *elsewhere) presign(t *testing.T) string {
@@ -233,7 +233,7 @@ func TestForeignObjectIsRead(t *testing.T) {
 		"s3 url":         func(*elsewhere) Request { r := far(); r.URL = "s3://far/dir//disk.raw"; return r },
 		"url there":      func(e *elsewhere) Request { r := far(); r.URL = e.url + "/far/dir//disk.raw"; return r },
 		"presigned": func(e *elsewhere) Request {
-			return Request{Account: "222222222222", URL: e.presign(t), Now: now, OwnHosts: ownHosts}
+			return Request{Account: "222222222222", Region: "us-east-1", URL: e.presign(t), Now: now, OwnHosts: ownHosts}
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -286,7 +286,7 @@ func TestSmallReadsShareRequests(t *testing.T) {
 
 func TestPresignedUrlIsOnlyGotInRangesAndKeptWrapped(t *testing.T) {
 	f, e := foreignFixture(t)
-	req := Request{Account: account, URL: e.presign(t), Now: now, OwnHosts: ownHosts}
+	req := Request{Account: account, Region: "us-east-1", URL: e.presign(t), Now: now, OwnHosts: ownHosts}
 	e.mu.Lock()
 	e.requests = nil
 	e.mu.Unlock()
@@ -534,13 +534,13 @@ func TestNothingElseIsDialled(t *testing.T) {
 			"http://x@" + e.host + "/far/k", "http://far." + e.host + "/k", "http://127.0.0.2" + port + "/far/k",
 			"http://s3.amazonaws.com/far/k" + signature,
 		} {
-			if _, err := f.pinFar(t, Request{Account: account, URL: url, Now: now, OwnHosts: ownHosts}); !errors.Is(err, ErrLocation) {
+			if _, err := f.pinFar(t, Request{Account: account, Region: "us-east-1", URL: url, Now: now, OwnHosts: ownHosts}); !errors.Is(err, ErrLocation) {
 				t.Errorf("%s: %v, want a refusal", url, err)
 			}
 		}
 		// Signed for AWS, which is not configured: verified here, and not sent.
 		e.requests = nil
-		_, err := f.pinFar(t, Request{Account: account, URL: "https://far.s3.amazonaws.com/k" + signature, Now: now, OwnHosts: ownHosts})
+		_, err := f.pinFar(t, Request{Account: account, Region: "us-east-1", URL: "https://far.s3.amazonaws.com/k" + signature, Now: now, OwnHosts: ownHosts})
 		if !errors.Is(err, ErrNoAccess) || len(e.requests) != 0 {
 			t.Errorf("%v, %q; want no access and no request", err, e.requests)
 		}
@@ -608,7 +608,7 @@ func TestForeignLocations(t *testing.T) {
 		{"here, signed", "http://127.0.0.1:4580/bucket/k" + signature, real, Embedded, "bucket", "k"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			loc, err := ParseLocation(Request{Account: account, URL: tt.url, OwnHosts: ownHosts, Endpoint: tt.at})
+			loc, err := ParseLocation(Request{Account: account, Region: "us-east-1", URL: tt.url, OwnHosts: ownHosts, Endpoint: tt.at})
 			if err != nil || loc.Kind != tt.kind || loc.Bucket != tt.bucket || loc.Key != tt.key {
 				t.Errorf("%s %q %q, %v", loc.Kind, loc.Bucket, loc.Key, err)
 			}

@@ -1,6 +1,7 @@
 package source
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,13 +32,13 @@ type Opener struct {
 	Foreign   *ForeignS3 // nil where the embedded S3 is the only one
 	Handovers *Handovers
 	Keys      iam.AccessKeys
-	Region    string // of this service and of its S3
+	Region    string // of all buckets of the embedded S3
 
 	AllowSigV2 bool // take presigned Urls of signature version 2
 }
 
 // Resolve is ParseLocation for this service: it fails with ErrRegion for a Url of
-// another region, and with ErrLocation for a token that was not handed out.
+// another region than the import's, and with ErrLocation for a token that was not handed out.
 func (o *Opener) Resolve(req Request) (Location, error) {
 	if o.Foreign != nil {
 		req.Endpoint = o.Foreign.endpoint
@@ -50,7 +51,7 @@ func (o *Opener) Resolve(req Request) (Location, error) {
 	switch {
 	case err != nil:
 		return Location{}, err
-	case loc.Region != "" && loc.Region != o.Region:
+	case loc.Region != "" && loc.Region != req.Region:
 		return Location{}, fmt.Errorf("%w: %s", ErrRegion, loc.Region)
 	case loc.Kind == Handover && !o.Handovers.known(loc.token):
 		return Location{}, refuse("nothing was handed over")
@@ -60,10 +61,10 @@ func (o *Opener) Resolve(req Request) (Location, error) {
 
 // Pin keeps the bytes at loc under the name id until Release; they are durable when
 // it returns. It checks that the object belongs to the account, or that the
-// presigned Url is valid, and fails with ErrNotFound or ErrNoAccess; policies about
-// the caller and the role are checked before. Bytes of a foreign S3 can't be kept,
-// only recognised: their Pin may fail with ErrRole, ErrRegion and ErrUnavailable
-// too.
+// presigned Url is valid, and that the bucket is in the region of the import, and
+// fails with ErrNotFound, ErrNoAccess or ErrRegion; policies about the caller and the
+// role are checked before. Bytes of a foreign S3 can't be kept, only recognised: their
+// Pin may fail with ErrRole and ErrUnavailable too.
 func (o *Opener) Pin(ctx context.Context, id string, loc Location) (Pin, error) {
 	if loc.Kind == Handover {
 		pin, err := o.Handovers.pin(id, loc.token)
@@ -88,6 +89,9 @@ func (o *Opener) Pin(ctx context.Context, id string, loc Location) (Pin, error) 
 	}
 	if owner != account {
 		return Pin{}, fmt.Errorf("bucket %s is another account's: %w", loc.Bucket, ErrNoAccess)
+	}
+	if loc.within != o.Region {
+		return Pin{}, fmt.Errorf("bucket %s is in %s: %w", loc.Bucket, o.Region, ErrRegion)
 	}
 	pinned, err := o.Objects.Pin(ctx, loc.Bucket, loc.Key, id)
 	if err != nil {
@@ -162,6 +166,7 @@ func (o *Opener) Open(ctx context.Context, p Pin) (Object, error) {
 		if o.Foreign == nil {
 			return nil, fmt.Errorf("opening s3://%s/%s: no foreign S3 is configured any more: %w", p.Bucket, p.Key, ErrNotFound)
 		}
+		p.Region = cmp.Or(p.Region, o.Region) // older pins have none
 		return o.Foreign.open(ctx, p)
 	}
 	return nil, fmt.Errorf("opening pin %s: unknown kind %q", p.ID, p.Kind)
