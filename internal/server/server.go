@@ -172,7 +172,7 @@ func (a *App) Run(ctx context.Context) error {
 // announce writes where the service listens. On a full disk that may fail: the service
 // is needed all the more then.
 func (a *App) announce() error {
-	err := a.space.Freeing(func() error { return a.data.announce(a.Endpoint()) })
+	err := a.space.Freeing(func() error { return a.data.announce(a.Endpoint(), a.cfg.Region) })
 	if space.IsFull(err) {
 		a.log.Error("no room to say where the service listens: commands need --endpoint", "endpoint", a.Endpoint(), logkey.Error, err)
 		return nil
