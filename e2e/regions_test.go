@@ -124,6 +124,12 @@ func TestRegions(t *testing.T) {
 	if _, err := blocks("eu-north-1").ListSnapshotBlocks(ctx, &ebs.ListSnapshotBlocksInput{SnapshotId: snap}); errorCode(err) != "ResourceNotFoundException" {
 		t.Errorf("reading in another region: %v", err)
 	}
+	if out := run("snapshots", "--all-regions"); !strings.Contains(out, *snap) || !strings.Contains(out, *copied.SnapshotId) {
+		t.Errorf("snapshots of all regions: %s", out)
+	}
+	if out := run("verify", "--all-regions"); strings.Count(out, ": ok") != 2 {
+		t.Errorf("verify: %s", out)
+	}
 	if out := run("env"); !strings.Contains(out, "AWS_REGION='eu-west-1'") {
 		t.Errorf("env: %s", out)
 	}

@@ -49,7 +49,7 @@ func (a *App) front(metrics *prometheus.Registry, control *flow.Control) http.Ha
 		}), a.space},
 		awshttp.Diskport: adminapi.New(adminapi.Config{
 			Tasks: p.imports, Snapshots: p.db.Snapshots(), Verifier: p.shelf, Collector: p.gc, Log: a.log,
-			Accounts: p.iam, Operator: a.cfg.AccountID, Owns: p.estate().Owns, Stopping: a.stopping,
+			Accounts: p.iam, Operator: a.cfg.AccountID, Regions: a.cfg.regions, Owns: p.estate().Owns, Stopping: a.stopping,
 		}),
 	}
 	return awshttp.New(awshttp.Options{

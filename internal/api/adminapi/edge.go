@@ -58,6 +58,7 @@ type Config struct {
 	Verifier  Verifier
 	Collector Collector
 	Accounts  Accounts
+	Regions   awsid.Regions // that the service plays
 	// Operator is the service's own account, which may manage the others.
 	Operator string
 	// Owns says what an account has besides identities ("3 snapshots"), or "".
@@ -109,6 +110,7 @@ var routes = []route{
 	{"GET /-/v1/snapshots", "diskport:ListSnapshots", (*Edge).listSnapshots, anyone},
 	{"GET /-/v1/snapshots/{id}", "diskport:GetSnapshot", (*Edge).getSnapshot, anyone},
 	{"POST /-/v1/snapshots/{id}/verify", "diskport:VerifySnapshot", (*Edge).verifySnapshot, anyone},
+	{"GET /-/v1/regions", "diskport:ListRegions", (*Edge).listRegions, anyone},
 	{"POST /-/v1/gc", "diskport:CollectGarbage", (*Edge).collect, operator},
 	{"GET /-/v1/accounts", "diskport:ListAccounts", (*Edge).listAccounts, operator},
 	{"POST /-/v1/accounts", "diskport:AddAccount", (*Edge).addAccount, operator},
