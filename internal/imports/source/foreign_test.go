@@ -33,10 +33,11 @@ type elsewhere struct {
 	content []byte
 	s3      *s3.Client
 
-	mu       sync.Mutex // guards what follows
-	fault    func(w http.ResponseWriter, r *http.Request, next http.Handler) bool
-	requests []string // method, Range
-	assumed  int
+	mu        sync.Mutex // guards what follows
+	fault     func(w http.ResponseWriter, r *http.Request, next http.Handler) bool
+	requests  []string // method, Range
+	assumed   int
+	assumedIn string // region of the last
 }
 
 // content is more than some chunks and reads.
@@ -88,6 +89,9 @@ func (e *elsewhere) serve(w http.ResponseWriter, r *http.Request, fake http.Hand
 	}
 }
 
+// signedFor returns the region of a request's credential scope.
+func signedFor(r *http.Request) string { return strings.Split(r.Header.Get("Authorization"), "/")[2] }
+
 // sts lets callers assume the role if they ask as the import service does.
 func (e *elsewhere) sts(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/xml")
@@ -98,6 +102,7 @@ func (e *elsewhere) sts(w http.ResponseWriter, r *http.Request) {
 	}
 	e.mu.Lock()
 	e.assumed++
+	e.assumedIn = signedFor(r)
 	e.mu.Unlock()
 	_, _ = fmt.Fprintf(w, `<AssumeRoleResponse><AssumeRoleResult><Credentials><AccessKeyId>ROLEKEY</AccessKeyId><SecretAccessKey>x</SecretAccessKey>
 		<SessionToken>token</SessionToken><Expiration>%s</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>`,
@@ -474,6 +479,37 @@ func TestPinOfForeignObjectFails(t *testing.T) {
 				t.Errorf("%+v, %v; want %v", pin, err, tt.want)
 			}
 		})
+	}
+}
+
+// TestForeignRegion: without a region of its own, a foreign S3 is asked in that of the
+// import, when its object is looked at and whenever it is read.
+func TestForeignRegion(t *testing.T) {
+	for _, c := range []struct{ own, within, want string }{
+		{"", "eu-west-1", "eu-west-1"}, {"", "us-east-1", "us-east-1"}, {"minio-1", "eu-west-1", "minio-1"},
+	} {
+		f, e := foreignFixture(t, func(o *ForeignOptions) { o.Region = c.own })
+		var mu sync.Mutex
+		scopes := map[string]bool{}
+		e.set(func(_ http.ResponseWriter, r *http.Request, _ http.Handler) bool {
+			mu.Lock()
+			defer mu.Unlock()
+			scopes[signedFor(r)] = true
+			return false
+		})
+		req := far()
+		req.Region = c.within
+		if _, err := f.openFar(t, req).ReadAt(make([]byte, 1), 0); err != nil {
+			t.Fatal(err)
+		}
+		e.mu.Lock()
+		scopes[e.assumedIn] = true
+		e.mu.Unlock()
+		mu.Lock()
+		if len(scopes) != 1 || !scopes[c.want] {
+			t.Errorf("an import in %s from an S3 in %q signs for %v, want %s", c.within, c.own, scopes, c.want)
+		}
+		mu.Unlock()
 	}
 }
 
