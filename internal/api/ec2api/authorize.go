@@ -54,8 +54,8 @@ func (c call) describe(ctx context.Context, with policy.Context, arn string) (po
 }
 
 // describeID adds the condition keys of a resource of a region that the account may
-// use, and returns its tags. Of one that is not there, or is none of the account's business,
-// there is nothing to tell.
+// use, and returns its tags. Of one that is not there, or is none of the account's
+// business, there is nothing to tell.
 func (c call) describeID(ctx context.Context, with policy.Context, region, id string) (tag.Set, error) {
 	home := awsid.Home{Account: c.account(), Region: region}
 	switch {
