@@ -44,11 +44,11 @@ func (c call) describe(ctx context.Context, with policy.Context, arn string) (po
 	if full == nil {
 		full = policy.Context{}
 	}
-	full.Set("ec2:Region", c.Region)
 	region := c.Region
 	if part := strings.SplitN(arn, ":", 6); len(part) == 6 {
-		region = part[3]
+		region = part[3] // the source of a copy may be in another
 	}
+	full.Set("ec2:Region", region)
 	tags, err := c.describeID(ctx, full, region, arn[strings.LastIndex(arn, "/")+1:])
 	return iam.WithResourceTags(full, "ec2:ResourceTag/", tags), err
 }

@@ -107,6 +107,7 @@ func TestCopyIsJudgedInBothRegions(t *testing.T) {
 		"the source":                {`"Resource":"arn:aws:ec2:us-east-1::snapshot/` + snapA + `"`, "us-east-1", 403},
 		"the source, misplaced":     {`"Resource":"arn:aws:ec2:us-east-1::snapshot/` + snapA + `"`, "cn-north-1", 400},
 		"the region of the source":  {`"Resource":"*","Condition":{"StringEquals":{"aws:RequestedRegion":"us-east-1"}}`, "us-east-1", 403},
+		"the source's ec2:Region":   {`"Resource":"*","Condition":{"StringEquals":{"ec2:Region":"us-east-1"}}`, "us-east-1", 403},
 		"the region of the copy":    {`"Resource":"*","Condition":{"StringEquals":{"aws:RequestedRegion":"eu-west-1"}}`, "us-east-1", 403},
 		"ARNs of the copy's region": {`"Resource":"arn:aws:ec2:eu-west-1::*"`, "us-east-1", 403},
 		"the tag of the source":     {`"Resource":"*","Condition":{"StringEquals":{"aws:ResourceTag/keep":"yes"}}`, "us-east-1", 403},
