@@ -2,7 +2,6 @@ package metadb
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/diskport/diskport/internal/store/snapshot"
 )
@@ -15,15 +14,6 @@ func addRangePages(ctx context.Context, q querier, id string, pages []snapshot.P
 		rows[i] = []any{id, p.Page, p.ID[:], p.Blocks}
 	}
 	return insert(ctx, q, rows, `INSERT INTO range_pages (snapshot, page, page_id, blocks) VALUES (?)`)
-}
-
-// checkRangePages compares the blocks that a draft's pages name with those under its root.
-func checkRangePages(ctx context.Context, q querier, id string, want int64) error {
-	got, _, err := one(ctx, q, column[int64], `SELECT COALESCE(SUM(blocks), 0) FROM range_pages WHERE snapshot = $1`, id)
-	if err == nil && got != want {
-		err = fmt.Errorf("publish snapshot %s: its ranges registered %d blocks, its root has %d", id, got, want)
-	}
-	return err
 }
 
 func dropRangePages(ctx context.Context, q querier, id string) error {

@@ -35,7 +35,7 @@ func (w Work) Claim(ctx context.Context, owner string, kinds []work.Kind, now ti
 			WHERE u.lease_until <= $3 AND (u.not_before <= $3 OR u.not_before > $4 OR u.claimed > $5) AND u.kind IN (?)
 			ORDER BY COALESCE(busy.running, 0), u.created, u.range_index, u.id
 			LIMIT 1`+w.db.engine.skipLocked+`)
-		RETURNING id, account, kind, task, range_index, owner, attempt, lease_until, claims, failures, waits`, 5, len(kinds))
+		RETURNING id, account, kind, task, range_index, done, owner, attempt, lease_until, claims, failures, waits`, 5, len(kinds))
 	values := append([]any{owner, micros(now.Add(work.LeaseFor)), micros(now), micros(now.Add(work.MaxPause)), micros(now.Add(work.Skew))}, args(kinds)...)
 	err = w.db.update(ctx, "claim a unit of work", func(q querier) (err error) {
 		l, ok, err = one(ctx, q, scanLease, stmt, values...)
@@ -118,7 +118,7 @@ func (w Work) Ensure(ctx context.Context, duties ...work.Kind) error {
 
 func scanLease(s scanner) (l work.Lease, err error) {
 	var until int64
-	err = s.Scan(&l.ID, &l.Account, &l.Kind, &l.Task, &l.Range, &l.Owner, &l.Attempt, &until, &l.Claims, &l.Failures, &l.Waits)
+	err = s.Scan(&l.ID, &l.Account, &l.Kind, &l.Task, &l.Range, &l.Done, &l.Owner, &l.Attempt, &until, &l.Claims, &l.Failures, &l.Waits)
 	l.Until = fromMicros(until)
 	return l, err
 }
@@ -168,6 +168,19 @@ func holdUnit(ctx context.Context, q querier, l work.Lease) error {
 // finishUnit is the fence of an event that ends the unit.
 func finishUnit(ctx context.Context, q querier, l work.Lease) error {
 	n, err := exec(ctx, q, `DELETE FROM units WHERE id = $1 AND owner = $2 AND attempt = $3`, l.ID, l.Owner, l.Attempt)
+	return lostUnless(n, err)
+}
+
+// handOn is the fence of an event that does part of a unit: the unit is given back, to
+// be gone on with by whoever claims it, as if it were a new one that begins at done.
+func handOn(ctx context.Context, q querier, l work.Lease, done int64) error {
+	if done <= l.Done {
+		return fmt.Errorf("%s: nothing is done between %d and %d", unitName(l), l.Done, done)
+	}
+	n, err := exec(ctx, q, `
+		UPDATE units SET done = $1, owner = '', lease_until = 0, progress = NULL, not_before = 0, claims = 0, furthest = 0, failures = 0,
+			failing_since = 0, last_error = '', waits = 0, waiting_since = 0, waits_for = ''
+		WHERE id = $2 AND owner = $3 AND attempt = $4`, done, l.ID, l.Owner, l.Attempt)
 	return lostUnless(n, err)
 }
 

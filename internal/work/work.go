@@ -52,6 +52,9 @@ type Unit struct {
 	Kind    Kind
 	Task    string // import task id, or snapshot id of a draft; empty for periodic duties
 	Range   int    // index of the range within its task
+	// Done is how much of it earlier leases have finished for good, in a measure of
+	// its kind's own.
+	Done int64
 }
 
 // Lease is the right to do a unit until Until. Attempt grows with every claim of

@@ -42,6 +42,7 @@ type Engine struct {
 	Space     Space
 	Workers   *ingest.Workers // windows in work at a time
 	Target    int64           // source bytes of a range; 0 = ingest's default
+	Slice     ingest.Slice    // of a range that is done at a time; PageBytes is not used
 
 	Bus  *wake.Bus // of claimers, and of callers that wait for a task
 	Live *Live     // what this node is doing
@@ -245,8 +246,10 @@ func (e *Engine) checkSpace(rs []Range) error {
 	return nil
 }
 
-// ingest does one range. It does not begin while nothing more may be stored: reading
-// the source would be in vain.
+// ingest does the next slice of a range. A range of a large disk has many; each is
+// registered by itself, so neither transactions nor memory grow with the disk, and a
+// range that is interrupted goes on where its last slice ended. It does not begin while
+// nothing more may be stored: reading the source would be in vain.
 func (e *Engine) ingest(ctx context.Context, h *work.Held) (next work.Lease, ok bool, err error) {
 	t, err := e.Store.OfUnit(ctx, h.Unit)
 	if err != nil {
@@ -264,15 +267,17 @@ func (e *Engine) ingest(ctx context.Context, h *work.Held) (next work.Lease, ok 
 	m := e.Live.begin(t.ID)
 	defer e.Live.end(m)
 	h.Report(m)
-	written, err := e.write(ctx, h.Lease, m, t)
+	written, done, err := e.write(ctx, h.Lease, m, t)
 	if err != nil {
 		return next, false, e.short(err, t.Ranges[h.Range].Bytes)
 	}
 	counts := m.counts() // with what Finish made of them
 	counts.Stored += written.PagesBytes
-	return e.Store.FinishRange(ctx, h.Lease, RangeResult{
-		Packs: written.Packs, PagesFile: written.PagesFile, PagesBytes: written.PagesBytes, Pages: written.Pages, Counts: counts,
-	})
+	r := RangeResult{Packs: written.Packs, PagesFile: written.PagesFile, PagesBytes: written.PagesBytes, Pages: written.Pages, Counts: counts}
+	if done < t.Ranges[h.Range].Pages {
+		return next, false, e.Store.FinishSlice(ctx, h.Lease, r, done)
+	}
+	return e.Store.FinishRange(ctx, h.Lease, r)
 }
 
 // short says how many bytes may be needed, if err says that there was too little room.
@@ -283,22 +288,27 @@ func (e *Engine) short(err error, need int64) error {
 	return errors.Join(e.Space.Shortage(need), err)
 }
 
-// write ingests the range of the lease and returns when its blocks and pages are
-// durable.
-func (e *Engine) write(ctx context.Context, l work.Lease, m *meter, t Task) (snapshot.Written, error) {
-	r := t.Ranges[l.Range]
+// write ingests the next slice of the range of the lease. It returns when the slice's
+// blocks and pages are durable, and how many pages of the range are done with it.
+func (e *Engine) write(ctx context.Context, l work.Lease, m *meter, t Task) (out snapshot.Written, done int64, err error) {
 	image, err := e.disks.acquire(ctx, t, e.open)
 	if err != nil {
-		return snapshot.Written{}, err
+		return out, 0, err
 	}
 	defer e.disks.release(image)
 	rec, err := e.Records.Get(ctx, t.Region, t.SnapshotID)
 	if err != nil {
-		return snapshot.Written{}, err
+		return out, 0, err
 	}
 	domain, keys, err := e.Domains.Open(ctx, rec.Domain)
 	if err != nil {
-		return snapshot.Written{}, err
+		return out, 0, err
+	}
+	slice := e.Slice
+	slice.PageBytes = pageBytes
+	r, done, err := slice.Next(ctx, image.disk, t.Ranges[l.Range], l.Done)
+	if err != nil {
+		return out, 0, err
 	}
 	w := e.Library.NewRangeWriter(ctx, l, snapshot.Range{First: r.First, Pages: r.Pages, Domain: domain, Keys: keys})
 	m.watch(func() Counts {
@@ -311,9 +321,10 @@ func (e *Engine) write(ctx context.Context, l work.Lease, m *meter, t Task) (sna
 	}
 	if err != nil {
 		w.Abort()
-		return snapshot.Written{}, err
+		return out, 0, err
 	}
-	return w.Finish(ctx)
+	out, err = w.Finish(ctx)
+	return out, done, err
 }
 
 // publish writes the root and makes the snapshot visible.

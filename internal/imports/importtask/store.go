@@ -79,12 +79,17 @@ type Progress interface {
 	// Plan unit by one Range unit for each range, or by the Publish unit if there
 	// are none. It returns the lease of the first of these.
 	Planned(ctx context.Context, l work.Lease, p Plan) (work.Lease, error)
-	// FinishRange is step 4 of the ordering invariant: it checks the lease, closes
-	// the packs and the pages file, inserts the rows of the blocks (on conflict the
-	// first stays and is un-condemned, unless it was found damaged) and of the pages
-	// (on conflict the row moves to the page that was written now), names the pages
-	// as pages of the draft, adds the counts, and ends the unit. All files of r must
-	// be durable before the call; their blocks exist once it has returned nil. When
+	// FinishSlice is step 4 of the ordering invariant for a part of a range, so that
+	// a large range is registered by many small transactions: it checks the lease,
+	// closes the packs and the pages file, inserts the rows of the blocks (on conflict
+	// the first stays and is un-condemned, unless it was found damaged) and of the
+	// pages (on conflict the row moves to the page that was written now), names the
+	// pages as pages of the draft, and adds the counts. The unit is given back, to be
+	// gone on with at page done of its range (work.Unit.Done), which is above l.Done:
+	// whatever happens afterwards, what r holds is not ingested again. All files of r
+	// must be durable before the call; their blocks exist once it has returned nil.
+	FinishSlice(ctx context.Context, l work.Lease, r RangeResult, done int64) error
+	// FinishRange is FinishSlice for the last slice of a range: it ends the unit. When
 	// it was the last range, the Publish unit is made and leased to the caller; only
 	// then is ok true.
 	FinishRange(ctx context.Context, l work.Lease, r RangeResult) (next work.Lease, ok bool, err error)
@@ -123,7 +128,8 @@ type Plan struct {
 	KMSKey   string          // its ARN; empty: not encrypted
 }
 
-// RangeResult is what ingesting one range made durable. All slices may be empty.
+// RangeResult is what ingesting a slice of a range made durable. It may hold nothing.
+// Counts.Data is the number of blocks that Pages name.
 type RangeResult struct {
 	Packs      []blockstore.ClosedPack
 	PagesFile  blockstore.File // zero when there are no pages
@@ -136,7 +142,7 @@ type RangeResult struct {
 type Published struct {
 	Root      blockstore.File
 	RootBytes int64
-	Blocks    int64 // entries under the root; Publish compares them with the pages'
+	Blocks    int64 // entries under the root; Publish compares them with what the ranges counted
 }
 
 // RangePages reads the pages that the ranges of an import registered, for its root.
