@@ -207,7 +207,7 @@ func (t Tasks) Publish(ctx context.Context, l work.Lease, p importtask.Published
 		if err != nil {
 			return err
 		}
-		if err := endTask(ctx, q, task, next, now); err != nil {
+		if err := t.db.endTask(ctx, q, task, next, now); err != nil {
 			return err
 		}
 		made := outbox.Detail{Snapshot: task.snapshot}
@@ -237,8 +237,8 @@ func allRangesDone(ctx context.Context, q querier, task taskRow, blocks int64) e
 }
 
 // endTask gives a task its last state. Its pin is released and its draft is gone.
-func endTask(ctx context.Context, q querier, task taskRow, s importtask.State, now int64) error {
-	if err := dropRangePages(ctx, q, task.snapshot); err != nil {
+func (db *DB) endTask(ctx context.Context, q querier, task taskRow, s importtask.State, now int64) error {
+	if err := db.letGo(ctx, q, task.home.Account, task.snapshot); err != nil {
 		return err
 	}
 	if err := dropUnits(ctx, q, task.id); err != nil {

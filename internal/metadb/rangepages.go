@@ -16,11 +16,6 @@ func addRangePages(ctx context.Context, q querier, id string, pages []snapshot.P
 	return insert(ctx, q, rows, `INSERT INTO range_pages (snapshot, page, page_id, blocks) VALUES (?)`)
 }
 
-func dropRangePages(ctx context.Context, q querier, id string) error {
-	_, err := exec(ctx, q, `DELETE FROM range_pages WHERE snapshot = $1`, id)
-	return err
-}
-
 // RangePages implements importtask.RangePages.
 func (t Tasks) RangePages(ctx context.Context, snapshotID string) (pages []snapshot.PagePlace, err error) {
 	scan := func(s scanner) (p snapshot.PagePlace, err error) {

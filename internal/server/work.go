@@ -33,6 +33,7 @@ var lanes = [][]work.Kind{
 	{work.Unpack},
 	{work.Copy},
 	{work.Copy},
+	{work.LetGo},
 	{work.GC},
 }
 

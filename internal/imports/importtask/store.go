@@ -94,7 +94,8 @@ type Progress interface {
 	// then is ok true.
 	FinishRange(ctx context.Context, l work.Lease, r RangeResult) (next work.Lease, ok bool, err error)
 	// Publish is step 5 of the ordering invariant: it completes the snapshot and
-	// the task together. The root must be durable before the call.
+	// the task together. The root must be durable before the call. Of many pages of the
+	// draft some rows are left for a LetGo unit (snapshot.Leavings).
 	Publish(ctx context.Context, l work.Lease, p Published) error
 }
 
@@ -110,11 +111,11 @@ type Endings interface {
 	// *TransitionError for a task that has ended.
 	Cancel(ctx context.Context, home awsid.Home, id string, f Failure) (previous State, err error)
 	// CleanedUp moves the lease's task from Deleting to Deleted. The record of the
-	// snapshot and the pages of the draft are removed; what was written for them is
-	// garbage, which gc frees.
+	// snapshot and the pages of the draft are removed (of many pages the rest by a LetGo
+	// unit); what was written for them is garbage, which gc frees.
 	CleanedUp(ctx context.Context, l work.Lease) error
-	// Forget removes the tasks that ended before t, with their tags and tokens, and
-	// returns how many there were.
+	// Forget removes the tasks that ended before t, with their tags and tokens, some in
+	// a transaction, and returns how many there were.
 	Forget(ctx context.Context, t time.Time) (n int, err error)
 }
 

@@ -69,9 +69,10 @@ type DraftStore interface {
 	DraftRecords
 	Appends
 	Settling
+	Leavings
 }
 
-// DraftRecords starts drafts, finds them, and ends those that clients leave.
+// DraftRecords starts drafts and finds them.
 type DraftRecords interface {
 	// Start stores d, pending, with its tags. baseID, when given, is the completed
 	// snapshot whose root d begins as, of any region. When the account already has a
@@ -91,10 +92,6 @@ type DraftRecords interface {
 	// from then on nothing can be written. Completing a draft again succeeds and changes
 	// nothing, since clients repeat the call. ErrNotFound, ErrNotPending.
 	Complete(ctx context.Context, home awsid.Home, id string, want Expected) error
-	// ExpireDrafts fails the drafts that at now have gone without a write for their
-	// Timeout, and forgets appends whose lease has lapsed. It returns how many drafts it
-	// failed.
-	ExpireDrafts(ctx context.Context, now time.Time) (n int, err error)
 }
 
 // Appends makes blocks that clients write durable. An append is a unit of work of its
@@ -131,6 +128,21 @@ type Settling interface {
 	Publish(ctx context.Context, l work.Lease, m Manifest) error
 	// Reject fails the lease's draft, with a message that its owner sees.
 	Reject(ctx context.Context, l work.Lease, message string) error
+}
+
+// Leavings ends drafts that clients leave, and lets go of what snapshots that were
+// pending leave behind. An event that ends a draft or an import lets go of so many of
+// the rows that named its pages and blocks as one transaction can without keeping
+// others waiting; for the rest it makes a LetGo unit. Until the turn of a row comes, it
+// keeps what it names from gc, and that is all it does.
+type Leavings interface {
+	// ExpireDrafts fails the drafts that at now have gone without a write for their
+	// Timeout, each in a transaction of its own, and forgets appends whose lease has
+	// lapsed. It returns how many drafts it failed.
+	ExpireDrafts(ctx context.Context, now time.Time) (n int, err error)
+	// LetGo lets go of some more rows of the lease's snapshot. When none are left it ends
+	// the unit; else left is true, and the lease is still held.
+	LetGo(ctx context.Context, l work.Lease) (left bool, err error)
 }
 
 // ErrNotPending reports a draft that can't be written any more.

@@ -35,6 +35,7 @@ func (d *Drafts) Handlers() map[work.Kind]work.Handler {
 	return map[work.Kind]work.Handler{
 		work.Complete: drafts(d.settle),
 		work.Copy:     drafts(d.copyRange),
+		work.LetGo:    {Do: d.letGo},
 		work.Expire:   {Do: d.expire, Every: expireEvery},
 	}
 }
@@ -97,6 +98,14 @@ func (d *Drafts) expire(ctx context.Context, h *work.Held) (next work.Lease, ok 
 	n, err := d.Store.ExpireDrafts(ctx, d.aged())
 	if err == nil && n > 0 {
 		h.Log.Info("failed snapshots that were not written to in time", "snapshots", n)
+	}
+	return next, false, err
+}
+
+// letGo lets go of what a large snapshot left behind, slice by slice.
+func (d *Drafts) letGo(ctx context.Context, h *work.Held) (next work.Lease, ok bool, err error) {
+	for left := true; left && err == nil; {
+		left, err = d.Store.LetGo(ctx, h.Lease)
 	}
 	return next, false, err
 }

@@ -118,7 +118,7 @@ func aSliceIsRefused(t *testing.T, b Bench) {
 func slicesAreCleanedUp(t *testing.T, b Bench) {
 	b.slice(t, b.planned(t, 1, 1)[0], 1, "a")
 	b.slice(t, b.claim(t, work.Range), 2, "b")
-	if _, err := b.Tasks.Cancel(t.Context(), account, taskID(1), failure); err != nil {
+	if _, err := b.Tasks.Cancel(t.Context(), home, taskID(1), failure); err != nil {
 		t.Fatal(err)
 	}
 	if err := b.Tasks.CleanedUp(t.Context(), b.claim(t, work.Cleanup)); err != nil {
