@@ -203,6 +203,14 @@ func garbageBench(db *DB) gctest.Bench {
 				return cmp.Or(err, letGoRoot(ctx, q, root), db.forgetDraft(ctx, q, "", id))
 			})
 		},
+		Slices: func(n int64) { db.letGoRows = n },
+		LetGo: func(t *testing.T, id string) (left bool) {
+			must(t, db, func(q querier) (err error) {
+				left, err = db.letGoSome(ctx, q, id)
+				return err
+			})
+			return left
+		},
 	}
 }
 
