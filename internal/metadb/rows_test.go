@@ -275,6 +275,33 @@ func TestNoTransactionGrowsWithADisk(t *testing.T) {
 	}
 }
 
+// TestNoTransactionGrowsWithAManifest: a part of a manifest is registered, again by a
+// later attempt, and again with other pages, the most that there may be.
+func TestNoTransactionGrowsWithAManifest(t *testing.T) {
+	db := freshSQLite(t)
+	d := snapshot.Draft{Record: snapshot.Record{ID: "snap-1", Account: "a"}, Want: &snapshot.Expected{Blocks: -1}}
+	if _, _, err := db.Snapshots().Start(t.Context(), d, "", 1); err != nil {
+		t.Fatal(err)
+	}
+	l := claimed(t, db, work.Complete)
+	largest := countChanges(t, db)
+	for _, kind := range []string{"page", "page", "other"} {
+		p := snapshot.NewPages{File: fileOf(t, db, l, blockstore.PagesFile), Bytes: 100}
+		for i := range 1024 {
+			p.Pages = append(p.Pages, snapshot.PagePlace{Page: int64(i), ID: idOf(kind, i), File: p.File.ID, Blocks: 1})
+		}
+		if err := db.Snapshots().AddPages(t.Context(), l, p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	largest.check(t, "a manifest is registered")
+	got := dumpOf(t, db, "range_pages", "pages", "page_candidates")
+	if len(got["range_pages"]) != 1024 || len(got["pages"]) != 2048 || len(got["page_candidates"]) != 1024 {
+		t.Errorf("%d pages of the draft, %d pages, %d candidates, want 1024, 2048 and 1024",
+			len(got["range_pages"]), len(got["pages"]), len(got["page_candidates"]))
+	}
+}
+
 // TestNoDutyGrowsWithAnAccount: what periodic duties find may be any number of rows.
 func TestNoDutyGrowsWithAnAccount(t *testing.T) {
 	past := time.Now().Add(-time.Hour)

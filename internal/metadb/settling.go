@@ -58,14 +58,33 @@ func lockComplete(ctx context.Context, q querier, id string) error {
 	return lostUnless(exec(ctx, q, `UPDATE drafts SET complete = complete WHERE snapshot = $1 AND complete = 1`, id))
 }
 
+// AddPages implements snapshot.Settling.
+func (s Snapshots) AddPages(ctx context.Context, l work.Lease, p snapshot.NewPages) error {
+	return s.db.update(ctx, "add pages to snapshot "+l.Task, func(q querier) error {
+		if err := lockComplete(ctx, q, l.Task); err != nil {
+			return err
+		}
+		if err := holdUnit(ctx, q, l); err != nil {
+			return err
+		}
+		if err := store(ctx, q, l, filesOf(p)); err != nil {
+			return err
+		}
+		return replaceRangePages(ctx, q, l.Task, p.Pages)
+	})
+}
+
+func filesOf(p snapshot.NewPages) importtask.RangeResult {
+	return importtask.RangeResult{PagesFile: p.File, PagesBytes: p.Bytes, Pages: p.Pages}
+}
+
 // Publish implements snapshot.Settling.
 func (s Snapshots) Publish(ctx context.Context, l work.Lease, r snapshot.Manifest) error {
 	return s.db.update(ctx, "publish snapshot "+l.Task, func(q querier) error {
 		if err := s.db.endDraft(ctx, q, l, snapshot.Completed); err != nil {
 			return err
 		}
-		files := importtask.RangeResult{PagesFile: r.PagesFile, PagesBytes: r.PagesBytes, Pages: r.Pages}
-		if err := store(ctx, q, l, files); err != nil {
+		if err := store(ctx, q, l, filesOf(r.New)); err != nil {
 			return err
 		}
 		if err := closeRoot(ctx, q, l, r.Root.File.ID, r.Root.Bytes); err != nil {
@@ -73,7 +92,7 @@ func (s Snapshots) Publish(ctx context.Context, l work.Lease, r snapshot.Manifes
 		}
 		_, err := exec(ctx, q, `
 			UPDATE snapshots SET root = $1, blocks = $2, stored = stored + $3, completed = $4, progress = 100 WHERE id = $5`,
-			r.Root.File.ID, r.Root.Blocks, r.PagesBytes, micros(s.db.now()), l.Task)
+			r.Root.File.ID, r.Root.Blocks, r.Stored, micros(s.db.now()), l.Task)
 		if err != nil {
 			return err
 		}

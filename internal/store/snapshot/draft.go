@@ -50,12 +50,18 @@ type Appended struct {
 	Progress int          // percent, as the client says; 0: unknown
 }
 
+// NewPages is a file of durable pages of a draft's manifest.
+type NewPages struct {
+	File  blockstore.File // zero when there are no pages
+	Bytes int64
+	Pages []PagePlace
+}
+
 // Manifest is the durable manifest of a draft.
 type Manifest struct {
-	PagesFile  blockstore.File // zero when there are no new pages
-	PagesBytes int64
-	Pages      []PagePlace // those in it
-	Root       Root
+	New    NewPages // those that were not added before
+	Stored int64    // bytes of all pages files that were written for it
+	Root   Root
 }
 
 // DraftStore is everything that happens to drafts, from the call that starts one to the
@@ -123,8 +129,14 @@ type Settling interface {
 	// and gets its Complete unit back, which is leased to the caller; only then is ok
 	// true.
 	Copied(ctx context.Context, l work.Lease) (next work.Lease, ok bool, err error)
+	// AddPages registers a part of the manifest of the lease's draft and names the pages
+	// as pages of the draft, so that Publish need not register all of a large manifest at
+	// once. The file must be durable before the call. A page that an earlier attempt added
+	// at the same place is replaced.
+	AddPages(ctx context.Context, l work.Lease, p NewPages) error
 	// Publish is step 5 of the ordering invariant: the lease's draft becomes a completed
-	// snapshot with manifest m, whose files must be durable before the call.
+	// snapshot with manifest m, whose files must be durable before the call. Of a large
+	// draft some rows are left for a LetGo unit.
 	Publish(ctx context.Context, l work.Lease, m Manifest) error
 	// Reject fails the lease's draft, with a message that its owner sees.
 	Reject(ctx context.Context, l work.Lease, message string) error

@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -26,6 +27,9 @@ const (
 // pagesHint is how many bytes are reserved for the pages of a draft; the file grows
 // when there are more. It is enough for 31 full pages, 15 GiB of volume.
 const pagesHint = 1 << 20
+
+// slicePages is how many pages of a draft's manifest one transaction registers at most.
+const slicePages = 1024
 
 // Handlers returns what a runner does with the units of drafts.
 func (d *Drafts) Handlers() map[work.Kind]work.Handler {
@@ -178,8 +182,17 @@ func (d *Drafts) publish(ctx context.Context, l work.Lease, draft Draft) error {
 		d.Bus.Wake(wake.Work)
 		return err
 	}
-	m := &merger{lib: d.Library, out: d.Library.newPageWriter(l, pagesHint)}
-	defer m.out.abort()
+	m := &merger{most: cmp.Or(d.SlicePages, slicePages), out: d.Library.newPageWriter(l, pagesHint)}
+	defer func() { m.out.abort() }()
+	m.full = func(ctx context.Context) error {
+		added, err := m.out.added(ctx)
+		if err == nil {
+			err = d.Store.AddPages(ctx, l, added)
+		}
+		m.stored += added.Bytes
+		m.out = d.Library.newPageWriter(l, pagesHint)
+		return err
+	}
 	if base != nil && !foreign {
 		m.base, m.rest = base, base.root.pages
 	}
@@ -198,11 +211,11 @@ func (d *Drafts) finish(ctx context.Context, l work.Lease, draft Draft, m *merge
 	if err := m.end(ctx); err != nil {
 		return err
 	}
-	var pages Written
-	if err := m.out.finish(ctx, &pages); err != nil {
+	rest, err := m.out.added(ctx)
+	if err != nil {
 		return err
 	}
-	s := Manifest{PagesFile: pages.PagesFile, PagesBytes: pages.PagesBytes, Pages: pages.Pages}
+	s := Manifest{New: rest, Stored: m.stored + rest.Bytes}
 	if s.Root, err = d.Library.WriteRoot(ctx, l, draft.Record, m.pages); err != nil {
 		return err
 	}
@@ -223,8 +236,11 @@ func (d *Drafts) base(ctx context.Context, draft Draft) (*Blocks, error) {
 
 // merger makes the pages of a draft: those of its base, with what was written.
 type merger struct {
-	lib  *Library
-	out  *pageWriter
+	out    *pageWriter
+	most   int                             // pages of out
+	full   func(ctx context.Context) error // registers the pages of out and makes it a new one
+	stored int64                           // bytes of those that were full
+
 	base *Blocks    // nil: none
 	rest []rootPage // pages of base that are not dealt with
 
@@ -249,6 +265,11 @@ func (m *merger) add(ctx context.Context, b Block) error {
 func (m *merger) flush(ctx context.Context) error {
 	if len(m.entries) == 0 {
 		return nil
+	}
+	if len(m.out.places) >= m.most {
+		if err := m.full(ctx); err != nil {
+			return err
+		}
 	}
 	m.inherit(m.index)
 	if len(m.rest) > 0 && m.rest[0].index == m.index {
