@@ -31,7 +31,8 @@ type Kind string
 // The kinds of units.
 const (
 	Plan     Kind = "plan"     // open the image, cut it into ranges
-	Unpack   Kind = "unpack"   // plan an image that has to be unpacked first
+	Survey   Kind = "survey"   // plan an image whose tables take long to read
+	Unpack   Kind = "unpack"   // plan an image that has to be unpacked first, or unpack it once more for its ranges
 	Range    Kind = "range"    // ingest a run of manifest pages
 	Publish  Kind = "publish"  // write the root, make the snapshot visible
 	Cleanup  Kind = "cleanup"  // drop what a failed or cancelled task left
@@ -98,7 +99,8 @@ type Store interface {
 	// Claim leases to owner the next unit of one of the kinds that is due at now
 	// and not leased, or whose lease has lapsed. The account with the fewest leased
 	// units comes first, then the oldest unit. The claim is counted in the lease.
-	// ok is false when there is no such unit.
+	// While a task has an Unpack unit its Range units wait, and so do further Unpack
+	// units while one is leased. ok is false when there is no such unit.
 	Claim(ctx context.Context, owner string, kinds []Kind, now time.Time) (l Lease, ok bool, err error)
 	// Renew extends the lease to LeaseFor after now and stores how far the unit is;
 	// it returns the lease as it is then. When the unit is further than at any
@@ -107,8 +109,10 @@ type Store interface {
 	Renew(ctx context.Context, l Lease, now time.Time, p Progress) (Lease, error)
 	// Release hands the unit back without a verdict, because the service stops or
 	// the unit belongs into another lane. It is due again at notBefore, as a unit
-	// of kind. Claims are counted anew, since the caller has not died of it.
-	// Releasing a lost lease succeeds.
+	// of kind. Claims and failures are counted anew, since the caller has not died of
+	// it; but in another lane they are those from before this claim, since it may still
+	// be what the unit does there that its process dies of. Releasing a lost lease
+	// succeeds.
 	Release(ctx context.Context, l Lease, kind Kind, notBefore time.Time) error
 	// Retry hands back a unit that failed and may succeed later. It is due again at
 	// notBefore; the failure counts, and its cause is kept for people to see.

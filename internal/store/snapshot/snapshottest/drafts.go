@@ -417,7 +417,7 @@ func tiers(t *testing.T, b Bench) {
 // and the lease of the draft decides who adds them.
 func manifests(t *testing.T, b Bench) {
 	b.start(t, draft(one, ""))
-	must(t, b.Drafts.Complete(t.Context(), "a", one, snapshot.Expected{Blocks: -1}))
+	must(t, b.Drafts.Complete(t.Context(), of("a"), one, snapshot.Expected{Blocks: -1}))
 	pages := func(l work.Lease, file int64) snapshot.NewPages {
 		f := blockstore.File{ID: blockstore.FileID(file), Kind: blockstore.PagesFile}
 		must(t, b.Catalog.CreateFile(t.Context(), l, f))
@@ -444,7 +444,7 @@ func manifests(t *testing.T, b Bench) {
 	root := snapshot.Root{File: blockstore.File{ID: 4, Kind: blockstore.RootFile}, Bytes: 10, Blocks: 3}
 	must(t, b.Catalog.CreateFile(t.Context(), l, root.File))
 	must(t, b.Drafts.Publish(t.Context(), l, snapshot.Manifest{Stored: 50, Root: root}))
-	if r, err := b.Store.Get(t.Context(), one); err != nil || r.State != snapshot.Completed || r.Stored != 50 || r.Blocks != 3 {
+	if r, err := b.Store.Get(t.Context(), region, one); err != nil || r.State != snapshot.Completed || r.Stored != 50 || r.Blocks != 3 {
 		t.Errorf("published: %+v, %v", r, err)
 	}
 	fails(t, "pages of what is published", b.Drafts.AddPages(t.Context(), l, late), work.ErrLost)
@@ -465,7 +465,7 @@ func leavings(t *testing.T, b Bench) {
 		}
 		must(t, b.write(t, one, n+1, some...))
 	}
-	must(t, b.Drafts.Complete(t.Context(), "a", one, snapshot.Expected{}))
+	must(t, b.Drafts.Complete(t.Context(), of("a"), one, snapshot.Expected{}))
 	must(t, b.Drafts.Reject(t.Context(), b.claim(t, one), "why"))
 	claim := func() (work.Lease, bool) {
 		t.Helper()
@@ -484,7 +484,7 @@ func leavings(t *testing.T, b Bench) {
 	if !ok || l.Task != one || l.Account != "a" || before == 0 || before == batch*batches {
 		t.Fatalf("%+v, %v, with %d rows left of %d", l, ok, before, batch*batches)
 	}
-	must(t, b.Store.Delete(t.Context(), "a", one)) // which lets go of some itself
+	must(t, b.Store.Delete(t.Context(), of("a"), one)) // which lets go of some itself
 	after := left()
 	if after >= before {
 		t.Errorf("%d rows are left after the deletion, %d before", after, before)
