@@ -73,14 +73,67 @@ func lastOf(ctx context.Context, q querier, table, order, id string, n int64) (l
 	return last, count == n, err
 }
 
+// leftovers are the rows that go with an account, when what gives access to it, its
+// users with their keys and its roles, is gone already; each is how many rows there may
+// be of a key. Its dedupe domains stay, since they may hold blocks that gc has not freed;
+// no request can name them.
+var leftovers = []struct {
+	table, account, key string
+	each                int64
+}{
+	{"iam_attachments", "account", "owner", 20},
+	{"iam_inline_policies", "account", "owner", 64},
+	{"iam_managed_policies", "account", "id", 1},
+	{"tasks", "account", "id", 1},
+	{"tags", "account", "resource", 50},
+	{"snapshot_defaults", "account", "region", 1},
+	{"snapshot_shares", "grantee", "snapshot", 1},
+	{"kms_keys", "account", "id", 1},
+	{"kms_aliases", "account", "name", 1},
+	{"kms_grants", "account", "id", 1},
+}
+
+// letGoAccount removes what an account that is removed leaves. Of one that leaves much
+// some is left, for a LetGo unit.
+func (db *DB) letGoAccount(ctx context.Context, q querier, account string) error {
+	left, err := db.letGoSomeOf(ctx, q, account)
+	if err != nil || !left {
+		return err
+	}
+	return db.addUnits(ctx, q, db.unit(work.Unit{Account: account, Kind: work.LetGo, Task: account}))
+}
+
+// letGoSomeOf removes some of the leftovers of an account, and reports whether there may
+// be more.
+func (db *DB) letGoSomeOf(ctx context.Context, q querier, account string) (left bool, err error) {
+	rows := db.letGoRows
+	for _, l := range leftovers {
+		for n := int64(1); n > 0; rows -= n {
+			if rows <= 0 {
+				return true, nil
+			}
+			n, err = exec(ctx, q, `DELETE FROM `+l.table+` WHERE `+l.account+` = $1 AND `+l.key+` IN (
+				SELECT DISTINCT `+l.key+` FROM `+l.table+` WHERE `+l.account+` = $1 ORDER BY `+l.key+` LIMIT $2)`, account, max(1, rows/l.each))
+			if err != nil {
+				return false, err
+			}
+		}
+	}
+	return false, nil
+}
+
 // LetGo implements snapshot.Leavings.
 func (s Snapshots) LetGo(ctx context.Context, l work.Lease) (left bool, err error) {
-	err = s.db.free(ctx, "let go of what snapshot "+l.Task+" named", func(q querier) error {
+	err = s.db.free(ctx, "let go of what "+l.Task+" left", func(q querier) error {
 		n, err := exec(ctx, q, `UPDATE units SET claims = 0 WHERE id = $1 AND owner = $2 AND attempt = $3`, l.ID, l.Owner, l.Attempt) // it gets further
 		if err := lostUnless(n, err); err != nil {
 			return err
 		}
-		if left, err = s.db.letGoSome(ctx, q, l.Task); err != nil || left {
+		some := s.db.letGoSome
+		if l.Task == l.Account { // it is the account that has ended
+			some = s.db.letGoSomeOf
+		}
+		if left, err = some(ctx, q, l.Task); err != nil || left {
 			return err
 		}
 		return finishUnit(ctx, q, l)

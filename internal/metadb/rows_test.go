@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/diskport/diskport/internal/block"
+	"github.com/diskport/diskport/internal/identity/kms"
 	"github.com/diskport/diskport/internal/imports/importtask"
 	"github.com/diskport/diskport/internal/store/blockstore"
 	"github.com/diskport/diskport/internal/store/snapshot"
@@ -338,6 +339,51 @@ func TestNoDutyGrowsWithAnAccount(t *testing.T) {
 	}
 	largest.check(t, "appends lapse")
 	for table, rows := range dumpOf(t, db, "tasks", "tags", "outbox", "units") {
+		if len(rows) != 0 {
+			t.Errorf("%d rows are left in %s", len(rows), table)
+		}
+	}
+}
+
+// TestNoRemovalGrowsWithAnAccount: neither does that of a key with its grants.
+func TestNoRemovalGrowsWithAnAccount(t *testing.T) {
+	db, past := freshSQLite(t), time.Now().Add(-time.Hour)
+	must(t, db, func(q querier) error {
+		_, err := exec(t.Context(), q, `INSERT INTO iam_keys (id, account, user_id, wrapped, created) VALUES ('k', 'a', '', $1, 1)`, []byte{1})
+		return err
+	})
+	addMany(t, db, `INSERT INTO tags (resource, name, value, account) VALUES (?)`, func(i int) []any {
+		return []any{fmt.Sprint("t", i/50), i % 50, "v", "a"}
+	})
+	addMany(t, db, `INSERT INTO snapshot_shares (snapshot, grantee, started) VALUES (?)`, func(i int) []any { return []any{i, "a", 1} })
+	addMany(t, db, `INSERT INTO iam_attachments (account, owner, arn, policy) VALUES (?)`, func(i int) []any { return []any{"a", i / 20, i % 20, ""} })
+	grants := `INSERT INTO kms_grants (account, region, key_id, id, content) VALUES (?)`
+	addMany(t, db, grants, func(i int) []any { return []any{"a", "r", "k", i, "{}"} })
+	addMany(t, db, grants, func(i int) []any { return []any{"b", "r", "k", i, "{}"} })
+	key := kms.Key{Ref: kms.Ref{Account: "b", Region: "r", ID: "k"}, State: kms.PendingDeletion, Deletion: past}
+	if err := db.KMS().CreateKey(t.Context(), key, kms.Alias{}); err != nil {
+		t.Fatal(err)
+	}
+	largest := countChanges(t, db)
+	if n, err := db.KMS().Purge(t.Context(), past.Add(-time.Second)); err != nil || n != 0 {
+		t.Errorf("purged %d keys before their time, %v", n, err)
+	}
+	if n := len(dumpOf(t, db, "kms_grants")["kms_grants"]); n != 2*manyRows {
+		t.Errorf("%d grants are left", n)
+	}
+	if n, err := db.KMS().Purge(t.Context(), time.Now()); err != nil || n != 1 {
+		t.Errorf("purged %d keys, %v", n, err)
+	}
+	largest.check(t, "a key is purged")
+	if n := len(dumpOf(t, db, "kms_grants")["kms_grants"]); n != manyRows {
+		t.Errorf("%d grants are left, want those of the other key", n)
+	}
+	if err := db.IAM().RemoveAccount(t.Context(), "a"); err != nil {
+		t.Fatal(err)
+	}
+	settleAll(t, db)
+	largest.check(t, "an account is removed")
+	for table, rows := range dumpOf(t, db, "tags", "snapshot_shares", "iam_attachments", "kms_grants", "kms_keys", "iam_keys") {
 		if len(rows) != 0 {
 			t.Errorf("%d rows are left in %s", len(rows), table)
 		}

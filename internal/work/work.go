@@ -39,7 +39,7 @@ const (
 	Append   Kind = "append"   // add blocks to a draft: held by the request that writes them, never claimed
 	Complete Kind = "complete" // check a draft that is complete, write its manifest, publish it
 	Copy     Kind = "copy"     // bring the blocks of another domain into a draft that is complete
-	LetGo    Kind = "let go"   // drop the rows that named pages and blocks for a snapshot that has ended, when there are many
+	LetGo    Kind = "let go"   // drop the rows that a snapshot which has ended, or an account, leaves behind when there are many
 	Expire   Kind = "expire"   // periodic: fail drafts that have not been written to in time
 	GC       Kind = "gc"       // periodic
 	Retain   Kind = "retain"   // periodic: forget tasks after their retention

@@ -152,8 +152,9 @@ type Leavings interface {
 	// Timeout, each in a transaction of its own, and forgets appends whose lease has
 	// lapsed. It returns how many drafts it failed.
 	ExpireDrafts(ctx context.Context, now time.Time) (n int, err error)
-	// LetGo lets go of some more rows of the lease's snapshot. When none are left it ends
-	// the unit; else left is true, and the lease is still held.
+	// LetGo lets go of some more rows of the lease's snapshot, or removes some of an
+	// account that was removed. When none are left it ends the unit; else left is true,
+	// and the lease is still held.
 	LetGo(ctx context.Context, l work.Lease) (left bool, err error)
 }
 
