@@ -3,6 +3,7 @@ package ebsapi
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/diskport/diskport/internal/store/snapshot"
 	"github.com/diskport/diskport/internal/work"
@@ -69,5 +70,32 @@ func TestALargeManifestIsRegisteredInSlices(t *testing.T) {
 		t.Errorf("freed %+v; left %v", r, b.backend.Names())
 	} else if r.Bytes-rec.Stored > 1000 { // a root is no part of what is stored for it
 		t.Errorf("%d bytes were freed, %d are said to be stored", r.Bytes, rec.Stored)
+	}
+}
+
+// TestWhatALargeDraftLeaves is let go of by the unit that its deletion makes.
+func TestWhatALargeDraftLeaves(t *testing.T) {
+	b := newBench(t)
+	id := b.start(64, nil)
+	b.write(id, map[int32]string{0: "a"})
+	b.sql(`INSERT INTO draft_blocks (snapshot, block, block_id, digest, inherited)
+		WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000)
+		SELECT '` + id + `', i, randomblob(32), randomblob(32), 0 FROM n`)
+	if err := b.db.Snapshots().Delete(t.Context(), account, id); err != nil {
+		t.Fatal(err)
+	}
+	node := b.node("one")
+	r := &work.Runner{Owner: node.Owner, Store: b.db.Work(), Handlers: node.Handlers(), Log: b.f.Log, Now: time.Now}
+	if did, err := r.Step(t.Context(), work.LetGo); err != nil || !did {
+		t.Errorf("nothing is left to let go of: %v", err)
+	}
+	if left, err := b.db.Snapshots().DraftBlocks(t.Context(), id, -1, 9999); err != nil || len(left) != 0 {
+		t.Errorf("%d rows are left, %v", len(left), err)
+	}
+	if did, err := r.Step(t.Context(), work.LetGo); err != nil || did {
+		t.Errorf("the unit is still there: %v", err)
+	}
+	if r := b.collect(); r.Blocks != 1 || r.Files != 1 {
+		t.Errorf("freed %+v, want the block and its pack", r)
 	}
 }
