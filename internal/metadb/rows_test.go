@@ -20,11 +20,11 @@ import (
 
 // mostRows is the most rows that a transaction may change: SQLite has one writer, and
 // while a larger one runs no heartbeat gets through.
-const mostRows = 8 << 10
+const mostRows = 7 << 10
 
 // manyRows is how many rows of each kind there are in the tests of this file. A
 // transaction that deals with all of them at once changes more than mostRows.
-const manyRows = 10_000
+const manyRows = 7_500
 
 // changes counts the rows that the transactions of an SQLite database change.
 type changes struct {
@@ -239,7 +239,7 @@ func TestNoTransactionGrowsWithADisk(t *testing.T) {
 		{"drafts expire", func(t *testing.T, db *DB) error {
 			largeDraft(t, db, id, time.Microsecond)
 			largeDraft(t, db, "snap-2", time.Microsecond)
-			if n, err := db.Snapshots().ExpireDrafts(t.Context()); n != 2 || err != nil {
+			if n, err := db.Snapshots().ExpireDrafts(t.Context(), time.Now()); n != 2 || err != nil {
 				return fmt.Errorf("%d expired: %w", n, err)
 			}
 			return nil
@@ -274,6 +274,30 @@ func TestNoTransactionGrowsWithADisk(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestASliceIsSmallEnough: the largest that an import registers (ingest.Slice), one
+// that has as many blocks as it may and as many pages.
+func TestASliceIsSmallEnough(t *testing.T) {
+	db := freshSQLite(t)
+	l := plannedTask(t, db, "import-snap-1", "snap-1", 1)
+	const blocks, pages, inPack = 4096, 1024, 255
+	r := importtask.RangeResult{PagesFile: fileOf(t, db, l, blockstore.PagesFile), Counts: importtask.Counts{Data: blocks}}
+	for i := 0; i < blocks; i += inPack {
+		p := blockstore.ClosedPack{File: fileOf(t, db, l, blockstore.PackFile)}
+		for k := i; k < min(blocks, i+inPack); k++ {
+			p.Blocks = append(p.Blocks, blockstore.Placement{ID: idOf("block", k), Slot: k - i})
+		}
+		r.Packs = append(r.Packs, p)
+	}
+	for i := range pages {
+		r.Pages = append(r.Pages, snapshot.PagePlace{Page: int64(i), ID: idOf("page", i), File: r.PagesFile.ID, Blocks: blocks / pages})
+	}
+	largest := countChanges(t, db)
+	if err := db.Tasks().FinishSlice(t.Context(), l, r, pages); err != nil {
+		t.Fatal(err)
+	}
+	largest.check(t, "a slice is registered")
 }
 
 // TestNoTransactionGrowsWithAManifest: a part of a manifest is registered, again by a
@@ -334,7 +358,7 @@ func TestNoDutyGrowsWithAnAccount(t *testing.T) {
 		t.Errorf("forgot %d events, %v", n, err)
 	}
 	largest.check(t, "events are forgotten")
-	if n, err := db.Snapshots().ExpireDrafts(t.Context()); err != nil || n != 0 {
+	if n, err := db.Snapshots().ExpireDrafts(t.Context(), time.Now()); err != nil || n != 0 {
 		t.Errorf("%d drafts expired, %v", n, err)
 	}
 	largest.check(t, "appends lapse")
