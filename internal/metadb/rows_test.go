@@ -108,7 +108,7 @@ func idOf(kind string, i int) [32]byte { return block.Sum(fmt.Append(nil, kind, 
 // largeDraft makes a draft of many blocks, and a part of its manifest.
 func largeDraft(t *testing.T, db *DB, id string, timeout time.Duration) {
 	t.Helper()
-	d := snapshot.Draft{Timeout: timeout, Record: snapshot.Record{ID: id, Account: "a"}}
+	d := snapshot.Draft{Timeout: timeout, Record: snapshot.Record{ID: id, Account: "a", Region: region}}
 	if _, _, err := db.Snapshots().Start(t.Context(), d, "", 100); err != nil {
 		t.Fatal(err)
 	}
@@ -190,10 +190,10 @@ func rootOf(t *testing.T, db *DB, l work.Lease) blockstore.File {
 // unit.
 func plannedTask(t *testing.T, db *DB, task, id string, ranges int) work.Lease {
 	t.Helper()
-	if _, _, err := db.Tasks().Create(t.Context(), importtask.Task{ID: task, Account: "a"}, 5); err != nil {
+	if _, _, err := db.Tasks().Create(t.Context(), importtask.Task{ID: task, Account: "a", Region: region}, 5); err != nil {
 		t.Fatal(err)
 	}
-	plan := importtask.Plan{Ranges: make([]importtask.Range, ranges), Snapshot: snapshot.Record{ID: id, Account: "a"}}
+	plan := importtask.Plan{Ranges: make([]importtask.Range, ranges), Snapshot: snapshot.Record{ID: id, Account: "a", Region: region}}
 	l, err := db.Tasks().Planned(t.Context(), claimed(t, db, work.Plan), plan)
 	if err != nil {
 		t.Fatal(err)
@@ -205,7 +205,7 @@ func plannedTask(t *testing.T, db *DB, task, id string, ranges int) work.Lease {
 func TestNoTransactionGrowsWithADisk(t *testing.T) {
 	const id, task = "snap-1", "import-snap-1"
 	complete := func(t *testing.T, db *DB) work.Lease {
-		if err := db.Snapshots().Complete(t.Context(), "a", id, snapshot.Expected{Blocks: -1}); err != nil {
+		if err := db.Snapshots().Complete(t.Context(), of("a"), id, snapshot.Expected{Blocks: -1}); err != nil {
 			t.Fatal(err)
 		}
 		return claimed(t, db, work.Complete)
@@ -226,7 +226,7 @@ func TestNoTransactionGrowsWithADisk(t *testing.T) {
 		}, 0},
 		{"a draft is deleted", func(t *testing.T, db *DB) error {
 			largeDraft(t, db, id, time.Hour)
-			return db.Snapshots().Delete(t.Context(), "a", id)
+			return db.Snapshots().Delete(t.Context(), of("a"), id)
 		}, manyRows},
 		{"a published draft is deleted at once", func(t *testing.T, db *DB) error {
 			largeDraft(t, db, id, time.Hour)
@@ -234,7 +234,7 @@ func TestNoTransactionGrowsWithADisk(t *testing.T) {
 			if err := db.Snapshots().Publish(t.Context(), l, snapshot.Manifest{Root: snapshot.Root{File: rootOf(t, db, l), Blocks: 1}}); err != nil {
 				return err
 			}
-			return db.Snapshots().Delete(t.Context(), "a", id)
+			return db.Snapshots().Delete(t.Context(), of("a"), id)
 		}, manyRows - letGoRows}, // the others were let go of before
 		{"drafts expire", func(t *testing.T, db *DB) error {
 			largeDraft(t, db, id, time.Microsecond)
@@ -252,7 +252,7 @@ func TestNoTransactionGrowsWithADisk(t *testing.T) {
 		{"an import is cleaned up", func(t *testing.T, db *DB) error {
 			plannedTask(t, db, task, id, 256)
 			largeManifest(t, db, id)
-			if _, err := db.Tasks().Cancel(t.Context(), "a", task, importtask.Failure{}); err != nil {
+			if _, err := db.Tasks().Cancel(t.Context(), of("a"), task, importtask.Failure{}); err != nil {
 				return err
 			}
 			return db.Tasks().CleanedUp(t.Context(), claimed(t, db, work.Cleanup))
@@ -304,7 +304,7 @@ func TestASliceIsSmallEnough(t *testing.T) {
 // later attempt, and again with other pages, the most that there may be.
 func TestNoTransactionGrowsWithAManifest(t *testing.T) {
 	db := freshSQLite(t)
-	d := snapshot.Draft{Record: snapshot.Record{ID: "snap-1", Account: "a"}, Want: &snapshot.Expected{Blocks: -1}}
+	d := snapshot.Draft{Record: snapshot.Record{ID: "snap-1", Account: "a", Region: region}, Want: &snapshot.Expected{Blocks: -1}}
 	if _, _, err := db.Snapshots().Start(t.Context(), d, "", 1); err != nil {
 		t.Fatal(err)
 	}

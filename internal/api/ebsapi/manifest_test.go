@@ -36,7 +36,7 @@ func TestALargeManifestIsRegisteredInSlices(t *testing.T) {
 	id := b.start(3, nil)
 	blocks := map[int32]string{0: "a", 1024: "b", 2048: "c", 3072: "d", 6143: "e"}
 	b.write(id, blocks)
-	if err := b.db.Snapshots().Complete(t.Context(), account, id, snapshot.Expected{Blocks: 5}); err != nil {
+	if err := b.db.Snapshots().Complete(t.Context(), home, id, snapshot.Expected{Blocks: 5}); err != nil {
 		t.Fatal(err)
 	}
 	names := len(b.backend.Names())
@@ -63,7 +63,7 @@ func TestALargeManifestIsRegisteredInSlices(t *testing.T) {
 		t.Errorf("%d new files, want three of pages and a root", got-names)
 	}
 	rec := b.state(id)
-	if err := b.db.Snapshots().Delete(t.Context(), account, id); err != nil {
+	if err := b.db.Snapshots().Delete(t.Context(), home, id); err != nil {
 		t.Fatal(err)
 	}
 	if r := b.collect(); r.Blocks != 5 || r.Pages != 5 || len(b.backend.Names()) != 0 {
@@ -81,7 +81,7 @@ func TestWhatALargeDraftLeaves(t *testing.T) {
 	b.sql(`INSERT INTO draft_blocks (snapshot, block, block_id, digest, inherited)
 		WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000)
 		SELECT '` + id + `', i, randomblob(32), randomblob(32), 0 FROM n`)
-	if err := b.db.Snapshots().Delete(t.Context(), account, id); err != nil {
+	if err := b.db.Snapshots().Delete(t.Context(), home, id); err != nil {
 		t.Fatal(err)
 	}
 	node := b.node("one")

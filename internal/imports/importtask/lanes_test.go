@@ -150,7 +150,7 @@ func TestSlowPlansGiveWay(t *testing.T) {
 	e.step(work.Plan) // the third one, in the same lane
 	e.completed(image)
 	for _, id := range slow {
-		task, err := e.Store.Get(t.Context(), account, id)
+		task, err := e.Store.Get(t.Context(), home, id)
 		if err != nil || task.State != importtask.Active || task.Retry != (importtask.Retry{}) {
 			t.Errorf("%s: %+v, %v", id, task, err)
 		}
@@ -160,7 +160,7 @@ func TestSlowPlansGiveWay(t *testing.T) {
 	}
 	far.slow[slow[0]] = false // it answers now
 	e.step(work.Survey)
-	if task, err := e.Store.Get(t.Context(), account, slow[0]); err != nil || task.State != importtask.Completed {
+	if task, err := e.Store.Get(t.Context(), home, slow[0]); err != nil || task.State != importtask.Completed {
 		t.Errorf("%s: %+v, %v", slow[0], task, err)
 	}
 	for range work.MaxFailures { // the other one never does
@@ -168,7 +168,7 @@ func TestSlowPlansGiveWay(t *testing.T) {
 		later := e.runner.Now().Add(time.Hour)
 		e.runner.Now = func() time.Time { return later }
 	}
-	if task, err := e.Store.Get(t.Context(), account, slow[1]); err != nil || task.Failure.Reason != "source-slow" {
+	if task, err := e.Store.Get(t.Context(), home, slow[1]); err != nil || task.Failure.Reason != "source-slow" {
 		t.Errorf("%s: %+v, %v", slow[1], task, err)
 	}
 	if limits[0] > time.Minute || limits[len(limits)-1] < time.Minute {

@@ -121,7 +121,7 @@ func (e *engine) isPatchy() {
 	if c := task.Counts; task.State != importtask.Completed || len(task.Ranges) != 1 || c.Data != 12 || c.Done != task.Ranges[0].Bytes || c.Deduplicated != 0 {
 		e.t.Fatalf("%s, %d ranges, counts %+v\n%s", task.State, len(task.Ranges), c, e.logged.String())
 	}
-	rec, err := e.db.Snapshots().Get(e.t.Context(), task.SnapshotID)
+	rec, err := e.db.Snapshots().Get(e.t.Context(), home.Region, task.SnapshotID)
 	if err != nil {
 		e.t.Fatal(err)
 	}
