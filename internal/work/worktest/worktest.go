@@ -388,10 +388,10 @@ func rangesWaitForUnpacking(t *testing.T, b Bench) {
 	claim(t, b, "one", at, 4) // that of another task
 	noClaim(t, b, at)         // unit 3 waits
 	pack(second, work.Unpack)
-	l := claimUnpack(1)
+	claimUnpack(1)
 	claimUnpack(0) // unit 2 waits too
 	at = at.Add(work.LeaseFor)
-	l = claimUnpack(1) // the process died while it unpacked
+	l := claimUnpack(1) // the process died while it unpacked
 	if l.Claims != 2 {
 		t.Errorf("%d claims, want 2", l.Claims)
 	}
