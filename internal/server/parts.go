@@ -58,6 +58,11 @@ func (a *App) openParts(ctx context.Context, metrics prometheus.Registerer) (*pa
 	if err != nil {
 		return nil, err
 	}
+	// The block store comes first: one of another format is refused before the
+	// database is migrated.
+	if err := a.openBackend(p); err != nil {
+		return nil, err
+	}
 	open, err := choose(databases, "--database", a.cfg.Database)
 	if err != nil {
 		return nil, err
@@ -93,6 +98,20 @@ func (a *App) openParts(ctx context.Context, metrics prometheus.Registerer) (*pa
 	a.wireDrafts(p)
 	a.wireRunner(p, engine)
 	return p, a.recover(ctx, p)
+}
+
+// openBackend opens the place of the blocks.
+func (a *App) openBackend(p *parts) error {
+	open, err := choose(blockStores, "--store", a.cfg.Store)
+	if err != nil {
+		return err
+	}
+	backend, err := open(a)
+	if err != nil {
+		return err
+	}
+	p.backend = guardedBackend{backend, a.space}
+	return nil
 }
 
 // openClock makes the clock for what must not happen too early.
@@ -136,15 +155,6 @@ func (a *App) openSources(ctx context.Context, p *parts) (err error) {
 
 // openStore opens blocks and manifests.
 func (a *App) openStore(ctx context.Context, p *parts, master *secret.MasterKey) error {
-	open, err := choose(blockStores, "--store", a.cfg.Store)
-	if err != nil {
-		return err
-	}
-	backend, err := open(a)
-	if err != nil {
-		return err
-	}
-	p.backend = guardedBackend{backend, a.space}
 	if err := blockstore.Attach(ctx, p.backend.String(), p.db.Catalog(), p.backend); err != nil {
 		return err
 	}

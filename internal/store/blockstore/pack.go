@@ -24,12 +24,12 @@ func (w *PackWriter) storeNew(ctx context.Context, g *group) error {
 		}
 		g.bufs = append(g.bufs, b.slot.frame)
 	}
-	p, first, err := w.packs.reserve(ctx, g.blocks)
+	p, at, err := w.packs.reserve(ctx, g.blocks)
 	if err != nil {
 		return err
 	}
 	defer p.writing.Done()
-	if err := p.w.WriteAt(ctx, g.bufs, frameOffset(first)); err != nil {
+	if err := p.w.WriteAt(ctx, g.bufs, at); err != nil {
 		// The error is kept before writing.Done is called, so that the pack is not
 		// closed.
 		return w.fail(fmt.Errorf("writing %s: %w", p.file.Name(), err))
@@ -103,13 +103,14 @@ type pack struct {
 	file    File
 	w       Writer
 	blocks  []Placement    // guarded by packs.mu while the pack is open
+	end     uint32         // units written or reserved; guarded likewise
 	writing sync.WaitGroup // writes of frames
 	bytes   int64          // once closed; 0 before
 }
 
-// reserve returns the pack that all of the blocks are to be written to, and the
-// slot of the first. The caller calls writing.Done when it has written them.
-func (ps *packs) reserve(ctx context.Context, blocks []pendingBlock) (p *pack, first int, err error) {
+// reserve returns the pack that all of the blocks are to be written to, and where in
+// it. The caller calls writing.Done when it has written them.
+func (ps *packs) reserve(ctx context.Context, blocks []pendingBlock) (p *pack, off int64, err error) {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
 	if ps.open != nil && len(ps.open.blocks)+len(blocks) > ps.w.slots {
@@ -121,23 +122,30 @@ func (ps *packs) reserve(ctx context.Context, blocks []pendingBlock) (p *pack, f
 		}
 	}
 	p = ps.open
-	first = len(p.blocks)
-	for i, b := range blocks {
-		p.blocks = append(p.blocks, Placement{ID: b.id, Slot: first + i})
+	off = int64(p.end) * Align
+	for _, b := range blocks {
+		p.add(b.id, frame.Size)
 	}
 	p.writing.Add(1)
-	return p, first, nil
+	return p, off, nil
+}
+
+// add enters a frame of size bytes, which is to be written behind the others.
+func (p *pack) add(id block.ID, size int) {
+	at := Span{p.end, uint32(size / Align)}
+	p.blocks = append(p.blocks, Placement{id, at})
+	p.end = at.end()
 }
 
 // start starts a pack and writes its header. It needs mu.
 func (ps *packs) start(ctx context.Context) (*pack, error) {
 	s := ps.w.store
-	size := frameOffset(ps.w.slots) + int64(trailerSize(ps.w.slots))
+	size := headerSize + int64(ps.w.slots)*frame.Size + int64(trailerSize(ps.w.slots))
 	f, w, err := s.create(ctx, ps.w.lease, File{Kind: PackFile, Domain: ps.w.domain.ID}, size)
 	if err != nil {
 		return nil, err
 	}
-	p := &pack{file: f, w: w}
+	p := &pack{file: f, w: w, end: headerSize / Align}
 	ps.all = append(ps.all, p)
 	header, err := encodeHeader(f, ps.w.domain)
 	if err != nil {
@@ -174,7 +182,7 @@ func (ps *packs) close() {
 
 // close writes the trailer and makes the pack durable.
 func (p *pack) close(ctx context.Context) error {
-	trailer, at := encodeTrailer(p.file, p.blocks), frameOffset(len(p.blocks))
+	trailer, at := encodeTrailer(p.file, p.blocks), int64(p.end)*Align
 	if err := p.w.WriteAt(ctx, [][]byte{trailer}, at); err != nil {
 		return fmt.Errorf("writing %s: %w", p.file.Name(), err)
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 
 	"github.com/diskport/diskport/internal/block"
 	"github.com/diskport/diskport/internal/store/frame"
@@ -34,6 +35,7 @@ type Store struct {
 	group     int
 	packSlots int
 	newFileID func() FileID
+	frames    sync.Pool // of *[]byte: room for a compressed frame that is being read
 }
 
 // NewStore returns a store over its parts, which the caller still owns and closes.
@@ -47,12 +49,13 @@ func NewStore(c Catalog, b Backend, s *Slots, o Options) *Store {
 	if o.NewFileID == nil {
 		o.NewFileID = randomFileID
 	}
-	slots := int((o.PackBytes - headerSize) / frame.Size)
+	slots := int(min(o.PackBytes-headerSize, maxPackUnits*Align-headerSize) / frame.Size)
 	return &Store{
 		Catalog: c, Backend: b, Slots: s,
 		group:     o.Group,
-		packSlots: min(maxPackSlots, max(slots-slots%o.Group, o.Group)), // whole groups
+		packSlots: max(slots-slots%o.Group, o.Group), // whole groups
 		newFileID: o.NewFileID,
+		frames:    sync.Pool{New: func() any { b := make([]byte, frame.Size); return &b }},
 	}
 }
 
@@ -81,15 +84,24 @@ func (s *Store) create(ctx context.Context, l work.Lease, f File, size int64) (F
 // against id. ErrNotExist means that the block has been moved since it was located:
 // locate it again.
 func (s *Store) Get(ctx context.Context, k *frame.Keys, id block.ID, at Location, buf []byte) ([]byte, block.Digest, error) {
-	if len(buf) != frame.Size || at.Slot < 0 || at.Slot >= maxPackSlots {
-		return nil, block.Digest{}, fmt.Errorf("blockstore: reading slot %d into %d bytes", at.Slot, len(buf))
+	if len(buf) != frame.Size {
+		return nil, block.Digest{}, fmt.Errorf("blockstore: reading a block into %d bytes", len(buf))
 	}
-	if err := s.ReadAt(ctx, at.File, buf, frameOffset(at.Slot)); err != nil {
+	if err := at.check(); err != nil {
+		return nil, block.Digest{}, fmt.Errorf("%s: %w", at.File.Name(), err)
+	}
+	framed, plain := buf, []byte(nil)
+	if n := int(at.Len) * Align; n < frame.Size { // it is compressed
+		room := s.frames.Get().(*[]byte)
+		defer s.frames.Put(room)
+		framed, plain = (*room)[:n], buf[:block.Size]
+	}
+	if err := s.ReadAt(ctx, at.File, framed, int64(at.Off)*Align); err != nil {
 		return nil, block.Digest{}, err
 	}
-	payload, digest, err := k.Open(buf, id)
+	payload, digest, err := k.Open(framed, plain, id)
 	if err != nil {
-		return nil, block.Digest{}, fmt.Errorf("%s, slot %d: %w", at.File.Name(), at.Slot, err)
+		return nil, block.Digest{}, fmt.Errorf("%s, at %d: %w", at.File.Name(), int64(at.Off)*Align, err)
 	}
 	return payload, digest, nil
 }
