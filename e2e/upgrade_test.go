@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"os"
@@ -22,17 +23,14 @@ func TestUpgrade(t *testing.T) {
 		plain, secret, draft string // snapshots
 		sums                 map[string]string
 	}{{
-		"2026-11", "snap-04e1b600d46ca50a4", "snap-0a72fa631f73b741f", "snap-0ab158c38fb90c415",
+		"2026-11-2", "snap-094292e94be3fc29b", "snap-00f0f7fbb251b64ab", "snap-066251510bcecd097",
 		map[string]string{
-			"snap-04e1b600d46ca50a4": "3fb11d1458876e635d556821d21d0747fd62e65c5259acd90891b29fb5722f65",
-			"snap-0a72fa631f73b741f": zeros(3 * 512 << 10),
+			"snap-094292e94be3fc29b": "d30f076eba6f95b3d3630a2904d1c00273f3650688128915c64e0e190e38fb77",
+			"snap-00f0f7fbb251b64ab": "106f0647ae10a6516b1ab2968038161e287ef40d1b22ca047531ed768e594ef1",
 		},
 	}} {
 		t.Run(old.name, func(t *testing.T) {
-			data := t.TempDir()
-			if out, err := exec.Command("tar", "-xzf", filepath.Join("testdata", "data", old.name+".tar.gz"), "-C", data).CombinedOutput(); err != nil {
-				t.Fatalf("%v: %s", err, out)
-			}
+			data := unpackData(t, old.name)
 			s := start(t, data)
 			for id, want := range old.sums {
 				file := filepath.Join(t.TempDir(), "disk.raw")
@@ -61,8 +59,40 @@ func TestUpgrade(t *testing.T) {
 	}
 }
 
-// zeros returns the hash of n zero bytes.
-func zeros(n int) string {
-	sum := sha256.Sum256(make([]byte, n))
-	return hex.EncodeToString(sum[:])
+// TestFormatOneIsRefused starts the service on a data directory of storage format 1,
+// which was never released: it says so, and changes neither store nor database.
+func TestFormatOneIsRefused(t *testing.T) {
+	t.Parallel()
+	data := unpackData(t, "2026-11")
+	before := contents(t, data, "metadata.db", "blocks/identity")
+	out, err := exec.Command("diskport", serveArgs(data, nil)...).CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "is a store of format 1") {
+		t.Errorf("it was not refused by name: %v: %s", err, out)
+	}
+	if !bytes.Equal(contents(t, data, "metadata.db", "blocks/identity"), before) {
+		t.Error("the data directory was changed")
+	}
+}
+
+// unpackData returns a data directory that an earlier version wrote.
+func unpackData(t *testing.T, name string) string {
+	t.Helper()
+	data := t.TempDir()
+	if out, err := exec.Command("tar", "-xzf", filepath.Join("testdata", "data", name+".tar.gz"), "-C", data).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return data
+}
+
+// contents returns what is in files of a directory.
+func contents(t *testing.T, dir string, names ...string) (all []byte) {
+	t.Helper()
+	for _, name := range names {
+		b, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, b...)
+	}
+	return all
 }
