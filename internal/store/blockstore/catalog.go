@@ -52,8 +52,8 @@ type Span struct{ Off, Len uint32 }
 // end returns the first unit behind the span.
 func (s Span) end() uint32 { return s.Off + s.Len }
 
-// check returns an error for a span that no frame of any pack has.
-func (s Span) check() error {
+// Check returns an error for a span that no frame of any pack has.
+func (s Span) Check() error {
 	if s.Off < headerSize/Align || s.Off >= maxPackUnits || s.Len < 1 || s.Len > frame.Size/Align {
 		return fmt.Errorf("blockstore: no frame lies at %d, of %d units", s.Off, s.Len)
 	}

@@ -22,6 +22,9 @@ const (
 	maxPackUnits = 1 << 16 // 256 MiB, without the trailer
 )
 
+// MaxPackBytes is how long a pack may be, without its trailer.
+const MaxPackBytes = maxPackUnits * Align
+
 var (
 	headerMagic  = []byte("DPPK")
 	trailerMagic = []byte("DPPT")
@@ -185,7 +188,7 @@ func parseTrailer(t []byte, n int, at int64) ([]Placement, error) {
 		e, b := t[i*entrySize:], &blocks[i]
 		copy(b.ID[:], e)
 		b.Span = Span{binary.LittleEndian.Uint32(e[len(b.ID):]), binary.LittleEndian.Uint32(e[len(b.ID)+4:])}
-		if err := b.check(); err != nil || b.Off != next {
+		if err := b.Check(); err != nil || b.Off != next {
 			return nil, fmt.Errorf("%w: frame %d is at %d, of %d units", ErrBadPack, i, b.Off, b.Len)
 		}
 		next = b.end()

@@ -7,6 +7,7 @@ import (
 
 	"github.com/diskport/diskport/internal/block"
 	"github.com/diskport/diskport/internal/store/frame"
+	"github.com/diskport/diskport/internal/work"
 )
 
 // storeNew stores those blocks of a group that are new.
@@ -139,22 +140,36 @@ func (p *pack) add(id block.ID, size int) {
 
 // start starts a pack and writes its header. It needs mu.
 func (ps *packs) start(ctx context.Context) (*pack, error) {
-	s := ps.w.store
 	size := headerSize + int64(ps.w.slots)*frame.Size + int64(trailerSize(ps.w.slots))
-	f, w, err := s.create(ctx, ps.w.lease, File{Kind: PackFile, Domain: ps.w.domain.ID}, size)
+	p, err := ps.w.store.startPack(ctx, ps.w.lease, ps.w.domain, size)
+	if p != nil {
+		ps.all = append(ps.all, p)
+	}
+	return p, err
+}
+
+// startPack creates a pack of about size bytes and writes its header. There may be a
+// pack with an error too, which is to be dropped.
+func (s *Store) startPack(ctx context.Context, l work.Lease, d Domain, size int64) (*pack, error) {
+	f, w, err := s.create(ctx, l, File{Kind: PackFile, Domain: d.ID}, size)
 	if err != nil {
 		return nil, err
 	}
 	p := &pack{file: f, w: w, end: headerSize / Align}
-	ps.all = append(ps.all, p)
-	header, err := encodeHeader(f, ps.w.domain)
+	header, err := encodeHeader(f, d)
 	if err != nil {
-		return nil, err
+		return p, err
 	}
 	if err := w.WriteAt(ctx, [][]byte{header}, 0); err != nil {
-		return nil, fmt.Errorf("writing %s: %w", f.Name(), err)
+		return p, fmt.Errorf("writing %s: %w", f.Name(), err)
 	}
 	return p, nil
+}
+
+// drop removes the pack.
+func (p *pack) drop(ctx context.Context, b Backend) {
+	_ = p.w.Abort() // Remove and gc come after it
+	_ = b.Remove(ctx, p.file.Name())
 }
 
 // closeOpen closes the open pack, if there is one.
@@ -207,7 +222,6 @@ func (ps *packs) closed() []ClosedPack {
 // packs.
 func (ps *packs) drop(ctx context.Context) {
 	for _, p := range ps.all {
-		_ = p.w.Abort() // Remove and gc come after it
-		_ = ps.w.store.Backend.Remove(ctx, p.file.Name())
+		p.drop(ctx, ps.w.store.Backend)
 	}
 }

@@ -87,7 +87,7 @@ func (s *Store) Get(ctx context.Context, k *frame.Keys, id block.ID, at Location
 	if len(buf) != frame.Size {
 		return nil, block.Digest{}, fmt.Errorf("blockstore: reading a block into %d bytes", len(buf))
 	}
-	if err := at.check(); err != nil {
+	if err := at.Check(); err != nil {
 		return nil, block.Digest{}, fmt.Errorf("%s: %w", at.File.Name(), err)
 	}
 	framed, plain := buf, []byte(nil)
