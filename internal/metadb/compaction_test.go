@@ -61,7 +61,7 @@ func newPackRig(t *testing.T, db *DB, c frame.Cipher) *packRig {
 		blockstore.Options{Group: 2, PackBytes: packFrames*frame.Size + 8192})
 	r.gc = &gc.Collector{Store: db.Garbage(), Backend: r.journal.Backend(r.backend), Now: db.now}
 	r.compact = &compact.Compactor{
-		Store: db.Packs(), Leases: db.Work(), Blocks: r.store, Domain: db.Catalog().Domain, Owner: "node", Now: db.now, Workers: 2,
+		Store: db.Packs(), Leases: db.Work(), Blocks: r.store, Domain: db.Catalog().Domain, Owner: "node", Now: db.now,
 		Keys: func(context.Context, string) (*frame.Keys, error) {
 			if r.locked.Load() {
 				return nil, errors.New("the key is disabled")

@@ -20,6 +20,7 @@ import (
 	"github.com/diskport/diskport/internal/metadb"
 	"github.com/diskport/diskport/internal/steady"
 	"github.com/diskport/diskport/internal/store/blockstore"
+	"github.com/diskport/diskport/internal/store/compact"
 	"github.com/diskport/diskport/internal/store/gc"
 	"github.com/diskport/diskport/internal/store/keyring"
 	"github.com/diskport/diskport/internal/store/snapshot"
@@ -43,6 +44,7 @@ type parts struct {
 	backend blockBackend
 	drafts  *snapshot.Drafts
 	gc      *gc.Collector
+	compact *compact.Compactor
 	bus     wake.Bus
 	runner  *work.Runner
 	tokens  []byte // MAC key of the tokens that clients hand back
@@ -178,6 +180,7 @@ func (a *App) openStore(ctx context.Context, p *parts, master *secret.MasterKey)
 	p.library = &snapshot.Library{Store: store, Index: p.db.Snapshots(), PageKey: pages, Keys: p.ring.Keys}
 	p.shelf = &snapshot.Shelf{Library: p.library, Holds: p.db.Holds(), Now: time.Now}
 	p.gc = &gc.Collector{Store: p.db.Garbage(), Backend: p.backend, Older: a.cfg.AcceptOlderDatabase, Pages: p.library.RootPages, Blocks: p.library.PageBlocks, Now: time.Now, Lapsed: a.clock.Leases, Aged: a.clock.Now}
+	a.wireCompaction(p)
 	return nil
 }
 

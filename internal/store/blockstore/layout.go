@@ -36,6 +36,9 @@ var ErrBadPack = errors.New("blockstore: not a pack")
 
 func trailerSize(n int) int { return alignUp(n*entrySize + footSize) }
 
+// PackOverhead returns the bytes of a pack of n blocks besides their frames.
+func PackOverhead(n int) int64 { return headerSize + int64(trailerSize(n)) }
+
 // encodeHeader returns the header of a pack.
 func encodeHeader(f File, d Domain) ([]byte, error) {
 	h := AlignedBytes(headerSize)

@@ -2,6 +2,7 @@ package compact
 
 import (
 	"cmp"
+	"runtime"
 	"slices"
 )
 
@@ -14,6 +15,8 @@ type Effort struct {
 	Small int
 	// Rate bounds the bytes that are read and written in a second; 0: no bound.
 	Rate int64
+	// Workers is how many frames are worked on at a time; 0 is 1.
+	Workers int
 	// Wait makes the run wait for a domain that another one is rewriting, and free
 	// what it leaves behind, instead of leaving both to the next time.
 	Wait bool
@@ -24,7 +27,9 @@ type Effort struct {
 func Gentle(rate int64) Effort { return Effort{DeadPercent: 25, Small: 8, Rate: rate} }
 
 // Thorough is the effort for an operator who wants the space now.
-func Thorough(rate int64) Effort { return Effort{DeadPercent: 5, Small: 1, Rate: rate, Wait: true} }
+func Thorough(rate int64) Effort {
+	return Effort{DeadPercent: 5, Small: 1, Rate: rate, Workers: runtime.GOMAXPROCS(0), Wait: true}
+}
 
 // smallShare is what share of a full pack is small.
 const smallShare = 2

@@ -30,8 +30,6 @@ type Compactor struct {
 	Free  func() (int64, error)
 	Owner string // names this node in leases
 	Now   func() time.Time
-	// Workers is how many frames are compressed at a time; 0 is 1.
-	Workers int
 	// PackBytes is about how long packs become; 0 is 128 MiB.
 	PackBytes int64
 }
@@ -132,7 +130,7 @@ func (c *Compactor) Plan(ctx context.Context, e Effort) (Plan, error) {
 			}
 			p.Packs++
 			p.Bytes += pack.Bytes
-			p.Dead += pack.Bytes - spanned(live)
+			p.Dead += max(0, pack.Bytes-spanned(live)-blockstore.PackOverhead(int(pack.Entries)))
 			if q.keys != nil && !pack.Compressed {
 				p.Uncompressed += spanned(live)
 			}
@@ -222,7 +220,7 @@ func (r *run) all(ctx context.Context) error {
 			r.progress.Total += p.Bytes
 		}
 	}
-	if r.bench, err = newBench(max(1, r.Workers)); err != nil {
+	if r.bench, err = newBench(max(1, r.effort.Workers)); err != nil {
 		return err
 	}
 	for _, q := range queues {

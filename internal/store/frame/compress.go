@@ -26,8 +26,9 @@ type Compressor struct{ enc *zstd.Encoder }
 
 // NewCompressor returns a compressor for a number of goroutines at a time.
 func NewCompressor(goroutines int) (*Compressor, error) {
-	// The ID proves the plaintext, so the checksum of zstd would be a third one.
-	enc, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(goroutines), zstd.WithEncoderCRC(false), zstd.WithWindowSize(block.Size))
+	// The ID proves the plaintext, so the checksum of zstd would be a third one. Higher
+	// levels take 1.7 and 5 times as long for 1 and 3 % less.
+	enc, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(goroutines), zstd.WithEncoderCRC(false), zstd.WithWindowSize(block.Size), zstd.WithEncoderLevel(zstd.SpeedDefault))
 	if err != nil {
 		return nil, fmt.Errorf("frame: making a compressor: %w", err)
 	}
