@@ -52,6 +52,9 @@ type Span struct{ Off, Len uint32 }
 // end returns the first unit behind the span.
 func (s Span) end() uint32 { return s.Off + s.Len }
 
+// Before reports whether a frame at next lies right behind the one at s.
+func (s Span) Before(next Span) bool { return s.end() == next.Off }
+
 // Check returns an error for a span that no frame of any pack has.
 func (s Span) Check() error {
 	if s.Off < headerSize/Align || s.Off >= maxPackUnits || s.Len < 1 || s.Len > frame.Size/Align {

@@ -106,6 +106,53 @@ func (s *Store) Get(ctx context.Context, k *frame.Keys, id block.ID, at Location
 	return payload, digest, nil
 }
 
+// GetRun reads blocks whose frames lie one behind the other in a file, all with one
+// read, and calls fn with each as Get would return it. What fn is given lies in buf,
+// which has room for the frames and one more of frame.Size bytes, until fn returns.
+// An error of fn ends the call and is returned.
+func (s *Store) GetRun(ctx context.Context, k *frame.Keys, f File, run []Placement, buf []byte, fn func(i int, plain []byte, d block.Digest, err error) error) error {
+	size, err := runSize(run)
+	if err == nil && len(buf) < size+frame.Size {
+		err = fmt.Errorf("blockstore: reading %d bytes of blocks into %d", size, len(buf))
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", f.Name(), err)
+	}
+	frames, plain := buf[:size], buf[size:size+block.Size]
+	if err := s.ReadAt(ctx, f, frames, int64(run[0].Off)*Align); err != nil {
+		return err
+	}
+	for i, b := range run {
+		n := int(b.Len) * Align
+		payload, digest, err := k.Open(frames[:n:n], plain, b.ID)
+		if err != nil {
+			err = fmt.Errorf("%s, at %d: %w", f.Name(), int64(b.Off)*Align, err)
+		}
+		if err := fn(i, payload, digest, err); err != nil {
+			return err
+		}
+		frames = frames[n:]
+	}
+	return nil
+}
+
+// runSize returns the bytes of frames that lie one behind the other.
+func runSize(run []Placement) (size int, err error) {
+	if len(run) == 0 {
+		return 0, errors.New("blockstore: a run of no blocks")
+	}
+	for i, b := range run {
+		if err := b.Check(); err != nil {
+			return 0, err
+		}
+		if i > 0 && !run[i-1].Before(b.Span) {
+			return 0, fmt.Errorf("blockstore: no frame at %d follows that at %d", b.Off, run[i-1].Off)
+		}
+		size += int(b.Len) * Align
+	}
+	return size, nil
+}
+
 // ReadAt fills p from a closed file. When the file ends before p is full, the error
 // wraps io.ErrUnexpectedEOF.
 func (s *Store) ReadAt(ctx context.Context, f File, p []byte, off int64) error {

@@ -99,7 +99,7 @@ func (b *bench) used() (n int64) {
 // neighbours returns how many of the first frames lie one behind the other.
 func neighbours(some []blockstore.Placement) int {
 	n := 1
-	for n < len(some) && some[n].Off == some[n-1].Off+some[n-1].Len {
+	for n < len(some) && some[n-1].Before(some[n].Span) {
 		n++
 	}
 	return n
