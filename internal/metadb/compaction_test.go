@@ -68,7 +68,10 @@ func newPackRig(t *testing.T, db *DB, c frame.Cipher) *packRig {
 			}
 			return r.keys, nil
 		},
-		Collect:   func(ctx context.Context) error { _, err := r.gc.Run(ctx); return err },
+		Collect: func(ctx context.Context) (int64, error) {
+			freed, err := r.gc.Run(ctx)
+			return freed.Bytes, err
+		},
 		PackBytes: packFrames * frame.Size,
 	}
 	return r
@@ -341,7 +344,7 @@ func TestCutOffAnywhere(t *testing.T) {
 func TestGentle(t *testing.T) {
 	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) {
 		r := newPackRig(t, fresh(t), frame.None)
-		r.compact.Collect = func(context.Context) error { t.Error("it collects garbage"); return nil }
+		r.compact.Collect = func(context.Context) (int64, error) { t.Error("it collects garbage"); return 0, nil }
 		r.add(0, 16, packFrames)
 		gentle := compact.Gentle(1 << 40)
 		if got := r.run(gentle); got.Compressed == 0 {

@@ -87,10 +87,10 @@ func (a *App) wireDrafts(p *parts) {
 func (a *App) wireCompaction(p *parts) {
 	p.compact = &compact.Compactor{
 		Store: p.db.Packs(), Leases: p.db.Work(), Blocks: p.library.Store, Domain: p.db.Catalog().Domain, Keys: p.ring.Keys,
-		Collect: func(ctx context.Context) error {
+		Collect: func(ctx context.Context) (int64, error) {
 			freed, err := p.gc.Run(ctx)
 			freed.Log(ctx, a.log)
-			return err
+			return freed.Bytes, err
 		},
 		Free: a.spare(p.backend.Free), Owner: a.owner, Now: time.Now,
 	}

@@ -24,8 +24,8 @@ type Compactor struct {
 	// can't be used.
 	Domain func(ctx context.Context, id string) (blockstore.Domain, error)
 	Keys   func(ctx context.Context, id string) (*frame.Keys, error)
-	// Collect frees the packs that are dead; nil: gc's own duty does.
-	Collect func(ctx context.Context) error
+	// Collect frees what is dead, and returns the bytes of it; nil: gc's own duty does.
+	Collect func(ctx context.Context) (int64, error)
 	// Free returns how many bytes may be written; nil: any number.
 	Free  func() (int64, error)
 	Owner string // names this node in leases
@@ -53,7 +53,8 @@ type Report struct {
 	Blocks     int64 // that moved
 	Compressed int64 // of them: blocks that were not compressed before
 	// Freed is the bytes of the packs that nothing lies in any more, less those of
-	// the new ones: what comes back once gc has removed them.
+	// the new ones: what comes back once gc has removed them. It includes what was
+	// dead before, if the run has freed that.
 	Freed int64
 	// Damaged names the frames that could not be copied, at most 100. They stay
 	// where they are.
@@ -98,12 +99,13 @@ type Progress struct{ Done, Total int64 }
 // an error: it is in the Report.
 func (c *Compactor) Run(ctx context.Context, e Effort, progress func(Progress)) (Report, error) {
 	r := &run{Compactor: c, effort: e, tell: progress, pace: pace{rate: e.Rate, now: c.Now}}
-	err := r.collect(ctx)
+	freed, err := r.collect(ctx)
+	r.report.Freed += freed
 	if err == nil {
 		err = r.all(ctx)
 	}
 	if err == nil && r.report.Packs > 0 {
-		err = r.collect(ctx)
+		_, err = r.collect(ctx) // which is counted already
 	}
 	if err != nil {
 		err = fmt.Errorf("compact: %w", err)
@@ -242,9 +244,9 @@ func (r *run) did(n int64) {
 }
 
 // collect frees what is dead, if that is not left to gc's duty.
-func (r *run) collect(ctx context.Context) error {
+func (r *run) collect(ctx context.Context) (int64, error) {
 	if !r.effort.Wait || r.Collect == nil {
-		return nil
+		return 0, nil
 	}
 	return r.Collect(ctx)
 }
@@ -259,19 +261,23 @@ func (c *Compactor) Handlers(every time.Duration, rate int64) map[work.Kind]work
 }
 
 // room reports whether there is room for a step, freeing what is dead if need be.
-func (r *run) room(ctx context.Context) (bool, error) {
+func (r *run) room(ctx context.Context, q *queue) (bool, error) {
 	if r.Free == nil {
 		return true, nil
 	}
+	need := int64(0)
+	for _, p := range q.packs {
+		need = min(need+p.Bytes, 2*r.packBytes())
+	}
 	for _, last := range []bool{false, true} {
 		free, err := r.Free()
-		if err != nil || free > 2*r.packBytes() {
+		if err != nil || free > need {
 			return err == nil, err
 		}
 		if last || r.Collect == nil {
 			break
 		}
-		if err := r.Collect(ctx); err != nil {
+		if _, err := r.Collect(ctx); err != nil {
 			return false, err
 		}
 	}

@@ -28,7 +28,7 @@ func (r *run) step(ctx context.Context, q *queue) error {
 		q.packs = nil
 		return nil
 	}
-	if ok, err := r.room(ctx); !ok {
+	if ok, err := r.room(ctx, q); !ok {
 		return err
 	}
 	domain, err := r.Domain(ctx, q.domain)
