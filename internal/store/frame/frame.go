@@ -50,8 +50,8 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // name the block and what is wrong.
 var ErrCorrupt = errors.New("frame: corrupt frame")
 
-// ErrUnknown reports a frame that is whole, but of a version, codec or cipher that is
-// not known here. Errors that wrap it say which.
+// ErrUnknown reports a frame that is whole, but of a version, codec, cipher or data key
+// that is not known here. Errors that wrap it say which.
 var ErrUnknown = errors.New("frame: written by another version of the program")
 
 // Frame turns buf, whose payload is the plaintext of block id, into a frame that is
@@ -136,7 +136,7 @@ func (k *Keys) open(buf, plain []byte, id block.ID) ([]byte, error) {
 	case h.cipher != k.cipher:
 		return nil, corrupt("another cipher than its domain's")
 	case h.key >= uint32(max(1, len(k.aeads))):
-		return nil, corrupt("a data key that its domain does not have")
+		return nil, fmt.Errorf("%w: data key %d", ErrUnknown, h.key)
 	case h.id != id:
 		return nil, corrupt("frame of another block")
 	}

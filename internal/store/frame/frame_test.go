@@ -257,6 +257,15 @@ func TestUnknown(t *testing.T) {
 			t.Errorf("%s 9: got %v, want ErrUnknown", name, err)
 		}
 	}
+	enc, e := keys(t, frame.AES256GCM), frameOf("contents ")
+	id2 := enc.BlockID(block.Sum(e[:block.Size]))
+	if err := enc.Frame(e, id2, make([]byte, frame.ScratchSize)); err != nil {
+		t.Fatal(err)
+	}
+	e = reframed(e, block.Size+16, func(tail []byte) { tail[12]++ })
+	if _, _, err := enc.Open(e, nil, id2); !errors.Is(err, frame.ErrUnknown) || errors.Is(err, frame.ErrCorrupt) {
+		t.Errorf("another data key: got %v, want ErrUnknown", err)
+	}
 	old := make([]byte, frame.Size)
 	copy(old[block.Size+28:], "DPFR\x01")
 	if _, _, err := k.Open(old, nil, id); !errors.Is(err, frame.ErrUnknown) || !strings.Contains(err.Error(), "version 1") {
