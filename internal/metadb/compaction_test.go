@@ -430,6 +430,16 @@ func TestNoRoom(t *testing.T) {
 			t.Errorf("got %+v", got)
 		}
 		r.compact.Free = func() (int64, error) { return 1 << 40, nil }
+		r.journal.Before = func(s blobtest.Step) error {
+			if s.Op == "write" {
+				return blockstore.ErrFull
+			}
+			return nil
+		}
+		if got := r.run(compact.Thorough(0)); got.NewPacks != 0 || got.Stopped == "" {
+			t.Errorf("on a full disk: %+v", got)
+		}
+		r.journal.Before = nil
 		if got := r.run(compact.Thorough(0)); got.Packs != 2 || got.Stopped != "" {
 			t.Errorf("with room: %+v", got)
 		}

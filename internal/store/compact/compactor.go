@@ -281,7 +281,7 @@ func (r *run) room(ctx context.Context, q *queue) (bool, error) {
 			return false, err
 		}
 	}
-	r.report.Stopped = "there is no room for a new pack: free some space and run it again"
+	r.report.Stopped = noRoom
 	return false, nil
 }
 

@@ -58,11 +58,18 @@ func (r *run) step(ctx context.Context, q *queue) error {
 	if err != nil {
 		_ = r.Store.End(context.WithoutCancel(ctx), l) // if this fails, it lapses
 	}
-	if errors.Is(err, work.ErrLost) {
+	switch {
+	case errors.Is(err, work.ErrLost):
 		return nil // whoever has it now does the work; the packs that were taken are looked at the next time
+	case errors.Is(err, blockstore.ErrFull):
+		r.report.Stopped = noRoom
+		return nil
 	}
 	return err
 }
+
+// noRoom is why a run stops on a full disk.
+const noRoom = "there is no room for a new pack: free some space and run it again"
 
 // source is a pack that a step has taken.
 type source struct {
