@@ -250,6 +250,7 @@ var addressed = []struct{ service, permission, method, path, body string }{
 	{awshttp.Diskport, "diskport:VerifySnapshot", "POST", "/-/v1/snapshots/S/verify", ""},
 	{awshttp.Diskport, "diskport:ListRegions", "GET", "/-/v1/regions", ""},
 	{awshttp.Diskport, "diskport:CollectGarbage", "POST", "/-/v1/gc", ""},
+	{awshttp.Diskport, "diskport:GetStats", "GET", "/-/v1/stats", ""},
 	{awshttp.Diskport, "diskport:PlanCompaction", "GET", "/-/v1/compact", ""},
 	{awshttp.Diskport, "diskport:Compact", "POST", "/-/v1/compact", ""},
 	{awshttp.Diskport, "diskport:ListAccounts", "GET", "/-/v1/accounts", ""},
@@ -297,7 +298,7 @@ func (r refusable) walkPaths(t *testing.T, stranger refusable, but func(deny str
 				t.Errorf("%s %s, whose tag is denied: %d %s", a.method, path, status, answer)
 			}
 		}
-		if status, answer := ask(stranger); (names || a.path == "/-/v1/gc" || a.path == "/-/v1/compact" || a.path == "/-/v1/accounts") && status/100 == 2 {
+		if status, answer := ask(stranger); (names || a.path == "/-/v1/gc" || a.path == "/-/v1/compact" || a.path == "/-/v1/stats" || a.path == "/-/v1/accounts") && status/100 == 2 {
 			t.Errorf("%s %s by another account: %d %s", a.method, path, status, answer)
 		}
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/diskport/diskport/internal/store/compact"
 	"github.com/diskport/diskport/internal/store/frame"
 	"github.com/diskport/diskport/internal/store/gc"
+	"github.com/diskport/diskport/internal/store/snapshot"
 	"github.com/diskport/diskport/internal/work"
 )
 
@@ -193,6 +194,33 @@ func (r *packRig) files() (n int, bytes int64) {
 	return n, bytes
 }
 
+// usage returns what the store holds.
+func (r *packRig) usage() snapshot.Usage {
+	r.t.Helper()
+	u, err := r.db.Snapshots().Usage(r.t.Context())
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return u
+}
+
+// TestUsageOfSnapshots: only what is completed counts.
+func TestUsageOfSnapshots(t *testing.T) {
+	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) {
+		db := fresh(t)
+		if u, err := db.Snapshots().Usage(t.Context()); err != nil || u != (snapshot.Usage{}) {
+			t.Errorf("an empty store holds %+v, %v", u, err)
+		}
+		addRecord(t, db, snapshot.Record{ID: "1", State: snapshot.Completed, VolumeSize: 2, VirtualSize: 1000, Blocks: 3})
+		addRecord(t, db, snapshot.Record{ID: "2", State: snapshot.Completed, VolumeSize: 2, Blocks: 4})
+		addRecord(t, db, snapshot.Record{ID: "3", State: snapshot.Pending, VolumeSize: 2, Blocks: 5})
+		want := snapshot.Usage{Snapshots: 2, Virtual: 2<<30 + 1000, Data: 7 * block.Size}
+		if u, err := db.Snapshots().Usage(t.Context()); err != nil || u != want {
+			t.Errorf("it holds %+v, %v, want %+v", u, err, want)
+		}
+	})
+}
+
 // onCiphers runs a test on each engine and with each cipher.
 func onCiphers(t *testing.T, fn func(*testing.T, *packRig)) {
 	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) {
@@ -214,6 +242,10 @@ func TestSpaceComesBack(t *testing.T) {
 		if err != nil || plan.Packs == 0 || plan.Dead < 10*block.Size || plan.Uncompressed == 0 || plan.Bytes > before {
 			t.Errorf("the plan is %+v, %v", plan, err)
 		}
+		used := r.usage()
+		if used.Blocks != 13 || used.Compressed != 0 || used.PackBytes != before || used.Dead != 12*frame.Size || used.Frames != 13*frame.Size {
+			t.Errorf("before it, the store holds %+v", used)
+		}
 		var told []compact.Progress
 		report, err := r.compact.Run(t.Context(), compact.Thorough(0), func(p compact.Progress) { told = append(told, p) })
 		if err != nil {
@@ -228,6 +260,10 @@ func TestSpaceComesBack(t *testing.T) {
 		}
 		if last := told[len(told)-1]; last.Done != last.Total || last.Total != plan.Bytes {
 			t.Errorf("told %+v at the end, of %d bytes", last, plan.Bytes)
+		}
+		used = r.usage()
+		if used.Blocks != 13 || used.Compressed != 10 || used.PackBytes != bytes || used.Dead != 0 || used.Packs != 1 {
+			t.Errorf("after it, the store holds %+v", used)
 		}
 		r.check()
 		steps := len(r.journal.Steps())

@@ -53,7 +53,7 @@ func upgradeGarbage(t *testing.T, db *DB) {
 			"4rootclosed1 1 9 1 1 1 0", "5packdopen1 1 0 1 0 0 0", "6rootclosed1 1 9 1 1 1 0",
 		},
 		"blocks": { // id, file, condemned, damaged, off, len
-			fmt.Sprint(make32(0), " 1 0 0 1 129"), fmt.Sprint(make32(1), " 1 0 0 130 129"), fmt.Sprint(make32(2), " 1 0 0 259 129"),
+			fmt.Sprintf("%v 1 0 0 1 129", make32(0)), fmt.Sprintf("%v 1 0 0 130 129", make32(1)), fmt.Sprintf("%v 1 0 0 259 129", make32(2)),
 		},
 		"file_candidates": {"1 0 0", "2 0 0", "3 0 0", "4 0 0", "6 0 0"},
 	} {

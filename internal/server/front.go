@@ -48,7 +48,7 @@ func (a *App) front(metrics *prometheus.Registry, control *flow.Control) http.Ha
 			Gateway: p.gateway.Transport(), BucketOwner: p.objects.BucketOwner, Domain: a.cfg.Domain, Log: a.log,
 		}), a.space},
 		awshttp.Diskport: adminapi.New(adminapi.Config{
-			Tasks: p.imports, Snapshots: p.db.Snapshots(), Verifier: p.shelf, Collector: p.gc, Compactor: p.compact, Log: a.log,
+			Tasks: p.imports, Snapshots: p.db.Snapshots(), Verifier: p.shelf, Collector: p.gc, Compactor: p.compact, Usage: p.db.Snapshots(), Log: a.log,
 			Accounts: p.iam, Operator: a.cfg.AccountID, Regions: a.cfg.regions, Owns: p.estate().Owns, Stopping: a.stopping,
 		}),
 	}

@@ -10,6 +10,7 @@
 //	POST /-/v1/snapshots/{id}/verify read every block back: events, then the result
 //	GET  /-/v1/regions               names of the regions that the service plays
 //	POST /-/v1/gc                    free what nothing references
+//	GET  /-/v1/stats                 what the store holds and takes, all accounts together
 //	GET  /-/v1/compact               what a compaction would rewrite
 //	POST /-/v1/compact               rewrite packs smaller: events, then the result
 //	GET  /-/v1/accounts              every account of the service

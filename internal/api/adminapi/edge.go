@@ -51,6 +51,11 @@ type Compactor interface {
 	Plan(ctx context.Context, e compact.Effort) (compact.Plan, error)
 }
 
+// Usage says what the store holds and takes.
+type Usage interface {
+	Usage(ctx context.Context) (snapshot.Usage, error)
+}
+
 // Accounts makes and removes accounts. iam.Service implements it.
 type Accounts interface {
 	Accounts(ctx context.Context) ([]iam.Account, error)
@@ -65,6 +70,7 @@ type Config struct {
 	Verifier  Verifier
 	Collector Collector
 	Compactor Compactor
+	Usage     Usage
 	Accounts  Accounts
 	Regions   awsid.Regions // that the service plays
 	// Operator is the service's own account, which may manage the others.
@@ -120,6 +126,7 @@ var routes = []route{
 	{"POST /-/v1/snapshots/{id}/verify", "diskport:VerifySnapshot", (*Edge).verifySnapshot, anyone},
 	{"GET /-/v1/regions", "diskport:ListRegions", (*Edge).listRegions, anyone},
 	{"POST /-/v1/gc", "diskport:CollectGarbage", (*Edge).collect, operator},
+	{"GET /-/v1/stats", "diskport:GetStats", (*Edge).stats, operator},
 	{"GET /-/v1/compact", "diskport:PlanCompaction", (*Edge).planCompaction, operator},
 	{"POST /-/v1/compact", "diskport:Compact", (*Edge).compact, operator},
 	{"GET /-/v1/accounts", "diskport:ListAccounts", (*Edge).listAccounts, operator},

@@ -117,6 +117,10 @@ func (compactor) Plan(context.Context, compact.Effort) (compact.Plan, error) {
 	return compact.Plan{Packs: 4, Bytes: 10, Dead: 5, Uncompressed: 3}, nil
 }
 
+func (compactor) Usage(context.Context) (snapshot.Usage, error) {
+	return snapshot.Usage{Snapshots: 1, Virtual: 9, Data: 8, Blocks: 2, Compressed: 1, Frames: 6, Packs: 1, PackBytes: 7, Dead: 1, Manifests: 2}, nil
+}
+
 type snapshots struct{ list []snapshot.Record }
 
 func (s snapshots) Get(_ context.Context, region, id string) (snapshot.Record, error) {
@@ -147,6 +151,7 @@ func (w *world) ask(t *testing.T, method, path string) *httptest.ResponseRecorde
 		Verifier:  w,
 		Collector: w,
 		Compactor: compactor{w.damaged},
+		Usage:     compactor{},
 		Accounts:  w,
 		Operator:  "1",
 		Owns:      func(_ context.Context, id string) (string, error) { return w.owned[id], nil },
@@ -265,6 +270,8 @@ func TestAnswers(t *testing.T) {
 		"gc":                     {"POST /-/v1/gc", world{}, 200, `{"blocks":3,"files":2,"bytes":1}`},
 		"gc denied":              {"POST /-/v1/gc", world{denied: "diskport:CollectGarbage"}, 403, `not authorized to perform diskport:CollectGarbage`},
 		"what compacting does":   {"GET /-/v1/compact", world{}, 200, `{"packs":4,"bytes":10,"deadBytes":5,"uncompressedBytes":3}`},
+		"stats":                  {"GET /-/v1/stats", world{}, 200, `{"snapshots":1,"virtualBytes":9,"dataBytes":8,"distinctBytes":1048576,"storedBytes":6,"deadBytes":1,"fileBytes":9,"blocks":2,"compressedBlocks":1,"damagedBlocks":0,"packs":1}`},
+		"stats, to another":      {"GET /-/v1/stats", world{caller: "2"}, 403, `"code":"AccessDenied"`},
 		"compact":                {"POST /-/v1/compact", world{}, 200, "event: progress\ndata: {\"done\":1,\"total\":2}\n\nevent: result\ndata: {\"packs\":4,\"newPacks\":1,\"blocks\":0,\"compressed\":0,\"bytes\":9,\"locked\":[\"domain d: off\"]}"},
 		"compact slowly":         {"POST /-/v1/compact?rate=7", world{}, 200, `"blocks":7`},
 		"compact backwards":      {"POST /-/v1/compact?rate=-7", world{}, 400, `"code":"InvalidParameter"`},
