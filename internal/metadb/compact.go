@@ -91,7 +91,7 @@ func (p Packs) Move(ctx context.Context, l work.Lease, m compact.Moved) (moved i
 		order[i] = i
 	}
 	slices.SortFunc(order, func(a, b int) int { return compareHashes(m.Pack.Blocks[a].ID, m.Pack.Blocks[b].ID) })
-	err = p.db.update(ctx, fmt.Sprintf("move blocks to pack %d", m.Pack.File.ID), func(q querier) error {
+	err = p.db.free(ctx, fmt.Sprintf("move blocks to pack %d", m.Pack.File.ID), func(q querier) error {
 		if err := holdUnit(ctx, q, l); err != nil {
 			return err
 		}

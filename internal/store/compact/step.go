@@ -15,8 +15,12 @@ import (
 	"github.com/diskport/diskport/internal/work"
 )
 
-// maxMoved is about how many blocks one transaction moves.
-const maxMoved = 8192
+// MaxMoved and MaxSources are how many blocks one transaction moves at most, and from
+// how many packs, so that it keeps nobody waiting.
+const (
+	MaxMoved   = 4096
+	MaxSources = 1024
+)
 
 // busyPause is how long a run waits before it looks again at a domain that another
 // one is rewriting.
@@ -117,7 +121,8 @@ func (r *run) rewrite(ctx context.Context, l work.Lease, d blockstore.Domain, q 
 
 // full reports whether the new pack is long enough, or has no room for more blocks.
 func (r *run) full(out *output, more []blockstore.Placement) bool {
-	return out.Size() >= r.packBytes()/4*3 || len(out.from)+len(more) > maxMoved || out.Size()+spanned(more) > blockstore.MaxPackBytes
+	return out.Size() >= r.packBytes()/4*3 || len(out.from)+len(more) > MaxMoved || len(out.sources) == MaxSources ||
+		out.Size()+spanned(more) > blockstore.MaxPackBytes
 }
 
 // move makes the new pack durable and ends the step with its event.
