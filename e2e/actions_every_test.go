@@ -177,6 +177,10 @@ func walkImports(sh *shell) {
 		{"ec2 describe-import-snapshot-tasks --import-task-ids $task2", "ImportSnapshotTasks[0].SnapshotTaskDetail.[Encrypted,KmsKeyId]", "True $key"},
 		{"ec2 disable-ebs-encryption-by-default", "EbsEncryptionByDefault", "False"},
 		{"ec2 reset-ebs-default-kms-key-id", "KmsKeyId", "alias/aws/ebs"},
+		{"ec2 describe-regions --region-names eu-west-1 us-east-1", "Regions[].[RegionName,OptInStatus]", "eu-west-1 opt-in-not-required us-east-1 opt-in-not-required"},
+		{"ec2 describe-availability-zones --filters Name=state,Values=available", "AvailabilityZones[].ZoneName", "us-east-1a us-east-1b us-east-1c"},
+		{"ec2 describe-account-attributes --attribute-names default-vpc", "AccountAttributes[].AttributeValues[].AttributeValue", "none"},
+		{"ec2 describe-instances", "", "! UnsupportedOperation"},
 	})...)
 	image := "DeviceName=/dev/sda1,Ebs={SnapshotId=" + sh.vars["snap"] + "}"
 	sh.do(withDry([]step{

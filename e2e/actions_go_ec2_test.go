@@ -36,6 +36,7 @@ func (s *service) askImports(t *testing.T, disk string) {
 	s.askTags(t, snap, task)
 	s.askTiers(t, copied)
 	s.askDefaults(t)
+	s.askRegions(t)
 	s.askImages(t, snap)
 	s.askCancel(t)
 
@@ -162,6 +163,19 @@ func (s *service) askDefaults(t *testing.T) {
 	says(t, "false", must(s.EC2.DisableEbsEncryptionByDefault(ctx, &ec2.DisableEbsEncryptionByDefaultInput{}))(t).EbsEncryptionByDefault)
 	says(t, "alias/aws/ebs", must(s.EC2.ResetEbsDefaultKmsKeyId(ctx, &ec2.ResetEbsDefaultKmsKeyIdInput{}))(t).KmsKeyId)
 	s.discard(t, key)
+}
+
+func (s *service) askRegions(t *testing.T) {
+	ctx := t.Context()
+	regions := must(s.EC2.DescribeRegions(ctx, &ec2.DescribeRegionsInput{RegionNames: []string{region}}))(t).Regions
+	if len(regions) != 1 || !strings.HasSuffix(s.endpoint, *regions[0].Endpoint) {
+		t.Errorf("regions %+v", regions)
+	}
+	zones := must(s.EC2.DescribeAvailabilityZones(ctx, &ec2.DescribeAvailabilityZonesInput{}))(t).AvailabilityZones
+	says(t, "["+region+"a "+region+"b "+region+"c]", each(zones, func(z types.AvailabilityZone) *string { return z.ZoneName }))
+	about := must(s.EC2.DescribeAccountAttributes(ctx, &ec2.DescribeAccountAttributesInput{AttributeNames: []types.AccountAttributeName{types.AccountAttributeNameDefaultVpc}}))(t)
+	says(t, "none", about.AccountAttributes[0].AttributeValues[0].AttributeValue)
+	refused(s.EC2.LockSnapshot(ctx, &ec2.LockSnapshotInput{SnapshotId: aws.String("snap-00000000000000000"), LockMode: types.LockModeCompliance}))(t, "UnsupportedOperation")
 }
 
 func (s *service) askImages(t *testing.T, snap string) {

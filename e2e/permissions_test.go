@@ -129,7 +129,7 @@ var asksNothing = []string{"sts:GetCallerIdentity", "sts:GetSessionToken"}
 
 // namesNothing are the actions whose permission is not for the things that they name, as
 // at AWS; policies can't limit them to some.
-var namesNothing = regexp.MustCompile(`^(ec2:(Describe(Snapshots|Images|Tags|ImportSnapshotTasks|SnapshotTierStatus)|ImportSnapshot|(Modify|Reset|Get|Enable|Disable)Ebs.*)|` +
+var namesNothing = regexp.MustCompile(`^(ec2:(Describe(Snapshots|Images|Tags|Regions|AvailabilityZones|AccountAttributes|ImportSnapshotTasks|SnapshotTierStatus)|ImportSnapshot|(Modify|Reset|Get|Enable|Disable)Ebs.*)|` +
 	`iam:(List(Users|Roles|Policies|AccountAliases)|Create(User|Role|Policy))|kms:(CreateKey|GenerateRandom|List(Keys|Aliases))|sts:.*)$`)
 
 // TestAllButOneThing walks every action of the services that name what they act on, with

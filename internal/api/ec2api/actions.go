@@ -1,10 +1,14 @@
 package ec2api
 
-import "slices"
+import (
+	_ "embed"
+	"maps"
+	"slices"
+	"strings"
+)
 
-// actions are all actions that this edge knows by name. The front chain has
-// verified the signature; the rest of the checks are in dispatch.go. Actions
-// without an implementation answer UnsupportedOperation.
+// actions are the actions that are built. The front chain has verified the signature;
+// the rest of the checks are in dispatch.go.
 var actions = map[string]action{
 	"ImportSnapshot":              on(importGrants, importRules, importSnapshot),
 	"DescribeImportSnapshotTasks": on(anywhere[describeTasksRequest]("DescribeImportSnapshotTasks"), describeTasksRules, describeTasks),
@@ -38,21 +42,24 @@ var actions = map[string]action{
 	"DeleteTags":   on(deleteTagsGrants, deleteTagsRules, deleteTags),
 	"DescribeTags": on(anywhere[describeTagsRequest]("DescribeTags"), describeTagsRules, describeTags),
 
-	// Not built yet.
-	"CreateSnapshot":           nil,
-	"CreateVolume":             nil,
-	"ImportImage":              nil,
-	"DescribeImportImageTasks": nil,
+	"DescribeRegions":           on(anywhere[describeRegionsRequest]("DescribeRegions"), describeRegionsRules, describeRegions),
+	"DescribeAvailabilityZones": on(anywhere[describeZonesRequest]("DescribeAvailabilityZones"), describeZonesRules, describeZones),
+	"DescribeAccountAttributes": on(anywhere[describeAccountRequest]("DescribeAccountAttributes"), describeAccountRules, describeAccount),
 }
 
 // Actions returns the names of the actions that are built, sorted.
-func Actions() []string {
-	var names []string
-	for name, act := range actions {
-		if act != nil {
-			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
-	return names
+func Actions() []string { return slices.Sorted(maps.Keys(actions)) }
+
+//go:embed aws-actions.txt
+var awsActionsText string
+
+// awsActions are the actions that AWS has, sorted. Those that are not built here answer
+// UnsupportedOperation.
+var awsActions = slices.DeleteFunc(strings.Split(strings.TrimSpace(awsActionsText), "\n"), func(line string) bool {
+	return strings.HasPrefix(line, "#")
+})
+
+func isAWSAction(name string) bool {
+	_, ok := slices.BinarySearch(awsActions, name)
+	return ok
 }

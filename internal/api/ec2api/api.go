@@ -83,7 +83,7 @@ type Options struct {
 	Keys      Keys
 	Tags      tag.Store
 	IDs       awsid.Source
-	Regions   awsid.Regions   // that snapshots can be copied from
+	Regions   awsid.Regions   // of the service: copies name them, DescribeRegions lists them
 	Throttle  *quota.Throttle // of requests; nil: none
 	Log       *slog.Logger
 	Now       func() time.Time // nil means time.Now
@@ -163,9 +163,9 @@ func (a *API) answer(r *http.Request, c *awshttp.Call) ([]byte, error) {
 	if name == "" {
 		return nil, refused("MissingAction", "The request must contain the parameter Action")
 	}
-	act, ok := actions[name]
+	act, built := actions[name]
 	switch {
-	case !ok:
+	case !built && !isAWSAction(name):
 		return nil, refused("InvalidAction", fmt.Sprintf("The action %.64s is not valid for this web service.", name))
 	case version == "":
 		return nil, refused("MissingParameter", "The request must contain the parameter Version")
@@ -173,8 +173,8 @@ func (a *API) answer(r *http.Request, c *awshttp.Call) ([]byte, error) {
 		return nil, refused("NoSuchVersion", fmt.Sprintf("The requested version (%.64s) of service AmazonEC2 does not exist", version))
 	}
 	c.Action = name
-	if act == nil {
-		return nil, refused("UnsupportedOperation", fmt.Sprintf("The operation %s is not supported yet.", name))
+	if !built {
+		return nil, refused("UnsupportedOperation", fmt.Sprintf("The operation %s is not supported.", name))
 	}
 	out, err := act(r.Context(), call{API: a, Call: c, host: r.Host})
 	if err != nil {

@@ -49,6 +49,7 @@ func (k keys) Lookup(_ context.Context, id, _ string) (iam.Principal, sigv4.Secr
 type wire struct {
 	*ec2.Client
 	request, response bytes.Buffer
+	host              string // of the listener, which is another one each time
 }
 
 func newWire(t *testing.T, f *fixture) *wire {
@@ -78,6 +79,7 @@ func newWire(t *testing.T, f *fixture) *wire {
 		fmt.Fprintf(&w.response, "%d\nContent-Type: %s\n%s\n", rec.Code, rec.Header().Get("Content-Type"), elements.ReplaceAllString(rec.Body.String(), ">\n<$1"))
 	}))
 	t.Cleanup(server.Close)
+	w.host = server.Listener.Addr().String()
 	w.Client = ec2.New(ec2.Options{
 		BaseEndpoint: aws.String(server.URL), Region: "us-east-1", RetryMaxAttempts: 1,
 		Credentials: credentials.NewStaticCredentialsProvider("AKID", "secret", ""),
@@ -101,6 +103,7 @@ func (w *wire) check(t *testing.T, name string, out any, err error) {
 		parsed = wiretest.Plain(t, out)
 	}
 	got := "-- request --\n" + w.request.String() + "-- response --\n" + w.response.String() + "-- client --\n" + parsed + "\n"
+	got = strings.ReplaceAll(got, w.host, "disk.example:4580")
 	if *update {
 		wiretest.WriteGolden(t, name, got)
 	}
@@ -162,8 +165,14 @@ func TestGolden(t *testing.T) {
 	goldenEncryption(t, f, w)
 	goldenSharing(t, f, w)
 	goldenImages(t, f, w)
-	created, err := w.CreateVolume(ctx, &ec2.CreateVolumeInput{SnapshotId: aws.String(snapA), ClientToken: aws.String("t")})
-	w.check(t, "not-built", created, err)
+	regions, err := w.DescribeRegions(ctx, &ec2.DescribeRegionsInput{RegionNames: []string{"eu-west-1"}})
+	w.check(t, "describe-regions", regions, err)
+	zones, err := w.DescribeAvailabilityZones(ctx, &ec2.DescribeAvailabilityZonesInput{ZoneNames: []string{"us-east-1b"}})
+	w.check(t, "describe-zones", zones, err)
+	attributes, err := w.DescribeAccountAttributes(ctx, &ec2.DescribeAccountAttributesInput{AttributeNames: []types.AccountAttributeName{"supported-platforms", "default-vpc"}})
+	w.check(t, "describe-account", attributes, err)
+	locked, err := w.LockSnapshot(ctx, &ec2.LockSnapshotInput{SnapshotId: aws.String(snapA), LockMode: types.LockModeCompliance})
+	w.check(t, "not-built", locked, err)
 }
 
 // goldenSharing is the actions on snapshots besides showing and deleting.

@@ -256,4 +256,16 @@ var rows = []row{
 	{"tag filter", "DescribeTags", []string{"Filter.1.Name=color", "Filter.1.Value.1=x"}, nil, 400, "InvalidParameterValue", "The filter 'color' is invalid"},
 	{"tag filter without value", "DescribeTags", []string{"Filter.1.Name=key"}, nil, 400, "InvalidParameterValue", "The filter 'null' is invalid."},
 	{"tag filters", "DescribeTags", append(many(201, "Filter.1.Value.%d=x"), "Filter.1.Name=key"), nil, 400, "FilterLimitExceeded", "The maximum number of filters or filter values for a request has been exceeded."},
+
+	// §11.1 Regions
+	{"no such region", "DescribeRegions", []string{"RegionName.1=us-east-1", "RegionName.2=us-east-9", "RegionName.3=x"}, nil, 400, "InvalidParameterValue", "Invalid region: [us-east-9, x]"},
+	{"region filter", "DescribeRegions", []string{"Filter.1.Name=color", "Filter.1.Value.1=x"}, nil, 400, "InvalidParameterValue", "The filter 'color' is invalid"},
+	{"region filter without value", "DescribeRegions", []string{"Filter.1.Name=endpoint"}, nil, 400, "InvalidParameterValue", "The filter 'null' is invalid."},
+	{"region filters", "DescribeRegions", append(many(201, "Filter.1.Value.%d=x"), "Filter.1.Name=endpoint"), nil, 400, "FilterLimitExceeded", "The maximum number of filters or filter values for a request has been exceeded."},
+	{"no such zone", "DescribeAvailabilityZones", []string{"ZoneName.1=us-east-1z"}, nil, 400, "InvalidParameterValue", "Invalid availability zone: [us-east-1z]"},
+	{"zone of another region", "DescribeAvailabilityZones", []string{"ZoneId.1=euw1-az1"}, nil, 400, "InvalidParameterValue", "Invalid availability zone-id: [euw1-az1]"},
+	{"zone filter", "DescribeAvailabilityZones", []string{"Filter.1.Name=color", "Filter.1.Value.1=x"}, nil, 400, "InvalidParameterValue", "The filter 'color' is invalid"},
+	{"zone filter without value", "DescribeAvailabilityZones", []string{"Filter.1.Name=state"}, nil, 400, "InvalidParameterValue", "The filter 'null' is invalid."},
+	{"zone filters", "DescribeAvailabilityZones", append(many(201, "Filter.1.Value.%d=x"), "Filter.1.Name=state"), nil, 400, "FilterLimitExceeded", "The maximum number of filters or filter values for a request has been exceeded."},
+	{"account attribute", "DescribeAccountAttributes", []string{"AttributeName.1=color"}, nil, 400, "InvalidParameterValue", "Value (color) for parameter attributeName is invalid. Unknown attribute."},
 }
