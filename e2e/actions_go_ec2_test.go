@@ -191,8 +191,53 @@ func (s *service) askImages(t *testing.T, snap string) {
 	}
 	says(t, *id+" img available "+snap, images[0].ImageId, images[0].Name, images[0].State, images[0].BlockDeviceMappings[0].Ebs.SnapshotId)
 	refused(s.EC2.DeleteSnapshot(ctx, &ec2.DeleteSnapshotInput{SnapshotId: &snap}))(t, "InvalidSnapshot.InUse")
+	s.askImageAttributes(t, id)
+	s.askImageCopies(t, id)
 	says(t, "true", must(s.EC2.DeregisterImage(ctx, &ec2.DeregisterImageInput{ImageId: id}))(t).Return)
 	says(t, "0", len(must(s.EC2.DescribeImages(ctx, own))(t).Images))
+}
+
+func (s *service) askImageAttributes(t *testing.T, id *string) {
+	ctx := t.Context()
+	must(s.EC2.ModifyImageAttribute(ctx, &ec2.ModifyImageAttributeInput{
+		ImageId: id, LaunchPermission: &types.LaunchPermissionModifications{Add: []types.LaunchPermission{{UserId: aws.String("123456789012")}}},
+	}))(t)
+	permissions := func() int {
+		return len(must(s.EC2.DescribeImageAttribute(ctx, &ec2.DescribeImageAttributeInput{ImageId: id, Attribute: types.ImageAttributeNameLaunchPermission}))(t).LaunchPermissions)
+	}
+	says(t, "1", permissions())
+	must(s.EC2.ResetImageAttribute(ctx, &ec2.ResetImageAttributeInput{ImageId: id, Attribute: types.ResetImageAttributeNameLaunchPermission}))(t)
+	says(t, "0", permissions())
+	says(t, "true", must(s.EC2.EnableImageDeprecation(ctx, &ec2.EnableImageDeprecationInput{ImageId: id, DeprecateAt: aws.Time(time.Now().Add(time.Hour))}))(t).Return)
+	says(t, "true", must(s.EC2.DisableImageDeprecation(ctx, &ec2.DisableImageDeprecationInput{ImageId: id}))(t).Return)
+	says(t, "enabled-without-cooldown", must(s.EC2.EnableImageDeregistrationProtection(ctx, &ec2.EnableImageDeregistrationProtectionInput{ImageId: id}))(t).Return)
+	refused(s.EC2.DeregisterImage(ctx, &ec2.DeregisterImageInput{ImageId: id}))(t, "OperationNotPermitted")
+	says(t, "disabled", must(s.EC2.DisableImageDeregistrationProtection(ctx, &ec2.DisableImageDeregistrationProtectionInput{ImageId: id}))(t).Return)
+	says(t, *id, must(s.EC2.GetInstanceUefiData(ctx, &ec2.GetInstanceUefiDataInput{InstanceId: id}))(t).InstanceId)
+}
+
+// askImageCopies copies an image inside its region, encrypted, and to another region, as
+// publishing pipelines do.
+func (s *service) askImageCopies(t *testing.T, id *string) {
+	const there = "eu-north-1"
+	for name, c := range map[string]struct {
+		client    *ec2.Client
+		encrypted bool
+	}{"here": {s.EC2, true}, "there": {s.in(there, s.creds), false}} {
+		ctx := t.Context()
+		copied := must(c.client.CopyImage(ctx, &ec2.CopyImageInput{SourceRegion: aws.String(region), SourceImageId: id, Name: &name, Encrypted: &c.encrypted}))(t)
+		found := must(ec2.NewImageAvailableWaiter(c.client, func(o *ec2.ImageAvailableWaiterOptions) { o.MinDelay, o.MaxDelay = 50*time.Millisecond, time.Second }).
+			WaitForOutput(ctx, &ec2.DescribeImagesInput{ImageIds: []string{*copied.ImageId}}, patience))(t).Images[0]
+		says(t, name+" "+*id+" "+region, found.Name, found.SourceImageId, found.SourceImageRegion)
+		disk := found.BlockDeviceMappings[0].Ebs
+		snap := must(c.client.DescribeSnapshots(ctx, &ec2.DescribeSnapshotsInput{SnapshotIds: []string{*disk.SnapshotId}}))(t).Snapshots[0]
+		if snap.State != types.SnapshotStateCompleted || *snap.Encrypted != c.encrypted || *disk.Encrypted != c.encrypted ||
+			!strings.HasPrefix(*snap.Description, "Copied for DestinationAmi "+*copied.ImageId+" from SourceAmi "+*id+" for SourceSnapshot ") {
+			t.Errorf("%s: snapshot %+v", name, snap)
+		}
+		must(c.client.DeregisterImage(ctx, &ec2.DeregisterImageInput{ImageId: copied.ImageId}))(t)
+		must(c.client.DeleteSnapshot(ctx, &ec2.DeleteSnapshotInput{SnapshotId: disk.SnapshotId}))(t)
+	}
 }
 
 // askCancel cancels an import that does not end by itself.

@@ -371,6 +371,7 @@ func (s *service) furnish(t *testing.T, dir string) map[string]string {
 		"KeyId": keyARN, "AliasName": "alias/kept", "TargetKeyId": *key.KeyMetadata.KeyId,
 		"GrantId": *grant.GrantId, "DestinationKeyId": keyARN, "CiphertextBlob": base64.StdEncoding.EncodeToString(encrypted.CiphertextBlob),
 		"SnapshotId": done.SnapshotID, "SourceSnapshotId": done.SnapshotID, "SourceRegion": region, "ImageId": *image.ImageId, "ImportTaskId": *task.ImportTaskId,
+		"SourceImageId": *image.ImageId, "InstanceId": *image.ImageId, "Name": "another", "Attribute": "launchPermission", "DeprecateAt": "2030-01-01T00:00:00Z",
 		"ResourceId.1": done.SnapshotID, "BlockDeviceMapping.1.Ebs.SnapshotId": done.SnapshotID,
 	}
 }

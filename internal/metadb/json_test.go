@@ -27,7 +27,8 @@ func TestJSONColumns(t *testing.T) {
 	golden(t, unitProgress, counts)
 	golden(t, imageBody, `{"ID":"a","Account":"b","Name":"c","Description":"d","Architecture":"e","RootDevice":"f","Virtualization":"g","SriovNet":"h",`+
 		`"BootMode":"i","TpmSupport":"j","ImdsSupport":"k","EnaSupport":true,"Devices":[{"Name":"l","VirtualName":"m","Snapshot":"n","VolumeSize":1,`+
-		`"VolumeType":"o","Iops":2,"Throughput":3,"DeleteOnTermination":true,"Encrypted":true}],"Created":`+when+`}`)
+		`"VolumeType":"o","Iops":2,"Throughput":3,"DeleteOnTermination":true,"Encrypted":true}],"Created":`+when+`,`+
+		`"Location":"p","Kernel":"q","Ramdisk":"r","UefiData":"s","BillingProducts":["t"],"SourceImage":"u","SourceRegion":"v"}`)
 	golden(t, userTags, tags)
 	golden(t, roleTags, tags)
 	golden(t, policyTags, tags)

@@ -35,8 +35,20 @@ var actions = map[string]action{
 	"DisableEbsEncryptionByDefault": on(anywhere[bareRequest]("DisableEbsEncryptionByDefault"), nil, disableEncryptByDefault),
 
 	"RegisterImage":   on(registerImageGrants, registerImageRules, registerImage),
-	"DeregisterImage": on(deregisterImageGrants, deregisterImageRules, deregisterImage),
+	"DeregisterImage": on(onImage[deregisterImageRequest]("DeregisterImage"), deregisterImageRules, deregisterImage),
 	"DescribeImages":  on(anywhere[describeImagesRequest]("DescribeImages"), describeImagesRules, describeImages),
+
+	"CopyImage": on(copyImageGrants, copyImageRules, copyImage),
+
+	"DescribeImageAttribute": on(onImage[describeImageAttributeRequest]("DescribeImageAttribute"), describeImageAttributeRules, describeImageAttribute),
+	"ModifyImageAttribute":   on(onImage[modifyImageAttributeRequest]("ModifyImageAttribute"), modifyImageAttributeRules, modifyImageAttribute),
+	"ResetImageAttribute":    on(onImage[resetImageAttributeRequest]("ResetImageAttribute"), resetImageAttributeRules, resetImageAttribute),
+	"GetInstanceUefiData":    on(uefiDataGrants, uefiDataRules, uefiData),
+
+	"EnableImageDeprecation":               on(onImage[deprecateImageRequest]("EnableImageDeprecation"), deprecateImageRules, deprecateImage),
+	"DisableImageDeprecation":              on(onImage[undeprecateImageRequest]("DisableImageDeprecation"), oneImageRules[undeprecateImageRequest](), undeprecateImage),
+	"EnableImageDeregistrationProtection":  on(onImage[protectImageRequest]("EnableImageDeregistrationProtection"), oneImageRules[protectImageRequest](), protectImage),
+	"DisableImageDeregistrationProtection": on(onImage[unprotectImageRequest]("DisableImageDeregistrationProtection"), oneImageRules[unprotectImageRequest](), unprotectImage),
 
 	"CreateTags":   on(createTagsGrants, createTagsRules, createTags),
 	"DeleteTags":   on(deleteTagsGrants, deleteTagsRules, deleteTags),

@@ -53,12 +53,14 @@ type Snapshots interface {
 type Images interface {
 	Register(ctx context.Context, i image.Image) error
 	Deregister(ctx context.Context, home awsid.Home, id string) (image.Image, error)
+	Get(ctx context.Context, region, id string) (image.Image, error)
 	List(ctx context.Context, home awsid.Home, f image.Filter, after listing.Place, limit int) ([]image.Image, error)
 }
 
 // Copies is what this edge needs of snapshot.Drafts.
 type Copies interface {
 	Copy(ctx context.Context, r snapshot.CopyRequest) (snapshot.Record, error)
+	CopyImage(ctx context.Context, r snapshot.ImageCopyRequest) (image.Image, error)
 }
 
 // Keys is what this edge needs of keyring.Ring.
@@ -73,21 +75,22 @@ type Keys interface {
 
 // Options are the parts and settings of an API.
 type Options struct {
-	Imports   Imports
-	Tasks     Tasks
-	Snapshots Snapshots
-	Changes   snapshot.Changes
-	Copies    Copies
-	Defaults  snapshot.DefaultsStore
-	Images    Images
-	Keys      Keys
-	Tags      tag.Store
-	IDs       awsid.Source
-	Regions   awsid.Regions   // of the service: copies name them, DescribeRegions lists them
-	Throttle  *quota.Throttle // of requests; nil: none
-	Log       *slog.Logger
-	Now       func() time.Time // nil means time.Now
-	TokenKey  []byte           // MAC key of page tokens, the same on every node
+	Imports      Imports
+	Tasks        Tasks
+	Snapshots    Snapshots
+	Changes      snapshot.Changes
+	Copies       Copies
+	Defaults     snapshot.DefaultsStore
+	Images       Images
+	ImageChanges image.Changes
+	Keys         Keys
+	Tags         tag.Store
+	IDs          awsid.Source
+	Regions      awsid.Regions   // of the service: copies name them, DescribeRegions lists them
+	Throttle     *quota.Throttle // of requests; nil: none
+	Log          *slog.Logger
+	Now          func() time.Time // nil means time.Now
+	TokenKey     []byte           // MAC key of page tokens, the same on every node
 
 	// TagSnapshots takes tag specifications of type snapshot for imports.
 	TagSnapshots bool

@@ -13,7 +13,6 @@ import (
 	"github.com/diskport/diskport/internal/identity/policy"
 	"github.com/diskport/diskport/internal/image"
 	"github.com/diskport/diskport/internal/imports/importtask"
-	"github.com/diskport/diskport/internal/listing"
 	"github.com/diskport/diskport/internal/store/snapshot"
 	"github.com/diskport/diskport/internal/tag"
 )
@@ -76,12 +75,15 @@ func (c call) describeID(ctx context.Context, with policy.Context, region, id st
 		}
 		return t.Tags, unless(err, importtask.ErrNotFound)
 	case awsid.IsImage(id):
-		images, err := c.Images.List(ctx, home, image.Filter{IDs: []string{id}}, listing.Place{}, 1)
-		if err != nil || len(images) == 0 {
-			return nil, err
+		i, err := c.Images.Get(ctx, region, id)
+		if err != nil || !i.UsableBy(c.account()) {
+			return nil, unless(err, image.ErrNotFound)
 		}
-		describeImage(with, images[0])
-		return images[0].Tags, nil
+		describeImage(with, i)
+		if i.Account != c.account() { // as of a snapshot
+			return nil, nil
+		}
+		return i.Tags, nil
 	}
 	return nil, nil
 }
@@ -101,7 +103,7 @@ func describeImage(with policy.Context, i image.Image) {
 	with.Set("ec2:Owner", i.Account)
 	with.Set("ec2:ImageID", i.ID)
 	with.Set("ec2:ImageType", "machine")
-	with.Set("ec2:Public", "false") // images are not shared
+	with.Set("ec2:Public", strconv.FormatBool(i.Public))
 	with.Set("ec2:RootDeviceType", "ebs")
 }
 

@@ -2,6 +2,7 @@ package ec2api
 
 import (
 	"fmt"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"github.com/diskport/diskport/internal/image"
 	"github.com/diskport/diskport/internal/imports/importtask"
 	"github.com/diskport/diskport/internal/store/snapshot"
+	"github.com/diskport/diskport/internal/tag"
 )
 
 // good are requests that succeed, one for every action that is built.
@@ -23,25 +25,34 @@ var good = map[string][]string{
 	"DeleteTags":                  {"ResourceId.1=" + snapA, "Tag.1.Key=k"},
 	"DescribeTags":                {},
 
-	"CopySnapshot":                  {"SourceRegion=us-east-1", "SourceSnapshotId=" + snapA},
-	"DescribeSnapshotAttribute":     {"SnapshotId=" + snapA, "Attribute=createVolumePermission"},
-	"ModifySnapshotAttribute":       {"SnapshotId=" + snapA, "CreateVolumePermission.Add.1.UserId=" + other},
-	"ResetSnapshotAttribute":        {"SnapshotId=" + snapA, "Attribute=createVolumePermission"},
-	"DescribeSnapshotTierStatus":    {},
-	"ModifySnapshotTier":            {"SnapshotId=" + snapA, "StorageTier=archive"},
-	"RestoreSnapshotTier":           {"SnapshotId=" + snapT, "PermanentRestore=true"},
-	"GetEbsDefaultKmsKeyId":         {},
-	"ModifyEbsDefaultKmsKeyId":      {"KmsKeyId=alias/k"},
-	"ResetEbsDefaultKmsKeyId":       {},
-	"GetEbsEncryptionByDefault":     {},
-	"EnableEbsEncryptionByDefault":  {},
-	"DisableEbsEncryptionByDefault": {},
-	"RegisterImage":                 {"Name=img", "RootDeviceName=/dev/sda1", "BlockDeviceMapping.1.DeviceName=/dev/sda1", "BlockDeviceMapping.1.Ebs.SnapshotId=" + snapA},
-	"DeregisterImage":               {"ImageId=" + imageA},
-	"DescribeImages":                {},
-	"DescribeRegions":               {},
-	"DescribeAvailabilityZones":     {},
-	"DescribeAccountAttributes":     {},
+	"CopySnapshot":                         {"SourceRegion=us-east-1", "SourceSnapshotId=" + snapA},
+	"DescribeSnapshotAttribute":            {"SnapshotId=" + snapA, "Attribute=createVolumePermission"},
+	"ModifySnapshotAttribute":              {"SnapshotId=" + snapA, "CreateVolumePermission.Add.1.UserId=" + other},
+	"ResetSnapshotAttribute":               {"SnapshotId=" + snapA, "Attribute=createVolumePermission"},
+	"DescribeSnapshotTierStatus":           {},
+	"ModifySnapshotTier":                   {"SnapshotId=" + snapA, "StorageTier=archive"},
+	"RestoreSnapshotTier":                  {"SnapshotId=" + snapT, "PermanentRestore=true"},
+	"GetEbsDefaultKmsKeyId":                {},
+	"ModifyEbsDefaultKmsKeyId":             {"KmsKeyId=alias/k"},
+	"ResetEbsDefaultKmsKeyId":              {},
+	"GetEbsEncryptionByDefault":            {},
+	"EnableEbsEncryptionByDefault":         {},
+	"DisableEbsEncryptionByDefault":        {},
+	"RegisterImage":                        {"Name=img", "RootDeviceName=/dev/sda1", "BlockDeviceMapping.1.DeviceName=/dev/sda1", "BlockDeviceMapping.1.Ebs.SnapshotId=" + snapA},
+	"DeregisterImage":                      {"ImageId=" + imageA},
+	"DescribeImages":                       {},
+	"CopyImage":                            {"SourceRegion=us-east-1", "SourceImageId=" + imageA, "Name=copy"},
+	"DescribeImageAttribute":               {"ImageId=" + imageA, "Attribute=launchPermission"},
+	"ModifyImageAttribute":                 {"ImageId=" + imageA, "LaunchPermission.Add.1.UserId=" + other},
+	"ResetImageAttribute":                  {"ImageId=" + imageA, "Attribute=launchPermission"},
+	"GetInstanceUefiData":                  {"InstanceId=" + imageA},
+	"EnableImageDeprecation":               {"ImageId=" + imageA, "DeprecateAt=2027-01-01T00:00:00Z"},
+	"DisableImageDeprecation":              {"ImageId=" + imageA},
+	"EnableImageDeregistrationProtection":  {"ImageId=" + imageA},
+	"DisableImageDeregistrationProtection": {"ImageId=" + imageA},
+	"DescribeRegions":                      {},
+	"DescribeAvailabilityZones":            {},
+	"DescribeAccountAttributes":            {},
 }
 
 func populated() *fixture {
@@ -57,7 +68,11 @@ func populated() *fixture {
 		{ID: snapT, Account: account, State: snapshot.Completed, StartedAt: clock, Tier: snapshot.Archive, TierSince: clock},
 		{ID: snapE, Account: account, State: snapshot.Completed, StartedAt: clock, KMSKey: awsKeyARN},
 	}
-	f.images.list = []image.Image{{ID: imageA, Account: account, Name: "taken", Created: clock}}
+	f.images.list = []image.Image{
+		{ID: imageA, Account: account, Name: "taken", Created: clock},
+		{ID: imageB, Account: other, Name: "theirs", Created: clock},
+		{ID: imageS, Account: other, Name: "shared", Created: clock, SharedWith: []string{account, "111122223333"}, Tags: tag.Set{{Key: "secret"}}},
+	}
 	return f
 }
 
@@ -94,7 +109,7 @@ func TestContractErrors(t *testing.T) {
 	for _, r := range rows {
 		t.Run(r.action+" "+r.name, func(t *testing.T) {
 			f := populated()
-			f.imports.err, f.copies.err, f.snapshots.err = r.err, r.err, r.err
+			f.imports.err, f.copies.err, f.snapshots.err, f.images.err = r.err, r.err, r.err, r.err
 			w := f.do(r.action, r.form()...)
 			got := parse(t, w)
 			if w.Code != r.status || got.Code != r.code || got.Message != r.want {
@@ -139,6 +154,15 @@ func TestEveryRuleIsTested(t *testing.T) {
 		listed("RegisterImage", registerImageRules),
 		listed("DeregisterImage", deregisterImageRules),
 		listed("DescribeImages", describeImagesRules),
+		listed("CopyImage", copyImageRules),
+		listed("DescribeImageAttribute", describeImageAttributeRules),
+		listed("ModifyImageAttribute", modifyImageAttributeRules),
+		listed("ResetImageAttribute", resetImageAttributeRules),
+		listed("GetInstanceUefiData", uefiDataRules),
+		listed("EnableImageDeprecation", deprecateImageRules),
+		listed("DisableImageDeprecation", oneImageRules[undeprecateImageRequest]()),
+		listed("EnableImageDeregistrationProtection", oneImageRules[protectImageRequest]()),
+		listed("DisableImageDeregistrationProtection", oneImageRules[unprotectImageRequest]()),
 		listed("DescribeRegions", describeRegionsRules),
 		listed("DescribeAvailabilityZones", describeZonesRules),
 		listed("DescribeAccountAttributes", describeAccountRules),
@@ -166,7 +190,7 @@ func TestDryRun(t *testing.T) {
 			if got := parse(t, w); w.Code != 412 || got.Code != dryRows[0].code || got.Message != dryRows[0].want {
 				t.Errorf("allowed: got %d %s", w.Code, w.Body)
 			}
-			if f.imports.got.Account != "" || len(f.snapshots.records) != 5 || f.copies.got.Source != "" || len(f.images.list) != 1 || len(f.tags.sets[snapA]) != 0 {
+			if f.imports.got.Account != "" || len(f.snapshots.records) != 5 || f.copies.got.Source != "" || f.copies.gotImage.Image.ID != "" || !reflect.DeepEqual(f.images.list, populated().images.list) || len(f.tags.sets[snapA]) != 0 {
 				t.Error("a dry run had an effect")
 			}
 			f.denied = "ec2:" + action
@@ -265,6 +289,22 @@ func TestGrants(t *testing.T) {
 		"DeregisterImage": {{"ec2:DeregisterImage", img + imageA, ""}},
 		"DescribeImages":  {{"ec2:DescribeImages", "*", ""}},
 
+		"CopyImage": {
+			{"ec2:CopyImage", img + imageA, `"StringEquals":{"ec2:Owner":"` + account + `"}`},
+			{"ec2:CopyImage", img + "*", `"StringEquals":{"aws:RequestTag/k":"v"}`},
+			{"ec2:CreateTags", img + "*", `"StringEquals":{"ec2:CreateAction":"CopyImage"}`},
+			{"ec2:CopyImage", snap + "*", `"StringEquals":{"aws:RequestTag/s":"t"}`},
+			{"ec2:CreateTags", snap + "*", `"StringEquals":{"ec2:CreateAction":"CopyImage"}`},
+		},
+		"DescribeImageAttribute":               {{"ec2:DescribeImageAttribute", img + imageA, `"StringEquals":{"ec2:Attribute":"launchPermission"}`}},
+		"ModifyImageAttribute":                 {{"ec2:ModifyImageAttribute", img + imageA, `"StringEquals":{"ec2:Attribute":"LaunchPermission","ec2:Add/userId":"` + other + `"}`}},
+		"ResetImageAttribute":                  {{"ec2:ResetImageAttribute", img + imageA, ""}},
+		"GetInstanceUefiData":                  {{"ec2:GetInstanceUefiData", img + imageA, ""}},
+		"EnableImageDeprecation":               {{"ec2:EnableImageDeprecation", img + imageA, ""}},
+		"DisableImageDeprecation":              {{"ec2:DisableImageDeprecation", img + imageA, ""}},
+		"EnableImageDeregistrationProtection":  {{"ec2:EnableImageDeregistrationProtection", img + imageA, ""}},
+		"DisableImageDeregistrationProtection": {{"ec2:DisableImageDeregistrationProtection", img + imageA, `"StringEquals":{"ec2:ImageID":"` + imageA + `"}`}},
+
 		"DescribeRegions":           {{"ec2:DescribeRegions", "*", ""}},
 		"DescribeAvailabilityZones": {{"ec2:DescribeAvailabilityZones", "*", ""}},
 		"DescribeAccountAttributes": {{"ec2:DescribeAccountAttributes", "*", ""}},
@@ -280,6 +320,8 @@ func TestGrants(t *testing.T) {
 		"CopySnapshot":   {"TagSpecification.1.ResourceType=snapshot", oneTag, oneValue},
 		"RegisterImage":  {"TagSpecification.1.ResourceType=image", oneTag, oneValue},
 		"DeleteTags":     {"ResourceId.2=" + taskA},
+		"CopyImage": {"TagSpecification.1.ResourceType=image", oneTag, oneValue,
+			"TagSpecification.2.ResourceType=snapshot", "TagSpecification.2.Tag.1.Key=s", "TagSpecification.2.Tag.1.Value=t"},
 	}
 	for action, grants := range tests {
 		for without := range len(grants) + 1 {

@@ -13,6 +13,7 @@
 //	copy.go       CopySnapshot;  tiers.go: storage tiers
 //	regions.go    regions, zones, what AWS says of accounts
 //	defaults.go   EBS encryption by default;  images.go: machine images
+//	imagecopy.go, imageattribute.go (and whom they are shared with), imagelife.go
 //	tags.go       tags;  tagspec.go: tags of what is being created
 //
 // Wire structs stay in this package.

@@ -28,6 +28,7 @@ import (
 	"github.com/diskport/diskport/internal/api/awshttp/wiretest"
 	"github.com/diskport/diskport/internal/identity/iam"
 	"github.com/diskport/diskport/internal/identity/sigv4"
+	"github.com/diskport/diskport/internal/image"
 	"github.com/diskport/diskport/internal/imports/importtask"
 	"github.com/diskport/diskport/internal/store/snapshot"
 	"github.com/diskport/diskport/internal/tag"
@@ -233,6 +234,28 @@ func goldenImages(t *testing.T, f *fixture, w *wire) {
 	w.check(t, "register-image", registered, err)
 	described, err := w.DescribeImages(ctx, &ec2.DescribeImagesInput{ImageIds: []string{*registered.ImageId}})
 	w.check(t, "describe-images", described, err)
+	f.images.list[0].SharedWith = []string{other, image.Everybody}
+	permissions, err := w.DescribeImageAttribute(ctx, &ec2.DescribeImageAttributeInput{ImageId: registered.ImageId, Attribute: types.ImageAttributeNameLaunchPermission})
+	w.check(t, "describe-image-attribute", permissions, err)
+	text, err := w.DescribeImageAttribute(ctx, &ec2.DescribeImageAttributeInput{ImageId: registered.ImageId, Attribute: types.ImageAttributeNameDescription})
+	w.check(t, "describe-image-attribute-none", text, err)
+	modified, err := w.ModifyImageAttribute(ctx, &ec2.ModifyImageAttributeInput{
+		ImageId: registered.ImageId, LaunchPermission: &types.LaunchPermissionModifications{Remove: []types.LaunchPermission{{Group: types.PermissionGroupAll}}},
+	})
+	w.check(t, "modify-image-attribute", modified, err)
+	deprecated, err := w.EnableImageDeprecation(ctx, &ec2.EnableImageDeprecationInput{ImageId: registered.ImageId, DeprecateAt: aws.Time(clock.Add(time.Hour))})
+	w.check(t, "deprecate-image", deprecated, err)
+	guarded, err := w.EnableImageDeregistrationProtection(ctx, &ec2.EnableImageDeregistrationProtectionInput{ImageId: registered.ImageId, WithCooldown: aws.Bool(true)})
+	w.check(t, "protect-image", guarded, err)
+	copied, err := w.CopyImage(ctx, &ec2.CopyImageInput{
+		SourceRegion: aws.String("us-east-1"), SourceImageId: registered.ImageId, Name: aws.String("copy"), ClientToken: aws.String("t"),
+		TagSpecifications: []types.TagSpecification{{ResourceType: types.ResourceTypeSnapshot, Tags: []types.Tag{{Key: aws.String("k"), Value: aws.String("v")}}}},
+	})
+	w.check(t, "copy-image", copied, err)
+	f.images.list[0].State, f.images.list[0].Reason, f.images.list[0].SourceImage, f.images.list[0].SourceRegion = image.Failed, "why", imageB, "eu-west-1"
+	described, err = w.DescribeImages(ctx, &ec2.DescribeImagesInput{})
+	w.check(t, "describe-images-more", described, err)
+	f.images.list[0].Protection = image.Unprotected
 	gone, err := w.DeregisterImage(ctx, &ec2.DeregisterImageInput{ImageId: registered.ImageId})
 	w.check(t, "deregister-image", gone, err)
 }

@@ -24,6 +24,15 @@ func showTags(tags tag.Set) []tagAnswer {
 	return out
 }
 
+// optionalTags leaves the element out of a list where there are no tags, as AWS does.
+func optionalTags(tags tag.Set) *ec2query.List[tagAnswer] {
+	if len(tags) == 0 {
+		return nil
+	}
+	shown := ec2query.List[tagAnswer](showTags(tags))
+	return &shown
+}
+
 func tagKeys(tags tag.Set) []string {
 	keys := make([]string, len(tags))
 	for i, t := range tags {
