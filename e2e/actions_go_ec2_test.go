@@ -38,6 +38,7 @@ func (s *service) askImports(t *testing.T, disk string) {
 	s.askDefaults(t)
 	s.askRegions(t)
 	s.askImages(t, snap)
+	s.askVolumes(t, snap)
 	s.askCancel(t)
 
 	for _, id := range each(must(s.EC2.DescribeSnapshots(ctx, &ec2.DescribeSnapshotsInput{OwnerIds: []string{"self"}}))(t).Snapshots, snapshotID) {
@@ -238,6 +239,38 @@ func (s *service) askImageCopies(t *testing.T, id *string) {
 		must(c.client.DeregisterImage(ctx, &ec2.DeregisterImageInput{ImageId: copied.ImageId}))(t)
 		must(c.client.DeleteSnapshot(ctx, &ec2.DeleteSnapshotInput{SnapshotId: disk.SnapshotId}))(t)
 	}
+}
+
+// askVolumes makes volumes of a snapshot that is then deleted, and snapshots of them.
+func (s *service) askVolumes(t *testing.T, snap string) {
+	ctx := t.Context()
+	source := must(s.EC2.CopySnapshot(ctx, &ec2.CopySnapshotInput{SourceRegion: aws.String(region), SourceSnapshotId: &snap}))(t).SnapshotId
+	s.awaitSnapshot(t, *source)
+	zone := aws.String(region + "b")
+	var ids []string
+	for _, in := range []*ec2.CreateVolumeInput{
+		{AvailabilityZone: zone, SnapshotId: source, ClientToken: aws.String("plain")},
+		{AvailabilityZone: zone, SnapshotId: source, Encrypted: aws.Bool(true), VolumeType: types.VolumeTypeGp3},
+	} {
+		made := must(s.EC2.CreateVolume(ctx, in))(t)
+		says(t, "creating 1 "+*source, made.State, made.Size, made.SnapshotId)
+		ids = append(ids, *made.VolumeId)
+	}
+	must(ec2.NewVolumeAvailableWaiter(s.EC2).WaitForOutput(ctx, &ec2.DescribeVolumesInput{VolumeIds: ids}, patience))(t)
+	must(s.EC2.DeleteSnapshot(ctx, &ec2.DeleteSnapshotInput{SnapshotId: source}))(t)
+	says(t, "2", len(must(s.EC2.DescribeVolumeStatus(ctx, &ec2.DescribeVolumeStatusInput{VolumeIds: ids}))(t).VolumeStatuses))
+	for n, id := range ids {
+		taken := must(s.EC2.CreateSnapshot(ctx, &ec2.CreateSnapshotInput{VolumeId: &id, Description: aws.String("daily")}))(t)
+		says(t, "pending "+id, taken.State, taken.VolumeId)
+		s.awaitSnapshot(t, *taken.SnapshotId)
+		says(t, map[bool]string{false: "false daily", true: "true daily"}[n == 1], s.described(t, *taken.SnapshotId).Encrypted, s.described(t, *taken.SnapshotId).Description)
+		must(s.EC2.DeleteSnapshot(ctx, &ec2.DeleteSnapshotInput{SnapshotId: taken.SnapshotId}))(t)
+		changed := must(s.EC2.ModifyVolume(ctx, &ec2.ModifyVolumeInput{VolumeId: &id, Size: aws.Int32(3)}))(t).VolumeModification
+		says(t, "completed 1 3", changed.ModificationState, changed.OriginalSize, changed.TargetSize)
+		says(t, "1", len(must(s.EC2.DescribeVolumesModifications(ctx, &ec2.DescribeVolumesModificationsInput{VolumeIds: []string{id}}))(t).VolumesModifications))
+		must(s.EC2.DeleteVolume(ctx, &ec2.DeleteVolumeInput{VolumeId: &id}))(t)
+	}
+	says(t, "0", len(must(s.EC2.DescribeVolumes(ctx, &ec2.DescribeVolumesInput{}))(t).Volumes))
 }
 
 // askCancel cancels an import that does not end by itself.

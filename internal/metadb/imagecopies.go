@@ -22,7 +22,11 @@ func (s Images) StartCopy(ctx context.Context, i image.Image, copies []snapshot.
 			return err
 		}
 		for _, c := range copies {
-			if _, err := s.db.startDraft(ctx, q, c.Draft, c.Base, limit); err != nil {
+			base, err := lockBase(ctx, q, c.Base)
+			if err != nil {
+				return err
+			}
+			if _, err := s.db.startDraft(ctx, q, c.Draft, base, limit); err != nil {
 				return err
 			}
 		}

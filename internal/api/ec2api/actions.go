@@ -50,6 +50,14 @@ var actions = map[string]action{
 	"EnableImageDeregistrationProtection":  on(onImage[protectImageRequest]("EnableImageDeregistrationProtection"), oneImageRules[protectImageRequest](), protectImage),
 	"DisableImageDeregistrationProtection": on(onImage[unprotectImageRequest]("DisableImageDeregistrationProtection"), oneImageRules[unprotectImageRequest](), unprotectImage),
 
+	"CreateVolume":                 on(createVolumeGrants, createVolumeRules, createVolume),
+	"DescribeVolumes":              on(anywhere[describeVolumesRequest]("DescribeVolumes"), describeVolumesRules, describeVolumes),
+	"DescribeVolumeStatus":         on(anywhere[describeVolumeStatusRequest]("DescribeVolumeStatus"), describeVolumeStatusRules, describeVolumeStatus),
+	"DescribeVolumesModifications": on(anywhere[describeModificationsRequest]("DescribeVolumesModifications"), describeModificationsRules, describeModifications),
+	"ModifyVolume":                 on(onVolume[modifyVolumeRequest]("ModifyVolume"), modifyVolumeRules, modifyVolume),
+	"DeleteVolume":                 on(onVolume[deleteVolumeRequest]("DeleteVolume"), oneVolumeRules[deleteVolumeRequest](), deleteVolume),
+	"CreateSnapshot":               on(createSnapshotGrants, createSnapshotRules, createSnapshot),
+
 	"CreateTags":   on(createTagsGrants, createTagsRules, createTags),
 	"DeleteTags":   on(deleteTagsGrants, deleteTagsRules, deleteTags),
 	"DescribeTags": on(anywhere[describeTagsRequest]("DescribeTags"), describeTagsRules, describeTags),

@@ -20,6 +20,7 @@ import (
 	"github.com/diskport/diskport/internal/quota"
 	"github.com/diskport/diskport/internal/store/snapshot"
 	"github.com/diskport/diskport/internal/tag"
+	"github.com/diskport/diskport/internal/volume"
 )
 
 // Imports starts and stops imports: what this edge needs of importtask.Service,
@@ -57,10 +58,20 @@ type Images interface {
 	List(ctx context.Context, home awsid.Home, f image.Filter, after listing.Place, limit int) ([]image.Image, error)
 }
 
+// Volumes is what this edge needs of volume.Store.
+type Volumes interface {
+	Create(ctx context.Context, v volume.Volume) (stored volume.Volume, created bool, err error)
+	List(ctx context.Context, home awsid.Home, f volume.Filter, after listing.Place, limit int) ([]volume.Volume, error)
+	Modify(ctx context.Context, home awsid.Home, id string, m volume.Modification) (volume.Volume, error)
+	Delete(ctx context.Context, home awsid.Home, id string) error
+}
+
 // Copies is what this edge needs of snapshot.Drafts.
 type Copies interface {
 	Copy(ctx context.Context, r snapshot.CopyRequest) (snapshot.Record, error)
 	CopyImage(ctx context.Context, r snapshot.ImageCopyRequest) (image.Image, error)
+	EncryptVolume(ctx context.Context, v volume.Volume, who kms.Caller, e *snapshot.Encryption, defaultKey string) (source snapshot.Record, keyARN string, err error)
+	OfVolume(ctx context.Context, r snapshot.VolumeSnapshotRequest) (snapshot.Record, error)
 }
 
 // Keys is what this edge needs of keyring.Ring.
@@ -83,6 +94,7 @@ type Options struct {
 	Defaults     snapshot.DefaultsStore
 	Images       Images
 	ImageChanges image.Changes
+	Volumes      Volumes
 	Keys         Keys
 	Tags         tag.Store
 	IDs          awsid.Source

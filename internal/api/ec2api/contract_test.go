@@ -12,6 +12,7 @@ import (
 	"github.com/diskport/diskport/internal/imports/importtask"
 	"github.com/diskport/diskport/internal/store/snapshot"
 	"github.com/diskport/diskport/internal/tag"
+	"github.com/diskport/diskport/internal/volume"
 )
 
 // good are requests that succeed, one for every action that is built.
@@ -50,6 +51,13 @@ var good = map[string][]string{
 	"DisableImageDeprecation":              {"ImageId=" + imageA},
 	"EnableImageDeregistrationProtection":  {"ImageId=" + imageA},
 	"DisableImageDeregistrationProtection": {"ImageId=" + imageA},
+	"CreateVolume":                         {"AvailabilityZone=us-east-1a", "SnapshotId=" + snapA},
+	"DescribeVolumes":                      {},
+	"DescribeVolumeStatus":                 {},
+	"DescribeVolumesModifications":         {},
+	"ModifyVolume":                         {"VolumeId=" + volumeA, "Size=9"},
+	"DeleteVolume":                         {"VolumeId=" + volumeA},
+	"CreateSnapshot":                       {"VolumeId=" + volumeA},
 	"DescribeRegions":                      {},
 	"DescribeAvailabilityZones":            {},
 	"DescribeAccountAttributes":            {},
@@ -72,6 +80,10 @@ func populated() *fixture {
 		{ID: imageA, Account: account, Name: "taken", Created: clock},
 		{ID: imageB, Account: other, Name: "theirs", Created: clock},
 		{ID: imageS, Account: other, Name: "shared", Created: clock, SharedWith: []string{account, "111122223333"}, Tags: tag.Set{{Key: "secret"}}},
+	}
+	f.volumes.list = []volume.Volume{
+		{ID: volumeA, Account: account, Zone: "us-east-1a", Settings: volume.Settings{Size: 8, Type: "gp3", Iops: 3000, Throughput: 125}, Created: clock},
+		{ID: volumeB, Account: other, Zone: "us-east-1a", Settings: volume.Settings{Size: 8, Type: "gp2"}, Created: clock},
 	}
 	return f
 }
@@ -109,7 +121,7 @@ func TestContractErrors(t *testing.T) {
 	for _, r := range rows {
 		t.Run(r.action+" "+r.name, func(t *testing.T) {
 			f := populated()
-			f.imports.err, f.copies.err, f.snapshots.err, f.images.err = r.err, r.err, r.err, r.err
+			f.imports.err, f.copies.err, f.snapshots.err, f.images.err, f.volumes.err = r.err, r.err, r.err, r.err, r.err
 			w := f.do(r.action, r.form()...)
 			got := parse(t, w)
 			if w.Code != r.status || got.Code != r.code || got.Message != r.want {
@@ -163,6 +175,13 @@ func TestEveryRuleIsTested(t *testing.T) {
 		listed("DisableImageDeprecation", oneImageRules[undeprecateImageRequest]()),
 		listed("EnableImageDeregistrationProtection", oneImageRules[protectImageRequest]()),
 		listed("DisableImageDeregistrationProtection", oneImageRules[unprotectImageRequest]()),
+		listed("CreateVolume", createVolumeRules),
+		listed("DescribeVolumes", describeVolumesRules),
+		listed("DescribeVolumeStatus", describeVolumeStatusRules),
+		listed("DescribeVolumesModifications", describeModificationsRules),
+		listed("ModifyVolume", modifyVolumeRules),
+		listed("DeleteVolume", oneVolumeRules[deleteVolumeRequest]()),
+		listed("CreateSnapshot", createSnapshotRules),
 		listed("DescribeRegions", describeRegionsRules),
 		listed("DescribeAvailabilityZones", describeZonesRules),
 		listed("DescribeAccountAttributes", describeAccountRules),
@@ -190,7 +209,8 @@ func TestDryRun(t *testing.T) {
 			if got := parse(t, w); w.Code != 412 || got.Code != dryRows[0].code || got.Message != dryRows[0].want {
 				t.Errorf("allowed: got %d %s", w.Code, w.Body)
 			}
-			if f.imports.got.Account != "" || len(f.snapshots.records) != 5 || f.copies.got.Source != "" || f.copies.gotImage.Image.ID != "" || !reflect.DeepEqual(f.images.list, populated().images.list) || len(f.tags.sets[snapA]) != 0 {
+			if f.imports.got.Account != "" || len(f.snapshots.records) != 5 || f.copies.got.Source != "" || f.copies.gotImage.Image.ID != "" || !reflect.DeepEqual(f.images.list, populated().images.list) ||
+				!reflect.DeepEqual(f.volumes.list, populated().volumes.list) || f.copies.gotVolume.Volume.ID != "" || len(f.tags.sets[snapA]) != 0 {
 				t.Error("a dry run had an effect")
 			}
 			f.denied = "ec2:" + action
@@ -251,7 +271,7 @@ func TestOrderOfChecks(t *testing.T) {
 // succeeds, without any one it is refused, naming action and resource.
 func TestGrants(t *testing.T) {
 	const task, snap = "arn:aws:ec2:us-east-1:" + account + ":import-snapshot-task/", "arn:aws:ec2:us-east-1::snapshot/"
-	const img = "arn:aws:ec2:us-east-1::image/"
+	const img, vol = "arn:aws:ec2:us-east-1::image/", "arn:aws:ec2:us-east-1:" + account + ":volume/"
 	tests := map[string][]struct{ action, resource, condition string }{
 		"ImportSnapshot": {
 			{"ec2:ImportSnapshot", task + "*", `"StringEquals":{"aws:RequestTag/k":"v"}`},
@@ -305,6 +325,22 @@ func TestGrants(t *testing.T) {
 		"EnableImageDeregistrationProtection":  {{"ec2:EnableImageDeregistrationProtection", img + imageA, ""}},
 		"DisableImageDeregistrationProtection": {{"ec2:DisableImageDeregistrationProtection", img + imageA, `"StringEquals":{"ec2:ImageID":"` + imageA + `"}`}},
 
+		"CreateVolume": {
+			{"ec2:CreateVolume", vol + "*", `"StringEquals":{"aws:RequestTag/k":"v","ec2:AvailabilityZone":"us-east-1a","ec2:VolumeType":"gp2"},"ArnLike":{"ec2:ParentSnapshot":"` + snap + `*"}`},
+			{"ec2:CreateVolume", snap + snapA, `"StringEquals":{"ec2:Owner":"` + account + `"}`},
+			{"ec2:CreateTags", vol + "*", `"StringEquals":{"ec2:CreateAction":"CreateVolume"}`},
+		},
+		"DescribeVolumes":              {{"ec2:DescribeVolumes", "*", ""}},
+		"DescribeVolumeStatus":         {{"ec2:DescribeVolumeStatus", "*", ""}},
+		"DescribeVolumesModifications": {{"ec2:DescribeVolumesModifications", "*", ""}},
+		"ModifyVolume":                 {{"ec2:ModifyVolume", vol + volumeA, `"StringEquals":{"ec2:VolumeID":"` + volumeA + `","ec2:VolumeType":"gp3"},"NumericEquals":{"ec2:VolumeSize":"8"}`}},
+		"DeleteVolume":                 {{"ec2:DeleteVolume", vol + volumeA, `"StringEquals":{"aws:ResourceAccount":"` + account + `"},"Bool":{"ec2:Encrypted":"false"}`}},
+		"CreateSnapshot": {
+			{"ec2:CreateSnapshot", snap + "*", `"StringEquals":{"aws:RequestTag/k":"v"},"ArnEquals":{"ec2:ParentVolume":"` + vol + volumeA + `"}`},
+			{"ec2:CreateSnapshot", vol + volumeA, `"StringEquals":{"ec2:VolumeID":"` + volumeA + `"}`},
+			{"ec2:CreateTags", snap + "*", `"StringEquals":{"ec2:CreateAction":"CreateSnapshot"}`},
+		},
+
 		"DescribeRegions":           {{"ec2:DescribeRegions", "*", ""}},
 		"DescribeAvailabilityZones": {{"ec2:DescribeAvailabilityZones", "*", ""}},
 		"DescribeAccountAttributes": {{"ec2:DescribeAccountAttributes", "*", ""}},
@@ -320,6 +356,8 @@ func TestGrants(t *testing.T) {
 		"CopySnapshot":   {"TagSpecification.1.ResourceType=snapshot", oneTag, oneValue},
 		"RegisterImage":  {"TagSpecification.1.ResourceType=image", oneTag, oneValue},
 		"DeleteTags":     {"ResourceId.2=" + taskA},
+		"CreateVolume":   {"TagSpecification.1.ResourceType=volume", oneTag, oneValue},
+		"CreateSnapshot": {"TagSpecification.1.ResourceType=snapshot", oneTag, oneValue},
 		"CopyImage": {"TagSpecification.1.ResourceType=image", oneTag, oneValue,
 			"TagSpecification.2.ResourceType=snapshot", "TagSpecification.2.Tag.1.Key=s", "TagSpecification.2.Tag.1.Value=t"},
 	}

@@ -14,6 +14,7 @@
 //	regions.go    regions, zones, what AWS says of accounts
 //	defaults.go   EBS encryption by default;  images.go: machine images
 //	imagecopy.go, imageattribute.go (and whom they are shared with), imagelife.go
+//	volumes.go    volumes, and snapshots of them;  describevolumes.go, modifyvolume.go
 //	tags.go       tags;  tagspec.go: tags of what is being created
 //
 // Wire structs stay in this package.

@@ -17,6 +17,7 @@ import (
 	"github.com/diskport/diskport/internal/store/keyring"
 	"github.com/diskport/diskport/internal/store/snapshot"
 	"github.com/diskport/diskport/internal/tag"
+	"github.com/diskport/diskport/internal/volume"
 )
 
 const (
@@ -74,6 +75,12 @@ var errorTable = []told{
 	{"ResourceLimitExceeded", "The snapshot '%s' is shared with as many accounts as it can be.", subject(snapshot.ErrTooManyShares)},
 	{"InvalidParameterValue", "The specified KMS key is not accessible. If this is a default EBS CMK, please retry your request without specifying the key explicitly", kind[*keyring.Error]},
 
+	{"InvalidVolume.NotFound", "The volumes '%s' do not exist.", subjects(volume.ErrNotFound)},
+	{"InvalidVolume.NotFound", "The volume '%s' does not exist.", subject(volume.ErrNotFound)},
+	{"InvalidSnapshot.NotFound", "The snapshot '%s' does not exist.", subject(volume.ErrNoSnapshot)},
+	{"InvalidParameterValue", "New size cannot be smaller than existing size", subject(volume.ErrShrinks)},
+	{"IncorrectModificationState", "The volume '%s' is currently being modified.", subject(volume.ErrChanged)},
+
 	{"InvalidAMIID.NotFound", "The image ids '[%s]' do not exist", subjects(image.ErrNotFound)},
 	{"InvalidAMIID.NotFound", "The image id '[%s]' does not exist", subject(image.ErrNotFound)},
 	{"OperationNotPermitted", "%s", func(err error) (string, bool) {
@@ -98,6 +105,7 @@ var errorTable = []told{
 	{"InvalidSnapshot.NotFound", "The snapshot '%s' does not exist.", untagged("snap-")},
 	{taskMissing, "Tasks %s not found.", untagged("import-snap-")},
 	{"InvalidAMIID.NotFound", "The image id '[%s]' does not exist", untagged("ami-")},
+	{"InvalidVolume.NotFound", "The volume '%s' does not exist.", untagged("vol-")},
 }
 
 // faultOf returns what a client is told of err; known is false for an internal

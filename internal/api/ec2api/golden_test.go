@@ -32,6 +32,7 @@ import (
 	"github.com/diskport/diskport/internal/imports/importtask"
 	"github.com/diskport/diskport/internal/store/snapshot"
 	"github.com/diskport/diskport/internal/tag"
+	"github.com/diskport/diskport/internal/volume"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -166,6 +167,7 @@ func TestGolden(t *testing.T) {
 	goldenEncryption(t, f, w)
 	goldenSharing(t, f, w)
 	goldenImages(t, f, w)
+	goldenVolumes(t, f, w)
 	regions, err := w.DescribeRegions(ctx, &ec2.DescribeRegionsInput{RegionNames: []string{"eu-west-1"}})
 	w.check(t, "describe-regions", regions, err)
 	zones, err := w.DescribeAvailabilityZones(ctx, &ec2.DescribeAvailabilityZonesInput{ZoneNames: []string{"us-east-1b"}})
@@ -362,4 +364,29 @@ func TestQueryString(t *testing.T) {
 	if body, _ := io.ReadAll(resp.Body); resp.StatusCode != 200 || !bytes.Contains(body, []byte(snapA)) {
 		t.Errorf("got %d %s", resp.StatusCode, body)
 	}
+}
+
+func goldenVolumes(t *testing.T, f *fixture, w *wire) {
+	ctx := t.Context()
+	f.snapshots.records = goldenSnapshots()
+	made, err := w.CreateVolume(ctx, &ec2.CreateVolumeInput{
+		AvailabilityZone: aws.String("us-east-1a"), SnapshotId: aws.String(snapA), ClientToken: aws.String("t"), VolumeType: types.VolumeTypeGp3, Size: aws.Int32(8),
+		TagSpecifications: []types.TagSpecification{{ResourceType: types.ResourceTypeVolume, Tags: []types.Tag{{Key: aws.String("k"), Value: aws.String("v")}}}},
+	})
+	w.check(t, "create-volume", made, err)
+	f.volumes.list = append(f.volumes.list, volume.Volume{
+		ID: volumeA, Account: account, Region: "us-east-1", Zone: "us-east-1c", Settings: volume.Settings{Size: 100, Type: "gp2"}, KMSKey: keyARN, Created: clock.Add(time.Second),
+	})
+	shown, err := w.DescribeVolumes(ctx, &ec2.DescribeVolumesInput{VolumeIds: []string{*made.VolumeId, volumeA}})
+	w.check(t, "describe-volumes", shown, err)
+	status, err := w.DescribeVolumeStatus(ctx, &ec2.DescribeVolumeStatusInput{VolumeIds: []string{*made.VolumeId}})
+	w.check(t, "describe-volume-status", status, err)
+	modified, err := w.ModifyVolume(ctx, &ec2.ModifyVolumeInput{VolumeId: made.VolumeId, Size: aws.Int32(9), Iops: aws.Int32(4000)})
+	w.check(t, "modify-volume", modified, err)
+	changes, err := w.DescribeVolumesModifications(ctx, &ec2.DescribeVolumesModificationsInput{VolumeIds: []string{*made.VolumeId, volumeA}})
+	w.check(t, "describe-modifications", changes, err)
+	taken, err := w.CreateSnapshot(ctx, &ec2.CreateSnapshotInput{VolumeId: made.VolumeId, Description: aws.String("daily")})
+	w.check(t, "create-snapshot", taken, err)
+	gone, err := w.DeleteVolume(ctx, &ec2.DeleteVolumeInput{VolumeId: made.VolumeId})
+	w.check(t, "delete-volume", gone, err)
 }

@@ -151,7 +151,14 @@ func (r copyImageRequest) made() (images, snapshots tag.Set, err error) {
 // digest stands for what the request asks for, whatever its token.
 func (r copyImageRequest) digest() string {
 	r.ClientToken, r.DryRun = "", false
-	text, _ := json.Marshal(r) // texts and flags: never fails
+	return digestOf(r)
+}
+
+func digestOf(request any) string {
+	text, err := json.Marshal(request)
+	if err != nil {
+		panic(err) // requests are made of texts, numbers and flags
+	}
 	sum := sha256.Sum256(text)
 	return hex.EncodeToString(sum[:])
 }

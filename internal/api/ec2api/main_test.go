@@ -27,6 +27,7 @@ import (
 	"github.com/diskport/diskport/internal/store/keyring"
 	"github.com/diskport/diskport/internal/store/snapshot"
 	"github.com/diskport/diskport/internal/tag"
+	"github.com/diskport/diskport/internal/volume"
 )
 
 const (
@@ -207,9 +208,33 @@ func (f *snapshots) SetTier(_ context.Context, home awsid.Home, id string, t sna
 
 // copies is the fake of snapshot.Drafts.
 type copies struct {
-	got      snapshot.CopyRequest
-	gotImage snapshot.ImageCopyRequest
-	err      error
+	got       snapshot.CopyRequest
+	gotImage  snapshot.ImageCopyRequest
+	gotVolume snapshot.VolumeSnapshotRequest
+	err       error
+	snapshots *snapshots
+}
+
+func (f *copies) EncryptVolume(_ context.Context, v volume.Volume, _ kms.Caller, e *snapshot.Encryption, _ string) (source snapshot.Record, keyARN string, err error) {
+	if v.Snapshot != "" {
+		source, err = f.snapshots.Get(context.Background(), v.Region, v.Snapshot)
+		if err == nil && (!source.UsableBy(v.Account) || source.State != snapshot.Completed) {
+			err = snapshot.ErrNotFound
+		}
+		keyARN = source.KMSKey
+	}
+	if e != nil {
+		keyARN, err = keyFake{}.Resolve(context.Background(), kms.Caller{}, orDefault(e.Key, "alias/k"))
+	}
+	return source, keyARN, cmp.Or(err, f.err)
+}
+
+func (f *copies) OfVolume(_ context.Context, r snapshot.VolumeSnapshotRequest) (snapshot.Record, error) {
+	f.gotVolume = r
+	return snapshot.Record{
+		ID: snapB, Account: r.Home.Account, Region: r.Home.Region, State: snapshot.Pending, Volume: r.Volume.ID, VolumeSize: r.Volume.Settings.Size,
+		StartedAt: clock, Tier: snapshot.Standard, Description: r.Description, Tags: r.Tags,
+	}, f.err
 }
 
 func (f *copies) CopyImage(_ context.Context, r snapshot.ImageCopyRequest) (image.Image, error) {
@@ -264,6 +289,9 @@ const (
 	imageA     = "ami-0123456789abcdef0"
 	imageB     = "ami-0123456789abcdef1" // another account's
 	imageS     = "ami-0123456789abcdef2" // another account's, shared
+	volumeA    = "vol-0123456789abcdef0"
+	volumeB    = "vol-0123456789abcdef1" // another account's
+	unknownVol = "vol-00000000000000000"
 	unknownAMI = "ami-00000000000000000"
 )
 
@@ -388,6 +416,53 @@ func (f *images) Unshare(_ context.Context, home awsid.Home, id string) error {
 	return f.change(home, id, func(i *image.Image) { i.SharedWith = nil })
 }
 
+// volumes is the fake of the store of volumes.
+type volumes struct {
+	list []volume.Volume
+	err  error // of changes
+}
+
+func (f *volumes) Create(_ context.Context, v volume.Volume) (volume.Volume, bool, error) {
+	for _, have := range f.list {
+		if v.Token != "" && have.Token == v.Token {
+			return have, false, nil
+		}
+	}
+	if f.err == nil {
+		f.list = append(f.list, v)
+	}
+	return v, true, f.err
+}
+
+func (f *volumes) List(_ context.Context, home awsid.Home, w volume.Filter, after listing.Place, limit int) ([]volume.Volume, error) {
+	at := func(v volume.Volume) listing.Place { return listing.At(v.Created, v.ID) }
+	return cut(f.list, after, limit, at, func(v volume.Volume) bool {
+		return is(v.Home(), home) && has(w.IDs, v.ID) && has(w.Tokens, v.Token)
+	}), nil
+}
+
+func (f *volumes) Modify(_ context.Context, home awsid.Home, id string, m volume.Modification) (volume.Volume, error) {
+	for n := range f.list {
+		if v := &f.list[n]; v.ID == id && is(v.Home(), home) && f.err == nil {
+			if m.To.Size < m.From.Size {
+				return *v, volume.ErrShrinks
+			}
+			v.Settings, v.Modified = m.To, &m
+			return *v, nil
+		}
+	}
+	return volume.Volume{}, cmp.Or(f.err, volume.ErrNotFound)
+}
+
+func (f *volumes) Delete(_ context.Context, home awsid.Home, id string) error {
+	n := len(f.list)
+	f.list = slices.DeleteFunc(slices.Clone(f.list), func(v volume.Volume) bool { return v.ID == id && is(v.Home(), home) })
+	if len(f.list) == n {
+		return volume.ErrNotFound
+	}
+	return nil
+}
+
 // tags is the fake of the tag store; it knows snapA and taskA, and lists what tasks
 // and snapshots have besides.
 type tags struct {
@@ -461,6 +536,7 @@ type fixture struct {
 	snapshots *snapshots
 	copies    *copies
 	images    *images
+	volumes   *volumes
 	tags      *tags
 	denied    string // the one action that the caller may not do
 	log       *bytes.Buffer
@@ -468,18 +544,18 @@ type fixture struct {
 
 func newFixture(change func(*Options)) *fixture {
 	f := &fixture{
-		imports: &imports{urls: map[string]string{}}, snapshots: &snapshots{}, copies: &copies{}, images: &images{},
+		imports: &imports{urls: map[string]string{}}, snapshots: &snapshots{}, copies: &copies{}, images: &images{}, volumes: &volumes{},
 		tags: &tags{sets: map[string]tag.Set{snapA: nil, taskA: nil}}, log: &bytes.Buffer{},
 	}
 	o := Options{
-		Imports: f.imports, Tasks: f.imports, Snapshots: f.snapshots, Changes: f.snapshots, Copies: f.copies, Images: f.images, ImageChanges: f.images, Tags: f.tags,
+		Imports: f.imports, Tasks: f.imports, Snapshots: f.snapshots, Changes: f.snapshots, Copies: f.copies, Images: f.images, ImageChanges: f.images, Volumes: f.volumes, Tags: f.tags,
 		Defaults: defaultsStore{&defaults{}}, Keys: keyFake{}, Regions: regions, IDs: awsid.Source{Rand: func(b []byte) { clear(b) }},
 		Log: slog.New(slog.NewTextHandler(f.log, nil)), Now: func() time.Time { return clock }, TokenKey: []byte("key"),
 	}
 	if change != nil {
 		change(&o)
 	}
-	f.API, f.tags.fixture = New(o), f
+	f.API, f.tags.fixture, f.copies.snapshots = New(o), f, f.snapshots
 	return f
 }
 
@@ -545,11 +621,22 @@ type reply struct {
 	Encrypt   bool           `xml:"ebsEncryptionByDefault"`
 	Image     string         `xml:"imageId"`
 	Images    []replyImage   `xml:"imagesSet>item"`
+	Volume    string         `xml:"volumeId"`
+	Status    string         `xml:"status"`
+	Snapshot  string         `xml:"snapshotId"`
+	Volumes   []replyVolume  `xml:"volumeSet>item"`
+	Statuses  []replyVolume  `xml:"volumeStatusSet>item"`
+	Modified  []replyVolume  `xml:"volumeModificationSet>item"`
 	Tiers     []replySnap    `xml:"snapshotTierStatusSet>item"`
 	Shares    []struct {
 		UserID string `xml:"userId"`
 		Group  string `xml:"group"`
 	} `xml:"createVolumePermission>item"`
+}
+
+type replyVolume struct {
+	ID   string `xml:"volumeId"`
+	Iops int64  `xml:"iops"`
 }
 
 type replyImage struct {

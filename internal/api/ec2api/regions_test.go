@@ -23,7 +23,10 @@ func TestEveryActionInAnotherRegion(t *testing.T) {
 	nobodys := []string{"DescribeRegions", "DescribeAvailabilityZones", "DescribeAccountAttributes"}
 	for action, params := range good {
 		f := populated()
-		tasks, records, images := slices.Clone(f.imports.tasks), slices.Clone(f.snapshots.records), slices.Clone(f.images.list)
+		tasks, records, images, volumes := slices.Clone(f.imports.tasks), slices.Clone(f.snapshots.records), slices.Clone(f.images.list), slices.Clone(f.volumes.list)
+		if action == "CreateVolume" { // its zone would be wrong before its snapshot is
+			params = append(slices.Clone(params), "AvailabilityZone=eu-west-1a")
+		}
 		w := f.doIn("eu-west-1", f.principal(), action, params...)
 		got := parse(t, w)
 		switch {
@@ -33,7 +36,7 @@ func TestEveryActionInAnotherRegion(t *testing.T) {
 			}
 		case action == "CreateTags", action == "DeleteTags": // the store decides
 		case strings.HasPrefix(action, "Describe") && !strings.HasSuffix(action, "Attribute"):
-			if w.Code != http.StatusOK || len(got.Tasks)+len(got.Snapshots)+len(got.Images)+len(got.Tiers) != 0 {
+			if w.Code != http.StatusOK || len(got.Tasks)+len(got.Snapshots)+len(got.Images)+len(got.Tiers)+len(got.Volumes)+len(got.Statuses)+len(got.Modified) != 0 {
 				t.Errorf("%s: got %d %s", action, w.Code, w.Body)
 			}
 		default:
@@ -41,7 +44,7 @@ func TestEveryActionInAnotherRegion(t *testing.T) {
 				t.Errorf("%s: got %d %s", action, w.Code, w.Body)
 			}
 		}
-		if !reflect.DeepEqual(f.imports.tasks, tasks) || !reflect.DeepEqual(f.snapshots.records, records) || !reflect.DeepEqual(f.images.list, images) {
+		if !reflect.DeepEqual(f.imports.tasks, tasks) || !reflect.DeepEqual(f.snapshots.records, records) || !reflect.DeepEqual(f.images.list, images) || !reflect.DeepEqual(f.volumes.list, volumes) {
 			t.Errorf("%s changed what is in another region", action)
 		}
 	}
@@ -52,7 +55,7 @@ func TestEveryActionInAnotherRegion(t *testing.T) {
 func TestEveryActionByRegion(t *testing.T) {
 	const all = `{"Effect":"Allow","Action":"*","Resource":"*"},`
 	nowhere := []string{"DescribeSnapshots", "DescribeTags", "DescribeImages", "DescribeImportSnapshotTasks", "DescribeSnapshotTierStatus",
-		"DescribeRegions", "DescribeAvailabilityZones", "DescribeAccountAttributes"}
+		"DescribeRegions", "DescribeAvailabilityZones", "DescribeAccountAttributes", "DescribeVolumes", "DescribeVolumeStatus", "DescribeVolumesModifications"}
 	for action, params := range good {
 		for name, deny := range map[string]string{
 			"requested":      `{"Effect":"Deny","Action":"*","Resource":"*","Condition":{"StringEquals":{"aws:RequestedRegion":"us-east-1"}}}`,

@@ -25,8 +25,11 @@ type describeSnapshotsRequest struct {
 	RestorableBy []string
 }
 
-// importedVolume is the volume that every imported snapshot claims to be of.
-const importedVolume = "vol-ffffffff"
+// noVolumeID is the volume that a snapshot claims to be of that was imported, written, or
+// copied.
+const noVolumeID = "vol-ffffffff"
+
+func volumeOf(r snapshot.Record) string { return orDefault(r.Volume, noVolumeID) }
 
 var snapshotFields = fields[snapshotAnswer]{
 	named: map[string]func(snapshotAnswer) []string{
@@ -217,7 +220,7 @@ func (c call) ownSnapshot(ctx context.Context, id string) (snapshot.Record, erro
 
 func (c call) showSnapshot(r snapshot.Record) snapshotAnswer {
 	s := snapshotAnswer{
-		ID: r.ID, VolumeID: importedVolume, Status: string(r.State), Message: r.Message,
+		ID: r.ID, VolumeID: volumeOf(r), Status: string(r.State), Message: r.Message,
 		StartTime: ec2query.Time(r.StartedAt), EndTime: ec2query.OptionalTime(r.CompletedAt),
 		Progress: strconv.Itoa(r.Progress) + "%", OwnerID: r.Account, VolumeSize: r.VolumeSize,
 		Encrypted: r.KMSKey != "", KMSKey: r.KMSKey, DataKey: r.DataKey, StorageTier: string(r.Tier), FullSize: r.Blocks * block.Size, Tags: optionalTags(r.Tags), record: r,

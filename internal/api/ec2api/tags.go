@@ -88,6 +88,8 @@ func (c call) resourceARN(id string) string {
 		return awsid.TaskARN(c.Home(), id)
 	case awsid.IsImage(id):
 		return awsid.ImageARN(c.Region, id)
+	case awsid.IsVolume(id):
+		return awsid.VolumeARN(c.Home(), id)
 	}
 	return "*"
 }
@@ -134,7 +136,7 @@ func resourceRules[R any](ids func(R) []string) []rule[R] {
 			field: "ResourceId.N", code: "InvalidID", message: "The ID '%s' is not valid",
 			broken: func(_ call, r R) (string, bool) {
 				for _, id := range ids(r) {
-					if !awsid.IsSnapshot(id) && !awsid.IsTask(id) && !awsid.IsImage(id) {
+					if !awsid.IsSnapshot(id) && !awsid.IsTask(id) && !awsid.IsImage(id) && !awsid.IsVolume(id) {
 						return id, true
 					}
 				}

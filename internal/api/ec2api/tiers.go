@@ -150,7 +150,7 @@ func describeTiers(ctx context.Context, c call, r describeTiersRequest) (any, er
 
 func showTier(r snapshot.Record) tierAnswer {
 	t := tierAnswer{
-		ID: r.ID, VolumeID: importedVolume, Status: string(r.State), OwnerID: r.Account, Tags: optionalTags(r.Tags), Tier: string(r.Tier), record: r,
+		ID: r.ID, VolumeID: volumeOf(r), Status: string(r.State), OwnerID: r.Account, Tags: optionalTags(r.Tags), Tier: string(r.Tier), record: r,
 	}
 	if r.TierSince.IsZero() {
 		return t

@@ -45,7 +45,8 @@ const (
 // called concurrently, on any node; its fields are set before the first call.
 type Drafts struct {
 	Store   DraftStore
-	Images  ImageCopies // for CopyImage alone
+	Images  ImageCopies     // for CopyImage alone
+	Volumes VolumeSnapshots // for OfVolume alone
 	Records Records
 	Library *Library
 	Domains Domains
