@@ -64,6 +64,7 @@ var floors = map[string]int{
 	"internal/work":               1, // made of words
 	"internal/tag":                1,
 	"internal/image":              2,
+	"internal/volume":             2,
 	"internal/identity/secret":    11,
 	"internal/identity/sigv4":     11,
 	"internal/identity/policy":    11,

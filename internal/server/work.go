@@ -78,7 +78,7 @@ func (a *App) wireImports(p *parts, master *secret.MasterKey, counted countedSou
 // wireDrafts makes the service behind direct writes and copies.
 func (a *App) wireDrafts(p *parts) {
 	p.drafts = &snapshot.Drafts{
-		Store: p.db.Snapshots(), Records: p.db.Snapshots(), Library: p.library, Domains: p.ring,
+		Store: p.db.Snapshots(), Images: p.db.Images(), Volumes: p.db.Volumes(), Records: p.db.Snapshots(), Library: p.library, Domains: p.ring,
 		Now: time.Now, Owner: a.owner, Bus: &p.bus, Growth: a.space.Growth, Aged: a.clock.Now,
 	}
 }
