@@ -1,29 +1,47 @@
-// Command testreport reads the output of several runs of `go test -json`, one after
-// the other, and prints it as go test does: a line for each package, and everything
+// Command testreport reads the output of several runs of `go test -json`, all at the
+// same time, and prints it as go test does: a line for each package, and everything
 // that a failed test printed. At the end it names the packages that took longest.
 //
-// A line "# name" begins a run. A test that was skipped in every run that came to
+//	testreport FILE...
+//
+// Each file is a run. A line "# name" names it, a line "! reason" says that go
+// failed, whatever its tests did. A test that was skipped in every run that came to
 // it was not run at all, which is a failure.
 package main
 
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // longest is how many packages are named at the end.
 const longest = 20
 
 func main() {
-	if err := report(os.Stdin, os.Stdout); err != nil {
+	if err := reportFiles(os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "testreport:", err)
 		os.Exit(1)
 	}
+}
+
+func reportFiles(names []string) error {
+	var runs []io.Reader
+	for _, name := range names {
+		f, err := os.Open(name)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		runs = append(runs, f)
+	}
+	return report(os.Stdout, runs...)
 }
 
 // event is one line of the output; see `go doc test2json`.
@@ -45,26 +63,45 @@ type took struct {
 	seconds  float64
 }
 
+// reporter gathers what all runs say.
 type reporter struct {
 	w       io.Writer
-	run     string
-	output  map[name]*strings.Builder // of what has not ended well
+	mu      sync.Mutex // held while a line is taken in
 	took    []took
 	skipped map[name]bool // false: not in every run
 	ended   int
 	failed  []string
 }
 
-func report(r io.Reader, w io.Writer) error {
-	rep := &reporter{w: w, output: map[name]*strings.Builder{}, skipped: map[name]bool{}}
-	lines := bufio.NewReader(r)
+// run is one of them. Its reporter's mutex guards it too.
+type run struct {
+	*reporter
+	name   string
+	output map[name]*strings.Builder // of what has not ended well
+}
+
+func report(w io.Writer, runs ...io.Reader) error {
+	rep := &reporter{w: w, skipped: map[name]bool{}}
+	errs := make([]error, len(runs))
+	var all sync.WaitGroup
+	for i, r := range runs {
+		all.Go(func() {
+			errs[i] = (&run{reporter: rep, output: map[name]*strings.Builder{}}).read(r)
+		})
+	}
+	all.Wait()
+	return errors.Join(append(errs, rep.conclude())...)
+}
+
+func (r *run) read(from io.Reader) error {
+	lines := bufio.NewReader(from)
 	for {
 		line, err := lines.ReadString('\n')
 		if line != "" {
-			rep.line(line)
+			r.line(line)
 		}
 		if err == io.EOF {
-			return rep.conclude()
+			return nil
 		}
 		if err != nil {
 			return err
@@ -72,16 +109,20 @@ func report(r io.Reader, w io.Writer) error {
 	}
 }
 
-func (r *reporter) line(line string) {
+func (r *run) line(line string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	var e event
-	switch run, heading := strings.CutPrefix(line, "# "); {
-	case json.Unmarshal([]byte(line), &e) == nil:
+	if json.Unmarshal([]byte(line), &e) == nil {
 		r.event(e)
-	case heading:
-		r.run = strings.TrimSpace(run)
-		r.print("%s", line)
-	default: // go's own
-		r.print("%s", line)
+		return
+	}
+	r.print("%s", line) // ours, or go's own
+	if named, ok := strings.CutPrefix(line, "# "); ok {
+		r.name = strings.TrimSpace(named)
+	}
+	if reason, ok := strings.CutPrefix(line, "! "); ok {
+		r.failed = append(r.failed, r.name+": "+strings.TrimSpace(reason))
 	}
 }
 
@@ -89,7 +130,7 @@ func (r *reporter) line(line string) {
 // counts.
 func (r *reporter) print(format string, args ...any) { _, _ = fmt.Fprintf(r.w, format, args...) }
 
-func (r *reporter) event(e event) {
+func (r *run) event(e event) {
 	n := name{e.Package, e.Test}
 	switch e.Action {
 	case "output":
@@ -110,7 +151,7 @@ func (r *reporter) event(e event) {
 	}
 }
 
-func (r *reporter) test(n name, action string) {
+func (r *run) test(n name, action string) {
 	before, known := r.skipped[n]
 	r.skipped[n] = action == "skip" && (before || !known)
 	if action == "fail" {
@@ -120,13 +161,13 @@ func (r *reporter) test(n name, action string) {
 	delete(r.output, n)
 }
 
-func (r *reporter) tell(n name) {
+func (r *run) tell(n name) {
 	if out := r.output[n]; out != nil {
 		r.print("%s", out)
 	}
 }
 
-func (r *reporter) pkg(e event) {
+func (r *run) pkg(e event) {
 	r.ended++
 	for n := range r.output {
 		if n.pkg != e.Package {
@@ -137,7 +178,7 @@ func (r *reporter) pkg(e event) {
 		}
 		delete(r.output, n)
 	}
-	r.took = append(r.took, took{e.Package, r.run, e.Elapsed})
+	r.took = append(r.took, took{e.Package, r.name, e.Elapsed})
 	switch e.Action {
 	case "fail":
 		r.failed = append(r.failed, e.Package)

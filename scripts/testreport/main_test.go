@@ -38,10 +38,16 @@ func TestReport(t *testing.T) {
 {"Action":"skip","Package":"p","Test":"TestB"}
 {"Action":"skip","Package":"p","Test":"TestB"}
 {"Action":"pass","Package":"p"}`, "skipped in every run:\np TestB", nil, nil},
+		{"go itself fails", passes + "! it ended with 1\n", "failed:\none: it ended with 1", []string{"ok  \tp"}, nil},
+		{"one test in two runs", passes + `# two
+{"Action":"output","Package":"p","Test":"TestA","Output":"why\n"}
+{"Action":"fail","Package":"p","Test":"TestA"}
+{"Action":"fail","Package":"p","Elapsed":1}`, "p TestA", []string{"why"}, []string{"chatter"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var out strings.Builder
-			err := report(strings.NewReader(tt.in), &out)
+			one, two, _ := strings.Cut(tt.in, "# two")
+			err := report(&out, strings.NewReader(one), strings.NewReader("# two"+two))
 			if (err == nil) != (tt.err == "") || err != nil && !strings.Contains(err.Error(), tt.err) {
 				t.Errorf("got error %v, want %q", err, tt.err)
 			}
