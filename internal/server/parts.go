@@ -32,7 +32,7 @@ type parts struct {
 	kms     *kms.Service
 	keys    keyService
 	ring    *keyring.Ring
-	objects *objects.Store
+	objects *objects.GatewayStore
 	gateway *objects.Gateway
 	sources *source.Opener
 	library *snapshot.Library
@@ -103,7 +103,7 @@ func (a *App) openIdentities(ctx context.Context, p *parts, master *secret.Maste
 
 // openSources starts the embedded S3.
 func (a *App) openSources(ctx context.Context, p *parts) (err error) {
-	if p.objects, err = objects.Open(a.data.path); err != nil {
+	if p.objects, err = objects.OpenGatewayStore(a.data.path); err != nil {
 		return err
 	}
 	a.closers.add(p.objects.Close)

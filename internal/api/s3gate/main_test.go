@@ -26,7 +26,7 @@ const (
 
 // shared is the one gateway of this test process, behind the real front chain.
 var shared struct {
-	store       *objects.Store
+	store       *objects.GatewayStore
 	http, https *httptest.Server
 	policy      rules
 }
@@ -42,7 +42,7 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	store, err := objects.Open(dir)
+	store, err := objects.OpenGatewayStore(dir)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1

@@ -84,7 +84,7 @@ func sparse(t *testing.T, data []int64, size int64) *File {
 
 func TestSideCar(t *testing.T) {
 	dir := t.TempDir()
-	s, err := Open(dir)
+	s, err := OpenGatewayStore(dir)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -29,7 +29,7 @@ const (
 
 // Config of a Gateway.
 type Config struct {
-	Store  *Store // the caller closes it, after the Gateway
+	Store  *GatewayStore // the caller closes it, after the Gateway
 	Keys   iam.AccessKeys
 	Region string // of every bucket
 	Domain string // with one, bucket.domain addresses a bucket; may be empty

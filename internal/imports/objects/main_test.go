@@ -19,7 +19,7 @@ import (
 // fixture is the one gateway of this test process.
 type fixture struct {
 	dir     string
-	store   *Store
+	store   *GatewayStore
 	gateway *Gateway
 }
 
@@ -37,7 +37,7 @@ func run(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	shared.dir = dir
-	if shared.store, err = Open(dir); err != nil {
+	if shared.store, err = OpenGatewayStore(dir); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}

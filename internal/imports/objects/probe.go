@@ -10,7 +10,7 @@ import (
 
 // probe tests the two abilities of the file system that the store depends on, with
 // a file in the places where they are used.
-func (s *Store) probe() error {
+func (s *GatewayStore) probe() error {
 	f, err := os.CreateTemp(filepath.Join(s.dir, bucketsDir), ".probe-*")
 	if err != nil {
 		return fmt.Errorf("probing the object store: %w", err)
@@ -35,7 +35,7 @@ func (s *Store) probe() error {
 	return s.useSideCar()
 }
 
-func (s *Store) useSideCar() error {
+func (s *GatewayStore) useSideCar() error {
 	dir := filepath.Join(s.dir, metaDir)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("making the object store's side-car folder: %w", err)

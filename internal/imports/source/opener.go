@@ -27,7 +27,7 @@ type Object interface {
 
 // Opener finds, pins and opens sources. Its methods may be called concurrently.
 type Opener struct {
-	Objects   *objects.Store
+	Objects   *objects.GatewayStore
 	Foreign   *ForeignS3 // nil where the embedded S3 is the only one
 	Handovers *Handovers
 	Keys      iam.AccessKeys
@@ -153,7 +153,7 @@ func (o *Opener) Open(ctx context.Context, p Pin) (Object, error) {
 		}
 		return opened, nil
 	case Embedded:
-		f, err := o.Objects.Open(ctx, objects.Pin{ID: p.ID, Size: p.Size, ModTime: p.modTime()})
+		f, err := o.Objects.Open(ctx, objects.GatewayPin{ID: p.ID, Size: p.Size, ModTime: p.modTime()})
 		if err != nil {
 			return nil, translate(err)
 		}

@@ -40,7 +40,7 @@ type fixture struct {
 func newFixture(t *testing.T) fixture {
 	t.Helper()
 	dir := t.TempDir()
-	store, err := objects.Open(dir)
+	store, err := objects.OpenGatewayStore(dir)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -205,7 +205,7 @@ func remove(t *testing.T, bucket, key string) {
 	}
 }
 
-func read(t *testing.T, pin Pin) string {
+func read(t *testing.T, pin GatewayPin) string {
 	t.Helper()
 	f, err := shared.store.Open(t.Context(), pin)
 	if err != nil {
