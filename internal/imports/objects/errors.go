@@ -27,6 +27,8 @@ var (
 	// ErrPartOrder: the parts of a completion are not in ascending order, or there are
 	// none.
 	ErrPartOrder = errors.New("the parts are not in ascending order")
+	// ErrTooLarge: the object would be larger than MaxObject.
+	ErrTooLarge = errors.New("the object is too large")
 	// ErrChecksum: what was sent does not have the checksum or the size that was
 	// announced.
 	ErrChecksum = errors.New("the checksum does not match")

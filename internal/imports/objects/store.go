@@ -29,6 +29,24 @@ type Extent struct {
 	PieceSize int64 // bytes of the whole piece
 }
 
+// Range returns the extents of a range of the content, which must lie in it.
+func (c Content) Range(off, n int64) []Extent {
+	var out []Extent
+	for _, e := range c.Extents {
+		if off >= e.Len {
+			off -= e.Len
+			continue
+		}
+		if n <= 0 {
+			break
+		}
+		e.Skip, e.Len = e.Skip+off, min(e.Len-off, n)
+		n, off = n-e.Len, 0
+		out = append(out, e)
+	}
+	return out
+}
+
 // Change is what an event needs besides what is asked for.
 type Change struct {
 	At    time.Time

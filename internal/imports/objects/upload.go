@@ -30,8 +30,9 @@ type Upload struct {
 
 // Part is a part of an unfinished upload, or of an object that was uploaded in parts.
 type Part struct {
-	Number   int // 1 to MaxParts
-	Size     int64
+	Number   int   // 1 to MaxParts
+	Off      int64 // bytes before it, of an object's part
+	Size     int64 // bytes
 	ETag     string    // without its quotation marks; of an object's part: empty
 	Modified time.Time // of an object's part: zero
 	Checksum Checksum  // zero: none
