@@ -195,14 +195,19 @@ func (s Objects) DropPieces(ctx context.Context, ids []objects.PieceID) error {
 
 // Garbage implements objects.Store.
 func (s Objects) Garbage(ctx context.Context, writer int64, after objects.PieceID, limit int) (ids []objects.PieceID, err error) {
+	const unnamed = `
+		SELECT id FROM s3_pieces WHERE refs = 0 AND id > $1 AND writer <> $2
+		AND NOT EXISTS (SELECT 1 FROM s3_extents e WHERE e.piece = s3_pieces.id) ORDER BY id`
+	// What is garbage stays garbage, so that looking and condemning may be two.
+	err = s.db.view(ctx, "look for pieces without a name", func(q querier) error {
+		ids, err = all(ctx, q, column[objects.PieceID], unnamed+atMost(limit), after, writer)
+		return err
+	})
+	if err != nil || len(ids) == 0 {
+		return nil, err
+	}
 	err = s.db.update(ctx, "condemn pieces", func(q querier) error {
-		ids, err = all(ctx, q, column[objects.PieceID], `
-			SELECT id FROM s3_pieces WHERE refs = 0 AND id > $1 AND writer <> $2
-			AND NOT EXISTS (SELECT 1 FROM s3_extents e WHERE e.piece = s3_pieces.id) ORDER BY id`+atMost(limit), after, writer)
-		if err != nil {
-			return err
-		}
-		_, err = execIn(ctx, q, args(ids), `UPDATE s3_pieces SET condemned = 1 WHERE refs = 0 AND condemned = 0 AND id IN (?)`)
+		_, err := execIn(ctx, q, args(ids), `UPDATE s3_pieces SET condemned = 1 WHERE refs = 0 AND condemned = 0 AND id IN (?)`)
 		return err
 	})
 	return ids, err

@@ -24,6 +24,8 @@ var (
 	// ErrNoSuchUpload: there is no such unfinished upload; it may have been completed,
 	// aborted or expired.
 	ErrNoSuchUpload = errors.New("no such upload")
+	// ErrPartNumber: a part's number is not from 1 to MaxParts.
+	ErrPartNumber = errors.New("no such part number")
 	// ErrPartOrder: the parts of a completion are not in ascending order, or there are
 	// none.
 	ErrPartOrder = errors.New("the parts are not in ascending order")
@@ -48,6 +50,9 @@ var (
 	ErrPinned = errors.New("pin exists")
 	// ErrChanged: the pinned bytes are not those that were pinned.
 	ErrChanged = errors.New("pinned object changed")
+	// ErrEncryption: source and target of a copy are encrypted with different keys, so
+	// that the copy must be read and written.
+	ErrEncryption = errors.New("source and target are encrypted differently")
 	// ErrKeyNeeded: the object is encrypted, and the key that opens it can't be used.
 	ErrKeyNeeded = errors.New("the object's key can't be used")
 )

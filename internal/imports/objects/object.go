@@ -118,15 +118,15 @@ func ValidKey(key string) bool {
 // ErrNoSuchBucket, ErrKey, ErrPrecondition, ErrNoSuchObject (Conditions.Match) and
 // ErrQuota.
 func (s *Service) Put(ctx context.Context, p Put) (Object, error) {
-	defer s.wake()
-	defer s.settle(p.Piece)
-	if !ValidKey(p.Key) {
-		return Object{}, fmt.Errorf("storing an object in bucket %s: %w", p.Bucket, ErrKey)
-	}
 	if p.ETag == "" {
 		p.ETag = p.Piece.ETag()
 	}
-	return s.store.Put(ctx, p, s.change())
+	o, err := Object{}, fmt.Errorf("storing an object in bucket %s: %w", p.Bucket, ErrKey)
+	if ValidKey(p.Key) {
+		o, err = s.store.Put(ctx, p, s.change())
+	}
+	s.stored(p.Piece, err)
+	return o, err
 }
 
 // Copy stores an object whose bytes are those of another, without reading or writing

@@ -2,57 +2,87 @@ package objects
 
 import (
 	"context"
-	"errors"
+	"log/slog"
+	"os"
+	"sync"
 	"time"
 
+	md5simd "github.com/minio/md5-simd"
+
+	"github.com/diskport/diskport/internal/awsid"
 	"github.com/diskport/diskport/internal/store/blockstore"
 )
 
 // Files keeps the files of pieces. A blobdir.Dir of its own is one.
 type Files interface {
 	blockstore.Backend
+	// Open opens a closed file for reading. The caller closes it.
+	Open(ctx context.Context, name string) (*os.File, error)
 }
 
-// Options are what a Service is made of. Store and Files are required.
+// Options are what a Service is made of. Store, Files and Aside are required.
 type Options struct {
 	Store Store
 	Files Files
 	Aside blockstore.Quarantine // where files without a row go; usually Files
 
+	// Older says that the database is known to be older than the files: then pieces that
+	// nothing names are set aside instead of removed, since it may have forgotten their
+	// names.
+	Older bool
+
 	Free  func() (int64, error) // bytes that may still be written; nil: no limit
 	Quota int64                 // bytes that an account may store; 0: no limit
 	Keys  DataKeys              // nil: nothing can be encrypted
 	Now   func() time.Time      // nil: the system's clock
+	Log   *slog.Logger          // nil: nothing is logged
 }
 
 // Service is the embedded S3's objects: names in the database, bytes in files. All
 // methods may be called concurrently. At most one Service at a time may use a Store
 // and Files.
 type Service struct {
-	opts  Options
-	store Store
+	opts    Options
+	store   Store
+	md5     md5simd.Server
+	buffers buffers
+	writer  int64 // names this Service in the rows of open pieces
+	woken   chan struct{}
+
+	mu      sync.Mutex // guards what follows
+	ids     []PieceID  // that have rows and were not used yet
+	nextID  PieceID
+	dropped []PieceID // whose rows are to be let go
+
+	// opening is held by those that read which pieces a content has, until they hold
+	// them; a sweep takes it between condemning pieces and looking who holds them.
+	opening sync.RWMutex
+	held    holds
 }
 
-// New returns a Service. Run sweeps for it.
+// Pieces have the number of their writer in their upper bits, so that no two writers,
+// of whichever databases, ever give the same number.
+const idBits = 24
+
+// New returns a Service. The caller closes it, and calls Run to have it sweep.
 func New(o Options) *Service {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Service{opts: o, store: o.Store}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	s := &Service{opts: o, store: o.Store, md5: md5simd.NewServer(), woken: make(chan struct{}, 1), held: newHolds()}
+	s.writer = awsid.Source{}.Int63() >> idBits
+	s.nextID = PieceID(s.writer) << idBits
+	return s
 }
 
-// Run frees what is no longer named, when something may have been let go and once in a
-// while, until ctx ends. The owner of the Service runs it.
-func (s *Service) Run(ctx context.Context) error { return errors.ErrUnsupported }
-
-// Swept is what a sweep did.
-type Swept struct {
-	Removed int // pieces
-	Aside   int // files without a row
+// Close ends what the Service does by itself. No writer may be open.
+func (s *Service) Close() error {
+	s.md5.Close()
+	return nil
 }
-
-// Sweep frees the files that no object, part or pin names.
-func (s *Service) Sweep(ctx context.Context) (Swept, error) { return Swept{}, errors.ErrUnsupported }
 
 // now returns the time as stores keep it.
 func (s *Service) now() time.Time { return s.opts.Now().UTC().Truncate(time.Microsecond) }
@@ -60,7 +90,109 @@ func (s *Service) now() time.Time { return s.opts.Now().UTC().Truncate(time.Micr
 func (s *Service) change() Change { return Change{At: s.now(), Quota: s.opts.Quota} }
 
 // wake tells Run that something may have been let go.
-func (s *Service) wake() {}
+func (s *Service) wake() {
+	select {
+	case s.woken <- struct{}{}:
+	default:
+	}
+}
 
-// settle lets go of a piece unless an event has made a content of it.
-func (s *Service) settle(p Piece) {}
+// idsAtOnce is how many pieces get a row in one transaction.
+const idsAtOnce = 64
+
+// pieceID returns a number that has a row of an open piece.
+func (s *Service) pieceID(ctx context.Context) (PieceID, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.ids) == 0 {
+		ids := make([]PieceID, idsAtOnce)
+		for i := range ids {
+			s.nextID++
+			ids[i] = s.nextID
+		}
+		if err := s.store.AddPieces(ctx, s.writer, ids); err != nil {
+			return 0, err
+		}
+		s.ids = ids
+	}
+	id := s.ids[0]
+	s.ids = s.ids[1:]
+	return id, nil
+}
+
+// stored lets go of a piece if the event that was to name it failed, and wakes the
+// sweep for what the event replaced. An event that failed may have happened
+// nevertheless, where the database did not answer; then the piece stays.
+func (s *Service) stored(p Piece, err error) {
+	if err != nil {
+		s.drop(p.ID)
+		return
+	}
+	s.wake()
+}
+
+// drop lets go of an open piece. Its row follows with the next sweep.
+func (s *Service) drop(id PieceID) {
+	if id == 0 {
+		return
+	}
+	s.mu.Lock()
+	s.dropped = append(s.dropped, id)
+	s.mu.Unlock()
+	s.wake()
+}
+
+// takeDropped returns what was dropped since the last call.
+func (s *Service) takeDropped() []PieceID {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ids := s.dropped
+	s.dropped = nil
+	return ids
+}
+
+// holds are the pieces that readers keep.
+type holds struct {
+	mu     sync.Mutex // guards what follows
+	pieces map[PieceID]int
+	wanted map[PieceID]bool // that a sweep would have removed
+}
+
+func newHolds() holds { return holds{pieces: map[PieceID]int{}, wanted: map[PieceID]bool{}} }
+
+func (h *holds) take(c Content) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, e := range c.Extents {
+		h.pieces[e.Piece]++
+	}
+}
+
+// release reports whether a sweep waits for any of what is free now.
+func (h *holds) release(c Content) (wanted bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, e := range c.Extents {
+		if h.pieces[e.Piece]--; h.pieces[e.Piece] == 0 {
+			wanted = wanted || h.wanted[e.Piece]
+			delete(h.pieces, e.Piece)
+			delete(h.wanted, e.Piece)
+		}
+	}
+	return wanted
+}
+
+// without returns the ids that nobody holds, and notes that the others are wanted.
+func (h *holds) without(ids []PieceID) []PieceID {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var free []PieceID
+	for _, id := range ids {
+		if h.pieces[id] == 0 {
+			free = append(free, id)
+		} else {
+			h.wanted[id] = true
+		}
+	}
+	return free
+}

@@ -147,7 +147,8 @@ type NewPart struct {
 // UploadStore are the events of multipart uploads. All but CreateUpload fail with
 // ErrNoSuchUpload.
 type UploadStore interface {
-	// CreateUpload fails with ErrNoSuchBucket; it sets Account.
+	// CreateUpload fails with ErrNoSuchBucket; it sets Account. The ids of later uploads
+	// are greater, and made of lower-case letters and digits.
 	CreateUpload(ctx context.Context, u Upload) (Upload, error)
 	Upload(ctx context.Context, bucket, key, id string) (Upload, error)
 	// PutPart replaces a part of that number. ErrQuota; ErrNoSuchObject if Source is gone.

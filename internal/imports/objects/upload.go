@@ -1,8 +1,10 @@
 package objects
 
 import (
+	"bytes"
 	"context"
-	"errors"
+	"crypto/rand"
+	"fmt"
 	"time"
 
 	"github.com/diskport/diskport/internal/tag"
@@ -30,9 +32,9 @@ type Upload struct {
 
 // Part is a part of an unfinished upload, or of an object that was uploaded in parts.
 type Part struct {
-	Number   int   // 1 to MaxParts
-	Off      int64 // bytes before it, of an object's part
-	Size     int64 // bytes
+	Number   int       // 1 to MaxParts
+	Off      int64     // bytes before it, of an object's part
+	Size     int64     // bytes
 	ETag     string    // without its quotation marks; of an object's part: empty
 	Modified time.Time // of an object's part: zero
 	Checksum Checksum  // zero: none
@@ -70,76 +72,109 @@ type CompletedPart struct {
 	Checksum string // as S3 shows it; empty: not named
 }
 
-// UploadQuery asks for a page of a bucket's unfinished uploads: by key, and those of
-// one key in the order of their beginning.
-type UploadQuery struct {
-	Bucket      string
-	Prefix      string
-	Delimiter   string
-	After       string // key or folded prefix
-	AfterUpload string // of the key After: begin behind this id; empty: behind all of them
-	Limit       int
-}
-
-// UploadPage is a page of unfinished uploads.
-type UploadPage struct {
-	Uploads    []Upload
-	Prefixes   []string
-	Truncated  bool
-	Last       string
-	LastUpload string // empty if Last is a folded prefix
-}
-
 // CreateUpload begins an upload; ID, Account and Created are set here.
 // ErrNoSuchBucket, ErrKey.
 func (s *Service) CreateUpload(ctx context.Context, u Upload) (Upload, error) {
-	return Upload{}, errors.ErrUnsupported
+	if !ValidKey(u.Key) {
+		return Upload{}, fmt.Errorf("beginning an upload to bucket %s: %w", u.Bucket, ErrKey)
+	}
+	u.Created = s.now()
+	u.ID = newUploadID(u.Created)
+	return s.store.CreateUpload(ctx, u)
 }
 
-// Upload returns an unfinished upload of that bucket and key, or ErrNoSuchUpload.
+// newUploadID returns an id that is greater than those of earlier uploads.
+func newUploadID(at time.Time) string {
+	var random [24]byte
+	_, _ = rand.Read(random[:]) // never fails: it ends the process instead
+	return fmt.Sprintf("%016x%x", at.UnixMicro(), random)
+}
+
+// Upload returns an unfinished upload of that bucket and key. ErrNoSuchBucket,
+// ErrNoSuchUpload.
 func (s *Service) Upload(ctx context.Context, bucket, key, id string) (Upload, error) {
-	return Upload{}, errors.ErrUnsupported
+	return s.store.Upload(ctx, bucket, key, id)
 }
 
 // PutPart stores a part, replacing that of the same number. The piece belongs to the
-// store from now on, whatever happens. ErrNoSuchUpload, ErrQuota.
+// store from now on, whatever happens. ErrNoSuchUpload, ErrPartNumber, ErrQuota.
 func (s *Service) PutPart(ctx context.Context, p PartPut) (Part, error) {
-	return Part{}, errors.ErrUnsupported
+	change := s.change()
+	part := Part{Number: p.Number, Size: p.Piece.Size, ETag: p.Piece.ETag(), Modified: change.At, Checksum: p.Checksum}
+	err := validNumber(p.Number)
+	if err == nil {
+		err = s.store.PutPart(ctx, NewPart{Bucket: p.Bucket, Key: p.Key, Upload: p.Upload, Part: part, Piece: p.Piece.ID}, change)
+	}
+	s.stored(p.Piece, err)
+	return part, err
+}
+
+func validNumber(n int) error {
+	if n < 1 || n > MaxParts {
+		return fmt.Errorf("part %d: %w", n, ErrPartNumber)
+	}
+	return nil
 }
 
 // CopyPart stores a part whose bytes are those of an object's range. Nothing is
-// written; the range is read once, for the part's ETag and checksum. ErrNoSuchUpload,
-// ErrNoSuchObject, ErrRange, ErrQuota.
+// written; the range is read once, for the part's ETag and checksum. The upload and the
+// source must be encrypted alike, with one data key or none: else ErrEncryption.
+// ErrNoSuchUpload, ErrNoSuchObject, ErrPartNumber, ErrRange, ErrQuota.
 func (s *Service) CopyPart(ctx context.Context, p PartCopy) (Part, error) {
-	return Part{}, errors.ErrUnsupported
+	defer s.wake()
+	if err := validNumber(p.Number); err != nil {
+		return Part{}, err
+	}
+	u, err := s.store.Upload(ctx, p.Bucket, p.Key, p.Upload)
+	if err != nil {
+		return Part{}, err
+	}
+	if !bytes.Equal(u.Encryption.DataKey, p.Source.Encryption.DataKey) {
+		return Part{}, ErrEncryption
+	}
+	if p.Len < 0 {
+		p.Len = p.Source.Size - p.Off
+	}
+	var algorithms []Algorithm
+	if u.Algorithm != "" {
+		algorithms = []Algorithm{u.Algorithm}
+	}
+	sums, err := s.Hash(ctx, p.Source, p.Off, p.Len, algorithms...)
+	if err != nil {
+		return Part{}, err
+	}
+	change := s.change()
+	part := Part{Number: p.Number, Size: p.Len, ETag: sums.ETag(), Modified: change.At, Checksum: sums.Checksum(u.Algorithm)}
+	return part, s.store.PutPart(ctx, NewPart{
+		Bucket: p.Bucket, Key: p.Key, Upload: p.Upload, Part: part, Source: p.Source.Content, Off: p.Off,
+	}, change)
 }
 
 // CompleteUpload makes an object of the parts that are named and drops the others.
 // A completion that is repeated, with the same parts, answers the same for as long as
 // completions are remembered. It fails as Put does, and with ErrNoSuchUpload,
-// *PartError, ErrPartOrder, *SmallPartError, ErrChecksum (Checksum or Size).
+// *PartError, ErrPartOrder, *SmallPartError, ErrTooLarge, ErrChecksum (Checksum or
+// Size).
 func (s *Service) CompleteUpload(ctx context.Context, c Completion) (Object, error) {
-	return Object{}, errors.ErrUnsupported
+	defer s.wake()
+	return s.store.CompleteUpload(ctx, c, s.change())
 }
 
 // AbortUpload drops an upload with its parts, or fails with ErrNoSuchUpload.
 func (s *Service) AbortUpload(ctx context.Context, bucket, key, id string) error {
-	return errors.ErrUnsupported
+	defer s.wake()
+	return s.store.AbortUpload(ctx, bucket, key, id)
 }
 
 // UploadParts returns a page of an upload's parts in the order of their numbers,
 // behind a number. ErrNoSuchUpload.
 func (s *Service) UploadParts(ctx context.Context, bucket, key, id string, after, limit int) ([]Part, error) {
-	return nil, errors.ErrUnsupported
-}
-
-// Uploads returns a page of unfinished uploads. ErrNoSuchBucket.
-func (s *Service) Uploads(ctx context.Context, q UploadQuery) (UploadPage, error) {
-	return UploadPage{}, errors.ErrUnsupported
+	return s.store.Parts(ctx, bucket, key, id, after, limit)
 }
 
 // ExpireUploads aborts the uploads of a bucket whose keys have the prefix and that
 // began before a time, at most limit of them, and returns how many. ErrNoSuchBucket.
 func (s *Service) ExpireUploads(ctx context.Context, bucket, prefix string, before time.Time, limit int) (int, error) {
-	return 0, errors.ErrUnsupported
+	defer s.wake()
+	return s.store.ExpireUploads(ctx, bucket, prefix, before, limit)
 }
