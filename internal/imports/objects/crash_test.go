@@ -131,7 +131,7 @@ func TestDyingAnywhereLeavesNothingHalf(t *testing.T) {
 	}
 	for _, done := range []bool{false, true} {
 		for at := 1; ; at++ {
-			dir := t.TempDir()
+			dir := newDir(t)
 			f := start(t, dir, nil)
 			if _, err := f.CreateBucket(t.Context(), objects.Bucket{Name: "bucket", Account: account}); err != nil {
 				t.Fatal(err)

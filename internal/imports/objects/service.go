@@ -98,7 +98,7 @@ func (s *Service) wake() {
 }
 
 // idsAtOnce is how many pieces get a row in one transaction.
-const idsAtOnce = 64
+const idsAtOnce = 16
 
 // pieceID returns a number that has a row of an open piece.
 func (s *Service) pieceID(ctx context.Context) (PieceID, error) {

@@ -10,6 +10,7 @@ import (
 	"io"
 	"io/fs"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -59,9 +60,40 @@ func (f fixture) stop() {
 	_ = f.db.Close()
 }
 
+// migrated returns an empty database; migrating takes longer than most tests.
+var migrated = sync.OnceValues(func() ([]byte, error) {
+	dir, err := os.MkdirTemp("", "objects")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	db, err := metadb.Open(context.Background(), filepath.Join(dir, "m.db"), metadb.Options{})
+	if err != nil {
+		return nil, err
+	}
+	if err := db.Close(); err != nil {
+		return nil, err
+	}
+	return os.ReadFile(filepath.Join(dir, "m.db"))
+})
+
+// newDir returns a directory with an empty database.
+func newDir(t testing.TB) string {
+	t.Helper()
+	dir := t.TempDir()
+	content, err := migrated()
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, "m.db"), content, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
 func newFixture(t testing.TB, change func(*objects.Options)) fixture {
 	t.Helper()
-	f := start(t, t.TempDir(), change)
+	f := start(t, newDir(t), change)
 	if _, err := f.CreateBucket(t.Context(), objects.Bucket{Name: "bucket", Account: account, Region: "us-east-1"}); err != nil {
 		t.Fatal(err)
 	}
