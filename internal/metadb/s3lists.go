@@ -2,7 +2,10 @@ package metadb
 
 import (
 	"context"
+	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/diskport/diskport/internal/imports/objects"
 )
@@ -57,9 +60,42 @@ func (s Objects) listObjects(ctx context.Context, r objects.KeyRange, order stri
 	return list, err
 }
 
+// walk returns the statement that finds objects by walking along the index from one to
+// the next, past all that a delimiter folds into one prefix.
+func (s Objects) walk(bucket int64, r objects.KeyRange) query {
+	q := query{args: []any{bucket, []byte(r.Delimiter), after(r.Delimiter), []byte{0}}} // $1 to $4
+	rest := fmt.Sprintf("substr(w.k, %d)", len(r.Prefix)+1)
+	found := fmt.Sprintf(s.db.engine.find, rest, s.cast("$2"))
+	behind := fmt.Sprintf("CASE WHEN %s > 0 THEN %s ELSE %s END", found,
+		s.cast(fmt.Sprintf("substr(w.k, 1, %d + %s) || %s", len(r.Prefix)-1, found, s.cast("$3"))), s.cast("w.k || "+s.cast("$4")))
+	bounds := query{args: q.args}.keys(r)
+	ahead := ""
+	if end := after(r.Prefix); end != nil {
+		ahead = ` AND key < $` + strconv.Itoa(len(bounds.args)) // its last condition
+	}
+	const shown = `SELECT key FROM s3_objects WHERE bucket = $1 AND latest = 1 AND marker = 0`
+	q.from = `
+		WITH RECURSIVE walk (k, n) AS (
+			SELECT (` + shown + strings.Join(append([]string{""}, bounds.where...), ` AND `) + ` ORDER BY key LIMIT 1), 1
+			UNION ALL
+			SELECT (` + shown + ` AND key >= ` + behind + ahead + ` ORDER BY key LIMIT 1), n + 1 FROM walk w
+			WHERE w.k IS NOT NULL AND n < ` + strconv.Itoa(r.Limit) + `)
+		SELECT ` + objectColumns + ` FROM walk w CROSS JOIN s3_objects o` // CROSS: SQLite must not begin with the objects
+	q.args = bounds.args
+	return q.and(`o.key = w.k`).and(`bucket = $1`).and(`latest = 1`)
+}
+
+// cast returns the expression as bytes.
+func (s Objects) cast(expression string) string {
+	return `CAST(` + expression + ` AS ` + s.db.engine.bytes + `)`
+}
+
 // Objects implements objects.Store.
 func (s Objects) Objects(ctx context.Context, r objects.KeyRange) ([]objects.Object, error) {
 	r.AfterItem = ""
+	if r.Delimiter != "" {
+		return s.listObjects(ctx, r, `key`, func(_ context.Context, _ querier, _ query, b bucketRow) (query, error) { return s.walk(b.id, r), nil })
+	}
 	return s.listObjects(ctx, r, `key`, func(_ context.Context, _ querier, stmt query, _ bucketRow) (query, error) {
 		return stmt.and(`latest = 1`).and(`marker = 0`), nil
 	})

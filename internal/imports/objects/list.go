@@ -70,6 +70,7 @@ func (s *Service) List(ctx context.Context, q ListQuery) (ListPage, error) {
 		delimiter: q.Delimiter,
 		read:      s.store.Objects,
 		place:     func(o Object) (string, string) { return o.Key, "" },
+		skips:     true,
 	})
 	return ListPage{Objects: p.items, Prefixes: p.prefixes, Truncated: p.truncated, Last: p.last}, err
 }
@@ -102,6 +103,7 @@ type folding[T any] struct {
 	delimiter string
 	read      func(context.Context, KeyRange) ([]T, error)
 	place     func(T) (key, item string)
+	skips     bool // read heeds a Delimiter
 }
 
 // folded is a page of a list.
@@ -120,14 +122,13 @@ const (
 )
 
 // fold reads a page of a list, folding keys into common prefixes. What a prefix folds is
-// skipped, not read: the next read begins behind it.
+// skipped, not read: the next read begins behind it, and heeds the delimiter by itself
+// once anything was folded.
 func fold[T any](ctx context.Context, f folding[T]) (page folded[T], err error) {
 	limit := f.Limit
 	page.last, page.lastItem = f.After, f.AfterItem
-	if p, ok := f.prefixOf(f.After); ok {
-		if !f.beyond(p) {
-			return page, nil
-		}
+	if p, ok := f.prefixOf(f.After); ok && !f.beyond(p) {
+		return page, nil
 	}
 	batch := mostRead
 	if f.delimiter != "" {
@@ -143,17 +144,28 @@ func fold[T any](ctx context.Context, f folding[T]) (page folded[T], err error) 
 		if full || len(items) < f.Limit {
 			return page, nil
 		}
-		if batch = min(2*batch, mostRead); skipped {
-			batch = max(4, f.Limit/4)
+		batch = f.next(batch, skipped)
+		if p, ok := f.prefixOf(page.last); !ok || !f.folds(page, p) {
+			f.First, f.After, f.AfterItem = "", page.last, page.lastItem
+		} else if !f.beyond(p) {
+			return page, nil
 		}
-		if p, ok := f.prefixOf(page.last); ok && page.lastItem == "" && f.folds(page, p) {
-			if !f.beyond(p) {
-				return page, nil
-			}
-			continue
-		}
-		f.First, f.After, f.AfterItem = "", page.last, page.lastItem
 	}
+}
+
+// next returns how much is read next, after a read of batch that has or has not folded
+// items.
+func (f *folding[T]) next(batch int, skipped bool) int {
+	switch {
+	case f.Delimiter != "": // what is folded is not read
+		return min(2*batch, mostRead)
+	case skipped && f.skips:
+		f.Delimiter = f.delimiter
+		return 2 * firstRead
+	case skipped:
+		return max(4, batch/4)
+	}
+	return min(2*batch, mostRead)
 }
 
 // count returns how many entries the page has.
@@ -161,7 +173,7 @@ func (p *folded[T]) count() int { return len(p.items) + len(p.prefixes) }
 
 // folds reports whether the last entry of the page is the prefix p.
 func (f *folding[T]) folds(page folded[T], p string) bool {
-	return len(page.prefixes) > 0 && page.prefixes[len(page.prefixes)-1] == p && page.last == p
+	return len(page.prefixes) > 0 && page.prefixes[len(page.prefixes)-1] == p && page.last == p && page.lastItem == ""
 }
 
 // take adds what was read to the page. It reports whether anything was read only to be

@@ -117,6 +117,10 @@ type KeyRange struct {
 	// AfterItem continues within the key After, behind this version or upload; empty:
 	// behind all of them.
 	AfterItem string
+	// Delimiter, for objects alone: of the keys that have it behind Prefix and are alike up
+	// to there, only the first is returned, and the others are skipped without being
+	// read.
+	Delimiter string
 	Limit     int
 }
 

@@ -340,6 +340,32 @@ func keysAreListed(t *testing.T, b bench) {
 			t.Errorf("%+v: got %q, want %q", tt.r, got, want)
 		}
 	}
+	for _, tt := range []struct {
+		r    objects.KeyRange
+		want []string
+	}{
+		{objects.KeyRange{Delimiter: "/"}, []string{"\x01", "A", "a", "a/", "a0", "aé", "b", "z\U0010ffff", "é"}},
+		{objects.KeyRange{Delimiter: "/", Prefix: "a/"}, []string{"a/", "a//b", "a/b"}},
+		{objects.KeyRange{Delimiter: "a"}, []string{"\x01", "A", "a", "b", "z\U0010ffff", "é"}},
+		{objects.KeyRange{Delimiter: "\U0010ffff"}, keys},
+		{objects.KeyRange{Delimiter: "/", After: "a/"}, []string{"a//b", "a0", "aé", "b", "z\U0010ffff", "é"}},
+		{objects.KeyRange{Delimiter: "/", First: "a//c"}, []string{"a/b", "a0", "aé", "b", "z\U0010ffff", "é"}},
+		{objects.KeyRange{Delimiter: "é", Prefix: "a"}, []string{"a", "a/", "a//b", "a/b", "a0", "aé"}},
+	} {
+		tt.r.Bucket, tt.r.Limit = "one", 100
+		page, err := b.Store.Objects(t.Context(), tt.r)
+		var got []string
+		for _, o := range page {
+			got = append(got, o.Key)
+		}
+		if err != nil || !slices.Equal(got, tt.want) {
+			t.Errorf("%+v: got %q, %v, want %q", tt.r, got, err, tt.want)
+		}
+		tt.r.Limit = 2
+		if page, err = b.Store.Objects(t.Context(), tt.r); err != nil || len(page) != 2 || page[1].Key != tt.want[1] {
+			t.Errorf("%+v: got %+v, %v", tt.r, page, err)
+		}
+	}
 	b.delete(t, "one", "a0", "")
 	if got := b.keysOf(t, objects.KeyRange{Bucket: "one", Prefix: "a0"}); len(got) != 0 {
 		t.Errorf("a deleted object is listed: %q", got)
