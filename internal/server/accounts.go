@@ -1,8 +1,6 @@
 package server
 
 import (
-	"context"
-
 	"github.com/diskport/diskport/internal/identity/iam"
 )
 
@@ -13,10 +11,7 @@ func (p *parts) estate() iam.Estate {
 		{Kind: "snapshot", Count: p.db.Snapshots().Owned},
 		{Kind: "image", Count: p.db.Images().Owned},
 		{Kind: "running task", Count: p.db.Tasks().Owned},
-		{Kind: "bucket", Count: func(ctx context.Context, account string) (int, error) {
-			names, err := p.objects.Buckets(ctx, account)
-			return len(names), err
-		}},
+		{Kind: "bucket", Count: p.objects.OwnedBuckets},
 		{Kind: "KMS key", Count: p.kms.Owned},
 	}
 }

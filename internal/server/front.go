@@ -40,7 +40,7 @@ func (a *App) front(metrics *prometheus.Registry) http.Handler {
 		awshttp.KMS: p.keys.edge(a),
 		awshttp.STS: identities,
 		awshttp.S3: s3gate.New(s3gate.Options{
-			Gateway: p.gateway.Transport(), BucketOwner: p.objects.BucketOwner, Domain: a.cfg.Domain, Log: a.log,
+			Gateway: p.gateway.Transport(), BucketOwner: p.stored.BucketOwner, Domain: a.cfg.Domain, Log: a.log,
 		}),
 		awshttp.Diskport: adminapi.New(adminapi.Config{
 			Tasks: p.imports, Snapshots: p.db.Snapshots(), Verifier: p.shelf, Collector: p.gc, Log: a.log,

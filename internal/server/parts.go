@@ -17,6 +17,8 @@ import (
 	"github.com/diskport/diskport/internal/imports/objects"
 	"github.com/diskport/diskport/internal/imports/source"
 	"github.com/diskport/diskport/internal/metadb"
+	"github.com/diskport/diskport/internal/space"
+	"github.com/diskport/diskport/internal/store/blobdir"
 	"github.com/diskport/diskport/internal/store/blockstore"
 	"github.com/diskport/diskport/internal/store/gc"
 	"github.com/diskport/diskport/internal/store/keyring"
@@ -32,7 +34,8 @@ type parts struct {
 	kms     *kms.Service
 	keys    keyService
 	ring    *keyring.Ring
-	objects *objects.GatewayStore
+	objects *objects.Service
+	stored  *objects.GatewayStore
 	gateway *objects.Gateway
 	sources *source.Opener
 	library *snapshot.Library
@@ -103,11 +106,21 @@ func (a *App) openIdentities(ctx context.Context, p *parts, master *secret.Maste
 
 // openSources starts the embedded S3.
 func (a *App) openSources(ctx context.Context, p *parts) (err error) {
-	if p.objects, err = objects.OpenGatewayStore(a.data.path); err != nil {
+	files, err := blobdir.New(a.data.file("objects"))
+	if err != nil {
 		return err
 	}
+	a.closers.add(files.Close)
+	p.objects = objects.New(objects.Options{
+		Store: p.db.Objects(), Files: files, Aside: files, Older: a.cfg.AcceptOlderDatabase, Log: a.log,
+		Free: a.spare(func() (int64, error) { return space.Free(a.data.path) }),
+	})
 	a.closers.add(p.objects.Close)
-	p.gateway, err = objects.Start(ctx, objects.Config{Store: p.objects, Keys: p.iam, Region: a.cfg.Region, Domain: a.cfg.Domain})
+	if p.stored, err = objects.OpenGatewayStore(a.data.path); err != nil {
+		return err
+	}
+	a.closers.add(p.stored.Close)
+	p.gateway, err = objects.Start(ctx, objects.Config{Store: p.stored, Keys: p.iam, Region: a.cfg.Region, Domain: a.cfg.Domain})
 	if err != nil {
 		return err
 	}

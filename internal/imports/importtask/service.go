@@ -48,7 +48,7 @@ const maxShown = 4096
 // Sources finds and pins what is to be imported. source.Opener implements it.
 type Sources interface {
 	// Resolve returns where the image lies. It does not look whether it is there.
-	Resolve(req source.Request) (source.Location, error)
+	Resolve(ctx context.Context, req source.Request) (source.Location, error)
 	// Pin keeps the object as it is, or at least recognisable, until Release.
 	Pin(ctx context.Context, id string, loc source.Location) (source.Pin, error)
 	Releaser
@@ -64,7 +64,7 @@ func (s *Service) Import(ctx context.Context, req Request) (Task, error) {
 	if err := s.room(ctx, req.Account); err != nil {
 		return Task{}, err
 	}
-	loc, err := s.Sources.Resolve(req.source(s.Now()))
+	loc, err := s.Sources.Resolve(ctx, req.source(s.Now()))
 	if err != nil {
 		return Task{}, err
 	}

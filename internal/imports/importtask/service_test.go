@@ -29,7 +29,7 @@ type sources struct {
 	pinned map[string]bool
 }
 
-func (s *sources) Resolve(r source.Request) (source.Location, error) {
+func (s *sources) Resolve(_ context.Context, r source.Request) (source.Location, error) {
 	return source.ParseLocation(r)
 }
 

@@ -27,7 +27,7 @@ type Object interface {
 
 // Opener finds, pins and opens sources. Its methods may be called concurrently.
 type Opener struct {
-	Objects   *objects.GatewayStore
+	Objects   *objects.Service
 	Foreign   *ForeignS3 // nil where the embedded S3 is the only one
 	Handovers *Handovers
 	Keys      iam.AccessKeys
@@ -38,14 +38,16 @@ type Opener struct {
 
 // Resolve is ParseLocation for this service: it fails with ErrRegion for a Url of
 // another region, and with ErrLocation for a token that was not handed out.
-func (o *Opener) Resolve(req Request) (Location, error) {
+func (o *Opener) Resolve(ctx context.Context, req Request) (Location, error) {
 	if o.Foreign != nil {
 		req.Endpoint = o.Foreign.endpoint
 	}
 	loc, err := ParseLocation(req)
-	if err == nil && loc.Kind == Foreign && loc.named && !loc.Presigned && o.Objects.HasBucket(req.Account, loc.Bucket) {
-		loc.Kind = Embedded // an account's own bucket here comes before what is elsewhere
-		loc, err = loc.of(loc.Bucket, loc.Key)
+	if err == nil && loc.Kind == Foreign && loc.named && !loc.Presigned {
+		var own bool
+		if own, err = o.owns(ctx, req.Account, loc.Bucket); own {
+			loc.Kind = Embedded // an account's own bucket here comes before what is elsewhere
+		}
 	}
 	switch {
 	case err != nil:
@@ -56,6 +58,15 @@ func (o *Opener) Resolve(req Request) (Location, error) {
 		return Location{}, refuse("nothing was handed over")
 	}
 	return loc, nil
+}
+
+// owns reports whether an account has a bucket of the embedded S3.
+func (o *Opener) owns(ctx context.Context, account, bucket string) (bool, error) {
+	b, err := o.Objects.Bucket(ctx, bucket)
+	if errors.Is(err, objects.ErrNoSuchBucket) {
+		return false, nil
+	}
+	return err == nil && b.Account == account, err
 }
 
 // Pin keeps the bytes at loc under the name id until Release; they are durable when
@@ -82,20 +93,23 @@ func (o *Opener) Pin(ctx context.Context, id string, loc Location) (Pin, error) 
 			return Pin{}, fmt.Errorf("checking the Url of %s/%s: %w", loc.Bucket, loc.Key, err)
 		}
 	}
-	owner, err := o.Objects.BucketOwner(ctx, loc.Bucket)
+	bucket, err := o.Objects.Bucket(ctx, loc.Bucket)
 	if err != nil {
 		return Pin{}, translate(err)
 	}
-	if owner != account {
+	if bucket.Account != account {
 		return Pin{}, fmt.Errorf("bucket %s is another account's: %w", loc.Bucket, ErrNoAccess)
 	}
-	pinned, err := o.Objects.Pin(ctx, loc.Bucket, loc.Key, id)
+	if bucket.Region != o.Region {
+		return Pin{}, fmt.Errorf("bucket %s: %w: %s", loc.Bucket, ErrRegion, bucket.Region)
+	}
+	pinned, err := o.Objects.Pin(ctx, loc.Bucket, loc.Key, "", id)
 	if err != nil {
 		return Pin{}, translate(err)
 	}
 	return Pin{
 		Kind: Embedded, ID: id, Bucket: loc.Bucket, Key: loc.Key,
-		ETag: pinned.ETag, Size: pinned.Size, Modified: pinned.ModTime.UnixNano(),
+		ETag: `"` + pinned.ETag + `"`, Size: pinned.Size, Modified: pinned.Modified.UnixNano(),
 	}, nil
 }
 
@@ -153,11 +167,7 @@ func (o *Opener) Open(ctx context.Context, p Pin) (Object, error) {
 		}
 		return opened, nil
 	case Embedded:
-		f, err := o.Objects.Open(ctx, objects.GatewayPin{ID: p.ID, Size: p.Size, ModTime: p.modTime()})
-		if err != nil {
-			return nil, translate(err)
-		}
-		return object{f}, nil
+		return o.openEmbedded(ctx, p)
 	case Foreign:
 		if o.Foreign == nil {
 			return nil, fmt.Errorf("opening s3://%s/%s: no foreign S3 is configured any more: %w", p.Bucket, p.Key, ErrNotFound)
@@ -165,6 +175,18 @@ func (o *Opener) Open(ctx context.Context, p Pin) (Object, error) {
 		return o.Foreign.open(ctx, p)
 	}
 	return nil, fmt.Errorf("opening pin %s: unknown kind %q", p.ID, p.Kind)
+}
+
+func (o *Opener) openEmbedded(ctx context.Context, p Pin) (Object, error) {
+	r, err := o.Objects.OpenPin(ctx, p.ID)
+	if err != nil {
+		return nil, translate(err)
+	}
+	if r.Size() != p.Size {
+		err := fmt.Errorf("pin %s has %d bytes, not %d: %w", p.ID, r.Size(), p.Size, ErrChanged)
+		return nil, errors.Join(err, r.Close())
+	}
+	return pinned{r}, nil
 }
 
 // Release drops a pin. Dropping one twice succeeds.
@@ -190,7 +212,8 @@ func (o *Opener) Sweep(ctx context.Context, keep func(id string) bool) error {
 // translate turns the object store's errors into this package's.
 func translate(err error) error {
 	switch {
-	case errors.Is(err, objects.ErrNoSuchBucket), errors.Is(err, objects.ErrNoSuchObject), errors.Is(err, objects.ErrNoSuchPin):
+	case errors.Is(err, objects.ErrNoSuchBucket), errors.Is(err, objects.ErrNoSuchObject), errors.Is(err, objects.ErrNoSuchPin),
+		errors.Is(err, objects.ErrKey):
 		return fmt.Errorf("%w: %w", ErrNotFound, err)
 	case errors.Is(err, objects.ErrChanged):
 		return fmt.Errorf("%w: %w", ErrChanged, err)
@@ -198,13 +221,20 @@ func translate(err error) error {
 	return err
 }
 
-// object is a file as an Object.
-type object struct{ *objects.File }
+// pinned is an object of the embedded S3 as an Object.
+type pinned struct{ *objects.Reader }
 
-var _ interface {
-	Object
-	diskimage.SparseReaderAt
-} = object{}
+// Check implements Object. Pieces are written once, and a read fails where one is not
+// as it was written.
+func (pinned) Check() error { return nil }
+
+// object is a file on this machine as an Object.
+type object struct{ *objects.File }
 
 // Check implements Object.
 func (o object) Check() error { return translate(o.File.Check()) }
+
+var _, _ interface {
+	Object
+	diskimage.SparseReaderAt
+} = pinned{}, object{}
