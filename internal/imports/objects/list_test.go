@@ -21,14 +21,14 @@ func TestListsFold(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	letters := []string{"a", "b", "/", "//", "é", "\U0010ffff", "-"}
 	var keys []string
-	for len(keys) < 400 {
+	for len(keys) < 150 {
 		var key strings.Builder
 		for range 1 + r.IntN(5) {
 			key.WriteString(letters[r.IntN(len(letters))])
 		}
 		keys = append(keys, key.String())
 	}
-	for i := range 300 { // more than one read takes
+	for i := range 100 { // more than one read takes
 		keys = append(keys, fmt.Sprintf("a/many/%d", i))
 	}
 	slices.Sort(keys)
@@ -45,17 +45,11 @@ func TestListsFold(t *testing.T) {
 	}
 	for _, prefix := range []string{"", "a", "a/", "a/many/", "/", "é", "\U0010ffff", "absent"} {
 		for _, delimiter := range []string{"", "/", "a", "//", "many", "\U0010ffff"} {
-			for _, limit := range []int{1, 3, 1000} {
-				if limit == 1 && delimiter == "" {
-					continue // the same as 3, slowly
-				}
+			for _, limit := range []int{7, 1000} {
 				t.Run(fmt.Sprintf("%q %q %d", prefix, delimiter, limit), func(t *testing.T) {
 					want := folded(keys, prefix, delimiter)
 					if diff := cmp.Diff(want, f.listed(t, prefix, delimiter, limit)); diff != "" {
 						t.Errorf("objects (-want +got):\n%s", diff)
-					}
-					if limit == 1 {
-						return
 					}
 					if diff := cmp.Diff(want, f.uploadsListed(t, prefix, delimiter, limit)); diff != "" {
 						t.Errorf("uploads (-want +got):\n%s", diff)
