@@ -69,8 +69,8 @@ func (s Objects) rangeContent(ctx context.Context, q querier, account string, p 
 // subtracts them.
 func countExtents(ctx context.Context, q querier, id objects.ContentID, sign string) error {
 	_, err := exec(ctx, q, `
-		UPDATE s3_pieces SET refs = refs `+sign+` (SELECT COUNT(*) FROM s3_extents e WHERE e.content = $1 AND e.piece = s3_pieces.id)
-		WHERE id IN (SELECT piece FROM s3_extents WHERE content = $1)`, id)
+		UPDATE s3_pieces SET refs = refs `+sign+` e.n
+		FROM (SELECT piece, COUNT(*) AS n FROM s3_extents WHERE content = $1 GROUP BY piece) e WHERE e.piece = s3_pieces.id`, id)
 	return err
 }
 

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/diskport/diskport/internal/imports/objects"
@@ -118,7 +119,7 @@ func (s Objects) PutPart(ctx context.Context, p objects.NewPart, c objects.Chang
 		if err != nil {
 			return err
 		}
-		freed, err := dropParts(ctx, q, `DELETE FROM s3_parts WHERE upload = $1 AND number = $2 RETURNING content, size`, u.ID, p.Part.Number)
+		freed, err := dropParts(ctx, q, u.ID, p.Part.Number, p.Part.Number)
 		if err != nil {
 			return err
 		}
@@ -129,23 +130,31 @@ func (s Objects) PutPart(ctx context.Context, p objects.NewPart, c objects.Chang
 	})
 }
 
-// dropParts lets go of the parts that a statement deletes, and returns their bytes.
-func dropParts(ctx context.Context, q querier, stmt string, args ...any) (bytes int64, err error) {
-	type part struct {
-		content objects.ContentID
-		size    int64
+// dropParts drops the parts of an upload with numbers from first to last, and returns
+// their bytes. Nothing but its part names the content of a part.
+func dropParts(ctx context.Context, q querier, upload string, first, last int) (bytes int64, err error) {
+	const dropped = `(SELECT content FROM s3_parts WHERE upload = $1 AND number >= $2 AND number <= $3)`
+	for _, stmt := range []string{
+		`UPDATE s3_pieces SET refs = refs - e.n
+		 FROM (SELECT piece, COUNT(*) AS n FROM s3_extents WHERE content IN ` + dropped + ` GROUP BY piece) e WHERE e.piece = s3_pieces.id`,
+		`DELETE FROM s3_extents WHERE content IN ` + dropped,
+		`DELETE FROM s3_contents WHERE id IN ` + dropped,
+	} {
+		if _, err := exec(ctx, q, stmt, upload, first, last); err != nil {
+			return 0, err
+		}
 	}
-	gone, err := all(ctx, q, func(s scanner) (p part, err error) { return p, s.Scan(&p.content, &p.size) }, stmt, args...)
-	for _, p := range gone {
-		bytes += p.size
-		err = cmp.Or(err, letGo(ctx, q, p.content))
+	sizes, err := all(ctx, q, column[int64], `
+		DELETE FROM s3_parts WHERE upload = $1 AND number >= $2 AND number <= $3 RETURNING size`, upload, first, last)
+	for _, size := range sizes {
+		bytes += size
 	}
 	return bytes, err
 }
 
 // dropUpload drops an upload with its parts.
 func dropUpload(ctx context.Context, q querier, b bucketRow, id string) error {
-	freed, err := dropParts(ctx, q, `DELETE FROM s3_parts WHERE upload = $1 RETURNING content, size`, id)
+	freed, err := dropParts(ctx, q, id, 1, objects.MaxParts)
 	if err != nil {
 		return err
 	}
@@ -278,10 +287,9 @@ func dropUnused(ctx context.Context, q querier, id string, chosen []objects.Part
 		return 0, nil
 	}
 	last := 0
-	for _, p := range append(chosen, objects.Part{Number: objects.MaxParts + 1}) {
+	for _, p := range append(slices.Clone(chosen), objects.Part{Number: objects.MaxParts + 1}) {
 		if p.Number > last+1 { // there may be some between the chosen ones
-			n, err := dropParts(ctx, q, `
-				DELETE FROM s3_parts WHERE upload = $1 AND number > $2 AND number < $3 RETURNING content, size`, id, last, p.Number)
+			n, err := dropParts(ctx, q, id, last+1, p.Number-1)
 			if err != nil {
 				return bytes, err
 			}
