@@ -57,6 +57,7 @@ var floors = map[string]int{
 	"internal/holes":              0,
 	"internal/quota":              0,
 	"internal/space":              0,
+	"internal/steady":             0,
 	"internal/logkey":             0,
 	"internal/outbox":             2,
 	"internal/wake":               0,

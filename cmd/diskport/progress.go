@@ -68,6 +68,9 @@ func (p *progress) task(t client.Task) {
 		perSecond: t.Progress.BytesPerSecond,
 		detail:    blockCounts(t.Progress.Blocks),
 	}
+	if t.Waiting != nil {
+		p.last.stage = "waiting for " + t.Waiting.For
+	}
 	if t.Phase == "" {
 		p.last.stage = t.Status
 	}

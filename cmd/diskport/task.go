@@ -60,6 +60,9 @@ func (a *app) printTask(t client.Task) {
 	if r := t.Retry; r != nil {
 		a.printFields("Trying again", fmt.Sprintf("failed %d times since %s", r.Failures, r.Since.Local().Format(time.TimeOnly)), "Cause", r.Cause)
 	}
+	if w := t.Waiting; w != nil {
+		a.printFields("Waiting for", w.For, "Since", w.Since.Local().Format(time.TimeOnly))
+	}
 	if f := t.Failure; f != nil {
 		a.printFields("Failure", f.Message, "Reason", f.Reason, "Detail", f.Detail, "Offset", offset(f), "Hint", f.Hint)
 	}

@@ -25,6 +25,7 @@ type Task struct {
 	Progress     Progress          `json:"progress"`
 	Failure      *Failure          `json:"failure,omitempty"`
 	Retry        *Retry            `json:"retry,omitempty"`
+	Waiting      *Waiting          `json:"waiting,omitempty"`
 	Warnings     []string          `json:"warnings,omitempty"`
 	Tags         map[string]string `json:"tags,omitempty"`
 	CreatedAt    time.Time         `json:"createdAt"`
@@ -58,6 +59,12 @@ type Retry struct {
 	Cause    string    `json:"cause"`
 	Failures int       `json:"failures"` // in a row
 	Since    time.Time `json:"since"`
+}
+
+// Waiting is what has to return before a task goes on, and since when.
+type Waiting struct {
+	For   string    `json:"for"`
+	Since time.Time `json:"since"`
 }
 
 // Failure says why a task ended without a snapshot.

@@ -17,6 +17,7 @@ import (
 	"modernc.org/sqlite"
 
 	"github.com/diskport/diskport/internal/awsid"
+	"github.com/diskport/diskport/internal/space"
 )
 
 // DB is an open metadata database, migrated to the newest schema.
@@ -26,6 +27,7 @@ type DB struct {
 	now         func() time.Time
 	ids         awsid.Source
 	witness     *witness              // of an embedded database; nil: none
+	room        Room                  // nil: none can be made
 	wrap        func(querier) querier // tests inject faults here; nil otherwise
 }
 
@@ -42,6 +44,17 @@ type Options struct {
 	// Warn is called with what an operator should know although nothing stops
 	// because of it; may be nil.
 	Warn func(string)
+	// Room is asked when an embedded database finds no room on its disk; nil: such a
+	// transaction fails.
+	Room Room
+}
+
+// Room is what can be done about a full disk. space.Guard implements it.
+type Room interface {
+	// LetGo makes some room for a write; it returns false if it can't.
+	LetGo(p space.Purpose) bool
+	// Spent reports whether there may be none for the next write.
+	Spent() bool
 }
 
 // engine is what differs between SQLite and PostgreSQL.
@@ -61,9 +74,10 @@ type engine struct {
 }
 
 // Open opens the database at dsn, a postgres:// URL or the path of an SQLite file, which
-// it makes when missing, and migrates it.
+// it makes when missing, and migrates it. An error wraps space.ErrFull if there was no
+// room on the disk for that; the caller may try again.
 func Open(ctx context.Context, dsn string, o Options) (*DB, error) {
-	db := &DB{now: o.Now, ids: o.IDs}
+	db := &DB{now: o.Now, ids: o.IDs, room: o.Room}
 	if db.now == nil {
 		db.now = time.Now
 	}
@@ -76,12 +90,12 @@ func Open(ctx context.Context, dsn string, o Options) (*DB, error) {
 	}
 	if o.Witness != "" && db.read != db.write {
 		if err := db.heed(ctx, dsn, o); err != nil {
-			return nil, errors.Join(fmt.Errorf("metadb: open: %w", err), db.Close())
+			return nil, errors.Join(fmt.Errorf("metadb: open: %w", db.told(err)), db.Close())
 		}
 		db.checkpoint(ctx)
 	}
 	if err := db.migrate(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("metadb: migrate: %w", err), db.Close())
+		return nil, errors.Join(fmt.Errorf("metadb: migrate: %w", db.told(err)), db.Close())
 	}
 	return db, nil
 }

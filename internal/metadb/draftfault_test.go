@@ -69,7 +69,7 @@ func draftLife(db *DB) []lifeEvent {
 		{"Unshare", func(ctx context.Context) error { return s.Unshare(ctx, account, written) }},
 		{"SetTier", func(ctx context.Context) error { return s.SetTier(ctx, account, written, snapshot.Archive) }},
 		{"Start", start(late, "", time.Microsecond, nil)},
-		{"ExpireDrafts", func(ctx context.Context) error { _, err := s.ExpireDrafts(ctx); return err }},
+		{"ExpireDrafts", func(ctx context.Context) error { _, err := s.ExpireDrafts(ctx, db.now()); return err }},
 		{"Delete", func(ctx context.Context) error { return s.Delete(ctx, account, written) }},
 	}
 }

@@ -190,7 +190,7 @@ func (s Snapshots) BeginAppend(ctx context.Context, d snapshot.Draft, owner stri
 
 // EndAppend implements snapshot.Appends.
 func (s Snapshots) EndAppend(ctx context.Context, l work.Lease) error {
-	return s.db.update(ctx, "end "+unitName(l), func(q querier) error {
+	return s.db.free(ctx, "end "+unitName(l), func(q querier) error {
 		if err := finishUnit(ctx, q, l); !errors.Is(err, work.ErrLost) {
 			return err
 		}
@@ -294,14 +294,18 @@ func (s Snapshots) DraftBlocks(ctx context.Context, id string, after int64, limi
 const msgTimeout = "The snapshot was not completed before its timeout"
 
 // ExpireDrafts implements snapshot.DraftRecords.
-func (s Snapshots) ExpireDrafts(ctx context.Context) (n int, err error) {
-	err = s.db.update(ctx, "expire drafts", func(q querier) error {
-		now := micros(s.db.now())
-		if _, err := exec(ctx, q, `DELETE FROM units WHERE kind = $1 AND lease_until <= $2`, work.Append, now); err != nil {
+func (s Snapshots) ExpireDrafts(ctx context.Context, now time.Time) (n int, err error) {
+	err = s.db.free(ctx, "expire drafts", func(q querier) error {
+		if _, err := exec(ctx, q, `DELETE FROM units WHERE kind = $1 AND lease_until <= $2`, work.Append, micros(now)); err != nil {
+			return err
+		}
+		// Those that were written by a clock that ran ahead.
+		wall := s.db.now()
+		if _, err := exec(ctx, q, `UPDATE drafts SET touched = $1 WHERE touched > $2`, micros(wall), micros(wall.Add(work.MaxPause))); err != nil {
 			return err
 		}
 		late, err := all(ctx, q, column[string], `
-			UPDATE drafts SET complete = complete WHERE complete = 0 AND timeout <> 0 AND touched + timeout <= $1 RETURNING snapshot`, now)
+			UPDATE drafts SET complete = complete WHERE complete = 0 AND timeout <> 0 AND touched + timeout <= $1 RETURNING snapshot`, micros(now))
 		if err != nil {
 			return err
 		}

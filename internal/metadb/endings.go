@@ -22,7 +22,7 @@ func (t Tasks) Fail(ctx context.Context, l work.Lease, f importtask.Failure) (wo
 // Cancel implements importtask.Endings.
 func (t Tasks) Cancel(ctx context.Context, account, id string, f importtask.Failure) (previous importtask.State, err error) {
 	cleanup := t.db.unit(work.Unit{Account: account, Kind: work.Cleanup, Task: id})
-	err = t.db.update(ctx, "cancel task "+id, func(q querier) error {
+	err = t.db.free(ctx, "cancel task "+id, func(q querier) error {
 		task, ok, err := lockTask(ctx, q, id)
 		if err != nil {
 			return err
@@ -95,7 +95,7 @@ func (db *DB) tellFailure(ctx context.Context, q querier, task taskRow) error {
 
 // Forget implements importtask.Endings.
 func (t Tasks) Forget(ctx context.Context, before time.Time) (n int, err error) {
-	err = t.db.update(ctx, "forget tasks", func(q querier) error {
+	err = t.db.free(ctx, "forget tasks", func(q querier) error {
 		ids, err := all(ctx, q, column[string], `DELETE FROM tasks WHERE ended <> 0 AND ended < $1 RETURNING id`, micros(before))
 		if err != nil {
 			return err

@@ -27,7 +27,7 @@ const gcBatch = 1024
 
 // NextPass implements gc.Condemned.
 func (g Garbage) NextPass(ctx context.Context) (pass int64, err error) {
-	err = g.db.update(ctx, "number a pass of gc", func(q querier) error {
+	err = g.db.free(ctx, "number a pass of gc", func(q querier) error {
 		pass, _, err = one(ctx, q, column[int64], `
 			INSERT INTO counters (name, value) VALUES ('gc pass', 1)
 			ON CONFLICT (name) DO UPDATE SET value = counters.value + 1 RETURNING value`)
@@ -147,13 +147,19 @@ func (g Garbage) InFlight(ctx context.Context, now time.Time) (held []gc.Fence, 
 		err = s.Scan(&f.Unit, &f.Attempt)
 		return f, err
 	}
-	err = g.db.update(ctx, "look for units in flight", func(q querier) error {
+	err = g.db.free(ctx, "look for units in flight", func(q querier) error {
 		if _, err := exec(ctx, q, `
 			UPDATE units SET owner = '', lease_until = 0, progress = NULL WHERE owner <> '' AND lease_until <= $1`, micros(now)); err != nil {
 			return err
 		}
 		if _, err := exec(ctx, q, `DELETE FROM holds WHERE until <= $1`, micros(now)); err != nil {
 			return err
+		}
+		most := micros(now.Add(work.MaxPause))
+		for _, stmt := range []string{`UPDATE units SET lease_until = $1 WHERE lease_until > $1`, `UPDATE holds SET until = $1 WHERE until > $1`} {
+			if _, err := exec(ctx, q, stmt, most); err != nil {
+				return err
+			}
 		}
 		held, err = all(ctx, q, scan, `
 			SELECT id, attempt FROM units WHERE owner <> '' AND kind NOT IN ($1, $2, $3, $4, $5, $6, $7)`,
@@ -195,7 +201,7 @@ func certain(d gc.Doubt, n int) (where string, domains []any) {
 // each runs fn on the ids, a batch in a transaction.
 func (g Garbage) each(ctx context.Context, what string, ids []any, fn func(q querier, ids []any) error) error {
 	for some := range slices.Chunk(ids, gcBatch) {
-		if err := g.db.update(ctx, what, func(q querier) error { return fn(q, some) }); err != nil {
+		if err := g.db.free(ctx, what, func(q querier) error { return fn(q, some) }); err != nil {
 			return err
 		}
 	}
@@ -220,7 +226,7 @@ func (g Garbage) DeleteCondemned(ctx context.Context, pass int64, pages []snapsh
 func (g Garbage) deleteCondemned(ctx context.Context, table string, ids []any, where string, values ...any) (total int64, err error) {
 	var n int64
 	for some := range slices.Chunk(ids, gcBatch) {
-		err := g.db.update(ctx, "delete "+table, func(q querier) error {
+		err := g.db.free(ctx, "delete "+table, func(q querier) error {
 			deleted, err := allIn(ctx, q, scanInFile, some, `DELETE FROM `+table+` WHERE condemned = $1 AND id IN (?)`+where+` RETURNING id, file`, values...)
 			if err != nil {
 				return err

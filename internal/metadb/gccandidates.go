@@ -46,7 +46,7 @@ func rowsOf(keys []any, values ...any) [][]any {
 
 // Expanded implements gc.Released.
 func (g Garbage) Expanded(ctx context.Context, root blockstore.FileID) error {
-	return g.db.update(ctx, "expand a root", func(q querier) error {
+	return g.db.free(ctx, "expand a root", func(q querier) error {
 		_, err := exec(ctx, q, `UPDATE file_candidates SET expanded = 1 WHERE file = $1`, root)
 		return err
 	})
@@ -64,7 +64,7 @@ func (g Garbage) suspect(ctx context.Context, table string) error {
 		if err != nil || len(ids) == 0 {
 			return err
 		}
-		err = g.db.update(ctx, "suspect "+table, func(q querier) error {
+		err = g.db.free(ctx, "suspect "+table, func(q querier) error {
 			return insert(ctx, q, rowsOf(hashes(ids)), `INSERT INTO `+candidatesOf[table]+` (id) VALUES (?)`+notePages)
 		})
 		if err != nil {
@@ -129,7 +129,7 @@ func (g Garbage) take(ctx context.Context, table string, pass int64, after hash,
 	for len(taken) < limit {
 		var there []hash
 		n := 0
-		err := g.db.update(ctx, "take "+table, func(q querier) error {
+		err := g.db.free(ctx, "take "+table, func(q querier) error {
 			ids, err := all(ctx, q, column[hash], `SELECT id FROM `+candidates+` WHERE id > $1 ORDER BY id LIMIT $2`, after[:], min(gcBatch, limit-len(taken)))
 			if n = len(ids); err != nil || n == 0 {
 				return err

@@ -9,7 +9,7 @@ import (
 
 // TakeFiles implements gc.Files.
 func (g Garbage) TakeFiles(ctx context.Context, pass int64, after blockstore.FileID, limit int) (ids []blockstore.FileID, err error) {
-	err = g.db.update(ctx, "take files", func(q querier) error {
+	err = g.db.free(ctx, "take files", func(q querier) error {
 		ids, err = all(ctx, q, column[blockstore.FileID], `
 			SELECT c.file FROM file_candidates c WHERE c.file > $1
 			UNION SELECT f.id FROM files f WHERE f.id > $1 AND `+abandoned+`
@@ -82,7 +82,7 @@ func addNames(ctx context.Context, q querier, ids []blockstore.FileID, facts map
 
 // SettleFiles implements gc.Files.
 func (g Garbage) SettleFiles(ctx context.Context, pass int64, ids []blockstore.FileID) error {
-	return g.db.update(ctx, "settle files", func(q querier) error {
+	return g.db.free(ctx, "settle files", func(q querier) error {
 		_, err := execIn(ctx, q, args(ids), `DELETE FROM file_candidates WHERE taken = $1 AND file IN (?)`, pass)
 		return err
 	})
@@ -90,7 +90,7 @@ func (g Garbage) SettleFiles(ctx context.Context, pass int64, ids []blockstore.F
 
 // ForgetFiles implements gc.Files.
 func (g Garbage) ForgetFiles(ctx context.Context, ids []blockstore.FileID) error {
-	return g.db.update(ctx, "forget files", func(q querier) error {
+	return g.db.free(ctx, "forget files", func(q querier) error {
 		if _, err := execIn(ctx, q, args(ids), `DELETE FROM file_candidates WHERE file IN (?)`); err != nil {
 			return err
 		}

@@ -44,7 +44,7 @@ func (s Holds) Extend(ctx context.Context, h snapshot.Hold, until time.Time) (sn
 
 // Release implements snapshot.Holds.
 func (s Holds) Release(ctx context.Context, h snapshot.Hold) error {
-	return s.db.update(ctx, "release a hold", func(q querier) error {
+	return s.db.free(ctx, "release a hold", func(q querier) error {
 		_, err := exec(ctx, q, `DELETE FROM holds WHERE id = $1`, h.ID)
 		return err
 	})

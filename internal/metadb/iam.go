@@ -103,7 +103,7 @@ func (s IAM) RootKeys(ctx context.Context) (list []iam.AccessKey, err error) {
 
 // RemoveAccount implements iam.AccountStore.
 func (s IAM) RemoveAccount(ctx context.Context, account string) error {
-	return s.db.update(ctx, "remove account "+account, func(q querier) error {
+	return s.db.free(ctx, "remove account "+account, func(q querier) error {
 		if err := lockAccount(ctx, q, account); err != nil {
 			return err
 		}

@@ -99,7 +99,7 @@ func (s IAM) ChangePolicy(ctx context.Context, account, name string, change func
 
 // DeletePolicy implements iam.ManagedStore.
 func (s IAM) DeletePolicy(ctx context.Context, account, name string) error {
-	return s.db.update(ctx, "delete policy "+name, func(q querier) error {
+	return s.db.free(ctx, "delete policy "+name, func(q querier) error {
 		id, err := lockManaged(ctx, q, account, name)
 		if err != nil {
 			return err

@@ -103,7 +103,7 @@ func (s IAM) PutInline(ctx context.Context, o iam.Owner, p iam.Policy) error {
 
 // DeleteInline implements iam.InlineStore.
 func (s IAM) DeleteInline(ctx context.Context, o iam.Owner, name string) error {
-	return s.db.update(ctx, "delete policy of "+o.Kind+" "+o.Name, func(q querier) error {
+	return s.db.free(ctx, "delete policy of "+o.Kind+" "+o.Name, func(q querier) error {
 		id, err := lockOwner(ctx, q, o)
 		if err != nil {
 			return err

@@ -76,7 +76,7 @@ func (s IAM) ChangeRole(ctx context.Context, account, name string, change func(*
 // DeleteRole implements iam.RoleStore.
 func (s IAM) DeleteRole(ctx context.Context, account, name string) error {
 	o := iam.RoleOwner(account, name)
-	return s.db.update(ctx, "delete role "+name, func(q querier) error {
+	return s.db.free(ctx, "delete role "+name, func(q querier) error {
 		id, err := lockOwner(ctx, q, o)
 		if err != nil {
 			return err

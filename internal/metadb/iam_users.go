@@ -90,7 +90,7 @@ func (s IAM) ChangeUser(ctx context.Context, account, name string, change func(*
 
 // DeleteUser implements iam.UserStore.
 func (s IAM) DeleteUser(ctx context.Context, account, name string) error {
-	return s.db.update(ctx, "delete user "+name, func(q querier) error {
+	return s.db.free(ctx, "delete user "+name, func(q querier) error {
 		id, err := lockOwner(ctx, q, iam.UserOwner(account, name))
 		if err != nil {
 			return err
@@ -139,7 +139,7 @@ func (s IAM) Keys(ctx context.Context, account, user string) (list []iam.AccessK
 
 // DeleteKey implements iam.UserKeyStore.
 func (s IAM) DeleteKey(ctx context.Context, account, user, id string) error {
-	return s.db.update(ctx, "delete access key "+id, func(q querier) error {
+	return s.db.free(ctx, "delete access key "+id, func(q querier) error {
 		owner, err := lockOwner(ctx, q, iam.UserOwner(account, user))
 		if err != nil {
 			return err

@@ -87,7 +87,7 @@ func notInUse(ctx context.Context, q querier, account, id string) error {
 
 // Deregister implements image.Store.
 func (s Images) Deregister(ctx context.Context, account, id string) (gone image.Image, err error) {
-	err = s.db.update(ctx, "deregister image "+id, func(q querier) error {
+	err = s.db.free(ctx, "deregister image "+id, func(q querier) error {
 		var ok bool
 		gone, ok, err = one(ctx, q, scanImage, `DELETE FROM images WHERE id = $1 AND account = $2 RETURNING body`, id, account)
 		if err != nil {

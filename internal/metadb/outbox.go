@@ -57,7 +57,7 @@ func (o Outbox) Pending(ctx context.Context, limit int) (events []outbox.Event, 
 
 // Told implements outbox.Store.
 func (o Outbox) Told(ctx context.Context, ids ...int64) error {
-	return o.db.update(ctx, "empty the outbox", func(q querier) error {
+	return o.db.free(ctx, "empty the outbox", func(q querier) error {
 		_, err := execIn(ctx, q, args(ids), `DELETE FROM outbox WHERE id IN (?)`)
 		return err
 	})
@@ -66,7 +66,7 @@ func (o Outbox) Told(ctx context.Context, ids ...int64) error {
 // Forget implements outbox.Store.
 func (o Outbox) Forget(ctx context.Context, before time.Time) (int, error) {
 	var n int64
-	err := o.db.update(ctx, "forget old events", func(q querier) (err error) {
+	err := o.db.free(ctx, "forget old events", func(q querier) (err error) {
 		n, err = exec(ctx, q, `DELETE FROM outbox WHERE at < $1`, micros(before))
 		return err
 	})

@@ -36,9 +36,14 @@ func lockTask(ctx context.Context, q querier, id string) (t taskRow, ok bool, er
 }
 
 // event runs fn as an event of the lease's task: it locks the task, checks the
-// lease and ends its unit, and asks the state machine for the next state.
+// lease and ends its unit, and asks the state machine for the next state. The end of
+// a task without a snapshot frees room.
 func (db *DB) event(ctx context.Context, l work.Lease, e importtask.Event, fn func(querier, taskRow, importtask.State) error) error {
-	return db.update(ctx, fmt.Sprintf("task %s: %s", l.Task, e), func(q querier) error {
+	run := db.update
+	if e == importtask.EventFailed || e == importtask.EventCleanedUp {
+		run = db.free
+	}
+	return run(ctx, fmt.Sprintf("task %s: %s", l.Task, e), func(q querier) error {
 		task, ok, err := lockTask(ctx, q, l.Task)
 		if err != nil {
 			return err

@@ -74,7 +74,7 @@ func (s Objects) Bucket(ctx context.Context, name string) (b objects.Bucket, err
 
 // DeleteBucket implements objects.Store.
 func (s Objects) DeleteBucket(ctx context.Context, name string) error {
-	return s.db.update(ctx, "delete bucket "+name, func(q querier) error {
+	return s.db.free(ctx, "delete bucket "+name, func(q querier) error {
 		b, err := bucket(ctx, q, name)
 		if err != nil {
 			return err
@@ -172,7 +172,7 @@ func (s Objects) SetSetting(ctx context.Context, name string, setting objects.Se
 
 // DeleteSetting implements objects.Store.
 func (s Objects) DeleteSetting(ctx context.Context, name, setting string) error {
-	return s.db.update(ctx, "delete "+setting+" of bucket "+name, func(q querier) error {
+	return s.db.free(ctx, "delete "+setting+" of bucket "+name, func(q querier) error {
 		b, err := bucket(ctx, q, name)
 		if err != nil {
 			return err

@@ -187,7 +187,7 @@ func (s Objects) AddPieces(ctx context.Context, writer int64, ids []objects.Piec
 
 // DropPieces implements objects.Store.
 func (s Objects) DropPieces(ctx context.Context, ids []objects.PieceID) error {
-	return s.db.update(ctx, "drop pieces", func(q querier) error {
+	return s.db.free(ctx, "drop pieces", func(q querier) error {
 		_, err := execIn(ctx, q, args(ids), `UPDATE s3_pieces SET writer = 0 WHERE refs = 0 AND id IN (?)`)
 		return err
 	})
@@ -206,7 +206,7 @@ func (s Objects) Garbage(ctx context.Context, writer int64, after objects.PieceI
 	if err != nil || len(ids) == 0 {
 		return nil, err
 	}
-	err = s.db.update(ctx, "condemn pieces", func(q querier) error {
+	err = s.db.free(ctx, "condemn pieces", func(q querier) error {
 		_, err := execIn(ctx, q, args(ids), `UPDATE s3_pieces SET condemned = 1 WHERE refs = 0 AND condemned = 0 AND id IN (?)`)
 		return err
 	})
@@ -215,7 +215,7 @@ func (s Objects) Garbage(ctx context.Context, writer int64, after objects.PieceI
 
 // ForgetPieces implements objects.Store.
 func (s Objects) ForgetPieces(ctx context.Context, ids []objects.PieceID) error {
-	return s.db.update(ctx, "forget pieces", func(q querier) error {
+	return s.db.free(ctx, "forget pieces", func(q querier) error {
 		_, err := execIn(ctx, q, args(ids), `DELETE FROM s3_pieces WHERE refs = 0 AND condemned = 1 AND id IN (?)`)
 		return err
 	})
@@ -284,7 +284,7 @@ func (s Objects) Pinned(ctx context.Context, id string) (p objects.Pin, err erro
 
 // Release implements objects.Store.
 func (s Objects) Release(ctx context.Context, id string) error {
-	return s.db.update(ctx, "release pin "+id, func(q querier) error {
+	return s.db.free(ctx, "release pin "+id, func(q querier) error {
 		held, ok, err := one(ctx, q, column[objects.ContentID], `DELETE FROM s3_pins WHERE id = $1 RETURNING content`, id)
 		if err != nil || !ok {
 			return err

@@ -286,7 +286,7 @@ func (s Objects) Delete(ctx context.Context, name string, list []objects.Deletio
 		order[i] = i
 	}
 	slices.SortStableFunc(order, func(i, j int) int { return cmp.Compare(list[i].Key, list[j].Key) })
-	err = s.db.update(ctx, "delete objects of bucket "+name, func(q querier) error {
+	err = s.db.free(ctx, "delete objects of bucket "+name, func(q querier) error {
 		b, err := bucket(ctx, q, name)
 		if err != nil {
 			return err

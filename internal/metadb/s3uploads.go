@@ -164,7 +164,7 @@ func dropUpload(ctx context.Context, q querier, b bucketRow, id string) error {
 
 // AbortUpload implements objects.Store.
 func (s Objects) AbortUpload(ctx context.Context, bucket, key, id string) error {
-	return s.db.update(ctx, "abort an upload to bucket "+bucket, func(q querier) error {
+	return s.db.free(ctx, "abort an upload to bucket "+bucket, func(q querier) error {
 		_, b, err := lockUpload(ctx, q, bucket, key, id)
 		if err != nil {
 			return err
@@ -175,7 +175,7 @@ func (s Objects) AbortUpload(ctx context.Context, bucket, key, id string) error 
 
 // ExpireUploads implements objects.Store.
 func (s Objects) ExpireUploads(ctx context.Context, name, prefix string, before time.Time, limit int) (expired int, err error) {
-	err = s.db.update(ctx, "expire uploads to bucket "+name, func(q querier) error {
+	err = s.db.free(ctx, "expire uploads to bucket "+name, func(q querier) error {
 		b, err := bucket(ctx, q, name)
 		if err != nil {
 			return err
@@ -352,7 +352,7 @@ func requestOf(p objects.Completion) string {
 
 // ForgetCompletions implements objects.Store.
 func (s Objects) ForgetCompletions(ctx context.Context, before time.Time) error {
-	return s.db.update(ctx, "forget completed uploads", func(q querier) error {
+	return s.db.free(ctx, "forget completed uploads", func(q querier) error {
 		_, err := exec(ctx, q, `DELETE FROM s3_completions WHERE ended < $1`, micros(before))
 		return err
 	})

@@ -92,7 +92,7 @@ func (db *DB) tellDraft(ctx context.Context, q querier, kind outbox.Kind, accoun
 
 // Reject implements snapshot.Settling.
 func (s Snapshots) Reject(ctx context.Context, l work.Lease, message string) error {
-	return s.db.update(ctx, "reject snapshot "+l.Task, func(q querier) error {
+	return s.db.free(ctx, "reject snapshot "+l.Task, func(q querier) error {
 		if err := endDraft(ctx, q, l, snapshot.Failed); err != nil {
 			return err
 		}

@@ -103,7 +103,7 @@ func percent(t importtask.Task) int {
 
 // Delete implements snapshot.Changes.
 func (s Snapshots) Delete(ctx context.Context, account, id string) error {
-	return s.db.update(ctx, "delete snapshot "+id, func(q querier) error {
+	return s.db.free(ctx, "delete snapshot "+id, func(q querier) error {
 		root, ok, err := one(ctx, q, column[blockstore.FileID], `
 			DELETE FROM snapshots WHERE id = $1 AND account = $2 AND (state <> $3 OR task = '') RETURNING root`, id, account, snapshot.Pending)
 		if err != nil {

@@ -237,8 +237,8 @@ func TestSnapshots(t *testing.T) {
 			db.now = func() time.Time { return time.Now().Add(ahead) }
 			return snapshottest.Bench{
 				Store: db.Snapshots(), Drafts: db.Snapshots(), Holds: db.Holds(), Catalog: db.Catalog(), Work: db.Work(),
-				Later: func(d time.Duration) { ahead += d },
-				Add:   func(t *testing.T, r snapshot.Record) { addRecord(t, db, r) },
+				Later: func(d time.Duration) { ahead += d }, Now: func() time.Time { return db.now() },
+				Add: func(t *testing.T, r snapshot.Record) { addRecord(t, db, r) },
 				AddPages: func(t *testing.T, pages []snapshot.PagePlace) {
 					must(t, db, func(q querier) error { return addPages(t.Context(), q, 0, pages) })
 				},

@@ -141,6 +141,9 @@ func getTask(ctx context.Context, q querier, account, id string) (task importtas
 	if task.Retry, err = retryOf(ctx, q, id); err != nil {
 		return task, err
 	}
+	if task.Waiting, err = waitingOf(ctx, q, id); err != nil {
+		return task, err
+	}
 	tags, err := tagsOf(ctx, q, id)
 	task.Tags = tags[id]
 	return task, err
@@ -157,6 +160,19 @@ func retryOf(ctx context.Context, q querier, id string) (importtask.Retry, error
 	r, _, err := one(ctx, q, scan, `
 		SELECT last_error, failures, failing_since FROM units WHERE task = $1 AND failures > 0 ORDER BY failing_since, id LIMIT 1`, id)
 	return r, err
+}
+
+// waitingOf returns what a task's units have been waiting for longest.
+func waitingOf(ctx context.Context, q querier, id string) (importtask.Wait, error) {
+	scan := func(s scanner) (w importtask.Wait, err error) {
+		var since int64
+		err = s.Scan(&w.For, &since)
+		w.Since = fromMicros(since)
+		return w, err
+	}
+	w, _, err := one(ctx, q, scan, `
+		SELECT waits_for, waiting_since FROM units WHERE task = $1 AND waits > 0 AND owner = '' ORDER BY waiting_since, id LIMIT 1`, id)
+	return w, err
 }
 
 // List implements importtask.Lists.

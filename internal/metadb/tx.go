@@ -5,10 +5,13 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
+
+	"github.com/diskport/diskport/internal/space"
 )
 
 // querier is a transaction as methods see it.
@@ -22,11 +25,24 @@ const retries = 10
 
 // update runs fn in a transaction that it commits when fn succeeds. fn may run
 // again, so it must not keep anything from a run that failed. Errors are prefixed
-// by what, which says what is being done, and to what.
+// by what, which says what is being done, and to what; they wrap space.ErrFull if
+// there was no room on the disk.
 func (db *DB) update(ctx context.Context, what string, fn func(querier) error) error {
+	return db.transact(ctx, space.ToGoOn, what, fn)
+}
+
+// free is update for an event that frees room, on disk or in the database, or is on
+// the way to it: on a full disk more is done to make it succeed.
+func (db *DB) free(ctx context.Context, what string, fn func(querier) error) error {
+	return db.transact(ctx, space.ToFree, what, fn)
+}
+
+func (db *DB) transact(ctx context.Context, p space.Purpose, what string, fn func(querier) error) error {
 	var err error
 	for range retries {
-		if err = db.run(ctx, db.write, nil, fn); !conflict(err) {
+		err = db.told(db.run(ctx, db.write, nil, fn))
+		again := conflict(err) || errors.Is(err, space.ErrFull) && db.room != nil && db.room.LetGo(p)
+		if !again {
 			break
 		}
 	}
@@ -39,7 +55,7 @@ func (db *DB) update(ctx context.Context, what string, fn func(querier) error) e
 // view runs fn in a transaction that sees one state and changes nothing.
 func (db *DB) view(ctx context.Context, what string, fn func(querier) error) error {
 	if err := db.run(ctx, db.read, db.engine.snapshot, fn); err != nil {
-		return fmt.Errorf("metadb: %s: %w", what, err)
+		return fmt.Errorf("metadb: %s: %w", what, db.told(err))
 	}
 	return nil
 }
@@ -79,9 +95,15 @@ func (db *DB) run(ctx context.Context, pool *sql.DB, o *sql.TxOptions, fn func(q
 const checkpointEvery = 10_000
 
 // checkpoint moves the write-ahead log into the database, as far as readers let it.
-// What could not be moved is moved the next time.
+// What could not be moved is moved the next time. It shortens the log, so it may have
+// room made for it.
 func (db *DB) checkpoint(ctx context.Context) {
-	_, _ = db.write.ExecContext(ctx, `PRAGMA wal_checkpoint(TRUNCATE)`)
+	for {
+		_, err := db.write.ExecContext(ctx, `PRAGMA wal_checkpoint(TRUNCATE)`)
+		if !db.full(err) || db.room == nil || !db.room.LetGo(space.ToFree) {
+			return
+		}
+	}
 }
 
 // errRaced reports that another transaction has inserted the row that was about to be
@@ -102,4 +124,35 @@ func conflict(err error) bool {
 		return lite.Code()&0xff == sqlite3.SQLITE_BUSY
 	}
 	return false
+}
+
+// told returns err as one that wraps space.ErrFull if it is due to a full disk.
+func (db *DB) told(err error) error {
+	if !db.full(err) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", space.ErrFull, err)
+}
+
+// full reports whether a statement failed because there was no room on the disk.
+// SQLite says so of most writes; of some, such as those to its shared memory, it says
+// only that they failed.
+func (db *DB) full(err error) bool {
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return pg.Code == "53100" // disk_full
+	}
+	lite, ok := errors.AsType[*sqlite.Error](err)
+	switch {
+	case !ok:
+		return space.IsFull(err)
+	case lite.Code()&0xff == sqlite3.SQLITE_FULL:
+		return true
+	}
+	return slices.Contains(unwritten, lite.Code()) && db.room != nil && db.room.Spent()
+}
+
+// unwritten are SQLite's codes for a write that failed.
+var unwritten = []int{
+	sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_DIR_FSYNC, sqlite3.SQLITE_IOERR_TRUNCATE,
+	sqlite3.SQLITE_IOERR_SHMOPEN, sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_SHMMAP, sqlite3.SQLITE_CANTOPEN,
 }

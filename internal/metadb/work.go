@@ -27,16 +27,16 @@ func (w Work) Claim(ctx context.Context, owner string, kinds []work.Kind, now ti
 	// On PostgreSQL the SELECT locks the row that it finds and passes over those
 	// that other nodes are claiming.
 	stmt := listed(`
-		UPDATE units SET owner = $1, lease_until = $2, attempt = attempt + 1, claims = claims + 1, progress = NULL
+		UPDATE units SET owner = $1, lease_until = $2, attempt = attempt + 1, claims = claims + 1, progress = NULL, claimed = $3
 		WHERE lease_until <= $3 AND id = (
 			SELECT u.id FROM units u LEFT JOIN (
 				SELECT account, COUNT(*) AS running FROM units WHERE lease_until > $3 GROUP BY account
 			) busy ON busy.account = u.account
-			WHERE u.lease_until <= $3 AND (u.not_before <= $3 OR u.not_before > $4) AND u.kind IN (?)
+			WHERE u.lease_until <= $3 AND (u.not_before <= $3 OR u.not_before > $4 OR u.claimed > $5) AND u.kind IN (?)
 			ORDER BY COALESCE(busy.running, 0), u.created, u.range_index, u.id
 			LIMIT 1`+w.db.engine.skipLocked+`)
-		RETURNING id, account, kind, task, range_index, owner, attempt, lease_until, claims, failures`, 4, len(kinds))
-	values := append([]any{owner, micros(now.Add(work.LeaseFor)), micros(now), micros(now.Add(work.MaxPause))}, args(kinds)...)
+		RETURNING id, account, kind, task, range_index, owner, attempt, lease_until, claims, failures, waits`, 5, len(kinds))
+	values := append([]any{owner, micros(now.Add(work.LeaseFor)), micros(now), micros(now.Add(work.MaxPause)), micros(now.Add(work.Skew))}, args(kinds)...)
 	err = w.db.update(ctx, "claim a unit of work", func(q querier) (err error) {
 		l, ok, err = one(ctx, q, scanLease, stmt, values...)
 		return err
@@ -65,7 +65,7 @@ func (w Work) Release(ctx context.Context, l work.Lease, kind work.Kind, notBefo
 	return w.db.update(ctx, "release "+unitName(l), func(q querier) error {
 		_, err := exec(ctx, q, `
 			UPDATE units SET owner = '', lease_until = 0, progress = NULL, not_before = $1, kind = $2, failures = 0, failing_since = 0,
-				last_error = '', claims = 0
+				last_error = '', claims = 0, waits = 0, waiting_since = 0, waits_for = ''
 			WHERE id = $3 AND owner = $4 AND attempt = $5`,
 			micros(notBefore), kind, l.ID, l.Owner, l.Attempt)
 		return err
@@ -85,9 +85,21 @@ func (w Work) Retry(ctx context.Context, l work.Lease, cause string, notBefore t
 	})
 }
 
+// Wait implements work.Store.
+func (w Work) Wait(ctx context.Context, l work.Lease, missing string, notBefore time.Time) error {
+	return w.db.free(ctx, "put off "+unitName(l), func(q querier) error {
+		_, err := exec(ctx, q, `
+			UPDATE units SET owner = '', lease_until = 0, progress = NULL, not_before = $1, claims = 0, waits = waits + 1,
+				waiting_since = CASE WHEN waiting_since = 0 THEN $2 ELSE waiting_since END, waits_for = $3
+			WHERE id = $4 AND owner = $5 AND attempt = $6`,
+			micros(notBefore), micros(w.db.now()), missing, l.ID, l.Owner, l.Attempt)
+		return err
+	})
+}
+
 // ExpireAll implements work.Starter.
 func (w Work) ExpireAll(ctx context.Context) error {
-	return w.db.update(ctx, "expire all leases", func(q querier) error {
+	return w.db.free(ctx, "expire all leases", func(q querier) error {
 		_, err := exec(ctx, q, `UPDATE units SET owner = '', lease_until = 0, progress = NULL WHERE owner <> ''`)
 		return err
 	})
@@ -106,7 +118,7 @@ func (w Work) Ensure(ctx context.Context, duties ...work.Kind) error {
 
 func scanLease(s scanner) (l work.Lease, err error) {
 	var until int64
-	err = s.Scan(&l.ID, &l.Account, &l.Kind, &l.Task, &l.Range, &l.Owner, &l.Attempt, &until, &l.Claims, &l.Failures)
+	err = s.Scan(&l.ID, &l.Account, &l.Kind, &l.Task, &l.Range, &l.Owner, &l.Attempt, &until, &l.Claims, &l.Failures, &l.Waits)
 	l.Until = fromMicros(until)
 	return l, err
 }

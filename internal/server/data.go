@@ -16,6 +16,7 @@ import (
 
 	"github.com/diskport/diskport/internal/identity/secret"
 	"github.com/diskport/diskport/internal/identity/sigv4"
+	"github.com/diskport/diskport/internal/space"
 )
 
 // dataDir is the locked data directory. Its path is absolute: the embedded S3
@@ -49,7 +50,9 @@ func openData(path string) (*dataDir, error) {
 	if err := d.acquire(); err != nil {
 		return nil, errors.Join(err, d.unlock())
 	}
-	if err := errors.Join(d.lock.Truncate(0), writeAt0(d.lock, fmt.Sprintf("process %d\n", os.Getpid()))); err != nil {
+	// The text is as long as the one before, and written over it, so that it takes no
+	// room on a full disk. Without it the lock holds all the same.
+	if err := writeAt0(d.lock, fmt.Sprintf("process %-20d\n", os.Getpid())); err != nil && !space.IsFull(err) {
 		return nil, errors.Join(fmt.Errorf("server: data directory: %w", err), d.unlock())
 	}
 	return d, nil
@@ -152,6 +155,9 @@ func (d *dataDir) rootKey(cfg Config) (id string, secret sigv4.Secret, err error
 		id, s = newKey()
 	}
 	text := "[default]\naws_access_key_id = " + id + "\naws_secret_access_key = " + s + "\n"
+	if there, err := os.ReadFile(d.file("credentials")); err == nil && string(there) == text {
+		return id, sigv4.NewSecret(s), os.Chmod(d.file("credentials"), 0o600)
+	}
 	if err := writeNew(d.file("credentials"), []byte(text), 0o600); err != nil {
 		return "", secret, fmt.Errorf("server: credentials: %w", err)
 	}

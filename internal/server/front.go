@@ -39,9 +39,9 @@ func (a *App) front(metrics *prometheus.Registry) http.Handler {
 		awshttp.IAM: identities,
 		awshttp.KMS: p.keys.edge(a),
 		awshttp.STS: identities,
-		awshttp.S3: s3gate.New(s3gate.Options{
+		awshttp.S3: guardedS3{s3gate.New(s3gate.Options{
 			Gateway: p.gateway.Transport(), BucketOwner: p.stored.BucketOwner, Domain: a.cfg.Domain, Log: a.log,
-		}),
+		}), a.space},
 		awshttp.Diskport: adminapi.New(adminapi.Config{
 			Tasks: p.imports, Snapshots: p.db.Snapshots(), Verifier: p.shelf, Collector: p.gc, Log: a.log,
 			Accounts: p.iam, Operator: a.cfg.AccountID, Owns: p.estate().Owns, Stopping: a.stopping,
@@ -52,6 +52,7 @@ func (a *App) front(metrics *prometheus.Registry) http.Handler {
 		AllowSigV2: a.cfg.AllowSigV2, Region: a.cfg.Region, Domain: a.cfg.Domain,
 		Live:   http.HandlerFunc(alive),
 		Ready:  http.HandlerFunc(a.ready),
+		Health: http.HandlerFunc(a.health),
 		Scrape: promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}),
 	})
 }

@@ -16,8 +16,10 @@ import (
 	"github.com/diskport/diskport/internal/imports/importtask"
 	"github.com/diskport/diskport/internal/imports/objects"
 	"github.com/diskport/diskport/internal/imports/source"
+	"github.com/diskport/diskport/internal/logkey"
 	"github.com/diskport/diskport/internal/metadb"
 	"github.com/diskport/diskport/internal/space"
+	"github.com/diskport/diskport/internal/steady"
 	"github.com/diskport/diskport/internal/store/blobdir"
 	"github.com/diskport/diskport/internal/store/blockstore"
 	"github.com/diskport/diskport/internal/store/gc"
@@ -66,6 +68,9 @@ func (a *App) openParts(ctx context.Context, metrics prometheus.Registerer) (*pa
 	if p.db, err = open(ctx, a); err != nil {
 		return nil, err
 	}
+	if err := a.openClock(ctx, p); err != nil {
+		return nil, err
+	}
 	if err := a.openIdentities(ctx, p, master); err != nil {
 		return nil, err
 	}
@@ -82,7 +87,7 @@ func (a *App) openParts(ctx context.Context, metrics prometheus.Registerer) (*pa
 	if p.keys, err = choose(keyServices, "--kms-endpoint", a.cfg.KMSEndpoint); err != nil {
 		return nil, err
 	}
-	p.kms = kms.New(kms.Options{Store: p.db.KMS(), Wrapper: master.For(secret.KeyMaterial), Principals: p.iam})
+	p.kms = kms.New(kms.Options{Store: p.db.KMS(), Wrapper: master.For(secret.KeyMaterial), Principals: p.iam, Aged: a.clock.Now})
 	p.ring = &keyring.Ring{Domains: p.db.Catalog(), Wrapper: master, KMS: p.keys.keys(a, p.kms)}
 	if err := a.openStore(ctx, p, master); err != nil {
 		return nil, err
@@ -91,6 +96,19 @@ func (a *App) openParts(ctx context.Context, metrics prometheus.Registerer) (*pa
 	a.wireDrafts(p)
 	a.wireRunner(p, engine)
 	return p, a.recover(ctx, p)
+}
+
+// openClock makes the clock for what must not happen too early.
+func (a *App) openClock(ctx context.Context, p *parts) (err error) {
+	a.clock, err = steady.New(ctx, steady.Options{
+		Store: p.db.Clock(),
+		Lagging: func(ahead time.Duration) {
+			a.log.Warn("the clock has jumped ahead, or the service was stopped for long: nothing is purged, expired or forgotten because of that until the service has run for some days",
+				"ahead", ahead.String(), "days", int(steady.Trust/(24*time.Hour)))
+		},
+		Failed: func(err error) { a.log.Warn("saving the state of the clock", logkey.Error, err) },
+	})
+	return err
 }
 
 // openIdentities makes the root key known.
@@ -106,14 +124,15 @@ func (a *App) openIdentities(ctx context.Context, p *parts, master *secret.Maste
 
 // openSources starts the embedded S3.
 func (a *App) openSources(ctx context.Context, p *parts) (err error) {
-	files, err := blobdir.New(a.data.file("objects"))
+	dir, err := blobdir.New(a.data.file("objects"))
 	if err != nil {
 		return err
 	}
-	a.closers.add(files.Close)
+	a.closers.add(dir.Close)
+	files := guardedFiles{dir, a.space}
 	p.objects = objects.New(objects.Options{
 		Store: p.db.Objects(), Files: files, Aside: files, Older: a.cfg.AcceptOlderDatabase, Log: a.log,
-		Free: a.spare(func() (int64, error) { return space.Free(a.data.path) }),
+		Free: a.spare(func() (int64, error) { return space.Free(a.data.path) }), Now: time.Now, Aged: a.clock.Now,
 	})
 	a.closers.add(p.objects.Close)
 	if p.stored, err = objects.OpenGatewayStore(a.data.path); err != nil {
@@ -135,9 +154,11 @@ func (a *App) openStore(ctx context.Context, p *parts, master *secret.MasterKey)
 	if err != nil {
 		return err
 	}
-	if p.backend, err = open(a); err != nil {
+	backend, err := open(a)
+	if err != nil {
 		return err
 	}
+	p.backend = guardedBackend{backend, a.space}
 	if err := blockstore.Attach(ctx, p.backend.String(), p.db.Catalog(), p.backend); err != nil {
 		return err
 	}
@@ -160,7 +181,7 @@ func (a *App) openStore(ctx context.Context, p *parts, master *secret.MasterKey)
 	}
 	p.library = &snapshot.Library{Store: store, Index: p.db.Snapshots(), PageKey: pages, Keys: p.ring.Keys}
 	p.shelf = &snapshot.Shelf{Library: p.library, Holds: p.db.Holds(), Now: time.Now}
-	p.gc = &gc.Collector{Store: p.db.Garbage(), Backend: p.backend, Older: a.cfg.AcceptOlderDatabase, Pages: p.library.RootPages, Blocks: p.library.PageBlocks, Now: time.Now}
+	p.gc = &gc.Collector{Store: p.db.Garbage(), Backend: p.backend, Older: a.cfg.AcceptOlderDatabase, Pages: p.library.RootPages, Blocks: p.library.PageBlocks, Now: time.Now, Lapsed: a.clock.Leases, Aged: a.clock.Now}
 	return nil
 }
 

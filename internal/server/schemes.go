@@ -100,9 +100,13 @@ func (c Config) allowances() (list []keyring.Allowance) {
 // openSQLite opens the database in the data directory. One process uses it, so
 // whoever holds a lease in it is dead.
 func openSQLite(ctx context.Context, a *App) (*metadb.DB, error) {
-	db, err := metadb.Open(ctx, a.data.file(databaseName), metadb.Options{
-		Now: time.Now, Witness: a.data.file("commits"), AcceptOlder: a.cfg.AcceptOlderDatabase,
-		Warn: func(what string) { a.log.Warn("opening the database: " + what) },
+	var db *metadb.DB
+	err := a.space.Freeing(func() (err error) {
+		db, err = metadb.Open(ctx, a.data.file(databaseName), metadb.Options{
+			Now: time.Now, Witness: a.data.file("commits"), AcceptOlder: a.cfg.AcceptOlderDatabase, Room: a.space,
+			Warn: func(what string) { a.log.Warn("opening the database: " + what) },
+		})
+		return err
 	})
 	if err != nil {
 		return nil, err
@@ -126,7 +130,11 @@ type room interface {
 }
 
 func openBlockDirectory(a *App) (blockBackend, error) {
-	dir, err := blobdir.New(a.data.file("blocks"))
+	var dir *blobdir.Dir
+	err := a.space.Freeing(func() (err error) { // it writes, to find out what the file system can do
+		dir, err = blobdir.New(a.data.file("blocks"))
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}

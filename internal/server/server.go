@@ -15,13 +15,18 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/diskport/diskport/internal/identity/sigv4"
+	"github.com/diskport/diskport/internal/logkey"
+	"github.com/diskport/diskport/internal/space"
+	"github.com/diskport/diskport/internal/steady"
 )
 
 // App is the service.
 type App struct {
-	cfg  Config
-	log  *slog.Logger
-	data *dataDir
+	cfg   Config
+	log   *slog.Logger
+	data  *dataDir
+	space *space.Guard
+	clock *steady.Clock
 
 	closers  closers
 	listener net.Listener
@@ -55,10 +60,13 @@ func New(ctx context.Context, cfg Config) (_ *App, err error) {
 		return nil, err
 	}
 	a.closers.add(a.data.close)
+	metrics := prometheus.NewRegistry()
+	if err = a.guardSpace(metrics); err != nil {
+		return nil, err
+	}
 	if a.tls, err = loadTLS(cfg); err != nil {
 		return nil, err
 	}
-	metrics := prometheus.NewRegistry()
 	if a.parts, err = a.openParts(ctx, metrics); err != nil {
 		return nil, err
 	}
@@ -128,8 +136,8 @@ func (a *App) Handover(path string) (string, error) { return a.parts.sources.Han
 func (a *App) Run(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	if err := a.data.announce(a.Endpoint()); err != nil {
-		return fmt.Errorf("server: announcing the endpoint: %w", err)
+	if err := a.announce(); err != nil {
+		return err
 	}
 	a.log.Info("serving", "endpoint", a.Endpoint(), "data", a.data.path, "pid", os.Getpid())
 	served := make(chan error, 1)
@@ -139,7 +147,12 @@ func (a *App) Run(ctx context.Context) error {
 	}()
 	worked := make(chan error, 1)
 	go func() { worked <- a.parts.runner.Run(ctx) }()
+	var watch sync.WaitGroup
+	watch.Go(func() { a.space.Run(ctx) })
+	watch.Go(func() { a.collectWhileFull(ctx) })
+	watch.Go(func() { a.clock.Run(ctx) })
 	<-ctx.Done()
+	watch.Wait()
 	a.log.Info("stopping")
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), gracePeriod)
 	defer cancel()
@@ -157,6 +170,20 @@ func (a *App) Run(ctx context.Context) error {
 		err = errors.Join(err, errors.New("server: requests were still being answered when the service stopped"))
 	}
 	return err
+}
+
+// announce writes where the service listens. On a full disk that may fail: the service
+// is needed all the more then.
+func (a *App) announce() error {
+	err := a.space.Freeing(func() error { return a.data.announce(a.Endpoint()) })
+	if space.IsFull(err) {
+		a.log.Error("no room to say where the service listens: commands need --endpoint", "endpoint", a.Endpoint(), logkey.Error, err)
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("server: announcing the endpoint: %w", err)
+	}
+	return nil
 }
 
 const gracePeriod = 10 * time.Second

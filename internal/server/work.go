@@ -56,13 +56,13 @@ func (a *App) wireImports(p *parts, master *secret.MasterKey, counted countedSou
 	p.imports = &importtask.Service{
 		Store: p.db.Tasks(), Roles: p.iam, Sources: p.sources, Images: images, Keys: p.ring, Secrets: master.For(secret.URLs),
 		Live: live, Bus: &p.bus, Recheck: func(task string) { p.runner.Check(task) },
-		Now: time.Now, Log: a.log, Limit: a.cfg.QuotaImports,
+		Now: time.Now, Log: a.log, Limit: a.cfg.QuotaImports, Growth: a.space.Growth,
 	}
 	images.Sources = counted // dry runs don't count
 	engine := &importtask.Engine{
 		Store: p.db.Tasks(), Pages: p.db.Tasks(), Work: p.db.Work(), Sources: p.sources, Images: images,
-		Roles: p.iam, Domains: p.ring, Records: p.db.Snapshots(), Library: p.library, Now: time.Now,
-		FreeSpace: a.spare(p.backend.Free), Workers: ingest.NewWorkers(runtime.GOMAXPROCS(0) + writesInFlight), Target: a.cfg.RangeBytes,
+		Roles: p.iam, Domains: p.ring, Records: p.db.Snapshots(), Library: p.library, Now: time.Now, Aged: a.clock.Now,
+		FreeSpace: a.spare(p.backend.Free), Space: a.space, Workers: ingest.NewWorkers(runtime.GOMAXPROCS(0) + writesInFlight), Target: a.cfg.RangeBytes,
 		Bus: &p.bus, Live: live,
 	}
 	a.closers.add(engine.Close)
@@ -73,7 +73,7 @@ func (a *App) wireImports(p *parts, master *secret.MasterKey, counted countedSou
 func (a *App) wireDrafts(p *parts) {
 	p.drafts = &snapshot.Drafts{
 		Store: p.db.Snapshots(), Records: p.db.Snapshots(), Library: p.library, Domains: p.ring,
-		Now: time.Now, Owner: a.owner, Bus: &p.bus,
+		Now: time.Now, Owner: a.owner, Bus: &p.bus, Growth: a.space.Growth, Aged: a.clock.Now,
 	}
 }
 
@@ -81,7 +81,7 @@ func (a *App) wireDrafts(p *parts) {
 func (a *App) wireRunner(p *parts, engine *importtask.Engine) {
 	handlers := map[work.Kind]work.Handler{}
 	for _, domain := range []map[work.Kind]work.Handler{
-		engine.Handlers(), p.drafts.Handlers(), p.gc.Handlers(a.cfg.GCEvery), p.kms.Handlers(), outbox.Handlers(p.db.Outbox(), time.Now),
+		engine.Handlers(), p.drafts.Handlers(), p.gc.Handlers(a.cfg.GCEvery), p.kms.Handlers(), outbox.Handlers(p.db.Outbox(), a.clock.Now),
 	} {
 		maps.Copy(handlers, domain)
 	}
@@ -97,11 +97,11 @@ func duties(handlers map[work.Kind]work.Handler) []work.Kind {
 }
 
 // spare returns a function that returns how many of the free bytes may be written:
-// all but the reserve.
+// all but the reserve, and none of what must always stay free.
 func (a *App) spare(free func() (int64, error)) func() (int64, error) {
 	return func() (int64, error) {
 		n, err := free()
-		return n - a.cfg.Reserve, err
+		return min(n-a.cfg.Reserve, a.space.Spare(n)), err
 	}
 }
 

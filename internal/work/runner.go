@@ -24,6 +24,10 @@ type Handler struct {
 	// Final reports whether an error will be the same at the next try; nil: no
 	// error is final.
 	Final func(err error) bool
+	// Missing returns what an error finds missing that returns by itself; ok is false
+	// for any other error. The unit then waits, and fails for good only after
+	// MaxWaits. Nil: no unit waits.
+	Missing func(err error) (what string, ok bool)
 	// Fail ends a unit that failed for good: with a final error, too often, by a
 	// panic, or as poison. It returns the lease of the unit that follows, as a Job
 	// does. Nil: the unit is tried for ever, with pauses that grow.
@@ -34,6 +38,13 @@ type Handler struct {
 	Every time.Duration
 }
 
+func (h Handler) missing(err error) (what string, ok bool) {
+	if h.Missing == nil {
+		return "", false
+	}
+	return h.Missing(err)
+}
+
 // Limits on trying.
 const (
 	// MaxFailures is after how many failures, none of them final, a unit fails for
@@ -41,6 +52,8 @@ const (
 	MaxFailures = 5
 	// MaxClaims is how often a unit is claimed without getting further.
 	MaxClaims = 20
+	// MaxWaits is how often a unit looks for what is missing, about an hour long.
+	MaxWaits = 250
 )
 
 // PoisonError reports a unit that was claimed MaxClaims times and never got
@@ -194,10 +207,31 @@ func (r *Runner) do(jobs context.Context, l Lease) (next Lease, ok bool) {
 		log.Info("lease lost; dropping what was done")
 	case stopped:
 		r.giveBack(l)
+	case r.waits(handler, l, err, log):
 	default:
 		return r.failed(handler, l, err, log)
 	}
 	return Lease{}, false
+}
+
+// waits hands back a unit that found something missing, unless it has waited for too
+// long. It returns false if the unit failed.
+func (r *Runner) waits(handler Handler, l Lease, cause error, log *slog.Logger) bool {
+	missing, ok := handler.missing(cause)
+	if !ok || l.Waits+1 >= MaxWaits {
+		return false
+	}
+	if l.Waits == 0 {
+		log.Warn("a unit of work waits", "missing", missing, logkey.Error, cause)
+	}
+	n := l.Waits + 1
+	pause := time.Duration(min(n*n, 15)) * time.Second
+	ctx, cancel := context.WithTimeout(context.Background(), LeaseFor)
+	defer cancel()
+	if err := r.Store.Wait(ctx, l, missing, r.Now().Add(pause)); err != nil {
+		r.Log.Error("giving a lease back", logkey.Unit, l.ID, logkey.Error, err)
+	}
+	return true
 }
 
 // failed ends a unit, or hands it back when trying again may help.
@@ -226,6 +260,9 @@ func (r *Runner) failed(handler Handler, l Lease, cause error, log *slog.Logger)
 func (r *Runner) final(handler Handler, l Lease, err error) bool {
 	if l.Failures+1 >= MaxFailures || handler.Final != nil && handler.Final(err) {
 		return true
+	}
+	if _, ok := handler.missing(err); ok {
+		return true // it has waited for as long as it may
 	}
 	var panicked *PanicError
 	var poison *PoisonError

@@ -23,6 +23,7 @@ type queue struct {
 	released []Lease
 	retried  []Lease
 	pauses   []time.Duration // of retries
+	missing  []string
 	renewed  []Progress
 }
 
@@ -64,6 +65,16 @@ func (q *queue) Retry(_ context.Context, l Lease, _ string, notBefore time.Time)
 	defer q.mu.Unlock()
 	q.pauses = append(q.pauses, time.Until(notBefore))
 	l.Failures, l.Claims = l.Failures+1, 0
+	q.retried = append(q.retried, l)
+	return nil
+}
+
+func (q *queue) Wait(_ context.Context, l Lease, missing string, notBefore time.Time) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.pauses = append(q.pauses, time.Until(notBefore))
+	q.missing = append(q.missing, missing)
+	l.Waits, l.Claims = l.Waits+1, 0
 	q.retried = append(q.retried, l)
 	return nil
 }
@@ -354,6 +365,38 @@ func TestFailures(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestMissing: a unit that finds something missing waits, much longer than one that
+// fails, and not for ever.
+func TestMissing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := &queue{free: []Lease{unit(1, Range)}}
+		var told []error
+		tries := 0
+		h := failing(func(context.Context, *Held) (Lease, bool, error) { tries++; return Lease{}, false, errFire }, &told)
+		h.Missing = func(err error) (string, bool) { return "water", errors.Is(err, errFire) }
+		r := newRunner(q, map[Kind]Handler{Range: h, Cleanup: {Do: func(context.Context, *Held) (Lease, bool, error) { return Lease{}, false, nil }}})
+		for len(q.free) > 0 {
+			if _, err := r.Step(t.Context(), Range); err != nil {
+				t.Fatal(err)
+			}
+			q.retry()
+		}
+		var took time.Duration
+		for _, p := range q.pauses {
+			took += p
+		}
+		if tries != MaxWaits || len(told) != 1 || took < 50*time.Minute || took > 70*time.Minute {
+			t.Errorf("%d tries in %v, failed with %v; want %d in about an hour, and one end", tries, took, told, MaxWaits)
+		}
+		if got := slices.Compact(q.missing); !slices.Equal(got, []string{"water"}) {
+			t.Errorf("waited for %q", got)
+		}
+		if !slices.IsSorted(q.pauses) || q.pauses[0] > time.Second {
+			t.Errorf("pauses %v do not grow from a second", q.pauses)
+		}
+	})
 }
 
 func TestPanicsAreNamed(t *testing.T) {

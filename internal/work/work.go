@@ -11,7 +11,8 @@
 // returned; the unit is tried again a few times. A claim that ended in neither
 // success, failure nor a hand-back killed its process, or outlived it; a unit that
 // is claimed over and over without getting further than before is poison, and is
-// failed as such. Restarts, lost leases and hand-backs do not count as failures.
+// failed as such. Restarts, lost leases and hand-backs do not count as failures. Nor
+// does waiting for something that returns by itself: room on the disk.
 //
 // Units are inserted and finished by the events of the domains that own them
 // (importtask.Store, snapshot.DraftStore); this package claims them, keeps their
@@ -62,6 +63,7 @@ type Lease struct {
 	Until    time.Time
 	Claims   int // since the unit last made progress, this one included
 	Failures int // tries that ended in an error
+	Waits    int // tries that ended in waiting, in a row
 }
 
 // Timing of leases. The units of a node that dies can be claimed again after
@@ -74,6 +76,10 @@ const (
 // MaxPause is the longest that a unit may be told to wait. A unit that is not
 // due for longer was put off by a clock that ran ahead: it is due now.
 const MaxPause = 24 * time.Hour
+
+// Skew is how far the clocks of nodes may be apart. A unit that was claimed further
+// ahead of now was put off by a clock that has been set back since: it is due.
+const Skew = time.Minute
 
 // ErrLost reports that a lease is no longer held: it lapsed and was claimed
 // again, or its unit is gone because the task was cancelled or finished.
@@ -104,6 +110,9 @@ type Store interface {
 	// notBefore; the failure counts, and its cause is kept for people to see.
 	// Retrying a lost lease succeeds.
 	Retry(ctx context.Context, l Lease, cause string, notBefore time.Time) error
+	// Wait is Retry for a unit that did not fail but found something missing, which
+	// is kept for people to see until the unit is claimed again. The wait counts.
+	Wait(ctx context.Context, l Lease, missing string, notBefore time.Time) error
 }
 
 // Progress is how far a unit is.

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"net/http"
 
+	"github.com/diskport/diskport/internal/api/awshttp"
 	"github.com/diskport/diskport/internal/identity/iam"
 	"github.com/diskport/diskport/internal/imports/importtask"
+	"github.com/diskport/diskport/internal/space"
 	"github.com/diskport/diskport/internal/store/snapshot"
 )
 
@@ -33,6 +35,9 @@ func asFailure(err error) *failure {
 		return &failure{http.StatusNotFound, "NoSuchSnapshot", "there is no such snapshot"}
 	case errors.As(err, &invalid):
 		return &failure{http.StatusBadRequest, "ValidationError", invalid.Message}
+	case errors.Is(err, space.ErrFull):
+		full := awshttp.NoSpace(awshttp.Diskport)
+		return &failure{http.StatusInsufficientStorage, "InsufficientStorage", full.Message}
 	}
 	return &failure{http.StatusInternalServerError, "InternalError", "an internal error has occurred"}
 }

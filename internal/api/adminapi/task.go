@@ -24,6 +24,7 @@ type task struct {
 	Progress     progress          `json:"progress"`
 	Failure      *taskFailure      `json:"failure,omitempty"`
 	Retry        *taskRetry        `json:"retry,omitempty"`
+	Waiting      *taskWaiting      `json:"waiting,omitempty"`
 	Warnings     []string          `json:"warnings,omitempty"`
 	Tags         map[string]string `json:"tags,omitempty"`
 	CreatedAt    time.Time         `json:"createdAt"`
@@ -56,6 +57,12 @@ type taskRetry struct {
 	Cause    string    `json:"cause"`
 	Failures int       `json:"failures"`
 	Since    time.Time `json:"since"`
+}
+
+// taskWaiting is what has to return before the task goes on, and since when.
+type taskWaiting struct {
+	For   string    `json:"for"`
+	Since time.Time `json:"since"`
 }
 
 type taskFailure struct {
@@ -119,6 +126,9 @@ func (e *Edge) wireTask(t importtask.Task) task {
 		w.Phase = string(t.Phase)
 		if r := t.Retry; r.Failures > 0 {
 			w.Retry = &taskRetry{r.Cause, r.Failures, r.Since.UTC()}
+		}
+		if t.Waiting.For != "" {
+			w.Waiting = &taskWaiting{t.Waiting.For, t.Waiting.Since.UTC()}
 		}
 	case importtask.Completed:
 		w.SnapshotID = t.SnapshotID

@@ -6,6 +6,7 @@ import (
 
 	"github.com/diskport/diskport/internal/identity/iam"
 	"github.com/diskport/diskport/internal/identity/sigv4"
+	"github.com/diskport/diskport/internal/space"
 )
 
 // Fault is an error in an answer.
@@ -48,6 +49,7 @@ const (
 	textTooLarge   = "The request body is too large."
 	textUnread     = "The request body ended early."
 	textInternal   = "An internal error has occurred"
+	textNoSpace    = "The service has no disk space left and takes no more data. It goes on reading and deleting: delete snapshots or objects, or have its operator free space, and try again."
 )
 
 // refusals are the faults for each refusal. There is one row for each protocol
@@ -127,6 +129,26 @@ func (r refusal) Error() string { return refusals[EC2][r].Error() }
 // Internal is the answer to an error that the client can do nothing about. Its
 // cause belongs in the log, never in the answer.
 func Internal(service string) Fault { return internal.fault(service) }
+
+// Unknown is the answer to an error that an edge has no row for: NoSpace if the disk is
+// full, else Internal. logged says whether its cause belongs in the log.
+func Unknown(service string, err error) (f Fault, logged bool) {
+	if errors.Is(err, space.ErrFull) {
+		return NoSpace(service), false
+	}
+	return Internal(service), true
+}
+
+// NoSpace is the answer to a request that would store more on a full disk.
+func NoSpace(service string) Fault {
+	switch family(service) {
+	case EBS:
+		return Fault{http.StatusPaymentRequired, "ServiceQuotaExceededException", textNoSpace, "DEPENDENCY_SERVICE_QUOTA_EXCEEDED"}
+	case EC2:
+		return Fault{http.StatusServiceUnavailable, "InsufficientCapacity", textNoSpace, ""}
+	}
+	return Fault{http.StatusServiceUnavailable, "ServiceUnavailable", textNoSpace, ""}
+}
 
 // refusalOf sorts the errors of the signature check and the key look-up.
 func refusalOf(err error) refusal {

@@ -33,7 +33,7 @@ type Options struct {
 
 	// Our own pages below /-/, which need no signature. The path of one that is nil
 	// is not found.
-	Live, Ready, Scrape, Console http.Handler
+	Live, Ready, Health, Scrape, Console http.Handler
 }
 
 // Front is the front chain: the one http.Handler of the listener. It is safe

@@ -20,7 +20,7 @@ direct, S3, IAM, STS and KMS at this address: point AWS_ENDPOINT_URL to it, or r
 func pages(o Options) http.Handler {
 	mux := http.NewServeMux()
 	for path, h := range map[string]http.Handler{
-		"GET /-/live": o.Live, "GET /-/ready": o.Ready, "GET /-/metrics": o.Scrape, "/-/console/": o.Console,
+		"GET /-/live": o.Live, "GET /-/ready": o.Ready, "GET /-/health": o.Health, "GET /-/metrics": o.Scrape, "/-/console/": o.Console,
 	} {
 		if h != nil {
 			mux.Handle(path, h)

@@ -8,7 +8,6 @@ import (
 
 	"github.com/diskport/diskport/internal/api/awshttp"
 	"github.com/diskport/diskport/internal/identity/iam"
-	"github.com/diskport/diskport/internal/store/blockstore"
 	"github.com/diskport/diskport/internal/store/keyring"
 	"github.com/diskport/diskport/internal/store/snapshot"
 )
@@ -34,7 +33,6 @@ var errorTable = []struct {
 	{snapshot.ErrParentLarger, invalid("INVALID_VOLUME_SIZE", "The volume size is smaller than that of the parent snapshot '%s'.")},
 	{snapshot.ErrTokenReused, awshttp.Fault{Status: http.StatusConflict, Code: "ConflictException", Message: "The client token was used in a request with other parameters."}},
 	{snapshot.ErrTooMany, awshttp.Fault{Status: http.StatusBadRequest, Code: "ConcurrentLimitExceededException", Message: "You have reached the limit for concurrent API requests."}},
-	{blockstore.ErrFull, awshttp.Fault{Status: http.StatusPaymentRequired, Code: "ServiceQuotaExceededException", Message: "There is no space left for the block.", Reason: "DEPENDENCY_SERVICE_QUOTA_EXCEEDED"}},
 }
 
 // invalid is a ValidationException.
@@ -119,7 +117,8 @@ func faultOf(err error) (f awshttp.Fault, known bool) {
 			return f, true
 		}
 	}
-	return awshttp.Internal(awshttp.EBS), false
+	f, logged := awshttp.Unknown(awshttp.EBS, err)
+	return f, !logged
 }
 
 // clip shortens a text that a client sent, so that it does not fill the answer.

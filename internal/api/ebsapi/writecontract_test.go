@@ -19,6 +19,8 @@ import (
 // zeroSum is the checksum of a block of zeros (contract §7.3).
 const zeroSum = "B4VNL+8pega6gWheZgwzLeNtXRjVRpJ9MNqtbX/aFUE="
 
+const noSpace = "The service has no disk space left and takes no more data. It goes on reading and deleting: delete snapshots or objects, or have its operator free space, and try again."
+
 // putHeaders are those of a good PutSnapshotBlock of zeros; more replace some.
 func putHeaders(more ...string) []string {
 	return append([]string{"x-amz-Data-Length: 524288", "x-amz-Checksum: " + zeroSum, "x-amz-Checksum-Algorithm: SHA256"}, more...)
@@ -100,7 +102,7 @@ func writeCases() []writeCase {
 		{"other data", "PUT", put, zeros, putHeaders(), &snapshot.ChecksumError{Computed: block.Sum(zeros), Expected: other}, 403, "InvalidSignatureException", "",
 			"The value passed in as x-amz-Checksum does not match the computed checksum. Computed checksum: " + zeroSum + " expected checksum: " + other.Base64()},
 		{"two at once", "PUT", put, zeros, putHeaders(), snapshot.ErrConflict, 400, v, "CONFLICTING_BLOCK_UPDATE", "Another update of this block of snapshot '" + pendingS + "' is in progress."},
-		{"full", "PUT", put, zeros, putHeaders(), fmt.Errorf("writing: %w", blockstore.ErrFull), 402, "ServiceQuotaExceededException", "DEPENDENCY_SERVICE_QUOTA_EXCEEDED", "There is no space left for the block."},
+		{"full", "PUT", put, zeros, putHeaders(), fmt.Errorf("writing: %w", blockstore.ErrFull), 402, "ServiceQuotaExceededException", "DEPENDENCY_SERVICE_QUOTA_EXCEEDED", noSpace},
 		{"put breaks", "PUT", put, zeros, putHeaders(), planted, 500, "InternalServerException", "", "An internal error has occurred"},
 
 		{"complete a volume", "POST", "/snapshots/completion/vol-1", nil, completeHeaders(), nil, 400, v, "INVALID_SNAPSHOT_ID", notASnap("vol-1")},

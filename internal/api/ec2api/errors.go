@@ -118,7 +118,8 @@ func faultOf(err error) (f awshttp.Fault, known bool) {
 			return awshttp.Fault{Status: http.StatusServiceUnavailable, Code: "Unavailable", Message: "A service that this request needs does not answer. Try again."}, false
 		}
 	}
-	return awshttp.Internal(awshttp.EC2), false
+	f, logged := awshttp.Unknown(awshttp.EC2, err)
+	return f, !logged
 }
 
 // subjectError says which id an error is about.

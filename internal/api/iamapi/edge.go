@@ -75,6 +75,9 @@ func (e *Edge) fault(ctx context.Context, c *awshttp.Call, err error) awshttp.Fa
 	if f, ok := known(err); ok {
 		return f
 	}
-	e.opts.Log.ErrorContext(ctx, "serving a request", logkey.Request, c.RequestID, "service", c.Service, "action", c.Action, logkey.Error, err)
-	return awshttp.Internal(c.Service)
+	f, logged := awshttp.Unknown(c.Service, err)
+	if logged {
+		e.opts.Log.ErrorContext(ctx, "serving a request", logkey.Request, c.RequestID, "service", c.Service, "action", c.Action, logkey.Error, err)
+	}
+	return f
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/diskport/diskport/internal/api/awshttp"
 	"github.com/diskport/diskport/internal/identity/kms"
 	"github.com/diskport/diskport/internal/logkey"
+	"github.com/diskport/diskport/internal/space"
 )
 
 const (
@@ -87,6 +88,10 @@ func (e *Edge) fault(ctx context.Context, c *awshttp.Call, err error) awshttp.Fa
 	}
 	if f, ok := known(err); ok {
 		return f
+	}
+	if errors.Is(err, space.ErrFull) {
+		full := awshttp.NoSpace(c.Service)
+		return awshttp.Fault{Status: 503, Code: "DependencyTimeoutException", Message: full.Message}
 	}
 	e.opts.Log.ErrorContext(ctx, "serving a request", logkey.Request, c.RequestID, "service", c.Service, "action", c.Action, logkey.Error, err)
 	return awshttp.Fault{Status: 500, Code: "KMSInternalException", Message: "An internal error has occurred"}

@@ -2,7 +2,9 @@ package iam
 
 import (
 	"context"
+	"crypto/subtle"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,12 +27,31 @@ func (s *Service) SetRootKey(ctx context.Context, account, id string, secret sig
 	if !keyIDForm.MatchString(id) || secret.Reveal() == "" {
 		return &ValidationError{"an access key needs an id of 3 to 128 letters and digits, and a secret"}
 	}
+	if same, err := s.isRootKey(ctx, account, id, secret); same || err != nil {
+		return err
+	}
 	k := AccessKey{ID: id, Account: account, Created: s.opts.Now()}
 	k.Wrapped = s.opts.Wrapper.Wrap([]byte(secret.Reveal()), k.purpose())
 	if err := s.opts.Store.SetRootKey(ctx, k); err != nil {
 		return fmt.Errorf("iam: setting the root key of account %s: %w", account, err)
 	}
 	return nil
+}
+
+// isRootKey reports whether an account has this root key already, and no other. Every
+// start sets the root key, and one that changes nothing writes nothing: it succeeds on
+// a full disk.
+func (s *Service) isRootKey(ctx context.Context, account, id string, secret sigv4.Secret) (bool, error) {
+	keys, err := s.opts.Store.RootKeys(ctx)
+	if err != nil {
+		return false, fmt.Errorf("iam: reading the root key of account %s: %w", account, err)
+	}
+	keys = slices.DeleteFunc(keys, func(k AccessKey) bool { return k.Account != account })
+	if len(keys) != 1 || keys[0].ID != id || keys[0].Inactive {
+		return false, nil
+	}
+	stored, err := s.opts.Wrapper.Unwrap(keys[0].Wrapped, keys[0].purpose())
+	return err == nil && subtle.ConstantTimeCompare(stored, []byte(secret.Reveal())) == 1, nil
 }
 
 func checkAccount(id string) error {

@@ -117,7 +117,7 @@ const useEvery = 15 * time.Minute
 // Used records that p's long-lived key signed a request to a service.
 func (s *Service) Used(ctx context.Context, p Principal, service, region string) error {
 	now := s.opts.Now()
-	if p.keyID == "" || now.Sub(p.used) < useEvery {
+	if p.keyID == "" || now.Sub(p.used).Abs() < useEvery {
 		return nil
 	}
 	return s.opts.Store.ChangeKey(ctx, p.Account, p.keyID, func(k *AccessKey) error {

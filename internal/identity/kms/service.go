@@ -21,6 +21,7 @@ type Options struct {
 	Wrapper    secret.Wrapper   // for key material at rest
 	Principals Principals       // the principals that policies and grants name
 	Now        func() time.Time // nil means time.Now
+	Aged       func() time.Time // by which keys are destroyed, which may be behind Now; nil means Now
 	Rand       func([]byte)     // fills with random bytes; nil means crypto/rand
 }
 
@@ -152,9 +153,14 @@ func (s *Service) change(ctx context.Context, r Ref, change func(*Key) error) er
 	})
 }
 
-// Purge deletes the keys whose deletion date has passed. It runs periodically.
+// Purge deletes the keys whose deletion date has passed, for good. It runs
+// periodically.
 func (s *Service) Purge(ctx context.Context) (int, error) {
-	n, err := s.opts.Store.Purge(ctx, s.now())
+	now := s.now
+	if s.opts.Aged != nil {
+		now = s.opts.Aged
+	}
+	n, err := s.opts.Store.Purge(ctx, now())
 	if err != nil {
 		return n, fmt.Errorf("kms: purging keys: %w", err)
 	}

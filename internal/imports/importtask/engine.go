@@ -11,8 +11,10 @@ import (
 	"github.com/diskport/diskport/internal/awsid"
 	"github.com/diskport/diskport/internal/block"
 	"github.com/diskport/diskport/internal/imports/ingest"
+	"github.com/diskport/diskport/internal/imports/scratch"
 	"github.com/diskport/diskport/internal/imports/source"
 	"github.com/diskport/diskport/internal/logkey"
+	"github.com/diskport/diskport/internal/space"
 	"github.com/diskport/diskport/internal/store/snapshot"
 	"github.com/diskport/diskport/internal/wake"
 	"github.com/diskport/diskport/internal/work"
@@ -34,10 +36,12 @@ type Engine struct {
 	Library *snapshot.Library
 	IDs     awsid.Source
 	Now     func() time.Time
+	Aged    func() time.Time // by which tasks are forgotten, which may be behind Now; nil: Now
 
 	FreeSpace func() (int64, error) // bytes that imports may still store
-	Workers   *ingest.Workers       // windows in work at a time
-	Target    int64                 // source bytes of a range; 0 = ingest's default
+	Space     Space
+	Workers   *ingest.Workers // windows in work at a time
+	Target    int64           // source bytes of a range; 0 = ingest's default
 
 	Bus  *wake.Bus // of claimers, and of callers that wait for a task
 	Live *Live     // what this node is doing
@@ -49,6 +53,14 @@ type Engine struct {
 func (e *Engine) Close() error {
 	e.disks.close()
 	return nil
+}
+
+// Space says whether more may be stored. space.Guard implements it.
+type Space interface {
+	// Growth returns nil if it may, else an error that wraps space.ErrFull.
+	Growth() error
+	// Shortage returns the error of what found no room for this many bytes.
+	Shortage(need int64) *space.FullError
 }
 
 // Releaser lets pinned sources go.
@@ -66,7 +78,9 @@ const (
 
 // Handlers returns what a runner does with the units of imports.
 func (e *Engine) Handlers() map[work.Kind]work.Handler {
-	imports := func(do work.Job) work.Handler { return work.Handler{Do: do, Final: final, Fail: e.fail} }
+	imports := func(do work.Job) work.Handler {
+		return work.Handler{Do: do, Final: final, Missing: missing, Fail: e.fail}
+	}
 	return map[work.Kind]work.Handler{
 		work.Plan:    imports(e.plan),
 		work.Unpack:  imports(e.unpack),
@@ -80,6 +94,17 @@ func (e *Engine) Handlers() map[work.Kind]work.Handler {
 func final(err error) bool {
 	_, final := FailureOf(err)
 	return final
+}
+
+// missing returns what a unit may wait for. A plan that needs more room than there is
+// does not: it would find out an hour later.
+func missing(err error) (what string, ok bool) {
+	var planned *FullError
+	var unpacked *scratch.FullError
+	if errors.As(err, &planned) || errors.As(err, &unpacked) {
+		return "", false
+	}
+	return work.Space(err)
 }
 
 // fail moves the task to its cleanup, and hands that unit over.
@@ -116,11 +141,15 @@ func (e *Engine) unpack(ctx context.Context, h *work.Held) (next work.Lease, ok 
 const smallRange = 64 << 20
 
 // makePlan opens the image, checks what can be checked, and cuts it into ranges. It
-// goes on with a single small range; all others are for the lanes of ranges.
+// goes on with a single small range; all others are for the lanes of ranges. While
+// nothing more may be stored it waits: how much room there will be is not known yet.
 func (e *Engine) makePlan(ctx context.Context, h *work.Held, open openFunc) (next work.Lease, ok bool, err error) {
 	t, err := e.Store.Get(ctx, h.Account, h.Task)
 	if err != nil {
 		return next, false, err
+	}
+	if err := e.Space.Growth(); err != nil {
+		return next, false, e.short(err, t.SourceBytes)
 	}
 	if err := e.Store.SetPhase(ctx, h.Lease, Validating, t.Format); err != nil {
 		return next, false, err
@@ -216,7 +245,8 @@ func (e *Engine) checkSpace(rs []Range) error {
 	return nil
 }
 
-// ingest does one range.
+// ingest does one range. It does not begin while nothing more may be stored: reading
+// the source would be in vain.
 func (e *Engine) ingest(ctx context.Context, h *work.Held) (next work.Lease, ok bool, err error) {
 	t, err := e.Store.Get(ctx, h.Account, h.Task)
 	if err != nil {
@@ -228,18 +258,29 @@ func (e *Engine) ingest(ctx context.Context, h *work.Held) (next work.Lease, ok 
 	if err := e.Store.SetPhase(ctx, h.Lease, Converting, t.Format); err != nil {
 		return next, false, err
 	}
+	if err := e.Space.Growth(); err != nil {
+		return next, false, e.short(err, t.Ranges[h.Range].Bytes)
+	}
 	m := e.Live.begin(t.ID)
 	defer e.Live.end(m)
 	h.Report(m)
 	written, err := e.write(ctx, h.Lease, m, t)
 	if err != nil {
-		return next, false, err
+		return next, false, e.short(err, t.Ranges[h.Range].Bytes)
 	}
 	counts := m.counts() // with what Finish made of them
 	counts.Stored += written.PagesBytes
 	return e.Store.FinishRange(ctx, h.Lease, RangeResult{
 		Packs: written.Packs, PagesFile: written.PagesFile, PagesBytes: written.PagesBytes, Pages: written.Pages, Counts: counts,
 	})
+}
+
+// short says how many bytes may be needed, if err says that there was too little room.
+func (e *Engine) short(err error, need int64) error {
+	if !space.IsFull(err) {
+		return err
+	}
+	return errors.Join(e.Space.Shortage(need), err)
 }
 
 // write ingests the range of the lease and returns when its blocks and pages are
@@ -335,7 +376,11 @@ func (e *Engine) over(ctx context.Context, t Task, log *slog.Logger) {
 
 // retain forgets tasks after their retention.
 func (e *Engine) retain(ctx context.Context, h *work.Held) (next work.Lease, ok bool, err error) {
-	n, err := e.Store.Forget(ctx, e.Now().Add(-retention))
+	now := e.Now
+	if e.Aged != nil {
+		now = e.Aged
+	}
+	n, err := e.Store.Forget(ctx, now().Add(-retention))
 	if err == nil && n > 0 {
 		h.Log.Info("forgot tasks after their retention", "tasks", n)
 	}

@@ -28,6 +28,7 @@ import (
 	"github.com/diskport/diskport/internal/listing"
 	"github.com/diskport/diskport/internal/metadb"
 	"github.com/diskport/diskport/internal/outbox"
+	"github.com/diskport/diskport/internal/space"
 	"github.com/diskport/diskport/internal/store/blockstore"
 	"github.com/diskport/diskport/internal/store/blockstore/blobtest"
 	"github.com/diskport/diskport/internal/store/frame"
@@ -47,8 +48,35 @@ type engine struct {
 	runner  *work.Runner
 	object  *object
 	files   *blobtest.Memory
+	backend *backend
 	dir     string // of the database
+	room    room
 	logged  bytes.Buffer
+}
+
+// room is a disk that is full while full is set.
+type room struct{ full error }
+
+// Growth implements importtask.Space.
+func (r *room) Growth() error { return r.full }
+
+// Shortage implements importtask.Space.
+func (r *room) Shortage(need int64) *space.FullError {
+	return &space.FullError{Dir: "/data", Need: need, Free: 3 << 20}
+}
+
+// backend is one that takes no files while full is set.
+type backend struct {
+	*blobtest.Memory
+	full error
+}
+
+// Create implements blockstore.Backend.
+func (b *backend) Create(ctx context.Context, name string, size int64) (blockstore.Writer, error) {
+	if b.full != nil {
+		return nil, errors.Join(blockstore.ErrFull, b.full)
+	}
+	return b.Memory.Create(ctx, name, size)
 }
 
 // object is the image that is imported.
@@ -110,14 +138,15 @@ func newEngine(t *testing.T, image []byte) *engine {
 	}
 	ring := &keyring.Ring{Domains: db.Catalog(), Wrapper: master}
 	files := blobtest.NewMemory()
-	store := blockstore.NewStore(db.Catalog(), files, slots, blockstore.Options{})
-	e := &engine{t: t, db: db, dir: dir, files: files, object: &object{Reader: bytes.NewReader(image), data: image, panicAt: -1}}
+	backend := &backend{Memory: files}
+	store := blockstore.NewStore(db.Catalog(), backend, slots, blockstore.Options{})
+	e := &engine{t: t, db: db, dir: dir, files: files, backend: backend, object: &object{Reader: bytes.NewReader(image), data: image, panicAt: -1}}
 	e.library = &snapshot.Library{Store: store, Index: db.Snapshots(), PageKey: pages, Keys: ring.Keys}
 	e.Engine = &importtask.Engine{
 		Store: db.Tasks(), Pages: db.Tasks(), Work: db.Work(), Sources: e.object,
 		Images: importtask.Images{Sources: e.object, Scratch: scratch.Dir{Path: filepath.Join(dir, "scratch")}},
 		Roles:  roles{}, Domains: ring, Records: db.Snapshots(), Library: e.library, Now: time.Now,
-		FreeSpace: func() (int64, error) { return 1 << 40, nil }, Workers: ingest.NewWorkers(2),
+		FreeSpace: func() (int64, error) { return 1 << 40, nil }, Space: &e.room, Workers: ingest.NewWorkers(2),
 		Bus: &wake.Bus{}, Live: &importtask.Live{},
 	}
 	e.runner = &work.Runner{
@@ -141,7 +170,7 @@ const taskID = "import-snap-0123456789abcdef0"
 func (e *engine) accept() {
 	e.t.Helper()
 	pin := source.Pin{Kind: source.Embedded, ID: taskID, Bucket: "images", Key: "disk", Size: int64(len(e.object.data))}
-	_, _, err := e.Store.Create(e.t.Context(), importtask.Task{ID: taskID, Account: account, Pin: pin.String(), RoleName: "vmimport"}, 10)
+	_, _, err := e.Store.Create(e.t.Context(), importtask.Task{ID: taskID, Account: account, Pin: pin.String(), RoleName: "vmimport", SourceBytes: pin.Size}, 10)
 	if err != nil {
 		e.t.Fatal(err)
 	}
@@ -423,6 +452,64 @@ func TestRestartsUseUpNoTries(t *testing.T) {
 	e.runner.Now = func() time.Time { return later }
 	e.step(everything...)
 	e.completed(image)
+}
+
+// TestFullDisk: an import that finds the disk full waits, says for what, and goes on
+// when there is room again.
+func TestFullDisk(t *testing.T) {
+	image := disk(8)
+	full := &space.FullError{Dir: "/data", Need: 64 << 20, Free: 3 << 20}
+	later := func(e *engine) {
+		at := e.runner.Now().Add(time.Minute)
+		e.runner.Now = func() time.Time { return at }
+		e.step(everything...)
+	}
+	t.Run("there is room again", func(t *testing.T) {
+		e := newEngine(t, image)
+		e.accept()
+		e.room.full = full
+		e.step(work.Plan)
+		want := importtask.Wait{For: "space: 4 MiB needed, 3 MiB free in /data"}
+		if diff := cmp.Diff(want, e.task().Waiting, cmpopts.IgnoreFields(importtask.Wait{}, "Since")); diff != "" || e.task().Waiting.Since.IsZero() {
+			t.Errorf("on a full disk (-want +got):\n%s", diff)
+		}
+		for range 2 * work.MaxFailures {
+			later(e)
+		}
+		e.room.full = nil
+		later(e)
+		e.completed(image)
+		if w := e.task().Waiting; w.For != "" {
+			t.Errorf("it still waits for %s", w.For)
+		}
+	})
+	t.Run("after the plan", func(t *testing.T) {
+		image := disk(136)
+		e := newEngine(t, image)
+		e.accept()
+		e.step(work.Plan)
+		e.room.full = full
+		e.step(work.Range)
+		if w := e.task().Waiting; w.For != "space: 68 MiB needed, 3 MiB free in /data" {
+			t.Errorf("it waits for %q", w.For)
+		}
+		e.room.full = nil
+		later(e)
+		later(e)
+		e.completed(image)
+	})
+	t.Run("the back end finds out", func(t *testing.T) {
+		e := newEngine(t, image)
+		e.accept()
+		e.backend.full = full
+		e.step(work.Plan)
+		if w := e.task().Waiting; w.For != "space: 4 MiB needed, 3 MiB free in /data" {
+			t.Errorf("it waits for %q", w.For)
+		}
+		e.backend.full = nil
+		later(e)
+		e.completed(image)
+	})
 }
 
 func TestFaultsOfTheSource(t *testing.T) {

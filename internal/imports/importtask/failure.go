@@ -9,7 +9,7 @@ import (
 	"github.com/diskport/diskport/diskimage/ova"
 	"github.com/diskport/diskport/internal/imports/scratch"
 	"github.com/diskport/diskport/internal/imports/source"
-	"github.com/diskport/diskport/internal/store/blockstore"
+	"github.com/diskport/diskport/internal/space"
 	"github.com/diskport/diskport/internal/store/keyring"
 	"github.com/diskport/diskport/internal/work"
 )
@@ -54,7 +54,7 @@ var causes = []cause{
 	{is(source.ErrNotFound, noAccess("404 Not Found"), "source-missing", ""), true},
 	{is(source.ErrNoAccess, noAccess("403 Forbidden"), "source-forbidden", "give the service role s3:GetObject on the object"), true},
 	{is(source.ErrRole, noAccess("403 Forbidden"), "role-not-assumable", "let the service assume the role at the S3 that the image is in, for as long as the import takes"), true},
-	{is(blockstore.ErrFull, "ServerError: no space left to store the disk", "store-full", "free space in the data directory, then import again"), true},
+	{is(space.ErrFull, "ServerError: no space left to store the disk", "store-full", "free space in the data directory, or delete snapshots and run diskport gc, then import again"), true},
 	{is(source.ErrOrphaned, "ClientError: The program that handed the file over has ended", "handover-gone", "run the import again"), true},
 	{as(badKey), true},
 	{as(badImage), true},

@@ -8,10 +8,11 @@ import (
 
 	"github.com/diskport/diskport/diskimage/detect"
 	"github.com/diskport/diskport/internal/imports/source"
+	"github.com/diskport/diskport/internal/space"
 	"github.com/diskport/diskport/internal/store/keyring"
 )
 
-func TestFailuresOfWhatIsElsewhere(t *testing.T) {
+func TestFailuresOfWhatIsAround(t *testing.T) {
 	for _, tt := range []struct {
 		err    error
 		reason string
@@ -23,6 +24,7 @@ func TestFailuresOfWhatIsElsewhere(t *testing.T) {
 		{source.ErrChanged, "source-changed", true},
 		{source.ErrNotFound, "source-missing", true},
 		{source.ErrNoAccess, "source-forbidden", true},
+		{&space.FullError{}, "store-full", true}, // after it waited
 	} {
 		t.Run(tt.reason, func(t *testing.T) {
 			f, final := FailureOf(fmt.Errorf("reading: %w", tt.err))

@@ -36,6 +36,9 @@ type Service struct {
 	Now     func() time.Time
 	Log     *slog.Logger
 	Limit   int // Active tasks an account may have
+	// Growth returns nil if more may be stored, else an error that wraps
+	// space.ErrFull. Nil: it always may.
+	Growth func() error
 
 	mu    sync.Mutex                     // guards shown
 	shown *simplelru.LRU[string, Counts] // the most that was shown of Active tasks, so that progress never falls
@@ -71,6 +74,9 @@ func (s *Service) Import(ctx context.Context, req Request) (Task, error) {
 	if err := s.mayRead(ctx, req, loc); err != nil {
 		return Task{}, err
 	}
+	if err := s.growth(); err != nil {
+		return Task{}, err
+	}
 	t := Task{
 		ID: s.IDs.Task(), Account: req.Account, Region: req.Region, State: Active, Phase: Waiting, CreatedAt: s.Now(),
 		Token: req.Token, RequestDigest: req.Digest, Description: req.Description, DiskDescription: req.DiskDescription,
@@ -104,6 +110,13 @@ func (s *Service) Import(ctx context.Context, req Request) (Task, error) {
 	}
 	s.Bus.Wake(wake.Work)
 	return stored, nil
+}
+
+func (s *Service) growth() error {
+	if s.Growth == nil {
+		return nil
+	}
+	return s.Growth()
 }
 
 // room refuses an import that would be one too many, before anything else is

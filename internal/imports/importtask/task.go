@@ -43,6 +43,7 @@ type Task struct {
 	Virtual    int64  // bytes of the disk; 0 until planned
 	Warnings   []string
 	Retry      Retry // of a unit that failed and is tried again; zero when none is
+	Waiting    Wait  // of a unit that can't go on at the moment; zero when none is
 	CreatedAt  time.Time
 	StartedAt  time.Time // when the plan was made
 	EndedAt    time.Time // zero until Completed or Deleted
@@ -59,6 +60,12 @@ type Retry struct {
 	Cause    string // of the last failure
 	Failures int    // in a row
 	Since    time.Time
+}
+
+// Wait says what a task waits for that returns by itself.
+type Wait struct {
+	For   string // "space: 80 MiB needed, 3 MiB free in /var/lib/diskport"
+	Since time.Time
 }
 
 // Failure says why a task ended without a snapshot.

@@ -3,6 +3,8 @@ package objects
 import (
 	"errors"
 	"fmt"
+
+	"github.com/diskport/diskport/internal/space"
 )
 
 // Errors to branch on. Those with more to say are types below.
@@ -40,8 +42,8 @@ var (
 	ErrRange = errors.New("the range does not lie within the object")
 	// ErrQuota: the account would store more than it may.
 	ErrQuota = errors.New("the quota of the account is reached")
-	// ErrNoSpace: the disk would be fuller than the reserve allows.
-	ErrNoSpace = errors.New("no space is left for objects")
+	// ErrNoSpace: the disk would be fuller than the reserve allows, or is full.
+	ErrNoSpace = space.ErrFull
 	// ErrDamaged: the bytes of an object are not on disk as they were written.
 	ErrDamaged = errors.New("object damaged on disk")
 	// ErrNoSuchPin: the pin was released or never made.

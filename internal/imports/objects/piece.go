@@ -173,7 +173,7 @@ func (w *PieceWriter) flush() error {
 	if w.file == nil {
 		file, err := w.s.opts.Files.Create(w.ctx, fileName(w.id), w.hint)
 		if err != nil {
-			return full(err)
+			return err
 		}
 		w.file = file
 	}
@@ -183,18 +183,10 @@ func (w *PieceWriter) flush() error {
 	end := (w.used + blockstore.Align - 1) / blockstore.Align * blockstore.Align
 	clear(w.buf[w.used:end])
 	if err := w.file.WriteAt(w.ctx, [][]byte{w.buf[:end]}, w.size); err != nil {
-		return full(err)
+		return err
 	}
 	w.size, w.used = w.size+int64(w.used), 0
 	return nil
-}
-
-// full returns err as one that wraps ErrNoSpace if it says that space has run out.
-func full(err error) error {
-	if errors.Is(err, blockstore.ErrFull) {
-		return fmt.Errorf("%w: %w", ErrNoSpace, err)
-	}
-	return err
 }
 
 // Finish makes the bytes durable and returns the piece, which the caller passes to Put
@@ -227,7 +219,7 @@ func (w *PieceWriter) finish(ctx context.Context) (Piece, error) {
 	}
 	p.ID = w.id
 	if err := w.file.Close(ctx, w.size); err != nil {
-		return Piece{}, full(err)
+		return Piece{}, err
 	}
 	w.release()
 	return p, nil

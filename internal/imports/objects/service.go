@@ -35,6 +35,7 @@ type Options struct {
 	Quota int64                 // bytes that an account may store; 0: no limit
 	Keys  DataKeys              // nil: nothing can be encrypted
 	Now   func() time.Time      // nil: the system's clock
+	Aged  func() time.Time      // for what must not happen too early; nil: Now
 	Log   *slog.Logger          // nil: nothing is logged
 }
 
@@ -68,6 +69,9 @@ const idBits = 24
 func New(o Options) *Service {
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Aged == nil {
+		o.Aged = o.Now
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)

@@ -51,7 +51,7 @@ func (s *Service) Run(ctx context.Context) {
 			return
 		case <-s.woken:
 		case <-tick.C:
-			if err := s.store.ForgetCompletions(ctx, s.now().Add(-rememberFor)); err != nil && ctx.Err() == nil {
+			if err := s.store.ForgetCompletions(ctx, s.opts.Aged().Add(-rememberFor)); err != nil && ctx.Err() == nil {
 				s.opts.Log.Error("completed uploads were not forgotten", logkey.Error, err)
 			}
 		}
@@ -150,7 +150,7 @@ func (s *Service) SweepStrays(ctx context.Context) (swept Swept, err error) {
 	if err != nil {
 		return swept, err
 	}
-	_, err = s.opts.Aside.Purge(ctx, s.now().Add(-keptAsideFor))
+	_, err = s.opts.Aside.Purge(ctx, s.opts.Aged().Add(-keptAsideFor))
 	return swept, err
 }
 

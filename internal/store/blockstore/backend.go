@@ -3,7 +3,10 @@ package blockstore
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
+
+	"github.com/diskport/diskport/internal/space"
 )
 
 // Backend keeps the bytes of the store's files, by name. It is what a new place for
@@ -96,5 +99,6 @@ const Align = 4096
 // ErrNotExist reports a file that a Backend does not have.
 var ErrNotExist = errors.New("blockstore: no such file")
 
-// ErrFull reports that there is no space left for what was to be written.
-var ErrFull = errors.New("blockstore: no space left")
+// ErrFull reports that there is no space left for what was to be written. It is a
+// space.ErrFull.
+var ErrFull = fmt.Errorf("blockstore: %w", space.ErrFull)

@@ -132,7 +132,7 @@ func (c *Collector) lookThrough(ctx context.Context, r *Report) error {
 	if last := c.listed.Load(); last != 0 && now.Sub(time.Unix(0, last)).Abs() < every {
 		return nil
 	}
-	purged, err := c.Backend.Purge(ctx, now.Add(-keep))
+	purged, err := c.Backend.Purge(ctx, c.by(c.Aged).Add(-keep))
 	r.Purged = purged
 	if err != nil {
 		if err := c.goOn(ctx, r, "quarantine", err); err != nil {

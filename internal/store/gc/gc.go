@@ -24,10 +24,12 @@ type Collector struct {
 	// Blocks returns the ids of the blocks that a page names.
 	Blocks func(ctx context.Context, page snapshot.PagePlace) ([]block.ID, error)
 	Now    func() time.Time
-	Older  bool          // the database is older than the store: it may know closed files as open
-	Poll   time.Duration // between looks at the units in flight; 0: a second
-	Keep   time.Duration // of files that are set aside; 0: 30 days
-	Window int           // blocks of the candidates that are dealt with at a time; 0: 262,144, which take 16 MiB
+	Lapsed func() time.Time // by which leases and holds lapse, which may be behind Now; nil: Now
+	Aged   func() time.Time // by which what was set aside is purged, likewise; nil: Now
+	Older  bool             // the database is older than the store: it may know closed files as open
+	Poll   time.Duration    // between looks at the units in flight; 0: a second
+	Keep   time.Duration    // of files that are set aside; 0: 30 days
+	Window int              // blocks of the candidates that are dealt with at a time; 0: 262,144, which take 16 MiB
 	// ListEvery is how often all files are looked through for those without rows;
 	// 0: once a day. The first cycle of a process always does it.
 	ListEvery time.Duration
@@ -97,7 +99,7 @@ func (c *Collector) Run(ctx context.Context) (Report, error) {
 
 func (c *Collector) collect(ctx context.Context, r *Report) error {
 	// Leases that have lapsed are lost from here on, and their open files are dead.
-	if _, err := c.Store.InFlight(ctx, c.Now()); err != nil {
+	if _, err := c.Store.InFlight(ctx, c.by(c.Lapsed)); err != nil {
 		return err
 	}
 	pending, err := c.Store.Pending(ctx)
@@ -116,6 +118,14 @@ func (c *Collector) collect(ctx context.Context, r *Report) error {
 		}
 	}
 	return c.lookThrough(ctx, r)
+}
+
+// by returns the time by a clock, or by Now.
+func (c *Collector) by(clock func() time.Time) time.Time {
+	if clock == nil {
+		clock = c.Now
+	}
+	return clock()
 }
 
 // expand makes the pages under roots that were let go candidates.
@@ -243,13 +253,13 @@ func (c *Collector) settle(ctx context.Context, w *window) error {
 
 // wait returns when every lease that is held now has ended.
 func (c *Collector) wait(ctx context.Context) error {
-	waiting, err := c.Store.InFlight(ctx, c.Now())
+	waiting, err := c.Store.InFlight(ctx, c.by(c.Lapsed))
 	for err == nil && len(waiting) > 0 {
 		if err := pause(ctx, c.Poll); err != nil {
 			return err
 		}
 		var held []Fence
-		held, err = c.Store.InFlight(ctx, c.Now())
+		held, err = c.Store.InFlight(ctx, c.by(c.Lapsed))
 		waiting = slices.DeleteFunc(waiting, func(f Fence) bool { return !slices.Contains(held, f) })
 	}
 	return err

@@ -83,7 +83,8 @@ type References interface {
 	// InFlight returns the leases that are held at now by units that may add
 	// references. It ends for good all leases and holds that have lapsed, so that a
 	// unit that is not in the answer can't finish any more, even if its worker
-	// still runs.
+	// still runs. One that would last for longer than a day more was taken by a clock
+	// that ran ahead: it is shortened, and whoever is alive extends it.
 	InFlight(ctx context.Context, now time.Time) ([]Fence, error)
 }
 

@@ -135,7 +135,7 @@ func (e *External) State(ctx context.Context, arn string) (Key, error) {
 	e.mu.Lock()
 	last, ok := e.states[arn]
 	e.mu.Unlock()
-	if ok && e.now().Sub(last.at) < stateAge {
+	if ok && e.now().Sub(last.at).Abs() < stateAge {
 		return last.key, nil
 	}
 	return e.describe(ctx, arn)

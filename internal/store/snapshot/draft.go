@@ -89,9 +89,10 @@ type DraftRecords interface {
 	// from then on nothing can be written. Completing a draft again succeeds and changes
 	// nothing, since clients repeat the call. ErrNotFound, ErrNotPending.
 	Complete(ctx context.Context, account, id string, want Expected) error
-	// ExpireDrafts fails the drafts that have gone without a write for their Timeout, and
-	// forgets appends whose lease has lapsed. It returns how many drafts it failed.
-	ExpireDrafts(ctx context.Context) (n int, err error)
+	// ExpireDrafts fails the drafts that at now have gone without a write for their
+	// Timeout, and forgets appends whose lease has lapsed. It returns how many drafts it
+	// failed.
+	ExpireDrafts(ctx context.Context, now time.Time) (n int, err error)
 }
 
 // Appends makes blocks that clients write durable. An append is a unit of work of its

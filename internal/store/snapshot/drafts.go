@@ -52,6 +52,11 @@ type Drafts struct {
 	Now     func() time.Time
 	Owner   string    // names this node in leases
 	Bus     *wake.Bus // wakes claimers when there is a draft to settle
+	// Growth returns nil if more may be stored, else an error that wraps
+	// space.ErrFull, which is what is returned then. Nil: it always may.
+	Growth func() error
+	// Aged is the time by which drafts expire, which may be behind Now; nil: Now.
+	Aged func() time.Time
 
 	mu   sync.Mutex // guards open
 	open map[string]*appender
@@ -95,6 +100,9 @@ func (d *Drafts) Start(ctx context.Context, r StartRequest) (Record, error) {
 	rec := Record{ID: d.IDs.Snapshot(), Account: r.Account, Description: r.Description, VolumeSize: r.VolumeSize, Parent: r.Parent, Tags: r.Tags}
 	draft := Draft{Record: rec, Token: r.Token, Digest: r.Digest, Timeout: r.Timeout}
 	encrypt := r.Encrypt
+	if err := d.growth(); err != nil {
+		return Record{}, err
+	}
 	if r.Parent != "" {
 		parent, err := d.source(ctx, r.Account, r.Parent)
 		switch {
@@ -135,6 +143,9 @@ func (d *Drafts) Copy(ctx context.Context, r CopyRequest) (Record, error) {
 	}
 	if err == nil && source.State != Completed {
 		err = ErrNotPending
+	}
+	if err == nil {
+		err = d.growth()
 	}
 	if err != nil {
 		return Record{}, err
@@ -181,6 +192,20 @@ func (d *Drafts) start(ctx context.Context, draft Draft, base string, limit int)
 	return stored.Record, err
 }
 
+func (d *Drafts) growth() error {
+	if d.Growth == nil {
+		return nil
+	}
+	return d.Growth()
+}
+
+func (d *Drafts) aged() time.Time {
+	if d.Aged == nil {
+		return d.Now()
+	}
+	return d.Aged()
+}
+
 // WrittenBlock is a block that a client writes.
 type WrittenBlock struct {
 	Index    int64
@@ -201,6 +226,9 @@ func (d *Drafts) Put(ctx context.Context, account, id string, b WrittenBlock) er
 	}
 	if got := block.Sum(b.Data); got != b.Digest {
 		return &ChecksumError{got, b.Digest}
+	}
+	if err := d.growth(); err != nil {
+		return err
 	}
 	a := d.join(draft)
 	defer d.leave(a)

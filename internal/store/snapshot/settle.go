@@ -29,7 +29,9 @@ const pagesHint = 1 << 20
 
 // Handlers returns what a runner does with the units of drafts.
 func (d *Drafts) Handlers() map[work.Kind]work.Handler {
-	drafts := func(do work.Job) work.Handler { return work.Handler{Do: do, Final: keyRefused, Fail: d.reject} }
+	drafts := func(do work.Job) work.Handler {
+		return work.Handler{Do: do, Final: keyRefused, Missing: work.Space, Fail: d.reject}
+	}
 	return map[work.Kind]work.Handler{
 		work.Complete: drafts(d.settle),
 		work.Copy:     drafts(d.copyRange),
@@ -92,7 +94,7 @@ const expireEvery = time.Minute
 
 // expire fails drafts that have gone without a write for their timeout.
 func (d *Drafts) expire(ctx context.Context, h *work.Held) (next work.Lease, ok bool, err error) {
-	n, err := d.Store.ExpireDrafts(ctx)
+	n, err := d.Store.ExpireDrafts(ctx, d.aged())
 	if err == nil && n > 0 {
 		h.Log.Info("failed snapshots that were not written to in time", "snapshots", n)
 	}

@@ -35,6 +35,7 @@ func Test(t *testing.T, open func(t *testing.T) Bench) {
 		"ProgressForgetsClaims":    progressForgetsClaims,
 		"HandBacksDoNotCount":      handBacksDoNotCount,
 		"FailuresCountApart":       failuresCountApart,
+		"WaitsCountApart":          waitsCountApart,
 		"AnotherLane":              anotherLane,
 		"AClockThatRanAhead":       aClockThatRanAhead,
 		"DutiesExistOnce":          dutiesExistOnce,
@@ -314,6 +315,38 @@ func failuresCountApart(t *testing.T, b Bench) {
 	}
 }
 
+func waitsCountApart(t *testing.T, b Bench) {
+	b.Add(t, unit(1, "a"))
+	at := now
+	for want := range 3 {
+		l := claim(t, b, "one", at, 1)
+		if l.Waits != want || l.Failures != 0 || l.Claims != 1 {
+			t.Errorf("%d waits, %d failures, %d claims; want %d, none, this one", l.Waits, l.Failures, l.Claims, want)
+		}
+		due := at.Add(time.Minute)
+		if err := b.Store.Wait(t.Context(), l, "space", due); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.Store.Renew(t.Context(), l, at, work.Progress{}); !errors.Is(err, work.ErrLost) {
+			t.Errorf("renewing a lease that was given back: %v", err)
+		}
+		noClaim(t, b, due.Add(-time.Microsecond))
+		at = due
+	}
+	l := claim(t, b, "one", at, 1)
+	lost := l
+	lost.Attempt--
+	if err := b.Store.Wait(t.Context(), lost, "late", at); err != nil {
+		t.Errorf("waiting under a lost lease: %v", err)
+	}
+	if err := b.Store.Release(t.Context(), l, l.Kind, at); err != nil {
+		t.Fatal(err)
+	}
+	if l = claim(t, b, "one", at, 1); l.Waits != 0 {
+		t.Errorf("%d waits of a unit that was handed back, want none", l.Waits)
+	}
+}
+
 func anotherLane(t *testing.T, b Bench) {
 	b.Add(t, unit(1, "a"))
 	l := claim(t, b, "one", now, 1)
@@ -341,6 +374,15 @@ func aClockThatRanAhead(t *testing.T, b Bench) {
 		t.Fatal(err)
 	}
 	noClaim(t, b, now)
+	// However little it was put off.
+	back := now.Add(-2 * work.Skew)
+	if l = claim(t, b, "one", back, 1); l.ID != 1 {
+		t.Errorf("claimed %+v after the clock was set back", l)
+	}
+	if err := b.Store.Release(t.Context(), l, l.Kind, back.Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	noClaim(t, b, back.Add(-work.Skew)) // the clock of another node
 }
 
 func dutiesExistOnce(t *testing.T, b Bench) {

@@ -84,6 +84,7 @@ func Test(t *testing.T, open func(t *testing.T) Bench) {
 		"ARottenPageIsDeleted":          aRottenPageIsDeleted,
 		"AHealedBlock":                  aHealedBlock,
 		"Holds":                         holdsKeep,
+		"AHoldFromTheFuture":            aHoldFromTheFuture,
 		"AHeldPageOfOthers":             aHeldPageOfOthers,
 		"AReaderMeanwhile":              aReaderMeanwhile,
 		"CancelledWhileWaiting":         cancelledWhileWaiting,
@@ -115,6 +116,7 @@ type world struct {
 	domain string       // of what is made from now on
 	last   blockstore.FileID
 	ahead  time.Duration // of the clock
+	lag    time.Duration // of the time by which leases lapse and things age, behind the clock
 	window int           // of the collector
 }
 
@@ -123,12 +125,14 @@ type root struct {
 	pages  []snapshot.PageID
 }
 
+func (w *world) behind() time.Time { return time.Now().Add(w.ahead - w.lag) }
+
 var errRotten = errors.New("rotten")
 
 func (w *world) collector() *gc.Collector {
 	return &gc.Collector{
 		Store: w.store, Backend: backend{w.files, w.aside}, Poll: time.Microsecond, Window: w.window,
-		Now: func() time.Time { return time.Now().Add(w.ahead) },
+		Now: func() time.Time { return time.Now().Add(w.ahead) }, Lapsed: w.behind, Aged: w.behind,
 		Pages: func(_ context.Context, f blockstore.File, fn func([]snapshot.PageID) error) (string, error) {
 			r, ok := w.roots[f.ID]
 			if _, there := w.files[f.Name()]; !ok || !there || w.rotten[f.ID] {

@@ -18,8 +18,9 @@ import (
 )
 
 const (
-	one = "snap-00000000000000001"
-	two = "snap-00000000000000002"
+	one   = "snap-00000000000000001"
+	two   = "snap-00000000000000002"
+	three = "snap-00000000000000003"
 )
 
 func draft(id, token string) snapshot.Draft {
@@ -321,14 +322,17 @@ func expiry(t *testing.T, b Bench) {
 	b.Later(59 * time.Minute)
 	must(t, b.write(t, one, 2, theBlock(1, "x"))) // counts from here
 	b.Later(59 * time.Minute)
-	if n, err := b.Drafts.ExpireDrafts(t.Context()); err != nil || n != 0 {
+	if n, err := b.Drafts.ExpireDrafts(t.Context(), b.Now()); err != nil || n != 0 {
 		t.Fatalf("expired %d, %v", n, err)
 	}
 	fails(t, "an append whose lease lapsed", b.Drafts.Append(t.Context(), l, snapshot.Appended{Packs: []blockstore.ClosedPack{p}}), work.ErrLost)
 	b.Later(time.Minute)
 	fails(t, "an append after the timeout", b.write(t, one, 3, theBlock(2, "y")), snapshot.ErrNotPending)
 	fails(t, "complete after the timeout", b.Drafts.Complete(t.Context(), "a", one, snapshot.Expected{}), snapshot.ErrNotPending)
-	if n, err := b.Drafts.ExpireDrafts(t.Context()); err != nil || n != 1 {
+	if n, err := b.Drafts.ExpireDrafts(t.Context(), b.Now().Add(-time.Hour)); err != nil || n != 0 {
+		t.Fatalf("by a clock that is behind: expired %d, %v", n, err)
+	}
+	if n, err := b.Drafts.ExpireDrafts(t.Context(), b.Now()); err != nil || n != 1 {
 		t.Fatalf("expired %d, %v, want 1", n, err)
 	}
 	if r, err := b.Store.Get(t.Context(), one); err != nil || r.State != snapshot.Failed || r.Message == "" {
@@ -337,7 +341,18 @@ func expiry(t *testing.T, b Bench) {
 	b.start(t, draft(two, ""))
 	must(t, b.Drafts.Complete(t.Context(), "a", two, snapshot.Expected{}))
 	b.Later(time.Hour * 48)
-	if n, err := b.Drafts.ExpireDrafts(t.Context()); err != nil || n != 0 {
+	b.start(t, draft(three, ""))
+	b.Later(-time.Hour * 24 * 400) // the clock had run ahead
+	for range 2 {
+		if n, err := b.Drafts.ExpireDrafts(t.Context(), b.Now()); err != nil || n != 0 {
+			t.Errorf("a draft from the future: expired %d, %v", n, err)
+		}
+	}
+	b.Later(time.Hour)
+	if n, err := b.Drafts.ExpireDrafts(t.Context(), b.Now()); err != nil || n != 1 {
+		t.Errorf("a draft from the future, an hour later: expired %d, %v", n, err)
+	}
+	if n, err := b.Drafts.ExpireDrafts(t.Context(), b.Now()); err != nil || n != 0 {
 		t.Errorf("a complete draft: expired %d, %v", n, err)
 	}
 }

@@ -25,6 +25,7 @@ type Bench struct {
 	Catalog  blockstore.Catalog
 	Work     work.Store
 	Later    func(time.Duration) // moves the store's clock
+	Now      func() time.Time    // the store's clock
 	Add      func(t *testing.T, r snapshot.Record)
 	AddPages func(t *testing.T, pages []snapshot.PagePlace)
 }

@@ -1,0 +1,106 @@
+package metadb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/diskport/diskport/internal/space"
+)
+
+// TestFullDisk fills the disk of a database, as SQLite sees it, and makes room.
+func TestFullDisk(t *testing.T) {
+	ctx := t.Context()
+	room := &growth{}
+	db, err := Open(ctx, filepath.Join(t.TempDir(), "m.db"), Options{Witness: filepath.Join(t.TempDir(), "commits"), Room: room})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	room.db = db
+	store := func(n int) error {
+		return db.update(ctx, "store", func(q querier) error {
+			for i := range n {
+				if _, err := exec(ctx, q, `INSERT INTO meta (name, value) VALUES ($1, $2)`, fmt.Sprint("row ", i), strings.Repeat("x", 3000)); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	room.limit(t, 0)
+	before := dumpOf(t, db, "meta", "counters")
+
+	for range 2 { // the connection is as good as before
+		if err := store(100); !errors.Is(err, space.ErrFull) {
+			t.Fatalf("a transaction without room: %v, want one that wraps space.ErrFull", err)
+		}
+		if after := dumpOf(t, db, "meta", "counters"); !cmp.Equal(after, before) {
+			t.Fatalf("a transaction without room left something:\n%s", cmp.Diff(before, after))
+		}
+	}
+	if room.asked != 2 {
+		t.Errorf("room was asked for %d times, want once for each transaction", room.asked)
+	}
+
+	room.spare = 3 // pieces of 40 pages
+	if err := store(100); err != nil {
+		t.Errorf("a transaction for which room could be made: %v", err)
+	}
+	if room.spare != 0 {
+		t.Errorf("%d pieces of room were not let go", room.spare)
+	}
+	n, err := db.count(ctx, "count", `SELECT COUNT(*) FROM meta WHERE name LIKE 'row %'`)
+	if err != nil || n != 100 {
+		t.Errorf("%d rows, %v; want 100, each once", n, err)
+	}
+}
+
+// growth is room for a few more pages of a database.
+type growth struct {
+	db    *DB
+	spare int // times that LetGo helps
+	asked int // times that it didn't
+}
+
+// LetGo implements Room.
+func (p *growth) LetGo(space.Purpose) bool {
+	if p.spare == 0 {
+		p.asked++
+		return false
+	}
+	p.spare--
+	return p.allow(40) == nil
+}
+
+// Spent implements Room.
+func (p *growth) Spent() bool { return false }
+
+func (p *growth) limit(t *testing.T, more int) {
+	t.Helper()
+	if err := p.allow(more); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// allow lets the database grow by some pages from what it was allowed, or has.
+func (p *growth) allow(more int) error {
+	ctx := context.Background()
+	var has, most int
+	if err := p.db.write.QueryRowContext(ctx, `PRAGMA page_count`).Scan(&has); err != nil {
+		return err
+	}
+	if err := p.db.write.QueryRowContext(ctx, `PRAGMA max_page_count`).Scan(&most); err != nil {
+		return err
+	}
+	if most < 1<<20 {
+		has = most
+	}
+	_, err := p.db.write.ExecContext(ctx, fmt.Sprint(`PRAGMA max_page_count = `, has+more))
+	return err
+}

@@ -1,0 +1,234 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sys/unix"
+
+	"github.com/diskport/diskport/internal/api/awshttp"
+	"github.com/diskport/diskport/internal/logkey"
+	"github.com/diskport/diskport/internal/space"
+	"github.com/diskport/diskport/internal/store/blobdir"
+	"github.com/diskport/diskport/internal/store/blockstore"
+	"github.com/diskport/diskport/internal/work"
+)
+
+// guardSpace keeps room on the disk of the data directory, and of folders in it that
+// lie elsewhere.
+func (a *App) guardSpace(metrics prometheus.Registerer) (err error) {
+	a.space, err = space.NewGuard(space.Options{Dir: a.data.path, Others: a.data.elsewhere("blocks", "scratch", "s3", "objects"), Changed: a.spaceChanged})
+	if err != nil {
+		return err
+	}
+	metrics.MustRegister(
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "diskport_space_free_bytes", Help: "Bytes that are free on the disk that has least to spare.",
+		}, func() float64 { return float64(a.space.State().Free) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "diskport_space_ballast_bytes", Help: "Bytes of the ballast, which is let go when a full disk keeps something from being deleted.",
+		}, func() float64 { return float64(a.space.State().Ballast) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "diskport_space_full", Help: "1 while nothing more may be stored for want of space, else 0.",
+		}, func() float64 {
+			if a.space.State().Full != nil {
+				return 1
+			}
+			return 0
+		}),
+	)
+	return nil
+}
+
+func (a *App) spaceChanged(s space.State) {
+	if s.Full != nil {
+		a.log.Error("the disk is full: nothing more is stored until something is deleted or space is freed; reads, deletions and gc go on",
+			"dir", s.Dir, "free", s.Free, "least", s.Mark, "ballast", s.Ballast)
+		return
+	}
+	a.log.Info("there is room on the disk again", "dir", s.Dir, "free", s.Free)
+}
+
+// elsewhere returns those folders of the data directory that lie on other file
+// systems.
+func (d *dataDir) elsewhere(names ...string) (dirs []string) {
+	var home, st unix.Stat_t
+	if err := unix.Stat(d.path, &home); err != nil {
+		return nil
+	}
+	for _, name := range names {
+		if err := unix.Stat(d.file(name), &st); err == nil && st.Dev != home.Dev {
+			dirs = append(dirs, d.file(name))
+		}
+	}
+	return dirs
+}
+
+// collectEvery is how soon a full disk gets back what was deleted.
+const collectEvery = 30 * time.Second
+
+// collectWhileFull frees what was deleted, while the disk is full, without waiting for
+// gc's duty to be due.
+func (a *App) collectWhileFull(ctx context.Context) {
+	tick := time.NewTicker(collectEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if err := a.collectIfFull(ctx); err != nil && ctx.Err() == nil {
+			a.log.Error("collecting garbage on a full disk", logkey.Error, err)
+		}
+	}
+}
+
+func (a *App) collectIfFull(ctx context.Context) error {
+	if a.space.Growth() == nil {
+		return nil
+	}
+	return work.Guard(func() error {
+		r, err := a.parts.gc.Run(ctx)
+		if r.Files > 0 {
+			r.Log(ctx, a.log)
+		}
+		return err
+	})
+}
+
+// health is the state of the service for people and for what watches it. It names no
+// path, since it needs no signature.
+type health struct {
+	Status string      `json:"status"` // "ok", or "full": nothing more is stored
+	Space  healthSpace `json:"space"`
+}
+
+type healthSpace struct {
+	FreeBytes    int64      `json:"freeBytes"`    // of the disk that has least to spare
+	LeastBytes   int64      `json:"leastBytes"`   // that must stay free there
+	BallastBytes int64      `json:"ballastBytes"` // let go for deletions on a full disk
+	Since        *time.Time `json:"since,omitempty"`
+}
+
+func (a *App) health(w http.ResponseWriter, _ *http.Request) {
+	s := a.space.State()
+	h := health{Status: "ok", Space: healthSpace{FreeBytes: s.Free, LeastBytes: s.Mark, BallastBytes: s.Ballast}}
+	if s.Full != nil {
+		h.Status = "full"
+	}
+	if !s.Since.IsZero() {
+		since := s.Since.UTC()
+		h.Space.Since = &since
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(h) // the client may be gone
+}
+
+// guardedBackend is a back end that refuses to grow on a full disk, and whose files
+// can be removed from one.
+type guardedBackend struct {
+	blockBackend
+	space *space.Guard
+}
+
+// Create implements blockstore.Backend.
+func (b guardedBackend) Create(ctx context.Context, name string, size int64) (blockstore.Writer, error) {
+	if err := b.space.Growth(); err != nil {
+		return nil, errors.Join(blockstore.ErrFull, err)
+	}
+	w, err := b.blockBackend.Create(ctx, name, size)
+	if err != nil {
+		return nil, err
+	}
+	return guardedWriter{w, b.space}, nil
+}
+
+// Remove implements blockstore.Backend.
+func (b guardedBackend) Remove(ctx context.Context, name string) error {
+	return b.space.Freeing(func() error { return b.blockBackend.Remove(ctx, name) })
+}
+
+// SetAside implements blockstore.Quarantine.
+func (b guardedBackend) SetAside(ctx context.Context, name string, at time.Time) error {
+	return b.space.Freeing(func() error { return b.blockBackend.SetAside(ctx, name, at) })
+}
+
+// guardedFiles is guardedBackend for the files of objects.
+type guardedFiles struct {
+	*blobdir.Dir
+	space *space.Guard
+}
+
+// Create implements blockstore.Backend.
+func (f guardedFiles) Create(ctx context.Context, name string, size int64) (blockstore.Writer, error) {
+	if err := f.space.Growth(); err != nil {
+		return nil, errors.Join(blockstore.ErrFull, err)
+	}
+	w, err := f.Dir.Create(ctx, name, size)
+	if err != nil {
+		return nil, err
+	}
+	return guardedWriter{w, f.space}, nil
+}
+
+// Remove implements blockstore.Backend.
+func (f guardedFiles) Remove(ctx context.Context, name string) error {
+	return f.space.Freeing(func() error { return f.Dir.Remove(ctx, name) })
+}
+
+// SetAside implements blockstore.Quarantine.
+func (f guardedFiles) SetAside(ctx context.Context, name string, at time.Time) error {
+	return f.space.Freeing(func() error { return f.Dir.SetAside(ctx, name, at) })
+}
+
+type guardedWriter struct {
+	blockstore.Writer
+	space *space.Guard
+}
+
+// WriteAt implements blockstore.Writer.
+func (w guardedWriter) WriteAt(ctx context.Context, bufs [][]byte, off int64) error {
+	if err := w.space.Growth(); err != nil {
+		return errors.Join(blockstore.ErrFull, err)
+	}
+	return w.Writer.WriteAt(ctx, bufs, off)
+}
+
+// guardedS3 is an edge of S3 that refuses uploads on a full disk.
+type guardedS3 struct {
+	awshttp.Edge
+	space *space.Guard
+}
+
+// ServeAWS implements awshttp.Edge.
+func (e guardedS3) ServeAWS(w http.ResponseWriter, r *http.Request, c *awshttp.Call) {
+	if uploads(r) && e.space.Growth() != nil {
+		c.Fail(w, awshttp.NoSpace(awshttp.S3))
+		return
+	}
+	e.Edge.ServeAWS(w, r, c)
+}
+
+// uploads reports whether a request of S3 brings data, or makes a copy of some, and
+// not a setting or a deletion.
+func uploads(r *http.Request) bool {
+	query := r.URL.Query()
+	switch r.Method {
+	case http.MethodPost:
+		return !query.Has("delete")
+	case http.MethodPut:
+		for name := range query {
+			if name = strings.ToLower(name); name != "partnumber" && name != "uploadid" && name != "x-id" && !strings.HasPrefix(name, "x-amz-") {
+				return false // a sub-resource
+			}
+		}
+		return true
+	}
+	return false
+}
