@@ -1,6 +1,7 @@
 package objects
 
 import (
+	"bytes"
 	"context"
 	"crypto/cipher"
 	"encoding/hex"
@@ -177,6 +178,10 @@ func (w *PieceWriter) flush() error {
 		}
 		w.file = file
 	}
+	if w.stream == nil && zero(w.buf[:w.used]) {
+		w.size, w.used = w.size+int64(w.used), 0 // a hole
+		return nil
+	}
 	if w.stream != nil {
 		w.stream.XORKeyStream(w.buf[:w.used], w.buf[:w.used])
 	}
@@ -187,6 +192,11 @@ func (w *PieceWriter) flush() error {
 	}
 	w.size, w.used = w.size+int64(w.used), 0
 	return nil
+}
+
+// zero reports whether all bytes are zero. Images of disks are long stretches of that.
+func zero(b []byte) bool {
+	return len(b) == 0 || b[0] == 0 && bytes.Equal(b[1:], b[:len(b)-1])
 }
 
 // Finish makes the bytes durable and returns the piece, which the caller passes to Put

@@ -13,7 +13,8 @@ import (
 	"github.com/diskport/diskport/internal/store/blockstore"
 )
 
-// Files keeps the files of pieces. A blobdir.Dir of its own is one.
+// Files keeps the files of pieces. A blobdir.Dir of its own is one. What lies between
+// writes to a file reads as zeros.
 type Files interface {
 	blockstore.Backend
 	// Open opens a closed file for reading. The caller closes it.

@@ -400,6 +400,123 @@ func TestReadersReadAcrossPieces(t *testing.T) {
 	}
 }
 
+// TestZerosAreHoles: runs of zeros are not written, and a reader knows them, at least until
+// they are in the page cache.
+func TestZerosAreHoles(t *testing.T) {
+	f := newFixture(t, nil)
+	content := make([]byte, 6<<20+5)
+	copy(content[1<<20:], random(1<<20))
+	content[4<<20] = 1
+	o := f.put(t, "k", content)
+	r, err := f.Open(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	var data []string
+	for off := int64(0); ; {
+		start, end, err := r.NextData(off)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if start == end {
+			break
+		}
+		data = append(data, fmt.Sprintf("%d-%d", start>>20, end>>20))
+		off = end
+	}
+	if got := strings.Join(data, " "); got != "1-2 4-5" {
+		t.Errorf("MiB with data are %s", got)
+	}
+	if got := readAll(t, r); !bytes.Equal(got, content) {
+		t.Error("it reads other bytes")
+	}
+	if empty := f.put(t, "zeros", make([]byte, 3<<20)); len(f.read(t, empty)) != 3<<20 {
+		t.Error("an object of zeros is shorter")
+	}
+}
+
+// TestSweepsHurtNobody writes, reads, copies and deletes while sweeps run.
+func TestSweepsHurtNobody(t *testing.T) {
+	f := newFixture(t, nil)
+	content := random(20_000)
+	f.put(t, "k0", content)
+	sweeping, stop := context.WithCancel(t.Context())
+	var sweeper, users sync.WaitGroup
+	sweeper.Go(func() {
+		for sweeping.Err() == nil {
+			if _, err := f.Sweep(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	for user := range 4 {
+		users.Go(func() {
+			for i := range 15 {
+				if err := f.use(t.Context(), user, i, content); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	users.Wait()
+	stop()
+	sweeper.Wait()
+	if _, err := f.Sweep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	page, err := f.List(t.Context(), objects.ListQuery{Bucket: "bucket", Limit: 100})
+	if err != nil {
+		t.Fatal(err)
+	}
+	contents := map[objects.ContentID]bool{}
+	for _, o := range page.Objects {
+		contents[o.Content] = true
+	}
+	if n := f.stored(t); n != len(contents) {
+		t.Errorf("%d files are left of %d contents", n, len(contents))
+	}
+}
+
+// use does one of what users do to an object, with others at the same time.
+func (f fixture) use(ctx context.Context, user, i int, content []byte) error {
+	key := fmt.Sprint("k", i%3)
+	if user == 0 {
+		_, err := f.tryPut(ctx, key, content)
+		return err
+	}
+	if user == 1 && i%2 == 0 {
+		_, err := f.Delete(ctx, "bucket", objects.Deletion{Key: key})
+		return err
+	}
+	o, err := f.Object(ctx, "bucket", key, "")
+	if err == nil && user == 2 {
+		_, err = f.Copy(ctx, objects.Copy{Source: o, Bucket: "bucket", Key: "copy"})
+	} else if err == nil {
+		err = f.compare(ctx, o, content)
+	}
+	if errors.Is(err, objects.ErrNoSuchObject) {
+		return nil // deleted meanwhile
+	}
+	return err
+}
+
+func (f fixture) compare(ctx context.Context, o objects.Object, content []byte) error {
+	r, err := f.Open(ctx, o)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	var got bytes.Buffer
+	if _, err := r.CopyRange(&got, 0, r.Size()); err != nil {
+		return err
+	}
+	if !bytes.Equal(got.Bytes(), content) {
+		return errors.New("it reads other bytes")
+	}
+	return nil
+}
+
 func checkRange(t *testing.T, r *objects.Reader, content []byte, off, end int64) {
 	t.Helper()
 	got := make([]byte, end-off)
