@@ -142,10 +142,8 @@ func content(ctx context.Context, q querier, id objects.ContentID) (objects.Cont
 		return c, err
 	}
 	c.Extents, err = all(ctx, q, func(s scanner) (e objects.Extent, err error) {
-		return e, s.Scan(&e.Piece, &e.Skip, &e.Len, &e.PieceSize)
-	}, `
-		SELECT e.piece, e.skip, e.len, p.size FROM s3_extents e JOIN s3_pieces p ON p.id = e.piece
-		WHERE e.content = $1 ORDER BY e.n`, id)
+		return e, s.Scan(&e.Piece, &e.Skip, &e.Len)
+	}, `SELECT piece, skip, len FROM s3_extents WHERE content = $1 ORDER BY n`, id)
 	return c, err
 }
 

@@ -29,11 +29,6 @@ func (c Conditions) Check(present *Object) error {
 	return nil
 }
 
-// none reports whether nothing is asked.
-func (c Conditions) none() bool {
-	return c.Match == "" && c.NoneMatch == "" && c.Modified.IsZero() && c.Size == nil
-}
-
 // matches reports whether a condition, with or without quotation marks, names an ETag.
 func matches(condition, etag string) bool {
 	return condition == "*" || unquoted(condition) == etag

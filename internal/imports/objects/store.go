@@ -26,7 +26,6 @@ type Content struct {
 type Extent struct {
 	Piece     PieceID
 	Skip, Len int64 // bytes
-	PieceSize int64 // bytes of the whole piece
 }
 
 // Range returns the extents of a range of the content, which must lie in it.

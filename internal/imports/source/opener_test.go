@@ -99,7 +99,7 @@ func (m *memory) Bucket(_ context.Context, name string) (objects.Bucket, error) 
 
 func (m *memory) Put(_ context.Context, p objects.Put, c objects.Change) (objects.Object, error) {
 	id := objects.ContentID(p.Piece.ID)
-	m.contents[id] = objects.Content{Size: p.Piece.Size, Extents: []objects.Extent{{Piece: p.Piece.ID, Len: p.Piece.Size, PieceSize: p.Piece.Size}}}
+	m.contents[id] = objects.Content{Size: p.Piece.Size, Extents: []objects.Extent{{Piece: p.Piece.ID, Len: p.Piece.Size}}}
 	o := objects.Object{Size: p.Piece.Size, ETag: p.ETag, Modified: c.At, Content: id}
 	m.objects[p.Bucket+"/"+p.Key] = o
 	return o, nil

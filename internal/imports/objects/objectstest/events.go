@@ -36,7 +36,7 @@ func putReplaces(t *testing.T, b bench) {
 		t.Errorf("Put returns something else (-want +got):\n%s", diff)
 	}
 	if c, err := b.Store.Content(t.Context(), got.Content); err != nil || c.Size != 10 || c.Account != account || !c.Encryption.Encrypted() ||
-		!slices.Equal(c.Extents, []objects.Extent{{Piece: first.ID, Len: 10, PieceSize: 10}}) {
+		!slices.Equal(c.Extents, []objects.Extent{{Piece: first.ID, Len: 10}}) {
 		t.Errorf("the content is %+v, %v", c, err)
 	}
 	if got := b.garbage(t); len(got) != 0 {
