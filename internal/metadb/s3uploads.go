@@ -1,6 +1,7 @@
 package metadb
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/sha256"
@@ -109,6 +110,9 @@ func (s Objects) PutPart(ctx context.Context, p objects.NewPart, c objects.Chang
 		u, b, err := lockUpload(ctx, q, p.Bucket, p.Key, p.Upload)
 		if err != nil {
 			return err
+		}
+		if !bytes.Equal(p.DataKey, u.Encryption.DataKey) {
+			return objects.ErrEncryption
 		}
 		var id objects.ContentID
 		if p.Source != 0 {

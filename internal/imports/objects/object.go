@@ -1,6 +1,7 @@
 package objects
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"time"
@@ -115,18 +116,25 @@ func ValidKey(key string) bool {
 
 // Put stores an object, replacing the present one (or, with versioning, going on top
 // of it). The piece belongs to the store from now on, whatever happens. It fails with
-// ErrNoSuchBucket, ErrKey, ErrPrecondition, ErrNoSuchObject (Conditions.Match) and
-// ErrQuota.
+// ErrNoSuchBucket, ErrKey, ErrPrecondition, ErrNoSuchObject (Conditions.Match), ErrQuota,
+// and ErrEncryption if the piece is not encrypted as it says.
 func (s *Service) Put(ctx context.Context, p Put) (Object, error) {
 	if p.ETag == "" {
 		p.ETag = p.Piece.ETag()
 	}
-	o, err := Object{}, fmt.Errorf("storing an object in bucket %s: %w", p.Bucket, ErrKey)
-	if ValidKey(p.Key) {
-		o, err = s.store.Put(ctx, p, s.change())
-	}
+	o, err := s.put(ctx, p)
 	s.stored(p.Piece, err)
 	return o, err
+}
+
+func (s *Service) put(ctx context.Context, p Put) (Object, error) {
+	if !ValidKey(p.Key) {
+		return Object{}, fmt.Errorf("storing an object in bucket %s: %w", p.Bucket, ErrKey)
+	}
+	if !bytes.Equal(p.Piece.dataKey, p.Encryption.DataKey) {
+		return Object{}, ErrEncryption
+	}
+	return s.store.Put(ctx, p, s.change())
 }
 
 // Copy stores an object whose bytes are those of another, without reading or writing

@@ -20,6 +20,8 @@ type Piece struct {
 	Size   int64   // bytes
 	MD5    [16]byte
 	Digest map[Algorithm][]byte // of the algorithms that were asked for
+
+	dataKey []byte // wrapped, that it is encrypted with
 }
 
 // ETag returns the ETag of an object that is this piece.
@@ -48,6 +50,7 @@ type PieceWriter struct {
 	hint   int64
 	sums   sums
 	file   blockstore.Writer // nil until the first bytes are written
+	key    []byte            // wrapped
 	stream cipher.Stream     // nil: not encrypted
 	buf    []byte            // aligned
 	used   int               // bytes of buf
@@ -77,7 +80,7 @@ func (s *Service) NewPiece(ctx context.Context, o PieceOptions) (*PieceWriter, e
 		if err != nil {
 			return nil, err
 		}
-		w.stream = streamAt(block, id, 0)
+		w.key, w.stream = o.Encryption.DataKey, streamAt(block, id, 0)
 	}
 	w.sums = s.newSums(o.Size, o.Checksums)
 	w.buf = s.buffers.get(o.Size)
@@ -220,7 +223,7 @@ func (w *PieceWriter) finish(ctx context.Context) (Piece, error) {
 	if w.err != nil {
 		return Piece{}, w.err
 	}
-	p := Piece{Size: w.size}
+	p := Piece{Size: w.size, dataKey: w.key}
 	w.sums.into(&p)
 	if w.file == nil { // nothing was written
 		w.s.drop(w.id)

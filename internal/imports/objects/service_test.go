@@ -589,6 +589,10 @@ func TestEncryptedAtRest(t *testing.T) {
 	if _, err := f.CopyPart(t.Context(), objects.PartCopy{Bucket: "bucket", Key: "l", Upload: u.ID, Number: 1, Source: found, Len: -1}); !errors.Is(err, objects.ErrEncryption) {
 		t.Errorf("a part of it in an upload that is not encrypted: %v", err)
 	}
+	_, err = f.Put(t.Context(), objects.Put{Bucket: "bucket", Key: "m", Encryption: e, Piece: f.write(t, content, objects.PieceOptions{Size: -1})})
+	if !errors.Is(err, objects.ErrEncryption) {
+		t.Errorf("a piece that is not encrypted, said to be: %v", err)
+	}
 	f.stop()
 	f = start(t, f.dir, nil)
 	if _, err := f.Open(t.Context(), found); !errors.Is(err, objects.ErrKeyNeeded) {

@@ -145,6 +145,7 @@ type NewPart struct {
 	Piece               PieceID   // 0: of Source
 	Source              ContentID //
 	Off                 int64     // bytes into Source; the length is Part.Size
+	DataKey             []byte    // that it is encrypted with, wrapped
 }
 
 // UploadStore are the events of multipart uploads. All but CreateUpload fail with
@@ -154,7 +155,8 @@ type UploadStore interface {
 	// are greater, and made of lower-case letters and digits.
 	CreateUpload(ctx context.Context, u Upload) (Upload, error)
 	Upload(ctx context.Context, bucket, key, id string) (Upload, error)
-	// PutPart replaces a part of that number. ErrQuota; ErrNoSuchObject if Source is gone.
+	// PutPart replaces a part of that number. ErrQuota; ErrNoSuchObject if Source is gone;
+	// ErrEncryption if DataKey is not the upload's.
 	PutPart(ctx context.Context, p NewPart, c Change) error
 	// CompleteUpload makes an object of what Assemble says, and answers a repeated
 	// completion as the first. ErrQuota, and what Assemble and Conditions.Check fail with.

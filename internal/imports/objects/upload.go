@@ -97,13 +97,16 @@ func (s *Service) Upload(ctx context.Context, bucket, key, id string) (Upload, e
 }
 
 // PutPart stores a part, replacing that of the same number. The piece belongs to the
-// store from now on, whatever happens. ErrNoSuchUpload, ErrPartNumber, ErrQuota.
+// store from now on, whatever happens. ErrNoSuchUpload, ErrPartNumber, ErrQuota, and
+// ErrEncryption if the piece is not encrypted as the upload says.
 func (s *Service) PutPart(ctx context.Context, p PartPut) (Part, error) {
 	change := s.change()
 	part := Part{Number: p.Number, Size: p.Piece.Size, ETag: p.Piece.ETag(), Modified: change.At, Checksum: p.Checksum}
 	err := validNumber(p.Number)
 	if err == nil {
-		err = s.store.PutPart(ctx, NewPart{Bucket: p.Bucket, Key: p.Key, Upload: p.Upload, Part: part, Piece: p.Piece.ID}, change)
+		err = s.store.PutPart(ctx, NewPart{
+			Bucket: p.Bucket, Key: p.Key, Upload: p.Upload, Part: part, Piece: p.Piece.ID, DataKey: p.Piece.dataKey,
+		}, change)
 	}
 	s.stored(p.Piece, err)
 	return part, err
@@ -130,7 +133,7 @@ func (s *Service) CopyPart(ctx context.Context, p PartCopy) (Part, error) {
 		return Part{}, err
 	}
 	if !bytes.Equal(u.Encryption.DataKey, p.Source.Encryption.DataKey) {
-		return Part{}, ErrEncryption
+		return Part{}, ErrEncryption // before it is read
 	}
 	if p.Len < 0 {
 		p.Len = p.Source.Size - p.Off
@@ -146,7 +149,7 @@ func (s *Service) CopyPart(ctx context.Context, p PartCopy) (Part, error) {
 	change := s.change()
 	part := Part{Number: p.Number, Size: p.Len, ETag: sums.ETag(), Modified: change.At, Checksum: sums.Checksum(u.Algorithm)}
 	return part, s.store.PutPart(ctx, NewPart{
-		Bucket: p.Bucket, Key: p.Key, Upload: p.Upload, Part: part, Source: p.Source.Content, Off: p.Off,
+		Bucket: p.Bucket, Key: p.Key, Upload: p.Upload, Part: part, Source: p.Source.Content, Off: p.Off, DataKey: p.Source.Encryption.DataKey,
 	}, change)
 }
 

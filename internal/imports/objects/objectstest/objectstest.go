@@ -42,6 +42,7 @@ func Test(t *testing.T, open func(t *testing.T) Bench) {
 		"VersionsAreListedNewestFirst": versionsAreListed,
 		"KeysAreListedInOrder":         keysAreListed,
 		"PartsBecomeAnObject":          partsBecomeAnObject,
+		"PartsAreEncryptedAlike":       partsAreEncryptedAlike,
 		"CompletionsRepeat":            completionsRepeat,
 		"AbortedIsGone":                abortedIsGone,
 		"UploadsAreListed":             uploadsAreListed,

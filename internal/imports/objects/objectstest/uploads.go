@@ -125,6 +125,20 @@ func completionsRepeat(t *testing.T, b bench) {
 	fails(t, err, objects.ErrNoSuchUpload)
 }
 
+func partsAreEncryptedAlike(t *testing.T, b bench) {
+	b.bucket(t, "b")
+	u := b.upload(t, "b", "k", objects.Upload{Encryption: objects.Encryption{Algorithm: "aws:kms", DataKey: []byte{1}}})
+	for _, key := range [][]byte{nil, {2}, {1}} {
+		p := objects.NewPart{Bucket: "b", Key: "k", Upload: u.ID, Part: objects.Part{Number: 1, Size: 5, ETag: "0a"}, Piece: b.piece(t, 5).ID, DataKey: key}
+		var want error
+		if len(key) == 0 || key[0] != 1 {
+			want = objects.ErrEncryption
+		}
+		fails(t, b.Store.PutPart(t.Context(), p, change(0)), want)
+	}
+	b.usage(t, 5)
+}
+
 func abortedIsGone(t *testing.T, b bench) {
 	ctx := t.Context()
 	b.bucket(t, "b")
