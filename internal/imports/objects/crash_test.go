@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -301,4 +303,37 @@ func TestOlderDatabaseLosesNothing(t *testing.T) {
 	if found, err := filepath.Glob(filepath.Join(f.dir, "objects", "quarantine", "*", "*", "*")); err != nil || len(found) != 1 {
 		t.Errorf("set aside are %q, %v", found, err)
 	}
+}
+
+// TestRunFreesWhatIsLetGo: a replaced object's file goes without anybody asking.
+func TestRunFreesWhatIsLetGo(t *testing.T) {
+	removed := make(chan string, 100)
+	f := newFixture(t, func(o *objects.Options) { o.Files = toldFiles{o.Files.(*blobdir.Dir), removed} })
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		f.Run(ctx)
+	}()
+	first := f.write(t, random(10), objects.PieceOptions{Size: 10})
+	if _, err := f.Put(t.Context(), objects.Put{Bucket: "bucket", Key: "k", Piece: first}); err != nil {
+		t.Fatal(err)
+	}
+	f.put(t, "k", random(20))
+	if name := <-removed; !strings.HasSuffix(name, fmt.Sprintf("%x", int64(first.ID))) {
+		t.Errorf("%s was removed, which is not piece %x", name, int64(first.ID))
+	}
+	stop()
+	<-ended
+}
+
+// toldFiles tells which files are removed.
+type toldFiles struct {
+	*blobdir.Dir
+	removed chan<- string
+}
+
+func (f toldFiles) Remove(ctx context.Context, name string) error {
+	f.removed <- name
+	return f.Dir.Remove(ctx, name)
 }

@@ -53,8 +53,8 @@ type Service struct {
 
 	mu      sync.Mutex // guards what follows
 	ids     []PieceID  // that have rows and were not used yet
-	nextID  PieceID
-	dropped []PieceID // whose rows are to be let go
+	lastID  PieceID    // that was given a row
+	dropped []PieceID  // whose rows are to be let go
 
 	// opening is held by those that read which pieces a content has, until they hold
 	// them; a sweep takes it between condemning pieces and looking who holds them.
@@ -62,9 +62,12 @@ type Service struct {
 	held    holds
 }
 
-// Pieces have the number of their writer in their upper bits, so that no two writers,
-// of whichever databases, ever give the same number.
+// Pieces are numbered in ranges of 1<<idBits. The upper bits of a range are random, so
+// that no two writers, of whichever databases, ever give the same number.
 const idBits = 24
+
+// newRange returns the number before the first of a range.
+func newRange() PieceID { return PieceID(awsid.Source{}.Int63()>>idBits) << idBits }
 
 // New returns a Service. The caller closes it, and calls Run to have it sweep.
 func New(o Options) *Service {
@@ -78,8 +81,7 @@ func New(o Options) *Service {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	s := &Service{opts: o, store: o.Store, md5: md5simd.NewServer(), woken: make(chan struct{}, 1), held: newHolds()}
-	s.writer = awsid.Source{}.Int63() >> idBits
-	s.nextID = PieceID(s.writer) << idBits
+	s.writer, s.lastID = awsid.Source{}.Int63(), newRange()
 	return s
 }
 
@@ -112,8 +114,10 @@ func (s *Service) pieceID(ctx context.Context) (PieceID, error) {
 	if len(s.ids) == 0 {
 		ids := make([]PieceID, idsAtOnce)
 		for i := range ids {
-			s.nextID++
-			ids[i] = s.nextID
+			if s.lastID++; s.lastID&(1<<idBits-1) == 0 {
+				s.lastID = newRange() + 1
+			}
+			ids[i] = s.lastID
 		}
 		if err := s.store.AddPieces(ctx, s.writer, ids); err != nil {
 			return 0, err
