@@ -53,7 +53,6 @@ var floors = map[string]int{
 	"internal/block":              0, // words and small mechanisms
 	"internal/awsid":              0,
 	"internal/cache":              0,
-	"internal/tag":                0,
 	"internal/holes":              0,
 	"internal/quota":              0,
 	"internal/space":              0,
@@ -62,8 +61,9 @@ var floors = map[string]int{
 	"internal/outbox":             2,
 	"internal/wake":               0,
 	"internal/listing":            0,
-	"internal/image":              1, // made of words
-	"internal/work":               1,
+	"internal/work":               1, // made of words
+	"internal/tag":                1,
+	"internal/image":              2,
 	"internal/identity/secret":    11,
 	"internal/identity/sigv4":     11,
 	"internal/identity/policy":    11,
@@ -81,6 +81,7 @@ var floors = map[string]int{
 	"internal/imports/source":     32,
 	"internal/imports/importtask": 33,
 	"internal/api/ec2query":       41,
+	"internal/api/flow":           41,
 	"internal/api/awshttp":        42,
 	"internal/api/ec2api":         43,
 	"internal/api/ebsapi":         43,

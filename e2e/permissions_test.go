@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
@@ -34,8 +35,15 @@ import (
 // refusable is what TestAllButOneThing asks with: somebody, and what there is to name.
 type refusable struct {
 	*service
-	creds aws.CredentialsProvider
-	names map[string]string // parameters of all actions, with what they name
+	creds  aws.CredentialsProvider
+	names  map[string]string // parameters of all actions, with what they name
+	signed string            // region that requests are signed for; empty: region
+}
+
+// in is r with requests that are signed for another region.
+func (r refusable) in(region string) refusable {
+	r.signed = region
+	return r
 }
 
 // versionsOf are those of the query protocols.
@@ -60,7 +68,7 @@ func (r refusable) ask(t *testing.T, service, method, path string, body []byte, 
 		t.Fatal(err)
 	}
 	signer := v4.NewSigner(func(o *v4.SignerOptions) { o.DisableURIPathEscaping = service == awshttp.S3 })
-	if err := signer.SignHTTP(context.Background(), creds, req, hash, service, region, time.Now()); err != nil {
+	if err := signer.SignHTTP(context.Background(), creds, req, hash, service, cmp.Or(r.signed, region), time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	res, err := r.http.Do(req)
@@ -171,6 +179,10 @@ func TestAllButOneThing(t *testing.T) {
 			if status, answer, given := bound.try(t, service, action); !refused(status, answer) {
 				t.Errorf("%s by who may not, with %v: %d %s", permission, given, status, answer)
 			}
+			but(`"Action":"*","Resource":"*","Condition":{"StringEquals":{"aws:RequestedRegion":"` + region + `"}}`)
+			if status, answer, given := bound.try(t, service, action); !refused(status, answer) {
+				t.Errorf("%s in a region that is denied, with %v: %d %s", permission, given, status, answer)
+			}
 			if namesNothing.MatchString(permission) {
 				continue
 			}
@@ -184,6 +196,18 @@ func TestAllButOneThing(t *testing.T) {
 			}
 			if status, answer, given := stranger.try(t, service, action); status/100 == 2 {
 				t.Errorf("%s by another account, with %v: %d %s", permission, given, status, answer)
+			}
+			if service == awshttp.IAM { // which is global: neither ARNs nor requests have a region
+				continue
+			}
+			but(`"Action":"*","Resource":"arn:aws:*:` + region + `:*"`)
+			if status, answer, given := bound.try(t, service, action); !refused(status, answer) {
+				t.Errorf("%s on what is in a region that is denied, with %v: %d %s", permission, given, status, answer)
+			}
+			for _, elsewhere := range []string{"eu-north-1", "cn-north-1"} {
+				if status, answer, given := bound.in(elsewhere).try(t, service, action); status/100 == 2 {
+					t.Errorf("%s from %s, with %v: %d %s", permission, elsewhere, given, status, answer)
+				}
 			}
 		}
 	}
@@ -224,6 +248,7 @@ var addressed = []struct{ service, permission, method, path, body string }{
 	{awshttp.Diskport, "diskport:ListSnapshots", "GET", "/-/v1/snapshots", ""},
 	{awshttp.Diskport, "diskport:GetSnapshot", "GET", "/-/v1/snapshots/S", ""},
 	{awshttp.Diskport, "diskport:VerifySnapshot", "POST", "/-/v1/snapshots/S/verify", ""},
+	{awshttp.Diskport, "diskport:ListRegions", "GET", "/-/v1/regions", ""},
 	{awshttp.Diskport, "diskport:CollectGarbage", "POST", "/-/v1/gc", ""},
 	{awshttp.Diskport, "diskport:ListAccounts", "GET", "/-/v1/accounts", ""},
 	{awshttp.Diskport, "diskport:AddAccount", "POST", "/-/v1/accounts", ""},
@@ -246,7 +271,20 @@ func (r refusable) walkPaths(t *testing.T, stranger refusable, but func(deny str
 		if status, answer := ask(r); !refused(status, answer) {
 			t.Errorf("%s %s by who may not %s: %d %s", a.method, path, a.permission, status, answer)
 		}
+		but(`"Action":"*","Resource":"*","Condition":{"StringEquals":{"aws:RequestedRegion":"` + region + `"}}`)
+		if status, answer := ask(r); !refused(status, answer) {
+			t.Errorf("%s %s in a region that is denied: %d %s", a.method, path, status, answer)
+		}
 		names := path != a.path || strings.HasPrefix(path, "/images")
+		but(`"Action":"*","Resource":"arn:aws:ec2:` + region + `:*"`)
+		if status, answer := ask(r); names && a.service != awshttp.S3 && !refused(status, answer) {
+			t.Errorf("%s %s, which is in a region that is denied: %d %s", a.method, path, status, answer)
+		}
+		for _, elsewhere := range []string{"eu-north-1", "cn-north-1"} { // S3 compares the region with the bucket's itself
+			if status, answer := ask(r.in(elsewhere)); names && a.service != awshttp.S3 && status/100 == 2 {
+				t.Errorf("%s %s from %s: %d %s", a.method, path, elsewhere, status, answer)
+			}
+		}
 		but(`"Action":"*","Resource":` + r.names["-denied"])
 		if status, answer := ask(r); names && !refused(status, answer) {
 			t.Errorf("%s %s, which is denied: %d %s", a.method, path, status, answer)
@@ -332,7 +370,7 @@ func (s *service) furnish(t *testing.T, dir string) map[string]string {
 		"RoleArn": account + "role/kept", "RoleSessionName": "session",
 		"KeyId": keyARN, "AliasName": "alias/kept", "TargetKeyId": *key.KeyMetadata.KeyId,
 		"GrantId": *grant.GrantId, "DestinationKeyId": keyARN, "CiphertextBlob": base64.StdEncoding.EncodeToString(encrypted.CiphertextBlob),
-		"SnapshotId": done.SnapshotID, "SourceSnapshotId": done.SnapshotID, "ImageId": *image.ImageId, "ImportTaskId": *task.ImportTaskId,
+		"SnapshotId": done.SnapshotID, "SourceSnapshotId": done.SnapshotID, "SourceRegion": region, "ImageId": *image.ImageId, "ImportTaskId": *task.ImportTaskId,
 		"ResourceId.1": done.SnapshotID, "BlockDeviceMapping.1.Ebs.SnapshotId": done.SnapshotID,
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -51,7 +52,7 @@ func (a *app) connect(ctx context.Context) (*session, error) {
 		if err != nil {
 			return nil, err
 		}
-		return &session{Client: client.New(client.Config{Endpoint: endpoint, Region: a.Region, Credentials: creds})}, nil
+		return &session{Client: client.New(client.Config{Endpoint: endpoint, Region: a.clientRegion(), Credentials: creds})}, nil
 	}
 	return a.startLocal(ctx)
 }
@@ -65,7 +66,7 @@ func (a *app) startLocal(ctx context.Context, change ...func(*serviceFlags)) (*s
 	id, secret := local.Credentials()
 	return &session{local: local, Client: client.New(client.Config{
 		Endpoint:    local.Endpoint(),
-		Region:      a.Region,
+		Region:      a.clientRegion(),
 		Credentials: credentials.NewStaticCredentialsProvider(id, secret, ""),
 	})}, nil
 }
@@ -78,10 +79,7 @@ func (a *app) connectTo(ctx context.Context, endpoint string) (*session, error) 
 	if err != nil {
 		return nil, fmt.Errorf("loading AWS settings: %w", err)
 	}
-	c := client.Config{Endpoint: endpoint, Region: a.Region, Credentials: cfg.Credentials}
-	if cfg.Region != "" && os.Getenv("DISKPORT_REGION") == "" {
-		c.Region = cfg.Region
-	}
+	c := client.Config{Endpoint: endpoint, Region: cmp.Or(a.Region, cfg.Region, a.ownRegion()), Credentials: cfg.Credentials}
 	if os.Getenv("AWS_ACCESS_KEY_ID") == "" && strings.TrimRight(endpoint, "/") == a.endpointFile() {
 		if c.Credentials, err = a.dataCredentials(ctx); err != nil {
 			return nil, err
@@ -94,12 +92,23 @@ func (a *app) connectTo(ctx context.Context, endpoint string) (*session, error) 
 }
 
 // endpointFile returns what <data>/endpoint says, or "".
-func (a *app) endpointFile() string {
-	text, err := os.ReadFile(filepath.Join(a.Data, "endpoint"))
+func (a *app) endpointFile() string { return a.dataFile("endpoint") }
+
+// dataFile returns the line in a file of the data directory, or "".
+func (a *app) dataFile(name string) string {
+	text, err := os.ReadFile(filepath.Join(a.Data, name))
 	if err != nil {
 		return ""
 	}
 	return strings.TrimSpace(string(text))
+}
+
+// ownRegion returns the own region of the service on the data directory.
+func (a *app) ownRegion() string { return cmp.Or(a.Region, a.dataFile("region"), "us-east-1") }
+
+// clientRegion returns the region that a command is about, on the data directory.
+func (a *app) clientRegion() string {
+	return cmp.Or(a.Region, os.Getenv("AWS_REGION"), os.Getenv("AWS_DEFAULT_REGION"), a.ownRegion())
 }
 
 // running returns the endpoint of the service that runs on the data directory, or

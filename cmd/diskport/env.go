@@ -35,8 +35,8 @@ func (c *envCmd) Run(ctx context.Context, a *app) error {
 		{"AWS_ENDPOINT_URL", endpoint},
 		{"AWS_ACCESS_KEY_ID", creds.AccessKeyID},
 		{"AWS_SECRET_ACCESS_KEY", creds.SecretAccessKey},
-		{"AWS_REGION", a.Region},
-		{"AWS_DEFAULT_REGION", a.Region},
+		{"AWS_REGION", a.ownRegion()},
+		{"AWS_DEFAULT_REGION", a.ownRegion()},
 	}
 	if c.JSON {
 		m := map[string]string{}

@@ -56,7 +56,7 @@ type globals struct {
 	Config   kong.ConfigFlag `placeholder:"FILE" help:"Read settings from a YAML file: flag names as keys."`
 	Endpoint string          `env:"AWS_ENDPOINT_URL" placeholder:"URL" help:"Service to talk to. Default: the one running on the data directory, else one started for this command alone."`
 	Data     string          `env:"DISKPORT_DATA" default:"${data}" placeholder:"DIR" help:"Data directory (${default})."`
-	Region   string          `env:"DISKPORT_REGION" default:"us-east-1" help:"AWS region that the service plays (${default})."`
+	Region   string          `env:"DISKPORT_REGION" placeholder:"REGION" help:"AWS region: the service's own, and the one that a command is about. Default: AWS_REGION (not for serve), else what was last used on the data directory, else us-east-1."`
 }
 
 // app is what every subcommand runs with.

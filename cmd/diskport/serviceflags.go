@@ -15,9 +15,10 @@ type serviceFlags struct {
 	Store               string        `env:"DISKPORT_STORE" placeholder:"WHERE" help:"For many nodes, which are not supported yet. Default: blocks/ in the data directory."`
 	SourceEndpoint      string        `env:"DISKPORT_SOURCE_ENDPOINT" placeholder:"URL" help:"S3 to import from besides the embedded one: aws, or the address of any other. Its keys: DISKPORT_SOURCE_ACCESS_KEY_ID and DISKPORT_SOURCE_SECRET_ACCESS_KEY."`
 	SourceSTS           string        `name:"source-sts" env:"DISKPORT_SOURCE_STS" placeholder:"URL" help:"Where these keys assume the service role for --source-endpoint: aws, an address, or none to read with the keys themselves. Default: at --source-endpoint."`
-	SourceRegion        string        `env:"DISKPORT_SOURCE_REGION" placeholder:"REGION" help:"Region of --source-endpoint. Default: --region."`
+	SourceRegion        string        `env:"DISKPORT_SOURCE_REGION" placeholder:"REGION" help:"Region of --source-endpoint, from which imports in every region may then read. Default: the region of each import."`
 	KMSEndpoint         string        `name:"kms-endpoint" env:"DISKPORT_KMS_ENDPOINT" placeholder:"URL" help:"KMS to use instead of the embedded one: aws, or the address of any other. Its keys: DISKPORT_KMS_ACCESS_KEY_ID and DISKPORT_KMS_SECRET_ACCESS_KEY."`
 	KMSAllow            []string      `name:"kms-allow" env:"DISKPORT_KMS_ALLOW" placeholder:"ACCOUNT=KEY" help:"Let an account use a key of the KMS elsewhere: its ARN, or * for all. Without it a key is for the operator's account, and for that of its ARN."`
+	Regions             []string      `env:"DISKPORT_REGIONS" placeholder:"REGION" help:"Regions that the service plays, --region among them. Default: all that AWS has where --region is; if AWS has no such region, that one alone."`
 	AccountID           string        `env:"DISKPORT_ACCOUNT_ID" default:"000000000000" placeholder:"ID" help:"AWS account that the service plays (${default})."`
 	Roles               []string      `env:"DISKPORT_ROLES" default:"api,worker" enum:"api,worker" help:"What this node does. A single node needs both (${default})."`
 	TLSCert             string        `env:"DISKPORT_TLS_CERT" name:"tls-cert" type:"path" placeholder:"FILE" help:"Serve https with this certificate chain (PEM)."`

@@ -24,6 +24,7 @@ func (c *snapshotCmd) Run(ctx context.Context, a *app) error {
 		}
 		a.printFields(
 			"Snapshot", sn.ID,
+			"Region", sn.Region,
 			"State", strings.TrimSuffix(sn.State+": "+sn.Message, ": "),
 			"Description", sn.Description,
 			"Import task", sn.ImportTaskID,

@@ -6,16 +6,19 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/diskport/diskport/internal/client"
 )
 
 type snapshotsCmd struct {
+	regionFlags
 	JSON bool `name:"json" help:"Print JSON."`
 }
 
 // Run lists snapshots.
 func (c *snapshotsCmd) Run(ctx context.Context, a *app) error {
 	return a.with(ctx, func(s *session) error {
-		snapshots, err := s.Snapshots(ctx)
+		snapshots, err := everywhere(ctx, c.regionFlags, s, func(in *client.Client) ([]client.Snapshot, error) { return in.Snapshots(ctx) })
 		if err != nil {
 			return err
 		}
@@ -25,11 +28,11 @@ func (c *snapshotsCmd) Run(ctx context.Context, a *app) error {
 		var rows [][]string
 		for _, sn := range snapshots {
 			rows = append(rows, []string{
-				sn.ID, sn.State, fmt.Sprintf("%d GiB", sn.VolumeSize), size(sn.DataBytes), size(sn.StoredBytes),
+				sn.ID, sn.Region, sn.State, fmt.Sprintf("%d GiB", sn.VolumeSize), size(sn.DataBytes), size(sn.StoredBytes),
 				yes(sn.Encrypted), ago(sn.StartedAt), tags(sn.Tags), sn.Description,
 			})
 		}
-		return a.printTable([]string{"Snapshot", "State", "Volume", "Data", "Stored", "Encrypted", "Created", "Tags", "Description"}, rows)
+		return a.printTable([]string{"Snapshot", "Region", "State", "Volume", "Data", "Stored", "Encrypted", "Created", "Tags", "Description"}, rows)
 	})
 }
 

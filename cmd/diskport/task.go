@@ -43,6 +43,7 @@ func (a *app) printTask(t client.Task) {
 	p := t.Progress
 	a.printFields(
 		"Task", t.ID,
+		"Region", t.Region,
 		"Status", t.Status,
 		"Phase", t.Phase,
 		"Progress", percent(t),

@@ -2,16 +2,19 @@ package main
 
 import (
 	"context"
+
+	"github.com/diskport/diskport/internal/client"
 )
 
 type tasksCmd struct {
+	regionFlags
 	JSON bool `name:"json" help:"Print JSON."`
 }
 
 // Run lists import tasks.
 func (c *tasksCmd) Run(ctx context.Context, a *app) error {
 	return a.with(ctx, func(s *session) error {
-		tasks, err := s.Tasks(ctx)
+		tasks, err := everywhere(ctx, c.regionFlags, s, func(in *client.Client) ([]client.Task, error) { return in.Tasks(ctx) })
 		if err != nil {
 			return err
 		}
@@ -24,8 +27,8 @@ func (c *tasksCmd) Run(ctx context.Context, a *app) error {
 			if t.Failure != nil {
 				result = t.Failure.Message
 			}
-			rows = append(rows, []string{t.ID, t.Status, percent(t), t.Format, size(t.VirtualBytes), ago(t.CreatedAt), result})
+			rows = append(rows, []string{t.ID, t.Region, t.Status, percent(t), t.Format, size(t.VirtualBytes), ago(t.CreatedAt), result})
 		}
-		return a.printTable([]string{"Task", "Status", "Progress", "Format", "Disk", "Created", "Result"}, rows)
+		return a.printTable([]string{"Task", "Region", "Status", "Progress", "Format", "Disk", "Created", "Result"}, rows)
 	})
 }

@@ -1,12 +1,11 @@
 // Package awsid makes and recognises the identifiers that AWS clients see: task
-// and snapshot ids, request ids and ARNs.
+// and snapshot ids, request ids, regions and ARNs.
 package awsid
 
 import (
 	"crypto/rand"
 	"encoding/hex"
 	"regexp"
-	"strings"
 
 	"github.com/google/uuid"
 )
@@ -74,20 +73,9 @@ func IsSnapshot(s string) bool { return snapshotID.MatchString(s) }
 // IsImage reports whether s has the shape of a machine image id.
 func IsImage(s string) bool { return imageID.MatchString(s) }
 
-// Partition returns the ARN partition of a region.
-func Partition(region string) string {
-	switch {
-	case strings.HasPrefix(region, "cn-"):
-		return "aws-cn"
-	case strings.HasPrefix(region, "us-gov-"):
-		return "aws-us-gov"
-	}
-	return "aws"
-}
-
 // TaskARN names an import task for authorisation.
-func TaskARN(region, account, id string) string {
-	return "arn:" + Partition(region) + ":ec2:" + region + ":" + account + ":import-snapshot-task/" + id
+func TaskARN(home Home, id string) string {
+	return "arn:" + Partition(home.Region) + ":ec2:" + home.Region + ":" + home.Account + ":import-snapshot-task/" + id
 }
 
 // SnapshotARN names a snapshot for authorisation; it carries no account.

@@ -39,7 +39,7 @@ func TestShapes(t *testing.T) {
 }
 
 func TestARNs(t *testing.T) {
-	if got, want := TaskARN("cn-north-1", "123456789012", "import-snap-1"), "arn:aws-cn:ec2:cn-north-1:123456789012:import-snapshot-task/import-snap-1"; got != want {
+	if got, want := TaskARN(Home{"123456789012", "cn-north-1"}, "import-snap-1"), "arn:aws-cn:ec2:cn-north-1:123456789012:import-snapshot-task/import-snap-1"; got != want {
 		t.Errorf("TaskARN = %q, want %q", got, want)
 	}
 	if got, want := SnapshotARN("us-east-1", "snap-1"), "arn:aws:ec2:us-east-1::snapshot/snap-1"; got != want {

@@ -12,6 +12,7 @@ import (
 // Snapshot is a snapshot with its sizes.
 type Snapshot struct {
 	ID           string            `json:"id"`
+	Region       string            `json:"region"`
 	State        string            `json:"state"` // pending, completed, error
 	Description  string            `json:"description"`
 	ImportTaskID string            `json:"importTaskId,omitempty"`

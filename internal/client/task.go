@@ -13,6 +13,7 @@ import (
 // Task is an import task in full detail.
 type Task struct {
 	ID           string            `json:"id"`
+	Region       string            `json:"region"`
 	Status       string            `json:"status"` // active, completed, deleting, deleted
 	Phase        string            `json:"phase,omitempty"`
 	Description  string            `json:"description,omitempty"`

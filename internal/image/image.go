@@ -8,6 +8,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/diskport/diskport/internal/awsid"
 	"github.com/diskport/diskport/internal/listing"
 	"github.com/diskport/diskport/internal/tag"
 )
@@ -17,7 +18,8 @@ import (
 type Image struct {
 	ID             string    `json:"ID"` // "ami-0" + 16 hex
 	Account        string    `json:"Account"`
-	Name           string    `json:"Name"` // one of the account's images has it
+	Region         string    `json:"-"`    // that it was registered in
+	Name           string    `json:"Name"` // one of the account's images in the region has it
 	Description    string    `json:"Description"`
 	Architecture   string    `json:"Architecture"`
 	RootDevice     string    `json:"RootDevice"`
@@ -32,6 +34,9 @@ type Image struct {
 	Tags           tag.Set   `json:"-"`
 }
 
+// Home returns where the image belongs.
+func (i Image) Home() awsid.Home { return awsid.Home{Account: i.Account, Region: i.Region} }
+
 // Device is one entry of an image's block device mapping.
 type Device struct {
 	Name                string `json:"Name"`
@@ -45,10 +50,11 @@ type Device struct {
 	Encrypted           bool   `json:"Encrypted"`
 }
 
-// ErrNotFound reports an image that does not exist or belongs to another account.
+// ErrNotFound reports an image that does not exist, or belongs to another account or
+// region.
 var ErrNotFound = errors.New("image: not found")
 
-// NameError reports a name that another image of the account has.
+// NameError reports a name that another image of the account has in the region.
 type NameError struct{ Name, ID string }
 
 func (e *NameError) Error() string { return "image: " + e.ID + " has the name " + e.Name }
@@ -58,16 +64,16 @@ func (e *NameError) Error() string { return "image: " + e.ID + " has the name " 
 type Store interface {
 	// Register stores an image with its tags. From then on the snapshots of its
 	// account that it names can't be deleted. *NameError when another image of the
-	// account has the name; *NoSnapshotError when a snapshot does not exist, is not
-	// completed, or is one that the account may not use.
+	// account has the name in the region; *NoSnapshotError when a snapshot does not
+	// exist, is not completed, is of another region, or is one that the account may not
+	// use.
 	Register(ctx context.Context, i Image) error
-	// Deregister removes an image of the account and returns it; its snapshots
-	// stay. ErrNotFound.
-	Deregister(ctx context.Context, account, id string) (Image, error)
-	// List returns at most limit of the account's images that match f, in order of
-	// creation, then id, beginning behind after.
-	List(ctx context.Context, account string, f Filter, after listing.Place, limit int) ([]Image, error)
-	// Owned counts the account's images.
+	// Deregister removes an image and returns it; its snapshots stay. ErrNotFound.
+	Deregister(ctx context.Context, home awsid.Home, id string) (Image, error)
+	// List returns at most limit of the images of an account and region that match f,
+	// in order of creation, then id, beginning behind after.
+	List(ctx context.Context, home awsid.Home, f Filter, after listing.Place, limit int) ([]Image, error)
+	// Owned counts the account's images in all regions.
 	Owned(ctx context.Context, account string) (int, error)
 }
 

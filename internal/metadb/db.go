@@ -26,6 +26,7 @@ type DB struct {
 	engine      engine
 	now         func() time.Time
 	ids         awsid.Source
+	regions     awsid.Regions         // that the service plays
 	witness     *witness              // of an embedded database; nil: none
 	room        Room                  // nil: none can be made
 	wrap        func(querier) querier // tests inject faults here; nil otherwise
@@ -35,6 +36,10 @@ type DB struct {
 type Options struct {
 	Now func() time.Time // nil: the system's clock
 	IDs awsid.Source     // for rows whose ids are not shown to clients
+
+	// Regions say where rows belong that are older than the regions; a database that
+	// has such rows needs them.
+	Regions awsid.Regions
 
 	// Witness is a file that tells an embedded database from an older one; it is
 	// made when missing. Empty: none, and always for PostgreSQL.
@@ -77,7 +82,7 @@ type engine struct {
 // it makes when missing, and migrates it. An error wraps space.ErrFull if there was no
 // room on the disk for that; the caller may try again.
 func Open(ctx context.Context, dsn string, o Options) (*DB, error) {
-	db := &DB{now: o.Now, ids: o.IDs, room: o.Room}
+	db := &DB{now: o.Now, ids: o.IDs, regions: o.Regions, room: o.Room}
 	if db.now == nil {
 		db.now = time.Now
 	}

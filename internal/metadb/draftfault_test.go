@@ -28,7 +28,7 @@ func draftLife(db *DB) []lifeEvent {
 	start := func(id, base string, timeout time.Duration, want *snapshot.Expected) func(context.Context) error {
 		return func(ctx context.Context) error {
 			_, _, err := s.Start(ctx, snapshot.Draft{Timeout: timeout, Token: id, Want: want, Record: snapshot.Record{
-				ID: id, Account: account, Tags: tag.Set{{Key: "k"}},
+				ID: id, Account: account, Region: region, Tags: tag.Set{{Key: "k"}},
 			}}, base, 9)
 			return err
 		}
@@ -53,7 +53,7 @@ func draftLife(db *DB) []lifeEvent {
 			})
 		}},
 		{"Complete", func(ctx context.Context) error {
-			return s.Complete(ctx, account, written, snapshot.Expected{Blocks: 1})
+			return s.Complete(ctx, of(account), written, snapshot.Expected{Blocks: 1})
 		}},
 		{"Claim", claim},
 		{"CreateFile", file(root)},
@@ -64,12 +64,12 @@ func draftLife(db *DB) []lifeEvent {
 		{"Claim", claim},
 		{"Reject", func(ctx context.Context) error { return s.Reject(ctx, l, "m") }},
 		{"Share", func(ctx context.Context) error {
-			return s.Share(ctx, account, written, []string{"x", "y"}, []string{"z"})
+			return s.Share(ctx, of(account), written, []string{"x", "y"}, []string{"z"})
 		}},
-		{"Unshare", func(ctx context.Context) error { return s.Unshare(ctx, account, written) }},
-		{"SetTier", func(ctx context.Context) error { return s.SetTier(ctx, account, written, snapshot.Archive) }},
+		{"Unshare", func(ctx context.Context) error { return s.Unshare(ctx, of(account), written) }},
+		{"SetTier", func(ctx context.Context) error { return s.SetTier(ctx, of(account), written, snapshot.Archive) }},
 		{"Start", start(late, "", time.Microsecond, nil)},
 		{"ExpireDrafts", func(ctx context.Context) error { _, err := s.ExpireDrafts(ctx, db.now()); return err }},
-		{"Delete", func(ctx context.Context) error { return s.Delete(ctx, account, written) }},
+		{"Delete", func(ctx context.Context) error { return s.Delete(ctx, of(account), written) }},
 	}
 }

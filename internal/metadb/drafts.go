@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/diskport/diskport/internal/awsid"
 	"github.com/diskport/diskport/internal/imports/importtask"
 	"github.com/diskport/diskport/internal/outbox"
 	"github.com/diskport/diskport/internal/store/blockstore"
@@ -22,7 +23,7 @@ func (s Snapshots) Start(ctx context.Context, d snapshot.Draft, baseID string, l
 		if err := lockAccount(ctx, q, d.Account); err != nil {
 			return err
 		}
-		old, replayed, err := draftByToken(ctx, q, d.Account, d.Token)
+		old, replayed, err := draftByToken(ctx, q, d.Home(), d.Token)
 		if err != nil || replayed {
 			stored, created = old, false
 			return err
@@ -33,7 +34,7 @@ func (s Snapshots) Start(ctx context.Context, d snapshot.Draft, baseID string, l
 		if d.Base, err = lockBase(ctx, q, baseID); err != nil {
 			return err
 		}
-		if err := s.db.addSnapshot(ctx, q, taskRow{account: d.Account}, d.Record); err != nil {
+		if err := s.db.addSnapshot(ctx, q, taskRow{home: d.Home()}, d.Record); err != nil {
 			return err
 		}
 		if err := s.db.addDraft(ctx, q, d); err != nil {
@@ -49,10 +50,10 @@ func (s Snapshots) Start(ctx context.Context, d snapshot.Draft, baseID string, l
 }
 
 // ByToken implements snapshot.DraftRecords.
-func (s Snapshots) ByToken(ctx context.Context, account, token string) (d snapshot.Draft, err error) {
-	err = s.db.view(ctx, "get a snapshot of account "+account+" by token", func(q querier) error {
+func (s Snapshots) ByToken(ctx context.Context, home awsid.Home, token string) (d snapshot.Draft, err error) {
+	err = s.db.view(ctx, "get a snapshot of account "+home.Account+" by token", func(q querier) error {
 		var ok bool
-		if d, ok, err = draftByToken(ctx, q, account, token); err == nil && !ok {
+		if d, ok, err = draftByToken(ctx, q, home, token); err == nil && !ok {
 			err = snapshot.ErrNotFound
 		}
 		return err
@@ -62,11 +63,12 @@ func (s Snapshots) ByToken(ctx context.Context, account, token string) (d snapsh
 
 // draftByToken returns the snapshot that was started with a client token, in any
 // state.
-func draftByToken(ctx context.Context, q querier, account, token string) (d snapshot.Draft, ok bool, err error) {
+func draftByToken(ctx context.Context, q querier, home awsid.Home, token string) (d snapshot.Draft, ok bool, err error) {
 	if token == "" {
 		return d, false, nil
 	}
-	d.Record, ok, err = one(ctx, q, scanSnapshot, selectSnapshot+` WHERE s.account = $1 AND s.token = $2`, account, token)
+	d.Record, ok, err = one(ctx, q, scanSnapshot, selectSnapshot+` WHERE s.account = $1 AND s.region = $2 AND s.token = $3`,
+		home.Account, home.Region, token)
 	if err != nil || !ok {
 		return d, ok, err
 	}
@@ -87,7 +89,8 @@ func limitDrafts(ctx context.Context, q querier, d snapshot.Draft, limit int) er
 		kind = `d.timeout = 0`
 	}
 	n, _, err := one(ctx, q, column[int], `
-		SELECT COUNT(*) FROM drafts d JOIN snapshots s ON s.id = d.snapshot WHERE s.account = $1 AND `+kind, d.Account)
+		SELECT COUNT(*) FROM drafts d JOIN snapshots s ON s.id = d.snapshot 
+		WHERE s.account = $1 AND s.region = $2 AND `+kind, d.Account, d.Region)
 	if err == nil && n >= limit {
 		err = snapshot.ErrTooMany
 	}
@@ -259,10 +262,10 @@ func addDraftBlocks(ctx context.Context, q querier, id string, blocks []snapshot
 }
 
 // Complete implements snapshot.DraftRecords.
-func (s Snapshots) Complete(ctx context.Context, account, id string, want snapshot.Expected) error {
+func (s Snapshots) Complete(ctx context.Context, home awsid.Home, id string, want snapshot.Expected) error {
 	return s.db.update(ctx, "complete snapshot "+id, func(q querier) error {
 		d, err := readDraft(ctx, q, id)
-		if (err == nil || errors.Is(err, snapshot.ErrNotPending)) && d.Account != account {
+		if (err == nil || errors.Is(err, snapshot.ErrNotPending)) && d.Home() != home {
 			return snapshot.ErrNotFound
 		}
 		if err != nil || d.Want != nil {
@@ -271,7 +274,7 @@ func (s Snapshots) Complete(ctx context.Context, account, id string, want snapsh
 		if err := s.db.touchDraft(ctx, q, id, false); err != nil {
 			return err
 		}
-		return s.db.completeDraft(ctx, q, account, id, want)
+		return s.db.completeDraft(ctx, q, home.Account, id, want)
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/diskport/diskport/internal/awsid"
 	"github.com/diskport/diskport/internal/imports/importtask"
 	"github.com/diskport/diskport/internal/outbox"
 	"github.com/diskport/diskport/internal/store/snapshot"
@@ -20,14 +21,14 @@ func (t Tasks) Fail(ctx context.Context, l work.Lease, f importtask.Failure) (wo
 }
 
 // Cancel implements importtask.Endings.
-func (t Tasks) Cancel(ctx context.Context, account, id string, f importtask.Failure) (previous importtask.State, err error) {
-	cleanup := t.db.unit(work.Unit{Account: account, Kind: work.Cleanup, Task: id})
+func (t Tasks) Cancel(ctx context.Context, home awsid.Home, id string, f importtask.Failure) (previous importtask.State, err error) {
+	cleanup := t.db.unit(work.Unit{Account: home.Account, Kind: work.Cleanup, Task: id})
 	err = t.db.free(ctx, "cancel task "+id, func(q querier) error {
 		task, ok, err := lockTask(ctx, q, id)
 		if err != nil {
 			return err
 		}
-		if !ok || task.account != account {
+		if !ok || task.home != home {
 			return importtask.ErrNotFound
 		}
 		previous = task.state
@@ -86,7 +87,7 @@ func (db *DB) tellFailure(ctx context.Context, q querier, task taskRow) error {
 	if err := taskFailure.read(text, &f); err != nil {
 		return err
 	}
-	e := outbox.Event{Kind: outbox.ImportFailed, Account: task.account, Resource: task.id, Detail: outbox.Detail{Reason: f.Reason, Message: f.Message}}
+	e := outbox.Event{Kind: outbox.ImportFailed, Account: task.home.Account, Region: task.home.Region, Resource: task.id, Detail: outbox.Detail{Reason: f.Reason, Message: f.Message}}
 	if f.Cancelled() {
 		e.Kind = outbox.ImportCancelled
 	}

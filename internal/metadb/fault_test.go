@@ -117,7 +117,7 @@ func life(db *DB) []lifeEvent {
 	}
 	create := func(id string) func(context.Context) error {
 		return func(ctx context.Context) error {
-			_, _, err := tasks.Create(ctx, importtask.Task{ID: id, Account: account, Token: id, Tags: tags}, 5)
+			_, _, err := tasks.Create(ctx, importtask.Task{ID: id, Account: account, Region: region, Token: id, Tags: tags}, 5)
 			return err
 		}
 	}
@@ -166,7 +166,7 @@ func life(db *DB) []lifeEvent {
 		{"Claim", claim},
 		{"Planned", planned(badSnap, 3)},
 		{"Cancel", func(ctx context.Context) error {
-			_, err := tasks.Cancel(ctx, account, bad, importtask.Failure{Message: "m"})
+			_, err := tasks.Cancel(ctx, of(account), bad, importtask.Failure{Message: "m"})
 			return err
 		}},
 		{"Claim", func(ctx context.Context) error {
@@ -183,16 +183,16 @@ func life(db *DB) []lifeEvent {
 		}},
 		{"CleanedUp", func(ctx context.Context) error { return tasks.CleanedUp(ctx, cleanup) }},
 		{"Tags.Add", func(ctx context.Context) error {
-			return db.Tags().Add(ctx, account, []string{goodSnap, good}, []tag.Tag{{Key: "l"}, {Key: "m"}})
+			return db.Tags().Add(ctx, of(account), []string{goodSnap, good}, []tag.Tag{{Key: "l"}, {Key: "m"}})
 		}},
 		{"Tags.Remove", func(ctx context.Context) error {
-			return db.Tags().Remove(ctx, account, []string{goodSnap, good}, []tag.Deletion{{Key: "k"}})
+			return db.Tags().Remove(ctx, of(account), []string{goodSnap, good}, []tag.Deletion{{Key: "k"}})
 		}},
 		{"Forget", func(ctx context.Context) error {
 			_, err := tasks.Forget(ctx, time.Now().Add(time.Hour))
 			return err
 		}},
-		{"Delete", func(ctx context.Context) error { return db.Snapshots().Delete(ctx, account, goodSnap) }},
+		{"Delete", func(ctx context.Context) error { return db.Snapshots().Delete(ctx, of(account), goodSnap) }},
 	}
 }
 

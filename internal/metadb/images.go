@@ -5,6 +5,7 @@ import (
 	"context"
 	"slices"
 
+	"github.com/diskport/diskport/internal/awsid"
 	"github.com/diskport/diskport/internal/image"
 	"github.com/diskport/diskport/internal/listing"
 	"github.com/diskport/diskport/internal/store/snapshot"
@@ -26,13 +27,14 @@ func (s Images) Register(ctx context.Context, i image.Image) error {
 	}
 	return s.db.update(ctx, "register image "+i.ID, func(q querier) error {
 		n, err := exec(ctx, q, `
-			INSERT INTO images (id, account, name, body, created) VALUES ($1, $2, $3, $4, $5) ON CONFLICT (account, name) DO NOTHING`,
-			i.ID, i.Account, i.Name, body, micros(i.Created))
+			INSERT INTO images (id, account, region, name, body, created) VALUES ($1, $2, $3, $4, $5, $6)
+			ON CONFLICT (account, region, name) DO NOTHING`,
+			i.ID, i.Account, i.Region, i.Name, body, micros(i.Created))
 		if err != nil {
 			return err
 		}
 		if n == 0 {
-			other, _, err := one(ctx, q, column[string], `SELECT id FROM images WHERE account = $1 AND name = $2`, i.Account, i.Name)
+			other, _, err := one(ctx, q, column[string], `SELECT id FROM images WHERE account = $1 AND region = $2 AND name = $3`, i.Account, i.Region, i.Name)
 			return cmp.Or[error](err, &image.NameError{Name: i.Name, ID: other})
 		}
 		for _, id := range snapshotsOf(i) {
@@ -40,7 +42,7 @@ func (s Images) Register(ctx context.Context, i image.Image) error {
 				return err
 			}
 		}
-		return putTags(ctx, q, i.Account, i.ID, i.Tags)
+		return putTags(ctx, q, i.Home(), i.ID, i.Tags)
 	})
 }
 
@@ -56,13 +58,13 @@ func snapshotsOf(i image.Image) []string {
 	return slices.Compact(ids)
 }
 
-// useSnapshot locks a snapshot that the image's account may use, and notes that
-// the image does.
+// useSnapshot locks a snapshot of the image's region that its account may use, and
+// notes that the image does.
 func useSnapshot(ctx context.Context, q querier, i image.Image, id string) error {
 	n, err := exec(ctx, q, `
-		UPDATE snapshots SET state = state WHERE id = $1 AND state = $2 AND (account = $3 OR id IN (
-			SELECT snapshot FROM snapshot_shares WHERE grantee = $3 OR grantee = $4))`,
-		id, snapshot.Completed, i.Account, snapshot.Everybody)
+		UPDATE snapshots SET state = state WHERE id = $1 AND region = $2 AND state = $3 AND (account = $4 OR id IN (
+			SELECT snapshot FROM snapshot_shares WHERE grantee = $4 OR grantee = $5))`,
+		id, i.Region, snapshot.Completed, i.Account, snapshot.Everybody)
 	if err != nil {
 		return err
 	}
@@ -86,10 +88,10 @@ func notInUse(ctx context.Context, q querier, account, id string) error {
 }
 
 // Deregister implements image.Store.
-func (s Images) Deregister(ctx context.Context, account, id string) (gone image.Image, err error) {
+func (s Images) Deregister(ctx context.Context, home awsid.Home, id string) (gone image.Image, err error) {
 	err = s.db.free(ctx, "deregister image "+id, func(q querier) error {
 		var ok bool
-		gone, ok, err = one(ctx, q, scanImage, `DELETE FROM images WHERE id = $1 AND account = $2 RETURNING body`, id, account)
+		gone, ok, err = one(ctx, q, scanImage, `DELETE FROM images WHERE id = $1 AND account = $2 AND region = $3 RETURNING region, body`, id, home.Account, home.Region)
 		if err != nil {
 			return err
 		}
@@ -105,9 +107,9 @@ func (s Images) Deregister(ctx context.Context, account, id string) (gone image.
 }
 
 // List implements image.Store.
-func (s Images) List(ctx context.Context, account string, f image.Filter, after listing.Place, limit int) (list []image.Image, err error) {
-	err = s.db.view(ctx, "list images of account "+account, func(q querier) error {
-		list, err = listImages(ctx, q, account, f, after, limit)
+func (s Images) List(ctx context.Context, home awsid.Home, f image.Filter, after listing.Place, limit int) (list []image.Image, err error) {
+	err = s.db.view(ctx, "list images of account "+home.Account, func(q querier) error {
+		list, err = listImages(ctx, q, home, f, after, limit)
 		if err != nil {
 			return err
 		}
@@ -124,8 +126,8 @@ func (s Images) List(ctx context.Context, account string, f image.Filter, after 
 	return list, err
 }
 
-func listImages(ctx context.Context, q querier, account string, f image.Filter, after listing.Place, limit int) ([]image.Image, error) {
-	own := query{from: `SELECT body FROM images`, order: `created, id`}.and(`account = ?`, account)
+func listImages(ctx context.Context, q querier, home awsid.Home, f image.Filter, after listing.Place, limit int) ([]image.Image, error) {
+	own := query{from: `SELECT region, body FROM images`, order: `created, id`}.and(`account = ?`, home.Account).and(`region = ?`, home.Region)
 	switch {
 	case f.IDs != nil:
 		return byID(ctx, q, scanImage, in(own, `name`, f.Names), `id`, f.IDs, placeOfImage, after, limit)
@@ -143,9 +145,11 @@ func (s Images) Owned(ctx context.Context, account string) (int, error) {
 }
 
 func scanImage(s scanner) (i image.Image, err error) {
-	var body string
-	if err = s.Scan(&body); err != nil {
+	var region, body string
+	if err = s.Scan(&region, &body); err != nil {
 		return i, err
 	}
-	return i, imageBody.read(body, &i)
+	err = imageBody.read(body, &i)
+	i.Region = region
+	return i, err
 }

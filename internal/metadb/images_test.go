@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/diskport/diskport/internal/awsid"
 	"github.com/diskport/diskport/internal/image"
 	"github.com/diskport/diskport/internal/imports/importtask"
 	"github.com/diskport/diskport/internal/listing"
@@ -20,17 +21,17 @@ func TestImages(t *testing.T) {
 		db := fresh(t)
 		ctx, images := t.Context(), db.Images()
 		own, theirs, pending := db.ids.Snapshot(), db.ids.Snapshot(), db.ids.Snapshot()
-		addRecord(t, db, snapshot.Record{ID: own, Account: "a", State: snapshot.Completed})
-		addRecord(t, db, snapshot.Record{ID: theirs, Account: "b", State: snapshot.Completed})
-		addRecord(t, db, snapshot.Record{ID: pending, Account: "a", State: snapshot.Pending})
+		addRecord(t, db, snapshot.Record{ID: own, Account: "a", Region: region, State: snapshot.Completed})
+		addRecord(t, db, snapshot.Record{ID: theirs, Account: "b", Region: region, State: snapshot.Completed})
+		addRecord(t, db, snapshot.Record{ID: pending, Account: "a", Region: region, State: snapshot.Pending})
 		img := image.Image{
-			ID: db.ids.Image(), Account: "a", Name: "web", Created: time.Unix(1, 0).UTC(), Tags: tag.Set{{Key: "k", Value: "v"}},
+			ID: db.ids.Image(), Account: "a", Region: region, Name: "web", Created: time.Unix(1, 0).UTC(), Tags: tag.Set{{Key: "k", Value: "v"}},
 			Devices: []image.Device{{Name: "/dev/a", Snapshot: own, VolumeSize: 1}, {Name: "/dev/b", Snapshot: own}, {Name: "/dev/c"}},
 		}
 		if err := images.Register(ctx, img); err != nil {
 			t.Fatal(err)
 		}
-		list, err := images.List(ctx, "a", image.Filter{}, listing.Place{}, 10)
+		list, err := images.List(ctx, of("a"), image.Filter{}, listing.Place{}, 10)
 		if diff := cmp.Diff([]image.Image{img}, list); err != nil || diff != "" {
 			t.Errorf("%v (-want +got):\n%s", err, diff)
 		}
@@ -48,30 +49,61 @@ func TestImages(t *testing.T) {
 			}
 		}
 		var used *snapshot.InUseError
-		if err := db.Snapshots().Delete(ctx, "a", own); !errors.As(err, &used) || used.Image != img.ID {
+		if err := db.Snapshots().Delete(ctx, of("a"), own); !errors.As(err, &used) || used.Image != img.ID {
 			t.Errorf("delete what is in use: got %v", err)
 		}
-		if err := db.Snapshots().Share(ctx, "a", own, []string{"b"}, nil); err != nil {
+		if err := db.Snapshots().Share(ctx, of("a"), own, []string{"b"}, nil); err != nil {
 			t.Fatal(err)
 		}
-		foreign := image.Image{ID: db.ids.Image(), Account: "b", Name: "web", Devices: img.Devices}
+		foreign := image.Image{ID: db.ids.Image(), Account: "b", Region: region, Name: "web", Devices: img.Devices}
 		if err := images.Register(ctx, foreign); err != nil {
 			t.Fatal(err)
 		}
-		if err := db.Tags().Add(ctx, "a", []string{img.ID}, []tag.Tag{{Key: "l"}}); err != nil {
+		if err := db.Tags().Add(ctx, of("a"), []string{img.ID}, []tag.Tag{{Key: "l"}}); err != nil {
 			t.Error(err)
 		}
-		if _, err := images.Deregister(ctx, "b", img.ID); !errors.Is(err, image.ErrNotFound) {
+		if _, err := images.Deregister(ctx, of("b"), img.ID); !errors.Is(err, image.ErrNotFound) {
 			t.Errorf("by another: got %v", err)
 		}
-		if gone, err := images.Deregister(ctx, "a", img.ID); err != nil || gone.Name != "web" {
+		if gone, err := images.Deregister(ctx, of("a"), img.ID); err != nil || gone.Name != "web" {
 			t.Errorf("got %+v, %v", gone, err)
 		}
-		if err := db.Snapshots().Delete(ctx, "a", own); err != nil { // another account's image does not keep it
+		if err := db.Snapshots().Delete(ctx, of("a"), own); err != nil { // another account's image does not keep it
 			t.Error(err)
 		}
-		if tags, err := db.Tags().List(ctx, "a", tag.Filter{}, tag.Place{}, 10); err != nil || len(tags) != 0 {
+		if tags, err := db.Tags().List(ctx, of("a"), tag.Filter{}, tag.Place{}, 10); err != nil || len(tags) != 0 {
 			t.Errorf("left: %v, %v", tags, err)
+		}
+	})
+}
+
+// TestRegionsOfImages: an image is seen in its own region, is made of snapshots of that
+// region, and its name is taken there alone.
+func TestRegionsOfImages(t *testing.T) {
+	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) {
+		db := fresh(t)
+		ctx, images, elsewhere := t.Context(), db.Images(), awsid.Home{Account: "a", Region: "eu-west-1"}
+		own := db.ids.Snapshot()
+		addRecord(t, db, snapshot.Record{ID: own, Account: "a", Region: region, State: snapshot.Completed})
+		here := image.Image{ID: db.ids.Image(), Account: "a", Region: region, Name: "web"}
+		there := image.Image{ID: db.ids.Image(), Account: "a", Region: elsewhere.Region, Name: "web"}
+		for _, i := range []image.Image{here, there} {
+			if err := images.Register(ctx, i); err != nil {
+				t.Fatal(err)
+			}
+			for name, f := range map[string]image.Filter{"all": {}, "by id": {IDs: []string{here.ID, there.ID}}, "by name": {Names: []string{"web"}}} {
+				if list, err := images.List(ctx, i.Home(), f, listing.Place{}, 9); err != nil || len(list) != 1 || list[0].ID != i.ID || list[0].Region != i.Region {
+					t.Errorf("%s in %s: got %+v, %v", name, i.Region, list, err)
+				}
+			}
+		}
+		other := image.Image{ID: db.ids.Image(), Account: "a", Region: elsewhere.Region, Name: "other", Devices: []image.Device{{Name: "/dev/a", Snapshot: own}}}
+		var none *image.NoSnapshotError
+		if err := images.Register(ctx, other); !errors.As(err, &none) || none.ID != own {
+			t.Errorf("of a snapshot of another region: got %v", err)
+		}
+		if _, err := images.Deregister(ctx, elsewhere, here.ID); !errors.Is(err, image.ErrNotFound) {
+			t.Errorf("from another region: got %v", err)
 		}
 	})
 }
@@ -81,13 +113,13 @@ func TestListImages(t *testing.T) {
 		db := fresh(t)
 		names := map[string]string{}
 		for i, name := range []string{"c", "a", "b"} {
-			img := image.Image{ID: db.ids.Image(), Account: "a", Name: name, Created: time.Unix(int64(i), 0), Tags: tag.Set{{Key: "k", Value: name}}}
+			img := image.Image{ID: db.ids.Image(), Account: "a", Region: region, Name: name, Created: time.Unix(int64(i), 0), Tags: tag.Set{{Key: "k", Value: name}}}
 			if err := db.Images().Register(t.Context(), img); err != nil {
 				t.Fatal(err)
 			}
 			names[name] = img.ID
 		}
-		if err := db.Images().Register(t.Context(), image.Image{ID: db.ids.Image(), Account: "b", Name: "c"}); err != nil {
+		if err := db.Images().Register(t.Context(), image.Image{ID: db.ids.Image(), Account: "b", Region: region, Name: "c"}); err != nil {
 			t.Fatal(err)
 		}
 		tests := []struct {
@@ -105,7 +137,7 @@ func TestListImages(t *testing.T) {
 			for limit := 1; limit < 5; limit++ {
 				got := ""
 				for after := (listing.Place{}); ; {
-					list, err := db.Images().List(t.Context(), "a", tt.f, after, limit)
+					list, err := db.Images().List(t.Context(), of("a"), tt.f, after, limit)
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -136,7 +168,7 @@ func TestDefaults(t *testing.T) {
 		s := fresh(t).Snapshots()
 		want := func(account, region string, want snapshot.Defaults) {
 			t.Helper()
-			if got, err := s.Defaults(t.Context(), account, region); err != nil || got != want {
+			if got, err := s.Defaults(t.Context(), awsid.Home{Account: account, Region: region}); err != nil || got != want {
 				t.Errorf("%s in %s: got %+v, %v", account, region, got, err)
 			}
 		}
@@ -147,16 +179,16 @@ func TestDefaults(t *testing.T) {
 			}
 		}
 		want("a", "r", snapshot.Defaults{})
-		must(s.EnableEncryption(t.Context(), "a", "r"))
-		must(s.SetDefaultKey(t.Context(), "a", "r", "arn"))
+		must(s.EnableEncryption(t.Context(), awsid.Home{Account: "a", Region: "r"}))
+		must(s.SetDefaultKey(t.Context(), awsid.Home{Account: "a", Region: "r"}, "arn"))
 		want("a", "r", snapshot.Defaults{Encrypt: true, KMSKey: "arn"})
 		want("a", "q", snapshot.Defaults{})
 		want("b", "r", snapshot.Defaults{})
-		must(s.DisableEncryption(t.Context(), "a", "r"))
-		must(s.SetDefaultKey(t.Context(), "b", "r", "other"))
+		must(s.DisableEncryption(t.Context(), awsid.Home{Account: "a", Region: "r"}))
+		must(s.SetDefaultKey(t.Context(), awsid.Home{Account: "b", Region: "r"}, "other"))
 		want("a", "r", snapshot.Defaults{KMSKey: "arn"})
 		want("b", "r", snapshot.Defaults{KMSKey: "other"})
-		must(s.SetDefaultKey(t.Context(), "a", "r", ""))
+		must(s.SetDefaultKey(t.Context(), awsid.Home{Account: "a", Region: "r"}, ""))
 		want("a", "r", snapshot.Defaults{})
 	})
 }
@@ -165,10 +197,10 @@ func TestSnapshotTags(t *testing.T) {
 	db := open(t, t.TempDir()+"/m.db")
 	id := db.ids.Task()
 	tags := tag.Set{{Key: "k", Value: "v"}}
-	if _, _, err := db.Tasks().Create(t.Context(), importtask.Task{ID: id, Account: "a", SnapshotTags: tags}, 1); err != nil {
+	if _, _, err := db.Tasks().Create(t.Context(), importtask.Task{ID: id, Account: "a", Region: region, SnapshotTags: tags}, 1); err != nil {
 		t.Fatal(err)
 	}
-	got, err := db.Tasks().Get(t.Context(), "a", id)
+	got, err := db.Tasks().Get(t.Context(), of("a"), id)
 	if diff := cmp.Diff(tags, got.SnapshotTags); err != nil || diff != "" {
 		t.Errorf("%v (-want +got):\n%s", err, diff)
 	}

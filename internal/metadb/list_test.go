@@ -37,21 +37,21 @@ func fill(t testing.TB, db *DB, account string, n int) {
 				state, snapState, ended, progress = importtask.Active, snapshot.Pending, 0, 0
 			}
 			tasks = append(tasks, []any{
-				task, account, "digest", "", "", "RAW", "vmimport", "bucket", fmt.Sprint("disks/", i), "", 1 << 30, state, importtask.Converting, "{}",
-				snap, ranges, 0, `{"done":1073741824}`, 1 << 31, "[]", i + 1, i + 1, ended,
+				task, account, region, "digest", "", "", "RAW", "vmimport", "bucket", fmt.Sprint("disks/", i), "", 1 << 30, state, importtask.Converting, "{}",
+				snap, ranges, 0, `{"done":1073741824}`, 1 << 31, "[]", i + 1, i + 1, ended, "[]", 0, "",
 			})
-			snapshots = append(snapshots, []any{snap, account, "dom-1", task, fmt.Sprint("disk ", i), snapState, 2, 1 << 31, progress, i + 1, ended, 1, 4096, 1 << 30})
+			snapshots = append(snapshots, []any{snap, account, region, "dom-1", task, fmt.Sprint("disk ", i), snapState, 2, 1 << 31, progress, i + 1, ended, 1, 4096, 1 << 30})
 			for _, id := range []string{task, snap} {
-				tags = append(tags, []any{id, "Name", fmt.Sprint("disk-", i), account}, []any{id, "team", "storage", account})
+				tags = append(tags, []any{id, "Name", fmt.Sprint("disk-", i), account, region}, []any{id, "team", "storage", account, region})
 			}
 		}
 		must(t, db, func(q querier) error {
 			return errors.Join(
-				insert(t.Context(), q, tasks, `INSERT INTO tasks (id, account, digest, description, disk_description, format, role_name, bucket, object_key, pin,
-					source_bytes, state, phase, failure, snapshot, ranges, ranges_left, counts, virtual_bytes, warnings, created, started, ended) VALUES (?)`),
-				insert(t.Context(), q, snapshots, `INSERT INTO snapshots (id, account, domain, task, description, state, volume_gib, virtual_bytes, progress,
+				insert(t.Context(), q, tasks, `INSERT INTO tasks (id, account, region, digest, description, disk_description, format, role_name, bucket, object_key, pin,
+					source_bytes, state, phase, failure, snapshot, ranges, ranges_left, counts, virtual_bytes, warnings, created, started, ended, snapshot_tags, encrypted, kms_key) VALUES (?)`),
+				insert(t.Context(), q, snapshots, `INSERT INTO snapshots (id, account, region, domain, task, description, state, volume_gib, virtual_bytes, progress,
 					started, completed, root, blocks, stored) VALUES (?)`),
-				insert(t.Context(), q, tags, `INSERT INTO tags (resource, name, value, account) VALUES (?)`),
+				insert(t.Context(), q, tags, `INSERT INTO tags (resource, name, value, account, region) VALUES (?)`),
 			)
 		})
 	}
@@ -86,7 +86,7 @@ func TestStatementsOfAPage(t *testing.T) {
 			fill(t, db, neighbour, 200)
 			for i := range 150 {
 				id := fmt.Sprintf("snap-0%s%010d", neighbour[:6], i)
-				if err := db.Snapshots().Share(t.Context(), neighbour, id, []string{owner, snapshot.Everybody, "777788889999"}, nil); err != nil {
+				if err := db.Snapshots().Share(t.Context(), of(neighbour), id, []string{owner, snapshot.Everybody, "777788889999"}, nil); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -120,19 +120,19 @@ func TestStatementsOfAPage(t *testing.T) {
 func reads(ctx context.Context, db *DB, after listing.Place) map[string]func() (int, error) {
 	tasks := func(f importtask.Filter) func() (int, error) {
 		return func() (int, error) {
-			list, err := db.Tasks().List(ctx, owner, f, after, 100)
+			list, err := db.Tasks().List(ctx, of(owner), f, after, 100)
 			return len(list), err
 		}
 	}
 	snapshots := func(f snapshot.Filter) func() (int, error) {
 		return func() (int, error) {
-			list, err := db.Snapshots().List(ctx, owner, f, after, 100)
+			list, err := db.Snapshots().List(ctx, of(owner), f, after, 100)
 			return len(list), err
 		}
 	}
 	tags := func(f tag.Filter) func() (int, error) {
 		return func() (int, error) {
-			list, err := db.Tags().List(ctx, owner, f, tag.Place{Resource: after.ID}, 100)
+			list, err := db.Tags().List(ctx, of(owner), f, tag.Place{Resource: after.ID}, 100)
 			return len(list), err
 		}
 	}
@@ -181,18 +181,18 @@ func TestRemovedAccountLeavesNothing(t *testing.T) {
 		}
 		empty := dumpOf(t, db, "tasks", "tags", "snapshot_defaults", "snapshot_shares", "kms_keys", "kms_aliases", "iam_keys")
 		ok(db.IAM().AddAccount(ctx, iam.AccessKey{ID: "AKIA1", Account: owner, Wrapped: []byte{1}}))
-		ok(db.Snapshots().EnableEncryption(ctx, owner, "eu-north-1"))
+		ok(db.Snapshots().EnableEncryption(ctx, of(owner)))
 		managed := kms.Key{Ref: kms.Ref{Account: owner, Region: "eu-north-1", ID: "k"}, Manager: kms.AWS}
 		ok(db.KMS().CreateKey(ctx, managed, kms.Alias{Account: owner, Region: "eu-north-1", Name: "alias/aws/ebs", Target: "k"}))
-		foreign := snapshot.Record{ID: db.ids.Snapshot(), Account: neighbour, State: snapshot.Completed}
+		foreign := snapshot.Record{ID: db.ids.Snapshot(), Account: neighbour, Region: region, State: snapshot.Completed}
 		addRecord(t, db, foreign)
-		ok(db.Snapshots().Share(ctx, neighbour, foreign.ID, []string{owner}, nil))
-		task := importtask.Task{ID: db.ids.Task(), Account: owner, Tags: tag.Set{{Key: "k", Value: "v"}}}
+		ok(db.Snapshots().Share(ctx, of(neighbour), foreign.ID, []string{owner}, nil))
+		task := importtask.Task{ID: db.ids.Task(), Account: owner, Region: region, Tags: tag.Set{{Key: "k", Value: "v"}}}
 		_, _, err := db.Tasks().Create(ctx, task, 1)
 		ok(err)
 
-		own := snapshot.Record{ID: db.ids.Snapshot(), Account: owner, State: snapshot.Completed}
-		img := image.Image{ID: db.ids.Image(), Account: owner, Name: "i"}
+		own := snapshot.Record{ID: db.ids.Snapshot(), Account: owner, Region: region, State: snapshot.Completed}
+		img := image.Image{ID: db.ids.Image(), Account: owner, Region: region, Name: "i"}
 		customers := kms.Key{Ref: kms.Ref{Account: owner, Region: "us-east-1", ID: "c"}, Manager: kms.Customer}
 		for _, owned := range []struct {
 			name      string
@@ -204,8 +204,8 @@ func TestRemovedAccountLeavesNothing(t *testing.T) {
 					return errors.Join(err, dropUnits(ctx, q, task.ID))
 				})
 			}},
-			{"a snapshot", func() { addRecord(t, db, own) }, func() { ok(db.Snapshots().Delete(ctx, owner, own.ID)) }},
-			{"an image", func() { ok(db.Images().Register(ctx, img)) }, func() { _, err := db.Images().Deregister(ctx, owner, img.ID); ok(err) }},
+			{"a snapshot", func() { addRecord(t, db, own) }, func() { ok(db.Snapshots().Delete(ctx, of(owner), own.ID)) }},
+			{"an image", func() { ok(db.Images().Register(ctx, img)) }, func() { _, err := db.Images().Deregister(ctx, of(owner), img.ID); ok(err) }},
 			{"a key in another region", func() { ok(db.KMS().CreateKey(ctx, customers, kms.Alias{})) }, func() {
 				ok(db.KMS().ChangeKey(ctx, kms.Ref{Account: owner, Region: "us-east-1", ID: "c"}, func(k *kms.Key) error {
 					k.State, k.Deletion = kms.PendingDeletion, time.Now().Add(-time.Second)
@@ -228,7 +228,7 @@ func TestRemovedAccountLeavesNothing(t *testing.T) {
 		if diff := cmp.Diff(empty, left); diff != "" {
 			t.Errorf("left (-want +got):\n%s", diff)
 		}
-		if r, err := db.Snapshots().Get(ctx, foreign.ID); err != nil || r.UsableBy(owner) {
+		if r, err := db.Snapshots().Get(ctx, region, foreign.ID); err != nil || r.UsableBy(owner) {
 			t.Errorf("the next of that id may use %+v, %v", r, err)
 		}
 	})
@@ -248,18 +248,21 @@ func TestSharesOfBefore(t *testing.T) {
 		}
 		var want []string
 		for i := range 3 {
-			r := snapshot.Record{ID: db.ids.Snapshot(), Account: neighbour, State: snapshot.Completed, StartedAt: time.UnixMicro(int64(i + 1))}
-			want = append(want, r.ID)
-			addRecord(t, db, r)
+			id := db.ids.Snapshot()
+			want = append(want, id)
 			must(t, db, func(q querier) error {
-				_, err := exec(t.Context(), q, `INSERT INTO snapshot_shares (snapshot, grantee) VALUES ($1, $2)`, r.ID, owner)
+				_, err := exec(t.Context(), q, `INSERT INTO snapshots (id, account, domain, task, description, state, volume_gib, virtual_bytes, progress,
+					started, completed, root, blocks, stored) VALUES ($1, $2, '', '', '', 'completed', 1, 1, 100, $3, $3, 1, 0, 0)`, id, neighbour, i+1)
+				if err == nil {
+					_, err = exec(t.Context(), q, `INSERT INTO snapshot_shares (snapshot, grantee) VALUES ($1, $2)`, id, owner)
+				}
 				return err
 			})
 		}
 		if _, err := p.Up(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		list, err := db.Snapshots().List(t.Context(), owner, snapshot.Filter{}, listing.Place{Created: 1, ID: want[0]}, 9)
+		list, err := db.Snapshots().List(t.Context(), of(owner), snapshot.Filter{}, listing.Place{Created: 1, ID: want[0]}, 9)
 		var got []string
 		for _, r := range list {
 			got = append(got, r.ID)

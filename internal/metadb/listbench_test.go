@@ -70,7 +70,7 @@ func shareWidely(b *testing.B, db *DB) {
 		others = append(others, fmt.Sprintf("9%011d", i))
 	}
 	for i := range 1000 {
-		if err := db.Snapshots().Share(b.Context(), neighbour, fmt.Sprintf("snap-0%s%010d", neighbour[:6], i), others, nil); err != nil {
+		if err := db.Snapshots().Share(b.Context(), of(neighbour), fmt.Sprintf("snap-0%s%010d", neighbour[:6], i), others, nil); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/diskport/diskport/internal/awsid"
 	"github.com/diskport/diskport/internal/metadb/pgtest"
 )
 
@@ -62,9 +63,20 @@ func onEngines(t *testing.T, fn func(t *testing.T, fresh func(*testing.T) *DB)) 
 	})
 }
 
+// region is the service's own region, and where everything is unless a test says
+// otherwise.
+const region = "us-east-1"
+
+// of returns where what an account owns is.
+func of(account string) awsid.Home { return awsid.Home{Account: account, Region: region} }
+
 func open(t testing.TB, dsn string) *DB {
 	t.Helper()
-	db, err := Open(t.Context(), dsn, Options{})
+	regions, err := awsid.NewRegions(region, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	db, err := Open(t.Context(), dsn, Options{Regions: regions})
 	if err != nil {
 		t.Fatal(err)
 	}

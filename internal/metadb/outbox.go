@@ -32,8 +32,8 @@ func (db *DB) tell(ctx context.Context, q querier, e outbox.Event) error {
 	if err != nil {
 		return err
 	}
-	_, err = exec(ctx, q, `INSERT INTO outbox (id, kind, account, resource, detail, at) VALUES ($1, $2, $3, $4, $5, $6)`,
-		id, e.Kind, e.Account, e.Resource, detail, micros(e.At))
+	_, err = exec(ctx, q, `INSERT INTO outbox (id, kind, account, region, resource, detail, at) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
+		id, e.Kind, e.Account, e.Region, e.Resource, detail, micros(e.At))
 	return err
 }
 
@@ -42,14 +42,14 @@ func (o Outbox) Pending(ctx context.Context, limit int) (events []outbox.Event, 
 	scan := func(s scanner) (e outbox.Event, err error) {
 		var detail string
 		var at int64
-		if err = s.Scan(&e.ID, &e.Kind, &e.Account, &e.Resource, &detail, &at); err != nil {
+		if err = s.Scan(&e.ID, &e.Kind, &e.Account, &e.Region, &e.Resource, &detail, &at); err != nil {
 			return e, err
 		}
 		e.At = fromMicros(at)
 		return e, outboxDetail.read(detail, &e.Detail)
 	}
 	err = o.db.view(ctx, "read the outbox", func(q querier) error {
-		events, err = all(ctx, q, scan, `SELECT id, kind, account, resource, detail, at FROM outbox ORDER BY id LIMIT $1`, limit)
+		events, err = all(ctx, q, scan, `SELECT id, kind, account, region, resource, detail, at FROM outbox ORDER BY id LIMIT $1`, limit)
 		return err
 	})
 	return events, err

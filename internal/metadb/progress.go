@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/diskport/diskport/internal/awsid"
 	"github.com/diskport/diskport/internal/imports/importtask"
 	"github.com/diskport/diskport/internal/outbox"
 	"github.com/diskport/diskport/internal/store/blockstore"
@@ -14,11 +15,12 @@ import (
 
 // taskRow is what events need of a task whose row they have locked.
 type taskRow struct {
-	id, account string
-	state       importtask.State
-	snapshot    string
-	counts      importtask.Counts
-	left        int // ranges
+	id       string
+	home     awsid.Home
+	state    importtask.State
+	snapshot string
+	counts   importtask.Counts
+	left     int // ranges
 }
 
 // lockTask returns a task and keeps other transactions from changing it until this
@@ -26,13 +28,13 @@ type taskRow struct {
 func lockTask(ctx context.Context, q querier, id string) (t taskRow, ok bool, err error) {
 	scan := func(s scanner) (t taskRow, err error) {
 		var counts string
-		if err = s.Scan(&t.id, &t.account, &t.state, &t.snapshot, &counts, &t.left); err != nil {
+		if err = s.Scan(&t.id, &t.home.Account, &t.home.Region, &t.state, &t.snapshot, &counts, &t.left); err != nil {
 			return t, err
 		}
 		return t, taskCounts.read(counts, &t.counts)
 	}
 	return one(ctx, q, scan, `
-		UPDATE tasks SET state = state WHERE id = $1 RETURNING id, account, state, snapshot, counts, ranges_left`, id)
+		UPDATE tasks SET state = state WHERE id = $1 RETURNING id, account, region, state, snapshot, counts, ranges_left`, id)
 }
 
 // event runs fn as an event of the lease's task: it locks the task, checks the
@@ -183,10 +185,10 @@ func (t Tasks) Publish(ctx context.Context, l work.Lease, p importtask.Published
 			return err
 		}
 		made := outbox.Detail{Snapshot: task.snapshot}
-		if err := t.db.tell(ctx, q, outbox.Event{Kind: outbox.ImportCompleted, Account: task.account, Resource: task.id, Detail: made}); err != nil {
+		if err := t.db.tell(ctx, q, outbox.Event{Kind: outbox.ImportCompleted, Account: task.home.Account, Region: task.home.Region, Resource: task.id, Detail: made}); err != nil {
 			return err
 		}
-		return t.db.tell(ctx, q, outbox.Event{Kind: outbox.SnapshotCompleted, Account: task.account, Resource: task.snapshot})
+		return t.db.tell(ctx, q, outbox.Event{Kind: outbox.SnapshotCompleted, Account: task.home.Account, Region: task.home.Region, Resource: task.snapshot})
 	})
 }
 

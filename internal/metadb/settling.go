@@ -83,11 +83,12 @@ func (s Snapshots) Publish(ctx context.Context, l work.Lease, r snapshot.Manifes
 
 // tellDraft puts into the outbox how a draft ended.
 func (db *DB) tellDraft(ctx context.Context, q querier, kind outbox.Kind, account, id, message string) error {
-	parent, _, err := one(ctx, q, column[string], `SELECT parent FROM snapshots WHERE id = $1`, id)
-	if err != nil {
+	told := outbox.Event{Kind: kind, Account: account, Resource: id, Detail: outbox.Detail{Message: message}}
+	scan := func(s scanner) (struct{}, error) { return struct{}{}, s.Scan(&told.Detail.Source, &told.Region) }
+	if _, _, err := one(ctx, q, scan, `SELECT parent, region FROM snapshots WHERE id = $1`, id); err != nil {
 		return err
 	}
-	return db.tell(ctx, q, outbox.Event{Kind: kind, Account: account, Resource: id, Detail: outbox.Detail{Source: parent, Message: message}})
+	return db.tell(ctx, q, told)
 }
 
 // Reject implements snapshot.Settling.

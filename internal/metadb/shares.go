@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"github.com/diskport/diskport/internal/awsid"
 	"github.com/diskport/diskport/internal/outbox"
 	"github.com/diskport/diskport/internal/store/snapshot"
 )
@@ -21,29 +22,29 @@ func dropShares(ctx context.Context, q querier, id string) error {
 }
 
 // Share implements snapshot.Changes.
-func (s Snapshots) Share(ctx context.Context, account, id string, add, remove []string) error {
-	return s.own(ctx, "share", account, id, func(q querier) error {
+func (s Snapshots) Share(ctx context.Context, home awsid.Home, id string, add, remove []string) error {
+	return s.own(ctx, "share", home, id, func(q querier) error {
 		if _, err := execIn(ctx, q, args(remove), `DELETE FROM snapshot_shares WHERE snapshot = $1 AND grantee IN (?)`, id); err != nil {
 			return err
 		}
-		if err := addShares(ctx, q, id, add); err != nil {
+		if err := addShares(ctx, q, home.Region, id, add); err != nil {
 			return err
 		}
 		detail := outbox.Detail{Added: add, Removed: remove}
-		return s.db.tell(ctx, q, outbox.Event{Kind: outbox.SnapshotShared, Account: account, Resource: id, Detail: detail})
+		return s.db.tell(ctx, q, outbox.Event{Kind: outbox.SnapshotShared, Account: home.Account, Region: home.Region, Resource: id, Detail: detail})
 	})
 }
 
-func addShares(ctx context.Context, q querier, id string, add []string) error {
+func addShares(ctx context.Context, q querier, region, id string, add []string) error {
 	started, _, err := one(ctx, q, column[int64], `SELECT started FROM snapshots WHERE id = $1`, id)
 	if err != nil || len(add) == 0 {
 		return err
 	}
 	rows := [][]any{}
 	for _, who := range slices.Compact(slices.Sorted(slices.Values(add))) {
-		rows = append(rows, []any{id, who, started})
+		rows = append(rows, []any{id, who, region, started})
 	}
-	if err := insert(ctx, q, rows, `INSERT INTO snapshot_shares (snapshot, grantee, started) VALUES (?) ON CONFLICT DO NOTHING`); err != nil {
+	if err := insert(ctx, q, rows, `INSERT INTO snapshot_shares (snapshot, grantee, region, started) VALUES (?) ON CONFLICT DO NOTHING`); err != nil {
 		return err
 	}
 	n, _, err := one(ctx, q, column[int], `SELECT COUNT(*) FROM snapshot_shares WHERE snapshot = $1`, id)
@@ -54,8 +55,8 @@ func addShares(ctx context.Context, q querier, id string, add []string) error {
 }
 
 // Unshare implements snapshot.Changes.
-func (s Snapshots) Unshare(ctx context.Context, account, id string) error {
-	return s.own(ctx, "unshare", account, id, func(q querier) error {
+func (s Snapshots) Unshare(ctx context.Context, home awsid.Home, id string) error {
+	return s.own(ctx, "unshare", home, id, func(q querier) error {
 		gone, err := sharesOf(ctx, q, id)
 		if err != nil {
 			return err
@@ -64,22 +65,22 @@ func (s Snapshots) Unshare(ctx context.Context, account, id string) error {
 			return err
 		}
 		detail := outbox.Detail{Removed: gone}
-		return s.db.tell(ctx, q, outbox.Event{Kind: outbox.SnapshotShared, Account: account, Resource: id, Detail: detail})
+		return s.db.tell(ctx, q, outbox.Event{Kind: outbox.SnapshotShared, Account: home.Account, Region: home.Region, Resource: id, Detail: detail})
 	})
 }
 
 // SetTier implements snapshot.Changes.
-func (s Snapshots) SetTier(ctx context.Context, account, id string, t snapshot.Tier) error {
-	return s.own(ctx, "set the tier of", account, id, func(q querier) error {
+func (s Snapshots) SetTier(ctx context.Context, home awsid.Home, id string, t snapshot.Tier) error {
+	return s.own(ctx, "set the tier of", home, id, func(q querier) error {
 		_, err := exec(ctx, q, `UPDATE snapshots SET tier = $1, tier_since = $2 WHERE id = $3`, t, micros(s.db.now()), id)
 		return err
 	})
 }
 
-// own runs fn with a snapshot of the account locked.
-func (s Snapshots) own(ctx context.Context, what, account, id string, fn func(querier) error) error {
+// own runs fn with a snapshot of the account and region locked.
+func (s Snapshots) own(ctx context.Context, what string, home awsid.Home, id string, fn func(querier) error) error {
 	return s.db.update(ctx, what+" snapshot "+id, func(q querier) error {
-		n, err := exec(ctx, q, `UPDATE snapshots SET account = account WHERE id = $1 AND account = $2`, id, account)
+		n, err := exec(ctx, q, `UPDATE snapshots SET account = account WHERE id = $1 AND account = $2 AND region = $3`, id, home.Account, home.Region)
 		if err != nil {
 			return err
 		}

@@ -5,14 +5,15 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/diskport/diskport/internal/awsid"
 	"github.com/diskport/diskport/internal/listing"
 	"github.com/diskport/diskport/internal/store/snapshot"
 )
 
 // List implements snapshot.Records.
-func (s Snapshots) List(ctx context.Context, account string, f snapshot.Filter, after listing.Place, limit int) (list []snapshot.Record, err error) {
-	err = s.db.view(ctx, "list snapshots for account "+account, func(q querier) error {
-		l := snapshotList{account, f}
+func (s Snapshots) List(ctx context.Context, home awsid.Home, f snapshot.Filter, after listing.Place, limit int) (list []snapshot.Record, err error) {
+	err = s.db.view(ctx, "list snapshots for account "+home.Account, func(q querier) error {
+		l := snapshotList{home.Account, home.Region, f}
 		if f.IDs != nil {
 			list, err = byID(ctx, q, scanSnapshot, l.visible(), `s.id`, f.IDs, placeOfSnapshot, after, limit)
 		} else {
@@ -25,24 +26,24 @@ func (s Snapshots) List(ctx context.Context, account string, f snapshot.Filter, 
 		for i := range list {
 			records[i] = &list[i]
 		}
-		return complement(ctx, q, account, records)
+		return complement(ctx, q, home.Account, records)
 	})
 	return list, err
 }
 
 func placeOfSnapshot(r snapshot.Record) listing.Place { return listing.At(r.StartedAt, r.ID) }
 
-// snapshotList is a list that an account asks for. Its methods return the
+// snapshotList is a list that an account asks for, in one region. Its methods return the
 // statements that find its snapshots, each along an index; each of them applies the
 // whole filter.
 type snapshotList struct {
-	account string
+	account, region string
 	snapshot.Filter
 }
 
 // visible finds what the account may use, in no order.
 func (l snapshotList) visible() query {
-	s := query{from: selectSnapshot}.and(`(s.account = ? OR EXISTS (
+	s := query{from: selectSnapshot}.and(`s.region = ?`, l.region).and(`(s.account = ? OR EXISTS (
 		SELECT 1 FROM snapshot_shares h WHERE h.snapshot = s.id AND h.grantee IN (?, ?)))`, l.account, l.account, snapshot.Everybody)
 	return l.filtered(s)
 }
@@ -52,7 +53,7 @@ func (l snapshotList) own() (ways []query) {
 	if l.Owners != nil && !slices.Contains(l.Owners, l.account) {
 		return nil
 	}
-	s := l.filtered(query{from: selectSnapshot, order: `s.started, s.id`}.and(`s.account = ?`, l.account))
+	s := l.filtered(query{from: selectSnapshot, order: `s.started, s.id`}.and(`s.account = ?`, l.account).and(`s.region = ?`, l.region))
 	texts, tasks := l.descriptions()
 	switch {
 	case l.Descriptions != nil:
@@ -99,7 +100,7 @@ func (l snapshotList) along(grantee string) query {
 		from: selectSnapshotColumns + `
 			FROM snapshot_shares h JOIN snapshots s ON s.id = h.snapshot LEFT JOIN domains d ON d.id = s.domain`,
 		order: `h.started, h.snapshot`,
-	}.and(`h.grantee = ?`, grantee)
+	}.and(`h.grantee = ?`, grantee).and(`h.region = ?`, l.region)
 	f := l.filtered(query{args: s.args})
 	if len(f.where) > 0 {
 		s.where = append(s.where, `CASE WHEN `+strings.Join(f.where, ` AND `)+` THEN TRUE ELSE FALSE END`)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 
+	"github.com/diskport/diskport/internal/awsid"
 	"github.com/diskport/diskport/internal/imports/importtask"
 	"github.com/diskport/diskport/internal/outbox"
 	"github.com/diskport/diskport/internal/store/blockstore"
@@ -19,10 +20,10 @@ var _ snapshot.Store = Snapshots{}
 func (db *DB) Snapshots() Snapshots { return Snapshots{db} }
 
 // Get implements snapshot.Records.
-func (s Snapshots) Get(ctx context.Context, id string) (r snapshot.Record, err error) {
+func (s Snapshots) Get(ctx context.Context, region, id string) (r snapshot.Record, err error) {
 	err = s.db.view(ctx, "get snapshot "+id, func(q querier) error {
 		var ok bool
-		if r, ok, err = one(ctx, q, scanSnapshot, selectSnapshot+` WHERE s.id = $1`, id); err != nil {
+		if r, ok, err = one(ctx, q, scanSnapshot, selectSnapshot+` WHERE s.id = $1 AND s.region = $2`, id, region); err != nil {
 			return err
 		}
 		if !ok {
@@ -102,20 +103,21 @@ func percent(t importtask.Task) int {
 }
 
 // Delete implements snapshot.Changes.
-func (s Snapshots) Delete(ctx context.Context, account, id string) error {
+func (s Snapshots) Delete(ctx context.Context, home awsid.Home, id string) error {
 	return s.db.free(ctx, "delete snapshot "+id, func(q querier) error {
 		root, ok, err := one(ctx, q, column[blockstore.FileID], `
-			DELETE FROM snapshots WHERE id = $1 AND account = $2 AND (state <> $3 OR task = '') RETURNING root`, id, account, snapshot.Pending)
+			DELETE FROM snapshots WHERE id = $1 AND account = $2 AND region = $3 AND (state <> $4 OR task = '') RETURNING root`,
+			id, home.Account, home.Region, snapshot.Pending)
 		if err != nil {
 			return err
 		}
 		if !ok {
-			return whyNotDeleted(ctx, q, account, id)
+			return whyNotDeleted(ctx, q, home, id)
 		}
 		if err := letGoRoot(ctx, q, root); err != nil {
 			return err
 		}
-		if err := notInUse(ctx, q, account, id); err != nil {
+		if err := notInUse(ctx, q, home.Account, id); err != nil {
 			return err
 		}
 		if err := dropDraft(ctx, q, id); err != nil {
@@ -127,13 +129,13 @@ func (s Snapshots) Delete(ctx context.Context, account, id string) error {
 		if err := dropTags(ctx, q, id); err != nil {
 			return err
 		}
-		return s.db.tell(ctx, q, outbox.Event{Kind: outbox.SnapshotDeleted, Account: account, Resource: id})
+		return s.db.tell(ctx, q, outbox.Event{Kind: outbox.SnapshotDeleted, Account: home.Account, Region: home.Region, Resource: id})
 	})
 }
 
-func whyNotDeleted(ctx context.Context, q querier, account, id string) error {
+func whyNotDeleted(ctx context.Context, q querier, home awsid.Home, id string) error {
 	_, pending, err := one(ctx, q, column[string], `
-		SELECT id FROM snapshots WHERE id = $1 AND account = $2 AND state = $3`, id, account, snapshot.Pending)
+		SELECT id FROM snapshots WHERE id = $1 AND account = $2 AND region = $3 AND state = $4`, id, home.Account, home.Region, snapshot.Pending)
 	if err == nil && pending {
 		return snapshot.ErrPending
 	}
@@ -162,18 +164,18 @@ func scanPage(s scanner) (p snapshot.PagePlace, err error) {
 // addSnapshot stores the pending snapshot that a task makes, with its tags.
 func (db *DB) addSnapshot(ctx context.Context, q querier, task taskRow, r snapshot.Record) error {
 	if _, err := exec(ctx, q, `
-		INSERT INTO snapshots (id, account, domain, task, description, state, volume_gib, virtual_bytes, progress,
+		INSERT INTO snapshots (id, account, region, domain, task, description, state, volume_gib, virtual_bytes, progress,
 			started, completed, root, blocks, stored, data_key)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, $9, 0, 0, 0, 0, $10)`,
-		r.ID, task.account, r.Domain, task.id, r.Description, snapshot.Pending, r.VolumeSize, r.VirtualSize,
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0, $10, 0, 0, 0, 0, $11)`,
+		r.ID, task.home.Account, task.home.Region, r.Domain, task.id, r.Description, snapshot.Pending, r.VolumeSize, r.VirtualSize,
 		micros(cmp.Or(r.StartedAt, db.now())), r.DataKey); err != nil {
 		return err
 	}
-	return putTags(ctx, q, task.account, r.ID, r.Tags)
+	return putTags(ctx, q, task.home, r.ID, r.Tags)
 }
 
 const selectSnapshotColumns = `
-	SELECT s.id, s.account, s.domain, s.task, s.description, s.state, s.volume_gib, s.virtual_bytes, s.progress,
+	SELECT s.id, s.account, s.region, s.domain, s.task, s.description, s.state, s.volume_gib, s.virtual_bytes, s.progress,
 		s.started, s.completed, s.root, s.blocks, s.stored, s.parent, s.lineage, s.message, s.tier, s.tier_since,
 		COALESCE(d.kms_key, ''), s.data_key`
 
@@ -182,7 +184,7 @@ const selectSnapshot = selectSnapshotColumns + `
 
 func scanSnapshot(s scanner) (r snapshot.Record, err error) {
 	var started, completed, tier int64
-	err = s.Scan(&r.ID, &r.Account, &r.Domain, &r.Task, &r.Description, &r.State, &r.VolumeSize, &r.VirtualSize, &r.Progress,
+	err = s.Scan(&r.ID, &r.Account, &r.Region, &r.Domain, &r.Task, &r.Description, &r.State, &r.VolumeSize, &r.VirtualSize, &r.Progress,
 		&started, &completed, &r.Root.ID, &r.Blocks, &r.Stored, &r.Parent, &r.Lineage, &r.Message, &r.Tier, &tier, &r.KMSKey, &r.DataKey)
 	r.TierSince, r.Lineage = fromMicros(tier), cmp.Or(r.Lineage, r.ID)
 	r.StartedAt, r.CompletedAt = fromMicros(started), fromMicros(completed)

@@ -63,15 +63,15 @@ func TestOutbox(t *testing.T) {
 func TestEventsOfSnapshotsAreTold(t *testing.T) {
 	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) {
 		db, ctx := fresh(t), t.Context()
-		addRecord(t, db, snapshot.Record{ID: "snap-1", Account: "a", State: snapshot.Completed})
+		addRecord(t, db, snapshot.Record{ID: "snap-1", Account: "a", Region: region, State: snapshot.Completed})
 		s := db.Snapshots()
-		if err := cmp.Or(s.Share(ctx, "a", "snap-1", []string{"b"}, nil), s.Unshare(ctx, "a", "snap-1"), s.Delete(ctx, "a", "snap-1")); err != nil {
+		if err := cmp.Or(s.Share(ctx, of("a"), "snap-1", []string{"b"}, nil), s.Unshare(ctx, of("a"), "snap-1"), s.Delete(ctx, of("a"), "snap-1")); err != nil {
 			t.Fatal(err)
 		}
-		if err := s.Delete(ctx, "a", "snap-1"); err == nil {
+		if err := s.Delete(ctx, of("a"), "snap-1"); err == nil {
 			t.Fatal("deleted twice")
 		}
-		refused := snapshot.Draft{Record: snapshot.Record{ID: "snap-2", Account: "a", Parent: "snap-1"}, Refused: "no key", Want: &snapshot.Expected{}}
+		refused := snapshot.Draft{Record: snapshot.Record{ID: "snap-2", Account: "a", Region: region, Parent: "snap-1"}, Refused: "no key", Want: &snapshot.Expected{}}
 		if _, _, err := s.Start(ctx, refused, "", 1); err != nil {
 			t.Fatal(err)
 		}
@@ -81,11 +81,11 @@ func TestEventsOfSnapshotsAreTold(t *testing.T) {
 		}
 		var told []string
 		for _, e := range events {
-			told = append(told, fmt.Sprint(e.Kind, " ", e.Account, " ", e.Resource, " ", e.Detail))
+			told = append(told, fmt.Sprint(e.Kind, " ", e.Account, " ", e.Region, " ", e.Resource, " ", e.Detail))
 		}
 		want := []string{
-			"snapshot.shared a snap-1 {    [b] []}", "snapshot.shared a snap-1 {    [] [b]}", "snapshot.deleted a snap-1 {    [] []}",
-			"snapshot.failed a snap-2 { snap-1  no key [] []}",
+			"snapshot.shared a us-east-1 snap-1 {    [b] []}", "snapshot.shared a us-east-1 snap-1 {    [] [b]}", "snapshot.deleted a us-east-1 snap-1 {    [] []}",
+			"snapshot.failed a us-east-1 snap-2 { snap-1  no key [] []}",
 		}
 		if !slices.Equal(told, want) {
 			t.Errorf("told %q, want %q", told, want)
@@ -250,7 +250,7 @@ func TestSnapshots(t *testing.T) {
 // addRecord stores a snapshot that has gone through its life already.
 func addRecord(t testing.TB, db *DB, r snapshot.Record) {
 	must(t, db, func(q querier) error {
-		if err := db.addSnapshot(t.Context(), q, taskRow{id: r.Task, account: r.Account}, r); err != nil {
+		if err := db.addSnapshot(t.Context(), q, taskRow{id: r.Task, home: r.Home()}, r); err != nil {
 			return err
 		}
 		_, err := exec(t.Context(), q, `
@@ -265,12 +265,15 @@ func TestTags(t *testing.T) {
 		tagtest.Test(t, func(t *testing.T) tagtest.Bench {
 			db := fresh(t)
 			b := tagtest.Bench{Store: db.Tags(), Task: db.ids.Task(), Snapshot: db.ids.Snapshot(), Foreign: db.ids.Task()}
-			for id, account := range map[string]string{b.Task: "a", b.Foreign: "b"} {
-				if _, _, err := db.Tasks().Create(t.Context(), importtask.Task{ID: id, Account: account}, 1); err != nil {
+			b.Elsewhere = db.ids.Task()
+			for _, task := range []importtask.Task{
+				{ID: b.Task, Account: "a", Region: "eu-north-1"}, {ID: b.Foreign, Account: "b", Region: "eu-north-1"}, {ID: b.Elsewhere, Account: "a", Region: "us-east-1"},
+			} {
+				if _, _, err := db.Tasks().Create(t.Context(), task, 1); err != nil {
 					t.Fatal(err)
 				}
 			}
-			addRecord(t, db, snapshot.Record{ID: b.Snapshot, Account: "a", State: snapshot.Completed, Tags: tag.Set{}})
+			addRecord(t, db, snapshot.Record{ID: b.Snapshot, Account: "a", Region: "eu-north-1", State: snapshot.Completed, Tags: tag.Set{}})
 			return b
 		})
 	})

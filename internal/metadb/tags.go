@@ -18,8 +18,8 @@ var _ tag.Store = Tags{}
 func (db *DB) Tags() Tags { return Tags{db} }
 
 // Add implements tag.Store.
-func (t Tags) Add(ctx context.Context, account string, resources []string, tags []tag.Tag) error {
-	return t.change(ctx, "add tags", account, resources, func(q querier, id string) error {
+func (t Tags) Add(ctx context.Context, home awsid.Home, resources []string, tags []tag.Tag) error {
+	return t.change(ctx, "add tags", home, resources, func(q querier, id string) error {
 		old, err := tagsOf(ctx, q, id)
 		if err != nil {
 			return err
@@ -27,13 +27,13 @@ func (t Tags) Add(ctx context.Context, account string, resources []string, tags 
 		if _, err := old[id].Merge(tags); err != nil {
 			return err
 		}
-		return putTags(ctx, q, account, id, tags)
+		return putTags(ctx, q, home, id, tags)
 	})
 }
 
 // Remove implements tag.Store.
-func (t Tags) Remove(ctx context.Context, account string, resources []string, del []tag.Deletion) error {
-	return t.change(ctx, "remove tags", account, resources, func(q querier, id string) error {
+func (t Tags) Remove(ctx context.Context, home awsid.Home, resources []string, del []tag.Deletion) error {
+	return t.change(ctx, "remove tags", home, resources, func(q querier, id string) error {
 		old, err := tagsOf(ctx, q, id)
 		if err != nil {
 			return err
@@ -58,13 +58,13 @@ func doomed(t tag.Tag, del []tag.Deletion) bool {
 	})
 }
 
-// change runs fn for each of the account's resources in one transaction, with
-// the resource locked.
-func (t Tags) change(ctx context.Context, what, account string, resources []string, fn func(querier, string) error) error {
+// change runs fn for each of the resources, which must be of the account and region,
+// in one transaction, with the resource locked.
+func (t Tags) change(ctx context.Context, what string, home awsid.Home, resources []string, fn func(querier, string) error) error {
 	ids := slices.Compact(slices.Sorted(slices.Values(resources))) // all transactions lock in this order
-	return t.db.update(ctx, what+" of account "+account, func(q querier) error {
+	return t.db.update(ctx, what+" of account "+home.Account, func(q querier) error {
 		for _, id := range ids {
-			if err := lockResource(ctx, q, account, id); err != nil {
+			if err := lockResource(ctx, q, home, id); err != nil {
 				return err
 			}
 			if err := fn(q, id); err != nil {
@@ -75,7 +75,7 @@ func (t Tags) change(ctx context.Context, what, account string, resources []stri
 	})
 }
 
-func lockResource(ctx context.Context, q querier, account, id string) error {
+func lockResource(ctx context.Context, q querier, home awsid.Home, id string) error {
 	table := "snapshots"
 	switch {
 	case awsid.IsTask(id):
@@ -83,8 +83,8 @@ func lockResource(ctx context.Context, q querier, account, id string) error {
 	case awsid.IsImage(id):
 		table = "images"
 	}
-	stmt := `UPDATE ` + table + ` SET account = account WHERE id = $1 AND account = $2`
-	n, err := exec(ctx, q, stmt, id, account)
+	stmt := `UPDATE ` + table + ` SET account = account WHERE id = $1 AND account = $2 AND region = $3`
+	n, err := exec(ctx, q, stmt, id, home.Account, home.Region)
 	if err == nil && n == 0 {
 		err = &tag.NoResourceError{ID: id}
 	}
@@ -92,9 +92,9 @@ func lockResource(ctx context.Context, q querier, account, id string) error {
 }
 
 // List implements tag.Store.
-func (t Tags) List(ctx context.Context, account string, f tag.Filter, after tag.Place, limit int) (list []tag.Tagged, err error) {
-	err = t.db.view(ctx, "list tags of account "+account, func(q querier) error {
-		list, err = t.db.listTags(ctx, q, account, f, after, limit)
+func (t Tags) List(ctx context.Context, home awsid.Home, f tag.Filter, after tag.Place, limit int) (list []tag.Tagged, err error) {
+	err = t.db.view(ctx, "list tags of account "+home.Account, func(q querier) error {
+		list, err = t.db.listTags(ctx, q, home, f, after, limit)
 		return err
 	})
 	slices.SortFunc(list, func(a, b tag.Tagged) int { return placeOfTag(a).Compare(placeOfTag(b)) })
@@ -106,8 +106,8 @@ func placeOfTag(t tag.Tagged) tag.Place { return tag.Place{Resource: t.Resource.
 
 // listTags reads the tags behind a place: those of a filter's resources, those that
 // a filter's tag finds, or the next ones. Some before the place may be among them.
-func (db *DB) listTags(ctx context.Context, q querier, account string, f tag.Filter, after tag.Place, limit int) ([]tag.Tagged, error) {
-	s := query{from: `SELECT resource, name, value FROM tags`}.and(`account = ?`, account)
+func (db *DB) listTags(ctx context.Context, q querier, home awsid.Home, f tag.Filter, after tag.Place, limit int) ([]tag.Tagged, error) {
+	s := query{from: `SELECT resource, name, value FROM tags`}.and(`account = ?`, home.Account).and(`region = ?`, home.Region)
 	if f.Tag != nil {
 		s = s.and(`name = ?`, f.Tag.Key).and(`value = ?`, f.Tag.Value)
 	}
@@ -149,17 +149,17 @@ func scanTagged(s scanner) (t tag.Tagged, err error) {
 }
 
 // putTags adds or overwrites tags of one resource.
-func putTags(ctx context.Context, q querier, account, resource string, tags []tag.Tag) error {
+func putTags(ctx context.Context, q querier, home awsid.Home, resource string, tags []tag.Tag) error {
 	latest, err := tag.Set(nil).Merge(tags) // a statement may name a row only once
 	if err != nil {
 		return err
 	}
 	rows := make([][]any, len(latest))
 	for i, t := range latest {
-		rows[i] = []any{resource, t.Key, t.Value, account}
+		rows[i] = []any{resource, t.Key, t.Value, home.Account, home.Region}
 	}
 	return insert(ctx, q, rows, `
-		INSERT INTO tags (resource, name, value, account) VALUES (?)
+		INSERT INTO tags (resource, name, value, account, region) VALUES (?)
 		ON CONFLICT (resource, name) DO UPDATE SET value = excluded.value`)
 }
 

@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"time"
 
+	"github.com/diskport/diskport/internal/awsid"
 	"github.com/diskport/diskport/internal/imports/importtask"
 	"github.com/diskport/diskport/internal/listing"
 	"github.com/diskport/diskport/internal/work"
@@ -28,11 +29,11 @@ func (t Tasks) Create(ctx context.Context, task importtask.Task, limit int) (sto
 		if err := lockAccount(ctx, q, task.Account); err != nil {
 			return err
 		}
-		if stored, created, err = byToken(ctx, q, task.Account, task.Token); err != nil || created {
+		if stored, created, err = byToken(ctx, q, task.Home(), task.Token); err != nil || created {
 			created = false
 			return err
 		}
-		running, err := activeTasks(ctx, q, task.Account)
+		running, err := activeTasks(ctx, q, task.Home())
 		if err != nil {
 			return err
 		}
@@ -51,13 +52,13 @@ func (db *DB) addTask(ctx context.Context, q querier, task importtask.Task) (sto
 	if err := insertTask(ctx, q, task, cmp.Or(task.CreatedAt, db.now())); err != nil {
 		return stored, err
 	}
-	if err := putTags(ctx, q, task.Account, task.ID, task.Tags); err != nil {
+	if err := putTags(ctx, q, task.Home(), task.ID, task.Tags); err != nil {
 		return stored, err
 	}
 	if err := db.addUnits(ctx, q, plan); err != nil {
 		return stored, err
 	}
-	return getTask(ctx, q, task.Account, task.ID)
+	return getTask(ctx, q, task.Home(), task.ID)
 }
 
 func insertTask(ctx context.Context, q querier, t importtask.Task, created time.Time) error {
@@ -78,25 +79,25 @@ func insertTask(ctx context.Context, q querier, t importtask.Task, created time.
 }
 
 // Active implements importtask.Tasks.
-func (t Tasks) Active(ctx context.Context, account string) (n int, err error) {
-	err = t.db.view(ctx, "count the tasks of account "+account, func(q querier) error {
-		n, err = activeTasks(ctx, q, account)
+func (t Tasks) Active(ctx context.Context, home awsid.Home) (n int, err error) {
+	err = t.db.view(ctx, "count the tasks of account "+home.Account, func(q querier) error {
+		n, err = activeTasks(ctx, q, home)
 		return err
 	})
 	return n, err
 }
 
-func activeTasks(ctx context.Context, q querier, account string) (int, error) {
+func activeTasks(ctx context.Context, q querier, home awsid.Home) (int, error) {
 	n, _, err := one(ctx, q, column[int], `
-		SELECT COUNT(*) FROM tasks WHERE account = $1 AND state = $2`, account, importtask.Active)
+		SELECT COUNT(*) FROM tasks WHERE account = $1 AND region = $2 AND state = $3`, home.Account, home.Region, importtask.Active)
 	return n, err
 }
 
 // ByToken implements importtask.Tasks.
-func (t Tasks) ByToken(ctx context.Context, account, token string) (task importtask.Task, err error) {
-	err = t.db.view(ctx, "get a task of account "+account+" by token", func(q querier) error {
+func (t Tasks) ByToken(ctx context.Context, home awsid.Home, token string) (task importtask.Task, err error) {
+	err = t.db.view(ctx, "get a task of account "+home.Account+" by token", func(q querier) error {
 		var ok bool
-		if task, ok, err = byToken(ctx, q, account, token); err == nil && !ok {
+		if task, ok, err = byToken(ctx, q, home, token); err == nil && !ok {
 			err = importtask.ErrNotFound
 		}
 		return err
@@ -104,48 +105,62 @@ func (t Tasks) ByToken(ctx context.Context, account, token string) (task importt
 	return task, err
 }
 
-func byToken(ctx context.Context, q querier, account, token string) (task importtask.Task, ok bool, err error) {
+func byToken(ctx context.Context, q querier, home awsid.Home, token string) (task importtask.Task, ok bool, err error) {
 	if token == "" {
 		return task, false, nil
 	}
-	id, ok, err := one(ctx, q, column[string], `SELECT id FROM tasks WHERE account = $1 AND token = $2`, account, token)
+	id, ok, err := one(ctx, q, column[string], `SELECT id FROM tasks WHERE account = $1 AND region = $2 AND token = $3`, home.Account, home.Region, token)
 	if err != nil || !ok {
 		return task, false, err
 	}
-	task, err = getTask(ctx, q, account, id)
+	task, err = getTask(ctx, q, home, id)
 	return task, true, err
 }
 
 // Get implements importtask.Tasks.
-func (t Tasks) Get(ctx context.Context, account, id string) (task importtask.Task, err error) {
+func (t Tasks) Get(ctx context.Context, home awsid.Home, id string) (task importtask.Task, err error) {
 	err = t.db.view(ctx, "get task "+id, func(q querier) error {
-		task, err = getTask(ctx, q, account, id)
+		task, err = getTask(ctx, q, home, id)
 		return err
 	})
 	return task, err
 }
 
-func getTask(ctx context.Context, q querier, account, id string) (task importtask.Task, err error) {
-	task, ok, err := one(ctx, q, scanTask, selectTask+` WHERE id = $1 AND account = $2`, id, account)
+// OfUnit implements importtask.Tasks.
+func (t Tasks) OfUnit(ctx context.Context, u work.Unit) (task importtask.Task, err error) {
+	err = t.db.view(ctx, "get task "+u.Task, func(q querier) error {
+		task, err = readTask(ctx, q, selectTask+` WHERE id = $1 AND account = $2`, u.Task, u.Account)
+		return err
+	})
+	return task, err
+}
+
+func getTask(ctx context.Context, q querier, home awsid.Home, id string) (importtask.Task, error) {
+	return readTask(ctx, q, selectTask+` WHERE id = $1 AND account = $2 AND region = $3`, id, home.Account, home.Region)
+}
+
+// readTask returns the only task that a statement selects, complete.
+func readTask(ctx context.Context, q querier, stmt string, args ...any) (task importtask.Task, err error) {
+	task, ok, err := one(ctx, q, scanTask, stmt, args...)
 	if err != nil {
 		return task, err
 	}
 	if !ok {
 		return task, importtask.ErrNotFound
 	}
-	live, err := liveCounts(ctx, q, id)
+	live, err := liveCounts(ctx, q, task.ID)
 	if err != nil {
 		return task, err
 	}
-	task.Counts.Add(live[id])
-	if task.Retry, err = retryOf(ctx, q, id); err != nil {
+	task.Counts.Add(live[task.ID])
+	if task.Retry, err = retryOf(ctx, q, task.ID); err != nil {
 		return task, err
 	}
-	if task.Waiting, err = waitingOf(ctx, q, id); err != nil {
+	if task.Waiting, err = waitingOf(ctx, q, task.ID); err != nil {
 		return task, err
 	}
-	tags, err := tagsOf(ctx, q, id)
-	task.Tags = tags[id]
+	tags, err := tagsOf(ctx, q, task.ID)
+	task.Tags = tags[task.ID]
 	return task, err
 }
 
@@ -176,9 +191,9 @@ func waitingOf(ctx context.Context, q querier, id string) (importtask.Wait, erro
 }
 
 // List implements importtask.Lists.
-func (t Tasks) List(ctx context.Context, account string, f importtask.Filter, after listing.Place, limit int) (tasks []importtask.Task, err error) {
-	err = t.db.view(ctx, "list tasks of account "+account, func(q querier) error {
-		tasks, err = listTasks(ctx, q, account, f, after, limit)
+func (t Tasks) List(ctx context.Context, home awsid.Home, f importtask.Filter, after listing.Place, limit int) (tasks []importtask.Task, err error) {
+	err = t.db.view(ctx, "list tasks of account "+home.Account, func(q querier) error {
+		tasks, err = listTasks(ctx, q, home, f, after, limit)
 		if err != nil {
 			return err
 		}
@@ -203,8 +218,8 @@ func (t Tasks) List(ctx context.Context, account string, f importtask.Filter, af
 	return tasks, err
 }
 
-func listTasks(ctx context.Context, q querier, account string, f importtask.Filter, after listing.Place, limit int) ([]importtask.Task, error) {
-	own := query{from: selectTask, order: `created, id`}.and(`account = ?`, account)
+func listTasks(ctx context.Context, q querier, home awsid.Home, f importtask.Filter, after listing.Place, limit int) ([]importtask.Task, error) {
+	own := query{from: selectTask, order: `created, id`}.and(`account = ?`, home.Account).and(`region = ?`, home.Region)
 	if f.IDs != nil {
 		return byID(ctx, q, scanTask, in(own, `state`, f.States), `id`, f.IDs, placeOfTask, after, limit)
 	}

@@ -32,6 +32,7 @@ type Event struct {
 	ID       int64 // grows in the order of commits
 	Kind     Kind
 	Account  string
+	Region   string // of the resource
 	Resource string // id of a task or snapshot
 	Detail   Detail
 	At       time.Time

@@ -2,11 +2,14 @@ package server
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+
+	"github.com/diskport/diskport/internal/awsid"
 )
 
 // Config is everything that can be set. The zero value of a field means its
@@ -17,8 +20,9 @@ type Config struct {
 	Database string // "" = SQLite in Data
 	Store    string // "" = blocks/ in Data
 
-	Region    string // "us-east-1"
-	AccountID string // "000000000000"
+	Region    string   // the service's own: "us-east-1"
+	Regions   []string // that the service plays, with Region; none: all that AWS has in Region's partition
+	AccountID string   // "000000000000"
 
 	// The root key; both or neither. Without them the ones in Data are used, or
 	// made at the first start.
@@ -31,7 +35,7 @@ type Config struct {
 	// of the form of SourceEndpoint.
 	SourceEndpoint    string
 	SourceSTS         string
-	SourceRegion      string // "" = Region
+	SourceRegion      string // of its buckets, whatever the region of an import; "" = that of the import
 	SourceCredentials aws.CredentialsProvider
 
 	// Where keys live instead of the embedded KMS: "aws", or the URL of a KMS.
@@ -58,7 +62,11 @@ type Config struct {
 	RangeBytes          int64         // source bytes of one range; 0 = 1 GiB
 	GCEvery             time.Duration // 15 min
 
+	Clients Clients // how much of the service clients may hold
+
 	Logger *slog.Logger // required
+
+	regions awsid.Regions // what Region and Regions say, set by withDefaults
 }
 
 // withDefaults fills in defaults and refuses settings that contradict each other,
@@ -73,7 +81,6 @@ func (c Config) withDefaults() (Config, error) {
 	def(&c.Region, "us-east-1")
 	def(&c.AccountID, "000000000000")
 	def(&c.FailedStatus, "deleted")
-	def(&c.SourceRegion, c.Region)
 	if len(c.Roles) == 0 {
 		c.Roles = []string{"api", "worker"}
 	}
@@ -83,8 +90,13 @@ func (c Config) withDefaults() (Config, error) {
 	if c.RequestRate == 0 {
 		c.RequestRate = 200
 	}
+	c.Clients = c.Clients.withDefaults()
 	if c.GCEvery == 0 {
 		c.GCEvery = 15 * time.Minute
+	}
+	var err error
+	if c.regions, err = awsid.NewRegions(c.Region, c.Regions); err != nil {
+		return c, fmt.Errorf("server: --region and --regions: %w", err)
 	}
 	switch {
 	case c.Data == "":

@@ -2,6 +2,7 @@ package server
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/rand"
 	"encoding/base32"
 	"encoding/base64"
@@ -119,9 +120,15 @@ func (d *dataDir) close() error {
 	return d.unlock()
 }
 
-// announce writes where the service listens, for other commands on this machine.
-func (d *dataDir) announce(endpoint string) error {
-	return writeNew(d.file("endpoint"), []byte(endpoint+"\n"), 0o644)
+// announce writes where the service listens, and its own region, for other commands on
+// this machine. The region stays there when the service ends.
+func (d *dataDir) announce(endpoint, region string) error {
+	err := writeNew(d.file("endpoint"), []byte(endpoint+"\n"), 0o644)
+	line := []byte(region + "\n")
+	if was, rerr := os.ReadFile(d.file("region")); rerr == nil && bytes.Equal(was, line) {
+		return err
+	}
+	return errors.Join(err, writeNew(d.file("region"), line, 0o644))
 }
 
 // masterKey reads the key that wraps stored secrets, and makes it at the first

@@ -28,7 +28,7 @@ func TestOneServiceADataDirectory(t *testing.T) {
 	if _, err := openData(dir); !errors.As(err, &locked) || !strings.HasPrefix(locked.Holder, "process ") {
 		t.Errorf("a second service: %v, want a LockedError that names the holder", err)
 	}
-	if err := d.announce("http://127.0.0.1:1"); err != nil {
+	if err := d.announce("http://127.0.0.1:1", "eu-west-1"); err != nil {
 		t.Fatal(err)
 	}
 	if err := d.close(); err != nil {

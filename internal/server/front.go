@@ -15,20 +15,25 @@ import (
 	"github.com/diskport/diskport/internal/api/awshttp"
 	"github.com/diskport/diskport/internal/api/ebsapi"
 	"github.com/diskport/diskport/internal/api/ec2api"
+	"github.com/diskport/diskport/internal/api/flow"
 	"github.com/diskport/diskport/internal/api/iamapi"
 	"github.com/diskport/diskport/internal/api/s3gate"
 	"github.com/diskport/diskport/internal/logkey"
 	"github.com/diskport/diskport/internal/quota"
 )
 
+// scrapes is how many pages of metrics are made at once. Anybody may ask for them, and
+// each takes most of a MiB to compress.
+const scrapes = 4
+
 // front puts one edge for each AWS service behind the front chain.
-func (a *App) front(metrics *prometheus.Registry) http.Handler {
+func (a *App) front(metrics *prometheus.Registry, control *flow.Control) http.Handler {
 	p := a.parts
 	identities := iamapi.New(iamapi.Options{Service: p.iam, Log: a.log})
 	edges := map[string]awshttp.Edge{
 		awshttp.EC2: ec2api.New(ec2api.Options{
 			Imports: p.imports, Tasks: p.imports,
-			Snapshots: p.db.Snapshots(), Changes: p.db.Snapshots(), Copies: p.drafts, Defaults: p.db.Snapshots(), Images: p.db.Images(), Tags: p.db.Tags(), Keys: p.ring,
+			Snapshots: p.db.Snapshots(), Changes: p.db.Snapshots(), Copies: p.drafts, Defaults: p.db.Snapshots(), Images: p.db.Images(), Tags: p.db.Tags(), Keys: p.ring, Regions: a.cfg.regions,
 			Log: a.log, TokenKey: p.tokens, Formats: a.formats(), Throttle: a.throttle(quota.Same), OwnHosts: a.ownHosts(), Source: p.foreignEndpoint(), HoldPoll: a.cfg.HoldPoll,
 			FailedStatus: a.cfg.FailedStatus, Strict: a.cfg.StrictAWS, TagSnapshots: a.cfg.TagSnapshots, DeepDryRun: a.cfg.DeepDryRun,
 		}),
@@ -44,16 +49,16 @@ func (a *App) front(metrics *prometheus.Registry) http.Handler {
 		}), a.space},
 		awshttp.Diskport: adminapi.New(adminapi.Config{
 			Tasks: p.imports, Snapshots: p.db.Snapshots(), Verifier: p.shelf, Collector: p.gc, Log: a.log,
-			Accounts: p.iam, Operator: a.cfg.AccountID, Owns: p.estate().Owns, Stopping: a.stopping,
+			Accounts: p.iam, Operator: a.cfg.AccountID, Regions: a.cfg.regions, Owns: p.estate().Owns, Stopping: a.stopping,
 		}),
 	}
 	return awshttp.New(awshttp.Options{
-		Edges: edges, Keys: p.iam, Log: a.log, Metrics: metrics,
-		AllowSigV2: a.cfg.AllowSigV2, Region: a.cfg.Region, Domain: a.cfg.Domain,
+		Edges: edges, Keys: p.iam, Log: a.log, Metrics: metrics, Flow: control,
+		Regions: a.cfg.regions, AllowSigV2: a.cfg.AllowSigV2, Domain: a.cfg.Domain,
 		Live:   http.HandlerFunc(alive),
 		Ready:  http.HandlerFunc(a.ready),
 		Health: http.HandlerFunc(a.health),
-		Scrape: promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}),
+		Scrape: promhttp.HandlerFor(metrics, promhttp.HandlerOpts{MaxRequestsInFlight: scrapes}),
 	})
 }
 

@@ -103,7 +103,7 @@ func openSQLite(ctx context.Context, a *App) (*metadb.DB, error) {
 	var db *metadb.DB
 	err := a.space.Freeing(func() (err error) {
 		db, err = metadb.Open(ctx, a.data.file(databaseName), metadb.Options{
-			Now: time.Now, Witness: a.data.file("commits"), AcceptOlder: a.cfg.AcceptOlderDatabase, Room: a.space,
+			Now: time.Now, Regions: a.cfg.regions, Witness: a.data.file("commits"), AcceptOlder: a.cfg.AcceptOlderDatabase, Room: a.space,
 			Warn: func(what string) { a.log.Warn("opening the database: " + what) },
 		})
 		return err
@@ -177,7 +177,7 @@ func awsKMS(a *App, _ *kms.Service) keyring.KMS { return a.kmsAt("") }
 
 func (a *App) kmsAt(endpoint string) keyring.KMS {
 	return keyring.NewExternal(keyring.ExternalOptions{
-		Config: aws.Config{Region: a.cfg.Region, Credentials: a.cfg.KMSCredentials}, Endpoint: endpoint,
+		Config: aws.Config{Credentials: a.cfg.KMSCredentials}, Endpoint: endpoint,
 		Operator: a.cfg.AccountID, Allowed: a.cfg.allowances(),
 	})
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/diskport/diskport/internal/api/flow"
 	"github.com/diskport/diskport/internal/identity/sigv4"
 	"github.com/diskport/diskport/internal/logkey"
 	"github.com/diskport/diskport/internal/space"
@@ -70,19 +71,15 @@ func New(ctx context.Context, cfg Config) (_ *App, err error) {
 	if a.parts, err = a.openParts(ctx, metrics); err != nil {
 		return nil, err
 	}
-	if a.listener, err = net.Listen("tcp", cfg.Listen); err != nil {
+	if a.listener, err = listen(ctx, cfg.Listen); err != nil {
 		return nil, fmt.Errorf("server: %w", err)
 	}
 	a.closers.add(func() error { return ignore(a.listener.Close(), net.ErrClosed) })
-	a.http = &http.Server{
-		Handler:           a.counted(a.front(metrics)),
-		ReadHeaderTimeout: 10 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    64 << 10,
-		TLSConfig:         a.tls,
-		ErrorLog:          slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
-		BaseContext:       func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
-	}
+	control := flow.New(flow.Options{Limits: cfg.Clients.Flow, Log: a.log, Metrics: metrics})
+	connections := control.Connections(cfg.Clients.Connections)
+	a.listener = connections.Listener(a.listener)
+	a.http = newHTTP(cfg.Clients, connections, a.counted(a.front(metrics, control)), a.tls, a.log)
+	a.http.BaseContext = func(net.Listener) context.Context { return context.WithoutCancel(ctx) }
 	a.http.RegisterOnShutdown(func() { close(a.stopping) })
 	return a, nil
 }
@@ -175,7 +172,7 @@ func (a *App) Run(ctx context.Context) error {
 // announce writes where the service listens. On a full disk that may fail: the service
 // is needed all the more then.
 func (a *App) announce() error {
-	err := a.space.Freeing(func() error { return a.data.announce(a.Endpoint()) })
+	err := a.space.Freeing(func() error { return a.data.announce(a.Endpoint(), a.cfg.Region) })
 	if space.IsFull(err) {
 		a.log.Error("no room to say where the service listens: commands need --endpoint", "endpoint", a.Endpoint(), logkey.Error, err)
 		return nil

@@ -3,6 +3,8 @@ package tag
 import (
 	"cmp"
 	"context"
+
+	"github.com/diskport/diskport/internal/awsid"
 )
 
 // Resource is a taggable thing.
@@ -24,12 +26,12 @@ type Deletion struct {
 	Value *string
 }
 
-// NoResourceError reports a resource that the account does not have.
+// NoResourceError reports a resource that the account does not have in the region.
 type NoResourceError struct{ ID string }
 
 func (e *NoResourceError) Error() string { return "tag: no resource " + e.ID }
 
-// Store keeps the tags of an account's resources, which it knows from the tables of
+// Store keeps the tags of the resources of accounts and regions, which it knows from the tables of
 // tasks, snapshots and images. Edges call it after they have validated tags. Every
 // method is one transaction: all resources change or none does. All may be called
 // concurrently. The suite is tagtest.
@@ -37,13 +39,13 @@ type Store interface {
 	// Add adds tags to every resource, and overwrites those with the same key.
 	// ErrTooMany when one of them would have more than MaxPerResource,
 	// *NoResourceError.
-	Add(ctx context.Context, account string, resources []string, tags []Tag) error
+	Add(ctx context.Context, home awsid.Home, resources []string, tags []Tag) error
 	// Remove deletes tags from every resource; when del is empty, all but reserved
 	// ones. Tags that are not there are no error. *NoResourceError.
-	Remove(ctx context.Context, account string, resources []string, del []Deletion) error
-	// List returns at most limit of the account's tags that match f, in order of
-	// resource id, then key (byte by byte), beginning behind after.
-	List(ctx context.Context, account string, f Filter, after Place, limit int) ([]Tagged, error)
+	Remove(ctx context.Context, home awsid.Home, resources []string, del []Deletion) error
+	// List returns at most limit of the tags of an account and region that match f, in
+	// order of resource id, then key (byte by byte), beginning behind after.
+	List(ctx context.Context, home awsid.Home, f Filter, after Place, limit int) ([]Tagged, error)
 }
 
 // Filter narrows a list of tags. A nil field matches all of them.

@@ -8,10 +8,13 @@
 //	GET  /-/v1/snapshots             its snapshots, with their sizes
 //	GET  /-/v1/snapshots/{id}        one snapshot
 //	POST /-/v1/snapshots/{id}/verify read every block back: events, then the result
+//	GET  /-/v1/regions               names of the regions that the service plays
 //	POST /-/v1/gc                    free what nothing references
 //	GET  /-/v1/accounts              every account of the service
 //	POST /-/v1/accounts[/{id}]       a new account with its root key, told this once
 //	DELETE /-/v1/accounts/{id}       remove an account that owns nothing
+//
+// Tasks and snapshots are those of the region that a request is signed for.
 //
 // Tasks and snapshots come in pages, oldest first: ?limit=N entries, 1,000 unless
 // less is asked for. While there are more, the answer has a "next", the value of

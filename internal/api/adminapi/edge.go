@@ -21,14 +21,14 @@ import (
 
 // Tasks reads import tasks. Counts include work in flight.
 type Tasks interface {
-	Task(ctx context.Context, account, id string) (importtask.Task, error)
-	Tasks(ctx context.Context, account string, f importtask.Filter, after listing.Place, limit int) ([]importtask.Task, error)
+	Task(ctx context.Context, home awsid.Home, id string) (importtask.Task, error)
+	Tasks(ctx context.Context, home awsid.Home, f importtask.Filter, after listing.Place, limit int) ([]importtask.Task, error)
 }
 
 // Snapshots reads snapshot records.
 type Snapshots interface {
-	Get(ctx context.Context, id string) (snapshot.Record, error)
-	List(ctx context.Context, account string, f snapshot.Filter, after listing.Place, limit int) ([]snapshot.Record, error)
+	Get(ctx context.Context, region, id string) (snapshot.Record, error)
+	List(ctx context.Context, home awsid.Home, f snapshot.Filter, after listing.Place, limit int) ([]snapshot.Record, error)
 }
 
 // Verifier reads snapshots back.
@@ -58,6 +58,7 @@ type Config struct {
 	Verifier  Verifier
 	Collector Collector
 	Accounts  Accounts
+	Regions   awsid.Regions // that the service plays
 	// Operator is the service's own account, which may manage the others.
 	Operator string
 	// Owns says what an account has besides identities ("3 snapshots"), or "".
@@ -109,6 +110,7 @@ var routes = []route{
 	{"GET /-/v1/snapshots", "diskport:ListSnapshots", (*Edge).listSnapshots, anyone},
 	{"GET /-/v1/snapshots/{id}", "diskport:GetSnapshot", (*Edge).getSnapshot, anyone},
 	{"POST /-/v1/snapshots/{id}/verify", "diskport:VerifySnapshot", (*Edge).verifySnapshot, anyone},
+	{"GET /-/v1/regions", "diskport:ListRegions", (*Edge).listRegions, anyone},
 	{"POST /-/v1/gc", "diskport:CollectGarbage", (*Edge).collect, operator},
 	{"GET /-/v1/accounts", "diskport:ListAccounts", (*Edge).listAccounts, operator},
 	{"POST /-/v1/accounts", "diskport:AddAccount", (*Edge).addAccount, operator},
@@ -159,13 +161,13 @@ func (e *Edge) resource(r *http.Request, c *awshttp.Call) (arn string, with poli
 	id := r.PathValue("id")
 	switch {
 	case awsid.IsTask(id):
-		t, err := e.Tasks.Task(r.Context(), c.Principal.Account, id)
+		t, err := e.Tasks.Task(r.Context(), c.Home(), id)
 		if errors.Is(err, importtask.ErrNotFound) {
 			err = nil // who may not ask is not told
 		}
-		return awsid.TaskARN(c.Region, c.Principal.Account, id), iam.WithResourceTags(nil, "", t.Tags), err
+		return awsid.TaskARN(c.Home(), id), iam.WithResourceTags(nil, "", t.Tags), err
 	case awsid.IsSnapshot(id):
-		s, err := e.Snapshots.Get(r.Context(), id)
+		s, err := e.Snapshots.Get(r.Context(), c.Region, id)
 		if errors.Is(err, snapshot.ErrNotFound) {
 			err = nil // likewise
 		}

@@ -18,6 +18,7 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"github.com/diskport/diskport/internal/api/awshttp"
+	"github.com/diskport/diskport/internal/awsid"
 	"github.com/diskport/diskport/internal/identity/iam"
 	"github.com/diskport/diskport/internal/identity/policy"
 	"github.com/diskport/diskport/internal/identity/sigv4"
@@ -38,6 +39,7 @@ type world struct {
 	denied  string // action
 	owned   map[string]string
 	caller  string // account; "" is 1
+	region  string // of requests
 
 	stopping chan struct{} // nil: the service goes on
 	poll     time.Duration // 0: at once
@@ -72,16 +74,16 @@ func (w *world) RemoveAccount(ctx context.Context, id string, owns func(ctx cont
 	return nil
 }
 
-func (w *world) Task(_ context.Context, account, id string) (importtask.Task, error) {
+func (w *world) Task(_ context.Context, home awsid.Home, id string) (importtask.Task, error) {
 	t := w.states[min(w.looks, len(w.states)-1)]
 	w.looks++
-	if t.Account != account || t.ID != id {
+	if t.Home() != home || t.ID != id {
 		return importtask.Task{}, importtask.ErrNotFound
 	}
 	return t, nil
 }
 
-func (w *world) Tasks(_ context.Context, _ string, _ importtask.Filter, after listing.Place, limit int) ([]importtask.Task, error) {
+func (w *world) Tasks(_ context.Context, _ awsid.Home, _ importtask.Filter, after listing.Place, limit int) ([]importtask.Task, error) {
 	var list []importtask.Task
 	for i := range 3 { // of the first, by id
 		t := w.states[0]
@@ -104,18 +106,18 @@ func (w *world) Run(context.Context) (gc.Report, error) {
 
 type snapshots struct{ list []snapshot.Record }
 
-func (s snapshots) Get(_ context.Context, id string) (snapshot.Record, error) {
+func (s snapshots) Get(_ context.Context, region, id string) (snapshot.Record, error) {
 	for _, r := range s.list {
-		if r.ID == id {
+		if r.ID == id && r.Region == region {
 			return r, nil
 		}
 	}
 	return snapshot.Record{}, snapshot.ErrNotFound
 }
 
-func (s snapshots) List(_ context.Context, _ string, f snapshot.Filter, after listing.Place, limit int) ([]snapshot.Record, error) {
+func (s snapshots) List(_ context.Context, home awsid.Home, f snapshot.Filter, after listing.Place, limit int) ([]snapshot.Record, error) {
 	list := slices.DeleteFunc(slices.Clone(s.list), func(r snapshot.Record) bool {
-		return !slices.Contains(f.Owners, r.Account) || listing.At(r.StartedAt, r.ID).Compare(after) <= 0
+		return !slices.Contains(f.Owners, r.Account) || r.Home() != home || listing.At(r.StartedAt, r.ID).Compare(after) <= 0
 	})
 	return list[:min(limit, len(list))], nil
 }
@@ -146,7 +148,7 @@ func (w *world) ask(t *testing.T, method, path string) *httptest.ResponseRecorde
 	})
 	rec := httptest.NewRecorder()
 	r := httptest.NewRequest(method, path, nil)
-	e.ServeAWS(rec, r, &awshttp.Call{Principal: iam.Principal{Account: cmp.Or(w.caller, "1")}})
+	e.ServeAWS(rec, r, &awshttp.Call{Principal: iam.Principal{Account: cmp.Or(w.caller, "1")}, Region: w.region})
 	return rec
 }
 
@@ -327,5 +329,20 @@ func TestStreamsEndWhenTheServiceStops(t *testing.T) {
 	got := w.ask(t, "GET", "/-/v1/tasks/import-snap-1/events")
 	if n := strings.Count(got.Body.String(), "event: task"); n != 1 {
 		t.Errorf("%d events, want the state as it was, then the end: %s", n, got.Body)
+	}
+}
+
+// TestAnotherRegion: tasks and snapshots are found in their own region alone.
+func TestAnotherRegion(t *testing.T) {
+	for _, path := range []string{"GET tasks/import-snap-1", "GET tasks/import-snap-1/events", "GET snapshots/snap-1", "POST snapshots/snap-1/verify"} {
+		method, path, _ := strings.Cut(path, " ")
+		w := &world{states: []importtask.Task{running()}, region: "eu-west-1"}
+		if rec := w.ask(t, method, "/-/v1/"+path); rec.Code != http.StatusNotFound {
+			t.Errorf("%s %s: got %d %s", method, path, rec.Code, rec.Body)
+		}
+	}
+	w := &world{region: "eu-west-1"}
+	if rec := w.ask(t, "GET", "/-/v1/snapshots"); rec.Code != http.StatusOK || strings.Contains(rec.Body.String(), "snap-1") {
+		t.Errorf("listed: got %d %s", rec.Code, rec.Body)
 	}
 }

@@ -45,8 +45,8 @@ func (s events) flush() error { return http.NewResponseController(s.w).Flush() }
 // watchTask sends the task at once, whenever it changes, and a last time when
 // it has ended; then the stream ends.
 func (e *Edge) watchTask(r *request) error {
-	ctx, account, id := r.Context(), r.call.Principal.Account, r.PathValue("id")
-	t, err := e.Tasks.Task(ctx, account, id)
+	ctx, home, id := r.Context(), r.call.Home(), r.PathValue("id")
+	t, err := e.Tasks.Task(ctx, home, id)
 	if err != nil {
 		return err
 	}
@@ -77,7 +77,7 @@ func (e *Edge) watchTask(r *request) error {
 			return nil // the answer has begun: the client asks again
 		case <-tick.C:
 		}
-		if t, err = e.Tasks.Task(ctx, account, id); err != nil {
+		if t, err = e.Tasks.Task(ctx, home, id); err != nil {
 			e.Log.Warn("watching a task", logkey.Task, id, logkey.Error, err)
 			return nil // the answer has begun: the client asks again
 		}

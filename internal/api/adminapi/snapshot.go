@@ -13,6 +13,7 @@ import (
 // snapshotInfo is a snapshot on the wire.
 type snapshotInfo struct {
 	ID           string            `json:"id"`
+	Region       string            `json:"region"`
 	State        string            `json:"state"`
 	Description  string            `json:"description"`
 	ImportTaskID string            `json:"importTaskId,omitempty"`
@@ -34,8 +35,8 @@ func (e *Edge) listSnapshots(r *request) error {
 	if err != nil {
 		return err
 	}
-	account := r.call.Principal.Account
-	list, err := e.Snapshots.List(r.Context(), account, snapshot.Filter{Owners: []string{account}}, after, limit+1)
+	home := r.call.Home()
+	list, err := e.Snapshots.List(r.Context(), home, snapshot.Filter{Owners: []string{home.Account}}, after, limit+1)
 	if err != nil {
 		return err
 	}
@@ -62,7 +63,7 @@ func (e *Edge) getSnapshot(r *request) error {
 
 // ownSnapshot returns the snapshot that the request names, if it is the caller's.
 func (e *Edge) ownSnapshot(r *request) (snapshot.Record, error) {
-	s, err := e.Snapshots.Get(r.Context(), r.PathValue("id"))
+	s, err := e.Snapshots.Get(r.Context(), r.call.Region, r.PathValue("id"))
 	if err != nil {
 		return snapshot.Record{}, err
 	}
@@ -75,6 +76,7 @@ func (e *Edge) ownSnapshot(r *request) (snapshot.Record, error) {
 func wireSnapshot(s snapshot.Record) snapshotInfo {
 	w := snapshotInfo{
 		ID:           s.ID,
+		Region:       s.Region,
 		State:        string(s.State),
 		Description:  s.Description,
 		ImportTaskID: s.Task,

@@ -12,6 +12,7 @@ import (
 // task is an import task on the wire.
 type task struct {
 	ID           string            `json:"id"`
+	Region       string            `json:"region"`
 	Status       string            `json:"status"`
 	Phase        string            `json:"phase,omitempty"`
 	Description  string            `json:"description,omitempty"`
@@ -78,7 +79,7 @@ func (e *Edge) listTasks(r *request) error {
 	if err != nil {
 		return err
 	}
-	list, err := e.Tasks.Tasks(r.Context(), r.call.Principal.Account, importtask.Filter{}, after, limit+1)
+	list, err := e.Tasks.Tasks(r.Context(), r.call.Home(), importtask.Filter{}, after, limit+1)
 	if err != nil {
 		return err
 	}
@@ -95,7 +96,7 @@ func (e *Edge) listTasks(r *request) error {
 }
 
 func (e *Edge) getTask(r *request) error {
-	t, err := e.Tasks.Task(r.Context(), r.call.Principal.Account, r.PathValue("id"))
+	t, err := e.Tasks.Task(r.Context(), r.call.Home(), r.PathValue("id"))
 	if err != nil {
 		return err
 	}
@@ -106,6 +107,7 @@ func (e *Edge) getTask(r *request) error {
 func (e *Edge) wireTask(t importtask.Task) task {
 	w := task{
 		ID:           t.ID,
+		Region:       t.Region,
 		Status:       string(t.State),
 		Description:  t.Description,
 		Format:       t.Format,

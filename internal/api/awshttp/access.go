@@ -11,33 +11,85 @@ import (
 	"github.com/diskport/diskport/internal/logkey"
 )
 
-// recorder notes the status and size of the answer. It lets http.ResponseController
-// reach the writer below it.
+// recorder notes the status and size of the answer. It keeps the header back until
+// there is something to send, so that an answer for which there is no memory can still
+// be a refusal. It lets http.ResponseController reach the writer below it.
 type recorder struct {
 	http.ResponseWriter
-	status int   // 0 until the header is written
+	call   *Call
+	status int   // 0 until the edge has given it
+	begun  bool  // the header is on its way
 	bytes  int64 // of body
 	abort  bool  // the answer was broken off
 }
 
-// Unwrap lets http.ResponseController flush and set deadlines.
+// Unwrap is for http.ResponseController.
 func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 
-func (r *recorder) WriteHeader(status int) {
-	if status >= 200 && r.status == 0 { // 1xx come before the answer
-		r.status = status
-	}
-	r.ResponseWriter.WriteHeader(status)
+// FlushError is for http.ResponseController.
+func (r *recorder) FlushError() error {
+	r.begin()
+	return http.NewResponseController(r.ResponseWriter).Flush()
 }
 
-func (r *recorder) Write(p []byte) (int, error) {
-	if r.status == 0 {
-		r.status = http.StatusOK
+// WriteHeader implements http.ResponseWriter.
+func (r *recorder) WriteHeader(status int) {
+	switch {
+	case status < 200:
+		r.ResponseWriter.WriteHeader(status) // comes before the answer
+	case r.status == 0:
+		r.status = status
 	}
+}
+
+// begin sends the header.
+func (r *recorder) begin() {
+	if r.status == 0 {
+		r.status = http.StatusOK // as net/http has it
+	}
+	if !r.begun {
+		r.begun = true
+		r.ResponseWriter.WriteHeader(r.status)
+	}
+}
+
+// largeWrite is what an answer, or a piece of it, may have in memory without a
+// reservation: more than io.Copy's buffer.
+const largeWrite = 64 << 10
+
+// Write implements io.Writer. If there is no memory for p while the client reads it,
+// the answer is a refusal, or is broken off if it has begun.
+func (r *recorder) Write(p []byte) (int, error) {
+	if len(p) > largeWrite {
+		if err := r.call.exchange.Charge(int64(len(p))); err != nil {
+			return 0, r.give(err)
+		}
+	}
+	r.begin()
 	n, err := r.ResponseWriter.Write(p)
 	r.bytes += int64(n)
 	return n, err
 }
+
+// give answers with a refusal instead of what the edge wanted to send.
+func (r *recorder) give(err error) error {
+	if r.begun {
+		r.abort, r.call.code = true, "Aborted"
+		return err
+	}
+	r.status = 0
+	h := r.Header()
+	for name := range h {
+		if !frontHeaders[name] {
+			h.Del(name)
+		}
+	}
+	r.call.Fail(r, busy.fault(r.call.Service))
+	return err
+}
+
+// frontHeaders are those that the front chain has set itself.
+var frontHeaders = map[string]bool{"X-Amzn-Requestid": true, "X-Amz-Request-Id": true, "Connection": true}
 
 // target is what a request asked for, copied before edges change the request.
 type target struct{ method, path, query, remote string }
@@ -79,6 +131,7 @@ func (f *Front) logAccess(ctx context.Context, c *Call, rec *recorder, t target,
 	f.opts.Log.LogAttrs(ctx, level, "request",
 		slog.String(logkey.Request, c.RequestID),
 		slog.String("service", c.Service),
+		slog.String("region", c.Region),
 		slog.String("action", c.Action),
 		slog.String("method", t.method),
 		slog.String("path", t.path),

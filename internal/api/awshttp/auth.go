@@ -16,7 +16,7 @@ import (
 
 // admit fills in the service, the principal and the body of c. It returns nil for
 // an anonymous request to S3, which that edge accepts or refuses.
-func (f *Front) admit(w http.ResponseWriter, r *http.Request, c *Call) error {
+func (f *Front) admit(r *http.Request, c *Call) error {
 	c.Service = sigv4.Scope(r)
 	if strings.HasPrefix(r.URL.Path, apiPath) && c.Service != Diskport {
 		unscoped := c.Service == ""
@@ -27,7 +27,7 @@ func (f *Front) admit(w http.ResponseWriter, r *http.Request, c *Call) error {
 		return mismatch
 	}
 	if c.Service == "" {
-		err := unscoped(w, r, c)
+		err := unscoped(r, c)
 		if errors.Is(err, version2) && f.opts.AllowSigV2 && f.opts.Edges[c.Service] != nil {
 			return f.authenticateV2(r, c)
 		}
@@ -38,17 +38,17 @@ func (f *Front) admit(w http.ResponseWriter, r *http.Request, c *Call) error {
 	if f.opts.Edges[c.Service] == nil {
 		return mismatch
 	}
-	return f.authenticate(w, r, c)
+	return f.authenticate(r, c)
 }
 
 // unscoped finds the service of a request without a credential scope: EC2's query
 // protocol if it has an Action, else S3.
-func unscoped(w http.ResponseWriter, r *http.Request, c *Call) error {
+func unscoped(r *http.Request, c *Call) error {
 	c.Service = EC2 // until more is known: only forms can go wrong here
 	var body []byte
 	if isForm(r) {
 		var err error
-		if body, err = readBody(w, r, maxForm); err != nil {
+		if body, err = c.readBody(r, maxUnscoped); err != nil {
 			return err
 		}
 		r.Body = io.NopCloser(bytes.NewReader(body))
@@ -69,7 +69,10 @@ func unscoped(w http.ResponseWriter, r *http.Request, c *Call) error {
 	return err
 }
 
-func (f *Front) authenticate(w http.ResponseWriter, r *http.Request, c *Call) error {
+// authenticate finds out who sends a request. Whatever can be known from the header is
+// looked at before the body is read: the key, the date and, if the header says what the
+// hash of the body is, the signature.
+func (f *Front) authenticate(r *http.Request, c *Call) error {
 	signature, err := sigv4.Parse(r)
 	if errors.Is(err, sigv4.ErrMissing) && c.Service == S3 {
 		return nil
@@ -77,27 +80,60 @@ func (f *Front) authenticate(w http.ResponseWriter, r *http.Request, c *Call) er
 	if err != nil {
 		return err
 	}
-	c.Region = signature.Region
-	c.Origin = f.origin(r, c.Region)
-	bodyHash := ""
-	if c.Service != S3 {
-		if c.Body, err = readBody(w, r, bodyCap(c.Service)); err != nil {
-			return err
-		}
-		if c.Form, err = readForm(r, c.Body); err != nil {
-			return err
-		}
-		bodyHash = sigv4.HashBody(c.Body)
+	if c.Region, err = f.region(c.Service, signature.Region); err != nil {
+		return err
 	}
+	c.Origin = f.origin(r, c.Region)
 	principal, secret, err := f.opts.Keys.Lookup(r.Context(), signature.AccessKeyID, signature.SessionToken)
 	if err != nil {
 		return err
 	}
-	if err := signature.Verify(secret, f.opts.Now(), bodyHash); err != nil {
+	c.exchange.Claim(signature.AccessKeyID)
+	verify := func(bodyHash string) error {
+		if err := signature.Verify(secret, f.opts.Now(), bodyHash); err != nil {
+			return err
+		}
+		return c.prove(principal)
+	}
+	if c.Service == S3 || signature.PayloadHash != "" {
+		err = verify("")
+	} else {
+		err = signature.CheckDate(f.opts.Now())
+	}
+	if err == nil && c.Service != S3 {
+		err = f.receive(r, c, verify)
+	}
+	if err != nil {
 		return err
 	}
 	f.admitted(r, c, principal)
 	return nil
+}
+
+// receive reads the body of a request to any service but S3. Its form is taken apart
+// only when verify has found that the body was signed.
+func (f *Front) receive(r *http.Request, c *Call, verify func(bodyHash string) error) (err error) {
+	if c.Body, err = c.readBody(r, bodyCap(c.Service)); err != nil {
+		return err
+	}
+	r.Body = http.NoBody
+	if err := verify(sigv4.HashBody(c.Body)); err != nil {
+		return err
+	}
+	c.Form, err = readForm(r, c.Body)
+	return err
+}
+
+// region returns the region that a request to a service is made in, given that of its
+// credential scope, which is what the client claims.
+func (f *Front) region(service, scope string) (string, error) {
+	switch {
+	case service == IAM || service == STS:
+		return f.opts.Regions.Global(), nil
+	case service == S3 || f.opts.Regions.Has(scope):
+		return scope, nil
+	}
+	return "", badRegion
 }
 
 // noter is a Keys that is told which keys are in use.

@@ -1,8 +1,6 @@
 package awshttp
 
 import (
-	"errors"
-	"io"
 	"mime"
 	"net/http"
 	"net/url"
@@ -10,8 +8,9 @@ import (
 
 // Body caps in bytes. S3 is not here: its bodies are streamed.
 const (
-	maxForm  = 1 << 20         // any form or JSON document
-	maxBlock = 512<<10 + 4<<10 // EBS direct: one block, or a document far below that
+	maxForm     = 1 << 20         // any form or JSON document
+	maxBlock    = 512<<10 + 4<<10 // EBS direct: one block, or a document far below that
+	maxUnscoped = 64 << 10        // a form that may be signed with version 2, or not at all
 )
 
 func bodyCap(service string) int64 {
@@ -19,23 +18,6 @@ func bodyCap(service string) int64 {
 		return maxBlock
 	}
 	return maxForm
-}
-
-// readBody takes the whole body of r into memory, up to limit bytes.
-func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
-	if r.ContentLength > limit {
-		return nil, tooLarge
-	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
-	var over *http.MaxBytesError
-	switch {
-	case errors.As(err, &over):
-		return nil, tooLarge
-	case err != nil:
-		return nil, unread
-	}
-	r.Body = http.NoBody
-	return body, nil
 }
 
 // readForm joins the query string and, of a form, the body.

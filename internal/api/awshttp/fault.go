@@ -30,9 +30,12 @@ const (
 	expired                   // outside the clock window or past the expiry
 	oldToken                  // session token that has expired
 	version2                  // Signature Version 2
+	badRegion                 // signed for a region that the service does not play
 	badForm                   // query string or form that is not urlencoded
 	tooLarge                  // body above the cap
 	unread                    // body ended early
+	tooSlow                   // body, or the reading of the answer, below the least rate
+	busy                      // no memory left for body or answer
 	internal                  // ours
 )
 
@@ -45,9 +48,12 @@ const (
 	textExpired    = "Request has expired."
 	textOldToken   = "The security token included in the request is expired"
 	textVersion2   = textInvalidKey + ": signed with version 2; sign with version 4 (`aws configure set default.s3.signature_version s3v4`) or start with --allow-sigv2"
+	textRegion     = "Credential should be scoped to a valid region."
 	textBadForm    = "The query string or form is malformed."
 	textTooLarge   = "The request body is too large."
 	textUnread     = "The request body ended early."
+	textTooSlow    = "Your socket connection to the server was not read from or written to within the timeout period. Idle connections will be closed."
+	textBusy       = "Please reduce your request rate."
 	textInternal   = "An internal error has occurred"
 	textNoSpace    = "The service has no disk space left and takes no more data. It goes on reading and deleting: delete snapshots or objects, or have its operator free space, and try again."
 )
@@ -63,9 +69,12 @@ var refusals = map[string][]Fault{
 		{400, "RequestExpired", textExpired, ""},
 		{400, "RequestExpired", textOldToken, ""},
 		{401, "AuthFailure", textVersion2, ""},
+		{401, "AuthFailure", textInvalidKey + ": " + textRegion, ""},
 		{400, "MalformedQueryString", textBadForm, ""},
 		{413, "RequestEntityTooLarge", textTooLarge, ""},
 		{400, "IncompleteBody", textUnread, ""},
+		{400, "RequestTimeout", textTooSlow, ""},
+		{503, "RequestLimitExceeded", textBusy, ""},
 		{500, "InternalError", textInternal, ""},
 	},
 	IAM: {
@@ -76,9 +85,12 @@ var refusals = map[string][]Fault{
 		{400, "RequestExpired", textExpired, ""},
 		{403, "ExpiredToken", textOldToken, ""},
 		{401, "AuthFailure", textVersion2, ""},
+		{403, "SignatureDoesNotMatch", textRegion, ""},
 		{400, "MalformedQueryString", textBadForm, ""},
 		{413, "RequestEntityTooLarge", textTooLarge, ""},
 		{400, "IncompleteBody", textUnread, ""},
+		{400, "RequestTimeout", textTooSlow, ""},
+		{503, "ServiceUnavailable", textBusy, ""},
 		{500, "ServiceFailure", textInternal, ""},
 	},
 	EBS: {
@@ -89,9 +101,12 @@ var refusals = map[string][]Fault{
 		{403, "InvalidSignatureException", textExpired, ""},
 		{403, "ExpiredTokenException", textOldToken, ""},
 		{401, "AuthFailure", textVersion2, ""},
+		{403, "InvalidSignatureException", textRegion, ""},
 		{400, "ValidationException", textBadForm, "INVALID_PARAMETER_VALUE"},
 		{413, "ValidationException", textTooLarge, "INVALID_PARAMETER_VALUE"},
 		{400, "ValidationException", "Failed to read block data", "INVALID_PARAMETER_VALUE"},
+		{400, "RequestTimeoutException", textTooSlow, ""},
+		{503, "ServiceUnavailable", textBusy, ""},
 		{500, "InternalServerException", textInternal, ""},
 	},
 	S3: {
@@ -102,9 +117,12 @@ var refusals = map[string][]Fault{
 		{403, "RequestTimeTooSkewed", textExpired, ""},
 		{400, "ExpiredToken", textOldToken, ""},
 		{401, "AuthFailure", textVersion2, ""},
+		{400, "AuthorizationHeaderMalformed", textRegion, ""},
 		{400, "InvalidURI", textBadForm, ""},
 		{400, "EntityTooLarge", textTooLarge, ""},
 		{400, "IncompleteBody", textUnread, ""},
+		{400, "RequestTimeout", textTooSlow, ""},
+		{503, "SlowDown", textBusy, ""},
 		{500, "InternalError", textInternal, ""},
 	},
 }
@@ -175,7 +193,12 @@ func refusalOf(err error) refusal {
 }
 
 // Fail answers with f in the form of the service's protocol.
+// A client that was too slow is told that, whatever an edge made of the error that it
+// met.
 func (c *Call) Fail(w http.ResponseWriter, f Fault) {
+	if c.exchange.Slow() {
+		f = tooSlow.fault(c.Service)
+	}
 	c.code = f.Code
 	shapes[c.shape()](w, c, f)
 }

@@ -9,27 +9,33 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/diskport/diskport/internal/api/flow"
 	"github.com/diskport/diskport/internal/awsid"
 	"github.com/diskport/diskport/internal/identity/iam"
 	"github.com/diskport/diskport/internal/identity/policy"
 	"github.com/diskport/diskport/internal/logkey"
 )
 
-// Options are the parts and settings of a Front. Keys, Log and Metrics are
+// Options are the parts and settings of a Front. Keys, Log, Metrics and Regions are
 // required.
 type Options struct {
 	Edges   map[string]Edge // by service name
 	Keys    iam.AccessKeys
 	Log     *slog.Logger
 	Metrics prometheus.Registerer
-	Now     func() time.Time // nil means time.Now
+	Flow    *flow.Control    // nil means one with the default limits
+	Now     func() time.Time // of signatures; nil means time.Now
 	NewID   func() string    // of requests; nil means awsid.Request
 
+	// Regions are those that a credential scope may name. S3 compares the region with
+	// the bucket's itself, and the global services ignore it.
+	Regions awsid.Regions
+
 	// AllowSigV2 takes Signature Version 2 for EC2 queries and presigned GETs of
-	// S3. Such requests name no region, so Region says which one is meant. Those of
-	// S3 also need Domain, the domain in bucket.Domain, as in s3gate.Options.
-	AllowSigV2     bool
-	Region, Domain string
+	// S3. Such requests name no region, so they are made in the service's own. Those
+	// of S3 also need Domain, the domain in bucket.Domain, as in s3gate.Options.
+	AllowSigV2 bool
+	Domain     string
 
 	// Our own pages below /-/, which need no signature. The path of one that is nil
 	// is not found.
@@ -52,6 +58,9 @@ func New(opts Options) *Front {
 	if opts.NewID == nil {
 		opts.NewID = awsid.Request
 	}
+	if opts.Flow == nil {
+		opts.Flow = flow.New(flow.Options{Log: opts.Log, Metrics: opts.Metrics})
+	}
 	return &Front{opts: opts, metrics: newMetrics(opts.Metrics), pages: pages(opts)}
 }
 
@@ -61,19 +70,23 @@ func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Amzn-Requestid", c.RequestID)
 	w.Header().Set("X-Amz-Request-Id", c.RequestID)
 	begin := f.opts.Now()
-	rec := &recorder{ResponseWriter: w}
+	c.exchange = f.opts.Flow.Begin(w, r, c.RequestID)
+	r = c.exchange.Request()
+	rec := &recorder{ResponseWriter: c.exchange.Writer(), call: c}
 	target := newTarget(r) // before an edge can change r
 	defer func() {
 		f.recover(rec, c, recover())
-		if rec.status == 0 && !rec.abort {
-			rec.status = http.StatusOK // net/http answers so when the edge has written nothing
+		if !rec.abort {
+			rec.begin() // an edge that has written nothing has answered 200
 		}
 		took := f.opts.Now().Sub(begin)
 		f.metrics.observe(c, rec, took)
 		f.logAccess(r.Context(), c, rec, target, took)
 		if rec.abort {
+			c.exchange.Abort()
 			panic(http.ErrAbortHandler) // net/http breaks the connection
 		}
+		c.exchange.End()
 	}()
 	if f.own(r) {
 		c.Service = page
@@ -93,17 +106,18 @@ func (f *Front) recover(rec *recorder, c *Call, cause any) {
 		f.opts.Log.Error("panic while serving", logkey.Request, c.RequestID, "service", c.Service,
 			"action", c.Action, "panic", cause, "stack", string(debug.Stack()))
 	}
-	if rec.status != 0 {
+	if rec.begun {
 		// Half an answer must not look like a whole one.
 		c.code = "Aborted"
 		rec.abort = true
 		return
 	}
+	rec.status = 0
 	c.Fail(rec, Internal(c.Service))
 }
 
 func (f *Front) serve(w http.ResponseWriter, r *http.Request, c *Call) {
-	if err := f.admit(w, r, c); err != nil {
+	if err := f.admit(r, c); err != nil {
 		f.refuse(w, r, c, err)
 		return
 	}

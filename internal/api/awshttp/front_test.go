@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +18,8 @@ import (
 	signer "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/diskport/diskport/internal/api/awshttp/wiretest"
+	"github.com/diskport/diskport/internal/awsid"
 	"github.com/diskport/diskport/internal/identity/iam"
 	"github.com/diskport/diskport/internal/identity/sigv4"
 )
@@ -65,6 +68,7 @@ func newFixture(change func(*Options)) fixture {
 		Keys:    keys{},
 		Log:     slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Metrics: reg,
+		Regions: wiretest.Regions("us-east-1"),
 		Now:     func() time.Time { return now },
 		NewID:   func() string { return "id-1" },
 	}
@@ -95,6 +99,17 @@ func sign(t *testing.T, r *http.Request, key, service, body string, at time.Time
 		r.Header.Set("X-Amz-Content-Sha256", hash)
 	}
 	if err := signer.NewSigner().SignHTTP(context.Background(), creds, r, hash, service, "us-east-1", at); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// signUnsigned signs all of r but its body.
+func signUnsigned(t *testing.T, r *http.Request, service string, at time.Time) *http.Request {
+	t.Helper()
+	creds := aws.Credentials{AccessKeyID: "AKID", SecretAccessKey: "secret"}
+	r.Header.Set("X-Amz-Content-Sha256", sigv4.UnsignedPayload)
+	if err := signer.NewSigner().SignHTTP(t.Context(), creds, r, sigv4.UnsignedPayload, service, "us-east-1", at); err != nil {
 		t.Fatal(err)
 	}
 	return r
@@ -193,6 +208,67 @@ func TestRefusals(t *testing.T) {
 				t.Error("the cause is not in the log")
 			}
 		})
+	}
+}
+
+// TestRegionOfTheScope: a request is made in the region that its credential scope
+// names, if the service plays it; in the global services the scope decides nothing.
+func TestRegionOfTheScope(t *testing.T) {
+	scoped := func(r *http.Request, service, region string) *http.Request {
+		creds := aws.Credentials{AccessKeyID: "AKID", SecretAccessKey: "secret"}
+		hash := sigv4.HashBody(nil)
+		if service == S3 {
+			r.Header.Set("X-Amz-Content-Sha256", hash)
+		}
+		if err := signer.NewSigner().SignHTTP(t.Context(), creds, r, hash, service, region, now); err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	presigned := func(region string) *http.Request {
+		uri, _, err := signer.NewSigner().PresignHTTP(t.Context(), aws.Credentials{AccessKeyID: "AKID", SecretAccessKey: "secret"},
+			httptest.NewRequest("GET", "/?Action=Do", nil), sigv4.HashBody(nil), EC2, region, now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		u, _ := url.Parse(uri)
+		return httptest.NewRequest("GET", u.RequestURI(), nil)
+	}
+	paths := map[string]string{EC2: "/?Action=Do", IAM: "/?Action=Do", STS: "/?Action=Do", EBS: "/snapshots/x/blocks", KMS: "/", S3: "/b/k", Diskport: "/-/v1/tasks"}
+	refusal := map[string][2]string{
+		EC2: {"401", "<Code>AuthFailure</Code>"}, EBS: {"403", "InvalidSignatureException"}, KMS: {"403", "InvalidSignatureException"}, Diskport: {"403", "InvalidSignatureException"},
+	}
+	for service, path := range paths {
+		for _, scope := range []string{"us-east-1", "eu-west-1", "eu-central-1", "cn-north-1", "us-east-1a", "local-1"} {
+			var got *Call
+			f := newFixture(func(o *Options) {
+				o.Regions = wiretest.Regions("us-east-1", "us-east-1", "eu-west-1")
+				o.Edges = map[string]Edge{service: edgeFunc(func(_ http.ResponseWriter, _ *http.Request, c *Call) { got = c })}
+			})
+			requests := map[string]*http.Request{"header": scoped(httptest.NewRequest("GET", path, nil), service, scope)}
+			if service == EC2 {
+				requests["presigned"] = presigned(scope)
+			}
+			for form, r := range requests {
+				got = nil
+				w := f.do(r)
+				want := scope
+				if service == IAM || service == STS {
+					want = "us-east-1"
+				}
+				fault, checked := refusal[service]
+				if checked && scope != "us-east-1" && scope != "eu-west-1" {
+					said := w.Body.String() + w.Header().Get("X-Amzn-Errortype")
+					if got != nil || strconv.Itoa(w.Code) != fault[0] || !strings.Contains(said, fault[1]) || !strings.Contains(said, "Credential should be scoped to a valid region.") {
+						t.Errorf("%s for %s by %s: got %d %s", service, scope, form, w.Code, w.Body)
+					}
+					continue
+				}
+				if got == nil || got.Region != want || got.Origin.Region != want || got.Home() != (awsid.Home{Account: "123456789012", Region: want}) {
+					t.Errorf("%s for %s by %s: got %+v, want region %s: %d %s", service, scope, form, got, want, w.Code, w.Body)
+				}
+			}
+		}
 	}
 }
 

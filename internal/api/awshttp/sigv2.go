@@ -11,7 +11,7 @@ import (
 // whose form c has already, or of a presigned GET of S3. The latter is signed again
 // with version 4, since the gateway knows no other.
 func (f *Front) authenticateV2(r *http.Request, c *Call) error {
-	c.Region = f.opts.Region
+	c.Region = f.opts.Regions.Own()
 	c.Origin = f.origin(r, c.Region)
 	signature, err := f.parseV2(r, c)
 	if err != nil {
@@ -21,7 +21,11 @@ func (f *Front) authenticateV2(r *http.Request, c *Call) error {
 	if err != nil {
 		return err
 	}
+	c.exchange.Claim(signature.AccessKeyID)
 	if err := signature.Verify(secret, f.opts.Now()); err != nil {
+		return err
+	}
+	if err := c.prove(principal); err != nil {
 		return err
 	}
 	if c.Service == S3 {

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/diskport/diskport/internal/api/awshttp/wiretest"
 	"github.com/diskport/diskport/internal/identity/iam"
 	"github.com/diskport/diskport/internal/identity/sigv4"
 )
@@ -44,7 +45,7 @@ func v2Object(host, path, resource string, expires time.Time) *http.Request {
 }
 
 func TestVersion2(t *testing.T) {
-	allow := func(o *Options) { o.AllowSigV2, o.Region, o.Domain = true, "eu-west-1", "s3.box" }
+	allow := func(o *Options) { o.AllowSigV2, o.Regions, o.Domain = true, wiretest.Regions("eu-west-1"), "s3.box" }
 	for _, c := range []struct {
 		name   string
 		req    *http.Request
@@ -84,7 +85,7 @@ func TestVersion2(t *testing.T) {
 // verify.
 func TestVersion2GoesOnAsVersion4(t *testing.T) {
 	f := newFixture(func(o *Options) {
-		o.AllowSigV2, o.Region = true, "eu-west-1"
+		o.AllowSigV2, o.Regions = true, wiretest.Regions("eu-west-1")
 		o.Edges[S3] = edgeFunc(func(w http.ResponseWriter, r *http.Request, c *Call) {
 			q, err := sigv4.Parse(r)
 			if err == nil {

@@ -25,8 +25,9 @@ import (
 // Snapshots is what this edge needs of package snapshot. Library returns one. It is
 // safe for concurrent use.
 type Snapshots interface {
-	// Get returns the record of a snapshot of any account. snapshot.ErrNotFound.
-	Get(ctx context.Context, id string) (snapshot.Record, error)
+	// Get returns the record of a snapshot of a region, of any account.
+	// snapshot.ErrNotFound.
+	Get(ctx context.Context, region, id string) (snapshot.Record, error)
 	// Open opens a completed snapshot for reading. It fails while the KMS key of
 	// the snapshot can't be used.
 	Open(ctx context.Context, r snapshot.Record) (Blocks, error)
@@ -37,9 +38,9 @@ type Drafts interface {
 	Start(ctx context.Context, r snapshot.StartRequest) (snapshot.Record, error)
 	// Replay returns the snapshot that a client token started before, if there is
 	// one.
-	Replay(ctx context.Context, account, token, digest string) (r snapshot.Record, ok bool, err error)
-	Put(ctx context.Context, account, id string, b snapshot.WrittenBlock) error
-	Complete(ctx context.Context, account, id string, want snapshot.Expected) (snapshot.State, error)
+	Replay(ctx context.Context, home awsid.Home, token, digest string) (r snapshot.Record, ok bool, err error)
+	Put(ctx context.Context, home awsid.Home, id string, b snapshot.WrittenBlock) error
+	Complete(ctx context.Context, home awsid.Home, id string, want snapshot.Expected) (snapshot.State, error)
 }
 
 // Keys is what this edge needs of keyring.Ring.
@@ -68,7 +69,7 @@ type Options struct {
 	Drafts    Drafts
 	Keys      Keys
 	Defaults  interface { // of new snapshots
-		Defaults(ctx context.Context, account, region string) (snapshot.Defaults, error)
+		Defaults(ctx context.Context, home awsid.Home) (snapshot.Defaults, error)
 	}
 	Throttle *quota.Throttle // of an account's requests; nil: none
 	// PerSnapshot limits the requests for a snapshot's blocks; nil: none.
@@ -217,7 +218,7 @@ func (a *API) record(ctx context.Context, r request, id string) (snapshot.Record
 	if record, ok := r.records[id]; ok {
 		return record, nil
 	}
-	record, err := a.Snapshots.Get(ctx, id)
+	record, err := a.Snapshots.Get(ctx, r.Region, id)
 	if err == nil {
 		r.records[id] = record
 	}

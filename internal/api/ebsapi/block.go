@@ -4,6 +4,8 @@ import (
 	"context"
 	"net/http"
 	"strconv"
+
+	"github.com/diskport/diskport/internal/store/frame"
 )
 
 func (a *API) getBlock(ctx context.Context, w http.ResponseWriter, r request) error {
@@ -24,9 +26,13 @@ func (a *API) getBlock(ctx context.Context, w http.ResponseWriter, r request) er
 	if token := r.query.Get("blockToken"); !a.tokens.opensBlock(token, r.id, index, a.Now()) {
 		return invalid("INVALID_BLOCK_TOKEN", "The block token "+clip(token)+" is invalid.")
 	}
-	frame := a.frames.Get().(*[]byte)
-	defer a.frames.Put(frame)
-	payload, digest, err := blocks.Get(ctx, index, *frame)
+	// The buffer is held until the client has read the block.
+	if err := r.Reserve(frame.Size); err != nil {
+		return err
+	}
+	buf := a.frames.Get().(*[]byte)
+	defer a.frames.Put(buf)
+	payload, digest, err := blocks.Get(ctx, index, *buf)
 	if err != nil {
 		return about(r.id, err)
 	}

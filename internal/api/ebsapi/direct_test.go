@@ -55,6 +55,9 @@ type bench struct {
 
 const stranger = "999999999999"
 
+// away is where the stranger's snapshots are.
+var away = awsid.Home{Account: stranger, Region: home.Region}
+
 func newBench(t *testing.T) *bench {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "m.db")
@@ -216,7 +219,7 @@ func (b *bench) same(id string, want map[int32]string) {
 
 func (b *bench) state(id string) snapshot.Record {
 	b.t.Helper()
-	r, err := b.db.Snapshots().Get(b.t.Context(), id)
+	r, err := b.db.Snapshots().Get(b.t.Context(), home.Region, id)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -298,7 +301,7 @@ func TestParent(t *testing.T) {
 	b.write(parent, old)
 	b.complete(b.drafts, parent, old)
 	child := b.start(3, func(in *ebs.StartSnapshotInput) { in.ParentSnapshotId = &parent })
-	if err := b.db.Snapshots().Delete(t.Context(), account, parent); err != nil {
+	if err := b.db.Snapshots().Delete(t.Context(), home, parent); err != nil {
 		t.Fatal(err)
 	}
 	b.collect() // the child holds what it begins as
@@ -335,7 +338,7 @@ func TestForeignParent(t *testing.T) {
 	if _, err := b.StartSnapshot(t.Context(), &ebs.StartSnapshotInput{VolumeSize: aws.Int64(1), ParentSnapshotId: &parent}); code(err) != "ResourceNotFoundException" {
 		t.Errorf("not shared: %v", err)
 	}
-	if err := b.db.Snapshots().Share(t.Context(), account, parent, []string{stranger}, nil); err != nil {
+	if err := b.db.Snapshots().Share(t.Context(), home, parent, []string{stranger}, nil); err != nil {
 		t.Fatal(err)
 	}
 	child := b.start(1, func(in *ebs.StartSnapshotInput) { in.ParentSnapshotId = &parent })
@@ -346,7 +349,7 @@ func TestForeignParent(t *testing.T) {
 	if r := b.state(child); r.Domain == b.state(parent).Domain || r.Account != stranger {
 		t.Errorf("got %+v", r)
 	}
-	if err := b.db.Snapshots().Delete(t.Context(), account, parent); err != nil {
+	if err := b.db.Snapshots().Delete(t.Context(), home, parent); err != nil {
 		t.Fatal(err)
 	}
 	b.collect()
@@ -360,7 +363,7 @@ func TestCopy(t *testing.T) {
 	b.write(source, blocks)
 	b.complete(b.drafts, source, blocks)
 	names := len(b.backend.Names())
-	copied, err := b.drafts.Copy(t.Context(), snapshot.CopyRequest{Account: account, Source: source, Description: "copy"})
+	copied, err := b.drafts.Copy(t.Context(), snapshot.CopyRequest{Home: home, SourceRegion: home.Region, Source: source, Description: "copy"})
 	if err != nil || copied.State != snapshot.Pending {
 		t.Fatalf("got %+v, %v", copied, err)
 	}
@@ -369,20 +372,20 @@ func TestCopy(t *testing.T) {
 	if got := len(b.backend.Names()); got != names+1 {
 		t.Errorf("%d new files, want the root alone", got-names)
 	}
-	_, err = b.drafts.Copy(t.Context(), snapshot.CopyRequest{Account: stranger, Source: source})
+	_, err = b.drafts.Copy(t.Context(), snapshot.CopyRequest{Home: away, SourceRegion: home.Region, Source: source})
 	if !errors.Is(err, snapshot.ErrNotFound) {
 		t.Errorf("not shared: %v", err)
 	}
-	if err := b.db.Snapshots().Share(t.Context(), account, source, []string{snapshot.Everybody}, nil); err != nil {
+	if err := b.db.Snapshots().Share(t.Context(), home, source, []string{snapshot.Everybody}, nil); err != nil {
 		t.Fatal(err)
 	}
-	theirs, err := b.drafts.Copy(t.Context(), snapshot.CopyRequest{Account: stranger, Source: source})
+	theirs, err := b.drafts.Copy(t.Context(), snapshot.CopyRequest{Home: away, SourceRegion: home.Region, Source: source})
 	if err != nil {
 		t.Fatal(err)
 	}
 	b.settle(b.drafts)
 	for _, id := range []string{source, copied.ID} {
-		if err := b.db.Snapshots().Delete(t.Context(), account, id); err != nil {
+		if err := b.db.Snapshots().Delete(t.Context(), home, id); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -390,7 +393,7 @@ func TestCopy(t *testing.T) {
 	b.f.who.Account = stranger
 	b.same(theirs.ID, blocks)
 	pending := b.start(1, nil)
-	if _, err := b.drafts.Copy(t.Context(), snapshot.CopyRequest{Account: stranger, Source: pending}); !errors.Is(err, snapshot.ErrNotPending) {
+	if _, err := b.drafts.Copy(t.Context(), snapshot.CopyRequest{Home: away, SourceRegion: home.Region, Source: pending}); !errors.Is(err, snapshot.ErrNotPending) {
 		t.Errorf("a copy of what is pending: %v", err)
 	}
 }
@@ -451,7 +454,7 @@ func TestGroupCommit(t *testing.T) {
 		blocks[i] = fmt.Sprint("block ", i%60) // some repeat
 		wg.Go(func() {
 			p := content(fmt.Sprint("block ", i%60))
-			if err := nodes[i%2].Put(context.Background(), account, id, snapshot.WrittenBlock{Index: int64(i), Data: p, Digest: block.Sum(p)}); err != nil {
+			if err := nodes[i%2].Put(context.Background(), home, id, snapshot.WrittenBlock{Index: int64(i), Data: p, Digest: block.Sum(p)}); err != nil {
 				t.Error(err)
 			}
 		})
@@ -505,7 +508,7 @@ func TestCrashes(t *testing.T) {
 		node := b.node("dies")
 		node.Store = c
 		p := content(what)
-		if err := node.Put(t.Context(), account, id, snapshot.WrittenBlock{Index: index, Data: p, Digest: block.Sum(p)}); !errors.Is(err, errCrash) {
+		if err := node.Put(t.Context(), home, id, snapshot.WrittenBlock{Index: index, Data: p, Digest: block.Sum(p)}); !errors.Is(err, errCrash) {
 			t.Fatalf("got %v", err)
 		}
 	}
@@ -521,7 +524,7 @@ func TestCrashes(t *testing.T) {
 		t.Fatal(err)
 	}
 	blocks := map[int32]string{0: "kept", 1: "kept too", 2: "unanswered", 3: "never"}
-	if err := b.db.Snapshots().Complete(t.Context(), account, id, snapshot.Expected{Blocks: 4}); err != nil {
+	if err := b.db.Snapshots().Complete(t.Context(), home, id, snapshot.Expected{Blocks: 4}); err != nil {
 		t.Fatal(err)
 	}
 	dies := b.node("dies")
@@ -544,7 +547,7 @@ func TestConflict(t *testing.T) {
 	slow.Store = gate{b.db.Snapshots(), started, going}
 	put := func(what string) error {
 		p := content(what)
-		return slow.Put(context.Background(), account, id, snapshot.WrittenBlock{Index: 1, Data: p, Digest: block.Sum(p)})
+		return slow.Put(context.Background(), home, id, snapshot.WrittenBlock{Index: 1, Data: p, Digest: block.Sum(p)})
 	}
 	first := make(chan error, 1)
 	go func() { first <- put("one") }()
@@ -602,10 +605,10 @@ func TestACopyIsWholeWhateverItsRowsSay(t *testing.T) {
 			}
 			b.write(source, blocks)
 			b.complete(b.drafts, source, blocks)
-			if err := b.db.Snapshots().Share(t.Context(), account, source, []string{snapshot.Everybody}, nil); err != nil {
+			if err := b.db.Snapshots().Share(t.Context(), home, source, []string{snapshot.Everybody}, nil); err != nil {
 				t.Fatal(err)
 			}
-			theirs, err := b.drafts.Copy(t.Context(), snapshot.CopyRequest{Account: stranger, Source: source})
+			theirs, err := b.drafts.Copy(t.Context(), snapshot.CopyRequest{Home: away, SourceRegion: home.Region, Source: source})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -651,7 +654,7 @@ func TestOneFileThatCannotBeRemovedKeepsNoOther(t *testing.T) {
 		id, blocks := b.start(1, nil), map[int32]string{0: fmt.Sprint("of ", i)}
 		b.write(id, blocks)
 		b.complete(b.drafts, id, blocks)
-		if err := b.db.Snapshots().Delete(t.Context(), account, id); err != nil {
+		if err := b.db.Snapshots().Delete(t.Context(), home, id); err != nil {
 			t.Fatal(err)
 		}
 	}

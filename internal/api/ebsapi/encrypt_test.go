@@ -153,7 +153,7 @@ func TestCopyUnderAKey(t *testing.T) {
 	b.complete(b.drafts, source, blocks)
 	under := func(from, key string) snapshot.Record {
 		t.Helper()
-		r := snapshot.CopyRequest{Account: account, Caller: b.caller(), Source: from}
+		r := snapshot.CopyRequest{Home: home, SourceRegion: home.Region, Caller: b.caller(), Source: from}
 		if key != "" {
 			r.Encrypt = &snapshot.Encryption{Key: key}
 		}
@@ -198,7 +198,7 @@ func TestKeyGoesWhileACopyIsMade(t *testing.T) {
 	source := b.start(1, nil)
 	b.write(source, map[int32]string{0: "a"})
 	b.complete(b.drafts, source, map[int32]string{0: "a"})
-	rec, err := b.drafts.Copy(ctx, snapshot.CopyRequest{Account: account, Caller: b.caller(), Source: source, Encrypt: &snapshot.Encryption{Key: k.ID}})
+	rec, err := b.drafts.Copy(ctx, snapshot.CopyRequest{Home: home, SourceRegion: home.Region, Caller: b.caller(), Source: source, Encrypt: &snapshot.Encryption{Key: k.ID}})
 	if err != nil || rec.State != snapshot.Pending {
 		t.Fatalf("got %+v, %v", rec, err)
 	}
@@ -218,7 +218,7 @@ func TestSharedUnderAKey(t *testing.T) {
 	id := b.start(1, func(in *ebs.StartSnapshotInput) { in.Encrypted, in.KmsKeyArn = aws.Bool(true), aws.String(k.ARN()) })
 	b.write(id, map[int32]string{0: "a"})
 	b.complete(b.drafts, id, map[int32]string{0: "a"})
-	if err := b.db.Snapshots().Share(ctx, account, id, []string{stranger}, nil); err != nil {
+	if err := b.db.Snapshots().Share(ctx, home, id, []string{stranger}, nil); err != nil {
 		t.Fatal(err)
 	}
 	b.f.who = iam.Principal{Account: stranger, ARN: "arn:aws:iam::" + stranger + ":root", Kind: iam.Root}
@@ -231,7 +231,7 @@ func TestSharedUnderAKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.same(id, map[int32]string{0: "a"})
-	rec, err := b.drafts.Copy(ctx, snapshot.CopyRequest{Account: stranger, Caller: b.caller(), Source: id})
+	rec, err := b.drafts.Copy(ctx, snapshot.CopyRequest{Home: away, SourceRegion: home.Region, Caller: b.caller(), Source: id})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -239,7 +239,7 @@ func TestSharedUnderAKey(t *testing.T) {
 	if r := b.state(rec.ID); r.State != snapshot.Completed || r.KMSKey == "" || r.KMSKey == k.ARN() {
 		t.Errorf("a copy of another's encrypted snapshot is %s under %q, want the account's own key", r.State, r.KMSKey)
 	}
-	rec, err = b.drafts.Copy(ctx, snapshot.CopyRequest{Account: stranger, Caller: b.caller(), Source: id, DefaultKey: "alias/gone"})
+	rec, err = b.drafts.Copy(ctx, snapshot.CopyRequest{Home: away, SourceRegion: home.Region, Caller: b.caller(), Source: id, DefaultKey: "alias/gone"})
 	if err != nil || rec.State != snapshot.Failed {
 		t.Errorf("the account's default key is not what a copy is under: %+v, %v", rec, err)
 	}
@@ -252,7 +252,7 @@ func TestCopyShowsItsProgress(t *testing.T) {
 	source := b.start(1, nil)
 	b.write(source, map[int32]string{0: "a", 1: "b"})
 	b.complete(b.drafts, source, map[int32]string{0: "a", 1: "b"})
-	rec, err := b.drafts.Copy(ctx, snapshot.CopyRequest{Account: account, Caller: b.caller(), Source: source, Encrypt: &snapshot.Encryption{Key: k.ID}})
+	rec, err := b.drafts.Copy(ctx, snapshot.CopyRequest{Home: home, SourceRegion: home.Region, Caller: b.caller(), Source: source, Encrypt: &snapshot.Encryption{Key: k.ID}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -59,7 +59,8 @@ func (w *wire) note(h http.Header) {
 func newWire(t *testing.T, f *fixture) *wire {
 	w := &wire{}
 	front := awshttp.New(awshttp.Options{
-		Edges: map[string]awshttp.Edge{awshttp.EBS: f.API}, Keys: keys{&f.who}, Log: slog.New(slog.DiscardHandler),
+		Regions: wiretest.Regions("us-east-1"),
+		Edges:   map[string]awshttp.Edge{awshttp.EBS: f.API}, Keys: keys{&f.who}, Log: slog.New(slog.DiscardHandler),
 		Metrics: prometheus.NewRegistry(), NewID: func() string { return "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0" },
 	})
 	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {

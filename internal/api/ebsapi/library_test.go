@@ -33,7 +33,7 @@ type store struct {
 	broken  bool
 }
 
-func (s *store) Get(_ context.Context, id string) (snapshot.Record, error) {
+func (s *store) Get(_ context.Context, _, id string) (snapshot.Record, error) {
 	r, ok := s.records[id]
 	if !ok {
 		return r, snapshot.ErrNotFound

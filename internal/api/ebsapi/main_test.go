@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/diskport/diskport/internal/api/awshttp"
+	"github.com/diskport/diskport/internal/awsid"
 	"github.com/diskport/diskport/internal/block"
 	"github.com/diskport/diskport/internal/identity/iam"
 	"github.com/diskport/diskport/internal/identity/kms"
@@ -36,6 +37,9 @@ const (
 	shared   = "snap-0123456789abcdef5"
 	public   = "snap-0123456789abcdef6"
 )
+
+// home is where the snapshots of the tests are.
+var home = awsid.Home{Account: account, Region: "us-east-1"}
 
 var clock = time.Date(2026, 3, 4, 5, 6, 7, 89e6, time.UTC)
 
@@ -87,9 +91,9 @@ type snapshots map[string]struct {
 	volume
 }
 
-func (f snapshots) Get(_ context.Context, id string) (snapshot.Record, error) {
+func (f snapshots) Get(_ context.Context, region, id string) (snapshot.Record, error) {
 	s, ok := f[id]
-	if !ok {
+	if !ok || cmp.Or(s.Region, "us-east-1") != region {
 		return s.Record, snapshot.ErrNotFound
 	}
 	return s.Record, nil
@@ -122,23 +126,23 @@ type drafts struct {
 
 func (f *drafts) Start(_ context.Context, r snapshot.StartRequest) (snapshot.Record, error) {
 	f.started = r
-	rec := snapshot.Record{ID: pendingS, Account: r.Account, State: snapshot.Pending, StartedAt: clock, VolumeSize: r.VolumeSize, Tags: r.Tags, Parent: r.Parent}
+	rec := snapshot.Record{ID: pendingS, Account: r.Home.Account, Region: r.Home.Region, State: snapshot.Pending, StartedAt: clock, VolumeSize: r.VolumeSize, Tags: r.Tags, Parent: r.Parent}
 	if r.Encrypt != nil {
 		rec.KMSKey = r.Encrypt.Key
 	}
 	return rec, f.err
 }
 
-func (f *drafts) Replay(context.Context, string, string, string) (snapshot.Record, bool, error) {
+func (f *drafts) Replay(context.Context, awsid.Home, string, string) (snapshot.Record, bool, error) {
 	return snapshot.Record{}, false, nil
 }
 
-func (f *drafts) Put(_ context.Context, _, _ string, b snapshot.WrittenBlock) error {
+func (f *drafts) Put(_ context.Context, _ awsid.Home, _ string, b snapshot.WrittenBlock) error {
 	f.put = b
 	return f.err
 }
 
-func (f *drafts) Complete(_ context.Context, _, _ string, want snapshot.Expected) (snapshot.State, error) {
+func (f *drafts) Complete(_ context.Context, _ awsid.Home, _ string, want snapshot.Expected) (snapshot.State, error) {
 	f.want = want
 	return snapshot.Pending, f.err
 }
@@ -146,7 +150,7 @@ func (f *drafts) Complete(_ context.Context, _, _ string, want snapshot.Expected
 // defaults is the fake of the store of accounts' defaults.
 type defaults struct{ set snapshot.Defaults }
 
-func (f *defaults) Defaults(context.Context, string, string) (snapshot.Defaults, error) {
+func (f *defaults) Defaults(context.Context, awsid.Home) (snapshot.Defaults, error) {
 	return f.set, nil
 }
 
@@ -159,6 +163,7 @@ type fixture struct {
 	*API
 	drafts   *drafts
 	defaults *defaults
+	region   string // of requests; empty: us-east-1
 	keys     *keyFake
 	log      bytes.Buffer
 	who      iam.Principal
@@ -186,7 +191,12 @@ func newFixture() *fixture {
 
 // allow makes the caller a user with one permission.
 func (f *fixture) allow(action, resource string) {
-	document, err := policy.Parse(fmt.Sprintf(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":%q,"Resource":%q}]}`, action, resource), policy.Identity)
+	f.bound(fmt.Sprintf(`{"Effect":"Allow","Action":%q,"Resource":%q}`, action, resource))
+}
+
+// bound makes the caller a user with a policy of the statements.
+func (f *fixture) bound(statements string) {
+	document, err := policy.Parse(`{"Version":"2012-10-17","Statement":[`+statements+`]}`, policy.Identity)
 	if err != nil {
 		panic(err)
 	}
@@ -210,7 +220,7 @@ func (f *fixture) send(method, target string, body []byte, headers ...string) *h
 		name, value, _ := strings.Cut(h, ": ")
 		r.Header.Set(name, value)
 	}
-	f.ServeAWS(w, r, &awshttp.Call{RequestID: "id-1", Region: "us-east-1", Service: awshttp.EBS, Form: u.Query(), Body: body, Principal: f.who})
+	f.ServeAWS(w, r, &awshttp.Call{RequestID: "id-1", Region: cmp.Or(f.region, "us-east-1"), Service: awshttp.EBS, Form: u.Query(), Body: body, Principal: f.who})
 	return w
 }
 

@@ -143,7 +143,7 @@ func parseStart(body []byte) (q startRequest, err error) {
 // if parent, key or defaults have changed since.
 func (a *API) start(ctx context.Context, r request, q startRequest) (snapshot.Record, error) {
 	ask := q.ask(r)
-	rec, ok, err := a.Drafts.Replay(ctx, ask.Account, ask.Token, ask.Digest)
+	rec, ok, err := a.Drafts.Replay(ctx, ask.Home, ask.Token, ask.Digest)
 	if ok || err != nil {
 		return rec, err
 	}
@@ -156,7 +156,7 @@ func (a *API) start(ctx context.Context, r request, q startRequest) (snapshot.Re
 // encryption returns how the new snapshot is encrypted; nil if it is not, or as its
 // parent is.
 func (a *API) encryption(ctx context.Context, r request, q startRequest) (*snapshot.Encryption, error) {
-	d, err := a.Defaults.Defaults(ctx, r.Principal.Account, r.Region)
+	d, err := a.Defaults.Defaults(ctx, r.Home())
 	switch {
 	case err != nil:
 		return nil, err
@@ -165,7 +165,7 @@ func (a *API) encryption(ctx context.Context, r request, q startRequest) (*snaps
 	case q.KmsKeyArn != "" && q.ParentSnapshotId != "":
 		return nil, invalid("INVALID_PARAMETER_VALUE", "The parameters KmsKeyArn and ParentSnapshotId cannot be used together.")
 	case q.ParentSnapshotId != "" && d.Encrypt:
-		parent, err := a.Snapshots.Get(ctx, q.ParentSnapshotId)
+		parent, err := a.Snapshots.Get(ctx, r.Region, q.ParentSnapshotId)
 		if err == nil && !parent.ReadableBy(r.Principal.Account) {
 			err = snapshot.ErrNotFound
 		}
@@ -208,7 +208,7 @@ func (q startRequest) ask(r request) snapshot.StartRequest {
 	}
 	tags, _ := tag.Set(nil).Merge(q.Tags) // validated
 	return snapshot.StartRequest{
-		Account: r.Principal.Account, Caller: r.KeyUser(), Token: q.ClientToken, Digest: q.digest(), Description: q.Description, VolumeSize: *q.VolumeSize,
+		Home: r.Home(), Caller: r.KeyUser(), Token: q.ClientToken, Digest: q.digest(), Description: q.Description, VolumeSize: *q.VolumeSize,
 		Parent: q.ParentSnapshotId, Timeout: time.Duration(minutes) * time.Minute, Tags: tags,
 	}
 }

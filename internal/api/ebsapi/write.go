@@ -23,7 +23,7 @@ func (a *API) putBlock(ctx context.Context, w http.ResponseWriter, r request) er
 	if err != nil {
 		return err
 	}
-	if err := a.Drafts.Put(ctx, r.Principal.Account, r.id, b); err != nil {
+	if err := a.Drafts.Put(ctx, r.Home(), r.id, b); err != nil {
 		return writing(r.id, err)
 	}
 	h := w.Header()
@@ -76,7 +76,7 @@ func (a *API) completeSnapshot(ctx context.Context, w http.ResponseWriter, r req
 	if !snapshotID.MatchString(r.id) {
 		return notASnapshot(r.id)
 	}
-	state, err := a.Drafts.Complete(ctx, r.Principal.Account, r.id, want)
+	state, err := a.Drafts.Complete(ctx, r.Home(), r.id, want)
 	if err != nil {
 		return writing(r.id, err)
 	}

@@ -30,30 +30,30 @@ type Imports interface {
 	// Nothing is stored.
 	Check(ctx context.Context, r importtask.Request) error
 	// Cancel returns the state that the task was in before.
-	Cancel(ctx context.Context, account, id, reason string) (importtask.State, error)
+	Cancel(ctx context.Context, home awsid.Home, id, reason string) (importtask.State, error)
 }
 
 // Tasks shows imports.
 type Tasks interface {
-	Task(ctx context.Context, account, id string) (importtask.Task, error)
-	Tasks(ctx context.Context, account string, f importtask.Filter, after listing.Place, limit int) ([]importtask.Task, error)
+	Task(ctx context.Context, home awsid.Home, id string) (importtask.Task, error)
+	Tasks(ctx context.Context, home awsid.Home, f importtask.Filter, after listing.Place, limit int) ([]importtask.Task, error)
 	// Wait returns the task when it has ended, or as it is when ctx is done.
-	Wait(ctx context.Context, account, id string) (importtask.Task, error)
+	Wait(ctx context.Context, home awsid.Home, id string) (importtask.Task, error)
 	// URL returns the Url that the task was asked for with, or "".
 	URL(t importtask.Task) string
 }
 
 // Snapshots is what this edge needs of snapshot.Records.
 type Snapshots interface {
-	Get(ctx context.Context, id string) (snapshot.Record, error)
-	List(ctx context.Context, account string, f snapshot.Filter, after listing.Place, limit int) ([]snapshot.Record, error)
+	Get(ctx context.Context, region, id string) (snapshot.Record, error)
+	List(ctx context.Context, home awsid.Home, f snapshot.Filter, after listing.Place, limit int) ([]snapshot.Record, error)
 }
 
 // Images is what this edge needs of image.Store.
 type Images interface {
 	Register(ctx context.Context, i image.Image) error
-	Deregister(ctx context.Context, account, id string) (image.Image, error)
-	List(ctx context.Context, account string, f image.Filter, after listing.Place, limit int) ([]image.Image, error)
+	Deregister(ctx context.Context, home awsid.Home, id string) (image.Image, error)
+	List(ctx context.Context, home awsid.Home, f image.Filter, after listing.Place, limit int) ([]image.Image, error)
 }
 
 // Copies is what this edge needs of snapshot.Drafts.
@@ -83,6 +83,7 @@ type Options struct {
 	Keys      Keys
 	Tags      tag.Store
 	IDs       awsid.Source
+	Regions   awsid.Regions   // that snapshots can be copied from
 	Throttle  *quota.Throttle // of requests; nil: none
 	Log       *slog.Logger
 	Now       func() time.Time // nil means time.Now

@@ -91,7 +91,7 @@ var resetAttributeRules = append(
 )
 
 func resetAttribute(ctx context.Context, c call, r resetAttributeRequest) (any, error) {
-	if err := c.Changes.Unshare(ctx, c.account(), r.SnapshotId); err != nil {
+	if err := c.Changes.Unshare(ctx, c.Home(), r.SnapshotId); err != nil {
 		return nil, about(r.SnapshotId, err)
 	}
 	return ec2query.Done{Return: true}, nil
@@ -239,7 +239,7 @@ func modifyAttribute(ctx context.Context, c call, r modifyAttributeRequest) (any
 			return nil, err
 		}
 	}
-	if err := c.Changes.Share(ctx, c.account(), record.ID, add, remove); err != nil {
+	if err := c.Changes.Share(ctx, c.Home(), record.ID, add, remove); err != nil {
 		return nil, about(record.ID, err)
 	}
 	return ec2query.Done{Return: true}, nil

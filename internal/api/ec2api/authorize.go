@@ -44,34 +44,39 @@ func (c call) describe(ctx context.Context, with policy.Context, arn string) (po
 	if full == nil {
 		full = policy.Context{}
 	}
-	full.Set("ec2:Region", c.Region)
-	tags, err := c.describeID(ctx, full, arn[strings.LastIndex(arn, "/")+1:])
+	region := c.Region
+	if part := strings.SplitN(arn, ":", 6); len(part) == 6 {
+		region = part[3] // the source of a copy may be in another
+	}
+	full.Set("ec2:Region", region)
+	tags, err := c.describeID(ctx, full, region, arn[strings.LastIndex(arn, "/")+1:])
 	return iam.WithResourceTags(full, "ec2:ResourceTag/", tags), err
 }
 
-// describeID adds the condition keys of a resource that the account may use, and
-// returns its tags. Of one that is not there, or is none of the account's business,
-// there is nothing to tell.
-func (c call) describeID(ctx context.Context, with policy.Context, id string) (tag.Set, error) {
+// describeID adds the condition keys of a resource of a region that the account may
+// use, and returns its tags. Of one that is not there, or is none of the account's
+// business, there is nothing to tell.
+func (c call) describeID(ctx context.Context, with policy.Context, region, id string) (tag.Set, error) {
+	home := awsid.Home{Account: c.account(), Region: region}
 	switch {
 	case awsid.IsSnapshot(id):
-		r, err := c.Snapshots.Get(ctx, id)
+		r, err := c.Snapshots.Get(ctx, region, id)
 		if err != nil || !r.UsableBy(c.account()) {
 			return nil, unless(err, snapshot.ErrNotFound)
 		}
-		describeSnapshot(with, c.Region, r)
+		describeSnapshot(with, r)
 		if r.Account != c.account() { // its tags are the other account's
 			return nil, nil
 		}
 		return r.Tags, nil
 	case awsid.IsTask(id):
-		t, err := c.Tasks.Task(ctx, c.account(), id)
+		t, err := c.Tasks.Task(ctx, home, id)
 		if err == nil {
 			with.Set("aws:ResourceAccount", t.Account)
 		}
 		return t.Tags, unless(err, importtask.ErrNotFound)
 	case awsid.IsImage(id):
-		images, err := c.Images.List(ctx, c.account(), image.Filter{IDs: []string{id}}, listing.Place{}, 1)
+		images, err := c.Images.List(ctx, home, image.Filter{IDs: []string{id}}, listing.Place{}, 1)
 		if err != nil || len(images) == 0 {
 			return nil, err
 		}
@@ -81,14 +86,14 @@ func (c call) describeID(ctx context.Context, with policy.Context, id string) (t
 	return nil, nil
 }
 
-func describeSnapshot(with policy.Context, region string, r snapshot.Record) {
+func describeSnapshot(with policy.Context, r snapshot.Record) {
 	with.Set("aws:ResourceAccount", r.Account)
 	with.Set("ec2:Owner", r.Account)
 	with.Set("ec2:SnapshotID", r.ID)
 	with.Set("ec2:SnapshotTime", r.StartedAt.UTC().Format(time.RFC3339))
 	with.Set("ec2:VolumeSize", strconv.FormatInt(r.VolumeSize, 10))
 	with.Set("ec2:Encrypted", strconv.FormatBool(r.KMSKey != ""))
-	with.Set("ec2:ParentVolume", "arn:"+awsid.Partition(region)+":ec2:"+region+":"+r.Account+":volume/"+importedVolume)
+	with.Set("ec2:ParentVolume", "arn:"+awsid.Partition(r.Region)+":ec2:"+r.Region+":"+r.Account+":volume/"+importedVolume)
 }
 
 func describeImage(with policy.Context, i image.Image) {

@@ -164,7 +164,7 @@ func TestDryRun(t *testing.T) {
 			if got := parse(t, w); w.Code != 412 || got.Code != dryRows[0].code || got.Message != dryRows[0].want {
 				t.Errorf("allowed: got %d %s", w.Code, w.Body)
 			}
-			if f.imports.got.Account != "" || len(f.snapshots.records) != 5 || f.copies.got.Account != "" || len(f.images.list) != 1 || len(f.tags.sets[snapA]) != 0 {
+			if f.imports.got.Account != "" || len(f.snapshots.records) != 5 || f.copies.got.Source != "" || len(f.images.list) != 1 || len(f.tags.sets[snapA]) != 0 {
 				t.Error("a dry run had an effect")
 			}
 			f.denied = "ec2:" + action

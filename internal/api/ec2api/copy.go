@@ -21,8 +21,8 @@ type copySnapshotRequest struct {
 	// CompletionDurationMinutes asks for a copy within a time, which copies here
 	// always meet.
 	CompletionDurationMinutes *int64
-	// Parameters that SDKs add by themselves. A copy always stays in the region of
-	// the call.
+	// Parameters that SDKs add by themselves, for a service that asks its other regions
+	// over the network. A copy is always made in the region of the call.
 	PresignedUrl      string
 	DestinationRegion string
 
@@ -32,9 +32,23 @@ type copySnapshotRequest struct {
 
 func copySnapshotGrants(c call, r copySnapshotRequest) []grant {
 	tags, all := r.tagsFor(snapshotType), awsid.SnapshotARN(c.Region, "*")
-	with := tagContext(tags)
-	grants := []grant{{"ec2:CopySnapshot", with, []string{all, awsid.SnapshotARN(c.Region, orDefault(r.SourceSnapshotId, "*"))}}}
+	with, from := tagContext(tags), tagContext(tags)
+	region := r.from(c)
+	from.Set("aws:RequestedRegion", region) // at AWS, that region is asked too
+	grants := []grant{
+		{"ec2:CopySnapshot", with, []string{all}},
+		{"ec2:CopySnapshot", from, []string{awsid.SnapshotARN(region, orDefault(r.SourceSnapshotId, "*"))}},
+	}
 	return append(grants, tagOnCreate("CopySnapshot", tags, with, all)...)
+}
+
+// from returns the region of the source: the copy's, if there is none of the name that
+// was given.
+func (r copySnapshotRequest) from(c call) string {
+	if c.Regions.Has(r.SourceRegion) {
+		return r.SourceRegion
+	}
+	return c.Region
 }
 
 var copySnapshotRules = slices.Concat(
@@ -42,8 +56,10 @@ var copySnapshotRules = slices.Concat(
 		needed("SourceRegion", func(r copySnapshotRequest) string { return r.SourceRegion }),
 		needed("SourceSnapshotId", func(r copySnapshotRequest) string { return r.SourceSnapshotId }),
 		{
-			field: "SourceRegion", code: "InvalidParameterValue", message: "Value (%s) for parameter sourceRegion is invalid. Snapshots are copied within their region only.",
-			broken: func(c call, r copySnapshotRequest) (string, bool) { return r.SourceRegion, r.SourceRegion != c.Region },
+			field: "SourceRegion", code: "InvalidParameterValue", message: "Value (%s) for parameter sourceRegion is invalid. There is no such region.",
+			broken: func(c call, r copySnapshotRequest) (string, bool) {
+				return r.SourceRegion, !c.Regions.Has(r.SourceRegion)
+			},
 		},
 		{
 			field: "DestinationOutpostArn", code: "UnsupportedOperation", message: "Copying to an Outpost or Local Zone is not supported.",
@@ -81,12 +97,12 @@ func copySnapshot(ctx context.Context, c call, r copySnapshotRequest) (any, erro
 	if err != nil {
 		return nil, err
 	}
-	d, err := c.Defaults.Defaults(ctx, c.account(), c.Region)
+	d, err := c.Defaults.Defaults(ctx, c.Home())
 	if err != nil {
 		return nil, err
 	}
 	record, err := c.Copies.Copy(ctx, snapshot.CopyRequest{
-		Account: c.account(), Caller: c.KeyUser(), Source: r.SourceSnapshotId, Description: r.Description,
+		Home: c.Home(), Caller: c.KeyUser(), Source: r.SourceSnapshotId, SourceRegion: r.SourceRegion, Description: r.Description,
 		Encrypt: d.Encryption(snapshot.EncryptionRequest{Encrypted: r.Encrypted, Key: r.KmsKeyId}), DefaultKey: d.KMSKey, Tags: tags,
 	})
 	if err != nil {

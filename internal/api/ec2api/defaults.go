@@ -15,7 +15,7 @@ type keyAnswer struct {
 }
 
 func getDefaultKey(ctx context.Context, c call, _ bareRequest) (any, error) {
-	d, err := c.Defaults.Defaults(ctx, c.account(), c.Region)
+	d, err := c.Defaults.Defaults(ctx, c.Home())
 	if err != nil {
 		return nil, err
 	}
@@ -36,14 +36,14 @@ func modifyDefaultKey(ctx context.Context, c call, r modifyDefaultKeyRequest) (a
 	if err != nil {
 		return nil, about(r.KmsKeyId, err)
 	}
-	if err := c.Defaults.SetDefaultKey(ctx, c.account(), c.Region, arn); err != nil {
+	if err := c.Defaults.SetDefaultKey(ctx, c.Home(), arn); err != nil {
 		return nil, err
 	}
 	return keyAnswer{arn}, nil
 }
 
 func resetDefaultKey(ctx context.Context, c call, _ bareRequest) (any, error) {
-	if err := c.Defaults.SetDefaultKey(ctx, c.account(), c.Region, ""); err != nil {
+	if err := c.Defaults.SetDefaultKey(ctx, c.Home(), ""); err != nil {
 		return nil, err
 	}
 	return keyAnswer{awsKey}, nil
@@ -55,7 +55,7 @@ type encryptAnswer struct {
 }
 
 func getEncryptByDefault(ctx context.Context, c call, _ bareRequest) (any, error) {
-	d, err := c.Defaults.Defaults(ctx, c.account(), c.Region)
+	d, err := c.Defaults.Defaults(ctx, c.Home())
 	if err != nil {
 		return nil, err
 	}
@@ -66,14 +66,14 @@ func getEncryptByDefault(ctx context.Context, c call, _ bareRequest) (any, error
 }
 
 func enableEncryptByDefault(ctx context.Context, c call, _ bareRequest) (any, error) {
-	if err := c.Defaults.EnableEncryption(ctx, c.account(), c.Region); err != nil {
+	if err := c.Defaults.EnableEncryption(ctx, c.Home()); err != nil {
 		return nil, err
 	}
 	return encryptAnswer{On: true}, nil
 }
 
 func disableEncryptByDefault(ctx context.Context, c call, _ bareRequest) (any, error) {
-	if err := c.Defaults.DisableEncryption(ctx, c.account(), c.Region); err != nil {
+	if err := c.Defaults.DisableEncryption(ctx, c.Home()); err != nil {
 		return nil, err
 	}
 	return encryptAnswer{On: false}, nil

@@ -141,7 +141,7 @@ func describeImages(ctx context.Context, c call, r describeImagesRequest) (any, 
 			if !c.mine(r.Owner) || !c.mine(r.ExecutableBy) {
 				return nil, nil
 			}
-			return c.Images.List(ctx, c.account(), f, after, n)
+			return c.Images.List(ctx, c.Home(), f, after, n)
 		}),
 		place: func(i imageAnswer) string { return listing.At(i.image.Created, i.ID).String() },
 		match: imageFields.matching(r.Filter),
@@ -157,7 +157,7 @@ func (c call) haveImages(ctx context.Context, ids []string) error {
 	if len(ids) == 0 {
 		return nil
 	}
-	images, err := c.Images.List(ctx, c.account(), image.Filter{IDs: ids}, listing.Place{}, len(ids))
+	images, err := c.Images.List(ctx, c.Home(), image.Filter{IDs: ids}, listing.Place{}, len(ids))
 	if err != nil {
 		return err
 	}

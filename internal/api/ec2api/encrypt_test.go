@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/diskport/diskport/internal/awsid"
 	"github.com/diskport/diskport/internal/store/snapshot"
 )
 
@@ -32,7 +33,7 @@ func TestEncryption(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := populated()
-			f.Defaults = defaultsStore{&defaults{c.defaults, account + "/us-east-1"}}
+			f.Defaults = defaultsStore{&defaults{c.defaults, awsid.Home{Account: account, Region: "us-east-1"}}}
 			same := func(what string, got *snapshot.Encryption) {
 				if (got == nil) != (c.want == nil) || got != nil && *got != *c.want {
 					t.Errorf("%s: got %+v, want %+v", what, got, c.want)

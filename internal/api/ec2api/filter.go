@@ -180,7 +180,7 @@ func both(a, b []string) []string {
 func (c call) taggedWith(ctx context.Context, key string, values []string) (ids []string, few bool, err error) {
 	ids = []string{}
 	for _, value := range values {
-		tags, err := c.Tags.List(ctx, c.account(), tag.Filter{Tag: &tag.Tag{Key: key, Value: value}}, tag.Place{}, listing.Page)
+		tags, err := c.Tags.List(ctx, c.Home(), tag.Filter{Tag: &tag.Tag{Key: key, Value: value}}, tag.Place{}, listing.Page)
 		if err != nil || len(tags) == listing.Page {
 			return nil, false, err
 		}

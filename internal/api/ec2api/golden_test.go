@@ -54,7 +54,8 @@ type wire struct {
 func newWire(t *testing.T, f *fixture) *wire {
 	w := &wire{}
 	front := awshttp.New(awshttp.Options{
-		Edges: map[string]awshttp.Edge{awshttp.EC2: f.API}, Keys: keys{f.principal()},
+		Regions: wiretest.Regions("us-east-1"),
+		Edges:   map[string]awshttp.Edge{awshttp.EC2: f.API}, Keys: keys{f.principal()},
 		Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(),
 		NewID: func() string { return "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0" },
 	})

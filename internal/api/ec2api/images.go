@@ -125,7 +125,7 @@ func registerImage(ctx context.Context, c call, r registerImageRequest) (any, er
 		return nil, err
 	}
 	i := image.Image{
-		ID: c.IDs.Image(), Account: c.account(), Name: r.Name, Description: r.Description,
+		ID: c.IDs.Image(), Account: c.account(), Region: c.Region, Name: r.Name, Description: r.Description,
 		Architecture: orDefault(r.Architecture, "i386"), RootDevice: r.RootDeviceName,
 		Virtualization: orDefault(r.VirtualizationType, "paravirtual"), SriovNet: r.SriovNetSupport, EnaSupport: r.EnaSupport,
 		BootMode: r.BootMode, TpmSupport: r.TpmSupport, ImdsSupport: r.ImdsSupport, Created: c.Now().UTC(), Tags: tags,
@@ -206,7 +206,7 @@ func imageIDRules[R any](ids func(R) []string) []rule[R] {
 }
 
 func deregisterImage(ctx context.Context, c call, r deregisterImageRequest) (any, error) {
-	if _, err := c.Images.Deregister(ctx, c.account(), r.ImageId); err != nil {
+	if _, err := c.Images.Deregister(ctx, c.Home(), r.ImageId); err != nil {
 		return nil, about(r.ImageId, err)
 	}
 	return ec2query.Done{Return: true}, nil

@@ -62,7 +62,7 @@ const (
 )
 
 func importGrants(c call, r importSnapshotRequest) []grant {
-	task := awsid.TaskARN(c.Region, c.account(), "*")
+	task := awsid.TaskARN(c.Home(), "*")
 	snapshot := awsid.SnapshotARN(c.Region, "*")
 	with := tagContext(r.tags())
 	grants := []grant{{"ec2:ImportSnapshot", with, []string{task, snapshot}}}
@@ -189,7 +189,7 @@ func (r importSnapshotRequest) ask(ctx context.Context, c call) (importtask.Requ
 		URL: r.disk().Url, Bucket: r.disk().UserBucket.S3Bucket, Key: r.disk().UserBucket.S3Key,
 		OwnHosts: c.ownHosts(), Tags: r.tagsFor(taskType), SnapshotTags: r.tagsFor(snapshotType),
 	}
-	d, err := c.Defaults.Defaults(ctx, c.account(), c.Region)
+	d, err := c.Defaults.Defaults(ctx, c.Home())
 	if encrypt := d.Encryption(snapshot.EncryptionRequest{Encrypted: r.Encrypted, Key: r.KmsKeyId}); encrypt != nil {
 		ask.Encrypted, ask.KMSKey = true, encrypt.Key
 	}

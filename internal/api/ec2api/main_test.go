@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/diskport/diskport/internal/api/awshttp"
+	"github.com/diskport/diskport/internal/api/awshttp/wiretest"
 	"github.com/diskport/diskport/internal/awsid"
 	"github.com/diskport/diskport/internal/identity/iam"
 	"github.com/diskport/diskport/internal/identity/kms"
@@ -59,7 +60,7 @@ func (f *imports) Import(_ context.Context, r importtask.Request) (importtask.Ta
 	tags, _ := tag.Set{}.Merge(r.Tags)
 	f.urls[taskA] = r.URL
 	return importtask.Task{
-		ID: taskA, Account: r.Account, Description: r.Description, DiskDescription: r.DiskDescription, Format: r.Format,
+		ID: taskA, Account: r.Account, Region: r.Region, Description: r.Description, DiskDescription: r.DiskDescription, Format: r.Format,
 		Bucket: r.Bucket, Key: r.Key, Encrypted: r.Encrypted, KMSKey: r.KMSKey, Tags: tags, SourceBytes: 1 << 20, State: importtask.Active, Phase: importtask.Waiting, CreatedAt: clock,
 	}, nil
 }
@@ -69,27 +70,27 @@ func (f *imports) Check(_ context.Context, r importtask.Request) error {
 	return f.err
 }
 
-func (f *imports) Cancel(_ context.Context, account, id, _ string) (importtask.State, error) {
+func (f *imports) Cancel(_ context.Context, home awsid.Home, id, _ string) (importtask.State, error) {
 	if f.err != nil {
 		return "", f.err
 	}
-	t, err := f.Task(context.Background(), account, id)
+	t, err := f.Task(context.Background(), home, id)
 	return t.State, err
 }
 
-func (f *imports) Task(_ context.Context, account, id string) (importtask.Task, error) {
+func (f *imports) Task(_ context.Context, home awsid.Home, id string) (importtask.Task, error) {
 	for _, t := range f.tasks {
-		if t.ID == id && t.Account == account {
+		if t.ID == id && is(t.Home(), home) {
 			return t, nil
 		}
 	}
 	return importtask.Task{}, importtask.ErrNotFound
 }
 
-func (f *imports) Tasks(_ context.Context, account string, w importtask.Filter, after listing.Place, limit int) ([]importtask.Task, error) {
+func (f *imports) Tasks(_ context.Context, home awsid.Home, w importtask.Filter, after listing.Place, limit int) ([]importtask.Task, error) {
 	at := func(t importtask.Task) listing.Place { return listing.At(t.CreatedAt, t.ID) }
 	return cut(f.tasks, after, limit, at, func(t importtask.Task) bool {
-		return t.Account == account && has(w.IDs, t.ID) && has(w.States, t.State)
+		return is(t.Home(), home) && has(w.IDs, t.ID) && has(w.States, t.State)
 	}), nil
 }
 
@@ -101,14 +102,24 @@ func cut[T any](all []T, after listing.Place, limit int, at func(T) listing.Plac
 	return all[:min(limit, len(all))]
 }
 
+// regions are those of the service under test.
+var regions = wiretest.Regions("us-east-1", "us-east-1", "eu-west-1")
+
+// is reports whether something of a test is in a home; what says no region is in the
+// service's own.
+func is(of, home awsid.Home) bool {
+	of.Region = orDefault(of.Region, "us-east-1")
+	return of == home
+}
+
 // has reports whether a field of a filter matches v.
 func has[T comparable](field []T, v T) bool { return field == nil || slices.Contains(field, v) }
 
-func (f *imports) Wait(ctx context.Context, account, id string) (importtask.Task, error) {
+func (f *imports) Wait(ctx context.Context, home awsid.Home, id string) (importtask.Task, error) {
 	if f.wait != nil {
 		f.wait(ctx)
 	}
-	return f.Task(ctx, account, id)
+	return f.Task(ctx, home, id)
 }
 
 func (f *imports) URL(t importtask.Task) string { return f.urls[t.ID] }
@@ -118,54 +129,54 @@ type snapshots struct {
 	err     error // of Delete
 }
 
-func (f *snapshots) Get(_ context.Context, id string) (snapshot.Record, error) {
+func (f *snapshots) Get(_ context.Context, region, id string) (snapshot.Record, error) {
 	for _, r := range f.records {
-		if r.ID == id {
+		if r.ID == id && is(r.Home(), awsid.Home{Account: r.Account, Region: region}) {
 			return r, nil
 		}
 	}
 	return snapshot.Record{}, snapshot.ErrNotFound
 }
 
-func (f *snapshots) List(_ context.Context, account string, w snapshot.Filter, after listing.Place, limit int) ([]snapshot.Record, error) {
+func (f *snapshots) List(_ context.Context, home awsid.Home, w snapshot.Filter, after listing.Place, limit int) ([]snapshot.Record, error) {
 	at := func(r snapshot.Record) listing.Place { return listing.At(r.StartedAt, r.ID) }
 	list := cut(f.records, after, limit, at, func(r snapshot.Record) bool {
-		known := r.SharedWith
+		account, known := home.Account, r.SharedWith
 		if r.Account != account { // only what the account may know
 			known = slices.DeleteFunc(slices.Clone(known), func(who string) bool { return who != account && who != snapshot.Everybody })
 		}
 		restorable := w.RestorableBy == nil || slices.ContainsFunc(append(known, r.Account), func(who string) bool { return slices.Contains(w.RestorableBy, who) })
 		described := has(w.Descriptions, r.Description) || has(w.Descriptions, r.GeneratedDescription())
-		return r.UsableBy(account) && restorable && described && has(w.IDs, r.ID) && has(w.Owners, r.Account) && has(w.States, r.State)
+		return is(r.Home(), awsid.Home{Account: r.Account, Region: home.Region}) && r.UsableBy(account) && restorable && described && has(w.IDs, r.ID) && has(w.Owners, r.Account) && has(w.States, r.State)
 	})
 	for i := range list {
 		list[i].SharedWith = nil
-		if list[i].Account != account {
+		if list[i].Account != home.Account {
 			list[i].Tags = nil
 		}
 	}
 	return list, nil
 }
 
-func (f *snapshots) Delete(_ context.Context, account, id string) error {
+func (f *snapshots) Delete(_ context.Context, home awsid.Home, id string) error {
 	if f.err != nil {
 		return f.err
 	}
-	if r, err := f.Get(context.Background(), id); err == nil && r.Account == account && r.State == snapshot.Pending {
+	if r, err := f.Get(context.Background(), home.Region, id); err == nil && r.Account == home.Account && r.State == snapshot.Pending {
 		return snapshot.ErrPending
 	}
 	n := len(f.records)
-	f.records = slices.DeleteFunc(f.records, func(r snapshot.Record) bool { return r.ID == id && r.Account == account })
+	f.records = slices.DeleteFunc(f.records, func(r snapshot.Record) bool { return r.ID == id && is(r.Home(), home) })
 	if len(f.records) == n {
 		return snapshot.ErrNotFound
 	}
 	return nil
 }
 
-// change edits a snapshot of the account.
-func (f *snapshots) change(account, id string, fn func(*snapshot.Record)) error {
+// change edits a snapshot of the account and region.
+func (f *snapshots) change(home awsid.Home, id string, fn func(*snapshot.Record)) error {
 	for i := range f.records {
-		if r := &f.records[i]; r.ID == id && r.Account == account {
+		if r := &f.records[i]; r.ID == id && is(r.Home(), home) {
 			fn(r)
 			return nil
 		}
@@ -173,9 +184,9 @@ func (f *snapshots) change(account, id string, fn func(*snapshot.Record)) error 
 	return snapshot.ErrNotFound
 }
 
-func (f *snapshots) Share(_ context.Context, account, id string, add, remove []string) error {
+func (f *snapshots) Share(_ context.Context, home awsid.Home, id string, add, remove []string) error {
 	full := false
-	err := f.change(account, id, func(r *snapshot.Record) {
+	err := f.change(home, id, func(r *snapshot.Record) {
 		gone := func(who string) bool { return slices.Contains(remove, who) || slices.Contains(add, who) }
 		r.SharedWith = append(slices.DeleteFunc(slices.Clone(r.SharedWith), gone), add...)
 		full = len(r.SharedWith) > snapshot.MaxShares
@@ -186,12 +197,12 @@ func (f *snapshots) Share(_ context.Context, account, id string, add, remove []s
 	return err
 }
 
-func (f *snapshots) Unshare(_ context.Context, account, id string) error {
-	return f.change(account, id, func(r *snapshot.Record) { r.SharedWith = nil })
+func (f *snapshots) Unshare(_ context.Context, home awsid.Home, id string) error {
+	return f.change(home, id, func(r *snapshot.Record) { r.SharedWith = nil })
 }
 
-func (f *snapshots) SetTier(_ context.Context, account, id string, t snapshot.Tier) error {
-	return f.change(account, id, func(r *snapshot.Record) { r.Tier, r.TierSince = t, clock })
+func (f *snapshots) SetTier(_ context.Context, home awsid.Home, id string, t snapshot.Tier) error {
+	return f.change(home, id, func(r *snapshot.Record) { r.Tier, r.TierSince = t, clock })
 }
 
 // copies is the fake of snapshot.Drafts.
@@ -202,42 +213,42 @@ type copies struct {
 
 func (f *copies) Copy(_ context.Context, r snapshot.CopyRequest) (snapshot.Record, error) {
 	f.got = r
-	return snapshot.Record{ID: snapB, Account: r.Account, Tags: r.Tags}, f.err
+	return snapshot.Record{ID: snapB, Account: r.Home.Account, Region: r.Home.Region, Tags: r.Tags}, f.err
 }
 
 // defaults is the fake of the store of defaults, of one account in one region.
 type defaults struct {
 	snapshot.Defaults
-	of string
+	of awsid.Home
 }
 
-func (f *defaults) at(account, region string) *snapshot.Defaults {
-	if of := account + "/" + region; f.of != of {
-		*f = defaults{of: of}
+func (f *defaults) at(home awsid.Home) *snapshot.Defaults {
+	if f.of != home {
+		*f = defaults{of: home}
 	}
 	return &f.Defaults
 }
 
-func (f *defaults) read(account, region string) snapshot.Defaults { return *f.at(account, region) }
+func (f *defaults) read(home awsid.Home) snapshot.Defaults { return *f.at(home) }
 
 type defaultsStore struct{ *defaults }
 
-func (f defaultsStore) Defaults(_ context.Context, account, region string) (snapshot.Defaults, error) {
-	return f.read(account, region), nil
+func (f defaultsStore) Defaults(_ context.Context, home awsid.Home) (snapshot.Defaults, error) {
+	return f.read(home), nil
 }
 
-func (f defaultsStore) EnableEncryption(_ context.Context, account, region string) error {
-	f.at(account, region).Encrypt = true
+func (f defaultsStore) EnableEncryption(_ context.Context, home awsid.Home) error {
+	f.at(home).Encrypt = true
 	return nil
 }
 
-func (f defaultsStore) DisableEncryption(_ context.Context, account, region string) error {
-	f.at(account, region).Encrypt = false
+func (f defaultsStore) DisableEncryption(_ context.Context, home awsid.Home) error {
+	f.at(home).Encrypt = false
 	return nil
 }
 
-func (f defaultsStore) SetDefaultKey(_ context.Context, account, region, arn string) error {
-	f.at(account, region).KMSKey = arn
+func (f defaultsStore) SetDefaultKey(_ context.Context, home awsid.Home, arn string) error {
+	f.at(home).KMSKey = arn
 	return nil
 }
 
@@ -273,9 +284,9 @@ func (f *images) Register(_ context.Context, i image.Image) error {
 	return nil
 }
 
-func (f *images) Deregister(_ context.Context, account, id string) (image.Image, error) {
+func (f *images) Deregister(_ context.Context, home awsid.Home, id string) (image.Image, error) {
 	for at, i := range f.list {
-		if i.ID == id && i.Account == account {
+		if i.ID == id && is(i.Home(), home) {
 			f.list = slices.Delete(slices.Clone(f.list), at, at+1)
 			return i, nil
 		}
@@ -283,10 +294,10 @@ func (f *images) Deregister(_ context.Context, account, id string) (image.Image,
 	return image.Image{}, image.ErrNotFound
 }
 
-func (f *images) List(_ context.Context, account string, w image.Filter, after listing.Place, limit int) ([]image.Image, error) {
+func (f *images) List(_ context.Context, home awsid.Home, w image.Filter, after listing.Place, limit int) ([]image.Image, error) {
 	at := func(i image.Image) listing.Place { return listing.At(i.Created, i.ID) }
 	return cut(f.list, after, limit, at, func(i image.Image) bool {
-		return i.Account == account && has(w.IDs, i.ID) && has(w.Names, i.Name)
+		return is(i.Home(), home) && has(w.IDs, i.ID) && has(w.Names, i.Name)
 	}), nil
 }
 
@@ -310,7 +321,7 @@ func (f *tags) all() map[string]tag.Set {
 	return sets
 }
 
-func (f *tags) Add(_ context.Context, _ string, resources []string, add []tag.Tag) error {
+func (f *tags) Add(_ context.Context, _ awsid.Home, resources []string, add []tag.Tag) error {
 	for _, id := range resources {
 		set, ok := f.sets[id]
 		if !ok {
@@ -325,7 +336,7 @@ func (f *tags) Add(_ context.Context, _ string, resources []string, add []tag.Ta
 	return nil
 }
 
-func (f *tags) Remove(_ context.Context, _ string, resources []string, del []tag.Deletion) error {
+func (f *tags) Remove(_ context.Context, _ awsid.Home, resources []string, del []tag.Deletion) error {
 	for _, id := range resources {
 		f.sets[id] = slices.DeleteFunc(f.sets[id], func(t tag.Tag) bool {
 			return len(del) == 0 || slices.ContainsFunc(del, func(d tag.Deletion) bool {
@@ -336,7 +347,7 @@ func (f *tags) Remove(_ context.Context, _ string, resources []string, del []tag
 	return nil
 }
 
-func (f *tags) List(_ context.Context, _ string, w tag.Filter, after tag.Place, limit int) ([]tag.Tagged, error) {
+func (f *tags) List(_ context.Context, _ awsid.Home, w tag.Filter, after tag.Place, limit int) ([]tag.Tagged, error) {
 	var all []tag.Tagged
 	for id, set := range f.all() {
 		kind := "snapshot"
@@ -375,7 +386,7 @@ func newFixture(change func(*Options)) *fixture {
 	}
 	o := Options{
 		Imports: f.imports, Tasks: f.imports, Snapshots: f.snapshots, Changes: f.snapshots, Copies: f.copies, Images: f.images, Tags: f.tags,
-		Defaults: defaultsStore{&defaults{}}, Keys: keyFake{}, IDs: awsid.Source{Rand: func(b []byte) { clear(b) }},
+		Defaults: defaultsStore{&defaults{}}, Keys: keyFake{}, Regions: regions, IDs: awsid.Source{Rand: func(b []byte) { clear(b) }},
 		Log: slog.New(slog.NewTextHandler(f.log, nil)), Now: func() time.Time { return clock }, TokenKey: []byte("key"),
 	}
 	if change != nil {
@@ -411,6 +422,11 @@ func (f *fixture) do(action string, params ...string) *httptest.ResponseRecorder
 }
 
 func (f *fixture) doAs(who iam.Principal, action string, params ...string) *httptest.ResponseRecorder {
+	return f.doIn("us-east-1", who, action, params...)
+}
+
+// doIn sends a request in a region.
+func (f *fixture) doIn(region string, who iam.Principal, action string, params ...string) *httptest.ResponseRecorder {
 	form := url.Values{"Action": {action}, "Version": {"2016-11-15"}}
 	for _, p := range params {
 		name, value, given := strings.Cut(p, "=")
@@ -421,8 +437,8 @@ func (f *fixture) doAs(who iam.Principal, action string, params ...string) *http
 	}
 	w := httptest.NewRecorder()
 	f.ServeAWS(w, httptest.NewRequest("POST", "http://disk.example:4580/", nil), &awshttp.Call{
-		RequestID: "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0", Region: "us-east-1", Service: awshttp.EC2, Form: form,
-		Principal: who, Origin: iam.Origin{Time: clock, SourceIP: "192.0.2.1"},
+		RequestID: "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0", Region: region, Service: awshttp.EC2, Form: form,
+		Principal: who, Origin: iam.Origin{Time: clock, SourceIP: "192.0.2.1", Region: region},
 	})
 	return w
 }

@@ -63,7 +63,7 @@ var errPlace = errors.New("ec2api: not a place in the list")
 func page[T any](ctx context.Context, c call, p paged, l list[T]) ([]T, string, error) {
 	r := reader[T]{list: l}
 	if p.NextToken != "" {
-		place, ok := c.pages.Open(p.NextToken, c.Now(), c.Action, c.account())
+		place, ok := c.pages.Open(p.NextToken, c.Now(), c.Action, c.account(), c.Region)
 		if !ok {
 			return nil, "", badToken(p.NextToken)
 		}
@@ -82,7 +82,7 @@ func page[T any](ctx context.Context, c call, p paged, l list[T]) ([]T, string, 
 	case !r.more:
 		return r.shown, "", nil
 	}
-	return r.shown, c.pages.Make([]byte(r.at), c.Now().Add(pageLife), c.Action, c.account()), nil
+	return r.shown, c.pages.Make([]byte(r.at), c.Now().Add(pageLife), c.Action, c.account(), c.Region), nil
 }
 
 func badToken(token string) error {

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/diskport/diskport/internal/awsid"
 	"github.com/diskport/diskport/internal/imports/importtask"
 	"github.com/diskport/diskport/internal/listing"
 	"github.com/diskport/diskport/internal/tag"
@@ -81,9 +82,9 @@ type asked struct {
 	filters []importtask.Filter
 }
 
-func (a *asked) Tasks(ctx context.Context, account string, f importtask.Filter, after listing.Place, limit int) ([]importtask.Task, error) {
+func (a *asked) Tasks(ctx context.Context, home awsid.Home, f importtask.Filter, after listing.Place, limit int) ([]importtask.Task, error) {
 	a.filters = append(a.filters, f)
-	return a.imports.Tasks(ctx, account, f, after, limit)
+	return a.imports.Tasks(ctx, home, f, after, limit)
 }
 
 // TestStoresReadWhatFiltersLookFor: filters that name exactly what they look for

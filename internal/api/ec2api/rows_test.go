@@ -149,7 +149,7 @@ var rows = []row{
 
 	// §3.4 Copies
 	{"copy from nowhere", "CopySnapshot", []string{"SourceRegion="}, nil, 400, "MissingParameter", "The request must contain the parameter SourceRegion"},
-	{"copy from elsewhere", "CopySnapshot", []string{"SourceRegion=eu-west-1"}, nil, 400, "InvalidParameterValue", "Value (eu-west-1) for parameter sourceRegion is invalid. Snapshots are copied within their region only."},
+	{"copy from no region", "CopySnapshot", []string{"SourceRegion=cn-north-1"}, nil, 400, "InvalidParameterValue", "Value (cn-north-1) for parameter sourceRegion is invalid. There is no such region."},
 	{"copy nothing", "CopySnapshot", []string{"SourceSnapshotId="}, nil, 400, "MissingParameter", "The request must contain the parameter SourceSnapshotId"},
 	{"copy a volume", "CopySnapshot", []string{"SourceSnapshotId=vol-1"}, nil, 400, "InvalidParameterValue", "Value (vol-1) for parameter snapshotId is invalid. Expected: 'snap-...'."},
 	{"copy bad id", "CopySnapshot", []string{"SourceSnapshotId=snap-1"}, nil, 400, "InvalidSnapshotID.Malformed", "Value ( snap-1 ) for parameter SNAPSHOT is invalid. "},

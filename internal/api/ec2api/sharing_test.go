@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/diskport/diskport/internal/awsid"
 	"github.com/diskport/diskport/internal/identity/kms"
 	"github.com/diskport/diskport/internal/imports/importtask"
 	"github.com/diskport/diskport/internal/quota"
@@ -115,7 +116,7 @@ func TestCopyIgnoresWhatSDKsAdd(t *testing.T) {
 	f := populated()
 	f.ok(t, "CopySnapshot", append(good["CopySnapshot"], "PresignedUrl=https://ec2.eu-west-1.amazonaws.com/?x", "DestinationRegion=eu-west-1",
 		"CompletionDurationMinutes=15", "Description=d", "TagSpecification.1.ResourceType=snapshot", oneTag, oneValue)...)
-	want := snapshot.CopyRequest{Account: account, Source: snapA, Description: "d", Tags: tag.Set{{Key: "k", Value: "v"}}}
+	want := snapshot.CopyRequest{Home: awsid.Home{Account: account, Region: "us-east-1"}, Source: snapA, SourceRegion: "us-east-1", Description: "d", Tags: tag.Set{{Key: "k", Value: "v"}}}
 	if diff := cmp.Diff(want, f.copies.got, cmpopts.IgnoreTypes(kms.Caller{})); diff != "" {
 		t.Error(diff)
 	}

@@ -153,7 +153,7 @@ func describeSnapshots(ctx context.Context, c call, r describeSnapshotsRequest) 
 // snapshots returns a function that reads the snapshots that match a filter.
 func (c call) snapshots(f snapshot.Filter) func(context.Context, listing.Place, int) ([]snapshot.Record, error) {
 	return func(ctx context.Context, after listing.Place, n int) ([]snapshot.Record, error) {
-		return c.Snapshots.List(ctx, c.account(), f, after, n)
+		return c.Snapshots.List(ctx, c.Home(), f, after, n)
 	}
 }
 
@@ -196,7 +196,7 @@ func (c call) usable(ctx context.Context, ids []string) ([]snapshot.Record, erro
 	if len(ids) == 0 {
 		return nil, nil
 	}
-	records, err := c.Snapshots.List(ctx, c.account(), snapshot.Filter{IDs: ids}, listing.Place{}, len(ids))
+	records, err := c.Snapshots.List(ctx, c.Home(), snapshot.Filter{IDs: ids}, listing.Place{}, len(ids))
 	if err != nil {
 		return nil, err
 	}
@@ -205,7 +205,7 @@ func (c call) usable(ctx context.Context, ids []string) ([]snapshot.Record, erro
 
 // ownSnapshot returns a snapshot of the caller's account.
 func (c call) ownSnapshot(ctx context.Context, id string) (snapshot.Record, error) {
-	record, err := c.Snapshots.Get(ctx, id)
+	record, err := c.Snapshots.Get(ctx, c.Region, id)
 	if err == nil && record.Account != c.account() {
 		err = snapshot.ErrNotFound
 	}
@@ -277,7 +277,7 @@ type deleteSnapshotRequest struct{ snapshotRequest }
 var deleteSnapshotRules = oneSnapshotRules[deleteSnapshotRequest]()
 
 func deleteSnapshot(ctx context.Context, c call, r deleteSnapshotRequest) (any, error) {
-	if err := c.Changes.Delete(ctx, c.account(), r.SnapshotId); err != nil {
+	if err := c.Changes.Delete(ctx, c.Home(), r.SnapshotId); err != nil {
 		return nil, about(r.SnapshotId, err)
 	}
 	return ec2query.Done{Return: true}, nil

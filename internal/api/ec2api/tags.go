@@ -76,7 +76,7 @@ func (c call) resourceARN(id string) string {
 	case awsid.IsSnapshot(id):
 		return awsid.SnapshotARN(c.Region, id)
 	case awsid.IsTask(id):
-		return awsid.TaskARN(c.Region, c.account(), id)
+		return awsid.TaskARN(c.Home(), id)
 	case awsid.IsImage(id):
 		return awsid.ImageARN(c.Region, id)
 	}
@@ -136,7 +136,7 @@ func resourceRules[R any](ids func(R) []string) []rule[R] {
 }
 
 func createTags(ctx context.Context, c call, r createTagsRequest) (any, error) {
-	if err := c.Tags.Add(ctx, c.account(), r.ResourceId, plainTags(r.Tag)); err != nil {
+	if err := c.Tags.Add(ctx, c.Home(), r.ResourceId, plainTags(r.Tag)); err != nil {
 		return nil, err
 	}
 	return ec2query.Done{Return: true}, nil
@@ -147,7 +147,7 @@ func deleteTags(ctx context.Context, c call, r deleteTagsRequest) (any, error) {
 	for i, t := range r.Tag {
 		del[i] = tag.Deletion(t)
 	}
-	if err := c.Tags.Remove(ctx, c.account(), r.ResourceId, del); err != nil {
+	if err := c.Tags.Remove(ctx, c.Home(), r.ResourceId, del); err != nil {
 		return nil, err
 	}
 	return ec2query.Done{Return: true}, nil
@@ -194,7 +194,7 @@ func describeTags(ctx context.Context, c call, r describeTagsRequest) (any, erro
 			if !ok && place != "" {
 				return nil, errPlace
 			}
-			tags, err := c.Tags.List(ctx, c.account(), f, tag.Place{Resource: resource, Key: key}, n)
+			tags, err := c.Tags.List(ctx, c.Home(), f, tag.Place{Resource: resource, Key: key}, n)
 			shown := make([]taggedAnswer, len(tags))
 			for i, t := range tags {
 				shown[i] = taggedAnswer{t.Resource.ID, t.Resource.Type, t.Tag.Key, t.Tag.Value}

@@ -63,7 +63,7 @@ func describeTasks(ctx context.Context, c call, r describeTasksRequest) (any, er
 		// task waits for its end. The result of Wait does not matter, because the
 		// list is read afterwards.
 		held, cancel := context.WithTimeout(ctx, c.HoldPoll)
-		_, _ = c.Tasks.Wait(held, c.account(), shown[0].ID)
+		_, _ = c.Tasks.Wait(held, c.Home(), shown[0].ID)
 		cancel()
 		if shown, next, err = c.listTasks(ctx, r); err != nil {
 			return nil, err
@@ -84,7 +84,7 @@ func (c call) listTasks(ctx context.Context, r describeTasksRequest) ([]taskAnsw
 	f := importtask.Filter{IDs: ids, States: among(r.filtered, "task-state", importtask.States(), c.status)}
 	return page(ctx, c, r.paged, list[taskAnswer]{
 		next: shownAs(c.showTask, func(ctx context.Context, after listing.Place, n int) ([]importtask.Task, error) {
-			return c.Tasks.Tasks(ctx, c.account(), f, after, n)
+			return c.Tasks.Tasks(ctx, c.Home(), f, after, n)
 		}),
 		place: func(t taskAnswer) string { return listing.At(t.created, t.ID).String() },
 		match: taskFields.matching(r.Filter),
@@ -96,7 +96,7 @@ func (c call) haveTasks(ctx context.Context, ids []string) error {
 	if len(ids) == 0 {
 		return nil
 	}
-	tasks, err := c.Tasks.Tasks(ctx, c.account(), importtask.Filter{IDs: ids}, listing.Place{}, len(ids))
+	tasks, err := c.Tasks.Tasks(ctx, c.Home(), importtask.Filter{IDs: ids}, listing.Place{}, len(ids))
 	if err != nil {
 		return err
 	}
@@ -124,7 +124,7 @@ type cancelRequest struct {
 }
 
 func cancelGrants(c call, r cancelRequest) []grant {
-	return []grant{{action: "ec2:CancelImportTask", resources: []string{awsid.TaskARN(c.Region, c.account(), orDefault(r.ImportTaskId, "*"))}}}
+	return []grant{{action: "ec2:CancelImportTask", resources: []string{awsid.TaskARN(c.Home(), orDefault(r.ImportTaskId, "*"))}}}
 }
 
 var cancelRules = []rule[cancelRequest]{
@@ -142,7 +142,7 @@ type cancelAnswer struct {
 }
 
 func cancelTask(ctx context.Context, c call, r cancelRequest) (any, error) {
-	previous, err := c.Imports.Cancel(ctx, c.account(), r.ImportTaskId, r.CancelReason)
+	previous, err := c.Imports.Cancel(ctx, c.Home(), r.ImportTaskId, r.CancelReason)
 	if err != nil {
 		return nil, about(r.ImportTaskId, err)
 	}

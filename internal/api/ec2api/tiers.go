@@ -47,7 +47,7 @@ func (c call) setTier(ctx context.Context, id string, t snapshot.Tier) error {
 	case record.Tier == t:
 		return refused("IncorrectState", "The snapshot '"+id+"' is in the "+string(t)+" tier already.")
 	}
-	if err := c.Changes.SetTier(ctx, c.account(), id, t); err != nil {
+	if err := c.Changes.SetTier(ctx, c.Home(), id, t); err != nil {
 		return about(id, err)
 	}
 	return nil

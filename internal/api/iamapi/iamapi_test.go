@@ -85,8 +85,9 @@ func open(t testing.TB) bench {
 	}
 	b.edge = New(Options{Service: service, Log: slog.New(slog.NewTextHandler(b.log, nil))})
 	srv := httptest.NewServer(awshttp.New(awshttp.Options{
-		Edges: map[string]awshttp.Edge{awshttp.IAM: b, awshttp.STS: b},
-		Keys:  service, Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(),
+		Regions: wiretest.Regions("us-east-1"),
+		Edges:   map[string]awshttp.Edge{awshttp.IAM: b, awshttp.STS: b},
+		Keys:    service, Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(),
 	}))
 	t.Cleanup(srv.Close)
 	b.url = srv.URL

@@ -3,6 +3,7 @@ package kmsapi
 import (
 	"cmp"
 	"context"
+	"errors"
 
 	"github.com/diskport/diskport/internal/identity/kms"
 	"github.com/diskport/diskport/internal/identity/policy"
@@ -72,13 +73,19 @@ func (c call) source(ctx context.Context, permission, named string, blob []byte,
 	if len(blob) == 0 {
 		return kms.Access{}, required("ciphertextBlob")
 	}
-	if named == "" {
-		var err error
-		if named, err = kms.Target(blob); err != nil {
-			return kms.Access{}, err
-		}
+	if named != "" {
+		return c.open(ctx, permission, named, r)
 	}
-	return c.open(ctx, permission, named, r)
+	target, err := kms.Target(blob)
+	if err != nil {
+		return kms.Access{}, err
+	}
+	a, err := c.open(ctx, permission, target, r)
+	if errors.Is(err, kms.ErrNotFound) {
+		err = &kms.Error{Err: kms.ErrDenied, Message: "The ciphertext refers to a customer master key that does not exist, " +
+			"does not exist in this region, or you are not allowed to access."}
+	}
+	return a, err
 }
 
 func decrypt(ctx context.Context, c call, r decryptIn) (any, error) {

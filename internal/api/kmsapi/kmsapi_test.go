@@ -60,7 +60,8 @@ func open(t testing.TB) *bench {
 	log := slog.New(slog.NewTextHandler(b.log, nil))
 	b.edge = New(Options{Log: log, Service: kms.New(kms.Options{Store: b.store, Wrapper: master, Principals: kmstest.Names{}, Now: func() time.Time { return b.now }})})
 	srv := httptest.NewServer(awshttp.New(awshttp.Options{
-		Edges: map[string]awshttp.Edge{awshttp.KMS: b.edge}, Keys: keys{}, Log: log, Metrics: prometheus.NewRegistry(),
+		Regions: wiretest.Regions("us-east-1"),
+		Edges:   map[string]awshttp.Edge{awshttp.KMS: b.edge}, Keys: keys{}, Log: log, Metrics: prometheus.NewRegistry(),
 	}))
 	t.Cleanup(srv.Close)
 	b.Client = sdk.NewFromConfig(aws.Config{

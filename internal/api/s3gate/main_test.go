@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/diskport/diskport/internal/api/awshttp"
+	"github.com/diskport/diskport/internal/api/awshttp/wiretest"
 	"github.com/diskport/diskport/internal/identity/iam"
 	"github.com/diskport/diskport/internal/identity/policy"
 	"github.com/diskport/diskport/internal/identity/sigv4"
@@ -56,7 +57,8 @@ func run(m *testing.M) int {
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
 	gate := New(Options{Gateway: gateway.Transport(), Authorize: shared.policy.authorize, BucketOwner: store.BucketOwner, Domain: domain, Log: log})
 	front := awshttp.New(awshttp.Options{
-		Edges: map[string]awshttp.Edge{awshttp.S3: gate}, Keys: keys{}, Log: log, Metrics: prometheus.NewRegistry(),
+		Regions: wiretest.Regions("us-east-1"),
+		Edges:   map[string]awshttp.Edge{awshttp.S3: gate}, Keys: keys{}, Log: log, Metrics: prometheus.NewRegistry(),
 	})
 	shared.store, shared.http = store, httptest.NewServer(front)
 	shared.https = httptest.NewUnstartedServer(front)

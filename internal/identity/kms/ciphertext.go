@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"maps"
 	"slices"
+
+	"github.com/diskport/diskport/internal/awsid"
 )
 
 // EncryptionContext holds pairs that a ciphertext is bound to: the same ones must
@@ -15,7 +17,9 @@ const materialVersion = 1
 
 const ciphertextMagic = "DPKC\x01"
 
-// header returns the unencrypted start of a ciphertext.
+// header returns the unencrypted start of a ciphertext. Each field of a key's Ref is
+// shorter than 256 bytes: an account and an id have a fixed length, and a region is one
+// by awsid.IsRegion when its key is made.
 func (r Ref) header() []byte {
 	b := binary.BigEndian.AppendUint32([]byte(ciphertextMagic), materialVersion)
 	for _, field := range []string{r.Account, r.Region, r.ID} {
@@ -41,7 +45,7 @@ func parseCiphertext(blob []byte) (r Ref, ciphertext []byte, err error) {
 		}
 		*field, rest = string(rest[1:1+int(rest[0])]), rest[1+int(rest[0]):]
 	}
-	if !accountID.MatchString(r.Account) || !keyID.MatchString(r.ID) {
+	if !accountID.MatchString(r.Account) || !awsid.IsRegion(r.Region) || !keyID.MatchString(r.ID) {
 		return Ref{}, nil, bad
 	}
 	return r, rest, nil

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/diskport/diskport/internal/awsid"
 )
 
 // Grant lets a principal perform operations with a key, in addition to what
@@ -53,7 +55,7 @@ func (g Grant) Token() string {
 func ParseToken(token string) (Grant, error) {
 	text, err := base64.RawURLEncoding.DecodeString(token)
 	part := strings.Split(string(text), "/")
-	if err != nil || len(part) != 4 || !keyID.MatchString(part[2]) || !grantID.MatchString(part[3]) {
+	if err != nil || len(part) != 4 || !accountID.MatchString(part[0]) || !awsid.IsRegion(part[1]) || !keyID.MatchString(part[2]) || !grantID.MatchString(part[3]) {
 		return Grant{}, failed(ErrInvalidGrantToken, "The grant token is invalid.")
 	}
 	return Grant{Key: Ref{part[0], part[1], part[2]}, ID: part[3]}, nil

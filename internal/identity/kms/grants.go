@@ -117,6 +117,9 @@ func (s *Service) Retirable(ctx context.Context, c Caller, r Ref, id string) (Gr
 	if !grantID.MatchString(id) {
 		return Grant{}, failed(ErrInvalidGrantID, "The grant ID is invalid.")
 	}
+	if r.Region != c.Region {
+		return Grant{}, wrongRegion(r.Region)
+	}
 	list, err := s.opts.Store.Grants(ctx, r)
 	if err != nil {
 		return Grant{}, err

@@ -2,10 +2,12 @@ package kms
 
 import (
 	"context"
+	"fmt"
 	"strconv"
 	"time"
 	"unicode/utf8"
 
+	"github.com/diskport/diskport/internal/awsid"
 	"github.com/diskport/diskport/internal/identity/policy"
 	"github.com/diskport/diskport/internal/identity/secret"
 	"github.com/diskport/diskport/internal/tag"
@@ -69,6 +71,9 @@ func (s *Service) CreateKey(ctx context.Context, c Caller, n KeySpec) (Key, erro
 		if err := c.May(ctx, "kms:TagResource", "*", with); err != nil {
 			return Key{}, err
 		}
+	}
+	if !awsid.IsRegion(c.Region) {
+		return Key{}, fmt.Errorf("kms: %q is no region", c.Region)
 	}
 	k := s.newKey(Ref{c.Principal.Account, c.Region, s.newID(n.MultiRegion)}, n)
 	if n.Policy != "" {

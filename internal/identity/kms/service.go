@@ -6,10 +6,12 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/google/uuid"
 
+	"github.com/diskport/diskport/internal/awsid"
 	"github.com/diskport/diskport/internal/identity/iam"
 	"github.com/diskport/diskport/internal/identity/policy"
 	"github.com/diskport/diskport/internal/identity/secret"
@@ -63,8 +65,18 @@ func New(o Options) *Service {
 // it.
 type Caller struct {
 	Principal iam.Principal
-	Region    string
+	Region    string         // whose keys alone the request can be about
 	Context   policy.Context // may be nil
+}
+
+// In returns the caller as one whose request is made in another region.
+func (c Caller) In(region string) Caller {
+	with := maps.Clone(c.Context)
+	if with == nil {
+		with = policy.Context{}
+	}
+	with.Set("aws:RequestedRegion", region)
+	return Caller{c.Principal, region, with}
 }
 
 // now returns the time in the precision that stores keep.
@@ -97,7 +109,7 @@ func (s *Service) find(ctx context.Context, account, region, identifier string) 
 	if id.Account != "" {
 		r.Account = id.Account
 		if id.Region != region {
-			return Key{}, "", failed(ErrNotFound, "Invalid arn %.64s", id.Region)
+			return Key{}, "", wrongRegion(id.Region)
 		}
 	}
 	if id.Alias != "" {
@@ -108,6 +120,10 @@ func (s *Service) find(ctx context.Context, account, region, identifier string) 
 	k, err = s.Key(ctx, r)
 	return k, id.Alias, err
 }
+
+// wrongRegion reports an ARN of another region than the request's, in which there is no
+// such key.
+func wrongRegion(region string) error { return failed(ErrNotFound, "Invalid arn %.64s", region) }
 
 // target returns the key behind an alias. The managed key for EBS is made when its
 // own account first asks for it.
@@ -170,6 +186,9 @@ func (s *Service) Purge(ctx context.Context) (int, error) {
 // makeManaged makes the AWS managed key for EBS, unless another request makes it at
 // the same time.
 func (s *Service) makeManaged(ctx context.Context, a Alias) (Ref, error) {
+	if !awsid.IsRegion(a.Region) {
+		return Ref{}, fmt.Errorf("kms: %q is no region", a.Region)
+	}
 	k := s.newKey(Ref{a.Account, a.Region, s.newID(false)}, KeySpec{Spec: Symmetric, Usage: EncryptDecrypt, Origin: FromKMS})
 	k.Manager = AWS
 	k.Description = "Default key that protects my EBS volumes when no other key is defined"

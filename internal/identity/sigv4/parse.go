@@ -34,6 +34,7 @@ const (
 	maxSkew      = 15 * time.Minute   // clock window of AWS, both ways
 	maxExpiry    = 7 * 24 * time.Hour // longest presigned life at AWS
 	maxSigned    = 128                // signed headers; SDKs sign about ten
+	maxRegion    = 63                 // bytes: a DNS label, as all that can be a region
 	maxQueryVars = 4096               // parameters of one canonical query
 	sigLen       = 64                 // hex digits of a SHA-256
 )
@@ -239,7 +240,7 @@ func (q *Request) set(date time.Time, credential, signedHeaders, signature strin
 func (q *Request) setCredential(credential string) error {
 	part := strings.Split(credential, "/")
 	n := len(part) - 5
-	if n < 0 || slices.Contains(part, "") || part[n+4] != terminator || len(part[n+1]) != 8 {
+	if n < 0 || slices.Contains(part, "") || part[n+4] != terminator || len(part[n+1]) != 8 || len(part[n+2]) > maxRegion {
 		return fmt.Errorf("%w: Credential must be KEY/yyyymmdd/region/service/%s", ErrIncomplete, terminator)
 	}
 	q.AccessKeyID = strings.Join(part[:n+1], "/")

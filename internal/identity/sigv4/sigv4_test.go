@@ -166,6 +166,7 @@ func TestChangedRequestsFail(t *testing.T) {
 		{"unsigned ec2 body", post, func(r *http.Request) { r.Header.Set("X-Amz-Content-Sha256", UnsignedPayload) }, ErrMismatch},
 		{"host not signed", post, authorization("host;", ""), ErrIncomplete},
 		{"short signature", post, authorization("Signature=", "Signature=0, Signature="), ErrIncomplete},
+		{"a long region", post, authorization("/us-east-1/", "/"+strings.Repeat("x", 64)+"/"), ErrIncomplete},
 		{"no scope", post, authorization("/aws4_request", ""), ErrIncomplete},
 	}
 	for _, c := range change {

@@ -26,7 +26,7 @@ func HashBody(body []byte) string {
 // and whoever reads the body must compare it with PayloadHash. The error is
 // ErrExpired, ErrMismatch or ErrIncomplete, wrapped.
 func (q Request) Verify(secret Secret, now time.Time, bodyHash string) error {
-	if err := q.checkTime(now); err != nil {
+	if err := q.CheckDate(now); err != nil {
 		return err
 	}
 	payload, err := q.payload(bodyHash)
@@ -40,7 +40,8 @@ func (q Request) Verify(secret Secret, now time.Time, bodyHash string) error {
 	return nil
 }
 
-func (q Request) checkTime(now time.Time) error {
+// CheckDate checks the date against now. The error is ErrExpired, wrapped.
+func (q Request) CheckDate(now time.Time) error {
 	life := maxSkew
 	if q.Presigned {
 		life = q.Expires

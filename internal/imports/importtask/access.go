@@ -17,12 +17,12 @@ type Roles interface {
 	Root(account string) iam.Principal
 }
 
-// serviceRole returns a role as the principal of an import, or a *RoleError if it
-// does not exist or does not let the service assume it.
-func serviceRole(ctx context.Context, roles Roles, account, region, name string) (iam.Principal, error) {
+// serviceRole returns a role as the principal of an import in a region, or a *RoleError
+// if it does not exist or does not let the service assume it.
+func serviceRole(ctx context.Context, roles Roles, home awsid.Home, name string) (iam.Principal, error) {
 	role, err := roles.AssumeServiceRole(ctx, iam.ServiceCall{
-		Account: account, Role: name, Service: iam.ImportService, ExternalID: iam.ImportExternalID,
-		SourceARN: "arn:" + awsid.Partition(region) + ":vmie:" + region + ":" + account + ":import-snapshot-task/*",
+		Account: home.Account, Role: name, Service: iam.ImportService, ExternalID: iam.ImportExternalID,
+		SourceARN: "arn:" + awsid.Partition(home.Region) + ":vmie:" + home.Region + ":" + home.Account + ":import-snapshot-task/*",
 	})
 	var missing *iam.EntityError
 	var denied *iam.DeniedError
@@ -44,7 +44,7 @@ func (s *Service) mayRead(ctx context.Context, req Request, loc source.Location)
 	if loc.Kind == source.Handover || loc.Presigned {
 		return nil
 	}
-	role, err := serviceRole(ctx, s.Roles, req.Account, req.Region, req.RoleName)
+	role, err := serviceRole(ctx, s.Roles, req.Home(), req.RoleName)
 	if err != nil {
 		return err
 	}

@@ -18,7 +18,7 @@ func (s *Service) Check(ctx context.Context, req Request) error {
 	if _, replayed, err := s.replay(ctx, req); replayed || err != nil {
 		return err
 	}
-	if err := s.room(ctx, req.Account); err != nil {
+	if err := s.room(ctx, req.Home()); err != nil {
 		return err
 	}
 	loc, err := s.Sources.Resolve(ctx, req.source(s.Now()))

@@ -55,7 +55,7 @@ func TestCheck(t *testing.T) {
 		if err := f.Check(t.Context(), r); !c.ok(err) {
 			t.Errorf("%s: Check = %v (%T)", c.name, err, err)
 		}
-		if tasks, err := f.Tasks(t.Context(), account, importtask.Filter{}, listing.Place{}, 9); err != nil || len(tasks) != 0 || len(f.sources.pinned) != 0 {
+		if tasks, err := f.Tasks(t.Context(), home, importtask.Filter{}, listing.Place{}, 9); err != nil || len(tasks) != 0 || len(f.sources.pinned) != 0 {
 			t.Errorf("%s: it left %v and %d pins, %v", c.name, tasks, len(f.sources.pinned), err)
 		}
 	}

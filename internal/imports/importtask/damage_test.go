@@ -55,11 +55,11 @@ func TestTheSameImportHealsWhatIsDamaged(t *testing.T) {
 			}
 			const again = "import-snap-0123456789abcdef1"
 			pin := source.Pin{Kind: source.Embedded, ID: again, Bucket: "images", Key: "disk", Size: int64(len(image))}
-			if _, _, err := e.Store.Create(t.Context(), importtask.Task{ID: again, Account: account, Pin: pin.String(), RoleName: "vmimport"}, 10); err != nil {
+			if _, _, err := e.Store.Create(t.Context(), importtask.Task{ID: again, Account: account, Region: home.Region, Pin: pin.String(), RoleName: "vmimport"}, 10); err != nil {
 				t.Fatal(err)
 			}
 			e.step(everything...)
-			second, err := e.Store.Get(t.Context(), account, again)
+			second, err := e.Store.Get(t.Context(), home, again)
 			if err != nil {
 				t.Fatal(err)
 			}

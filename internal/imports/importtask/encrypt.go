@@ -46,7 +46,7 @@ func keyUser(ctx context.Context, roles Roles, t Task, pin source.Pin, now time.
 		who.Principal = roles.Root(t.Account)
 		return who, nil
 	}
-	role, err := serviceRole(ctx, roles, t.Account, t.Region, t.RoleName)
+	role, err := serviceRole(ctx, roles, t.Home(), t.RoleName)
 	var gone *RoleError
 	if errors.As(err, &gone) {
 		err = &keyring.Error{Key: t.KMSKey, Reason: keyring.Denied, Err: err}

@@ -31,7 +31,7 @@ type Engine struct {
 	Roles   Roles
 	Domains snapshot.Domains
 	Records interface {
-		Get(ctx context.Context, snapshot string) (snapshot.Record, error)
+		Get(ctx context.Context, region, snapshot string) (snapshot.Record, error)
 	}
 	Library *snapshot.Library
 	IDs     awsid.Source
@@ -144,7 +144,7 @@ const smallRange = 64 << 20
 // goes on with a single small range; all others are for the lanes of ranges. While
 // nothing more may be stored it waits: how much room there will be is not known yet.
 func (e *Engine) makePlan(ctx context.Context, h *work.Held, open openFunc) (next work.Lease, ok bool, err error) {
-	t, err := e.Store.Get(ctx, h.Account, h.Task)
+	t, err := e.Store.OfUnit(ctx, h.Unit)
 	if err != nil {
 		return next, false, err
 	}
@@ -181,7 +181,7 @@ func (e *Engine) makePlan(ctx context.Context, h *work.Held, open openFunc) (nex
 	}
 	// Making the plan walked the image's tables, which may have added warnings.
 	plan := Plan{Format: format, Virtual: disk.Size(), Ranges: ranges, Warnings: describe(disk).Warnings, KMSKey: domain.KMSKey, Snapshot: snapshot.Record{
-		ID: id, Account: t.Account, Domain: domain.ID, DataKey: dataKey, Task: t.ID, Description: t.Description,
+		ID: id, Account: t.Account, Region: t.Region, Domain: domain.ID, DataKey: dataKey, Task: t.ID, Description: t.Description,
 		State: snapshot.Pending, VirtualSize: disk.Size(), VolumeSize: volumeGiB(disk.Size()), StartedAt: e.Now(),
 		Tags: t.SnapshotTags,
 	}}
@@ -248,7 +248,7 @@ func (e *Engine) checkSpace(rs []Range) error {
 // ingest does one range. It does not begin while nothing more may be stored: reading
 // the source would be in vain.
 func (e *Engine) ingest(ctx context.Context, h *work.Held) (next work.Lease, ok bool, err error) {
-	t, err := e.Store.Get(ctx, h.Account, h.Task)
+	t, err := e.Store.OfUnit(ctx, h.Unit)
 	if err != nil {
 		return next, false, err
 	}
@@ -292,7 +292,7 @@ func (e *Engine) write(ctx context.Context, l work.Lease, m *meter, t Task) (sna
 		return snapshot.Written{}, err
 	}
 	defer e.disks.release(image)
-	rec, err := e.Records.Get(ctx, t.SnapshotID)
+	rec, err := e.Records.Get(ctx, t.Region, t.SnapshotID)
 	if err != nil {
 		return snapshot.Written{}, err
 	}
@@ -318,7 +318,7 @@ func (e *Engine) write(ctx context.Context, l work.Lease, m *meter, t Task) (sna
 
 // publish writes the root and makes the snapshot visible.
 func (e *Engine) publish(ctx context.Context, h *work.Held) (next work.Lease, ok bool, err error) {
-	t, err := e.Store.Get(ctx, h.Account, h.Task)
+	t, err := e.Store.OfUnit(ctx, h.Unit)
 	if err != nil {
 		return next, false, err
 	}
@@ -329,7 +329,7 @@ func (e *Engine) publish(ctx context.Context, h *work.Held) (next work.Lease, ok
 	if err != nil {
 		return next, false, err
 	}
-	rec, err := e.Records.Get(ctx, t.SnapshotID)
+	rec, err := e.Records.Get(ctx, t.Region, t.SnapshotID)
 	if err != nil {
 		return next, false, err
 	}
@@ -350,7 +350,7 @@ func (e *Engine) publish(ctx context.Context, h *work.Held) (next work.Lease, ok
 // cleanup ends a task that failed or was cancelled. Its files have rows that no
 // lease owns any more; gc removes both.
 func (e *Engine) cleanup(ctx context.Context, h *work.Held) (next work.Lease, ok bool, err error) {
-	t, err := e.Store.Get(ctx, h.Account, h.Task)
+	t, err := e.Store.OfUnit(ctx, h.Unit)
 	if err != nil {
 		return next, false, err
 	}

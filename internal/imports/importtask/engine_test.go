@@ -170,7 +170,7 @@ const taskID = "import-snap-0123456789abcdef0"
 func (e *engine) accept() {
 	e.t.Helper()
 	pin := source.Pin{Kind: source.Embedded, ID: taskID, Bucket: "images", Key: "disk", Size: int64(len(e.object.data))}
-	_, _, err := e.Store.Create(e.t.Context(), importtask.Task{ID: taskID, Account: account, Pin: pin.String(), RoleName: "vmimport", SourceBytes: pin.Size}, 10)
+	_, _, err := e.Store.Create(e.t.Context(), importtask.Task{ID: taskID, Account: account, Region: home.Region, Pin: pin.String(), RoleName: "vmimport", SourceBytes: pin.Size}, 10)
 	if err != nil {
 		e.t.Fatal(err)
 	}
@@ -189,7 +189,7 @@ func (e *engine) step(kinds ...work.Kind) (did bool) {
 
 func (e *engine) task() importtask.Task {
 	e.t.Helper()
-	task, err := e.Store.Get(e.t.Context(), account, taskID)
+	task, err := e.Store.Get(e.t.Context(), home, taskID)
 	if err != nil {
 		e.t.Fatal(err)
 	}
@@ -217,7 +217,7 @@ func (e *engine) completed(disk []byte) importtask.Task {
 // right reports whether a snapshot is completed and the disk, and why not.
 func (e *engine) right(id string, disk []byte) (why error, ok bool) {
 	e.t.Helper()
-	rec, err := e.db.Snapshots().Get(e.t.Context(), id)
+	rec, err := e.db.Snapshots().Get(e.t.Context(), home.Region, id)
 	if err != nil || rec.State != snapshot.Completed {
 		return fmt.Errorf("the snapshot is %s, %w", rec.State, err), false
 	}
@@ -246,7 +246,7 @@ func (e *engine) told(want ...outbox.Event) {
 		e.t.Fatal(err)
 	}
 	for i := range want {
-		want[i].Account = account
+		want[i].Account, want[i].Region = account, home.Region
 	}
 	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(outbox.Event{}, "ID", "At"), cmpopts.IgnoreFields(outbox.Detail{}, "Message")); diff != "" {
 		e.t.Errorf("told (-want +got):\n%s", diff)
@@ -260,7 +260,7 @@ func (e *engine) failed(reason string) {
 	if task.State != importtask.Deleted || task.Failure.Reason != reason {
 		e.t.Errorf("the task is %s for %q (%s), want it deleted for %q", task.State, task.Failure.Reason, task.Failure.Detail, reason)
 	}
-	list, err := e.db.Snapshots().List(e.t.Context(), account, snapshot.Filter{}, listing.Place{}, 10)
+	list, err := e.db.Snapshots().List(e.t.Context(), home, snapshot.Filter{}, listing.Place{}, 10)
 	if err != nil || len(list) != 0 {
 		e.t.Errorf("%d snapshots stay, %v", len(list), err)
 	}
@@ -546,7 +546,7 @@ func TestCancelledWhileItWorks(t *testing.T) {
 	if !ok || err != nil {
 		t.Fatal(ok, err)
 	}
-	if _, err := e.Store.Cancel(t.Context(), account, taskID, importtask.Cancelled("by hand")); err != nil {
+	if _, err := e.Store.Cancel(t.Context(), home, taskID, importtask.Cancelled("by hand")); err != nil {
 		t.Fatal(err)
 	}
 	_, _, err = e.Handlers()[work.Range].Do(t.Context(), &work.Held{Lease: l, Log: slog.New(slog.DiscardHandler)})

@@ -3,6 +3,7 @@ package importtask
 import (
 	"time"
 
+	"github.com/diskport/diskport/internal/awsid"
 	"github.com/diskport/diskport/internal/identity/iam"
 	"github.com/diskport/diskport/internal/imports/source"
 	"github.com/diskport/diskport/internal/tag"
@@ -33,9 +34,12 @@ type Request struct {
 	SnapshotTags    []tag.Tag // for the snapshot, if the service takes them
 }
 
+// Home returns where the task will belong.
+func (r Request) Home() awsid.Home { return awsid.Home{Account: r.Account, Region: r.Region} }
+
 // source returns the part of r that package source needs.
 func (r Request) source(now time.Time) source.Request {
-	return source.Request{Account: r.Account, Bucket: r.Bucket, Key: r.Key, URL: r.URL, Role: r.RoleName, OwnHosts: r.OwnHosts, Now: now, Origin: r.Origin}
+	return source.Request{Account: r.Account, Region: r.Region, Bucket: r.Bucket, Key: r.Key, URL: r.URL, Role: r.RoleName, OwnHosts: r.OwnHosts, Now: now, Origin: r.Origin}
 }
 
 // RoleError reports that the service role does not exist, may not be assumed, or lacks

@@ -64,7 +64,7 @@ func (s *Service) Import(ctx context.Context, req Request) (Task, error) {
 	if t, ok, err := s.replay(ctx, req); ok || err != nil {
 		return t, err
 	}
-	if err := s.room(ctx, req.Account); err != nil {
+	if err := s.room(ctx, req.Home()); err != nil {
 		return Task{}, err
 	}
 	loc, err := s.Sources.Resolve(ctx, req.source(s.Now()))
@@ -121,8 +121,8 @@ func (s *Service) growth() error {
 
 // room refuses an import that would be one too many, before anything else is
 // checked; Create decides.
-func (s *Service) room(ctx context.Context, account string) error {
-	n, err := s.Store.Active(ctx, account)
+func (s *Service) room(ctx context.Context, home awsid.Home) error {
+	n, err := s.Store.Active(ctx, home)
 	if err == nil && n >= s.Limit {
 		err = ErrTooMany
 	}
@@ -134,7 +134,7 @@ func (s *Service) replay(ctx context.Context, req Request) (t Task, ok bool, err
 	if req.Token == "" {
 		return t, false, nil
 	}
-	t, err = s.Store.ByToken(ctx, req.Account, req.Token)
+	t, err = s.Store.ByToken(ctx, req.Home(), req.Token)
 	if errors.Is(err, ErrNotFound) {
 		return t, false, nil
 	}
@@ -169,8 +169,8 @@ func (s *Service) release(ctx context.Context, p source.Pin) {
 }
 
 // Task returns one task with its live counts.
-func (s *Service) Task(ctx context.Context, account, id string) (Task, error) {
-	t, err := s.Store.Get(ctx, account, id)
+func (s *Service) Task(ctx context.Context, home awsid.Home, id string) (Task, error) {
+	t, err := s.Store.Get(ctx, home, id)
 	if err != nil {
 		return t, err
 	}
@@ -178,10 +178,10 @@ func (s *Service) Task(ctx context.Context, account, id string) (Task, error) {
 	return t, nil
 }
 
-// Tasks returns a page of the account's tasks with their live counts; see
-// Lists.List.
-func (s *Service) Tasks(ctx context.Context, account string, f Filter, after listing.Place, limit int) ([]Task, error) {
-	ts, err := s.Store.List(ctx, account, f, after, limit)
+// Tasks returns a page of the tasks of an account and region with their live counts;
+// see Lists.List.
+func (s *Service) Tasks(ctx context.Context, home awsid.Home, f Filter, after listing.Place, limit int) ([]Task, error) {
+	ts, err := s.Store.List(ctx, home, f, after, limit)
 	for i := range ts {
 		s.overlay(&ts[i])
 	}
@@ -202,8 +202,8 @@ func (s *Service) URL(t Task) string {
 
 // Cancel ends an active task without a snapshot and returns the state that it
 // was in.
-func (s *Service) Cancel(ctx context.Context, account, id, reason string) (State, error) {
-	was, err := s.Store.Cancel(ctx, account, id, Cancelled(reason))
+func (s *Service) Cancel(ctx context.Context, home awsid.Home, id, reason string) (State, error) {
+	was, err := s.Store.Cancel(ctx, home, id, Cancelled(reason))
 	if err != nil {
 		return was, err
 	}
@@ -213,10 +213,10 @@ func (s *Service) Cancel(ctx context.Context, account, id, reason string) (State
 }
 
 // Wait returns the task when it has ended, or as it is when ctx ends.
-func (s *Service) Wait(ctx context.Context, account, id string) (Task, error) {
+func (s *Service) Wait(ctx context.Context, home awsid.Home, id string) (Task, error) {
 	for {
 		woken, stop := s.Bus.Wait(wake.Task(id))
-		t, err := s.Task(context.WithoutCancel(ctx), account, id)
+		t, err := s.Task(context.WithoutCancel(ctx), home, id)
 		over := err != nil || t.State == Completed || t.State == Deleted || !pause(ctx, woken)
 		stop()
 		if over {

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/diskport/diskport/internal/awsid"
 	"github.com/diskport/diskport/internal/identity/iam"
 	"github.com/diskport/diskport/internal/identity/policy"
 	"github.com/diskport/diskport/internal/identity/secret"
@@ -22,6 +23,9 @@ import (
 )
 
 const account = "123456789012"
+
+// home is where the tasks of the tests are.
+var home = awsid.Home{Account: account, Region: "us-east-1"}
 
 // sources is a bucket in which every key exists but "missing"; it counts pins.
 type sources struct {
@@ -97,7 +101,7 @@ func newFixture(t *testing.T) *fixture {
 
 func request(key string) importtask.Request {
 	return importtask.Request{
-		Account: account, Region: "us-east-1", RoleName: "vmimport", Bucket: "images", Key: key, Digest: "a digest",
+		Account: account, Region: home.Region, RoleName: "vmimport", Bucket: "images", Key: key, Digest: "a digest",
 		Caller: iam.Principal{Account: account, Kind: iam.Root, ARN: "arn:aws:iam::" + account + ":root"},
 	}
 }
@@ -222,13 +226,13 @@ func TestWaitReturnsAtTheEnd(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if got, err := f.Wait(ctx, account, task.ID); err != nil || got.State != importtask.Active {
+	if got, err := f.Wait(ctx, home, task.ID); err != nil || got.State != importtask.Active {
 		t.Errorf("Wait with a context that is done: %s, %v", got.State, err)
 	}
-	if was, err := f.Cancel(t.Context(), account, task.ID, "test"); err != nil || was != importtask.Active {
+	if was, err := f.Cancel(t.Context(), home, task.ID, "test"); err != nil || was != importtask.Active {
 		t.Errorf("Cancel = %s, %v", was, err)
 	}
-	if was, err := f.Cancel(t.Context(), account, task.ID, "again"); err != nil || was != importtask.Deleting {
+	if was, err := f.Cancel(t.Context(), home, task.ID, "again"); err != nil || was != importtask.Deleting {
 		t.Errorf("a second Cancel = %s, %v; want it to succeed", was, err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/diskport/diskport/internal/awsid"
 	"github.com/diskport/diskport/internal/listing"
 	"github.com/diskport/diskport/internal/store/blockstore"
 	"github.com/diskport/diskport/internal/store/snapshot"
@@ -33,29 +34,33 @@ type Store interface {
 // Tasks creates and reads single tasks.
 type Tasks interface {
 	// Create stores an Active task with its tags and its Plan unit. When the
-	// account already has a task with the same Token, in any state, Create returns
-	// that one, and created is false; the caller compares the RequestDigest to tell
-	// a replay from a reuse of the token. ErrTooMany when the account has limit
-	// Active tasks; that does not concern a replay.
+	// account already has a task with the same Token in the region, in any state,
+	// Create returns that one, and created is false; the caller compares the
+	// RequestDigest to tell a replay from a reuse of the token. ErrTooMany when the
+	// account has limit Active tasks in the region; that does not concern a replay.
 	Create(ctx context.Context, t Task, limit int) (stored Task, created bool, err error)
-	// ByToken returns the account's task with the client token. ErrNotFound.
-	ByToken(ctx context.Context, account, token string) (Task, error)
-	// Get returns one task of the account, in any state. ErrNotFound.
-	Get(ctx context.Context, account, id string) (Task, error)
-	// Active counts the account's Active tasks, as Create does for its limit.
-	Active(ctx context.Context, account string) (int, error)
+	// ByToken returns the task with a client token. ErrNotFound.
+	ByToken(ctx context.Context, home awsid.Home, token string) (Task, error)
+	// Get returns one task, in any state. ErrNotFound, also of a task of another
+	// account or region.
+	Get(ctx context.Context, home awsid.Home, id string) (Task, error)
+	// OfUnit returns the task that a unit of work belongs to, in whatever region.
+	// ErrNotFound.
+	OfUnit(ctx context.Context, u work.Unit) (Task, error)
+	// Active counts the Active tasks, as Create does for its limit.
+	Active(ctx context.Context, home awsid.Home) (int, error)
 }
 
 // Lists lists and counts tasks. No method reads more rows than it is asked for,
 // however many tasks there are.
 type Lists interface {
-	// List returns at most limit of the account's tasks that match f, in order of
-	// creation, then id, beginning behind after.
-	List(ctx context.Context, account string, f Filter, after listing.Place, limit int) ([]Task, error)
+	// List returns at most limit of the tasks of an account and region that match f,
+	// in order of creation, then id, beginning behind after.
+	List(ctx context.Context, home awsid.Home, f Filter, after listing.Place, limit int) ([]Task, error)
 	// Unfinished returns at most limit ids of tasks of all accounts that have not
 	// ended, in order of id, beginning behind after. Their pins must stay.
 	Unfinished(ctx context.Context, after string, limit int) ([]string, error)
-	// Owned counts the account's tasks that have not ended.
+	// Owned counts the account's tasks in all regions that have not ended.
 	Owned(ctx context.Context, account string) (int, error)
 }
 
@@ -98,7 +103,7 @@ type Endings interface {
 	// unit is left to be claimed. It returns the state that the task was in before.
 	// Cancelling a task that is Deleting succeeds and changes nothing. ErrNotFound;
 	// *TransitionError for a task that has ended.
-	Cancel(ctx context.Context, account, id string, f Failure) (previous State, err error)
+	Cancel(ctx context.Context, home awsid.Home, id string, f Failure) (previous State, err error)
 	// CleanedUp moves the lease's task from Deleting to Deleted. The record of the
 	// snapshot and the pages of the draft are removed; what was written for them is
 	// garbage, which gc frees.

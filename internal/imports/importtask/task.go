@@ -4,6 +4,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/diskport/diskport/internal/awsid"
 	"github.com/diskport/diskport/internal/imports/ingest"
 	"github.com/diskport/diskport/internal/tag"
 )
@@ -12,7 +13,7 @@ import (
 type Task struct {
 	ID      string // "import-snap-" + 17 hex
 	Account string
-	Region  string
+	Region  string // that it was asked for in
 
 	// As requested.
 	Token           string // client token; empty: none
@@ -49,6 +50,9 @@ type Task struct {
 	EndedAt    time.Time // zero until Completed or Deleted
 }
 
+// Home returns where the task belongs.
+func (t Task) Home() awsid.Home { return awsid.Home{Account: t.Account, Region: t.Region} }
+
 // Range is a run of whole manifest pages, the unit of ingest.
 type Range = ingest.Range
 
@@ -79,7 +83,8 @@ type Failure struct {
 
 // Errors that callers tell apart.
 var (
-	// ErrNotFound: no such task in the account, or forgotten after its retention.
+	// ErrNotFound: no such task in the account and region, or forgotten after its
+	// retention.
 	ErrNotFound = errors.New("importtask: not found")
 	// ErrTooMany: the account runs as many imports as it may.
 	ErrTooMany = errors.New("importtask: too many running imports")

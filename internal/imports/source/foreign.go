@@ -21,11 +21,13 @@ import (
 	"github.com/diskport/diskport/internal/identity/secret"
 )
 
-// ForeignOptions are the settings of a ForeignS3. All but STS, Direct and Backoff
-// are required.
+// ForeignOptions are the settings of a ForeignS3. All but Region, STS, Direct and
+// Backoff are required.
 type ForeignOptions struct {
-	Endpoint    Endpoint
-	Region      string // to sign for, and where objects must be
+	Endpoint Endpoint
+	// Region is what to sign for, and where objects must be, whatever the region of an
+	// import; empty means the region of each import.
+	Region      string
 	Credentials aws.CredentialsProvider
 	Secrets     secret.Wrapper // of presigned Urls
 
@@ -41,7 +43,7 @@ type ForeignS3 struct {
 	opts     ForeignOptions
 	endpoint Endpoint
 	http     *http.Client
-	sts      *sts.Client // nil with Direct
+	sts      *sts.Client // nil with Direct; without a region
 }
 
 // NewForeignS3 connects to nothing yet.
@@ -53,7 +55,7 @@ func NewForeignS3(o ForeignOptions) *ForeignS3 {
 		if at == (Endpoint{}) {
 			at = o.Endpoint
 		}
-		f.sts = sts.New(sts.Options{Region: o.Region, Credentials: o.Credentials, HTTPClient: at.client(), BaseEndpoint: at.base()})
+		f.sts = sts.New(sts.Options{Credentials: o.Credentials, HTTPClient: at.client(), BaseEndpoint: at.base()})
 	}
 	return f
 }
@@ -69,10 +71,13 @@ func (e Endpoint) base() *string {
 	return aws.String(e.String())
 }
 
+// region returns where the object of an import must be, and what to sign for.
+func (f *ForeignS3) region(within string) string { return cmp.Or(f.opts.Region, within) }
+
 // pin notes the present version of the object.
 func (f *ForeignS3) pin(ctx context.Context, id string, loc Location) (Pin, error) {
-	p := Pin{Kind: Foreign, ID: id, Bucket: loc.Bucket, Key: loc.Key, Account: loc.account, Role: loc.Role}
-	look := func() (state, error) { return probe(ctx, presigned{f.http, loc.url, f.opts.Region}) }
+	p, region := Pin{Kind: Foreign, ID: id, Bucket: loc.Bucket, Key: loc.Key, Account: loc.account, Role: loc.Role, Region: loc.within}, f.region(loc.within)
+	look := func() (state, error) { return probe(ctx, presigned{f.http, loc.url, region}) }
 	if loc.Presigned {
 		p.WrappedURL = base64.StdEncoding.EncodeToString(f.opts.Secrets.Wrap([]byte(loc.url), urlPurpose(id)))
 	} else {
@@ -80,7 +85,7 @@ func (f *ForeignS3) pin(ctx context.Context, id string, loc Location) (Pin, erro
 		if err != nil {
 			return Pin{}, fmt.Errorf("reaching s3://%s/%s: %w", loc.Bucket, loc.Key, err)
 		}
-		look = func() (state, error) { return head(ctx, client, p, f.opts.Region) }
+		look = func() (state, error) { return head(ctx, client, p, region) }
 	}
 	var found state
 	err := repeat(ctx, f.opts.Backoff, func() (ahead bool, err error) {
@@ -109,14 +114,14 @@ func (f *ForeignS3) open(ctx context.Context, p Pin) (Object, error) {
 		if err != nil {
 			return nil, fmt.Errorf("opening the Url of pin %s: %w", p.ID, err)
 		}
-		r.get = presigned{f.http, string(url), f.opts.Region}
+		r.get = presigned{f.http, string(url), f.region(p.Region)}
 		return r, nil
 	}
 	client, err := f.client(ctx, p)
 	if err != nil {
 		return nil, fmt.Errorf("opening s3://%s/%s: %w", p.Bucket, p.Key, err)
 	}
-	r.get = byRole{client, p, f.opts.Region}
+	r.get = byRole{client, p, f.region(p.Region)}
 	return r, nil
 }
 
@@ -124,13 +129,13 @@ func urlPurpose(id string) []byte { return []byte("diskport:source-url:" + id) }
 
 // client returns a client that reads as the role of p, which it assumes now.
 func (f *ForeignS3) client(ctx context.Context, p Pin) (*s3.Client, error) {
-	creds := f.opts.Credentials
+	creds, region := f.opts.Credentials, f.region(p.Region)
 	if f.opts.Direct && p.Account != f.opts.Operator {
 		return nil, fmt.Errorf("read without a role, which is for account %s alone: %w", f.opts.Operator, ErrNoAccess)
 	}
 	if !f.opts.Direct {
-		arn := "arn:" + awsid.Partition(f.opts.Region) + ":iam::" + p.Account + ":role/" + p.Role
-		creds = aws.NewCredentialsCache(stscreds.NewAssumeRoleProvider(f.sts, arn, func(o *stscreds.AssumeRoleOptions) {
+		arn := "arn:" + awsid.Partition(region) + ":iam::" + p.Account + ":role/" + p.Role
+		creds = aws.NewCredentialsCache(stscreds.NewAssumeRoleProvider(inRegion{f.sts, region}, arn, func(o *stscreds.AssumeRoleOptions) {
 			o.ExternalID = aws.String(iam.ImportExternalID)
 			o.RoleSessionName = "diskport-" + p.ID
 		}), func(o *aws.CredentialsCacheOptions) { o.ExpiryWindow = 5 * time.Minute })
@@ -139,11 +144,22 @@ func (f *ForeignS3) client(ctx context.Context, p Pin) (*s3.Client, error) {
 		}
 	}
 	return s3.New(s3.Options{
-		Region: f.opts.Region, Credentials: creds, HTTPClient: f.http, BaseEndpoint: f.endpoint.base(), UsePathStyle: !f.endpoint.AWS,
+		Region: region, Credentials: creds, HTTPClient: f.http, BaseEndpoint: f.endpoint.base(), UsePathStyle: !f.endpoint.AWS,
 		Retryer:                    aws.NopRetryer{}, // remote decides what is repeated
 		ResponseChecksumValidation: aws.ResponseChecksumValidationWhenRequired,
 		DisableLogOutputChecksumValidationSkipped: true,
 	}), nil
+}
+
+// inRegion assumes roles in one region.
+type inRegion struct {
+	*sts.Client
+	region string
+}
+
+// AssumeRole implements stscreds.AssumeRoleAPIClient.
+func (c inRegion) AssumeRole(ctx context.Context, in *sts.AssumeRoleInput, options ...func(*sts.Options)) (*sts.AssumeRoleOutput, error) {
+	return c.Client.AssumeRole(ctx, in, append(options, func(o *sts.Options) { o.Region = c.region })...)
 }
 
 // roleError tells a refusal from silence.

@@ -33,10 +33,11 @@ type elsewhere struct {
 	content []byte
 	s3      *s3.Client
 
-	mu       sync.Mutex // guards what follows
-	fault    func(w http.ResponseWriter, r *http.Request, next http.Handler) bool
-	requests []string // method, Range
-	assumed  int
+	mu        sync.Mutex // guards what follows
+	fault     func(w http.ResponseWriter, r *http.Request, next http.Handler) bool
+	requests  []string // method, Range
+	assumed   int
+	assumedIn string // region of the last
 }
 
 // content is more than some chunks and reads.
@@ -88,6 +89,9 @@ func (e *elsewhere) serve(w http.ResponseWriter, r *http.Request, fake http.Hand
 	}
 }
 
+// signedFor returns the region of a request's credential scope.
+func signedFor(r *http.Request) string { return strings.Split(r.Header.Get("Authorization"), "/")[2] }
+
 // sts lets callers assume the role if they ask as the import service does.
 func (e *elsewhere) sts(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/xml")
@@ -98,6 +102,7 @@ func (e *elsewhere) sts(w http.ResponseWriter, r *http.Request) {
 	}
 	e.mu.Lock()
 	e.assumed++
+	e.assumedIn = signedFor(r)
 	e.mu.Unlock()
 	_, _ = fmt.Fprintf(w, `<AssumeRoleResponse><AssumeRoleResult><Credentials><AccessKeyId>ROLEKEY</AccessKeyId><SecretAccessKey>x</SecretAccessKey>
 		<SessionToken>token</SessionToken><Expiration>%s</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>`,
@@ -189,7 +194,7 @@ func (e *elsewhere) fixture(t *testing.T, change ...func(*ForeignOptions)) fixtu
 }
 
 func far() Request {
-	return Request{Account: account, Role: "vmimport", Bucket: "far", Key: "dir//disk.raw", Now: now, OwnHosts: ownHosts}
+	return Request{Account: account, Region: "us-east-1", Role: "vmimport", Bucket: "far", Key: "dir//disk.raw", Now: now, OwnHosts: ownHosts}
 }
 
 func (e *elsewhere) presign(t *testing.T) string {
@@ -233,7 +238,7 @@ func TestForeignObjectIsRead(t *testing.T) {
 		"s3 url":         func(*elsewhere) Request { r := far(); r.URL = "s3://far/dir//disk.raw"; return r },
 		"url there":      func(e *elsewhere) Request { r := far(); r.URL = e.url + "/far/dir//disk.raw"; return r },
 		"presigned": func(e *elsewhere) Request {
-			return Request{Account: "222222222222", URL: e.presign(t), Now: now, OwnHosts: ownHosts}
+			return Request{Account: "222222222222", Region: "us-east-1", URL: e.presign(t), Now: now, OwnHosts: ownHosts}
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -286,7 +291,7 @@ func TestSmallReadsShareRequests(t *testing.T) {
 
 func TestPresignedUrlIsOnlyGotInRangesAndKeptWrapped(t *testing.T) {
 	f, e := foreignFixture(t)
-	req := Request{Account: account, URL: e.presign(t), Now: now, OwnHosts: ownHosts}
+	req := Request{Account: account, Region: "us-east-1", URL: e.presign(t), Now: now, OwnHosts: ownHosts}
 	e.mu.Lock()
 	e.requests = nil
 	e.mu.Unlock()
@@ -477,6 +482,37 @@ func TestPinOfForeignObjectFails(t *testing.T) {
 	}
 }
 
+// TestForeignRegion: without a region of its own, a foreign S3 is asked in that of the
+// import, when its object is looked at and whenever it is read.
+func TestForeignRegion(t *testing.T) {
+	for _, c := range []struct{ own, within, want string }{
+		{"", "eu-west-1", "eu-west-1"}, {"", "us-east-1", "us-east-1"}, {"minio-1", "eu-west-1", "minio-1"},
+	} {
+		f, e := foreignFixture(t, func(o *ForeignOptions) { o.Region = c.own })
+		var mu sync.Mutex
+		scopes := map[string]bool{}
+		e.set(func(_ http.ResponseWriter, r *http.Request, _ http.Handler) bool {
+			mu.Lock()
+			defer mu.Unlock()
+			scopes[signedFor(r)] = true
+			return false
+		})
+		req := far()
+		req.Region = c.within
+		if _, err := f.openFar(t, req).ReadAt(make([]byte, 1), 0); err != nil {
+			t.Fatal(err)
+		}
+		e.mu.Lock()
+		scopes[e.assumedIn] = true
+		e.mu.Unlock()
+		mu.Lock()
+		if len(scopes) != 1 || !scopes[c.want] {
+			t.Errorf("an import in %s from an S3 in %q signs for %v, want %s", c.within, c.own, scopes, c.want)
+		}
+		mu.Unlock()
+	}
+}
+
 func TestOwnBucketsComeFirst(t *testing.T) {
 	f, _ := foreignFixture(t)
 	f.upload(t, "far", "222222222222", "dir/disk.raw", "not theirs")
@@ -534,13 +570,13 @@ func TestNothingElseIsDialled(t *testing.T) {
 			"http://x@" + e.host + "/far/k", "http://far." + e.host + "/k", "http://127.0.0.2" + port + "/far/k",
 			"http://s3.amazonaws.com/far/k" + signature,
 		} {
-			if _, err := f.pinFar(t, Request{Account: account, URL: url, Now: now, OwnHosts: ownHosts}); !errors.Is(err, ErrLocation) {
+			if _, err := f.pinFar(t, Request{Account: account, Region: "us-east-1", URL: url, Now: now, OwnHosts: ownHosts}); !errors.Is(err, ErrLocation) {
 				t.Errorf("%s: %v, want a refusal", url, err)
 			}
 		}
 		// Signed for AWS, which is not configured: verified here, and not sent.
 		e.requests = nil
-		_, err := f.pinFar(t, Request{Account: account, URL: "https://far.s3.amazonaws.com/k" + signature, Now: now, OwnHosts: ownHosts})
+		_, err := f.pinFar(t, Request{Account: account, Region: "us-east-1", URL: "https://far.s3.amazonaws.com/k" + signature, Now: now, OwnHosts: ownHosts})
 		if !errors.Is(err, ErrNoAccess) || len(e.requests) != 0 {
 			t.Errorf("%v, %q; want no access and no request", err, e.requests)
 		}
@@ -608,7 +644,7 @@ func TestForeignLocations(t *testing.T) {
 		{"here, signed", "http://127.0.0.1:4580/bucket/k" + signature, real, Embedded, "bucket", "k"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			loc, err := ParseLocation(Request{Account: account, URL: tt.url, OwnHosts: ownHosts, Endpoint: tt.at})
+			loc, err := ParseLocation(Request{Account: account, Region: "us-east-1", URL: tt.url, OwnHosts: ownHosts, Endpoint: tt.at})
 			if err != nil || loc.Kind != tt.kind || loc.Bucket != tt.bucket || loc.Key != tt.key {
 				t.Errorf("%s %q %q, %v", loc.Kind, loc.Bucket, loc.Key, err)
 			}

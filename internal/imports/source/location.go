@@ -29,6 +29,7 @@ const (
 // or URL.
 type Request struct {
 	Account     string // of the caller; 12 digits
+	Region      string // of the import, where the object must be
 	Bucket, Key string
 	URL         string
 	Role        string   // name of the service role
@@ -47,6 +48,7 @@ type Location struct {
 	Presigned   bool   // the Url is meant as the permission to read; Pin checks it
 
 	account string
+	within  string // region of the import
 	now     time.Time
 	origin  iam.Origin
 	named   bool          // by bucket and key alone, whichever S3 has it
@@ -77,7 +79,7 @@ const maxURL = 8 << 10
 // allowed, of version 2. If there is a foreign S3, a location that names a bucket
 // and no host of ours is an object there.
 func ParseLocation(req Request) (Location, error) {
-	loc := Location{Kind: Embedded, Role: req.Role, account: req.Account, now: req.Now, origin: req.Origin}
+	loc := Location{Kind: Embedded, Role: req.Role, account: req.Account, within: req.Region, now: req.Now, origin: req.Origin}
 	if req.URL == "" {
 		loc.byName(req.Endpoint)
 		return loc.of(req.Bucket, req.Key)

@@ -1,6 +1,7 @@
 package source
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,13 +32,14 @@ type Opener struct {
 	Foreign   *ForeignS3 // nil where the embedded S3 is the only one
 	Handovers *Handovers
 	Keys      iam.AccessKeys
-	Region    string // of this service and of its S3
+	Region    string // of imports whose pins name none: they are older
 
 	AllowSigV2 bool // take presigned Urls of signature version 2
 }
 
 // Resolve is ParseLocation for this service: it fails with ErrRegion for a Url of
-// another region, and with ErrLocation for a token that was not handed out.
+// another region than the import's, and with ErrLocation
+// for a token that was not handed out.
 func (o *Opener) Resolve(ctx context.Context, req Request) (Location, error) {
 	if o.Foreign != nil {
 		req.Endpoint = o.Foreign.endpoint
@@ -52,7 +54,7 @@ func (o *Opener) Resolve(ctx context.Context, req Request) (Location, error) {
 	switch {
 	case err != nil:
 		return Location{}, err
-	case loc.Region != "" && loc.Region != o.Region:
+	case loc.Region != "" && loc.Region != req.Region:
 		return Location{}, fmt.Errorf("%w: %s", ErrRegion, loc.Region)
 	case loc.Kind == Handover && !o.Handovers.known(loc.token):
 		return Location{}, refuse("nothing was handed over")
@@ -71,10 +73,10 @@ func (o *Opener) owns(ctx context.Context, account, bucket string) (bool, error)
 
 // Pin keeps the bytes at loc under the name id until Release; they are durable when
 // it returns. It checks that the object belongs to the account, or that the
-// presigned Url is valid, and fails with ErrNotFound or ErrNoAccess; policies about
-// the caller and the role are checked before. Bytes of a foreign S3 can't be kept,
-// only recognised: their Pin may fail with ErrRole, ErrRegion and ErrUnavailable
-// too.
+// presigned Url is valid, and that the bucket is in the region of the import, and
+// fails with ErrNotFound, ErrNoAccess or ErrRegion; policies about the caller and the
+// role are checked before. Bytes of a foreign S3 can't be kept, only recognised: their
+// Pin may fail with ErrRole and ErrUnavailable too.
 func (o *Opener) Pin(ctx context.Context, id string, loc Location) (Pin, error) {
 	if loc.Kind == Handover {
 		pin, err := o.Handovers.pin(id, loc.token)
@@ -86,21 +88,21 @@ func (o *Opener) Pin(ctx context.Context, id string, loc Location) (Pin, error) 
 	if loc.Kind == Foreign {
 		return o.Foreign.pin(ctx, id, loc)
 	}
+	bucket, missing := o.Objects.Bucket(ctx, loc.Bucket)
 	account := loc.account
-	if loc.Presigned {
+	if loc.Presigned { // whoever can't sign is not told what there is
 		var err error
-		if account, err = o.presigner(ctx, loc); err != nil {
+		if account, err = o.presigner(ctx, loc, cmp.Or(bucket.Region, loc.within)); err != nil {
 			return Pin{}, fmt.Errorf("checking the Url of %s/%s: %w", loc.Bucket, loc.Key, err)
 		}
 	}
-	bucket, err := o.Objects.Bucket(ctx, loc.Bucket)
-	if err != nil {
-		return Pin{}, translate(err)
+	if missing != nil {
+		return Pin{}, translate(missing)
 	}
 	if bucket.Account != account {
 		return Pin{}, fmt.Errorf("bucket %s is another account's: %w", loc.Bucket, ErrNoAccess)
 	}
-	if bucket.Region != o.Region {
+	if loc.within != bucket.Region {
 		return Pin{}, fmt.Errorf("bucket %s: %w: %s", loc.Bucket, ErrRegion, bucket.Region)
 	}
 	pinned, err := o.Objects.Pin(ctx, loc.Bucket, loc.Key, "", id)
@@ -114,9 +116,9 @@ func (o *Opener) Pin(ctx context.Context, id string, loc Location) (Pin, error) 
 }
 
 // presigner verifies a presigned Url and returns the account of the principal that
-// signed it, which must itself be allowed to read the object.
-func (o *Opener) presigner(ctx context.Context, loc Location) (account string, err error) {
-	keyID, token, verify, err := o.signature(loc)
+// signed it, which must itself be allowed to read the object; region is the bucket's.
+func (o *Opener) presigner(ctx context.Context, loc Location, region string) (account string, err error) {
+	keyID, token, verify, err := o.signature(loc, region)
 	if err != nil {
 		return "", fmt.Errorf("%w: %w", ErrNoAccess, err)
 	}
@@ -130,9 +132,9 @@ func (o *Opener) presigner(ctx context.Context, loc Location) (account string, e
 	if err := verify(secret); err != nil {
 		return "", fmt.Errorf("%w: %w", ErrNoAccess, err)
 	}
-	object := "arn:" + awsid.Partition(o.Region) + ":s3:::" + loc.Bucket + "/" + loc.Key
+	object := "arn:" + awsid.Partition(region) + ":s3:::" + loc.Bucket + "/" + loc.Key
 	origin := loc.origin
-	origin.Time, origin.Region = loc.now, o.Region
+	origin.Time, origin.Region = loc.now, region
 	err = iam.Authorize(ctx, who, "s3:GetObject", origin.Context(), object)
 	if _, refused := errors.AsType[*iam.DeniedError](err); refused {
 		return "", fmt.Errorf("%w: %w", ErrNoAccess, err)
@@ -143,14 +145,14 @@ func (o *Opener) presigner(ctx context.Context, loc Location) (account string, e
 var errElsewhere = errors.New("signed for another service or region")
 
 // signature returns the key that a presigned Url claims to be signed with, and a
-// function that verifies the signature.
-func (o *Opener) signature(loc Location) (keyID, token string, verify func(sigv4.Secret) error, err error) {
+// function that verifies the signature, which must be for the bucket's region.
+func (o *Opener) signature(loc Location, region string) (keyID, token string, verify func(sigv4.Secret) error, err error) {
 	if o.AllowSigV2 && errors.Is(loc.signErr, sigv4.ErrV2) {
 		q := loc.signedV2
 		return q.AccessKeyID, q.SessionToken, func(secret sigv4.Secret) error { return q.Verify(secret, loc.now) }, loc.v2Err
 	}
 	q := loc.signed
-	if loc.signErr == nil && (q.Service != "s3" || q.Region != o.Region) {
+	if loc.signErr == nil && (q.Service != "s3" || q.Region != region) {
 		return "", "", nil, errElsewhere
 	}
 	return q.AccessKeyID, q.SessionToken, func(secret sigv4.Secret) error { return q.Verify(secret, loc.now, "") }, loc.signErr
@@ -172,6 +174,7 @@ func (o *Opener) Open(ctx context.Context, p Pin) (Object, error) {
 		if o.Foreign == nil {
 			return nil, fmt.Errorf("opening s3://%s/%s: no foreign S3 is configured any more: %w", p.Bucket, p.Key, ErrNotFound)
 		}
+		p.Region = cmp.Or(p.Region, o.Region) // older pins have none
 		return o.Foreign.open(ctx, p)
 	}
 	return nil, fmt.Errorf("opening pin %s: unknown kind %q", p.ID, p.Kind)

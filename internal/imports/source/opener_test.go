@@ -201,6 +201,11 @@ func TestPinAndOpen(t *testing.T) {
 		{"no account", func(*testing.T) Request { return Request{Bucket: "bucket", Key: "dir/disk.raw"} }, ErrNoAccess},
 		{"handed over", by("diskport:guessed"), ErrLocation},
 		{"another region", by("https://bucket.s3.eu-west-1.amazonaws.com/dir/disk.raw"), ErrRegion},
+		{"from another region", within("eu-west-1", at("bucket", "dir/disk.raw")), ErrRegion},
+		{"from another region, by Url", within("eu-west-1", by(own)), ErrRegion},
+		{"from another region, presigned", within("eu-west-1", signedBy(own, "AKID", "us-east-1", now)), ErrRegion},
+		{"from another region, of another's bucket", within("eu-west-1", at("other-bucket", "k")), ErrNoAccess},
+		{"from another region, which the Url names", within("eu-west-1", by("https://bucket.s3.eu-west-1.amazonaws.com/dir/disk.raw")), ErrRegion},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			f := newFixture(t)
@@ -270,16 +275,29 @@ func TestVersion2WhereItIsAllowed(t *testing.T) {
 	}
 }
 
+// within is a request for an import in another region.
+func within(region string, of func(*testing.T) Request) func(*testing.T) Request {
+	return func(t *testing.T) Request {
+		r := of(t)
+		r.Region = region
+		return r
+	}
+}
+
 func at(bucket, key string) func(*testing.T) Request {
-	return func(*testing.T) Request { return Request{Account: account, Bucket: bucket, Key: key} }
+	return func(*testing.T) Request {
+		return Request{Account: account, Region: "us-east-1", Bucket: bucket, Key: key}
+	}
 }
 
 func by(url string) func(*testing.T) Request {
-	return func(*testing.T) Request { return Request{Account: account, URL: url} }
+	return func(*testing.T) Request { return Request{Account: account, Region: "us-east-1", URL: url} }
 }
 
 func signedBy(url, key, region string, at time.Time) func(*testing.T) Request {
-	return func(t *testing.T) Request { return Request{Account: account, URL: presign(t, url, key, region, at)} }
+	return func(t *testing.T) Request {
+		return Request{Account: account, Region: "us-east-1", URL: presign(t, url, key, region, at)}
+	}
 }
 
 func (f fixture) pin(t *testing.T, req Request) (Pin, error) {
@@ -346,12 +364,32 @@ func TestPinnedObjectChanged(t *testing.T) {
 	}
 }
 
-func TestBucketOfAnotherRegion(t *testing.T) {
+// TestBucketsHaveRegions: what counts is where the bucket is.
+func TestBucketsHaveRegions(t *testing.T) {
+	const own = "http://127.0.0.1:4580/bucket/dir/disk.raw"
 	f := newFixture(t)
 	f.store.buckets["bucket"] = objects.Bucket{Name: "bucket", Account: account, Region: "eu-west-1"}
-	_, err := f.pin(t, at("bucket", "dir/disk.raw")(t))
-	if !errors.Is(err, ErrRegion) || !strings.Contains(err.Error(), "eu-west-1") {
-		t.Errorf("got %v", err)
+	for name, tt := range map[string]struct {
+		req  func(*testing.T) Request
+		want error
+	}{
+		"from another":            {at("bucket", "dir/disk.raw"), ErrRegion},
+		"from its own":            {within("eu-west-1", at("bucket", "dir/disk.raw")), nil},
+		"presigned for it":        {within("eu-west-1", signedBy(own, "AKID", "eu-west-1", now)), nil},
+		"presigned for another":   {within("eu-west-1", signedBy(own, "AKID", "us-east-1", now)), ErrNoAccess},
+		"presigned, from another": {signedBy(own, "AKID", "eu-west-1", now), ErrRegion},
+	} {
+		t.Run(name, func(t *testing.T) {
+			pin, err := f.pin(t, tt.req(t))
+			if !errors.Is(err, tt.want) || errors.Is(err, ErrRegion) && !strings.Contains(err.Error(), "eu-west-1") {
+				t.Errorf("got %v, want %v", err, tt.want)
+			}
+			if err == nil {
+				if err := f.Release(t.Context(), pin); err != nil {
+					t.Error(err)
+				}
+			}
+		})
 	}
 }
 
@@ -392,11 +430,11 @@ func TestHandover(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			pin, err := f.pin(t, Request{Account: account, URL: url})
+			pin, err := f.pin(t, Request{Account: account, Region: "us-east-1", URL: url})
 			if err != nil || pin.Kind != Handover || pin.Size != 7 {
 				t.Fatalf("pinned %+v, %v", pin, err)
 			}
-			if _, err := f.pin(t, Request{Account: account, URL: url}); !errors.Is(err, ErrLocation) {
+			if _, err := f.pin(t, Request{Account: account, Region: "us-east-1", URL: url}); !errors.Is(err, ErrLocation) {
 				t.Errorf("the token served twice: %v", err)
 			}
 			if pin, err = ParsePin(pin.String()); err != nil {
@@ -431,7 +469,7 @@ func TestHandoverRefuses(t *testing.T) {
 
 func TestSweep(t *testing.T) {
 	f := newFixture(t)
-	loc, err := f.Resolve(t.Context(), Request{Account: account, Bucket: "bucket", Key: "dir/disk.raw"})
+	loc, err := f.Resolve(t.Context(), Request{Account: account, Region: "us-east-1", Bucket: "bucket", Key: "dir/disk.raw"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -455,7 +493,7 @@ func TestSweep(t *testing.T) {
 func TestPinText(t *testing.T) {
 	pin := Pin{
 		Kind: Foreign, ID: "id", Bucket: "b", Key: "k", ETag: `"e"`, Size: 1, Modified: 2, Path: "/p", Inode: "3:4", Process: "5",
-		Version: "v", Account: "a", Role: "r", WrappedURL: "w",
+		Version: "v", Account: "a", Role: "r", Region: "x", WrappedURL: "w",
 	}
 	for i, v := 0, reflect.ValueOf(pin); i < v.NumField(); i++ {
 		if v.Field(i).IsZero() {
@@ -463,7 +501,7 @@ func TestPinText(t *testing.T) {
 		}
 	}
 	want := `{"Version":1,"Kind":"` + string(Foreign) + `","ID":"id","Bucket":"b","Key":"k","ETag":"\"e\"","Size":1,"Modified":2,"Path":"/p","Inode":"3:4",` +
-		`"Process":"5","ObjectVersion":"v","Account":"a","Role":"r","WrappedURL":"w"}`
+		`"Process":"5","ObjectVersion":"v","Account":"a","Role":"r","Region":"x","WrappedURL":"w"}`
 	if got := pin.String(); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}

@@ -22,6 +22,7 @@ type Pin struct {
 	Version    string `json:"ObjectVersion"` // Foreign: of the object; empty where it has none
 	Account    string `json:"Account"`       // Foreign: whose role reads it
 	Role       string `json:"Role"`          // Foreign: its name
+	Region     string `json:"Region"`        // Foreign: of the import; empty in older pins
 	WrappedURL string `json:"WrappedURL"`    // Foreign: what reads it instead of the role; bound to ID; base64
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/diskport/diskport/internal/api/awshttp"
+	"github.com/diskport/diskport/internal/api/awshttp/wiretest"
 	"github.com/diskport/diskport/internal/api/kmsapi"
 	"github.com/diskport/diskport/internal/identity/iam"
 	"github.com/diskport/diskport/internal/identity/kms"
@@ -82,8 +83,9 @@ func embedded(t *testing.T) *bench {
 func external(t *testing.T) *bench {
 	b := embedded(t)
 	front := awshttp.New(awshttp.Options{
-		Edges: map[string]awshttp.Edge{awshttp.KMS: kmsapi.New(kmsapi.Options{Service: b.service, Log: slog.New(slog.NewTextHandler(b.log, nil))})},
-		Keys:  credential{}, Log: slog.New(slog.NewTextHandler(b.log, nil)), Metrics: prometheus.NewRegistry(),
+		Regions: wiretest.Regions(region),
+		Edges:   map[string]awshttp.Edge{awshttp.KMS: kmsapi.New(kmsapi.Options{Service: b.service, Log: slog.New(slog.NewTextHandler(b.log, nil))})},
+		Keys:    credential{}, Log: slog.New(slog.NewTextHandler(b.log, nil)), Metrics: prometheus.NewRegistry(),
 	})
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		b.requests.Add(1)
@@ -103,7 +105,7 @@ func external(t *testing.T) *bench {
 // bind gives the keys of an external KMS to an operator, and to whom it allows them.
 func (b *bench) bind(operator string, allowed ...keyring.Allowance) *keyring.Ring {
 	b.kms = keyring.NewExternal(keyring.ExternalOptions{
-		Config:   aws.Config{Region: region, Credentials: credentials.NewStaticCredentialsProvider("AKIAROOT", "secret", "")},
+		Config:   aws.Config{Credentials: credentials.NewStaticCredentialsProvider("AKIAROOT", "secret", "")},
 		Endpoint: b.url, Operator: operator, Allowed: allowed, Now: func() time.Time { return b.now }, Backoff: time.Nanosecond,
 	})
 	return &keyring.Ring{Domains: b.domains, Wrapper: b.wrapper, KMS: b.kms}

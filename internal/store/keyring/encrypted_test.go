@@ -124,6 +124,47 @@ func TestKeysThatImportsMustRefuse(t *testing.T) {
 	})
 }
 
+// TestKeysOfAnotherRegion: a key is found in its own region alone, and a KMS that
+// answers with one of another region is not believed.
+func TestKeysOfAnotherRegion(t *testing.T) {
+	onBoth(t, func(t *testing.T, b *bench) {
+		ctx, k, there := t.Context(), b.key(t, kms.KeySpec{}), root(account).In("eu-west-1")
+		check(t, "alias", b.service.CreateAlias(ctx, root(account).NamedAlias("alias/images"), k))
+		for identifier, want := range map[string]keyring.Reason{
+			k.ID: keyring.NotFound, "alias/images": keyring.NotFound, k.ARN(): keyring.WrongRegion,
+			"arn:aws:kms:us-east-1:111111111111:alias/images": keyring.WrongRegion,
+		} {
+			_, err := b.Resolve(ctx, there, identifier)
+			refused(t, identifier, err, want)
+			_, _, err = b.NewSnapshot(ctx, there, identifier, "snap-1")
+			refused(t, "a snapshot under "+identifier, err, want)
+		}
+		own, err := b.Resolve(ctx, there, "")
+		if want := "arn:aws:kms:eu-west-1:" + account + ":key/"; err != nil || !strings.HasPrefix(own, want) {
+			t.Errorf("the default there is %s, %v", own, err)
+		}
+		theirs, err := b.service.CreateKey(ctx, there, kms.KeySpec{})
+		check(t, "create a key there", err)
+		d, _, err := b.NewSnapshot(ctx, there, theirs.ID, "snap-1")
+		if err != nil || d.KMSKey != theirs.ARN() {
+			t.Errorf("a snapshot under a key there is under %s, %v", d.KMSKey, err)
+		}
+		b.KMS = oneRegion{b.kms, k.ARN()}
+		_, err = b.Resolve(ctx, there, "alias/images")
+		refused(t, "answered with a key of another region", err, keyring.WrongRegion)
+	})
+}
+
+// oneRegion is a KMS that ignores regions.
+type oneRegion struct {
+	keyring.KMS
+	arn string
+}
+
+func (k oneRegion) Resolve(ctx context.Context, who kms.Caller, _ string) (keyring.Key, error) {
+	return k.State(ctx, k.arn)
+}
+
 const (
 	guide    = `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":["kms:CreateGrant","kms:Decrypt","kms:DescribeKey","kms:Encrypt","kms:GenerateDataKey*","kms:ReEncrypt*"],"Resource":"*"}}`
 	noKMS    = `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"s3:*","Resource":"*"}}`

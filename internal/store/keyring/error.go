@@ -11,8 +11,8 @@ type Reason string
 // The reasons.
 const (
 	NotFound        Reason = "key-not-found"
-	WrongRegion     Reason = "key-wrong-region"
-	Malformed       Reason = "key-malformed" // no identifier of a key
+	WrongRegion     Reason = "key-wrong-region" // not the caller's
+	Malformed       Reason = "key-malformed"    // no identifier of a key
 	Disabled        Reason = "key-disabled"
 	PendingDeletion Reason = "key-pending-deletion"
 	PendingImport   Reason = "key-pending-import"

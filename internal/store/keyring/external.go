@@ -49,8 +49,8 @@ var _ KMS = (*External)(nil)
 
 // ExternalOptions is what an External is made of. Config is required.
 type ExternalOptions struct {
-	Config   aws.Config       // region and credentials
-	Endpoint string           // URL; empty: that of Config
+	Config   aws.Config       // credentials; each request is made in the region of its key
+	Endpoint string           // URL, of all regions; empty: AWS's in each region
 	Operator string           // account whose all keys are
 	Allowed  []Allowance      // what other accounts may use of them
 	Now      func() time.Time // nil means time.Now
@@ -117,7 +117,7 @@ var transient = []string{"KeyUnavailableException", "DependencyTimeoutException"
 
 // Resolve implements Directory.
 func (e *External) Resolve(ctx context.Context, who kms.Caller, identifier string) (Key, error) {
-	k, err := e.describe(ctx, identifier)
+	k, err := e.describe(ctx, who.Region, identifier)
 	if gone, ok := errors.AsType[*Error](err); ok && who.Principal.Account != e.operator {
 		return Key{}, &Error{gone.Key, Denied, gone} // which keys there are is told to the operator alone
 	}
@@ -138,12 +138,21 @@ func (e *External) State(ctx context.Context, arn string) (Key, error) {
 	if ok && e.now().Sub(last.at).Abs() < stateAge {
 		return last.key, nil
 	}
-	return e.describe(ctx, arn)
+	return e.describe(ctx, regionOf(arn), arn)
 }
 
-func (e *External) describe(ctx context.Context, identifier string) (Key, error) {
+// in makes a request in a region.
+func in(region string) func(*sdk.Options) { return func(o *sdk.Options) { o.Region = region } }
+
+// regionOf returns the region of an ARN, or "".
+func regionOf(arn string) string {
+	id, _ := kms.ParseIdentifier(arn)
+	return id.Region
+}
+
+func (e *External) describe(ctx context.Context, region, identifier string) (Key, error) {
 	asked := e.now()
-	out, err := e.client.DescribeKey(ctx, &sdk.DescribeKeyInput{KeyId: &identifier})
+	out, err := e.client.DescribeKey(ctx, &sdk.DescribeKeyInput{KeyId: &identifier}, in(region))
 	if err != nil {
 		return Key{}, externalError("describing", identifier, err)
 	}
@@ -189,7 +198,7 @@ func (e *External) Permit(ctx context.Context, who kms.Caller, w Wish) error {
 
 // GenerateDataKey implements DataKeys.
 func (e *External) GenerateDataKey(ctx context.Context, arn string, c Context) (plain, ciphertext []byte, err error) {
-	out, err := e.client.GenerateDataKey(ctx, &sdk.GenerateDataKeyInput{KeyId: &arn, KeySpec: types.DataKeySpecAes256, EncryptionContext: c})
+	out, err := e.client.GenerateDataKey(ctx, &sdk.GenerateDataKeyInput{KeyId: &arn, KeySpec: types.DataKeySpecAes256, EncryptionContext: c}, in(regionOf(arn)))
 	if err != nil {
 		return nil, nil, e.failed("making a data key of", arn, err)
 	}
@@ -200,7 +209,7 @@ func (e *External) GenerateDataKey(ctx context.Context, arn string, c Context) (
 func (e *External) GenerateDataKeyWithoutPlaintext(ctx context.Context, arn string, c Context) ([]byte, error) {
 	out, err := e.client.GenerateDataKeyWithoutPlaintext(ctx, &sdk.GenerateDataKeyWithoutPlaintextInput{
 		KeyId: &arn, NumberOfBytes: aws.Int32(64), EncryptionContext: c,
-	})
+	}, in(regionOf(arn)))
 	if err != nil {
 		return nil, e.failed("making a data key of", arn, err)
 	}
@@ -209,7 +218,7 @@ func (e *External) GenerateDataKeyWithoutPlaintext(ctx context.Context, arn stri
 
 // Decrypt implements DataKeys.
 func (e *External) Decrypt(ctx context.Context, arn string, ciphertext []byte, c Context) ([]byte, error) {
-	out, err := e.client.Decrypt(ctx, &sdk.DecryptInput{KeyId: &arn, CiphertextBlob: ciphertext, EncryptionContext: c})
+	out, err := e.client.Decrypt(ctx, &sdk.DecryptInput{KeyId: &arn, CiphertextBlob: ciphertext, EncryptionContext: c}, in(regionOf(arn)))
 	if err != nil {
 		return nil, e.failed("opening a data key of", arn, err)
 	}

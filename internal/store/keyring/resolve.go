@@ -42,6 +42,9 @@ func (r *Ring) Resolve(ctx context.Context, who kms.Caller, identifier string) (
 	if err != nil {
 		return "", err
 	}
+	if found, err := kms.ParseIdentifier(k.ARN); err != nil || found.Region != who.Region {
+		return "", &Error{identifier, WrongRegion, err} // a KMS elsewhere may know one region alone
+	}
 	return k.ARN, k.usable()
 }
 

@@ -3,6 +3,8 @@ package snapshot
 import (
 	"cmp"
 	"context"
+
+	"github.com/diskport/diskport/internal/awsid"
 )
 
 // Defaults is what an account has set for new snapshots in a region.
@@ -30,13 +32,13 @@ func (d Defaults) Encryption(r EncryptionRequest) *Encryption {
 // Every method is one transaction, and all may be called concurrently.
 type DefaultsStore interface {
 	// Defaults returns the zero value of what was never set.
-	Defaults(ctx context.Context, account, region string) (Defaults, error)
+	Defaults(ctx context.Context, home awsid.Home) (Defaults, error)
 	// EnableEncryption makes new snapshots encrypted whether or not a call asks for
 	// it; DisableEncryption leaves it to the call. Neither touches the default key,
 	// or snapshots that exist.
-	EnableEncryption(ctx context.Context, account, region string) error
-	DisableEncryption(ctx context.Context, account, region string) error
+	EnableEncryption(ctx context.Context, home awsid.Home) error
+	DisableEncryption(ctx context.Context, home awsid.Home) error
 	// SetDefaultKey sets the key for snapshots that are encrypted without naming one.
 	// An empty ARN resets it to alias/aws/ebs.
-	SetDefaultKey(ctx context.Context, account, region, arn string) error
+	SetDefaultKey(ctx context.Context, home awsid.Home, arn string) error
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/diskport/diskport/internal/awsid"
 	"github.com/diskport/diskport/internal/block"
 	"github.com/diskport/diskport/internal/store/blockstore"
 	"github.com/diskport/diskport/internal/work"
@@ -73,22 +74,23 @@ type DraftStore interface {
 // DraftRecords starts drafts, finds them, and ends those that clients leave.
 type DraftRecords interface {
 	// Start stores d, pending, with its tags. baseID, when given, is the completed
-	// snapshot whose root d begins as. When the account already has a snapshot with the
-	// same Token, Start returns that one, and created is false; the caller compares the
-	// Digest to tell a replay from a clash. When d.Want is set, d is complete at once;
-	// when d.Refused is set, it is stored as failed and is not a draft. ErrTooMany when
-	// the account has limit drafts of its kind (copies are one kind, all others the
-	// other); ErrNotFound when there is no such base.
+	// snapshot whose root d begins as, of any region. When the account already has a
+	// snapshot with the same Token in the region of d, Start returns that one, and
+	// created is false; the caller compares the Digest to tell a replay from a clash.
+	// When d.Want is set, d is complete at once; when d.Refused is set, it is stored as
+	// failed and is not a draft. ErrTooMany when the account has limit drafts of its kind
+	// in the region (copies are one kind, all others the other); ErrNotFound when there
+	// is no such base.
 	Start(ctx context.Context, d Draft, baseID string, limit int) (stored Draft, created bool, err error)
-	// ByToken returns the account's snapshot that was started with a client token, in
-	// whatever state it is now. ErrNotFound.
-	ByToken(ctx context.Context, account, token string) (Draft, error)
-	// Draft returns a pending draft. ErrNotFound, ErrNotPending.
+	// ByToken returns the snapshot that was started with a client token, in whatever
+	// state it is now. ErrNotFound.
+	ByToken(ctx context.Context, home awsid.Home, token string) (Draft, error)
+	// Draft returns a pending draft, of any account and region. ErrNotFound, ErrNotPending.
 	Draft(ctx context.Context, id string) (Draft, error)
 	// Complete stores what the writer says it has written and makes the Complete unit;
 	// from then on nothing can be written. Completing a draft again succeeds and changes
 	// nothing, since clients repeat the call. ErrNotFound, ErrNotPending.
-	Complete(ctx context.Context, account, id string, want Expected) error
+	Complete(ctx context.Context, home awsid.Home, id string, want Expected) error
 	// ExpireDrafts fails the drafts that at now have gone without a write for their
 	// Timeout, and forgets appends whose lease has lapsed. It returns how many drafts it
 	// failed.

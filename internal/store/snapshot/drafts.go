@@ -65,7 +65,7 @@ type Drafts struct {
 // StartRequest asks for an empty snapshot, or for one that begins as its parent
 // does and is encrypted like it.
 type StartRequest struct {
-	Account     string
+	Home        awsid.Home // of the new snapshot
 	Caller      kms.Caller // who must be allowed to use keys
 	Token       string
 	Digest      string
@@ -79,11 +79,11 @@ type StartRequest struct {
 
 // Replay returns the snapshot that a client token made before; ok is false if there
 // is none. ErrTokenReused if the token stood for another request.
-func (d *Drafts) Replay(ctx context.Context, account, token, digest string) (r Record, ok bool, err error) {
+func (d *Drafts) Replay(ctx context.Context, home awsid.Home, token, digest string) (r Record, ok bool, err error) {
 	if token == "" {
 		return r, false, nil
 	}
-	made, err := d.Store.ByToken(ctx, account, token)
+	made, err := d.Store.ByToken(ctx, home, token)
 	switch {
 	case errors.Is(err, ErrNotFound):
 		return r, false, nil
@@ -97,14 +97,14 @@ func (d *Drafts) Replay(ctx context.Context, account, token, digest string) (r R
 // the same time get the same snapshot. ErrTokenReused, ErrTooMany, ErrNotFound (of
 // the parent), ErrParentLarger, *keyring.Error.
 func (d *Drafts) Start(ctx context.Context, r StartRequest) (Record, error) {
-	rec := Record{ID: d.IDs.Snapshot(), Account: r.Account, Description: r.Description, VolumeSize: r.VolumeSize, Parent: r.Parent, Tags: r.Tags}
+	rec := Record{ID: d.IDs.Snapshot(), Account: r.Home.Account, Region: r.Home.Region, Description: r.Description, VolumeSize: r.VolumeSize, Parent: r.Parent, Tags: r.Tags}
 	draft := Draft{Record: rec, Token: r.Token, Digest: r.Digest, Timeout: r.Timeout}
 	encrypt := r.Encrypt
 	if err := d.growth(); err != nil {
 		return Record{}, err
 	}
 	if r.Parent != "" {
-		parent, err := d.source(ctx, r.Account, r.Parent)
+		parent, err := d.source(ctx, r.Home, r.Parent)
 		switch {
 		case err != nil:
 			return Record{}, err
@@ -124,21 +124,22 @@ func (d *Drafts) Start(ctx context.Context, r StartRequest) (Record, error) {
 
 // CopyRequest asks for a copy of a snapshot that the account may use.
 type CopyRequest struct {
-	Account     string
-	Caller      kms.Caller // who must be allowed to use keys
-	Source      string
-	Description string
-	Encrypt     *Encryption // nil: as the source is
-	DefaultKey  string      // the account's, as Encryption.Key
-	Tags        tag.Set
+	Home         awsid.Home // of the copy
+	Caller       kms.Caller // who must be allowed to use keys
+	Source       string
+	SourceRegion string // where it is
+	Description  string
+	Encrypt      *Encryption // nil: as the source is
+	DefaultKey   string      // the account's, as Encryption.Key
+	Tags         tag.Set
 }
 
 // Copy makes a snapshot with the blocks of another. Within a domain no data is
 // copied. When the key can't be used, the snapshot is made and fails, as at AWS.
 // ErrNotFound, ErrNotPending (the source is not completed), ErrTooMany.
 func (d *Drafts) Copy(ctx context.Context, r CopyRequest) (Record, error) {
-	source, err := d.Records.Get(ctx, r.Source)
-	if err == nil && !source.UsableBy(r.Account) {
+	source, err := d.Records.Get(ctx, r.SourceRegion, r.Source)
+	if err == nil && !source.UsableBy(r.Home.Account) {
 		err = ErrNotFound
 	}
 	if err == nil && source.State != Completed {
@@ -151,7 +152,8 @@ func (d *Drafts) Copy(ctx context.Context, r CopyRequest) (Record, error) {
 		return Record{}, err
 	}
 	draft := Draft{Want: &Expected{Blocks: -1}, Record: Record{
-		ID: d.IDs.Snapshot(), Account: r.Account, Description: r.Description, VolumeSize: source.VolumeSize, VirtualSize: source.VirtualSize, Tags: r.Tags,
+		ID: d.IDs.Snapshot(), Account: r.Home.Account, Region: r.Home.Region, Description: r.Description,
+		VolumeSize: source.VolumeSize, VirtualSize: source.VirtualSize, Tags: r.Tags,
 	}}
 	encrypt, err := d.keyOfCopy(ctx, r, source)
 	if err == nil {
@@ -171,10 +173,10 @@ func (d *Drafts) Copy(ctx context.Context, r CopyRequest) (Record, error) {
 	return rec, err
 }
 
-// source returns a completed snapshot that the account may read.
-func (d *Drafts) source(ctx context.Context, account, id string) (Record, error) {
-	rec, err := d.Records.Get(ctx, id)
-	if err == nil && (!rec.ReadableBy(account) || rec.State != Completed) {
+// source returns a completed snapshot of the region that the account may read.
+func (d *Drafts) source(ctx context.Context, home awsid.Home, id string) (Record, error) {
+	rec, err := d.Records.Get(ctx, home.Region, id)
+	if err == nil && (!rec.ReadableBy(home.Account) || rec.State != Completed) {
 		err = ErrNotFound
 	}
 	return rec, err
@@ -216,8 +218,8 @@ type WrittenBlock struct {
 
 // Put writes a block of a draft and returns when it is durable and every node sees
 // it. *ChecksumError, *BeyondError, ErrNotFound, ErrNotPending, ErrConflict.
-func (d *Drafts) Put(ctx context.Context, account, id string, b WrittenBlock) error {
-	draft, err := d.writable(ctx, account, id)
+func (d *Drafts) Put(ctx context.Context, home awsid.Home, id string, b WrittenBlock) error {
+	draft, err := d.writable(ctx, home, id)
 	if err != nil {
 		return err
 	}
@@ -241,10 +243,10 @@ func (d *Drafts) Put(ctx context.Context, account, id string, b WrittenBlock) er
 // Complete ends the writing of a draft and returns its state. What was written is
 // compared with what the client says afterwards, by a unit of work. Completing a
 // draft again changes nothing. ErrNotFound, ErrNotPending.
-func (d *Drafts) Complete(ctx context.Context, account, id string, want Expected) (State, error) {
-	err := d.Store.Complete(ctx, account, id, want)
+func (d *Drafts) Complete(ctx context.Context, home awsid.Home, id string, want Expected) (State, error) {
+	err := d.Store.Complete(ctx, home, id, want)
 	if errors.Is(err, ErrNotPending) {
-		rec, gerr := d.Records.Get(ctx, id)
+		rec, gerr := d.Records.Get(ctx, home.Region, id)
 		if gerr == nil && rec.State != Pending && rec.Task == "" {
 			return rec.State, nil
 		}
@@ -256,10 +258,10 @@ func (d *Drafts) Complete(ctx context.Context, account, id string, want Expected
 	return Pending, nil
 }
 
-func (d *Drafts) writable(ctx context.Context, account, id string) (Draft, error) {
+func (d *Drafts) writable(ctx context.Context, home awsid.Home, id string) (Draft, error) {
 	draft, err := d.Store.Draft(ctx, id)
 	switch {
-	case errors.Is(err, ErrNotFound), draft.Account != account && (err == nil || errors.Is(err, ErrNotPending)):
+	case errors.Is(err, ErrNotFound), draft.Home() != home && (err == nil || errors.Is(err, ErrNotPending)):
 		return draft, ErrNotFound // what others have is not told
 	case err != nil:
 		return draft, err

@@ -26,16 +26,16 @@ func (d *Drafts) sameKey(ctx context.Context, who kms.Caller, from Record) (*Enc
 }
 
 // keyOfCopy returns the encryption of a copy: the one that was asked for, else the
-// source's if the copy is its owner's, else the default. A copy of an encrypted
-// snapshot is always encrypted.
+// source's if the copy is its owner's and in its region, else the default. A copy of an
+// encrypted snapshot is always encrypted.
 func (d *Drafts) keyOfCopy(ctx context.Context, r CopyRequest, source Record) (*Encryption, error) {
-	same, err := d.sameKey(ctx, r.Caller, source)
+	same, err := d.sameKey(ctx, r.Caller.In(source.Region), source)
 	switch {
 	case err != nil:
 		return nil, err
 	case r.Encrypt != nil && r.Encrypt.Key != "", same == nil:
 		return r.Encrypt, nil
-	case source.Account == r.Account:
+	case source.Home() == r.Home:
 		return same, nil
 	}
 	return &Encryption{r.DefaultKey}, nil

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/diskport/diskport/internal/awsid"
 	"github.com/diskport/diskport/internal/block"
 	"github.com/diskport/diskport/internal/listing"
 	"github.com/diskport/diskport/internal/store/blockstore"
@@ -27,6 +28,7 @@ const (
 type Record struct {
 	ID          string // "snap-0" + 16 hex
 	Account     string
+	Region      string // that it was made in
 	Domain      string // dedupe domain of its blocks
 	Task        string // import task that makes or made it; may be empty
 	Description string // the caller's; empty: GeneratedDescription is shown
@@ -50,6 +52,9 @@ type Record struct {
 	Tier       Tier
 	TierSince  time.Time // zero: since it exists
 }
+
+// Home returns where the snapshot belongs.
+func (r Record) Home() awsid.Home { return awsid.Home{Account: r.Account, Region: r.Region} }
 
 // Everybody makes a snapshot public, when it is among the accounts that it is
 // shared with.
@@ -103,7 +108,8 @@ type PagePlace struct {
 	Blocks int               // blocks it names
 }
 
-// ErrNotFound reports a snapshot that does not exist or belongs to another account.
+// ErrNotFound reports a snapshot that does not exist, or belongs to another account or
+// region.
 var ErrNotFound = errors.New("snapshot: not found")
 
 // InUseError reports a snapshot that an image is made of.
@@ -126,40 +132,41 @@ type Store interface {
 
 // Records reads.
 type Records interface {
-	// Get returns a snapshot of any account and in any state, with its tags and with
-	// whom it is shared; whether the caller may see it is for the caller to check
-	// (Record.ReadableBy). ErrNotFound.
-	Get(ctx context.Context, id string) (Record, error)
-	// List returns at most limit snapshots that the account may use and that match f:
-	// its own, those of others that are shared with it, and public ones. They are in
-	// order of start, then id, beginning behind after. Those of others come without
-	// tags, and none says with whom it is shared. However many snapshots and shares
-	// there are, only about limit rows are read.
-	List(ctx context.Context, account string, f Filter, after listing.Place, limit int) ([]Record, error)
-	// Owned counts the account's snapshots, including pending and failed ones.
+	// Get returns a snapshot of a region, of any account and in any state, with its
+	// tags and with whom it is shared; whether the caller may see it is for the caller
+	// to check (Record.ReadableBy). ErrNotFound.
+	Get(ctx context.Context, region, id string) (Record, error)
+	// List returns at most limit snapshots of the region that the account may use and
+	// that match f: its own, those of others that are shared with it, and public ones.
+	// They are in order of start, then id, beginning behind after. Those of others come
+	// without tags, and none says with whom it is shared. However many snapshots and
+	// shares there are, only about limit rows are read.
+	List(ctx context.Context, home awsid.Home, f Filter, after listing.Place, limit int) ([]Record, error)
+	// Owned counts the account's snapshots in all regions, including pending and failed
+	// ones.
 	Owned(ctx context.Context, account string) (int, error)
 	// LocatePages returns where manifest pages lie. Pages that do not exist are absent
 	// from the answer; that is no error.
 	LocatePages(ctx context.Context, ids []PageID) (map[PageID]PagePlace, error)
 }
 
-// Changes are what an account can do to its own snapshots. The account is checked in
-// the transaction that makes the change: a snapshot of another account is ErrNotFound,
-// as one that does not exist.
+// Changes are what an account can do to its own snapshots in a region. Both are checked
+// in the transaction that makes the change: a snapshot of another account or region is
+// ErrNotFound, as one that does not exist.
 type Changes interface {
 	// Share lets the accounts in add use a snapshot, and those in remove no longer.
 	// Adding an account that has it, or removing one that has not, is no error.
 	// ErrTooManyShares when it would be shared with more than MaxShares; then nothing
 	// changes.
-	Share(ctx context.Context, account, id string, add, remove []string) error
+	Share(ctx context.Context, home awsid.Home, id string, add, remove []string) error
 	// Unshare makes a snapshot private.
-	Unshare(ctx context.Context, account, id string) error
+	Unshare(ctx context.Context, home awsid.Home, id string) error
 	// SetTier moves a completed snapshot to a storage tier.
-	SetTier(ctx context.Context, account, id string, t Tier) error
+	SetTier(ctx context.Context, home awsid.Home, id string, t Tier) error
 	// Delete removes a snapshot. Once it has returned, the snapshot is gone for every
 	// reader that does not hold its root; its blocks are garbage that gc frees later.
 	// ErrPending while an import makes it, *InUseError while an image is made of it.
-	Delete(ctx context.Context, account, id string) error
+	Delete(ctx context.Context, home awsid.Home, id string) error
 }
 
 // Filter narrows a list of snapshots. A nil field matches all of them.

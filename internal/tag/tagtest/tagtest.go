@@ -9,15 +9,18 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/diskport/diskport/internal/awsid"
 	"github.com/diskport/diskport/internal/tag"
 )
 
 // Bench is a store under test with resources that have no tags: a task and a
-// snapshot of account "a", and a task of account "b".
+// snapshot of account "a" in eu-north-1, a task of account "b" there, and one of "a" in
+// us-east-1.
 type Bench struct {
 	Store          tag.Store
 	Task, Snapshot string
 	Foreign        string
+	Elsewhere      string
 }
 
 // Test runs the suite; open returns a fresh bench.
@@ -37,11 +40,11 @@ func Test(t *testing.T, open func(t *testing.T) Bench) {
 	}
 }
 
-const account = "a"
+var home = awsid.Home{Account: "a", Region: "eu-north-1"}
 
 func (b Bench) add(t *testing.T, tags []tag.Tag, resources ...string) {
 	t.Helper()
-	if err := b.Store.Add(t.Context(), account, resources, tags); err != nil {
+	if err := b.Store.Add(t.Context(), home, resources, tags); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -49,7 +52,7 @@ func (b Bench) add(t *testing.T, tags []tag.Tag, resources ...string) {
 // expect compares all tags of the account, as "resource key=value".
 func (b Bench) expect(t *testing.T, want ...string) {
 	t.Helper()
-	list, err := b.Store.List(t.Context(), account, tag.Filter{}, tag.Place{}, 1000)
+	list, err := b.Store.List(t.Context(), home, tag.Filter{}, tag.Place{}, 1000)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +82,7 @@ func remove(t *testing.T, b Bench) {
 	one, other := "1", "other"
 	del := func(resource string, d ...tag.Deletion) {
 		t.Helper()
-		if err := b.Store.Remove(t.Context(), account, []string{resource}, d); err != nil {
+		if err := b.Store.Remove(t.Context(), home, []string{resource}, d); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -92,8 +95,10 @@ func remove(t *testing.T, b Bench) {
 func pages(t *testing.T, b Bench) {
 	b.add(t, []tag.Tag{{Key: "b", Value: "1"}, {Key: "B", Value: "2"}, {Key: "ä", Value: ""}}, b.Snapshot, b.Task)
 	b.add(t, []tag.Tag{{Key: "c", Value: "1"}}, b.Snapshot)
-	if err := b.Store.Add(t.Context(), "b", []string{b.Foreign}, []tag.Tag{{Key: "b", Value: "1"}}); err != nil {
-		t.Fatal(err)
+	for id, where := range map[string]awsid.Home{b.Foreign: {Account: "b", Region: home.Region}, b.Elsewhere: {Account: "a", Region: "us-east-1"}} {
+		if err := b.Store.Add(t.Context(), where, []string{id}, []tag.Tag{{Key: "b", Value: "1"}}); err != nil {
+			t.Fatal(err)
+		}
 	}
 	names := map[string]string{b.Task: "task", b.Snapshot: "snap"}
 	tests := []struct {
@@ -102,7 +107,7 @@ func pages(t *testing.T, b Bench) {
 		want []string
 	}{
 		{"all", tag.Filter{}, []string{"task B", "task b", "task ä", "snap B", "snap b", "snap c", "snap ä"}},
-		{"of one", tag.Filter{Resources: []string{b.Snapshot, b.Foreign}}, []string{"snap B", "snap b", "snap c", "snap ä"}},
+		{"of one", tag.Filter{Resources: []string{b.Snapshot, b.Foreign, b.Elsewhere}}, []string{"snap B", "snap b", "snap c", "snap ä"}},
 		{"of none", tag.Filter{Resources: []string{}}, nil},
 		{"a tag", tag.Filter{Tag: &tag.Tag{Key: "b", Value: "1"}}, []string{"task b", "snap b"}},
 		{"an empty tag", tag.Filter{Tag: &tag.Tag{Key: "ä"}}, []string{"task ä", "snap ä"}},
@@ -113,7 +118,7 @@ func pages(t *testing.T, b Bench) {
 		for limit := 1; limit < 9; limit++ {
 			var got []string
 			for after := (tag.Place{}); ; {
-				list, err := b.Store.List(t.Context(), account, tt.f, after, limit)
+				list, err := b.Store.List(t.Context(), home, tt.f, after, limit)
 				if err != nil || len(list) > limit {
 					t.Fatalf("%s: %d tags on a page of %d, %v", tt.name, len(list), limit, err)
 				}
@@ -134,12 +139,12 @@ func pages(t *testing.T, b Bench) {
 
 func unknownChangesNothing(t *testing.T, b Bench) {
 	tags := []tag.Tag{{Key: "k", Value: "v"}}
-	for _, unknown := range []string{b.Foreign, "snap-00000000000000000", "import-snap-00000000000000000", "vol-1", ""} {
-		err := b.Store.Add(t.Context(), account, []string{b.Task, b.Snapshot, unknown}, tags)
+	for _, unknown := range []string{b.Foreign, b.Elsewhere, "snap-00000000000000000", "import-snap-00000000000000000", "vol-1", ""} {
+		err := b.Store.Add(t.Context(), home, []string{b.Task, b.Snapshot, unknown}, tags)
 		if no, ok := errors.AsType[*tag.NoResourceError](err); !ok || no.ID != unknown {
 			t.Errorf("add to %q: got %v, want a NoResourceError", unknown, err)
 		}
-		err = b.Store.Remove(t.Context(), account, []string{unknown}, nil)
+		err = b.Store.Remove(t.Context(), home, []string{unknown}, nil)
 		if _, ok := errors.AsType[*tag.NoResourceError](err); !ok {
 			t.Errorf("remove from %q: got %v, want a NoResourceError", unknown, err)
 		}
@@ -156,12 +161,12 @@ func numbered(from, n int) (tags []tag.Tag) {
 
 func atMostFifty(t *testing.T, b Bench) {
 	b.add(t, numbered(0, tag.MaxPerResource), b.Snapshot)
-	err := b.Store.Add(t.Context(), account, []string{b.Task, b.Snapshot}, numbered(50, 1))
+	err := b.Store.Add(t.Context(), home, []string{b.Task, b.Snapshot}, numbered(50, 1))
 	if !errors.Is(err, tag.ErrTooMany) {
 		t.Errorf("the 51st: got %v, want %v", err, tag.ErrTooMany)
 	}
 	b.add(t, numbered(0, tag.MaxPerResource), b.Snapshot) // overwriting is no addition
-	list, err := b.Store.List(t.Context(), account, tag.Filter{}, tag.Place{}, 1000)
+	list, err := b.Store.List(t.Context(), home, tag.Filter{}, tag.Place{}, 1000)
 	if err != nil || len(list) != tag.MaxPerResource {
 		t.Errorf("%d tags, %v, want %d", len(list), err, tag.MaxPerResource)
 	}
@@ -173,7 +178,7 @@ func concurrentAdds(t *testing.T, b Bench) {
 	errs := make([]error, callers)
 	for i := range callers {
 		wg.Go(func() {
-			errs[i] = b.Store.Add(t.Context(), account, []string{b.Task}, numbered(i*each, each))
+			errs[i] = b.Store.Add(t.Context(), home, []string{b.Task}, numbered(i*each, each))
 		})
 	}
 	wg.Wait()
@@ -185,7 +190,7 @@ func concurrentAdds(t *testing.T, b Bench) {
 			t.Error(err)
 		}
 	}
-	list, err := b.Store.List(t.Context(), account, tag.Filter{}, tag.Place{}, 1000)
+	list, err := b.Store.List(t.Context(), home, tag.Filter{}, tag.Place{}, 1000)
 	if err != nil || len(list) != tag.MaxPerResource || refused != 1 {
 		t.Errorf("%d tags, %d refused, %v, want %d and 1", len(list), refused, err, tag.MaxPerResource)
 	}

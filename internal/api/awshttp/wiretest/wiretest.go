@@ -19,7 +19,19 @@ import (
 
 	"github.com/aws/smithy-go"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/diskport/diskport/internal/awsid"
 )
+
+// Regions returns the regions of a service whose own region is own: all that AWS has in
+// its partition, or those in only.
+func Regions(own string, only ...string) awsid.Regions {
+	r, err := awsid.NewRegions(own, only)
+	if err != nil {
+		panic(err) // a mistake in the test
+	}
+	return r
+}
 
 // Mask replaces what differs each time.
 type Mask struct {

@@ -120,7 +120,7 @@ func liveCountsShow(t *testing.T, b Bench) {
 	want := importtask.Counts{Done: 50, Source: 14}
 	same(t, "two in flight", want, b.get(t, taskID(1)).Counts)
 	same(t, "in the list", want, b.list(t)[0].Counts)
-	snap, err := b.Snapshots.Get(t.Context(), snapshotID(1))
+	snap, err := b.Snapshots.Get(t.Context(), home.Region, snapshotID(1))
 	if err != nil || snap.Progress != 25 {
 		t.Errorf("snapshot progress %d, %v, want 25", snap.Progress, err)
 	}

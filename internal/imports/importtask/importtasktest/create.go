@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/diskport/diskport/internal/awsid"
 	"github.com/diskport/diskport/internal/imports/importtask"
 	"github.com/diskport/diskport/internal/listing"
 	"github.com/diskport/diskport/internal/tag"
@@ -26,9 +27,9 @@ func createStoresTheTask(t *testing.T, b Bench) {
 	if l.Task != want.ID || l.Account != account || l.Attempt != 1 {
 		t.Errorf("its unit is %+v", l)
 	}
-	_, err := b.Tasks.Get(t.Context(), "other", want.ID)
+	_, err := b.Tasks.Get(t.Context(), awsid.Home{Account: "other", Region: home.Region}, want.ID)
 	wantError(t, "another account", err, importtask.ErrNotFound)
-	_, err = b.Tasks.Get(t.Context(), account, taskID(2))
+	_, err = b.Tasks.Get(t.Context(), home, taskID(2))
 	wantError(t, "another id", err, importtask.ErrNotFound)
 	if err := b.Tasks.SetPhase(t.Context(), l, importtask.Validating, "RAW"); err != nil {
 		t.Fatal(err)
@@ -62,7 +63,7 @@ func listInOrderOfCreation(t *testing.T, b Bench) {
 // list returns the account's tasks.
 func (b Bench) list(t *testing.T) []importtask.Task {
 	t.Helper()
-	list, err := b.Tasks.List(t.Context(), account, importtask.Filter{}, listing.Place{}, listing.Page)
+	list, err := b.Tasks.List(t.Context(), home, importtask.Filter{}, listing.Place{}, listing.Page)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +74,7 @@ func (b Bench) list(t *testing.T) []importtask.Task {
 func (b Bench) ids(t *testing.T, f importtask.Filter, limit int) (ids []string) {
 	t.Helper()
 	for after := (listing.Place{}); ; {
-		list, err := b.Tasks.List(t.Context(), account, f, after, limit)
+		list, err := b.Tasks.List(t.Context(), home, f, after, limit)
 		if err != nil || len(list) > limit {
 			t.Fatalf("%d tasks on a page of %d, %v", len(list), limit, err)
 		}
@@ -91,7 +92,7 @@ func filters(t *testing.T, b Bench) {
 	b.planned(t, 1, 1) // active
 	b.published(t, 2)
 	b.planned(t, 3, 1)
-	if _, err := b.Tasks.Cancel(t.Context(), account, taskID(3), importtask.Failure{}); err != nil {
+	if _, err := b.Tasks.Cancel(t.Context(), home, taskID(3), importtask.Failure{}); err != nil {
 		t.Fatal(err)
 	}
 	foreign := newTask(9)
@@ -125,7 +126,7 @@ func unfinished(t *testing.T, b Bench) {
 	foreign := newTask(0)
 	foreign.Account = "other"
 	b.create(t, foreign)
-	if _, err := b.Tasks.Cancel(t.Context(), account, taskID(3), importtask.Failure{}); err != nil {
+	if _, err := b.Tasks.Cancel(t.Context(), home, taskID(3), importtask.Failure{}); err != nil {
 		t.Fatal(err)
 	}
 	for _, limit := range []int{1, 2, 9} {
@@ -149,6 +150,67 @@ func unfinished(t *testing.T, b Bench) {
 	}
 }
 
+// regions: a task is seen in its own region, with its snapshot and tags; tokens and
+// limits are those of a region.
+func regions(t *testing.T, b Bench) {
+	here := newTask(1)
+	here.Token = "token"
+	b.create(t, here)
+	there := newTask(2)
+	there.Token, there.Region, there.RequestDigest = "token", elsewhere.Region, "another"
+	if _, created, err := b.Tasks.Create(t.Context(), there, 1); err != nil || !created {
+		t.Fatalf("the same token, and one more than the limit: %v, %v", created, err)
+	}
+	for _, place := range []struct {
+		home      awsid.Home
+		own, them int
+	}{{home, 1, 2}, {elsewhere, 2, 1}} {
+		got, err := b.Tasks.Get(t.Context(), place.home, taskID(place.own))
+		if err != nil || got.Home() != place.home {
+			t.Errorf("got %+v, %v", got, err)
+		}
+		_, err = b.Tasks.Get(t.Context(), place.home, taskID(place.them))
+		wantError(t, "one of the other region", err, importtask.ErrNotFound)
+		if got, err := b.Tasks.ByToken(t.Context(), place.home, "token"); err != nil || got.ID != taskID(place.own) {
+			t.Errorf("by token: got %+v, %v", got, err)
+		}
+		for name, f := range map[string]importtask.Filter{"all": {}, "by id": {IDs: []string{taskID(1), taskID(2)}}, "by state": {States: []importtask.State{importtask.Active}}} {
+			list, err := b.Tasks.List(t.Context(), place.home, f, listing.Place{}, 9)
+			if err != nil || len(list) != 1 || list[0].ID != taskID(place.own) {
+				t.Errorf("%s: got %+v, %v", name, list, err)
+			}
+		}
+		if n, err := b.Tasks.Active(t.Context(), place.home); err != nil || n != 1 {
+			t.Errorf("%d are active, %v", n, err)
+		}
+	}
+	if n, err := b.Tasks.Owned(t.Context(), account); err != nil || n != 2 {
+		t.Errorf("owns %d, %v", n, err)
+	}
+	for range 2 {
+		l := b.claim(t, work.Plan)
+		task, err := b.Tasks.OfUnit(t.Context(), l.Unit)
+		if err != nil || task.ID != l.Task {
+			t.Fatalf("the task of a unit: got %+v, %v", task, err)
+		}
+		n := map[string]int{taskID(1): 1, taskID(2): 2}[l.Task]
+		p := plan(n, 1)
+		p.Snapshot.Region = "made up" // the task's counts
+		if _, err := b.Tasks.Planned(t.Context(), l, p); err != nil {
+			t.Fatal(err)
+		}
+		if r, err := b.Snapshots.Get(t.Context(), task.Region, snapshotID(n)); err != nil || r.Home() != task.Home() {
+			t.Errorf("its snapshot: got %+v, %v", r, err)
+		}
+		tags, err := b.Tags.List(t.Context(), task.Home(), tag.Filter{}, tag.Place{}, 9)
+		if err != nil || len(tags) != 2 || tags[0].Resource.ID != task.ID || tags[1].Resource.ID != snapshotID(n) {
+			t.Errorf("tags: got %+v, %v", tags, err)
+		}
+	}
+	_, err := b.Tasks.OfUnit(t.Context(), work.Unit{Account: "other", Task: taskID(1)})
+	wantError(t, "of a unit of another account", err, importtask.ErrNotFound)
+}
+
 func aTokenMakesOneTask(t *testing.T, b Bench) {
 	first := newTask(1)
 	first.Token = "token"
@@ -160,13 +222,13 @@ func aTokenMakesOneTask(t *testing.T, b Bench) {
 		t.Fatalf("replay: created %v, %v", created, err)
 	}
 	same(t, "replayed", want, got)
-	got, err = b.Tasks.ByToken(t.Context(), account, "token")
+	got, err = b.Tasks.ByToken(t.Context(), home, "token")
 	if err != nil {
 		t.Fatal(err)
 	}
 	same(t, "by token", want, got)
 	for _, token := range []string{"", "Token"} {
-		_, err = b.Tasks.ByToken(t.Context(), account, token)
+		_, err = b.Tasks.ByToken(t.Context(), home, token)
 		wantError(t, "token "+token, err, importtask.ErrNotFound)
 	}
 	foreign := newTask(3)
@@ -212,17 +274,17 @@ func runningTasksAreLimited(t *testing.T, b Bench) {
 	b.create(t, newTask(2))
 	_, _, err := b.Tasks.Create(t.Context(), newTask(3), 2)
 	wantError(t, "a third", err, importtask.ErrTooMany)
-	_, err = b.Tasks.Get(t.Context(), account, taskID(3))
+	_, err = b.Tasks.Get(t.Context(), home, taskID(3))
 	wantError(t, "the refused one", err, importtask.ErrNotFound)
 	foreign := newTask(4)
 	foreign.Account = "other"
 	if _, created, err := b.Tasks.Create(t.Context(), foreign, 1); err != nil || !created {
 		t.Errorf("another account: %v, %v", created, err)
 	}
-	if _, err := b.Tasks.Cancel(t.Context(), account, taskID(1), importtask.Failure{}); err != nil {
+	if _, err := b.Tasks.Cancel(t.Context(), home, taskID(1), importtask.Failure{}); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := b.Tasks.Active(t.Context(), account); err != nil || n != 1 {
+	if n, err := b.Tasks.Active(t.Context(), home); err != nil || n != 1 {
 		t.Errorf("%d active, %v, want one", n, err)
 	}
 	if _, created, err := b.Tasks.Create(t.Context(), newTask(3), 2); err != nil || !created {

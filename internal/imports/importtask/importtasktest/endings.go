@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/diskport/diskport/internal/awsid"
 	"github.com/diskport/diskport/internal/imports/importtask"
 	"github.com/diskport/diskport/internal/listing"
 	"github.com/diskport/diskport/internal/store/snapshot"
@@ -50,7 +51,7 @@ func aFailureIsCleanedUp(t *testing.T, b Bench) {
 	}
 	same(t, "snapshot", snapshot.Record{}, v.Snap)
 	same(t, "draft", []snapshot.PagePlace(nil), v.Draft)
-	tags, err := b.Tags.List(t.Context(), account, tag.Filter{}, tag.Place{}, listing.Page)
+	tags, err := b.Tags.List(t.Context(), home, tag.Filter{}, tag.Place{}, listing.Page)
 	if err != nil || len(tags) != 1 || tags[0].Resource.ID != taskID(1) {
 		t.Errorf("tags: %v, %v, want the task's only", tags, err)
 	}
@@ -58,29 +59,30 @@ func aFailureIsCleanedUp(t *testing.T, b Bench) {
 }
 
 func cancel(t *testing.T, b Bench) {
-	check := func(what, account, id string, want importtask.State, wantErr error) {
+	check := func(what string, home awsid.Home, id string, want importtask.State, wantErr error) {
 		t.Helper()
-		got, err := b.Tasks.Cancel(t.Context(), account, id, failure)
+		got, err := b.Tasks.Cancel(t.Context(), home, id, failure)
 		if !errors.Is(err, wantErr) || err == nil && got != want {
 			t.Errorf("%s: got %v, %v, want %v, %v", what, got, err, want, wantErr)
 		}
 	}
 	l := b.planned(t, 1, 1)[0]
-	check("unknown", account, taskID(7), "", importtask.ErrNotFound)
-	check("another's", "other", taskID(1), "", importtask.ErrNotFound)
-	check("active", account, taskID(1), importtask.Active, nil)
+	check("unknown", home, taskID(7), "", importtask.ErrNotFound)
+	check("another's", awsid.Home{Account: "other", Region: home.Region}, taskID(1), "", importtask.ErrNotFound)
+	check("in another region", elsewhere, taskID(1), "", importtask.ErrNotFound)
+	check("active", home, taskID(1), importtask.Active, nil)
 	_, err := b.Work.Renew(t.Context(), l, time.Now(), work.Progress{})
 	wantError(t, "the worker of a cancelled task", err, work.ErrLost)
-	check("deleting", account, taskID(1), importtask.Deleting, nil)
+	check("deleting", home, taskID(1), importtask.Deleting, nil)
 	cleanup := b.claim(t, work.Cleanup)
-	check("while it is cleaned up", account, taskID(1), importtask.Deleting, nil)
+	check("while it is cleaned up", home, taskID(1), importtask.Deleting, nil)
 	if err := b.Tasks.CleanedUp(t.Context(), cleanup); err != nil {
 		t.Fatal(err)
 	}
 	b.published(t, 2, "x")
 	for n, state := range map[int]importtask.State{1: importtask.Deleted, 2: importtask.Completed} {
 		before := b.see(t, n)
-		_, err := b.Tasks.Cancel(t.Context(), account, taskID(n), failure)
+		_, err := b.Tasks.Cancel(t.Context(), home, taskID(n), failure)
 		if no, ok := errors.AsType[*importtask.TransitionError](err); !ok || no.State != state {
 			t.Errorf("cancel one that is %s: got %v", state, err)
 		}
@@ -95,7 +97,7 @@ func cancelOrPublish(t *testing.T, b Bench) {
 		publish := b.events(t, n, l)["Publish"]
 		var cancelled, published error
 		var wg sync.WaitGroup
-		wg.Go(func() { _, cancelled = b.Tasks.Cancel(t.Context(), account, taskID(n), failure) })
+		wg.Go(func() { _, cancelled = b.Tasks.Cancel(t.Context(), home, taskID(n), failure) })
 		wg.Go(func() { published = publish() })
 		wg.Wait()
 		v := b.see(t, n)
@@ -140,15 +142,15 @@ func forget(t *testing.T, b Bench) {
 	}
 	count(b.get(t, taskID(1)).EndedAt, 0)
 	count(ended, 1)
-	_, err = b.Tasks.Get(t.Context(), account, taskID(1))
+	_, err = b.Tasks.Get(t.Context(), home, taskID(1))
 	wantError(t, "forgotten", err, importtask.ErrNotFound)
 	count(ended.Add(time.Hour), 1)
 	count(ended.Add(time.Hour), 0)
-	tags, err := b.Tags.List(t.Context(), account, tag.Filter{}, tag.Place{}, listing.Page)
+	tags, err := b.Tags.List(t.Context(), home, tag.Filter{}, tag.Place{}, listing.Page)
 	if err != nil || len(tags) != 3 { // of snapshots 2 and 3, and of task 3
 		t.Errorf("tags: %v, %v, want 3", tags, err)
 	}
-	if snap, err := b.Snapshots.Get(t.Context(), snapshotID(2)); err != nil || snap.State != snapshot.Completed {
+	if snap, err := b.Snapshots.Get(t.Context(), home.Region, snapshotID(2)); err != nil || snap.State != snapshot.Completed {
 		t.Errorf("its snapshot: %+v, %v", snap, err)
 	}
 	b.create(t, withToken)

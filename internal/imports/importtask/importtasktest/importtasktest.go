@@ -38,6 +38,7 @@ func Test(t *testing.T, open func(t *testing.T) Bench) {
 		"ListInOrderOfCreation":         listInOrderOfCreation,
 		"Filters":                       filters,
 		"Unfinished":                    unfinished,
+		"Regions":                       regions,
 		"ATokenMakesOneTask":            aTokenMakesOneTask,
 		"ConcurrentTokensMakeOneTask":   concurrentTokensMakeOneTask,
 		"RunningTasksAreLimited":        runningTasksAreLimited,
@@ -66,12 +67,18 @@ func Test(t *testing.T, open func(t *testing.T) Bench) {
 
 const account = "111122223333"
 
+// home is where the tasks are, unless a test says otherwise.
+var home = awsid.Home{Account: account, Region: "eu-north-1"}
+
+// elsewhere is another region of the same account.
+var elsewhere = awsid.Home{Account: account, Region: "us-east-1"}
+
 func taskID(n int) string     { return fmt.Sprintf("import-snap-%017x", n) }
 func snapshotID(n int) string { return fmt.Sprintf("snap-0%016x", n) }
 
 func newTask(n int) importtask.Task {
 	return importtask.Task{
-		ID: taskID(n), Account: account, Region: "eu-north-1", Encrypted: true, KMSKey: "alias/k", RequestDigest: "digest", Description: "d", DiskDescription: "dd",
+		ID: taskID(n), Account: account, Region: home.Region, Encrypted: true, KMSKey: "alias/k", RequestDigest: "digest", Description: "d", DiskDescription: "dd",
 		Format: "VMDK", RoleName: "vmimport", Bucket: "bucket", Key: "kéy/x", WrappedURL: []byte{0, 1, 255},
 		Pin: "pin", SourceBytes: 1 << 40, Tags: tag.Set{{Key: "k", Value: "v"}},
 	}
@@ -88,7 +95,7 @@ func (b Bench) create(t *testing.T, task importtask.Task) importtask.Task {
 
 func (b Bench) get(t *testing.T, id string) importtask.Task {
 	t.Helper()
-	task, err := b.Tasks.Get(t.Context(), account, id)
+	task, err := b.Tasks.Get(t.Context(), home, id)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,7 +117,7 @@ func plan(n, ranges int) importtask.Plan {
 	p := importtask.Plan{
 		Format: "VHDX", Virtual: 1 << 30, Warnings: []string{"odd"}, KMSKey: "arn of k",
 		Snapshot: snapshot.Record{
-			ID: snapshotID(n), Account: account, Domain: "dom-x", Task: taskID(n), State: snapshot.Pending,
+			ID: snapshotID(n), Account: account, Region: home.Region, Domain: "dom-x", Task: taskID(n), State: snapshot.Pending,
 			VolumeSize: 1, VirtualSize: 1 << 30, DataKey: "data key", Tags: tag.Set{{Key: "s", Value: "t"}},
 		},
 	}
@@ -223,7 +230,7 @@ func (b Bench) see(t *testing.T, n int, blocks ...string) visible {
 	if v.Draft, err = b.Drafts.RangePages(t.Context(), snapshotID(n)); err != nil {
 		t.Fatal(err)
 	}
-	if v.Snap, err = b.Snapshots.Get(t.Context(), snapshotID(n)); err != nil && !errors.Is(err, snapshot.ErrNotFound) {
+	if v.Snap, err = b.Snapshots.Get(t.Context(), home.Region, snapshotID(n)); err != nil && !errors.Is(err, snapshot.ErrNotFound) {
 		t.Fatal(err)
 	}
 	return v

@@ -72,7 +72,7 @@ func lostLeasesChangeNothing(t *testing.T, b Bench) {
 			}
 		},
 		"task cancelled": func(l work.Lease) {
-			if _, err := b.Tasks.Cancel(t.Context(), account, l.Task, importtask.Failure{}); err != nil {
+			if _, err := b.Tasks.Cancel(t.Context(), home, l.Task, importtask.Failure{}); err != nil {
 				t.Fatal(err)
 			}
 		},

@@ -27,7 +27,7 @@ func draft(id, token string) snapshot.Draft {
 	return snapshot.Draft{
 		Token: token, Digest: "digest of " + id, Timeout: time.Hour,
 		Record: snapshot.Record{
-			ID: id, Account: "a", Domain: "dom-1", Description: "d", State: snapshot.Pending, VolumeSize: 8, StartedAt: start, DataKey: "data key",
+			ID: id, Account: "a", Region: region, Domain: "dom-1", Description: "d", State: snapshot.Pending, VolumeSize: 8, StartedAt: start, DataKey: "data key",
 			Lineage: id, Tier: snapshot.Standard, Tags: tag.Set{{Key: "k", Value: "v"}},
 		},
 	}
@@ -110,7 +110,7 @@ func refusedFromTheStart(t *testing.T, b Bench) {
 			t.Errorf("created %v: %+v, %v", created, stored.Record, err)
 		}
 	}
-	got, err := b.Store.Get(t.Context(), one)
+	got, err := b.Store.Get(t.Context(), region, one)
 	if err != nil || got.State != snapshot.Failed || got.Message != "no key" {
 		t.Errorf("record %+v, %v", got, err)
 	}
@@ -119,22 +119,22 @@ func refusedFromTheStart(t *testing.T, b Bench) {
 	}
 	_, err = b.Drafts.Draft(t.Context(), one)
 	fails(t, "draft of what was refused", err, snapshot.ErrNotPending)
-	must(t, b.Store.Delete(t.Context(), "a", one))
+	must(t, b.Store.Delete(t.Context(), of("a"), one))
 }
 
 func startAndComplete(t *testing.T, b Bench) {
 	d := draft(one, "t")
 	b.start(t, d)
-	got, err := b.Store.Get(t.Context(), one)
+	got, err := b.Store.Get(t.Context(), region, one)
 	if diff := cmp.Diff(d.Record, got); err != nil || diff != "" {
 		t.Errorf("record: %v (-want +got):\n%s", err, diff)
 	}
 	must(t, b.write(t, one, 1, theBlock(3, "x"), theBlock(1, "y")))
-	fails(t, "complete by another", b.Drafts.Complete(t.Context(), "b", one, snapshot.Expected{}), snapshot.ErrNotFound)
-	fails(t, "complete what is not", b.Drafts.Complete(t.Context(), "a", two, snapshot.Expected{}), snapshot.ErrNotFound)
+	fails(t, "complete by another", b.Drafts.Complete(t.Context(), of("b"), one, snapshot.Expected{}), snapshot.ErrNotFound)
+	fails(t, "complete what is not", b.Drafts.Complete(t.Context(), of("a"), two, snapshot.Expected{}), snapshot.ErrNotFound)
 	want := snapshot.Expected{Blocks: 2, Checksum: []byte{1, 2}}
-	must(t, b.Drafts.Complete(t.Context(), "a", one, want))
-	must(t, b.Drafts.Complete(t.Context(), "a", one, snapshot.Expected{Blocks: 9})) // again: the first counts
+	must(t, b.Drafts.Complete(t.Context(), of("a"), one, want))
+	must(t, b.Drafts.Complete(t.Context(), of("a"), one, snapshot.Expected{Blocks: 9})) // again: the first counts
 	stored, err := b.Drafts.Draft(t.Context(), one)
 	if diff := cmp.Diff(&want, stored.Want); err != nil || diff != "" || stored.Timeout != time.Hour {
 		t.Errorf("draft: %+v, %v (-want +got):\n%s", stored, err, diff)
@@ -142,13 +142,13 @@ func startAndComplete(t *testing.T, b Bench) {
 	l := b.claim(t, one)
 	must(t, b.publish(t, l, 2, 2))
 	fails(t, "publish again", b.Drafts.Publish(t.Context(), l, snapshot.Manifest{}), work.ErrLost)
-	got, err = b.Store.Get(t.Context(), one)
+	got, err = b.Store.Get(t.Context(), region, one)
 	if err != nil || got.State != snapshot.Completed || got.Root.ID != 2 || got.Blocks != 2 || got.Stored != 100 || got.Progress != 100 || got.CompletedAt.IsZero() {
 		t.Errorf("published: %+v, %v", got, err)
 	}
 	_, err = b.Drafts.Draft(t.Context(), one)
 	fails(t, "draft of what is completed", err, snapshot.ErrNotPending)
-	fails(t, "complete what is completed", b.Drafts.Complete(t.Context(), "a", one, want), snapshot.ErrNotPending)
+	fails(t, "complete what is completed", b.Drafts.Complete(t.Context(), of("a"), one, want), snapshot.ErrNotPending)
 	if left, err := b.Drafts.DraftBlocks(t.Context(), one, -1, 10); err != nil || len(left) != 0 {
 		t.Errorf("digests are kept: %v, %v", left, err)
 	}
@@ -160,20 +160,20 @@ func tokens(t *testing.T, b Bench) {
 	if err != nil || created || again.ID != one || again.Digest != "digest of "+one || len(again.Tags) != 1 {
 		t.Errorf("replay: %+v, %v, %v", again, created, err)
 	}
-	byToken, err := b.Drafts.ByToken(t.Context(), "a", "t")
+	byToken, err := b.Drafts.ByToken(t.Context(), of("a"), "t")
 	if err != nil || byToken.ID != one || byToken.Digest != again.Digest || len(byToken.Tags) != 1 {
 		t.Errorf("by token: %+v, %v", byToken, err)
 	}
-	for _, of := range [][2]string{{"b", "t"}, {"a", "T"}, {"a", ""}} {
-		_, err := b.Drafts.ByToken(t.Context(), of[0], of[1])
-		fails(t, "token "+of[1]+" of "+of[0], err, snapshot.ErrNotFound)
+	for _, key := range [][2]string{{"b", "t"}, {"a", "T"}, {"a", ""}} {
+		_, err := b.Drafts.ByToken(t.Context(), of(key[0]), key[1])
+		fails(t, "token "+key[1]+" of "+key[0], err, snapshot.ErrNotFound)
 	}
 	other := draft(two, "t")
 	other.Account = "b"
 	b.start(t, other)
 	b.start(t, draft("snap-00000000000000003", ""))
 	b.start(t, draft("snap-00000000000000004", "")) // no token is none
-	must(t, b.Store.Delete(t.Context(), "a", one))
+	must(t, b.Store.Delete(t.Context(), of("a"), one))
 	b.start(t, draft("snap-00000000000000005", "t"))
 }
 
@@ -225,7 +225,7 @@ func appends(t *testing.T, b Bench) {
 	if err != nil || at[theBlock(0, "z").ID].File.ID != 7 {
 		t.Errorf("z is at %v, %v", at, err)
 	}
-	if r, err := b.Store.Get(t.Context(), one); err != nil || r.Stored != 200 || r.Progress != 40 {
+	if r, err := b.Store.Get(t.Context(), region, one); err != nil || r.Stored != 200 || r.Progress != 40 {
 		t.Errorf("got %+v, %v; want 200 bytes and the furthest progress", r, err)
 	}
 	l, _ := b.begin(t, one, 8)
@@ -238,10 +238,10 @@ func appends(t *testing.T, b Bench) {
 func lateAppends(t *testing.T, b Bench) {
 	b.start(t, draft(one, ""))
 	l, p := b.begin(t, one, 1)
-	must(t, b.Drafts.Complete(t.Context(), "a", one, snapshot.Expected{}))
+	must(t, b.Drafts.Complete(t.Context(), of("a"), one, snapshot.Expected{}))
 	late := snapshot.Appended{Packs: []blockstore.ClosedPack{p}, Blocks: []snapshot.DraftBlock{theBlock(1, "x")}}
 	fails(t, "append to a complete draft", b.Drafts.Append(t.Context(), l, late), snapshot.ErrNotPending)
-	must(t, b.Store.Delete(t.Context(), "a", one))
+	must(t, b.Store.Delete(t.Context(), of("a"), one))
 	fails(t, "append to a deleted draft", b.Drafts.Append(t.Context(), l, late), snapshot.ErrNotPending)
 }
 
@@ -250,7 +250,7 @@ func lateAppends(t *testing.T, b Bench) {
 func inherited(t *testing.T, b Bench) {
 	b.start(t, draft(one, ""))
 	must(t, b.write(t, one, 1, theBlock(1, "written")))
-	must(t, b.Drafts.Complete(t.Context(), "a", one, snapshot.Expected{Blocks: 1}))
+	must(t, b.Drafts.Complete(t.Context(), of("a"), one, snapshot.Expected{Blocks: 1}))
 	x, y := theBlock(1, "old"), theBlock(2, "old too")
 	x.Inherited, y.Inherited = true, true
 	must(t, b.write(t, one, 2, x, y))
@@ -264,11 +264,11 @@ func inherited(t *testing.T, b Bench) {
 func rejected(t *testing.T, b Bench) {
 	b.start(t, draft(one, "t"))
 	must(t, b.write(t, one, 1, theBlock(1, "x")))
-	must(t, b.Drafts.Complete(t.Context(), "a", one, snapshot.Expected{}))
+	must(t, b.Drafts.Complete(t.Context(), of("a"), one, snapshot.Expected{}))
 	l := b.claim(t, one)
 	must(t, b.Drafts.Reject(t.Context(), l, "why"))
 	fails(t, "reject again", b.Drafts.Reject(t.Context(), l, "why"), work.ErrLost)
-	if r, err := b.Store.Get(t.Context(), one); err != nil || r.State != snapshot.Failed || r.Message != "why" {
+	if r, err := b.Store.Get(t.Context(), region, one); err != nil || r.State != snapshot.Failed || r.Message != "why" {
 		t.Errorf("got %+v, %v", r, err)
 	}
 	if left, err := b.Drafts.DraftBlocks(t.Context(), one, -1, 10); err != nil || len(left) != 0 {
@@ -277,7 +277,7 @@ func rejected(t *testing.T, b Bench) {
 	if d, created, err := b.Drafts.Start(t.Context(), draft(two, "t"), "", 9); err != nil || created || d.State != snapshot.Failed {
 		t.Errorf("replay: %+v, %v, %v", d, created, err)
 	}
-	must(t, b.Store.Delete(t.Context(), "a", one))
+	must(t, b.Store.Delete(t.Context(), of("a"), one))
 }
 
 func copies(t *testing.T, b Bench) {
@@ -298,16 +298,16 @@ func copies(t *testing.T, b Bench) {
 	if err != nil || got.Base != base.Root.ID || got.Want == nil || got.Want.Blocks != -1 || got.Parent != one || got.Lineage != one {
 		t.Errorf("got %+v, %v", got, err)
 	}
-	must(t, b.Store.Delete(t.Context(), "a", one)) // its root stays held
+	must(t, b.Store.Delete(t.Context(), of("a"), one)) // its root stays held
 	must(t, b.publish(t, b.claim(t, two), 2, 5))
 }
 
 func draftsDeleted(t *testing.T, b Bench) {
 	b.start(t, draft(one, ""))
 	must(t, b.write(t, one, 1, theBlock(1, "x")))
-	must(t, b.Drafts.Complete(t.Context(), "a", one, snapshot.Expected{}))
+	must(t, b.Drafts.Complete(t.Context(), of("a"), one, snapshot.Expected{}))
 	l := b.claim(t, one)
-	must(t, b.Store.Delete(t.Context(), "a", one))
+	must(t, b.Store.Delete(t.Context(), of("a"), one))
 	_, err := b.Drafts.Draft(t.Context(), one)
 	fails(t, "draft", err, snapshot.ErrNotFound)
 	fails(t, "publish", b.Drafts.Publish(t.Context(), l, snapshot.Manifest{}), work.ErrLost)
@@ -328,18 +328,18 @@ func expiry(t *testing.T, b Bench) {
 	fails(t, "an append whose lease lapsed", b.Drafts.Append(t.Context(), l, snapshot.Appended{Packs: []blockstore.ClosedPack{p}}), work.ErrLost)
 	b.Later(time.Minute)
 	fails(t, "an append after the timeout", b.write(t, one, 3, theBlock(2, "y")), snapshot.ErrNotPending)
-	fails(t, "complete after the timeout", b.Drafts.Complete(t.Context(), "a", one, snapshot.Expected{}), snapshot.ErrNotPending)
+	fails(t, "complete after the timeout", b.Drafts.Complete(t.Context(), of("a"), one, snapshot.Expected{}), snapshot.ErrNotPending)
 	if n, err := b.Drafts.ExpireDrafts(t.Context(), b.Now().Add(-time.Hour)); err != nil || n != 0 {
 		t.Fatalf("by a clock that is behind: expired %d, %v", n, err)
 	}
 	if n, err := b.Drafts.ExpireDrafts(t.Context(), b.Now()); err != nil || n != 1 {
 		t.Fatalf("expired %d, %v, want 1", n, err)
 	}
-	if r, err := b.Store.Get(t.Context(), one); err != nil || r.State != snapshot.Failed || r.Message == "" {
+	if r, err := b.Store.Get(t.Context(), region, one); err != nil || r.State != snapshot.Failed || r.Message == "" {
 		t.Errorf("got %+v, %v", r, err)
 	}
 	b.start(t, draft(two, ""))
-	must(t, b.Drafts.Complete(t.Context(), "a", two, snapshot.Expected{}))
+	must(t, b.Drafts.Complete(t.Context(), of("a"), two, snapshot.Expected{}))
 	b.Later(time.Hour * 48)
 	b.start(t, draft(three, ""))
 	b.Later(-time.Hour * 24 * 400) // the clock had run ahead
@@ -361,11 +361,11 @@ func sharing(t *testing.T, b Bench) {
 	for _, id := range []string{one, two} {
 		b.Add(t, record(id, snapshot.Completed))
 	}
-	fails(t, "by another", b.Store.Share(t.Context(), "b", one, []string{"b"}, nil), snapshot.ErrNotFound)
-	must(t, b.Store.Share(t.Context(), "a", one, []string{"c", "b", "c"}, nil))
-	must(t, b.Store.Share(t.Context(), "a", one, []string{"b"}, nil)) // again
-	must(t, b.Store.Share(t.Context(), "a", two, []string{snapshot.Everybody}, nil))
-	r, err := b.Store.Get(t.Context(), one)
+	fails(t, "by another", b.Store.Share(t.Context(), of("b"), one, []string{"b"}, nil), snapshot.ErrNotFound)
+	must(t, b.Store.Share(t.Context(), of("a"), one, []string{"c", "b", "c"}, nil))
+	must(t, b.Store.Share(t.Context(), of("a"), one, []string{"b"}, nil)) // again
+	must(t, b.Store.Share(t.Context(), of("a"), two, []string{snapshot.Everybody}, nil))
+	r, err := b.Store.Get(t.Context(), region, one)
 	if diff := cmp.Diff([]string{"b", "c"}, r.SharedWith); err != nil || diff != "" {
 		t.Errorf("%v (-want +got):\n%s", err, diff)
 	}
@@ -379,13 +379,13 @@ func sharing(t *testing.T, b Bench) {
 	seen("a", one, two)
 	seen("b", one, two)
 	seen("d", two)
-	must(t, b.Store.Share(t.Context(), "a", one, nil, []string{"b", "x"}))
+	must(t, b.Store.Share(t.Context(), of("a"), one, nil, []string{"b", "x"}))
 	seen("b", two)
 	seen("c", one, two)
-	must(t, b.Store.Unshare(t.Context(), "a", one))
-	fails(t, "unshare by another", b.Store.Unshare(t.Context(), "b", one), snapshot.ErrNotFound)
+	must(t, b.Store.Unshare(t.Context(), of("a"), one))
+	fails(t, "unshare by another", b.Store.Unshare(t.Context(), of("b"), one), snapshot.ErrNotFound)
 	seen("c", two)
-	must(t, b.Store.Delete(t.Context(), "a", two))
+	must(t, b.Store.Delete(t.Context(), of("a"), two))
 	seen("c")
 }
 
@@ -395,20 +395,20 @@ func manyShares(t *testing.T, b Bench) {
 	for i := range snapshot.MaxShares {
 		list = append(list, fmt.Sprintf("%012d", i))
 	}
-	must(t, b.Store.Share(t.Context(), "a", one, list, nil))
-	must(t, b.Store.Share(t.Context(), "a", one, list[:3], nil)) // they have it already
-	fails(t, "one more", b.Store.Share(t.Context(), "a", one, []string{"b"}, nil), snapshot.ErrTooManyShares)
-	must(t, b.Store.Share(t.Context(), "a", one, []string{"b"}, list[:1]))
-	if r, err := b.Store.Get(t.Context(), one); err != nil || len(r.SharedWith) != snapshot.MaxShares || r.SharedWith[0] != list[1] {
+	must(t, b.Store.Share(t.Context(), of("a"), one, list, nil))
+	must(t, b.Store.Share(t.Context(), of("a"), one, list[:3], nil)) // they have it already
+	fails(t, "one more", b.Store.Share(t.Context(), of("a"), one, []string{"b"}, nil), snapshot.ErrTooManyShares)
+	must(t, b.Store.Share(t.Context(), of("a"), one, []string{"b"}, list[:1]))
+	if r, err := b.Store.Get(t.Context(), region, one); err != nil || len(r.SharedWith) != snapshot.MaxShares || r.SharedWith[0] != list[1] {
 		t.Errorf("shared with %d, %v", len(r.SharedWith), err)
 	}
 }
 
 func tiers(t *testing.T, b Bench) {
 	b.Add(t, record(one, snapshot.Completed))
-	fails(t, "by another", b.Store.SetTier(t.Context(), "b", one, snapshot.Archive), snapshot.ErrNotFound)
-	must(t, b.Store.SetTier(t.Context(), "a", one, snapshot.Archive))
-	if r, err := b.Store.Get(t.Context(), one); err != nil || r.Tier != snapshot.Archive || r.TierSince.IsZero() {
+	fails(t, "by another", b.Store.SetTier(t.Context(), of("b"), one, snapshot.Archive), snapshot.ErrNotFound)
+	must(t, b.Store.SetTier(t.Context(), of("a"), one, snapshot.Archive))
+	if r, err := b.Store.Get(t.Context(), region, one); err != nil || r.Tier != snapshot.Archive || r.TierSince.IsZero() {
 		t.Errorf("got %+v, %v", r, err)
 	}
 }

@@ -32,7 +32,7 @@ func holds(t *testing.T, b Bench) {
 	if first.ID == second.ID {
 		t.Errorf("two holds are %d", first.ID)
 	}
-	must(t, b.Store.Delete(t.Context(), "a", one))
+	must(t, b.Store.Delete(t.Context(), of("a"), one))
 	_, err := b.Holds.Take(t.Context(), one, until, "test")
 	fails(t, "a hold of what was deleted", err, snapshot.ErrNotFound)
 	must(t, b.Holds.Release(t.Context(), first))

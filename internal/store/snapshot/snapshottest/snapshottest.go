@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/diskport/diskport/internal/awsid"
 	"github.com/diskport/diskport/internal/listing"
 	"github.com/diskport/diskport/internal/store/blockstore"
 	"github.com/diskport/diskport/internal/store/snapshot"
@@ -36,6 +37,7 @@ func Test(t *testing.T, open func(t *testing.T) Bench) {
 		"GetReturnsWhatWasAdded": getReturnsWhatWasAdded,
 		"ListInOrderOfCreation":  listInOrderOfCreation,
 		"Filters":                filters,
+		"Regions":                regions,
 		"ManyShares":             manyShares,
 		"Delete":                 deleteOnce,
 		"PendingStays":           pendingStays,
@@ -65,9 +67,15 @@ func Test(t *testing.T, open func(t *testing.T) Bench) {
 
 var start = time.Date(2026, 1, 2, 3, 4, 5, 6000, time.UTC)
 
+// region is where the snapshots are, unless a test says otherwise.
+const region = "eu-north-1"
+
+// of returns where the snapshots of an account are.
+func of(account string) awsid.Home { return awsid.Home{Account: account, Region: region} }
+
 func record(id string, s snapshot.State) snapshot.Record {
 	r := snapshot.Record{
-		ID: id, Account: "a", Domain: "dom-1", Description: "ünïcode <&>", State: s,
+		ID: id, Account: "a", Region: region, Domain: "dom-1", Description: "ünïcode <&>", State: s,
 		VolumeSize: 64 << 10, VirtualSize: 64<<40 - 512, StartedAt: start,
 		Tags: tag.Set{{Key: "A", Value: "1"}, {Key: "b", Value: ""}},
 		Task: "import-snap-00000000000000001", Lineage: id, Tier: snapshot.Standard,
@@ -86,7 +94,7 @@ func getReturnsWhatWasAdded(t *testing.T, b Bench) {
 	} {
 		want := record(id, s)
 		b.Add(t, want)
-		got, err := b.Store.Get(t.Context(), id)
+		got, err := b.Store.Get(t.Context(), region, id)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -94,7 +102,7 @@ func getReturnsWhatWasAdded(t *testing.T, b Bench) {
 			t.Errorf("record (-want +got):\n%s", d)
 		}
 	}
-	if _, err := b.Store.Get(t.Context(), "snap-0ffffffffffffffff"); !errors.Is(err, snapshot.ErrNotFound) {
+	if _, err := b.Store.Get(t.Context(), region, "snap-0ffffffffffffffff"); !errors.Is(err, snapshot.ErrNotFound) {
 		t.Errorf("unknown: got %v, want %v", err, snapshot.ErrNotFound)
 	}
 }
@@ -131,7 +139,7 @@ func listInOrderOfCreation(t *testing.T, b Bench) {
 func (b Bench) list(t *testing.T, account string, f snapshot.Filter, limit int) (list []snapshot.Record) {
 	t.Helper()
 	for after := (listing.Place{}); ; {
-		page, err := b.Store.List(t.Context(), account, f, after, limit)
+		page, err := b.Store.List(t.Context(), of(account), f, after, limit)
 		if err != nil || len(page) > limit {
 			t.Fatalf("%d snapshots on a page of %d, %v", len(page), limit, err)
 		}
@@ -159,7 +167,7 @@ func filters(t *testing.T, b Bench) {
 		r := record(id(n), state)
 		r.Account, r.Description, r.Task = owner, description, task
 		b.Add(t, r)
-		must(t, b.Store.Share(t.Context(), owner, r.ID, sharedWith, nil))
+		must(t, b.Store.Share(t.Context(), of(owner), r.ID, sharedWith, nil))
 	}
 	add("1", "a", snapshot.Completed, "one", "")
 	add("2", "a", snapshot.Failed, "", "import-snap-2")
@@ -218,17 +226,80 @@ func filters(t *testing.T, b Bench) {
 	}
 }
 
+// regions: a snapshot is seen, changed and deleted in its own region alone, also by
+// those whom it is shared with; tokens and limits are those of a region.
+func regions(t *testing.T, b Bench) {
+	here, there := record(one, snapshot.Completed), record(two, snapshot.Completed)
+	there.Region = "us-east-1"
+	for _, r := range []snapshot.Record{here, there} {
+		b.Add(t, r)
+		must(t, b.Store.Share(t.Context(), r.Home(), r.ID, []string{"b", snapshot.Everybody}, nil))
+	}
+	for _, r := range []struct{ own, other snapshot.Record }{{here, there}, {there, here}} {
+		home := r.own.Home()
+		if got, err := b.Store.Get(t.Context(), home.Region, r.own.ID); err != nil || got.Home() != home {
+			t.Errorf("got %+v, %v", got, err)
+		}
+		_, err := b.Store.Get(t.Context(), home.Region, r.other.ID)
+		fails(t, "one of the other region", err, snapshot.ErrNotFound)
+		for _, account := range []string{"a", "b", "c"} {
+			for name, f := range map[string]snapshot.Filter{
+				"all": {}, "by id": {IDs: []string{one, two}}, "by state": {States: []snapshot.State{snapshot.Completed}},
+				"public": {RestorableBy: []string{snapshot.Everybody}}, "described": {Descriptions: []string{here.Description}},
+			} {
+				list, err := b.Store.List(t.Context(), awsid.Home{Account: account, Region: home.Region}, f, listing.Place{}, 9)
+				if err != nil || len(list) != 1 || list[0].ID != r.own.ID || list[0].Region != home.Region {
+					t.Errorf("%s finds %v in %s, %s: %v", account, idsOf(list), home.Region, name, err)
+				}
+			}
+		}
+		for what, err := range map[string]error{
+			"share":    b.Store.Share(t.Context(), home, r.other.ID, []string{"d"}, nil),
+			"unshare":  b.Store.Unshare(t.Context(), home, r.other.ID),
+			"tier":     b.Store.SetTier(t.Context(), home, r.other.ID, snapshot.Archive),
+			"delete":   b.Store.Delete(t.Context(), home, r.other.ID),
+			"complete": b.Drafts.Complete(t.Context(), home, r.other.ID, snapshot.Expected{}),
+		} {
+			fails(t, what+" one of the other region", err, snapshot.ErrNotFound)
+		}
+	}
+	if n, err := b.Store.Owned(t.Context(), "a"); err != nil || n != 2 {
+		t.Errorf("owns %d, %v", n, err)
+	}
+	b.startOnce(t, draft("snap-00000000000000003", "t"))
+	elsewhere := draft("snap-00000000000000004", "t")
+	elsewhere.Region = there.Region
+	b.startOnce(t, elsewhere)
+	if d, err := b.Drafts.ByToken(t.Context(), elsewhere.Home(), "t"); err != nil || d.ID != elsewhere.ID {
+		t.Errorf("by token: got %+v, %v", d, err)
+	}
+	fails(t, "complete a draft of the other region", b.Drafts.Complete(t.Context(), here.Home(), elsewhere.ID, snapshot.Expected{}), snapshot.ErrNotFound)
+	copied := draft("snap-00000000000000005", "")
+	copied.Timeout, copied.Want, copied.Parent = 0, &snapshot.Expected{Blocks: -1}, two
+	if stored, _, err := b.Drafts.Start(t.Context(), copied, two, 1); err != nil || stored.Base != there.Root.ID {
+		t.Errorf("a copy from the other region: got %+v, %v", stored, err)
+	}
+}
+
+// startOnce starts a draft that is the first of its account and region.
+func (b Bench) startOnce(t *testing.T, d snapshot.Draft) {
+	t.Helper()
+	if _, created, err := b.Drafts.Start(t.Context(), d, "", 1); err != nil || !created {
+		t.Fatalf("start %s: %v, %v", d.ID, created, err)
+	}
+}
+
 func deleteOnce(t *testing.T, b Bench) {
 	for _, s := range []snapshot.State{snapshot.Completed, snapshot.Failed} {
 		r := record("snap-00000000000000001", s)
 		b.Add(t, r)
-		if err := b.Store.Delete(t.Context(), "b", r.ID); !errors.Is(err, snapshot.ErrNotFound) {
+		if err := b.Store.Delete(t.Context(), of("b"), r.ID); !errors.Is(err, snapshot.ErrNotFound) {
 			t.Errorf("by another account: got %v, want %v", err, snapshot.ErrNotFound)
 		}
-		if err := b.Store.Delete(t.Context(), "a", r.ID); err != nil {
+		if err := b.Store.Delete(t.Context(), of("a"), r.ID); err != nil {
 			t.Errorf("delete one that is %s: %v", s, err)
 		}
-		if err := b.Store.Delete(t.Context(), "a", r.ID); !errors.Is(err, snapshot.ErrNotFound) {
+		if err := b.Store.Delete(t.Context(), of("a"), r.ID); !errors.Is(err, snapshot.ErrNotFound) {
 			t.Errorf("again: got %v, want %v", err, snapshot.ErrNotFound)
 		}
 	}
@@ -237,10 +308,10 @@ func deleteOnce(t *testing.T, b Bench) {
 func pendingStays(t *testing.T, b Bench) {
 	r := record("snap-00000000000000001", snapshot.Pending)
 	b.Add(t, r)
-	if err := b.Store.Delete(t.Context(), "a", r.ID); !errors.Is(err, snapshot.ErrPending) {
+	if err := b.Store.Delete(t.Context(), of("a"), r.ID); !errors.Is(err, snapshot.ErrPending) {
 		t.Errorf("delete: got %v, want %v", err, snapshot.ErrPending)
 	}
-	got, err := b.Store.Get(t.Context(), r.ID)
+	got, err := b.Store.Get(t.Context(), region, r.ID)
 	if d := cmp.Diff(r, got); err != nil || d != "" {
 		t.Errorf("after a refused deletion: %v (-want +got):\n%s", err, d)
 	}

@@ -1,0 +1,89 @@
+package flow
+
+import (
+	"net/http"
+	"time"
+)
+
+// answer is a ResponseWriter under the least rate.
+type answer struct {
+	http.ResponseWriter
+	x     *Exchange
+	left  time.Duration // how long the client may keep us waiting
+	begun bool          // the header is on its way
+	// closes: the connection ends with this answer, since some of the body is unread.
+	closes bool
+}
+
+// Unwrap is for http.ResponseController.
+func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
+
+// smallRest is how much of a body that nobody wants is read to keep the connection of
+// a client that has proved who it is.
+const smallRest = 64 << 10
+
+// WriteHeader implements http.ResponseWriter.
+func (a *answer) WriteHeader(status int) {
+	if status >= 200 && !a.begun {
+		a.begun = true
+		a.leaveBody()
+	}
+	a.ResponseWriter.WriteHeader(status)
+}
+
+// leaveBody decides what becomes of a body whose end has not been read. net/http would
+// wait for some of it before it answers, without a deadline.
+func (a *answer) leaveBody() {
+	x := a.x
+	if x.body.ended.Load() {
+		return
+	}
+	length := x.request.ContentLength
+	if x.class == proved && !x.body.broken.Load() && length >= 0 && length <= smallRest && !x.body.expected {
+		x.readDeadline(x.control.now().Add(x.control.limits.Linger))
+		return
+	}
+	a.closes = true
+	a.Header().Set("Connection", "close")
+}
+
+// maxPiece is the most that is written under one deadline, in bytes.
+const maxPiece = 64 << 10
+
+// Write implements io.Writer. It fails with ErrSlow.
+func (a *answer) Write(p []byte) (n int, err error) {
+	if !a.begun {
+		a.WriteHeader(http.StatusOK)
+	}
+	piece := a.x.control.pace.piece(maxPiece)
+	for first := true; first || len(p) > 0 && err == nil; first = false {
+		var m int
+		next := p[:min(len(p), piece)]
+		err = a.timed(func() (int, error) {
+			m, err = a.ResponseWriter.Write(next)
+			return m, err
+		})
+		n, p = n+m, p[m:]
+	}
+	return n, err
+}
+
+// FlushError is for http.ResponseController.
+func (a *answer) FlushError() error {
+	if !a.begun {
+		a.WriteHeader(http.StatusOK)
+	}
+	return a.timed(func() (int, error) { return 0, http.NewResponseController(a.ResponseWriter).Flush() })
+}
+
+// timed calls write under the deadline. It returns how many bytes it has written.
+func (a *answer) timed(write func() (int, error)) error {
+	x := a.x
+	begin := x.control.now()
+	if !x.writeDeadline(begin.Add(a.left)) {
+		return http.ErrHandlerTimeout
+	}
+	n, err := write()
+	a.left = x.control.pace.left(a.left, x.control.now().Sub(begin), n)
+	return x.judge(err, slowAnswer)
+}
