@@ -18,20 +18,6 @@ const (
 	noteBlocks = notePages
 )
 
-// letGoRangePages notes the pages that the ranges of a snapshot registered.
-func letGoRangePages(ctx context.Context, q querier, id string) error {
-	_, err := exec(ctx, q, `
-		INSERT INTO page_candidates (id) SELECT DISTINCT page_id FROM range_pages WHERE snapshot = $1 ORDER BY page_id`+notePages, id)
-	return err
-}
-
-// letGoDraftBlocks notes the blocks of a draft.
-func letGoDraftBlocks(ctx context.Context, q querier, id string) error {
-	_, err := exec(ctx, q, `
-		INSERT INTO block_candidates (id) SELECT DISTINCT block_id FROM draft_blocks WHERE snapshot = $1 ORDER BY block_id`+noteBlocks, id)
-	return err
-}
-
 // letGoOneOf notes both blocks where a draft already has one at the index of a new
 // one. Marking finds the one that stays.
 func letGoOneOf(ctx context.Context, q querier, id string, blocks []snapshot.DraftBlock) error {

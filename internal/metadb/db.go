@@ -30,6 +30,7 @@ type DB struct {
 	witness     *witness              // of an embedded database; nil: none
 	room        Room                  // nil: none can be made
 	wrap        func(querier) querier // tests inject faults here; nil otherwise
+	letGoRows   int64                 // letGoRows, or fewer in tests
 }
 
 // Options are what a DB needs from outside. The zero value is ready.
@@ -82,7 +83,7 @@ type engine struct {
 // it makes when missing, and migrates it. An error wraps space.ErrFull if there was no
 // room on the disk for that; the caller may try again.
 func Open(ctx context.Context, dsn string, o Options) (*DB, error) {
-	db := &DB{now: o.Now, ids: o.IDs, regions: o.Regions, room: o.Room}
+	db := &DB{now: o.Now, ids: o.IDs, regions: o.Regions, room: o.Room, letGoRows: letGoRows}
 	if db.now == nil {
 		db.now = time.Now
 	}

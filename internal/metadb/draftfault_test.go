@@ -17,6 +17,7 @@ func draftLife(db *DB) []lifeEvent {
 	const account = "a"
 	s := db.Snapshots()
 	pack, root := blockstore.File{ID: 11, Kind: blockstore.PackFile}, blockstore.File{ID: 12, Kind: blockstore.RootFile}
+	pages := blockstore.File{ID: 13, Kind: blockstore.PagesFile}
 	written, copied, late := db.ids.Snapshot(), db.ids.Snapshot(), db.ids.Snapshot()
 	var l work.Lease
 	keep := func(got work.Lease, err error) error {
@@ -56,6 +57,13 @@ func draftLife(db *DB) []lifeEvent {
 			return s.Complete(ctx, of(account), written, snapshot.Expected{Blocks: 1})
 		}},
 		{"Claim", claim},
+		{"CreateFile", file(pages)},
+		{"AddPages", func(ctx context.Context) error {
+			return s.AddPages(ctx, l, snapshot.NewPages{File: pages, Pages: []snapshot.PagePlace{{Page: 3, ID: snapshot.PageID{9}, File: pages.ID, Blocks: 1}}})
+		}},
+		{"AddPages", func(ctx context.Context) error {
+			return s.AddPages(ctx, l, snapshot.NewPages{Pages: []snapshot.PagePlace{{Page: 3, ID: snapshot.PageID{8}, Blocks: 1}}})
+		}},
 		{"CreateFile", file(root)},
 		{"Publish", func(ctx context.Context) error {
 			return s.Publish(ctx, l, snapshot.Manifest{Root: snapshot.Root{File: root, Blocks: 1}})

@@ -3,7 +3,6 @@ package metadb
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -296,37 +295,58 @@ func (s Snapshots) DraftBlocks(ctx context.Context, id string, after int64, limi
 // msgTimeout is the message of a draft whose timeout is over, which clients see.
 const msgTimeout = "The snapshot was not completed before its timeout"
 
-// ExpireDrafts implements snapshot.DraftRecords.
+// ExpireDrafts implements snapshot.Leavings.
 func (s Snapshots) ExpireDrafts(ctx context.Context, now time.Time) (n int, err error) {
-	err = s.db.free(ctx, "expire drafts", func(q querier) error {
-		if _, err := exec(ctx, q, `DELETE FROM units WHERE kind = $1 AND lease_until <= $2`, work.Append, micros(now)); err != nil {
-			return err
-		}
-		// Those that were written by a clock that ran ahead.
+	const some = 1024
+	if _, err := s.db.inSlices(ctx, "forget lapsed appends", some, func(q querier) (int, error) {
+		n, err := exec(ctx, q, `
+			DELETE FROM units WHERE id IN (SELECT id FROM units WHERE kind = $1 AND lease_until <= $2 ORDER BY id LIMIT $3)`, work.Append, micros(now), some)
+		return int(n), err
+	}); err != nil {
+		return 0, err
+	}
+	if err := s.db.free(ctx, "touch drafts that a clock ahead has written", func(q querier) error {
 		wall := s.db.now()
-		if _, err := exec(ctx, q, `UPDATE drafts SET touched = $1 WHERE touched > $2`, micros(wall), micros(wall.Add(work.MaxPause))); err != nil {
+		_, err := exec(ctx, q, `UPDATE drafts SET touched = $1 WHERE touched > $2`, micros(wall), micros(wall.Add(work.MaxPause)))
+		return err
+	}); err != nil {
+		return 0, err
+	}
+	var late []string
+	err = s.db.view(ctx, "look for late drafts", func(q querier) error {
+		late, err = all(ctx, q, column[string], `SELECT snapshot FROM drafts WHERE `+lateDraft, micros(now))
+		return err
+	})
+	for _, id := range late {
+		if err != nil {
+			break
+		}
+		var expired bool
+		if expired, err = s.expire(ctx, id, micros(now)); expired {
+			n++
+		}
+	}
+	return n, err
+}
+
+const lateDraft = `complete = 0 AND timeout <> 0 AND touched + timeout <= $1`
+
+// expire fails a draft if it is still late.
+func (s Snapshots) expire(ctx context.Context, id string, now int64) (expired bool, err error) {
+	err = s.db.free(ctx, "expire snapshot "+id, func(q querier) error {
+		n, err := exec(ctx, q, `UPDATE drafts SET complete = complete WHERE `+lateDraft+` AND snapshot = $2`, now, id)
+		if expired = err == nil && n > 0; !expired {
 			return err
 		}
-		late, err := all(ctx, q, column[string], `
-			UPDATE drafts SET complete = complete WHERE complete = 0 AND timeout <> 0 AND touched + timeout <= $1 RETURNING snapshot`, micros(now))
+		account, _, err := one(ctx, q, column[string], `
+			UPDATE snapshots SET state = $1, message = $2 WHERE id = $3 RETURNING account`, snapshot.Failed, msgTimeout, id)
 		if err != nil {
 			return err
 		}
-		for _, id := range late {
-			account, _, err := one(ctx, q, column[string], `
-				UPDATE snapshots SET state = $1, message = $2 WHERE id = $3 RETURNING account`, snapshot.Failed, msgTimeout, id)
-			if err != nil {
-				return err
-			}
-			if err := s.db.tellDraft(ctx, q, outbox.SnapshotFailed, account, id, msgTimeout); err != nil {
-				return err
-			}
-			if err := dropDraft(ctx, q, id); err != nil {
-				return fmt.Errorf("expiring %s: %w", id, err)
-			}
+		if err := s.db.tellDraft(ctx, q, outbox.SnapshotFailed, account, id, msgTimeout); err != nil {
+			return err
 		}
-		n = len(late)
-		return nil
+		return s.db.forgetDraft(ctx, q, account, id)
 	})
-	return n, err
+	return expired && err == nil, err
 }

@@ -64,13 +64,10 @@ func (t Tasks) CleanedUp(ctx context.Context, l work.Lease) error {
 		if _, err := exec(ctx, q, `DELETE FROM snapshots WHERE id = $1 AND state <> $2`, task.snapshot, snapshot.Completed); err != nil {
 			return err
 		}
-		if err := letGoRangePages(ctx, q, task.snapshot); err != nil {
-			return err
-		}
 		if err := dropTags(ctx, q, task.snapshot); err != nil {
 			return err
 		}
-		if err := endTask(ctx, q, task, next, micros(t.db.now())); err != nil {
+		if err := t.db.endTask(ctx, q, task, next, micros(t.db.now())); err != nil {
 			return err
 		}
 		return t.db.tellFailure(ctx, q, task)
@@ -96,13 +93,14 @@ func (db *DB) tellFailure(ctx context.Context, q querier, task taskRow) error {
 
 // Forget implements importtask.Endings.
 func (t Tasks) Forget(ctx context.Context, before time.Time) (n int, err error) {
-	err = t.db.free(ctx, "forget tasks", func(q querier) error {
-		ids, err := all(ctx, q, column[string], `DELETE FROM tasks WHERE ended <> 0 AND ended < $1 RETURNING id`, micros(before))
+	const some = 64 // each has up to 50 tags
+	return t.db.inSlices(ctx, "forget tasks", some, func(q querier) (int, error) {
+		ids, err := all(ctx, q, column[string], `
+			DELETE FROM tasks WHERE id IN (SELECT id FROM tasks WHERE ended <> 0 AND ended < $1 ORDER BY ended, id LIMIT $2) RETURNING id`,
+			micros(before), some)
 		if err != nil {
-			return err
+			return 0, err
 		}
-		n = len(ids)
-		return dropTags(ctx, q, ids...)
+		return len(ids), dropTags(ctx, q, ids...)
 	})
-	return n, err
 }

@@ -144,6 +144,17 @@ func life(db *DB) []lifeEvent {
 		{"Claim", claim},
 		{"SetPhase", func(ctx context.Context) error { return tasks.SetPhase(ctx, l, importtask.Validating, "RAW") }},
 		{"Planned", planned(goodSnap, 1)},
+		{"FinishSlice", func(ctx context.Context) error {
+			r := importtask.RangeResult{Pages: []snapshot.PagePlace{{Page: 1, ID: snapshot.PageID{2}, Blocks: 1}}, Counts: importtask.Counts{Data: 1}}
+			return tasks.FinishSlice(ctx, l, r, 1)
+		}},
+		{"Claim", func(ctx context.Context) (err error) {
+			got, _, err := db.Work().Claim(ctx, "n", []work.Kind{work.Range}, time.Now())
+			if err == nil {
+				l = got
+			}
+			return err
+		}},
 		{"CreateFile", file(pack)},
 		{"CreateFile", file(pages)},
 		{"FinishRange", func(ctx context.Context) error {
@@ -160,7 +171,7 @@ func life(db *DB) []lifeEvent {
 		}},
 		{"CreateFile", file(root)},
 		{"Publish", func(ctx context.Context) error {
-			return tasks.Publish(ctx, l, importtask.Published{Root: root, Blocks: 300})
+			return tasks.Publish(ctx, l, importtask.Published{Root: root, Blocks: 301})
 		}},
 		{"Create", create(bad)},
 		{"Claim", claim},

@@ -117,23 +117,18 @@ func (s IAM) RemoveAccount(ctx context.Context, account string) error {
 		if err := s.db.ownsNothing(ctx, q, account); err != nil {
 			return err
 		}
-		for _, stmt := range leftovers {
-			if _, err := exec(ctx, q, `DELETE FROM `+stmt+` = $1`, account); err != nil {
+		for _, stmt := range []string{
+			`DELETE FROM iam_keys WHERE account = $1`, `DELETE FROM iam_users WHERE account = $1`, `DELETE FROM iam_roles WHERE account = $1`,
+		} {
+			if _, err := exec(ctx, q, stmt, account); err != nil {
 				return err
 			}
 		}
-		_, err = exec(ctx, q, `INSERT INTO removed_accounts (account, removed) VALUES ($1, $2)`, account, micros(s.db.now()))
-		return err
+		if _, err := exec(ctx, q, `INSERT INTO removed_accounts (account, removed) VALUES ($1, $2)`, account, micros(s.db.now())); err != nil {
+			return err
+		}
+		return s.db.letGoAccount(ctx, q, account)
 	})
-}
-
-// leftovers are the rows that go with an account. Its dedupe domains stay, since
-// they may hold blocks that gc has not freed; no request can name them.
-var leftovers = []string{
-	"iam_keys WHERE account", "iam_attachments WHERE account", "iam_inline_policies WHERE account",
-	"iam_users WHERE account", "iam_roles WHERE account", "iam_managed_policies WHERE account",
-	"tasks WHERE account", "tags WHERE account", "snapshot_defaults WHERE account", "snapshot_shares WHERE grantee",
-	"kms_keys WHERE account", "kms_aliases WHERE account", "kms_grants WHERE account",
 }
 
 // ownsNothing fails with iam.ErrInUse while the account has anything that is not

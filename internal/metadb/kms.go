@@ -126,39 +126,63 @@ func (s KMS) ChangeKey(ctx context.Context, r kms.Ref, change func(*kms.Key) err
 
 // Purge implements kms.Purger.
 func (s KMS) Purge(ctx context.Context, now time.Time) (n int, err error) {
-	err = s.db.update(ctx, "purge keys", func(q querier) error {
-		gone, err := all(ctx, q, scanKMSRef, `
+	var due []kms.Ref
+	err = s.db.view(ctx, "look for keys to purge", func(q querier) error {
+		due, err = all(ctx, q, scanKMSRef, `
 			SELECT account, region, id FROM kms_keys WHERE state = $1 AND deletion <> 0 AND deletion <= $2`,
 			kms.PendingDeletion, micros(now))
-		n = 0
-		for _, r := range gone {
-			deleted, errPurge := purgeKey(ctx, q, r, now)
-			if errPurge != nil {
-				return errPurge
-			}
-			n += int(deleted)
-		}
 		return err
 	})
+	for _, r := range due {
+		var gone bool
+		if err == nil {
+			gone, err = s.purge(ctx, r, now)
+		}
+		if err != nil {
+			return n, err
+		}
+		if gone {
+			n++
+		}
+	}
 	return n, err
 }
+
+// purge deletes a key, after its grants, of which there may be many. gone is false if
+// it is not due any more.
+func (s KMS) purge(ctx context.Context, r kms.Ref, now time.Time) (gone bool, err error) {
+	const some = 1024
+	_, err = s.db.inSlices(ctx, "purge key "+r.ID, some, func(q querier) (int, error) {
+		gone = false
+		due, err := exec(ctx, q, `UPDATE kms_keys SET id = id WHERE `+dueKey, r.Account, r.Region, r.ID, kms.PendingDeletion, micros(now))
+		if err != nil || due == 0 {
+			return 0, err
+		}
+		grants, err := exec(ctx, q, `
+			DELETE FROM kms_grants WHERE account = $1 AND region = $2 AND key_id = $3 AND id IN (
+				SELECT id FROM kms_grants WHERE account = $1 AND region = $2 AND key_id = $3 ORDER BY id LIMIT $4)`, r.Account, r.Region, r.ID, some)
+		if err != nil || grants == some {
+			return int(grants), err
+		}
+		gone = true
+		return 0, purgeKey(ctx, q, r, now)
+	})
+	return gone && err == nil, err
+}
+
+// dueKey is the condition that a key is still past its date.
+const dueKey = `account = $1 AND region = $2 AND id = $3 AND state = $4 AND deletion <= $5`
 
 func scanKMSRef(s scanner) (r kms.Ref, err error) {
 	err = s.Scan(&r.Account, &r.Region, &r.ID)
 	return r, err
 }
 
-// purgeKey deletes a key that is still past its date, with its aliases and grants.
-func purgeKey(ctx context.Context, q querier, r kms.Ref, now time.Time) (int64, error) {
-	n, err := exec(ctx, q, `
-		DELETE FROM kms_keys WHERE account = $1 AND region = $2 AND id = $3 AND state = $4 AND deletion <= $5`,
-		r.Account, r.Region, r.ID, kms.PendingDeletion, micros(now))
-	if err != nil || n == 0 {
-		return 0, err
+// purgeKey deletes a key that is past its date, with its aliases.
+func purgeKey(ctx context.Context, q querier, r kms.Ref, now time.Time) error {
+	if _, err := exec(ctx, q, `DELETE FROM kms_keys WHERE `+dueKey, r.Account, r.Region, r.ID, kms.PendingDeletion, micros(now)); err != nil {
+		return err
 	}
-	if _, err := exec(ctx, q, `DELETE FROM kms_aliases WHERE account = $1 AND region = $2 AND target = $3`, r.Account, r.Region, r.ID); err != nil {
-		return 0, err
-	}
-	_, err = exec(ctx, q, `DELETE FROM kms_grants WHERE account = $1 AND region = $2 AND key_id = $3`, r.Account, r.Region, r.ID)
-	return n, err
+	_, err := exec(ctx, q, `DELETE FROM kms_aliases WHERE account = $1 AND region = $2 AND target = $3`, r.Account, r.Region, r.ID)
+	return err
 }

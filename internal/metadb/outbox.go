@@ -65,10 +65,9 @@ func (o Outbox) Told(ctx context.Context, ids ...int64) error {
 
 // Forget implements outbox.Store.
 func (o Outbox) Forget(ctx context.Context, before time.Time) (int, error) {
-	var n int64
-	err := o.db.free(ctx, "forget old events", func(q querier) (err error) {
-		n, err = exec(ctx, q, `DELETE FROM outbox WHERE at < $1`, micros(before))
-		return err
+	const some = 1024
+	return o.db.inSlices(ctx, "forget old events", some, func(q querier) (int, error) {
+		n, err := exec(ctx, q, `DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE at < $1 ORDER BY id LIMIT $2)`, micros(before), some)
+		return int(n), err
 	})
-	return int(n), err
 }

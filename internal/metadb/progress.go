@@ -37,10 +37,16 @@ func lockTask(ctx context.Context, q querier, id string) (t taskRow, ok bool, er
 		UPDATE tasks SET state = state WHERE id = $1 RETURNING id, account, region, state, snapshot, counts, ranges_left`, id)
 }
 
-// event runs fn as an event of the lease's task: it locks the task, checks the
-// lease and ends its unit, and asks the state machine for the next state. The end of
-// a task without a snapshot frees room.
+// event runs fn as an event of the lease's task that ends its unit.
 func (db *DB) event(ctx context.Context, l work.Lease, e importtask.Event, fn func(querier, taskRow, importtask.State) error) error {
+	return db.eventOf(ctx, l, e, finishUnit, fn)
+}
+
+// eventOf runs fn as an event of the lease's task: it locks the task, checks the
+// lease by what becomes of its unit, and asks the state machine for the next state. The
+// end of a task without a snapshot frees room.
+func (db *DB) eventOf(ctx context.Context, l work.Lease, e importtask.Event, unit func(context.Context, querier, work.Lease) error,
+	fn func(querier, taskRow, importtask.State) error) error {
 	run := db.update
 	if e == importtask.EventFailed || e == importtask.EventCleanedUp {
 		run = db.free
@@ -53,7 +59,7 @@ func (db *DB) event(ctx context.Context, l work.Lease, e importtask.Event, fn fu
 		if !ok {
 			return work.ErrLost
 		}
-		if err := finishUnit(ctx, q, l); err != nil {
+		if err := unit(ctx, q, l); err != nil {
 			return err
 		}
 		next, err := importtask.Next(task.state, e)
@@ -107,24 +113,47 @@ func (t Tasks) Planned(ctx context.Context, l work.Lease, p importtask.Plan) (ne
 	return units[0], err
 }
 
+// FinishSlice implements importtask.Progress.
+func (t Tasks) FinishSlice(ctx context.Context, l work.Lease, r importtask.RangeResult, done int64) error {
+	on := func(ctx context.Context, q querier, l work.Lease) error { return handOn(ctx, q, l, done) }
+	return t.db.eventOf(ctx, l, importtask.EventSliceDone, on, func(q querier, task taskRow, _ importtask.State) error {
+		return register(ctx, q, l, task, r)
+	})
+}
+
+// register makes what a slice of a range holds exist, as part of the task's draft.
+func register(ctx context.Context, q querier, l work.Lease, task taskRow, r importtask.RangeResult) error {
+	var named int64
+	for _, p := range r.Pages {
+		named += int64(p.Blocks)
+	}
+	if named != r.Counts.Data {
+		return fmt.Errorf("%d blocks were ingested, the pages name %d", r.Counts.Data, named)
+	}
+	if err := store(ctx, q, l, r); err != nil {
+		return err
+	}
+	if err := addRangePages(ctx, q, task.snapshot, r.Pages); err != nil {
+		return err
+	}
+	task.counts.Add(r.Counts)
+	counts, err := taskCounts.text(task.counts)
+	if err != nil {
+		return err
+	}
+	_, err = exec(ctx, q, `UPDATE tasks SET counts = $1 WHERE id = $2`, counts, task.id)
+	return err
+}
+
 // FinishRange implements importtask.Progress.
 func (t Tasks) FinishRange(ctx context.Context, l work.Lease, r importtask.RangeResult) (next work.Lease, ok bool, err error) {
 	err = t.db.event(ctx, l, importtask.EventRangeDone, func(q querier, task taskRow, _ importtask.State) error {
-		if err := store(ctx, q, l, r); err != nil {
-			return err
-		}
-		if err := addRangePages(ctx, q, task.snapshot, r.Pages); err != nil {
-			return err
-		}
-		task.counts.Add(r.Counts)
-		counts, err := taskCounts.text(task.counts)
-		if err != nil {
+		if err := register(ctx, q, l, task, r); err != nil {
 			return err
 		}
 		// The task is locked, so exactly one caller sees the count fall to 0.
 		left, found, err := one(ctx, q, column[int], `
-			UPDATE tasks SET ranges_left = ranges_left - 1, counts = $1 WHERE id = $2 AND ranges_left > 0 RETURNING ranges_left`,
-			counts, task.id)
+			UPDATE tasks SET ranges_left = ranges_left - 1 WHERE id = $1 AND ranges_left > 0 RETURNING ranges_left`, task.id)
 		if err == nil && !found {
 			err = errors.New("no range is left to finish")
 		}
@@ -140,7 +169,7 @@ func (t Tasks) FinishRange(ctx context.Context, l work.Lease, r importtask.Range
 	return next, true, nil
 }
 
-// store closes the files of a range, and inserts the blocks and pages that they
+// store closes the files of a slice of a range, and inserts the blocks and pages that they
 // hold.
 func store(ctx context.Context, q querier, l work.Lease, r importtask.RangeResult) error {
 	for _, p := range r.Packs {
@@ -168,9 +197,6 @@ func (t Tasks) Publish(ctx context.Context, l work.Lease, p importtask.Published
 		if err := closeRoot(ctx, q, l, p.Root.ID, p.RootBytes); err != nil {
 			return err
 		}
-		if err := checkRangePages(ctx, q, task.snapshot, p.Blocks); err != nil {
-			return err
-		}
 		now := micros(t.db.now())
 		n, err := exec(ctx, q, `
 			UPDATE snapshots SET state = $1, root = $2, blocks = $3, stored = $4, completed = $5, progress = 100 WHERE id = $6 AND state = $7`,
@@ -181,7 +207,7 @@ func (t Tasks) Publish(ctx context.Context, l work.Lease, p importtask.Published
 		if err != nil {
 			return err
 		}
-		if err := endTask(ctx, q, task, next, now); err != nil {
+		if err := t.db.endTask(ctx, q, task, next, now); err != nil {
 			return err
 		}
 		made := outbox.Detail{Snapshot: task.snapshot}
@@ -194,8 +220,9 @@ func (t Tasks) Publish(ctx context.Context, l work.Lease, p importtask.Published
 
 // allRangesDone refuses to publish a task whose rows do not agree that everything was
 // ingested: what is left by the counter, by the units, and by the counts of the
-// finished ranges, against the blocks under the root. The root is made of range_pages
-// alone, so those can't be what it is compared with.
+// finished slices, against the blocks under the root. The root is made of range_pages
+// alone, so those can't be what it is compared with; each slice counted as many blocks
+// as its pages name (register).
 func allRangesDone(ctx context.Context, q querier, task taskRow, blocks int64) error {
 	units, _, err := one(ctx, q, column[int], `SELECT COUNT(*) FROM units WHERE task = $1 AND kind = $2`, task.id, work.Range)
 	switch {
@@ -210,8 +237,8 @@ func allRangesDone(ctx context.Context, q querier, task taskRow, blocks int64) e
 }
 
 // endTask gives a task its last state. Its pin is released and its draft is gone.
-func endTask(ctx context.Context, q querier, task taskRow, s importtask.State, now int64) error {
-	if err := dropRangePages(ctx, q, task.snapshot); err != nil {
+func (db *DB) endTask(ctx context.Context, q querier, task taskRow, s importtask.State, now int64) error {
+	if err := db.letGo(ctx, q, task.home.Account, task.snapshot); err != nil {
 		return err
 	}
 	if err := dropUnits(ctx, q, task.id); err != nil {

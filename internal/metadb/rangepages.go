@@ -2,7 +2,6 @@ package metadb
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/diskport/diskport/internal/store/snapshot"
 )
@@ -10,25 +9,40 @@ import (
 // addRangePages names pages as pages of a pending snapshot. The primary key makes
 // sure that no two ranges name the same page.
 func addRangePages(ctx context.Context, q querier, id string, pages []snapshot.PagePlace) error {
+	return insertRangePages(ctx, q, id, pages, "")
+}
+
+func insertRangePages(ctx context.Context, q querier, id string, pages []snapshot.PagePlace, onConflict string) error {
 	rows := make([][]any, len(pages))
 	for i, p := range pages {
 		rows[i] = []any{id, p.Page, p.ID[:], p.Blocks}
 	}
-	return insert(ctx, q, rows, `INSERT INTO range_pages (snapshot, page, page_id, blocks) VALUES (?)`)
+	return insert(ctx, q, rows, `INSERT INTO range_pages (snapshot, page, page_id, blocks) VALUES (?)`+onConflict)
 }
 
-// checkRangePages compares the blocks that a draft's pages name with those under its root.
-func checkRangePages(ctx context.Context, q querier, id string, want int64) error {
-	got, _, err := one(ctx, q, column[int64], `SELECT COALESCE(SUM(blocks), 0) FROM range_pages WHERE snapshot = $1`, id)
-	if err == nil && got != want {
-		err = fmt.Errorf("publish snapshot %s: its ranges registered %d blocks, its root has %d", id, got, want)
+// replaceRangePages is addRangePages where an earlier attempt may have named pages. Of
+// two that differ, the earlier one is let go.
+func replaceRangePages(ctx context.Context, q querier, id string, pages []snapshot.PagePlace) error {
+	at, indexes := map[int64]snapshot.PageID{}, make([]int64, len(pages))
+	for i, p := range pages {
+		at[p.Page], indexes[i] = p.ID, p.Page
 	}
-	return err
-}
-
-func dropRangePages(ctx context.Context, q querier, id string) error {
-	_, err := exec(ctx, q, `DELETE FROM range_pages WHERE snapshot = $1`, id)
-	return err
+	var gone []snapshot.PageID
+	scan := func(s scanner) (index int64, err error) {
+		var old snapshot.PageID
+		err = s.Scan(&index, (*hash)(&old))
+		if old != at[index] {
+			gone = append(gone, old)
+		}
+		return index, err
+	}
+	if _, err := allIn(ctx, q, scan, args(indexes), `SELECT page, page_id FROM range_pages WHERE snapshot = $1 AND page IN (?)`, id); err != nil {
+		return err
+	}
+	if err := insert(ctx, q, rowsOf(hashes(gone)), `INSERT INTO page_candidates (id) VALUES (?)`+notePages); err != nil {
+		return err
+	}
+	return insertRangePages(ctx, q, id, pages, ` ON CONFLICT (snapshot, page) DO UPDATE SET page_id = excluded.page_id, blocks = excluded.blocks`)
 }
 
 // RangePages implements importtask.RangePages.

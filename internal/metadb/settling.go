@@ -58,14 +58,33 @@ func lockComplete(ctx context.Context, q querier, id string) error {
 	return lostUnless(exec(ctx, q, `UPDATE drafts SET complete = complete WHERE snapshot = $1 AND complete = 1`, id))
 }
 
+// AddPages implements snapshot.Settling.
+func (s Snapshots) AddPages(ctx context.Context, l work.Lease, p snapshot.NewPages) error {
+	return s.db.update(ctx, "add pages to snapshot "+l.Task, func(q querier) error {
+		if err := lockComplete(ctx, q, l.Task); err != nil {
+			return err
+		}
+		if err := holdUnit(ctx, q, l); err != nil {
+			return err
+		}
+		if err := store(ctx, q, l, filesOf(p)); err != nil {
+			return err
+		}
+		return replaceRangePages(ctx, q, l.Task, p.Pages)
+	})
+}
+
+func filesOf(p snapshot.NewPages) importtask.RangeResult {
+	return importtask.RangeResult{PagesFile: p.File, PagesBytes: p.Bytes, Pages: p.Pages}
+}
+
 // Publish implements snapshot.Settling.
 func (s Snapshots) Publish(ctx context.Context, l work.Lease, r snapshot.Manifest) error {
 	return s.db.update(ctx, "publish snapshot "+l.Task, func(q querier) error {
-		if err := endDraft(ctx, q, l, snapshot.Completed); err != nil {
+		if err := s.db.endDraft(ctx, q, l, snapshot.Completed); err != nil {
 			return err
 		}
-		files := importtask.RangeResult{PagesFile: r.PagesFile, PagesBytes: r.PagesBytes, Pages: r.Pages}
-		if err := store(ctx, q, l, files); err != nil {
+		if err := store(ctx, q, l, filesOf(r.New)); err != nil {
 			return err
 		}
 		if err := closeRoot(ctx, q, l, r.Root.File.ID, r.Root.Bytes); err != nil {
@@ -73,7 +92,7 @@ func (s Snapshots) Publish(ctx context.Context, l work.Lease, r snapshot.Manifes
 		}
 		_, err := exec(ctx, q, `
 			UPDATE snapshots SET root = $1, blocks = $2, stored = stored + $3, completed = $4, progress = 100 WHERE id = $5`,
-			r.Root.File.ID, r.Root.Blocks, r.PagesBytes, micros(s.db.now()), l.Task)
+			r.Root.File.ID, r.Root.Blocks, r.Stored, micros(s.db.now()), l.Task)
 		if err != nil {
 			return err
 		}
@@ -94,7 +113,7 @@ func (db *DB) tellDraft(ctx context.Context, q querier, kind outbox.Kind, accoun
 // Reject implements snapshot.Settling.
 func (s Snapshots) Reject(ctx context.Context, l work.Lease, message string) error {
 	return s.db.free(ctx, "reject snapshot "+l.Task, func(q querier) error {
-		if err := endDraft(ctx, q, l, snapshot.Failed); err != nil {
+		if err := s.db.endDraft(ctx, q, l, snapshot.Failed); err != nil {
 			return err
 		}
 		if _, err := exec(ctx, q, `UPDATE snapshots SET message = $1 WHERE id = $2`, message, l.Task); err != nil {
@@ -106,7 +125,7 @@ func (s Snapshots) Reject(ctx context.Context, l work.Lease, message string) err
 
 // endDraft gives the lease's draft its last state, after which it is not a draft
 // any more.
-func endDraft(ctx context.Context, q querier, l work.Lease, state snapshot.State) error {
+func (db *DB) endDraft(ctx context.Context, q querier, l work.Lease, state snapshot.State) error {
 	n, err := exec(ctx, q, `UPDATE snapshots SET state = $1 WHERE id = $2 AND state = $3`, state, l.Task, snapshot.Pending)
 	if err := lostUnless(n, err); err != nil {
 		return err
@@ -114,26 +133,17 @@ func endDraft(ctx context.Context, q querier, l work.Lease, state snapshot.State
 	if err := finishUnit(ctx, q, l); err != nil {
 		return err
 	}
-	if state == snapshot.Completed {
-		return forgetDraft(ctx, q, l.Task) // from now on its root names its blocks
-	}
-	return dropDraft(ctx, q, l.Task)
+	return db.forgetDraft(ctx, q, l.Account, l.Task)
 }
 
-// dropDraft lets go of what the draft of a snapshot named, and forgets it.
-func dropDraft(ctx context.Context, q querier, id string) error {
-	if err := letGoDraftBlocks(ctx, q, id); err != nil {
+// forgetDraft forgets the draft of a snapshot that is not written any more, and lets
+// go of what it named.
+func (db *DB) forgetDraft(ctx context.Context, q querier, account, id string) error {
+	if _, err := exec(ctx, q, `DELETE FROM drafts WHERE snapshot = $1`, id); err != nil {
 		return err
 	}
-	return forgetDraft(ctx, q, id)
-}
-
-// forgetDraft forgets the draft of a snapshot that is not written any more.
-func forgetDraft(ctx context.Context, q querier, id string) error {
-	for _, stmt := range []string{`DELETE FROM drafts WHERE snapshot = $1`, `DELETE FROM draft_blocks WHERE snapshot = $1`} {
-		if _, err := exec(ctx, q, stmt, id); err != nil {
-			return err
-		}
+	if err := dropUnits(ctx, q, id); err != nil {
+		return err
 	}
-	return dropUnits(ctx, q, id)
+	return db.letGo(ctx, q, account, id)
 }

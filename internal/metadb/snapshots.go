@@ -120,7 +120,7 @@ func (s Snapshots) Delete(ctx context.Context, home awsid.Home, id string) error
 		if err := notInUse(ctx, q, home.Account, id); err != nil {
 			return err
 		}
-		if err := dropDraft(ctx, q, id); err != nil {
+		if err := s.db.forgetDraft(ctx, q, home.Account, id); err != nil {
 			return err
 		}
 		if err := dropShares(ctx, q, id); err != nil {

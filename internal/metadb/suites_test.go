@@ -194,14 +194,22 @@ func garbageBench(db *DB) gctest.Bench {
 		Publish: func(l work.Lease, draft string, root blockstore.File) error {
 			return db.update(ctx, "publish", func(q querier) error {
 				_, err := exec(ctx, q, `UPDATE snapshots SET state = 'completed', root = $1 WHERE id = $2`, root.ID, draft)
-				return cmp.Or(err, closeRoot(ctx, q, l, root.ID, 10), finishUnit(ctx, q, l), dropRangePages(ctx, q, draft))
+				return cmp.Or(err, closeRoot(ctx, q, l, root.ID, 10), finishUnit(ctx, q, l), db.letGo(ctx, q, "", draft))
 			})
 		},
 		Drop: func(t *testing.T, id string) {
 			must(t, db, func(q querier) error {
 				root, _, err := one(ctx, q, column[blockstore.FileID], `DELETE FROM snapshots WHERE id = $1 RETURNING root`, id)
-				return cmp.Or(err, letGoRoot(ctx, q, root), letGoRangePages(ctx, q, id), dropRangePages(ctx, q, id), dropDraft(ctx, q, id))
+				return cmp.Or(err, letGoRoot(ctx, q, root), db.forgetDraft(ctx, q, "", id))
 			})
+		},
+		Slices: func(n int64) { db.letGoRows = n },
+		LetGo: func(t *testing.T, id string) (left bool) {
+			must(t, db, func(q querier) (err error) {
+				left, err = db.letGoSome(ctx, q, id)
+				return err
+			})
+			return left
 		},
 	}
 }

@@ -52,6 +52,21 @@ func (db *DB) transact(ctx context.Context, p space.Purpose, what string, fn fun
 	return nil
 }
 
+// inSlices runs fn, which frees room, in one transaction after another until it deals with fewer than some
+// rows, and returns how many there were: a duty may find any number of them, and
+// others write in between.
+func (db *DB) inSlices(ctx context.Context, what string, some int, fn func(querier) (int, error)) (total int, err error) {
+	for n := some; n >= some; total += n {
+		if err := db.free(ctx, what, func(q querier) (err error) {
+			n, err = fn(q)
+			return err
+		}); err != nil {
+			return total, err
+		}
+	}
+	return total, nil
+}
+
 // view runs fn in a transaction that sees one state and changes nothing.
 func (db *DB) view(ctx context.Context, what string, fn func(querier) error) error {
 	if err := db.run(ctx, db.read, db.engine.snapshot, fn); err != nil {

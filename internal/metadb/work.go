@@ -32,10 +32,10 @@ func (w Work) Claim(ctx context.Context, owner string, kinds []work.Kind, now ti
 			SELECT u.id FROM units u LEFT JOIN (
 				SELECT account, COUNT(*) AS running FROM units WHERE lease_until > $3 GROUP BY account
 			) busy ON busy.account = u.account
-			WHERE u.lease_until <= $3 AND (u.not_before <= $3 OR u.not_before > $4 OR u.claimed > $5) AND u.kind IN (?)
+			WHERE u.lease_until <= $3 AND (u.not_before <= $3 OR u.not_before > $4 OR u.claimed > $5) AND u.kind IN (?)`+notUnpacking+`
 			ORDER BY COALESCE(busy.running, 0), u.created, u.range_index, u.id
 			LIMIT 1`+w.db.engine.skipLocked+`)
-		RETURNING id, account, kind, task, range_index, owner, attempt, lease_until, claims, failures, waits`, 5, len(kinds))
+		RETURNING id, account, kind, task, range_index, done, owner, attempt, lease_until, claims, failures, waits`, 5, len(kinds))
 	values := append([]any{owner, micros(now.Add(work.LeaseFor)), micros(now), micros(now.Add(work.MaxPause)), micros(now.Add(work.Skew))}, args(kinds)...)
 	err = w.db.update(ctx, "claim a unit of work", func(q querier) (err error) {
 		l, ok, err = one(ctx, q, scanLease, stmt, values...)
@@ -43,6 +43,13 @@ func (w Work) Claim(ctx context.Context, owner string, kinds []work.Kind, now ti
 	})
 	return l, ok, err
 }
+
+// notUnpacking is a condition on a unit u that is to be claimed at $3: its task has
+// nothing that must be unpacked before.
+const notUnpacking = `
+				AND NOT (u.kind IN ('` + string(work.Range) + `', '` + string(work.Unpack) + `') AND EXISTS (
+					SELECT 1 FROM units x WHERE x.task = u.task AND x.kind = '` + string(work.Unpack) + `' AND x.id <> u.id
+						AND (u.kind = '` + string(work.Range) + `' OR x.lease_until > $3)))`
 
 // Renew implements work.Store.
 func (w Work) Renew(ctx context.Context, l work.Lease, now time.Time, p work.Progress) (work.Lease, error) {
@@ -64,8 +71,15 @@ func (w Work) Renew(ctx context.Context, l work.Lease, now time.Time, p work.Pro
 func (w Work) Release(ctx context.Context, l work.Lease, kind work.Kind, notBefore time.Time) error {
 	return w.db.update(ctx, "release "+unitName(l), func(q querier) error {
 		_, err := exec(ctx, q, `
-			UPDATE units SET owner = '', lease_until = 0, progress = NULL, not_before = $1, kind = $2, failures = 0, failing_since = 0,
-				last_error = '', claims = 0, waits = 0, waiting_since = 0, waits_for = ''
+			UPDATE units SET owner = '', lease_until = 0, progress = NULL, not_before = $1,
+				claims = CASE WHEN kind = $2 OR claims = 0 THEN 0 ELSE claims - 1 END,
+				failures = CASE WHEN kind = $2 THEN 0 ELSE failures END,
+				failing_since = CASE WHEN kind = $2 THEN 0 ELSE failing_since END,
+				last_error = CASE WHEN kind = $2 THEN '' ELSE last_error END,
+				waits = CASE WHEN kind = $2 THEN 0 ELSE waits END,
+				waiting_since = CASE WHEN kind = $2 THEN 0 ELSE waiting_since END,
+				waits_for = CASE WHEN kind = $2 THEN '' ELSE waits_for END,
+				kind = $2
 			WHERE id = $3 AND owner = $4 AND attempt = $5`,
 			micros(notBefore), kind, l.ID, l.Owner, l.Attempt)
 		return err
@@ -118,7 +132,7 @@ func (w Work) Ensure(ctx context.Context, duties ...work.Kind) error {
 
 func scanLease(s scanner) (l work.Lease, err error) {
 	var until int64
-	err = s.Scan(&l.ID, &l.Account, &l.Kind, &l.Task, &l.Range, &l.Owner, &l.Attempt, &until, &l.Claims, &l.Failures, &l.Waits)
+	err = s.Scan(&l.ID, &l.Account, &l.Kind, &l.Task, &l.Range, &l.Done, &l.Owner, &l.Attempt, &until, &l.Claims, &l.Failures, &l.Waits)
 	l.Until = fromMicros(until)
 	return l, err
 }
@@ -168,6 +182,19 @@ func holdUnit(ctx context.Context, q querier, l work.Lease) error {
 // finishUnit is the fence of an event that ends the unit.
 func finishUnit(ctx context.Context, q querier, l work.Lease) error {
 	n, err := exec(ctx, q, `DELETE FROM units WHERE id = $1 AND owner = $2 AND attempt = $3`, l.ID, l.Owner, l.Attempt)
+	return lostUnless(n, err)
+}
+
+// handOn is the fence of an event that does part of a unit: the unit is given back, to
+// be gone on with by whoever claims it, as if it were a new one that begins at done.
+func handOn(ctx context.Context, q querier, l work.Lease, done int64) error {
+	if done <= l.Done {
+		return fmt.Errorf("%s: nothing is done between %d and %d", unitName(l), l.Done, done)
+	}
+	n, err := exec(ctx, q, `
+		UPDATE units SET done = $1, owner = '', lease_until = 0, progress = NULL, not_before = 0, claims = 0, furthest = 0, failures = 0,
+			failing_since = 0, last_error = '', waits = 0, waiting_since = 0, waits_for = ''
+		WHERE id = $2 AND owner = $3 AND attempt = $4`, done, l.ID, l.Owner, l.Attempt)
 	return lostUnless(n, err)
 }
 

@@ -22,9 +22,11 @@ import (
 // lanes go by cost, so that short units never wait for long ones. Each lane is one
 // claimer; a kind has as many lanes as a node may do units of it at the same time.
 var lanes = [][]work.Kind{
-	{work.Publish, work.Cleanup}, // a plan reads the tables of its image, however far away that is
+	{work.Publish, work.Cleanup}, // a plan reads the tables of its image, for seconds
 	{work.Plan, work.Publish, work.Cleanup},
 	{work.Plan},
+	{work.Survey},
+	{work.Survey},
 	{work.Complete},
 	{work.Complete, work.Expire, work.Retain, work.Purge, work.Outbox},
 	{work.Range},
@@ -33,6 +35,7 @@ var lanes = [][]work.Kind{
 	{work.Unpack},
 	{work.Copy},
 	{work.Copy},
+	{work.LetGo},
 	{work.GC},
 }
 

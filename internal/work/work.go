@@ -31,13 +31,15 @@ type Kind string
 // The kinds of units.
 const (
 	Plan     Kind = "plan"     // open the image, cut it into ranges
-	Unpack   Kind = "unpack"   // plan an image that has to be unpacked first
+	Survey   Kind = "survey"   // plan an image whose tables take long to read
+	Unpack   Kind = "unpack"   // plan an image that has to be unpacked first, or unpack it once more for its ranges
 	Range    Kind = "range"    // ingest a run of manifest pages
 	Publish  Kind = "publish"  // write the root, make the snapshot visible
 	Cleanup  Kind = "cleanup"  // drop what a failed or cancelled task left
 	Append   Kind = "append"   // add blocks to a draft: held by the request that writes them, never claimed
 	Complete Kind = "complete" // check a draft that is complete, write its manifest, publish it
 	Copy     Kind = "copy"     // bring the blocks of another domain into a draft that is complete
+	LetGo    Kind = "let go"   // drop the rows that a snapshot which has ended, or an account, leaves behind when there are many
 	Expire   Kind = "expire"   // periodic: fail drafts that have not been written to in time
 	GC       Kind = "gc"       // periodic
 	Retain   Kind = "retain"   // periodic: forget tasks after their retention
@@ -52,6 +54,9 @@ type Unit struct {
 	Kind    Kind
 	Task    string // import task id, or snapshot id of a draft; empty for periodic duties
 	Range   int    // index of the range within its task
+	// Done is how much of it earlier leases have finished for good, in a measure of
+	// its kind's own.
+	Done int64
 }
 
 // Lease is the right to do a unit until Until. Attempt grows with every claim of
@@ -94,7 +99,8 @@ type Store interface {
 	// Claim leases to owner the next unit of one of the kinds that is due at now
 	// and not leased, or whose lease has lapsed. The account with the fewest leased
 	// units comes first, then the oldest unit. The claim is counted in the lease.
-	// ok is false when there is no such unit.
+	// While a task has an Unpack unit its Range units wait, and so do further Unpack
+	// units while one is leased. ok is false when there is no such unit.
 	Claim(ctx context.Context, owner string, kinds []Kind, now time.Time) (l Lease, ok bool, err error)
 	// Renew extends the lease to LeaseFor after now and stores how far the unit is;
 	// it returns the lease as it is then. When the unit is further than at any
@@ -103,8 +109,10 @@ type Store interface {
 	Renew(ctx context.Context, l Lease, now time.Time, p Progress) (Lease, error)
 	// Release hands the unit back without a verdict, because the service stops or
 	// the unit belongs into another lane. It is due again at notBefore, as a unit
-	// of kind. Claims are counted anew, since the caller has not died of it.
-	// Releasing a lost lease succeeds.
+	// of kind. Claims and failures are counted anew, since the caller has not died of
+	// it; but in another lane they are those from before this claim, since it may still
+	// be what the unit does there that its process dies of. Releasing a lost lease
+	// succeeds.
 	Release(ctx context.Context, l Lease, kind Kind, notBefore time.Time) error
 	// Retry hands back a unit that failed and may succeed later. It is due again at
 	// notBefore; the failure counts, and its cause is kept for people to see.

@@ -19,8 +19,15 @@ const keepUnpacked = 10 * time.Minute
 // disks are the images that this node has open, each of them once, however many of
 // its ranges are in work.
 type disks struct {
-	mu    sync.Mutex // guards tasks and the fields of openDisk that say so
-	tasks map[string]*openDisk
+	mu     sync.Mutex // guards images and the fields of openDisk that say so
+	images map[diskKey]*openDisk
+}
+
+// diskKey names an image. One that is being unpacked is another than the same one that
+// somebody opens to see whether it has to be.
+type diskKey struct {
+	task     string
+	unpacked bool
 }
 
 // openFunc opens the image of a task, and the object that it reads.
@@ -28,7 +35,7 @@ type openFunc func(ctx context.Context, t Task) (diskimage.Disk, source.Object, 
 
 // openDisk is the image of a task. disk, object and err are set when ready is closed.
 type openDisk struct {
-	task   string
+	key    diskKey
 	disk   diskimage.Disk
 	object source.Object
 	err    error
@@ -47,10 +54,30 @@ type use struct {
 }
 
 // acquire returns the image of a task, which the caller releases; open opens it if
-// it is not open on this node. When the contexts of all its users have ended, reads
-// of it end too.
+// it is not open on this node, unpacked or not. When the contexts of all its users have
+// ended, reads of it end too.
 func (d *disks) acquire(ctx context.Context, t Task, open openFunc) (use, error) {
-	o := d.join(ctx, t, open)
+	return d.get(ctx, d.find(t.ID), t, open)
+}
+
+// unpack is acquire with an open that may unpack the image, which takes long.
+func (d *disks) unpack(ctx context.Context, t Task, open openFunc) (use, error) {
+	return d.get(ctx, diskKey{t.ID, true}, t, open)
+}
+
+// find returns the key under which the image of a task is open or to be opened.
+func (d *disks) find(task string) diskKey {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	key := diskKey{task, true}
+	if d.images[key] == nil {
+		key.unpacked = false
+	}
+	return key
+}
+
+func (d *disks) get(ctx context.Context, key diskKey, t Task, open openFunc) (use, error) {
+	o := d.join(ctx, key, t, open)
 	u := use{o, context.AfterFunc(ctx, func() { d.abandon(o) })}
 	select {
 	case <-o.ready:
@@ -72,8 +99,8 @@ func (d *disks) abandon(o *openDisk) {
 	d.mu.Lock()
 	unused := false
 	if o.live--; o.live == 0 {
-		if d.tasks[o.task] == o {
-			delete(d.tasks, o.task)
+		if d.images[o.key] == o {
+			delete(d.images, o.key)
 		}
 		unused = o.idle != nil && o.idle.Stop()
 		o.idle = nil
@@ -86,17 +113,17 @@ func (d *disks) abandon(o *openDisk) {
 }
 
 // join makes the caller a user of the task's image; the first one opens it.
-func (d *disks) join(ctx context.Context, t Task, open openFunc) *openDisk {
+func (d *disks) join(ctx context.Context, key diskKey, t Task, open openFunc) *openDisk {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	o, ok := d.tasks[t.ID]
+	o, ok := d.images[key]
 	if !ok {
-		o = &openDisk{task: t.ID, ready: make(chan struct{})}
+		o = &openDisk{key: key, ready: make(chan struct{})}
 		ctx, o.cancel = context.WithCancel(context.WithoutCancel(ctx)) // it is not this job's alone
-		if d.tasks == nil {
-			d.tasks = map[string]*openDisk{}
+		if d.images == nil {
+			d.images = map[diskKey]*openDisk{}
 		}
-		d.tasks[t.ID] = o
+		d.images[key] = o
 		go func() { // the last user to leave waits for it
 			defer close(o.ready)
 			o.err = work.Guard(func() (err error) {
@@ -123,11 +150,11 @@ func (d *disks) release(u use) {
 		o.live--
 	}
 	last := o.users == 0
-	if last && d.tasks[o.task] == o && o.unpacked() {
+	if last && d.images[o.key] == o && o.unpacked() {
 		o.idle = time.AfterFunc(keepUnpacked, func() { d.lapse(o) })
 		last = false
-	} else if last && d.tasks[o.task] == o {
-		delete(d.tasks, o.task)
+	} else if last && d.images[o.key] == o {
+		delete(d.images, o.key)
 	}
 	d.mu.Unlock()
 	if last {
@@ -138,9 +165,9 @@ func (d *disks) release(u use) {
 // lapse closes an image that was not used again in time.
 func (d *disks) lapse(o *openDisk) {
 	d.mu.Lock()
-	unused := d.tasks[o.task] == o && o.users == 0
+	unused := d.images[o.key] == o && o.users == 0
 	if unused {
-		delete(d.tasks, o.task)
+		delete(d.images, o.key)
 	}
 	d.mu.Unlock()
 	if unused {
@@ -161,13 +188,15 @@ func (o *openDisk) unpacked() bool {
 
 // drop forgets the image of a task; it is closed at once or by its last user.
 func (d *disks) drop(task string) {
-	d.mu.Lock()
-	o, ok := d.tasks[task]
-	delete(d.tasks, task)
-	unused := ok && o.users == 0
-	d.mu.Unlock()
-	if unused {
-		o.close()
+	for _, key := range []diskKey{{task, false}, {task, true}} {
+		d.mu.Lock()
+		o, ok := d.images[key]
+		delete(d.images, key)
+		unused := ok && o.users == 0
+		d.mu.Unlock()
+		if unused {
+			o.close()
+		}
 	}
 }
 
@@ -175,9 +204,9 @@ func (d *disks) drop(task string) {
 func (d *disks) close() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for id, o := range d.tasks {
+	for key, o := range d.images {
 		if o.users == 0 {
-			delete(d.tasks, id)
+			delete(d.images, key)
 			o.idle.Stop()
 			o.close()
 		}

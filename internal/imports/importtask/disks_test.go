@@ -219,3 +219,40 @@ func TestAnUnpackedImageIsClosedWhenItsJobEndsAsItIsReleased(t *testing.T) {
 		o.want(t, "after the end of its only job", 1, 1)
 	})
 }
+
+// TestUnpackingIsNotLooking: who unpacks an image does not get the answer of somebody
+// who looks whether it has to be; who looks afterwards gets what was unpacked.
+func TestUnpackingIsNotLooking(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOpening(true)
+		gate := make(chan struct{})
+		looks := 0
+		look := func(context.Context, Task) (diskimage.Disk, source.Object, error) {
+			looks++
+			<-gate
+			return nil, nil, errPacked
+		}
+		var looked error
+		var wg sync.WaitGroup
+		wg.Go(func() { _, looked = o.acquire(t.Context(), Task{ID: "t"}, look) })
+		synctest.Wait()
+		unpacked, err := o.unpack(t.Context(), Task{ID: "t"}, o.open)
+		if err != nil {
+			t.Fatal(err)
+		}
+		close(gate)
+		wg.Wait()
+		if !errors.Is(looked, errPacked) {
+			t.Errorf("got %v", looked)
+		}
+		again, err := o.acquire(t.Context(), Task{ID: "t"}, look)
+		if err != nil || looks != 1 {
+			t.Fatalf("looked %d times, %v", looks, err)
+		}
+		o.release(again)
+		o.release(unpacked)
+		o.want(t, "it stays for the next", 1, 0)
+		o.drop("t")
+		o.want(t, "its task is over", 1, 1)
+	})
+}

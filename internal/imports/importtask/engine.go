@@ -42,11 +42,13 @@ type Engine struct {
 	Space     Space
 	Workers   *ingest.Workers // windows in work at a time
 	Target    int64           // source bytes of a range; 0 = ingest's default
+	Slice     ingest.Slice    // of a range that is done at a time; PageBytes is not used
 
 	Bus  *wake.Bus // of claimers, and of callers that wait for a task
 	Live *Live     // what this node is doing
 
 	disks disks
+	after func(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) // tests say when; nil: the clock
 }
 
 // Close closes the images that finished jobs left open for the next.
@@ -83,6 +85,7 @@ func (e *Engine) Handlers() map[work.Kind]work.Handler {
 	}
 	return map[work.Kind]work.Handler{
 		work.Plan:    imports(e.plan),
+		work.Survey:  imports(e.survey),
 		work.Unpack:  imports(e.unpack),
 		work.Range:   imports(e.ingest),
 		work.Publish: imports(e.publish),
@@ -117,23 +120,62 @@ func (e *Engine) fail(ctx context.Context, l work.Lease, cause error) (next work
 	return next, err == nil, err
 }
 
-// plan plans an image that can be read where it is. One that has to be unpacked
-// first takes time in proportion to its contents, so it goes to another lane.
+// How long the plan of an image that can be read where it is may take: a moment, in the
+// lane of plans, and in a lane for those that take longer. There a plan that takes longer
+// still has failed, since it keeps others waiting too.
+const (
+	planFor   = 10 * time.Second
+	surveyFor = time.Hour
+)
+
+// plan plans an image whose tables can be read at once. An image that has to be unpacked
+// first, or whose source is slow, takes long, so it goes to another lane.
 func (e *Engine) plan(ctx context.Context, h *work.Held) (next work.Lease, ok bool, err error) {
-	next, ok, err = e.makePlan(ctx, h, e.peek)
-	if !errors.Is(err, errPacked) {
-		return next, ok, err
+	next, ok, err = e.makePlan(ctx, h, e.asItIs, planFor)
+	switch {
+	case errors.Is(err, errSlow):
+		err = e.move(ctx, h.Lease, work.Survey)
+	case errors.Is(err, errPacked):
+		err = e.move(ctx, h.Lease, work.Unpack)
 	}
-	if err := e.Work.Release(ctx, h.Lease, work.Unpack, e.Now()); err != nil {
-		return next, false, err
-	}
-	e.Bus.Wake(wake.Work)
-	return next, false, nil
+	return next, ok, err
 }
 
-// unpack plans an image that has to be unpacked.
+// survey plans an image whose tables take long to read.
+func (e *Engine) survey(ctx context.Context, h *work.Held) (next work.Lease, ok bool, err error) {
+	next, ok, err = e.makePlan(ctx, h, e.asItIs, surveyFor)
+	if errors.Is(err, errPacked) {
+		err = e.move(ctx, h.Lease, work.Unpack)
+	}
+	return next, ok, err
+}
+
+// unpack plans an image that has to be unpacked. When there is a plan already, but what
+// was unpacked is gone, it unpacks the image for its ranges, and gives the unit back to
+// their lanes.
 func (e *Engine) unpack(ctx context.Context, h *work.Held) (next work.Lease, ok bool, err error) {
-	return e.makePlan(ctx, h, e.open)
+	t, err := e.Store.OfUnit(ctx, h.Unit)
+	if err != nil {
+		return next, false, err
+	}
+	if len(t.Ranges) == 0 {
+		return e.makePlan(ctx, h, e.unpacked, 0)
+	}
+	image, err := e.unpacked(ctx, t)
+	if err != nil {
+		return next, false, err
+	}
+	e.disks.release(image)
+	return next, false, e.move(ctx, h.Lease, work.Range)
+}
+
+// move gives a unit to the lanes of another kind.
+func (e *Engine) move(ctx context.Context, l work.Lease, kind work.Kind) error {
+	if err := e.Work.Release(ctx, l, kind, e.Now()); err != nil {
+		return err
+	}
+	e.Bus.Wake(wake.Work)
+	return nil
 }
 
 // smallRange is the largest range, in source bytes, that a plan's job goes on with:
@@ -142,8 +184,9 @@ const smallRange = 64 << 20
 
 // makePlan opens the image, checks what can be checked, and cuts it into ranges. It
 // goes on with a single small range; all others are for the lanes of ranges. While
-// nothing more may be stored it waits: how much room there will be is not known yet.
-func (e *Engine) makePlan(ctx context.Context, h *work.Held, open openFunc) (next work.Lease, ok bool, err error) {
+// nothing more may be stored it waits: how much room there will be is not known yet. If
+// the image takes longer than limit to look at, 0 for none, it returns errSlow.
+func (e *Engine) makePlan(ctx context.Context, h *work.Held, open func(context.Context, Task) (use, error), limit time.Duration) (next work.Lease, ok bool, err error) {
 	t, err := e.Store.OfUnit(ctx, h.Unit)
 	if err != nil {
 		return next, false, err
@@ -154,9 +197,11 @@ func (e *Engine) makePlan(ctx context.Context, h *work.Held, open openFunc) (nex
 	if err := e.Store.SetPhase(ctx, h.Lease, Validating, t.Format); err != nil {
 		return next, false, err
 	}
-	image, err := e.disks.acquire(ctx, t, open)
+	looking, done := e.limit(ctx, limit)
+	defer done()
+	image, err := open(looking, t)
 	if err != nil {
-		return next, false, err
+		return next, false, slow(looking, err)
 	}
 	defer e.disks.release(image)
 	disk, about := image.disk, describe(image.disk)
@@ -167,9 +212,9 @@ func (e *Engine) makePlan(ctx context.Context, h *work.Held, open openFunc) (nex
 	if err := e.Store.SetPhase(ctx, h.Lease, Validated, format); err != nil {
 		return next, false, err
 	}
-	ranges, err := ingest.Plan(ctx, disk, ingest.PlanOptions{PageBytes: pageBytes, Target: e.Target})
+	ranges, err := ingest.Plan(looking, disk, ingest.PlanOptions{PageBytes: pageBytes, Target: e.Target})
 	if err != nil {
-		return next, false, err
+		return next, false, slow(looking, err)
 	}
 	if err := e.checkSpace(ranges); err != nil {
 		return next, false, err
@@ -199,16 +244,43 @@ func (e *Engine) makePlan(ctx context.Context, h *work.Held, open openFunc) (nex
 // volumeGiB returns the size of the volume that holds a disk.
 func volumeGiB(n int64) int64 { return max(1, (n+1<<30-1)>>30) }
 
-// open opens the task's image and the object that it reads.
-func (e *Engine) open(ctx context.Context, t Task) (diskimage.Disk, source.Object, error) {
-	return openTask(ctx, e.Images, t)
+// errSlow reports an image that takes too long to look at.
+var errSlow = errors.New("importtask: the tables of the image could not be read in time")
+
+// limit bounds ctx by a duration, if there is one; what it ends fails with errSlow.
+func (e *Engine) limit(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	switch {
+	case d == 0:
+		return context.WithCancel(ctx)
+	case e.after != nil:
+		return e.after(ctx, d)
+	}
+	return context.WithTimeoutCause(ctx, d, errSlow)
 }
 
-// peek is open for an image that need not be unpacked, else errPacked.
-func (e *Engine) peek(ctx context.Context, t Task) (diskimage.Disk, source.Object, error) {
-	images := e.Images
-	images.Scratch = noScratch{}
-	return openTask(ctx, images, t)
+// slow returns errSlow, with err, if that is what ended ctx.
+func slow(ctx context.Context, err error) error {
+	if errors.Is(context.Cause(ctx), errSlow) {
+		return errors.Join(errSlow, err)
+	}
+	return err
+}
+
+// unpacked opens the image of a task, and unpacks it if need be.
+func (e *Engine) unpacked(ctx context.Context, t Task) (use, error) {
+	return e.disks.unpack(ctx, t, func(ctx context.Context, t Task) (diskimage.Disk, source.Object, error) {
+		return openTask(ctx, e.Images, t)
+	})
+}
+
+// asItIs opens the image of a task; one that is not unpacked on this node, but has to
+// be, is errPacked.
+func (e *Engine) asItIs(ctx context.Context, t Task) (use, error) {
+	return e.disks.acquire(ctx, t, func(ctx context.Context, t Task) (diskimage.Disk, source.Object, error) {
+		images := e.Images
+		images.Scratch = noScratch{}
+		return openTask(ctx, images, t)
+	})
 }
 
 func openTask(ctx context.Context, images Images, t Task) (diskimage.Disk, source.Object, error) {
@@ -245,8 +317,10 @@ func (e *Engine) checkSpace(rs []Range) error {
 	return nil
 }
 
-// ingest does one range. It does not begin while nothing more may be stored: reading
-// the source would be in vain.
+// ingest does the next slice of a range. A range of a large disk has many; each is
+// registered by itself, so neither transactions nor memory grow with the disk, and a
+// range that is interrupted goes on where its last slice ended. It does not begin while
+// nothing more may be stored: reading the source would be in vain.
 func (e *Engine) ingest(ctx context.Context, h *work.Held) (next work.Lease, ok bool, err error) {
 	t, err := e.Store.OfUnit(ctx, h.Unit)
 	if err != nil {
@@ -264,15 +338,20 @@ func (e *Engine) ingest(ctx context.Context, h *work.Held) (next work.Lease, ok 
 	m := e.Live.begin(t.ID)
 	defer e.Live.end(m)
 	h.Report(m)
-	written, err := e.write(ctx, h.Lease, m, t)
+	written, done, err := e.write(ctx, h.Lease, m, t)
+	if errors.Is(err, errPacked) { // after a restart: the other ranges wait for it too
+		return next, false, e.move(ctx, h.Lease, work.Unpack)
+	}
 	if err != nil {
 		return next, false, e.short(err, t.Ranges[h.Range].Bytes)
 	}
 	counts := m.counts() // with what Finish made of them
 	counts.Stored += written.PagesBytes
-	return e.Store.FinishRange(ctx, h.Lease, RangeResult{
-		Packs: written.Packs, PagesFile: written.PagesFile, PagesBytes: written.PagesBytes, Pages: written.Pages, Counts: counts,
-	})
+	r := RangeResult{Packs: written.Packs, PagesFile: written.PagesFile, PagesBytes: written.PagesBytes, Pages: written.Pages, Counts: counts}
+	if done < t.Ranges[h.Range].Pages {
+		return next, false, e.Store.FinishSlice(ctx, h.Lease, r, done)
+	}
+	return e.Store.FinishRange(ctx, h.Lease, r)
 }
 
 // short says how many bytes may be needed, if err says that there was too little room.
@@ -283,22 +362,27 @@ func (e *Engine) short(err error, need int64) error {
 	return errors.Join(e.Space.Shortage(need), err)
 }
 
-// write ingests the range of the lease and returns when its blocks and pages are
-// durable.
-func (e *Engine) write(ctx context.Context, l work.Lease, m *meter, t Task) (snapshot.Written, error) {
-	r := t.Ranges[l.Range]
-	image, err := e.disks.acquire(ctx, t, e.open)
+// write ingests the next slice of the range of the lease. It returns when the slice's
+// blocks and pages are durable, and how many pages of the range are done with it.
+func (e *Engine) write(ctx context.Context, l work.Lease, m *meter, t Task) (out snapshot.Written, done int64, err error) {
+	image, err := e.asItIs(ctx, t)
 	if err != nil {
-		return snapshot.Written{}, err
+		return out, 0, err
 	}
 	defer e.disks.release(image)
 	rec, err := e.Records.Get(ctx, t.Region, t.SnapshotID)
 	if err != nil {
-		return snapshot.Written{}, err
+		return out, 0, err
 	}
 	domain, keys, err := e.Domains.Open(ctx, rec.Domain)
 	if err != nil {
-		return snapshot.Written{}, err
+		return out, 0, err
+	}
+	slice := e.Slice
+	slice.PageBytes = pageBytes
+	r, done, err := slice.Next(ctx, image.disk, t.Ranges[l.Range], l.Done)
+	if err != nil {
+		return out, 0, err
 	}
 	w := e.Library.NewRangeWriter(ctx, l, snapshot.Range{First: r.First, Pages: r.Pages, Domain: domain, Keys: keys})
 	m.watch(func() Counts {
@@ -311,9 +395,10 @@ func (e *Engine) write(ctx context.Context, l work.Lease, m *meter, t Task) (sna
 	}
 	if err != nil {
 		w.Abort()
-		return snapshot.Written{}, err
+		return out, 0, err
 	}
-	return w.Finish(ctx)
+	out, err = w.Finish(ctx)
+	return out, done, err
 }
 
 // publish writes the root and makes the snapshot visible.

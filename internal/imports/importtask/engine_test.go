@@ -169,8 +169,14 @@ const taskID = "import-snap-0123456789abcdef0"
 // accept makes the task.
 func (e *engine) accept() {
 	e.t.Helper()
-	pin := source.Pin{Kind: source.Embedded, ID: taskID, Bucket: "images", Key: "disk", Size: int64(len(e.object.data))}
-	_, _, err := e.Store.Create(e.t.Context(), importtask.Task{ID: taskID, Account: account, Region: home.Region, Pin: pin.String(), RoleName: "vmimport", SourceBytes: pin.Size}, 10)
+	e.acceptAs(taskID)
+}
+
+// acceptAs makes a task.
+func (e *engine) acceptAs(id string) {
+	e.t.Helper()
+	pin := source.Pin{Kind: source.Embedded, ID: id, Bucket: "images", Key: "disk", Size: int64(len(e.object.data))}
+	_, _, err := e.Store.Create(e.t.Context(), importtask.Task{ID: id, Account: account, Region: home.Region, Pin: pin.String(), RoleName: "vmimport", SourceBytes: pin.Size}, 10)
 	if err != nil {
 		e.t.Fatal(err)
 	}
@@ -274,7 +280,7 @@ func (e *engine) failed(reason string) {
 	e.told(outbox.Event{Kind: kind, Resource: taskID, Detail: outbox.Detail{Reason: reason}})
 }
 
-var everything = []work.Kind{work.Plan, work.Unpack, work.Range, work.Publish, work.Cleanup}
+var everything = []work.Kind{work.Plan, work.Survey, work.Unpack, work.Range, work.Publish, work.Cleanup}
 
 // disk returns a raw disk of n blocks, every fourth of them zeros.
 func disk(n int) []byte {

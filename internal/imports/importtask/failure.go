@@ -50,6 +50,7 @@ var causes = []cause{
 	{as(storeFull), true},
 	{as(scratchFull), true},
 	{as(strict), true},
+	{is(errSlow, "ServerError: the source is too slow", "source-slow", "bring the image closer: upload it to the S3 of this service, or convert it to a format with smaller tables"), false},
 	{is(source.ErrChanged, "ClientError: The source object changed while it was imported", "source-changed", "import it again, and leave it alone until the task has ended"), true},
 	{is(source.ErrNotFound, noAccess("404 Not Found"), "source-missing", ""), true},
 	{is(source.ErrNoAccess, noAccess("403 Forbidden"), "source-forbidden", "give the service role s3:GetObject on the object"), true},

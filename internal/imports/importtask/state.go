@@ -34,6 +34,7 @@ type Event string
 // The events.
 const (
 	EventPlanned   Event = "planned"
+	EventSliceDone Event = "slice done"
 	EventRangeDone Event = "range done"
 	EventPublished Event = "published"
 	EventFailed    Event = "failed"
@@ -45,6 +46,7 @@ const (
 var transitions = map[State]map[Event]State{
 	Active: {
 		EventPlanned:   Active,
+		EventSliceDone: Active,
 		EventRangeDone: Active,
 		EventPublished: Completed,
 		EventFailed:    Deleting,

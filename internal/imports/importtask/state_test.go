@@ -7,9 +7,9 @@ import (
 
 func TestEveryStateAndEvent(t *testing.T) {
 	states := []State{Active, Completed, Deleting, Deleted}
-	events := []Event{EventPlanned, EventRangeDone, EventPublished, EventFailed, EventCancelled, EventCleanedUp}
+	events := []Event{EventPlanned, EventSliceDone, EventRangeDone, EventPublished, EventFailed, EventCancelled, EventCleanedUp}
 	want := map[State]map[Event]State{
-		Active:   {EventPlanned: Active, EventRangeDone: Active, EventPublished: Completed, EventFailed: Deleting, EventCancelled: Deleting},
+		Active:   {EventPlanned: Active, EventSliceDone: Active, EventRangeDone: Active, EventPublished: Completed, EventFailed: Deleting, EventCancelled: Deleting},
 		Deleting: {EventFailed: Deleting, EventCancelled: Deleting, EventCleanedUp: Deleted},
 	}
 	for _, s := range states {

@@ -79,17 +79,23 @@ type Progress interface {
 	// Plan unit by one Range unit for each range, or by the Publish unit if there
 	// are none. It returns the lease of the first of these.
 	Planned(ctx context.Context, l work.Lease, p Plan) (work.Lease, error)
-	// FinishRange is step 4 of the ordering invariant: it checks the lease, closes
-	// the packs and the pages file, inserts the rows of the blocks (on conflict the
-	// first stays and is un-condemned, unless it was found damaged) and of the pages
-	// (on conflict the row moves to the page that was written now), names the pages
-	// as pages of the draft, adds the counts, and ends the unit. All files of r must
-	// be durable before the call; their blocks exist once it has returned nil. When
+	// FinishSlice is step 4 of the ordering invariant for a part of a range, so that
+	// a large range is registered by many small transactions: it checks the lease,
+	// closes the packs and the pages file, inserts the rows of the blocks (on conflict
+	// the first stays and is un-condemned, unless it was found damaged) and of the
+	// pages (on conflict the row moves to the page that was written now), names the
+	// pages as pages of the draft, and adds the counts. The unit is given back, to be
+	// gone on with at page done of its range (work.Unit.Done), which is above l.Done:
+	// whatever happens afterwards, what r holds is not ingested again. All files of r
+	// must be durable before the call; their blocks exist once it has returned nil.
+	FinishSlice(ctx context.Context, l work.Lease, r RangeResult, done int64) error
+	// FinishRange is FinishSlice for the last slice of a range: it ends the unit. When
 	// it was the last range, the Publish unit is made and leased to the caller; only
 	// then is ok true.
 	FinishRange(ctx context.Context, l work.Lease, r RangeResult) (next work.Lease, ok bool, err error)
 	// Publish is step 5 of the ordering invariant: it completes the snapshot and
-	// the task together. The root must be durable before the call.
+	// the task together. The root must be durable before the call. Of many pages of the
+	// draft some rows are left for a LetGo unit (snapshot.Leavings).
 	Publish(ctx context.Context, l work.Lease, p Published) error
 }
 
@@ -105,11 +111,11 @@ type Endings interface {
 	// *TransitionError for a task that has ended.
 	Cancel(ctx context.Context, home awsid.Home, id string, f Failure) (previous State, err error)
 	// CleanedUp moves the lease's task from Deleting to Deleted. The record of the
-	// snapshot and the pages of the draft are removed; what was written for them is
-	// garbage, which gc frees.
+	// snapshot and the pages of the draft are removed (of many pages the rest by a LetGo
+	// unit); what was written for them is garbage, which gc frees.
 	CleanedUp(ctx context.Context, l work.Lease) error
-	// Forget removes the tasks that ended before t, with their tags and tokens, and
-	// returns how many there were.
+	// Forget removes the tasks that ended before t, with their tags and tokens, some in
+	// a transaction, and returns how many there were.
 	Forget(ctx context.Context, t time.Time) (n int, err error)
 }
 
@@ -123,7 +129,8 @@ type Plan struct {
 	KMSKey   string          // its ARN; empty: not encrypted
 }
 
-// RangeResult is what ingesting one range made durable. All slices may be empty.
+// RangeResult is what ingesting a slice of a range made durable. It may hold nothing.
+// Counts.Data is the number of blocks that Pages name.
 type RangeResult struct {
 	Packs      []blockstore.ClosedPack
 	PagesFile  blockstore.File // zero when there are no pages
@@ -136,7 +143,7 @@ type RangeResult struct {
 type Published struct {
 	Root      blockstore.File
 	RootBytes int64
-	Blocks    int64 // entries under the root; Publish compares them with the pages'
+	Blocks    int64 // entries under the root; Publish compares them with what the ranges counted
 }
 
 // RangePages reads the pages that the ranges of an import registered, for its root.

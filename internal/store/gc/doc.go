@@ -40,6 +40,13 @@
 // a reader takes its hold of a root while the snapshot still exists; roots and
 // holds are therefore read together, at one moment, so that one of the two is seen.
 //
+// A range is finished in slices, each of which registers its blocks with the pages that
+// name them and ends its lease; so a cycle waits for the slice in flight, not for the
+// range, and what earlier slices registered is marked from their pages. When a draft or
+// import ends, the rows that name its pages and blocks go in slices too: those that are
+// left are marked from, and what they name becomes a candidate when they go, unless the
+// root of the snapshot names it by then.
+//
 // A cycle may stop after any step and be run again: a candidate leaves only after
 // it has been dealt with, and a pass deletes only what it condemned itself. Two
 // cycles at once do no harm either. Memory is bounded by the window

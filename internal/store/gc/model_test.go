@@ -12,7 +12,9 @@ import "testing"
 // two drafts that end up with the same page, and two cycles of gc that may overlap
 // and may stop anywhere (every state is checked, so every prefix is). A draft whose
 // blocks are registered one by one, by appends, does what one with pages does; one
-// may also begin as the old snapshot.
+// may also begin as the old snapshot. A range is finished in slices: a draft that has
+// registered the page may be at work on a further one. What registered the page for a
+// draft is a row, which the event that ends the draft lets go of, or leaves for later.
 //
 // Two things must hold in every state: nothing that is referenced is missing, and
 // everything that is not referenced will be found by a later step or cycle.
@@ -35,18 +37,30 @@ type row struct {
 	candidate candidate
 }
 
-// What a draft is doing. From begun to wrote its unit of work is in flight.
+// What a draft is doing.
 const (
-	idle      = iota
-	begun     // its unit is leased
-	hesitates // its dedupe look-up saw the block condemned
-	relies    // its dedupe look-up gave it the block that is stored
-	wrote     // it has a copy of its own, closed, without a row
-	registered
-	holds // it began as the old snapshot, whose root it holds
+	idle       = iota
+	begun      // its unit is leased
+	hesitates  // its dedupe look-up saw the block condemned
+	relies     // its dedupe look-up gave it the block that is stored
+	wrote      // it has a copy of its own, closed, without a row
+	registered // a row names the page
+	goesOn     // so it does, and its unit is leased for the next slice
+	holds      // it began as the old snapshot, whose root it holds
+	leaving    // published, and the row is still there
 	published
-	gone // lost its lease, was abandoned, or deleted
+	leavings // it failed or was deleted, and the row is still there
+	gone     // lost its lease, was abandoned, or deleted
 )
+
+// inWork reports whether a draft's unit of work is in flight.
+func inWork(d uint8) bool { return d >= begun && d <= wrote || d == goesOn }
+
+// named reports whether a row names the page for a draft.
+func named(d uint8) bool { return d == registered || d == goesOn || d == leaving || d == leavings }
+
+// rooted reports whether a draft is a snapshot with a root.
+func rooted(d uint8) bool { return d == leaving || d == published }
 
 // What the reader is doing.
 const (
@@ -134,10 +148,10 @@ func reach(c *cycle, referenced bool) {
 }
 
 var markDrafts = does(func(s *state, c *cycle, _ uint8) {
-	reach(c, s.drafts[0] == registered || s.drafts[1] == registered)
+	reach(c, named(s.drafts[0]) || named(s.drafts[1]))
 })
 
-func (s state) published() bool { return s.drafts[0] == published || s.drafts[1] == published }
+func (s state) published() bool { return rooted(s.drafts[0]) || rooted(s.drafts[1]) }
 
 var markRoots = does(func(s *state, c *cycle, _ uint8) { reach(c, s.old || s.oldHeld() || s.published()) })
 
@@ -187,7 +201,7 @@ var (
 
 func inFlight(s state) (drafts uint8) {
 	for i, d := range s.drafts {
-		if d >= begun && d <= wrote {
+		if inWork(d) {
 			drafts |= 1 << i
 		}
 	}
@@ -234,8 +248,9 @@ var (
 	})
 )
 
-// draftSteps returns what may happen to a draft next.
-func draftSteps(s state, i int) (next []state) {
+// draftSteps returns what may happen to a draft next. With unnoted, a row that was
+// left is dropped without a note of what it named.
+func draftSteps(s state, i int, unnoted bool) (next []state) {
 	to := func(d uint8, change func(*state)) {
 		n := s
 		n.drafts[i] = d
@@ -273,15 +288,45 @@ func draftSteps(s state, i int) (next []state) {
 			register(n)
 			n.block.exists, n.block.condemned = true, 0 // on conflict the first stays
 		})
-	case registered, holds:
+	case registered:
+		to(goesOn, nil)
+		to(published, nil)
+		to(leaving, nil)
+	case goesOn:
+		to(registered, register)
+	case holds:
+		to(published, nil)
+	case leaving: // its root names the page
 		to(published, nil)
 	}
+	return append(next, endings(s, i, unnoted)...)
+}
+
+// endings returns how a draft may end.
+func endings(s state, i int, unnoted bool) (next []state) {
+	to := func(d uint8, change func(*state)) {
+		n := s
+		n.drafts[i] = d
+		if change != nil {
+			change(&n)
+		}
+		next = append(next, n)
+	}
+	note := func(n *state) { n.page.candidate = noted }
 	switch s.drafts[i] {
 	case idle, gone:
-	case registered:
-		to(gone, func(n *state) { n.page.candidate = noted })
+	case registered, goesOn:
+		to(gone, note)
+		to(leavings, nil)
+	case leaving:
+		to(leavings, func(n *state) { n.released |= 2 << i })
 	case published:
 		to(gone, func(n *state) { n.released |= 2 << i })
+	case leavings:
+		if unnoted {
+			note = nil
+		}
+		to(gone, note)
 	default:
 		to(gone, nil)
 	}
@@ -317,13 +362,13 @@ func (s state) canonical() state {
 // has found what it is to find. It returns how many there are, whether one lost
 // something that is referenced, and whether one has garbage that will never be
 // found.
-func explore(order []step, wantLost, wantLeaked bool) (states int, lost, leaked bool) {
+func explore(order []step, unnoted, wantLost, wantLeaked bool) (states int, lost, leaked bool) {
 	start := state{block: row{exists: true}, page: row{exists: true}, old: true}
 	seen := map[state]bool{start: true}
 	for queue := []state{start}; len(queue) > 0; {
 		s := queue[len(queue)-1]
 		queue = queue[:len(queue)-1]
-		for _, n := range successors(s, order) {
+		for _, n := range successors(s, order, unnoted) {
 			if n = n.canonical(); !seen[n] {
 				seen[n] = true
 				queue = append(queue, n)
@@ -347,9 +392,12 @@ func (s state) referenced() bool {
 	return s.old || s.reader == reading
 }
 
+// left reports whether a row is left that nothing but letting go waits for.
+func (s state) left() bool { return s.drafts[0] == leavings || s.drafts[1] == leavings }
+
 // leaked reports garbage that no later cycle would look at.
 func (s state) leaked() bool {
-	if s.referenced() || inFlight(s) != 0 {
+	if s.referenced() || inFlight(s) != 0 || s.left() {
 		return false
 	}
 	pageFound := s.released != 0 || s.page.candidate != no
@@ -357,7 +405,7 @@ func (s state) leaked() bool {
 	return s.page.exists && !pageFound || s.block.exists && !blockFound
 }
 
-func successors(s state, order []step) (next []state) {
+func successors(s state, order []step, unnoted bool) (next []state) {
 	if s.old {
 		n := s
 		n.old, n.released = false, n.released|1
@@ -369,7 +417,7 @@ func successors(s state, order []step) (next []state) {
 		next = append(next, n)
 	}
 	for i := range s.drafts {
-		next = append(next, draftSteps(s, i)...)
+		next = append(next, draftSteps(s, i, unnoted)...)
 	}
 	for i, c := range s.cycles {
 		if int(c.step) == len(order) {
@@ -397,18 +445,20 @@ func TestEveryInterleaving(t *testing.T) {
 		name         string
 		order        [][]step
 		lost, leaked bool
+		unnoted      bool // rows that were left are dropped without a note
 	}{
-		{"as it is", [][]step{take, condemn, waiting, mark, remove, end}, false, false},
-		{"no wait", [][]step{take, condemn, mark, remove, end}, true, false},
-		{"mark before condemn", [][]step{take, waiting, mark, condemn, remove, end}, true, false},
-		{"drafts unmarked", [][]step{take, condemn, waiting, mark[1:], remove, end}, true, false},
-		{"roots before drafts", [][]step{take, condemn, waiting, {mark[1], mark[0]}, remove, end}, true, false},
-		{"holds of readers unmarked", [][]step{unread, condemn, waiting, {mark[0], markUnread}, remove, end}, true, false},
-		{"what another cycle condemned", [][]step{take, condemn, waiting, mark, {noteBlock, deleteAny}, end}, true, false},
-		{"what was let go again", [][]step{take, condemn, waiting, mark, remove, {spare, settleNoted}}, false, true},
-		{"what was claimed", [][]step{take, condemn, waiting, mark, remove, {spare, settle, forgetClaimed}}, false, true},
-		{"blocks go unnoted", [][]step{take, condemn, waiting, mark, remove[1:], end}, false, true},
-		{"blocks noted too early", [][]step{take, {noteBlock}, condemn, waiting, mark, remove[1:], end}, false, true},
+		{"as it is", [][]step{take, condemn, waiting, mark, remove, end}, false, false, false},
+		{"no wait", [][]step{take, condemn, mark, remove, end}, true, false, false},
+		{"mark before condemn", [][]step{take, waiting, mark, condemn, remove, end}, true, false, false},
+		{"drafts unmarked", [][]step{take, condemn, waiting, mark[1:], remove, end}, true, false, false},
+		{"roots before drafts", [][]step{take, condemn, waiting, {mark[1], mark[0]}, remove, end}, true, false, false},
+		{"holds of readers unmarked", [][]step{unread, condemn, waiting, {mark[0], markUnread}, remove, end}, true, false, false},
+		{"what another cycle condemned", [][]step{take, condemn, waiting, mark, {noteBlock, deleteAny}, end}, true, false, false},
+		{"what was let go again", [][]step{take, condemn, waiting, mark, remove, {spare, settleNoted}}, false, true, false},
+		{"what was claimed", [][]step{take, condemn, waiting, mark, remove, {spare, settle, forgetClaimed}}, false, true, false},
+		{"blocks go unnoted", [][]step{take, condemn, waiting, mark, remove[1:], end}, false, true, false},
+		{"blocks noted too early", [][]step{take, {noteBlock}, condemn, waiting, mark, remove[1:], end}, false, true, false},
+		{"leavings go unnoted", [][]step{take, condemn, waiting, mark, remove, end}, false, true, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -416,7 +466,7 @@ func TestEveryInterleaving(t *testing.T) {
 			for _, steps := range c.order {
 				order = append(order, steps...)
 			}
-			states, lost, leaked := explore(order, c.lost, c.leaked)
+			states, lost, leaked := explore(order, c.unnoted, c.lost, c.leaked)
 			t.Logf("%d states", states)
 			if lost != c.lost {
 				t.Errorf("a referenced row is lost: %v, want %v", lost, c.lost)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 
@@ -16,8 +17,12 @@ import (
 // for the disk, others read and frame.
 const maxCopying = 4
 
-// rangeBlocks is about how many blocks a range of a copy has: 1 GiB, a few seconds.
-const rangeBlocks = 2048
+// A copy is cut into ranges of about 1 GiB, a few seconds each, and into maxRanges at
+// most: each is a unit, and all units of a copy are made by one transaction.
+const (
+	rangeBlocks = 2048
+	maxRanges   = 256
+)
 
 // copyRange is a run of a base's pages that one unit copies.
 type copyRange struct {
@@ -27,13 +32,17 @@ type copyRange struct {
 
 // copyRanges cuts a base, by its root alone, so that every unit cuts it alike.
 func copyRanges(pages []rootPage) (ranges []copyRange) {
-	var seen, in int64
+	var total, seen, in int64
+	for _, p := range pages {
+		total += int64(p.blocks)
+	}
+	most := max(rangeBlocks, (total+maxRanges-1)/maxRanges)
 	for i, p := range pages {
 		if in == 0 {
 			ranges = append(ranges, copyRange{first: p.index * PageBlocks, before: seen})
 		}
 		seen, in = seen+int64(p.blocks), in+int64(p.blocks)
-		if in >= rangeBlocks || i == len(pages)-1 {
+		if in >= most || i == len(pages)-1 {
 			ranges[len(ranges)-1].end, in = (p.index+1)*PageBlocks, 0
 		}
 	}
@@ -57,11 +66,42 @@ func (d *Drafts) copyRange(ctx context.Context, h *work.Held) (next work.Lease, 
 	if h.Range >= len(ranges) {
 		return next, false, fmt.Errorf("snapshot: copying %s: no range %d of %d", draft.ID, h.Range, len(ranges))
 	}
-	if err := d.inherit(ctx, draft, base, ranges[h.Range]); err != nil {
+	r := ranges[h.Range]
+	far := &reach{first: r.first}
+	h.Report(far)
+	if err := d.inherit(ctx, draft, base, r, far); err != nil {
 		return next, false, err
 	}
 	return d.Store.Copied(ctx, h.Lease)
 }
+
+// reach is how far the copying of a range is: blocks of the volume, counted from its
+// first. A range of a large disk may outlive many restarts.
+type reach struct {
+	first int64 // index
+
+	mu   sync.Mutex // guards done
+	done int64
+}
+
+var _ work.Reporter = (*reach)(nil)
+
+// got notes that the block at an index has been copied.
+func (r *reach) got(index int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.done = max(r.done, index-r.first+1)
+}
+
+// Progress implements work.Reporter.
+func (r *reach) Progress() work.Progress {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return work.Progress{Done: r.done}
+}
+
+// Heard implements work.Reporter.
+func (*reach) Heard() {}
 
 // copied reports whether a draft has all that it inherits from a base in another
 // domain. That its row says so is not enough: a block that is missing would read as
@@ -81,14 +121,20 @@ func (d *Drafts) copied(ctx context.Context, draft Draft, base *Blocks, foreign 
 
 // inherit copies those blocks of a range of the base that were not written over. It
 // goes on where an earlier attempt stopped.
-func (d *Drafts) inherit(ctx context.Context, draft Draft, base *Blocks, r copyRange) error {
+func (d *Drafts) inherit(ctx context.Context, draft Draft, base *Blocks, r copyRange, far *reach) error {
 	copying, ctx := errgroup.WithContext(ctx)
 	copying.SetLimit(maxCopying)
 	var some []Block
 	seen := r.before
 	flush := func() {
 		batch, at := some, seen
-		copying.Go(func() error { return d.copyBlocks(ctx, draft, base, batch, at) })
+		copying.Go(func() error {
+			err := d.copyBlocks(ctx, draft, base, batch, at)
+			if err == nil {
+				far.got(batch[len(batch)-1].Index)
+			}
+			return err
+		})
 		some = nil
 	}
 	var err error

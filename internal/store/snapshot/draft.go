@@ -50,12 +50,18 @@ type Appended struct {
 	Progress int          // percent, as the client says; 0: unknown
 }
 
+// NewPages is a file of durable pages of a draft's manifest.
+type NewPages struct {
+	File  blockstore.File // zero when there are no pages
+	Bytes int64
+	Pages []PagePlace
+}
+
 // Manifest is the durable manifest of a draft.
 type Manifest struct {
-	PagesFile  blockstore.File // zero when there are no new pages
-	PagesBytes int64
-	Pages      []PagePlace // those in it
-	Root       Root
+	New    NewPages // those that were not added before
+	Stored int64    // bytes of all pages files that were written for it
+	Root   Root
 }
 
 // DraftStore is everything that happens to drafts, from the call that starts one to the
@@ -69,9 +75,10 @@ type DraftStore interface {
 	DraftRecords
 	Appends
 	Settling
+	Leavings
 }
 
-// DraftRecords starts drafts, finds them, and ends those that clients leave.
+// DraftRecords starts drafts and finds them.
 type DraftRecords interface {
 	// Start stores d, pending, with its tags. baseID, when given, is the completed
 	// snapshot whose root d begins as, of any region. When the account already has a
@@ -91,10 +98,6 @@ type DraftRecords interface {
 	// from then on nothing can be written. Completing a draft again succeeds and changes
 	// nothing, since clients repeat the call. ErrNotFound, ErrNotPending.
 	Complete(ctx context.Context, home awsid.Home, id string, want Expected) error
-	// ExpireDrafts fails the drafts that at now have gone without a write for their
-	// Timeout, and forgets appends whose lease has lapsed. It returns how many drafts it
-	// failed.
-	ExpireDrafts(ctx context.Context, now time.Time) (n int, err error)
 }
 
 // Appends makes blocks that clients write durable. An append is a unit of work of its
@@ -126,11 +129,33 @@ type Settling interface {
 	// and gets its Complete unit back, which is leased to the caller; only then is ok
 	// true.
 	Copied(ctx context.Context, l work.Lease) (next work.Lease, ok bool, err error)
+	// AddPages registers a part of the manifest of the lease's draft and names the pages
+	// as pages of the draft, so that Publish need not register all of a large manifest at
+	// once. The file must be durable before the call. A page that an earlier attempt added
+	// at the same place is replaced.
+	AddPages(ctx context.Context, l work.Lease, p NewPages) error
 	// Publish is step 5 of the ordering invariant: the lease's draft becomes a completed
-	// snapshot with manifest m, whose files must be durable before the call.
+	// snapshot with manifest m, whose files must be durable before the call. Of a large
+	// draft some rows are left for a LetGo unit.
 	Publish(ctx context.Context, l work.Lease, m Manifest) error
 	// Reject fails the lease's draft, with a message that its owner sees.
 	Reject(ctx context.Context, l work.Lease, message string) error
+}
+
+// Leavings ends drafts that clients leave, and lets go of what snapshots that were
+// pending leave behind. An event that ends a draft or an import lets go of so many of
+// the rows that named its pages and blocks as one transaction can without keeping
+// others waiting; for the rest it makes a LetGo unit. Until the turn of a row comes, it
+// keeps what it names from gc, and that is all it does.
+type Leavings interface {
+	// ExpireDrafts fails the drafts that at now have gone without a write for their
+	// Timeout, each in a transaction of its own, and forgets appends whose lease has
+	// lapsed. It returns how many drafts it failed.
+	ExpireDrafts(ctx context.Context, now time.Time) (n int, err error)
+	// LetGo lets go of some more rows of the lease's snapshot, or removes some of an
+	// account that was removed. When none are left it ends the unit; else left is true,
+	// and the lease is still held.
+	LetGo(ctx context.Context, l work.Lease) (left bool, err error)
 }
 
 // ErrNotPending reports a draft that can't be written any more.

@@ -57,6 +57,8 @@ type Drafts struct {
 	Growth func() error
 	// Aged is the time by which drafts expire, which may be behind Now; nil: Now.
 	Aged func() time.Time
+	// SlicePages is how many pages of a manifest one transaction registers; 0: 1,024.
+	SlicePages int
 
 	mu   sync.Mutex // guards open
 	open map[string]*appender

@@ -53,16 +53,16 @@ func (w *pageWriter) begin(ctx context.Context) (err error) {
 	return err
 }
 
-// finish makes the pages durable.
-func (w *pageWriter) finish(ctx context.Context, out *Written) (err error) {
-	out.Pages = w.places
+// added makes the pages durable and returns them.
+func (w *pageWriter) added(ctx context.Context) (p NewPages, err error) {
+	p.Pages = w.places
 	if w.file == nil {
-		return nil
+		return p, nil
 	}
-	out.PagesFile = w.file.File()
-	out.PagesBytes, err = w.file.Close(ctx)
+	p.File = w.file.File()
+	p.Bytes, err = w.file.Close(ctx)
 	w.closed = err == nil
-	return err
+	return p, err
 }
 
 // abort drops the file unless it is finished.

@@ -31,8 +31,8 @@ type Written struct {
 	Stats      blockstore.Stats
 }
 
-// RangeWriter fills one range of a pending snapshot. Slot, Put and Return may be called
-// concurrently. It remembers 40 bytes for each block.
+// RangeWriter fills one range of a pending snapshot, or a slice of it. Slot, Put and
+// Return may be called concurrently. It remembers 40 bytes for each block.
 type RangeWriter struct {
 	lib   *Library
 	lease work.Lease
@@ -118,7 +118,9 @@ func (w *RangeWriter) writePages(ctx context.Context, out *Written) error {
 		}
 		rest = rest[n:]
 	}
-	return w.pages.finish(ctx, out)
+	pages, err := w.pages.added(ctx)
+	out.PagesFile, out.PagesBytes, out.Pages = pages.File, pages.Bytes, pages.Pages
+	return err
 }
 
 // drop removes what a Finish that fails has made, which no caller knows of.

@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -27,6 +28,9 @@ const (
 // when there are more. It is enough for 31 full pages, 15 GiB of volume.
 const pagesHint = 1 << 20
 
+// slicePages is how many pages of a draft's manifest one transaction registers at most.
+const slicePages = 1024
+
 // Handlers returns what a runner does with the units of drafts.
 func (d *Drafts) Handlers() map[work.Kind]work.Handler {
 	drafts := func(do work.Job) work.Handler {
@@ -35,6 +39,7 @@ func (d *Drafts) Handlers() map[work.Kind]work.Handler {
 	return map[work.Kind]work.Handler{
 		work.Complete: drafts(d.settle),
 		work.Copy:     drafts(d.copyRange),
+		work.LetGo:    {Do: d.letGo},
 		work.Expire:   {Do: d.expire, Every: expireEvery},
 	}
 }
@@ -97,6 +102,14 @@ func (d *Drafts) expire(ctx context.Context, h *work.Held) (next work.Lease, ok 
 	n, err := d.Store.ExpireDrafts(ctx, d.aged())
 	if err == nil && n > 0 {
 		h.Log.Info("failed snapshots that were not written to in time", "snapshots", n)
+	}
+	return next, false, err
+}
+
+// letGo lets go of what a large snapshot left behind, slice by slice.
+func (d *Drafts) letGo(ctx context.Context, h *work.Held) (next work.Lease, ok bool, err error) {
+	for left := true; left && err == nil; {
+		left, err = d.Store.LetGo(ctx, h.Lease)
 	}
 	return next, false, err
 }
@@ -169,8 +182,17 @@ func (d *Drafts) publish(ctx context.Context, l work.Lease, draft Draft) error {
 		d.Bus.Wake(wake.Work)
 		return err
 	}
-	m := &merger{lib: d.Library, out: d.Library.newPageWriter(l, pagesHint)}
-	defer m.out.abort()
+	m := &merger{most: cmp.Or(d.SlicePages, slicePages), out: d.Library.newPageWriter(l, pagesHint)}
+	defer func() { m.out.abort() }()
+	m.full = func(ctx context.Context) error {
+		added, err := m.out.added(ctx)
+		if err == nil {
+			err = d.Store.AddPages(ctx, l, added)
+		}
+		m.stored += added.Bytes
+		m.out = d.Library.newPageWriter(l, pagesHint)
+		return err
+	}
 	if base != nil && !foreign {
 		m.base, m.rest = base, base.root.pages
 	}
@@ -189,11 +211,11 @@ func (d *Drafts) finish(ctx context.Context, l work.Lease, draft Draft, m *merge
 	if err := m.end(ctx); err != nil {
 		return err
 	}
-	var pages Written
-	if err := m.out.finish(ctx, &pages); err != nil {
+	rest, err := m.out.added(ctx)
+	if err != nil {
 		return err
 	}
-	s := Manifest{PagesFile: pages.PagesFile, PagesBytes: pages.PagesBytes, Pages: pages.Pages}
+	s := Manifest{New: rest, Stored: m.stored + rest.Bytes}
 	if s.Root, err = d.Library.WriteRoot(ctx, l, draft.Record, m.pages); err != nil {
 		return err
 	}
@@ -214,8 +236,11 @@ func (d *Drafts) base(ctx context.Context, draft Draft) (*Blocks, error) {
 
 // merger makes the pages of a draft: those of its base, with what was written.
 type merger struct {
-	lib  *Library
-	out  *pageWriter
+	out    *pageWriter
+	most   int                             // pages of out
+	full   func(ctx context.Context) error // registers the pages of out and makes it a new one
+	stored int64                           // bytes of those that were full
+
 	base *Blocks    // nil: none
 	rest []rootPage // pages of base that are not dealt with
 
@@ -240,6 +265,11 @@ func (m *merger) add(ctx context.Context, b Block) error {
 func (m *merger) flush(ctx context.Context) error {
 	if len(m.entries) == 0 {
 		return nil
+	}
+	if len(m.out.places) >= m.most {
+		if err := m.full(ctx); err != nil {
+			return err
+		}
 	}
 	m.inherit(m.index)
 	if len(m.rest) > 0 && m.rest[0].index == m.index {

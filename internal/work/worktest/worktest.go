@@ -37,6 +37,7 @@ func Test(t *testing.T, open func(t *testing.T) Bench) {
 		"FailuresCountApart":       failuresCountApart,
 		"WaitsCountApart":          waitsCountApart,
 		"AnotherLane":              anotherLane,
+		"RangesWaitForUnpacking":   rangesWaitForUnpacking,
 		"AClockThatRanAhead":       aClockThatRanAhead,
 		"DutiesExistOnce":          dutiesExistOnce,
 	} {
@@ -357,6 +358,60 @@ func anotherLane(t *testing.T, b Bench) {
 	got, ok, err := b.Store.Claim(t.Context(), "two", []work.Kind{work.Unpack}, now)
 	if err != nil || !ok || got.ID != 1 || got.Kind != work.Unpack || got.Attempt != 2 {
 		t.Errorf("claimed %+v, %v, %v of the other lane", got, ok, err)
+	}
+}
+
+// rangesWaitForUnpacking: of a task that has something to unpack, one unit at a time is
+// claimed; and whichever lane a unit kills the process in, its claims add up.
+func rangesWaitForUnpacking(t *testing.T, b Bench) {
+	of := func(id int64, task string) work.Unit {
+		return work.Unit{ID: id, Account: "a", Kind: work.Range, Task: task, Range: int(id)}
+	}
+	b.Add(t, of(1, "t"), of(2, "t"), of(3, "t"), of(4, "other"))
+	at := now
+	pack := func(l work.Lease, kind work.Kind) {
+		t.Helper()
+		if err := b.Store.Release(t.Context(), l, kind, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	claimUnpack := func(want int64) (l work.Lease) {
+		t.Helper()
+		l, ok, err := b.Store.Claim(t.Context(), "one", []work.Kind{work.Unpack}, at)
+		if err != nil || ok != (want != 0) || l.ID != want {
+			t.Fatalf("claimed %+v, %v, %v, want unit %d", l, ok, err, want)
+		}
+		return l
+	}
+	first, second := claim(t, b, "one", at, 1), claim(t, b, "one", at, 2)
+	pack(first, work.Unpack)
+	claim(t, b, "one", at, 4) // that of another task
+	noClaim(t, b, at)         // unit 3 waits
+	pack(second, work.Unpack)
+	claimUnpack(1)
+	claimUnpack(0) // unit 2 waits too
+	at = at.Add(work.LeaseFor)
+	l := claimUnpack(1) // the process died while it unpacked
+	if l.Claims != 2 {
+		t.Errorf("%d claims, want 2", l.Claims)
+	}
+	pack(l, work.Range)
+	if l = claimUnpack(2); l.Claims != 1 {
+		t.Errorf("%d claims, want 1", l.Claims)
+	}
+	noClaim(t, b, at.Add(-time.Microsecond)) // units 1 and 3
+	pack(l, work.Range)
+	l = claim(t, b, "one", at, 1)
+	if l.Claims != 2 {
+		t.Errorf("%d claims, want those from before it was unpacked, and this one", l.Claims)
+	}
+	if err := b.Store.Retry(t.Context(), l, "it did not work", at); err != nil {
+		t.Fatal(err)
+	}
+	l = claim(t, b, "one", at, 1)
+	pack(l, work.Unpack)
+	if l = claimUnpack(1); l.Failures != 1 {
+		t.Errorf("%d failures, want the one from the other lane", l.Failures)
 	}
 }
 

@@ -48,6 +48,10 @@ func Test(t *testing.T, open func(t *testing.T) Bench) {
 		"LiveCountsShow":                liveCountsShow,
 		"TheFirstCopyOfABlockStays":     theFirstCopyStays,
 		"AWholeRangeOfBlocks":           aWholeRangeOfBlocks,
+		"ARangeInSlices":                aRangeInSlices,
+		"ARangeGoesOn":                  aRangeGoesOn,
+		"ASliceIsRefused":               aSliceIsRefused,
+		"SlicesAreCleanedUp":            slicesAreCleanedUp,
 		"FinishingTakesOwnFilesOnly":    finishingTakesOwnFilesOnly,
 		"PublishCountsBlocks":           publishCountsBlocks,
 		"LostLeasesChangeNothing":       lostLeasesChangeNothing,
@@ -160,7 +164,7 @@ func pageID(name string) snapshot.PageID { return sha256.Sum256([]byte("page " +
 
 var counts = importtask.Counts{Source: 1, Done: 100, Data: 2, Zero: 3, Deduplicated: 1, Stored: 512}
 
-// result is a range that wrote a pack with the blocks, and one page that names them.
+// result is a slice of the lease's range that wrote a pack with the blocks, and one page that names them.
 func (b Bench) result(t *testing.T, l work.Lease, blocks ...string) importtask.RangeResult {
 	t.Helper()
 	pack := blockstore.ClosedPack{File: b.file(t, l, blockstore.PackFile), Bytes: 1000}
@@ -170,7 +174,7 @@ func (b Bench) result(t *testing.T, l work.Lease, blocks ...string) importtask.R
 	r := importtask.RangeResult{Packs: []blockstore.ClosedPack{pack}, PagesFile: b.file(t, l, blockstore.PagesFile), PagesBytes: 300, Counts: counts}
 	r.Counts.Data = int64(len(blocks))
 	r.Pages = []snapshot.PagePlace{{
-		Page: int64(l.Range), ID: pageID(fmt.Sprint(blocks)), File: r.PagesFile.ID, Off: 4096, Len: 100, Blocks: len(blocks),
+		Page: 10*int64(l.Range) + l.Done, ID: pageID(fmt.Sprint(blocks)), File: r.PagesFile.ID, Off: 4096, Len: 100, Blocks: len(blocks),
 	}}
 	return r
 }

@@ -20,6 +20,7 @@ func finishingTakesOwnFilesOnly(t *testing.T, b Bench) {
 		"a page twice": func(r *importtask.RangeResult) {
 			again := r.Pages[0]
 			again.ID[0]++
+			r.Counts.Data++
 			r.Pages = append(r.Pages, again)
 		},
 	} {
@@ -156,6 +157,7 @@ func (b Bench) events(t *testing.T, n int, l work.Lease) map[string]func() error
 		events["Planned"] = func() error { _, err := b.Tasks.Planned(ctx, l, plan(n+1000, 2)); return err }
 	case work.Range:
 		r := b.result(t, l, "x")
+		events["FinishSlice"] = func() error { return b.Tasks.FinishSlice(ctx, l, r, l.Done+1) }
 		events["FinishRange"] = func() error { _, _, err := b.Tasks.FinishRange(ctx, l, r); return err }
 	case work.Publish:
 		p := importtask.Published{Root: b.file(t, l, blockstore.RootFile)}
@@ -170,7 +172,7 @@ func eventsHappenOnce(t *testing.T, b Bench) {
 	for i, kind := range []work.Kind{work.Plan, work.Range, work.Publish, work.Cleanup} {
 		l := b.leaseOf(t, i, kind)
 		for what, do := range b.events(t, i, l) {
-			if what == "Fail" || what == "SetPhase" || what == "CreateFile" {
+			if what == "Fail" || what == "SetPhase" || what == "CreateFile" || what == "FinishSlice" {
 				continue
 			}
 			if err := do(); err != nil {

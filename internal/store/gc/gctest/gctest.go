@@ -40,6 +40,10 @@ type Bench struct {
 	Publish func(l work.Lease, draft string, root blockstore.File) error
 	// Drop removes a snapshot or draft.
 	Drop func(t *testing.T, id string)
+	// Slices makes Publish and Drop let go of n of the rows that named something for a
+	// draft; LetGo lets go of the next n, and reports whether there may be more.
+	Slices func(n int64)
+	LetGo  func(t *testing.T, id string) (left bool)
 	// Break damages rows: it makes them what no event would.
 	Break Breaks
 }
@@ -92,6 +96,10 @@ func Test(t *testing.T, open func(t *testing.T) Bench) {
 		"AppendsStay":                   appendsStay,
 		"AnAppendMeanwhile":             anAppendMeanwhile,
 		"AHoldMeanwhile":                aHoldMeanwhile,
+		"LetGoInSlices":                 letGoInSlices,
+		"LetGoMeanwhile":                letGoMeanwhile,
+		"LeavingsOfASnapshot":           leavingsOfASnapshot,
+		"ASliceMeanwhile":               aSliceMeanwhile,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

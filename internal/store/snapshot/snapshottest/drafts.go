@@ -412,3 +412,101 @@ func tiers(t *testing.T, b Bench) {
 		t.Errorf("got %+v, %v", r, err)
 	}
 }
+
+// manifests: pages are there once they are added, in the file that was written last,
+// and the lease of the draft decides who adds them.
+func manifests(t *testing.T, b Bench) {
+	b.start(t, draft(one, ""))
+	must(t, b.Drafts.Complete(t.Context(), of("a"), one, snapshot.Expected{Blocks: -1}))
+	pages := func(l work.Lease, file int64) snapshot.NewPages {
+		f := blockstore.File{ID: blockstore.FileID(file), Kind: blockstore.PagesFile}
+		must(t, b.Catalog.CreateFile(t.Context(), l, f))
+		return snapshot.NewPages{File: f, Bytes: 50, Pages: []snapshot.PagePlace{
+			{Page: 7, ID: snapshot.PageID{1}, File: f.ID, Len: 20, Blocks: 2}, {Page: 9, ID: snapshot.PageID{2}, File: f.ID, Off: 20, Len: 30, Blocks: 1},
+		}}
+	}
+	lies := func(file int64) {
+		t.Helper()
+		at, err := b.Store.LocatePages(t.Context(), []snapshot.PageID{{1}, {2}})
+		if err != nil || int64(at[snapshot.PageID{1}].File) != file || int64(at[snapshot.PageID{2}].File) != file {
+			t.Errorf("got %v, %v, want them in file %d", at, err, file)
+		}
+	}
+	l := b.claim(t, one)
+	must(t, b.Drafts.AddPages(t.Context(), l, pages(l, 1)))
+	lies(1)
+	late := pages(l, 2)
+	must(t, b.Work.Release(t.Context(), l, l.Kind, time.Now()))
+	fails(t, "pages without a lease", b.Drafts.AddPages(t.Context(), l, late), work.ErrLost)
+	l = b.claim(t, one)
+	must(t, b.Drafts.AddPages(t.Context(), l, pages(l, 3))) // the second attempt
+	lies(3)
+	root := snapshot.Root{File: blockstore.File{ID: 4, Kind: blockstore.RootFile}, Bytes: 10, Blocks: 3}
+	must(t, b.Catalog.CreateFile(t.Context(), l, root.File))
+	must(t, b.Drafts.Publish(t.Context(), l, snapshot.Manifest{Stored: 50, Root: root}))
+	if r, err := b.Store.Get(t.Context(), region, one); err != nil || r.State != snapshot.Completed || r.Stored != 50 || r.Blocks != 3 {
+		t.Errorf("published: %+v, %v", r, err)
+	}
+	fails(t, "pages of what is published", b.Drafts.AddPages(t.Context(), l, late), work.ErrLost)
+	if l, ok, err := b.Work.Claim(t.Context(), "node", []work.Kind{work.LetGo}, time.Now().Add(time.Hour)); ok || err != nil {
+		t.Errorf("a small draft left something: %+v, %v", l, err)
+	}
+}
+
+// leavings: what a large draft named is let go of by a unit of its own, which goes on
+// when the snapshot is deleted, and not on the word of a lost lease.
+func leavings(t *testing.T, b Bench) {
+	const batch, batches = 32, 130 // more than an event lets go of
+	b.start(t, draft(one, ""))
+	for n := range int64(batches) {
+		var some []snapshot.DraftBlock
+		for i := range int64(batch) {
+			some = append(some, theBlock(n*batch+i, fmt.Sprint(n, " ", i)))
+		}
+		must(t, b.write(t, one, n+1, some...))
+	}
+	must(t, b.Drafts.Complete(t.Context(), of("a"), one, snapshot.Expected{}))
+	must(t, b.Drafts.Reject(t.Context(), b.claim(t, one), "why"))
+	claim := func() (work.Lease, bool) {
+		t.Helper()
+		l, ok, err := b.Work.Claim(t.Context(), "node", []work.Kind{work.LetGo}, time.Now().Add(time.Minute))
+		must(t, err)
+		return l, ok
+	}
+	left := func() int {
+		t.Helper()
+		rows, err := b.Drafts.DraftBlocks(t.Context(), one, -1, 2*batch*batches)
+		must(t, err)
+		return len(rows)
+	}
+	l, ok := claim()
+	before := left()
+	if !ok || l.Task != one || l.Account != "a" || before == 0 || before == batch*batches {
+		t.Fatalf("%+v, %v, with %d rows left of %d", l, ok, before, batch*batches)
+	}
+	must(t, b.Store.Delete(t.Context(), of("a"), one)) // which lets go of some itself
+	after := left()
+	if after >= before {
+		t.Errorf("%d rows are left after the deletion, %d before", after, before)
+	}
+	_, err := b.Drafts.LetGo(t.Context(), l)
+	fails(t, "letting go for a unit that is gone", err, work.ErrLost)
+	if left() != after {
+		t.Errorf("a lost lease let go of rows: %d are left of %d", left(), after)
+	}
+	if l, ok = claim(); !ok {
+		t.Fatal("nobody lets go of the rest")
+	}
+	for more := true; more; {
+		more, err = b.Drafts.LetGo(t.Context(), l)
+		must(t, err)
+	}
+	if n := left(); n != 0 {
+		t.Errorf("%d rows are left", n)
+	}
+	_, err = b.Drafts.LetGo(t.Context(), l)
+	fails(t, "letting go once more", err, work.ErrLost)
+	if l, ok := claim(); ok {
+		t.Errorf("there is still work: %+v", l)
+	}
+}

@@ -56,6 +56,8 @@ func Test(t *testing.T, open func(t *testing.T) Bench) {
 		"Copies":                 copies,
 		"DraftsDeleted":          draftsDeleted,
 		"Expiry":                 expiry,
+		"Manifests":              manifests,
+		"Leavings":               leavings,
 		"Holds":                  holds,
 	} {
 		t.Run(name, func(t *testing.T) {
