@@ -8,9 +8,9 @@ import (
 	"io"
 
 	"github.com/diskport/diskport/diskimage"
-	"github.com/diskport/diskport/internal/awsid"
 	"github.com/diskport/diskport/internal/identity/iam"
 	"github.com/diskport/diskport/internal/identity/sigv4"
+	"github.com/diskport/diskport/internal/imports/bucketpolicy"
 	"github.com/diskport/diskport/internal/imports/objects"
 )
 
@@ -29,6 +29,7 @@ type Object interface {
 // Opener finds, pins and opens sources. Its methods may be called concurrently.
 type Opener struct {
 	Objects   *objects.Service
+	Buckets   *bucketpolicy.Judge
 	Foreign   *ForeignS3 // nil where the embedded S3 is the only one
 	Handovers *Handovers
 	Keys      iam.AccessKeys
@@ -38,8 +39,8 @@ type Opener struct {
 }
 
 // Resolve is ParseLocation for this service: it fails with ErrRegion for a Url of
-// another region than the import's, and with ErrLocation
-// for a token that was not handed out.
+// another region than the import's, and with ErrLocation for a token that was not
+// handed out.
 func (o *Opener) Resolve(ctx context.Context, req Request) (Location, error) {
 	if o.Foreign != nil {
 		req.Endpoint = o.Foreign.endpoint
@@ -132,14 +133,9 @@ func (o *Opener) presigner(ctx context.Context, loc Location, region string) (ac
 	if err := verify(secret); err != nil {
 		return "", fmt.Errorf("%w: %w", ErrNoAccess, err)
 	}
-	object := "arn:" + awsid.Partition(region) + ":s3:::" + loc.Bucket + "/" + loc.Key
 	origin := loc.origin
 	origin.Time, origin.Region = loc.now, region
-	err = iam.Authorize(ctx, who, "s3:GetObject", origin.Context(), object)
-	if _, refused := errors.AsType[*iam.DeniedError](err); refused {
-		return "", fmt.Errorf("%w: %w", ErrNoAccess, err)
-	}
-	return who.Account, err
+	return who.Account, o.MayRead(ctx, who, loc, origin.Context())
 }
 
 var errElsewhere = errors.New("signed for another service or region")

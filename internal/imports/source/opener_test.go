@@ -26,6 +26,7 @@ import (
 	"github.com/diskport/diskport/internal/identity/iam"
 	"github.com/diskport/diskport/internal/identity/policy"
 	"github.com/diskport/diskport/internal/identity/sigv4"
+	"github.com/diskport/diskport/internal/imports/bucketpolicy"
 	"github.com/diskport/diskport/internal/imports/objects"
 	"github.com/diskport/diskport/internal/store/blobdir"
 )
@@ -53,7 +54,7 @@ func newFixture(t *testing.T) fixture {
 			t.Error(err)
 		}
 	})
-	f := fixture{&Opener{Objects: service, Handovers: NewHandovers(), Keys: keys{}, Region: "us-east-1"}, store, dir}
+	f := fixture{&Opener{Objects: service, Buckets: bucketpolicy.New(service, "aws"), Handovers: NewHandovers(), Keys: keys{}, Region: "us-east-1"}, store, dir}
 	f.upload(t, "bucket", account, "dir/disk.raw", "content")
 	return f
 }
@@ -87,6 +88,7 @@ type memory struct {
 	objects  map[string]objects.Object
 	contents map[objects.ContentID]objects.Content
 	pins     map[string]objects.Pin
+	settings map[string][]byte // by bucket/name
 }
 
 func (m *memory) Bucket(_ context.Context, name string) (objects.Bucket, error) {
