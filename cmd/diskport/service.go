@@ -16,6 +16,10 @@ func (a *app) serverConfig(ctx context.Context, f *serviceFlags) (server.Config,
 	if err != nil {
 		return server.Config{}, err
 	}
+	quota, err := parseSize(f.QuotaObjects)
+	if err != nil {
+		return server.Config{}, err
+	}
 	data, err := filepath.Abs(a.Data)
 	if err != nil {
 		return server.Config{}, fmt.Errorf("finding the data directory: %w", err)
@@ -54,6 +58,7 @@ func (a *app) serverConfig(ctx context.Context, f *serviceFlags) (server.Config,
 		HoldPoll:            f.HoldPoll,
 		AllowSigV2:          f.AllowSigV2,
 		QuotaImports:        f.QuotaImports,
+		QuotaObjects:        quota,
 		RequestRate:         f.RequestRate,
 		TagSnapshots:        f.TagSnapshots,
 		DeepDryRun:          f.DeepDryRun,

@@ -9,18 +9,18 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/diskport/diskport/internal/api/s3api"
 	"github.com/diskport/diskport/internal/awsid"
 	"github.com/diskport/diskport/internal/identity/iam"
 	"github.com/diskport/diskport/internal/identity/kms"
 	"github.com/diskport/diskport/internal/identity/secret"
+	"github.com/diskport/diskport/internal/imports/bucketpolicy"
 	"github.com/diskport/diskport/internal/imports/importtask"
 	"github.com/diskport/diskport/internal/imports/objects"
 	"github.com/diskport/diskport/internal/imports/source"
 	"github.com/diskport/diskport/internal/logkey"
 	"github.com/diskport/diskport/internal/metadb"
-	"github.com/diskport/diskport/internal/space"
 	"github.com/diskport/diskport/internal/steady"
-	"github.com/diskport/diskport/internal/store/blobdir"
 	"github.com/diskport/diskport/internal/store/blockstore"
 	"github.com/diskport/diskport/internal/store/gc"
 	"github.com/diskport/diskport/internal/store/keyring"
@@ -37,8 +37,7 @@ type parts struct {
 	keys    keyService
 	ring    *keyring.Ring
 	objects *objects.Service
-	stored  *objects.GatewayStore
-	gateway *objects.Gateway
+	s3      *s3api.Edge
 	sources *source.Opener
 	library *snapshot.Library
 	shelf   *snapshot.Shelf
@@ -74,7 +73,7 @@ func (a *App) openParts(ctx context.Context, metrics prometheus.Registerer) (*pa
 	if err := a.openIdentities(ctx, p, master); err != nil {
 		return nil, err
 	}
-	if err := a.openSources(ctx, p); err != nil {
+	if err := a.openSources(p); err != nil {
 		return nil, err
 	}
 	foreign, err := choose(sources, "--source-endpoint", a.cfg.SourceEndpoint)
@@ -122,29 +121,16 @@ func (a *App) openIdentities(ctx context.Context, p *parts, master *secret.Maste
 	return p.iam.SetRootKey(ctx, a.cfg.AccountID, a.keyID, a.secret)
 }
 
-// openSources starts the embedded S3.
-func (a *App) openSources(ctx context.Context, p *parts) (err error) {
-	dir, err := blobdir.New(a.data.file("objects"))
-	if err != nil {
+// openSources opens the embedded S3.
+func (a *App) openSources(p *parts) error {
+	if err := a.openObjects(p); err != nil {
 		return err
 	}
-	a.closers.add(dir.Close)
-	files := guardedFiles{dir, a.space}
-	p.objects = objects.New(objects.Options{
-		Store: p.db.Objects(), Files: files, Aside: files, Older: a.cfg.AcceptOlderDatabase, Log: a.log,
-		Free: a.spare(func() (int64, error) { return space.Free(a.data.path) }), Now: time.Now, Aged: a.clock.Now,
-	})
-	a.closers.add(p.objects.Close)
-	if p.stored, err = objects.OpenGatewayStore(a.data.path); err != nil {
-		return err
+	p.s3 = a.s3Edge(p)
+	p.sources = &source.Opener{
+		Objects: p.objects, Buckets: bucketpolicy.New(p.objects, awsid.Partition(a.cfg.Region)), Handovers: source.NewHandovers(), Keys: p.iam, Region: a.cfg.Region,
+		AllowSigV2: !a.cfg.StrictAWS,
 	}
-	a.closers.add(p.stored.Close)
-	p.gateway, err = objects.Start(ctx, objects.Config{Store: p.stored, Keys: p.iam, Region: a.cfg.Region, Domain: a.cfg.Domain})
-	if err != nil {
-		return err
-	}
-	a.closers.add(p.gateway.Close)
-	p.sources = &source.Opener{Objects: p.objects, Handovers: source.NewHandovers(), Keys: p.iam, Region: a.cfg.Region, AllowSigV2: a.cfg.AllowSigV2}
 	return nil
 }
 

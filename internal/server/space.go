@@ -5,13 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sys/unix"
 
-	"github.com/diskport/diskport/internal/api/awshttp"
 	"github.com/diskport/diskport/internal/logkey"
 	"github.com/diskport/diskport/internal/space"
 	"github.com/diskport/diskport/internal/store/blobdir"
@@ -198,37 +196,4 @@ func (w guardedWriter) WriteAt(ctx context.Context, bufs [][]byte, off int64) er
 		return errors.Join(blockstore.ErrFull, err)
 	}
 	return w.Writer.WriteAt(ctx, bufs, off)
-}
-
-// guardedS3 is an edge of S3 that refuses uploads on a full disk.
-type guardedS3 struct {
-	awshttp.Edge
-	space *space.Guard
-}
-
-// ServeAWS implements awshttp.Edge.
-func (e guardedS3) ServeAWS(w http.ResponseWriter, r *http.Request, c *awshttp.Call) {
-	if uploads(r) && e.space.Growth() != nil {
-		c.Fail(w, awshttp.NoSpace(awshttp.S3))
-		return
-	}
-	e.Edge.ServeAWS(w, r, c)
-}
-
-// uploads reports whether a request of S3 brings data, or makes a copy of some, and
-// not a setting or a deletion.
-func uploads(r *http.Request) bool {
-	query := r.URL.Query()
-	switch r.Method {
-	case http.MethodPost:
-		return !query.Has("delete")
-	case http.MethodPut:
-		for name := range query {
-			if name = strings.ToLower(name); name != "partnumber" && name != "uploadid" && name != "x-id" && !strings.HasPrefix(name, "x-amz-") {
-				return false // a sub-resource
-			}
-		}
-		return true
-	}
-	return false
 }
