@@ -64,6 +64,7 @@ var floors = map[string]int{
 	"internal/work":                 1, // made of words
 	"internal/tag":                  1,
 	"internal/image":                2,
+	"internal/volume":               2,
 	"internal/identity/secret":      11,
 	"internal/identity/sigv4":       11,
 	"internal/identity/policy":      11,
@@ -75,6 +76,7 @@ var floors = map[string]int{
 	"internal/store/keyring":        23,
 	"internal/store/snapshot":       24,
 	"internal/store/gc":             25,
+	"internal/store/compact":        25,
 	"internal/imports/objects":      31,
 	"internal/imports/scratch":      31,
 	"internal/imports/ingest":       31,

@@ -36,7 +36,9 @@ func (s *service) askImports(t *testing.T, disk string) {
 	s.askTags(t, snap, task)
 	s.askTiers(t, copied)
 	s.askDefaults(t)
+	s.askRegions(t)
 	s.askImages(t, snap)
+	s.askVolumes(t, snap)
 	s.askCancel(t)
 
 	for _, id := range each(must(s.EC2.DescribeSnapshots(ctx, &ec2.DescribeSnapshotsInput{OwnerIds: []string{"self"}}))(t).Snapshots, snapshotID) {
@@ -164,6 +166,19 @@ func (s *service) askDefaults(t *testing.T) {
 	s.discard(t, key)
 }
 
+func (s *service) askRegions(t *testing.T) {
+	ctx := t.Context()
+	regions := must(s.EC2.DescribeRegions(ctx, &ec2.DescribeRegionsInput{RegionNames: []string{region}}))(t).Regions
+	if len(regions) != 1 || !strings.HasSuffix(s.endpoint, *regions[0].Endpoint) {
+		t.Errorf("regions %+v", regions)
+	}
+	zones := must(s.EC2.DescribeAvailabilityZones(ctx, &ec2.DescribeAvailabilityZonesInput{}))(t).AvailabilityZones
+	says(t, "["+region+"a "+region+"b "+region+"c]", each(zones, func(z types.AvailabilityZone) *string { return z.ZoneName }))
+	about := must(s.EC2.DescribeAccountAttributes(ctx, &ec2.DescribeAccountAttributesInput{AttributeNames: []types.AccountAttributeName{types.AccountAttributeNameDefaultVpc}}))(t)
+	says(t, "none", about.AccountAttributes[0].AttributeValues[0].AttributeValue)
+	refused(s.EC2.LockSnapshot(ctx, &ec2.LockSnapshotInput{SnapshotId: aws.String("snap-00000000000000000"), LockMode: types.LockModeCompliance}))(t, "UnsupportedOperation")
+}
+
 func (s *service) askImages(t *testing.T, snap string) {
 	ctx := t.Context()
 	id := must(s.EC2.RegisterImage(ctx, &ec2.RegisterImageInput{
@@ -177,8 +192,85 @@ func (s *service) askImages(t *testing.T, snap string) {
 	}
 	says(t, *id+" img available "+snap, images[0].ImageId, images[0].Name, images[0].State, images[0].BlockDeviceMappings[0].Ebs.SnapshotId)
 	refused(s.EC2.DeleteSnapshot(ctx, &ec2.DeleteSnapshotInput{SnapshotId: &snap}))(t, "InvalidSnapshot.InUse")
+	s.askImageAttributes(t, id)
+	s.askImageCopies(t, id)
 	says(t, "true", must(s.EC2.DeregisterImage(ctx, &ec2.DeregisterImageInput{ImageId: id}))(t).Return)
 	says(t, "0", len(must(s.EC2.DescribeImages(ctx, own))(t).Images))
+}
+
+func (s *service) askImageAttributes(t *testing.T, id *string) {
+	ctx := t.Context()
+	must(s.EC2.ModifyImageAttribute(ctx, &ec2.ModifyImageAttributeInput{
+		ImageId: id, LaunchPermission: &types.LaunchPermissionModifications{Add: []types.LaunchPermission{{UserId: aws.String("123456789012")}}},
+	}))(t)
+	permissions := func() int {
+		return len(must(s.EC2.DescribeImageAttribute(ctx, &ec2.DescribeImageAttributeInput{ImageId: id, Attribute: types.ImageAttributeNameLaunchPermission}))(t).LaunchPermissions)
+	}
+	says(t, "1", permissions())
+	must(s.EC2.ResetImageAttribute(ctx, &ec2.ResetImageAttributeInput{ImageId: id, Attribute: types.ResetImageAttributeNameLaunchPermission}))(t)
+	says(t, "0", permissions())
+	says(t, "true", must(s.EC2.EnableImageDeprecation(ctx, &ec2.EnableImageDeprecationInput{ImageId: id, DeprecateAt: aws.Time(time.Now().Add(time.Hour))}))(t).Return)
+	says(t, "true", must(s.EC2.DisableImageDeprecation(ctx, &ec2.DisableImageDeprecationInput{ImageId: id}))(t).Return)
+	says(t, "enabled-without-cooldown", must(s.EC2.EnableImageDeregistrationProtection(ctx, &ec2.EnableImageDeregistrationProtectionInput{ImageId: id}))(t).Return)
+	refused(s.EC2.DeregisterImage(ctx, &ec2.DeregisterImageInput{ImageId: id}))(t, "OperationNotPermitted")
+	says(t, "disabled", must(s.EC2.DisableImageDeregistrationProtection(ctx, &ec2.DisableImageDeregistrationProtectionInput{ImageId: id}))(t).Return)
+	says(t, *id, must(s.EC2.GetInstanceUefiData(ctx, &ec2.GetInstanceUefiDataInput{InstanceId: id}))(t).InstanceId)
+}
+
+// askImageCopies copies an image inside its region, encrypted, and to another region, as
+// publishing pipelines do.
+func (s *service) askImageCopies(t *testing.T, id *string) {
+	const there = "eu-north-1"
+	for name, c := range map[string]struct {
+		client    *ec2.Client
+		encrypted bool
+	}{"here": {s.EC2, true}, "there": {s.in(there, s.creds), false}} {
+		ctx := t.Context()
+		copied := must(c.client.CopyImage(ctx, &ec2.CopyImageInput{SourceRegion: aws.String(region), SourceImageId: id, Name: &name, Encrypted: &c.encrypted}))(t)
+		found := must(ec2.NewImageAvailableWaiter(c.client, func(o *ec2.ImageAvailableWaiterOptions) { o.MinDelay, o.MaxDelay = 50*time.Millisecond, time.Second }).
+			WaitForOutput(ctx, &ec2.DescribeImagesInput{ImageIds: []string{*copied.ImageId}}, patience))(t).Images[0]
+		says(t, name+" "+*id+" "+region, found.Name, found.SourceImageId, found.SourceImageRegion)
+		disk := found.BlockDeviceMappings[0].Ebs
+		snap := must(c.client.DescribeSnapshots(ctx, &ec2.DescribeSnapshotsInput{SnapshotIds: []string{*disk.SnapshotId}}))(t).Snapshots[0]
+		if snap.State != types.SnapshotStateCompleted || *snap.Encrypted != c.encrypted || *disk.Encrypted != c.encrypted ||
+			!strings.HasPrefix(*snap.Description, "Copied for DestinationAmi "+*copied.ImageId+" from SourceAmi "+*id+" for SourceSnapshot ") {
+			t.Errorf("%s: snapshot %+v", name, snap)
+		}
+		must(c.client.DeregisterImage(ctx, &ec2.DeregisterImageInput{ImageId: copied.ImageId}))(t)
+		must(c.client.DeleteSnapshot(ctx, &ec2.DeleteSnapshotInput{SnapshotId: disk.SnapshotId}))(t)
+	}
+}
+
+// askVolumes makes volumes of a snapshot that is then deleted, and snapshots of them.
+func (s *service) askVolumes(t *testing.T, snap string) {
+	ctx := t.Context()
+	source := must(s.EC2.CopySnapshot(ctx, &ec2.CopySnapshotInput{SourceRegion: aws.String(region), SourceSnapshotId: &snap}))(t).SnapshotId
+	s.awaitSnapshot(t, *source)
+	zone := aws.String(region + "b")
+	var ids []string
+	for _, in := range []*ec2.CreateVolumeInput{
+		{AvailabilityZone: zone, SnapshotId: source, ClientToken: aws.String("plain")},
+		{AvailabilityZone: zone, SnapshotId: source, Encrypted: aws.Bool(true), VolumeType: types.VolumeTypeGp3},
+	} {
+		made := must(s.EC2.CreateVolume(ctx, in))(t)
+		says(t, "creating 1 "+*source, made.State, made.Size, made.SnapshotId)
+		ids = append(ids, *made.VolumeId)
+	}
+	must(ec2.NewVolumeAvailableWaiter(s.EC2).WaitForOutput(ctx, &ec2.DescribeVolumesInput{VolumeIds: ids}, patience))(t)
+	must(s.EC2.DeleteSnapshot(ctx, &ec2.DeleteSnapshotInput{SnapshotId: source}))(t)
+	says(t, "2", len(must(s.EC2.DescribeVolumeStatus(ctx, &ec2.DescribeVolumeStatusInput{VolumeIds: ids}))(t).VolumeStatuses))
+	for n, id := range ids {
+		taken := must(s.EC2.CreateSnapshot(ctx, &ec2.CreateSnapshotInput{VolumeId: &id, Description: aws.String("daily")}))(t)
+		says(t, "pending "+id, taken.State, taken.VolumeId)
+		s.awaitSnapshot(t, *taken.SnapshotId)
+		says(t, map[bool]string{false: "false daily", true: "true daily"}[n == 1], s.described(t, *taken.SnapshotId).Encrypted, s.described(t, *taken.SnapshotId).Description)
+		must(s.EC2.DeleteSnapshot(ctx, &ec2.DeleteSnapshotInput{SnapshotId: taken.SnapshotId}))(t)
+		changed := must(s.EC2.ModifyVolume(ctx, &ec2.ModifyVolumeInput{VolumeId: &id, Size: aws.Int32(3)}))(t).VolumeModification
+		says(t, "completed 1 3", changed.ModificationState, changed.OriginalSize, changed.TargetSize)
+		says(t, "1", len(must(s.EC2.DescribeVolumesModifications(ctx, &ec2.DescribeVolumesModificationsInput{VolumeIds: []string{id}}))(t).VolumesModifications))
+		must(s.EC2.DeleteVolume(ctx, &ec2.DeleteVolumeInput{VolumeId: &id}))(t)
+	}
+	says(t, "0", len(must(s.EC2.DescribeVolumes(ctx, &ec2.DescribeVolumesInput{}))(t).Volumes))
 }
 
 // askCancel cancels an import that does not end by itself.

@@ -130,7 +130,7 @@ var asksNothing = []string{"sts:GetCallerIdentity", "sts:GetSessionToken"}
 
 // namesNothing are the actions whose permission is not for the things that they name, as
 // at AWS; policies can't limit them to some.
-var namesNothing = regexp.MustCompile(`^(ec2:(Describe(Snapshots|Images|Tags|ImportSnapshotTasks|SnapshotTierStatus)|ImportSnapshot|(Modify|Reset|Get|Enable|Disable)Ebs.*)|` +
+var namesNothing = regexp.MustCompile(`^(ec2:(Describe(Snapshots|Images|Tags|Regions|AvailabilityZones|AccountAttributes|Volumes|VolumeStatus|VolumesModifications|ImportSnapshotTasks|SnapshotTierStatus)|ImportSnapshot|(Modify|Reset|Get|Enable|Disable)Ebs.*)|` +
 	`iam:(List(Users|Roles|Policies|AccountAliases)|Create(User|Role|Policy))|kms:(CreateKey|GenerateRandom|List(Keys|Aliases))|sts:.*)$`)
 
 // TestAllButOneThing walks every action of the services that name what they act on, with
@@ -298,6 +298,9 @@ var addressed = []struct{ service, permission, method, path, body string }{
 	{awshttp.Diskport, "diskport:VerifySnapshot", "POST", "/-/v1/snapshots/S/verify", ""},
 	{awshttp.Diskport, "diskport:ListRegions", "GET", "/-/v1/regions", ""},
 	{awshttp.Diskport, "diskport:CollectGarbage", "POST", "/-/v1/gc", ""},
+	{awshttp.Diskport, "diskport:GetStats", "GET", "/-/v1/stats", ""},
+	{awshttp.Diskport, "diskport:PlanCompaction", "GET", "/-/v1/compact", ""},
+	{awshttp.Diskport, "diskport:Compact", "POST", "/-/v1/compact", ""},
 	{awshttp.Diskport, "diskport:ListAccounts", "GET", "/-/v1/accounts", ""},
 	{awshttp.Diskport, "diskport:AddAccount", "POST", "/-/v1/accounts", ""},
 	{awshttp.Diskport, "diskport:RemoveAccount", "DELETE", "/-/v1/accounts/123456789012", ""},
@@ -340,7 +343,7 @@ func (r refusable) walkPaths(t *testing.T, stranger refusable, but func(deny str
 				t.Errorf("%s %s, whose tag is denied: %d %s", a.method, path, status, answer)
 			}
 		}
-		if status, answer := ask(stranger); !refused(status, answer) && (names || a.path == "/-/v1/gc" || a.path == "/-/v1/accounts") && status/100 == 2 {
+		if status, answer := ask(stranger); !refused(status, answer) && (names || a.path == "/-/v1/gc" || a.path == "/-/v1/compact" || a.path == "/-/v1/stats" || a.path == "/-/v1/accounts") && status/100 == 2 {
 			t.Errorf("%s %s by another account: %d %s", a.method, path, status, answer)
 		}
 	}
@@ -397,8 +400,10 @@ func (s *service) furnish(t *testing.T, dir string) map[string]string {
 		BlockDeviceMappings: []ec2types.BlockDeviceMapping{{DeviceName: aws.String("/dev/sda1"), Ebs: &ec2types.EbsBlockDevice{SnapshotId: &done.SnapshotID}}},
 	})
 	check(err)
+	volume, err := s.EC2.CreateVolume(ctx, &ec2.CreateVolumeInput{AvailabilityZone: aws.String(region + "a"), SnapshotId: &done.SnapshotID})
+	check(err)
 	_, err = s.EC2.CreateTags(ctx, &ec2.CreateTagsInput{
-		Resources: []string{*task.ImportTaskId, done.SnapshotID, *image.ImageId}, Tags: []ec2types.Tag{{Key: aws.String("keep"), Value: aws.String("yes")}},
+		Resources: []string{*task.ImportTaskId, done.SnapshotID, *image.ImageId, *volume.VolumeId}, Tags: []ec2types.Tag{{Key: aws.String("keep"), Value: aws.String("yes")}},
 	})
 	check(err)
 	const account, owner = "arn:aws:iam::000000000000:", "000000000000"
@@ -406,7 +411,7 @@ func (s *service) furnish(t *testing.T, dir string) map[string]string {
 	denied, err := json.Marshal([]string{
 		"arn:aws:s3:::images", "arn:aws:s3:::images/disk.raw", account + "user/kept", account + "role/kept", account + "policy/kept", keyARN, "arn:aws:kms:" + region + ":" + owner + ":alias/kept",
 		"arn:aws:ec2:" + region + "::snapshot/" + done.SnapshotID, "arn:aws:ec2:" + region + "::image/" + *image.ImageId,
-		"arn:aws:ec2:" + region + ":" + owner + ":import-snapshot-task/" + *task.ImportTaskId,
+		"arn:aws:ec2:" + region + ":" + owner + ":import-snapshot-task/" + *task.ImportTaskId, "arn:aws:ec2:" + region + ":" + owner + ":volume/" + *volume.VolumeId,
 	})
 	check(err)
 	return map[string]string{
@@ -416,6 +421,8 @@ func (s *service) furnish(t *testing.T, dir string) map[string]string {
 		"KeyId": keyARN, "AliasName": "alias/kept", "TargetKeyId": *key.KeyMetadata.KeyId,
 		"GrantId": *grant.GrantId, "DestinationKeyId": keyARN, "CiphertextBlob": base64.StdEncoding.EncodeToString(encrypted.CiphertextBlob),
 		"SnapshotId": done.SnapshotID, "SourceSnapshotId": done.SnapshotID, "SourceRegion": region, "ImageId": *image.ImageId, "ImportTaskId": *task.ImportTaskId,
+		"SourceImageId": *image.ImageId, "InstanceId": *image.ImageId, "Name": "another", "Attribute": "launchPermission", "DeprecateAt": "2030-01-01T00:00:00Z",
+		"VolumeId": *volume.VolumeId, "AvailabilityZone": region + "a", "Size": "9",
 		"ResourceId.1": done.SnapshotID, "BlockDeviceMapping.1.Ebs.SnapshotId": done.SnapshotID,
 	}
 }

@@ -44,6 +44,8 @@ type cli struct {
 	Map       mapCmd       `cmd:"" help:"List which parts of a disk image hold data."`
 	Convert   convertCmd   `cmd:"" help:"Convert a disk image to a sparse raw file."`
 	Verify    verifyCmd    `cmd:"" help:"Read snapshots back and check every block."`
+	Compact   compactCmd   `cmd:"" help:"Rewrite packs smaller, so that space comes back."`
+	Stats     statsCmd     `cmd:"" help:"Show what the store holds and takes."`
 	GC        gcCmd        `cmd:"" name:"gc" help:"Free what no snapshot references."`
 	Account   accountCmd   `cmd:"" help:"Make, list and remove accounts."`
 	Env       envCmd       `cmd:"" help:"Print settings for AWS clients: eval \"$(diskport env)\"."`

@@ -20,6 +20,10 @@ func (a *app) serverConfig(ctx context.Context, f *serviceFlags) (server.Config,
 	if err != nil {
 		return server.Config{}, err
 	}
+	rate, err := f.compactRate()
+	if err != nil {
+		return server.Config{}, err
+	}
 	data, err := filepath.Abs(a.Data)
 	if err != nil {
 		return server.Config{}, fmt.Errorf("finding the data directory: %w", err)
@@ -63,6 +67,7 @@ func (a *app) serverConfig(ctx context.Context, f *serviceFlags) (server.Config,
 		TagSnapshots:        f.TagSnapshots,
 		DeepDryRun:          f.DeepDryRun,
 		Reserve:             reserve,
+		CompactRate:         rate,
 		AcceptOlderDatabase: f.AcceptOlderDatabase,
 		RangeBytes:          f.RangeBytes,
 		Logger:              f.logger(a.stderr),
@@ -122,6 +127,7 @@ func (a *app) localFlags() (*serviceFlags, error) {
 	}
 	f := &grammar.Serve
 	f.Listen, f.TLSCert, f.TLSKey = "127.0.0.1:0", "", ""
+	f.CompactRate = "0" // it would not come far, and slow the command down
 	return f, nil
 }
 

@@ -34,6 +34,7 @@ type serviceFlags struct {
 	TagSnapshots        bool          `env:"DISKPORT_TAG_SNAPSHOTS" help:"Let imports tag their snapshots: tag specifications of type snapshot."`
 	DeepDryRun          bool          `env:"DISKPORT_DEEP_DRY_RUN" help:"Let a dry run look at role, object and image too, and say how the import would fail."`
 	Reserve             string        `env:"DISKPORT_RESERVE" default:"1GiB" help:"Free space to leave on the data directory's disk (${default})."`
+	CompactRate         string        `env:"DISKPORT_COMPACT_RATE" default:"32MiB" placeholder:"SIZE" help:"What the rewriting of packs in the background reads and writes in a second at most; 0 turns it off (${default})."`
 	AcceptOlderDatabase bool          `help:"Go on with a database that is older than what was last used on the data directory: restored, or cut off. For one start."`
 	LogFormat           string        `env:"DISKPORT_LOG_FORMAT" default:"auto" enum:"auto,text,json" help:"text, json, or auto: text on a terminal, else json (${default})."`
 	LogLevel            slog.Level    `env:"DISKPORT_LOG_LEVEL" default:"info" help:"debug, info, warn or error (${default})."`
@@ -48,7 +49,7 @@ func (f *serviceFlags) Validate() error {
 	if (os.Getenv(envRootKeyID) == "") != (os.Getenv(envRootSecret) == "") {
 		return errors.New(envRootKeyID + " and " + envRootSecret + " go together")
 	}
-	for _, size := range []string{f.Reserve, f.QuotaObjects} {
+	for _, size := range []string{f.Reserve, f.QuotaObjects, f.CompactRate} {
 		if _, err := parseSize(size); err != nil {
 			return err
 		}
@@ -69,4 +70,13 @@ func (f *serviceFlags) logger(w io.Writer) *slog.Logger {
 		return slog.New(slog.NewTextHandler(w, opts))
 	}
 	return slog.New(slog.NewJSONHandler(w, opts))
+}
+
+// compactRate returns the bytes a second for server.Config.
+func (f *serviceFlags) compactRate() (int64, error) {
+	rate, err := parseSize(f.CompactRate)
+	if err == nil && rate == 0 {
+		rate = -1
+	}
+	return rate, err
 }

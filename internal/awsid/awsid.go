@@ -26,6 +26,9 @@ func (s Source) Snapshot() string { return "snap-0" + s.hex(16) }
 // Image returns a new machine image id.
 func (s Source) Image() string { return "ami-0" + s.hex(16) }
 
+// Volume returns a new volume id.
+func (s Source) Volume() string { return "vol-0" + s.hex(16) }
+
 // Domain returns a new dedupe domain id.
 func (s Source) Domain() string { return "dom-" + s.hex(17) }
 
@@ -61,6 +64,7 @@ func Request() string { return uuid.NewString() }
 var (
 	taskID     = regexp.MustCompile(`^import-snap-[0-9a-z]{8}([0-9a-z]{9})?$`)
 	imageID    = regexp.MustCompile(`^ami-([0-9a-f]{8}|[0-9a-f]{17})$`)
+	volumeID   = regexp.MustCompile(`^vol-([0-9a-f]{8}|[0-9a-f]{17})$`)
 	snapshotID = regexp.MustCompile(`^snap-([0-9a-f]{8}|[0-9a-f]{17})$`)
 )
 
@@ -72,6 +76,14 @@ func IsSnapshot(s string) bool { return snapshotID.MatchString(s) }
 
 // IsImage reports whether s has the shape of a machine image id.
 func IsImage(s string) bool { return imageID.MatchString(s) }
+
+// IsVolume reports whether s has the shape of a volume id.
+func IsVolume(s string) bool { return volumeID.MatchString(s) }
+
+// VolumeARN names a volume for authorisation.
+func VolumeARN(home Home, id string) string {
+	return "arn:" + Partition(home.Region) + ":ec2:" + home.Region + ":" + home.Account + ":volume/" + id
+}
 
 // TaskARN names an import task for authorisation.
 func TaskARN(home Home, id string) string {

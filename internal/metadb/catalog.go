@@ -77,13 +77,13 @@ func (c Catalog) Locate(ctx context.Context, ids []block.ID) (map[block.ID]block
 	found := make(map[block.ID]blockstore.Location, len(ids))
 	scan := func(s scanner) (id hash, err error) {
 		var at blockstore.Location
-		err = s.Scan(&id, &at.Slot, &at.File.ID, &at.File.Kind, &at.File.Domain)
+		err = s.Scan(&id, &at.Off, &at.Len, &at.File.ID, &at.File.Kind, &at.File.Domain)
 		found[block.ID(id)] = at
 		return id, err
 	}
 	err := c.db.view(ctx, located(len(ids), "blocks"), func(q querier) error {
 		_, err := allIn(ctx, q, scan, hashes(ids), `
-			SELECT b.id, b.slot, f.id, f.kind, f.domain FROM blocks b JOIN files f ON f.id = b.file WHERE b.id IN (?)`)
+			SELECT b.id, b.off, b.len, f.id, f.kind, f.domain FROM blocks b JOIN files f ON f.id = b.file WHERE b.id IN (?)`)
 		return err
 	})
 	return found, err
@@ -125,8 +125,8 @@ func (c Catalog) Claim(ctx context.Context, ids []block.ID) ([]block.ID, error) 
 // MarkDamaged implements blockstore.Catalog.
 func (c Catalog) MarkDamaged(ctx context.Context, id block.ID, at blockstore.Location) error {
 	return c.db.update(ctx, "mark block "+id.String()+" as damaged", func(q querier) error {
-		_, err := exec(ctx, q, `UPDATE blocks SET damaged = $1 WHERE id = $2 AND file = $3 AND slot = $4 AND damaged = 0`,
-			micros(c.db.now()), id[:], at.File.ID, at.Slot)
+		_, err := exec(ctx, q, `UPDATE blocks SET damaged = $1 WHERE id = $2 AND file = $3 AND off = $4 AND damaged = 0`,
+			micros(c.db.now()), id[:], at.File.ID, at.Off)
 		return err
 	})
 }
@@ -162,7 +162,7 @@ func addBlocks(ctx context.Context, q querier, packs []blockstore.ClosedPack) er
 	for _, p := range packs {
 		for _, b := range p.Blocks {
 			if at[b.ID] == nil {
-				at[b.ID] = []any{b.ID[:], p.File.ID, b.Slot}
+				at[b.ID] = []any{b.ID[:], p.File.ID, b.Off, b.Len}
 				ids = append(ids, b.ID)
 			}
 		}
@@ -176,7 +176,7 @@ func addBlocks(ctx context.Context, q querier, packs []blockstore.ClosedPack) er
 		return err
 	}
 	if err := insert(ctx, q, rows, `
-		INSERT INTO blocks (id, file, slot) VALUES (?)
+		INSERT INTO blocks (id, file, off, len) VALUES (?)
 		ON CONFLICT (id) DO UPDATE SET condemned = 0`); err != nil {
 		return err
 	}
@@ -212,7 +212,8 @@ func healBlocks(ctx context.Context, q querier, ids []block.ID, at map[block.ID]
 	left := map[blockstore.FileID]int64{}
 	for _, m := range damaged {
 		to := at[block.ID(m.id)]
-		n, err := exec(ctx, q, `UPDATE blocks SET file = $1, slot = $2, damaged = 0 WHERE id = $3 AND file = $4 AND `+lostBlock, to[1], to[2], m.id[:], m.file)
+		n, err := exec(ctx, q, `UPDATE blocks SET file = $1, off = $2, len = $3, damaged = 0 WHERE id = $4 AND file = $5 AND `+lostBlock,
+			to[1], to[2], to[3], m.id[:], m.file)
 		if err != nil {
 			return err
 		}

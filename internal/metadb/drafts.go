@@ -27,25 +27,34 @@ func (s Snapshots) Start(ctx context.Context, d snapshot.Draft, baseID string, l
 			stored, created = old, false
 			return err
 		}
-		if err := limitDrafts(ctx, q, d, limit); err != nil {
+		base, err := lockBase(ctx, q, baseID)
+		if err != nil {
 			return err
 		}
-		if d.Base, err = lockBase(ctx, q, baseID); err != nil {
-			return err
-		}
-		if err := s.db.addSnapshot(ctx, q, taskRow{home: d.Home()}, d.Record); err != nil {
-			return err
-		}
-		if err := s.db.addDraft(ctx, q, d); err != nil {
-			return err
-		}
-		if d.Refused != "" {
-			d.State, d.Message = snapshot.Failed, d.Refused
-		}
-		stored, created = d, true
-		return nil
+		stored, err = s.db.startDraft(ctx, q, d, base, limit)
+		created = err == nil
+		return err
 	})
 	return stored, created, err
+}
+
+// startDraft stores a draft that is not there yet and begins as a root, with the account
+// and what names the root locked.
+func (db *DB) startDraft(ctx context.Context, q querier, d snapshot.Draft, base blockstore.FileID, limit int) (snapshot.Draft, error) {
+	if err := limitDrafts(ctx, q, d, limit); err != nil {
+		return d, err
+	}
+	d.Base = base
+	if err := db.addSnapshot(ctx, q, taskRow{home: d.Home()}, d.Record); err != nil {
+		return d, err
+	}
+	if err := db.addDraft(ctx, q, d); err != nil {
+		return d, err
+	}
+	if d.Refused != "" {
+		d.State, d.Message = snapshot.Failed, d.Refused
+	}
+	return d, nil
 }
 
 // ByToken implements snapshot.DraftRecords.

@@ -160,7 +160,7 @@ func life(db *DB) []lifeEvent {
 		{"FinishRange", func(ctx context.Context) error {
 			r := importtask.RangeResult{Packs: []blockstore.ClosedPack{{File: pack}}, PagesFile: pages, Counts: importtask.Counts{Data: 300}}
 			for i := range 300 { // two chunks
-				r.Packs[0].Blocks = append(r.Packs[0].Blocks, blockstore.Placement{ID: block.ID(block.Sum(fmt.Append(nil, i))), Slot: i})
+				r.Packs[0].Blocks = append(r.Packs[0].Blocks, blockstore.Placement{ID: block.ID(block.Sum(fmt.Append(nil, i))), Span: blockstore.Span{Off: uint32(i) + 1, Len: 1}})
 			}
 			r.Pages = []snapshot.PagePlace{{ID: snapshot.PageID{1}, File: pages.ID, Blocks: 300}}
 			next, _, err := tasks.FinishRange(ctx, l, r)

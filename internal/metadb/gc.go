@@ -141,7 +141,8 @@ func (g Garbage) LocatePages(ctx context.Context, ids []snapshot.PageID) (map[sn
 }
 
 // InFlight implements gc.References. Periodic duties, gc's own among them, add
-// no references, and neither do plans, unpacking and letting go, which may take hours.
+// no references, and neither do the rewriting of packs, plans, unpacking and letting
+// go, which may take hours.
 func (g Garbage) InFlight(ctx context.Context, now time.Time) (held []gc.Fence, err error) {
 	scan := func(s scanner) (f gc.Fence, err error) {
 		err = s.Scan(&f.Unit, &f.Attempt)
@@ -162,8 +163,8 @@ func (g Garbage) InFlight(ctx context.Context, now time.Time) (held []gc.Fence, 
 			}
 		}
 		held, err = all(ctx, q, scan, `
-			SELECT id, attempt FROM units WHERE owner <> '' AND kind NOT IN ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
-			work.GC, work.Retain, work.Expire, work.Purge, work.Outbox, work.Unpack, work.Plan, work.Survey, work.LetGo)
+			SELECT id, attempt FROM units WHERE owner <> '' AND kind NOT IN ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
+			work.GC, work.Compact, work.Rewrite, work.Retain, work.Expire, work.Purge, work.Outbox, work.Unpack, work.Plan, work.Survey, work.LetGo)
 		return err
 	})
 	return held, err

@@ -27,6 +27,7 @@ func TestImages(t *testing.T) {
 		img := image.Image{
 			ID: db.ids.Image(), Account: "a", Region: region, Name: "web", Created: time.Unix(1, 0).UTC(), Tags: tag.Set{{Key: "k", Value: "v"}},
 			Devices: []image.Device{{Name: "/dev/a", Snapshot: own, VolumeSize: 1}, {Name: "/dev/b", Snapshot: own}, {Name: "/dev/c"}},
+			State:   image.Available,
 		}
 		if err := images.Register(ctx, img); err != nil {
 			t.Fatal(err)

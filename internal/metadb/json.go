@@ -12,6 +12,7 @@ import (
 	"github.com/diskport/diskport/internal/imports/objects"
 	"github.com/diskport/diskport/internal/outbox"
 	"github.com/diskport/diskport/internal/tag"
+	"github.com/diskport/diskport/internal/volume"
 )
 
 // jsonColumn is the name of a column that keeps a T as JSON. The package comment
@@ -20,20 +21,22 @@ type jsonColumn[T any] string
 
 // The columns that keep JSON. Each has a golden encoding in the tests.
 const (
-	taskFailure      jsonColumn[importtask.Failure] = "tasks.failure"
-	taskRanges       jsonColumn[[]importtask.Range] = "tasks.ranges"
-	taskCounts       jsonColumn[importtask.Counts]  = "tasks.counts"
-	taskWarnings     jsonColumn[[]string]           = "tasks.warnings"
-	taskSnapshotTags jsonColumn[tag.Set]            = "tasks.snapshot_tags"
-	unitProgress     jsonColumn[importtask.Counts]  = "units.progress"
-	imageBody        jsonColumn[image.Image]        = "images.body"
-	userTags         jsonColumn[tag.Set]            = "iam_users.tags"
-	roleTags         jsonColumn[tag.Set]            = "iam_roles.tags"
-	policyTags       jsonColumn[tag.Set]            = "iam_managed_policies.tags"
-	policyVersions   jsonColumn[[]iam.Version]      = "iam_managed_policies.versions"
-	keyTags          jsonColumn[tag.Set]            = "kms_keys.tags"
-	grantContent     jsonColumn[kms.Grant]          = "kms_grants.content"
-	outboxDetail     jsonColumn[outbox.Detail]      = "outbox.detail"
+	taskFailure      jsonColumn[importtask.Failure]  = "tasks.failure"
+	taskRanges       jsonColumn[[]importtask.Range]  = "tasks.ranges"
+	taskCounts       jsonColumn[importtask.Counts]   = "tasks.counts"
+	taskWarnings     jsonColumn[[]string]            = "tasks.warnings"
+	taskSnapshotTags jsonColumn[tag.Set]             = "tasks.snapshot_tags"
+	unitProgress     jsonColumn[importtask.Counts]   = "units.progress"
+	imageBody        jsonColumn[image.Image]         = "images.body"
+	volumeSettings   jsonColumn[volume.Settings]     = "volumes.settings"
+	volumeModified   jsonColumn[volume.Modification] = "volumes.modified"
+	userTags         jsonColumn[tag.Set]             = "iam_users.tags"
+	roleTags         jsonColumn[tag.Set]             = "iam_roles.tags"
+	policyTags       jsonColumn[tag.Set]             = "iam_managed_policies.tags"
+	policyVersions   jsonColumn[[]iam.Version]       = "iam_managed_policies.versions"
+	keyTags          jsonColumn[tag.Set]             = "kms_keys.tags"
+	grantContent     jsonColumn[kms.Grant]           = "kms_grants.content"
+	outboxDetail     jsonColumn[outbox.Detail]       = "outbox.detail"
 
 	s3Metadata   jsonColumn[objects.Metadata]   = "s3_objects.metadata"
 	s3Tags       jsonColumn[tag.Set]            = "s3_objects.tags"

@@ -27,7 +27,11 @@ func TestJSONColumns(t *testing.T) {
 	golden(t, unitProgress, counts)
 	golden(t, imageBody, `{"ID":"a","Account":"b","Name":"c","Description":"d","Architecture":"e","RootDevice":"f","Virtualization":"g","SriovNet":"h",`+
 		`"BootMode":"i","TpmSupport":"j","ImdsSupport":"k","EnaSupport":true,"Devices":[{"Name":"l","VirtualName":"m","Snapshot":"n","VolumeSize":1,`+
-		`"VolumeType":"o","Iops":2,"Throughput":3,"DeleteOnTermination":true,"Encrypted":true}],"Created":`+when+`}`)
+		`"VolumeType":"o","Iops":2,"Throughput":3,"DeleteOnTermination":true,"Encrypted":true}],"Created":`+when+`,`+
+		`"Location":"p","Kernel":"q","Ramdisk":"r","UefiData":"s","BillingProducts":["t"],"SourceImage":"u","SourceRegion":"v"}`)
+	const settings = `{"size":1,"type":"a","iops":2,"throughput":3,"multiAttach":true}`
+	golden(t, volumeSettings, settings)
+	golden(t, volumeModified, `{"from":`+settings+`,"to":{"size":4,"type":"b","iops":5,"throughput":6,"multiAttach":true},"at":`+when+`}`)
 	golden(t, userTags, tags)
 	golden(t, roleTags, tags)
 	golden(t, policyTags, tags)

@@ -14,6 +14,7 @@ import (
 	"github.com/diskport/diskport/internal/identity/kms"
 	"github.com/diskport/diskport/internal/imports/importtask"
 	"github.com/diskport/diskport/internal/store/blockstore"
+	"github.com/diskport/diskport/internal/store/compact"
 	"github.com/diskport/diskport/internal/store/snapshot"
 	"github.com/diskport/diskport/internal/work"
 )
@@ -286,7 +287,7 @@ func TestASliceIsSmallEnough(t *testing.T) {
 	for i := 0; i < blocks; i += inPack {
 		p := blockstore.ClosedPack{File: fileOf(t, db, l, blockstore.PackFile)}
 		for k := i; k < min(blocks, i+inPack); k++ {
-			p.Blocks = append(p.Blocks, blockstore.Placement{ID: idOf("block", k), Slot: k - i})
+			p.Blocks = append(p.Blocks, blockstore.Placement{ID: idOf("block", k), Span: blockstore.Span{Off: uint32(k-i) + 1, Len: 1}})
 		}
 		r.Packs = append(r.Packs, p)
 	}
@@ -298,6 +299,35 @@ func TestASliceIsSmallEnough(t *testing.T) {
 		t.Fatal(err)
 	}
 	largest.check(t, "a slice is registered")
+}
+
+// TestAMoveIsSmallEnough: the largest that a rewriting of packs makes, of as many blocks
+// from as many packs as there may be.
+func TestAMoveIsSmallEnough(t *testing.T) {
+	db := freshSQLite(t)
+	const each = compact.MaxMoved / compact.MaxSources
+	f := catalogFixture(t, db)
+	var m compact.Moved
+	for i := range compact.MaxSources {
+		l := f.Lease(t)
+		p := blockstore.ClosedPack{File: fileOf(t, db, l, blockstore.PackFile)}
+		for k := range each {
+			b := blockstore.Placement{ID: idOf("block", i*each+k), Span: blockstore.Span{Off: uint32(k) + 1, Len: 1}}
+			p.Blocks, m.From = append(p.Blocks, b), append(m.From, blockstore.Location{File: p.File, Span: b.Span})
+			m.Pack.Blocks = append(m.Pack.Blocks, b)
+		}
+		f.Insert(t, l, []blockstore.ClosedPack{p})
+	}
+	l, err := db.Packs().Begin(t.Context(), "dom-1", "node", time.Now().Add(time.Minute))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Pack.File = fileOf(t, db, l, blockstore.PackFile)
+	largest := countChanges(t, db)
+	if n, err := db.Packs().Move(t.Context(), l, m); n != compact.MaxMoved || err != nil {
+		t.Fatal(n, err)
+	}
+	largest.check(t, "blocks are moved")
 }
 
 // TestNoTransactionGrowsWithAManifest: a part of a manifest is registered, again by a

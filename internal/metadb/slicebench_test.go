@@ -98,7 +98,7 @@ func beat(b *testing.B, db *DB, l work.Lease) (stop func() time.Duration) {
 func randomPack(random *rand.Rand, file blockstore.FileID, n int) blockstore.ClosedPack {
 	p := blockstore.ClosedPack{File: blockstore.File{ID: file, Kind: blockstore.PackFile}}
 	for i := range n {
-		p.Blocks = append(p.Blocks, blockstore.Placement{ID: block.ID(randomID(random)), Slot: i})
+		p.Blocks = append(p.Blocks, blockstore.Placement{ID: block.ID(randomID(random)), Span: blockstore.Span{Off: uint32(i) + 1, Len: 1}})
 	}
 	return p
 }

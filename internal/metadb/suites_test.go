@@ -15,6 +15,7 @@ import (
 	"github.com/diskport/diskport/internal/outbox/outboxtest"
 	"github.com/diskport/diskport/internal/store/blockstore"
 	"github.com/diskport/diskport/internal/store/blockstore/catalogtest"
+	"github.com/diskport/diskport/internal/store/compact/compacttest"
 	"github.com/diskport/diskport/internal/store/gc/gctest"
 	"github.com/diskport/diskport/internal/store/snapshot"
 	"github.com/diskport/diskport/internal/store/snapshot/snapshottest"
@@ -96,6 +97,15 @@ func TestEventsOfSnapshotsAreTold(t *testing.T) {
 func TestCatalog(t *testing.T) {
 	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) {
 		catalogtest.Run(t, func(t *testing.T) catalogtest.Fixture { return catalogFixture(t, fresh(t)) })
+	})
+}
+
+func TestPacks(t *testing.T) {
+	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) {
+		compacttest.Test(t, func(t *testing.T) compacttest.Bench {
+			db := fresh(t)
+			return compacttest.Bench{Fixture: catalogFixture(t, db), Store: db.Packs(), Files: db.Garbage(), Now: db.now}
+		})
 	})
 }
 

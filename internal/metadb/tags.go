@@ -82,6 +82,8 @@ func lockResource(ctx context.Context, q querier, home awsid.Home, id string) er
 		table = "tasks"
 	case awsid.IsImage(id):
 		table = "images"
+	case awsid.IsVolume(id):
+		table = "volumes"
 	}
 	stmt := `UPDATE ` + table + ` SET account = account WHERE id = $1 AND account = $2 AND region = $3`
 	n, err := exec(ctx, q, stmt, id, home.Account, home.Region)
@@ -142,6 +144,8 @@ func scanTagged(s scanner) (t tag.Tagged, err error) {
 		t.Resource.Type = "import-snapshot-task"
 	case awsid.IsImage(t.Resource.ID):
 		t.Resource.Type = "image"
+	case awsid.IsVolume(t.Resource.ID):
+		t.Resource.Type = "volume"
 	default:
 		t.Resource.Type = "snapshot"
 	}

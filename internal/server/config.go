@@ -62,6 +62,7 @@ type Config struct {
 	AcceptOlderDatabase bool          // go on with a database that has forgotten transactions
 	RangeBytes          int64         // source bytes of one range; 0 = 1 GiB
 	GCEvery             time.Duration // 15 min
+	CompactRate         int64         // bytes a second that the rewriting of packs reads and writes; 32 MiB; negative: it is off
 
 	Clients Clients // how much of the service clients may hold
 
@@ -94,6 +95,9 @@ func (c Config) withDefaults() (Config, error) {
 	c.Clients = c.Clients.withDefaults()
 	if c.GCEvery == 0 {
 		c.GCEvery = 15 * time.Minute
+	}
+	if c.CompactRate == 0 {
+		c.CompactRate = 32 << 20
 	}
 	var err error
 	if c.regions, err = awsid.NewRegions(c.Region, c.Regions); err != nil {

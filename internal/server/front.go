@@ -32,7 +32,7 @@ func (a *App) front(metrics *prometheus.Registry, control *flow.Control) http.Ha
 	edges := map[string]awshttp.Edge{
 		awshttp.EC2: ec2api.New(ec2api.Options{
 			Imports: p.imports, Tasks: p.imports,
-			Snapshots: p.db.Snapshots(), Changes: p.db.Snapshots(), Copies: p.drafts, Defaults: p.db.Snapshots(), Images: p.db.Images(), Tags: p.db.Tags(), Keys: p.ring, Regions: a.cfg.regions,
+			Snapshots: p.db.Snapshots(), Changes: p.db.Snapshots(), Copies: p.drafts, Defaults: p.db.Snapshots(), Images: p.db.Images(), ImageChanges: p.db.Images(), Volumes: p.db.Volumes(), Tags: p.db.Tags(), Keys: p.ring, Regions: a.cfg.regions,
 			Log: a.log, TokenKey: p.tokens, Formats: a.formats(), Throttle: a.throttle(quota.Same), OwnHosts: a.ownHosts(), Source: p.foreignEndpoint(), HoldPoll: a.cfg.HoldPoll,
 			FailedStatus: a.cfg.FailedStatus, Strict: a.cfg.StrictAWS, TagSnapshots: a.cfg.TagSnapshots, DeepDryRun: a.cfg.DeepDryRun,
 		}),
@@ -45,7 +45,7 @@ func (a *App) front(metrics *prometheus.Registry, control *flow.Control) http.Ha
 		awshttp.STS: identities,
 		awshttp.S3:  p.s3,
 		awshttp.Diskport: adminapi.New(adminapi.Config{
-			Tasks: p.imports, Snapshots: p.db.Snapshots(), Verifier: p.shelf, Collector: p.gc, Log: a.log,
+			Tasks: p.imports, Snapshots: p.db.Snapshots(), Verifier: p.shelf, Collector: p.gc, Compactor: p.compact, Usage: p.db.Snapshots(), Log: a.log,
 			Accounts: p.iam, Operator: a.cfg.AccountID, Regions: a.cfg.regions, Owns: p.estate().Owns, Stopping: a.stopping,
 		}),
 	}

@@ -22,6 +22,7 @@ import (
 	"github.com/diskport/diskport/internal/metadb"
 	"github.com/diskport/diskport/internal/steady"
 	"github.com/diskport/diskport/internal/store/blockstore"
+	"github.com/diskport/diskport/internal/store/compact"
 	"github.com/diskport/diskport/internal/store/gc"
 	"github.com/diskport/diskport/internal/store/keyring"
 	"github.com/diskport/diskport/internal/store/snapshot"
@@ -45,6 +46,7 @@ type parts struct {
 	backend blockBackend
 	drafts  *snapshot.Drafts
 	gc      *gc.Collector
+	compact *compact.Compactor
 	bus     wake.Bus
 	runner  *work.Runner
 	tokens  []byte // MAC key of the tokens that clients hand back
@@ -58,6 +60,11 @@ func (a *App) openParts(ctx context.Context, metrics prometheus.Registerer) (*pa
 	p := &parts{}
 	master, err := a.data.masterKey()
 	if err != nil {
+		return nil, err
+	}
+	// The block store comes first: one of another format is refused before the
+	// database is migrated.
+	if err := a.openBackend(p); err != nil {
 		return nil, err
 	}
 	open, err := choose(databases, "--database", a.cfg.Database)
@@ -95,6 +102,20 @@ func (a *App) openParts(ctx context.Context, metrics prometheus.Registerer) (*pa
 	a.wireDrafts(p)
 	a.wireRunner(p, engine)
 	return p, a.recover(ctx, p)
+}
+
+// openBackend opens the place of the blocks.
+func (a *App) openBackend(p *parts) error {
+	open, err := choose(blockStores, "--store", a.cfg.Store)
+	if err != nil {
+		return err
+	}
+	backend, err := open(a)
+	if err != nil {
+		return err
+	}
+	p.backend = guardedBackend{backend, a.space}
+	return nil
 }
 
 // openClock makes the clock for what must not happen too early.
@@ -136,15 +157,6 @@ func (a *App) openSources(p *parts) error {
 
 // openStore opens blocks and manifests.
 func (a *App) openStore(ctx context.Context, p *parts, master *secret.MasterKey) error {
-	open, err := choose(blockStores, "--store", a.cfg.Store)
-	if err != nil {
-		return err
-	}
-	backend, err := open(a)
-	if err != nil {
-		return err
-	}
-	p.backend = guardedBackend{backend, a.space}
 	if err := blockstore.Attach(ctx, p.backend.String(), p.db.Catalog(), p.backend); err != nil {
 		return err
 	}
@@ -168,6 +180,7 @@ func (a *App) openStore(ctx context.Context, p *parts, master *secret.MasterKey)
 	p.library = &snapshot.Library{Store: store, Index: p.db.Snapshots(), PageKey: pages, Keys: p.ring.Keys}
 	p.shelf = &snapshot.Shelf{Library: p.library, Holds: p.db.Holds(), Now: time.Now}
 	p.gc = &gc.Collector{Store: p.db.Garbage(), Backend: p.backend, Older: a.cfg.AcceptOlderDatabase, Pages: p.library.RootPages, Blocks: p.library.PageBlocks, Now: time.Now, Lapsed: a.clock.Leases, Aged: a.clock.Now}
+	a.wireCompaction(p)
 	return nil
 }
 

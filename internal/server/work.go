@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"github.com/diskport/diskport/internal/imports/scratch"
 	"github.com/diskport/diskport/internal/outbox"
 	"github.com/diskport/diskport/internal/space"
+	"github.com/diskport/diskport/internal/store/compact"
 	"github.com/diskport/diskport/internal/store/snapshot"
 	"github.com/diskport/diskport/internal/work"
 )
@@ -37,6 +39,7 @@ var lanes = [][]work.Kind{
 	{work.Copy},
 	{work.LetGo},
 	{work.GC},
+	{work.Compact},
 }
 
 // writesInFlight is how many workers may wait for the disk while the others
@@ -75,16 +78,37 @@ func (a *App) wireImports(p *parts, master *secret.MasterKey, counted countedSou
 // wireDrafts makes the service behind direct writes and copies.
 func (a *App) wireDrafts(p *parts) {
 	p.drafts = &snapshot.Drafts{
-		Store: p.db.Snapshots(), Records: p.db.Snapshots(), Library: p.library, Domains: p.ring,
+		Store: p.db.Snapshots(), Images: p.db.Images(), Volumes: p.db.Volumes(), Records: p.db.Snapshots(), Library: p.library, Domains: p.ring,
 		Now: time.Now, Owner: a.owner, Bus: &p.bus, Growth: a.space.Growth, Aged: a.clock.Now,
 	}
+}
+
+// wireCompaction makes what rewrites packs.
+func (a *App) wireCompaction(p *parts) {
+	p.compact = &compact.Compactor{
+		Store: p.db.Packs(), Leases: p.db.Work(), Blocks: p.library.Store, Domain: p.db.Catalog().Domain, Keys: p.ring.Keys,
+		Collect: func(ctx context.Context) (int64, error) {
+			freed, err := p.gc.Run(ctx)
+			freed.Log(ctx, a.log)
+			return freed.Bytes, err
+		},
+		Free: a.spare(p.backend.Free), Owner: a.owner, Now: time.Now,
+	}
+}
+
+// compaction returns the handler of the periodic rewriting of packs, unless it is off.
+func (a *App) compaction(p *parts) map[work.Kind]work.Handler {
+	if a.cfg.CompactRate < 0 {
+		return nil
+	}
+	return p.compact.Handlers(a.cfg.GCEvery, a.cfg.CompactRate)
 }
 
 // wireRunner makes what claims and does the units of all domains.
 func (a *App) wireRunner(p *parts, engine *importtask.Engine) {
 	handlers := map[work.Kind]work.Handler{}
 	for _, domain := range []map[work.Kind]work.Handler{
-		engine.Handlers(), p.drafts.Handlers(), p.gc.Handlers(a.cfg.GCEvery), p.kms.Handlers(), outbox.Handlers(p.db.Outbox(), a.clock.Now),
+		engine.Handlers(), p.drafts.Handlers(), p.gc.Handlers(a.cfg.GCEvery), a.compaction(p), p.kms.Handlers(), outbox.Handlers(p.db.Outbox(), a.clock.Now),
 	} {
 		maps.Copy(handlers, domain)
 	}

@@ -42,6 +42,8 @@ const (
 	LetGo    Kind = "let go"   // drop the rows that a snapshot which has ended, or an account, leaves behind when there are many
 	Expire   Kind = "expire"   // periodic: fail drafts that have not been written to in time
 	GC       Kind = "gc"       // periodic
+	Compact  Kind = "compact"  // periodic: rewrite packs that are worth it
+	Rewrite  Kind = "rewrite"  // rewrite packs of a domain: held by who does it, never claimed
 	Retain   Kind = "retain"   // periodic: forget tasks after their retention
 	Purge    Kind = "purge"    // periodic: destroy KMS keys whose waiting period is over
 	Outbox   Kind = "outbox"   // periodic: forget events that were not told in time

@@ -10,6 +10,9 @@
 //	POST /-/v1/snapshots/{id}/verify read every block back: events, then the result
 //	GET  /-/v1/regions               names of the regions that the service plays
 //	POST /-/v1/gc                    free what nothing references
+//	GET  /-/v1/stats                 what the store holds and takes, all accounts together
+//	GET  /-/v1/compact               what a compaction would rewrite
+//	POST /-/v1/compact               rewrite packs smaller: events, then the result
 //	GET  /-/v1/accounts              every account of the service
 //	POST /-/v1/accounts[/{id}]       a new account with its root key, told this once
 //	DELETE /-/v1/accounts/{id}       remove an account that owns nothing
@@ -19,6 +22,9 @@
 // Tasks and snapshots come in pages, oldest first: ?limit=N entries, 1,000 unless
 // less is asked for. While there are more, the answer has a "next", the value of
 // ?after= in the request for the next page.
+//
+// A compaction takes ?rate=N, bytes a second that it reads and writes at most. It ends
+// when its client goes.
 //
 // Accounts are managed by the service's own account alone: its root, and users
 // whose policies allow it.

@@ -15,6 +15,7 @@ import (
 	"github.com/diskport/diskport/internal/imports/importtask"
 	"github.com/diskport/diskport/internal/listing"
 	"github.com/diskport/diskport/internal/logkey"
+	"github.com/diskport/diskport/internal/store/compact"
 	"github.com/diskport/diskport/internal/store/gc"
 	"github.com/diskport/diskport/internal/store/snapshot"
 )
@@ -44,6 +45,17 @@ type Collector interface {
 	Run(ctx context.Context) (gc.Report, error)
 }
 
+// Compactor rewrites packs, so that space comes back. compact.Compactor implements it.
+type Compactor interface {
+	Run(ctx context.Context, e compact.Effort, progress func(compact.Progress)) (compact.Report, error)
+	Plan(ctx context.Context, e compact.Effort) (compact.Plan, error)
+}
+
+// Usage says what the store holds and takes.
+type Usage interface {
+	Usage(ctx context.Context) (snapshot.Usage, error)
+}
+
 // Accounts makes and removes accounts. iam.Service implements it.
 type Accounts interface {
 	Accounts(ctx context.Context) ([]iam.Account, error)
@@ -57,6 +69,8 @@ type Config struct {
 	Snapshots Snapshots
 	Verifier  Verifier
 	Collector Collector
+	Compactor Compactor
+	Usage     Usage
 	Accounts  Accounts
 	Regions   awsid.Regions // that the service plays
 	// Operator is the service's own account, which may manage the others.
@@ -112,6 +126,9 @@ var routes = []route{
 	{"POST /-/v1/snapshots/{id}/verify", "diskport:VerifySnapshot", (*Edge).verifySnapshot, anyone},
 	{"GET /-/v1/regions", "diskport:ListRegions", (*Edge).listRegions, anyone},
 	{"POST /-/v1/gc", "diskport:CollectGarbage", (*Edge).collect, operator},
+	{"GET /-/v1/stats", "diskport:GetStats", (*Edge).stats, operator},
+	{"GET /-/v1/compact", "diskport:PlanCompaction", (*Edge).planCompaction, operator},
+	{"POST /-/v1/compact", "diskport:Compact", (*Edge).compact, operator},
 	{"GET /-/v1/accounts", "diskport:ListAccounts", (*Edge).listAccounts, operator},
 	{"POST /-/v1/accounts", "diskport:AddAccount", (*Edge).addAccount, operator},
 	{"POST /-/v1/accounts/{id}", "diskport:AddAccount", (*Edge).addAccount, operator},

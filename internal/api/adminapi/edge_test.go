@@ -24,6 +24,7 @@ import (
 	"github.com/diskport/diskport/internal/identity/sigv4"
 	"github.com/diskport/diskport/internal/imports/importtask"
 	"github.com/diskport/diskport/internal/listing"
+	"github.com/diskport/diskport/internal/store/compact"
 	"github.com/diskport/diskport/internal/store/gc"
 	"github.com/diskport/diskport/internal/store/snapshot"
 	"github.com/diskport/diskport/internal/tag"
@@ -104,6 +105,22 @@ func (w *world) Run(context.Context) (gc.Report, error) {
 	return gc.Report{Blocks: 3, Files: 2, Bytes: 1}, nil
 }
 
+// compactor is one that has half of everything to do.
+type compactor struct{ fails error }
+
+func (c compactor) Run(_ context.Context, e compact.Effort, progress func(compact.Progress)) (compact.Report, error) {
+	progress(compact.Progress{Done: 1, Total: 2})
+	return compact.Report{Packs: 4, NewPacks: 1, Blocks: e.Rate, Freed: 9, Locked: []string{"domain d: off"}}, c.fails
+}
+
+func (compactor) Plan(context.Context, compact.Effort) (compact.Plan, error) {
+	return compact.Plan{Packs: 4, Bytes: 10, Dead: 5, Uncompressed: 3}, nil
+}
+
+func (compactor) Usage(context.Context) (snapshot.Usage, error) {
+	return snapshot.Usage{Snapshots: 1, Virtual: 9, Data: 8, Blocks: 2, Compressed: 1, Frames: 6, Packs: 1, PackBytes: 7, Dead: 1, Manifests: 2}, nil
+}
+
 type snapshots struct{ list []snapshot.Record }
 
 func (s snapshots) Get(_ context.Context, region, id string) (snapshot.Record, error) {
@@ -133,6 +150,8 @@ func (w *world) ask(t *testing.T, method, path string) *httptest.ResponseRecorde
 		}},
 		Verifier:  w,
 		Collector: w,
+		Compactor: compactor{w.damaged},
+		Usage:     compactor{},
 		Accounts:  w,
 		Operator:  "1",
 		Owns:      func(_ context.Context, id string) (string, error) { return w.owned[id], nil },
@@ -250,6 +269,15 @@ func TestAnswers(t *testing.T) {
 		"verify pending":         {"POST /-/v1/snapshots/snap-2/verify", world{}, 409, `"code":"IncorrectState"`},
 		"gc":                     {"POST /-/v1/gc", world{}, 200, `{"blocks":3,"files":2,"bytes":1}`},
 		"gc denied":              {"POST /-/v1/gc", world{denied: "diskport:CollectGarbage"}, 403, `not authorized to perform diskport:CollectGarbage`},
+		"what compacting does":   {"GET /-/v1/compact", world{}, 200, `{"packs":4,"bytes":10,"deadBytes":5,"uncompressedBytes":3}`},
+		"stats":                  {"GET /-/v1/stats", world{}, 200, `{"snapshots":1,"virtualBytes":9,"dataBytes":8,"distinctBytes":1048576,"storedBytes":6,"deadBytes":1,"fileBytes":9,"blocks":2,"compressedBlocks":1,"damagedBlocks":0,"packs":1}`},
+		"stats, to another":      {"GET /-/v1/stats", world{caller: "2"}, 403, `"code":"AccessDenied"`},
+		"compact":                {"POST /-/v1/compact", world{}, 200, "event: progress\ndata: {\"done\":1,\"total\":2}\n\nevent: result\ndata: {\"packs\":4,\"newPacks\":1,\"blocks\":0,\"compressed\":0,\"bytes\":9,\"locked\":[\"domain d: off\"]}"},
+		"compact slowly":         {"POST /-/v1/compact?rate=7", world{}, 200, `"blocks":7`},
+		"compact backwards":      {"POST /-/v1/compact?rate=-7", world{}, 400, `"code":"InvalidParameter"`},
+		"compact in vain":        {"POST /-/v1/compact", world{damaged: errors.New("the disk is on fire")}, 200, `"error":"the disk is on fire"`},
+		"compact, by another":    {"POST /-/v1/compact", world{caller: "2"}, 403, `"code":"AccessDenied"`},
+		"plan, by another":       {"GET /-/v1/compact", world{caller: "2"}, 403, `"code":"AccessDenied"`},
 		"accounts":               {"GET /-/v1/accounts", world{}, 200, `{"accounts":[{"id":"1","accessKeyId":"AKIA1","createdAt":"2026-01-02T03:04:05Z"}]}`},
 		"any new account":        {"POST /-/v1/accounts", world{}, 200, `{"id":"7","accessKeyId":"AKIA2","secretAccessKey":"hush","createdAt":"2026-01-02T03:04:05Z"}`},
 		"a new account":          {"POST /-/v1/accounts/2", world{}, 200, `"id":"2"`},

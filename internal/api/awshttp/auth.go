@@ -36,7 +36,7 @@ func (f *Front) admit(r *http.Request, c *Call) error {
 		}
 	}
 	if f.opts.Edges[c.Service] == nil {
-		return mismatch
+		return absent(c.Service)
 	}
 	return f.authenticate(r, c)
 }

@@ -134,6 +134,11 @@ func isPresigned(r *http.Request) bool {
 }
 
 func (f *Front) refuse(w http.ResponseWriter, r *http.Request, c *Call, err error) {
+	var other *absentError
+	if errors.As(err, &other) {
+		c.refuseAbsent(w, r, other.service)
+		return
+	}
 	why := refusalOf(err)
 	if why == internal {
 		f.opts.Log.ErrorContext(r.Context(), "admitting a request", logkey.Request, c.RequestID, logkey.Error, err)

@@ -190,7 +190,7 @@ func TestRefusals(t *testing.T) {
 		{"s3 version 2 header", v2header, 400, "<Code>AuthorizationHeaderMalformed</Code>"},
 		{"s3 version 2 presigned", httptest.NewRequest("GET", "/b/k?AWSAccessKeyId=AKID&Signature=x&Expires=1", nil), 403, "<Message>Request has expired</Message>"},
 		{"s3 bad query", httptest.NewRequest("GET", "/b/k?x=%zz", nil), 400, "<Code>InvalidURI</Code>"},
-		{"no such service", sign(t, form("/", action), "AKID", "sqs", action, now), 403, "<Code>SignatureDoesNotMatch</Code>"},
+		{"no service at all", sign(t, form("/", action), "AKID", "Simple Queue!", action, now), 403, "<Code>SignatureDoesNotMatch</Code>"},
 		{"own api unsigned", httptest.NewRequest("GET", "/-/v1/tasks", nil), 403, "MissingAuthenticationTokenException"},
 		{"own api as s3", sign(t, httptest.NewRequest("GET", "/-/v1/tasks", nil), "AKID", S3, "", now), 403, "InvalidSignatureException"},
 	}
@@ -369,7 +369,7 @@ func TestMetrics(t *testing.T) {
 	if want := "Echo 200 s3"; !got[want] {
 		t.Errorf("got %v, want %q", got, want)
 	}
-	if want := " SignatureDoesNotMatch unknown"; !got[want] {
+	if want := " InvalidAction unknown"; !got[want] {
 		t.Errorf("got %v, want %q", got, want)
 	}
 }
@@ -404,6 +404,40 @@ func TestFaultsOfJSON(t *testing.T) {
 		(&Call{Service: service}).Fail(w, Fault{Status: 400, Code: "X"})
 		if got := w.Header().Get("Content-Type"); got != want || w.Header().Get("X-Amzn-Errortype") != "X" {
 			t.Errorf("%s: got %v", service, w.Header())
+		}
+	}
+}
+
+// TestAbsentServices: a service of AWS's that is not here is named, in the protocol of
+// the request.
+func TestAbsentServices(t *testing.T) {
+	target := func(service, contentType string) *http.Request {
+		r := httptest.NewRequest("POST", "/", strings.NewReader("{}"))
+		r.Header.Set("X-Amz-Target", "AmazonSSM.GetParameter")
+		r.Header.Set("Content-Type", contentType)
+		return sign(t, r, "AKID", service, "{}", now)
+	}
+	get := func(service, path string) *http.Request {
+		return sign(t, httptest.NewRequest("GET", path, nil), "AKID", service, "", now)
+	}
+	for _, c := range []struct {
+		name        string
+		req         *http.Request
+		status      int
+		contentType string
+		want        string
+	}{
+		{"JSON", target("ssm", "application/x-amz-json-1.1"), 400, "application/x-amz-json-1.1", `"__type":"UnknownOperationException","message":"Diskport has no ssm."`},
+		{"JSON 1.0", target("dynamodb", "application/x-amz-json-1.0"), 400, "application/x-amz-json-1.0", "Diskport has no dynamodb."},
+		{"a form", sign(t, form("/", "Action=Do"), "AKID", "sqs", "Action=Do", now), 400, "text/xml;charset=UTF-8", "<Code>InvalidAction</Code><Message>Diskport has no sqs.</Message>"},
+		{"a query", get("sns", "/?Action=ListTopics"), 400, "text/xml;charset=UTF-8", "<Message>Diskport has no sns.</Message>"},
+		{"paths", get("lambda", "/2015-03-31/functions"), 404, "application/json", "Diskport has no lambda."},
+		{"paths, in XML", get("route53", "/2013-04-01/hostedzone"), 501, "text/xml;charset=UTF-8", "<Message>Diskport has no route53.</Message>"},
+	} {
+		f := newFixture(nil)
+		w := f.do(c.req)
+		if w.Code != c.status || w.Header().Get("Content-Type") != c.contentType || !strings.Contains(w.Body.String(), c.want) {
+			t.Errorf("%s: got %d %s %s", c.name, w.Code, w.Header().Get("Content-Type"), w.Body)
 		}
 	}
 }

@@ -7,9 +7,9 @@ import (
 	"strconv"
 )
 
-// shapes write a fault in the form that each service's clients parse. A service
-// that we do not have answers as EC2 does, whose protocol is the one with
-// `Action=`.
+// shapes write a fault in the form that each service's clients parse. A request for no
+// service is answered as EC2's are, whose protocol is the one with `Action=`; for one that
+// we do not have see absent.go.
 var shapes = map[string]func(http.ResponseWriter, *Call, Fault){
 	EC2:      failEC2,
 	EBS:      failEBS,

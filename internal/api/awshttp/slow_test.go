@@ -288,7 +288,7 @@ func TestNobodyWaitsForTheBodyOfARefusal(t *testing.T) {
 		{"unknown key", sign(t, form("/", ""), "NOBODY", EC2, "", now), 401, "AuthFailure"},
 		{"old session", sign(t, form("/", ""), "OLD", EC2, "", now), 400, "RequestExpired"},
 		{"date", sign(t, form("/", ""), "AKID", IAM, "", now.Add(-time.Hour)), 400, "RequestExpired"},
-		{"no such service", sign(t, form("/", ""), "AKID", "sqs", "", now), 403, "SignatureDoesNotMatch"},
+		{"no such service", sign(t, form("/", ""), "AKID", "sqs", "", now), 400, "InvalidAction"},
 		{"not ours", sign(t, form("/-/v1/gc", ""), "AKID", S3, "", now), 403, "InvalidSignatureException"},
 		{"signature, body unsigned", bad, 403, "InvalidSignatureException"},
 		{"signature, hash given", declared, 403, "SignatureDoesNotMatch"},

@@ -1,10 +1,14 @@
 package ec2api
 
-import "slices"
+import (
+	_ "embed"
+	"maps"
+	"slices"
+	"strings"
+)
 
-// actions are all actions that this edge knows by name. The front chain has
-// verified the signature; the rest of the checks are in dispatch.go. Actions
-// without an implementation answer UnsupportedOperation.
+// actions are the actions that are built. The front chain has verified the signature;
+// the rest of the checks are in dispatch.go.
 var actions = map[string]action{
 	"ImportSnapshot":              on(importGrants, importRules, importSnapshot),
 	"DescribeImportSnapshotTasks": on(anywhere[describeTasksRequest]("DescribeImportSnapshotTasks"), describeTasksRules, describeTasks),
@@ -31,28 +35,51 @@ var actions = map[string]action{
 	"DisableEbsEncryptionByDefault": on(anywhere[bareRequest]("DisableEbsEncryptionByDefault"), nil, disableEncryptByDefault),
 
 	"RegisterImage":   on(registerImageGrants, registerImageRules, registerImage),
-	"DeregisterImage": on(deregisterImageGrants, deregisterImageRules, deregisterImage),
+	"DeregisterImage": on(onImage[deregisterImageRequest]("DeregisterImage"), deregisterImageRules, deregisterImage),
 	"DescribeImages":  on(anywhere[describeImagesRequest]("DescribeImages"), describeImagesRules, describeImages),
+
+	"CopyImage": on(copyImageGrants, copyImageRules, copyImage),
+
+	"DescribeImageAttribute": on(onImage[describeImageAttributeRequest]("DescribeImageAttribute"), describeImageAttributeRules, describeImageAttribute),
+	"ModifyImageAttribute":   on(onImage[modifyImageAttributeRequest]("ModifyImageAttribute"), modifyImageAttributeRules, modifyImageAttribute),
+	"ResetImageAttribute":    on(onImage[resetImageAttributeRequest]("ResetImageAttribute"), resetImageAttributeRules, resetImageAttribute),
+	"GetInstanceUefiData":    on(uefiDataGrants, uefiDataRules, uefiData),
+
+	"EnableImageDeprecation":               on(onImage[deprecateImageRequest]("EnableImageDeprecation"), deprecateImageRules, deprecateImage),
+	"DisableImageDeprecation":              on(onImage[undeprecateImageRequest]("DisableImageDeprecation"), oneImageRules[undeprecateImageRequest](), undeprecateImage),
+	"EnableImageDeregistrationProtection":  on(onImage[protectImageRequest]("EnableImageDeregistrationProtection"), oneImageRules[protectImageRequest](), protectImage),
+	"DisableImageDeregistrationProtection": on(onImage[unprotectImageRequest]("DisableImageDeregistrationProtection"), oneImageRules[unprotectImageRequest](), unprotectImage),
+
+	"CreateVolume":                 on(createVolumeGrants, createVolumeRules, createVolume),
+	"DescribeVolumes":              on(anywhere[describeVolumesRequest]("DescribeVolumes"), describeVolumesRules, describeVolumes),
+	"DescribeVolumeStatus":         on(anywhere[describeVolumeStatusRequest]("DescribeVolumeStatus"), describeVolumeStatusRules, describeVolumeStatus),
+	"DescribeVolumesModifications": on(anywhere[describeModificationsRequest]("DescribeVolumesModifications"), describeModificationsRules, describeModifications),
+	"ModifyVolume":                 on(onVolume[modifyVolumeRequest]("ModifyVolume"), modifyVolumeRules, modifyVolume),
+	"DeleteVolume":                 on(onVolume[deleteVolumeRequest]("DeleteVolume"), oneVolumeRules[deleteVolumeRequest](), deleteVolume),
+	"CreateSnapshot":               on(createSnapshotGrants, createSnapshotRules, createSnapshot),
 
 	"CreateTags":   on(createTagsGrants, createTagsRules, createTags),
 	"DeleteTags":   on(deleteTagsGrants, deleteTagsRules, deleteTags),
 	"DescribeTags": on(anywhere[describeTagsRequest]("DescribeTags"), describeTagsRules, describeTags),
 
-	// Not built yet.
-	"CreateSnapshot":           nil,
-	"CreateVolume":             nil,
-	"ImportImage":              nil,
-	"DescribeImportImageTasks": nil,
+	"DescribeRegions":           on(anywhere[describeRegionsRequest]("DescribeRegions"), describeRegionsRules, describeRegions),
+	"DescribeAvailabilityZones": on(anywhere[describeZonesRequest]("DescribeAvailabilityZones"), describeZonesRules, describeZones),
+	"DescribeAccountAttributes": on(anywhere[describeAccountRequest]("DescribeAccountAttributes"), describeAccountRules, describeAccount),
 }
 
 // Actions returns the names of the actions that are built, sorted.
-func Actions() []string {
-	var names []string
-	for name, act := range actions {
-		if act != nil {
-			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
-	return names
+func Actions() []string { return slices.Sorted(maps.Keys(actions)) }
+
+//go:embed aws-actions.txt
+var awsActionsText string
+
+// awsActions are the actions that AWS has, sorted. Those that are not built here answer
+// UnsupportedOperation.
+var awsActions = slices.DeleteFunc(strings.Split(strings.TrimSpace(awsActionsText), "\n"), func(line string) bool {
+	return strings.HasPrefix(line, "#")
+})
+
+func isAWSAction(name string) bool {
+	_, ok := slices.BinarySearch(awsActions, name)
+	return ok
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/diskport/diskport/internal/quota"
 	"github.com/diskport/diskport/internal/store/snapshot"
 	"github.com/diskport/diskport/internal/tag"
+	"github.com/diskport/diskport/internal/volume"
 )
 
 // Imports starts and stops imports: what this edge needs of importtask.Service,
@@ -53,12 +54,24 @@ type Snapshots interface {
 type Images interface {
 	Register(ctx context.Context, i image.Image) error
 	Deregister(ctx context.Context, home awsid.Home, id string) (image.Image, error)
+	Get(ctx context.Context, region, id string) (image.Image, error)
 	List(ctx context.Context, home awsid.Home, f image.Filter, after listing.Place, limit int) ([]image.Image, error)
+}
+
+// Volumes is what this edge needs of volume.Store.
+type Volumes interface {
+	Create(ctx context.Context, v volume.Volume) (stored volume.Volume, created bool, err error)
+	List(ctx context.Context, home awsid.Home, f volume.Filter, after listing.Place, limit int) ([]volume.Volume, error)
+	Modify(ctx context.Context, home awsid.Home, id string, m volume.Modification) (volume.Volume, error)
+	Delete(ctx context.Context, home awsid.Home, id string) error
 }
 
 // Copies is what this edge needs of snapshot.Drafts.
 type Copies interface {
 	Copy(ctx context.Context, r snapshot.CopyRequest) (snapshot.Record, error)
+	CopyImage(ctx context.Context, r snapshot.ImageCopyRequest) (image.Image, error)
+	EncryptVolume(ctx context.Context, v volume.Volume, who kms.Caller, e *snapshot.Encryption, defaultKey string) (source snapshot.Record, keyARN string, err error)
+	OfVolume(ctx context.Context, r snapshot.VolumeSnapshotRequest) (snapshot.Record, error)
 }
 
 // Keys is what this edge needs of keyring.Ring.
@@ -73,21 +86,23 @@ type Keys interface {
 
 // Options are the parts and settings of an API.
 type Options struct {
-	Imports   Imports
-	Tasks     Tasks
-	Snapshots Snapshots
-	Changes   snapshot.Changes
-	Copies    Copies
-	Defaults  snapshot.DefaultsStore
-	Images    Images
-	Keys      Keys
-	Tags      tag.Store
-	IDs       awsid.Source
-	Regions   awsid.Regions   // that snapshots can be copied from
-	Throttle  *quota.Throttle // of requests; nil: none
-	Log       *slog.Logger
-	Now       func() time.Time // nil means time.Now
-	TokenKey  []byte           // MAC key of page tokens, the same on every node
+	Imports      Imports
+	Tasks        Tasks
+	Snapshots    Snapshots
+	Changes      snapshot.Changes
+	Copies       Copies
+	Defaults     snapshot.DefaultsStore
+	Images       Images
+	ImageChanges image.Changes
+	Volumes      Volumes
+	Keys         Keys
+	Tags         tag.Store
+	IDs          awsid.Source
+	Regions      awsid.Regions   // of the service: copies name them, DescribeRegions lists them
+	Throttle     *quota.Throttle // of requests; nil: none
+	Log          *slog.Logger
+	Now          func() time.Time // nil means time.Now
+	TokenKey     []byte           // MAC key of page tokens, the same on every node
 
 	// TagSnapshots takes tag specifications of type snapshot for imports.
 	TagSnapshots bool
@@ -163,9 +178,9 @@ func (a *API) answer(r *http.Request, c *awshttp.Call) ([]byte, error) {
 	if name == "" {
 		return nil, refused("MissingAction", "The request must contain the parameter Action")
 	}
-	act, ok := actions[name]
+	act, built := actions[name]
 	switch {
-	case !ok:
+	case !built && !isAWSAction(name):
 		return nil, refused("InvalidAction", fmt.Sprintf("The action %.64s is not valid for this web service.", name))
 	case version == "":
 		return nil, refused("MissingParameter", "The request must contain the parameter Version")
@@ -173,8 +188,8 @@ func (a *API) answer(r *http.Request, c *awshttp.Call) ([]byte, error) {
 		return nil, refused("NoSuchVersion", fmt.Sprintf("The requested version (%.64s) of service AmazonEC2 does not exist", version))
 	}
 	c.Action = name
-	if act == nil {
-		return nil, refused("UnsupportedOperation", fmt.Sprintf("The operation %s is not supported yet.", name))
+	if !built {
+		return nil, refused("UnsupportedOperation", fmt.Sprintf("The operation %s is not supported.", name))
 	}
 	out, err := act(r.Context(), call{API: a, Call: c, host: r.Host})
 	if err != nil {

@@ -71,15 +71,8 @@ func describeAttribute(ctx context.Context, c call, r describeAttributeRequest) 
 	if r.Attribute == productCodes {
 		return attributeAnswer{ID: record.ID, Products: &ec2query.List[string]{}}, nil
 	}
-	shown := ec2query.List[permissionEntry]{}
-	for _, who := range record.SharedWith {
-		if who == snapshot.Everybody {
-			shown = append(shown, permissionEntry{Group: who})
-		} else {
-			shown = append(shown, permissionEntry{UserID: who})
-		}
-	}
-	return attributeAnswer{ID: record.ID, Permissions: &shown}, nil
+	shares := showPermissions(record.SharedWith)
+	return attributeAnswer{ID: record.ID, Permissions: &shares}, nil
 }
 
 type resetAttributeRequest struct{ describeAttributeRequest }
@@ -178,55 +171,59 @@ func named(listed []string, changes []permissionChange, who func(permissionChang
 	return all
 }
 
-var modifyAttributeRules = append(
+var modifyAttributeRules = slices.Concat(
 	oneSnapshotRules[modifyAttributeRequest](),
-	attributeRule(func(r modifyAttributeRequest) string { return orDefault(r.Attribute, permission) }, permission),
-	rule[modifyAttributeRequest]{
-		field: "OperationType", code: "InvalidParameterValue", message: "Value (%s) for parameter operationType is invalid. Unknown operation.",
-		broken: func(_ call, r modifyAttributeRequest) (string, bool) {
-			return r.OperationType, r.OperationType != "" && r.OperationType != "add" && r.OperationType != "remove"
-		},
+	[]rule[modifyAttributeRequest]{
+		attributeRule(func(r modifyAttributeRequest) string { return orDefault(r.Attribute, permission) }, permission),
 	},
-	rule[modifyAttributeRequest]{
-		field: "OperationType", code: "MissingParameter", message: "The request must contain the parameter operationType",
-		broken: func(_ call, r modifyAttributeRequest) (string, bool) {
-			return "", r.OperationType == "" && len(r.listed()) > 0
-		},
-	},
-	accountRule("UserId.N", nil, modifyAttributeRequest.users),
-	rule[modifyAttributeRequest]{
-		field: "UserGroup.N", code: "InvalidAMIAttributeItemValue", message: "Invalid attribute item value \"%s\" for userGroup item type.",
-		broken: func(_ call, r modifyAttributeRequest) (string, bool) {
-			for _, g := range r.groups() {
-				if g != snapshot.Everybody {
-					return g, true
-				}
-			}
-			return "", false
-		},
-	},
-	rule[modifyAttributeRequest]{
-		field: "CreateVolumePermission", code: "InvalidParameterCombination", message: "One and only one operation type may be specified for createVolumePermissions",
-		broken: func(_ call, r modifyAttributeRequest) (string, bool) {
-			add, remove := r.changes()
-			return "", len(add) > 0 && len(remove) > 0
-		},
-	},
-	rule[modifyAttributeRequest]{
-		field: "CreateVolumePermission", code: "InvalidParameterCombination", message: "No attributes specified.",
-		broken: func(_ call, r modifyAttributeRequest) (string, bool) {
-			add, remove := r.changes()
-			return "", len(add) == 0 && len(remove) == 0
-		},
-	},
-	rule[modifyAttributeRequest]{
-		field: "CreateVolumePermission", code: "InvalidParameterValue", message: "Modification size must not be greater than 500.",
-		broken: func(_ call, r modifyAttributeRequest) (string, bool) {
-			add, remove := r.changes()
-			return "", len(add)+len(remove) > maxChanges
-		},
-	},
+	permissionRules(func(r modifyAttributeRequest) (modifyAttributeRequest, bool) { return r, true }, "createVolumePermissions"),
 )
+
+// permissionRules are the validation rows of a change of permissions, if the request is
+// about them; parameter is what AWS calls them.
+func permissionRules[R any](of func(R) (m modifyAttributeRequest, ok bool), parameter string) []rule[R] {
+	row := func(field, code, message string, broken func(m modifyAttributeRequest, add, remove []string) (string, bool)) rule[R] {
+		return rule[R]{field: field, code: code, message: message, broken: func(_ call, r R) (string, bool) {
+			m, ok := of(r)
+			if !ok {
+				return "", false
+			}
+			add, remove := m.changes()
+			return broken(m, add, remove)
+		}}
+	}
+	return []rule[R]{
+		row("OperationType", "InvalidParameterValue", "Value (%s) for parameter operationType is invalid. Unknown operation.",
+			func(m modifyAttributeRequest, _, _ []string) (string, bool) {
+				return m.OperationType, m.OperationType != "" && m.OperationType != "add" && m.OperationType != "remove"
+			}),
+		row("OperationType", "MissingParameter", "The request must contain the parameter operationType",
+			func(m modifyAttributeRequest, _, _ []string) (string, bool) {
+				return "", m.OperationType == "" && len(m.listed()) > 0
+			}),
+		accountRule("UserId.N", nil, func(r R) []string {
+			m, _ := of(r)
+			return m.users()
+		}),
+		row("UserGroup.N", "InvalidAMIAttributeItemValue", "Invalid attribute item value \"%s\" for userGroup item type.",
+			func(m modifyAttributeRequest, _, _ []string) (string, bool) {
+				i := slices.IndexFunc(m.groups(), func(g string) bool { return g != snapshot.Everybody })
+				return append(m.groups(), "")[max(0, i)], i >= 0
+			}),
+		row("Permission", "InvalidParameterCombination", "One and only one operation type may be specified for "+parameter,
+			func(_ modifyAttributeRequest, add, remove []string) (string, bool) {
+				return "", len(add) > 0 && len(remove) > 0
+			}),
+		row("Permission", "InvalidParameterCombination", "No attributes specified.",
+			func(_ modifyAttributeRequest, add, remove []string) (string, bool) {
+				return "", len(add) == 0 && len(remove) == 0
+			}),
+		row("Permission", "InvalidParameterValue", "Modification size must not be greater than 500.",
+			func(_ modifyAttributeRequest, add, remove []string) (string, bool) {
+				return "", len(add)+len(remove) > maxChanges
+			}),
+	}
+}
 
 func modifyAttribute(ctx context.Context, c call, r modifyAttributeRequest) (any, error) {
 	record, err := c.ownSnapshot(ctx, r.SnapshotId)

@@ -16,6 +16,7 @@ import (
 	"github.com/diskport/diskport/internal/listing"
 	"github.com/diskport/diskport/internal/store/snapshot"
 	"github.com/diskport/diskport/internal/tag"
+	"github.com/diskport/diskport/internal/volume"
 )
 
 // authorize asks for each grant on each resource: policies may depend on what a
@@ -75,13 +76,23 @@ func (c call) describeID(ctx context.Context, with policy.Context, region, id st
 			with.Set("aws:ResourceAccount", t.Account)
 		}
 		return t.Tags, unless(err, importtask.ErrNotFound)
-	case awsid.IsImage(id):
-		images, err := c.Images.List(ctx, home, image.Filter{IDs: []string{id}}, listing.Place{}, 1)
-		if err != nil || len(images) == 0 {
+	case awsid.IsVolume(id):
+		list, err := c.Volumes.List(ctx, home, volume.Filter{IDs: []string{id}}, listing.Place{}, 1)
+		if err != nil || len(list) == 0 {
 			return nil, err
 		}
-		describeImage(with, images[0])
-		return images[0].Tags, nil
+		describeVolume(with, list[0])
+		return list[0].Tags, nil
+	case awsid.IsImage(id):
+		i, err := c.Images.Get(ctx, region, id)
+		if err != nil || !i.UsableBy(c.account()) {
+			return nil, unless(err, image.ErrNotFound)
+		}
+		describeImage(with, i)
+		if i.Account != c.account() { // as of a snapshot
+			return nil, nil
+		}
+		return i.Tags, nil
 	}
 	return nil, nil
 }
@@ -93,7 +104,21 @@ func describeSnapshot(with policy.Context, r snapshot.Record) {
 	with.Set("ec2:SnapshotTime", r.StartedAt.UTC().Format(time.RFC3339))
 	with.Set("ec2:VolumeSize", strconv.FormatInt(r.VolumeSize, 10))
 	with.Set("ec2:Encrypted", strconv.FormatBool(r.KMSKey != ""))
-	with.Set("ec2:ParentVolume", "arn:"+awsid.Partition(r.Region)+":ec2:"+r.Region+":"+r.Account+":volume/"+importedVolume)
+	with.Set("ec2:ParentVolume", awsid.VolumeARN(r.Home(), volumeOf(r)))
+}
+
+func describeVolume(with policy.Context, v volume.Volume) {
+	with.Set("aws:ResourceAccount", v.Account)
+	with.Set("ec2:AvailabilityZone", v.Zone)
+	with.Set("ec2:Encrypted", strconv.FormatBool(v.KMSKey != ""))
+	with.Set("ec2:VolumeID", v.ID)
+	with.Set("ec2:VolumeIops", strconv.FormatInt(shownIops(v.Settings), 10))
+	with.Set("ec2:VolumeSize", strconv.FormatInt(v.Settings.Size, 10))
+	with.Set("ec2:VolumeThroughput", strconv.FormatInt(v.Settings.Throughput, 10))
+	with.Set("ec2:VolumeType", v.Settings.Type)
+	if v.Snapshot != "" {
+		with.Set("ec2:ParentSnapshot", awsid.SnapshotARN(v.Region, v.Snapshot))
+	}
 }
 
 func describeImage(with policy.Context, i image.Image) {
@@ -101,7 +126,7 @@ func describeImage(with policy.Context, i image.Image) {
 	with.Set("ec2:Owner", i.Account)
 	with.Set("ec2:ImageID", i.ID)
 	with.Set("ec2:ImageType", "machine")
-	with.Set("ec2:Public", "false") // images are not shared
+	with.Set("ec2:Public", strconv.FormatBool(i.Public))
 	with.Set("ec2:RootDeviceType", "ebs")
 }
 

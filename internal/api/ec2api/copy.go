@@ -75,8 +75,7 @@ var copySnapshotRules = slices.Concat(
 			field: "CompletionDurationMinutes", code: "InvalidParameterValue",
 			message: "Value for parameter completionDurationMinutes is invalid. It must be a multiple of 15 between 15 and 2880.",
 			broken: func(_ call, r copySnapshotRequest) (string, bool) {
-				n := r.CompletionDurationMinutes
-				return "", n != nil && (*n < 15 || *n > 2880 || *n%15 != 0)
+				return "", !isCopyTime(r.CompletionDurationMinutes)
 			},
 		},
 		{
@@ -86,6 +85,9 @@ var copySnapshotRules = slices.Concat(
 	},
 	specificationRules[copySnapshotRequest](only(snapshotType)),
 )
+
+// isCopyTime reports whether a copy may be asked for within n minutes.
+func isCopyTime(n *int64) bool { return n == nil || *n >= 15 && *n <= 2880 && *n%15 == 0 }
 
 type copyAnswer struct {
 	ID   string                   `xml:"snapshotId"`

@@ -3,7 +3,7 @@
 // about imports; it knows the protocol and AWS's texts.
 //
 //	api.go        the edge: action and version, envelope
-//	actions.go    the table of actions, built and not built yet
+//	actions.go    the table of actions;  aws-actions.txt: those that AWS has
 //	dispatch.go   the order of checks, once for all actions;  authorize.go: grants
 //	rules.go      what a row of a request's validation table is
 //	errors.go     domain errors → code, status, message
@@ -11,7 +11,10 @@
 //	import.go     ImportSnapshot;  tasks.go: Describe and Cancel
 //	snapshots.go  Describe and Delete;  attribute.go: whom they are shared with
 //	copy.go       CopySnapshot;  tiers.go: storage tiers
+//	regions.go    regions, zones, what AWS says of accounts
 //	defaults.go   EBS encryption by default;  images.go: machine images
+//	imagecopy.go, imageattribute.go (and whom they are shared with), imagelife.go
+//	volumes.go    volumes, and snapshots of them;  describevolumes.go, modifyvolume.go
 //	tags.go       tags;  tagspec.go: tags of what is being created
 //
 // Wire structs stay in this package.

@@ -17,6 +17,7 @@ import (
 	"github.com/diskport/diskport/internal/store/keyring"
 	"github.com/diskport/diskport/internal/store/snapshot"
 	"github.com/diskport/diskport/internal/tag"
+	"github.com/diskport/diskport/internal/volume"
 )
 
 const (
@@ -46,6 +47,7 @@ var errorTable = []told{
 	{"DeleteConversionTaskError", "The conversion task cannot be canceled.", kind[*importtask.TransitionError]},
 	{"ResourceCountLimitExceeded", "The limit on the number of running import tasks has been reached.", subject(importtask.ErrTooMany)},
 	{"IdempotentParameterMismatch", "Arguments on this idempotent request are inconsistent with arguments used in previous request(s).", subject(importtask.ErrTokenReused)},
+	{"IdempotentParameterMismatch", "Arguments on this idempotent request are inconsistent with arguments used in previous request(s).", subject(snapshot.ErrTokenReused)},
 	{"InvalidParameter", roleMessage, func(err error) (string, bool) {
 		var e *importtask.RoleError
 		return field(errors.As(err, &e), func() string { return e.Role })
@@ -58,12 +60,13 @@ var errorTable = []told{
 	{"InvalidParameter", objectMessage, unreadable},
 	{"InvalidParameter", locationMessage, subject(source.ErrLocation)},
 
+	{"InvalidSnapshot.NotFound", "The snapshots '%s' do not exist.", subjects(snapshot.ErrNotFound)},
 	{"InvalidSnapshot.NotFound", "The snapshot '%s' does not exist.", subject(snapshot.ErrNotFound)},
 	{"InvalidSnapshot.InUse", "The snapshot %s is currently in use by the import that makes it", subject(snapshot.ErrPending)},
 	{"InvalidSnapshot.InUse", "The snapshot %s", func(err error) (string, bool) {
 		var s *subjectError
 		var e *snapshot.InUseError
-		return field(errors.As(err, &s) && errors.As(err, &e), func() string { return s.id + " is currently in use by " + e.Image })
+		return field(errors.As(err, &s) && errors.As(err, &e), func() string { return s.text() + " is currently in use by " + e.Image })
 	}},
 	{"IncorrectState", "The snapshot '%s' is not in the 'completed' state.", subject(snapshot.ErrNotPending)},
 	{"ResourceLimitExceeded", "Too many snapshot copies in progress. The limit is %s for this destination region.", func(err error) (string, bool) {
@@ -72,7 +75,19 @@ var errorTable = []told{
 	{"ResourceLimitExceeded", "The snapshot '%s' is shared with as many accounts as it can be.", subject(snapshot.ErrTooManyShares)},
 	{"InvalidParameterValue", "The specified KMS key is not accessible. If this is a default EBS CMK, please retry your request without specifying the key explicitly", kind[*keyring.Error]},
 
+	{"InvalidVolume.NotFound", "The volumes '%s' do not exist.", subjects(volume.ErrNotFound)},
+	{"InvalidVolume.NotFound", "The volume '%s' does not exist.", subject(volume.ErrNotFound)},
+	{"InvalidSnapshot.NotFound", "The snapshot '%s' does not exist.", subject(volume.ErrNoSnapshot)},
+	{"InvalidParameterValue", "New size cannot be smaller than existing size", subject(volume.ErrShrinks)},
+	{"IncorrectModificationState", "The volume '%s' is currently being modified.", subject(volume.ErrChanged)},
+
+	{"InvalidAMIID.NotFound", "The image ids '[%s]' do not exist", subjects(image.ErrNotFound)},
 	{"InvalidAMIID.NotFound", "The image id '[%s]' does not exist", subject(image.ErrNotFound)},
+	{"OperationNotPermitted", "%s", func(err error) (string, bool) {
+		var e *image.ProtectedError
+		return field(errors.As(err, &e), func() string { return protectedText(e) })
+	}},
+	{"ResourceLimitExceeded", "The image '%s' is shared with as many accounts as it can be.", subject(image.ErrTooManyShares)},
 	{"InvalidAMIName.Duplicate", "AMI name %s", func(err error) (string, bool) {
 		var e *image.NameError
 		return field(errors.As(err, &e), func() string { return e.Name + " is already in use by AMI " + e.ID })
@@ -90,6 +105,7 @@ var errorTable = []told{
 	{"InvalidSnapshot.NotFound", "The snapshot '%s' does not exist.", untagged("snap-")},
 	{taskMissing, "Tasks %s not found.", untagged("import-snap-")},
 	{"InvalidAMIID.NotFound", "The image id '[%s]' does not exist", untagged("ami-")},
+	{"InvalidVolume.NotFound", "The volume '%s' does not exist.", untagged("vol-")},
 }
 
 // faultOf returns what a client is told of err; known is false for an internal
@@ -122,26 +138,42 @@ func faultOf(err error) (f awshttp.Fault, known bool) {
 	return f, !logged
 }
 
-// subjectError says which id an error is about.
+// subjectError says which ids an error is about.
 type subjectError struct {
-	id  string
+	ids []string
 	err error
 }
 
-func about(id string, err error) error { return &subjectError{id, err} }
+func about(id string, err error) error { return &subjectError{[]string{id}, err} }
 
-func (e *subjectError) Error() string { return fmt.Sprintf("ec2api: %s: %v", e.id, e.err) }
+// aboutAll is about for all of what is missing, of which there is at least one.
+func aboutAll(ids []string, err error) error { return &subjectError{ids, err} }
+
+func (e *subjectError) Error() string { return fmt.Sprintf("ec2api: %s: %v", e.text(), e.err) }
 
 func (e *subjectError) Unwrap() error { return e.err }
 
-// subject matches a sentinel, for the id that it is about.
+func (e *subjectError) text() string { return strings.Join(e.ids, ", ") }
+
+// subject matches a sentinel, for the ids that it is about.
 func subject(sentinel error) func(error) (string, bool) {
 	return func(err error) (string, bool) {
 		var e *subjectError
 		if errors.As(err, &e) {
-			return e.id, errors.Is(err, sentinel)
+			return e.text(), errors.Is(err, sentinel)
 		}
 		return "", errors.Is(err, sentinel)
+	}
+}
+
+// subjects matches a sentinel that is about more than one id.
+func subjects(sentinel error) func(error) (string, bool) {
+	return func(err error) (string, bool) {
+		var e *subjectError
+		if !errors.As(err, &e) || len(e.ids) < 2 {
+			return "", false
+		}
+		return e.text(), errors.Is(err, sentinel)
 	}
 }
 
@@ -166,6 +198,13 @@ func untagged(prefix string) func(error) (string, bool) {
 		}
 		return e.ID, true
 	}
+}
+
+func protectedText(e *image.ProtectedError) string {
+	if e.Until.IsZero() {
+		return "The image '" + e.ID + "' is protected from deregistration. Disable its deregistration protection first."
+	}
+	return "The image '" + e.ID + "' is protected from deregistration until " + timeText(ec2query.Time(e.Until)) + ", the end of the cooldown."
 }
 
 // unreadable matches a source object that is missing or may not be read.

@@ -28,9 +28,11 @@ import (
 	"github.com/diskport/diskport/internal/api/awshttp/wiretest"
 	"github.com/diskport/diskport/internal/identity/iam"
 	"github.com/diskport/diskport/internal/identity/sigv4"
+	"github.com/diskport/diskport/internal/image"
 	"github.com/diskport/diskport/internal/imports/importtask"
 	"github.com/diskport/diskport/internal/store/snapshot"
 	"github.com/diskport/diskport/internal/tag"
+	"github.com/diskport/diskport/internal/volume"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -49,6 +51,7 @@ func (k keys) Lookup(_ context.Context, id, _ string) (iam.Principal, sigv4.Secr
 type wire struct {
 	*ec2.Client
 	request, response bytes.Buffer
+	host              string // of the listener, which is another one each time
 }
 
 func newWire(t *testing.T, f *fixture) *wire {
@@ -78,6 +81,7 @@ func newWire(t *testing.T, f *fixture) *wire {
 		fmt.Fprintf(&w.response, "%d\nContent-Type: %s\n%s\n", rec.Code, rec.Header().Get("Content-Type"), elements.ReplaceAllString(rec.Body.String(), ">\n<$1"))
 	}))
 	t.Cleanup(server.Close)
+	w.host = server.Listener.Addr().String()
 	w.Client = ec2.New(ec2.Options{
 		BaseEndpoint: aws.String(server.URL), Region: "us-east-1", RetryMaxAttempts: 1,
 		Credentials: credentials.NewStaticCredentialsProvider("AKID", "secret", ""),
@@ -101,6 +105,7 @@ func (w *wire) check(t *testing.T, name string, out any, err error) {
 		parsed = wiretest.Plain(t, out)
 	}
 	got := "-- request --\n" + w.request.String() + "-- response --\n" + w.response.String() + "-- client --\n" + parsed + "\n"
+	got = strings.ReplaceAll(got, w.host, "disk.example:4580")
 	if *update {
 		wiretest.WriteGolden(t, name, got)
 	}
@@ -162,8 +167,15 @@ func TestGolden(t *testing.T) {
 	goldenEncryption(t, f, w)
 	goldenSharing(t, f, w)
 	goldenImages(t, f, w)
-	created, err := w.CreateVolume(ctx, &ec2.CreateVolumeInput{SnapshotId: aws.String(snapA), ClientToken: aws.String("t")})
-	w.check(t, "not-built", created, err)
+	goldenVolumes(t, f, w)
+	regions, err := w.DescribeRegions(ctx, &ec2.DescribeRegionsInput{RegionNames: []string{"eu-west-1"}})
+	w.check(t, "describe-regions", regions, err)
+	zones, err := w.DescribeAvailabilityZones(ctx, &ec2.DescribeAvailabilityZonesInput{ZoneNames: []string{"us-east-1b"}})
+	w.check(t, "describe-zones", zones, err)
+	attributes, err := w.DescribeAccountAttributes(ctx, &ec2.DescribeAccountAttributesInput{AttributeNames: []types.AccountAttributeName{"supported-platforms", "default-vpc"}})
+	w.check(t, "describe-account", attributes, err)
+	locked, err := w.LockSnapshot(ctx, &ec2.LockSnapshotInput{SnapshotId: aws.String(snapA), LockMode: types.LockModeCompliance})
+	w.check(t, "not-built", locked, err)
 }
 
 // goldenSharing is the actions on snapshots besides showing and deleting.
@@ -224,6 +236,28 @@ func goldenImages(t *testing.T, f *fixture, w *wire) {
 	w.check(t, "register-image", registered, err)
 	described, err := w.DescribeImages(ctx, &ec2.DescribeImagesInput{ImageIds: []string{*registered.ImageId}})
 	w.check(t, "describe-images", described, err)
+	f.images.list[0].SharedWith = []string{other, image.Everybody}
+	permissions, err := w.DescribeImageAttribute(ctx, &ec2.DescribeImageAttributeInput{ImageId: registered.ImageId, Attribute: types.ImageAttributeNameLaunchPermission})
+	w.check(t, "describe-image-attribute", permissions, err)
+	text, err := w.DescribeImageAttribute(ctx, &ec2.DescribeImageAttributeInput{ImageId: registered.ImageId, Attribute: types.ImageAttributeNameDescription})
+	w.check(t, "describe-image-attribute-none", text, err)
+	modified, err := w.ModifyImageAttribute(ctx, &ec2.ModifyImageAttributeInput{
+		ImageId: registered.ImageId, LaunchPermission: &types.LaunchPermissionModifications{Remove: []types.LaunchPermission{{Group: types.PermissionGroupAll}}},
+	})
+	w.check(t, "modify-image-attribute", modified, err)
+	deprecated, err := w.EnableImageDeprecation(ctx, &ec2.EnableImageDeprecationInput{ImageId: registered.ImageId, DeprecateAt: aws.Time(clock.Add(time.Hour))})
+	w.check(t, "deprecate-image", deprecated, err)
+	guarded, err := w.EnableImageDeregistrationProtection(ctx, &ec2.EnableImageDeregistrationProtectionInput{ImageId: registered.ImageId, WithCooldown: aws.Bool(true)})
+	w.check(t, "protect-image", guarded, err)
+	copied, err := w.CopyImage(ctx, &ec2.CopyImageInput{
+		SourceRegion: aws.String("us-east-1"), SourceImageId: registered.ImageId, Name: aws.String("copy"), ClientToken: aws.String("t"),
+		TagSpecifications: []types.TagSpecification{{ResourceType: types.ResourceTypeSnapshot, Tags: []types.Tag{{Key: aws.String("k"), Value: aws.String("v")}}}},
+	})
+	w.check(t, "copy-image", copied, err)
+	f.images.list[0].State, f.images.list[0].Reason, f.images.list[0].SourceImage, f.images.list[0].SourceRegion = image.Failed, "why", imageB, "eu-west-1"
+	described, err = w.DescribeImages(ctx, &ec2.DescribeImagesInput{})
+	w.check(t, "describe-images-more", described, err)
+	f.images.list[0].Protection = image.Unprotected
 	gone, err := w.DeregisterImage(ctx, &ec2.DeregisterImageInput{ImageId: registered.ImageId})
 	w.check(t, "deregister-image", gone, err)
 }
@@ -330,4 +364,29 @@ func TestQueryString(t *testing.T) {
 	if body, _ := io.ReadAll(resp.Body); resp.StatusCode != 200 || !bytes.Contains(body, []byte(snapA)) {
 		t.Errorf("got %d %s", resp.StatusCode, body)
 	}
+}
+
+func goldenVolumes(t *testing.T, f *fixture, w *wire) {
+	ctx := t.Context()
+	f.snapshots.records = goldenSnapshots()
+	made, err := w.CreateVolume(ctx, &ec2.CreateVolumeInput{
+		AvailabilityZone: aws.String("us-east-1a"), SnapshotId: aws.String(snapA), ClientToken: aws.String("t"), VolumeType: types.VolumeTypeGp3, Size: aws.Int32(8),
+		TagSpecifications: []types.TagSpecification{{ResourceType: types.ResourceTypeVolume, Tags: []types.Tag{{Key: aws.String("k"), Value: aws.String("v")}}}},
+	})
+	w.check(t, "create-volume", made, err)
+	f.volumes.list = append(f.volumes.list, volume.Volume{
+		ID: volumeA, Account: account, Region: "us-east-1", Zone: "us-east-1c", Settings: volume.Settings{Size: 100, Type: "gp2"}, KMSKey: keyARN, Created: clock.Add(time.Second),
+	})
+	shown, err := w.DescribeVolumes(ctx, &ec2.DescribeVolumesInput{VolumeIds: []string{*made.VolumeId, volumeA}})
+	w.check(t, "describe-volumes", shown, err)
+	status, err := w.DescribeVolumeStatus(ctx, &ec2.DescribeVolumeStatusInput{VolumeIds: []string{*made.VolumeId}})
+	w.check(t, "describe-volume-status", status, err)
+	modified, err := w.ModifyVolume(ctx, &ec2.ModifyVolumeInput{VolumeId: made.VolumeId, Size: aws.Int32(9), Iops: aws.Int32(4000)})
+	w.check(t, "modify-volume", modified, err)
+	changes, err := w.DescribeVolumesModifications(ctx, &ec2.DescribeVolumesModificationsInput{VolumeIds: []string{*made.VolumeId, volumeA}})
+	w.check(t, "describe-modifications", changes, err)
+	taken, err := w.CreateSnapshot(ctx, &ec2.CreateSnapshotInput{VolumeId: made.VolumeId, Description: aws.String("daily")})
+	w.check(t, "create-snapshot", taken, err)
+	gone, err := w.DeleteVolume(ctx, &ec2.DeleteVolumeInput{VolumeId: made.VolumeId})
+	w.check(t, "delete-volume", gone, err)
 }

@@ -2,11 +2,17 @@ package ec2api
 
 import (
 	"context"
+	"encoding/base64"
+	"net/http"
+	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 
+	"github.com/diskport/diskport/internal/api/awshttp"
 	"github.com/diskport/diskport/internal/api/ec2query"
 	"github.com/diskport/diskport/internal/awsid"
+	"github.com/diskport/diskport/internal/identity/policy"
 	"github.com/diskport/diskport/internal/image"
 	"github.com/diskport/diskport/internal/tag"
 )
@@ -27,13 +33,11 @@ type registerImageRequest struct {
 	ImdsSupport        string
 	EnaSupport         bool
 	BlockDeviceMapping []deviceMapping
-
-	// Not built.
-	ImageLocation  string
-	KernelId       string
-	RamdiskId      string
-	UefiData       string
-	BillingProduct []string
+	ImageLocation      string
+	KernelId           string
+	RamdiskId          string
+	UefiData           string
+	BillingProduct     []string
 }
 
 type deviceMapping struct {
@@ -51,7 +55,19 @@ type ebsDevice struct {
 	Throughput          int64
 	DeleteOnTermination *bool
 	Encrypted           bool
+
+	// Not built: they are about volumes of instances, which AWS's images do not have
+	// either.
+	AvailabilityZone         string
+	AvailabilityZoneId       string
+	EbsCardIndex             *int64
+	KmsKeyId                 string
+	OutpostArn               string
+	VolumeInitializationRate int64
 }
+
+// volumeTypes are the types of volumes.
+var volumeTypes = []string{"standard", "io1", "io2", "gp2", "gp3", "sc1", "st1"}
 
 // snapshots returns the ids of the snapshots that the image is to be made of.
 func (r registerImageRequest) snapshots() []string {
@@ -77,16 +93,54 @@ func registerImageGrants(c call, r registerImageRequest) []grant {
 var registerImageRules = slices.Concat(
 	[]rule[registerImageRequest]{
 		needed("Name", func(r registerImageRequest) string { return r.Name }),
-		{
-			field: "Name", code: "InvalidAMIName.Malformed", message: "AMI names must be between 3 and 128 characters long",
-			broken: func(_ call, r registerImageRequest) (string, bool) { return "", len(r.Name) < 3 || len(r.Name) > 128 },
-		},
+		imageName(func(r registerImageRequest) string { return r.Name }),
 		short("Description", func(r registerImageRequest) string { return r.Description }),
-		unbuilt("ImageLocation", func(r registerImageRequest) bool { return r.ImageLocation != "" }),
-		unbuilt("KernelId", func(r registerImageRequest) bool { return r.KernelId != "" }),
-		unbuilt("RamdiskId", func(r registerImageRequest) bool { return r.RamdiskId != "" }),
-		unbuilt("UefiData", func(r registerImageRequest) bool { return r.UefiData != "" }),
-		unbuilt("BillingProduct", func(r registerImageRequest) bool { return len(r.BillingProduct) > 0 }),
+		oneOf("architecture", []string{"i386", "x86_64", "arm64", "x86_64_mac", "arm64_mac"}, func(r registerImageRequest) string { return r.Architecture }),
+		oneOf("virtualizationType", []string{"hvm", "paravirtual"}, func(r registerImageRequest) string { return r.VirtualizationType }),
+		oneOf("sriovNetSupport", []string{"simple"}, func(r registerImageRequest) string { return r.SriovNetSupport }),
+		oneOf("bootMode", []string{"legacy-bios", "uefi", "uefi-preferred"}, func(r registerImageRequest) string { return r.BootMode }),
+		oneOf("tpmSupport", []string{"v2.0"}, func(r registerImageRequest) string { return r.TpmSupport }),
+		oneOf("imdsSupport", []string{imdsV2}, func(r registerImageRequest) string { return r.ImdsSupport }),
+		formed("kernelId", kernelID, func(r registerImageRequest) string { return r.KernelId }),
+		formed("ramdiskId", ramdiskID, func(r registerImageRequest) string { return r.RamdiskId }),
+		{
+			field: "UefiData", code: "InvalidParameterValue", message: "Value for parameter uefiData is invalid. It must be in base64.",
+			broken: func(_ call, r registerImageRequest) (string, bool) { return "", !isUefiData(r.UefiData) },
+		},
+		{
+			field: "TpmSupport", code: "InvalidParameterCombination", message: "The parameters tpmSupport and uefiData need the boot mode uefi or uefi-preferred.",
+			broken: func(_ call, r registerImageRequest) (string, bool) {
+				return "", (r.TpmSupport != "" || r.UefiData != "") && !strings.HasPrefix(r.BootMode, "uefi")
+			},
+		},
+		{
+			field: "BillingProduct.N", code: "InvalidParameterValue", message: "Value (%s) for parameter billingProduct is invalid.",
+			broken: func(_ call, r registerImageRequest) (string, bool) {
+				for _, code := range r.BillingProduct {
+					if !billingProduct.MatchString(code) {
+						return code, true
+					}
+				}
+				return "", false
+			},
+		},
+		few("BillingProduct", func(r registerImageRequest) int { return len(r.BillingProduct) }),
+		few("BlockDeviceMapping", func(r registerImageRequest) int { return len(r.BlockDeviceMapping) }),
+		unbuilt("BlockDeviceMapping.N.Ebs.AvailabilityZone", inDevices(func(e ebsDevice) bool { return e.AvailabilityZone != "" || e.AvailabilityZoneId != "" })),
+		unbuilt("BlockDeviceMapping.N.Ebs.EbsCardIndex", inDevices(func(e ebsDevice) bool { return e.EbsCardIndex != nil })),
+		unbuilt("BlockDeviceMapping.N.Ebs.KmsKeyId", inDevices(func(e ebsDevice) bool { return e.KmsKeyId != "" })),
+		unbuilt("BlockDeviceMapping.N.Ebs.OutpostArn", inDevices(func(e ebsDevice) bool { return e.OutpostArn != "" })),
+		unbuilt("BlockDeviceMapping.N.Ebs.VolumeInitializationRate", inDevices(func(e ebsDevice) bool { return e.VolumeInitializationRate != 0 })),
+		{
+			field: "BlockDeviceMapping.N.Ebs.VolumeType", code: "InvalidParameterValue", message: "Value (%s) for parameter volumeType is invalid.",
+			broken: func(_ call, r registerImageRequest) (what string, bad bool) {
+				bad = inDevices(func(e ebsDevice) bool {
+					what = e.VolumeType
+					return e.VolumeType != "" && !slices.Contains(volumeTypes, e.VolumeType)
+				})(r)
+				return what, bad
+			},
+		},
 		needed("RootDeviceName", func(r registerImageRequest) string { return r.RootDeviceName }),
 		{
 			field: "BlockDeviceMapping.N.DeviceName", code: "MissingParameter", message: "The request must contain the parameter DeviceName",
@@ -106,6 +160,26 @@ var registerImageRules = slices.Concat(
 	snapshotIDRules(registerImageRequest.snapshots),
 	specificationRules[registerImageRequest](only(imageType)),
 )
+
+var (
+	kernelID       = regexp.MustCompile(`^aki-([0-9a-f]{8}|[0-9a-f]{17})$`)
+	ramdiskID      = regexp.MustCompile(`^ari-([0-9a-f]{8}|[0-9a-f]{17})$`)
+	billingProduct = regexp.MustCompile(`^bp-[0-9a-z]{1,61}$`)
+)
+
+// isUefiData reports whether a text can be UEFI variables; how long a parameter can be is
+// the codec's to say.
+func isUefiData(text string) bool {
+	_, err := base64.StdEncoding.DecodeString(text)
+	return err == nil
+}
+
+// inDevices reports whether something is true of one of the volumes of a mapping.
+func inDevices(is func(ebsDevice) bool) func(registerImageRequest) bool {
+	return func(r registerImageRequest) bool {
+		return slices.ContainsFunc(r.BlockDeviceMapping, func(m deviceMapping) bool { return m.Ebs != nil && is(*m.Ebs) })
+	}
+}
 
 // unbuilt is the validation row of a parameter that is known and not supported.
 func unbuilt[R any](field string, given func(R) bool) rule[R] {
@@ -129,6 +203,7 @@ func registerImage(ctx context.Context, c call, r registerImageRequest) (any, er
 		Architecture: orDefault(r.Architecture, "i386"), RootDevice: r.RootDeviceName,
 		Virtualization: orDefault(r.VirtualizationType, "paravirtual"), SriovNet: r.SriovNetSupport, EnaSupport: r.EnaSupport,
 		BootMode: r.BootMode, TpmSupport: r.TpmSupport, ImdsSupport: r.ImdsSupport, Created: c.Now().UTC(), Tags: tags,
+		Location: r.ImageLocation, Kernel: r.KernelId, Ramdisk: r.RamdiskId, UefiData: r.UefiData, BillingProducts: r.BillingProduct,
 	}
 	for _, m := range r.BlockDeviceMapping {
 		if m.NoDevice != nil {
@@ -174,22 +249,63 @@ func (c call) device(ctx context.Context, m deviceMapping) (image.Device, error)
 }
 
 type deregisterImageRequest struct {
-	common
-	ImageId                   string
+	imageRequest
 	DeleteAssociatedSnapshots bool
 }
 
-func deregisterImageGrants(c call, r deregisterImageRequest) []grant {
-	return []grant{{action: "ec2:DeregisterImage", resources: []string{awsid.ImageARN(c.Region, orDefault(r.ImageId, "*"))}}}
+var deregisterImageRules = append(
+	oneImageRules[deregisterImageRequest](),
+	unbuilt("DeleteAssociatedSnapshots", func(r deregisterImageRequest) bool { return r.DeleteAssociatedSnapshots }),
+)
+
+// imageRequest is embedded in requests about one image.
+type imageRequest struct {
+	common
+	ImageId string
 }
 
-var deregisterImageRules = slices.Concat(
-	[]rule[deregisterImageRequest]{
-		needed("ImageId", func(r deregisterImageRequest) string { return r.ImageId }),
-		unbuilt("DeleteAssociatedSnapshots", func(r deregisterImageRequest) bool { return r.DeleteAssociatedSnapshots }),
-	},
-	imageIDRules(func(r deregisterImageRequest) []string { return []string{r.ImageId} }),
-)
+func (r imageRequest) id() string { return r.ImageId }
+
+// onImage is the grant that actions on one image need.
+func onImage[R interface{ id() string }](name string) func(call, R) []grant {
+	return func(c call, r R) []grant {
+		with := policy.Context{}
+		if about, ok := any(r).(interface{ keys(policy.Context) }); ok {
+			about.keys(with)
+		}
+		return []grant{{action: "ec2:" + name, context: with, resources: []string{awsid.ImageARN(c.Region, orDefault(r.id(), "*"))}}}
+	}
+}
+
+// oneImageRules are the validation rows of ImageId.
+func oneImageRules[R interface{ id() string }]() []rule[R] {
+	return append(
+		[]rule[R]{needed("ImageId", func(r R) string { return r.id() })},
+		imageIDRules(func(r R) []string { return []string{r.id()} })...,
+	)
+}
+
+// usableImage returns an image of a region that the caller may use.
+func (c call) usableImage(ctx context.Context, region, id string) (image.Image, error) {
+	i, err := c.Images.Get(ctx, region, id)
+	if err == nil && !i.UsableBy(c.account()) {
+		err = image.ErrNotFound
+	}
+	if err != nil {
+		return image.Image{}, about(id, err)
+	}
+	return i, nil
+}
+
+// ownImage returns an image of the caller's account. Only of one that it may use it is
+// told that the image is another's.
+func (c call) ownImage(ctx context.Context, id string) (image.Image, error) {
+	i, err := c.usableImage(ctx, c.Region, id)
+	if err == nil && i.Account != c.account() {
+		err = awshttp.Fault{Status: http.StatusForbidden, Code: "AuthFailure", Message: "Not authorized for image:" + id}
+	}
+	return i, err
+}
 
 func imageIDRules[R any](ids func(R) []string) []rule[R] {
 	return []rule[R]{{
@@ -206,6 +322,9 @@ func imageIDRules[R any](ids func(R) []string) []rule[R] {
 }
 
 func deregisterImage(ctx context.Context, c call, r deregisterImageRequest) (any, error) {
+	if _, err := c.ownImage(ctx, r.ImageId); err != nil {
+		return nil, err
+	}
 	if _, err := c.Images.Deregister(ctx, c.Home(), r.ImageId); err != nil {
 		return nil, about(r.ImageId, err)
 	}

@@ -124,12 +124,7 @@ var importRules = slices.Concat([]rule[importSnapshotRequest]{
 		field: "KmsKeyId", code: "InvalidParameterDependency", message: "The parameter KmsKeyId requires the parameter Encrypted to be set.",
 		broken: func(_ call, r importSnapshotRequest) (string, bool) { return "", r.KmsKeyId != "" && !r.Encrypted },
 	},
-	{
-		field: "ClientToken", code: "InvalidParameterValue", message: "Client token exceeds the maximum length of 64",
-		broken: func(_ call, r importSnapshotRequest) (string, bool) {
-			return "", len(r.ClientToken) > maxToken || strings.ContainsFunc(r.ClientToken, func(c rune) bool { return c > 126 || c < 32 })
-		},
-	},
+	shortToken(func(r importSnapshotRequest) string { return r.ClientToken }),
 	short("Description", func(r importSnapshotRequest) string { return r.Description }),
 	short("DiskContainer.Description", func(r importSnapshotRequest) string { return r.disk().Description }),
 }, specificationRules[importSnapshotRequest](importKinds))

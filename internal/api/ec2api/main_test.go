@@ -27,6 +27,7 @@ import (
 	"github.com/diskport/diskport/internal/store/keyring"
 	"github.com/diskport/diskport/internal/store/snapshot"
 	"github.com/diskport/diskport/internal/tag"
+	"github.com/diskport/diskport/internal/volume"
 )
 
 const (
@@ -207,8 +208,38 @@ func (f *snapshots) SetTier(_ context.Context, home awsid.Home, id string, t sna
 
 // copies is the fake of snapshot.Drafts.
 type copies struct {
-	got snapshot.CopyRequest
-	err error
+	got       snapshot.CopyRequest
+	gotImage  snapshot.ImageCopyRequest
+	gotVolume snapshot.VolumeSnapshotRequest
+	err       error
+	snapshots *snapshots
+}
+
+func (f *copies) EncryptVolume(_ context.Context, v volume.Volume, _ kms.Caller, e *snapshot.Encryption, _ string) (source snapshot.Record, keyARN string, err error) {
+	if v.Snapshot != "" {
+		source, err = f.snapshots.Get(context.Background(), v.Region, v.Snapshot)
+		if err == nil && (!source.UsableBy(v.Account) || source.State != snapshot.Completed) {
+			err = snapshot.ErrNotFound
+		}
+		keyARN = source.KMSKey
+	}
+	if e != nil {
+		keyARN, err = keyFake{}.Resolve(context.Background(), kms.Caller{}, orDefault(e.Key, "alias/k"))
+	}
+	return source, keyARN, cmp.Or(err, f.err)
+}
+
+func (f *copies) OfVolume(_ context.Context, r snapshot.VolumeSnapshotRequest) (snapshot.Record, error) {
+	f.gotVolume = r
+	return snapshot.Record{
+		ID: snapB, Account: r.Home.Account, Region: r.Home.Region, State: snapshot.Pending, Volume: r.Volume.ID, VolumeSize: r.Volume.Settings.Size,
+		StartedAt: clock, Tier: snapshot.Standard, Description: r.Description, Tags: r.Tags,
+	}, f.err
+}
+
+func (f *copies) CopyImage(_ context.Context, r snapshot.ImageCopyRequest) (image.Image, error) {
+	f.gotImage = r
+	return r.Image, f.err
 }
 
 func (f *copies) Copy(_ context.Context, r snapshot.CopyRequest) (snapshot.Record, error) {
@@ -256,6 +287,11 @@ const (
 	keyARN     = "arn:aws:kms:us-east-1:" + account + ":key/11111111-2222-3333-4444-555555555555"
 	awsKeyARN  = "arn:aws:kms:us-east-1:" + account + ":key/99999999-2222-3333-4444-555555555555"
 	imageA     = "ami-0123456789abcdef0"
+	imageB     = "ami-0123456789abcdef1" // another account's
+	imageS     = "ami-0123456789abcdef2" // another account's, shared
+	volumeA    = "vol-0123456789abcdef0"
+	volumeB    = "vol-0123456789abcdef1" // another account's
+	unknownVol = "vol-00000000000000000"
 	unknownAMI = "ami-00000000000000000"
 )
 
@@ -272,7 +308,10 @@ func (keyFake) Resolve(_ context.Context, _ kms.Caller, id string) (string, erro
 func (keyFake) IsManaged(_ context.Context, arn string) (bool, error) { return arn == awsKeyARN, nil }
 
 // images is the fake of the store of images.
-type images struct{ list []image.Image }
+type images struct {
+	list []image.Image
+	err  error // of changes
+}
 
 func (f *images) Register(_ context.Context, i image.Image) error {
 	for _, have := range f.list {
@@ -287,7 +326,20 @@ func (f *images) Register(_ context.Context, i image.Image) error {
 func (f *images) Deregister(_ context.Context, home awsid.Home, id string) (image.Image, error) {
 	for at, i := range f.list {
 		if i.ID == id && is(i.Home(), home) {
+			if i.Protection != image.Unprotected || i.ProtectedUntil.After(clock) {
+				return i, &image.ProtectedError{ID: id, Until: i.ProtectedUntil}
+			}
 			f.list = slices.Delete(slices.Clone(f.list), at, at+1)
+			return i, nil
+		}
+	}
+	return image.Image{}, image.ErrNotFound
+}
+
+func (f *images) Get(_ context.Context, region, id string) (image.Image, error) {
+	for _, i := range f.list {
+		if i.ID == id && is(i.Home(), awsid.Home{Account: i.Account, Region: region}) {
+			i.Public = slices.Contains(i.SharedWith, image.Everybody)
 			return i, nil
 		}
 	}
@@ -296,9 +348,119 @@ func (f *images) Deregister(_ context.Context, home awsid.Home, id string) (imag
 
 func (f *images) List(_ context.Context, home awsid.Home, w image.Filter, after listing.Place, limit int) ([]image.Image, error) {
 	at := func(i image.Image) listing.Place { return listing.At(i.Created, i.ID) }
-	return cut(f.list, after, limit, at, func(i image.Image) bool {
-		return is(i.Home(), home) && has(w.IDs, i.ID) && has(w.Names, i.Name)
+	list := cut(f.list, after, limit, at, func(i image.Image) bool {
+		known := i.SharedWith
+		if i.Account != home.Account {
+			known = slices.DeleteFunc(slices.Clone(known), func(who string) bool { return who != home.Account && who != image.Everybody })
+		}
+		shared := w.ExecutableBy == nil || slices.ContainsFunc(known, func(who string) bool { return slices.Contains(w.ExecutableBy, who) })
+		offered := w.OfferedAt.IsZero() || i.Account == home.Account || i.Deprecated.IsZero() || i.Deprecated.After(w.OfferedAt)
+		return is(i.Home(), awsid.Home{Account: i.Account, Region: home.Region}) && i.UsableBy(home.Account) && shared && offered &&
+			has(w.IDs, i.ID) && has(w.Names, i.Name) && has(w.Owners, i.Account)
+	})
+	for n := range list {
+		list[n].Public = slices.Contains(list[n].SharedWith, image.Everybody)
+		list[n].SharedWith = nil
+		if list[n].Account != home.Account {
+			list[n].Tags = nil
+		}
+	}
+	return list, nil
+}
+
+// change edits an image of the account and region.
+func (f *images) change(home awsid.Home, id string, fn func(*image.Image)) error {
+	for n := range f.list {
+		if i := &f.list[n]; i.ID == id && is(i.Home(), home) {
+			fn(i)
+			return f.err
+		}
+	}
+	return image.ErrNotFound
+}
+
+func (f *images) Modify(_ context.Context, home awsid.Home, id string, a image.Attributes) error {
+	return f.change(home, id, func(i *image.Image) {
+		if a.Description != nil {
+			i.Description = *a.Description
+		}
+		if a.ImdsSupport != nil {
+			i.ImdsSupport = *a.ImdsSupport
+		}
+	})
+}
+
+func (f *images) Deprecate(_ context.Context, home awsid.Home, id string, at time.Time) error {
+	return f.change(home, id, func(i *image.Image) { i.Deprecated = at })
+}
+
+func (f *images) Protect(_ context.Context, home awsid.Home, id string, p image.Protection) (now image.Image, err error) {
+	err = f.change(home, id, func(i *image.Image) {
+		if p == image.Unprotected && i.Protection == image.Cooldown {
+			i.ProtectedUntil = clock.Add(image.CooldownFor)
+		}
+		i.Protection = p
+		now = *i
+	})
+	return now, err
+}
+
+func (f *images) Share(_ context.Context, home awsid.Home, id string, add, remove []string) error {
+	return f.change(home, id, func(i *image.Image) {
+		gone := func(who string) bool { return slices.Contains(remove, who) || slices.Contains(add, who) }
+		i.SharedWith = append(slices.DeleteFunc(slices.Clone(i.SharedWith), gone), add...)
+	})
+}
+
+func (f *images) Unshare(_ context.Context, home awsid.Home, id string) error {
+	return f.change(home, id, func(i *image.Image) { i.SharedWith = nil })
+}
+
+// volumes is the fake of the store of volumes.
+type volumes struct {
+	list []volume.Volume
+	err  error // of changes
+}
+
+func (f *volumes) Create(_ context.Context, v volume.Volume) (volume.Volume, bool, error) {
+	for _, have := range f.list {
+		if v.Token != "" && have.Token == v.Token {
+			return have, false, nil
+		}
+	}
+	if f.err == nil {
+		f.list = append(f.list, v)
+	}
+	return v, true, f.err
+}
+
+func (f *volumes) List(_ context.Context, home awsid.Home, w volume.Filter, after listing.Place, limit int) ([]volume.Volume, error) {
+	at := func(v volume.Volume) listing.Place { return listing.At(v.Created, v.ID) }
+	return cut(f.list, after, limit, at, func(v volume.Volume) bool {
+		return is(v.Home(), home) && has(w.IDs, v.ID) && has(w.Tokens, v.Token)
 	}), nil
+}
+
+func (f *volumes) Modify(_ context.Context, home awsid.Home, id string, m volume.Modification) (volume.Volume, error) {
+	for n := range f.list {
+		if v := &f.list[n]; v.ID == id && is(v.Home(), home) && f.err == nil {
+			if m.To.Size < m.From.Size {
+				return *v, volume.ErrShrinks
+			}
+			v.Settings, v.Modified = m.To, &m
+			return *v, nil
+		}
+	}
+	return volume.Volume{}, cmp.Or(f.err, volume.ErrNotFound)
+}
+
+func (f *volumes) Delete(_ context.Context, home awsid.Home, id string) error {
+	n := len(f.list)
+	f.list = slices.DeleteFunc(slices.Clone(f.list), func(v volume.Volume) bool { return v.ID == id && is(v.Home(), home) })
+	if len(f.list) == n {
+		return volume.ErrNotFound
+	}
+	return nil
 }
 
 // tags is the fake of the tag store; it knows snapA and taskA, and lists what tasks
@@ -374,6 +536,7 @@ type fixture struct {
 	snapshots *snapshots
 	copies    *copies
 	images    *images
+	volumes   *volumes
 	tags      *tags
 	denied    string // the one action that the caller may not do
 	log       *bytes.Buffer
@@ -381,18 +544,18 @@ type fixture struct {
 
 func newFixture(change func(*Options)) *fixture {
 	f := &fixture{
-		imports: &imports{urls: map[string]string{}}, snapshots: &snapshots{}, copies: &copies{}, images: &images{},
+		imports: &imports{urls: map[string]string{}}, snapshots: &snapshots{}, copies: &copies{}, images: &images{}, volumes: &volumes{},
 		tags: &tags{sets: map[string]tag.Set{snapA: nil, taskA: nil}}, log: &bytes.Buffer{},
 	}
 	o := Options{
-		Imports: f.imports, Tasks: f.imports, Snapshots: f.snapshots, Changes: f.snapshots, Copies: f.copies, Images: f.images, Tags: f.tags,
+		Imports: f.imports, Tasks: f.imports, Snapshots: f.snapshots, Changes: f.snapshots, Copies: f.copies, Images: f.images, ImageChanges: f.images, Volumes: f.volumes, Tags: f.tags,
 		Defaults: defaultsStore{&defaults{}}, Keys: keyFake{}, Regions: regions, IDs: awsid.Source{Rand: func(b []byte) { clear(b) }},
 		Log: slog.New(slog.NewTextHandler(f.log, nil)), Now: func() time.Time { return clock }, TokenKey: []byte("key"),
 	}
 	if change != nil {
 		change(&o)
 	}
-	f.API, f.tags.fixture = New(o), f
+	f.API, f.tags.fixture, f.copies.snapshots = New(o), f, f.snapshots
 	return f
 }
 
@@ -453,11 +616,17 @@ type reply struct {
 	NextToken *string        `xml:"nextToken"`
 	Previous  string         `xml:"previousState"`
 	State     string         `xml:"state"`
-	Return    bool           `xml:"return"`
+	Return    string         `xml:"return"`
 	Key       string         `xml:"kmsKeyId"`
 	Encrypt   bool           `xml:"ebsEncryptionByDefault"`
 	Image     string         `xml:"imageId"`
 	Images    []replyImage   `xml:"imagesSet>item"`
+	Volume    string         `xml:"volumeId"`
+	Status    string         `xml:"status"`
+	Snapshot  string         `xml:"snapshotId"`
+	Volumes   []replyVolume  `xml:"volumeSet>item"`
+	Statuses  []replyVolume  `xml:"volumeStatusSet>item"`
+	Modified  []replyVolume  `xml:"volumeModificationSet>item"`
 	Tiers     []replySnap    `xml:"snapshotTierStatusSet>item"`
 	Shares    []struct {
 		UserID string `xml:"userId"`
@@ -465,8 +634,19 @@ type reply struct {
 	} `xml:"createVolumePermission>item"`
 }
 
+type replyVolume struct {
+	ID   string `xml:"volumeId"`
+	Iops int64  `xml:"iops"`
+}
+
 type replyImage struct {
-	ID string `xml:"imageId"`
+	ID         string `xml:"imageId"`
+	Public     bool   `xml:"isPublic"`
+	Deprecated string `xml:"deprecationTime"`
+	Protection string `xml:"deregistrationProtection"`
+	Tags       *struct {
+		Item []tagAnswer `xml:"item"`
+	} `xml:"tagSet"`
 }
 
 type replySnap struct {

@@ -1,6 +1,8 @@
 package ec2api
 
 import (
+	"encoding/xml"
+	"fmt"
 	"net/http"
 	"reflect"
 	"slices"
@@ -17,20 +19,24 @@ import (
 func TestEveryActionInAnotherRegion(t *testing.T) {
 	// These make something in the region of the call, or say what is set there.
 	own := []string{"ImportSnapshot", "GetEbsDefaultKmsKeyId", "ModifyEbsDefaultKmsKeyId", "ResetEbsDefaultKmsKeyId",
-		"GetEbsEncryptionByDefault", "EnableEbsEncryptionByDefault", "DisableEbsEncryptionByDefault", "CopySnapshot"}
+		"GetEbsEncryptionByDefault", "EnableEbsEncryptionByDefault", "DisableEbsEncryptionByDefault", "CopySnapshot", "CopyImage"}
+	nobodys := []string{"DescribeRegions", "DescribeAvailabilityZones", "DescribeAccountAttributes"}
 	for action, params := range good {
 		f := populated()
-		tasks, records, images := slices.Clone(f.imports.tasks), slices.Clone(f.snapshots.records), slices.Clone(f.images.list)
+		tasks, records, images, volumes := slices.Clone(f.imports.tasks), slices.Clone(f.snapshots.records), slices.Clone(f.images.list), slices.Clone(f.volumes.list)
+		if action == "CreateVolume" { // its zone would be wrong before its snapshot is
+			params = append(slices.Clone(params), "AvailabilityZone=eu-west-1a")
+		}
 		w := f.doIn("eu-west-1", f.principal(), action, params...)
 		got := parse(t, w)
 		switch {
-		case slices.Contains(own, action):
+		case slices.Contains(own, action), slices.Contains(nobodys, action):
 			if w.Code != http.StatusOK {
 				t.Errorf("%s: got %d %s", action, w.Code, w.Body)
 			}
 		case action == "CreateTags", action == "DeleteTags": // the store decides
-		case strings.HasPrefix(action, "Describe") && action != "DescribeSnapshotAttribute":
-			if w.Code != http.StatusOK || len(got.Tasks)+len(got.Snapshots)+len(got.Images)+len(got.Tiers) != 0 {
+		case strings.HasPrefix(action, "Describe") && !strings.HasSuffix(action, "Attribute"):
+			if w.Code != http.StatusOK || len(got.Tasks)+len(got.Snapshots)+len(got.Images)+len(got.Tiers)+len(got.Volumes)+len(got.Statuses)+len(got.Modified) != 0 {
 				t.Errorf("%s: got %d %s", action, w.Code, w.Body)
 			}
 		default:
@@ -38,7 +44,7 @@ func TestEveryActionInAnotherRegion(t *testing.T) {
 				t.Errorf("%s: got %d %s", action, w.Code, w.Body)
 			}
 		}
-		if !reflect.DeepEqual(f.imports.tasks, tasks) || !reflect.DeepEqual(f.snapshots.records, records) || !reflect.DeepEqual(f.images.list, images) {
+		if !reflect.DeepEqual(f.imports.tasks, tasks) || !reflect.DeepEqual(f.snapshots.records, records) || !reflect.DeepEqual(f.images.list, images) || !reflect.DeepEqual(f.volumes.list, volumes) {
 			t.Errorf("%s changed what is in another region", action)
 		}
 	}
@@ -48,7 +54,8 @@ func TestEveryActionInAnotherRegion(t *testing.T) {
 // in it, whichever way that is written.
 func TestEveryActionByRegion(t *testing.T) {
 	const all = `{"Effect":"Allow","Action":"*","Resource":"*"},`
-	nowhere := []string{"DescribeSnapshots", "DescribeTags", "DescribeImages", "DescribeImportSnapshotTasks", "DescribeSnapshotTierStatus"}
+	nowhere := []string{"DescribeSnapshots", "DescribeTags", "DescribeImages", "DescribeImportSnapshotTasks", "DescribeSnapshotTierStatus",
+		"DescribeRegions", "DescribeAvailabilityZones", "DescribeAccountAttributes", "DescribeVolumes", "DescribeVolumeStatus", "DescribeVolumesModifications"}
 	for action, params := range good {
 		for name, deny := range map[string]string{
 			"requested":      `{"Effect":"Deny","Action":"*","Resource":"*","Condition":{"StringEquals":{"aws:RequestedRegion":"us-east-1"}}}`,
@@ -117,6 +124,61 @@ func TestCopyIsJudgedInBothRegions(t *testing.T) {
 		w := f.doIn("eu-west-1", bound(all+c.deny+"}"), "CopySnapshot", "SourceRegion="+c.region, "SourceSnapshotId="+snapA)
 		if w.Code != c.status {
 			t.Errorf("who may not use %s: got %d %s, want %d", name, w.Code, w.Body, c.status)
+		}
+	}
+}
+
+// TestRegionsAndZones: the service's regions, each with three zones of its own, behind the
+// address that was asked.
+func TestRegionsAndZones(t *testing.T) {
+	f := populated()
+	type region struct {
+		Name     string `xml:"regionName"`
+		Endpoint string `xml:"regionEndpoint"`
+	}
+	type zone struct {
+		Name string `xml:"zoneName"`
+		ID   string `xml:"zoneId"`
+	}
+	ask := func(in, action string, params ...string) (names, more []string) {
+		t.Helper()
+		var got struct {
+			Regions []region `xml:"regionInfo>item"`
+			Zones   []zone   `xml:"availabilityZoneInfo>item"`
+		}
+		w := f.doIn(in, f.principal(), action, params...)
+		if err := xml.Unmarshal(w.Body.Bytes(), &got); err != nil || w.Code != http.StatusOK {
+			t.Fatalf("%s: got %v, %d %s", action, err, w.Code, w.Body)
+		}
+		for _, r := range got.Regions {
+			names, more = append(names, r.Name), append(more, r.Endpoint)
+		}
+		for _, z := range got.Zones {
+			names, more = append(names, z.Name), append(more, z.ID)
+		}
+		return names, more
+	}
+	for _, c := range []struct {
+		in, action string
+		params     []string
+		want       string
+	}{
+		{"us-east-1", "DescribeRegions", []string{"AllRegions=true"}, "[eu-west-1 us-east-1] [disk.example:4580 disk.example:4580]"},
+		{"us-east-1", "DescribeRegions", []string{"RegionName.1=eu-west-1"}, "[eu-west-1] [disk.example:4580]"},
+		{"us-east-1", "DescribeRegions", []string{"Filter.1.Name=region-name", "Filter.1.Value.1=us-*"}, "[us-east-1] [disk.example:4580]"},
+		{"us-east-1", "DescribeRegions", []string{"Filter.1.Name=opt-in-status", "Filter.1.Value.1=not-opted-in"}, "[] []"},
+		{"eu-west-1", "DescribeAvailabilityZones", []string{"AllAvailabilityZones=true"}, "[eu-west-1a eu-west-1b eu-west-1c] [euw1-az1 euw1-az2 euw1-az3]"},
+		{"us-east-1", "DescribeAvailabilityZones", []string{"ZoneName.1=us-east-1a", "ZoneId.1=use1-az3"}, "[us-east-1a us-east-1c] [use1-az1 use1-az3]"},
+		{"us-east-1", "DescribeAvailabilityZones", []string{"Filter.1.Name=zone-id", "Filter.1.Value.1=*2", "Filter.2.Name=state", "Filter.2.Value.1=available"}, "[us-east-1b] [use1-az2]"},
+	} {
+		names, more := ask(c.in, c.action, c.params...)
+		if got := fmt.Sprint(names, more); got != c.want {
+			t.Errorf("%s %v in %s: got %s, want %s", c.action, c.params, c.in, got, c.want)
+		}
+	}
+	for name := range regionFields.named {
+		if names, _ := ask("us-east-1", "DescribeRegions", "Filter.1.Name="+name, "Filter.1.Value.1=*"); len(names) != 2 {
+			t.Errorf("filtered by any %s: %v", name, names)
 		}
 	}
 }

@@ -1,6 +1,8 @@
 package ec2api
 
 import (
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -70,5 +72,21 @@ func few[R any](field string, count func(R) int) rule[R] {
 		message: "Value (%s) for parameter " + field + " is invalid. It must not have more than 1000 entries.",
 		broken: func(_ call, r R) (string, bool) {
 			return strconv.Itoa(count(r)), count(r) > 1000
+		}}
+}
+
+// oneOf is the validation row of a parameter that, if it is given, is one of some words.
+func oneOf[R any](parameter string, words []string, value func(R) string) rule[R] {
+	return rule[R]{field: parameter, code: "InvalidParameterValue", message: "Value (%s) for parameter " + parameter + " is invalid.",
+		broken: func(_ call, r R) (string, bool) {
+			return value(r), value(r) != "" && !slices.Contains(words, value(r))
+		}}
+}
+
+// formed is the validation row of a parameter that, if it is given, has a form.
+func formed[R any](parameter string, form *regexp.Regexp, value func(R) string) rule[R] {
+	return rule[R]{field: parameter, code: "InvalidParameterValue", message: "Value (%s) for parameter " + parameter + " is invalid.",
+		broken: func(_ call, r R) (string, bool) {
+			return value(r), value(r) != "" && !form.MatchString(value(r))
 		}}
 }

@@ -182,12 +182,12 @@ func TestImages(t *testing.T) {
 			t.Errorf("%s: got %v", filter, got)
 		}
 	}
-	for _, params := range [][]string{{"Owner.1=self"}, {"Owner.1=" + account}, {"ExecutableBy.1=self"}, {"ImageId.1=" + id}, {"IncludeDeprecated=true"}} {
+	for _, params := range [][]string{{"Owner.1=self"}, {"Owner.1=" + account}, {"ImageId.1=" + id}, {"IncludeDeprecated=true"}} {
 		if got := f.ok(t, "DescribeImages", params...).Images; len(got) != 1 {
 			t.Errorf("%v: got %v", params, got)
 		}
 	}
-	for _, params := range [][]string{{"Owner.1=amazon"}, {"Owner.1=" + other}, {"ExecutableBy.1=all"}} {
+	for _, params := range [][]string{{"Owner.1=amazon"}, {"Owner.1=" + other}, {"ExecutableBy.1=all"}, {"ExecutableBy.1=self"}} {
 		if got := f.ok(t, "DescribeImages", params...).Images; len(got) != 0 {
 			t.Errorf("%v: got %v", params, got)
 		}

@@ -25,8 +25,11 @@ type describeSnapshotsRequest struct {
 	RestorableBy []string
 }
 
-// importedVolume is the volume that every imported snapshot claims to be of.
-const importedVolume = "vol-ffffffff"
+// noVolumeID is the volume that a snapshot claims to be of that was imported, written, or
+// copied.
+const noVolumeID = "vol-ffffffff"
+
+func volumeOf(r snapshot.Record) string { return orDefault(r.Volume, noVolumeID) }
 
 var snapshotFields = fields[snapshotAnswer]{
 	named: map[string]func(snapshotAnswer) []string{
@@ -110,22 +113,22 @@ type describeSnapshotsAnswer struct {
 }
 
 type snapshotAnswer struct {
-	ID          string                   `xml:"snapshotId"`
-	VolumeID    string                   `xml:"volumeId"`
-	Status      string                   `xml:"status"`
-	Message     string                   `xml:"statusMessage,omitempty"`
-	StartTime   ec2query.Time            `xml:"startTime"`
-	EndTime     *ec2query.Time           `xml:"completionTime"`
-	Progress    string                   `xml:"progress"`
-	OwnerID     string                   `xml:"ownerId"`
-	VolumeSize  int64                    `xml:"volumeSize"` // GiB
-	Description string                   `xml:"description"`
-	Encrypted   bool                     `xml:"encrypted"`
-	KMSKey      string                   `xml:"kmsKeyId,omitempty"`
-	DataKey     string                   `xml:"dataEncryptionKeyId,omitempty"`
-	StorageTier string                   `xml:"storageTier"`
-	FullSize    int64                    `xml:"fullSnapshotSizeInBytes"`
-	Tags        ec2query.List[tagAnswer] `xml:"tagSet"`
+	ID          string                    `xml:"snapshotId"`
+	VolumeID    string                    `xml:"volumeId"`
+	Status      string                    `xml:"status"`
+	Message     string                    `xml:"statusMessage,omitempty"`
+	StartTime   ec2query.Time             `xml:"startTime"`
+	EndTime     *ec2query.Time            `xml:"completionTime"`
+	Progress    string                    `xml:"progress"`
+	OwnerID     string                    `xml:"ownerId"`
+	VolumeSize  int64                     `xml:"volumeSize"` // GiB
+	Description string                    `xml:"description"`
+	Encrypted   bool                      `xml:"encrypted"`
+	KMSKey      string                    `xml:"kmsKeyId,omitempty"`
+	DataKey     string                    `xml:"dataEncryptionKeyId,omitempty"`
+	StorageTier string                    `xml:"storageTier"`
+	FullSize    int64                     `xml:"fullSnapshotSizeInBytes"`
+	Tags        *ec2query.List[tagAnswer] `xml:"tagSet"`
 
 	record       snapshot.Record
 	descriptions []string // that the filter finds it by
@@ -217,10 +220,10 @@ func (c call) ownSnapshot(ctx context.Context, id string) (snapshot.Record, erro
 
 func (c call) showSnapshot(r snapshot.Record) snapshotAnswer {
 	s := snapshotAnswer{
-		ID: r.ID, VolumeID: importedVolume, Status: string(r.State), Message: r.Message,
+		ID: r.ID, VolumeID: volumeOf(r), Status: string(r.State), Message: r.Message,
 		StartTime: ec2query.Time(r.StartedAt), EndTime: ec2query.OptionalTime(r.CompletedAt),
 		Progress: strconv.Itoa(r.Progress) + "%", OwnerID: r.Account, VolumeSize: r.VolumeSize,
-		Encrypted: r.KMSKey != "", KMSKey: r.KMSKey, DataKey: r.DataKey, StorageTier: string(r.Tier), FullSize: r.Blocks * block.Size, Tags: showTags(r.Tags), record: r,
+		Encrypted: r.KMSKey != "", KMSKey: r.KMSKey, DataKey: r.DataKey, StorageTier: string(r.Tier), FullSize: r.Blocks * block.Size, Tags: optionalTags(r.Tags), record: r,
 	}
 	if r.State == snapshot.Completed {
 		s.Progress = "100%"

@@ -89,7 +89,7 @@ func TestDescriptions(t *testing.T) {
 
 func TestDeleteSnapshot(t *testing.T) {
 	f := twoSnapshots(false)
-	if got := f.ok(t, "DeleteSnapshot", "SnapshotId="+snapB); !got.Return || len(f.snapshots.records) != 2 {
+	if got := f.ok(t, "DeleteSnapshot", "SnapshotId="+snapB); got.Return != "true" || len(f.snapshots.records) != 2 {
 		t.Errorf("got %+v, %d left", got, len(f.snapshots.records))
 	}
 }

@@ -24,6 +24,15 @@ func showTags(tags tag.Set) []tagAnswer {
 	return out
 }
 
+// optionalTags leaves the element out of a list where there are no tags, as AWS does.
+func optionalTags(tags tag.Set) *ec2query.List[tagAnswer] {
+	if len(tags) == 0 {
+		return nil
+	}
+	shown := ec2query.List[tagAnswer](showTags(tags))
+	return &shown
+}
+
 func tagKeys(tags tag.Set) []string {
 	keys := make([]string, len(tags))
 	for i, t := range tags {
@@ -79,6 +88,8 @@ func (c call) resourceARN(id string) string {
 		return awsid.TaskARN(c.Home(), id)
 	case awsid.IsImage(id):
 		return awsid.ImageARN(c.Region, id)
+	case awsid.IsVolume(id):
+		return awsid.VolumeARN(c.Home(), id)
 	}
 	return "*"
 }
@@ -125,7 +136,7 @@ func resourceRules[R any](ids func(R) []string) []rule[R] {
 			field: "ResourceId.N", code: "InvalidID", message: "The ID '%s' is not valid",
 			broken: func(_ call, r R) (string, bool) {
 				for _, id := range ids(r) {
-					if !awsid.IsSnapshot(id) && !awsid.IsTask(id) && !awsid.IsImage(id) {
+					if !awsid.IsSnapshot(id) && !awsid.IsTask(id) && !awsid.IsImage(id) && !awsid.IsVolume(id) {
 						return id, true
 					}
 				}

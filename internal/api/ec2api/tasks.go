@@ -109,12 +109,11 @@ func missing[T any](ids []string, list []T, id func(T) string, notFound error) e
 	for _, t := range list {
 		found[id(t)] = true
 	}
-	for _, want := range slices.Sorted(slices.Values(ids)) {
-		if !found[want] {
-			return about(want, notFound)
-		}
+	gone := slices.DeleteFunc(slices.Compact(slices.Sorted(slices.Values(ids))), func(want string) bool { return found[want] })
+	if len(gone) == 0 {
+		return nil
 	}
-	return nil
+	return aboutAll(gone, notFound)
 }
 
 type cancelRequest struct {

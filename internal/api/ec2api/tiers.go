@@ -118,16 +118,16 @@ type describeTiersAnswer struct {
 }
 
 type tierAnswer struct {
-	ID        string                   `xml:"snapshotId"`
-	VolumeID  string                   `xml:"volumeId"`
-	Status    string                   `xml:"status"`
-	OwnerID   string                   `xml:"ownerId"`
-	Tags      ec2query.List[tagAnswer] `xml:"tagSet"`
-	Tier      string                   `xml:"storageTier"`
-	Start     *ec2query.Time           `xml:"lastTieringStartTime"`
-	Progress  int                      `xml:"lastTieringProgress,omitempty"`
-	Operation string                   `xml:"lastTieringOperationStatus,omitempty"`
-	Archived  *ec2query.Time           `xml:"archivalCompleteTime"`
+	ID        string                    `xml:"snapshotId"`
+	VolumeID  string                    `xml:"volumeId"`
+	Status    string                    `xml:"status"`
+	OwnerID   string                    `xml:"ownerId"`
+	Tags      *ec2query.List[tagAnswer] `xml:"tagSet"`
+	Tier      string                    `xml:"storageTier"`
+	Start     *ec2query.Time            `xml:"lastTieringStartTime"`
+	Progress  int                       `xml:"lastTieringProgress,omitempty"`
+	Operation string                    `xml:"lastTieringOperationStatus,omitempty"`
+	Archived  *ec2query.Time            `xml:"archivalCompleteTime"`
 
 	record snapshot.Record
 }
@@ -150,7 +150,7 @@ func describeTiers(ctx context.Context, c call, r describeTiersRequest) (any, er
 
 func showTier(r snapshot.Record) tierAnswer {
 	t := tierAnswer{
-		ID: r.ID, VolumeID: importedVolume, Status: string(r.State), OwnerID: r.Account, Tags: showTags(r.Tags), Tier: string(r.Tier), record: r,
+		ID: r.ID, VolumeID: volumeOf(r), Status: string(r.State), OwnerID: r.Account, Tags: optionalTags(r.Tags), Tier: string(r.Tier), record: r,
 	}
 	if r.TierSince.IsZero() {
 		return t

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -32,6 +33,27 @@ func open(t *testing.T, dir string) *blobdir.Dir {
 }
 
 func TestBackend(t *testing.T) { blobtest.Run(t, open(t, filepath.Join(t.TempDir(), "a", "b"))) }
+
+// TestFormats: a store of another format is refused by name, and left as it is.
+func TestFormats(t *testing.T) {
+	for line, want := range map[string]string{
+		"diskport store 1 0123456789abcdef0123456789abcdef\n": "a store of format 1",
+		"diskport store 3 0123456789abcdef0123456789abcdef\n": "no format that is known",
+		"diskport store 2 0123":                               "no format that is known",
+		"":                                                    "no format that is known",
+	} {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, "identity"), []byte(line), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := blobdir.New(dir); !errors.Is(err, blobdir.ErrFormat) || !strings.Contains(err.Error(), want) {
+			t.Errorf("identity %q: got %v, want %q", line, err, want)
+		}
+		if found, err := os.ReadDir(dir); err != nil || len(found) != 1 {
+			t.Errorf("identity %q: %d files lie there now, %v", line, len(found), err)
+		}
+	}
+}
 
 // TestInMemory runs on a tmpfs: there is nothing to preallocate.
 func TestInMemory(t *testing.T) {

@@ -37,10 +37,13 @@ var (
 	_ blockstore.Quarantine = (*Dir)(nil)
 )
 
-// New returns the back end in the directory root, which it creates. Close it
-// after use.
+// New returns the back end in the directory root, which it creates; ErrFormat if that
+// holds a store of another format, of which nothing is changed. Close it after use.
 func New(root string) (*Dir, error) {
 	d := &Dir{root: root, pwritev: unix.Pwritev, readers: newReaders(defaultOpenFiles), durable: map[string]bool{}}
+	if _, err := d.identity(); err != nil {
+		return nil, err
+	}
 	if err := d.ensure(root); err != nil {
 		return nil, fmt.Errorf("opening block directory: %w", err)
 	}

@@ -11,8 +11,8 @@
 //
 // Beside the files lie
 //
-//	identity               whose store it is: the line "diskport store 1 " and 32
-//	                       hexadecimal digits, written once
+//	identity               the storage format and whose store it is: the line
+//	                       "diskport store 2 " and 32 hexadecimal digits, written once
 //	quarantine/TIME/NAME   a file NAME that was set aside at TIME, such as
 //	                       20260203T040506Z; to bring it back, move it to NAME
 //

@@ -13,15 +13,23 @@ import (
 
 const (
 	identityName   = "identity"
-	identityPrefix = "diskport store 1 " // with the version
+	identityPrefix = "diskport store 2 " // with the storage format
+	identityV1     = "diskport store 1 "
 	identityDigits = 32
 )
+
+// ErrFormat reports a directory of a storage format that is not known here.
+var ErrFormat = errors.New("blobdir: another storage format")
 
 // Identity implements blockstore.Identified.
 func (d *Dir) Identity(ctx context.Context) (string, error) {
 	if err := ctx.Err(); err != nil {
 		return "", err
 	}
+	return d.identity()
+}
+
+func (d *Dir) identity() (string, error) {
 	path := filepath.Join(d.root, identityName)
 	line, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -30,9 +38,13 @@ func (d *Dir) Identity(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if strings.HasPrefix(string(line), identityV1) {
+		return "", fmt.Errorf("%w: %s is a store of format 1, which was written before the first release and is not read any more. "+
+			"Import its disks again into an empty data directory, or use the version of the program that wrote it", ErrFormat, d.root)
+	}
 	id, ok := strings.CutPrefix(strings.TrimSuffix(string(line), "\n"), identityPrefix)
 	if !ok || !isIdentity(id) {
-		return "", fmt.Errorf("blobdir: %s holds no identity of a version that is known here", path)
+		return "", fmt.Errorf("%w: %s names no format that is known here. Use the version of the program that wrote it", ErrFormat, path)
 	}
 	return id, nil
 }

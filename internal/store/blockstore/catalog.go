@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/diskport/diskport/internal/block"
+	"github.com/diskport/diskport/internal/store/frame"
 	"github.com/diskport/diskport/internal/work"
 )
 
@@ -45,16 +46,33 @@ func ParseName(name string) (f File, ok bool) {
 	return f, err == nil && known && f.Name() == name
 }
 
+// Span is where a frame lies in its pack, in units of Align bytes.
+type Span struct{ Off, Len uint32 }
+
+// end returns the first unit behind the span.
+func (s Span) end() uint32 { return s.Off + s.Len }
+
+// Before reports whether a frame at next lies right behind the one at s.
+func (s Span) Before(next Span) bool { return s.end() == next.Off }
+
+// Check returns an error for a span that no frame of any pack has.
+func (s Span) Check() error {
+	if s.Off < headerSize/Align || s.Off >= maxPackUnits || s.Len < 1 || s.Len > frame.Size/Align {
+		return fmt.Errorf("blockstore: no frame lies at %d, of %d units", s.Off, s.Len)
+	}
+	return nil
+}
+
 // Location is where a block's frame lies.
 type Location struct {
 	File File
-	Slot int // frames before it in the pack
+	Span
 }
 
-// Placement is a block that a unit of work wrote: slot Slot of a pack.
+// Placement is a block that a unit of work wrote to a pack.
 type Placement struct {
-	ID   block.ID
-	Slot int
+	ID block.ID
+	Span
 }
 
 // ClosedPack is a pack that is durable, with the blocks it holds. The event

@@ -7,6 +7,7 @@ import (
 
 	"github.com/diskport/diskport/internal/block"
 	"github.com/diskport/diskport/internal/store/frame"
+	"github.com/diskport/diskport/internal/work"
 )
 
 // storeNew stores those blocks of a group that are new.
@@ -24,12 +25,12 @@ func (w *PackWriter) storeNew(ctx context.Context, g *group) error {
 		}
 		g.bufs = append(g.bufs, b.slot.frame)
 	}
-	p, first, err := w.packs.reserve(ctx, g.blocks)
+	p, at, err := w.packs.reserve(ctx, g.blocks)
 	if err != nil {
 		return err
 	}
 	defer p.writing.Done()
-	if err := p.w.WriteAt(ctx, g.bufs, frameOffset(first)); err != nil {
+	if err := p.w.WriteAt(ctx, g.bufs, at); err != nil {
 		// The error is kept before writing.Done is called, so that the pack is not
 		// closed.
 		return w.fail(fmt.Errorf("writing %s: %w", p.file.Name(), err))
@@ -103,13 +104,14 @@ type pack struct {
 	file    File
 	w       Writer
 	blocks  []Placement    // guarded by packs.mu while the pack is open
+	end     uint32         // units written or reserved; guarded likewise
 	writing sync.WaitGroup // writes of frames
 	bytes   int64          // once closed; 0 before
 }
 
-// reserve returns the pack that all of the blocks are to be written to, and the
-// slot of the first. The caller calls writing.Done when it has written them.
-func (ps *packs) reserve(ctx context.Context, blocks []pendingBlock) (p *pack, first int, err error) {
+// reserve returns the pack that all of the blocks are to be written to, and where in
+// it. The caller calls writing.Done when it has written them.
+func (ps *packs) reserve(ctx context.Context, blocks []pendingBlock) (p *pack, off int64, err error) {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
 	if ps.open != nil && len(ps.open.blocks)+len(blocks) > ps.w.slots {
@@ -121,32 +123,53 @@ func (ps *packs) reserve(ctx context.Context, blocks []pendingBlock) (p *pack, f
 		}
 	}
 	p = ps.open
-	first = len(p.blocks)
-	for i, b := range blocks {
-		p.blocks = append(p.blocks, Placement{ID: b.id, Slot: first + i})
+	off = int64(p.end) * Align
+	for _, b := range blocks {
+		p.add(b.id, frame.Size)
 	}
 	p.writing.Add(1)
-	return p, first, nil
+	return p, off, nil
+}
+
+// add enters a frame of size bytes, which is to be written behind the others.
+func (p *pack) add(id block.ID, size int) {
+	at := Span{p.end, uint32(size / Align)}
+	p.blocks = append(p.blocks, Placement{id, at})
+	p.end = at.end()
 }
 
 // start starts a pack and writes its header. It needs mu.
 func (ps *packs) start(ctx context.Context) (*pack, error) {
-	s := ps.w.store
-	size := frameOffset(ps.w.slots) + int64(trailerSize(ps.w.slots))
-	f, w, err := s.create(ctx, ps.w.lease, File{Kind: PackFile, Domain: ps.w.domain.ID}, size)
+	size := headerSize + int64(ps.w.slots)*frame.Size + int64(trailerSize(ps.w.slots))
+	p, err := ps.w.store.startPack(ctx, ps.w.lease, ps.w.domain, size)
+	if p != nil {
+		ps.all = append(ps.all, p)
+	}
+	return p, err
+}
+
+// startPack creates a pack of about size bytes and writes its header. There may be a
+// pack with an error too, which is to be dropped.
+func (s *Store) startPack(ctx context.Context, l work.Lease, d Domain, size int64) (*pack, error) {
+	f, w, err := s.create(ctx, l, File{Kind: PackFile, Domain: d.ID}, size)
 	if err != nil {
 		return nil, err
 	}
-	p := &pack{file: f, w: w}
-	ps.all = append(ps.all, p)
-	header, err := encodeHeader(f, ps.w.domain)
+	p := &pack{file: f, w: w, end: headerSize / Align}
+	header, err := encodeHeader(f, d)
 	if err != nil {
-		return nil, err
+		return p, err
 	}
 	if err := w.WriteAt(ctx, [][]byte{header}, 0); err != nil {
-		return nil, fmt.Errorf("writing %s: %w", f.Name(), err)
+		return p, fmt.Errorf("writing %s: %w", f.Name(), err)
 	}
 	return p, nil
+}
+
+// drop removes the pack.
+func (p *pack) drop(ctx context.Context, b Backend) {
+	_ = p.w.Abort() // Remove and gc come after it
+	_ = b.Remove(ctx, p.file.Name())
 }
 
 // closeOpen closes the open pack, if there is one.
@@ -174,7 +197,7 @@ func (ps *packs) close() {
 
 // close writes the trailer and makes the pack durable.
 func (p *pack) close(ctx context.Context) error {
-	trailer, at := encodeTrailer(p.file, p.blocks), frameOffset(len(p.blocks))
+	trailer, at := encodeTrailer(p.file, p.blocks), int64(p.end)*Align
 	if err := p.w.WriteAt(ctx, [][]byte{trailer}, at); err != nil {
 		return fmt.Errorf("writing %s: %w", p.file.Name(), err)
 	}
@@ -199,7 +222,6 @@ func (ps *packs) closed() []ClosedPack {
 // packs.
 func (ps *packs) drop(ctx context.Context) {
 	for _, p := range ps.all {
-		_ = p.w.Abort() // Remove and gc come after it
-		_ = ps.w.store.Backend.Remove(ctx, p.file.Name())
+		p.drop(ctx, ps.w.store.Backend)
 	}
 }

@@ -188,27 +188,36 @@ func TestGetRefuses(t *testing.T) {
 	r := newRig(t, frame.None, 20)
 	packs, _ := r.stored(3)
 	file, id, buf := packs[0].File, packs[0].Blocks[1].ID, make([]byte, frame.Size)
-	get := func(f blockstore.File, slot int) error {
-		_, _, err := r.store.Get(t.Context(), r.keys, id, blockstore.Location{File: f, Slot: slot}, buf)
+	const long = frame.Size / blockstore.Align
+	get := func(f blockstore.File, at blockstore.Span) error {
+		_, _, err := r.store.Get(t.Context(), r.keys, id, blockstore.Location{File: f, Span: at}, buf)
 		return err
 	}
-	if err := get(file, 1); err != nil {
+	at := packs[0].Blocks[1].Span
+	if err := get(file, at); err != nil {
 		t.Fatal(err)
 	}
-	if err := get(file, 2); !errors.Is(err, frame.ErrCorrupt) {
-		t.Errorf("another slot: got %v, want ErrCorrupt", err)
+	for name, s := range map[string]blockstore.Span{"another frame": packs[0].Blocks[2].Span, "half of it": {Off: at.Off, Len: long / 2}, "between": {Off: at.Off + 1, Len: long}} {
+		if err := get(file, s); !errors.Is(err, frame.ErrCorrupt) {
+			t.Errorf("%s: got %v, want ErrCorrupt", name, err)
+		}
 	}
-	if err := get(file, 3); !errors.Is(err, io.ErrUnexpectedEOF) {
+	if err := get(file, blockstore.Span{Off: at.Off + 2*long, Len: long}); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("past the end: got %v, want ErrUnexpectedEOF", err)
 	}
-	if err := get(file, -1); err == nil {
-		t.Error("slot -1 was read")
+	for _, s := range []blockstore.Span{{}, {Off: 0, Len: long}, {Off: at.Off}, {Off: at.Off, Len: long + 1}, {Off: 1 << 16, Len: 1}, {Off: 1<<32 - 1, Len: 1<<32 - 1}} {
+		if err := get(file, s); err == nil || errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("%+v was read: %v", s, err)
+		}
 	}
-	if err := get(blockstore.File{ID: 5, Kind: blockstore.PackFile}, 1); !errors.Is(err, blockstore.ErrNotExist) {
+	if _, _, err := r.store.Get(t.Context(), r.keys, id, blockstore.Location{File: file, Span: at}, buf[1:]); err == nil {
+		t.Error("a block was read into less than a frame")
+	}
+	if err := get(blockstore.File{ID: 5, Kind: blockstore.PackFile}, at); !errors.Is(err, blockstore.ErrNotExist) {
 		t.Errorf("no file: got %v, want ErrNotExist", err)
 	}
 	r.backend.Edit(file.Name(), func(p []byte) []byte { p[4096+frame.Size+77]++; return p })
-	if err := get(file, 1); !errors.Is(err, frame.ErrCorrupt) {
+	if err := get(file, at); !errors.Is(err, frame.ErrCorrupt) {
 		t.Errorf("damaged: got %v, want ErrCorrupt", err)
 	}
 }

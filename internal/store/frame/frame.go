@@ -14,26 +14,35 @@ import (
 
 // Sizes of a frame in bytes.
 const (
-	TailSize    = 4096
-	Size        = block.Size + TailSize
-	ScratchSize = 2 * block.Size // what Frame needs
+	Unit        = 4096                // every frame is a multiple of it
+	TailSize    = 68                  // the fields of the tail
+	Size        = block.Size + Unit   // the longest frame: that of a block that is not compressed
+	ScratchSize = 2*block.Size + Unit // what Frame needs
 )
 
-// Where the fields of the tail lie in the frame; see the package comment.
+const tagSize = 16
+
+// Where the fields are in the tail; see the package comment.
 const (
-	tagSize   = 16
-	nonceSize = 12
-	offTag    = block.Size
-	offNonce  = offTag + tagSize
-	offMagic  = offNonce + nonceSize
-	offLength = offMagic + 8
-	offID     = offLength + 4
-	offZeros  = offID + len(block.ID{})
-	offCRC    = Size - 4
+	offVersion = 4
+	offCodec   = 5
+	offCipher  = 6
+	offZero    = 7
+	offLength  = 8
+	offKey     = 12
+	offNonce   = 16
+	offID      = 28
+	offSum     = 60
+	offCRC     = 64
 )
 
-// magic is the magic, version and codec that a reader of version 1 expects.
-var magic = [6]byte{'D', 'P', 'F', 'R', 1, 0}
+const (
+	magic   = "DPFR"
+	version = 2
+)
+
+// offMagicV1 is where frames of version 1 have the magic. They were never released.
+const offMagicV1 = block.Size + 28
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
@@ -41,90 +50,192 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // name the block and what is wrong.
 var ErrCorrupt = errors.New("frame: corrupt frame")
 
-// Frame turns buf, whose payload is the plaintext of block id, into a frame, in
-// place. An encrypted payload is decrypted again into scratch (ScratchSize bytes,
-// which concurrent calls must not share) and compared, so an error means that this
-// machine computes wrongly. Without a cipher the payload stays as it was hashed,
-// there is nothing to compare, and scratch may be nil.
+// ErrUnknown reports a frame that is whole, but of a version, codec, cipher or data key
+// that is not known here. Errors that wrap it say which.
+var ErrUnknown = errors.New("frame: written by another version of the program")
+
+// Frame turns buf, whose payload is the plaintext of block id, into a frame that is
+// not compressed, in place. An encrypted payload is decrypted again into scratch
+// (ScratchSize bytes, which concurrent calls must not share) and compared, so an
+// error means that this machine computes wrongly. Without a cipher the payload stays
+// as it was hashed, there is nothing to compare, and scratch may be nil.
 func (k *Keys) Frame(buf []byte, id block.ID, scratch []byte) error {
 	if len(buf) != Size {
 		return fmt.Errorf("frame: a frame has %d bytes, not %d", Size, len(buf))
 	}
-	clear(buf[block.Size:])
-	copy(buf[offMagic:], magic[:])
-	buf[offMagic+6] = byte(k.cipher)
-	binary.LittleEndian.PutUint32(buf[offLength:], block.Size)
-	copy(buf[offID:], id[:])
-	if k.cipher != None {
-		if err := k.encrypt(buf, scratch); err != nil {
-			return fmt.Errorf("framing block %s: %w", id, err)
-		}
+	if err := k.frame(buf, block.Size, uncompressed, id, scratch); err != nil {
+		return fmt.Errorf("framing block %s: %w", id, err)
 	}
-	binary.LittleEndian.PutUint32(buf[offCRC:], tailCRC(buf))
 	return nil
 }
 
-// encrypt takes nonce, ID and tag from their places in the tail, which also
-// keeps them off the heap.
-func (k *Keys) encrypt(buf, scratch []byte) error {
+// frame completes a frame whose first n bytes are what is to be stored, before it is
+// encrypted.
+func (k *Keys) frame(buf []byte, n int, c codec, id block.ID, scratch []byte) error {
+	clear(buf[n:])
+	t := tail(buf)
+	copy(t, magic)
+	t[offVersion], t[offCodec], t[offCipher] = version, byte(c), byte(k.cipher)
+	copy(t[offID:offSum], id[:])
+	if k.cipher != None {
+		binary.LittleEndian.PutUint32(t[offKey:], k.current())
+		if err := k.encrypt(buf, n, scratch); err != nil {
+			return err
+		}
+		n += tagSize
+	}
+	binary.LittleEndian.PutUint32(t[offLength:], uint32(n))
+	binary.LittleEndian.PutUint32(t[offSum:], crc32.Checksum(buf[:n], castagnoli))
+	binary.LittleEndian.PutUint32(t[offCRC:], tailCRC(buf, n))
+	return nil
+}
+
+// encrypt encrypts the first n bytes of a frame in place. It takes nonce and ID from
+// their places in the tail, which also keeps them off the heap.
+func (k *Keys) encrypt(buf []byte, n int, scratch []byte) error {
 	if len(scratch) < ScratchSize {
 		return fmt.Errorf("frame: scratch has %d bytes, not %d", len(scratch), ScratchSize)
 	}
-	plain, opened := scratch[:block.Size], scratch[block.Size:block.Size]
-	nonce, id := buf[offNonce:offMagic], buf[offID:offZeros]
+	plain, opened := scratch[:n], scratch[n:n]
+	t := tail(buf)
+	nonce, id, aead := t[offNonce:offID], t[offID:offSum], k.aeads[k.current()]
 	copy(plain, buf)
 	_, _ = rand.Read(nonce)
-	k.aead.Seal(buf[:0], nonce, buf[:block.Size], id)
-	opened, err := k.aead.Open(opened, nonce, buf[:offNonce], id)
+	aead.Seal(buf[:0], nonce, buf[:n], id)
+	opened, err := aead.Open(opened, nonce, buf[:n+tagSize], id)
 	if err != nil || !bytes.Equal(opened, plain) {
 		return fmt.Errorf("%w: what was encrypted does not decrypt", ErrCorrupt)
 	}
 	return nil
 }
 
-// Open opens a frame in place and returns the plaintext, which lies in buf, and its
-// digest. When it returns no error, the plaintext is proven to be that of block id;
-// else the error wraps ErrCorrupt, and the contents of buf are undefined.
-func (k *Keys) Open(buf []byte, id block.ID) (payload []byte, digest block.Digest, err error) {
-	what := k.checkTail(buf, id)
-	if what == "" && k.cipher != None {
-		_, err = k.aead.Open(buf[:0], buf[offNonce:offMagic], buf[:offNonce], buf[offID:offZeros])
-		if err != nil {
-			what = "payload does not decrypt"
-		}
-	}
-	if what == "" {
-		payload = buf[:block.Size:block.Size]
+// Open opens a frame in place and returns the plaintext, which lies in buf, or in
+// plain if it was compressed, and its digest. plain has block.Size bytes and does not
+// overlap buf; it may be nil for a frame of Size bytes, which is not compressed.
+//
+// When Open returns no error, the plaintext is proven to be that of block id; else the
+// error wraps ErrCorrupt or ErrUnknown, and the contents of buf are undefined.
+func (k *Keys) Open(buf, plain []byte, id block.ID) (payload []byte, digest block.Digest, err error) {
+	payload, err = k.open(buf, plain, id)
+	if err == nil {
 		digest = block.Sum(payload)
 		if got := k.BlockID(digest); subtle.ConstantTimeCompare(got[:], id[:]) == 1 {
 			return payload, digest, nil
 		}
-		what = "payload has another ID"
+		err = corrupt("payload has another ID")
 	}
-	return nil, block.Digest{}, fmt.Errorf("opening block %s: %w: %s", id, ErrCorrupt, what)
+	return nil, block.Digest{}, fmt.Errorf("opening block %s: %w", id, err)
 }
 
-// checkTail returns what is wrong with the tail of a frame; empty if nothing is.
-func (k *Keys) checkTail(buf []byte, id block.ID) string {
+// open returns the plaintext of a frame, which is not proven yet.
+func (k *Keys) open(buf, plain []byte, id block.ID) ([]byte, error) {
+	h, err := parseTail(buf)
 	switch {
-	case len(buf) != Size:
-		return "wrong length"
-	case !bytes.Equal(buf[offMagic:offMagic+4], magic[:4]):
-		return "no magic"
-	case binary.LittleEndian.Uint32(buf[offCRC:]) != tailCRC(buf):
-		return "tail checksum"
-	case buf[offMagic+4] != magic[4]:
-		return "unknown version"
-	case buf[offMagic+5] != magic[5]:
-		return "unknown codec"
-	case Cipher(buf[offMagic+6]) != k.cipher || buf[offMagic+7] != 0:
-		return "another cipher than its domain's"
-	case binary.LittleEndian.Uint32(buf[offLength:]) != block.Size:
-		return "plaintext length"
-	case !bytes.Equal(buf[offID:offZeros], id[:]):
-		return "frame of another block"
+	case err != nil:
+		return nil, err
+	case h.cipher != k.cipher:
+		return nil, corrupt("another cipher than its domain's")
+	case h.key >= uint32(max(1, len(k.aeads))):
+		return nil, fmt.Errorf("%w: data key %d", ErrUnknown, h.key)
+	case h.id != id:
+		return nil, corrupt("frame of another block")
 	}
-	return ""
+	body := buf[:h.payload]
+	if k.cipher != None {
+		t := tail(buf)
+		if body, err = k.aeads[h.key].Open(buf[:0], t[offNonce:offID], body, t[offID:offSum]); err != nil {
+			return nil, corrupt("payload does not decrypt")
+		}
+	}
+	if h.codec == compressed {
+		return k.decompress(plain, body)
+	}
+	return body[:block.Size:block.Size], nil // parseTail has checked the length
 }
 
-func tailCRC(buf []byte) uint32 { return crc32.Checksum(buf[block.Size:offCRC], castagnoli) }
+// Info is what a frame says about itself.
+type Info struct {
+	ID         block.ID
+	Compressed bool
+	Key        uint32 // the number of the data key
+}
+
+// Inspect checks a frame as far as that is possible without a key: that it is what
+// was written, not that it is the block that it says. The error wraps ErrCorrupt or
+// ErrUnknown.
+func Inspect(buf []byte) (Info, error) {
+	h, err := parseTail(buf)
+	if err == nil && binary.LittleEndian.Uint32(tail(buf)[offSum:]) != crc32.Checksum(buf[:h.payload], castagnoli) {
+		err = corrupt("payload checksum")
+	}
+	if err != nil {
+		return Info{}, err
+	}
+	return Info{ID: h.id, Compressed: h.codec == compressed, Key: h.key}, nil
+}
+
+// head is a tail that was parsed.
+type head struct {
+	codec   codec
+	cipher  Cipher
+	payload int // bytes
+	key     uint32
+	id      block.ID
+}
+
+// parseTail checks all that can be checked of a frame without looking at its payload.
+func parseTail(buf []byte) (h head, err error) {
+	if len(buf) < Unit || len(buf) > Size || len(buf)%Unit != 0 {
+		return h, corrupt("wrong length")
+	}
+	t := tail(buf)
+	if string(t[:offVersion]) != magic {
+		if len(buf) == Size && string(buf[offMagicV1:offMagicV1+len(magic)]) == magic {
+			return h, fmt.Errorf("%w: frame version 1, which was never released", ErrUnknown)
+		}
+		return h, corrupt("no magic")
+	}
+	n := int64(binary.LittleEndian.Uint32(t[offLength:]))
+	if n > int64(len(buf)-TailSize) || binary.LittleEndian.Uint32(t[offCRC:]) != tailCRC(buf, int(n)) {
+		return h, corrupt("tail checksum")
+	}
+	h = head{codec(t[offCodec]), Cipher(t[offCipher]), int(n), binary.LittleEndian.Uint32(t[offKey:]), block.ID(t[offID:offSum])}
+	switch {
+	case t[offVersion] != version:
+		return h, fmt.Errorf("%w: frame version %d", ErrUnknown, t[offVersion])
+	case h.codec > compressed:
+		return h, fmt.Errorf("%w: codec %d", ErrUnknown, h.codec)
+	case h.cipher > AES256GCM:
+		return h, fmt.Errorf("%w: cipher %d", ErrUnknown, h.cipher)
+	}
+	return h, h.check(len(buf), t[offZero])
+}
+
+// check checks that the fields of a frame of size bytes fit together.
+func (h head) check(size int, zero byte) error {
+	stored := h.payload
+	if h.cipher != None {
+		stored -= tagSize
+	}
+	switch {
+	case zero != 0, h.cipher == None && h.key != 0:
+		return corrupt("a field that is not zero")
+	case h.codec == uncompressed && stored != block.Size, h.codec == compressed && (stored < 1 || stored > maxCompressed):
+		return corrupt("payload length")
+	case size != sizeOf(h.payload):
+		return corrupt("longer than its payload needs")
+	}
+	return nil
+}
+
+// sizeOf returns the bytes of a frame with a payload of n bytes.
+func sizeOf(n int) int { return (n + TailSize + Unit - 1) / Unit * Unit }
+
+func tail(buf []byte) []byte { return buf[len(buf)-TailSize:] }
+
+// tailCRC returns the checksum of what is behind the n bytes of the payload.
+func tailCRC(buf []byte, n int) uint32 {
+	return crc32.Checksum(buf[n:len(buf)-TailSize+offCRC], castagnoli)
+}
+
+func corrupt(what string) error { return fmt.Errorf("%w: %s", ErrCorrupt, what) }

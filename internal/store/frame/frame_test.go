@@ -6,7 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"math/rand/v2"
+	"runtime"
+	"strings"
 	"testing"
+
+	"github.com/klauspost/compress/zstd"
 
 	"github.com/diskport/diskport/internal/block"
 	"github.com/diskport/diskport/internal/identity/secret"
@@ -58,7 +63,7 @@ func TestWrap(t *testing.T) {
 		if err := k.Frame(f, id, make([]byte, frame.ScratchSize)); err != nil {
 			t.Fatal(err)
 		}
-		if _, _, err := got.Open(f, id); err != nil {
+		if _, _, err := got.Open(f, nil, id); err != nil {
 			t.Errorf("cipher %d: unwrapped keys: %v", c, err)
 		}
 		if _, err := frame.Unwrap(m, wrapped, "dom-2"); !errors.Is(err, secret.ErrWrapped) {
@@ -68,7 +73,7 @@ func TestWrap(t *testing.T) {
 	purpose := []byte("diskport:domain-keys:d")
 	for name, plain := range map[string][]byte{
 		"empty": {}, "version": make([]byte, 34), "short": {1, 0, 3}, "no data key": append([]byte{1, 1}, make([]byte, 32)...),
-		"cipher": append([]byte{1, 9}, make([]byte, 64)...),
+		"cipher": append([]byte{1, 9}, make([]byte, 64)...), "half a key": append([]byte{1, 1}, make([]byte, 80)...),
 	} {
 		if _, err := frame.Unwrap(m, m.Wrap(plain, purpose), "d"); err == nil {
 			t.Errorf("%s: keys were taken", name)
@@ -96,7 +101,7 @@ func TestBlockID(t *testing.T) {
 func frameOf(s string) []byte {
 	f := make([]byte, frame.Size)
 	copy(f, bytes.Repeat([]byte(s), block.Size/len(s)+1)[:block.Size])
-	copy(f[block.Size:], bytes.Repeat([]byte{0xAA}, frame.TailSize)) // left by an earlier block
+	copy(f[block.Size:], bytes.Repeat([]byte{0xAA}, frame.Unit)) // left by an earlier block
 	return f
 }
 
@@ -114,54 +119,211 @@ func TestFrame(t *testing.T) {
 			t.Errorf("cipher %d: plaintext visible: %v", c, visible)
 		}
 		framed := bytes.Clone(f)
-		payload, got, err := k.Open(f, id)
+		payload, got, err := k.Open(f, nil, id)
 		if err != nil || got != digest || !bytes.Equal(payload, plain) {
 			t.Errorf("cipher %d: opening gave %v, digest right: %v", c, err, got == digest)
 		}
 		if n := testing.AllocsPerRun(5, func() { _ = k.Frame(f, id, scratch) }); n >= 1 && !raceEnabled {
 			t.Errorf("cipher %d: framing takes %v allocations", c, n)
 		}
+		if info, err := frame.Inspect(framed); err != nil || info != (frame.Info{ID: id}) {
+			t.Errorf("cipher %d: inspecting gave %+v, %v", c, info, err)
+		}
 		checkRefused(t, k, framed, id)
 	}
 }
 
-// checkRefused flips one bit in each field, in the payload and in the padding.
+// checkRefused flips one bit in each field, in the payload and in the zeros.
 func checkRefused(t *testing.T, k *frame.Keys, framed []byte, id block.ID) {
 	t.Helper()
-	const tail = block.Size
-	for _, at := range []int{0, 1000, tail - 1, tail, tail + 16, tail + 28, tail + 32, tail + 33, tail + 34, tail + 35,
-		tail + 36, tail + 40, tail + 71, tail + 72, tail + 3000, tail + 4092, tail + 4095} {
+	tail, plain := len(framed)-frame.TailSize, make([]byte, block.Size)
+	for _, at := range []int{0, 1000, tail - 1, tail, tail + 4, tail + 5, tail + 6, tail + 7,
+		tail + 8, tail + 11, tail + 12, tail + 16, tail + 28, tail + 59, tail + 60, tail + 64, tail + 67} {
 		f := bytes.Clone(framed)
 		f[at] ^= 0x10
-		if _, _, err := k.Open(f, id); !errors.Is(err, frame.ErrCorrupt) {
+		if _, err := frame.Inspect(f); !errors.Is(err, frame.ErrCorrupt) {
+			t.Errorf("byte %d of the frame flipped, inspected: got %v, want ErrCorrupt", at, err)
+		}
+		if _, _, err := k.Open(f, plain, id); !errors.Is(err, frame.ErrCorrupt) {
 			t.Errorf("byte %d of the frame flipped: got %v, want ErrCorrupt", at, err)
 		}
 	}
-	if _, _, err := k.Open(bytes.Clone(framed), block.ID{1}); !errors.Is(err, frame.ErrCorrupt) {
+	if _, _, err := k.Open(bytes.Clone(framed), plain, block.ID{1}); !errors.Is(err, frame.ErrCorrupt) {
 		t.Errorf("another block's frame: got %v, want ErrCorrupt", err)
 	}
-	if _, _, err := k.Open(framed[:100], id); !errors.Is(err, frame.ErrCorrupt) {
-		t.Errorf("a short frame: got %v, want ErrCorrupt", err)
+	for _, n := range []int{0, 100, len(framed) / 2, len(framed) - frame.Unit, len(framed) - 1} {
+		if _, _, err := k.Open(bytes.Clone(framed[:n]), plain, id); !errors.Is(err, frame.ErrCorrupt) {
+			t.Errorf("%d bytes of a frame: got %v, want ErrCorrupt", n, err)
+		}
 	}
-	if _, _, err := keys(t, frame.AES256GCM).Open(bytes.Clone(framed), id); !errors.Is(err, frame.ErrCorrupt) {
+	longer := append(make([]byte, frame.Unit), framed...)
+	if _, _, err := k.Open(longer, plain, id); !errors.Is(err, frame.ErrCorrupt) {
+		t.Errorf("a longer frame: got %v, want ErrCorrupt", err)
+	}
+	if _, _, err := keys(t, frame.AES256GCM).Open(bytes.Clone(framed), plain, id); !errors.Is(err, frame.ErrCorrupt) {
 		t.Errorf("other keys: got %v, want ErrCorrupt", err)
 	}
 }
 
-// TestUnknown changes fields that say what the frame is, under a right checksum.
+// compressor returns a compressor for the test.
+func compressor(t testing.TB) *frame.Compressor {
+	t.Helper()
+	c, err := frame.NewCompressor(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestCompressedFrame(t *testing.T) {
+	comp, scratch, buf := compressor(t), make([]byte, frame.ScratchSize), make([]byte, frame.Size)
+	noise := make([]byte, block.Size)
+	_, _ = rand.NewChaCha8([32]byte{1}).Read(noise)
+	seven := append(bytes.Clone(noise[:block.Size/8*7]), make([]byte, block.Size/8)...) // shrinks by an eighth, but for what codec and tail take
+	most := append(bytes.Clone(noise[:block.Size/8*6]), make([]byte, block.Size/4)...)
+	for _, c := range []struct {
+		name  string
+		plain []byte
+		size  int // of the frame; 0: not compressed
+	}{
+		{"zeros", make([]byte, block.Size), frame.Unit},
+		{"text", frameOf("contents ")[:block.Size], frame.Unit},
+		{"three quarters of noise", most, block.Size/8*6 + frame.Unit},
+		{"seven eighths of noise", seven, 0},
+		{"noise", noise, 0},
+	} {
+		for _, cipher := range []frame.Cipher{frame.None, frame.AES256GCM} {
+			k, digest := keys(t, cipher), block.Sum(c.plain)
+			id := k.BlockID(digest)
+			framed, err := comp.Frame(k, buf, c.plain, id, scratch)
+			if err != nil || len(framed) != c.size {
+				t.Fatalf("%s, cipher %d: %d bytes, %v, want %d", c.name, cipher, len(framed), err, c.size)
+			}
+			if framed == nil {
+				continue
+			}
+			if info, err := frame.Inspect(framed); err != nil || info != (frame.Info{ID: id, Compressed: true}) {
+				t.Errorf("%s, cipher %d: inspecting gave %+v, %v", c.name, cipher, info, err)
+			}
+			plain := make([]byte, block.Size)
+			payload, got, err := k.Open(bytes.Clone(framed), plain, id)
+			if err != nil || got != digest || !bytes.Equal(payload, c.plain) || &payload[0] != &plain[0] {
+				t.Errorf("%s, cipher %d: opening gave %v", c.name, cipher, err)
+			}
+			if _, _, err := k.Open(bytes.Clone(framed), nil, id); err == nil || errors.Is(err, frame.ErrCorrupt) {
+				t.Errorf("%s, cipher %d: without memory: %v, which is no damage", c.name, cipher, err)
+			}
+			checkRefused(t, k, bytes.Clone(framed), id)
+		}
+	}
+	if _, err := comp.Frame(keys(t, frame.None), buf, noise[1:], block.ID{}, scratch); err == nil {
+		t.Error("a short block was taken")
+	}
+}
+
+// reframed changes a frame's tail and puts its checksum right again.
+func reframed(framed []byte, payload int, change func(tail []byte)) []byte {
+	f := bytes.Clone(framed)
+	tail := f[len(f)-frame.TailSize:]
+	change(tail)
+	table := crc32.MakeTable(crc32.Castagnoli)
+	binary.LittleEndian.PutUint32(tail[60:], crc32.Checksum(f[:payload], table))
+	binary.LittleEndian.PutUint32(tail[64:], crc32.Checksum(f[payload:len(f)-4], table))
+	return f
+}
+
+// TestUnknown changes fields that say what the frame is, under right checksums.
 func TestUnknown(t *testing.T) {
 	k, f := keys(t, frame.None), frameOf("contents ")
 	id := k.BlockID(block.Sum(f[:block.Size]))
 	if err := k.Frame(f, id, nil); err != nil {
 		t.Fatal(err)
 	}
-	for name, at := range map[string]int{"version": 32, "codec": 33, "cipher": 34, "zero": 35, "length": 36, "ID": 40} {
-		g := bytes.Clone(f)
-		g[block.Size+at]++
-		crc := crc32.Checksum(g[block.Size:frame.Size-4], crc32.MakeTable(crc32.Castagnoli))
-		binary.LittleEndian.PutUint32(g[frame.Size-4:], crc)
-		if _, _, err := k.Open(g, id); !errors.Is(err, frame.ErrCorrupt) {
+	for name, c := range map[string]struct {
+		at   int
+		want error
+	}{
+		"version": {4, frame.ErrUnknown}, "codec": {5, frame.ErrCorrupt}, "cipher": {6, frame.ErrCorrupt}, "zero": {7, frame.ErrCorrupt},
+		"key": {12, frame.ErrCorrupt}, "ID": {28, frame.ErrCorrupt},
+	} {
+		g := reframed(f, block.Size, func(tail []byte) { tail[c.at]++ })
+		if _, _, err := k.Open(g, nil, id); !errors.Is(err, c.want) {
+			t.Errorf("%s: got %v, want %v", name, err, c.want)
+		}
+	}
+	for name, at := range map[string]int{"codec": 5, "cipher": 6} {
+		g := reframed(f, block.Size, func(tail []byte) { tail[at] = 9 })
+		if _, _, err := k.Open(g, nil, id); !errors.Is(err, frame.ErrUnknown) {
+			t.Errorf("%s 9: got %v, want ErrUnknown", name, err)
+		}
+	}
+	enc, e := keys(t, frame.AES256GCM), frameOf("contents ")
+	id2 := enc.BlockID(block.Sum(e[:block.Size]))
+	if err := enc.Frame(e, id2, make([]byte, frame.ScratchSize)); err != nil {
+		t.Fatal(err)
+	}
+	e = reframed(e, block.Size+16, func(tail []byte) { tail[12]++ })
+	if _, _, err := enc.Open(e, nil, id2); !errors.Is(err, frame.ErrUnknown) || errors.Is(err, frame.ErrCorrupt) {
+		t.Errorf("another data key: got %v, want ErrUnknown", err)
+	}
+	old := make([]byte, frame.Size)
+	copy(old[block.Size+28:], "DPFR\x01")
+	if _, _, err := k.Open(old, nil, id); !errors.Is(err, frame.ErrUnknown) || !strings.Contains(err.Error(), "version 1") {
+		t.Errorf("version 1: got %v, want a refusal by name", err)
+	}
+}
+
+// TestBombs opens frames whose checksums are right and whose payload decompresses to
+// more, or less, than a block.
+func TestBombs(t *testing.T) {
+	k := keys(t, frame.None)
+	enc, err := zstd.NewWriter(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer enc.Close()
+	var streamed bytes.Buffer // says no length in front
+	stream, err := zstd.NewWriter(&streamed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := stream.Write(make([]byte, 64<<20)); err != nil {
+		t.Fatal(err)
+	}
+	if err := stream.Close(); err != nil {
+		t.Fatal(err)
+	}
+	block512 := enc.EncodeAll(make([]byte, block.Size), nil)
+	for name, payload := range map[string][]byte{
+		"64 MiB":           enc.EncodeAll(make([]byte, 64<<20), nil),
+		"64 MiB streamed":  streamed.Bytes(),
+		"a byte too many":  enc.EncodeAll(make([]byte, block.Size+1), nil),
+		"a byte too few":   enc.EncodeAll(make([]byte, block.Size-1), nil),
+		"two blocks":       append(bytes.Clone(block512), block512...),
+		"nothing":          enc.EncodeAll(nil, nil),
+		"not zstd":         []byte("not zstd"),
+		"another block":    block512,
+		"cut":              block512[:len(block512)-1],
+		"a window of 1GiB": {0x28, 0xb5, 0x2f, 0xfd, 0x00, 0xa0, 0x01, 0x00, 0x00},
+	} {
+		size := (len(payload) + frame.TailSize + frame.Unit - 1) / frame.Unit * frame.Unit
+		f := make([]byte, size)
+		copy(f, payload)
+		id := k.BlockID(block.Digest{1})
+		f = reframed(f, len(payload), func(tail []byte) {
+			copy(tail, "DPFR\x02\x01")
+			binary.LittleEndian.PutUint32(tail[8:], uint32(len(payload)))
+			copy(tail[28:], id[:])
+		})
+		plain := make([]byte, block.Size)
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		if _, _, err := k.Open(f, plain, id); !errors.Is(err, frame.ErrCorrupt) {
 			t.Errorf("%s: got %v, want ErrCorrupt", name, err)
+		}
+		runtime.ReadMemStats(&after)
+		if took := after.TotalAlloc - before.TotalAlloc; took > 8<<20 {
+			t.Errorf("%s: opening took %d bytes", name, took)
 		}
 	}
 }
@@ -182,21 +344,33 @@ func FuzzOpenFrame(f *testing.F) {
 		f.Fatal(err)
 	}
 	good := frameOf("seed")
-	id := k.BlockID(block.Sum(good[:block.Size]))
+	digest := block.Sum(good[:block.Size])
+	id := k.BlockID(digest)
+	short, err := compressor(f).Frame(k, make([]byte, frame.Size), good[:block.Size], id, make([]byte, frame.ScratchSize))
+	if err != nil {
+		f.Fatal(err)
+	}
 	if err := k.Frame(good, id, nil); err != nil {
 		f.Fatal(err)
 	}
-	f.Add(good[block.Size:], true)
-	f.Add([]byte("DPFR"), false)
-	f.Fuzz(func(t *testing.T, tail []byte, whole bool) {
-		buf := append(bytes.Clone(good[:block.Size]), tail...)
-		if !whole {
-			buf = tail
-		}
-		if _, _, err := k.Open(buf, id); err == nil && !bytes.Equal(tail, good[block.Size:]) {
-			if !bytes.Equal(tail[28:], good[block.Size+28:]) {
-				t.Error("a tail that was not written opened")
+	f.Add(good[block.Size:], 128, true)
+	f.Add(short, 0, true)
+	f.Add([]byte("DPFR"), 0, false)
+	f.Fuzz(func(t *testing.T, end []byte, units int, mend bool) {
+		// The payload of an uncompressed frame is left out, so that inputs stay small.
+		buf := append(bytes.Clone(good[:min(max(units, 0), 128)*frame.Unit]), end...)
+		if mend && len(buf) >= frame.TailSize { // so that what is behind the checksums is reached
+			if n := int64(binary.LittleEndian.Uint32(buf[len(buf)-frame.TailSize+8:])); n <= int64(len(buf)-frame.TailSize) {
+				buf = reframed(buf, int(n), func([]byte) {})
 			}
+		}
+		_, _ = frame.Inspect(buf)
+		payload, got, err := k.Open(buf, make([]byte, block.Size), id)
+		switch {
+		case err == nil && (got != digest || len(payload) != block.Size):
+			t.Errorf("%d bytes of another block opened", len(payload))
+		case err != nil && !errors.Is(err, frame.ErrCorrupt) && !errors.Is(err, frame.ErrUnknown):
+			t.Errorf("got %v", err)
 		}
 	})
 }
@@ -212,6 +386,32 @@ func BenchmarkFrame(b *testing.B) {
 					b.Fatal(err)
 				}
 			}
+		})
+	}
+}
+
+func BenchmarkOpen(b *testing.B) {
+	f := frameOf("bench")
+	src := rand.NewChaCha8([32]byte{1})
+	for at := 0; at < block.Size; at += 48 { // records of which a quarter is noise
+		_, _ = src.Read(f[at+8 : at+20])
+	}
+	for _, c := range []frame.Cipher{frame.None, frame.AES256GCM} {
+		b.Run(fmt.Sprintf("compressed/cipher=%d", c), func(b *testing.B) {
+			k, scratch := keys(b, c), make([]byte, frame.ScratchSize)
+			id := k.BlockID(block.Sum(f[:block.Size]))
+			framed, err := compressor(b).Frame(k, make([]byte, frame.Size), f[:block.Size], id, scratch)
+			if err != nil || framed == nil {
+				b.Fatal(len(framed), err)
+			}
+			b.SetBytes(block.Size)
+			for b.Loop() {
+				copy(scratch[block.Size:], framed)
+				if _, _, err := k.Open(scratch[block.Size:block.Size+len(framed)], scratch[:block.Size], id); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(len(framed))/block.Size, "ratio")
 		})
 	}
 }

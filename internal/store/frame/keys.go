@@ -8,7 +8,10 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"hash"
+	"slices"
 	"sync"
+
+	"github.com/klauspost/compress/zstd"
 
 	"github.com/diskport/diskport/internal/block"
 	"github.com/diskport/diskport/internal/identity/secret"
@@ -24,7 +27,7 @@ const (
 )
 
 // wrappedV1 is the first byte of unwrapped keys. The cipher, the ID key and, with a
-// cipher, the data key follow it.
+// cipher, the data keys follow it, in the order of their numbers.
 const wrappedV1 = 1
 
 // Keys are the keys of one dedupe domain. They may be used concurrently, and
@@ -32,9 +35,10 @@ const wrappedV1 = 1
 type Keys struct {
 	cipher Cipher
 	id     [secret.KeySize]byte
-	data   [secret.KeySize]byte // zeros without a cipher
-	aead   cipher.AEAD          // nil without a cipher
-	macs   sync.Pool            // of *idMAC
+	data   [][secret.KeySize]byte // by number; the last is the one in use; none without a cipher
+	aeads  []cipher.AEAD          // of data
+	zstd   *zstd.Decoder
+	macs   sync.Pool // of *idMAC
 }
 
 // idMAC is a keyed hash with the memory of its input and output, so that
@@ -49,28 +53,36 @@ func NewKeys(c Cipher) (*Keys, error) {
 	k := &Keys{cipher: c}
 	_, _ = rand.Read(k.id[:]) // never fails: it ends the process instead
 	if c != None {
-		_, _ = rand.Read(k.data[:])
+		k.data = make([][secret.KeySize]byte, 1)
+		_, _ = rand.Read(k.data[0][:])
 	}
 	return k, k.init()
 }
 
-func (k *Keys) init() error {
+func (k *Keys) init() (err error) {
 	k.macs.New = func() any { return &idMAC{hash: hmac.New(sha256.New, k.id[:])} }
-	switch k.cipher {
-	case None:
-		return nil
-	case AES256GCM:
-		c, err := aes.NewCipher(k.data[:])
+	if k.cipher > AES256GCM {
+		return fmt.Errorf("frame: unknown cipher %d", k.cipher)
+	}
+	if k.zstd, err = newDecoder(); err != nil {
+		return fmt.Errorf("making domain keys: %w", err)
+	}
+	for i := range k.data {
+		c, err := aes.NewCipher(k.data[i][:])
 		if err != nil {
 			return fmt.Errorf("making domain keys: %w", err)
 		}
-		if k.aead, err = cipher.NewGCM(c); err != nil {
+		aead, err := cipher.NewGCM(c)
+		if err != nil {
 			return fmt.Errorf("making domain keys: %w", err)
 		}
-		return nil
+		k.aeads = append(k.aeads, aead)
 	}
-	return fmt.Errorf("frame: unknown cipher %d", k.cipher)
+	return nil
 }
+
+// current returns the number of the data key in use.
+func (k *Keys) current() uint32 { return uint32(len(k.data) - 1) }
 
 // Cipher returns how payloads are encrypted.
 func (k *Keys) Cipher() Cipher { return k.cipher }
@@ -90,8 +102,8 @@ func (k *Keys) BlockID(d block.Digest) block.ID {
 // Wrap wraps the keys of the domain for storing.
 func (k *Keys) Wrap(w secret.Wrapper, domain string) []byte {
 	plain := append([]byte{wrappedV1, byte(k.cipher)}, k.id[:]...)
-	if k.cipher != None {
-		plain = append(plain, k.data[:]...)
+	for i := range k.data {
+		plain = append(plain, k.data[i][:]...)
 	}
 	return w.Wrap(plain, wrapPurpose(domain))
 }
@@ -106,16 +118,17 @@ func Unwrap(w secret.Wrapper, wrapped []byte, domain string) (*Keys, error) {
 		return nil, fmt.Errorf("unwrapping the keys of domain %s: %w: unknown version", domain, secret.ErrWrapped)
 	}
 	k := &Keys{cipher: Cipher(plain[1])}
-	rest := plain[2:]
-	want := secret.KeySize
+	rest, n := plain[2:], 1 // keys
 	if k.cipher != None {
-		want = 2 * secret.KeySize
+		n = len(plain) / secret.KeySize // at least two
 	}
-	if len(rest) != want {
-		return nil, fmt.Errorf("unwrapping the keys of domain %s: %w: %d bytes, want %d", domain, secret.ErrWrapped, len(rest), want)
+	if len(rest) != n*secret.KeySize || k.cipher != None && n < 2 {
+		return nil, fmt.Errorf("unwrapping the keys of domain %s: %w: %d bytes are not whole keys", domain, secret.ErrWrapped, len(rest))
 	}
 	copy(k.id[:], rest)
-	copy(k.data[:], rest[secret.KeySize:])
+	for rest := range slices.Chunk(rest[secret.KeySize:], secret.KeySize) {
+		k.data = append(k.data, [secret.KeySize]byte(rest))
+	}
 	return k, k.init()
 }
 

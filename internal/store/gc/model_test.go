@@ -17,7 +17,8 @@ import "testing"
 // draft is a row, which the event that ends the draft lets go of, or leaves for later.
 //
 // Two things must hold in every state: nothing that is referenced is missing, and
-// everything that is not referenced will be found by a later step or cycle.
+// everything that is not referenced will be found by a later step or cycle. Where the
+// block lies, and how packs are rewritten meanwhile, is in packmodel_test.go.
 
 // candidate is what the candidates say of a row.
 type candidate uint8
@@ -73,6 +74,7 @@ const (
 type cycle struct {
 	step        uint8 // the next in its order
 	waiting     uint8 // the drafts that it waits for, as bits
+	doomed      uint8 // the packs that it found to be garbage, as bits
 	page, block took
 }
 
@@ -87,6 +89,7 @@ type state struct {
 	reader      uint8
 	drafts      [2]uint8
 	cycles      [2]cycle
+	store       packs // where the block lies
 }
 
 // step is what cycle n, 1 or 2, does at once; ok is false while it has to wait.
@@ -227,7 +230,13 @@ func (r *row) remove(t took, condemned bool) {
 
 var (
 	deletePage  = does(func(s *state, c *cycle, n uint8) { s.page.remove(c.page, s.page.condemned == n) })
-	deleteBlock = does(func(s *state, c *cycle, n uint8) { s.block.remove(c.block, s.block.condemned == n) })
+	deleteBlock = does(func(s *state, c *cycle, n uint8) {
+		had := s.block.exists
+		s.block.remove(c.block, s.block.condemned == n)
+		if had && !s.block.exists {
+			s.store.letGo()
+		}
+	})
 	// deleteAny deletes what any cycle condemned.
 	deleteAny = does(func(s *state, c *cycle, _ uint8) {
 		s.page.remove(c.page, s.page.condemned != 0)
@@ -260,6 +269,7 @@ func draftSteps(s state, i int, unnoted bool) (next []state) {
 		next = append(next, n)
 	}
 	register := func(n *state) { n.page.exists, n.page.condemned = true, 0 }
+	write := func(n *state) { n.store.open(ofDraft(i)) }
 	switch s.drafts[i] {
 	case idle:
 		to(begun, nil)
@@ -268,24 +278,25 @@ func draftSteps(s state, i int, unnoted bool) (next []state) {
 		}
 	case begun: // blockstore.Catalog.Claim: a read, then a write only if need be
 		switch {
-		case !s.block.exists:
-			to(wrote, nil)
+		case !s.block.exists || s.store.damaged:
+			to(wrote, write)
 		case s.block.condemned != 0:
 			to(hesitates, nil)
 		default:
 			to(relies, nil)
 		}
 	case hesitates:
-		if s.block.exists {
+		if s.block.exists && !s.store.damaged {
 			to(relies, func(n *state) { n.block.condemned = 0 })
 		} else {
-			to(wrote, nil)
+			to(wrote, write)
 		}
 	case relies:
 		to(registered, register)
 	case wrote:
 		to(registered, func(n *state) {
 			register(n)
+			n.store.store(ofDraft(i), n.block.exists)
 			n.block.exists, n.block.condemned = true, 0 // on conflict the first stays
 		})
 	case registered:
@@ -338,10 +349,12 @@ func endings(s state, i int, unnoted bool) (next []state) {
 func (s state) canonical() state {
 	if s.drafts[0] > s.drafts[1] {
 		s.drafts[0], s.drafts[1] = s.drafts[1], s.drafts[0]
+		s.store.swapDrafts()
 		s.released = s.released&1 | s.released&2<<1 | s.released&4>>1
 		for i := range s.cycles {
-			w := s.cycles[i].waiting
+			w, d := s.cycles[i].waiting, s.cycles[i].doomed
 			s.cycles[i].waiting = w&1<<1 | w&2>>1
+			s.cycles[i].doomed = d&^6 | d&2<<1 | d&4>>1
 		}
 	}
 	if s.cycles[0].step > s.cycles[1].step {
@@ -363,7 +376,10 @@ func (s state) canonical() state {
 // something that is referenced, and whether one has garbage that will never be
 // found.
 func explore(order []step, unnoted, wantLost, wantLeaked bool) (states int, lost, leaked bool) {
-	start := state{block: row{exists: true}, page: row{exists: true}, old: true}
+	return exploreFrom(state{block: row{exists: true}, page: row{exists: true}, old: true}, order, unnoted, wantLost, wantLeaked)
+}
+
+func exploreFrom(start state, order []step, unnoted, wantLost, wantLeaked bool) (states int, lost, leaked bool) {
 	seen := map[state]bool{start: true}
 	for queue := []state{start}; len(queue) > 0; {
 		s := queue[len(queue)-1]
@@ -374,8 +390,8 @@ func explore(order []step, unnoted, wantLost, wantLeaked bool) (states int, lost
 				queue = append(queue, n)
 			}
 		}
-		lost = lost || s.referenced() && (!s.block.exists || !s.page.exists)
-		leaked = leaked || s.leaked()
+		lost = lost || s.referenced() && (!s.block.exists || !s.page.exists || s.packMissing())
+		leaked = leaked || s.leaked() || s.packLeaked()
 		if wantLost && lost || wantLeaked && leaked {
 			return len(seen), lost && wantLost, leaked && wantLeaked
 		}
@@ -419,6 +435,7 @@ func successors(s state, order []step, unnoted bool) (next []state) {
 	for i := range s.drafts {
 		next = append(next, draftSteps(s, i, unnoted)...)
 	}
+	next = append(next, packSteps(s)...)
 	for i, c := range s.cycles {
 		if int(c.step) == len(order) {
 			continue

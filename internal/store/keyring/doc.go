@@ -21,6 +21,7 @@
 // keys.
 //
 // One data key encrypts all blocks of a domain. It is good for 2^32 random nonces,
-// which is 2 PiB of blocks. At 2^30 a new one should be made; that is not built
+// which is 2 PiB of blocks. At 2^30 a new one should be made. Frames say the number of
+// their data key, and wrapped keys may hold several; making a second one is not built
 // yet.
 package keyring

@@ -9,7 +9,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/diskport/diskport/internal/store/frame"
+	"github.com/diskport/diskport/internal/block"
 	"github.com/diskport/diskport/internal/work"
 )
 
@@ -190,16 +190,9 @@ func (d *Drafts) copyBlocks(ctx context.Context, draft Draft, base *Blocks, some
 	if err := d.beginAppend(ctx, draft, to); err != nil {
 		return err
 	}
-	frame, percent := make([]byte, frame.Size), int(min(99, 100*seen/base.root.blocks))
-	for _, b := range some {
-		data, digest, err := base.Get(ctx, b.Index, frame)
-		if err == nil {
-			err = d.add(ctx, to, DraftBlock{Index: b.Index, Digest: digest, Inherited: true}, data, percent)
-		}
-		if err != nil {
-			to.err = err
-			break
-		}
-	}
+	percent := int(min(99, 100*seen/base.root.blocks))
+	to.err = base.each(ctx, some, newRunBuffer(), func(b Block, data []byte, digest block.Digest) error {
+		return d.add(ctx, to, DraftBlock{Index: b.Index, Digest: digest, Inherited: true}, data, percent)
+	})
 	return d.endAppend(ctx, to)
 }

@@ -45,6 +45,8 @@ const (
 // called concurrently, on any node; its fields are set before the first call.
 type Drafts struct {
 	Store   DraftStore
+	Images  ImageCopies     // for CopyImage alone
+	Volumes VolumeSnapshots // for OfVolume alone
 	Records Records
 	Library *Library
 	Domains Domains
@@ -140,6 +142,19 @@ type CopyRequest struct {
 // copied. When the key can't be used, the snapshot is made and fails, as at AWS.
 // ErrNotFound, ErrNotPending (the source is not completed), ErrTooMany.
 func (d *Drafts) Copy(ctx context.Context, r CopyRequest) (Record, error) {
+	draft, err := d.copyOf(ctx, r)
+	if err != nil {
+		return Record{}, err
+	}
+	rec, err := d.start(ctx, draft, r.Source, MaxCopies)
+	if err == nil {
+		d.Bus.Wake(wake.Work)
+	}
+	return rec, err
+}
+
+// copyOf prepares a copy.
+func (d *Drafts) copyOf(ctx context.Context, r CopyRequest) (Draft, error) {
 	source, err := d.Records.Get(ctx, r.SourceRegion, r.Source)
 	if err == nil && !source.UsableBy(r.Home.Account) {
 		err = ErrNotFound
@@ -151,7 +166,7 @@ func (d *Drafts) Copy(ctx context.Context, r CopyRequest) (Record, error) {
 		err = d.growth()
 	}
 	if err != nil {
-		return Record{}, err
+		return Draft{}, err
 	}
 	draft := Draft{Want: &Expected{Blocks: -1}, Record: Record{
 		ID: d.IDs.Snapshot(), Account: r.Home.Account, Region: r.Home.Region, Description: r.Description,
@@ -166,13 +181,9 @@ func (d *Drafts) Copy(ctx context.Context, r CopyRequest) (Record, error) {
 	case errors.As(err, &key):
 		draft.Refused = msgKey
 	case err != nil:
-		return Record{}, err
+		return Draft{}, err
 	}
-	rec, err := d.start(ctx, draft, r.Source, MaxCopies)
-	if err == nil {
-		d.Bus.Wake(wake.Work)
-	}
-	return rec, err
+	return draft.started(d.Now()), nil
 }
 
 // source returns a completed snapshot of the region that the account may read.
@@ -184,11 +195,17 @@ func (d *Drafts) source(ctx context.Context, home awsid.Home, id string) (Record
 	return rec, err
 }
 
-func (d *Drafts) start(ctx context.Context, draft Draft, base string, limit int) (Record, error) {
-	draft.State, draft.StartedAt = Pending, d.Now()
-	if draft.Lineage == "" {
-		draft.Lineage = draft.ID
+// started returns a draft as one that begins now.
+func (d Draft) started(now time.Time) Draft {
+	d.State, d.StartedAt = Pending, now
+	if d.Lineage == "" {
+		d.Lineage = d.ID
 	}
+	return d
+}
+
+func (d *Drafts) start(ctx context.Context, draft Draft, base string, limit int) (Record, error) {
+	draft = draft.started(d.Now())
 	stored, created, err := d.Store.Start(ctx, draft, base, limit)
 	if err == nil && !created && stored.Digest != draft.Digest {
 		err = ErrTokenReused

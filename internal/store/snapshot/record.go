@@ -43,6 +43,7 @@ type Record struct {
 	Stored      int64 // bytes that its import added to the store
 	Tags        tag.Set
 
+	Volume     string   // that it is of; empty: none that is known
 	Parent     string   // snapshot that it was started from; may be empty
 	Lineage    string   // the first of its parents, or itself
 	KMSKey     string   // ARN of its domain's key; empty: not encrypted

@@ -3,10 +3,11 @@ package snapshot
 import (
 	"context"
 	"fmt"
+	"iter"
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/diskport/diskport/internal/store/frame"
+	"github.com/diskport/diskport/internal/block"
 )
 
 // verifyReaders is how many blocks are read at a time.
@@ -21,21 +22,21 @@ func (s *Shelf) Verify(ctx context.Context, rec Record, progress func(done, tota
 		return err
 	}
 	defer release()
-	indexes := make(chan int64, verifyReaders)
+	batches := make(chan []Block, verifyReaders)
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
-		defer close(indexes)
+		defer close(batches)
 		done := int64(0)
-		for b, err := range blocks.From(gctx, 0) {
+		for some, err := range blocks.batches(gctx) {
 			if err != nil {
 				return err
 			}
 			select {
-			case indexes <- b.Index:
+			case batches <- some:
 			case <-gctx.Done():
 				return gctx.Err()
 			}
-			done++
+			done += int64(len(some))
 			progress(done, blocks.Count())
 		}
 		if done != blocks.Count() {
@@ -44,17 +45,40 @@ func (s *Shelf) Verify(ctx context.Context, rec Record, progress func(done, tota
 		return nil
 	})
 	for range verifyReaders {
-		g.Go(func() error { return blocks.prove(gctx, indexes) })
+		g.Go(func() error { return blocks.prove(gctx, batches) })
 	}
 	return g.Wait()
 }
 
-// prove reads the blocks at the indexes; every read proves its block.
-func (b *Blocks) prove(ctx context.Context, indexes <-chan int64) error {
-	buf := make([]byte, frame.Size)
-	for i := range indexes {
-		if _, _, err := b.Get(ctx, i, buf); err != nil {
-			return err // names snapshot and block
+// batches returns the blocks of the snapshot, as many at a time as one read may have.
+func (b *Blocks) batches(ctx context.Context) iter.Seq2[[]Block, error] {
+	return func(yield func([]Block, error) bool) {
+		var some []Block
+		for x, err := range b.From(ctx, 0) {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			if some = append(some, x); len(some) == maxRun {
+				if !yield(some, nil) {
+					return
+				}
+				some = nil
+			}
+		}
+		if len(some) > 0 {
+			yield(some, nil)
+		}
+	}
+}
+
+// prove reads the blocks of the batches; every read proves its block.
+func (b *Blocks) prove(ctx context.Context, batches <-chan []Block) error {
+	m := newRunBuffer()
+	for some := range batches {
+		// An error names snapshot and block.
+		if err := b.each(ctx, some, m, func(Block, []byte, block.Digest) error { return nil }); err != nil {
+			return err
 		}
 	}
 	return nil

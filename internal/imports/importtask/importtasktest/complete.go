@@ -41,7 +41,7 @@ func anImportCompletes(t *testing.T, b Bench) {
 	seen := b.see(t, 1, "x0", "y2", "x1")
 	same(t, "draft", []snapshot.PagePlace{results[0].Pages[0], results[2].Pages[0]}, seen.Draft)
 	same(t, "blocks", map[block.ID]blockstore.Location{
-		blockID("x0"): {File: results[0].Packs[0].File, Slot: 0}, blockID("y2"): {File: results[2].Packs[0].File, Slot: 1},
+		blockID("x0"): {File: results[0].Packs[0].File, Span: spanOf(0)}, blockID("y2"): {File: results[2].Packs[0].File, Span: spanOf(1)},
 	}, seen.Blocks)
 	if seen.Task.RangesLeft != 1 || seen.Task.State != importtask.Active || seen.Snap.State != snapshot.Pending || seen.Snap.Progress != 66 {
 		t.Errorf("after two ranges: %+v, %+v", seen.Task, seen.Snap)
@@ -138,7 +138,7 @@ func theFirstCopyStays(t *testing.T, b Bench) {
 	r := b.result(t, leases[0], "other", "shared", "other") // one of them twice
 	next, _ := b.finish(t, leases[0], r)
 	got := b.locate(t, "shared", "mine", "other")
-	first[blockID("other")] = blockstore.Location{File: r.Packs[0].File, Slot: 0}
+	first[blockID("other")] = blockstore.Location{File: r.Packs[0].File, Span: spanOf(0)}
 	same(t, "locations", first, got)
 	if err := b.publish(t, next, 3); err != nil {
 		t.Error(err)
@@ -154,7 +154,7 @@ func aWholeRangeOfBlocks(t *testing.T, b Bench) {
 	b.published(t, 1, names...)
 	at := b.locate(t, names...)
 	for i, name := range names {
-		if loc, ok := at[blockID(name)]; !ok || loc.Slot != i {
+		if loc, ok := at[blockID(name)]; !ok || loc.Span != spanOf(i) {
 			t.Fatalf("block %d lies at %+v, %v", i, loc, ok)
 		}
 	}

@@ -162,6 +162,9 @@ func (b Bench) file(t *testing.T, l work.Lease, k blockstore.FileKind) blockstor
 func blockID(name string) block.ID       { return block.ID(sha256.Sum256([]byte("block " + name))) }
 func pageID(name string) snapshot.PageID { return sha256.Sum256([]byte("page " + name)) }
 
+// spanOf returns where the n-th block of a pack lies in it.
+func spanOf(n int) blockstore.Span { return blockstore.Span{Off: uint32(n) + 1, Len: 1} }
+
 var counts = importtask.Counts{Source: 1, Done: 100, Data: 2, Zero: 3, Deduplicated: 1, Stored: 512}
 
 // result is a slice of the lease's range that wrote a pack with the blocks, and one page that names them.
@@ -169,7 +172,7 @@ func (b Bench) result(t *testing.T, l work.Lease, blocks ...string) importtask.R
 	t.Helper()
 	pack := blockstore.ClosedPack{File: b.file(t, l, blockstore.PackFile), Bytes: 1000}
 	for i, name := range blocks {
-		pack.Blocks = append(pack.Blocks, blockstore.Placement{ID: blockID(name), Slot: i})
+		pack.Blocks = append(pack.Blocks, blockstore.Placement{ID: blockID(name), Span: spanOf(i)})
 	}
 	r := importtask.RangeResult{Packs: []blockstore.ClosedPack{pack}, PagesFile: b.file(t, l, blockstore.PagesFile), PagesBytes: 300, Counts: counts}
 	r.Counts.Data = int64(len(blocks))

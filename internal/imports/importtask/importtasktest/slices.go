@@ -30,7 +30,7 @@ func aRangeInSlices(t *testing.T, b Bench) {
 	first := b.slice(t, l, 2, "a", "b")
 	v := b.see(t, 1, "a", "c")
 	same(t, "what the first slice counted", counts, v.Task.Counts) // what was reported of it is in it
-	same(t, "its blocks", map[block.ID]blockstore.Location{blockID("a"): {File: first.Packs[0].File}}, v.Blocks)
+	same(t, "its blocks", map[block.ID]blockstore.Location{blockID("a"): {File: first.Packs[0].File, Span: spanOf(0)}}, v.Blocks)
 	same(t, "its pages", first.Pages, v.Draft)
 	if v.Task.RangesLeft != 1 || v.Task.State != importtask.Active {
 		t.Errorf("after a slice: %+v", v.Task)

@@ -126,7 +126,7 @@ func (c *Catalog) Insert(packs ...blockstore.ClosedPack) {
 		for _, b := range p.Blocks {
 			if _, ok := c.blocks[b.ID]; !ok || c.damaged[b.ID] {
 				delete(c.damaged, b.ID)
-				c.blocks[b.ID] = blockstore.Location{File: p.File, Slot: b.Slot}
+				c.blocks[b.ID] = blockstore.Location{File: p.File, Span: b.Span}
 			}
 			delete(c.condemned, b.ID)
 		}

@@ -110,6 +110,11 @@ func ensureDomainRace(t *testing.T, f Fixture) {
 	}
 }
 
+// span returns where the n-th block of a pack lies in it.
+func span(n int) blockstore.Span {
+	return blockstore.Span{Off: uint32(1 + 129*n), Len: uint32(129 - n%7)}
+}
+
 // pack returns a pack of the blocks, with a row that the lease owns.
 func pack(t *testing.T, f Fixture, l work.Lease, id blockstore.FileID, blocks ...block.ID) blockstore.ClosedPack {
 	t.Helper()
@@ -119,7 +124,7 @@ func pack(t *testing.T, f Fixture, l work.Lease, id blockstore.FileID, blocks ..
 	}
 	p := blockstore.ClosedPack{File: blockstore.File{ID: id, Kind: blockstore.PackFile, Domain: d.ID}, Bytes: 1 << 20}
 	for i, b := range blocks {
-		p.Blocks = append(p.Blocks, blockstore.Placement{ID: b, Slot: i})
+		p.Blocks = append(p.Blocks, blockstore.Placement{ID: b, Span: span(i)})
 	}
 	if err := f.Catalog.CreateFile(t.Context(), l, p.File); err != nil {
 		t.Fatal(err)
@@ -186,11 +191,11 @@ func locate(t *testing.T, f Fixture) {
 	check("before the unit is finished", b, nil)
 	f.Insert(t, l, []blockstore.ClosedPack{p})
 	check("nothing asked", nil, nil)
-	check("some", b[1:3], map[block.ID]blockstore.Location{b[1]: {File: p.File, Slot: 0}})
+	check("some", b[1:3], map[block.ID]blockstore.Location{b[1]: {File: p.File, Span: span(0)}})
 	check("all", b, map[block.ID]blockstore.Location{
-		b[1]: {File: p.File, Slot: 0}, b[3]: {File: p.File, Slot: 1}, b[0]: {File: p.File, Slot: 2},
+		b[1]: {File: p.File, Span: span(0)}, b[3]: {File: p.File, Span: span(1)}, b[0]: {File: p.File, Span: span(2)},
 	})
-	check("one twice", []block.ID{b[3], b[3]}, map[block.ID]blockstore.Location{b[3]: {File: p.File, Slot: 1}})
+	check("one twice", []block.ID{b[3], b[3]}, map[block.ID]blockstore.Location{b[3]: {File: p.File, Span: span(1)}})
 }
 
 // locateMany asks for more than a statement may have parameters, in two packs.
@@ -204,7 +209,7 @@ func locateMany(t *testing.T, f Fixture) {
 		t.Fatalf("got %d locations, %v, want 1400", len(got), err)
 	}
 	for i, id := range b[:1400] {
-		if want := (blockstore.Location{File: p[i/700].File, Slot: i % 700}); got[id] != want {
+		if want := (blockstore.Location{File: p[i/700].File, Span: span(i % 700)}); got[id] != want {
 			t.Fatalf("block %d: got %+v, want %+v", i, got[id], want)
 		}
 	}
@@ -216,7 +221,7 @@ func firstCopyStays(t *testing.T, f Fixture) {
 	second := stored(t, f, 42, b[1], b[2])
 	got, err := f.Catalog.Locate(t.Context(), b)
 	want := map[block.ID]blockstore.Location{
-		b[0]: {File: first.File, Slot: 0}, b[1]: {File: first.File, Slot: 1}, b[2]: {File: second.File, Slot: 1},
+		b[0]: {File: first.File, Span: span(0)}, b[1]: {File: first.File, Span: span(1)}, b[2]: {File: second.File, Span: span(1)},
 	}
 	if err != nil || !maps.Equal(got, want) {
 		t.Errorf("got %v, %v, want %v", got, err, want)

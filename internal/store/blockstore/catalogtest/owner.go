@@ -15,13 +15,13 @@ import (
 func damage(t *testing.T, f Fixture) {
 	b := ids(3)
 	p := stored(t, f, 81, b...)
-	at := func(slot int) blockstore.Location { return blockstore.Location{File: p.File, Slot: slot} }
+	at := func(n int) blockstore.Location { return blockstore.Location{File: p.File, Span: span(n)} }
 	for _, m := range []struct {
 		id block.ID
 		at blockstore.Location
 	}{
 		{b[0], at(0)}, {b[0], at(0)},
-		{b[1], at(7)}, {b[1], blockstore.Location{File: blockstore.File{ID: 82, Kind: blockstore.PackFile}, Slot: 1}}, // not there any more
+		{b[1], at(7)}, {b[1], blockstore.Location{File: blockstore.File{ID: 82, Kind: blockstore.PackFile}, Span: span(1)}}, // not there any more
 		{block.ID{9}, at(0)}, // unknown
 	} {
 		if err := f.Catalog.MarkDamaged(t.Context(), m.id, m.at); err != nil {
@@ -49,14 +49,14 @@ func damage(t *testing.T, f Fixture) {
 func damageHeals(t *testing.T, f Fixture) {
 	b := ids(3)
 	first := stored(t, f, 91, b[0], b[1])
-	if err := f.Catalog.MarkDamaged(t.Context(), b[1], blockstore.Location{File: first.File, Slot: 1}); err != nil {
+	if err := f.Catalog.MarkDamaged(t.Context(), b[1], blockstore.Location{File: first.File, Span: span(1)}); err != nil {
 		t.Fatal(err)
 	}
 	second := stored(t, f, 92, b[2], b[1], b[0])
 	third := stored(t, f, 93, b[1])
 	got, err := f.Catalog.Locate(t.Context(), b)
 	want := map[block.ID]blockstore.Location{
-		b[0]: {File: first.File, Slot: 0}, b[1]: {File: second.File, Slot: 1}, b[2]: {File: second.File, Slot: 0},
+		b[0]: {File: first.File, Span: span(0)}, b[1]: {File: second.File, Span: span(1)}, b[2]: {File: second.File, Span: span(0)},
 	}
 	if err != nil || !maps.Equal(got, want) {
 		t.Errorf("got %v, %v, want %v; nothing moves to %v", got, err, want, third.File)

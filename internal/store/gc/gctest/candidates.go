@@ -279,7 +279,7 @@ func aHealedBlock(t *testing.T, w *world) {
 	w.snapshot(t, "1", []string{"a"})
 	w.snapshot(t, "2", []string{"b", "c"})
 	for name, at := range map[string]blockstore.Location{
-		"a": {File: blockstore.File{ID: 1}}, "b": {File: blockstore.File{ID: 4}},
+		"a": {File: blockstore.File{ID: 1}, Span: blockstore.Span{Off: 1, Len: 1}}, "b": {File: blockstore.File{ID: 4}, Span: blockstore.Span{Off: 1, Len: 1}},
 	} {
 		if err := w.Catalog.MarkDamaged(t.Context(), blockID(name), at); err != nil {
 			t.Fatal(err)

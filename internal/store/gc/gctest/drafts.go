@@ -19,7 +19,7 @@ func (w *world) finishAppend(t *testing.T, l work.Lease, draft string, first int
 		packs = []blockstore.ClosedPack{{File: w.create(t, l, blockstore.PackFile), Bytes: 1000}}
 	}
 	for i, name := range stored {
-		packs[0].Blocks = append(packs[0].Blocks, blockstore.Placement{ID: blockID(name), Slot: i})
+		packs[0].Blocks = append(packs[0].Blocks, blockstore.Placement{ID: blockID(name), Span: blockstore.Span{Off: uint32(i) + 1, Len: 1}})
 	}
 	var blocks []snapshot.DraftBlock
 	for i, name := range slices.Concat(stored, named) {

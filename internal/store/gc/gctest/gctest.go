@@ -198,7 +198,7 @@ func (w *world) finishPage(t *testing.T, l work.Lease, draft string, stored []st
 		packs = []blockstore.ClosedPack{{File: w.create(t, l, blockstore.PackFile), Bytes: 1000}}
 	}
 	for i, name := range stored {
-		packs[0].Blocks = append(packs[0].Blocks, blockstore.Placement{ID: blockID(name), Slot: i})
+		packs[0].Blocks = append(packs[0].Blocks, blockstore.Placement{ID: blockID(name), Span: blockstore.Span{Off: uint32(i) + 1, Len: 1}})
 	}
 	all := slices.Concat(stored, named)
 	p := snapshot.PagePlace{ID: pageID(all), File: w.create(t, l, blockstore.PagesFile).ID, Len: 100, Blocks: len(all)}

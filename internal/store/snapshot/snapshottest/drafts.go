@@ -77,7 +77,7 @@ func (b Bench) write(t *testing.T, id string, file int64, blocks ...snapshot.Dra
 	t.Helper()
 	l, p := b.begin(t, id, file)
 	for i, x := range blocks {
-		p.Blocks = append(p.Blocks, blockstore.Placement{ID: x.ID, Slot: i})
+		p.Blocks = append(p.Blocks, blockstore.Placement{ID: x.ID, Span: blockstore.Span{Off: uint32(i) + 1, Len: 1}})
 	}
 	return b.Drafts.Append(t.Context(), l, snapshot.Appended{Packs: []blockstore.ClosedPack{p}, Blocks: blocks, Progress: int(file)})
 }

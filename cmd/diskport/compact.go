@@ -1,0 +1,74 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/diskport/diskport/internal/client"
+)
+
+type compactCmd struct {
+	DryRun bool   `help:"Say what would come back, and do nothing."`
+	Rate   string `default:"0" placeholder:"SIZE" help:"Read and write this much a second at most, such as 50MiB. Default: as much as possible."`
+	JSON   bool   `name:"json" help:"Print JSON."`
+}
+
+// Validate refuses what is no rate.
+func (c *compactCmd) Validate() error {
+	_, err := parseSize(c.Rate)
+	return err
+}
+
+// Run rewrites packs.
+func (c *compactCmd) Run(ctx context.Context, a *app) error {
+	return a.with(ctx, func(s *session) error {
+		if c.DryRun {
+			return c.plan(ctx, a, s)
+		}
+		return c.compact(ctx, a, s)
+	})
+}
+
+func (c *compactCmd) plan(ctx context.Context, a *app, s *session) error {
+	p, err := s.PlanCompaction(ctx)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return a.printJSON(p)
+	}
+	_, err = fmt.Fprintf(a.stdout, "would rewrite %d packs of %s: %s are dead and come back, %s are not compressed yet\n",
+		p.Packs, size(p.Bytes), size(p.DeadBytes), size(p.UncompressedBytes))
+	return err
+}
+
+func (c *compactCmd) compact(ctx context.Context, a *app, s *session) error {
+	rate, err := parseSize(c.Rate)
+	if err != nil {
+		return err
+	}
+	p := a.newProgress("compacting")
+	done, err := s.Compact(ctx, rate, func(done, total int64) { p.step("rewriting", done, total) })
+	p.end()
+	if err != nil {
+		return err
+	}
+	return c.report(a, done)
+}
+
+func (c *compactCmd) report(a *app, done client.Compacted) error {
+	if c.JSON {
+		return a.printJSON(done)
+	}
+	for _, text := range done.Damaged {
+		_, _ = fmt.Fprintf(a.stderr, "left where it is, because it is damaged: %s\n", text)
+	}
+	for _, text := range done.Locked {
+		_, _ = fmt.Fprintf(a.stderr, "not compressed, because its key can't be used: %s\n", text)
+	}
+	if done.Stopped != "" {
+		_, _ = fmt.Fprintf(a.stderr, "stopped: %s\n", done.Stopped)
+	}
+	_, err := fmt.Fprintf(a.stdout, "gave back %s: %d packs became %d, %d blocks were compressed\n", size(done.Bytes), done.Packs, done.NewPacks, done.Compressed)
+	return err
+}

@@ -1,0 +1,70 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+)
+
+// CompactionPlan is what a compaction would rewrite.
+type CompactionPlan struct {
+	Packs             int64 `json:"packs"`
+	Bytes             int64 `json:"bytes"`
+	DeadBytes         int64 `json:"deadBytes"`         // would come back at least
+	UncompressedBytes int64 `json:"uncompressedBytes"` // would be compressed
+}
+
+// Compacted is what a compaction did.
+type Compacted struct {
+	Packs      int64    `json:"packs"`
+	NewPacks   int64    `json:"newPacks"`
+	Blocks     int64    `json:"blocks"`
+	Compressed int64    `json:"compressed"`
+	Bytes      int64    `json:"bytes"` // given back
+	Damaged    []string `json:"damaged,omitempty"`
+	Locked     []string `json:"locked,omitempty"`
+	Stopped    string   `json:"stopped,omitempty"`
+}
+
+// PlanCompaction says what Compact would do.
+func (c *Client) PlanCompaction(ctx context.Context) (CompactionPlan, error) {
+	var p CompactionPlan
+	if err := c.call(ctx, http.MethodGet, "compact", &p); err != nil {
+		return CompactionPlan{}, fmt.Errorf("planning a compaction: %w", err)
+	}
+	return p, nil
+}
+
+// Compact has the service rewrite its packs, reading and writing rate bytes a second
+// at most (0: as fast as it can), and calls progress now and then. It ends with ctx.
+func (c *Client) Compact(ctx context.Context, rate int64, progress func(done, total int64)) (Compacted, error) {
+	var result struct {
+		Compacted
+		Error string `json:"error"`
+	}
+	ended := false
+	err := c.stream(ctx, http.MethodPost, fmt.Sprintf("compact?rate=%d", rate), func(event string, data []byte) error {
+		if event == "result" {
+			ended = true
+			return json.Unmarshal(data, &result)
+		}
+		var p struct{ Done, Total int64 }
+		if err := json.Unmarshal(data, &p); err != nil {
+			return err
+		}
+		progress(p.Done, p.Total)
+		return nil
+	})
+	switch {
+	case err == nil && !ended:
+		err = errInterrupted
+	case err == nil && result.Error != "":
+		err = errors.New(result.Error)
+	}
+	if err != nil {
+		return result.Compacted, fmt.Errorf("compacting: %w", err)
+	}
+	return result.Compacted, nil
+}

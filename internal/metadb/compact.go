@@ -1,0 +1,136 @@
+package metadb
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/diskport/diskport/internal/store/blockstore"
+	"github.com/diskport/diskport/internal/store/compact"
+	"github.com/diskport/diskport/internal/work"
+)
+
+// Packs is the compact.Store of a DB.
+type Packs struct{ db *DB }
+
+var _ compact.Store = Packs{}
+
+// Packs returns the catalog as compaction sees it.
+func (db *DB) Packs() Packs { return Packs{db} }
+
+// Packs implements compact.Store.
+func (p Packs) Packs(ctx context.Context, w compact.Worth, after blockstore.FileID, limit int) (packs []compact.Pack, err error) {
+	scan := func(s scanner) (k compact.Pack, err error) {
+		var created int64
+		err = s.Scan(&k.File.ID, &k.File.Kind, &k.File.Domain, &created, &k.Bytes, &k.Entries, &k.Dead, &k.Compressed)
+		k.Created = fromMicros(created)
+		return k, err
+	}
+	err = p.db.view(ctx, "look for packs to rewrite", func(q querier) error {
+		packs, err = all(ctx, q, scan, `
+			SELECT id, kind, domain, created, bytes, entries, dead, compressed FROM files
+			WHERE id > $1 AND kind = 'pack' AND state = 'closed' AND dead < entries
+				AND (dead * 100 > entries * $2 OR bytes < $3 OR compressed = 0)
+			ORDER BY id LIMIT $4`, after, w.DeadPercent, w.Small, limit)
+		return err
+	})
+	return packs, err
+}
+
+// Live implements compact.Store.
+func (p Packs) Live(ctx context.Context, file blockstore.FileID) (live []blockstore.Placement, err error) {
+	scan := func(s scanner) (b blockstore.Placement, err error) {
+		err = s.Scan((*hash)(&b.ID), &b.Off, &b.Len)
+		return b, err
+	}
+	err = p.db.view(ctx, fmt.Sprintf("read the blocks of pack %d", file), func(q querier) error {
+		live, err = all(ctx, q, scan, `SELECT id, off, len FROM blocks WHERE file = $1 AND damaged = 0`, file)
+		return err
+	})
+	slices.SortFunc(live, func(a, b blockstore.Placement) int { return cmp.Compare(a.Off, b.Off) })
+	return live, err
+}
+
+// Begin implements compact.Store. The unit is named by its domain, so a second one
+// meets the first.
+func (p Packs) Begin(ctx context.Context, domain, owner string, until time.Time) (l work.Lease, err error) {
+	first := p.db.leased(work.Lease{Unit: work.Unit{Task: domain}, Owner: owner}, work.Rewrite, 0)
+	first.Until = fromMicros(micros(until))
+	scan := func(s scanner) (l work.Lease, err error) {
+		l = first
+		err = s.Scan(&l.ID, &l.Attempt)
+		return l, err
+	}
+	err = p.db.update(ctx, "begin to rewrite packs of "+domain, func(q querier) error {
+		stmt := listed(insertUnits, 0, len(p.db.unitRows(first)[0])) + `
+			ON CONFLICT (task, kind, range_index) DO UPDATE SET owner = excluded.owner, lease_until = excluded.lease_until,
+				attempt = units.attempt + 1, progress = NULL
+			WHERE units.lease_until <= excluded.created
+			RETURNING id, attempt`
+		var ok bool
+		l, ok, err = one(ctx, q, scan, stmt, p.db.unitRows(first)[0]...)
+		if err == nil && !ok {
+			err = compact.ErrBusy
+		}
+		return err
+	})
+	return l, err
+}
+
+// Move implements compact.Store. A block that is condemned, deleted, marked as damaged
+// or stored anew meanwhile has a row that says so: only the place of those that still
+// lie where they were read is changed.
+func (p Packs) Move(ctx context.Context, l work.Lease, m compact.Moved) (moved int64, err error) {
+	if len(m.From) != len(m.Pack.Blocks) {
+		return 0, fmt.Errorf("metadb: %d blocks were read from %d places", len(m.Pack.Blocks), len(m.From))
+	}
+	order := make([]int, len(m.From)) // rows are written in the order of their ids
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(a, b int) int { return compareHashes(m.Pack.Blocks[a].ID, m.Pack.Blocks[b].ID) })
+	err = p.db.free(ctx, fmt.Sprintf("move blocks to pack %d", m.Pack.File.ID), func(q querier) error {
+		if err := holdUnit(ctx, q, l); err != nil {
+			return err
+		}
+		if err := closeFile(ctx, q, l, m.Pack.File.ID, m.Pack.Bytes); err != nil {
+			return err
+		}
+		moved = 0
+		left := map[blockstore.FileID]int64{}
+		for _, i := range order {
+			n, err := moveBlock(ctx, q, m.Pack.Blocks[i], m.Pack.File.ID, m.From[i])
+			if err != nil {
+				return err
+			}
+			if moved += n; n > 0 {
+				left[m.From[i].File.ID] += n
+			}
+		}
+		if err := countDead(ctx, q, left); err != nil {
+			return err
+		}
+		if err := countEntries(ctx, q, m.Pack.File.ID, len(m.Pack.Blocks), "blocks"); err != nil {
+			return err
+		}
+		if _, err := exec(ctx, q, `UPDATE files SET compressed = $1 WHERE id = $2`, flag(m.Compressed), m.Pack.File.ID); err != nil {
+			return err
+		}
+		return finishUnit(ctx, q, l)
+	})
+	return moved, err
+}
+
+// moveBlock makes a block lie in another file if it still lies where it was read.
+func moveBlock(ctx context.Context, q querier, to blockstore.Placement, file blockstore.FileID, from blockstore.Location) (int64, error) {
+	return exec(ctx, q, `
+		UPDATE blocks SET file = $1, off = $2, len = $3 WHERE id = $4 AND file = $5 AND off = $6 AND damaged = 0`,
+		file, to.Off, to.Len, to.ID[:], from.File.ID, from.Off)
+}
+
+// End implements compact.Store.
+func (p Packs) End(ctx context.Context, l work.Lease) error {
+	return p.db.Snapshots().EndAppend(ctx, l)
+}

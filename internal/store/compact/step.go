@@ -1,0 +1,267 @@
+package compact
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/diskport/diskport/internal/block"
+	"github.com/diskport/diskport/internal/store/blockstore"
+	"github.com/diskport/diskport/internal/store/frame"
+	"github.com/diskport/diskport/internal/work"
+)
+
+// MaxMoved and MaxSources are how many blocks one transaction moves at most, and from
+// how many packs, so that it keeps nobody waiting.
+const (
+	MaxMoved   = 4096
+	MaxSources = 1024
+)
+
+// busyPause is how long a run waits before it looks again at a domain that another
+// one is rewriting.
+const busyPause = time.Second / 4
+
+// step makes one new pack of the first packs in the queue, which it takes out.
+func (r *run) step(ctx context.Context, q *queue) error {
+	if len(q.packs) == 1 && r.worth(r.effort).alone(q.packs[0], q.keys != nil) {
+		q.packs = nil
+		return nil
+	}
+	if ok, err := r.room(ctx, q); !ok {
+		return err
+	}
+	domain, err := r.Domain(ctx, q.domain)
+	if err != nil {
+		return err
+	}
+	l, err := r.Store.Begin(ctx, q.domain, r.Owner, r.Now().Add(work.LeaseFor))
+	switch {
+	case errors.Is(err, ErrBusy) && r.effort.Wait:
+		return pause(ctx, busyPause)
+	case errors.Is(err, ErrBusy):
+		q.packs = nil
+		return nil
+	case err != nil:
+		return err
+	}
+	held, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var beats sync.WaitGroup
+	beats.Go(func() { r.keep(held, cancel, l) })
+	err = r.rewrite(held, l, domain, q)
+	if cause := context.Cause(held); err != nil && cause != nil {
+		err = cause
+	}
+	cancel(nil)
+	beats.Wait()
+	if err != nil {
+		_ = r.Store.End(context.WithoutCancel(ctx), l) // if this fails, it lapses
+	}
+	switch {
+	case errors.Is(err, work.ErrLost):
+		return nil // whoever has it now does the work; the packs that were taken are looked at the next time
+	case errors.Is(err, blockstore.ErrFull):
+		r.report.Stopped = noRoom
+		return nil
+	}
+	return err
+}
+
+// noRoom is why a run stops on a full disk.
+const noRoom = "there is no room for a new pack: free some space and run it again"
+
+// source is a pack that a step has taken.
+type source struct {
+	Pack
+	live int64 // blocks that were to move
+}
+
+// output is the pack that a step writes.
+type output struct {
+	*blockstore.Rewriter
+	sources    []source
+	from       []blockstore.Location
+	compressed int64
+}
+
+// rewrite does a step under its lease.
+func (r *run) rewrite(ctx context.Context, l work.Lease, d blockstore.Domain, q *queue) error {
+	out := &output{}
+	defer func() {
+		if out.Rewriter != nil {
+			out.Abort(ctx)
+		}
+	}()
+	for len(q.packs) > 0 {
+		p := q.packs[0]
+		live, err := r.Store.Live(ctx, p.File.ID)
+		if err != nil {
+			return err
+		}
+		if out.Rewriter != nil && r.full(out, live) {
+			break
+		}
+		if len(live) == 0 {
+			r.did(p.Bytes)
+		} else if err := r.copyPack(ctx, l, d, q, live, out); err != nil {
+			return err
+		}
+		q.packs = q.packs[1:]
+	}
+	if len(out.from) == 0 {
+		return r.Store.End(ctx, l)
+	}
+	return r.move(ctx, l, q, out)
+}
+
+// full reports whether the new pack is long enough, or has no room for more blocks.
+func (r *run) full(out *output, more []blockstore.Placement) bool {
+	return out.Size() >= r.packBytes()/4*3 || len(out.from)+len(more) > MaxMoved || len(out.sources) == MaxSources ||
+		out.Size()+spanned(more) > blockstore.MaxPackBytes
+}
+
+// move makes the new pack durable and ends the step with its event.
+func (r *run) move(ctx context.Context, l work.Lease, q *queue, out *output) error {
+	closed, err := out.Finish(ctx)
+	if err != nil {
+		return err
+	}
+	m := Moved{Pack: closed, Compressed: q.keys != nil, From: out.from}
+	if !m.Compressed {
+		m.Compressed = true
+		for _, s := range out.sources {
+			m.Compressed = m.Compressed && s.Compressed
+		}
+	}
+	// The pack stays if the event fails, since it may have been committed; if it was
+	// not, gc finds it by its row.
+	moved, err := r.Store.Move(ctx, l, m)
+	if err != nil {
+		return err
+	}
+	r.report.NewPacks++
+	r.report.Blocks += moved
+	r.report.Compressed += out.compressed
+	r.report.Freed -= closed.Bytes
+	copied := map[blockstore.FileID]int64{}
+	for _, at := range out.from {
+		copied[at.File.ID]++
+	}
+	for _, s := range out.sources {
+		r.report.Packs++
+		if copied[s.File.ID] == s.live && s.live == s.Entries-s.Dead {
+			r.report.Freed += s.Bytes
+		}
+	}
+	return nil
+}
+
+// copyPack copies the live frames of the first pack of a queue to the new one, which
+// it starts if there is none.
+func (r *run) copyPack(ctx context.Context, l work.Lease, d blockstore.Domain, q *queue, live []blockstore.Placement, out *output) (err error) {
+	if out.Rewriter == nil {
+		if out.Rewriter, err = r.Blocks.NewRewriter(ctx, l, d, r.packBytes()); err != nil {
+			return err
+		}
+	}
+	p, compress := q.packs[0], q.keys
+	out.sources = append(out.sources, source{p, int64(len(live))})
+	if p.Compressed {
+		compress = nil
+	}
+	left := p.Bytes
+	live = slices.DeleteFunc(live, func(b blockstore.Placement) bool {
+		err := b.Check()
+		if err != nil {
+			r.report.damaged("block %s in %s: its row is wrong: %v", b.ID, p.File.Name(), err)
+		}
+		return err != nil
+	})
+	for len(live) > 0 {
+		n := r.bench.take(live)
+		read, err := r.copyFrames(ctx, p.File, live[:n], compress, out)
+		if err != nil {
+			return err
+		}
+		if err := r.pace.wait(ctx, read); err != nil {
+			return err
+		}
+		live = live[n:]
+		done := min(left, read)
+		left -= done
+		r.did(done)
+	}
+	r.did(left) // what is dead
+	return nil
+}
+
+// copyFrames copies a few frames, and returns the bytes read and written.
+func (r *run) copyFrames(ctx context.Context, f blockstore.File, some []blockstore.Placement, keys *frame.Keys, out *output) (n int64, err error) {
+	frames, err := r.bench.read(ctx, r.Blocks, f, some)
+	if err != nil {
+		return 0, err
+	}
+	r.bench.each(frames, func(t *tool, fr *loaded) { t.rework(fr, keys) })
+	before := out.Size()
+	for i := range frames {
+		fr := &frames[i]
+		n += int64(fr.Len) * blockstore.Align
+		if fr.fatal != nil {
+			return n, fr.fatal
+		}
+		if fr.err != nil {
+			if err := r.leave(ctx, f, fr); err != nil {
+				return n, err
+			}
+			continue
+		}
+		if _, err := out.Add(ctx, fr.ID, fr.data); err != nil {
+			return n, err
+		}
+		out.from = append(out.from, blockstore.Location{File: f, Span: fr.Span})
+		if fr.compressed {
+			out.compressed++
+		}
+	}
+	return n + out.Size() - before, nil
+}
+
+// leave leaves a frame behind that could not be copied, and marks it if it is damaged.
+func (r *run) leave(ctx context.Context, f blockstore.File, fr *loaded) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	at := blockstore.Location{File: f, Span: fr.Span}
+	if errors.Is(fr.err, blockstore.ErrNotExist) && !r.stillThere(ctx, at, fr.ID) {
+		return nil // it was moved meanwhile
+	}
+	r.report.damaged("block %s in %s at %d: %v", fr.ID, f.Name(), int64(fr.Off)*blockstore.Align, fr.err)
+	if errors.Is(fr.err, frame.ErrCorrupt) || errors.Is(fr.err, io.ErrUnexpectedEOF) || errors.Is(fr.err, blockstore.ErrNotExist) {
+		if err := r.Blocks.Catalog.MarkDamaged(ctx, fr.ID, at); err != nil {
+			return fmt.Errorf("marking a damaged block: %w", err)
+		}
+	}
+	return nil
+}
+
+// stillThere reports whether a block is still said to lie where it was not found.
+func (r *run) stillThere(ctx context.Context, at blockstore.Location, id block.ID) bool {
+	found, err := r.Blocks.Catalog.Locate(ctx, []block.ID{id})
+	return err != nil || found[id] == at
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
