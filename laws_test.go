@@ -28,6 +28,7 @@ var sums = map[string]string{
 	"diskimage/detect.image":                     "what every decoder returns",
 	"internal/identity/iam.Store":                "identities in the database that has all of them, each kind a part",
 	"internal/identity/kms.Store":                "keys, aliases and grants in one database, each a part",
+	"internal/imports/objects.Store":             "the events of buckets and objects: as of imports",
 }
 
 // booleans are the exported functions and methods that take a bool, and why. At a

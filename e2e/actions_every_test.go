@@ -28,9 +28,7 @@ func built() map[string][]string {
 		awshttp.KMS: kmsapi.Actions(),
 		awshttp.IAM: iamapi.Actions(awshttp.IAM),
 		awshttp.STS: iamapi.Actions(awshttp.STS),
-		awshttp.S3: {"AbortMultipartUpload", "CreateBucket", "DeleteBucket", "DeleteObject", "DeleteObjects", "GetBucketAcl", "GetBucketLocation",
-			"GetBucketTagging", "GetBucketVersioning", "GetObject", "GetObjectAttributes", "GetObjectTagging", "ListAllMyBuckets",
-			"ListBucket", "ListBucketMultipartUploads", "ListMultipartUploadParts", "PutBucketTagging", "PutObject", "PutObjectTagging"},
+		awshttp.S3:  s3Operations(),
 	}
 }
 
@@ -110,7 +108,12 @@ func actionFiles(t *testing.T, dir string) map[string]string {
 		"secret":      "fileb://" + writeFile(t, dir, "secret.txt", "attack at dawn"),
 		"block":       filepath.Join(dir, "block"),
 		"disk":        filepath.Join(dir, "disk.raw"),
-		"gone":        "file://" + writeFile(t, dir, "gone.json", `{"Objects":[{"Key":"one"},{"Key":"two"}]}`),
+		"bucketpolicy": "file://" + writeFile(t, dir, "bucket.json", `{"Version":"2012-10-17","Statement":{"Effect":"Deny","Principal":"*","Action":"s3:*",`+
+			`"Resource":["arn:aws:s3:::walked","arn:aws:s3:::walked/*"],"Condition":{"Bool":{"aws:SecureTransport":"false"}}}}`),
+		"lifecycle": "file://" + writeFile(t, dir, "lifecycle.json", `{"Rules":[{"ID":"r","Status":"Enabled","Filter":{"Prefix":""},`+
+			`"AbortIncompleteMultipartUpload":{"DaysAfterInitiation":3}}]}`),
+		"completed": "file://" + writeFile(t, dir, "completed.json", `{"Parts":[{"PartNumber":1,"ETag":"59071590099d21dd439896592338bf95"}]}`), // of the block
+		"gone":      "file://" + writeFile(t, dir, "gone.json", `{"Objects":[{"Key":"one"},{"Key":"two"}]}`),
 	}
 	if err := os.WriteFile(files["block"], make([]byte, blockBytes), 0o644); err != nil {
 		t.Fatal(err)

@@ -120,9 +120,12 @@ func (s *service) askS3(t *testing.T) {
 	must(s.S3.PutObjectTagging(ctx, &s3.PutObjectTaggingInput{Bucket: bucket, Key: two, Tagging: tagging}))(t)
 	says(t, "[b]", each(must(s.S3.GetObjectTagging(ctx, &s3.GetObjectTaggingInput{Bucket: bucket, Key: two}))(t).TagSet, func(tag types.Tag) *string { return tag.Value }))
 	list := must(s.S3.ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: bucket, Delimiter: aws.String("/")}))(t)
+	must(s.S3.DeleteObjectTagging(ctx, &s3.DeleteObjectTaggingInput{Bucket: bucket, Key: two}))(t)
+	says(t, "[one]", each(must(s.S3.ListObjects(ctx, &s3.ListObjectsInput{Bucket: bucket, Prefix: aws.String("o")}))(t).Contents, func(o types.Object) *string { return o.Key }))
 	says(t, "[one] [folder/]", each(list.Contents, func(o types.Object) *string { return o.Key }), each(list.CommonPrefixes, func(p types.CommonPrefix) *string { return p.Prefix }))
 
 	s.askParts(t, block, etag)
+	s.askSettings(t, bucket)
 	refused(s.S3.DeleteBucket(ctx, &s3.DeleteBucketInput{Bucket: bucket}))(t, "BucketNotEmpty")
 	gone := must(s.S3.DeleteObjects(ctx, &s3.DeleteObjectsInput{Bucket: bucket, Delete: &types.Delete{Objects: []types.ObjectIdentifier{{Key: one}, {Key: two}}}}))(t)
 	says(t, "[one folder/a two] []", each(gone.Deleted, func(d types.DeletedObject) *string { return d.Key }), gone.Errors)
@@ -130,6 +133,56 @@ func (s *service) askS3(t *testing.T) {
 	refused(s.S3.HeadObject(ctx, &s3.HeadObjectInput{Bucket: bucket, Key: one}))(t, "NotFound")
 	must(s.S3.DeleteBucket(ctx, &s3.DeleteBucketInput{Bucket: bucket}))(t)
 	refused(s.S3.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: bucket}))(t, "NotFound")
+}
+
+// askSettings makes, reads and removes every setting of a bucket.
+func (s *service) askSettings(t *testing.T, b *string) {
+	ctx, one := t.Context(), aws.String("one")
+	must(s.S3.PutBucketOwnershipControls(ctx, &s3.PutBucketOwnershipControlsInput{
+		Bucket: b, OwnershipControls: &types.OwnershipControls{Rules: []types.OwnershipControlsRule{{ObjectOwnership: types.ObjectOwnershipBucketOwnerPreferred}}},
+	}))(t)
+	says(t, "1", len(must(s.S3.GetBucketOwnershipControls(ctx, &s3.GetBucketOwnershipControlsInput{Bucket: b}))(t).OwnershipControls.Rules))
+	must(s.S3.PutBucketAcl(ctx, &s3.PutBucketAclInput{Bucket: b, ACL: types.BucketCannedACLPrivate}))(t)
+	must(s.S3.PutObjectAcl(ctx, &s3.PutObjectAclInput{Bucket: b, Key: one, ACL: types.ObjectCannedACLPrivate}))(t)
+	says(t, "1", len(must(s.S3.GetObjectAcl(ctx, &s3.GetObjectAclInput{Bucket: b, Key: one}))(t).Grants))
+	must(s.S3.DeleteBucketOwnershipControls(ctx, &s3.DeleteBucketOwnershipControlsInput{Bucket: b}))(t)
+	policy := `{"Version":"2012-10-17","Statement":{"Effect":"Deny","Principal":{"AWS":"111122223333"},"Action":"s3:*","Resource":"arn:aws:s3:::` + *b + `"}}`
+	must(s.S3.PutBucketPolicy(ctx, &s3.PutBucketPolicyInput{Bucket: b, Policy: &policy}))(t)
+	says(t, policy, must(s.S3.GetBucketPolicy(ctx, &s3.GetBucketPolicyInput{Bucket: b}))(t).Policy)
+	says(t, "false", must(s.S3.GetBucketPolicyStatus(ctx, &s3.GetBucketPolicyStatusInput{Bucket: b}))(t).PolicyStatus.IsPublic)
+	must(s.S3.DeleteBucketPolicy(ctx, &s3.DeleteBucketPolicyInput{Bucket: b}))(t)
+	must(s.S3.DeleteBucketTagging(ctx, &s3.DeleteBucketTaggingInput{Bucket: b}))(t)
+	must(s.S3.PutBucketCors(ctx, &s3.PutBucketCorsInput{Bucket: b, CORSConfiguration: &types.CORSConfiguration{CORSRules: []types.CORSRule{{AllowedMethods: []string{"GET"}, AllowedOrigins: []string{"*"}}}}}))(t)
+	says(t, "1", len(must(s.S3.GetBucketCors(ctx, &s3.GetBucketCorsInput{Bucket: b}))(t).CORSRules))
+	must(s.S3.DeleteBucketCors(ctx, &s3.DeleteBucketCorsInput{Bucket: b}))(t)
+	must(s.S3.PutBucketLifecycleConfiguration(ctx, &s3.PutBucketLifecycleConfigurationInput{Bucket: b, LifecycleConfiguration: &types.BucketLifecycleConfiguration{Rules: []types.LifecycleRule{{
+		ID: aws.String("r"), Status: types.ExpirationStatusEnabled, Filter: &types.LifecycleRuleFilter{Prefix: aws.String("")},
+		AbortIncompleteMultipartUpload: &types.AbortIncompleteMultipartUpload{DaysAfterInitiation: aws.Int32(3)},
+	}}}}))(t)
+	says(t, "r", must(s.S3.GetBucketLifecycleConfiguration(ctx, &s3.GetBucketLifecycleConfigurationInput{Bucket: b}))(t).Rules[0].ID)
+	must(s.S3.DeleteBucketLifecycle(ctx, &s3.DeleteBucketLifecycleInput{Bucket: b}))(t)
+	must(s.S3.PutBucketEncryption(ctx, &s3.PutBucketEncryptionInput{Bucket: b, ServerSideEncryptionConfiguration: &types.ServerSideEncryptionConfiguration{
+		Rules: []types.ServerSideEncryptionRule{{ApplyServerSideEncryptionByDefault: &types.ServerSideEncryptionByDefault{SSEAlgorithm: types.ServerSideEncryptionAes256}}},
+	}}))(t)
+	says(t, "1", len(must(s.S3.GetBucketEncryption(ctx, &s3.GetBucketEncryptionInput{Bucket: b}))(t).ServerSideEncryptionConfiguration.Rules))
+	must(s.S3.DeleteBucketEncryption(ctx, &s3.DeleteBucketEncryptionInput{Bucket: b}))(t)
+	must(s.S3.PutPublicAccessBlock(ctx, &s3.PutPublicAccessBlockInput{Bucket: b, PublicAccessBlockConfiguration: &types.PublicAccessBlockConfiguration{BlockPublicPolicy: aws.Bool(true)}}))(t)
+	says(t, "false", must(s.S3.GetPublicAccessBlock(ctx, &s3.GetPublicAccessBlockInput{Bucket: b}))(t).PublicAccessBlockConfiguration.BlockPublicAcls)
+	must(s.S3.DeletePublicAccessBlock(ctx, &s3.DeletePublicAccessBlockInput{Bucket: b}))(t)
+	must(s.S3.PutBucketNotificationConfiguration(ctx, &s3.PutBucketNotificationConfigurationInput{Bucket: b, NotificationConfiguration: &types.NotificationConfiguration{}}))(t)
+	must(s.S3.GetBucketNotificationConfiguration(ctx, &s3.GetBucketNotificationConfigurationInput{Bucket: b}))(t)
+	must(s.S3.PutBucketLogging(ctx, &s3.PutBucketLoggingInput{Bucket: b, BucketLoggingStatus: &types.BucketLoggingStatus{}}))(t)
+	must(s.S3.GetBucketLogging(ctx, &s3.GetBucketLoggingInput{Bucket: b}))(t)
+	must(s.S3.GetBucketAccelerateConfiguration(ctx, &s3.GetBucketAccelerateConfigurationInput{Bucket: b}))(t)
+	must(s.S3.PutBucketRequestPayment(ctx, &s3.PutBucketRequestPaymentInput{Bucket: b, RequestPaymentConfiguration: &types.RequestPaymentConfiguration{Payer: types.PayerBucketOwner}}))(t)
+	says(t, "BucketOwner", must(s.S3.GetBucketRequestPayment(ctx, &s3.GetBucketRequestPaymentInput{Bucket: b}))(t).Payer)
+	must(s.S3.DeleteBucketWebsite(ctx, &s3.DeleteBucketWebsiteInput{Bucket: b}))(t)
+	must(s.S3.DeleteBucketReplication(ctx, &s3.DeleteBucketReplicationInput{Bucket: b}))(t)
+	versioned := aws.String(*b + "-versions")
+	must(s.S3.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: versioned}))(t)
+	must(s.S3.PutBucketVersioning(ctx, &s3.PutBucketVersioningInput{Bucket: versioned, VersioningConfiguration: &types.VersioningConfiguration{Status: types.BucketVersioningStatusEnabled}}))(t)
+	says(t, "0", len(must(s.S3.ListObjectVersions(ctx, &s3.ListObjectVersionsInput{Bucket: versioned}))(t).Versions))
+	must(s.S3.DeleteBucket(ctx, &s3.DeleteBucketInput{Bucket: versioned}))(t)
 }
 
 // askParts uploads walked/parts in parts, twice, and completes one of the uploads.
@@ -141,6 +194,8 @@ func (s *service) askParts(t *testing.T, block []byte, etag string) {
 		says(t, etag, must(s.S3.UploadPart(ctx, &s3.UploadPartInput{Bucket: bucket, Key: key, UploadId: id, PartNumber: aws.Int32(1), Body: bytes.NewReader(block)}))(t).ETag)
 		ids = append(ids, id)
 	}
+	copied := must(s.S3.UploadPartCopy(ctx, &s3.UploadPartCopyInput{Bucket: bucket, Key: key, UploadId: ids[1], PartNumber: aws.Int32(1), CopySource: aws.String("walked/one")}))(t)
+	says(t, etag, copied.CopyPartResult.ETag)
 	parts := must(s.S3.ListParts(ctx, &s3.ListPartsInput{Bucket: bucket, Key: key, UploadId: ids[0]}))(t).Parts
 	if len(parts) != 1 {
 		t.Fatalf("parts %+v", parts)

@@ -156,36 +156,3 @@ var walkHome = []step{
 	{"iam delete-user --user-name walker", "", ""},
 	{"iam get-user --user-name walker", "", "! NoSuchEntity"},
 }
-
-func walkS3(sh *shell) {
-	sh.do([]step{
-		{"s3api create-bucket --bucket walked", "", ""},
-		{"s3api list-buckets", "", ""},
-		{"s3api head-bucket --bucket walked", "", ""},
-		{"s3api get-bucket-location --bucket walked", "LocationConstraint", "None"},
-		{"s3api get-bucket-acl --bucket walked", "", ""},
-		{"s3api get-bucket-versioning --bucket walked", "", ""},
-		{"s3api get-bucket-policy --bucket walked", "", "! NoSuchBucketPolicy"},
-		{"s3api put-bucket-tagging --bucket walked --tagging TagSet=[{Key=a,Value=b}]", "", ""},
-		{"s3api get-bucket-tagging --bucket walked", "TagSet[].Key", "a"},
-		{"s3api put-object --bucket walked --key one --body $block", "", ""},
-		{"s3api head-object --bucket walked --key one", "ContentLength", "524288"},
-		{"s3api copy-object --bucket walked --key two --copy-source walked/one", "", ""},
-		{"s3api get-object --bucket walked --key two " + sh.vars["dir"] + "/two", "ContentLength", "524288"},
-		{"s3api get-object-attributes --bucket walked --key two --object-attributes ObjectSize", "ObjectSize", "524288"},
-		{"s3api put-object-tagging --bucket walked --key two --tagging TagSet=[{Key=a,Value=b}]", "", ""},
-		{"s3api get-object-tagging --bucket walked --key two", "TagSet[].Key", "a"},
-		{"s3api list-objects-v2 --bucket walked", "Contents[].Key", "one two"},
-		{"s3api create-multipart-upload --bucket walked --key parts", "UploadId", "> upload"},
-		{"s3api upload-part --bucket walked --key parts --upload-id $upload --part-number 1 --body $block", "", ""},
-		{"s3api list-parts --bucket walked --key parts --upload-id $upload", "Parts[].Size", "524288"},
-		{"s3api list-multipart-uploads --bucket walked", "Uploads[].Key", "parts"},
-		{"s3api abort-multipart-upload --bucket walked --key parts --upload-id $upload", "", ""},
-		{"s3api delete-bucket --bucket walked", "", "! BucketNotEmpty"},
-		{"s3api delete-objects --bucket walked --delete $gone", "length(Deleted)", "2"},
-		{"s3 cp --only-show-errors $disk s3://walked/disk.raw", "", ""},
-		{"s3api delete-object --bucket walked --key disk.raw", "", ""},
-		{"s3api delete-bucket --bucket walked", "", ""},
-		{"s3api head-object --bucket walked --key one", "", "! 404"},
-	}...)
-}

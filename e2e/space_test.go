@@ -141,7 +141,7 @@ func (s *service) refusesData(t *testing.T, draft string) {
 			_, err := s.EC2.ImportSnapshot(ctx, importOf("s3://images/disk.raw"), func(o *ec2.Options) { o.RetryMaxAttempts = 1 })
 			return err
 		}},
-		{"PutObject", "ServiceUnavailable", func() error {
+		{"PutObject", "InsufficientStorage", func() error {
 			_, err := s.S3.PutObject(ctx, &s3.PutObjectInput{Bucket: aws.String("images"), Key: aws.String("more"), Body: strings.NewReader("more")},
 				func(o *s3.Options) { o.RetryMaxAttempts = 1 })
 			return err

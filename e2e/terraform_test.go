@@ -224,9 +224,26 @@ func (s *service) unsetBucket(t *testing.T) {
 			return "", err
 		}, "ReplicationConfigurationNotFoundError"},
 		"encryption": {func() (string, error) {
-			_, err := s.S3.GetBucketEncryption(ctx, &s3.GetBucketEncryptionInput{Bucket: b})
+			out, err := s.S3.GetBucketEncryption(ctx, &s3.GetBucketEncryptionInput{Bucket: b})
+			if err != nil || len(out.ServerSideEncryptionConfiguration.Rules) != 1 {
+				return "other than one rule", err
+			}
+			return strings.TrimPrefix(string(out.ServerSideEncryptionConfiguration.Rules[0].ApplyServerSideEncryptionByDefault.SSEAlgorithm), "AES256"), nil
+		}, ""},
+		"ownership": {func() (string, error) {
+			out, err := s.S3.GetBucketOwnershipControls(ctx, &s3.GetBucketOwnershipControlsInput{Bucket: b})
+			if err != nil || len(out.OwnershipControls.Rules) != 1 {
+				return "other than one rule", err
+			}
+			return strings.TrimPrefix(string(out.OwnershipControls.Rules[0].ObjectOwnership), "BucketOwnerEnforced"), nil
+		}, ""},
+		"public access": {func() (string, error) {
+			out, err := s.S3.GetPublicAccessBlock(ctx, &s3.GetPublicAccessBlockInput{Bucket: b})
+			if err == nil && (!*out.PublicAccessBlockConfiguration.BlockPublicPolicy || !*out.PublicAccessBlockConfiguration.RestrictPublicBuckets) {
+				return "not blocked", nil
+			}
 			return "", err
-		}, "ServerSideEncryptionConfigurationNotFoundError"},
+		}, ""},
 		"object lock": {func() (string, error) {
 			_, err := s.S3.GetObjectLockConfiguration(ctx, &s3.GetObjectLockConfigurationInput{Bucket: b})
 			return "", err

@@ -16,6 +16,10 @@ func (a *app) serverConfig(ctx context.Context, f *serviceFlags) (server.Config,
 	if err != nil {
 		return server.Config{}, err
 	}
+	quota, err := parseSize(f.QuotaObjects)
+	if err != nil {
+		return server.Config{}, err
+	}
 	rate, err := f.compactRate()
 	if err != nil {
 		return server.Config{}, err
@@ -58,6 +62,7 @@ func (a *app) serverConfig(ctx context.Context, f *serviceFlags) (server.Config,
 		HoldPoll:            f.HoldPoll,
 		AllowSigV2:          f.AllowSigV2,
 		QuotaImports:        f.QuotaImports,
+		QuotaObjects:        quota,
 		RequestRate:         f.RequestRate,
 		TagSnapshots:        f.TagSnapshots,
 		DeepDryRun:          f.DeepDryRun,

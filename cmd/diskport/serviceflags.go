@@ -27,8 +27,9 @@ type serviceFlags struct {
 	StrictAWS           bool          `name:"strict-aws" env:"DISKPORT_STRICT_AWS" help:"Refuse what AWS refuses, in its words."`
 	FailedStatus        string        `env:"DISKPORT_FAILED_STATUS" default:"deleted" enum:"deleted,error" help:"Status of a failed task: deleted as at AWS, or error, which SDK waiters know (${default})."`
 	HoldPoll            time.Duration `env:"DISKPORT_HOLD_POLL" default:"5s" help:"How long to hold a poll for one running task; 0 answers at once (${default})."`
-	AllowSigV2          bool          `env:"DISKPORT_ALLOW_SIGV2" name:"allow-sigv2" help:"Accept Signature Version 2 for EC2 and presigned downloads."`
+	AllowSigV2          bool          `env:"DISKPORT_ALLOW_SIGV2" name:"allow-sigv2" help:"Accept Signature Version 2 for EC2. S3 accepts it anyway, unless --strict-aws is given."`
 	QuotaImports        int           `env:"DISKPORT_QUOTA_IMPORTS" default:"20" help:"Imports that an account may run at once (${default})."`
+	QuotaObjects        string        `env:"DISKPORT_QUOTA_OBJECTS" default:"0" placeholder:"SIZE" help:"Bytes that an account may store in the embedded S3; 0 is no limit (${default})."`
 	RequestRate         int           `env:"DISKPORT_REQUEST_RATE" default:"200" help:"Requests a second that a principal may make of each EC2 action, and an account of each of EBS direct (50 times as many for blocks); -1 is no limit (${default})."`
 	TagSnapshots        bool          `env:"DISKPORT_TAG_SNAPSHOTS" help:"Let imports tag their snapshots: tag specifications of type snapshot."`
 	DeepDryRun          bool          `env:"DISKPORT_DEEP_DRY_RUN" help:"Let a dry run look at role, object and image too, and say how the import would fail."`
@@ -48,8 +49,8 @@ func (f *serviceFlags) Validate() error {
 	if (os.Getenv(envRootKeyID) == "") != (os.Getenv(envRootSecret) == "") {
 		return errors.New(envRootKeyID + " and " + envRootSecret + " go together")
 	}
-	for _, s := range []string{f.Reserve, f.CompactRate} {
-		if _, err := parseSize(s); err != nil {
+	for _, size := range []string{f.Reserve, f.QuotaObjects, f.CompactRate} {
+		if _, err := parseSize(size); err != nil {
 			return err
 		}
 	}

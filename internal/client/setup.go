@@ -7,6 +7,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
 )
 
 // ImportName names the role and the bucket that Import makes on first use.
@@ -48,7 +49,11 @@ func (c *Client) EnsureBucket(ctx context.Context, name string) error {
 	if _, err := c.s3.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: aws.String(name)}); err == nil {
 		return nil
 	}
-	_, err := c.s3.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: aws.String(name)})
+	in := &s3.CreateBucketInput{Bucket: aws.String(name)}
+	if region := c.s3.Options().Region; region != "us-east-1" { // where alone it may be left out
+		in.CreateBucketConfiguration = &s3types.CreateBucketConfiguration{LocationConstraint: s3types.BucketLocationConstraint(region)}
+	}
+	_, err := c.s3.CreateBucket(ctx, in)
 	if err != nil && code(err) != "BucketAlreadyOwnedByYou" {
 		return fmt.Errorf("creating bucket %s: %w", name, err)
 	}

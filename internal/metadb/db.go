@@ -70,6 +70,11 @@ type engine struct {
 	skipLocked string
 	// bytewise is appended to a text column to order it by its bytes.
 	bytewise string
+	// find is where a text of bytes begins in another, from 1 on; 0: nowhere. Its verbs
+	// stand for the longer and the shorter one.
+	find string
+	// bytes is the type of bytes, for a CAST.
+	bytes string
 	// snapshot makes all reads of a view see one state.
 	snapshot *sql.TxOptions
 }
@@ -119,6 +124,8 @@ const readers = 4
 func (db *DB) openSQLite(path string) (err error) {
 	db.engine = engine{
 		dialect:  goose.DialectSQLite3,
+		find:     "instr(%s, %s)",
+		bytes:    "BLOB",
 		snapshot: &sql.TxOptions{ReadOnly: true},
 	}
 	if err := private(path); err != nil {
@@ -165,6 +172,8 @@ func (db *DB) openPostgres(dsn string) error {
 		dialect:    goose.DialectPostgres,
 		skipLocked: " FOR UPDATE OF u SKIP LOCKED",
 		bytewise:   ` COLLATE "C"`,
+		find:       "position(%[2]s IN %[1]s)",
+		bytes:      "BYTEA",
 		snapshot:   &sql.TxOptions{ReadOnly: true, Isolation: sql.LevelRepeatableRead},
 	}
 	cfg, err := pgx.ParseConfig(dsn)

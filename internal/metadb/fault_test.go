@@ -55,7 +55,7 @@ func (f faulty) QueryContext(ctx context.Context, stmt string, args ...any) (*sq
 func TestEventsAreAllOrNothing(t *testing.T) {
 	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) {
 		db := fresh(t)
-		for _, e := range append(life(db), draftLife(db)...) {
+		for _, e := range slices.Concat(life(db), draftLife(db), objectLife(db)) {
 			statements, before := 0, dump(t, db)
 			for at := 1; ; at++ {
 				if failAt(t, db, e, at) {
@@ -211,7 +211,9 @@ func life(db *DB) []lifeEvent {
 func dump(t *testing.T, db *DB) map[string][]string {
 	t.Helper()
 	return dumpOf(t, db, "tasks", "units", "domains", "files", "blocks", "pages", "range_pages", "snapshots", "tags", "account_locks", "drafts", "draft_blocks", "snapshot_shares",
-		"page_candidates", "block_candidates", "file_candidates", "holds")
+		"page_candidates", "block_candidates", "file_candidates", "holds",
+		"s3_buckets", "s3_settings", "s3_objects", "s3_contents", "s3_extents", "s3_content_parts", "s3_pieces", "s3_uploads", "s3_parts", "s3_completions",
+		"s3_pins", "s3_usage")
 }
 
 // dumpOf returns every row of some tables.

@@ -9,6 +9,7 @@ import (
 	"github.com/diskport/diskport/internal/identity/kms"
 	"github.com/diskport/diskport/internal/image"
 	"github.com/diskport/diskport/internal/imports/importtask"
+	"github.com/diskport/diskport/internal/imports/objects"
 	"github.com/diskport/diskport/internal/outbox"
 	"github.com/diskport/diskport/internal/tag"
 	"github.com/diskport/diskport/internal/volume"
@@ -36,6 +37,12 @@ const (
 	keyTags          jsonColumn[tag.Set]             = "kms_keys.tags"
 	grantContent     jsonColumn[kms.Grant]           = "kms_grants.content"
 	outboxDetail     jsonColumn[outbox.Detail]       = "outbox.detail"
+
+	s3Metadata   jsonColumn[objects.Metadata]   = "s3_objects.metadata"
+	s3Tags       jsonColumn[tag.Set]            = "s3_objects.tags"
+	s3Encryption jsonColumn[objects.Encryption] = "s3_contents.encryption"
+	s3UploadBody jsonColumn[uploadBody]         = "s3_uploads.body"
+	s3Completion jsonColumn[completedObject]    = "s3_completions.object"
 )
 
 // jsonVersion is the version of every JSON column. Version 1 is the bare value;

@@ -39,6 +39,19 @@ func TestJSONColumns(t *testing.T) {
 	golden(t, keyTags, tags)
 	golden(t, grantContent, `{"Key":{"Account":"a","Region":"b","ID":"c"},"ID":"d","Name":"e","Grantee":"f","Retiring":"g","Issuer":"h","Operations":["i"],`+
 		`"Equals":{"j":"k"},"Subset":{"l":"m"},"Created":`+when+`}`)
+	const (
+		metadata = `{"ContentType":"a","ContentEncoding":"b","ContentDisposition":"c","ContentLanguage":"d","CacheControl":"e","Expires":"f",` +
+			`"Redirect":"g","StorageClass":"h","User":{"i":"j"}}`
+		encryption = `{"Algorithm":"a","Key":"b","Context":"c","BucketKey":true,"DataKey":"AQ=="}`
+	)
+	golden(t, s3Metadata, metadata)
+	golden(t, s3Tags, tags)
+	golden(t, s3Encryption, encryption)
+	golden(t, s3UploadBody, `{"Algorithm":"a","ChecksumType":"b","Metadata":{"ContentType":"c","ContentEncoding":"d","ContentDisposition":"e","ContentLanguage":"f",`+
+		`"CacheControl":"g","Expires":"h","Redirect":"i","StorageClass":"j","User":{"k":"l"}},"Tags":[{"Key":"m","Value":"n"}],`+
+		`"Encryption":{"Algorithm":"o","Key":"p","Context":"q","BucketKey":true,"DataKey":"AQ=="}}`)
+	golden(t, s3Completion, `{"Version":"a","ETag":"b","Size":1,"Modified":2,"Parts":3,"Checksum":"c",`+
+		`"Encryption":{"Algorithm":"d","Key":"e","Context":"f","BucketKey":true,"DataKey":"BA=="}}`)
 	golden(t, outboxDetail, `{"snapshot":"a","source":"b","reason":"c","message":"d","added":["e"],"removed":["f"]}`)
 }
 
@@ -81,6 +94,9 @@ func (f *filler) fill(v reflect.Value) {
 	case reflect.Int, reflect.Int64:
 		f.numbers++
 		v.SetInt(int64(f.numbers))
+	case reflect.Uint8:
+		f.numbers++
+		v.SetUint(uint64(f.numbers))
 	case reflect.Bool:
 		v.SetBool(true)
 	case reflect.Slice:

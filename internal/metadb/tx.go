@@ -121,10 +121,19 @@ func (db *DB) checkpoint(ctx context.Context) {
 	}
 }
 
+// errRaced reports that another transaction has inserted the row that was about to be
+// inserted.
+var errRaced = errors.New("another transaction was first")
+
 // conflict reports whether a transaction failed only because of another one.
 func conflict(err error) bool {
+	if errors.Is(err, errRaced) {
+		return true
+	}
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
-		return pg.Code == "40001" || pg.Code == "40P01" // serialization failure, deadlock
+		// Serialization failure, deadlock, and a row that another one refers to: it was
+		// there when the transaction looked.
+		return pg.Code == "40001" || pg.Code == "40P01" || pg.Code == "23503"
 	}
 	if lite, ok := errors.AsType[*sqlite.Error](err); ok {
 		return lite.Code()&0xff == sqlite3.SQLITE_BUSY

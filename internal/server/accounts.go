@@ -1,8 +1,6 @@
 package server
 
 import (
-	"context"
-
 	"github.com/diskport/diskport/internal/identity/iam"
 )
 
@@ -14,10 +12,7 @@ func (p *parts) estate() iam.Estate {
 		{Kind: "image", Count: p.db.Images().Owned},
 		{Kind: "volume", Count: p.db.Volumes().Owned},
 		{Kind: "running task", Count: p.db.Tasks().Owned},
-		{Kind: "bucket", Count: func(ctx context.Context, account string) (int, error) {
-			names, err := p.objects.Buckets(ctx, account)
-			return len(names), err
-		}},
+		{Kind: "bucket", Count: p.objects.OwnedBuckets},
 		{Kind: "KMS key", Count: p.kms.Owned},
 	}
 }

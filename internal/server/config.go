@@ -57,7 +57,8 @@ type Config struct {
 	DeepDryRun          bool
 	QuotaImports        int           // 20
 	RequestRate         int           // EC2 requests a second of an account, for each action; 200; negative: no limit
-	Reserve             int64         // bytes of free space that imports leave alone
+	QuotaObjects        int64         // bytes that an account may store in the embedded S3; 0: no limit
+	Reserve             int64         // bytes of free space that imports and uploads leave alone
 	AcceptOlderDatabase bool          // go on with a database that has forgotten transactions
 	RangeBytes          int64         // source bytes of one range; 0 = 1 GiB
 	GCEvery             time.Duration // 15 min

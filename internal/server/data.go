@@ -20,8 +20,7 @@ import (
 	"github.com/diskport/diskport/internal/space"
 )
 
-// dataDir is the locked data directory. Its path is absolute: the embedded S3
-// changes the working directory.
+// dataDir is the locked data directory. Its path is absolute.
 type dataDir struct {
 	path string
 	dir  *os.File // the directory, locked

@@ -17,7 +17,6 @@ import (
 	"github.com/diskport/diskport/internal/api/ec2api"
 	"github.com/diskport/diskport/internal/api/flow"
 	"github.com/diskport/diskport/internal/api/iamapi"
-	"github.com/diskport/diskport/internal/api/s3gate"
 	"github.com/diskport/diskport/internal/logkey"
 	"github.com/diskport/diskport/internal/quota"
 )
@@ -44,9 +43,7 @@ func (a *App) front(metrics *prometheus.Registry, control *flow.Control) http.Ha
 		awshttp.IAM: identities,
 		awshttp.KMS: p.keys.edge(a),
 		awshttp.STS: identities,
-		awshttp.S3: guardedS3{s3gate.New(s3gate.Options{
-			Gateway: p.gateway.Transport(), BucketOwner: p.objects.BucketOwner, Domain: a.cfg.Domain, Log: a.log,
-		}), a.space},
+		awshttp.S3:  p.s3,
 		awshttp.Diskport: adminapi.New(adminapi.Config{
 			Tasks: p.imports, Snapshots: p.db.Snapshots(), Verifier: p.shelf, Collector: p.gc, Compactor: p.compact, Usage: p.db.Snapshots(), Log: a.log,
 			Accounts: p.iam, Operator: a.cfg.AccountID, Regions: a.cfg.regions, Owns: p.estate().Owns, Stopping: a.stopping,
@@ -54,7 +51,7 @@ func (a *App) front(metrics *prometheus.Registry, control *flow.Control) http.Ha
 	}
 	return awshttp.New(awshttp.Options{
 		Edges: edges, Keys: p.iam, Log: a.log, Metrics: metrics, Flow: control,
-		Regions: a.cfg.regions, AllowSigV2: a.cfg.AllowSigV2, Domain: a.cfg.Domain,
+		Regions: a.cfg.regions, AllowSigV2: a.cfg.AllowSigV2, Domain: a.cfg.Domain, Strict: a.cfg.StrictAWS,
 		Live:   http.HandlerFunc(alive),
 		Ready:  http.HandlerFunc(a.ready),
 		Health: http.HandlerFunc(a.health),

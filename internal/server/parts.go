@@ -9,10 +9,12 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/diskport/diskport/internal/api/s3api"
 	"github.com/diskport/diskport/internal/awsid"
 	"github.com/diskport/diskport/internal/identity/iam"
 	"github.com/diskport/diskport/internal/identity/kms"
 	"github.com/diskport/diskport/internal/identity/secret"
+	"github.com/diskport/diskport/internal/imports/bucketpolicy"
 	"github.com/diskport/diskport/internal/imports/importtask"
 	"github.com/diskport/diskport/internal/imports/objects"
 	"github.com/diskport/diskport/internal/imports/source"
@@ -35,8 +37,8 @@ type parts struct {
 	kms     *kms.Service
 	keys    keyService
 	ring    *keyring.Ring
-	objects *objects.Store
-	gateway *objects.Gateway
+	objects *objects.Service
+	s3      *s3api.Edge
 	sources *source.Opener
 	library *snapshot.Library
 	shelf   *snapshot.Shelf
@@ -78,7 +80,7 @@ func (a *App) openParts(ctx context.Context, metrics prometheus.Registerer) (*pa
 	if err := a.openIdentities(ctx, p, master); err != nil {
 		return nil, err
 	}
-	if err := a.openSources(ctx, p); err != nil {
+	if err := a.openSources(p); err != nil {
 		return nil, err
 	}
 	foreign, err := choose(sources, "--source-endpoint", a.cfg.SourceEndpoint)
@@ -140,18 +142,16 @@ func (a *App) openIdentities(ctx context.Context, p *parts, master *secret.Maste
 	return p.iam.SetRootKey(ctx, a.cfg.AccountID, a.keyID, a.secret)
 }
 
-// openSources starts the embedded S3.
-func (a *App) openSources(ctx context.Context, p *parts) (err error) {
-	if p.objects, err = objects.Open(a.data.path); err != nil {
+// openSources opens the embedded S3.
+func (a *App) openSources(p *parts) error {
+	if err := a.openObjects(p); err != nil {
 		return err
 	}
-	a.closers.add(p.objects.Close)
-	p.gateway, err = objects.Start(ctx, objects.Config{Store: p.objects, Keys: p.iam, Region: a.cfg.Region, Domain: a.cfg.Domain})
-	if err != nil {
-		return err
+	p.s3 = a.s3Edge(p)
+	p.sources = &source.Opener{
+		Objects: p.objects, Buckets: bucketpolicy.New(p.objects, awsid.Partition(a.cfg.Region)), Handovers: source.NewHandovers(), Keys: p.iam, Region: a.cfg.Region,
+		AllowSigV2: !a.cfg.StrictAWS,
 	}
-	a.closers.add(p.gateway.Close)
-	p.sources = &source.Opener{Objects: p.objects, Handovers: source.NewHandovers(), Keys: p.iam, Region: a.cfg.Region, AllowSigV2: a.cfg.AllowSigV2}
 	return nil
 }
 

@@ -145,6 +145,8 @@ func (a *App) Run(ctx context.Context) error {
 	worked := make(chan error, 1)
 	go func() { worked <- a.parts.runner.Run(ctx) }()
 	var watch sync.WaitGroup
+	watch.Go(func() { a.parts.objects.Run(ctx) })
+	watch.Go(func() { a.expireUploads(ctx) })
 	watch.Go(func() { a.space.Run(ctx) })
 	watch.Go(func() { a.collectWhileFull(ctx) })
 	watch.Go(func() { a.clock.Run(ctx) })

@@ -5,15 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sys/unix"
 
-	"github.com/diskport/diskport/internal/api/awshttp"
 	"github.com/diskport/diskport/internal/logkey"
 	"github.com/diskport/diskport/internal/space"
+	"github.com/diskport/diskport/internal/store/blobdir"
 	"github.com/diskport/diskport/internal/store/blockstore"
 	"github.com/diskport/diskport/internal/work"
 )
@@ -21,7 +20,7 @@ import (
 // guardSpace keeps room on the disk of the data directory, and of folders in it that
 // lie elsewhere.
 func (a *App) guardSpace(metrics prometheus.Registerer) (err error) {
-	a.space, err = space.NewGuard(space.Options{Dir: a.data.path, Others: a.data.elsewhere("blocks", "scratch", "s3"), Changed: a.spaceChanged})
+	a.space, err = space.NewGuard(space.Options{Dir: a.data.path, Others: a.data.elsewhere("blocks", "scratch", "s3", "objects"), Changed: a.spaceChanged})
 	if err != nil {
 		return err
 	}
@@ -158,6 +157,34 @@ func (b guardedBackend) SetAside(ctx context.Context, name string, at time.Time)
 	return b.space.Freeing(func() error { return b.blockBackend.SetAside(ctx, name, at) })
 }
 
+// guardedFiles is guardedBackend for the files of objects.
+type guardedFiles struct {
+	*blobdir.Dir
+	space *space.Guard
+}
+
+// Create implements blockstore.Backend.
+func (f guardedFiles) Create(ctx context.Context, name string, size int64) (blockstore.Writer, error) {
+	if err := f.space.Growth(); err != nil {
+		return nil, errors.Join(blockstore.ErrFull, err)
+	}
+	w, err := f.Dir.Create(ctx, name, size)
+	if err != nil {
+		return nil, err
+	}
+	return guardedWriter{w, f.space}, nil
+}
+
+// Remove implements blockstore.Backend.
+func (f guardedFiles) Remove(ctx context.Context, name string) error {
+	return f.space.Freeing(func() error { return f.Dir.Remove(ctx, name) })
+}
+
+// SetAside implements blockstore.Quarantine.
+func (f guardedFiles) SetAside(ctx context.Context, name string, at time.Time) error {
+	return f.space.Freeing(func() error { return f.Dir.SetAside(ctx, name, at) })
+}
+
 type guardedWriter struct {
 	blockstore.Writer
 	space *space.Guard
@@ -169,37 +196,4 @@ func (w guardedWriter) WriteAt(ctx context.Context, bufs [][]byte, off int64) er
 		return errors.Join(blockstore.ErrFull, err)
 	}
 	return w.Writer.WriteAt(ctx, bufs, off)
-}
-
-// guardedS3 is an edge of S3 that refuses uploads on a full disk.
-type guardedS3 struct {
-	awshttp.Edge
-	space *space.Guard
-}
-
-// ServeAWS implements awshttp.Edge.
-func (e guardedS3) ServeAWS(w http.ResponseWriter, r *http.Request, c *awshttp.Call) {
-	if uploads(r) && e.space.Growth() != nil {
-		c.Fail(w, awshttp.NoSpace(awshttp.S3))
-		return
-	}
-	e.Edge.ServeAWS(w, r, c)
-}
-
-// uploads reports whether a request of S3 brings data, or makes a copy of some, and
-// not a setting or a deletion.
-func uploads(r *http.Request) bool {
-	query := r.URL.Query()
-	switch r.Method {
-	case http.MethodPost:
-		return !query.Has("delete")
-	case http.MethodPut:
-		for name := range query {
-			if name = strings.ToLower(name); name != "partnumber" && name != "uploadid" && name != "x-id" && !strings.HasPrefix(name, "x-amz-") {
-				return false // a sub-resource
-			}
-		}
-		return true
-	}
-	return false
 }

@@ -7,10 +7,8 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -69,32 +67,6 @@ func files(t *testing.T, dir string) map[string]string {
 		t.Fatal(err)
 	}
 	return found
-}
-
-func TestUploads(t *testing.T) {
-	for target, want := range map[string]bool{
-		"PUT /bucket/key":                               true,
-		"PUT /bucket":                                   true,
-		"PUT /bucket/key?x-id=PutObject":                true,
-		"PUT /bucket/key?X-Amz-Signature=abc":           true,
-		"PUT /bucket/key?partNumber=1&uploadId=u":       true,
-		"POST /bucket/key?uploads":                      true,
-		"POST /bucket/key?uploadId=u":                   true,
-		"POST /bucket":                                  true, // a form
-		"POST /bucket?delete":                           false,
-		"PUT /bucket/key?tagging":                       false,
-		"PUT /bucket?policy":                            false,
-		"DELETE /bucket/key":                            false,
-		"DELETE /bucket/key?uploadId=u":                 false,
-		"GET /bucket/key":                               false,
-		"HEAD /bucket/key":                              false,
-		"GET /bucket/key?uploadId=u&X-Amz-Credential=c": false,
-	} {
-		method, url, _ := strings.Cut(target, " ")
-		if got := uploads(httptest.NewRequest(method, url, nil)); got != want {
-			t.Errorf("%s brings data: %t, want %t", target, got, want)
-		}
-	}
 }
 
 func TestHealth(t *testing.T) {

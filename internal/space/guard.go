@@ -99,6 +99,7 @@ func (g *Guard) Growth() error {
 func (g *Guard) Spare(free int64) int64 {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.look() // room may have been made since
 	if g.full != nil {
 		return 0
 	}

@@ -2,6 +2,7 @@ package awshttp
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -68,6 +69,14 @@ func (r *recorder) Write(p []byte) (int, error) {
 	r.begin()
 	n, err := r.ResponseWriter.Write(p)
 	r.bytes += int64(n)
+	return n, err
+}
+
+// ReadFrom lets net/http send a file without reading it.
+func (r *recorder) ReadFrom(src io.Reader) (int64, error) {
+	r.begin()
+	n, err := io.Copy(r.ResponseWriter, src)
+	r.bytes += n
 	return n, err
 }
 

@@ -15,6 +15,8 @@ package awshttp
 
 import (
 	"context"
+	"crypto/sha512"
+	"encoding/base64"
 	"errors"
 	"maps"
 	"net/http"
@@ -25,6 +27,7 @@ import (
 	"github.com/diskport/diskport/internal/identity/iam"
 	"github.com/diskport/diskport/internal/identity/kms"
 	"github.com/diskport/diskport/internal/identity/policy"
+	"github.com/diskport/diskport/internal/identity/sigv4"
 )
 
 // The services, by their names in credential scopes.
@@ -48,6 +51,7 @@ type Call struct {
 	Service   string        // EC2, EBS, …
 	Form      url.Values    // query string and form body together, for the query protocols
 	Body      []byte        // for all services but s3, whose body is streamed
+	Payload   sigv4.Payload // for s3: what the request says about its body, and what checks it
 
 	// Action is the action that the edge has found. It labels metrics, so it may
 	// only be a name from the edge's own table.
@@ -100,6 +104,22 @@ func (c *Call) Reserve(n int) error {
 		return busy.fault(c.Service)
 	}
 	return nil
+}
+
+// TooSlow returns the answer to a client that was cut for being slow. ok is false if it
+// was not: then an edge answers with the error that it met.
+func (c *Call) TooSlow() (f Fault, ok bool) {
+	return tooSlow.fault(c.Service), c.exchange.Slow()
+}
+
+// Failed notes the code of an error that the edge has answered itself, in a form
+// that Fail does not have.
+func (c *Call) Failed(code string) { c.code = code }
+
+// HostID is what S3 gives to a request besides its id.
+func (c *Call) HostID() string {
+	sum := sha512.Sum384([]byte(c.RequestID))
+	return base64.StdEncoding.EncodeToString(sum[:])
 }
 
 // Authorize returns nil if the caller may do action to every one of resources, else

@@ -114,9 +114,9 @@ var refusals = map[string][]Fault{
 		{400, "AuthorizationHeaderMalformed", textIncomplete, ""},
 		{403, "InvalidAccessKeyId", "The AWS Access Key Id you provided does not exist in our records.", ""},
 		{403, "SignatureDoesNotMatch", textMismatch, ""},
-		{403, "RequestTimeTooSkewed", textExpired, ""},
-		{400, "ExpiredToken", textOldToken, ""},
-		{401, "AuthFailure", textVersion2, ""},
+		{403, "RequestTimeTooSkewed", "The difference between the request time and the current time is too large.", ""},
+		{400, "ExpiredToken", "The provided token has expired.", ""},
+		{403, "AccessDenied", "The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256.", ""},
 		{400, "AuthorizationHeaderMalformed", textRegion, ""},
 		{400, "InvalidURI", textBadForm, ""},
 		{400, "EntityTooLarge", textTooLarge, ""},
@@ -164,6 +164,8 @@ func NoSpace(service string) Fault {
 		return Fault{http.StatusPaymentRequired, "ServiceQuotaExceededException", textNoSpace, "DEPENDENCY_SERVICE_QUOTA_EXCEEDED"}
 	case EC2:
 		return Fault{http.StatusServiceUnavailable, "InsufficientCapacity", textNoSpace, ""}
+	case S3:
+		return Fault{http.StatusInsufficientStorage, "InsufficientStorage", textNoSpace, ""}
 	}
 	return Fault{http.StatusServiceUnavailable, "ServiceUnavailable", textNoSpace, ""}
 }

@@ -31,11 +31,15 @@ type Options struct {
 	// the bucket's itself, and the global services ignore it.
 	Regions awsid.Regions
 
-	// AllowSigV2 takes Signature Version 2 for EC2 queries and presigned GETs of
-	// S3. Such requests name no region, so they are made in the service's own. Those
-	// of S3 also need Domain, the domain in bucket.Domain, as in s3gate.Options.
+	// AllowSigV2 takes Signature Version 2 for EC2 queries. S3 takes it anyway,
+	// unless the service is Strict. Such requests name no region, so they are made in
+	// the service's own. Those of S3 also need Domain, the domain in bucket.Domain, as
+	// in s3api.Options.
 	AllowSigV2 bool
 	Domain     string
+
+	// Strict answers as AWS does where Diskport is kinder.
+	Strict bool
 
 	// Our own pages below /-/, which need no signature. The path of one that is nil
 	// is not found.
@@ -124,6 +128,11 @@ func (f *Front) serve(w http.ResponseWriter, r *http.Request, c *Call) {
 	f.opts.Edges[c.Service].ServeAWS(w, r.WithContext(policy.WithBound(r.Context())), c)
 }
 
+func isPresigned(r *http.Request) bool {
+	query := r.URL.Query()
+	return query.Has("X-Amz-Signature") || query.Has("Signature")
+}
+
 func (f *Front) refuse(w http.ResponseWriter, r *http.Request, c *Call, err error) {
 	var other *absentError
 	if errors.As(err, &other) {
@@ -133,6 +142,10 @@ func (f *Front) refuse(w http.ResponseWriter, r *http.Request, c *Call, err erro
 	why := refusalOf(err)
 	if why == internal {
 		f.opts.Log.ErrorContext(r.Context(), "admitting a request", logkey.Request, c.RequestID, logkey.Error, err)
+	}
+	if c.Service == S3 && why == expired && isPresigned(r) {
+		c.Fail(w, Fault{Status: http.StatusForbidden, Code: "AccessDenied", Message: "Request has expired"})
+		return
 	}
 	c.Fail(w, why.fault(c.Service))
 }

@@ -54,10 +54,11 @@ func failQuery(w http.ResponseWriter, c *Call, f Fault) {
 }
 
 func failS3(w http.ResponseWriter, c *Call, f Fault) {
-	WriteXML(w, f.Status, struct {
-		XMLName                  xml.Name `xml:"Error"`
-		Code, Message, RequestId string
-	}{Code: f.Code, Message: f.Message, RequestId: c.RequestID})
+	w.Header().Set("X-Amz-Id-2", c.HostID())
+	writeXML(w, f.Status, "application/xml", struct {
+		XMLName                          xml.Name `xml:"Error"`
+		Code, Message, RequestId, HostId string
+	}{Code: f.Code, Message: f.Message, RequestId: c.RequestID, HostId: c.HostID()})
 }
 
 // failEBS writes an absent message or reason as null, as the real service does.
@@ -85,11 +86,15 @@ func optional(s string) *string {
 
 // WriteXML answers with v as an XML document. v must be encodable.
 func WriteXML(w http.ResponseWriter, status int, v any) {
+	writeXML(w, status, "text/xml;charset=UTF-8", v)
+}
+
+func writeXML(w http.ResponseWriter, status int, contentType string, v any) {
 	body, err := xml.Marshal(v)
 	if err != nil {
 		panic(err) // a type that encoding/xml can't take: a bug of the caller
 	}
-	write(w, status, "text/xml;charset=UTF-8", append([]byte(xml.Header), body...))
+	write(w, status, contentType, append([]byte(xml.Header), body...))
 }
 
 // WriteJSON answers with v as a JSON document. v must be encodable.

@@ -1,7 +1,10 @@
 package flow
 
 import (
+	"errors"
+	"io"
 	"net/http"
+	"os"
 	"time"
 )
 
@@ -66,6 +69,58 @@ func (a *answer) Write(p []byte) (n int, err error) {
 		n, p = n+m, p[m:]
 	}
 	return n, err
+}
+
+// Of a file that net/http sends without reading it, a client that is fast gets larger
+// and larger pieces: each costs a few system calls.
+const (
+	mostSent  = 1 << 20               // bytes
+	fastPiece = 10 * time.Millisecond // a piece that takes less makes the next one larger
+)
+
+// ReadFrom implements io.ReaderFrom, so that the contents of a file need not be read
+// to be sent. It fails with ErrSlow.
+func (a *answer) ReadFrom(src io.Reader) (n int64, err error) {
+	to, able := a.ResponseWriter.(io.ReaderFrom)
+	all, limited := src.(*io.LimitedReader)
+	if !able || !limited {
+		return io.Copy(struct{ io.Writer }{a}, src)
+	}
+	if !a.begun {
+		a.WriteHeader(http.StatusOK)
+	}
+	least := int64(a.x.control.pace.piece(maxPiece))
+	for piece := least; all.N > 0 && err == nil; {
+		part := &io.LimitedReader{R: all.R, N: min(all.N, piece)} // as os.File's sendfile wants it
+		asked := part.N
+		begin := a.x.control.now()
+		sent, late, sendErr := a.send(to, part, begin)
+		n, all.N, err = n+sent, all.N-sent, sendErr
+		switch {
+		case err == nil && sent < asked && !late:
+			return n, nil // the source has ended
+		case late || a.x.control.now().Sub(begin) > fastPiece:
+			piece = least
+		case a.x.request.TLS == nil: // what is encrypted can't go on after a deadline
+			piece = min(2*piece, mostSent)
+		}
+	}
+	return n, err
+}
+
+// send sends a piece under the deadline. If the client has taken some of it by then,
+// and is not too slow, the piece is late, which is no error.
+func (a *answer) send(to io.ReaderFrom, part io.Reader, begin time.Time) (n int64, late bool, err error) {
+	x := a.x
+	if !x.writeDeadline(begin.Add(a.left)) {
+		return 0, false, http.ErrHandlerTimeout
+	}
+	n, err = to.ReadFrom(part)
+	a.left = x.control.pace.left(a.left, x.control.now().Sub(begin), int(n))
+	if n > 0 && a.left > 0 && errors.Is(err, os.ErrDeadlineExceeded) {
+		return n, true, nil
+	}
+	return n, false, x.judge(err, slowAnswer)
 }
 
 // FlushError is for http.ResponseController.

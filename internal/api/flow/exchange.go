@@ -189,11 +189,11 @@ func (x *Exchange) release() {
 	x.held, x.reserved = 0, 0
 }
 
-// lingerBytes is how much of an unwanted body is read: the largest document that any
-// service takes.
-const lingerBytes = 2 << 20
+// maxDocument is the largest body, in bytes, of any request but an upload to S3. Who
+// uploads more, and has proved who it is, gets longer to do so in vain.
+const maxDocument = 2 << 20
 
-// linger reads the rest of a body that the handler did not want. Most clients send all
+// linger reads the rest of a body that the handler did not want, for a while. Most clients send all
 // of a body before they look at the answer; if the connection were closed meanwhile,
 // they would see that, and no answer.
 func (x *Exchange) linger() {
@@ -211,8 +211,12 @@ func (x *Exchange) linger() {
 		return
 	}
 	_ = x.answer.FlushError()
-	x.readDeadline(x.control.now().Add(x.control.limits.Linger))
-	_, _ = io.CopyN(io.Discard, x.body.src, lingerBytes)
+	wait := x.control.limits.Linger
+	if length := x.request.ContentLength; x.class == proved && (length < 0 || length > maxDocument) {
+		wait = x.control.limits.Patience
+	}
+	x.readDeadline(x.control.now().Add(wait))
+	_, _ = io.Copy(io.Discard, x.body.src) // time is the limit: to throw bytes away costs little
 	x.readDeadline(x.control.now())
 }
 

@@ -1,42 +1,18 @@
 package policy
 
-import (
-	"context"
-	"strings"
-)
+import "context"
 
 // unset lists condition keys that AWS sets for an action and this service does not:
-// the key in lower case, or its prefix if it ends in a slash, and the actions built
-// here for which AWS sets it. The keys that the service does set are listed in
-// docs/conditions.md. Some keys are missing here exactly as they would be at AWS,
-// because the account has no organisation, endpoint or second factor, or because
-// the parameter that would set the key is refused. They are evaluated as at AWS.
+// the key in lower case, and the actions built here for which AWS sets it. The keys
+// that the service does set are listed in docs/conditions.md. Some keys are missing
+// here exactly as they would be at AWS, because the account has no organisation,
+// endpoint or second factor, or because the parameter that would set the key is
+// refused. They are evaluated as at AWS.
 var unset = []struct {
 	key     string
 	actions []string
 	why     string
 }{
-	{
-		"s3:existingobjecttag/",
-		[]string{
-			"s3:getobject", "s3:getobjectversion", "s3:getobjectacl", "s3:getobjectversionacl", "s3:getobjecttagging",
-			"s3:getobjectversiontagging", "s3:getobjectattributes", "s3:getobjectversionattributes", "s3:putobjecttagging",
-			"s3:putobjectversiontagging", "s3:deleteobjecttagging", "s3:deleteobjectversiontagging", "s3:deleteobject", "s3:deleteobjectversion",
-		},
-		"the tags of an object are not read before it is decided who may have it",
-	},
-	{
-		"s3:requestobjecttag/", []string{"s3:putobjecttagging", "s3:putobjectversiontagging"},
-		"tags in the body of a request are not read before it is decided who may set them",
-	},
-	{
-		"s3:requestobjecttagkeys", []string{"s3:putobjecttagging", "s3:putobjectversiontagging"},
-		"tags in the body of a request are not read before it is decided who may set them",
-	},
-	{
-		"s3:locationconstraint", []string{"s3:createbucket"},
-		"the body of a request is not read before it is decided who may make a bucket",
-	},
 	{
 		"kms:reencryptonsamekey", []string{"kms:reencryptfrom", "kms:reencryptto"},
 		"the two keys of a ReEncrypt are judged one after the other",
@@ -68,7 +44,7 @@ func (d Document) checkKeys() error {
 // the reason.
 func (s *statement) untold(w *Work, key string) (action, why string) {
 	for _, row := range unset {
-		if key != row.key && !(strings.HasSuffix(row.key, "/") && strings.HasPrefix(key, row.key)) {
+		if key != row.key {
 			continue
 		}
 		for _, action := range row.actions {

@@ -265,31 +265,29 @@ func TestKeysThatAreNeverSet(t *testing.T) {
 		return `"Effect":"` + effect + `","Action":"` + action + `","Resource":"*","Condition":` + condition
 	}
 	const (
-		secret  = `{"StringEquals":{"s3:ExistingObjectTag/class":"secret"}}`
-		clean   = `{"StringNotEquals":{"s3:existingobjecttag/virus":"none"}}`
-		request = `{"ForAnyValue:StringEquals":{"s3:RequestObjectTagKeys":"class"}}`
+		same    = `{"Bool":{"kms:ReEncryptOnSameKey":"true"}}`
+		another = `{"StringNotEquals":{"kms:reencryptonsamekey":"true"}}`
 	)
 	for _, c := range []struct {
 		name, statement string
 		want            string // in the refusal; empty: stored
 	}{
-		{"a Deny that never holds", statement("Deny", "s3:GetObject", secret), "s3:existingobjecttag/class of s3:getobject"},
-		{"the same of all actions", statement("Deny", "s3:*", secret), "never deny"},
-		{"by NotAction", strings.Replace(statement("Deny", "ec2:*", secret), "Action", "NotAction", 1), "never deny"},
-		{"of several values", statement("Deny", "s3:PutObjectTagging", request), "s3:requestobjecttagkeys"},
-		{"of the key that is there", statement("Deny", "s3:GetObject", `{"Null":{"s3:ExistingObjectTag/class":"false"}}`), "never deny"},
-		{"an Allow that is open", statement("Allow", "s3:GetObject", clean), "without regard"},
-		{"an Allow if it exists", statement("Allow", "s3:GetObject", `{"StringEqualsIfExists":{"s3:ExistingObjectTag/class":"public"}}`), "without regard"},
+		{"a Deny that never holds", statement("Deny", "kms:ReEncryptFrom", same), "kms:reencryptonsamekey of kms:reencryptfrom"},
+		{"the same of all actions", statement("Deny", "kms:*", same), "never deny"},
+		{"by NotAction", strings.Replace(statement("Deny", "ec2:*", same), "Action", "NotAction", 1), "never deny"},
+		{"of the key that is there", statement("Deny", "kms:ReEncryptTo", `{"Null":{"kms:ReEncryptOnSameKey":"false"}}`), "never deny"},
+		{"an Allow that is open", statement("Allow", "kms:ReEncryptTo", another), "without regard"},
+		{"an Allow if it exists", statement("Allow", "kms:ReEncryptTo", `{"BoolIfExists":{"kms:ReEncryptOnSameKey":"true"}}`), "without regard"},
 		{"an Allow of all values", statement("Allow", "kms:ReEncrypt*", `{"ForAllValues:Bool":{"kms:ReEncryptOnSameKey":"true"}}`), "kms:reencryptonsamekey"},
 
-		{"a Deny that always holds", statement("Deny", "s3:GetObject", clean), ""},
-		{"an Allow that never holds", statement("Allow", "s3:GetObject", secret), ""},
-		{"another action", statement("Deny", "s3:PutObject", secret), ""},
-		{"another service", statement("Deny", "ec2:*", secret), ""},
+		{"a Deny that always holds", statement("Deny", "kms:ReEncryptTo", another), ""},
+		{"an Allow that never holds", statement("Allow", "kms:ReEncryptTo", same), ""},
+		{"another action", statement("Deny", "kms:Decrypt", same), ""},
+		{"another service", statement("Deny", "ec2:*", same), ""},
 		{"what is not built", statement("Deny", "ec2:RunInstances", `{"StringEquals":{"ec2:InstanceType":"p4d.24xlarge"}}`), ""},
 		{"an organisation", statement("Deny", "*", `{"StringEquals":{"aws:PrincipalOrgID":"o-1"}}`), ""},
 		{"another cloud's endpoint", statement("Deny", "s3:*", `{"StringNotEquals":{"aws:SourceVpce":"vpce-1"}}`), ""},
-		{"another key that begins alike", statement("Deny", "s3:*", `{"StringEquals":{"s3:ExistingObjectTags":"x"}}`), ""},
+		{"another key that begins alike", statement("Deny", "kms:*", `{"Bool":{"kms:ReEncryptOnSameKeys":"true"}}`), ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, _, err := Accept(document(c.statement), Identity)

@@ -17,8 +17,8 @@
 //	names       the signed header names, joined by ";"
 //	payload     hex SHA-256 of the body, or what X-Amz-Content-Sha256 says
 //
-// Of STREAMING- payloads only the seed signature is checked here, not the chunk
-// signatures and trailers. The asymmetric version 4a is refused. So is version 2,
-// unless the caller asks for it: EC2 queries and presigned GETs of S3 can be parsed
-// as a V2 (v2.go), and signed again with version 4 for the back end (resign.go).
+// What is signed inside a body is checked while the body is read: chunks.go verifies
+// the chunk signatures and trailers of STREAMING- payloads. The asymmetric version 4a
+// is refused. So is version 2, unless the caller asks for it: EC2 queries and
+// requests to S3 can be parsed as a V2 (v2.go).
 package sigv4

@@ -16,8 +16,7 @@ import (
 	"time"
 )
 
-// V2 is a signature of version 2, of an EC2 query or of a presigned GET of an S3
-// object. AWS has given up version 2, but some clients still use it. V2 holds
+// V2 is a signature of version 2, of an EC2 query or of a request to S3. AWS has given up version 2, but some clients still use it. V2 holds
 // copies of everything the signature covers, and outlives its request.
 type V2 struct {
 	AccessKeyID  string
@@ -92,13 +91,13 @@ func v2Query(form url.Values) string {
 	return strings.TrimPrefix(b.String(), "&")
 }
 
-// v2Signed lists the parameters of a presigned S3 query that its signature covers.
-// A query with any other is refused: whoever has the URL must not be able to turn
-// it into another request.
+// v2Signed reports whether a signature covers a parameter of an S3 query, if it is
+// there.
 func v2Signed(name string) bool {
 	switch name {
-	case "acl", "location", "logging", "partNumber", "policy", "requestPayment", "tagging", "torrent",
-		"uploadId", "uploads", "versionId", "versioning", "versions", "website", "cors", "lifecycle", "notification",
+	case "accelerate", "acl", "analytics", "cors", "delete", "inventory", "lifecycle", "location", "logging", "metrics",
+		"notification", "object-lock", "partNumber", "policy", "replication", "requestPayment", "restore", "tagging", "torrent",
+		"uploadId", "uploads", "versionId", "versioning", "versions", "website",
 		"response-content-type", "response-content-language", "response-expires", "response-cache-control",
 		"response-content-disposition", "response-content-encoding":
 		return true
@@ -106,13 +105,24 @@ func v2Signed(name string) bool {
 	return false
 }
 
-// ParseV2Object parses the signature of a presigned GET without checking it. bucket
-// is the bucket of a virtual host, or empty if the path begins with the bucket. The
-// error is ErrIncomplete, or ErrV2 if the request is not a GET, wrapped.
-func ParseV2Object(r *http.Request, bucket string) (V2, error) {
-	if r.Method != http.MethodGet {
-		return V2{}, fmt.Errorf("presigned %.10q: %w", r.Method, ErrV2)
+// v2Harmless reports whether a parameter that no signature covers may be there all
+// the same, as at AWS: it says which part of a list is asked for, or nothing. A
+// request with any other is refused: whoever has the URL must not be able to turn
+// it into another request.
+func v2Harmless(name string) bool {
+	switch name {
+	case "prefix", "delimiter", "marker", "max-keys", "encoding-type", "list-type", "start-after", "continuation-token", "fetch-owner",
+		"key-marker", "version-id-marker", "upload-id-marker", "max-uploads", "max-parts", "part-number-marker", "x-id":
+		return true
 	}
+	return false
+}
+
+// ParseV2Object parses the signature of a request to S3, in the header or in the
+// query, without checking it. bucket is the bucket of a virtual host, or empty if
+// the path begins with the bucket. The error is ErrIncomplete or ErrMismatch,
+// wrapped.
+func ParseV2Object(r *http.Request, bucket string) (V2, error) {
 	query, err := parseQuery(r.URL.RawQuery)
 	if err != nil {
 		return V2{}, err
@@ -124,18 +134,52 @@ func ParseV2Object(r *http.Request, bucket string) (V2, error) {
 		}
 		given[p.name] = p.value
 	}
-	seconds, err := strconv.ParseInt(given["Expires"], 10, 64)
-	if err != nil {
-		return V2{}, fmt.Errorf("%w: Expires must be seconds since 1970", ErrIncomplete)
+	q := V2{hash: sha1.New}
+	date := ""
+	if header, ok := strings.CutPrefix(r.Header.Get("Authorization"), "AWS "); ok {
+		date, err = q.inHeader(r.Header, header)
+	} else {
+		date, err = q.inQuery(given)
 	}
-	q := V2{
-		AccessKeyID: given["AWSAccessKeyId"], SessionToken: given["x-amz-security-token"], signature: given["Signature"],
-		hash: sha1.New, expires: time.Unix(seconds, 0),
+	if err != nil {
+		return V2{}, err
 	}
 	headers, contents := v2Headers(r.Header, given)
 	resource, err := v2Resource(r.URL, bucket, given)
-	q.toSign = strings.Join([]string{r.Method, contents["content-md5"], contents["content-type"], given["Expires"], headers + resource}, "\n")
+	q.toSign = strings.Join([]string{r.Method, contents["content-md5"], contents["content-type"], date, headers + resource}, "\n")
 	return q, err
+}
+
+// inHeader reads `KEY:signature`, and returns the date as it is signed.
+func (q *V2) inHeader(h http.Header, text string) (date string, err error) {
+	key, signature, ok := strings.Cut(text, ":")
+	if !ok || key == "" || len(h.Values("Authorization")) > 1 {
+		return "", fmt.Errorf("%w: the authorization header is not AWS KEY:signature", ErrIncomplete)
+	}
+	q.AccessKeyID, q.signature, q.SessionToken = key, signature, h.Get("X-Amz-Security-Token")
+	date = h.Get("Date")
+	text = date
+	if other := h.Get("X-Amz-Date"); other != "" {
+		date, text = "", other // it is signed with the other x-amz- headers
+	}
+	for _, form := range []string{http.TimeFormat, time.RFC1123Z, time.RFC850, time.ANSIC, dateForm} {
+		if q.date, err = time.Parse(form, text); err == nil {
+			return date, nil
+		}
+	}
+	return "", fmt.Errorf("%w: no usable X-Amz-Date or Date header", ErrIncomplete)
+}
+
+// inQuery reads the parameters of a presigned request, and returns its end as it is
+// signed.
+func (q *V2) inQuery(given map[string]string) (expires string, err error) {
+	seconds, err := strconv.ParseInt(given["Expires"], 10, 64)
+	if err != nil {
+		return "", fmt.Errorf("%w: Expires must be seconds since 1970", ErrIncomplete)
+	}
+	q.AccessKeyID, q.SessionToken, q.signature = given["AWSAccessKeyId"], given["x-amz-security-token"], given["Signature"]
+	q.expires = time.Unix(seconds, 0)
+	return given["Expires"], nil
 }
 
 // ParseV2URL is ParseV2Object for a URL that arrived as text.
@@ -181,6 +225,8 @@ func v2Resource(u *url.URL, bucket string, query map[string]string) (string, err
 	for _, name := range slices.Sorted(maps.Keys(query)) {
 		switch {
 		case name == "AWSAccessKeyId" || name == "Signature" || name == "Expires":
+			continue
+		case v2Harmless(name):
 			continue
 		case !v2Signed(name):
 			return "", fmt.Errorf("%w: parameter %.64q is not signed", ErrMismatch, name)

@@ -2,6 +2,7 @@ package sigv4
 
 import (
 	"errors"
+	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"strings"
@@ -99,7 +100,8 @@ func TestV2Object(t *testing.T) {
 		{"a header put into the query", v2Object + "&x-amz-copy-source=a", "", 0, ErrMismatch},
 		{"another sub-resource", v2Object + "&acl", "", 0, ErrMismatch},
 		{"a sub-resource that version 2 does not sign", v2Object + "&attributes", "", 0, ErrMismatch},
-		{"a listing", v2Object + "&list-type=2", "", 0, ErrMismatch},
+		{"a part of a listing", v2Object + "&list-type=2&prefix=a", "", 0, nil},
+		{"a parameter that nobody knows", v2Object + "&what", "", 0, ErrMismatch},
 		{"two ends", v2Object + "&Expires=1", "", 0, ErrIncomplete},
 		{"no end", strings.Replace(v2Object, "Expires=1704164705", "", 1), "", 0, ErrIncomplete},
 		{"bad escape", v2Object + "&a=%zz", "", 0, ErrIncomplete},
@@ -116,8 +118,8 @@ func TestV2Object(t *testing.T) {
 		})
 	}
 	r := httptest.NewRequest("PUT", v2Object, nil)
-	if _, err := ParseV2Object(r, ""); !errors.Is(err, ErrV2) {
-		t.Errorf("PUT: got %v, want %v", err, ErrV2)
+	if q, err := ParseV2Object(r, ""); err != nil || !errors.Is(q.Verify(secret, signed), ErrMismatch) {
+		t.Errorf("a PUT with the signature of a GET: %v", err)
 	}
 	r = httptest.NewRequest("GET", v2Object, nil)
 	r.Header.Set("X-Amz-Server-Side-Encryption", "aws:kms")
@@ -127,27 +129,61 @@ func TestV2Object(t *testing.T) {
 	}
 }
 
-func TestResign(t *testing.T) {
-	for name, text := range map[string]string{"plain": v2Object, "with a token and a version": v2Version} {
-		r := httptest.NewRequest("GET", text, nil)
-		r.Header.Set("User-Agent", "u")
-		q, err := ParseV2Object(r, "")
-		if err != nil {
-			t.Fatal(err)
+func TestV2InAHeader(t *testing.T) {
+	const date = "Tue, 02 Jan 2024 03:04:05 GMT"
+	part := func() *http.Request {
+		r := httptest.NewRequest("PUT", "http://box:4580/images/a%20b?uploadId=u%2F1&partNumber=2", nil)
+		r.Header = http.Header{
+			"Content-Type": {"text/plain"}, "Content-Md5": {"XUFAKrxLKna5cZ2REBfFkg=="}, "X-Amz-Meta-A": {" b  c "}, "Date": {date},
+			"Authorization": {"AWS AKIDEXAMPLE:xObsZ2YnHCPyVje75Grij4lEgxo="}, // botocore's HmacV1Auth
 		}
-		if err := q.Resign(r, secret, "us-east-1", signed); err != nil {
-			t.Fatal(err)
+		return r
+	}
+	list := func() *http.Request {
+		r := httptest.NewRequest("GET", "http://images.box:4580/?prefix=a&list-type=2", nil)
+		r.Header = http.Header{
+			"X-Amz-Date": {date}, "X-Amz-Security-Token": {"to/k+en=="}, "Date": {"Tue, 02 Jan 2024 00:00:00 GMT"},
+			"Authorization": {"AWS AKIDEXAMPLE:5vytR6H48y6codjIgiaQATD3P+Y="}, // hashlib's
 		}
-		got, err := Parse(r)
-		if err != nil {
-			t.Fatalf("%s: %v", name, err)
-		}
-		if err := got.Verify(secret, signed, ""); err != nil || got.Service != "s3" || got.Region != "us-east-1" || got.SessionToken != q.SessionToken {
-			t.Errorf("%s: %+v, %v", name, got, err)
-		}
-		if strings.Contains(r.RequestURI+r.URL.RawQuery, "Signature") || strings.Contains(text, "versionId") != strings.Contains(r.RequestURI, "?response-content-type=text%2Fplain&versionId=v1") {
-			t.Errorf("%s: asks for %s", name, r.RequestURI)
-		}
+		return r
+	}
+	with := func(r *http.Request, name, value string) *http.Request {
+		r.Header.Set(name, value)
+		return r
+	}
+	for _, c := range []struct {
+		name, bucket string
+		r            *http.Request
+		after        time.Duration
+		want         error
+	}{
+		{"botocore's", "", part(), 0, nil},
+		{"in time", "", part(), 15 * time.Minute, nil},
+		{"late", "", part(), 15*time.Minute + time.Second, ErrExpired},
+		{"early", "", part(), -15*time.Minute - time.Second, ErrExpired},
+		{"another type", "", with(part(), "Content-Type", "text/html"), 0, ErrMismatch},
+		{"another digest", "", with(part(), "Content-Md5", "AAAA"), 0, ErrMismatch},
+		{"another header", "", with(part(), "X-Amz-Acl", "private"), 0, ErrMismatch},
+		{"another time", "", with(part(), "Date", "Tue, 02 Jan 2024 03:04:06 GMT"), 0, ErrMismatch},
+		{"no time", "", with(part(), "Date", ""), 0, ErrIncomplete},
+		{"no signature", "", with(part(), "Authorization", "AWS AKIDEXAMPLE"), 0, ErrIncomplete},
+		{"no key", "", with(part(), "Authorization", "AWS :AAAA"), 0, ErrIncomplete},
+		{"its own date header and a virtual host", "images", list(), 0, nil},
+		{"another bucket", "other", list(), 0, ErrMismatch},
+		{"another token", "images", with(list(), "X-Amz-Security-Token", "x"), 0, ErrMismatch},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			q, err := ParseV2Object(c.r, c.bucket)
+			if err == nil {
+				err = q.Verify(secret, signed.Add(c.after))
+			}
+			if !errors.Is(err, c.want) {
+				t.Errorf("got %v, want %v", err, c.want)
+			}
+			if c.want == nil && (q.AccessKeyID != key || q.SessionToken != c.r.Header.Get("X-Amz-Security-Token")) {
+				t.Errorf("key %s, token %s", q.AccessKeyID, q.SessionToken)
+			}
+		})
 	}
 }
 

@@ -85,11 +85,16 @@ func (q Request) sign(secret Secret, payload string) []byte {
 	toSign := strings.Join([]string{
 		algorithm, q.Date.Format(dateForm), q.scope, HashBody([]byte(canonical)),
 	}, "\n")
+	return mac(q.signingKey(secret), toSign)
+}
+
+// signingKey derives the key of q's scope.
+func (q Request) signingKey(secret Secret) []byte {
 	key := []byte("AWS4" + secret.Reveal())
 	for part := range strings.SplitSeq(q.scope, "/") {
 		key = mac(key, part)
 	}
-	return mac(key, toSign)
+	return key
 }
 
 func mac(key []byte, text string) []byte {

@@ -48,12 +48,9 @@ func (s *Service) mayRead(ctx context.Context, req Request, loc source.Location)
 	if err != nil {
 		return err
 	}
-	partition := awsid.Partition(req.Region)
-	object := "arn:" + partition + ":s3:::" + loc.Bucket + "/" + loc.Key
-	origin := req.Origin
 	for _, p := range []iam.Principal{role, req.Caller} {
-		err := iam.Authorize(ctx, p, "s3:GetObject", origin.Context(), object)
-		if _, refused := errors.AsType[*iam.DeniedError](err); refused {
+		err := s.Sources.MayRead(ctx, p, loc, req.Origin.Context())
+		if errors.Is(err, source.ErrNoAccess) {
 			return &ObjectError{loc.Bucket, loc.Key, err}
 		}
 		if err != nil {

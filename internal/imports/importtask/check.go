@@ -21,7 +21,7 @@ func (s *Service) Check(ctx context.Context, req Request) error {
 	if err := s.room(ctx, req.Home()); err != nil {
 		return err
 	}
-	loc, err := s.Sources.Resolve(req.source(s.Now()))
+	loc, err := s.Sources.Resolve(ctx, req.source(s.Now()))
 	if err != nil {
 		return err
 	}

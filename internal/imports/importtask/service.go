@@ -11,6 +11,8 @@ import (
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 
 	"github.com/diskport/diskport/internal/awsid"
+	"github.com/diskport/diskport/internal/identity/iam"
+	"github.com/diskport/diskport/internal/identity/policy"
 	"github.com/diskport/diskport/internal/identity/secret"
 	"github.com/diskport/diskport/internal/imports/source"
 	"github.com/diskport/diskport/internal/listing"
@@ -51,7 +53,9 @@ const maxShown = 4096
 // Sources finds and pins what is to be imported. source.Opener implements it.
 type Sources interface {
 	// Resolve returns where the image lies. It does not look whether it is there.
-	Resolve(req source.Request) (source.Location, error)
+	Resolve(ctx context.Context, req source.Request) (source.Location, error)
+	// MayRead fails with source.ErrNoAccess unless policies let who read the object.
+	MayRead(ctx context.Context, who iam.Principal, loc source.Location, with policy.Context) error
 	// Pin keeps the object as it is, or at least recognisable, until Release.
 	Pin(ctx context.Context, id string, loc source.Location) (source.Pin, error)
 	Releaser
@@ -67,7 +71,7 @@ func (s *Service) Import(ctx context.Context, req Request) (Task, error) {
 	if err := s.room(ctx, req.Home()); err != nil {
 		return Task{}, err
 	}
-	loc, err := s.Sources.Resolve(req.source(s.Now()))
+	loc, err := s.Sources.Resolve(ctx, req.source(s.Now()))
 	if err != nil {
 		return Task{}, err
 	}

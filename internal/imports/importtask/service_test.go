@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -33,8 +34,16 @@ type sources struct {
 	pinned map[string]bool
 }
 
-func (s *sources) Resolve(r source.Request) (source.Location, error) {
+func (s *sources) Resolve(_ context.Context, r source.Request) (source.Location, error) {
 	return source.ParseLocation(r)
+}
+
+func (*sources) MayRead(ctx context.Context, who iam.Principal, l source.Location, with policy.Context) error {
+	err := iam.Authorize(ctx, who, "s3:GetObject", with, "arn:aws:s3:::"+l.Bucket+"/"+l.Key)
+	if _, refused := errors.AsType[*iam.DeniedError](err); refused {
+		return fmt.Errorf("%w: %w", source.ErrNoAccess, err)
+	}
+	return err
 }
 
 func (s *sources) Pin(_ context.Context, id string, l source.Location) (source.Pin, error) {

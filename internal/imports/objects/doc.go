@@ -1,26 +1,22 @@
-// Package objects is the embedded S3: the life of the gateway that stores uploads,
-// its layout on disk, and pins, by which an import keeps reading the object that it
-// was given even if that is replaced or deleted.
+// Package objects is the embedded S3 behind its edge: buckets, objects and their
+// versions, multipart uploads, and pins, by which an import keeps reading the object
+// that it was given even if that is replaced or deleted.
 //
-// In the flow it stands between s3gate, which forwards verified S3 requests
-// over Gateway.Transport, and source, which pins and reads objects without
-// going through HTTP.
+// In the flow it stands between s3api, which speaks HTTP, and source, which pins and
+// reads objects without going through HTTP.
 //
-// Layout below the data directory:
+// Names and all that is known of objects are rows (store.go; package metadb). Bytes lie
+// in pieces: files that are written once, under a number that is never used again. An
+// object, a part of an upload or a pin names a content, which is a sequence of ranges
+// of pieces and never changes: so a copy, a completed upload or a pin moves no bytes.
 //
-//	s3/<bucket>/<key>    objects, as the gateway's posix back end keeps them
-//	s3/<bucket>/.sgwtmp  its unfinished uploads
-//	s3-meta/             ETags and the like, where the file system has no
-//	                     extended attributes; else they lie on the files
-//	pins/<pin id>        hard links to pinned objects
+//	NewPiece … Finish   a file is durable, and has only a row of its own      piece.go
+//	Put, PutPart        one transaction names it; the answer comes after it
+//	Open                reads the pieces of a content at random               reader.go
+//	Sweep               frees the files that nothing names any more           sweep.go
 //
-// All three must be on one file system. The gateway writes each object to a new
-// inode and renames it into place, so a hard link is a stable snapshot: replacing
-// or deleting the object removes a name, but no data. Only metadata (tags) can
-// change afterwards, which an import doesn't read.
-//
-// Two things about the gateway (github.com/versity/versitygw) that callers
-// must know: it works on paths relative to the working directory, so while a
-// Gateway runs the process stands in <data>/s3 and every other path of the
-// process must be absolute; and there can be one Gateway in a process at a time.
+// The order is that of the block store: the row of a piece is committed before the first
+// byte of its file, and the file is durable before a row names its bytes. So a process
+// that dies leaves open pieces, which the sweep of the next one frees, and never half an
+// object.
 package objects

@@ -52,3 +52,9 @@ func (f *File) NextData(off int64) (start, end int64, err error) {
 }
 
 var _ io.Closer = (*File)(nil)
+
+// NewFile makes a File of f, which it owns from now on, to be read as size
+// bytes last modified at modTime.
+func NewFile(f *os.File, size int64, modTime time.Time) *File {
+	return &File{f: f, size: size, modTime: modTime}
+}

@@ -1,12 +1,9 @@
 package objects
 
 import (
-	"context"
 	"os"
 	"path/filepath"
 	"testing"
-
-	"github.com/versity/versitygw/auth"
 )
 
 // extent is a range that NextData reports.
@@ -80,38 +77,4 @@ func sparse(t *testing.T, data []int64, size int64) *File {
 		t.Fatal(err)
 	}
 	return NewFile(f, info.Size(), info.ModTime())
-}
-
-func TestSideCar(t *testing.T) {
-	dir := t.TempDir()
-	s, err := Open(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	if err := s.useSideCar(); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.MkdirAll(filepath.Join(dir, bucketsDir, "bucket"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, bucketsDir, "bucket", "k"), []byte("content"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	acl := []byte(`{"Owner":"` + accountA + `"}`)
-	if _, err := auth.ParseACL(acl); err != nil {
-		t.Fatal(err)
-	}
-	for _, a := range []struct{ key, name, value string }{{"", aclAttr, string(acl)}, {"k", etagAttr, `"tag"`}} {
-		if err := s.meta.StoreAttribute(nil, "bucket", a.key, a.name, []byte(a.value)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	pin, err := s.Pin(context.Background(), "bucket", "k", "id")
-	if err != nil || pin.ETag != `"tag"` || pin.Size != 7 {
-		t.Errorf("Pin = %+v, %v", pin, err)
-	}
-	if owner, err := s.BucketOwner(t.Context(), "bucket"); err != nil || owner != accountA {
-		t.Errorf("BucketOwner = %q, %v", owner, err)
-	}
 }

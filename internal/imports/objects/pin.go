@@ -2,176 +2,41 @@ package objects
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
-	"strings"
-	"syscall"
 	"time"
-
-	"github.com/versity/versitygw/backend/meta"
 )
 
-// Pin names the bytes that an object had when it was pinned.
+// Pin keeps the bytes that an object had when it was pinned.
 type Pin struct {
-	ID      string
-	Size    int64     // bytes
-	ETag    string    // as S3 shows it, with its quotation marks
-	ModTime time.Time // of the file, not of the pin
+	ID       string
+	Size     int64  // bytes
+	ETag     string // without its quotation marks
+	Version  string // of the object that was pinned
+	Modified time.Time
+	Content  ContentID // for the stores alone
 }
 
-// Pin keeps the object's present bytes under the name id until Release, and
-// returns once they and that name are durable (the gateway doesn't sync what
-// it stores). The id must be new: letters, digits, "-", "_", ".".
-//
-// It fails with ErrNoSuchObject for an object that isn't there. Where attributes
-// lie in side-car files, the ETag is the one on record at that moment, which may
-// belong to a simultaneous upload; size and bytes are always those of the pin.
-func (s *Store) Pin(ctx context.Context, bucket, key, id string) (Pin, error) {
-	path, ok := objectPath(bucket, key)
-	if !ok {
-		return Pin{}, fmt.Errorf("pinning %s/%s: %w", bucket, key, ErrNoSuchObject)
-	}
-	if !validPinID(id) {
-		return Pin{}, fmt.Errorf("pinning %s/%s: invalid pin id %q", bucket, key, id)
-	}
-	link := filepath.Join(pinsDir, id)
-	if err := s.link(ctx, path, link); err != nil {
-		return Pin{}, fmt.Errorf("pinning %s/%s: %w", bucket, key, s.linkError(path, err))
-	}
-	pin, err := s.settle(bucket, key, id, link)
+// Pin keeps the present bytes of an object, or of a version, under the name id until
+// Release. ErrNoSuchBucket, ErrNoSuchObject, ErrNoSuchVersion, ErrPinned.
+func (s *Service) Pin(ctx context.Context, bucket, key, version, id string) (Pin, error) {
+	return s.store.Pin(ctx, bucket, key, version, id)
+}
+
+// OpenPin opens pinned bytes; ctx is that of all reads. The caller closes the Reader;
+// releasing the pin meanwhile doesn't disturb it. ErrNoSuchPin, and what Open fails
+// with.
+func (s *Service) OpenPin(ctx context.Context, id string) (*Reader, error) {
+	p, err := s.store.Pinned(ctx, id)
 	if err != nil {
-		return Pin{}, errors.Join(fmt.Errorf("pinning %s/%s: %w", bucket, key, err), s.root.Remove(link))
+		return nil, err
 	}
-	return pin, nil
+	return s.openContent(ctx, p.Content)
 }
 
-// longestPause is the last of the pauses in which an object that is not there is
-// looked for again; all together they take twice as long.
-const longestPause = 64 * time.Millisecond
-
-// link makes a hard link to an object. The gateway replaces one by removing it
-// first, so that for a moment there is none.
-func (s *Store) link(ctx context.Context, path, link string) error {
-	err := s.root.Link(path, link)
-	for pause := time.Millisecond; errors.Is(err, fs.ErrNotExist) && pause <= longestPause; pause *= 2 {
-		again := time.NewTimer(pause)
-		select {
-		case <-ctx.Done():
-			again.Stop()
-			return ctx.Err()
-		case <-again.C:
-		}
-		err = s.root.Link(path, link)
-	}
-	return err
+// Release drops a pin. Dropping one that doesn't exist succeeds.
+func (s *Service) Release(ctx context.Context, id string) error {
+	defer s.wake()
+	return s.store.Release(ctx, id)
 }
 
-// linkError turns the errors of linking a missing object or a folder into
-// ErrNoSuchObject.
-func (s *Store) linkError(path string, err error) error {
-	for _, gone := range []error{fs.ErrNotExist, syscall.ENOTDIR, syscall.ENAMETOOLONG} {
-		if errors.Is(err, gone) {
-			return ErrNoSuchObject
-		}
-	}
-	if info, statErr := s.root.Lstat(path); statErr == nil && info.IsDir() {
-		return ErrNoSuchObject
-	}
-	return err
-}
-
-// settle makes a new link durable and reads what it names.
-func (s *Store) settle(bucket, key, id, link string) (Pin, error) {
-	// The gateway never makes symbolic links; one would be linked itself instead of
-	// its target.
-	if info, err := s.root.Lstat(link); err != nil {
-		return Pin{}, err
-	} else if !info.Mode().IsRegular() {
-		return Pin{}, ErrNoSuchObject
-	}
-	f, err := s.root.Open(link)
-	if err != nil {
-		return Pin{}, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return Pin{}, err
-	}
-	etag, err := s.attribute(f, bucket, strings.TrimPrefix(key, "/"), etagAttr)
-	if err != nil && !errors.Is(err, meta.ErrNoSuchKey) {
-		return Pin{}, fmt.Errorf("reading the ETag: %w", err)
-	}
-	if err := f.Sync(); err != nil {
-		return Pin{}, err
-	}
-	if err := s.syncPins(); err != nil {
-		return Pin{}, err
-	}
-	return Pin{ID: id, Size: info.Size(), ETag: string(etag), ModTime: info.ModTime()}, nil
-}
-
-// Open opens the pinned bytes for reading, and fails with ErrChanged when they
-// are not those on record, with ErrNoSuchPin when the pin was released. The
-// caller closes the File; releasing the pin meanwhile doesn't disturb it.
-func (s *Store) Open(_ context.Context, pin Pin) (*File, error) {
-	if !validPinID(pin.ID) {
-		return nil, fmt.Errorf("opening pin %q: %w", pin.ID, ErrNoSuchPin)
-	}
-	f, err := s.root.Open(filepath.Join(pinsDir, pin.ID))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("opening pin %s: %w", pin.ID, ErrNoSuchPin)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("opening pin %s: %w", pin.ID, err)
-	}
-	file := NewFile(f, pin.Size, pin.ModTime)
-	if err := file.Check(); err != nil {
-		return nil, errors.Join(fmt.Errorf("opening pin %s: %w", pin.ID, err), f.Close())
-	}
-	return file, nil
-}
-
-// Release drops the pin. Dropping one that doesn't exist succeeds.
-func (s *Store) Release(_ context.Context, id string) error {
-	if !validPinID(id) {
-		return nil
-	}
-	err := s.root.Remove(filepath.Join(pinsDir, id))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("releasing pin %s: %w", id, err)
-	}
-	return nil
-}
-
-// Pins lists the ids of all pins, so that those without a task can be swept.
-func (s *Store) Pins(_ context.Context) ([]string, error) {
-	entries, err := fs.ReadDir(s.root.FS(), pinsDir)
-	if err != nil {
-		return nil, fmt.Errorf("listing pins: %w", err)
-	}
-	var ids []string
-	for _, e := range entries {
-		if validPinID(e.Name()) {
-			ids = append(ids, e.Name())
-		}
-	}
-	return ids, nil
-}
-
-func (s *Store) syncPins() error {
-	dir, err := s.root.Open(pinsDir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
-}
-
-// NewFile makes a File of f, which it owns from now on, to be read as size
-// bytes last modified at modTime.
-func NewFile(f *os.File, size int64, modTime time.Time) *File {
-	return &File{f: f, size: size, modTime: modTime}
-}
+// Pins returns the ids of all pins, so that those without a task can be swept.
+func (s *Service) Pins(ctx context.Context) ([]string, error) { return s.store.Pins(ctx) }

@@ -2,139 +2,207 @@ package objects
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
+	"time"
 
-	"github.com/versity/versitygw/auth"
-	"github.com/versity/versitygw/backend/meta"
+	"github.com/diskport/diskport/internal/tag"
 )
 
-// Errors to branch on.
-var (
-	// ErrNoSuchBucket: the bucket doesn't exist, or no bucket can have that name.
-	ErrNoSuchBucket = errors.New("no such bucket")
-	// ErrNoSuchObject: the object doesn't exist, is a directory object, or no
-	// object can have that key.
-	ErrNoSuchObject = errors.New("no such object")
-	// ErrNoSuchPin: the pin was released or never made.
-	ErrNoSuchPin = errors.New("no such pin")
-	// ErrChanged: the pinned bytes are not those that were pinned.
-	ErrChanged = errors.New("pinned object changed")
-)
+// PieceID names a piece: a file that is written once. It is never used again.
+type PieceID int64
 
-// Directories below the data directory.
-const (
-	bucketsDir = "s3"
-	metaDir    = "s3-meta"
-	pinsDir    = "pins"
-)
+// ContentID names an immutable sequence of ranges of pieces, which are the bytes of
+// objects, parts and pins. It is never used again.
+type ContentID int64
 
-// Names of the gateway's attributes.
-const (
-	etagAttr = "etag"
-	aclAttr  = "acl"
-)
-
-// Store is the embedded S3's layout on disk. It works without a running Gateway.
-// All methods may be called concurrently.
-type Store struct {
-	dir  string   // absolute data directory
-	root *os.Root // the same; nothing reached through it lies outside
-	meta meta.MetadataStorer
-	attr bool // attributes lie on the files and not in side-car files
+// Content is what a ContentID names.
+type Content struct {
+	Size       int64  // bytes
+	Account    string // that stored it first, whose data key it is encrypted with
+	Encryption Encryption
+	Extents    []Extent // in order, one after the other
 }
 
-// Open prepares the layout below the data directory dir, making what is
-// missing. It fails where hard links don't work, and falls back to side-car
-// files where extended attributes don't. The caller closes the Store after the
-// Gateway that serves it.
-func Open(dir string) (*Store, error) {
-	abs, err := filepath.Abs(dir)
-	if err != nil {
-		return nil, fmt.Errorf("making %s absolute: %w", dir, err)
-	}
-	for _, d := range []string{bucketsDir, pinsDir} {
-		if err := os.MkdirAll(filepath.Join(abs, d), 0o700); err != nil {
-			return nil, fmt.Errorf("making the object store: %w", err)
-		}
-	}
-	root, err := os.OpenRoot(abs)
-	if err != nil {
-		return nil, fmt.Errorf("opening the object store: %w", err)
-	}
-	s := &Store{dir: abs, root: root}
-	if err := s.probe(); err != nil {
-		root.Close()
-		return nil, err
-	}
-	return s, nil
+// Extent is a range of a piece.
+type Extent struct {
+	Piece     PieceID
+	Skip, Len int64 // bytes
 }
 
-// Close releases the directory. Opened pins stay readable.
-func (s *Store) Close() error { return s.root.Close() }
-
-// BucketOwner returns the account that made the bucket, or ErrNoSuchBucket.
-func (s *Store) BucketOwner(_ context.Context, bucket string) (account string, err error) {
-	if !validBucket(bucket) {
-		return "", fmt.Errorf("bucket %q: %w", bucket, ErrNoSuchBucket)
-	}
-	info, err := s.root.Lstat(filepath.Join(bucketsDir, bucket))
-	if errors.Is(err, fs.ErrNotExist) || err == nil && !info.IsDir() {
-		return "", fmt.Errorf("bucket %q: %w", bucket, ErrNoSuchBucket)
-	}
-	if err != nil {
-		return "", fmt.Errorf("bucket %q: %w", bucket, err)
-	}
-	raw, err := s.attribute(nil, bucket, "", aclAttr)
-	if errors.Is(err, meta.ErrNoSuchKey) || errors.Is(err, fs.ErrNotExist) {
-		// It is being made or removed, and has no owner.
-		return "", fmt.Errorf("bucket %q: %w", bucket, ErrNoSuchBucket)
-	}
-	if err != nil {
-		return "", fmt.Errorf("reading the owner of bucket %q: %w", bucket, err)
-	}
-	acl, err := auth.ParseACL(raw)
-	if err != nil {
-		return "", fmt.Errorf("reading the owner of bucket %q: %w", bucket, err)
-	}
-	return acl.Owner, nil
-}
-
-// Buckets returns the names of an account's buckets, sorted.
-func (s *Store) Buckets(ctx context.Context, account string) (names []string, err error) {
-	entries, err := fs.ReadDir(s.root.FS(), bucketsDir)
-	if err != nil {
-		return nil, fmt.Errorf("listing buckets: %w", err)
-	}
-	for _, e := range entries {
-		owner, err := s.BucketOwner(ctx, e.Name())
-		if errors.Is(err, ErrNoSuchBucket) { // the gateway's own folder, or gone by now
+// Range returns the extents of a range of the content, which must lie in it.
+func (c Content) Range(off, n int64) []Extent {
+	var out []Extent
+	for _, e := range c.Extents {
+		if off >= e.Len {
+			off -= e.Len
 			continue
 		}
-		if err != nil {
-			return nil, err
+		if n <= 0 {
+			break
 		}
-		if owner == account {
-			names = append(names, e.Name())
-		}
+		e.Skip, e.Len = e.Skip+off, min(e.Len-off, n)
+		n, off = n-e.Len, 0
+		out = append(out, e)
 	}
-	return names, nil
+	return out
 }
 
-// HasBucket reports whether the account has a bucket of the name.
-func (s *Store) HasBucket(account, bucket string) bool {
-	owner, err := s.BucketOwner(context.Background(), bucket) // which needs nothing of it
-	return err == nil && owner == account
+// Change is what an event needs besides what is asked for.
+type Change struct {
+	At    time.Time
+	Quota int64 // bytes that an account may store; 0: no limit
 }
 
-// attribute reads one of the gateway's attributes: of f when attributes lie on
-// files and f is not nil, else of the object (or the bucket, with key empty).
-func (s *Store) attribute(f *os.File, bucket, key, name string) ([]byte, error) {
-	if s.attr {
-		bucket = filepath.Join(s.dir, bucketsDir, bucket)
-	}
-	return s.meta.RetrieveAttribute(f, bucket, key, name)
+// Store keeps buckets, objects and what belongs to them. Each method is one event and
+// one transaction. Package objectstest has its suite, package metadb implements it.
+type Store interface {
+	BucketStore
+	BucketSettings
+	ObjectStore
+	ObjectLists
+	UploadStore
+	UploadLists
+	PinStore
+	PieceStore
+}
+
+// BucketStore are the events of buckets.
+type BucketStore interface {
+	// CreateBucket fails with *BucketExistsError.
+	CreateBucket(ctx context.Context, b Bucket) error
+	// Bucket fails with ErrNoSuchBucket.
+	Bucket(ctx context.Context, name string) (Bucket, error)
+	// DeleteBucket drops settings and unfinished uploads too. ErrNoSuchBucket,
+	// ErrBucketNotEmpty.
+	DeleteBucket(ctx context.Context, name string) error
+	// Buckets returns a page in the order of names.
+	Buckets(ctx context.Context, q BucketQuery) ([]Bucket, error)
+	// OwnedBuckets counts the buckets of an account.
+	OwnedBuckets(ctx context.Context, account string) (int, error)
+}
+
+// BucketSettings are the settings of buckets. All fail with ErrNoSuchBucket.
+type BucketSettings interface {
+	SetVersioning(ctx context.Context, bucket string, v Versioning) error
+	// Setting fails with ErrNoSuchSetting.
+	Setting(ctx context.Context, bucket, name string) (document []byte, err error)
+	SetSetting(ctx context.Context, bucket string, s Setting) error
+	DeleteSetting(ctx context.Context, bucket, name string) error
+}
+
+// ObjectStore are the events of objects. What is no longer named by any object, part or
+// pin is let go in the same transaction.
+type ObjectStore interface {
+	// Put makes p.Piece the bytes of an object. ErrNoSuchBucket, ErrQuota, and what
+	// Conditions.Check fails with.
+	Put(ctx context.Context, p Put, c Change) (Object, error)
+	// Copy fails as Put does, and with ErrNoSuchObject if the source's content is gone.
+	Copy(ctx context.Context, p Copy, c Change) (Object, error)
+	// Object returns a version, or the latest one, which may be a delete marker.
+	// ErrNoSuchBucket, ErrNoSuchObject, ErrNoSuchVersion.
+	Object(ctx context.Context, bucket, key, version string) (Object, error)
+	// Delete answers each deletion in its place; Deleted.Err is what Conditions.Check
+	// fails with. ErrNoSuchBucket.
+	Delete(ctx context.Context, bucket string, all []Deletion, c Change) ([]Deleted, error)
+	// SetTags fails as Object does, and with ErrNoSuchObject for a delete marker.
+	SetTags(ctx context.Context, bucket, key, version string, tags tag.Set) (Object, error)
+}
+
+// KeyRange is a run of keys in a bucket: from First on, or behind After if that is not
+// empty, of those that begin with Prefix.
+type KeyRange struct {
+	Bucket       string
+	Prefix       string
+	First, After string
+	// AfterItem continues within the key After, behind this version or upload; empty:
+	// behind all of them.
+	AfterItem string
+	// Delimiter, for objects alone: of the keys that have it behind Prefix and are alike up
+	// to there, only the first is returned, and the others are skipped without being
+	// read.
+	Delimiter string
+	Limit     int
+}
+
+// ObjectLists read without changing anything. They fail with ErrNoSuchBucket.
+type ObjectLists interface {
+	// Objects returns the latest versions that are no delete markers, in the order of
+	// the bytes of their keys.
+	Objects(ctx context.Context, r KeyRange) ([]Object, error)
+	// Versions returns all versions, by key, the newest of a key first.
+	Versions(ctx context.Context, r KeyRange) ([]Object, error)
+	// ObjectParts returns the parts that a content was put together of.
+	ObjectParts(ctx context.Context, id ContentID, after, limit int) ([]Part, error)
+	// Content returns what an id names, or ErrNoSuchObject.
+	Content(ctx context.Context, id ContentID) (Content, error)
+	// Usage returns the bytes that an account is charged with.
+	Usage(ctx context.Context, account string) (int64, error)
+}
+
+// NewPart is a part to be stored: a piece, or a range of a content.
+type NewPart struct {
+	Bucket, Key, Upload string
+	Part                Part
+	Piece               PieceID   // 0: of Source
+	Source              ContentID //
+	Off                 int64     // bytes into Source; the length is Part.Size
+	DataKey             []byte    // that it is encrypted with, wrapped
+}
+
+// UploadStore are the events of multipart uploads. All but CreateUpload fail with
+// ErrNoSuchUpload.
+type UploadStore interface {
+	// CreateUpload fails with ErrNoSuchBucket; it sets Account. The ids of later uploads
+	// are greater, and made of lower-case letters and digits.
+	CreateUpload(ctx context.Context, u Upload) (Upload, error)
+	Upload(ctx context.Context, bucket, key, id string) (Upload, error)
+	// PutPart replaces a part of that number. ErrQuota; ErrNoSuchObject if Source is gone;
+	// ErrEncryption if DataKey is not the upload's.
+	PutPart(ctx context.Context, p NewPart, c Change) error
+	// CompleteUpload makes an object of what Assemble says, and answers a repeated
+	// completion as the first. ErrQuota, and what Assemble and Conditions.Check fail with.
+	CompleteUpload(ctx context.Context, p Completion, c Change) (Object, error)
+	AbortUpload(ctx context.Context, bucket, key, id string) error
+}
+
+// UploadLists read lists of uploads.
+type UploadLists interface {
+	// Uploads returns unfinished uploads by key, and those of a key as they began.
+	// ErrNoSuchBucket.
+	Uploads(ctx context.Context, r KeyRange) ([]Upload, error)
+	// Parts fails with ErrNoSuchUpload.
+	Parts(ctx context.Context, bucket, key, id string, after, limit int) ([]Part, error)
+	// ExpireUploads aborts uploads that began before a time. ErrNoSuchBucket.
+	ExpireUploads(ctx context.Context, bucket, prefix string, before time.Time, limit int) (int, error)
+	// ForgetCompletions forgets the completions before a time: a repetition of them
+	// fails with ErrNoSuchUpload from then on.
+	ForgetCompletions(ctx context.Context, before time.Time) error
+}
+
+// PinStore are the events of pins.
+type PinStore interface {
+	// Pin fails as Object does, with ErrNoSuchObject for a delete marker, and with
+	// ErrPinned.
+	Pin(ctx context.Context, bucket, key, version, id string) (Pin, error)
+	// Pinned returns a pin, or ErrNoSuchPin.
+	Pinned(ctx context.Context, id string) (Pin, error)
+	// Release succeeds if there is no such pin.
+	Release(ctx context.Context, id string) error
+	Pins(ctx context.Context) ([]string, error)
+}
+
+// PieceStore are the rows of pieces. A piece is open from AddPieces until an event
+// makes a content of it, or its writer lets it go; it is garbage once no content names
+// it and no living writer has it open, and stays garbage.
+type PieceStore interface {
+	// AddPieces notes ids that a writer may use from now on.
+	AddPieces(ctx context.Context, writer int64, ids []PieceID) error
+	// DropPieces lets go of open pieces. Those that a content names stay.
+	DropPieces(ctx context.Context, ids []PieceID) error
+	// Garbage condemns pieces that are garbage, if writer is the only living one, and
+	// returns at most limit condemned ones with ids above after, in order.
+	Garbage(ctx context.Context, writer int64, after PieceID, limit int) ([]PieceID, error)
+	// ForgetPieces deletes the rows of condemned pieces whose files are gone.
+	ForgetPieces(ctx context.Context, ids []PieceID) error
+	// KnownPieces returns those of ids that have a row, or that a content names.
+	KnownPieces(ctx context.Context, ids []PieceID) (map[PieceID]bool, error)
 }

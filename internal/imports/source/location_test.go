@@ -26,7 +26,7 @@ func TestParseLocation(t *testing.T) {
 		{"s3", "s3://bucket/a/b.vmdk", "bucket", "a/b.vmdk", "", false},
 		{"s3, upper case scheme", "S3://bucket/k", "bucket", "k", "", false},
 		{"s3, taken literally", "s3://bucket/a b%20c?d#e", "bucket", "a b%20c?d#e", "", false},
-		{"s3, folded", "s3://bucket//a//b", "bucket", "a/b", "", false},
+		{"s3, empty segments", "s3://bucket//a//b/", "bucket", "/a//b/", "", false},
 		{"virtual-hosted", "https://bucket.s3.amazonaws.com/a%20b+c", "bucket", "a b+c", "", false},
 		{"virtual-hosted, region", "https://bucket.s3.eu-west-1.amazonaws.com/k", "bucket", "k", "eu-west-1", false},
 		{"virtual-hosted, old region", "https://bucket.s3-us-west-2.amazonaws.com/k", "bucket", "k", "us-west-2", false},

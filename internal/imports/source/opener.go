@@ -8,9 +8,9 @@ import (
 	"io"
 
 	"github.com/diskport/diskport/diskimage"
-	"github.com/diskport/diskport/internal/awsid"
 	"github.com/diskport/diskport/internal/identity/iam"
 	"github.com/diskport/diskport/internal/identity/sigv4"
+	"github.com/diskport/diskport/internal/imports/bucketpolicy"
 	"github.com/diskport/diskport/internal/imports/objects"
 )
 
@@ -28,25 +28,29 @@ type Object interface {
 
 // Opener finds, pins and opens sources. Its methods may be called concurrently.
 type Opener struct {
-	Objects   *objects.Store
+	Objects   *objects.Service
+	Buckets   *bucketpolicy.Judge
 	Foreign   *ForeignS3 // nil where the embedded S3 is the only one
 	Handovers *Handovers
 	Keys      iam.AccessKeys
-	Region    string // of all buckets of the embedded S3
+	Region    string // of imports whose pins name none: they are older
 
 	AllowSigV2 bool // take presigned Urls of signature version 2
 }
 
 // Resolve is ParseLocation for this service: it fails with ErrRegion for a Url of
-// another region than the import's, and with ErrLocation for a token that was not handed out.
-func (o *Opener) Resolve(req Request) (Location, error) {
+// another region than the import's, and with ErrLocation for a token that was not
+// handed out.
+func (o *Opener) Resolve(ctx context.Context, req Request) (Location, error) {
 	if o.Foreign != nil {
 		req.Endpoint = o.Foreign.endpoint
 	}
 	loc, err := ParseLocation(req)
-	if err == nil && loc.Kind == Foreign && loc.named && !loc.Presigned && o.Objects.HasBucket(req.Account, loc.Bucket) {
-		loc.Kind = Embedded // an account's own bucket here comes before what is elsewhere
-		loc, err = loc.of(loc.Bucket, loc.Key)
+	if err == nil && loc.Kind == Foreign && loc.named && !loc.Presigned {
+		var own bool
+		if own, err = o.owns(ctx, req.Account, loc.Bucket); own {
+			loc.Kind = Embedded // an account's own bucket here comes before what is elsewhere
+		}
 	}
 	switch {
 	case err != nil:
@@ -57,6 +61,15 @@ func (o *Opener) Resolve(req Request) (Location, error) {
 		return Location{}, refuse("nothing was handed over")
 	}
 	return loc, nil
+}
+
+// owns reports whether an account has a bucket of the embedded S3.
+func (o *Opener) owns(ctx context.Context, account, bucket string) (bool, error) {
+	b, err := o.Objects.Bucket(ctx, bucket)
+	if errors.Is(err, objects.ErrNoSuchBucket) {
+		return false, nil
+	}
+	return err == nil && b.Account == account, err
 }
 
 // Pin keeps the bytes at loc under the name id until Release; they are durable when
@@ -76,37 +89,37 @@ func (o *Opener) Pin(ctx context.Context, id string, loc Location) (Pin, error) 
 	if loc.Kind == Foreign {
 		return o.Foreign.pin(ctx, id, loc)
 	}
+	bucket, missing := o.Objects.Bucket(ctx, loc.Bucket)
 	account := loc.account
-	if loc.Presigned {
+	if loc.Presigned { // whoever can't sign is not told what there is
 		var err error
-		if account, err = o.presigner(ctx, loc); err != nil {
+		if account, err = o.presigner(ctx, loc, cmp.Or(bucket.Region, loc.within)); err != nil {
 			return Pin{}, fmt.Errorf("checking the Url of %s/%s: %w", loc.Bucket, loc.Key, err)
 		}
 	}
-	owner, err := o.Objects.BucketOwner(ctx, loc.Bucket)
-	if err != nil {
-		return Pin{}, translate(err)
+	if missing != nil {
+		return Pin{}, translate(missing)
 	}
-	if owner != account {
+	if bucket.Account != account {
 		return Pin{}, fmt.Errorf("bucket %s is another account's: %w", loc.Bucket, ErrNoAccess)
 	}
-	if loc.within != o.Region {
-		return Pin{}, fmt.Errorf("bucket %s is in %s: %w", loc.Bucket, o.Region, ErrRegion)
+	if loc.within != bucket.Region {
+		return Pin{}, fmt.Errorf("bucket %s: %w: %s", loc.Bucket, ErrRegion, bucket.Region)
 	}
-	pinned, err := o.Objects.Pin(ctx, loc.Bucket, loc.Key, id)
+	pinned, err := o.Objects.Pin(ctx, loc.Bucket, loc.Key, "", id)
 	if err != nil {
 		return Pin{}, translate(err)
 	}
 	return Pin{
 		Kind: Embedded, ID: id, Bucket: loc.Bucket, Key: loc.Key,
-		ETag: pinned.ETag, Size: pinned.Size, Modified: pinned.ModTime.UnixNano(),
+		ETag: `"` + pinned.ETag + `"`, Size: pinned.Size, Modified: pinned.Modified.UnixNano(),
 	}, nil
 }
 
 // presigner verifies a presigned Url and returns the account of the principal that
-// signed it, which must itself be allowed to read the object.
-func (o *Opener) presigner(ctx context.Context, loc Location) (account string, err error) {
-	keyID, token, verify, err := o.signature(loc)
+// signed it, which must itself be allowed to read the object; region is the bucket's.
+func (o *Opener) presigner(ctx context.Context, loc Location, region string) (account string, err error) {
+	keyID, token, verify, err := o.signature(loc, region)
 	if err != nil {
 		return "", fmt.Errorf("%w: %w", ErrNoAccess, err)
 	}
@@ -120,27 +133,22 @@ func (o *Opener) presigner(ctx context.Context, loc Location) (account string, e
 	if err := verify(secret); err != nil {
 		return "", fmt.Errorf("%w: %w", ErrNoAccess, err)
 	}
-	object := "arn:" + awsid.Partition(o.Region) + ":s3:::" + loc.Bucket + "/" + loc.Key
 	origin := loc.origin
-	origin.Time, origin.Region = loc.now, o.Region
-	err = iam.Authorize(ctx, who, "s3:GetObject", origin.Context(), object)
-	if _, refused := errors.AsType[*iam.DeniedError](err); refused {
-		return "", fmt.Errorf("%w: %w", ErrNoAccess, err)
-	}
-	return who.Account, err
+	origin.Time, origin.Region = loc.now, region
+	return who.Account, o.MayRead(ctx, who, loc, origin.Context())
 }
 
 var errElsewhere = errors.New("signed for another service or region")
 
 // signature returns the key that a presigned Url claims to be signed with, and a
-// function that verifies the signature.
-func (o *Opener) signature(loc Location) (keyID, token string, verify func(sigv4.Secret) error, err error) {
+// function that verifies the signature, which must be for the bucket's region.
+func (o *Opener) signature(loc Location, region string) (keyID, token string, verify func(sigv4.Secret) error, err error) {
 	if o.AllowSigV2 && errors.Is(loc.signErr, sigv4.ErrV2) {
 		q := loc.signedV2
 		return q.AccessKeyID, q.SessionToken, func(secret sigv4.Secret) error { return q.Verify(secret, loc.now) }, loc.v2Err
 	}
 	q := loc.signed
-	if loc.signErr == nil && (q.Service != "s3" || q.Region != o.Region) {
+	if loc.signErr == nil && (q.Service != "s3" || q.Region != region) {
 		return "", "", nil, errElsewhere
 	}
 	return q.AccessKeyID, q.SessionToken, func(secret sigv4.Secret) error { return q.Verify(secret, loc.now, "") }, loc.signErr
@@ -157,11 +165,7 @@ func (o *Opener) Open(ctx context.Context, p Pin) (Object, error) {
 		}
 		return opened, nil
 	case Embedded:
-		f, err := o.Objects.Open(ctx, objects.Pin{ID: p.ID, Size: p.Size, ModTime: p.modTime()})
-		if err != nil {
-			return nil, translate(err)
-		}
-		return object{f}, nil
+		return o.openEmbedded(ctx, p)
 	case Foreign:
 		if o.Foreign == nil {
 			return nil, fmt.Errorf("opening s3://%s/%s: no foreign S3 is configured any more: %w", p.Bucket, p.Key, ErrNotFound)
@@ -170,6 +174,18 @@ func (o *Opener) Open(ctx context.Context, p Pin) (Object, error) {
 		return o.Foreign.open(ctx, p)
 	}
 	return nil, fmt.Errorf("opening pin %s: unknown kind %q", p.ID, p.Kind)
+}
+
+func (o *Opener) openEmbedded(ctx context.Context, p Pin) (Object, error) {
+	r, err := o.Objects.OpenPin(ctx, p.ID)
+	if err != nil {
+		return nil, translate(err)
+	}
+	if r.Size() != p.Size {
+		err := fmt.Errorf("pin %s has %d bytes, not %d: %w", p.ID, r.Size(), p.Size, ErrChanged)
+		return nil, errors.Join(err, r.Close())
+	}
+	return pinned{r}, nil
 }
 
 // Release drops a pin. Dropping one twice succeeds.
@@ -195,7 +211,8 @@ func (o *Opener) Sweep(ctx context.Context, keep func(id string) bool) error {
 // translate turns the object store's errors into this package's.
 func translate(err error) error {
 	switch {
-	case errors.Is(err, objects.ErrNoSuchBucket), errors.Is(err, objects.ErrNoSuchObject), errors.Is(err, objects.ErrNoSuchPin):
+	case errors.Is(err, objects.ErrNoSuchBucket), errors.Is(err, objects.ErrNoSuchObject), errors.Is(err, objects.ErrNoSuchPin),
+		errors.Is(err, objects.ErrKey):
 		return fmt.Errorf("%w: %w", ErrNotFound, err)
 	case errors.Is(err, objects.ErrChanged):
 		return fmt.Errorf("%w: %w", ErrChanged, err)
@@ -203,13 +220,20 @@ func translate(err error) error {
 	return err
 }
 
-// object is a file as an Object.
-type object struct{ *objects.File }
+// pinned is an object of the embedded S3 as an Object.
+type pinned struct{ *objects.Reader }
 
-var _ interface {
-	Object
-	diskimage.SparseReaderAt
-} = object{}
+// Check implements Object. Pieces are written once, and a read fails where one is not
+// as it was written.
+func (pinned) Check() error { return nil }
+
+// object is a file on this machine as an Object.
+type object struct{ *objects.File }
 
 // Check implements Object.
 func (o object) Check() error { return translate(o.File.Check()) }
+
+var _, _ interface {
+	Object
+	diskimage.SparseReaderAt
+} = pinned{}, object{}

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -20,56 +21,123 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
-	"github.com/pkg/xattr"
 
 	"github.com/diskport/diskport/diskimage"
 	"github.com/diskport/diskport/internal/identity/iam"
 	"github.com/diskport/diskport/internal/identity/policy"
 	"github.com/diskport/diskport/internal/identity/sigv4"
+	"github.com/diskport/diskport/internal/imports/bucketpolicy"
 	"github.com/diskport/diskport/internal/imports/objects"
+	"github.com/diskport/diskport/internal/store/blobdir"
 )
 
 var now = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
-// fixture is an Opener over a store that holds bucket/dir/disk.raw, of account.
+// fixture is an Opener over objects with bucket/dir/disk.raw, of account.
 type fixture struct {
 	*Opener
-	dir string
+	store *memory
+	dir   string
 }
 
 func newFixture(t *testing.T) fixture {
 	t.Helper()
 	dir := t.TempDir()
-	store, err := objects.Open(dir)
+	files, err := blobdir.New(filepath.Join(dir, "objects"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { store.Close() })
-	f := fixture{&Opener{Objects: store, Handovers: NewHandovers(), Keys: keys{}, Region: "us-east-1"}, dir}
+	store := &memory{buckets: map[string]objects.Bucket{}, objects: map[string]objects.Object{}, contents: map[objects.ContentID]objects.Content{}, pins: map[string]objects.Pin{}}
+	service := objects.New(objects.Options{Store: store, Files: files, Aside: files})
+	t.Cleanup(func() {
+		if err := errors.Join(service.Close(), files.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	f := fixture{&Opener{Objects: service, Buckets: bucketpolicy.New(service, "aws"), Handovers: NewHandovers(), Keys: keys{}, Region: "us-east-1"}, store, dir}
 	f.upload(t, "bucket", account, "dir/disk.raw", "content")
 	return f
 }
 
-// upload does what the gateway does.
+// upload stores an object, in a bucket that it makes.
 func (f fixture) upload(t *testing.T, bucket, owner, key, content string) {
 	t.Helper()
-	path := filepath.Join(f.dir, "s3", bucket, key)
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+	f.store.buckets[bucket] = objects.Bucket{Name: bucket, Account: owner, Region: "us-east-1"}
+	w, err := f.Objects.NewPiece(t.Context(), objects.PieceOptions{Account: owner, Size: int64(len(content))})
+	if err != nil {
 		t.Fatal(err)
 	}
-	if err := xattr.Set(filepath.Join(f.dir, "s3", bucket), "user.acl", []byte(`{"Owner":"`+owner+`"}`)); err != nil {
+	defer w.Abort()
+	if _, err := w.Write([]byte(content)); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(path+".new", []byte(content), 0o600); err != nil {
+	piece, err := w.Finish(t.Context())
+	if err != nil {
 		t.Fatal(err)
 	}
-	if err := xattr.Set(path+".new", "user.etag", []byte(`"tag"`)); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Rename(path+".new", path); err != nil {
+	if _, err := f.Objects.Put(t.Context(), objects.Put{Bucket: bucket, Key: key, Piece: piece, ETag: "tag"}); err != nil {
 		t.Fatal(err)
 	}
 }
+
+// memory is an objects.Store of what this package uses: package metadb, which has all
+// of it, is above this one.
+type memory struct {
+	objects.Store
+	buckets  map[string]objects.Bucket
+	objects  map[string]objects.Object
+	contents map[objects.ContentID]objects.Content
+	pins     map[string]objects.Pin
+	settings map[string][]byte // by bucket/name
+}
+
+func (m *memory) Bucket(_ context.Context, name string) (objects.Bucket, error) {
+	b, ok := m.buckets[name]
+	if !ok {
+		return b, objects.ErrNoSuchBucket
+	}
+	return b, nil
+}
+
+func (m *memory) Put(_ context.Context, p objects.Put, c objects.Change) (objects.Object, error) {
+	id := objects.ContentID(p.Piece.ID)
+	m.contents[id] = objects.Content{Size: p.Piece.Size, Extents: []objects.Extent{{Piece: p.Piece.ID, Len: p.Piece.Size}}}
+	o := objects.Object{Size: p.Piece.Size, ETag: p.ETag, Modified: c.At, Content: id}
+	m.objects[p.Bucket+"/"+p.Key] = o
+	return o, nil
+}
+
+func (m *memory) Pin(_ context.Context, bucket, key, _, id string) (objects.Pin, error) {
+	o, ok := m.objects[bucket+"/"+key]
+	if !ok {
+		return objects.Pin{}, objects.ErrNoSuchObject
+	}
+	m.pins[id] = objects.Pin{ID: id, Size: o.Size, ETag: o.ETag, Modified: o.Modified, Content: o.Content}
+	return m.pins[id], nil
+}
+
+func (m *memory) Pinned(_ context.Context, id string) (objects.Pin, error) {
+	p, ok := m.pins[id]
+	if !ok {
+		return p, objects.ErrNoSuchPin
+	}
+	return p, nil
+}
+
+func (m *memory) Content(_ context.Context, id objects.ContentID) (objects.Content, error) {
+	return m.contents[id], nil
+}
+
+func (m *memory) Release(_ context.Context, id string) error {
+	delete(m.pins, id)
+	return nil
+}
+
+func (m *memory) Pins(context.Context) ([]string, error) {
+	return slices.Collect(maps.Keys(m.pins)), nil
+}
+
+func (m *memory) AddPieces(context.Context, int64, []objects.PieceID) error { return nil }
 
 // keys knows the root keys AKID of account and OTHER of another account, and the
 // key USER of a user of account who may read from 10.0.0.0/8 over TLS alone.
@@ -112,7 +180,7 @@ func TestPinAndOpen(t *testing.T) {
 		want error
 	}{
 		{"bucket and key", at("bucket", "dir/disk.raw"), nil},
-		{"folded key", at("bucket", "dir//disk.raw"), nil},
+		{"another key", at("bucket", "dir//disk.raw"), ErrNotFound},
 		{"s3 url", by("s3://bucket/dir/disk.raw"), nil},
 		{"own url", by(own), nil},
 		{"absent object", at("bucket", "dir/other"), ErrNotFound},
@@ -237,7 +305,7 @@ func signedBy(url, key, region string, at time.Time) func(*testing.T) Request {
 func (f fixture) pin(t *testing.T, req Request) (Pin, error) {
 	t.Helper()
 	req.OwnHosts, req.Now = ownHosts, now
-	loc, err := f.Resolve(req)
+	loc, err := f.Resolve(t.Context(), req)
 	if err != nil {
 		return Pin{}, err
 	}
@@ -255,9 +323,7 @@ func (f fixture) readsContent(t *testing.T, pin Pin) {
 	if err != nil || again != pin {
 		t.Fatalf("%s became %+v, %v", pin, again, err)
 	}
-	if err := os.Remove(filepath.Join(f.dir, "s3/bucket/dir/disk.raw")); err != nil {
-		t.Fatal(err)
-	}
+	delete(f.store.objects, "bucket/dir/disk.raw")
 	if got, err := f.read(t, again); got != "content" || err != nil {
 		t.Errorf("read %q, %v", got, err)
 	}
@@ -294,19 +360,38 @@ func TestPinnedObjectChanged(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o, err := f.Open(t.Context(), pin)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer o.Close()
-	if err := os.WriteFile(filepath.Join(f.dir, "pins", pin.ID), []byte("in place"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := o.Check(); !errors.Is(err, ErrChanged) {
-		t.Errorf("Check: %v, want ErrChanged", err)
-	}
+	pin.Size++
 	if _, err := f.Open(t.Context(), pin); !errors.Is(err, ErrChanged) {
 		t.Errorf("Open: %v, want ErrChanged", err)
+	}
+}
+
+// TestBucketsHaveRegions: what counts is where the bucket is.
+func TestBucketsHaveRegions(t *testing.T) {
+	const own = "http://127.0.0.1:4580/bucket/dir/disk.raw"
+	f := newFixture(t)
+	f.store.buckets["bucket"] = objects.Bucket{Name: "bucket", Account: account, Region: "eu-west-1"}
+	for name, tt := range map[string]struct {
+		req  func(*testing.T) Request
+		want error
+	}{
+		"from another":            {at("bucket", "dir/disk.raw"), ErrRegion},
+		"from its own":            {within("eu-west-1", at("bucket", "dir/disk.raw")), nil},
+		"presigned for it":        {within("eu-west-1", signedBy(own, "AKID", "eu-west-1", now)), nil},
+		"presigned for another":   {within("eu-west-1", signedBy(own, "AKID", "us-east-1", now)), ErrNoAccess},
+		"presigned, from another": {signedBy(own, "AKID", "eu-west-1", now), ErrRegion},
+	} {
+		t.Run(name, func(t *testing.T) {
+			pin, err := f.pin(t, tt.req(t))
+			if !errors.Is(err, tt.want) || errors.Is(err, ErrRegion) && !strings.Contains(err.Error(), "eu-west-1") {
+				t.Errorf("got %v, want %v", err, tt.want)
+			}
+			if err == nil {
+				if err := f.Release(t.Context(), pin); err != nil {
+					t.Error(err)
+				}
+			}
+		})
 	}
 }
 
@@ -386,7 +471,7 @@ func TestHandoverRefuses(t *testing.T) {
 
 func TestSweep(t *testing.T) {
 	f := newFixture(t)
-	loc, err := f.Resolve(Request{Account: account, Region: "us-east-1", Bucket: "bucket", Key: "dir/disk.raw"})
+	loc, err := f.Resolve(t.Context(), Request{Account: account, Region: "us-east-1", Bucket: "bucket", Key: "dir/disk.raw"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,107 @@
+package s3api
+
+import (
+	"errors"
+	"net/http"
+	"strconv"
+
+	"github.com/diskport/diskport/internal/api/awshttp"
+	"github.com/diskport/diskport/internal/identity/kms"
+	"github.com/diskport/diskport/internal/imports/objects"
+	"github.com/diskport/diskport/internal/space"
+)
+
+// domainErrors are the errors of package objects that say nothing but what they are.
+var domainErrors = []struct {
+	err     error
+	failure func(*call) *failure
+}{
+	{objects.ErrNoSuchBucket, func(c *call) *failure { return noSuchBucket(c.target.bucket) }},
+	{objects.ErrBucketName, func(c *call) *failure { return invalidBucketName(c.target.bucket) }},
+	{objects.ErrBucketNotEmpty, func(c *call) *failure {
+		return fail(http.StatusConflict, "BucketNotEmpty", "The bucket you tried to delete is not empty", element{"BucketName", c.target.bucket})
+	}},
+	{objects.ErrKey, func(c *call) *failure { return invalidArgument("The key can't be stored here.", "Key", c.key) }},
+	{objects.ErrNoSuchObject, func(c *call) *failure { return noSuchKey(c.key) }},
+	{objects.ErrNoSuchVersion, func(c *call) *failure { return noSuchVersion(c.key, c.query.Get("versionId")) }},
+	{objects.ErrNoSuchUpload, func(c *call) *failure { return noSuchUpload(c.query.Get("uploadId")) }},
+	{objects.ErrPartOrder, func(*call) *failure {
+		return fail(http.StatusBadRequest, "InvalidPartOrder", "The list of parts was not in ascending order. The parts list must be specified in order by part number.")
+	}},
+	{objects.ErrPrecondition, func(*call) *failure { return preconditionFailed("If-Match") }},
+	{objects.ErrChecksum, func(*call) *failure {
+		return fail(http.StatusBadRequest, "BadDigest", "The checksum or the size that you specified did not match what we received.")
+	}},
+	{objects.ErrRange, func(c *call) *failure { return invalidRange(c.header.Get("Range"), c.object.Size) }},
+	{objects.ErrQuota, func(*call) *failure {
+		return fail(http.StatusForbidden, "QuotaExceeded", "The account would store more than its quota allows.")
+	}},
+	{objects.ErrNoSpace, noSpace},
+	{space.ErrFull, noSpace},
+}
+
+// known maps the errors of the domains to S3's.
+func (c *call) known(err error) (*failure, bool) {
+	if f, ok := c.knownPart(err); ok {
+		return f, true
+	}
+	for _, row := range domainErrors {
+		if errors.Is(err, row.err) {
+			return row.failure(c), true
+		}
+	}
+	return c.knownKey(err)
+}
+
+func noSpace(*call) *failure {
+	f := awshttp.NoSpace(awshttp.S3)
+	return fail(f.Status, f.Code, f.Message)
+}
+
+// knownKey turns the errors of a KMS into S3's, whose codes have a prefix.
+func (c *call) knownKey(err error) (*failure, bool) {
+	for _, row := range keyErrors {
+		if errors.Is(err, row.err) {
+			return fail(row.status, row.code, keyText(err)), true
+		}
+	}
+	return nil, false
+}
+
+func keyText(err error) string {
+	if e, ok := errors.AsType[*kms.Error](err); ok {
+		return e.Message
+	}
+	return "The key can't be used."
+}
+
+var keyErrors = []struct {
+	err    error
+	status int
+	code   string
+}{
+	{kms.ErrDenied, http.StatusForbidden, "AccessDenied"},
+	{kms.ErrNotFound, http.StatusBadRequest, "KMS.NotFoundException"},
+	{kms.ErrDisabled, http.StatusBadRequest, "KMS.DisabledException"},
+	{kms.ErrState, http.StatusBadRequest, "KMS.KMSInvalidStateException"},
+	{kms.ErrUsage, http.StatusBadRequest, "KMS.InvalidKeyUsageException"},
+	{kms.ErrInvalidARN, http.StatusBadRequest, "KMS.InvalidArnException"},
+	{kms.ErrValidation, http.StatusBadRequest, "KMS.ValidationException"},
+	{kms.ErrUnsupported, http.StatusBadRequest, "KMS.UnsupportedOperationException"},
+	{objects.ErrKeyNeeded, http.StatusForbidden, "AccessDenied"},
+}
+
+// knownPart turns the errors about the parts of a completion into S3's.
+func (c *call) knownPart(err error) (*failure, bool) {
+	if e, ok := errors.AsType[*objects.PartError](err); ok {
+		return fail(http.StatusBadRequest, "InvalidPart",
+			"One or more of the specified parts could not be found.  The part may not have been uploaded, or the specified entity tag may not match the part's entity tag.",
+			element{"UploadId", c.query.Get("uploadId")}, element{"PartNumber", strconv.Itoa(e.Number)}, element{"ETag", e.ETag}), true
+	}
+	if e, ok := errors.AsType[*objects.SmallPartError](err); ok {
+		return fail(http.StatusBadRequest, "EntityTooSmall", "Your proposed upload is smaller than the minimum allowed size",
+			element{"ProposedSize", strconv.FormatInt(e.Size, 10)}, element{"MinSizeAllowed", strconv.FormatInt(e.Min, 10)},
+			element{"PartNumber", strconv.Itoa(e.Number)}, element{"ETag", e.ETag}), true
+	}
+	return nil, false
+}

@@ -1,0 +1,141 @@
+package s3api
+
+import (
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/diskport/diskport/internal/imports/objects"
+)
+
+const (
+	maxMetadata    = 2 << 10 // bytes of all x-amz-meta- names and values, as at AWS
+	metaPrefix     = "X-Amz-Meta-"
+	defaultContent = "binary/octet-stream"
+)
+
+// unbuiltHeaders are what no operation here does anything about. It would be worse
+// to accept one and do nothing.
+func (c *call) checkHeaders(op operation) error {
+	if !c.Payload.Known() {
+		return invalidArgument("x-amz-content-sha256 must be UNSIGNED-PAYLOAD, STREAMING-UNSIGNED-PAYLOAD-TRAILER, STREAMING-AWS4-HMAC-SHA256-PAYLOAD, "+
+			"STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER or a valid sha256 value.", "x-amz-content-sha256", c.Payload.Declared)
+	}
+	for name := range c.header {
+		if !strings.HasPrefix(name, "X-Amz-") {
+			continue
+		}
+		value := c.header.Get(name)
+		switch {
+		case strings.HasPrefix(name, "X-Amz-Server-Side-Encryption-Customer-"), strings.HasPrefix(name, "X-Amz-Copy-Source-Server-Side-Encryption-Customer-"):
+			return notImplemented("server-side encryption with keys that the customer provides (SSE-C)")
+		case strings.HasPrefix(name, "X-Amz-Object-Lock-"),
+			name == "X-Amz-Bucket-Object-Lock-Enabled" && !strings.EqualFold(value, "false"),
+			name == "X-Amz-Website-Redirect-Location", name == "X-Amz-Write-Offset-Bytes", name == "X-Amz-Mfa":
+			return notImplemented(strings.ToLower(name))
+		case name == "X-Amz-Storage-Class" && value != "STANDARD":
+			if !slices.Contains(storageClasses, value) {
+				return fail(http.StatusBadRequest, "InvalidStorageClass", "The storage class you specified is not valid", element{"StorageClassRequested", value})
+			}
+			return notImplemented("storage class " + value)
+		case strings.HasPrefix(name, "X-Amz-Grant-") && op.sub != "acl":
+			return noACLs()
+		case name == "X-Amz-Acl" && op.sub != "acl":
+			if err := checkCanned(value); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// storageClasses are AWS's besides STANDARD.
+var storageClasses = []string{
+	"REDUCED_REDUNDANCY", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER", "DEEP_ARCHIVE", "OUTPOSTS", "GLACIER_IR", "SNOW", "EXPRESS_ONEZONE", "FSX_OPENZFS",
+}
+
+// metadata reads what an object is to be stored with.
+//
+// The bytes of header values are kept as Latin-1, so that any can be stored as text
+// and come back as they were.
+func (c *call) metadata() (objects.Metadata, error) {
+	h := c.header
+	m := objects.Metadata{
+		ContentType: text(h.Get("Content-Type")), ContentEncoding: contentEncoding(h), ContentDisposition: text(h.Get("Content-Disposition")),
+		ContentLanguage: text(h.Get("Content-Language")), CacheControl: text(h.Get("Cache-Control")), Expires: text(h.Get("Expires")),
+	}
+	size := 0
+	for name, values := range h {
+		name, ok := strings.CutPrefix(name, metaPrefix)
+		if !ok {
+			continue
+		}
+		if m.User == nil {
+			m.User = map[string]string{}
+		}
+		value := strings.Join(values, ",")
+		size += len(name) + len(value)
+		m.User[strings.ToLower(name)] = text(value)
+	}
+	if size > maxMetadata {
+		return m, fail(http.StatusBadRequest, "MetadataTooLarge", "Your metadata headers exceed the maximum allowed metadata size",
+			element{"Size", strconv.Itoa(size)}, element{"MaxSizeAllowed", strconv.Itoa(maxMetadata)})
+	}
+	return m, nil
+}
+
+// contentEncoding returns the header without aws-chunked, which is how the body came
+// and not how it is stored.
+func contentEncoding(h http.Header) string {
+	var kept []string
+	for _, line := range h.Values("Content-Encoding") {
+		for part := range strings.SplitSeq(line, ",") {
+			if part = strings.TrimSpace(part); part != "" && !strings.EqualFold(part, "aws-chunked") {
+				kept = append(kept, part)
+			}
+		}
+	}
+	return text(strings.Join(kept, ","))
+}
+
+// text returns the text whose code points are the bytes of a header value.
+func text(header string) string {
+	for i := range len(header) {
+		if header[i] >= 0x80 {
+			runes := make([]rune, len(header))
+			for j := range len(header) {
+				runes[j] = rune(header[j])
+			}
+			return string(runes)
+		}
+	}
+	return header
+}
+
+// headerOf is the inverse of text.
+func headerOf(text string) string {
+	b := make([]byte, 0, len(text))
+	for _, r := range text {
+		b = append(b, byte(r))
+	}
+	return string(b)
+}
+
+// showMetadata adds the headers that an object was stored with.
+func showMetadata(h http.Header, m objects.Metadata) {
+	for name, value := range map[string]string{
+		"Content-Type": m.ContentType, "Content-Encoding": m.ContentEncoding, "Content-Disposition": m.ContentDisposition,
+		"Content-Language": m.ContentLanguage, "Cache-Control": m.CacheControl, "Expires": m.Expires,
+	} {
+		if value != "" {
+			h.Set(name, headerOf(value))
+		}
+	}
+	if m.ContentType == "" {
+		h.Set("Content-Type", defaultContent)
+	}
+	for name, value := range m.User {
+		h["x-amz-meta-"+name] = []string{headerOf(value)} // in lower case, as AWS writes them
+	}
+}

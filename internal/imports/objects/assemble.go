@@ -1,0 +1,113 @@
+package objects
+
+import (
+	"crypto/md5"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"slices"
+)
+
+// MaxObject is the size of the largest object, in bytes.
+const MaxObject = 5 << 40
+
+// Assembled is what becomes of an upload.
+type Assembled struct {
+	Size     int64 // bytes
+	ETag     string
+	Checksum Checksum
+	Parts    []Part // that the object is made of, in order
+}
+
+// Assemble checks a completion against the parts that were uploaded, which are in the
+// order of their numbers, and returns the object that they make. Stores call it inside
+// the transaction. *PartError, ErrPartOrder, *SmallPartError, ErrTooLarge, ErrChecksum.
+func Assemble(c Completion, u Upload, uploaded []Part) (Assembled, error) {
+	parts, err := choose(c.Parts, uploaded)
+	if err != nil {
+		return Assembled{}, err
+	}
+	a := Assembled{Parts: parts}
+	for i, p := range parts {
+		if p.Size < MinPart && i < len(parts)-1 {
+			return Assembled{}, &SmallPartError{Number: p.Number, ETag: p.ETag, Size: p.Size, Min: MinPart}
+		}
+		a.Size += p.Size
+	}
+	if a.Size > MaxObject {
+		return Assembled{}, ErrTooLarge
+	}
+	if c.Size >= 0 && c.Size != a.Size {
+		return Assembled{}, fmt.Errorf("the parts have %d bytes, not %d: %w", a.Size, c.Size, ErrChecksum)
+	}
+	a.ETag = compositeETag(parts)
+	if a.Checksum, err = assembleChecksum(u, parts); err != nil {
+		return Assembled{}, err
+	}
+	if want := c.Checksum; want.Value != "" && (want.Algorithm != a.Checksum.Algorithm || want.Value != a.Checksum.Value) {
+		return Assembled{}, fmt.Errorf("the parts have the checksum %s, not %s: %w", a.Checksum.Value, want.Value, ErrChecksum)
+	}
+	return a, nil
+}
+
+// choose returns the parts that a completion names.
+func choose(named []CompletedPart, uploaded []Part) ([]Part, error) {
+	if len(named) == 0 || len(named) > MaxParts {
+		return nil, ErrPartOrder
+	}
+	parts := make([]Part, len(named))
+	for i, n := range named {
+		if i > 0 && n.Number <= named[i-1].Number {
+			return nil, ErrPartOrder
+		}
+		at, ok := slices.BinarySearchFunc(uploaded, n.Number, func(p Part, number int) int { return p.Number - number })
+		if !ok || unquoted(n.ETag) != uploaded[at].ETag || n.Checksum != "" && n.Checksum != uploaded[at].Checksum.Value {
+			return nil, &PartError{n.Number, n.ETag}
+		}
+		parts[i] = uploaded[at]
+	}
+	return parts, nil
+}
+
+// compositeETag is S3's ETag of an object of parts: the MD5 of their MD5s.
+func compositeETag(parts []Part) string {
+	sum := md5.New()
+	for _, p := range parts {
+		if one, err := hex.DecodeString(p.ETag); err == nil {
+			sum.Write(one)
+		} else {
+			sum.Write([]byte(p.ETag)) // no MD5 of ours
+		}
+	}
+	return fmt.Sprintf("%x-%d", sum.Sum(nil), len(parts))
+}
+
+// assembleChecksum returns the checksum of an object of parts.
+func assembleChecksum(u Upload, parts []Part) (Checksum, error) {
+	if u.Algorithm == "" {
+		return Checksum{}, nil
+	}
+	var whole digest
+	sum := u.Algorithm.newHash()
+	for i, p := range parts {
+		one, err := base64.StdEncoding.DecodeString(p.Checksum.Value)
+		if err != nil || p.Checksum.Algorithm != u.Algorithm || len(one) != sum.Size() {
+			return Checksum{}, &PartError{p.Number, p.ETag}
+		}
+		if u.ChecksumType == Composite {
+			sum.Write(one)
+			continue
+		}
+		d := digest{crc: bigEndian(one), size: p.Size}
+		if i == 0 {
+			whole = d
+		} else {
+			whole = u.Algorithm.combine(whole, d)
+		}
+	}
+	if u.ChecksumType == Composite {
+		value := base64.StdEncoding.EncodeToString(sum.Sum(nil))
+		return Checksum{u.Algorithm, Composite, fmt.Sprintf("%s-%d", value, len(parts))}, nil
+	}
+	return Checksum{u.Algorithm, FullObject, base64.StdEncoding.EncodeToString(whole.bytes(sum.Size()))}, nil
+}

@@ -1,0 +1,68 @@
+package objects
+
+import (
+	"context"
+	"crypto/aes"
+	"crypto/cipher"
+	"encoding/binary"
+	"errors"
+	"fmt"
+)
+
+// DataKeys makes and opens the keys that objects are encrypted with: a KMS. The
+// server gives it; without one, nothing can be stored encrypted.
+type DataKeys interface {
+	// NewDataKey returns a fresh key of 32 bytes as it is, and wrapped under the KMS key
+	// that e names, bound to the context of e.
+	NewDataKey(ctx context.Context, account string, e Encryption) (key, wrapped []byte, err error)
+	// OpenDataKey unwraps e.DataKey.
+	OpenDataKey(ctx context.Context, account string, e Encryption) (key []byte, err error)
+}
+
+// Encrypt returns e with a data key of its own, for the object or upload that an
+// account is about to store. An e without an algorithm is returned as it is.
+// ErrKeyNeeded.
+func (s *Service) Encrypt(ctx context.Context, account string, e Encryption) (Encryption, error) {
+	if e.Algorithm == "" {
+		return e, nil
+	}
+	if s.opts.Keys == nil {
+		return e, fmt.Errorf("no KMS is there to make a data key: %w", ErrKeyNeeded)
+	}
+	_, wrapped, err := s.opts.Keys.NewDataKey(ctx, account, e)
+	if err != nil {
+		return e, fmt.Errorf("%w: %w", ErrKeyNeeded, err)
+	}
+	e.DataKey = wrapped
+	return e, nil
+}
+
+// cipherOf returns the cipher under a data key.
+func (s *Service) cipherOf(ctx context.Context, account string, e Encryption) (cipher.Block, error) {
+	if s.opts.Keys == nil {
+		return nil, fmt.Errorf("no KMS is there to open the data key: %w", ErrKeyNeeded)
+	}
+	key, err := s.opts.Keys.OpenDataKey(ctx, account, e)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrKeyNeeded, err)
+	}
+	if len(key) != 32 {
+		return nil, fmt.Errorf("a data key of %d bytes: %w", len(key), errors.ErrUnsupported)
+	}
+	return aes.NewCipher(key)
+}
+
+// streamAt returns the key stream of a piece from an offset on: AES in counter mode. The
+// upper half of the counter is the number of the piece, which is never used again, the
+// lower half the number of the block of 16 bytes.
+func streamAt(block cipher.Block, id PieceID, off int64) cipher.Stream {
+	var counter [aes.BlockSize]byte
+	binary.BigEndian.PutUint64(counter[:8], uint64(id))
+	binary.BigEndian.PutUint64(counter[8:], uint64(off/aes.BlockSize))
+	stream := cipher.NewCTR(block, counter[:])
+	if skip := off % aes.BlockSize; skip > 0 {
+		var unused [aes.BlockSize]byte
+		stream.XORKeyStream(unused[:skip], unused[:skip])
+	}
+	return stream
+}

@@ -1,0 +1,265 @@
+package objects
+
+import (
+	"bytes"
+	"context"
+	"crypto/cipher"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/diskport/diskport/internal/store/blockstore"
+)
+
+// Piece is a closed file: bytes that are durable, and that no row but its own names
+// yet. It is given to one Put or PutPart, or dropped.
+type Piece struct {
+	ID     PieceID // 0: no bytes, and no file
+	Size   int64   // bytes
+	MD5    [16]byte
+	Digest map[Algorithm][]byte // of the algorithms that were asked for
+
+	dataKey []byte // wrapped, that it is encrypted with
+}
+
+// ETag returns the ETag of an object that is this piece.
+func (p Piece) ETag() string { return hex.EncodeToString(p.MD5[:]) }
+
+// Checksum returns the checksum of the piece by one of the algorithms that were asked
+// for; zero if it was not.
+func (p Piece) Checksum(a Algorithm) Checksum { return checksumOf(a, p.Digest[a]) }
+
+// PieceOptions describe a piece that is to be written.
+type PieceOptions struct {
+	Account   string      // that will own it: the bucket's
+	Size      int64       // bytes, or -1 if that is not known
+	Checksums []Algorithm // to compute besides MD5
+	// Encryption is that of the object or upload that the piece is for; the zero value
+	// writes it as it is.
+	Encryption Encryption
+}
+
+// PieceWriter writes one piece. It belongs to one goroutine. It ends with Finish or
+// Abort.
+type PieceWriter struct {
+	s      *Service
+	ctx    context.Context // of the upload: writing has none of its own
+	id     PieceID
+	hint   int64
+	sums   sums
+	file   blockstore.Writer // nil until the first bytes are written
+	key    []byte            // wrapped
+	stream cipher.Stream     // nil: not encrypted
+	buf    []byte            // aligned
+	used   int               // bytes of buf
+	size   int64             // bytes, without those in buf
+	err    error             // of an earlier call
+	done   bool
+}
+
+var (
+	_ io.Writer     = (*PieceWriter)(nil)
+	_ io.ReaderFrom = (*PieceWriter)(nil)
+)
+
+// NewPiece begins a piece; ctx is that of all that is written. It fails with ErrQuota
+// and ErrNoSpace, as far as Size tells that now, and with ErrKeyNeeded.
+func (s *Service) NewPiece(ctx context.Context, o PieceOptions) (*PieceWriter, error) {
+	if err := s.admit(ctx, o); err != nil {
+		return nil, err
+	}
+	id, err := s.pieceID(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("beginning a piece: %w", err)
+	}
+	w := &PieceWriter{s: s, ctx: ctx, id: id, hint: o.Size}
+	if o.Encryption.Encrypted() {
+		block, err := s.cipherOf(ctx, o.Account, o.Encryption)
+		if err != nil {
+			return nil, err
+		}
+		w.key, w.stream = o.Encryption.DataKey, streamAt(block, id, 0)
+	}
+	w.sums = s.newSums(o.Size, o.Checksums)
+	w.buf = s.buffers.get(o.Size)
+	return w, nil
+}
+
+// admit refuses a piece that there is no room for.
+func (s *Service) admit(ctx context.Context, o PieceOptions) error {
+	if err := s.room(max(o.Size, 0)); err != nil {
+		return err
+	}
+	if s.opts.Quota == 0 {
+		return nil
+	}
+	stored, err := s.store.Usage(ctx, o.Account)
+	if err != nil {
+		return err
+	}
+	// Of what it replaces, the transaction that stores it knows.
+	if stored > s.opts.Quota {
+		return fmt.Errorf("account %s stores %d bytes: %w", o.Account, stored, ErrQuota)
+	}
+	return nil
+}
+
+// room fails with ErrNoSpace unless n more bytes may be written.
+func (s *Service) room(n int64) error {
+	if s.opts.Free == nil {
+		return nil
+	}
+	free, err := s.opts.Free()
+	if err == nil && n > free {
+		err = fmt.Errorf("%d bytes are free beyond the reserve, and %d are needed: %w", max(free, 0), n, ErrNoSpace)
+	}
+	return err
+}
+
+// Write follows io.Writer. It fails with ErrNoSpace.
+func (w *PieceWriter) Write(p []byte) (n int, err error) {
+	for len(p) > 0 {
+		if w.err != nil {
+			return n, w.err
+		}
+		c := copy(w.buf[w.used:], p)
+		w.filled(c)
+		n, p = n+c, p[c:]
+	}
+	return n, w.err
+}
+
+// ReadFrom follows io.ReaderFrom; it saves a copy.
+func (w *PieceWriter) ReadFrom(r io.Reader) (n int64, err error) {
+	for idle := 0; w.err == nil; {
+		c, err := r.Read(w.buf[w.used:])
+		if c < 0 || c > len(w.buf)-w.used {
+			return n, errors.New("objects: a reader returned an impossible count")
+		}
+		n += int64(c)
+		w.filled(c)
+		if errors.Is(err, io.EOF) {
+			return n, w.err
+		}
+		if err != nil {
+			return n, err
+		}
+		if idle++; c > 0 {
+			idle = 0
+		} else if idle == 100 {
+			return n, io.ErrNoProgress
+		}
+	}
+	return n, w.err
+}
+
+// filled takes c more bytes that lie in the buffer, and writes it when it is full.
+func (w *PieceWriter) filled(c int) {
+	_, _ = w.sums.Write(w.buf[w.used : w.used+c])
+	if w.used += c; w.used == len(w.buf) {
+		w.err = w.flush()
+	}
+}
+
+// Size returns how many bytes were written.
+func (w *PieceWriter) Size() int64 { return w.size + int64(w.used) }
+
+// flush writes the buffer. All but the last one are full.
+func (w *PieceWriter) flush() error {
+	if w.done {
+		return os.ErrClosed
+	}
+	if err := w.s.room(int64(w.used)); err != nil {
+		return err
+	}
+	if w.file == nil {
+		file, err := w.s.opts.Files.Create(w.ctx, fileName(w.id), w.hint)
+		if err != nil {
+			return err
+		}
+		w.file = file
+	}
+	if w.stream == nil && zero(w.buf[:w.used]) {
+		w.size, w.used = w.size+int64(w.used), 0 // a hole
+		return nil
+	}
+	if w.stream != nil {
+		w.stream.XORKeyStream(w.buf[:w.used], w.buf[:w.used])
+	}
+	end := (w.used + blockstore.Align - 1) / blockstore.Align * blockstore.Align
+	clear(w.buf[w.used:end])
+	if err := w.file.WriteAt(w.ctx, [][]byte{w.buf[:end]}, w.size); err != nil {
+		return err
+	}
+	w.size, w.used = w.size+int64(w.used), 0
+	return nil
+}
+
+// zero reports whether all bytes are zero. Images of disks are long stretches of that.
+func zero(b []byte) bool {
+	return len(b) == 0 || b[0] == 0 && bytes.Equal(b[1:], b[:len(b)-1])
+}
+
+// Finish makes the bytes durable and returns the piece, which the caller passes to Put
+// or PutPart, or to Drop. After an error the piece is gone.
+func (w *PieceWriter) Finish(ctx context.Context) (Piece, error) {
+	p, err := w.finish(ctx)
+	if err != nil {
+		w.Abort()
+		return Piece{}, fmt.Errorf("finishing a piece: %w", err)
+	}
+	return p, nil
+}
+
+func (w *PieceWriter) finish(ctx context.Context) (Piece, error) {
+	if w.done {
+		return Piece{}, os.ErrClosed
+	}
+	if w.err == nil && w.used > 0 {
+		w.err = w.flush()
+	}
+	if w.err != nil {
+		return Piece{}, w.err
+	}
+	p := Piece{Size: w.size, dataKey: w.key}
+	w.sums.into(&p)
+	if w.file == nil { // nothing was written
+		w.s.drop(w.id)
+		w.release()
+		return p, nil
+	}
+	p.ID = w.id
+	if err := w.file.Close(ctx, w.size); err != nil {
+		return Piece{}, err
+	}
+	w.release()
+	return p, nil
+}
+
+// Abort drops what was written. After Finish it does nothing, so it can be deferred.
+func (w *PieceWriter) Abort() {
+	if w.done {
+		return
+	}
+	if w.file != nil {
+		_ = w.file.Abort() // what is left of it goes with its row
+	}
+	w.s.drop(w.id)
+	w.release()
+}
+
+// release gives back what the writer has borrowed.
+func (w *PieceWriter) release() {
+	w.done = true
+	w.sums.close()
+	w.s.buffers.put(w.buf)
+	w.buf, w.used = nil, 0
+}
+
+// Drop gives up a piece that was not passed to Put or PutPart.
+func (s *Service) Drop(p Piece) { s.drop(p.ID) }
+
+// fileName returns the name of a piece's file: its number, in one of 256 folders.
+func fileName(id PieceID) string { return fmt.Sprintf("%02x/%016x", uint64(id)&0xff, uint64(id)) }

@@ -1,0 +1,75 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/diskport/diskport/internal/identity/iam"
+	"github.com/diskport/diskport/internal/identity/policy"
+	"github.com/diskport/diskport/internal/imports/bucketpolicy"
+	"github.com/diskport/diskport/internal/imports/objects"
+	"github.com/diskport/diskport/internal/tag"
+)
+
+// Setting implements objects.BucketSettings.
+func (m *memory) Setting(_ context.Context, bucket, name string) ([]byte, error) {
+	document, ok := m.settings[bucket+"/"+name]
+	if !ok {
+		return nil, fmt.Errorf("setting %s: %w", name, objects.ErrNoSuchSetting)
+	}
+	return document, nil
+}
+
+// TestNobodyImportsWhatTheyMayNotRead: the bucket's policy counts, and what policies
+// may ask about the object.
+func TestNobodyImportsWhatTheyMayNotRead(t *testing.T) {
+	root := iam.Principal{Account: account, ARN: "arn:aws:iam::" + account + ":root", Kind: iam.Root, ID: account}
+	tagged, err := policy.Parse(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:*","Resource":"*"},`+
+		`{"Effect":"Deny","Action":"s3:GetObject","Resource":"*","Condition":{"StringEquals":{"s3:ExistingObjectTag/secret":"yes"}}}]}`, policy.Identity)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ann := iam.Principal{Account: account, ARN: "arn:aws:iam::" + account + ":user/ann", Kind: iam.User, ID: "AIDAANN"}
+	const statement = `{"Version":"2012-10-17","Statement":{"Effect":"%s","Principal":{"AWS":"AIDAANN"},"Action":"s3:GetObject","Resource":"arn:aws:s3:::bucket/*"}}`
+	for _, c := range []struct {
+		name     string
+		who      iam.Principal
+		document string
+		tags     tag.Set
+		kind     Kind
+		allowed  bool
+	}{
+		{"root", root, "", nil, Embedded, true},
+		{"a user with no policies", ann, "", nil, Embedded, false},
+		{"a user that the bucket lets in", ann, fmt.Sprintf(statement, "Allow"), nil, Embedded, true},
+		{"a user that may read all", ann.WithPolicies(tagged), "", nil, Embedded, true},
+		{"a user that the bucket keeps out", ann.WithPolicies(tagged), fmt.Sprintf(statement, "Deny"), nil, Embedded, false},
+		{"a secret object", ann.WithPolicies(tagged), "", tag.Set{{Key: "secret", Value: "yes"}}, Embedded, false},
+		{"an object elsewhere", ann.WithPolicies(tagged), fmt.Sprintf(statement, "Deny"), nil, Foreign, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f := newFixture(t)
+			if c.document != "" {
+				f.store.settings = map[string][]byte{"bucket/" + bucketpolicy.Policy: []byte(c.document)}
+			}
+			o := f.store.objects["bucket/dir/disk.raw"]
+			o.Tags = c.tags
+			f.store.objects["bucket/dir/disk.raw"] = o
+			err := f.MayRead(t.Context(), c.who, Location{Kind: c.kind, Bucket: "bucket", Key: "dir/disk.raw"}, nil)
+			if c.allowed && err != nil || !c.allowed && !errors.Is(err, ErrNoAccess) {
+				t.Errorf("got %v, want allowed %t", err, c.allowed)
+			}
+		})
+	}
+}
+
+// Object implements objects.ObjectStore.
+func (m *memory) Object(_ context.Context, bucket, key, _ string) (objects.Object, error) {
+	o, ok := m.objects[bucket+"/"+key]
+	if !ok {
+		return objects.Object{}, fmt.Errorf("object %s: %w", key, objects.ErrNoSuchObject)
+	}
+	return o, nil
+}
