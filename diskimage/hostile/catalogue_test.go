@@ -22,9 +22,9 @@ const cases = 110
 // elsewhere lists tests outside diskimage that cover a case, and tests that can't
 // have its number in their names.
 var elsewhere = map[int][]string{
-	14:  {"internal/imports/source TestPinnedObjectChanged", "internal/imports/objects TestOpenSeesChange"},
+	14:  {"internal/imports/source TestPinnedObjectChanged", "internal/imports/objects TestDamageIsFound"},
 	106: {"e2e TestKilledInTheMiddle", "e2e TestCancel", "e2e TestFullDisk"},
-	109: {"e2e TestTheSourceIsPinnedByTheCall", "internal/imports/objects TestPinOutlivesTheName"},
+	109: {"e2e TestTheSourceIsPinnedByTheCall", "internal/imports/objects TestPinsOutliveTheirObject"},
 	110: {
 		"diskimage/vhd FuzzOpen", "diskimage/vhdx FuzzOpen", "diskimage/qcow2 FuzzOpen", "diskimage/vdi FuzzOpen",
 		"diskimage/qed FuzzOpen", "diskimage/parallels FuzzOpen", "diskimage/vmdk FuzzOpen", "diskimage/detect FuzzOpen",

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"net/http"
 	"strconv"
 
@@ -42,8 +43,11 @@ func (r request) block() (b snapshot.WrittenBlock, err error) {
 		return b, notASnapshot(r.id)
 	}
 	length, err := strconv.Atoi(r.header.Get("X-Amz-Data-Length"))
-	if err != nil || length != block.Size || r.header.Get("X-Amz-Checksum-Algorithm") != algorithm {
+	if err != nil || r.header.Get("X-Amz-Checksum-Algorithm") != algorithm {
 		return b, errBare
+	}
+	if length != block.Size {
+		return b, invalid("INVALID_PARAMETER_VALUE", fmt.Sprintf("A block has %d bytes, not the %d of x-amz-Data-Length", block.Size, length))
 	}
 	if b.Digest, err = parseDigest(r.header.Get("X-Amz-Checksum")); err != nil {
 		return b, err

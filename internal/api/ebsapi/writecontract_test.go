@@ -92,7 +92,7 @@ func writeCases() []writeCase {
 		{"put at -1", "PUT", "/snapshots/" + pendingS + "/blocks/-1", zeros, putHeaders(), nil, 400, v, "", ""},
 		{"put beyond", "PUT", put, zeros, putHeaders(), &snapshot.BeyondError{Index: 3}, 400, v, "INVALID_BLOCK", "Block index 3 is beyond the volume size extent"},
 		{"put without headers", "PUT", put, zeros, nil, nil, 400, v, "", ""},
-		{"put of other length", "PUT", put, zeros, putHeaders("x-amz-Data-Length: 524287"), nil, 400, v, "", ""},
+		{"put of other length", "PUT", put, zeros, putHeaders("x-amz-Data-Length: 524287"), nil, 400, v, "INVALID_PARAMETER_VALUE", "A block has 524288 bytes, not the 524287 of x-amz-Data-Length"},
 		{"put with MD5", "PUT", put, zeros, putHeaders("x-amz-Checksum-Algorithm: MD5"), nil, 400, v, "", ""},
 		{"put with nonsense", "PUT", put, zeros, putHeaders("x-amz-Checksum: !"), nil, 400, v, "", ""},
 		{"put with short checksum", "PUT", put, zeros, putHeaders("x-amz-Checksum: AAAA"), nil, 400, v, "", ""},

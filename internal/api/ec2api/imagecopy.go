@@ -72,7 +72,7 @@ var copyImageRules = slices.Concat(
 		needed("Name", func(r copyImageRequest) string { return r.Name }),
 		imageName(func(r copyImageRequest) string { return r.Name }),
 		short("Description", func(r copyImageRequest) string { return r.Description }),
-		shortToken(func(r copyImageRequest) string { return r.ClientToken }),
+		goodToken(func(r copyImageRequest) string { return r.ClientToken }),
 		{
 			field: "SourceRegion", code: "InvalidParameterValue", message: "Value (%s) for parameter sourceRegion is invalid. There is no such region.",
 			broken: func(c call, r copyImageRequest) (string, bool) { return r.SourceRegion, !c.Regions.Has(r.SourceRegion) },
@@ -171,12 +171,15 @@ func imageName[R any](name func(R) string) rule[R] {
 	}
 }
 
-// shortToken is the validation row of ClientToken.
-func shortToken[R any](token func(R) string) rule[R] {
+// goodToken is the validation row of ClientToken.
+func goodToken[R any](token func(R) string) rule[R] {
 	return rule[R]{
-		field: "ClientToken", code: "InvalidParameterValue", message: "Client token exceeds the maximum length of 64",
+		field: "ClientToken", code: "InvalidParameterValue", message: "Client token %s",
 		broken: func(_ call, r R) (string, bool) {
-			return "", len(token(r)) > maxToken || strings.ContainsFunc(token(r), func(c rune) bool { return c > 126 || c < 32 })
+			if strings.ContainsFunc(token(r), func(c rune) bool { return c > 126 || c < 32 }) {
+				return "has characters that are not printable ASCII", true
+			}
+			return "exceeds the maximum length of 64", len(token(r)) > maxToken
 		},
 	}
 }

@@ -124,7 +124,7 @@ var importRules = slices.Concat([]rule[importSnapshotRequest]{
 		field: "KmsKeyId", code: "InvalidParameterDependency", message: "The parameter KmsKeyId requires the parameter Encrypted to be set.",
 		broken: func(_ call, r importSnapshotRequest) (string, bool) { return "", r.KmsKeyId != "" && !r.Encrypted },
 	},
-	shortToken(func(r importSnapshotRequest) string { return r.ClientToken }),
+	goodToken(func(r importSnapshotRequest) string { return r.ClientToken }),
 	short("Description", func(r importSnapshotRequest) string { return r.Description }),
 	short("DiskContainer.Description", func(r importSnapshotRequest) string { return r.disk().Description }),
 }, specificationRules[importSnapshotRequest](importKinds))

@@ -63,7 +63,7 @@ var rows = []row{
 	{"key without encryption", "ImportSnapshot", []string{"KmsKeyId=alias/x"}, nil, 400, "InvalidParameterDependency", "The parameter KmsKeyId requires the parameter Encrypted to be set."},
 	{"key, encryption refused", "ImportSnapshot", []string{"KmsKeyId=alias/x", "Encrypted=false"}, nil, 400, "InvalidParameterDependency", "The parameter KmsKeyId requires the parameter Encrypted to be set."},
 	{"long token", "ImportSnapshot", []string{"ClientToken=" + strings.Repeat("x", 65)}, nil, 400, "InvalidParameterValue", "Client token exceeds the maximum length of 64"},
-	{"token of other letters", "ImportSnapshot", []string{"ClientToken=tökén"}, nil, 400, "InvalidParameterValue", "Client token exceeds the maximum length of 64"},
+	{"token of other letters", "ImportSnapshot", []string{"ClientToken=tökén"}, nil, 400, "InvalidParameterValue", "Client token has characters that are not printable ASCII"},
 	{"token reused", "ImportSnapshot", nil, importtask.ErrTokenReused, 400, "IdempotentParameterMismatch", "Arguments on this idempotent request are inconsistent with arguments used in previous request(s)."},
 	{"tag type", "ImportSnapshot", []string{"TagSpecification.1.ResourceType=snapshot", oneTag, oneValue}, nil, 400, "InvalidParameterValue", "'snapshot' is not a valid taggable resource type for this operation."},
 	{"no tag type", "ImportSnapshot", []string{oneTag, oneValue}, nil, 400, "InvalidParameter", "Tag specification resource type must have a value"},

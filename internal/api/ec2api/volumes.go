@@ -105,7 +105,7 @@ var createVolumeRules = slices.Concat(
 			field: "KmsKeyId", code: "InvalidParameterDependency", message: "The parameter KmsKeyId requires the parameter Encrypted to be set.",
 			broken: func(_ call, r createVolumeRequest) (string, bool) { return "", r.KmsKeyId != "" && !r.Encrypted },
 		},
-		shortToken(func(r createVolumeRequest) string { return r.ClientToken }),
+		goodToken(func(r createVolumeRequest) string { return r.ClientToken }),
 		{field: "VolumeType", check: func(r createVolumeRequest) error { return checkSettings(r.settings()) }},
 	},
 	optionalSnapshotRules(func(r createVolumeRequest) string { return r.SnapshotId }),

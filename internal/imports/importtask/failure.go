@@ -155,6 +155,9 @@ func badImage(e *diskimage.FormatError) Failure {
 	if e.Class == diskimage.External && e.Format == "vhd" {
 		f.Message = footersDiffer // what AWS says about a differencing disk
 	}
+	if errors.Is(e, diskimage.ErrEmpty) {
+		f.Reason, f.Hint = "image-empty", "upload the image again: the object has no bytes"
+	}
 	if not := (*detect.NotDiskError)(nil); errors.As(e, &not) {
 		f.Message, f.Reason = invalid("Unsupported specified file format: "+e.Reason+"; "+insist(not)), "image-not-a-disk"
 		f.Hint = insist(not) + " (diskport import --format raw)"

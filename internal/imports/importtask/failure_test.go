@@ -51,3 +51,13 @@ func TestFailureOfWhatIsNoDisk(t *testing.T) {
 		t.Errorf("hint %q", f.Hint)
 	}
 }
+
+// An object without a byte is an upload that went wrong; naming another format
+// would not help.
+func TestFailureOfAnEmptyObject(t *testing.T) {
+	_, err := detect.Open(bytes.NewReader(nil), 0, detect.Options{Format: "raw"})
+	f, final := FailureOf(err)
+	if !final || f.Reason != "image-empty" || strings.Contains(f.Hint, "Format") {
+		t.Errorf("%+v, final %t, of %v", f, final, err)
+	}
+}
