@@ -17,9 +17,11 @@ func (db *DB) Clock() Clock { return Clock{db} }
 
 // The counters that the state is kept in, in microseconds.
 const (
-	clockWall  = "clock wall"
-	clockAhead = "clock ahead"
-	clockRun   = "clock run"
+	clockWall       = "clock wall"
+	clockOlderAhead = "clock older ahead"
+	clockOlderRun   = "clock older run"
+	clockAhead      = "clock ahead"
+	clockRun        = "clock run"
 )
 
 // ClockState implements steady.Store.
@@ -32,10 +34,11 @@ func (c Clock) ClockState(ctx context.Context) (s steady.State, err error) {
 			}
 			return n
 		}
+		span := func(name string) time.Duration { return time.Duration(get(name)) * time.Microsecond }
 		s = steady.State{
 			Wall:  fromMicros(get(clockWall)),
-			Ahead: time.Duration(get(clockAhead)) * time.Microsecond,
-			Run:   time.Duration(get(clockRun)) * time.Microsecond,
+			Older: steady.Jump{Ahead: span(clockOlderAhead), Run: span(clockOlderRun)},
+			Newer: steady.Jump{Ahead: span(clockAhead), Run: span(clockRun)},
 		}
 		return err
 	})
@@ -44,7 +47,11 @@ func (c Clock) ClockState(ctx context.Context) (s steady.State, err error) {
 
 // SaveClockState implements steady.Store.
 func (c Clock) SaveClockState(ctx context.Context, s steady.State) error {
-	rows := [][]any{{clockWall, micros(s.Wall)}, {clockAhead, s.Ahead.Microseconds()}, {clockRun, s.Run.Microseconds()}}
+	rows := [][]any{
+		{clockWall, micros(s.Wall)},
+		{clockOlderAhead, s.Older.Ahead.Microseconds()}, {clockOlderRun, s.Older.Run.Microseconds()},
+		{clockAhead, s.Newer.Ahead.Microseconds()}, {clockRun, s.Newer.Run.Microseconds()},
+	}
 	return c.db.update(ctx, "save the state of the clock", func(q querier) error {
 		return insert(ctx, q, rows, `
 			INSERT INTO counters (name, value) VALUES (?) ON CONFLICT (name) DO UPDATE SET value = excluded.value`)

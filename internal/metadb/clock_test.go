@@ -16,7 +16,7 @@ func TestClockState(t *testing.T) {
 			t.Errorf("before any was saved: %+v, %v", s, err)
 		}
 		for _, want := range []steady.State{
-			{Wall: time.Date(2026, 11, 29, 21, 0, 0, 5000, time.UTC), Ahead: 31 * 24 * time.Hour, Run: time.Microsecond},
+			{Wall: time.Date(2026, 11, 29, 21, 0, 0, 5000, time.UTC), Older: steady.Jump{Ahead: 31 * 24 * time.Hour, Run: time.Microsecond}, Newer: steady.Jump{Ahead: time.Hour, Run: time.Second}},
 			{Wall: time.Date(2026, 11, 29, 22, 0, 0, 0, time.UTC)},
 		} {
 			if err := c.SaveClockState(t.Context(), want); err != nil {

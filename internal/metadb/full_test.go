@@ -7,10 +7,13 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"github.com/diskport/diskport/internal/space"
+	"github.com/diskport/diskport/internal/work"
 )
 
 // TestFullDisk fills the disk of a database, as SQLite sees it, and makes room.
@@ -103,4 +106,61 @@ func (p *growth) allow(more int) error {
 	}
 	_, err := p.db.write.ExecContext(ctx, fmt.Sprint(`PRAGMA max_page_count = `, has+more))
 	return err
+}
+
+// spentDisk has room for what frees some, once it is asked for that, and for nothing
+// else.
+type spentDisk struct{ room bool }
+
+// LetGo implements Room.
+func (d *spentDisk) LetGo(p space.Purpose) bool {
+	d.room = p == space.ToFree
+	return d.room
+}
+
+// Spent implements Room.
+func (d *spentDisk) Spent() bool { return !d.room }
+
+// TestUnitsThatFreeAreClaimedOnAFullDisk: what imports and drafts named is freed by
+// units. If nobody could claim them on a full disk, it would stay full.
+func TestUnitsThatFreeAreClaimedOnAFullDisk(t *testing.T) {
+	ctx := t.Context()
+	for kind, frees := range map[work.Kind]bool{work.Cleanup: true, work.LetGo: true, work.GC: true, work.Expire: true, work.Retain: true, work.Range: false} {
+		t.Run(string(kind), func(t *testing.T) {
+			disk := &spentDisk{}
+			db, err := Open(ctx, filepath.Join(t.TempDir(), "m.db"), Options{Witness: filepath.Join(t.TempDir(), "commits"), Room: disk})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer db.Close()
+			must(t, db, func(q querier) error {
+				return db.addUnits(ctx, q, db.unit(work.Unit{Account: "a", Kind: kind, Task: "t"}), db.unit(work.Unit{Account: "a", Kind: work.Range, Task: "u"}))
+			})
+			db.wrap = func(q querier) querier {
+				left := 1
+				if disk.room {
+					left = 0
+				}
+				return faulty{q, &left, func() error { return unix.ENOSPC }}
+			}
+			l, ok, err := db.Work().Claim(ctx, "n", []work.Kind{work.Range, kind}, time.Now())
+			if !frees {
+				if !errors.Is(err, space.ErrFull) {
+					t.Errorf("claimed %v, %v; want ErrFull", ok, err)
+				}
+				return
+			}
+			if err != nil || l.Kind != kind {
+				t.Fatalf("claimed %q, %v; want the unit that frees", l.Kind, err)
+			}
+			disk.room = false
+			if l, err = db.Work().Renew(ctx, l, time.Now(), work.Progress{}); err != nil {
+				t.Errorf("renew: %v", err)
+			}
+			disk.room = false
+			if err := db.Work().Release(ctx, l, kind, time.Now()); err != nil {
+				t.Errorf("release: %v", err)
+			}
+		})
+	}
 }

@@ -25,6 +25,9 @@ func placeInRegions(regions awsid.Regions) *goose.Migration {
 		if err := placeSnapshots(ctx, tx, regions); err != nil {
 			return err
 		}
+		if _, err := exec(ctx, tx, followSnapshots); err != nil {
+			return err
+		}
 		for _, stmt := range []string{
 			`UPDATE snapshot_shares SET region = COALESCE((SELECT s.region FROM snapshots s WHERE s.id = snapshot_shares.snapshot), $1)`,
 			`UPDATE images SET region = COALESCE((SELECT MIN(s.region) FROM image_snapshots u JOIN snapshots s ON s.id = u.snapshot
@@ -43,6 +46,12 @@ func placeInRegions(regions awsid.Regions) *goose.Migration {
 	down := func(context.Context, *sql.Tx) error { return nil }
 	return goose.NewGoMigration(21, &goose.GoFunc{RunTx: up}, &goose.GoFunc{RunTx: down})
 }
+
+// followSnapshots places tasks where their snapshots are: one that is not finished looks
+// for its snapshot in its own region.
+const followSnapshots = `
+	UPDATE tasks SET region = (SELECT s.region FROM snapshots s WHERE s.id = tasks.snapshot)
+	WHERE snapshot IN (SELECT id FROM snapshots)`
 
 // placeTasks leaves tasks in the region that their requests were signed for, which
 // nothing checked, if the service plays it.

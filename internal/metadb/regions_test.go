@@ -72,7 +72,7 @@ func TestRowsOfBeforeAreInRegions(t *testing.T) {
 			})
 		}
 		want := map[string][]string{
-			"tasks":           {"import-snap-1 sa-east-1", "import-snap-2 us-east-1", "import-snap-3 us-east-1"},
+			"tasks":           {"import-snap-1 sa-east-1", "import-snap-2 us-east-1", "import-snap-3 eu-west-1"},
 			"snapshots":       {"snap-1 sa-east-1", "snap-2 us-east-1", "snap-3 eu-west-1", "snap-4 us-east-1", "snap-5 us-east-1"},
 			"snapshot_shares": {"snap-3 eu-west-1", "snap-4 us-east-1"},
 			"images":          {"ami-1 eu-west-1", "ami-2 us-east-1"},

@@ -2,9 +2,12 @@ package metadb
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"time"
 
+	"github.com/diskport/diskport/internal/space"
 	"github.com/diskport/diskport/internal/work"
 )
 
@@ -19,8 +22,33 @@ var (
 // Work returns the store of units of work.
 func (db *DB) Work() Work { return Work{db} }
 
+// freeing are the kinds of units that free room: those are claimed, kept and handed
+// back on a full disk too, or it would stay full.
+var freeing = []work.Kind{work.Cleanup, work.LetGo, work.GC, work.Expire, work.Retain, work.Purge, work.Outbox}
+
+// changeOf returns how units of a kind are changed.
+func (db *DB) changeOf(kind work.Kind) func(ctx context.Context, what string, fn func(querier) error) error {
+	if slices.Contains(freeing, kind) {
+		return db.free
+	}
+	return db.update
+}
+
 // Claim implements work.Store.
 func (w Work) Claim(ctx context.Context, owner string, kinds []work.Kind, now time.Time) (l work.Lease, ok bool, err error) {
+	l, ok, err = w.claim(ctx, w.db.update, owner, kinds, now)
+	if !errors.Is(err, space.ErrFull) {
+		return l, ok, err
+	}
+	free := slices.DeleteFunc(slices.Clone(kinds), func(k work.Kind) bool { return !slices.Contains(freeing, k) })
+	if len(free) == 0 {
+		return l, ok, err
+	}
+	return w.claim(ctx, w.db.free, owner, free, now)
+}
+
+func (w Work) claim(ctx context.Context, change func(context.Context, string, func(querier) error) error,
+	owner string, kinds []work.Kind, now time.Time) (l work.Lease, ok bool, err error) {
 	if len(kinds) == 0 {
 		return l, false, nil
 	}
@@ -37,7 +65,7 @@ func (w Work) Claim(ctx context.Context, owner string, kinds []work.Kind, now ti
 			LIMIT 1`+w.db.engine.skipLocked+`)
 		RETURNING id, account, kind, task, range_index, done, owner, attempt, lease_until, claims, failures, waits`, 5, len(kinds))
 	values := append([]any{owner, micros(now.Add(work.LeaseFor)), micros(now), micros(now.Add(work.MaxPause)), micros(now.Add(work.Skew))}, args(kinds)...)
-	err = w.db.update(ctx, "claim a unit of work", func(q querier) (err error) {
+	err = change(ctx, "claim a unit of work", func(q querier) (err error) {
 		l, ok, err = one(ctx, q, scanLease, stmt, values...)
 		return err
 	})
@@ -54,7 +82,7 @@ const notUnpacking = `
 // Renew implements work.Store.
 func (w Work) Renew(ctx context.Context, l work.Lease, now time.Time, p work.Progress) (work.Lease, error) {
 	asked := time.Now()
-	err := w.db.update(ctx, "renew "+unitName(l), func(q querier) error {
+	err := w.db.changeOf(l.Kind)(ctx, "renew "+unitName(l), func(q querier) error {
 		// The only writer may have kept this one waiting for long.
 		l.Until = fromMicros(micros(now.Add(time.Since(asked).Truncate(time.Second) + work.LeaseFor)))
 		n, err := exec(ctx, q, `
@@ -69,7 +97,7 @@ func (w Work) Renew(ctx context.Context, l work.Lease, now time.Time, p work.Pro
 
 // Release implements work.Store.
 func (w Work) Release(ctx context.Context, l work.Lease, kind work.Kind, notBefore time.Time) error {
-	return w.db.update(ctx, "release "+unitName(l), func(q querier) error {
+	return w.db.changeOf(l.Kind)(ctx, "release "+unitName(l), func(q querier) error {
 		_, err := exec(ctx, q, `
 			UPDATE units SET owner = '', lease_until = 0, progress = NULL, not_before = $1,
 				claims = CASE WHEN kind = $2 OR claims = 0 THEN 0 ELSE claims - 1 END,
@@ -89,7 +117,7 @@ func (w Work) Release(ctx context.Context, l work.Lease, kind work.Kind, notBefo
 // Retry implements work.Store. Whoever returned an error is alive, as is whoever hands
 // a unit back, so the claims are counted anew.
 func (w Work) Retry(ctx context.Context, l work.Lease, cause string, notBefore time.Time) error {
-	return w.db.update(ctx, "retry "+unitName(l), func(q querier) error {
+	return w.db.changeOf(l.Kind)(ctx, "retry "+unitName(l), func(q querier) error {
 		_, err := exec(ctx, q, `
 			UPDATE units SET owner = '', lease_until = 0, progress = NULL, not_before = $1, claims = 0, failures = failures + 1,
 				failing_since = CASE WHEN failing_since = 0 THEN $2 ELSE failing_since END, last_error = $3

@@ -40,8 +40,8 @@ func TestAClockThatJumpedPurgesNothing(t *testing.T) {
 			}
 		}()
 		for name, clock := range map[string]func() time.Time{"gc": a.parts.gc.Aged, "drafts": a.parts.drafts.Aged} {
-			if lag := time.Since(clock()).Round(time.Minute); lag != s.Ahead {
-				t.Errorf("%s go by a clock that is %v behind, want %v", name, lag, s.Ahead)
+			if lag := time.Since(clock()).Round(time.Minute); lag != s.Newer.Ahead {
+				t.Errorf("%s go by a clock that is %v behind, want %v", name, lag, s.Newer.Ahead)
 			}
 		}
 		r, err := a.parts.gc.Run(t.Context())
@@ -53,7 +53,7 @@ func TestAClockThatJumpedPurgesNothing(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(old, "0000000000000001"), []byte("all that is left"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if n := cycle(steady.State{Wall: time.Now(), Ahead: jump}); n != 0 {
+	if n := cycle(steady.State{Wall: time.Now(), Newer: steady.Jump{Ahead: jump}}); n != 0 {
 		t.Errorf("after a jump %d files were purged", n)
 	}
 	if n := cycle(steady.State{Wall: time.Now()}); n != 1 {

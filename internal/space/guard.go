@@ -48,7 +48,7 @@ type Guard struct {
 	marks map[string]int64 // of each folder
 
 	mu      sync.Mutex // guards what follows
-	ballast int64      // bytes that stand
+	ballast int64      // bytes that stood when they were last looked at
 	full    *FullError // why growth is refused
 	since   time.Time
 }
@@ -152,6 +152,7 @@ func (g *Guard) look() {
 func (g *Guard) Check() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.weigh()
 	g.look()
 	mark := g.marks[g.o.Dir]
 	if g.full != nil || g.ballast >= mark {
@@ -160,6 +161,14 @@ func (g *Guard) Check() {
 	// One that can't be made is tried again: until then less room is to spare.
 	if err := g.o.Disk.SetBallast(g.o.Dir, mark); err == nil {
 		g.ballast = mark
+	}
+}
+
+// weigh looks at whether a piece of the ballast, or more, is gone: on a full disk it is
+// the first file that people remove. File systems need not count to the byte.
+func (g *Guard) weigh() {
+	if n, err := g.o.Disk.Ballast(g.o.Dir); err == nil && g.ballast-n >= g.marks[g.o.Dir]/pieces {
+		g.ballast = n
 	}
 }
 
@@ -191,6 +200,7 @@ const (
 func (g *Guard) LetGo(p Purpose) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.weigh() // or making it smaller might make it larger
 	mark := g.marks[g.o.Dir]
 	if g.ballast == 0 || p == ToGoOn && g.ballast <= mark/2 {
 		return false

@@ -125,6 +125,21 @@ func TestGuardLetsGoInPieces(t *testing.T) {
 	}
 }
 
+// TestGuardWithoutItsBallast: somebody removes the file, which then is neither let go nor
+// counted as what stands.
+func TestGuardWithoutItsBallast(t *testing.T) {
+	f := &fake{free: 500 * mib}
+	g, _ := newFake(t, f)
+	f.ballast, f.free = 0, 60*mib
+	if g.LetGo(ToFree) || f.free != 60*mib {
+		t.Errorf("a ballast that is gone was let go; %d MiB are left of 60", f.free/mib)
+	}
+	f.free = 500 * mib
+	if g.Check(); f.ballast != mark || g.State().Ballast != mark {
+		t.Errorf("it was not made anew: %d MiB", f.ballast/mib)
+	}
+}
+
 func TestGuardFreeing(t *testing.T) {
 	needs := func(f *fake, n int64) func() error {
 		return func() error {

@@ -14,7 +14,9 @@
 //	                      │◄──── Trust ──►│
 //
 // Time in which the service did not run can't be told from a jump. MaxRest of it is
-// believed at once.
+// believed at once. Of a machine that is suspended, or off for longer, every night or
+// week, each rest is a jump; those that come while others are not believed yet wait for
+// their own Trust, and the others are not kept waiting by them.
 package steady
 
 import (
@@ -42,9 +44,18 @@ const (
 
 // State is what a Clock has to remember between two runs.
 type State struct {
-	Wall  time.Time     // the machine's clock, when it was last looked at; zero: never
-	Ahead time.Duration // of it that is not believed yet
-	Run   time.Duration // running time since the last jump
+	Wall  time.Time // the machine's clock, when it was last looked at; zero: never
+	Older Jump
+	Newer Jump
+}
+
+// Jump is time that is not believed yet, since the machine's clock jumped ahead by it.
+// A clock that jumps again and again, as that of a machine that is suspended every
+// night, would never be believed if each jump had the others wait. So the newer ones
+// wait together, and the older ones are not kept waiting by them.
+type Jump struct {
+	Ahead time.Duration
+	Run   time.Duration // running time since it, or the last of several
 }
 
 // Store keeps the State. Every method is one transaction.
@@ -84,9 +95,10 @@ type Clock struct {
 // trail is how far a clock is behind the machine's.
 type trail struct {
 	jitter, trust time.Duration
-	ahead         time.Duration
-	run           time.Duration
+	older, newer  Jump
 }
+
+func (t *trail) ahead() time.Duration { return t.older.Ahead + t.newer.Ahead }
 
 // New returns a Clock that goes on from the State in its store.
 func New(ctx context.Context, o Options) (*Clock, error) {
@@ -103,7 +115,7 @@ func New(ctx context.Context, o Options) (*Clock, error) {
 	}
 	c := &Clock{
 		o: o, at: o.Elapsed(), wall: o.Now(),
-		slow: trail{jitter: jitter, trust: Trust, ahead: max(0, was.Ahead), run: was.Run}, leases: trail{jitter: settleJitter, trust: settle},
+		slow: trail{jitter, Trust, was.Older.valid(), was.Newer.valid()}, leases: trail{jitter: settleJitter, trust: settle},
 	}
 	if was.Wall.IsZero() {
 		return c, nil
@@ -118,18 +130,37 @@ func New(ctx context.Context, o Options) (*Clock, error) {
 	return c, nil
 }
 
+// maxAhead bounds what a damaged State may say, so that sums of it can't overflow.
+const maxAhead = 100 * 365 * 24 * time.Hour
+
+func (j Jump) valid() Jump {
+	return Jump{min(max(0, j.Ahead), maxAhead), max(0, min(j.Run, Trust))}
+}
+
 // jump notes that the machine's clock was set by d.
 func (t *trail) jump(d time.Duration) {
-	if t.ahead = max(0, t.ahead+d); d > 0 {
-		t.run = 0
+	if d <= 0 { // the last jump is the first to be undone
+		back := min(-max(d, -2*maxAhead), t.ahead())
+		newer := min(back, t.newer.Ahead)
+		t.newer.Ahead -= newer
+		t.older.Ahead -= back - newer
+		return
 	}
+	if t.older.Ahead == 0 {
+		t.older, t.newer = t.newer, Jump{}
+	}
+	t.newer = Jump{Ahead: min(t.newer.Ahead+min(d, maxAhead), maxAhead)}
 }
 
 // step notes that time has passed, and by how much the machine's clock jumped
 // meanwhile. It reports whether it is a jump ahead that is not believed.
 func (t *trail) step(passed, jumped time.Duration) bool {
-	if t.run += passed; t.run >= t.trust {
-		t.ahead = 0
+	t.older.Run, t.newer.Run = t.older.Run+passed, t.newer.Run+passed
+	if t.older.Run >= t.trust || t.older.Ahead == 0 {
+		t.older, t.newer = t.newer, Jump{}
+	}
+	if t.older.Run >= t.trust {
+		t.older.Ahead = 0
 	}
 	if jumped.Abs() > t.jitter {
 		t.jump(jumped)
@@ -152,7 +183,7 @@ func (c *Clock) look() {
 
 func (c *Clock) tell() {
 	if c.o.Lagging != nil {
-		c.o.Lagging(c.slow.ahead)
+		c.o.Lagging(c.slow.ahead())
 	}
 }
 
@@ -161,7 +192,7 @@ func (c *Clock) Now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.look()
-	return c.wall.Add(-c.slow.ahead)
+	return c.wall.Add(-c.slow.ahead())
 }
 
 // Leases returns the time for what lapses within seconds unless it is extended: a
@@ -171,14 +202,14 @@ func (c *Clock) Leases() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.look()
-	return c.wall.Add(-c.leases.ahead)
+	return c.wall.Add(-c.leases.ahead())
 }
 
 // Save saves the State.
 func (c *Clock) Save(ctx context.Context) error {
 	c.mu.Lock()
 	c.look()
-	s := State{Wall: c.wall, Ahead: c.slow.ahead, Run: c.slow.run}
+	s := State{c.wall, c.slow.older, c.slow.newer}
 	c.mu.Unlock()
 	return c.o.Store.SaveClockState(ctx, s)
 }

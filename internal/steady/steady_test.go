@@ -141,6 +141,67 @@ func TestRestBetweenRuns(t *testing.T) {
 	}
 }
 
+// TestAClockThatKeepsJumping: of a machine that is off or suspended again and again, no
+// jump is kept from being believed by those that follow.
+func TestAClockThatKeepsJumping(t *testing.T) {
+	for name, tt := range map[string]struct {
+		week func(m *machine, c *Clock) *Clock
+		most time.Duration
+	}{
+		"off at weekends": {func(m *machine, c *Clock) *Clock {
+			for range 5 {
+				m.run(c, 10*time.Hour)
+				m.stop(t, c)
+				m.passed += 14 * time.Hour
+				c = m.start(t)
+			}
+			m.stop(t, c)
+			m.passed += 48 * time.Hour
+			return m.start(t)
+		}, 14 * day},
+		"suspended every night": {func(m *machine, c *Clock) *Clock {
+			for range 7 {
+				m.run(c, 10*time.Hour)
+				m.set += 14 * time.Hour // the monotonic clock stands still
+			}
+			return c
+		}, 21 * day},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := &machine{}
+			c := m.start(t)
+			for range 104 {
+				c = tt.week(m, c)
+			}
+			if behind := m.now().Sub(c.Now()); behind <= 0 || behind > tt.most {
+				t.Errorf("%v behind the machine's clock after two years, want at most %v", behind, tt.most)
+			}
+			m.run(c, Trust)
+			m.behind(t, c, "after a week of running", 0)
+		})
+	}
+}
+
+// TestADamagedState: nothing that a damaged row says puts the clock ahead, or behind for
+// longer than it takes to believe a jump.
+func TestADamagedState(t *testing.T) {
+	extremes := []time.Duration{-1 << 63, -day, 0, day, 1<<63 - 1}
+	for _, ahead := range extremes {
+		for _, run := range extremes {
+			for _, wall := range []time.Time{birth, birth.AddDate(-500, 0, 0), birth.AddDate(500, 0, 0)} {
+				m := &machine{saved: State{wall, Jump{ahead, run}, Jump{ahead, run}}}
+				c := m.start(t)
+				m.set += day
+				if now := c.Now(); now.After(m.now()) {
+					t.Errorf("%+v: %v ahead", m.saved, now.Sub(m.now()))
+				}
+				m.run(c, Trust)
+				m.behind(t, c, "after a week of running", 0)
+			}
+		}
+	}
+}
+
 // TestLeases: a jump lets no lease lapse before its holder has had the time to extend
 // it.
 func TestLeases(t *testing.T) {

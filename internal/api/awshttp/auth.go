@@ -95,7 +95,9 @@ func (f *Front) authenticate(r *http.Request, c *Call) error {
 	if err != nil {
 		return err
 	}
-	c.exchange.Claim(signature.AccessKeyID)
+	if err := c.claim(signature.AccessKeyID); err != nil {
+		return err
+	}
 	verify := func(bodyHash string) error {
 		if err := signature.Verify(secret, f.opts.Now(), bodyHash); err != nil {
 			return err

@@ -88,6 +88,14 @@ func (c *Call) readBody(r *http.Request, limit int64) ([]byte, error) {
 	return nil, unread
 }
 
+// claim counts what the request holds as that of the key that it names.
+func (c *Call) claim(key string) error {
+	if c.exchange.Claim(key) != nil {
+		return busy
+	}
+	return nil
+}
+
 // prove counts what the request holds as its sender's.
 func (c *Call) prove(p iam.Principal) error {
 	if c.exchange.Prove(p.Account) != nil {

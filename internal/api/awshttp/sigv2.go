@@ -26,7 +26,9 @@ func (f *Front) authenticateV2(r *http.Request, c *Call) error {
 	if err != nil {
 		return err
 	}
-	c.exchange.Claim(signature.AccessKeyID)
+	if err := c.claim(signature.AccessKeyID); err != nil {
+		return err
+	}
 	if err := signature.Verify(secret, f.opts.Now()); err != nil {
 		return err
 	}

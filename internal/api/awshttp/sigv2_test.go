@@ -122,3 +122,29 @@ func TestUseOfKeysIsNoted(t *testing.T) {
 		}
 	}
 }
+
+// TestVersion2HoldsNothingAfterwards: the body of such a request is read before its key
+// is known. What it took of the budget of strangers goes back there.
+func TestVersion2HoldsNothingAfterwards(t *testing.T) {
+	f := newFixture(func(o *Options) { o.AllowSigV2 = true })
+	padded := v2Query("POST", now) + "&Pad=" + strings.Repeat("x", 20<<10)
+	for range 3 {
+		if w := f.do(form("/", padded)); w.Code != 403 {
+			t.Fatalf("got %d %s, want a signature that does not match", w.Code, w.Body)
+		}
+	}
+	families, err := f.reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, family := range families {
+		if family.GetName() != "diskport_request_body_bytes" {
+			continue
+		}
+		for _, m := range family.GetMetric() {
+			if held := m.GetGauge().GetValue(); held != 0 {
+				t.Errorf("%v bytes of %v are held by nobody", held, m.GetLabel())
+			}
+		}
+	}
+}

@@ -92,8 +92,20 @@ func (x *Exchange) Request() *http.Request { return x.request }
 // Slow reports whether the client was cut for being slow.
 func (x *Exchange) Slow() bool { return x != nil && x.cut.Load() }
 
-// Claim notes that the request names a key that exists.
-func (x *Exchange) Claim(key string) { x.class, x.holder = claimed, key }
+// Claim notes that the request names a key that exists. What is held already counts as
+// the key's from then on: if there is no room for that, Claim fails with ErrBusy.
+func (x *Exchange) Claim(key string) error { return x.become(claimed, key) }
+
+// become moves what the request holds to the budget of another class.
+func (x *Exchange) become(class class, holder string) error {
+	held := x.held
+	x.control.budgets[x.class].give(x.holder, held)
+	x.class, x.holder, x.held = class, holder, 0
+	if !x.hold(held) {
+		return ErrBusy
+	}
+	return nil
+}
 
 // Prove notes that the request is signed by an account. What is held already counts as
 // the account's from then on: if it has no room for that, or there are too many signed
@@ -102,14 +114,10 @@ func (x *Exchange) Prove(account string) error {
 	if x.class == proved {
 		return nil
 	}
-	old, holder, held := x.control.budgets[x.class], x.holder, x.held
-	x.class, x.holder = proved, account
-	old.give(holder, held)
-	x.held = 0
-	if x.conn != nil && !x.conn.prove() || !x.hold(held) {
+	if x.conn != nil && !x.conn.prove() {
 		return ErrBusy
 	}
-	return nil
+	return x.become(proved, account)
 }
 
 // Reserve makes sure that n bytes of the answers' budget are the request's, for what it

@@ -161,7 +161,13 @@ func (e *Engine) unpack(ctx context.Context, h *work.Held) (next work.Lease, ok 
 	if len(t.Ranges) == 0 {
 		return e.makePlan(ctx, h, e.unpacked, 0)
 	}
+	if err := e.Space.Growth(); err != nil {
+		return next, false, e.short(err, t.SourceBytes)
+	}
 	image, err := e.unpacked(ctx, t)
+	if full := (*scratch.FullError)(nil); errors.As(err, &full) {
+		return next, false, e.Space.Shortage(t.SourceBytes) // there was room before the plan, so it may return
+	}
 	if err != nil {
 		return next, false, err
 	}

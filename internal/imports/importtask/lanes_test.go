@@ -12,6 +12,7 @@ import (
 	"github.com/diskport/diskport/internal/imports/importtask"
 	"github.com/diskport/diskport/internal/imports/scratch"
 	"github.com/diskport/diskport/internal/imports/source"
+	"github.com/diskport/diskport/internal/space"
 	"github.com/diskport/diskport/internal/work"
 )
 
@@ -173,5 +174,46 @@ func TestSlowPlansGiveWay(t *testing.T) {
 	}
 	if limits[0] > time.Minute || limits[len(limits)-1] < time.Minute {
 		t.Errorf("the lanes wait for %v", limits)
+	}
+}
+
+// TestUnpackingOnceMoreWaitsForSpace: the import had room for its image before, so a
+// disk that is full by now is no reason to end it.
+func TestUnpackingOnceMoreWaitsForSpace(t *testing.T) {
+	image := full()
+	for name, fill := range map[string]func(e *engine, full bool){
+		"full before": func(e *engine, full bool) {
+			if e.room.full = nil; full {
+				e.room.full = &space.FullError{Dir: "/data", Need: 64 << 20, Free: 3 << 20}
+			}
+		},
+		"full meanwhile": func(e *engine, full bool) {
+			e.Images.Scratch = scratch.Dir{Path: e.dir, Free: func() (int64, error) {
+				if full {
+					return 0, nil
+				}
+				return 1 << 40, nil
+			}}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := newEngine(t, packed(t, image))
+			e.accept()
+			e.step(work.Plan)
+			e.step(work.Unpack)
+			e.restart()
+			e.step(work.Range) // finds out that what was unpacked is gone
+			fill(e, true)
+			e.step(work.Unpack)
+			if task := e.task(); task.State != importtask.Active || task.Waiting.For == "" {
+				t.Fatalf("it is %s, %+v, and waits for %q", task.State, task.Failure, task.Waiting.For)
+			}
+			fill(e, false)
+			at := e.runner.Now().Add(time.Minute)
+			e.runner.Now = func() time.Time { return at }
+			e.step(work.Unpack)
+			e.step(work.Range)
+			e.completed(image)
+		})
 	}
 }
