@@ -66,7 +66,7 @@ func TestDemo(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			tmp, home := t.TempDir(), t.TempDir()
 			cmd := exec.Command("diskport", "demo")
-			cmd.Env = append(os.Environ(), "TMPDIR="+tmp, "HOME="+home, "XDG_DATA_HOME=")
+			cmd.Env = append(os.Environ(), "TMPDIR="+tmp, "HOME="+home, "XDG_DATA_HOME=", "AWS_REGION=eu-west-1")
 			output, err := interrupted(t, cmd, tt.mark)
 			if (err == nil) != (tt.mark == "") || !strings.Contains(output, tt.want) {
 				t.Errorf("the demo ended with %v, want %q in what it says:\n%s", err, tt.want, output)

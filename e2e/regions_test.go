@@ -137,3 +137,26 @@ func TestRegions(t *testing.T) {
 		t.Errorf("a region that the service does not play: %v", err)
 	}
 }
+
+// TestACommandLeavesTheServicesRegion: a command for which no service runs starts one
+// for itself, whose own region is the one of before, wherever the command looks.
+func TestACommandLeavesTheServicesRegion(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	raw := smallRaw(t, dir, "disk.raw")
+	for _, c := range []struct {
+		args  []string
+		lists int // snapshots
+	}{
+		{[]string{"import", raw, "--region", "eu-west-1"}, 1},
+		{[]string{"snapshots", "--region", "eu-north-1"}, 0},
+		{[]string{"snapshots"}, 1},
+	} {
+		cmd := exec.Command("diskport", append(c.args, "--data", "data")...)
+		cmd.Dir = dir
+		out, err := cmd.Output()
+		if err != nil || strings.Count("\n"+string(out), "\nsnap-") != c.lists {
+			t.Errorf("%v: %v, want %d snapshots:\n%s", c.args, err, c.lists, out)
+		}
+	}
+}

@@ -59,6 +59,7 @@ func (a *app) connect(ctx context.Context) (*session, error) {
 
 // startLocal starts a service for this command alone, with its settings changed.
 func (a *app) startLocal(ctx context.Context, change ...func(*serviceFlags)) (*session, error) {
+	region := a.clientRegion() // before the service changes the working directory
 	local, err := a.newLocalService(ctx, change...)
 	if err != nil {
 		return nil, err
@@ -66,7 +67,7 @@ func (a *app) startLocal(ctx context.Context, change ...func(*serviceFlags)) (*s
 	id, secret := local.Credentials()
 	return &session{local: local, Client: client.New(client.Config{
 		Endpoint:    local.Endpoint(),
-		Region:      a.clientRegion(),
+		Region:      region,
 		Credentials: credentials.NewStaticCredentialsProvider(id, secret, ""),
 	})}, nil
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -96,6 +97,8 @@ func (a *app) newLocalService(ctx context.Context, change ...func(*serviceFlags)
 	if err != nil {
 		return nil, err
 	}
+	// To a command --region says where to look; the service's own region stays.
+	cfg.Region = cmp.Or(a.dataFile("region"), cfg.Region)
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	srv, err := server.New(ctx, cfg)
 	if err != nil {

@@ -33,7 +33,7 @@ type serviceFlags struct {
 	RequestRate         int           `env:"DISKPORT_REQUEST_RATE" default:"200" help:"Requests a second that a principal may make of each EC2 action, and an account of each of EBS direct (50 times as many for blocks); -1 is no limit (${default})."`
 	TagSnapshots        bool          `env:"DISKPORT_TAG_SNAPSHOTS" help:"Let imports tag their snapshots: tag specifications of type snapshot."`
 	DeepDryRun          bool          `env:"DISKPORT_DEEP_DRY_RUN" help:"Let a dry run look at role, object and image too, and say how the import would fail."`
-	Reserve             string        `env:"DISKPORT_RESERVE" default:"1GiB" help:"Free space to leave on the data directory's disk (${default})."`
+	Reserve             string        `env:"DISKPORT_RESERVE" default:"1GiB" help:"Free space that an import must leave on the data directory's disk to begin (${default})."`
 	CompactRate         string        `env:"DISKPORT_COMPACT_RATE" default:"32MiB" placeholder:"SIZE" help:"What the rewriting of packs in the background reads and writes in a second at most; 0 turns it off (${default})."`
 	AcceptOlderDatabase bool          `help:"Go on with a database that is older than what was last used on the data directory: restored, or cut off. For one start."`
 	LogFormat           string        `env:"DISKPORT_LOG_FORMAT" default:"auto" enum:"auto,text,json" help:"text, json, or auto: text on a terminal, else json (${default})."`

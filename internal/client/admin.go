@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -45,11 +46,21 @@ func (c *Client) call(ctx context.Context, method, path string, out any) error {
 	return nil
 }
 
+// readError reads what the service's own API answered, or the front of all its APIs,
+// which names the code as AWS's services do.
 func readError(resp *http.Response) error {
-	e := &Error{Status: resp.StatusCode}
+	var answer struct {
+		Code    string `json:"code"`
+		Type    string `json:"__type"`
+		Message string `json:"message"`
+	}
+	e := &Error{Status: resp.StatusCode, Code: "HTTP", Message: resp.Status}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
-	if err != nil || json.Unmarshal(body, e) != nil || e.Code == "" {
-		e.Code, e.Message = "HTTP", resp.Status
+	if err != nil || json.Unmarshal(body, &answer) != nil {
+		return e
+	}
+	if code := cmp.Or(answer.Code, answer.Type); code != "" {
+		e.Code, e.Message = code, answer.Message
 	}
 	return e
 }

@@ -237,3 +237,38 @@ func TestIsNotFound(t *testing.T) {
 		t.Errorf("Explain = %q, want %q", got, want)
 	}
 }
+
+// TestErrorsAboutRegionsSayHowToGoOn: AWS's words are about the signature, which is not
+// what a person can change.
+func TestErrorsAboutRegionsSayHowToGoOn(t *testing.T) {
+	const scope = "Credential should be scoped to a valid region."
+	c := fake(t, map[string]http.HandlerFunc{
+		"GET /-/v1/snapshots": func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusForbidden)
+			_, _ = fmt.Fprint(w, `{"__type":"InvalidSignatureException","message":"`+scope+`"}`)
+		},
+		"POST /{$}": func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusUnauthorized)
+			_, _ = fmt.Fprint(w, `<Response><Errors><Error><Code>AuthFailure</Code><Message>`+scope+`</Message></Error></Errors></Response>`)
+		},
+		"/{bucket}": func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusBadRequest)
+			_, _ = fmt.Fprint(w, `<Error><Code>AuthorizationHeaderMalformed</Code><Message>The authorization header is malformed; the region "a" is wrong; expecting "b"</Message></Error>`)
+		},
+	})
+	_, listed := c.Snapshots(t.Context())
+	const hint = "\nThe service does not play the region that the command is about: choose another with --region or AWS_REGION."
+	for _, tt := range []struct {
+		err  error
+		want string
+	}{
+		{listed, "listing snapshots: InvalidSignatureException: " + scope + hint},
+		{c.Delete(t.Context(), "snap-1"), scope + " (AuthFailure)" + hint},
+		{c.EnsureBucket(t.Context(), "images"), `The authorization header is malformed; the region "a" is wrong; expecting "b" (AuthorizationHeaderMalformed)` +
+			"\nThe service keeps its buckets in its own region: import files there (--region), then copy the snapshots with aws ec2 copy-snapshot."},
+	} {
+		if got := Explain(tt.err); got != tt.want {
+			t.Errorf("Explain = %q, want %q", got, tt.want)
+		}
+	}
+}

@@ -4,15 +4,16 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/aws/smithy-go"
 )
 
 // Error is an error that the service answered on /-/v1/.
 type Error struct {
-	Status  int    `json:"-"`
-	Code    string `json:"code"`
-	Message string `json:"message"`
+	Status  int    // of HTTP
+	Code    string // such as NoSuchSnapshot; HTTP: the answer was not the service's
+	Message string
 }
 
 func (e *Error) Error() string { return fmt.Sprintf("%s: %s", e.Code, e.Message) }
@@ -86,11 +87,24 @@ func code(err error) string {
 	return ""
 }
 
-// Explain returns err for a person: an AWS error without the SDK's envelope.
+// waysOn say how to go on after errors for which AWS's words do not.
+var waysOn = []struct{ said, hint string }{
+	{"Credential should be scoped to a valid region", "The service does not play the region that the command is about: choose another with --region or AWS_REGION."},
+	{"The authorization header is malformed; the region", "The service keeps its buckets in its own region: import files there (--region), then copy the snapshots with aws ec2 copy-snapshot."},
+}
+
+// Explain returns err for a person: an AWS error without the SDK's envelope, and how to
+// go on.
 func Explain(err error) string {
+	text := err.Error()
 	var api smithy.APIError
 	if errors.As(err, &api) && api.ErrorMessage() != "" {
-		return api.ErrorMessage() + " (" + api.ErrorCode() + ")"
+		text = api.ErrorMessage() + " (" + api.ErrorCode() + ")"
 	}
-	return err.Error()
+	for _, w := range waysOn {
+		if strings.Contains(text, w.said) {
+			text += "\n" + w.hint
+		}
+	}
+	return text
 }

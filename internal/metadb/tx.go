@@ -52,9 +52,9 @@ func (db *DB) transact(ctx context.Context, p space.Purpose, what string, fn fun
 	return nil
 }
 
-// inSlices runs fn, which frees room, in one transaction after another until it deals with fewer than some
-// rows, and returns how many there were: a duty may find any number of them, and
-// others write in between.
+// inSlices runs fn, which frees room, in one transaction after another until it deals
+// with fewer than some rows, and returns how many there were: a duty may find any
+// number of them, and others write in between.
 func (db *DB) inSlices(ctx context.Context, what string, some int, fn func(querier) (int, error)) (total int, err error) {
 	for n := some; n >= some; total += n {
 		if err := db.free(ctx, what, func(q querier) (err error) {

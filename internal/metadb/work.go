@@ -120,7 +120,8 @@ func (w Work) Retry(ctx context.Context, l work.Lease, cause string, notBefore t
 	return w.db.changeOf(l.Kind)(ctx, "retry "+unitName(l), func(q querier) error {
 		_, err := exec(ctx, q, `
 			UPDATE units SET owner = '', lease_until = 0, progress = NULL, not_before = $1, claims = 0, failures = failures + 1,
-				failing_since = CASE WHEN failing_since = 0 THEN $2 ELSE failing_since END, last_error = $3
+				failing_since = CASE WHEN failing_since = 0 THEN $2 ELSE failing_since END, last_error = $3,
+				waits = 0, waiting_since = 0, waits_for = ''
 			WHERE id = $4 AND owner = $5 AND attempt = $6`,
 			micros(notBefore), micros(w.db.now()), cause, l.ID, l.Owner, l.Attempt)
 		return err

@@ -21,8 +21,8 @@ func newBudget(limit, share int64) *budget {
 	return &budget{limit: limit, share: share, by: map[string]int64{}}
 }
 
-// take takes n bytes for a holder, waiting at most so long for others to give some
-// back, and reports whether it has them.
+// take takes n bytes for a holder, and reports whether it has them. It waits no longer
+// than wait for others to give some back.
 func (b *budget) take(ctx context.Context, holder string, n int64, wait time.Duration) bool {
 	if n > b.share {
 		return false

@@ -39,7 +39,7 @@ type connection struct {
 	known bool // has proved who it is, in some request
 }
 
-// Connections returns a table for at most so many connections. It registers its metric
+// Connections returns a table for that many connections at most. It registers its metric
 // if c has registered its own.
 func (c *Control) Connections(most int) *Connections {
 	t := &Connections{most: most, report: c.report, all: map[net.Conn]*connection{}}

@@ -10,6 +10,7 @@ import (
 	"iter"
 	"log/slog"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -532,6 +533,9 @@ func TestFaultsOfTheSource(t *testing.T) {
 		e.accept()
 		e.step(work.Plan)
 		e.failed("store-full")
+		if f := e.task().Failure; !strings.Contains(f.Message, "needs up to 4 MiB, and imports may take 1 MiB") || !strings.Contains(f.Hint, "--reserve") {
+			t.Errorf("%+v: a disk may have more free than imports may take", f)
+		}
 	})
 	t.Run("it is no disk", func(t *testing.T) {
 		e := newEngine(t, []byte("KDMV is what a VMDK begins with"))

@@ -96,7 +96,10 @@ func noAccess(reason string) string {
 }
 
 func storeFull(e *FullError) Failure {
-	return Failure{Message: "ServerError: " + e.Error(), Reason: "store-full", Hint: "free space in the data directory, then import again", Offset: -1}
+	return Failure{
+		Message: "ServerError: " + e.Error(), Reason: "store-full", Offset: -1,
+		Hint: "free space in the data directory, or start the service with a smaller --reserve, then import again",
+	}
 }
 
 func scratchFull(*scratch.FullError) Failure {
@@ -191,9 +194,10 @@ func panicked(*work.PanicError) Failure {
 
 // FullError reports that the store has no room for a disk.
 type FullError struct {
-	Need, Free int64 // bytes
+	Need int64 // bytes
+	Free int64 // bytes that imports may take, which leaves out what they must leave free
 }
 
 func (e *FullError) Error() string {
-	return fmt.Sprintf("no space left to store the disk: it needs up to %d MiB, %d MiB are free", e.Need>>20, e.Free>>20)
+	return fmt.Sprintf("no space left to store the disk: it needs up to %d MiB, and imports may take %d MiB", (e.Need+1<<20-1)>>20, e.Free>>20)
 }

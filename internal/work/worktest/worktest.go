@@ -346,6 +346,15 @@ func waitsCountApart(t *testing.T, b Bench) {
 	if l = claim(t, b, "one", at, 1); l.Waits != 0 {
 		t.Errorf("%d waits of a unit that was handed back, want none", l.Waits)
 	}
+	if err := b.Store.Wait(t.Context(), l, "space", at); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Store.Retry(t.Context(), claim(t, b, "one", at, 1), "a fault", at); err != nil {
+		t.Fatal(err)
+	}
+	if l = claim(t, b, "one", at, 1); l.Waits != 0 || l.Failures != 1 {
+		t.Errorf("%d waits in a row and %d failures after a failure, want none and 1", l.Waits, l.Failures)
+	}
 }
 
 func anotherLane(t *testing.T, b Bench) {
