@@ -103,6 +103,9 @@ func Open(ctx context.Context, dsn string, o Options) (*DB, error) {
 	if err := db.migrate(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("metadb: migrate: %w", db.told(err)), db.Close())
 	}
+	if err := db.warnOfUnplayed(ctx, o.Warn); err != nil {
+		return nil, errors.Join(fmt.Errorf("metadb: looking for regions: %w", err), db.Close())
+	}
 	return db, nil
 }
 

@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"slices"
+	"strings"
 
 	"github.com/pressly/goose/v3"
 
@@ -45,6 +47,30 @@ func placeInRegions(regions awsid.Regions) *goose.Migration {
 	}
 	down := func(context.Context, *sql.Tx) error { return nil }
 	return goose.NewGoMigration(21, &goose.GoFunc{RunTx: up}, &goose.GoFunc{RunTx: down})
+}
+
+// unplayed are the regions in which there is something, but which the service does not
+// play, so that nobody sees or frees it.
+func (db *DB) unplayed(ctx context.Context) ([]string, error) {
+	used, err := all(ctx, db.read, column[string], `
+		SELECT region FROM snapshots UNION SELECT region FROM tasks UNION SELECT region FROM images
+		UNION SELECT region FROM volumes UNION SELECT region FROM kms_keys`)
+	return slices.DeleteFunc(used, db.regions.Has), err
+}
+
+// warnOfUnplayed tells the operator of them: a service that is started with other
+// regions than before seems to have lost what it has.
+func (db *DB) warnOfUnplayed(ctx context.Context, warn func(string)) error {
+	if warn == nil || db.regions.Own() == "" {
+		return nil
+	}
+	hidden, err := db.unplayed(ctx)
+	if err != nil || len(hidden) == 0 {
+		return err
+	}
+	slices.Sort(hidden)
+	warn("there are resources in " + strings.Join(hidden, ", ") + ", which the service does not play: nobody sees them until --region and --regions say so again")
+	return nil
 }
 
 // followSnapshots places tasks where their snapshots are: one that is not finished looks

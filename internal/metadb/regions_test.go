@@ -1,6 +1,7 @@
 package metadb
 
 import (
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -88,4 +89,41 @@ func TestRowsOfBeforeAreInRegions(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+func TestResourcesInRegionsThatAreNotPlayed(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "metadata.db")
+	db, err := Open(t.Context(), path, Options{Regions: played(t, region)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	must(t, db, func(q querier) error {
+		_, err := exec(t.Context(), q, `INSERT INTO images (id, account, region, name, body, created) VALUES ('ami-1', 'a', 'us-east-1', 'n', '{}', 1)`)
+		return err
+	})
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for own, want := range map[string]int{region: 0, "local-1": 1} {
+		var warned []string
+		db, err := Open(t.Context(), path, Options{Regions: played(t, own), Warn: func(s string) { warned = append(warned, s) }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(warned) != want || want > 0 && !strings.Contains(warned[0], "in us-east-1, which") {
+			t.Errorf("as %s it warns %q, want %d warnings", own, warned, want)
+		}
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func played(t *testing.T, own string) awsid.Regions {
+	t.Helper()
+	r, err := awsid.NewRegions(own, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
 }
