@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/diskport/diskport/diskimage/imagetest"
 	"github.com/diskport/diskport/internal/block"
 	"github.com/diskport/diskport/internal/imports/importtask"
 	"github.com/diskport/diskport/internal/store/blockstore"
@@ -53,6 +54,7 @@ func (f faulty) QueryContext(ctx context.Context, stmt string, args ...any) (*sq
 // its statements, and once by a cancelled context, and compares the whole database
 // with what it was before.
 func TestEventsAreAllOrNothing(t *testing.T) {
+	imagetest.Volume(t)
 	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) {
 		db := fresh(t)
 		for _, e := range slices.Concat(life(db), draftLife(db), objectLife(db)) {

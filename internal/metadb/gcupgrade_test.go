@@ -5,11 +5,14 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/diskport/diskport/diskimage/imagetest"
 )
 
 // TestGarbageIsUpgraded migrates a database in which marks were columns to the
 // present schema: what had been let go before is found, and the files are counted.
 func TestGarbageIsUpgraded(t *testing.T) {
+	imagetest.Volume(t)
 	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) { upgradeGarbage(t, fresh(t)) })
 }
 

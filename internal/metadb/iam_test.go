@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/diskport/diskport/diskimage/imagetest"
 	"github.com/diskport/diskport/internal/identity/iam"
 	"github.com/diskport/diskport/internal/identity/iam/iamtest"
 	"github.com/diskport/diskport/internal/identity/kms"
@@ -18,6 +19,7 @@ func TestIAM(t *testing.T) {
 // TestIAMIsUpgraded migrates a database with the first schema of IAM to the present
 // one.
 func TestIAMIsUpgraded(t *testing.T) {
+	imagetest.Volume(t)
 	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) { upgradeIAM(t, fresh(t)) })
 }
 
@@ -60,6 +62,7 @@ func upgradeIAM(t *testing.T, db *DB) {
 // to hold their unique ids, and an id that no principal has in place of those that are
 // gone.
 func TestPrincipalsAreBoundByAnUpgrade(t *testing.T) {
+	imagetest.Volume(t)
 	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) { upgradePrincipals(t, fresh(t)) })
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/diskport/diskport/diskimage/imagetest"
 	"github.com/diskport/diskport/internal/identity/iam"
 	"github.com/diskport/diskport/internal/identity/kms"
 	"github.com/diskport/diskport/internal/image"
@@ -78,6 +79,7 @@ func (c counting) QueryContext(ctx context.Context, stmt string, args ...any) (*
 // TestStatementsOfAPage: the number of statements for a page depends on the page
 // alone, and readiness takes one.
 func TestStatementsOfAPage(t *testing.T) {
+	imagetest.Volume(t)
 	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) {
 		counts := map[int]map[string]int{}
 		for _, n := range []int{200, 1200} {
@@ -237,6 +239,7 @@ func TestRemovedAccountLeavesNothing(t *testing.T) {
 // TestSharesOfBefore: snapshots that were shared before there were pages are listed
 // in their places.
 func TestSharesOfBefore(t *testing.T) {
+	imagetest.Volume(t)
 	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) {
 		db := fresh(t)
 		p, err := db.provider()

@@ -7,12 +7,14 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/diskport/diskport/diskimage/imagetest"
 	"github.com/diskport/diskport/internal/awsid"
 )
 
 // TestRowsOfBeforeAreInRegions migrates a database in which regions were not told
 // apart.
 func TestRowsOfBeforeAreInRegions(t *testing.T) {
+	imagetest.Volume(t)
 	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) {
 		db := fresh(t)
 		p, err := db.provider()

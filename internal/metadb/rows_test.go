@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/diskport/diskport/diskimage/imagetest"
 	"github.com/diskport/diskport/internal/block"
 	"github.com/diskport/diskport/internal/identity/kms"
 	"github.com/diskport/diskport/internal/imports/importtask"
@@ -204,6 +205,7 @@ func plannedTask(t *testing.T, db *DB, task, id string, ranges int) work.Lease {
 
 // TestNoTransactionGrowsWithADisk ends drafts and imports of many rows in every way.
 func TestNoTransactionGrowsWithADisk(t *testing.T) {
+	imagetest.Volume(t)
 	const id, task = "snap-1", "import-snap-1"
 	complete := func(t *testing.T, db *DB) work.Lease {
 		if err := db.Snapshots().Complete(t.Context(), of("a"), id, snapshot.Expected{Blocks: -1}); err != nil {
@@ -280,6 +282,7 @@ func TestNoTransactionGrowsWithADisk(t *testing.T) {
 // TestASliceIsSmallEnough: the largest that an import registers (ingest.Slice), one
 // that has as many blocks as it may and as many pages.
 func TestASliceIsSmallEnough(t *testing.T) {
+	imagetest.Volume(t)
 	db := freshSQLite(t)
 	l := plannedTask(t, db, "import-snap-1", "snap-1", 1)
 	const blocks, pages, inPack = 4096, 1024, 255
@@ -304,6 +307,7 @@ func TestASliceIsSmallEnough(t *testing.T) {
 // TestAMoveIsSmallEnough: the largest that a rewriting of packs makes, of as many blocks
 // from as many packs as there may be.
 func TestAMoveIsSmallEnough(t *testing.T) {
+	imagetest.Volume(t)
 	db := freshSQLite(t)
 	const each = compact.MaxMoved / compact.MaxSources
 	f := catalogFixture(t, db)
@@ -333,6 +337,7 @@ func TestAMoveIsSmallEnough(t *testing.T) {
 // TestNoTransactionGrowsWithAManifest: a part of a manifest is registered, again by a
 // later attempt, and again with other pages, the most that there may be.
 func TestNoTransactionGrowsWithAManifest(t *testing.T) {
+	imagetest.Volume(t)
 	db := freshSQLite(t)
 	d := snapshot.Draft{Record: snapshot.Record{ID: "snap-1", Account: "a", Region: region}, Want: &snapshot.Expected{Blocks: -1}}
 	if _, _, err := db.Snapshots().Start(t.Context(), d, "", 1); err != nil {
@@ -359,6 +364,7 @@ func TestNoTransactionGrowsWithAManifest(t *testing.T) {
 
 // TestNoDutyGrowsWithAnAccount: what periodic duties find may be any number of rows.
 func TestNoDutyGrowsWithAnAccount(t *testing.T) {
+	imagetest.Volume(t)
 	past := time.Now().Add(-time.Hour)
 	db := freshSQLite(t)
 	addMany(t, db, `INSERT INTO tags (resource, name, value, account) VALUES (?)`, func(i int) []any {
@@ -401,6 +407,7 @@ func TestNoDutyGrowsWithAnAccount(t *testing.T) {
 
 // TestNoRemovalGrowsWithAnAccount: neither does that of a key with its grants.
 func TestNoRemovalGrowsWithAnAccount(t *testing.T) {
+	imagetest.Volume(t)
 	db, past := freshSQLite(t), time.Now().Add(-time.Hour)
 	must(t, db, func(q querier) error {
 		_, err := exec(t.Context(), q, `INSERT INTO iam_keys (id, account, user_id, wrapped, created) VALUES ('k', 'a', '', $1, 1)`, []byte{1})

@@ -1,6 +1,10 @@
 package gc
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/diskport/diskport/diskimage/imagetest"
+)
 
 // The enumeration for rule 8 of the ordering invariant: a model of everything that
 // happens to one block and the one page that names it, of which all interleavings
@@ -451,6 +455,7 @@ func successors(s state, order []step, unnoted bool) (next []state) {
 }
 
 func TestEveryInterleaving(t *testing.T) {
+	imagetest.Volume(t)
 	take := []step{expand, takePage, takeBlock, markDrafts, markRoots, settle}
 	unread := []step{expand, takePage, takeBlock, markDrafts, markUnread, settle}
 	condemn := []step{condemnPage, condemnBlock}

@@ -1,6 +1,10 @@
 package gc
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/diskport/diskport/diskimage/imagetest"
+)
 
 // The enumeration for the rewriting of packs (package compact): where the one block of
 // model_test.go lies, while packs are rewritten, gc removes files, a frame rots, and
@@ -221,6 +225,7 @@ func (s state) packLeaked() bool {
 }
 
 func TestEveryInterleavingOfRewriting(t *testing.T) {
+	imagetest.Volume(t)
 	condemn := []step{condemnPage, condemnBlock, look, wait, markDrafts, markRoots, noteBlock, deletePage, deleteBlock, spare, settle}
 	take := []step{expand, takePage, takeBlock, markDrafts, markRoots, settle}
 	for _, c := range []struct {
