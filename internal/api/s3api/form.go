@@ -45,6 +45,12 @@ func malformedForm(why string) *failure {
 	return fail(http.StatusBadRequest, "MalformedPOSTRequest", "The body of your POST request is not well-formed multipart/form-data. "+why)
 }
 
+// missingField refuses a form in which a field is not in front of the file, where it
+// would be read.
+func missingField(name string) *failure {
+	return invalidArgument("Bucket POST must contain a field named '"+name+"'.  If it is specified, please check the order of the fields.", name, "")
+}
+
 // postForm stores the file of a form, as whoever has signed its policy.
 func (c *call) postForm(ctx context.Context) error {
 	c.Action = postObject
@@ -54,6 +60,9 @@ func (c *call) postForm(ctx context.Context) error {
 	f, err := c.readForm()
 	if err != nil {
 		return err
+	}
+	if _, ok := f.fields["key"]; !ok {
+		return missingField("key")
 	}
 	if err := c.signForm(ctx, f); err != nil {
 		return err
@@ -99,7 +108,9 @@ func (c *call) readForm() (*form, error) {
 		}
 		name := strings.ToLower(part.FormName())
 		if name == "file" {
-			f.fields["key"] = strings.ReplaceAll(f.fields["key"], "${filename}", baseName(part))
+			if key, ok := f.fields["key"]; ok {
+				f.fields["key"] = strings.ReplaceAll(key, "${filename}", baseName(part))
+			}
 			f.file = part
 			return f, nil
 		}
@@ -130,7 +141,7 @@ func (c *call) signForm(ctx context.Context, f *form) error {
 	text := f.fields["policy"]
 	if text == "" {
 		if f.fields["signature"] != "" || f.fields["x-amz-signature"] != "" {
-			return invalidArgument("Bucket POST must contain a field named 'policy'.  If it is specified, please check the order of the fields.", "policy", "")
+			return missingField("policy")
 		}
 		c.Principal = iam.Principal{}
 		return nil
@@ -161,9 +172,17 @@ func (c *call) signForm(ctx context.Context, f *form) error {
 // verifies it.
 func (c *call) formSignature(fields map[string]string) (keyID string, verify func(sigv4.Secret, string) error, err error) {
 	if id := fields["awsaccesskeyid"]; id != "" && !c.opts.Strict {
+		if _, ok := fields["signature"]; !ok {
+			return "", nil, missingField("Signature")
+		}
 		return id, func(secret sigv4.Secret, text string) error {
 			return sigv4.VerifyTextV2(secret, text, fields["signature"])
 		}, nil
+	}
+	for _, name := range []string{"X-Amz-Signature", "X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date"} {
+		if _, ok := fields[strings.ToLower(name)]; !ok {
+			return "", nil, missingField(name)
+		}
 	}
 	q, err := sigv4.ParseForm(fields["x-amz-algorithm"], fields["x-amz-credential"], fields["x-amz-date"])
 	if err != nil || q.Service != c.Service {
@@ -315,22 +334,27 @@ func parseFormPolicy(encoded string) (formPolicy, error) {
 	if err != nil {
 		return p, invalidPolicy("Invalid 'Base64'.")
 	}
-	var in struct {
-		Expiration *string           `json:"expiration"`
-		Conditions []json.RawMessage `json:"conditions"`
-	}
-	switch err := json.Unmarshal(text, &in); {
-	case err != nil:
+	var in map[string]json.RawMessage // rather than a struct, whose names match in any case
+	if json.Unmarshal(text, &in) != nil {
 		return p, invalidPolicy("Invalid JSON.")
-	case in.Expiration == nil:
+	}
+	var expiration *string
+	var conditions []json.RawMessage
+	for name, into := range map[string]any{"expiration": &expiration, "conditions": &conditions} {
+		if raw, ok := in[name]; ok && json.Unmarshal(raw, into) != nil {
+			return p, invalidPolicy("Invalid JSON.")
+		}
+	}
+	switch {
+	case expiration == nil:
 		return p, invalidPolicy("Policy missing expiration.")
-	case in.Conditions == nil:
+	case conditions == nil:
 		return p, invalidPolicy("Policy missing conditions.")
 	}
-	if p.expiration, err = time.Parse(time.RFC3339, *in.Expiration); err != nil {
-		return p, invalidPolicy("Invalid 'expiration' value: '" + *in.Expiration + "'")
+	if p.expiration, err = time.Parse(time.RFC3339, *expiration); err != nil {
+		return p, invalidPolicy("Invalid 'expiration' value: '" + *expiration + "'")
 	}
-	for _, raw := range in.Conditions {
+	for _, raw := range conditions {
 		if err := p.add(raw); err != nil {
 			return p, err
 		}
