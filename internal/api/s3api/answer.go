@@ -114,6 +114,14 @@ func (c *call) showVersion(version string) {
 	}
 }
 
+// showMade is showVersion for what a request has just stored: S3 names no version
+// while versioning is suspended.
+func (c *call) showMade(o objects.Object) {
+	if c.bucket.Versioning == objects.Enabled {
+		c.showVersion(o.Version)
+	}
+}
+
 // showEncryption adds the headers about how an object is encrypted.
 func showEncryption(h http.Header, e objects.Encryption) {
 	if e.Algorithm == "" {

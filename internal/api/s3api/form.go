@@ -258,7 +258,7 @@ func (c *call) answerForm(fields map[string]string, o objects.Object) error {
 	h.Set("Etag", quoted(o.ETag))
 	h.Set("Location", c.location())
 	showEncryption(h, o.Encryption)
-	c.showVersion(o.Version)
+	c.showMade(o)
 	redirect := fields["success_action_redirect"]
 	if redirect == "" {
 		redirect = fields["redirect"]

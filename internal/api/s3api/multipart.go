@@ -181,7 +181,7 @@ func completeMultipartUpload(ctx context.Context, c *call) error {
 		return c.incomplete(err)
 	}
 	showEncryption(c.w.Header(), o.Encryption)
-	c.showVersion(o.Version)
+	c.showMade(o)
 	sum := checksumElements(o.Checksum)
 	sum.ChecksumType = string(o.Checksum.Type)
 	return c.answer(completeOut{Location: c.location(), Bucket: o.Bucket, Key: o.Key, ETag: quoted(o.ETag), checksumXML: sum})

@@ -493,6 +493,42 @@ func TestVersions(t *testing.T) {
 	must(c.DeleteBucket(ctx, &s3.DeleteBucketInput{Bucket: b}))(t)
 }
 
+// TestWritesNameTheirVersion while versioning is enabled, and reads once it was.
+func TestWritesNameTheirVersion(t *testing.T) {
+	b, c, ctx := bucketOf(t), ownerA.client(), t.Context()
+	for _, x := range []struct {
+		status           types.BucketVersioningStatus
+		written, readsAs string // "": none; "*": one of its own
+	}{{"", "", ""}, {"Suspended", "", "null"}, {"Enabled", "*", "*"}, {"Suspended", "", "null"}} {
+		if x.status != "" {
+			must(c.PutBucketVersioning(ctx, &s3.PutBucketVersioningInput{Bucket: b, VersioningConfiguration: &types.VersioningConfiguration{Status: x.status}}))(t)
+		}
+		check := func(what string, version *string, want string) {
+			t.Helper()
+			got := aws.ToString(version)
+			if own := got != "" && got != "null"; own && want == "*" {
+				return
+			}
+			if got != want {
+				t.Errorf("versioning %q: %s says version %q, want %q", x.status, what, got, want)
+			}
+		}
+		check("PutObject", put(t, b, "k", "x").VersionId, x.written)
+		check("HeadObject", must(c.HeadObject(ctx, &s3.HeadObjectInput{Bucket: b, Key: aws.String("k")}))(t).VersionId, x.readsAs)
+		check("CopyObject", must(c.CopyObject(ctx, &s3.CopyObjectInput{Bucket: b, Key: aws.String("copy"), CopySource: aws.String(*b + "/k")}))(t).VersionId, x.written)
+		id := begin(t, c, &s3.CreateMultipartUploadInput{Bucket: b, Key: aws.String("parts")})
+		part := uploaded(t, c, b, aws.String("parts"), id, 1, []byte("x"))
+		done := must(c.CompleteMultipartUpload(ctx, &s3.CompleteMultipartUploadInput{
+			Bucket: b, Key: aws.String("parts"), UploadId: id, MultipartUpload: &types.CompletedMultipartUpload{Parts: []types.CompletedPart{part}},
+		}))(t)
+		check("CompleteMultipartUpload", done.VersionId, x.written)
+		fields := formFields(t, *b, 4)
+		res, _ := sendForm(t, *b, fields, "x")
+		made := res.Header.Get("X-Amz-Version-Id")
+		check("a form", &made, x.written)
+	}
+}
+
 func TestAttributes(t *testing.T) {
 	b, c, ctx := bucketOf(t), ownerA.client(), t.Context()
 	must(c.PutObject(ctx, &s3.PutObjectInput{Bucket: b, Key: aws.String("k"), Body: strings.NewReader("content"), ChecksumAlgorithm: "SHA256"}))(t)

@@ -82,7 +82,7 @@ func (c *call) store(ctx context.Context, p objects.Put, b *content) (err error)
 	h.Set("Etag", quoted(o.ETag))
 	showEncryption(h, o.Encryption)
 	showChecksum(h, o.Checksum)
-	c.showVersion(o.Version)
+	c.showMade(o)
 	return c.done(http.StatusOK)
 }
 
@@ -293,7 +293,7 @@ func copyObject(ctx context.Context, c *call) error {
 	}
 	h := c.w.Header()
 	showEncryption(h, o.Encryption)
-	c.showVersion(o.Version)
+	c.showMade(o)
 	if c.sourceVersioned {
 		h.Set("X-Amz-Copy-Source-Version-Id", src.Version)
 	}
