@@ -72,7 +72,7 @@ func getObjectAttributes(ctx context.Context, c *call) error {
 }
 
 // objectParts tells of the parts of an object that was uploaded in parts. As at AWS,
-// each is listed only if it has a checksum.
+// they are listed only if the object's checksum is made of theirs.
 func (c *call) objectParts(ctx context.Context, o objects.Object) (*objectPartsXML, error) {
 	if o.Parts == 0 {
 		return nil, nil //nolint:nilnil // the element is left out
@@ -89,7 +89,7 @@ func (c *call) objectParts(ctx context.Context, o objects.Object) (*objectPartsX
 	}
 	limit = min(limit, maxList)
 	out := &objectPartsXML{PartsCount: o.Parts}
-	if o.Checksum.Algorithm == "" {
+	if o.Checksum.Type != objects.Composite {
 		return out, nil
 	}
 	found, err := c.opts.Objects.ObjectParts(ctx, o, after, limit+1)

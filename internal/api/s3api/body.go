@@ -76,6 +76,9 @@ func (b *content) readDigests(c *call) (err error) {
 			return fail(http.StatusBadRequest, "InvalidDigest", "The Content-MD5 you specified was invalid.", element{"Content-MD5", values[0]})
 		}
 	}
+	if c.Action == completeUpload {
+		return nil // its x-amz-checksum- headers are about the object
+	}
 	b.sum, b.trailer, err = declaredChecksum(c.header)
 	if b.trailer != "" && !c.Payload.Chunked() {
 		return invalidRequest("The value specified in the x-amz-trailer header is not supported")

@@ -54,6 +54,10 @@ func chosenAlgorithm(h http.Header, header string) (objects.Algorithm, error) {
 	return a.name, nil
 }
 
+func severalChecksums() *failure {
+	return invalidRequest("Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed.")
+}
+
 // declaredChecksum returns the checksum that a body must have: in a header, or to
 // come in the trailer that is named.
 func declaredChecksum(h http.Header) (sum objects.Checksum, trailer string, err error) {
@@ -62,7 +66,7 @@ func declaredChecksum(h http.Header) (sum objects.Checksum, trailer string, err 
 			continue
 		}
 		if sum.Algorithm != "" {
-			return sum, "", invalidRequest("Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed.")
+			return sum, "", severalChecksums()
 		}
 		sum = objects.Checksum{Algorithm: a.name, Type: objects.FullObject, Value: h.Get(a.header)}
 		if err := checkValue(a.name, sum.Value, strings.ToLower(a.header)); err != nil {
@@ -78,7 +82,7 @@ func declaredChecksum(h http.Header) (sum objects.Checksum, trailer string, err 
 			if strings.EqualFold(name, a.header) {
 				trailer = name
 				if sum.Algorithm != "" {
-					return sum, "", invalidRequest("Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed.")
+					return sum, "", severalChecksums()
 				}
 				sum = objects.Checksum{Algorithm: a.name, Type: objects.FullObject}
 			}

@@ -191,23 +191,29 @@ func completeMultipartUpload(ctx context.Context, c *call) error {
 // says of the whole object foremost.
 func (c *call) incomplete(err error) error {
 	if errors.Is(err, objects.ErrChecksum) {
-		return fail(http.StatusBadRequest, "BadDigest", "The checksum or the size that you specified did not match what we received.")
+		return fail(http.StatusBadRequest, "BadDigest", "The checksum or the size that you specified did not match the calculated one.")
 	}
 	return c.unmet(err)
 }
 
-// completeChecksum reads the checksum that the whole object must have. That of the
-// document is checked as it is read.
-func completeChecksum(h http.Header) (objects.Checksum, error) {
+// completeChecksum reads the checksum that the whole object must have: that of an
+// object of parts is a digest, or a digest of digests with the number of parts behind
+// it. What is neither matches no object.
+func completeChecksum(h http.Header) (sum objects.Checksum, err error) {
 	for _, a := range algorithms {
 		value := h.Get(a.header)
 		if value == "" {
 			continue
 		}
-		kind, err := checksumType(h, a.name)
-		return objects.Checksum{Algorithm: a.name, Type: kind, Value: value}, err
+		if sum.Algorithm != "" {
+			return sum, severalChecksums()
+		}
+		sum = objects.Checksum{Algorithm: a.name, Value: value}
+		if sum.Type, err = checksumType(h, a.name); err != nil {
+			return sum, err
+		}
 	}
-	return objects.Checksum{}, nil
+	return sum, nil
 }
 
 // location is the address of the object that is addressed.

@@ -97,23 +97,46 @@ func TestSmallParts(t *testing.T) {
 	refused(c.AbortMultipartUpload(t.Context(), &s3.AbortMultipartUploadInput{Bucket: b, Key: key, UploadId: second}))(t, "NoSuchUpload")
 }
 
+// withChecksum adds the checksum that the whole object must have.
+func withChecksum(in s3.CompleteMultipartUploadInput, algorithm types.ChecksumAlgorithm, value string) *s3.CompleteMultipartUploadInput {
+	switch algorithm {
+	case "CRC32":
+		in.ChecksumCRC32 = &value
+	case "CRC64NVME":
+		in.ChecksumCRC64NVME = &value
+	case "SHA256":
+		in.ChecksumSHA256 = &value
+	}
+	return &in
+}
+
 func TestChecksumsOfParts(t *testing.T) {
 	b, c, ctx, key := bucketOf(t), ownerA.client(), t.Context(), aws.String("k")
 	part := bytes.Repeat([]byte("x"), objects.MinPart)
 	for _, x := range []struct {
 		algorithm types.ChecksumAlgorithm
 		kind      types.ChecksumType
-		want      string // how the whole object's checksum ends
-	}{{"CRC32", "COMPOSITE", "-2"}, {"CRC32", "FULL_OBJECT", "="}, {"CRC64NVME", "FULL_OBJECT", "="}, {"SHA256", "COMPOSITE", "-2"}} {
+		want      string // computed elsewhere
+		parts     int    // that attributes list: those of a full checksum are not
+	}{
+		{"CRC32", "COMPOSITE", "8QCl5Q==-2", 2},
+		{"CRC32", "FULL_OBJECT", "ZVysAw==", 0},
+		{"CRC64NVME", "FULL_OBJECT", "AQBdTd3OzQI=", 0},
+		{"SHA256", "COMPOSITE", "qFuj+Bs6urZY+rRoZA2WBEZJSsCvBA2/DlinYskKglw=-2", 2},
+	} {
 		id := begin(t, c, &s3.CreateMultipartUploadInput{Bucket: b, Key: key, ChecksumAlgorithm: x.algorithm, ChecksumType: x.kind})
 		var parts []types.CompletedPart
 		for i, body := range [][]byte{part, []byte("end")} {
 			out := must(c.UploadPart(ctx, &s3.UploadPartInput{Bucket: b, Key: key, UploadId: id, PartNumber: aws.Int32(int32(i) + 1), Body: bytes.NewReader(body), ChecksumAlgorithm: x.algorithm}))(t)
 			parts = append(parts, types.CompletedPart{PartNumber: aws.Int32(int32(i) + 1), ETag: out.ETag, ChecksumCRC32: out.ChecksumCRC32, ChecksumCRC64NVME: out.ChecksumCRC64NVME, ChecksumSHA256: out.ChecksumSHA256})
 		}
-		done := must(c.CompleteMultipartUpload(ctx, &s3.CompleteMultipartUploadInput{Bucket: b, Key: key, UploadId: id, MultipartUpload: &types.CompletedMultipartUpload{Parts: parts}}))(t)
+		in := &s3.CompleteMultipartUploadInput{Bucket: b, Key: key, UploadId: id, MultipartUpload: &types.CompletedMultipartUpload{Parts: parts}}
+		for _, wrong := range []string{"bad", "AAAAAA==", x.want[:len(x.want)-1] + "3"} {
+			refused(c.CompleteMultipartUpload(ctx, withChecksum(*in, x.algorithm, wrong)))(t, "BadDigest")
+		}
+		done := must(c.CompleteMultipartUpload(ctx, withChecksum(*in, x.algorithm, x.want)))(t)
 		got := aws.ToString(done.ChecksumCRC32) + aws.ToString(done.ChecksumCRC64NVME) + aws.ToString(done.ChecksumSHA256)
-		if !strings.HasSuffix(got, x.want) || done.ChecksumType != x.kind {
+		if got != x.want || done.ChecksumType != x.kind {
 			t.Errorf("%s %s: %q, %s", x.algorithm, x.kind, got, done.ChecksumType)
 		}
 		out := must(c.GetObject(ctx, &s3.GetObjectInput{Bucket: b, Key: key, ChecksumMode: "ENABLED"}))(t)
@@ -122,7 +145,7 @@ func TestChecksumsOfParts(t *testing.T) {
 		}
 		out.Body.Close()
 		shown := must(c.GetObjectAttributes(ctx, &s3.GetObjectAttributesInput{Bucket: b, Key: key, ObjectAttributes: []types.ObjectAttributes{"ObjectParts", "Checksum"}}))(t)
-		if *shown.ObjectParts.TotalPartsCount != 2 || len(shown.ObjectParts.Parts) != 2 || shown.Checksum.ChecksumType != x.kind {
+		if *shown.ObjectParts.TotalPartsCount != 2 || len(shown.ObjectParts.Parts) != x.parts || (shown.ObjectParts.IsTruncated != nil) != (x.parts > 0) || shown.Checksum.ChecksumType != x.kind {
 			t.Errorf("%s %s: %+v", x.algorithm, x.kind, shown.ObjectParts)
 		}
 	}

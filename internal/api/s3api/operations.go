@@ -112,10 +112,13 @@ var operations = []operation{
 	{name: "DeleteObjectTagging", on: object, method: "DELETE", sub: "tagging", action: "DeleteObjectTagging", ofVersion: "DeleteObjectVersionTagging", needsObject: true, run: deleteObjectTagging},
 	{name: "CreateMultipartUpload", on: object, method: "POST", sub: "uploads", action: "PutObject", run: createMultipartUpload},
 	{name: "UploadPart", on: object, method: "PUT", sub: "uploadId", action: "PutObject", run: uploadPart},
-	{name: "CompleteMultipartUpload", on: object, method: "POST", sub: "uploadId", action: "PutObject", document: partsDocument, run: completeMultipartUpload},
+	{name: completeUpload, on: object, method: "POST", sub: "uploadId", action: "PutObject", document: partsDocument, run: completeMultipartUpload},
 	{name: "AbortMultipartUpload", on: object, method: "DELETE", sub: "uploadId", action: "AbortMultipartUpload", run: abortMultipartUpload},
 	{name: "ListParts", on: object, method: "GET", sub: "uploadId", action: "ListMultipartUploadParts", run: listParts},
 }
+
+// completeUpload is the operation whose checksum headers are not about its body.
+const completeUpload = "CompleteMultipartUpload"
 
 // variants are operations that have the method and the sub-resource of another, and
 // are told apart by a header or a parameter.
