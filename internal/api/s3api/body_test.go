@@ -389,13 +389,14 @@ func sendForm(t *testing.T, bucket string, fields map[string]string, content str
 func TestForms(t *testing.T) {
 	b := bucketOf(t)
 	for _, version := range []int{2, 4} {
-		fields := formFields(t, *b, version, []any{"content-length-range", 1, 10}, map[string]string{"x-amz-meta-m": "1"}, []any{"eq", "$success_action_status", "201"})
+		fields := formFields(t, *b, version, []any{"content-length-range", 1, 10}, map[string]string{"x-amz-meta-m": "1"}, map[string]string{"x-amz-meta-word": "café"}, []any{"eq", "$success_action_status", "201"})
 		fields["x-amz-meta-m"], fields["success_action_status"], fields["x-ignore-me"] = "1", "201", "x"
+		fields["x-amz-meta-word"] = "café"
 		res, text := sendForm(t, *b, fields, "content")
 		if res.StatusCode != 201 || !strings.Contains(text, "<Key>up/disk.img</Key>") || get(t, b, "up/disk.img") != "content" {
 			t.Errorf("version %d: %d %s", version, res.StatusCode, text)
 		}
-		if head := must(ownerA.client().HeadObject(t.Context(), &s3.HeadObjectInput{Bucket: b, Key: aws.String("up/disk.img")}))(t); head.Metadata["m"] != "1" {
+		if head := must(ownerA.client().HeadObject(t.Context(), &s3.HeadObjectInput{Bucket: b, Key: aws.String("up/disk.img")}))(t); head.Metadata["m"] != "1" || head.Metadata["word"] != "=?UTF-8?B?Y2Fmw6k=?=" {
 			t.Errorf("version %d: %v", version, head.Metadata)
 		}
 		for name, c := range map[string]struct {

@@ -16,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/diskport/diskport/internal/identity/iam"
 	"github.com/diskport/diskport/internal/identity/sigv4"
@@ -214,6 +215,9 @@ func (f *form) header() (http.Header, error) {
 			}
 			h.Set("X-Amz-Tagging", query.Encode())
 		default:
+			if strings.HasPrefix(name, "x-amz-meta-") && utf8.ValidString(value) {
+				value = encodeWord(value) // fields are UTF-8, headers are Latin-1
+			}
 			if strings.HasPrefix(name, "x-amz-") && !authQuery(name) {
 				h.Set(name, value)
 			}

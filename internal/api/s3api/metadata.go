@@ -1,10 +1,14 @@
 package s3api
 
 import (
+	"encoding/base64"
+	"mime"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/diskport/diskport/internal/imports/objects"
 )
@@ -57,8 +61,9 @@ var storageClasses = []string{
 
 // metadata reads what an object is to be stored with.
 //
-// The bytes of header values are kept as Latin-1, so that any can be stored as text
-// and come back as they were.
+// The bytes of header values are read as Latin-1, so that any can be stored as text.
+// Those of S3's own headers come back as they were; those of the client's metadata as
+// S3 documents it, see encodeWord.
 func (c *call) metadata() (objects.Metadata, error) {
 	h := c.header
 	m := objects.Metadata{
@@ -74,9 +79,9 @@ func (c *call) metadata() (objects.Metadata, error) {
 		if m.User == nil {
 			m.User = map[string]string{}
 		}
-		value := strings.Join(values, ",")
+		value := decodeWords(text(strings.Join(values, ",")))
 		size += len(name) + len(value)
-		m.User[strings.ToLower(name)] = text(value)
+		m.User[strings.ToLower(name)] = value
 	}
 	if size > maxMetadata {
 		return m, fail(http.StatusBadRequest, "MetadataTooLarge", "Your metadata headers exceed the maximum allowed metadata size",
@@ -91,12 +96,31 @@ func contentEncoding(h http.Header) string {
 	var kept []string
 	for _, line := range h.Values("Content-Encoding") {
 		for part := range strings.SplitSeq(line, ",") {
-			if part = strings.TrimSpace(part); part != "" && !strings.EqualFold(part, "aws-chunked") {
+			if name := strings.TrimSpace(part); name != "" && !strings.EqualFold(name, "aws-chunked") {
 				kept = append(kept, part)
 			}
 		}
 	}
-	return text(strings.Join(kept, ","))
+	return text(strings.TrimSpace(strings.Join(kept, ",")))
+}
+
+// decodeWords reads the words of RFC 2047 in a value of the client's metadata. Those
+// that are malformed stay as they are.
+func decodeWords(value string) string {
+	decoded, err := new(mime.WordDecoder).DecodeHeader(value)
+	if err != nil || !utf8.ValidString(decoded) || strings.ContainsFunc(decoded, unicode.IsControl) {
+		return value
+	}
+	return decoded
+}
+
+// encodeWord writes a value of the client's metadata: as it is if it is ASCII, else as
+// one word of RFC 2047 in base64, however long, as S3 does.
+func encodeWord(value string) string {
+	if strings.IndexFunc(value, func(r rune) bool { return r >= utf8.RuneSelf }) < 0 {
+		return value
+	}
+	return "=?UTF-8?B?" + base64.StdEncoding.EncodeToString([]byte(value)) + "?="
 }
 
 // text returns the text whose code points are the bytes of a header value.
@@ -136,6 +160,6 @@ func showMetadata(h http.Header, m objects.Metadata) {
 		h.Set("Content-Type", defaultContent)
 	}
 	for name, value := range m.User {
-		h["x-amz-meta-"+name] = []string{headerOf(value)} // in lower case, as AWS writes them
+		h["x-amz-meta-"+name] = []string{encodeWord(value)} // in lower case, as AWS writes them
 	}
 }

@@ -96,16 +96,40 @@ func TestMetadataComesBack(t *testing.T) {
 	}
 }
 
-// TestHeadersThatAreNotASCIIComeBack as the bytes that they were.
-func TestHeadersThatAreNotASCIIComeBack(t *testing.T) {
+// TestHeadersThatAreNotASCII come back as the bytes that they were, and metadata as
+// words of RFC 2047, of which AWS's documentation has an example.
+func TestHeadersThatAreNotASCII(t *testing.T) {
 	b := bucketOf(t)
-	for _, value := range []string{"caf\xe9", "caf\xc3\xa9"} {
-		r := ownerA.request(t, "PUT", "/"+*b+"/k", "x", "X-Amz-Meta-Word", value)
+	for _, x := range []struct{ header, sent, want string }{
+		{"Content-Disposition", "caf\xe9", "caf\xe9"},
+		{"Content-Disposition", "caf\xc3\xa9", "caf\xc3\xa9"},
+		{"X-Amz-Meta-Word", "AMAZONS3", "AMAZONS3"},
+		{"X-Amz-Meta-Word", "ÄMÄZÕÑ S3", "=?UTF-8?B?w4PChE3Dg8KEWsODwpXDg8KRIFMz?="},
+		{"X-Amz-Meta-Word", "Hello World\xe9", "=?UTF-8?B?SGVsbG8gV29ybGTDqQ==?="},
+		{"X-Amz-Meta-Word", "=?UTF-8?B?Y2Fmw6k=?=", "=?UTF-8?B?Y2Fmw6k=?="},
+		{"X-Amz-Meta-Word", "=?utf-8?q?caf=C3=A9?=", "=?UTF-8?B?Y2Fmw6k=?="},
+		{"X-Amz-Meta-Word", "=?UTF-8?Q?plain?=", "plain"},
+		{"X-Amz-Meta-Word", "=?UTF-8?B?***?=", "=?UTF-8?B?***?="},
+		{"X-Amz-Meta-Word", "=?UTF-8?B?YQ0KYg==?=", "=?UTF-8?B?YQ0KYg==?="}, // a line's end, which no header may have
+		{"X-Amz-Meta-Word", "=?x-unknown?Q?plain?=", "=?x-unknown?Q?plain?="},
+	} {
+		r := ownerA.request(t, "PUT", "/"+*b+"/k", "x", x.header, x.sent)
 		if res, body := ownerA.do(t, r); res.StatusCode != 200 {
-			t.Fatalf("%d %s", res.StatusCode, body)
+			t.Fatalf("%q: %d %s", x.sent, res.StatusCode, body)
 		}
-		if res, _ := ownerA.ask(t, "HEAD", "/"+*b+"/k", ""); res.Header.Get("X-Amz-Meta-Word") != value {
-			t.Errorf("%q came back as %q", value, res.Header.Get("X-Amz-Meta-Word"))
+		if res, _ := ownerA.ask(t, "HEAD", "/"+*b+"/k", ""); res.Header.Get(x.header) != x.want {
+			t.Errorf("%q came back as %q, want %q", x.sent, res.Header.Get(x.header), x.want)
+		}
+	}
+}
+
+func TestContentEncoding(t *testing.T) {
+	for sent, want := range map[string]string{
+		"gzip": "gzip", "deflate, gzip": "deflate, gzip", "deflate,gzip": "deflate,gzip", "aws-chunked": "", "AWS-Chunked, aws-chunked": "",
+		"gzip, aws-chunked": "gzip", "aws-chunked, gzip": "gzip", "aws-chunked, deflate, gzip": "deflate, gzip",
+	} {
+		if got := contentEncoding(http.Header{"Content-Encoding": {sent}}); got != want {
+			t.Errorf("%q: got %q, want %q", sent, got, want)
 		}
 	}
 }
