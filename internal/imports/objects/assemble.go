@@ -55,11 +55,13 @@ func choose(named []CompletedPart, uploaded []Part) ([]Part, error) {
 	if len(named) == 0 || len(named) > MaxParts {
 		return nil, ErrPartOrder
 	}
+	for i := 1; i < len(named); i++ {
+		if named[i].Number <= named[i-1].Number {
+			return nil, ErrPartOrder // before any is looked up, as at AWS
+		}
+	}
 	parts := make([]Part, len(named))
 	for i, n := range named {
-		if i > 0 && n.Number <= named[i-1].Number {
-			return nil, ErrPartOrder
-		}
 		at, ok := slices.BinarySearchFunc(uploaded, n.Number, func(p Part, number int) int { return p.Number - number })
 		if !ok || unquoted(n.ETag) != uploaded[at].ETag || n.Checksum != "" && n.Checksum != uploaded[at].Checksum.Value {
 			return nil, &PartError{n.Number, n.ETag}

@@ -65,6 +65,7 @@ func TestAssembleRefuses(t *testing.T) {
 		{"nothing", Completion{Size: -1}, func(err error) bool { return errors.Is(err, ErrPartOrder) }},
 		{"out of order", Completion{Size: -1, Parts: []CompletedPart{two, one}}, func(err error) bool { return errors.Is(err, ErrPartOrder) }},
 		{"twice", Completion{Size: -1, Parts: []CompletedPart{one, one}}, func(err error) bool { return errors.Is(err, ErrPartOrder) }},
+		{"out of order and absent", Completion{Size: -1, Parts: []CompletedPart{{Number: 3, ETag: "0b"}, one}}, func(err error) bool { return errors.Is(err, ErrPartOrder) }},
 		{"absent", Completion{Size: -1, Parts: []CompletedPart{one, {Number: 3, ETag: "0b"}}}, func(err error) bool { return errors.As(err, &missing) && missing.Number == 3 }},
 		{"other ETag", Completion{Size: -1, Parts: []CompletedPart{{Number: 1, ETag: "0b"}}}, func(err error) bool { return errors.As(err, &missing) && missing.Number == 1 }},
 		{"small", Completion{Size: -1, Parts: []CompletedPart{one, two, four}}, func(err error) bool { return errors.As(err, &small) && small.Number == 2 && small.Size == 10 }},
