@@ -197,6 +197,14 @@ func TestVersion2(t *testing.T) {
 	if res.StatusCode != 204 {
 		t.Errorf("in the header: %d %s", res.StatusCode, text)
 	}
+	for _, x := range []struct {
+		path, signed string
+		want         int
+	}{{"", "", 200}, {"", "/", 200}, {"/", "/", 200}, {"/?acl", "/?acl", 200}, {"?acl", "?acl", 200}, {"?acl", "/?acl", 200}, {"?acl", "/", 403}, {"/k", "/k/", 403}, {"/k", "/", 403}, {"/", "", 403}} {
+		if res, text = nobody.ask(t, "GET", "/"+*b+x.path, "", "Date", date, "Authorization", "AWS "+ownerA.id+":"+sign("GET\n\n\n"+date+"\n/"+*b+x.signed)); res.StatusCode != x.want {
+			t.Errorf("%q signed as %q: %d %s", x.path, x.signed, res.StatusCode, text)
+		}
+	}
 }
 
 func TestVirtualHosts(t *testing.T) {

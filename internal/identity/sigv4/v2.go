@@ -24,6 +24,7 @@ type V2 struct {
 
 	signature string // base64
 	toSign    string
+	orSign    string // the same request, as other signers write it; empty: there is one way
 	hash      func() hash.Hash
 	date      time.Time // when it was signed; zero if only the expiry is given
 	expires   time.Time // zero if only the date is given
@@ -146,8 +147,19 @@ func ParseV2Object(r *http.Request, bucket string) (V2, error) {
 	}
 	headers, contents := v2Headers(r.Header, given)
 	resource, err := v2Resource(r.URL, bucket, given)
-	q.toSign = strings.Join([]string{r.Method, contents["content-md5"], contents["content-type"], date, headers + resource}, "\n")
-	return q, err
+	if err != nil {
+		return V2{}, err
+	}
+	text := strings.Join([]string{r.Method, contents["content-md5"], contents["content-type"], date, headers}, "\n")
+	q.toSign = text + resource
+	if path, query, found := strings.Cut(resource, "?"); strings.LastIndex(path, "/") == 0 && len(path) > 1 {
+		// botocore signs a bucket as /bucket/ and asks for /bucket; the bucket is the same.
+		q.orSign = text + path + "/"
+		if found {
+			q.orSign += "?" + query
+		}
+	}
+	return q, nil
 }
 
 // inHeader reads `KEY:signature`, and returns the date as it is signed.
@@ -240,6 +252,14 @@ func v2Resource(u *url.URL, bucket string, query map[string]string) (string, err
 	return resource, nil
 }
 
+// signs reports whether the signature is that of text.
+func (q V2) signs(text string, secret Secret) bool {
+	h := hmac.New(q.hash, []byte(secret.Reveal()))
+	h.Write([]byte(text))
+	want := base64.StdEncoding.EncodeToString(h.Sum(nil))
+	return hmac.Equal([]byte(want), []byte(q.signature))
+}
+
 // Verify checks the times against now and the signature against secret. The
 // error is ErrExpired or ErrMismatch, wrapped.
 func (q V2) Verify(secret Secret, now time.Time) error {
@@ -247,10 +267,7 @@ func (q V2) Verify(secret Secret, now time.Time) error {
 	if !q.date.IsZero() && skew > maxSkew || q.date.IsZero() && now.After(q.expires) {
 		return fmt.Errorf("%w: signed for another time than %s", ErrExpired, now.UTC().Format(dateForm))
 	}
-	h := hmac.New(q.hash, []byte(secret.Reveal()))
-	h.Write([]byte(q.toSign))
-	want := base64.StdEncoding.EncodeToString(h.Sum(nil))
-	if !hmac.Equal([]byte(want), []byte(q.signature)) {
+	if !q.signs(q.toSign, secret) && (q.orSign == "" || !q.signs(q.orSign, secret)) {
 		return fmt.Errorf("verifying the request of key %.32q: %w", q.AccessKeyID, ErrMismatch)
 	}
 	return nil
