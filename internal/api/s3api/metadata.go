@@ -44,14 +44,26 @@ func (c *call) checkHeaders(op operation) error {
 			}
 			return notImplemented("storage class " + value)
 		case strings.HasPrefix(name, "X-Amz-Grant-") && op.sub != "acl":
-			return noACLs()
+			return c.refuseACL(op)
 		case name == "X-Amz-Acl" && op.sub != "acl":
-			if err := checkCanned(value); err != nil {
-				return err
+			if !slices.Contains(canned, value) {
+				return checkCanned(value)
+			}
+			if checkCanned(value) != nil {
+				return c.refuseACL(op)
 			}
 		}
 	}
 	return nil
+}
+
+// refuseACL is the answer to an access control list that lets others in.
+func (c *call) refuseACL(op operation) *failure {
+	owned := c.header.Get("X-Amz-Object-Ownership")
+	if op.name == "CreateBucket" && (owned == "" || owned == enforced) {
+		return fail(http.StatusBadRequest, "InvalidBucketAclWithObjectOwnership", "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting")
+	}
+	return noACLs()
 }
 
 // storageClasses are AWS's besides STANDARD.

@@ -136,6 +136,11 @@ func TestOwnershipAndACLs(t *testing.T) {
 	if _, body := ownerA.ask(t, "PUT", "/"+*b+"?ownershipControls", "<OwnershipControls><Rule><ObjectOwnership>Mine</ObjectOwnership></Rule></OwnershipControls>"); !strings.Contains(body, "MalformedXML") {
 		t.Errorf("an ownership of our own making: %s", body)
 	}
+	for name, want := range map[types.BucketCannedACL]string{"public-read": "InvalidBucketAclWithObjectOwnership", "what": "InvalidArgument"} {
+		refused(c.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: aws.String(*b + "-3"), ACL: name}))(t, want)
+	}
+	refused(c.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: aws.String(*b + "-3"), GrantRead: aws.String("id=x")}))(t, "InvalidBucketAclWithObjectOwnership")
+	refused(c.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: aws.String(*b + "-3"), ObjectOwnership: types.ObjectOwnershipObjectWriter, ACL: "public-read"}))(t, "AccessControlListNotSupported")
 	with := &s3.CreateBucketInput{Bucket: aws.String(*b + "-2"), ObjectOwnership: types.ObjectOwnershipObjectWriter, ACL: "private"}
 	must(c.CreateBucket(ctx, with))(t)
 	if got := must(c.GetBucketOwnershipControls(ctx, &s3.GetBucketOwnershipControlsInput{Bucket: with.Bucket}))(t).OwnershipControls.Rules; got[0].ObjectOwnership != with.ObjectOwnership {
