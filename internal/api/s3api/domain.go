@@ -2,6 +2,7 @@ package s3api
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"strconv"
 
@@ -30,7 +31,7 @@ var domainErrors = []struct {
 	}},
 	{objects.ErrPrecondition, func(*call) *failure { return preconditionFailed("If-Match") }},
 	{objects.ErrChecksum, func(*call) *failure {
-		return fail(http.StatusBadRequest, "BadDigest", "The checksum or the size that you specified did not match what we received.")
+		return fail(http.StatusBadRequest, "BadDigest", "The checksum you specified did not match the calculated checksum.")
 	}},
 	{objects.ErrRange, func(c *call) *failure { return invalidRange(c.header.Get("Range"), c.object.Size) }},
 	{objects.ErrQuota, func(*call) *failure {
@@ -97,6 +98,12 @@ func (c *call) knownPart(err error) (*failure, bool) {
 		return fail(http.StatusBadRequest, "InvalidPart",
 			"One or more of the specified parts could not be found.  The part may not have been uploaded, or the specified entity tag may not match the part's entity tag.",
 			element{"UploadId", c.query.Get("uploadId")}, element{"PartNumber", strconv.Itoa(e.Number)}, element{"ETag", e.ETag}), true
+	}
+	if e, ok := errors.AsType[*objects.SizeError](err); ok {
+		return invalidRequest(fmt.Sprintf("The provided 'x-amz-mp-object-size' header value %d does not match what was computed: %d", e.Want, e.Size)), true
+	}
+	if e, ok := errors.AsType[*objects.ChecksumTypeError](err); ok {
+		return invalidRequest("The upload was created using the " + string(e.Type) + " checksum mode. The complete request must use the same checksum mode."), true
 	}
 	if e, ok := errors.AsType[*objects.SmallPartError](err); ok {
 		return fail(http.StatusBadRequest, "EntityTooSmall", "Your proposed upload is smaller than the minimum allowed size",

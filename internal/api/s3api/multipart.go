@@ -3,10 +3,10 @@ package s3api
 import (
 	"context"
 	"encoding/xml"
-	"errors"
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 
 	"github.com/diskport/diskport/internal/imports/objects"
 )
@@ -178,7 +178,7 @@ func completeMultipartUpload(ctx context.Context, c *call) error {
 	}
 	o, err := c.opts.Objects.CompleteUpload(ctx, done)
 	if err != nil {
-		return c.incomplete(err)
+		return c.unmet(err)
 	}
 	showEncryption(c.w.Header(), o.Encryption)
 	c.showMade(o)
@@ -187,19 +187,15 @@ func completeMultipartUpload(ctx context.Context, c *call) error {
 	return c.answer(completeOut{Location: c.location(), Bucket: o.Bucket, Key: o.Key, ETag: quoted(o.ETag), checksumXML: sum})
 }
 
-// incomplete turns the errors of a completion into S3's, those about what the request
-// says of the whole object foremost.
-func (c *call) incomplete(err error) error {
-	if errors.Is(err, objects.ErrChecksum) {
-		return fail(http.StatusBadRequest, "BadDigest", "The checksum or the size that you specified did not match the calculated one.")
-	}
-	return c.unmet(err)
-}
-
 // completeChecksum reads the checksum that the whole object must have: that of an
 // object of parts is a digest, or a digest of digests with the number of parts behind
 // it. What is neither matches no object.
 func completeChecksum(h http.Header) (sum objects.Checksum, err error) {
+	switch sum.Type = objects.ChecksumType(strings.ToUpper(h.Get("X-Amz-Checksum-Type"))); sum.Type {
+	case "", objects.Composite, objects.FullObject:
+	default:
+		return sum, invalidRequest(unknownValue("x-amz-checksum-type"))
+	}
 	for _, a := range algorithms {
 		value := h.Get(a.header)
 		if value == "" {
@@ -208,10 +204,7 @@ func completeChecksum(h http.Header) (sum objects.Checksum, err error) {
 		if sum.Algorithm != "" {
 			return sum, severalChecksums()
 		}
-		sum = objects.Checksum{Algorithm: a.name, Value: value}
-		if sum.Type, err = checksumType(h, a.name); err != nil {
-			return sum, err
-		}
+		sum.Algorithm, sum.Value = a.name, value
 	}
 	return sum, nil
 }

@@ -79,7 +79,7 @@ func TestSmallParts(t *testing.T) {
 	in := &s3.CompleteMultipartUploadInput{Bucket: b, Key: key, UploadId: id, MultipartUpload: &types.CompletedMultipartUpload{Parts: parts}}
 	refused(c.CompleteMultipartUpload(t.Context(), in))(t, "EntityTooSmall")
 	in.MultipartUpload.Parts, in.MpuObjectSize = parts[1:], aws.Int64(4)
-	refused(c.CompleteMultipartUpload(t.Context(), in))(t, "BadDigest")
+	refused(c.CompleteMultipartUpload(t.Context(), in))(t, "InvalidRequest")
 	in.MpuObjectSize, in.IfNoneMatch = aws.Int64(3), aws.String("*")
 	must(c.CompleteMultipartUpload(t.Context(), in))(t)
 	if get(t, b, "k") != "two" {
@@ -110,6 +110,13 @@ func withChecksum(in s3.CompleteMultipartUploadInput, algorithm types.ChecksumAl
 	return &in
 }
 
+func otherThan(kind types.ChecksumType) types.ChecksumType {
+	if kind == "COMPOSITE" {
+		return "FULL_OBJECT"
+	}
+	return "COMPOSITE"
+}
+
 func TestChecksumsOfParts(t *testing.T) {
 	b, c, ctx, key := bucketOf(t), ownerA.client(), t.Context(), aws.String("k")
 	part := bytes.Repeat([]byte("x"), objects.MinPart)
@@ -134,6 +141,11 @@ func TestChecksumsOfParts(t *testing.T) {
 		for _, wrong := range []string{"bad", "AAAAAA==", x.want[:len(x.want)-1] + "3"} {
 			refused(c.CompleteMultipartUpload(ctx, withChecksum(*in, x.algorithm, wrong)))(t, "BadDigest")
 		}
+		for kind, want := range map[types.ChecksumType]string{"nonsense": "InvalidRequest", otherThan(x.kind): "InvalidRequest"} {
+			in.ChecksumType = kind
+			refused(c.CompleteMultipartUpload(ctx, in))(t, want)
+		}
+		in.ChecksumType = x.kind
 		done := must(c.CompleteMultipartUpload(ctx, withChecksum(*in, x.algorithm, x.want)))(t)
 		got := aws.ToString(done.ChecksumCRC32) + aws.ToString(done.ChecksumCRC64NVME) + aws.ToString(done.ChecksumSHA256)
 		if got != x.want || done.ChecksumType != x.kind {

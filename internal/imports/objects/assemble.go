@@ -1,6 +1,7 @@
 package objects
 
 import (
+	"cmp"
 	"crypto/md5"
 	"encoding/base64"
 	"encoding/hex"
@@ -21,8 +22,13 @@ type Assembled struct {
 
 // Assemble checks a completion against the parts that were uploaded, which are in the
 // order of their numbers, and returns the object that they make. Stores call it inside
-// the transaction. *PartError, ErrPartOrder, *SmallPartError, ErrTooLarge, ErrChecksum.
+// the transaction. *PartError, ErrPartOrder, *SmallPartError, ErrTooLarge, *SizeError,
+// ErrChecksum, *ChecksumTypeError.
 func Assemble(c Completion, u Upload, uploaded []Part) (Assembled, error) {
+	// Of an upload without a checksum, S3 computes a full one.
+	if kind := cmp.Or(u.ChecksumType, FullObject); c.Checksum.Type != "" && c.Checksum.Type != kind {
+		return Assembled{}, &ChecksumTypeError{kind}
+	}
 	parts, err := choose(c.Parts, uploaded)
 	if err != nil {
 		return Assembled{}, err
@@ -38,7 +44,7 @@ func Assemble(c Completion, u Upload, uploaded []Part) (Assembled, error) {
 		return Assembled{}, ErrTooLarge
 	}
 	if c.Size >= 0 && c.Size != a.Size {
-		return Assembled{}, fmt.Errorf("the parts have %d bytes, not %d: %w", a.Size, c.Size, ErrChecksum)
+		return Assembled{}, &SizeError{a.Size, c.Size}
 	}
 	a.ETag = compositeETag(parts)
 	if a.Checksum, err = assembleChecksum(u, parts); err != nil {

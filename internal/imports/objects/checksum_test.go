@@ -57,6 +57,8 @@ func TestAssembleRefuses(t *testing.T) {
 	one, two, four := CompletedPart{Number: 1, ETag: `"0a"`}, CompletedPart{Number: 2, ETag: "0b"}, CompletedPart{Number: 4, ETag: "0c"}
 	var missing *PartError
 	var small *SmallPartError
+	var size *SizeError
+	var kind *ChecksumTypeError
 	for _, tt := range []struct {
 		name string
 		c    Completion
@@ -69,8 +71,9 @@ func TestAssembleRefuses(t *testing.T) {
 		{"absent", Completion{Size: -1, Parts: []CompletedPart{one, {Number: 3, ETag: "0b"}}}, func(err error) bool { return errors.As(err, &missing) && missing.Number == 3 }},
 		{"other ETag", Completion{Size: -1, Parts: []CompletedPart{{Number: 1, ETag: "0b"}}}, func(err error) bool { return errors.As(err, &missing) && missing.Number == 1 }},
 		{"small", Completion{Size: -1, Parts: []CompletedPart{one, two, four}}, func(err error) bool { return errors.As(err, &small) && small.Number == 2 && small.Size == 10 }},
-		{"other size", Completion{Size: 7, Parts: []CompletedPart{one, two}}, func(err error) bool { return errors.Is(err, ErrChecksum) }},
-		{"other checksum", Completion{Size: -1, Parts: []CompletedPart{one, two}, Checksum: Checksum{CRC32, FullObject, "AAAAAA=="}}, func(err error) bool { return errors.Is(err, ErrChecksum) }},
+		{"other size", Completion{Size: 7, Parts: []CompletedPart{one, two}}, func(err error) bool { return errors.As(err, &size) && *size == SizeError{MinPart + 10, 7} }},
+		{"other type of checksum", Completion{Size: -1, Parts: []CompletedPart{one, two}, Checksum: Checksum{Type: Composite}}, func(err error) bool { return errors.As(err, &kind) && kind.Type == FullObject }},
+		{"other checksum", Completion{Size: -1, Parts: []CompletedPart{one, two}, Checksum: Checksum{CRC32, "", "AAAAAA=="}}, func(err error) bool { return errors.Is(err, ErrChecksum) }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if _, err := Assemble(tt.c, Upload{}, uploaded); !tt.want(err) {

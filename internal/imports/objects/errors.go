@@ -33,8 +33,7 @@ var (
 	ErrPartOrder = errors.New("the parts are not in ascending order")
 	// ErrTooLarge: the object would be larger than MaxObject.
 	ErrTooLarge = errors.New("the object is too large")
-	// ErrChecksum: what was sent does not have the checksum or the size that was
-	// announced.
+	// ErrChecksum: what was sent does not have the checksum that was announced.
 	ErrChecksum = errors.New("the checksum does not match")
 	// ErrPrecondition: a condition of the request does not hold.
 	ErrPrecondition = errors.New("a precondition failed")
@@ -75,6 +74,21 @@ type PartError struct {
 
 func (e *PartError) Error() string {
 	return fmt.Sprintf("part %d with ETag %q was not uploaded", e.Number, e.ETag)
+}
+
+// SizeError reports parts that are not as large together as a completion says.
+type SizeError struct{ Size, Want int64 } // bytes
+
+func (e *SizeError) Error() string {
+	return fmt.Sprintf("the parts have %d bytes, not %d", e.Size, e.Want)
+}
+
+// ChecksumTypeError reports a completion that asks for another type of checksum than
+// the upload was begun with.
+type ChecksumTypeError struct{ Type ChecksumType } // of the upload
+
+func (e *ChecksumTypeError) Error() string {
+	return fmt.Sprintf("the upload's checksum is of type %s", e.Type)
 }
 
 // SmallPartError reports a part that is smaller than all but the last may be.

@@ -60,7 +60,7 @@ type PartCopy struct {
 type Completion struct {
 	Bucket, Key, Upload string
 	Parts               []CompletedPart
-	Checksum            Checksum // that the object must have; without a Value: none in particular
+	Checksum            Checksum // that the object must have; without a Value or a Type: any
 	Size                int64    // that the object must have, if it is not negative
 	If                  Conditions
 }
@@ -156,8 +156,8 @@ func (s *Service) CopyPart(ctx context.Context, p PartCopy) (Part, error) {
 // CompleteUpload makes an object of the parts that are named and drops the others.
 // A completion that is repeated, with the same parts, answers the same for as long as
 // completions are remembered. It fails as Put does, and with ErrNoSuchUpload,
-// *PartError, ErrPartOrder, *SmallPartError, ErrTooLarge, ErrChecksum (Checksum or
-// Size).
+// *PartError, ErrPartOrder, *SmallPartError, ErrTooLarge, *SizeError, ErrChecksum,
+// *ChecksumTypeError.
 func (s *Service) CompleteUpload(ctx context.Context, c Completion) (Object, error) {
 	defer s.wake()
 	return s.store.CompleteUpload(ctx, c, s.change())
