@@ -26,6 +26,12 @@ func (f *Front) admit(r *http.Request, c *Call) error {
 		}
 		return mismatch
 	}
+	if r.Method == http.MethodOptions && (c.Service == "" || c.Service == S3) && f.opts.Edges[S3] != nil {
+		// A browser asks about a presigned URL with the signature of what it will send.
+		c.Service = S3
+		f.anonymous(r, c)
+		return nil
+	}
 	if c.Service == "" {
 		err := unscoped(r, c)
 		if errors.Is(err, version2) && f.takesV2(c.Service) && f.opts.Edges[c.Service] != nil {
@@ -79,9 +85,7 @@ func unscoped(r *http.Request, c *Call) error {
 func (f *Front) authenticate(r *http.Request, c *Call) error {
 	signature, err := sigv4.Parse(r)
 	if errors.Is(err, sigv4.ErrMissing) && c.Service == S3 {
-		c.Region = f.opts.Regions.Own()
-		c.Origin = f.origin(r, c)
-		c.Payload.Declared = r.Header.Get("X-Amz-Content-Sha256")
+		f.anonymous(r, c)
 		return nil
 	}
 	if err != nil {
@@ -120,6 +124,13 @@ func (f *Front) authenticate(r *http.Request, c *Call) error {
 	}
 	f.admitted(r, c, principal)
 	return nil
+}
+
+// anonymous fills in what is known of a request to S3 that nobody has signed.
+func (f *Front) anonymous(r *http.Request, c *Call) {
+	c.Region = f.opts.Regions.Own()
+	c.Origin = f.origin(r, c)
+	c.Payload.Declared = r.Header.Get("X-Amz-Content-Sha256")
 }
 
 // receive reads the body of a request to any service but S3. Its form is taken apart

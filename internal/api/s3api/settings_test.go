@@ -262,6 +262,15 @@ func TestCORS(t *testing.T) {
 			t.Errorf("%+v: %d %q %s", c, status, got, body)
 		}
 	}
+	// A page that was given a presigned URL asks with its signature.
+	url := must(s3.NewPresignClient(c).PresignPutObject(ctx, &s3.PutObjectInput{Bucket: b, Key: aws.String("k")}))(t).URL
+	for _, path := range []string{strings.TrimPrefix(url, shared.http.URL), "/" + *b + "/k?AWSAccessKeyId=x&Signature=y&Expires=1"} {
+		for origin, want := range map[string]int{"http://a.other": 200, "": 400} {
+			if res, body := nobody.ask(t, "OPTIONS", path, "", "Origin", origin, "Access-Control-Request-Method", "PUT"); res.StatusCode != want {
+				t.Errorf("%q asks about a presigned URL: %d %s", origin, res.StatusCode, body)
+			}
+		}
+	}
 	// Answers carry the headers too, refusals included.
 	if status, header, _ := ask("GET", "http://a.page", "", ""); status != 403 || header["Access-Control-Expose-Headers"][0] != "ETag" || header["Access-Control-Allow-Origin"][0] != "http://a.page" {
 		t.Errorf("an answer to a page: %d %v", status, header)
