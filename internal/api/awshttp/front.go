@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -13,6 +14,7 @@ import (
 	"github.com/diskport/diskport/internal/awsid"
 	"github.com/diskport/diskport/internal/identity/iam"
 	"github.com/diskport/diskport/internal/identity/policy"
+	"github.com/diskport/diskport/internal/identity/sigv4"
 	"github.com/diskport/diskport/internal/logkey"
 )
 
@@ -145,6 +147,14 @@ func (f *Front) refuse(w http.ResponseWriter, r *http.Request, c *Call, err erro
 	}
 	if c.Service == S3 && why == expired && isPresigned(r) {
 		c.Fail(w, Fault{Status: http.StatusForbidden, Code: "AccessDenied", Message: "Request has expired"})
+		return
+	}
+	if c.Service == S3 && errors.Is(err, sigv4.ErrExpiry) {
+		text := "X-Amz-Expires must be less than a week (in seconds); that is, the given X-Amz-Expires must be less than 604800 seconds"
+		if strings.HasPrefix(r.URL.Query().Get("X-Amz-Expires"), "-") {
+			text = "X-Amz-Expires must be non-negative"
+		}
+		c.Fail(w, Fault{Status: http.StatusBadRequest, Code: "AuthorizationQueryParametersError", Message: text})
 		return
 	}
 	c.Fail(w, why.fault(c.Service))

@@ -140,6 +140,12 @@ func TestPresigned(t *testing.T) {
 			t.Errorf("PUT: %d %s", res.StatusCode, text)
 		}
 		down := must(signer.PresignGetObject(ctx, &s3.GetObjectInput{Bucket: b, Key: aws.String("a b")}))(t)
+		for life, want := range map[string]string{"604801": "less than a week", "-7": "non-negative", "week": "less than a week"} {
+			path := strings.Replace(strings.TrimPrefix(down.URL, at), "X-Amz-Expires=900", "X-Amz-Expires="+life, 1)
+			if res, text := nobody.ask(t, "GET", path, ""); res.StatusCode != 400 || !strings.Contains(text, "<Code>AuthorizationQueryParametersError</Code>") || !strings.Contains(text, want) {
+				t.Errorf("a life of %s: %d %s", life, res.StatusCode, text)
+			}
+		}
 		for url, want := range map[string]int{down.URL: 200, strings.Replace(down.URL, "a%20b", "a%20c", 1): 403, down.URL + "&acl": 403} {
 			r, err := http.NewRequestWithContext(ctx, "GET", url, nil)
 			if err != nil {

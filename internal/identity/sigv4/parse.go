@@ -17,6 +17,8 @@ var (
 	ErrMissing = errors.New("no signature")
 	// ErrIncomplete: the authentication data is malformed or lacks a part.
 	ErrIncomplete = errors.New("incomplete signature")
+	// ErrExpiry, an ErrIncomplete: X-Amz-Expires is not a number of seconds up to a week.
+	ErrExpiry = fmt.Errorf("%w: X-Amz-Expires must be 0 to %d seconds", ErrIncomplete, maxExpiry/time.Second)
 	// ErrExpired: the date is outside the clock window, or a presigned
 	// request is past its expiry.
 	ErrExpired = errors.New("signature expired")
@@ -211,7 +213,7 @@ func expiry(query params) (time.Duration, error) {
 	seconds, err := strconv.ParseUint(text, 10, 32)
 	life := time.Duration(seconds) * time.Second
 	if n > 1 || err != nil || life > maxExpiry {
-		return 0, fmt.Errorf("%w: X-Amz-Expires must be 0 to %d seconds", ErrIncomplete, maxExpiry/time.Second)
+		return 0, ErrExpiry
 	}
 	return life, nil
 }
