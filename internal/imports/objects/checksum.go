@@ -97,16 +97,16 @@ const (
 	polyCRC64NVME = 0x9a6c9329ac4bc9b5
 )
 
-// combine returns the CRC of what a and b are of, one after the other: the CRC of a,
-// carried over as many zero bytes as b has, and that of b. (All three are inverted at
-// both ends, which cancels out.)
-func (alg Algorithm) combine(a, b digest) digest {
-	poly := map[Algorithm]uint64{CRC32: polyCRC32, CRC32C: polyCRC32C, CRC64NVME: polyCRC64NVME}[alg]
+// combine returns the CRC of what first and then are of, one after the other: the CRC
+// of first, carried over as many zero bytes as then has, and that of then. (All three
+// are inverted at both ends, which cancels out.)
+func (a Algorithm) combine(first, then digest) digest {
+	poly := map[Algorithm]uint64{CRC32: polyCRC32, CRC32C: polyCRC32C, CRC64NVME: polyCRC64NVME}[a]
 	width := 32
-	if alg == CRC64NVME {
+	if a == CRC64NVME {
 		width = 64
 	}
-	return digest{crc: carry(poly, width, a.crc, b.size) ^ b.crc, size: a.size + b.size}
+	return digest{crc: carry(poly, width, first.crc, then.size) ^ then.crc, size: first.size + then.size}
 }
 
 // carry multiplies a CRC by x to the power of 8n, modulo the polynomial. Numbers are

@@ -212,7 +212,7 @@ func (s *Service) Hash(ctx context.Context, o Object, off, n int64, algorithms .
 	if err != nil {
 		return Piece{}, err
 	}
-	defer r.Close()
+	defer func() { _ = r.Close() }() // it was only read
 	sums := s.newSums(n, algorithms)
 	defer sums.close()
 	if _, err := r.CopyRange(sums, off, n); err != nil {
