@@ -113,7 +113,7 @@ func (r Ref) purpose() []byte {
 // Owned counts an account's own keys in all regions, without those whose deletion
 // date has passed.
 func (s *Service) Owned(ctx context.Context, account string) (int, error) {
-	return s.opts.Store.Owned(ctx, account, s.opts.Now())
+	return s.opts.Store.Owned(ctx, account, s.aged())
 }
 
 // Keys returns the keys of an account and region, sorted by id, without those whose
@@ -122,7 +122,7 @@ func (s *Service) Keys(ctx context.Context, account, region string) ([]Key, erro
 	all, err := s.opts.Store.Keys(ctx, account, region)
 	var list []Key
 	for _, k := range all {
-		if !k.gone(s.opts.Now()) {
+		if !k.gone(s.aged()) {
 			list = append(list, k)
 		}
 	}

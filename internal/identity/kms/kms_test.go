@@ -163,6 +163,11 @@ func TestDeletionDate(t *testing.T) {
 	if n, err := b.Purge(ctx); n != 0 || err != nil {
 		t.Errorf("purged %d by a clock that jumped, %v", n, err)
 	}
+	check(t, "cancel while the clock is not believed", b.CancelDeletion(ctx, k.Ref))
+	b.lag, b.now = 0, b.now.Add(-time.Hour)
+	_, err = b.ScheduleDeletion(ctx, k.Ref, 7)
+	check(t, "schedule again", err)
+	b.now = b.now.Add(7 * 24 * time.Hour)
 	b.lag = 0
 	if n, err := b.Purge(ctx); n != 1 || err != nil {
 		t.Errorf("purged %d, %v", n, err)

@@ -144,7 +144,7 @@ func (s *Service) target(ctx context.Context, a Alias, asking string) (Ref, erro
 // is for the service itself, to look at a key's state.
 func (s *Service) Key(ctx context.Context, r Ref) (Key, error) {
 	k, err := s.opts.Store.Key(ctx, r)
-	if err == nil && k.gone(s.opts.Now()) {
+	if err == nil && k.gone(s.aged()) {
 		err = NoKey(r)
 	}
 	return k, err
@@ -162,21 +162,27 @@ func (s *Service) ByARN(ctx context.Context, arn string) (Key, error) {
 // change is the store's ChangeKey for keys whose deletion date has not passed.
 func (s *Service) change(ctx context.Context, r Ref, change func(*Key) error) error {
 	return s.opts.Store.ChangeKey(ctx, r, func(k *Key) error {
-		if k.gone(s.opts.Now()) {
+		if k.gone(s.aged()) {
 			return NoKey(r)
 		}
 		return change(k)
 	})
 }
 
+// aged is the time that decides whether a key is past its deletion date. While a jump
+// of the machine's clock is not believed, a key that it would destroy is still there,
+// and its deletion can be cancelled.
+func (s *Service) aged() time.Time {
+	if s.opts.Aged != nil {
+		return s.opts.Aged()
+	}
+	return s.opts.Now()
+}
+
 // Purge deletes the keys whose deletion date has passed, for good. It runs
 // periodically.
 func (s *Service) Purge(ctx context.Context) (int, error) {
-	now := s.now
-	if s.opts.Aged != nil {
-		now = s.opts.Aged
-	}
-	n, err := s.opts.Store.Purge(ctx, now())
+	n, err := s.opts.Store.Purge(ctx, s.aged())
 	if err != nil {
 		return n, fmt.Errorf("kms: purging keys: %w", err)
 	}
