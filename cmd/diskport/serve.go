@@ -22,6 +22,9 @@ func (c *serveCmd) Run(ctx context.Context, a *app) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, srv.Close()) }()
+	if err := srv.Announce(); err != nil {
+		return err
+	}
 	a.printFields(
 		"Listening on", srv.Endpoint(),
 		"Data in", cfg.Data,
