@@ -148,3 +148,15 @@ func (s *service) nothingLeft(t *testing.T, n int) {
 		}
 	}
 }
+
+// Once a service says that it listens, other commands on its data directory find it.
+func TestAServiceThatListensIsFound(t *testing.T) {
+	data := filepath.Join(t.TempDir(), "data")
+	for range 3 {
+		s := start(t, data)
+		if text, err := os.ReadFile(filepath.Join(data, "endpoint")); string(text) != s.endpoint+"\n" {
+			t.Errorf("%q, %v is announced, want %s", text, err, s.endpoint)
+		}
+		s.stop(t)
+	}
+}
