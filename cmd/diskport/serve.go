@@ -17,20 +17,19 @@ func (c *serveCmd) Run(ctx context.Context, a *app) (err error) {
 	if err != nil {
 		return err
 	}
+	cfg.Ready = func(endpoint string) {
+		a.printFields(
+			"Listening on", endpoint,
+			"Data in", cfg.Data,
+			"Credentials", `eval "$(diskport --data `+quote(cfg.Data)+` env)"`,
+			"First import", "diskport --data "+quote(cfg.Data)+" import IMAGE",
+		)
+	}
 	srv, err := server.New(ctx, cfg)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, srv.Close()) }()
-	if err := srv.Announce(); err != nil {
-		return err
-	}
-	a.printFields(
-		"Listening on", srv.Endpoint(),
-		"Data in", cfg.Data,
-		"Credentials", `eval "$(diskport --data `+quote(cfg.Data)+` env)"`,
-		"First import", "diskport --data "+quote(cfg.Data)+" import IMAGE",
-	)
 	if err := srv.Run(ctx); err != nil && ctx.Err() == nil {
 		return err
 	}

@@ -68,6 +68,10 @@ type Config struct {
 
 	Logger *slog.Logger // required
 
+	// Ready is called by Run, with the service's URL, once other commands on the data
+	// directory can find it: whoever tells people earlier has them come too early.
+	Ready func(endpoint string)
+
 	regions awsid.Regions // what Region and Regions say, set by withDefaults
 }
 

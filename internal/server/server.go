@@ -133,8 +133,11 @@ func (a *App) Handover(path string) (string, error) { return a.parts.sources.Han
 func (a *App) Run(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	if err := a.Announce(); err != nil {
+	if err := a.announce(); err != nil {
 		return err
+	}
+	if a.cfg.Ready != nil {
+		a.cfg.Ready(a.Endpoint())
 	}
 	a.log.Info("serving", "endpoint", a.Endpoint(), "data", a.data.path, "pid", os.Getpid())
 	served := make(chan error, 1)
@@ -171,11 +174,10 @@ func (a *App) Run(ctx context.Context) error {
 	return err
 }
 
-// Announce writes where the service listens, so that other commands on the data
-// directory find it. Run does so too; whoever tells people that the service is there
-// calls it before, so that nobody comes too early. On a full disk that may fail: the service
-// is needed all the more then.
-func (a *App) Announce() error {
+// announce writes where the service listens, so that other commands on the data
+// directory find it. On a full disk that may fail: the service is needed all the more
+// then.
+func (a *App) announce() error {
 	err := a.space.Freeing(func() error { return a.data.announce(a.Endpoint(), a.cfg.Region) })
 	if space.IsFull(err) {
 		a.log.Error("no room to say where the service listens: commands need --endpoint", "endpoint", a.Endpoint(), logkey.Error, err)

@@ -20,7 +20,7 @@ import (
 // guardSpace keeps room on the disk of the data directory, and of folders in it that
 // lie elsewhere.
 func (a *App) guardSpace(metrics prometheus.Registerer) (err error) {
-	a.space, err = space.NewGuard(space.Options{Dir: a.data.path, Others: a.data.elsewhere("blocks", "scratch", "s3", "objects"), Changed: a.spaceChanged})
+	a.space, err = space.NewGuard(space.Options{Dir: a.data.path, Others: a.data.elsewhere("blocks", "scratch", "objects"), Changed: a.spaceChanged})
 	if err != nil {
 		return err
 	}
