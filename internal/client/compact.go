@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -44,23 +43,8 @@ func (c *Client) Compact(ctx context.Context, rate int64, progress func(done, to
 		Compacted
 		Error string `json:"error"`
 	}
-	ended := false
-	err := c.stream(ctx, http.MethodPost, fmt.Sprintf("compact?rate=%d", rate), func(event string, data []byte) error {
-		if event == "result" {
-			ended = true
-			return json.Unmarshal(data, &result)
-		}
-		var p struct{ Done, Total int64 }
-		if err := json.Unmarshal(data, &p); err != nil {
-			return err
-		}
-		progress(p.Done, p.Total)
-		return nil
-	})
-	switch {
-	case err == nil && !ended:
-		err = errInterrupted
-	case err == nil && result.Error != "":
+	err := c.watch(ctx, fmt.Sprintf("compact?rate=%d", rate), &result, progress)
+	if err == nil && result.Error != "" {
 		err = errors.New(result.Error)
 	}
 	if err != nil {

@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -82,23 +81,8 @@ type Verified struct {
 // Verify has the service read every block of a snapshot and check it. progress is
 // called with how many blocks were read, and of how many.
 func (c *Client) Verify(ctx context.Context, id string, progress func(done, total int64)) (Verified, error) {
-	result, ended := Verified{SnapshotID: id}, false
-	err := c.stream(ctx, http.MethodPost, "snapshots/"+id+"/verify", func(event string, data []byte) error {
-		if event == "result" {
-			ended = true
-			return json.Unmarshal(data, &result)
-		}
-		var p struct{ Done, Total int64 }
-		if err := json.Unmarshal(data, &p); err != nil {
-			return err
-		}
-		progress(p.Done, p.Total)
-		return nil
-	})
-	if err == nil && !ended {
-		err = errInterrupted
-	}
-	if err != nil {
+	result := Verified{SnapshotID: id}
+	if err := c.watch(ctx, "snapshots/"+id+"/verify", &result, progress); err != nil {
 		return Verified{}, fmt.Errorf("verifying snapshot %s: %w", id, err)
 	}
 	return result, nil

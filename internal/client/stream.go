@@ -4,7 +4,9 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
+	"net/http"
 )
 
 // maxEvent bounds one line of an event stream, in bytes.
@@ -35,4 +37,26 @@ func (c *Client) stream(ctx context.Context, method, path string, fn func(event 
 		return fmt.Errorf("reading events of %s: %w", path, err)
 	}
 	return nil
+}
+
+// watch does a request that reports its progress and then its result, which is read
+// into result.
+func (c *Client) watch(ctx context.Context, path string, result any, progress func(done, total int64)) error {
+	ended := false
+	err := c.stream(ctx, http.MethodPost, path, func(event string, data []byte) error {
+		if event == "result" {
+			ended = true
+			return json.Unmarshal(data, result)
+		}
+		var p struct{ Done, Total int64 }
+		if err := json.Unmarshal(data, &p); err != nil {
+			return err
+		}
+		progress(p.Done, p.Total)
+		return nil
+	})
+	if err == nil && !ended {
+		err = errInterrupted
+	}
+	return err
 }
