@@ -3,6 +3,8 @@ package compact
 import (
 	"context"
 	"time"
+
+	"github.com/diskport/diskport/internal/work"
 )
 
 // pace keeps reading and writing within a rate.
@@ -22,5 +24,5 @@ func (p *pace) wait(ctx context.Context, n int64) error {
 		p.next = now
 	}
 	p.next = p.next.Add(time.Duration(float64(n) / float64(p.rate) * float64(time.Second)))
-	return pause(ctx, p.next.Sub(now))
+	return work.Pause(ctx, p.next.Sub(now))
 }

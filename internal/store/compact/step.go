@@ -42,7 +42,7 @@ func (r *run) step(ctx context.Context, q *queue) error {
 	l, err := r.Store.Begin(ctx, q.domain, r.Owner, r.Now().Add(work.LeaseFor))
 	switch {
 	case errors.Is(err, ErrBusy) && r.effort.Wait:
-		return pause(ctx, busyPause)
+		return work.Pause(ctx, busyPause)
 	case errors.Is(err, ErrBusy):
 		q.packs = nil
 		return nil
@@ -253,15 +253,4 @@ func (r *run) leave(ctx context.Context, f blockstore.File, fr *loaded) error {
 func (r *run) stillThere(ctx context.Context, at blockstore.Location, id block.ID) bool {
 	found, err := r.Blocks.Catalog.Locate(ctx, []block.ID{id})
 	return err != nil || found[id] == at
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

@@ -1,6 +1,7 @@
 package gc
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -11,6 +12,7 @@ import (
 	"github.com/diskport/diskport/internal/block"
 	"github.com/diskport/diskport/internal/store/blockstore"
 	"github.com/diskport/diskport/internal/store/snapshot"
+	"github.com/diskport/diskport/internal/work"
 )
 
 // Collector frees garbage. Its fields are set before the first Run.
@@ -255,7 +257,7 @@ func (c *Collector) settle(ctx context.Context, w *window) error {
 func (c *Collector) wait(ctx context.Context) error {
 	waiting, err := c.Store.InFlight(ctx, c.by(c.Lapsed))
 	for err == nil && len(waiting) > 0 {
-		if err := pause(ctx, c.Poll); err != nil {
+		if err := work.Pause(ctx, cmp.Or(c.Poll, time.Second)); err != nil {
 			return err
 		}
 		var held []Fence
@@ -263,18 +265,4 @@ func (c *Collector) wait(ctx context.Context) error {
 		waiting = slices.DeleteFunc(waiting, func(f Fence) bool { return !slices.Contains(held, f) })
 	}
 	return err
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	if d == 0 {
-		d = time.Second
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
