@@ -43,14 +43,7 @@ var volumeFields = fields[volumeAnswer]{
 	tags: func(v volumeAnswer) tag.Set { return v.volume.Tags },
 }
 
-var describeVolumesRules = slices.Concat(
-	[]rule[describeVolumesRequest]{
-		pageRule[describeVolumesRequest](5, 0),
-		few("VolumeId", func(r describeVolumesRequest) int { return len(r.VolumeId) }),
-	},
-	volumeIDRules(func(r describeVolumesRequest) []string { return r.VolumeId }),
-	filterRules[volumeAnswer, describeVolumesRequest](volumeFields),
-)
+var describeVolumesRules = volumeListRules(volumeFields, func(r describeVolumesRequest) []string { return r.VolumeId })
 
 type describeVolumesAnswer struct {
 	Volumes   ec2query.List[volumeAnswer] `xml:"volumeSet"`
@@ -158,14 +151,7 @@ var volumeStatusFields = fields[volumeStatusAnswer]{named: map[string]func(volum
 	"volume-status.status":         func(v volumeStatusAnswer) []string { return []string{v.Status} },
 }}
 
-var describeVolumeStatusRules = slices.Concat(
-	[]rule[describeVolumeStatusRequest]{
-		pageRule[describeVolumeStatusRequest](5, 0),
-		few("VolumeId", func(r describeVolumeStatusRequest) int { return len(r.VolumeId) }),
-	},
-	volumeIDRules(func(r describeVolumeStatusRequest) []string { return r.VolumeId }),
-	filterRules[volumeStatusAnswer, describeVolumeStatusRequest](volumeStatusFields),
-)
+var describeVolumeStatusRules = volumeListRules(volumeStatusFields, func(r describeVolumeStatusRequest) []string { return r.VolumeId })
 
 type describeVolumeStatusAnswer struct {
 	Volumes   ec2query.List[volumeStatusAnswer] `xml:"volumeStatusSet"`

@@ -2,7 +2,6 @@ package ec2api
 
 import (
 	"context"
-	"slices"
 	"strconv"
 
 	"github.com/diskport/diskport/internal/api/ec2query"
@@ -126,14 +125,7 @@ var modificationFields = fields[modificationAnswer]{named: map[string]func(modif
 	"volume-id":                  func(m modificationAnswer) []string { return []string{m.ID} },
 }}
 
-var describeModificationsRules = slices.Concat(
-	[]rule[describeModificationsRequest]{
-		pageRule[describeModificationsRequest](5, 0),
-		few("VolumeId", func(r describeModificationsRequest) int { return len(r.VolumeId) }),
-	},
-	volumeIDRules(func(r describeModificationsRequest) []string { return r.VolumeId }),
-	filterRules[modificationAnswer, describeModificationsRequest](modificationFields),
-)
+var describeModificationsRules = volumeListRules(modificationFields, func(r describeModificationsRequest) []string { return r.VolumeId })
 
 type describeModificationsAnswer struct {
 	Modifications ec2query.List[modificationAnswer] `xml:"volumeModificationSet"`

@@ -278,6 +278,21 @@ func oneVolumeRules[R interface{ id() string }]() []rule[R] {
 	)
 }
 
+// volumeListRules are the validation rows of a list of volumes.
+func volumeListRules[T any, R interface {
+	maxResults() string
+	filters() []filter
+}](known fields[T], ids func(R) []string) []rule[R] {
+	return slices.Concat(
+		[]rule[R]{
+			pageRule[R](5, 0),
+			few("VolumeId", func(r R) int { return len(ids(r)) }),
+		},
+		volumeIDRules(ids),
+		filterRules[T, R](known),
+	)
+}
+
 func volumeIDRules[R any](ids func(R) []string) []rule[R] {
 	return []rule[R]{{
 		field: "VolumeId", code: "InvalidParameterValue", message: "Value (%s) for parameter volumeId is invalid. Expected: 'vol-...'.",
