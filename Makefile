@@ -25,7 +25,7 @@ test:
 
 # The tests alone, for a machine that is set up: make race PACKAGES=./internal/...
 race:
-	CGO_ENABLED=1 scripts/with-postgres $(GO) test -race -timeout 40m $(TESTFLAGS) $(PACKAGES)
+	CGO_ENABLED=1 scripts/with-postgres $(GO) test $$(scripts/race-flags) -timeout 40m $(TESTFLAGS) $(PACKAGES)
 
 lint:
 	scripts/lint
