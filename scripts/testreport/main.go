@@ -1,6 +1,7 @@
 // Command testreport reads the output of several runs of `go test -json`, all at the
 // same time, and prints it as go test does: a line for each package, and everything
-// that a failed test printed. At the end it names the packages that took longest.
+// that a failed test printed. At the end it names the packages and the tests that took
+// longest.
 //
 //	testreport FILE...
 //
@@ -21,7 +22,7 @@ import (
 	"sync"
 )
 
-// longest is how many packages are named at the end.
+// longest is how many packages, and how many tests, are named at the end.
 const longest = 20
 
 func main() {
@@ -57,17 +58,18 @@ type event struct {
 // name is a test of a package; without a test, it is the package.
 type name struct{ pkg, test string }
 
-// took is a package of a run and its seconds.
+// took is a package or a test of a run, and its seconds.
 type took struct {
-	pkg, run string
-	seconds  float64
+	name, run string
+	seconds   float64
 }
 
 // reporter gathers what all runs say.
 type reporter struct {
 	w       io.Writer
 	mu      sync.Mutex // held while a line is taken in
-	took    []took
+	pkgs    []took
+	tests   []took        // without those that are parts of others
 	skipped map[name]bool // false: not in every run
 	ended   int
 	failed  []string
@@ -144,17 +146,20 @@ func (r *run) event(e event) {
 		r.failed = append(r.failed, "building "+e.ImportPath)
 	case "pass", "skip", "fail":
 		if e.Test != "" {
-			r.test(n, e.Action)
+			r.test(n, e)
 		} else {
 			r.pkg(e)
 		}
 	}
 }
 
-func (r *run) test(n name, action string) {
+func (r *run) test(n name, e event) {
 	before, known := r.skipped[n]
-	r.skipped[n] = action == "skip" && (before || !known)
-	if action == "fail" {
+	r.skipped[n] = e.Action == "skip" && (before || !known)
+	if !strings.Contains(n.test, "/") {
+		r.tests = append(r.tests, took{n.pkg + " " + n.test, r.name, e.Elapsed})
+	}
+	if e.Action == "fail" {
 		r.failed = append(r.failed, n.pkg+" "+n.test)
 		r.tell(n)
 	}
@@ -178,7 +183,7 @@ func (r *run) pkg(e event) {
 		}
 		delete(r.output, n)
 	}
-	r.took = append(r.took, took{e.Package, r.name, e.Elapsed})
+	r.pkgs = append(r.pkgs, took{e.Package, r.name, e.Elapsed})
 	switch e.Action {
 	case "fail":
 		r.failed = append(r.failed, e.Package)
@@ -189,11 +194,8 @@ func (r *run) pkg(e event) {
 }
 
 func (r *reporter) conclude() error {
-	slices.SortStableFunc(r.took, func(a, b took) int { return int(1000 * (b.seconds - a.seconds)) })
-	r.print("\nThe %d slowest packages, of %d:\n", min(longest, len(r.took)), len(r.took))
-	for _, t := range r.took[:min(longest, len(r.took))] {
-		r.print("%8.1fs  %s (%s)\n", t.seconds, t.pkg, t.run)
-	}
+	r.slowest("packages", r.pkgs)
+	r.slowest("tests", r.tests)
 	var never []string
 	for n, skipped := range r.skipped {
 		if skipped {
@@ -209,4 +211,13 @@ func (r *reporter) conclude() error {
 		return fmt.Errorf("no package was tested")
 	}
 	return nil
+}
+
+// slowest prints which took longest.
+func (r *reporter) slowest(what string, all []took) {
+	slices.SortStableFunc(all, func(a, b took) int { return int(1000 * (b.seconds - a.seconds)) })
+	r.print("\nThe %d slowest %s, of %d:\n", min(longest, len(all)), what, len(all))
+	for _, t := range all[:min(longest, len(all))] {
+		r.print("%8.1fs  %s (%s)\n", t.seconds, t.name, t.run)
+	}
 }

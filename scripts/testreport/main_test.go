@@ -17,7 +17,7 @@ func TestReport(t *testing.T) {
 		err       string   // part of the error; empty: none
 		want, not []string // of what is printed
 	}{
-		{"passes", passes, "", []string{"ok  \tp\t1.5s", "2.5s  q (one)\n     1.5s  p (one)"}, []string{"chatter"}},
+		{"passes", passes, "", []string{"ok  \tp\t1.5s", "2.5s  q (one)\n     1.5s  p (one)", "0.1s  p TestA (one)"}, []string{"chatter"}},
 		{"nothing", "", "no package", nil, nil},
 		{"a failed test", `{"Action":"output","Package":"p","Test":"TestA","Output":"why\n"}
 {"Action":"fail","Package":"p","Test":"TestA"}
