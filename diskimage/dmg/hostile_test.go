@@ -112,6 +112,7 @@ func TestBadTables(t *testing.T) {
 // Chunks that share their bytes are refused, since they would expand a small object
 // to a large disk.
 func TestAmplification(t *testing.T) {
+	imagetest.Volume(t)
 	t.Run("100 a thousand runs of the same bytes", func(t *testing.T) {
 		d := imagetest.DMG{Size: 4 << 30, Chunk: 4 << 20, Chunks: map[int64][]byte{0: imagetest.Mixed(4<<20, 1)}}
 		d.Change = func(t *imagetest.DMGTable) {
@@ -131,6 +132,7 @@ func TestAmplification(t *testing.T) {
 }
 
 func TestBadList(t *testing.T) {
+	imagetest.Volume(t)
 	sandboxtest.Outside(t)
 	replace := func(old, text string) func(string) string {
 		return func(list string) string { return strings.Replace(list, old, text, 1) }
