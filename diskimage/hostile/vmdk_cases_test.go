@@ -147,6 +147,7 @@ func amplified(tables bool) []byte {
 }
 
 func TestVMDKGrains(t *testing.T) {
+	imagetest.Volume(t)
 	packed := func(compress func(grain []byte) []byte) []byte {
 		v := vmdk(imagetest.VMDKOvftool)
 		v.Grains, v.Compress = map[int64][]byte{5: bytes.Repeat([]byte("grain"), 800)}, compress

@@ -353,6 +353,7 @@ func TestCutAnywhere(t *testing.T) {
 // Many L2 tables that are there and empty are walked in bounded memory. They
 // cost the object nothing when it is sparse.
 func TestManyEmptyTables(t *testing.T) {
+	imagetest.Volume(t)
 	const count, budget = 1 << 15, 1 << 20
 	l1 := make([]byte, 0, count*8)
 	for i := range uint64(count) {

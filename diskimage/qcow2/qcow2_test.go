@@ -54,6 +54,7 @@ func spec(clusterBits int, cut int64) (imagetest.Qcow2, []byte) {
 }
 
 func TestClusters(t *testing.T) {
+	imagetest.Volume(t)
 	for _, bits := range []int{9, 10, 12, 15, 16} {
 		for _, variant := range []struct {
 			name string

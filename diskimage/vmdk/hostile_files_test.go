@@ -113,6 +113,7 @@ func TestNamesOfFiles(t *testing.T) {
 
 // Hundreds of extents share one budget for their tables.
 func TestManyFiles(t *testing.T) {
+	imagetest.Volume(t)
 	sandboxtest.Outside(t)
 	var lines []string
 	files := map[string][]byte{}

@@ -257,6 +257,7 @@ func TestBadGrain(t *testing.T) {
 
 // A bomb of 16 MiB stops at the grain's size.
 func TestBomb(t *testing.T) {
+	imagetest.Volume(t)
 	sandboxtest.Outside(t)
 	var z bytes.Buffer
 	w := zlib.NewWriter(&z)
