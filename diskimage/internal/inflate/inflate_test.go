@@ -14,6 +14,8 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"github.com/diskport/diskport/diskimage/imagetest"
 )
 
 // shapes returns n bytes of each kind of content that disks hold.
@@ -116,6 +118,7 @@ func zlibbed(t testing.TB, p []byte, level int) []byte {
 }
 
 func TestInflate(t *testing.T) {
+	imagetest.Volume(t)
 	var d Decoder
 	for name, p := range shapes(t, 100_000) {
 		for _, level := range levels {
@@ -195,6 +198,7 @@ func isOneOf(err error, list []error) bool {
 
 // TestDamage cuts streams short and flips bits in them.
 func TestDamage(t *testing.T) {
+	imagetest.Volume(t)
 	var d Decoder
 	rnd := rand.New(rand.NewPCG(3, 4))
 	for name, p := range shapes(t, 5000) {

@@ -7,6 +7,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/diskport/diskport/diskimage/imagetest"
 )
 
 // TestAmbiguousKeys: if a key is given twice, in names that differ by case, none of
@@ -138,6 +140,7 @@ func TestLongValues(t *testing.T) {
 // TestWorkEnds: an evaluation ends with its request, and before it takes long. What
 // it had not decided by then is denied.
 func TestWorkEnds(t *testing.T) {
+	imagetest.Volume(t)
 	d, err := Parse(document(allow("*", "*")), Identity)
 	if err != nil {
 		t.Fatal(err)
