@@ -206,6 +206,7 @@ func TestLargePoliciesAreNotTooCostly(t *testing.T) {
 // TestRequestsHaveOneBound: several evaluations in one request do not get a bound
 // each.
 func TestRequestsHaveOneBound(t *testing.T) {
+	imagetest.Volume(t)
 	d, err := Parse(document(allow("*", "arn:aws:s3:::*a?*b?*")), Identity)
 	if err != nil {
 		t.Fatal(err)
