@@ -91,7 +91,7 @@ func (d *demo) run(ctx context.Context) error {
 
 // start starts a service in the demo's directory, whatever the environment says.
 func (d *demo) start(ctx context.Context) (*session, error) {
-	local := &app{globals: d.globals, stdin: d.stdin, stdout: d.stdout, stderr: d.stderr}
+	local := &app{globals: d.globals, file: d.file, stdin: d.stdin, stdout: d.stdout, stderr: d.stderr}
 	local.Data = d.dir + "/data"
 	local.Region = local.ownRegion()                                      // not AWS_REGION, where its buckets are not
 	return local.startLocal(ctx, func(f *serviceFlags) { f.Reserve = 0 }) // /tmp may be small

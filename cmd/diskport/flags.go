@@ -39,16 +39,16 @@ func annotate(f *pflag.Flag, key string, values ...string) {
 	f.Annotations[key] = values
 }
 
-// path is a file or folder that a flag names. It is made absolute, and ~ is the home
+// pathFlag is a file or folder that a flag names. It is made absolute, and ~ is the home
 // directory, which a shell does not put into --flag=~/file.
-type path struct{ p *string }
+type pathFlag struct{ p *string }
 
-func pathVar(fs *pflag.FlagSet, p *string, name, usage string) { fs.Var(path{p}, name, usage) }
+func pathVar(fs *pflag.FlagSet, p *string, name, usage string) { fs.Var(pathFlag{p}, name, usage) }
 
-func (v path) String() string { return deref(v.p) }
-func (v path) Type() string   { return "path" }
+func (v pathFlag) String() string { return deref(v.p) }
+func (v pathFlag) Type() string   { return "path" }
 
-func (v path) Set(text string) (err error) {
+func (v pathFlag) Set(text string) (err error) {
 	*v.p, err = absolutePath(text)
 	return err
 }
@@ -68,22 +68,22 @@ func absolutePath(text string) (string, error) {
 	return filepath.Abs(text)
 }
 
-// paths are the files that a flag names which can be repeated.
-type paths struct{ p *[]string }
+// pathsFlag are the files that a flag names which can be repeated.
+type pathsFlag struct{ p *[]string }
 
-func pathsVar(fs *pflag.FlagSet, p *[]string, name, usage string) { fs.Var(paths{p}, name, usage) }
+func pathsVar(fs *pflag.FlagSet, p *[]string, name, usage string) { fs.Var(pathsFlag{p}, name, usage) }
 
-func (v paths) String() string { return list(deref(v.p)) }
-func (v paths) Type() string   { return "paths" }
+func (v pathsFlag) String() string { return list(deref(v.p)) }
+func (v pathsFlag) Type() string   { return "paths" }
 
-func (v paths) Set(text string) error {
+func (v pathsFlag) Set(text string) error {
 	p, err := absolutePath(text)
 	*v.p = append(*v.p, p)
 	return err
 }
 
-// choice is a flag that takes one of some words.
-type choice struct {
+// choiceFlag is a flag that takes one of some words.
+type choiceFlag struct {
 	p     *string
 	among []string
 }
@@ -91,13 +91,13 @@ type choice struct {
 // choiceVar declares a flag that takes one of some words; the first is the default.
 func choiceVar(fs *pflag.FlagSet, p *string, name, usage string, among ...string) {
 	*p = among[0]
-	fs.Var(choice{p, among}, name, usage)
+	fs.Var(choiceFlag{p, among}, name, usage)
 }
 
-func (v choice) String() string { return deref(v.p) }
-func (v choice) Type() string   { return "choice" }
+func (v choiceFlag) String() string { return deref(v.p) }
+func (v choiceFlag) Type() string   { return "choice" }
 
-func (v choice) Set(text string) error {
+func (v choiceFlag) Set(text string) error {
 	if !slices.Contains(v.among, text) {
 		return errors.New("must be one of " + list(v.among))
 	}
@@ -105,17 +105,17 @@ func (v choice) Set(text string) error {
 	return nil
 }
 
-// tagFlags are the KEY=VALUE pairs of a flag that can be repeated.
-type tagFlags struct{ p *map[string]string }
+// tagsFlag are the KEY=VALUE pairs of a flag that can be repeated.
+type tagsFlag struct{ p *map[string]string }
 
 func tagsVar(fs *pflag.FlagSet, p *map[string]string, name, usage string) {
-	fs.Var(tagFlags{p}, name, usage)
+	fs.Var(tagsFlag{p}, name, usage)
 }
 
-func (v tagFlags) String() string { return tags(deref(v.p)) }
-func (v tagFlags) Type() string   { return "tags" }
+func (v tagsFlag) String() string { return tags(deref(v.p)) }
+func (v tagsFlag) Type() string   { return "tags" }
 
-func (v tagFlags) Set(text string) error {
+func (v tagsFlag) Set(text string) error {
 	key, value, ok := strings.Cut(text, "=")
 	if !ok || key == "" {
 		return fmt.Errorf("%q is not KEY=VALUE", text)
@@ -247,7 +247,7 @@ func completeFlags(cmd *cobra.Command, fs *pflag.FlagSet) {
 		var complete cobra.CompletionFunc
 		kind, _ := pflag.UnquoteUsage(f)
 		switch v := f.Value.(type) {
-		case choice:
+		case choiceFlag:
 			complete = cobra.FixedCompletions(v.among, cobra.ShellCompDirectiveNoFileComp)
 		default:
 			switch kind {

@@ -125,6 +125,7 @@ func writeFirstPage(w io.Writer, root *cobra.Command) error {
 // writeHelp writes the help of a command.
 func writeHelp(w io.Writer, cmd *cobra.Command) {
 	p := newPage(w)
+	cmd.InitDefaultHelpFlag() // cobra takes in the flags of every command
 	_, _ = fmt.Fprint(p, "Usage: ")
 	p.paragraph(7, cmd.UseLine())
 	for text := range strings.SplitSeq(cmp.Or(cmd.Long, cmd.Short), "\n\n") {

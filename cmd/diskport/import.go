@@ -75,7 +75,7 @@ func (c *importCmd) run(ctx context.Context, a *app, images []string) error {
 		for i, image := range images {
 			task, err := c.importOne(ctx, a, s, paths[i])
 			if err != nil {
-				return errors.Join(c.reportError(a, image, err), fmt.Errorf("%s: %w", image, err))
+				return errors.Join(c.reportError(ctx, a, image, err), fmt.Errorf("%s: %w", image, err))
 			}
 			if task.Status != "completed" {
 				failed = errReported
@@ -156,11 +156,11 @@ func (c *importCmd) report(a *app, image string, t client.Task) error {
 
 // reportError says in JSON that the import of an image failed without a task that
 // knows why.
-func (c *importCmd) reportError(a *app, image string, err error) error {
+func (c *importCmd) reportError(ctx context.Context, a *app, image string, err error) error {
 	if !c.JSON {
 		return nil
 	}
-	return a.printJSONLine(importResult{Image: image, Status: "error", Reason: explain(err)})
+	return a.printJSONLine(importResult{Image: image, Status: "error", Reason: explain(ctx, err)})
 }
 
 // summary prints the result of an import for people.

@@ -132,6 +132,7 @@ func newRoot(a *app, groups ...group) *cobra.Command {
 		}
 		root.SetCompletionCommandGroupID(g.title) // the last one
 	}
+	addCompletion(root)
 	completeFlags(root, root.PersistentFlags())
 	if help, _, err := root.Find([]string{"help"}); err == nil {
 		root.SetHelpCommand(help)
@@ -157,6 +158,23 @@ func (a *app) finish(cmd *cobra.Command) {
 	completeFlags(cmd, cmd.LocalFlags())
 	for _, sub := range cmd.Commands() {
 		a.finish(sub)
+	}
+}
+
+// addCompletion adds cobra's command that prints scripts for shells. It takes no
+// settings, so that a shell that runs it when it starts gets a script whatever they are.
+func addCompletion(root *cobra.Command) {
+	root.InitDefaultCompletionCmd()
+	cmd, _, err := root.Find([]string{"completion"})
+	if err != nil || cmd == root {
+		return // cobra leaves it out where there are no commands
+	}
+	cmd.Use, cmd.Short = "completion SHELL", "Print a script with which a shell completes commands and flags."
+	cmd.Long = cmd.Short + " The help of each shell says where to put it."
+	cmd.Example = "  source <(diskport completion bash)"
+	cmd.Args, cmd.RunE = nil, func(cmd *cobra.Command, args []string) error { return &usageError{noSubcommand(cmd, args)} }
+	for _, shell := range cmd.Commands() {
+		shell.Flags().VisitAll(func(f *pflag.Flag) { setEnv(shell.Flags(), f.Name) })
 	}
 }
 
@@ -186,7 +204,7 @@ func (a *app) exit(ctx context.Context, cmd *cobra.Command, err error) int {
 		return exitOK
 	}
 	if !errors.Is(err, errReported) {
-		a.note("diskport: %s", explain(err))
+		a.note("diskport: %s", explain(ctx, err))
 	}
 	var u *usageError
 	switch {
@@ -205,8 +223,8 @@ func (a *app) exit(ctx context.Context, cmd *cobra.Command, err error) int {
 }
 
 // explain returns err for a person.
-func explain(err error) string {
-	if errors.Is(err, context.Canceled) {
+func explain(ctx context.Context, err error) string {
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		return "interrupted"
 	}
 	return client.Explain(err)

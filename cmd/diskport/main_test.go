@@ -291,9 +291,11 @@ func TestEndpointWithoutCredentials(t *testing.T) {
 
 // A failure without a task has its reason in JSON too.
 func TestReasonInJSON(t *testing.T) {
-	for reason, err := range map[string]error{"no room": errors.New("no room"), "interrupted": fmt.Errorf("x: %w", context.Canceled)} {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for reason, err := range map[string]error{"no room": errors.New("no room"), "interrupted": fmt.Errorf("x: %w", ctx.Err())} {
 		var out bytes.Buffer
-		if err := (&importCmd{JSON: true}).reportError(&app{stdout: &out}, "a.vmdk", err); err != nil {
+		if err := (&importCmd{JSON: true}).reportError(ctx, &app{stdout: &out}, "a.vmdk", err); err != nil {
 			t.Fatal(err)
 		}
 		var got importResult

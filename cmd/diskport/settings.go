@@ -36,18 +36,25 @@ func envNames(f *pflag.Flag) []string {
 	return []string{envPrefix + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))}
 }
 
-// notFlags are the environment variables that are read without being a flag's: keys,
-// since other users can see command lines. Those that end in * begin the names of
-// others.
-func notFlags() []string {
+// keyVariables are the environment variables that are read without being a flag's,
+// since other users can see command lines.
+func keyVariables() []string {
 	return []string{
 		envRootKeyID, envRootSecret,
 		envSource + "ACCESS_KEY_ID", envSource + "SECRET_ACCESS_KEY", envSource + "SESSION_TOKEN",
 		envKMS + "ACCESS_KEY_ID", envKMS + "SECRET_ACCESS_KEY", envKMS + "SESSION_TOKEN",
-		"DISKPORT_MASTER_KEY_FILE",
-		"DISKPORT_CORPUS", "DISKPORT_TEST_*", // of the project's tests
-		// Kubernetes sets these in every container beside a service called diskport.
-		"DISKPORT_SERVICE_HOST", "DISKPORT_SERVICE_PORT", "DISKPORT_SERVICE_PORT_*", "DISKPORT_PORT", "DISKPORT_PORT_*",
+	}
+}
+
+// notForUs reports whether a variable that begins as Diskport's do is for the
+// project's tests, or one of those that Kubernetes sets in every container beside a
+// service called diskport.
+func notForUs(variable string) bool {
+	switch name := strings.TrimPrefix(variable, envPrefix); name {
+	case "CORPUS", "SERVICE_HOST", "SERVICE_PORT", "PORT":
+		return true
+	default:
+		return strings.HasPrefix(name, "TEST_") || strings.HasPrefix(name, "SERVICE_PORT_") || strings.HasPrefix(name, "PORT_")
 	}
 }
 
@@ -84,10 +91,10 @@ func fromEnvironment(fs *pflag.FlagSet) error {
 	return errors.Join(failed...)
 }
 
-// variables returns the environment variables of all flags of cmd and of the commands
-// below it, with those of Diskport's that are not flags'.
+// variables returns the environment variables that are read: keys, and those of all
+// flags of cmd and of the commands below it.
 func variables(cmd *cobra.Command) []string {
-	known := notFlags()
+	known := keyVariables()
 	var walk func(*cobra.Command)
 	walk = func(cmd *cobra.Command) {
 		add := func(f *pflag.Flag) { known = append(known, envNames(f)...) }
@@ -106,17 +113,10 @@ func variables(cmd *cobra.Command) []string {
 func checkVariables(environ, known []string) error {
 	for _, kv := range environ {
 		name, value, _ := strings.Cut(kv, "=")
-		if value == "" || !strings.HasPrefix(name, envPrefix) || slices.ContainsFunc(known, func(k string) bool { return matches(name, k) }) {
+		if value == "" || !strings.HasPrefix(name, envPrefix) || slices.Contains(known, name) || notForUs(name) {
 			continue
 		}
 		return fmt.Errorf("unknown environment variable %s%s", name, didYouMean(name, known))
 	}
 	return nil
-}
-
-func matches(name, known string) bool {
-	if prefix, ok := strings.CutSuffix(known, "*"); ok {
-		return strings.HasPrefix(name, prefix)
-	}
-	return name == known
 }

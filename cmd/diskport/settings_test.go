@@ -11,14 +11,16 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// everyCommand calls f with each command of the command line, and with the flags that
-// it has by itself.
+// everyCommand calls f with each command of the command line, but for cobra's own of
+// completion, and with the flags that it has by itself.
 func everyCommand(root *cobra.Command, f func(cmd *cobra.Command, own []*pflag.Flag)) {
 	var own []*pflag.Flag
 	root.LocalFlags().VisitAll(func(flag *pflag.Flag) { own = append(own, flag) })
 	f(root, own)
 	for _, cmd := range root.Commands() {
-		everyCommand(cmd, f)
+		if root.Name() != "completion" {
+			everyCommand(cmd, f)
+		}
 	}
 }
 
@@ -45,7 +47,7 @@ func TestEveryFlagHasAnEnvironmentVariable(t *testing.T) {
 				continue
 			}
 			value := samples[f.Value.Type()]
-			if c, ok := f.Value.(choice); ok {
+			if c, ok := f.Value.(choiceFlag); ok {
 				value = c.among[1]
 			}
 			switch {
