@@ -52,18 +52,28 @@ func configKeys() []string {
 	(&serviceFlags{}).declare(fs)
 	var keys []string
 	fs.VisitAll(func(f *pflag.Flag) {
-		if f.Name != "config" && len(envNames(f)) > 0 {
+		if inFile(f) {
 			keys = append(keys, f.Name)
 		}
 	})
 	return keys
 }
 
+// mayBeInFile says that the configuration file may have the flags in fs. A flag of
+// another command that happens to have the name of one of them has nothing from there.
+func mayBeInFile(fs *pflag.FlagSet) {
+	fs.VisitAll(func(f *pflag.Flag) { annotate(f, fileAnnotation, "true") })
+}
+
+func inFile(f *pflag.Flag) bool {
+	return len(f.Annotations[fileAnnotation]) > 0 && len(envNames(f)) > 0 && f.Name != "config"
+}
+
 // apply gives flags that have no value yet those of the file.
 func (c configFile) apply(fs *pflag.FlagSet) error {
 	for _, key := range slices.Sorted(maps.Keys(c)) {
 		f := fs.Lookup(key)
-		if f == nil || f.Changed {
+		if f == nil || f.Changed || !inFile(f) {
 			continue
 		}
 		for _, value := range c[key] {

@@ -30,6 +30,7 @@ func section(fs *pflag.FlagSet, title string, declare func(*pflag.FlagSet)) {
 const (
 	sectionAnnotation = "diskport_section" // the title in the help
 	envAnnotation     = "diskport_env"     // the environment variables
+	fileAnnotation    = "diskport_file"    // there if the configuration file may have it
 )
 
 func annotate(f *pflag.Flag, key string, values ...string) {

@@ -45,6 +45,7 @@ func (g *globals) declare(fs *pflag.FlagSet) {
 	setEnv(fs, "endpoint", "DISKPORT_ENDPOINT", "AWS_ENDPOINT_URL")
 	fs.StringVar(&g.Data, "data", defaultData(), "Data directory: `DIR`.")
 	fs.StringVar(&g.Region, "region", "", "AWS `REGION`: the service's own, and the one that a command is about. Default: AWS_REGION (not for serve), else what was last used on the data directory, else us-east-1.")
+	mayBeInFile(fs)
 }
 
 // app is what every subcommand runs with.
@@ -148,8 +149,10 @@ func (a *app) finish(cmd *cobra.Command) {
 		cmd.Args = takes(cmd)
 	}
 	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error {
-		if err := a.settle(cmd); err != nil {
-			return &usageError{err}
+		for _, check := range []func() error{func() error { return a.settle(cmd) }, cmd.ValidateRequiredFlags, cmd.ValidateFlagGroups} {
+			if err := check(); err != nil {
+				return &usageError{err}
+			}
 		}
 		return nil
 	}

@@ -51,6 +51,7 @@ func (f *serviceFlags) declare(fs *pflag.FlagSet) {
 	section(fs, "Behaviour", f.declareBehaviour)
 	section(fs, "Limits", f.declareLimits)
 	section(fs, "Log", f.declareLog)
+	mayBeInFile(fs)
 }
 
 func (f *serviceFlags) declareNode(fs *pflag.FlagSet) {

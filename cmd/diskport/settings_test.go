@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -186,6 +188,65 @@ func TestNearest(t *testing.T) {
 	} {
 		if got := nearest(word, known); got != want {
 			t.Errorf("nearest(%q) = %q, want %q", word, got, want)
+		}
+	}
+}
+
+// A variable gives all flags of its name a value, so it has to be of one kind; where
+// it is not, setEnv gives the flag another variable, or none.
+func TestFlagsOfOneVariableAreAlike(t *testing.T) {
+	type kind struct{ value, flagType string }
+	seen := map[string]kind{}
+	everyCommand(newRoot(&app{}, subcommands()...), func(cmd *cobra.Command, own []*pflag.Flag) {
+		for _, f := range own {
+			value, _ := pflag.UnquoteUsage(f)
+			k := kind{value, f.Value.Type()}
+			for _, name := range envNames(f) {
+				if other, ok := seen[name]; ok && other != k {
+					t.Errorf("$%s is %+v to %s --%s, and %+v to another command", name, k, cmd.CommandPath(), f.Name, other)
+				}
+				seen[name] = k
+			}
+		}
+	})
+}
+
+// otherCmd is a command whose flags have the name of one of the service's, and exclude
+// each other.
+type otherCmd struct{ domain, account string }
+
+func (c *otherCmd) command(*app) *cobra.Command {
+	cmd := &cobra.Command{Use: "other", Short: "Do nothing.", RunE: func(*cobra.Command, []string) error { return nil }}
+	cmd.Flags().StringVar(&c.domain, "domain", "", "`ID` of something.")
+	cmd.Flags().StringVar(&c.account, "account", "", "`ID` of something else.")
+	setEnv(cmd.Flags(), "domain")
+	cmd.MarkFlagsMutuallyExclusive("domain", "account")
+	cmd.MarkFlagsOneRequired("domain", "account")
+	return cmd
+}
+
+func TestFlagsOfOtherCommands(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "diskport.yml")
+	if err := os.WriteFile(file, []byte("domain: example.com\nregion: eu-west-1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("DISKPORT_CONFIG", file)
+	t.Setenv("DISKPORT_DOMAIN", "example.com")
+	for line, want := range map[string]string{
+		"other --account x":            "",
+		"other":                        "at least one of the flags",
+		"other --account x --domain y": "none of the others can be",
+	} {
+		a, c := &app{}, &otherCmd{}
+		root := newRoot(a, group{"", []subcommand{c, &serveCmd{}}})
+		root.SetArgs(strings.Fields(line))
+		err := root.ExecuteContext(t.Context())
+		var usage *usageError
+		switch {
+		case want != "" && (!errors.As(err, &usage) || !strings.Contains(err.Error(), want)):
+			t.Errorf("%s: %v, want an error of usage with %q", line, err, want)
+		case want == "" && (err != nil || c.domain != "" || c.account != "x" || a.Region != "eu-west-1"):
+			t.Errorf("%s: %v, %+v in %s", line, err, c, a.Region)
 		}
 	}
 }
