@@ -46,7 +46,7 @@ func TestHelp(t *testing.T) {
 	})
 	code, page, _ := says(t, "--help")
 	narrow(t, page)
-	for _, want := range []string{"Usage: diskport COMMAND", "First steps:\n", "  import ", "  completion ", "  help ", "  --data DIR "} {
+	for _, want := range []string{"Usage: diskport COMMAND", "Main commands:\n", "  import ", "  completion ", "  help ", "  --data DIR "} {
 		if code != exitOK || !strings.Contains(page, want) {
 			t.Errorf("exit code %d; the help lacks %q:\n%s", code, want, page)
 		}

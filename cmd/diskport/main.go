@@ -89,7 +89,7 @@ type group struct {
 // subcommands returns the command line.
 func subcommands() []group {
 	return []group{
-		{"First steps", []subcommand{&demoCmd{}, &importCmd{}, &serveCmd{}, &envCmd{}}},
+		{"Main commands", []subcommand{&demoCmd{}, &importCmd{}, &serveCmd{}, &envCmd{}}},
 		{"Tasks and snapshots", []subcommand{&tasksCmd{}, &taskCmd{}, &cancelCmd{}, &snapshotsCmd{}, &snapshotCmd{}, &deleteCmd{}, &exportCmd{}}},
 		{"Disk images in files", []subcommand{&inspectCmd{}, &mapCmd{}, &convertCmd{}}},
 		{"Operations", []subcommand{&verifyCmd{}, &compactCmd{}, &statsCmd{}, &gcCmd{}, &accountCmd{}}},
