@@ -63,6 +63,27 @@ func narrow(t *testing.T, page string) {
 	}
 }
 
+// What a terminal is wide decides where lines end, and no word is lost.
+func TestHelpIsAsWideAsTheTerminal(t *testing.T) {
+	const text = "Where these keys assume the service role for --source-endpoint: aws, a URL, or none."
+	for _, width := range []int{20, 40, 60, 100} {
+		lines := wrap(text, width)
+		for _, line := range lines {
+			if len(line) > width {
+				t.Errorf("%d columns: %q", width, line)
+			}
+		}
+		if got := strings.Join(lines, " "); got != text || len(lines) > len(text)/width*2+1 {
+			t.Errorf("%d columns: %q", width, lines)
+		}
+		var out bytes.Buffer
+		page{&out, width}.columns([][2]string{{"--a-flag-that-is-far-too-long", text}, {"--short", text}})
+		if got := strings.Count(out.String(), "\n"); got != 1+2*len(wrap(text, width-len("  --short  "))) {
+			t.Errorf("%d columns: %d lines:\n%s", width, got, &out)
+		}
+	}
+}
+
 // TestExamples: what the help shows has the flags and arguments of its command.
 func TestExamples(t *testing.T) {
 	examples := 0
