@@ -8,10 +8,14 @@ TESTFLAGS   ?=
 PACKAGES    ?= ./...
 BENCHFLAGS  ?=
 
-.PHONY: build demo test race lint fuzz fuzz-smoke bench bench-formats fresh clean
+.PHONY: build man demo test race lint fuzz fuzz-smoke bench bench-formats fresh clean
 
 build:
 	@GO='$(GO)' scripts/build $(BIN)
+
+# The manual pages: man -l bin/man/diskport.1
+man:
+	@GO='$(GO)' scripts/man bin/man
 
 # The main job, end to end, on a disk image made for it. Leaves nothing behind.
 demo: build

@@ -144,6 +144,8 @@ var outside = []string{
 var testsOnly = []string{
 	"github.com/aws/aws-sdk-go-v2/service/ec2",
 	"github.com/aws/aws-sdk-go-v2/service/iam",
+	"github.com/alecthomas/kong", // it has the linker keep every method: docs/adr/0009-command-line.md
+	"github.com/spf13/cobra/doc",
 }
 
 // mayStartService are the files that may name the composition root.

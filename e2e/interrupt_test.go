@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bufio"
+	"errors"
 	"io"
 	"os"
 	"os/exec"
@@ -54,6 +55,15 @@ func pipeOfOne(t *testing.T) (r, w *os.File) {
 	return r, w
 }
 
+// endedAs reports whether a program ended well, or as shells expect after Ctrl-C.
+func endedAs(err error, interrupted bool) bool {
+	var exit *exec.ExitError
+	if !interrupted {
+		return err == nil
+	}
+	return errors.As(err, &exit) && exit.ExitCode() == 130
+}
+
 func TestDemo(t *testing.T) {
 	for _, tt := range []struct{ name, mark, want string }{
 		{"to its end", "", "It works."},
@@ -68,7 +78,7 @@ func TestDemo(t *testing.T) {
 			cmd := exec.Command("diskport", "demo")
 			cmd.Env = append(os.Environ(), "TMPDIR="+tmp, "HOME="+home, "XDG_DATA_HOME=", "AWS_REGION=eu-west-1")
 			output, err := interrupted(t, cmd, tt.mark)
-			if (err == nil) != (tt.mark == "") || !strings.Contains(output, tt.want) {
+			if !endedAs(err, tt.mark != "") || !strings.Contains(output, tt.want) {
 				t.Errorf("the demo ended with %v, want %q in what it says:\n%s", err, tt.want, output)
 			}
 			if left := append(tree(t, tmp), tree(t, home)...); len(left) > 0 {
@@ -110,8 +120,8 @@ func TestInterruptedImportIsCancelled(t *testing.T) {
 				"DISKPORT_ROOT_ACCESS_KEY_ID="+keyID, "DISKPORT_ROOT_SECRET_ACCESS_KEY="+secret)
 			output, err := interrupted(t, cmd, tt.mark)
 			t.Logf("the import said:\n%s", output)
-			if err == nil {
-				t.Fatal("the import ended well, want it interrupted")
+			if !endedAs(err, true) || !strings.HasSuffix(output, "diskport: interrupted\n") {
+				t.Fatalf("the import ended with %v, want it interrupted", err)
 			}
 			if !tt.running {
 				s = start(t, data)

@@ -2,25 +2,45 @@ package main
 
 import (
 	"context"
+	"strings"
 	"time"
+
+	"github.com/spf13/cobra"
 )
 
 // accountCmd manages accounts. It needs the keys of the service's own account.
-type accountCmd struct {
-	Add    accountAddCmd    `cmd:"" help:"Make an account and print its root key, whose secret is shown this once."`
-	List   accountListCmd   `cmd:"" help:"List accounts."`
-	Remove accountRemoveCmd `cmd:"" help:"Remove accounts that own nothing any more, with their users, roles and policies."`
+type accountCmd struct{}
+
+func (c *accountCmd) command(a *app) *cobra.Command {
+	cmd := &cobra.Command{Use: "account COMMAND", Short: "Make, list and remove accounts."}
+	for _, sub := range []subcommand{&accountAddCmd{}, &accountListCmd{}, &accountRemoveCmd{}} {
+		cmd.AddCommand(sub.command(a))
+	}
+	return cmd
 }
 
 type accountAddCmd struct {
-	ID   string `arg:"" optional:"" help:"Its twelve digits. Default: chosen at random."`
-	JSON bool   `name:"json" help:"Print JSON."`
+	JSON bool
 }
 
-// Run makes an account.
-func (c *accountAddCmd) Run(ctx context.Context, a *app) error {
+func (c *accountAddCmd) command(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "add [ACCOUNT]",
+		Short:   "Make an account and print its root key, whose secret is shown this once.",
+		Long:    "Make an account and print its root key, whose secret is shown this once. ACCOUNT is its twelve digits; without it they are chosen at random.",
+		Example: "  diskport account add\n  diskport account add 123456789012",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return c.run(cmd.Context(), a, strings.Join(args, ""))
+		},
+	}
+	cmd.Flags().BoolVar(&c.JSON, "json", false, "Print JSON.")
+	return cmd
+}
+
+// run makes an account; an empty id is for one at random.
+func (c *accountAddCmd) run(ctx context.Context, a *app, id string) error {
 	return a.with(ctx, func(s *session) error {
-		made, err := s.AddAccount(ctx, c.ID)
+		made, err := s.AddAccount(ctx, id)
 		if err != nil {
 			return err
 		}
@@ -34,11 +54,21 @@ func (c *accountAddCmd) Run(ctx context.Context, a *app) error {
 }
 
 type accountListCmd struct {
-	JSON bool `name:"json" help:"Print JSON."`
+	JSON bool
 }
 
-// Run lists accounts.
-func (c *accountListCmd) Run(ctx context.Context, a *app) error {
+func (c *accountListCmd) command(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "List accounts.",
+		RunE:  func(cmd *cobra.Command, _ []string) error { return c.run(cmd.Context(), a) },
+	}
+	cmd.Flags().BoolVar(&c.JSON, "json", false, "Print JSON.")
+	return cmd
+}
+
+// run lists accounts.
+func (c *accountListCmd) run(ctx context.Context, a *app) error {
 	return a.with(ctx, func(s *session) error {
 		accounts, err := s.Accounts(ctx)
 		if err != nil {
@@ -55,14 +85,21 @@ func (c *accountListCmd) Run(ctx context.Context, a *app) error {
 	})
 }
 
-type accountRemoveCmd struct {
-	IDs []string `arg:"" name:"id" help:"Accounts: twelve digits."`
+type accountRemoveCmd struct{}
+
+func (c *accountRemoveCmd) command(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:     "remove ACCOUNT...",
+		Short:   "Remove accounts that own nothing any more, with their users, roles and policies.",
+		Example: "  diskport account remove 123456789012",
+		RunE:    func(cmd *cobra.Command, args []string) error { return c.run(cmd.Context(), a, args) },
+	}
 }
 
-// Run removes accounts.
-func (c *accountRemoveCmd) Run(ctx context.Context, a *app) error {
+// run removes accounts.
+func (c *accountRemoveCmd) run(ctx context.Context, a *app, ids []string) error {
 	return a.with(ctx, func(s *session) error {
-		for _, id := range c.IDs {
+		for _, id := range ids {
 			if err := s.RemoveAccount(ctx, id); err != nil {
 				return err
 			}

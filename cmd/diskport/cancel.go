@@ -1,15 +1,26 @@
 package main
 
-import "context"
+import (
+	"context"
 
-type cancelCmd struct {
-	IDs []string `arg:"" name:"id" help:"Import tasks: import-snap-…"`
+	"github.com/spf13/cobra"
+)
+
+type cancelCmd struct{}
+
+func (c *cancelCmd) command(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:     "cancel TASK...",
+		Short:   "Cancel import tasks.",
+		Example: "  diskport cancel import-snap-0123456789abcdef0",
+		RunE:    func(cmd *cobra.Command, args []string) error { return c.run(cmd.Context(), a, args) },
+	}
 }
 
-// Run cancels tasks.
-func (c *cancelCmd) Run(ctx context.Context, a *app) error {
+// run cancels tasks.
+func (c *cancelCmd) run(ctx context.Context, a *app, ids []string) error {
 	return a.with(ctx, func(s *session) error {
-		for _, id := range c.IDs {
+		for _, id := range ids {
 			if err := s.Cancel(ctx, id); err != nil {
 				return err
 			}

@@ -4,23 +4,32 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/spf13/cobra"
+
 	"github.com/diskport/diskport/internal/client"
 )
 
 type compactCmd struct {
-	DryRun bool   `help:"Say what would come back, and do nothing."`
-	Rate   string `default:"0" placeholder:"SIZE" help:"Read and write this much a second at most, such as 50MiB. Default: as much as possible."`
-	JSON   bool   `name:"json" help:"Print JSON."`
+	DryRun bool
+	Rate   byteSize // a second; 0 is no limit
+	JSON   bool
 }
 
-// Validate refuses what is no rate.
-func (c *compactCmd) Validate() error {
-	_, err := parseSize(c.Rate)
-	return err
+func (c *compactCmd) command(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "compact",
+		Short:   "Rewrite packs smaller, so that space comes back.",
+		Example: "  diskport compact --dry-run\n  diskport compact --rate 50MiB",
+		RunE:    func(cmd *cobra.Command, _ []string) error { return c.run(cmd.Context(), a) },
+	}
+	cmd.Flags().BoolVar(&c.DryRun, "dry-run", false, "Say what would come back, and do nothing.")
+	sizeVar(cmd.Flags(), &c.Rate, "rate", 0, "Read and write this much a second at most: a `SIZE` such as 50MiB. 0 is as much as possible.")
+	cmd.Flags().BoolVar(&c.JSON, "json", false, "Print JSON.")
+	return cmd
 }
 
-// Run rewrites packs.
-func (c *compactCmd) Run(ctx context.Context, a *app) error {
+// run rewrites packs.
+func (c *compactCmd) run(ctx context.Context, a *app) error {
 	return a.with(ctx, func(s *session) error {
 		if c.DryRun {
 			return c.plan(ctx, a, s)
@@ -43,12 +52,8 @@ func (c *compactCmd) plan(ctx context.Context, a *app, s *session) error {
 }
 
 func (c *compactCmd) compact(ctx context.Context, a *app, s *session) error {
-	rate, err := parseSize(c.Rate)
-	if err != nil {
-		return err
-	}
 	p := a.newProgress("compacting")
-	done, err := s.Compact(ctx, rate, func(done, total int64) { p.step("rewriting", done, total) })
+	done, err := s.Compact(ctx, int64(c.Rate), func(done, total int64) { p.step("rewriting", done, total) })
 	p.end()
 	if err != nil {
 		return err

@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/feature/ec2/imds"
+	"github.com/aws/smithy-go"
 
 	"github.com/diskport/diskport/internal/client"
 )
@@ -86,10 +87,28 @@ func (a *app) connectTo(ctx context.Context, endpoint string) (*session, error) 
 			return nil, err
 		}
 	}
+	if err := checkCredentials(ctx, endpoint, c.Credentials); err != nil {
+		return nil, err
+	}
 	if bundle, ok := cfg.HTTPClient.(interface{ GetTransport() *http.Transport }); ok {
 		c.HTTP = &http.Client{Transport: bundle.GetTransport()} // knows AWS_CA_BUNDLE
 	}
 	return &session{Client: client.New(c)}, nil
+}
+
+// checkCredentials says at once, and in plain words, that there are no credentials for
+// an endpoint: the SDK would end with the instance role that it looks for last.
+func checkCredentials(ctx context.Context, endpoint string, creds aws.CredentialsProvider) error {
+	_, err := creds.Retrieve(ctx)
+	var last *smithy.OperationError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &last) && last.Service() == imds.ServiceID:
+		return fmt.Errorf("there are no credentials for %s: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE; "+
+			"for a service on this machine, eval \"$(diskport env)\" does", endpoint)
+	}
+	return fmt.Errorf("looking for credentials for %s: %w", endpoint, err)
 }
 
 // endpointFile returns what <data>/endpoint says, or "".

@@ -7,14 +7,27 @@ import (
 	"os"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/diskport/diskport/diskimage"
 )
 
 type convertCmd struct {
-	Image string `arg:"" type:"path" help:"Disk image: a local file."`
-	Out   string `arg:"" type:"path" help:"Raw file to write, which must not exist."`
 	imageFlags
-	JSON bool `name:"json" help:"Print JSON: what inspect says of the image, and what was written."`
+	JSON bool
+}
+
+func (c *convertCmd) command(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "convert IMAGE OUT",
+		Short:   "Convert a disk image to a sparse raw file.",
+		Long:    "Convert a disk image, IMAGE, to a sparse raw file, OUT, which must not exist.",
+		Example: "  diskport convert disk.vmdk disk.raw\n  diskport convert --disk vm-disk1.vmdk vm.ova disk.raw",
+		RunE:    func(cmd *cobra.Command, args []string) error { return c.run(cmd.Context(), a, args) },
+	}
+	c.declare(cmd.Flags())
+	cmd.Flags().BoolVar(&c.JSON, "json", false, "Print JSON: what inspect says of the image, and what was written.")
+	return cmd
 }
 
 // converted is what convert --json prints.
@@ -24,31 +37,39 @@ type converted struct {
 	Seconds float64 `json:"seconds"`
 }
 
-// Run converts an image.
-func (c *convertCmd) Run(ctx context.Context, a *app) error {
+// run converts an image.
+func (c *convertCmd) run(ctx context.Context, a *app, args []string) error {
 	start := time.Now()
-	img, err := c.open(ctx, c.Image)
+	image, err := absolutePath(args[0])
+	if err != nil {
+		return err
+	}
+	out, err := absolutePath(args[1])
+	if err != nil {
+		return err
+	}
+	img, err := c.open(ctx, image)
 	if err != nil {
 		return err
 	}
 	defer img.close()
-	p := a.newProgress(c.Image)
-	err = writeRaw(ctx, img, c.Out, func(off int64) { p.step("converting", off, img.Size()) })
+	p := a.newProgress(image)
+	err = writeRaw(ctx, img, out, func(off int64) { p.step("converting", off, img.Size()) })
 	if p.end(); err != nil {
 		return err
 	}
 	took := time.Since(start).Seconds()
 	for _, w := range img.describe().Warnings {
-		a.note("%s: warning: %s", c.Image, w)
+		a.note("%s: warning: %s", image, w)
 	}
 	if !c.JSON {
 		return nil
 	}
-	r, err := img.inspect(c.Image)
+	r, err := img.inspect(image)
 	if err != nil {
 		return err
 	}
-	return a.printJSON(converted{r, c.Out, took})
+	return a.printJSON(converted{r, out, took})
 }
 
 // writeRaw writes a disk to a new sparse file, durably, which its owner alone can

@@ -1,15 +1,26 @@
 package main
 
-import "context"
+import (
+	"context"
 
-type deleteCmd struct {
-	IDs []string `arg:"" name:"id" help:"Snapshots: snap-…"`
+	"github.com/spf13/cobra"
+)
+
+type deleteCmd struct{}
+
+func (c *deleteCmd) command(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:     "delete SNAPSHOT...",
+		Short:   "Delete snapshots.",
+		Example: "  diskport delete snap-0123456789abcdef0",
+		RunE:    func(cmd *cobra.Command, args []string) error { return c.run(cmd.Context(), a, args) },
+	}
 }
 
-// Run deletes snapshots.
-func (c *deleteCmd) Run(ctx context.Context, a *app) error {
+// run deletes snapshots.
+func (c *deleteCmd) run(ctx context.Context, a *app, ids []string) error {
 	return a.with(ctx, func(s *session) error {
-		for _, id := range c.IDs {
+		for _, id := range ids {
 			if err := s.Delete(ctx, id); err != nil {
 				return err
 			}

@@ -10,10 +10,21 @@ import (
 	"sync"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/diskport/diskport/internal/client"
 )
 
 type demoCmd struct{}
+
+func (c *demoCmd) command(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "demo",
+		Short: "Show the main job on a disk image made for it.",
+		Long:  "Show the main job on a disk image made for it: upload, ImportSnapshot, and reading back, with a service in a temporary directory. Nothing is left behind.",
+		RunE:  func(cmd *cobra.Command, _ []string) error { return c.run(cmd.Context(), a) },
+	}
+}
 
 // The names that the AWS user guide's recipe uses.
 const (
@@ -22,8 +33,8 @@ const (
 	demoKey    = "vms/disk.vmdk"
 )
 
-// Run shows the main job in a directory of its own, and leaves nothing behind.
-func (c *demoCmd) Run(ctx context.Context, a *app) (err error) {
+// run shows the main job in a directory of its own, and leaves nothing behind.
+func (c *demoCmd) run(ctx context.Context, a *app) (err error) {
 	dir, err := os.MkdirTemp("", "diskport-demo-")
 	if err != nil {
 		return err
@@ -80,10 +91,10 @@ func (d *demo) run(ctx context.Context) error {
 
 // start starts a service in the demo's directory, whatever the environment says.
 func (d *demo) start(ctx context.Context) (*session, error) {
-	local := &app{globals: d.globals, stdin: d.stdin, stdout: d.stdout, stderr: d.stderr}
+	local := &app{globals: d.globals, file: d.file, stdin: d.stdin, stdout: d.stdout, stderr: d.stderr}
 	local.Data = d.dir + "/data"
-	local.Region = local.ownRegion()                                        // not AWS_REGION, where its buckets are not
-	return local.startLocal(ctx, func(f *serviceFlags) { f.Reserve = "0" }) // /tmp may be small
+	local.Region = local.ownRegion()                                      // not AWS_REGION, where its buckets are not
+	return local.startLocal(ctx, func(f *serviceFlags) { f.Reserve = 0 }) // /tmp may be small
 }
 
 func (d *demo) showMainJob(ctx context.Context, s *session, image demoDisk) error {

@@ -7,15 +7,28 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/spf13/cobra"
 )
 
 type envCmd struct {
-	JSON bool `name:"json" help:"Print JSON."`
+	JSON bool
 }
 
-// Run prints what AWS clients need to talk to the service on the data directory,
+func (c *envCmd) command(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "env",
+		Short:   "Print settings for AWS clients: eval \"$(diskport env)\".",
+		Example: "  eval \"$(diskport env)\"\n  aws ec2 describe-snapshots --owner-ids self",
+		RunE:    func(cmd *cobra.Command, _ []string) error { return c.run(cmd.Context(), a) },
+	}
+	cmd.Flags().BoolVar(&c.JSON, "json", false, "Print JSON.")
+	return cmd
+}
+
+// run prints what AWS clients need to talk to the service on the data directory,
 // which need not be running.
-func (c *envCmd) Run(ctx context.Context, a *app) error {
+func (c *envCmd) run(ctx context.Context, a *app) error {
 	endpoint := a.Endpoint
 	if file := a.endpointFile(); file != "" {
 		endpoint = file

@@ -3,14 +3,26 @@ package main
 import (
 	"context"
 	"fmt"
+
+	"github.com/spf13/cobra"
 )
 
 type gcCmd struct {
-	JSON bool `name:"json" help:"Print JSON."`
+	JSON bool
 }
 
-// Run collects garbage.
-func (c *gcCmd) Run(ctx context.Context, a *app) error {
+func (c *gcCmd) command(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "gc",
+		Short: "Free what no snapshot references.",
+		RunE:  func(cmd *cobra.Command, _ []string) error { return c.run(cmd.Context(), a) },
+	}
+	cmd.Flags().BoolVar(&c.JSON, "json", false, "Print JSON.")
+	return cmd
+}
+
+// run collects garbage.
+func (c *gcCmd) run(ctx context.Context, a *app) error {
 	return a.with(ctx, func(s *session) error {
 		freed, err := s.CollectGarbage(ctx)
 		if err != nil {

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/spf13/pflag"
+
 	"github.com/diskport/diskport/diskimage"
 	"github.com/diskport/diskport/diskimage/detect"
 	"github.com/diskport/diskport/diskimage/ova"
@@ -16,10 +18,17 @@ import (
 
 // imageFlags say how a local image is to be opened.
 type imageFlags struct {
-	Format  string   `placeholder:"FORMAT" help:"Take the image as this format instead of detecting it."`
-	With    []string `sep:"none" type:"path" placeholder:"FILE" help:"Another file that the image consists of, as a split VMDK does: all of them, and no others. Can be repeated."`
-	Disk    string   `placeholder:"NAME" help:"Which disk of an OVA that holds several: the name of its file."`
-	Scratch string   `type:"path" placeholder:"DIR" help:"Where compressed images are unpacked. Default: the folder for temporary files."`
+	Format  string
+	With    []string
+	Disk    string
+	Scratch string
+}
+
+func (f *imageFlags) declare(fs *pflag.FlagSet) {
+	fs.StringVar(&f.Format, "format", "", "Take the image as this `FORMAT` instead of detecting it.")
+	pathsVar(fs, &f.With, "with", "Another `FILE` that the image consists of, as a split VMDK does: all of them, and no others. Can be repeated.")
+	fs.StringVar(&f.Disk, "disk", "", "Which disk of an OVA that holds several: the `NAME` of its file.")
+	pathVar(fs, &f.Scratch, "scratch", "Unpack compressed images in `DIR`. Default: the folder for temporary files.")
 }
 
 // image is a disk image in local files.

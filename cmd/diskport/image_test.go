@@ -158,7 +158,7 @@ func TestPackedImage(t *testing.T) {
 	}
 	interrupted, cancel := context.WithCancel(t.Context())
 	cancel()
-	if code, _, stderr := l.run(interrupted, "inspect", "--scratch=@scratch", "@x.gz"); code != exitFailed || !strings.Contains(stderr, "canceled") {
+	if code, _, stderr := l.run(interrupted, "inspect", "--scratch=@scratch", "@x.gz"); code != exitInterrupted || stderr != "diskport: interrupted\n" {
 		t.Errorf("interrupted: exit code %d, said %q", code, stderr)
 	}
 	if left, err := os.ReadDir(l.path("scratch")); err != nil || len(left) > 0 {

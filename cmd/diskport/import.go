@@ -9,18 +9,38 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/spf13/cobra"
+
 	"github.com/diskport/diskport/internal/client"
 )
 
 type importCmd struct {
-	Images []string `arg:"" name:"image" help:"Disk images: files, s3://bucket/key or https://…"`
 	imageFlags
-	Description string            `placeholder:"TEXT" help:"Description of the snapshots."`
-	Tag         map[string]string `mapsep:"none" placeholder:"KEY=VALUE" help:"Tags of the import tasks."`
-	Encrypted   bool              `help:"Encrypt the snapshots, under the account's default key unless --kms-key names another."`
-	KMSKey      string            `name:"kms-key" placeholder:"KEY" help:"Encrypt under this KMS key: id, ARN, alias/name or an alias's ARN."`
-	Role        string            `placeholder:"NAME" help:"Service role. Default: diskport-import, made on first use."`
-	JSON        bool              `name:"json" help:"Print one JSON object for each image."`
+	Description string
+	Tag         map[string]string
+	Encrypted   bool
+	KMSKey      string
+	Role        string
+	JSON        bool
+}
+
+func (c *importCmd) command(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "import IMAGE...",
+		Short:   "Import disk images as snapshots.",
+		Long:    "Import disk images as snapshots, and print their ids. An IMAGE is a file, s3://bucket/key or https://….",
+		Example: "  diskport import disk.vmdk\n  diskport import --encrypted --tag team=web --description \"build 17\" disk.qcow2\n  diskport import --disk vm-disk1.vmdk vm.ova\n  diskport import s3://images/disk.vhd",
+		RunE:    func(cmd *cobra.Command, args []string) error { return c.run(cmd.Context(), a, args) },
+	}
+	fs := cmd.Flags()
+	section(fs, "How the image is read", c.declare)
+	fs.StringVar(&c.Description, "description", "", "Description of the snapshots: `TEXT`.")
+	tagsVar(fs, &c.Tag, "tag", "Tag of the import tasks: `KEY=VALUE`. Can be repeated.")
+	fs.BoolVar(&c.Encrypted, "encrypted", false, "Encrypt the snapshots, under the account's default key unless --kms-key names another.")
+	fs.StringVar(&c.KMSKey, "kms-key", "", "Encrypt under this KMS `KEY`: id, ARN, alias/name or an alias's ARN.")
+	fs.StringVar(&c.Role, "role", "", "`NAME` of the service role. Default: diskport-import, made on first use.")
+	fs.BoolVar(&c.JSON, "json", false, "Print a line of JSON for each image.")
+	return cmd
 }
 
 // importResult is what import --json prints for an image.
@@ -29,7 +49,9 @@ type importResult struct {
 	ImportTaskID string        `json:"importTaskId"`
 	SnapshotID   string        `json:"snapshotId"`
 	Status       string        `json:"status"`
-	Reason       string        `json:"reason"`
+	Reason       string        `json:"reason"`           // why it failed
+	Detail       string        `json:"detail,omitempty"` // what of the image, or of the service, was the cause
+	Hint         string        `json:"hint,omitempty"`   // what to do about it
 	Format       string        `json:"format"`
 	VirtualBytes int64         `json:"virtualBytes"`
 	VolumeSize   int64         `json:"volumeSize"` // GiB
@@ -39,9 +61,9 @@ type importResult struct {
 	Seconds      float64       `json:"seconds"`
 }
 
-// Run imports images, one after the other.
-func (c *importCmd) Run(ctx context.Context, a *app) error {
-	paths, err := absolute(c.Images)
+// run imports images, one after the other.
+func (c *importCmd) run(ctx context.Context, a *app, images []string) error {
+	paths, err := absolute(images)
 	if err != nil {
 		return err
 	}
@@ -50,10 +72,10 @@ func (c *importCmd) Run(ctx context.Context, a *app) error {
 	}
 	return a.with(ctx, func(s *session) error {
 		var failed error
-		for i, image := range c.Images {
+		for i, image := range images {
 			task, err := c.importOne(ctx, a, s, paths[i])
 			if err != nil {
-				return fmt.Errorf("%s: %w", image, err)
+				return errors.Join(c.reportError(ctx, a, image, err), fmt.Errorf("%s: %w", image, err))
 			}
 			if task.Status != "completed" {
 				failed = errReported
@@ -122,7 +144,7 @@ func (c *importCmd) importOne(ctx context.Context, a *app, s *session, image str
 
 func (c *importCmd) report(a *app, image string, t client.Task) error {
 	if c.JSON {
-		return a.printJSON(newImportResult(image, t))
+		return a.printJSONLine(newImportResult(image, t))
 	}
 	a.summary(image, t)
 	if t.SnapshotID == "" {
@@ -130,6 +152,15 @@ func (c *importCmd) report(a *app, image string, t client.Task) error {
 	}
 	_, err := fmt.Fprintln(a.stdout, t.SnapshotID)
 	return err
+}
+
+// reportError says in JSON that the import of an image failed without a task that
+// knows why.
+func (c *importCmd) reportError(ctx context.Context, a *app, image string, err error) error {
+	if !c.JSON {
+		return nil
+	}
+	return a.printJSONLine(importResult{Image: image, Status: "error", Reason: explain(ctx, err)})
 }
 
 // summary prints the result of an import for people.
@@ -166,8 +197,8 @@ func newImportResult(image string, t client.Task) importResult {
 		Blocks:       t.Progress.Blocks,
 		Seconds:      t.Seconds,
 	}
-	if t.Failure != nil {
-		r.Reason = t.Failure.Message
+	if f := t.Failure; f != nil {
+		r.Reason, r.Detail, r.Hint = f.Message, f.Detail, f.Hint
 	}
 	return r
 }

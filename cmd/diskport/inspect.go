@@ -6,14 +6,27 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/spf13/cobra"
+
 	"github.com/diskport/diskport/diskimage"
 	"github.com/diskport/diskport/diskimage/ova"
 )
 
 type inspectCmd struct {
-	Image string `arg:"" type:"path" help:"Disk image: a local file."`
 	imageFlags
-	JSON bool `name:"json" help:"Print JSON."`
+	JSON bool
+}
+
+func (c *inspectCmd) command(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "inspect IMAGE",
+		Short:   "Say what a disk image is: format, variant, sizes, warnings.",
+		Example: "  diskport inspect disk.vmdk\n  diskport inspect --json vm.ova",
+		RunE:    func(cmd *cobra.Command, args []string) error { return c.run(cmd.Context(), a, args[0]) },
+	}
+	c.declare(cmd.Flags())
+	cmd.Flags().BoolVar(&c.JSON, "json", false, "Print JSON.")
+	return cmd
 }
 
 // inspected is what inspect --json prints.
@@ -31,18 +44,22 @@ type inspected struct {
 	Warnings     []string `json:"warnings"`
 }
 
-// Run describes an image.
-func (c *inspectCmd) Run(ctx context.Context, a *app) error {
-	img, err := c.open(ctx, c.Image)
+// run describes an image.
+func (c *inspectCmd) run(ctx context.Context, a *app, name string) error {
+	image, err := absolutePath(name)
+	if err != nil {
+		return err
+	}
+	img, err := c.open(ctx, image)
 	var choice *ova.ChoiceError
 	if errors.As(err, &choice) && len(choice.Disks) > 1 && c.Disk == "" {
-		return c.listDisks(a, choice.Disks)
+		return c.listDisks(a, image, choice.Disks)
 	}
 	if err != nil {
 		return err
 	}
 	defer img.close()
-	r, err := img.inspect(c.Image)
+	r, err := img.inspect(image)
 	if err != nil {
 		return err
 	}
@@ -50,7 +67,7 @@ func (c *inspectCmd) Run(ctx context.Context, a *app) error {
 		return a.printJSON(r)
 	}
 	a.printFields(
-		"Image", c.Image,
+		"Image", image,
 		"Format", strings.TrimSpace(r.Format+" "+r.Variant),
 		"Inside", r.Container,
 		"Creator", r.Creator,
@@ -80,11 +97,11 @@ type listed struct {
 }
 
 // listDisks prints which disks an OVA holds.
-func (c *inspectCmd) listDisks(a *app, disks []string) error {
+func (c *inspectCmd) listDisks(a *app, image string, disks []string) error {
 	if c.JSON {
-		return a.printJSON(listed{c.Image, "ova", disks})
+		return a.printJSON(listed{image, "ova", disks})
 	}
-	a.printFields("Image", c.Image, "Inside", fmt.Sprintf("ova of %d disks; see one with --disk NAME", len(disks)))
+	a.printFields("Image", image, "Inside", fmt.Sprintf("ova of %d disks; see one with --disk NAME", len(disks)))
 	for _, name := range disks {
 		a.printFields("Disk", name)
 	}

@@ -1,7 +1,8 @@
 // Command diskport turns disk images into EBS snapshots on machines of your own:
 // the service (serve), the import that starts one in-process if none runs, and the
-// tools around both. One file per subcommand; what they share is how they find the
-// service (service.go) and how they print (print.go).
+// tools around both. One file per subcommand; what they share is how flags get their
+// values (settings.go), how help looks (help.go), how they find the service
+// (service.go) and how they print (print.go).
 package main
 
 import (
@@ -12,58 +13,45 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 
-	"github.com/alecthomas/kong"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/diskport/diskport/internal/client"
 )
 
 // The exit codes.
 const (
-	exitOK       = 0
-	exitFailed   = 1
-	exitUsage    = 2
-	exitNotFound = 3
+	exitOK          = 0
+	exitFailed      = 1
+	exitUsage       = 2
+	exitNotFound    = 3
+	exitInterrupted = 130 // as shells have it for Ctrl-C
 )
-
-// cli is the command line.
-type cli struct {
-	globals
-
-	Serve     serveCmd     `cmd:"" help:"Run the service: every AWS endpoint and the workers."`
-	Import    importCmd    `cmd:"" help:"Import disk images as snapshots."`
-	Tasks     tasksCmd     `cmd:"" help:"List import tasks."`
-	Task      taskCmd      `cmd:"" help:"Watch an import task until it ends."`
-	Cancel    cancelCmd    `cmd:"" help:"Cancel import tasks."`
-	Snapshots snapshotsCmd `cmd:"" help:"List snapshots with their sizes."`
-	Snapshot  snapshotCmd  `cmd:"" help:"Show a snapshot."`
-	Delete    deleteCmd    `cmd:"" help:"Delete snapshots."`
-	Export    exportCmd    `cmd:"" help:"Write a snapshot to a sparse raw file, verified."`
-	Inspect   inspectCmd   `cmd:"" help:"Say what a disk image is: format, variant, sizes, warnings."`
-	Map       mapCmd       `cmd:"" help:"List which parts of a disk image hold data."`
-	Convert   convertCmd   `cmd:"" help:"Convert a disk image to a sparse raw file."`
-	Verify    verifyCmd    `cmd:"" help:"Read snapshots back and check every block."`
-	Compact   compactCmd   `cmd:"" help:"Rewrite packs smaller, so that space comes back."`
-	Stats     statsCmd     `cmd:"" help:"Show what the store holds and takes."`
-	GC        gcCmd        `cmd:"" name:"gc" help:"Free what no snapshot references."`
-	Account   accountCmd   `cmd:"" help:"Make, list and remove accounts."`
-	Env       envCmd       `cmd:"" help:"Print settings for AWS clients: eval \"$(diskport env)\"."`
-	Demo      demoCmd      `cmd:"" help:"Show the main job on a disk image made for it."`
-	Version   versionCmd   `cmd:"" help:"Print the version."`
-}
 
 // globals are the flags of every subcommand.
 type globals struct {
-	Config   kong.ConfigFlag `placeholder:"FILE" help:"Read settings from a YAML file: flag names as keys."`
-	Endpoint string          `env:"AWS_ENDPOINT_URL" placeholder:"URL" help:"Service to talk to. Default: the one running on the data directory, else one started for this command alone."`
-	Data     string          `env:"DISKPORT_DATA" default:"${data}" placeholder:"DIR" help:"Data directory (${default})."`
-	Region   string          `env:"DISKPORT_REGION" placeholder:"REGION" help:"AWS region: the service's own, and the one that a command is about. Default: AWS_REGION (not for serve), else what was last used on the data directory, else us-east-1."`
+	Config   string
+	Endpoint string
+	Data     string
+	Region   string
+}
+
+func (g *globals) declare(fs *pflag.FlagSet) {
+	pathVar(fs, &g.Config, "config", "Read settings from a YAML `FILE`: flag names as keys.")
+	fs.StringVar(&g.Endpoint, "endpoint", "", "Service to talk to, by its `URL`. Default: the one running on the data directory, else one started for this command alone.")
+	setEnv(fs, "endpoint", "DISKPORT_ENDPOINT", "AWS_ENDPOINT_URL")
+	fs.StringVar(&g.Data, "data", defaultData(), "Data directory: `DIR`.")
+	fs.StringVar(&g.Region, "region", "", "AWS `REGION`: the service's own, and the one that a command is about. Default: AWS_REGION (not for serve), else what was last used on the data directory, else us-east-1.")
+	mayBeInFile(fs)
 }
 
 // app is what every subcommand runs with.
 type app struct {
 	globals
+	file   configFile // what --config names; nil without it
 	stdin  io.Reader
 	stdout io.Writer
 	stderr io.Writer
@@ -78,35 +66,119 @@ func main() {
 
 // run parses args, runs the subcommand and returns the exit code.
 func run(ctx context.Context, args []string, a *app) int {
-	var c cli
-	exited := -1
-	parser, err := newParser(&c, kong.Writers(a.stdout, a.stderr), kong.Exit(func(code int) { exited = code }))
-	if err != nil {
-		return a.fail(err)
+	root := newRoot(a, subcommands()...)
+	root.SetArgs(append([]string{}, args...)) // cobra takes nil for the process's own
+	cmd, err := root.ExecuteContextC(ctx)
+	if err != nil && cmd.CalledAs() == "" { // cobra has not found the command
+		err = unknownCommand(err)
 	}
-	kctx, err := parser.Parse(args)
-	if exited >= 0 { // --help
-		return exited
-	}
-	if err != nil {
-		return a.fail(&usageError{err})
-	}
-	a.globals = c.globals
-	kctx.BindTo(ctx, (*context.Context)(nil))
-	return a.fail(kctx.Run(a))
+	return a.exit(ctx, cmd, err)
 }
 
-// newParser returns a parser for the command line, the environment and a
-// configuration file, in this order of precedence.
-func newParser(grammar any, options ...kong.Option) (*kong.Kong, error) {
-	options = append(options,
-		kong.Name("diskport"),
-		kong.Description("Turns disk images into EBS snapshots on machines of your own."),
-		kong.Configuration(readConfig),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
-		kong.Vars{"data": defaultData()},
-	)
-	return kong.New(grammar, options...)
+// subcommand is the options of a subcommand, and makes the subcommand.
+type subcommand interface {
+	command(a *app) *cobra.Command
+}
+
+// group is some subcommands that belong together.
+type group struct {
+	title    string
+	commands []subcommand
+}
+
+// subcommands returns the command line.
+func subcommands() []group {
+	return []group{
+		{"Main commands", []subcommand{&demoCmd{}, &importCmd{}, &serveCmd{}, &envCmd{}}},
+		{"Tasks and snapshots", []subcommand{&tasksCmd{}, &taskCmd{}, &cancelCmd{}, &snapshotsCmd{}, &snapshotCmd{}, &deleteCmd{}, &exportCmd{}}},
+		{"Disk images in files", []subcommand{&inspectCmd{}, &mapCmd{}, &convertCmd{}}},
+		{"Operations", []subcommand{&verifyCmd{}, &compactCmd{}, &statsCmd{}, &gcCmd{}, &accountCmd{}}},
+		{"About diskport", []subcommand{&helpCmd{}, &versionCmd{}}},
+	}
+}
+
+// newRoot returns the command line with some subcommands, which run with a.
+func newRoot(a *app, groups ...group) *cobra.Command {
+	var version bool
+	root := &cobra.Command{
+		Use:                        "diskport COMMAND",
+		Short:                      "Turns disk images into EBS snapshots on machines of your own.",
+		SilenceErrors:              true,
+		SilenceUsage:               true,
+		SuggestionsMinimumDistance: 2,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if version {
+				return (&versionCmd{}).run(a)
+			}
+			return writeFirstPage(a.stdout, cmd)
+		},
+	}
+	root.SetIn(a.stdin)
+	root.SetOut(a.stdout)
+	root.SetErr(a.stderr)
+	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) { writeHelp(a.stdout, cmd) })
+	root.SetFlagErrorFunc(flagError)
+	a.declare(root.PersistentFlags())
+	root.PersistentFlags().BoolP("help", "h", false, "Show the help of a command.")
+	root.Flags().SortFlags, root.PersistentFlags().SortFlags = false, false
+	root.Flags().BoolVar(&version, "version", false, "Print the version.")
+	setEnv(root.Flags(), "version")
+	for _, g := range groups {
+		root.AddGroup(&cobra.Group{ID: g.title, Title: g.title})
+		for _, c := range g.commands {
+			cmd := c.command(a)
+			cmd.GroupID = g.title
+			root.AddCommand(cmd)
+			a.finish(cmd)
+		}
+		root.SetCompletionCommandGroupID(g.title) // the last one
+	}
+	addCompletion(root)
+	completeFlags(root, root.PersistentFlags())
+	if help, _, err := root.Find([]string{"help"}); err == nil {
+		root.SetHelpCommand(help)
+	}
+	return root
+}
+
+// finish adds to a command, and to those below it, what is the same for all.
+func (a *app) finish(cmd *cobra.Command) {
+	if cmd.HasSubCommands() {
+		cmd.Args, cmd.RunE = nil, func(cmd *cobra.Command, args []string) error { return &usageError{noSubcommand(cmd, args)} }
+	} else {
+		cmd.Args = takes(cmd)
+	}
+	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error {
+		for _, check := range []func() error{func() error { return a.settle(cmd) }, cmd.ValidateRequiredFlags, cmd.ValidateFlagGroups} {
+			if err := check(); err != nil {
+				return &usageError{err}
+			}
+		}
+		return nil
+	}
+	cmd.Flags().SortFlags = false
+	completeArguments(cmd)
+	completeFlags(cmd, cmd.LocalFlags())
+	for _, sub := range cmd.Commands() {
+		a.finish(sub)
+	}
+}
+
+// addCompletion adds cobra's command that prints scripts for shells. It takes no
+// settings, so that a shell that runs it when it starts gets a script whatever they are.
+func addCompletion(root *cobra.Command) {
+	root.InitDefaultCompletionCmd()
+	cmd, _, err := root.Find([]string{"completion"})
+	if err != nil || cmd == root {
+		return // cobra leaves it out where there are no commands
+	}
+	cmd.Use, cmd.Short = "completion SHELL", "Print a script with which a shell completes commands and flags."
+	cmd.Long = cmd.Short + " The help of each shell says where to put it."
+	cmd.Example = "  source <(diskport completion bash)"
+	cmd.Args, cmd.RunE = nil, func(cmd *cobra.Command, args []string) error { return &usageError{noSubcommand(cmd, args)} }
+	for _, shell := range cmd.Commands() {
+		shell.Flags().VisitAll(func(f *pflag.Flag) { setEnv(shell.Flags(), f.Name) })
+	}
 }
 
 // defaultData returns the data directory that is used when none is given.
@@ -129,21 +201,50 @@ func (e *usageError) Unwrap() error { return e.error }
 // errReported says that the command failed and has printed why.
 var errReported = errors.New("failed")
 
-// fail prints err and returns its exit code.
-func (a *app) fail(err error) int {
+// exit prints what cmd ended with and returns the exit code.
+func (a *app) exit(ctx context.Context, cmd *cobra.Command, err error) int {
 	if err == nil {
 		return exitOK
 	}
 	if !errors.Is(err, errReported) {
-		_, _ = fmt.Fprintln(a.stderr, "diskport:", client.Explain(err))
+		a.note("diskport: %s", explain(ctx, err))
 	}
 	var u *usageError
 	switch {
+	case ctx.Err() != nil:
+		return exitInterrupted
 	case errors.As(err, &u):
-		_, _ = fmt.Fprintln(a.stderr, "See diskport --help.")
+		if cmd.Name() == "help" {
+			cmd = cmd.Root()
+		}
+		a.note("See %s --help.", cmd.CommandPath())
 		return exitUsage
 	case client.IsNotFound(err), errors.Is(err, os.ErrNotExist):
 		return exitNotFound
 	}
 	return exitFailed
+}
+
+// explain returns err for a person.
+func explain(ctx context.Context, err error) string {
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return "interrupted"
+	}
+	return client.Explain(err)
+}
+
+// unknownCommand turns cobra's error about a command, which may end with those that may
+// have been meant, into an error of usage.
+func unknownCommand(err error) error { return &usageError{errors.New(strings.TrimSpace(err.Error()))} }
+
+// noSubcommand says that args don't begin with a command below cmd.
+func noSubcommand(cmd *cobra.Command, args []string) error {
+	var names []string
+	for _, sub := range cmd.Commands() {
+		names = append(names, sub.Name())
+	}
+	if len(args) == 0 {
+		return fmt.Errorf("%s needs one of: %s", cmd.Name(), list(names))
+	}
+	return fmt.Errorf("unknown command %q for %q%s", args[0], cmd.CommandPath(), didYouMean(args[0], names))
 }

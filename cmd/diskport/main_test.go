@@ -5,13 +5,17 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/spf13/cobra"
 
 	"github.com/diskport/diskport/internal/client"
 )
@@ -65,72 +69,43 @@ func TestOldAWS(t *testing.T) {
 	}
 }
 
+// settings are what a command line of serve comes to.
+type settings struct {
+	globals
+	serviceFlags
+}
+
+// noService is serve, but runs nothing.
+type noService struct {
+	serveCmd
+	called bool
+}
+
+func (c *noService) command(a *app) *cobra.Command {
+	cmd := c.serveCmd.command(a)
+	cmd.RunE = func(*cobra.Command, []string) error {
+		c.called = true
+		return c.validate()
+	}
+	return cmd
+}
+
 // parse reads a serve command line beside a configuration file.
-func parse(t *testing.T, yaml string, args ...string) (cli, error) {
+func parse(t *testing.T, yaml string, args ...string) (settings, error) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "diskport.yml")
 	if err := os.WriteFile(file, []byte(yaml), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	var c cli
-	parser, err := newParser(&c)
-	if err != nil {
-		t.Fatal(err)
+	a := &app{}
+	serve := &noService{}
+	root := newRoot(a, group{"", []subcommand{serve}})
+	root.SetArgs(append([]string{"serve", "--config=" + file}, args...))
+	err := root.ExecuteContext(t.Context())
+	if err == nil && !serve.called {
+		t.Fatal("serve was not run")
 	}
-	_, err = parser.Parse(append([]string{"serve", "--config=" + file}, args...))
-	return c, err
-}
-
-func TestSettingsComeFromLineThenEnvironmentThenFile(t *testing.T) {
-	const file = "listen: 127.0.0.1:1\nregion: eu-west-1\nhold-poll: 1s\nstrict-aws: true\nroles: [worker]\nquota-imports: 7\n"
-	t.Setenv("DISKPORT_LISTEN", "127.0.0.1:2")
-	c, err := parse(t, file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if c.Serve.Listen != "127.0.0.1:2" || c.Region != "eu-west-1" || c.Serve.HoldPoll != time.Second ||
-		!c.Serve.StrictAWS || strings.Join(c.Serve.Roles, ",") != "worker" || c.Serve.QuotaImports != 7 {
-		t.Errorf("settings are %+v in %s", c.Serve.serviceFlags, c.Region)
-	}
-	c, err = parse(t, file, "--listen=127.0.0.1:3")
-	if err != nil || c.Serve.Listen != "127.0.0.1:3" {
-		t.Errorf("listen is %q (%v), want what the line says", c.Serve.Listen, err)
-	}
-}
-
-func TestWrongSettingsAreRefused(t *testing.T) {
-	tests := map[string]struct {
-		file string
-		args []string
-		want string
-	}{
-		"unknown key":         {"lisen: x\n", nil, `unknown key "lisen"`},
-		"no YAML":             {"a: [\n", nil, "reading the configuration"},
-		"half of TLS":         {"", []string{"--tls-cert=x"}, "go together"},
-		"reserve":             {"reserve: much\n", nil, "is no size"},
-		"role":                {"", []string{"--roles=boss"}, "must be one of"},
-		"failed status":       {"failed-status: gone\n", nil, "must be one of"},
-		"unknown flag":        {"", []string{"--nope"}, "unknown flag"},
-		"source endpoint":     {"source-endpoint: minio:9000\n", nil, "neither aws nor http"},
-		"KMS endpoint":        {"", []string{"--kms-endpoint=ftp://x"}, "neither aws nor http"},
-		"STS endpoint":        {"source-endpoint: aws\nsource-sts: nowhere\n", nil, "--source-sts"},
-		"STS of nothing":      {"source-sts: none\n", nil, "need --source-endpoint"},
-		"key of a subcommand": {"json: true\n", nil, `unknown key "json"`},
-	}
-	for name, tt := range tests {
-		t.Run(name, func(t *testing.T) {
-			if _, err := parse(t, tt.file, tt.args...); err == nil || !strings.Contains(err.Error(), tt.want) {
-				t.Errorf("parsing: %v, want an error with %q", err, tt.want)
-			}
-		})
-	}
-}
-
-func TestHalfARootKeyIsRefused(t *testing.T) {
-	t.Setenv(envRootKeyID, "AKIAX")
-	if _, err := parse(t, ""); err == nil || !strings.Contains(err.Error(), "go together") {
-		t.Errorf("parsing: %v, want a refusal", err)
-	}
+	return settings{a.globals, serve.serviceFlags}, err
 }
 
 func TestKeysForElsewhere(t *testing.T) {
@@ -182,7 +157,8 @@ func TestExitCodes(t *testing.T) {
 		"ok":           {[]string{"version"}, exitOK},
 		"help":         {[]string{"--help"}, exitOK},
 		"help below":   {[]string{"import", "--help"}, exitOK},
-		"no command":   {nil, exitUsage},
+		"no command":   {nil, exitOK},
+		"half of one":  {[]string{"account"}, exitUsage},
 		"unknown":      {[]string{"frobnicate"}, exitUsage},
 		"no argument":  {[]string{"import"}, exitUsage},
 		"missing file": {[]string{"inspect", missing}, exitNotFound},
@@ -290,4 +266,41 @@ func partitionOf(t *testing.T, path string) *io.SectionReader {
 		t.Errorf("the partition begins at sector %d and ends at byte %d of %d", start, end, demoDiskSize)
 	}
 	return io.NewSectionReader(f, 512*int64(start), 512*int64(sectors))
+}
+
+// Without credentials for an endpoint, the error says so, and nothing of the instance
+// role that the SDK looks for last.
+func TestEndpointWithoutCredentials(t *testing.T) {
+	for _, name := range []string{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "AWS_DEFAULT_PROFILE"} {
+		t.Setenv(name, "")
+	}
+	t.Setenv("AWS_CONFIG_FILE", os.DevNull)
+	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", os.DevNull)
+	t.Setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+	code, _, stderr := says(t, "tasks", "--data", t.TempDir())
+	if code != exitFailed || !strings.Contains(stderr, "there are no credentials for http://127.0.0.1:1: set AWS_ACCESS_KEY_ID") || strings.Contains(strings.ToLower(stderr), "imds") {
+		t.Errorf("exit code %d, said %q", code, stderr)
+	}
+	failing := aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+		return aws.Credentials{}, errors.New("SSO has expired")
+	})
+	if err := checkCredentials(t.Context(), "x", failing); err == nil || !strings.Contains(err.Error(), "SSO has expired") {
+		t.Errorf("credentials that can't be had: %v", err)
+	}
+}
+
+// A failure without a task has its reason in JSON too.
+func TestReasonInJSON(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for reason, err := range map[string]error{"no room": errors.New("no room"), "interrupted": fmt.Errorf("x: %w", ctx.Err())} {
+		var out bytes.Buffer
+		if err := (&importCmd{JSON: true}).reportError(ctx, &app{stdout: &out}, "a.vmdk", err); err != nil {
+			t.Fatal(err)
+		}
+		var got importResult
+		if err := json.Unmarshal(out.Bytes(), &got); err != nil || got.Image != "a.vmdk" || got.Status != "error" || got.Reason != reason || strings.Count(out.String(), "\n") != 1 {
+			t.Errorf("%s, %v, want one line with %q", &out, err, reason)
+		}
+	}
 }

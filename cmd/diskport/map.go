@@ -4,13 +4,26 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/spf13/cobra"
+
 	"github.com/diskport/diskport/diskimage"
 )
 
 type mapCmd struct {
-	Image string `arg:"" type:"path" help:"Disk image: a local file."`
 	imageFlags
-	JSON bool `name:"json" help:"Print JSON, with the keys of qemu-img map --output=json."`
+	JSON bool
+}
+
+func (c *mapCmd) command(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "map IMAGE",
+		Short:   "List which parts of a disk image hold data.",
+		Example: "  diskport map disk.qcow2",
+		RunE:    func(cmd *cobra.Command, args []string) error { return c.run(cmd.Context(), a, args[0]) },
+	}
+	c.declare(cmd.Flags())
+	cmd.Flags().BoolVar(&c.JSON, "json", false, "Print JSON, with the keys of qemu-img map --output=json.")
+	return cmd
 }
 
 // mapped is an extent, with the field names of qemu-img map --output=json.
@@ -22,9 +35,13 @@ type mapped struct {
 	Data    bool  `json:"data"`
 }
 
-// Run lists an image's extents.
-func (c *mapCmd) Run(ctx context.Context, a *app) error {
-	img, err := c.open(ctx, c.Image)
+// run lists an image's extents.
+func (c *mapCmd) run(ctx context.Context, a *app, name string) error {
+	image, err := absolutePath(name)
+	if err != nil {
+		return err
+	}
+	img, err := c.open(ctx, image)
 	if err != nil {
 		return err
 	}
@@ -32,7 +49,7 @@ func (c *mapCmd) Run(ctx context.Context, a *app) error {
 	extents := []mapped{}
 	for e, err := range img.Extents(0, img.Size()) {
 		if err != nil {
-			return fmt.Errorf("walking %s: %w", c.Image, err)
+			return fmt.Errorf("walking %s: %w", image, err)
 		}
 		extents = append(extents, mapped{
 			Start:   e.Off,

@@ -26,6 +26,9 @@ func (a *app) printJSON(v any) error {
 	return enc.Encode(v)
 }
 
+// printJSONLine writes v as one line of JSON.
+func (a *app) printJSONLine(v any) error { return json.NewEncoder(a.stdout).Encode(v) }
+
 // printTable writes rows in columns under a header.
 func (a *app) printTable(header []string, rows [][]string) error {
 	t := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)

@@ -3,12 +3,18 @@ package main
 import (
 	"context"
 
+	"github.com/spf13/pflag"
+
 	"github.com/diskport/diskport/internal/client"
 )
 
 // regionFlags say in which regions to look.
 type regionFlags struct {
-	AllRegions bool `help:"Look in all regions that the service plays, not in one."`
+	AllRegions bool
+}
+
+func (f *regionFlags) declare(fs *pflag.FlagSet) {
+	fs.BoolVar(&f.AllRegions, "all-regions", false, "Look in all regions that the service plays, not in one.")
 }
 
 // clients returns a client for each region to look in.

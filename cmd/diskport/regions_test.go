@@ -38,11 +38,11 @@ func TestRegionOfACommand(t *testing.T) {
 
 func TestRegionsAreASetting(t *testing.T) {
 	c, err := parse(t, "regions: [eu-west-1, eu-west-2]\n")
-	if got := strings.Join(c.Serve.Regions, " "); err != nil || got != "eu-west-1 eu-west-2" {
+	if got := strings.Join(c.Regions, " "); err != nil || got != "eu-west-1 eu-west-2" {
 		t.Errorf("from the file: %q, %v", got, err)
 	}
 	c, err = parse(t, "", "--regions=eu-west-1,eu-west-2")
-	if got := strings.Join(c.Serve.Regions, " "); err != nil || got != "eu-west-1 eu-west-2" {
+	if got := strings.Join(c.Regions, " "); err != nil || got != "eu-west-1 eu-west-2" {
 		t.Errorf("from the line: %q, %v", got, err)
 	}
 }

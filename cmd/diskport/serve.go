@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 
+	"github.com/spf13/cobra"
+
 	"github.com/diskport/diskport/internal/server"
 )
 
@@ -11,8 +13,22 @@ type serveCmd struct {
 	serviceFlags
 }
 
-// Run runs the service until ctx ends.
-func (c *serveCmd) Run(ctx context.Context, a *app) (err error) {
+func (c *serveCmd) command(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "serve",
+		Short:   "Run the service: every AWS endpoint and the workers.",
+		Example: "  diskport serve\n  diskport serve --data /srv/diskport --listen 0.0.0.0:4580 \\\n    --tls-cert cert.pem --tls-key key.pem\n  diskport serve --config /etc/diskport.yml",
+		RunE:    func(cmd *cobra.Command, _ []string) error { return c.run(cmd.Context(), a) },
+	}
+	c.declare(cmd.Flags())
+	return cmd
+}
+
+// run runs the service until ctx ends.
+func (c *serveCmd) run(ctx context.Context, a *app) (err error) {
+	if err := c.validate(); err != nil {
+		return &usageError{err}
+	}
 	cfg, err := a.serverConfig(ctx, &c.serviceFlags)
 	if err != nil {
 		return err

@@ -5,26 +5,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
+
+	"github.com/spf13/pflag"
 
 	"github.com/diskport/diskport/internal/server"
 )
 
 // serverConfig turns flags into the configuration of the service.
 func (a *app) serverConfig(ctx context.Context, f *serviceFlags) (server.Config, error) {
-	reserve, err := parseSize(f.Reserve)
-	if err != nil {
-		return server.Config{}, err
-	}
-	quota, err := parseSize(f.QuotaObjects)
-	if err != nil {
-		return server.Config{}, err
-	}
-	rate, err := f.compactRate()
-	if err != nil {
-		return server.Config{}, err
-	}
 	data, err := filepath.Abs(a.Data)
 	if err != nil {
 		return server.Config{}, fmt.Errorf("finding the data directory: %w", err)
@@ -63,12 +54,12 @@ func (a *app) serverConfig(ctx context.Context, f *serviceFlags) (server.Config,
 		HoldPoll:            f.HoldPoll,
 		AllowSigV2:          f.AllowSigV2,
 		QuotaImports:        f.QuotaImports,
-		QuotaObjects:        quota,
+		QuotaObjects:        int64(f.QuotaObjects),
 		RequestRate:         f.RequestRate,
 		TagSnapshots:        f.TagSnapshots,
 		DeepDryRun:          f.DeepDryRun,
-		Reserve:             reserve,
-		CompactRate:         rate,
+		Reserve:             int64(f.Reserve),
+		CompactRate:         f.compactRate(),
 		AcceptOlderDatabase: f.AcceptOlderDatabase,
 		RangeBytes:          f.RangeBytes,
 		Logger:              f.logger(a.stderr),
@@ -113,24 +104,15 @@ func (a *app) newLocalService(ctx context.Context, change ...func(*serviceFlags)
 // localFlags returns the settings of an in-process service: those of the
 // configuration file and the environment, but quiet and on a port of its own.
 func (a *app) localFlags() (*serviceFlags, error) {
-	var grammar struct {
-		globals
-		Serve serviceFlags `cmd:"" hidden:""`
-	}
-	parser, err := newParser(&grammar)
-	if err != nil {
-		return nil, err
-	}
-	args := []string{"serve", "--log-level=error", "--log-format=text"}
-	if a.Config != "" {
-		args = append(args, "--config="+string(a.Config))
-	}
-	if _, err := parser.Parse(args); err != nil {
+	f := &serviceFlags{}
+	fs := pflag.NewFlagSet("service", pflag.ContinueOnError)
+	f.declare(fs)
+	if err := errors.Join(fromEnvironment(fs), a.file.apply(fs), f.validate()); err != nil {
 		return nil, &usageError{err}
 	}
-	f := &grammar.Serve
+	f.LogFormat, f.LogLevel = "text", slog.LevelError
 	f.Listen, f.TLSCert, f.TLSKey = "127.0.0.1:0", "", ""
-	f.CompactRate = "0" // it would not come far, and slow the command down
+	f.CompactRate = 0 // it would not come far, and slow the command down
 	return f, nil
 }
 

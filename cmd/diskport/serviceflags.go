@@ -2,56 +2,120 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"time"
+
+	"github.com/spf13/pflag"
 )
 
 // serviceFlags are the settings of the service.
 type serviceFlags struct {
-	Listen              string        `env:"DISKPORT_LISTEN" default:"127.0.0.1:4580" placeholder:"ADDR" help:"Address to listen on (${default})."`
-	Database            string        `env:"DISKPORT_DATABASE_URL" placeholder:"URL" help:"For many nodes, which are not supported yet. Default: SQLite in the data directory."`
-	Store               string        `env:"DISKPORT_STORE" placeholder:"WHERE" help:"For many nodes, which are not supported yet. Default: blocks/ in the data directory."`
-	SourceEndpoint      string        `env:"DISKPORT_SOURCE_ENDPOINT" placeholder:"URL" help:"S3 to import from besides the embedded one: aws, or the address of any other. Its keys: DISKPORT_SOURCE_ACCESS_KEY_ID and DISKPORT_SOURCE_SECRET_ACCESS_KEY."`
-	SourceSTS           string        `name:"source-sts" env:"DISKPORT_SOURCE_STS" placeholder:"URL" help:"Where these keys assume the service role for --source-endpoint: aws, an address, or none to read with the keys themselves. Default: at --source-endpoint."`
-	SourceRegion        string        `env:"DISKPORT_SOURCE_REGION" placeholder:"REGION" help:"Region of --source-endpoint, from which imports in every region may then read. Default: the region of each import."`
-	KMSEndpoint         string        `name:"kms-endpoint" env:"DISKPORT_KMS_ENDPOINT" placeholder:"URL" help:"KMS to use instead of the embedded one: aws, or the address of any other. Its keys: DISKPORT_KMS_ACCESS_KEY_ID and DISKPORT_KMS_SECRET_ACCESS_KEY."`
-	KMSAllow            []string      `name:"kms-allow" env:"DISKPORT_KMS_ALLOW" placeholder:"ACCOUNT=KEY" help:"Let an account use a key of the KMS elsewhere: its ARN, or * for all. Without it a key is for the operator's account, and for that of its ARN."`
-	Regions             []string      `env:"DISKPORT_REGIONS" placeholder:"REGION" help:"Regions that the service plays, --region among them. Default: all that AWS has where --region is; if AWS has no such region, that one alone."`
-	AccountID           string        `env:"DISKPORT_ACCOUNT_ID" default:"000000000000" placeholder:"ID" help:"AWS account that the service plays (${default})."`
-	Roles               []string      `env:"DISKPORT_ROLES" default:"api,worker" enum:"api,worker" help:"What this node does. A single node needs both (${default})."`
-	TLSCert             string        `env:"DISKPORT_TLS_CERT" name:"tls-cert" type:"path" placeholder:"FILE" help:"Serve https with this certificate chain (PEM)."`
-	TLSKey              string        `env:"DISKPORT_TLS_KEY" name:"tls-key" type:"path" placeholder:"FILE" help:"The certificate's key (PEM)."`
-	Domain              string        `env:"DISKPORT_DOMAIN" placeholder:"NAME" help:"DNS name of the service, under which bucket.NAME is a bucket."`
-	StrictAWS           bool          `name:"strict-aws" env:"DISKPORT_STRICT_AWS" help:"Refuse what AWS refuses, in its words."`
-	FailedStatus        string        `env:"DISKPORT_FAILED_STATUS" default:"deleted" enum:"deleted,error" help:"Status of a failed task: deleted as at AWS, or error, which SDK waiters know (${default})."`
-	HoldPoll            time.Duration `env:"DISKPORT_HOLD_POLL" default:"5s" help:"How long to hold a poll for one running task; 0 answers at once (${default})."`
-	AllowSigV2          bool          `env:"DISKPORT_ALLOW_SIGV2" name:"allow-sigv2" help:"Accept Signature Version 2 for EC2. S3 accepts it anyway, unless --strict-aws is given."`
-	QuotaImports        int           `env:"DISKPORT_QUOTA_IMPORTS" default:"20" help:"Imports that an account may run at once (${default})."`
-	QuotaObjects        string        `env:"DISKPORT_QUOTA_OBJECTS" default:"0" placeholder:"SIZE" help:"Bytes that an account may store in the embedded S3; 0 is no limit (${default})."`
-	RequestRate         int           `env:"DISKPORT_REQUEST_RATE" default:"200" help:"Requests a second that a principal may make of each EC2 action, and an account of each of EBS direct (50 times as many for blocks); -1 is no limit (${default})."`
-	TagSnapshots        bool          `env:"DISKPORT_TAG_SNAPSHOTS" help:"Let imports tag their snapshots: tag specifications of type snapshot."`
-	DeepDryRun          bool          `env:"DISKPORT_DEEP_DRY_RUN" help:"Let a dry run look at role, object and image too, and say how the import would fail."`
-	Reserve             string        `env:"DISKPORT_RESERVE" default:"1GiB" help:"Free space that an import must leave on the data directory's disk to begin (${default})."`
-	CompactRate         string        `env:"DISKPORT_COMPACT_RATE" default:"32MiB" placeholder:"SIZE" help:"What the rewriting of packs in the background reads and writes in a second at most; 0 turns it off (${default})."`
-	AcceptOlderDatabase bool          `help:"Go on with a database that is older than what was last used on the data directory: restored, or cut off. For one start."`
-	LogFormat           string        `env:"DISKPORT_LOG_FORMAT" default:"auto" enum:"auto,text,json" help:"text, json, or auto: text on a terminal, else json (${default})."`
-	LogLevel            slog.Level    `env:"DISKPORT_LOG_LEVEL" default:"info" help:"debug, info, warn or error (${default})."`
-	RangeBytes          int64         `default:"0" hidden:"" help:"Source bytes of one range of an import; 0 is the default. For tests."`
+	Listen              string
+	Domain              string
+	TLSCert             string
+	TLSKey              string
+	Roles               []string
+	Regions             []string
+	AccountID           string
+	Database            string
+	Store               string
+	Reserve             byteSize
+	CompactRate         byteSize // a second; 0 is off
+	AcceptOlderDatabase bool
+	SourceEndpoint      string
+	SourceSTS           string
+	SourceRegion        string
+	KMSEndpoint         string
+	KMSAllow            []string
+	StrictAWS           bool
+	AllowSigV2          bool
+	FailedStatus        string
+	HoldPoll            time.Duration
+	TagSnapshots        bool
+	DeepDryRun          bool
+	QuotaImports        int
+	QuotaObjects        byteSize // 0 is no limit
+	RequestRate         int
+	LogFormat           string
+	LogLevel            slog.Level
+	RangeBytes          int64
 }
 
-// Validate refuses settings that contradict each other.
-func (f *serviceFlags) Validate() error {
+func (f *serviceFlags) declare(fs *pflag.FlagSet) {
+	section(fs, "The node", f.declareNode)
+	section(fs, "Storage", f.declareStorage)
+	section(fs, "S3 and KMS elsewhere", f.declareElsewhere)
+	section(fs, "Behaviour", f.declareBehaviour)
+	section(fs, "Limits", f.declareLimits)
+	section(fs, "Log", f.declareLog)
+	mayBeInFile(fs)
+}
+
+func (f *serviceFlags) declareNode(fs *pflag.FlagSet) {
+	fs.StringVar(&f.Listen, "listen", "127.0.0.1:4580", "Listen on `ADDR`.")
+	fs.StringVar(&f.Domain, "domain", "", "DNS `NAME` of the service, under which bucket.NAME is a bucket.")
+	pathVar(fs, &f.TLSCert, "tls-cert", "Serve https with the certificate chain in `FILE` (PEM).")
+	pathVar(fs, &f.TLSKey, "tls-key", "The certificate's key: `FILE` (PEM).")
+	fs.StringSliceVar(&f.Roles, "roles", []string{"api", "worker"}, "What this node does: `ROLES`, api or worker. A single node needs both.")
+	fs.StringSliceVar(&f.Regions, "regions", nil, "`REGIONS` that the service plays, --region among them. Default: all that AWS has where --region is; if AWS has no such region, that one alone.")
+	fs.StringVar(&f.AccountID, "account-id", "000000000000", "AWS account that the service plays, by its `ID`.")
+}
+
+func (f *serviceFlags) declareStorage(fs *pflag.FlagSet) {
+	fs.StringVar(&f.Database, "database", "", "`URL` of a database for many nodes, which are not supported yet. Default: SQLite in the data directory.")
+	setEnv(fs, "database", "DISKPORT_DATABASE_URL")
+	fs.StringVar(&f.Store, "store", "", "`URL` of a block store for many nodes, which are not supported yet. Default: blocks/ in the data directory.")
+	sizeVar(fs, &f.Reserve, "reserve", 1<<30, "Free space that an import must leave on the data directory's disk to begin: `SIZE`.")
+	sizeVar(fs, &f.CompactRate, "compact-rate", 32<<20, "What the rewriting of packs in the background reads and writes in a second at most: `SIZE`. 0 turns it off.")
+	fs.BoolVar(&f.AcceptOlderDatabase, "accept-older-database", false, "Go on with a database that is older than what was last used on the data directory: restored, or cut off. For one start.")
+	setEnv(fs, "accept-older-database")
+	fs.Int64Var(&f.RangeBytes, "range-bytes", 0, "Source `BYTES` of one range of an import; 0 is the default. For tests.")
+	fs.Lookup("range-bytes").Hidden = true
+}
+
+func (f *serviceFlags) declareElsewhere(fs *pflag.FlagSet) {
+	fs.StringVar(&f.SourceEndpoint, "source-endpoint", "", "S3 to import from besides the embedded one: aws, or the `URL` of any other. Its keys: DISKPORT_SOURCE_ACCESS_KEY_ID and DISKPORT_SOURCE_SECRET_ACCESS_KEY.")
+	fs.StringVar(&f.SourceSTS, "source-sts", "", "Where these keys assume the service role for --source-endpoint: aws, a `URL`, or none to read with the keys themselves. Default: at --source-endpoint.")
+	fs.StringVar(&f.SourceRegion, "source-region", "", "`REGION` of --source-endpoint, from which imports in every region may then read. Default: the region of each import.")
+	fs.StringVar(&f.KMSEndpoint, "kms-endpoint", "", "KMS to use instead of the embedded one: aws, or the `URL` of any other. Its keys: DISKPORT_KMS_ACCESS_KEY_ID and DISKPORT_KMS_SECRET_ACCESS_KEY.")
+	fs.StringSliceVar(&f.KMSAllow, "kms-allow", nil, "Let an account, as in `ACCOUNT=KEY`, use a key of the KMS elsewhere: its ARN, or * for all. Without it a key is for the operator's account, and for that of its ARN.")
+}
+
+func (f *serviceFlags) declareBehaviour(fs *pflag.FlagSet) {
+	fs.BoolVar(&f.StrictAWS, "strict-aws", false, "Refuse what AWS refuses, in its words.")
+	fs.BoolVar(&f.AllowSigV2, "allow-sigv2", false, "Accept Signature Version 2 for EC2. S3 accepts it anyway, unless --strict-aws is given.")
+	choiceVar(fs, &f.FailedStatus, "failed-status", "`STATUS` of a failed task: deleted as at AWS, or error, which SDK waiters know.", "deleted", "error")
+	fs.DurationVar(&f.HoldPoll, "hold-poll", 5*time.Second, "How long to hold a poll for one running task: `TIME`. 0 answers at once.")
+	fs.BoolVar(&f.TagSnapshots, "tag-snapshots", false, "Let imports tag their snapshots: tag specifications of type snapshot.")
+	fs.BoolVar(&f.DeepDryRun, "deep-dry-run", false, "Let a dry run look at role, object and image too, and say how the import would fail.")
+}
+
+func (f *serviceFlags) declareLimits(fs *pflag.FlagSet) {
+	fs.IntVar(&f.QuotaImports, "quota-imports", 20, "Imports that an account may run at once: `N`.")
+	sizeVar(fs, &f.QuotaObjects, "quota-objects", 0, "Bytes that an account may store in the embedded S3: `SIZE`. 0 is no limit.")
+	fs.IntVar(&f.RequestRate, "request-rate", 200, "Requests a second that a principal may make of each EC2 action, and an account of each of EBS direct (50 times as many for blocks): `N`. -1 is no limit.")
+}
+
+func (f *serviceFlags) declareLog(fs *pflag.FlagSet) {
+	choiceVar(fs, &f.LogFormat, "log-format", "`FORMAT` of the log: text, json, or auto, which is text on a terminal and else json.", "auto", "text", "json")
+	fs.TextVar(&f.LogLevel, "log-level", slog.LevelInfo, "Log from this `LEVEL` on: debug, info, warn or error.")
+	fs.Lookup("log-level").DefValue = "info" // rather than INFO
+}
+
+// validate refuses settings that contradict each other.
+func (f *serviceFlags) validate() error {
 	if (f.TLSCert == "") != (f.TLSKey == "") {
 		return errors.New("--tls-cert and --tls-key go together")
 	}
 	if (os.Getenv(envRootKeyID) == "") != (os.Getenv(envRootSecret) == "") {
 		return errors.New(envRootKeyID + " and " + envRootSecret + " go together")
 	}
-	for _, size := range []string{f.Reserve, f.QuotaObjects, f.CompactRate} {
-		if _, err := parseSize(size); err != nil {
-			return err
+	for _, role := range f.Roles {
+		if role != "api" && role != "worker" {
+			return fmt.Errorf("--roles: %q must be one of api, worker", role)
 		}
 	}
 	return f.validateElsewhere()
@@ -73,10 +137,9 @@ func (f *serviceFlags) logger(w io.Writer) *slog.Logger {
 }
 
 // compactRate returns the bytes a second for server.Config.
-func (f *serviceFlags) compactRate() (int64, error) {
-	rate, err := parseSize(f.CompactRate)
-	if err == nil && rate == 0 {
-		rate = -1
+func (f *serviceFlags) compactRate() int64 {
+	if f.CompactRate == 0 {
+		return -1
 	}
-	return rate, err
+	return int64(f.CompactRate)
 }

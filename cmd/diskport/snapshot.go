@@ -5,17 +5,29 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/spf13/cobra"
 )
 
 type snapshotCmd struct {
-	ID   string `arg:"" help:"Snapshot: snap-…"`
-	JSON bool   `name:"json" help:"Print JSON."`
+	JSON bool
 }
 
-// Run shows a snapshot.
-func (c *snapshotCmd) Run(ctx context.Context, a *app) error {
+func (c *snapshotCmd) command(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "snapshot SNAPSHOT",
+		Short:   "Show a snapshot.",
+		Example: "  diskport snapshot snap-0123456789abcdef0",
+		RunE:    func(cmd *cobra.Command, args []string) error { return c.run(cmd.Context(), a, args[0]) },
+	}
+	cmd.Flags().BoolVar(&c.JSON, "json", false, "Print JSON.")
+	return cmd
+}
+
+// run shows a snapshot.
+func (c *snapshotCmd) run(ctx context.Context, a *app, id string) error {
 	return a.with(ctx, func(s *session) error {
-		sn, err := s.Snapshot(ctx, c.ID)
+		sn, err := s.Snapshot(ctx, id)
 		if err != nil {
 			return err
 		}

@@ -7,16 +7,30 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/spf13/cobra"
+
 	"github.com/diskport/diskport/internal/client"
 )
 
 type snapshotsCmd struct {
 	regionFlags
-	JSON bool `name:"json" help:"Print JSON."`
+	JSON bool
 }
 
-// Run lists snapshots.
-func (c *snapshotsCmd) Run(ctx context.Context, a *app) error {
+func (c *snapshotsCmd) command(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "snapshots",
+		Short:   "List snapshots with their sizes.",
+		Example: "  diskport snapshots --all-regions\n  diskport snapshots --json",
+		RunE:    func(cmd *cobra.Command, _ []string) error { return c.run(cmd.Context(), a) },
+	}
+	c.declare(cmd.Flags())
+	cmd.Flags().BoolVar(&c.JSON, "json", false, "Print JSON.")
+	return cmd
+}
+
+// run lists snapshots.
+func (c *snapshotsCmd) run(ctx context.Context, a *app) error {
 	return a.with(ctx, func(s *session) error {
 		snapshots, err := everywhere(ctx, c.regionFlags, s, func(in *client.Client) ([]client.Snapshot, error) { return in.Snapshots(ctx) })
 		if err != nil {

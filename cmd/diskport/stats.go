@@ -3,14 +3,26 @@ package main
 import (
 	"context"
 	"fmt"
+
+	"github.com/spf13/cobra"
 )
 
 type statsCmd struct {
-	JSON bool `name:"json" help:"Print JSON."`
+	JSON bool
 }
 
-// Run shows what the store holds and takes.
-func (c *statsCmd) Run(ctx context.Context, a *app) error {
+func (c *statsCmd) command(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "stats",
+		Short: "Show what the store holds and takes.",
+		RunE:  func(cmd *cobra.Command, _ []string) error { return c.run(cmd.Context(), a) },
+	}
+	cmd.Flags().BoolVar(&c.JSON, "json", false, "Print JSON.")
+	return cmd
+}
+
+// run shows what the store holds and takes.
+func (c *statsCmd) run(ctx context.Context, a *app) error {
 	return a.with(ctx, func(s *session) error {
 		u, err := s.Stats(ctx)
 		if err != nil {

@@ -7,25 +7,38 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/diskport/diskport/internal/client"
 )
 
 type taskCmd struct {
-	ID      string `arg:"" help:"Import task: import-snap-…"`
-	JSON    bool   `name:"json" help:"Print JSON."`
-	NoWatch bool   `help:"Show the task as it is; do not wait for its end."`
+	JSON    bool
+	NoWatch bool
 }
 
-// Run watches a task.
-func (c *taskCmd) Run(ctx context.Context, a *app) error {
+func (c *taskCmd) command(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "task TASK",
+		Short:   "Watch an import task until it ends.",
+		Example: "  diskport task import-snap-0123456789abcdef0\n  diskport task --no-watch --json import-snap-0123456789abcdef0",
+		RunE:    func(cmd *cobra.Command, args []string) error { return c.run(cmd.Context(), a, args[0]) },
+	}
+	cmd.Flags().BoolVar(&c.JSON, "json", false, "Print JSON.")
+	cmd.Flags().BoolVar(&c.NoWatch, "no-watch", false, "Show the task as it is; do not wait for its end.")
+	return cmd
+}
+
+// run watches a task.
+func (c *taskCmd) run(ctx context.Context, a *app, id string) error {
 	return a.with(ctx, func(s *session) error {
-		task, err := s.Task(ctx, c.ID)
+		task, err := s.Task(ctx, id)
 		if err != nil {
 			return err
 		}
 		if !task.Ended() && !c.NoWatch {
-			p := a.newProgress(c.ID)
-			task, err = s.Watch(ctx, c.ID, p.task)
+			p := a.newProgress(id)
+			task, err = s.Watch(ctx, id, p.task)
 			p.end()
 			if err != nil {
 				return err

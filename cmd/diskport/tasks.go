@@ -3,16 +3,29 @@ package main
 import (
 	"context"
 
+	"github.com/spf13/cobra"
+
 	"github.com/diskport/diskport/internal/client"
 )
 
 type tasksCmd struct {
 	regionFlags
-	JSON bool `name:"json" help:"Print JSON."`
+	JSON bool
 }
 
-// Run lists import tasks.
-func (c *tasksCmd) Run(ctx context.Context, a *app) error {
+func (c *tasksCmd) command(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "tasks",
+		Short: "List import tasks.",
+		RunE:  func(cmd *cobra.Command, _ []string) error { return c.run(cmd.Context(), a) },
+	}
+	c.declare(cmd.Flags())
+	cmd.Flags().BoolVar(&c.JSON, "json", false, "Print JSON.")
+	return cmd
+}
+
+// run lists import tasks.
+func (c *tasksCmd) run(ctx context.Context, a *app) error {
 	return a.with(ctx, func(s *session) error {
 		tasks, err := everywhere(ctx, c.regionFlags, s, func(in *client.Client) ([]client.Task, error) { return in.Tasks(ctx) })
 		if err != nil {

@@ -4,19 +4,36 @@ import (
 	"context"
 	"errors"
 
+	"github.com/spf13/cobra"
+
 	"github.com/diskport/diskport/internal/client"
 )
 
 type verifyCmd struct {
 	regionFlags
-	IDs  []string `arg:"" optional:"" name:"id" help:"Snapshots: snap-… Default: all of the region."`
-	JSON bool     `name:"json" help:"Print JSON."`
+	JSON bool
 }
 
-// Run verifies snapshots.
-func (c *verifyCmd) Run(ctx context.Context, a *app) error {
+func (c *verifyCmd) command(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "verify [SNAPSHOT...]",
+		Short:   "Read snapshots back and check every block.",
+		Long:    "Read snapshots back and check every block. Without SNAPSHOT: all of the region.",
+		Example: "  diskport verify\n  diskport verify snap-0123456789abcdef0",
+		RunE:    func(cmd *cobra.Command, args []string) error { return c.run(cmd.Context(), a, args) },
+	}
+	c.declare(cmd.Flags())
+	cmd.Flags().BoolVar(&c.JSON, "json", false, "Print JSON.")
+	return cmd
+}
+
+// run verifies snapshots.
+func (c *verifyCmd) run(ctx context.Context, a *app, ids []string) error {
+	if c.AllRegions && len(ids) > 0 {
+		return &usageError{errors.New("--all-regions verifies all snapshots: leave out their ids")}
+	}
 	return a.with(ctx, func(s *session) error {
-		results, err := everywhere(ctx, c.regionFlags, s, func(in *client.Client) ([]client.Verified, error) { return c.verify(ctx, a, in) })
+		results, err := everywhere(ctx, c.regionFlags, s, func(in *client.Client) ([]client.Verified, error) { return c.verify(ctx, a, in, ids) })
 		if err != nil {
 			return err
 		}
@@ -25,8 +42,8 @@ func (c *verifyCmd) Run(ctx context.Context, a *app) error {
 }
 
 // verify verifies what there is to verify in a client's region.
-func (c *verifyCmd) verify(ctx context.Context, a *app, in *client.Client) ([]client.Verified, error) {
-	ids, err := c.ids(ctx, in)
+func (c *verifyCmd) verify(ctx context.Context, a *app, in *client.Client, ids []string) ([]client.Verified, error) {
+	ids, err := c.ids(ctx, in, ids)
 	if err != nil {
 		return nil, err
 	}
@@ -45,9 +62,10 @@ func (c *verifyCmd) verify(ctx context.Context, a *app, in *client.Client) ([]cl
 	return results, nil
 }
 
-func (c *verifyCmd) ids(ctx context.Context, in *client.Client) ([]string, error) {
-	if len(c.IDs) > 0 {
-		return c.IDs, nil
+// ids returns what to verify: the given snapshots, or else all of the region.
+func (c *verifyCmd) ids(ctx context.Context, in *client.Client, given []string) ([]string, error) {
+	if len(given) > 0 {
+		return given, nil
 	}
 	all, err := in.Snapshots(ctx)
 	if err != nil {
@@ -60,14 +78,6 @@ func (c *verifyCmd) ids(ctx context.Context, in *client.Client) ([]string, error
 		}
 	}
 	return ids, nil
-}
-
-// Validate implements kong's check of flags.
-func (c *verifyCmd) Validate() error {
-	if c.AllRegions && len(c.IDs) > 0 {
-		return errors.New("--all-regions verifies all snapshots: leave out their ids")
-	}
-	return nil
 }
 
 func (c *verifyCmd) report(a *app, results []client.Verified) error {

@@ -4,14 +4,26 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+
+	"github.com/spf13/cobra"
 )
 
 type versionCmd struct {
-	JSON bool `name:"json" help:"Print JSON."`
+	JSON bool
 }
 
-// Run prints the version that the build recorded.
-func (c *versionCmd) Run(a *app) error {
+func (c *versionCmd) command(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "version",
+		Short: "Print the version.",
+		RunE:  func(*cobra.Command, []string) error { return c.run(a) },
+	}
+	cmd.Flags().BoolVar(&c.JSON, "json", false, "Print JSON.")
+	return cmd
+}
+
+// run prints the version that the build recorded.
+func (c *versionCmd) run(a *app) error {
 	v := struct {
 		Version  string `json:"version"`
 		Revision string `json:"revision,omitempty"`
