@@ -304,3 +304,17 @@ func TestReasonInJSON(t *testing.T) {
 		}
 	}
 }
+
+// TestResultOfATask: a list says of each task what keeps it.
+func TestResultOfATask(t *testing.T) {
+	for want, task := range map[string]client.Task{
+		"snap-1":                              {SnapshotID: "snap-1"},
+		"waits for space":                     {Waiting: &client.Waiting{For: "space"}},
+		"no such role":                        {Failure: &client.Failure{Message: "no such role"}, Waiting: &client.Waiting{For: "space"}},
+		"failed 3 times, is tried again: EIO": {Retry: &client.Retry{Failures: 3, Cause: "EIO"}},
+	} {
+		if got := result(task); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -36,12 +37,21 @@ func (c *tasksCmd) run(ctx context.Context, a *app) error {
 		}
 		var rows [][]string
 		for _, t := range tasks {
-			result := t.SnapshotID
-			if t.Failure != nil {
-				result = t.Failure.Message
-			}
-			rows = append(rows, []string{t.ID, t.Region, t.Status, percent(t), t.Format, size(t.VirtualBytes), ago(t.CreatedAt), result})
+			rows = append(rows, []string{t.ID, t.Region, t.Status, percent(t), t.Format, size(t.VirtualBytes), ago(t.CreatedAt), result(t)})
 		}
 		return a.printTable([]string{"Task", "Region", "Status", "Progress", "Format", "Disk", "Created", "Result"}, rows)
 	})
+}
+
+// result returns what came of a task, or what keeps it.
+func result(t client.Task) string {
+	switch {
+	case t.Failure != nil:
+		return t.Failure.Message
+	case t.Waiting != nil:
+		return "waits for " + t.Waiting.For
+	case t.Retry != nil:
+		return fmt.Sprintf("failed %d times, is tried again: %s", t.Retry.Failures, t.Retry.Cause)
+	}
+	return t.SnapshotID
 }
