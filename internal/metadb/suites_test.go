@@ -16,6 +16,7 @@ import (
 	"github.com/diskport/diskport/internal/store/blockstore"
 	"github.com/diskport/diskport/internal/store/blockstore/catalogtest"
 	"github.com/diskport/diskport/internal/store/compact/compacttest"
+	"github.com/diskport/diskport/internal/store/footprint/footprinttest"
 	"github.com/diskport/diskport/internal/store/gc/gctest"
 	"github.com/diskport/diskport/internal/store/snapshot"
 	"github.com/diskport/diskport/internal/store/snapshot/snapshottest"
@@ -165,6 +166,21 @@ func importBench(db *DB) importtasktest.Bench {
 func TestGarbage(t *testing.T) {
 	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) {
 		gctest.Test(t, func(t *testing.T) gctest.Bench { return garbageBench(fresh(t)) })
+	})
+}
+
+func TestFootprints(t *testing.T) {
+	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) {
+		footprinttest.Test(t, func(t *testing.T) footprinttest.Bench {
+			db := fresh(t)
+			return footprinttest.Bench{Bench: garbageBench(db), Footprints: db.Footprints(), Volume: func(t *testing.T, id string) {
+				v := db.named("a", "", 1)
+				v.Region, v.Snapshot = "", id // where the bench makes snapshots
+				if _, _, err := db.Volumes().Create(t.Context(), v); err != nil {
+					t.Fatal(err)
+				}
+			}}
+		})
 	})
 }
 
