@@ -60,8 +60,8 @@ func New(cfg Config) *Measurer {
 }
 
 // Measure measures a completed snapshot, calling progress now and then with how much
-// of the domain's manifests was looked at, and of how much, in bytes of roots, to which
-// the time that it takes is proportional. It ends with ctx. An error says why there is
+// of the domain was looked at, and of about how much, in pages under roots. It ends with
+// ctx. An error says why there is
 // no answer, such as a root of the snapshot that can't be read; other damage is in the
 // Footprint.
 func (m *Measurer) Measure(ctx context.Context, rec snapshot.Record, progress func(done, total int64)) (Footprint, error) {

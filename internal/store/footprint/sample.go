@@ -15,14 +15,29 @@ type sample struct {
 	limit  int
 	zeros  uint // one block in 2^zeros is in
 	blocks map[block.ID]entry
+	// ends has a bit for each way in which the ID of a block that was taken in ends. It
+	// fits into a cache, and most blocks of others need no look into blocks, which does
+	// not.
+	ends []uint64
 }
+
+// endBits is how much of the end of an ID ends goes by.
+const endBits = 24
 
 type entry struct {
 	units  uint16 // length of the frame, in units of blockstore.Align
 	shared bool
 }
 
-func newSample(limit int) *sample { return &sample{limit: limit, blocks: map[block.ID]entry{}} }
+func newSample(limit int) *sample {
+	return &sample{limit: limit, blocks: map[block.ID]entry{}, ends: make([]uint64, 1<<endBits/64)}
+}
+
+// end returns the place of an ID in ends.
+func end(id block.ID) (word int, bit uint64) {
+	n := binary.BigEndian.Uint32(id[len(id)-4:]) % (1 << endBits)
+	return int(n / 64), 1 << (n % 64)
+}
 
 // draws reports whether a block is in the sample if it is in what is sampled.
 func (s *sample) draws(id block.ID) bool { return binary.BigEndian.Uint64(id[:])>>(64-s.zeros) == 0 }
@@ -33,6 +48,8 @@ func (s *sample) add(id block.ID) {
 		return
 	}
 	s.blocks[id] = entry{}
+	word, bit := end(id)
+	s.ends[word] |= bit
 	for len(s.blocks) > s.limit && s.zeros < 63 {
 		s.zeros++
 		for id := range s.blocks {
@@ -56,7 +73,7 @@ func (s *sample) measure(id block.ID, units uint32) {
 // share notes that something else names blocks.
 func (s *sample) share(ids []block.ID) {
 	for _, id := range ids {
-		if !s.draws(id) {
+		if word, bit := end(id); s.ends[word]&bit == 0 || !s.draws(id) {
 			continue
 		}
 		if e, ok := s.blocks[id]; ok && !e.shared {

@@ -3,6 +3,7 @@ package footprint
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/diskport/diskport/internal/block"
@@ -95,35 +96,33 @@ func (w *walk) roots(ctx context.Context) error {
 	}
 	var done, total int64
 	for _, r := range roots {
-		total += r.Bytes
+		total += r.pages()
 	}
 	for _, r := range roots {
-		if err := w.root(ctx, r, func(bytes int64) { w.progress(done+min(bytes, r.Bytes), total) }); err != nil {
+		if err := w.root(ctx, r, func(pages int64) { w.progress(done+min(pages, r.pages()), total) }); err != nil {
 			return err
 		}
-		done += r.Bytes
+		done += r.pages()
 	}
 	w.progress(total, total)
 	return nil
 }
 
-// rootPageBytes is what a page takes in a root.
-const rootPageBytes = 44
+// pages returns about how many pages are under a root: each takes 44 bytes of it.
+func (r Root) pages() int64 { return (r.Bytes + 43) / 44 }
 
-// root looks at what another root names, and calls progress with how many bytes of it
+// root looks at what another root names, and calls progress with how many pages of it
 // have been dealt with.
-func (w *walk) root(ctx context.Context, r Root, progress func(bytes int64)) error {
+func (w *walk) root(ctx context.Context, r Root, progress func(pages int64)) error {
 	bad := map[snapshot.PageID]error{}
 	var failed error // of the store
-	bytes := int64(0)
+	pages := int64(0)
 	domain, err := w.Pages(ctx, r.File, func(ids []snapshot.PageID) error {
 		var some map[snapshot.PageID]error
 		some, failed = w.named(ctx, ids)
-		for id, err := range some {
-			bad[id] = err
-		}
-		bytes += rootPageBytes * int64(len(ids))
-		progress(bytes)
+		maps.Copy(bad, some)
+		pages += int64(len(ids))
+		progress(pages)
 		return failed
 	})
 	switch {
