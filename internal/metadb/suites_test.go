@@ -289,7 +289,7 @@ func addRecord(t testing.TB, db *DB, r snapshot.Record) {
 		}
 		_, err := exec(t.Context(), q, `
 			UPDATE snapshots SET state = $1, root = $2, blocks = $3, stored = $4, completed = $5, progress = $6 WHERE id = $7`,
-			r.State, r.Root.ID, r.Blocks, r.Stored, micros(r.CompletedAt), r.Progress, r.ID)
+			r.State, r.Root.ID, r.Blocks, r.Added, micros(r.CompletedAt), r.Progress, r.ID)
 		return err
 	})
 }
