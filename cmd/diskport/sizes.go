@@ -31,14 +31,14 @@ func (a *app) printSizes(m *client.Sizes) {
 	}
 	about := ""
 	if m.MarginBytes > 0 {
-		about = fmt.Sprintf(", ± %s", size(m.MarginBytes))
+		about = " ± " + size(m.MarginBytes)
 	}
-	unique := fmt.Sprintf("%s in %d blocks%s, which deleting it gives back", size(m.UniqueBytes), m.UniqueBlocks, about)
+	unique := fmt.Sprintf("%s%s in %d blocks, which deleting it gives back", size(m.UniqueBytes), about, m.UniqueBlocks)
 	if by := keepers(m); by != "" {
 		unique = fmt.Sprintf("nothing, since %s it all", by)
 	}
 	a.printFields(
-		"Stored", fmt.Sprintf("%s in %d different blocks%s", size(m.StoredBytes), m.Blocks, about),
+		"Stored", fmt.Sprintf("%s%s in %d different blocks", size(m.StoredBytes), about, m.Blocks),
 		"Shared", size(m.SharedBytes)+about+", which others keep",
 		"Unique", unique,
 	)

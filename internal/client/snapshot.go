@@ -88,9 +88,14 @@ func (c *Client) Measure(ctx context.Context, id string, progress func(done, tot
 	var result struct {
 		Sizes
 		Error string `json:"error"`
+		Code  string `json:"code"`
 	}
 	err := c.follow(ctx, http.MethodGet, "snapshots/"+id+"/sizes", &result, progress)
-	if err == nil && result.Error != "" {
+	switch {
+	case err != nil:
+	case result.Code == "NoSuchSnapshot":
+		err = &Error{http.StatusNotFound, result.Code, result.Error}
+	case result.Error != "":
 		err = errors.New(result.Error)
 	}
 	if err != nil {

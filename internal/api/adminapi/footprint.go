@@ -1,7 +1,10 @@
 package adminapi
 
 import (
+	"errors"
+
 	"github.com/diskport/diskport/internal/logkey"
+	"github.com/diskport/diskport/internal/store/snapshot"
 )
 
 // measureSnapshot says what the snapshot takes of the store, and what of that only it
@@ -21,10 +24,13 @@ func (e *Edge) measureSnapshot(r *request) error {
 		return nil
 	}
 	if err != nil {
-		e.Log.Error("measuring a snapshot", logkey.Snapshot, s.ID, logkey.Error, err)
+		if !errors.Is(err, snapshot.ErrNotFound) { // it may have been deleted meanwhile
+			e.Log.Error("measuring a snapshot", logkey.Snapshot, s.ID, logkey.Error, err)
+		}
 		_ = stream.send("result", mustMarshal(struct {
 			Error string `json:"error"`
-		}{err.Error()})) // the client may be gone
+			Code  string `json:"code"`
+		}{err.Error(), asFailure(err).code})) // the client may be gone
 		return nil
 	}
 	_ = stream.send("result", mustMarshal(struct {
