@@ -11,14 +11,17 @@ import (
 	"github.com/diskport/diskport/internal/block"
 	"github.com/diskport/diskport/internal/logkey"
 	"github.com/diskport/diskport/internal/store/snapshot"
+	"github.com/diskport/diskport/internal/work"
 )
 
 // A measurement of the store reads the rows of all blocks. So it is not made when
 // somebody asks for metrics, but at most every usageEvery, and takes at most one part in
-// usageShare of the time.
+// usageShare of the time; and not before usageAfter, so that a service that is there for
+// one command is mostly gone by then.
 const (
 	usageEvery = time.Minute
 	usageShare = 20
+	usageAfter = time.Second
 )
 
 // usageMetrics are the metrics of what the store holds and takes. There are none until
@@ -77,7 +80,7 @@ func (m *usageMetrics) Collect(to chan<- prometheus.Metric) {
 
 // run measures the store now and then, until ctx ends.
 func (m *usageMetrics) run(ctx context.Context) {
-	for {
+	for next := usageAfter; work.Pause(ctx, next) == nil; {
 		start := time.Now()
 		u, err := m.measure(ctx)
 		switch {
@@ -88,12 +91,6 @@ func (m *usageMetrics) run(ctx context.Context) {
 		default:
 			m.last.Store(&measuredUsage{u, time.Now()})
 		}
-		next := time.NewTimer(max(usageEvery, (usageShare-1)*time.Since(start)))
-		select {
-		case <-next.C:
-		case <-ctx.Done():
-			next.Stop()
-			return
-		}
+		next = max(usageEvery, (usageShare-1)*time.Since(start))
 	}
 }

@@ -46,7 +46,7 @@ func TestUsageIsMeasuredNowAndThen(t *testing.T) {
 		time.Sleep(24 * time.Hour)
 		cancel()
 		<-ended
-		want := []time.Duration{0, time.Minute + time.Second, 20*time.Hour + 61*time.Second, 20*time.Hour + 121*time.Second, 20*time.Hour + 182*time.Second}
+		want := []time.Duration{time.Second, 62 * time.Second, 20*time.Hour + 62*time.Second, 20*time.Hour + 122*time.Second, 20*time.Hour + 183*time.Second}
 		if d := cmp.Diff(want, began); d != "" {
 			t.Errorf("measured at (-want +got):\n%s", d)
 		}
