@@ -77,6 +77,7 @@ var floors = map[string]int{
 	"internal/store/snapshot":       24,
 	"internal/store/gc":             25,
 	"internal/store/compact":        25,
+	"internal/store/footprint":      25,
 	"internal/imports/objects":      31,
 	"internal/imports/scratch":      31,
 	"internal/imports/ingest":       31,

@@ -296,6 +296,7 @@ var addressed = []struct{ service, permission, method, path, body string }{
 	{awshttp.Diskport, "diskport:ListSnapshots", "GET", "/-/v1/snapshots", ""},
 	{awshttp.Diskport, "diskport:GetSnapshot", "GET", "/-/v1/snapshots/S", ""},
 	{awshttp.Diskport, "diskport:VerifySnapshot", "POST", "/-/v1/snapshots/S/verify", ""},
+	{awshttp.Diskport, "diskport:MeasureSnapshot", "GET", "/-/v1/snapshots/S/sizes", ""},
 	{awshttp.Diskport, "diskport:ListRegions", "GET", "/-/v1/regions", ""},
 	{awshttp.Diskport, "diskport:CollectGarbage", "POST", "/-/v1/gc", ""},
 	{awshttp.Diskport, "diskport:GetStats", "GET", "/-/v1/stats", ""},

@@ -222,7 +222,7 @@ func (d *demo) conclude(t client.Task, s client.Snapshot) {
 		"Task", t.ID+" "+t.Status,
 		"Snapshot", fmt.Sprintf("%s %s, a volume of %d GiB", s.ID, s.State, s.VolumeSize),
 		"Image", fmt.Sprintf("%s, %s", t.Format, size(t.SourceBytes)),
-		"Data", fmt.Sprintf("%s in %d blocks; %s stored", size(s.DataBytes), s.Blocks, size(s.StoredBytes)),
+		"Data", fmt.Sprintf("%s in %d blocks; %s added to the store", size(s.DataBytes), s.Blocks, size(s.AddedBytes)),
 		"Took", fmt.Sprintf("%.2f s from call to completed, %s", t.Seconds, rate(float64(t.Progress.TotalBytes)/max(t.Seconds, 1e-3))),
 	)
 	_, _ = fmt.Fprint(d.stdout, `

@@ -10,7 +10,8 @@ import (
 )
 
 type snapshotCmd struct {
-	JSON bool
+	NoSizes bool
+	JSON    bool
 }
 
 func (c *snapshotCmd) command(a *app) *cobra.Command {
@@ -20,6 +21,7 @@ func (c *snapshotCmd) command(a *app) *cobra.Command {
 		Example: "  diskport snapshot snap-0123456789abcdef0",
 		RunE:    func(cmd *cobra.Command, args []string) error { return c.run(cmd.Context(), a, args[0]) },
 	}
+	cmd.Flags().BoolVar(&c.NoSizes, "no-sizes", false, "Don't measure what it stores and shares, which takes long in a large store.")
 	cmd.Flags().BoolVar(&c.JSON, "json", false, "Print JSON.")
 	return cmd
 }
@@ -31,6 +33,11 @@ func (c *snapshotCmd) run(ctx context.Context, a *app, id string) error {
 		if err != nil {
 			return err
 		}
+		if !c.NoSizes && sn.State == "completed" {
+			if sn.Sizes, err = a.measure(ctx, s.Client, sn.ID); err != nil {
+				return fmt.Errorf("%w (--no-sizes shows the rest)", err)
+			}
+		}
 		if c.JSON {
 			return a.printJSON(sn)
 		}
@@ -41,9 +48,12 @@ func (c *snapshotCmd) run(ctx context.Context, a *app, id string) error {
 			"Description", sn.Description,
 			"Import task", sn.ImportTaskID,
 			"Volume", fmt.Sprintf("%d GiB", sn.VolumeSize),
-			"Disk", fmt.Sprintf("%s (%d bytes)", size(sn.VirtualBytes), sn.VirtualBytes),
+			"Virtual", fmt.Sprintf("%s (%d bytes)", size(sn.Size()), sn.Size()),
 			"Data", fmt.Sprintf("%s in %d blocks", size(sn.DataBytes), sn.Blocks),
-			"Stored", size(sn.StoredBytes)+" by its own import; the rest is shared",
+			"Added", size(sn.AddedBytes)+" to the store, when it was made",
+		)
+		a.printSizes(sn.Sizes)
+		a.printFields(
 			"Encrypted", strings.TrimSuffix(yes(sn.Encrypted)+", under "+sn.KMSKeyARN, ", under "),
 			"Started", sn.StartedAt.Format(time.RFC3339),
 			"Tags", tags(sn.Tags),

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -14,17 +13,19 @@ import (
 
 type snapshotsCmd struct {
 	regionFlags
-	JSON bool
+	Sizes bool
+	JSON  bool
 }
 
 func (c *snapshotsCmd) command(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "snapshots",
 		Short:   "List snapshots with their sizes.",
-		Example: "  diskport snapshots --all-regions\n  diskport snapshots --json",
+		Example: "  diskport snapshots --all-regions\n  diskport snapshots --sizes\n  diskport snapshots --json",
 		RunE:    func(cmd *cobra.Command, _ []string) error { return c.run(cmd.Context(), a) },
 	}
 	c.declare(cmd.Flags())
+	cmd.Flags().BoolVar(&c.Sizes, "sizes", false, "Measure what each stores and shares, and what deleting it gives back, one after the other.")
 	cmd.Flags().BoolVar(&c.JSON, "json", false, "Print JSON.")
 	return cmd
 }
@@ -32,22 +33,49 @@ func (c *snapshotsCmd) command(a *app) *cobra.Command {
 // run lists snapshots.
 func (c *snapshotsCmd) run(ctx context.Context, a *app) error {
 	return a.with(ctx, func(s *session) error {
-		snapshots, err := everywhere(ctx, c.regionFlags, s, func(in *client.Client) ([]client.Snapshot, error) { return in.Snapshots(ctx) })
+		snapshots, err := everywhere(ctx, c.regionFlags, s, func(in *client.Client) ([]client.Snapshot, error) { return c.list(ctx, a, in) })
 		if err != nil {
 			return err
 		}
 		if c.JSON {
 			return a.printJSON(snapshots)
 		}
-		var rows [][]string
-		for _, sn := range snapshots {
-			rows = append(rows, []string{
-				sn.ID, sn.Region, sn.State, fmt.Sprintf("%d GiB", sn.VolumeSize), size(sn.DataBytes), size(sn.StoredBytes),
-				yes(sn.Encrypted), ago(sn.StartedAt), tags(sn.Tags), sn.Description,
-			})
-		}
-		return a.printTable([]string{"Snapshot", "Region", "State", "Volume", "Data", "Stored", "Encrypted", "Created", "Tags", "Description"}, rows)
+		return c.print(a, snapshots)
 	})
+}
+
+// list lists the snapshots of a client's region.
+func (c *snapshotsCmd) list(ctx context.Context, a *app, in *client.Client) ([]client.Snapshot, error) {
+	list, err := in.Snapshots(ctx)
+	if err != nil || !c.Sizes {
+		return list, err
+	}
+	for i := range list {
+		if list[i].State != "completed" {
+			continue
+		}
+		list[i].Sizes, err = a.measure(ctx, in, list[i].ID)
+		if err != nil && !client.IsNotFound(err) { // it may have been deleted meanwhile
+			return nil, err
+		}
+	}
+	return list, nil
+}
+
+func (c *snapshotsCmd) print(a *app, snapshots []client.Snapshot) error {
+	header := []string{"Snapshot", "Region", "State", "Virtual", "Data", "Added"}
+	if c.Sizes {
+		header = append(header, "Stored", "Shared", "Unique")
+	}
+	var rows [][]string
+	for _, sn := range snapshots {
+		row := []string{sn.ID, sn.Region, sn.State, size(sn.Size()), size(sn.DataBytes), size(sn.AddedBytes)}
+		if c.Sizes {
+			row = append(row, sizeCells(sn.Sizes)...)
+		}
+		rows = append(rows, append(row, yes(sn.Encrypted), ago(sn.StartedAt), tags(sn.Tags), sn.Description))
+	}
+	return a.printTable(append(header, "Encrypted", "Created", "Tags", "Description"), rows)
 }
 
 func yes(b bool) string {

@@ -35,8 +35,8 @@ func (c *statsCmd) run(ctx context.Context, a *app) error {
 			"Snapshots", fmt.Sprint(u.Snapshots),
 			"Virtual", size(u.VirtualBytes)+" of disks",
 			"Data", size(u.DataBytes)+" in their blocks",
-			"Distinct", fmt.Sprintf("%s in %d blocks, each stored once", size(u.DistinctBytes), u.Blocks),
-			"Stored", fmt.Sprintf("%s, %d of them compressed", size(u.StoredBytes), u.CompressedBlocks),
+			"Distinct", fmt.Sprintf("%s in %d blocks, each stored once%s", size(u.DistinctBytes), u.Blocks, times(", deduplication", u.Deduplication)),
+			"Stored", fmt.Sprintf("%s, %d of them compressed%s", size(u.StoredBytes), u.CompressedBlocks, times(", compression", u.Compression)),
 			"Dead", size(u.DeadBytes)+", which diskport compact gives back",
 			"Files", fmt.Sprintf("%s, %d packs among them", size(u.FileBytes), u.Packs),
 		)
@@ -45,4 +45,12 @@ func (c *statsCmd) run(ctx context.Context, a *app) error {
 		}
 		return nil
 	})
+}
+
+// times renders a ratio: ", compression 2.13×"; nothing when there is none.
+func times(what string, ratio float64) string {
+	if ratio == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%s %.2f×", what, ratio)
 }

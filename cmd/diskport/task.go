@@ -64,10 +64,10 @@ func (a *app) printTask(t client.Task) {
 		"Description", t.Description,
 		"Source", source(t),
 		"Format", t.Format,
-		"Disk", size(t.VirtualBytes),
+		"Virtual", size(t.VirtualBytes),
 		"Data", fmt.Sprintf("%s of %s, %s", size(p.DoneBytes), size(p.TotalBytes), rate(p.BytesPerSecond)),
 		"Blocks", blockCounts(p.Blocks),
-		"Stored", size(p.StoredBytes),
+		"Added", size(p.StoredBytes)+" to the store",
 		"Took", time.Duration(t.Seconds*float64(time.Second)).Round(time.Millisecond).String(),
 		"Warnings", strings.Join(t.Warnings, "; "),
 	)

@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strconv"
 	"strings"
 	"testing"
@@ -206,6 +207,34 @@ func TestVerify(t *testing.T) {
 			got, err := c.Verify(t.Context(), "snap-1", ignore)
 			if got != tt.want || (err != nil) != tt.fails {
 				t.Errorf("Verify = %+v, %v, want %+v", got, err, tt.want)
+			}
+		})
+	}
+}
+
+func TestMeasure(t *testing.T) {
+	const progress = "event: progress\ndata: {\"done\":1,\"total\":2}\n\n"
+	tests := map[string]struct {
+		answer         string
+		want           Sizes
+		fails, missing bool
+	}{
+		"measured": {
+			progress + "event: result\ndata: {\"storedBytes\":3,\"sharedBytes\":2,\"uniqueBytes\":1,\"damaged\":[\"page 1\"]}\n\n",
+			Sizes{StoredBytes: 3, SharedBytes: 2, UniqueBytes: 1, Damaged: []string{"page 1"}}, false, false,
+		},
+		"not measurable":    {"event: result\ndata: {\"error\":\"its root is gone\",\"code\":\"InternalError\"}\n\n", Sizes{}, true, false},
+		"deleted meanwhile": {progress + "event: result\ndata: {\"error\":\"not found\",\"code\":\"NoSuchSnapshot\"}\n\n", Sizes{}, true, true},
+		"interrupted":       {progress, Sizes{}, true, false},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			c := fake(t, map[string]http.HandlerFunc{"GET /-/v1/snapshots/snap-1/sizes": func(w http.ResponseWriter, _ *http.Request) {
+				_, _ = fmt.Fprint(w, tt.answer)
+			}})
+			got, err := c.Measure(t.Context(), "snap-1", ignore)
+			if !reflect.DeepEqual(got, tt.want) || (err != nil) != tt.fails || IsNotFound(err) != tt.missing {
+				t.Errorf("Measure = %+v, %v, want %+v", got, err, tt.want)
 			}
 		})
 	}

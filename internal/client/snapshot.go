@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -18,7 +19,7 @@ type Snapshot struct {
 	VolumeSize   int64             `json:"volumeSize"`   // GiB
 	VirtualBytes int64             `json:"virtualBytes"` // of the imported disk
 	DataBytes    int64             `json:"dataBytes"`    // blocks it is made of, before sharing
-	StoredBytes  int64             `json:"storedBytes"`  // that its import added
+	AddedBytes   int64             `json:"addedBytes"`   // to the store, when it was made
 	Blocks       int64             `json:"blocks"`
 	Encrypted    bool              `json:"encrypted"`
 	KMSKeyARN    string            `json:"kmsKeyArn,omitempty"`
@@ -26,6 +27,20 @@ type Snapshot struct {
 	Tags         map[string]string `json:"tags,omitempty"`
 	StartedAt    time.Time         `json:"startedAt"`
 	CompletedAt  *time.Time        `json:"completedAt,omitempty"`
+	Sizes        *Sizes            `json:"sizes,omitempty"` // nil: they were not measured
+}
+
+// Sizes is what a snapshot takes of the store, as Client.Measure finds it.
+type Sizes struct {
+	StoredBytes  int64    `json:"storedBytes"` // that it takes on disk: shared and unique
+	SharedBytes  int64    `json:"sharedBytes"`
+	UniqueBytes  int64    `json:"uniqueBytes"` // that deleting it gives back
+	MarginBytes  int64    `json:"marginBytes"` // that each of these may be off; 0: exact
+	Blocks       int64    `json:"blocks"`      // different ones
+	UniqueBlocks int64    `json:"uniqueBlocks"`
+	Volumes      int64    `json:"volumes"` // made from it, which keep all of it
+	Drafts       int64    `json:"drafts"`  // started from it, likewise
+	Damaged      []string `json:"damaged,omitempty"`
 }
 
 // Size returns the bytes of the snapshot's disk: the size of the imported disk if
@@ -60,6 +75,33 @@ func (c *Client) Snapshot(ctx context.Context, id string) (Snapshot, error) {
 		return Snapshot{}, fmt.Errorf("looking up snapshot %s: %w", id, err)
 	}
 	return s, nil
+}
+
+// PageBytes is about how long a page of a manifest is, which has the blocks of 512 MiB of
+// a volume.
+const PageBytes = 33 << 10
+
+// Measure has the service find out what a snapshot takes of the store, and calls
+// progress now and then with how many pages were looked at, and of about how many. It
+// ends with ctx.
+func (c *Client) Measure(ctx context.Context, id string, progress func(done, total int64)) (Sizes, error) {
+	var result struct {
+		Sizes
+		Error string `json:"error"`
+		Code  string `json:"code"`
+	}
+	err := c.follow(ctx, http.MethodGet, "snapshots/"+id+"/sizes", &result, progress)
+	switch {
+	case err != nil:
+	case result.Code == "NoSuchSnapshot":
+		err = &Error{http.StatusNotFound, result.Code, result.Error}
+	case result.Error != "":
+		err = errors.New(result.Error)
+	}
+	if err != nil {
+		return Sizes{}, fmt.Errorf("measuring snapshot %s: %w", id, err)
+	}
+	return result.Sizes, nil
 }
 
 // Delete deletes a snapshot.

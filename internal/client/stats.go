@@ -19,6 +19,9 @@ type Stats struct {
 	CompressedBlocks int64 `json:"compressedBlocks"`
 	DamagedBlocks    int64 `json:"damagedBlocks"`
 	Packs            int64 `json:"packs"`
+
+	Deduplication float64 `json:"deduplication"` // data for each byte of distinct; 0: nothing is stored
+	Compression   float64 `json:"compression"`   // distinct for each byte of stored; likewise
 }
 
 // Stats returns what the store holds and takes.

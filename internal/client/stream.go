@@ -39,11 +39,16 @@ func (c *Client) stream(ctx context.Context, method, path string, fn func(event 
 	return nil
 }
 
-// watch does a request that reports its progress and then its result, which is read
-// into result.
+// watch is follow for an operation that changes something.
 func (c *Client) watch(ctx context.Context, path string, result any, progress func(done, total int64)) error {
+	return c.follow(ctx, http.MethodPost, path, result, progress)
+}
+
+// follow does a request that reports its progress and then its result, which is read
+// into result.
+func (c *Client) follow(ctx context.Context, method, path string, result any, progress func(done, total int64)) error {
 	ended := false
-	err := c.stream(ctx, http.MethodPost, path, func(event string, data []byte) error {
+	err := c.stream(ctx, method, path, func(event string, data []byte) error {
 		if event == "result" {
 			ended = true
 			return json.Unmarshal(data, result)

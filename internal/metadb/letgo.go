@@ -21,9 +21,12 @@ func (db *DB) letGo(ctx context.Context, q querier, account, id string) error {
 	return db.addUnits(ctx, q, db.unit(work.Unit{Account: account, Kind: work.LetGo, Task: id}))
 }
 
-// namings are the tables of rows that name something for a pending snapshot: the
-// column that orders the rows, the one that names, and where that is noted.
-var namings = []struct{ table, order, names, candidates string }{
+// naming is a table of rows that name something for a pending snapshot: the column
+// that orders the rows, the one that names, and where that is noted.
+type naming struct{ table, order, names, candidates string }
+
+// namings are those of pages and of blocks.
+var namings = []naming{
 	{"range_pages", "page", "page_id", "page_candidates"},
 	{"draft_blocks", "block", "block_id", "block_candidates"},
 }

@@ -185,7 +185,7 @@ const selectSnapshot = selectSnapshotColumns + `
 func scanSnapshot(s scanner) (r snapshot.Record, err error) {
 	var started, completed, tier int64
 	err = s.Scan(&r.ID, &r.Account, &r.Region, &r.Domain, &r.Task, &r.Description, &r.State, &r.VolumeSize, &r.VirtualSize, &r.Progress,
-		&started, &completed, &r.Root.ID, &r.Blocks, &r.Stored, &r.Parent, &r.Lineage, &r.Message, &r.Tier, &tier, &r.KMSKey, &r.DataKey, &r.Volume)
+		&started, &completed, &r.Root.ID, &r.Blocks, &r.Added, &r.Parent, &r.Lineage, &r.Message, &r.Tier, &tier, &r.KMSKey, &r.DataKey, &r.Volume)
 	r.TierSince, r.Lineage = fromMicros(tier), cmp.Or(r.Lineage, r.ID)
 	r.StartedAt, r.CompletedAt = fromMicros(started), fromMicros(completed)
 	if r.Root.ID != 0 {

@@ -16,6 +16,7 @@ import (
 	"github.com/diskport/diskport/internal/store/blockstore"
 	"github.com/diskport/diskport/internal/store/blockstore/catalogtest"
 	"github.com/diskport/diskport/internal/store/compact/compacttest"
+	"github.com/diskport/diskport/internal/store/footprint/footprinttest"
 	"github.com/diskport/diskport/internal/store/gc/gctest"
 	"github.com/diskport/diskport/internal/store/snapshot"
 	"github.com/diskport/diskport/internal/store/snapshot/snapshottest"
@@ -168,6 +169,21 @@ func TestGarbage(t *testing.T) {
 	})
 }
 
+func TestFootprints(t *testing.T) {
+	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) {
+		footprinttest.Test(t, func(t *testing.T) footprinttest.Bench {
+			db := fresh(t)
+			return footprinttest.Bench{Bench: garbageBench(db), Footprints: db.Footprints(), Volume: func(t *testing.T, id string) {
+				v := db.named("a", "", 1)
+				v.Region, v.Snapshot = "", id // where the bench makes snapshots
+				if _, _, err := db.Volumes().Create(t.Context(), v); err != nil {
+					t.Fatal(err)
+				}
+			}}
+		})
+	})
+}
+
 func garbageBench(db *DB) gctest.Bench {
 	ctx := context.Background()
 	return gctest.Bench{
@@ -273,7 +289,7 @@ func addRecord(t testing.TB, db *DB, r snapshot.Record) {
 		}
 		_, err := exec(t.Context(), q, `
 			UPDATE snapshots SET state = $1, root = $2, blocks = $3, stored = $4, completed = $5, progress = $6 WHERE id = $7`,
-			r.State, r.Root.ID, r.Blocks, r.Stored, micros(r.CompletedAt), r.Progress, r.ID)
+			r.State, r.Root.ID, r.Blocks, r.Added, micros(r.CompletedAt), r.Progress, r.ID)
 		return err
 	})
 }

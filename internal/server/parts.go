@@ -23,6 +23,7 @@ import (
 	"github.com/diskport/diskport/internal/steady"
 	"github.com/diskport/diskport/internal/store/blockstore"
 	"github.com/diskport/diskport/internal/store/compact"
+	"github.com/diskport/diskport/internal/store/footprint"
 	"github.com/diskport/diskport/internal/store/gc"
 	"github.com/diskport/diskport/internal/store/keyring"
 	"github.com/diskport/diskport/internal/store/snapshot"
@@ -47,6 +48,8 @@ type parts struct {
 	drafts  *snapshot.Drafts
 	gc      *gc.Collector
 	compact *compact.Compactor
+	measure *footprint.Measurer
+	usage   *usageMetrics
 	bus     wake.Bus
 	runner  *work.Runner
 	tokens  []byte // MAC key of the tokens that clients hand back
@@ -101,6 +104,8 @@ func (a *App) openParts(ctx context.Context, metrics prometheus.Registerer) (*pa
 	engine := a.wireImports(p, master, countSources(p.sources, metrics))
 	a.wireDrafts(p)
 	a.wireRunner(p, engine)
+	p.usage = &usageMetrics{measure: p.db.Snapshots().Usage, log: a.log}
+	metrics.MustRegister(p.usage)
 	return p, a.recover(ctx, p)
 }
 
@@ -180,6 +185,9 @@ func (a *App) openStore(ctx context.Context, p *parts, master *secret.MasterKey)
 	p.library = &snapshot.Library{Store: store, Index: p.db.Snapshots(), PageKey: pages, Keys: p.ring.Keys}
 	p.shelf = &snapshot.Shelf{Library: p.library, Holds: p.db.Holds(), Now: time.Now}
 	p.gc = &gc.Collector{Store: p.db.Garbage(), Backend: p.backend, Older: a.cfg.AcceptOlderDatabase, Pages: p.library.RootPages, Blocks: p.library.PageBlocks, Now: time.Now, Lapsed: a.clock.Leases, Aged: a.clock.Now}
+	p.measure = footprint.New(footprint.Config{
+		Store: p.db.Footprints(), Locate: p.db.Catalog().Locate, Hold: p.shelf.Hold, Pages: p.library.RootPages, Blocks: p.library.PageBlocks,
+	})
 	a.wireCompaction(p)
 	return nil
 }

@@ -153,6 +153,7 @@ func (a *App) Run(ctx context.Context) error {
 	watch.Go(func() { a.space.Run(ctx) })
 	watch.Go(func() { a.collectWhileFull(ctx) })
 	watch.Go(func() { a.clock.Run(ctx) })
+	watch.Go(func() { a.parts.usage.run(ctx) })
 	<-ctx.Done()
 	watch.Wait()
 	a.log.Info("stopping")

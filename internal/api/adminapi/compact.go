@@ -3,7 +3,6 @@ package adminapi
 import (
 	"net/http"
 	"strconv"
-	"time"
 
 	"github.com/diskport/diskport/internal/logkey"
 	"github.com/diskport/diskport/internal/store/compact"
@@ -48,19 +47,8 @@ func (e *Edge) compact(r *request) error {
 		return err
 	}
 	stream := startEvents(r.w)
-	var told time.Time
-	report, err := e.Compactor.Run(r.Context(), with, func(p compact.Progress) {
-		now := e.Now()
-		if now.Sub(told) < e.Poll && p.Done < p.Total {
-			return
-		}
-		told = now
-		// If the client is gone, the request's context is cancelled.
-		_ = stream.send("progress", mustMarshal(struct {
-			Done  int64 `json:"done"`
-			Total int64 `json:"total"`
-		}{p.Done, p.Total}))
-	})
+	tell := e.teller(stream)
+	report, err := e.Compactor.Run(r.Context(), with, func(p compact.Progress) { tell(p.Done, p.Total) })
 	report.Log(r.Context(), e.Log)
 	if r.Context().Err() != nil {
 		return nil

@@ -8,6 +8,7 @@
 //	GET  /-/v1/snapshots             its snapshots, with their sizes
 //	GET  /-/v1/snapshots/{id}        one snapshot
 //	POST /-/v1/snapshots/{id}/verify read every block back: events, then the result
+//	GET  /-/v1/snapshots/{id}/sizes  what it stores, shares and would give back: likewise
 //	GET  /-/v1/regions               names of the regions that the service plays
 //	POST /-/v1/gc                    free what nothing references
 //	GET  /-/v1/stats                 what the store holds and takes, all accounts together
@@ -22,6 +23,11 @@
 // Tasks and snapshots come in pages, oldest first: ?limit=N entries, 1,000 unless
 // less is asked for. While there are more, the answer has a "next", the value of
 // ?after= in the request for the next page.
+//
+// What a snapshot stores and shares depends on all others of its account, so a list does
+// not say it: it is measured, one snapshot at a time, which ends when its client goes.
+// Its progress counts pages, of 512 MiB of a volume each.
+// docs/sizes.md says what each size means.
 //
 // A compaction takes ?rate=N, bytes a second that it reads and writes at most. It ends
 // when its client goes.

@@ -16,6 +16,7 @@ import (
 	"github.com/diskport/diskport/internal/listing"
 	"github.com/diskport/diskport/internal/logkey"
 	"github.com/diskport/diskport/internal/store/compact"
+	"github.com/diskport/diskport/internal/store/footprint"
 	"github.com/diskport/diskport/internal/store/gc"
 	"github.com/diskport/diskport/internal/store/snapshot"
 )
@@ -38,6 +39,11 @@ type Verifier interface {
 	// ID, calling progress now and then with how many blocks were read, and of how
 	// many. An error says what is damaged.
 	Verify(ctx context.Context, rec snapshot.Record, progress func(done, total int64)) error
+}
+
+// Measurer says what a snapshot takes of the store. footprint.Measurer implements it.
+type Measurer interface {
+	Measure(ctx context.Context, rec snapshot.Record, progress func(done, total int64)) (footprint.Footprint, error)
 }
 
 // Collector frees what nothing references. gc.Collector implements it.
@@ -68,6 +74,7 @@ type Config struct {
 	Tasks     Tasks
 	Snapshots Snapshots
 	Verifier  Verifier
+	Measurer  Measurer
 	Collector Collector
 	Compactor Compactor
 	Usage     Usage
@@ -124,6 +131,7 @@ var routes = []route{
 	{"GET /-/v1/snapshots", "diskport:ListSnapshots", (*Edge).listSnapshots, anyone},
 	{"GET /-/v1/snapshots/{id}", "diskport:GetSnapshot", (*Edge).getSnapshot, anyone},
 	{"POST /-/v1/snapshots/{id}/verify", "diskport:VerifySnapshot", (*Edge).verifySnapshot, anyone},
+	{"GET /-/v1/snapshots/{id}/sizes", "diskport:MeasureSnapshot", (*Edge).measureSnapshot, anyone},
 	{"GET /-/v1/regions", "diskport:ListRegions", (*Edge).listRegions, anyone},
 	{"POST /-/v1/gc", "diskport:CollectGarbage", (*Edge).collect, operator},
 	{"GET /-/v1/stats", "diskport:GetStats", (*Edge).stats, operator},

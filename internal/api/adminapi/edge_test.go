@@ -25,6 +25,7 @@ import (
 	"github.com/diskport/diskport/internal/imports/importtask"
 	"github.com/diskport/diskport/internal/listing"
 	"github.com/diskport/diskport/internal/store/compact"
+	"github.com/diskport/diskport/internal/store/footprint"
 	"github.com/diskport/diskport/internal/store/gc"
 	"github.com/diskport/diskport/internal/store/snapshot"
 	"github.com/diskport/diskport/internal/tag"
@@ -101,6 +102,13 @@ func (w *world) Verify(_ context.Context, _ snapshot.Record, progress func(done,
 	return w.damaged
 }
 
+func (w *world) Measure(_ context.Context, _ snapshot.Record, progress func(done, total int64)) (footprint.Footprint, error) {
+	progress(1, 2)
+	return footprint.Footprint{
+		Blocks: 9, UniqueBlocks: 4, Stored: 8, Shared: 5, Unique: 3, Margin: 1, Volumes: 6, Drafts: 7, Damaged: []string{"page 7"},
+	}, w.damaged
+}
+
 func (w *world) Run(context.Context) (gc.Report, error) {
 	return gc.Report{Blocks: 3, Files: 2, Bytes: 1}, nil
 }
@@ -144,11 +152,12 @@ func (w *world) ask(t *testing.T, method, path string) *httptest.ResponseRecorde
 	e := New(Config{
 		Tasks: w,
 		Snapshots: snapshots{[]snapshot.Record{
-			{ID: "snap-1", Account: "1", State: snapshot.Completed, Blocks: 2, VolumeSize: 1, Task: "import-snap-1", StartedAt: start},
+			{ID: "snap-1", Account: "1", State: snapshot.Completed, Blocks: 2, Added: 7, VolumeSize: 1, Task: "import-snap-1", StartedAt: start},
 			{ID: "snap-2", Account: "1", State: snapshot.Pending, StartedAt: start},
 			{ID: "snap-3", Account: "2", State: snapshot.Completed, StartedAt: start},
 		}},
 		Verifier:  w,
+		Measurer:  w,
 		Collector: w,
 		Compactor: compactor{w.damaged},
 		Usage:     compactor{},
@@ -259,7 +268,7 @@ func TestAnswers(t *testing.T) {
 		"after no place":         {"GET /-/v1/tasks?after=x", world{}, 400, `after must be what another page has as next`},
 		"unknown task":           {"GET /-/v1/tasks/import-snap-2", world{}, 404, `"code":"NoSuchTask"`},
 		"events of unknown task": {"GET /-/v1/tasks/import-snap-2/events", world{}, 404, `"code":"NoSuchTask"`},
-		"snapshots":              {"GET /-/v1/snapshots", world{}, 200, `"dataBytes":1048576`},
+		"snapshots":              {"GET /-/v1/snapshots", world{}, 200, `"dataBytes":1048576,"addedBytes":7`},
 		"snapshot":               {"GET /-/v1/snapshots/snap-1", world{}, 200, `"description":"Created by AWS-VMImport service for import-snap-1"`},
 		"unknown snapshot":       {"GET /-/v1/snapshots/snap-9", world{}, 404, `"code":"NoSuchSnapshot"`},
 		"somebody else's":        {"GET /-/v1/snapshots/snap-3", world{}, 404, `"code":"NoSuchSnapshot"`},
@@ -267,10 +276,16 @@ func TestAnswers(t *testing.T) {
 		"verify":                 {"POST /-/v1/snapshots/snap-1/verify", world{}, 200, "event: progress\ndata: {\"done\":1,\"total\":2}\n\nevent: result\ndata: {\"ok\":true,\"blocks\":2}"},
 		"verify damaged":         {"POST /-/v1/snapshots/snap-1/verify", world{damaged: errors.New("block 7")}, 200, `{"ok":false,"blocks":2,"error":"block 7"}`},
 		"verify pending":         {"POST /-/v1/snapshots/snap-2/verify", world{}, 409, `"code":"IncorrectState"`},
+		"sizes":                  {"GET /-/v1/snapshots/snap-1/sizes", world{}, 200, "event: progress\ndata: {\"done\":1,\"total\":2}\n\nevent: result\ndata: {\"storedBytes\":8,\"sharedBytes\":5,\"uniqueBytes\":3,\"marginBytes\":1,\"blocks\":9,\"uniqueBlocks\":4,\"volumes\":6,\"drafts\":7,\"damaged\":[\"page 7\"]}"},
+		"sizes unknown":          {"GET /-/v1/snapshots/snap-1/sizes", world{damaged: errors.New("its root is gone")}, 200, `data: {"error":"its root is gone","code":"InternalError"}`},
+		"sizes, deleted before":  {"GET /-/v1/snapshots/snap-1/sizes", world{damaged: snapshot.ErrNotFound}, 200, `data: {"error":"snapshot: not found","code":"NoSuchSnapshot"}`},
+		"sizes of no snapshot":   {"GET /-/v1/snapshots/snap-9/sizes", world{}, 404, `"code":"NoSuchSnapshot"`},
+		"sizes, somebody else's": {"GET /-/v1/snapshots/snap-3/sizes", world{}, 404, `"code":"NoSuchSnapshot"`},
+		"sizes of a pending one": {"GET /-/v1/snapshots/snap-2/sizes", world{}, 409, `"code":"IncorrectState"`},
 		"gc":                     {"POST /-/v1/gc", world{}, 200, `{"blocks":3,"files":2,"bytes":1}`},
 		"gc denied":              {"POST /-/v1/gc", world{denied: "diskport:CollectGarbage"}, 403, `not authorized to perform diskport:CollectGarbage`},
 		"what compacting does":   {"GET /-/v1/compact", world{}, 200, `{"packs":4,"bytes":10,"deadBytes":5,"uncompressedBytes":3}`},
-		"stats":                  {"GET /-/v1/stats", world{}, 200, `{"snapshots":1,"virtualBytes":9,"dataBytes":8,"distinctBytes":1048576,"storedBytes":6,"deadBytes":1,"fileBytes":9,"blocks":2,"compressedBlocks":1,"damagedBlocks":0,"packs":1}`},
+		"stats":                  {"GET /-/v1/stats", world{}, 200, `{"snapshots":1,"virtualBytes":9,"dataBytes":8,"distinctBytes":1048576,"storedBytes":6,"deadBytes":1,"fileBytes":9,"blocks":2,"compressedBlocks":1,"damagedBlocks":0,"packs":1,"deduplication":0,"compression":174762.667}`},
 		"stats, to another":      {"GET /-/v1/stats", world{caller: "2"}, 403, `"code":"AccessDenied"`},
 		"compact":                {"POST /-/v1/compact", world{}, 200, "event: progress\ndata: {\"done\":1,\"total\":2}\n\nevent: result\ndata: {\"packs\":4,\"newPacks\":1,\"blocks\":0,\"compressed\":0,\"bytes\":9,\"locked\":[\"domain d: off\"]}"},
 		"compact slowly":         {"POST /-/v1/compact?rate=7", world{}, 200, `"blocks":7`},
@@ -362,7 +377,7 @@ func TestStreamsEndWhenTheServiceStops(t *testing.T) {
 
 // TestAnotherRegion: tasks and snapshots are found in their own region alone.
 func TestAnotherRegion(t *testing.T) {
-	for _, path := range []string{"GET tasks/import-snap-1", "GET tasks/import-snap-1/events", "GET snapshots/snap-1", "POST snapshots/snap-1/verify"} {
+	for _, path := range []string{"GET tasks/import-snap-1", "GET tasks/import-snap-1/events", "GET snapshots/snap-1", "POST snapshots/snap-1/verify", "GET snapshots/snap-1/sizes"} {
 		method, path, _ := strings.Cut(path, " ")
 		w := &world{states: []importtask.Task{running()}, region: "eu-west-1"}
 		if rec := w.ask(t, method, "/-/v1/"+path); rec.Code != http.StatusNotFound {

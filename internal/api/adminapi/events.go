@@ -42,6 +42,24 @@ func (s events) comment() error {
 
 func (s events) flush() error { return http.NewResponseController(s.w).Flush() }
 
+// teller returns a function that sends how far a long operation is, now and then and
+// at its end. It must not be called concurrently.
+func (e *Edge) teller(s events) func(done, total int64) {
+	var told time.Time
+	return func(done, total int64) {
+		now := e.Now()
+		if now.Sub(told) < e.Poll && done < total {
+			return
+		}
+		told = now
+		// If the client is gone, the request's context is cancelled.
+		_ = s.send("progress", mustMarshal(struct {
+			Done  int64 `json:"done"`
+			Total int64 `json:"total"`
+		}{done, total}))
+	}
+}
+
 // watchTask sends the task at once, whenever it changes, and a last time when
 // it has ended; then the stream ends.
 func (e *Edge) watchTask(r *request) error {

@@ -20,7 +20,7 @@ type snapshotInfo struct {
 	VolumeSize   int64             `json:"volumeSize"`   // GiB
 	VirtualBytes int64             `json:"virtualBytes"` // of the imported disk
 	DataBytes    int64             `json:"dataBytes"`    // blocks it is made of, before sharing
-	StoredBytes  int64             `json:"storedBytes"`  // that its import added to the store
+	AddedBytes   int64             `json:"addedBytes"`   // to the store, when it was made
 	Blocks       int64             `json:"blocks"`
 	Encrypted    bool              `json:"encrypted"`
 	KMSKeyARN    string            `json:"kmsKeyArn,omitempty"`
@@ -73,6 +73,15 @@ func (e *Edge) ownSnapshot(r *request) (snapshot.Record, error) {
 	return s, nil
 }
 
+// ownCompleted is ownSnapshot for requests that read a snapshot's blocks or pages.
+func (e *Edge) ownCompleted(r *request) (snapshot.Record, error) {
+	s, err := e.ownSnapshot(r)
+	if err == nil && s.State != snapshot.Completed {
+		err = &failure{http.StatusConflict, "IncorrectState", "snapshot " + s.ID + " is " + string(s.State)}
+	}
+	return s, err
+}
+
 func wireSnapshot(s snapshot.Record) snapshotInfo {
 	w := snapshotInfo{
 		ID:           s.ID,
@@ -83,7 +92,7 @@ func wireSnapshot(s snapshot.Record) snapshotInfo {
 		VolumeSize:   s.VolumeSize,
 		VirtualBytes: s.VirtualSize,
 		DataBytes:    s.Blocks * block.Size,
-		StoredBytes:  s.Stored,
+		AddedBytes:   s.Added,
 		Blocks:       s.Blocks,
 		Encrypted:    s.KMSKey != "",
 		KMSKeyARN:    s.KMSKey,
@@ -101,27 +110,12 @@ func wireSnapshot(s snapshot.Record) snapshotInfo {
 // verifySnapshot reads the snapshot back. It answers with events: progress now
 // and then, and one result at the end.
 func (e *Edge) verifySnapshot(r *request) error {
-	s, err := e.ownSnapshot(r)
+	s, err := e.ownCompleted(r)
 	if err != nil {
 		return err
 	}
-	if s.State != snapshot.Completed {
-		return &failure{http.StatusConflict, "IncorrectState", "snapshot " + s.ID + " is " + string(s.State)}
-	}
 	stream := startEvents(r.w)
-	var told time.Time
-	err = e.Verifier.Verify(r.Context(), s, func(done, total int64) {
-		now := e.Now()
-		if now.Sub(told) < e.Poll && done < total {
-			return
-		}
-		told = now
-		// If the client is gone, the request's context is cancelled.
-		_ = stream.send("progress", mustMarshal(struct {
-			Done  int64 `json:"done"`
-			Total int64 `json:"total"`
-		}{done, total}))
-	})
+	err = e.Verifier.Verify(r.Context(), s, e.teller(stream))
 	if r.Context().Err() != nil {
 		return nil
 	}

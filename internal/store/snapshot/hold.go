@@ -56,23 +56,31 @@ type Shelf struct {
 // the hold may lapse. Then reads may fail, but they never return anything other
 // than the snapshot's blocks. why says to people what is reading.
 func (s *Shelf) OpenHeld(ctx context.Context, rec Record, why string) (b *Blocks, release func(), err error) {
-	hold, err := s.Holds.Take(ctx, rec.ID, s.Now().Add(HoldFor), why)
-	if err != nil {
-		return nil, nil, fmt.Errorf("holding %s: %w", rec.ID, err)
+	if release, err = s.Hold(ctx, rec, why); err != nil {
+		return nil, nil, err
 	}
-	keep, stop := context.WithCancel(ctx)
-	var kept sync.WaitGroup
-	kept.Go(func() { s.extend(keep, hold) })
-	release = sync.OnceFunc(func() {
-		stop()
-		kept.Wait()
-		_ = s.Holds.Release(context.WithoutCancel(ctx), hold) // if this fails, it lapses
-	})
 	if b, err = s.Library.Open(ctx, rec); err != nil {
 		release()
 		return nil, nil, err
 	}
 	return b, release, nil
+}
+
+// Hold holds a snapshot as OpenHeld does, for a reader that opens nothing, or opens
+// it in another way.
+func (s *Shelf) Hold(ctx context.Context, rec Record, why string) (release func(), err error) {
+	hold, err := s.Holds.Take(ctx, rec.ID, s.Now().Add(HoldFor), why)
+	if err != nil {
+		return nil, fmt.Errorf("holding %s: %w", rec.ID, err)
+	}
+	keep, stop := context.WithCancel(ctx)
+	var kept sync.WaitGroup
+	kept.Go(func() { s.extend(keep, hold) })
+	return sync.OnceFunc(func() {
+		stop()
+		kept.Wait()
+		_ = s.Holds.Release(context.WithoutCancel(ctx), hold) // if this fails, it lapses
+	}), nil
 }
 
 // extend extends a hold until ctx ends or the hold is lost.

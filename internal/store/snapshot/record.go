@@ -40,7 +40,7 @@ type Record struct {
 	CompletedAt time.Time // zero until completed
 	Root        blockstore.File
 	Blocks      int64 // blocks in the manifest
-	Stored      int64 // bytes that its import added to the store
+	Added       int64 // bytes that making it added to the store, before any were compressed
 	Tags        tag.Set
 
 	Volume     string   // that it is of; empty: none that is known

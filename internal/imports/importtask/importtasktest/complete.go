@@ -74,7 +74,7 @@ func checkCompleted(t *testing.T, b Bench, n int, blocks, ranges int64) {
 	}
 	same(t, "counts", sum, v.Task.Counts)
 	want := plan(n, 0).Snapshot
-	want.State, want.Blocks, want.Stored, want.Progress = snapshot.Completed, blocks, sum.Stored, 100
+	want.State, want.Blocks, want.Added, want.Progress = snapshot.Completed, blocks, sum.Stored, 100
 	want.StartedAt, want.CompletedAt, want.Root = v.Snap.StartedAt, v.Task.EndedAt, v.Snap.Root
 	want.Lineage, want.Tier = want.ID, snapshot.Standard
 	same(t, "snapshot", want, v.Snap)

@@ -143,7 +143,7 @@ func startAndComplete(t *testing.T, b Bench) {
 	must(t, b.publish(t, l, 2, 2))
 	fails(t, "publish again", b.Drafts.Publish(t.Context(), l, snapshot.Manifest{}), work.ErrLost)
 	got, err = b.Store.Get(t.Context(), region, one)
-	if err != nil || got.State != snapshot.Completed || got.Root.ID != 2 || got.Blocks != 2 || got.Stored != 100 || got.Progress != 100 || got.CompletedAt.IsZero() {
+	if err != nil || got.State != snapshot.Completed || got.Root.ID != 2 || got.Blocks != 2 || got.Added != 100 || got.Progress != 100 || got.CompletedAt.IsZero() {
 		t.Errorf("published: %+v, %v", got, err)
 	}
 	_, err = b.Drafts.Draft(t.Context(), one)
@@ -225,7 +225,7 @@ func appends(t *testing.T, b Bench) {
 	if err != nil || at[theBlock(0, "z").ID].File.ID != 7 {
 		t.Errorf("z is at %v, %v", at, err)
 	}
-	if r, err := b.Store.Get(t.Context(), region, one); err != nil || r.Stored != 200 || r.Progress != 40 {
+	if r, err := b.Store.Get(t.Context(), region, one); err != nil || r.Added != 200 || r.Progress != 40 {
 		t.Errorf("got %+v, %v; want 200 bytes and the furthest progress", r, err)
 	}
 	l, _ := b.begin(t, one, 8)
@@ -444,7 +444,7 @@ func manifests(t *testing.T, b Bench) {
 	root := snapshot.Root{File: blockstore.File{ID: 4, Kind: blockstore.RootFile}, Bytes: 10, Blocks: 3}
 	must(t, b.Catalog.CreateFile(t.Context(), l, root.File))
 	must(t, b.Drafts.Publish(t.Context(), l, snapshot.Manifest{Stored: 50, Root: root}))
-	if r, err := b.Store.Get(t.Context(), region, one); err != nil || r.State != snapshot.Completed || r.Stored != 50 || r.Blocks != 3 {
+	if r, err := b.Store.Get(t.Context(), region, one); err != nil || r.State != snapshot.Completed || r.Added != 50 || r.Blocks != 3 {
 		t.Errorf("published: %+v, %v", r, err)
 	}
 	fails(t, "pages of what is published", b.Drafts.AddPages(t.Context(), l, late), work.ErrLost)

@@ -85,7 +85,7 @@ func record(id string, s snapshot.State) snapshot.Record {
 	if s == snapshot.Completed {
 		r.CompletedAt = start.Add(time.Minute)
 		r.Root = blockstore.File{ID: 1<<62 + 1, Kind: blockstore.RootFile}
-		r.Blocks, r.Stored, r.Progress = 1<<27, 1<<46, 100
+		r.Blocks, r.Added, r.Progress = 1<<27, 1<<46, 100
 	}
 	return r
 }

@@ -1,0 +1,54 @@
+package main
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/diskport/diskport/internal/client"
+)
+
+func TestSizesAreSaidInWords(t *testing.T) {
+	base := client.Sizes{StoredBytes: 3 << 20, SharedBytes: 2 << 20, UniqueBytes: 1 << 20, Blocks: 6, UniqueBlocks: 2}
+	kept := client.Sizes{StoredBytes: 3 << 20, SharedBytes: 3 << 20, Blocks: 6}
+	with := func(s client.Sizes, volumes, drafts, margin int64) *client.Sizes {
+		s.Volumes, s.Drafts, s.MarginBytes = volumes, drafts, margin
+		return &s
+	}
+	tests := map[string]struct {
+		sizes *client.Sizes
+		want  string
+		cells []string
+	}{
+		"not measured": {nil, "", []string{"", "", ""}},
+		"exact": {with(base, 0, 0, 0), `Stored:        3.0 MiB in 6 different blocks
+Shared:        2.0 MiB, which others keep
+Unique:        1.0 MiB in 2 blocks, which deleting it gives back
+`, []string{"3.0 MiB", "2.0 MiB", "1.0 MiB"}},
+		"estimated": {with(base, 0, 0, 4096), `Stored:        3.0 MiB ± 4.0 KiB in 6 different blocks
+Shared:        2.0 MiB ± 4.0 KiB, which others keep
+Unique:        1.0 MiB ± 4.0 KiB in 2 blocks, which deleting it gives back
+`, []string{"~3.0 MiB", "~2.0 MiB", "~1.0 MiB"}},
+		"with a volume": {with(kept, 1, 0, 0), `Stored:        3.0 MiB in 6 different blocks
+Shared:        3.0 MiB, which others keep
+Unique:        nothing, since 1 volume keeps it all
+`, []string{"3.0 MiB", "3.0 MiB", "0 B"}},
+		"with a draft and volumes": {with(kept, 2, 1, 0), `Stored:        3.0 MiB in 6 different blocks
+Shared:        3.0 MiB, which others keep
+Unique:        nothing, since 2 volumes and 1 draft keep it all
+`, []string{"3.0 MiB", "3.0 MiB", "0 B"}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			var out bytes.Buffer
+			(&app{stdout: &out}).printSizes(tt.sizes)
+			if d := cmp.Diff(tt.want, out.String()); d != "" {
+				t.Errorf("fields (-want +got):\n%s", d)
+			}
+			if d := cmp.Diff(tt.cells, sizeCells(tt.sizes)); d != "" {
+				t.Errorf("cells (-want +got):\n%s", d)
+			}
+		})
+	}
+}
