@@ -21,7 +21,7 @@ var codes = []struct {
 	{403, "AccessDenied", shown[*iam.DeniedError]},
 	{403, "AccessDenied", sentinel(iam.ErrRootAssumes, "Roles may not be assumed by root accounts.")},
 	{403, "AccessDenied", sentinel(iam.ErrSessionAsks, "Cannot call GetSessionToken with session credentials")},
-	{400, "MalformedPolicyDocument", shown[*policy.SyntaxError]},
+	{400, "MalformedPolicyDocument", shownPolicy},
 	{400, "ValidationError", shown[*iam.ValidationError]},
 	{409, "LimitExceeded", shown[*iam.LimitError]},
 	{404, "NoSuchEntity", entity(iam.ErrNotFound, missingTexts)},
@@ -92,6 +92,15 @@ func entity(want error, texts map[string]string) func(error) (string, bool) {
 
 func sentinel(want error, text string) func(error) (string, bool) {
 	return func(err error) (string, bool) { return text, errors.Is(err, want) }
+}
+
+// shownPolicy matches documents that are no valid policies, and says so in IAM's words.
+func shownPolicy(err error) (string, bool) {
+	e, ok := errors.AsType[*policy.SyntaxError](err)
+	if !ok {
+		return "", false
+	}
+	return cmp.Or(e.Text, e.Error()), true
 }
 
 func shownTag(err error) (string, bool) {

@@ -2,7 +2,6 @@ package iam
 
 import (
 	"context"
-	"fmt"
 	"regexp"
 	"strings"
 
@@ -32,7 +31,7 @@ func (s *Service) BindPrincipals(ctx context.Context, document string) (string, 
 	return policy.MapPrincipals(document, func(name string) (string, error) {
 		id, err := s.PrincipalID(ctx, name)
 		if err == nil && id == "" {
-			err = &policy.SyntaxError{Reason: fmt.Sprintf("Invalid principal in policy: \"AWS\":%.256q", name)}
+			err = policy.InvalidPrincipal("AWS", name)
 		}
 		return id, err
 	})

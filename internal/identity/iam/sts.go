@@ -55,7 +55,7 @@ func (call RoleCall) validate() error {
 		return &ValidationError{fmt.Sprintf("1 validation error detected: Value at 'policyArns' failed to satisfy constraint: Member must have length less than or equal to %d", maxSessionARNs)}
 	}
 	if call.Policy != "" {
-		_, _, err := policy.Accept(call.Policy, policy.Identity)
+		_, _, err := policy.Accept(call.Policy, policy.Session)
 		return err
 	}
 	return nil
