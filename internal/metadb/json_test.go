@@ -34,6 +34,7 @@ func TestJSONColumns(t *testing.T) {
 	golden(t, volumeModified, `{"from":`+settings+`,"to":{"size":4,"type":"b","iops":5,"throughput":6,"multiAttach":true},"at":`+when+`}`)
 	golden(t, userTags, tags)
 	golden(t, roleTags, tags)
+	golden(t, profileTags, tags)
 	golden(t, policyTags, tags)
 	golden(t, policyVersions, `[{"Number":1,"Document":"a","Created":`+when+`}]`)
 	golden(t, keyTags, tags)

@@ -23,6 +23,7 @@ type RoleSpec struct {
 	Description string
 	MaxSession  time.Duration // 0 means an hour
 	Tags        []tag.Tag
+	Boundary    string // ARN of a managed policy, or empty
 }
 
 func (r RoleSpec) validate() error {
@@ -47,6 +48,9 @@ func (s *Service) CreateRole(ctx context.Context, account string, spec RoleSpec)
 	if err != nil {
 		return Role{}, err
 	}
+	if err := s.checkBoundary(ctx, account, spec.Boundary); err != nil {
+		return Role{}, err
+	}
 	present, err := s.opts.Store.Roles(ctx, account)
 	if err := cmp.Or(err, checkQuota(len(present), maxRoles, "RolesPerAccount")); err != nil {
 		return Role{}, err
@@ -57,9 +61,9 @@ func (s *Service) CreateRole(ctx context.Context, account string, spec RoleSpec)
 	}
 	r := Role{
 		Account: account, Name: spec.Name, Path: spec.Path, ID: s.newID("AROA"), Trust: bound,
-		Description: spec.Description, MaxSession: spec.MaxSession, Created: s.stamp(), Tags: tags,
+		Description: spec.Description, MaxSession: spec.MaxSession, Created: s.stamp(), Tags: tags, Boundary: spec.Boundary,
 	}
-	err = s.opts.Store.CreateRole(ctx, r)
+	err = scope(spec.Boundary, s.opts.Store.CreateRole(ctx, r))
 	r.Trust = trust
 	return r, err
 }
@@ -149,7 +153,7 @@ func (s *Service) UpdateRole(ctx context.Context, account, name string, u RoleUp
 		if u.MaxSession != nil {
 			r.MaxSession = *u.MaxSession
 		}
-		return RoleSpec{r.Name, r.Path, r.Trust, r.Description, r.MaxSession, nil}.validate()
+		return RoleSpec{Name: r.Name, Path: r.Path, Trust: r.Trust, Description: r.Description, MaxSession: r.MaxSession}.validate()
 	})
 }
 

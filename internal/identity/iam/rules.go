@@ -13,6 +13,7 @@ import (
 const (
 	maxUsers       = 5000
 	maxRoles       = 1000
+	maxProfiles    = 1000
 	maxManaged     = 1500 // managed policies of an account
 	maxAttached    = 10   // of one owner
 	maxVersions    = 5    // of one managed policy
@@ -46,6 +47,8 @@ func checkName(field, name string, most int) error {
 func checkRole(name string) error { return checkName("roleName", name, maxNameLen) }
 
 func checkUser(name string) error { return checkName("userName", name, maxNameLen) }
+
+func checkProfile(name string) error { return checkName("instanceProfileName", name, maxPolicyName) }
 
 func checkPolicy(name string) error { return checkName("policyName", name, maxPolicyName) }
 

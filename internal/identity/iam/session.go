@@ -30,13 +30,16 @@ type session struct {
 	Issued  int64 // Unix seconds
 	Expires int64
 
-	// From GetSessionToken: the long-lived key, on which the session depends.
+	// From GetSessionToken and GetFederationToken: the long-lived key, on which the
+	// session depends.
 	KeyID string
+	// From GetFederationToken: whether Name is a federated user's.
+	Federated bool
 
 	// From AssumeRole.
 	Account, Role string
 	RoleID        string // differs if the role was deleted and created again
-	Name          string // RoleSessionName
+	Name          string // RoleSessionName, or of the federated user
 	Policy        string // session policy, or empty
 	PolicyARNs    []string
 }
@@ -127,9 +130,9 @@ func (s *Service) userPrincipal(ctx context.Context, account, name string) (Prin
 	if err != nil {
 		return Principal{}, gone(err)
 	}
-	documents, err := s.policiesOf(ctx, UserOwner(account, name))
+	may, err := s.policiesOf(ctx, UserOwner(account, name))
 	return Principal{
-		Account: account, ARN: s.ARNOfUser(u), Kind: User, ID: u.ID, Name: u.Name, tags: u.Tags, policies: documents,
+		Account: account, ARN: s.ARNOfUser(u), Kind: User, ID: u.ID, Name: u.Name, tags: u.Tags, permissions: may,
 	}, gone(err)
 }
 
@@ -147,6 +150,9 @@ func (s *Service) sessionPrincipal(ctx context.Context, of session) (Principal, 
 	if of.KeyID != "" {
 		p, _, err := s.lookupKey(ctx, of.KeyID)
 		p.keyID = ""
+		if err == nil && of.Federated {
+			return s.federated(ctx, p, of)
+		}
 		return p, err
 	}
 	role, err := s.role(ctx, of.Account, of.Role)
@@ -168,16 +174,16 @@ func (s *Service) sessionPrincipal(ctx context.Context, of session) (Principal, 
 // rolePrincipal returns a session of a role, with the permissions that the role's
 // policies give it now.
 func (s *Service) rolePrincipal(ctx context.Context, role Role, name string) (Principal, error) {
-	documents, err := s.policiesOf(ctx, RoleOwner(role.Account, role.Name))
+	may, err := s.policiesOf(ctx, RoleOwner(role.Account, role.Name))
 	return Principal{
-		Account:  role.Account,
-		ARN:      s.sessionARN(role, name),
-		Kind:     RoleSession,
-		ID:       role.ID + ":" + name,
-		Name:     role.Name,
-		source:   s.ARN(role),
-		policies: documents,
-		tags:     role.Tags,
+		Account:     role.Account,
+		ARN:         s.sessionARN(role, name),
+		Kind:        RoleSession,
+		ID:          role.ID + ":" + name,
+		Name:        role.Name,
+		source:      s.ARN(role),
+		permissions: may,
+		tags:        role.Tags,
 	}, err
 }
 
@@ -208,7 +214,7 @@ func (s *Service) sessionPolicies(ctx context.Context, of session) ([]policy.Doc
 	for _, text := range texts {
 		d, err := s.documents.Parse(text, policy.Identity)
 		if err != nil {
-			return nil, fmt.Errorf("iam: session policy of role %s: %w", of.Role, err)
+			return nil, fmt.Errorf("iam: session policy of %s%s: %w", of.Role, of.Name, err)
 		}
 		list = append(list, d)
 	}

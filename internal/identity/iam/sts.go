@@ -41,24 +41,34 @@ type RoleCall struct {
 }
 
 func (call RoleCall) validate() error {
-	const form = "1 validation error detected: Value at '%s' failed to satisfy constraint: Member must satisfy regular expression pattern: %s"
 	switch {
 	case !sessionNameForm.MatchString(call.SessionName):
-		return &ValidationError{fmt.Sprintf(form, "roleSessionName", `[\w+=,.@-]{2,64}`)}
+		return &ValidationError{fmt.Sprintf(badForm, "roleSessionName", `[\w+=,.@-]{2,64}`)}
 	case call.ExternalID != "" && (len(call.ExternalID) < 2 || len(call.ExternalID) > 1224 || !externalIDForm.MatchString(call.ExternalID)):
-		return &ValidationError{fmt.Sprintf(form, "externalId", `[\w+=,.@:\/-]{2,1224}`)}
+		return &ValidationError{fmt.Sprintf(badForm, "externalId", `[\w+=,.@:\/-]{2,1224}`)}
 	case call.Life != nil && (*call.Life < minLife || *call.Life > maxSession):
 		return &ValidationError{"1 validation error detected: Value at 'durationSeconds' failed to satisfy constraint: Member must be between 900 and 43200"}
-	case len(call.Policy) > maxSessionPolicy:
+	}
+	return checkSessionPolicies(call.Policy, call.PolicyARNs)
+}
+
+const (
+	badForm      = "1 validation error detected: Value at '%s' failed to satisfy constraint: Member must satisfy regular expression pattern: %s"
+	badTokenLife = "1 validation error detected: Value at 'durationSeconds' failed to satisfy constraint: Member must be between 900 and 129600"
+)
+
+// checkSessionPolicies checks a session policy, or none, and the ARNs of managed ones.
+func checkSessionPolicies(document string, arns []string) error {
+	switch {
+	case len(document) > maxSessionPolicy:
 		return &ValidationError{fmt.Sprintf("1 validation error detected: Value at 'policy' failed to satisfy constraint: Member must have length less than or equal to %d", maxSessionPolicy)}
-	case len(call.PolicyARNs) > maxSessionARNs:
+	case len(arns) > maxSessionARNs:
 		return &ValidationError{fmt.Sprintf("1 validation error detected: Value at 'policyArns' failed to satisfy constraint: Member must have length less than or equal to %d", maxSessionARNs)}
+	case document == "":
+		return nil
 	}
-	if call.Policy != "" {
-		_, _, err := policy.Accept(call.Policy, policy.Session)
-		return err
-	}
-	return nil
+	_, _, err := policy.Accept(document, policy.Session)
+	return err
 }
 
 // RoleCredentials are the credentials of a session of a role.
@@ -83,13 +93,16 @@ func (s *Service) AssumeRole(ctx context.Context, call RoleCall) (RoleCredential
 	if err := call.validate(); err != nil {
 		return RoleCredentials{}, err
 	}
-	if call.Caller.Kind == Root {
+	switch call.Caller.Kind {
+	case Root:
 		return RoleCredentials{}, ErrRootAssumes
+	case FederatedUser: // as at AWS, which gives them nothing of STS but GetCallerIdentity
+		return RoleCredentials{}, call.denied(policy.NoMatch, IdentityBased)
 	}
 	role, err := s.role(ctx, account, name)
 	_, impossible := errors.AsType[*ValidationError](err)
 	if impossible || errors.Is(err, ErrNotFound) || err == nil && role.Path != path {
-		return RoleCredentials{}, call.denied(policy.NoMatch)
+		return RoleCredentials{}, call.denied(policy.NoMatch, IdentityBased)
 	}
 	if err != nil {
 		return RoleCredentials{}, err
@@ -134,17 +147,17 @@ func (s *Service) admit(ctx context.Context, role Role, call RoleCall) error {
 	sameAccount := call.Caller.Account == role.Account
 	switch {
 	case own == policy.Deny || theirs == policy.Deny:
-		return call.denied(policy.Deny)
-	case theirs == policy.Allow && sameAccount && !call.Caller.limited:
+		return call.denied(policy.Deny, verdict.By)
+	case theirs == policy.Allow && sameAccount && verdict.Beyond == "":
 		return nil
 	case theirs != policy.NoMatch && own == policy.Allow:
 		return nil
 	}
-	return call.denied(policy.NoMatch)
+	return call.denied(policy.NoMatch, verdict.By)
 }
 
-func (call RoleCall) denied(d policy.Decision) error {
-	return &DeniedError{Principal: call.Caller.ARN, Action: assumeRole, Resource: shorten(call.RoleARN), Explicit: d == policy.Deny}
+func (call RoleCall) denied(d policy.Decision, by PolicyType) error {
+	return &DeniedError{Principal: call.Caller.ARN, Action: assumeRole, Resource: shorten(call.RoleARN), Explicit: d == policy.Deny, By: by}
 }
 
 func (call RoleCall) life(role Role) (time.Duration, error) {
@@ -181,7 +194,7 @@ func (s *Service) SessionToken(p Principal, life *time.Duration) (Credentials, e
 	case p.keyID == "":
 		return Credentials{}, ErrSessionAsks
 	case asked < minLife || asked > maxTokenLife:
-		return Credentials{}, &ValidationError{"1 validation error detected: Value at 'durationSeconds' failed to satisfy constraint: Member must be between 900 and 129600"}
+		return Credentials{}, &ValidationError{badTokenLife}
 	}
 	if p.Kind == Root {
 		asked = min(asked, maxRootTokenLife)
