@@ -27,8 +27,12 @@ type RoleSpec struct {
 }
 
 func (r RoleSpec) validate() error {
-	if r.MaxSession < minSession || r.MaxSession > maxSession {
-		return &ValidationError{"Value at 'maxSessionDuration' failed to satisfy constraint: Member must be between 3600 and 43200"}
+	const bound = "1 validation error detected: Value at 'maxSessionDuration' failed to satisfy constraint: Member must have value "
+	switch {
+	case r.MaxSession < minSession:
+		return &ValidationError{bound + "greater than or equal to 3600"}
+	case r.MaxSession > maxSession:
+		return &ValidationError{bound + "less than or equal to 43200"}
 	}
 	return cmp.Or(checkRole(r.Name), checkPath(r.Path), checkDescription(r.Description), checkTrust(r.Trust), tag.Validate(r.Tags))
 }

@@ -38,8 +38,14 @@ var (
 )
 
 func checkName(field, name string, most int) error {
-	if len(name) < 1 || len(name) > most || !nameForm.MatchString(name) {
-		return &ValidationError{fmt.Sprintf("The specified value for %s is invalid. It must contain only alphanumeric characters and/or the following: +=,.@_- and have 1 to %d of them", field, most)}
+	const length = "1 validation error detected: Value at '%s' failed to satisfy constraint: Member must have length %s than or equal to %d"
+	switch {
+	case name == "":
+		return &ValidationError{fmt.Sprintf(length, field, "greater", 1)}
+	case len(name) > most:
+		return &ValidationError{fmt.Sprintf(length, field, "less", most)}
+	case !nameForm.MatchString(name):
+		return &ValidationError{"The specified value for " + field + " is invalid. It must contain only alphanumeric characters and/or the following: +=,.@_-"}
 	}
 	return nil
 }
@@ -62,14 +68,18 @@ func (o Owner) check() error {
 
 func checkPath(path string) error {
 	if len(path) > maxPathLen || !pathForm.MatchString(path) {
-		return &ValidationError{"The specified value for path is invalid. It must begin and end with / and contain only ASCII characters."}
+		return &ValidationError{"The specified value for path is invalid. It must begin and end with / and contain only alphanumeric characters and/or / characters."}
 	}
 	return nil
 }
 
 func checkDescription(text string) error {
-	if utf8.RuneCountInString(text) > maxDescription || !textForm.MatchString(text) {
-		return &ValidationError{fmt.Sprintf("Value at 'description' failed to satisfy constraint: Member must have at most %d Latin characters", maxDescription)}
+	const failed = "1 validation error detected: Value at 'description' failed to satisfy constraint: Member must "
+	switch {
+	case utf8.RuneCountInString(text) > maxDescription:
+		return &ValidationError{fmt.Sprintf(failed+"have length less than or equal to %d", maxDescription)}
+	case !textForm.MatchString(text):
+		return &ValidationError{failed + `satisfy regular expression pattern: [\u0009\u000A\u000D\u0020-\u007E\u00A1-\u00FF]*`}
 	}
 	return nil
 }
