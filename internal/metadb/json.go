@@ -36,6 +36,7 @@ const (
 	policyTags       jsonColumn[tag.Set]             = "iam_managed_policies.tags"
 	policyVersions   jsonColumn[[]iam.Version]       = "iam_managed_policies.versions"
 	keyTags          jsonColumn[tag.Set]             = "kms_keys.tags"
+	keyRotations     jsonColumn[[]kms.Rotation]      = "kms_keys.rotations"
 	grantContent     jsonColumn[kms.Grant]           = "kms_grants.content"
 	outboxDetail     jsonColumn[outbox.Detail]       = "outbox.detail"
 

@@ -38,6 +38,7 @@ func TestJSONColumns(t *testing.T) {
 	golden(t, policyTags, tags)
 	golden(t, policyVersions, `[{"Number":1,"Document":"a","Created":`+when+`}]`)
 	golden(t, keyTags, tags)
+	golden(t, keyRotations, `[{"At":`+when+`,"Type":"a","Wrapped":"AQ=="}]`)
 	golden(t, grantContent, `{"Key":{"Account":"a","Region":"b","ID":"c"},"ID":"d","Name":"e","Grantee":"f","Retiring":"g","Issuer":"h","Operations":["i"],`+
 		`"Equals":{"j":"k"},"Subset":{"l":"m"},"Created":`+when+`}`)
 	const (
