@@ -43,7 +43,7 @@ func (s *service) served(t *testing.T, to map[string]bool) {
 }
 
 // newer are the actions that Debian's AWS CLI does not know yet.
-var newer = []string{"EnableImageDeregistrationProtection", "DisableImageDeregistrationProtection"}
+var newer = []string{"EnableImageDeregistrationProtection", "DisableImageDeregistrationProtection", "ListKeyRotations", "RotateKeyOnDemand"}
 
 // nobodys are the actions about what nobody has, which therefore never succeed.
 var nobodys = []string{"GetLoginProfile", "DeleteLoginProfile"}
