@@ -3,6 +3,7 @@ package iam
 import (
 	"crypto/sha256"
 	"encoding/base32"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -31,6 +32,13 @@ func allowAny(actions string) string {
 // beside them; ReadOnlyAccess is reduced to the services that are here. The names
 // include the path.
 func awsPolicies() map[string]awsManaged {
+	list := policiesOfPeople()
+	maps.Copy(list, policiesOfPipelines())
+	return list
+}
+
+// policiesOfPeople are those by what their users do.
+func policiesOfPeople() map[string]awsManaged {
 	return map[string]awsManaged{
 		"AdministratorAccess": {"Provides full access to AWS services and resources.", []string{allowAny("*")}},
 		"PowerUserAccess": {
@@ -82,6 +90,12 @@ func awsPolicies() map[string]awsManaged {
 			[]string{allowAny("kms:CreateAlias kms:CreateKey kms:DeleteAlias kms:Describe* kms:GenerateRandom kms:Get* kms:List* " +
 				"kms:TagResource kms:UntagResource iam:ListGroups iam:ListRoles iam:ListUsers")},
 		},
+	}
+}
+
+// policiesOfPipelines are those of the roles that import and build images.
+func policiesOfPipelines() map[string]awsManaged {
+	return map[string]awsManaged{
 		"AmazonSSMManagedInstanceCore": {
 			"The policy for Amazon EC2 Role to enable AWS Systems Manager service core functionality.",
 			[]string{
