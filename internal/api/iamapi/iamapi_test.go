@@ -230,6 +230,7 @@ func TestErrors(t *testing.T) {
 		in         sdk.CreateRoleInput
 	}{
 		{"malformed trust", "MalformedPolicyDocument", 400, sdk.CreateRoleInput{AssumeRolePolicyDocument: aws.String("{")}},
+		{"no trust", "ValidationError", 400, sdk.CreateRoleInput{AssumeRolePolicyDocument: aws.String("")}},
 		{"trust with a resource", "MalformedPolicyDocument", 400, sdk.CreateRoleInput{AssumeRolePolicyDocument: aws.String(rights)}},
 		{"long trust", "LimitExceeded", 409, sdk.CreateRoleInput{AssumeRolePolicyDocument: aws.String(strings.Replace(trust, "vmimport", strings.Repeat("x", 2048), 1))}},
 		{"name", "ValidationError", 400, sdk.CreateRoleInput{RoleName: aws.String("a b"), AssumeRolePolicyDocument: aws.String(trust)}},

@@ -127,6 +127,7 @@ func TestTexts(t *testing.T) {
 		{"EnableKeyRotation", `{` + key + `,"RotationPeriodInDays":0}`, "ValidationException", "greater than or equal to 90"},
 		{"ListKeys", `{"Limit":1001}`, "ValidationException", of + "'1001' at 'limit' failed to satisfy constraint: Member must have value less than or equal to 1000"},
 		{"ListKeyRotations", `{` + key + `,"IncludeKeyMaterial":"SOME"}`, "ValidationException", "Member must satisfy enum value set: [ALL_KEY_MATERIAL, ROTATIONS_ONLY]"},
+		{"CreateKey", `{"KeySpec":"FOO"}`, "ValidationException", of + "'FOO' at 'keySpec' failed to satisfy constraint: Member must satisfy enum value set: [ECC_NIST_EDWARDS25519, ECC_NIST_P256,"},
 		{"PutKeyPolicy", `{` + key + `,"Policy":"{\"Version\":\"2012-10-17\",\"Statement\":{\"Effect\":\"Allow\",\"Principal\":{\"AWS\":\"ann\"},\"Action\":\"kms:*\",\"Resource\":\"*\"}}"}`, "MalformedPolicyDocumentException", "Policy contains a statement with one or more invalid principals."},
 		{"DeriveSharedSecret", `{}`, "UnsupportedOperationException", "The operation DeriveSharedSecret is not supported."},
 		{"Nope", `{}`, "UnknownOperationException", ""},

@@ -2,6 +2,8 @@ package iam_test
 
 import (
 	"context"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"strings"
 	"testing"
@@ -9,6 +11,7 @@ import (
 
 	"github.com/diskport/diskport/internal/identity/iam"
 	"github.com/diskport/diskport/internal/identity/policy"
+	"github.com/diskport/diskport/internal/identity/secret"
 	"github.com/diskport/diskport/internal/identity/sigv4"
 )
 
@@ -271,6 +274,24 @@ func rootOf(t *testing.T, s *iam.Service) iam.Principal {
 	return key(t, s, "AKIAROOT")
 }
 
+// versionOf opens a session token.
+func versionOf(t *testing.T, token, keyID string) int {
+	t.Helper()
+	wrapped, err := base64.StdEncoding.DecodeString(token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain, err := masterKey(t, 7).For(secret.SessionTokens).Unwrap(wrapped, []byte("diskport:session-token:"+keyID))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var of struct{ Version int }
+	if err := json.Unmarshal(plain, &of); err != nil {
+		t.Fatal(err)
+	}
+	return of.Version
+}
+
 func TestFederationRefusals(t *testing.T) {
 	s, _ := service(t)
 	ctx := t.Context()
@@ -321,6 +342,9 @@ func TestFederationRefusals(t *testing.T) {
 	}
 	if c, err := s.FederationToken(ctx, iam.FederationCall{Caller: rootOf(t, s), Name: "guest"}); err != nil || c.Expires.After(now.Add(time.Hour)) {
 		t.Errorf("root's lasts until %v, %v", c.Expires, err)
+	}
+	if first := versionOf(t, made.SessionToken, made.AccessKeyID); first != 2 {
+		t.Errorf("a node that knows no federated users would take their token, of version %d, for the user's", first)
 	}
 	if err := s.DeleteAccessKey(ctx, account, "ann", id); err != nil {
 		t.Fatal(err)

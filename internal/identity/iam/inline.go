@@ -11,7 +11,7 @@ import (
 // PutInline adds an inline policy to an owner, or replaces it. It fails with
 // *policy.SyntaxError if the document is not a valid policy.
 func (s *Service) PutInline(ctx context.Context, o Owner, p Policy) error {
-	if err := checkPolicy(p.Name); err != nil {
+	if err := cmp.Or(checkPolicy(p.Name), checkDocument(p.Document, policy.Identity)); err != nil {
 		return err
 	}
 	most := maxRoleInline

@@ -89,6 +89,9 @@ func checkDescription(text string) error {
 // *LimitError. The quotas ignore white space inside strings too, which is stored,
 // so the stored text also has a limit in bytes.
 func accept(document string, kind policy.Kind, most int, quota string) (string, error) {
+	if err := checkDocument(document, kind); err != nil {
+		return "", err
+	}
 	_, canonical, err := policy.Accept(document, kind)
 	if err != nil {
 		return "", err
@@ -97,6 +100,18 @@ func accept(document string, kind policy.Kind, most int, quota string) (string, 
 		return "", &LimitError{fmt.Sprintf("Cannot exceed quota for %s: %d", quota, most)}
 	}
 	return canonical, nil
+}
+
+// checkDocument refuses a document that is missing.
+func checkDocument(document string, kind policy.Kind) error {
+	field := "policyDocument"
+	if kind == policy.Trust {
+		field = "assumeRolePolicyDocument"
+	}
+	if document == "" {
+		return &ValidationError{"1 validation error detected: Value at '" + field + "' failed to satisfy constraint: Member must have length greater than or equal to 1"}
+	}
+	return nil
 }
 
 // acceptTrust is accept for a trust policy.

@@ -44,18 +44,28 @@ type session struct {
 	PolicyARNs    []string
 }
 
+// A federated user's token has a version of its own: a node that does not know it must not
+// take it for the token of the user who asked for it, who may do more.
 const (
-	sessionVersion = 1
-	maxToken       = 16 << 10 // characters; ours are below 5,000
+	sessionVersion   = 1
+	federatedVersion = 2
+	maxToken         = 16 << 10 // characters; ours are below 5,000
 )
 
 func sessionPurpose(keyID string) []byte { return []byte("diskport:session-token:" + keyID) }
+
+func (of session) version() int {
+	if of.Federated {
+		return federatedVersion
+	}
+	return sessionVersion
+}
 
 // mint makes the credentials of a session that starts now.
 func (s *Service) mint(of session, life time.Duration) (Credentials, error) {
 	now := s.stamp()
 	c := Credentials{AccessKeyID: "ASIA" + s.random(16), Secret: s.newSecret(), Expires: now.Add(life)}
-	of.Version, of.Secret = sessionVersion, []byte(c.Secret.Reveal())
+	of.Version, of.Secret = of.version(), []byte(c.Secret.Reveal())
 	of.Issued, of.Expires = now.Unix(), c.Expires.Unix()
 	plain, err := json.Marshal(of)
 	if err != nil {
@@ -75,7 +85,7 @@ func (s *Service) open(keyID, token string) (of session, err error) {
 		return of, ErrUnknownKey
 	}
 	plain, err := s.opts.Tokens.Unwrap(wrapped, sessionPurpose(keyID))
-	if err != nil || json.Unmarshal(plain, &of) != nil || of.Version != sessionVersion {
+	if err != nil || json.Unmarshal(plain, &of) != nil || of.Version != of.version() {
 		return of, ErrUnknownKey
 	}
 	if s.opts.Now().Unix() >= of.Expires {

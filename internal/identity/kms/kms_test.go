@@ -185,7 +185,7 @@ func TestWhatCanBeCreated(t *testing.T) {
 		{"RSA_2048", "ENCRYPT_DECRYPT", nil}, {"RSA_3072", "SIGN_VERIFY", nil}, {"RSA_4096", "SIGN_VERIFY", nil},
 		{"ECC_NIST_P256", "KEY_AGREEMENT", nil}, {"HMAC_256", "GENERATE_VERIFY_MAC", nil},
 		{"RSA_2048", "", kms.ErrValidation}, {"HMAC_256", "ENCRYPT_DECRYPT", kms.ErrValidation},
-		{"", "SIGN_VERIFY", kms.ErrValidation}, {"AES_17", "", kms.ErrUnsupported},
+		{"", "SIGN_VERIFY", kms.ErrValidation}, {"AES_17", "", kms.ErrValidation}, {"SM2", "SIGN_VERIFY", kms.ErrUnsupported},
 	} {
 		k, err := b.CreateKey(t.Context(), root(account), kms.KeySpec{Spec: c.spec, Usage: c.usage})
 		if !errors.Is(err, c.want) {

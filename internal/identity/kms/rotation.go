@@ -31,19 +31,26 @@ func (k Key) MaterialID(version int) string {
 
 // rotatable returns nil if keys such as k can be rotated.
 func (k Key) rotatable() error {
-	switch {
-	case k.Spec != Symmetric:
-		return failed(ErrUnsupported, "You cannot perform this operation on an asymmetric or HMAC key.")
-	case k.Origin != FromKMS:
+	if err := k.symmetric(); err != nil {
+		return err
+	}
+	if k.Origin != FromKMS {
 		return failed(ErrUnsupported, "%s origin is %s which is not valid for this operation.", k.ARN(), k.Origin)
 	}
 	return nil
 }
 
+func (k Key) symmetric() error {
+	if k.Spec != Symmetric {
+		return failed(ErrUnsupported, "You cannot perform this operation on an asymmetric or HMAC key.")
+	}
+	return nil
+}
+
 // Rotates reports whether k is rotated automatically: as at AWS, not while its deletion
-// is pending. It fails for keys that can't be rotated.
+// is pending. It fails for keys that are not symmetric.
 func (k Key) Rotates() (bool, error) {
-	return k.RotationPeriod > 0 && k.State != PendingDeletion, k.rotatable()
+	return k.RotationPeriod > 0 && k.State != PendingDeletion, k.symmetric()
 }
 
 // rotateEvery makes k be rotated automatically, days after a time and every days then.
