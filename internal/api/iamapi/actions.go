@@ -117,8 +117,11 @@ func seconds(n *int64) *time.Duration {
 		return nil
 	}
 	d := time.Duration(*n) * time.Second
-	if *n < 0 || *n > 1e6 {
-		d = -1 // out of range, without an overflow
+	switch { // out of range, without an overflow
+	case *n < 0:
+		d = -1
+	case *n > 1e6:
+		d = 1e6 * time.Second
 	}
 	return &d
 }

@@ -1,6 +1,7 @@
 package iam
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,10 +29,7 @@ func (call FederationCall) validate() error {
 	if !federatedName.MatchString(call.Name) {
 		return &ValidationError{fmt.Sprintf(badForm, "name", `[\w+=,.@-]*`)}
 	}
-	if call.Life != nil && (*call.Life < minLife || *call.Life > maxTokenLife) {
-		return &ValidationError{badTokenLife}
-	}
-	return checkSessionPolicies(call.Policy, call.PolicyARNs)
+	return cmp.Or(checkLife(call.Life, maxTokenLife), checkSessionPolicies(call.Policy, call.PolicyARNs))
 }
 
 // FederatedARN returns the ARN of a federated user.

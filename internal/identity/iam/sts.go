@@ -1,6 +1,7 @@
 package iam
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -46,16 +47,26 @@ func (call RoleCall) validate() error {
 		return &ValidationError{fmt.Sprintf(badForm, "roleSessionName", `[\w+=,.@-]{2,64}`)}
 	case call.ExternalID != "" && (len(call.ExternalID) < 2 || len(call.ExternalID) > 1224 || !externalIDForm.MatchString(call.ExternalID)):
 		return &ValidationError{fmt.Sprintf(badForm, "externalId", `[\w+=,.@:\/-]{2,1224}`)}
-	case call.Life != nil && (*call.Life < minLife || *call.Life > maxSession):
-		return &ValidationError{"1 validation error detected: Value at 'durationSeconds' failed to satisfy constraint: Member must be between 900 and 43200"}
 	}
-	return checkSessionPolicies(call.Policy, call.PolicyARNs)
+	return cmp.Or(checkLife(call.Life, maxSession), checkSessionPolicies(call.Policy, call.PolicyARNs))
 }
 
-const (
-	badForm      = "1 validation error detected: Value at '%s' failed to satisfy constraint: Member must satisfy regular expression pattern: %s"
-	badTokenLife = "1 validation error detected: Value at 'durationSeconds' failed to satisfy constraint: Member must be between 900 and 129600"
-)
+// checkLife refuses a duration, unless it is nil, below the least or above the most that
+// a session may last.
+func checkLife(life *time.Duration, most time.Duration) error {
+	const text = "1 validation error detected: Value at 'durationSeconds' failed to satisfy constraint: Member must have value %s than or equal to %d"
+	switch {
+	case life == nil:
+		return nil
+	case *life < minLife:
+		return &ValidationError{fmt.Sprintf(text, "greater", minLife/time.Second)}
+	case *life > most:
+		return &ValidationError{fmt.Sprintf(text, "less", most/time.Second)}
+	}
+	return nil
+}
+
+const badForm = "1 validation error detected: Value at '%s' failed to satisfy constraint: Member must satisfy regular expression pattern: %s"
 
 // checkSessionPolicies checks a session policy, or none, and the ARNs of managed ones.
 func checkSessionPolicies(document string, arns []string) error {
@@ -186,15 +197,15 @@ func (of session) packed() int {
 // only as long as the long-lived key that p used. A session can't ask for another
 // session.
 func (s *Service) SessionToken(p Principal, life *time.Duration) (Credentials, error) {
+	if p.keyID == "" {
+		return Credentials{}, ErrSessionAsks
+	}
+	if err := checkLife(life, maxTokenLife); err != nil {
+		return Credentials{}, err
+	}
 	asked := defaultTokenLife
 	if life != nil {
 		asked = *life
-	}
-	switch {
-	case p.keyID == "":
-		return Credentials{}, ErrSessionAsks
-	case asked < minLife || asked > maxTokenLife:
-		return Credentials{}, &ValidationError{badTokenLife}
 	}
 	if p.Kind == Root {
 		asked = min(asked, maxRootTokenLife)
