@@ -43,7 +43,10 @@ func (s *service) served(t *testing.T, to map[string]bool) {
 }
 
 // newer are the actions that Debian's AWS CLI does not know yet.
-var newer = []string{"EnableImageDeregistrationProtection", "DisableImageDeregistrationProtection"}
+var newer = []string{"EnableImageDeregistrationProtection", "DisableImageDeregistrationProtection", "ListKeyRotations", "RotateKeyOnDemand"}
+
+// nobodys are the actions about what nobody has, which therefore never succeed.
+var nobodys = []string{"GetLoginProfile", "DeleteLoginProfile"}
 
 // TestEveryAction calls every action of the service, with the AWS CLI and nothing
 // else. Then it reads from the service's metrics which actions were called: one
@@ -74,7 +77,7 @@ func TestEveryAction(t *testing.T) {
 	stuck.served(t, served)
 	for service, names := range built() {
 		for _, name := range names {
-			if !served[service+":"+name] && !slices.Contains(newer, name) {
+			if !served[service+":"+name] && !slices.Contains(newer, name) && !slices.Contains(nobodys, name) {
 				t.Errorf("no command was for %s %s", service, name)
 			}
 		}

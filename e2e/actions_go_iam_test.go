@@ -61,6 +61,33 @@ func (s *service) askRoles(t *testing.T) {
 	says(t, "[] false [] false", profiles.InstanceProfiles, profiles.IsTruncated, aliases.AccountAliases, aliases.IsTruncated)
 }
 
+// askProfiles puts the role walked into an instance profile and takes it out again, and
+// bounds it for a while.
+func (s *service) askProfiles(t *testing.T) {
+	ctx, name, role := t.Context(), aws.String("profile"), aws.String("walked")
+	made := must(s.IAM.CreateInstanceProfile(ctx, &iam.CreateInstanceProfileInput{InstanceProfileName: name, Tags: iamTags("a", "b")}))(t).InstanceProfile
+	says(t, accountARN+"instance-profile/profile [a] []", made.Arn, each(made.Tags, iamKey), made.Roles)
+	must(s.IAM.AddRoleToInstanceProfile(ctx, &iam.AddRoleToInstanceProfileInput{InstanceProfileName: name, RoleName: role}))(t)
+	got := must(s.IAM.GetInstanceProfile(ctx, &iam.GetInstanceProfileInput{InstanceProfileName: name}))(t).InstanceProfile
+	says(t, "[walked]", each(got.Roles, func(r types.Role) *string { return r.RoleName }))
+	profile := func(p types.InstanceProfile) *string { return p.InstanceProfileName }
+	says(t, "[profile] [profile]", each(must(s.IAM.ListInstanceProfiles(ctx, &iam.ListInstanceProfilesInput{}))(t).InstanceProfiles, profile),
+		each(must(s.IAM.ListInstanceProfilesForRole(ctx, &iam.ListInstanceProfilesForRoleInput{RoleName: role}))(t).InstanceProfiles, profile))
+	must(s.IAM.TagInstanceProfile(ctx, &iam.TagInstanceProfileInput{InstanceProfileName: name, Tags: iamTags("c", "d")}))(t)
+	must(s.IAM.UntagInstanceProfile(ctx, &iam.UntagInstanceProfileInput{InstanceProfileName: name, TagKeys: []string{"a"}}))(t)
+	says(t, "[c]", each(must(s.IAM.ListInstanceProfileTags(ctx, &iam.ListInstanceProfileTagsInput{InstanceProfileName: name}))(t).Tags, iamKey))
+	refused(s.IAM.DeleteRole(ctx, &iam.DeleteRoleInput{RoleName: role}))(t, "DeleteConflict")
+	must(s.IAM.RemoveRoleFromInstanceProfile(ctx, &iam.RemoveRoleFromInstanceProfileInput{InstanceProfileName: name, RoleName: role}))(t)
+	must(s.IAM.DeleteInstanceProfile(ctx, &iam.DeleteInstanceProfileInput{InstanceProfileName: name}))(t)
+	refused(s.IAM.GetInstanceProfile(ctx, &iam.GetInstanceProfileInput{InstanceProfileName: name}))(t, "NoSuchEntity")
+
+	limit := aws.String("arn:aws:iam::aws:policy/PowerUserAccess")
+	must(s.IAM.PutRolePermissionsBoundary(ctx, &iam.PutRolePermissionsBoundaryInput{RoleName: role, PermissionsBoundary: limit}))(t)
+	says(t, *limit, must(s.IAM.GetRole(ctx, &iam.GetRoleInput{RoleName: role}))(t).Role.PermissionsBoundary.PermissionsBoundaryArn)
+	must(s.IAM.DeleteRolePermissionsBoundary(ctx, &iam.DeleteRolePermissionsBoundaryInput{RoleName: role}))(t)
+	says(t, "e", must(s.IAM.UpdateRoleDescription(ctx, &iam.UpdateRoleDescriptionInput{RoleName: role, Description: aws.String("e")}))(t).Role.Description)
+}
+
 // askPolicies attaches a policy to the role walked, and deletes both.
 func (s *service) askPolicies(t *testing.T) {
 	ctx, role, user := t.Context(), aws.String("walked"), aws.String("attached")
@@ -134,6 +161,17 @@ func (s *service) askUsers(t *testing.T) {
 		must(s.IAM.ListSSHPublicKeys(ctx, &iam.ListSSHPublicKeysInput{UserName: user}))(t).SSHPublicKeys,
 		must(s.IAM.ListSigningCertificates(ctx, &iam.ListSigningCertificatesInput{UserName: user}))(t).Certificates)
 
+	says(t, "[] [] [] []",
+		must(s.IAM.ListMFADevices(ctx, &iam.ListMFADevicesInput{}))(t).MFADevices,
+		must(s.IAM.ListServiceSpecificCredentials(ctx, &iam.ListServiceSpecificCredentialsInput{UserName: user}))(t).ServiceSpecificCredentials,
+		must(s.IAM.ListVirtualMFADevices(ctx, &iam.ListVirtualMFADevicesInput{}))(t).VirtualMFADevices,
+		must(s.IAM.ListGroups(ctx, &iam.ListGroupsInput{}))(t).Groups)
+	refused(s.IAM.GetLoginProfile(ctx, &iam.GetLoginProfileInput{UserName: user}))(t, "NoSuchEntity")
+	refused(s.IAM.DeleteLoginProfile(ctx, &iam.DeleteLoginProfileInput{UserName: user}))(t, "NoSuchEntity")
+	must(s.IAM.PutUserPermissionsBoundary(ctx, &iam.PutUserPermissionsBoundaryInput{UserName: user, PermissionsBoundary: aws.String("arn:aws:iam::aws:policy/ReadOnlyAccess")}))(t)
+	says(t, "arn:aws:iam::aws:policy/ReadOnlyAccess", must(s.IAM.GetUser(ctx, &iam.GetUserInput{UserName: user}))(t).User.PermissionsBoundary.PermissionsBoundaryArn)
+	must(s.IAM.DeleteUserPermissionsBoundary(ctx, &iam.DeleteUserPermissionsBoundaryInput{UserName: user}))(t)
+
 	s.askAccessKeys(t, user)
 	refused(s.IAM.DeleteUser(ctx, &iam.DeleteUserInput{UserName: user}))(t, "DeleteConflict")
 	must(s.IAM.DeleteUserPolicy(ctx, &iam.DeleteUserPolicyInput{UserName: user, PolicyName: p}))(t)
@@ -156,7 +194,7 @@ func (s *service) askAccessKeys(t *testing.T, user *string) {
 	says(t, "2 Inactive Active", len(keys), keys[*spare.AccessKeyId], keys[*key.AccessKeyId])
 	refused(s.sts(*spare.AccessKeyId, *spare.SecretAccessKey, "").GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{}))(t, "InvalidClientTokenId")
 
-	s.askSTS(t, s.sts(*key.AccessKeyId, *key.SecretAccessKey, ""))
+	s.askSTS(t, s.sts(*key.AccessKeyId, *key.SecretAccessKey, ""), key.AccessKeyId)
 	used := must(s.IAM.GetAccessKeyLastUsed(ctx, &iam.GetAccessKeyLastUsedInput{AccessKeyId: key.AccessKeyId}))(t)
 	says(t, "walker sts "+region, used.UserName, used.AccessKeyLastUsed.ServiceName, used.AccessKeyLastUsed.Region)
 	for _, k := range []*types.AccessKey{spare, key} {
@@ -173,7 +211,7 @@ func (s *service) sts(id, secret, token string) *sts.Client {
 
 // askSTS assumes the role walked as the user walker, and asks for its identity each
 // time.
-func (s *service) askSTS(t *testing.T, user *sts.Client) {
+func (s *service) askSTS(t *testing.T, user *sts.Client, key *string) {
 	ctx := t.Context()
 	whoIs := func(c *ststypes.Credentials) string {
 		me := must(s.sts(*c.AccessKeyId, *c.SecretAccessKey, *c.SessionToken).GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{}))(t)
@@ -183,6 +221,10 @@ func (s *service) askSTS(t *testing.T, user *sts.Client) {
 	says(t, "000000000000 "+accountARN+"user/walker", me.Account, me.Arn)
 	session := must(user.GetSessionToken(ctx, &sts.GetSessionTokenInput{DurationSeconds: aws.Int32(900)}))(t)
 	says(t, accountARN+"user/walker", whoIs(session.Credentials))
+	guest := must(user.GetFederationToken(ctx, &sts.GetFederationTokenInput{Name: aws.String("guest"), Policy: aws.String(otherRights)}))(t)
+	const guestARN = "arn:aws:sts::000000000000:federated-user/guest"
+	says(t, guestARN+" 000000000000:guest "+guestARN, guest.FederatedUser.Arn, guest.FederatedUser.FederatedUserId, whoIs(guest.Credentials))
+	says(t, "000000000000", must(user.GetAccessKeyInfo(ctx, &sts.GetAccessKeyInfoInput{AccessKeyId: key}))(t).Account)
 	in := &sts.AssumeRoleInput{RoleArn: aws.String(accountARN + "role/walked"), RoleSessionName: aws.String("walk")}
 	assumed := must(user.AssumeRole(ctx, in))(t)
 	const arn = "arn:aws:sts::000000000000:assumed-role/walked/walk"

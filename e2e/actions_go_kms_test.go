@@ -45,6 +45,7 @@ func (s *service) askKMS(t *testing.T) {
 	must(c.UntagResource(ctx, &kms.UntagResourceInput{KeyId: id, TagKeys: []string{"a"}}))(t)
 	says(t, "[c]", each(must(c.ListResourceTags(ctx, &kms.ListResourceTagsInput{KeyId: id}))(t).Tags, func(tag types.Tag) *string { return tag.TagKey }))
 	s.askToEncrypt(t, key, other)
+	s.askToRotate(t, id)
 
 	must(c.DisableKey(ctx, &kms.DisableKeyInput{KeyId: id}))(t)
 	refused(c.Encrypt(ctx, &kms.EncryptInput{KeyId: id, Plaintext: []byte("x")}))(t, "DisabledException")
@@ -58,6 +59,20 @@ func (s *service) askKMS(t *testing.T) {
 	now := must(c.DescribeKey(ctx, &kms.DescribeKeyInput{KeyId: key.Arn}))(t).KeyMetadata
 	says(t, "Disabled new", now.KeyState, now.Description)
 	s.discard(t, key, other)
+}
+
+func (s *service) askToRotate(t *testing.T, id *string) {
+	ctx, c := t.Context(), s.kms()
+	old := must(c.Encrypt(ctx, &kms.EncryptInput{KeyId: id, Plaintext: []byte("x")}))(t).CiphertextBlob
+	must(c.EnableKeyRotation(ctx, &kms.EnableKeyRotationInput{KeyId: id, RotationPeriodInDays: aws.Int32(90)}))(t)
+	status := must(c.GetKeyRotationStatus(ctx, &kms.GetKeyRotationStatusInput{KeyId: id}))(t)
+	says(t, "true 90", status.KeyRotationEnabled, status.RotationPeriodInDays)
+	must(c.RotateKeyOnDemand(ctx, &kms.RotateKeyOnDemandInput{KeyId: id}))(t)
+	says(t, "[ON_DEMAND]", each(must(c.ListKeyRotations(ctx, &kms.ListKeyRotationsInput{KeyId: id}))(t).Rotations, func(r types.RotationsListEntry) *string {
+		return aws.String(string(r.RotationType))
+	}))
+	says(t, "x", string(must(c.Decrypt(ctx, &kms.DecryptInput{CiphertextBlob: old}))(t).Plaintext))
+	must(c.DisableKeyRotation(ctx, &kms.DisableKeyRotationInput{KeyId: id}))(t)
 }
 
 // discard schedules keys to be deleted as soon as possible.
@@ -102,6 +117,7 @@ func (s *service) askGrants(t *testing.T) {
 	must(c.RevokeGrant(ctx, &kms.RevokeGrantInput{KeyId: key.KeyId, GrantId: made.GrantId}))(t)
 	says(t, "[]", list())
 	made = must(c.CreateGrant(ctx, in))(t)
+	says(t, "["+*made.GrantId+"]", each(must(c.ListRetirableGrants(ctx, &kms.ListRetirableGrantsInput{RetiringPrincipal: root}))(t).Grants, func(g types.GrantListEntry) *string { return g.GrantId }))
 	must(c.RetireGrant(ctx, &kms.RetireGrantInput{GrantToken: made.GrantToken}))(t)
 	says(t, "[]", list())
 	s.discard(t, key)

@@ -131,7 +131,7 @@ var asksNothing = []string{"sts:GetCallerIdentity", "sts:GetSessionToken"}
 // namesNothing are the actions whose permission is not for the things that they name, as
 // at AWS; policies can't limit them to some.
 var namesNothing = regexp.MustCompile(`^(ec2:(Describe(Snapshots|Images|Tags|Regions|AvailabilityZones|AccountAttributes|Volumes|VolumeStatus|VolumesModifications|ImportSnapshotTasks|SnapshotTierStatus)|ImportSnapshot|(Modify|Reset|Get|Enable|Disable)Ebs.*)|` +
-	`iam:(List(Users|Roles|Policies|AccountAliases)|Create(User|Role|Policy))|kms:(CreateKey|GenerateRandom|List(Keys|Aliases))|sts:.*)$`)
+	`iam:(List(Users|Roles|Policies|AccountAliases|Groups|VirtualMFADevices|InstanceProfiles)|Create(User|Role|Policy|InstanceProfile))|kms:(CreateKey|GenerateRandom|List(Keys|Aliases|RetirableGrants))|sts:.*)$`)
 
 // TestAllButOneThing walks every action of the services that name what they act on, with
 // somebody who may do everything but one thing, and must be refused.
@@ -202,7 +202,7 @@ func TestAllButOneThing(t *testing.T) {
 			if service == awshttp.IAM { // which is global: neither ARNs nor requests have a region
 				continue
 			}
-			but(`"Action":"*","Resource":"arn:aws:*:` + region + `:*"`)
+			but(`"Action":"*","Resource":"arn:aws:` + service + `:` + region + `:*"`)
 			if status, answer, given := bound.try(t, service, action); !refused(status, answer) {
 				t.Errorf("%s on what is in a region that is denied, with %v: %d %s", permission, given, status, answer)
 			}
@@ -377,6 +377,8 @@ func (s *service) furnish(t *testing.T, dir string) map[string]string {
 	document := `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"s3:*","Resource":"*"}}`
 	_, err = s.IAM.CreatePolicy(ctx, &iam.CreatePolicyInput{PolicyName: name, PolicyDocument: &document, Tags: tags})
 	check(err)
+	_, err = s.IAM.CreateInstanceProfile(ctx, &iam.CreateInstanceProfileInput{InstanceProfileName: name, Tags: tags})
+	check(err)
 	accessKey, err := s.IAM.CreateAccessKey(ctx, &iam.CreateAccessKeyInput{UserName: name})
 	check(err)
 	key, err := s.kms().CreateKey(ctx, &kms.CreateKeyInput{Tags: []kmstypes.Tag{{TagKey: aws.String("keep"), TagValue: aws.String("yes")}}})
@@ -410,7 +412,7 @@ func (s *service) furnish(t *testing.T, dir string) map[string]string {
 	const account, owner = "arn:aws:iam::000000000000:", "000000000000"
 	keyARN := *key.KeyMetadata.Arn
 	denied, err := json.Marshal([]string{
-		"arn:aws:s3:::images", "arn:aws:s3:::images/disk.raw", account + "user/kept", account + "role/kept", account + "policy/kept", keyARN, "arn:aws:kms:" + region + ":" + owner + ":alias/kept",
+		"arn:aws:s3:::images", "arn:aws:s3:::images/disk.raw", account + "user/kept", account + "role/kept", account + "policy/kept", account + "instance-profile/kept", keyARN, "arn:aws:kms:" + region + ":" + owner + ":alias/kept",
 		"arn:aws:ec2:" + region + "::snapshot/" + done.SnapshotID, "arn:aws:ec2:" + region + "::image/" + *image.ImageId,
 		"arn:aws:ec2:" + region + ":" + owner + ":import-snapshot-task/" + *task.ImportTaskId, "arn:aws:ec2:" + region + ":" + owner + ":volume/" + *volume.VolumeId,
 	})
@@ -418,6 +420,7 @@ func (s *service) furnish(t *testing.T, dir string) map[string]string {
 	return map[string]string{
 		"-denied":  string(denied),
 		"UserName": *name, "RoleName": *name, "PolicyName": *name, "PolicyArn": account + "policy/kept", "AccessKeyId": *accessKey.AccessKey.AccessKeyId,
+		"InstanceProfileName": *name, "PermissionsBoundary": account + "policy/kept", "RetiringPrincipal": account + "user/kept",
 		"RoleArn": account + "role/kept", "RoleSessionName": "session",
 		"KeyId": keyARN, "AliasName": "alias/kept", "TargetKeyId": *key.KeyMetadata.KeyId,
 		"GrantId": *grant.GrantId, "DestinationKeyId": keyARN, "CiphertextBlob": base64.StdEncoding.EncodeToString(encrypted.CiphertextBlob),

@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/iam/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 )
 
@@ -45,6 +46,49 @@ func TestTerraform(t *testing.T) {
 	tf.run(t, "destroy", "-auto-approve")
 	if left, err := s.Snapshots(t.Context()); err != nil || len(left) != 0 {
 		t.Errorf("snapshots %+v, %v are left", left, err)
+	}
+}
+
+// TestTerraformIdentity is TestTerraform for users, roles, policies with boundaries, an
+// instance profile, and a key that is rotated.
+func TestTerraformIdentity(t *testing.T) {
+	t.Parallel()
+	binary, mirror := findTerraform()
+	if binary == "" {
+		t.Log("no Terraform with its AWS provider here")
+		return
+	}
+	dir := t.TempDir()
+	s := start(t, filepath.Join(dir, "data"))
+	tf := &terraform{service: s, binary: binary, dir: dir, image: smallRaw(t, dir, "disk.raw")}
+	plan, err := os.ReadFile("testdata/terraform/identity/main.tf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, dir, "main.tf", string(plan))
+	writeFile(t, dir, "rc", "provider_installation {\n  filesystem_mirror {\n    path = \""+mirror+"\"\n  }\n}\n")
+	tf.run(t, "init")
+	tf.run(t, "apply", "-auto-approve")
+	// The policy, its copy in the role, the role, the user with another boundary, and the
+	// key with another period.
+	tf.stage = "two"
+	out := tf.run(t, "apply", "-auto-approve")
+	// If anything else had read back other than it was made, it would be among these.
+	if want := "0 added, 5 changed, 0 destroyed"; !strings.Contains(out, want) {
+		t.Errorf("another stage, want %s:\n%s", want, out)
+	}
+	tf.changesNothing(t)
+	tf.run(t, "destroy", "-auto-approve")
+	ctx := t.Context()
+	users, err1 := s.IAM.ListUsers(ctx, &iam.ListUsersInput{})
+	roles, err2 := s.IAM.ListRoles(ctx, &iam.ListRolesInput{})
+	profiles, err3 := s.IAM.ListInstanceProfiles(ctx, &iam.ListInstanceProfilesInput{})
+	policies, err4 := s.IAM.ListPolicies(ctx, &iam.ListPoliciesInput{Scope: types.PolicyScopeTypeLocal})
+	if err := errors.Join(err1, err2, err3, err4); err != nil {
+		t.Fatal(err)
+	}
+	if left := len(users.Users) + len(roles.Roles) + len(profiles.InstanceProfiles) + len(policies.Policies); left != 0 {
+		t.Errorf("%d entities are left", left)
 	}
 }
 

@@ -36,13 +36,13 @@ func (s IAM) CreatePolicy(ctx context.Context, m iam.Managed) error {
 
 const selectManaged = `
 	SELECT account, name, path, id, description, created, updated, tags, versions, in_force, last,
-		(SELECT COUNT(*) FROM iam_attachments a WHERE a.policy = p.id)
+		(SELECT COUNT(*) FROM iam_attachments a WHERE a.policy = p.id), (SELECT COUNT(*) FROM iam_boundaries b WHERE b.policy = p.id)
 	FROM iam_managed_policies p WHERE account = $1`
 
 func scanManaged(s scanner) (m iam.Managed, err error) {
 	var created, updated int64
 	var tags, versions string
-	err = s.Scan(&m.Account, &m.Name, &m.Path, &m.ID, &m.Description, &created, &updated, &tags, &versions, &m.Default, &m.Last, &m.Attachments)
+	err = s.Scan(&m.Account, &m.Name, &m.Path, &m.ID, &m.Description, &created, &updated, &tags, &versions, &m.Default, &m.Last, &m.Attachments, &m.Boundaries)
 	if err != nil {
 		return m, err
 	}
@@ -104,7 +104,8 @@ func (s IAM) DeletePolicy(ctx context.Context, account, name string) error {
 		if err != nil {
 			return err
 		}
-		_, attached, err := one(ctx, q, column[string], `SELECT owner FROM iam_attachments WHERE policy = $1`, id)
+		_, attached, err := one(ctx, q, column[string], `
+			SELECT owner FROM iam_attachments WHERE policy = $1 UNION ALL SELECT owner FROM iam_boundaries WHERE policy = $1`, id)
 		switch {
 		case err != nil:
 			return err

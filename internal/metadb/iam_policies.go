@@ -40,6 +40,16 @@ func dropOwner(ctx context.Context, q querier, o iam.Owner, id string) error {
 	if len(policies) > 0 {
 		return &iam.EntityError{Kind: o.Kind, Name: o.Name, Err: iam.ErrInUse}
 	}
+	_, inProfile, err := one(ctx, q, column[string], `SELECT name FROM iam_instance_profiles WHERE role = $1`, id)
+	switch {
+	case err != nil:
+		return err
+	case inProfile:
+		return &iam.EntityError{Kind: o.Kind, Name: o.Name, Err: iam.ErrInProfile}
+	}
+	if err := setBoundary(ctx, q, o.Account, id, ""); err != nil {
+		return err
+	}
 	_, err = exec(ctx, q, `DELETE FROM `+ownerTables[o.Kind]+` WHERE id = $1`, id)
 	return err
 }
@@ -58,6 +68,15 @@ func (s IAM) Policies(ctx context.Context, o iam.Owner) (p iam.Policies, err err
 		p.Attached, err = all(ctx, q, scanAttached, `
 			SELECT a.arn, COALESCE(p.versions, '[]'), COALESCE(p.in_force, 0)
 			FROM iam_attachments a LEFT JOIN iam_managed_policies p ON p.id = a.policy WHERE a.owner = $1`, id)
+		if err != nil {
+			return err
+		}
+		boundary, bounded, err := one(ctx, q, scanAttached, `
+			SELECT b.arn, COALESCE(p.versions, '[]'), COALESCE(p.in_force, 0)
+			FROM iam_boundaries b LEFT JOIN iam_managed_policies p ON p.id = b.policy WHERE b.owner = $1`, id)
+		if bounded {
+			p.Boundary = &boundary
+		}
 		return err
 	})
 	byName(p.Inline, func(p iam.Policy) string { return p.Name })
@@ -159,11 +178,17 @@ func (s IAM) Detach(ctx context.Context, o iam.Owner, arn string) error {
 }
 
 // Owners implements iam.AttachmentStore.
-func (s IAM) Owners(ctx context.Context, account, arn string) (list []iam.Owner, err error) {
+func (s IAM) Owners(ctx context.Context, account, arn string) ([]iam.Owner, error) {
+	return s.owners(ctx, "iam_attachments", account, arn)
+}
+
+// owners returns the owners that a table gives a policy to.
+func (s IAM) owners(ctx context.Context, table, account, arn string) (list []iam.Owner, err error) {
 	err = s.db.view(ctx, "list who has policy "+arn, func(q querier) error {
+		list = nil
 		for _, kind := range []string{iam.KindUser, iam.KindRole} {
 			names, err := all(ctx, q, column[string], `
-				SELECT o.name FROM iam_attachments a JOIN `+ownerTables[kind]+` o ON o.id = a.owner
+				SELECT o.name FROM `+table+` a JOIN `+ownerTables[kind]+` o ON o.id = a.owner
 				WHERE a.account = $1 AND a.arn = $2`, account, arn)
 			if err != nil {
 				return err

@@ -23,16 +23,20 @@ func (s IAM) CreateRole(ctx context.Context, r iam.Role) error {
 		if err == nil && n == 0 {
 			err = &iam.EntityError{Kind: iam.KindRole, Name: r.Name, Err: iam.ErrExists}
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		return setBoundary(ctx, q, r.Account, r.ID, r.Boundary)
 	})
 }
 
-const selectRoles = `SELECT account, name, path, id, trust, description, max_session, created, tags FROM iam_roles WHERE account = $1`
+const selectRoles = `SELECT account, name, path, id, trust, description, max_session, created, tags,
+	COALESCE((SELECT b.arn FROM iam_boundaries b WHERE b.owner = iam_roles.id), '') FROM iam_roles WHERE account = $1`
 
 func scanRole(s scanner) (r iam.Role, err error) {
 	var session, created int64
 	var tags string
-	if err := s.Scan(&r.Account, &r.Name, &r.Path, &r.ID, &r.Trust, &r.Description, &session, &created, &tags); err != nil {
+	if err := s.Scan(&r.Account, &r.Name, &r.Path, &r.ID, &r.Trust, &r.Description, &session, &created, &tags, &r.Boundary); err != nil {
 		return r, err
 	}
 	r.MaxSession = time.Duration(session) * time.Microsecond
@@ -59,6 +63,7 @@ func (s IAM) ChangeRole(ctx context.Context, account, name string, change func(*
 		if err != nil {
 			return err
 		}
+		before := r.Boundary
 		if err := change(&r); err != nil {
 			return err
 		}
@@ -69,7 +74,10 @@ func (s IAM) ChangeRole(ctx context.Context, account, name string, change func(*
 		_, err = exec(ctx, q, `
 			UPDATE iam_roles SET trust = $1, description = $2, max_session = $3, tags = $4 WHERE account = $5 AND name = $6`,
 			r.Trust, r.Description, r.MaxSession.Microseconds(), tags, account, name)
-		return err
+		if err != nil || r.Boundary == before {
+			return err
+		}
+		return setBoundary(ctx, q, account, r.ID, r.Boundary)
 	})
 }
 

@@ -7,12 +7,13 @@ import (
 	"github.com/diskport/diskport/internal/identity/iam"
 )
 
-const selectUsers = `SELECT account, name, path, id, created, tags FROM iam_users WHERE account = $1`
+const selectUsers = `SELECT account, name, path, id, created, tags,
+	COALESCE((SELECT b.arn FROM iam_boundaries b WHERE b.owner = iam_users.id), '') FROM iam_users WHERE account = $1`
 
 func scanUser(s scanner) (u iam.UserInfo, err error) {
 	var created int64
 	var tags string
-	if err := s.Scan(&u.Account, &u.Name, &u.Path, &u.ID, &created, &tags); err != nil {
+	if err := s.Scan(&u.Account, &u.Name, &u.Path, &u.ID, &created, &tags, &u.Boundary); err != nil {
 		return u, err
 	}
 	u.Created = fromMicros(created)
@@ -36,7 +37,10 @@ func (s IAM) CreateUser(ctx context.Context, u iam.UserInfo) error {
 		if err == nil && n == 0 {
 			err = &iam.EntityError{Kind: iam.KindUser, Name: u.Name, Err: iam.ErrExists}
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		return setBoundary(ctx, q, u.Account, u.ID, u.Boundary)
 	})
 }
 
@@ -70,6 +74,7 @@ func (s IAM) ChangeUser(ctx context.Context, account, name string, change func(*
 		if err != nil {
 			return err
 		}
+		before := u.Boundary
 		if err := change(&u); err != nil {
 			return err
 		}
@@ -84,7 +89,10 @@ func (s IAM) ChangeUser(ctx context.Context, account, name string, change func(*
 		if err == nil && n == 0 {
 			err = &iam.EntityError{Kind: iam.KindUser, Name: u.Name, Err: iam.ErrExists}
 		}
-		return err
+		if err != nil || u.Boundary == before {
+			return err
+		}
+		return setBoundary(ctx, q, account, u.ID, u.Boundary)
 	})
 }
 

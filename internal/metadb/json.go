@@ -32,9 +32,11 @@ const (
 	volumeModified   jsonColumn[volume.Modification] = "volumes.modified"
 	userTags         jsonColumn[tag.Set]             = "iam_users.tags"
 	roleTags         jsonColumn[tag.Set]             = "iam_roles.tags"
+	profileTags      jsonColumn[tag.Set]             = "iam_instance_profiles.tags"
 	policyTags       jsonColumn[tag.Set]             = "iam_managed_policies.tags"
 	policyVersions   jsonColumn[[]iam.Version]       = "iam_managed_policies.versions"
 	keyTags          jsonColumn[tag.Set]             = "kms_keys.tags"
+	keyRotations     jsonColumn[[]kms.Rotation]      = "kms_keys.rotations"
 	grantContent     jsonColumn[kms.Grant]           = "kms_grants.content"
 	outboxDetail     jsonColumn[outbox.Detail]       = "outbox.detail"
 

@@ -34,9 +34,11 @@ func TestJSONColumns(t *testing.T) {
 	golden(t, volumeModified, `{"from":`+settings+`,"to":{"size":4,"type":"b","iops":5,"throughput":6,"multiAttach":true},"at":`+when+`}`)
 	golden(t, userTags, tags)
 	golden(t, roleTags, tags)
+	golden(t, profileTags, tags)
 	golden(t, policyTags, tags)
 	golden(t, policyVersions, `[{"Number":1,"Document":"a","Created":`+when+`}]`)
 	golden(t, keyTags, tags)
+	golden(t, keyRotations, `[{"At":`+when+`,"Type":"a","Wrapped":"AQ=="}]`)
 	golden(t, grantContent, `{"Key":{"Account":"a","Region":"b","ID":"c"},"ID":"d","Name":"e","Grantee":"f","Retiring":"g","Issuer":"h","Operations":["i"],`+
 		`"Equals":{"j":"k"},"Subset":{"l":"m"},"Created":`+when+`}`)
 	const (

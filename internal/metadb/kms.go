@@ -19,7 +19,7 @@ func (db *DB) KMS() KMS { return KMS{db} }
 
 // CreateKey implements kms.KeyStore.
 func (s KMS) CreateKey(ctx context.Context, k kms.Key, a kms.Alias) error {
-	tags, err := keyTags.text(k.Tags)
+	tags, rotations, err := keyText(k)
 	if err != nil {
 		return err
 	}
@@ -31,26 +31,35 @@ func (s KMS) CreateKey(ctx context.Context, k kms.Key, a kms.Alias) error {
 		}
 		_, err := exec(ctx, q, `
 			INSERT INTO kms_keys (account, region, id, spec, key_usage, origin, manager, state, multi_region,
-				description, policy, created, deletion, window_days, tags, wrapped)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)`,
+				description, policy, created, deletion, window_days, tags, wrapped, rotation_period, next_rotation, rotations)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)`,
 			k.Account, k.Region, k.ID, k.Spec, k.Usage, k.Origin, k.Manager, k.State, flag(k.MultiRegion),
-			k.Description, k.Policy, micros(k.Created), micros(k.Deletion), k.Window, tags, k.Wrapped)
+			k.Description, k.Policy, micros(k.Created), micros(k.Deletion), k.Window, tags, k.Wrapped,
+			k.RotationPeriod, micros(k.NextRotation), rotations)
 		return err
 	})
 }
 
 const selectKeys = `SELECT account, region, id, spec, key_usage, origin, manager, state, multi_region,
-	description, policy, created, deletion, window_days, tags, wrapped FROM kms_keys WHERE account = $1 AND region = $2`
+	description, policy, created, deletion, window_days, tags, wrapped, rotation_period, next_rotation, rotations FROM kms_keys WHERE account = $1 AND region = $2`
 
 func scanKMSKey(s scanner) (k kms.Key, err error) {
-	var created, deletion int64
-	var tags string
+	var created, deletion, next int64
+	var tags, rotations string
 	if err := s.Scan(&k.Account, &k.Region, &k.ID, &k.Spec, &k.Usage, &k.Origin, &k.Manager, &k.State, &k.MultiRegion,
-		&k.Description, &k.Policy, &created, &deletion, &k.Window, &tags, &k.Wrapped); err != nil {
+		&k.Description, &k.Policy, &created, &deletion, &k.Window, &tags, &k.Wrapped,
+		&k.RotationPeriod, &next, &rotations); err != nil {
 		return k, err
 	}
-	k.Created, k.Deletion = fromMicros(created), fromMicros(deletion)
-	return k, keyTags.read(tags, &k.Tags)
+	k.Created, k.Deletion, k.NextRotation = fromMicros(created), fromMicros(deletion), fromMicros(next)
+	return k, cmp.Or(keyTags.read(tags, &k.Tags), keyRotations.read(rotations, &k.Rotations))
+}
+
+// keyText returns the columns of a key that are JSON.
+func keyText(k kms.Key) (tags, rotations string, err error) {
+	tags, errTags := keyTags.text(k.Tags)
+	rotations, errRotations := keyRotations.text(k.Rotations)
+	return tags, rotations, cmp.Or(errTags, errRotations)
 }
 
 // Key implements kms.KeyStore.
@@ -112,16 +121,29 @@ func (s KMS) ChangeKey(ctx context.Context, r kms.Ref, change func(*kms.Key) err
 		if err := change(&k); err != nil {
 			return err
 		}
-		tags, err := keyTags.text(k.Tags)
+		tags, rotations, err := keyText(k)
 		if err != nil {
 			return err
 		}
 		_, err = exec(ctx, q, `
-			UPDATE kms_keys SET state = $1, description = $2, policy = $3, deletion = $4, window_days = $5, tags = $6, wrapped = $7
-			WHERE account = $8 AND region = $9 AND id = $10`,
-			k.State, k.Description, k.Policy, micros(k.Deletion), k.Window, tags, k.Wrapped, r.Account, r.Region, r.ID)
+			UPDATE kms_keys SET state = $1, description = $2, policy = $3, deletion = $4, window_days = $5, tags = $6, wrapped = $7,
+				rotation_period = $8, next_rotation = $9, rotations = $10
+			WHERE account = $11 AND region = $12 AND id = $13`,
+			k.State, k.Description, k.Policy, micros(k.Deletion), k.Window, tags, k.Wrapped,
+			k.RotationPeriod, micros(k.NextRotation), rotations, r.Account, r.Region, r.ID)
 		return err
 	})
+}
+
+// Overdue implements kms.RotationStore.
+func (s KMS) Overdue(ctx context.Context, now time.Time, limit int) (list []kms.Ref, err error) {
+	err = s.db.view(ctx, "look for keys to rotate", func(q querier) error {
+		list, err = all(ctx, q, scanKMSRef, `
+			SELECT account, region, id FROM kms_keys WHERE next_rotation <> 0 AND next_rotation <= $1 AND state = $2
+			ORDER BY next_rotation LIMIT $3`, micros(now), kms.Enabled, limit)
+		return err
+	})
+	return list, err
 }
 
 // Purge implements kms.Purger.

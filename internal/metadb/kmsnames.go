@@ -98,8 +98,8 @@ func (s KMS) AddGrant(ctx context.Context, g kms.Grant) (stored kms.Grant, err e
 			}
 		}
 		stored = g
-		_, err = exec(ctx, q, `INSERT INTO kms_grants (account, region, key_id, id, content) VALUES ($1, $2, $3, $4, $5)`,
-			g.Key.Account, g.Key.Region, g.Key.ID, g.ID, content)
+		_, err = exec(ctx, q, `INSERT INTO kms_grants (account, region, key_id, id, content, retiring) VALUES ($1, $2, $3, $4, $5, $6)`,
+			g.Key.Account, g.Key.Region, g.Key.ID, g.ID, content, g.Retiring)
 		return err
 	})
 	return stored, err
@@ -115,14 +115,27 @@ func (s KMS) Grants(ctx context.Context, r kms.Ref) (list []kms.Grant, err error
 	return list, err
 }
 
+// Retirable implements kms.GrantStore.
+func (s KMS) Retirable(ctx context.Context, r kms.RetirableQuery) (list []kms.Grant, err error) {
+	err = s.db.view(ctx, "get grants that "+r.Retiring+" may retire", func(q querier) error {
+		list, err = all(ctx, q, scanGrant, `
+			SELECT content FROM kms_grants WHERE account = $1 AND region = $2 AND retiring = $3 AND retiring <> '' AND id > $4 ORDER BY id LIMIT $5`,
+			r.Account, r.Region, r.Retiring, r.After, r.Limit)
+		return err
+	})
+	return list, err
+}
+
+func scanGrant(s scanner) (g kms.Grant, err error) {
+	var content string
+	if err := s.Scan(&content); err != nil {
+		return g, err
+	}
+	return g, grantContent.read(content, &g)
+}
+
 func grants(ctx context.Context, q querier, r kms.Ref) ([]kms.Grant, error) {
-	return all(ctx, q, func(s scanner) (g kms.Grant, err error) {
-		var content string
-		if err := s.Scan(&content); err != nil {
-			return g, err
-		}
-		return g, grantContent.read(content, &g)
-	}, `SELECT content FROM kms_grants WHERE account = $1 AND region = $2 AND key_id = $3`, r.Account, r.Region, r.ID)
+	return all(ctx, q, scanGrant, `SELECT content FROM kms_grants WHERE account = $1 AND region = $2 AND key_id = $3`, r.Account, r.Region, r.ID)
 }
 
 // DeleteGrant implements kms.GrantStore.

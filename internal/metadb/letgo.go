@@ -86,6 +86,8 @@ var leftovers = []struct {
 }{
 	{"iam_attachments", "account", "owner", 20},
 	{"iam_inline_policies", "account", "owner", 64},
+	{"iam_boundaries", "account", "owner", 1},
+	{"iam_instance_profiles", "account", "id", 1},
 	{"iam_managed_policies", "account", "id", 1},
 	{"tasks", "account", "id", 1},
 	{"tags", "account", "resource", 50},

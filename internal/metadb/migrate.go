@@ -45,7 +45,7 @@ func (db *DB) provider() (*goose.Provider, error) {
 	if err != nil {
 		return nil, err
 	}
-	options := []goose.ProviderOption{goose.WithDisableGlobalRegistry(true), goose.WithGoMigrations(bindPrincipals(), placeInRegions(db.regions))}
+	options := []goose.ProviderOption{goose.WithDisableGlobalRegistry(true), goose.WithGoMigrations(bindPrincipals(), placeInRegions(db.regions), rotateKeys())}
 	if db.engine.dialect == goose.DialectPostgres {
 		turn, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 60))
 		if err != nil {

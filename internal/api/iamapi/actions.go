@@ -9,23 +9,36 @@ import (
 // iamActions are the actions of IAM that are built, each with its permission and
 // the permission's subject.
 var iamActions = map[string]action{
-	"CreateRole":                  on("iam:CreateRole", newRole, createRole),
-	"GetRole":                     on("iam:GetRole", theRole, getRole),
-	"ListRoles":                   on("iam:ListRoles", all[listRolesIn]("role"), listRoles),
-	"DeleteRole":                  on("iam:DeleteRole", theRole, deleteRole),
-	"UpdateRole":                  on("iam:UpdateRole", theRole, updateRole),
-	"UpdateAssumeRolePolicy":      on("iam:UpdateAssumeRolePolicy", theRole, updateTrust),
-	"TagRole":                     on("iam:TagRole", theRole, tagRole),
-	"UntagRole":                   on("iam:UntagRole", theRole, untagRole),
-	"ListRoleTags":                on("iam:ListRoleTags", theRole, listRoleTags),
-	"PutRolePolicy":               on("iam:PutRolePolicy", theRole, putInline[rolePut]),
-	"GetRolePolicy":               on("iam:GetRolePolicy", theRole, getInline[roleInline]),
-	"ListRolePolicies":            on("iam:ListRolePolicies", theRole, listInline[roleList]),
-	"DeleteRolePolicy":            on("iam:DeleteRolePolicy", theRole, deleteInline[roleInline]),
-	"AttachRolePolicy":            on("iam:AttachRolePolicy", theRole, attach[roleAttach]),
-	"DetachRolePolicy":            on("iam:DetachRolePolicy", theRole, detach[roleAttach]),
-	"ListAttachedRolePolicies":    on("iam:ListAttachedRolePolicies", theRole, listAttached[roleListAttached]),
-	"ListInstanceProfilesForRole": on("iam:ListInstanceProfilesForRole", theRole, none[roleList]("InstanceProfiles")),
+	"CreateRole":                    on("iam:CreateRole", newRole, createRole),
+	"GetRole":                       on("iam:GetRole", theRole, getRole),
+	"ListRoles":                     on("iam:ListRoles", all[listRolesIn]("role"), listRoles),
+	"DeleteRole":                    on("iam:DeleteRole", theRole, deleteRole),
+	"UpdateRole":                    on("iam:UpdateRole", theRole, updateRole),
+	"UpdateAssumeRolePolicy":        on("iam:UpdateAssumeRolePolicy", theRole, updateTrust),
+	"TagRole":                       on("iam:TagRole", theRole, tagRole),
+	"UntagRole":                     on("iam:UntagRole", theRole, untagRole),
+	"ListRoleTags":                  on("iam:ListRoleTags", theRole, listRoleTags),
+	"PutRolePolicy":                 on("iam:PutRolePolicy", theRole, putInline[rolePut]),
+	"GetRolePolicy":                 on("iam:GetRolePolicy", theRole, getInline[roleInline]),
+	"ListRolePolicies":              on("iam:ListRolePolicies", theRole, listInline[roleList]),
+	"DeleteRolePolicy":              on("iam:DeleteRolePolicy", theRole, deleteInline[roleInline]),
+	"AttachRolePolicy":              on("iam:AttachRolePolicy", theRole, attach[roleAttach]),
+	"DetachRolePolicy":              on("iam:DetachRolePolicy", theRole, detach[roleAttach]),
+	"ListAttachedRolePolicies":      on("iam:ListAttachedRolePolicies", theRole, listAttached[roleListAttached]),
+	"ListInstanceProfilesForRole":   on("iam:ListInstanceProfilesForRole", theRole, listProfilesForRole),
+	"UpdateRoleDescription":         on("iam:UpdateRoleDescription", theRole, updateRoleDescription),
+	"PutRolePermissionsBoundary":    on("iam:PutRolePermissionsBoundary", theRole, putBoundary[roleBound]),
+	"DeleteRolePermissionsBoundary": on("iam:DeleteRolePermissionsBoundary", theRole, deleteBoundary[roleIn]),
+
+	"CreateInstanceProfile":         on("iam:CreateInstanceProfile", newProfile, createProfile),
+	"GetInstanceProfile":            on("iam:GetInstanceProfile", theProfile, getProfile),
+	"ListInstanceProfiles":          on("iam:ListInstanceProfiles", all[listProfilesIn]("instance-profile"), listProfiles),
+	"DeleteInstanceProfile":         on("iam:DeleteInstanceProfile", theProfile, deleteProfile),
+	"AddRoleToInstanceProfile":      on("iam:AddRoleToInstanceProfile", theProfile, addRoleToProfile),
+	"RemoveRoleFromInstanceProfile": on("iam:RemoveRoleFromInstanceProfile", theProfile, removeRoleFromProfile),
+	"TagInstanceProfile":            on("iam:TagInstanceProfile", theProfile, tagProfile),
+	"UntagInstanceProfile":          on("iam:UntagInstanceProfile", theProfile, untagProfile),
+	"ListInstanceProfileTags":       on("iam:ListInstanceProfileTags", theProfile, listProfileTags),
 
 	"CreateUser":               on("iam:CreateUser", newUser, createUser),
 	"GetUser":                  on("iam:GetUser", theUser, getUser),
@@ -43,9 +56,15 @@ var iamActions = map[string]action{
 	"DetachUserPolicy":         on("iam:DetachUserPolicy", theUser, detach[userAttach]),
 	"ListAttachedUserPolicies": on("iam:ListAttachedUserPolicies", theUser, listAttached[userListAttached]),
 	"ListGroupsForUser":        on("iam:ListGroupsForUser", theUser, none[userList]("Groups")),
-	"ListMFADevices":           on("iam:ListMFADevices", theUser, none[userList]("MFADevices")),
-	"ListSSHPublicKeys":        on("iam:ListSSHPublicKeys", theUser, none[userList]("SSHPublicKeys")),
-	"ListSigningCertificates":  on("iam:ListSigningCertificates", theUser, none[userList]("Certificates")),
+	"ListMFADevices":           on("iam:ListMFADevices", theUser, none[selfList]("MFADevices")),
+	"ListSSHPublicKeys":        on("iam:ListSSHPublicKeys", theUser, none[selfList]("SSHPublicKeys")),
+	"ListSigningCertificates":  on("iam:ListSigningCertificates", theUser, none[selfList]("Certificates")),
+
+	"ListServiceSpecificCredentials": on("iam:ListServiceSpecificCredentials", theUser, none[credentialsOf]("ServiceSpecificCredentials")),
+	"PutUserPermissionsBoundary":     on("iam:PutUserPermissionsBoundary", theUser, putBoundary[userBound]),
+	"DeleteUserPermissionsBoundary":  on("iam:DeleteUserPermissionsBoundary", theUser, deleteBoundary[userIn]),
+	"GetLoginProfile":                on("iam:GetLoginProfile", theUser, noLogin),
+	"DeleteLoginProfile":             on("iam:DeleteLoginProfile", theUser, noLogin),
 
 	"CreateAccessKey":      on("iam:CreateAccessKey", theUser, createAccessKey),
 	"ListAccessKeys":       on("iam:ListAccessKeys", theUser, listAccessKeys),
@@ -66,6 +85,8 @@ var iamActions = map[string]action{
 	"UntagPolicy":             on("iam:UntagPolicy", thePolicy, untagPolicy),
 	"ListPolicyTags":          on("iam:ListPolicyTags", thePolicy, listPolicyTags),
 	"ListEntitiesForPolicy":   on("iam:ListEntitiesForPolicy", thePolicy, listEntities),
+	"ListGroups":              on("iam:ListGroups", all[everything]("group"), none[everything]("Groups")),
+	"ListVirtualMFADevices":   on("iam:ListVirtualMFADevices", anything[everything], none[everything]("VirtualMFADevices")),
 	"ListAccountAliases":      on("iam:ListAccountAliases", anything[aliasesIn], none[aliasesIn]("AccountAliases")),
 }
 
@@ -96,8 +117,11 @@ func seconds(n *int64) *time.Duration {
 		return nil
 	}
 	d := time.Duration(*n) * time.Second
-	if *n < 0 || *n > 1e6 {
-		d = -1 // out of range, without an overflow
+	switch { // out of range, without an overflow
+	case *n < 0:
+		d = -1
+	case *n > 1e6:
+		d = 1e6 * time.Second
 	}
 	return &d
 }

@@ -69,6 +69,14 @@ func tagsXML(tags tag.Set) *members[tagXML] {
 	return &list
 }
 
+// someTags is the tags of an entity, which AWS leaves out if it has none.
+func someTags(tags tag.Set) *members[tagXML] {
+	if len(tags) == 0 {
+		return nil
+	}
+	return tagsXML(tags)
+}
+
 // tagPage is a response with tags.
 func tagPage(p paging, tags tag.Set) (any, error) {
 	list, cut, err := page(p, *tagsXML(tags), func(t tagXML) string { return t.Key })
@@ -108,7 +116,15 @@ func (field emptyList) MarshalXML(e *xml.Encoder, start xml.StartElement) error 
 // none answers with an empty list if the owner exists.
 func none[R interface{ pages() paging }](field string) func(context.Context, call, R) (any, error) {
 	return func(ctx context.Context, c call, r R) (any, error) {
-		if r, ok := any(r).(owned); ok {
+		if self, ok := any(r).(interface{ name(c call) (string, error) }); ok {
+			name, err := self.name(c)
+			if err == nil && name != "" {
+				_, err = c.opts.Service.GetUser(ctx, c.account(), name)
+			}
+			if err != nil {
+				return nil, err
+			}
+		} else if r, ok := any(r).(owned); ok {
 			if _, err := c.opts.Service.PoliciesOf(ctx, r.owner(c)); err != nil {
 				return nil, err
 			}

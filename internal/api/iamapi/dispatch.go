@@ -41,15 +41,26 @@ type action func(ctx context.Context, c call) (any, error)
 
 // subject is what a permission must cover.
 type subject struct {
-	arn  string
-	tags tag.Set // the tags that it has now
-	then string  // ARN that it would get, for which the permission is needed too; empty: unchanged
+	arn      string
+	tags     tag.Set // the tags that it has now
+	boundary string  // ARN of its permissions boundary, or empty
+	then     string  // ARN that it would get, for which the permission is needed too; empty: unchanged
 }
 
 // tagging names the permission that is needed to create something with tags,
 // besides the permission to create it.
 var tagging = map[string]string{
 	"iam:CreateUser": "iam:TagUser", "iam:CreateRole": "iam:TagRole", "iam:CreatePolicy": "iam:TagPolicy",
+	"iam:CreateInstanceProfile": "iam:TagInstanceProfile",
+}
+
+// bounded are the permissions about users and roles for which iam:PermissionsBoundary
+// tells of the boundary that they have. For those that set one it tells of that.
+var bounded = map[string]bool{
+	"iam:AttachUserPolicy": true, "iam:DetachUserPolicy": true, "iam:PutUserPolicy": true, "iam:DeleteUserPolicy": true,
+	"iam:DeleteUserPermissionsBoundary": true,
+	"iam:AttachRolePolicy":              true, "iam:DetachRolePolicy": true, "iam:PutRolePolicy": true, "iam:DeleteRolePolicy": true,
+	"iam:DeleteRolePermissionsBoundary": true,
 }
 
 // on builds an action from its parts. All actions have the same order: decode,
@@ -73,7 +84,7 @@ func on[R any](permission string, about func(ctx context.Context, c call, r R) (
 
 // authorize checks a permission, and the others that the request needs.
 func (c call) authorize(ctx context.Context, permission string, r any, what subject) error {
-	with, resources := keys(r, what), []string{what.arn}
+	with, resources := keys(permission, r, what), []string{what.arn}
 	if what.then != "" {
 		resources = append(resources, what.then)
 	}
@@ -87,7 +98,7 @@ func (c call) authorize(ctx context.Context, permission string, r any, what subj
 }
 
 // keys returns the condition keys about a request and its subject.
-func keys(r any, what subject) policy.Context {
+func keys(permission string, r any, what subject) policy.Context {
 	c := policy.Context{}
 	d := iam.Details{ResourceTags: what.tags}
 	if r, ok := r.(interface{ givesTags() []tag.Tag }); ok {
@@ -102,6 +113,12 @@ func keys(r any, what subject) policy.Context {
 	}
 	if r, ok := r.(interface{ attaches() string }); ok {
 		c.Set("iam:PolicyARN", r.attaches())
+	}
+	if r, ok := r.(interface{ bounds() string }); ok && r.bounds() != "" {
+		c.Set("iam:PermissionsBoundary", r.bounds())
+	}
+	if bounded[permission] && what.boundary != "" {
+		c.Set("iam:PermissionsBoundary", what.boundary)
 	}
 	return c
 }

@@ -9,6 +9,8 @@
 //	roles.go, users.go, keys.go  those entities
 //	inline.go                    policies of users and roles, attached ones too
 //	policies.go, versions.go     managed policies
-//	sts.go                       GetCallerIdentity, GetSessionToken, AssumeRole
+//	boundaries.go                permissions boundaries
+//	profiles.go                  instance profiles
+//	sts.go                       sessions, and who one is
 //	answer.go, errors.go         envelopes, pages, codes
 package iamapi

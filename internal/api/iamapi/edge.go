@@ -8,6 +8,7 @@ import (
 
 	"github.com/diskport/diskport/internal/api/awshttp"
 	"github.com/diskport/diskport/internal/identity/iam"
+	"github.com/diskport/diskport/internal/identity/policy"
 	"github.com/diskport/diskport/internal/logkey"
 )
 
@@ -73,6 +74,9 @@ func (e *Edge) fault(ctx context.Context, c *awshttp.Call, err error) awshttp.Fa
 		return f
 	}
 	if f, ok := known(err); ok {
+		if document, malformed := errors.AsType[*policy.SyntaxError](err); malformed { // IAM's text says little
+			e.opts.Log.InfoContext(ctx, "refused a policy", logkey.Request, c.RequestID, "service", c.Service, "action", c.Action, "reason", document.Reason)
+		}
 		return f
 	}
 	f, logged := awshttp.Unknown(c.Service, err)

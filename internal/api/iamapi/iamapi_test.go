@@ -120,13 +120,13 @@ func refused(t *testing.T, what string, err error, code string, status int) {
 func TestUserGuide(t *testing.T) {
 	b, ctx, name := open(t), t.Context(), aws.String("vmimport")
 	made := must[*sdk.CreateRoleOutput](t)(b.iam.CreateRole(ctx, &sdk.CreateRoleInput{RoleName: name, AssumeRolePolicyDocument: aws.String(trust)}))
-	if *made.Role.Arn != "arn:aws:iam::123456789012:role/vmimport" || made.Role.CreateDate == nil || *made.Role.Path != "/" || *made.Role.MaxSessionDuration != 3600 {
+	if *made.Role.Arn != "arn:aws:iam::123456789012:role/vmimport" || made.Role.CreateDate == nil || *made.Role.Path != "/" || made.Role.MaxSessionDuration != nil || made.Role.Description != nil || made.Role.Tags != nil {
 		t.Errorf("made %+v", made.Role)
 	}
 	must[*sdk.PutRolePolicyOutput](t)(b.iam.PutRolePolicy(ctx, &sdk.PutRolePolicyInput{RoleName: name, PolicyName: name, PolicyDocument: aws.String(rights)}))
 
 	got := must[*sdk.GetRoleOutput](t)(b.iam.GetRole(ctx, &sdk.GetRoleInput{RoleName: name}))
-	if text, err := url.QueryUnescape(*got.Role.AssumeRolePolicyDocument); err != nil || text != trust || *got.Role.RoleId != *made.Role.RoleId {
+	if text, err := url.QueryUnescape(*got.Role.AssumeRolePolicyDocument); err != nil || text != trust || *got.Role.RoleId != *made.Role.RoleId || *got.Role.MaxSessionDuration != 3600 || got.Role.Tags != nil || got.Role.PermissionsBoundary != nil {
 		t.Errorf("got %+v, %v", got.Role, err)
 	}
 	inline := must[*sdk.GetRolePolicyOutput](t)(b.iam.GetRolePolicy(ctx, &sdk.GetRolePolicyInput{RoleName: name, PolicyName: name}))
@@ -230,12 +230,14 @@ func TestErrors(t *testing.T) {
 		in         sdk.CreateRoleInput
 	}{
 		{"malformed trust", "MalformedPolicyDocument", 400, sdk.CreateRoleInput{AssumeRolePolicyDocument: aws.String("{")}},
+		{"no trust", "ValidationError", 400, sdk.CreateRoleInput{AssumeRolePolicyDocument: aws.String("")}},
 		{"trust with a resource", "MalformedPolicyDocument", 400, sdk.CreateRoleInput{AssumeRolePolicyDocument: aws.String(rights)}},
 		{"long trust", "LimitExceeded", 409, sdk.CreateRoleInput{AssumeRolePolicyDocument: aws.String(strings.Replace(trust, "vmimport", strings.Repeat("x", 2048), 1))}},
 		{"name", "ValidationError", 400, sdk.CreateRoleInput{RoleName: aws.String("a b"), AssumeRolePolicyDocument: aws.String(trust)}},
 		{"empty name", "ValidationError", 400, sdk.CreateRoleInput{RoleName: aws.String(""), AssumeRolePolicyDocument: aws.String(trust)}},
 		{"session", "ValidationError", 400, sdk.CreateRoleInput{AssumeRolePolicyDocument: aws.String(trust), MaxSessionDuration: aws.Int32(1)}},
-		{"boundary", "UnsupportedOperation", 400, sdk.CreateRoleInput{AssumeRolePolicyDocument: aws.String(trust), PermissionsBoundary: aws.String("arn:aws:iam::aws:policy/X")}},
+		{"boundary that is not there", "NoSuchEntity", 404, sdk.CreateRoleInput{AssumeRolePolicyDocument: aws.String(trust), PermissionsBoundary: aws.String("arn:aws:iam::aws:policy/X")}},
+		{"boundary that is no ARN", "InvalidInput", 400, sdk.CreateRoleInput{AssumeRolePolicyDocument: aws.String(trust), PermissionsBoundary: aws.String("X")}},
 		{"reserved tag", "InvalidInput", 400, sdk.CreateRoleInput{AssumeRolePolicyDocument: aws.String(trust), Tags: []types.Tag{{Key: aws.String("aws:x"), Value: aws.String("")}}}},
 		{"many tags", "LimitExceeded", 409, sdk.CreateRoleInput{AssumeRolePolicyDocument: aws.String(trust), Tags: tags}},
 	} {
@@ -269,6 +271,12 @@ func subjectOf(action string) string {
 	switch {
 	case strings.HasSuffix(action, "LastUsed"):
 		return "&AccessKeyId=AKIA1"
+	case strings.HasPrefix(action, "ListVirtual"), action == "ListInstanceProfiles", action == "ListGroups":
+		return ""
+	case strings.Contains(action, "InstanceProfile") && !strings.HasSuffix(action, "ForRole"):
+		return "&InstanceProfileName=p"
+	case strings.Contains(action, "LoginProfile"):
+		return "&UserName=u"
 	case action == "ListRoles", action == "ListUsers", action == "ListPolicies", action == "ListAccountAliases", action == "CreatePolicy":
 		return ""
 	case strings.Contains(action, "AccessKey"):

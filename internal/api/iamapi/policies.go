@@ -41,7 +41,7 @@ type policyXML struct {
 func (c call) policyXML(m iam.Managed) policyXML {
 	return policyXML{
 		PolicyName: m.Name, PolicyId: m.ID, Arn: c.opts.Service.ARNOfPolicy(m), Path: m.Path, DefaultVersionId: versionID(m.Default),
-		AttachmentCount: m.Attachments, IsAttachable: true, CreateDate: stamp(m.Created), UpdateDate: stamp(m.Updated),
+		AttachmentCount: m.Attachments, PermissionsBoundaryUsageCount: m.Boundaries, IsAttachable: true, CreateDate: stamp(m.Created), UpdateDate: stamp(m.Updated),
 	}
 }
 
@@ -49,7 +49,7 @@ type policyOut struct{ Policy policyXML }
 
 func (c call) policyOut(m iam.Managed) policyOut {
 	x := c.policyXML(m)
-	x.Description, x.Tags = m.Description, tagsXML(m.Tags)
+	x.Description, x.Tags = m.Description, someTags(m.Tags)
 	return policyOut{x}
 }
 
@@ -68,7 +68,9 @@ func createPolicy(ctx context.Context, c call, r createPolicyIn) (any, error) {
 	m, err := c.opts.Service.CreatePolicy(ctx, c.account(), iam.PolicySpec{
 		Name: r.PolicyName, Path: r.Path, Document: r.PolicyDocument, Description: r.Description, Tags: r.givesTags(),
 	})
-	return c.policyOut(m), err
+	out := c.policyOut(m)
+	out.Policy.Description = "" // AWS leaves it out here
+	return out, err
 }
 
 type managedIn struct{ onPolicy }
@@ -97,13 +99,10 @@ func listPolicies(ctx context.Context, c call, r listPoliciesIn) (any, error) {
 	if err := checkUsage(r.PolicyUsageFilter); err != nil {
 		return nil, err
 	}
-	query := iam.PolicyQuery{AWS: r.Scope != "Local", Local: r.Scope != "AWS", OnlyAttached: r.OnlyAttached, PathPrefix: r.PathPrefix}
+	query := iam.PolicyQuery{AWS: r.Scope != "Local", Local: r.Scope != "AWS", OnlyAttached: r.OnlyAttached, Use: iam.Use(r.PolicyUsageFilter), PathPrefix: r.PathPrefix}
 	list, err := c.opts.Service.ListPolicies(ctx, c.account(), query)
 	if err != nil {
 		return nil, err
-	}
-	if r.PolicyUsageFilter == usageBoundary {
-		list = nil
 	}
 	list, cut, err := page(r.paging, list, c.opts.Service.ARNOfPolicy)
 	return struct {
@@ -112,11 +111,8 @@ func listPolicies(ctx context.Context, c call, r listPoliciesIn) (any, error) {
 	}{convert(list, c.policyXML), cut}, err
 }
 
-// usageBoundary selects permissions boundaries, of which there are none.
-const usageBoundary = "PermissionsBoundary"
-
 func checkUsage(filter string) error {
-	return oneOf("policyUsageFilter", filter, "", "PermissionsPolicy", usageBoundary)
+	return oneOf("policyUsageFilter", filter, "", string(iam.AsPermissions), string(iam.AsBoundary))
 }
 
 func oneOf(field, value string, allowed ...string) error {

@@ -83,3 +83,52 @@ func TestRenamingNeedsBothNames(t *testing.T) {
 	must[*sdk.UpdateUserOutput](t)(c.UpdateUser(ctx, &sdk.UpdateUserInput{UserName: aws.String("t1"), NewUserName: aws.String("t2")}))
 	must[*sdk.UpdateUserOutput](t)(c.UpdateUser(ctx, &sdk.UpdateUserInput{UserName: aws.String("t2"), NewPath: aws.String("/temps/")}))
 }
+
+// TestConditionsOnBoundaries delegates IAM as AWS's guide does: a clerk may make users
+// within one boundary, and give rights to those, but not take the boundary away.
+func TestConditionsOnBoundaries(t *testing.T) {
+	b, ctx := open(t), t.Context()
+	limit := must[*sdk.CreatePolicyOutput](t)(b.iam.CreatePolicy(ctx, &sdk.CreatePolicyInput{PolicyName: aws.String("limit"), PolicyDocument: aws.String(rights)})).Policy.Arn
+	c := b.bound(t, "clerk", `{"Effect":"Allow","Action":["iam:CreateUser","iam:PutUserPermissionsBoundary","iam:PutUserPolicy","iam:AttachUserPolicy"],"Resource":"*",`+
+		`"Condition":{"StringEquals":{"iam:PermissionsBoundary":"`+*limit+`"}}},`+
+		`{"Effect":"Deny","Action":"iam:DeleteUserPermissionsBoundary","Resource":"*","Condition":{"ArnEquals":{"iam:PermissionsBoundary":"`+*limit+`"}}},`+
+		`{"Effect":"Allow","Action":"iam:DeleteUserPermissionsBoundary","Resource":"*"}`)
+	create := func(name string, boundary *string) error {
+		_, err := c.CreateUser(ctx, &sdk.CreateUserInput{UserName: &name, PermissionsBoundary: boundary})
+		return err
+	}
+	refused(t, "a user without a boundary", create("free", nil), "AccessDenied", 403)
+	refused(t, "a user with another boundary", create("free", aws.String("arn:aws:iam::aws:policy/AdministratorAccess")), "AccessDenied", 403)
+	if err := create("held", limit); err != nil {
+		t.Errorf("a user with the boundary: %v", err)
+	}
+	for name, want := range map[string]bool{"held": true, "clerk": false} {
+		_, put := c.PutUserPolicy(ctx, &sdk.PutUserPolicyInput{UserName: &name, PolicyName: aws.String("p2"), PolicyDocument: aws.String(rights)})
+		_, attach := c.AttachUserPolicy(ctx, &sdk.AttachUserPolicyInput{UserName: &name, PolicyArn: limit})
+		if (put == nil) != want || (attach == nil) != want {
+			t.Errorf("rights for %s: %v, %v, want %v", name, put, attach, want)
+		}
+	}
+	_, err := c.PutUserPermissionsBoundary(ctx, &sdk.PutUserPermissionsBoundaryInput{UserName: aws.String("held"), PermissionsBoundary: aws.String("arn:aws:iam::aws:policy/AdministratorAccess")})
+	refused(t, "another boundary", err, "AccessDenied", 403)
+	_, err = c.DeleteUserPermissionsBoundary(ctx, &sdk.DeleteUserPermissionsBoundaryInput{UserName: aws.String("held")})
+	refused(t, "no boundary", err, "AccessDenied", 403)
+	must[*sdk.DeleteUserPermissionsBoundaryOutput](t)(c.DeleteUserPermissionsBoundary(ctx, &sdk.DeleteUserPermissionsBoundaryInput{UserName: aws.String("clerk")}))
+}
+
+// TestPassingRoles: who puts a role into an instance profile passes it to EC2.
+func TestPassingRoles(t *testing.T) {
+	b, ctx := open(t), t.Context()
+	for _, name := range []string{"mine", "theirs"} {
+		must[*sdk.CreateRoleOutput](t)(b.iam.CreateRole(ctx, &sdk.CreateRoleInput{RoleName: &name, AssumeRolePolicyDocument: aws.String(trust)}))
+	}
+	c := b.bound(t, "packer", `{"Effect":"Allow","Action":"iam:*InstanceProfile","Resource":"arn:aws:iam::*:instance-profile/packer*"},`+
+		`{"Effect":"Allow","Action":"iam:PassRole","Resource":"arn:aws:iam::*:role/mine","Condition":{"StringEquals":{"iam:PassedToService":"ec2.amazonaws.com"}}}`)
+	profile := aws.String("packer-1")
+	must[*sdk.CreateInstanceProfileOutput](t)(c.CreateInstanceProfile(ctx, &sdk.CreateInstanceProfileInput{InstanceProfileName: profile}))
+	_, err := c.CreateInstanceProfile(ctx, &sdk.CreateInstanceProfileInput{InstanceProfileName: aws.String("other")})
+	refused(t, "another profile", err, "AccessDenied", 403)
+	_, err = c.AddRoleToInstanceProfile(ctx, &sdk.AddRoleToInstanceProfileInput{InstanceProfileName: profile, RoleName: aws.String("theirs")})
+	refused(t, "a role that may not be passed", err, "AccessDenied", 403)
+	must[*sdk.AddRoleToInstanceProfileOutput](t)(c.AddRoleToInstanceProfile(ctx, &sdk.AddRoleToInstanceProfileInput{InstanceProfileName: profile, RoleName: aws.String("mine")}))
+}

@@ -26,7 +26,7 @@ func theRole[R interface{ role() string }](ctx context.Context, c call, r R) (su
 	case err != nil:
 		return subject{}, err
 	}
-	return subject{arn: c.opts.Service.ARN(role), tags: role.Tags}, nil
+	return subject{arn: c.opts.Service.ARN(role), tags: role.Tags, boundary: role.Boundary}, nil
 }
 
 type createRoleIn struct {
@@ -35,6 +35,7 @@ type createRoleIn struct {
 	AssumeRolePolicyDocument string
 	Description              string
 	MaxSessionDuration       *int64
+	boundIn
 	taggingIn
 }
 
@@ -46,9 +47,11 @@ type roleXML struct {
 	Arn                      string
 	CreateDate               stamp
 	AssumeRolePolicyDocument string
-	Description              string           `xml:",omitempty"`
-	MaxSessionDuration       int64            // seconds
-	Tags                     *members[tagXML] // absent in lists of roles
+	Description              string `xml:",omitempty"`
+	MaxSessionDuration       int64  `xml:",omitempty"` // seconds
+	// Absent in lists of roles, and if there is none.
+	PermissionsBoundary *boundaryXML
+	Tags                *members[tagXML]
 }
 
 func (c call) roleXML(r iam.Role) roleXML {
@@ -61,10 +64,10 @@ func (c call) roleXML(r iam.Role) roleXML {
 
 type roleOut struct{ Role roleXML }
 
-// roleOut is a response with one role and its tags.
+// roleOut is a response with one role, its boundary and its tags.
 func (c call) roleOut(r iam.Role) roleOut {
 	x := c.roleXML(r)
-	x.Tags = tagsXML(r.Tags)
+	x.PermissionsBoundary, x.Tags = newBoundaryXML(r.Boundary), someTags(r.Tags)
 	return roleOut{x}
 }
 
@@ -75,12 +78,15 @@ func newRole(_ context.Context, c call, r createRoleIn) (subject, error) {
 func createRole(ctx context.Context, c call, r createRoleIn) (any, error) {
 	spec := iam.RoleSpec{
 		Name: r.RoleName, Path: r.Path, Trust: r.AssumeRolePolicyDocument, Description: r.Description, Tags: r.givesTags(),
+		Boundary: r.PermissionsBoundary,
 	}
 	if d := seconds(r.MaxSessionDuration); d != nil {
 		spec.MaxSession = *d
 	}
 	role, err := c.opts.Service.CreateRole(ctx, c.account(), spec)
-	return c.roleOut(role), err
+	out := c.roleOut(role)
+	out.Role.Description, out.Role.MaxSessionDuration = "", 0 // AWS leaves them out here
+	return out, err
 }
 
 type roleIn struct{ onRole }
@@ -120,6 +126,20 @@ type updateRoleIn struct {
 func updateRole(ctx context.Context, c call, r updateRoleIn) (any, error) {
 	update := iam.RoleUpdate{Description: r.Description, MaxSession: seconds(r.MaxSessionDuration)}
 	return struct{}{}, c.opts.Service.UpdateRole(ctx, c.account(), r.RoleName, update)
+}
+
+type describeRoleIn struct {
+	onRole
+	Description string
+}
+
+// updateRoleDescription is what there was before UpdateRole.
+func updateRoleDescription(ctx context.Context, c call, r describeRoleIn) (any, error) {
+	if err := c.opts.Service.UpdateRole(ctx, c.account(), r.RoleName, iam.RoleUpdate{Description: &r.Description}); err != nil {
+		return nil, err
+	}
+	role, err := c.opts.Service.GetRole(ctx, c.account(), r.RoleName)
+	return c.roleOut(role), err
 }
 
 type updateTrustIn struct {

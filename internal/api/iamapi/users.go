@@ -53,7 +53,7 @@ func theUser[R interface{ user() string }](ctx context.Context, c call, r R) (su
 	case err != nil:
 		return subject{}, err
 	}
-	return subject{arn: c.opts.Service.ARNOfUser(user), tags: user.Tags}, nil
+	return subject{arn: c.opts.Service.ARNOfUser(user), tags: user.Tags, boundary: user.Boundary}, nil
 }
 
 // userXML is a user as sent to clients. Root has neither path nor name.
@@ -63,7 +63,9 @@ type userXML struct {
 	UserId     string
 	Arn        string
 	CreateDate stamp
-	Tags       *members[tagXML] // absent in lists of users
+	// Absent in lists of users, and if there is none.
+	PermissionsBoundary *boundaryXML
+	Tags                *members[tagXML]
 }
 
 func (c call) userXML(u iam.UserInfo) userXML {
@@ -74,13 +76,14 @@ type userOut struct{ User userXML }
 
 func (c call) userOut(u iam.UserInfo) userOut {
 	x := c.userXML(u)
-	x.Tags = tagsXML(u.Tags)
+	x.PermissionsBoundary, x.Tags = newBoundaryXML(u.Boundary), someTags(u.Tags)
 	return userOut{x}
 }
 
 type createUserIn struct {
 	onUser
 	Path string
+	boundIn
 	taggingIn
 }
 
@@ -89,7 +92,7 @@ func newUser(_ context.Context, c call, r createUserIn) (subject, error) {
 }
 
 func createUser(ctx context.Context, c call, r createUserIn) (any, error) {
-	u, err := c.opts.Service.CreateUser(ctx, c.account(), iam.UserSpec{Name: r.UserName, Path: r.Path, Tags: r.givesTags()})
+	u, err := c.opts.Service.CreateUser(ctx, c.account(), iam.UserSpec{Name: r.UserName, Path: r.Path, Tags: r.givesTags(), Boundary: r.PermissionsBoundary})
 	return c.userOut(u), err
 }
 
@@ -173,6 +176,40 @@ type untagUserIn struct {
 func untagUser(ctx context.Context, c call, r untagUserIn) (any, error) {
 	return nil, c.opts.Service.UntagUser(ctx, c.account(), r.UserName, r.TagKeys)
 }
+
+// selfList is a request for a list that belongs to a user, or to the caller.
+type selfList struct {
+	onSelf
+	paging
+}
+
+// everything is a request for a list of all that the account has.
+type everything struct {
+	paging
+	PathPrefix       string // of groups
+	AssignmentStatus string // of devices
+}
+
+type credentialsOf struct {
+	selfList
+	ServiceName string
+}
+
+// noLogin answers that a user has no password, as none has.
+func noLogin(ctx context.Context, c call, r selfIn) (any, error) {
+	name, err := r.name(c)
+	if err == nil && name != "" {
+		_, err = c.opts.Service.GetUser(ctx, c.account(), name)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return nil, &iam.EntityError{Kind: kindLogin, Name: name, Err: iam.ErrNotFound}
+}
+
+const kindLogin = "login profile"
+
+type selfIn struct{ onSelf }
 
 // userList is a request for a list that belongs to a user.
 type userList struct {

@@ -78,7 +78,7 @@ type listEntitiesIn struct {
 // wants reports whether the list is to include o, which has a path.
 func (r listEntitiesIn) wants(o iam.Owner, path string) bool {
 	kinds := map[string]string{"": o.Kind, "User": iam.KindUser, "Role": iam.KindRole}
-	return r.PolicyUsageFilter != usageBoundary && kinds[r.EntityFilter] == o.Kind && strings.HasPrefix(path, r.PathPrefix)
+	return kinds[r.EntityFilter] == o.Kind && strings.HasPrefix(path, r.PathPrefix)
 }
 
 type (
@@ -100,7 +100,7 @@ func listEntities(ctx context.Context, c call, r listEntitiesIn) (any, error) {
 	if err := checkUsage(r.PolicyUsageFilter); err != nil {
 		return nil, err
 	}
-	owners, err := c.opts.Service.OwnersOf(ctx, c.account(), r.PolicyArn)
+	owners, err := c.opts.Service.OwnersOf(ctx, c.account(), r.PolicyArn, iam.Use(r.PolicyUsageFilter))
 	if err != nil {
 		return nil, err
 	}

@@ -19,6 +19,11 @@ var actions = map[string]action{
 	"CancelKeyDeletion":               onKey("kms:CancelKeyDeletion", cancelKeyDeletion),
 	"UpdateKeyDescription":            onKey("kms:UpdateKeyDescription", updateKeyDescription),
 	"GetKeyRotationStatus":            onKey("kms:GetKeyRotationStatus", getKeyRotationStatus),
+	"EnableKeyRotation":               onKey("kms:EnableKeyRotation", enableKeyRotation),
+	"DisableKeyRotation":              onKey("kms:DisableKeyRotation", disableKeyRotation),
+	"RotateKeyOnDemand":               onKey("kms:RotateKeyOnDemand", rotateKeyOnDemand),
+	"ListKeyRotations":                onKey("kms:ListKeyRotations", listKeyRotations),
+	"ListRetirableGrants":             on(listRetirableGrants),
 	"GetKeyPolicy":                    onKey("kms:GetKeyPolicy", getKeyPolicy),
 	"PutKeyPolicy":                    onKey("kms:PutKeyPolicy", putKeyPolicy),
 	"ListKeyPolicies":                 onKey("kms:ListKeyPolicies", listKeyPolicies),
@@ -160,17 +165,6 @@ func updateKeyDescription(ctx context.Context, c call, a kms.Access, r updateDes
 		return nil, required("description")
 	}
 	return nil, c.opts.Service.SetDescription(ctx, a.Key.Ref, *r.Description)
-}
-
-// getKeyRotationStatus always answers that a key is not rotated, since none is.
-func getKeyRotationStatus(_ context.Context, _ call, a kms.Access, _ keyIn) (any, error) {
-	if a.Key.Spec != kms.Symmetric {
-		return nil, &kms.Error{Err: kms.ErrUnsupported, Message: "You cannot perform this operation on an asymmetric or HMAC key."}
-	}
-	return struct {
-		KeyId              string
-		KeyRotationEnabled bool
-	}{a.Key.ARN(), false}, nil
 }
 
 type tagIn struct {

@@ -2,6 +2,7 @@ package kmsapi
 
 import (
 	"encoding/base64"
+	"fmt"
 	"strconv"
 	"time"
 
@@ -41,6 +42,7 @@ type metadata struct {
 	AWSAccountId             string
 	Arn                      string
 	CreationDate             stamp
+	CurrentKeyMaterialId     string `json:",omitempty"`
 	CustomerMasterKeySpec    kms.Spec
 	DeletionDate             *stamp `json:",omitempty"`
 	Description              string
@@ -75,7 +77,7 @@ func metadataOf(k kms.Key) metadata {
 		return k.Spec.Algorithms(u)
 	}
 	m := metadata{
-		AWSAccountId: k.Account, Arn: k.ARN(), CreationDate: stamp(k.Created), CustomerMasterKeySpec: k.Spec,
+		AWSAccountId: k.Account, Arn: k.ARN(), CurrentKeyMaterialId: k.MaterialID(k.Version()), CreationDate: stamp(k.Created), CustomerMasterKeySpec: k.Spec,
 		Description: k.Description, Enabled: k.State == kms.Enabled, KeyId: k.ID, KeyManager: k.Manager, KeySpec: k.Spec,
 		KeyState: k.State, KeyUsage: k.Usage, MultiRegion: k.MultiRegion, Origin: k.Origin,
 		EncryptionAlgorithms: able("ENCRYPT_DECRYPT"), SigningAlgorithms: able("SIGN_VERIFY"),
@@ -106,20 +108,32 @@ type pageJSON struct {
 // bounds holds the default and the largest size of a page.
 type bounds struct{ usual, most int }
 
-// page returns the requested page of a list, which is sorted by name.
-func page[T any](p paging, b bounds, list []T, name func(T) string) ([]T, pageJSON, error) {
-	size := b.usual
+// of returns the size of the requested page, and the name that it begins behind.
+func (p paging) of(b bounds) (size int, after string, err error) {
+	const text = "1 validation error detected: Value '%d' at 'limit' failed to satisfy constraint: Member must have value %s than or equal to %d"
+	size = b.usual
 	if p.Limit != nil {
 		size = *p.Limit
 	}
-	after, err := base64.URLEncoding.DecodeString(p.Marker)
+	name, err := base64.URLEncoding.DecodeString(p.Marker)
 	switch {
 	case err != nil:
-		return nil, pageJSON{}, awshttp.Fault{Status: 400, Code: "InvalidMarkerException", Message: "The marker is invalid."}
-	case size < 1 || size > b.most:
-		return nil, pageJSON{}, invalid("1 validation error detected: Value at 'limit' failed to satisfy constraint: Member must have value between 1 and " + strconv.Itoa(b.most))
+		return 0, "", awshttp.Fault{Status: 400, Code: "InvalidMarkerException", Message: "The marker is invalid."}
+	case size < 1:
+		return 0, "", invalid(fmt.Sprintf(text, size, "greater", 1))
+	case size > b.most:
+		return 0, "", invalid(fmt.Sprintf(text, size, "less", b.most))
 	}
-	for len(list) > 0 && len(after) > 0 && name(list[0]) <= string(after) {
+	return size, string(name), nil
+}
+
+// page returns the requested page of a list, which is sorted by name.
+func page[T any](p paging, b bounds, list []T, name func(T) string) ([]T, pageJSON, error) {
+	size, after, err := p.of(b)
+	if err != nil {
+		return nil, pageJSON{}, err
+	}
+	for len(list) > 0 && len(after) > 0 && name(list[0]) <= after {
 		list = list[1:]
 	}
 	if len(list) <= size {

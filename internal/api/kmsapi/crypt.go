@@ -103,7 +103,8 @@ func decrypt(ctx context.Context, c call, r decryptIn) (any, error) {
 	return struct {
 		Plaintext                  []byte
 		KeyId, EncryptionAlgorithm string
-	}{plain, a.Key.ARN(), symmetric}, err
+		KeyMaterialId              string `json:",omitempty"`
+	}{plain, a.Key.ARN(), symmetric, kms.MaterialOf(a.Key, r.CiphertextBlob)}, err
 }
 
 type reEncryptIn struct {
@@ -157,7 +158,11 @@ func reEncrypt(ctx context.Context, c call, r reEncryptIn) (any, error) {
 		CiphertextBlob                                            []byte
 		KeyId, SourceKeyId                                        string
 		SourceEncryptionAlgorithm, DestinationEncryptionAlgorithm string
-	}{blob, to.Key.ARN(), from.Key.ARN(), symmetric, symmetric}, err
+		SourceKeyMaterialId, DestinationKeyMaterialId             string
+	}{
+		blob, to.Key.ARN(), from.Key.ARN(), symmetric, symmetric,
+		kms.MaterialOf(from.Key, r.CiphertextBlob), kms.MaterialOf(to.Key, blob),
+	}, err
 }
 
 type dataKeyIn struct {
@@ -179,13 +184,14 @@ func (r dataKeyIn) size() (int, error) {
 	case r.KeySpec == "AES_128":
 		return 16, nil
 	}
-	return 0, invalid("1 validation error detected: Value at 'keySpec' failed to satisfy constraint: Member must satisfy enum value set: [AES_256, AES_128]")
+	return 0, invalid("1 validation error detected: Value '" + shorten(r.KeySpec) + "' at 'keySpec' failed to satisfy constraint: Member must satisfy enum value set: [AES_256, AES_128]")
 }
 
 type dataKeyOut struct {
 	CiphertextBlob []byte
 	Plaintext      []byte `json:",omitempty"`
 	KeyId          string
+	KeyMaterialId  string
 }
 
 func generateDataKey(_ context.Context, c call, a kms.Access, r dataKeyIn) (any, error) {
@@ -194,7 +200,7 @@ func generateDataKey(_ context.Context, c call, a kms.Access, r dataKeyIn) (any,
 		return nil, err
 	}
 	plain, blob, err := c.opts.Service.GenerateDataKey(a.Key, n, r.EncryptionContext)
-	return dataKeyOut{blob, plain, a.Key.ARN()}, err
+	return dataKeyOut{blob, plain, a.Key.ARN(), kms.MaterialOf(a.Key, blob)}, err
 }
 
 func generateDataKeyWithoutPlaintext(_ context.Context, c call, a kms.Access, r dataKeyIn) (any, error) {
@@ -203,7 +209,7 @@ func generateDataKeyWithoutPlaintext(_ context.Context, c call, a kms.Access, r 
 		return nil, err
 	}
 	_, blob, err := c.opts.Service.GenerateDataKey(a.Key, n, r.EncryptionContext)
-	return dataKeyOut{CiphertextBlob: blob, KeyId: a.Key.ARN()}, err
+	return dataKeyOut{CiphertextBlob: blob, KeyId: a.Key.ARN(), KeyMaterialId: kms.MaterialOf(a.Key, blob)}, err
 }
 
 func generateRandom(ctx context.Context, c call, r struct{ NumberOfBytes *int }) (any, error) {

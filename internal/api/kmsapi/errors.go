@@ -20,7 +20,7 @@ var codes = []struct {
 	{kms.ErrState, "KMSInvalidStateException"},
 	{kms.ErrUsage, "InvalidKeyUsageException"},
 	{kms.ErrInvalidARN, "InvalidArnException"},
-	{kms.ErrInvalidAlias, "InvalidAliasNameException"},
+	{kms.ErrReserved, "NotAuthorizedException"},
 	{kms.ErrInvalidCiphertext, "InvalidCiphertextException"},
 	{kms.ErrIncorrectKey, "IncorrectKeyException"},
 	{kms.ErrMalformedPolicy, "MalformedPolicyDocumentException"},

@@ -54,7 +54,7 @@ func TestCodes(t *testing.T) {
 		{"Decrypt", `{"CiphertextBlob":"` + blob + `","EncryptionAlgorithm":"RSAES_OAEP_SHA_1"}`, "InvalidKeyUsageException"},
 		{"DescribeKey", `{"KeyId":"arn:aws:kms:us-east-1"}`, "InvalidArnException"},
 		{"RetireGrant", key(good, `,"GrantId":"x"`), "InvalidArnException"},
-		{"CreateAlias", `{"AliasName":"alias/aws/x","TargetKeyId":"` + *good.KeyId + `"}`, "InvalidAliasNameException"},
+		{"CreateAlias", `{"AliasName":"alias/aws/x","TargetKeyId":"` + *good.KeyId + `"}`, "NotAuthorizedException"},
 		{"Decrypt", `{"CiphertextBlob":"eA=="}`, "InvalidCiphertextException"},
 		{"Decrypt", `{"CiphertextBlob":"` + blob + `","EncryptionContext":{"a":"b"}}`, "InvalidCiphertextException"},
 		{"Decrypt", `{"CiphertextBlob":"` + blob + `","KeyId":"` + *rsa.KeyId + `"}`, "IncorrectKeyException"},
@@ -123,7 +123,7 @@ func TestEveryActionIsAuthorised(t *testing.T) {
 	ciphertext := must[*sdk.EncryptOutput](t)(b.Encrypt(t.Context(), &sdk.EncryptInput{KeyId: k.KeyId, Plaintext: []byte("x")}))
 	blob := base64.StdEncoding.EncodeToString(ciphertext.CiphertextBlob)
 	bodies := map[string]string{
-		"CreateKey": "{}", "ListKeys": "{}", "GenerateRandom": "{}", "ListAliases": "{}",
+		"CreateKey": "{}", "ListKeys": "{}", "GenerateRandom": "{}", "ListRetirableGrants": "{}", "ListAliases": "{}",
 		"CreateAlias": `{"AliasName":"alias/b","TargetKeyId":"` + *k.KeyId + `"}`, "UpdateAlias": `{"AliasName":"alias/a","TargetKeyId":"` + *k.KeyId + `"}`,
 		"DeleteAlias": `{"AliasName":"alias/a"}`, "RetireGrant": `{"KeyId":"` + *k.Arn + `","GrantId":"` + strings.Repeat("0", 64) + `"}`,
 		"Decrypt": `{"CiphertextBlob":"` + blob + `"}`, "ReEncrypt": `{"CiphertextBlob":"` + blob + `","DestinationKeyId":"` + *k.KeyId + `"}`,

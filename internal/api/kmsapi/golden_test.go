@@ -21,6 +21,7 @@ func TestGolden(t *testing.T) {
 		Headers: []string{"Content-Type", "X-Amz-Target", "X-Amzn-Errortype"},
 		Update:  *update,
 		Masks: []wiretest.Mask{
+			{Pattern: regexp.MustCompile(`(KeyMaterialId": ?")[0-9a-f]{64}`), With: "$1(material)"},
 			{Pattern: regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`), With: "00000000-1111-2222-3333-444444444444"},
 			{Pattern: regexp.MustCompile(`("(?:CreationDate|DeletionDate|LastUpdatedDate)":) ?(?:[0-9.E]+|"[^"]+")`), With: "$1 (time)"},
 			{Pattern: regexp.MustCompile(`("(?:CiphertextBlob|GrantToken)": ?)"[^"]{40,}"`), With: "$1(bytes)"},

@@ -114,6 +114,43 @@ func listGrants(ctx context.Context, c call, a kms.Access, r listGrantsIn) (any,
 		}
 	}
 	list, cut, err := page(r.paging, bounds{50, 100}, list, func(g kms.Grant) string { return g.ID })
+	if err != nil {
+		return nil, err
+	}
+	return c.grantPage(ctx, list, cut)
+}
+
+type retirableIn struct {
+	paging
+	RetiringPrincipal string
+}
+
+// listRetirableGrants lists the grants in the caller's account that a principal may
+// retire.
+func listRetirableGrants(ctx context.Context, c call, r retirableIn) (any, error) {
+	if err := c.who.May(ctx, "kms:ListRetirableGrants", "*", nil); err != nil {
+		return nil, err
+	}
+	if r.RetiringPrincipal == "" {
+		return nil, required("retiringPrincipal")
+	}
+	size, after, err := r.paging.of(bounds{50, 100})
+	if err != nil {
+		return nil, err
+	}
+	found, err := c.opts.Service.RetirableBy(ctx, c.who, r.RetiringPrincipal, after, size+1)
+	if err != nil {
+		return nil, err
+	}
+	list, cut, err := page(r.paging, bounds{50, 100}, found, func(g kms.Grant) string { return g.ID })
+	if err != nil {
+		return nil, err
+	}
+	return c.grantPage(ctx, list, cut)
+}
+
+// grantPage is a response with grants.
+func (c call) grantPage(ctx context.Context, list []kms.Grant, cut pageJSON) (any, error) {
 	items := []grantJSON{}
 	for _, g := range list {
 		shown, err := c.opts.Service.Shown(ctx, g)
@@ -125,7 +162,7 @@ func listGrants(ctx context.Context, c call, a kms.Access, r listGrantsIn) (any,
 	return struct {
 		Grants []grantJSON
 		pageJSON
-	}{items, cut}, err
+	}{items, cut}, nil
 }
 
 type revokeGrantIn struct {

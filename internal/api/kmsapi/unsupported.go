@@ -6,11 +6,10 @@ import "strings"
 // UnsupportedOperationException. A test compares the list with the AWS SDK.
 const unsupported = `
 ConnectCustomKeyStore CreateCustomKeyStore Decapsulate DeleteCustomKeyStore
-DeleteImportedKeyMaterial DeriveSharedSecret DescribeCustomKeyStores DisableKeyRotation
-DisconnectCustomKeyStore EnableKeyRotation Encapsulate GenerateDataKeyPair
-GenerateDataKeyPairWithoutPlaintext GenerateMac GetKeyLastUsage GetParametersForImport GetPublicKey
-ImportKeyMaterial ListKeyRotations ListRetirableGrants ReplicateKey RotateKeyOnDemand Sign
-UpdateCustomKeyStore UpdatePrimaryRegion Verify VerifyMac
+DeleteImportedKeyMaterial DeriveSharedSecret DescribeCustomKeyStores DisconnectCustomKeyStore
+Encapsulate GenerateDataKeyPair GenerateDataKeyPairWithoutPlaintext GenerateMac GetKeyLastUsage
+GetParametersForImport GetPublicKey ImportKeyMaterial ReplicateKey Sign UpdateCustomKeyStore
+UpdatePrimaryRegion Verify VerifyMac
 `
 
 func isUnsupported(name string) bool {

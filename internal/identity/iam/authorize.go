@@ -1,6 +1,7 @@
 package iam
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,10 +16,32 @@ import (
 type DeniedError struct {
 	Principal string // ARN
 	Action    string
-	Resource  string // the first one refused
-	Explicit  bool   // refused by a Deny, rather than for want of an Allow
-	Session   bool   // refused by the session's policies, not the identity's
-	Costly    bool   // refused because evaluating the policies would take too long
+	Resource  string     // the first one refused
+	Explicit  bool       // refused by a Deny, rather than for want of an Allow
+	By        PolicyType // refused by the policies of this type; empty: identity-based ones
+	Costly    bool       // refused because evaluating the policies would take too long
+}
+
+// PolicyType is a type of policies, as refusals name it.
+type PolicyType string
+
+// The types of policies that a principal has.
+const (
+	IdentityBased PolicyType = "identity-based policy"
+	Boundary      PolicyType = "permissions boundary"
+	SessionPolicy PolicyType = "session policy"
+)
+
+// Denied says why a request is refused: by a Deny in a policy of the type, or because
+// none allows the action.
+func (t PolicyType) Denied(action string, d policy.Decision) string {
+	switch {
+	case d != policy.Deny:
+		return fmt.Sprintf("because no %s allows the %s action", t, action)
+	case t == IdentityBased:
+		return "with an explicit deny in an " + string(t)
+	}
+	return "with an explicit deny in a " + string(t)
 }
 
 func (e *DeniedError) Error() string {
@@ -26,16 +49,13 @@ func (e *DeniedError) Error() string {
 	if who == "" {
 		who = "anonymous"
 	}
-	kind, article := "identity-based", "an"
-	if e.Session {
-		kind, article = "session", "a"
+	decision := policy.NoMatch
+	if e.Explicit {
+		decision = policy.Deny
 	}
-	why := fmt.Sprintf("because no %s policy allows the %s action", kind, e.Action)
-	switch {
-	case e.Costly:
+	why := cmp.Or(e.By, IdentityBased).Denied(e.Action, decision)
+	if e.Costly {
 		why = "because " + policy.ErrTooCostly.Error()
-	case e.Explicit:
-		why = fmt.Sprintf("with an explicit deny in %s %s policy", article, kind)
 	}
 	return fmt.Sprintf("User: %s is not authorized to perform: %s on resource: %s %s", who, e.Action, e.Resource, why)
 }
@@ -50,11 +70,11 @@ func Authorize(ctx context.Context, p Principal, action string, with policy.Cont
 	w := policy.NewWork(ctx)
 	full := p.about(with)
 	for _, resource := range resources {
-		decision, session := policy.NoMatch, false
+		decision, by := policy.NoMatch, IdentityBased
 		if !foreign(resource, p.Account) {
-			decision, session = p.judge(w, action, resource, withAccount(full, resource))
+			decision, by = p.judge(w, action, resource, withAccount(full, resource))
 		}
-		refused := &DeniedError{Principal: p.ARN, Action: action, Resource: resource, Explicit: decision == policy.Deny, Session: session}
+		refused := &DeniedError{Principal: p.ARN, Action: action, Resource: resource, Explicit: decision == policy.Deny, By: by}
 		if err := ended(w, refused); err != nil {
 			return err
 		}
@@ -91,27 +111,48 @@ func ended(w *policy.Work, refused *DeniedError) error {
 	return nil
 }
 
-// judge returns what p's own policies say about a resource of any account, and
-// whether the identity's policies allowed the request but the session's policies
-// did not.
-func (p Principal) judge(w *policy.Work, action, resource string, c policy.Context) (decision policy.Decision, session bool) {
+// judge returns what p's own policies say about a resource of any account: those of its
+// identity, and the boundary and the session's policies that limit them. by is the type
+// of policies that decided.
+func (p Principal) judge(w *policy.Work, action, resource string, c policy.Context) (decision policy.Decision, by PolicyType) {
 	r := policy.Request{Action: action, Resource: resource, Context: c}
-	switch p.Kind {
-	case Anonymous:
-		return policy.NoMatch, false
-	case Root:
+	switch {
+	case p.Kind == Anonymous:
+		return policy.NoMatch, IdentityBased
+	case p.Kind == Root:
 		decision = policy.Allow
 	default:
 		decision = policy.Evaluate(w, p.policies, r)
 	}
-	if !p.limited || decision == policy.Deny {
-		return decision, false
+	by = IdentityBased
+	for _, limit := range p.limiting() {
+		if decision == policy.Deny {
+			break
+		}
+		within := policy.Evaluate(w, limit.documents, r)
+		if within == policy.Deny || decision == policy.Allow && within != policy.Allow {
+			decision, by = within, limit.by
+		}
 	}
-	limit := policy.Evaluate(w, p.limits, r)
-	if limit == policy.Deny || decision == policy.Allow && limit != policy.Allow {
-		return limit, true
+	return decision, by
+}
+
+// limit are the policies of a type, one of which must allow what the identity's policies
+// allow.
+type limit struct {
+	by        PolicyType
+	documents []policy.Document
+}
+
+// limiting returns what limits p's identity policies.
+func (p Principal) limiting() (list []limit) {
+	if p.bounded {
+		list = append(list, limit{Boundary, p.boundary})
 	}
-	return decision, false
+	if p.limited {
+		list = append(list, limit{SessionPolicy, p.limits})
+	}
+	return list
 }
 
 // foreign reports whether an ARN names another account. If the ARN names none (a

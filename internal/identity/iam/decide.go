@@ -18,12 +18,15 @@ type Access struct {
 // Verdict is what the policies say about an Access, each on its own. The resource's
 // service decides how they combine.
 type Verdict struct {
-	Own      policy.Decision // of the principal's policies and its session's
+	Own      policy.Decision // of the principal's policies, within its boundary and its session's policies
+	By       PolicyType      // the type of the policies that Own is due to
 	Resource policy.Decision // of the resource's policy
-	// Within reports whether the session's policies allow the access; it is true
-	// without a session policy. If it is false, an Allow of the resource's policy is
-	// not enough.
-	Within bool
+	// Beyond is the type of policies that limit what the resource's policy allows, and
+	// don't allow the access; empty: none. If there is one, an Allow of the resource's
+	// policy is not enough. As at AWS, what it allows a user is not limited, nor what
+	// it allows a session that it names; what it allows a role is, by the role's
+	// boundary and the session's policies.
+	Beyond PolicyType
 }
 
 // Decide returns what p's own policies and the resource's policy say about a.
@@ -34,15 +37,33 @@ func Decide(ctx context.Context, p Principal, a Access) (Verdict, error) {
 	w := policy.NewWork(ctx)
 	full := p.about(a.Context)
 	r := policy.Request{Caller: p.caller(), Action: a.Action, Resource: a.Resource, Context: full}
-	v := Verdict{Resource: a.Policy.Evaluate(w, r), Within: true}
-	v.Own, _ = p.judge(w, a.Action, a.Resource, full)
-	if p.limited {
-		v.Within = policy.Evaluate(w, p.limits, r) == policy.Allow
-	}
+	v := Verdict{Resource: a.Policy.Evaluate(w, r)}
+	v.Own, v.By = p.judge(w, a.Action, a.Resource, full)
+	v.Beyond = p.beyond(w, a.Policy, r)
 	if err := ended(w, &DeniedError{Principal: p.ARN, Action: a.Action, Resource: a.Resource}); err != nil {
 		return Verdict{}, err
 	}
 	return v, nil
+}
+
+// beyond returns the Beyond of a Verdict.
+func (p Principal) beyond(w *policy.Work, attached policy.Document, r policy.Request) PolicyType {
+	if p.Kind == User {
+		return ""
+	}
+	for _, limit := range p.limiting() {
+		if policy.Evaluate(w, limit.documents, r) == policy.Allow {
+			continue
+		}
+		if ids := p.ids(); len(ids) > 0 {
+			r.Caller = policy.Caller{ARNs: ids[:1], ByName: true}
+			if attached.Evaluate(w, r) == policy.Allow {
+				return ""
+			}
+		}
+		return limit.by
+	}
+	return ""
 }
 
 // Named reports whether a stored principal id names p: p itself, or the role whose

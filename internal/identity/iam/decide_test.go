@@ -54,11 +54,11 @@ func TestSessionPoliciesBindResourcesToo(t *testing.T) {
 	for _, c := range []struct {
 		p      Principal
 		action string
-		want   bool
-	}{{free, "kms:Decrypt", true}, {bound, "kms:Encrypt", true}, {bound, "kms:Decrypt", false}} {
+		want   PolicyType
+	}{{free, "kms:Decrypt", ""}, {bound, "kms:Encrypt", ""}, {bound, "kms:Decrypt", SessionPolicy}} {
 		v, err := Decide(t.Context(), c.p, Access{Action: c.action, Resource: "*"})
-		if err != nil || v.Within != c.want {
-			t.Errorf("%s, limited %v: got %v, %v, want %v", c.action, c.p.limited, v.Within, err, c.want)
+		if err != nil || v.Beyond != c.want {
+			t.Errorf("%s, limited %v: got %v, %v, want %v", c.action, c.p.limited, v.Beyond, err, c.want)
 		}
 	}
 }

@@ -15,6 +15,8 @@
 //	role.go        roles                      principal.go  who asks
 //	inline.go      inline policies            authorize.go  may they?
 //	managed.go     managed policies           decide.go     … with a resource's policy
+//	boundary.go    permissions boundaries     federation.go federated users
+//	profile.go     instance profiles
 //	identifiers.go unique ids of principals
 //	awsmanaged.go  AWS's own                  context.go    condition keys
 //	session.go     session tokens, Lookup     sts.go, assume.go  into a role

@@ -137,7 +137,7 @@ func TestManagedPolicies(t *testing.T) {
 	if err != nil || got.Default != 3 || len(got.Versions) != 2 || got.Attachments != 1 || fmt.Sprint(got.Tags) != "[{a }]" {
 		t.Errorf("got %+v, %v", got, err)
 	}
-	if owners, err := s.OwnersOf(ctx, account, arn); err != nil || fmt.Sprint(owners) != "[{111111111111 user ann}]" {
+	if owners, err := s.OwnersOf(ctx, account, arn, ""); err != nil || fmt.Sprint(owners) != "[{111111111111 user ann}]" {
 		t.Errorf("owners %v, %v", owners, err)
 	}
 	for name, c := range map[string]struct {
@@ -227,6 +227,7 @@ func TestEntityRefusals(t *testing.T) {
 	bob, ann, arn := iam.UserOwner(account, "bob"), iam.UserOwner(account, "ann"), s.ARNOfPolicy(m)
 	const admin = "arn:aws:iam::aws:policy/AdministratorAccess"
 	var validation *iam.ValidationError
+	var noARN *iam.ARNError
 	var syntax *policy.SyntaxError
 	var limit *iam.LimitError
 	var tags *tag.Error
@@ -265,7 +266,7 @@ func TestEntityRefusals(t *testing.T) {
 		{"policy with versions", func(ctx context.Context) error { return s.DeletePolicy(ctx, account, arn) }, is(iam.ErrVersions)},
 		{"policy on another path", second(s.GetPolicy, account, "arn:aws:iam::111111111111:policy/x/p"), is(iam.ErrNotFound)},
 		{"another account's policy", second(s.GetPolicy, other, arn), is(iam.ErrNotFound)},
-		{"no ARN", second(s.GetPolicy, account, "p"), as(&validation)},
+		{"no ARN", second(s.GetPolicy, account, "p"), as(&noARN)},
 		{"AWS's own", func(ctx context.Context) error { return s.DeletePolicy(ctx, account, admin) }, as(&validation)},
 		{"attach nothing", func(ctx context.Context) error {
 			return s.AttachPolicy(ctx, ann, "arn:aws:iam::aws:policy/None")
@@ -273,7 +274,7 @@ func TestEntityRefusals(t *testing.T) {
 		{"attach an eleventh", func(ctx context.Context) error { return s.AttachPolicy(ctx, bob, admin) }, as(&limit)},
 		{"attach another account's", func(ctx context.Context) error { return s.AttachPolicy(ctx, iam.UserOwner(other, "far"), arn) }, is(iam.ErrNotFound)},
 		{"detach what is not there", func(ctx context.Context) error { return s.DetachPolicy(ctx, ann, admin) }, is(iam.ErrNotFound)},
-		{"detach no ARN", func(ctx context.Context) error { return s.DetachPolicy(ctx, ann, "x") }, as(&validation)},
+		{"detach no ARN", func(ctx context.Context) error { return s.DetachPolicy(ctx, ann, "x") }, as(&noARN)},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if err := c.call(ctx); !c.want(err) {

@@ -28,6 +28,8 @@ var (
 	// ErrVersions: a managed policy can't be deleted while it has versions besides
 	// the default one.
 	ErrVersions = errors.New("has versions")
+	// ErrInProfile: a role can't be deleted while it is in an instance profile.
+	ErrInProfile = errors.New("in an instance profile")
 	// ErrRootAssumes: root may not assume roles.
 	ErrRootAssumes = errors.New("roles may not be assumed by root accounts")
 	// ErrSessionAsks: a session may not ask for a session token.
@@ -43,6 +45,8 @@ const (
 	KindManaged    = "managed policy"
 	KindVersion    = "policy version"
 	KindAttachment = "attached policy"
+	KindBoundary   = "permissions boundary"
+	KindProfile    = "instance profile"
 )
 
 // EntityError names the entity that an error is about.
@@ -62,6 +66,12 @@ func (e *EntityError) Unwrap() error { return e.Err }
 type ValidationError struct{ Message string }
 
 func (e *ValidationError) Error() string { return e.Message }
+
+// ARNError reports a text that is no ARN of a managed policy. It may be shown to the
+// client.
+type ARNError struct{ ARN string }
+
+func (e *ARNError) Error() string { return "ARN " + e.ARN + " is not valid." }
 
 // LimitError reports that a quota is reached. Its text may be shown to the client.
 type LimitError struct{ Message string }

@@ -310,7 +310,7 @@ func TestRefusals(t *testing.T) {
 		{"long description", create(iam.RoleSpec{Name: "a", Trust: trust, Description: strings.Repeat("é", 1001)}), as(&validation)},
 		{"description no terminal shows", create(iam.RoleSpec{Name: "a", Trust: trust, Description: "\x00"}), as(&validation)},
 		{"long session", create(iam.RoleSpec{Name: "a", Trust: trust, MaxSession: 13 * time.Hour}), as(&validation)},
-		{"no trust", create(iam.RoleSpec{Name: "a"}), as(&syntax)},
+		{"no trust", create(iam.RoleSpec{Name: "a"}), as(&validation)},
 		{"trust with a resource", create(iam.RoleSpec{Name: "a", Trust: reader}), as(&syntax)},
 		{"long trust", create(iam.RoleSpec{Name: "a", Trust: padded(trust, 2048)}), as(&limit)},
 		{"bad tag", create(iam.RoleSpec{Name: "a", Trust: trust, Tags: []tag.Tag{{Key: "aws:x"}}}), as(&tags)},

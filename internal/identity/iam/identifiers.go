@@ -2,7 +2,6 @@ package iam
 
 import (
 	"context"
-	"fmt"
 	"regexp"
 	"strings"
 
@@ -32,7 +31,7 @@ func (s *Service) BindPrincipals(ctx context.Context, document string) (string, 
 	return policy.MapPrincipals(document, func(name string) (string, error) {
 		id, err := s.PrincipalID(ctx, name)
 		if err == nil && id == "" {
-			err = &policy.SyntaxError{Reason: fmt.Sprintf("Invalid principal in policy: \"AWS\":%.256q", name)}
+			err = policy.InvalidPrincipal("AWS", name)
 		}
 		return id, err
 	})
@@ -48,8 +47,8 @@ func (s *Service) ShowPrincipals(ctx context.Context, document string) (string, 
 }
 
 // PrincipalID returns the unique id behind the ARN of a user, a role or a session,
-// or "" if there is none. Accounts, "*", and the unique ids of existing principals
-// are returned as they are.
+// or "" if there is none. Accounts, "*", federated users, and the unique ids of
+// existing principals are returned as they are.
 func (s *Service) PrincipalID(ctx context.Context, name string) (string, error) {
 	switch {
 	case name == "*", accountForm.MatchString(name), rootForm.MatchString(name):
@@ -61,6 +60,9 @@ func (s *Service) PrincipalID(ctx context.Context, name string) (string, error) 
 			return "", err
 		}
 		return name, nil
+	}
+	if m := federatedForm.FindStringSubmatch(name); m != nil && m[1] == s.opts.Partition {
+		return name, nil // whom only the account knows: there is no id but the name
 	}
 	if m := sessionForm.FindStringSubmatch(name); m != nil && m[1] == s.opts.Partition && sessionNameForm.MatchString(m[4]) {
 		id, err := s.roleID(ctx, m[2], "", m[3])

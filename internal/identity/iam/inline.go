@@ -11,7 +11,7 @@ import (
 // PutInline adds an inline policy to an owner, or replaces it. It fails with
 // *policy.SyntaxError if the document is not a valid policy.
 func (s *Service) PutInline(ctx context.Context, o Owner, p Policy) error {
-	if err := checkPolicy(p.Name); err != nil {
+	if err := cmp.Or(checkPolicy(p.Name), checkDocument(p.Document, policy.Identity)); err != nil {
 		return err
 	}
 	most := maxRoleInline
@@ -71,29 +71,30 @@ func (s *Service) DeleteInline(ctx context.Context, o Owner, name string) error 
 
 // policiesOf parses the policies of an owner. They were valid when they were
 // stored; if one no longer is, the owner may do nothing rather than too much.
-func (s *Service) policiesOf(ctx context.Context, o Owner) ([]policy.Document, error) {
+func (s *Service) policiesOf(ctx context.Context, o Owner) (p permissions, err error) {
 	all, err := s.opts.Store.Policies(ctx, o)
 	if err != nil {
-		return nil, err
+		return permissions{}, err
 	}
-	var out []policy.Document
-	add := func(name, text string) error {
-		d, err := s.documents.Parse(text, policy.Identity)
-		if err != nil {
-			return fmt.Errorf("iam: policy %s of %s %s: %w", name, o.Kind, o.Name, err)
-		}
-		out = append(out, d)
-		return nil
-	}
-	for _, p := range all.Inline {
-		err = cmp.Or(err, add(p.Name, p.Document))
-	}
-	for _, a := range all.Attached {
-		text := a.Document
-		if own, ok := s.awsPolicy(a.ARN); ok {
+	add := func(to *[]policy.Document, name, text string) {
+		if own, ok := s.awsPolicy(name); ok {
 			text = own.Versions[0].Document
 		}
-		err = cmp.Or(err, add(a.ARN, text))
+		d, invalid := s.documents.Parse(text, policy.Identity)
+		if invalid != nil {
+			err = cmp.Or(err, fmt.Errorf("iam: policy %s of %s %s: %w", name, o.Kind, o.Name, invalid))
+		}
+		*to = append(*to, d)
 	}
-	return out, err
+	for _, each := range all.Inline {
+		add(&p.policies, each.Name, each.Document)
+	}
+	for _, a := range all.Attached {
+		add(&p.policies, a.ARN, a.Document)
+	}
+	if all.Boundary != nil {
+		p.bounded = true
+		add(&p.boundary, all.Boundary.ARN, all.Boundary.Document)
+	}
+	return p, err
 }

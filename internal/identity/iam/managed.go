@@ -49,12 +49,13 @@ func (s *Service) CreatePolicy(ctx context.Context, account string, spec PolicyS
 func (s *Service) GetPolicy(ctx context.Context, account, arn string) (Managed, error) {
 	if own, ok := s.awsPolicy(arn); ok {
 		owners, err := s.opts.Store.Owners(ctx, account, arn)
-		own.Attachments = len(owners)
-		return own, err
+		bounded, errBounded := s.opts.Store.Bounded(ctx, account, arn)
+		own.Attachments, own.Boundaries = len(owners), len(bounded)
+		return own, cmp.Or(err, errBounded)
 	}
 	of, path, name, ok := s.splitARN(arn, "policy")
 	if !ok {
-		return Managed{}, &ValidationError{"ARN " + shorten(arn) + " is not valid."}
+		return Managed{}, &ARNError{shorten(arn)}
 	}
 	missing := &EntityError{KindManaged, shorten(arn), ErrNotFound}
 	if of != account || checkPolicy(name) != nil {
@@ -77,7 +78,29 @@ func shorten(text string) string { return text[:min(len(text), 256)] }
 type PolicyQuery struct {
 	AWS, Local   bool // which to include: AWS's own, the account's
 	OnlyAttached bool
+	Use          Use // only those that are used so; empty: any
 	PathPrefix   string
+}
+
+// Use is what a managed policy does for an owner, in AWS's words.
+type Use string
+
+// The uses.
+const (
+	AsPermissions Use = "PermissionsPolicy"   // attached
+	AsBoundary    Use = "PermissionsBoundary" // a boundary
+)
+
+// wants reports whether the query is for m, besides its path. A use without
+// OnlyAttached selects those that have it, too.
+func (q PolicyQuery) wants(m Managed) bool {
+	switch {
+	case q.Use == AsPermissions:
+		return m.Attachments > 0
+	case q.Use == AsBoundary:
+		return m.Boundaries > 0
+	}
+	return !q.OnlyAttached || m.Attachments+m.Boundaries > 0
 }
 
 // ListPolicies returns managed policies: AWS's first, each part sorted by name.
@@ -100,7 +123,7 @@ func (s *Service) ListPolicies(ctx context.Context, account string, q PolicyQuer
 		list = append(list, local...)
 	}
 	return slices.DeleteFunc(list, func(m Managed) bool {
-		return q.OnlyAttached && m.Attachments == 0 || !strings.HasPrefix(m.Path, q.PathPrefix)
+		return !q.wants(m) || !strings.HasPrefix(m.Path, q.PathPrefix)
 	}), nil
 }
 
@@ -261,16 +284,33 @@ func (s *Service) DetachPolicy(ctx context.Context, o Owner, arn string) error {
 		return err
 	}
 	if _, _, name, ok := s.splitARN(arn, "policy"); !ok || checkPolicy(name) != nil {
-		return &ValidationError{"ARN " + shorten(arn) + " is not valid."}
+		return &ARNError{shorten(arn)}
 	}
 	return s.opts.Store.Detach(ctx, o, arn)
 }
 
-// OwnersOf returns the owners that a managed policy is attached to: users, then
-// roles.
-func (s *Service) OwnersOf(ctx context.Context, account, arn string) ([]Owner, error) {
+// OwnersOf returns the owners that use a managed policy, in one way or, if use is empty,
+// in any: users, then roles, sorted by name.
+func (s *Service) OwnersOf(ctx context.Context, account, arn string, use Use) ([]Owner, error) {
 	if _, err := s.GetPolicy(ctx, account, arn); err != nil {
 		return nil, err
 	}
-	return s.opts.Store.Owners(ctx, account, arn)
+	var list []Owner
+	for _, from := range []struct {
+		use    Use
+		owners func(ctx context.Context, account, arn string) ([]Owner, error)
+	}{{AsPermissions, s.opts.Store.Owners}, {AsBoundary, s.opts.Store.Bounded}} {
+		if use != "" && use != from.use {
+			continue
+		}
+		owners, err := from.owners(ctx, account, arn)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, owners...)
+	}
+	slices.SortFunc(list, func(a, b Owner) int {
+		return cmp.Or(-cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name)) // "user" before "role"
+	})
+	return slices.Compact(list), nil
 }

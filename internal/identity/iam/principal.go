@@ -20,6 +20,7 @@ const (
 	User                  // a user; may do what its policies allow
 	RoleSession           // a session of a role
 	ServicePrincipal      // an AWS service name, such as vmie.amazonaws.com
+	FederatedUser         // a session from GetFederationToken, named by a user or root
 )
 
 // Principal is the caller of a request, with everything that authorisation needs to
@@ -33,9 +34,10 @@ type Principal struct {
 	Name    string    // of the user or role; empty for root
 	Since   time.Time // when the key used for the request was made; zero for a session
 
-	source   string            // ARN of the session's role, else empty
-	policies []policy.Document // identity policies in force
-	tags     tag.Set           // of the user or role
+	source string  // ARN of the session's role, else empty
+	userID string  // of the user whose federated session it is, else empty
+	tags   tag.Set // of the user or role
+	permissions
 
 	keyID string    // of the long-lived key used for the request, else empty
 	used  time.Time // when that key was last used, about
@@ -43,6 +45,14 @@ type Principal struct {
 	issued  time.Time         // when the session token was issued; zero without one
 	limited bool              // whether session policies limit the session …
 	limits  []policy.Document // … to what one of these allows
+}
+
+// permissions are the policies of a user or role that are in force. What they allow,
+// the boundary must allow too, if there is one.
+type permissions struct {
+	policies []policy.Document
+	bounded  bool
+	boundary []policy.Document
 }
 
 // Identity returns the ARN of p that stays the same in every session: for a session
@@ -84,6 +94,11 @@ func (p Principal) ids() []string {
 	case RoleSession:
 		role, _, _ := strings.Cut(p.ID, ":")
 		return []string{p.ID, role}
+	case FederatedUser:
+		if p.userID == "" {
+			return []string{p.ARN}
+		}
+		return []string{p.ARN, p.userID}
 	}
 	return nil
 }
@@ -101,7 +116,7 @@ func (p Principal) about(context policy.Context) policy.Context {
 
 // describe adds the condition keys about p.
 func (p Principal) describe(c policy.Context) {
-	kinds := map[Kind]string{Anonymous: "Anonymous", Root: "Account", User: "User", RoleSession: "AssumedRole"}
+	kinds := map[Kind]string{Anonymous: "Anonymous", Root: "Account", User: "User", RoleSession: "AssumedRole", FederatedUser: "FederatedUser"}
 	if kind, ok := kinds[p.Kind]; ok {
 		c.Set("aws:PrincipalType", kind)
 	}

@@ -23,11 +23,16 @@ type RoleSpec struct {
 	Description string
 	MaxSession  time.Duration // 0 means an hour
 	Tags        []tag.Tag
+	Boundary    string // ARN of a managed policy, or empty
 }
 
 func (r RoleSpec) validate() error {
-	if r.MaxSession < minSession || r.MaxSession > maxSession {
-		return &ValidationError{"Value at 'maxSessionDuration' failed to satisfy constraint: Member must be between 3600 and 43200"}
+	const bound = "1 validation error detected: Value at 'maxSessionDuration' failed to satisfy constraint: Member must have value "
+	switch {
+	case r.MaxSession < minSession:
+		return &ValidationError{bound + "greater than or equal to 3600"}
+	case r.MaxSession > maxSession:
+		return &ValidationError{bound + "less than or equal to 43200"}
 	}
 	return cmp.Or(checkRole(r.Name), checkPath(r.Path), checkDescription(r.Description), checkTrust(r.Trust), tag.Validate(r.Tags))
 }
@@ -47,6 +52,9 @@ func (s *Service) CreateRole(ctx context.Context, account string, spec RoleSpec)
 	if err != nil {
 		return Role{}, err
 	}
+	if err := s.checkBoundary(ctx, account, spec.Boundary); err != nil {
+		return Role{}, err
+	}
 	present, err := s.opts.Store.Roles(ctx, account)
 	if err := cmp.Or(err, checkQuota(len(present), maxRoles, "RolesPerAccount")); err != nil {
 		return Role{}, err
@@ -57,9 +65,9 @@ func (s *Service) CreateRole(ctx context.Context, account string, spec RoleSpec)
 	}
 	r := Role{
 		Account: account, Name: spec.Name, Path: spec.Path, ID: s.newID("AROA"), Trust: bound,
-		Description: spec.Description, MaxSession: spec.MaxSession, Created: s.stamp(), Tags: tags,
+		Description: spec.Description, MaxSession: spec.MaxSession, Created: s.stamp(), Tags: tags, Boundary: spec.Boundary,
 	}
-	err = s.opts.Store.CreateRole(ctx, r)
+	err = scope(spec.Boundary, s.opts.Store.CreateRole(ctx, r))
 	r.Trust = trust
 	return r, err
 }
@@ -149,7 +157,7 @@ func (s *Service) UpdateRole(ctx context.Context, account, name string, u RoleUp
 		if u.MaxSession != nil {
 			r.MaxSession = *u.MaxSession
 		}
-		return RoleSpec{r.Name, r.Path, r.Trust, r.Description, r.MaxSession, nil}.validate()
+		return RoleSpec{Name: r.Name, Path: r.Path, Trust: r.Trust, Description: r.Description, MaxSession: r.MaxSession}.validate()
 	})
 }
 

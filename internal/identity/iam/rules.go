@@ -13,6 +13,7 @@ import (
 const (
 	maxUsers       = 5000
 	maxRoles       = 1000
+	maxProfiles    = 1000
 	maxManaged     = 1500 // managed policies of an account
 	maxAttached    = 10   // of one owner
 	maxVersions    = 5    // of one managed policy
@@ -37,8 +38,14 @@ var (
 )
 
 func checkName(field, name string, most int) error {
-	if len(name) < 1 || len(name) > most || !nameForm.MatchString(name) {
-		return &ValidationError{fmt.Sprintf("The specified value for %s is invalid. It must contain only alphanumeric characters and/or the following: +=,.@_- and have 1 to %d of them", field, most)}
+	const length = "1 validation error detected: Value at '%s' failed to satisfy constraint: Member must have length %s than or equal to %d"
+	switch {
+	case name == "":
+		return &ValidationError{fmt.Sprintf(length, field, "greater", 1)}
+	case len(name) > most:
+		return &ValidationError{fmt.Sprintf(length, field, "less", most)}
+	case !nameForm.MatchString(name):
+		return &ValidationError{"The specified value for " + field + " is invalid. It must contain only alphanumeric characters and/or the following: +=,.@_-"}
 	}
 	return nil
 }
@@ -46,6 +53,8 @@ func checkName(field, name string, most int) error {
 func checkRole(name string) error { return checkName("roleName", name, maxNameLen) }
 
 func checkUser(name string) error { return checkName("userName", name, maxNameLen) }
+
+func checkProfile(name string) error { return checkName("instanceProfileName", name, maxPolicyName) }
 
 func checkPolicy(name string) error { return checkName("policyName", name, maxPolicyName) }
 
@@ -59,14 +68,18 @@ func (o Owner) check() error {
 
 func checkPath(path string) error {
 	if len(path) > maxPathLen || !pathForm.MatchString(path) {
-		return &ValidationError{"The specified value for path is invalid. It must begin and end with / and contain only ASCII characters."}
+		return &ValidationError{"The specified value for path is invalid. It must begin and end with / and contain only alphanumeric characters and/or / characters."}
 	}
 	return nil
 }
 
 func checkDescription(text string) error {
-	if utf8.RuneCountInString(text) > maxDescription || !textForm.MatchString(text) {
-		return &ValidationError{fmt.Sprintf("Value at 'description' failed to satisfy constraint: Member must have at most %d Latin characters", maxDescription)}
+	const failed = "1 validation error detected: Value at 'description' failed to satisfy constraint: Member must "
+	switch {
+	case utf8.RuneCountInString(text) > maxDescription:
+		return &ValidationError{fmt.Sprintf(failed+"have length less than or equal to %d", maxDescription)}
+	case !textForm.MatchString(text):
+		return &ValidationError{failed + `satisfy regular expression pattern: [\u0009\u000A\u000D\u0020-\u007E\u00A1-\u00FF]*`}
 	}
 	return nil
 }
@@ -76,6 +89,9 @@ func checkDescription(text string) error {
 // *LimitError. The quotas ignore white space inside strings too, which is stored,
 // so the stored text also has a limit in bytes.
 func accept(document string, kind policy.Kind, most int, quota string) (string, error) {
+	if err := checkDocument(document, kind); err != nil {
+		return "", err
+	}
 	_, canonical, err := policy.Accept(document, kind)
 	if err != nil {
 		return "", err
@@ -84,6 +100,18 @@ func accept(document string, kind policy.Kind, most int, quota string) (string, 
 		return "", &LimitError{fmt.Sprintf("Cannot exceed quota for %s: %d", quota, most)}
 	}
 	return canonical, nil
+}
+
+// checkDocument refuses a document that is missing.
+func checkDocument(document string, kind policy.Kind) error {
+	field := "policyDocument"
+	if kind == policy.Trust {
+		field = "assumeRolePolicyDocument"
+	}
+	if document == "" {
+		return &ValidationError{"1 validation error detected: Value at '" + field + "' failed to satisfy constraint: Member must have length greater than or equal to 1"}
+	}
+	return nil
 }
 
 // acceptTrust is accept for a trust policy.

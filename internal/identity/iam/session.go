@@ -30,29 +30,42 @@ type session struct {
 	Issued  int64 // Unix seconds
 	Expires int64
 
-	// From GetSessionToken: the long-lived key, on which the session depends.
+	// From GetSessionToken and GetFederationToken: the long-lived key, on which the
+	// session depends.
 	KeyID string
+	// From GetFederationToken: whether Name is a federated user's.
+	Federated bool
 
 	// From AssumeRole.
 	Account, Role string
 	RoleID        string // differs if the role was deleted and created again
-	Name          string // RoleSessionName
+	Name          string // RoleSessionName, or of the federated user
 	Policy        string // session policy, or empty
 	PolicyARNs    []string
 }
 
+// A federated user's token has a version of its own: a node that does not know it must not
+// take it for the token of the user who asked for it, who may do more.
 const (
-	sessionVersion = 1
-	maxToken       = 16 << 10 // characters; ours are below 5,000
+	sessionVersion   = 1
+	federatedVersion = 2
+	maxToken         = 16 << 10 // characters; ours are below 5,000
 )
 
 func sessionPurpose(keyID string) []byte { return []byte("diskport:session-token:" + keyID) }
+
+func (of session) version() int {
+	if of.Federated {
+		return federatedVersion
+	}
+	return sessionVersion
+}
 
 // mint makes the credentials of a session that starts now.
 func (s *Service) mint(of session, life time.Duration) (Credentials, error) {
 	now := s.stamp()
 	c := Credentials{AccessKeyID: "ASIA" + s.random(16), Secret: s.newSecret(), Expires: now.Add(life)}
-	of.Version, of.Secret = sessionVersion, []byte(c.Secret.Reveal())
+	of.Version, of.Secret = of.version(), []byte(c.Secret.Reveal())
 	of.Issued, of.Expires = now.Unix(), c.Expires.Unix()
 	plain, err := json.Marshal(of)
 	if err != nil {
@@ -72,7 +85,7 @@ func (s *Service) open(keyID, token string) (of session, err error) {
 		return of, ErrUnknownKey
 	}
 	plain, err := s.opts.Tokens.Unwrap(wrapped, sessionPurpose(keyID))
-	if err != nil || json.Unmarshal(plain, &of) != nil || of.Version != sessionVersion {
+	if err != nil || json.Unmarshal(plain, &of) != nil || of.Version != of.version() {
 		return of, ErrUnknownKey
 	}
 	if s.opts.Now().Unix() >= of.Expires {
@@ -127,9 +140,9 @@ func (s *Service) userPrincipal(ctx context.Context, account, name string) (Prin
 	if err != nil {
 		return Principal{}, gone(err)
 	}
-	documents, err := s.policiesOf(ctx, UserOwner(account, name))
+	may, err := s.policiesOf(ctx, UserOwner(account, name))
 	return Principal{
-		Account: account, ARN: s.ARNOfUser(u), Kind: User, ID: u.ID, Name: u.Name, tags: u.Tags, policies: documents,
+		Account: account, ARN: s.ARNOfUser(u), Kind: User, ID: u.ID, Name: u.Name, tags: u.Tags, permissions: may,
 	}, gone(err)
 }
 
@@ -147,6 +160,9 @@ func (s *Service) sessionPrincipal(ctx context.Context, of session) (Principal, 
 	if of.KeyID != "" {
 		p, _, err := s.lookupKey(ctx, of.KeyID)
 		p.keyID = ""
+		if err == nil && of.Federated {
+			return s.federated(ctx, p, of)
+		}
 		return p, err
 	}
 	role, err := s.role(ctx, of.Account, of.Role)
@@ -168,16 +184,16 @@ func (s *Service) sessionPrincipal(ctx context.Context, of session) (Principal, 
 // rolePrincipal returns a session of a role, with the permissions that the role's
 // policies give it now.
 func (s *Service) rolePrincipal(ctx context.Context, role Role, name string) (Principal, error) {
-	documents, err := s.policiesOf(ctx, RoleOwner(role.Account, role.Name))
+	may, err := s.policiesOf(ctx, RoleOwner(role.Account, role.Name))
 	return Principal{
-		Account:  role.Account,
-		ARN:      s.sessionARN(role, name),
-		Kind:     RoleSession,
-		ID:       role.ID + ":" + name,
-		Name:     role.Name,
-		source:   s.ARN(role),
-		policies: documents,
-		tags:     role.Tags,
+		Account:     role.Account,
+		ARN:         s.sessionARN(role, name),
+		Kind:        RoleSession,
+		ID:          role.ID + ":" + name,
+		Name:        role.Name,
+		source:      s.ARN(role),
+		permissions: may,
+		tags:        role.Tags,
 	}, err
 }
 
@@ -208,7 +224,7 @@ func (s *Service) sessionPolicies(ctx context.Context, of session) ([]policy.Doc
 	for _, text := range texts {
 		d, err := s.documents.Parse(text, policy.Identity)
 		if err != nil {
-			return nil, fmt.Errorf("iam: session policy of role %s: %w", of.Role, err)
+			return nil, fmt.Errorf("iam: session policy of %s%s: %w", of.Role, of.Name, err)
 		}
 		list = append(list, d)
 	}

@@ -32,6 +32,9 @@ type UserInfo struct {
 	ID      string // AIDA…
 	Created time.Time
 	Tags    tag.Set
+	// Boundary is the ARN of the managed policy that is the user's permissions
+	// boundary, or empty.
+	Boundary string
 }
 
 // Role is a role without its policies.
@@ -45,6 +48,19 @@ type Role struct {
 	MaxSession  time.Duration
 	Created     time.Time
 	Tags        tag.Set
+	Boundary    string // as of a user
+}
+
+// InstanceProfile holds a role for an instance. Nothing runs here, so it only is what
+// clients make and read.
+type InstanceProfile struct {
+	Account string
+	Name    string
+	Path    string // "/" or "/a/b/"
+	ID      string // AIPA…
+	Created time.Time
+	Tags    tag.Set
+	Role    string // name, or empty
 }
 
 // Owner names the user or role that policies belong to.
@@ -76,6 +92,7 @@ type Attached struct {
 type Policies struct {
 	Inline   []Policy   // sorted by name (byte by byte)
 	Attached []Attached // sorted by ARN (byte by byte)
+	Boundary *Attached  // the permissions boundary; nil: none
 }
 
 // Managed is a managed policy of an account.
@@ -92,6 +109,7 @@ type Managed struct {
 	Default     int       // number of the version that applies
 	Last        int       // highest number ever assigned
 	Attachments int       // how many owners it is attached to; computed by the store, ignored in writing
+	Boundaries  int       // how many owners have it as their boundary; likewise
 }
 
 // Version is one version of a managed policy.
@@ -121,6 +139,7 @@ type Store interface {
 	InlineStore
 	AttachmentStore
 	ManagedStore
+	ProfileStore
 }
 
 // AccountStore keeps accounts. An account exists while it has a root key.
@@ -166,14 +185,15 @@ type UserKeyStore interface {
 	DeleteKey(ctx context.Context, account, user, id string) error
 }
 
-// UserStore keeps users.
+// UserStore keeps users. Where a user gets a boundary that is a policy of the account,
+// its methods fail with ErrNotFound about the policy if that is missing.
 type UserStore interface {
 	// CreateUser stores a user. It fails with ErrExists.
 	CreateUser(ctx context.Context, u UserInfo) error
 	// Users returns the users with the given names, or all of them if no name is
 	// given. Names without a user are skipped.
 	Users(ctx context.Context, account string, names ...string) ([]UserInfo, error)
-	// ChangeUser applies change to a user; only name, path and tags may change. Keys
+	// ChangeUser applies change to a user; only name, path, tags and boundary may change. Keys
 	// and policies stay with the user under a new name. It fails with ErrNotFound,
 	// or with ErrExists if the new name is taken.
 	ChangeUser(ctx context.Context, account, name string, change func(*UserInfo) error) error
@@ -182,7 +202,7 @@ type UserStore interface {
 	DeleteUser(ctx context.Context, account, name string) error
 }
 
-// RoleStore keeps roles.
+// RoleStore keeps roles. Their boundaries are kept as those of users.
 type RoleStore interface {
 	// CreateRole stores a role. It fails with ErrExists.
 	CreateRole(ctx context.Context, r Role) error
@@ -192,8 +212,8 @@ type RoleStore interface {
 	// ChangeRole applies change to a role; all but account, name, path and id may
 	// change. It fails with ErrNotFound.
 	ChangeRole(ctx context.Context, account, name string, change func(*Role) error) error
-	// DeleteRole removes a role. It fails with ErrNotFound, and with ErrInUse while
-	// the role has policies.
+	// DeleteRole removes a role. It fails with ErrNotFound, with ErrInUse while the
+	// role has policies, and with ErrInProfile while it is in an instance profile.
 	DeleteRole(ctx context.Context, account, name string) error
 }
 
@@ -231,6 +251,9 @@ type AttachmentStore interface {
 	// Owners returns the owners in the account that a policy is attached to: users,
 	// then roles.
 	Owners(ctx context.Context, account, arn string) ([]Owner, error)
+	// Bounded returns the owners in the account whose boundary a policy is: users,
+	// then roles.
+	Bounded(ctx context.Context, account, arn string) ([]Owner, error)
 }
 
 // ManagedStore keeps the managed policies of accounts.
@@ -244,6 +267,21 @@ type ManagedStore interface {
 	// numbers, and the time of its update may change. It fails with ErrNotFound.
 	ChangePolicy(ctx context.Context, account, name string, change func(*Managed) error) error
 	// DeletePolicy removes a policy. It fails with ErrNotFound, and with ErrInUse
-	// while it is attached.
+	// while it is attached, or is somebody's boundary.
 	DeletePolicy(ctx context.Context, account, name string) error
+}
+
+// ProfileStore keeps instance profiles.
+type ProfileStore interface {
+	// CreateProfile stores a profile, which has no role. It fails with ErrExists.
+	CreateProfile(ctx context.Context, p InstanceProfile) error
+	// Profiles returns the profiles with the given names, or all of them if no name
+	// is given. Names without a profile are skipped.
+	Profiles(ctx context.Context, account string, names ...string) ([]InstanceProfile, error)
+	// ChangeProfile applies change to a profile; only its tags and role may change.
+	// It fails with ErrNotFound about the profile, or about the role that it gets.
+	ChangeProfile(ctx context.Context, account, name string, change func(*InstanceProfile) error) error
+	// DeleteProfile removes a profile. It fails with ErrNotFound, and with ErrInUse
+	// while it has a role.
+	DeleteProfile(ctx context.Context, account, name string) error
 }

@@ -1,6 +1,7 @@
 package iam
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -41,24 +42,44 @@ type RoleCall struct {
 }
 
 func (call RoleCall) validate() error {
-	const form = "1 validation error detected: Value at '%s' failed to satisfy constraint: Member must satisfy regular expression pattern: %s"
 	switch {
 	case !sessionNameForm.MatchString(call.SessionName):
-		return &ValidationError{fmt.Sprintf(form, "roleSessionName", `[\w+=,.@-]{2,64}`)}
+		return &ValidationError{fmt.Sprintf(badForm, "roleSessionName", `[\w+=,.@-]{2,64}`)}
 	case call.ExternalID != "" && (len(call.ExternalID) < 2 || len(call.ExternalID) > 1224 || !externalIDForm.MatchString(call.ExternalID)):
-		return &ValidationError{fmt.Sprintf(form, "externalId", `[\w+=,.@:\/-]{2,1224}`)}
-	case call.Life != nil && (*call.Life < minLife || *call.Life > maxSession):
-		return &ValidationError{"1 validation error detected: Value at 'durationSeconds' failed to satisfy constraint: Member must be between 900 and 43200"}
-	case len(call.Policy) > maxSessionPolicy:
-		return &ValidationError{fmt.Sprintf("1 validation error detected: Value at 'policy' failed to satisfy constraint: Member must have length less than or equal to %d", maxSessionPolicy)}
-	case len(call.PolicyARNs) > maxSessionARNs:
-		return &ValidationError{fmt.Sprintf("1 validation error detected: Value at 'policyArns' failed to satisfy constraint: Member must have length less than or equal to %d", maxSessionARNs)}
+		return &ValidationError{fmt.Sprintf(badForm, "externalId", `[\w+=,.@:\/-]{2,1224}`)}
 	}
-	if call.Policy != "" {
-		_, _, err := policy.Accept(call.Policy, policy.Identity)
-		return err
+	return cmp.Or(checkLife(call.Life, maxSession), checkSessionPolicies(call.Policy, call.PolicyARNs))
+}
+
+// checkLife refuses a duration, unless it is nil, below the least or above the most that
+// a session may last.
+func checkLife(life *time.Duration, most time.Duration) error {
+	const text = "1 validation error detected: Value at 'durationSeconds' failed to satisfy constraint: Member must have value %s than or equal to %d"
+	switch {
+	case life == nil:
+		return nil
+	case *life < minLife:
+		return &ValidationError{fmt.Sprintf(text, "greater", minLife/time.Second)}
+	case *life > most:
+		return &ValidationError{fmt.Sprintf(text, "less", most/time.Second)}
 	}
 	return nil
+}
+
+const badForm = "1 validation error detected: Value at '%s' failed to satisfy constraint: Member must satisfy regular expression pattern: %s"
+
+// checkSessionPolicies checks a session policy, or none, and the ARNs of managed ones.
+func checkSessionPolicies(document string, arns []string) error {
+	switch {
+	case len(document) > maxSessionPolicy:
+		return &ValidationError{fmt.Sprintf("1 validation error detected: Value at 'policy' failed to satisfy constraint: Member must have length less than or equal to %d", maxSessionPolicy)}
+	case len(arns) > maxSessionARNs:
+		return &ValidationError{fmt.Sprintf("1 validation error detected: Value at 'policyArns' failed to satisfy constraint: Member must have length less than or equal to %d", maxSessionARNs)}
+	case document == "":
+		return nil
+	}
+	_, _, err := policy.Accept(document, policy.Session)
+	return err
 }
 
 // RoleCredentials are the credentials of a session of a role.
@@ -83,13 +104,16 @@ func (s *Service) AssumeRole(ctx context.Context, call RoleCall) (RoleCredential
 	if err := call.validate(); err != nil {
 		return RoleCredentials{}, err
 	}
-	if call.Caller.Kind == Root {
+	switch call.Caller.Kind {
+	case Root:
 		return RoleCredentials{}, ErrRootAssumes
+	case FederatedUser: // as at AWS, which gives them nothing of STS but GetCallerIdentity
+		return RoleCredentials{}, call.denied(policy.NoMatch, IdentityBased)
 	}
 	role, err := s.role(ctx, account, name)
 	_, impossible := errors.AsType[*ValidationError](err)
 	if impossible || errors.Is(err, ErrNotFound) || err == nil && role.Path != path {
-		return RoleCredentials{}, call.denied(policy.NoMatch)
+		return RoleCredentials{}, call.denied(policy.NoMatch, IdentityBased)
 	}
 	if err != nil {
 		return RoleCredentials{}, err
@@ -134,17 +158,17 @@ func (s *Service) admit(ctx context.Context, role Role, call RoleCall) error {
 	sameAccount := call.Caller.Account == role.Account
 	switch {
 	case own == policy.Deny || theirs == policy.Deny:
-		return call.denied(policy.Deny)
-	case theirs == policy.Allow && sameAccount && !call.Caller.limited:
+		return call.denied(policy.Deny, verdict.By)
+	case theirs == policy.Allow && sameAccount && verdict.Beyond == "":
 		return nil
 	case theirs != policy.NoMatch && own == policy.Allow:
 		return nil
 	}
-	return call.denied(policy.NoMatch)
+	return call.denied(policy.NoMatch, verdict.By)
 }
 
-func (call RoleCall) denied(d policy.Decision) error {
-	return &DeniedError{Principal: call.Caller.ARN, Action: assumeRole, Resource: shorten(call.RoleARN), Explicit: d == policy.Deny}
+func (call RoleCall) denied(d policy.Decision, by PolicyType) error {
+	return &DeniedError{Principal: call.Caller.ARN, Action: assumeRole, Resource: shorten(call.RoleARN), Explicit: d == policy.Deny, By: by}
 }
 
 func (call RoleCall) life(role Role) (time.Duration, error) {
@@ -173,15 +197,15 @@ func (of session) packed() int {
 // only as long as the long-lived key that p used. A session can't ask for another
 // session.
 func (s *Service) SessionToken(p Principal, life *time.Duration) (Credentials, error) {
+	if p.keyID == "" {
+		return Credentials{}, ErrSessionAsks
+	}
+	if err := checkLife(life, maxTokenLife); err != nil {
+		return Credentials{}, err
+	}
 	asked := defaultTokenLife
 	if life != nil {
 		asked = *life
-	}
-	switch {
-	case p.keyID == "":
-		return Credentials{}, ErrSessionAsks
-	case asked < minLife || asked > maxTokenLife:
-		return Credentials{}, &ValidationError{"1 validation error detected: Value at 'durationSeconds' failed to satisfy constraint: Member must be between 900 and 129600"}
 	}
 	if p.Kind == Root {
 		asked = min(asked, maxRootTokenLife)

@@ -13,6 +13,8 @@ type UserSpec struct {
 	Name string
 	Path string // empty means "/"
 	Tags []tag.Tag
+	// Boundary is the ARN of a managed policy, or empty.
+	Boundary string
 }
 
 // CreateUser creates a user, who may not do anything yet.
@@ -25,12 +27,17 @@ func (s *Service) CreateUser(ctx context.Context, account string, spec UserSpec)
 	if err != nil {
 		return UserInfo{}, err
 	}
+	if err := s.checkBoundary(ctx, account, spec.Boundary); err != nil {
+		return UserInfo{}, err
+	}
 	present, err := s.opts.Store.Users(ctx, account)
 	if err := cmp.Or(err, checkQuota(len(present), maxUsers, "UsersPerAccount")); err != nil {
 		return UserInfo{}, err
 	}
-	u := UserInfo{Account: account, Name: spec.Name, Path: spec.Path, ID: s.newID("AIDA"), Created: s.stamp(), Tags: tags}
-	return u, s.opts.Store.CreateUser(ctx, u)
+	u := UserInfo{
+		Account: account, Name: spec.Name, Path: spec.Path, ID: s.newID("AIDA"), Created: s.stamp(), Tags: tags, Boundary: spec.Boundary,
+	}
+	return u, scope(spec.Boundary, s.opts.Store.CreateUser(ctx, u))
 }
 
 // GetUser returns a user.

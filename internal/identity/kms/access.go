@@ -120,7 +120,7 @@ func (s *Service) authorise(ctx context.Context, c Caller, a Ask, k Key, alias s
 	if err != nil {
 		return Access{}, denial(err)
 	}
-	own, resource, within := verdict.Own, verdict.Resource, verdict.Within
+	own, resource, within := verdict.Own, verdict.Resource, verdict.Beyond == ""
 	abroad := k.Account != c.Principal.Account && (resource == policy.NoMatch || resource == policy.Deny)
 	switch {
 	case within && allowed(own, resource, k.Account == c.Principal.Account):
@@ -132,21 +132,21 @@ func (s *Service) authorise(ctx context.Context, c Caller, a Ask, k Key, alias s
 			}
 		}
 		return Access{}, c.deniedAbroad(a)
-	case !within:
-		return Access{}, c.denied(a.Action, k.ARN(), "because no session policy allows the "+a.Action+" action")
 	case own == policy.Deny:
-		return Access{}, c.denied(a.Action, k.ARN(), "with an explicit deny in an identity-based policy")
+		return Access{}, c.denied(a.Action, k.ARN(), verdict.By.Denied(a.Action, own))
+	case !within:
+		return Access{}, c.denied(a.Action, k.ARN(), verdict.Beyond.Denied(a.Action, policy.NoMatch))
 	case resource == policy.Deny:
 		return Access{}, c.denied(a.Action, k.ARN(), "with an explicit deny in a resource-based policy")
 	}
 	if g, err := s.grantFor(ctx, c, a, k); err != nil || g != nil {
 		return Access{k, g}, err
 	}
-	kind := "resource"
+	kind := iam.PolicyType("resource-based policy")
 	if resource != policy.NoMatch {
-		kind = "identity"
+		kind = verdict.By
 	}
-	return Access{}, c.denied(a.Action, k.ARN(), "because no "+kind+"-based policy allows the "+a.Action+" action")
+	return Access{}, c.denied(a.Action, k.ARN(), kind.Denied(a.Action, policy.NoMatch))
 }
 
 // allowed combines the decisions of the caller's policies and the key's. The key's

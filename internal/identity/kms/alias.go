@@ -7,15 +7,29 @@ import (
 )
 
 // Quotas, as AWS has them.
-const maxAliases = 50 // for each key
+const (
+	maxAliases   = 50  // for each key
+	maxAliasName = 256 // characters
+)
+
+const aliasPrefix = "alias/"
 
 // checkAlias refuses malformed names, and names that only the service may use.
 func checkAlias(name string) error {
+	const form = `^[a-zA-Z0-9:/_-]+$`
 	switch {
-	case !aliasName.MatchString(name):
-		return failed(ErrInvalidAlias, "Alias must start with the prefix \"alias/\" and contain only alphanumeric characters, forward slashes, underscores and dashes.")
+	case len(name) > maxAliasName:
+		return tooLong("aliasName", name, maxAliasName)
+	case !strings.HasPrefix(name, aliasPrefix):
+		return failed(ErrValidation, "Alias must start with the prefix \"alias/\". Please see https://docs.aws.amazon.com/kms/latest/developerguide/kms-alias.html")
 	case strings.HasPrefix(name, ManagedPrefix):
-		return failed(ErrInvalidAlias, "Alias names that begin with %s are reserved.", ManagedPrefix)
+		return failed(ErrReserved, "Alias names that begin with %s are reserved.", ManagedPrefix)
+	case name == aliasPrefix:
+		return failed(ErrValidation, "Invalid identifier")
+	case strings.Contains(name, ":"):
+		return failed(ErrValidation, "%s contains invalid characters for an alias", name)
+	case !aliasName.MatchString(name):
+		return failed(ErrValidation, "1 validation error detected: Value '%s' at 'aliasName' failed to satisfy constraint: Member must satisfy regular expression pattern: %s", name, form)
 	}
 	return nil
 }

@@ -13,15 +13,15 @@ const (
 	maxContext   = 8192 // characters of all keys and values
 )
 
-// material returns k's key material. It is unwrapped for each operation and not
-// kept.
-func (s *Service) material(k Key) (*secret.MasterKey, error) {
+// material returns a version of k's key material, which k has. It is unwrapped for each
+// operation and not kept.
+func (s *Service) material(k Key, version int) (*secret.MasterKey, error) {
 	if err := k.Usable(); err != nil {
 		return nil, err
 	}
-	plain, err := s.opts.Wrapper.Unwrap(k.Wrapped, k.purpose())
+	plain, err := s.opts.Wrapper.Unwrap(k.wrapped(version), k.purpose(version))
 	if err != nil {
-		return nil, fmt.Errorf("kms: material of %s: %w", k.ARN(), err)
+		return nil, fmt.Errorf("kms: material of %s, version %d: %w", k.ARN(), version, err)
 	}
 	defer clear(plain)
 	return secret.NewMasterKey(plain)
@@ -43,40 +43,61 @@ func (e EncryptionContext) validate() error {
 
 // Encrypt encrypts plain, 1 to 4096 bytes, under k and binds it to e.
 func (s *Service) Encrypt(k Key, plain []byte, e EncryptionContext) ([]byte, error) {
-	if len(plain) < 1 || len(plain) > maxPlaintext {
-		return nil, failed(ErrValidation, "1 validation error detected: Value at 'plaintext' failed to satisfy constraint: Member must have length between 1 and %d", maxPlaintext)
+	const length = "1 validation error detected: Value at 'plaintext' failed to satisfy constraint: Member must have length %s than or equal to %d"
+	switch {
+	case len(plain) < 1:
+		return nil, failed(ErrValidation, length, "greater", 1)
+	case len(plain) > maxPlaintext:
+		return nil, failed(ErrValidation, length, "less", maxPlaintext)
 	}
 	if err := e.validate(); err != nil {
 		return nil, err
 	}
-	key, err := s.material(k)
+	version := k.Version()
+	key, err := s.material(k, version)
 	if err != nil {
 		return nil, err
 	}
-	return append(k.header(), key.Wrap(plain, k.associated(e))...), nil
+	return append(k.header(version), key.Wrap(plain, k.associated(version, e))...), nil
 }
 
 // Target returns the ARN of the key that a ciphertext names. Only Decrypt
 // authenticates it.
 func Target(blob []byte) (string, error) {
-	r, _, err := parseCiphertext(blob)
+	r, _, _, err := parseCiphertext(blob)
 	return r.ARN(), err
+}
+
+// MaterialOf returns the id of the version of k's material that a ciphertext was made
+// with. It is for a ciphertext that Decrypt has authenticated.
+func MaterialOf(k Key, blob []byte) string {
+	_, version, _, err := parseCiphertext(blob)
+	if err != nil {
+		return ""
+	}
+	return k.MaterialID(version)
 }
 
 // Decrypt returns the plaintext of what was encrypted under k and bound to e.
 func (s *Service) Decrypt(k Key, blob []byte, e EncryptionContext) ([]byte, error) {
-	r, ciphertext, err := parseCiphertext(blob)
+	r, version, ciphertext, err := parseCiphertext(blob)
 	if err != nil {
 		return nil, err
 	}
 	if r != k.Ref {
 		return nil, failed(ErrIncorrectKey, "The key ID in the request does not identify a CMK that can perform this operation.")
 	}
-	key, err := s.material(k)
+	if err := k.Usable(); err != nil {
+		return nil, err
+	}
+	if version > k.Version() {
+		return nil, failed(ErrInvalidCiphertext, "The ciphertext is invalid.")
+	}
+	key, err := s.material(k, version)
 	if err != nil {
 		return nil, err
 	}
-	plain, err := key.Unwrap(ciphertext, r.associated(e))
+	plain, err := key.Unwrap(ciphertext, r.associated(version, e))
 	if err != nil {
 		return nil, failed(ErrInvalidCiphertext, "The ciphertext is invalid.")
 	}
@@ -95,8 +116,8 @@ func (s *Service) GenerateDataKey(k Key, n int, e EncryptionContext) (plain, blo
 
 // Random returns n random bytes, 1 to 1024.
 func (s *Service) Random(n int) ([]byte, error) {
-	if n < 1 || n > maxRandom {
-		return nil, failed(ErrValidation, "1 validation error detected: Value '%d' at 'numberOfBytes' failed to satisfy constraint: Member must have value between 1 and %d", n, maxRandom)
+	if err := between("numberOfBytes", n, 1, maxRandom); err != nil {
+		return nil, err
 	}
 	return s.random(n), nil
 }

@@ -17,7 +17,7 @@
 //
 //	 0   4  magic "DPKC"
 //	 4   1  version, 1
-//	 5   4  version of the key's material, 1: there is no rotation yet
+//	 5   4  version of the key's material, from 1: it grows with each rotation
 //	 9      account, region, key id: each 1 byte of length and as many bytes
 //	...     AES-256-GCM under the key's material (see secret.MasterKey)
 //

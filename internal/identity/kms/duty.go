@@ -8,7 +8,7 @@ import (
 )
 
 // purgeEvery is the longest that a key may outlive its waiting period, which is a
-// week or more.
+// week or more, and that a rotation may be late.
 const purgeEvery = time.Hour
 
 // Handlers returns the handlers with which a runner processes the units of the KMS.
@@ -20,6 +20,13 @@ func (s *Service) purge(ctx context.Context, h *work.Held) (next work.Lease, ok 
 	n, err := s.Purge(ctx)
 	if err == nil && n > 0 {
 		h.Log.Info("destroyed KMS keys whose waiting period is over", "keys", n)
+	}
+	if err != nil {
+		return next, false, err
+	}
+	n, err = s.RotateOverdue(ctx)
+	if n > 0 {
+		h.Log.Info("rotated KMS keys whose time had come", "keys", n)
 	}
 	return next, false, err
 }

@@ -15,7 +15,7 @@ var (
 	ErrState             = errors.New("kms: invalid state")
 	ErrUsage             = errors.New("kms: invalid key usage")
 	ErrInvalidARN        = errors.New("kms: invalid ARN")
-	ErrInvalidAlias      = errors.New("kms: invalid alias name")
+	ErrReserved          = errors.New("kms: reserved name")
 	ErrInvalidCiphertext = errors.New("kms: invalid ciphertext")
 	ErrIncorrectKey      = errors.New("kms: incorrect key")
 	ErrMalformedPolicy   = errors.New("kms: malformed policy document")

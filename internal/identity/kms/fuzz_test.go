@@ -32,6 +32,16 @@ func FuzzCiphertext(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(blob)
+	if err := s.RotateNow(f.Context(), k.Ref); err != nil {
+		f.Fatal(err)
+	}
+	if k, err = s.Key(f.Context(), k.Ref); err != nil {
+		f.Fatal(err)
+	}
+	if blob, err = s.Encrypt(k, []byte("plain"), nil); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(blob)
 	f.Add([]byte("DPKC\x01\x00\x00\x00\x01\xff"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if plain, err := s.Decrypt(k, data, nil); err == nil && string(plain) != "plain" {

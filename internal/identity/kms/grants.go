@@ -102,6 +102,19 @@ func (s *Service) Grants(ctx context.Context, r Ref) ([]Grant, error) {
 	return s.opts.Store.Grants(ctx, r)
 }
 
+// RetirableBy returns a page of the grants on keys of the caller's account and region
+// that a principal may retire.
+func (s *Service) RetirableBy(ctx context.Context, c Caller, arn, after string, limit int) ([]Grant, error) {
+	if !principalARN.MatchString(arn) {
+		return nil, failed(ErrInvalidARN, "ARN is not valid: the retiring principal must be an IAM or STS principal")
+	}
+	id, err := s.opts.Principals.PrincipalID(ctx, arn)
+	if err != nil || id == "" {
+		return nil, err
+	}
+	return s.opts.Store.Retirable(ctx, RetirableQuery{c.Principal.Account, c.Region, id, after, limit})
+}
+
 // RevokeGrant ends a grant.
 func (s *Service) RevokeGrant(ctx context.Context, r Ref, id string) error {
 	if !grantID.MatchString(id) {

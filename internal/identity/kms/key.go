@@ -56,6 +56,41 @@ type Key struct {
 	Window      int       // days between ScheduleKeyDeletion and Deletion
 	Tags        tag.Set
 	Wrapped     []byte // material of version 1, bound to the ARN; nil if there is none
+
+	Rotations      []Rotation // the versions of the material from 2 on
+	RotationPeriod int        // days between automatic rotations; 0: there are none
+	NextRotation   time.Time  // automatic one; zero if there are none
+}
+
+// RotationType says why a key was rotated, in AWS's words.
+type RotationType string
+
+// The types of rotations.
+const (
+	Automatic RotationType = "AUTOMATIC"
+	OnDemand  RotationType = "ON_DEMAND"
+)
+
+// Rotation is a version of a key's material that took the place of the one before. Both
+// stay: each ciphertext is decrypted with the version that it was encrypted with.
+type Rotation struct {
+	At      time.Time    `json:"At"`
+	Type    RotationType `json:"Type"`
+	Wrapped []byte       `json:"Wrapped"` // the material, bound to the ARN and the version
+}
+
+// Version returns the version of the material that k encrypts with.
+func (k Key) Version() int { return 1 + len(k.Rotations) }
+
+// wrapped returns a version of the material, or nil if there is none.
+func (k Key) wrapped(version int) []byte {
+	switch {
+	case version == 1:
+		return k.Wrapped
+	case version > 1 && version <= k.Version():
+		return k.Rotations[version-2].Wrapped
+	}
+	return nil
 }
 
 // gone reports whether the key's deletion date has passed.

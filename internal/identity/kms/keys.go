@@ -9,7 +9,6 @@ import (
 
 	"github.com/diskport/diskport/internal/awsid"
 	"github.com/diskport/diskport/internal/identity/policy"
-	"github.com/diskport/diskport/internal/identity/secret"
 	"github.com/diskport/diskport/internal/tag"
 )
 
@@ -45,12 +44,45 @@ func (n *KeySpec) validate() (err error) {
 	if err := checkDescription(n.Description); err != nil {
 		return err
 	}
-	return tag.Validate(n.Tags)
+	return checkTags(n.Tags)
+}
+
+// tooLong refuses a text that has too many characters.
+func tooLong(field, text string, most int) error {
+	return failed(ErrValidation, "1 validation error detected: Value '%.256s' at '%s' failed to satisfy constraint: Member must have length less than or equal to %d", text, field, most)
+}
+
+// between refuses a number outside of two others.
+func between(field string, n, least, most int) error {
+	const text = "1 validation error detected: Value '%d' at '%s' failed to satisfy constraint: Member must have value %s than or equal to %d"
+	switch {
+	case n < least:
+		return failed(ErrValidation, text, n, field, "greater", least)
+	case n > most:
+		return failed(ErrValidation, text, n, field, "less", most)
+	}
+	return nil
+}
+
+// checkTags refuses tags that a key can't have. KMS has texts of its own for their
+// lengths.
+func checkTags(tags []tag.Tag) error {
+	for i, t := range tags {
+		switch field := fmt.Sprintf("tags.%d.member.", i+1); {
+		case t.Key == "":
+			return failed(ErrValidation, "1 validation error detected: Value '' at '%stagKey' failed to satisfy constraint: Member must have length greater than or equal to 1", field)
+		case utf8.RuneCountInString(t.Key) > tag.MaxKey:
+			return tooLong(field+"tagKey", t.Key, tag.MaxKey)
+		case utf8.RuneCountInString(t.Value) > tag.MaxValue:
+			return tooLong(field+"tagValue", t.Value, tag.MaxValue)
+		}
+	}
+	return tag.Validate(tags)
 }
 
 func checkDescription(text string) error {
 	if utf8.RuneCountInString(text) > maxDescription {
-		return failed(ErrValidation, "1 validation error detected: Value at 'description' failed to satisfy constraint: Member must have length less than or equal to %d", maxDescription)
+		return tooLong("description", text, maxDescription)
 	}
 	return nil
 }
@@ -97,17 +129,15 @@ func (s *Service) newKey(r Ref, n KeySpec) Key {
 	case n.Origin == External:
 		k.State = PendingImport
 	case n.Spec == Symmetric:
-		material := s.random(secret.KeySize)
-		k.Wrapped = s.opts.Wrapper.Wrap(material, k.purpose())
-		clear(material)
+		k.Wrapped = s.newMaterial(r, 1)
 	}
 	return k
 }
 
 // purpose returns the associated data of wrapped material. Under another key or
 // version the material does not open.
-func (r Ref) purpose() []byte {
-	return []byte("diskport:kms-key:" + r.ARN() + ":" + strconv.Itoa(materialVersion))
+func (r Ref) purpose(version int) []byte {
+	return []byte("diskport:kms-key:" + r.ARN() + ":" + strconv.Itoa(version))
 }
 
 // Owned counts an account's own keys in all regions, without those whose deletion
@@ -144,7 +174,7 @@ func (s *Service) ScheduleDeletion(ctx context.Context, r Ref, days int) (Key, e
 		days = maxWindow
 	}
 	if days < minWindow || days > maxWindow {
-		return Key{}, failed(ErrValidation, "1 validation error detected: Value '%d' at 'pendingWindowInDays' failed to satisfy constraint: Member must be between %d and %d", days, minWindow, maxWindow)
+		return Key{}, failed(ErrValidation, "PendingWindowInDays must be between %d and %d", minWindow, maxWindow)
 	}
 	var after Key
 	err := s.change(ctx, r, func(k *Key) (err error) {
@@ -183,7 +213,7 @@ func (s *Service) SetDescription(ctx context.Context, r Ref, text string) error 
 
 // Tag adds tags, and replaces the values of tags that the key has already.
 func (s *Service) Tag(ctx context.Context, r Ref, tags []tag.Tag) error {
-	if err := tag.Validate(tags); err != nil {
+	if err := checkTags(tags); err != nil {
 		return err
 	}
 	return s.change(ctx, r, func(k *Key) (err error) {

@@ -185,7 +185,7 @@ func TestWhatCanBeCreated(t *testing.T) {
 		{"RSA_2048", "ENCRYPT_DECRYPT", nil}, {"RSA_3072", "SIGN_VERIFY", nil}, {"RSA_4096", "SIGN_VERIFY", nil},
 		{"ECC_NIST_P256", "KEY_AGREEMENT", nil}, {"HMAC_256", "GENERATE_VERIFY_MAC", nil},
 		{"RSA_2048", "", kms.ErrValidation}, {"HMAC_256", "ENCRYPT_DECRYPT", kms.ErrValidation},
-		{"", "SIGN_VERIFY", kms.ErrValidation}, {"AES_17", "", kms.ErrUnsupported},
+		{"", "SIGN_VERIFY", kms.ErrValidation}, {"AES_17", "", kms.ErrValidation}, {"SM2", "SIGN_VERIFY", kms.ErrUnsupported},
 	} {
 		k, err := b.CreateKey(t.Context(), root(account), kms.KeySpec{Spec: c.spec, Usage: c.usage})
 		if !errors.Is(err, c.want) {
@@ -282,8 +282,11 @@ func TestAliases(t *testing.T) {
 	a := root(account).NamedAlias("alias/a")
 	check(t, "create", b.CreateAlias(ctx, a, k))
 	refused(t, "again", b.CreateAlias(ctx, a, other), kms.ErrExists)
-	for _, name := range []string{"a", "alias/", "alias/aws/ebs", "alias/a b", "alias/" + strings.Repeat("a", 251)} {
-		refused(t, name, b.CreateAlias(ctx, root(account).NamedAlias(name), k), kms.ErrInvalidAlias)
+	for name, want := range map[string]error{
+		"a": kms.ErrValidation, "alias/": kms.ErrValidation, "alias/aws/ebs": kms.ErrReserved, "alias/aws/": kms.ErrReserved,
+		"alias/a b": kms.ErrValidation, "alias/a:b": kms.ErrValidation, "alias/" + strings.Repeat("a", 251): kms.ErrValidation,
+	} {
+		refused(t, name, b.CreateAlias(ctx, root(account).NamedAlias(name), k), want)
 	}
 	find := func(identifier string) string {
 		got, err := b.Open(ctx, root(account), kms.Ask{Action: "kms:DescribeKey", Key: identifier})

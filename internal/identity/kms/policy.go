@@ -69,6 +69,9 @@ func (s *Service) bind(ctx context.Context, c Caller, k Key, p KeyPolicy) (strin
 		bound, err = s.opts.Principals.BindPrincipals(ctx, bound)
 	}
 	if syntax, ok := errors.AsType[*policy.SyntaxError](err); ok {
+		if syntax.Principal != "" {
+			return "", failed(ErrMalformedPolicy, "Policy contains a statement with one or more invalid principals.")
+		}
 		return "", failed(ErrMalformedPolicy, "%s", syntax)
 	}
 	if err != nil {

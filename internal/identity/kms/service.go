@@ -197,6 +197,7 @@ func (s *Service) makeManaged(ctx context.Context, a Alias) (Ref, error) {
 	}
 	k := s.newKey(Ref{a.Account, a.Region, s.newID(false)}, KeySpec{Spec: Symmetric, Usage: EncryptDecrypt, Origin: FromKMS})
 	k.Manager = AWS
+	k.rotateEvery(usualPeriod, k.Created)
 	k.Description = "Default key that protects my EBS volumes when no other key is defined"
 	k.Policy = managedPolicy(k.Ref)
 	a.Target, a.Created, a.Updated = k.ID, k.Created, k.Created

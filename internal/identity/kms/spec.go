@@ -1,6 +1,10 @@
 package kms
 
-import "slices"
+import (
+	"maps"
+	"slices"
+	"strings"
+)
 
 // Spec is the kind of a key's material, in AWS's words.
 type Spec string
@@ -49,6 +53,20 @@ var specs = map[Spec]algorithms{
 	"HMAC_512":        {verifyMAC: {"HMAC_SHA_512"}},
 }
 
+// absent are the specs that AWS has and this service does not.
+var absent = []Spec{"SM2", "ECC_NIST_EDWARDS25519", "ML_DSA_44", "ML_DSA_65", "ML_DSA_87", "ML_KEM_512", "ML_KEM_768", "ML_KEM_1024"}
+
+// allSpecs is AWS's list of specs, as its refusals name them.
+func allSpecs() string {
+	all := slices.Concat(absent, slices.Collect(maps.Keys(specs)))
+	slices.Sort(all)
+	var names []string
+	for _, s := range all {
+		names = append(names, string(s))
+	}
+	return "[" + strings.Join(names, ", ") + "]"
+}
+
 // Algorithms returns the algorithms of a key of the spec for a usage.
 func (s Spec) Algorithms(u Usage) []string { return slices.Clone(specs[s][u]) }
 
@@ -59,8 +77,10 @@ func checkSpec(s Spec, u Usage) (Spec, Usage, error) {
 	}
 	able, ok := specs[s]
 	switch {
-	case !ok:
+	case !ok && slices.Contains(absent, s):
 		return s, u, failed(ErrUnsupported, "KeySpec %.64s is not supported.", s)
+	case !ok:
+		return s, u, failed(ErrValidation, "1 validation error detected: Value '%.256s' at 'keySpec' failed to satisfy constraint: Member must satisfy enum value set: %s", s, allSpecs())
 	case u == "" && s == Symmetric:
 		u = EncryptDecrypt
 	case u == "":

@@ -13,6 +13,7 @@ type Store interface {
 	KeyStore
 	AliasStore
 	GrantStore
+	RotationStore
 	Purger
 }
 
@@ -59,8 +60,26 @@ type GrantStore interface {
 	AddGrant(ctx context.Context, g Grant) (Grant, error)
 	// Grants returns the grants of a key, sorted by id (byte by byte).
 	Grants(ctx context.Context, r Ref) ([]Grant, error)
+	// Retirable returns at most q.Limit grants on keys of an account and region that have
+	// a retiring principal, in order of their ids.
+	Retirable(ctx context.Context, q RetirableQuery) ([]Grant, error)
 	// DeleteGrant removes a grant. It fails with NoGrant.
 	DeleteGrant(ctx context.Context, r Ref, id string) error
+}
+
+// RetirableQuery selects grants by their retiring principal.
+type RetirableQuery struct {
+	Account, Region string // of the keys
+	Retiring        string // as grants are stored with it
+	After           string // id; empty: from the first
+	Limit           int
+}
+
+// RotationStore finds the keys to be rotated.
+type RotationStore interface {
+	// Overdue returns at most limit of the enabled keys whose next rotation is not after
+	// now, the most overdue first.
+	Overdue(ctx context.Context, now time.Time, limit int) ([]Ref, error)
 }
 
 // Purger deletes keys whose deletion date has come.

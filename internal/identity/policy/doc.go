@@ -18,6 +18,7 @@
 //	document.go   the parsed form, Parse
 //	json.go       JSON that refuses what encoding/json lets pass
 //	validate.go   the rules of each element
+//	accept.go     what IAM refuses besides, and its texts
 //	keys.go       condition keys that AWS sets and this service does not
 //	cache.go      documents that were parsed before
 //	evaluate.go   Request, Decision, statements

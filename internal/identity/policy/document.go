@@ -13,6 +13,7 @@ const (
 	Identity Kind = iota // to a user or role: no Principal
 	Trust                // to a role, saying who may assume it: no Resource
 	Resource             // to a bucket or key: Principal and Resource
+	Session              // to a session: as Identity
 )
 
 // The two versions of the policy language. The older one, which is the default, has
@@ -61,20 +62,7 @@ func Parse(text string, kind Kind) (Document, error) {
 	return d, err
 }
 
-// Accept is Parse for a document that is about to be stored. It also returns the
-// document's canonical text, without white space between tokens, and refuses a
-// document that would do less than it promises here (keys.go).
-func Accept(text string, kind Kind) (d Document, canonical string, err error) {
-	d, top, err := parse(text, kind)
-	if err == nil {
-		err = d.checkKeys()
-	}
-	if err != nil {
-		return Document{}, "", err
-	}
-	return d, string(appendJSON(nil, top)), nil
-}
-
+// parse also returns the document's JSON, if it is an object.
 func parse(text string, kind Kind) (d Document, top object, err error) {
 	if len(text) > maxSize {
 		return d, nil, malformed("longer than %d bytes", maxSize)
@@ -87,29 +75,34 @@ func parse(text string, kind Kind) (d Document, top object, err error) {
 	if !ok {
 		return d, nil, malformed("not an object")
 	}
+	d, err = parseDocument(top, kind)
+	return d, top, err
+}
+
+func parseDocument(top object, kind Kind) (d Document, err error) {
 	var statements any
 	for _, m := range top {
 		switch m.name {
 		case "Version":
 			if m.value != version2008 && m.value != version2012 {
-				return d, nil, malformed("Version must be %s or %s", version2012, version2008)
+				return d, malformed("Version must be %s or %s", version2012, version2008)
 			}
 			d.variables = m.value == version2012
 		case "Id":
 			if _, ok := m.value.(string); !ok {
-				return d, nil, malformed("Id must be a string")
+				return d, malformed("Id must be a string")
 			}
 		case "Statement":
 			statements = m.value
 		default:
-			return d, nil, malformed("unknown element %.64q", m.name)
+			return d, malformed("unknown element %.64q", m.name)
 		}
 	}
 	if statements == nil {
-		return d, nil, malformed("no Statement")
+		return d, malformed("no Statement")
 	}
 	d.statements, err = d.parseStatements(statements, kind)
-	return d, top, err
+	return d, err
 }
 
 func (d Document) parseStatements(value any, kind Kind) ([]statement, error) {
@@ -183,6 +176,7 @@ func (d Document) parseStatement(o object, kind Kind) (s statement, err error) {
 func (s *statement) complete(kind Kind) error {
 	one := func(a, b bool) bool { return a != b }
 	none := func(a, b bool) bool { return !a && !b }
+	own := kind == Identity || kind == Session
 	action, notAction := s.actions != nil, s.notActions != nil
 	resource, notResource := s.resources != nil, s.notResources != nil
 	principal, notPrincipal := s.principals != nil, s.notPrincipals != nil
@@ -193,9 +187,9 @@ func (s *statement) complete(kind Kind) error {
 		return malformed("Resource has no place in a trust policy")
 	case kind != Trust && !one(resource, notResource):
 		return malformed("a statement needs Resource or NotResource, and not both")
-	case kind == Identity && !none(principal, notPrincipal):
+	case own && !none(principal, notPrincipal):
 		return malformed("Principal has no place in an identity policy")
-	case kind != Identity && !one(principal, notPrincipal):
+	case !own && !one(principal, notPrincipal):
 		return malformed("a statement needs Principal or NotPrincipal, and not both")
 	}
 	return nil

@@ -29,6 +29,9 @@ type Caller struct {
 	Account string   // twelve digits
 	ARNs    []string // of the user, or of the session and its role
 	Service string   // name of an AWS service, such
+	// ByName is set if only statements count that name one of ARNs, rather than
+	// everybody or everybody but some.
+	ByName bool
 }
 
 // Request is a request to be judged. Caller is for resource and trust policies,
@@ -115,6 +118,8 @@ func (s *statement) coversResource(w *Work, r Request) truth {
 // account, else NoMatch.
 func (s *statement) appliesTo(w *Work, c Caller) Decision {
 	switch {
+	case s.notPrincipals != nil && c.ByName:
+		return NoMatch
 	case s.notPrincipals != nil:
 		if s.notPrincipals.name(w, c) == NoMatch {
 			return Allow
@@ -135,7 +140,7 @@ func (p principals) name(w *Work, c Caller) Decision {
 	w.spend(len(p["AWS"]) + len(p["Service"]))
 	for _, value := range p["AWS"] {
 		switch {
-		case value == "*", slices.Contains(c.ARNs, value):
+		case value == "*" && !c.ByName, slices.Contains(c.ARNs, value):
 			return Allow
 		case c.Account != "" && accountOf(value) == c.Account:
 			result = AllowAccount

@@ -147,12 +147,16 @@ func appendText(b []byte, text string) []byte {
 	return append(b, bytes.TrimSuffix(out.Bytes(), []byte("\n"))...)
 }
 
-// SyntaxError says why a document is not a valid policy. Its text may be shown to
+// SyntaxError says why a document is not a valid policy. Its texts may be shown to
 // the client.
-type SyntaxError struct{ Reason string }
+type SyntaxError struct {
+	Reason    string // what is wrong, and where
+	Text      string // as IAM puts it; only Accept sets it
+	Principal string // the one that can't be named, if that is why
+}
 
 func (e *SyntaxError) Error() string { return "malformed policy document: " + e.Reason }
 
 func malformed(format string, args ...any) error {
-	return &SyntaxError{fmt.Sprintf(format, args...)}
+	return &SyntaxError{Reason: fmt.Sprintf(format, args...)}
 }

@@ -1,6 +1,9 @@
 package policy
 
-import "context"
+import (
+	"context"
+	"fmt"
+)
 
 // unset lists condition keys that AWS sets for an action and this service does not:
 // the key in lower case, and the actions built here for which AWS sets it. The keys
@@ -33,7 +36,8 @@ func (d Document) checkKeys() error {
 				continue
 			}
 			if action, why := s.untold(w, c.key); action != "" {
-				return malformed("the service does not know the condition key %.128s of %s: %s. With it this statement %s", c.key, action, why, s.promise())
+				text := fmt.Sprintf("the service does not know the condition key %.128s of %s: %s. With it this statement %s", c.key, action, why, s.promise())
+				return &SyntaxError{Reason: text, Text: text}
 			}
 		}
 	}

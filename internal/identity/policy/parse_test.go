@@ -52,7 +52,7 @@ func TestParseRefuses(t *testing.T) {
 		{"unknown quantifier", condition(`{"ForSome:StringEquals":{"a:b":"x"}}`), Identity},
 		{"NullIfExists", condition(`{"NullIfExists":{"a:b":"true"}}`), Identity},
 		{"operator is no object", condition(`{"StringEquals":"x"}`), Identity},
-		{"key without a service", condition(`{"StringEquals":{"b":"x"}}`), Identity},
+		{"key without a name", condition(`{"StringEquals":{"":"x"}}`), Identity},
 		{"condition value is an object", condition(`{"StringEquals":{"a:b":{}}}`), Identity},
 		{"condition value is null", condition(`{"StringEquals":{"a:b":null}}`), Identity},
 		{"no condition values", condition(`{"StringEquals":{"a:b":[]}}`), Identity},
@@ -100,6 +100,7 @@ func TestParseAccepts(t *testing.T) {
 		{"guide: role", `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["s3:GetBucketLocation","s3:GetObject","s3:ListBucket"],"Resource":["arn:aws:s3:::amzn-s3-demo-bucket","arn:aws:s3:::amzn-s3-demo-bucket/*"]},{"Effect":"Allow","Action":["ec2:ModifySnapshotAttribute","ec2:CopySnapshot","ec2:RegisterImage","ec2:Describe*"],"Resource":"*"}]}`, Identity},
 		{"single statement", `{"Statement":{"Sid":"","Effect":"Allow","Action":"*","Resource":"*"}}`, Identity},
 		{"several Sids, two empty", `{"Statement":[{"Sid":"","Effect":"Allow","Action":"*","Resource":"*"},{"Sid":"","Effect":"Allow","Action":"*","Resource":"*"}]}`, Identity},
+		{"condition key without a service", document(allowIf(`{"StringEquals":{"b":"x"}}`)), Identity},
 		{"resource policy", `{"Id":"k","Version":"2012-10-17","Statement":{"Sid":"Enable IAM policies","Effect":"Allow","Principal":{"AWS":"arn:aws:iam::123456789012:root"},"Action":"kms:*","Resource":"*"}}`, Resource},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -119,7 +120,7 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Add(document(vmie), uint8(Trust), "sts:AssumeRole", "x")
 	f.Fuzz(func(t *testing.T, text string, kind uint8, action, resource string) {
-		d, err := Parse(text, Kind(kind%3))
+		d, err := Parse(text, Kind(kind%4))
 		var syntax *SyntaxError
 		if err != nil && !errors.As(err, &syntax) {
 			t.Fatalf("untyped error %v", err)

@@ -9,7 +9,7 @@ var (
 	sidForm    = regexp.MustCompile(`^[A-Za-z0-9]*$`)
 	actionForm = regexp.MustCompile(`^([A-Za-z0-9-]+|\*):[A-Za-z0-9*?_.-]+$`)
 	accountID  = regexp.MustCompile(`^[0-9]{12}$`)
-	keyForm    = regexp.MustCompile(`^[A-Za-z0-9-]+:.+$`)
+	vendorForm = regexp.MustCompile(`^[A-Za-z0-9.-]+$`)
 )
 
 func parseSid(value any, kind Kind) (string, error) {
@@ -69,7 +69,7 @@ func parsePrincipals(m member) (principals, error) {
 		}
 		for _, value := range list {
 			if !validPrincipal(kind.name, value) {
-				return nil, malformed("invalid principal %.64q:%.128q", kind.name, value)
+				return nil, InvalidPrincipal(kind.name, value)
 			}
 		}
 		out[kind.name] = list
@@ -115,7 +115,7 @@ func (d Document) parseConditions(value any) ([]condition, error) {
 		}
 		for _, key := range keys {
 			values, ok := scalars(key.value)
-			if !ok || !keyForm.MatchString(key.name) {
+			if !ok || key.name == "" {
 				return nil, malformed("condition %.64q has a malformed key or value", op.name+" "+key.name)
 			}
 			each := c

@@ -177,17 +177,15 @@ func judge(p iam.Principal, own bool, v iam.Verdict, action string) string {
 	switch {
 	case v.Resource == policy.Deny:
 		return "with an explicit deny in a resource-based policy"
-	case v.Own == policy.Deny && v.Within:
-		return "with an explicit deny in an identity-based policy"
 	case v.Own == policy.Deny:
-		return "with an explicit deny in a session policy"
+		return v.By.Denied(action, policy.Deny)
 	case p.Kind == iam.Anonymous && v.Resource == policy.Allow,
 		own && v.Own == policy.Allow,
-		own && v.Resource == policy.Allow && v.Within,
+		own && v.Resource == policy.Allow && v.Beyond == "",
 		!own && v.Own == policy.Allow && v.Resource != policy.NoMatch:
 		return ""
-	case !v.Within:
-		return "because no session policy allows the " + action + " action"
+	case v.Beyond != "":
+		return v.Beyond.Denied(action, policy.NoMatch)
 	}
-	return "because no identity-based policy allows the " + action + " action"
+	return v.By.Denied(action, policy.NoMatch)
 }

@@ -18,6 +18,8 @@ type Memory struct {
 	owners  map[name]*owner
 	managed map[name]*iam.Managed
 	removed map[string]bool // accounts
+
+	profiles map[name]*iam.InstanceProfile
 }
 
 // name identifies an entity. kind is empty for managed policies.
@@ -35,6 +37,8 @@ type owner struct {
 
 func (h *owner) name() string { return h.user.Name + h.role.Name }
 
+func (h *owner) boundary() string { return h.user.Boundary + h.role.Boundary }
+
 var _ iam.Store = (*Memory)(nil)
 
 func fail(kind, name string, err error) error {
@@ -47,6 +51,7 @@ func (m *Memory) lock() func() {
 	m.mu.Lock()
 	if m.keys == nil {
 		m.keys, m.owners, m.managed, m.removed = map[string]iam.AccessKey{}, map[name]*owner{}, map[name]*iam.Managed{}, map[string]bool{}
+		m.profiles = map[name]*iam.InstanceProfile{}
 	}
 	return m.mu.Unlock
 }
@@ -65,6 +70,9 @@ func (m *Memory) add(o iam.Owner, h *owner) error {
 	if m.owners[key] != nil {
 		return fail(o.Kind, o.Name, iam.ErrExists)
 	}
+	if err := m.checkBoundary(o.Account, h.boundary()); err != nil {
+		return err
+	}
 	h.inline, h.attached = map[string]string{}, map[string]string{}
 	m.owners[key] = h
 	return nil
@@ -80,6 +88,11 @@ func (m *Memory) remove(o iam.Owner) error {
 	}
 	if len(h.inline)+len(h.attached) > 0 || len(m.keysOf(key)) > 0 {
 		return fail(o.Kind, o.Name, iam.ErrInUse)
+	}
+	for key, p := range m.profiles {
+		if o.Kind == iam.KindRole && key.account == o.Account && p.Role == o.Name {
+			return fail(o.Kind, o.Name, iam.ErrInProfile)
+		}
 	}
 	delete(m.owners, nameOf(o.Account, o.Kind, o.Name))
 	return nil
@@ -153,6 +166,7 @@ func (m *Memory) RemoveAccount(_ context.Context, account string) error {
 	maps.DeleteFunc(m.keys, func(_ string, k iam.AccessKey) bool { return k.Account == account })
 	maps.DeleteFunc(m.owners, func(n name, _ *owner) bool { return n.account == account })
 	maps.DeleteFunc(m.managed, func(n name, _ *iam.Managed) bool { return n.account == account })
+	maps.DeleteFunc(m.profiles, func(n name, _ *iam.InstanceProfile) bool { return n.account == account })
 	m.removed[account] = true
 	return nil
 }

@@ -65,6 +65,11 @@ func (m *Memory) ChangeUser(_ context.Context, account, name string, change func
 	if other := m.owners[to]; other != nil && other != h {
 		return fail(iam.KindUser, u.Name, iam.ErrExists)
 	}
+	if u.Boundary != h.user.Boundary {
+		if err := m.checkBoundary(account, u.Boundary); err != nil {
+			return err
+		}
+	}
 	delete(m.owners, nameOf(account, iam.KindUser, name))
 	m.owners[to] = h
 	h.user = u
@@ -87,6 +92,11 @@ func (m *Memory) ChangeRole(_ context.Context, account, name string, change func
 	r := h.role
 	if err := change(&r); err != nil {
 		return err
+	}
+	if r.Boundary != h.role.Boundary {
+		if err := m.checkBoundary(account, r.Boundary); err != nil {
+			return err
+		}
 	}
 	h.role = r
 	return nil

@@ -20,17 +20,33 @@ func (m *Memory) Policies(_ context.Context, o iam.Owner) (p iam.Policies, err e
 		p.Inline = append(p.Inline, iam.Policy{Name: name, Document: h.inline[name]})
 	}
 	for _, arn := range slices.Sorted(maps.Keys(h.attached)) {
-		a := iam.Attached{ARN: arn}
-		if of := m.managed[nameOf(o.Account, "", h.attached[arn])]; of != nil {
-			for _, v := range of.Versions {
-				if v.Number == of.Default {
-					a.Document = v.Document
-				}
-			}
-		}
-		p.Attached = append(p.Attached, a)
+		p.Attached = append(p.Attached, iam.Attached{ARN: arn, Document: m.document(o.Account, h.attached[arn])})
+	}
+	if arn := h.boundary(); arn != "" {
+		p.Boundary = &iam.Attached{ARN: arn, Document: m.document(o.Account, iam.PolicyName(arn))}
 	}
 	return p, nil
+}
+
+// document returns the default version of a managed policy.
+func (m *Memory) document(account, policy string) string {
+	if of := m.managed[nameOf(account, "", policy)]; of != nil {
+		for _, v := range of.Versions {
+			if v.Number == of.Default {
+				return v.Document
+			}
+		}
+	}
+	return ""
+}
+
+func (m *Memory) checkBoundary(account, arn string) error {
+	policy := iam.PolicyName(arn)
+	if policy == "" {
+		return nil
+	}
+	_, err := m.findManaged(account, policy)
+	return err
 }
 
 // PutInline implements iam.InlineStore.
@@ -101,6 +117,19 @@ func (m *Memory) Owners(_ context.Context, account, arn string) (list []iam.Owne
 	return list, nil
 }
 
+// Bounded implements iam.AttachmentStore.
+func (m *Memory) Bounded(_ context.Context, account, arn string) (list []iam.Owner, _ error) {
+	defer m.lock()()
+	for _, kind := range []string{iam.KindUser, iam.KindRole} {
+		for _, h := range m.list(account, kind, nil) {
+			if h.boundary() == arn {
+				list = append(list, iam.Owner{Account: account, Kind: kind, Name: h.name()})
+			}
+		}
+	}
+	return list, nil
+}
+
 func (m *Memory) findManaged(account, name string) (*iam.Managed, error) {
 	p := m.managed[nameOf(account, "", name)]
 	if p == nil || p.Name != name {
@@ -113,6 +142,16 @@ func (m *Memory) findManaged(account, name string) (*iam.Managed, error) {
 func (m *Memory) attachments(account, name string) (n int) {
 	for key, h := range m.owners {
 		if key.account == account && slices.Contains(slices.Collect(maps.Values(h.attached)), name) {
+			n++
+		}
+	}
+	return n
+}
+
+// boundaries counts the owners whose boundary a policy is.
+func (m *Memory) boundaries(account, name string) (n int) {
+	for key, h := range m.owners {
+		if key.account == account && iam.PolicyName(h.boundary()) == name {
 			n++
 		}
 	}
@@ -138,7 +177,7 @@ func (m *Memory) ManagedPolicies(_ context.Context, account string, names ...str
 		if key.account == account && (len(names) == 0 || slices.Contains(names, p.Name)) {
 			found := *p
 			found.Versions = slices.Clone(p.Versions)
-			found.Attachments = m.attachments(account, p.Name)
+			found.Attachments, found.Boundaries = m.attachments(account, p.Name), m.boundaries(account, p.Name)
 			list = append(list, found)
 		}
 	}
@@ -155,7 +194,7 @@ func (m *Memory) ChangePolicy(_ context.Context, account, name string, change fu
 	}
 	changed := *p
 	changed.Versions = slices.Clone(p.Versions)
-	changed.Attachments = m.attachments(account, name)
+	changed.Attachments, changed.Boundaries = m.attachments(account, name), m.boundaries(account, name)
 	if err := change(&changed); err != nil {
 		return err
 	}
@@ -169,7 +208,7 @@ func (m *Memory) DeletePolicy(_ context.Context, account, name string) error {
 	if _, err := m.findManaged(account, name); err != nil {
 		return err
 	}
-	if m.attachments(account, name) > 0 {
+	if m.attachments(account, name)+m.boundaries(account, name) > 0 {
 		return fail(iam.KindManaged, name, iam.ErrInUse)
 	}
 	delete(m.managed, nameOf(account, "", name))

@@ -25,6 +25,7 @@ func TestStore(t *testing.T, open func(t *testing.T) iam.Store) {
 		"concurrent changes": testConcurrentChanges, "inline policies": testInline, "accounts": testAccounts,
 		"users": testUsers, "renaming": testRenaming, "user keys": testUserKeys, "managed policies": testManaged,
 		"attachments": testAttachments, "account life": testAccountLife, "entities": testEntities,
+		"boundaries": testBoundaries, "instance profiles": testProfiles, "role of an instance profile": testProfileRole,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -35,7 +35,7 @@ func (m *Memory) lock() (unlock func()) {
 func named(a kms.Alias) kms.Ref { return kms.Ref{Account: a.Account, Region: a.Region, ID: a.Name} }
 
 func clone(k kms.Key) kms.Key {
-	k.Wrapped, k.Tags = bytes.Clone(k.Wrapped), slices.Clone(k.Tags)
+	k.Wrapped, k.Tags, k.Rotations = bytes.Clone(k.Wrapped), slices.Clone(k.Tags), slices.Clone(k.Rotations)
 	return k
 }
 
@@ -178,6 +178,34 @@ func (m *Memory) Grants(_ context.Context, r kms.Ref) (list []kms.Grant, err err
 		}
 	}
 	slices.SortFunc(list, func(a, b kms.Grant) int { return cmp.Compare(a.ID, b.ID) })
+	return list, nil
+}
+
+// Retirable implements kms.GrantStore.
+func (m *Memory) Retirable(_ context.Context, q kms.RetirableQuery) (list []kms.Grant, err error) {
+	defer m.lock()()
+	for _, g := range m.grants {
+		if g.Key.Account == q.Account && g.Key.Region == q.Region && g.Retiring == q.Retiring && g.ID > q.After {
+			list = append(list, g)
+		}
+	}
+	slices.SortFunc(list, func(a, b kms.Grant) int { return cmp.Compare(a.ID, b.ID) })
+	return list[:min(len(list), q.Limit)], nil
+}
+
+// Overdue implements kms.RotationStore.
+func (m *Memory) Overdue(_ context.Context, now time.Time, limit int) (list []kms.Ref, err error) {
+	defer m.lock()()
+	var due []kms.Key
+	for _, k := range m.keys {
+		if k.State == kms.Enabled && !k.NextRotation.IsZero() && !k.NextRotation.After(now) {
+			due = append(due, k)
+		}
+	}
+	slices.SortFunc(due, func(a, b kms.Key) int { return a.NextRotation.Compare(b.NextRotation) })
+	for _, k := range due[:min(len(due), limit)] {
+		list = append(list, k.Ref)
+	}
 	return list, nil
 }
 

@@ -24,6 +24,7 @@ func TestStore(t *testing.T, open func(t *testing.T) kms.Store) {
 		"keys": testKeys, "key with alias": testKeyWithAlias, "changes": testChanges,
 		"concurrent changes": testConcurrentChanges, "aliases": testAliases, "grants": testGrants,
 		"grants of a name": testNamedGrants, "purge": testPurge, "places": testPlaces,
+		"rotations": testRotations, "grants of a retiring principal": testRetirable,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
