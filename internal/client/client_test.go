@@ -201,6 +201,28 @@ func TestEachBlock(t *testing.T) {
 	}
 }
 
+// TestAnExportWaits while the service has no memory for it, and not when it is refused.
+func TestAnExportWaits(t *testing.T) {
+	blocks, _, s := disk()
+	for status, want := range map[int]int{http.StatusServiceUnavailable: 10, http.StatusBadGateway: 3, http.StatusForbidden: 1} {
+		handlers, tries := dataOf(blocks, nil), 0
+		for path, answer := range handlers {
+			handlers[path] = func(w http.ResponseWriter, r *http.Request) {
+				if tries++; tries < 10 {
+					w.WriteHeader(status)
+					return
+				}
+				answer(w, r)
+			}
+		}
+		c := fake(t, handlers)
+		c.retry = retry.NewStandard(func(o *retry.StandardOptions) { o.MaxBackoff = time.Microsecond })
+		if err := c.ExportStream(t.Context(), s, io.Discard, ignore); tries != want || (err == nil) != (want == 10) {
+			t.Errorf("answered %d: %d attempts, %v", status, tries, err)
+		}
+	}
+}
+
 func TestAnExportThatFails(t *testing.T) {
 	blocks, _, s := disk()
 	fail := func(n int, stream []byte) []byte {

@@ -65,8 +65,8 @@ func alignedBlock() []byte {
 	return b[at : at+BlockSize : at+BlockSize]
 }
 
-// busyAttempts is how many attempts are made while the service is busy, with other exports
-// perhaps: some ten minutes.
+// busyAttempts is how many attempts are made while the service is busy, perhaps with
+// other exports: some ten minutes.
 const busyAttempts = 30
 
 // fetch sends the pieces of a snapshot to full, in buffers from free.
@@ -83,24 +83,27 @@ func (c *Client) fetch(ctx context.Context, id string, free <-chan []byte, full 
 		case s.reached > before:
 			attempt = 1
 		}
-		err = fmt.Errorf("reading the data of %s: %w", id, err)
-		most := c.retry.MaxAttempts()
-		if refused := (*Error)(nil); errors.As(err, &refused) {
-			switch {
-			case refused.Status == http.StatusServiceUnavailable:
-				most = busyAttempts
-			case refused.Status < http.StatusInternalServerError:
-				most = 0
-			}
-		}
-		if attempt >= most {
-			return err
+		if attempt >= c.attempts(err) {
+			return fmt.Errorf("reading the data of %s: %w", id, err)
 		}
 		pause, _ := c.retry.RetryDelay(attempt, err) // never fails, see query
 		if err := sleep(ctx, pause); err != nil {
 			return err
 		}
 	}
+}
+
+// attempts returns how many attempts are made while they fail as this one did.
+func (c *Client) attempts(err error) int {
+	var refused *Error
+	switch {
+	case !errors.As(err, &refused):
+	case refused.Status == http.StatusServiceUnavailable:
+		return busyAttempts
+	case refused.Status < http.StatusInternalServerError:
+		return 1
+	}
+	return c.retry.MaxAttempts()
 }
 
 func (c *Client) fetchOnce(ctx context.Context, id string, s *dataStream) error {
