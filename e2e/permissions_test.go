@@ -295,6 +295,8 @@ var addressed = []struct{ service, permission, method, path, body string }{
 	{awshttp.Diskport, "diskport:GetTask", "GET", "/-/v1/tasks/T/events", ""},
 	{awshttp.Diskport, "diskport:ListSnapshots", "GET", "/-/v1/snapshots", ""},
 	{awshttp.Diskport, "diskport:GetSnapshot", "GET", "/-/v1/snapshots/S", ""},
+	{awshttp.Diskport, "ebs:GetSnapshotBlock", "GET", "/-/v1/snapshots/S/data", ""},
+	{awshttp.Diskport, "ebs:ListSnapshotBlocks", "GET", "/-/v1/snapshots/S/data", ""},
 	{awshttp.Diskport, "diskport:VerifySnapshot", "POST", "/-/v1/snapshots/S/verify", ""},
 	{awshttp.Diskport, "diskport:MeasureSnapshot", "GET", "/-/v1/snapshots/S/sizes", ""},
 	{awshttp.Diskport, "diskport:ListRegions", "GET", "/-/v1/regions", ""},

@@ -51,6 +51,20 @@ func (c *Cache[K, V]) Get(key K, load func() (V, error)) (V, error) {
 	return v, err
 }
 
+// Find returns the value of key if it is there, as the one used last; one that is being
+// loaded is waited for.
+func (c *Cache[K, V]) Find(key K) (v V, ok bool) {
+	c.mu.Lock()
+	e, ok := c.entries.Get(key)
+	c.mu.Unlock()
+	if !ok {
+		return v, false
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.value, e.loaded
+}
+
 // entry returns the entry of key, made if necessary, as the one used last.
 func (c *Cache[K, V]) entry(key K) *entry[V] {
 	c.mu.Lock()

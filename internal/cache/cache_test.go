@@ -30,6 +30,31 @@ func TestTheLeastRecentlyUsedGoes(t *testing.T) {
 	}
 }
 
+func TestFind(t *testing.T) {
+	c := New[string, string](2)
+	if got, ok := c.Find("a"); ok {
+		t.Errorf("found %q in an empty cache", got)
+	}
+	var loaded keys
+	for _, key := range []string{"a", "b"} {
+		_, _ = c.Get(key, loaded.load(key))
+	}
+	if got, ok := c.Find("a"); got != "a" || !ok {
+		t.Errorf("Find = %q, %v", got, ok)
+	}
+	_, _ = c.Get("c", loaded.load("c")) // drops b: a was found after it
+	if _, ok := c.Find("b"); ok {
+		t.Error("found what was dropped")
+	}
+	if got, ok := c.Find("a"); got != "a" || !ok {
+		t.Errorf("Find = %q, %v: it was used last", got, ok)
+	}
+	_, _ = c.Get("d", func() (string, error) { return "", errors.New("input/output error") })
+	if got, ok := c.Find("d"); ok {
+		t.Errorf("found %q, which failed to load", got)
+	}
+}
+
 func TestAFailureIsNotKept(t *testing.T) {
 	c := New[string, string](2)
 	broken := errors.New("input/output error")

@@ -5,8 +5,10 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -15,8 +17,11 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 )
 
@@ -64,12 +69,46 @@ func snapshotOf(blocks map[int64][]byte, lie int64) map[string]http.HandlerFunc 
 	}
 }
 
-// disk is a disk of 10½ blocks of which some hold data, the last one short.
+// record is one record of a stream of data.
+func record(kind string, off int64, data []byte) []byte {
+	r := make([]byte, 20, 20+len(data))
+	copy(r, kind)
+	binary.LittleEndian.PutUint32(r[4:], uint32(len(data)))
+	binary.LittleEndian.PutUint64(r[8:], uint64(off))
+	table := crc32.MakeTable(crc32.Castagnoli)
+	binary.LittleEndian.PutUint32(r[16:], crc32.Update(crc32.Checksum(r[:16], table), table, data))
+	return append(r, data...)
+}
+
+// dataOf serves what a snapshot holds, each block in two records. spoil changes the
+// stream of the n-th request; nil: nothing.
+func dataOf(blocks map[int64][]byte, spoil func(n int, stream []byte) []byte) map[string]http.HandlerFunc {
+	requests := 0
+	return map[string]http.HandlerFunc{"GET /-/v1/snapshots/snap-1/data": func(w http.ResponseWriter, r *http.Request) {
+		requests++
+		from, _ := strconv.ParseInt(r.FormValue("from"), 10, 64)
+		var stream []byte
+		for i := from / BlockSize; i < 2048; i++ {
+			if b := blocks[i]; b != nil {
+				stream = append(stream, record("data", i*BlockSize, b[:4096])...)
+				stream = append(stream, record("data", i*BlockSize+8192, b[8192:])...)
+			}
+		}
+		stream = append(stream, record("end ", 1<<30, nil)...)
+		if spoil != nil {
+			stream = spoil(requests, stream)
+		}
+		_, _ = w.Write(stream)
+	}}
+}
+
+// disk is a disk of some more than 10½ blocks, of which some hold data.
 func disk() (blocks map[int64][]byte, whole []byte, s Snapshot) {
-	const size = 10*BlockSize + BlockSize/2
+	const size = 10*BlockSize + BlockSize/2 + 100
 	whole, blocks = make([]byte, size), map[int64][]byte{}
 	for _, i := range []int64{0, 3, 4, 10} {
 		blocks[i] = bytes.Repeat([]byte{byte(i + 1)}, BlockSize)
+		clear(blocks[i][4096:8192])
 		copy(whole[i*BlockSize:], blocks[i])
 	}
 	return blocks, whole, Snapshot{ID: "snap-1", VirtualBytes: size, VolumeSize: 1, DataBytes: 4 * BlockSize, Blocks: 4}
@@ -79,7 +118,7 @@ func ignore(int64, int64) {}
 
 func TestExport(t *testing.T) {
 	blocks, whole, s := disk()
-	c := fake(t, snapshotOf(blocks, -1))
+	c := fake(t, dataOf(blocks, nil))
 	path := filepath.Join(t.TempDir(), "disk.raw")
 	var done int64
 	if err := c.Export(t.Context(), s, path, func(d, _ int64) { done = d }); err != nil {
@@ -104,19 +143,116 @@ func TestExport(t *testing.T) {
 	}
 }
 
-func TestADamagedBlockFailsTheExport(t *testing.T) {
+// cut cuts all but the first n records off a stream.
+func cut(stream []byte, n int) []byte {
+	at := 0
+	for range n {
+		at += 20 + int(binary.LittleEndian.Uint32(stream[at+4:]))
+	}
+	return stream[:at]
+}
+
+// TestExportGoesOn: what breaks on the way is asked for again, from where it broke.
+func TestExportGoesOn(t *testing.T) {
+	blocks, whole, s := disk()
+	for name, spoil := range map[string]func(n int, stream []byte) []byte{
+		"nothing at first": func(n int, stream []byte) []byte { return cut(stream, (n-1)*3) },
+		"record by record": func(n int, stream []byte) []byte { return cut(stream, 3) },
+		"within a record":  func(n int, stream []byte) []byte { return stream[:len(stream)/2] },
+		"damaged":          func(n int, stream []byte) []byte { stream[len(cut(stream, 3))+20] ^= 1; return stream },
+		"garbage":          func(n int, stream []byte) []byte { return bytes.Repeat([]byte{0xff}, 20) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			tries := 0
+			c := fake(t, dataOf(blocks, func(n int, stream []byte) []byte {
+				if tries = n; n < 3 {
+					stream = spoil(n, stream)
+				}
+				return stream
+			}))
+			c.retry = retry.NewStandard(func(o *retry.StandardOptions) { o.MaxBackoff = time.Microsecond })
+			var out bytes.Buffer
+			err := c.ExportStream(t.Context(), s, &out, ignore)
+			if err != nil || !bytes.Equal(out.Bytes(), whole) || tries != 3 {
+				t.Errorf("after %d requests: %v; %d bytes of %d", tries, err, out.Len(), len(whole))
+			}
+		})
+	}
+}
+
+// TestEachBlock reads through EBS direct, whose checksums are checked.
+func TestEachBlock(t *testing.T) {
+	blocks, _, _ := disk()
+	for _, lie := range []int64{-1, 4} {
+		var read atomic.Int64
+		err := fake(t, snapshotOf(blocks, lie)).EachBlock(t.Context(), "snap-1", func(index int64, data []byte) error {
+			if !bytes.Equal(data, blocks[index]) {
+				t.Errorf("block %d is another", index)
+			}
+			read.Add(1)
+			return nil
+		})
+		if lie < 0 && (err != nil || read.Load() != 4) {
+			t.Errorf("%d blocks, %v", read.Load(), err)
+		}
+		if lie >= 0 && (err == nil || !strings.Contains(err.Error(), "block 4")) {
+			t.Errorf("got %v, want an error that names block 4", err)
+		}
+	}
+}
+
+// TestAnExportWaits while the service has no memory for it, and not when it is refused.
+func TestAnExportWaits(t *testing.T) {
 	blocks, _, s := disk()
-	c := fake(t, snapshotOf(blocks, 4))
-	path := filepath.Join(t.TempDir(), "disk.raw")
-	err := c.Export(t.Context(), s, path, ignore)
-	if err == nil || !strings.Contains(err.Error(), "block 4") {
-		t.Errorf("Export = %v, want an error that names block 4", err)
+	for status, want := range map[int]int{http.StatusServiceUnavailable: 10, http.StatusBadGateway: 3, http.StatusForbidden: 1} {
+		handlers, tries := dataOf(blocks, nil), 0
+		for path, answer := range handlers {
+			handlers[path] = func(w http.ResponseWriter, r *http.Request) {
+				if tries++; tries < 10 {
+					w.WriteHeader(status)
+					return
+				}
+				answer(w, r)
+			}
+		}
+		c := fake(t, handlers)
+		c.retry = retry.NewStandard(func(o *retry.StandardOptions) { o.MaxBackoff = time.Microsecond })
+		if err := c.ExportStream(t.Context(), s, io.Discard, ignore); tries != want || (err == nil) != (want == 10) {
+			t.Errorf("answered %d: %d attempts, %v", status, tries, err)
+		}
 	}
-	if _, err := os.Stat(path); !os.IsNotExist(err) {
-		t.Errorf("the file is still there: %v", err)
+}
+
+func TestAnExportThatFails(t *testing.T) {
+	blocks, _, s := disk()
+	fail := func(n int, stream []byte) []byte {
+		return append(cut(stream, 4), record("fail", 0, []byte("snap-1, block 4: it is rotten"))...)
 	}
-	if err := c.ExportStream(t.Context(), s, io.Discard, ignore); err == nil {
-		t.Error("ExportStream succeeded")
+	for name, tt := range map[string]struct {
+		spoil func(n int, stream []byte) []byte
+		want  string
+	}{
+		"a damaged block": {fail, "block 4"},
+		"always cut off":  {func(n int, stream []byte) []byte { return nil }, "stopped answering before the end"},
+		"always damaged":  {func(n int, stream []byte) []byte { stream[16] ^= 1; return stream }, "damaged on the way"},
+		"from the future": {func(n int, stream []byte) []byte { return record("zstd", 0, nil) }, `"zstd", which this program does not know`},
+		"too long":        {func(n int, stream []byte) []byte { return record("data", 0, make([]byte, BlockSize+1)) }, "damaged on the way"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := fake(t, dataOf(blocks, tt.spoil))
+			c.retry = retry.NewStandard(func(o *retry.StandardOptions) { o.MaxBackoff = time.Microsecond })
+			path := filepath.Join(t.TempDir(), "disk.raw")
+			err := c.Export(t.Context(), s, path, ignore)
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("Export = %v, want an error with %q", err, tt.want)
+			}
+			if _, err := os.Stat(path); !os.IsNotExist(err) {
+				t.Errorf("the file is still there: %v", err)
+			}
+			if err := c.ExportStream(t.Context(), s, io.Discard, ignore); err == nil {
+				t.Error("ExportStream succeeded")
+			}
+		})
 	}
 }
 

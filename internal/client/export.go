@@ -6,17 +6,12 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"sync"
-
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/ebs/types"
-	"golang.org/x/sync/errgroup"
 )
 
 // Export writes a snapshot's disk to a new sparse file, every block verified. Only
 // its owner can read the file: policies decided who may read the blocks, and a file
 // has none. On any error the file is removed. progress is called with the bytes
-// written so far.
+// read so far, of all that the snapshot holds.
 func (c *Client) Export(ctx context.Context, s Snapshot, path string, progress func(done, total int64)) (err error) {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
@@ -31,12 +26,17 @@ func (c *Client) Export(ctx context.Context, s Snapshot, path string, progress f
 	if err := f.Truncate(size); err != nil {
 		return fmt.Errorf("making %s %d bytes long: %w", path, size, err)
 	}
-	count := counter{total: s.DataBytes, report: progress}
-	err = c.EachBlock(ctx, s.ID, func(index int64, data []byte) error {
-		if _, err := f.WriteAt(clip(data, index, size), index*BlockSize); err != nil {
-			return fmt.Errorf("writing block %d to %s: %w", index, path, err)
+	out, count := newDiskFile(f), counter{total: s.DataBytes, report: progress}
+	defer out.close()
+	err = c.data(ctx, s.ID, func(some []piece) error {
+		for len(some) > 0 {
+			n := neighbours(some)
+			if err := out.write(some[:n], size); err != nil {
+				return fmt.Errorf("writing at %d to %s: %w", some[0].off, path, err)
+			}
+			count.reach(some[:n])
+			some = some[n:]
 		}
-		count.add(BlockSize)
 		return nil
 	})
 	if err != nil {
@@ -45,70 +45,56 @@ func (c *Client) Export(ctx context.Context, s Snapshot, path string, progress f
 	if err := f.Sync(); err != nil {
 		return fmt.Errorf("writing %s: %w", path, err)
 	}
+	count.all()
 	return nil
 }
 
 // ExportStream writes a snapshot's disk to w from its first byte to its last.
 func (c *Client) ExportStream(ctx context.Context, s Snapshot, w io.Writer, progress func(done, total int64)) error {
-	out := orderedWriter{w: w, size: s.Size(), count: counter{total: s.DataBytes, report: progress}}
-	var batch []types.Block
-	err := c.listBlocks(ctx, s.ID, func(b types.Block) error {
-		batch = append(batch, b)
-		if len(batch) < parallel {
-			return nil
+	out, count := orderedWriter{w: w}, counter{total: s.DataBytes, report: progress}
+	size := s.Size()
+	err := c.data(ctx, s.ID, func(some []piece) error {
+		for _, p := range some {
+			if err := out.write(p.clip(size)); err != nil {
+				return err
+			}
 		}
-		err := c.writeBatch(ctx, s.ID, batch, &out)
-		batch = batch[:0]
-		return err
+		count.reach(some)
+		return nil
 	})
 	if err != nil {
 		return err
 	}
-	if err := c.writeBatch(ctx, s.ID, batch, &out); err != nil {
+	if err := out.zerosUpTo(size); err != nil {
 		return err
 	}
-	return out.zerosUpTo(out.size)
-}
-
-// writeBatch reads blocks in parallel and writes them in order.
-func (c *Client) writeBatch(ctx context.Context, id string, batch []types.Block, out *orderedWriter) error {
-	bufs := make([][]byte, len(batch))
-	g, gctx := errgroup.WithContext(ctx)
-	for i, b := range batch {
-		bufs[i] = make([]byte, BlockSize)
-		g.Go(func() error { return c.readBlock(gctx, id, b, bufs[i]) })
-	}
-	if err := g.Wait(); err != nil {
-		return err
-	}
-	for i, b := range batch {
-		if err := out.block(int64(aws.ToInt32(b.BlockIndex)), bufs[i]); err != nil {
-			return err
-		}
-	}
+	count.all()
 	return nil
 }
 
-// orderedWriter writes ascending blocks to a stream, with zeros between them.
+// orderedWriter writes ascending pieces to a stream, with zeros between them.
 type orderedWriter struct {
-	w     io.Writer
-	off   int64
-	size  int64
-	count counter
+	w   io.Writer
+	off int64
 }
 
-func (o *orderedWriter) block(index int64, data []byte) error {
-	if err := o.zerosUpTo(index * BlockSize); err != nil {
+func (o *orderedWriter) write(p piece) error {
+	if len(p.data) == 0 {
+		return nil
+	}
+	if err := o.zerosUpTo(p.off); err != nil {
 		return err
 	}
-	n, err := o.w.Write(clip(data, index, o.size))
+	n, err := o.w.Write(p.data)
 	o.off += int64(n)
-	o.count.add(BlockSize)
 	return err
 }
 
 func (o *orderedWriter) zerosUpTo(off int64) error {
-	zeros := make([]byte, BlockSize)
+	if o.off >= off {
+		return nil
+	}
+	zeros := make([]byte, min(off-o.off, BlockSize))
 	for o.off < off {
 		n, err := o.w.Write(zeros[:min(off-o.off, BlockSize)])
 		o.off += int64(n)
@@ -119,22 +105,30 @@ func (o *orderedWriter) zerosUpTo(off int64) error {
 	return nil
 }
 
-// clip cuts a block that extends beyond the end of the disk.
-func clip(data []byte, index, size int64) []byte {
-	return data[:max(0, min(int64(len(data)), size-index*BlockSize))]
+// clip cuts a piece that extends beyond the end of the disk.
+func (p piece) clip(size int64) piece {
+	p.data = p.data[:max(0, min(int64(len(p.data)), size-p.off))]
+	return p
 }
 
-// counter adds up what several goroutines did.
+// counter reports how many bytes of blocks have been read.
 type counter struct {
-	mu     sync.Mutex // guards done, and calls of report
 	done   int64
 	total  int64
+	next   int64 // the first block that is not counted
 	report func(done, total int64)
 }
 
-func (c *counter) add(n int64) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.done += n
+// reach counts the blocks of pieces.
+func (c *counter) reach(some []piece) {
+	for _, p := range some {
+		if index := p.off / BlockSize; index >= c.next {
+			c.next = index + 1
+			c.done = min(c.done+BlockSize, c.total)
+		}
+	}
 	c.report(c.done, c.total)
 }
+
+// all reports that everything was read: blocks of zeros come in no piece.
+func (c *counter) all() { c.report(c.total, c.total) }

@@ -59,6 +59,10 @@ type parts struct {
 // of all workers to fill while others are being written.
 const slotBudget = 96 << 20
 
+// openedBudget is the memory for blocks that are read again and again, in bytes: 31 of
+// them, a few for each of several clients.
+const openedBudget = 16 << 20
+
 func (a *App) openParts(ctx context.Context, metrics prometheus.Registerer) (*parts, error) {
 	p := &parts{}
 	master, err := a.data.masterKey()
@@ -182,7 +186,7 @@ func (a *App) openStore(ctx context.Context, p *parts, master *secret.MasterKey)
 	if p.tokens, err = serviceKey(ctx, p.db, master, "token key"); err != nil {
 		return err
 	}
-	p.library = &snapshot.Library{Store: store, Index: p.db.Snapshots(), PageKey: pages, Keys: p.ring.Keys}
+	p.library = &snapshot.Library{Store: store, Index: p.db.Snapshots(), PageKey: pages, Keys: p.ring.Keys, Opened: snapshot.NewOpened(openedBudget)}
 	p.shelf = &snapshot.Shelf{Library: p.library, Holds: p.db.Holds(), Now: time.Now}
 	p.gc = &gc.Collector{Store: p.db.Garbage(), Backend: p.backend, Older: a.cfg.AcceptOlderDatabase, Pages: p.library.RootPages, Blocks: p.library.PageBlocks, Now: time.Now, Lapsed: a.clock.Leases, Aged: a.clock.Now}
 	p.measure = footprint.New(footprint.Config{

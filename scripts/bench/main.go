@@ -2,7 +2,7 @@
 // the same run, and prints ratios. The results of both sides are durable:
 // qemu-img's output is synced, diskport's snapshot is complete.
 //
-//	go run ./scripts/bench [-n 3] [-only vmdk] [-dir .cache/bench] [-bin bin/diskport]
+//	go run ./scripts/bench [-n 3] [-only vmdk] [-dir .cache/bench] [-bin bin/diskport] [-before FILE]
 //
 // It makes its disks at first (about 10 GB, kept under -dir). The two sides of a
 // comparison alternate, after a round that warms the page cache. Figures are
@@ -23,6 +23,7 @@ import (
 type bench struct {
 	rounds  int
 	bin     string // diskport, absolute
+	before  string // another one, absolute; empty: none
 	disks   string // folder of the data set
 	scratch string // folder that each run starts with empty
 }
@@ -33,6 +34,7 @@ func main() {
 	only := flag.String("only", "", "run the measurements whose name contains this")
 	flag.IntVar(&b.rounds, "n", 3, "measured rounds")
 	flag.StringVar(&b.bin, "bin", "bin/diskport", "the program to measure")
+	flag.StringVar(&b.before, "before", "", "an earlier program, to compare imports with")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -46,6 +48,11 @@ func (b *bench) run(ctx context.Context, dir, only string) error {
 	var err error
 	if b.bin, err = filepath.Abs(b.bin); err != nil {
 		return err
+	}
+	if b.before != "" {
+		if b.before, err = filepath.Abs(b.before); err != nil {
+			return err
+		}
 	}
 	if dir, err = filepath.Abs(dir); err != nil {
 		return err
@@ -64,6 +71,9 @@ func (b *bench) run(ctx context.Context, dir, only string) error {
 		{"s3", b.fromS3},
 		{"size", b.size},
 		{"small", b.small},
+		{"export", b.export},
+		{"beside", b.besideCompaction},
+		{"before", b.sinceBefore},
 	} {
 		if !strings.Contains(m.name, only) {
 			continue

@@ -19,13 +19,15 @@ type service struct {
 	env      []string
 }
 
-func (b *bench) serve(ctx context.Context) (*service, error) {
+// serve starts a service with more arguments.
+func (b *bench) serve(ctx context.Context, args ...string) (*service, error) {
 	const id, secret = "AKIABENCH00000000000", "bench-secret-bench-secret-bench-secret00"
 	s := &service{data: filepath.Join(filepath.Dir(b.scratch), "service")}
 	if err := os.RemoveAll(s.data); err != nil {
 		return nil, err
 	}
-	s.cmd = exec.CommandContext(ctx, b.bin, "serve", "--listen", "127.0.0.1:0", "--data", s.data, "--log-level", "error")
+	args = append([]string{"serve", "--listen", "127.0.0.1:0", "--data", s.data, "--log-level", "error"}, args...)
+	s.cmd = exec.CommandContext(ctx, b.bin, args...)
 	s.cmd.Env = append(os.Environ(), "DISKPORT_ROOT_ACCESS_KEY_ID="+id, "DISKPORT_ROOT_SECRET_ACCESS_KEY="+secret)
 	s.cmd.Stderr = os.Stderr
 	out, err := s.cmd.StdoutPipe()

@@ -7,6 +7,7 @@
 //	GET  /-/v1/tasks/{id}/events     the task as server-sent events, until it ends
 //	GET  /-/v1/snapshots             its snapshots, with their sizes
 //	GET  /-/v1/snapshots/{id}        one snapshot
+//	GET  /-/v1/snapshots/{id}/data   what it holds, for an export
 //	POST /-/v1/snapshots/{id}/verify read every block back: events, then the result
 //	GET  /-/v1/snapshots/{id}/sizes  what it stores, shares and would give back: likewise
 //	GET  /-/v1/regions               names of the regions that the service plays
@@ -28,6 +29,21 @@
 // not say it: it is measured, one snapshot at a time, which ends when its client goes.
 // Its progress counts pages, of 512 MiB of a volume each.
 // docs/sizes.md says what each size means.
+//
+// What a snapshot holds comes as a stream of records, ascending; what is in none of them
+// is zeros. ?from=N begins at the offset N, a multiple of 512 KiB. Numbers are
+// little-endian:
+//
+//	 0  4  "data", "end " or "fail"
+//	 4  4  n, at most 512 KiB
+//	 8  8  offset on the volume of what it holds; of "end ", the volume's size
+//	16  4  CRC-32C of the 16 bytes before it and of what follows
+//	20  n  data; of "fail", why the stream ends here, in words
+//
+// A stream that ends in another way was cut off. The service has verified the data;
+// the checksum is for their way to the client. Policies must allow what reading the
+// snapshot by EBS direct takes, ebs:ListSnapshotBlocks and ebs:GetSnapshotBlock, and the
+// use of its key.
 //
 // A compaction takes ?rate=N, bytes a second that it reads and writes at most. It ends
 // when its client goes.

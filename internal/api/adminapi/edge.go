@@ -75,6 +75,8 @@ type Config struct {
 	Snapshots Snapshots
 	Verifier  Verifier
 	Measurer  Measurer
+	Scanner   Scanner
+	Keys      Keys
 	Collector Collector
 	Compactor Compactor
 	Usage     Usage
@@ -130,6 +132,7 @@ var routes = []route{
 	{"GET /-/v1/tasks/{id}/events", "diskport:GetTask", (*Edge).watchTask, anyone},
 	{"GET /-/v1/snapshots", "diskport:ListSnapshots", (*Edge).listSnapshots, anyone},
 	{"GET /-/v1/snapshots/{id}", "diskport:GetSnapshot", (*Edge).getSnapshot, anyone},
+	{"GET /-/v1/snapshots/{id}/data", "ebs:GetSnapshotBlock", (*Edge).streamData, anyone},
 	{"POST /-/v1/snapshots/{id}/verify", "diskport:VerifySnapshot", (*Edge).verifySnapshot, anyone},
 	{"GET /-/v1/snapshots/{id}/sizes", "diskport:MeasureSnapshot", (*Edge).measureSnapshot, anyone},
 	{"GET /-/v1/regions", "diskport:ListRegions", (*Edge).listRegions, anyone},

@@ -1,6 +1,7 @@
 package adminapi
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -19,7 +20,9 @@ import (
 
 	"github.com/diskport/diskport/internal/api/awshttp"
 	"github.com/diskport/diskport/internal/awsid"
+	"github.com/diskport/diskport/internal/block"
 	"github.com/diskport/diskport/internal/identity/iam"
+	"github.com/diskport/diskport/internal/identity/kms"
 	"github.com/diskport/diskport/internal/identity/policy"
 	"github.com/diskport/diskport/internal/identity/sigv4"
 	"github.com/diskport/diskport/internal/imports/importtask"
@@ -27,6 +30,7 @@ import (
 	"github.com/diskport/diskport/internal/store/compact"
 	"github.com/diskport/diskport/internal/store/footprint"
 	"github.com/diskport/diskport/internal/store/gc"
+	"github.com/diskport/diskport/internal/store/keyring"
 	"github.com/diskport/diskport/internal/store/snapshot"
 	"github.com/diskport/diskport/internal/tag"
 )
@@ -38,7 +42,9 @@ type world struct {
 	states  []importtask.Task // successive
 	looks   int
 	damaged error
-	denied  string // action
+	locked  bool             // the key of snap-4
+	blocks  []snapshot.Block // of every snapshot
+	denied  string           // action
 	owned   map[string]string
 	caller  string // account; "" is 1
 	region  string // of requests
@@ -109,6 +115,27 @@ func (w *world) Measure(_ context.Context, _ snapshot.Record, progress func(done
 	}, w.damaged
 }
 
+// Scan hands out w.blocks, filled with their index behind 100 KiB of zeros.
+func (w *world) Scan(_ context.Context, _ snapshot.Record, _ string, from int64, fn func(snapshot.Block, []byte, block.Digest) error) error {
+	for _, b := range w.blocks {
+		if b.Index < from {
+			continue
+		}
+		p := append(make([]byte, 100<<10), bytes.Repeat([]byte{byte(b.Index)}, block.Size-100<<10)...)
+		if err := fn(b, p, block.Sum(p)); err != nil {
+			return err
+		}
+	}
+	return w.damaged
+}
+
+func (w *world) MayRead(_ context.Context, _ kms.Caller, key, _ string) error {
+	if w.locked {
+		return &keyring.Error{Key: key, Reason: keyring.Disabled}
+	}
+	return nil
+}
+
 func (w *world) Run(context.Context) (gc.Report, error) {
 	return gc.Report{Blocks: 3, Files: 2, Bytes: 1}, nil
 }
@@ -155,9 +182,12 @@ func (w *world) ask(t *testing.T, method, path string) *httptest.ResponseRecorde
 			{ID: "snap-1", Account: "1", State: snapshot.Completed, Blocks: 2, Added: 7, VolumeSize: 1, Task: "import-snap-1", StartedAt: start},
 			{ID: "snap-2", Account: "1", State: snapshot.Pending, StartedAt: start},
 			{ID: "snap-3", Account: "2", State: snapshot.Completed, StartedAt: start},
+			{ID: "snap-4", Account: "1", State: snapshot.Completed, VolumeSize: 1, KMSKey: "arn", StartedAt: start},
 		}},
 		Verifier:  w,
 		Measurer:  w,
+		Scanner:   w,
+		Keys:      w,
 		Collector: w,
 		Compactor: compactor{w.damaged},
 		Usage:     compactor{},
@@ -282,6 +312,12 @@ func TestAnswers(t *testing.T) {
 		"sizes of no snapshot":   {"GET /-/v1/snapshots/snap-9/sizes", world{}, 404, `"code":"NoSuchSnapshot"`},
 		"sizes, somebody else's": {"GET /-/v1/snapshots/snap-3/sizes", world{}, 404, `"code":"NoSuchSnapshot"`},
 		"sizes of a pending one": {"GET /-/v1/snapshots/snap-2/sizes", world{}, 409, `"code":"IncorrectState"`},
+		"data somebody else's":   {"GET /-/v1/snapshots/snap-3/data", world{}, 404, `"code":"NoSuchSnapshot"`},
+		"data pending":           {"GET /-/v1/snapshots/snap-2/data", world{}, 409, `"code":"IncorrectState"`},
+		"data from between":      {"GET /-/v1/snapshots/snap-1/data?from=5", world{}, 400, `from is not where a block begins`},
+		"data not listed":        {"GET /-/v1/snapshots/snap-1/data", world{denied: "ebs:ListSnapshotBlocks"}, 403, `not authorized to perform ebs:ListSnapshotBlocks`},
+		"data of a locked key":   {"GET /-/v1/snapshots/snap-4/data", world{locked: true}, 403, `"code":"KeyUnusable","message":"the KMS key of the snapshot cannot be used: key-disabled"`},
+		"data, all damaged":      {"GET /-/v1/snapshots/snap-1/data", world{damaged: errors.New("block 0")}, 500, `"code":"InternalError"`},
 		"gc":                     {"POST /-/v1/gc", world{}, 200, `{"blocks":3,"files":2,"bytes":1}`},
 		"gc denied":              {"POST /-/v1/gc", world{denied: "diskport:CollectGarbage"}, 403, `not authorized to perform diskport:CollectGarbage`},
 		"what compacting does":   {"GET /-/v1/compact", world{}, 200, `{"packs":4,"bytes":10,"deadBytes":5,"uncompressedBytes":3}`},
@@ -324,7 +360,7 @@ func TestAnswers(t *testing.T) {
 
 func TestListsComeInPages(t *testing.T) {
 	for path, want := range map[string][]string{
-		"tasks": {"import-snap-1", "import-snap-2", "import-snap-3"}, "snapshots": {"snap-1", "snap-2"},
+		"tasks": {"import-snap-1", "import-snap-2", "import-snap-3"}, "snapshots": {"snap-1", "snap-2", "snap-4"},
 	} {
 		for limit := 1; limit <= 4; limit++ {
 			var got []string
@@ -377,7 +413,7 @@ func TestStreamsEndWhenTheServiceStops(t *testing.T) {
 
 // TestAnotherRegion: tasks and snapshots are found in their own region alone.
 func TestAnotherRegion(t *testing.T) {
-	for _, path := range []string{"GET tasks/import-snap-1", "GET tasks/import-snap-1/events", "GET snapshots/snap-1", "POST snapshots/snap-1/verify", "GET snapshots/snap-1/sizes"} {
+	for _, path := range []string{"GET tasks/import-snap-1", "GET tasks/import-snap-1/events", "GET snapshots/snap-1", "GET snapshots/snap-1/data", "POST snapshots/snap-1/verify", "GET snapshots/snap-1/sizes"} {
 		method, path, _ := strings.Cut(path, " ")
 		w := &world{states: []importtask.Task{running()}, region: "eu-west-1"}
 		if rec := w.ask(t, method, "/-/v1/"+path); rec.Code != http.StatusNotFound {

@@ -9,6 +9,7 @@ import (
 	"github.com/diskport/diskport/internal/identity/iam"
 	"github.com/diskport/diskport/internal/imports/importtask"
 	"github.com/diskport/diskport/internal/space"
+	"github.com/diskport/diskport/internal/store/keyring"
 	"github.com/diskport/diskport/internal/store/snapshot"
 )
 
@@ -26,6 +27,8 @@ func (f *failure) Error() string { return f.code + ": " + f.message }
 func asFailure(err error) *failure {
 	var f *failure
 	var invalid *iam.ValidationError
+	var fault awshttp.Fault
+	var key *keyring.Error
 	switch {
 	case errors.As(err, &f):
 		return f
@@ -33,6 +36,10 @@ func asFailure(err error) *failure {
 		return &failure{http.StatusNotFound, "NoSuchTask", "there is no such import task"}
 	case errors.Is(err, snapshot.ErrNotFound):
 		return &failure{http.StatusNotFound, "NoSuchSnapshot", "there is no such snapshot"}
+	case errors.As(err, &fault):
+		return &failure{fault.Status, fault.Code, fault.Message}
+	case errors.As(err, &key):
+		return &failure{http.StatusForbidden, "KeyUnusable", "the KMS key of the snapshot cannot be used: " + string(key.Reason)}
 	case errors.As(err, &invalid):
 		return &failure{http.StatusBadRequest, "ValidationError", invalid.Message}
 	case errors.Is(err, space.ErrFull):

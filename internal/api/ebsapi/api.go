@@ -57,10 +57,10 @@ type Blocks interface {
 	// Diff returns the indexes, beginning at from, at which the snapshot and a
 	// later one differ, ascending.
 	Diff(ctx context.Context, later Blocks, from int64) iter.Seq2[snapshot.Change, error]
-	// Get returns a block's plaintext, verified, with its digest. The plaintext
-	// lies in frame, which has frame.Size bytes. snapshot.ErrAbsent when there is
-	// no block at the index.
-	Get(ctx context.Context, index int64, frame []byte) ([]byte, block.Digest, error)
+	// Read returns a block's plaintext, verified, with its digest. It is not to be
+	// changed, and may lie in buf, which has frame.Size bytes. snapshot.ErrAbsent when
+	// there is no block at the index.
+	Read(ctx context.Context, index int64, buf []byte) ([]byte, block.Digest, error)
 }
 
 // Options are the parts and settings of an API.

@@ -32,7 +32,7 @@ func (a *API) getBlock(ctx context.Context, w http.ResponseWriter, r request) er
 	}
 	buf := a.frames.Get().(*[]byte)
 	defer a.frames.Put(buf)
-	payload, digest, err := blocks.Get(ctx, index, *buf)
+	payload, digest, err := blocks.Read(ctx, index, *buf)
 	if err != nil {
 		return about(r.id, err)
 	}

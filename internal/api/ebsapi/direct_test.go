@@ -85,7 +85,7 @@ func newBench(t *testing.T) *bench {
 			t.Error(err)
 		}
 	})
-	b.lib = &snapshot.Library{Store: store, Index: db.Snapshots(), PageKey: pages, Keys: b.ring.Keys}
+	b.lib = &snapshot.Library{Store: store, Index: db.Snapshots(), PageKey: pages, Keys: b.ring.Keys, Opened: snapshot.NewOpened(2 * frame.Size)}
 	b.drafts = b.node("one")
 	b.f = newFixture()
 	b.f.API = New(Options{Snapshots: Library(db.Snapshots(), b.lib), Drafts: b.drafts, Keys: b.ring, Defaults: db.Snapshots(), Log: b.f.Log, TokenKey: []byte("k")})

@@ -3,7 +3,10 @@ package ebsapi
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"errors"
+	"io"
+	"strings"
 	"testing"
 	"time"
 
@@ -13,6 +16,7 @@ import (
 
 	"github.com/diskport/diskport/internal/identity/iam"
 	"github.com/diskport/diskport/internal/identity/kms"
+	"github.com/diskport/diskport/internal/store/blockstore"
 	"github.com/diskport/diskport/internal/store/snapshot"
 )
 
@@ -137,6 +141,70 @@ func TestEncryptedFromEndToEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.same(id, blocks)
+}
+
+// TestABlockThatIsKept: a block that was asked for so often that it stays in memory is
+// not served while its key is disabled, nor when its snapshot is gone.
+func TestABlockThatIsKept(t *testing.T) {
+	b, ctx := newBench(t), t.Context()
+	k := b.key(t, "")
+	id := b.start(1, func(in *ebs.StartSnapshotInput) { in.Encrypted, in.KmsKeyArn = aws.Bool(true), aws.String(k.ARN()) })
+	blocks := map[int32]string{0: "kept"}
+	b.write(id, blocks)
+	b.complete(b.drafts, id, blocks)
+	list, err := b.ListSnapshotBlocks(ctx, &ebs.ListSnapshotBlocksInput{SnapshotId: &id})
+	if err != nil {
+		t.Fatal(err)
+	}
+	get := func() error {
+		out, err := b.GetSnapshotBlock(ctx, &ebs.GetSnapshotBlockInput{SnapshotId: &id, BlockIndex: aws.Int32(0), BlockToken: list.Blocks[0].BlockToken})
+		if err != nil {
+			return err
+		}
+		got, err := io.ReadAll(out.BlockData)
+		if err == nil && !bytes.Equal(got, content("kept")) {
+			t.Error("the block is another")
+		}
+		return errors.Join(err, out.BlockData.Close())
+	}
+	reads := 0
+	b.lib.Store.Backend = reading{b.lib.Store.Backend, &reads}
+	for range 4 {
+		if err := get(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if reads != 2 {
+		t.Errorf("the block was read %d times, want 2: when it was asked for first and when it was asked for again", reads)
+	}
+	if err := b.kms.SetEnabled(ctx, k.Ref, kms.Disable); err != nil {
+		t.Fatal(err)
+	}
+	if err := get(); code(err) != "ValidationException" {
+		t.Errorf("under a disabled key: %v", err)
+	}
+	if err := b.kms.SetEnabled(ctx, k.Ref, kms.Enable); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(get(), b.db.Snapshots().Delete(ctx, home, id)); err != nil {
+		t.Fatal(err)
+	}
+	if err := get(); code(err) != "ResourceNotFoundException" {
+		t.Errorf("of a deleted snapshot: %v", err)
+	}
+}
+
+// reading counts the reads of packs.
+type reading struct {
+	blockstore.Backend
+	n *int
+}
+
+func (r reading) ReadAt(ctx context.Context, name string, p []byte, off int64) (int, error) {
+	if strings.HasPrefix(name, "pack") {
+		*r.n++
+	}
+	return r.Backend.ReadAt(ctx, name, p, off)
 }
 
 // caller is the caller that copies are made for.

@@ -76,7 +76,7 @@ func (v volume) Diff(_ context.Context, later Blocks, from int64) iter.Seq2[snap
 	}
 }
 
-func (v volume) Get(_ context.Context, index int64, frame []byte) ([]byte, block.Digest, error) {
+func (v volume) Read(_ context.Context, index int64, frame []byte) ([]byte, block.Digest, error) {
 	what, ok := v[index]
 	if !ok {
 		return nil, block.Digest{}, snapshot.ErrAbsent

@@ -106,51 +106,73 @@ func (s *Store) Get(ctx context.Context, k *frame.Keys, id block.ID, at Location
 	return payload, digest, nil
 }
 
-// GetRun reads blocks whose frames lie one behind the other in a file, all with one
-// read, and calls fn with each as Get would return it. What fn is given lies in buf,
-// which has room for the frames and one more of frame.Size bytes, until fn returns.
-// An error of fn ends the call and is returned.
-func (s *Store) GetRun(ctx context.Context, k *frame.Keys, f File, run []Placement, buf []byte, fn func(i int, plain []byte, d block.Digest, err error) error) error {
-	size, err := runSize(run)
-	if err == nil && len(buf) < size+frame.Size {
-		err = fmt.Errorf("blockstore: reading %d bytes of blocks into %d", size, len(buf))
+// Neighbour is a block that is read together with others, and what came of it.
+type Neighbour struct {
+	Placement
+
+	Plain  []byte // verified against ID
+	Digest block.Digest
+	Err    error // of this frame alone; it says where that lies
+}
+
+// GetNear reads blocks whose frames lie near each other in a file, in ascending order,
+// with one read, and opens each as Get does. Plaintexts lie in room, which has
+// frame.Size bytes for each block. Frames that don't fill it without a gap come to
+// stage first, which has room for all that is read, gaps included. The error is that
+// of the read, and then nothing is known of any block.
+//
+// For reads past the page cache the addresses of room and stage are aligned to Align.
+func (s *Store) GetNear(ctx context.Context, k *frame.Keys, f File, near []Neighbour, room, stage []byte) error {
+	size, dense, err := extent(near)
+	switch {
+	case err != nil:
+	case len(room) < len(near)*frame.Size:
+		err = fmt.Errorf("blockstore: reading %d blocks into %d bytes", len(near), len(room))
+	case !dense && len(stage) < size:
+		err = fmt.Errorf("blockstore: reading %d bytes of frames into %d", size, len(stage))
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", f.Name(), err)
 	}
-	frames, plain := buf[:size], buf[size:size+block.Size]
-	if err := s.ReadAt(ctx, f, frames, int64(run[0].Off)*Align); err != nil {
+	read := room
+	if !dense {
+		read = stage
+	}
+	first := near[0].Off
+	if err := s.ReadAt(ctx, f, read[:size], int64(first)*Align); err != nil {
 		return err
 	}
-	for i, b := range run {
-		n := int(b.Len) * Align
-		payload, digest, err := k.Open(frames[:n:n], plain, b.ID)
-		if err != nil {
-			err = fmt.Errorf("%s, at %d: %w", f.Name(), int64(b.Off)*Align, err)
+	for i := range near {
+		n := &near[i]
+		at, end := int(n.Off-first)*Align, int(n.end()-first)*Align
+		framed, plain := read[at:end:end], room[i*frame.Size:(i+1)*frame.Size]
+		if !dense && len(framed) == frame.Size { // it is opened in place
+			framed = plain[:copy(plain, framed)]
 		}
-		if err := fn(i, payload, digest, err); err != nil {
-			return err
+		if n.Plain, n.Digest, n.Err = k.Open(framed, plain[:block.Size:block.Size], n.ID); n.Err != nil {
+			n.Err = fmt.Errorf("%s, at %d: %w", f.Name(), int64(n.Off)*Align, n.Err)
 		}
-		frames = frames[n:]
 	}
 	return nil
 }
 
-// runSize returns the bytes of frames that lie one behind the other.
-func runSize(run []Placement) (size int, err error) {
-	if len(run) == 0 {
-		return 0, errors.New("blockstore: a run of no blocks")
+// extent returns the bytes from the first frame to the end of the last, and whether
+// these are frames of frame.Size bytes, one behind the other.
+func extent(near []Neighbour) (size int, dense bool, err error) {
+	if len(near) == 0 {
+		return 0, false, errors.New("blockstore: a read of no blocks")
 	}
-	for i, b := range run {
-		if err := b.Check(); err != nil {
-			return 0, err
+	dense = true
+	for i, n := range near {
+		if err := n.Check(); err != nil {
+			return 0, false, err
 		}
-		if i > 0 && !run[i-1].Before(b.Span) {
-			return 0, fmt.Errorf("blockstore: no frame at %d follows that at %d", b.Off, run[i-1].Off)
+		if i > 0 && n.Off < near[i-1].end() {
+			return 0, false, fmt.Errorf("blockstore: the frame at %d begins before the end of that at %d", n.Off, near[i-1].Off)
 		}
-		size += int(b.Len) * Align
+		dense = dense && int(n.Len)*Align == frame.Size && (i == 0 || near[i-1].Before(n.Span))
 	}
-	return size, nil
+	return int(near[len(near)-1].end()-near[0].Off) * Align, dense, nil
 }
 
 // ReadAt fills p from a closed file. When the file ends before p is full, the error

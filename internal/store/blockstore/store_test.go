@@ -1,12 +1,14 @@
 package blockstore_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
 	"io"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -223,6 +225,121 @@ func TestGetRefuses(t *testing.T) {
 }
 
 // TestStream writes pieces of all lengths.
+// pack writes a pack of blocks [0, n), of which those that are listed are compressed.
+func (r *rig) pack(n int, compressed ...int) blockstore.ClosedPack {
+	r.t.Helper()
+	comp, err := frame.NewCompressor(1)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	w, err := r.store.NewRewriter(r.t.Context(), r.lease, r.domain, 1<<20)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	buf, plain, scratch := make([]byte, frame.Size), make([]byte, block.Size), make([]byte, frame.ScratchSize)
+	for i := range n {
+		fill(plain, i)
+		id, framed := r.keys.BlockID(block.Sum(plain)), buf
+		if slices.Contains(compressed, i) {
+			framed, err = comp.Frame(r.keys, buf, plain, id, scratch)
+		} else {
+			copy(buf, plain)
+			err = r.keys.Frame(buf, id, scratch)
+		}
+		if err == nil {
+			_, err = w.Add(r.t.Context(), id, framed)
+		}
+		if err != nil {
+			r.t.Fatal(err)
+		}
+	}
+	p, err := w.Finish(r.t.Context())
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return p
+}
+
+// near returns some blocks of a pack.
+func near(p blockstore.ClosedPack, some ...int) []blockstore.Neighbour {
+	out := make([]blockstore.Neighbour, len(some))
+	for i, n := range some {
+		out[i].Placement = p.Blocks[n]
+	}
+	return out
+}
+
+func TestGetNear(t *testing.T) {
+	for name, tt := range map[string]struct {
+		compressed, read []int
+		damaged          int // -1: none
+	}{
+		"one":                  {nil, []int{1}, -1},
+		"dense":                {nil, []int{0, 1, 2}, -1},
+		"with a gap":           {nil, []int{0, 2}, -1},
+		"compressed":           {[]int{0, 1, 2, 3}, []int{0, 1, 2, 3}, -1},
+		"some of them":         {[]int{1}, []int{0, 1, 2}, -1},
+		"compressed, with gap": {[]int{0, 1, 3}, []int{0, 3}, -1},
+		"one damaged":          {nil, []int{0, 1, 2}, 1},
+		"compressed, damaged":  {[]int{0, 1, 2}, []int{0, 1, 2}, 1},
+		"damage in the gap":    {nil, []int{0, 2}, 1},
+	} {
+		for _, cipher := range []frame.Cipher{frame.None, frame.AES256GCM} {
+			r := newRig(t, cipher, 1)
+			p := r.pack(4, tt.compressed...)
+			if tt.damaged >= 0 {
+				at := int(p.Blocks[tt.damaged].Off)*blockstore.Align + 9
+				r.backend.Edit(p.File.Name(), func(p []byte) []byte { p[at] ^= 1; return p })
+			}
+			some, want := near(p, tt.read...), make([]byte, block.Size)
+			room, stage := blockstore.AlignedBytes(len(some)*frame.Size), blockstore.AlignedBytes(5*frame.Size)
+			if err := r.store.GetNear(t.Context(), r.keys, p.File, some, room, stage); err != nil {
+				t.Errorf("%s: %v", name, err)
+				continue
+			}
+			for i, n := range some {
+				if tt.read[i] == tt.damaged {
+					if !errors.Is(n.Err, frame.ErrCorrupt) || !strings.Contains(n.Err.Error(), p.File.Name()) {
+						t.Errorf("%s, damaged block: %v", name, n.Err)
+					}
+					continue
+				}
+				fill(want, tt.read[i])
+				if n.Err != nil || !bytes.Equal(n.Plain, want) || n.Digest != block.Sum(want) {
+					t.Errorf("%s, cipher %d, block %d: %v", name, cipher, tt.read[i], n.Err)
+				}
+			}
+		}
+	}
+}
+
+func TestGetNearRefuses(t *testing.T) {
+	r := newRig(t, frame.None, 1)
+	p := r.pack(3)
+	room := make([]byte, 2*frame.Size)
+	bad := near(p, 0, 1)
+	bad[1].Len = 0
+	for name, tt := range map[string]struct {
+		some  []blockstore.Neighbour
+		room  []byte
+		stage []byte
+	}{
+		"nothing":        {nil, room, room},
+		"descending":     {near(p, 1, 0), room, room},
+		"twice the same": {near(p, 1, 1), room, room},
+		"no frame":       {bad, room, room},
+		"little room":    {near(p, 0, 1), room[1:], room},
+		"little stage":   {near(p, 0, 2), room, room},
+	} {
+		if err := r.store.GetNear(t.Context(), r.keys, p.File, tt.some, tt.room, tt.stage); err == nil || !strings.Contains(err.Error(), p.File.Name()) {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+	if err := r.store.GetNear(t.Context(), r.keys, blockstore.File{ID: 1, Kind: blockstore.PackFile}, near(p, 0), room, nil); !errors.Is(err, blockstore.ErrNotExist) {
+		t.Errorf("no such pack: %v", err)
+	}
+}
+
 func TestStream(t *testing.T) {
 	r := newRig(t, frame.None, 1)
 	for _, size := range []int{0, 1, 4095, 4096, 4097, 1 << 20, 3<<20 + 1} {

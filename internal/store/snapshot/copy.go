@@ -191,7 +191,7 @@ func (d *Drafts) copyBlocks(ctx context.Context, draft Draft, base *Blocks, some
 		return err
 	}
 	percent := int(min(99, 100*seen/base.root.blocks))
-	to.err = base.each(ctx, some, newRunBuffer(), func(b Block, data []byte, digest block.Digest) error {
+	to.err = base.each(ctx, some, func(b Block, data []byte, digest block.Digest) error {
 		return d.add(ctx, to, DraftBlock{Index: b.Index, Digest: digest, Inherited: true}, data, percent)
 	})
 	return d.endAppend(ctx, to)

@@ -9,28 +9,20 @@ import (
 
 	"github.com/diskport/diskport/diskimage"
 	"github.com/diskport/diskport/internal/block"
-	"github.com/diskport/diskport/internal/cache"
-	"github.com/diskport/diskport/internal/store/frame"
 )
-
-// cachedBlocks is how many blocks a disk keeps that were read in part: for a client
-// that reads 4 KiB at a time, each block would otherwise be opened 128 times. With
-// 8, which take 4 MiB, as many such readers do not get in each other's way.
-const cachedBlocks = 8
 
 // disk is a snapshot as a diskimage.Disk.
 type disk struct {
-	ctx    context.Context // of the task or request that the disk was opened for
-	b      *Blocks
-	blocks *cache.Cache[int64, []byte] // nil: absent
+	ctx context.Context // of the task or request that the disk was opened for
+	b   *Blocks
 }
 
 // Disk returns the volume as a disk, for as long as ctx lasts. Blocks that the
-// snapshot does not have are holes. Reads are verified; those of whole blocks take
-// one slot of the store at a time.
-func (b *Blocks) Disk(ctx context.Context) diskimage.Disk {
-	return &disk{ctx: ctx, b: b, blocks: cache.New[int64, []byte](cachedBlocks)}
-}
+// snapshot does not have are holes. Reads are verified, and fail while the domain's
+// keys can't be used. Blocks that are read in part stay in Library.Opened: for a client
+// that reads 4 KiB at a time, each would otherwise be opened 128 times. Of those that
+// are read whole, neighbours are one read.
+func (b *Blocks) Disk(ctx context.Context) diskimage.Disk { return &disk{ctx, b} }
 
 // Size returns the bytes of the volume.
 func (d *disk) Size() int64 { return d.b.root.volume * block.Size }
@@ -43,54 +35,68 @@ func (d *disk) ReadAt(p []byte, off int64) (n int, err error) {
 	if off >= d.Size() {
 		return 0, io.EOF
 	}
+	var end error
 	if rest := d.Size() - off; int64(len(p)) > rest {
-		p, err = p[:rest], io.EOF
+		p, end = p[:rest], io.EOF
+	}
+	if _, err := d.b.lib.Keys(d.ctx, d.b.rec.Domain); err != nil {
+		return 0, err
 	}
 	for n < len(p) {
-		index, skip := (off+int64(n))/block.Size, (off+int64(n))%block.Size
-		part := p[n:min(len(p), n+block.Size-int(skip))]
-		if err := d.read(part, index, skip); err != nil {
+		m, err := d.read(p[n:], off+int64(n))
+		if err != nil {
 			return n, err
 		}
-		n += len(part)
+		n += m
 	}
-	return n, err
+	return n, end
 }
 
-// read fills part with what is skip bytes into a block.
-func (d *disk) read(part []byte, index, skip int64) error {
-	if len(part) == block.Size {
-		return d.readWhole(part, index)
+// read fills some of p, which is not empty: what is left of a block, or whole blocks.
+func (d *disk) read(p []byte, off int64) (n int, err error) {
+	index, skip := off/block.Size, off%block.Size
+	if skip == 0 && len(p) >= block.Size {
+		p = p[:len(p)/block.Size*block.Size]
+		return len(p), d.readWhole(p, index)
 	}
-	data, err := d.blocks.Get(index, func() ([]byte, error) {
-		// Looking up the block first saves the memory when it is not there.
-		if _, err := d.b.ID(d.ctx, index); err != nil {
-			return nil, ignoreAbsent(err)
-		}
-		payload, _, err := d.b.Get(d.ctx, index, make([]byte, frame.Size))
-		return payload, err
-	})
-	if data == nil {
+	p = p[:min(len(p), block.Size-int(skip))]
+	return len(p), d.readPart(p, index, skip)
+}
+
+// readPart fills part with what is skip bytes into a block.
+func (d *disk) readPart(part []byte, index, skip int64) error {
+	id, err := d.b.ID(d.ctx, index)
+	if err != nil {
 		clear(part)
-	} else {
-		copy(part, data[skip:])
+		return ignoreAbsent(err)
+	}
+	kept, err := d.b.keep(d.ctx, index, openedKey{d.b.rec.Domain, id})
+	if err == nil {
+		copy(part, kept.plain[skip:])
 	}
 	return err
 }
 
-func (d *disk) readWhole(part []byte, index int64) error {
-	if _, err := d.b.ID(d.ctx, index); err != nil {
-		clear(part)
-		return ignoreAbsent(err)
+// readWhole fills p with the blocks from an index on.
+func (d *disk) readWhole(p []byte, index int64) error {
+	var some []Block
+	for x, err := range d.b.From(d.ctx, index) {
+		if err != nil {
+			return err
+		}
+		if x.Index >= index+int64(len(p)/block.Size) {
+			break
+		}
+		some = append(some, x)
 	}
-	slots := d.b.lib.Store.Slots
-	s, err := slots.Get(d.ctx)
-	if err != nil {
-		return err
-	}
-	defer slots.Put(s)
-	payload, _, err := d.b.Get(d.ctx, index, s.Frame())
-	copy(part, payload)
+	at := 0 // up to where p is filled
+	err := d.b.each(d.ctx, some, func(x Block, plain []byte, _ block.Digest) error {
+		begin := int(x.Index-index) * block.Size
+		clear(p[at:begin])
+		at = begin + copy(p[begin:], plain)
+		return nil
+	})
+	clear(p[at:])
 	return err
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/diskport/diskport/internal/block"
 	"github.com/diskport/diskport/internal/cache"
@@ -27,6 +28,11 @@ type Library struct {
 	PageKey *PageKey
 	// Keys returns the keys of a domain, for reading its blocks.
 	Keys func(ctx context.Context, domain string) (*frame.Keys, error)
+	// Opened keeps blocks that are read again and again; nil: each read opens a frame.
+	Opened *Opened
+
+	wide, narrow sync.Pool // of *window
+	stages       sync.Pool // of *stage
 }
 
 // Root is a durable root.
