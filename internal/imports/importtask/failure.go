@@ -7,6 +7,7 @@ import (
 	"github.com/diskport/diskport/diskimage"
 	"github.com/diskport/diskport/diskimage/detect"
 	"github.com/diskport/diskport/diskimage/ova"
+	"github.com/diskport/diskport/internal/image"
 	"github.com/diskport/diskport/internal/imports/scratch"
 	"github.com/diskport/diskport/internal/imports/source"
 	"github.com/diskport/diskport/internal/space"
@@ -58,6 +59,8 @@ var causes = []cause{
 	{is(space.ErrFull, "ServerError: no space left to store the disk", "store-full", "free space in the data directory, or delete snapshots and run diskport gc, then import again"), true},
 	{is(source.ErrOrphaned, "ClientError: The program that handed the file over has ended", "handover-gone", "run the import again"), true},
 	{as(badKey), true},
+	{as(noSnapshot), true},
+	{as(tooManyDisks), true},
 	{as(badImage), true},
 	{is(source.ErrUnavailable, "ServerError: the S3 of the source does not answer", "source-unavailable", "see that --source-endpoint can be reached from the service, then import again"), false},
 	{is(keyring.ErrUnavailable, "ServerError: the KMS does not answer", "kms-unavailable", "see that --kms-endpoint can be reached from the service, then import again"), false},
@@ -129,6 +132,20 @@ var keyHints = map[keyring.Reason]string{
 
 func badKey(e *keyring.Error) Failure {
 	return Failure{Message: "ClientError: Given key ID is not accessible", Reason: string(e.Reason), Hint: keyHints[e.Reason], Offset: -1}
+}
+
+func noSnapshot(e *image.NoSnapshotError) Failure {
+	return Failure{
+		Message: "ClientError: The snapshot '" + e.ID + "' does not exist", Reason: "snapshot-missing", Offset: -1,
+		Hint: "keep the snapshots that an image is made of until its task has ended",
+	}
+}
+
+func tooManyDisks(*DisksError) Failure {
+	return Failure{
+		Message: invalid("The number of disks exceeds the allowed limit"), Reason: "image-limit", Offset: -1,
+		Hint: fmt.Sprintf("import no more than %d disks as one image", MaxDisks),
+	}
 }
 
 // formatTexts describe the classes of a diskimage.FormatError: in AWS's words, in
