@@ -518,6 +518,9 @@ func (e *Engine) register(ctx context.Context, t ImageTask) (*image.Image, error
 		ID: e.IDs.Image(), Account: t.Account, Region: t.Region, Name: t.ID, Description: t.Spec.Description, Architecture: m.Architecture,
 		BootMode: m.BootMode, Virtualization: "hvm", Platform: t.Spec.Platform, UsageOperation: t.Spec.UsageOperation, Created: e.Now(),
 	}
+	if i.UsageOperation == "" && i.Platform == "Windows" && t.Spec.LicenseType == "BYOL" {
+		i.UsageOperation = "RunInstances:0800"
+	}
 	if i.Description == "" {
 		i.Description = snapshot.Record{Task: t.ID}.GeneratedDescription()
 	}

@@ -194,8 +194,12 @@ func (t ImageTask) Machine() Machine {
 	return m
 }
 
-// Phase returns the phase of the disk that is furthest from its end.
+// Phase returns the phase of the disk that is furthest from its end. An image of given
+// snapshots alone waits to be registered.
 func (t ImageTask) Phase() Phase {
+	if len(t.Disks) == 0 {
+		return Waiting
+	}
 	least := Completing
 	for _, d := range t.Disks {
 		if order(d.Phase) < order(least) {
