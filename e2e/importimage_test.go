@@ -69,7 +69,8 @@ func (s *service) awaitImage(t *testing.T, id string) imageTask {
 func TestImportImage(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	raw := mixedRaw(t, dir)
+	raw := filepath.Join(dir, "system.raw")
+	makeRaw(t, raw, 12<<20, 1<<20, 3<<20)
 	vmdk := convert(t, raw, "system.vmdk", "-O vmdk -o subformat=streamOptimized")
 	data := smallRaw(t, dir, "data.raw")
 	bad := writeFile(t, dir, "bad.vmdk", "no disk at all")

@@ -29,6 +29,9 @@ const (
 	EFI    Firmware = "efi"
 )
 
+// maxFileName is the longest name of a disk's file, in bytes, that List returns.
+const maxFileName = 1024
+
 // List returns the disks that Find can find. It reads the archive, its OVF and its
 // manifest, and nothing of the disks.
 func List(r io.ReaderAt, size int64, opts Options) (Contents, error) {
@@ -47,8 +50,11 @@ func List(r io.ReaderAt, size int64, opts Options) (Contents, error) {
 			continue
 		}
 		name := e.files[d.file].href
-		if slices.Contains(c.Disks, name) {
+		switch {
+		case slices.Contains(c.Disks, name):
 			return Contents{}, e.attribute(diskimage.Unsupported, "fileRef", d.file, "the file of two disks")
+		case len(name) > maxFileName:
+			return Contents{}, e.attribute(diskimage.Limit, "href", name, "too long a name")
 		}
 		c.Disks = append(c.Disks, name)
 	}

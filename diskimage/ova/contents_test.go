@@ -54,6 +54,7 @@ func TestListRefuses(t *testing.T) {
 		"no disk":       {imagetest.Tar(imagetest.Member{Name: "vm.ovf", Data: imagetest.OVF()}), "it holds no disk"},
 		"a file twice":  {imagetest.Tar(imagetest.Member{Name: "vm.ovf", Data: imagetest.OVFText(`<File ovf:id="f" ovf:href="a"/>`, `<Disk ovf:fileRef="f"/><Disk ovf:fileRef="f"/>`)}), "the file of two disks"},
 		"a wrong OVF":   {imagetest.Tar(machine(""), text("vm.mf", "SHA1(vm.ovf)= "+strings.Repeat("0", 40)+"\n")), "SHA1"},
+		"a long name":   {imagetest.Tar(imagetest.Member{Name: "vm.ovf", Data: imagetest.OVF(strings.Repeat("n", 1025))}), "too long a name"},
 		"nothing loose": {imagetest.Tar(text("readme", "x")), "without a disk"},
 	} {
 		_, err := ova.List(bytes.NewReader(c.object), int64(len(c.object)), ova.Options{})

@@ -91,7 +91,7 @@ func (e *Edge) wireImageTask(t importtask.ImageTask) imageTask {
 		disk := imageDisk{Device: d.Name, SnapshotID: d.Snapshot()}
 		if d.Disk != nil {
 			task := e.wireTask(*d.Disk)
-			disk.SnapshotID, disk.Member, disk.Task = task.SnapshotID, d.Disk.Member, &task
+			disk.SnapshotID, disk.Member, disk.Task = task.SnapshotID, d.Disk.MemberName(), &task
 		}
 		w.Disks = append(w.Disks, disk)
 	}

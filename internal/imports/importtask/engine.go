@@ -135,9 +135,9 @@ func diskName(t Task) string {
 	_, name, _ := strings.Cut(t.ID, "/")
 	switch pin, err := source.ParsePin(t.Pin); {
 	case t.Member != "":
-		name += " " + path.Base(t.Member)
+		name += " " + printable(path.Base(t.Member))
 	case err == nil:
-		name += " " + nameOf(pin)
+		name += " " + printable(nameOf(pin))
 	}
 	return name
 }

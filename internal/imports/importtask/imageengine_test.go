@@ -177,6 +177,10 @@ func TestAFailureNamesItsDisk(t *testing.T) {
 			imagetest.Tar(imagetest.Member{Name: "vm.ovf", Data: imagetest.OVF("good.raw", "bad.vmdk")}, imagetest.Member{Name: "good.raw", Data: disk(2)}, imagetest.Member{Name: "bad.vmdk", Data: []byte("Hello")}),
 			"ClientError: Disk validation failed [", "(disk 1.2 bad.vmdk)",
 		},
+		"a disk with a name that controls terminals": {
+			imagetest.Tar(imagetest.Member{Name: "vm.ovf", Data: imagetest.OVF("good.raw", "b&#x9b;d.vmdk")}, imagetest.Member{Name: "good.raw", Data: disk(2)}, imagetest.Member{Name: "b\u009bd.vmdk", Data: []byte("Hello")}),
+			"ClientError: Disk validation failed [", "(disk 1.2 b?d.vmdk)",
+		},
 		"an OVA": {imagetest.Tar(imagetest.Member{Name: "vm.ovf", Data: imagetest.OVF()}), "ClientError: Disk validation failed [Unsupported OVA format]", "(disk 1 vm.ova)"},
 		"too many disks": {
 			machine(make([][]byte, importtask.MaxDisks+1)...),

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/diskport/diskport/internal/awsid"
 	"github.com/diskport/diskport/internal/tag"
@@ -87,6 +88,23 @@ func DiskID(imageTask string, p Place) string {
 func WholeOf(task string) string {
 	whole, _, _ := strings.Cut(task, "/")
 	return whole
+}
+
+// MemberName returns the disk's file in its OVA for people to read: no image can control a
+// terminal by its name.
+func (t Task) MemberName() string { return printable(t.Member) }
+
+func printable(s string) string {
+	const most = 100
+	if runes := []rune(s); len(runes) > most {
+		s = string(runes[:most]) + "…"
+	}
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, s)
 }
 
 // Machine is what the OVA that a disk came in says of the machine.
