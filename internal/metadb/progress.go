@@ -101,18 +101,34 @@ func (db *DB) ending(ctx context.Context, l work.Lease, e importtask.Event, fn f
 // SetPhase implements importtask.Progress.
 func (t Tasks) SetPhase(ctx context.Context, l work.Lease, p importtask.Phase, format string) error {
 	return t.db.update(ctx, fmt.Sprintf("set phase of task %s to %s", l.Task, p), func(q querier) error {
-		n, err := exec(ctx, q, `
-			UPDATE tasks SET phase = $1, format = CASE WHEN $2 = '' THEN format ELSE $2 END
-			WHERE (id = $3 OR image_task = $3 AND image_task <> '') AND state = $4`,
-			p, format, l.Task, importtask.Active)
-		if err == nil && n == 0 && awsid.IsImageTask(l.Task) { // its snapshots were all there before
-			n = 1
-		}
-		if err := lostUnless(n, err); err != nil {
+		if err := setPhase(ctx, q, l.Task, p, format); err != nil {
 			return err
 		}
 		return holdUnit(ctx, q, l)
 	})
+}
+
+// setPhase sets the phase of a task, or of all disks of an image, of which there may be
+// none. It fails with work.ErrLost if they are not Active.
+func setPhase(ctx context.Context, q querier, task string, p importtask.Phase, format string) error {
+	which := `id`
+	if awsid.IsImageTask(task) {
+		which = `image_task <> '' AND image_task`
+		w, ok, err := lockImageTask(ctx, q, task) // before its disks
+		if err != nil {
+			return err
+		}
+		if !ok || w.state != importtask.Active {
+			return work.ErrLost
+		}
+	}
+	n, err := exec(ctx, q, `
+		UPDATE tasks SET phase = $1, format = CASE WHEN $2 = '' THEN format ELSE $2 END WHERE `+which+` = $3 AND state = $4`,
+		p, format, task, importtask.Active)
+	if awsid.IsImageTask(task) {
+		return err
+	}
+	return lostUnless(n, err)
 }
 
 // Planned implements importtask.Progress.

@@ -62,7 +62,7 @@ func TestGoldenImageTasks(t *testing.T) {
 		LicenseType:           aws.String("BYOL"), Platform: aws.String("Linux"), RoleName: aws.String("r"), UsageOperation: aws.String("RunInstances:00g0"),
 		DiskContainers: []types.ImageDiskContainer{
 			{Description: aws.String("dc"), Format: aws.String("ova"), UserBucket: &types.UserBucket{S3Bucket: aws.String("b"), S3Key: aws.String("k/y z.ova")}},
-			{DeviceName: aws.String("/dev/sdf"), Url: aws.String("s3://b/data.vhd")},
+			{DeviceName: aws.String("/dev/sdf"), Url: aws.String("s3://my-import-bucket/data.vhd")},
 			{SnapshotId: aws.String(snapA)},
 		},
 		TagSpecifications: []types.TagSpecification{{ResourceType: types.ResourceTypeImportImageTask, Tags: []types.Tag{{Key: aws.String("Name"), Value: aws.String("V1")}}}},
