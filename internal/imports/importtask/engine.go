@@ -247,7 +247,7 @@ func (e *Engine) makePlan(ctx context.Context, h *work.Held, open func(context.C
 	if err != nil {
 		return next, false, slow(looking, err)
 	}
-	if err := e.checkSpace(ranges); err != nil {
+	if err := e.checkSpace(ctx, h.Unit, ranges); err != nil {
 		return next, false, err
 	}
 	id := e.IDs.Snapshot()
@@ -353,12 +353,19 @@ type noScratch struct{}
 // Create implements diskimage.Scratch.
 func (noScratch) Create() (diskimage.ScratchFile, error) { return nil, errPacked }
 
-// checkSpace refuses a plan that the store has no room for. It counts all data as
-// new, since only reading it tells what is stored already, or zero.
-func (e *Engine) checkSpace(rs []Range) error {
-	var need int64
-	for _, r := range rs {
-		need += r.Bytes
+// checkSpace refuses a plan that the store has no room for, beside what is left to do of
+// the image's other disks. It counts all data as new, since only reading it tells what is
+// stored already, or zero.
+func (e *Engine) checkSpace(ctx context.Context, u work.Unit, rs []Range) error {
+	need := Task{Ranges: rs}.Bytes()
+	if WholeOf(u.Task) != u.Task {
+		whole, err := e.Store.ImageOfUnit(ctx, u)
+		if err != nil {
+			return err
+		}
+		for _, d := range whole.Disks {
+			need += max(0, d.Bytes()-d.Counts.Done)
+		}
 	}
 	free, err := e.FreeSpace()
 	if err != nil {

@@ -198,6 +198,20 @@ func TestAFailureNamesItsDisk(t *testing.T) {
 	}
 }
 
+// TestDisksThatDoNotFitTogether: the second of two disks is refused when there is room for
+// each of them alone.
+func TestDisksThatDoNotFitTogether(t *testing.T) {
+	d := disk(8)
+	e := newEngine(t, machine(d, d))
+	e.FreeSpace = func() (int64, error) { return int64(len(d)) * 3 / 2, nil }
+	e.Store = mortal{e.Store, &death{at: "FinishRange"}} // the first is not stored yet
+	e.acceptImage(1)
+	e.run()
+	if f := e.nothingMade(); f.Reason != "store-full" || !strings.HasSuffix(f.Message, "(disk 1.2 disk2.raw)") {
+		t.Errorf("it failed with %+v", f)
+	}
+}
+
 func TestAGivenSnapshotThatIsGone(t *testing.T) {
 	e := newEngine(t, disk(2))
 	e.acceptImage(1, func(task *importtask.ImageTask) {
@@ -212,6 +226,9 @@ func TestAGivenSnapshotThatIsGone(t *testing.T) {
 
 // TestCancelAnImage: at every stage of its disks, nothing is left.
 func TestCancelAnImage(t *testing.T) {
+	imagetest.Volume(t)
+	big := disk(140) // too large a range for the plan's lane
+	object := machine(big, big)
 	for stage, steps := range map[string][]work.Kind{
 		"accepted":            nil,
 		"one disk is planned": {work.Plan},
@@ -220,8 +237,7 @@ func TestCancelAnImage(t *testing.T) {
 		"all but published":   {work.Plan, work.Plan, work.Range, work.Range},
 	} {
 		t.Run(stage, func(t *testing.T) {
-			big := disk(140) // too large a range for the plan's lane
-			e := newEngine(t, machine(big, big))
+			e := newEngine(t, object)
 			if stage == "all but published" { // it is given back for another lane
 				e.Store = mortal{e.Store, &death{at: "Publish"}}
 			}
@@ -297,6 +313,7 @@ func (m mortal) Publish(ctx context.Context, l work.Lease, p importtask.Publishe
 // TestAnImageSurvivesDeaths: a process that dies before or after any event of an image's
 // import leaves one that goes on.
 func TestAnImageSurvivesDeaths(t *testing.T) {
+	imagetest.Volume(t)
 	first, second := disk(2), disk(1)
 	for event := 1; ; event++ {
 		for _, after := range []bool{false, true} {
