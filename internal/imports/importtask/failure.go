@@ -182,8 +182,11 @@ func badImage(e *diskimage.FormatError) Failure {
 		f.Message, f.Reason = invalid("Unsupported specified file format: "+e.Reason+"; "+insist(not)), "image-not-a-disk"
 		f.Hint = insist(not) + " (diskport import --format raw)"
 	}
+	if e.Format == "ova" && e.Class != diskimage.Truncated && e.Class != diskimage.Limit {
+		f.Message = invalid("Unsupported OVA format")
+	}
 	if choice := (*ova.ChoiceError)(nil); errors.As(e, &choice) {
-		f.Message, f.Hint = invalid("Unsupported OVA format"), "import one of its disks with diskport import --disk NAME, or upload that disk by itself"
+		f.Hint = "import one of its disks with diskport import --disk NAME, or all of them as an image with aws ec2 import-image"
 	}
 	for _, s := range sentinelTexts {
 		if errors.Is(e, s.err) {

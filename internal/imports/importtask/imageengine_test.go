@@ -181,7 +181,8 @@ func TestAFailureNamesItsDisk(t *testing.T) {
 			imagetest.Tar(imagetest.Member{Name: "vm.ovf", Data: imagetest.OVF("good.raw", "b&#x9b;d.vmdk")}, imagetest.Member{Name: "good.raw", Data: disk(2)}, imagetest.Member{Name: "b\u009bd.vmdk", Data: []byte("Hello")}),
 			"ClientError: Disk validation failed [", "(disk 1.2 b?d.vmdk)",
 		},
-		"an OVA": {imagetest.Tar(imagetest.Member{Name: "vm.ovf", Data: imagetest.OVF()}), "ClientError: Disk validation failed [Unsupported OVA format]", "(disk 1 vm.ova)"},
+		"not an OVA": {[]byte(strings.Repeat("x", 1024)), "ClientError: Disk validation failed [Unsupported OVA format]", "(disk 1 vm.ova)"},
+		"an OVA":     {imagetest.Tar(imagetest.Member{Name: "vm.ovf", Data: imagetest.OVF()}), "ClientError: Disk validation failed [Unsupported OVA format]", "(disk 1 vm.ova)"},
 		"too many disks": {
 			machine(make([][]byte, importtask.MaxDisks+1)...),
 			"ClientError: Disk validation failed [The number of disks exceeds the allowed limit]", "(disk 1 vm.ova)",
@@ -189,7 +190,7 @@ func TestAFailureNamesItsDisk(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := newEngine(t, c.object)
-			e.acceptImage(1)
+			e.acceptImage(1, func(task *importtask.ImageTask) { task.Disks[0].Format = "OVA" })
 			e.run()
 			if f := e.nothingMade(); !strings.HasPrefix(f.Message, c.text) || !strings.HasSuffix(f.Message, c.reason) {
 				t.Errorf("it failed with %q", f.Message)
