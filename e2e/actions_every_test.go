@@ -107,6 +107,7 @@ func actionFiles(t *testing.T, dir string) map[string]string {
 		"rights":      "file://" + writeFile(t, dir, "rights.json", `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":["s3:*","sts:*","kms:*"],"Resource":"*"}}`),
 		"keypolicy":   "file://" + writeFile(t, dir, "key.json", `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::000000000000:root"},"Action":"kms:*","Resource":"*"}}`),
 		"container":   "file://" + writeFile(t, dir, "container.json", `{"Format":"RAW","Description":"a disk","UserBucket":{"S3Bucket":"actions","S3Key":"disk.raw"}}`),
+		"machine":     "file://" + writeFile(t, dir, "machine.json", `[{"Format":"ova","UserBucket":{"S3Bucket":"actions","S3Key":"vm.ova"}}]`),
 		"permissions": "file://" + writeFile(t, dir, "permissions.json", `{"Add":[{"UserId":"111122223333"}]}`),
 		"secret":      "fileb://" + writeFile(t, dir, "secret.txt", "attack at dawn"),
 		"block":       filepath.Join(dir, "block"),
@@ -122,6 +123,7 @@ func actionFiles(t *testing.T, dir string) map[string]string {
 		t.Fatal(err)
 	}
 	makeMarked(t, files["disk"], []byte("an action"))
+	files["ova"] = makeOVA(t, dir, "vm.ova", files["disk"], writeFile(t, dir, "second.raw", string(make([]byte, blockBytes))))
 	return files
 }
 
@@ -186,6 +188,16 @@ func walkImports(sh *shell) {
 		{"ec2 describe-import-snapshot-tasks --import-task-ids $task2", "ImportSnapshotTasks[0].SnapshotTaskDetail.[Encrypted,KmsKeyId]", "True $key"},
 		{"ec2 disable-ebs-encryption-by-default", "EbsEncryptionByDefault", "False"},
 		{"ec2 reset-ebs-default-kms-key-id", "KmsKeyId", "alias/aws/ebs"},
+		{"s3api put-object --bucket actions --key vm.ova --body $ova", "", ""},
+		{"ec2 import-image --disk-containers $machine --client-token once --platform Linux --tag-specifications ResourceType=import-image-task,Tags=[{Key=stage,Value=vm}]", "ImportTaskId", "> task3"},
+		{"ec2 import-image --disk-containers $machine --client-token once --platform Linux --tag-specifications ResourceType=import-image-task,Tags=[{Key=stage,Value=vm}]", "ImportTaskId", "$task3"},
+		{"ec2 import-image --disk-containers $machine --client-token once", "", "! IdempotentParameterMismatch"},
+		{"ec2 describe-import-image-tasks --import-task-ids $task3", "ImportImageTasks[].Status", "completed"}, // the poll is held
+		{"ec2 describe-import-image-tasks --filters Name=task-state,Values=completed Name=tag:stage,Values=vm", "ImportImageTasks[0].SnapshotDetails[].[DeviceName,Status]", "/dev/sda1 completed /dev/sdb completed"},
+		{"ec2 describe-import-image-tasks --import-task-ids $task3", "ImportImageTasks[0].ImageId", "> machineimage"},
+		{"ec2 cancel-import-task --import-task-id $task3", "", "! DeleteConversionTaskError"},
+		{"ec2 describe-images --image-ids $machineimage", "Images[].[Name,BootMode,Architecture,RootDeviceName]", "$task3 uefi x86_64 /dev/sda1"},
+		{"ec2 deregister-image --image-id $machineimage", "", ""},
 		{"ec2 describe-regions --region-names eu-west-1 us-east-1", "Regions[].[RegionName,OptInStatus]", "eu-west-1 opt-in-not-required us-east-1 opt-in-not-required"},
 		{"ec2 describe-availability-zones --filters Name=state,Values=available", "AvailabilityZones[].ZoneName", "us-east-1a us-east-1b us-east-1c"},
 		{"ec2 describe-account-attributes --attribute-names default-vpc", "AccountAttributes[].AttributeValues[].AttributeValue", "none"},
@@ -238,6 +250,9 @@ func walkCancel(sh *shell) {
 		{"ec2 import-snapshot --disk-container Url=s3://images/disk.raw", "ImportTaskId", "> task"},
 		{"ec2 cancel-import-task --import-task-id $task --cancel-reason test", "[ImportTaskId,PreviousState,State]", "$task active deleting"},
 		{"ec2 describe-import-snapshot-tasks --filters Name=task-state,Values=deleting,deleted", "ImportSnapshotTasks[].SnapshotTaskDetail.StatusMessage", "User initiated task cancelation."},
+		{"ec2 import-image --disk-containers Url=s3://images/disk.raw", "ImportTaskId", "> machine"},
+		{"ec2 cancel-import-task --import-task-id $machine", "[ImportTaskId,PreviousState,State]", "$machine active deleting"},
+		{"ec2 describe-import-image-tasks --filters Name=task-state,Values=deleting,deleted", "ImportImageTasks[].StatusMessage", "User initiated task cancelation."},
 		{"ec2 cancel-import-task --import-task-id import-snap-00000000000000000", "", "! InvalidConversionTaskId.Malformed"},
 	})...)
 }

@@ -39,6 +39,7 @@ func (s *service) askImports(t *testing.T, disk string) {
 	s.askRegions(t)
 	s.askImages(t, snap)
 	s.askVolumes(t, snap)
+	s.askMachine(t, disk, snap)
 	s.askCancel(t)
 
 	for _, id := range each(must(s.EC2.DescribeSnapshots(ctx, &ec2.DescribeSnapshotsInput{OwnerIds: []string{"self"}}))(t).Snapshots, snapshotID) {
@@ -239,6 +240,40 @@ func (s *service) askImageCopies(t *testing.T, id *string) {
 		must(c.client.DeregisterImage(ctx, &ec2.DeregisterImageInput{ImageId: copied.ImageId}))(t)
 		must(c.client.DeleteSnapshot(ctx, &ec2.DeleteSnapshotInput{SnapshotId: disk.SnapshotId}))(t)
 	}
+}
+
+// askMachine imports an image of an OVA with two disks and a snapshot.
+func (s *service) askMachine(t *testing.T, disk, snap string) {
+	ctx, dir := t.Context(), t.TempDir()
+	second := writeFile(t, dir, "second.raw", string(make([]byte, blockBytes)))
+	object := &s3.PutObjectInput{Bucket: aws.String("actions"), Key: aws.String("vm.ova"), Body: open(t, makeOVA(t, dir, "vm.ova", disk, second))}
+	must(s.S3.PutObject(ctx, object))(t)
+	in := &ec2.ImportImageInput{
+		Description: aws.String("a machine"), ClientToken: aws.String("machine"), BootMode: types.BootModeValuesLegacyBios, DryRun: aws.Bool(true), Encrypted: aws.Bool(false),
+		DiskContainers: []types.ImageDiskContainer{
+			{Format: aws.String("OVA"), UserBucket: &types.UserBucket{S3Bucket: object.Bucket, S3Key: object.Key}},
+			{SnapshotId: &snap, DeviceName: aws.String("/dev/sdx")},
+		},
+	}
+	refused(s.EC2.ImportImage(ctx, in))(t, "DryRunOperation")
+	in.DryRun = nil
+	id := must(s.EC2.ImportImage(ctx, in))(t).ImportTaskId
+	says(t, *id, must(s.EC2.ImportImage(ctx, in))(t).ImportTaskId)
+	done := must(s.WatchImage(ctx, *id, func(client.ImageTask) {}))(t)
+	shown := must(s.EC2.DescribeImportImageTasks(ctx, &ec2.DescribeImportImageTasksInput{ImportTaskIds: []string{*id}}))(t).ImportImageTasks[0]
+	says(t, "completed a machine "+done.ImageID+" 3 legacy-bios", shown.Status, shown.Description, shown.ImageId, len(shown.SnapshotDetails), shown.BootMode)
+	s.sameDisk(t, *shown.SnapshotDetails[0].SnapshotId, disk)
+	s.sameDisk(t, *shown.SnapshotDetails[1].SnapshotId, second)
+	says(t, snap+" /dev/sdx", shown.SnapshotDetails[2].SnapshotId, shown.SnapshotDetails[2].DeviceName)
+	made := must(s.EC2.DescribeImages(ctx, &ec2.DescribeImagesInput{ImageIds: []string{done.ImageID}}))(t).Images[0]
+	says(t, *id+" a machine available x86_64 3", made.Name, made.Description, made.State, made.Architecture, len(made.BlockDeviceMappings))
+	must(s.EC2.DeregisterImage(ctx, &ec2.DeregisterImageInput{ImageId: &done.ImageID}))(t)
+	must(s.S3.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: object.Bucket, Key: object.Key}))(t)
+
+	stuck := must(s.EC2.ImportImage(ctx, &ec2.ImportImageInput{DiskContainers: []types.ImageDiskContainer{{Url: aws.String("s3://images/disk.raw")}}}))(t).ImportTaskId
+	gone := must(s.EC2.CancelImportTask(ctx, &ec2.CancelImportTaskInput{ImportTaskId: stuck}))(t)
+	says(t, *stuck+" active deleting", gone.ImportTaskId, gone.PreviousState, gone.State)
+	says(t, "deleted", must(s.WatchImage(ctx, *stuck, func(client.ImageTask) {}))(t).Status)
 }
 
 // askVolumes makes volumes of a snapshot that is then deleted, and snapshots of them.

@@ -238,6 +238,15 @@ func TestNoSecretIsInTheClear(t *testing.T) {
 	if err != nil || task.Status != "completed" {
 		t.Fatalf("%+v, %v", task, err)
 	}
+	machine, err := s.EC2.ImportImage(ctx, &ec2.ImportImageInput{
+		DiskContainers: []types.ImageDiskContainer{{Url: &signed.URL}}, Encrypted: aws.Bool(true), KmsKeyId: k.KeyId,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if made, err := s.WatchImage(ctx, *machine.ImportTaskId, func(client.ImageTask) {}); err != nil || made.Status != "completed" {
+		t.Fatalf("%+v, %v", made, err)
+	}
 	_, err = s.Import(ctx, client.ImportRequest{URL: signed.URL + "x"}, client.Watcher{}) // refused, and logged
 	if errorCode(err) == "" {
 		t.Errorf("a forged signature: %v", err)

@@ -130,7 +130,7 @@ var asksNothing = []string{"sts:GetCallerIdentity", "sts:GetSessionToken"}
 
 // namesNothing are the actions whose permission is not for the things that they name, as
 // at AWS; policies can't limit them to some.
-var namesNothing = regexp.MustCompile(`^(ec2:(Describe(Snapshots|Images|Tags|Regions|AvailabilityZones|AccountAttributes|Volumes|VolumeStatus|VolumesModifications|ImportSnapshotTasks|SnapshotTierStatus)|ImportSnapshot|(Modify|Reset|Get|Enable|Disable)Ebs.*)|` +
+var namesNothing = regexp.MustCompile(`^(ec2:(Describe(Snapshots|Images|Tags|Regions|AvailabilityZones|AccountAttributes|Volumes|VolumeStatus|VolumesModifications|ImportSnapshotTasks|ImportImageTasks|SnapshotTierStatus)|ImportSnapshot|(Modify|Reset|Get|Enable|Disable)Ebs.*)|` +
 	`iam:(List(Users|Roles|Policies|AccountAliases|Groups|VirtualMFADevices|InstanceProfiles)|Create(User|Role|Policy|InstanceProfile))|kms:(CreateKey|GenerateRandom|List(Keys|Aliases|RetirableGrants))|sts:.*)$`)
 
 // TestAllButOneThing walks every action of the services that name what they act on, with
@@ -429,6 +429,6 @@ func (s *service) furnish(t *testing.T, dir string) map[string]string {
 		"SnapshotId": done.SnapshotID, "SourceSnapshotId": done.SnapshotID, "SourceRegion": region, "ImageId": *image.ImageId, "ImportTaskId": *task.ImportTaskId,
 		"SourceImageId": *image.ImageId, "InstanceId": *image.ImageId, "Name": "another", "Attribute": "launchPermission", "DeprecateAt": "2030-01-01T00:00:00Z",
 		"VolumeId": *volume.VolumeId, "AvailabilityZone": region + "a", "Size": "9",
-		"ResourceId.1": done.SnapshotID, "BlockDeviceMapping.1.Ebs.SnapshotId": done.SnapshotID,
+		"ResourceId.1": done.SnapshotID, "BlockDeviceMapping.1.Ebs.SnapshotId": done.SnapshotID, "DiskContainer.1.SnapshotId": done.SnapshotID,
 	}
 }

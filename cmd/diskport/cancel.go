@@ -12,7 +12,7 @@ func (c *cancelCmd) command(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:     "cancel TASK...",
 		Short:   "Cancel import tasks.",
-		Example: "  diskport cancel import-snap-0123456789abcdef0",
+		Example: "  diskport cancel import-snap-0123456789abcdef0 import-ami-0123456789abcdef0",
 		RunE:    func(cmd *cobra.Command, args []string) error { return c.run(cmd.Context(), a, args) },
 	}
 }

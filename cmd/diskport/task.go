@@ -21,7 +21,7 @@ func (c *taskCmd) command(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "task TASK",
 		Short:   "Watch an import task until it ends.",
-		Example: "  diskport task import-snap-0123456789abcdef0\n  diskport task --no-watch --json import-snap-0123456789abcdef0",
+		Example: "  diskport task import-snap-0123456789abcdef0\n  diskport task --no-watch --json import-ami-0123456789abcdef0",
 		RunE:    func(cmd *cobra.Command, args []string) error { return c.run(cmd.Context(), a, args[0]) },
 	}
 	cmd.Flags().BoolVar(&c.JSON, "json", false, "Print JSON.")
@@ -32,6 +32,9 @@ func (c *taskCmd) command(a *app) *cobra.Command {
 // run watches a task.
 func (c *taskCmd) run(ctx context.Context, a *app, id string) error {
 	return a.with(ctx, func(s *session) error {
+		if client.IsImageTask(id) {
+			return c.runImage(ctx, a, s, id)
+		}
 		task, err := s.Task(ctx, id)
 		if err != nil {
 			return err
@@ -52,6 +55,67 @@ func (c *taskCmd) run(ctx context.Context, a *app, id string) error {
 	})
 }
 
+// runImage watches the import of a machine image.
+func (c *taskCmd) runImage(ctx context.Context, a *app, s *session, id string) error {
+	task, err := s.ImageTask(ctx, id)
+	if err != nil {
+		return err
+	}
+	if !task.Summary().Ended() && !c.NoWatch {
+		p := a.newProgress(id)
+		task, err = s.WatchImage(ctx, id, func(t client.ImageTask) { p.task(t.Summary()) })
+		p.end()
+		if err != nil {
+			return err
+		}
+	}
+	if c.JSON {
+		return a.printJSON(task)
+	}
+	return a.printImageTask(task)
+}
+
+func (a *app) printImageTask(t client.ImageTask) error {
+	sum := t.Summary()
+	a.printFields(
+		"Task", t.ID,
+		"Region", t.Region,
+		"Status", t.Status,
+		"Phase", t.Phase,
+		"Progress", percent(sum),
+		"Image", t.ImageID,
+		"Description", t.Description,
+		"Architecture", t.Architecture,
+		"Boot mode", t.BootMode,
+		"Guest", t.Guest,
+		"Data", progressed(t.Progress),
+		"Took", took(t.Seconds),
+		"Notes", strings.Join(t.Notes, " "),
+	)
+	a.printTroubles(sum)
+	var rows [][]string
+	for _, d := range t.Disks {
+		if d.Task == nil {
+			rows = append(rows, []string{d.Device, "", "", "", d.SnapshotID})
+			continue
+		}
+		from := source(*d.Task)
+		if d.Member != "" {
+			from += " " + d.Member
+		}
+		rows = append(rows, []string{d.Device, from, d.Task.Format, size(d.Task.VirtualBytes), d.SnapshotID})
+	}
+	return a.printTable([]string{"Device", "Source", "Format", "Disk", "Snapshot"}, rows)
+}
+
+func progressed(p client.Progress) string {
+	return fmt.Sprintf("%s of %s, %s", size(p.DoneBytes), size(p.TotalBytes), rate(p.BytesPerSecond))
+}
+
+func took(seconds float64) string {
+	return time.Duration(seconds * float64(time.Second)).Round(time.Millisecond).String()
+}
+
 func (a *app) printTask(t client.Task) {
 	p := t.Progress
 	a.printFields(
@@ -65,12 +129,17 @@ func (a *app) printTask(t client.Task) {
 		"Source", source(t),
 		"Format", t.Format,
 		"Virtual", size(t.VirtualBytes),
-		"Data", fmt.Sprintf("%s of %s, %s", size(p.DoneBytes), size(p.TotalBytes), rate(p.BytesPerSecond)),
+		"Data", progressed(p),
 		"Blocks", blockCounts(p.Blocks),
 		"Added", size(p.StoredBytes)+" to the store",
-		"Took", time.Duration(t.Seconds*float64(time.Second)).Round(time.Millisecond).String(),
+		"Took", took(t.Seconds),
 		"Warnings", strings.Join(t.Warnings, "; "),
 	)
+	a.printTroubles(t)
+}
+
+// printTroubles says what keeps or kept a task from its end.
+func (a *app) printTroubles(t client.Task) {
 	if r := t.Retry; r != nil {
 		a.printFields("Trying again", fmt.Sprintf("failed %d times since %s", r.Failures, r.Since.Local().Format(time.TimeOnly)), "Cause", r.Cause)
 	}

@@ -32,15 +32,33 @@ func (c *tasksCmd) run(ctx context.Context, a *app) error {
 		if err != nil {
 			return err
 		}
+		images, err := everywhere(ctx, c.regionFlags, s, func(in *client.Client) ([]client.ImageTask, error) { return in.ImageTasks(ctx) })
+		if err != nil {
+			return err
+		}
 		if c.JSON {
-			return a.printJSON(tasks)
+			return a.printJSON(append(asAny(tasks), asAny(images)...))
 		}
 		var rows [][]string
 		for _, t := range tasks {
 			rows = append(rows, []string{t.ID, t.Region, t.Status, percent(t), t.Format, size(t.VirtualBytes), ago(t.CreatedAt), result(t)})
 		}
+		for _, t := range images {
+			sum := t.Summary()
+			sum.SnapshotID = t.ImageID // its result
+			rows = append(rows, []string{t.ID, t.Region, t.Status, percent(sum), "", size(sum.VirtualBytes), ago(t.CreatedAt), result(sum)})
+		}
 		return a.printTable([]string{"Task", "Region", "Status", "Progress", "Format", "Disk", "Created", "Result"}, rows)
 	})
+}
+
+// asAny returns a list for printing with others, which is empty rather than nil.
+func asAny[T any](list []T) []any {
+	all := make([]any, len(list))
+	for i, v := range list {
+		all[i] = v
+	}
+	return all
 }
 
 // result returns what came of a task, or what keeps it.

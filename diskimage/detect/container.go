@@ -98,6 +98,18 @@ func isDisk(name string, f diskimage.File) bool {
 	return seen.disk() != "" && promised(name) == nil
 }
 
+// Contents returns what an OVA, or another tar archive, says of the machine in it, and ok
+// false of an object that is none. Options.Member takes the names of its disks. It does not
+// look into compressed objects.
+func Contents(r io.ReaderAt, size int64) (c ova.Contents, ok bool, err error) {
+	found, err := Sniff(r, size)
+	if err != nil || found.Format != "ova" {
+		return c, false, err
+	}
+	c, err = ova.List(r, size, ova.Options{IsDisk: isDisk})
+	return c, err == nil, err
+}
+
 // openOVA opens the disk of an OVA.
 func openOVA(in input) (image, error) {
 	found, err := ova.Find(in.r, in.size, ova.Options{Member: in.opts.Member, Interrupted: in.opts.Interrupted, IsDisk: in.isDisk})

@@ -33,7 +33,10 @@
 // names the members, and DiskSection/Disk (diskId, fileRef, capacity,
 // capacityAllocationUnits, parentRef) the disks. Names are relative to the OVF. A
 // file with chunkSize may lie in pieces called name.000000000 and so on. A disk
-// without fileRef is to be created empty. Only members are opened.
+// without fileRef is to be created empty. Only members are opened. Of the machine,
+// VirtualSystem/OperatingSystemSection (osType) and VirtualHardwareSection/Config (key
+// firmware) of VMware, and Machine (OSType) and Machine/Hardware/Firmware (type) of
+// VirtualBox are read; they only say what they say.
 //
 // The manifest has lines "SHA1(name)= hex" or "SHA256 (name) = hex", also with SHA384
 // and SHA512 and their other spellings, or "hex name". The digest of the OVF is

@@ -66,69 +66,90 @@ func (e *ChoiceError) Error() string {
 
 // Find reads the archive, its OVF and its manifest, and returns the disk.
 func Find(r io.ReaderAt, size int64, opts Options) (*Disk, error) {
+	a, e, digests, err := read(r, size)
+	switch {
+	case err != nil:
+		return nil, err
+	case e == nil:
+		return a.withoutOVF(digests, opts)
+	}
+	return a.choose(e, digests, opts)
+}
+
+// read reads the archive, its manifest, and its OVF, which is nil where there is none.
+func read(r io.ReaderAt, size int64) (*archive, *envelope, *manifest, error) {
 	src := bounded.Source{Format: format, R: r, Size: size}
 	if err := src.NotEmpty(); err != nil {
-		return nil, err
+		return nil, nil, nil, err
 	}
 	a, err := readArchive(src)
 	if err != nil {
-		return nil, err
+		return nil, nil, nil, err
 	}
 	ovf, err := a.only(".ovf")
 	if err != nil {
-		return nil, err
+		return nil, nil, nil, err
 	}
 	digests, err := a.manifest()
-	if err != nil {
-		return nil, err
-	}
-	if ovf == nil {
-		return a.withoutOVF(digests, opts)
+	if err != nil || ovf == nil {
+		return a, nil, digests, err
 	}
 	part, err := a.text(*ovf, "OVF", maxOVF)
 	if err != nil {
-		return nil, err
+		return nil, nil, nil, err
 	}
 	if err := digests.verify(ovf.name, a.open(*ovf), nil); err != nil {
-		return nil, err
+		return nil, nil, nil, err
 	}
 	e, err := parseOVF(part)
 	if err != nil {
-		return nil, err
+		return nil, nil, nil, err
 	}
 	e.folder = strings.TrimSuffix(ovf.name, path.Base(ovf.name))
-	return a.choose(e, digests, opts)
+	return a, e, digests, nil
 }
 
 // withoutOVF returns the disk of an archive that has no OVF: the only one, or the
 // one that was asked for.
 func (a *archive) withoutOVF(digests *manifest, opts Options) (*Disk, error) {
-	part := a.src.NewPart("archive", 0, nil)
-	if _, ok := a.members["ova.xml"]; ok {
-		return nil, part.Fault(diskimage.Unsupported, "an XVA, which is not read")
+	names, err := a.loose(opts)
+	if err != nil {
+		return nil, err
 	}
 	choice := &ChoiceError{Asked: opts.Member}
 	var chosen []member
-	for _, name := range slices.Sorted(maps.Keys(a.members)) {
-		if opts.IsDisk == nil || !opts.IsDisk(name, a.open(a.members[name])) {
-			continue
-		}
+	for _, name := range names {
 		choice.Disks = append(choice.Disks, bounded.Printable(name))
 		if opts.Member == "" || opts.Member == name {
 			chosen = append(chosen, a.members[name])
 		}
 	}
-	switch {
-	case len(choice.Disks) == 0:
-		return nil, part.Fault(diskimage.Unsupported, "a tar archive without an OVF and without a disk that is read; unpack it (tar x) and import the disk by itself")
-	case len(chosen) != 1:
-		f := part.Fault(diskimage.Unsupported, "no single disk")
+	if len(chosen) != 1 {
+		f := a.src.NewPart("archive", 0, nil).Fault(diskimage.Unsupported, "no single disk")
 		f.Err = choice
 		return nil, f
 	}
 	m := chosen[0]
 	disk := &Disk{Name: m.name, File: a.open(m), Warnings: a.warnings}
 	return disk, digests.verify(m.name, disk.File, opts.Interrupted)
+}
+
+// loose returns the names of the disks of an archive that has no OVF, of which there is
+// one at least.
+func (a *archive) loose(opts Options) (names []string, err error) {
+	part := a.src.NewPart("archive", 0, nil)
+	if _, ok := a.members["ova.xml"]; ok {
+		return nil, part.Fault(diskimage.Unsupported, "an XVA, which is not read")
+	}
+	for _, name := range slices.Sorted(maps.Keys(a.members)) {
+		if opts.IsDisk != nil && opts.IsDisk(name, a.open(a.members[name])) {
+			names = append(names, name)
+		}
+	}
+	if len(names) == 0 {
+		return nil, part.Fault(diskimage.Unsupported, "a tar archive without an OVF and without a disk that is read; unpack it (tar x) and import the disk by itself")
+	}
+	return names, nil
 }
 
 // only returns the only member whose name has the suffix, nil for none.

@@ -2,6 +2,7 @@ package ova
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/xml"
 	"errors"
 	"io"
@@ -36,6 +37,9 @@ type envelope struct {
 	exact  bool               // offsets in the text that is parsed are those in part
 	files  map[string]fileRef // by id
 	disks  []diskRef
+
+	firmware string // as written: "efi", "EFI64", "bios"; empty: not said
+	guest    string // what the machine runs, as written: "ubuntu64Guest"; empty: not said
 
 	warnings []string
 }
@@ -82,7 +86,8 @@ func parseOVF(p bounded.Part) (*envelope, error) {
 	return e, nil
 }
 
-// element takes the files and the disks, and passes over everything else.
+// element takes the files, the disks, and what is said of the machine, and passes over
+// everything else.
 func (e *envelope) element(d *xml.Decoder, path string, attrs []xml.Attr) error {
 	get := func(name string) string {
 		for _, a := range attrs {
@@ -104,6 +109,16 @@ func (e *envelope) element(d *xml.Decoder, path string, attrs []xml.Attr) error 
 			id: get("diskId"), file: get("fileRef"), parent: get("parentRef"),
 			capacity: get("capacity"), units: get("capacityAllocationUnits"),
 		})
+	case "Envelope/VirtualSystem/OperatingSystemSection": // VMware
+		e.guest = cmp.Or(e.guest, get("osType"))
+	case "Envelope/VirtualSystem/Machine": // VirtualBox
+		e.guest = cmp.Or(e.guest, get("OSType"))
+	case "Envelope/VirtualSystem/VirtualHardwareSection/Config": // VMware
+		if get("key") == "firmware" {
+			e.firmware = cmp.Or(e.firmware, get("value"))
+		}
+	case "Envelope/VirtualSystem/Machine/Hardware/Firmware": // VirtualBox
+		e.firmware = cmp.Or(e.firmware, get("type"))
 	}
 	if len(e.files) > maxItems || len(e.disks) > maxItems {
 		return e.fault(diskimage.Limit, d, "more than %d files or disks", maxItems)

@@ -19,6 +19,9 @@ type Source struct {
 // Task returns a new import task id.
 func (s Source) Task() string { return "import-snap-" + s.hex(17) }
 
+// ImageTask returns a new id of an import of a machine image.
+func (s Source) ImageTask() string { return "import-ami-" + s.hex(17) }
+
 // Snapshot returns a new snapshot id. Its first digit is 0, because EBS direct
 // clients treat other ids as opaque.
 func (s Source) Snapshot() string { return "snap-0" + s.hex(16) }
@@ -63,13 +66,17 @@ func Request() string { return uuid.NewString() }
 
 var (
 	taskID     = regexp.MustCompile(`^import-snap-[0-9a-z]{8}([0-9a-z]{9})?$`)
+	imageTask  = regexp.MustCompile(`^import-ami-[0-9a-z]{8}([0-9a-z]{9})?$`)
 	imageID    = regexp.MustCompile(`^ami-([0-9a-f]{8}|[0-9a-f]{17})$`)
 	volumeID   = regexp.MustCompile(`^vol-([0-9a-f]{8}|[0-9a-f]{17})$`)
 	snapshotID = regexp.MustCompile(`^snap-([0-9a-f]{8}|[0-9a-f]{17})$`)
 )
 
-// IsTask reports whether s has the shape of an import task id.
+// IsTask reports whether s has the shape of the id of an import of a snapshot.
 func IsTask(s string) bool { return taskID.MatchString(s) }
+
+// IsImageTask reports whether s has the shape of the id of an import of a machine image.
+func IsImageTask(s string) bool { return imageTask.MatchString(s) }
 
 // IsSnapshot reports whether s has the shape of a snapshot id.
 func IsSnapshot(s string) bool { return snapshotID.MatchString(s) }
@@ -88,6 +95,11 @@ func VolumeARN(home Home, id string) string {
 // TaskARN names an import task for authorisation.
 func TaskARN(home Home, id string) string {
 	return "arn:" + Partition(home.Region) + ":ec2:" + home.Region + ":" + home.Account + ":import-snapshot-task/" + id
+}
+
+// ImageTaskARN names an import of a machine image for authorisation.
+func ImageTaskARN(home Home, id string) string {
+	return "arn:" + Partition(home.Region) + ":ec2:" + home.Region + ":" + home.Account + ":import-image-task/" + id
 }
 
 // SnapshotARN names a snapshot for authorisation; it carries no account.

@@ -90,18 +90,7 @@ func (t Task) VolumeSize() int64 {
 
 // Tasks lists the account's tasks in order of creation.
 func (c *Client) Tasks(ctx context.Context) (tasks []Task, err error) {
-	tasks = []Task{} // which --json prints as a list
-	for next, first := "", true; first || next != ""; first = false {
-		var page struct {
-			Tasks []Task
-			Next  string
-		}
-		if err := c.call(ctx, http.MethodGet, pageAfter("tasks", next), &page); err != nil {
-			return nil, fmt.Errorf("listing tasks: %w", err)
-		}
-		tasks, next = append(tasks, page.Tasks...), page.Next
-	}
-	return tasks, nil
+	return taskPages[Task](ctx, c, "tasks")
 }
 
 // pageAfter returns the path of a page of a list; next is the token that came with
@@ -122,7 +111,7 @@ func (c *Client) Task(ctx context.Context, id string) (Task, error) {
 	return t, nil
 }
 
-// Cancel cancels a task.
+// Cancel cancels a task of either kind.
 func (c *Client) Cancel(ctx context.Context, id string) error {
 	if err := c.query(ctx, ec2, "CancelImportTask", url.Values{"ImportTaskId": {id}}, nil); err != nil {
 		return fmt.Errorf("cancelling task %s: %w", id, err)
@@ -141,11 +130,16 @@ const (
 // Watch calls seen with the task, and again whenever it changes, and returns the
 // task as it ended.
 func (c *Client) Watch(ctx context.Context, id string, seen func(Task)) (Task, error) {
-	var last Task
+	return watch(ctx, c, "tasks", id, seen, Task.Ended)
+}
+
+// watch watches an entry of a list of tasks.
+func watch[T any](ctx context.Context, c *Client, list, id string, seen func(T), ended func(T) bool) (T, error) {
+	var last T
 	for broken := 0; ; broken++ {
-		err := c.stream(ctx, http.MethodGet, "tasks/"+id+"/events", func(_ string, data []byte) error {
+		err := c.stream(ctx, http.MethodGet, list+"/"+id+"/events", func(_ string, data []byte) error {
 			broken = 0
-			var t Task
+			var t T
 			if err := json.Unmarshal(data, &t); err != nil {
 				return fmt.Errorf("reading an event: %w", err)
 			}
@@ -155,7 +149,7 @@ func (c *Client) Watch(ctx context.Context, id string, seen func(Task)) (Task, e
 		})
 		var answered *Error
 		switch {
-		case last.Ended():
+		case ended(last):
 			return last, nil
 		case ctx.Err() != nil:
 			return last, ctx.Err()

@@ -40,6 +40,8 @@ type Image struct {
 	BillingProducts []string `json:"BillingProducts"`
 	SourceImage     string   `json:"SourceImage"` // that it is a copy of
 	SourceRegion    string   `json:"SourceRegion"`
+	Platform        string   `json:"Platform"`       // "Windows"; anything else is Linux
+	UsageOperation  string   `json:"UsageOperation"` // "RunInstances:0002"; empty: that of Linux
 
 	Tags           tag.Set    `json:"-"`
 	Deprecated     time.Time  `json:"-"` // from when on others do not find it; zero: never

@@ -57,7 +57,7 @@ func TestEventsAreAllOrNothing(t *testing.T) {
 	imagetest.Volume(t)
 	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) {
 		db := fresh(t)
-		for _, e := range slices.Concat(life(db), draftLife(db), objectLife(db)) {
+		for _, e := range slices.Concat(life(db), imageLife(db), draftLife(db), objectLife(db)) {
 			statements, before := 0, dump(t, db)
 			for at := 1; ; at++ {
 				if failAt(t, db, e, at) {
@@ -125,7 +125,7 @@ func life(db *DB) []lifeEvent {
 	}
 	planned := func(id string, ranges int) func(context.Context) error {
 		return func(ctx context.Context) error {
-			next, err := tasks.Planned(ctx, l, importtask.Plan{
+			next, _, err := tasks.Planned(ctx, l, importtask.Plan{
 				Ranges: make([]importtask.Range, ranges), Snapshot: snapshot.Record{ID: id, Tags: tags},
 			})
 			if err == nil {
@@ -173,7 +173,7 @@ func life(db *DB) []lifeEvent {
 		}},
 		{"CreateFile", file(root)},
 		{"Publish", func(ctx context.Context) error {
-			return tasks.Publish(ctx, l, importtask.Published{Root: root, Blocks: 301})
+			return tasks.Publish(ctx, l, importtask.Published{Roots: []importtask.Root{{Task: l.Task, File: root, Blocks: 301}}})
 		}},
 		{"Create", create(bad)},
 		{"Claim", claim},
@@ -212,7 +212,7 @@ func life(db *DB) []lifeEvent {
 // dump returns every row of every table that events touch.
 func dump(t *testing.T, db *DB) map[string][]string {
 	t.Helper()
-	return dumpOf(t, db, "tasks", "units", "domains", "files", "blocks", "pages", "range_pages", "snapshots", "tags", "account_locks", "drafts", "draft_blocks", "snapshot_shares",
+	return dumpOf(t, db, "tasks", "image_tasks", "images", "image_snapshots", "units", "domains", "files", "blocks", "pages", "range_pages", "snapshots", "tags", "account_locks", "drafts", "draft_blocks", "snapshot_shares",
 		"page_candidates", "block_candidates", "file_candidates", "holds",
 		"s3_buckets", "s3_settings", "s3_objects", "s3_contents", "s3_extents", "s3_content_parts", "s3_pieces", "s3_uploads", "s3_parts", "s3_completions",
 		"s3_pins", "s3_usage")

@@ -24,11 +24,15 @@ func TestJSONColumns(t *testing.T) {
 	golden(t, taskCounts, counts)
 	golden(t, taskWarnings, `["a"]`)
 	golden(t, taskSnapshotTags, tags)
+	golden(t, taskMachine, `{"architecture":"a","bootMode":"b","guest":"c","empty":1}`)
+	golden(t, imageTaskSpec, `{"description":"a","architecture":"b","bootMode":"c","platform":"d","hypervisor":"e","licenseType":"f","licenseConfigurations":["g"],`+
+		`"usageOperation":"h","roleName":"i","encrypted":true,"kmsKey":"j","given":[{"container":1,"snapshot":"k","device":"l","description":"m"}]}`)
+	golden(t, imageTaskFailure, `{"message":"a","reason":"b","detail":"c","offset":1,"hint":"d"}`)
 	golden(t, unitProgress, counts)
 	golden(t, imageBody, `{"ID":"a","Account":"b","Name":"c","Description":"d","Architecture":"e","RootDevice":"f","Virtualization":"g","SriovNet":"h",`+
 		`"BootMode":"i","TpmSupport":"j","ImdsSupport":"k","EnaSupport":true,"Devices":[{"Name":"l","VirtualName":"m","Snapshot":"n","VolumeSize":1,`+
 		`"VolumeType":"o","Iops":2,"Throughput":3,"DeleteOnTermination":true,"Encrypted":true}],"Created":`+when+`,`+
-		`"Location":"p","Kernel":"q","Ramdisk":"r","UefiData":"s","BillingProducts":["t"],"SourceImage":"u","SourceRegion":"v"}`)
+		`"Location":"p","Kernel":"q","Ramdisk":"r","UefiData":"s","BillingProducts":["t"],"SourceImage":"u","SourceRegion":"v","Platform":"w","UsageOperation":"x"}`)
 	const settings = `{"size":1,"type":"a","iops":2,"throughput":3,"multiAttach":true}`
 	golden(t, volumeSettings, settings)
 	golden(t, volumeModified, `{"from":`+settings+`,"to":{"size":4,"type":"b","iops":5,"throughput":6,"multiAttach":true},"at":`+when+`}`)
@@ -54,7 +58,7 @@ func TestJSONColumns(t *testing.T) {
 		`"Encryption":{"Algorithm":"o","Key":"p","Context":"q","BucketKey":true,"DataKey":"AQ=="}}`)
 	golden(t, s3Completion, `{"Version":"a","ETag":"b","Size":1,"Modified":2,"Parts":3,"Checksum":"c",`+
 		`"Encryption":{"Algorithm":"d","Key":"e","Context":"f","BucketKey":true,"DataKey":"BA=="}}`)
-	golden(t, outboxDetail, `{"snapshot":"a","source":"b","reason":"c","message":"d","added":["e"],"removed":["f"]}`)
+	golden(t, outboxDetail, `{"snapshot":"a","source":"b","reason":"c","message":"d","added":["e"],"removed":["f"],"image":"g"}`)
 }
 
 func golden[T any](t *testing.T, c jsonColumn[T], want string) {

@@ -90,6 +90,7 @@ var leftovers = []struct {
 	{"iam_instance_profiles", "account", "id", 1},
 	{"iam_managed_policies", "account", "id", 1},
 	{"tasks", "account", "id", 1},
+	{"image_tasks", "account", "id", 1},
 	{"tags", "account", "resource", 50},
 	{"snapshot_defaults", "account", "region", 1},
 	{"snapshot_shares", "grantee", "snapshot", 1},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/diskport/diskport/internal/awsid"
 	"github.com/diskport/diskport/internal/imports/importtask"
@@ -13,9 +14,11 @@ import (
 	"github.com/diskport/diskport/internal/work"
 )
 
-// taskRow is what events need of a task whose row they have locked.
+// taskRow is what events need of a task whose row they have locked; of a disk of an
+// image, the image's is locked too.
 type taskRow struct {
 	id       string
+	image    string // the image's task; empty: it imports a snapshot alone
 	home     awsid.Home
 	state    importtask.State
 	snapshot string
@@ -26,32 +29,32 @@ type taskRow struct {
 // lockTask returns a task and keeps other transactions from changing it until this
 // one ends.
 func lockTask(ctx context.Context, q querier, id string) (t taskRow, ok bool, err error) {
-	scan := func(s scanner) (t taskRow, err error) {
-		var counts string
-		if err = s.Scan(&t.id, &t.home.Account, &t.home.Region, &t.state, &t.snapshot, &counts, &t.left); err != nil {
-			return t, err
+	if whole := importtask.WholeOf(id); whole != id { // it comes before its disks in every transaction
+		if _, ok, err := lockImageTask(ctx, q, whole); err != nil || !ok {
+			return t, false, err
 		}
-		return t, taskCounts.read(counts, &t.counts)
 	}
-	return one(ctx, q, scan, `
-		UPDATE tasks SET state = state WHERE id = $1 RETURNING id, account, region, state, snapshot, counts, ranges_left`, id)
+	return one(ctx, q, scanTaskRow, lockTasks+` WHERE id = $1`+lockedTasks, id)
 }
 
-// event runs fn as an event of the lease's task that ends its unit.
-func (db *DB) event(ctx context.Context, l work.Lease, e importtask.Event, fn func(querier, taskRow, importtask.State) error) error {
-	return db.eventOf(ctx, l, e, finishUnit, fn)
+const (
+	lockTasks   = `UPDATE tasks SET state = state`
+	lockedTasks = ` RETURNING id, image_task, account, region, state, snapshot, counts, ranges_left`
+)
+
+func scanTaskRow(s scanner) (t taskRow, err error) {
+	var counts string
+	if err = s.Scan(&t.id, &t.image, &t.home.Account, &t.home.Region, &t.state, &t.snapshot, &counts, &t.left); err != nil {
+		return t, err
+	}
+	return t, taskCounts.read(counts, &t.counts)
 }
 
-// eventOf runs fn as an event of the lease's task: it locks the task, checks the
-// lease by what becomes of its unit, and asks the state machine for the next state. The
-// end of a task without a snapshot frees room.
+// eventOf runs fn as an event of the lease's task on its way: it locks the task, checks the
+// lease by what becomes of its unit, and asks the state machine whether the task may go on.
 func (db *DB) eventOf(ctx context.Context, l work.Lease, e importtask.Event, unit func(context.Context, querier, work.Lease) error,
-	fn func(querier, taskRow, importtask.State) error) error {
-	run := db.update
-	if e == importtask.EventFailed || e == importtask.EventCleanedUp {
-		run = db.free
-	}
-	return run(ctx, fmt.Sprintf("task %s: %s", l.Task, e), func(q querier) error {
+	fn func(querier, taskRow) error) error {
+	return db.update(ctx, fmt.Sprintf("task %s: %s", l.Task, e), func(q querier) error {
 		task, ok, err := lockTask(ctx, q, l.Task)
 		if err != nil {
 			return err
@@ -62,42 +65,87 @@ func (db *DB) eventOf(ctx context.Context, l work.Lease, e importtask.Event, uni
 		if err := unit(ctx, q, l); err != nil {
 			return err
 		}
-		next, err := importtask.Next(task.state, e)
+		if _, err := importtask.Next(task.state, e); err != nil {
+			return err
+		}
+		return fn(q, task)
+	})
+}
+
+// ending runs fn as an event of the lease's task, or of all disks of its image, which ends
+// the unit and moves them to another state. The end without a snapshot frees room.
+func (db *DB) ending(ctx context.Context, l work.Lease, e importtask.Event, fn func(querier, whole, importtask.State) error) error {
+	run := db.update
+	if e == importtask.EventFailed || e == importtask.EventCleanedUp {
+		run = db.free
+	}
+	return run(ctx, fmt.Sprintf("task %s: %s", l.Task, e), func(q querier) error {
+		w, ok, err := lockWhole(ctx, q, l.Task)
 		if err != nil {
 			return err
 		}
-		return fn(q, task, next)
+		if !ok {
+			return work.ErrLost
+		}
+		if err := finishUnit(ctx, q, l); err != nil {
+			return err
+		}
+		next, err := importtask.Next(w.state, e)
+		if err != nil {
+			return err
+		}
+		return fn(q, w, next)
 	})
 }
 
 // SetPhase implements importtask.Progress.
 func (t Tasks) SetPhase(ctx context.Context, l work.Lease, p importtask.Phase, format string) error {
 	return t.db.update(ctx, fmt.Sprintf("set phase of task %s to %s", l.Task, p), func(q querier) error {
-		n, err := exec(ctx, q, `
-			UPDATE tasks SET phase = $1, format = CASE WHEN $2 = '' THEN format ELSE $2 END WHERE id = $3 AND state = $4`,
-			p, format, l.Task, importtask.Active)
-		if err := lostUnless(n, err); err != nil {
+		if err := setPhase(ctx, q, l.Task, p, format); err != nil {
 			return err
 		}
 		return holdUnit(ctx, q, l)
 	})
 }
 
-// Planned implements importtask.Progress.
-func (t Tasks) Planned(ctx context.Context, l work.Lease, p importtask.Plan) (next work.Lease, err error) {
-	units := []work.Lease{t.db.leased(l, work.Publish, 0)}
-	if len(p.Ranges) > 0 {
-		units[0] = t.db.leased(l, work.Range, 0)
+// setPhase sets the phase of a task, or of all disks of an image, of which there may be
+// none. It fails with work.ErrLost if they are not Active.
+func setPhase(ctx context.Context, q querier, task string, p importtask.Phase, format string) error {
+	which := `id`
+	if awsid.IsImageTask(task) {
+		which = `image_task <> '' AND image_task`
+		w, ok, err := lockImageTask(ctx, q, task) // before its disks
+		if err != nil {
+			return err
+		}
+		if !ok || w.state != importtask.Active {
+			return work.ErrLost
+		}
 	}
-	for i := 1; i < len(p.Ranges); i++ {
+	n, err := exec(ctx, q, `
+		UPDATE tasks SET phase = $1, format = CASE WHEN $2 = '' THEN format ELSE $2 END WHERE `+which+` = $3 AND state = $4`,
+		p, format, task, importtask.Active)
+	if awsid.IsImageTask(task) {
+		return err
+	}
+	return lostUnless(n, err)
+}
+
+// Planned implements importtask.Progress.
+func (t Tasks) Planned(ctx context.Context, l work.Lease, p importtask.Plan) (next work.Lease, ok bool, err error) {
+	var units []work.Lease
+	for i := range p.Ranges {
 		units = append(units, t.db.unit(work.Unit{Account: l.Account, Kind: work.Range, Task: l.Task, Range: i}))
+	}
+	if len(units) > 0 {
+		units[0] = t.db.leased(l, work.Range, 0)
 	}
 	ranges, err1 := taskRanges.text(p.Ranges)
 	warnings, err2 := taskWarnings.text(p.Warnings)
 	if err := errors.Join(err1, err2); err != nil {
-		return next, err
+		return next, false, err
 	}
-	err = t.db.event(ctx, l, importtask.EventPlanned, func(q querier, task taskRow, _ importtask.State) error {
+	err = t.db.eventOf(ctx, l, importtask.EventPlanned, finishUnit, func(q querier, task taskRow) error {
 		if err := t.db.addSnapshot(ctx, q, task, p.Snapshot); err != nil {
 			return err
 		}
@@ -108,15 +156,39 @@ func (t Tasks) Planned(ctx context.Context, l work.Lease, p importtask.Plan) (ne
 			p.Format, p.Virtual, ranges, len(p.Ranges), warnings, p.Snapshot.ID, micros(t.db.now()), p.KMSKey, task.id); err != nil {
 			return err
 		}
+		if len(units) == 0 {
+			next, ok, err = t.db.publishNext(ctx, q, l, task)
+			return err
+		}
+		next, ok = units[0], true
 		return t.db.addUnits(ctx, q, units...)
 	})
-	return units[0], err
+	if err != nil || !ok {
+		return work.Lease{}, false, err
+	}
+	return next, true, nil
+}
+
+// publishNext makes the Publish unit of a task that has no range left, or of the image of
+// which it is the last such disk, and leases it to the owner of l. The task or image is
+// locked, so exactly one caller is told that it is the last.
+func (db *DB) publishNext(ctx context.Context, q querier, l work.Lease, task taskRow) (next work.Lease, ok bool, err error) {
+	next = db.leased(l, work.Publish, 0)
+	if task.image != "" {
+		left, _, err := one(ctx, q, column[int], `
+			SELECT COUNT(*) FROM tasks WHERE image_task = $1 AND image_task <> '' AND (started = 0 OR ranges_left > 0)`, task.image)
+		if err != nil || left > 0 {
+			return work.Lease{}, false, err
+		}
+		next.Task = task.image
+	}
+	return next, true, db.addUnits(ctx, q, next)
 }
 
 // FinishSlice implements importtask.Progress.
 func (t Tasks) FinishSlice(ctx context.Context, l work.Lease, r importtask.RangeResult, done int64) error {
 	on := func(ctx context.Context, q querier, l work.Lease) error { return handOn(ctx, q, l, done) }
-	return t.db.eventOf(ctx, l, importtask.EventSliceDone, on, func(q querier, task taskRow, _ importtask.State) error {
+	return t.db.eventOf(ctx, l, importtask.EventSliceDone, on, func(q querier, task taskRow) error {
 		return register(ctx, q, l, task, r)
 	})
 }
@@ -147,21 +219,20 @@ func register(ctx context.Context, q querier, l work.Lease, task taskRow, r impo
 
 // FinishRange implements importtask.Progress.
 func (t Tasks) FinishRange(ctx context.Context, l work.Lease, r importtask.RangeResult) (next work.Lease, ok bool, err error) {
-	err = t.db.event(ctx, l, importtask.EventRangeDone, func(q querier, task taskRow, _ importtask.State) error {
+	err = t.db.eventOf(ctx, l, importtask.EventRangeDone, finishUnit, func(q querier, task taskRow) error {
 		if err := register(ctx, q, l, task, r); err != nil {
 			return err
 		}
-		// The task is locked, so exactly one caller sees the count fall to 0.
 		left, found, err := one(ctx, q, column[int], `
 			UPDATE tasks SET ranges_left = ranges_left - 1 WHERE id = $1 AND ranges_left > 0 RETURNING ranges_left`, task.id)
 		if err == nil && !found {
 			err = errors.New("no range is left to finish")
 		}
-		if ok = err == nil && left == 0; !ok {
+		if err != nil || left > 0 {
 			return err
 		}
-		next = t.db.leased(l, work.Publish, 0)
-		return t.db.addUnits(ctx, q, next)
+		next, ok, err = t.db.publishNext(ctx, q, l, task)
+		return err
 	})
 	if err != nil || !ok {
 		return work.Lease{}, false, err
@@ -190,32 +261,63 @@ func store(ctx context.Context, q querier, l work.Lease, r importtask.RangeResul
 
 // Publish implements importtask.Progress.
 func (t Tasks) Publish(ctx context.Context, l work.Lease, p importtask.Published) error {
-	return t.db.event(ctx, l, importtask.EventPublished, func(q querier, task taskRow, next importtask.State) error {
-		if err := allRangesDone(ctx, q, task, p.Blocks); err != nil {
-			return err
-		}
-		if err := closeRoot(ctx, q, l, p.Root.ID, p.RootBytes); err != nil {
-			return err
-		}
+	return t.db.ending(ctx, l, importtask.EventPublished, func(q querier, w whole, next importtask.State) error {
 		now := micros(t.db.now())
-		n, err := exec(ctx, q, `
-			UPDATE snapshots SET state = $1, root = $2, blocks = $3, stored = $4, completed = $5, progress = 100 WHERE id = $6 AND state = $7`,
-			snapshot.Completed, p.Root.ID, p.Blocks, task.counts.Stored, now, task.snapshot, snapshot.Pending)
-		if err == nil && n == 0 {
-			err = fmt.Errorf("publish snapshot %q: %w", task.snapshot, snapshot.ErrNotFound)
+		for _, task := range w.parts {
+			if err := publishSnapshot(ctx, q, l, task, p.Roots, now); err != nil {
+				return err
+			}
 		}
-		if err != nil {
+		made := outbox.Detail{}
+		switch {
+		case w.image && p.Image == nil, !w.image && p.Image != nil, len(p.Roots) != len(w.parts):
+			return fmt.Errorf("publish %s with %d roots, and an image: %v", w.id, len(p.Roots), p.Image != nil)
+		case w.image:
+			made.Image = p.Image.ID
+			if err := addImage(ctx, q, *p.Image, snapshot.Completed); err != nil {
+				return err
+			}
+			if _, err := exec(ctx, q, `UPDATE image_tasks SET image = $1 WHERE id = $2`, made.Image, w.id); err != nil {
+				return err
+			}
+		default:
+			made.Snapshot = w.parts[0].snapshot
+		}
+		if err := t.db.end(ctx, q, w, next, now); err != nil {
 			return err
 		}
-		if err := t.db.endTask(ctx, q, task, next, now); err != nil {
+		if err := t.db.tell(ctx, q, outbox.Event{Kind: outbox.ImportCompleted, Account: w.home.Account, Region: w.home.Region, Resource: w.id, Detail: made}); err != nil {
 			return err
 		}
-		made := outbox.Detail{Snapshot: task.snapshot}
-		if err := t.db.tell(ctx, q, outbox.Event{Kind: outbox.ImportCompleted, Account: task.home.Account, Region: task.home.Region, Resource: task.id, Detail: made}); err != nil {
-			return err
+		for _, task := range w.parts {
+			if err := t.db.tell(ctx, q, outbox.Event{Kind: outbox.SnapshotCompleted, Account: w.home.Account, Region: w.home.Region, Resource: task.snapshot}); err != nil {
+				return err
+			}
 		}
-		return t.db.tell(ctx, q, outbox.Event{Kind: outbox.SnapshotCompleted, Account: task.home.Account, Region: task.home.Region, Resource: task.snapshot})
+		return nil
 	})
+}
+
+// publishSnapshot completes the snapshot of a task with its root among roots.
+func publishSnapshot(ctx context.Context, q querier, l work.Lease, task taskRow, roots []importtask.Root, now int64) error {
+	at := slices.IndexFunc(roots, func(r importtask.Root) bool { return r.Task == task.id })
+	if at < 0 {
+		return fmt.Errorf("publish snapshot %q: no root", task.snapshot)
+	}
+	root := roots[at]
+	if err := allRangesDone(ctx, q, task, root.Blocks); err != nil {
+		return err
+	}
+	if err := closeRoot(ctx, q, l, root.File.ID, root.Bytes); err != nil {
+		return err
+	}
+	n, err := exec(ctx, q, `
+		UPDATE snapshots SET state = $1, root = $2, blocks = $3, stored = $4, completed = $5, progress = 100, task = $6 WHERE id = $7 AND state = $8`,
+		snapshot.Completed, root.File.ID, root.Blocks, task.counts.Stored, now, importtask.WholeOf(task.id), task.snapshot, snapshot.Pending)
+	if err == nil && n == 0 {
+		err = fmt.Errorf("publish snapshot %q: %w", task.snapshot, snapshot.ErrNotFound)
+	}
+	return err
 }
 
 // allRangesDone refuses to publish a task whose rows do not agree that everything was
@@ -234,16 +336,4 @@ func allRangesDone(ctx context.Context, q querier, task taskRow, blocks int64) e
 		return fmt.Errorf("its ranges ingested %d blocks, its root has %d", task.counts.Data, blocks)
 	}
 	return nil
-}
-
-// endTask gives a task its last state. Its pin is released and its draft is gone.
-func (db *DB) endTask(ctx context.Context, q querier, task taskRow, s importtask.State, now int64) error {
-	if err := db.letGo(ctx, q, task.home.Account, task.snapshot); err != nil {
-		return err
-	}
-	if err := dropUnits(ctx, q, task.id); err != nil {
-		return err
-	}
-	_, err := exec(ctx, q, `UPDATE tasks SET state = $1, ended = $2, pin = '' WHERE id = $3`, s, now, task.id)
-	return err
 }

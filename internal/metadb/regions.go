@@ -54,7 +54,7 @@ func placeInRegions(regions awsid.Regions) *goose.Migration {
 func (db *DB) unplayed(ctx context.Context) ([]string, error) {
 	used, err := all(ctx, db.read, column[string], `
 		SELECT region FROM snapshots UNION SELECT region FROM tasks UNION SELECT region FROM images
-		UNION SELECT region FROM volumes UNION SELECT region FROM kms_keys`)
+		UNION SELECT region FROM image_tasks UNION SELECT region FROM volumes UNION SELECT region FROM kms_keys`)
 	return slices.DeleteFunc(used, db.regions.Has), err
 }
 

@@ -196,7 +196,7 @@ func plannedTask(t *testing.T, db *DB, task, id string, ranges int) work.Lease {
 		t.Fatal(err)
 	}
 	plan := importtask.Plan{Ranges: make([]importtask.Range, ranges), Snapshot: snapshot.Record{ID: id, Account: "a", Region: region}}
-	l, err := db.Tasks().Planned(t.Context(), claimed(t, db, work.Plan), plan)
+	l, _, err := db.Tasks().Planned(t.Context(), claimed(t, db, work.Plan), plan)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -250,7 +250,7 @@ func TestNoTransactionGrowsWithADisk(t *testing.T) {
 		{"an import is published", func(t *testing.T, db *DB) error {
 			l := plannedTask(t, db, task, id, 0)
 			largeManifest(t, db, id)
-			return db.Tasks().Publish(t.Context(), l, importtask.Published{Root: rootOf(t, db, l)})
+			return db.Tasks().Publish(t.Context(), l, importtask.Published{Roots: []importtask.Root{{Task: l.Task, File: rootOf(t, db, l)}}})
 		}, 0},
 		{"an import is cleaned up", func(t *testing.T, db *DB) error {
 			plannedTask(t, db, task, id, 256)

@@ -52,7 +52,7 @@ func BenchmarkRegister(b *testing.B) {
 					must(b, db, func(q querier) error { return db.addUnits(b.Context(), q, unit) })
 					r := randomSlice(b, db, random, unit, done, c.slice)
 					at := time.Now()
-					err := db.eventOf(b.Context(), unit, importtask.EventRangeDone, finishUnit, func(q querier, task taskRow, _ importtask.State) error {
+					err := db.eventOf(b.Context(), unit, importtask.EventRangeDone, finishUnit, func(q querier, task taskRow) error {
 						return register(b.Context(), q, unit, task, r)
 					})
 					if err != nil {

@@ -86,8 +86,8 @@ func TestEventsOfSnapshotsAreTold(t *testing.T) {
 			told = append(told, fmt.Sprint(e.Kind, " ", e.Account, " ", e.Region, " ", e.Resource, " ", e.Detail))
 		}
 		want := []string{
-			"snapshot.shared a us-east-1 snap-1 {    [b] []}", "snapshot.shared a us-east-1 snap-1 {    [] [b]}", "snapshot.deleted a us-east-1 snap-1 {    [] []}",
-			"snapshot.failed a us-east-1 snap-2 { snap-1  no key [] []}",
+			"snapshot.shared a us-east-1 snap-1 {    [b] [] }", "snapshot.shared a us-east-1 snap-1 {    [] [b] }", "snapshot.deleted a us-east-1 snap-1 {    [] [] }",
+			"snapshot.failed a us-east-1 snap-2 { snap-1  no key [] [] }",
 		}
 		if !slices.Equal(told, want) {
 			t.Errorf("told %q, want %q", told, want)
@@ -159,7 +159,7 @@ func TestImportTasks(t *testing.T) {
 func importBench(db *DB) importtasktest.Bench {
 	return importtasktest.Bench{
 		Tasks: db.Tasks(), Drafts: db.Tasks(), Work: db.Work(), Starter: db.Work(),
-		Catalog: db.Catalog(), Snapshots: db.Snapshots(), Tags: db.Tags(),
+		Catalog: db.Catalog(), Snapshots: db.Snapshots(), Tags: db.Tags(), Images: db.Images(), Leavings: db.Snapshots(),
 	}
 }
 

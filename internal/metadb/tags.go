@@ -80,6 +80,8 @@ func lockResource(ctx context.Context, q querier, home awsid.Home, id string) er
 	switch {
 	case awsid.IsTask(id):
 		table = "tasks"
+	case awsid.IsImageTask(id):
+		table = "image_tasks"
 	case awsid.IsImage(id):
 		table = "images"
 	case awsid.IsVolume(id):
@@ -142,6 +144,8 @@ func scanTagged(s scanner) (t tag.Tagged, err error) {
 	switch {
 	case awsid.IsTask(t.Resource.ID):
 		t.Resource.Type = "import-snapshot-task"
+	case awsid.IsImageTask(t.Resource.ID):
+		t.Resource.Type = "import-image-task"
 	case awsid.IsImage(t.Resource.ID):
 		t.Resource.Type = "image"
 	case awsid.IsVolume(t.Resource.ID):

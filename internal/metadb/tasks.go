@@ -48,17 +48,21 @@ func (t Tasks) Create(ctx context.Context, task importtask.Task, limit int) (sto
 }
 
 func (db *DB) addTask(ctx context.Context, q querier, task importtask.Task) (stored importtask.Task, err error) {
-	plan := db.unit(work.Unit{Account: task.Account, Kind: work.Plan, Task: task.ID})
-	if err := insertTask(ctx, q, task, cmp.Or(task.CreatedAt, db.now())); err != nil {
+	if err := db.startTask(ctx, q, task, cmp.Or(task.CreatedAt, db.now())); err != nil {
 		return stored, err
 	}
 	if err := putTags(ctx, q, task.Home(), task.ID, task.Tags); err != nil {
 		return stored, err
 	}
-	if err := db.addUnits(ctx, q, plan); err != nil {
-		return stored, err
-	}
 	return getTask(ctx, q, task.Home(), task.ID)
+}
+
+// startTask stores a task with its Plan unit.
+func (db *DB) startTask(ctx context.Context, q querier, t importtask.Task, created time.Time) error {
+	if err := insertTask(ctx, q, t, created); err != nil {
+		return err
+	}
+	return db.addUnits(ctx, q, db.unit(work.Unit{Account: t.Account, Kind: work.Plan, Task: t.ID}))
 }
 
 func insertTask(ctx context.Context, q querier, t importtask.Task, created time.Time) error {
@@ -66,15 +70,20 @@ func insertTask(ctx context.Context, q querier, t importtask.Task, created time.
 	if err != nil {
 		return err
 	}
+	machine, err := taskMachine.text(t.Machine)
+	if err != nil {
+		return err
+	}
 	_, err = exec(ctx, q, `
 		INSERT INTO tasks (id, account, token, digest, description, disk_description, format, role_name,
 			bucket, object_key, wrapped_url, pin, source_bytes, state, phase, failure,
-			snapshot, ranges, ranges_left, counts, virtual_bytes, warnings, created, started, ended, snapshot_tags, region, encrypted, kms_key)
+			snapshot, ranges, ranges_left, counts, virtual_bytes, warnings, created, started, ended, snapshot_tags, region, encrypted, kms_key,
+			image_task, container, disk, device, member, machine)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, '{}',
-			'', '[]', 0, '{}', 0, '[]', $16, 0, 0, $17, $18, $19, $20)`,
+			'', '[]', 0, '{}', 0, '[]', $16, 0, 0, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26)`,
 		t.ID, t.Account, sql.NullString{String: t.Token, Valid: t.Token != ""}, t.RequestDigest, t.Description, t.DiskDescription, t.Format, t.RoleName,
 		t.Bucket, t.Key, t.WrappedURL, t.Pin, t.SourceBytes, importtask.Active, cmp.Or(t.Phase, importtask.Waiting), micros(created), tags,
-		t.Region, flag(t.Encrypted), t.KMSKey)
+		t.Region, flag(t.Encrypted), t.KMSKey, t.ImageTask, t.Place.Container, t.Place.Disk, t.Device, t.Member, machine)
 	return err
 }
 
@@ -89,7 +98,8 @@ func (t Tasks) Active(ctx context.Context, home awsid.Home) (n int, err error) {
 
 func activeTasks(ctx context.Context, q querier, home awsid.Home) (int, error) {
 	n, _, err := one(ctx, q, column[int], `
-		SELECT COUNT(*) FROM tasks WHERE account = $1 AND region = $2 AND state = $3`, home.Account, home.Region, importtask.Active)
+		SELECT (SELECT COUNT(*) FROM tasks WHERE account = $1 AND region = $2 AND state = $3 AND image_task = '')
+			+ (SELECT COUNT(*) FROM image_tasks WHERE account = $1 AND region = $2 AND state = $3)`, home.Account, home.Region, importtask.Active)
 	return n, err
 }
 
@@ -136,7 +146,7 @@ func (t Tasks) OfUnit(ctx context.Context, u work.Unit) (task importtask.Task, e
 }
 
 func getTask(ctx context.Context, q querier, home awsid.Home, id string) (importtask.Task, error) {
-	return readTask(ctx, q, selectTask+` WHERE id = $1 AND account = $2 AND region = $3`, id, home.Account, home.Region)
+	return readTask(ctx, q, selectTask+` WHERE id = $1 AND account = $2 AND region = $3 AND image_task = ''`, id, home.Account, home.Region)
 }
 
 // readTask returns the only task that a statement selects, complete.
@@ -148,20 +158,26 @@ func readTask(ctx context.Context, q querier, stmt string, args ...any) (task im
 	if !ok {
 		return task, importtask.ErrNotFound
 	}
-	live, err := liveCounts(ctx, q, task.ID)
-	if err != nil {
-		return task, err
-	}
-	task.Counts.Add(live[task.ID])
-	if task.Retry, err = retryOf(ctx, q, task.ID); err != nil {
-		return task, err
-	}
-	if task.Waiting, err = waitingOf(ctx, q, task.ID); err != nil {
+	if err := watched(ctx, q, &task); err != nil {
 		return task, err
 	}
 	tags, err := tagsOf(ctx, q, task.ID)
 	task.Tags = tags[task.ID]
 	return task, err
+}
+
+// watched adds to a task what its units say: live counts, and what goes wrong.
+func watched(ctx context.Context, q querier, task *importtask.Task) error {
+	live, err := liveCounts(ctx, q, task.ID)
+	if err != nil {
+		return err
+	}
+	task.Counts.Add(live[task.ID])
+	if task.Retry, err = retryOf(ctx, q, task.ID); err != nil {
+		return err
+	}
+	task.Waiting, err = waitingOf(ctx, q, task.ID)
+	return err
 }
 
 // retryOf returns what has been failing for longest of a task's units.
@@ -219,9 +235,15 @@ func (t Tasks) List(ctx context.Context, home awsid.Home, f importtask.Filter, a
 }
 
 func listTasks(ctx context.Context, q querier, home awsid.Home, f importtask.Filter, after listing.Place, limit int) ([]importtask.Task, error) {
-	own := query{from: selectTask, order: `created, id`}.and(`account = ?`, home.Account).and(`region = ?`, home.Region)
+	own := query{from: selectTask, order: `created, id`}.and(`account = ?`, home.Account).and(`region = ?`, home.Region).and(`image_task = ''`)
+	return filteredTasks(ctx, q, scanTask, own, placeOfTask, f, after, limit)
+}
+
+// filteredTasks reads the tasks, of either kind, among those of own that match f.
+func filteredTasks[T any](ctx context.Context, q querier, scan func(scanner) (T, error), own query, at func(T) listing.Place,
+	f importtask.Filter, after listing.Place, limit int) ([]T, error) {
 	if f.IDs != nil {
-		return byID(ctx, q, scanTask, in(own, `state`, f.States), `id`, f.IDs, placeOfTask, after, limit)
+		return byID(ctx, q, scan, in(own, `state`, f.States), `id`, f.IDs, at, after, limit)
 	}
 	ways := []query{own}
 	if f.States != nil { // one index has the tasks of each state in order
@@ -230,7 +252,7 @@ func listTasks(ctx context.Context, q querier, home awsid.Home, f importtask.Fil
 			ways = append(ways, own.and(`state = ?`, state))
 		}
 	}
-	return pages(ctx, q, scanTask, ways, placeOfTask, after, limit)
+	return pages(ctx, q, scan, ways, at, after, limit)
 }
 
 func placeOfTask(t importtask.Task) listing.Place { return listing.At(t.CreatedAt, t.ID) }
@@ -247,26 +269,29 @@ func (t Tasks) Unfinished(ctx context.Context, after string, limit int) (ids []s
 // Owned implements importtask.Lists.
 func (t Tasks) Owned(ctx context.Context, account string) (int, error) {
 	return t.db.count(ctx, "count unfinished tasks of account "+account,
-		`SELECT COUNT(*) FROM tasks WHERE account = $1 AND state IN ($2, $3)`, account, importtask.Active, importtask.Deleting)
+		`SELECT (SELECT COUNT(*) FROM tasks WHERE account = $1 AND state IN ($2, $3) AND image_task = '')
+			+ (SELECT COUNT(*) FROM image_tasks WHERE account = $1 AND state IN ($2, $3))`, account, importtask.Active, importtask.Deleting)
 }
 
 const selectTask = `
 	SELECT id, account, COALESCE(token, ''), digest, description, disk_description, format, role_name,
 		bucket, object_key, wrapped_url, pin, source_bytes, state, phase, failure,
-		snapshot, ranges, ranges_left, counts, virtual_bytes, warnings, created, started, ended, snapshot_tags, region, encrypted, kms_key
+		snapshot, ranges, ranges_left, counts, virtual_bytes, warnings, created, started, ended, snapshot_tags, region, encrypted, kms_key,
+		image_task, container, disk, device, member, machine
 	FROM tasks`
 
 func scanTask(s scanner) (t importtask.Task, err error) {
-	var failure, ranges, counts, warnings, tags string
+	var failure, ranges, counts, warnings, tags, machine string
 	var created, started, ended int64
 	if err = s.Scan(&t.ID, &t.Account, &t.Token, &t.RequestDigest, &t.Description, &t.DiskDescription, &t.Format, &t.RoleName,
 		&t.Bucket, &t.Key, &t.WrappedURL, &t.Pin, &t.SourceBytes, &t.State, &t.Phase, &failure,
-		&t.SnapshotID, &ranges, &t.RangesLeft, &counts, &t.Virtual, &warnings, &created, &started, &ended, &tags, &t.Region, &t.Encrypted, &t.KMSKey); err != nil {
+		&t.SnapshotID, &ranges, &t.RangesLeft, &counts, &t.Virtual, &warnings, &created, &started, &ended, &tags, &t.Region, &t.Encrypted, &t.KMSKey,
+		&t.ImageTask, &t.Place.Container, &t.Place.Disk, &t.Device, &t.Member, &machine); err != nil {
 		return t, err
 	}
 	t.CreatedAt, t.StartedAt, t.EndedAt = fromMicros(created), fromMicros(started), fromMicros(ended)
 	return t, cmp.Or(taskFailure.read(failure, &t.Failure), taskRanges.read(ranges, &t.Ranges), taskCounts.read(counts, &t.Counts),
-		taskWarnings.read(warnings, &t.Warnings), taskSnapshotTags.read(tags, &t.SnapshotTags))
+		taskWarnings.read(warnings, &t.Warnings), taskSnapshotTags.read(tags, &t.SnapshotTags), taskMachine.read(machine, &t.Machine))
 }
 
 // liveCounts returns, by task, what workers have reported about ranges in flight.

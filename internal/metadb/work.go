@@ -227,9 +227,9 @@ func handOn(ctx context.Context, q querier, l work.Lease, done int64) error {
 	return lostUnless(n, err)
 }
 
-// dropUnits takes all units of a task away from their workers.
-func dropUnits(ctx context.Context, q querier, task string) error {
-	_, err := exec(ctx, q, `DELETE FROM units WHERE task = $1`, task)
+// dropUnits takes all units of tasks away from their workers.
+func dropUnits(ctx context.Context, q querier, tasks ...string) error {
+	_, err := execIn(ctx, q, args(tasks), `DELETE FROM units WHERE task IN (?)`)
 	return err
 }
 

@@ -47,6 +47,7 @@ type Detail struct {
 	Message  string   `json:"message,omitempty"`  // why it failed: AWS's words
 	Added    []string `json:"added,omitempty"`    // accounts that may use it from now on
 	Removed  []string `json:"removed,omitempty"`  // accounts that no longer may
+	Image    string   `json:"image,omitempty"`    // that an import made
 }
 
 // Store keeps the events until they are told. Rows are added by the transactions of

@@ -31,7 +31,7 @@ func (a *App) front(metrics *prometheus.Registry, control *flow.Control) http.Ha
 	identities := iamapi.New(iamapi.Options{Service: p.iam, Log: a.log})
 	edges := map[string]awshttp.Edge{
 		awshttp.EC2: ec2api.New(ec2api.Options{
-			Imports: p.imports, Tasks: p.imports,
+			Imports: p.imports, Tasks: p.imports, ImageImports: p.imports, ImageTasks: p.imports,
 			Snapshots: p.db.Snapshots(), Changes: p.db.Snapshots(), Copies: p.drafts, Defaults: p.db.Snapshots(), Images: p.db.Images(), ImageChanges: p.db.Images(), Volumes: p.db.Volumes(), Tags: p.db.Tags(), Keys: p.ring, Regions: a.cfg.regions,
 			Log: a.log, TokenKey: p.tokens, Formats: a.formats(), Throttle: a.throttle(quota.Same), OwnHosts: a.ownHosts(), Source: p.foreignEndpoint(), HoldPoll: a.cfg.HoldPoll,
 			FailedStatus: a.cfg.FailedStatus, Strict: a.cfg.StrictAWS, TagSnapshots: a.cfg.TagSnapshots, DeepDryRun: a.cfg.DeepDryRun,

@@ -60,7 +60,7 @@ func (a *App) wireImports(p *parts, master *secret.MasterKey, counted countedSou
 	}
 	live := &importtask.Live{}
 	p.imports = &importtask.Service{
-		Store: p.db.Tasks(), Roles: p.iam, Sources: p.sources, Images: images, Keys: p.ring, Secrets: master.For(secret.URLs),
+		Store: p.db.Tasks(), Roles: p.iam, Sources: p.sources, Records: p.db.Snapshots(), Images: images, Keys: p.ring, Secrets: master.For(secret.URLs),
 		Live: live, Bus: &p.bus, Recheck: func(task string) { p.runner.Check(task) },
 		Now: time.Now, Log: a.log, Limit: a.cfg.QuotaImports, Growth: a.space.Growth,
 	}

@@ -5,6 +5,7 @@
 //	GET  /-/v1/tasks                 tasks of the account, in full detail
 //	GET  /-/v1/tasks/{id}            one task
 //	GET  /-/v1/tasks/{id}/events     the task as server-sent events, until it ends
+//	GET  /-/v1/image-tasks[/{id}[/events]]  likewise, of imports of machine images
 //	GET  /-/v1/snapshots             its snapshots, with their sizes
 //	GET  /-/v1/snapshots/{id}        one snapshot
 //	GET  /-/v1/snapshots/{id}/data   what it holds, for an export

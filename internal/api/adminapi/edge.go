@@ -21,10 +21,12 @@ import (
 	"github.com/diskport/diskport/internal/store/snapshot"
 )
 
-// Tasks reads import tasks. Counts include work in flight.
+// Tasks reads import tasks of both kinds. Counts include work in flight.
 type Tasks interface {
 	Task(ctx context.Context, home awsid.Home, id string) (importtask.Task, error)
 	Tasks(ctx context.Context, home awsid.Home, f importtask.Filter, after listing.Place, limit int) ([]importtask.Task, error)
+	ImageTask(ctx context.Context, home awsid.Home, id string) (importtask.ImageTask, error)
+	ImageTasks(ctx context.Context, home awsid.Home, f importtask.Filter, after listing.Place, limit int) ([]importtask.ImageTask, error)
 }
 
 // Snapshots reads snapshot records.
@@ -130,6 +132,9 @@ var routes = []route{
 	{"GET /-/v1/tasks", "diskport:ListTasks", (*Edge).listTasks, anyone},
 	{"GET /-/v1/tasks/{id}", "diskport:GetTask", (*Edge).getTask, anyone},
 	{"GET /-/v1/tasks/{id}/events", "diskport:GetTask", (*Edge).watchTask, anyone},
+	{"GET /-/v1/image-tasks", "diskport:ListTasks", (*Edge).listImageTasks, anyone},
+	{"GET /-/v1/image-tasks/{id}", "diskport:GetTask", (*Edge).getImageTask, anyone},
+	{"GET /-/v1/image-tasks/{id}/events", "diskport:GetTask", (*Edge).watchImageTask, anyone},
 	{"GET /-/v1/snapshots", "diskport:ListSnapshots", (*Edge).listSnapshots, anyone},
 	{"GET /-/v1/snapshots/{id}", "diskport:GetSnapshot", (*Edge).getSnapshot, anyone},
 	{"GET /-/v1/snapshots/{id}/data", "ebs:GetSnapshotBlock", (*Edge).streamData, anyone},
@@ -194,6 +199,12 @@ func (e *Edge) resource(r *http.Request, c *awshttp.Call) (arn string, with poli
 			err = nil // who may not ask is not told
 		}
 		return awsid.TaskARN(c.Home(), id), iam.WithResourceTags(nil, "", t.Tags), err
+	case awsid.IsImageTask(id):
+		t, err := e.Tasks.ImageTask(r.Context(), c.Home(), id)
+		if errors.Is(err, importtask.ErrNotFound) {
+			err = nil // likewise
+		}
+		return awsid.ImageTaskARN(c.Home(), id), iam.WithResourceTags(nil, "", t.Tags), err
 	case awsid.IsSnapshot(id):
 		s, err := e.Snapshots.Get(r.Context(), c.Region, id)
 		if errors.Is(err, snapshot.ErrNotFound) {

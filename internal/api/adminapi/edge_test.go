@@ -103,6 +103,37 @@ func (w *world) Tasks(_ context.Context, _ awsid.Home, _ importtask.Filter, afte
 	return list, nil
 }
 
+func (w *world) ImageTask(ctx context.Context, home awsid.Home, id string) (importtask.ImageTask, error) {
+	t, err := w.Task(ctx, home, "import-snap-1")
+	if err == nil && id != "import-ami-1" {
+		err = importtask.ErrNotFound
+	}
+	return imageOf(t), err
+}
+
+func (w *world) ImageTasks(_ context.Context, _ awsid.Home, _ importtask.Filter, after listing.Place, limit int) ([]importtask.ImageTask, error) {
+	t := imageOf(w.states[0])
+	if limit == 0 || listing.At(t.CreatedAt, t.ID).Compare(after) <= 0 {
+		return nil, nil
+	}
+	return []importtask.ImageTask{t}, nil
+}
+
+// imageOf is the import of an image with a disk and a snapshot.
+func imageOf(disk importtask.Task) importtask.ImageTask {
+	t := importtask.ImageTask{
+		ID: "import-ami-1", Account: disk.Account, Region: disk.Region, State: disk.State, Failure: disk.Failure, CreatedAt: disk.CreatedAt, EndedAt: disk.EndedAt, Tags: disk.Tags,
+		Spec: importtask.ImageSpec{Description: "d", Given: []importtask.Given{{Container: 2, Snapshot: "snap-9"}}},
+	}
+	if t.State == importtask.Completed {
+		t.ImageID = "ami-1"
+	}
+	disk.ID, disk.ImageTask, disk.Place, disk.Member = "import-ami-1/1", t.ID, importtask.Place{Container: 1, Disk: 1}, "a.vmdk"
+	disk.Machine = importtask.Machine{Guest: "ubuntu64Guest", BootMode: "uefi", Empty: 2}
+	t.Disks = []importtask.Task{disk}
+	return t
+}
+
 func (w *world) Verify(_ context.Context, _ snapshot.Record, progress func(done, total int64)) error {
 	progress(1, 2)
 	return w.damaged
@@ -270,10 +301,40 @@ func TestTask(t *testing.T) {
 	}
 }
 
+func TestImageTask(t *testing.T) {
+	var got imageTask
+	rec := (&world{states: []importtask.Task{completed()}}).ask(t, "GET", "/-/v1/image-tasks/import-ami-1")
+	if err := json.Unmarshal(rec.Body.Bytes(), &got); err != nil {
+		t.Fatal(err)
+	}
+	disk := got.Disks[0].Task
+	if disk == nil || disk.SnapshotID != "snap-1" || disk.ID != "import-ami-1/1" {
+		t.Errorf("the disk is %+v", disk)
+	}
+	got.Disks[0].Task = nil
+	want := imageTask{
+		ID: "import-ami-1", Status: "completed", Description: "d", ImageID: "ami-1", Architecture: "x86_64", BootMode: "uefi", Guest: "ubuntu64Guest",
+		Notes: []string{importtask.Note, "The machine has 2 more disks, which its OVF wants to be created empty; the image lacks them."},
+		Progress: progress{
+			Percent: 100, DoneBytes: 400, TotalBytes: 400, ReadBytes: 20, StoredBytes: 60,
+			Blocks: blocks{5, 1, 2}, Ranges: 2, RangesDone: 2, BytesPerSecond: 400,
+		},
+		Disks: []imageDisk{{Device: "/dev/sda1", SnapshotID: "snap-1", Member: "a.vmdk"}, {Device: "/dev/sdb", SnapshotID: "snap-9"}},
+		Tags:  map[string]string{"k": "v"}, CreatedAt: start, EndedAt: ptr(start.Add(6 * time.Second)), Seconds: 6,
+	}
+	if diff := gocmp.Diff(want, got); diff != "" {
+		t.Errorf("task (-want +got):\n%s", diff)
+	}
+}
+
 func ptr(t time.Time) *time.Time { return &t }
 
 func TestEventsTellEachChangeOnceUntilTheEnd(t *testing.T) {
 	w := &world{states: []importtask.Task{running(), running(), running(), completed()}}
+	image := &world{states: w.states}
+	if body := image.ask(t, "GET", "/-/v1/image-tasks/import-ami-1/events").Body.String(); strings.Count(body, "event: task\n") != 2 || !strings.Contains(body, `"imageId":"ami-1"`) {
+		t.Errorf("of an image: %s", body)
+	}
 	body := w.ask(t, "GET", "/-/v1/tasks/import-snap-1/events").Body.String()
 	if got := strings.Count(body, "event: task\n"); got != 2 {
 		t.Errorf("%d events, want 2: the state at first and the change\n%s", got, body)
@@ -298,6 +359,10 @@ func TestAnswers(t *testing.T) {
 		"after no place":         {"GET /-/v1/tasks?after=x", world{}, 400, `after must be what another page has as next`},
 		"unknown task":           {"GET /-/v1/tasks/import-snap-2", world{}, 404, `"code":"NoSuchTask"`},
 		"events of unknown task": {"GET /-/v1/tasks/import-snap-2/events", world{}, 404, `"code":"NoSuchTask"`},
+		"images' tasks":          {"GET /-/v1/image-tasks", world{}, 200, `"phase":"downloading/converting"`},
+		"an image's task":        {"GET /-/v1/image-tasks/import-ami-1", world{}, 200, `"percent":25`},
+		"unknown image's task":   {"GET /-/v1/image-tasks/import-ami-2", world{}, 404, `"code":"NoSuchTask"`},
+		"events of none":         {"GET /-/v1/image-tasks/import-ami-2/events", world{}, 404, `"code":"NoSuchTask"`},
 		"snapshots":              {"GET /-/v1/snapshots", world{}, 200, `"dataBytes":1048576,"addedBytes":7`},
 		"snapshot":               {"GET /-/v1/snapshots/snap-1", world{}, 200, `"description":"Created by AWS-VMImport service for import-snap-1"`},
 		"unknown snapshot":       {"GET /-/v1/snapshots/snap-9", world{}, 404, `"code":"NoSuchSnapshot"`},
@@ -360,7 +425,7 @@ func TestAnswers(t *testing.T) {
 
 func TestListsComeInPages(t *testing.T) {
 	for path, want := range map[string][]string{
-		"tasks": {"import-snap-1", "import-snap-2", "import-snap-3"}, "snapshots": {"snap-1", "snap-2", "snap-4"},
+		"tasks": {"import-snap-1", "import-snap-2", "import-snap-3"}, "snapshots": {"snap-1", "snap-2", "snap-4"}, "image-tasks": {"import-ami-1"},
 	} {
 		for limit := 1; limit <= 4; limit++ {
 			var got []string
@@ -413,7 +478,7 @@ func TestStreamsEndWhenTheServiceStops(t *testing.T) {
 
 // TestAnotherRegion: tasks and snapshots are found in their own region alone.
 func TestAnotherRegion(t *testing.T) {
-	for _, path := range []string{"GET tasks/import-snap-1", "GET tasks/import-snap-1/events", "GET snapshots/snap-1", "GET snapshots/snap-1/data", "POST snapshots/snap-1/verify", "GET snapshots/snap-1/sizes"} {
+	for _, path := range []string{"GET tasks/import-snap-1", "GET tasks/import-snap-1/events", "GET image-tasks/import-ami-1", "GET image-tasks/import-ami-1/events", "GET snapshots/snap-1", "GET snapshots/snap-1/data", "POST snapshots/snap-1/verify", "GET snapshots/snap-1/sizes"} {
 		method, path, _ := strings.Cut(path, " ")
 		w := &world{states: []importtask.Task{running()}, region: "eu-west-1"}
 		if rec := w.ask(t, method, "/-/v1/"+path); rec.Code != http.StatusNotFound {

@@ -63,8 +63,29 @@ func (e *Edge) teller(s events) func(done, total int64) {
 // watchTask sends the task at once, whenever it changes, and a last time when
 // it has ended; then the stream ends.
 func (e *Edge) watchTask(r *request) error {
-	ctx, home, id := r.Context(), r.call.Home(), r.PathValue("id")
-	t, err := e.Tasks.Task(ctx, home, id)
+	return e.watch(r, func() (key, data []byte, ended bool, err error) {
+		t, err := e.Tasks.Task(r.Context(), r.call.Home(), r.PathValue("id"))
+		key, data = e.taskEvent(t)
+		return key, data, over(t.State), err
+	})
+}
+
+// watchImageTask is watchTask for the import of an image.
+func (e *Edge) watchImageTask(r *request) error {
+	return e.watch(r, func() (key, data []byte, ended bool, err error) {
+		t, err := e.Tasks.ImageTask(r.Context(), r.call.Home(), r.PathValue("id"))
+		key, data = e.imageTaskEvent(t)
+		return key, data, over(t.State), err
+	})
+}
+
+func over(s importtask.State) bool { return s == importtask.Completed || s == importtask.Deleted }
+
+// watch sends what get returns as data, at once and whenever the key changes, until the
+// task has ended.
+func (e *Edge) watch(r *request, get func() (key, data []byte, ended bool, err error)) error {
+	ctx := r.Context()
+	key, data, ended, err := get()
 	if err != nil {
 		return err
 	}
@@ -79,13 +100,13 @@ func (e *Edge) watchTask(r *request) error {
 				return nil // the client is gone
 			}
 		}
-		if key, data := e.taskEvent(t); !bytes.Equal(key, last) {
+		if !bytes.Equal(key, last) {
 			last, sent = key, e.Now()
 			if stream.send("task", data) != nil {
 				return nil
 			}
 		}
-		if t.State == importtask.Completed || t.State == importtask.Deleted {
+		if ended {
 			return nil
 		}
 		select {
@@ -95,8 +116,8 @@ func (e *Edge) watchTask(r *request) error {
 			return nil // the answer has begun: the client asks again
 		case <-tick.C:
 		}
-		if t, err = e.Tasks.Task(ctx, home, id); err != nil {
-			e.Log.Warn("watching a task", logkey.Task, id, logkey.Error, err)
+		if key, data, ended, err = get(); err != nil {
+			e.Log.Warn("watching a task", logkey.Task, r.PathValue("id"), logkey.Error, err)
 			return nil // the answer has begun: the client asks again
 		}
 	}

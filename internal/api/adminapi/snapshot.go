@@ -88,7 +88,7 @@ func wireSnapshot(s snapshot.Record) snapshotInfo {
 		Region:       s.Region,
 		State:        string(s.State),
 		Description:  s.Description,
-		ImportTaskID: s.Task,
+		ImportTaskID: s.ImportTask(),
 		VolumeSize:   s.VolumeSize,
 		VirtualBytes: s.VirtualSize,
 		DataBytes:    s.Blocks * block.Size,

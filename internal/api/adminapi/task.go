@@ -143,14 +143,12 @@ func (e *Edge) wireTask(t importtask.Task) task {
 func (e *Edge) wireProgress(t importtask.Task) progress {
 	p := progress{
 		DoneBytes:   t.Counts.Done,
+		TotalBytes:  t.Bytes(),
 		ReadBytes:   t.Counts.Source,
 		StoredBytes: t.Counts.Stored,
 		Blocks:      blocks{t.Counts.Data, t.Counts.Zero, t.Counts.Deduplicated},
 		Ranges:      len(t.Ranges),
 		RangesDone:  len(t.Ranges) - t.RangesLeft,
-	}
-	for _, r := range t.Ranges {
-		p.TotalBytes += r.Bytes
 	}
 	switch {
 	case t.State == importtask.Completed:

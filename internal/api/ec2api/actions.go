@@ -12,6 +12,8 @@ import (
 var actions = map[string]action{
 	"ImportSnapshot":              on(importGrants, importRules, importSnapshot),
 	"DescribeImportSnapshotTasks": on(anywhere[describeTasksRequest]("DescribeImportSnapshotTasks"), describeTasksRules, describeTasks),
+	"ImportImage":                 on(importImageGrants, importImageRules, importImage),
+	"DescribeImportImageTasks":    on(anywhere[describeImageTasksRequest]("DescribeImportImageTasks"), describeImageTasksRules, describeImageTasks),
 	"CancelImportTask":            on(cancelGrants, cancelRules, cancelTask),
 
 	"DescribeSnapshots": on(anywhere[describeSnapshotsRequest]("DescribeSnapshots"), describeSnapshotsRules, describeSnapshots),

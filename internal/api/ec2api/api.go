@@ -34,6 +34,21 @@ type Imports interface {
 	Cancel(ctx context.Context, home awsid.Home, id, reason string) (importtask.State, error)
 }
 
+// ImageImports starts imports of machine images; importtask.Service implements it.
+type ImageImports interface {
+	ImportImage(ctx context.Context, r importtask.ImageRequest) (importtask.ImageTask, error)
+	// CheckImage is Imports.Check for ImportImage.
+	CheckImage(ctx context.Context, r importtask.ImageRequest) error
+}
+
+// ImageTasks shows them.
+type ImageTasks interface {
+	ImageTask(ctx context.Context, home awsid.Home, id string) (importtask.ImageTask, error)
+	ImageTasks(ctx context.Context, home awsid.Home, f importtask.Filter, after listing.Place, limit int) ([]importtask.ImageTask, error)
+	// WaitImage returns the task when it has ended, or as it is when ctx is done.
+	WaitImage(ctx context.Context, home awsid.Home, id string) (importtask.ImageTask, error)
+}
+
 // Tasks shows imports.
 type Tasks interface {
 	Task(ctx context.Context, home awsid.Home, id string) (importtask.Task, error)
@@ -88,6 +103,8 @@ type Keys interface {
 type Options struct {
 	Imports      Imports
 	Tasks        Tasks
+	ImageImports ImageImports
+	ImageTasks   ImageTasks
 	Snapshots    Snapshots
 	Changes      snapshot.Changes
 	Copies       Copies
@@ -136,6 +153,8 @@ var (
 	_ awshttp.Edge = (*API)(nil)
 	_ Imports      = (*importtask.Service)(nil)
 	_ Tasks        = (*importtask.Service)(nil)
+	_ ImageImports = (*importtask.Service)(nil)
+	_ ImageTasks   = (*importtask.Service)(nil)
 )
 
 // New returns the edge.

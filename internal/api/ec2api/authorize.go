@@ -76,6 +76,12 @@ func (c call) describeID(ctx context.Context, with policy.Context, region, id st
 			with.Set("aws:ResourceAccount", t.Account)
 		}
 		return t.Tags, unless(err, importtask.ErrNotFound)
+	case awsid.IsImageTask(id):
+		t, err := c.ImageTasks.ImageTask(ctx, home, id)
+		if err == nil {
+			with.Set("aws:ResourceAccount", t.Account)
+		}
+		return t.Tags, unless(err, importtask.ErrNotFound)
 	case awsid.IsVolume(id):
 		list, err := c.Volumes.List(ctx, home, volume.Filter{IDs: []string{id}}, listing.Place{}, 1)
 		if err != nil || len(list) == 0 {

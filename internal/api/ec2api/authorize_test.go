@@ -28,6 +28,9 @@ func TestResourceTags(t *testing.T) {
 		{"delete of no team", ours, "DeleteSnapshot", nil, nil, 403},
 		{"cancel", ours, "CancelImportTask", red, nil, 200},
 		{"cancel of no team", ours, "CancelImportTask", nil, nil, 403},
+		{"cancel an image", ours, "CancelImportTask", red, []string{"ImportTaskId=" + taskI}, 200},
+		{"cancel an image of no team", ours, "CancelImportTask", kept, []string{"ImportTaskId=" + taskI}, 403},
+		{"import what is kept", protect, "ImportImage", kept, nil, 403},
 		{"deregister", ours, "DeregisterImage", red, nil, 200},
 		{"deregister of no team", ours, "DeregisterImage", kept, nil, 403},
 		{"delete what is kept under one of two keys", protect, "DeleteSnapshot", both, nil, 403},
@@ -43,7 +46,7 @@ func TestResourceTags(t *testing.T) {
 			for i := range f.snapshots.records {
 				f.snapshots.records[i].Tags = c.tags
 			}
-			f.imports.tasks[0].Tags, f.images.list[0].Tags = c.tags, c.tags
+			f.imports.tasks[0].Tags, f.imports.imageTasks[0].Tags, f.images.list[0].Tags = c.tags, c.tags, c.tags
 			w := f.doAs(bound(c.policy), c.action, row{action: c.action, params: c.params}.form()...)
 			if w.Code != c.status || c.status == 403 && !strings.Contains(w.Body.String(), "UnauthorizedOperation") {
 				t.Errorf("got %d %s, want %d", w.Code, w.Body, c.status)
@@ -81,6 +84,9 @@ func TestConditionKeys(t *testing.T) {
 		{"owner of what is copied", "CopySnapshot", `"StringEquals":{"ec2:Owner":"` + other + `"}`, []string{"SourceSnapshotId=" + snapB}, true},
 		{"owner of an image", "DeregisterImage", `"StringEquals":{"ec2:Owner":"` + account + `"}`, nil, true},
 		{"resource's account", "CancelImportTask", `"StringEquals":{"aws:ResourceAccount":"` + account + `"}`, nil, true},
+		{"resource's account of an image", "CancelImportTask", `"StringEquals":{"aws:ResourceAccount":"` + account + `"}`, []string{"ImportTaskId=" + taskI}, true},
+		{"tag of an import", "ImportImage", `"StringEquals":{"aws:RequestTag/team":"red"}`, []string{"TagSpecification.1.ResourceType=import-image-task", "TagSpecification.1.Tag.1.Key=team", "TagSpecification.1.Tag.1.Value=red"}, true},
+		{"snapshot of an import", "ImportImage", `"StringEquals":{"ec2:SnapshotID":"` + snapA + `"}`, nil, true},
 		{"snapshot", "DeleteSnapshot", `"StringEquals":{"ec2:SnapshotID":"` + snapA + `"}`, nil, true},
 		{"age", "DeleteSnapshot", `"DateLessThan":{"ec2:SnapshotTime":"2100-01-01T00:00:00Z"}`, nil, true},
 		{"size", "DeleteSnapshot", `"NumericGreaterThan":{"ec2:VolumeSize":"0"}`, nil, true},

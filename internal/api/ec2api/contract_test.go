@@ -20,6 +20,8 @@ var good = map[string][]string{
 	"ImportSnapshot":              {"DiskContainer.UserBucket.S3Bucket=bkt", "DiskContainer.UserBucket.S3Key=k"},
 	"DescribeImportSnapshotTasks": {},
 	"CancelImportTask":            {"ImportTaskId=" + taskA},
+	"ImportImage":                 {"DiskContainer.1.UserBucket.S3Bucket=bkt", "DiskContainer.1.UserBucket.S3Key=k", "DiskContainer.2.SnapshotId=" + snapA},
+	"DescribeImportImageTasks":    {},
 	"DescribeSnapshots":           {},
 	"DeleteSnapshot":              {"SnapshotId=" + snapA},
 	"CreateTags":                  {"ResourceId.1=" + snapA, "Tag.1.Key=k"},
@@ -68,6 +70,10 @@ func populated() *fixture {
 	f.imports.tasks = []importtask.Task{
 		{ID: taskA, Account: account, State: importtask.Active, Phase: importtask.Waiting, CreatedAt: clock},
 		{ID: taskC, Account: other, State: importtask.Active, CreatedAt: clock},
+	}
+	f.imports.imageTasks = []importtask.ImageTask{
+		{ID: taskI, Account: account, State: importtask.Active, CreatedAt: clock},
+		{ID: taskJ, Account: other, State: importtask.Active, CreatedAt: clock},
 	}
 	f.snapshots.records = []snapshot.Record{
 		{ID: snapA, Account: account, State: snapshot.Completed, StartedAt: clock, VolumeSize: 2, Tier: snapshot.Standard},
@@ -150,6 +156,8 @@ func TestEveryRuleIsTested(t *testing.T) {
 		listed("ImportSnapshot", importRules),
 		listed("DescribeImportSnapshotTasks", describeTasksRules),
 		listed("CancelImportTask", cancelRules),
+		listed("ImportImage", importImageRules),
+		listed("DescribeImportImageTasks", describeImageTasksRules),
 		listed("DescribeSnapshots", describeSnapshotsRules),
 		listed("DeleteSnapshot", deleteSnapshotRules),
 		listed("CreateTags", createTagsRules),
@@ -209,7 +217,7 @@ func TestDryRun(t *testing.T) {
 			if got := parse(t, w); w.Code != 412 || got.Code != dryRows[0].code || got.Message != dryRows[0].want {
 				t.Errorf("allowed: got %d %s", w.Code, w.Body)
 			}
-			if f.imports.got.Account != "" || len(f.snapshots.records) != 5 || f.copies.got.Source != "" || f.copies.gotImage.Image.ID != "" || !reflect.DeepEqual(f.images.list, populated().images.list) ||
+			if f.imports.got.Account != "" || f.imports.gotImage.Account != "" || len(f.snapshots.records) != 5 || f.copies.got.Source != "" || f.copies.gotImage.Image.ID != "" || !reflect.DeepEqual(f.images.list, populated().images.list) ||
 				!reflect.DeepEqual(f.volumes.list, populated().volumes.list) || f.copies.gotVolume.Volume.ID != "" || len(f.tags.sets[snapA]) != 0 {
 				t.Error("a dry run had an effect")
 			}
@@ -271,6 +279,7 @@ func TestOrderOfChecks(t *testing.T) {
 // succeeds, without any one it is refused, naming action and resource.
 func TestGrants(t *testing.T) {
 	const task, snap = "arn:aws:ec2:us-east-1:" + account + ":import-snapshot-task/", "arn:aws:ec2:us-east-1::snapshot/"
+	const imageTask = "arn:aws:ec2:us-east-1:" + account + ":import-image-task/"
 	const img, vol = "arn:aws:ec2:us-east-1::image/", "arn:aws:ec2:us-east-1:" + account + ":volume/"
 	tests := map[string][]struct{ action, resource, condition string }{
 		"ImportSnapshot": {
@@ -280,11 +289,19 @@ func TestGrants(t *testing.T) {
 		},
 		"DescribeImportSnapshotTasks": {{"ec2:DescribeImportSnapshotTasks", "*", ""}},
 		"CancelImportTask":            {{"ec2:CancelImportTask", task + taskA, ""}},
-		"DescribeSnapshots":           {{"ec2:DescribeSnapshots", "*", ""}},
-		"DeleteSnapshot":              {{"ec2:DeleteSnapshot", snap + snapA, `"IpAddress":{"aws:SourceIp":"192.0.2.0/24"}`}},
-		"CreateTags":                  {{"ec2:CreateTags", snap + snapA, `"ForAllValues:StringEquals":{"aws:TagKeys":"k"}`}, {"ec2:CreateTags", task + taskA, ""}},
-		"DeleteTags":                  {{"ec2:DeleteTags", snap + snapA, ""}, {"ec2:DeleteTags", task + taskA, ""}},
-		"DescribeTags":                {{"ec2:DescribeTags", "*", ""}},
+		"ImportImage": {
+			{"ec2:ImportImage", imageTask + "*", `"StringEquals":{"aws:RequestTag/k":"v"}`},
+			{"ec2:ImportImage", img + "*", ""},
+			{"ec2:ImportImage", snap + "*", `"Null":{"ec2:Owner":"true"}`}, // of those to be made
+			{"ec2:ImportImage", snap + snapA, `"StringEquals":{"ec2:Owner":"` + account + `"}`},
+			{"ec2:CreateTags", imageTask + "*", `"StringEquals":{"ec2:CreateAction":"ImportImage","aws:RequestTag/k":"v"}`},
+		},
+		"DescribeImportImageTasks": {{"ec2:DescribeImportImageTasks", "*", ""}},
+		"DescribeSnapshots":        {{"ec2:DescribeSnapshots", "*", ""}},
+		"DeleteSnapshot":           {{"ec2:DeleteSnapshot", snap + snapA, `"IpAddress":{"aws:SourceIp":"192.0.2.0/24"}`}},
+		"CreateTags":               {{"ec2:CreateTags", snap + snapA, `"ForAllValues:StringEquals":{"aws:TagKeys":"k"}`}, {"ec2:CreateTags", task + taskA, ""}},
+		"DeleteTags":               {{"ec2:DeleteTags", snap + snapA, ""}, {"ec2:DeleteTags", task + taskA, ""}},
+		"DescribeTags":             {{"ec2:DescribeTags", "*", ""}},
 		"CopySnapshot": {
 			{"ec2:CopySnapshot", snap + "*", `"StringEquals":{"aws:RequestTag/k":"v"}`},
 			{"ec2:CreateTags", snap + "*", `"StringEquals":{"ec2:CreateAction":"CopySnapshot"}`},
@@ -352,6 +369,7 @@ func TestGrants(t *testing.T) {
 	}
 	more := map[string][]string{
 		"ImportSnapshot": withTags(oneTag, oneValue),
+		"ImportImage":    {"TagSpecification.1.ResourceType=import-image-task", oneTag, oneValue},
 		"CreateTags":     {"ResourceId.2=" + taskA},
 		"CopySnapshot":   {"TagSpecification.1.ResourceType=snapshot", oneTag, oneValue},
 		"RegisterImage":  {"TagSpecification.1.ResourceType=image", oneTag, oneValue},

@@ -39,7 +39,7 @@ var imageFields = fields[imageAnswer]{
 		"name":                             func(i imageAnswer) []string { return []string{i.Name} },
 		"owner-alias":                      func(imageAnswer) []string { return nil },
 		"owner-id":                         func(i imageAnswer) []string { return []string{i.OwnerID} },
-		"platform":                         func(imageAnswer) []string { return nil },
+		"platform":                         func(i imageAnswer) []string { return present(i.Windows) },
 		"product-code":                     func(imageAnswer) []string { return nil },
 		"ramdisk-id":                       func(i imageAnswer) []string { return present(i.Ramdisk) },
 		"root-device-name":                 func(i imageAnswer) []string { return []string{i.RootDevice} },
@@ -105,6 +105,7 @@ type imageAnswer struct {
 	Public         bool                         `xml:"isPublic"`
 	Architecture   string                       `xml:"architecture"`
 	Type           string                       `xml:"imageType"`
+	Windows        string                       `xml:"platform,omitempty"` // it has no other value
 	Platform       string                       `xml:"platformDetails"`
 	Usage          string                       `xml:"usageOperation"`
 	Kernel         string                       `xml:"kernelId,omitempty"`
@@ -212,6 +213,12 @@ func (c call) showImage(i image.Image) imageAnswer {
 		BootMode: i.BootMode, TpmSupport: i.TpmSupport, ImdsSupport: i.ImdsSupport, Deprecated: ec2query.OptionalTime(i.Deprecated),
 		Protection: c.showProtection(i), SourceImage: i.SourceImage, SourceRegion: i.SourceRegion, image: i,
 	}
+	if i.Platform == "Windows" {
+		a.Windows, a.Platform, a.Usage = "windows", "Windows", "RunInstances:0002"
+	}
+	if a.Usage = orDefault(i.UsageOperation, a.Usage); a.Usage == windowsBYOL {
+		a.Platform = "Windows BYOL"
+	}
 	if i.State == image.Failed {
 		a.Reason = &reasonAnswer{"Client.SnapshotFailed", i.Reason}
 	}
@@ -223,6 +230,9 @@ func (c call) showImage(i image.Image) imageAnswer {
 	}
 	return a
 }
+
+// windowsBYOL is the usage operation of Windows whose licence the user has.
+const windowsBYOL = "RunInstances:0800"
 
 func showDevices(i image.Image) (devices ec2query.List[deviceAnswer]) {
 	for _, d := range i.Devices {

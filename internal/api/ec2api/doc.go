@@ -9,6 +9,7 @@
 //	errors.go     domain errors → code, status, message
 //	filter.go     Filter.N, wildcards; page.go: MaxResults, NextToken
 //	import.go     ImportSnapshot;  tasks.go: Describe and Cancel
+//	importimage.go, imagetasks.go: likewise of machine images
 //	snapshots.go  Describe and Delete;  attribute.go: whom they are shared with
 //	copy.go       CopySnapshot;  tiers.go: storage tiers
 //	regions.go    regions, zones, what AWS says of accounts

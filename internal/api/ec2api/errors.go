@@ -103,7 +103,7 @@ var errorTable = []told{
 	}},
 
 	{"InvalidSnapshot.NotFound", "The snapshot '%s' does not exist.", untagged("snap-")},
-	{taskMissing, "Tasks %s not found.", untagged("import-snap-")},
+	{taskMissing, "Tasks %s not found.", untagged("import-")},
 	{"InvalidAMIID.NotFound", "The image id '[%s]' does not exist", untagged("ami-")},
 	{"InvalidVolume.NotFound", "The volume '%s' does not exist.", untagged("vol-")},
 }

@@ -105,7 +105,7 @@ var importRules = slices.Concat([]rule[importSnapshotRequest]{
 	},
 	{
 		field: "DiskContainer.Url", code: "InvalidParameter", message: locationMessage,
-		broken: badLocation,
+		broken: func(c call, r importSnapshotRequest) (string, bool) { return "", badLocation(c, r.disk().Url) },
 	},
 	{
 		field: "DiskContainer.Format", code: "InvalidParameter", message: "Parameter disk-image-format=%s has an invalid format",
@@ -138,13 +138,13 @@ func importKinds(c call) []string {
 	return []string{taskType}
 }
 
-// badLocation reports a Url that can't be read with any permission.
-func badLocation(c call, r importSnapshotRequest) (string, bool) {
-	if r.disk().Url == "" {
-		return "", false
+// badLocation reports a Url that can't be read with any permission. An empty one is none.
+func badLocation(c call, url string) bool {
+	if url == "" {
+		return false
 	}
-	_, err := source.ParseLocation(source.Request{Account: c.account(), URL: r.disk().Url, OwnHosts: c.ownHosts(), Endpoint: c.Source, Now: c.Now()})
-	return "", errors.Is(err, source.ErrLocation)
+	_, err := source.ParseLocation(source.Request{Account: c.account(), URL: url, OwnHosts: c.ownHosts(), Endpoint: c.Source, Now: c.Now()})
+	return errors.Is(err, source.ErrLocation)
 }
 
 // ownHosts are the names under which the service can be reached.
@@ -216,20 +216,36 @@ func digest(r importSnapshotRequest) string {
 		disk.Format = strings.ToUpper(disk.Format)
 		r.DiskContainer = &disk
 	}
-	var tags [][]tag.Tag
-	for _, kind := range []string{taskType, snapshotType} {
-		of := r.tagsFor(kind)
+	tags := sortedTags(r.tagged, taskType, snapshotType)
+	r.TagSpecification = nil
+	size := takeSize(&r.ClientData)
+	return hashOf(r, size, tags)
+}
+
+// sortedTags returns the tags for each of the kinds, in order of their keys.
+func sortedTags(t tagged, kinds ...string) (tags [][]tag.Tag) {
+	for _, kind := range kinds {
+		of := t.tagsFor(kind)
 		slices.SortFunc(of, func(a, b tag.Tag) int { return strings.Compare(a.Key, b.Key) })
 		tags = append(tags, of)
 	}
-	r.TagSpecification = nil
-	size := ""
-	if r.ClientData != nil { // JSON has no NaN
-		data := *r.ClientData
+	return tags
+}
+
+// takeSize takes the upload's size out of what a client says of it, if that is given: JSON
+// has no NaN.
+func takeSize(d **clientData) (size string) {
+	if *d != nil {
+		data := **d
 		size, data.UploadSize = ec2Double(data.UploadSize), 0
-		r.ClientData = &data
+		*d = &data
 	}
-	text, err := json.Marshal([]any{r, size, tags})
+	return size
+}
+
+// hashOf returns a hash of what can be encoded.
+func hashOf(parts ...any) string {
+	text, err := json.Marshal(parts)
 	if err != nil {
 		panic(err) // the types above always encode
 	}

@@ -36,6 +36,8 @@ const (
 	taskA   = "import-snap-0123456789abcdef0"
 	taskB   = "import-snap-0123456789abcdef1"
 	taskC   = "import-snap-0123456789abcdef2"
+	taskI   = "import-ami-0123456789abcdef0"
+	taskJ   = "import-ami-0123456789abcdef1" // another account's
 	snapA   = "snap-0123456789abcdef0"
 	snapB   = "snap-0123456789abcdef1"
 )
@@ -51,6 +53,61 @@ type imports struct {
 	wait  func(ctx context.Context)
 
 	checked importtask.Request
+
+	imageTasks   []importtask.ImageTask
+	gotImage     importtask.ImageRequest
+	checkedImage importtask.ImageRequest
+}
+
+func (f *imports) ImportImage(_ context.Context, r importtask.ImageRequest) (importtask.ImageTask, error) {
+	f.gotImage = r
+	if f.err != nil {
+		return importtask.ImageTask{}, f.err
+	}
+	tags, _ := tag.Set{}.Merge(r.Tags)
+	t := importtask.ImageTask{ID: taskI, Account: r.Account, Region: r.Region, Spec: r.Spec, Tags: tags, State: importtask.Active, CreatedAt: clock}
+	for i, c := range r.Containers {
+		at := importtask.Place{Container: i + 1, Disk: 1}
+		if c.Snapshot != "" {
+			t.Spec.Given = append(t.Spec.Given, importtask.Given{Container: i + 1, Snapshot: c.Snapshot, Device: c.Device, Description: c.Description})
+			continue
+		}
+		d := importtask.Task{
+			ID: importtask.DiskID(t.ID, at), ImageTask: t.ID, Place: at, Device: c.Device, DiskDescription: c.Description, Format: c.Format,
+			Bucket: c.Bucket, Key: c.Key, SourceBytes: 1 << 20, State: importtask.Active, Phase: importtask.Waiting, CreatedAt: clock,
+		}
+		f.urls[d.ID] = c.URL
+		t.Disks = append(t.Disks, d)
+	}
+	return t, nil
+}
+
+func (f *imports) CheckImage(_ context.Context, r importtask.ImageRequest) error {
+	f.checkedImage = r
+	return f.err
+}
+
+func (f *imports) ImageTask(_ context.Context, home awsid.Home, id string) (importtask.ImageTask, error) {
+	for _, t := range f.imageTasks {
+		if t.ID == id && is(t.Home(), home) {
+			return t, nil
+		}
+	}
+	return importtask.ImageTask{}, importtask.ErrNotFound
+}
+
+func (f *imports) ImageTasks(_ context.Context, home awsid.Home, w importtask.Filter, after listing.Place, limit int) ([]importtask.ImageTask, error) {
+	at := func(t importtask.ImageTask) listing.Place { return listing.At(t.CreatedAt, t.ID) }
+	return cut(f.imageTasks, after, limit, at, func(t importtask.ImageTask) bool {
+		return is(t.Home(), home) && has(w.IDs, t.ID) && has(w.States, t.State)
+	}), nil
+}
+
+func (f *imports) WaitImage(ctx context.Context, home awsid.Home, id string) (importtask.ImageTask, error) {
+	if f.wait != nil {
+		f.wait(ctx)
+	}
+	return f.ImageTask(ctx, home, id)
 }
 
 func (f *imports) Import(_ context.Context, r importtask.Request) (importtask.Task, error) {
@@ -74,6 +131,10 @@ func (f *imports) Check(_ context.Context, r importtask.Request) error {
 func (f *imports) Cancel(_ context.Context, home awsid.Home, id, _ string) (importtask.State, error) {
 	if f.err != nil {
 		return "", f.err
+	}
+	if awsid.IsImageTask(id) {
+		t, err := f.ImageTask(context.Background(), home, id)
+		return t.State, err
 	}
 	t, err := f.Task(context.Background(), home, id)
 	return t.State, err
@@ -475,6 +536,9 @@ func (f *tags) all() map[string]tag.Set {
 	for _, t := range f.imports.tasks {
 		sets[t.ID] = append(slices.Clone(sets[t.ID]), t.Tags...)
 	}
+	for _, t := range f.imports.imageTasks {
+		sets[t.ID] = append(slices.Clone(sets[t.ID]), t.Tags...)
+	}
 	for _, r := range f.snapshots.records {
 		if r.Account == account {
 			sets[r.ID] = append(slices.Clone(sets[r.ID]), r.Tags...)
@@ -513,8 +577,11 @@ func (f *tags) List(_ context.Context, _ awsid.Home, w tag.Filter, after tag.Pla
 	var all []tag.Tagged
 	for id, set := range f.all() {
 		kind := "snapshot"
-		if strings.HasPrefix(id, "import-") {
+		switch {
+		case awsid.IsTask(id):
 			kind = taskType
+		case awsid.IsImageTask(id):
+			kind = imageTaskType
 		}
 		for _, t := range set {
 			all = append(all, tag.Tagged{Resource: tag.Resource{ID: id, Type: kind}, Tag: t})
@@ -548,7 +615,7 @@ func newFixture(change func(*Options)) *fixture {
 		tags: &tags{sets: map[string]tag.Set{snapA: nil, taskA: nil}}, log: &bytes.Buffer{},
 	}
 	o := Options{
-		Imports: f.imports, Tasks: f.imports, Snapshots: f.snapshots, Changes: f.snapshots, Copies: f.copies, Images: f.images, ImageChanges: f.images, Volumes: f.volumes, Tags: f.tags,
+		Imports: f.imports, Tasks: f.imports, ImageImports: f.imports, ImageTasks: f.imports, Snapshots: f.snapshots, Changes: f.snapshots, Copies: f.copies, Images: f.images, ImageChanges: f.images, Volumes: f.volumes, Tags: f.tags,
 		Defaults: defaultsStore{&defaults{}}, Keys: keyFake{}, Regions: regions, IDs: awsid.Source{Rand: func(b []byte) { clear(b) }},
 		Log: slog.New(slog.NewTextHandler(f.log, nil)), Now: func() time.Time { return clock }, TokenKey: []byte("key"),
 	}
@@ -608,9 +675,12 @@ func (f *fixture) doIn(region string, who iam.Principal, action string, params .
 
 // reply is the part of any answer that tests look at.
 type reply struct {
-	Code      string         `xml:"Errors>Error>Code"`
-	Message   string         `xml:"Errors>Error>Message"`
-	Tasks     []taskAnswer   `xml:"importSnapshotTaskSet>item"`
+	Code      string       `xml:"Errors>Error>Code"`
+	Message   string       `xml:"Errors>Error>Message"`
+	Tasks     []taskAnswer `xml:"importSnapshotTaskSet>item"`
+	ImageTask []struct {
+		ID string `xml:"importTaskId"`
+	} `xml:"importImageTaskSet>item"`
 	Snapshots []replySnap    `xml:"snapshotSet>item"`
 	Tags      []taggedAnswer `xml:"tagSet>item"`
 	NextToken *string        `xml:"nextToken"`

@@ -19,7 +19,7 @@ import (
 func TestEveryActionInAnotherRegion(t *testing.T) {
 	// These make something in the region of the call, or say what is set there.
 	own := []string{"ImportSnapshot", "GetEbsDefaultKmsKeyId", "ModifyEbsDefaultKmsKeyId", "ResetEbsDefaultKmsKeyId",
-		"GetEbsEncryptionByDefault", "EnableEbsEncryptionByDefault", "DisableEbsEncryptionByDefault", "CopySnapshot", "CopyImage"}
+		"GetEbsEncryptionByDefault", "EnableEbsEncryptionByDefault", "DisableEbsEncryptionByDefault", "CopySnapshot", "CopyImage", "ImportImage"}
 	nobodys := []string{"DescribeRegions", "DescribeAvailabilityZones", "DescribeAccountAttributes"}
 	for action, params := range good {
 		f := populated()
@@ -36,7 +36,7 @@ func TestEveryActionInAnotherRegion(t *testing.T) {
 			}
 		case action == "CreateTags", action == "DeleteTags": // the store decides
 		case strings.HasPrefix(action, "Describe") && !strings.HasSuffix(action, "Attribute"):
-			if w.Code != http.StatusOK || len(got.Tasks)+len(got.Snapshots)+len(got.Images)+len(got.Tiers)+len(got.Volumes)+len(got.Statuses)+len(got.Modified) != 0 {
+			if w.Code != http.StatusOK || len(got.Tasks)+len(got.ImageTask)+len(got.Snapshots)+len(got.Images)+len(got.Tiers)+len(got.Volumes)+len(got.Statuses)+len(got.Modified) != 0 {
 				t.Errorf("%s: got %d %s", action, w.Code, w.Body)
 			}
 		default:
@@ -54,7 +54,7 @@ func TestEveryActionInAnotherRegion(t *testing.T) {
 // in it, whichever way that is written.
 func TestEveryActionByRegion(t *testing.T) {
 	const all = `{"Effect":"Allow","Action":"*","Resource":"*"},`
-	nowhere := []string{"DescribeSnapshots", "DescribeTags", "DescribeImages", "DescribeImportSnapshotTasks", "DescribeSnapshotTierStatus",
+	nowhere := []string{"DescribeSnapshots", "DescribeTags", "DescribeImages", "DescribeImportSnapshotTasks", "DescribeImportImageTasks", "DescribeSnapshotTierStatus",
 		"DescribeRegions", "DescribeAvailabilityZones", "DescribeAccountAttributes", "DescribeVolumes", "DescribeVolumeStatus", "DescribeVolumesModifications"}
 	for action, params := range good {
 		for name, deny := range map[string]string{

@@ -61,10 +61,10 @@ func needed[R any](field string, value func(R) string) rule[R] {
 func short[R any](field string, value func(R) string) rule[R] {
 	return rule[R]{field: field, code: "InvalidParameterValue",
 		message: "Value (%s) for parameter description is invalid. It must not be longer than 255 characters.",
-		broken: func(_ call, r R) (string, bool) {
-			return value(r), utf8.RuneCountInString(value(r)) > 255
-		}}
+		broken:  func(_ call, r R) (string, bool) { return value(r), tooLong(value(r)) }}
 }
+
+func tooLong(text string) bool { return utf8.RuneCountInString(text) > 255 }
 
 // few is the validation row of a list of at most 1000 entries.
 func few[R any](field string, count func(R) int) rule[R] {

@@ -86,6 +86,8 @@ func (c call) resourceARN(id string) string {
 		return awsid.SnapshotARN(c.Region, id)
 	case awsid.IsTask(id):
 		return awsid.TaskARN(c.Home(), id)
+	case awsid.IsImageTask(id):
+		return awsid.ImageTaskARN(c.Home(), id)
 	case awsid.IsImage(id):
 		return awsid.ImageARN(c.Region, id)
 	case awsid.IsVolume(id):
@@ -136,7 +138,7 @@ func resourceRules[R any](ids func(R) []string) []rule[R] {
 			field: "ResourceId.N", code: "InvalidID", message: "The ID '%s' is not valid",
 			broken: func(_ call, r R) (string, bool) {
 				for _, id := range ids(r) {
-					if !awsid.IsSnapshot(id) && !awsid.IsTask(id) && !awsid.IsImage(id) && !awsid.IsVolume(id) {
+					if !awsid.IsSnapshot(id) && !awsid.IsTask(id) && !awsid.IsImageTask(id) && !awsid.IsImage(id) && !awsid.IsVolume(id) {
 						return id, true
 					}
 				}

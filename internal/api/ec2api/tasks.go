@@ -30,23 +30,28 @@ var taskFields = fields[taskAnswer]{
 }
 
 var describeTasksRules = slices.Concat(
-	[]rule[describeTasksRequest]{
-		pageRule[describeTasksRequest](1, 0),
-		few("ImportTaskId", func(r describeTasksRequest) int { return len(r.ImportTaskId) }),
+	[]rule[describeTasksRequest]{pageRule[describeTasksRequest](1, 0)},
+	taskIDRules(awsid.IsTask, func(r describeTasksRequest) []string { return r.ImportTaskId }),
+	filterRules[taskAnswer, describeTasksRequest](taskFields),
+)
+
+// taskIDRules are the validation rows of ImportTaskId.N.
+func taskIDRules[R any](good func(string) bool, ids func(R) []string) []rule[R] {
+	return []rule[R]{
+		few("ImportTaskId", func(r R) int { return len(ids(r)) }),
 		{
-			field: "ImportTaskId.N", code: "InvalidConversionTaskId.Malformed", message: "Task ID %s is malformed",
-			broken: func(_ call, r describeTasksRequest) (string, bool) {
-				for _, id := range r.ImportTaskId {
-					if !awsid.IsTask(id) {
+			field: "ImportTaskId.N", code: taskMissing, message: "Task ID %s is malformed",
+			broken: func(_ call, r R) (string, bool) {
+				for _, id := range ids(r) {
+					if !good(id) {
 						return id, true
 					}
 				}
 				return "", false
 			},
 		},
-	},
-	filterRules[taskAnswer, describeTasksRequest](taskFields),
-)
+	}
+}
 
 type describeTasksAnswer struct {
 	Tasks     ec2query.List[taskAnswer] `xml:"importSnapshotTaskSet"`
@@ -123,14 +128,20 @@ type cancelRequest struct {
 }
 
 func cancelGrants(c call, r cancelRequest) []grant {
-	return []grant{{action: "ec2:CancelImportTask", resources: []string{awsid.TaskARN(c.Home(), orDefault(r.ImportTaskId, "*"))}}}
+	arn := awsid.TaskARN(c.Home(), orDefault(r.ImportTaskId, "*"))
+	if awsid.IsImageTask(r.ImportTaskId) {
+		arn = awsid.ImageTaskARN(c.Home(), r.ImportTaskId)
+	}
+	return []grant{{action: "ec2:CancelImportTask", resources: []string{arn}}}
 }
 
 var cancelRules = []rule[cancelRequest]{
 	needed("ImportTaskId", func(r cancelRequest) string { return r.ImportTaskId }),
 	{
 		field: "ImportTaskId", code: "InvalidConversionTaskId.Malformed", message: "Task ID %s is malformed",
-		broken: func(_ call, r cancelRequest) (string, bool) { return r.ImportTaskId, !awsid.IsTask(r.ImportTaskId) },
+		broken: func(_ call, r cancelRequest) (string, bool) {
+			return r.ImportTaskId, !awsid.IsTask(r.ImportTaskId) && !awsid.IsImageTask(r.ImportTaskId)
+		},
 	},
 }
 
@@ -236,10 +247,7 @@ func progress(t importtask.Task) int {
 	case importtask.Completing:
 		return percentMost
 	}
-	var total int64
-	for _, r := range t.Ranges {
-		total += r.Bytes
-	}
+	total := t.Bytes()
 	if total <= 0 {
 		return percentConverting
 	}

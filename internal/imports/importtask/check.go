@@ -21,6 +21,31 @@ func (s *Service) Check(ctx context.Context, req Request) error {
 	if err := s.room(ctx, req.Home()); err != nil {
 		return err
 	}
+	return s.checkDisk(ctx, req, s.look)
+}
+
+// CheckImage is Check for an image.
+func (s *Service) CheckImage(ctx context.Context, req ImageRequest) error {
+	if _, replayed, err := s.replayImage(ctx, req); replayed || err != nil {
+		return err
+	}
+	if err := s.room(ctx, req.Home()); err != nil {
+		return err
+	}
+	for i, c := range req.Containers {
+		err := s.given(ctx, req, c)
+		if c.Snapshot == "" {
+			err = s.checkDisk(ctx, req.disk(c), s.lookInside)
+		}
+		if err != nil {
+			return &ContainerError{i + 1, err}
+		}
+	}
+	return nil
+}
+
+// checkDisk returns how the import of a disk would fail; look opens the image.
+func (s *Service) checkDisk(ctx context.Context, req Request, look func(context.Context, source.Pin, string) error) error {
 	loc, err := s.Sources.Resolve(ctx, req.source(s.Now()))
 	if err != nil {
 		return err
@@ -36,7 +61,7 @@ func (s *Service) Check(ctx context.Context, req Request) error {
 		return sourceError(loc, err)
 	}
 	defer s.release(ctx, pin)
-	err = s.look(ctx, pin, req.Format)
+	err = look(ctx, pin, req.Format)
 	if err == nil && req.Encrypted {
 		err = s.mayEncrypt(ctx, req, pin)
 	}
@@ -59,10 +84,34 @@ func (s *Service) mayEncrypt(ctx context.Context, req Request, pin source.Pin) e
 
 // look opens an image as the plan of a task would.
 func (s *Service) look(ctx context.Context, pin source.Pin, format string) error {
-	d, object, err := s.Images.open(ctx, pin, format)
+	return s.lookAt(ctx, pin, content{format: format}, false)
+}
+
+// lookInside opens every disk of an image's container as the plans of its tasks would.
+func (s *Service) lookInside(ctx context.Context, pin source.Pin, format string) error {
+	found, ok, err := s.Images.contents(ctx, pin, format)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return s.lookAt(ctx, pin, content{format: format}, true)
+	}
+	if n := len(found.Disks); n > MaxDisks {
+		return &DisksError{n}
+	}
+	for _, member := range found.Disks {
+		if err := s.lookAt(ctx, pin, content{format, member}, true); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Service) lookAt(ctx context.Context, pin source.Pin, c content, inOVA bool) error {
+	d, object, err := s.Images.open(ctx, pin, c)
 	if err != nil {
 		return err
 	}
 	defer closeImage(d, object)
-	return s.Images.accept(describe(d))
+	return s.Images.accept(describe(d), inOVA)
 }

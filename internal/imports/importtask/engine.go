@@ -5,11 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"path"
+	"strings"
 	"time"
 
 	"github.com/diskport/diskport/diskimage"
 	"github.com/diskport/diskport/internal/awsid"
 	"github.com/diskport/diskport/internal/block"
+	"github.com/diskport/diskport/internal/image"
 	"github.com/diskport/diskport/internal/imports/ingest"
 	"github.com/diskport/diskport/internal/imports/scratch"
 	"github.com/diskport/diskport/internal/imports/source"
@@ -113,11 +116,30 @@ func missing(err error) (what string, ok bool) {
 // fail moves the task to its cleanup, and hands that unit over.
 func (e *Engine) fail(ctx context.Context, l work.Lease, cause error) (next work.Lease, ok bool, err error) {
 	f, _ := FailureOf(cause)
+	if whole := WholeOf(l.Task); whole != l.Task {
+		t, err := e.Store.OfUnit(ctx, l.Unit)
+		if err != nil {
+			return next, false, err
+		}
+		f.Message += " (disk " + diskName(t) + ")"
+	}
 	next, err = e.Store.Fail(ctx, l, f)
 	if err == nil {
-		e.Bus.Wake(wake.Task(l.Task))
+		e.Bus.Wake(wake.Task(next.Task))
 	}
 	return next, err == nil, err
+}
+
+// diskName names a disk of an image for people: "2 data.vmdk".
+func diskName(t Task) string {
+	_, name, _ := strings.Cut(t.ID, "/")
+	switch pin, err := source.ParsePin(t.Pin); {
+	case t.Member != "":
+		name += " " + printable(path.Base(t.Member))
+	case err == nil:
+		name += " " + printable(nameOf(pin))
+	}
+	return name
 }
 
 // How long the plan of an image that can be read where it is may take: a moment, in the
@@ -205,13 +227,16 @@ func (e *Engine) makePlan(ctx context.Context, h *work.Held, open func(context.C
 	}
 	looking, done := e.limit(ctx, limit)
 	defer done()
+	if err := e.split(looking, h.Lease, &t); err != nil {
+		return next, false, slow(looking, err)
+	}
 	image, err := open(looking, t)
 	if err != nil {
 		return next, false, slow(looking, err)
 	}
 	defer e.disks.release(image)
 	disk, about := image.disk, describe(image.disk)
-	if err := e.Images.accept(about); err != nil {
+	if err := e.Images.accept(about, t.ImageTask != ""); err != nil {
 		return next, false, err
 	}
 	format := formatOf(about)
@@ -222,7 +247,7 @@ func (e *Engine) makePlan(ctx context.Context, h *work.Held, open func(context.C
 	if err != nil {
 		return next, false, slow(looking, err)
 	}
-	if err := e.checkSpace(ranges); err != nil {
+	if err := e.checkSpace(ctx, h.Unit, ranges); err != nil {
 		return next, false, err
 	}
 	id := e.IDs.Snapshot()
@@ -236,15 +261,37 @@ func (e *Engine) makePlan(ctx context.Context, h *work.Held, open func(context.C
 		State: snapshot.Pending, VirtualSize: disk.Size(), VolumeSize: volumeGiB(disk.Size()), StartedAt: e.Now(),
 		Tags: t.SnapshotTags,
 	}}
-	next, err = e.Store.Planned(ctx, h.Lease, plan)
+	next, ok, err = e.Store.Planned(ctx, h.Lease, plan)
 	if err != nil || len(ranges) == 0 || len(ranges) == 1 && ranges[0].Bytes <= smallRange {
-		return next, err == nil, err
+		return next, ok, err
 	}
 	if err := e.Work.Release(ctx, next, work.Range, e.Now()); err != nil {
 		h.Log.Warn("giving the first range to the others; they claim it when its lease lapses", logkey.Error, err)
 	}
 	e.Bus.Wake(wake.Work)
 	return work.Lease{}, false, nil
+}
+
+// split looks whether the source of a disk of a machine image is an OVA, and gives each of
+// the disks in that a task; t is then that of the first.
+func (e *Engine) split(ctx context.Context, l work.Lease, t *Task) error {
+	if t.ImageTask == "" || t.Member != "" {
+		return nil
+	}
+	pin, err := source.ParsePin(t.Pin)
+	if err != nil {
+		return err
+	}
+	c, ok, err := e.Images.contents(ctx, pin, t.Format)
+	if err != nil || !ok {
+		return err
+	}
+	if err := e.Store.Split(ctx, l, machineOf(c), c.Disks); err != nil {
+		return err
+	}
+	e.Bus.Wake(wake.Work)
+	t.Member = c.Disks[0]
+	return nil
 }
 
 // volumeGiB returns the size of the volume that holds a disk.
@@ -294,7 +341,7 @@ func openTask(ctx context.Context, images Images, t Task) (diskimage.Disk, sourc
 	if err != nil {
 		return nil, nil, err
 	}
-	return images.open(ctx, pin, t.Format)
+	return images.open(ctx, pin, content{t.Format, t.Member})
 }
 
 // errPacked reports an image that has to be unpacked before it can be read.
@@ -306,12 +353,19 @@ type noScratch struct{}
 // Create implements diskimage.Scratch.
 func (noScratch) Create() (diskimage.ScratchFile, error) { return nil, errPacked }
 
-// checkSpace refuses a plan that the store has no room for. It counts all data as
-// new, since only reading it tells what is stored already, or zero.
-func (e *Engine) checkSpace(rs []Range) error {
-	var need int64
-	for _, r := range rs {
-		need += r.Bytes
+// checkSpace refuses a plan that the store has no room for, beside what is left to do of
+// the image's other disks. It counts all data as new, since only reading it tells what is
+// stored already, or zero.
+func (e *Engine) checkSpace(ctx context.Context, u work.Unit, rs []Range) error {
+	need := Task{Ranges: rs}.Bytes()
+	if WholeOf(u.Task) != u.Task {
+		whole, err := e.Store.ImageOfUnit(ctx, u)
+		if err != nil {
+			return err
+		}
+		for _, d := range whole.Disks {
+			need += max(0, d.Bytes()-d.Counts.Done)
+		}
 	}
 	free, err := e.FreeSpace()
 	if err != nil {
@@ -407,62 +461,123 @@ func (e *Engine) write(ctx context.Context, l work.Lease, m *meter, t Task) (out
 	return out, done, err
 }
 
-// publish writes the root and makes the snapshot visible.
+// parts returns the tasks that a unit is about: one, or those of all disks of an image,
+// whose task is returned too.
+func (e *Engine) parts(ctx context.Context, u work.Unit) ([]Task, *ImageTask, error) {
+	if awsid.IsImageTask(u.Task) {
+		i, err := e.Store.ImageOfUnit(ctx, u)
+		return i.Disks, &i, err
+	}
+	t, err := e.Store.OfUnit(ctx, u)
+	return []Task{t}, nil, err
+}
+
+// publish writes the roots and makes the snapshots visible, and the image that they make.
 func (e *Engine) publish(ctx context.Context, h *work.Held) (next work.Lease, ok bool, err error) {
-	t, err := e.Store.OfUnit(ctx, h.Unit)
+	parts, whole, err := e.parts(ctx, h.Unit)
 	if err != nil {
 		return next, false, err
 	}
-	if err := e.Store.SetPhase(ctx, h.Lease, Completing, t.Format); err != nil {
+	if err := e.Store.SetPhase(ctx, h.Lease, Completing, ""); err != nil {
 		return next, false, err
 	}
+	var p Published
+	for _, t := range parts {
+		root, err := e.writeRoot(ctx, h.Lease, t)
+		if err != nil {
+			return next, false, err
+		}
+		p.Roots = append(p.Roots, root)
+	}
+	if whole != nil {
+		if p.Image, err = e.register(ctx, *whole); err != nil {
+			return next, false, err
+		}
+	}
+	if err := e.Store.Publish(ctx, h.Lease, p); err != nil {
+		return next, false, err
+	}
+	e.over(ctx, h.Task, parts, h.Log)
+	return next, false, nil
+}
+
+// writeRoot writes the root of a task's snapshot.
+func (e *Engine) writeRoot(ctx context.Context, l work.Lease, t Task) (Root, error) {
 	pages, err := e.Pages.RangePages(ctx, t.SnapshotID)
 	if err != nil {
-		return next, false, err
+		return Root{}, err
 	}
 	rec, err := e.Records.Get(ctx, t.Region, t.SnapshotID)
 	if err != nil {
-		return next, false, err
+		return Root{}, err
 	}
 	if _, _, err := e.Domains.Open(ctx, rec.Domain); err != nil {
-		return next, false, err // or it could not be read once it is published
+		return Root{}, err // or it could not be read once it is published
 	}
-	root, err := e.Library.WriteRoot(ctx, h.Lease, rec, pages)
-	if err != nil {
-		return next, false, err
+	root, err := e.Library.WriteRoot(ctx, l, rec, pages)
+	return Root{Task: t.ID, File: root.File, Bytes: root.Bytes, Blocks: root.Blocks}, err
+}
+
+// register returns the record of the image that a task makes.
+func (e *Engine) register(ctx context.Context, t ImageTask) (*image.Image, error) {
+	m := t.Machine()
+	i := &image.Image{
+		ID: e.IDs.Image(), Account: t.Account, Region: t.Region, Name: t.ID, Description: t.Spec.Description, Architecture: m.Architecture,
+		BootMode: m.BootMode, Virtualization: "hvm", Platform: t.Spec.Platform, UsageOperation: t.Spec.UsageOperation, Created: e.Now(),
 	}
-	if err := e.Store.Publish(ctx, h.Lease, Published{Root: root.File, RootBytes: root.Bytes, Blocks: root.Blocks}); err != nil {
-		return next, false, err
+	if i.UsageOperation == "" && i.Platform == "Windows" && t.Spec.LicenseType == "BYOL" {
+		i.UsageOperation = "RunInstances:0800"
 	}
-	e.over(ctx, t, h.Log)
-	return next, false, nil
+	if i.Description == "" {
+		i.Description = snapshot.Record{Task: t.ID}.GeneratedDescription()
+	}
+	for _, d := range t.Devices() {
+		rec, err := e.Records.Get(ctx, t.Region, d.Snapshot())
+		if errors.Is(err, snapshot.ErrNotFound) && d.Given != nil {
+			err = &image.NoSnapshotError{ID: d.Given.Snapshot}
+		}
+		if err != nil {
+			return nil, err
+		}
+		i.Devices = append(i.Devices, image.Device{
+			Name: d.Name, Snapshot: rec.ID, VolumeSize: rec.VolumeSize, VolumeType: "gp2", DeleteOnTermination: true, Encrypted: rec.KMSKey != "",
+		})
+	}
+	i.RootDevice = i.Devices[0].Name
+	return i, nil
 }
 
 // cleanup ends a task that failed or was cancelled. Its files have rows that no
 // lease owns any more; gc removes both.
 func (e *Engine) cleanup(ctx context.Context, h *work.Held) (next work.Lease, ok bool, err error) {
-	t, err := e.Store.OfUnit(ctx, h.Unit)
+	parts, _, err := e.parts(ctx, h.Unit)
 	if err != nil {
 		return next, false, err
 	}
 	if err := e.Store.CleanedUp(ctx, h.Lease); err != nil {
 		return next, false, err
 	}
-	e.over(ctx, t, h.Log)
+	e.over(ctx, h.Task, parts, h.Log)
 	return next, false, nil
 }
 
-// over releases the source and wakes callers that wait for the task. The task has
+// over releases the sources and wakes callers that wait for the task. The task has
 // ended already, so errors don't matter: a pin that stays behind is swept at the
 // next start.
-func (e *Engine) over(ctx context.Context, t Task, log *slog.Logger) {
-	e.disks.drop(t.ID)
-	if pin, err := source.ParsePin(t.Pin); err == nil {
+func (e *Engine) over(ctx context.Context, task string, parts []Task, log *slog.Logger) {
+	released := map[string]bool{} // disks of one OVA share their source
+	for _, t := range parts {
+		e.disks.drop(t.ID)
+		pin, err := source.ParsePin(t.Pin)
+		if err != nil || released[pin.ID] {
+			continue
+		}
+		released[pin.ID] = true
 		if err := e.Sources.Release(context.WithoutCancel(ctx), pin); err != nil {
 			log.Warn("releasing the source", logkey.Error, err)
 		}
 	}
-	e.Bus.Wake(wake.Task(t.ID), wake.Work)
+	e.Bus.Wake(wake.Task(task), wake.Work)
 }
 
 // retain forgets tasks after their retention.

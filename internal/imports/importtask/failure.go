@@ -7,6 +7,7 @@ import (
 	"github.com/diskport/diskport/diskimage"
 	"github.com/diskport/diskport/diskimage/detect"
 	"github.com/diskport/diskport/diskimage/ova"
+	"github.com/diskport/diskport/internal/image"
 	"github.com/diskport/diskport/internal/imports/scratch"
 	"github.com/diskport/diskport/internal/imports/source"
 	"github.com/diskport/diskport/internal/space"
@@ -58,6 +59,8 @@ var causes = []cause{
 	{is(space.ErrFull, "ServerError: no space left to store the disk", "store-full", "free space in the data directory, or delete snapshots and run diskport gc, then import again"), true},
 	{is(source.ErrOrphaned, "ClientError: The program that handed the file over has ended", "handover-gone", "run the import again"), true},
 	{as(badKey), true},
+	{as(noSnapshot), true},
+	{as(tooManyDisks), true},
 	{as(badImage), true},
 	{is(source.ErrUnavailable, "ServerError: the S3 of the source does not answer", "source-unavailable", "see that --source-endpoint can be reached from the service, then import again"), false},
 	{is(keyring.ErrUnavailable, "ServerError: the KMS does not answer", "kms-unavailable", "see that --kms-endpoint can be reached from the service, then import again"), false},
@@ -131,6 +134,20 @@ func badKey(e *keyring.Error) Failure {
 	return Failure{Message: "ClientError: Given key ID is not accessible", Reason: string(e.Reason), Hint: keyHints[e.Reason], Offset: -1}
 }
 
+func noSnapshot(e *image.NoSnapshotError) Failure {
+	return Failure{
+		Message: "ClientError: The snapshot '" + e.ID + "' does not exist", Reason: "snapshot-missing", Offset: -1,
+		Hint: "keep the snapshots that an image is made of until its task has ended",
+	}
+}
+
+func tooManyDisks(*DisksError) Failure {
+	return Failure{
+		Message: invalid("The number of disks exceeds the allowed limit"), Reason: "image-limit", Offset: -1,
+		Hint: fmt.Sprintf("import no more than %d disks as one image", MaxDisks),
+	}
+}
+
 // formatTexts describe the classes of a diskimage.FormatError: in AWS's words, in
 // ours, and what to do about them.
 var formatTexts = map[diskimage.Class]struct{ message, reason, hint string }{
@@ -165,8 +182,11 @@ func badImage(e *diskimage.FormatError) Failure {
 		f.Message, f.Reason = invalid("Unsupported specified file format: "+e.Reason+"; "+insist(not)), "image-not-a-disk"
 		f.Hint = insist(not) + " (diskport import --format raw)"
 	}
+	if e.Format == "ova" && e.Class != diskimage.Truncated && e.Class != diskimage.Limit {
+		f.Message = invalid("Unsupported OVA format")
+	}
 	if choice := (*ova.ChoiceError)(nil); errors.As(e, &choice) {
-		f.Message, f.Hint = invalid("Unsupported OVA format"), "import one of its disks with diskport import --disk NAME, or upload that disk by itself"
+		f.Hint = "import one of its disks with diskport import --disk NAME, or all of them as an image with aws ec2 import-image"
 	}
 	for _, s := range sentinelTexts {
 		if errors.Is(e, s.err) {

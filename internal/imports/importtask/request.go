@@ -1,6 +1,7 @@
 package importtask
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/diskport/diskport/internal/awsid"
@@ -41,6 +42,58 @@ func (r Request) Home() awsid.Home { return awsid.Home{Account: r.Account, Regio
 func (r Request) source(now time.Time) source.Request {
 	return source.Request{Account: r.Account, Region: r.Region, Bucket: r.Bucket, Key: r.Key, URL: r.URL, Role: r.RoleName, OwnHosts: r.OwnHosts, Now: now, Origin: r.Origin}
 }
+
+// ImageRequest asks for the import of a machine image. The edge has done with it what it
+// does with a Request.
+type ImageRequest struct {
+	Account string
+	Region  string
+	Caller  iam.Principal
+	Origin  iam.Origin
+
+	Token        string
+	Digest       string
+	Spec         ImageSpec // without what the containers say
+	Containers   []Container
+	OwnHosts     []string
+	Tags         []tag.Tag
+	SnapshotTags []tag.Tag // for the snapshots that are made, if the service takes them
+}
+
+// Container is a disk, an OVA with several, or a snapshot.
+type Container struct {
+	Description string
+	Device      string // its name; empty: any
+	Format      string // canonical upper case, or empty
+	URL         string // of URL, Bucket with Key, and Snapshot one is given
+	Bucket, Key string
+	Snapshot    string
+}
+
+// Home returns where the task will belong.
+func (r ImageRequest) Home() awsid.Home { return awsid.Home{Account: r.Account, Region: r.Region} }
+
+// disk returns the request for the import of one container alone.
+func (r ImageRequest) disk(c Container) Request {
+	return Request{
+		Account: r.Account, Region: r.Region, Caller: r.Caller, Origin: r.Origin,
+		DiskDescription: c.Description, Format: c.Format, RoleName: r.Spec.RoleName, URL: c.URL, Bucket: c.Bucket, Key: c.Key,
+		Encrypted: r.Spec.Encrypted, KMSKey: r.Spec.KMSKey, OwnHosts: r.OwnHosts, SnapshotTags: r.SnapshotTags,
+	}
+}
+
+// ContainerError says which container of an ImageRequest an error is about.
+type ContainerError struct {
+	Number int // from 1
+	Err    error
+}
+
+func (e *ContainerError) Error() string {
+	return fmt.Sprintf("importtask: container %d: %v", e.Number, e.Err)
+}
+
+// Unwrap returns the cause.
+func (e *ContainerError) Unwrap() error { return e.Err }
 
 // RoleError reports that the service role does not exist, may not be assumed, or lacks
 // permissions.

@@ -17,6 +17,7 @@ import (
 	"github.com/diskport/diskport/internal/imports/source"
 	"github.com/diskport/diskport/internal/listing"
 	"github.com/diskport/diskport/internal/logkey"
+	"github.com/diskport/diskport/internal/store/snapshot"
 	"github.com/diskport/diskport/internal/wake"
 )
 
@@ -26,6 +27,7 @@ type Service struct {
 	Store   Store
 	Roles   Roles
 	Sources Sources
+	Records Records
 	Images  Images         // opened by Check; zero where no dry run is deep
 	Keys    Keys           // asked by Check; nil where no dry run is deep
 	Secrets secret.Wrapper // of Urls
@@ -49,6 +51,11 @@ type Service struct {
 // maxShown is for how many tasks it is remembered what was shown: more than are
 // watched at a time.
 const maxShown = 4096
+
+// Records reads the records of snapshots. snapshot.Records implements it.
+type Records interface {
+	Get(ctx context.Context, region, snapshot string) (snapshot.Record, error)
+}
 
 // Sources finds and pins what is to be imported. source.Opener implements it.
 type Sources interface {
@@ -81,27 +88,14 @@ func (s *Service) Import(ctx context.Context, req Request) (Task, error) {
 	if err := s.growth(); err != nil {
 		return Task{}, err
 	}
-	t := Task{
-		ID: s.IDs.Task(), Account: req.Account, Region: req.Region, State: Active, Phase: Waiting, CreatedAt: s.Now(),
-		Token: req.Token, RequestDigest: req.Digest, Description: req.Description, DiskDescription: req.DiskDescription,
-		Format: req.Format, RoleName: req.RoleName, Bucket: loc.Bucket, Key: loc.Key,
-		Encrypted: req.Encrypted, KMSKey: req.KMSKey,
-	}
-	if t.Tags, err = t.Tags.Merge(req.Tags); err != nil {
-		return Task{}, err
-	}
-	if t.SnapshotTags, err = t.SnapshotTags.Merge(req.SnapshotTags); err != nil {
-		return Task{}, err
-	}
-	if req.URL != "" {
-		t.WrappedURL = s.Secrets.Wrap([]byte(req.URL), []byte(t.ID))
-	}
-	pin, err := s.Sources.Pin(ctx, t.ID, loc)
+	t, err := s.newTask(s.IDs.Task(), req, loc)
 	if err != nil {
-		return Task{}, sourceError(loc, err)
+		return Task{}, err
 	}
-	t.SourceBytes = pin.Size
-	t.Pin = pin.String()
+	pin, err := s.pin(ctx, &t, loc)
+	if err != nil {
+		return Task{}, err
+	}
 	stored, created, err := s.Store.Create(ctx, t, s.Limit)
 	if err != nil || !created {
 		s.release(ctx, pin)
@@ -116,6 +110,36 @@ func (s *Service) Import(ctx context.Context, req Request) (Task, error) {
 	return stored, nil
 }
 
+// newTask returns the task that req asks for, whose source is not pinned yet.
+func (s *Service) newTask(id string, req Request, loc source.Location) (t Task, err error) {
+	t = Task{
+		ID: id, Account: req.Account, Region: req.Region, State: Active, Phase: Waiting, CreatedAt: s.Now(),
+		Token: req.Token, RequestDigest: req.Digest, Description: req.Description, DiskDescription: req.DiskDescription,
+		Format: req.Format, RoleName: req.RoleName, Bucket: loc.Bucket, Key: loc.Key,
+		Encrypted: req.Encrypted, KMSKey: req.KMSKey,
+	}
+	if t.Tags, err = t.Tags.Merge(req.Tags); err != nil {
+		return Task{}, err
+	}
+	if t.SnapshotTags, err = t.SnapshotTags.Merge(req.SnapshotTags); err != nil {
+		return Task{}, err
+	}
+	if req.URL != "" {
+		t.WrappedURL = s.Secrets.Wrap([]byte(req.URL), []byte(t.ID))
+	}
+	return t, nil
+}
+
+// pin pins the source of a task.
+func (s *Service) pin(ctx context.Context, t *Task, loc source.Location) (source.Pin, error) {
+	pin, err := s.Sources.Pin(ctx, t.ID, loc)
+	if err != nil {
+		return pin, sourceError(loc, err)
+	}
+	t.SourceBytes, t.Pin = pin.Size, pin.String()
+	return pin, nil
+}
+
 func (s *Service) growth() error {
 	if s.Growth == nil {
 		return nil
@@ -123,7 +147,7 @@ func (s *Service) growth() error {
 	return s.Growth()
 }
 
-// room refuses an import that would be one too many, before anything else is
+// room refuses an import of either kind that would be one too many, before anything else is
 // checked; Create decides.
 func (s *Service) room(ctx context.Context, home awsid.Home) error {
 	n, err := s.Store.Active(ctx, home)
@@ -192,36 +216,59 @@ func (s *Service) Tasks(ctx context.Context, home awsid.Home, f Filter, after li
 	return ts, err
 }
 
-// URL returns the Url that the task was asked for with, or "".
+// URL returns the Url that the task was asked for with, or "". Disks that came in one OVA
+// have that of the first.
 func (s *Service) URL(t Task) string {
 	if len(t.WrappedURL) == 0 {
 		return ""
 	}
-	url, err := s.Secrets.Unwrap(t.WrappedURL, []byte(t.ID))
+	id := t.ID
+	if t.ImageTask != "" {
+		id = DiskID(t.ImageTask, Place{t.Place.Container, 1})
+	}
+	url, err := s.Secrets.Unwrap(t.WrappedURL, []byte(id))
 	if err != nil {
 		s.Log.Error("unwrapping a task's url", logkey.Task, t.ID, logkey.Error, err)
 	}
 	return string(url)
 }
 
-// Cancel ends an active task without a snapshot and returns the state that it
-// was in.
+// Cancel ends an active task, of either kind, without a snapshot and returns the state
+// that it was in.
 func (s *Service) Cancel(ctx context.Context, home awsid.Home, id, reason string) (State, error) {
 	was, err := s.Store.Cancel(ctx, home, id, Cancelled(reason))
 	if err != nil {
 		return was, err
 	}
 	s.Recheck(id)
+	if awsid.IsImageTask(id) {
+		t, err := s.Store.GetImage(ctx, home, id)
+		if err != nil { // its jobs end with the next heartbeats
+			s.Log.Warn("looking up the disks of a cancelled image", logkey.Task, id, logkey.Error, err)
+		}
+		for _, d := range t.Disks {
+			s.Recheck(d.ID)
+		}
+	}
 	s.Bus.Wake(wake.Task(id), wake.Work)
 	return was, nil
 }
 
 // Wait returns the task when it has ended, or as it is when ctx ends.
 func (s *Service) Wait(ctx context.Context, home awsid.Home, id string) (Task, error) {
+	return wait(ctx, s.Bus, id, func(ctx context.Context) (Task, State, error) {
+		t, err := s.Task(ctx, home, id)
+		return t, t.State, err
+	})
+}
+
+// wait returns what get returns when the task of the id has ended, or as it is when ctx
+// ends.
+func wait[T any](ctx context.Context, bus *wake.Bus, id string, get func(context.Context) (T, State, error)) (T, error) {
 	for {
-		woken, stop := s.Bus.Wait(wake.Task(id))
-		t, err := s.Task(context.WithoutCancel(ctx), home, id)
-		over := err != nil || t.State == Completed || t.State == Deleted || !pause(ctx, woken)
+		woken, stop := bus.Wait(wake.Task(id))
+		t, state, err := get(context.WithoutCancel(ctx))
+		over := err != nil || state == Completed || state == Deleted || !pause(ctx, woken)
 		stop()
 		if over {
 			return t, err

@@ -33,6 +33,7 @@ type Event string
 
 // The events.
 const (
+	EventSplit     Event = "split"
 	EventPlanned   Event = "planned"
 	EventSliceDone Event = "slice done"
 	EventRangeDone Event = "range done"
@@ -45,6 +46,7 @@ const (
 // transitions is the whole state machine. Every other transition is refused.
 var transitions = map[State]map[Event]State{
 	Active: {
+		EventSplit:     Active,
 		EventPlanned:   Active,
 		EventSliceDone: Active,
 		EventRangeDone: Active,

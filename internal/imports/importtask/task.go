@@ -9,9 +9,9 @@ import (
 	"github.com/diskport/diskport/internal/tag"
 )
 
-// Task is one import, from the call that asks for it to its end.
+// Task is one import of a disk, from the call that asks for it to its end.
 type Task struct {
-	ID      string // "import-snap-" + 17 hex
+	ID      string // "import-snap-" + 17 hex, or DiskID's
 	Account string
 	Region  string // that it was asked for in
 
@@ -28,6 +28,13 @@ type Task struct {
 	SnapshotTags    tag.Set // that the snapshot will get
 	Encrypted       bool
 	KMSKey          string // as asked for, empty: alias/aws/ebs; the key's ARN once planned
+
+	// Of a disk of a machine image.
+	ImageTask string // the task that it is part of; empty: the task imports a snapshot alone
+	Place     Place
+	Device    string // as asked for
+	Member    string // the disk's file in the OVA; empty: there is none, or it has not been looked for
+	Machine   Machine
 
 	// The pinned source.
 	Pin         string // source.Pin as text; empty once released
@@ -52,6 +59,14 @@ type Task struct {
 
 // Home returns where the task belongs.
 func (t Task) Home() awsid.Home { return awsid.Home{Account: t.Account, Region: t.Region} }
+
+// Bytes returns the bytes of data of the disk that the plan deals with.
+func (t Task) Bytes() (n int64) {
+	for _, r := range t.Ranges {
+		n += r.Bytes
+	}
+	return n
+}
 
 // Range is a run of whole manifest pages, the unit of ingest.
 type Range = ingest.Range

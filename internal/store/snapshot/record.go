@@ -85,7 +85,14 @@ func (r Record) UsableBy(account string) bool {
 const generated = "Created by AWS-VMImport service for "
 
 // GeneratedDescription is the description that AWS gives the snapshot of a task.
-func (r Record) GeneratedDescription() string { return generated + r.Task }
+func (r Record) GeneratedDescription() string { return generated + r.ImportTask() }
+
+// ImportTask returns the task that clients know: of a disk of a machine image that is
+// being imported, that is the image's.
+func (r Record) ImportTask() string {
+	task, _, _ := strings.Cut(r.Task, "/")
+	return task
+}
 
 // TaskOf returns the task whose snapshot has a generated description; ok is false
 // of other texts.

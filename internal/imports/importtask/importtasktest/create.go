@@ -196,7 +196,7 @@ func regions(t *testing.T, b Bench) {
 		n := map[string]int{taskID(1): 1, taskID(2): 2}[l.Task]
 		p := plan(n, 1)
 		p.Snapshot.Region = "made up" // the task's counts
-		if _, err := b.Tasks.Planned(t.Context(), l, p); err != nil {
+		if _, _, err := b.Tasks.Planned(t.Context(), l, p); err != nil {
 			t.Fatal(err)
 		}
 		if r, err := b.Snapshots.Get(t.Context(), task.Region, snapshotID(n)); err != nil || r.Home() != task.Home() {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/diskport/diskport/internal/awsid"
 	"github.com/diskport/diskport/internal/block"
+	"github.com/diskport/diskport/internal/image"
 	"github.com/diskport/diskport/internal/imports/importtask"
 	"github.com/diskport/diskport/internal/store/blockstore"
 	"github.com/diskport/diskport/internal/store/snapshot"
@@ -29,6 +30,8 @@ type Bench struct {
 	Catalog   blockstore.Catalog
 	Snapshots snapshot.Store
 	Tags      tag.Store
+	Images    image.Store
+	Leavings  snapshot.Leavings
 }
 
 // Test runs the suite; open returns a fresh bench.
@@ -61,6 +64,19 @@ func Test(t *testing.T, open func(t *testing.T) Bench) {
 		"Cancel":                        cancel,
 		"CancelOrPublish":               cancelOrPublish,
 		"Forget":                        forget,
+		"CreateStoresTheImage":          createStoresTheImage,
+		"ImagesAreListed":               imagesAreListed,
+		"ImagesHaveTokensOfTheirOwn":    imagesHaveTokensOfTheirOwn,
+		"ImagesAreLimited":              imagesAreLimited,
+		"AnImageCompletes":              anImageCompletes,
+		"AnImageOfGivenSnapshots":       anImageOfGivenSnapshots,
+		"AGivenSnapshotIsGone":          aGivenSnapshotIsGone,
+		"SplitIsLimited":                splitIsLimited,
+		"ADiskFails":                    aDiskFails,
+		"ImagesAreCancelled":            imagesAreCancelled,
+		"OnePublishUnitOfAnImage":       onePublishUnitOfAnImage,
+		"LostLeasesOfImages":            lostLeasesOfImages,
+		"ForgetImages":                  forgetImages,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -135,9 +151,9 @@ func plan(n, ranges int) importtask.Plan {
 func (b Bench) planned(t *testing.T, n, ranges int) []work.Lease {
 	t.Helper()
 	b.create(t, newTask(n))
-	first, err := b.Tasks.Planned(t.Context(), b.claim(t, work.Plan), plan(n, ranges))
-	if err != nil {
-		t.Fatal(err)
+	first, ok, err := b.Tasks.Planned(t.Context(), b.claim(t, work.Plan), plan(n, ranges))
+	if err != nil || !ok {
+		t.Fatal(ok, err)
 	}
 	leases := []work.Lease{first}
 	for range ranges - 1 {
@@ -206,7 +222,13 @@ func (b Bench) published(t *testing.T, n int, blocks ...string) {
 
 func (b Bench) publish(t *testing.T, l work.Lease, blocks int64) error {
 	t.Helper()
-	return b.Tasks.Publish(t.Context(), l, importtask.Published{Root: b.file(t, l, blockstore.RootFile), RootBytes: 77, Blocks: blocks})
+	return b.Tasks.Publish(t.Context(), l, importtask.Published{Roots: []importtask.Root{b.root(t, l, l.Task, blocks)}})
+}
+
+// root is a root of the lease, for the snapshot of a task.
+func (b Bench) root(t *testing.T, l work.Lease, task string, blocks int64) importtask.Root {
+	t.Helper()
+	return importtask.Root{Task: task, File: b.file(t, l, blockstore.RootFile), Bytes: 77, Blocks: blocks}
 }
 
 func (b Bench) locate(t *testing.T, names ...string) map[block.ID]blockstore.Location {

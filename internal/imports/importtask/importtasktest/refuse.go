@@ -118,7 +118,7 @@ func (b Bench) leaseOf(t *testing.T, n int, kind work.Kind) work.Lease {
 	if kind == work.Publish {
 		ranges = 0
 	}
-	l, err := b.Tasks.Planned(t.Context(), b.claimOf(t, work.Plan, n), plan(n, ranges))
+	l, _, err := b.Tasks.Planned(t.Context(), b.claimOf(t, work.Plan, n), plan(n, ranges))
 	if err == nil && kind == work.Cleanup {
 		l, err = b.Tasks.Fail(t.Context(), l, importtask.Failure{})
 	}
@@ -154,13 +154,13 @@ func (b Bench) events(t *testing.T, n int, l work.Lease) map[string]func() error
 	}
 	switch l.Kind {
 	case work.Plan:
-		events["Planned"] = func() error { _, err := b.Tasks.Planned(ctx, l, plan(n+1000, 2)); return err }
+		events["Planned"] = func() error { _, _, err := b.Tasks.Planned(ctx, l, plan(n+1000, 2)); return err }
 	case work.Range:
 		r := b.result(t, l, "x")
 		events["FinishSlice"] = func() error { return b.Tasks.FinishSlice(ctx, l, r, l.Done+1) }
 		events["FinishRange"] = func() error { _, _, err := b.Tasks.FinishRange(ctx, l, r); return err }
 	case work.Publish:
-		p := importtask.Published{Root: b.file(t, l, blockstore.RootFile)}
+		p := importtask.Published{Roots: []importtask.Root{b.root(t, l, l.Task, 0)}}
 		events["Publish"] = func() error { return b.Tasks.Publish(ctx, l, p) }
 	case work.Cleanup:
 		events["CleanedUp"] = func() error { return b.Tasks.CleanedUp(ctx, l) }
