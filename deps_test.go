@@ -82,6 +82,7 @@ var floors = map[string]int{
 	"internal/imports/scratch":      31,
 	"internal/imports/ingest":       31,
 	"internal/imports/bucketpolicy": 32,
+	"internal/imports/ssekms":       32,
 	"internal/imports/source":       33,
 	"internal/imports/importtask":   34,
 	"internal/api/ec2query":         41,

@@ -261,7 +261,7 @@ func (c *call) answerForm(fields map[string]string, o objects.Object) error {
 	h := c.w.Header()
 	h.Set("Etag", quoted(o.ETag))
 	h.Set("Location", c.location())
-	showEncryption(h, o.Encryption)
+	c.showMadeEncryption(o.Encryption)
 	c.showMade(o)
 	redirect := fields["success_action_redirect"]
 	if redirect == "" {

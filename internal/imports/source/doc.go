@@ -30,6 +30,9 @@ var (
 	// ErrNoAccess: it belongs to another account, or the presigned Url is no
 	// valid permission to read it.
 	ErrNoAccess = errors.New("no access to the source")
+	// ErrKey: the object is encrypted under a KMS key that can't be used. It wraps a
+	// *keyring.Error.
+	ErrKey = errors.New("the key of the source can't be used")
 	// ErrRegion: the object lies in another region.
 	ErrRegion = errors.New("source in another region")
 	// ErrChanged: the bytes are no longer those that were pinned.

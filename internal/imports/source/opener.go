@@ -9,9 +9,11 @@ import (
 
 	"github.com/diskport/diskport/diskimage"
 	"github.com/diskport/diskport/internal/identity/iam"
+	"github.com/diskport/diskport/internal/identity/kms"
 	"github.com/diskport/diskport/internal/identity/sigv4"
 	"github.com/diskport/diskport/internal/imports/bucketpolicy"
 	"github.com/diskport/diskport/internal/imports/objects"
+	"github.com/diskport/diskport/internal/store/keyring"
 )
 
 // Object is pinned bytes opened for reading. ReadAt, Size and Check may be
@@ -33,9 +35,18 @@ type Opener struct {
 	Foreign   *ForeignS3 // nil where the embedded S3 is the only one
 	Handovers *Handovers
 	Keys      iam.AccessKeys
-	Region    string // of imports whose pins name none: they are older
+	// Encryption says who may open objects of the embedded S3 that are encrypted under
+	// keys of a KMS; nil where there is none.
+	Encryption Encryption
+	Region     string // of imports whose pins name none: they are older
 
 	AllowSigV2 bool // take presigned Urls of signature version 2
+}
+
+// Encryption says who may use keys of a KMS. ssekms.Keys implements it.
+type Encryption interface {
+	// MayDecrypt returns a *keyring.Error unless who may open the data key of e.
+	MayDecrypt(ctx context.Context, who kms.Caller, e objects.Encryption) error
 }
 
 // Resolve is ParseLocation for this service: it fails with ErrRegion for a Url of
@@ -135,7 +146,10 @@ func (o *Opener) presigner(ctx context.Context, loc Location, region string) (ac
 	}
 	origin := loc.origin
 	origin.Time, origin.Region = loc.now, region
-	return who.Account, o.MayRead(ctx, who, loc, origin.Context())
+	if err := o.MayRead(ctx, who, loc, origin.Context()); err != nil {
+		return who.Account, err
+	}
+	return who.Account, o.MayDecrypt(ctx, who, loc, origin.Context())
 }
 
 var errElsewhere = errors.New("signed for another service or region")
@@ -155,7 +169,7 @@ func (o *Opener) signature(loc Location, region string) (keyID, token string, ve
 }
 
 // Open opens pinned bytes. The caller closes the Object. It fails with
-// ErrChanged, ErrNotFound (released, or gone) or ErrOrphaned.
+// ErrChanged, ErrNotFound (released, or gone), ErrKey or ErrOrphaned.
 func (o *Opener) Open(ctx context.Context, p Pin) (Object, error) {
 	switch p.Kind {
 	case Handover:
@@ -216,6 +230,9 @@ func translate(err error) error {
 		return fmt.Errorf("%w: %w", ErrNotFound, err)
 	case errors.Is(err, objects.ErrChanged):
 		return fmt.Errorf("%w: %w", ErrChanged, err)
+	}
+	if _, final := errors.AsType[*keyring.Error](err); final {
+		return fmt.Errorf("%w: %w", ErrKey, err)
 	}
 	return err
 }
