@@ -1,6 +1,7 @@
 package s3api
 
 import (
+	"cmp"
 	"context"
 	"encoding/xml"
 	"errors"
@@ -67,11 +68,12 @@ func uploadPart(ctx context.Context, c *call) error {
 	if b.sum.Algorithm != "" && u.Algorithm != "" && b.sum.Algorithm != u.Algorithm {
 		return invalidRequest("Checksum Type mismatch occurred, expected checksum Type: " + lower(u.Algorithm) + ", actual checksum Type: " + lower(b.sum.Algorithm))
 	}
+	also := cmp.Or(u.Algorithm, b.algorithm())
 	put := objects.PartPut{Bucket: c.bucket.Name, Key: c.key, Upload: u.ID, Number: number}
-	if put.Piece, err = c.write(ctx, b, u.Encryption, u.Algorithm); err != nil {
+	if put.Piece, err = c.write(ctx, b, u.Encryption, also); err != nil {
 		return err
 	}
-	if put.Checksum, err = b.check(put.Piece, u.Algorithm); err != nil {
+	if put.Checksum, err = b.check(put.Piece, also); err != nil {
 		c.opts.Objects.Drop(put.Piece)
 		return err
 	}
@@ -132,16 +134,12 @@ func (c *call) copyPart(ctx context.Context, u objects.Upload, number int, src o
 	if err := c.mayOpen(ctx, src.Encryption); err != nil {
 		return objects.Part{}, err
 	}
-	var sums []objects.Algorithm
-	if u.Algorithm != "" {
-		sums = append(sums, u.Algorithm)
-	}
-	piece, err := c.rewrite(ctx, src, s, u.Encryption, sums...)
+	piece, err := c.rewrite(ctx, src, s, u.Encryption, u.PartAlgorithm())
 	if err != nil {
 		return objects.Part{}, err
 	}
 	return c.opts.Objects.PutPart(ctx, objects.PartPut{
-		Bucket: u.Bucket, Key: u.Key, Upload: u.ID, Number: number, Piece: piece, Checksum: piece.Checksum(u.Algorithm),
+		Bucket: u.Bucket, Key: u.Key, Upload: u.ID, Number: number, Piece: piece, Checksum: piece.Checksum(u.PartAlgorithm()),
 	})
 }
 

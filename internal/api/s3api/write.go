@@ -67,10 +67,11 @@ func (c *call) early(ctx context.Context, cond objects.Conditions) error {
 
 // store writes a body and makes it an object.
 func (c *call) store(ctx context.Context, p objects.Put, b *content) (err error) {
-	if p.Piece, err = c.write(ctx, b, p.Encryption, ""); err != nil {
+	also := b.algorithm()
+	if p.Piece, err = c.write(ctx, b, p.Encryption, also); err != nil {
 		return err
 	}
-	if p.Checksum, err = b.check(p.Piece, ""); err != nil {
+	if p.Checksum, err = b.check(p.Piece, also); err != nil {
 		c.opts.Objects.Drop(p.Piece)
 		return err
 	}
