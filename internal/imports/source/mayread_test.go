@@ -136,3 +136,56 @@ func TestSignersMustDecrypt(t *testing.T) {
 		}
 	}
 }
+
+// TestBucketsOfOtherAccounts: a bucket's policy lets principals of other accounts in, for
+// imports too, if their own policies do.
+func TestBucketsOfOtherAccounts(t *testing.T) {
+	const other = "222222222222"
+	open := `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":{"AWS":"` + other + `"},"Action":"s3:GetObject","Resource":"arn:aws:s3:::bucket/*"}}`
+	root := iam.Principal{Account: other, ARN: "arn:aws:iam::" + other + ":root", Kind: iam.Root, ID: other}
+	bob := iam.Principal{Account: other, ARN: "arn:aws:iam::" + other + ":user/bob", Kind: iam.User, ID: "AIDABOB"}
+	req := Request{Account: other, Region: "us-east-1", Bucket: "bucket", Key: "dir/disk.raw", OwnHosts: ownHosts, Now: now}
+	f := newFixture(t)
+	for _, c := range []struct {
+		name, document string
+		who            iam.Principal
+		want           error
+	}{
+		{"without a policy", "", root, ErrNoAccess},
+		{"with one", open, root, nil},
+		{"with one, whom their own account keeps out", open, bob, ErrNoAccess},
+	} {
+		f.store.settings = map[string][]byte{}
+		if c.document != "" {
+			f.store.settings["bucket/"+bucketpolicy.Policy] = []byte(c.document)
+		}
+		loc, err := f.Resolve(t.Context(), req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := f.MayRead(t.Context(), c.who, loc, nil); !errors.Is(err, c.want) {
+			t.Errorf("%s: %v, want %v", c.name, err, c.want)
+		}
+	}
+	f.store.settings["bucket/"+bucketpolicy.Policy] = []byte(open)
+	if pin, err := f.pin(t, req); err != nil || pin.Size != 7 {
+		t.Errorf("pinned %+v, %v", pin, err)
+	}
+	if _, err := f.pin(t, signedBy("http://127.0.0.1:4580/bucket/dir/disk.raw", "OTHER", "us-east-1", now)(t)); err != nil {
+		t.Errorf("presigned by one of them: %v", err)
+	}
+}
+
+// TestBucketsThatChangeHands: who is let into a bucket is not let into another one of its
+// name.
+func TestBucketsThatChangeHands(t *testing.T) {
+	f := newFixture(t)
+	loc, err := f.Resolve(t.Context(), Request{Account: account, Region: "us-east-1", Bucket: "bucket", Key: "dir/disk.raw", OwnHosts: ownHosts, Now: now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.upload(t, "bucket", "222222222222", "dir/disk.raw", "theirs")
+	if _, err := f.Pin(t.Context(), "import-snap-1", loc); !errors.Is(err, ErrNoAccess) {
+		t.Errorf("pinned: %v", err)
+	}
+}
