@@ -68,6 +68,9 @@ func (c *call) knownKey(err error) (*failure, bool) {
 			return fail(row.status, row.code, keyText(e)), true
 		}
 	}
+	if e, ok := errors.AsType[*kms.Error](err); ok && errors.Is(e, kms.ErrValidation) {
+		return fail(http.StatusBadRequest, "KMS.ValidationException", e.Message), true
+	}
 	if errors.Is(err, keyring.ErrUnavailable) {
 		return fail(http.StatusServiceUnavailable, "ServiceUnavailable", "The KMS does not answer. Please try again."), true
 	}

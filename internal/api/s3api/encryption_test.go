@@ -304,6 +304,7 @@ func TestEncryptionThatIsRefused(t *testing.T) {
 		"no base64":                   {ownerA, "PUT", []string{sse, "aws:kms", sse + "-context", "?"}, "InvalidArgument", "Base64"},
 		"no JSON of texts":            {ownerA, "PUT", []string{sse, "aws:kms", sse + "-context", context(`{"a":1}`)}, "InvalidArgument", "string-string map"},
 		"a context of another object": {ownerA, "PUT", []string{sse, "aws:kms", sse + "-context", context(`{"aws:s3:arn":"arn:aws:s3:::other/k"}`)}, "InvalidArgument", "aws:s3:arn"},
+		"a long context":              {ownerA, "PUT", []string{sse, "aws:kms", sse + "-context", context(`{"a":"` + strings.Repeat("b", 8192) + `"}`)}, "KMS.ValidationException", "longer than 8192 characters"},
 		"no truth":                    {ownerA, "PUT", []string{sse, "aws:kms", sse + "-bucket-key-enabled", "perhaps"}, "InvalidArgument", "bucket-key-enabled"},
 		"encryption of what is read":  {ownerA, "GET", []string{sse, "aws:kms"}, "InvalidArgument", "not supported for this operation"},
 	} {
