@@ -41,14 +41,14 @@ func (f fixture) putEncrypted(t *testing.T, key string, e objects.Encryption, co
 
 func TestEncryptedRanges(t *testing.T) {
 	f, e := encrypted(t)
-	for _, size := range []int64{0, 1, inside - 1, inside, inside + 1, 16 * inside, 16*inside + 1, 33*inside + 5} {
+	for _, size := range []int64{0, 1, inside - 1, inside, inside + 1, 4 * inside, 16*inside + 1} {
 		content := random(int(size))
 		o := f.putEncrypted(t, "k", e, content)
 		r, err := f.Open(t.Context(), o)
 		if err != nil {
 			t.Fatal(err)
 		}
-		edges := []int64{0, 1, inside - 1, inside, inside + 1, chunk, 4 * inside, 5*inside + 3, size - 1, size}
+		edges := []int64{0, inside - 1, inside, chunk, 5*inside + 3, size - 1, size}
 		for _, off := range edges {
 			for _, end := range edges {
 				if 0 <= off && off <= end && end <= size {
