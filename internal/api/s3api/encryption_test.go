@@ -171,6 +171,20 @@ func TestWhoMayUseKeys(t *testing.T) {
 	}
 }
 
+// TestKeyPolicies: a key's own policy can tell objects apart, even for the account's root.
+func TestKeyPolicies(t *testing.T) {
+	bucket, c, ctx := bucketOf(t), ownerA.client(), t.Context()
+	k := newKey(t, `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"`+accountA+`"},"Action":"kms:*","Resource":"*"},
+		{"Effect":"Deny","Principal":{"AWS":"*"},"Action":"kms:Decrypt","Resource":"*","Condition":{"StringNotLike":{"kms:EncryptionContext:aws:s3:arn":"arn:aws:s3:::*/open/*"}}}]}`)
+	for key, want := range map[string]string{"open/k": "", "closed/k": "AccessDenied"} {
+		must(c.PutObject(ctx, underKey(bucket, key, "content", k.ID)))(t)
+		_, err := c.GetObject(ctx, &s3.GetObjectInput{Bucket: bucket, Key: &key})
+		if code(err) != want || err != nil && !strings.Contains(err.Error(), "kms:Decrypt on resource: "+k.ARN()+" with an explicit deny in a resource-based policy") {
+			t.Errorf("%s: %v, want %q", key, err, want)
+		}
+	}
+}
+
 func TestKeyThatS3Manages(t *testing.T) {
 	bucket, ctx := bucketOf(t), t.Context()
 	c := user(t, "sse-managed", allow(`"s3:*"`, `"*"`)).client() // and nothing for KMS
