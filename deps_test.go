@@ -82,6 +82,7 @@ var floors = map[string]int{
 	"internal/imports/scratch":      31,
 	"internal/imports/ingest":       31,
 	"internal/imports/bucketpolicy": 32,
+	"internal/imports/ssekms":       32,
 	"internal/imports/source":       33,
 	"internal/imports/importtask":   34,
 	"internal/api/ec2query":         41,
@@ -101,6 +102,7 @@ var floors = map[string]int{
 	"scripts/testreport":            top,
 	"scripts/bench":                 top + 1, // measures the built program from outside
 	"scripts/bench-formats":         top + 1, // measures the decoders and the pipeline before a snapshot
+	"scripts/bench-s3":              top + 1, // measures the embedded S3 from outside
 }
 
 // top is the lowest floor that is over the wings.
@@ -126,9 +128,10 @@ var onlyTop = []string{"internal/metadb", "internal/store/blobdir", "flag"}
 // they may import of the module besides words (floor 0) and diskimage. The
 // command line reads images by itself too, and needs room to unpack them.
 var overTheWire = map[string][]string{
-	"internal/client": {},
-	"cmd/diskport":    {"internal/client", "internal/server", "internal/imports/scratch"},
-	"scripts/bench":   {"scripts/benchdisk"},
+	"internal/client":  {},
+	"cmd/diskport":     {"internal/client", "internal/server", "internal/imports/scratch"},
+	"scripts/bench":    {"scripts/benchdisk"},
+	"scripts/bench-s3": {},
 }
 
 // outside is what could reach a file, an address or another process. A decoder

@@ -16,8 +16,8 @@ type Scratch interface {
 }
 
 // ScratchFile is a file of a Scratch. Ranges that were not written, before the last
-// byte that was, read as zeros and should take no room. It may be read
-// concurrently.
+// byte that was, read as zeros and should take no room. Writes begin at multiples of
+// 4 KiB, and none is repeated. It may be read concurrently.
 type ScratchFile interface {
 	io.ReaderAt
 	io.WriterAt

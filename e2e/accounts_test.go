@@ -115,6 +115,23 @@ func TestAccountsAreIsolated(t *testing.T) {
 		}
 	})
 	t.Run("nothing listed", func(t *testing.T) { theirs.ownNothing(t) })
+	t.Run("let into the bucket", func(t *testing.T) {
+		document := `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":{"AWS":"` + account.ID + `"},"Action":"s3:GetObject","Resource":"arn:aws:s3:::images/*"}}`
+		if _, err := ours.S3.PutBucketPolicy(ctx, &s3.PutBucketPolicyInput{Bucket: aws.String("images"), Policy: &document}); err != nil {
+			t.Fatal(err)
+		}
+		out, err := theirs.EC2.ImportSnapshot(ctx, in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		made, err := theirs.Watch(ctx, aws.ToString(out.ImportTaskId), func(client.Task) {})
+		if err != nil || made.Status != "completed" {
+			t.Fatalf("%v, %+v", err, made)
+		}
+		if err := theirs.Delete(ctx, made.SnapshotID); err != nil {
+			t.Error(err)
+		}
+	})
 	t.Run("shared", func(t *testing.T) { shareWith(t, ours, theirs, account.ID, task.SnapshotID) })
 }
 

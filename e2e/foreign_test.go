@@ -283,8 +283,15 @@ func TestKeysElsewhere(t *testing.T) {
 	if task, err := near.Watch(ctx, id, func(client.Task) {}); err != nil || task.Status != "completed" {
 		t.Errorf("under the default key: %v, %+v", err, task)
 	}
+	near.putUnder(t, raw, "under.raw", *k.Arn)
+	if _, task := near.importUnder(t, "under.raw", *k.Arn); task.Status != "completed" {
+		t.Errorf("an object under a key elsewhere: %+v", task)
+	}
 	if _, err := far.kms().DisableKey(ctx, &kms.DisableKeyInput{KeyId: k.KeyId}); err != nil {
 		t.Fatal(err)
+	}
+	if _, err := near.S3.GetObject(ctx, &s3.GetObjectInput{Bucket: aws.String("images"), Key: aws.String("under.raw")}); errorCode(err) != "KMS.DisabledException" {
+		t.Errorf("an object under a disabled key elsewhere: %v", err)
 	}
 	if _, task := near.importUnder(t, "disk.raw", *k.KeyId); task.Failure == nil || task.Failure.Message != inaccessible {
 		t.Errorf("under a disabled key: %+v, want %s", task, inaccessible)

@@ -1,7 +1,9 @@
 package server
 
 import (
+	"bytes"
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -92,5 +94,30 @@ func TestADatabaseWithoutItsMasterKeyIsRefused(t *testing.T) {
 	}
 	if _, err := d.masterKey(); err == nil || !strings.Contains(err.Error(), "master.key is missing") {
 		t.Errorf("masterKey = %v, want a refusal", err)
+	}
+}
+
+// TestFormerObjects: whoever comes from the gateway is told that its objects are not read.
+func TestFormerObjects(t *testing.T) {
+	var log bytes.Buffer
+	d := open(t, t.TempDir())
+	a := &App{data: d, log: slog.New(slog.NewTextHandler(&log, nil))}
+	folder := func(path string) {
+		t.Helper()
+		if err := os.MkdirAll(d.file(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	folder("s3/bucket/.sgwtmp")
+	folder("pins")
+	if a.warnOfFormerObjects(); log.Len() > 0 {
+		t.Errorf("folders without files: %s", &log)
+	}
+	folder("s3/bucket/folder")
+	if err := os.WriteFile(d.file("s3/bucket/folder/disk.raw"), []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if a.warnOfFormerObjects(); !strings.Contains(log.String(), `folders=[`+d.file("s3")+`]`) || !strings.Contains(log.String(), "upload what is still needed again") {
+		t.Errorf("an object: %s", &log)
 	}
 }

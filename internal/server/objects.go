@@ -20,7 +20,7 @@ func (a *App) openObjects(p *parts) error {
 	a.closers.add(dir.Close)
 	files := guardedFiles{dir, a.space}
 	p.objects = objects.New(objects.Options{
-		Store: p.db.Objects(), Files: files, Aside: files, Older: a.cfg.AcceptOlderDatabase, Quota: a.cfg.QuotaObjects, Log: a.log,
+		Store: p.db.Objects(), Files: files, Aside: files, Older: a.cfg.AcceptOlderDatabase, Quota: a.cfg.QuotaObjects, Keys: p.ssekms, Log: a.log,
 		Free: a.spare(func() (int64, error) { return space.Free(a.data.path) }), Now: time.Now, Aged: a.clock.Now,
 	})
 	a.closers.add(p.objects.Close)
@@ -30,7 +30,7 @@ func (a *App) openObjects(p *parts) error {
 // s3Edge makes the edge of the embedded S3.
 func (a *App) s3Edge(p *parts) *s3api.Edge {
 	return s3api.New(s3api.Options{
-		Objects: p.objects, Keys: p.iam, Principals: p.iam, Regions: a.cfg.regions, Domain: a.cfg.Domain,
+		Objects: p.objects, Keys: p.iam, Principals: p.iam, Encryption: p.ssekms, Regions: a.cfg.regions, Domain: a.cfg.Domain,
 		Strict: a.cfg.StrictAWS, Log: a.log, Aged: a.clock.Now,
 	})
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/diskport/diskport/internal/imports/importtask"
 	"github.com/diskport/diskport/internal/imports/objects"
 	"github.com/diskport/diskport/internal/imports/source"
+	"github.com/diskport/diskport/internal/imports/ssekms"
 	"github.com/diskport/diskport/internal/logkey"
 	"github.com/diskport/diskport/internal/metadb"
 	"github.com/diskport/diskport/internal/steady"
@@ -38,6 +39,7 @@ type parts struct {
 	kms     *kms.Service
 	keys    keyService
 	ring    *keyring.Ring
+	ssekms  ssekms.Keys
 	objects *objects.Service
 	s3      *s3api.Edge
 	sources *source.Opener
@@ -87,6 +89,9 @@ func (a *App) openParts(ctx context.Context, metrics prometheus.Registerer) (*pa
 	if err := a.openIdentities(ctx, p, master); err != nil {
 		return nil, err
 	}
+	if err := a.openKeys(p, master); err != nil {
+		return nil, err
+	}
 	if err := a.openSources(p); err != nil {
 		return nil, err
 	}
@@ -97,11 +102,6 @@ func (a *App) openParts(ctx context.Context, metrics prometheus.Registerer) (*pa
 	if p.sources.Foreign, err = foreign(a, master); err != nil {
 		return nil, err
 	}
-	if p.keys, err = choose(keyServices, "--kms-endpoint", a.cfg.KMSEndpoint); err != nil {
-		return nil, err
-	}
-	p.kms = kms.New(kms.Options{Store: p.db.KMS(), Wrapper: master.For(secret.KeyMaterial), Principals: p.iam, Aged: a.clock.Now})
-	p.ring = &keyring.Ring{Domains: p.db.Catalog(), Wrapper: master, KMS: p.keys.keys(a, p.kms)}
 	if err := a.openStore(ctx, p, master); err != nil {
 		return nil, err
 	}
@@ -151,6 +151,18 @@ func (a *App) openIdentities(ctx context.Context, p *parts, master *secret.Maste
 	return p.iam.SetRootKey(ctx, a.cfg.AccountID, a.keyID, a.secret)
 }
 
+// openKeys opens the KMS, or the way to the one that is elsewhere, and what uses it.
+func (a *App) openKeys(p *parts, master *secret.MasterKey) (err error) {
+	if p.keys, err = choose(keyServices, "--kms-endpoint", a.cfg.KMSEndpoint); err != nil {
+		return err
+	}
+	p.kms = kms.New(kms.Options{Store: p.db.KMS(), Wrapper: master.For(secret.KeyMaterial), Principals: p.iam, Aged: a.clock.Now})
+	keys := p.keys.keys(a, p.kms)
+	p.ring = &keyring.Ring{Domains: p.db.Catalog(), Wrapper: master, KMS: keys}
+	p.ssekms = ssekms.Keys{KMS: keys}
+	return nil
+}
+
 // openSources opens the embedded S3.
 func (a *App) openSources(p *parts) error {
 	if err := a.openObjects(p); err != nil {
@@ -158,7 +170,7 @@ func (a *App) openSources(p *parts) error {
 	}
 	p.s3 = a.s3Edge(p)
 	p.sources = &source.Opener{
-		Objects: p.objects, Buckets: bucketpolicy.New(p.objects, awsid.Partition(a.cfg.Region)), Handovers: source.NewHandovers(), Keys: p.iam, Region: a.cfg.Region,
+		Objects: p.objects, Buckets: bucketpolicy.New(p.objects, awsid.Partition(a.cfg.Region)), Handovers: source.NewHandovers(), Keys: p.iam, Encryption: p.ssekms, Region: a.cfg.Region,
 		AllowSigV2: !a.cfg.StrictAWS,
 	}
 	return nil

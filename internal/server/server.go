@@ -61,6 +61,7 @@ func New(ctx context.Context, cfg Config) (_ *App, err error) {
 		return nil, err
 	}
 	a.closers.add(a.data.close)
+	a.warnOfFormerObjects()
 	metrics := prometheus.NewRegistry()
 	if err = a.guardSpace(metrics); err != nil {
 		return nil, err

@@ -142,8 +142,8 @@ func TestTerraform(t *testing.T) {
 	alias := aws.String("alias/images")
 	must[*sdk.CreateAliasOutput](t)(b.CreateAlias(ctx, &sdk.CreateAliasInput{AliasName: alias, TargetKeyId: id}))
 	list := must[*sdk.ListAliasesOutput](t)(b.ListAliases(ctx, &sdk.ListAliasesInput{})).Aliases
-	if len(list) != 2 || *list[0].AliasName != kms.EBSAlias || list[0].TargetKeyId != nil || list[0].CreationDate != nil ||
-		*list[1].TargetKeyId != *id || *list[1].AliasArn != "arn:aws:kms:us-east-1:123456789012:alias/images" || list[1].CreationDate == nil {
+	if len(list) != 3 || *list[0].AliasName != kms.EBSAlias || list[0].TargetKeyId != nil || list[0].CreationDate != nil || *list[1].AliasName != kms.S3Alias ||
+		*list[2].TargetKeyId != *id || *list[2].AliasArn != "arn:aws:kms:us-east-1:123456789012:alias/images" || list[2].CreationDate == nil {
 		t.Errorf("aliases %+v", list)
 	}
 	other := b.key(t, sdk.CreateKeyInput{})

@@ -39,7 +39,7 @@ func TestKeysOfAnotherRegion(t *testing.T) {
 	if list := must[*sdk.ListKeysOutput](t)(b.ListKeys(ctx, &sdk.ListKeysInput{}, there)); len(list.Keys) != 0 {
 		t.Errorf("listed %+v", list.Keys)
 	}
-	if list := must[*sdk.ListAliasesOutput](t)(b.ListAliases(ctx, &sdk.ListAliasesInput{}, there)); len(list.Aliases) != 1 || *list.Aliases[0].AliasName != "alias/aws/ebs" {
+	if list := must[*sdk.ListAliasesOutput](t)(b.ListAliases(ctx, &sdk.ListAliasesInput{}, there)); len(list.Aliases) != 2 || *list.Aliases[0].AliasName != "alias/aws/ebs" || *list.Aliases[1].AliasName != "alias/aws/s3" {
 		t.Errorf("listed %+v", list.Aliases)
 	}
 	other := must[*sdk.CreateKeyOutput](t)(b.CreateKey(ctx, &sdk.CreateKeyInput{}, there))

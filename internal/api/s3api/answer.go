@@ -125,12 +125,12 @@ func (c *call) showMade(o objects.Object) {
 // showEncryption adds the headers about how an object is encrypted.
 func showEncryption(h http.Header, e objects.Encryption) {
 	if e.Algorithm == "" {
-		h.Set("X-Amz-Server-Side-Encryption", "AES256")
+		h.Set(sseHeader, "AES256")
 		return
 	}
-	h.Set("X-Amz-Server-Side-Encryption", e.Algorithm)
-	h.Set("X-Amz-Server-Side-Encryption-Aws-Kms-Key-Id", e.Key)
+	h.Set(sseHeader, e.Algorithm)
+	h.Set(keyHeader, e.Key)
 	if e.BucketKey {
-		h.Set("X-Amz-Server-Side-Encryption-Bucket-Key-Enabled", "true")
+		h.Set(sseBucketKey, "true")
 	}
 }

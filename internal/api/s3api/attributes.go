@@ -42,6 +42,11 @@ func getObjectAttributes(ctx context.Context, c *call) error {
 	if wanted == "" {
 		return invalidArgument("x-amz-object-attributes header is not specified", "x-amz-object-attributes", "")
 	}
+	if strings.Contains(wanted, "Checksum") || strings.Contains(wanted, "ObjectParts") {
+		if err := c.mayOpen(ctx, o.Encryption); err != nil {
+			return err // checksums of an encrypted object are for those who may read it
+		}
+	}
 	var out attributesOut
 	for name := range strings.SplitSeq(wanted, ",") {
 		switch strings.TrimSpace(name) {

@@ -123,9 +123,11 @@ func (c *call) mayAlone(ctx context.Context, op operation) bool {
 }
 
 // missingObject returns why there is no object to answer with. Who may not list the
-// bucket is not told whether there is one.
+// bucket, where keys begin like that of the object, is not told whether there is one.
 func (c *call) missingObject(ctx context.Context) error {
-	if err := c.allow(ctx, c.bucket, "", "ListBucket", c.keys()); err != nil {
+	with := c.keys()
+	with.Set("s3:prefix", c.key)
+	if err := c.allow(ctx, c.bucket, "", "ListBucket", with); err != nil {
 		return accessDenied()
 	}
 	if version := c.query.Get("versionId"); errors.Is(c.missing, objects.ErrNoSuchVersion) {

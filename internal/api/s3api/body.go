@@ -2,6 +2,7 @@ package s3api
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/md5"
 	"encoding/base64"
 	"encoding/hex"
@@ -102,6 +103,11 @@ func trailerNames(h http.Header) ([]string, error) {
 	return names, nil
 }
 
+// algorithm returns the algorithm of the checksum that an object gets with this body.
+func (b *content) algorithm() objects.Algorithm {
+	return cmp.Or(b.sum.Algorithm, objects.DefaultChecksum)
+}
+
 // algorithms returns the checksums that have to be computed to check the body. also is
 // one that is wanted anyway.
 func (b *content) algorithms(also objects.Algorithm) []objects.Algorithm {
@@ -125,7 +131,7 @@ func (b *content) algorithms(also objects.Algorithm) []objects.Algorithm {
 }
 
 // check compares what was read with what was declared, and returns the checksum that
-// the client has given or asked for.
+// the client has given, or else the one by the algorithm also.
 func (b *content) check(p objects.Piece, also objects.Algorithm) (objects.Checksum, error) {
 	if b.size != p.Size {
 		return objects.Checksum{}, errUnread

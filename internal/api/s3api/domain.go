@@ -7,9 +7,11 @@ import (
 	"strconv"
 
 	"github.com/diskport/diskport/internal/api/awshttp"
+	"github.com/diskport/diskport/internal/identity/iam"
 	"github.com/diskport/diskport/internal/identity/kms"
 	"github.com/diskport/diskport/internal/imports/objects"
 	"github.com/diskport/diskport/internal/space"
+	"github.com/diskport/diskport/internal/store/keyring"
 )
 
 // domainErrors are the errors of package objects that say nothing but what they are.
@@ -61,35 +63,52 @@ func noSpace(*call) *failure {
 
 // knownKey turns the errors of a KMS into S3's, whose codes have a prefix.
 func (c *call) knownKey(err error) (*failure, bool) {
-	for _, row := range keyErrors {
-		if errors.Is(err, row.err) {
-			return fail(row.status, row.code, keyText(err)), true
+	if e, ok := errors.AsType[*keyring.Error](err); ok {
+		if row, ok := keyErrors[e.Reason]; ok {
+			return fail(row.status, row.code, keyText(e)), true
 		}
+	}
+	if e, ok := errors.AsType[*kms.Error](err); ok && errors.Is(e, kms.ErrValidation) {
+		return fail(http.StatusBadRequest, "KMS.ValidationException", e.Message), true
+	}
+	if errors.Is(err, keyring.ErrUnavailable) {
+		return fail(http.StatusServiceUnavailable, "ServiceUnavailable", "The KMS does not answer. Please try again."), true
 	}
 	return nil, false
 }
 
-func keyText(err error) string {
-	if e, ok := errors.AsType[*kms.Error](err); ok {
-		return e.Message
+// keyText is what a KMS said about a key, which is the caller's to read.
+func keyText(e *keyring.Error) string {
+	if said, ok := errors.AsType[*kms.Error](e); ok {
+		return said.Message
 	}
-	return "The key can't be used."
+	if said, ok := errors.AsType[*iam.DeniedError](e); ok {
+		return said.Error()
+	}
+	var api interface {
+		error
+		ErrorMessage() string
+	}
+	if errors.As(e, &api) {
+		return api.ErrorMessage()
+	}
+	return "The key " + e.Key + " can't be used: " + string(e.Reason)
 }
 
-var keyErrors = []struct {
-	err    error
+var keyErrors = map[keyring.Reason]struct {
 	status int
 	code   string
 }{
-	{kms.ErrDenied, http.StatusForbidden, "AccessDenied"},
-	{kms.ErrNotFound, http.StatusBadRequest, "KMS.NotFoundException"},
-	{kms.ErrDisabled, http.StatusBadRequest, "KMS.DisabledException"},
-	{kms.ErrState, http.StatusBadRequest, "KMS.KMSInvalidStateException"},
-	{kms.ErrUsage, http.StatusBadRequest, "KMS.InvalidKeyUsageException"},
-	{kms.ErrInvalidARN, http.StatusBadRequest, "KMS.InvalidArnException"},
-	{kms.ErrValidation, http.StatusBadRequest, "KMS.ValidationException"},
-	{kms.ErrUnsupported, http.StatusBadRequest, "KMS.UnsupportedOperationException"},
-	{objects.ErrKeyNeeded, http.StatusForbidden, "AccessDenied"},
+	keyring.Denied:          {http.StatusForbidden, "AccessDenied"},
+	keyring.NotFound:        {http.StatusBadRequest, "KMS.NotFoundException"},
+	keyring.WrongRegion:     {http.StatusBadRequest, "KMS.NotFoundException"},
+	keyring.Malformed:       {http.StatusBadRequest, "KMS.InvalidArnException"},
+	keyring.Disabled:        {http.StatusBadRequest, "KMS.DisabledException"},
+	keyring.PendingDeletion: {http.StatusBadRequest, "KMS.KMSInvalidStateException"},
+	keyring.PendingImport:   {http.StatusBadRequest, "KMS.KMSInvalidStateException"},
+	keyring.InvalidState:    {http.StatusBadRequest, "KMS.KMSInvalidStateException"},
+	keyring.NotSymmetric:    {http.StatusBadRequest, "KMS.InvalidKeyUsageException"},
+	keyring.Broken:          {http.StatusBadRequest, "KMS.InvalidCiphertextException"},
 }
 
 // knownPart turns the errors about the parts of a completion into S3's.

@@ -3,24 +3,37 @@ package s3api
 import (
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"encoding/xml"
+	"strconv"
 	"strings"
+	"unicode/utf8"
 
+	"github.com/diskport/diskport/internal/identity/iam"
 	"github.com/diskport/diskport/internal/identity/kms"
 	"github.com/diskport/diskport/internal/imports/objects"
+	"github.com/diskport/diskport/internal/imports/ssekms"
 )
 
-// Encryption checks keys of a KMS for callers.
+// Encryption checks keys of a KMS for callers. ssekms.Keys implements it.
 type Encryption interface {
-	// MayEncrypt returns the ARN of the key that a request names (an ARN, an id or an
-	// alias; empty: S3's own key of the account), if the caller may make data keys
-	// with it.
-	MayEncrypt(ctx context.Context, who kms.Caller, key string) (arn string, err error)
-	// MayDecrypt returns an error unless the caller may open data keys of a key.
-	MayDecrypt(ctx context.Context, who kms.Caller, key string) error
+	// MayEncrypt returns e with the ARN of the key that e.Key names (an ARN, an id or an
+	// alias; empty: S3's own key of the account), if the caller may make data keys with
+	// it for what e.Context says. The caller's region is the bucket's.
+	MayEncrypt(ctx context.Context, who kms.Caller, e objects.Encryption) (objects.Encryption, error)
+	// MayDecrypt returns an error unless the caller may open the data key of e.
+	MayDecrypt(ctx context.Context, who kms.Caller, e objects.Encryption) error
 }
 
-const awsKMS = "aws:kms"
+const (
+	awsKMS    = ssekms.Algorithm
+	awsDSSE   = "aws:kms:dsse"
+	sseHeader = "X-Amz-Server-Side-Encryption"
+	keyHeader = sseHeader + "-Aws-Kms-Key-Id"
+	// sseContext and sseBucketKey go with aws:kms alone.
+	sseContext   = sseHeader + "-Context"
+	sseBucketKey = sseHeader + "-Bucket-Key-Enabled"
+)
 
 // defaults is how what is put into a bucket is encrypted, if a request does not say.
 type defaults struct {
@@ -75,7 +88,7 @@ func putBucketEncryption(ctx context.Context, c *call) error {
 		return invalidArgument("a KMSMasterKeyID is not applicable if the default sse algorithm is not aws:kms or aws:kms:dsse", "SSEAlgorithm", d.Algorithm)
 	case d.Algorithm == "AES256":
 	case d.Algorithm == awsKMS && c.opts.Encryption != nil:
-	case d.Algorithm == awsKMS, d.Algorithm == "aws:kms:dsse":
+	case d.Algorithm == awsKMS, d.Algorithm == awsDSSE:
 		return notImplemented("SSEAlgorithm " + d.Algorithm)
 	default:
 		return malformedXML()
@@ -86,55 +99,109 @@ func putBucketEncryption(ctx context.Context, c *call) error {
 // encryption returns how an object that is put is to be encrypted, with a data key
 // where it is.
 func (c *call) encryption(ctx context.Context) (objects.Encryption, error) {
-	const header = "X-Amz-Server-Side-Encryption"
-	key, algorithm := c.header.Get(header+"-Aws-Kms-Key-Id"), c.header.Get(header)
-	d := defaults{Algorithm: algorithm, Key: key, BucketKey: strings.EqualFold(c.header.Get(header+"-Bucket-Key-Enabled"), "true")}
-	if algorithm == "" {
-		if key != "" {
-			return objects.Encryption{}, invalidArgument("x-amz-server-side-encryption-aws-kms-key-id requires x-amz-server-side-encryption: aws:kms", lowerName(header), "")
-		}
-		var err error
-		if d, err = c.defaultsOf(ctx); err != nil {
-			return objects.Encryption{}, err
-		}
+	d, err := c.askedEncryption(ctx)
+	if err != nil {
+		return objects.Encryption{}, err
 	}
 	switch {
-	case d.Algorithm == "AES256" && d.Key != "":
-		return objects.Encryption{}, invalidArgument("The encryption method specified is not supported with a KMS key", lowerName(header), d.Algorithm)
 	case d.Algorithm == "AES256":
 		return objects.Encryption{}, nil
 	case d.Algorithm == awsKMS && c.opts.Encryption != nil:
 		return c.keyed(ctx, d)
-	case d.Algorithm == awsKMS, d.Algorithm == "aws:kms:dsse":
-		return objects.Encryption{}, notImplemented(lowerName(header) + ": " + d.Algorithm)
+	case d.Algorithm == awsKMS, d.Algorithm == awsDSSE:
+		return objects.Encryption{}, notImplemented(lowerName(sseHeader) + ": " + d.Algorithm)
 	}
-	return objects.Encryption{}, invalidArgument("The encryption method specified is not supported", lowerName(header), d.Algorithm)
+	return objects.Encryption{}, invalidArgument("The encryption method specified is not supported", lowerName(sseHeader), d.Algorithm)
+}
+
+// askedEncryption returns what the header asks for, or what the bucket does by default.
+func (c *call) askedEncryption(ctx context.Context) (defaults, error) {
+	d := defaults{Algorithm: c.header.Get(sseHeader), Key: c.header.Get(keyHeader)}
+	for _, name := range []string{keyHeader, sseContext} {
+		if c.header.Get(name) != "" && d.Algorithm != awsKMS && d.Algorithm != awsDSSE {
+			return d, invalidArgument("Server Side Encryption with AWS KMS managed key requires HTTP header x-amz-server-side-encryption : aws:kms", lowerName(sseHeader), d.Algorithm)
+		}
+	}
+	var err error
+	if d.Algorithm == "" {
+		d, err = c.defaultsOf(ctx)
+	}
+	if text := c.header.Get(sseBucketKey); text != "" {
+		if d.BucketKey, err = strconv.ParseBool(strings.ToLower(text)); err != nil {
+			return d, invalidArgument(unknownValue(lowerName(sseBucketKey)), lowerName(sseBucketKey), text)
+		}
+	}
+	return d, err
 }
 
 // keyed makes a data key under a KMS key.
 func (c *call) keyed(ctx context.Context, d defaults) (objects.Encryption, error) {
-	arn, err := c.opts.Encryption.MayEncrypt(ctx, c.KeyUser(), d.Key)
-	if err != nil {
+	if err := c.signedForKMS(); err != nil {
 		return objects.Encryption{}, err
 	}
-	e := objects.Encryption{Algorithm: awsKMS, Key: arn, BucketKey: d.BucketKey}
-	if text := c.header.Get("X-Amz-Server-Side-Encryption-Context"); text != "" {
-		decoded, err := base64.StdEncoding.DecodeString(text)
-		if err != nil {
-			return e, invalidArgument("The header x-amz-server-side-encryption-context is not base64", "x-amz-server-side-encryption-context", text)
-		}
-		e.Context = string(decoded)
+	e := objects.Encryption{Algorithm: awsKMS, Key: d.Key, BucketKey: d.BucketKey}
+	arn := c.judge.ARN(c.bucket.Name, c.key)
+	if d.BucketKey {
+		arn = c.judge.ARN(c.bucket.Name, "")
+	}
+	given, err := c.givenContext(arn)
+	if err != nil {
+		return e, err
+	}
+	e.Context = ssekms.Context(given, arn)
+	if e, err = c.opts.Encryption.MayEncrypt(ctx, c.KeyUser().In(c.bucket.Region), e); err != nil {
+		return e, err
 	}
 	return c.opts.Objects.Encrypt(ctx, c.bucket.Account, e)
 }
 
-// mayOpen returns an error unless the caller may use the key that an object is
-// encrypted with.
-func (c *call) mayOpen(ctx context.Context, o objects.Object) error {
-	if !o.Encryption.Encrypted() || c.opts.Encryption == nil {
+// givenContext reads the encryption context that the client adds.
+func (c *call) givenContext(arn string) (given map[string]string, err error) {
+	text := c.header.Get(sseContext)
+	if text == "" {
+		return nil, nil
+	}
+	decoded, err := base64.StdEncoding.DecodeString(text)
+	if err == nil {
+		err = json.Unmarshal(decoded, &given)
+	}
+	if err != nil || !utf8.Valid(decoded) {
+		return nil, invalidArgument("The header x-amz-server-side-encryption-context shall be Base64-encoded UTF-8 string holding JSON which represents a string-string map", lowerName(sseContext), text)
+	}
+	if named, ok := given[ssekms.ARNContext]; ok && named != arn {
+		return nil, invalidArgument("The encryption context names another "+ssekms.ARNContext+" than "+arn, lowerName(sseContext), text)
+	}
+	return given, nil
+}
+
+// signedForKMS refuses requests whose senders S3 does not let use keys of a KMS.
+func (c *call) signedForKMS() error {
+	version2 := strings.HasPrefix(c.r.Header.Get("Authorization"), "AWS ") || c.r.URL.Query().Has("AWSAccessKeyId")
+	if version2 || c.Principal.Kind == iam.Anonymous {
+		return invalidArgument("Requests specifying Server Side Encryption with AWS KMS managed keys require AWS Signature Version 4.", "Authorization", "null")
+	}
+	return nil
+}
+
+// mayOpen returns an error unless the caller may use the key that something is encrypted
+// with.
+func (c *call) mayOpen(ctx context.Context, e objects.Encryption) error {
+	if !e.Encrypted() || c.opts.Encryption == nil {
 		return nil // without a KMS, opening it says so
 	}
-	return c.opts.Encryption.MayDecrypt(ctx, c.KeyUser(), o.Encryption.Key)
+	if err := c.signedForKMS(); err != nil {
+		return err
+	}
+	return c.opts.Encryption.MayDecrypt(ctx, c.KeyUser(), e)
+}
+
+// showMadeEncryption is showEncryption for what a request has just begun or made: it says
+// the context that the client has given, too.
+func (c *call) showMadeEncryption(e objects.Encryption) {
+	showEncryption(c.w.Header(), e)
+	if given := c.header.Get(sseContext); given != "" && e.Encrypted() {
+		c.w.Header().Set(sseContext, given)
+	}
 }
 
 func lowerName(header string) string { return strings.ToLower(header) }

@@ -236,7 +236,8 @@ func (c *call) storeForm(ctx context.Context, f *form) error {
 	if b.sum, _, err = declaredChecksum(c.header); err != nil {
 		return err
 	}
-	if p.Piece, err = c.write(ctx, b, p.Encryption, ""); err != nil {
+	also := b.algorithm()
+	if p.Piece, err = c.write(ctx, b, p.Encryption, also); err != nil {
 		return err
 	}
 	if p.Piece.Size < f.policy.least {
@@ -245,7 +246,7 @@ func (c *call) storeForm(ctx context.Context, f *form) error {
 			element{"ProposedSize", strconv.FormatInt(p.Piece.Size, 10)}, element{"MinSizeAllowed", strconv.FormatInt(f.policy.least, 10)})
 	}
 	b.size = p.Piece.Size
-	if p.Checksum, err = b.check(p.Piece, ""); err != nil {
+	if p.Checksum, err = b.check(p.Piece, also); err != nil {
 		c.opts.Objects.Drop(p.Piece)
 		return err
 	}
@@ -261,7 +262,7 @@ func (c *call) answerForm(fields map[string]string, o objects.Object) error {
 	h := c.w.Header()
 	h.Set("Etag", quoted(o.ETag))
 	h.Set("Location", c.location())
-	showEncryption(h, o.Encryption)
+	c.showMadeEncryption(o.Encryption)
 	c.showMade(o)
 	redirect := fields["success_action_redirect"]
 	if redirect == "" {

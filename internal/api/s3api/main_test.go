@@ -26,11 +26,14 @@ import (
 	"github.com/diskport/diskport/internal/api/awshttp"
 	"github.com/diskport/diskport/internal/api/awshttp/wiretest"
 	"github.com/diskport/diskport/internal/identity/iam"
+	"github.com/diskport/diskport/internal/identity/kms"
 	"github.com/diskport/diskport/internal/identity/secret"
 	"github.com/diskport/diskport/internal/identity/sigv4"
 	"github.com/diskport/diskport/internal/imports/objects"
+	"github.com/diskport/diskport/internal/imports/ssekms"
 	"github.com/diskport/diskport/internal/metadb"
 	"github.com/diskport/diskport/internal/store/blobdir"
+	"github.com/diskport/diskport/internal/store/keyring"
 )
 
 const (
@@ -45,6 +48,8 @@ const (
 var shared struct {
 	objects     *objects.Service
 	iam         *iam.Service
+	kms         *kms.Service
+	dir         string // with the database and the files of pieces
 	edge        *Edge
 	http, https *httptest.Server
 	log         lockedBuffer
@@ -110,9 +115,12 @@ func openShared(ctx context.Context, dir string) (closed func() error, err error
 			return nil, err
 		}
 	}
-	shared.objects = objects.New(objects.Options{Store: db.Objects(), Files: files, Aside: files})
+	shared.dir = dir
+	shared.kms = kms.New(kms.Options{Store: db.KMS(), Wrapper: master, Principals: shared.iam})
+	keys := ssekms.Keys{KMS: keyring.Embedded{Service: shared.kms}}
+	shared.objects = objects.New(objects.Options{Store: db.Objects(), Files: files, Aside: files, Keys: keys})
 	shared.edge = New(Options{
-		Objects: shared.objects, Keys: shared.iam, Principals: shared.iam, Regions: wiretest.Regions(region), Domain: domain,
+		Objects: shared.objects, Keys: shared.iam, Principals: shared.iam, Encryption: keys, Regions: wiretest.Regions(region), Domain: domain,
 		Log: slog.New(slog.NewTextHandler(&shared.log, nil)),
 	})
 	front := frontOf(shared.edge, false)

@@ -32,8 +32,10 @@ func (c *call) checkHeaders(op operation) error {
 		}
 		value := c.header.Get(name)
 		switch {
-		case strings.HasPrefix(name, "X-Amz-Server-Side-Encryption-Customer-"), strings.HasPrefix(name, "X-Amz-Copy-Source-Server-Side-Encryption-Customer-"):
+		case strings.HasPrefix(name, sseHeader+"-Customer-"), strings.HasPrefix(name, "X-Amz-Copy-Source-Server-Side-Encryption-Customer-"):
 			return notImplemented("server-side encryption with keys that the customer provides (SSE-C)")
+		case strings.HasPrefix(name, sseHeader) && op.ignoresEncryption():
+			return invalidArgument(lowerName(name)+" header is not supported for this operation.", lowerName(name), value)
 		case strings.HasPrefix(name, "X-Amz-Object-Lock-"),
 			name == "X-Amz-Bucket-Object-Lock-Enabled" && !strings.EqualFold(value, "false"),
 			name == "X-Amz-Website-Redirect-Location", name == "X-Amz-Write-Offset-Bytes", name == "X-Amz-Mfa":

@@ -1,8 +1,10 @@
 package s3api
 
 import (
+	"cmp"
 	"context"
 	"encoding/xml"
+	"errors"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -32,7 +34,7 @@ func createMultipartUpload(ctx context.Context, c *call) error {
 		return err
 	}
 	h := c.w.Header()
-	showEncryption(h, u.Encryption)
+	c.showMadeEncryption(u.Encryption)
 	if u.Algorithm != "" {
 		h.Set("X-Amz-Checksum-Algorithm", string(u.Algorithm))
 		h.Set("X-Amz-Checksum-Type", string(u.ChecksumType))
@@ -40,13 +42,17 @@ func createMultipartUpload(ctx context.Context, c *call) error {
 	return c.answer(createUploadOut{Bucket: c.bucket.Name, Key: c.key, UploadId: u.ID})
 }
 
-// upload returns the upload that is addressed, and the number of the part.
+// upload returns the upload that is addressed, and the number of the part. Who may not
+// open its data key may not add to it either, as at AWS.
 func (c *call) upload(ctx context.Context) (objects.Upload, int, error) {
 	number, err := partNumber(c.query.Get("partNumber"))
 	if err != nil {
 		return objects.Upload{}, 0, err
 	}
 	u, err := c.opts.Objects.Upload(ctx, c.bucket.Name, c.key, c.query.Get("uploadId"))
+	if err == nil {
+		err = c.mayOpen(ctx, u.Encryption)
+	}
 	return u, number, err
 }
 
@@ -62,11 +68,12 @@ func uploadPart(ctx context.Context, c *call) error {
 	if b.sum.Algorithm != "" && u.Algorithm != "" && b.sum.Algorithm != u.Algorithm {
 		return invalidRequest("Checksum Type mismatch occurred, expected checksum Type: " + lower(u.Algorithm) + ", actual checksum Type: " + lower(b.sum.Algorithm))
 	}
+	also := cmp.Or(u.Algorithm, b.algorithm())
 	put := objects.PartPut{Bucket: c.bucket.Name, Key: c.key, Upload: u.ID, Number: number}
-	if put.Piece, err = c.write(ctx, b, u.Encryption, u.Algorithm); err != nil {
+	if put.Piece, err = c.write(ctx, b, u.Encryption, also); err != nil {
 		return err
 	}
-	if put.Checksum, err = b.check(put.Piece, u.Algorithm); err != nil {
+	if put.Checksum, err = b.check(put.Piece, also); err != nil {
 		c.opts.Objects.Drop(put.Piece)
 		return err
 	}
@@ -124,16 +131,15 @@ func (c *call) copyPart(ctx context.Context, u objects.Upload, number int, src o
 			Bucket: u.Bucket, Key: u.Key, Upload: u.ID, Number: number, Source: src, Off: s.off, Len: s.n,
 		})
 	}
-	var sums []objects.Algorithm
-	if u.Algorithm != "" {
-		sums = append(sums, u.Algorithm)
+	if err := c.mayOpen(ctx, src.Encryption); err != nil {
+		return objects.Part{}, err
 	}
-	piece, err := c.rewrite(ctx, src, s, u.Encryption, sums...)
+	piece, err := c.rewrite(ctx, src, s, u.Encryption, u.PartAlgorithm())
 	if err != nil {
 		return objects.Part{}, err
 	}
 	return c.opts.Objects.PutPart(ctx, objects.PartPut{
-		Bucket: u.Bucket, Key: u.Key, Upload: u.ID, Number: number, Piece: piece, Checksum: piece.Checksum(u.Algorithm),
+		Bucket: u.Bucket, Key: u.Key, Upload: u.ID, Number: number, Piece: piece, Checksum: piece.Checksum(u.PartAlgorithm()),
 	})
 }
 
@@ -176,6 +182,9 @@ func completeMultipartUpload(ctx context.Context, c *call) error {
 	if done.Checksum, err = completeChecksum(c.header); err != nil {
 		return err
 	}
+	if err := c.mayComplete(ctx, done.Upload); err != nil {
+		return err
+	}
 	o, err := c.opts.Objects.CompleteUpload(ctx, done)
 	if err != nil {
 		return c.unmet(err)
@@ -185,6 +194,19 @@ func completeMultipartUpload(ctx context.Context, c *call) error {
 	sum := checksumElements(o.Checksum)
 	sum.ChecksumType = string(o.Checksum.Type)
 	return c.answer(completeOut{Location: c.location(), Bucket: o.Bucket, Key: o.Key, ETag: quoted(o.ETag), checksumXML: sum})
+}
+
+// mayComplete returns an error unless the caller may open the data key of an upload. One
+// that is complete already is answered as before.
+func (c *call) mayComplete(ctx context.Context, id string) error {
+	u, err := c.opts.Objects.Upload(ctx, c.bucket.Name, c.key, id)
+	if errors.Is(err, objects.ErrNoSuchUpload) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return c.mayOpen(ctx, u.Encryption)
 }
 
 // completeChecksum reads the checksum that the whole object must have: that of an
@@ -267,6 +289,9 @@ func listParts(ctx context.Context, c *call) error {
 	}
 	u, err := c.opts.Objects.Upload(ctx, c.bucket.Name, c.key, c.query.Get("uploadId"))
 	if err != nil {
+		return err
+	}
+	if err := c.mayOpen(ctx, u.Encryption); err != nil {
 		return err
 	}
 	found, err := c.opts.Objects.UploadParts(ctx, c.bucket.Name, c.key, u.ID, after, limit+1)

@@ -235,3 +235,36 @@ func TestUploadsExpire(t *testing.T) {
 	refused(c.ListParts(ctx, &s3.ListPartsInput{Bucket: b, Key: old, UploadId: id}))(t, "NoSuchUpload")
 	must(c.ListParts(ctx, &s3.ListPartsInput{Bucket: b, Key: kept, UploadId: keptID}))(t)
 }
+
+// TestDefaultChecksum: what comes without a checksum gets one, as at AWS.
+func TestDefaultChecksum(t *testing.T) {
+	b, ctx := bucketOf(t), t.Context()
+	// The SDK would give one.
+	c := ownerA.client(func(o *s3.Options) { o.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenRequired })
+	const nines = "rosUhgp5mIg=" // of 123456789, as the catalogue of CRCs has it
+	digits := strings.NewReader("123456789")
+	made := must(c.PutObject(ctx, &s3.PutObjectInput{Bucket: b, Key: aws.String("k"), Body: digits}))(t)
+	if aws.ToString(made.ChecksumCRC64NVME) != nines || made.ChecksumType != "FULL_OBJECT" {
+		t.Errorf("put: %q, %s", aws.ToString(made.ChecksumCRC64NVME), made.ChecksumType)
+	}
+	upload := func(key string, part *s3.UploadPartInput) *s3.CompleteMultipartUploadOutput {
+		u := must(c.CreateMultipartUpload(ctx, &s3.CreateMultipartUploadInput{Bucket: b, Key: &key}))(t)
+		part.Bucket, part.Key, part.UploadId, part.PartNumber, part.Body = b, &key, u.UploadId, aws.Int32(1), strings.NewReader("123456789")
+		one := must(c.UploadPart(ctx, part))(t)
+		return must(c.CompleteMultipartUpload(ctx, &s3.CompleteMultipartUploadInput{Bucket: b, Key: &key, UploadId: u.UploadId, MultipartUpload: &types.CompletedMultipartUpload{
+			Parts: []types.CompletedPart{{PartNumber: aws.Int32(1), ETag: one.ETag, ChecksumCRC32: one.ChecksumCRC32}},
+		}}))(t)
+	}
+	if done := upload("u", &s3.UploadPartInput{}); aws.ToString(done.ChecksumCRC64NVME) != nines || done.ChecksumType != "FULL_OBJECT" {
+		t.Errorf("upload: %+v", done)
+	}
+	if done := upload("v", &s3.UploadPartInput{ChecksumAlgorithm: types.ChecksumAlgorithmCrc32}); done.ChecksumCRC64NVME != nil || done.ChecksumType != "" {
+		t.Errorf("an upload whose parts have another: %+v", done)
+	}
+	for _, key := range []string{"k", "u"} {
+		head := must(c.HeadObject(ctx, &s3.HeadObjectInput{Bucket: b, Key: &key, ChecksumMode: "ENABLED"}))(t)
+		if aws.ToString(head.ChecksumCRC64NVME) != nines {
+			t.Errorf("%s: %q", key, aws.ToString(head.ChecksumCRC64NVME))
+		}
+	}
+}

@@ -171,3 +171,15 @@ func TestRefusalsSayWhy(t *testing.T) {
 		t.Errorf("another owner is expected: %d %s", res.StatusCode, body)
 	}
 }
+
+// TestWhoIsToldThatAnObjectIsMissing: who may list the keys that begin like its own.
+func TestWhoIsToldThatAnObjectIsMissing(t *testing.T) {
+	b := bucketOf(t)
+	reader := user(t, "told-of-missing", `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:GetObject","Resource":"*"},
+		{"Effect":"Allow","Action":"s3:ListBucket","Resource":"*","Condition":{"StringLike":{"s3:prefix":"open/*"}}}]}`)
+	for key, want := range map[string]int{"open/none": 404, "closed/none": 403} {
+		if res, body := reader.ask(t, "GET", "/"+*b+"/"+key, ""); res.StatusCode != want {
+			t.Errorf("%s: %s, want %d", key, body, want)
+		}
+	}
+}

@@ -16,7 +16,7 @@ func getObject(ctx context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
-	if err := c.mayOpen(ctx, c.object); err != nil {
+	if err := c.mayOpen(ctx, c.object.Encryption); err != nil {
 		return err
 	}
 	r, err := c.opts.Objects.Open(ctx, c.object)
@@ -38,11 +38,18 @@ func getObject(ctx context.Context, c *call) error {
 
 func headObject(ctx context.Context, c *call) error {
 	s, err := c.present(ctx)
+	if err == nil && c.wantsChecksum() {
+		err = c.mayOpen(ctx, c.object.Encryption) // that of an encrypted object is for those who may read it
+	}
 	if err != nil {
 		return err
 	}
 	c.begin(s)
 	return nil
+}
+
+func (c *call) wantsChecksum() bool {
+	return strings.EqualFold(c.header.Get("X-Amz-Checksum-Mode"), "ENABLED")
 }
 
 // present decides what of an object is to be sent, and sets the headers that say
@@ -73,7 +80,7 @@ func (c *call) present(ctx context.Context) (span, error) {
 	if n := len(o.Tags); n > 0 {
 		h.Set("X-Amz-Tagging-Count", strconv.Itoa(n))
 	}
-	if strings.EqualFold(c.header.Get("X-Amz-Checksum-Mode"), "ENABLED") && (!part || o.Parts <= 1) {
+	if c.wantsChecksum() && (!part || o.Parts <= 1) {
 		showChecksum(h, o.Checksum)
 	}
 	return s, c.override(h)
@@ -146,7 +153,7 @@ func (c *call) numbered(ctx context.Context) (span, bool, error) {
 				s.off += p.Size
 			} else if p.Number == number {
 				s.n, found = p.Size, true
-				if strings.EqualFold(c.header.Get("X-Amz-Checksum-Mode"), "ENABLED") {
+				if c.wantsChecksum() {
 					showChecksum(c.w.Header(), p.Checksum)
 				}
 			}

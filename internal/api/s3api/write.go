@@ -67,10 +67,11 @@ func (c *call) early(ctx context.Context, cond objects.Conditions) error {
 
 // store writes a body and makes it an object.
 func (c *call) store(ctx context.Context, p objects.Put, b *content) (err error) {
-	if p.Piece, err = c.write(ctx, b, p.Encryption, ""); err != nil {
+	also := b.algorithm()
+	if p.Piece, err = c.write(ctx, b, p.Encryption, also); err != nil {
 		return err
 	}
-	if p.Checksum, err = b.check(p.Piece, ""); err != nil {
+	if p.Checksum, err = b.check(p.Piece, also); err != nil {
 		c.opts.Objects.Drop(p.Piece)
 		return err
 	}
@@ -80,7 +81,7 @@ func (c *call) store(ctx context.Context, p objects.Put, b *content) (err error)
 	}
 	h := c.w.Header()
 	h.Set("Etag", quoted(o.ETag))
-	showEncryption(h, o.Encryption)
+	c.showMadeEncryption(o.Encryption)
 	showChecksum(h, o.Checksum)
 	c.showMade(o)
 	return c.done(http.StatusOK)
@@ -271,7 +272,7 @@ func copyObject(ctx context.Context, c *call) error {
 	}
 	if replace {
 		p.Metadata = given.Metadata
-	} else if c.sameObject(src) && given.Encryption.Algorithm == src.Encryption.Algorithm && c.query.Get("versionId") == "" && !c.sourceNamesVersion() {
+	} else if c.sameObject(src) && c.header.Get(sseHeader) == "" && given.Encryption.Key == src.Encryption.Key && c.query.Get("versionId") == "" && !c.sourceNamesVersion() {
 		return invalidRequest("This copy request is illegal because it is trying to copy an object to itself without changing the object's metadata, storage class, website redirect location or encryption attributes.")
 	}
 	if replace, err = c.directive("X-Amz-Tagging-Directive"); err != nil {
@@ -291,11 +292,10 @@ func copyObject(ctx context.Context, c *call) error {
 	if err != nil {
 		return c.unmet(err)
 	}
-	h := c.w.Header()
-	showEncryption(h, o.Encryption)
+	c.showMadeEncryption(o.Encryption)
 	c.showMade(o)
 	if c.sourceVersioned {
-		h.Set("X-Amz-Copy-Source-Version-Id", src.Version)
+		c.w.Header().Set("X-Amz-Copy-Source-Version-Id", src.Version)
 	}
 	sum := checksumElements(o.Checksum)
 	sum.ChecksumType = string(o.Checksum.Type)
@@ -321,6 +321,9 @@ func (c *call) directive(name string) (replace bool, err error) {
 // copied makes a copy: by reference, unless it is to be encrypted in another way.
 func (c *call) copied(ctx context.Context, p objects.Copy, e objects.Encryption, algorithm objects.Algorithm) (objects.Object, error) {
 	src := p.Source
+	if err := c.mayOpen(ctx, src.Encryption); err != nil {
+		return objects.Object{}, err
+	}
 	if algorithm != "" && (src.Checksum.Algorithm != algorithm || src.Checksum.Type != objects.FullObject) {
 		hashed, err := c.opts.Objects.Hash(ctx, src, 0, src.Size, algorithm)
 		if err != nil {
@@ -340,11 +343,9 @@ func (c *call) copied(ctx context.Context, p objects.Copy, e objects.Encryption,
 	})
 }
 
-// rewrite stores a range of an object anew, encrypted as e says.
+// rewrite stores a range of an object anew, encrypted as e says. That the caller may open
+// both has been checked.
 func (c *call) rewrite(ctx context.Context, src objects.Object, s span, e objects.Encryption, sums ...objects.Algorithm) (objects.Piece, error) {
-	if err := c.mayOpen(ctx, src); err != nil {
-		return objects.Piece{}, err
-	}
 	r, err := c.opts.Objects.Open(ctx, src)
 	if err != nil {
 		return objects.Piece{}, err

@@ -2,7 +2,6 @@ package kms
 
 import (
 	"context"
-	"slices"
 	"strings"
 )
 
@@ -100,20 +99,6 @@ func (s *Service) DeleteAlias(ctx context.Context, a Alias) error {
 		return err
 	}
 	return s.opts.Store.DeleteAlias(ctx, a)
-}
-
-// Aliases returns the aliases of an account and region, sorted by name. The alias
-// for EBS is always listed; until its key is made it has no target.
-func (s *Service) Aliases(ctx context.Context, account, region string) ([]Alias, error) {
-	list, err := s.opts.Store.Aliases(ctx, account, region)
-	if err != nil {
-		return nil, err
-	}
-	at, made := slices.BinarySearchFunc(list, EBSAlias, func(a Alias, name string) int { return strings.Compare(a.Name, name) })
-	if !made {
-		list = slices.Insert(list, at, Alias{Account: account, Region: region, Name: EBSAlias})
-	}
-	return list, nil
 }
 
 // AliasesOf returns the aliases of one key, sorted by name.

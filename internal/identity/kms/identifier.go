@@ -17,9 +17,6 @@ var (
 // ManagedPrefix is the prefix of aliases that only the service may create.
 const ManagedPrefix = "alias/aws/"
 
-// EBSAlias is the alias of the key that EBS encrypts with by default.
-const EBSAlias = "alias/aws/ebs"
-
 // Identifier is how a client names a key: a key id, an alias name, or the ARN of
 // either. A key id or alias name has neither account nor region.
 type Identifier struct {

@@ -337,6 +337,23 @@ func TestIdentifiersThatNameNoKey(t *testing.T) {
 	refused(t, "alias for an action that takes none", err, kms.ErrNotFound)
 }
 
+// TestManagedKeysBelongToTheirServices: each can be used through its own service alone.
+func TestManagedKeysBelongToTheirServices(t *testing.T) {
+	b, ctx := open(t), t.Context()
+	for alias, own := range map[string]string{kms.EBSAlias: "ec2", kms.S3Alias: "s3"} {
+		for _, service := range []string{"ec2", "s3"} {
+			who := user(t, account, "")
+			who.Region = "us-east-1"
+			got, err := b.Open(ctx, who.Through(service), kms.Ask{Action: "kms:GenerateDataKey", Key: alias})
+			if service != own {
+				refused(t, alias+" through "+service, err, kms.ErrDenied)
+			} else if err != nil || got.Key.Manager != kms.AWS {
+				t.Errorf("%s through %s: %+v, %v", alias, service, got.Key, err)
+			}
+		}
+	}
+}
+
 func TestManagedKeyIsMadeOnce(t *testing.T) {
 	b, ctx := open(t), t.Context()
 	c := user(t, account, "")

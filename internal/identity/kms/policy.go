@@ -22,17 +22,6 @@ func defaultPolicy(r Ref) string {
 		`"Principal":{"AWS":"arn:%s:iam::%s:root"},"Action":"kms:*","Resource":"*"}]}`, awsid.Partition(r.Region), r.Account)
 }
 
-// managedPolicy lets everybody in the account use the key through EBS, and in no
-// other way.
-func managedPolicy(r Ref) string {
-	return fmt.Sprintf(`{"Version":"2012-10-17","Id":"auto-ebs-2","Statement":[`+
-		`{"Sid":"Allow access through EBS for all principals in the account that are authorized to use EBS","Effect":"Allow","Principal":{"AWS":"*"},`+
-		`"Action":["kms:Encrypt","kms:Decrypt","kms:ReEncrypt*","kms:GenerateDataKey*","kms:CreateGrant","kms:DescribeKey"],"Resource":"*",`+
-		`"Condition":{"StringEquals":{"kms:ViaService":"ec2.%s.amazonaws.com","kms:CallerAccount":"%s"}}},`+
-		`{"Sid":"Allow direct access to key metadata to the account","Effect":"Allow","Principal":{"AWS":"arn:%s:iam::%[2]s:root"},`+
-		`"Action":["kms:Describe*","kms:Get*","kms:List*","kms:RevokeGrant"],"Resource":"*"}]}`, r.Region, r.Account, awsid.Partition(r.Region))
-}
-
 // KeyPolicy is a policy to be set on a key.
 type KeyPolicy struct {
 	Document string

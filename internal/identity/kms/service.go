@@ -4,14 +4,12 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"maps"
 	"time"
 
 	"github.com/google/uuid"
 
-	"github.com/diskport/diskport/internal/awsid"
 	"github.com/diskport/diskport/internal/identity/iam"
 	"github.com/diskport/diskport/internal/identity/policy"
 	"github.com/diskport/diskport/internal/identity/secret"
@@ -79,6 +77,19 @@ func (c Caller) In(region string) Caller {
 	return Caller{c.Principal, region, with}
 }
 
+// Through returns the caller as one whose request comes through a service of AWS, such as
+// "ec2": key policies ask about that.
+func (c Caller) Through(service string) Caller {
+	with := maps.Clone(c.Context)
+	if with == nil {
+		with = policy.Context{}
+	}
+	with.Set("kms:ViaService", service+"."+c.Region+".amazonaws.com")
+	with.Set("aws:ViaAWSService", "true")
+	c.Context = with
+	return c
+}
+
 // now returns the time in the precision that stores keep.
 func (s *Service) now() time.Time { return s.opts.Now().UTC().Truncate(time.Microsecond) }
 
@@ -125,17 +136,18 @@ func (s *Service) find(ctx context.Context, account, region, identifier string) 
 // such key.
 func wrongRegion(region string) error { return failed(ErrNotFound, "Invalid arn %.64s", region) }
 
-// target returns the key behind an alias. The managed key for EBS is made when its
-// own account first asks for it.
+// target returns the key behind an alias. A managed key is made when its own
+// account first asks for it.
 func (s *Service) target(ctx context.Context, a Alias, asking string) (Ref, error) {
 	found, err := s.opts.Store.Aliases(ctx, a.Account, a.Region, a.Name)
-	switch {
-	case err != nil:
+	if err != nil {
 		return Ref{}, err
-	case len(found) > 0:
+	}
+	if len(found) > 0 {
 		return found[0].Key(), nil
-	case a.Name == EBSAlias && a.Account == asking:
-		return s.makeManaged(ctx, a)
+	}
+	if m, ok := managedBy(a.Name); ok && a.Account == asking {
+		return s.makeManaged(ctx, m, a)
 	}
 	return Ref{}, NoAlias(a)
 }
@@ -187,30 +199,4 @@ func (s *Service) Purge(ctx context.Context) (int, error) {
 		return n, fmt.Errorf("kms: purging keys: %w", err)
 	}
 	return n, nil
-}
-
-// makeManaged makes the AWS managed key for EBS, unless another request makes it at
-// the same time.
-func (s *Service) makeManaged(ctx context.Context, a Alias) (Ref, error) {
-	if !awsid.IsRegion(a.Region) {
-		return Ref{}, fmt.Errorf("kms: %q is no region", a.Region)
-	}
-	k := s.newKey(Ref{a.Account, a.Region, s.newID(false)}, KeySpec{Spec: Symmetric, Usage: EncryptDecrypt, Origin: FromKMS})
-	k.Manager = AWS
-	k.rotateEvery(usualPeriod, k.Created)
-	k.Description = "Default key that protects my EBS volumes when no other key is defined"
-	k.Policy = managedPolicy(k.Ref)
-	a.Target, a.Created, a.Updated = k.ID, k.Created, k.Created
-	err := s.opts.Store.CreateKey(ctx, k, a)
-	if errors.Is(err, ErrExists) {
-		found, err := s.opts.Store.Aliases(ctx, a.Account, a.Region, a.Name)
-		if err == nil && len(found) == 0 {
-			err = NoAlias(a)
-		}
-		if err != nil {
-			return Ref{}, err
-		}
-		return found[0].Key(), nil
-	}
-	return k.Ref, err
 }

@@ -36,7 +36,7 @@ func serviceRole(ctx context.Context, roles Roles, home awsid.Home, name string)
 }
 
 // mayRead checks that the service role can be assumed, and that it and the caller
-// may read the object: *RoleError, *ObjectError. Nothing is remembered between
+// may read the object, and the role decrypt it: *RoleError, *ObjectError. Nothing is remembered between
 // calls: clients create the role seconds before, and repeat the call until it
 // works. A file that was handed over inside the process, or an object that a
 // presigned Url opens, needs neither.
@@ -57,5 +57,9 @@ func (s *Service) mayRead(ctx context.Context, req Request, loc source.Location)
 			return err
 		}
 	}
-	return nil
+	err = s.Sources.MayDecrypt(ctx, role, loc, req.Origin.Context())
+	if errors.Is(err, source.ErrNoAccess) {
+		return &RoleError{req.RoleName, err} // as at AWS
+	}
+	return err
 }

@@ -55,6 +55,7 @@ var causes = []cause{
 	{is(source.ErrChanged, "ClientError: The source object changed while it was imported", "source-changed", "import it again, and leave it alone until the task has ended"), true},
 	{is(source.ErrNotFound, noAccess("404 Not Found"), "source-missing", ""), true},
 	{is(source.ErrNoAccess, noAccess("403 Forbidden"), "source-forbidden", "give the service role s3:GetObject on the object"), true},
+	{is(source.ErrKey, noAccess("400 Bad Request"), "source-key", "enable the KMS key that the object is encrypted under, then import again"), true},
 	{is(source.ErrRole, noAccess("403 Forbidden"), "role-not-assumable", "let the service assume the role at the S3 that the image is in, for as long as the import takes"), true},
 	{is(space.ErrFull, "ServerError: no space left to store the disk", "store-full", "free space in the data directory, or delete snapshots and run diskport gc, then import again"), true},
 	{is(source.ErrOrphaned, "ClientError: The program that handed the file over has ended", "handover-gone", "run the import again"), true},

@@ -24,6 +24,7 @@ func TestFailuresOfWhatIsAround(t *testing.T) {
 		{source.ErrChanged, "source-changed", true},
 		{source.ErrNotFound, "source-missing", true},
 		{source.ErrNoAccess, "source-forbidden", true},
+		{fmt.Errorf("%w: %w", source.ErrKey, &keyring.Error{Reason: keyring.Disabled}), "source-key", true},
 		{&space.FullError{}, "store-full", true}, // after it waited
 	} {
 		t.Run(tt.reason, func(t *testing.T) {

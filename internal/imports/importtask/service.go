@@ -63,6 +63,9 @@ type Sources interface {
 	Resolve(ctx context.Context, req source.Request) (source.Location, error)
 	// MayRead fails with source.ErrNoAccess unless policies let who read the object.
 	MayRead(ctx context.Context, who iam.Principal, loc source.Location, with policy.Context) error
+	// MayDecrypt fails with source.ErrNoAccess unless who may use the key under which the
+	// object is encrypted, if it is.
+	MayDecrypt(ctx context.Context, who iam.Principal, loc source.Location, with policy.Context) error
 	// Pin keeps the object as it is, or at least recognisable, until Release.
 	Pin(ctx context.Context, id string, loc source.Location) (source.Pin, error)
 	Releaser

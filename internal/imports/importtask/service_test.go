@@ -46,6 +46,14 @@ func (*sources) MayRead(ctx context.Context, who iam.Principal, l source.Locatio
 	return err
 }
 
+// MayDecrypt: only root may, of what is encrypted.
+func (*sources) MayDecrypt(_ context.Context, who iam.Principal, l source.Location, _ policy.Context) error {
+	if l.Key == "encrypted" && who.Kind != iam.Root {
+		return source.ErrNoAccess
+	}
+	return nil
+}
+
 func (s *sources) Pin(_ context.Context, id string, l source.Location) (source.Pin, error) {
 	if l.Key == "missing" {
 		return source.Pin{}, source.ErrNotFound
@@ -127,6 +135,7 @@ func TestImportRefuses(t *testing.T) {
 		{"a role that can't be looked up now", func(r *importtask.Request) { r.RoleName = "unreadable" }, func(err error) bool { return errors.Is(err, errPlanted) && !errors.As(err, &role) }},
 		{"an object that the role may not read", func(r *importtask.Request) { r.Bucket = "others" }, func(err error) bool { return errors.As(err, &object) }},
 		{"an object that the caller may not read", func(r *importtask.Request) { r.Caller.Kind = iam.User }, func(err error) bool { return errors.As(err, &object) }},
+		{"an object that the role may not decrypt", func(r *importtask.Request) { r.Key = "encrypted" }, func(err error) bool { return errors.As(err, &role) }},
 		{"an object that is not there", func(r *importtask.Request) { r.Key = "missing" }, func(err error) bool { return errors.As(err, &object) }},
 		{"another machine's address", func(r *importtask.Request) { r.Bucket, r.Key, r.URL = "", "", "http://169.254.169.254/x/y" }, func(err error) bool { return errors.Is(err, source.ErrLocation) }},
 	} {

@@ -25,7 +25,7 @@ type Assembled struct {
 // the transaction. *PartError, ErrPartOrder, *SmallPartError, ErrTooLarge, *SizeError,
 // ErrChecksum, *ChecksumTypeError.
 func Assemble(c Completion, u Upload, uploaded []Part) (Assembled, error) {
-	// Of an upload without a checksum, S3 computes a full one.
+	// An upload without a checksum gets a full one.
 	if kind := cmp.Or(u.ChecksumType, FullObject); c.Checksum.Type != "" && c.Checksum.Type != kind {
 		return Assembled{}, &ChecksumTypeError{kind}
 	}
@@ -90,10 +90,14 @@ func compositeETag(parts []Part) string {
 	return fmt.Sprintf("%x-%d", sum.Sum(nil), len(parts))
 }
 
-// assembleChecksum returns the checksum of an object of parts.
+// assembleChecksum returns the checksum of an object of parts. It has none if the client
+// asked for none and gave those of parts by another algorithm than the default.
 func assembleChecksum(u Upload, parts []Part) (Checksum, error) {
 	if u.Algorithm == "" {
-		return Checksum{}, nil
+		if slices.ContainsFunc(parts, func(p Part) bool { return p.Checksum.Algorithm != DefaultChecksum }) {
+			return Checksum{}, nil
+		}
+		u.Algorithm, u.ChecksumType = DefaultChecksum, FullObject
 	}
 	var whole digest
 	sum := u.Algorithm.newHash()

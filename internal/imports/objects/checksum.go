@@ -23,6 +23,10 @@ const (
 	SHA256    Algorithm = "SHA256"
 )
 
+// DefaultChecksum is the algorithm of the checksum that an object gets whose client gives
+// none, as at AWS.
+const DefaultChecksum = CRC64NVME
+
 // ChecksumType says what a checksum was computed over. Its text is stored.
 type ChecksumType string
 

@@ -13,6 +13,7 @@
 //	NewPiece … Finish   a file is durable, and has only a row of its own      piece.go
 //	Put, PutPart        one transaction names it; the answer comes after it
 //	Open                reads the pieces of a content at random               reader.go
+//	Encrypt             the pieces of an object under a data key of its own   encrypt.go, chunk.go
 //	Sweep               frees the files that nothing names any more           sweep.go
 //
 // The order is that of the block store: the row of a piece is committed before the first

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/aes"
 	"crypto/cipher"
-	"encoding/binary"
 	"errors"
 	"fmt"
 )
@@ -15,7 +14,7 @@ type DataKeys interface {
 	// NewDataKey returns a fresh key of 32 bytes as it is, and wrapped under the KMS key
 	// that e names, bound to the context of e.
 	NewDataKey(ctx context.Context, account string, e Encryption) (key, wrapped []byte, err error)
-	// OpenDataKey unwraps e.DataKey.
+	// OpenDataKey unwraps e.DataKey. The key belongs to the caller, who overwrites it.
 	OpenDataKey(ctx context.Context, account string, e Encryption) (key []byte, err error)
 }
 
@@ -38,7 +37,7 @@ func (s *Service) Encrypt(ctx context.Context, account string, e Encryption) (En
 }
 
 // cipherOf returns the cipher under a data key.
-func (s *Service) cipherOf(ctx context.Context, account string, e Encryption) (cipher.Block, error) {
+func (s *Service) cipherOf(ctx context.Context, account string, e Encryption) (cipher.AEAD, error) {
 	if s.opts.Keys == nil {
 		return nil, fmt.Errorf("no KMS is there to open the data key: %w", ErrKeyNeeded)
 	}
@@ -46,23 +45,13 @@ func (s *Service) cipherOf(ctx context.Context, account string, e Encryption) (c
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrKeyNeeded, err)
 	}
+	defer clear(key)
 	if len(key) != 32 {
 		return nil, fmt.Errorf("a data key of %d bytes: %w", len(key), errors.ErrUnsupported)
 	}
-	return aes.NewCipher(key)
-}
-
-// streamAt returns the key stream of a piece from an offset on: AES in counter mode. The
-// upper half of the counter is the number of the piece, which is never used again, the
-// lower half the number of the block of 16 bytes.
-func streamAt(block cipher.Block, id PieceID, off int64) cipher.Stream {
-	var counter [aes.BlockSize]byte
-	binary.BigEndian.PutUint64(counter[:8], uint64(id))
-	binary.BigEndian.PutUint64(counter[8:], uint64(off/aes.BlockSize))
-	stream := cipher.NewCTR(block, counter[:])
-	if skip := off % aes.BlockSize; skip > 0 {
-		var unused [aes.BlockSize]byte
-		stream.XORKeyStream(unused[:skip], unused[:skip])
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return nil, err
 	}
-	return stream
+	return cipher.NewGCM(block)
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/cipher"
+	"crypto/rand"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -21,11 +22,18 @@ type Piece struct {
 	MD5    [16]byte
 	Digest map[Algorithm][]byte // of the algorithms that were asked for
 
-	dataKey []byte // wrapped, that it is encrypted with
+	dataKey []byte   // wrapped, that it is encrypted with
+	mark    [16]byte // stands for MD5 in the ETag if it is encrypted
 }
 
-// ETag returns the ETag of an object that is this piece.
-func (p Piece) ETag() string { return hex.EncodeToString(p.MD5[:]) }
+// ETag returns the ETag of an object that is this piece: its MD5, but if it is encrypted
+// an arbitrary one, as at AWS, since an MD5 tells which objects are equal.
+func (p Piece) ETag() string {
+	if len(p.dataKey) > 0 {
+		return hex.EncodeToString(p.mark[:])
+	}
+	return hex.EncodeToString(p.MD5[:])
+}
 
 // Checksum returns the checksum of the piece by one of the algorithms that were asked
 // for; zero if it was not.
@@ -44,19 +52,20 @@ type PieceOptions struct {
 // PieceWriter writes one piece. It belongs to one goroutine. It ends with Finish or
 // Abort.
 type PieceWriter struct {
-	s      *Service
-	ctx    context.Context // of the upload: writing has none of its own
-	id     PieceID
-	hint   int64
-	sums   sums
-	file   blockstore.Writer // nil until the first bytes are written
-	key    []byte            // wrapped
-	stream cipher.Stream     // nil: not encrypted
-	buf    []byte            // aligned
-	used   int               // bytes of buf
-	size   int64             // bytes, without those in buf
-	err    error             // of an earlier call
-	done   bool
+	s       *Service
+	ctx     context.Context // of the upload: writing has none of its own
+	id      PieceID
+	hint    int64 // about how long the file will be, in bytes; negative: unknown
+	sums    sums
+	file    blockstore.Writer // nil until the first bytes are written
+	key     []byte            // wrapped
+	aead    cipher.AEAD       // nil: not encrypted
+	buf     []byte            // aligned; if it is encrypted, a number of chunks
+	used    int               // bytes of buf
+	size    int64             // bytes that were taken
+	written int64             // bytes of the file, without those in buf
+	err     error             // of an earlier call
+	done    bool
 }
 
 var (
@@ -75,15 +84,19 @@ func (s *Service) NewPiece(ctx context.Context, o PieceOptions) (*PieceWriter, e
 		return nil, fmt.Errorf("beginning a piece: %w", err)
 	}
 	w := &PieceWriter{s: s, ctx: ctx, id: id, hint: o.Size}
+	buffer := o.Size
 	if o.Encryption.Encrypted() {
-		block, err := s.cipherOf(ctx, o.Account, o.Encryption)
-		if err != nil {
+		if w.aead, err = s.cipherOf(ctx, o.Account, o.Encryption); err != nil {
+			s.drop(id)
 			return nil, err
 		}
-		w.key, w.stream = o.Encryption.DataKey, streamAt(block, id, 0)
+		w.key = o.Encryption.DataKey
+		if o.Size >= 0 {
+			w.hint, buffer = encryptedSize(o.Size), max(o.Size, smallBuffer)
+		}
 	}
 	w.sums = s.newSums(o.Size, o.Checksums)
-	w.buf = s.buffers.get(o.Size)
+	w.buf = s.buffers.get(buffer)
 	return w, nil
 }
 
@@ -124,7 +137,7 @@ func (w *PieceWriter) Write(p []byte) (n int, err error) {
 		if w.err != nil {
 			return n, w.err
 		}
-		c := copy(w.buf[w.used:], p)
+		c := copy(w.next(), p)
 		w.filled(c)
 		n, p = n+c, p[c:]
 	}
@@ -134,8 +147,9 @@ func (w *PieceWriter) Write(p []byte) (n int, err error) {
 // ReadFrom follows io.ReaderFrom; it saves a copy.
 func (w *PieceWriter) ReadFrom(r io.Reader) (n int64, err error) {
 	for idle := 0; w.err == nil; {
-		c, err := r.Read(w.buf[w.used:])
-		if c < 0 || c > len(w.buf)-w.used {
+		next := w.next()
+		c, err := r.Read(next)
+		if c < 0 || c > len(next) {
 			return n, errors.New("objects: a reader returned an impossible count")
 		}
 		n += int64(c)
@@ -155,16 +169,28 @@ func (w *PieceWriter) ReadFrom(r io.Reader) (n int64, err error) {
 	return n, w.err
 }
 
+// next returns the room in the buffer that is filled next.
+func (w *PieceWriter) next() []byte {
+	if w.aead == nil {
+		return w.buf[w.used:]
+	}
+	return w.buf[w.used : w.used/chunkSize*chunkSize+chunkData]
+}
+
 // filled takes c more bytes that lie in the buffer, and writes it when it is full.
 func (w *PieceWriter) filled(c int) {
 	_, _ = w.sums.Write(w.buf[w.used : w.used+c])
-	if w.used += c; w.used == len(w.buf) {
+	w.used, w.size = w.used+c, w.size+int64(c)
+	if w.aead != nil && w.used%chunkSize == chunkData {
+		w.err = w.encryptChunk()
+	}
+	if w.err == nil && w.used == len(w.buf) {
 		w.err = w.flush()
 	}
 }
 
 // Size returns how many bytes were written.
-func (w *PieceWriter) Size() int64 { return w.size + int64(w.used) }
+func (w *PieceWriter) Size() int64 { return w.size }
 
 // flush writes the buffer. All but the last one are full.
 func (w *PieceWriter) flush() error {
@@ -181,19 +207,16 @@ func (w *PieceWriter) flush() error {
 		}
 		w.file = file
 	}
-	if w.stream == nil && zero(w.buf[:w.used]) {
-		w.size, w.used = w.size+int64(w.used), 0 // a hole
+	if w.aead == nil && zero(w.buf[:w.used]) {
+		w.written, w.used = w.written+int64(w.used), 0 // a hole
 		return nil
-	}
-	if w.stream != nil {
-		w.stream.XORKeyStream(w.buf[:w.used], w.buf[:w.used])
 	}
 	end := (w.used + blockstore.Align - 1) / blockstore.Align * blockstore.Align
 	clear(w.buf[w.used:end])
-	if err := w.file.WriteAt(w.ctx, [][]byte{w.buf[:end]}, w.size); err != nil {
+	if err := w.file.WriteAt(w.ctx, [][]byte{w.buf[:end]}, w.written); err != nil {
 		return err
 	}
-	w.size, w.used = w.size+int64(w.used), 0
+	w.written, w.used = w.written+int64(w.used), 0
 	return nil
 }
 
@@ -217,6 +240,9 @@ func (w *PieceWriter) finish(ctx context.Context) (Piece, error) {
 	if w.done {
 		return Piece{}, os.ErrClosed
 	}
+	if w.err == nil && w.aead != nil && w.used%chunkSize > 0 {
+		w.err = w.encryptChunk()
+	}
 	if w.err == nil && w.used > 0 {
 		w.err = w.flush()
 	}
@@ -225,13 +251,16 @@ func (w *PieceWriter) finish(ctx context.Context) (Piece, error) {
 	}
 	p := Piece{Size: w.size, dataKey: w.key}
 	w.sums.into(&p)
+	if w.aead != nil {
+		_, _ = rand.Read(p.mark[:]) // never fails: it ends the process instead
+	}
 	if w.file == nil { // nothing was written
 		w.s.drop(w.id)
 		w.release()
 		return p, nil
 	}
 	p.ID = w.id
-	if err := w.file.Close(ctx, w.size); err != nil {
+	if err := w.file.Close(ctx, w.written); err != nil {
 		return Piece{}, err
 	}
 	w.release()

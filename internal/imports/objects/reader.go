@@ -20,8 +20,8 @@ type Reader struct {
 	s       *Service
 	ctx     context.Context // of its reads, which have none of their own
 	content Content
-	starts  []int64      // where the extents begin
-	block   cipher.Block // nil: not encrypted
+	starts  []int64     // where the extents begin
+	aead    cipher.AEAD // nil: not encrypted
 	close   sync.Once
 }
 
@@ -62,7 +62,7 @@ func (s *Service) openContent(ctx context.Context, id ContentID) (*Reader, error
 		err = fmt.Errorf("its pieces have %d bytes, not %d: %w", size, c.Size, ErrDamaged)
 	}
 	if err == nil && c.Encryption.Encrypted() {
-		r.block, err = s.cipherOf(ctx, c.Account, c.Encryption)
+		r.aead, err = s.cipherOf(ctx, c.Account, c.Encryption)
 	}
 	if err != nil {
 		return nil, errors.Join(err, r.Close())
@@ -113,29 +113,35 @@ func (r *Reader) ReadAt(p []byte, off int64) (n int, err error) {
 
 // readExtent reads all of p from an offset within an extent.
 func (r *Reader) readExtent(e Extent, p []byte, off int64) error {
+	if r.aead != nil {
+		return r.decrypt(e, off, int64(len(p)), func(b []byte) error {
+			p = p[copy(p, b):]
+			return nil
+		})
+	}
 	n, err := r.s.opts.Files.ReadAt(r.ctx, fileName(e.Piece), p, e.Skip+off)
 	if n < len(p) {
 		return damaged(e.Piece, err)
-	}
-	if r.block != nil {
-		streamAt(r.block, e.Piece, e.Skip+off).XORKeyStream(p, p)
 	}
 	return nil
 }
 
 // damaged returns the error for a piece that can't be read as far as it was written.
 func damaged(id PieceID, err error) error {
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, blockstore.ErrNotExist) {
+	if isEnd(err) || errors.Is(err, blockstore.ErrNotExist) {
 		return fmt.Errorf("reading piece %s: %w: %w", fileName(id), ErrDamaged, err)
 	}
 	return fmt.Errorf("reading piece %s: %w", fileName(id), err)
 }
 
+// isEnd reports whether an error says that a file is at its end.
+func isEnd(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) }
+
 // NextData implements diskimage.SparseReaderAt.
 func (r *Reader) NextData(off int64) (start, end int64, err error) {
 	for i := max(0, r.at(off)); i < len(r.content.Extents) && off < r.content.Size; i++ {
 		e, from := r.content.Extents[i], r.starts[i]
-		if r.block != nil {
+		if r.aead != nil {
 			return max(off, from), from + e.Len, nil
 		}
 		f, err := r.s.opts.Files.Open(r.ctx, fileName(e.Piece))
@@ -152,9 +158,6 @@ func (r *Reader) NextData(off int64) (start, end int64, err error) {
 	}
 	return r.content.Size, r.content.Size, nil
 }
-
-// copyBuffer is how much is read at once where sendfile can't be used, in bytes.
-const copyBuffer = 256 << 10
 
 // CopyRange writes n bytes from off to w, by sendfile where w is a connection or an
 // http.ResponseWriter over one and the bytes are not encrypted. ErrRange, ErrDamaged.
@@ -173,9 +176,13 @@ func (r *Reader) CopyRange(w io.Writer, off, n int64) (written int64, err error)
 }
 
 func (r *Reader) copyExtent(w io.Writer, e Extent) (n int64, err error) {
-	if r.block != nil {
-		section := io.NewSectionReader(extentReader{r, e}, 0, e.Len)
-		return io.CopyBuffer(struct{ io.Writer }{w}, section, make([]byte, min(copyBuffer, e.Len)))
+	if r.aead != nil {
+		err = r.decrypt(e, 0, e.Len, func(b []byte) error {
+			c, err := w.Write(b)
+			n += int64(c)
+			return err
+		})
+		return n, err
 	}
 	f, err := r.s.opts.Files.Open(r.ctx, fileName(e.Piece))
 	if err != nil {
@@ -190,19 +197,6 @@ func (r *Reader) copyExtent(w io.Writer, e Extent) (n int64, err error) {
 		err = damaged(e.Piece, io.ErrUnexpectedEOF)
 	}
 	return n, err
-}
-
-// extentReader reads one extent.
-type extentReader struct {
-	*Reader
-	e Extent
-}
-
-func (r extentReader) ReadAt(p []byte, off int64) (int, error) {
-	if err := r.readExtent(r.e, p, off); err != nil {
-		return 0, err
-	}
-	return len(p), nil
 }
 
 // Hash reads a range of an object for its MD5 and its checksums, which it returns as

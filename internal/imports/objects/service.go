@@ -48,7 +48,8 @@ type Service struct {
 	store   Store
 	md5     md5simd.Server
 	buffers buffers
-	writer  int64 // names this Service in the rows of open pieces
+	chunks  sync.Pool // of *chunkBuffer, for readers
+	writer  int64     // names this Service in the rows of open pieces
 	woken   chan struct{}
 
 	mu      sync.Mutex // guards what follows
@@ -81,6 +82,7 @@ func New(o Options) *Service {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	s := &Service{opts: o, store: o.Store, md5: md5simd.NewServer(), woken: make(chan struct{}, 1), held: newHolds()}
+	s.chunks.New = func() any { return new(chunkBuffer) }
 	s.writer, s.lastID = awsid.Source{}.Int63(), newRange()
 	return s
 }

@@ -537,14 +537,14 @@ type testKeys struct{}
 
 func (testKeys) NewDataKey(context.Context, string, objects.Encryption) (key, wrapped []byte, err error) {
 	key = random(32)
-	return key, key, nil
+	return key, bytes.Clone(key), nil
 }
 
 func (testKeys) OpenDataKey(_ context.Context, _ string, e objects.Encryption) ([]byte, error) {
 	if e.Key != "arn" {
 		return nil, errors.New("the key is disabled")
 	}
-	return e.DataKey, nil
+	return bytes.Clone(e.DataKey), nil
 }
 
 func TestEncryptedAtRest(t *testing.T) {
@@ -683,11 +683,15 @@ func TestDamageIsFound(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for what, hurt := range map[string]func() error{
-		"cut":     func() error { return truncate(filepath.Join(f.dir, "objects", name), 50_000) },
-		"removed": func() error { return f.files.Remove(t.Context(), name) },
+	for _, damage := range []struct {
+		what string
+		hurt func() error
+	}{
+		{"cut", func() error { return truncate(filepath.Join(f.dir, "objects", name), 50_000) }},
+		{"removed", func() error { return f.files.Remove(t.Context(), name) }},
 	} {
-		if err := hurt(); err != nil {
+		what := damage.what
+		if err := damage.hurt(); err != nil {
 			t.Fatal(err)
 		}
 		r, err := f.Open(t.Context(), o)

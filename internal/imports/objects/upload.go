@@ -2,6 +2,7 @@ package objects
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"fmt"
@@ -29,6 +30,10 @@ type Upload struct {
 	Tags         tag.Set
 	Encryption   Encryption
 }
+
+// PartAlgorithm returns the algorithm of the checksums that parts get whatever their client
+// gives.
+func (u Upload) PartAlgorithm() Algorithm { return cmp.Or(u.Algorithm, DefaultChecksum) }
 
 // Part is a part of an unfinished upload, or of an object that was uploaded in parts.
 type Part struct {
@@ -138,16 +143,12 @@ func (s *Service) CopyPart(ctx context.Context, p PartCopy) (Part, error) {
 	if p.Len < 0 {
 		p.Len = p.Source.Size - p.Off
 	}
-	var algorithms []Algorithm
-	if u.Algorithm != "" {
-		algorithms = []Algorithm{u.Algorithm}
-	}
-	sums, err := s.Hash(ctx, p.Source, p.Off, p.Len, algorithms...)
+	sums, err := s.Hash(ctx, p.Source, p.Off, p.Len, u.PartAlgorithm())
 	if err != nil {
 		return Part{}, err
 	}
 	change := s.change()
-	part := Part{Number: p.Number, Size: p.Len, ETag: sums.ETag(), Modified: change.At, Checksum: sums.Checksum(u.Algorithm)}
+	part := Part{Number: p.Number, Size: p.Len, ETag: sums.ETag(), Modified: change.At, Checksum: sums.Checksum(u.PartAlgorithm())}
 	return part, s.store.PutPart(ctx, NewPart{
 		Bucket: p.Bucket, Key: p.Key, Upload: p.Upload, Part: part, Source: p.Source.Content, Off: p.Off, DataKey: p.Source.Encryption.DataKey,
 	}, change)

@@ -1,12 +1,21 @@
 // Package scratch gives decoders room on disk for data that can't be read at random
 // where it is: the contents of compressed objects. Its files never have names, so
-// that nothing is left of them however the process ends.
+// that nothing is left of them however the process ends, and each is encrypted under a
+// key that is in memory alone: what they unpack may come from an object, and go to a
+// snapshot, that must not lie on the disk in the clear.
 package scratch
 
 import (
+	"bytes"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/rand"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"os"
+	"sync"
 	"syscall"
 
 	"github.com/diskport/diskport/diskimage"
@@ -40,16 +49,89 @@ func (d Dir) Create() (diskimage.ScratchFile, error) {
 		_ = f.Close()
 		return nil, fmt.Errorf("scratch: %w", err)
 	}
-	return file{f, d}, nil
+	var key [32]byte
+	_, _ = rand.Read(key[:]) // never fails
+	block, err := aes.NewCipher(key[:])
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return &file{File: f, dir: d, block: block}, nil
 }
 
+// page is where writes begin, in bytes, and what is known to have been written or not: a
+// page of zeros was not, since encryption never comes to that.
+const page = 4096
+
+// file is encrypted in counter mode. Nothing is written twice, so no part of the key
+// stream is used twice.
 type file struct {
 	*os.File
-	dir Dir
+	dir     Dir
+	block   cipher.Block
+	buffers sync.Pool // of *[64 * page]byte
 }
 
-// WriteAt checks the room before each write, since others use it too.
-func (f file) WriteAt(p []byte, off int64) (int, error) {
+// crypt encrypts or decrypts b in its place, which is at an offset that a page begins at.
+func (f *file) crypt(b []byte, off int64) {
+	var counter [aes.BlockSize]byte
+	binary.BigEndian.PutUint64(counter[8:], uint64(off/aes.BlockSize))
+	cipher.NewCTR(f.block, counter[:]).XORKeyStream(b, b)
+}
+
+func (f *file) buffer() *[64 * page]byte {
+	if b, ok := f.buffers.Get().(*[64 * page]byte); ok {
+		return b
+	}
+	return new([64 * page]byte)
+}
+
+// WriteAt implements io.WriterAt, for what decoders do: each page is written once, from
+// its start.
+func (f *file) WriteAt(p []byte, off int64) (n int, err error) {
+	if off%page != 0 {
+		return 0, fmt.Errorf("scratch: a write at %d, which is not at the start of a page", off)
+	}
+	b := f.buffer()
+	defer f.buffers.Put(b)
+	for n < len(p) && err == nil {
+		part := b[:copy(b[:], p[n:])]
+		f.crypt(part, off+int64(n))
+		var c int
+		c, err = f.write(part, off+int64(n))
+		n += c
+	}
+	return n, err
+}
+
+// ReadAt implements io.ReaderAt.
+func (f *file) ReadAt(p []byte, off int64) (n int, err error) {
+	b := f.buffer()
+	defer f.buffers.Put(b)
+	for n < len(p) {
+		at := off + int64(n)
+		first, skip := at/page*page, int(at%page)
+		want := min(len(b), (skip+len(p)-n+page-1)/page*page)
+		got, err := f.File.ReadAt(b[:want], first)
+		for from := 0; from < got; from += page {
+			if part := b[from:min(from+page, got)]; len(part) < page || !zero(part) {
+				f.crypt(part, first+int64(from))
+			}
+		}
+		c := copy(p[n:], b[min(skip, got):got])
+		if n += c; n < len(p) && err != nil {
+			return n, err
+		}
+		if c == 0 {
+			return n, io.ErrNoProgress
+		}
+	}
+	return n, nil
+}
+
+func zero(b []byte) bool { return b[0] == 0 && bytes.Equal(b[1:], b[:len(b)-1]) }
+
+// write checks the room before each write, since others use it too.
+func (f *file) write(p []byte, off int64) (int, error) {
 	if f.dir.Free != nil {
 		free, err := f.dir.Free()
 		if err != nil {

@@ -3,6 +3,7 @@ package scratch
 import (
 	"bytes"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"testing"
@@ -49,7 +50,45 @@ func TestFull(t *testing.T) {
 	}
 	free = 9
 	var full *FullError
-	if _, err := f.WriteAt(make([]byte, 10), 10); !errors.As(err, &full) {
+	if _, err := f.WriteAt(make([]byte, 10), page); !errors.As(err, &full) {
 		t.Errorf("got %v, want a *FullError", err)
+	}
+}
+
+// TestNothingLiesInTheClear writes and reads at random, beside a plain copy.
+func TestNothingLiesInTheClear(t *testing.T) {
+	f, err := Dir{Path: t.TempDir()}.Create()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	mark := []byte("planted in the clear")
+	want := make([]byte, 200*page+5)
+	for _, span := range [][2]int{{0, 1}, {3, 70}, {71, 72}, {150, 200}} { // in pages; the others stay as they are
+		part := want[span[0]*page : span[1]*page]
+		copy(part, bytes.Repeat(mark, len(part)/len(mark)))
+		if _, err := f.WriteAt(part, int64(span[0]*page)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	copy(want[200*page:], "end")
+	if _, err := f.WriteAt(want[200*page:], 200*page); err != nil {
+		t.Fatal(err)
+	}
+	stored := make([]byte, len(want))
+	if _, err := f.(*file).File.ReadAt(stored, 0); err != nil || bytes.Contains(stored, mark) || !bytes.Equal(stored[page:3*page], make([]byte, 2*page)) {
+		t.Errorf("on disk it is in the clear, or its holes are filled: %v", err)
+	}
+	for _, span := range [][2]int{{0, len(want)}, {1, 2}, {page - 1, page + 1}, {3*page - 7, 3*page + 9}, {69 * page, 72 * page}, {5, 140 * page}, {200*page + 1, 200*page + 5}} {
+		got := make([]byte, span[1]-span[0])
+		if n, err := f.ReadAt(got, int64(span[0])); n != len(got) || err != nil || !bytes.Equal(got, want[span[0]:span[1]]) {
+			t.Errorf("%v: %d bytes, %v", span, n, err)
+		}
+	}
+	if n, err := f.ReadAt(make([]byte, 10), 200*page+1); n != 4 || !errors.Is(err, io.EOF) {
+		t.Errorf("across the end: %d bytes, %v", n, err)
+	}
+	if _, err := f.WriteAt(mark, 16); err == nil {
+		t.Error("a write within a page was taken")
 	}
 }

@@ -27,9 +27,12 @@ var (
 	ErrLocation = errors.New("invalid S3 source location")
 	// ErrNotFound: the bucket, object or file is not there.
 	ErrNotFound = errors.New("source not found")
-	// ErrNoAccess: it belongs to another account, or the presigned Url is no
+	// ErrNoAccess: policies do not allow it, or the presigned Url is no
 	// valid permission to read it.
 	ErrNoAccess = errors.New("no access to the source")
+	// ErrKey: the object is encrypted under a KMS key that can't be used. It wraps a
+	// *keyring.Error.
+	ErrKey = errors.New("the key of the source can't be used")
 	// ErrRegion: the object lies in another region.
 	ErrRegion = errors.New("source in another region")
 	// ErrChanged: the bytes are no longer those that were pinned.

@@ -48,6 +48,7 @@ type Location struct {
 	Presigned   bool   // the Url is meant as the permission to read; Pin checks it
 
 	account string
+	owner   string // account of the bucket, of the embedded S3, when Resolve looked
 	within  string // region of the import
 	now     time.Time
 	origin  iam.Origin

@@ -8,9 +8,11 @@ import (
 
 	"github.com/diskport/diskport/internal/awsid"
 	"github.com/diskport/diskport/internal/identity/iam"
+	"github.com/diskport/diskport/internal/identity/kms"
 	"github.com/diskport/diskport/internal/identity/policy"
 	"github.com/diskport/diskport/internal/imports/bucketpolicy"
 	"github.com/diskport/diskport/internal/imports/objects"
+	"github.com/diskport/diskport/internal/store/keyring"
 )
 
 // getObject is the action of reading a source.
@@ -60,4 +62,27 @@ func (o *Opener) mayReadOwn(ctx context.Context, who iam.Principal, b objects.Bu
 		full.Add("s3:ExistingObjectTag/"+t.Key, t.Value)
 	}
 	return g.Allow(ctx, who, bucketpolicy.Ask{Action: getObject, Key: key, Context: full})
+}
+
+// MayDecrypt returns nil if who may use the key under which the object at loc is
+// encrypted, or if it is not encrypted under a key of a KMS here; else ErrNoAccess. What
+// state the key is in shows when the object is opened.
+func (o *Opener) MayDecrypt(ctx context.Context, who iam.Principal, loc Location, with policy.Context) error {
+	if loc.Kind != Embedded || o.Encryption == nil {
+		return nil
+	}
+	found, err := o.Objects.Object(ctx, loc.Bucket, loc.Key, "")
+	if errors.Is(err, objects.ErrNoSuchBucket) || errors.Is(err, objects.ErrNoSuchObject) {
+		return nil // Pin says so
+	}
+	if err != nil || !found.Encryption.Encrypted() {
+		return err
+	}
+	err = o.Encryption.MayDecrypt(ctx, kms.Caller{Principal: who, Context: with}, found.Encryption)
+	if bad, ok := errors.AsType[*keyring.Error](err); ok && bad.Reason == keyring.Denied {
+		return fmt.Errorf("%w: %w", ErrNoAccess, err)
+	} else if ok {
+		return nil
+	}
+	return err
 }

@@ -9,9 +9,11 @@ import (
 
 	"github.com/diskport/diskport/diskimage"
 	"github.com/diskport/diskport/internal/identity/iam"
+	"github.com/diskport/diskport/internal/identity/kms"
 	"github.com/diskport/diskport/internal/identity/sigv4"
 	"github.com/diskport/diskport/internal/imports/bucketpolicy"
 	"github.com/diskport/diskport/internal/imports/objects"
+	"github.com/diskport/diskport/internal/store/keyring"
 )
 
 // Object is pinned bytes opened for reading. ReadAt, Size and Check may be
@@ -33,9 +35,18 @@ type Opener struct {
 	Foreign   *ForeignS3 // nil where the embedded S3 is the only one
 	Handovers *Handovers
 	Keys      iam.AccessKeys
-	Region    string // of imports whose pins name none: they are older
+	// Encryption says who may open objects of the embedded S3 that are encrypted under
+	// keys of a KMS; nil where there is none.
+	Encryption Encryption
+	Region     string // of imports whose pins name none: they are older
 
 	AllowSigV2 bool // take presigned Urls of signature version 2
+}
+
+// Encryption says who may use keys of a KMS. ssekms.Keys implements it.
+type Encryption interface {
+	// MayDecrypt returns a *keyring.Error unless who may open the data key of e.
+	MayDecrypt(ctx context.Context, who kms.Caller, e objects.Encryption) error
 }
 
 // Resolve is ParseLocation for this service: it fails with ErrRegion for a Url of
@@ -60,23 +71,32 @@ func (o *Opener) Resolve(ctx context.Context, req Request) (Location, error) {
 	case loc.Kind == Handover && !o.Handovers.known(loc.token):
 		return Location{}, refuse("nothing was handed over")
 	}
-	return loc, nil
+	if loc.Kind == Embedded {
+		loc.owner, err = o.ownerOf(ctx, loc.Bucket)
+	}
+	return loc, err
 }
 
 // owns reports whether an account has a bucket of the embedded S3.
 func (o *Opener) owns(ctx context.Context, account, bucket string) (bool, error) {
+	owner, err := o.ownerOf(ctx, bucket)
+	return owner == account, err
+}
+
+// ownerOf returns the account of a bucket of the embedded S3, or "" if there is none.
+func (o *Opener) ownerOf(ctx context.Context, bucket string) (string, error) {
 	b, err := o.Objects.Bucket(ctx, bucket)
 	if errors.Is(err, objects.ErrNoSuchBucket) {
-		return false, nil
+		return "", nil
 	}
-	return err == nil && b.Account == account, err
+	return b.Account, err
 }
 
 // Pin keeps the bytes at loc under the name id until Release; they are durable when
-// it returns. It checks that the object belongs to the account, or that the
-// presigned Url is valid, and that the bucket is in the region of the import, and
-// fails with ErrNotFound, ErrNoAccess or ErrRegion; policies about the caller and the
-// role are checked before. Bytes of a foreign S3 can't be kept, only recognised: their
+// it returns. It checks that a presigned Url is valid, and that the bucket is in the
+// region of the import, and fails with ErrNotFound, ErrNoAccess or ErrRegion; policies
+// about the caller and the role, which may let them into another account's bucket, are
+// checked between Resolve and Pin. Bytes of a foreign S3 can't be kept, only recognised: their
 // Pin may fail with ErrRole and ErrUnavailable too.
 func (o *Opener) Pin(ctx context.Context, id string, loc Location) (Pin, error) {
 	if loc.Kind == Handover {
@@ -90,18 +110,16 @@ func (o *Opener) Pin(ctx context.Context, id string, loc Location) (Pin, error) 
 		return o.Foreign.pin(ctx, id, loc)
 	}
 	bucket, missing := o.Objects.Bucket(ctx, loc.Bucket)
-	account := loc.account
 	if loc.Presigned { // whoever can't sign is not told what there is
-		var err error
-		if account, err = o.presigner(ctx, loc, cmp.Or(bucket.Region, loc.within)); err != nil {
+		if err := o.presigner(ctx, loc, cmp.Or(bucket.Region, loc.within)); err != nil {
 			return Pin{}, fmt.Errorf("checking the Url of %s/%s: %w", loc.Bucket, loc.Key, err)
 		}
 	}
 	if missing != nil {
 		return Pin{}, translate(missing)
 	}
-	if bucket.Account != account {
-		return Pin{}, fmt.Errorf("bucket %s is another account's: %w", loc.Bucket, ErrNoAccess)
+	if bucket.Account != loc.owner {
+		return Pin{}, fmt.Errorf("bucket %s was made while it was asked about: %w", loc.Bucket, ErrNoAccess)
 	}
 	if loc.within != bucket.Region {
 		return Pin{}, fmt.Errorf("bucket %s: %w: %s", loc.Bucket, ErrRegion, bucket.Region)
@@ -116,26 +134,29 @@ func (o *Opener) Pin(ctx context.Context, id string, loc Location) (Pin, error) 
 	}, nil
 }
 
-// presigner verifies a presigned Url and returns the account of the principal that
-// signed it, which must itself be allowed to read the object; region is the bucket's.
-func (o *Opener) presigner(ctx context.Context, loc Location, region string) (account string, err error) {
+// presigner verifies a presigned Url. The principal that signed it must itself be allowed
+// to read the object; region is the bucket's.
+func (o *Opener) presigner(ctx context.Context, loc Location, region string) error {
 	keyID, token, verify, err := o.signature(loc, region)
 	if err != nil {
-		return "", fmt.Errorf("%w: %w", ErrNoAccess, err)
+		return fmt.Errorf("%w: %w", ErrNoAccess, err)
 	}
 	who, secret, err := o.Keys.Lookup(ctx, keyID, token)
 	if errors.Is(err, iam.ErrUnknownKey) || errors.Is(err, iam.ErrExpiredToken) {
-		return "", fmt.Errorf("%w: %w", ErrNoAccess, err)
+		return fmt.Errorf("%w: %w", ErrNoAccess, err)
 	}
 	if err != nil {
-		return "", err
+		return err
 	}
 	if err := verify(secret); err != nil {
-		return "", fmt.Errorf("%w: %w", ErrNoAccess, err)
+		return fmt.Errorf("%w: %w", ErrNoAccess, err)
 	}
 	origin := loc.origin
 	origin.Time, origin.Region = loc.now, region
-	return who.Account, o.MayRead(ctx, who, loc, origin.Context())
+	if err := o.MayRead(ctx, who, loc, origin.Context()); err != nil {
+		return err
+	}
+	return o.MayDecrypt(ctx, who, loc, origin.Context())
 }
 
 var errElsewhere = errors.New("signed for another service or region")
@@ -155,7 +176,7 @@ func (o *Opener) signature(loc Location, region string) (keyID, token string, ve
 }
 
 // Open opens pinned bytes. The caller closes the Object. It fails with
-// ErrChanged, ErrNotFound (released, or gone) or ErrOrphaned.
+// ErrChanged, ErrNotFound (released, or gone), ErrKey or ErrOrphaned.
 func (o *Opener) Open(ctx context.Context, p Pin) (Object, error) {
 	switch p.Kind {
 	case Handover:
@@ -216,6 +237,9 @@ func translate(err error) error {
 		return fmt.Errorf("%w: %w", ErrNotFound, err)
 	case errors.Is(err, objects.ErrChanged):
 		return fmt.Errorf("%w: %w", ErrChanged, err)
+	}
+	if _, final := errors.AsType[*keyring.Error](err); final {
+		return fmt.Errorf("%w: %w", ErrKey, err)
 	}
 	return err
 }

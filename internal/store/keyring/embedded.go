@@ -3,7 +3,6 @@ package keyring
 import (
 	"context"
 	"errors"
-	"maps"
 
 	"github.com/diskport/diskport/internal/identity/kms"
 	"github.com/diskport/diskport/internal/identity/policy"
@@ -15,12 +14,15 @@ type Embedded struct{ Service *kms.Service }
 var _ KMS = Embedded{}
 
 // Resolve implements Directory.
-func (e Embedded) Resolve(ctx context.Context, who kms.Caller, identifier string) (Key, error) {
-	a, err := e.Service.Open(ctx, throughEBS(who), kms.Ask{Action: "kms:DescribeKey", Key: identifier})
-	if err != nil {
-		return Key{}, embeddedError(identifier, err)
+func (e Embedded) Resolve(ctx context.Context, who kms.Caller, identifier string, w Wish) (k Key, err error) {
+	for _, action := range w.Actions {
+		a, err := e.Service.Open(ctx, who, kms.Ask{Action: action, Key: identifier, Context: kms.EncryptionContext(w.Context)})
+		if err != nil {
+			return Key{}, embeddedError(identifier, err)
+		}
+		k = embeddedKey(a.Key)
 	}
-	return embeddedKey(a.Key), nil
+	return k, nil
 }
 
 // State implements Directory.
@@ -38,7 +40,7 @@ func (e Embedded) Permit(ctx context.Context, who kms.Caller, w Wish) error {
 	with.Set("kms:GrantIsForAWSResource", "true")
 	for _, action := range w.Actions {
 		ask := kms.Ask{Action: action, Key: w.Key.ARN, Context: kms.EncryptionContext(w.Context), With: with}
-		if _, err := e.Service.Open(ctx, throughEBS(who), ask); err != nil {
+		if _, err := e.Service.Open(ctx, who, ask); err != nil {
 			return embeddedError(w.Key.ARN, err)
 		}
 	}
@@ -79,19 +81,6 @@ func (e Embedded) Decrypt(ctx context.Context, arn string, ciphertext []byte, c 
 		return nil, embeddedError(arn, err)
 	}
 	return plain, nil
-}
-
-// throughEBS returns the caller as one that comes through EBS, which is what key
-// policies ask about.
-func throughEBS(who kms.Caller) kms.Caller {
-	c := maps.Clone(who.Context)
-	if c == nil {
-		c = policy.Context{}
-	}
-	c.Set("kms:ViaService", "ec2."+who.Region+".amazonaws.com")
-	c.Set("aws:ViaAWSService", "true")
-	who.Context = c
-	return who
 }
 
 func embeddedKey(k kms.Key) Key {

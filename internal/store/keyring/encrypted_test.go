@@ -161,7 +161,7 @@ type oneRegion struct {
 	arn string
 }
 
-func (k oneRegion) Resolve(ctx context.Context, who kms.Caller, _ string) (keyring.Key, error) {
+func (k oneRegion) Resolve(ctx context.Context, _ kms.Caller, _ string, _ keyring.Wish) (keyring.Key, error) {
 	return k.State(ctx, k.arn)
 }
 

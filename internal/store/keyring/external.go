@@ -116,7 +116,7 @@ func (e *External) bound(account, arn string) error {
 var transient = []string{"KeyUnavailableException", "DependencyTimeoutException", "KMSInternalException"}
 
 // Resolve implements Directory.
-func (e *External) Resolve(ctx context.Context, who kms.Caller, identifier string) (Key, error) {
+func (e *External) Resolve(ctx context.Context, who kms.Caller, identifier string, w Wish) (Key, error) {
 	k, err := e.describe(ctx, who.Region, identifier)
 	if gone, ok := errors.AsType[*Error](err); ok && who.Principal.Account != e.operator {
 		return Key{}, &Error{gone.Key, Denied, gone} // which keys there are is told to the operator alone
@@ -124,7 +124,8 @@ func (e *External) Resolve(ctx context.Context, who kms.Caller, identifier strin
 	if err != nil {
 		return Key{}, err
 	}
-	if err := e.Permit(ctx, who, Wish{Key: k, Actions: []string{"kms:DescribeKey"}}); err != nil {
+	w.Key = k
+	if err := e.Permit(ctx, who, w); err != nil {
 		return Key{}, err
 	}
 	return k, nil
@@ -180,9 +181,8 @@ func (e *External) Permit(ctx context.Context, who kms.Caller, w Wish) error {
 	if w.Key.Managed {
 		return nil
 	}
-	c := throughEBS(who).Context
 	for _, action := range w.Actions {
-		verdict, err := iam.Decide(ctx, who.Principal, iam.Access{Action: action, Resource: w.Key.ARN, Context: c})
+		verdict, err := iam.Decide(ctx, who.Principal, iam.Access{Action: action, Resource: w.Key.ARN, Context: who.Context})
 		if err == nil && verdict.Own != policy.Allow {
 			err = &iam.DeniedError{Principal: who.Principal.ARN, Action: action, Resource: w.Key.ARN, Explicit: verdict.Own == policy.Deny}
 		}

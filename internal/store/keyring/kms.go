@@ -28,7 +28,8 @@ type Wish struct {
 }
 
 // KMS is the service that holds the keys that users manage: the embedded one, or
-// one behind its API. Ring is its only caller. Errors about a key, which its owner
+// one behind its API. Callers come through a service of AWS (kms.Caller.Through), which
+// key policies may ask about: EBS for Ring, S3 for objects. Errors about a key, which its owner
 // can mend, are *Error; all others are faults of the service, and a retry may
 // succeed. All methods may be called concurrently.
 type KMS interface {
@@ -40,14 +41,13 @@ type KMS interface {
 type Directory interface {
 	// Resolve returns the key that an identifier stands for: a key id, an alias
 	// name, or the ARN of either. *Error if there is none, or if the caller may not
-	// see it. The key may be in any state.
-	Resolve(ctx context.Context, who kms.Caller, identifier string) (Key, error)
+	// do all that the wish names, whose key is left open. The key may be in any state.
+	Resolve(ctx context.Context, who kms.Caller, identifier string, w Wish) (Key, error)
 	// State returns a key by its ARN. The service asks for itself, without a
 	// caller, whenever it opens a domain. Where asking is expensive, the answer may
 	// be up to a minute old; so that is how long a disabled key may still work.
 	State(ctx context.Context, arn string) (Key, error)
-	// Permit returns nil if the caller may do all that the wish names, through EBS;
-	// else an *Error.
+	// Permit returns nil if the caller may do all that the wish names; else an *Error.
 	Permit(ctx context.Context, who kms.Caller, w Wish) error
 }
 

@@ -11,9 +11,12 @@ import (
 	"github.com/diskport/diskport/internal/store/blockstore"
 )
 
-// The actions that a caller needs to use a key for a snapshot, besides those to see
-// it.
+// ebs is the service through which snapshots use keys.
+const ebs = "ec2"
+
+// The actions that a caller needs to see a key, and to use it for a snapshot besides.
 var (
+	seeing  = []string{"kms:DescribeKey"}
 	writing = []string{"kms:GenerateDataKeyWithoutPlaintext", "kms:Decrypt", "kms:CreateGrant"}
 	reading = []string{"kms:Decrypt"}
 )
@@ -38,7 +41,7 @@ func (r *Ring) Resolve(ctx context.Context, who kms.Caller, identifier string) (
 	case id.Region != "" && id.Region != who.Region:
 		return "", &Error{Key: identifier, Reason: WrongRegion}
 	}
-	k, err := r.KMS.Resolve(ctx, who, identifier)
+	k, err := r.KMS.Resolve(ctx, who.Through(ebs), identifier, Wish{Actions: seeing})
 	if err != nil {
 		return "", err
 	}
@@ -73,8 +76,7 @@ func (r *Ring) MayWrite(ctx context.Context, who kms.Caller, identifier, snapsho
 	return r.permit(ctx, who, arn, writing, snapshotContext(snapshot))
 }
 
-// IsManaged reports whether a key is AWS's own. Here those of alias/aws/ebs are
-// the only ones.
+// IsManaged reports whether AWS manages a key.
 func (r *Ring) IsManaged(ctx context.Context, keyARN string) (bool, error) {
 	if r.KMS == nil {
 		return false, errNoKMS
@@ -123,7 +125,7 @@ func (r *Ring) permit(ctx context.Context, who kms.Caller, keyARN string, action
 		return err
 	}
 	// What state a key is in is told to who may use it.
-	if err := r.KMS.Permit(ctx, who, Wish{Key: k, Actions: actions, Context: c}); err != nil {
+	if err := r.KMS.Permit(ctx, who.Through(ebs), Wish{Key: k, Actions: actions, Context: c}); err != nil {
 		return err
 	}
 	return k.usable()

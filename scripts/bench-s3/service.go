@@ -1,0 +1,180 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/feature/s3/transfermanager"
+	transfertypes "github.com/aws/aws-sdk-go-v2/feature/s3/transfermanager/types"
+	"github.com/aws/aws-sdk-go-v2/service/kms"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+)
+
+const (
+	keyID  = "AKIABENCH00000000000"
+	secret = "bench-secret-bench-secret-bench-secret00"
+)
+
+// service is a diskport serve with a bucket.
+type service struct {
+	cmd    *exec.Cmd
+	data   string
+	client *s3.Client
+	bucket *string
+	key    string // of its KMS
+}
+
+func (b *bench) serve(ctx context.Context) (*service, error) {
+	s := &service{data: filepath.Join(b.dir, "service-s3"), bucket: aws.String("bench")}
+	if err := os.RemoveAll(s.data); err != nil {
+		return nil, err
+	}
+	s.cmd = exec.CommandContext(ctx, b.bin, "serve", "--listen", "127.0.0.1:0", "--data", s.data, "--log-level", "error")
+	s.cmd.Env = append(os.Environ(), "DISKPORT_ROOT_ACCESS_KEY_ID="+keyID, "DISKPORT_ROOT_SECRET_ACCESS_KEY="+secret)
+	s.cmd.Stderr = os.Stderr
+	out, err := s.cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := s.cmd.Start(); err != nil {
+		return nil, err
+	}
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		s.stop()
+		return nil, fmt.Errorf("diskport serve said nothing: %w", err)
+	}
+	endpoint := strings.TrimSpace(strings.TrimPrefix(line, "Listening on:"))
+	who := credentials.NewStaticCredentialsProvider(keyID, secret, "")
+	s.client = s3.New(s3.Options{Region: "us-east-1", BaseEndpoint: &endpoint, UsePathStyle: true, Credentials: who})
+	made, err := kms.New(kms.Options{Region: "us-east-1", BaseEndpoint: &endpoint, Credentials: who}).CreateKey(ctx, &kms.CreateKeyInput{})
+	if err == nil {
+		s.key = *made.KeyMetadata.Arn
+		_, err = s.client.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: s.bucket})
+	}
+	if err != nil {
+		s.stop()
+		return nil, err
+	}
+	return s, nil
+}
+
+// stop ends the service.
+func (s *service) stop() {
+	_ = s.cmd.Process.Signal(syscall.SIGTERM) // it may have ended
+	_ = s.cmd.Wait()
+	_ = os.RemoveAll(s.data)
+}
+
+// repeated is n bytes that are one part again and again.
+type repeated struct {
+	part []byte
+	n    int64
+	at   int64
+}
+
+func (r *repeated) Read(p []byte) (int, error) {
+	if r.at == r.n {
+		return 0, io.EOF
+	}
+	within := r.at % int64(len(r.part))
+	n := copy(p[:min(int64(len(p)), r.n-r.at)], r.part[within:])
+	r.at += int64(n)
+	return n, nil
+}
+
+func (s *service) upload(ctx context.Context, object string, size int64, part []byte, kmsKey string) error {
+	tm := transfermanager.New(s.client, func(o *transfermanager.Options) {
+		o.PartSizeBytes, o.MultipartUploadThreshold, o.Concurrency = partSize, partSize, inFlight
+	})
+	in := &transfermanager.UploadObjectInput{Bucket: s.bucket, Key: &object, Body: &repeated{part: part, n: size}}
+	if kmsKey != "" {
+		in.ServerSideEncryption, in.SSEKMSKeyID = transfertypes.ServerSideEncryptionAwsKms, &kmsKey
+	}
+	_, err := tm.UploadObject(ctx, in)
+	return err
+}
+
+// download reads an object in one stream, into nothing.
+func (s *service) download(ctx context.Context, object string, size int64) error {
+	out, err := s.client.GetObject(ctx, &s3.GetObjectInput{Bucket: s.bucket, Key: &object})
+	if err != nil {
+		return err
+	}
+	defer out.Body.Close()
+	n, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, out.Body, make([]byte, mib))
+	if err == nil && n != size {
+		err = fmt.Errorf("%d bytes came, not %d", n, size)
+	}
+	return err
+}
+
+// cost runs fn and returns what it took.
+func (s *service) cost(fn func() error) (cost, error) {
+	before, err := s.cpu()
+	if err != nil {
+		return cost{}, err
+	}
+	begun := time.Now()
+	if err := fn(); err != nil {
+		return cost{}, err
+	}
+	wall := time.Since(begun)
+	after, err := s.cpu()
+	return cost{wall, after - before}, err
+}
+
+// tick is the unit of the times in /proc.
+const tick = 10 * time.Millisecond
+
+// cpu returns the CPU time that the service has used.
+func (s *service) cpu() (time.Duration, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.cmd.Process.Pid))
+	if err != nil {
+		return 0, err
+	}
+	// The name, in brackets, may hold anything; behind it, user and system time are
+	// fields 12 and 13.
+	fields := bytes.Fields(text[bytes.LastIndexByte(text, ')')+1:])
+	user, err := strconv.Atoi(string(fields[11]))
+	if err != nil {
+		return 0, err
+	}
+	system, err := strconv.Atoi(string(fields[12]))
+	return time.Duration(user+system) * tick, err
+}
+
+// memory returns how many bytes the service has resident: now, after it forgot its peak,
+// or at its peak since.
+func (s *service) memory(now bool) (int64, error) {
+	at, field := fmt.Sprintf("/proc/%d/", s.cmd.Process.Pid), "VmHWM:"
+	if now {
+		field = "VmRSS:"
+		if err := os.WriteFile(at+"clear_refs", []byte("5"), 0o200); err != nil {
+			return 0, err
+		}
+	}
+	text, err := os.ReadFile(at + "status")
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(text)) {
+		if rest, ok := strings.CutPrefix(line, field); ok {
+			n, err := strconv.ParseInt(strings.Fields(rest)[0], 10, 64)
+			return n << 10, err
+		}
+	}
+	return 0, fmt.Errorf("%sstatus has no %s", at, field)
+}
