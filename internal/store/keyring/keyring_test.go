@@ -13,8 +13,9 @@ import (
 )
 
 type rows struct {
-	mu sync.Mutex // guards m
-	m  map[string]blockstore.Domain
+	mu    sync.Mutex // guards what follows
+	m     map[string]blockstore.Domain
+	packs uint32 // the lowest number of a data key that a pack has
 }
 
 func (r *rows) EnsureDomain(_ context.Context, d blockstore.Domain) (blockstore.Domain, error) {
@@ -27,6 +28,24 @@ func (r *rows) EnsureDomain(_ context.Context, d blockstore.Domain) (blockstore.
 	}
 	r.m[d.ID] = d
 	return d, nil
+}
+
+func (r *rows) Domains(context.Context) (list []keyring.Holding, _ error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, d := range r.m {
+		list = append(list, keyring.Holding{Domain: d})
+	}
+	return list, nil
+}
+
+func (r *rows) ReplaceKeys(_ context.Context, was, d blockstore.Domain) (blockstore.Domain, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if have := r.m[d.ID]; have.Oldest == was.Oldest && have.Newest == was.Newest && (d.Oldest == was.Oldest || d.Oldest <= r.packs) {
+		r.m[d.ID] = d
+	}
+	return r.m[d.ID], nil
 }
 
 func (r *rows) Domain(_ context.Context, id string) (blockstore.Domain, error) {

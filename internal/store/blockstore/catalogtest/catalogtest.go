@@ -126,7 +126,7 @@ func pack(t *testing.T, f Fixture, l work.Lease, id blockstore.FileID, blocks ..
 	for i, b := range blocks {
 		p.Blocks = append(p.Blocks, blockstore.Placement{ID: b, Span: span(i)})
 	}
-	if err := f.Catalog.CreateFile(t.Context(), l, p.File); err != nil {
+	if err := f.Catalog.CreateFile(t.Context(), l, p.File, blockstore.KeyUse{}); err != nil {
 		t.Fatal(err)
 	}
 	return p
@@ -156,11 +156,11 @@ func createFile(t *testing.T, f Fixture) {
 	for _, file := range []blockstore.File{
 		{ID: 8, Kind: blockstore.PagesFile}, {ID: 9, Kind: blockstore.RootFile}, {ID: 1<<63 - 1, Kind: blockstore.PagesFile},
 	} {
-		if err := f.Catalog.CreateFile(t.Context(), l, file); err != nil {
+		if err := f.Catalog.CreateFile(t.Context(), l, file, blockstore.KeyUse{}); err != nil {
 			t.Errorf("creating %+v: %v", file, err)
 		}
 	}
-	if err := f.Catalog.CreateFile(t.Context(), f.Lease(t), blockstore.File{ID: 7, Kind: blockstore.PagesFile}); err == nil {
+	if err := f.Catalog.CreateFile(t.Context(), f.Lease(t), blockstore.File{ID: 7, Kind: blockstore.PagesFile}, blockstore.KeyUse{}); err == nil {
 		t.Error("a file ID was used twice")
 	}
 }
@@ -168,10 +168,10 @@ func createFile(t *testing.T, f Fixture) {
 func createFileLost(t *testing.T, f Fixture) {
 	l := f.Lease(t)
 	f.Lose(t, l)
-	if err := f.Catalog.CreateFile(t.Context(), l, blockstore.File{ID: 7, Kind: blockstore.RootFile}); !errors.Is(err, work.ErrLost) {
+	if err := f.Catalog.CreateFile(t.Context(), l, blockstore.File{ID: 7, Kind: blockstore.RootFile}, blockstore.KeyUse{}); !errors.Is(err, work.ErrLost) {
 		t.Errorf("got %v, want ErrLost", err)
 	}
-	if err := f.Catalog.CreateFile(t.Context(), f.Lease(t), blockstore.File{ID: 7, Kind: blockstore.RootFile}); err != nil {
+	if err := f.Catalog.CreateFile(t.Context(), f.Lease(t), blockstore.File{ID: 7, Kind: blockstore.RootFile}, blockstore.KeyUse{}); err != nil {
 		t.Errorf("the lost lease left a row: %v", err)
 	}
 }

@@ -71,7 +71,7 @@ func (b Bench) pack(t *testing.T, l work.Lease, id blockstore.FileID, bytes int6
 	for i, b := range blocks {
 		p.Blocks = append(p.Blocks, blockstore.Placement{ID: b, Span: span(i)})
 	}
-	if err := b.Catalog.CreateFile(t.Context(), l, p.File); err != nil {
+	if err := b.Catalog.CreateFile(t.Context(), l, p.File, blockstore.KeyUse{}); err != nil {
 		t.Fatal(err)
 	}
 	return p
@@ -275,7 +275,7 @@ func oneAtATime(t *testing.T, b Bench) {
 	if lapsed.ID == next.ID && lapsed.Attempt == next.Attempt {
 		t.Error("two leases are the same")
 	}
-	if err := b.Catalog.CreateFile(ctx, lapsed, file(32)); !errors.Is(err, work.ErrLost) {
+	if err := b.Catalog.CreateFile(ctx, lapsed, file(32), blockstore.KeyUse{}); !errors.Is(err, work.ErrLost) {
 		t.Errorf("the lapsed lease still writes: %v", err)
 	}
 	b.candidates(t, 31)
@@ -428,7 +428,7 @@ func end(t *testing.T, b Bench) {
 			t.Error(err)
 		}
 	}
-	if err := b.Catalog.CreateFile(t.Context(), l, file(92)); !errors.Is(err, work.ErrLost) {
+	if err := b.Catalog.CreateFile(t.Context(), l, file(92), blockstore.KeyUse{}); !errors.Is(err, work.ErrLost) {
 		t.Errorf("after its end: %v, want ErrLost", err)
 	}
 	b.candidates(t, 91)
