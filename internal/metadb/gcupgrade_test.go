@@ -52,8 +52,8 @@ func upgradeGarbage(t *testing.T, db *DB) {
 	got := dump(t, db)
 	for table, want := range map[string][]string{
 		"files": { // id, kind, domain, state; unit, attempt, bytes, created, entries, dead, compressed
-			"1packdclosed1 1 9 1 3 0 0 0", "2pagesclosed1 1 9 1 1 0 0", "3rootclosed1 1 9 1 1 0 0",
-			"4rootclosed1 1 9 1 1 1 0 0", "5packdopen1 1 0 1 0 0 0", "6rootclosed1 1 9 1 1 1 0",
+			"1packdclosed1 1 9 1 3 0 0 0", "2pagesclosed1 1 9 1 1 0 0 0", "3rootclosed1 1 9 1 1 0 0 0",
+			"4rootclosed1 1 9 1 1 1 0 0", "5packdopen1 1 0 1 0 0 0 0", "6rootclosed1 1 9 1 1 1 0 0",
 		},
 		"blocks": { // id, file, condemned, damaged, off, len
 			fmt.Sprintf("%v 1 0 0 1 129", make32(0)), fmt.Sprintf("%v 1 0 0 130 129", make32(1)), fmt.Sprintf("%v 1 0 0 259 129", make32(2)),
