@@ -55,6 +55,7 @@ type Collector interface {
 type Compactor interface {
 	Run(ctx context.Context, e compact.Effort, progress func(compact.Progress)) (compact.Report, error)
 	Plan(ctx context.Context, e compact.Effort) (compact.Plan, error)
+	Rotate(ctx context.Context, domain string, rate int64, progress func(compact.Progress)) (compact.Rotated, error)
 }
 
 // Usage says what the store holds and takes.
@@ -79,6 +80,7 @@ type Config struct {
 	Keys      Keys
 	Collector Collector
 	Compactor Compactor
+	Domains   Domains
 	Usage     Usage
 	Accounts  Accounts
 	Regions   awsid.Regions // that the service plays
@@ -140,6 +142,8 @@ var routes = []route{
 	{"GET /-/v1/stats", "diskport:GetStats", (*Edge).stats, operator},
 	{"GET /-/v1/compact", "diskport:PlanCompaction", (*Edge).planCompaction, operator},
 	{"POST /-/v1/compact", "diskport:Compact", (*Edge).compact, operator},
+	{"GET /-/v1/domains", "diskport:ListDomains", (*Edge).listDomains, operator},
+	{"POST /-/v1/domains/rotate", "diskport:RotateDataKeys", (*Edge).rotateDomains, operator},
 	{"GET /-/v1/accounts", "diskport:ListAccounts", (*Edge).listAccounts, operator},
 	{"POST /-/v1/accounts", "diskport:AddAccount", (*Edge).addAccount, operator},
 	{"POST /-/v1/accounts/{id}", "diskport:AddAccount", (*Edge).addAccount, operator},

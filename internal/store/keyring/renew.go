@@ -61,6 +61,9 @@ func (r *Ring) Rotate(ctx context.Context, domain string) (blockstore.Domain, er
 	return r.addKey(ctx, row, row.Newest+1)
 }
 
+// Holdings returns all domains.
+func (r *Ring) Holdings(ctx context.Context) ([]Holding, error) { return r.Domains.Domains(ctx) }
+
 // Retiring returns the domains that have data keys that are to go.
 func (r *Ring) Retiring(ctx context.Context) (ids []string, err error) {
 	all, err := r.Domains.Domains(ctx)
