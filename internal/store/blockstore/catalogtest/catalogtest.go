@@ -47,6 +47,7 @@ func Run(t *testing.T, fresh func(t *testing.T) Fixture) {
 		{"EnsureDomainRace", ensureDomainRace},
 		{"CreateFile", createFile},
 		{"CreateFileLost", createFileLost},
+		{"CreateFileStaleKey", createFileStaleKey},
 		{"Locate", locate},
 		{"LocateMany", locateMany},
 		{"FirstCopyStays", firstCopyStays},
@@ -173,6 +174,34 @@ func createFileLost(t *testing.T, f Fixture) {
 	}
 	if err := f.Catalog.CreateFile(t.Context(), f.Lease(t), blockstore.File{ID: 7, Kind: blockstore.RootFile}, blockstore.KeyUse{}); err != nil {
 		t.Errorf("the lost lease left a row: %v", err)
+	}
+}
+
+// createFileStaleKey: a pack that is not to be encrypted under a key has no row, and what
+// it would have encrypted is not counted.
+func createFileStaleKey(t *testing.T, f Fixture) {
+	l := f.Lease(t)
+	d, err := f.Catalog.EnsureDomain(t.Context(), domain("00000000000000001", "000000000001", "key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, c := range []struct {
+		id   blockstore.FileID
+		use  blockstore.KeyUse
+		want error
+	}{
+		{7, blockstore.KeyUse{Newest: 1, Blocks: 1, Limit: 10}, blockstore.ErrStaleKey},
+		{7, blockstore.KeyUse{Blocks: 11, Limit: 10}, blockstore.ErrStaleKey},
+		{7, blockstore.KeyUse{Blocks: 6, Limit: 10}, nil},
+		{8, blockstore.KeyUse{Blocks: 5, Limit: 10}, blockstore.ErrStaleKey},
+		{8, blockstore.KeyUse{Newest: 9}, nil}, // encrypts nothing
+		{9, blockstore.KeyUse{Blocks: 4, Limit: 10}, nil},
+		{10, blockstore.KeyUse{Blocks: 1, Limit: 10}, blockstore.ErrStaleKey},
+	} {
+		file := blockstore.File{ID: c.id, Kind: blockstore.PackFile, Domain: d.ID}
+		if err := f.Catalog.CreateFile(t.Context(), l, file, c.use); !errors.Is(err, c.want) {
+			t.Errorf("%d: file %d with %+v: %v, want %v", i, c.id, c.use, err, c.want)
+		}
 	}
 }
 
