@@ -37,6 +37,7 @@ type packRig struct {
 	domain  blockstore.Domain
 	keys    *frame.Keys // as they were at first
 	ring    *keyring.Ring
+	disable func(bool)  // the KMS key
 	locked  atomic.Bool // the key can't be used
 	compact *compact.Compactor
 	gc      *gc.Collector
@@ -107,6 +108,11 @@ func (r *packRig) openDomain(c frame.Cipher) {
 		var k kms.Key
 		if k, err = service.CreateKey(ctx, caller, kms.KeySpec{}); err == nil {
 			r.domain, r.keys, err = r.ring.Encrypted(ctx, account, k.ARN())
+		}
+		r.disable = func(yes bool) {
+			if err := service.SetEnabled(ctx, k.Ref, map[bool]kms.Event{true: kms.Disable, false: kms.Enable}[yes]); err != nil {
+				r.t.Fatal(err)
+			}
 		}
 	}
 	if err != nil {

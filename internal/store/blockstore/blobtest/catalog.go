@@ -83,6 +83,13 @@ func (c *Catalog) CreateFile(ctx context.Context, l work.Lease, f blockstore.Fil
 	return ctx.Err()
 }
 
+// SetDomain replaces the row of a domain, or adds it.
+func (c *Catalog) SetDomain(d blockstore.Domain) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.domains = append(slices.DeleteFunc(c.domains, func(o blockstore.Domain) bool { return o.ID == d.ID }), d)
+}
+
 // encrypt counts what is to be encrypted in a domain. It needs mu.
 func (c *Catalog) encrypt(domain string, u blockstore.KeyUse) error {
 	if u.Blocks == 0 {
