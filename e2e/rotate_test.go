@@ -107,9 +107,14 @@ func TestRotateKey(t *testing.T) {
 	if out := s.diskport(t, "rotate-key", "--list"); !strings.Contains(out, *k.Arn+"  2 ") {
 		t.Errorf("rotate-key --list says:\n%s", out)
 	}
+	if out := s.diskport(t, "rotate-key", "--master"); !strings.Contains(out, "the master key was replaced") {
+		t.Errorf("rotate-key --master says %q", out)
+	}
+	s.readsAsBefore(t, id, raw)
 	s.kill(t)
 	s = start(t, filepath.Join(dir, "data"))
 	s.readsAsBefore(t, id, raw)
+	s.sameDisk(t, plain, more)
 	s.stop(t)
 }
 

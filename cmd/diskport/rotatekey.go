@@ -10,12 +10,13 @@ import (
 	"github.com/diskport/diskport/internal/client"
 )
 
-// rotateKeyCmd rotates the data keys that blocks are encrypted under.
+// rotateKeyCmd rotates the data keys that blocks are encrypted under, and the master key.
 type rotateKeyCmd struct {
 	List     bool
 	Snapshot string
 	KMSKey   string
 	Domain   string
+	Master   bool
 	Rewrap   bool
 	Rate     byteSize // a second; 0 is no limit
 	JSON     bool
@@ -24,7 +25,7 @@ type rotateKeyCmd struct {
 func (c *rotateKeyCmd) command(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "rotate-key",
-		Short: "Encrypt everything under a KMS key anew.",
+		Short: "Encrypt everything under a KMS key anew, or replace the master key.",
 		Long: "Make a new data key, encrypt every block anew that is under an older one, and drop those. It may be interrupted: new blocks are under the new key at once, " +
 			"and the service goes on with the others at its --compact-rate; so does the same command. Nothing is made while the KMS key can't be used.",
 		Example: "  diskport rotate-key --list\n  diskport rotate-key --snapshot snap-0123456789abcdef0",
@@ -35,7 +36,8 @@ func (c *rotateKeyCmd) command(a *app) *cobra.Command {
 	fs.StringVar(&c.Snapshot, "snapshot", "", "Rotate the data key of what the snapshot with this `ID` shares blocks with: its account's snapshots under the same KMS key.")
 	fs.StringVar(&c.KMSKey, "kms-key", "", "Rotate the data keys of everything under a KMS `KEY`: its id or ARN.")
 	fs.StringVar(&c.Domain, "domain", "", "Rotate the data key of one dedupe domain, by its `ID` as listed.")
-	what := []string{"list", "snapshot", "kms-key", "domain"}
+	fs.BoolVar(&c.Master, "master", false, "Replace the service's master key: everything in the database is wrapped under a new one. No block is moved. Keep a copy of master.key and master.key.former.")
+	what := []string{"list", "snapshot", "kms-key", "domain", "master"}
 	for _, name := range what {
 		setEnv(fs, name)
 	}
@@ -51,8 +53,11 @@ func (c *rotateKeyCmd) command(a *app) *cobra.Command {
 // run rotates data keys.
 func (c *rotateKeyCmd) run(ctx context.Context, a *app) error {
 	return a.with(ctx, func(s *session) error {
-		if c.List {
+		switch {
+		case c.List:
 			return c.list(ctx, a, s)
+		case c.Master:
+			return c.master(ctx, a, s)
 		}
 		return c.rotate(ctx, a, s)
 	})
@@ -81,6 +86,20 @@ func dataKeys(oldest, newest uint32) string {
 		return fmt.Sprint(newest)
 	}
 	return fmt.Sprintf("%d-%d", oldest, newest)
+}
+
+func (c *rotateKeyCmd) master(ctx context.Context, a *app, s *session) error {
+	n, err := s.RotateMaster(ctx)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return a.printJSON(struct {
+			Secrets int `json:"secrets"`
+		}{n})
+	}
+	_, err = fmt.Fprintf(a.stdout, "the master key was replaced: %d secrets are under the new one\n", n)
+	return err
 }
 
 func (c *rotateKeyCmd) rotate(ctx context.Context, a *app, s *session) error {

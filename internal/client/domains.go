@@ -31,6 +31,16 @@ func (c *Client) Domains(ctx context.Context) ([]Domain, error) {
 	return answer.Domains, nil
 }
 
+// RotateMaster has the service replace its master key, and returns how many secrets were
+// wrapped under the new one.
+func (c *Client) RotateMaster(ctx context.Context) (secrets int, err error) {
+	var answer struct{ Secrets int }
+	if err := c.call(ctx, http.MethodPost, "master-key/rotate", &answer); err != nil {
+		return 0, fmt.Errorf("replacing the master key: %w", err)
+	}
+	return answer.Secrets, nil
+}
+
 // Rotation says which domains' data keys are rotated, and how. One of the first three names
 // them.
 type Rotation struct {

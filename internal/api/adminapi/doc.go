@@ -17,6 +17,7 @@
 //	POST /-/v1/compact               rewrite packs smaller: events, then the result
 //	GET  /-/v1/domains               dedupe domains of all accounts, with their data keys
 //	POST /-/v1/domains/rotate        make new data keys, encrypt all anew: events, then the result
+//	POST /-/v1/master-key/rotate     replace the master key of the service
 //	GET  /-/v1/accounts              every account of the service
 //	POST /-/v1/accounts[/{id}]       a new account with its root key, told this once
 //	DELETE /-/v1/accounts/{id}       remove an account that owns nothing

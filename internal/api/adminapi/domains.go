@@ -146,3 +146,17 @@ func (e *Edge) rotateDomains(r *request) error {
 	_ = stream.send("result", mustMarshal(result)) // the client may be gone
 	return nil
 }
+
+// rotateMaster replaces the master key. It goes on when its client goes.
+func (e *Edge) rotateMaster(r *request) error {
+	n, err := e.RotateMaster(context.WithoutCancel(r.Context()))
+	if err != nil {
+		e.Log.Error("replacing the master key", logkey.Error, err)
+		// It is the operator who asks.
+		return &failure{http.StatusConflict, "NotRotated", err.Error()}
+	}
+	writeJSON(r.w, http.StatusOK, struct {
+		Secrets int `json:"secrets"`
+	}{n})
+	return nil
+}

@@ -81,9 +81,12 @@ type Config struct {
 	Collector Collector
 	Compactor Compactor
 	Domains   Domains
-	Usage     Usage
-	Accounts  Accounts
-	Regions   awsid.Regions // that the service plays
+	// RotateMaster replaces the master key of the service, and returns how many secrets were
+	// wrapped under the new one.
+	RotateMaster func(ctx context.Context) (int, error)
+	Usage        Usage
+	Accounts     Accounts
+	Regions      awsid.Regions // that the service plays
 	// Operator is the service's own account, which may manage the others.
 	Operator string
 	// Owns says what an account has besides identities ("3 snapshots"), or "".
@@ -144,6 +147,7 @@ var routes = []route{
 	{"POST /-/v1/compact", "diskport:Compact", (*Edge).compact, operator},
 	{"GET /-/v1/domains", "diskport:ListDomains", (*Edge).listDomains, operator},
 	{"POST /-/v1/domains/rotate", "diskport:RotateDataKeys", (*Edge).rotateDomains, operator},
+	{"POST /-/v1/master-key/rotate", "diskport:RotateMasterKey", (*Edge).rotateMaster, operator},
 	{"GET /-/v1/accounts", "diskport:ListAccounts", (*Edge).listAccounts, operator},
 	{"POST /-/v1/accounts", "diskport:AddAccount", (*Edge).addAccount, operator},
 	{"POST /-/v1/accounts/{id}", "diskport:AddAccount", (*Edge).addAccount, operator},
