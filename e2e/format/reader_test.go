@@ -51,7 +51,7 @@ func TestTheFormatIsAsDescribed(t *testing.T) {
 		"2026-11-3": {
 			"plain as it is", "plain compressed", "encrypted compressed", "encrypted as it is",
 			"encrypted under data key 0 of 0 to 0", "encrypted under data key 1 of 0 to 1", "encrypted under data key 2 of 1 to 2",
-			"pack under a retired master key",
+			"pack under a former master key",
 		},
 	} {
 		t.Run(name, func(t *testing.T) { read(t, name, kinds) })
@@ -102,7 +102,7 @@ func read(t *testing.T, name string, kinds []string) {
 // reader knows a data directory.
 type reader struct {
 	master  []byte
-	retired [][]byte // master keys that there were before
+	former  [][]byte // master keys that there were before
 	db      *sql.DB
 	pageKey []byte
 	roots   map[string]root // by snapshot
@@ -145,7 +145,7 @@ func open(data string) (*reader, error) {
 	if r.master, err = os.ReadFile(filepath.Join(data, "master.key")); err != nil {
 		return nil, err
 	}
-	if err := r.openRetired(filepath.Join(data, "master.key.retired")); err != nil {
+	if err := r.openFormer(filepath.Join(data, "master.key.former")); err != nil {
 		return nil, err
 	}
 	if r.db, err = sql.Open("sqlite", filepath.Join(data, "metadata.db")); err != nil {
@@ -166,21 +166,21 @@ func open(data string) (*reader, error) {
 	)
 }
 
-// openRetired opens the master keys that there were before.
-func (r *reader) openRetired(name string) error {
+// openFormer opens the master keys that there were before.
+func (r *reader) openFormer(name string) error {
 	p, err := os.ReadFile(name)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
 	if err != nil || len(p)%61 != 0 {
-		return fmt.Errorf("%d bytes of retired keys: %w", len(p), err)
+		return fmt.Errorf("%d bytes of former keys: %w", len(p), err)
 	}
 	for wrapped := range slices.Chunk(p, 61) {
-		key, err := unwrap(r.master, wrapped, "", "retired master key")
+		key, err := unwrap(r.master, wrapped, "", "former master key")
 		if err != nil {
 			return err
 		}
-		r.retired = append(r.retired, key)
+		r.former = append(r.former, key)
 	}
 	return nil
 }
@@ -303,9 +303,9 @@ func (r *reader) openDomain(id, arn string, wrapped []byte) (domain, error) {
 		wrapped = wrapped[n:]
 	}
 	keys, err := unwrap(key, wrapped, "", "diskport:domain-keys:"+id)
-	for i := 0; err != nil && arn == "" && i < len(r.retired); i++ {
-		keys, err = unwrap(r.retired[i], wrapped, "", "diskport:domain-keys:"+id)
-		r.seen["pack under a retired master key"] = true
+	for i := 0; err != nil && arn == "" && i < len(r.former); i++ {
+		keys, err = unwrap(r.former[i], wrapped, "", "diskport:domain-keys:"+id)
+		r.seen["pack under a former master key"] = true
 	}
 	if err != nil {
 		return domain{}, err

@@ -16,6 +16,32 @@ func TestGarbageIsUpgraded(t *testing.T) {
 	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) { upgradeGarbage(t, fresh(t)) })
 }
 
+// TestDataKeysAreUpgraded: what was encrypted before anything was counted counts as all that
+// a key may encrypt.
+func TestDataKeysAreUpgraded(t *testing.T) {
+	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) {
+		db, ctx := fresh(t), t.Context()
+		p, err := db.provider()
+		if err == nil {
+			_, err = p.DownTo(ctx, 36)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		must(t, db, func(q querier) error {
+			_, err := exec(ctx, q, `INSERT INTO domains (id, account, kms_key, wrapped) VALUES ('dom-1', 'a', '', 'x'), ('dom-2', 'a', 'key', 'x')`)
+			return err
+		})
+		if _, err := p.Up(ctx); err != nil {
+			t.Fatal(err)
+		}
+		all, err := db.Catalog().Domains(ctx)
+		if err != nil || len(all) != 2 || all[0].Encrypted != 0 || all[1].Encrypted != 1<<30 || all[1].Newest != 0 || all[1].Retiring() {
+			t.Errorf("got %+v, %v", all, err)
+		}
+	})
+}
+
 func upgradeGarbage(t *testing.T, db *DB) {
 	ctx := t.Context()
 	p, err := db.provider()

@@ -21,13 +21,13 @@ import (
 const (
 	masterName  = "master.key"
 	nextName    = "master.key.next"
-	retiredName = "master.key.retired"
+	formerName = "master.key.former"
 )
 
-// retiredSize is the bytes of a wrapped master key.
-const retiredSize = 1 + 12 + secret.KeySize + 16
+// formerSize is the bytes of a wrapped master key.
+const formerSize = 1 + 12 + secret.KeySize + 16
 
-var retiredPurpose = []byte("retired master key")
+var formerPurpose = []byte("former master key")
 
 // masterKeys returns the bytes of all master keys, that which wraps first. There are none
 // before the first start.
@@ -42,7 +42,7 @@ func (d *dataDir) masterKeys() (keys [][]byte, err error) {
 		}
 		keys = append(keys, key)
 	}
-	wrapped, err := os.ReadFile(d.file(retiredName))
+	wrapped, err := os.ReadFile(d.file(formerName))
 	if errors.Is(err, fs.ErrNotExist) {
 		return keys, nil
 	}
@@ -54,17 +54,17 @@ func (d *dataDir) masterKeys() (keys [][]byte, err error) {
 		return nil, err
 	}
 	for len(wrapped) > 0 {
-		key, err := known.Unwrap(wrapped[:min(retiredSize, len(wrapped))], retiredPurpose)
+		key, err := known.Unwrap(wrapped[:min(formerSize, len(wrapped))], formerPurpose)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", d.file(retiredName), err)
+			return nil, fmt.Errorf("%s: %w", d.file(formerName), err)
 		}
-		keys, wrapped = append(keys, key), wrapped[retiredSize:]
+		keys, wrapped = append(keys, key), wrapped[formerSize:]
 	}
 	return keys, nil
 }
 
-// retireMaster keeps all master keys but the next, wrapped under that.
-func (d *dataDir) retireMaster() error {
+// keepMaster keeps all master keys but the next, wrapped under that.
+func (d *dataDir) keepMaster() error {
 	keys, err := d.masterKeys()
 	if err != nil {
 		return err
@@ -76,10 +76,10 @@ func (d *dataDir) retireMaster() error {
 	var wrapped []byte
 	for i, key := range keys[1:] {
 		if !contains(keys[:i+1], key) {
-			wrapped = append(wrapped, next.Wrap(key, retiredPurpose)...)
+			wrapped = append(wrapped, next.Wrap(key, formerPurpose)...)
 		}
 	}
-	return writeNew(d.file(retiredName), wrapped, 0o600)
+	return writeNew(d.file(formerName), wrapped, 0o600)
 }
 
 func contains(keys [][]byte, key []byte) bool {
@@ -133,7 +133,7 @@ func (a *App) rotation() []func(context.Context) (int, error) {
 		})
 	}
 	return append(steps, a.rewrapDomains,
-		func(context.Context) (int, error) { return 0, a.data.retireMaster() },
+		func(context.Context) (int, error) { return 0, a.data.keepMaster() },
 		func(context.Context) (int, error) { return 0, a.data.replaceMaster() })
 }
 

@@ -173,27 +173,27 @@ func TestRotateMaster(t *testing.T) {
 	}
 }
 
-// TestRetiredMasterKeys: they open with the present key alone, and a damaged file is refused
+// TestFormerMasterKeys: they open with the present key alone, and a damaged file is refused
 // by name.
-func TestRetiredMasterKeys(t *testing.T) {
+func TestFormerMasterKeys(t *testing.T) {
 	s := run(t, config(t.TempDir()))
 	for range 2 {
 		_, err := s.RotateMaster(t.Context())
 		check(t, err)
 	}
 	data := s.data
-	retired, err := os.ReadFile(data.file(retiredName))
-	if err != nil || len(retired) != 2*retiredSize {
-		t.Fatalf("%d bytes of retired keys, %v", len(retired), err)
+	former, err := os.ReadFile(data.file(formerName))
+	if err != nil || len(former) != 2*formerSize {
+		t.Fatalf("%d bytes of former keys, %v", len(former), err)
 	}
 	if keys, err := data.masterKeys(); err != nil || len(keys) != 3 {
 		t.Errorf("%d keys, %v", len(keys), err)
 	}
-	if st, err := os.Stat(data.file(retiredName)); err != nil || st.Mode().Perm() != 0o600 {
+	if st, err := os.Stat(data.file(formerName)); err != nil || st.Mode().Perm() != 0o600 {
 		t.Errorf("mode %v, %v", st.Mode(), err)
 	}
-	for name, p := range map[string][]byte{"cut": retired[:len(retired)-1], "changed": append([]byte{9}, retired[1:]...)} {
-		check(t, os.WriteFile(data.file(retiredName), p, 0o600))
+	for name, p := range map[string][]byte{"cut": former[:len(former)-1], "changed": append([]byte{9}, former[1:]...)} {
+		check(t, os.WriteFile(data.file(formerName), p, 0o600))
 		if _, err := data.masterKeys(); !errors.Is(err, secret.ErrWrapped) {
 			t.Errorf("%s: %v", name, err)
 		}
