@@ -19,8 +19,8 @@ import (
 // wraps already, and the other still opens. Replaced keys are kept, wrapped under the
 // present one, since packs of unencrypted domains have keys under them in their headers.
 const (
-	masterName  = "master.key"
-	nextName    = "master.key.next"
+	masterName = "master.key"
+	nextName   = "master.key.next"
 	formerName = "master.key.former"
 )
 

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/diskport/diskport/internal/store/blockstore"
@@ -74,7 +75,7 @@ type Report struct {
 	// where they are.
 	Damaged []string
 	// Locked names the domains whose key can't be used, and why: nothing of them was
-	// compressed.
+	// compressed or encrypted anew.
 	Locked []string
 	// Dropped names the domains of which data keys that were to go have gone.
 	Dropped []string
@@ -91,7 +92,7 @@ func (r Report) Log(ctx context.Context, log *slog.Logger) {
 		log.ErrorContext(ctx, "a frame is damaged: it stays where it is", "damage", text)
 	}
 	for _, text := range r.Locked {
-		log.InfoContext(ctx, "packs were not compressed", "reason", text)
+		log.InfoContext(ctx, "packs were neither compressed nor encrypted anew", "reason", text)
 	}
 	for _, domain := range r.Dropped {
 		log.InfoContext(ctx, "dropped old data keys, under which nothing is any more", "domain", domain)
@@ -107,6 +108,14 @@ const maxDamaged = 100
 func (r *Report) damaged(format string, a ...any) {
 	if len(r.Damaged) < maxDamaged {
 		r.Damaged = append(r.Damaged, fmt.Sprintf(format, a...))
+	}
+}
+
+// locked names a domain whose key can't be used, once.
+func (r *Report) locked(domain string, err error) {
+	name := "domain " + domain + ": "
+	if !slices.ContainsFunc(r.Locked, func(text string) bool { return strings.HasPrefix(text, name) }) {
+		r.Locked = append(r.Locked, name+err.Error())
 	}
 }
 
@@ -154,9 +163,6 @@ func (c *Compactor) Plan(ctx context.Context, e Effort) (Plan, error) {
 			}
 			p.Packs++
 			p.Bytes += pack.Bytes
-			if pack.Outdated {
-				p.Outdated++
-			}
 			p.Dead += max(0, pack.Bytes-spanned(live)-blockstore.PackOverhead(int(pack.Entries)))
 			if q.usable && !pack.Compressed {
 				p.Uncompressed += spanned(live)
@@ -169,7 +175,6 @@ func (c *Compactor) Plan(ctx context.Context, e Effort) (Plan, error) {
 // Plan is what a run would do.
 type Plan struct {
 	Packs        int64 // that would be rewritten
-	Outdated     int64 // of them: may have frames under data keys that are to go
 	Bytes        int64 // of them
 	Dead         int64 // of Bytes: would come back at least
 	Uncompressed int64 // of Bytes: would be compressed, and how far shows only then
@@ -230,7 +235,7 @@ func (r *run) choose(ctx context.Context) (queues []queue, err error) {
 			if ctx.Err() != nil {
 				return nil, ctx.Err()
 			}
-			r.report.Locked = append(r.report.Locked, fmt.Sprintf("domain %s: %v", domain, err))
+			r.report.locked(domain, err)
 		}
 		q := queue{domain, err == nil, worth.choose(groups[domain], r.effort, err == nil)}
 		if len(q.packs) > 0 {

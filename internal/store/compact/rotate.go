@@ -27,7 +27,7 @@ func (r *run) drop(ctx context.Context) error {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case err != nil:
-			r.report.Locked = append(r.report.Locked, fmt.Sprintf("domain %s: %v", id, err))
+			r.report.locked(id, err)
 		case !d.Retiring():
 			r.report.Dropped = append(r.report.Dropped, id)
 		}
