@@ -23,7 +23,6 @@ type things struct {
 	ciphertext     []byte
 	domain         string
 	wrapped        []byte // keys of the domain, as a pack has them in its header
-	token          string // of a session
 }
 
 func fill(t *testing.T, s *service) (x things) {
