@@ -130,7 +130,7 @@ func TestPacks(t *testing.T) {
 	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) {
 		compacttest.Test(t, func(t *testing.T) compacttest.Bench {
 			db := fresh(t)
-			return compacttest.Bench{Fixture: catalogFixture(t, db), Store: db.Packs(), Files: db.Garbage(), Now: db.now}
+			return compacttest.Bench{Fixture: catalogFixture(t, db), Store: db.Packs(), Keys: db.Catalog(), Files: db.Garbage(), Now: db.now}
 		})
 	})
 }

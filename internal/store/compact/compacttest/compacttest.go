@@ -18,6 +18,7 @@ import (
 	"github.com/diskport/diskport/internal/store/blockstore/catalogtest"
 	"github.com/diskport/diskport/internal/store/compact"
 	"github.com/diskport/diskport/internal/store/gc"
+	"github.com/diskport/diskport/internal/store/keyring"
 	"github.com/diskport/diskport/internal/work"
 )
 
@@ -25,6 +26,7 @@ import (
 type Bench struct {
 	catalogtest.Fixture
 	Store compact.Store
+	Keys  keyring.DomainStore
 	Files gc.Files
 	Now   func() time.Time // of the store
 }
@@ -38,6 +40,7 @@ func Test(t *testing.T, fresh func(t *testing.T) Bench) {
 		run  func(*testing.T, Bench)
 	}{
 		{"Packs", packs},
+		{"Outdated", outdated},
 		{"Live", live},
 		{"OneAtATime", oneAtATime},
 		{"OneOfManyBegins", oneOfManyBegins},
@@ -220,6 +223,49 @@ func packs(t *testing.T, b Bench) {
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("packs (-want +got):\n%s", d)
 	}
+}
+
+// outdated: packs that may have frames under data keys that are to go are worth a look,
+// however they are else; what a rewriting says of its pack counts.
+func outdated(t *testing.T, b Bench) {
+	x := ids(3)
+	from := func(n int) blockstore.Location {
+		return from(blockstore.ClosedPack{File: file(21), Blocks: placed(x)}, n)
+	}
+	b.stored(t, 21, 1000, x...)
+	for i, key := range []uint32{0, 1, 2} { // moved to packs of their own, under these keys
+		l := b.begin(t)
+		m := b.rewritten(t, l, blockstore.FileID(22+i), x[i:i+1], from(i))
+		m.OldestKey = key
+		if n, err := b.Store.Move(t.Context(), l, m); n != 1 || err != nil {
+			t.Fatal(n, err)
+		}
+	}
+	worth := func(want map[blockstore.FileID]bool) {
+		t.Helper()
+		got, err := b.Store.Packs(t.Context(), compact.Worth{DeadPercent: 100}, 0, 100)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := map[blockstore.FileID]bool{}
+		for _, p := range got {
+			found[p.File.ID] = p.Outdated
+		}
+		if !maps.Equal(found, want) {
+			t.Errorf("worth a look are %v, want %v", found, want)
+		}
+	}
+	worth(map[blockstore.FileID]bool{})
+	d, err := b.Keys.Domain(t.Context(), domain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	with := d
+	with.Newest, with.Retire = 2, 2
+	if _, err := b.Keys.ReplaceKeys(t.Context(), d, with); err != nil {
+		t.Fatal(err)
+	}
+	worth(map[blockstore.FileID]bool{22: true, 23: true})
 }
 
 func file(id blockstore.FileID) blockstore.File {
