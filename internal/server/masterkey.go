@@ -125,14 +125,13 @@ func (a *App) rotation() []func(context.Context) (int, error) {
 	}{
 		{db.KeptSecrets(serviceKeys...), master, func(owner []string) []byte { return []byte(owner[0]) }},
 		{db.KeptKeys(), master.For(secret.AccessKeys), func(o []string) []byte { return iam.AccessKey{Account: o[0], ID: o[1]}.Purpose() }},
-		{db.KeptMaterial(), master.For(secret.KeyMaterial), func(o []string) []byte { return kms.Ref{Account: o[0], Region: o[1], ID: o[2]}.Purpose() }},
 		{db.KeptURLs(), master.For(secret.URLs), func(o []string) []byte { return []byte(o[0]) }},
 	} {
 		steps = append(steps, func(ctx context.Context) (int, error) {
 			return secret.Rewrap(ctx, shelf, shelf.under, shelf.associated)
 		})
 	}
-	return append(steps, a.rewrapDomains,
+	return append(steps, a.rewrapMaterial, a.rewrapDomains,
 		func(context.Context) (int, error) { return 0, a.data.keepMaster() },
 		func(context.Context) (int, error) { return 0, a.data.replaceMaster() })
 }
@@ -162,6 +161,13 @@ func (d *dataDir) replaceMaster() error {
 		err = os.Remove(d.file(nextName))
 	}
 	return err
+}
+
+// rewrapMaterial wraps the material of the embedded KMS.
+func (a *App) rewrapMaterial(ctx context.Context) (int, error) {
+	return secret.Each(ctx, a.parts.db.KeptMaterial(), func(k secret.Kept) error {
+		return a.parts.kms.Rewrap(ctx, kms.Ref{Account: k.Owner[0], Region: k.Owner[1], ID: k.Owner[2]})
+	})
 }
 
 // rewrapDomains wraps the keys of unencrypted domains; a KMS wraps those of the others.

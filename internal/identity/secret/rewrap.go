@@ -24,24 +24,16 @@ type Shelf interface {
 // rewrapped is how many secrets are read at a time.
 const rewrapped = 256
 
-// Rewrap wraps all secrets of a shelf anew, under the key that w wraps with now, and
-// returns how many there were. associated returns the associated data of an owner's. It
-// may stop anywhere and be run again.
-func Rewrap(ctx context.Context, s Shelf, w Wrapper, associated func(owner []string) []byte) (total int, err error) {
+// Each calls fn with all secrets of a shelf, and returns how many it has taken without an
+// error.
+func Each(ctx context.Context, s Shelf, fn func(Kept) error) (total int, err error) {
 	for after := []string(nil); ; {
 		some, err := s.Kept(ctx, after, rewrapped)
 		if err != nil {
 			return total, err
 		}
 		for _, k := range some {
-			bound := associated(k.Owner)
-			plain, err := w.Unwrap(k.Wrapped, bound)
-			if err != nil {
-				return total, fmt.Errorf("secret: wrapping that of %q anew: %w", k.Owner, err)
-			}
-			err = s.Replace(ctx, k, w.Wrap(plain, bound))
-			clear(plain)
-			if err != nil {
+			if err := fn(k); err != nil {
 				return total, err
 			}
 			total++
@@ -51,4 +43,19 @@ func Rewrap(ctx context.Context, s Shelf, w Wrapper, associated func(owner []str
 		}
 		after = some[len(some)-1].Owner
 	}
+}
+
+// Rewrap wraps all secrets of a shelf anew, under the key that w wraps with now, and
+// returns how many there were. associated returns the associated data of an owner's. It
+// may stop anywhere and be run again.
+func Rewrap(ctx context.Context, s Shelf, w Wrapper, associated func(owner []string) []byte) (total int, err error) {
+	return Each(ctx, s, func(k Kept) error {
+		bound := associated(k.Owner)
+		plain, err := w.Unwrap(k.Wrapped, bound)
+		if err != nil {
+			return fmt.Errorf("secret: wrapping that of %q anew: %w", k.Owner, err)
+		}
+		defer clear(plain)
+		return s.Replace(ctx, k, w.Wrap(plain, bound))
+	})
 }
