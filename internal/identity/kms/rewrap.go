@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // Rewrap wraps all versions of a key's material anew, under what Options.Wrapper wraps with now. A key that
 // is gone, or has no material, is left alone.
 func (s *Service) Rewrap(ctx context.Context, r Ref) error {
 	err := s.opts.Store.ChangeKey(ctx, r, func(k *Key) error {
+		k.Rotations = slices.Clone(k.Rotations)
 		for version := 1; version <= k.Version() && k.Wrapped != nil; version++ {
 			wrapped, err := s.rewrapped(*k, version)
 			if err != nil {

@@ -7,7 +7,6 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/diskport/diskport/internal/block"
 	"github.com/diskport/diskport/internal/identity/secret"
 	"github.com/diskport/diskport/internal/store/blockstore"
 	"github.com/diskport/diskport/internal/store/frame"
@@ -89,15 +88,24 @@ func (r *rig) finish(w *blockstore.PackWriter) []blockstore.ClosedPack {
 // readWith reads every block of packs with keys.
 func (r *rig) readWith(k *frame.Keys, packs []blockstore.ClosedPack) {
 	r.t.Helper()
-	buf, room := make([]byte, frame.Size), make([]byte, 9*frame.Size)
+	buf, room := make([]byte, frame.Size), blockstore.AlignedBytes(9*frame.Size)
 	for _, p := range packs {
 		for _, b := range p.Blocks {
 			if _, _, err := r.store.Get(r.t.Context(), k, b.ID, blockstore.Location{File: p.File, Span: b.Span}, buf); err != nil {
 				r.t.Errorf("%s: %v", p.File.Name(), err)
 			}
 		}
-		if err := r.store.GetRun(r.t.Context(), k, p.File, p.Blocks, room, func(_ int, _ []byte, _ block.Digest, err error) error { return err }); err != nil {
-			r.t.Errorf("%s: a run: %v", p.File.Name(), err)
+		near := make([]blockstore.Neighbour, len(p.Blocks))
+		for i, b := range p.Blocks {
+			near[i].Placement = b
+		}
+		if err := r.store.GetNear(r.t.Context(), k, p.File, near, room, room); err != nil {
+			r.t.Errorf("%s: neighbours: %v", p.File.Name(), err)
+		}
+		for _, n := range near {
+			if n.Err != nil {
+				r.t.Errorf("%s: a neighbour: %v", p.File.Name(), n.Err)
+			}
 		}
 	}
 }
