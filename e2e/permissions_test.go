@@ -304,6 +304,9 @@ var addressed = []struct{ service, permission, method, path, body string }{
 	{awshttp.Diskport, "diskport:GetStats", "GET", "/-/v1/stats", ""},
 	{awshttp.Diskport, "diskport:PlanCompaction", "GET", "/-/v1/compact", ""},
 	{awshttp.Diskport, "diskport:Compact", "POST", "/-/v1/compact", ""},
+	{awshttp.Diskport, "diskport:ListDomains", "GET", "/-/v1/domains", ""},
+	{awshttp.Diskport, "diskport:RotateDataKeys", "POST", "/-/v1/domains/rotate", ""},
+	{awshttp.Diskport, "diskport:RotateMasterKey", "POST", "/-/v1/master-key/rotate", ""},
 	{awshttp.Diskport, "diskport:ListAccounts", "GET", "/-/v1/accounts", ""},
 	{awshttp.Diskport, "diskport:AddAccount", "POST", "/-/v1/accounts", ""},
 	{awshttp.Diskport, "diskport:RemoveAccount", "DELETE", "/-/v1/accounts/123456789012", ""},
@@ -346,7 +349,7 @@ func (r refusable) walkPaths(t *testing.T, stranger refusable, but func(deny str
 				t.Errorf("%s %s, whose tag is denied: %d %s", a.method, path, status, answer)
 			}
 		}
-		if status, answer := ask(stranger); !refused(status, answer) && (names || a.path == "/-/v1/gc" || a.path == "/-/v1/compact" || a.path == "/-/v1/stats" || a.path == "/-/v1/accounts") && status/100 == 2 {
+		if status, answer := ask(stranger); !refused(status, answer) && (names || a.path == "/-/v1/gc" || a.path == "/-/v1/compact" || a.path == "/-/v1/stats" || a.path == "/-/v1/domains" || a.path == "/-/v1/master-key/rotate" || a.path == "/-/v1/accounts") && status/100 == 2 {
 			t.Errorf("%s %s by another account: %d %s", a.method, path, status, answer)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -26,6 +27,7 @@ func TestUpgrade(t *testing.T) {
 			var old struct {
 				Disks                  map[string]string // of snapshots: SHA-256
 				Encrypted, Draft, User string
+				AlsoEncrypted          []string
 			}
 			if err := json.Unmarshal(contents(t, data, "expect.json"), &old); err != nil || len(old.Disks) < 2 {
 				t.Fatal(old, err)
@@ -50,7 +52,7 @@ func TestUpgrade(t *testing.T) {
 				t.Errorf("snapshots: %+v, %v", found, err)
 			}
 			for _, x := range found.Snapshots {
-				if id := aws.ToString(x.SnapshotId); aws.ToBool(x.Encrypted) != (id == old.Encrypted) {
+				if id := aws.ToString(x.SnapshotId); aws.ToBool(x.Encrypted) != slices.Contains(append(old.AlsoEncrypted, old.Encrypted), id) {
 					t.Errorf("%s is encrypted: %v", id, aws.ToBool(x.Encrypted))
 				}
 			}

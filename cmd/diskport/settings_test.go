@@ -31,7 +31,11 @@ func everyCommand(root *cobra.Command, f func(cmd *cobra.Command, own []*pflag.F
 func TestEveryFlagHasAnEnvironmentVariable(t *testing.T) {
 	samples := map[string]string{"bool": "true", "int": "7", "int64": "7", "size": "1MiB", "duration": "3s", "tags": "a=b"}
 	// Flags of a single call, never of all.
-	once := []string{"diskport --help", "diskport --version", "diskport serve --accept-older-database"}
+	once := []string{
+		"diskport --help", "diskport --version", "diskport serve --accept-older-database",
+		"diskport rotate-key --list", "diskport rotate-key --snapshot", "diskport rotate-key --kms-key", "diskport rotate-key --domain",
+		"diskport rotate-key --master", "diskport rotate-key --rewrap",
+	}
 	a := &app{}
 	flags := 0
 	everyCommand(newRoot(a, subcommands()...), func(cmd *cobra.Command, own []*pflag.Flag) {

@@ -46,8 +46,22 @@ var (
 // TestTheFormatIsAsDescribed reads every disk of the directory that is kept, and
 // compares it with what was imported.
 func TestTheFormatIsAsDescribed(t *testing.T) {
+	for name, kinds := range map[string][]string{
+		"2026-11-2": {"plain as it is", "plain compressed", "encrypted compressed", "encrypted under data key 0 of 0 to 0"},
+		"2026-11-3": {
+			"plain as it is", "plain compressed", "encrypted compressed", "encrypted as it is",
+			"encrypted under data key 0 of 0 to 0", "encrypted under data key 1 of 0 to 1", "encrypted under data key 2 of 1 to 2",
+			"pack under a former master key",
+		},
+	} {
+		t.Run(name, func(t *testing.T) { read(t, name, kinds) })
+	}
+}
+
+// read reads the disks of a directory, all kinds of frames among them.
+func read(t *testing.T, name string, kinds []string) {
 	data := t.TempDir()
-	if err := unpack(filepath.Join("..", "testdata", "data", "2026-11-2.tar.gz"), data); err != nil {
+	if err := unpack(filepath.Join("..", "testdata", "data", name+".tar.gz"), data); err != nil {
 		t.Fatal(err)
 	}
 	var expect struct {
@@ -78,7 +92,7 @@ func TestTheFormatIsAsDescribed(t *testing.T) {
 	if !maps.Equal(got, expect.Disks) {
 		t.Errorf("the disks are %v, want %v", got, expect.Disks)
 	}
-	for _, what := range []string{"plain as it is", "plain compressed", "encrypted compressed"} {
+	for _, what := range kinds {
 		if !r.seen[what] {
 			t.Errorf("no frame is %s: the directory does not have all that there is", what)
 		}
@@ -88,11 +102,11 @@ func TestTheFormatIsAsDescribed(t *testing.T) {
 // reader knows a data directory.
 type reader struct {
 	master  []byte
+	former  [][]byte // master keys that there were before
 	db      *sql.DB
 	pageKey []byte
 	roots   map[string]root // by snapshot
 	pages   map[string][]byte
-	domains map[string]domain
 	blocks  map[string]place // by block ID
 	seen    map[string]bool  // kinds of frames that were read
 }
@@ -105,27 +119,33 @@ type root struct {
 	blocksOfThePages []uint32
 }
 
+// domain is what a pack's header says of its domain, and the keys that its frames need.
 type domain struct {
+	name   string
 	cipher byte
 	id     []byte
+	oldest uint32 // number of the first of data
 	data   [][]byte
 }
 
 type place struct {
 	file     []byte
 	off, len uint32
-	domain   string
+	domain   domain
 }
 
 func open(data string) (*reader, error) {
 	r := &reader{
-		roots: map[string]root{}, pages: map[string][]byte{}, domains: map[string]domain{}, blocks: map[string]place{}, seen: map[string]bool{},
+		roots: map[string]root{}, pages: map[string][]byte{}, blocks: map[string]place{}, seen: map[string]bool{},
 	}
 	line, err := os.ReadFile(filepath.Join(data, "blocks", "identity"))
 	if err != nil || !strings.HasPrefix(string(line), "diskport store 2 ") {
 		return nil, fmt.Errorf("identity %q, %v", line, err)
 	}
 	if r.master, err = os.ReadFile(filepath.Join(data, "master.key")); err != nil {
+		return nil, err
+	}
+	if err := r.openFormer(filepath.Join(data, "master.key.former")); err != nil {
 		return nil, err
 	}
 	if r.db, err = sql.Open("sqlite", filepath.Join(data, "metadata.db")); err != nil {
@@ -144,6 +164,25 @@ func open(data string) (*reader, error) {
 		each(filepath.Join(data, "blocks", "pages"), r.addPages),
 		each(filepath.Join(data, "blocks", "pack"), r.addPack),
 	)
+}
+
+// openFormer opens the master keys that there were before.
+func (r *reader) openFormer(name string) error {
+	p, err := os.ReadFile(name)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil || len(p)%61 != 0 {
+		return fmt.Errorf("%d bytes of former keys: %w", len(p), err)
+	}
+	for wrapped := range slices.Chunk(p, 61) {
+		key, err := unwrap(r.master, wrapped, "", "former master key")
+		if err != nil {
+			return err
+		}
+		r.former = append(r.former, key)
+	}
+	return nil
 }
 
 // each calls fn with the whole files under a folder.
@@ -219,8 +258,8 @@ func (r *reader) addPack(number uint64, p []byte) error {
 		n := 2 + int(little.Uint16(rest))
 		fields[i], rest = rest[2:n], rest[n:]
 	}
-	id := string(fields[0])
-	if err := r.addDomain(id, string(fields[2]), fields[3]); err != nil {
+	keys, err := r.openDomain(string(fields[0]), string(fields[2]), fields[3])
+	if err != nil {
 		return err
 	}
 	foot := p[end-24:]
@@ -231,7 +270,7 @@ func (r *reader) addPack(number uint64, p []byte) error {
 	}
 	next := uint32(1)
 	for e := range slices.Chunk(p[end-size:end-size+40*n], 40) {
-		at := place{p, little.Uint32(e[32:]), little.Uint32(e[36:]), id}
+		at := place{p, little.Uint32(e[32:]), little.Uint32(e[36:]), keys}
 		if at.off != next {
 			return fmt.Errorf("a frame at %d, want %d", at.off, next)
 		}
@@ -249,31 +288,38 @@ func summed(p []byte) bool {
 	return little.Uint32(p[len(p)-4:]) == crc32.Checksum(p[:len(p)-4], castagnoli)
 }
 
-func (r *reader) addDomain(id, arn string, wrapped []byte) error {
-	if _, ok := r.domains[id]; ok {
-		return nil
-	}
+// openDomain opens the keys in the header of a pack.
+func (r *reader) openDomain(id, arn string, wrapped []byte) (domain, error) {
 	key := r.master
 	if arn != "" {
 		if wrapped[0] != 2 {
-			return fmt.Errorf("an envelope of version %d", wrapped[0])
+			return domain{}, fmt.Errorf("an envelope of version %d", wrapped[0])
 		}
 		n := 3 + int(big.Uint16(wrapped[1:]))
 		var err error
 		if key, err = r.decrypt(arn, wrapped[3:n], "diskport:domain", id); err != nil {
-			return fmt.Errorf("opening an envelope: %w", err)
+			return domain{}, fmt.Errorf("opening an envelope: %w", err)
 		}
 		wrapped = wrapped[n:]
 	}
 	keys, err := unwrap(key, wrapped, "", "diskport:domain-keys:"+id)
+	for i := 0; err != nil && arn == "" && i < len(r.former); i++ {
+		keys, err = unwrap(r.former[i], wrapped, "", "diskport:domain-keys:"+id)
+		r.seen["pack under a former master key"] = true
+	}
 	if err != nil {
-		return err
+		return domain{}, err
 	}
-	if len(keys)%32 != 2 || keys[0] != 1 {
-		return fmt.Errorf("keys of %d bytes, version %d", len(keys), keys[0])
+	d := domain{name: id, cipher: keys[1], id: keys[2:34]}
+	rest := keys[34:]
+	if keys[0] == 2 && d.cipher == 1 {
+		d.oldest, rest = little.Uint32(rest), rest[4:]
 	}
-	r.domains[id] = domain{keys[1], keys[2:34], slices.Collect(slices.Chunk(keys[34:], 32))}
-	return nil
+	if len(rest)%32 != 0 || keys[0] != 1 && keys[0] != 2 {
+		return domain{}, fmt.Errorf("keys of %d bytes, version %d", len(keys), keys[0])
+	}
+	d.data = slices.Collect(slices.Chunk(rest, 32))
+	return d, nil
 }
 
 // decrypt is what the embedded KMS does.
@@ -353,10 +399,10 @@ func (r *reader) disk(x root) ([]byte, error) {
 // block opens the frame of a block.
 func (r *reader) block(name string, id []byte) ([]byte, error) {
 	at, ok := r.blocks[string(id)]
-	if !ok || at.domain != name {
+	if !ok || at.domain.name != name {
 		return nil, errors.New("it is in no pack")
 	}
-	keys := r.domains[name]
+	keys := at.domain
 	frame := at.file[at.off*unit : (at.off+at.len)*unit]
 	tail := frame[len(frame)-68:]
 	n := int(little.Uint32(tail[8:]))
@@ -370,7 +416,12 @@ func (r *reader) block(name string, id []byte) ([]byte, error) {
 	plain := frame[:n]
 	if keys.cipher == 1 {
 		kind = "encrypted"
-		aead, err := gcm(keys.data[little.Uint32(tail[12:])])
+		number, last := little.Uint32(tail[12:]), keys.oldest+uint32(len(keys.data))-1
+		if number < keys.oldest || number > last {
+			return nil, fmt.Errorf("data key %d is not in the header", number)
+		}
+		r.seen[fmt.Sprintf("encrypted under data key %d of %d to %d", number, keys.oldest, last)] = true
+		aead, err := gcm(keys.data[number-keys.oldest])
 		if err != nil {
 			return nil, err
 		}

@@ -26,48 +26,18 @@ const (
 	fileClosed = "closed"
 )
 
-// EnsureDomain implements blockstore.Catalog.
-func (c Catalog) EnsureDomain(ctx context.Context, d blockstore.Domain) (stored blockstore.Domain, err error) {
-	err = c.db.update(ctx, "ensure a domain of account "+d.Account, func(q querier) error {
-		if _, err := exec(ctx, q, `
-			INSERT INTO domains (id, account, kms_key, wrapped) VALUES ($1, $2, $3, $4)
-			ON CONFLICT (account, kms_key) DO NOTHING`, d.ID, d.Account, d.KMSKey, d.WrappedKeys); err != nil {
-			return err
-		}
-		stored, _, err = one(ctx, q, scanDomain, `
-			SELECT id, account, kms_key, wrapped FROM domains WHERE account = $1 AND kms_key = $2`, d.Account, d.KMSKey)
-		return err
-	})
-	return stored, err
-}
-
-// Domain returns a domain by its id; the manifests that name it keep it alive.
-func (c Catalog) Domain(ctx context.Context, id string) (d blockstore.Domain, err error) {
-	err = c.db.view(ctx, "read domain "+id, func(q querier) error {
-		var ok bool
-		d, ok, err = one(ctx, q, scanDomain, `SELECT id, account, kms_key, wrapped FROM domains WHERE id = $1`, id)
-		if err == nil && !ok {
-			return fmt.Errorf("metadb: no domain %s", id)
-		}
-		return err
-	})
-	return d, err
-}
-
-func scanDomain(s scanner) (d blockstore.Domain, err error) {
-	err = s.Scan(&d.ID, &d.Account, &d.KMSKey, &d.WrappedKeys)
-	return d, err
-}
-
 // CreateFile implements blockstore.Catalog.
-func (c Catalog) CreateFile(ctx context.Context, l work.Lease, f blockstore.File) error {
+func (c Catalog) CreateFile(ctx context.Context, l work.Lease, f blockstore.File, u blockstore.KeyUse) error {
 	return c.db.update(ctx, "create file "+f.Name(), func(q querier) error {
 		if err := holdUnit(ctx, q, l); err != nil {
 			return err
 		}
+		if err := encrypt(ctx, q, f.Domain, u); err != nil {
+			return err
+		}
 		_, err := exec(ctx, q, `
-			INSERT INTO files (id, kind, domain, state, unit, attempt, bytes, created) VALUES ($1, $2, $3, $4, $5, $6, 0, $7)`,
-			f.ID, f.Kind, f.Domain, fileOpen, l.ID, l.Attempt, micros(c.db.now()))
+			INSERT INTO files (id, kind, domain, state, unit, attempt, bytes, created, oldest_key) VALUES ($1, $2, $3, $4, $5, $6, 0, $7, $8)`,
+			f.ID, f.Kind, f.Domain, fileOpen, l.ID, l.Attempt, micros(c.db.now()), u.Oldest)
 		return err
 	})
 }

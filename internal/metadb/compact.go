@@ -24,16 +24,17 @@ func (db *DB) Packs() Packs { return Packs{db} }
 func (p Packs) Packs(ctx context.Context, w compact.Worth, after blockstore.FileID, limit int) (packs []compact.Pack, err error) {
 	scan := func(s scanner) (k compact.Pack, err error) {
 		var created int64
-		err = s.Scan(&k.File.ID, &k.File.Kind, &k.File.Domain, &created, &k.Bytes, &k.Entries, &k.Dead, &k.Compressed)
+		err = s.Scan(&k.File.ID, &k.File.Kind, &k.File.Domain, &created, &k.Bytes, &k.Entries, &k.Dead, &k.Compressed, &k.Outdated)
 		k.Created = fromMicros(created)
 		return k, err
 	}
 	err = p.db.view(ctx, "look for packs to rewrite", func(q querier) error {
 		packs, err = all(ctx, q, scan, `
-			SELECT id, kind, domain, created, bytes, entries, dead, compressed FROM files
-			WHERE id > $1 AND kind = 'pack' AND state = 'closed' AND dead < entries
-				AND (dead * 100 > entries * $2 OR bytes < $3 OR compressed = 0)
-			ORDER BY id LIMIT $4`, after, w.DeadPercent, w.Small, limit)
+			SELECT f.id, f.kind, f.domain, f.created, f.bytes, f.entries, f.dead, f.compressed, CASE WHEN f.oldest_key < d.retire THEN 1 ELSE 0 END
+			FROM files f LEFT JOIN domains d ON d.id = f.domain
+			WHERE f.id > $1 AND f.kind = 'pack' AND f.state = 'closed' AND f.dead < f.entries
+				AND (f.dead * 100 > f.entries * $2 OR f.bytes < $3 OR f.compressed = 0 OR f.oldest_key < d.retire)
+			ORDER BY f.id LIMIT $4`, after, w.DeadPercent, w.Small, limit)
 		return err
 	})
 	return packs, err
@@ -115,7 +116,7 @@ func (p Packs) Move(ctx context.Context, l work.Lease, m compact.Moved) (moved i
 		if err := countEntries(ctx, q, m.Pack.File.ID, len(m.Pack.Blocks), "blocks"); err != nil {
 			return err
 		}
-		if _, err := exec(ctx, q, `UPDATE files SET compressed = $1 WHERE id = $2`, flag(m.Compressed), m.Pack.File.ID); err != nil {
+		if _, err := exec(ctx, q, `UPDATE files SET compressed = $1, oldest_key = $2 WHERE id = $3`, flag(m.Compressed), m.OldestKey, m.Pack.File.ID); err != nil {
 			return err
 		}
 		return finishUnit(ctx, q, l)

@@ -12,12 +12,17 @@ import (
 	"testing"
 
 	"github.com/diskport/diskport/internal/block"
+	"github.com/diskport/diskport/internal/identity/iam"
+	"github.com/diskport/diskport/internal/identity/kms"
+	"github.com/diskport/diskport/internal/identity/kms/kmstest"
+	"github.com/diskport/diskport/internal/identity/secret"
 	"github.com/diskport/diskport/internal/imports/importtask"
 	"github.com/diskport/diskport/internal/store/blockstore"
 	"github.com/diskport/diskport/internal/store/blockstore/blobtest"
 	"github.com/diskport/diskport/internal/store/compact"
 	"github.com/diskport/diskport/internal/store/frame"
 	"github.com/diskport/diskport/internal/store/gc"
+	"github.com/diskport/diskport/internal/store/keyring"
 	"github.com/diskport/diskport/internal/store/snapshot"
 	"github.com/diskport/diskport/internal/work"
 )
@@ -30,7 +35,9 @@ type packRig struct {
 	journal *blobtest.Journal
 	store   *blockstore.Store
 	domain  blockstore.Domain
-	keys    *frame.Keys
+	keys    *frame.Keys // as they were at first
+	ring    *keyring.Ring
+	disable func(bool)  // the KMS key
 	locked  atomic.Bool // the key can't be used
 	compact *compact.Compactor
 	gc      *gc.Collector
@@ -52,23 +59,14 @@ func newPackRig(t *testing.T, db *DB, c frame.Cipher) *packRig {
 			t.Error(err)
 		}
 	})
-	if r.keys, err = frame.NewKeys(c); err != nil {
-		t.Fatal(err)
-	}
-	if r.domain, err = db.Catalog().EnsureDomain(t.Context(), blockstore.Domain{ID: "dom-1", Account: "a", WrappedKeys: []byte("keys")}); err != nil {
-		t.Fatal(err)
-	}
+	r.openDomain(c)
 	r.store = blockstore.NewStore(r.journal.Catalog(db.Catalog()), r.journal.Backend(r.backend), slots,
 		blockstore.Options{Group: 2, PackBytes: packFrames*frame.Size + 8192})
+	r.store.Keys = r.ring
 	r.gc = &gc.Collector{Store: db.Garbage(), Backend: r.journal.Backend(r.backend), Now: db.now}
 	r.compact = &compact.Compactor{
 		Store: db.Packs(), Leases: db.Work(), Blocks: r.store, Domain: db.Catalog().Domain, Owner: "node", Now: db.now,
-		Keys: func(context.Context, string) (*frame.Keys, error) {
-			if r.locked.Load() {
-				return nil, errors.New("the key is disabled")
-			}
-			return r.keys, nil
-		},
+		Keys: lockedRing{r.ring, &r.locked},
 		Collect: func(ctx context.Context) (int64, error) {
 			freed, err := r.gc.Run(ctx)
 			return freed.Bytes, err
@@ -76,6 +74,50 @@ func newPackRig(t *testing.T, db *DB, c frame.Cipher) *packRig {
 		PackBytes: packFrames * frame.Size,
 	}
 	return r
+}
+
+// lockedRing refuses to open keys while it is locked.
+type lockedRing struct {
+	*keyring.Ring
+	locked *atomic.Bool
+}
+
+func (r lockedRing) Open(ctx context.Context, id string) (blockstore.Domain, *frame.Keys, error) {
+	if r.locked.Load() {
+		return blockstore.Domain{}, nil, errors.New("the key is disabled")
+	}
+	return r.Ring.Open(ctx, id)
+}
+
+// openDomain makes the domain of the rig; if it is to be encrypted, under a key of the
+// embedded KMS.
+func (r *packRig) openDomain(c frame.Cipher) {
+	r.t.Helper()
+	ctx := r.t.Context()
+	master, err := secret.NewMasterKey(make([]byte, secret.KeySize))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	const account = "111111111111"
+	service := kms.New(kms.Options{Store: r.db.KMS(), Wrapper: master, Principals: kmstest.Names{}})
+	r.ring = &keyring.Ring{Domains: r.db.Catalog(), Wrapper: master, KMS: keyring.Embedded{Service: service}}
+	if c == frame.None {
+		r.domain, r.keys, err = r.ring.Plain(ctx, account)
+	} else {
+		caller := kms.Caller{Region: "us-east-1", Principal: iam.Principal{Account: account, ARN: "arn:aws:iam::" + account + ":root", Kind: iam.Root, ID: account}}
+		var k kms.Key
+		if k, err = service.CreateKey(ctx, caller, kms.KeySpec{}); err == nil {
+			r.domain, r.keys, err = r.ring.Encrypted(ctx, account, k.ARN())
+		}
+		r.disable = func(yes bool) {
+			if err := service.SetEnabled(ctx, k.Ref, map[bool]kms.Event{true: kms.Disable, false: kms.Enable}[yes]); err != nil {
+				r.t.Fatal(err)
+			}
+		}
+	}
+	if err != nil {
+		r.t.Fatal(err)
+	}
 }
 
 // contents makes the contents of block n: noise for every fifth block, else something

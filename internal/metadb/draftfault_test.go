@@ -39,7 +39,7 @@ func draftLife(db *DB) []lifeEvent {
 		return keep(got, err)
 	}
 	file := func(f blockstore.File) func(context.Context) error {
-		return func(ctx context.Context) error { return db.Catalog().CreateFile(ctx, l, f) }
+		return func(ctx context.Context) error { return db.Catalog().CreateFile(ctx, l, f, blockstore.KeyUse{}) }
 	}
 	return []lifeEvent{
 		{"Start", start(written, "", time.Hour, nil)},

@@ -135,7 +135,7 @@ func life(db *DB) []lifeEvent {
 		}
 	}
 	file := func(f blockstore.File) func(context.Context) error {
-		return func(ctx context.Context) error { return db.Catalog().CreateFile(ctx, l, f) }
+		return func(ctx context.Context) error { return db.Catalog().CreateFile(ctx, l, f, blockstore.KeyUse{}) }
 	}
 	return []lifeEvent{
 		{"EnsureDomain", func(ctx context.Context) error {

@@ -16,6 +16,32 @@ func TestGarbageIsUpgraded(t *testing.T) {
 	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) { upgradeGarbage(t, fresh(t)) })
 }
 
+// TestDataKeysAreUpgraded: what was encrypted before anything was counted counts as all that
+// a key may encrypt.
+func TestDataKeysAreUpgraded(t *testing.T) {
+	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) {
+		db, ctx := fresh(t), t.Context()
+		p, err := db.provider()
+		if err == nil {
+			_, err = p.DownTo(ctx, 36)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		must(t, db, func(q querier) error {
+			_, err := exec(ctx, q, `INSERT INTO domains (id, account, kms_key, wrapped) VALUES ('dom-1', 'a', '', 'x'), ('dom-2', 'a', 'key', 'x')`)
+			return err
+		})
+		if _, err := p.Up(ctx); err != nil {
+			t.Fatal(err)
+		}
+		all, err := db.Catalog().Domains(ctx)
+		if err != nil || len(all) != 2 || all[0].Encrypted != 0 || all[1].Encrypted != 1<<30 || all[1].Newest != 0 || all[1].Retiring() {
+			t.Errorf("got %+v, %v", all, err)
+		}
+	})
+}
+
 func upgradeGarbage(t *testing.T, db *DB) {
 	ctx := t.Context()
 	p, err := db.provider()
@@ -52,8 +78,8 @@ func upgradeGarbage(t *testing.T, db *DB) {
 	got := dump(t, db)
 	for table, want := range map[string][]string{
 		"files": { // id, kind, domain, state; unit, attempt, bytes, created, entries, dead, compressed
-			"1packdclosed1 1 9 1 3 0 0", "2pagesclosed1 1 9 1 1 0 0", "3rootclosed1 1 9 1 1 0 0",
-			"4rootclosed1 1 9 1 1 1 0", "5packdopen1 1 0 1 0 0 0", "6rootclosed1 1 9 1 1 1 0",
+			"1packdclosed1 1 9 1 3 0 0 0", "2pagesclosed1 1 9 1 1 0 0 0", "3rootclosed1 1 9 1 1 0 0 0",
+			"4rootclosed1 1 9 1 1 1 0 0", "5packdopen1 1 0 1 0 0 0 0", "6rootclosed1 1 9 1 1 1 0 0",
 		},
 		"blocks": { // id, file, condemned, damaged, off, len
 			fmt.Sprintf("%v 1 0 0 1 129", make32(0)), fmt.Sprintf("%v 1 0 0 130 129", make32(1)), fmt.Sprintf("%v 1 0 0 259 129", make32(2)),

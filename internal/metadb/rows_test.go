@@ -178,7 +178,7 @@ func claimed(t *testing.T, db *DB, kind work.Kind) work.Lease {
 func fileOf(t *testing.T, db *DB, l work.Lease, kind blockstore.FileKind) blockstore.File {
 	t.Helper()
 	f := blockstore.File{ID: blockstore.FileID(db.ids.Int63()), Kind: kind}
-	if err := db.Catalog().CreateFile(t.Context(), l, f); err != nil {
+	if err := db.Catalog().CreateFile(t.Context(), l, f, blockstore.KeyUse{}); err != nil {
 		t.Fatal(err)
 	}
 	return f

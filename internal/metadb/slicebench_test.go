@@ -117,7 +117,7 @@ func randomSlice(b *testing.B, db *DB, random *rand.Rand, l work.Lease, first, n
 	var r importtask.RangeResult
 	file := func(kind blockstore.FileKind) blockstore.File {
 		f := blockstore.File{ID: blockstore.FileID(db.ids.Int63()), Kind: kind}
-		if err := db.Catalog().CreateFile(b.Context(), l, f); err != nil {
+		if err := db.Catalog().CreateFile(b.Context(), l, f, blockstore.KeyUse{}); err != nil {
 			b.Fatal(fmt.Errorf("create a file: %w", err))
 		}
 		return f

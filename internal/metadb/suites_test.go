@@ -18,6 +18,7 @@ import (
 	"github.com/diskport/diskport/internal/store/compact/compacttest"
 	"github.com/diskport/diskport/internal/store/footprint/footprinttest"
 	"github.com/diskport/diskport/internal/store/gc/gctest"
+	"github.com/diskport/diskport/internal/store/keyring/domaintest"
 	"github.com/diskport/diskport/internal/store/snapshot"
 	"github.com/diskport/diskport/internal/store/snapshot/snapshottest"
 	"github.com/diskport/diskport/internal/tag"
@@ -101,11 +102,35 @@ func TestCatalog(t *testing.T) {
 	})
 }
 
+func TestDomains(t *testing.T) {
+	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) {
+		domaintest.Test(t, func(t *testing.T) domaintest.Bench {
+			db := fresh(t)
+			c := catalogFixture(t, db)
+			return domaintest.Bench{
+				Store: db.Catalog(),
+				AddPack: func(t *testing.T, id blockstore.FileID, domain string, oldest uint32) {
+					f := blockstore.File{ID: id, Kind: blockstore.PackFile, Domain: domain}
+					if err := c.Catalog.CreateFile(t.Context(), c.Lease(t), f, blockstore.KeyUse{Oldest: oldest}); err != nil {
+						t.Fatal(err)
+					}
+				},
+				RemovePack: func(t *testing.T, id blockstore.FileID) { c.LoseFile(t, id) },
+				Encrypt: func(t *testing.T, domain string, key uint32, blocks, limit int64) error {
+					return db.update(t.Context(), "encrypt", func(q querier) error {
+						return encrypt(t.Context(), q, domain, blockstore.KeyUse{Newest: key, Blocks: blocks, Limit: limit})
+					})
+				},
+			}
+		})
+	})
+}
+
 func TestPacks(t *testing.T) {
 	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) {
 		compacttest.Test(t, func(t *testing.T) compacttest.Bench {
 			db := fresh(t)
-			return compacttest.Bench{Fixture: catalogFixture(t, db), Store: db.Packs(), Files: db.Garbage(), Now: db.now}
+			return compacttest.Bench{Fixture: catalogFixture(t, db), Store: db.Packs(), Keys: db.Catalog(), Files: db.Garbage(), Now: db.now}
 		})
 	})
 }

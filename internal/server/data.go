@@ -130,23 +130,23 @@ func (d *dataDir) announce(endpoint, region string) error {
 	return errors.Join(err, writeNew(d.file("region"), line, 0o644))
 }
 
-// masterKey reads the key that wraps stored secrets, and makes it at the first
-// start. A database without its key is refused, since none of its secrets could be
-// opened.
+// masterKey reads the key that wraps stored secrets, and those that wrapped them before,
+// and makes it at the first start. A database without its key is refused, since none of
+// its secrets could be opened.
 func (d *dataDir) masterKey() (*secret.MasterKey, error) {
-	key, err := os.ReadFile(d.file("master.key"))
-	if errors.Is(err, fs.ErrNotExist) {
+	keys, err := d.masterKeys()
+	if err == nil && len(keys) == 0 {
 		if _, err := os.Stat(d.file(databaseName)); err == nil {
-			return nil, fmt.Errorf("server: %s is missing, without which %s cannot be read", d.file("master.key"), d.file(databaseName))
+			return nil, fmt.Errorf("server: %s is missing, without which %s cannot be read", d.file(masterName), d.file(databaseName))
 		}
-		key = make([]byte, secret.KeySize)
-		_, _ = rand.Read(key) // never fails
-		err = writeNew(d.file("master.key"), key, 0o600)
+		keys = [][]byte{make([]byte, secret.KeySize)}
+		_, _ = rand.Read(keys[0]) // never fails
+		err = writeNew(d.file(masterName), keys[0], 0o600)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("server: master key: %w", err)
 	}
-	return secret.NewMasterKey(key)
+	return secret.NewMasterKey(keys[0], keys[1:]...)
 }
 
 // rootKey returns the root access key: the configured one, else the stored one,

@@ -54,6 +54,7 @@ type parts struct {
 	usage   *usageMetrics
 	bus     wake.Bus
 	runner  *work.Runner
+	master  *secret.MasterKey
 	tokens  []byte // MAC key of the tokens that clients hand back
 }
 
@@ -71,6 +72,7 @@ func (a *App) openParts(ctx context.Context, metrics prometheus.Registerer) (*pa
 	if err != nil {
 		return nil, err
 	}
+	p.master = master
 	// The block store comes first: one of another format is refused before the
 	// database is migrated.
 	if err := a.openBackend(p); err != nil {
@@ -187,7 +189,7 @@ func (a *App) openStore(ctx context.Context, p *parts, master *secret.MasterKey)
 	}
 	a.closers.add(slots.Close)
 	store := blockstore.NewStore(p.db.Catalog(), p.backend, slots, blockstore.Options{})
-	key, err := serviceKey(ctx, p.db, master, "page key")
+	key, err := serviceKey(ctx, p.db, master, serviceKeys[0])
 	if err != nil {
 		return err
 	}
@@ -195,9 +197,10 @@ func (a *App) openStore(ctx context.Context, p *parts, master *secret.MasterKey)
 	if err != nil {
 		return err
 	}
-	if p.tokens, err = serviceKey(ctx, p.db, master, "token key"); err != nil {
+	if p.tokens, err = serviceKey(ctx, p.db, master, serviceKeys[1]); err != nil {
 		return err
 	}
+	store.Keys = p.ring
 	p.library = &snapshot.Library{Store: store, Index: p.db.Snapshots(), PageKey: pages, Keys: p.ring.Keys, Opened: snapshot.NewOpened(openedBudget)}
 	p.shelf = &snapshot.Shelf{Library: p.library, Holds: p.db.Holds(), Now: time.Now}
 	p.gc = &gc.Collector{Store: p.db.Garbage(), Backend: p.backend, Older: a.cfg.AcceptOlderDatabase, Pages: p.library.RootPages, Blocks: p.library.PageBlocks, Now: time.Now, Lapsed: a.clock.Leases, Aged: a.clock.Now}
@@ -207,6 +210,9 @@ func (a *App) openStore(ctx context.Context, p *parts, master *secret.MasterKey)
 	a.wireCompaction(p)
 	return nil
 }
+
+// serviceKeys names the service-wide keys: those of pages, and of tokens.
+var serviceKeys = []string{"page key", "token key"}
 
 // serviceKey returns a service-wide key, which the database keeps wrapped.
 func serviceKey(ctx context.Context, db *metadb.DB, master *secret.MasterKey, name string) ([]byte, error) {

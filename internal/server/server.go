@@ -42,6 +42,8 @@ type App struct {
 
 	keyID  string
 	secret sigv4.Secret
+
+	rotating sync.Mutex // held while the master key is replaced
 }
 
 // New opens the service: data directory, database, keys, stores, embedded S3,
@@ -72,6 +74,7 @@ func New(ctx context.Context, cfg Config) (_ *App, err error) {
 	if a.parts, err = a.openParts(ctx, metrics); err != nil {
 		return nil, err
 	}
+	a.resumeMaster(ctx)
 	if a.listener, err = listen(ctx, cfg.Listen); err != nil {
 		return nil, fmt.Errorf("server: %w", err)
 	}

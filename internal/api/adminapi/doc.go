@@ -16,6 +16,9 @@
 //	GET  /-/v1/stats                 what the store holds and takes, all accounts together
 //	GET  /-/v1/compact               what a compaction would rewrite
 //	POST /-/v1/compact               rewrite packs smaller: events, then the result
+//	GET  /-/v1/domains               dedupe domains of all accounts, with their data keys
+//	POST /-/v1/domains/rotate        make new data keys, encrypt all anew: events, then the result
+//	POST /-/v1/master-key/rotate     replace the master key of the service
 //	GET  /-/v1/accounts              every account of the service
 //	POST /-/v1/accounts[/{id}]       a new account with its root key, told this once
 //	DELETE /-/v1/accounts/{id}       remove an account that owns nothing
@@ -48,6 +51,9 @@
 //
 // A compaction takes ?rate=N, bytes a second that it reads and writes at most. It ends
 // when its client goes.
+//
+// A rotation takes the same, and ?domain=ID, ?snapshot=ID or ?kmsKey=KEY; with ?rewrap=true
+// it moves no block, and only wraps the keys anew.
 //
 // Accounts are managed by the service's own account alone: its root, and users
 // whose policies allow it.

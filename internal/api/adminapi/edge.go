@@ -57,6 +57,7 @@ type Collector interface {
 type Compactor interface {
 	Run(ctx context.Context, e compact.Effort, progress func(compact.Progress)) (compact.Report, error)
 	Plan(ctx context.Context, e compact.Effort) (compact.Plan, error)
+	Rotate(ctx context.Context, domain string, rate int64, progress func(compact.Progress)) (compact.Rotated, error)
 }
 
 // Usage says what the store holds and takes.
@@ -81,9 +82,13 @@ type Config struct {
 	Keys      Keys
 	Collector Collector
 	Compactor Compactor
-	Usage     Usage
-	Accounts  Accounts
-	Regions   awsid.Regions // that the service plays
+	Domains   Domains
+	// RotateMaster replaces the master key of the service, and returns how many secrets were
+	// wrapped under the new one.
+	RotateMaster func(ctx context.Context) (int, error)
+	Usage        Usage
+	Accounts     Accounts
+	Regions      awsid.Regions // that the service plays
 	// Operator is the service's own account, which may manage the others.
 	Operator string
 	// Owns says what an account has besides identities ("3 snapshots"), or "".
@@ -145,6 +150,9 @@ var routes = []route{
 	{"GET /-/v1/stats", "diskport:GetStats", (*Edge).stats, operator},
 	{"GET /-/v1/compact", "diskport:PlanCompaction", (*Edge).planCompaction, operator},
 	{"POST /-/v1/compact", "diskport:Compact", (*Edge).compact, operator},
+	{"GET /-/v1/domains", "diskport:ListDomains", (*Edge).listDomains, operator},
+	{"POST /-/v1/domains/rotate", "diskport:RotateDataKeys", (*Edge).rotateDomains, operator},
+	{"POST /-/v1/master-key/rotate", "diskport:RotateMasterKey", (*Edge).rotateMaster, operator},
 	{"GET /-/v1/accounts", "diskport:ListAccounts", (*Edge).listAccounts, operator},
 	{"POST /-/v1/accounts", "diskport:AddAccount", (*Edge).addAccount, operator},
 	{"POST /-/v1/accounts/{id}", "diskport:AddAccount", (*Edge).addAccount, operator},

@@ -27,6 +27,7 @@ import (
 	"github.com/diskport/diskport/internal/identity/sigv4"
 	"github.com/diskport/diskport/internal/imports/importtask"
 	"github.com/diskport/diskport/internal/listing"
+	"github.com/diskport/diskport/internal/store/blockstore"
 	"github.com/diskport/diskport/internal/store/compact"
 	"github.com/diskport/diskport/internal/store/footprint"
 	"github.com/diskport/diskport/internal/store/gc"
@@ -183,6 +184,25 @@ func (compactor) Plan(context.Context, compact.Effort) (compact.Plan, error) {
 	return compact.Plan{Packs: 4, Bytes: 10, Dead: 5, Uncompressed: 3}, nil
 }
 
+func (c compactor) Rotate(_ context.Context, domain string, rate int64, progress func(compact.Progress)) (compact.Rotated, error) {
+	progress(compact.Progress{Done: 1, Total: 2})
+	done := compact.Rotated{Domain: blockstore.Domain{ID: domain, Oldest: 1, Newest: 2, Retire: 2}}
+	done.Packs, done.Encrypted = 4, rate
+	return done, c.fails
+}
+
+func (c compactor) Rewrap(_ context.Context, domain string) (blockstore.Domain, error) {
+	return blockstore.Domain{ID: domain, Newest: 7}, c.fails
+}
+
+func (compactor) Holdings(context.Context) ([]keyring.Holding, error) {
+	return []keyring.Holding{
+		{Domain: blockstore.Domain{ID: "dom-1", Account: "1"}, Packs: 5},
+		{Domain: blockstore.Domain{ID: "dom-2", Account: "1", KMSKey: "arn:aws:kms:r:1:key/k", Newest: 2, Retire: 1}, Encrypted: 6, Packs: 4, Outdated: 3},
+		{Domain: blockstore.Domain{ID: "dom-3", Account: "2", KMSKey: "arn:aws:kms:r:1:key/k"}},
+	}, nil
+}
+
 func (compactor) Usage(context.Context) (snapshot.Usage, error) {
 	return snapshot.Usage{Snapshots: 1, Virtual: 9, Data: 8, Blocks: 2, Compressed: 1, Frames: 6, Packs: 1, PackBytes: 7, Dead: 1, Manifests: 2}, nil
 }
@@ -210,21 +230,23 @@ func (w *world) ask(t *testing.T, method, path string) *httptest.ResponseRecorde
 	e := New(Config{
 		Tasks: w,
 		Snapshots: snapshots{[]snapshot.Record{
-			{ID: "snap-1", Account: "1", State: snapshot.Completed, Blocks: 2, Added: 7, VolumeSize: 1, Task: "import-snap-1", StartedAt: start},
+			{ID: "snap-1", Account: "1", State: snapshot.Completed, Blocks: 2, Added: 7, Domain: "dom-2", VolumeSize: 1, Task: "import-snap-1", StartedAt: start},
 			{ID: "snap-2", Account: "1", State: snapshot.Pending, StartedAt: start},
 			{ID: "snap-3", Account: "2", State: snapshot.Completed, StartedAt: start},
 			{ID: "snap-4", Account: "1", State: snapshot.Completed, VolumeSize: 1, KMSKey: "arn", StartedAt: start},
 		}},
-		Verifier:  w,
-		Measurer:  w,
-		Scanner:   w,
-		Keys:      w,
-		Collector: w,
-		Compactor: compactor{w.damaged},
-		Usage:     compactor{},
-		Accounts:  w,
-		Operator:  "1",
-		Owns:      func(_ context.Context, id string) (string, error) { return w.owned[id], nil },
+		Verifier:     w,
+		Measurer:     w,
+		Scanner:      w,
+		Keys:         w,
+		Collector:    w,
+		Compactor:    compactor{w.damaged},
+		Domains:      compactor{w.damaged},
+		RotateMaster: func(context.Context) (int, error) { return 5, w.damaged },
+		Usage:        compactor{},
+		Accounts:     w,
+		Operator:     "1",
+		Owns:         func(_ context.Context, id string) (string, error) { return w.owned[id], nil },
 		Authorize: func(_ context.Context, _ *awshttp.Call, action string, _ policy.Context, _ ...string) error {
 			if action == w.denied {
 				return errors.New("no")
@@ -394,6 +416,22 @@ func TestAnswers(t *testing.T) {
 		"compact in vain":        {"POST /-/v1/compact", world{damaged: errors.New("the disk is on fire")}, 200, `"error":"the disk is on fire"`},
 		"compact, by another":    {"POST /-/v1/compact", world{caller: "2"}, 403, `"code":"AccessDenied"`},
 		"plan, by another":       {"GET /-/v1/compact", world{caller: "2"}, 403, `"code":"AccessDenied"`},
+		"domains":                {"GET /-/v1/domains", world{}, 200, `{"id":"dom-2","account":"1","kmsKeyArn":"arn:aws:kms:r:1:key/k","oldestDataKey":0,"newestDataKey":2,"encryptedBlocks":6,"packs":4,"outdatedPacks":3,"retiring":true}`},
+		"rotate a domain":        {"POST /-/v1/domains/rotate?domain=dom-2&rate=9", world{}, 200, "event: progress\ndata: {\"done\":1,\"total\":2}\n\nevent: result\ndata: {\"domains\":[{\"domain\":\"dom-2\",\"oldestDataKey\":1,\"newestDataKey\":2,\"retiring\":true,\"packs\":4,\"newPacks\":0,\"blocks\":0,\"encryptedBlocks\":9}]}"},
+		"rotate by a key":        {"POST /-/v1/domains/rotate?kmsKey=k", world{}, 200, `"domain":"dom-3"`},
+		"rotate by an ARN":       {"POST /-/v1/domains/rotate?kmsKey=arn:aws:kms:r:1:key/k", world{}, 200, `"domain":"dom-2"`},
+		"wrap anew":              {"POST /-/v1/domains/rotate?domain=dom-2&rewrap=true", world{}, 200, `"newestDataKey":7`},
+		"rotate nothing":         {"POST /-/v1/domains/rotate", world{}, 400, `"code":"InvalidParameter"`},
+		"rotate by a snapshot":   {"POST /-/v1/domains/rotate?snapshot=snap-1", world{}, 200, `"domain":"dom-2"`},
+		"rotate by none":         {"POST /-/v1/domains/rotate?snapshot=snap-9", world{}, 404, `"code":"NoSuchSnapshot"`},
+		"rotate two things":      {"POST /-/v1/domains/rotate?domain=dom-2&kmsKey=k", world{}, 400, `"code":"InvalidParameter"`},
+		"rotate what is plain":   {"POST /-/v1/domains/rotate?domain=dom-1", world{}, 404, `"code":"NoSuchDomain"`},
+		"rotate in vain":         {"POST /-/v1/domains/rotate?domain=dom-2", world{damaged: errors.New("off")}, 200, `"error":"off"`},
+		"rotate, by another":     {"POST /-/v1/domains/rotate?domain=dom-2", world{caller: "2"}, 403, `"code":"AccessDenied"`},
+		"rotate the master key":  {"POST /-/v1/master-key/rotate", world{}, 200, `{"secrets":5}`},
+		"rotate it in vain":      {"POST /-/v1/master-key/rotate", world{damaged: errors.New("no room")}, 409, `"message":"no room"`},
+		"rotate it, by another":  {"POST /-/v1/master-key/rotate", world{caller: "2"}, 403, `"code":"AccessDenied"`},
+		"domains, to another":    {"GET /-/v1/domains", world{caller: "2"}, 403, `"code":"AccessDenied"`},
 		"accounts":               {"GET /-/v1/accounts", world{}, 200, `{"accounts":[{"id":"1","accessKeyId":"AKIA1","createdAt":"2026-01-02T03:04:05Z"}]}`},
 		"any new account":        {"POST /-/v1/accounts", world{}, 200, `{"id":"7","accessKeyId":"AKIA2","secretAccessKey":"hush","createdAt":"2026-01-02T03:04:05Z"}`},
 		"a new account":          {"POST /-/v1/accounts/2", world{}, 200, `"id":"2"`},

@@ -31,7 +31,7 @@ func (s *Service) SetRootKey(ctx context.Context, account, id string, secret sig
 		return err
 	}
 	k := AccessKey{ID: id, Account: account, Created: s.opts.Now()}
-	k.Wrapped = s.opts.Wrapper.Wrap([]byte(secret.Reveal()), k.purpose())
+	k.Wrapped = s.opts.Wrapper.Wrap([]byte(secret.Reveal()), k.Purpose())
 	if err := s.opts.Store.SetRootKey(ctx, k); err != nil {
 		return fmt.Errorf("iam: setting the root key of account %s: %w", account, err)
 	}
@@ -50,7 +50,7 @@ func (s *Service) isRootKey(ctx context.Context, account, id string, secret sigv
 	if len(keys) != 1 || keys[0].ID != id || keys[0].Inactive {
 		return false, nil
 	}
-	stored, err := s.opts.Wrapper.Unwrap(keys[0].Wrapped, keys[0].purpose())
+	stored, err := s.opts.Wrapper.Unwrap(keys[0].Wrapped, keys[0].Purpose())
 	return err == nil && subtle.ConstantTimeCompare(stored, []byte(secret.Reveal())) == 1, nil
 }
 

@@ -18,7 +18,7 @@ const secretBytes = 30
 func (s *Service) newKey(account, user string) (AccessKey, sigv4.Secret) {
 	k := AccessKey{ID: "AKIA" + s.random(16), Account: account, User: user, Created: s.stamp()}
 	secret := s.newSecret()
-	k.Wrapped = s.opts.Wrapper.Wrap([]byte(secret.Reveal()), k.purpose())
+	k.Wrapped = s.opts.Wrapper.Wrap([]byte(secret.Reveal()), k.Purpose())
 	return k, secret
 }
 
@@ -28,9 +28,9 @@ func (s *Service) newSecret() sigv4.Secret {
 	return sigv4.NewSecret(base64.StdEncoding.EncodeToString(b))
 }
 
-// purpose returns the associated data of a wrapped secret. Under another key id or
+// Purpose returns the associated data of the wrapped secret. Under another key id or
 // account the secret does not open.
-func (k AccessKey) purpose() []byte {
+func (k AccessKey) Purpose() []byte {
 	return []byte("diskport:access-key:" + k.Account + ":" + k.ID)
 }
 

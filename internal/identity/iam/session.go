@@ -121,7 +121,7 @@ func (s *Service) lookupKey(ctx context.Context, id string) (Principal, sigv4.Se
 	if err != nil {
 		return Principal{}, sigv4.Secret{}, fmt.Errorf("iam: looking up an access key: %w", err)
 	}
-	secret, err := s.opts.Wrapper.Unwrap(k.Wrapped, k.purpose())
+	secret, err := s.opts.Wrapper.Unwrap(k.Wrapped, k.Purpose())
 	if err != nil {
 		return Principal{}, sigv4.Secret{}, fmt.Errorf("iam: opening the secret of key %s: %w", k.ID, err)
 	}

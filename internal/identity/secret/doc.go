@@ -10,4 +10,6 @@
 //	1  12  nonce, random
 //	13     ciphertext of AES-256-GCM, as long as the secret
 //	-16 16 tag of AES-256-GCM
+//
+// A master key can be replaced while it is used; Rewrap wraps what is stored anew.
 package secret

@@ -7,6 +7,8 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"sync"
+	"sync/atomic"
 )
 
 // KeySize is the length of a master key, in bytes. Keys of dedupe domains have the
@@ -35,25 +37,96 @@ type Wrapper interface {
 // MasterKey is the key of a service; all its nodes have the same one. The service
 // wraps secrets under a PurposeKey derived from it. It may be used concurrently,
 // and prints as redacted.
+//
+// It can be replaced while it is used (Adopt): from then on all is wrapped under the new
+// key, and what is under older ones still opens.
 type MasterKey struct {
+	mu   sync.Mutex                // held by Adopt
+	keys atomic.Pointer[[]*rawKey] // the first wraps, all unwrap
+}
+
+// rawKey is one master key.
+type rawKey struct {
 	aead   cipher.AEAD
-	pseudo []byte // only for deriving the keys of purposes
+	pseudo []byte   // only for deriving the keys of purposes
+	forUse sync.Map // derived ones: cipher.AEAD by Purpose
 }
 
 var _ Wrapper = (*MasterKey)(nil)
 
-// NewMasterKey returns a master key made from KeySize secret bytes. It does not
-// keep the slice.
-func NewMasterKey(key []byte) (*MasterKey, error) {
+// NewMasterKey returns a master key made from KeySize secret bytes. Older keys open what
+// was wrapped under them. It does not keep the slices.
+func NewMasterKey(key []byte, older ...[]byte) (*MasterKey, error) {
+	var keys []*rawKey
+	for _, key := range append([][]byte{key}, older...) {
+		raw, err := newRawKey(key)
+		if err != nil {
+			return nil, fmt.Errorf("making a master key: %w", err)
+		}
+		keys = append(keys, raw)
+	}
+	k := &MasterKey{}
+	k.keys.Store(&keys)
+	return k, nil
+}
+
+// Adopt makes another key, of KeySize secret bytes, the one that wraps. Keys of purposes
+// change with it.
+func (k *MasterKey) Adopt(key []byte) error {
+	raw, err := newRawKey(key)
+	if err != nil {
+		return fmt.Errorf("replacing a master key: %w", err)
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	keys := append([]*rawKey{raw}, *k.keys.Load()...)
+	k.keys.Store(&keys)
+	return nil
+}
+
+func newRawKey(key []byte) (*rawKey, error) {
 	a, err := newAEAD(key)
 	if err != nil {
-		return nil, fmt.Errorf("making a master key: %w", err)
+		return nil, err
 	}
 	pseudo, err := hkdf.Extract(sha256.New, key, nil)
 	if err != nil {
-		return nil, fmt.Errorf("making a master key: %w", err)
+		return nil, err
 	}
-	return &MasterKey{a, pseudo}, nil
+	return &rawKey{aead: a, pseudo: pseudo}, nil
+}
+
+// derived returns the key for a purpose, derived by HKDF-SHA256.
+func (r *rawKey) derived(p Purpose) cipher.AEAD {
+	if a, ok := r.forUse.Load(p); ok {
+		return a.(cipher.AEAD)
+	}
+	key, err := hkdf.Expand(sha256.New, r.pseudo, "diskport:purpose:"+string(p), KeySize)
+	if err != nil {
+		panic(err) // only fails for lengths far above KeySize
+	}
+	defer clear(key)
+	a, err := newAEAD(key)
+	if err != nil {
+		panic(err) // as above
+	}
+	r.forUse.Store(p, a)
+	return a
+}
+
+// unwrap opens what was wrapped under one of the keys; with returns what that key made
+// it with.
+func (k *MasterKey) unwrap(version byte, wrapped, associated []byte, with func(*rawKey) cipher.AEAD) (plain []byte, err error) {
+	for i, raw := range *k.keys.Load() {
+		opened, tried := unwrap(with(raw), version, wrapped, associated)
+		if tried == nil {
+			return opened, nil
+		}
+		if i == 0 {
+			err = tried
+		}
+	}
+	return nil, err
 }
 
 func newAEAD(key []byte) (cipher.AEAD, error) {
@@ -69,12 +142,12 @@ func newAEAD(key []byte) (cipher.AEAD, error) {
 
 // Wrap implements Wrapper.
 func (k *MasterKey) Wrap(plain, associated []byte) []byte {
-	return wrap(k.aead, underMaster, plain, associated)
+	return wrap((*k.keys.Load())[0].aead, underMaster, plain, associated)
 }
 
 // Unwrap implements Wrapper.
 func (k *MasterKey) Unwrap(wrapped, associated []byte) ([]byte, error) {
-	return unwrap(k.aead, underMaster, wrapped, associated)
+	return k.unwrap(underMaster, wrapped, associated, func(r *rawKey) cipher.AEAD { return r.aead })
 }
 
 // Format prints the key as redacted, for every verb of package fmt.
@@ -97,29 +170,18 @@ const (
 // also opens what was wrapped under the master key itself, before there were
 // purposes. It may be used concurrently, and prints as redacted.
 type PurposeKey struct {
-	aead   cipher.AEAD
-	master *MasterKey
+	master  *MasterKey
+	purpose Purpose
 }
 
 var _ Wrapper = (*PurposeKey)(nil)
 
 // For returns the key for a purpose, derived from the master key by HKDF-SHA256.
-func (k *MasterKey) For(p Purpose) *PurposeKey {
-	key, err := hkdf.Expand(sha256.New, k.pseudo, "diskport:purpose:"+string(p), KeySize)
-	if err != nil {
-		panic(err) // only fails for lengths far above KeySize
-	}
-	defer clear(key)
-	a, err := newAEAD(key)
-	if err != nil {
-		panic(err) // as above
-	}
-	return &PurposeKey{a, k}
-}
+func (k *MasterKey) For(p Purpose) *PurposeKey { return &PurposeKey{k, p} }
 
 // Wrap implements Wrapper.
 func (k *PurposeKey) Wrap(plain, associated []byte) []byte {
-	return wrap(k.aead, underPurpose, plain, associated)
+	return wrap((*k.master.keys.Load())[0].derived(k.purpose), underPurpose, plain, associated)
 }
 
 // Unwrap implements Wrapper.
@@ -127,7 +189,7 @@ func (k *PurposeKey) Unwrap(wrapped, associated []byte) ([]byte, error) {
 	if len(wrapped) > 0 && wrapped[0] == underMaster {
 		return k.master.Unwrap(wrapped, associated)
 	}
-	return unwrap(k.aead, underPurpose, wrapped, associated)
+	return k.master.unwrap(underPurpose, wrapped, associated, func(r *rawKey) cipher.AEAD { return r.derived(k.purpose) })
 }
 
 // Format prints the key as redacted, for every verb of package fmt.

@@ -85,12 +85,36 @@ type ClosedPack struct {
 
 // Domain is a dedupe domain's row: account + KMS key (or none), with its keys
 // wrapped. Equal plaintext is stored once inside a domain.
+//
+// The data keys have consecutive numbers. New ones are made, and old ones dropped; the
+// row says in the clear which ones there are. Of a domain that is read from a pack's
+// header they are not known.
 type Domain struct {
 	ID          string // "dom-" + 17 hex
 	Account     string
 	KMSKey      string // key ARN; empty: unencrypted
-	WrappedKeys []byte // ID key and data key, wrapped under the master key, or encrypted under the KMS key
+	WrappedKeys []byte // ID key and data keys, wrapped under the master key, or encrypted under the KMS key
+
+	Oldest, Newest uint32 // numbers of the data keys; 0 without any
+	// Retire is the number below which data keys are to go: compaction moves their
+	// frames to the newest. Once there are none, Oldest becomes Retire.
+	Retire uint32
 }
+
+// Retiring reports whether the domain has data keys that are to go.
+func (d Domain) Retiring() bool { return d.Retire > d.Oldest }
+
+// KeyUse says which data keys the frames of a new pack are encrypted under.
+type KeyUse struct {
+	Oldest uint32 // no frame will have a data key with a lower number
+	Newest uint32 // encrypts what the pack's writer encrypts
+	Blocks int64  // that it will encrypt at most; 0: it encrypts nothing
+	Limit  int64  // blocks that a data key may encrypt
+}
+
+// ErrStaleKey reports a data key that must encrypt no more: there is a newer one, or it
+// has encrypted as many blocks as it may.
+var ErrStaleKey = errors.New("blockstore: the data key is not to be used any more")
 
 // ErrNoBlock reports a block that a manifest names and the catalog does not know,
 // which is corruption.
@@ -111,7 +135,12 @@ type Catalog interface {
 	// CreateFile commits the row of a new file, owned by the lease, which it checks
 	// (work.ErrLost). The first byte may be written only after it has returned, so
 	// that gc knows of every file.
-	CreateFile(ctx context.Context, l work.Lease, f File) error
+	//
+	// If the file's writer will encrypt, the same transaction checks that u names the
+	// newest data key of the file's domain and counts the blocks, written or not: so no
+	// pack under an older key appears once there is a newer one, and no key encrypts more
+	// than it may. ErrStaleKey.
+	CreateFile(ctx context.Context, l work.Lease, f File, u KeyUse) error
 	// Locate returns where blocks lie. Those that do not exist are absent from the
 	// answer; that is no error. A located block may still be deleted before it is
 	// named: only Claim protects it.

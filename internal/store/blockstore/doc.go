@@ -35,7 +35,8 @@
 //	trailer  -4   4  CRC-32C of the trailer before it
 //
 // The header holds what is known before the first block, the trailer what is known
-// only after the last one, so a pack is written once, from front to back. The last
+// only after the last one, so a pack is written once, from front to back. The wrapped keys
+// are those that the pack's frames need, though the domain may have others by now. The last
 // bytes of a file give n, and with it the place of the trailer. Header and trailer
 // together rebuild the catalog: nothing but the packs (and the master key) is
 // needed.

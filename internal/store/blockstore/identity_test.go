@@ -31,7 +31,7 @@ func (x *site) write(n int) *site {
 		x.last++
 		p := blockstore.ClosedPack{File: blockstore.File{ID: x.last, Kind: blockstore.PackFile}}
 		p.Blocks = []blockstore.Placement{{ID: block.ID{byte(x.last), byte(x.last >> 8)}}}
-		if err := x.db.CreateFile(x.t.Context(), work.Lease{}, p.File); err != nil {
+		if err := x.db.CreateFile(x.t.Context(), work.Lease{}, p.File, blockstore.KeyUse{}); err != nil {
 			x.t.Fatal(err)
 		}
 		x.put(p.File)
@@ -110,7 +110,7 @@ func TestAttach(t *testing.T) {
 			}
 			old := blobtest.NewCatalog()
 			for id := range blockstore.FileID(10) {
-				_ = old.CreateFile(t.Context(), work.Lease{}, blockstore.File{ID: id + 1, Kind: blockstore.PackFile})
+				_ = old.CreateFile(t.Context(), work.Lease{}, blockstore.File{ID: id + 1, Kind: blockstore.PackFile}, blockstore.KeyUse{})
 			}
 			x.db = old
 			return x

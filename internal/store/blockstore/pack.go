@@ -18,21 +18,21 @@ func (w *PackWriter) storeNew(ctx context.Context, g *group) error {
 	if len(g.blocks) == 0 {
 		return nil
 	}
-	g.bufs = g.bufs[:0]
-	for _, b := range g.blocks {
-		if err := w.keys.Frame(b.slot.frame, b.id, g.scratch); err != nil {
-			return err
-		}
-		g.bufs = append(g.bufs, b.slot.frame)
-	}
+	// The row of the pack counts what is encrypted, so it comes first.
 	p, at, err := w.packs.reserve(ctx, g.blocks)
 	if err != nil {
 		return err
 	}
 	defer p.writing.Done()
+	// An error is kept before writing.Done is called, so that the pack is not closed.
+	g.bufs = g.bufs[:0]
+	for _, b := range g.blocks {
+		if err := p.keys.Frame(b.slot.frame, b.id, g.scratch); err != nil {
+			return w.fail(err)
+		}
+		g.bufs = append(g.bufs, b.slot.frame)
+	}
 	if err := p.w.WriteAt(ctx, g.bufs, at); err != nil {
-		// The error is kept before writing.Done is called, so that the pack is not
-		// closed.
 		return w.fail(fmt.Errorf("writing %s: %w", p.file.Name(), err))
 	}
 	w.mu.Lock()
@@ -95,6 +95,7 @@ type packs struct {
 	// mu guards what follows. It is held while a pack is started, because whoever
 	// needs a pack meanwhile needs that one.
 	mu   sync.Mutex
+	with domainKeys // of the next pack
 	open *pack
 	all  []*pack
 }
@@ -103,6 +104,7 @@ type packs struct {
 type pack struct {
 	file    File
 	w       Writer
+	keys    *frame.Keys    // that its frames are encrypted under, and its header has; nil: they are copied
 	blocks  []Placement    // guarded by packs.mu while the pack is open
 	end     uint32         // units written or reserved; guarded likewise
 	writing sync.WaitGroup // writes of frames
@@ -118,7 +120,7 @@ func (ps *packs) reserve(ctx context.Context, blocks []pendingBlock) (p *pack, o
 		ps.close()
 	}
 	if ps.open == nil {
-		if ps.open, err = ps.start(ctx); err != nil {
+		if ps.open, err = ps.start(ctx, max(ps.w.slots, len(blocks))); err != nil {
 			return nil, 0, err
 		}
 	}
@@ -138,32 +140,39 @@ func (p *pack) add(id block.ID, size int) {
 	p.end = at.end()
 }
 
-// start starts a pack and writes its header. It needs mu.
-func (ps *packs) start(ctx context.Context) (*pack, error) {
-	size := headerSize + int64(ps.w.slots)*frame.Size + int64(trailerSize(ps.w.slots))
-	p, err := ps.w.store.startPack(ctx, ps.w.lease, ps.w.domain, size)
+// start starts a pack of at most n blocks and writes its header. It needs mu.
+func (ps *packs) start(ctx context.Context, n int) (p *pack, err error) {
+	size := headerSize + int64(n)*frame.Size + int64(trailerSize(n))
+	p, ps.with, err = ps.w.store.startPack(ctx, ps.w.lease, ps.with, size, n)
 	if p != nil {
 		ps.all = append(ps.all, p)
 	}
 	return p, err
 }
 
-// startPack creates a pack of about size bytes and writes its header. There may be a
-// pack with an error too, which is to be dropped.
-func (s *Store) startPack(ctx context.Context, l work.Lease, d Domain, size int64) (*pack, error) {
-	f, w, err := s.create(ctx, l, File{Kind: PackFile, Domain: d.ID}, size)
+// startPack creates a pack of about size bytes, into which at most n blocks will be
+// encrypted, and writes its header, which has the keys of its frames. It returns the keys
+// that are to be used: those given, or newer ones. There may be a pack with an error too,
+// which is to be dropped.
+func (s *Store) startPack(ctx context.Context, l work.Lease, k domainKeys, size int64, n int) (*pack, domainKeys, error) {
+	var f File
+	var w Writer
+	k, err := s.renewing(ctx, k, func(k domainKeys) (err error) {
+		f, w, err = s.create(ctx, l, File{Kind: PackFile, Domain: k.domain.ID}, size, s.use(k, n))
+		return err
+	})
 	if err != nil {
-		return nil, err
+		return nil, k, err
 	}
-	p := &pack{file: f, w: w, end: headerSize / Align}
-	header, err := encodeHeader(f, d)
+	p := &pack{file: f, w: w, keys: k.keys, end: headerSize / Align}
+	header, err := encodeHeader(f, k.domain)
 	if err != nil {
-		return p, err
+		return p, k, err
 	}
 	if err := w.WriteAt(ctx, [][]byte{header}, 0); err != nil {
-		return p, fmt.Errorf("writing %s: %w", f.Name(), err)
+		return p, k, fmt.Errorf("writing %s: %w", f.Name(), err)
 	}
-	return p, nil
+	return p, k, nil
 }
 
 // drop removes the pack.

@@ -31,12 +31,11 @@ type Stats struct {
 // made durable in the background. The first error is final: every later call
 // returns it.
 type PackWriter struct {
-	store  *Store
-	unit   context.Context // of of the unit of work: bounds what runs in the background
-	lease  work.Lease
-	domain Domain
-	keys   *frame.Keys
-	slots  int // frames of a pack, at most
+	store *Store
+	unit  context.Context // of of the unit of work: bounds what runs in the background
+	lease work.Lease
+	keys  *frame.Keys // for IDs; those that encrypt are the packs'
+	slots int         // frames of a pack, at most
 
 	mu      sync.Mutex // guards what follows
 	pending *group
@@ -69,7 +68,8 @@ type pendingBlock struct {
 
 // NewPackWriter returns a writer of packs for the unit of the lease. ctx is the
 // unit's: when it is done, what runs in the background stops. domain and keys
-// belong together. The writer ends with Finish or Abort.
+// belong together; each pack takes newer ones if there are any. The writer ends with
+// Finish or Abort.
 func (s *Store) NewPackWriter(ctx context.Context, l work.Lease, d Domain, k *frame.Keys) *PackWriter {
 	return s.newPackWriter(ctx, l, d, k, s.packSlots)
 }
@@ -83,13 +83,13 @@ func (s *Store) NewSmallPackWriter(ctx context.Context, l work.Lease, d Domain, 
 func (s *Store) newPackWriter(ctx context.Context, l work.Lease, d Domain, k *frame.Keys, slots int) *PackWriter {
 	listen, stop := context.WithCancel(context.WithoutCancel(ctx))
 	w := &PackWriter{
-		store: s, unit: ctx, lease: l, domain: d, keys: k, slots: slots,
+		store: s, unit: ctx, lease: l, keys: k, slots: slots,
 		seen:     map[block.ID]struct{}{},
 		pressure: make(chan struct{}, 1),
 		stop:     stop,
 	}
 	w.groups.New = func() any { return w.newGroup() }
-	w.packs.w = w
+	w.packs.w, w.packs.with = w, domainKeys{domain: d, keys: k}
 	w.closing.SetLimit(maxClosing)
 	s.Slots.hold(w.pressure)
 	w.relief.Go(func() { w.relieve(listen) })

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/diskport/diskport/internal/block"
+	"github.com/diskport/diskport/internal/store/frame"
 	"github.com/diskport/diskport/internal/work"
 )
 
@@ -24,9 +25,11 @@ type Rewriter struct {
 }
 
 // NewRewriter starts a pack of about size bytes for the unit of the lease. It ends
-// with Finish or Abort.
-func (s *Store) NewRewriter(ctx context.Context, l work.Lease, d Domain, size int64) (*Rewriter, error) {
-	p, err := s.startPack(ctx, l, d, size)
+// with Finish or Abort. With keys, which belong to the domain, at most n blocks will be
+// encrypted into it, under those that Keys returns; without, frames are only copied, and
+// the domain is as it is stored now, so that the pack's header has the keys of all.
+func (s *Store) NewRewriter(ctx context.Context, l work.Lease, d Domain, k *frame.Keys, size int64, n int) (*Rewriter, error) {
+	p, _, err := s.startPack(ctx, l, domainKeys{domain: d, keys: k, copies: true}, size, n)
 	if err != nil {
 		if p != nil {
 			p.drop(context.WithoutCancel(ctx), s.Backend)
@@ -35,6 +38,9 @@ func (s *Store) NewRewriter(ctx context.Context, l work.Lease, d Domain, size in
 	}
 	return &Rewriter{store: s, pack: p, buf: AlignedBytes(rewriteBuffer), off: headerSize}, nil
 }
+
+// Keys returns the keys that blocks are to be encrypted under; nil: none are.
+func (w *Rewriter) Keys() *frame.Keys { return w.pack.keys }
 
 // ErrPackFull reports a frame for which a pack has no room left.
 var ErrPackFull = errors.New("blockstore: the pack is full")

@@ -29,7 +29,7 @@ func TestRewriter(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			w, err := r.store.NewRewriter(t.Context(), r.lease, r.domain, 1<<20)
+			w, err := r.store.NewRewriter(t.Context(), r.lease, r.domain, nil, 1<<20, 0)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -80,7 +80,7 @@ func TestRewriter(t *testing.T) {
 
 func TestRewriterRefuses(t *testing.T) {
 	r := newRig(t, frame.None, 8)
-	w, err := r.store.NewRewriter(t.Context(), r.lease, r.domain, 1<<20)
+	w, err := r.store.NewRewriter(t.Context(), r.lease, r.domain, nil, 1<<20, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +96,7 @@ func TestRewriterRefuses(t *testing.T) {
 	broken := errors.New("broken")
 	for step, op := range []string{"row", "create", "write"} {
 		r.journal.Before = failAt(op, broken)
-		if _, err := r.store.NewRewriter(t.Context(), r.lease, r.domain, 1<<20); !errors.Is(err, broken) {
+		if _, err := r.store.NewRewriter(t.Context(), r.lease, r.domain, nil, 1<<20, 0); !errors.Is(err, broken) {
 			t.Errorf("step %d: %v", step, err)
 		}
 		if names := r.backend.Names(); len(names) != 0 {

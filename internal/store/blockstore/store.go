@@ -21,6 +21,9 @@ type Options struct {
 	Group int
 	// PackBytes is about how long packs become; 0 is 128 MiB.
 	PackBytes int64
+	// KeyBlocks is how many blocks a data key encrypts at most; 0 is 2^30. AES-256-GCM is
+	// good for 2^32 random nonces.
+	KeyBlocks int64
 	// NewFileID returns an ID that was never used; nil means one of 63 random bits.
 	NewFileID func() FileID
 }
@@ -31,8 +34,12 @@ type Store struct {
 	Catalog Catalog
 	Backend Backend
 	Slots   *Slots
+	// Keys opens keys anew when those that a caller brought are out of date; nil: they
+	// never are.
+	Keys DomainKeys
 
 	group     int
+	keyBlocks int64
 	packSlots int
 	newFileID func() FileID
 	frames    sync.Pool // of *[]byte: room for a compressed frame that is being read
@@ -46,6 +53,9 @@ func NewStore(c Catalog, b Backend, s *Slots, o Options) *Store {
 	if o.PackBytes == 0 {
 		o.PackBytes = 128 << 20
 	}
+	if o.KeyBlocks == 0 {
+		o.KeyBlocks = 1 << 30
+	}
 	if o.NewFileID == nil {
 		o.NewFileID = randomFileID
 	}
@@ -53,6 +63,7 @@ func NewStore(c Catalog, b Backend, s *Slots, o Options) *Store {
 	return &Store{
 		Catalog: c, Backend: b, Slots: s,
 		group:     o.Group,
+		keyBlocks: o.KeyBlocks,
 		packSlots: max(slots-slots%o.Group, o.Group), // whole groups
 		newFileID: o.NewFileID,
 		frames:    sync.Pool{New: func() any { b := make([]byte, frame.Size); return &b }},
@@ -67,9 +78,9 @@ func randomFileID() FileID {
 
 // create starts a file of about size bytes: first its row, then its first byte
 // (rule 1 of the ordering invariant).
-func (s *Store) create(ctx context.Context, l work.Lease, f File, size int64) (File, Writer, error) {
+func (s *Store) create(ctx context.Context, l work.Lease, f File, size int64, u KeyUse) (File, Writer, error) {
 	f.ID = s.newFileID()
-	if err := s.Catalog.CreateFile(ctx, l, f); err != nil {
+	if err := s.Catalog.CreateFile(ctx, l, f, u); err != nil {
 		return File{}, nil, fmt.Errorf("entering %s: %w", f.Name(), err)
 	}
 	w, err := s.Backend.Create(ctx, f.Name(), size)
@@ -99,7 +110,7 @@ func (s *Store) Get(ctx context.Context, k *frame.Keys, id block.ID, at Location
 	if err := s.ReadAt(ctx, at.File, framed, int64(at.Off)*Align); err != nil {
 		return nil, block.Digest{}, err
 	}
-	payload, digest, err := k.Open(framed, plain, id)
+	payload, digest, err := s.open(ctx, k, at.File, framed, plain, id)
 	if err != nil {
 		return nil, block.Digest{}, fmt.Errorf("%s, at %d: %w", at.File.Name(), int64(at.Off)*Align, err)
 	}
@@ -149,7 +160,7 @@ func (s *Store) GetNear(ctx context.Context, k *frame.Keys, f File, near []Neigh
 		if !dense && len(framed) == frame.Size { // it is opened in place
 			framed = plain[:copy(plain, framed)]
 		}
-		if n.Plain, n.Digest, n.Err = k.Open(framed, plain[:block.Size:block.Size], n.ID); n.Err != nil {
+		if n.Plain, n.Digest, n.Err = s.open(ctx, k, f, framed, plain[:block.Size:block.Size], n.ID); n.Err != nil {
 			n.Err = fmt.Errorf("%s, at %d: %w", f.Name(), int64(n.Off)*Align, n.Err)
 		}
 	}

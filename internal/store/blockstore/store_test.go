@@ -232,7 +232,7 @@ func (r *rig) pack(n int, compressed ...int) blockstore.ClosedPack {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	w, err := r.store.NewRewriter(r.t.Context(), r.lease, r.domain, 1<<20)
+	w, err := r.store.NewRewriter(r.t.Context(), r.lease, r.domain, nil, 1<<20, 0)
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -23,7 +23,7 @@ type Stream struct {
 // NewStream creates a file of about size bytes, with its row, for the unit of the
 // lease. It ends with Close or Abort.
 func (s *Store) NewStream(ctx context.Context, l work.Lease, kind FileKind, size int64) (*Stream, error) {
-	f, w, err := s.create(ctx, l, File{Kind: kind}, size)
+	f, w, err := s.create(ctx, l, File{Kind: kind}, size, KeyUse{})
 	if err != nil {
 		return nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/diskport/diskport/internal/block"
 	"github.com/diskport/diskport/internal/store/blockstore"
 	"github.com/diskport/diskport/internal/store/frame"
 )
@@ -30,7 +31,9 @@ type loaded struct {
 	blockstore.Placement
 	data       []byte // what is to be written
 	room       []byte // as long as data
+	key        uint32 // number of the data key that it is under then
 	compressed bool   // just now
+	encrypted  bool   // just now, under another data key
 	err        error  // it stays where it is
 	fatal      error  // this machine computes wrongly
 }
@@ -39,6 +42,7 @@ type loaded struct {
 type tool struct {
 	comp    *frame.Compressor
 	opened  []byte
+	plain   []byte
 	scratch []byte
 }
 
@@ -49,7 +53,7 @@ func newBench(workers int) (*bench, error) {
 	}
 	b := &bench{in: make([]byte, benchFrames*frame.Size), out: make([]byte, benchFrames*frame.Size)}
 	for range workers {
-		b.tools = append(b.tools, &tool{comp, make([]byte, frame.Size), make([]byte, frame.ScratchSize)})
+		b.tools = append(b.tools, &tool{comp, make([]byte, frame.Size), make([]byte, block.Size), make([]byte, frame.ScratchSize)})
 	}
 	return b, nil
 }
@@ -119,19 +123,43 @@ func (b *bench) each(frames []loaded, fn func(*tool, *loaded)) {
 	working.Wait()
 }
 
-// rework checks a frame and compresses it if that is worth it; keys is nil if it is to
-// be copied as it is.
-func (t *tool) rework(fr *loaded, keys *frame.Keys) {
+// handling says what is done with the frames of a pack.
+type handling struct {
+	keys     *frame.Keys // nil: they are copied as they are
+	compress bool        // those that are not compressed
+	retire   uint32      // those under data keys with lower numbers are encrypted anew
+}
+
+// rework checks a frame, compresses it if that is worth it, and encrypts it anew if its
+// data key is to go.
+func (t *tool) rework(fr *loaded, how handling) {
 	if fr.err != nil {
 		return
 	}
-	if keys == nil || len(fr.data) != frame.Size {
-		var info frame.Info
-		if info, fr.err = frame.Inspect(fr.data); fr.err == nil && info.ID != fr.ID {
-			fr.err = fmt.Errorf("%w: frame of another block", frame.ErrCorrupt)
-		}
+	info, err := frame.Inspect(fr.data)
+	if err == nil && info.ID != fr.ID {
+		err = fmt.Errorf("%w: frame of another block", frame.ErrCorrupt)
+	}
+	if err != nil {
+		fr.err = err
 		return
 	}
+	fr.key = info.Key
+	if how.keys == nil {
+		return
+	}
+	if how.compress && !info.Compressed {
+		if t.compress(fr, how.keys); fr.err != nil || fr.fatal != nil || fr.compressed {
+			return
+		}
+	}
+	if info.Key < how.retire {
+		t.encrypt(fr, how.keys)
+	}
+}
+
+// compress compresses a frame if that is worth it.
+func (t *tool) compress(fr *loaded, keys *frame.Keys) {
 	copy(t.opened, fr.data) // an encrypted frame is opened in place
 	plain, _, err := keys.Open(t.opened, nil, fr.ID)
 	if err != nil {
@@ -142,6 +170,19 @@ func (t *tool) rework(fr *loaded, keys *frame.Keys) {
 	if err != nil {
 		fr.fatal = err
 	} else if packed != nil {
-		fr.data, fr.compressed = packed, true
+		fr.encrypted = fr.key != keys.Newest()
+		fr.data, fr.key, fr.compressed = packed, keys.Newest(), true
 	}
+}
+
+// encrypt encrypts a frame anew, under the newest data key.
+func (t *tool) encrypt(fr *loaded, keys *frame.Keys) {
+	opened := t.opened[:len(fr.data)]
+	copy(opened, fr.data)
+	out := fr.room[:len(fr.data)]
+	if err := keys.Reencrypt(opened, t.plain, out, fr.ID, t.scratch); err != nil {
+		fr.err = err
+		return
+	}
+	fr.data, fr.key, fr.encrypted = out, keys.Newest(), true
 }

@@ -17,6 +17,9 @@ type Effort struct {
 	Rate int64
 	// Workers is how many frames are worked on at a time; 0 is 1.
 	Workers int
+	// Outdated rewrites those packs alone that may have frames under data keys that are
+	// to go, and only in one domain.
+	Outdated string
 	// Wait makes the run wait for a domain that another one is rewriting, and free
 	// what it leaves behind, instead of leaving both to the next time.
 	Wait bool
@@ -40,7 +43,7 @@ func (c *Compactor) worth(e Effort) Worth {
 
 // choose returns those of a domain's packs that are to be rewritten, oldest first, as
 // their disks were written; usable says whether the domain's key is.
-func (w Worth) choose(packs []Pack, small int, usable bool) (chosen []Pack) {
+func (w Worth) choose(packs []Pack, e Effort, usable bool) (chosen []Pack) {
 	short := 0
 	for _, p := range packs {
 		if p.Bytes < w.Small {
@@ -48,7 +51,10 @@ func (w Worth) choose(packs []Pack, small int, usable bool) (chosen []Pack) {
 		}
 	}
 	for _, p := range packs {
-		if !w.alone(p, usable) || p.Bytes < w.Small && short > small {
+		if e.Outdated != "" && !p.Outdated {
+			continue
+		}
+		if !w.alone(p, usable) || p.Bytes < w.Small && short > e.Small {
 			chosen = append(chosen, p)
 		}
 	}
@@ -63,7 +69,9 @@ func (w Worth) rotten(p Pack) bool { return p.Dead*100 > p.Entries*int64(w.DeadP
 
 // alone reports whether rewriting a pack gains nothing unless it is merged with
 // others.
-func (w Worth) alone(p Pack, usable bool) bool { return !w.rotten(p) && !(usable && !p.Compressed) }
+func (w Worth) alone(p Pack, usable bool) bool {
+	return !w.rotten(p) && !(usable && (!p.Compressed || p.Outdated))
+}
 
 // byDomain groups packs.
 func byDomain(packs []Pack) map[string][]Pack {

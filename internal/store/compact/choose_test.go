@@ -34,7 +34,7 @@ func TestChoose(t *testing.T) {
 		{"one small one beside a full one", []Pack{pack(1, 63, 8, 0, true), pack(2, 640, 8, 7, true)}, true, "[2]"},
 	} {
 		got := []int64{}
-		for _, p := range w.choose(c.packs, 2, c.usable) {
+		for _, p := range w.choose(c.packs, Effort{Small: 2}, c.usable) {
 			got = append(got, p.Created.Unix())
 		}
 		if fmt.Sprint(got) != c.want {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/diskport/diskport/internal/store/blockstore"
@@ -20,10 +21,9 @@ type Compactor struct {
 	Store  Store
 	Leases Leases
 	Blocks *blockstore.Store
-	// Domain returns the row of a domain, Keys its keys, with an error while they
-	// can't be used.
+	// Domain returns the row of a domain as it is stored.
 	Domain func(ctx context.Context, id string) (blockstore.Domain, error)
-	Keys   func(ctx context.Context, id string) (*frame.Keys, error)
+	Keys   Keys
 	// Collect frees what is dead, and returns the bytes of it; nil: gc's own duty does.
 	Collect func(ctx context.Context) (int64, error)
 	// Free returns how many bytes may be written; nil: any number.
@@ -32,6 +32,20 @@ type Compactor struct {
 	Now   func() time.Time
 	// PackBytes is about how long packs become; 0 is 128 MiB.
 	PackBytes int64
+}
+
+// Keys opens and changes the keys of domains, with an error while they can't be used.
+// keyring.Ring implements it.
+type Keys interface {
+	// Open returns a domain and its keys.
+	Open(ctx context.Context, id string) (blockstore.Domain, *frame.Keys, error)
+	// Rotate makes a new data key and has all older ones go; if some are to go already,
+	// nothing changes.
+	Rotate(ctx context.Context, id string) (blockstore.Domain, error)
+	// Retiring returns the domains that have data keys that are to go.
+	Retiring(ctx context.Context) ([]string, error)
+	// Drop drops those of a domain, once no frame is under them.
+	Drop(ctx context.Context, id string) (blockstore.Domain, error)
 }
 
 // Leases keeps leases alive. work.Store does.
@@ -52,6 +66,7 @@ type Report struct {
 	NewPacks   int64
 	Blocks     int64 // that moved
 	Compressed int64 // of them: blocks that were not compressed before
+	Encrypted  int64 // of them: blocks that are under another data key now
 	// Freed is the bytes of the packs that nothing lies in any more, less those of
 	// the new ones: what comes back once gc has removed them. It includes what was
 	// dead before, if the run has freed that.
@@ -60,8 +75,10 @@ type Report struct {
 	// where they are.
 	Damaged []string
 	// Locked names the domains whose key can't be used, and why: nothing of them was
-	// compressed.
+	// compressed or encrypted anew.
 	Locked []string
+	// Dropped names the domains of which data keys that were to go have gone.
+	Dropped []string
 	// Stopped says why the run ended early; empty: it did not.
 	Stopped string
 }
@@ -69,13 +86,16 @@ type Report struct {
 // Log logs what was done, and what was not and why.
 func (r Report) Log(ctx context.Context, log *slog.Logger) {
 	if r.Packs > 0 {
-		log.InfoContext(ctx, "rewrote packs", "packs", r.Packs, "into", r.NewPacks, "blocks", r.Blocks, "compressed", r.Compressed, "bytes", r.Freed)
+		log.InfoContext(ctx, "rewrote packs", "packs", r.Packs, "into", r.NewPacks, "blocks", r.Blocks, "compressed", r.Compressed, "encrypted", r.Encrypted, "bytes", r.Freed)
 	}
 	for _, text := range r.Damaged {
 		log.ErrorContext(ctx, "a frame is damaged: it stays where it is", "damage", text)
 	}
 	for _, text := range r.Locked {
-		log.InfoContext(ctx, "packs were not compressed", "reason", text)
+		log.InfoContext(ctx, "packs were neither compressed nor encrypted anew", "reason", text)
+	}
+	for _, domain := range r.Dropped {
+		log.InfoContext(ctx, "dropped old data keys, under which nothing is any more", "domain", domain)
 	}
 	if r.Stopped != "" {
 		log.WarnContext(ctx, "stopped rewriting packs", "reason", r.Stopped)
@@ -88,6 +108,14 @@ const maxDamaged = 100
 func (r *Report) damaged(format string, a ...any) {
 	if len(r.Damaged) < maxDamaged {
 		r.Damaged = append(r.Damaged, fmt.Sprintf(format, a...))
+	}
+}
+
+// locked names a domain whose key can't be used, once.
+func (r *Report) locked(domain string, err error) {
+	name := "domain " + domain + ": "
+	if !slices.ContainsFunc(r.Locked, func(text string) bool { return strings.HasPrefix(text, name) }) {
+		r.Locked = append(r.Locked, name+err.Error())
 	}
 }
 
@@ -106,6 +134,9 @@ func (c *Compactor) Run(ctx context.Context, e Effort, progress func(Progress)) 
 	}
 	if err == nil && r.report.Packs > 0 {
 		_, err = r.collect(ctx) // which is counted already
+	}
+	if err == nil {
+		err = r.drop(ctx)
 	}
 	if err != nil {
 		err = fmt.Errorf("compact: %w", err)
@@ -133,7 +164,7 @@ func (c *Compactor) Plan(ctx context.Context, e Effort) (Plan, error) {
 			p.Packs++
 			p.Bytes += pack.Bytes
 			p.Dead += max(0, pack.Bytes-spanned(live)-blockstore.PackOverhead(int(pack.Entries)))
-			if q.keys != nil && !pack.Compressed {
+			if q.usable && !pack.Compressed {
 				p.Uncompressed += spanned(live)
 			}
 		}
@@ -172,7 +203,7 @@ type run struct {
 // queue is the packs of a domain that are to be rewritten.
 type queue struct {
 	domain string
-	keys   *frame.Keys // nil: they can't be used
+	usable bool // its keys are
 	packs  []Pack
 }
 
@@ -196,15 +227,17 @@ func (r *run) choose(ctx context.Context) (queues []queue, err error) {
 	}
 	groups := byDomain(all)
 	for _, domain := range slices.Sorted(maps.Keys(groups)) {
-		keys, err := r.Keys(ctx, domain)
+		if r.effort.Outdated != "" && r.effort.Outdated != domain {
+			continue
+		}
+		_, _, err := r.Keys.Open(ctx, domain)
 		if err != nil {
 			if ctx.Err() != nil {
 				return nil, ctx.Err()
 			}
-			keys = nil
-			r.report.Locked = append(r.report.Locked, fmt.Sprintf("domain %s: %v", domain, err))
+			r.report.locked(domain, err)
 		}
-		q := queue{domain, keys, worth.choose(groups[domain], r.effort.Small, keys != nil)}
+		q := queue{domain, err == nil, worth.choose(groups[domain], r.effort, err == nil)}
 		if len(q.packs) > 0 {
 			queues = append(queues, q)
 		}

@@ -12,7 +12,8 @@
 // A frame that does not change is copied as it is, without any key, after its
 // checksums were compared. A frame that can be compressed is opened, which proves
 // it, and compressed, and the new one is opened again before it is written. When the
-// key of a domain can't be used, everything is copied. A frame that is damaged stays
+// key of a domain can't be used, everything is copied. A frame under a data key that is
+// to go (Compactor.Rotate) is opened and encrypted under the newest. A frame that is damaged stays
 // where it is: its block is marked (blockstore.Catalog.MarkDamaged) and named in the
 // report, and everything around it moves.
 //

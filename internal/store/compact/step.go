@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -28,15 +29,11 @@ const busyPause = time.Second / 4
 
 // step makes one new pack of the first packs in the queue, which it takes out.
 func (r *run) step(ctx context.Context, q *queue) error {
-	if len(q.packs) == 1 && r.worth(r.effort).alone(q.packs[0], q.keys != nil) {
+	if len(q.packs) == 1 && r.worth(r.effort).alone(q.packs[0], q.usable) {
 		q.packs = nil
 		return nil
 	}
 	if ok, err := r.room(ctx, q); !ok {
-		return err
-	}
-	domain, err := r.Domain(ctx, q.domain)
-	if err != nil {
 		return err
 	}
 	l, err := r.Store.Begin(ctx, q.domain, r.Owner, r.Now().Add(work.LeaseFor))
@@ -53,7 +50,7 @@ func (r *run) step(ctx context.Context, q *queue) error {
 	defer cancel(nil)
 	var beats sync.WaitGroup
 	beats.Go(func() { r.keep(held, cancel, l) })
-	err = r.rewrite(held, l, domain, q)
+	err = r.rewrite(held, l, q)
 	if cause := context.Cause(held); err != nil && cause != nil {
 		err = cause
 	}
@@ -84,13 +81,18 @@ type source struct {
 // output is the pack that a step writes.
 type output struct {
 	*blockstore.Rewriter
+	domain     blockstore.Domain
+	room       int // blocks that may still be encrypted
 	sources    []source
 	from       []blockstore.Location
+	oldestKey  uint32 // that a frame is under
+	newest     uint32 // data key in the header
 	compressed int64
+	encrypted  int64
 }
 
 // rewrite does a step under its lease.
-func (r *run) rewrite(ctx context.Context, l work.Lease, d blockstore.Domain, q *queue) error {
+func (r *run) rewrite(ctx context.Context, l work.Lease, q *queue) error {
 	out := &output{}
 	defer func() {
 		if out.Rewriter != nil {
@@ -108,7 +110,7 @@ func (r *run) rewrite(ctx context.Context, l work.Lease, d blockstore.Domain, q 
 		}
 		if len(live) == 0 {
 			r.did(p.Bytes)
-		} else if err := r.copyPack(ctx, l, d, q, live, out); err != nil {
+		} else if err := r.copyPack(ctx, l, q, live, out); err != nil {
 			return err
 		}
 		q.packs = q.packs[1:]
@@ -122,7 +124,7 @@ func (r *run) rewrite(ctx context.Context, l work.Lease, d blockstore.Domain, q 
 // full reports whether the new pack is long enough, or has no room for more blocks.
 func (r *run) full(out *output, more []blockstore.Placement) bool {
 	return out.Size() >= r.packBytes()/4*3 || len(out.from)+len(more) > MaxMoved || len(out.sources) == MaxSources ||
-		out.Size()+spanned(more) > blockstore.MaxPackBytes
+		out.Size()+spanned(more) > blockstore.MaxPackBytes || out.Keys() != nil && len(more) > out.room
 }
 
 // move makes the new pack durable and ends the step with its event.
@@ -131,7 +133,7 @@ func (r *run) move(ctx context.Context, l work.Lease, q *queue, out *output) err
 	if err != nil {
 		return err
 	}
-	m := Moved{Pack: closed, Compressed: q.keys != nil, From: out.from}
+	m := Moved{Pack: closed, Compressed: q.usable, From: out.from, OldestKey: out.oldestKey}
 	if !m.Compressed {
 		m.Compressed = true
 		for _, s := range out.sources {
@@ -147,6 +149,7 @@ func (r *run) move(ctx context.Context, l work.Lease, q *queue, out *output) err
 	r.report.NewPacks++
 	r.report.Blocks += moved
 	r.report.Compressed += out.compressed
+	r.report.Encrypted += out.encrypted
 	r.report.Freed -= closed.Bytes
 	copied := map[blockstore.FileID]int64{}
 	for _, at := range out.from {
@@ -163,17 +166,18 @@ func (r *run) move(ctx context.Context, l work.Lease, q *queue, out *output) err
 
 // copyPack copies the live frames of the first pack of a queue to the new one, which
 // it starts if there is none.
-func (r *run) copyPack(ctx context.Context, l work.Lease, d blockstore.Domain, q *queue, live []blockstore.Placement, out *output) (err error) {
+func (r *run) copyPack(ctx context.Context, l work.Lease, q *queue, live []blockstore.Placement, out *output) (err error) {
 	if out.Rewriter == nil {
-		if out.Rewriter, err = r.Blocks.NewRewriter(ctx, l, d, r.packBytes()); err != nil {
+		if err := r.start(ctx, l, q, len(live), out); err != nil {
 			return err
 		}
 	}
-	p, compress := q.packs[0], q.keys
-	out.sources = append(out.sources, source{p, int64(len(live))})
-	if p.Compressed {
-		compress = nil
+	p := q.packs[0]
+	how := handling{keys: out.Keys(), compress: !p.Compressed, retire: out.domain.Retire}
+	if how.keys != nil {
+		out.room -= len(live)
 	}
+	out.sources = append(out.sources, source{p, int64(len(live))})
 	left := p.Bytes
 	live = slices.DeleteFunc(live, func(b blockstore.Placement) bool {
 		err := b.Check()
@@ -184,7 +188,7 @@ func (r *run) copyPack(ctx context.Context, l work.Lease, d blockstore.Domain, q
 	})
 	for len(live) > 0 {
 		n := r.bench.take(live)
-		read, err := r.copyFrames(ctx, p.File, live[:n], compress, out)
+		read, err := r.copyFrames(ctx, p.File, live[:n], how, out)
 		if err != nil {
 			return err
 		}
@@ -200,19 +204,60 @@ func (r *run) copyPack(ctx context.Context, l work.Lease, d blockstore.Domain, q
 	return nil
 }
 
+// start starts the new pack of a step, whose first source has n blocks to move.
+func (r *run) start(ctx context.Context, l work.Lease, q *queue, n int, out *output) (err error) {
+	var keys *frame.Keys
+	if out.room = q.toEncrypt(n, 4*r.packBytes()); out.room > 0 {
+		out.domain, keys, err = r.Keys.Open(ctx, q.domain)
+	} else {
+		out.domain, err = r.Domain(ctx, q.domain)
+	}
+	if err != nil {
+		return err
+	}
+	out.oldestKey = math.MaxUint32
+	if out.Rewriter, err = r.Blocks.NewRewriter(ctx, l, out.domain, keys, r.packBytes(), out.room); err != nil {
+		return err
+	}
+	out.newest = out.domain.Newest
+	if keys = out.Keys(); keys != nil {
+		out.newest = keys.Newest()
+	}
+	return nil
+}
+
+// toEncrypt returns how many blocks a step may encrypt, of whose first source n are to
+// move, when it takes its blocks from packs of about enough bytes.
+func (q *queue) toEncrypt(n int, enough int64) int {
+	if !q.usable || !slices.ContainsFunc(q.packs, func(p Pack) bool { return !p.Compressed || p.Outdated }) {
+		return 0
+	}
+	all, bytes := 0, int64(0)
+	for _, p := range q.packs {
+		if bytes > enough {
+			break
+		}
+		all, bytes = all+int(p.Entries-p.Dead), bytes+p.Bytes
+	}
+	return max(n, min(all, MaxMoved))
+}
+
 // copyFrames copies a few frames, and returns the bytes read and written.
-func (r *run) copyFrames(ctx context.Context, f blockstore.File, some []blockstore.Placement, keys *frame.Keys, out *output) (n int64, err error) {
+func (r *run) copyFrames(ctx context.Context, f blockstore.File, some []blockstore.Placement, how handling, out *output) (n int64, err error) {
 	frames, err := r.bench.read(ctx, r.Blocks, f, some)
 	if err != nil {
 		return 0, err
 	}
-	r.bench.each(frames, func(t *tool, fr *loaded) { t.rework(fr, keys) })
+	r.bench.each(frames, func(t *tool, fr *loaded) { t.rework(fr, how) })
 	before := out.Size()
 	for i := range frames {
 		fr := &frames[i]
 		n += int64(fr.Len) * blockstore.Align
 		if fr.fatal != nil {
 			return n, fr.fatal
+		}
+		if fr.err == nil && fr.key > out.newest {
+			fr.err = errNewerKey
 		}
 		if fr.err != nil {
 			if err := r.leave(ctx, f, fr); err != nil {
@@ -224,8 +269,12 @@ func (r *run) copyFrames(ctx context.Context, f blockstore.File, some []blocksto
 			return n, err
 		}
 		out.from = append(out.from, blockstore.Location{File: f, Span: fr.Span})
+		out.oldestKey = min(out.oldestKey, fr.key)
 		if fr.compressed {
 			out.compressed++
+		}
+		if fr.encrypted {
+			out.encrypted++
 		}
 	}
 	return n + out.Size() - before, nil

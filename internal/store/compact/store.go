@@ -15,8 +15,8 @@ import (
 type Store interface {
 	// Packs returns at most limit closed packs with ids above after, ascending, in
 	// which something lives, and that are worth a look: more than DeadPercent of
-	// their blocks are dead, they are shorter than Small bytes, or they have not
-	// been compressed.
+	// their blocks are dead, they are shorter than Small bytes, they have not
+	// been compressed, or they may have frames under data keys that are to go.
 	Packs(ctx context.Context, w Worth, after blockstore.FileID, limit int) ([]Pack, error)
 	// Live returns the blocks that lie in a file and are not damaged, in the order
 	// of their frames.
@@ -49,6 +49,7 @@ type Pack struct {
 	Bytes         int64
 	Entries, Dead int64 // blocks that it was written with, and those of them that were let go
 	Compressed    bool  // its frames have been compressed where that helps
+	Outdated      bool  // it may have frames under data keys that are to go
 }
 
 // Moved is what a step has written.
@@ -57,4 +58,6 @@ type Moved struct {
 	Compressed bool
 	// From is where each block of Pack lay when it was read, in the same order.
 	From []blockstore.Location
+	// OldestKey is the lowest number of a data key that a frame of Pack is under.
+	OldestKey uint32
 }

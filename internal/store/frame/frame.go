@@ -54,6 +54,16 @@ var ErrCorrupt = errors.New("frame: corrupt frame")
 // that is not known here. Errors that wrap it say which.
 var ErrUnknown = errors.New("frame: written by another version of the program")
 
+// NoKeyError reports a frame under a data key that is not among the keys: it was made
+// after they were unwrapped, or dropped before. Unwrapping what is stored now tells. The
+// frame is as it was.
+type NoKeyError struct{ Key uint32 }
+
+func (e *NoKeyError) Error() string { return fmt.Sprintf("frame: there is no data key %d", e.Key) }
+
+// Is reports that the frame is whole, but can't be opened by these keys.
+func (e *NoKeyError) Is(target error) bool { return target == ErrUnknown }
+
 // Frame turns buf, whose payload is the plaintext of block id, into a frame that is
 // not compressed, in place. An encrypted payload is decrypted again into scratch
 // (ScratchSize bytes, which concurrent calls must not share) and compared, so an
@@ -78,7 +88,7 @@ func (k *Keys) frame(buf []byte, n int, c codec, id block.ID, scratch []byte) er
 	t[offVersion], t[offCodec], t[offCipher] = version, byte(c), byte(k.cipher)
 	copy(t[offID:offSum], id[:])
 	if k.cipher != None {
-		binary.LittleEndian.PutUint32(t[offKey:], k.current())
+		binary.LittleEndian.PutUint32(t[offKey:], k.Newest())
 		if err := k.encrypt(buf, n, scratch); err != nil {
 			return err
 		}
@@ -98,7 +108,7 @@ func (k *Keys) encrypt(buf []byte, n int, scratch []byte) error {
 	}
 	plain, opened := scratch[:n], scratch[n:n]
 	t := tail(buf)
-	nonce, id, aead := t[offNonce:offID], t[offID:offSum], k.aeads[k.current()]
+	nonce, id, aead := t[offNonce:offID], t[offID:offSum], k.aead(k.Newest())
 	copy(plain, buf)
 	_, _ = rand.Read(nonce)
 	aead.Seal(buf[:0], nonce, buf[:n], id)
@@ -114,43 +124,78 @@ func (k *Keys) encrypt(buf []byte, n int, scratch []byte) error {
 // overlap buf; it may be nil for a frame of Size bytes, which is not compressed.
 //
 // When Open returns no error, the plaintext is proven to be that of block id; else the
-// error wraps ErrCorrupt or ErrUnknown, and the contents of buf are undefined.
+// error wraps ErrCorrupt or ErrUnknown, and the contents of buf are undefined, except after
+// a *NoKeyError.
 func (k *Keys) Open(buf, plain []byte, id block.ID) (payload []byte, digest block.Digest, err error) {
-	payload, err = k.open(buf, plain, id)
+	payload, digest, _, err = k.open(buf, plain, id)
+	return payload, digest, err
+}
+
+// open is Open, which also returns what is stored: the plaintext, or what it was
+// compressed to. That lies in buf.
+func (k *Keys) open(buf, plain []byte, id block.ID) (payload []byte, digest block.Digest, stored []byte, err error) {
+	if stored, err = k.decrypt(buf, id); err == nil {
+		payload, err = k.payload(buf, plain, stored)
+	}
 	if err == nil {
 		digest = block.Sum(payload)
 		if got := k.BlockID(digest); subtle.ConstantTimeCompare(got[:], id[:]) == 1 {
-			return payload, digest, nil
+			return payload, digest, stored, nil
 		}
 		err = corrupt("payload has another ID")
 	}
-	return nil, block.Digest{}, fmt.Errorf("opening block %s: %w", id, err)
+	return nil, block.Digest{}, nil, fmt.Errorf("opening block %s: %w", id, err)
 }
 
-// open returns the plaintext of a frame, which is not proven yet.
-func (k *Keys) open(buf, plain []byte, id block.ID) ([]byte, error) {
+// decrypt returns what is stored in a frame, which is not proven yet. It changes nothing
+// in the frame before it has found the data key.
+func (k *Keys) decrypt(buf []byte, id block.ID) ([]byte, error) {
 	h, err := parseTail(buf)
 	switch {
 	case err != nil:
 		return nil, err
 	case h.cipher != k.cipher:
 		return nil, corrupt("another cipher than its domain's")
-	case h.key >= uint32(max(1, len(k.aeads))):
-		return nil, fmt.Errorf("%w: data key %d", ErrUnknown, h.key)
 	case h.id != id:
 		return nil, corrupt("frame of another block")
+	case k.cipher == None:
+		return buf[:h.payload], nil
 	}
-	body := buf[:h.payload]
-	if k.cipher != None {
-		t := tail(buf)
-		if body, err = k.aeads[h.key].Open(buf[:0], t[offNonce:offID], body, t[offID:offSum]); err != nil {
-			return nil, corrupt("payload does not decrypt")
-		}
+	aead := k.aead(h.key)
+	if aead == nil {
+		return nil, &NoKeyError{h.key}
 	}
-	if h.codec == compressed {
-		return k.decompress(plain, body)
+	t := tail(buf)
+	stored, err := aead.Open(buf[:0], t[offNonce:offID], buf[:h.payload], t[offID:offSum])
+	if err != nil {
+		return nil, corrupt("payload does not decrypt")
 	}
-	return body[:block.Size:block.Size], nil // parseTail has checked the length
+	return stored, nil
+}
+
+// payload returns the plaintext of what is stored in a frame.
+func (k *Keys) payload(buf, plain, stored []byte) ([]byte, error) {
+	if codec(tail(buf)[offCodec]) == compressed {
+		return k.decompress(plain, stored)
+	}
+	return stored[:block.Size:block.Size], nil // parseTail has checked the length
+}
+
+// Reencrypt makes in out, which is as long as buf and does not overlap it, a frame of the
+// same block under the newest data key, compressed or not as it was. It opens the frame
+// in buf as Open does, and fails with its errors. scratch is that of Frame.
+func (k *Keys) Reencrypt(buf, plain, out []byte, id block.ID, scratch []byte) error {
+	if len(out) != len(buf) {
+		return fmt.Errorf("frame: encrypting a frame of %d bytes anew into %d", len(buf), len(out))
+	}
+	_, _, stored, err := k.open(buf, plain, id)
+	if err != nil {
+		return err
+	}
+	if err := k.frame(out, copy(out, stored), codec(tail(buf)[offCodec]), id, scratch); err != nil {
+		return fmt.Errorf("encrypting block %s anew: %w", id, err)
+	}
+	return nil
 }
 
 // Info is what a frame says about itself.

@@ -6,8 +6,11 @@ import (
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash"
+	"math"
 	"slices"
 	"sync"
 
@@ -26,16 +29,25 @@ const (
 	AES256GCM Cipher = 1
 )
 
-// wrappedV1 is the first byte of unwrapped keys. The cipher, the ID key and, with a
-// cipher, the data keys follow it, in the order of their numbers.
-const wrappedV1 = 1
+// The first byte of unwrapped keys is their version. The cipher and the ID key follow
+// it and, with a cipher, the number of the first data key (4 bytes, little-endian; not
+// in version 1, where it is 0) and the data keys, in the order of their numbers.
+const (
+	wrappedV1 = 1
+	wrappedV2 = 2
+)
 
-// Keys are the keys of one dedupe domain. They may be used concurrently, and
-// print as redacted.
+// MaxDataKeys is the most data keys that a domain has at a time: they lie in the header
+// of every pack, beside what a KMS makes of the key that wraps them.
+const MaxDataKeys = 20
+
+// Keys are the keys of one dedupe domain. They never change, may be used concurrently,
+// and print as redacted.
 type Keys struct {
 	cipher Cipher
 	id     [secret.KeySize]byte
-	data   [][secret.KeySize]byte // by number; the last is the one in use; none without a cipher
+	oldest uint32                 // number of the first of data
+	data   [][secret.KeySize]byte // the last is the one in use; none without a cipher
 	aeads  []cipher.AEAD          // of data
 	zstd   *zstd.Decoder
 	macs   sync.Pool // of *idMAC
@@ -81,8 +93,50 @@ func (k *Keys) init() (err error) {
 	return nil
 }
 
-// current returns the number of the data key in use.
-func (k *Keys) current() uint32 { return uint32(len(k.data) - 1) }
+// Oldest and Newest return the numbers of the first data key and of the last, which is
+// the one in use; 0 without a cipher.
+func (k *Keys) Oldest() uint32 { return k.oldest }
+
+// Newest is described at Oldest.
+func (k *Keys) Newest() uint32 { return k.oldest + uint32(max(1, len(k.data))-1) }
+
+// ErrManyKeys reports a domain that has MaxDataKeys data keys.
+var ErrManyKeys = fmt.Errorf("frame: a domain has at most %d data keys at a time", MaxDataKeys)
+
+// WithNewKey returns the keys with one more data key, which is random and in use. Only
+// keys with a cipher have any.
+func (k *Keys) WithNewKey() (*Keys, error) {
+	if k.cipher == None {
+		return nil, errors.New("frame: keys without a cipher have no data keys")
+	}
+	if len(k.data) >= MaxDataKeys {
+		return nil, ErrManyKeys
+	}
+	n := &Keys{cipher: k.cipher, id: k.id, oldest: k.oldest, data: append(slices.Clone(k.data), [secret.KeySize]byte{})}
+	_, _ = rand.Read(n.data[len(k.data)][:]) // never fails: it ends the process instead
+	return n, n.init()
+}
+
+// Without returns the keys without the data keys whose numbers are below a number, which
+// is not above that of the newest.
+func (k *Keys) Without(below uint32) (*Keys, error) {
+	if below > k.Newest() {
+		return nil, fmt.Errorf("frame: data key %d, which is in use, can't be dropped", k.Newest())
+	}
+	if below <= k.oldest {
+		return k, nil
+	}
+	n := &Keys{cipher: k.cipher, id: k.id, oldest: below, data: slices.Clone(k.data[below-k.oldest:])}
+	return n, n.init()
+}
+
+// aead returns what encrypts under a data key, or nil if that is not among them.
+func (k *Keys) aead(number uint32) cipher.AEAD {
+	if i := int64(number) - int64(k.oldest); i >= 0 && i < int64(len(k.aeads)) {
+		return k.aeads[i]
+	}
+	return nil
+}
 
 // Cipher returns how payloads are encrypted.
 func (k *Keys) Cipher() Cipher { return k.cipher }
@@ -101,7 +155,10 @@ func (k *Keys) BlockID(d block.Digest) block.ID {
 
 // Wrap wraps the keys of the domain for storing.
 func (k *Keys) Wrap(w secret.Wrapper, domain string) []byte {
-	plain := append([]byte{wrappedV1, byte(k.cipher)}, k.id[:]...)
+	plain := append([]byte{wrappedV2, byte(k.cipher)}, k.id[:]...)
+	if k.cipher != None {
+		plain = binary.LittleEndian.AppendUint32(plain, k.oldest)
+	}
 	for i := range k.data {
 		plain = append(plain, k.data[i][:]...)
 	}
@@ -114,22 +171,38 @@ func Unwrap(w secret.Wrapper, wrapped []byte, domain string) (*Keys, error) {
 	if err != nil {
 		return nil, fmt.Errorf("unwrapping the keys of domain %s: %w", domain, err)
 	}
-	if len(plain) < 2 || plain[0] != wrappedV1 {
-		return nil, fmt.Errorf("unwrapping the keys of domain %s: %w: unknown version", domain, secret.ErrWrapped)
-	}
-	k := &Keys{cipher: Cipher(plain[1])}
-	rest, n := plain[2:], 1 // keys
-	if k.cipher != None {
-		n = len(plain) / secret.KeySize // at least two
-	}
-	if len(rest) != n*secret.KeySize || k.cipher != None && n < 2 {
-		return nil, fmt.Errorf("unwrapping the keys of domain %s: %w: %d bytes are not whole keys", domain, secret.ErrWrapped, len(rest))
-	}
-	copy(k.id[:], rest)
-	for rest := range slices.Chunk(rest[secret.KeySize:], secret.KeySize) {
-		k.data = append(k.data, [secret.KeySize]byte(rest))
+	defer clear(plain)
+	k, err := parseKeys(plain)
+	if err != nil {
+		return nil, fmt.Errorf("unwrapping the keys of domain %s: %w", domain, err)
 	}
 	return k, k.init()
+}
+
+func parseKeys(plain []byte) (*Keys, error) {
+	const head = 2 + secret.KeySize
+	if len(plain) < head || plain[0] != wrappedV1 && plain[0] != wrappedV2 {
+		return nil, fmt.Errorf("%w: unknown version", secret.ErrWrapped)
+	}
+	k := &Keys{cipher: Cipher(plain[1]), id: [secret.KeySize]byte(plain[2:])}
+	rest := plain[head:]
+	if k.cipher == None {
+		if len(rest) > 0 {
+			return nil, fmt.Errorf("%w: data keys without a cipher", secret.ErrWrapped)
+		}
+		return k, nil
+	}
+	if plain[0] == wrappedV2 && len(rest) >= 4 {
+		k.oldest, rest = binary.LittleEndian.Uint32(rest), rest[4:]
+	}
+	n := len(rest) / secret.KeySize
+	if len(rest) != n*secret.KeySize || n < 1 || n > MaxDataKeys || k.oldest > math.MaxUint32-MaxDataKeys {
+		return nil, fmt.Errorf("%w: %d bytes are not whole data keys", secret.ErrWrapped, len(rest))
+	}
+	for key := range slices.Chunk(rest, secret.KeySize) {
+		k.data = append(k.data, [secret.KeySize]byte(key))
+	}
+	return k, nil
 }
 
 func wrapPurpose(domain string) []byte { return []byte("diskport:domain-keys:" + domain) }

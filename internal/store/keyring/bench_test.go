@@ -24,7 +24,6 @@ import (
 	"github.com/diskport/diskport/internal/identity/policy"
 	"github.com/diskport/diskport/internal/identity/secret"
 	"github.com/diskport/diskport/internal/identity/sigv4"
-	"github.com/diskport/diskport/internal/store/blockstore"
 	"github.com/diskport/diskport/internal/store/keyring"
 )
 
@@ -73,7 +72,7 @@ func newBench(t *testing.T, store kms.Store, domains keyring.DomainStore) *bench
 
 // embedded is a bench on the service's own KMS.
 func embedded(t *testing.T) *bench {
-	domains := &rows{m: map[string]blockstore.Domain{}}
+	domains := newRows()
 	b := newBench(t, &kmstest.Memory{}, domains)
 	b.domains = domains
 	return b

@@ -14,14 +14,26 @@
 //	0  1  version, 2: 1 would be what secret.MasterKey makes for the others
 //	1  2  n, big-endian
 //	3  n  data key, encrypted by the KMS under {"diskport:domain": domain ID}
-//	3+n   the domain's ID key and data key, wrapped under that data key
+//	3+n   the domain's ID key and data keys, wrapped under that data key
 //
 // There are two levels because a KMS encrypts at most 4 KiB, and does not know our
-// domains; and because re-wrapping under another KMS key then needs no new domain
-// keys.
+// domains; and because wrapping under other material of the KMS key then needs no new
+// domain keys.
 //
-// One data key encrypts all blocks of a domain. It is good for 2^32 random nonces,
-// which is 2 PiB of blocks. At 2^30 a new one should be made. Frames say the number of
-// their data key, and wrapped keys may hold several; making a second one is not built
-// yet.
+// # Data keys
+//
+// A data key is good for 2^32 random nonces. After 2^30 blocks, which are 512 TiB, the
+// domain gets another one, which encrypts from then on; the older ones still open what is
+// under them. Frames say the number of theirs. The domain's row says which numbers there
+// are, counts what the newest has encrypted, and is changed by guarded statements
+// alone: of several nodes that make a key at once, all get that of the first.
+//
+// An operator may have all keys replaced that there are (Rotate): new packs are under a
+// new key at once, compaction moves the frames of the others, and when no row of a pack
+// says that it may have a frame under an old key, that is dropped (Drop). The header of a
+// pack keeps what its own frames need.
+//
+// A ring keeps rows in memory, and so may have older ones than other nodes have made. Who
+// writes is told (blockstore.ErrStaleKey), who reads meets a frame whose key it lacks
+// (frame.NoKeyError); blockstore.Store then asks for the keys as they are now.
 package keyring

@@ -22,6 +22,15 @@ func domainContext(id string) Context { return Context{"diskport:domain": id} }
 
 // wrapNew makes the keys of a new encrypted domain and wraps them.
 func (r *Ring) wrapNew(ctx context.Context, keyARN, id string) ([]byte, error) {
+	keys, err := frame.NewKeys(frame.AES256GCM)
+	if err != nil {
+		return nil, err
+	}
+	return r.envelope(ctx, keyARN, id, keys)
+}
+
+// envelope wraps the keys of a domain under what its KMS key makes now.
+func (r *Ring) envelope(ctx context.Context, keyARN, id string, keys *frame.Keys) ([]byte, error) {
 	plain, ciphertext, err := r.KMS.GenerateDataKey(ctx, keyARN, domainContext(id))
 	if err != nil {
 		return nil, err
@@ -34,15 +43,11 @@ func (r *Ring) wrapNew(ctx context.Context, keyARN, id string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	keys, err := frame.NewKeys(frame.AES256GCM)
-	if err != nil {
-		return nil, err
-	}
 	out := binary.BigEndian.AppendUint16([]byte{envelopeVersion}, uint16(len(ciphertext)))
 	return append(append(out, ciphertext...), keys.Wrap(wrapping, id)...), nil
 }
 
-// openEnvelope opens what wrapNew made.
+// openEnvelope opens what envelope made.
 func (r *Ring) openEnvelope(ctx context.Context, row blockstore.Domain) (*frame.Keys, error) {
 	ciphertext, keys, err := splitEnvelope(row.WrappedKeys)
 	if err != nil {

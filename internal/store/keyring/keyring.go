@@ -2,6 +2,7 @@ package keyring
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -15,9 +16,26 @@ import (
 type DomainStore interface {
 	// EnsureDomain is that of blockstore.Catalog.
 	EnsureDomain(ctx context.Context, d blockstore.Domain) (blockstore.Domain, error)
-	// Domain returns a domain by its id. Rows of domains never change.
+	// Domain returns a domain by its id. ErrNoDomain.
 	Domain(ctx context.Context, id string) (blockstore.Domain, error)
+	// Domains returns all domains, by their ids.
+	Domains(ctx context.Context) ([]Holding, error)
+	// ReplaceKeys stores the keys of d unless the row has other data keys than was has, or
+	// d lacks one under which a frame of some pack may be. It returns the row that is
+	// stored afterwards. The count of a new data key begins at 0.
+	ReplaceKeys(ctx context.Context, was, d blockstore.Domain) (blockstore.Domain, error)
 }
+
+// Holding is a domain and what hangs on its data keys.
+type Holding struct {
+	blockstore.Domain
+	Encrypted int64 // blocks under the newest data key, at most
+	Packs     int64
+	Outdated  int64 // of Packs: may have frames under data keys that are to go
+}
+
+// ErrNoDomain reports a domain that there is not.
+var ErrNoDomain = errors.New("keyring: no such domain")
 
 // Ring opens domains. It may be used concurrently; the exported fields are set
 // before. It keeps the keys of domains in memory. Those of an encrypted domain it
@@ -29,9 +47,9 @@ type Ring struct {
 	KMS     KMS            // of the others; nil: there are none
 	IDs     awsid.Source
 
-	mu    sync.Mutex // guards what follows
-	open  map[string]*frame.Keys
-	rows  map[string]blockstore.Domain // by id; a row never changes
+	mu    sync.Mutex                   // guards what follows
+	open  map[string]*frame.Keys       // those of rows
+	rows  map[string]blockstore.Domain // by id, as they were when they were read last
 	named map[owner]string             // ids by owner
 }
 
@@ -94,11 +112,8 @@ func (r *Ring) Open(ctx context.Context, id string) (blockstore.Domain, *frame.K
 	if err != nil {
 		return row, nil, err
 	}
-	if row.KMSKey != "" {
-		if err := r.check(ctx, row.KMSKey); err != nil {
-			r.forget(id)
-			return row, nil, err
-		}
+	if err := r.usable(ctx, row); err != nil {
+		return row, nil, err
 	}
 	keys, err := r.unwrap(ctx, row)
 	return row, keys, err
@@ -131,8 +146,19 @@ func (r *Ring) remember(row blockstore.Domain) {
 	if r.rows == nil {
 		r.rows, r.named, r.open = map[string]blockstore.Domain{}, map[owner]string{}, map[string]*frame.Keys{}
 	}
+	if have, ok := r.rows[row.ID]; ok && (have.Newest > row.Newest || have.Oldest > row.Oldest) {
+		return // it was read before another call has changed it
+	}
+	if keys, ok := r.open[row.ID]; ok && !fits(row, keys) {
+		delete(r.open, row.ID)
+	}
 	r.rows[row.ID] = row
 	r.named[owner{row.Account, row.KMSKey}] = row.ID
+}
+
+// fits reports whether keys are those of a row.
+func fits(row blockstore.Domain, keys *frame.Keys) bool {
+	return row.Oldest == keys.Oldest() && row.Newest == keys.Newest()
 }
 
 func (r *Ring) forget(id string) {
@@ -153,28 +179,34 @@ func (r *Ring) check(ctx context.Context, keyARN string) error {
 	return k.usable()
 }
 
-// unwrap returns the keys of a remembered row. Two calls that open them at the same
-// time return the same.
+// unwrap returns the keys of a row. Two calls that open them at the same time return the
+// same.
 func (r *Ring) unwrap(ctx context.Context, row blockstore.Domain) (*frame.Keys, error) {
 	r.mu.Lock()
 	keys, ok := r.open[row.ID]
 	r.mu.Unlock()
-	if ok {
+	if ok && fits(row, keys) {
 		return keys, nil
 	}
 	keys, err := r.unwrapRow(ctx, row)
+	if err == nil && !fits(row, keys) {
+		err = fmt.Errorf("%w: the row says data keys %d to %d, they are %d to %d", secret.ErrWrapped, row.Oldest, row.Newest, keys.Oldest(), keys.Newest())
+	}
 	if err != nil {
 		return nil, fmt.Errorf("keyring: keys of domain %s: %w", row.ID, err)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if won, ok := r.open[row.ID]; ok {
+	if won, ok := r.open[row.ID]; ok && fits(row, won) {
 		return won, nil
 	}
-	r.open[row.ID] = keys
+	if fits(r.rows[row.ID], keys) { // else another call has read a later row
+		r.open[row.ID] = keys
+	}
 	return keys, nil
 }
 
+// unwrapRow opens the keys in a row, or in the header of a pack.
 func (r *Ring) unwrapRow(ctx context.Context, row blockstore.Domain) (*frame.Keys, error) {
 	if row.KMSKey == "" {
 		return frame.Unwrap(r.Wrapper, row.WrappedKeys, row.ID)

@@ -72,7 +72,7 @@ func (r *rig) compress(b *Blocks) {
 		r.t.Fatal(err)
 	}
 	domain := b.rec.Domain
-	w, err := r.lib.Store.NewRewriter(r.t.Context(), r.lease, blockstore.Domain{ID: domain}, 1<<20)
+	w, err := r.lib.Store.NewRewriter(r.t.Context(), r.lease, blockstore.Domain{ID: domain}, nil, 1<<20, 0)
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -169,7 +169,7 @@ func (b Bench) file(t *testing.T, l work.Lease, k blockstore.FileKind) blockstor
 	if k == blockstore.PackFile {
 		f.Domain = "dom-x"
 	}
-	if err := b.Catalog.CreateFile(t.Context(), l, f); err != nil {
+	if err := b.Catalog.CreateFile(t.Context(), l, f, blockstore.KeyUse{}); err != nil {
 		t.Fatal(err)
 	}
 	return f

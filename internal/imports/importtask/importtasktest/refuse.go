@@ -149,7 +149,7 @@ func (b Bench) events(t *testing.T, n int, l work.Lease) map[string]func() error
 		},
 		"SetPhase": func() error { return b.Tasks.SetPhase(ctx, l, importtask.Completing, "RAW") },
 		"CreateFile": func() error {
-			return b.Catalog.CreateFile(ctx, l, blockstore.File{ID: 12345, Kind: blockstore.PackFile})
+			return b.Catalog.CreateFile(ctx, l, blockstore.File{ID: 12345, Kind: blockstore.PackFile}, blockstore.KeyUse{})
 		},
 	}
 	switch l.Kind {

@@ -3,6 +3,7 @@ package blobtest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 
@@ -23,10 +24,16 @@ type Catalog struct {
 	damaged   map[block.ID]bool
 	identity  string
 	lost      map[fence]bool
+	used      map[dataKey]int64 // blocks
 }
 
 // fence is the part of a lease that its effects are checked against.
 type fence struct{ unit, attempt int64 }
+
+type dataKey struct {
+	domain string
+	number uint32
+}
 
 var (
 	_ blockstore.Catalog = (*Catalog)(nil)
@@ -42,6 +49,7 @@ func NewCatalog() *Catalog {
 		condemned: map[block.ID]bool{},
 		damaged:   map[block.ID]bool{},
 		lost:      map[fence]bool{},
+		used:      map[dataKey]int64{},
 	}
 }
 
@@ -59,7 +67,7 @@ func (c *Catalog) EnsureDomain(ctx context.Context, d blockstore.Domain) (blocks
 }
 
 // CreateFile implements blockstore.Catalog.
-func (c *Catalog) CreateFile(ctx context.Context, l work.Lease, f blockstore.File) error {
+func (c *Catalog) CreateFile(ctx context.Context, l work.Lease, f blockstore.File, u blockstore.KeyUse) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.lost[fence{l.ID, l.Attempt}] {
@@ -68,8 +76,37 @@ func (c *Catalog) CreateFile(ctx context.Context, l work.Lease, f blockstore.Fil
 	if _, ok := c.files[f.ID]; ok {
 		return errors.New("file ID used twice")
 	}
+	if err := c.encrypt(f.Domain, u); err != nil {
+		return err
+	}
 	c.files[f.ID] = f
 	return ctx.Err()
+}
+
+// SetDomain replaces the row of a domain, or adds it.
+func (c *Catalog) SetDomain(d blockstore.Domain) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.domains = append(slices.DeleteFunc(c.domains, func(o blockstore.Domain) bool { return o.ID == d.ID }), d)
+}
+
+// encrypt counts what is to be encrypted in a domain. It needs mu.
+func (c *Catalog) encrypt(domain string, u blockstore.KeyUse) error {
+	if u.Blocks == 0 {
+		return nil
+	}
+	newest := uint32(0)
+	for _, d := range c.domains {
+		if d.ID == domain {
+			newest = d.Newest
+		}
+	}
+	key := dataKey{domain, u.Newest}
+	if newest != u.Newest || c.used[key]+u.Blocks > u.Limit {
+		return fmt.Errorf("%w: number %d of domain %s", blockstore.ErrStaleKey, u.Newest, domain)
+	}
+	c.used[key] += u.Blocks
+	return nil
 }
 
 // Locate implements blockstore.Catalog.

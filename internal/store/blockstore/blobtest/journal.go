@@ -100,8 +100,8 @@ type journalCatalog struct {
 	j *Journal
 }
 
-func (c journalCatalog) CreateFile(ctx context.Context, l work.Lease, f blockstore.File) error {
-	return c.j.do("row", f.Name(), func() error { return c.Catalog.CreateFile(ctx, l, f) })
+func (c journalCatalog) CreateFile(ctx context.Context, l work.Lease, f blockstore.File, u blockstore.KeyUse) error {
+	return c.j.do("row", f.Name(), func() error { return c.Catalog.CreateFile(ctx, l, f, u) })
 }
 
 func (c journalCatalog) Locate(ctx context.Context, ids []block.ID) (at map[block.ID]blockstore.Location, err error) {

@@ -47,6 +47,7 @@ func Run(t *testing.T, fresh func(t *testing.T) Fixture) {
 		{"EnsureDomainRace", ensureDomainRace},
 		{"CreateFile", createFile},
 		{"CreateFileLost", createFileLost},
+		{"CreateFileStaleKey", createFileStaleKey},
 		{"Locate", locate},
 		{"LocateMany", locateMany},
 		{"FirstCopyStays", firstCopyStays},
@@ -126,7 +127,7 @@ func pack(t *testing.T, f Fixture, l work.Lease, id blockstore.FileID, blocks ..
 	for i, b := range blocks {
 		p.Blocks = append(p.Blocks, blockstore.Placement{ID: b, Span: span(i)})
 	}
-	if err := f.Catalog.CreateFile(t.Context(), l, p.File); err != nil {
+	if err := f.Catalog.CreateFile(t.Context(), l, p.File, blockstore.KeyUse{}); err != nil {
 		t.Fatal(err)
 	}
 	return p
@@ -156,11 +157,11 @@ func createFile(t *testing.T, f Fixture) {
 	for _, file := range []blockstore.File{
 		{ID: 8, Kind: blockstore.PagesFile}, {ID: 9, Kind: blockstore.RootFile}, {ID: 1<<63 - 1, Kind: blockstore.PagesFile},
 	} {
-		if err := f.Catalog.CreateFile(t.Context(), l, file); err != nil {
+		if err := f.Catalog.CreateFile(t.Context(), l, file, blockstore.KeyUse{}); err != nil {
 			t.Errorf("creating %+v: %v", file, err)
 		}
 	}
-	if err := f.Catalog.CreateFile(t.Context(), f.Lease(t), blockstore.File{ID: 7, Kind: blockstore.PagesFile}); err == nil {
+	if err := f.Catalog.CreateFile(t.Context(), f.Lease(t), blockstore.File{ID: 7, Kind: blockstore.PagesFile}, blockstore.KeyUse{}); err == nil {
 		t.Error("a file ID was used twice")
 	}
 }
@@ -168,11 +169,39 @@ func createFile(t *testing.T, f Fixture) {
 func createFileLost(t *testing.T, f Fixture) {
 	l := f.Lease(t)
 	f.Lose(t, l)
-	if err := f.Catalog.CreateFile(t.Context(), l, blockstore.File{ID: 7, Kind: blockstore.RootFile}); !errors.Is(err, work.ErrLost) {
+	if err := f.Catalog.CreateFile(t.Context(), l, blockstore.File{ID: 7, Kind: blockstore.RootFile}, blockstore.KeyUse{}); !errors.Is(err, work.ErrLost) {
 		t.Errorf("got %v, want ErrLost", err)
 	}
-	if err := f.Catalog.CreateFile(t.Context(), f.Lease(t), blockstore.File{ID: 7, Kind: blockstore.RootFile}); err != nil {
+	if err := f.Catalog.CreateFile(t.Context(), f.Lease(t), blockstore.File{ID: 7, Kind: blockstore.RootFile}, blockstore.KeyUse{}); err != nil {
 		t.Errorf("the lost lease left a row: %v", err)
+	}
+}
+
+// createFileStaleKey: a pack that is not to be encrypted under a key has no row, and what
+// it would have encrypted is not counted.
+func createFileStaleKey(t *testing.T, f Fixture) {
+	l := f.Lease(t)
+	d, err := f.Catalog.EnsureDomain(t.Context(), domain("00000000000000001", "000000000001", "key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, c := range []struct {
+		id   blockstore.FileID
+		use  blockstore.KeyUse
+		want error
+	}{
+		{7, blockstore.KeyUse{Newest: 1, Blocks: 1, Limit: 10}, blockstore.ErrStaleKey},
+		{7, blockstore.KeyUse{Blocks: 11, Limit: 10}, blockstore.ErrStaleKey},
+		{7, blockstore.KeyUse{Blocks: 6, Limit: 10}, nil},
+		{8, blockstore.KeyUse{Blocks: 5, Limit: 10}, blockstore.ErrStaleKey},
+		{8, blockstore.KeyUse{Newest: 9}, nil}, // encrypts nothing
+		{9, blockstore.KeyUse{Blocks: 4, Limit: 10}, nil},
+		{10, blockstore.KeyUse{Blocks: 1, Limit: 10}, blockstore.ErrStaleKey},
+	} {
+		file := blockstore.File{ID: c.id, Kind: blockstore.PackFile, Domain: d.ID}
+		if err := f.Catalog.CreateFile(t.Context(), l, file, c.use); !errors.Is(err, c.want) {
+			t.Errorf("%d: file %d with %+v: %v, want %v", i, c.id, c.use, err, c.want)
+		}
 	}
 }
 

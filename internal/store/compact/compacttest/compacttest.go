@@ -18,6 +18,7 @@ import (
 	"github.com/diskport/diskport/internal/store/blockstore/catalogtest"
 	"github.com/diskport/diskport/internal/store/compact"
 	"github.com/diskport/diskport/internal/store/gc"
+	"github.com/diskport/diskport/internal/store/keyring"
 	"github.com/diskport/diskport/internal/work"
 )
 
@@ -25,6 +26,7 @@ import (
 type Bench struct {
 	catalogtest.Fixture
 	Store compact.Store
+	Keys  keyring.DomainStore
 	Files gc.Files
 	Now   func() time.Time // of the store
 }
@@ -38,6 +40,7 @@ func Test(t *testing.T, fresh func(t *testing.T) Bench) {
 		run  func(*testing.T, Bench)
 	}{
 		{"Packs", packs},
+		{"Outdated", outdated},
 		{"Live", live},
 		{"OneAtATime", oneAtATime},
 		{"OneOfManyBegins", oneOfManyBegins},
@@ -71,7 +74,7 @@ func (b Bench) pack(t *testing.T, l work.Lease, id blockstore.FileID, bytes int6
 	for i, b := range blocks {
 		p.Blocks = append(p.Blocks, blockstore.Placement{ID: b, Span: span(i)})
 	}
-	if err := b.Catalog.CreateFile(t.Context(), l, p.File); err != nil {
+	if err := b.Catalog.CreateFile(t.Context(), l, p.File, blockstore.KeyUse{}); err != nil {
 		t.Fatal(err)
 	}
 	return p
@@ -222,6 +225,49 @@ func packs(t *testing.T, b Bench) {
 	}
 }
 
+// outdated: packs that may have frames under data keys that are to go are worth a look,
+// however they are else; what a rewriting says of its pack counts.
+func outdated(t *testing.T, b Bench) {
+	x := ids(3)
+	from := func(n int) blockstore.Location {
+		return from(blockstore.ClosedPack{File: file(21), Blocks: placed(x)}, n)
+	}
+	b.stored(t, 21, 1000, x...)
+	for i, key := range []uint32{0, 1, 2} { // moved to packs of their own, under these keys
+		l := b.begin(t)
+		m := b.rewritten(t, l, blockstore.FileID(22+i), x[i:i+1], from(i))
+		m.OldestKey = key
+		if n, err := b.Store.Move(t.Context(), l, m); n != 1 || err != nil {
+			t.Fatal(n, err)
+		}
+	}
+	worth := func(want map[blockstore.FileID]bool) {
+		t.Helper()
+		got, err := b.Store.Packs(t.Context(), compact.Worth{DeadPercent: 100}, 0, 100)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := map[blockstore.FileID]bool{}
+		for _, p := range got {
+			found[p.File.ID] = p.Outdated
+		}
+		if !maps.Equal(found, want) {
+			t.Errorf("worth a look are %v, want %v", found, want)
+		}
+	}
+	worth(map[blockstore.FileID]bool{})
+	d, err := b.Keys.Domain(t.Context(), domain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	with := d
+	with.Newest, with.Retire = 2, 2
+	if _, err := b.Keys.ReplaceKeys(t.Context(), d, with); err != nil {
+		t.Fatal(err)
+	}
+	worth(map[blockstore.FileID]bool{22: true, 23: true})
+}
+
 func file(id blockstore.FileID) blockstore.File {
 	return blockstore.File{ID: id, Kind: blockstore.PackFile, Domain: domain}
 }
@@ -275,7 +321,7 @@ func oneAtATime(t *testing.T, b Bench) {
 	if lapsed.ID == next.ID && lapsed.Attempt == next.Attempt {
 		t.Error("two leases are the same")
 	}
-	if err := b.Catalog.CreateFile(ctx, lapsed, file(32)); !errors.Is(err, work.ErrLost) {
+	if err := b.Catalog.CreateFile(ctx, lapsed, file(32), blockstore.KeyUse{}); !errors.Is(err, work.ErrLost) {
 		t.Errorf("the lapsed lease still writes: %v", err)
 	}
 	b.candidates(t, 31)
@@ -428,7 +474,7 @@ func end(t *testing.T, b Bench) {
 			t.Error(err)
 		}
 	}
-	if err := b.Catalog.CreateFile(t.Context(), l, file(92)); !errors.Is(err, work.ErrLost) {
+	if err := b.Catalog.CreateFile(t.Context(), l, file(92), blockstore.KeyUse{}); !errors.Is(err, work.ErrLost) {
 		t.Errorf("after its end: %v, want ErrLost", err)
 	}
 	b.candidates(t, 91)

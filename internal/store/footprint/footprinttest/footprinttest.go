@@ -109,7 +109,7 @@ func (w *world) create(t *testing.T, l work.Lease, k blockstore.FileKind) blocks
 	t.Helper()
 	w.last++
 	f := blockstore.File{ID: w.last, Kind: k, Domain: w.domain}
-	if err := w.Catalog.CreateFile(t.Context(), l, f); err != nil {
+	if err := w.Catalog.CreateFile(t.Context(), l, f, blockstore.KeyUse{}); err != nil {
 		t.Fatal(err)
 	}
 	return f

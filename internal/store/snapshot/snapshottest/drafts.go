@@ -63,7 +63,7 @@ func (b Bench) begin(t *testing.T, id string, file int64) (work.Lease, blockstor
 	l, err := b.Drafts.BeginAppend(t.Context(), d, "node", time.Now().Add(time.Hour))
 	must(t, err)
 	p := blockstore.ClosedPack{File: blockstore.File{ID: blockstore.FileID(file), Kind: blockstore.PackFile}, Bytes: 100}
-	must(t, b.Catalog.CreateFile(t.Context(), l, p.File))
+	must(t, b.Catalog.CreateFile(t.Context(), l, p.File, blockstore.KeyUse{}))
 	return l, p
 }
 
@@ -96,7 +96,7 @@ func (b Bench) claim(t *testing.T, want string) work.Lease {
 func (b Bench) publish(t *testing.T, l work.Lease, file int64, blocks int64) error {
 	t.Helper()
 	root := snapshot.Root{File: blockstore.File{ID: blockstore.FileID(file), Kind: blockstore.RootFile}, Bytes: 10, Blocks: blocks}
-	must(t, b.Catalog.CreateFile(t.Context(), l, root.File))
+	must(t, b.Catalog.CreateFile(t.Context(), l, root.File, blockstore.KeyUse{}))
 	return b.Drafts.Publish(t.Context(), l, snapshot.Manifest{Root: root})
 }
 
@@ -420,7 +420,7 @@ func manifests(t *testing.T, b Bench) {
 	must(t, b.Drafts.Complete(t.Context(), of("a"), one, snapshot.Expected{Blocks: -1}))
 	pages := func(l work.Lease, file int64) snapshot.NewPages {
 		f := blockstore.File{ID: blockstore.FileID(file), Kind: blockstore.PagesFile}
-		must(t, b.Catalog.CreateFile(t.Context(), l, f))
+		must(t, b.Catalog.CreateFile(t.Context(), l, f, blockstore.KeyUse{}))
 		return snapshot.NewPages{File: f, Bytes: 50, Pages: []snapshot.PagePlace{
 			{Page: 7, ID: snapshot.PageID{1}, File: f.ID, Len: 20, Blocks: 2}, {Page: 9, ID: snapshot.PageID{2}, File: f.ID, Off: 20, Len: 30, Blocks: 1},
 		}}
@@ -442,7 +442,7 @@ func manifests(t *testing.T, b Bench) {
 	must(t, b.Drafts.AddPages(t.Context(), l, pages(l, 3))) // the second attempt
 	lies(3)
 	root := snapshot.Root{File: blockstore.File{ID: 4, Kind: blockstore.RootFile}, Bytes: 10, Blocks: 3}
-	must(t, b.Catalog.CreateFile(t.Context(), l, root.File))
+	must(t, b.Catalog.CreateFile(t.Context(), l, root.File, blockstore.KeyUse{}))
 	must(t, b.Drafts.Publish(t.Context(), l, snapshot.Manifest{Stored: 50, Root: root}))
 	if r, err := b.Store.Get(t.Context(), region, one); err != nil || r.State != snapshot.Completed || r.Added != 50 || r.Blocks != 3 {
 		t.Errorf("published: %+v, %v", r, err)
