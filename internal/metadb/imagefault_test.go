@@ -54,7 +54,9 @@ func imageLife(db *DB) []lifeEvent {
 	roots := map[string]blockstore.File{}
 	root := func(n int, task string) lifeEvent {
 		roots[task] = blockstore.File{ID: blockstore.FileID(900 + n), Kind: blockstore.RootFile}
-		return lifeEvent{"CreateFile", func(ctx context.Context) error { return db.Catalog().CreateFile(ctx, l, roots[task], blockstore.KeyUse{}) }}
+		return lifeEvent{"CreateFile", func(ctx context.Context) error {
+			return db.Catalog().CreateFile(ctx, l, roots[task], blockstore.KeyUse{})
+		}}
 	}
 	return []lifeEvent{
 		create(good, 1, 2),
