@@ -60,7 +60,7 @@ func (b *bench) busyImport(name string, compacts bool) side {
 	stop := func() {
 		kill()
 		if compacts {
-			<-ended
+			_ = <-ended // it was stopped
 		}
 		s.stop()
 	}
