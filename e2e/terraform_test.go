@@ -27,58 +27,29 @@ func TestTerraform(t *testing.T) {
 	dir := t.TempDir()
 	s := start(t, filepath.Join(dir, "data"))
 	tf := &terraform{service: s, binary: binary, dir: dir, image: smallRaw(t, dir, "disk.raw")}
-	plan, err := os.ReadFile("testdata/terraform/main.tf")
-	if err != nil {
-		t.Fatal(err)
+	for _, name := range []string{"main.tf", "identity.tf"} {
+		plan, err := os.ReadFile(filepath.Join("testdata/terraform", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		writeFile(t, dir, name, string(plan))
 	}
-	writeFile(t, dir, "main.tf", string(plan))
 	writeFile(t, dir, "rc", "provider_installation {\n  filesystem_mirror {\n    path = \""+mirror+"\"\n  }\n}\n")
 	tf.run(t, "init")
 	tf.run(t, "apply", "-auto-approve")
-	// A tag of several things, while one of them is imported anew. If anything else had
-	// read back other than it was made, it would count among what changes here.
+	// A tag of several things, policies and what they bound, and the period of a key, while
+	// a snapshot is imported anew. If anything else had read back other than it was made,
+	// it would count among what changes here.
 	tf.stage = "two"
 	out := tf.run(t, "apply", "-auto-approve", "-replace=aws_ebs_snapshot_import.disk")
-	if want := "4 added, 1 changed, 4 destroyed"; !strings.Contains(out, want) {
-		t.Errorf("changing a tag and importing anew, want %s:\n%s", want, out)
+	if want := "4 added, 6 changed, 4 destroyed"; !strings.Contains(out, want) {
+		t.Errorf("another stage and another import, want %s:\n%s", want, out)
 	}
 	tf.changesNothing(t)
 	tf.run(t, "destroy", "-auto-approve")
 	if left, err := s.Snapshots(t.Context()); err != nil || len(left) != 0 {
 		t.Errorf("snapshots %+v, %v are left", left, err)
 	}
-}
-
-// TestTerraformIdentity is TestTerraform for users, roles, policies with boundaries, an
-// instance profile, and a key that is rotated.
-func TestTerraformIdentity(t *testing.T) {
-	t.Parallel()
-	binary, mirror := findTerraform()
-	if binary == "" {
-		t.Log("no Terraform with its AWS provider here")
-		return
-	}
-	dir := t.TempDir()
-	s := start(t, filepath.Join(dir, "data"))
-	tf := &terraform{service: s, binary: binary, dir: dir, image: smallRaw(t, dir, "disk.raw")}
-	plan, err := os.ReadFile("testdata/terraform/identity/main.tf")
-	if err != nil {
-		t.Fatal(err)
-	}
-	writeFile(t, dir, "main.tf", string(plan))
-	writeFile(t, dir, "rc", "provider_installation {\n  filesystem_mirror {\n    path = \""+mirror+"\"\n  }\n}\n")
-	tf.run(t, "init")
-	tf.run(t, "apply", "-auto-approve")
-	// The policy, its copy in the role, the role, the user with another boundary, and the
-	// key with another period.
-	tf.stage = "two"
-	out := tf.run(t, "apply", "-auto-approve")
-	// If anything else had read back other than it was made, it would be among these.
-	if want := "0 added, 5 changed, 0 destroyed"; !strings.Contains(out, want) {
-		t.Errorf("another stage, want %s:\n%s", want, out)
-	}
-	tf.changesNothing(t)
-	tf.run(t, "destroy", "-auto-approve")
 	ctx := t.Context()
 	users, err1 := s.IAM.ListUsers(ctx, &iam.ListUsersInput{})
 	roles, err2 := s.IAM.ListRoles(ctx, &iam.ListRolesInput{})

@@ -1,35 +1,8 @@
 # Who may do what: users, roles, policies and their boundaries, an instance profile, and
-# a key that is rotated. See ../../../terraform_test.go.
-terraform {
-  required_providers {
-    aws = { source = "hashicorp/aws" }
-  }
-}
-variable "endpoint" {}
-variable "stage" { default = "one" }
-variable "source_file" {}
-provider "aws" {
-  region            = "us-east-1"
-  s3_use_path_style = true
-  endpoints {
-    ec2 = var.endpoint
-    iam = var.endpoint
-    s3  = var.endpoint
-    sts = var.endpoint
-    kms = var.endpoint
-  }
-  default_tags { tags = { team = "images" } }
-}
+# a key that is rotated.
 data "aws_caller_identity" "me" {}
 data "aws_partition" "here" {}
 data "aws_iam_policy" "read" { name = "AmazonS3ReadOnlyAccess" }
-resource "aws_s3_bucket" "images" { bucket = "tf-identity" }
-resource "aws_s3_object" "disk" {
-  bucket      = aws_s3_bucket.images.id
-  key         = "disk.raw"
-  source      = var.source_file
-  source_hash = filemd5(var.source_file)
-}
 data "aws_iam_policy_document" "limit" {
   statement {
     sid       = "Limit"
@@ -111,8 +84,8 @@ resource "aws_iam_user_policy_attachment" "builder" {
 resource "aws_iam_access_key" "builder" {
   user = aws_iam_user.builder.name
 }
-resource "aws_kms_key" "disks" {
-  description             = "disks"
+resource "aws_kms_key" "rotated" {
+  description             = "rotated"
   enable_key_rotation     = true
   rotation_period_in_days = var.stage == "one" ? 180 : 365
   deletion_window_in_days = 7
@@ -124,22 +97,22 @@ resource "aws_kms_key" "disks" {
     ]
   })
 }
-resource "aws_kms_alias" "disks" {
-  name          = "alias/tf/disks"
-  target_key_id = aws_kms_key.disks.key_id
+resource "aws_kms_alias" "rotated" {
+  name          = "alias/tf/rotated"
+  target_key_id = aws_kms_key.rotated.key_id
 }
 resource "aws_kms_grant" "builder" {
   name              = "builder"
-  key_id            = aws_kms_key.disks.key_id
+  key_id            = aws_kms_key.rotated.key_id
   grantee_principal = aws_iam_role.import.arn
   operations        = ["Encrypt", "Decrypt", "DescribeKey"]
 }
 resource "aws_kms_ciphertext" "secret" {
-  key_id    = aws_kms_key.disks.key_id
+  key_id    = aws_kms_key.rotated.key_id
   plaintext = "attack at dawn"
   context   = { purpose = "test" }
 }
-data "aws_kms_alias" "disks" { name = aws_kms_alias.disks.name }
+data "aws_kms_alias" "rotated" { name = aws_kms_alias.rotated.name }
 data "aws_iam_role" "import" { name = aws_iam_role.import.name }
 data "aws_iam_user" "builder" { user_name = aws_iam_user.builder.name }
 output "boundary" { value = data.aws_iam_role.import.permissions_boundary }
