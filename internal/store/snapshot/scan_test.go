@@ -404,6 +404,41 @@ func TestAnErrorOfTheCallerEndsARun(t *testing.T) {
 	}
 }
 
+// misled is a catalog in which the row of one block says where another lies.
+type misled struct {
+	blockstore.Catalog
+	row, lies block.ID
+}
+
+func (m misled) Locate(ctx context.Context, ids []block.ID) (map[block.ID]blockstore.Location, error) {
+	at, err := m.Catalog.Locate(ctx, ids)
+	at[m.row] = at[m.lies]
+	return at, err
+}
+
+// TestARowThatNamesAnothersPlace: only equal blocks are read once for all.
+func TestARowThatNamesAnothersPlace(t *testing.T) {
+	for _, domain := range []string{"dom-plain", "dom-encrypted"} {
+		r := newRig(t)
+		c := row(4)
+		rec := r.snapshot("snap-1", domain, 1, c)
+		some := r.all(r.open(rec))
+		r.lib.Store.Catalog = misled{r.lib.Store.Catalog, some[2].ID, some[1].ID}
+		got, err := r.scan(r.open(rec), 0, c)
+		if !errors.Is(err, frame.ErrCorrupt) || !slices.Equal(got, []int64{0, 1}) {
+			t.Errorf("%s: scanned %v, %v", domain, got, err)
+		}
+		read, err := r.read(r.open(rec), some)
+		if !errors.Is(err, frame.ErrCorrupt) || !bytes.Equal(read, []byte{1, 2}) {
+			t.Errorf("%s: read %v, %v", domain, read, err)
+		}
+		shelf := &Shelf{Library: r.lib, Holds: noHolds{}, Now: time.Now}
+		if err := shelf.Verify(t.Context(), rec, func(int64, int64) {}); !errors.Is(err, frame.ErrCorrupt) {
+			t.Errorf("%s: verify: %v", domain, err)
+		}
+	}
+}
+
 // noHolds are holds that keep nothing.
 type noHolds struct{}
 
