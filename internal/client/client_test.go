@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -237,6 +238,21 @@ func TestAnExportThatFails(t *testing.T) {
 		"always damaged":  {func(n int, stream []byte) []byte { stream[16] ^= 1; return stream }, "damaged on the way"},
 		"from the future": {func(n int, stream []byte) []byte { return record("zstd", 0, nil) }, `"zstd", which this program does not know`},
 		"too long":        {func(n int, stream []byte) []byte { return record("data", 0, make([]byte, BlockSize+1)) }, "damaged on the way"},
+		"beyond the volume": {func(n int, stream []byte) []byte {
+			return append(record("data", 1<<30-4096, make([]byte, 8192)), stream...)
+		}, "does not fit"},
+		"far beyond it": {func(n int, stream []byte) []byte {
+			return append(record("data", math.MaxInt64-4095, make([]byte, 8192)), stream...)
+		}, "does not fit"},
+		"below zero": {func(n int, stream []byte) []byte { return append(record("data", -4096, make([]byte, 4096)), stream...) }, "does not fit"},
+		"descending": {func(n int, stream []byte) []byte {
+			return append(record("data", 9*BlockSize, make([]byte, 4096)), stream...)
+		}, "does not fit"},
+		"twice": {func(n int, stream []byte) []byte { return append(cut(stream, 1), stream...) }, "does not fit"},
+		"nothing in it": {func(n int, stream []byte) []byte {
+			return append(record("data", 5*BlockSize, nil), stream...)
+		}, "does not fit"},
+		"the end of another": {func(n int, stream []byte) []byte { return record("end ", 2<<30, nil) }, "does not fit"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := fake(t, dataOf(blocks, tt.spoil))
