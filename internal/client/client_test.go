@@ -364,6 +364,24 @@ func TestVerify(t *testing.T) {
 	}
 }
 
+// TestVerifyWaits while the service has no memory for it.
+func TestVerifyWaits(t *testing.T) {
+	for status, want := range map[int]int{http.StatusServiceUnavailable: 4, http.StatusBadGateway: 1} {
+		tries := 0
+		c := fake(t, map[string]http.HandlerFunc{"POST /-/v1/snapshots/{id}/verify": func(w http.ResponseWriter, _ *http.Request) {
+			if tries++; tries < 4 {
+				w.WriteHeader(status)
+				return
+			}
+			_, _ = fmt.Fprint(w, "event: result\ndata: {\"ok\":true,\"blocks\":2}\n\n")
+		}})
+		c.retry = retry.NewStandard(func(o *retry.StandardOptions) { o.MaxBackoff = time.Microsecond })
+		if got, err := c.Verify(t.Context(), "snap-1", ignore); tries != want || got.OK != (want == 4) || (err == nil) != got.OK {
+			t.Errorf("answered %d: %d attempts, %+v, %v", status, tries, got, err)
+		}
+	}
+}
+
 func TestMeasure(t *testing.T) {
 	const progress = "event: progress\ndata: {\"done\":1,\"total\":2}\n\n"
 	tests := map[string]struct {

@@ -92,15 +92,21 @@ func (c *Client) fetch(ctx context.Context, id string, s *dataStream) error {
 	}
 }
 
+// isBusy reports whether err says that the service has no room for the request now.
+func isBusy(err error) bool {
+	var refused *Error
+	return errors.As(err, &refused) && refused.Status == http.StatusServiceUnavailable
+}
+
 // attempts returns how many attempts are made while they fail as this one did.
 func (c *Client) attempts(err error) int {
 	var refused *Error
 	switch {
 	case errors.Is(err, errMisfit): // to go on behind it would leave out what it jumped over
 		return 1
-	case !errors.As(err, &refused):
-	case refused.Status == http.StatusServiceUnavailable:
+	case isBusy(err):
 		return busyAttempts
+	case !errors.As(err, &refused):
 	case refused.Status < http.StatusInternalServerError:
 		return 1
 	}
