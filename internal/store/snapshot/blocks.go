@@ -100,6 +100,12 @@ func isDamage(err error) bool {
 	return errors.Is(err, blockstore.ErrNotExist) || errors.Is(err, frame.ErrCorrupt) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
+// IsDamage reports whether an error of reading a snapshot says that something of it is
+// missing, damaged or not known here, so that reading it again would fail again.
+func IsDamage(err error) bool {
+	return isDamage(err) || errors.Is(err, frame.ErrUnknown) || errors.Is(err, blockstore.ErrNoBlock) || errors.Is(err, ErrCorrupt)
+}
+
 // ID returns the ID of the block at index, or ErrAbsent.
 func (b *Blocks) ID(ctx context.Context, index int64) (block.ID, error) {
 	_, id, err := b.find(ctx, index)
