@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"iter"
 	"sync"
 
@@ -97,7 +96,7 @@ type misread struct {
 // isDamage reports whether an error of reading a block means that the block is
 // missing or damaged.
 func isDamage(err error) bool {
-	return errors.Is(err, blockstore.ErrNotExist) || errors.Is(err, frame.ErrCorrupt) || errors.Is(err, io.ErrUnexpectedEOF)
+	return errors.Is(err, blockstore.ErrNotExist) || errors.Is(err, frame.ErrCorrupt) || errors.Is(err, blockstore.ErrTruncated)
 }
 
 // IsDamage reports whether an error of reading a snapshot says that something of it is

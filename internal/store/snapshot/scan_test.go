@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -436,6 +437,31 @@ func TestARowThatNamesAnothersPlace(t *testing.T) {
 		if err := shelf.Verify(t.Context(), rec, func(int64, int64) {}); !errors.Is(err, frame.ErrCorrupt) {
 			t.Errorf("%s: verify: %v", domain, err)
 		}
+	}
+}
+
+// cutOff opens no keys anew: the connection to the database, or to a KMS, breaks.
+type cutOff struct{ blockstore.DomainKeys }
+
+func (cutOff) KeysWith(context.Context, string, uint32) (*frame.Keys, error) {
+	return nil, fmt.Errorf("reading a domain: %w", io.ErrUnexpectedEOF)
+}
+
+// TestABrokenConnectionIsNoDamage: though it ends as a file does that is too short.
+func TestABrokenConnectionIsNoDamage(t *testing.T) {
+	r := newRig(t)
+	c := row(3)
+	rec := r.snapshot("snap-1", "dom-encrypted", 1, c)
+	b := r.open(rec)
+	newer, err := r.keys[rec.Domain].WithNewKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.keys[rec.Domain] = newer
+	r.compress(r.open(rec)) // b lacks the key of what this makes
+	r.lib.Store.Keys = cutOff{}
+	if _, _, err := b.Get(t.Context(), 1, make([]byte, frame.Size)); !errors.Is(err, io.ErrUnexpectedEOF) || IsDamage(err) || r.catalog.Damaged() != 0 {
+		t.Errorf("got %v; %d blocks are marked", err, r.catalog.Damaged())
 	}
 }
 
