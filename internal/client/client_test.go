@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -237,6 +238,21 @@ func TestAnExportThatFails(t *testing.T) {
 		"always damaged":  {func(n int, stream []byte) []byte { stream[16] ^= 1; return stream }, "damaged on the way"},
 		"from the future": {func(n int, stream []byte) []byte { return record("zstd", 0, nil) }, `"zstd", which this program does not know`},
 		"too long":        {func(n int, stream []byte) []byte { return record("data", 0, make([]byte, BlockSize+1)) }, "damaged on the way"},
+		"beyond the volume": {func(n int, stream []byte) []byte {
+			return append(record("data", 1<<30-4096, make([]byte, 8192)), stream...)
+		}, "does not fit"},
+		"far beyond it": {func(n int, stream []byte) []byte {
+			return append(record("data", math.MaxInt64-4095, make([]byte, 8192)), stream...)
+		}, "does not fit"},
+		"below zero": {func(n int, stream []byte) []byte { return append(record("data", -4096, make([]byte, 4096)), stream...) }, "does not fit"},
+		"descending": {func(n int, stream []byte) []byte {
+			return append(record("data", 9*BlockSize, make([]byte, 4096)), stream...)
+		}, "does not fit"},
+		"twice": {func(n int, stream []byte) []byte { return append(cut(stream, 1), stream...) }, "does not fit"},
+		"nothing in it": {func(n int, stream []byte) []byte {
+			return append(record("data", 5*BlockSize, nil), stream...)
+		}, "does not fit"},
+		"the end of another": {func(n int, stream []byte) []byte { return record("end ", 2<<30, nil) }, "does not fit"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := fake(t, dataOf(blocks, tt.spoil))
@@ -345,6 +361,24 @@ func TestVerify(t *testing.T) {
 				t.Errorf("Verify = %+v, %v, want %+v", got, err, tt.want)
 			}
 		})
+	}
+}
+
+// TestVerifyWaits while the service has no memory for it.
+func TestVerifyWaits(t *testing.T) {
+	for status, want := range map[int]int{http.StatusServiceUnavailable: 4, http.StatusBadGateway: 1} {
+		tries := 0
+		c := fake(t, map[string]http.HandlerFunc{"POST /-/v1/snapshots/{id}/verify": func(w http.ResponseWriter, _ *http.Request) {
+			if tries++; tries < 4 {
+				w.WriteHeader(status)
+				return
+			}
+			_, _ = fmt.Fprint(w, "event: result\ndata: {\"ok\":true,\"blocks\":2}\n\n")
+		}})
+		c.retry = retry.NewStandard(func(o *retry.StandardOptions) { o.MaxBackoff = time.Microsecond })
+		if got, err := c.Verify(t.Context(), "snap-1", ignore); tries != want || got.OK != (want == 4) || (err == nil) != got.OK {
+			t.Errorf("answered %d: %d attempts, %+v, %v", status, tries, got, err)
+		}
 	}
 }
 

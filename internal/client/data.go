@@ -29,7 +29,7 @@ const readAhead = 16
 // as many as there are, and may use them until it returns. After a failure that may go
 // away data goes on where it was, with the number of attempts and the pauses of the AWS
 // SDK; each piece that arrives allows as many attempts again.
-func (c *Client) data(ctx context.Context, id string, fn func([]piece) error) error {
+func (c *Client) data(ctx context.Context, sn Snapshot, fn func([]piece) error) error {
 	free, full := make(chan []byte, readAhead), make(chan piece, readAhead)
 	for range readAhead {
 		free <- alignedBlock()
@@ -37,7 +37,7 @@ func (c *Client) data(ctx context.Context, id string, fn func([]piece) error) er
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		defer close(full)
-		return c.fetch(ctx, id, free, full)
+		return c.fetch(ctx, sn.ID, &dataStream{free: free, full: full, volume: sn.VolumeSize << 30})
 	})
 	g.Go(func() error {
 		var some []piece
@@ -69,12 +69,11 @@ func alignedBlock() []byte {
 // other exports: some ten minutes.
 const busyAttempts = 30
 
-// fetch sends the pieces of a snapshot to full, in buffers from free.
-func (c *Client) fetch(ctx context.Context, id string, free <-chan []byte, full chan<- piece) error {
-	s := dataStream{free: free, full: full}
+// fetch sends the pieces of a snapshot to s.full, in buffers from s.free.
+func (c *Client) fetch(ctx context.Context, id string, s *dataStream) error {
 	for attempt := 1; ; attempt++ {
 		before := s.reached
-		err := c.fetchOnce(ctx, id, &s)
+		err := c.fetchOnce(ctx, id, s)
 		switch {
 		case err == nil:
 			return nil
@@ -93,13 +92,21 @@ func (c *Client) fetch(ctx context.Context, id string, free <-chan []byte, full 
 	}
 }
 
+// isBusy reports whether err says that the service has no room for the request now.
+func isBusy(err error) bool {
+	var refused *Error
+	return errors.As(err, &refused) && refused.Status == http.StatusServiceUnavailable
+}
+
 // attempts returns how many attempts are made while they fail as this one did.
 func (c *Client) attempts(err error) int {
 	var refused *Error
 	switch {
-	case !errors.As(err, &refused):
-	case refused.Status == http.StatusServiceUnavailable:
+	case errors.Is(err, errMisfit): // to go on behind it would leave out what it jumped over
+		return 1
+	case isBusy(err):
 		return busyAttempts
+	case !errors.As(err, &refused):
 	case refused.Status < http.StatusInternalServerError:
 		return 1
 	}
@@ -107,7 +114,8 @@ func (c *Client) attempts(err error) int {
 }
 
 func (c *Client) fetchOnce(ctx context.Context, id string, s *dataStream) error {
-	resp, err := c.do(ctx, http.MethodGet, fmt.Sprintf("snapshots/%s/data?from=%d", id, s.reached/BlockSize*BlockSize))
+	s.at = s.reached / BlockSize * BlockSize
+	resp, err := c.do(ctx, http.MethodGet, fmt.Sprintf("snapshots/%s/data?from=%d", id, s.at))
 	if err != nil {
 		return err
 	}
@@ -124,12 +132,30 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // errDamaged reports a record that is not as it was sent.
 var errDamaged = errors.New("it was damaged on the way")
 
+// errMisfit reports a record that came as it was sent, and should not have been.
+var errMisfit = errors.New("the service answers with a record that does not fit")
+
 // dataStream is a stream of records, as package adminapi documents them.
 type dataStream struct {
 	free    <-chan []byte
 	full    chan<- piece
+	volume  int64  // bytes
 	buf     []byte // nil, or one of free
+	at      int64  // up to where the records of this answer have come
 	reached int64  // up to where pieces have been sent
+}
+
+// check refuses a record that no stream of the volume has here. What is in no record is
+// zeros, so one that is out of its order would make zeros of what comes behind it.
+func (s *dataStream) check(kind string, n, off int64) error {
+	switch {
+	case kind == "data" && n > 0 && off >= s.at && off <= s.volume-n:
+		s.at = off + n
+	case kind == "end " && n == 0 && off == s.volume:
+	default:
+		return fmt.Errorf("%w: %q of %d bytes at %d, behind %d, on a volume of %d", errMisfit, kind, n, off, s.at, s.volume)
+	}
+	return nil
 }
 
 // record reads one record, and sends the piece in it.
@@ -149,7 +175,7 @@ func (s *dataStream) record(ctx context.Context, r io.Reader) (ended bool, err e
 		return false, err
 	}
 	n, off := binary.LittleEndian.Uint32(head[4:]), int64(binary.LittleEndian.Uint64(head[8:]))
-	if n > BlockSize || off < 0 {
+	if n > BlockSize {
 		return false, errDamaged
 	}
 	data := s.buf[:n]
@@ -161,11 +187,12 @@ func (s *dataStream) record(ctx context.Context, r io.Reader) (ended bool, err e
 		return false, errDamaged
 	}
 	switch kind := string(head[:4]); kind {
-	case "end ":
-		return true, nil
 	case "fail":
 		return false, &Error{http.StatusOK, "DataError", string(data)}
-	case "data":
+	case "data", "end ":
+		if err := s.check(kind, int64(n), off); err != nil || kind == "end " {
+			return err == nil, err
+		}
 		return false, s.send(ctx, piece{off, data, s.buf})
 	default:
 		return false, fmt.Errorf("the service answers with %q, which this program does not know", kind)

@@ -2,6 +2,7 @@ package client
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"slices"
 
@@ -23,7 +24,8 @@ type diskFile struct {
 
 // newDiskFile returns a writer of f, which the caller still owns.
 func newDiskFile(f *os.File) *diskFile {
-	direct, err := os.OpenFile(f.Name(), os.O_WRONLY|unix.O_DIRECT, 0)
+	// By its name it might be another file by now.
+	direct, err := os.OpenFile(fmt.Sprintf("/proc/self/fd/%d", f.Fd()), os.O_WRONLY|unix.O_DIRECT, 0)
 	if err != nil {
 		direct = nil
 	}

@@ -83,3 +83,32 @@ func TestDiskFile(t *testing.T) {
 		}
 	}
 }
+
+// TestAFileThatMoves is written wherever it goes, and what comes to its place is not.
+func TestAFileThatMoves(t *testing.T) {
+	dir := t.TempDir()
+	path, elsewhere := filepath.Join(dir, "disk.raw"), filepath.Join(dir, "elsewhere.raw")
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := os.Rename(path, elsewhere); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte("of another"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	some := pieces([2]int{0, 1})
+	d := newDiskFile(f)
+	defer d.close()
+	if err := d.write(some, directAlign); err != nil {
+		t.Error(err)
+	}
+	if got, err := os.ReadFile(path); err != nil || string(got) != "of another" {
+		t.Errorf("the other file has %d bytes now, %v", len(got), err)
+	}
+	if got, err := os.ReadFile(elsewhere); err != nil || !bytes.Equal(got, some[0].data) {
+		t.Errorf("the file has %d bytes, %v", len(got), err)
+	}
+}

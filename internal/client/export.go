@@ -28,7 +28,7 @@ func (c *Client) Export(ctx context.Context, s Snapshot, path string, progress f
 	}
 	out, count := newDiskFile(f), counter{total: s.DataBytes, report: progress}
 	defer out.close()
-	err = c.data(ctx, s.ID, func(some []piece) error {
+	err = c.data(ctx, s, func(some []piece) error {
 		for len(some) > 0 {
 			n := neighbours(some)
 			if err := out.write(some[:n], size); err != nil {
@@ -53,7 +53,7 @@ func (c *Client) Export(ctx context.Context, s Snapshot, path string, progress f
 func (c *Client) ExportStream(ctx context.Context, s Snapshot, w io.Writer, progress func(done, total int64)) error {
 	out, count := orderedWriter{w: w}, counter{total: s.DataBytes, report: progress}
 	size := s.Size()
-	err := c.data(ctx, s.ID, func(some []piece) error {
+	err := c.data(ctx, s, func(some []piece) error {
 		for _, p := range some {
 			if err := out.write(p.clip(size)); err != nil {
 				return err

@@ -121,13 +121,23 @@ type Verified struct {
 }
 
 // Verify has the service read every block of a snapshot and check it. progress is
-// called with how many blocks were read, and of how many.
+// called with how many blocks were read, and of how many. While the service has no
+// memory for that, Verify waits as an export does.
 func (c *Client) Verify(ctx context.Context, id string, progress func(done, total int64)) (Verified, error) {
 	result := Verified{SnapshotID: id}
-	if err := c.watch(ctx, "snapshots/"+id+"/verify", &result, progress); err != nil {
-		return Verified{}, fmt.Errorf("verifying snapshot %s: %w", id, err)
+	for attempt := 1; ; attempt++ {
+		err := c.watch(ctx, "snapshots/"+id+"/verify", &result, progress)
+		if err != nil && attempt < busyAttempts && isBusy(err) {
+			pause, _ := c.retry.RetryDelay(attempt, err) // never fails, see query
+			if err = sleep(ctx, pause); err == nil {
+				continue
+			}
+		}
+		if err != nil {
+			return Verified{}, fmt.Errorf("verifying snapshot %s: %w", id, err)
+		}
+		return result, nil
 	}
-	return result, nil
 }
 
 // Freed is what a collection freed.

@@ -76,27 +76,27 @@ func (e *Edge) streamData(r *request) error {
 			return s.block(b.Index*block.Size, plain)
 		}
 	})
-	switch {
-	case err == nil:
+	if err == nil {
 		s.end(rec.VolumeSize << 30)
-	case r.Context().Err() != nil || s.gone || errors.Is(err, errStopping):
-		// The stream has no end, so a client that is still there asks again.
-	case !s.begun:
+		return nil
+	}
+	if r.Context().Err() != nil || s.gone || errors.Is(err, errStopping) {
+		return nil // the stream has no end, so a client that is still there asks again
+	}
+	f, damaged := asFailure(err), snapshot.IsDamage(err)
+	if !s.begun && !damaged {
 		return err
+	}
+	e.Log.Error("sending the data of a snapshot", logkey.Snapshot, rec.ID, logkey.Error, err)
+	switch {
+	case damaged:
+		s.fail(err.Error()) // to who may read it
+	case f.status < http.StatusInternalServerError: // such as that its key can't be used any more
+		s.fail(f.message)
 	default:
-		e.Log.Error("sending the data of a snapshot", logkey.Snapshot, rec.ID, logkey.Error, err)
-		s.fail(reasonOf(err))
+		// What is wrong may be gone when the client asks again.
 	}
 	return nil
-}
-
-// reasonOf says to who may read a snapshot why reading it ended: what is damaged, or
-// that its key can't be used any more.
-func reasonOf(err error) string {
-	if f := asFailure(err); f.status < http.StatusInternalServerError {
-		return f.message
-	}
-	return err.Error()
 }
 
 var errStopping = errors.New("adminapi: the service stops")

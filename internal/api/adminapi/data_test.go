@@ -11,6 +11,7 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"github.com/diskport/diskport/internal/block"
+	"github.com/diskport/diskport/internal/store/frame"
 	"github.com/diskport/diskport/internal/store/keyring"
 	"github.com/diskport/diskport/internal/store/snapshot"
 )
@@ -37,6 +38,10 @@ func records(t *testing.T, stream []byte) (got []string) {
 	return got
 }
 
+var errRotten = fmt.Errorf("snap-1, block 7: %w", frame.ErrCorrupt)
+
+// TestData: a stream tells what would fail again; else it is cut off, and its client asks
+// again.
 func TestData(t *testing.T) {
 	const lead, rest = 100 << 10, block.Size - 100<<10
 	two := []snapshot.Block{{Index: 1}, {Index: 7}}
@@ -51,7 +56,9 @@ func TestData(t *testing.T) {
 		"from a block on": {fmt.Sprintf("snap-1/data?from=%d", 2*block.Size), world{blocks: two}, []string{second, end}},
 		"zeros":           {"snap-1/data", world{blocks: []snapshot.Block{{Index: 0}}}, []string{end}},
 		"nothing":         {"snap-1/data", world{}, []string{end}},
-		"damaged":         {"snap-1/data", world{blocks: two[:1], damaged: errors.New("snap-1, block 7: it is rotten")}, []string{first, "fail0 snap-1, block 7: it is rotten"}},
+		"damaged":         {"snap-1/data", world{blocks: two[:1], damaged: errRotten}, []string{first, "fail0 snap-1, block 7: frame: corrupt frame"}},
+		"damaged at once": {"snap-1/data", world{damaged: errRotten}, []string{"fail0 snap-1, block 7: frame: corrupt frame"}},
+		"cut off":         {"snap-1/data", world{blocks: two[:1], damaged: errors.New("the database is away")}, []string{first}},
 		"locked midway":   {"snap-1/data", world{blocks: two[:1], damaged: &keyring.Error{Key: "arn", Reason: keyring.Disabled}}, []string{first, "fail0 the KMS key of the snapshot cannot be used: key-disabled"}},
 		"encrypted":       {"snap-4/data", world{blocks: two[:1]}, []string{first, end}},
 	} {
@@ -61,6 +68,19 @@ func TestData(t *testing.T) {
 				t.Errorf("answer %d, records (-want +got):\n%s", rec.Code, diff)
 			}
 		})
+	}
+}
+
+// TestDataThatCannotBegin: who asks is told by the status, so that a client tries again.
+func TestDataThatCannotBegin(t *testing.T) {
+	for want, err := range map[int]error{
+		500: errors.New("the database is away"),
+		403: &keyring.Error{Key: "arn", Reason: keyring.Disabled},
+		404: snapshot.ErrNotFound,
+	} {
+		if rec := (&world{damaged: err}).ask(t, "GET", "/-/v1/snapshots/snap-1/data"); rec.Code != want {
+			t.Errorf("%v: answer %d %q, want %d", err, rec.Code, rec.Body, want)
+		}
 	}
 }
 

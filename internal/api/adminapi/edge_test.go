@@ -49,6 +49,7 @@ type world struct {
 	owned   map[string]string
 	caller  string // account; "" is 1
 	region  string // of requests
+	home    string // region of snap-1
 
 	stopping chan struct{} // nil: the service goes on
 	poll     time.Duration // 0: at once
@@ -225,12 +226,11 @@ func (s snapshots) List(_ context.Context, home awsid.Home, f snapshot.Filter, a
 	return list[:min(limit, len(list))], nil
 }
 
-func (w *world) ask(t *testing.T, method, path string) *httptest.ResponseRecorder {
-	t.Helper()
-	e := New(Config{
+func (w *world) edge() *Edge {
+	return New(Config{
 		Tasks: w,
 		Snapshots: snapshots{[]snapshot.Record{
-			{ID: "snap-1", Account: "1", State: snapshot.Completed, Blocks: 2, Added: 7, Domain: "dom-2", VolumeSize: 1, Task: "import-snap-1", StartedAt: start},
+			{ID: "snap-1", Account: "1", Region: w.home, State: snapshot.Completed, Blocks: 2, Added: 7, Domain: "dom-2", VolumeSize: 1, Task: "import-snap-1", StartedAt: start},
 			{ID: "snap-2", Account: "1", State: snapshot.Pending, StartedAt: start},
 			{ID: "snap-3", Account: "2", State: snapshot.Completed, StartedAt: start},
 			{ID: "snap-4", Account: "1", State: snapshot.Completed, VolumeSize: 1, KMSKey: "arn", StartedAt: start},
@@ -257,9 +257,13 @@ func (w *world) ask(t *testing.T, method, path string) *httptest.ResponseRecorde
 		Now:  func() time.Time { return start.Add(10 * time.Second) },
 		Poll: cmp.Or(w.poll, time.Nanosecond), Stopping: w.stopping,
 	})
+}
+
+func (w *world) ask(t *testing.T, method, path string) *httptest.ResponseRecorder {
+	t.Helper()
 	rec := httptest.NewRecorder()
 	r := httptest.NewRequest(method, path, nil)
-	e.ServeAWS(rec, r, &awshttp.Call{Principal: iam.Principal{Account: cmp.Or(w.caller, "1")}, Region: w.region})
+	w.edge().ServeAWS(rec, r, &awshttp.Call{Principal: iam.Principal{Account: cmp.Or(w.caller, "1")}, Region: w.region})
 	return rec
 }
 

@@ -114,6 +114,9 @@ func (e *Edge) verifySnapshot(r *request) error {
 	if err != nil {
 		return err
 	}
+	if err := r.call.Reserve(snapshot.ScanBytes); err != nil {
+		return err
+	}
 	stream := startEvents(r.w)
 	err = e.Verifier.Verify(r.Context(), s, e.teller(stream))
 	if r.Context().Err() != nil {

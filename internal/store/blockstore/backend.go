@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/diskport/diskport/internal/space"
@@ -98,6 +99,10 @@ const Align = 4096
 
 // ErrNotExist reports a file that a Backend does not have.
 var ErrNotExist = errors.New("blockstore: no such file")
+
+// ErrTruncated reports a file that ends before what is to be read. It is an
+// io.ErrUnexpectedEOF; not every one of these is damage: connections end so too.
+var ErrTruncated = fmt.Errorf("blockstore: the file is too short: %w", io.ErrUnexpectedEOF)
 
 // ErrFull reports that there is no space left for what was to be written. It is a
 // space.ErrFull.

@@ -58,7 +58,7 @@ func (s Span) Before(next Span) bool { return s.end() == next.Off }
 // Check returns an error for a span that no frame of any pack has.
 func (s Span) Check() error {
 	if s.Off < headerSize/Align || s.Off >= maxPackUnits || s.Len < 1 || s.Len > frame.Size/Align {
-		return fmt.Errorf("blockstore: no frame lies at %d, of %d units", s.Off, s.Len)
+		return fmt.Errorf("%w: no frame lies at %d, of %d units", ErrNoBlock, s.Off, s.Len)
 	}
 	return nil
 }
@@ -116,8 +116,8 @@ type KeyUse struct {
 // has encrypted as many blocks as it may.
 var ErrStaleKey = errors.New("blockstore: the data key is not to be used any more")
 
-// ErrNoBlock reports a block that a manifest names and the catalog does not know,
-// which is corruption.
+// ErrNoBlock reports a block that a manifest names and the catalog does not know, or
+// says of that it lies where no frame can, which is corruption.
 var ErrNoBlock = errors.New("blockstore: no such block")
 
 // Catalog is the index of the store: which files and blocks exist. Blocks enter it

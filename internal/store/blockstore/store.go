@@ -187,14 +187,14 @@ func extent(near []Neighbour) (size int, dense bool, err error) {
 }
 
 // ReadAt fills p from a closed file. When the file ends before p is full, the error
-// wraps io.ErrUnexpectedEOF.
+// wraps ErrTruncated.
 func (s *Store) ReadAt(ctx context.Context, f File, p []byte, off int64) error {
 	n, err := s.Backend.ReadAt(ctx, f.Name(), p, off)
 	if n == len(p) {
 		return nil
 	}
 	if err == nil || errors.Is(err, io.EOF) {
-		err = io.ErrUnexpectedEOF
+		err = ErrTruncated
 	}
 	return fmt.Errorf("reading %d bytes of %s at %d: %w", len(p), f.Name(), off, err)
 }

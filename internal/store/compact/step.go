@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"slices"
 	"sync"
@@ -290,7 +289,7 @@ func (r *run) leave(ctx context.Context, f blockstore.File, fr *loaded) error {
 		return nil // it was moved meanwhile
 	}
 	r.report.damaged("block %s in %s at %d: %v", fr.ID, f.Name(), int64(fr.Off)*blockstore.Align, fr.err)
-	if errors.Is(fr.err, frame.ErrCorrupt) || errors.Is(fr.err, io.ErrUnexpectedEOF) || errors.Is(fr.err, blockstore.ErrNotExist) {
+	if errors.Is(fr.err, frame.ErrCorrupt) || errors.Is(fr.err, blockstore.ErrTruncated) || errors.Is(fr.err, blockstore.ErrNotExist) {
 		if err := r.Blocks.Catalog.MarkDamaged(ctx, fr.ID, at); err != nil {
 			return fmt.Errorf("marking a damaged block: %w", err)
 		}

@@ -39,7 +39,8 @@
 //
 // Pages that were read are remembered, 32 bytes for each, up to as many as sampled
 // blocks; above that, 512 TiB of data, a page may be read more than once, which
-// changes nothing. One snapshot is measured at a time in a process, and others wait.
+// changes nothing. One snapshot is measured at a time in a process, and others wait;
+// accounts take turns, so one that asks for many does not keep another from its first.
 //
 // # Damage
 //

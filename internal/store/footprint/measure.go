@@ -3,6 +3,7 @@ package footprint
 import (
 	"context"
 	"fmt"
+	"sync"
 
 	"github.com/diskport/diskport/internal/block"
 	"github.com/diskport/diskport/internal/store/blockstore"
@@ -45,18 +46,35 @@ type Config struct {
 	Sample int
 }
 
-// Measurer measures snapshots, one at a time. It may be used concurrently.
+// Measurer measures snapshots, one at a time. Accounts take turns: one of each waits for
+// the next turn, and its others behind it. It may be used concurrently.
 type Measurer struct {
 	cfg  Config
-	turn chan struct{} // holds one token while a snapshot is measured
+	turn turn
+
+	mu    sync.Mutex      // guards turns
+	turns map[string]turn // of accounts that have measured something
 }
+
+// turn holds one token while somebody has it. Those who wait get it in their order.
+type turn chan struct{}
 
 // New returns a Measurer.
 func New(cfg Config) *Measurer {
 	if cfg.Sample == 0 {
 		cfg.Sample = 1 << 20
 	}
-	return &Measurer{cfg: cfg, turn: make(chan struct{}, 1)}
+	return &Measurer{cfg: cfg, turn: make(turn, 1), turns: map[string]turn{}}
+}
+
+// turnOf returns the turn among the measurements of an account.
+func (m *Measurer) turnOf(account string) turn {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.turns[account] == nil {
+		m.turns[account] = make(turn, 1)
+	}
+	return m.turns[account]
 }
 
 // Measure measures a completed snapshot, calling progress now and then with how much
@@ -65,11 +83,13 @@ func New(cfg Config) *Measurer {
 // no answer, such as a root of the snapshot that can't be read; other damage is in the
 // Footprint.
 func (m *Measurer) Measure(ctx context.Context, rec snapshot.Record, progress func(done, total int64)) (Footprint, error) {
-	select {
-	case m.turn <- struct{}{}:
-		defer func() { <-m.turn }()
-	case <-ctx.Done():
-		return Footprint{}, ctx.Err()
+	for _, t := range []turn{m.turnOf(rec.Account), m.turn} {
+		select {
+		case t <- struct{}{}:
+			defer func() { <-t }()
+		case <-ctx.Done():
+			return Footprint{}, ctx.Err()
+		}
 	}
 	f, err := m.measure(ctx, rec, progress)
 	if err != nil {

@@ -190,19 +190,25 @@ const locateBatch = 4096
 
 // locate looks up how long the frames of the gathered blocks are.
 func (w *walk) locate(ctx context.Context) error {
-	missing := 0
+	missing, wrong := 0, 0
 	for ids := range slices.Chunk(w.sample.ids(), locateBatch) {
 		at, err := w.Locate(ctx, ids)
 		if err != nil {
 			return err
 		}
 		for _, id := range ids {
-			if place, ok := at[id]; ok {
-				w.sample.measure(id, place.Len)
-			} else {
+			switch place, ok := at[id]; {
+			case !ok:
 				missing++
+			case place.Check() != nil:
+				wrong++
+			default:
+				w.sample.measure(id, place.Len)
 			}
 		}
+	}
+	if wrong > 0 {
+		w.say("%s: %d of the %d blocks that were looked up lie, says the catalog, where no frame can", w.rec.ID, wrong, len(w.sample.blocks))
 	}
 	if missing > 0 {
 		w.say("%s: %d of the %d blocks that were looked up are not in the catalog", w.rec.ID, missing, len(w.sample.blocks))

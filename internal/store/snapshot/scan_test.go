@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -401,6 +402,66 @@ func TestAnErrorOfTheCallerEndsARun(t *testing.T) {
 	})
 	if !errors.Is(err, enough) || calls != 2 || r.catalog.Damaged() != 0 {
 		t.Errorf("got %v after %d calls; %d blocks are marked", err, calls, r.catalog.Damaged())
+	}
+}
+
+// misled is a catalog in which the row of one block says where another lies.
+type misled struct {
+	blockstore.Catalog
+	row, lies block.ID
+}
+
+func (m misled) Locate(ctx context.Context, ids []block.ID) (map[block.ID]blockstore.Location, error) {
+	at, err := m.Catalog.Locate(ctx, ids)
+	at[m.row] = at[m.lies]
+	return at, err
+}
+
+// TestARowThatNamesAnothersPlace: only equal blocks are read once for all.
+func TestARowThatNamesAnothersPlace(t *testing.T) {
+	for _, domain := range []string{"dom-plain", "dom-encrypted"} {
+		r := newRig(t)
+		c := row(4)
+		rec := r.snapshot("snap-1", domain, 1, c)
+		some := r.all(r.open(rec))
+		r.lib.Store.Catalog = misled{r.lib.Store.Catalog, some[2].ID, some[1].ID}
+		got, err := r.scan(r.open(rec), 0, c)
+		if !errors.Is(err, frame.ErrCorrupt) || !slices.Equal(got, []int64{0, 1}) {
+			t.Errorf("%s: scanned %v, %v", domain, got, err)
+		}
+		read, err := r.read(r.open(rec), some)
+		if !errors.Is(err, frame.ErrCorrupt) || !bytes.Equal(read, []byte{1, 2}) {
+			t.Errorf("%s: read %v, %v", domain, read, err)
+		}
+		shelf := &Shelf{Library: r.lib, Holds: noHolds{}, Now: time.Now}
+		if err := shelf.Verify(t.Context(), rec, func(int64, int64) {}); !errors.Is(err, frame.ErrCorrupt) {
+			t.Errorf("%s: verify: %v", domain, err)
+		}
+	}
+}
+
+// cutOff opens no keys anew: the connection to the database, or to a KMS, breaks.
+type cutOff struct{ blockstore.DomainKeys }
+
+func (cutOff) KeysWith(context.Context, string, uint32) (*frame.Keys, error) {
+	return nil, fmt.Errorf("reading a domain: %w", io.ErrUnexpectedEOF)
+}
+
+// TestABrokenConnectionIsNoDamage: though it ends as a file does that is too short.
+func TestABrokenConnectionIsNoDamage(t *testing.T) {
+	r := newRig(t)
+	c := row(3)
+	rec := r.snapshot("snap-1", "dom-encrypted", 1, c)
+	b := r.open(rec)
+	newer, err := r.keys[rec.Domain].WithNewKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.keys[rec.Domain] = newer
+	r.compress(r.open(rec)) // b lacks the key of what this makes
+	r.lib.Store.Keys = cutOff{}
+	if _, _, err := b.Get(t.Context(), 1, make([]byte, frame.Size)); !errors.Is(err, io.ErrUnexpectedEOF) || IsDamage(err) || r.catalog.Damaged() != 0 {
+		t.Errorf("got %v; %d blocks are marked", err, r.catalog.Damaged())
 	}
 }
 

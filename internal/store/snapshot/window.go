@@ -79,7 +79,9 @@ func (b *Blocks) plan(ctx context.Context, w *window) {
 	w.passes, w.near = w.passes[:0], w.near[:0]
 	for k, i := range order {
 		f := &w.found[i]
-		if k > 0 && w.found[order[k-1]].at == f.at { // equal blocks are one
+		// Equal blocks are one. That they lie at one place does not make them equal: a
+		// row may be wrong, and each frame is proven to be that of one block.
+		if k > 0 && w.found[order[k-1]].at == f.at && w.blocks[order[k-1]].ID == w.blocks[i].ID {
 			f.near = len(w.near) - 1
 			continue
 		}

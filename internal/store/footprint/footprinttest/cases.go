@@ -8,8 +8,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/diskport/diskport/internal/block"
 	"github.com/diskport/diskport/internal/store/blockstore"
 	"github.com/diskport/diskport/internal/store/footprint"
+	"github.com/diskport/diskport/internal/store/frame"
 	"github.com/diskport/diskport/internal/store/snapshot"
 )
 
@@ -194,6 +196,35 @@ func missingRows(t *testing.T, w *world) {
 		Blocks: 2, UniqueBlocks: 2, Unique: frameBytes("a") + pageBytes + rootBytes,
 		Damaged: []string{names("1", lost, errors.New("it is named, but not in the catalog")), "1: 1 of the 2 blocks that were looked up are not in the catalog"},
 	})
+}
+
+// wrongLength is a catalog in which the row of a block has a length of its own.
+type wrongLength struct {
+	blockstore.Catalog
+	id    block.ID
+	units uint32
+}
+
+func (c wrongLength) Locate(ctx context.Context, ids []block.ID) (map[block.ID]blockstore.Location, error) {
+	at, err := c.Catalog.Locate(ctx, ids)
+	if l, ok := at[c.id]; ok {
+		l.Len = c.units
+		at[c.id] = l
+	}
+	return at, err
+}
+
+// aRottenRow: a length that no frame has is in none of the sums.
+func aRottenRow(t *testing.T, w *world) {
+	rec := w.snapshot(t, "1", []string{"a", "bb"})
+	catalog := w.Catalog
+	for _, units := range []uint32{0, frame.Size/blockstore.Align + 1, 1<<16 + 2, 1<<32 - 1} {
+		w.Catalog = wrongLength{catalog, blockID("bb"), units}
+		w.expect(t, rec, footprint.Footprint{
+			Blocks: 2, UniqueBlocks: 2, Unique: frameBytes("a") + pageBytes + rootBytes,
+			Damaged: []string{"1: 1 of the 2 blocks that were looked up lie, says the catalog, where no frame can"},
+		})
+	}
 }
 
 // aRootWithoutASnapshot: a row was lost, and gc marks from the root all the same.

@@ -49,6 +49,7 @@ func Test(t *testing.T, open func(t *testing.T) Bench) {
 		"ARottenRoot":                aRottenRoot,
 		"ARottenRootOfOthers":        aRottenRootOfOthers,
 		"MissingRows":                missingRows,
+		"ARottenRow":                 aRottenRow,
 		"ARootWithoutASnapshot":      aRootWithoutASnapshot,
 		"DeletedMeanwhile":           deletedMeanwhile,
 		"APendingOneFailedMeanwhile": aPendingOneFailedMeanwhile,
