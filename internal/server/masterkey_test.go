@@ -282,3 +282,32 @@ func TestRotateMasterAfterMaterial(t *testing.T) {
 		}
 	}
 }
+
+// TestOlderDatabaseBesideNewerMasterKey: a database from before two rotations is put back. All
+// in it opens, and the next rotation has it under the present key alone.
+func TestOlderDatabaseBesideNewerMasterKey(t *testing.T) {
+	dir := t.TempDir()
+	s := run(t, config(dir))
+	x := fill(t, s)
+	path := s.data.file(databaseName)
+	s.end(t)
+	older, err := os.ReadFile(path)
+	check(t, err)
+	s = run(t, config(dir))
+	for range 2 {
+		_, err := s.RotateMaster(t.Context())
+		check(t, err)
+	}
+	s.end(t)
+	check(t, os.WriteFile(path, older, 0o600))
+	cfg := config(dir)
+	cfg.AcceptOlderDatabase = true
+	s = run(t, cfg)
+	x.opens(t, s)
+	before, err := os.ReadFile(s.data.file(masterName))
+	check(t, err)
+	_, err = s.RotateMaster(t.Context())
+	check(t, err)
+	x.opens(t, s)
+	x.only(t, s, before)
+}
