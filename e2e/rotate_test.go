@@ -1,7 +1,11 @@
 package e2e
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
+	"io"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -10,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ebs"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/diskport/diskport/internal/client"
 )
@@ -41,7 +46,8 @@ func (s *service) packs(t *testing.T) []string {
 }
 
 // TestRotateKey encrypts a disk anew, while its KMS key is disabled, and after that, and
-// after the service was killed, and reads it by all ways.
+// after the service was killed, and reads it by all ways. Then the KMS key itself gets new
+// material and the master key is replaced, which an object under the KMS key survives too.
 func TestRotateKey(t *testing.T) {
 	t.Parallel()
 	dir, ctx := t.TempDir(), t.Context()
@@ -101,6 +107,11 @@ func TestRotateKey(t *testing.T) {
 	}
 	s.readsAsBefore(t, id, raw)
 	s.readsAsBefore(t, task.SnapshotID, more)
+	s.putUnder(t, more, "under-kms", *k.Arn)
+	if _, err := s.kms().RotateKeyOnDemand(ctx, &kms.RotateKeyOnDemandInput{KeyId: k.KeyId}); err != nil {
+		t.Fatal(err)
+	}
+	s.readsAsBefore(t, id, raw)
 	if out := s.diskport(t, "rotate-key", "--kms-key", *k.KeyId, "--rewrap"); !strings.Contains(out, "wrapped the data keys anew") {
 		t.Errorf("rotate-key --rewrap says %q", out)
 	}
@@ -115,7 +126,25 @@ func TestRotateKey(t *testing.T) {
 	s = start(t, filepath.Join(dir, "data"))
 	s.readsAsBefore(t, id, raw)
 	s.sameDisk(t, plain, more)
+	s.sameObject(t, "under-kms", more)
 	s.stop(t)
+}
+
+// sameObject checks that an object of bucket images is what a file is.
+func (s *service) sameObject(t *testing.T, object, path string) {
+	t.Helper()
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := s.S3.GetObject(t.Context(), &s3.GetObjectInput{Bucket: aws.String("images"), Key: &object})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := io.ReadAll(out.Body)
+	if err := errors.Join(err, out.Body.Close()); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("%s: %d bytes, want those of %s: %v", object, len(got), path, err)
+	}
 }
 
 // readsAsBefore reads a disk by export, verify and EBS direct.

@@ -50,6 +50,9 @@ func openData(path string) (*dataDir, error) {
 	if err := d.acquire(); err != nil {
 		return nil, errors.Join(err, d.unlock())
 	}
+	if err := d.removeCutOff(); err != nil {
+		return nil, errors.Join(fmt.Errorf("server: data directory: %w", err), d.unlock())
+	}
 	// The text is as long as the one before, and written over it, so that it takes no
 	// room on a full disk. Without it the lock holds all the same.
 	if err := writeAt0(d.lock, fmt.Sprintf("process %-20d\n", os.Getpid())); err != nil && !space.IsFull(err) {
@@ -197,9 +200,23 @@ func newKey() (id, secret string) {
 	return "AKIA" + base32.StdEncoding.EncodeToString(b[:10]), base64.RawStdEncoding.EncodeToString(b[12:])
 }
 
+// newFiles is what the names of files are made from that are to be put in place.
+const newFiles = ".new-*"
+
+// removeCutOff removes files that a process left that died in writeNew. Some are secret.
+func (d *dataDir) removeCutOff() error {
+	entries, err := os.ReadDir(d.path)
+	for _, e := range entries {
+		if ok, _ := filepath.Match(newFiles, e.Name()); ok {
+			err = errors.Join(err, os.Remove(d.file(e.Name())))
+		}
+	}
+	return err
+}
+
 // writeNew puts a file in place, durably and all at once.
 func writeNew(path string, b []byte, mode fs.FileMode) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
+	f, err := os.CreateTemp(filepath.Dir(path), newFiles)
 	if err != nil {
 		return err
 	}

@@ -121,3 +121,21 @@ func TestFormerObjects(t *testing.T) {
 		t.Errorf("an object: %s", &log)
 	}
 }
+
+// TestCutOffFilesGo: what a process left that died while it put a file in place, of which
+// some are secret, is removed at the next start, and nothing else.
+func TestCutOffFilesGo(t *testing.T) {
+	dir := t.TempDir()
+	names := map[string]bool{".new-123": false, "master.key": true, "x.new-1": true}
+	for name := range names {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("secret"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d := open(t, dir)
+	for name, stays := range names {
+		if _, err := os.Stat(d.file(name)); (err == nil) != stays {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

@@ -137,15 +137,17 @@ func (a *App) rotation() []func(context.Context) (int, error) {
 }
 
 // beginMaster makes a new master key, unless there is one already, and has everything
-// wrapped under it from now on.
+// wrapped under it from now on. One that is there may not be in use yet, if the call that
+// made it failed after that.
 func (a *App) beginMaster(context.Context) (int, error) {
-	if _, err := os.Stat(a.data.file(nextName)); !errors.Is(err, fs.ErrNotExist) {
-		return 0, err // which the key of this process has as its first
+	next, err := os.ReadFile(a.data.file(nextName))
+	if errors.Is(err, fs.ErrNotExist) {
+		next = make([]byte, secret.KeySize)
+		_, _ = rand.Read(next) // never fails
+		err = writeNew(a.data.file(nextName), next, 0o600)
 	}
-	next := make([]byte, secret.KeySize)
 	defer clear(next)
-	_, _ = rand.Read(next) // never fails
-	if err := writeNew(a.data.file(nextName), next, 0o600); err != nil {
+	if err != nil {
 		return 0, err
 	}
 	return 0, a.parts.master.Adopt(next)

@@ -4,14 +4,17 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net/http"
 	"os"
 	"testing"
 
+	"github.com/diskport/diskport/internal/block"
 	"github.com/diskport/diskport/internal/identity/iam"
 	"github.com/diskport/diskport/internal/identity/kms"
 	"github.com/diskport/diskport/internal/identity/secret"
+	"github.com/diskport/diskport/internal/store/blockstore"
 	"github.com/diskport/diskport/internal/store/frame"
 )
 
@@ -183,4 +186,128 @@ func TestFormerMasterKeys(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+}
+
+// TestANextMasterKeyThatIsNotInUse: the file of the next key is in place, but the call that
+// made it failed then, as it does when the directory can't be synced. Another call takes the
+// key into use before it wraps anything.
+func TestANextMasterKeyThatIsNotInUse(t *testing.T) {
+	s := run(t, config(t.TempDir()))
+	x := fill(t, s)
+	before, err := os.ReadFile(s.data.file(masterName))
+	check(t, err)
+	check(t, writeNew(s.data.file(nextName), bytes.Repeat([]byte{7}, secret.KeySize), 0o600))
+	if _, err := s.RotateMaster(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	x.opens(t, s)
+	x.only(t, s, before)
+}
+
+// TestRotateMasterAfterMaterial: keys of the KMS that were rotated open what they encrypted
+// with any version of their material, and so do domains under them, after the master key was
+// replaced, cut off at any step that wraps, and after the next start.
+func TestRotateMasterAfterMaterial(t *testing.T) {
+	dir := t.TempDir()
+	s := run(t, config(dir))
+	x := fill(t, s)
+	ctx := t.Context()
+	d, keys, err := s.parts.ring.Encrypted(ctx, x.account, x.kmsKey.ARN())
+	check(t, err)
+	var digest block.Digest
+	id := keys.BlockID(digest)
+	ciphertexts := map[string][]byte{"version 1": x.ciphertext}
+	headers := map[string]blockstore.Domain{"version 1": d}
+	for _, version := range []string{"version 2", "version 3"} {
+		check(t, s.parts.kms.RotateNow(ctx, x.kmsKey.Ref))
+		k, err := s.parts.kms.Key(ctx, x.kmsKey.Ref)
+		check(t, err)
+		ciphertexts[version], err = s.parts.kms.Encrypt(k, []byte("plain"), kms.EncryptionContext{"of": version})
+		check(t, err)
+		headers[version], err = s.parts.ring.Rewrap(ctx, d.ID)
+		check(t, err)
+		if bytes.Equal(headers[version].WrappedKeys, d.WrappedKeys) {
+			t.Errorf("%s: nothing was wrapped anew", version)
+		}
+	}
+	opens := func(when string) {
+		t.Helper()
+		k, err := s.parts.kms.Key(ctx, x.kmsKey.Ref)
+		check(t, err)
+		for version, blob := range ciphertexts {
+			bound := kms.EncryptionContext{"of": version}
+			if version == "version 1" {
+				bound = nil
+			}
+			if plain, err := s.parts.kms.Decrypt(k, blob, bound); err != nil || string(plain) != "plain" {
+				t.Errorf("%s: a ciphertext of %s: %q, %v", when, version, plain, err)
+			}
+			keys, err := s.parts.ring.Unwrap(ctx, headers[version])
+			if err != nil || keys.BlockID(digest) != id {
+				t.Errorf("%s: the header of a pack under %s: %v", when, version, err)
+			}
+		}
+		if keys, err := s.parts.ring.Keys(ctx, d.ID); err != nil || keys.BlockID(digest) != id {
+			t.Errorf("%s: the domain: %v", when, err)
+		}
+	}
+	steps := len(s.rotation())
+	for _, k := range []int{steps - 4, steps} { // before the material is wrapped anew, and all
+		before, err := os.ReadFile(s.data.file(masterName))
+		check(t, err)
+		for _, step := range s.rotation()[:k] {
+			_, err := step(context.WithoutCancel(ctx))
+			check(t, err)
+		}
+		opens(fmt.Sprintf("after step %d", k))
+		s.end(t)
+		s = run(t, config(dir))
+		opens(fmt.Sprintf("a start after step %d", k))
+		x.only(t, s, before)
+	}
+	old, err := secret.NewMasterKey(bytes.Repeat([]byte{7}, secret.KeySize))
+	check(t, err)
+	now, err := os.ReadFile(s.data.file(masterName))
+	check(t, err)
+	alone, err := secret.NewMasterKey(now)
+	check(t, err)
+	for name, key := range map[string]*secret.MasterKey{"another key": old, "the present key alone": alone} {
+		service := kms.New(kms.Options{Store: s.parts.db.KMS(), Wrapper: key.For(secret.KeyMaterial), Principals: s.parts.iam})
+		k, err := service.Key(ctx, x.kmsKey.Ref)
+		check(t, err)
+		for _, version := range []string{"version 2", "version 3"} {
+			if _, err := service.Decrypt(k, ciphertexts[version], kms.EncryptionContext{"of": version}); (err == nil) != (key == alone) {
+				t.Errorf("with %s, a ciphertext of %s: %v", name, version, err)
+			}
+		}
+	}
+}
+
+// TestOlderDatabaseBesideNewerMasterKey: a database from before two rotations is put back. All
+// in it opens, and the next rotation has it under the present key alone.
+func TestOlderDatabaseBesideNewerMasterKey(t *testing.T) {
+	dir := t.TempDir()
+	s := run(t, config(dir))
+	x := fill(t, s)
+	path := s.data.file(databaseName)
+	s.end(t)
+	older, err := os.ReadFile(path)
+	check(t, err)
+	s = run(t, config(dir))
+	for range 2 {
+		_, err := s.RotateMaster(t.Context())
+		check(t, err)
+	}
+	s.end(t)
+	check(t, os.WriteFile(path, older, 0o600))
+	cfg := config(dir)
+	cfg.AcceptOlderDatabase = true
+	s = run(t, cfg)
+	x.opens(t, s)
+	before, err := os.ReadFile(s.data.file(masterName))
+	check(t, err)
+	_, err = s.RotateMaster(t.Context())
+	check(t, err)
+	x.opens(t, s)
+	x.only(t, s, before)
 }

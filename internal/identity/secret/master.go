@@ -5,6 +5,7 @@ import (
 	"crypto/cipher"
 	"crypto/hkdf"
 	"crypto/sha256"
+	"crypto/subtle"
 	"errors"
 	"fmt"
 	"sync"
@@ -71,7 +72,7 @@ func NewMasterKey(key []byte, older ...[]byte) (*MasterKey, error) {
 }
 
 // Adopt makes another key, of KeySize secret bytes, the one that wraps. Keys of purposes
-// change with it.
+// change with it. If it is that already, nothing changes.
 func (k *MasterKey) Adopt(key []byte) error {
 	raw, err := newRawKey(key)
 	if err != nil {
@@ -79,7 +80,11 @@ func (k *MasterKey) Adopt(key []byte) error {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	keys := append([]*rawKey{raw}, *k.keys.Load()...)
+	keys := *k.keys.Load()
+	if subtle.ConstantTimeCompare(keys[0].pseudo, raw.pseudo) == 1 {
+		return nil
+	}
+	keys = append([]*rawKey{raw}, keys...)
 	k.keys.Store(&keys)
 	return nil
 }

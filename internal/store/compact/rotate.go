@@ -12,6 +12,10 @@ import (
 // not have its data key.
 var errNewerKey = errors.New("it is under a data key that was made just now")
 
+// errDroppedKey reports a frame that stays where it is, since the header of its own pack is
+// the last place that has its data key. The row of the pack was wrong when that was dropped.
+var errDroppedKey = errors.New("its data key was dropped too early: only its own pack still has it")
+
 // Rotated says what a rotation has done.
 type Rotated struct {
 	Report

@@ -85,6 +85,7 @@ type output struct {
 	sources    []source
 	from       []blockstore.Location
 	oldestKey  uint32 // that a frame is under
+	oldest     uint32 // data key in the header
 	newest     uint32 // data key in the header
 	compressed int64
 	encrypted  int64
@@ -218,9 +219,9 @@ func (r *run) start(ctx context.Context, l work.Lease, q *queue, n int, out *out
 	if out.Rewriter, err = r.Blocks.NewRewriter(ctx, l, out.domain, keys, r.packBytes(), out.room); err != nil {
 		return err
 	}
-	out.newest = out.domain.Newest
+	out.oldest, out.newest = out.domain.Oldest, out.domain.Newest
 	if keys = out.Keys(); keys != nil {
-		out.newest = keys.Newest()
+		out.oldest, out.newest = keys.Oldest(), keys.Newest()
 	}
 	return nil
 }
@@ -255,8 +256,8 @@ func (r *run) copyFrames(ctx context.Context, f blockstore.File, some []blocksto
 		if fr.fatal != nil {
 			return n, fr.fatal
 		}
-		if fr.err == nil && fr.key > out.newest {
-			fr.err = errNewerKey
+		if fr.err == nil {
+			fr.err = out.has(fr.key)
 		}
 		if fr.err != nil {
 			if err := r.leave(ctx, f, fr); err != nil {
@@ -277,6 +278,18 @@ func (r *run) copyFrames(ctx context.Context, f blockstore.File, some []blocksto
 		}
 	}
 	return n + out.Size() - before, nil
+}
+
+// has returns why frames under a data key can't be opened with the header of the new pack,
+// or nil.
+func (o *output) has(key uint32) error {
+	switch {
+	case key > o.newest:
+		return errNewerKey
+	case key < o.oldest:
+		return errDroppedKey
+	}
+	return nil
 }
 
 // leave leaves a frame behind that could not be copied, and marks it if it is damaged.

@@ -19,6 +19,7 @@ const (
 	Attempts      = attempts
 	MaxCiphertext = maxCiphertext
 	EnvelopeHead  = envelopeHead
+	SpareKeys     = spareKeys
 )
 
 // OpenEnvelope opens the wrapped keys of a row.

@@ -15,13 +15,32 @@ var _ blockstore.DomainKeys = (*Ring)(nil)
 func (r *Ring) Renew(ctx context.Context, domain string, stale uint32) (blockstore.Domain, *frame.Keys, error) {
 	row, err := r.reload(ctx, domain)
 	if err == nil && row.Newest == stale {
-		row, err = r.addKey(ctx, row, row.Retire)
+		if err = room(row); err == nil {
+			row, err = r.addKey(ctx, row, row.Retire)
+		}
 	}
 	if err != nil {
 		return row, nil, err
 	}
 	keys, err := r.unwrap(ctx, row)
 	return row, keys, err
+}
+
+// spareKeys are how many of frame.MaxDataKeys are left to a rotation, which is what makes
+// room when there are that many: the new key, and those that follow it before all is moved.
+const spareKeys = 4
+
+// room returns nil if a domain may have one more data key because its newest is used up.
+func room(row blockstore.Domain) error {
+	if !row.Retiring() && row.Newest-row.Oldest+1 >= frame.MaxDataKeys-spareKeys {
+		return manyKeys(row, frame.ErrManyKeys)
+	}
+	return nil
+}
+
+// manyKeys says what to do about too many data keys.
+func manyKeys(row blockstore.Domain, err error) error {
+	return fmt.Errorf("%w: have those that are full moved to a new one: diskport rotate-key --domain %s", err, row.ID)
 }
 
 // KeysWith implements blockstore.DomainKeys.
@@ -106,7 +125,7 @@ func (r *Ring) addKey(ctx context.Context, row blockstore.Domain, retire uint32)
 		return keys.WithNewKey()
 	})
 	if errors.Is(err, frame.ErrManyKeys) {
-		err = fmt.Errorf("%w: have those that are full moved to a new one: diskport rotate-key --domain %s", err, row.ID)
+		err = manyKeys(row, err)
 	}
 	return stored, err
 }

@@ -178,18 +178,33 @@ func TestNothingIsMadeUnderADisabledKey(t *testing.T) {
 	})
 }
 
-// TestManyDataKeys: when no more fit, the error says what to do.
+// TestManyDataKeys: when no more are made, the error says what to do, and that can be done:
+// a rotation has room for its key, and for some more if that is used up before it ends.
 func TestManyDataKeys(t *testing.T) {
 	b := embedded(t)
+	ctx := t.Context()
 	_, row, _ := b.encrypted(t)
-	for n := range uint32(frame.MaxDataKeys - 1) {
-		_, _, err := b.Renew(t.Context(), row.ID, n)
-		check(t, "renew", err)
+	renew := func() (err error) {
+		stale := row.Newest
+		row, _, err = b.Renew(ctx, row.ID, stale)
+		return err
 	}
-	_, _, err := b.Renew(t.Context(), row.ID, frame.MaxDataKeys-1)
-	if !errors.Is(err, frame.ErrManyKeys) || !strings.Contains(err.Error(), "diskport rotate-key --domain "+row.ID) {
-		t.Errorf("got %v", err)
+	full := func(most uint32) {
+		t.Helper()
+		for row.Newest+1 < most {
+			check(t, "renew", renew())
+		}
+		if err := renew(); !errors.Is(err, frame.ErrManyKeys) || !strings.Contains(err.Error(), "diskport rotate-key --domain "+row.ID) {
+			t.Errorf("with %d data keys: %v", row.Newest+1, err)
+		}
 	}
+	full(frame.MaxDataKeys - keyring.SpareKeys)
+	d, err := b.Rotate(ctx, row.ID)
+	if err != nil || !d.Retiring() || d.Newest != row.Newest+1 {
+		t.Errorf("the rotation that helps: %+v, %v", d, err)
+	}
+	row = d
+	full(frame.MaxDataKeys)
 }
 
 // TestAChangedRow: a row whose numbers are not those of its keys is refused.
