@@ -149,7 +149,8 @@ func TestKeysForElsewhere(t *testing.T) {
 
 func TestExitCodes(t *testing.T) {
 	t.Setenv("AWS_ENDPOINT_URL", "")
-	missing := filepath.Join(t.TempDir(), "missing.vmdk")
+	data := t.TempDir()
+	missing := filepath.Join(data, "missing.vmdk")
 	tests := map[string]struct {
 		args []string
 		want int
@@ -163,6 +164,10 @@ func TestExitCodes(t *testing.T) {
 		"no argument":  {[]string{"import"}, exitUsage},
 		"missing file": {[]string{"inspect", missing}, exitNotFound},
 		"failed":       {[]string{"inspect", os.DevNull}, exitFailed},
+
+		"rewrap the master key": {[]string{"rotate-key", "--data", data, "--master", "--rewrap"}, exitUsage},
+		"list and rewrap":       {[]string{"rotate-key", "--data", data, "--list", "--rewrap"}, exitUsage},
+		"rotate an empty key":   {[]string{"rotate-key", "--data", data, "--kms-key="}, exitUsage},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
