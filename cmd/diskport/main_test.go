@@ -13,8 +13,11 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/cobra"
 
 	"github.com/diskport/diskport/internal/client"
@@ -202,6 +205,24 @@ func TestLinesSayEachStageAndTenth(t *testing.T) {
 	if got := strings.Count(out.String(), "\n"); got != 12 {
 		t.Errorf("%d lines, want one for each tenth and for the end:\n%s", got, &out)
 	}
+}
+
+// TestSpeedIsSinceTheStageBegan, not since it was first heard of.
+func TestSpeedIsSinceTheStageBegan(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		p := (&app{stderr: &out}).newProgress("x")
+		time.Sleep(2 * time.Second)
+		p.step("reading", 8e6, 16e6)
+		time.Sleep(2 * time.Second)
+		p.step("reading", 16e6, 16e6)
+		time.Sleep(time.Second)
+		p.step("writing", 5e6, 10e6)
+		p.end()
+		if d := cmp.Diff("x: reading 50% 4 MB/s\nx: reading 100% 4 MB/s\nx: writing 50% 5 MB/s\n", out.String()); d != "" {
+			t.Errorf("-want +got:\n%s", d)
+		}
+	})
 }
 
 func TestImportResult(t *testing.T) {
