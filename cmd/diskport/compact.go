@@ -17,8 +17,10 @@ type compactCmd struct {
 
 func (c *compactCmd) command(a *app) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:     "compact",
-		Short:   "Rewrite packs smaller, so that space comes back.",
+		Use:   "compact",
+		Short: "Rewrite packs smaller, so that space comes back.",
+		Long: "Free what no snapshot references, as gc does, and rewrite packs smaller, so that space comes back. It may be interrupted: packs that were rewritten stay so. " +
+			"--dry-run does not count what gc would free first.",
 		Example: "  diskport compact --dry-run\n  diskport compact --rate 50MiB",
 		RunE:    func(cmd *cobra.Command, _ []string) error { return c.run(cmd.Context(), a) },
 	}
@@ -46,8 +48,8 @@ func (c *compactCmd) plan(ctx context.Context, a *app, s *session) error {
 	if c.JSON {
 		return a.printJSON(p)
 	}
-	_, err = fmt.Fprintf(a.stdout, "would rewrite %d packs of %s: %s are dead and come back, %s are not compressed yet\n",
-		p.Packs, size(p.Bytes), size(p.DeadBytes), size(p.UncompressedBytes))
+	_, err = fmt.Fprintf(a.stdout, "would rewrite %s of %s: %s are dead and come back, %s are not compressed yet\n",
+		count(p.Packs, "pack"), size(p.Bytes), size(p.DeadBytes), size(p.UncompressedBytes))
 	return err
 }
 
@@ -74,6 +76,14 @@ func (c *compactCmd) report(a *app, done client.Compacted) error {
 	if done.Stopped != "" {
 		_, _ = fmt.Fprintf(a.stderr, "stopped: %s\n", done.Stopped)
 	}
-	_, err := fmt.Fprintf(a.stdout, "gave back %s: %d packs became %d, %d blocks were compressed\n", size(done.Bytes), done.Packs, done.NewPacks, done.Compressed)
+	change := "gave back " + size(done.Bytes)
+	if done.Bytes < 0 { // a pack stays for what is damaged in it, though the rest has moved
+		change = "took " + size(-done.Bytes) + " more"
+	}
+	were := "were"
+	if done.Compressed == 1 {
+		were = "was"
+	}
+	_, err := fmt.Fprintf(a.stdout, "%s: %s became %d, %s %s compressed\n", change, count(done.Packs, "pack"), done.NewPacks, count(done.Compressed, "block"), were)
 	return err
 }

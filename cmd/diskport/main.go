@@ -230,7 +230,11 @@ func explain(ctx context.Context, err error) string {
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		return "interrupted"
 	}
-	return client.Explain(err)
+	text := client.Explain(err)
+	if errors.Is(err, os.ErrExist) {
+		text += ": nothing is overwritten, so name another file, or remove this one"
+	}
+	return text
 }
 
 // unknownCommand turns cobra's error about a command, which may end with those that may

@@ -207,6 +207,18 @@ func TestLinesSayEachStageAndTenth(t *testing.T) {
 	}
 }
 
+func TestExistingFileIsNamedWithTheWayOn(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "disk.raw")
+	if err := os.WriteFile(path, make([]byte, 4096), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var out, errs bytes.Buffer
+	code := run(t.Context(), []string{"convert", path, path}, &app{stdout: &out, stderr: &errs})
+	if want := "diskport: open " + path + ": file exists: nothing is overwritten, so name another file, or remove this one\n"; code != exitFailed || errs.String() != want {
+		t.Errorf("exit code %d, %q, want %q", code, &errs, want)
+	}
+}
+
 // TestSpeedIsSinceTheStageBegan, not since it was first heard of.
 func TestSpeedIsSinceTheStageBegan(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -80,6 +80,14 @@ func size(n int64) string {
 	return fmt.Sprintf("%.1f %ciB", v, "KMGTP"[unit])
 }
 
+// count renders how many there are of what has a plain plural: "1 pack", "2 packs".
+func count(n int64, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
 // rate renders bytes per second in the unit that disks are sold in.
 func rate(bytesPerSecond float64) string {
 	return fmt.Sprintf("%.0f MB/s", bytesPerSecond/1e6)

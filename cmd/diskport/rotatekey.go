@@ -142,7 +142,7 @@ func (c *rotateKeyCmd) report(a *app, d client.Rotated) {
 	if d.Stopped != "" {
 		a.note("stopped: %s", d.Stopped)
 	}
-	_, _ = fmt.Fprintf(a.stdout, "%s: data key %d is in use, %d blocks were encrypted anew: %d packs became %d\n", d.Domain, d.NewestDataKey, d.Encrypted, d.Packs, d.NewPacks)
+	_, _ = fmt.Fprintf(a.stdout, "%s: data key %d is in use, %d blocks were encrypted anew: %s became %d\n", d.Domain, d.NewestDataKey, d.Encrypted, count(d.Packs, "pack"), d.NewPacks)
 	if d.Retiring {
 		a.note("%s: data keys from %d on are still in use", d.Domain, d.OldestDataKey)
 	}
