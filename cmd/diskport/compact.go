@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -63,18 +64,20 @@ func (c *compactCmd) compact(ctx context.Context, a *app, s *session) error {
 	return c.report(a, done)
 }
 
+// report says what was done. It fails if that is not all.
 func (c *compactCmd) report(a *app, done client.Compacted) error {
+	var err error
+	if done.Stopped != "" {
+		err = fmt.Errorf("compacting stopped early: %s", done.Stopped)
+	}
 	if c.JSON {
-		return a.printJSON(done)
+		return errors.Join(a.printJSON(done), err)
 	}
 	for _, text := range done.Damaged {
 		_, _ = fmt.Fprintf(a.stderr, "left where it is, because it is damaged: %s\n", text)
 	}
 	for _, text := range done.Locked {
 		_, _ = fmt.Fprintf(a.stderr, "not compressed, because its key can't be used: %s\n", text)
-	}
-	if done.Stopped != "" {
-		_, _ = fmt.Fprintf(a.stderr, "stopped: %s\n", done.Stopped)
 	}
 	change := "gave back " + size(done.Bytes)
 	if done.Bytes < 0 { // a pack stays for what is damaged in it, though the rest has moved
@@ -84,6 +87,6 @@ func (c *compactCmd) report(a *app, done client.Compacted) error {
 	if done.Compressed == 1 {
 		were = "was"
 	}
-	_, err := fmt.Fprintf(a.stdout, "%s: %s became %d, %s %s compressed\n", change, count(done.Packs, "pack"), done.NewPacks, count(done.Compressed, "block"), were)
+	_, _ = fmt.Fprintf(a.stdout, "%s: %s became %d, %s %s compressed\n", change, count(done.Packs, "pack"), done.NewPacks, count(done.Compressed, "block"), were)
 	return err
 }
