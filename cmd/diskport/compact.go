@@ -87,6 +87,6 @@ func (c *compactCmd) report(a *app, done client.Compacted) error {
 	if done.Compressed == 1 {
 		were = "was"
 	}
-	_, _ = fmt.Fprintf(a.stdout, "%s: %s became %d, %s %s compressed\n", change, count(done.Packs, "pack"), done.NewPacks, count(done.Compressed, "block"), were)
+	a.say("%s: %s became %d, %s %s compressed\n", change, count(done.Packs, "pack"), done.NewPacks, count(done.Compressed, "block"), were)
 	return err
 }

@@ -55,6 +55,8 @@ type app struct {
 	stdin  io.Reader
 	stdout io.Writer
 	stderr io.Writer
+
+	unprinted error // why say could not print something; the command fails with it
 }
 
 func main() {
@@ -71,6 +73,9 @@ func run(ctx context.Context, args []string, a *app) int {
 	cmd, err := root.ExecuteContextC(ctx)
 	if err != nil && cmd.CalledAs() == "" { // cobra has not found the command
 		err = unknownCommand(err)
+	}
+	if err == nil {
+		err = a.unprinted
 	}
 	return a.exit(ctx, cmd, err)
 }

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -204,6 +205,25 @@ func TestLinesSayEachStageAndTenth(t *testing.T) {
 	l.show(state{stage: "completed", done: 100, total: 100})
 	if got := strings.Count(out.String(), "\n"); got != 12 {
 		t.Errorf("%d lines, want one for each tenth and for the end:\n%s", got, &out)
+	}
+}
+
+// fullWriter is a full disk.
+type fullWriter struct{}
+
+func (fullWriter) Write([]byte) (int, error) { return 0, syscall.ENOSPC }
+
+func TestWhatCannotBePrintedFails(t *testing.T) {
+	t.Setenv("AWS_ENDPOINT_URL", "")
+	disk := filepath.Join(t.TempDir(), "disk.raw")
+	if err := os.WriteFile(disk, make([]byte, 4096), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"inspect", disk}, {"inspect", "--json", disk}, {"version"}} {
+		var errs bytes.Buffer
+		if code := run(t.Context(), args, &app{stdout: fullWriter{}, stderr: &errs}); code != exitFailed || !strings.Contains(errs.String(), syscall.ENOSPC.Error()) {
+			t.Errorf("%v: exit code %d, %q", args, code, &errs)
+		}
 	}
 }
 

@@ -130,7 +130,7 @@ func (c *rotateKeyCmd) rotate(ctx context.Context, a *app, s *session) error {
 
 func (c *rotateKeyCmd) report(a *app, d client.Rotated) {
 	if c.Rewrap {
-		_, _ = fmt.Fprintf(a.stdout, "%s: wrapped the data keys anew\n", d.Domain)
+		a.say("%s: wrapped the data keys anew\n", d.Domain)
 		return
 	}
 	for _, text := range d.Damaged {
@@ -142,7 +142,7 @@ func (c *rotateKeyCmd) report(a *app, d client.Rotated) {
 	if d.Stopped != "" {
 		a.note("stopped: %s", d.Stopped)
 	}
-	_, _ = fmt.Fprintf(a.stdout, "%s: data key %d is in use, %d blocks were encrypted anew: %s became %d\n", d.Domain, d.NewestDataKey, d.Encrypted, count(d.Packs, "pack"), d.NewPacks)
+	a.say("%s: data key %d is in use, %d blocks were encrypted anew: %s became %d\n", d.Domain, d.NewestDataKey, d.Encrypted, count(d.Packs, "pack"), d.NewPacks)
 	if d.Retiring {
 		a.note("%s: data keys from %d on are still in use", d.Domain, d.OldestDataKey)
 	}
