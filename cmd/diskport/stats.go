@@ -41,7 +41,7 @@ func (c *statsCmd) run(ctx context.Context, a *app) error {
 			"Files", fmt.Sprintf("%s, in %s and the pages and roots of snapshots", size(u.FileBytes), count(u.Packs, "pack")),
 		)
 		if u.DamagedBlocks > 0 {
-			a.printFields("Damaged", count(u.DamagedBlocks, "block")+", which diskport verify names by their snapshots")
+			a.printFields("Damaged", count(u.DamagedBlocks, "block")+", which are whole again once the same disks are imported again")
 		}
 		return nil
 	})
