@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -17,8 +18,10 @@ type compactCmd struct {
 
 func (c *compactCmd) command(a *app) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:     "compact",
-		Short:   "Rewrite packs smaller, so that space comes back.",
+		Use:   "compact",
+		Short: "Rewrite packs smaller, so that space comes back.",
+		Long: "Free what no snapshot references, as gc does, and rewrite packs smaller, so that space comes back. It may be interrupted: packs that were rewritten stay so. " +
+			"--dry-run does not count what gc would free first.",
 		Example: "  diskport compact --dry-run\n  diskport compact --rate 50MiB",
 		RunE:    func(cmd *cobra.Command, _ []string) error { return c.run(cmd.Context(), a) },
 	}
@@ -46,8 +49,8 @@ func (c *compactCmd) plan(ctx context.Context, a *app, s *session) error {
 	if c.JSON {
 		return a.printJSON(p)
 	}
-	_, err = fmt.Fprintf(a.stdout, "would rewrite %d packs of %s: %s are dead and come back, %s are not compressed yet\n",
-		p.Packs, size(p.Bytes), size(p.DeadBytes), size(p.UncompressedBytes))
+	_, err = fmt.Fprintf(a.stdout, "would rewrite %s of %s: %s are dead and come back, %s are not compressed yet\n",
+		count(p.Packs, "pack"), size(p.Bytes), size(p.DeadBytes), size(p.UncompressedBytes))
 	return err
 }
 
@@ -61,9 +64,14 @@ func (c *compactCmd) compact(ctx context.Context, a *app, s *session) error {
 	return c.report(a, done)
 }
 
+// report says what was done. It fails if that is not all.
 func (c *compactCmd) report(a *app, done client.Compacted) error {
+	var err error
+	if done.Stopped != "" {
+		err = fmt.Errorf("compacting stopped early: %s", done.Stopped)
+	}
 	if c.JSON {
-		return a.printJSON(done)
+		return errors.Join(a.printJSON(done), err)
 	}
 	for _, text := range done.Damaged {
 		_, _ = fmt.Fprintf(a.stderr, "left where it is, because it is damaged: %s\n", text)
@@ -71,9 +79,14 @@ func (c *compactCmd) report(a *app, done client.Compacted) error {
 	for _, text := range done.Locked {
 		_, _ = fmt.Fprintf(a.stderr, "not compressed, because its key can't be used: %s\n", text)
 	}
-	if done.Stopped != "" {
-		_, _ = fmt.Fprintf(a.stderr, "stopped: %s\n", done.Stopped)
+	change := "gave back " + size(done.Bytes)
+	if done.Bytes < 0 { // a pack stays for what is damaged in it, though the rest has moved
+		change = "took " + size(-done.Bytes) + " more"
 	}
-	_, err := fmt.Fprintf(a.stdout, "gave back %s: %d packs became %d, %d blocks were compressed\n", size(done.Bytes), done.Packs, done.NewPacks, done.Compressed)
+	were := "were"
+	if done.Compressed == 1 {
+		were = "was"
+	}
+	a.say("%s: %s became %d, %s %s compressed\n", change, count(done.Packs, "pack"), done.NewPacks, count(done.Compressed, "block"), were)
 	return err
 }

@@ -24,7 +24,7 @@ func (c *deleteCmd) run(ctx context.Context, a *app, ids []string) error {
 			if err := s.Delete(ctx, id); err != nil {
 				return err
 			}
-			a.note("%s: deleted; diskport gc frees its blocks", id)
+			a.note("%s: deleted; diskport compact gives its space back at once", id)
 		}
 		return nil
 	})

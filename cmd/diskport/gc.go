@@ -15,6 +15,7 @@ func (c *gcCmd) command(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "gc",
 		Short: "Free what no snapshot references.",
+		Long:  "Free what no snapshot references. What is dead in a pack of which other blocks are in use comes back with diskport compact.",
 		RunE:  func(cmd *cobra.Command, _ []string) error { return c.run(cmd.Context(), a) },
 	}
 	cmd.Flags().BoolVar(&c.JSON, "json", false, "Print JSON.")
@@ -40,7 +41,7 @@ func (c *gcCmd) run(ctx context.Context, a *app) error {
 		if freed.Implausible != "" {
 			_, _ = fmt.Fprintln(a.stderr, freed.Implausible)
 		}
-		_, err = fmt.Fprintf(a.stdout, "freed %s: %d blocks in %d files\n", size(freed.Bytes), freed.Blocks, freed.Files)
+		_, err = fmt.Fprintf(a.stdout, "freed %s: %s let go of, %s removed\n", size(freed.Bytes), count(freed.Blocks, "block"), count(freed.Files, "file"))
 		return err
 	})
 }

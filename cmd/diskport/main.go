@@ -55,6 +55,8 @@ type app struct {
 	stdin  io.Reader
 	stdout io.Writer
 	stderr io.Writer
+
+	unprinted error // why say could not print something; the command fails with it
 }
 
 func main() {
@@ -71,6 +73,9 @@ func run(ctx context.Context, args []string, a *app) int {
 	cmd, err := root.ExecuteContextC(ctx)
 	if err != nil && cmd.CalledAs() == "" { // cobra has not found the command
 		err = unknownCommand(err)
+	}
+	if err == nil {
+		err = a.unprinted
 	}
 	return a.exit(ctx, cmd, err)
 }
@@ -230,7 +235,11 @@ func explain(ctx context.Context, err error) string {
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		return "interrupted"
 	}
-	return client.Explain(err)
+	text := client.Explain(err)
+	if errors.Is(err, os.ErrExist) {
+		text += ": nothing is overwritten, so name another file, or remove this one"
+	}
+	return text
 }
 
 // unknownCommand turns cobra's error about a command, which may end with those that may

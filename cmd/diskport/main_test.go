@@ -12,9 +12,13 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/cobra"
 
 	"github.com/diskport/diskport/internal/client"
@@ -149,7 +153,8 @@ func TestKeysForElsewhere(t *testing.T) {
 
 func TestExitCodes(t *testing.T) {
 	t.Setenv("AWS_ENDPOINT_URL", "")
-	missing := filepath.Join(t.TempDir(), "missing.vmdk")
+	data := t.TempDir()
+	missing := filepath.Join(data, "missing.vmdk")
 	tests := map[string]struct {
 		args []string
 		want int
@@ -163,6 +168,10 @@ func TestExitCodes(t *testing.T) {
 		"no argument":  {[]string{"import"}, exitUsage},
 		"missing file": {[]string{"inspect", missing}, exitNotFound},
 		"failed":       {[]string{"inspect", os.DevNull}, exitFailed},
+
+		"rewrap the master key": {[]string{"rotate-key", "--data", data, "--master", "--rewrap"}, exitUsage},
+		"list and rewrap":       {[]string{"rotate-key", "--data", data, "--list", "--rewrap"}, exitUsage},
+		"rotate an empty key":   {[]string{"rotate-key", "--data", data, "--kms-key="}, exitUsage},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -197,6 +206,55 @@ func TestLinesSayEachStageAndTenth(t *testing.T) {
 	if got := strings.Count(out.String(), "\n"); got != 12 {
 		t.Errorf("%d lines, want one for each tenth and for the end:\n%s", got, &out)
 	}
+}
+
+// fullWriter is a full disk.
+type fullWriter struct{}
+
+func (fullWriter) Write([]byte) (int, error) { return 0, syscall.ENOSPC }
+
+func TestWhatCannotBePrintedFails(t *testing.T) {
+	t.Setenv("AWS_ENDPOINT_URL", "")
+	disk := filepath.Join(t.TempDir(), "disk.raw")
+	if err := os.WriteFile(disk, make([]byte, 4096), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"inspect", disk}, {"inspect", "--json", disk}, {"version"}} {
+		var errs bytes.Buffer
+		if code := run(t.Context(), args, &app{stdout: fullWriter{}, stderr: &errs}); code != exitFailed || !strings.Contains(errs.String(), syscall.ENOSPC.Error()) {
+			t.Errorf("%v: exit code %d, %q", args, code, &errs)
+		}
+	}
+}
+
+func TestExistingFileIsNamedWithTheWayOn(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "disk.raw")
+	if err := os.WriteFile(path, make([]byte, 4096), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var out, errs bytes.Buffer
+	code := run(t.Context(), []string{"convert", path, path}, &app{stdout: &out, stderr: &errs})
+	if want := "diskport: open " + path + ": file exists: nothing is overwritten, so name another file, or remove this one\n"; code != exitFailed || errs.String() != want {
+		t.Errorf("exit code %d, %q, want %q", code, &errs, want)
+	}
+}
+
+// TestSpeedIsSinceTheStageBegan, not since it was first heard of.
+func TestSpeedIsSinceTheStageBegan(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		p := (&app{stderr: &out}).newProgress("x")
+		time.Sleep(2 * time.Second)
+		p.step("reading", 8e6, 16e6)
+		time.Sleep(2 * time.Second)
+		p.step("reading", 16e6, 16e6)
+		time.Sleep(time.Second)
+		p.step("writing", 5e6, 10e6)
+		p.end()
+		if d := cmp.Diff("x: reading 50% 4 MB/s\nx: reading 100% 4 MB/s\nx: writing 50% 5 MB/s\n", out.String()); d != "" {
+			t.Errorf("-want +got:\n%s", d)
+		}
+	})
 }
 
 func TestImportResult(t *testing.T) {

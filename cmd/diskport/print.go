@@ -57,8 +57,15 @@ func printable(r rune) rune {
 func (a *app) printFields(pairs ...string) {
 	for i := 0; i+1 < len(pairs); i += 2 {
 		if pairs[i+1] != "" {
-			_, _ = fmt.Fprintf(a.stdout, "%-14s %s\n", pairs[i]+":", pairs[i+1])
+			a.say("%-14s %s\n", pairs[i]+":", pairs[i+1])
 		}
+	}
+}
+
+// say writes to standard output. What can't be written makes the command fail at its end.
+func (a *app) say(format string, args ...any) {
+	if _, err := fmt.Fprintf(a.stdout, format, args...); err != nil && a.unprinted == nil {
+		a.unprinted = err
 	}
 }
 
@@ -78,6 +85,14 @@ func size(n int64) string {
 		unit++
 	}
 	return fmt.Sprintf("%.1f %ciB", v, "KMGTP"[unit])
+}
+
+// count renders how many there are of what has a plain plural: "1 pack", "2 packs".
+func count(n int64, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }
 
 // rate renders bytes per second in the unit that disks are sold in.

@@ -15,11 +15,12 @@ import (
 // progress shows how far a long operation is: as a bar on a terminal, as lines
 // elsewhere. Its methods may be called concurrently.
 type progress struct {
-	show  shower
-	start time.Time
+	show shower
 
-	mu   sync.Mutex // guards what follows
-	last state
+	mu    sync.Mutex // guards what follows
+	start time.Time  // of the stage: when the one before was last heard of
+	heard time.Time
+	last  state
 }
 
 // state is how far a long operation is.
@@ -37,7 +38,7 @@ type shower interface {
 }
 
 func (a *app) newProgress(name string) *progress {
-	p := &progress{start: time.Now()}
+	p := &progress{heard: time.Now()}
 	if isTerminal(a.stderr) {
 		p.show = newBar(a.stderr, name)
 	} else {
@@ -51,9 +52,10 @@ func (p *progress) step(stage string, done, total int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if stage != p.last.stage {
-		p.start = time.Now()
+		p.start = p.heard
 	}
-	p.last = state{stage: stage, done: done, total: total, perSecond: float64(done) / max(time.Since(p.start).Seconds(), 1e-3)}
+	p.heard = time.Now()
+	p.last = state{stage: stage, done: done, total: total, perSecond: float64(done) / max(p.heard.Sub(p.start).Seconds(), 1e-3)}
 	p.show.show(p.last)
 }
 
@@ -61,6 +63,7 @@ func (p *progress) step(stage string, done, total int64) {
 func (p *progress) task(t client.Task) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.heard = time.Now()
 	p.last = state{
 		stage:     t.Phase,
 		done:      t.Progress.DoneBytes,

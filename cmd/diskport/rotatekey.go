@@ -28,7 +28,7 @@ func (c *rotateKeyCmd) command(a *app) *cobra.Command {
 		Short: "Encrypt everything under a KMS key anew, or replace the master key.",
 		Long: "Make a new data key, encrypt every block anew that is under an older one, and drop those. It may be interrupted: new blocks are under the new key at once, " +
 			"and the service goes on with the others at its --compact-rate; so does the same command. Nothing is made while the KMS key can't be used.",
-		Example: "  diskport rotate-key --list\n  diskport rotate-key --snapshot snap-0123456789abcdef0",
+		Example: "  diskport rotate-key --list\n  diskport rotate-key --snapshot snap-0123456789abcdef0\n  diskport rotate-key --kms-key 8d6672b7-1583-4768-aa22-52eb4e7b7f8f --rewrap\n  diskport rotate-key --master",
 		RunE:    func(cmd *cobra.Command, _ []string) error { return c.run(cmd.Context(), a) },
 	}
 	fs := cmd.Flags()
@@ -45,6 +45,8 @@ func (c *rotateKeyCmd) command(a *app) *cobra.Command {
 	cmd.MarkFlagsOneRequired(what...)
 	fs.BoolVar(&c.Rewrap, "rewrap", false, "Only wrap the data keys anew, under the material that the KMS key has now. No block is moved, and packs keep what is in their headers.")
 	setEnv(fs, "rewrap")
+	cmd.MarkFlagsMutuallyExclusive("rewrap", "list")
+	cmd.MarkFlagsMutuallyExclusive("rewrap", "master")
 	sizeVar(fs, &c.Rate, "rate", 0, "Read and write this much a second at most: a `SIZE` such as 50MiB. 0 is as much as possible.")
 	fs.BoolVar(&c.JSON, "json", false, "Print JSON.")
 	return cmd
@@ -52,6 +54,9 @@ func (c *rotateKeyCmd) command(a *app) *cobra.Command {
 
 // run rotates data keys.
 func (c *rotateKeyCmd) run(ctx context.Context, a *app) error {
+	if !c.List && !c.Master && c.Snapshot == "" && c.KMSKey == "" && c.Domain == "" {
+		return &usageError{errors.New("the snapshot, KMS key or domain to rotate is empty")}
+	}
 	return a.with(ctx, func(s *session) error {
 		switch {
 		case c.List:
@@ -125,7 +130,7 @@ func (c *rotateKeyCmd) rotate(ctx context.Context, a *app, s *session) error {
 
 func (c *rotateKeyCmd) report(a *app, d client.Rotated) {
 	if c.Rewrap {
-		_, _ = fmt.Fprintf(a.stdout, "%s: wrapped the data keys anew\n", d.Domain)
+		a.say("%s: wrapped the data keys anew\n", d.Domain)
 		return
 	}
 	for _, text := range d.Damaged {
@@ -137,7 +142,7 @@ func (c *rotateKeyCmd) report(a *app, d client.Rotated) {
 	if d.Stopped != "" {
 		a.note("stopped: %s", d.Stopped)
 	}
-	_, _ = fmt.Fprintf(a.stdout, "%s: data key %d is in use, %d blocks were encrypted anew: %d packs became %d\n", d.Domain, d.NewestDataKey, d.Encrypted, d.Packs, d.NewPacks)
+	a.say("%s: data key %d is in use, %d blocks were encrypted anew: %s became %d\n", d.Domain, d.NewestDataKey, d.Encrypted, count(d.Packs, "pack"), d.NewPacks)
 	if d.Retiring {
 		a.note("%s: data keys from %d on are still in use", d.Domain, d.OldestDataKey)
 	}

@@ -51,11 +51,8 @@ func keepers(m *client.Sizes) string {
 		n    int64
 		what string
 	}{{m.Volumes, "volume"}, {m.Drafts, "draft"}} {
-		switch {
-		case k.n == 1:
-			by = append(by, "1 "+k.what)
-		case k.n > 1:
-			by = append(by, fmt.Sprintf("%d %ss", k.n, k.what))
+		if k.n > 0 {
+			by = append(by, count(k.n, k.what))
 		}
 	}
 	switch {

@@ -52,3 +52,25 @@ Unique:        nothing, since 2 volumes and 1 draft keep it all
 		})
 	}
 }
+
+func TestCompactionIsSaidInWords(t *testing.T) {
+	tests := map[string]struct {
+		done  client.Compacted
+		want  string
+		fails string
+	}{
+		"nothing":        {client.Compacted{}, "gave back 0 B: 0 packs became 0, 0 blocks were compressed\n", ""},
+		"no room":        {client.Compacted{Stopped: "no room"}, "gave back 0 B: 0 packs became 0, 0 blocks were compressed\n", "compacting stopped early: no room"},
+		"one":            {client.Compacted{Packs: 1, NewPacks: 1, Compressed: 1, Bytes: 512}, "gave back 512 B: 1 pack became 1, 1 block was compressed\n", ""},
+		"damaged blocks": {client.Compacted{Packs: 2, NewPacks: 1, Compressed: 4, Bytes: -3 << 20}, "took 3.0 MiB more: 2 packs became 1, 4 blocks were compressed\n", ""},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			var out bytes.Buffer
+			err := (&compactCmd{}).report(&app{stdout: &out}, tt.done)
+			if out.String() != tt.want || (err == nil) != (tt.fails == "") || err != nil && err.Error() != tt.fails {
+				t.Errorf("%q, %v, want %q, %q", &out, err, tt.want, tt.fails)
+			}
+		})
+	}
+}

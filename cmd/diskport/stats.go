@@ -35,13 +35,13 @@ func (c *statsCmd) run(ctx context.Context, a *app) error {
 			"Snapshots", fmt.Sprint(u.Snapshots),
 			"Virtual", size(u.VirtualBytes)+" of disks",
 			"Data", size(u.DataBytes)+" in their blocks",
-			"Distinct", fmt.Sprintf("%s in %d blocks, each stored once%s", size(u.DistinctBytes), u.Blocks, times(", deduplication", u.Deduplication)),
-			"Stored", fmt.Sprintf("%s, %d of them compressed%s", size(u.StoredBytes), u.CompressedBlocks, times(", compression", u.Compression)),
+			"Distinct", fmt.Sprintf("%s in %s, each stored once%s", size(u.DistinctBytes), count(u.Blocks, "block"), times(", deduplication", u.Deduplication)),
+			"Stored", fmt.Sprintf("%s, %s compressed%s", size(u.StoredBytes), count(u.CompressedBlocks, "block"), times(", compression", u.Compression)),
 			"Dead", size(u.DeadBytes)+", which diskport compact gives back",
-			"Files", fmt.Sprintf("%s, %d packs among them", size(u.FileBytes), u.Packs),
+			"Files", fmt.Sprintf("%s, in %s and the pages and roots of snapshots", size(u.FileBytes), count(u.Packs, "pack")),
 		)
 		if u.DamagedBlocks > 0 {
-			a.printFields("Damaged", fmt.Sprintf("%d blocks", u.DamagedBlocks))
+			a.printFields("Damaged", count(u.DamagedBlocks, "block")+", which are whole again once the same disks are imported again")
 		}
 		return nil
 	})

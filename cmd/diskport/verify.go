@@ -81,14 +81,17 @@ func (c *verifyCmd) ids(ctx context.Context, in *client.Client, given []string) 
 }
 
 func (c *verifyCmd) report(a *app, results []client.Verified) error {
-	damaged := false
+	failed := false
 	for _, v := range results {
-		damaged = damaged || !v.OK
+		failed = failed || !v.OK
 		if c.JSON {
 			continue
 		}
 		outcome := "ok"
-		if !v.OK {
+		switch {
+		case v.Locked:
+			outcome = "NOT CHECKED, because its key can't be used: " + v.Error
+		case !v.OK:
 			outcome = "DAMAGED: " + v.Error
 		}
 		a.printFields(v.SnapshotID, outcome)
@@ -98,7 +101,7 @@ func (c *verifyCmd) report(a *app, results []client.Verified) error {
 			return err
 		}
 	}
-	if damaged {
+	if failed {
 		return errReported
 	}
 	return nil

@@ -348,7 +348,8 @@ func TestVerify(t *testing.T) {
 		want   Verified
 		fails  bool
 	}{
-		"damaged":     {answer, Verified{"snap-1", false, 2, "block 1"}, false},
+		"damaged":     {answer, Verified{SnapshotID: "snap-1", Blocks: 2, Error: "block 1"}, false},
+		"locked":      {strings.Replace(answer, "\"blocks\"", "\"locked\":true,\"blocks\"", 1), Verified{SnapshotID: "snap-1", Blocks: 2, Error: "block 1", Locked: true}, false},
 		"interrupted": {"event: progress\ndata: {\"done\":1,\"total\":2}\n\n", Verified{}, true},
 	}
 	for name, tt := range tests {

@@ -117,7 +117,8 @@ type Verified struct {
 	SnapshotID string `json:"snapshotId"`
 	OK         bool   `json:"ok"`
 	Blocks     int64  `json:"blocks"`
-	Error      string `json:"error,omitempty"` // what is damaged, when not OK
+	Error      string `json:"error,omitempty"`  // what is damaged or locked, when not OK
+	Locked     bool   `json:"locked,omitempty"` // not OK since its KMS key can't be used: it may be whole
 }
 
 // Verify has the service read every block of a snapshot and check it. progress is

@@ -56,7 +56,7 @@ func (d *dataDir) masterKeys() (keys [][]byte, err error) {
 	for len(wrapped) > 0 {
 		key, err := known.Unwrap(wrapped[:min(formerSize, len(wrapped))], formerPurpose)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", d.file(formerName), err)
+			return nil, fmt.Errorf("%s cannot be read under %s: one of them is damaged, or of another time; put back the two that belong together: %w", d.file(formerName), d.file(masterName), err)
 		}
 		keys, wrapped = append(keys, key), wrapped[formerSize:]
 	}

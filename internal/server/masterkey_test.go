@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net/http"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/diskport/diskport/internal/block"
@@ -310,4 +311,17 @@ func TestOlderDatabaseBesideNewerMasterKey(t *testing.T) {
 	check(t, err)
 	x.opens(t, s)
 	x.only(t, s, before)
+}
+
+// TestMasterKeyOfAnotherDatabase is refused by the name of the file to put back.
+func TestMasterKeyOfAnotherDatabase(t *testing.T) {
+	dir := t.TempDir()
+	s := run(t, config(dir))
+	file := s.data.file(masterName)
+	s.end(t)
+	check(t, os.WriteFile(file, bytes.Repeat([]byte{7}, secret.KeySize), 0o600))
+	_, err := New(t.Context(), config(dir))
+	if !errors.Is(err, secret.ErrWrapped) || !strings.Contains(err.Error(), "put back the master.key that belongs to this database") {
+		t.Errorf("it was opened: %v", err)
+	}
 }

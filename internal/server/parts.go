@@ -226,7 +226,7 @@ func serviceKey(ctx context.Context, db *metadb.DB, master *secret.MasterKey, na
 	}
 	key, err := master.Unwrap(wrapped, []byte(name))
 	if err != nil {
-		return nil, fmt.Errorf("server: %s: %w", name, err)
+		return nil, fmt.Errorf("server: the %s in the database cannot be read under the master key: put back the %s that belongs to this database: %w", name, masterName, err)
 	}
 	return key, nil
 }

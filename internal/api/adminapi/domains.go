@@ -75,6 +75,9 @@ func (e *Edge) namedDomains(r *request) (ids []string, err error) {
 			ids = append(ids, h.ID)
 		}
 	}
+	if len(ids) == 0 && snapshot != "" {
+		return nil, &failure{http.StatusNotFound, "NoSuchDomain", "snapshot " + snapshot + " has no encrypted blocks: diskport rotate-key --list says what there is"}
+	}
 	if len(ids) == 0 {
 		return nil, &failure{http.StatusNotFound, "NoSuchDomain", "nothing that is encrypted is named so: diskport rotate-key --list says what there is"}
 	}

@@ -1,12 +1,14 @@
 package adminapi
 
 import (
+	"errors"
 	"net/http"
 	"time"
 
 	"github.com/diskport/diskport/internal/block"
 	"github.com/diskport/diskport/internal/listing"
 	"github.com/diskport/diskport/internal/logkey"
+	"github.com/diskport/diskport/internal/store/keyring"
 	"github.com/diskport/diskport/internal/store/snapshot"
 )
 
@@ -125,10 +127,12 @@ func (e *Edge) verifySnapshot(r *request) error {
 	result := struct {
 		OK     bool   `json:"ok"`
 		Blocks int64  `json:"blocks"`
+		Locked bool   `json:"locked,omitempty"` // its KMS key can't be used, which says nothing about damage
 		Error  string `json:"error,omitempty"`
 	}{OK: err == nil, Blocks: s.Blocks}
 	if err != nil {
 		e.Log.Error("verifying a snapshot", logkey.Snapshot, s.ID, logkey.Error, err)
+		_, result.Locked = errors.AsType[*keyring.Error](err)
 		result.Error = err.Error()
 	}
 	_ = stream.send("result", mustMarshal(result)) // the client may be gone
