@@ -30,10 +30,10 @@ func (p Packs) Packs(ctx context.Context, w compact.Worth, after blockstore.File
 	}
 	err = p.db.view(ctx, "look for packs to rewrite", func(q querier) error {
 		packs, err = all(ctx, q, scan, `
-			SELECT f.id, f.kind, f.domain, f.created, f.bytes, f.entries, f.dead, f.compressed, CASE WHEN f.oldest_key < d.retire THEN 1 ELSE 0 END
+			SELECT f.id, f.kind, f.domain, f.created, f.bytes, f.entries, f.dead, f.compressed, CASE WHEN f.oldest_key < d.retire AND d.retire <= d.newest_key THEN 1 ELSE 0 END
 			FROM files f LEFT JOIN domains d ON d.id = f.domain
 			WHERE f.id > $1 AND f.kind = 'pack' AND f.state = 'closed' AND f.dead < f.entries
-				AND (f.dead * 100 > f.entries * $2 OR f.bytes < $3 OR f.compressed = 0 OR f.oldest_key < d.retire)
+				AND (f.dead * 100 > f.entries * $2 OR f.bytes < $3 OR f.compressed = 0 OR f.oldest_key < d.retire AND d.retire <= d.newest_key)
 			ORDER BY f.id LIMIT $4`, after, w.DeadPercent, w.Small, limit)
 		return err
 	})

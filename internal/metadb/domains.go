@@ -57,7 +57,7 @@ func (c Catalog) Domains(ctx context.Context) (list []keyring.Holding, err error
 	err = c.db.view(ctx, "list domains", func(q querier) error {
 		list, err = all(ctx, q, scan, `
 			SELECT d.id, d.account, d.kms_key, d.wrapped, d.oldest_key, d.newest_key, d.retire, d.encrypted,
-				COUNT(f.id), COALESCE(SUM(CASE WHEN f.oldest_key < d.retire THEN 1 ELSE 0 END), 0)
+				COUNT(f.id), COALESCE(SUM(CASE WHEN f.oldest_key < d.retire AND d.retire <= d.newest_key THEN 1 ELSE 0 END), 0)
 			FROM domains d LEFT JOIN files f ON f.domain = d.id AND f.kind = 'pack'
 			GROUP BY d.id, d.account, d.kms_key, d.wrapped, d.oldest_key, d.newest_key, d.retire, d.encrypted
 			ORDER BY d.id`)

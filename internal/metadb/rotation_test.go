@@ -323,3 +323,20 @@ func TestADroppedKeyIsStillInItsPack(t *testing.T) {
 		}
 	})
 }
+
+// TestARowThatWantsAllDataKeysToGo is not believed: no data key would be left to encrypt
+// the blocks anew under, which each run would do once more.
+func TestARowThatWantsAllDataKeysToGo(t *testing.T) {
+	encrypted(t, func(t *testing.T, r *packRig) {
+		r.add(0, 8, packFrames)
+		r.run(compact.Thorough(0)) // compressed
+		must(t, r.db, func(q querier) error {
+			_, err := exec(t.Context(), q, `UPDATE domains SET retire = 5`)
+			return err
+		})
+		if got := r.run(compact.Gentle(0)); got.Blocks != 0 || got.Encrypted != 0 || len(got.Locked) != 0 {
+			t.Errorf("got %+v", got)
+		}
+		r.check()
+	})
+}

@@ -101,8 +101,10 @@ type Domain struct {
 	Retire uint32
 }
 
-// Retiring reports whether the domain has data keys that are to go.
-func (d Domain) Retiring() bool { return d.Retire > d.Oldest }
+// Retiring reports whether the domain has data keys that are to go. All of them can't be:
+// a row that says so is damaged, and is not believed, or each compaction would encrypt all
+// blocks anew.
+func (d Domain) Retiring() bool { return d.Retire > d.Oldest && d.Retire <= d.Newest }
 
 // KeyUse says which data keys the frames of a new pack are encrypted under.
 type KeyUse struct {

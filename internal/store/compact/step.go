@@ -173,7 +173,10 @@ func (r *run) copyPack(ctx context.Context, l work.Lease, q *queue, live []block
 		}
 	}
 	p := q.packs[0]
-	how := handling{keys: out.Keys(), compress: !p.Compressed, retire: out.domain.Retire}
+	how := handling{keys: out.Keys(), compress: !p.Compressed}
+	if out.domain.Retiring() {
+		how.retire = out.domain.Retire
+	}
 	if how.keys != nil {
 		out.room -= len(live)
 	}
