@@ -60,7 +60,7 @@ func (b *bench) busyImport(name string, compacts bool) side {
 	stop := func() {
 		kill()
 		if compacts {
-			_ = <-ended // it was stopped
+			<-ended //nolint:errcheck // it was stopped
 		}
 		s.stop()
 	}
