@@ -83,15 +83,7 @@ func (t Tasks) ImageByToken(ctx context.Context, home awsid.Home, token string) 
 }
 
 func imageTaskByToken(ctx context.Context, q querier, home awsid.Home, token string) (task importtask.ImageTask, ok bool, err error) {
-	if token == "" {
-		return task, false, nil
-	}
-	id, ok, err := one(ctx, q, column[string], `SELECT id FROM image_tasks WHERE account = $1 AND region = $2 AND token = $3`, home.Account, home.Region, token)
-	if err != nil || !ok {
-		return task, false, err
-	}
-	task, err = getImageTask(ctx, q, home, id)
-	return task, true, err
+	return rowByToken(ctx, q, `SELECT id FROM image_tasks WHERE account = $1 AND region = $2 AND token = $3`, home, token, getImageTask)
 }
 
 // GetImage implements importtask.ImageTasks.

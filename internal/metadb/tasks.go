@@ -116,15 +116,21 @@ func (t Tasks) ByToken(ctx context.Context, home awsid.Home, token string) (task
 }
 
 func byToken(ctx context.Context, q querier, home awsid.Home, token string) (task importtask.Task, ok bool, err error) {
+	return rowByToken(ctx, q, `SELECT id FROM tasks WHERE account = $1 AND region = $2 AND token = $3`, home, token, getTask)
+}
+
+// rowByToken gets what a statement finds by its client's token; an empty one finds nothing.
+func rowByToken[T any](ctx context.Context, q querier, stmt string, home awsid.Home, token string,
+	get func(context.Context, querier, awsid.Home, string) (T, error)) (row T, ok bool, err error) {
 	if token == "" {
-		return task, false, nil
+		return row, false, nil
 	}
-	id, ok, err := one(ctx, q, column[string], `SELECT id FROM tasks WHERE account = $1 AND region = $2 AND token = $3`, home.Account, home.Region, token)
+	id, ok, err := one(ctx, q, column[string], stmt, home.Account, home.Region, token)
 	if err != nil || !ok {
-		return task, false, err
+		return row, false, err
 	}
-	task, err = getTask(ctx, q, home, id)
-	return task, true, err
+	row, err = get(ctx, q, home, id)
+	return row, true, err
 }
 
 // Get implements importtask.Tasks.

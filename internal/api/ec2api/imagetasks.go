@@ -43,10 +43,7 @@ func describeImageTasks(ctx context.Context, c call, r describeImageTasksRequest
 	if err != nil {
 		return nil, err
 	}
-	if len(shown) == 1 && shown[0].task.State == importtask.Active && r.whole() && c.HoldPoll > 0 { // as describeTasks does
-		held, cancel := context.WithTimeout(ctx, c.HoldPoll)
-		_, _ = c.ImageTasks.WaitImage(held, c.Home(), shown[0].ID)
-		cancel()
+	if len(shown) == 1 && shown[0].task.State == importtask.Active && c.held(ctx, r.paged, func(ctx context.Context) { _, _ = c.ImageTasks.WaitImage(ctx, c.Home(), shown[0].ID) }) {
 		if shown, next, err = c.listImageTasks(ctx, r); err != nil {
 			return nil, err
 		}
@@ -56,14 +53,11 @@ func describeImageTasks(ctx context.Context, c call, r describeImageTasksRequest
 
 // listImageTasks returns a page of the tasks that match ids and filters.
 func (c call) listImageTasks(ctx context.Context, r describeImageTasksRequest) ([]imageTaskAnswer, string, error) {
-	if len(r.ImportTaskId) > 0 {
-		tasks, err := c.ImageTasks.ImageTasks(ctx, c.Home(), importtask.Filter{IDs: r.ImportTaskId}, listing.Place{}, len(r.ImportTaskId))
-		if err == nil {
-			err = missing(r.ImportTaskId, tasks, func(t importtask.ImageTask) string { return t.ID }, importtask.ErrNotFound)
-		}
-		if err != nil {
-			return nil, "", err
-		}
+	err := haveAll(r.ImportTaskId, func(f importtask.Filter, n int) ([]importtask.ImageTask, error) {
+		return c.ImageTasks.ImageTasks(ctx, c.Home(), f, listing.Place{}, n)
+	}, func(t importtask.ImageTask) string { return t.ID })
+	if err != nil {
+		return nil, "", err
 	}
 	ids, err := c.ids(ctx, r.ImportTaskId, r.filtered, "")
 	if err != nil {

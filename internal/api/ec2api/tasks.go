@@ -63,13 +63,7 @@ func describeTasks(ctx context.Context, c call, r describeTasksRequest) (any, er
 	if err != nil {
 		return nil, err
 	}
-	if len(shown) == 1 && shown[0].state == importtask.Active && r.whole() && c.HoldPoll > 0 {
-		// This is one poll instead of many, since a client that polls one running
-		// task waits for its end. The result of Wait does not matter, because the
-		// list is read afterwards.
-		held, cancel := context.WithTimeout(ctx, c.HoldPoll)
-		_, _ = c.Tasks.Wait(held, c.Home(), shown[0].ID)
-		cancel()
+	if len(shown) == 1 && shown[0].state == importtask.Active && c.held(ctx, r.paged, func(ctx context.Context) { _, _ = c.Tasks.Wait(ctx, c.Home(), shown[0].ID) }) {
 		if shown, next, err = c.listTasks(ctx, r); err != nil {
 			return nil, err
 		}
@@ -77,9 +71,25 @@ func describeTasks(ctx context.Context, c call, r describeTasksRequest) (any, er
 	return describeTasksAnswer{Tasks: shown, NextToken: next}, nil
 }
 
+// held makes one poll of many, since a client that polls one running task waits for its
+// end. It reports whether it has waited; the list is read once more then, so what wait
+// found does not matter.
+func (c call) held(ctx context.Context, p paged, wait func(context.Context)) bool {
+	if !p.whole() || c.HoldPoll <= 0 {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.HoldPoll)
+	defer cancel()
+	wait(ctx)
+	return true
+}
+
 // listTasks returns a page of the tasks that match ids and filters.
 func (c call) listTasks(ctx context.Context, r describeTasksRequest) ([]taskAnswer, string, error) {
-	if err := c.haveTasks(ctx, r.ImportTaskId); err != nil {
+	err := haveAll(r.ImportTaskId, func(f importtask.Filter, n int) ([]importtask.Task, error) {
+		return c.Tasks.Tasks(ctx, c.Home(), f, listing.Place{}, n)
+	}, func(t importtask.Task) string { return t.ID })
+	if err != nil {
 		return nil, "", err
 	}
 	ids, err := c.ids(ctx, r.ImportTaskId, r.filtered, "")
@@ -96,16 +106,16 @@ func (c call) listTasks(ctx context.Context, r describeTasksRequest) ([]taskAnsw
 	})
 }
 
-// haveTasks fails unless the account has tasks with all of the ids.
-func (c call) haveTasks(ctx context.Context, ids []string) error {
+// haveAll fails unless list finds a task of each of the ids.
+func haveAll[T any](ids []string, list func(f importtask.Filter, most int) ([]T, error), id func(T) string) error {
 	if len(ids) == 0 {
 		return nil
 	}
-	tasks, err := c.Tasks.Tasks(ctx, c.Home(), importtask.Filter{IDs: ids}, listing.Place{}, len(ids))
+	found, err := list(importtask.Filter{IDs: ids}, len(ids))
 	if err != nil {
 		return err
 	}
-	return missing(ids, tasks, func(t importtask.Task) string { return t.ID }, importtask.ErrNotFound)
+	return missing(ids, found, id, importtask.ErrNotFound)
 }
 
 // missing fails with the first of the ids that no entry of a list has.
