@@ -27,7 +27,7 @@ func (w *PackWriter) storeNew(ctx context.Context, g *group) error {
 	// An error is kept before writing.Done is called, so that the pack is not closed.
 	g.bufs = g.bufs[:0]
 	for _, b := range g.blocks {
-		if err := p.keys.Frame(b.slot.frame, b.id, g.scratch); err != nil {
+		if err := p.keys.FrameSummed(b.slot.frame, b.id, b.sums, g.scratch); err != nil {
 			return w.fail(err)
 		}
 		g.bufs = append(g.bufs, b.slot.frame)

@@ -64,6 +64,7 @@ type group struct {
 type pendingBlock struct {
 	id   block.ID
 	slot *Slot
+	sums frame.Sums // of the slot's payload, as far as they are known
 }
 
 // NewPackWriter returns a writer of packs for the unit of the lease. ctx is the
@@ -108,13 +109,17 @@ func (w *PackWriter) newGroup() *group {
 // and returns its ID. The slot passes to the writer, even when Add returns an
 // error. The block is certain to be stored only when Finish succeeds.
 func (w *PackWriter) Add(ctx context.Context, s *Slot) (block.ID, error) {
-	return w.AddSummed(ctx, s, block.Sum(s.Payload()))
+	return w.add(ctx, s, w.keys.Sum(s.Payload()))
 }
 
 // AddSummed is Add for a block whose digest is known.
 func (w *PackWriter) AddSummed(ctx context.Context, s *Slot, d block.Digest) (block.ID, error) {
-	id := w.keys.BlockID(d)
-	full, repeated, err := w.join(pendingBlock{id, s})
+	return w.add(ctx, s, frame.Sums{Digest: d})
+}
+
+func (w *PackWriter) add(ctx context.Context, s *Slot, sums frame.Sums) (block.ID, error) {
+	id := w.keys.BlockID(sums.Digest)
+	full, repeated, err := w.join(pendingBlock{id, s, sums})
 	if err != nil || repeated {
 		w.store.Slots.Put(s)
 		return id, err

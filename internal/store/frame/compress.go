@@ -54,7 +54,7 @@ func (c *Compressor) Frame(k *Keys, buf, plain []byte, id block.ID, scratch []by
 		size += tagSize
 	}
 	framed := buf[:sizeOf(size)]
-	if err := k.frame(framed, n, compressed, id, scratch); err != nil {
+	if err := k.frame(framed, n, compressed, id, Sums{}, scratch); err != nil {
 		return nil, fmt.Errorf("compressing block %s: %w", id, err)
 	}
 	again := scratch[block.Size : block.Size+len(framed)]

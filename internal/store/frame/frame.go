@@ -70,10 +70,15 @@ func (e *NoKeyError) Is(target error) bool { return target == ErrUnknown }
 // error means that this machine computes wrongly. Without a cipher the payload stays
 // as it was hashed, there is nothing to compare, and scratch may be nil.
 func (k *Keys) Frame(buf []byte, id block.ID, scratch []byte) error {
+	return k.FrameSummed(buf, id, Sums{}, scratch)
+}
+
+// FrameSummed is Frame for a payload whose Sums are those given, or none.
+func (k *Keys) FrameSummed(buf []byte, id block.ID, s Sums, scratch []byte) error {
 	if len(buf) != Size {
 		return fmt.Errorf("frame: a frame has %d bytes, not %d", Size, len(buf))
 	}
-	if err := k.frame(buf, block.Size, uncompressed, id, scratch); err != nil {
+	if err := k.frame(buf, block.Size, uncompressed, id, s, scratch); err != nil {
 		return fmt.Errorf("framing block %s: %w", id, err)
 	}
 	return nil
@@ -81,7 +86,7 @@ func (k *Keys) Frame(buf []byte, id block.ID, scratch []byte) error {
 
 // frame completes a frame whose first n bytes are what is to be stored, before it is
 // encrypted.
-func (k *Keys) frame(buf []byte, n int, c codec, id block.ID, scratch []byte) error {
+func (k *Keys) frame(buf []byte, n int, c codec, id block.ID, s Sums, scratch []byte) error {
 	clear(buf[n:])
 	t := tail(buf)
 	copy(t, magic)
@@ -94,8 +99,12 @@ func (k *Keys) frame(buf []byte, n int, c codec, id block.ID, scratch []byte) er
 		}
 		n += tagSize
 	}
+	crc := s.crc
+	if !s.stored || k.cipher != None {
+		crc = crc32.Checksum(buf[:n], castagnoli)
+	}
 	binary.LittleEndian.PutUint32(t[offLength:], uint32(n))
-	binary.LittleEndian.PutUint32(t[offSum:], crc32.Checksum(buf[:n], castagnoli))
+	binary.LittleEndian.PutUint32(t[offSum:], crc)
 	binary.LittleEndian.PutUint32(t[offCRC:], tailCRC(buf, n))
 	return nil
 }
@@ -192,7 +201,7 @@ func (k *Keys) Reencrypt(buf, plain, out []byte, id block.ID, scratch []byte) er
 	if err != nil {
 		return err
 	}
-	if err := k.frame(out, copy(out, stored), codec(tail(buf)[offCodec]), id, scratch); err != nil {
+	if err := k.frame(out, copy(out, stored), codec(tail(buf)[offCodec]), id, Sums{}, scratch); err != nil {
 		return fmt.Errorf("encrypting block %s anew: %w", id, err)
 	}
 	return nil

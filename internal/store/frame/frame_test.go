@@ -105,6 +105,26 @@ func frameOf(s string) []byte {
 	return f
 }
 
+// What is summed beforehand makes the same frame, and the digest is that of the block.
+func TestFrameSummed(t *testing.T) {
+	scratch := make([]byte, frame.ScratchSize)
+	for _, c := range []frame.Cipher{frame.None, frame.AES256GCM} {
+		k, f := keys(t, c), frameOf("contents ")
+		want := bytes.Clone(f)
+		sums := k.Sum(f[:block.Size])
+		id := k.BlockID(sums.Digest)
+		if err := errors.Join(k.FrameSummed(f, id, sums, scratch), k.Frame(want, id, scratch)); err != nil {
+			t.Fatal(err)
+		}
+		if sums.Digest != block.Sum(frameOf("contents ")[:block.Size]) || c == frame.None && !bytes.Equal(f, want) {
+			t.Errorf("cipher %d: another digest or frame", c)
+		}
+		if _, err := frame.Inspect(f); err != nil {
+			t.Errorf("cipher %d: %v", c, err)
+		}
+	}
+}
+
 func TestFrame(t *testing.T) {
 	scratch := make([]byte, frame.ScratchSize)
 	for _, c := range []frame.Cipher{frame.None, frame.AES256GCM} {
