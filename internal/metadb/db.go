@@ -161,7 +161,7 @@ func sqlitePool(path string, conns int, query string) (*sql.DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	pool := sql.OpenDB(c)
+	pool := sql.OpenDB(preparing{c})
 	pool.SetMaxOpenConns(conns)
 	pool.SetMaxIdleConns(conns)
 	return pool, nil
