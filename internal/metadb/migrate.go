@@ -16,6 +16,9 @@ var migrations embed.FS
 
 // migrate brings the schema up to date. Nodes that start together take turns.
 func (db *DB) migrate(ctx context.Context) error {
+	if err := db.layBaseline(ctx); err != nil {
+		return err
+	}
 	p, err := db.provider()
 	if err != nil {
 		return err
