@@ -64,11 +64,14 @@ func (c *compactCmd) compact(ctx context.Context, a *app, s *session) error {
 	return c.report(a, done)
 }
 
-// report says what was done. It fails if that is not all.
+// report says what was done. It fails if that is not all, damage included.
 func (c *compactCmd) report(a *app, done client.Compacted) error {
 	var err error
-	if done.Stopped != "" {
+	switch n := int64(len(done.Damaged)); {
+	case done.Stopped != "":
 		err = fmt.Errorf("compacting stopped early: %s", done.Stopped)
+	case n > 0:
+		err = fmt.Errorf("the store is damaged in %s: everything else was compacted, and diskport verify says which snapshots it concerns", count(n, "place"))
 	}
 	if c.JSON {
 		return errors.Join(a.printJSON(done), err)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"io"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -63,11 +64,13 @@ func TestCompactionIsSaidInWords(t *testing.T) {
 		"no room":        {client.Compacted{Stopped: "no room"}, "gave back 0 B: 0 packs became 0, 0 blocks were compressed\n", "compacting stopped early: no room"},
 		"one":            {client.Compacted{Packs: 1, NewPacks: 1, Compressed: 1, Bytes: 512}, "gave back 512 B: 1 pack became 1, 1 block was compressed\n", ""},
 		"damaged blocks": {client.Compacted{Packs: 2, NewPacks: 1, Compressed: 4, Bytes: -3 << 20}, "took 3.0 MiB more: 2 packs became 1, 4 blocks were compressed\n", ""},
+		"a damaged frame": {client.Compacted{Packs: 2, NewPacks: 1, Damaged: []string{"block 7"}}, "gave back 0 B: 2 packs became 1, 0 blocks were compressed\n",
+			"the store is damaged in 1 place: everything else was compacted, and diskport verify says which snapshots it concerns"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer
-			err := (&compactCmd{}).report(&app{stdout: &out}, tt.done)
+			err := (&compactCmd{}).report(&app{stdout: &out, stderr: io.Discard}, tt.done)
 			if out.String() != tt.want || (err == nil) != (tt.fails == "") || err != nil && err.Error() != tt.fails {
 				t.Errorf("%q, %v, want %q, %q", &out, err, tt.want, tt.fails)
 			}
