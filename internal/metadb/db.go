@@ -121,6 +121,14 @@ func (db *DB) Close() error {
 	return err
 }
 
+// Pools returns the pools of connections by name, for their statistics.
+func (db *DB) Pools() map[string]*sql.DB {
+	if db.read == db.write {
+		return map[string]*sql.DB{"metadata": db.write}
+	}
+	return map[string]*sql.DB{"metadata-write": db.write, "metadata-read": db.read}
+}
+
 // readers is how many SQLite connections read, besides the one that writes.
 const readers = 4
 

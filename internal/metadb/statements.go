@@ -18,37 +18,35 @@ const keptStatements = 64
 type preparing struct{ driver.Connector }
 
 func (p preparing) Connect(ctx context.Context) (driver.Conn, error) {
-	c, err := p.Connector.Connect(ctx)
+	plain, err := p.Connector.Connect(ctx)
 	if err != nil {
 		return nil, err
 	}
-	plain, ok := c.(sqliteConn)
-	if !ok {
-		return nil, errors.Join(errors.New("the driver's connections can't do what is needed"), c.Close())
-	}
 	kept, err := simplelru.NewLRU(keptStatements, func(_ string, s *statement) { s.drop() })
 	if err != nil {
-		return nil, errors.Join(err, c.Close())
+		return nil, errors.Join(err, plain.Close())
 	}
-	return &preparedConn{plain, kept}, nil
-}
-
-// sqliteConn is what database/sql uses of a connection to SQLite.
-type sqliteConn interface {
-	driver.Conn
-	driver.ConnBeginTx
-	driver.ConnPrepareContext
-	driver.ExecerContext
-	driver.QueryerContext
-	driver.Pinger
-	driver.SessionResetter
-	driver.Validator
+	begins, ok1 := plain.(driver.ConnBeginTx)
+	prepares, ok2 := plain.(driver.ConnPrepareContext)
+	pings, ok3 := plain.(driver.Pinger)
+	resets, ok4 := plain.(driver.SessionResetter)
+	tells, ok5 := plain.(driver.Validator)
+	if !ok1 || !ok2 || !ok3 || !ok4 || !ok5 {
+		return nil, errors.Join(errors.New("the driver's connections can't do what is needed"), plain.Close())
+	}
+	return &preparedConn{plain, begins, prepares, pings, resets, tells, kept}, nil
 }
 
 // preparedConn is a connection that keeps statements. Like every connection it is used
-// by one goroutine at a time.
+// by one goroutine at a time. It does all that database/sql uses of the driver's.
 type preparedConn struct {
-	sqliteConn
+	driver.Conn
+	driver.ConnBeginTx
+	driver.ConnPrepareContext
+	driver.Pinger
+	driver.SessionResetter
+	driver.Validator
+
 	kept *simplelru.LRU[string, *statement]
 }
 
@@ -77,12 +75,12 @@ func (s *statement) done() {
 }
 
 // Unwrap returns the driver's connection, as the driver asks of those around it.
-func (c *preparedConn) Unwrap() driver.Conn { return c.sqliteConn }
+func (c *preparedConn) Unwrap() driver.Conn { return c.Conn }
 
 // Close closes the statements first.
 func (c *preparedConn) Close() error {
 	c.kept.Purge()
-	return c.sqliteConn.Close()
+	return c.Conn.Close()
 }
 
 func (c *preparedConn) ExecContext(ctx context.Context, text string, args []driver.NamedValue) (driver.Result, error) {

@@ -17,6 +17,7 @@ type Work struct{ db *DB }
 var (
 	_ work.Store   = Work{}
 	_ work.Starter = Work{}
+	_ work.Queues  = Work{}
 )
 
 // Work returns the store of units of work.
@@ -242,4 +243,25 @@ func lostUnless(affected int64, err error) error {
 
 func unitName(l work.Lease) string {
 	return fmt.Sprintf("unit %d (%s of %q)", l.ID, l.Kind, l.Task)
+}
+
+// Queues implements work.Queues.
+func (w Work) Queues(ctx context.Context, now time.Time) (queues []work.Queue, err error) {
+	scan := func(s scanner) (q work.Queue, err error) {
+		var since int64
+		err = s.Scan(&q.Kind, &q.Due, &q.Later, &q.Leased, &since)
+		q.Waiting = fromMicros(since)
+		return q, err
+	}
+	err = w.db.view(ctx, "count the units of work", func(q querier) error {
+		queues, err = all(ctx, q, scan, `
+			SELECT kind, SUM(due), SUM(1 - due - leased), SUM(leased), COALESCE(MIN(CASE WHEN due = 1 THEN since END), 0) FROM (
+				SELECT kind, CASE WHEN lease_until > $1 THEN 1 ELSE 0 END AS leased,
+					CASE WHEN lease_until <= $1 AND not_before <= $1 THEN 1 ELSE 0 END AS due,
+					CASE WHEN not_before > created THEN not_before ELSE created END AS since
+				FROM units) u
+			GROUP BY kind ORDER BY kind`, micros(now))
+		return err
+	})
+	return queues, err
 }

@@ -110,8 +110,7 @@ func (a *App) openParts(ctx context.Context, metrics prometheus.Registerer) (*pa
 	engine := a.wireImports(p, master, countSources(p.sources, metrics))
 	a.wireDrafts(p)
 	a.wireRunner(p, engine)
-	p.usage = &usageMetrics{measure: p.db.Snapshots().Usage, log: a.log}
-	metrics.MustRegister(p.usage)
+	a.watch(p, engine, metrics)
 	return p, a.recover(ctx, p)
 }
 

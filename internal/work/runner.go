@@ -82,6 +82,8 @@ type Runner struct {
 	Poll  time.Duration // how long a claimer sleeps when nothing wakes it
 	Grace time.Duration // how long running jobs may go on after Run's ctx ends
 
+	Metrics *Metrics // nil: nothing is counted
+
 	mu   sync.Mutex // guards held
 	held map[int64]*Held
 }
@@ -176,8 +178,15 @@ func (r *Runner) chain(ctx, jobs context.Context, l Lease) {
 	}
 }
 
-// do runs one job under its lease and deals with its end.
+// do runs one job under its lease, deals with its end and counts it.
 func (r *Runner) do(jobs context.Context, l Lease) (next Lease, ok bool) {
+	began := r.Now()
+	next, ok, how := r.tryUnit(jobs, l)
+	r.Metrics.ended(l.Kind, how, r.Now().Sub(began))
+	return next, ok
+}
+
+func (r *Runner) tryUnit(jobs context.Context, l Lease) (next Lease, ok bool, how end) {
 	log := r.Log.With(logkey.Task, l.Task, logkey.Unit, l.ID, logkey.Kind, l.Kind, "attempt", l.Attempt)
 	ctx, cancel := context.WithCancelCause(jobs)
 	defer cancel(nil)
@@ -194,24 +203,26 @@ func (r *Runner) do(jobs context.Context, l Lease) (next Lease, ok bool) {
 		next, ok, err = handler.Do(ctx, h)
 		return err
 	})
-	lost := errors.Is(err, ErrLost) || errors.Is(context.Cause(ctx), ErrLost)
+	isLost := errors.Is(err, ErrLost) || errors.Is(context.Cause(ctx), ErrLost)
 	stopped := jobs.Err() != nil
 	cancel(nil)
 	beats.Wait()
 	switch {
 	case err == nil && handler.Every > 0:
 		r.release(l, handler.Every)
+		return Lease{}, false, done
 	case err == nil:
-		return next, ok
-	case lost:
+		return next, ok, done
+	case isLost:
 		log.Info("lease lost; dropping what was done")
+		return Lease{}, false, lost
 	case stopped:
 		r.giveBack(l)
+		return Lease{}, false, handedBack
 	case r.waits(handler, l, err, log):
-	default:
-		return r.failed(handler, l, err, log)
+		return Lease{}, false, waiting
 	}
-	return Lease{}, false
+	return r.failed(handler, l, err, log)
 }
 
 // waits hands back a unit that found something missing, unless it has waited for too
@@ -235,7 +246,7 @@ func (r *Runner) waits(handler Handler, l Lease, cause error, log *slog.Logger) 
 }
 
 // failed ends a unit, or hands it back when trying again may help.
-func (r *Runner) failed(handler Handler, l Lease, cause error, log *slog.Logger) (next Lease, ok bool) {
+func (r *Runner) failed(handler Handler, l Lease, cause error, log *slog.Logger) (next Lease, ok bool, how end) {
 	args := []any{logkey.Error, cause}
 	if panicked := (*PanicError)(nil); errors.As(cause, &panicked) {
 		args = append(args, "stack", string(panicked.Stack))
@@ -243,7 +254,7 @@ func (r *Runner) failed(handler Handler, l Lease, cause error, log *slog.Logger)
 	if handler.Fail == nil || !r.final(handler, l, cause) {
 		log.Error("a unit of work failed; it is tried again", args...)
 		r.retry(l, cause)
-		return Lease{}, false
+		return Lease{}, false, retried
 	}
 	log.Warn("a unit of work failed for good", args...)
 	ctx, cancel := context.WithTimeout(context.Background(), LeaseFor)
@@ -252,8 +263,9 @@ func (r *Runner) failed(handler Handler, l Lease, cause error, log *slog.Logger)
 	if err != nil && !errors.Is(err, ErrLost) {
 		log.Error("recording a failure; it is tried again", logkey.Error, err)
 		r.retry(l, cause)
+		return Lease{}, false, retried
 	}
-	return next, ok && err == nil
+	return next, ok && err == nil, failed
 }
 
 // final reports whether a unit that failed is not to be tried again.

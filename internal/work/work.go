@@ -141,3 +141,19 @@ type Starter interface {
 	// for the leases to lapse would only cost time.
 	ExpireAll(ctx context.Context) error
 }
+
+// Queue is the units of a kind.
+type Queue struct {
+	Kind    Kind
+	Due     int64     // that could be claimed now
+	Later   int64     // that are put off: they failed, wait for something, or are a duty
+	Leased  int64     // that are being done
+	Waiting time.Time // since when the first of those that are due has been; zero: none is
+}
+
+// Queues tells how much work there is. Its suite is worktest too.
+type Queues interface {
+	// Queues returns the queue of each kind that has units, in the order of kinds. It is
+	// one look.
+	Queues(ctx context.Context, now time.Time) ([]Queue, error)
+}

@@ -50,6 +50,8 @@ type Engine struct {
 	Bus  *wake.Bus // of claimers, and of callers that wait for a task
 	Live *Live     // what this node is doing
 
+	Metrics *Metrics // nil: nothing is counted
+
 	disks disks
 	after func(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) // tests say when; nil: the clock
 }
@@ -409,9 +411,14 @@ func (e *Engine) ingest(ctx context.Context, h *work.Held) (next work.Lease, ok 
 	counts.Stored += written.PagesBytes
 	r := RangeResult{Packs: written.Packs, PagesFile: written.PagesFile, PagesBytes: written.PagesBytes, Pages: written.Pages, Counts: counts}
 	if done < t.Ranges[h.Range].Pages {
-		return next, false, e.Store.FinishSlice(ctx, h.Lease, r, done)
+		err = e.Store.FinishSlice(ctx, h.Lease, r, done)
+	} else {
+		next, ok, err = e.Store.FinishRange(ctx, h.Lease, r)
 	}
-	return e.Store.FinishRange(ctx, h.Lease, r)
+	if err == nil {
+		e.Metrics.finished(counts)
+	}
+	return next, ok, err
 }
 
 // short says how many bytes may be needed, if err says that there was too little room.
@@ -497,6 +504,7 @@ func (e *Engine) publish(ctx context.Context, h *work.Held) (next work.Lease, ok
 	if err := e.Store.Publish(ctx, h.Lease, p); err != nil {
 		return next, false, err
 	}
+	e.Metrics.completed(len(parts))
 	e.over(ctx, h.Task, parts, h.Log)
 	return next, false, nil
 }
@@ -556,6 +564,9 @@ func (e *Engine) cleanup(ctx context.Context, h *work.Held) (next work.Lease, ok
 	}
 	if err := e.Store.CleanedUp(ctx, h.Lease); err != nil {
 		return next, false, err
+	}
+	for _, t := range parts {
+		e.Metrics.failed(t.Failure.Reason)
 	}
 	e.over(ctx, h.Task, parts, h.Log)
 	return next, false, nil

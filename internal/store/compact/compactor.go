@@ -32,6 +32,7 @@ type Compactor struct {
 	Now   func() time.Time
 	// PackBytes is about how long packs become; 0 is 128 MiB.
 	PackBytes int64
+	Metrics   *Metrics // nil: nothing is counted
 }
 
 // Keys opens and changes the keys of domains, with an error while they can't be used.
@@ -138,6 +139,7 @@ func (c *Compactor) Run(ctx context.Context, e Effort, progress func(Progress)) 
 	if err == nil {
 		err = r.drop(ctx)
 	}
+	c.Metrics.ran(r.report)
 	if err != nil {
 		err = fmt.Errorf("compact: %w", err)
 	}

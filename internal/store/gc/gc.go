@@ -35,6 +35,7 @@ type Collector struct {
 	// ListEvery is how often all files are looked through for those without rows;
 	// 0: once a day. The first cycle of a process always does it.
 	ListEvery time.Duration
+	Metrics   *Metrics // nil: nothing is counted
 
 	listed atomic.Int64 // when they were last, in nanoseconds
 }
@@ -93,7 +94,9 @@ func (r *Report) damaged(format string, a ...any) {
 // the Report.
 func (c *Collector) Run(ctx context.Context) (Report, error) {
 	var r Report
-	if err := c.collect(ctx, &r); err != nil {
+	err := c.collect(ctx, &r)
+	c.Metrics.ran(r, c.Now().Unix(), err)
+	if err != nil {
 		return r, fmt.Errorf("gc: %w", err)
 	}
 	return r, nil

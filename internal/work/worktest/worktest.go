@@ -15,6 +15,7 @@ import (
 type Bench struct {
 	Store   work.Store
 	Starter work.Starter
+	Queues  work.Queues
 	// Add adds units that are not leased, each younger than the one before.
 	Add func(t *testing.T, units ...work.Unit)
 }
@@ -40,6 +41,7 @@ func Test(t *testing.T, open func(t *testing.T) Bench) {
 		"RangesWaitForUnpacking":   rangesWaitForUnpacking,
 		"AClockThatRanAhead":       aClockThatRanAhead,
 		"DutiesExistOnce":          dutiesExistOnce,
+		"QueuesAreCounted":         queuesAreCounted,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -458,6 +460,51 @@ func dutiesExistOnce(t *testing.T, b Bench) {
 	for _, ok := range []bool{true, true, false} {
 		if l, got, err := b.Store.Claim(t.Context(), "one", []work.Kind{work.GC, work.Retain}, now.Add(time.Hour)); err != nil || got != ok {
 			t.Errorf("claimed %+v, %v, %v; want one: %v", l, got, err, ok)
+		}
+	}
+}
+
+func queuesAreCounted(t *testing.T, b Bench) {
+	if got, err := b.Queues.Queues(t.Context(), now); err != nil || len(got) != 0 {
+		t.Errorf("without units there are %+v, %v", got, err)
+	}
+	b.Add(t, unit(1, "a"), unit(2, "a"), unit(3, "b"), unit(4, "b"), work.Unit{ID: 5, Kind: work.GC})
+	claim(t, b, "one", now, 1)
+	put := claim(t, b, "one", now, 3)
+	if err := b.Store.Release(t.Context(), put, put.Kind, now.Add(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	l, ok, err := b.Store.Claim(t.Context(), "one", []work.Kind{work.GC}, now)
+	if err != nil || !ok {
+		t.Fatal(ok, err)
+	}
+	if err := b.Store.Retry(t.Context(), l, "in vain", now.Add(time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		at     time.Time
+		ranges work.Queue
+		gc     work.Queue
+	}{
+		{now, work.Queue{Due: 2, Later: 1, Leased: 1}, work.Queue{Later: 1}},
+		{now.Add(2 * time.Second), work.Queue{Due: 2, Later: 1, Leased: 1}, work.Queue{Due: 1}},
+		{later, work.Queue{Due: 3, Later: 1}, work.Queue{Due: 1}},
+	} {
+		got, err := b.Queues.Queues(t.Context(), tt.at)
+		if err != nil || len(got) != 2 {
+			t.Fatalf("%+v, %v, want two kinds", got, err)
+		}
+		tt.gc.Kind, tt.ranges.Kind = work.GC, work.Range
+		for i, want := range []work.Queue{tt.gc, tt.ranges} {
+			if got[i].Waiting.IsZero() != (want.Due == 0) || got[i].Waiting.After(tt.at) {
+				t.Errorf("at %v units of kind %s have waited since %v", tt.at, want.Kind, got[i].Waiting)
+			}
+			if want.Kind == work.GC && want.Due > 0 && !got[i].Waiting.Equal(now.Add(time.Second)) {
+				t.Errorf("a unit that was put off has waited since %v", got[i].Waiting)
+			}
+			if got[i].Waiting = (time.Time{}); got[i] != want {
+				t.Errorf("at %v there are %+v, want %+v", tt.at, got[i], want)
+			}
 		}
 	}
 }

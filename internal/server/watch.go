@@ -1,0 +1,97 @@
+package server
+
+import (
+	"context"
+	"log/slog"
+	"runtime/debug"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/diskport/diskport/internal/imports/importtask"
+	"github.com/diskport/diskport/internal/logkey"
+	"github.com/diskport/diskport/internal/store/compact"
+	"github.com/diskport/diskport/internal/store/gc"
+	"github.com/diskport/diskport/internal/work"
+)
+
+// watch has the parts count what they do.
+func (a *App) watch(p *parts, engine *importtask.Engine, reg prometheus.Registerer) {
+	engine.Metrics = importtask.NewMetrics(reg)
+	p.runner.Metrics = work.NewMetrics(reg)
+	p.gc.Metrics = gc.NewMetrics(reg)
+	p.compact.Metrics = compact.NewMetrics(reg)
+	p.usage = &usageMetrics{measure: p.db.Snapshots().Usage, log: a.log}
+	reg.MustRegister(
+		p.usage,
+		&queueMetrics{queues: p.db.Work(), now: time.Now, log: a.log},
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		build(),
+	)
+	for name, pool := range p.db.Pools() {
+		reg.MustRegister(collectors.NewDBStatsCollector(pool, name))
+	}
+}
+
+// build is a metric that says what was built from what.
+func build() prometheus.Collector {
+	info, _ := debug.ReadBuildInfo()
+	labels := prometheus.Labels{"version": "", "go": ""}
+	if info != nil {
+		labels = prometheus.Labels{"version": info.Main.Version, "go": info.GoVersion}
+	}
+	g := prometheus.NewGauge(prometheus.GaugeOpts{Name: "diskport_build_info", Help: "1; its labels say what is running.", ConstLabels: labels})
+	g.Set(1)
+	return g
+}
+
+// queueMetrics are the metrics of the units of work, counted when somebody asks: their
+// rows are few.
+type queueMetrics struct {
+	queues work.Queues
+	now    func() time.Time
+	log    *slog.Logger
+}
+
+// queueTimeout bounds counting: a scrape that is late is of no use.
+const queueTimeout = 5 * time.Second
+
+func queueDesc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("diskport_"+name, help, labels, nil)
+}
+
+var (
+	queueUnits = queueDesc("queue_units", "Units of work by kind and state: due, later (put off), leased (being done by some node).", "kind", "state")
+	queueAge   = queueDesc("queue_age_seconds", "How long the first of the units that are due has been; 0 if none is.", "kind")
+)
+
+// Describe implements prometheus.Collector.
+func (m *queueMetrics) Describe(to chan<- *prometheus.Desc) { to <- queueUnits; to <- queueAge }
+
+// Collect implements prometheus.Collector.
+func (m *queueMetrics) Collect(to chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), queueTimeout)
+	defer cancel()
+	now := m.now()
+	queues, err := m.queues.Queues(ctx, now)
+	if err != nil {
+		m.log.Warn("counting the units of work", logkey.Error, err)
+		return
+	}
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	for _, q := range queues {
+		kind := string(q.Kind)
+		gauge(queueUnits, float64(q.Due), kind, "due")
+		gauge(queueUnits, float64(q.Later), kind, "later")
+		gauge(queueUnits, float64(q.Leased), kind, "leased")
+		var age time.Duration
+		if !q.Waiting.IsZero() {
+			age = max(0, now.Sub(q.Waiting))
+		}
+		gauge(queueAge, age.Seconds(), kind)
+	}
+}
