@@ -17,6 +17,7 @@ type serviceFlags struct {
 	Domain              string
 	TLSCert             string
 	TLSKey              string
+	AuditLog            string
 	Roles               []string
 	Regions             []string
 	AccountID           string
@@ -103,6 +104,7 @@ func (f *serviceFlags) declareLog(fs *pflag.FlagSet) {
 	choiceVar(fs, &f.LogFormat, "log-format", "`FORMAT` of the log: text, json, or auto, which is text on a terminal and else json.", "auto", "text", "json")
 	fs.TextVar(&f.LogLevel, "log-level", slog.LevelInfo, "Log from this `LEVEL` on: debug, info, warn or error.")
 	fs.Lookup("log-level").DefValue = "info" // rather than INFO
+	pathVar(fs, &f.AuditLog, "audit-log", "Append a record of every call that changes something to `FILE`, in CloudTrail's form.")
 }
 
 // validate refuses settings that contradict each other.

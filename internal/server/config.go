@@ -46,6 +46,7 @@ type Config struct {
 	KMSAllow []string
 
 	TLSCert, TLSKey string // PEM files; both or neither
+	AuditLog        string // file of the records of calls; empty: none are kept
 	Domain          string
 
 	Roles               []string // "api", "worker"; none = both

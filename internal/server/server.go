@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/diskport/diskport/internal/api/flow"
+	"github.com/diskport/diskport/internal/audit"
 	"github.com/diskport/diskport/internal/identity/sigv4"
 	"github.com/diskport/diskport/internal/logkey"
 	"github.com/diskport/diskport/internal/space"
@@ -35,6 +36,8 @@ type App struct {
 	http     *http.Server
 	parts    *parts
 	owner    string // this process, in leases
+
+	audit *audit.Log // nil: none is kept
 
 	stopping chan struct{}  // closed when no more requests are taken
 	requests sync.WaitGroup // those being answered
@@ -70,6 +73,13 @@ func New(ctx context.Context, cfg Config) (_ *App, err error) {
 	}
 	if a.tls, err = loadTLS(cfg); err != nil {
 		return nil, err
+	}
+	if cfg.AuditLog != "" {
+		failed := func(err error) { a.log.Error("calls are not recorded in the audit log", logkey.Error, err) }
+		if a.audit, err = audit.Open(cfg.AuditLog, failed); err != nil {
+			return nil, err
+		}
+		a.closers.add(a.audit.Close)
 	}
 	if a.parts, err = a.openParts(ctx, metrics); err != nil {
 		return nil, err

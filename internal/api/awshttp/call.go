@@ -57,6 +57,11 @@ type Call struct {
 	// only be a name from the edge's own table.
 	Action string
 
+	// Parameters are what the audit log tells of the request besides Form and Body: what
+	// its path names.
+	Parameters map[string]any
+
+	key      string         // that the request was signed with, or names
 	code     string         // of the fault that was answered; empty: none
 	exchange *flow.Exchange // nil: no limits, in tests of edges
 }
@@ -90,6 +95,7 @@ func (c *Call) readBody(r *http.Request, limit int64) ([]byte, error) {
 
 // claim counts what the request holds as that of the key that it names.
 func (c *Call) claim(key string) error {
+	c.key = key
 	if c.exchange.Claim(key) != nil {
 		return busy
 	}

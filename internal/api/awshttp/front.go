@@ -28,6 +28,7 @@ type Options struct {
 	Flow    *flow.Control    // nil means one with the default limits
 	Now     func() time.Time // of signatures; nil means time.Now
 	NewID   func() string    // of requests; nil means awsid.Request
+	Audit   Auditor          // of calls that may change something; nil: none is recorded
 
 	// Regions are those that a credential scope may name. S3 compares the region with
 	// the bucket's itself, and the global services ignore it.
@@ -88,6 +89,7 @@ func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		took := f.opts.Now().Sub(begin)
 		f.metrics.observe(c, rec, took)
 		f.logAccess(r.Context(), c, rec, target, took)
+		f.audit(c, rec, target, begin)
 		if rec.abort {
 			c.exchange.Abort()
 			panic(http.ErrAbortHandler) // net/http breaks the connection

@@ -158,6 +158,7 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, c *awshttp.Call) err
 			continue
 		}
 		c.Action = op.name
+		tell(c, vars)
 		query := request{Call: c, id: vars["id"], index: vars["index"], query: c.Form, header: r.Header, records: map[string]snapshot.Record{}}
 		if op.name == startSnapshot {
 			var err error
@@ -174,6 +175,16 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, c *awshttp.Call) err
 		return op.serve(a, r.Context(), w, query)
 	}
 	return awshttp.Fault{Status: http.StatusNotFound, Code: "UnknownOperationException"}
+}
+
+// tell tells the audit log what the path names.
+func tell(c *awshttp.Call, vars map[string]string) {
+	c.Parameters = map[string]any{}
+	for name, as := range map[string]string{"id": "snapshotId", "index": "blockIndex"} {
+		if v, ok := vars[name]; ok {
+			c.Parameters[as] = v
+		}
+	}
 }
 
 // throttle slows down who may do what it asks for: others take nothing of what the

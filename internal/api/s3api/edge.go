@@ -107,6 +107,7 @@ func (c *call) serve(ctx context.Context) (err error) {
 		return err
 	}
 	c.Action = op.name
+	c.tell()
 	if !c.opts.Regions.Has(c.Region) {
 		return c.wrongRegion(c.opts.Regions.Own())
 	}
@@ -120,6 +121,17 @@ func (c *call) serve(ctx context.Context) (err error) {
 		return c.unread
 	}
 	return op.run(ctx, c)
+}
+
+// tell tells the audit log what the request is about.
+func (c *call) tell() {
+	c.Parameters = map[string]any{}
+	if c.target.bucket != "" {
+		c.Parameters["bucketName"] = c.target.bucket
+	}
+	if c.target.key != "" {
+		c.Parameters["key"] = c.target.key
+	}
 }
 
 // admit finds what op acts on and asks whether the caller may.

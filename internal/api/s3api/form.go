@@ -55,6 +55,7 @@ func missingField(name string) *failure {
 // postForm stores the file of a form, as whoever has signed its policy.
 func (c *call) postForm(ctx context.Context) error {
 	c.Action = postObject
+	c.tell()
 	if err := c.findBucket(ctx, operation{action: "PutObject"}); err != nil {
 		return err
 	}
