@@ -28,6 +28,10 @@ func (a *app) serverConfig(ctx context.Context, f *serviceFlags) (server.Config,
 	if err != nil {
 		return server.Config{}, err
 	}
+	secret, err := f.webhookSecret()
+	if err != nil {
+		return server.Config{}, err
+	}
 	return server.Config{
 		SourceEndpoint:      f.SourceEndpoint,
 		SourceSTS:           f.SourceSTS,
@@ -49,6 +53,8 @@ func (a *app) serverConfig(ctx context.Context, f *serviceFlags) (server.Config,
 		TLSCert:             f.TLSCert,
 		TLSKey:              f.TLSKey,
 		AuditLog:            f.AuditLog,
+		Webhook:             f.Webhook,
+		WebhookSecret:       secret,
 		Domain:              f.Domain,
 		StrictAWS:           f.StrictAWS,
 		FailedStatus:        f.FailedStatus,

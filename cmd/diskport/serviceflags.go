@@ -1,10 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"net/url"
 	"os"
 	"time"
 
@@ -18,6 +20,8 @@ type serviceFlags struct {
 	TLSCert             string
 	TLSKey              string
 	AuditLog            string
+	Webhook             string
+	WebhookSecretFile   string
 	Roles               []string
 	Regions             []string
 	AccountID           string
@@ -105,6 +109,8 @@ func (f *serviceFlags) declareLog(fs *pflag.FlagSet) {
 	fs.TextVar(&f.LogLevel, "log-level", slog.LevelInfo, "Log from this `LEVEL` on: debug, info, warn or error.")
 	fs.Lookup("log-level").DefValue = "info" // rather than INFO
 	pathVar(fs, &f.AuditLog, "audit-log", "Append a record of every call that changes something to `FILE`, in CloudTrail's form.")
+	fs.StringVar(&f.Webhook, "webhook", "", "POST events (an import ended, a snapshot completed, failed, was shared or deleted) to `URL`, as EventBridge's.")
+	pathVar(fs, &f.WebhookSecretFile, "webhook-secret-file", "Sign events with the contents of `FILE`, 16 bytes at least.")
 }
 
 // validate refuses settings that contradict each other.
@@ -115,12 +121,36 @@ func (f *serviceFlags) validate() error {
 	if (os.Getenv(envRootKeyID) == "") != (os.Getenv(envRootSecret) == "") {
 		return errors.New(envRootKeyID + " and " + envRootSecret + " go together")
 	}
+	if u, err := url.Parse(f.Webhook); f.Webhook != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
+		return fmt.Errorf("--webhook: %q is no http or https address", f.Webhook)
+	}
+	if (f.Webhook == "") != (f.WebhookSecretFile == "") {
+		return errors.New("--webhook and --webhook-secret-file go together")
+	}
 	for _, role := range f.Roles {
 		if role != "api" && role != "worker" {
 			return fmt.Errorf("--roles: %q must be one of api, worker", role)
 		}
 	}
 	return f.validateElsewhere()
+}
+
+// minWebhookSecret is the least bytes of the secret of a webhook.
+const minWebhookSecret = 16
+
+// webhookSecret reads the secret that events are signed with; nil if there is no webhook.
+func (f *serviceFlags) webhookSecret() ([]byte, error) {
+	if f.WebhookSecretFile == "" {
+		return nil, nil
+	}
+	text, err := os.ReadFile(f.WebhookSecretFile)
+	if err != nil {
+		return nil, fmt.Errorf("--webhook-secret-file: %w", err)
+	}
+	if text = bytes.TrimSpace(text); len(text) < minWebhookSecret {
+		return nil, fmt.Errorf("--webhook-secret-file: %s has %d bytes, and needs %d", f.WebhookSecretFile, len(text), minWebhookSecret)
+	}
+	return text, nil
 }
 
 // The root keys come from the environment alone, since other users can see command

@@ -25,7 +25,7 @@ func (db *DB) Work() Work { return Work{db} }
 
 // freeing are the kinds of units that free room: those are claimed, kept and handed
 // back on a full disk too, or it would stay full.
-var freeing = []work.Kind{work.Cleanup, work.LetGo, work.GC, work.Expire, work.Retain, work.Purge, work.Outbox}
+var freeing = []work.Kind{work.Cleanup, work.LetGo, work.GC, work.Expire, work.Retain, work.Purge, work.Outbox, work.Tell}
 
 // changeOf returns how units of a kind are changed.
 func (db *DB) changeOf(kind work.Kind) func(ctx context.Context, what string, fn func(querier) error) error {

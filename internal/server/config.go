@@ -47,6 +47,8 @@ type Config struct {
 
 	TLSCert, TLSKey string // PEM files; both or neither
 	AuditLog        string // file of the records of calls; empty: none are kept
+	Webhook         string // URL that is told of events; empty: nobody is
+	WebhookSecret   []byte // signs them
 	Domain          string
 
 	Roles               []string // "api", "worker"; none = both

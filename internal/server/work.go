@@ -104,13 +104,26 @@ func (a *App) compaction(p *parts) map[work.Kind]work.Handler {
 	return p.compact.Handlers(a.cfg.GCEvery, a.cfg.CompactRate)
 }
 
+// telling returns the handler of what tells a webhook of events, if there is one.
+func (a *App) telling(p *parts) map[work.Kind]work.Handler {
+	if a.cfg.Webhook == "" {
+		return nil
+	}
+	hook := outbox.Webhook{URL: a.cfg.Webhook, Secret: a.cfg.WebhookSecret, Client: outbox.NewClient(), Now: time.Now}
+	return hook.Telling(p.db.Outbox())
+}
+
 // wireRunner makes what claims and does the units of all domains.
 func (a *App) wireRunner(p *parts, engine *importtask.Engine) {
 	handlers := map[work.Kind]work.Handler{}
 	for _, domain := range []map[work.Kind]work.Handler{
-		engine.Handlers(), p.drafts.Handlers(), p.gc.Handlers(a.cfg.GCEvery), a.compaction(p), p.kms.Handlers(), outbox.Handlers(p.db.Outbox(), a.clock.Now),
+		engine.Handlers(), p.drafts.Handlers(), p.gc.Handlers(a.cfg.GCEvery), a.compaction(p), p.kms.Handlers(), outbox.Handlers(p.db.Outbox(), a.clock.Now), a.telling(p),
 	} {
 		maps.Copy(handlers, domain)
+	}
+	lanes := lanes
+	if a.cfg.Webhook != "" {
+		lanes = append(slices.Clone(lanes), []work.Kind{work.Tell}) // a receiver may be slow
 	}
 	p.runner = &work.Runner{
 		Owner: a.owner, Store: p.db.Work(), Handlers: handlers, Lanes: lanes, Bus: &p.bus,

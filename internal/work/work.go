@@ -47,6 +47,7 @@ const (
 	Retain   Kind = "retain"   // periodic: forget tasks after their retention
 	Purge    Kind = "purge"    // periodic: destroy KMS keys whose waiting period is over
 	Outbox   Kind = "outbox"   // periodic: forget events that were not told in time
+	Tell     Kind = "tell"     // periodic: tell the receiver of events
 )
 
 // Unit is one thing to do.
