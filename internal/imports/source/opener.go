@@ -73,8 +73,31 @@ func (o *Opener) Resolve(ctx context.Context, req Request) (Location, error) {
 	}
 	if loc.Kind == Embedded {
 		loc.owner, err = o.ownerOf(ctx, loc.Bucket)
+		if err == nil {
+			var found objects.Object
+			found, err = o.object(ctx, loc.Bucket, loc.Key)
+			loc.content = found.Content
+		}
 	}
 	return loc, err
+}
+
+// object returns an object of the embedded S3, or the zero Object if there is none.
+func (o *Opener) object(ctx context.Context, bucket, key string) (objects.Object, error) {
+	found, err := o.Objects.Object(ctx, bucket, key, "")
+	if errors.Is(err, objects.ErrNoSuchBucket) || errors.Is(err, objects.ErrNoSuchObject) {
+		return objects.Object{}, nil
+	}
+	return found, err
+}
+
+// same fails with ErrNoAccess unless content is that of the object that Resolve saw. What
+// policies and keys say of one object must not let anybody read another.
+func (loc Location) same(content objects.ContentID) error {
+	if content != loc.content {
+		return fmt.Errorf("s3://%s/%s was replaced while it was asked about: %w", loc.Bucket, loc.Key, ErrNoAccess)
+	}
+	return nil
 }
 
 // owns reports whether an account has a bucket of the embedded S3.
@@ -127,6 +150,9 @@ func (o *Opener) Pin(ctx context.Context, id string, loc Location) (Pin, error) 
 	pinned, err := o.Objects.Pin(ctx, loc.Bucket, loc.Key, "", id)
 	if err != nil {
 		return Pin{}, translate(err)
+	}
+	if err := loc.same(pinned.Content); err != nil {
+		return Pin{}, errors.Join(err, o.Objects.Release(context.WithoutCancel(ctx), id))
 	}
 	return Pin{
 		Kind: Embedded, ID: id, Bucket: loc.Bucket, Key: loc.Key,
