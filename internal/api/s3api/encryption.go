@@ -176,8 +176,7 @@ func (c *call) givenContext(arn string) (given map[string]string, err error) {
 
 // signedForKMS refuses requests whose senders S3 does not let use keys of a KMS.
 func (c *call) signedForKMS() error {
-	version2 := strings.HasPrefix(c.r.Header.Get("Authorization"), "AWS ") || c.r.URL.Query().Has("AWSAccessKeyId")
-	if version2 || c.Principal.Kind == iam.Anonymous {
+	if _, version, _ := c.signature(); version == "AWS" || c.Principal.Kind == iam.Anonymous {
 		return invalidArgument("Requests specifying Server Side Encryption with AWS KMS managed keys require AWS Signature Version 4.", "Authorization", "null")
 	}
 	return nil

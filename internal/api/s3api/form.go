@@ -62,6 +62,7 @@ func (c *call) postForm(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	c.form = f.fields
 	if _, ok := f.fields["key"]; !ok {
 		return missingField("key")
 	}
