@@ -109,6 +109,26 @@ func TestPoliciesAreForTheOwnersAccount(t *testing.T) {
 	}
 }
 
+// TestCopiesShowNoTagsThatMayNotBeRead: a policy may depend on the tags themselves, and on the
+// version.
+func TestCopiesShowNoTagsThatMayNotBeRead(t *testing.T) {
+	b, ctx := bucketOf(t), t.Context()
+	must(ownerA.client().PutBucketVersioning(ctx, &s3.PutBucketVersioningInput{Bucket: b, VersioningConfiguration: &types.VersioningConfiguration{Status: types.BucketVersioningStatusEnabled}}))(t)
+	secret := must(ownerA.client().PutObject(ctx, &s3.PutObjectInput{Bucket: b, Key: aws.String("secret"), Tagging: aws.String("secret=yes")}))(t)
+	open := must(ownerA.client().PutObject(ctx, &s3.PutObjectInput{Bucket: b, Key: aws.String("open"), Tagging: aws.String("secret=no")}))(t)
+	c := user(t, "copies-tags", `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:*","Resource":"*"},`+
+		`{"Effect":"Deny","Action":["s3:GetObjectTagging","s3:GetObjectVersionTagging"],"Resource":"*","Condition":{"StringEquals":{"s3:ExistingObjectTag/secret":"yes"}}},`+
+		`{"Effect":"Deny","Action":"s3:GetObjectVersionTagging","Resource":"*","Condition":{"StringEquals":{"s3:VersionId":"`+*open.VersionId+`"}}}]}`).client()
+	for source, want := range map[string]string{
+		"secret": "AccessDenied", "secret?versionId=" + *secret.VersionId: "AccessDenied", "open": "", "open?versionId=" + *open.VersionId: "AccessDenied",
+	} {
+		_, err := c.CopyObject(ctx, &s3.CopyObjectInput{Bucket: b, Key: aws.String("copy"), CopySource: aws.String(*b + "/" + source)})
+		if code(err) != want {
+			t.Errorf("a copy of %s: %v, want %q", source, err, want)
+		}
+	}
+}
+
 // TestTheOwnersRootCanMendAPolicy that denies everything to everybody.
 func TestTheOwnersRootCanMendAPolicy(t *testing.T) {
 	b := bucketOf(t)
