@@ -389,3 +389,18 @@ func TestWhoCanNotSignForKMS(t *testing.T) {
 		t.Errorf("to nobody: %s", body)
 	}
 }
+
+// TestADefaultThatCannotBeRead stores nothing in the clear, whatever else the request says.
+func TestADefaultThatCannotBeRead(t *testing.T) {
+	bucket, ctx := bucketOf(t), t.Context()
+	if err := shared.objects.SetSetting(ctx, *bucket, objects.Setting{Name: encryptionSetting, Document: []byte("{")}); err != nil {
+		t.Fatal(err)
+	}
+	c := ownerA.client(func(o *s3.Options) { o.RetryMaxAttempts = 1 })
+	for _, bucketKey := range []*bool{nil, aws.Bool(true), aws.Bool(false)} {
+		_, err := c.PutObject(ctx, &s3.PutObjectInput{Bucket: bucket, Key: aws.String("k"), Body: strings.NewReader("content"), BucketKeyEnabled: bucketKey})
+		if code(err) != "InternalError" {
+			t.Errorf("bucket key %v: %v", bucketKey, err)
+		}
+	}
+}
