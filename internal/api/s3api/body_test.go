@@ -528,3 +528,28 @@ func TestFormPolicies(t *testing.T) {
 		t.Error("a policy that has expired holds")
 	}
 }
+
+// TestFormsAreForOneBucket: what somebody may store in one bucket by a form, they may not store
+// in the signer's others.
+func TestFormsAreForOneBucket(t *testing.T) {
+	now := time.Date(2029, 1, 1, 0, 0, 0, 0, time.UTC)
+	for conditions, want := range map[string]string{
+		`["starts-with","$key",""]`:                                     "Extra input fields: bucket",
+		`["starts-with","$key",""],{"bucket":"b"}`:                      "",
+		`["starts-with","$key",""],["eq","$Bucket","b"]`:                "",
+		`["starts-with","$key",""],["starts-with","$bucket",""]`:        "",
+		`["starts-with","$key",""],{"bucket":"another"}`:                "Policy Condition failed",
+		`["starts-with","$key",""],["starts-with","$bucket","another"]`: "Policy Condition failed",
+	} {
+		p, err := parseFormPolicy(base64.StdEncoding.EncodeToString([]byte(`{"expiration":"2030-01-01T00:00:00Z","conditions":[` + conditions + `]}`)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, fields := range []map[string]string{{"key": "k"}, {"key": "k", "bucket": "b"}, {"key": "k", "bucket": "another"}} {
+			err := p.check(fields, "b", now)
+			if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+				t.Errorf("%s, fields %v: %v, want %q", conditions, fields, err, want)
+			}
+		}
+	}
+}

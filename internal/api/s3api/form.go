@@ -458,9 +458,12 @@ func (p formPolicy) check(fields map[string]string, bucket string, now time.Time
 		}
 	}
 	for name := range fields {
-		if !covered[name] && !slices.Contains(free, name) && !strings.HasPrefix(name, "x-ignore-") && name != "bucket" {
+		if !covered[name] && !slices.Contains(free, name) && !strings.HasPrefix(name, "x-ignore-") {
 			return denied("Extra input fields: " + name)
 		}
+	}
+	if !covered["bucket"] { // it counts as a field, or the form would do for all that its signer may write to
+		return denied("Extra input fields: bucket")
 	}
 	return nil
 }
