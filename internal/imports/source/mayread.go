@@ -54,10 +54,7 @@ func (o *Opener) mayReadOwn(ctx context.Context, who iam.Principal, b objects.Bu
 	if full == nil {
 		full = policy.Context{}
 	}
-	found, err := o.object(ctx, b.Name, loc.Key)
-	if err == nil {
-		err = loc.same(found.Content)
-	}
+	found, err := o.judged(ctx, loc)
 	if err != nil {
 		return err
 	}
@@ -74,10 +71,7 @@ func (o *Opener) MayDecrypt(ctx context.Context, who iam.Principal, loc Location
 	if loc.Kind != Embedded || o.Encryption == nil {
 		return nil
 	}
-	found, err := o.object(ctx, loc.Bucket, loc.Key)
-	if err == nil {
-		err = loc.same(found.Content)
-	}
+	found, err := o.judged(ctx, loc)
 	if err != nil || !found.Encryption.Encrypted() {
 		return err // if there is none, Pin says so
 	}

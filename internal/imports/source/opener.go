@@ -91,6 +91,16 @@ func (o *Opener) object(ctx context.Context, bucket, key string) (objects.Object
 	return found, err
 }
 
+// judged returns the object at loc for policies and keys to be asked about, if it is still
+// the one that Resolve saw; else ErrNoAccess.
+func (o *Opener) judged(ctx context.Context, loc Location) (objects.Object, error) {
+	found, err := o.object(ctx, loc.Bucket, loc.Key)
+	if err == nil {
+		err = loc.same(found.Content)
+	}
+	return found, err
+}
+
 // same fails with ErrNoAccess unless content is that of the object that Resolve saw. What
 // policies and keys say of one object must not let anybody read another.
 func (loc Location) same(content objects.ContentID) error {
@@ -182,7 +192,14 @@ func (o *Opener) presigner(ctx context.Context, loc Location, region string) err
 	if err := o.MayRead(ctx, who, loc, origin.Context()); err != nil {
 		return err
 	}
-	return o.MayDecrypt(ctx, who, loc, origin.Context())
+	if err := o.MayDecrypt(ctx, who, loc, origin.Context()); err != nil || !errors.Is(loc.signErr, sigv4.ErrV2) {
+		return err
+	}
+	found, err := o.judged(ctx, loc)
+	if err == nil && found.Encryption.Encrypted() {
+		err = fmt.Errorf("%w: what a key of a KMS protects is not for signatures of version 2", ErrNoAccess) // as in S3
+	}
+	return err
 }
 
 var errElsewhere = errors.New("signed for another service or region")
