@@ -106,9 +106,16 @@ func scanAttached(s scanner) (a iam.Attached, err error) {
 }
 
 // PutInline implements iam.InlineStore.
-func (s IAM) PutInline(ctx context.Context, o iam.Owner, p iam.Policy) error {
+func (s IAM) PutInline(ctx context.Context, o iam.Owner, p iam.Policy, fits func([]iam.Policy) error) error {
 	return s.db.update(ctx, "put policy of "+o.Kind+" "+o.Name, func(q querier) error {
 		id, err := lockOwner(ctx, q, o)
+		if err != nil {
+			return err
+		}
+		others, err := all(ctx, q, scanPolicy, `SELECT name, document FROM iam_inline_policies WHERE account = $1 AND owner = $2 AND name <> $3`, o.Account, id, p.Name)
+		if err == nil {
+			err = fits(others)
+		}
 		if err != nil {
 			return err
 		}

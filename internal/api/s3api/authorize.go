@@ -57,6 +57,9 @@ func (c *call) authorize(ctx context.Context, op operation) error {
 			return err
 		}
 	}
+	if op.sub == "policy" && c.Principal.Account != c.bucket.Account {
+		return methodNotAllowed(op.method, "BUCKETPOLICY") // whoever else may do everything may not let others in
+	}
 	return nil
 }
 

@@ -450,6 +450,45 @@ func TestForms(t *testing.T) {
 	}
 }
 
+// TestFormsOfVersion2 are known as such: to policies, and where a key of a KMS would be used.
+func TestFormsOfVersion2(t *testing.T) {
+	b, k := bucketOf(t), newKey(t, "")
+	sse := []any{map[string]string{"x-amz-server-side-encryption": "aws:kms"}, map[string]string{"x-amz-server-side-encryption-aws-kms-key-id": k.ARN()}}
+	send := func(version int, conditions ...any) string {
+		t.Helper()
+		fields := formFields(t, *b, version, conditions...)
+		for _, c := range conditions {
+			for name, value := range c.(map[string]string) {
+				fields[name] = value
+			}
+		}
+		_, text := sendForm(t, *b, fields, "content")
+		return text
+	}
+	if text := send(4, sse...); text != "" {
+		t.Errorf("a form of version 4 under a key: %s", text)
+	}
+	if text := send(2, sse...); !strings.Contains(text, "require AWS Signature Version 4") {
+		t.Errorf("a form of version 2 under a key: %s", text)
+	}
+	for _, c := range []struct {
+		name, condition string
+		refused         map[int]bool
+	}{
+		{"older than version 4", `"StringNotEquals":{"s3:signatureversion":"AWS4-HMAC-SHA256"}`, map[int]bool{2: true}},
+		{"no form", `"StringNotEquals":{"s3:authType":"POST"}`, nil},
+		{"signed long ago", `"NumericGreaterThan":{"s3:signatureAge":"-600000"}`, map[int]bool{4: true}},
+	} {
+		must(ownerA.client().PutBucketPolicy(t.Context(), &s3.PutBucketPolicyInput{Bucket: b, Policy: aws.String(`{"Version":"2012-10-17","Statement":{"Effect":"Deny",` +
+			`"Principal":"*","Action":"s3:PutObject","Resource":"arn:aws:s3:::` + *b + `/*","Condition":{` + c.condition + `}}}`)}))(t)
+		for _, version := range []int{2, 4} {
+			if text := send(version); strings.Contains(text, "AccessDenied") != c.refused[version] {
+				t.Errorf("a policy against what is %s, a form of version %d: %s", c.name, version, text)
+			}
+		}
+	}
+}
+
 func TestFormPolicies(t *testing.T) {
 	encode := func(text string) string { return base64.StdEncoding.EncodeToString([]byte(text)) }
 	for text, want := range map[string]string{
@@ -487,5 +526,30 @@ func TestFormPolicies(t *testing.T) {
 	}
 	if err := p.check(map[string]string{"content-type": "image/png"}, "b", p.expiration.Add(time.Second)); err == nil {
 		t.Error("a policy that has expired holds")
+	}
+}
+
+// TestFormsAreForOneBucket: what somebody may store in one bucket by a form, they may not store
+// in the signer's others.
+func TestFormsAreForOneBucket(t *testing.T) {
+	now := time.Date(2029, 1, 1, 0, 0, 0, 0, time.UTC)
+	for conditions, want := range map[string]string{
+		`["starts-with","$key",""]`:                                     "Extra input fields: bucket",
+		`["starts-with","$key",""],{"bucket":"b"}`:                      "",
+		`["starts-with","$key",""],["eq","$Bucket","b"]`:                "",
+		`["starts-with","$key",""],["starts-with","$bucket",""]`:        "",
+		`["starts-with","$key",""],{"bucket":"another"}`:                "Policy Condition failed",
+		`["starts-with","$key",""],["starts-with","$bucket","another"]`: "Policy Condition failed",
+	} {
+		p, err := parseFormPolicy(base64.StdEncoding.EncodeToString([]byte(`{"expiration":"2030-01-01T00:00:00Z","conditions":[` + conditions + `]}`)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, fields := range []map[string]string{{"key": "k"}, {"key": "k", "bucket": "b"}, {"key": "k", "bucket": "another"}} {
+			err := p.check(fields, "b", now)
+			if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+				t.Errorf("%s, fields %v: %v, want %q", conditions, fields, err, want)
+			}
+		}
 	}
 }

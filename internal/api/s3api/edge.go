@@ -69,6 +69,7 @@ type call struct {
 	missing  error               // … or why there is none
 	document []byte              // the body, if the operation takes a small one
 	unread   error               // why the document can't be used
+	form     map[string]string   // the fields of a form, by their names in lower case; nil: the request is none
 	tags     tagSet              // that the document gives to an object
 	guard    *bucketpolicy.Guard // of the bucket that was asked about last
 

@@ -122,16 +122,20 @@ func (c *call) askedEncryption(ctx context.Context) (defaults, error) {
 			return d, invalidArgument("Server Side Encryption with AWS KMS managed key requires HTTP header x-amz-server-side-encryption : aws:kms", lowerName(sseHeader), d.Algorithm)
 		}
 	}
-	var err error
 	if d.Algorithm == "" {
-		d, err = c.defaultsOf(ctx)
-	}
-	if text := c.header.Get(sseBucketKey); text != "" {
-		if d.BucketKey, err = strconv.ParseBool(strings.ToLower(text)); err != nil {
-			return d, invalidArgument(unknownValue(lowerName(sseBucketKey)), lowerName(sseBucketKey), text)
+		var err error
+		if d, err = c.defaultsOf(ctx); err != nil {
+			return d, err // or it would be stored in the clear
 		}
 	}
-	return d, err
+	if text := c.header.Get(sseBucketKey); text != "" {
+		on, err := strconv.ParseBool(strings.ToLower(text))
+		if err != nil {
+			return d, invalidArgument(unknownValue(lowerName(sseBucketKey)), lowerName(sseBucketKey), text)
+		}
+		d.BucketKey = on
+	}
+	return d, nil
 }
 
 // keyed makes a data key under a KMS key.
@@ -176,8 +180,7 @@ func (c *call) givenContext(arn string) (given map[string]string, err error) {
 
 // signedForKMS refuses requests whose senders S3 does not let use keys of a KMS.
 func (c *call) signedForKMS() error {
-	version2 := strings.HasPrefix(c.r.Header.Get("Authorization"), "AWS ") || c.r.URL.Query().Has("AWSAccessKeyId")
-	if version2 || c.Principal.Kind == iam.Anonymous {
+	if _, version, _ := c.signature(); version == "AWS" || c.Principal.Kind == iam.Anonymous {
 		return invalidArgument("Requests specifying Server Side Encryption with AWS KMS managed keys require AWS Signature Version 4.", "Authorization", "null")
 	}
 	return nil

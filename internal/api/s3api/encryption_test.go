@@ -3,8 +3,10 @@ package s3api
 import (
 	"bytes"
 	"encoding/base64"
+	"errors"
 	"io"
 	"io/fs"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"github.com/diskport/diskport/internal/identity/iam"
 	"github.com/diskport/diskport/internal/identity/kms"
@@ -168,6 +171,39 @@ func TestWhoMayUseKeys(t *testing.T) {
 	want := "User: arn:aws:iam::" + accountA + ":user/sse-text is not authorized to perform: kms:GenerateDataKey on resource: " + k.ARN() + " because no identity-based policy allows the kms:GenerateDataKey action"
 	if err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("refused with %v", err)
+	}
+}
+
+// TestRefusalsTellNothingOfTheObject: its checksum is for those who may use its key, and a
+// refusal has none, nor what else the header says of an object that is sent.
+func TestRefusalsTellNothingOfTheObject(t *testing.T) {
+	bucket, ctx, k := bucketOf(t), t.Context(), newKey(t, "")
+	in := underKey(bucket, "k", "content", k.ID)
+	in.Metadata, in.Tagging, in.ChecksumAlgorithm = map[string]string{"m": "1"}, aws.String("a=b"), types.ChecksumAlgorithmCrc32
+	must(ownerA.client().PutObject(ctx, in))(t)
+	keyless := user(t, "sse-keyless", `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"s3:*","Resource":"*"}}`).client()
+	ask := map[string]func() error{
+		"GET": func() error {
+			_, err := keyless.GetObject(ctx, &s3.GetObjectInput{Bucket: bucket, Key: aws.String("k"), ChecksumMode: types.ChecksumModeEnabled})
+			return err
+		},
+		"HEAD": func() error {
+			_, err := keyless.HeadObject(ctx, &s3.HeadObjectInput{Bucket: bucket, Key: aws.String("k"), ChecksumMode: types.ChecksumModeEnabled})
+			return err
+		},
+	}
+	for name, ask := range ask {
+		refused, ok := errors.AsType[*smithyhttp.ResponseError](ask())
+		if !ok || refused.HTTPStatusCode() != http.StatusForbidden {
+			t.Fatalf("%s: %v", name, refused)
+		}
+		for header := range refused.Response.Header {
+			switch lower := strings.ToLower(header); {
+			case lower == "x-amz-request-id", lower == "x-amzn-requestid", lower == "x-amz-id-2":
+			case strings.HasPrefix(lower, "x-amz-"), lower == "accept-ranges", lower == "etag", lower == "last-modified":
+				t.Errorf("%s is refused with %s: %s", name, header, refused.Response.Header.Get(header))
+			}
+		}
 	}
 }
 
@@ -351,5 +387,20 @@ func TestWhoCanNotSignForKMS(t *testing.T) {
 	_, body := nobody.ask(t, "GET", "/"+*bucket+"/k", "")
 	if !strings.Contains(body, "<Code>InvalidArgument</Code>") || !strings.Contains(body, "Signature Version 4") {
 		t.Errorf("to nobody: %s", body)
+	}
+}
+
+// TestADefaultThatCannotBeRead stores nothing in the clear, whatever else the request says.
+func TestADefaultThatCannotBeRead(t *testing.T) {
+	bucket, ctx := bucketOf(t), t.Context()
+	if err := shared.objects.SetSetting(ctx, *bucket, objects.Setting{Name: encryptionSetting, Document: []byte("{")}); err != nil {
+		t.Fatal(err)
+	}
+	c := ownerA.client(func(o *s3.Options) { o.RetryMaxAttempts = 1 })
+	for _, bucketKey := range []*bool{nil, aws.Bool(true), aws.Bool(false)} {
+		_, err := c.PutObject(ctx, &s3.PutObjectInput{Bucket: bucket, Key: aws.String("k"), Body: strings.NewReader("content"), BucketKeyEnabled: bucketKey})
+		if code(err) != "InternalError" {
+			t.Errorf("bucket key %v: %v", bucketKey, err)
+		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/xml"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -132,9 +133,7 @@ func (c *call) answerError(ctx context.Context, err error) {
 		c.w.WriteHeader(f.status)
 		return
 	}
-	for _, name := range []string{"Content-Range", "Content-Encoding", "Content-Disposition", "Cache-Control", "Expires", "Content-Language", "Etag", "Last-Modified"} {
-		header.Del(name) // of an object that is not sent
-	}
+	maps.DeleteFunc(header, func(name string, _ []string) bool { return ofObject(name) }) // which is not sent
 	header.Set("Content-Type", contentXML)
 	body := f.body(c.RequestID, c.HostID())
 	header.Set("Content-Length", strconv.Itoa(len(body)))
@@ -143,6 +142,18 @@ func (c *call) answerError(ctx context.Context, err error) {
 	}
 	c.w.WriteHeader(f.status)
 	_, _ = c.w.Write(body) // a client that is gone needs no answer; net/http leaves out the body of a HEAD
+}
+
+// ofObject reports whether a header says something about an object: SDKs would take its
+// checksum for that of the error, and who may not open it must not be told.
+func ofObject(name string) bool {
+	name = http.CanonicalHeaderKey(name) // user metadata is in lower case
+	switch name {
+	case "Content-Range", "Content-Encoding", "Content-Disposition", "Cache-Control", "Expires", "Content-Language", "Etag", "Last-Modified",
+		"Accept-Ranges", "X-Amz-Mp-Parts-Count", "X-Amz-Tagging-Count":
+		return true
+	}
+	return strings.HasPrefix(name, "X-Amz-Checksum-") || strings.HasPrefix(name, "X-Amz-Meta-") || strings.HasPrefix(name, sseHeader)
 }
 
 // body returns the document of an error.

@@ -63,6 +63,7 @@ func (c *call) postForm(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	c.form = f.fields
 	if _, ok := f.fields["key"]; !ok {
 		return missingField("key")
 	}
@@ -458,9 +459,12 @@ func (p formPolicy) check(fields map[string]string, bucket string, now time.Time
 		}
 	}
 	for name := range fields {
-		if !covered[name] && !slices.Contains(free, name) && !strings.HasPrefix(name, "x-ignore-") && name != "bucket" {
+		if !covered[name] && !slices.Contains(free, name) && !strings.HasPrefix(name, "x-ignore-") {
 			return denied("Extra input fields: " + name)
 		}
+	}
+	if !covered["bucket"] { // it counts as a field, or the form would do for all that its signer may write to
+		return denied("Extra input fields: bucket")
 	}
 	return nil
 }

@@ -79,22 +79,31 @@ func (s tagSet) addTo(c policy.Context, prefix, names string) {
 	}
 }
 
+// signature returns how and by what version of signatures the request is signed, as
+// policies name that, and when, as far as that is said.
+func (c *call) signature() (kind, version, at string) {
+	const v2, v4 = "AWS", "AWS4-HMAC-SHA256"
+	switch {
+	case c.form["awsaccesskeyid"] != "":
+		return "POST", v2, ""
+	case c.form != nil:
+		return "POST", v4, c.form["x-amz-date"]
+	case c.query.Has("X-Amz-Signature"):
+		return "REST-QUERY-STRING", v4, c.query.Get("X-Amz-Date")
+	case c.query.Has("Signature"):
+		return "REST-QUERY-STRING", v2, ""
+	case strings.HasPrefix(c.r.Header.Get("Authorization"), "AWS "):
+		return "REST-HEADER", v2, c.r.Header.Get("X-Amz-Date")
+	}
+	return "REST-HEADER", v4, c.r.Header.Get("X-Amz-Date")
+}
+
 // signatureKeys tells how the request is signed, and how long ago.
 func (c *call) signatureKeys(all policy.Context) {
 	if c.Principal.Kind == iam.Anonymous {
 		return
 	}
-	kind, version, at := "REST-HEADER", "AWS4-HMAC-SHA256", c.r.Header.Get("X-Amz-Date")
-	switch {
-	case c.query.Has("X-Amz-Signature"):
-		kind, at = "REST-QUERY-STRING", c.query.Get("X-Amz-Date")
-	case c.query.Has("Signature"):
-		kind, version = "REST-QUERY-STRING", "AWS"
-	case strings.HasPrefix(c.r.Header.Get("Authorization"), "AWS "):
-		version = "AWS"
-	case c.Action == postObject:
-		kind = "POST"
-	}
+	kind, version, at := c.signature()
 	all.Set("s3:authType", kind)
 	all.Set("s3:signatureversion", version)
 	if signed, err := time.Parse("20060102T150405Z", at); err == nil {

@@ -607,3 +607,26 @@ func TestChecksums(t *testing.T) {
 	}
 	refused(ownerA.client().HeadObject(ctx, &s3.HeadObjectInput{Bucket: b, Key: aws.String("bad")}))(t, "NotFound")
 }
+
+// TestRangesHaveNoChecksumOfTheWhole: SDKs ask for the checksum of everything that they get,
+// and compare it with what came.
+func TestRangesHaveNoChecksumOfTheWhole(t *testing.T) {
+	b, c := bucketOf(t), ownerA.client()
+	must(c.PutObject(t.Context(), &s3.PutObjectInput{Bucket: b, Key: aws.String("k"), Body: strings.NewReader("content"), ChecksumAlgorithm: types.ChecksumAlgorithmCrc32}))(t)
+	for asked, want := range map[string]bool{"": true, "bytes=0-": true, "bytes=0-2": false, "bytes=-2": false, "bytes=6-100": false, "part": true} {
+		get := &s3.GetObjectInput{Bucket: b, Key: aws.String("k"), ChecksumMode: types.ChecksumModeEnabled}
+		head := &s3.HeadObjectInput{Bucket: b, Key: aws.String("k"), ChecksumMode: types.ChecksumModeEnabled}
+		switch asked {
+		case "":
+		case "part":
+			get.PartNumber, head.PartNumber = aws.Int32(1), aws.Int32(1)
+		default:
+			get.Range, head.Range = &asked, &asked
+		}
+		got, shown := must(c.GetObject(t.Context(), get))(t), must(c.HeadObject(t.Context(), head))(t)
+		got.Body.Close()
+		if (got.ChecksumCRC32 != nil) != want || (shown.ChecksumCRC32 != nil) != want {
+			t.Errorf("%q: a checksum in GET: %t, in HEAD: %t, want %t", asked, got.ChecksumCRC32 != nil, shown.ChecksumCRC32 != nil, want)
+		}
+	}
+}

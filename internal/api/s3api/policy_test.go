@@ -72,6 +72,63 @@ func TestWhoMayUseABucket(t *testing.T) {
 	}
 }
 
+// TestPoliciesAreForTheOwnersAccount: who else may do everything may not say who may, nor
+// read who may.
+func TestPoliciesAreForTheOwnersAccount(t *testing.T) {
+	b, ctx := bucketOf(t), t.Context()
+	openBucket(t, b)
+	admin := user(t, "policy-admin", "")
+	open := `{"Effect":"Allow","Principal":"*","Action":"s3:*","Resource":["BUCKET","BUCKET/*"]}`
+	for name, c := range map[string]struct {
+		who
+		want string
+	}{"the owner's user": {admin, ""}, "another account": {ownerB, "MethodNotAllowed"}, "nobody": {nobody, "MethodNotAllowed"}} {
+		if err := setPolicy(t, b, open); err != nil {
+			t.Fatal(err)
+		}
+		client, text := c.client(), `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":"*","Action":"s3:GetObject","Resource":"arn:aws:s3:::`+*b+`/*"}}`
+		_, get := client.GetBucketPolicy(ctx, &s3.GetBucketPolicyInput{Bucket: b})
+		_, remove := client.DeleteBucketPolicy(ctx, &s3.DeleteBucketPolicyInput{Bucket: b})
+		if c.want == "" && remove == nil {
+			if err := setPolicy(t, b, open); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_, put := client.PutBucketPolicy(ctx, &s3.PutBucketPolicyInput{Bucket: b, Policy: &text})
+		for action, err := range map[string]error{"get": get, "put": put, "delete": remove} {
+			if code(err) != c.want {
+				t.Errorf("%s: to %s the policy: %v, want %q", name, action, err, c.want)
+			}
+		}
+	}
+	if err := setPolicy(t, b, strings.Replace(open, "Allow", "Deny", 1)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ownerB.client().GetBucketPolicy(ctx, &s3.GetBucketPolicyInput{Bucket: b}); code(err) != "AccessDenied" {
+		t.Errorf("refused anyway: %v", err)
+	}
+}
+
+// TestCopiesShowNoTagsThatMayNotBeRead: a policy may depend on the tags themselves, and on the
+// version.
+func TestCopiesShowNoTagsThatMayNotBeRead(t *testing.T) {
+	b, ctx := bucketOf(t), t.Context()
+	must(ownerA.client().PutBucketVersioning(ctx, &s3.PutBucketVersioningInput{Bucket: b, VersioningConfiguration: &types.VersioningConfiguration{Status: types.BucketVersioningStatusEnabled}}))(t)
+	secret := must(ownerA.client().PutObject(ctx, &s3.PutObjectInput{Bucket: b, Key: aws.String("secret"), Tagging: aws.String("secret=yes")}))(t)
+	open := must(ownerA.client().PutObject(ctx, &s3.PutObjectInput{Bucket: b, Key: aws.String("open"), Tagging: aws.String("secret=no")}))(t)
+	c := user(t, "copies-tags", `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:*","Resource":"*"},`+
+		`{"Effect":"Deny","Action":["s3:GetObjectTagging","s3:GetObjectVersionTagging"],"Resource":"*","Condition":{"StringEquals":{"s3:ExistingObjectTag/secret":"yes"}}},`+
+		`{"Effect":"Deny","Action":"s3:GetObjectVersionTagging","Resource":"*","Condition":{"StringEquals":{"s3:VersionId":"`+*open.VersionId+`"}}}]}`).client()
+	for source, want := range map[string]string{
+		"secret": "AccessDenied", "secret?versionId=" + *secret.VersionId: "AccessDenied", "open": "", "open?versionId=" + *open.VersionId: "AccessDenied",
+	} {
+		_, err := c.CopyObject(ctx, &s3.CopyObjectInput{Bucket: b, Key: aws.String("copy"), CopySource: aws.String(*b + "/" + source)})
+		if code(err) != want {
+			t.Errorf("a copy of %s: %v, want %q", source, err, want)
+		}
+	}
+}
+
 // TestTheOwnersRootCanMendAPolicy that denies everything to everybody.
 func TestTheOwnersRootCanMendAPolicy(t *testing.T) {
 	b := bucketOf(t)

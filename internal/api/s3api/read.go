@@ -80,7 +80,7 @@ func (c *call) present(ctx context.Context) (span, error) {
 	if n := len(o.Tags); n > 0 {
 		h.Set("X-Amz-Tagging-Count", strconv.Itoa(n))
 	}
-	if c.wantsChecksum() && (!part || o.Parts <= 1) {
+	if c.wantsChecksum() && s.n == o.Size && (!part || o.Parts <= 1) { // of what is sent
 		showChecksum(h, o.Checksum)
 	}
 	return s, c.override(h)

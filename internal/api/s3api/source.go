@@ -98,15 +98,16 @@ func (c *call) mayCopyTags(ctx context.Context, src objects.Object) error {
 	if err != nil {
 		return err
 	}
-	with := c.keys()
-	read := "GetObjectTagging"
+	with, read := c.keys(), "GetObjectTagging"
 	if c.sourceNamesVersion() {
 		read = "GetObjectVersionTagging"
+		with.Set("s3:VersionId", src.Version)
 	}
+	tagSet(src.Tags).addTo(with, "s3:ExistingObjectTag/", "")
 	if err := c.allow(ctx, from, src.Key, read, with); err != nil {
 		return err
 	}
-	return c.allow(ctx, c.bucket, c.key, "PutObjectTagging", with)
+	return c.allow(ctx, c.bucket, c.key, "PutObjectTagging", c.keys())
 }
 
 func trimETag(text string) string { return strings.Trim(strings.TrimSpace(text), `"`) }

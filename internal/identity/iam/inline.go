@@ -11,7 +11,7 @@ import (
 // PutInline adds an inline policy to an owner, or replaces it. It fails with
 // *policy.SyntaxError if the document is not a valid policy.
 func (s *Service) PutInline(ctx context.Context, o Owner, p Policy) error {
-	if err := cmp.Or(checkPolicy(p.Name), checkDocument(p.Document, policy.Identity)); err != nil {
+	if err := cmp.Or(o.check(), checkPolicy(p.Name), checkDocument(p.Document, policy.Identity)); err != nil {
 		return err
 	}
 	most := maxRoleInline
@@ -22,21 +22,17 @@ func (s *Service) PutInline(ctx context.Context, o Owner, p Policy) error {
 	if _, p.Document, err = policy.Accept(p.Document, policy.Identity); err != nil {
 		return err
 	}
-	present, err := s.PoliciesOf(ctx, o)
-	if err != nil {
-		return err
-	}
-	total, size := weight(p.Document), len(p.Document)
-	for _, other := range present.Inline {
-		if other.Name != p.Name {
+	return s.opts.Store.PutInline(ctx, o, p, func(others []Policy) error {
+		total, size := weight(p.Document), len(p.Document)
+		for _, other := range others {
 			total += weight(other.Document)
 			size += len(other.Document)
 		}
-	}
-	if total > most || size > maxBytes*most {
-		return &LimitError{fmt.Sprintf("Maximum policy size of %d bytes exceeded for %s %s", most, o.Kind, o.Name)}
-	}
-	return s.opts.Store.PutInline(ctx, o, p)
+		if total > most || size > maxBytes*most {
+			return &LimitError{fmt.Sprintf("Maximum policy size of %d bytes exceeded for %s %s", most, o.Kind, o.Name)}
+		}
+		return nil
+	})
 }
 
 // GetInline returns one inline policy.

@@ -231,8 +231,9 @@ type InlineStore interface {
 	// Policies returns all policies of an owner, inline and attached, as they were
 	// at one moment.
 	Policies(ctx context.Context, o Owner) (Policies, error)
-	// PutInline adds a policy, or replaces the one of that name.
-	PutInline(ctx context.Context, o Owner, p Policy) error
+	// PutInline adds a policy, or replaces the one of that name. It fails with what fits
+	// returns of the owner's inline policies with other names, as they are at that moment.
+	PutInline(ctx context.Context, o Owner, p Policy, fits func(others []Policy) error) error
 	// DeleteInline removes a policy from its owner.
 	DeleteInline(ctx context.Context, o Owner, name string) error
 }

@@ -99,7 +99,7 @@ func noAlias(identifier string) error {
 
 func (s *Service) authorise(ctx context.Context, c Caller, a Ask, k Key, alias string) (Access, error) {
 	full := c.about(k, alias, a.With)
-	a.Context.describe(full)
+	a.Context.AddTo(full)
 	aliases, err := s.AliasesOf(ctx, k.Ref)
 	if err != nil {
 		return Access{}, err
@@ -237,8 +237,8 @@ func kindKeys(c policy.Context, spec Spec, usage Usage, origin Origin, multiRegi
 	c.Set("kms:MultiRegion", strconv.FormatBool(multiRegion))
 }
 
-// describe adds the condition keys of an encryption context.
-func (e EncryptionContext) describe(c policy.Context) {
+// AddTo adds the condition keys of an encryption context to those of a request.
+func (e EncryptionContext) AddTo(c policy.Context) {
 	if len(e) == 0 {
 		return
 	}

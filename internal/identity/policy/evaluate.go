@@ -121,10 +121,10 @@ func (s *statement) appliesTo(w *Work, c Caller) Decision {
 	case s.notPrincipals != nil && c.ByName:
 		return NoMatch
 	case s.notPrincipals != nil:
-		if s.notPrincipals.name(w, c) == NoMatch {
-			return Allow
+		if s.spares(w, c) {
+			return NoMatch
 		}
-		return NoMatch
+		return Allow
 	case s.principals != nil:
 		who := s.principals.name(w, c)
 		if who == AllowAccount && s.deny {
@@ -133,6 +133,17 @@ func (s *statement) appliesTo(w *Work, c Caller) Decision {
 		return who
 	}
 	return Allow
+}
+
+// spares reports whether the statement's NotPrincipal names the caller. An account that it
+// names is spared an Allow as a whole, but of those in it, only root is spared a Deny: as
+// at AWS, it must be named beside the one who is meant, and that shall not spare the others.
+func (s *statement) spares(w *Work, c Caller) bool {
+	named := s.notPrincipals.name(w, c)
+	if named == AllowAccount && s.deny {
+		return slices.ContainsFunc(c.ARNs, func(arn string) bool { return accountOf(arn) == c.Account })
+	}
+	return named != NoMatch
 }
 
 func (p principals) name(w *Work, c Caller) Decision {

@@ -277,6 +277,9 @@ func TestPrincipals(t *testing.T) {
 	session := Caller{Account: "111111111111", ARNs: []string{"arn:aws:iam::111111111111:role/r", "arn:aws:sts::111111111111:assumed-role/r/s"}}
 	other := Caller{Account: "222222222222", ARNs: []string{"arn:aws:iam::222222222222:user/bob"}}
 	trust := func(element string) string { return `"Effect":"Allow",` + element + `,"Action":"sts:AssumeRole"` }
+	everybodyBut := func(names string) string {
+		return `{"Effect":"Allow","Principal":"*","Action":"sts:AssumeRole"},{"Effect":"Deny","NotPrincipal":{"AWS":[` + names + `]},"Action":"sts:*"}`
+	}
 	external := vmie + `,"Condition":{"StringEquals":{"sts:Externalid":"vmimport"}}`
 	hardened := vmie + `,"Condition":{"StringEquals":{"sts:ExternalId":"vmimport","aws:SourceAccount":"111111111111"},"ArnLike":{"aws:SourceArn":"arn:aws:vmie:*:111111111111:*"}}`
 	source := "sts:externalid=vmimport;aws:sourceaccount=111111111111;aws:sourcearn=arn:aws:vmie:us-east-1:111111111111:import/1"
@@ -310,6 +313,11 @@ func TestPrincipals(t *testing.T) {
 		{"deleted user", trust(`"Principal":{"AWS":"AIDAEXAMPLE"}`), ann, "", NoMatch},
 		{"NotPrincipal spares", trust(`"NotPrincipal":{"AWS":"arn:aws:iam::111111111111:user/ann"}`), ann, "", NoMatch},
 		{"NotPrincipal covers the rest", trust(`"NotPrincipal":{"AWS":"arn:aws:iam::111111111111:user/ann"}`), other, "", Allow},
+		{"a Deny spares whom NotPrincipal names", everybodyBut(`"111111111111","arn:aws:iam::111111111111:user/ann"`), ann, "", Allow},
+		{"a Deny doesn't spare the others of an account that NotPrincipal names", everybodyBut(`"111111111111","arn:aws:iam::111111111111:user/bob"`), ann, "", Deny},
+		{"nor those of an account that it names by its root", everybodyBut(`"arn:aws:iam::111111111111:root","arn:aws:iam::111111111111:user/bob"`), session, "", Deny},
+		{"it spares the account's root", everybodyBut(`"111111111111"`), Caller{Account: "111111111111", ARNs: []string{"arn:aws:iam::111111111111:root"}}, "", Allow},
+		{"an Allow spares an account", trust(`"NotPrincipal":{"AWS":"111111111111"}`), ann, "", NoMatch},
 		{"denied account", `{"Effect":"Allow","Principal":"*","Action":"sts:AssumeRole"},{"Effect":"Deny","Principal":{"AWS":"222222222222"},"Action":"sts:*"}`, other, "", Deny},
 		{"not the denied account", `{"Effect":"Allow","Principal":"*","Action":"sts:AssumeRole"},{"Effect":"Deny","Principal":{"AWS":"222222222222"},"Action":"sts:*"}`, ann, "", Allow},
 		{"other action", strings.Replace(vmie, "AssumeRole", "TagSession", 1), service, "", NoMatch},

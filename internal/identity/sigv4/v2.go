@@ -133,6 +133,10 @@ func ParseV2Object(r *http.Request, bucket string) (V2, error) {
 		if _, twice := given[p.name]; twice {
 			return V2{}, fmt.Errorf("%w: %.64q must be given once", ErrIncomplete, p.name)
 		}
+		if v2InHeader(p.name) && (strings.ContainsAny(p.name, ":\n") || strings.Contains(p.value, "\n")) {
+			// What is signed would have its name or its value end elsewhere.
+			return V2{}, fmt.Errorf("%w: %.64q can be no header", ErrMismatch, p.name)
+		}
 		given[p.name] = p.value
 	}
 	q := V2{hash: sha1.New}
@@ -204,6 +208,11 @@ func ParseV2URL(rawURL, bucket string) (V2, error) {
 	return ParseV2Object(&http.Request{Method: http.MethodGet, URL: u, Header: http.Header{}}, bucket)
 }
 
+// v2InHeader reports whether a parameter of a query is signed as if it were a header.
+func v2InHeader(name string) bool {
+	return strings.HasPrefix(name, "x-amz-") || name == "content-md5" || name == "content-type"
+}
+
 // v2Headers returns the x-amz- headers in canonical form, each on a line of its
 // own, and the headers about the contents. Signers also put them into the query.
 // v2Headers removes them from there, so that only the resource's parameters are
@@ -214,7 +223,7 @@ func v2Headers(h http.Header, query map[string]string) (amz string, contents map
 		all[strings.ToLower(name)] = strings.Join(values, ",")
 	}
 	for name, value := range query {
-		if strings.HasPrefix(name, "x-amz-") || name == "content-md5" || name == "content-type" {
+		if v2InHeader(name) {
 			all[name] = value
 			delete(query, name)
 		}

@@ -1,6 +1,9 @@
 package sigv4
 
 import (
+	"crypto/hmac"
+	"crypto/sha1"
+	"encoding/base64"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -126,6 +129,29 @@ func TestV2Object(t *testing.T) {
 	q, err := ParseV2Object(r, "")
 	if err != nil || !errors.Is(q.Verify(secret, signed), ErrMismatch) {
 		t.Errorf("a header was added: %v", err)
+	}
+}
+
+// TestV2LinesAreNotMoved: what was signed as a header of its own must not become a part of
+// another one's value, as a line break in the query could make it, nor its value one of its
+// name.
+func TestV2LinesAreNotMoved(t *testing.T) {
+	const text = "PUT\n\n\n1704164705\nx-amz-meta-a:1\nx-amz-server-side-encryption:aws:kms\n/images/k"
+	mac := hmac.New(sha1.New, []byte(secret.Reveal()))
+	mac.Write([]byte(text))
+	given := "http://box:4580/images/k?AWSAccessKeyId=AKIDEXAMPLE&Expires=1704164705&Signature=" + url.QueryEscape(base64.StdEncoding.EncodeToString(mac.Sum(nil)))
+	for query, want := range map[string]error{
+		"&x-amz-meta-a=1&x-amz-server-side-encryption=aws:kms":   nil,
+		"&x-amz-meta-a=1%0Ax-amz-server-side-encryption:aws:kms": ErrMismatch,
+		"&x-amz-meta-a=1&x-amz-server-side-encryption%3Aaws=kms": ErrMismatch,
+	} {
+		q, err := ParseV2Object(httptest.NewRequest("PUT", given+query, nil), "")
+		if err == nil {
+			err = q.Verify(secret, signed)
+		}
+		if !errors.Is(err, want) {
+			t.Errorf("%s: %v, want %v", query, err, want)
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package bucketpolicy
 
 import (
 	"encoding/json"
+	"net/netip"
 	"slices"
 	"strings"
 )
@@ -75,11 +76,14 @@ var limiting = []string{
 	"aws:userid", "s3:x-amz-server-side-encryption-aws-kms-key-id", "s3:dataaccesspointarn", "s3:dataaccesspointaccount",
 }
 
+// naming are the operators of conditions that hold for those alone whom the values name,
+// in lower case and without a quantifier.
+var naming = []string{"stringequals", "stringequalsignorecase", "stringlike", "arnequals", "arnlike", "ipaddress"}
+
 func (s Statement) limited() bool {
 	for operator, keys := range s.Condition {
-		operator = strings.ToLower(operator)
-		if strings.Contains(operator, "not") || strings.HasSuffix(operator, "ifexists") || strings.HasPrefix(operator, "forallvalues") || operator == "null" {
-			continue // holds for more than those that are named
+		if !slices.Contains(naming, strings.TrimPrefix(strings.ToLower(operator), "foranyvalue:")) {
+			continue
 		}
 		for key, values := range keys {
 			if slices.Contains(limiting, strings.ToLower(key)) && len(values) > 0 && !slices.ContainsFunc(values, broad) {
@@ -90,7 +94,18 @@ func (s Statement) limited() bool {
 	return false
 }
 
+// The widest ranges of addresses that are not taken for everybody's, as at AWS: two of half
+// the addresses are as good as one of all.
+const (
+	widestIPv4 = 8
+	widestIPv6 = 32
+)
+
 // broad reports whether a value may stand for anybody.
 func broad(value string) bool {
-	return strings.ContainsAny(value, "*?$") || strings.HasSuffix(value, "/0")
+	if strings.ContainsAny(value, "*?$") {
+		return true
+	}
+	at, err := netip.ParsePrefix(value)
+	return err == nil && (at.Addr().Is4() && at.Bits() < widestIPv4 || at.Addr().Is6() && at.Bits() < widestIPv6)
 }

@@ -17,12 +17,31 @@ type Roles interface {
 	Root(account string) iam.Principal
 }
 
+// taskKind is what a trust policy knows tasks of snapshots from those of images by.
+type taskKind string
+
+const (
+	ofSnapshot taskKind = "import-snapshot-task"
+	ofImage    taskKind = "import-image-task"
+)
+
+// kind returns that of what t ends together with.
+func (t Task) kind() taskKind { return Request{image: t.ImageTask != ""}.kind() }
+
+// kind returns that of the task that r asks for.
+func (r Request) kind() taskKind {
+	if r.image {
+		return ofImage
+	}
+	return ofSnapshot
+}
+
 // serviceRole returns a role as the principal of an import in a region, or a *RoleError
-// if it does not exist or does not let the service assume it.
-func serviceRole(ctx context.Context, roles Roles, home awsid.Home, name string) (iam.Principal, error) {
+// if it does not exist or does not let the service assume it for such a task.
+func serviceRole(ctx context.Context, roles Roles, home awsid.Home, name string, kind taskKind) (iam.Principal, error) {
 	role, err := roles.AssumeServiceRole(ctx, iam.ServiceCall{
 		Account: home.Account, Role: name, Service: iam.ImportService, ExternalID: iam.ImportExternalID,
-		SourceARN: "arn:" + awsid.Partition(home.Region) + ":vmie:" + home.Region + ":" + home.Account + ":import-snapshot-task/*",
+		SourceARN: "arn:" + awsid.Partition(home.Region) + ":vmie:" + home.Region + ":" + home.Account + ":" + string(kind) + "/*",
 	})
 	var missing *iam.EntityError
 	var denied *iam.DeniedError
@@ -44,7 +63,7 @@ func (s *Service) mayRead(ctx context.Context, req Request, loc source.Location)
 	if loc.Kind == source.Handover || loc.Presigned {
 		return nil
 	}
-	role, err := serviceRole(ctx, s.Roles, req.Home(), req.RoleName)
+	role, err := serviceRole(ctx, s.Roles, req.Home(), req.RoleName, req.kind())
 	if err != nil {
 		return err
 	}

@@ -75,7 +75,7 @@ func (s *Service) checkDisk(ctx context.Context, req Request, look func(context.
 // mayEncrypt tries the key as the plan of a task would.
 func (s *Service) mayEncrypt(ctx context.Context, req Request, pin source.Pin) error {
 	t := Task{Account: req.Account, Region: req.Region, RoleName: req.RoleName, KMSKey: req.KMSKey}
-	who, err := keyUser(ctx, s.Roles, t, pin, s.Now())
+	who, err := keyUser(ctx, s.Roles, t, req.kind(), pin, s.Now())
 	if err != nil {
 		return err
 	}

@@ -30,7 +30,7 @@ func (e *Engine) domain(ctx context.Context, t Task, snapshot string) (d blockst
 	if err != nil {
 		return d, "", err
 	}
-	who, err := keyUser(ctx, e.Roles, t, pin, e.Now())
+	who, err := keyUser(ctx, e.Roles, t, t.kind(), pin, e.Now())
 	if err != nil {
 		return d, "", err
 	}
@@ -40,13 +40,13 @@ func (e *Engine) domain(ctx context.Context, t Task, snapshot string) (d blockst
 // keyUser returns the principal that uses the key of a task: the service role,
 // assumed now; or the account's root when a program on this machine handed over the
 // file, for which no role is needed.
-func keyUser(ctx context.Context, roles Roles, t Task, pin source.Pin, now time.Time) (kms.Caller, error) {
+func keyUser(ctx context.Context, roles Roles, t Task, kind taskKind, pin source.Pin, now time.Time) (kms.Caller, error) {
 	who := kms.Caller{Region: t.Region, Context: iam.Origin{Time: now, Region: t.Region}.Context()}
 	if pin.Kind == source.Handover {
 		who.Principal = roles.Root(t.Account)
 		return who, nil
 	}
-	role, err := serviceRole(ctx, roles, t.Home(), t.RoleName)
+	role, err := serviceRole(ctx, roles, t.Home(), t.RoleName, kind)
 	var gone *RoleError
 	if errors.As(err, &gone) {
 		err = &keyring.Error{Key: t.KMSKey, Reason: keyring.Denied, Err: err}

@@ -61,6 +61,7 @@ var causes = []cause{
 	{is(source.ErrOrphaned, "ClientError: The program that handed the file over has ended", "handover-gone", "run the import again"), true},
 	{as(badKey), true},
 	{as(noSnapshot), true},
+	{as(nameTaken), true},
 	{as(tooManyDisks), true},
 	{as(badImage), true},
 	{is(source.ErrUnavailable, "ServerError: the S3 of the source does not answer", "source-unavailable", "see that --source-endpoint can be reached from the service, then import again"), false},
@@ -139,6 +140,13 @@ func noSnapshot(e *image.NoSnapshotError) Failure {
 	return Failure{
 		Message: "ClientError: The snapshot '" + e.ID + "' does not exist", Reason: "snapshot-missing", Offset: -1,
 		Hint: "keep the snapshots that an image is made of until its task has ended",
+	}
+}
+
+func nameTaken(e *image.NameError) Failure {
+	return Failure{
+		Message: "ClientError: AMI name " + e.Name + " is already in use by AMI " + e.ID, Reason: "image-name", Offset: -1,
+		Hint: "give no image the id of a task as its name: that is the name of the image that the task makes",
 	}
 }
 

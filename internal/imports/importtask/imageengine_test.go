@@ -90,6 +90,22 @@ func (e *engine) imageMade(disks ...[]byte) image.Image {
 	return made
 }
 
+// TestAnImageWhoseNameIsTaken: clients know the task's id, which is the image's name, before
+// there is an image, and may give the name to another.
+func TestAnImageWhoseNameIsTaken(t *testing.T) {
+	e := newEngine(t, machine(disk(8)))
+	e.acceptImage(1)
+	squatter := image.Image{ID: "ami-0123456789abcdef0", Account: account, Region: home.Region, Name: imageTaskID, Created: e.Now()}
+	if err := e.db.Images().Register(t.Context(), squatter); err != nil {
+		t.Fatal(err)
+	}
+	e.run()
+	task := e.imageTask()
+	if task.State != importtask.Deleted || task.Failure.Reason != "image-name" || !strings.Contains(task.Failure.Message, squatter.ID) {
+		t.Errorf("the task is %s for %+v, and waits because of %+v", task.State, task.Failure, task.Disks[0].Retry)
+	}
+}
+
 // nothingMade checks that nothing but its failure is left of the task.
 func (e *engine) nothingMade() importtask.Failure {
 	e.t.Helper()

@@ -79,6 +79,22 @@ func TestImportImage(t *testing.T) {
 	}
 }
 
+// TestRolesForOneKindOfTask: a role may trust the service with images and not with snapshots.
+func TestRolesForOneKindOfTask(t *testing.T) {
+	f := newFixture(t)
+	for name, image := range map[string]bool{"for-snapshots": false, "for-images": true} {
+		ask := imageRequest(in("a.raw"))
+		ask.Spec.RoleName = name
+		_, err := f.ImportImage(t.Context(), ask)
+		_, alone := f.Import(t.Context(), importtask.Request{
+			Account: account, Region: home.Region, Caller: ask.Caller, Origin: ask.Origin, RoleName: name, Bucket: "images", Key: "a.raw", Format: "RAW",
+		})
+		if (err == nil) != image || (alone == nil) == image {
+			t.Errorf("%s: an image %v, a snapshot %v", name, err, alone)
+		}
+	}
+}
+
 // TestImportImageRefuses: a refused import names the container, and leaves nothing.
 func TestImportImageRefuses(t *testing.T) {
 	var role *importtask.RoleError

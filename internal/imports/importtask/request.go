@@ -33,6 +33,8 @@ type Request struct {
 	OwnHosts        []string // host[:port] names under which this service was reached
 	Tags            []tag.Tag
 	SnapshotTags    []tag.Tag // for the snapshot, if the service takes them
+
+	image bool // it is about a container of an ImageRequest
 }
 
 // Home returns where the task will belong.
@@ -78,7 +80,7 @@ func (r ImageRequest) disk(c Container) Request {
 	return Request{
 		Account: r.Account, Region: r.Region, Caller: r.Caller, Origin: r.Origin,
 		DiskDescription: c.Description, Format: c.Format, RoleName: r.Spec.RoleName, URL: c.URL, Bucket: c.Bucket, Key: c.Key,
-		Encrypted: r.Spec.Encrypted, KMSKey: r.Spec.KMSKey, OwnHosts: r.OwnHosts, SnapshotTags: r.SnapshotTags,
+		Encrypted: r.Spec.Encrypted, KMSKey: r.Spec.KMSKey, OwnHosts: r.OwnHosts, SnapshotTags: r.SnapshotTags, image: true,
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -73,14 +74,19 @@ func (s *sources) Release(_ context.Context, p source.Pin) error {
 
 var errPlanted = errors.New("database on fire")
 
-// roles has the role vmimport, which may read the bucket "images".
+// roles has the role vmimport, which may read the bucket "images", and two like it, each of
+// which trusts the service with tasks of one kind.
 type roles struct{}
 
 func (roles) AssumeServiceRole(_ context.Context, c iam.ServiceCall) (iam.Principal, error) {
 	if c.Role == "unreadable" {
 		return iam.Principal{}, errPlanted
 	}
-	if c.Role != "vmimport" {
+	kind, special := map[string]string{"for-snapshots": ":import-snapshot-task/", "for-images": ":import-image-task/"}[c.Role]
+	switch {
+	case special && !strings.Contains(c.SourceARN, kind):
+		return iam.Principal{}, &iam.DeniedError{Principal: c.Service, Action: "sts:AssumeRole", Resource: c.Role}
+	case !special && c.Role != "vmimport":
 		return iam.Principal{}, &iam.EntityError{Kind: iam.KindRole, Name: c.Role, Err: iam.ErrNotFound}
 	}
 	d, err := policy.Parse(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:GetObject","Resource":"arn:aws:s3:::images/*"}]}`, policy.Identity)

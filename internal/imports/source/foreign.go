@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -137,7 +138,7 @@ func (f *ForeignS3) client(ctx context.Context, p Pin) (*s3.Client, error) {
 		arn := "arn:" + awsid.Partition(region) + ":iam::" + p.Account + ":role/" + p.Role
 		creds = aws.NewCredentialsCache(stscreds.NewAssumeRoleProvider(inRegion{f.sts, region}, arn, func(o *stscreds.AssumeRoleOptions) {
 			o.ExternalID = aws.String(iam.ImportExternalID)
-			o.RoleSessionName = "diskport-" + p.ID
+			o.RoleSessionName = sessionName(p)
 		}), func(o *aws.CredentialsCacheOptions) { o.ExpiryWindow = 5 * time.Minute })
 		if _, err := creds.Retrieve(ctx); err != nil {
 			return nil, roleError(arn, err)
@@ -150,6 +151,10 @@ func (f *ForeignS3) client(ctx context.Context, p Pin) (*s3.Client, error) {
 		DisableLogOutputChecksumValidationSkipped: true,
 	}), nil
 }
+
+// sessionName returns the name of the session that reads a pinned object. STS takes no
+// slash in it, and the tasks of an image's disks have one in their ids.
+func sessionName(p Pin) string { return "diskport-" + strings.ReplaceAll(p.ID, "/", "-") }
 
 // inRegion assumes roles in one region.
 type inRegion struct {

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -92,10 +93,13 @@ func (e *elsewhere) serve(w http.ResponseWriter, r *http.Request, fake http.Hand
 // signedFor returns the region of a request's credential scope.
 func signedFor(r *http.Request) string { return strings.Split(r.Header.Get("Authorization"), "/")[2] }
 
+// sessionForm is what STS takes as the name of a role's session.
+var sessionForm = regexp.MustCompile(`^[\w+=,.@-]{2,64}$`)
+
 // sts lets callers assume the role if they ask as the import service does.
 func (e *elsewhere) sts(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/xml")
-	if r.FormValue("RoleArn") != "arn:aws:iam::"+account+":role/vmimport" || r.FormValue("ExternalId") != "vmimport" {
+	if r.FormValue("RoleArn") != "arn:aws:iam::"+account+":role/vmimport" || r.FormValue("ExternalId") != "vmimport" || !sessionForm.MatchString(r.FormValue("RoleSessionName")) {
 		w.WriteHeader(http.StatusForbidden)
 		_, _ = io.WriteString(w, `<ErrorResponse><Error><Code>AccessDenied</Code><Message>no</Message></Error></ErrorResponse>`)
 		return
@@ -266,6 +270,27 @@ func TestForeignObjectIsRead(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// TestAForeignDiskOfAnImage: its task's id is no name of a session.
+func TestAForeignDiskOfAnImage(t *testing.T) {
+	f, _ := foreignFixture(t)
+	loc, err := f.Resolve(t.Context(), far())
+	if err != nil {
+		t.Fatal(err)
+	}
+	pin, err := f.Pin(t.Context(), "import-ami-0123456789abcdef0/1.26", loc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, err := f.Open(t.Context(), pin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer o.Close()
+	if n, err := o.ReadAt(make([]byte, 512), 0); n != 512 || err != nil {
+		t.Errorf("reading: %d, %v", n, err)
 	}
 }
 

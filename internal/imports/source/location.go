@@ -10,6 +10,7 @@ import (
 
 	"github.com/diskport/diskport/internal/identity/iam"
 	"github.com/diskport/diskport/internal/identity/sigv4"
+	"github.com/diskport/diskport/internal/imports/objects"
 )
 
 // Kind says what sort of source a Location or a Pin names. Its text is stored.
@@ -48,8 +49,9 @@ type Location struct {
 	Presigned   bool   // the Url is meant as the permission to read; Pin checks it
 
 	account string
-	owner   string // account of the bucket, of the embedded S3, when Resolve looked
-	within  string // region of the import
+	owner   string            // account of the bucket, of the embedded S3, when Resolve looked
+	content objects.ContentID // of the object there, then; 0: there was none, or one without bytes
+	within  string            // region of the import
 	now     time.Time
 	origin  iam.Origin
 	named   bool          // by bucket and key alone, whichever S3 has it

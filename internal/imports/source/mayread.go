@@ -34,7 +34,7 @@ func (o *Opener) mayRead(ctx context.Context, who iam.Principal, loc Location, w
 	if loc.Kind == Embedded {
 		b, err := o.Objects.Bucket(ctx, loc.Bucket)
 		if err == nil {
-			return o.mayReadOwn(ctx, who, b, loc.Key, with)
+			return o.mayReadOwn(ctx, who, b, loc, with)
 		}
 		if !errors.Is(err, objects.ErrNoSuchBucket) {
 			return err
@@ -45,7 +45,7 @@ func (o *Opener) mayRead(ctx context.Context, who iam.Principal, loc Location, w
 
 // mayReadOwn asks as the S3 edge does: with the bucket's policy, and with what
 // policies may ask about the object.
-func (o *Opener) mayReadOwn(ctx context.Context, who iam.Principal, b objects.Bucket, key string, with policy.Context) error {
+func (o *Opener) mayReadOwn(ctx context.Context, who iam.Principal, b objects.Bucket, loc Location, with policy.Context) error {
 	g, err := o.Buckets.Of(ctx, b)
 	if err != nil {
 		return err
@@ -54,14 +54,14 @@ func (o *Opener) mayReadOwn(ctx context.Context, who iam.Principal, b objects.Bu
 	if full == nil {
 		full = policy.Context{}
 	}
-	found, err := o.Objects.Object(ctx, b.Name, key, "")
-	if err != nil && !errors.Is(err, objects.ErrNoSuchObject) {
+	found, err := o.judged(ctx, loc)
+	if err != nil {
 		return err
 	}
 	for _, t := range found.Tags {
 		full.Add("s3:ExistingObjectTag/"+t.Key, t.Value)
 	}
-	return g.Allow(ctx, who, bucketpolicy.Ask{Action: getObject, Key: key, Context: full})
+	return g.Allow(ctx, who, bucketpolicy.Ask{Action: getObject, Key: loc.Key, Context: full})
 }
 
 // MayDecrypt returns nil if who may use the key under which the object at loc is
@@ -71,12 +71,9 @@ func (o *Opener) MayDecrypt(ctx context.Context, who iam.Principal, loc Location
 	if loc.Kind != Embedded || o.Encryption == nil {
 		return nil
 	}
-	found, err := o.Objects.Object(ctx, loc.Bucket, loc.Key, "")
-	if errors.Is(err, objects.ErrNoSuchBucket) || errors.Is(err, objects.ErrNoSuchObject) {
-		return nil // Pin says so
-	}
+	found, err := o.judged(ctx, loc)
 	if err != nil || !found.Encryption.Encrypted() {
-		return err
+		return err // if there is none, Pin says so
 	}
 	err = o.Encryption.MayDecrypt(ctx, kms.Caller{Principal: who, Context: with}, found.Encryption)
 	if bad, ok := errors.AsType[*keyring.Error](err); ok && bad.Reason == keyring.Denied {

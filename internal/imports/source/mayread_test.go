@@ -59,7 +59,7 @@ func TestNobodyImportsWhatTheyMayNotRead(t *testing.T) {
 			o := f.store.objects["bucket/dir/disk.raw"]
 			o.Tags = c.tags
 			f.store.objects["bucket/dir/disk.raw"] = o
-			err := f.MayRead(t.Context(), c.who, Location{Kind: c.kind, Bucket: "bucket", Key: "dir/disk.raw"}, nil)
+			err := f.MayRead(t.Context(), c.who, Location{Kind: c.kind, Bucket: "bucket", Key: "dir/disk.raw", content: o.Content}, nil)
 			if c.allowed && err != nil || !c.allowed && !errors.Is(err, ErrNoAccess) {
 				t.Errorf("got %v, want allowed %t", err, c.allowed)
 			}
@@ -113,7 +113,7 @@ func TestWhoMayDecryptASource(t *testing.T) {
 				o.Encryption = objects.Encryption{Algorithm: "aws:kms", Key: c.key, DataKey: []byte{1}}
 				f.store.objects["bucket/dir/disk.raw"] = o
 			}
-			c.at.Bucket = "bucket"
+			c.at.Bucket, c.at.content = "bucket", f.store.objects["bucket/"+c.at.Key].Content
 			if err := f.MayDecrypt(t.Context(), c.who, c.at, nil); !errors.Is(err, c.want) {
 				t.Errorf("got %v, want %v", err, c.want)
 			}
@@ -187,5 +187,41 @@ func TestBucketsThatChangeHands(t *testing.T) {
 	f.upload(t, "bucket", "222222222222", "dir/disk.raw", "theirs")
 	if _, err := f.Pin(t.Context(), "import-snap-1", loc); !errors.Is(err, ErrNoAccess) {
 		t.Errorf("pinned: %v", err)
+	}
+}
+
+// TestObjectsThatAreReplaced: what policies and keys say of one object lets nobody read
+// another that takes its place meanwhile, nor does it if the first comes back for a moment.
+func TestObjectsThatAreReplaced(t *testing.T) {
+	root := iam.Principal{Account: account, ARN: "arn:aws:iam::" + account + ":root", Kind: iam.Root, ID: account}
+	for name, req := range map[string]Request{
+		"by name":   {Account: account, Region: "us-east-1", Bucket: "bucket", Key: "dir/disk.raw", OwnHosts: ownHosts, Now: now},
+		"presigned": signedBy("http://127.0.0.1:4580/bucket/dir/disk.raw", "AKID", "us-east-1", now)(t),
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t)
+			f.Encryption = onlyRoot{}
+			req.OwnHosts = ownHosts
+			loc, err := f.Resolve(t.Context(), req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			before := f.store.objects["bucket/dir/disk.raw"]
+			f.upload(t, "bucket", account, "dir/disk.raw", "another")
+			after := f.store.objects["bucket/dir/disk.raw"]
+			for name, ask := range map[string]func(context.Context, iam.Principal, Location, policy.Context) error{"read": f.MayRead, "decrypt": f.MayDecrypt} {
+				if err := ask(t.Context(), root, loc, nil); !errors.Is(err, ErrNoAccess) {
+					t.Errorf("may %s: %v", name, err)
+				}
+				f.store.objects["bucket/dir/disk.raw"] = before
+				if err := ask(t.Context(), root, loc, nil); err != nil {
+					t.Errorf("may %s the first: %v", name, err)
+				}
+				f.store.objects["bucket/dir/disk.raw"] = after
+			}
+			if _, err := f.Pin(t.Context(), "import-snap-1", loc); !errors.Is(err, ErrNoAccess) || len(f.store.pins) != 0 {
+				t.Errorf("pinned: %v, pins %v", err, f.store.pins)
+			}
+		})
 	}
 }

@@ -73,8 +73,41 @@ func (o *Opener) Resolve(ctx context.Context, req Request) (Location, error) {
 	}
 	if loc.Kind == Embedded {
 		loc.owner, err = o.ownerOf(ctx, loc.Bucket)
+		if err == nil {
+			var found objects.Object
+			found, err = o.object(ctx, loc.Bucket, loc.Key)
+			loc.content = found.Content
+		}
 	}
 	return loc, err
+}
+
+// object returns an object of the embedded S3, or the zero Object if there is none.
+func (o *Opener) object(ctx context.Context, bucket, key string) (objects.Object, error) {
+	found, err := o.Objects.Object(ctx, bucket, key, "")
+	if errors.Is(err, objects.ErrNoSuchBucket) || errors.Is(err, objects.ErrNoSuchObject) {
+		return objects.Object{}, nil
+	}
+	return found, err
+}
+
+// judged returns the object at loc for policies and keys to be asked about, if it is still
+// the one that Resolve saw; else ErrNoAccess.
+func (o *Opener) judged(ctx context.Context, loc Location) (objects.Object, error) {
+	found, err := o.object(ctx, loc.Bucket, loc.Key)
+	if err == nil {
+		err = loc.same(found.Content)
+	}
+	return found, err
+}
+
+// same fails with ErrNoAccess unless content is that of the object that Resolve saw. What
+// policies and keys say of one object must not let anybody read another.
+func (loc Location) same(content objects.ContentID) error {
+	if content != loc.content {
+		return fmt.Errorf("s3://%s/%s was replaced while it was asked about: %w", loc.Bucket, loc.Key, ErrNoAccess)
+	}
+	return nil
 }
 
 // owns reports whether an account has a bucket of the embedded S3.
@@ -128,6 +161,9 @@ func (o *Opener) Pin(ctx context.Context, id string, loc Location) (Pin, error) 
 	if err != nil {
 		return Pin{}, translate(err)
 	}
+	if err := loc.same(pinned.Content); err != nil {
+		return Pin{}, errors.Join(err, o.Objects.Release(context.WithoutCancel(ctx), id))
+	}
 	return Pin{
 		Kind: Embedded, ID: id, Bucket: loc.Bucket, Key: loc.Key,
 		ETag: `"` + pinned.ETag + `"`, Size: pinned.Size, Modified: pinned.Modified.UnixNano(),
@@ -156,7 +192,14 @@ func (o *Opener) presigner(ctx context.Context, loc Location, region string) err
 	if err := o.MayRead(ctx, who, loc, origin.Context()); err != nil {
 		return err
 	}
-	return o.MayDecrypt(ctx, who, loc, origin.Context())
+	if err := o.MayDecrypt(ctx, who, loc, origin.Context()); err != nil || !errors.Is(loc.signErr, sigv4.ErrV2) {
+		return err
+	}
+	found, err := o.judged(ctx, loc)
+	if err == nil && found.Encryption.Encrypted() {
+		err = fmt.Errorf("%w: what a key of a KMS protects is not for signatures of version 2", ErrNoAccess) // as in S3
+	}
+	return err
 }
 
 var errElsewhere = errors.New("signed for another service or region")

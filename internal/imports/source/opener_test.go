@@ -252,19 +252,27 @@ func TestVersion2WhereItIsAllowed(t *testing.T) {
 	for name, tt := range map[string]struct {
 		url  string
 		want error
+		keys bool // the object is encrypted under a key of a KMS
 	}{
-		"path":               {own + sign(resource, now), nil},
-		"virtual host":       {"https://bucket.s3.amazonaws.com/dir/disk.raw" + sign(resource, now), nil},
-		"another object":     {own + sign("/bucket/dir/other", now), sigv4.ErrMismatch},
-		"past its end":       {own + sign(resource, now.Add(-time.Second)), sigv4.ErrExpired},
-		"nobody's":           {strings.Replace(own+sign(resource, now), "AKID", "NOBODY", 1), iam.ErrUnknownKey},
-		"without an end":     {own + "?AWSAccessKeyId=AKID&Signature=x", sigv4.ErrIncomplete},
-		"another account's":  {strings.Replace(own+sign(resource, now), "AKID", "OTHER", 1), ErrNoAccess},
-		"version 4 as usual": {presign(t, own, "AKID", "us-east-1", now), nil},
+		"path":                 {own + sign(resource, now), nil, false},
+		"virtual host":         {"https://bucket.s3.amazonaws.com/dir/disk.raw" + sign(resource, now), nil, false},
+		"another object":       {own + sign("/bucket/dir/other", now), sigv4.ErrMismatch, false},
+		"past its end":         {own + sign(resource, now.Add(-time.Second)), sigv4.ErrExpired, false},
+		"nobody's":             {strings.Replace(own+sign(resource, now), "AKID", "NOBODY", 1), iam.ErrUnknownKey, false},
+		"without an end":       {own + "?AWSAccessKeyId=AKID&Signature=x", sigv4.ErrIncomplete, false},
+		"another account's":    {strings.Replace(own+sign(resource, now), "AKID", "OTHER", 1), ErrNoAccess, false},
+		"version 4 as usual":   {presign(t, own, "AKID", "us-east-1", now), nil, false},
+		"version 2, encrypted": {own + sign(resource, now), ErrNoAccess, true},
+		"version 4, encrypted": {presign(t, own, "AKID", "us-east-1", now), nil, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t)
-			f.AllowSigV2 = true
+			f.AllowSigV2, f.Encryption = true, onlyRoot{}
+			if tt.keys {
+				o := f.store.objects["bucket/dir/disk.raw"]
+				o.Encryption = objects.Encryption{Algorithm: "aws:kms", Key: "key", DataKey: []byte{1}}
+				f.store.objects["bucket/dir/disk.raw"] = o
+			}
 			_, err := f.pin(t, by(tt.url)(t))
 			if !errors.Is(err, tt.want) || err != nil && (!errors.Is(err, ErrNoAccess) || errors.Is(err, sigv4.ErrV2)) {
 				t.Errorf("got %v, want %v", err, tt.want)

@@ -270,6 +270,31 @@ func TestExternalKeysAreBoundToAccounts(t *testing.T) {
 	}
 }
 
+// TestPoliciesAboutAKMSElsewhere are told what those about the embedded one are, and a Deny
+// holds for the keys that AWS manages, too.
+func TestPoliciesAboutAKMSElsewhere(t *testing.T) {
+	b, ctx := external(t), t.Context()
+	k := b.key(t, kms.KeySpec{})
+	policy := func(effect, condition string) string {
+		return `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"},{"Effect":"` + effect + `","Action":"kms:*","Resource":"*"` + condition + `}]}`
+	}
+	for _, c := range []struct {
+		name, document string
+		first, second  bool
+	}{
+		{"one snapshot", policy("Deny", `,"Condition":{"StringEquals":{"kms:EncryptionContext:aws:ebs:id":"snap-1"}}`), false, true},
+		{"all but one", policy("Deny", `,"Condition":{"StringNotEquals":{"kms:EncryptionContext:aws:ebs:id":"snap-1"}}`), true, false},
+		{"with a context of that name", policy("Deny", `,"Condition":{"ForAnyValue:StringEquals":{"kms:EncryptionContextKeys":"aws:ebs:id"}}`), false, false},
+		{"the account", policy("Deny", `,"Condition":{"StringEquals":{"kms:CallerAccount":"`+account+`"}}`), false, false},
+		{"keys of others", policy("Deny", `,"Condition":{"StringNotEquals":{"aws:ResourceAccount":"`+account+`"}}`), true, true},
+	} {
+		denied(t, c.name+": the first", b.MayRead(ctx, role(t, c.document), k.ARN(), "snap-1"), c.first)
+		denied(t, c.name+": the second", b.MayRead(ctx, role(t, c.document), k.ARN(), "snap-2"), c.second)
+	}
+	_, err := b.Resolve(ctx, role(t, policy("Deny", "")), "")
+	refused(t, "the default key, to whom everything is denied", err, keyring.Denied)
+}
+
 func TestParseAllowance(t *testing.T) {
 	const arn = "arn:aws:kms:us-east-1:111111111111:key/12345678-1234-1234-1234-123456789012"
 	for text, want := range map[string]keyring.Allowance{

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
 	"strings"
 	"sync"
@@ -178,12 +179,18 @@ func (e *External) Permit(ctx context.Context, who kms.Caller, w Wish) error {
 	if err := e.bound(who.Principal.Account, w.Key.ARN); err != nil {
 		return err
 	}
-	if w.Key.Managed {
-		return nil
+	with := maps.Clone(who.Context)
+	if with == nil {
+		with = policy.Context{}
+	}
+	kms.EncryptionContext(w.Context).AddTo(with)
+	with.Set("kms:CallerAccount", who.Principal.Account)
+	if id, err := kms.ParseIdentifier(w.Key.ARN); err == nil {
+		with.Set("aws:ResourceAccount", id.Account)
 	}
 	for _, action := range w.Actions {
-		verdict, err := iam.Decide(ctx, who.Principal, iam.Access{Action: action, Resource: w.Key.ARN, Context: who.Context})
-		if err == nil && verdict.Own != policy.Allow {
+		verdict, err := iam.Decide(ctx, who.Principal, iam.Access{Action: action, Resource: w.Key.ARN, Context: with})
+		if err == nil && (verdict.Own == policy.Deny || verdict.Own != policy.Allow && !w.Key.Managed) {
 			err = &iam.DeniedError{Principal: who.Principal.ARN, Action: action, Resource: w.Key.ARN, Explicit: verdict.Own == policy.Deny}
 		}
 		if refused, ok := errors.AsType[*iam.DeniedError](err); ok {

@@ -66,7 +66,7 @@ func testRenaming(t *testing.T, s iam.Store) {
 	ctx := t.Context()
 	check(t, "create", s.CreateUser(ctx, user("ann")))
 	check(t, "create", s.CreateUser(ctx, user("bob")))
-	check(t, "put", s.PutInline(ctx, iam.UserOwner(account, "ann"), iam.Policy{Name: "p", Document: "1"}))
+	check(t, "put", s.PutInline(ctx, iam.UserOwner(account, "ann"), iam.Policy{Name: "p", Document: "1"}, fitting))
 	check(t, "key", s.AddKey(ctx, key("AKIA1", "ann"), 1))
 	rename := func(from, to string) error {
 		return s.ChangeUser(ctx, account, from, func(u *iam.UserInfo) error {
@@ -224,7 +224,7 @@ func testAccountLife(t *testing.T, s iam.Store) {
 	}
 	check(t, "user", s.CreateUser(ctx, user("u")))
 	check(t, "key", s.AddKey(ctx, key("AKIA4", "u"), 1))
-	check(t, "put", s.PutInline(ctx, iam.UserOwner(account, "u"), iam.Policy{Name: "p"}))
+	check(t, "put", s.PutInline(ctx, iam.UserOwner(account, "u"), iam.Policy{Name: "p"}, fitting))
 	check(t, "attach", s.Attach(ctx, iam.UserOwner(account, "u"), "arn", "", 1))
 	check(t, "remove", s.RemoveAccount(ctx, account))
 	err = s.RemoveAccount(ctx, account)

@@ -50,13 +50,23 @@ func (m *Memory) checkBoundary(account, arn string) error {
 }
 
 // PutInline implements iam.InlineStore.
-func (m *Memory) PutInline(_ context.Context, o iam.Owner, p iam.Policy) error {
+func (m *Memory) PutInline(_ context.Context, o iam.Owner, p iam.Policy, fits func([]iam.Policy) error) error {
 	defer m.lock()()
 	h, err := m.find(o)
-	if err == nil {
-		h.inline[p.Name] = p.Document
+	if err != nil {
+		return err
 	}
-	return err
+	var others []iam.Policy
+	for name, document := range h.inline {
+		if name != p.Name {
+			others = append(others, iam.Policy{Name: name, Document: document})
+		}
+	}
+	if err := fits(others); err != nil {
+		return err
+	}
+	h.inline[p.Name] = p.Document
+	return nil
 }
 
 // DeleteInline implements iam.InlineStore.

@@ -185,18 +185,30 @@ func testConcurrentChanges(t *testing.T, s iam.Store) {
 	}
 }
 
+// fitting lets an owner have any policies.
+func fitting([]iam.Policy) error { return nil }
+
 func testInline(t *testing.T, s iam.Store) {
 	ctx := t.Context()
 	check(t, "create", s.CreateRole(ctx, role("r")))
 	check(t, "create", s.CreateUser(ctx, user("r")))
 	for _, o := range []iam.Owner{iam.RoleOwner(account, "r"), iam.UserOwner(account, "r")} {
 		for _, p := range []iam.Policy{{Name: "b", Document: "1"}, {Name: "B", Document: "2"}, {Name: "b", Document: "3"}} {
-			check(t, "put", s.PutInline(ctx, o, p))
+			check(t, "put", s.PutInline(ctx, o, p, fitting))
 		}
 		got, err := s.Policies(ctx, o)
 		check(t, "list", err)
 		if diff := cmp.Diff(iam.Policies{Inline: []iam.Policy{{Name: "B", Document: "2"}, {Name: "b", Document: "3"}}}, got); diff != "" {
 			t.Error(diff)
+		}
+		refused(t, "put what does not fit", s.PutInline(ctx, o, iam.Policy{Name: "B", Document: "4"}, func(others []iam.Policy) error {
+			if diff := cmp.Diff([]iam.Policy{{Name: "b", Document: "3"}}, others); diff != "" {
+				t.Errorf("the others: %s", diff)
+			}
+			return iam.ErrTooMany
+		}), iam.ErrTooMany)
+		if got, err := s.Policies(ctx, o); err != nil || len(got.Inline) != 2 || got.Inline[0].Document != "2" {
+			t.Errorf("it was put all the same: %+v, %v", got.Inline, err)
 		}
 		refused(t, "delete the owner", remove(t, s, o), iam.ErrInUse)
 		check(t, "delete", s.DeleteInline(ctx, o, "B"))
@@ -207,7 +219,7 @@ func testInline(t *testing.T, s iam.Store) {
 		check(t, "delete the owner", remove(t, s, o))
 		_, list := s.Policies(ctx, o)
 		for what, err := range map[string]error{
-			"put": s.PutInline(ctx, o, iam.Policy{Name: "p"}), "list": list, "delete": s.DeleteInline(ctx, o, "p"),
+			"put": s.PutInline(ctx, o, iam.Policy{Name: "p"}, fitting), "list": list, "delete": s.DeleteInline(ctx, o, "p"),
 			"attach": s.Attach(ctx, o, "arn", "", 9), "detach": s.Detach(ctx, o, "arn"),
 		} {
 			refused(t, what+" without the owner", err, iam.ErrNotFound)
@@ -228,7 +240,7 @@ func testAccounts(t *testing.T, s iam.Store) {
 	check(t, "create", s.CreateRole(ctx, role("r")))
 	check(t, "create", s.CreateUser(ctx, user("u")))
 	check(t, "create", s.CreatePolicy(ctx, managed("p")))
-	check(t, "put", s.PutInline(ctx, iam.RoleOwner(account, "r"), iam.Policy{Name: "p"}))
+	check(t, "put", s.PutInline(ctx, iam.RoleOwner(account, "r"), iam.Policy{Name: "p"}, fitting))
 	check(t, "attach", s.Attach(ctx, iam.RoleOwner(account, "r"), "arn", "p", 1))
 	check(t, "key", s.AddKey(ctx, key("AKIA1", "u"), 1))
 	roles, err := s.Roles(ctx, stranger, "r")
