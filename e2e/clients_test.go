@@ -24,6 +24,18 @@ var recipes = map[string]func(*testing.T, *recipe){
 		r.readBack(t, "back.raw", "disk.raw")
 		r.imported(t, 0)
 	},
+	"boto3": func(t *testing.T, r *recipe) {
+		r.readBack(t, "back.raw", "disk.raw")
+		r.imported(t, 1)
+	},
+	"go": func(t *testing.T, r *recipe) {
+		r.readBack(t, "back.raw", "disk.raw")
+		r.imported(t, 1)
+	},
+	"javascript": func(t *testing.T, r *recipe) {
+		r.readBack(t, "back.raw", "disk.raw")
+		r.imported(t, 1)
+	},
 }
 
 // TestClients follows each page of docs/clients to the letter: a block of code that
@@ -81,6 +93,8 @@ func follow(t *testing.T, page string) *recipe {
 	data, dir := t.TempDir(), t.TempDir()
 	r := &recipe{service: start(t, data), dir: dir, raw: smallRaw(t, dir, "disk.raw")}
 	convert(t, r.raw, "disk.vmdk", "-O vmdk -o subformat=streamOptimized")
+	goModule(t, dir)
+	javascriptModules(t, dir)
 
 	var script strings.Builder
 	script.WriteString("set -euo pipefail\n")
@@ -122,7 +136,25 @@ func (r *recipe) clientEnv(t *testing.T) []string {
 	env := slices.DeleteFunc(os.Environ(), func(kv string) bool {
 		return strings.HasPrefix(kv, "AWS_") || strings.HasPrefix(kv, "HOME=") || strings.HasPrefix(kv, "PATH=")
 	})
-	return append(env, "HOME="+t.TempDir(), "PATH="+path, "DISKPORT_DATA="+r.data, "AWS_PAGER=")
+	caches, err := exec.Command("go", "env", "GOCACHE", "GOMODCACHE").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cache := strings.Fields(string(caches))
+	return append(env, "HOME="+t.TempDir(), "PATH="+path, "DISKPORT_DATA="+r.data, "AWS_PAGER=", "GOCACHE="+cache[0], "GOMODCACHE="+cache[1])
+}
+
+// goModule makes a module in dir that has what this one has, so that no other versions
+// are compiled.
+func goModule(t *testing.T, dir string) {
+	t.Helper()
+	for _, name := range []string{"go.mod", "go.sum"} {
+		text, err := os.ReadFile("../" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		writeFile(t, dir, name, strings.Replace(string(text), "module github.com/diskport/diskport", "module example.com/import", 1))
+	}
 }
 
 // imported checks that there are as many snapshots as expected, and that each is the disk.
@@ -141,4 +173,16 @@ func (r *recipe) imported(t *testing.T, want int) {
 func (r *recipe) readBack(t *testing.T, got, want string) {
 	t.Helper()
 	equalFiles(t, filepath.Join(r.dir, got), filepath.Join(r.dir, want))
+}
+
+// javascriptModules puts into dir what scripts/test-setup has installed.
+func javascriptModules(t *testing.T, dir string) {
+	t.Helper()
+	modules, err := filepath.Abs("../.cache/javascript/node_modules")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(modules, filepath.Join(dir, "node_modules")); err != nil {
+		t.Fatal(err)
+	}
 }
