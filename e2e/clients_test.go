@@ -8,6 +8,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 )
 
 // recipe is a page of docs/clients that is being followed.
@@ -20,6 +25,11 @@ type recipe struct {
 // recipes has a line for each page of docs/clients: what must be true once it has
 // been followed to its end. That no command failed proves little.
 var recipes = map[string]func(*testing.T, *recipe){
+	"ansible": func(t *testing.T, r *recipe) {
+		r.readBack(t, "back.vmdk", "disk.vmdk")
+		r.imported(t, 1)
+		r.hasImage(t, "web")
+	},
 	"aws-cli": func(t *testing.T, r *recipe) {
 		r.readBack(t, "back.raw", "disk.raw")
 		r.imported(t, 0)
@@ -27,6 +37,7 @@ var recipes = map[string]func(*testing.T, *recipe){
 	"boto3": func(t *testing.T, r *recipe) {
 		r.readBack(t, "back.raw", "disk.raw")
 		r.imported(t, 1)
+		r.inParts(t, "disk.vmdk")
 	},
 	"go": func(t *testing.T, r *recipe) {
 		r.readBack(t, "back.raw", "disk.raw")
@@ -35,6 +46,39 @@ var recipes = map[string]func(*testing.T, *recipe){
 	"javascript": func(t *testing.T, r *recipe) {
 		r.readBack(t, "back.raw", "disk.raw")
 		r.imported(t, 1)
+		r.inParts(t, "disk.vmdk")
+	},
+	"libcloud": func(t *testing.T, r *recipe) {
+		r.readBack(t, "back.vmdk", "disk.vmdk")
+		r.imported(t, 1)
+		r.inParts(t, "disk.vmdk")
+	},
+	"rclone": func(t *testing.T, r *recipe) {
+		r.readBack(t, "back.vmdk", "disk.vmdk")
+		r.imported(t, 1)
+		r.inParts(t, "disk.vmdk")
+		if left := r.written(t, "left"); left != "disk.vmdk\n" {
+			t.Errorf("after the last sync the bucket has %q", left)
+		}
+	},
+	"restic": func(t *testing.T, r *recipe) {
+		for _, name := range []string{"disk.raw", "disk.vmdk"} {
+			r.readBack(t, filepath.Join("restored", name), name)
+		}
+		if second := r.written(t, "second"); !strings.Contains(second, `"data_added":0,`) {
+			t.Errorf("the second backup says %s", second)
+		}
+	},
+	"s3cmd": func(t *testing.T, r *recipe) {
+		r.readBack(t, "back.raw", "disk.raw")
+		r.readBack(t, "back.vmdk", "disk.vmdk")
+		r.imported(t, 1)
+		r.inParts(t, "disk.vmdk")
+	},
+	"terraform": func(t *testing.T, r *recipe) {
+		r.readBack(t, "back.raw", "disk.raw")
+		r.readBack(t, "encrypted.raw", "disk.raw")
+		r.imported(t, 0)
 	},
 }
 
@@ -57,6 +101,10 @@ func TestClients(t *testing.T) {
 			continue
 		}
 		tested++
+		if binary, _ := findTerraform(); name == "terraform" && binary == "" {
+			t.Log("no Terraform with its AWS provider here")
+			continue
+		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			outcome(t, follow(t, path))
@@ -114,9 +162,11 @@ func follow(t *testing.T, page string) *recipe {
 	}
 	cmd := exec.Command("bash", "-x", "-c", script.String())
 	cmd.Dir, cmd.Env = dir, r.clientEnv(t)
-	if out, err := cmd.CombinedOutput(); err != nil {
+	out, err := cmd.CombinedOutput()
+	if err != nil {
 		t.Fatalf("following %s: %v\n%s", page, err, out)
 	}
+	t.Logf("took %s of CPU", (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Round(time.Millisecond))
 	return r
 }
 
@@ -141,7 +191,51 @@ func (r *recipe) clientEnv(t *testing.T) []string {
 		t.Fatal(err)
 	}
 	cache := strings.Fields(string(caches))
-	return append(env, "HOME="+t.TempDir(), "PATH="+path, "DISKPORT_DATA="+r.data, "AWS_PAGER=", "GOCACHE="+cache[0], "GOMODCACHE="+cache[1])
+	env = append(env, "HOME="+t.TempDir(), "PATH="+path, "DISKPORT_DATA="+r.data, "AWS_PAGER=", "GOCACHE="+cache[0], "GOMODCACHE="+cache[1])
+	return append(env, terraformEnv(t)...)
+}
+
+// terraformEnv makes Terraform take its provider from where findTerraform found it.
+func terraformEnv(t *testing.T) []string {
+	t.Helper()
+	binary, mirror := findTerraform()
+	if binary == "" {
+		return nil
+	}
+	rc := writeFile(t, t.TempDir(), "rc", "provider_installation {\n  filesystem_mirror {\n    path = \""+mirror+"\"\n  }\n}\n")
+	return []string{"TF_CLI_CONFIG_FILE=" + rc, "CHECKPOINT_DISABLE=1", "TF_IN_AUTOMATION=1"}
+}
+
+// inParts checks that the client uploaded an image in parts.
+func (r *recipe) inParts(t *testing.T, key string) {
+	t.Helper()
+	head, err := r.S3.HeadObject(t.Context(), &s3.HeadObjectInput{Bucket: aws.String("images"), Key: &key, PartNumber: aws.Int32(1)})
+	if err != nil {
+		t.Error(err)
+	} else if aws.ToInt32(head.PartsCount) < 2 {
+		t.Errorf("%s has %d parts", key, aws.ToInt32(head.PartsCount))
+	}
+}
+
+// hasImage checks that there is one image, of a name, with the disk.
+func (r *recipe) hasImage(t *testing.T, name string) {
+	t.Helper()
+	out, err := r.EC2.DescribeImages(t.Context(), &ec2.DescribeImagesInput{Owners: []string{"self"}})
+	if err != nil || len(out.Images) != 1 || *out.Images[0].Name != name {
+		t.Errorf("images %+v, %v", out, err)
+		return
+	}
+	r.sameDisk(t, *out.Images[0].BlockDeviceMappings[0].Ebs.SnapshotId, r.raw)
+}
+
+// written returns what the recipe kept in a file.
+func (r *recipe) written(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(r.dir, name))
+	if err != nil {
+		t.Error(err)
+	}
+	return string(text)
 }
 
 // goModule makes a module in dir that has what this one has, so that no other versions
