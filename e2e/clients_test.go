@@ -34,10 +34,17 @@ var recipes = map[string]func(*testing.T, *recipe){
 		r.readBack(t, "back.raw", "disk.raw")
 		r.imported(t, 0)
 	},
+	"barman": func(t *testing.T, r *recipe) {
+		r.readBack(t, "restored", "000000010000000000000001")
+	},
 	"boto3": func(t *testing.T, r *recipe) {
 		r.readBack(t, "back.raw", "disk.raw")
 		r.imported(t, 1)
 		r.inParts(t, "disk.vmdk")
+	},
+	"duplicity": func(t *testing.T, r *recipe) {
+		r.readBack(t, "restored/disk.raw", "disk.raw")
+		r.readBack(t, "restored/disk.vmdk", "disk.vmdk")
 	},
 	"go": func(t *testing.T, r *recipe) {
 		r.readBack(t, "back.raw", "disk.raw")
@@ -52,6 +59,15 @@ var recipes = map[string]func(*testing.T, *recipe){
 		r.readBack(t, "back.vmdk", "disk.vmdk")
 		r.imported(t, 1)
 		r.inParts(t, "disk.vmdk")
+	},
+	"pgbackrest": func(t *testing.T, r *recipe) {
+		if conf := r.written(t, "restored/postgresql.conf"); !strings.HasSuffix(conf, "# later\n") {
+			t.Error("what came later was not restored")
+		}
+		list, err := r.S3.ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: aws.String("backups"), Prefix: aws.String("web/backup/web/")})
+		if err != nil || len(list.Contents) < 5 {
+			t.Errorf("the bucket has %d objects of backups, %v", len(list.Contents), err)
+		}
 	},
 	"rclone": func(t *testing.T, r *recipe) {
 		r.readBack(t, "back.vmdk", "disk.vmdk")
@@ -74,6 +90,10 @@ var recipes = map[string]func(*testing.T, *recipe){
 		r.readBack(t, "back.vmdk", "disk.vmdk")
 		r.imported(t, 1)
 		r.inParts(t, "disk.vmdk")
+	},
+	"s3fs": func(t *testing.T, r *recipe) {
+		r.readBack(t, "back.raw", "disk.raw")
+		r.imported(t, 1)
 	},
 	"terraform": func(t *testing.T, r *recipe) {
 		r.readBack(t, "back.raw", "disk.raw")
@@ -139,7 +159,11 @@ func follow(t *testing.T, page string) *recipe {
 		t.Fatal(err)
 	}
 	data, dir := t.TempDir(), t.TempDir()
-	r := &recipe{service: start(t, data), dir: dir, raw: smallRaw(t, dir, "disk.raw")}
+	cert, _ := makeCertificate(t, dir)
+	serve := exec.Command("diskport", serveArgs(data, servedWith(text))...)
+	serve.Dir = dir
+	r := &recipe{service: startCommand(t, data, serve), dir: dir, raw: smallRaw(t, dir, "disk.raw")}
+	r.trust(t, cert)
 	convert(t, r.raw, "disk.vmdk", "-O vmdk -o subformat=streamOptimized")
 	goModule(t, dir)
 	javascriptModules(t, dir)
@@ -162,12 +186,24 @@ func follow(t *testing.T, page string) *recipe {
 	}
 	cmd := exec.Command("bash", "-x", "-c", script.String())
 	cmd.Dir, cmd.Env = dir, r.clientEnv(t)
+	t.Cleanup(func() { _ = exec.Command("fusermount", "-uqz", filepath.Join(dir, "folder")).Run() }) // what failed may have left it mounted
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("following %s: %v\n%s", page, err, out)
 	}
 	t.Logf("took %s of CPU", (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Round(time.Millisecond))
 	return r
+}
+
+// ownService matches the line of a page that starts the service in a way of its own.
+var ownService = regexp.MustCompile(`(?m)^    diskport serve (.+) &$`)
+
+// servedWith returns the flags that a page starts the service with.
+func servedWith(page []byte) []string {
+	if m := ownService.FindSubmatch(page); m != nil {
+		return strings.Fields(string(m[1]))
+	}
+	return nil
 }
 
 // clientEnv is the environment of a user who has Debian's programs, nothing set up, and
