@@ -42,6 +42,11 @@ var recipes = map[string]func(*testing.T, *recipe){
 		r.imported(t, 1)
 		r.inParts(t, "disk.vmdk")
 	},
+	"curl": func(t *testing.T, r *recipe) {
+		r.readBack(t, "back.raw", "disk.raw")
+		r.readBack(t, "back.vmdk", "disk.vmdk")
+		r.imported(t, 1)
+	},
 	"duplicity": func(t *testing.T, r *recipe) {
 		r.readBack(t, "restored/disk.raw", "disk.raw")
 		r.readBack(t, "restored/disk.vmdk", "disk.vmdk")
