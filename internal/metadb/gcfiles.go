@@ -37,9 +37,25 @@ func (g Garbage) Look(ctx context.Context, ids []blockstore.FileID) (facts map[b
 		for _, f := range rows {
 			facts[f.File.ID] = f
 		}
-		return addNames(ctx, q, ids, facts)
+		if err := addNames(ctx, q, ids, facts); err != nil {
+			return err
+		}
+		return keepClosed(ctx, q, facts)
 	})
 	return facts, err
+}
+
+// keepClosed notes of closed files that a hold of all files keeps them.
+func keepClosed(ctx context.Context, q querier, facts map[blockstore.FileID]gc.FileFacts) error {
+	_, held, err := one(ctx, q, column[int64], `SELECT id FROM holds WHERE root = 0 LIMIT 1`)
+	if err != nil || !held {
+		return err
+	}
+	for id, f := range facts {
+		f.Kept = f.Kept || f.Row && !f.Open
+		facts[id] = f
+	}
+	return nil
 }
 
 func scanFacts(s scanner) (f gc.FileFacts, err error) {

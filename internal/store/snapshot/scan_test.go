@@ -471,3 +471,4 @@ type noHolds struct{}
 func (noHolds) Take(context.Context, string, time.Time, string) (Hold, error) { return Hold{}, nil }
 func (noHolds) Extend(_ context.Context, h Hold, _ time.Time) (Hold, error)   { return h, nil }
 func (noHolds) Release(context.Context, Hold) error                           { return nil }
+func (noHolds) TakeAll(context.Context, time.Time, string) (Hold, error)      { return Hold{}, nil }

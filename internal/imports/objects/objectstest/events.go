@@ -512,3 +512,23 @@ func quotas(t *testing.T, b bench) {
 	}
 	b.usage(t, 9)
 }
+
+// heldGarbage: while all files are held, no piece is condemned.
+func heldGarbage(t *testing.T, b bench) {
+	b.bucket(t, "b")
+	b.mustPut(t, "b", "k", 1)
+	h, err := b.Holds.TakeAll(t.Context(), at, "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.delete(t, "b", "k", "")
+	if got := b.garbage(t); len(got) != 0 {
+		t.Errorf("garbage is %v although all files are held", got)
+	}
+	if err := b.Holds.Release(t.Context(), h); err != nil {
+		t.Fatal(err)
+	}
+	if got := b.garbage(t); len(got) != 1 {
+		t.Errorf("garbage is %v, want one piece", got)
+	}
+}

@@ -12,11 +12,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/diskport/diskport/internal/imports/objects"
+	"github.com/diskport/diskport/internal/store/snapshot"
 )
 
 // Bench is a store under test, empty.
 type Bench struct {
 	Store objects.Store
+	Holds snapshot.Holds // of the same database
 	// Check reports whether everything that the store counts is what there is: names of
 	// contents, extents of pieces, bytes of accounts. It runs at the end of every test.
 	Check func(t *testing.T)
@@ -50,6 +52,7 @@ func Test(t *testing.T, open func(t *testing.T) Bench) {
 		"PartsOfObjects":               partsOfObjects,
 		"PinsKeepBytes":                pinsKeepBytes,
 		"GarbageIsWhatNothingNames":    garbage,
+		"AHoldKeepsGarbage":            heldGarbage,
 		"OpenPiecesOfTheDeadAreFreed":  openPieces,
 		"QuotasHold":                   quotas,
 		"ConcurrentPutsLeaveOne":       concurrentPuts,
