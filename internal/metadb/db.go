@@ -23,6 +23,7 @@ import (
 // DB is an open metadata database, migrated to the newest schema.
 type DB struct {
 	write, read *sql.DB // the same pool on PostgreSQL
+	path        string  // of an SQLite file
 	engine      engine
 	now         func() time.Time
 	ids         awsid.Source
@@ -148,6 +149,7 @@ func (db *DB) openSQLite(path string) (err error) {
 	if err := private(path); err != nil {
 		return err
 	}
+	db.path = path
 	// A single writer that takes its lock at the start of a transaction never meets
 	// SQLITE_BUSY.
 	if db.write, err = sqlitePool(path, 1, "_txlock=immediate"); err != nil {
