@@ -114,6 +114,9 @@ func decode(r io.Reader) (*Manifest, error) {
 		return nil, err
 	}
 	if m.Format != format {
+		if _, err := io.Copy(io.Discard, z); err != nil { // it is damaged, and says nothing
+			return nil, err
+		}
 		return nil, fmt.Errorf("%w: it is of format %d, and this program knows format %d: use the version of diskport that made it", ErrFormat, m.Format, format)
 	}
 	for {
@@ -129,6 +132,9 @@ func decode(r io.Reader) (*Manifest, error) {
 			}
 			if e.Lines != int64(len(m.Files)+1) || e.SHA256 != before {
 				return nil, errors.New("its lines are not those that were written")
+			}
+			if _, err := d.next(); !errors.Is(err, io.ErrUnexpectedEOF) || d.lines.Err() != nil {
+				return nil, errors.New("it does not end with its last line")
 			}
 			return m, m.check()
 		}

@@ -36,7 +36,7 @@ func ParsePlace(text string) (Place, error) {
 	p := Place{Bucket: u.Host, Prefix: strings.Trim(u.Path, "/"), Endpoint: strings.TrimRight(q.Get("endpoint"), "/"), Region: q.Get("region")}
 	q.Del("endpoint")
 	q.Del("region")
-	if p.Bucket == "" || len(q) > 0 || u.User != nil || u.Fragment != "" || p.Prefix != "" && path.Clean(p.Prefix) != p.Prefix {
+	if p.Bucket == "" || len(q) > 0 || u.User != nil || u.Fragment != "" || p.Prefix != "" && (path.Clean(p.Prefix) != p.Prefix || !filepath.IsLocal(p.Prefix)) {
 		return Place{}, fmt.Errorf("backup: %q is not s3://BUCKET/PREFIX?endpoint=URL&region=REGION", text)
 	}
 	if p.Prefix != "" {

@@ -213,17 +213,18 @@ func (r *Restoration) refuse(what []string) error {
 // file restores one file.
 func (r *Restoration) file(ctx context.Context, c *copying, to *Dir, f File, as string, how Handling) (*Loss, error) {
 	err := r.once(ctx, c, to, f, as)
+	bad, isUnfit := errors.AsType[unfitError](err)
 	switch {
 	case err == nil:
 		return nil, nil //nolint:nilnil // nothing of it is lost
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
-	case !errors.Is(err, errUnfit):
+	case !isUnfit:
 		return nil, fmt.Errorf("restoring %s: %w", f.Name, err)
 	case how == Refuse:
-		return nil, r.refuse([]string{f.Name + ": " + err.Error()})
+		return nil, r.refuse([]string{f.Name + ": " + bad.Error()})
 	}
-	loss := &Loss{Name: f.Name, Why: err.Error(), Gone: true}
+	loss := &Loss{Name: f.Name, Why: bad.Error(), Gone: true}
 	if !strings.HasPrefix(f.Name, Blocks+"/") {
 		return loss, nil
 	}
@@ -239,8 +240,12 @@ func (r *Restoration) file(ctx context.Context, c *copying, to *Dir, f File, as 
 	return loss, nil
 }
 
-// errUnfit reports a file that is not as it was written.
-var errUnfit = errors.New("it is not what was written")
+// unfitError says how a file is not as it was written.
+type unfitError struct{ error }
+
+func (e unfitError) Unwrap() error { return e.error }
+
+func unfit(format string, a ...any) error { return unfitError{fmt.Errorf(format, a...)} }
 
 // once copies a file, unless it is there, and compares it with its checksum before it has
 // its name.
@@ -255,7 +260,7 @@ func (r *Restoration) once(ctx context.Context, c *copying, to *Dir, f File, as 
 	}
 	body, err := r.from.Get(ctx, f.Name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%w: it is missing", errUnfit)
+		return unfit("it is missing")
 	}
 	if err != nil {
 		return err
@@ -277,11 +282,11 @@ func (p *proving) Read(b []byte) (int, error) {
 	case err == nil || p.in.ctx.Err() != nil:
 		return n, err
 	case !errors.Is(err, io.EOF):
-		return n, fmt.Errorf("%w: %w", errUnfit, err)
+		return n, unfit("%w", err)
 	case p.in.n != p.want.Bytes:
-		return n, fmt.Errorf("%w: it has %d bytes, and had %d", errUnfit, p.in.n, p.want.Bytes)
+		return n, unfit("it has %d bytes, and had %d", p.in.n, p.want.Bytes)
 	case p.in.sum() != p.want.SHA256:
-		return n, fmt.Errorf("%w: its checksum is another", errUnfit)
+		return n, unfit("it is not what was written: its checksum is another")
 	}
 	return n, err
 }
