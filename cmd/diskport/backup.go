@@ -31,9 +31,9 @@ func (c *backupCmd) command(a *app) *cobra.Command {
 		Short: "Back up everything to a directory or an S3, while the service works.",
 		Long: "Back up the database and all files that it names to a directory, or to s3://BUCKET/PREFIX?endpoint=URL&region=REGION. A second backup to the same place copies only what is new. " +
 			"It may be interrupted: the backups before it stay, and the next one goes on." +
-			"\n\nThe master key is not in it: keep " + "master.key of the data directory elsewhere, and again after each rotate-key --master. Without it a backup can't be restored." +
+			"\n\nThe master key is not in it: keep master.key of the data directory elsewhere, and again after each rotate-key --master. Without it a backup can't be restored." +
 			"\n\nKeys for an S3: DISKPORT_BACKUP_ACCESS_KEY_ID and DISKPORT_BACKUP_SECRET_ACCESS_KEY; for AWS's own, where AWS's SDK finds them.",
-		Example: "  diskport backup /srv/backup/diskport --keep 14\n  diskport backup 's3://backups/diskport?endpoint=https://s3.example.com' --rate 100MiB",
+		Example: "  diskport backup /srv/backup/diskport --keep 14\n  diskport backup 's3://backups/one?endpoint=https://s3.example.com'",
 		RunE:    func(cmd *cobra.Command, args []string) error { return c.run(cmd.Context(), a, args[0]) },
 	}
 	fs := cmd.Flags()
@@ -41,6 +41,7 @@ func (c *backupCmd) command(a *app) *cobra.Command {
 	fs.BoolVar(&c.Check, "check", false, "Read what is there already too, and copy again what is damaged.")
 	sizeVar(fs, &c.Rate, "rate", 0, "Read this much a second at most: a `SIZE` such as 50MiB. 0 is as much as possible.")
 	fs.BoolVar(&c.IncludeMasterKey, "include-master-key", false, "Put the master key and the root key into the backup, in the clear. Whoever reads it can then read everything: for places that are encrypted and guarded as the data directory is.")
+	setEnv(fs, "include-master-key")
 	fs.BoolVar(&c.JSON, "json", false, "Print JSON.")
 	return cmd
 }

@@ -25,13 +25,15 @@ func (c *restoreCmd) command(a *app) *cobra.Command {
 		Long: "Make the data directory that --data names of a backup: a directory, or s3://BUCKET/PREFIX?endpoint=URL&region=REGION, as with diskport backup. The directory must be empty or missing. " +
 			"Every file is compared with what was written. It may be interrupted, and goes on when it is run again.\n\n" +
 			"Tasks that were running go on, or end. Clients keep their access keys; the root key is a new one unless the backup has it.",
-		Example: "  diskport restore /srv/backup/diskport --data /var/lib/diskport --master-key /root/diskport.key\n  diskport restore /srv/backup/diskport --data /tmp/then --at 2026-11-30T04:00:00Z --master-key /root/diskport.key",
+		Example: "  diskport restore /srv/backup --data /srv/diskport --master-key diskport.key\n  diskport restore /srv/backup --data then --master-key diskport.key \\\n    --at 2026-11-30T04:00:00Z",
 		RunE:    func(cmd *cobra.Command, args []string) error { return c.run(cmd.Context(), a, args[0]) },
 	}
 	fs := cmd.Flags()
 	fs.Var(&c.At, "at", "Restore the newest backup of this `TIME` or before it: RFC 3339, such as 2026-11-30T04:00:00Z. Default: the newest.")
 	pathVar(fs, &c.MasterKey, "master-key", "The service's master key: `FILE`, as it was when the backup was made; or a later one, with its master.key.former beside it. Default: the one in the backup, if that has one.")
 	fs.BoolVar(&c.Partial, "partial", false, "Restore what is whole of a damaged backup, and say which snapshots are lost.")
+	setEnv(fs, "at")
+	setEnv(fs, "partial")
 	sizeVar(fs, &c.Rate, "rate", 0, "Read this much a second at most: a `SIZE` such as 50MiB. 0 is as much as possible.")
 	fs.BoolVar(&c.JSON, "json", false, "Print JSON.")
 	return cmd

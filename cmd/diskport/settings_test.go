@@ -35,6 +35,7 @@ func TestEveryFlagHasAnEnvironmentVariable(t *testing.T) {
 		"diskport --help", "diskport --version", "diskport serve --accept-older-database",
 		"diskport rotate-key --list", "diskport rotate-key --snapshot", "diskport rotate-key --kms-key", "diskport rotate-key --domain",
 		"diskport rotate-key --master", "diskport rotate-key --rewrap",
+		"diskport backup --include-master-key", "diskport restore --at", "diskport restore --partial",
 	}
 	a := &app{}
 	flags := 0

@@ -45,8 +45,9 @@ func (a *App) Backup(ctx context.Context, q adminapi.BackupRequest, progress fun
 	}
 	p := a.parts
 	source := backup.Source{
-		Database: p.db.Backup(), Authority: p.library.PageKey, Hold: p.shelf.HoldAll, Now: time.Now, Program: programVersion(),
+		Database: p.db.Backup(), Authority: p.library.PageKey, Now: time.Now, Program: programVersion(),
 		Trees: map[string]backup.Reader{backup.Blocks: p.backend, backup.Objects: p.objectFiles},
+		Hold:  func(ctx context.Context, why string) (backup.Hold, error) { return p.shelf.HoldAll(ctx, why) },
 		Secrets: func(_ context.Context, copy func() error) ([][]byte, map[string][]byte, error) {
 			return a.withSecrets(q, copy)
 		},

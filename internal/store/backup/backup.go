@@ -14,15 +14,25 @@ type Source struct {
 	Database  Database
 	Trees     map[string]Reader // by the names of the trees
 	Authority Authority
-	// Hold holds all files until release is called. The context that it returns ends when
-	// they are held no longer, for the cause that it has then.
-	Hold func(ctx context.Context, why string) (held context.Context, release func(), err error)
+	// Hold holds all files.
+	Hold func(ctx context.Context, why string) (Hold, error)
 	// Secrets is called to have the database copied, and returns what belongs to the copy: a
 	// text wrapped under each master key that is in use, and small files. copy makes the
 	// copy; nothing of it may change while it does.
 	Secrets func(ctx context.Context, copy func() error) (keys [][]byte, extras map[string][]byte, err error)
 	Now     func() time.Time
 	Program string // its version
+}
+
+// Hold is a hold of all files. snapshot.HeldFiles is one.
+type Hold interface {
+	// Context returns a context that ends when they are held no longer, for the cause that
+	// it has then.
+	Context() context.Context
+	// Still returns nil if they have been held up to now.
+	Still(ctx context.Context) error
+	// Release ends the hold. It may be called again.
+	Release()
 }
 
 // Options are how a backup is made. The zero value is ready.
@@ -125,17 +135,18 @@ func (c *copying) run(ctx context.Context) (err error) {
 	}
 	defer os.RemoveAll(scratch)
 	c.path = filepath.Join(scratch, "database")
-	held, release, err := c.Hold(ctx, "backup")
+	hold, err := c.Hold(ctx, "backup")
 	if err != nil {
 		return err
 	}
-	defer release()
+	defer hold.Release()
+	held := hold.Context()
 	m, err := c.take(held)
 	if c.copy != nil {
 		defer func() { err = errors.Join(err, c.copy.Close()) }()
 	}
 	if err == nil {
-		err = c.save(held, m)
+		err = c.save(held, hold, m)
 	}
 	if err != nil {
 		if cause := context.Cause(held); cause != nil && ctx.Err() == nil {
@@ -143,7 +154,7 @@ func (c *copying) run(ctx context.Context) (err error) {
 		}
 		return err
 	}
-	release()
+	hold.Release()
 	return c.prune(ctx)
 }
 
@@ -205,12 +216,16 @@ func (c *copying) recall(ctx context.Context) error {
 }
 
 // save copies the files that the copy of the database needs, then that, then the manifest.
-func (c *copying) save(ctx context.Context, m Moment) error {
+func (c *copying) save(ctx context.Context, hold Hold, m Moment) error {
 	files, err := c.files(ctx)
 	if err != nil {
 		return err
 	}
 	if m.Database, err = c.putDatabase(ctx, m.Name); err != nil {
+		return err
+	}
+	// If it was lost meanwhile, something may be missing in the target that is not damage.
+	if err := hold.Still(ctx); err != nil {
 		return err
 	}
 	manifest, err := encode(m, files)

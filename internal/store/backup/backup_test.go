@@ -140,15 +140,26 @@ func (w *world) source() *backup.Source {
 	return &backup.Source{
 		Database: w, Authority: w, Trees: map[string]backup.Reader{backup.Blocks: tree{w, backup.Blocks}, backup.Objects: tree{w, backup.Objects}},
 		Now: func() time.Time { w.clock = w.clock.Add(time.Hour); return w.clock },
-		Hold: func(ctx context.Context, _ string) (context.Context, func(), error) {
+		Hold: func(ctx context.Context, _ string) (backup.Hold, error) {
 			w.held = true
-			return ctx, func() { w.held = false }, nil
+			return &hold{w: w, ctx: ctx}, nil
 		},
 		Secrets: func(_ context.Context, copy func() error) ([][]byte, map[string][]byte, error) {
 			return nil, nil, copy()
 		},
 	}
 }
+
+// hold is a hold of the world's files.
+type hold struct {
+	w    *world
+	ctx  context.Context
+	lost error
+}
+
+func (h *hold) Context() context.Context    { return h.ctx }
+func (h *hold) Still(context.Context) error { return h.lost }
+func (h *hold) Release()                    { h.w.held = false }
 
 // run makes a backup.
 func (w *world) run(t *testing.T, o backup.Options) (backup.Report, error) {
@@ -516,22 +527,35 @@ func TestWhoseItIs(t *testing.T) {
 	}
 }
 
-// TestALostHold ends a backup: files may be gone that it counts on.
+// TestALostHold ends a backup, also if that is known in the end alone: files may be gone that
+// it counts on.
 func TestALostHold(t *testing.T) {
-	w := newWorld(t)
-	w.add(root(1), "one")
-	s, lost := w.source(), errors.New("the hold is lost")
-	s.Hold = func(ctx context.Context, _ string) (context.Context, func(), error) {
-		held, lose := context.WithCancelCause(ctx)
-		lose(lost)
-		return held, func() {}, nil
-	}
-	_, err := s.Run(t.Context(), w.target, backup.Options{Scratch: func() (string, error) { return t.TempDir(), nil }})
-	if !errors.Is(err, lost) {
-		t.Errorf("got %v, want %v", err, lost)
-	}
-	if list, err := backup.List(t.Context(), w.target); err == nil && len(list) > 0 {
-		t.Errorf("there is a backup: %+v", list)
+	lost := errors.New("the hold is lost")
+	for name, lose := range map[string]func(*hold){
+		"known at once": func(h *hold) {
+			ctx, cancel := context.WithCancelCause(h.ctx)
+			cancel(lost)
+			h.ctx = ctx
+		},
+		"known in the end": func(h *hold) { h.lost = lost },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.add(root(1), "one")
+			s := w.source()
+			s.Hold = func(ctx context.Context, _ string) (backup.Hold, error) {
+				h := &hold{w: w, ctx: ctx}
+				lose(h)
+				return h, nil
+			}
+			_, err := s.Run(t.Context(), w.target, backup.Options{Scratch: func() (string, error) { return t.TempDir(), nil }})
+			if !errors.Is(err, lost) {
+				t.Errorf("got %v, want %v", err, lost)
+			}
+			if list, err := backup.List(t.Context(), w.target); err == nil && len(list) > 0 {
+				t.Errorf("there is a backup: %+v", list)
+			}
+		})
 	}
 }
 

@@ -82,16 +82,38 @@ func (s *Shelf) Hold(ctx context.Context, rec Record, why string) (release func(
 	return release, nil
 }
 
-// HoldAll holds every file until release is called. The context that it returns is done
-// when the hold is lost, with ErrHoldLost as its cause.
-func (s *Shelf) HoldAll(ctx context.Context, why string) (held context.Context, release func(), err error) {
+// HeldFiles is a hold of every file, which is extended until it is released.
+type HeldFiles struct {
+	shelf   *Shelf
+	hold    Hold
+	ctx     context.Context
+	release func()
+}
+
+// HoldAll holds every file until Release is called.
+func (s *Shelf) HoldAll(ctx context.Context, why string) (*HeldFiles, error) {
 	hold, err := s.Holds.TakeAll(ctx, s.Now().Add(HoldFor), why)
 	if err != nil {
-		return nil, nil, fmt.Errorf("holding all files: %w", err)
+		return nil, fmt.Errorf("holding all files: %w", err)
 	}
-	held, release = s.keep(ctx, hold)
-	return held, release, nil
+	h := &HeldFiles{shelf: s, hold: hold}
+	h.ctx, h.release = s.keep(ctx, hold)
+	return h, nil
 }
+
+// Context returns a context that is done when the hold is known to be lost, with
+// ErrHoldLost as its cause.
+func (h *HeldFiles) Context() context.Context { return h.ctx }
+
+// Still returns nil if everything has been held up to now, else ErrHoldLost, or what kept
+// the answer from being found.
+func (h *HeldFiles) Still(ctx context.Context) error {
+	_, err := h.shelf.Holds.Extend(ctx, h.hold, h.shelf.Now().Add(HoldFor))
+	return err
+}
+
+// Release ends the hold. It may be called again.
+func (h *HeldFiles) Release() { h.release() }
 
 // keep extends a hold until release is called.
 func (s *Shelf) keep(ctx context.Context, hold Hold) (held context.Context, release func()) {

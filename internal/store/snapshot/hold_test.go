@@ -124,21 +124,32 @@ func TestAllHeld(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		holds := &heldStore{}
 		shelf := &Shelf{Holds: holds, Now: time.Now}
-		held, release, err := shelf.HoldAll(t.Context(), "test")
+		all, err := shelf.HoldAll(t.Context(), "test")
 		if err != nil {
 			t.Fatal(err)
 		}
+		held := all.Context()
 		time.Sleep(10 * HoldFor)
 		if _, _, left := holds.state(); left < HoldFor/2 || held.Err() != nil {
 			t.Errorf("it has %v left, %v", left, held.Err())
 		}
+		if err := all.Still(t.Context()); err != nil {
+			t.Error(err)
+		}
 		holds.mu.Lock()
 		holds.fails = ErrHoldLost
 		holds.mu.Unlock()
+		if err := all.Still(t.Context()); !errors.Is(err, ErrHoldLost) {
+			t.Errorf("got %v, want %v", err, ErrHoldLost)
+		}
 		<-held.Done()
 		if err := context.Cause(held); !errors.Is(err, ErrHoldLost) {
 			t.Errorf("got %v, want %v", err, ErrHoldLost)
 		}
-		release()
+		all.Release()
+		all.Release()
+		if _, released, _ := holds.state(); released != 1 {
+			t.Errorf("it was released %d times", released)
+		}
 	})
 }
