@@ -27,16 +27,18 @@ import (
 // tenants keep a service busy, and know what it must have.
 type tenants struct {
 	s      *service
-	dir    string
 	finish chan struct{} // closed: begin nothing more
 	landed chan struct{} // one for each snapshot that was completed
 
-	mu sync.Mutex // guards what follows
+	mu    sync.Mutex // guards what follows
+	first string     // task, whose client token is firstToken
 	// disks are the completed snapshots whose deletion has not begun, with what they hold;
 	// nil: blocks of which blockOf says what they hold.
 	disks map[string][]byte
 	keys  map[string]bool // objects likewise
 }
+
+const firstToken = "the first"
 
 func (l *tenants) stopped() bool {
 	select {
@@ -85,9 +87,18 @@ func (l *tenants) imports(ctx context.Context) error {
 		l.mu.Lock()
 		l.keys[key] = true
 		l.mu.Unlock()
-		out, err := l.s.EC2.ImportSnapshot(ctx, importOf("s3://images/"+key))
+		ask := importOf("s3://images/" + key)
+		if n == 0 {
+			ask.ClientToken = aws.String(firstToken)
+		}
+		out, err := l.s.EC2.ImportSnapshot(ctx, ask)
 		if err != nil {
 			return err
+		}
+		if n == 0 {
+			l.mu.Lock()
+			l.first = *out.ImportTaskId
+			l.mu.Unlock()
 		}
 		task, err := l.s.Watch(ctx, *out.ImportTaskId, func(client.Task) {})
 		if err != nil || task.Status != "completed" {
@@ -280,13 +291,34 @@ func TestBackupOfABusyService(t *testing.T) {
 			t.Errorf("backup %d was made of %d snapshots", i, len(b.must.disks))
 		}
 		to := filepath.Join(dir, fmt.Sprint("restored ", i))
-		out := restore(t, place, to, s.data, "--at", b.at.Add(time.Second/2).Format(time.RFC3339Nano))
+		out := restore(t, place, to, s.data, "--at", b.at.Format(time.RFC3339Nano))
 		if !strings.Contains(out, "restored ") {
 			t.Errorf("restore says %s", out)
 		}
 		r := start(t, to)
 		r.check(t, b.must)
+		r.settled(t)
+		again := importOf("s3://images/0.raw")
+		again.ClientToken = aws.String(firstToken)
+		if out, err := r.EC2.ImportSnapshot(t.Context(), again); err != nil || *out.ImportTaskId != l.first {
+			t.Errorf("the client token is not that of %s any more: %+v, %v", l.first, out, err)
+		}
 		r.stop(t)
+	}
+}
+
+// settled waits until every task has ended, as those do too that were running when the
+// backup was made.
+func (s *service) settled(t *testing.T) {
+	t.Helper()
+	tasks, err := s.Tasks(t.Context())
+	if err != nil || len(tasks) == 0 {
+		t.Fatalf("%d tasks, %v", len(tasks), err)
+	}
+	for _, task := range tasks {
+		if task, err = s.Watch(t.Context(), task.ID, func(client.Task) {}); err != nil || task.Status != "completed" {
+			t.Errorf("the task is %+v, %v", task, err)
+		}
 	}
 }
 
@@ -378,6 +410,10 @@ func TestBackupKilled(t *testing.T) {
 	verified(t, filepath.Join(dir, "first"), len(ids))
 
 	second := backUp(t, data, place, "--check")
+	listed, err := exec.Command("diskport", "restore", place, "--list").Output()
+	if err != nil || strings.Count(string(listed), "\n") != 3 || !strings.Contains(string(listed), first.At.Truncate(time.Microsecond).Format(time.RFC3339Nano)) {
+		t.Errorf("listed: %v: %s", err, listed)
+	}
 	if second.Copied == 0 || second.CopiedBytes >= first.CopiedBytes+second.Bytes-first.Bytes || len(second.Again) > 0 {
 		t.Errorf("the second %+v, after %+v", second, first)
 	}
@@ -386,7 +422,7 @@ func TestBackupKilled(t *testing.T) {
 	killed(t, append(again, slow...)...)
 	fails(t, "run the same diskport restore again", serveArgs(to, nil)...)
 	fails(t, "run the same diskport restore again", "snapshots", "--data", to)
-	fails(t, "has half of another backup", append(again, "--at", first.At.Add(time.Second/100).Format(time.RFC3339Nano))...)
+	fails(t, "has half of another backup", append(again, "--at", first.At.Format(time.RFC3339Nano))...)
 	restore(t, place, to, data)
 	verified(t, to, len(ids)+len(more))
 	fails(t, "it is not empty", again...)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
@@ -14,6 +15,7 @@ type restoreCmd struct {
 	At        timeFlag
 	MasterKey string
 	Partial   bool
+	List      bool
 	Rate      byteSize // a second; 0 is no limit
 	JSON      bool
 }
@@ -25,7 +27,7 @@ func (c *restoreCmd) command(a *app) *cobra.Command {
 		Long: "Make the data directory that --data names of a backup: a directory, or s3://BUCKET/PREFIX?endpoint=URL&region=REGION, as with diskport backup. The directory must be empty or missing. " +
 			"Every file is compared with what was written. It may be interrupted, and goes on when it is run again.\n\n" +
 			"Tasks that were running go on, or end. Clients keep their access keys; the root key is a new one unless the backup has it.",
-		Example: "  diskport restore /srv/backup --data /srv/diskport --master-key diskport.key\n  diskport restore /srv/backup --data then --master-key diskport.key \\\n    --at 2026-11-30T04:00:00Z",
+		Example: "  diskport restore /srv/backup --list\n  diskport restore /srv/backup --data /srv/diskport --master-key diskport.key\n  diskport restore /srv/backup --data then --master-key diskport.key \\\n    --at 2026-11-30T04:00:00Z",
 		RunE:    func(cmd *cobra.Command, args []string) error { return c.run(cmd.Context(), a, args[0]) },
 	}
 	fs := cmd.Flags()
@@ -34,6 +36,8 @@ func (c *restoreCmd) command(a *app) *cobra.Command {
 	fs.BoolVar(&c.Partial, "partial", false, "Restore what is whole of a damaged backup, and say which snapshots are lost.")
 	setEnv(fs, "at")
 	setEnv(fs, "partial")
+	fs.BoolVar(&c.List, "list", false, "List the backups, and restore nothing.")
+	setEnv(fs, "list")
 	sizeVar(fs, &c.Rate, "rate", 0, "Read this much a second at most: a `SIZE` such as 50MiB. 0 is as much as possible.")
 	fs.BoolVar(&c.JSON, "json", false, "Print JSON.")
 	return cmd
@@ -45,6 +49,9 @@ func (c *restoreCmd) run(ctx context.Context, a *app, src string) error {
 	if err != nil {
 		return err
 	}
+	if c.List {
+		return c.list(ctx, a, src, creds)
+	}
 	p := a.newProgress("restoring")
 	done, err := a.restore(ctx, restoration{
 		place: src, credentials: creds, at: c.At.Time, master: c.MasterKey, partial: c.Partial, rate: int64(c.Rate),
@@ -55,6 +62,22 @@ func (c *restoreCmd) run(ctx context.Context, a *app, src string) error {
 		return err
 	}
 	return c.report(a, done)
+}
+
+// list says which backups there are.
+func (c *restoreCmd) list(ctx context.Context, a *app, src string, creds aws.CredentialsProvider) error {
+	backups, err := a.backups(ctx, src, creds)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return a.printJSON(backups)
+	}
+	var rows [][]string
+	for _, b := range backups {
+		rows = append(rows, []string{b.At.Format(time.RFC3339Nano), fmt.Sprint(b.Files), size(b.Bytes), b.Damage})
+	}
+	return a.printTable([]string{"Time", "Files", "Size", "Damage"}, rows)
 }
 
 // report says what was restored. It fails if something is lost.

@@ -184,3 +184,21 @@ func (a *app) restore(ctx context.Context, r restoration) (restored, error) {
 	}
 	return out, err
 }
+
+// backupMade is one backup of a place.
+type backupMade struct {
+	At     time.Time `json:"at"`
+	Files  int64     `json:"files"`
+	Bytes  int64     `json:"bytes"`
+	Damage string    `json:"damage,omitempty"` // of its manifest
+}
+
+// backups lists the backups of a place, the oldest first.
+func (a *app) backups(ctx context.Context, place string, creds aws.CredentialsProvider) ([]backupMade, error) {
+	found, err := server.Backups(ctx, place, creds)
+	list := make([]backupMade, len(found))
+	for i, b := range found {
+		list[i] = backupMade{b.At, b.Files, b.Bytes, b.Damage}
+	}
+	return list, err
+}

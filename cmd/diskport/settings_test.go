@@ -35,7 +35,7 @@ func TestEveryFlagHasAnEnvironmentVariable(t *testing.T) {
 		"diskport --help", "diskport --version", "diskport serve --accept-older-database",
 		"diskport rotate-key --list", "diskport rotate-key --snapshot", "diskport rotate-key --kms-key", "diskport rotate-key --domain",
 		"diskport rotate-key --master", "diskport rotate-key --rewrap",
-		"diskport backup --include-master-key", "diskport restore --at", "diskport restore --partial",
+		"diskport backup --include-master-key", "diskport restore --at", "diskport restore --partial", "diskport restore --list",
 	}
 	a := &app{}
 	flags := 0

@@ -73,7 +73,7 @@ func (c databaseCopy) Close() error { return c.db.Close() }
 
 // Facts implements backup.Copy.
 func (c databaseCopy) Facts(ctx context.Context) (f backup.Facts, err error) {
-	if f.Store, err = (Catalog{c.db}).StoreIdentity(ctx); err != nil {
+	if f.Store, err = Catalog(c).StoreIdentity(ctx); err != nil {
 		return f, err
 	}
 	err = c.db.view(ctx, "read the version of the schema", func(q querier) error {

@@ -104,6 +104,19 @@ func Restore(ctx context.Context, cfg Config, o RestoreConfig) (done Restored, e
 	return done, errors.Join(os.Remove(filepath.Join(cfg.Data, restoringName)), syncDir(cfg.Data))
 }
 
+// Backups lists the backups of a place, the oldest first.
+func Backups(ctx context.Context, where string, c aws.CredentialsProvider) ([]backup.Backup, error) {
+	place, err := backup.ParsePlace(where)
+	if err != nil {
+		return nil, err
+	}
+	target, err := place.Open(c)
+	if err != nil {
+		return nil, err
+	}
+	return backup.List(ctx, target)
+}
+
 // keysFor returns the small files of the restored directory, the master key with those
 // before it among them, after proving that it opens what the backup was made with.
 func keysFor(from *backup.Restoration, master string) (map[string][]byte, error) {

@@ -54,6 +54,7 @@ type Options struct {
 // Check is how thoroughly files that are in a target are looked at.
 type Check int
 
+// How thoroughly it is.
 const (
 	Sizes     Check = iota // whether they are there, as long as they should be
 	Checksums              // what they hold too

@@ -139,6 +139,7 @@ type RestoreOptions struct {
 // Handling is what becomes of damaged files of a backup.
 type Handling int
 
+// What becomes of them.
 const (
 	Refuse Handling = iota // the restoration fails and names them
 	// Salvage restores what is whole. Damaged files of the store come as they are, since
