@@ -67,6 +67,8 @@ func (d *Dir) Put(ctx context.Context, name string, body io.Reader, _ int64) err
 	if err == nil {
 		err = f.Sync()
 	}
+	// It is not read again soon, and what the service reads is better kept in memory.
+	_ = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED)
 	if err = errors.Join(err, f.Close()); err == nil {
 		err = os.Rename(f.Name(), path)
 	}
