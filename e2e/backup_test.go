@@ -405,7 +405,11 @@ func TestBackupKilled(t *testing.T) {
 	place, slow := filepath.Join(dir, "backups"), []string{"--rate", "1MiB"}
 	first := backUp(t, data, place)
 	_, more := imported(t, dir, 2, 3)
-	killed(t, append([]string{"backup", place, "--data", data}, slow...)...)
+	args := append([]string{"backup", place, "--data", data}, slow...)
+	if out, err := interrupted(t, exec.Command("diskport", args...), "backing up: copying"); !endedAs(err, true) || !strings.Contains(out, "interrupted") {
+		t.Errorf("interrupted: %v: %s", err, out)
+	}
+	killed(t, args...)
 	restore(t, place, filepath.Join(dir, "first"), data)
 	verified(t, filepath.Join(dir, "first"), len(ids))
 

@@ -347,6 +347,43 @@ func TestGoesOn(t *testing.T) {
 	w.restores(t, time.Time{}, w.state())
 }
 
+// ending is a target of which reading ends the backup.
+type ending struct {
+	backup.Target
+	end context.CancelFunc
+}
+
+func (e ending) Get(ctx context.Context, name string) (io.ReadCloser, error) {
+	if strings.HasPrefix(name, "blocks/") {
+		e.end()
+	}
+	return e.Target.Get(ctx, name)
+}
+
+// TestCancelled: a backup ends with its context, also while it looks at what is there.
+func TestCancelled(t *testing.T) {
+	for name, check := range map[string]backup.Check{"adopting": backup.Sizes, "rereading": backup.Checksums} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.add(root(1), "one")
+			if check == backup.Sizes {
+				w.target = &stopping{w.target, 2}
+			}
+			if _, err := w.run(t, backup.Options{}); err != nil && !errors.Is(err, errStopped) {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			r, err := w.source().Run(ctx, ending{backup.NewDir(w.root), cancel}, backup.Options{
+				Check: check, Scratch: func() (string, error) { return t.TempDir(), nil },
+			})
+			if !errors.Is(err, context.Canceled) || len(r.Again) > 0 {
+				t.Errorf("got %+v, %v, want %v", r, err, context.Canceled)
+			}
+		})
+	}
+}
+
 // TestDamagedTarget: a file that is missing or short is noticed, one that was changed if it
 // is looked for; it is copied again, or named if the service has it no more.
 func TestDamagedTarget(t *testing.T) {

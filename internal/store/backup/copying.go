@@ -60,60 +60,61 @@ func (c *copying) file(ctx context.Context, n Need) (File, error) {
 		c.tell(n.Bytes)
 		return known, nil
 	case ok:
-		f, err := c.reread(ctx, n, known)
-		if f != nil || err != nil {
-			return known, err
+		if c.reread(ctx, n, known) {
+			return known, nil
 		}
 	case n.Tree == Blocks: // of a backup that was cut off
-		f, err := c.adopt(ctx, n)
-		if f != nil || err != nil {
-			return *f, err
+		if f, ok := c.adopt(ctx, n); ok {
+			return f, nil
 		}
+	}
+	if err := ctx.Err(); err != nil {
+		return File{}, err
 	}
 	c.done = before
 	return c.copyFile(ctx, n)
 }
 
-// reread compares a file of the target with its checksum; nil: it is to be copied again.
-func (c *copying) reread(ctx context.Context, n Need, known File) (*File, error) {
+// reread reports whether a file of the target has its checksum; else it is to be copied
+// again.
+func (c *copying) reread(ctx context.Context, n Need, known File) bool {
 	r, err := c.to.Get(ctx, n.name())
 	if err == nil {
 		in := c.summing(ctx, r)
 		_, err = io.Copy(io.Discard, in)
-		err = errors.Join(err, r.Close())
-		if err == nil && in.n == known.Bytes && in.sum() == known.SHA256 {
-			return &known, nil
+		if err = errors.Join(err, r.Close()); err == nil && in.n == known.Bytes && in.sum() == known.SHA256 {
+			return true
 		}
-	}
-	if ctx.Err() != nil {
-		return nil, ctx.Err()
 	}
 	if err == nil {
 		err = errors.New("it is not what was written")
 	}
-	note(&c.r.Again, "%s: %v", n.name(), err)
-	return nil, nil //nolint:nilnil // it is to be copied again
+	if ctx.Err() == nil {
+		note(&c.r.Again, "%s: %v", n.name(), err)
+	}
+	return false
 }
 
-// adopt takes a file for copied that no manifest names, if it is whole; nil: it is not.
-func (c *copying) adopt(ctx context.Context, n Need) (*File, error) {
-	f := &File{Name: n.name()}
+// adopt takes a file for copied that no manifest names, if it is whole. What is wrong with
+// it otherwise, copying it again tells.
+func (c *copying) adopt(ctx context.Context, n Need) (File, bool) {
+	f := File{Name: n.name()}
 	spans, err := c.spansOf(ctx, n, readerAt{ctx, c.Trees[n.Tree], n.Name})
 	if err != nil {
-		return nil, ctx.Err() //nolint:nilnil // copying it tells what is wrong
+		return f, false
 	}
 	r, err := c.to.Get(ctx, f.Name)
 	if err != nil {
-		return nil, ctx.Err() //nolint:nilnil // as above
+		return f, false
 	}
 	i := &inspector{spans: spans}
 	in := c.summing(ctx, r)
 	_, err = io.Copy(i, in)
 	if errors.Join(err, r.Close(), i.err()) != nil || in.n != n.Bytes {
-		return nil, ctx.Err() //nolint:nilnil // as above
+		return f, false
 	}
 	f.Bytes, f.SHA256 = in.n, in.sum()
-	return f, nil
+	return f, true
 }
 
 // copyFile copies a file. What is damaged is copied as it is; what can't be read is missing,
