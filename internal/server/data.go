@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/diskport/diskport/internal/failpoint"
 	"github.com/diskport/diskport/internal/identity/secret"
 	"github.com/diskport/diskport/internal/identity/sigv4"
 	"github.com/diskport/diskport/internal/space"
@@ -223,11 +224,13 @@ func writeNew(path string, b []byte, mode fs.FileMode) error {
 	_, err = f.Write(b)
 	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
 	if err == nil {
+		failpoint.File(path, "durable, without its name")
 		err = os.Rename(f.Name(), path)
 	}
 	if err != nil {
 		return errors.Join(err, os.Remove(f.Name()))
 	}
+	failpoint.File(path, "named")
 	dir, err := os.Open(filepath.Dir(path))
 	if err != nil {
 		return err

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 
+	"github.com/diskport/diskport/internal/failpoint"
 	"github.com/diskport/diskport/internal/identity/iam"
 	"github.com/diskport/diskport/internal/identity/kms"
 	"github.com/diskport/diskport/internal/identity/secret"
@@ -161,6 +162,7 @@ func (d *dataDir) replaceMaster() error {
 	}
 	if err == nil {
 		err = os.Remove(d.file(nextName))
+		failpoint.File(d.file(nextName), "removed")
 	}
 	return err
 }

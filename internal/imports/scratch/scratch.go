@@ -19,6 +19,7 @@ import (
 	"syscall"
 
 	"github.com/diskport/diskport/diskimage"
+	"github.com/diskport/diskport/internal/failpoint"
 )
 
 // Dir is a diskimage.Scratch in a folder. It may be used concurrently.
@@ -45,6 +46,7 @@ func (d Dir) Create() (diskimage.ScratchFile, error) {
 	if err != nil {
 		return nil, fmt.Errorf("scratch: %w", err)
 	}
+	failpoint.At("scratch: made")
 	if err := os.Remove(f.Name()); err != nil {
 		_ = f.Close()
 		return nil, fmt.Errorf("scratch: %w", err)

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/diskport/diskport/internal/failpoint"
 	"github.com/diskport/diskport/internal/store/blockstore"
 
 	"golang.org/x/sys/unix"
@@ -115,6 +116,9 @@ func (d *Dir) ensureLocked(dir string) error {
 		return wrapFull(err)
 	}
 	created := err == nil
+	if created {
+		failpoint.At("a folder of the store: made")
+	}
 	// This process may not be allowed to open what is above root; then it did not
 	// create it either.
 	if err := syncDir(parent); err != nil && (created || !errors.Is(err, fs.ErrPermission)) {
@@ -191,6 +195,7 @@ func (d *Dir) Remove(ctx context.Context, name string) error {
 	}
 	err = errors.Join(removeIfThere(path), removeIfThere(path+openSuffix))
 	d.readers.drop(path)
+	failpoint.File(path, "removed")
 	if err == nil {
 		// Its row goes next. A file that came back after a power cut would have none.
 		err = syncDir(filepath.Dir(path))
