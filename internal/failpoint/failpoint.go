@@ -4,8 +4,8 @@
 //
 // The program that users get has none of it: these functions do nothing, and the
 // compiler leaves them out. Built with -tags failpoints, a process kills itself at the
-// point that $DISKPORT_FAILPOINT names, and adds the points that it comes to to the file
-// that $DISKPORT_FAILPOINTS_SEEN names. docs/adr/0012-killed-and-cut-off.md has the
+// point that $FAILPOINT names, and adds the points that it comes to to the file
+// that $FAILPOINTS_SEEN names. docs/adr/0012-killed-and-cut-off.md has the
 // reasons, e2e/torture the tests.
 //
 // A point of a transaction is named after the method of a store that is its event,
@@ -16,8 +16,8 @@ package failpoint
 
 // Of is the environment variable that arms a point, and Seen that of the file of names.
 const (
-	Of   = "DISKPORT_FAILPOINT"
-	Seen = "DISKPORT_FAILPOINTS_SEEN"
+	Of   = "FAILPOINT"
+	Seen = "FAILPOINTS_SEEN"
 )
 
 // The points around the commit of a transaction are the name of its event and one of

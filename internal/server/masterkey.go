@@ -13,6 +13,7 @@ import (
 	"github.com/diskport/diskport/internal/identity/iam"
 	"github.com/diskport/diskport/internal/identity/kms"
 	"github.com/diskport/diskport/internal/identity/secret"
+	"github.com/diskport/diskport/internal/imports/importtask"
 	"github.com/diskport/diskport/internal/logkey"
 )
 
@@ -126,7 +127,7 @@ func (a *App) rotation() []func(context.Context) (int, error) {
 	}{
 		{db.KeptSecrets(serviceKeys...), master, func(owner []string) []byte { return []byte(owner[0]) }},
 		{db.KeptKeys(), master.For(secret.AccessKeys), func(o []string) []byte { return iam.AccessKey{Account: o[0], ID: o[1]}.Purpose() }},
-		{db.KeptURLs(), master.For(secret.URLs), func(o []string) []byte { return []byte(o[0]) }},
+		{db.KeptURLs(), master.For(secret.URLs), func(o []string) []byte { return []byte(importtask.URLOwner(o[0])) }},
 	} {
 		steps = append(steps, func(ctx context.Context) (int, error) {
 			return secret.Rewrap(ctx, shelf, shelf.under, shelf.associated)
