@@ -18,8 +18,12 @@ import (
 // than make a unit of work that was in flight each time poison.
 const inARow = 12
 
-// most is how long a service lives that is not killed at a point.
-const most = 600 * time.Millisecond
+// How long a service lives at most that is to be killed at any time, and one that is to
+// be killed at a point, to which the load may not come.
+const (
+	anyTime = 500 * time.Millisecond
+	atPoint = 1500 * time.Millisecond
+)
 
 // TestKills kills the service at points and at any time, under load, on one data
 // directory.
@@ -76,21 +80,21 @@ func (w *world) prepare(t *testing.T, data string, seen *points) {
 
 // life starts the service, loads it, and kills it. It returns true if it was killed at a
 // point.
-func (w *world) life(t *testing.T, data string, seen *points, n uint64, rng *rand.Rand) (atPoint bool) {
+func (w *world) life(t *testing.T, data string, seen *points, n uint64, rng *rand.Rand) (killedAtPoint bool) {
 	t.Helper()
 	a := arm{seen: seen.path}
 	name := ""
 	if rng.IntN(4) > 0 {
 		name = seen.pick(t, rng)
-		a.point = fmt.Sprintf("%s#%d", name, 1+rng.IntN(3))
+		a.point = fmt.Sprintf("%s#%d", name, 1+rng.IntN(2)*rng.IntN(4))
 	}
 	s := serve(t, data, a)
 	if s.endpoint == "" && !s.killed() {
 		t.Fatalf("life %d: the service did not start: %v\n%s", n, s.err, s.tail())
 	}
-	after := most // time for the load to come to the point
+	after := atPoint
 	if name == "" {
-		after = time.Duration(rng.Int64N(int64(most)))
+		after = time.Duration(rng.Int64N(int64(anyTime)))
 	}
 	end := time.AfterFunc(after, func() { _ = s.cmd.Process.Kill() })
 	defer end.Stop()
