@@ -142,7 +142,7 @@ func (c caller) ask(i *importing) error {
 		id = *out.ImportTaskId
 	}
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	defer c.unlock()
 	if i.id != "" && i.id != id {
 		c.broken = append(c.broken, fmt.Sprintf("token %s was answered with %s, and with %s before", i.token, id, i.id))
 	}
@@ -194,7 +194,7 @@ func (c caller) seeImport(i *importing) error {
 		return err
 	}
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	defer c.unlock()
 	if task.Progress.RangesDone < i.ranges && task.Status == "active" {
 		c.broken = append(c.broken, fmt.Sprintf("task %s has %d ranges done, and had %d", i.id, task.Progress.RangesDone, i.ranges))
 	}
@@ -211,7 +211,7 @@ func (c caller) seeImage(i *importing) error {
 		return err
 	}
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	defer c.unlock()
 	if !c.endOf(i, task.Status, task.Failure) {
 		return nil
 	}
@@ -306,7 +306,7 @@ func (c caller) write() error {
 
 func (c caller) reserve(busy *bool) bool {
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	defer c.unlock()
 	was := *busy
 	*busy = true
 	return !was
@@ -318,7 +318,7 @@ func (c caller) startDraft(d *draft) error {
 		return fmt.Errorf("StartSnapshot %s: %w", d.token, err)
 	}
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	defer c.unlock()
 	if d.id != "" && d.id != *out.SnapshotId {
 		c.broken = append(c.broken, fmt.Sprintf("token %s was answered with %s, and with %s before", d.token, *out.SnapshotId, d.id))
 	}

@@ -40,6 +40,7 @@ type service struct {
 	s3  *s3.Client
 	kms *kms.Client
 
+	data     string
 	endpoint string // empty: it died before it listened
 	ctx      context.Context
 	cmd      *exec.Cmd
@@ -64,7 +65,7 @@ func serve(t *testing.T, data string, a arm, wrap ...string) *service {
 	t.Helper()
 	args := append(wrap, program, "serve", "--data", data, "--listen", "127.0.0.1:0", "--reserve", "0", "--log-level", "warn", "--log-format", "json",
 		"--range-bytes", fmt.Sprint(1<<20), "--quota-imports", "10000", "--request-rate", "-1", "--hold-poll", "0")
-	s := &service{ended: make(chan struct{}), cmd: exec.Command(args[0], args[1:]...)}
+	s := &service{data: data, ended: make(chan struct{}), cmd: exec.Command(args[0], args[1:]...)}
 	s.cmd.Env = append(os.Environ(), append(a.env(), "DISKPORT_ROOT_ACCESS_KEY_ID="+keyID, "DISKPORT_ROOT_SECRET_ACCESS_KEY="+secret)...)
 	s.cmd.Stderr = &s.log
 	out, err := s.cmd.StdoutPipe()
@@ -109,14 +110,35 @@ func (s *service) connect() {
 // kill ends the process with SIGKILL, unless it has ended, and waits.
 func (s *service) kill(t *testing.T) {
 	t.Helper()
-	_ = s.cmd.Process.Kill() // it may have ended
+	s.signal(t, syscall.SIGKILL)
 	<-s.ended
+}
+
+// signal sends the service a signal, unless it has ended: it, and not what records it.
+func (s *service) signal(t *testing.T, sig syscall.Signal) {
+	t.Helper()
+	select {
+	case <-s.ended:
+		return
+	default:
+	}
+	pid := s.cmd.Process.Pid
+	if s.cmd.Args[0] != program {
+		text, err := os.ReadFile(filepath.Join(s.data, "lock"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := fmt.Sscanf(string(text), "process %d", &pid); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_ = syscall.Kill(pid, sig) // it may have ended meanwhile
 }
 
 // stop ends the service as an init system does.
 func (s *service) stop(t *testing.T) {
 	t.Helper()
-	_ = s.cmd.Process.Signal(syscall.SIGTERM)
+	s.signal(t, syscall.SIGTERM)
 	<-s.ended
 	if s.err != nil {
 		t.Errorf("the service ended with %v\n%s", s.err, s.tail())

@@ -3,7 +3,9 @@ package torture
 import (
 	"crypto/sha256"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"sync"
 )
 
@@ -11,6 +13,7 @@ import (
 type world struct {
 	images []image
 	kmsKey string // ARN
+	ready  bool   // buckets, images and key are there
 
 	mu      sync.Mutex // guards what follows
 	next    int        // makes names
@@ -20,6 +23,48 @@ type world struct {
 	snaps   map[string]*snap // by id; completed, as far as was seen
 	objects map[string]*object
 	broken  []string // what was wrong
+
+	clock   func() int64 // how far a recording is; nil: there is none
+	moments []moment
+}
+
+// moment is what clients knew from a place in a recording on.
+type moment struct {
+	from  int64
+	world *world
+}
+
+// unlock ends a change of the world.
+func (w *world) unlock() {
+	if w.clock != nil {
+		w.moments = append(w.moments, moment{w.clock(), w.clone()})
+	}
+	w.mu.Unlock()
+}
+
+// clone returns a copy that changes of the world don't change.
+func (w *world) clone() *world {
+	c := &world{images: w.images, kmsKey: w.kmsKey, next: w.next, snaps: map[string]*snap{}, objects: map[string]*object{}, ready: w.ready}
+	for _, i := range w.imports {
+		c.imports = append(c.imports, new(*i))
+	}
+	for _, d := range w.drafts {
+		d := *d
+		d.blocks, d.acked, d.busy = maps.Clone(d.blocks), maps.Clone(d.acked), false
+		c.drafts = append(c.drafts, &d)
+	}
+	for _, y := range w.copies {
+		c.copies = append(c.copies, new(*y))
+	}
+	for id, s := range w.snaps {
+		s := *s
+		s.busy = false
+		c.snaps[id] = &s
+	}
+	for key, o := range w.objects {
+		c.objects[key] = &object{may: slices.Clone(o.may)}
+	}
+	return c
 }
 
 // importing is an ImportSnapshot or ImportImage that was asked for.
@@ -97,7 +142,7 @@ func (w *world) name(kind string) string {
 // do runs fn while nobody else changes the world.
 func (w *world) do(fn func()) {
 	w.mu.Lock()
-	defer w.mu.Unlock()
+	defer w.unlock()
 	fn()
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/diskport/diskport/internal/failpoint"
 	"github.com/diskport/diskport/internal/identity/secret"
 	"github.com/diskport/diskport/internal/identity/sigv4"
+	"github.com/diskport/diskport/internal/imports/scratch"
 	"github.com/diskport/diskport/internal/space"
 )
 
@@ -44,7 +45,11 @@ func openData(path string) (*dataDir, error) {
 	if err != nil {
 		return nil, fmt.Errorf("server: data directory: %w", err)
 	}
-	if err := errors.Join(os.MkdirAll(path, 0o700), os.Chmod(path, 0o700)); err != nil {
+	err = makeFolder(path)
+	if err == nil {
+		err = os.Chmod(path, 0o700)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("server: data directory: %w", err)
 	}
 	d := &dataDir{path: path}
@@ -60,6 +65,40 @@ func openData(path string) (*dataDir, error) {
 		return nil, errors.Join(fmt.Errorf("server: data directory: %w", err), d.unlock())
 	}
 	return d, nil
+}
+
+// makeFolder makes a folder and those above it, durably.
+func makeFolder(path string) error {
+	st, err := os.Stat(path)
+	parent := filepath.Dir(path)
+	switch {
+	case err == nil && !st.IsDir():
+		return &fs.PathError{Op: "mkdir", Path: path, Err: unix.ENOTDIR}
+	case err == nil:
+		// It may have been made by a process that died before it was durable. Who may not
+		// open a folder has not made anything in it.
+		for ; parent != path; path, parent = parent, filepath.Dir(parent) {
+			_ = syncFolder(parent)
+		}
+		return nil
+	case !errors.Is(err, fs.ErrNotExist):
+		return err
+	}
+	if err := makeFolder(parent); err != nil {
+		return err
+	}
+	if err := os.Mkdir(path, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return syncFolder(parent)
+}
+
+func syncFolder(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
 }
 
 // acquire locks the directory itself, which is not removed by mistake, and the file
@@ -204,7 +243,8 @@ func newKey() (id, secret string) {
 // newFiles is what the names of files are made from that are to be put in place.
 const newFiles = ".new-*"
 
-// removeCutOff removes files that a process left that died in writeNew. Some are secret.
+// removeCutOff removes files that a process left that died in writeNew, some of which are
+// secret, and those of scratch, which have names for a moment only.
 func (d *dataDir) removeCutOff() error {
 	entries, err := os.ReadDir(d.path)
 	for _, e := range entries {
@@ -212,7 +252,7 @@ func (d *dataDir) removeCutOff() error {
 			err = errors.Join(err, os.Remove(d.file(e.Name())))
 		}
 	}
-	return err
+	return errors.Join(err, scratch.Dir{Path: d.file("scratch")}.Clear())
 }
 
 // writeNew puts a file in place, durably and all at once.
@@ -231,9 +271,5 @@ func writeNew(path string, b []byte, mode fs.FileMode) error {
 		return errors.Join(err, os.Remove(f.Name()))
 	}
 	failpoint.File(path, "named")
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
+	return syncFolder(filepath.Dir(path))
 }

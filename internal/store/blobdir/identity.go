@@ -65,7 +65,7 @@ func (d *Dir) SetIdentity(ctx context.Context, id string) (string, error) {
 	if err := ctx.Err(); err != nil {
 		return "", err
 	}
-	f, err := os.CreateTemp(d.root, ".identity*")
+	f, err := os.CreateTemp(d.root, identities)
 	if err != nil {
 		return "", wrapFull(err)
 	}
