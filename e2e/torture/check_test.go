@@ -35,9 +35,12 @@ func (c caller) settle(t *testing.T, data string) {
 	ctx, cancel := context.WithTimeout(c.ctx, patience)
 	defer cancel()
 	c.ctx = ctx
-	all := []func() error{c.answerAll, c.endAll, c.deleteAgain, c.compareSnapshots, c.compareTasks, c.compareObjects, c.collect}
+	db := openCatalog(t, data)
+	defer db.Close()
+	quiet := func() error { return c.quiet(db) }
+	all := []func() error{c.answerAll, c.endAll, c.deleteAgain, c.compareSnapshots, c.compareTasks, c.compareObjects, quiet, c.collect}
 	if !c.ready {
-		all = []func() error{c.collect}
+		all = []func() error{quiet, c.collect}
 	}
 	for _, step := range all {
 		if err := step(); err != nil {
@@ -47,6 +50,32 @@ func (c caller) settle(t *testing.T, data string) {
 	}
 	c.s.stop(t)
 	c.compareFiles(t, data)
+}
+
+func openCatalog(t *testing.T, data string) *sql.DB {
+	t.Helper()
+	db, err := sql.Open("sqlite", "file:"+filepath.Join(data, "metadata.db")+"?mode=ro&_pragma=busy_timeout(10000)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return db
+}
+
+// quiet waits until the service does none of its duties, which begin as it starts. When it
+// ends they stop anywhere.
+func (c caller) quiet(db *sql.DB) error {
+	for {
+		var busy int
+		err := db.QueryRowContext(c.ctx, `SELECT COUNT(*) FROM units WHERE owner <> ''`).Scan(&busy)
+		if err != nil || busy == 0 {
+			return err
+		}
+		select {
+		case <-c.ctx.Done():
+			return errors.New("the service does not come to rest")
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
 }
 
 // answerAll asks again for what was not answered, and for some of what was.
@@ -298,10 +327,7 @@ func (c caller) compareObjects() error {
 // looks for rows that were left behind.
 func (c caller) compareFiles(t *testing.T, data string) {
 	t.Helper()
-	db, err := sql.Open("sqlite", "file:"+filepath.Join(data, "metadata.db")+"?mode=ro")
-	if err != nil {
-		t.Fatal(err)
-	}
+	db := openCatalog(t, data)
 	defer db.Close()
 	text := func(query string) []string {
 		rows, err := db.QueryContext(t.Context(), query)
