@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/google/go-cmp/cmp"
@@ -32,6 +33,7 @@ const patience = 3 * time.Minute
 // lists, then, once the service has ended, files and rows.
 func (c caller) settle(t *testing.T, data string) {
 	t.Helper()
+	c.s.connect(retry.NewStandard()) // there is nothing that it must not ask for twice
 	ctx, cancel := context.WithTimeout(c.ctx, patience)
 	defer cancel()
 	c.ctx = ctx
@@ -406,6 +408,7 @@ func (c caller) comparePieces(t *testing.T, data string, text func(string) []str
 // store it is.
 func files(t *testing.T, root string) (list []string) {
 	t.Helper()
+	list = []string{}
 	err := filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) && path == root {
 			return nil

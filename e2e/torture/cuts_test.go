@@ -1,7 +1,6 @@
 package torture
 
 import (
-	"context"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -10,7 +9,6 @@ import (
 	"slices"
 	"sort"
 	"testing"
-	"time"
 )
 
 var cuts = flag.Int("cuts", 60, "how often the power is cut")
@@ -33,50 +31,78 @@ func TestCuts(t *testing.T) {
 	if len(events) < 1000 {
 		t.Fatalf("%d events were recorded", len(events))
 	}
-	rng := rand.New(rand.NewPCG(*seed, 2))
-	at := make([]int64, *cuts) // places in the recording
+	t.Logf("%d events, %d moments", len(events), len(w.moments))
+	for lane := range lanes {
+		t.Run(fmt.Sprintf("lane %d", lane), func(t *testing.T) {
+			t.Parallel()
+			r := recording{filepath.Dir(data), events, w, rand.New(rand.NewPCG(*seed, 2+uint64(lane)))}
+			r.cut(t, *cuts/lanes)
+		})
+	}
+}
+
+// lanes is how many directories are looked at at the same time.
+const lanes = 2
+
+// recording is what a recorded service did, and what its clients knew.
+type recording struct {
+	root   string
+	events []event
+	world  *world
+	rng    *rand.Rand
+}
+
+// cut looks at n cuts, in the order of their places.
+func (r recording) cut(t *testing.T, n int) {
+	at := make([]int64, n) // places in the recording
 	for i := range at {
-		e := events[rng.IntN(len(events))]
-		at[i] = []int64{e.begin, e.end}[rng.IntN(2)]
+		e := r.events[r.rng.IntN(len(r.events))]
+		at[i] = []int64{e.begin, e.end}[r.rng.IntN(2)]
 	}
 	slices.Sort(at)
-	t.Logf("%d events, %d moments", len(events), len(w.moments))
-	disk, next := newLostDisk(filepath.Dir(data)), 0
+	disk, next := newLostDisk(r.root), 0
 	for i, c := range at {
-		for ; next < len(events) && events[next].end <= c; next++ {
-			if err := disk.apply(events[next]); err != nil {
+		for ; next < len(r.events) && r.events[next].end <= c; next++ {
+			if err := disk.apply(r.events[next]); err != nil {
 				t.Fatal(err)
 			}
 		}
 		f := fates[i%len(fates)]
-		t.Run(fmt.Sprintf("%d", i), func(t *testing.T) {
-			t.Logf("cut at %d, behind event %d: %s", c, next, f.name)
-			then := w.at(c)
+		t.Run(fmt.Sprintf("behind event %d, %s", next, f.name), func(t *testing.T) {
 			folder := filepath.Join(t.TempDir(), "disk")
-			if err := disk.lay(folder, f, rng); err != nil {
+			if err := disk.lay(folder, f, r.rng); err != nil {
 				t.Fatal(err)
 			}
 			defer keepData(t, folder)
-			s := serve(t, filepath.Join(folder, "data"), arm{})
-			if s.endpoint == "" {
-				t.Fatalf("the service did not start: %v\n%s", s.err, s.tail())
-			}
-			caller{then, s, s.ctx, rng}.settle(t, filepath.Join(folder, "data"))
-			for _, what := range then.broken {
-				t.Error(what)
-			}
-			if t.Failed() {
-				t.Logf("the service said:\n%s", s.tail())
-			}
+			r.world.at(c).comeBack(t, filepath.Join(folder, "data"), r.rng)
 		})
 	}
 }
+
+// comeBack starts a service on what was left, and looks whether all is there.
+func (w *world) comeBack(t *testing.T, data string, rng *rand.Rand) {
+	t.Helper()
+	s := serve(t, data, arm{})
+	if s.endpoint == "" {
+		t.Fatalf("the service did not start: %v\n%s", s.err, s.tail())
+	}
+	caller{w, s, s.ctx, rng}.settle(t, data)
+	for _, what := range w.broken {
+		t.Error(what)
+	}
+	if t.Failed() {
+		t.Logf("the service said:\n%s", s.tail())
+	}
+}
+
+// recorded is how many times clients do something in each of two lives.
+const recorded = 40
 
 // record records two lives of the service, which end in order: what a killed process was
 // doing is not known.
 func record(t *testing.T, data, trace string) *world {
 	t.Helper()
-	w := newWorld(makeImages(t, rand.NewChaCha8([32]byte{1})))
+	w := newWorld(makeImages(t, fewDisks))
 	w.clock = func() int64 {
 		st, err := os.Stat(trace)
 		if err != nil {
@@ -89,9 +115,7 @@ func record(t *testing.T, data, trace string) *world {
 		if life == 0 {
 			w.prepare(t, s)
 		}
-		ctx, cancel := context.WithTimeout(s.ctx, 2*time.Second)
-		w.load(ctx, s, life)
-		cancel()
+		w.load(s, life, recorded)
 		s.stop(t)
 	}
 	for _, what := range w.broken {

@@ -63,22 +63,37 @@ func writeDisk(t *testing.T, path string, d disk, rng *rand.ChaCha8) content {
 	return c
 }
 
-// makeImages makes an image of each kind. The first disk is cut into several ranges.
-func makeImages(t *testing.T, rng *rand.ChaCha8) (images []image) {
-	t.Helper()
-	dir := t.TempDir()
-	raw := filepath.Join(dir, "disk.raw")
-	for _, k := range []struct {
-		name, format, how string
-		disk
-	}{
+// kind is a kind of image to make.
+type kind struct {
+	name, format, how string
+	disk
+}
+
+// allDisks are images of several formats, the first of which is cut into several ranges;
+// fewDisks are small ones.
+var (
+	allDisks = []kind{
 		{"ranges.qcow2", "", "qcow2", disk{4 << 29, 1 << 20, 1 << 29}},
 		{"small.raw", "RAW", "", disk{2 << 20, 700 << 10, 1 << 20}},
 		{"stream.vmdk", "VMDK", "vmdk -o subformat=streamOptimized", disk{3 << 20, 1 << 20, 1 << 20}},
 		{"dynamic.vhd", "VHD", "vpc", disk{4 << 20, 512 << 10, 2 << 20}},
 		{"again.raw", "RAW", "", disk{1 << 20, 1 << 20, 1 << 20}},
 		{"packed.raw.gz", "", "gzip", disk{2 << 20, 1 << 20, 2 << 20}},
-	} {
+	}
+	fewDisks = []kind{
+		{"ranges.qcow2", "", "qcow2", disk{2 << 29, 64 << 10, 1 << 29}},
+		{"small.raw", "RAW", "", disk{1 << 20, 700 << 10, 1 << 20}},
+		{"stream.vmdk", "VMDK", "vmdk -o subformat=streamOptimized", disk{1 << 20, 64 << 10, 512 << 10}},
+	}
+)
+
+// makeImages makes images of some kinds, and an OVA of the second and third.
+func makeImages(t *testing.T, kinds []kind) (images []image) {
+	t.Helper()
+	rng := rand.NewChaCha8([32]byte{1})
+	dir := t.TempDir()
+	raw := filepath.Join(dir, "disk.raw")
+	for _, k := range kinds {
 		c := writeDisk(t, raw, k.disk, rng)
 		path := raw
 		switch k.how {

@@ -3,6 +3,7 @@ package torture
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"path/filepath"
 	"testing"
@@ -31,7 +32,7 @@ func TestKills(t *testing.T) {
 	rng := rand.New(rand.NewPCG(*seed, 1))
 	data, seen := filepath.Join(t.TempDir(), "data"), newPoints(t)
 	defer keepData(t, data)
-	w := newWorld(makeImages(t, rand.NewChaCha8([32]byte{1})))
+	w := newWorld(makeImages(t, allDisks))
 	s := serve(t, data, arm{seen: seen.path})
 	w.prepare(t, s)
 	s.stop(t)
@@ -97,7 +98,7 @@ func (w *world) life(t *testing.T, data string, seen *points, n uint64, rng *ran
 	}
 	end := time.AfterFunc(after, func() { _ = s.cmd.Process.Kill() })
 	defer end.Stop()
-	w.load(s.ctx, s, n)
+	w.load(s, n, math.MaxInt64)
 	<-s.ended
 	if !s.killed() {
 		w.wrong("life %d: the service ended with %v\n%s", n, s.err, s.tail())

@@ -9,7 +9,9 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ebs"
@@ -27,14 +29,15 @@ import (
 // workers is how many clients there are at the same time.
 const workers = 6
 
-// load asks for one thing after another until the service dies or ctx ends.
-func (w *world) load(ctx context.Context, s *service, n uint64) {
+// load asks for one thing after another until the service dies, or most times.
+func (w *world) load(s *service, n uint64, most int64) {
 	var all sync.WaitGroup
+	var done atomic.Int64
 	for i := range uint64(workers) {
 		rng := rand.New(rand.NewPCG(*seed, n*workers+i))
 		all.Go(func() {
-			c := caller{w, s, ctx, rng}
-			for ctx.Err() == nil {
+			c := caller{w, s, s.ctx, rng}
+			for s.ctx.Err() == nil && done.Add(1) <= most {
 				c.step()
 			}
 		})
@@ -388,10 +391,14 @@ func (c caller) copy() error {
 		return nil
 	}
 	defer c.release(from)
+	return c.copyOf(from, c.rng.IntN(2) == 0)
+}
+
+func (c caller) copyOf(from *snap, encrypt bool) error {
 	y := &copying{description: c.name("copy"), blocks: from.blocks}
 	c.do(func() { c.copies = append(c.copies, y) })
 	in := &ec2.CopySnapshotInput{SourceSnapshotId: &from.id, SourceRegion: aws.String(region), Description: &y.description}
-	if c.rng.IntN(2) == 0 {
+	if encrypt {
 		in.Encrypted, in.KmsKeyId = aws.Bool(true), &c.kmsKey
 	}
 	out, err := c.s.ec2.CopySnapshot(c.ctx, in)
@@ -536,6 +543,9 @@ func (c caller) rotate() error {
 	switch c.rng.IntN(4) {
 	case 0:
 		_, err := c.s.RotateMaster(c.ctx)
+		if isCode(err, "NotRotated") && strings.Contains(err.Error(), "is being replaced") { // by another client
+			return nil
+		}
 		return err
 	case 1:
 		_, err := c.s.kms.RotateKeyOnDemand(c.ctx, &kms.RotateKeyOnDemandInput{KeyId: &c.kmsKey})

@@ -92,17 +92,18 @@ func serve(t *testing.T, data string, a arm, wrap ...string) *service {
 	t.Cleanup(func() { s.kill(t) })
 	select {
 	case s.endpoint = <-listening:
-		s.connect()
+		s.connect(aws.NopRetryer{}) // an answer that is lost stays unknown
 	case <-s.ended:
 	}
 	return s
 }
 
-func (s *service) connect() {
+// connect makes the clients of the service.
+func (s *service) connect(r aws.Retryer) {
 	creds := credentials.NewStaticCredentialsProvider(keyID, secret, "")
 	web := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 32}}
 	s.Client = client.New(client.Config{Endpoint: s.endpoint, Region: region, Credentials: creds, HTTP: web})
-	sdk := aws.Config{Region: region, Credentials: creds, BaseEndpoint: &s.endpoint, HTTPClient: web, Retryer: func() aws.Retryer { return aws.NopRetryer{} }}
+	sdk := aws.Config{Region: region, Credentials: creds, BaseEndpoint: &s.endpoint, HTTPClient: web, Retryer: func() aws.Retryer { return r }}
 	s.ec2, s.ebs, s.kms = ec2.NewFromConfig(sdk), ebs.NewFromConfig(sdk), kms.NewFromConfig(sdk)
 	s.s3 = s3.NewFromConfig(sdk, func(o *s3.Options) { o.UsePathStyle = true })
 }
