@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sort"
 	"testing"
+	"time"
 )
 
 var cuts = flag.Int("cuts", 60, "how often the power is cut")
@@ -61,7 +62,12 @@ func (r recording) cut(t *testing.T, n int) {
 	}
 	slices.Sort(at)
 	disk, next := newLostDisk(r.root), 0
+	begun := time.Now()
 	for i, c := range at {
+		if *budget > 0 && time.Since(begun) > *budget {
+			t.Logf("out of time after %d cuts", i)
+			return
+		}
 		for ; next < len(r.events) && r.events[next].end <= c; next++ {
 			if err := disk.apply(r.events[next]); err != nil {
 				t.Fatal(err)

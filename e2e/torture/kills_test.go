@@ -21,8 +21,8 @@ const inARow = 12
 // How long a service lives at most that is to be killed at any time, and one that is to
 // be killed at a point, to which the load may not come.
 const (
-	anyTime = 500 * time.Millisecond
-	atPoint = 1500 * time.Millisecond
+	anyTime = 400 * time.Millisecond
+	atPoint = time.Second
 )
 
 // TestKills kills the service at points and at any time, under load, on one data
@@ -37,16 +37,21 @@ func TestKills(t *testing.T) {
 	w.prepare(t, s)
 	s.stop(t)
 	atPoints := 0
-	for n := 1; n <= *kills && len(w.broken) == 0 && !t.Failed(); n++ {
+	n := 0
+	for begun := time.Now(); n < *kills && (*budget == 0 || time.Since(begun) < *budget) && len(w.broken) == 0 && !t.Failed(); {
+		n++
 		if w.life(t, data, seen, uint64(n), rng) {
 			atPoints++
 		}
-		if n%inARow == 0 || n == *kills {
+		if n%inARow == 0 {
 			w.lookAt(t, data, seen, uint64(n), rng)
 		}
 	}
+	if n%inARow > 0 && len(w.broken) == 0 && !t.Failed() {
+		w.lookAt(t, data, seen, uint64(n), rng)
+	}
 	names := seen.list(t)
-	t.Logf("%d kills, %d of them at %d of %d points", *kills, atPoints, len(seen.hit), len(names))
+	t.Logf("%d kills, %d of them at %d of %d points", n, atPoints, len(seen.hit), len(names))
 	for _, what := range w.broken {
 		t.Error(what)
 	}
@@ -86,7 +91,7 @@ func (w *world) life(t *testing.T, data string, seen *points, n uint64, rng *ran
 	name := ""
 	if rng.IntN(4) > 0 {
 		name = seen.pick(t, rng)
-		a.point = fmt.Sprintf("%s#%d", name, 1+rng.IntN(2)*rng.IntN(4))
+		a.point = fmt.Sprintf("%s#%d", name, 1+rng.IntN(2)*rng.IntN(3))
 	}
 	s := serve(t, data, a)
 	if s.endpoint == "" && !s.killed() {

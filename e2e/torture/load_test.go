@@ -27,7 +27,7 @@ import (
 )
 
 // workers is how many clients there are at the same time.
-const workers = 6
+const workers = 4
 
 // load asks for one thing after another until the service dies, or most times.
 func (w *world) load(s *service, n uint64, most int64) {
@@ -53,34 +53,43 @@ type caller struct {
 	rng *rand.Rand
 }
 
-// steps are what clients do, and how often.
+// steps are what clients do, how often, and which points the service comes to by that: a
+// part of their names.
 var steps = []struct {
-	share int
-	do    func(caller) error
+	share  int
+	do     func(caller) error
+	points []string
 }{
-	{20, caller.importSnapshot},
-	{4, caller.importImage},
-	{20, caller.harvest},
-	{10, caller.write},
-	{8, caller.copy},
-	{14, caller.remove},
-	{5, caller.cancel},
-	{12, caller.put},
-	{3, caller.upload},
-	{5, caller.removeObject},
-	{7, caller.collect},
-	{4, caller.compact},
-	{2, caller.rotate},
+	{20, caller.importSnapshot, []string{"Tasks.", "Catalog.", "scratch", "Objects.Pin", "Objects.Release"}},
+	{4, caller.importImage, []string{"Tasks.CreateImage", "Tasks.Split", "LetGo"}},
+	{20, caller.harvest, []string{"Snapshots.", "Garbage.", "gc: ", "Images"}},
+	{10, caller.write, []string{"Snapshots.", "pack: ", "pages: ", "root: "}},
+	{8, caller.copy, []string{"Snapshots.S", "Snapshots.C", "root: "}},
+	{14, caller.remove, []string{"Garbage.", "gc: ", "removed", "Snapshots.Delete"}},
+	{5, caller.cancel, []string{"Tasks.C", "LetGo"}},
+	{12, caller.put, []string{"Objects.", "objects: "}},
+	{3, caller.upload, []string{"Objects.CreateUpload", "Objects.PutPart", "Objects.Complete"}},
+	{5, caller.removeObject, []string{"Objects.", "objects: "}},
+	{7, caller.collect, []string{"Garbage.", "gc: ", "removed"}},
+	{4, caller.compact, []string{"Packs.", "pack: "}},
+	{2, caller.rotate, []string{"ReplaceKeys", "Kept.", "KMS.", "master.key", "Packs."}},
 }
 
+// often is how much more often clients do what leads to the point that is to be come to.
+const often = 8
+
 func (c caller) step() {
-	total := 0
-	for _, s := range steps {
-		total += s.share
+	shares, total := make([]int, len(steps)), 0
+	for i, s := range steps {
+		shares[i] = s.share
+		if slices.ContainsFunc(s.points, func(part string) bool { return strings.Contains(c.s.armed.point, part) }) {
+			shares[i] *= often
+		}
+		total += shares[i]
 	}
 	n := c.rng.IntN(total)
-	for _, s := range steps {
-		if n -= s.share; n < 0 {
+	for i, s := range steps {
+		if n -= shares[i]; n < 0 {
 			if err := s.do(c); err != nil && c.ctx.Err() == nil && answered(err) {
 				c.wrong("%v", err)
 			}

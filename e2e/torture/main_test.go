@@ -24,7 +24,10 @@ import (
 var (
 	seed  = flag.Uint64("seed", 0, "where the run begins; 0: anywhere")
 	kills = flag.Int("kills", 200, "how often the service is killed")
-	keep  = flag.String("keep", "", "the folder that a failed run leaves its data directory in")
+	// A machine may be many times slower than others: a run ends in time all the same, and
+	// says how far it came.
+	budget = flag.Duration("budget", 8*time.Minute, "how long kills, and cuts, may take together; 0: as long as they take")
+	keep   = flag.String("keep", "", "the folder that a failed run leaves its data directory in")
 )
 
 // program is the service under test, with fail points.

@@ -91,8 +91,11 @@ func TestEveryStepHasAPoint(t *testing.T) {
 		must(c.put(), c.removeObject(), c.upload())
 	}
 	must(c.endAll(), c.deregister())
-	for _, id := range slices.Sorted(maps.Keys(w.snaps)) { // all that have some content, and copies of it
-		if sn := w.snaps[id]; !maps.Equal(sn.blocks, w.images[1].disks[0]) {
+	one := "" // stays, and with it what some of the others name
+	for _, id := range slices.Sorted(maps.Keys(w.snaps)) {
+		if sn := w.snaps[id]; one == "" && maps.Equal(sn.blocks, w.images[1].disks[0]) {
+			one = id
+		} else {
 			must(c.delete(sn))
 		}
 	}
