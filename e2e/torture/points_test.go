@@ -174,33 +174,66 @@ func strange(t *testing.T, data string) (name string) {
 	return name
 }
 
-// TestKilledWhileMigrating kills the service at each commit of its first start, and starts
-// it again.
+// TestKilledWhileMigrating kills the service at commits of its first start, on an empty
+// directory and on one that an earlier version wrote, and starts it again.
 func TestKilledWhileMigrating(t *testing.T) {
-	data, seen := filepath.Join(t.TempDir(), "data"), newPoints(t)
-	died := 0
-	for _, when := range []string{failpoint.After, failpoint.Before} {
-		for n := 1; ; n += 3 {
-			s := serve(t, data, arm{point: fmt.Sprintf("Open%s#%d", when, n), seen: seen.path})
-			s.kill(t)
-			if s.endpoint != "" {
-				break // there are fewer commits
-			}
-			if !s.killed() {
-				t.Fatalf("killed %s %d, it ended with %v\n%s", when, n, s.err, s.tail())
-			}
-			died++
-			s = serve(t, data, arm{seen: seen.path})
-			if s.endpoint == "" {
-				t.Fatalf("killed %s %d, it did not start again: %v\n%s", when, n, s.err, s.tail())
-			}
-			caller{newWorld(nil), s, s.ctx, nil}.settle(t, data)
-			if err := os.RemoveAll(data); err != nil {
-				t.Fatal(err)
+	died, seen := 0, newPoints(t)
+	for _, former := range []string{"", "2026-11-2"} {
+		for _, when := range []string{failpoint.After, failpoint.Before} {
+			for n, more := 1, true; more; n++ {
+				t.Run(fmt.Sprintf("%s%s %d", former, when, n), func(t *testing.T) {
+					data := filepath.Join(t.TempDir(), "data")
+					if former != "" {
+						unpack(t, former, data)
+					}
+					s := serve(t, data, arm{point: fmt.Sprintf("Open%s#%d", when, n), seen: seen.path})
+					s.kill(t)
+					if more = s.endpoint == ""; !more {
+						return // there are fewer commits
+					}
+					if died++; !s.killed() {
+						t.Fatalf("it ended with %v\n%s", s.err, s.tail())
+					}
+					startsAgain(t, data)
+				})
 			}
 		}
 	}
 	if died < 10 {
 		t.Errorf("it was killed %d times", died)
 	}
+}
+
+// unpack lays out a data directory that an earlier version wrote.
+func unpack(t *testing.T, name, data string) {
+	t.Helper()
+	if err := os.Mkdir(data, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	run(t, "tar", "-xzf", filepath.Join("..", "testdata", "data", name+".tar.gz"), "-C", data)
+}
+
+// startsAgain starts the service, and reads all snapshots back.
+func startsAgain(t *testing.T, data string) {
+	t.Helper()
+	s := serve(t, data, arm{})
+	if s.endpoint == "" {
+		t.Fatalf("it did not start again: %v\n%s", s.err, s.tail())
+	}
+	all, err := s.Snapshots(s.ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, sn := range all {
+		if sn.State != "completed" {
+			continue
+		}
+		if v, err := s.Verify(s.ctx, sn.ID, func(int64, int64) {}); err != nil || !v.OK {
+			t.Errorf("%s reads as %+v, %v", sn.ID, v, err)
+		}
+	}
+	if f, err := s.CollectGarbage(s.ctx); err != nil || len(f.Damaged) > 0 {
+		t.Errorf("collected %+v, %v", f, err)
+	}
+	s.stop(t)
 }
