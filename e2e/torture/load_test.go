@@ -90,12 +90,19 @@ func (c caller) step() {
 	n := c.rng.IntN(total)
 	for i, s := range steps {
 		if n -= shares[i]; n < 0 {
-			if err := s.do(c); err != nil && c.ctx.Err() == nil && answered(err) {
+			if err := s.do(c); err != nil && c.ctx.Err() == nil && answered(err) && !isCode(err, busy...) {
 				c.wrong("%v", err)
 			}
 			return
 		}
 	}
+}
+
+// busy are the codes with which a service that has much to do, or a client that is slow on
+// a slow machine, is told to come again.
+var busy = []string{
+	"SlowDown", "RequestTimeout", "ServiceUnavailable", "Unavailable", "Busy", "ThrottlingException", "RequestThrottledException",
+	"RequestLimitExceeded", "ConcurrentLimitExceededException", "ResourceLimitExceeded", "ServiceQuotaExceededException",
 }
 
 // answered reports whether the service answered with an error, rather than died.

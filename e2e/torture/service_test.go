@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 
@@ -163,7 +162,6 @@ func (s *service) tail() string {
 // points are the names of the fail points that processes came to.
 type points struct {
 	path       string
-	mu         sync.Mutex
 	hit, tried map[string]int // how often a process died there, and was to
 }
 
