@@ -99,15 +99,20 @@ func (c caller) answerAll() error {
 		if d.ended {
 			continue
 		}
-		if err := c.startDraft(d); err != nil {
+		err := c.startDraft(d)
+		if d.id == "" && isCode(err, "ResourceNotFoundException", "ValidationException") { // its parent is gone, and it never was
+			d.ended = true
+			continue
+		}
+		if err != nil {
 			return err
 		}
-		for d.complete == false && len(d.blocks) == 0 {
+		for !d.complete && len(d.blocks) == 0 {
 			if err := c.putBlock(d, 7); err != nil {
 				return err
 			}
 		}
-		err := c.completeDraft(d)
+		err = c.completeDraft(d)
 		if isCode(err, "ValidationException") { // if it is complete, it ends as such
 			err = nil
 		}

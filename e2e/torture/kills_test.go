@@ -46,6 +46,9 @@ func TestKills(t *testing.T) {
 		if n%inARow == 0 {
 			w.lookAt(t, data, seen, uint64(n), rng)
 		}
+		if n%100 == 0 {
+			t.Logf("%d kills, %d of them at points; %d imports, %d drafts, %d copies, %d snapshots now", n, atPoints, len(w.imports), len(w.drafts), len(w.copies), len(w.snaps))
+		}
 	}
 	if n%inARow > 0 && len(w.broken) == 0 && !t.Failed() {
 		w.lookAt(t, data, seen, uint64(n), rng)

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -270,7 +271,9 @@ func (c caller) seeDraft(d *draft) error {
 	return c.seeSnapshot(d.id, func() {
 		if !d.ended {
 			d.ended = true
-			c.completed(d.id, d.blocks, "")
+			whole := maps.Clone(d.base)
+			maps.Copy(whole, d.blocks)
+			c.completed(d.id, whole, "")
 		}
 	})
 }
@@ -302,7 +305,11 @@ func (c caller) seeSnapshot(id string, completed func()) error {
 func (c caller) write() error {
 	d := some(c.world, c.rng, &c.drafts, func(d *draft) bool { return !d.complete && !d.busy })
 	if d == nil || c.rng.IntN(3) == 0 {
-		d = &draft{token: c.name("direct"), blocks: content{}, acked: map[int64]bool{}}
+		d = &draft{token: c.name("direct"), base: content{}, blocks: content{}, acked: map[int64]bool{}}
+		if parent := c.take(c.rng, func(*snap) bool { return c.rng.IntN(2) == 0 }); parent != nil {
+			defer c.release(parent)
+			d.parent, d.base = parent.id, parent.blocks
+		}
 		c.do(func() { c.drafts = append(c.drafts, d) })
 	}
 	if !c.reserve(&d.busy) {
@@ -332,7 +339,11 @@ func (c caller) reserve(busy *bool) bool {
 }
 
 func (c caller) startDraft(d *draft) error {
-	out, err := c.s.ebs.StartSnapshot(c.ctx, &ebs.StartSnapshotInput{VolumeSize: aws.Int64(1), ClientToken: &d.token, Description: &d.token})
+	in := &ebs.StartSnapshotInput{VolumeSize: aws.Int64(2), ClientToken: &d.token, Description: &d.token}
+	if d.parent != "" {
+		in.ParentSnapshotId = &d.parent
+	}
+	out, err := c.s.ebs.StartSnapshot(c.ctx, in)
 	if err != nil {
 		return fmt.Errorf("StartSnapshot %s: %w", d.token, err)
 	}

@@ -81,6 +81,8 @@ type importing struct {
 // draft is a StartSnapshot that was asked for, and what was written.
 type draft struct {
 	token    string
+	parent   string // the snapshot that it begins as; may be empty
+	base     content
 	id       string // empty: not answered
 	blocks   content
 	acked    map[int64]bool // of blocks
