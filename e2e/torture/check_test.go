@@ -99,20 +99,18 @@ func (c caller) answerAll() error {
 		if d.ended {
 			continue
 		}
-		err := c.startDraft(d)
-		if d.id == "" && isCode(err, "ResourceNotFoundException", "ValidationException") { // its parent is gone, and it never was
-			d.ended = true
-			continue
-		}
-		if err != nil {
+		if err := c.startDraft(d); err != nil {
 			return err
+		}
+		if d.ended {
+			continue
 		}
 		for !d.complete && len(d.blocks) == 0 {
 			if err := c.putBlock(d, 7); err != nil {
 				return err
 			}
 		}
-		err = c.completeDraft(d)
+		err := c.completeDraft(d)
 		if isCode(err, "ValidationException") { // if it is complete, it ends as such
 			err = nil
 		}

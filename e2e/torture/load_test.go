@@ -303,7 +303,7 @@ func (c caller) seeSnapshot(id string, completed func()) error {
 
 // write begins a snapshot and writes some of it, or goes on with one.
 func (c caller) write() error {
-	d := some(c.world, c.rng, &c.drafts, func(d *draft) bool { return !d.complete && !d.busy })
+	d := some(c.world, c.rng, &c.drafts, func(d *draft) bool { return !d.complete && !d.ended && !d.busy })
 	if d == nil || c.rng.IntN(3) == 0 {
 		d = &draft{token: c.name("direct"), base: content{}, blocks: content{}, acked: map[int64]bool{}}
 		if parent := c.take(c.rng, func(*snap) bool { return c.rng.IntN(2) == 0 }); parent != nil {
@@ -316,7 +316,7 @@ func (c caller) write() error {
 		return nil
 	}
 	defer c.do(func() { d.busy = false })
-	if err := c.startDraft(d); err != nil {
+	if err := c.startDraft(d); err != nil || d.ended {
 		return err
 	}
 	for range 1 + c.rng.IntN(3) {
@@ -344,6 +344,10 @@ func (c caller) startDraft(d *draft) error {
 		in.ParentSnapshotId = &d.parent
 	}
 	out, err := c.s.ebs.StartSnapshot(c.ctx, in)
+	if d.id == "" && isCode(err, "ResourceNotFoundException", "ValidationException") { // its parent is gone, and it never was
+		c.do(func() { d.ended = true })
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("StartSnapshot %s: %w", d.token, err)
 	}
