@@ -41,7 +41,7 @@ func (c caller) settle(t *testing.T, data string) {
 	db := openCatalog(t, data)
 	defer db.Close()
 	quiet := func() error { return c.quiet(db) }
-	all := []func() error{c.answerAll, c.endAll, c.deleteAgain, c.compareSnapshots, c.compareTasks, c.compareObjects, quiet, c.collect}
+	all := []func() error{c.answerAll, c.endAll, c.deleteAgain, c.compareSnapshots, c.compareTasks, c.compareObjects, c.thin, quiet, c.collect}
 	if !c.ready {
 		all = []func() error{quiet, c.collect}
 	}
@@ -89,7 +89,7 @@ func (c caller) quiet(db *sql.DB) error {
 // answerAll asks again for what was not answered, and for some of what was.
 func (c caller) answerAll() error {
 	for _, i := range c.imports {
-		if i.id == "" || !i.ended || c.rng.IntN(10) == 0 {
+		if i.id == "" || !i.ended || c.rng.IntN(len(c.imports)) < 5 {
 			if err := c.ask(i); err != nil {
 				return err
 			}
@@ -296,6 +296,22 @@ func (c caller) deregister() error {
 			gone[sn.image] = true
 		}
 		sn.image = ""
+	}
+	return nil
+}
+
+// most is how many snapshots are left to the next lives.
+const most = 30
+
+// thin deletes all snapshots but some.
+func (c caller) thin() error {
+	for _, sn := range slices.Collect(maps.Values(c.snaps)) {
+		if len(c.snaps) <= most {
+			break
+		}
+		if err := c.delete(sn); err != nil {
+			return err
+		}
 	}
 	return nil
 }
