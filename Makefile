@@ -8,7 +8,7 @@ TESTFLAGS   ?=
 PACKAGES    ?= ./...
 BENCHFLAGS  ?=
 
-.PHONY: build man demo test race lint fuzz fuzz-smoke bench bench-formats fresh clean
+.PHONY: build man demo test torture race lint fuzz fuzz-smoke bench bench-formats fresh clean
 
 build:
 	@GO='$(GO)' scripts/build $(BIN)
@@ -26,6 +26,15 @@ demo: build
 test:
 	scripts/test-setup
 	TESTFLAGS="$(TESTFLAGS)" scripts/with-postgres scripts/test
+
+# Kills the service, at its steps and at any time, and cuts its power, more often than
+# the tests do: make torture KILLS=5000 SEED=7
+KILLS       ?= 1000
+CUTS        ?= 1000
+SEED        ?= 0
+torture:
+	scripts/test-setup
+	$(GO) test ./e2e/torture -v -count=1 -timeout 12h -kills $(KILLS) -cuts $(CUTS) -seed $(SEED) -budget 0 -keep .cache/torture
 
 # The tests alone, for a machine that is set up: make race PACKAGES=./internal/...
 race:

@@ -53,6 +53,7 @@ var floors = map[string]int{
 	"internal/block":                0, // words and small mechanisms
 	"internal/awsid":                0,
 	"internal/cache":                0,
+	"internal/failpoint":            0,
 	"internal/holes":                0,
 	"internal/quota":                0,
 	"internal/space":                0,

@@ -17,6 +17,7 @@ import (
 	"modernc.org/sqlite"
 
 	"github.com/diskport/diskport/internal/awsid"
+	"github.com/diskport/diskport/internal/failpoint"
 	"github.com/diskport/diskport/internal/space"
 )
 
@@ -177,7 +178,7 @@ func sqlitePool(path string, conns int, query string) (*sql.DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	pool := sql.OpenDB(preparing{c})
+	pool := sql.OpenDB(preparing{failpoint.Connector(c)})
 	pool.SetMaxOpenConns(conns)
 	pool.SetMaxIdleConns(conns)
 	return pool, nil

@@ -307,9 +307,11 @@ const msgTimeout = "The snapshot was not completed before its timeout"
 // ExpireDrafts implements snapshot.Leavings.
 func (s Snapshots) ExpireDrafts(ctx context.Context, now time.Time) (n int, err error) {
 	const some = 1024
-	if _, err := s.db.inSlices(ctx, "forget lapsed appends", some, func(q querier) (int, error) {
+	// Nobody claims such units: they would stay after a process that died.
+	if _, err := s.db.inSlices(ctx, "forget lapsed appends and rewritings", some, func(q querier) (int, error) {
 		n, err := exec(ctx, q, `
-			DELETE FROM units WHERE id IN (SELECT id FROM units WHERE kind = $1 AND lease_until <= $2 ORDER BY id LIMIT $3)`, work.Append, micros(now), some)
+			DELETE FROM units WHERE id IN (SELECT id FROM units WHERE kind IN ($1, $2) AND lease_until <= $3 ORDER BY id LIMIT $4)`,
+			work.Append, work.Rewrite, micros(now), some)
 		return int(n), err
 	}); err != nil {
 		return 0, err

@@ -170,7 +170,10 @@ func (g Garbage) Settle(ctx context.Context, pass int64, pages []snapshot.PageID
 
 func (g Garbage) settle(ctx context.Context, table string, pass int64, ids []any) error {
 	return g.each(ctx, "settle "+table, ids, func(q querier, ids []any) error {
-		_, err := execIn(ctx, q, ids, `DELETE FROM `+candidatesOf[table]+` WHERE taken = $1 AND id IN (?)`, pass)
+		if _, err := execIn(ctx, q, ids, `DELETE FROM `+candidatesOf[table]+` WHERE taken = $1 AND id IN (?)`, pass); err != nil {
+			return err
+		}
+		_, err := execIn(ctx, q, ids, `UPDATE `+table+` SET condemned = 0 WHERE condemned <> 0 AND id IN (?)`)
 		return err
 	})
 }

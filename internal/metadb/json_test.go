@@ -120,7 +120,7 @@ func (f *filler) fill(v reflect.Value) {
 			return
 		}
 		for i := range v.NumField() {
-			if v.Type().Field(i).Tag.Get("json") != "-" {
+			if field := v.Type().Field(i); field.IsExported() && field.Tag.Get("json") != "-" {
 				f.fill(v.Field(i))
 			}
 		}

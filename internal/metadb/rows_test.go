@@ -383,7 +383,7 @@ func TestNoDutyGrowsWithAnAccount(t *testing.T) {
 		return []any{i, "k", "a", "r", "{}", 1}
 	})
 	addMany(t, db, `INSERT INTO units (id, account, kind, task, range_index, owner, attempt, lease_until, created) VALUES (?)`, func(i int) []any {
-		return []any{i, "a", work.Append, "d", i, "n", 1, 1, 1}
+		return []any{i, "a", []work.Kind{work.Append, work.Rewrite}[i%2], "d", i, "n", 1, 1, 1}
 	})
 	largest := countChanges(t, db)
 	if n, err := db.Tasks().Forget(t.Context(), past); err != nil || n != manyRows/50 {
@@ -397,7 +397,7 @@ func TestNoDutyGrowsWithAnAccount(t *testing.T) {
 	if n, err := db.Snapshots().ExpireDrafts(t.Context(), time.Now()); err != nil || n != 0 {
 		t.Errorf("%d drafts expired, %v", n, err)
 	}
-	largest.check(t, "appends lapse")
+	largest.check(t, "appends and rewritings lapse")
 	for table, rows := range dumpOf(t, db, "tasks", "tags", "outbox", "units") {
 		if len(rows) != 0 {
 			t.Errorf("%d rows are left in %s", len(rows), table)

@@ -15,8 +15,10 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/diskport/diskport/internal/failpoint"
 	"github.com/diskport/diskport/internal/identity/secret"
 	"github.com/diskport/diskport/internal/identity/sigv4"
+	"github.com/diskport/diskport/internal/imports/scratch"
 	"github.com/diskport/diskport/internal/space"
 )
 
@@ -70,7 +72,11 @@ func lockData(path string) (*dataDir, error) {
 	if err != nil {
 		return nil, fmt.Errorf("server: data directory: %w", err)
 	}
-	if err := errors.Join(os.MkdirAll(path, 0o700), os.Chmod(path, 0o700)); err != nil {
+	err = makeFolder(path)
+	if err == nil {
+		err = os.Chmod(path, 0o700)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("server: data directory: %w", err)
 	}
 	d := &dataDir{path: path}
@@ -86,6 +92,40 @@ func lockData(path string) (*dataDir, error) {
 		return nil, errors.Join(fmt.Errorf("server: data directory: %w", err), d.unlock())
 	}
 	return d, nil
+}
+
+// makeFolder makes a folder and those above it, durably.
+func makeFolder(path string) error {
+	st, err := os.Stat(path)
+	parent := filepath.Dir(path)
+	switch {
+	case err == nil && !st.IsDir():
+		return &fs.PathError{Op: "mkdir", Path: path, Err: unix.ENOTDIR}
+	case err == nil:
+		// It may have been made by a process that died before it was durable. Who may not
+		// open a folder has not made anything in it.
+		for ; parent != path; path, parent = parent, filepath.Dir(parent) {
+			_ = syncFolder(parent)
+		}
+		return nil
+	case !errors.Is(err, fs.ErrNotExist):
+		return err
+	}
+	if err := makeFolder(parent); err != nil {
+		return err
+	}
+	if err := os.Mkdir(path, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return syncFolder(parent)
+}
+
+func syncFolder(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
 }
 
 // acquire locks the directory itself, which is not removed by mistake, and the file
@@ -230,7 +270,8 @@ func newKey() (id, secret string) {
 // newFiles is what the names of files are made from that are to be put in place.
 const newFiles = ".new-*"
 
-// removeCutOff removes files that a process left that died in writeNew. Some are secret.
+// removeCutOff removes files that a process left that died in writeNew, some of which are
+// secret, and those of scratch, which have names for a moment only.
 func (d *dataDir) removeCutOff() error {
 	entries, err := os.ReadDir(d.path)
 	for _, e := range entries {
@@ -238,7 +279,7 @@ func (d *dataDir) removeCutOff() error {
 			err = errors.Join(err, os.RemoveAll(d.file(e.Name())))
 		}
 	}
-	return err
+	return errors.Join(err, scratch.Dir{Path: d.file("scratch")}.Clear())
 }
 
 // writeNew puts a file in place, durably and all at once.
@@ -250,19 +291,12 @@ func writeNew(path string, b []byte, mode fs.FileMode) error {
 	_, err = f.Write(b)
 	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
 	if err == nil {
+		failpoint.File(path, "durable, without its name")
 		err = os.Rename(f.Name(), path)
 	}
 	if err != nil {
 		return errors.Join(err, os.Remove(f.Name()))
 	}
-	return syncDir(filepath.Dir(path))
-}
-
-// syncDir makes the names in a directory durable.
-func syncDir(path string) error {
-	dir, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
+	failpoint.File(path, "named")
+	return syncFolder(filepath.Dir(path))
 }

@@ -123,10 +123,13 @@ func TestFormerObjects(t *testing.T) {
 }
 
 // TestCutOffFilesGo: what a process left that died while it put a file in place, of which
-// some are secret, is removed at the next start, and nothing else.
+// some are secret, or unpacked an image, is removed at the next start, and nothing else.
 func TestCutOffFilesGo(t *testing.T) {
 	dir := t.TempDir()
-	names := map[string]bool{".new-123": false, "master.key": true, "x.new-1": true}
+	names := map[string]bool{".new-123": false, "master.key": true, "x.new-1": true, "scratch/image-1": false}
+	if err := os.Mkdir(filepath.Join(dir, "scratch"), 0o700); err != nil {
+		t.Fatal(err)
+	}
 	for name := range names {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte("secret"), 0o600); err != nil {
 			t.Fatal(err)
@@ -138,4 +141,22 @@ func TestCutOffFilesGo(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+}
+
+// TestTheDataDirectoryIsAFolder: what is a file is refused, and stays as it is.
+func TestTheDataDirectoryIsAFolder(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{file, filepath.Join(file, "below")} {
+		if d, err := openData(path); err == nil {
+			t.Errorf("%s was opened: %v", path, d.close())
+		}
+	}
+	if st, err := os.Stat(file); err != nil || st.Mode().Perm() != 0o644 {
+		t.Errorf("its mode is %v, %v", st.Mode(), err)
+	}
+	open(t, filepath.Join(dir, "a", "b"))
 }

@@ -9,9 +9,11 @@ import (
 	"io/fs"
 	"os"
 
+	"github.com/diskport/diskport/internal/failpoint"
 	"github.com/diskport/diskport/internal/identity/iam"
 	"github.com/diskport/diskport/internal/identity/kms"
 	"github.com/diskport/diskport/internal/identity/secret"
+	"github.com/diskport/diskport/internal/imports/importtask"
 	"github.com/diskport/diskport/internal/logkey"
 )
 
@@ -137,7 +139,7 @@ func (a *App) rotation() []func(context.Context) (int, error) {
 	}{
 		{db.KeptSecrets(serviceKeys...), master, func(owner []string) []byte { return []byte(owner[0]) }},
 		{db.KeptKeys(), master.For(secret.AccessKeys), func(o []string) []byte { return iam.AccessKey{Account: o[0], ID: o[1]}.Purpose() }},
-		{db.KeptURLs(), master.For(secret.URLs), func(o []string) []byte { return []byte(o[0]) }},
+		{db.KeptURLs(), master.For(secret.URLs), func(o []string) []byte { return []byte(importtask.URLOwner(o[0])) }},
 	} {
 		steps = append(steps, func(ctx context.Context) (int, error) {
 			return secret.Rewrap(ctx, shelf, shelf.under, shelf.associated)
@@ -173,6 +175,7 @@ func (d *dataDir) replaceMaster() error {
 	}
 	if err == nil {
 		err = os.Remove(d.file(nextName))
+		failpoint.File(d.file(nextName), "removed")
 	}
 	return err
 }

@@ -11,10 +11,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/diskport/diskport/internal/awsid"
 	"github.com/diskport/diskport/internal/block"
 	"github.com/diskport/diskport/internal/identity/iam"
 	"github.com/diskport/diskport/internal/identity/kms"
 	"github.com/diskport/diskport/internal/identity/secret"
+	"github.com/diskport/diskport/internal/imports/importtask"
 	"github.com/diskport/diskport/internal/store/blockstore"
 	"github.com/diskport/diskport/internal/store/frame"
 )
@@ -159,6 +161,36 @@ func TestRotateMaster(t *testing.T) {
 		}
 		x.opens(t, s)
 		x.only(t, s, before)
+	}
+}
+
+// TestRotateMasterUnderImages: the disks that came in one OVA share a Url, which is wrapped
+// for the first of them.
+func TestRotateMasterUnderImages(t *testing.T) {
+	s := run(t, config(t.TempDir()))
+	const id, url = "import-ami-0123456789abcdef0", "s3://images/vm.ova"
+	urls := s.parts.master.For(secret.URLs)
+	task := importtask.ImageTask{ID: id, Account: "000000000000", Region: "us-east-1", State: importtask.Active}
+	for _, p := range []importtask.Place{{Container: 1, Disk: 1}, {Container: 1, Disk: 2}, {Container: 12, Disk: 1}} {
+		disk := importtask.Task{ID: importtask.DiskID(id, p), Account: task.Account, Region: task.Region, ImageTask: id, Place: p}
+		disk.WrappedURL = urls.Wrap([]byte(url), []byte(importtask.DiskID(id, importtask.Place{Container: p.Container, Disk: 1})))
+		task.Disks = append(task.Disks, disk)
+	}
+	_, _, err := s.parts.db.Tasks().CreateImage(t.Context(), task, 1)
+	check(t, err)
+	_, err = s.RotateMaster(t.Context())
+	check(t, err)
+	kept, err := s.parts.db.KeptURLs().Kept(t.Context(), nil, 10)
+	check(t, err)
+	stored, err := s.parts.imports.ImageTask(t.Context(), awsid.Home{Account: task.Account, Region: task.Region}, id)
+	check(t, err)
+	for i, d := range stored.Disks {
+		if got := s.parts.imports.URL(d); got != url || bytes.Equal(kept[i].Wrapped, task.Disks[i].WrappedURL) {
+			t.Errorf("the Url of %s is %q, wrapped anew: %v", d.ID, got, !bytes.Equal(kept[i].Wrapped, task.Disks[i].WrappedURL))
+		}
+	}
+	if len(kept) != 3 || len(stored.Disks) != 3 {
+		t.Errorf("%d Urls of %d disks, want 3 of 3", len(kept), len(stored.Disks))
 	}
 }
 

@@ -101,7 +101,7 @@ func Restore(ctx context.Context, cfg Config, o RestoreConfig) (done Restored, e
 	for _, l := range copied.Lost {
 		done.Lost = append(done.Lost, l.Name+": "+l.Why)
 	}
-	return done, errors.Join(os.Remove(filepath.Join(cfg.Data, restoringName)), syncDir(cfg.Data))
+	return done, errors.Join(os.Remove(filepath.Join(cfg.Data, restoringName)), syncFolder(cfg.Data))
 }
 
 // Backups lists the backups of a place, the oldest first.

@@ -90,6 +90,17 @@ func WholeOf(task string) string {
 	return whole
 }
 
+// URLOwner returns the id of the task for which the Url of a task was wrapped: disks that
+// came in one OVA have that of the first.
+func URLOwner(task string) string {
+	whole, place, _ := strings.Cut(task, "/")
+	container, _, several := strings.Cut(place, ".")
+	if !several {
+		return task
+	}
+	return whole + "/" + container
+}
+
 // MemberName returns the disk's file in its OVA for people to read: no image can control a
 // terminal by its name.
 func (t Task) MemberName() string { return printable(t.Member) }

@@ -219,17 +219,12 @@ func (s *Service) Tasks(ctx context.Context, home awsid.Home, f Filter, after li
 	return ts, err
 }
 
-// URL returns the Url that the task was asked for with, or "". Disks that came in one OVA
-// have that of the first.
+// URL returns the Url that the task was asked for with, or "".
 func (s *Service) URL(t Task) string {
 	if len(t.WrappedURL) == 0 {
 		return ""
 	}
-	id := t.ID
-	if t.ImageTask != "" {
-		id = DiskID(t.ImageTask, Place{t.Place.Container, 1})
-	}
-	url, err := s.Secrets.Unwrap(t.WrappedURL, []byte(id))
+	url, err := s.Secrets.Unwrap(t.WrappedURL, []byte(URLOwner(t.ID)))
 	if err != nil {
 		s.Log.Error("unwrapping a task's url", logkey.Task, t.ID, logkey.Error, err)
 	}

@@ -1,6 +1,6 @@
 // Package scratch gives decoders room on disk for data that can't be read at random
-// where it is: the contents of compressed objects. Its files never have names, so
-// that nothing is left of them however the process ends, and each is encrypted under a
+// where it is: the contents of compressed objects. Its files have names for a moment
+// only, so that nothing is left of them however the process ends, and each is encrypted under a
 // key that is in memory alone: what they unpack may come from an object, and go to a
 // snapshot, that must not lie on the disk in the clear.
 package scratch
@@ -14,11 +14,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"sync"
 	"syscall"
 
 	"github.com/diskport/diskport/diskimage"
+	"github.com/diskport/diskport/internal/failpoint"
 )
 
 // Dir is a diskimage.Scratch in a folder. It may be used concurrently.
@@ -36,15 +39,37 @@ type FullError struct{ Dir string }
 
 func (e *FullError) Error() string { return "scratch: no space left in " + e.Dir }
 
+// names is what names are made from, for as long as files have them.
+const names = "image-*"
+
+// Clear removes files that processes left which died before they had taken their names
+// away. No other process may use the folder.
+func (d Dir) Clear() error {
+	left, err := os.ReadDir(d.Path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	for _, e := range left {
+		if ok, _ := filepath.Match(names, e.Name()); ok {
+			err = errors.Join(err, os.Remove(filepath.Join(d.Path, e.Name())))
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("scratch: %w", err)
+	}
+	return nil
+}
+
 // Create implements diskimage.Scratch.
 func (d Dir) Create() (diskimage.ScratchFile, error) {
 	if err := os.MkdirAll(d.Path, 0o700); err != nil {
 		return nil, fmt.Errorf("scratch: %w", err)
 	}
-	f, err := os.CreateTemp(d.Path, "image-*")
+	f, err := os.CreateTemp(d.Path, names)
 	if err != nil {
 		return nil, fmt.Errorf("scratch: %w", err)
 	}
+	failpoint.At("scratch: made")
 	if err := os.Remove(f.Name()); err != nil {
 		_ = f.Close()
 		return nil, fmt.Errorf("scratch: %w", err)

@@ -37,6 +37,29 @@ func TestFilesHaveNoNameAndTheirOwnContents(t *testing.T) {
 	}
 }
 
+// TestClear removes what a process left that died between making a file and taking its
+// name away.
+func TestClear(t *testing.T) {
+	d := Dir{Path: filepath.Join(t.TempDir(), "scratch[1]")}
+	if err := d.Clear(); err != nil {
+		t.Errorf("without a folder: %v", err)
+	}
+	if err := os.Mkdir(d.Path, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"image-123", "mine"} {
+		if err := os.WriteFile(filepath.Join(d.Path, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := d.Clear(); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := os.ReadDir(d.Path); err != nil || len(left) != 1 || left[0].Name() != "mine" {
+		t.Errorf("left are %v, %v", left, err)
+	}
+}
+
 func TestFull(t *testing.T) {
 	free := int64(10)
 	d := Dir{Path: t.TempDir(), Free: func() (int64, error) { return free, nil }}

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/diskport/diskport/internal/failpoint"
 	"github.com/diskport/diskport/internal/store/blockstore"
 )
 
@@ -37,6 +38,7 @@ func (d *Dir) SetAside(ctx context.Context, name string, at time.Time) error {
 		return wrapFull(err)
 	}
 	d.readers.drop(path)
+	failpoint.File(path, "set aside")
 	return errors.Join(syncDir(filepath.Dir(to)), syncDir(filepath.Dir(path)))
 }
 
@@ -83,6 +85,7 @@ func (d *Dir) purge(ctx context.Context, folder string, p *blockstore.Purged) er
 	if err := os.RemoveAll(folder); err != nil {
 		return err
 	}
+	failpoint.At("quarantine: purged")
 	d.forget(folder)
 	p.Files += found.Files
 	p.Bytes += found.Bytes

@@ -55,6 +55,21 @@ func TestFormats(t *testing.T) {
 	}
 }
 
+// TestCutOffFilesGo: a process died while it looked what the file system can do, and while
+// it gave the store its identity.
+func TestCutOffFilesGo(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{".probe123", ".identity456", ".mine"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("x"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	open(t, dir)
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 1 || left[0].Name() != ".mine" {
+		t.Errorf("left are %v, %v", left, err)
+	}
+}
+
 // TestInMemory runs on a tmpfs: there is nothing to preallocate.
 func TestInMemory(t *testing.T) {
 	dir, err := os.MkdirTemp("/dev/shm", "blobdir")

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/diskport/diskport/internal/failpoint"
 	"github.com/diskport/diskport/internal/store/blockstore"
 
 	"golang.org/x/sys/unix"
@@ -47,6 +48,9 @@ func New(root string) (*Dir, error) {
 	if err := d.ensure(root); err != nil {
 		return nil, fmt.Errorf("opening block directory: %w", err)
 	}
+	if err := d.removeCutOff(); err != nil {
+		return nil, fmt.Errorf("opening block directory: %w", err)
+	}
 	if err := d.probe(); err != nil {
 		return nil, fmt.Errorf("probing block directory %s: %w", root, err)
 	}
@@ -59,9 +63,28 @@ func (d *Dir) String() string { return d.root }
 // Direct reports whether files are written past the page cache.
 func (d *Dir) Direct() bool { return d.direct }
 
+// What the names of files are made from that are there for a moment.
+const (
+	probes     = ".probe*"
+	identities = ".identity*"
+)
+
+// removeCutOff removes such files that processes left which died in that moment.
+func (d *Dir) removeCutOff() error {
+	entries, err := os.ReadDir(d.root)
+	for _, e := range entries {
+		for _, names := range []string{probes, identities} {
+			if ok, _ := filepath.Match(names, e.Name()); ok {
+				err = errors.Join(err, removeIfThere(filepath.Join(d.root, e.Name())))
+			}
+		}
+	}
+	return err
+}
+
 // probe finds out what the file system can do.
 func (d *Dir) probe() error {
-	f, err := os.CreateTemp(d.root, ".probe*")
+	f, err := os.CreateTemp(d.root, probes)
 	if err != nil {
 		return err
 	}
@@ -115,6 +138,9 @@ func (d *Dir) ensureLocked(dir string) error {
 		return wrapFull(err)
 	}
 	created := err == nil
+	if created {
+		failpoint.At("a folder of the store: made")
+	}
 	// This process may not be allowed to open what is above root; then it did not
 	// create it either.
 	if err := syncDir(parent); err != nil && (created || !errors.Is(err, fs.ErrPermission)) {
@@ -191,6 +217,7 @@ func (d *Dir) Remove(ctx context.Context, name string) error {
 	}
 	err = errors.Join(removeIfThere(path), removeIfThere(path+openSuffix))
 	d.readers.drop(path)
+	failpoint.File(path, "removed")
 	if err == nil {
 		// Its row goes next. A file that came back after a power cut would have none.
 		err = syncDir(filepath.Dir(path))

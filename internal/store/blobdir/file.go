@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"sync"
 
+	"github.com/diskport/diskport/internal/failpoint"
 	"github.com/diskport/diskport/internal/store/blockstore"
 
 	"golang.org/x/sys/unix"
@@ -46,6 +47,7 @@ func (d *Dir) Create(ctx context.Context, name string, size int64) (blockstore.W
 	if err != nil {
 		return nil, wrapFull(err)
 	}
+	failpoint.File(path, "made")
 	if d.preallocate && size > 0 {
 		preallocate(f, size)
 	}
@@ -81,6 +83,7 @@ func (w *file) WriteAt(ctx context.Context, bufs [][]byte, off int64) error {
 			return wrapFull(&os.PathError{Op: "pwritev", Path: w.f.Name(), Err: err})
 		}
 		bufs, off = skip(bufs, n), off+int64(n)
+		failpoint.File(w.path, "written to")
 	}
 	return nil
 }
@@ -113,9 +116,11 @@ func (w *file) Close(ctx context.Context, size int64) error {
 	if err := w.f.Truncate(size); err != nil {
 		return wrapFull(err)
 	}
+	failpoint.File(w.path, "trimmed")
 	if err := w.f.Sync(); err != nil {
 		return wrapFull(err)
 	}
+	failpoint.File(w.path, "durable, without its name")
 	w.done = true
 	if err := w.f.Close(); err != nil {
 		return wrapFull(err)
@@ -123,7 +128,12 @@ func (w *file) Close(ctx context.Context, size int64) error {
 	if err := os.Rename(w.f.Name(), w.path); err != nil {
 		return wrapFull(err)
 	}
-	return wrapFull(syncDir(filepath.Dir(w.path)))
+	failpoint.File(w.path, "named")
+	if err := syncDir(filepath.Dir(w.path)); err != nil {
+		return wrapFull(err)
+	}
+	failpoint.File(w.path, "durable")
+	return nil
 }
 
 // Abort implements blockstore.Writer.

@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/diskport/diskport/internal/failpoint"
 )
 
 const (
@@ -63,7 +65,7 @@ func (d *Dir) SetIdentity(ctx context.Context, id string) (string, error) {
 	if err := ctx.Err(); err != nil {
 		return "", err
 	}
-	f, err := os.CreateTemp(d.root, ".identity*")
+	f, err := os.CreateTemp(d.root, identities)
 	if err != nil {
 		return "", wrapFull(err)
 	}
@@ -75,6 +77,7 @@ func (d *Dir) SetIdentity(ctx context.Context, id string) (string, error) {
 	if err := os.Link(f.Name(), filepath.Join(d.root, identityName)); err != nil && !errors.Is(err, fs.ErrExist) {
 		return "", wrapFull(err)
 	}
+	failpoint.At("identity of the store: named")
 	if err := syncDir(d.root); err != nil {
 		return "", err
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/diskport/diskport/internal/block"
+	"github.com/diskport/diskport/internal/failpoint"
 	"github.com/diskport/diskport/internal/store/blockstore"
 	"github.com/diskport/diskport/internal/store/snapshot"
 	"github.com/diskport/diskport/internal/work"
@@ -218,9 +219,11 @@ func (c *Collector) freeWindow(ctx context.Context, w *window, r *Report) error 
 	if err := c.wait(ctx); err != nil {
 		return err
 	}
+	failpoint.At("gc: has waited")
 	if err := c.mark(ctx, w, r); err != nil {
 		return err
 	}
+	failpoint.At("gc: has marked")
 	pages, blocks = w.unreferenced()
 	if err := c.orphan(ctx, w, pages, blocks); err != nil {
 		return err

@@ -60,7 +60,8 @@ type Candidates interface {
 	// NoteBlocks makes blocks candidates that the pass has taken.
 	NoteBlocks(ctx context.Context, pass int64, ids []block.ID) error
 	// Settle removes pages and blocks from the candidates, because they were found
-	// referenced; those that were let go again since the pass took them stay.
+	// referenced; those that were let go again since the pass took them stay. What a pass
+	// that was stopped has condemned of them is not condemned any more.
 	Settle(ctx context.Context, pass int64, pages []snapshot.PageID, blocks []block.ID) error
 }
 

@@ -149,8 +149,9 @@ type Settling interface {
 // keeps what it names from gc, and that is all it does.
 type Leavings interface {
 	// ExpireDrafts fails the drafts that at now have gone without a write for their
-	// Timeout, each in a transaction of its own, and forgets appends whose lease has
-	// lapsed. It returns how many drafts it failed.
+	// Timeout, each in a transaction of its own, and forgets the units whose lease has
+	// lapsed and which nobody claims: appends, and rewritings of packs. It returns how many
+	// drafts it failed.
 	ExpireDrafts(ctx context.Context, now time.Time) (n int, err error)
 	// LetGo lets go of some more rows of the lease's snapshot, or removes some of an
 	// account that was removed. When none are left it ends the unit; else left is true,

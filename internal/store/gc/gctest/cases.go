@@ -336,3 +336,44 @@ func stoppedAnywhere(t *testing.T, w *world) {
 		}
 	}
 }
+
+// stoppedWhileCondemned: a cycle is stopped after a unit that it waited for has registered
+// what was condemned. The next one, which finds it referenced, takes that back: no pass
+// holds anything against it any more.
+func stoppedWhileCondemned(t *testing.T, w *world) {
+	stop := errors.New("stopped")
+	w.snapshot(t, "1", []string{"a"})
+	w.Draft(t, "2", "")
+	l := w.Begin(t)
+	w.claim(t, "a", true)
+	w.Drop(t, "1")
+	waits := 0
+	w.store.before = func(method string) error {
+		if method == "InFlight" {
+			waits++
+		}
+		if method == "InFlight" && waits == 3 {
+			return w.finishPage(t, l, "2", nil, "a")
+		}
+		if method == "DeleteCondemned" {
+			return stop
+		}
+		return nil
+	}
+	if _, err := w.collector().Run(t.Context()); !errors.Is(err, stop) {
+		t.Fatalf("the cycle ended with %v, want %v", err, stop)
+	}
+	w.store.before = nil
+	stopped, err := w.Store.NextPass(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.run(t, gc.Report{Files: 2, Bytes: 110})
+	for pass := int64(1); pass < stopped; pass++ {
+		freed, err := w.Store.DeleteCondemned(t.Context(), pass, w.store.pages, w.store.blocks, gc.Doubt{})
+		if err != nil || freed.Blocks+freed.Pages > 0 {
+			t.Errorf("pass %d, which was stopped, could still delete %+v, %v", pass, freed, err)
+		}
+	}
+	w.alive(t, "a", "a")
+}

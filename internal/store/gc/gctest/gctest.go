@@ -95,6 +95,7 @@ func Test(t *testing.T, open func(t *testing.T) Bench) {
 		"AReaderMeanwhile":              aReaderMeanwhile,
 		"CancelledWhileWaiting":         cancelledWhileWaiting,
 		"StoppedAnywhere":               stoppedAnywhere,
+		"StoppedWhileCondemned":         stoppedWhileCondemned,
 		"AppendsStay":                   appendsStay,
 		"AnAppendMeanwhile":             anAppendMeanwhile,
 		"AHoldMeanwhile":                aHoldMeanwhile,

@@ -1,0 +1,162 @@
+package torture
+
+import (
+	"bytes"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/kms"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+)
+
+// inARow is how often the service is killed before the world is looked at: fewer times
+// than make a unit of work that was in flight each time poison.
+const inARow = 12
+
+// How long a service lives at most that is to be killed at any time, and one that is to
+// be killed at a point, to which the load may not come.
+const (
+	anyTime = 400 * time.Millisecond
+	atPoint = time.Second
+)
+
+// TestKills kills the service at points and at any time, under load, on one data
+// directory.
+func TestKills(t *testing.T) {
+	t.Logf("seed %d", *seed)
+	rng := rand.New(rand.NewPCG(*seed, 1))
+	data, seen := filepath.Join(t.TempDir(), "data"), newPoints(t)
+	defer keepData(t, data)
+	w := newWorld(makeImages(t, allDisks))
+	s := serve(t, data, arm{seen: seen.path})
+	w.prepare(t, s)
+	s.stop(t)
+	atPoints := 0
+	n := 0
+	for begun := time.Now(); n < *kills && (*budget == 0 || time.Since(begun) < *budget) && len(w.broken) == 0 && !t.Failed(); {
+		n++
+		if w.life(t, data, seen, uint64(n), rng) {
+			atPoints++
+		}
+		if n%inARow == 0 {
+			w.lookAt(t, data, seen, uint64(n), rng)
+		}
+		if n%100 == 0 {
+			t.Logf("%d kills, %d of them at points; %d imports, %d drafts, %d copies, %d snapshots now", n, atPoints, len(w.imports), len(w.drafts), len(w.copies), len(w.snaps))
+		}
+	}
+	if n%inARow > 0 && len(w.broken) == 0 && !t.Failed() {
+		w.lookAt(t, data, seen, uint64(n), rng)
+	}
+	names := seen.list(t)
+	t.Logf("%d kills, %d of them at %d of %d points", n, atPoints, len(seen.hit), len(names))
+	for _, what := range w.broken {
+		t.Error(what)
+	}
+}
+
+// prepare makes what the load needs.
+func (w *world) prepare(t *testing.T, s *service) {
+	t.Helper()
+	if s.endpoint == "" {
+		t.Fatalf("the service did not start:\n%s", s.tail())
+	}
+	if err := s.EnsureRole(s.ctx, "vmimport"); err != nil {
+		t.Fatal(err)
+	}
+	for _, bucket := range []string{"images", "things"} {
+		if err := s.EnsureBucket(s.ctx, bucket); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, i := range w.images {
+		if _, err := s.s3.PutObject(s.ctx, &s3.PutObjectInput{Bucket: aws.String("images"), Key: &i.key, Body: bytes.NewReader(i.data)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	key, err := s.kms.CreateKey(s.ctx, &kms.CreateKeyInput{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.do(func() { w.kmsKey, w.ready = *key.KeyMetadata.Arn, true })
+}
+
+// life starts the service, loads it, and kills it. It returns true if it was killed at a
+// point.
+func (w *world) life(t *testing.T, data string, seen *points, n uint64, rng *rand.Rand) (killedAtPoint bool) {
+	t.Helper()
+	a := arm{seen: seen.path}
+	name := ""
+	if rng.IntN(4) > 0 {
+		name = seen.pick(t, rng)
+		a.point = fmt.Sprintf("%s#%d", name, 1+rng.IntN(2)*rng.IntN(3))
+	}
+	s := serve(t, data, a)
+	if s.endpoint == "" && !s.killed() {
+		t.Fatalf("life %d: the service did not start: %v\n%s", n, s.err, s.tail())
+	}
+	after := atPoint
+	if name == "" {
+		after = time.Duration(rng.Int64N(int64(anyTime)))
+	}
+	end := time.AfterFunc(after, func() { _ = s.cmd.Process.Kill() })
+	defer end.Stop()
+	w.load(s, n, math.MaxInt64)
+	<-s.ended
+	if !s.killed() {
+		w.wrong("life %d: the service ended with %v\n%s", n, s.err, s.tail())
+	}
+	w.do(func() {
+		for _, d := range w.drafts {
+			d.busy = false
+		}
+		for _, sn := range w.snaps {
+			sn.busy = false
+		}
+	})
+	if len(w.broken) > 0 {
+		t.Logf("life %d, armed with %q:\n%s", n, a.point, s.tail())
+	}
+	if end.Stop() && name != "" { // it did not live until the time was over
+		seen.hit[name]++
+		return true
+	}
+	return false
+}
+
+// pick returns a point: one of those where the fewest processes died.
+func (p *points) pick(t *testing.T, rng *rand.Rand) (name string) {
+	t.Helper()
+	n, least := 0, -1
+	for _, at := range p.list(t) {
+		switch hit := p.hit[at] + p.tried[at]; {
+		case least < 0 || hit < least:
+			name, n, least = at, 1, hit
+		case hit == least:
+			if n++; rng.IntN(n) == 0 {
+				name = at
+			}
+		}
+	}
+	p.tried[name]++
+	return name
+}
+
+// lookAt starts a service that is not killed, and has everything come to its end.
+func (w *world) lookAt(t *testing.T, data string, seen *points, n uint64, rng *rand.Rand) {
+	t.Helper()
+	s := serve(t, data, arm{seen: seen.path})
+	if s.endpoint == "" {
+		t.Fatalf("after %d kills the service did not start: %v\n%s", n, s.err, s.tail())
+	}
+	c := caller{w, s, s.ctx, rng}
+	c.settle(t, data)
+	if len(w.broken) > 0 || t.Failed() {
+		t.Logf("looked at after %d kills:\n%s", n, s.tail())
+	}
+}

@@ -1,0 +1,64 @@
+// Package torture kills the service, over and over and at every step that it has, and
+// cuts its power, and looks whether anything was lost, or left behind.
+//
+// A world (world_test.go) is what clients asked of the service and what it answered. They
+// do so under load (load_test.go) while it dies; once it runs again the world is settled
+// and compared with what the service says, and with its files and rows
+// (check_test.go). kills_test.go kills the process, cuts_test.go makes from a recording of
+// its system calls the directories that a power cut could have left.
+//
+// A run prints its seed: go test ./e2e/torture -seed N begins in the same way again.
+package torture
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+var (
+	seed  = flag.Uint64("seed", 1, "where the run begins; 0: anywhere")
+	kills = flag.Int("kills", 200, "how often the service is killed")
+	// A machine may be many times slower than others: a run ends in time all the same, and
+	// says how far it came.
+	budget = flag.Duration("budget", 8*time.Minute, "how long the kills may take, and the cuts; 0: as long as they take")
+	keep   = flag.String("keep", "", "the folder that a failed run leaves its data directory in")
+)
+
+// program is the service under test, with fail points.
+var program string
+
+// TestMain builds the program, and hides the user's own settings.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if *seed == 0 {
+		*seed = uint64(time.Now().UnixNano()) % 1_000_000
+	}
+	os.Exit(func() int {
+		dir, err := os.MkdirTemp("", "diskport-torture-")
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer os.RemoveAll(dir)
+		program = filepath.Join(dir, "diskport")
+		build := exec.Command("go", "build", "-tags", "failpoints", "-o", program, "../../cmd/diskport")
+		build.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := build.CombinedOutput(); err != nil {
+			fmt.Fprintf(os.Stderr, "building diskport: %v\n%s", err, out)
+			return 1
+		}
+		for _, kv := range os.Environ() {
+			name, _, _ := strings.Cut(kv, "=")
+			if strings.HasPrefix(name, "AWS_") || strings.HasPrefix(name, "DISKPORT_") {
+				os.Unsetenv(name)
+			}
+		}
+		return m.Run()
+	}())
+}
