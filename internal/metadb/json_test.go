@@ -142,6 +142,9 @@ func hasNames(t *testing.T, typ reflect.Type) {
 		}
 		for i := range typ.NumField() {
 			f := typ.Field(i)
+			if !f.IsExported() {
+				continue // nor is it stored
+			}
 			if f.Tag.Get("json") == "" {
 				t.Errorf("%s.%s has no json tag", typ, f.Name)
 			}
