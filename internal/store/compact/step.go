@@ -195,7 +195,7 @@ func (r *run) copyPack(ctx context.Context, l work.Lease, q *queue, live []block
 		if err != nil {
 			return err
 		}
-		if err := r.pace.wait(ctx, read); err != nil {
+		if err := r.pace.Wait(ctx, read); err != nil {
 			return err
 		}
 		live = live[n:]
