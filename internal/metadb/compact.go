@@ -43,7 +43,7 @@ func (p Packs) Packs(ctx context.Context, w compact.Worth, after blockstore.File
 // Live implements compact.Store.
 func (p Packs) Live(ctx context.Context, file blockstore.FileID) (live []blockstore.Placement, err error) {
 	scan := func(s scanner) (b blockstore.Placement, err error) {
-		err = s.Scan((*hash)(&b.ID), &b.Off, &b.Len)
+		err = s.Scan((*hash)(&b.ID), (*unsigned)(&b.Off), (*unsigned)(&b.Len))
 		return b, err
 	}
 	err = p.db.view(ctx, fmt.Sprintf("read the blocks of pack %d", file), func(q querier) error {

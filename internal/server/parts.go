@@ -28,6 +28,7 @@ import (
 	"github.com/diskport/diskport/internal/store/gc"
 	"github.com/diskport/diskport/internal/store/keyring"
 	"github.com/diskport/diskport/internal/store/snapshot"
+	"github.com/diskport/diskport/internal/store/verify"
 	"github.com/diskport/diskport/internal/wake"
 	"github.com/diskport/diskport/internal/work"
 )
@@ -50,6 +51,7 @@ type parts struct {
 	drafts  *snapshot.Drafts
 	gc      *gc.Collector
 	compact *compact.Compactor
+	verify  *verify.Verifier
 	measure *footprint.Measurer
 	usage   *usageMetrics
 	bus     wake.Bus
@@ -206,6 +208,7 @@ func (a *App) openStore(ctx context.Context, p *parts, master *secret.MasterKey)
 	p.measure = footprint.New(footprint.Config{
 		Store: p.db.Footprints(), Locate: p.db.Catalog().Locate, Hold: p.shelf.Hold, Pages: p.library.RootPages, Blocks: p.library.PageBlocks,
 	})
+	p.verify = &verify.Verifier{Store: p.db.Inventory(), Shelf: p.shelf, Keys: p.ring, Now: time.Now}
 	a.wireCompaction(p)
 	return nil
 }

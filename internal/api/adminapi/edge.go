@@ -35,14 +35,6 @@ type Snapshots interface {
 	List(ctx context.Context, home awsid.Home, f snapshot.Filter, after listing.Place, limit int) ([]snapshot.Record, error)
 }
 
-// Verifier reads snapshots back.
-type Verifier interface {
-	// Verify reads every block of a completed snapshot and checks it against its
-	// ID, calling progress now and then with how many blocks were read, and of how
-	// many. An error says what is damaged.
-	Verify(ctx context.Context, rec snapshot.Record, progress func(done, total int64)) error
-}
-
 // Measurer says what a snapshot takes of the store. footprint.Measurer implements it.
 type Measurer interface {
 	Measure(ctx context.Context, rec snapshot.Record, progress func(done, total int64)) (footprint.Footprint, error)
@@ -146,6 +138,7 @@ var routes = []route{
 	{"POST /-/v1/snapshots/{id}/verify", "diskport:VerifySnapshot", (*Edge).verifySnapshot, anyone},
 	{"GET /-/v1/snapshots/{id}/sizes", "diskport:MeasureSnapshot", (*Edge).measureSnapshot, anyone},
 	{"GET /-/v1/regions", "diskport:ListRegions", (*Edge).listRegions, anyone},
+	{"POST /-/v1/verify", "diskport:VerifyStore", (*Edge).verifyStore, operator},
 	{"POST /-/v1/gc", "diskport:CollectGarbage", (*Edge).collect, operator},
 	{"GET /-/v1/stats", "diskport:GetStats", (*Edge).stats, operator},
 	{"GET /-/v1/compact", "diskport:PlanCompaction", (*Edge).planCompaction, operator},

@@ -1,0 +1,531 @@
+package metadb
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/diskport/diskport/diskimage/imagetest"
+	"github.com/diskport/diskport/internal/block"
+	"github.com/diskport/diskport/internal/imports/importtask"
+	"github.com/diskport/diskport/internal/store/blockstore"
+	"github.com/diskport/diskport/internal/store/compact"
+	"github.com/diskport/diskport/internal/store/frame"
+	"github.com/diskport/diskport/internal/store/snapshot"
+	"github.com/diskport/diskport/internal/store/verify"
+	"github.com/diskport/diskport/internal/work"
+)
+
+// verifyRig is a store with snapshots.
+type verifyRig struct {
+	*packRig
+	lib      *snapshot.Library
+	shelf    *snapshot.Shelf
+	verifier *verify.Verifier
+	records  []snapshot.Record
+	disks    map[string]map[int64]int // by snapshot: index of a block to what it holds
+}
+
+func newVerifyRig(t *testing.T, db *DB, c frame.Cipher) *verifyRig {
+	t.Helper()
+	key, err := snapshot.NewPageKey(make([]byte, 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &verifyRig{packRig: newPackRig(t, db, c), disks: map[string]map[int64]int{}}
+	r.lib = &snapshot.Library{Store: r.store, Index: db.Snapshots(), PageKey: key, Keys: r.ring.Keys}
+	r.shelf = &snapshot.Shelf{Library: r.lib, Holds: db.Holds(), Now: db.now}
+	r.verifier = &verify.Verifier{Store: db.Inventory(), Shelf: r.shelf, Keys: r.ring, Now: db.now, Workers: 1}
+	return r
+}
+
+// little makes the contents of block n, which shrink to one unit.
+func little(p []byte, n int) {
+	clear(p)
+	binary.LittleEndian.PutUint64(p, uint64(n)+1)
+}
+
+// unit returns the lease of a unit.
+func (r *verifyRig) unit() work.Lease {
+	r.t.Helper()
+	l := r.db.leased(work.Lease{Owner: "node"}, work.Range, int(r.db.ids.Int63()))
+	must(r.t, r.db, func(q querier) error { return r.db.addUnits(r.t.Context(), q, l) })
+	return l
+}
+
+// write writes the pages and blocks of a pending snapshot, as a range does.
+func (r *verifyRig) write(rec snapshot.Record, disk map[int64]int) []snapshot.PagePlace {
+	r.t.Helper()
+	ctx, l := r.t.Context(), r.unit()
+	w := r.lib.NewRangeWriter(ctx, l, snapshot.Range{Pages: rec.VolumeSize * block.PerGiB / snapshot.PageBlocks, Domain: r.domain, Keys: r.keys})
+	defer w.Abort()
+	for index, n := range disk {
+		s, err := w.Slot(ctx)
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		little(s.Payload(), n)
+		if err := w.Put(ctx, index, s); err != nil {
+			r.t.Fatal(err)
+		}
+	}
+	out, err := w.Finish(ctx)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	must(r.t, r.db, func(q querier) error {
+		if err := finishUnit(ctx, q, l); err != nil {
+			return err
+		}
+		if err := store(ctx, q, l, importtask.RangeResult{Packs: out.Packs, PagesFile: out.PagesFile, PagesBytes: out.PagesBytes, Pages: out.Pages}); err != nil {
+			return err
+		}
+		return addRangePages(ctx, q, rec.ID, out.Pages)
+	})
+	return out.Pages
+}
+
+// snapshot makes a completed snapshot, through the events that make one.
+func (r *verifyRig) snapshot(id string, gib int64, disk map[int64]int) snapshot.Record {
+	r.t.Helper()
+	ctx := r.t.Context()
+	rec := snapshot.Record{ID: id, Account: r.domain.Account, Region: region, Domain: r.domain.ID, State: snapshot.Pending, VolumeSize: gib, VirtualSize: gib<<30 - 512}
+	addRecord(r.t, r.db, rec)
+	pages := r.write(rec, disk)
+	l := r.unit()
+	root, err := r.lib.WriteRoot(ctx, l, rec, pages)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	must(r.t, r.db, func(q querier) error {
+		if _, err := exec(ctx, q, `UPDATE snapshots SET state = 'completed', root = $1, blocks = $2 WHERE id = $3`, root.File.ID, root.Blocks, id); err != nil {
+			return err
+		}
+		if err := closeRoot(ctx, q, l, root.File.ID, root.Bytes); err != nil {
+			return err
+		}
+		if err := finishUnit(ctx, q, l); err != nil {
+			return err
+		}
+		return r.db.letGo(ctx, q, "", id)
+	})
+	rec.State, rec.Root, rec.Blocks = snapshot.Completed, root.File, root.Blocks
+	r.records, r.disks[id] = append(r.records, rec), disk
+	return rec
+}
+
+// fill makes two snapshots that share a page and blocks, and a pending one; of the first,
+// packs are compressed and have a dead frame.
+func (r *verifyRig) fill() {
+	r.t.Helper()
+	r.snapshot("snap-0000000000000000a", 2, map[int64]int{0: 1, 5: 2, 1023: 3, 1024: 4, 4000: 5})
+	r.snapshot("snap-0000000000000000b", 2, map[int64]int{0: 1, 5: 2, 1023: 3, 1030: 6, 2048: 1})
+	r.add(50, 52, 2) // which nothing names
+	r.run(compact.Thorough(0))
+	pending := snapshot.Record{ID: "snap-0000000000000000c", Account: r.domain.Account, Region: region, Domain: r.domain.ID, VolumeSize: 1}
+	addRecord(r.t, r.db, pending)
+	must(r.t, r.db, func(q querier) error {
+		_, err := exec(r.t.Context(), q, `UPDATE snapshots SET state = 'pending' WHERE id = $1`, pending.ID)
+		return err
+	})
+	r.write(pending, map[int64]int{7: 8})
+	clear(r.want)
+}
+
+// verify verifies everything.
+func (r *verifyRig) verify() (found []verify.Finding, s verify.Summary) {
+	r.t.Helper()
+	s, err := r.verifier.Run(r.t.Context(), verify.Effort{}, verify.Observer{Found: func(f verify.Finding) error {
+		found = append(found, f)
+		return nil
+	}})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return found, s
+}
+
+// readAll reads every snapshot and returns what could not be read. What can is compared.
+func (r *verifyRig) readAll() (failed []error) {
+	r.t.Helper()
+	buf, want := make([]byte, frame.Size), make([]byte, block.Size)
+	for _, was := range r.records {
+		rec, err := r.db.Snapshots().Get(r.t.Context(), region, was.ID)
+		var b *snapshot.Blocks
+		if err == nil {
+			b, err = r.lib.Open(r.t.Context(), rec)
+		}
+		if err != nil {
+			failed = append(failed, err)
+			continue
+		}
+		if b.Volume() != was.VolumeSize*block.PerGiB || b.Record().VirtualSize != was.VirtualSize {
+			r.t.Errorf("%s is opened as %+v", was.ID, b.Record())
+		}
+		for index, n := range r.disks[was.ID] {
+			got, _, err := b.Get(r.t.Context(), index, buf)
+			if err != nil {
+				failed = append(failed, err)
+			} else if little(want, n); !bytes.Equal(got, want) {
+				r.t.Errorf("block %d of %s is another", index, was.ID)
+			}
+		}
+	}
+	return failed
+}
+
+// flip is a bit that is turned over.
+type flip struct {
+	what string
+	do   func() error
+	undo func() error
+	// reads: it is in a frame, page or root of a snapshot, so a read must fail.
+	reads bool
+}
+
+// deciding are the columns that decide which bytes a block reads as, and the key of their
+// table.
+var deciding = []struct{ table, column, key, where string }{
+	{"blocks", "id", "id", ""}, {"blocks", "file", "id", ""}, {"blocks", "off", "id", ""}, {"blocks", "len", "id", ""},
+	{"pages", "id", "id", ""}, {"pages", "file", "id", ""}, {"pages", "off", "id", ""}, {"pages", "len", "id", ""}, {"pages", "blocks", "id", ""},
+	{"files", "id", "id", ""}, {"files", "kind", "id", ""}, {"files", "domain", "id", ""}, {"files", "state", "id", ""},
+	{"files", "bytes", "id", ""}, {"files", "entries", "id", ""}, {"files", "dead", "id", ""},
+	{"snapshots", "id", "id", completed}, {"snapshots", "account", "id", completed}, {"snapshots", "domain", "id", completed}, {"snapshots", "state", "id", ""},
+	{"snapshots", "volume_gib", "id", completed}, {"snapshots", "virtual_bytes", "id", completed}, {"snapshots", "blocks", "id", completed}, {"snapshots", "root", "id", ""},
+	{"domains", "id", "id", ""}, {"domains", "account", "id", ""}, {"domains", "kms_key", "id", ""}, {"domains", "wrapped", "id", ""},
+	{"domains", "oldest_key", "id", ""}, {"domains", "newest_key", "id", ""},
+}
+
+const completed = " WHERE state = 'completed'"
+
+// rowFlips returns a flip for every bit of every deciding column of every row.
+func (r *verifyRig) rowFlips() (flips []flip) {
+	r.t.Helper()
+	for _, c := range deciding {
+		scan := func(s scanner) (pair [2]any, err error) {
+			err = s.Scan(&pair[0], &pair[1])
+			return pair, err
+		}
+		rows, err := all(r.t.Context(), r.db.read, scan, `SELECT `+c.key+`, `+c.column+` FROM `+c.table+c.where+` ORDER BY `+c.key)
+		if err != nil || len(rows) == 0 {
+			r.t.Fatal(c, rows, err)
+		}
+		for _, row := range rows {
+			for bit := range bits(row[1]) {
+				turned, ok := turn(row[1], bit)
+				if !ok {
+					continue
+				}
+				set := func(value, key any) error {
+					return r.db.update(context.Background(), "turn a bit over", func(q querier) error {
+						n, err := exec(context.Background(), q, `UPDATE `+c.table+` SET `+c.column+` = $1 WHERE `+c.key+` = $2`, value, key)
+						if err == nil && n != 1 {
+							err = fmt.Errorf("%d rows were changed", n)
+						}
+						return err
+					})
+				}
+				now := row[0]
+				if c.column == c.key {
+					now = turned
+				}
+				flips = append(flips, flip{
+					what: fmt.Sprintf("bit %d of %s.%s of %.8x", bit, c.table, c.column, row[0]),
+					do:   func() error { return set(turned, row[0]) },
+					undo: func() error { return set(row[1], now) },
+				})
+			}
+		}
+	}
+	return flips
+}
+
+// bits returns how many bits of a value can be turned over.
+func bits(v any) int {
+	switch v := v.(type) {
+	case int64:
+		return 64
+	case []byte:
+		return 8 * len(v)
+	case string:
+		return 8 * len(v)
+	}
+	return 0
+}
+
+// turn turns a bit of a value over; ok is false if a database takes no such text.
+func turn(v any, bit int) (turned any, ok bool) {
+	switch v := v.(type) {
+	case int64:
+		return v ^ 1<<bit, true
+	case []byte:
+		b := bytes.Clone(v)
+		b[bit/8] ^= 1 << (bit % 8)
+		return b, true
+	case string:
+		b := []byte(v)
+		b[bit/8] ^= 1 << (bit % 8)
+		return string(b), b[bit/8] > 0 && b[bit/8] < 0x80
+	}
+	return nil, false
+}
+
+// fileFlips returns flips for every bit of every file, leaving out all but a few of
+// payloads and of zeros.
+func (r *verifyRig) fileFlips() (flips []flip) {
+	r.t.Helper()
+	live := map[string]bool{}
+	for _, rec := range r.records {
+		b, err := r.lib.Open(r.t.Context(), rec)
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		for index := range r.disks[rec.ID] {
+			id, err := b.ID(r.t.Context(), index)
+			if err != nil {
+				r.t.Fatal(err)
+			}
+			at, err := r.store.Catalog.Locate(r.t.Context(), []block.ID{id})
+			if err != nil {
+				r.t.Fatal(err)
+			}
+			live[fmt.Sprint(at[id].File.ID, at[id].Off)] = true
+		}
+	}
+	for _, name := range r.backend.Names() {
+		f, _ := blockstore.ParseName(name)
+		size := r.sizeOf(name)
+		add := func(what string, from, to, step int64, reads bool) {
+			for bit := from * 8; bit < to*8; bit += step {
+				edit := func() error {
+					r.backend.Edit(name, func(p []byte) []byte { p[bit/8] ^= 1 << (bit % 8); return p })
+					return nil
+				}
+				flips = append(flips, flip{what: fmt.Sprintf("%s, %s, bit %d of byte %d", name, what, bit%8, bit/8), do: edit, undo: edit, reads: reads})
+			}
+		}
+		switch f.Kind {
+		case blockstore.RootFile:
+			add("root", 0, size, 1, true)
+			continue
+		case blockstore.PagesFile:
+			for _, p := range r.livePages(f.ID) { // of others nobody knows what they were
+				add(fmt.Sprint("page at ", p.Off), p.Off, p.Off+p.Len, 1, false)
+			}
+			continue
+		case blockstore.PackFile:
+		}
+		x, err := blockstore.ReadPackIndex(r.store.Reader(r.t.Context(), f), size)
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		add("header", 0, 512, 1, false)
+		add("header, zeros", 512, 4092, 997, false)
+		add("header, checksum", 4092, 4096, 1, false)
+		end := int64(4096)
+		for _, fr := range x.Blocks {
+			begin := int64(fr.Off) * 4096
+			end = begin + int64(fr.Len)*4096
+			reads := live[fmt.Sprint(f.ID, fr.Off)]
+			add("payload", begin, begin+16, 1, reads)
+			add("payload or zeros", begin+16, end-frame.TailSize, (end-begin)*8/64+1, reads)
+			add("tail", end-frame.TailSize, end, 1, reads)
+		}
+		add("trailer", end, end+40*int64(len(x.Blocks)), 1, false)
+		add("trailer, zeros", end+40*int64(len(x.Blocks)), size-24, 997, false)
+		add("trailer, foot", size-24, size, 1, false)
+	}
+	return flips
+}
+
+// livePages returns the pages that lie in a file.
+func (r *verifyRig) livePages(id blockstore.FileID) []snapshot.PagePlace {
+	r.t.Helper()
+	c, err := r.db.Inventory().Contents(r.t.Context(), id)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return c.Pages
+}
+
+func (r *verifyRig) sizeOf(name string) (size int64) {
+	r.t.Helper()
+	if err := r.backend.List(r.t.Context(), func(e blockstore.Entry) error {
+		if e.Name == name {
+			size = e.Bytes
+		}
+		return nil
+	}); err != nil {
+		r.t.Fatal(err)
+	}
+	return size
+}
+
+// checkFlips turns bits over, one after the other, and counts those that are not found. Now and
+// then it looks whether the store is intact again when a bit has been turned back.
+func (r *verifyRig) checkFlips(flips []flip) {
+	r.t.Helper()
+	if found, s := r.verify(); len(found) != 0 || s.Snapshots != 2 || s.Blocks == 0 {
+		r.t.Fatalf("an intact store: %v, %+v", found, s)
+	}
+	missed, alarms := 0, 0
+	for i, f := range flips {
+		if err := f.do(); err != nil {
+			r.t.Fatalf("%s: %v", f.what, err)
+		}
+		if failed := r.readAll(); f.reads && len(failed) == 0 {
+			missed++
+			r.t.Errorf("%s: every read succeeds", f.what)
+		}
+		found, s := r.verify()
+		if len(found) == 0 || s.Findings == 0 && f.reads {
+			missed++
+			r.t.Errorf("%s: not found", f.what)
+		}
+		for _, x := range found {
+			if x.Advice() == "" || x.Problem == "" || strings.HasPrefix(x.String(), ": ") && x.Part != verify.Row {
+				r.t.Errorf("%s: %+v says too little", f.what, x)
+			}
+		}
+		if err := f.undo(); err != nil {
+			r.t.Fatalf("%s: %v", f.what, err)
+		}
+		if i%16 != 0 && i != len(flips)-1 {
+			continue
+		}
+		if found, _ := r.verify(); len(found) != 0 {
+			alarms++
+			r.t.Errorf("%s: after it was turned back: %v", f.what, found)
+		}
+		if missed+alarms > 20 {
+			r.t.Fatal("and so on")
+		}
+	}
+	if damaged := r.usage().Damaged; damaged != 0 {
+		r.t.Errorf("%d blocks are still marked", damaged)
+	}
+	r.t.Logf("%d flips, %d missed, %d false alarms", len(flips), missed, alarms)
+}
+
+// sample returns n flips of each part of each file, and of each column; 0: all.
+func sample(flips []flip, n int) []flip {
+	if n == 0 {
+		return flips
+	}
+	src := rand.New(rand.NewPCG(1, 2))
+	src.Shuffle(len(flips), func(i, j int) { flips[i], flips[j] = flips[j], flips[i] })
+	groups := map[string]int{}
+	var some []flip
+	for _, f := range flips {
+		words := strings.Fields(f.what)
+		group := strings.Join(words[:min(4, len(words))], " ")
+		if strings.HasPrefix(f.what, "bit") {
+			group = words[3]
+		}
+		if groups[group]++; groups[group] <= n {
+			some = append(some, f)
+		}
+	}
+	return some
+}
+
+// perPart is how many bits are turned over of each part of each file, and of each column: all
+// of them, which takes an hour, with DISKPORT_FLIPS=0.
+func perPart(t *testing.T) int {
+	text := os.Getenv("DISKPORT_FLIPS")
+	if text == "" {
+		return 1
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// TestAnyFlippedBitIsFound turns bits of everything over that decides what a block reads
+// as, by reads, and by what verifies the store.
+func TestAnyFlippedBitIsFound(t *testing.T) {
+	imagetest.Volume(t)
+	n := perPart(t)
+	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) {
+		for name, c := range map[string]frame.Cipher{"plain": frame.None, "encrypted": frame.AES256GCM} {
+			t.Run(name, func(t *testing.T) {
+				postgres := strings.Contains(t.Name(), "postgres")
+				if postgres && c != frame.None {
+					return // rows are alike
+				}
+				r := newVerifyRig(t, fresh(t), c)
+				r.fill()
+				flips := sample(r.rowFlips(), n)
+				if !postgres { // files are the same
+					flips = append(flips, sample(r.fileFlips(), n)...)
+				}
+				r.checkFlips(flips)
+			})
+		}
+	})
+}
+
+// TestTheEngineIsChecked: damage to structures of its own is told, in whatever way it comes.
+func TestTheEngineIsChecked(t *testing.T) {
+	t.Run("sqlite", func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "metadata.db")
+		if err := os.WriteFile(path, migrated, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		db := open(t, path)
+		r := newPackRig(t, db, frame.None)
+		r.add(0, 4, 2)
+		db.checkpoint(t.Context())
+		if report, err := db.Inventory().CheckEngine(t.Context()); err != nil || len(report.Problems) != 0 {
+			t.Fatalf("intact: %+v, %v", report, err)
+		}
+		root, _, err := one(t.Context(), db.read, column[int64], `SELECT rootpage FROM sqlite_master WHERE name = 'blocks_by_file'`)
+		if err != nil {
+			t.Fatal(err)
+		}
+		size, _, err := one(t.Context(), db.read, column[int64], `PRAGMA page_size`)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err := os.OpenFile(path, os.O_RDWR, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		p := make([]byte, size)
+		if _, err := f.ReadAt(p, (root-1)*size); err != nil {
+			t.Fatal(err)
+		}
+		p[len(p)-1] ^= 1 // in the first key of the index
+		if _, err := f.WriteAt(p, (root-1)*size); err != nil {
+			t.Fatal(err)
+		}
+		again := open(t, path)
+		if report, err := again.Inventory().CheckEngine(t.Context()); err != nil || len(report.Problems) == 0 {
+			t.Errorf("damaged: %+v, %v", report, err)
+		}
+	})
+	t.Run("postgres", func(t *testing.T) {
+		db := open(t, postgres.New(t))
+		amcheck := func(r verify.EngineReport) bool { return strings.Contains(strings.Join(r.Notes, "\n"), "amcheck") }
+		if report, err := db.Inventory().CheckEngine(t.Context()); err != nil || len(report.Problems) != 0 || !amcheck(report) {
+			t.Errorf("without amcheck: %+v, %v", report, err)
+		}
+		must(t, db, func(q querier) error {
+			_, err := exec(t.Context(), q, `CREATE EXTENSION amcheck`)
+			return err
+		})
+		if report, err := db.Inventory().CheckEngine(t.Context()); err != nil || len(report.Problems) != 0 || amcheck(report) {
+			t.Errorf("with amcheck: %+v, %v", report, err)
+		}
+	})
+}
