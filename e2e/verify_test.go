@@ -137,6 +137,44 @@ func TestBitRot(t *testing.T) {
 	}
 }
 
+// TestRepair: damage is mended from what the store has, and from the image again.
+func TestRepair(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := start(t, filepath.Join(dir, "data"), "--compact-rate", "0")
+	raw := filepath.Join(dir, "disk.raw")
+	makeNoise(t, raw, series("repair", 6)...)
+	id := s.imported(t, raw, "raw").SnapshotID
+	pack := s.files(t, "pack")[0]
+	turn(t, pack, 100) // in its header
+	code, out, errs := s.run(t, "verify", "--repair")
+	if code != 0 || !strings.Contains(errs, "found 1 finding") || !strings.Contains(errs, "wrote 1 pack anew") || !strings.Contains(out, id+": ok") {
+		t.Errorf("repair of a header ended with %d: %s%s", code, out, errs)
+	}
+	pack = s.files(t, "pack")[0]
+	pages := s.files(t, "pages")[0]
+	turn(t, pack, 4096+1000)
+	if code, out, errs := s.run(t, "verify", "--repair"); code != 1 || !strings.Contains(out, id+": DAMAGED: 1 finding") {
+		t.Errorf("repair without another copy ended with %d: %s%s", code, out, errs)
+	}
+	turn(t, pages, 20)
+	code, out, errs = s.run(t, "verify", "--repair", "--from", raw, id)
+	if code != 0 || !strings.Contains(out, id+": ok") {
+		t.Errorf("repair from the image ended with %d: %s%s", code, out, errs)
+	}
+	s.sameDisk(t, id, raw)
+	s.diskport(t, "gc")
+	v := s.verify(t, 0)
+	for _, f := range v.Findings {
+		if !f.Harmless {
+			t.Errorf("left: %+v", f)
+		}
+	}
+	if len(v.Snapshots) != 1 {
+		t.Errorf("snapshots are %+v", v.Snapshots)
+	}
+}
+
 // tokens returns the tokens of a snapshot's blocks.
 func (s *service) tokens(t *testing.T, id string) map[int32]string {
 	t.Helper()

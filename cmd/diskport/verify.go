@@ -12,8 +12,10 @@ import (
 
 type verifyCmd struct {
 	regionFlags
-	Rate byteSize // a second; 0 is no limit
-	JSON bool
+	Rate   byteSize // a second; 0 is no limit
+	Repair bool
+	From   string // image
+	JSON   bool
 }
 
 func (c *verifyCmd) command(a *app) *cobra.Command {
@@ -21,12 +23,17 @@ func (c *verifyCmd) command(a *app) *cobra.Command {
 		Use:   "verify [SNAPSHOT...]",
 		Short: "Read everything back and check it.",
 		Long: "Read everything back and check it: packs, pages, roots, the database, and what the one says of the other. That takes the service's own account. " +
-			"With SNAPSHOT or --all-regions: read those snapshots, or all of the account's, block by block. It goes on to the end, and says of each damage where it is and what to do.",
-		Example: "  diskport verify\n  diskport verify --rate 50MiB --json\n  diskport verify snap-0123456789abcdef0",
+			"With SNAPSHOT or --all-regions: read those snapshots, or all of the account's, block by block. It goes on to the end, and says of each damage where it is and what to do. " +
+			"With --repair: mend what is damaged from other copies that the store has, or with --from from the image that SNAPSHOT was imported from; then verify once more.",
+		Example: "  diskport verify\n  diskport verify --repair\n  diskport verify --repair --from disk.vmdk snap-0123456789abcdef0\n  diskport verify --rate 50MiB --json\n  diskport verify snap-0123456789abcdef0",
 		RunE:    func(cmd *cobra.Command, args []string) error { return c.run(cmd.Context(), a, args) },
 	}
 	c.declare(cmd.Flags())
 	sizeVar(cmd.Flags(), &c.Rate, "rate", 0, "Read this much a second at most: a `SIZE` such as 50MiB. 0 is as much as possible.")
+	cmd.Flags().BoolVar(&c.Repair, "repair", false, "Mend what is damaged, if the store has another copy.")
+	setEnv(cmd.Flags(), "repair")
+	cmd.Flags().StringVar(&c.From, "from", "", "Take what is damaged from this `IMAGE`, which the snapshot was imported from: a file, s3://bucket/key or https://….")
+	setEnv(cmd.Flags(), "from")
 	cmd.Flags().BoolVar(&c.JSON, "json", false, "Print JSON.")
 	return cmd
 }
@@ -37,22 +44,45 @@ type verification struct {
 	Snapshots []client.Verified     `json:"snapshots"`
 	Findings  []client.Finding      `json:"findings"`
 	Store     *client.StoreVerified `json:"store,omitempty"` // if everything was read
+	Repaired  *client.Repaired      `json:"repaired,omitempty"`
+}
+
+// validate refuses what does not go together.
+func (c *verifyCmd) validate(ids []string) error {
+	some := c.AllRegions || len(ids) > 0
+	switch {
+	case c.AllRegions && len(ids) > 0:
+		return errors.New("--all-regions verifies all snapshots: leave out their ids")
+	case c.Rate > 0 && some:
+		return errors.New("--rate is for reading everything: leave out what else to verify")
+	case c.From != "" && (!c.Repair || c.AllRegions || len(ids) != 1):
+		return errors.New("--from goes with --repair, and with the one SNAPSHOT that was imported from the image")
+	case c.Repair && c.From == "" && some:
+		return errors.New("--repair is about the whole store: leave out what else to verify, or say --from IMAGE")
+	}
+	return nil
 }
 
 // run verifies the store, or snapshots.
 func (c *verifyCmd) run(ctx context.Context, a *app, ids []string) error {
-	switch {
-	case c.AllRegions && len(ids) > 0:
-		return &usageError{errors.New("--all-regions verifies all snapshots: leave out their ids")}
-	case c.Rate > 0 && (c.AllRegions || len(ids) > 0):
-		return &usageError{errors.New("--rate is for reading everything: leave out what else to verify")}
+	if err := c.validate(ids); err != nil {
+		return &usageError{err}
+	}
+	images, err := absolute(slices.DeleteFunc([]string{c.From}, func(image string) bool { return image == "" }))
+	if err != nil {
+		return err
 	}
 	return a.with(ctx, func(s *session) error {
 		v := &verification{Snapshots: []client.Verified{}, Findings: []client.Finding{}}
 		var err error
-		if c.AllRegions || len(ids) > 0 {
+		switch {
+		case c.From != "":
+			err = c.repairFrom(ctx, a, s, ids[0], images[0], v)
+		case c.AllRegions || len(ids) > 0:
 			err = c.verifySnapshots(ctx, a, s, ids, v)
-		} else {
+		case c.Repair:
+			err = c.repair(ctx, a, s, v)
+		default:
 			err = c.verifyStore(ctx, a, s, v)
 		}
 		return c.report(a, v, err)
@@ -77,6 +107,67 @@ func (c *verifyCmd) verifyStore(ctx context.Context, a *app, s *session, v *veri
 		v.Store = &done
 	}
 	return err
+}
+
+// repair mends what the store has another copy of, and reads everything once more.
+func (c *verifyCmd) repair(ctx context.Context, a *app, s *session, v *verification) error {
+	p := a.newProgress("repairing")
+	first := &verification{}
+	done, err := s.Repair(ctx, int64(c.Rate), first.watching(p, 1))
+	p.end()
+	if err != nil {
+		return err
+	}
+	v.Repaired = &done
+	a.note("found %s; mended %s and %s, wrote %s anew, put %s right", count(int64(len(first.Findings)), "finding"),
+		count(done.MendedBlocks, "block"), count(done.MendedPages, "page"), count(done.RewrittenPacks, "pack"), count(done.MendedRows, "row"))
+	if done.TooMany {
+		a.note("there is more damage than is mended at once: run it again")
+	}
+	if err := c.collect(ctx, s); err != nil {
+		return err
+	}
+	return c.verifyStore(ctx, a, s, v)
+}
+
+// collect frees what was replaced: it would be found again.
+func (c *verifyCmd) collect(ctx context.Context, s *session) error {
+	_, err := s.CollectGarbage(ctx)
+	return err
+}
+
+// repairFrom imports the image of a snapshot again. Blocks that are whole are not stored again,
+// and those that are damaged are whole then, in every snapshot that has them; so the snapshot that is made is not
+// needed.
+func (c *verifyCmd) repairFrom(ctx context.Context, a *app, s *session, id, image string, v *verification) error {
+	first := &verification{}
+	if err := c.verifySnapshots(ctx, a, s, []string{id}, first); err != nil {
+		v.Snapshots = first.Snapshots
+		return err
+	}
+	if len(first.Findings) == 0 {
+		*v = *first
+		return nil
+	}
+	sn, err := s.Snapshot(ctx, id)
+	if err != nil {
+		return err
+	}
+	again := importCmd{Description: "to repair " + id, KMSKey: sn.KMSKeyARN}
+	task, err := again.importOne(ctx, a, s, image)
+	if err != nil {
+		return err
+	}
+	if task.Status != "completed" {
+		a.summary(image, task)
+		return errors.New("the image could not be imported again")
+	}
+	if err := s.Delete(ctx, task.SnapshotID); err != nil {
+		return err
+	}
+	v.Repaired = &client.Repaired{}
+	a.note("imported %s again, to repair %s of %s", image, count(int64(len(first.Findings)), "finding"), id)
+	return c.verifySnapshots(ctx, a, s, []string{id}, v)
 }
 
 // verifySnapshots reads snapshots: the given ones, or all of the account in all regions. One

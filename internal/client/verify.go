@@ -83,6 +83,33 @@ func (c *Client) VerifyStore(ctx context.Context, rate int64, w Watching) (Store
 	return result.StoreVerified, nil
 }
 
+// Repaired is what a repair has done.
+type Repaired struct {
+	MendedBlocks   int64 `json:"mendedBlocks"`
+	MendedPages    int64 `json:"mendedPages"`
+	RewrittenPacks int64 `json:"rewrittenPacks"`
+	MendedRows     int64 `json:"mendedRows"` // of files
+	Left           int64 `json:"left"`       // findings about snapshots
+	TooMany        bool  `json:"tooMany,omitempty"`
+}
+
+// Repair has the service read everything, as VerifyStore does, and mend what it has another copy
+// of.
+func (c *Client) Repair(ctx context.Context, rate int64, w Watching) (Repaired, error) {
+	var result struct {
+		Repaired
+		Error string `json:"error"`
+	}
+	err := c.verify(ctx, fmt.Sprintf("repair?rate=%d", rate), &result, w)
+	if err == nil && result.Error != "" {
+		err = errors.New(result.Error)
+	}
+	if err != nil {
+		return result.Repaired, fmt.Errorf("repairing the store: %w", err)
+	}
+	return result.Repaired, nil
+}
+
 // verify does a request for a verification, again and again while the service is busy.
 func (c *Client) verify(ctx context.Context, path string, result any, w Watching) error {
 	for attempt := 1; ; attempt++ {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -20,7 +21,10 @@ import (
 // Inventory is the verify.Store of a DB.
 type Inventory struct{ db *DB }
 
-var _ verify.Store = Inventory{}
+var (
+	_ verify.Store = Inventory{}
+	_ verify.Fixes = Inventory{}
+)
 
 // Inventory returns the catalog as it is checked.
 func (db *DB) Inventory() Inventory { return Inventory{db} }
@@ -130,6 +134,43 @@ func (v Inventory) MarkDamaged(ctx context.Context, id block.ID, at blockstore.L
 func (v Inventory) ClearDamage(ctx context.Context, id block.ID, at blockstore.Location) error {
 	return v.db.update(ctx, "take the mark from block "+id.String(), func(q querier) error {
 		_, err := exec(ctx, q, `UPDATE blocks SET damaged = 0 WHERE id = $1 AND file = $2 AND off = $3 AND len = $4`, id[:], at.File.ID, at.Off, at.Len)
+		return err
+	})
+}
+
+// Suspect implements verify.Fixes.
+func (v Inventory) Suspect(ctx context.Context, blocks []block.ID, pages []snapshot.PageID) error {
+	note := func(ids []any, stmt string) error {
+		for some := range slices.Chunk(ids, gcBatch) {
+			if err := v.db.update(ctx, "note suspects", func(q querier) error { return insert(ctx, q, rowsOf(some), stmt) }); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if err := note(hashes(blocks), `INSERT INTO block_candidates (id) VALUES (?)`+noteBlocks); err != nil {
+		return err
+	}
+	return note(hashes(pages), `INSERT INTO page_candidates (id) VALUES (?)`+notePages)
+}
+
+// FixFile implements verify.Fixes. A root that no snapshot names may be that of one whose row
+// is lost: it is not let go here.
+func (v Inventory) FixFile(ctx context.Context, row verify.FileRow) error {
+	return v.db.update(ctx, fmt.Sprintf("put the row of file %d right", row.ID), func(q querier) error {
+		dead := `CAST($5 AS BIGINT) - (SELECT COUNT(*) FROM blocks b WHERE b.file = files.id) - (SELECT COUNT(*) FROM pages p WHERE p.file = files.id)`
+		switch {
+		case row.Dead > 0:
+			dead = `CAST($5 AS BIGINT)`
+		case row.Kind == blockstore.RootFile:
+			dead = `CASE WHEN dead = 0 OR EXISTS (SELECT 1 FROM snapshots s WHERE s.root = files.id) THEN 0 ELSE CAST($5 AS BIGINT) END`
+		}
+		left, ok, err := one(ctx, q, column[int64], `
+			UPDATE files SET kind = $1, domain = $2, state = $3, bytes = $4, entries = CAST($5 AS BIGINT), dead = `+dead+` WHERE id = $6 RETURNING entries - dead`,
+			row.Kind, row.Domain, fileClosed, row.Bytes, row.Entries, row.ID)
+		if err == nil && ok && left <= 0 {
+			err = noteFile(ctx, q, row.ID)
+		}
 		return err
 	})
 }

@@ -131,7 +131,7 @@ func TestPacks(t *testing.T) {
 	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) {
 		compacttest.Test(t, func(t *testing.T) compacttest.Bench {
 			db := fresh(t)
-			return compacttest.Bench{Fixture: catalogFixture(t, db), Store: db.Packs(), Keys: db.Catalog(), Files: db.Garbage(), Now: db.now}
+			return compacttest.Bench{Fixture: catalogFixture(t, db), Store: db.Packs(), Mender: db.Packs(), Keys: db.Catalog(), Files: db.Garbage(), Now: db.now}
 		})
 	})
 }
@@ -143,7 +143,7 @@ func TestInventory(t *testing.T) {
 }
 
 func inventoryBench(t *testing.T, db *DB) verifytest.Bench {
-	b := verifytest.Bench{Fixture: catalogFixture(t, db), Store: db.Inventory()}
+	b := verifytest.Bench{Fixture: catalogFixture(t, db), Store: db.Inventory(), Fixes: db.Inventory(), GC: db.Garbage()}
 	b.AddPages = func(t *testing.T, file blockstore.FileID, bytes int64, pages []snapshot.PagePlace) {
 		l := b.Lease(t)
 		f := blockstore.File{ID: file, Kind: blockstore.PagesFile}

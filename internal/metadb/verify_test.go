@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -42,7 +43,9 @@ func newVerifyRig(t *testing.T, db *DB, c frame.Cipher) *verifyRig {
 	r := &verifyRig{packRig: newPackRig(t, db, c), disks: map[string]map[int64]int{}}
 	r.lib = &snapshot.Library{Store: r.store, Index: db.Snapshots(), PageKey: key, Keys: r.ring.Keys}
 	r.shelf = &snapshot.Shelf{Library: r.lib, Holds: db.Holds(), Now: db.now}
-	r.verifier = &verify.Verifier{Store: db.Inventory(), Shelf: r.shelf, Keys: r.ring, Now: db.now, Workers: 1}
+	r.gc.Pages, r.gc.Blocks = r.lib.RootPages, r.lib.PageBlocks
+	r.compact.Mender = db.Packs()
+	r.verifier = &verify.Verifier{Store: db.Inventory(), Fixes: db.Inventory(), Mender: r.compact, Shelf: r.shelf, Keys: r.ring, Now: db.now, Workers: 1}
 	return r
 }
 
@@ -470,6 +473,121 @@ func TestAnyFlippedBitIsFound(t *testing.T) {
 				}
 				r.checkFlips(flips)
 			})
+		}
+	})
+}
+
+// repair repairs the store, has gc free what is dead then, and checks that all is well.
+func (r *verifyRig) repair(what string) verify.Repaired {
+	r.t.Helper()
+	done, err := r.verifier.Repair(r.t.Context(), verify.Effort{}, verify.Observer{})
+	if err != nil {
+		r.t.Fatalf("%s: %v", what, err)
+	}
+	for range 2 { // what is dead may have been a root, whose pages go next
+		if _, err := r.gc.Run(r.t.Context()); err != nil {
+			r.t.Fatalf("%s: %v", what, err)
+		}
+	}
+	if failed := r.readAll(); len(failed) != 0 {
+		r.t.Errorf("%s: after the repair, %+v: %v", what, done, failed)
+	}
+	found, s := r.verify()
+	for _, f := range found {
+		if !f.Harmless {
+			r.t.Errorf("%s: after the repair, %+v, %+v: %v", what, done, s, f)
+		}
+	}
+	if len(found) > 0 && s.Findings > 0 {
+		r.t.FailNow()
+	}
+	return done
+}
+
+// TestRepair: rows of files, blocks and pages, and headers and trailers of packs, are mended
+// from what the store holds.
+func TestRepair(t *testing.T) {
+	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) {
+		for name, c := range map[string]frame.Cipher{"plain": frame.None, "encrypted": frame.AES256GCM} {
+			t.Run(name, func(t *testing.T) {
+				r := newVerifyRig(t, fresh(t), c)
+				r.fill()
+				src := rand.New(rand.NewPCG(3, 4))
+				pick := func(prefix string, flips []flip) {
+					some := slices.DeleteFunc(flips, func(f flip) bool { return !strings.Contains(f.what, prefix) })
+					if len(some) == 0 {
+						t.Fatalf("no %s to turn over", prefix)
+					}
+					f := some[src.IntN(len(some))]
+					if err := f.do(); err != nil {
+						t.Fatal(err)
+					}
+					r.repair(f.what)
+				}
+				for _, part := range []string{", header,", ", trailer,", "foot"} {
+					pick(part, r.fileFlips())
+				}
+				for _, c := range deciding {
+					if c.table == "blocks" || c.table == "pages" || c.table == "files" && c.column != "id" {
+						pick(c.table+"."+c.column+" ", r.rowFlips())
+					}
+				}
+			})
+		}
+	})
+}
+
+// TestRepairFromAnotherCopy: a frame is copied from wherever it is whole, also from a pack
+// that the database does not know. Where there is none, that is said.
+func TestRepairFromAnotherCopy(t *testing.T) {
+	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) {
+		r := newVerifyRig(t, fresh(t), frame.None)
+		rec := r.snapshot("snap-0000000000000000a", 1, map[int64]int{0: 1, 1: 2})
+		b, err := r.lib.Open(t.Context(), rec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		id, err := b.ID(t.Context(), 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		where := func() blockstore.Location {
+			at, err := r.store.Catalog.Locate(t.Context(), []block.ID{id})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return at[id]
+		}
+		rot := func(at blockstore.Location) {
+			r.backend.Edit(at.File.Name(), func(p []byte) []byte { p[int(at.Off)*4096+3] ^= 4; return p })
+		}
+		first := where()
+		if err := r.store.Catalog.MarkDamaged(t.Context(), id, first); err != nil {
+			t.Fatal(err)
+		}
+		r.snapshot("snap-0000000000000000b", 1, map[int64]int{0: 1}) // which stores it anew
+		second := where()
+		if first == second {
+			t.Fatal("there is no second copy")
+		}
+		must(t, r.db, func(q querier) error { // as if the pack with the first were not known
+			_, err := exec(t.Context(), q, `UPDATE blocks SET damaged = 1 WHERE file = $1`, first.File.ID)
+			return err
+		})
+		rot(second)
+		if done := r.repair("a copy"); done.Mended != 1 || done.Left != 0 || where() == second || where() == first {
+			t.Errorf("%+v; it lies at %+v", done, where())
+		}
+		for _, at := range []blockstore.Location{first, where()} {
+			rot(at)
+		}
+		r.backend.Edit(where().File.Name(), func(p []byte) []byte { return p })
+		done, err := r.verifier.Repair(t.Context(), verify.Effort{}, verify.Observer{})
+		if err != nil || done.Mended != 0 || done.Left != 2 {
+			t.Errorf("without a copy: %+v, %v", done, err)
+		}
+		if failed := r.readAll(); len(failed) != 2 { // the other block can be read
+			t.Errorf("without a copy: %v", failed)
 		}
 	})
 }

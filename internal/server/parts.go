@@ -208,8 +208,8 @@ func (a *App) openStore(ctx context.Context, p *parts, master *secret.MasterKey)
 	p.measure = footprint.New(footprint.Config{
 		Store: p.db.Footprints(), Locate: p.db.Catalog().Locate, Hold: p.shelf.Hold, Pages: p.library.RootPages, Blocks: p.library.PageBlocks,
 	})
-	p.verify = &verify.Verifier{Store: p.db.Inventory(), Shelf: p.shelf, Keys: p.ring, Now: time.Now}
 	a.wireCompaction(p)
+	p.verify = &verify.Verifier{Store: p.db.Inventory(), Fixes: p.db.Inventory(), Mender: p.compact, Shelf: p.shelf, Keys: p.ring, Now: time.Now}
 	return nil
 }
 

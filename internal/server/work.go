@@ -86,7 +86,7 @@ func (a *App) wireDrafts(p *parts) {
 // wireCompaction makes what rewrites packs.
 func (a *App) wireCompaction(p *parts) {
 	p.compact = &compact.Compactor{
-		Store: p.db.Packs(), Leases: p.db.Work(), Blocks: p.library.Store, Domain: p.db.Catalog().Domain, Keys: p.ring,
+		Store: p.db.Packs(), Mender: p.db.Packs(), Leases: p.db.Work(), Blocks: p.library.Store, Domain: p.db.Catalog().Domain, Keys: p.ring,
 		Collect: func(ctx context.Context) (int64, error) {
 			freed, err := p.gc.Run(ctx)
 			freed.Log(ctx, a.log)

@@ -139,6 +139,7 @@ var routes = []route{
 	{"GET /-/v1/snapshots/{id}/sizes", "diskport:MeasureSnapshot", (*Edge).measureSnapshot, anyone},
 	{"GET /-/v1/regions", "diskport:ListRegions", (*Edge).listRegions, anyone},
 	{"POST /-/v1/verify", "diskport:VerifyStore", (*Edge).verifyStore, operator},
+	{"POST /-/v1/repair", "diskport:RepairStore", (*Edge).repairStore, operator},
 	{"POST /-/v1/gc", "diskport:CollectGarbage", (*Edge).collect, operator},
 	{"GET /-/v1/stats", "diskport:GetStats", (*Edge).stats, operator},
 	{"GET /-/v1/compact", "diskport:PlanCompaction", (*Edge).planCompaction, operator},

@@ -150,6 +150,12 @@ func (w *world) Snapshot(_ context.Context, rec snapshot.Record, o verify.Observ
 	return verify.Checked{ID: rec.ID, Findings: 1}, o.Found(f)
 }
 
+// Repair is Run.
+func (v verifier) Repair(ctx context.Context, e verify.Effort, o verify.Observer) (verify.Repaired, error) {
+	s, err := v.Run(ctx, e, o)
+	return verify.Repaired{Summary: s, Mended: 2, Left: 1}, err
+}
+
 // verifier is the Verifier of a world.
 type verifier struct{ *world }
 
@@ -418,6 +424,7 @@ func TestAnswers(t *testing.T) {
 		"verify":                 {"POST /-/v1/snapshots/snap-1/verify", world{}, 200, "event: progress\ndata: {\"done\":1,\"total\":2}\n\nevent: result\ndata: {\"ok\":true,\"blocks\":2}"},
 		"verify damaged":         {"POST /-/v1/snapshots/snap-1/verify", world{damaged: errors.New("rotten")}, 200, `"offset":4096,"problem":"rotten","advice":"diskport verify --repair looks for another copy; with --from IMAGE it takes it from the image that was imported","text":"snap-1, block 7, pack/00/1, at 4096: rotten"}` + "\n\nevent: result\n" + `data: {"ok":false,"blocks":2,"findings":1,"error":"snap-1, block 7, pack/00/1, at 4096: rotten"}`},
 		"verify the store":       {"POST /-/v1/verify?rate=5", world{damaged: errors.New("rotten")}, 200, `event: snapshot` + "\n" + `data: {"snapshotId":"snap-1","account":"","region":"","blocks":0,"findings":1}` + "\n\nevent: result\n" + `data: {"files":5,"bytes":0,"blocks":0,"snapshots":0,"findings":1,"harmless":0,"healed":0,"notes":["note"]}`},
+		"repair the store":       {"POST /-/v1/repair", world{}, 200, `"notes":["note"],"mendedBlocks":2,"mendedPages":0,"rewrittenPacks":0,"mendedRows":0,"left":1}`},
 		"verify at a bad rate":   {"POST /-/v1/verify?rate=x", world{}, 400, `"code":"InvalidParameter"`},
 		"verify locked":          {"POST /-/v1/snapshots/snap-1/verify", world{damaged: errors.Join(&keyring.Error{Key: "k", Reason: keyring.Disabled})}, 200, `{"ok":false,"blocks":2,"locked":true,"error":"keyring: key k: key-disabled"}`},
 		"verify pending":         {"POST /-/v1/snapshots/snap-2/verify", world{}, 409, `"code":"IncorrectState"`},

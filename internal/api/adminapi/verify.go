@@ -15,6 +15,8 @@ import (
 type Verifier interface {
 	// Run reads everything.
 	Run(ctx context.Context, e verify.Effort, o verify.Observer) (verify.Summary, error)
+	// Repair reads everything, and mends what it can.
+	Repair(ctx context.Context, e verify.Effort, o verify.Observer) (verify.Repaired, error)
 	// Snapshot reads every block of a completed snapshot; progress is in blocks.
 	Snapshot(ctx context.Context, rec snapshot.Record, o verify.Observer) (verify.Checked, error)
 }
@@ -136,6 +138,38 @@ func (e *Edge) verifyStore(r *request) error {
 	result := wireSummary(s)
 	if err != nil {
 		e.Log.Error("verifying the store", logkey.Error, err)
+		result.Error = err.Error() // it is the operator who asks
+	}
+	_ = stream.send("result", mustMarshal(result)) // the client may be gone
+	return nil
+}
+
+// repairStore reads everything and mends what it can. It answers as verifyStore does.
+func (e *Edge) repairStore(r *request) error {
+	rate, err := rateOf(r)
+	if err != nil {
+		return err
+	}
+	if err := r.call.Reserve(verify.Bytes); err != nil {
+		return err
+	}
+	stream := startEvents(r.w)
+	done, err := e.Verifier.Repair(r.Context(), verify.Effort{Rate: rate}, e.observer(r, stream))
+	e.Log.Info("repaired the store", "blocks", done.Mended, "pages", done.Pages, "packs", done.Packs, "rows", done.Rows, "left", done.Left)
+	if r.Context().Err() != nil {
+		return nil
+	}
+	result := struct {
+		summaryInfo
+		Mended  int64 `json:"mendedBlocks"`
+		Pages   int64 `json:"mendedPages"`
+		Packs   int64 `json:"rewrittenPacks"`
+		Rows    int64 `json:"mendedRows"`
+		Left    int64 `json:"left"` // findings about snapshots
+		TooMany bool  `json:"tooMany,omitempty"`
+	}{wireSummary(done.Summary), done.Mended, done.Pages, done.Packs, done.Rows, done.Left, done.TooMany}
+	if err != nil {
+		e.Log.Error("repairing the store", logkey.Error, err)
 		result.Error = err.Error() // it is the operator who asks
 	}
 	_ = stream.send("result", mustMarshal(result)) // the client may be gone

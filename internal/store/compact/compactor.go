@@ -19,6 +19,7 @@ import (
 // overlap.
 type Compactor struct {
 	Store  Store
+	Mender Mender // of Mend and MendPages
 	Leases Leases
 	Blocks *blockstore.Store
 	// Domain returns the row of a domain as it is stored.

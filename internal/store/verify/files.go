@@ -94,6 +94,7 @@ func (r *run) file(ctx context.Context, id blockstore.FileID) error {
 		err = fmt.Errorf("its row says that it is %q", c.Row.State)
 	}
 	if err != nil {
+		r.needs.file(id)
 		if err := r.found(inFile(Row, f, -1, err)); err != nil {
 			return err
 		}
@@ -108,6 +109,7 @@ func (r *run) file(ctx context.Context, id blockstore.FileID) error {
 	case err != nil:
 		return r.missing(ctx, id, err)
 	case size != c.Row.Bytes:
+		r.needs.file(id)
 		if err := r.found(inFile(Missing, f, min(size, max(0, c.Row.Bytes)), fmt.Errorf("it has %d bytes, its row says %d", size, c.Row.Bytes))); err != nil {
 			return err
 		}
@@ -140,6 +142,7 @@ func (r *run) counts(c Contents) error {
 	if err == nil {
 		return nil
 	}
+	r.needs.file(row.ID)
 	return r.found(inFile(Row, row.File, -1, err))
 }
 
@@ -189,6 +192,7 @@ func (r *run) missing(ctx context.Context, id blockstore.FileID, cause error) er
 	if len(c.Blocks)+len(c.Pages)+int(c.Roots) == 0 && c.Row.Dead >= c.Row.Entries {
 		return nil // gc removes the file first, then its row
 	}
+	r.needs.file(id)
 	if err := r.found(inFile(Missing, c.Row.File, -1, cause)); err != nil {
 		return err
 	}
@@ -228,6 +232,9 @@ func (r *run) pages(ctx context.Context, c Contents, size int64) error {
 		next := off + p.Len
 		if err != nil {
 			damaged[off] = true
+			if named {
+				r.needs.oddPage(row.ID)
+			}
 			if ferr := r.found(inFile(Page, f, off, err)); ferr != nil {
 				return ferr
 			}
@@ -278,6 +285,7 @@ func (r *run) pageRows(ctx context.Context, c Contents, whole map[snapshot.PageI
 		if !samePage(still[p.ID], p) {
 			continue
 		}
+		r.needs.oddPage(p.ID)
 		err := fmt.Errorf("the row of page %x says that it lies here, with %d bytes and %d blocks", p.ID[:], p.Len, p.Blocks)
 		if err := r.found(inFile(Row, c.Row.File, p.Off, err)); err != nil {
 			return err

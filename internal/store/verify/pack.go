@@ -21,6 +21,7 @@ func (r *run) pack(ctx context.Context, c Contents, size int64) error {
 	if err == nil {
 		err = r.headerFits(ctx, f, x)
 	} else if ctx.Err() == nil {
+		r.needs.pack(f.ID)
 		err = r.found(inFile(Header, f, 0, err))
 	}
 	if err != nil {
@@ -34,6 +35,7 @@ func (r *run) pack(ctx context.Context, c Contents, size int64) error {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case terr != nil:
+		r.needs.pack(f.ID)
 		if err := r.found(inFile(Trailer, f, max(0, size-blockstore.Align), terr)); err != nil {
 			return err
 		}
@@ -61,6 +63,7 @@ func (r *run) pack(ctx context.Context, c Contents, size int64) error {
 // headerFits checks a header against the rows of the pack and its domain.
 func (r *run) headerFits(ctx context.Context, f blockstore.File, x blockstore.PackIndex) error {
 	if x.File != f {
+		r.needs.file(f.ID)
 		return r.found(inFile(Row, f, 0, fmt.Errorf("its header is that of %s in domain %s, its row says %s", x.File.Name(), x.File.Domain, f.Domain)))
 	}
 	d, err := r.domainOf(ctx, x.Domain.ID)
@@ -122,6 +125,7 @@ func (p *packRun) compare(ctx context.Context, frames []blockstore.Placement) er
 		}
 		err := errors.New("its row says that it lies here, where no such frame is")
 		p.unreadable(id, err.Error())
+		p.needs.oddBlock(id)
 		if err := p.found(ofBlock(Row, id, at, err)); err != nil {
 			return err
 		}

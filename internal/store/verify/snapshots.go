@@ -126,6 +126,7 @@ func (r *run) tree(ctx context.Context, rec snapshot.Record) error {
 			return err
 		}
 		if p.Err != nil {
+			r.needs.page(rec.Domain, p.ID)
 			f := about(Data, fmt.Sprintf("%d blocks, from %d on, are lost with their page: %v", p.Count, p.Page*snapshot.PageBlocks, p.Err))
 			f.Snapshot, f.Page = rec.ID, p.Page
 			return r.found(f)
@@ -158,6 +159,7 @@ func (r *run) blocks(ctx context.Context, rec snapshot.Record, p snapshot.TreePa
 		default:
 			continue
 		}
+		r.needs.block(b.ID)
 		f := about(Data, why)
 		f.Snapshot, f.Index, f.Block = rec.ID, b.Index, b.ID.String()
 		if at.HasFile {

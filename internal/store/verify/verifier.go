@@ -23,6 +23,8 @@ import (
 // run; runs may overlap.
 type Verifier struct {
 	Store   Store
+	Fixes   Fixes  // of Repair
+	Mender  Mender // of Repair
 	Shelf   *snapshot.Shelf
 	Keys    Keys
 	Now     func() time.Time
@@ -105,6 +107,7 @@ type run struct {
 	total   int64
 	bad     map[block.ID]string // blocks that can't be read, and why; at most maxProblems
 	current *Checked            // the snapshot that findings are about; nil: none
+	needs   *needs              // what is to be mended; nil: nothing is
 }
 
 // maxProblems bounds run.bad. What is not in it is known by its mark.
@@ -306,4 +309,5 @@ func (r *run) unreadable(id block.ID, why string) {
 	if len(r.bad) < maxProblems {
 		r.bad[id] = why
 	}
+	r.needs.block(id)
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/diskport/diskport/internal/block"
 	"github.com/diskport/diskport/internal/store/blockstore"
 	"github.com/diskport/diskport/internal/store/blockstore/catalogtest"
+	"github.com/diskport/diskport/internal/store/gc"
 	"github.com/diskport/diskport/internal/store/snapshot"
 	"github.com/diskport/diskport/internal/store/verify"
 )
@@ -20,6 +21,8 @@ import (
 type Bench struct {
 	catalogtest.Fixture
 	Store verify.Store
+	Fixes verify.Fixes
+	GC    gc.Store
 	// AddPages enters pages that lie in a closed pages file of some bytes, with its row.
 	AddPages func(t *testing.T, file blockstore.FileID, bytes int64, pages []snapshot.PagePlace)
 	// AddSnapshot adds a snapshot that has been completed, with the row of its root.
@@ -43,6 +46,8 @@ func Test(t *testing.T, fresh func(t *testing.T) Bench) {
 		{"NumbersThatCantBe", numbersThatCantBe},
 		{"Domains", domains},
 		{"Engine", engine},
+		{"Suspect", suspect},
+		{"FixFile", fixFile},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.run(t, fresh(t)) })
 	}
@@ -253,5 +258,60 @@ func domains(t *testing.T, b Bench) {
 func engine(t *testing.T, b Bench) {
 	if r, err := b.Store.CheckEngine(t.Context()); err != nil || len(r.Problems) != 0 {
 		t.Errorf("an intact database: %+v, %v", r, err)
+	}
+}
+
+// suspect: what gc then takes is what was named.
+func suspect(t *testing.T, b Bench) {
+	b.stored(t, 5, id(1), id(2))
+	b.AddPages(t, 7, 168, []snapshot.PagePlace{{ID: pageID(1), File: 7, Len: 168, Blocks: 1}})
+	if err := b.Fixes.Suspect(t.Context(), nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	if yes, err := b.GC.Pending(t.Context()); err != nil || yes {
+		t.Errorf("nothing is suspected: %v, %v", yes, err)
+	}
+	if err := b.Fixes.Suspect(t.Context(), []block.ID{id(2), id(2)}, []snapshot.PageID{pageID(1)}); err != nil {
+		t.Fatal(err)
+	}
+	blocks, err := b.GC.TakeBlocks(t.Context(), 1, block.ID{}, 10)
+	pages, perr := b.GC.TakePages(t.Context(), 1, snapshot.PageID{}, 10)
+	if err != nil || perr != nil || !slices.Equal(blocks, []block.ID{id(2)}) || len(pages) != 1 || pages[0].ID != pageID(1) {
+		t.Errorf("gc takes %v, %v, %+v, %v", blocks, err, pages, perr)
+	}
+}
+
+func fixFile(t *testing.T, b Bench) {
+	p := b.stored(t, 5, id(1), id(2))
+	b.AddSnapshot(t, snapshot.Record{ID: "snap-1", Root: blockstore.File{ID: 8, Kind: blockstore.RootFile}})
+	for _, f := range []blockstore.File{{ID: 8, Kind: blockstore.RootFile}, {ID: 9, Kind: blockstore.RootFile}} {
+		if err := b.Catalog.CreateFile(t.Context(), b.Lease(t), f, blockstore.KeyUse{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	root := blockstore.File{ID: 9, Kind: blockstore.RootFile}
+	for _, c := range []struct {
+		name string
+		fix  verify.FileRow
+		want verify.FileRow
+	}{
+		{"a pack", verify.FileRow{File: blockstore.File{ID: 5, Kind: blockstore.PackFile, Domain: "dom-2"}, Bytes: 77, Entries: 5}, verify.FileRow{State: "closed", Bytes: 77, Entries: 5, Dead: 3}},
+		{"as it was", verify.FileRow{File: p.File, Bytes: 1000, Entries: 2}, verify.FileRow{State: "closed", Bytes: 1000, Entries: 2}},
+		{"a root", verify.FileRow{File: blockstore.File{ID: 8, Kind: blockstore.RootFile}, Bytes: 10, Entries: 1}, verify.FileRow{State: "closed", Bytes: 10, Entries: 1}},
+		{"a root that no snapshot names", verify.FileRow{File: root, Bytes: 10, Entries: 1}, verify.FileRow{State: "closed", Bytes: 10, Entries: 1}},
+		{"one that is not there", verify.FileRow{File: root, Entries: 1, Dead: 1}, verify.FileRow{State: "closed", Entries: 1, Dead: 1}},
+		{"one without a row", verify.FileRow{File: blockstore.File{ID: 77, Kind: blockstore.PackFile}, Entries: 1}, verify.FileRow{}},
+	} {
+		if err := b.Fixes.FixFile(t.Context(), c.fix); err != nil {
+			t.Errorf("%s: %v", c.name, err)
+		}
+		got, err := b.Store.Contents(t.Context(), c.fix.ID)
+		got.Row.OldestKey = 0
+		if c.want.State != "" {
+			c.want.File = c.fix.File
+		}
+		if err != nil || got.Row != c.want {
+			t.Errorf("%s: %+v, %v, want %+v", c.name, got.Row, err, c.want)
+		}
 	}
 }
