@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"os"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ebs"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
 
 	"github.com/diskport/diskport/internal/client"
 )
@@ -172,6 +174,51 @@ func TestRepair(t *testing.T) {
 	}
 	if len(v.Snapshots) != 1 {
 		t.Errorf("snapshots are %+v", v.Snapshots)
+	}
+}
+
+// TestRebuild: with the database gone, snapshots come back from the store.
+func TestRebuild(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	data := filepath.Join(dir, "data")
+	s := start(t, data, "--compact-rate", "0")
+	raw := filepath.Join(dir, "disk.raw")
+	makeNoise(t, raw, series("rebuild", 5)...)
+	id := s.imported(t, raw, "raw").SnapshotID
+	secret := must(s.EC2.CopySnapshot(t.Context(), &ec2.CopySnapshotInput{SourceRegion: aws.String(region), SourceSnapshotId: &id, Encrypted: aws.Bool(true)}))(t).SnapshotId
+	s.awaitSnapshot(t, *secret)
+	s.stop(t)
+	lost, err := filepath.Glob(filepath.Join(data, "metadata.db*"))
+	if err != nil || len(lost) == 0 {
+		t.Fatal(lost, err)
+	}
+	for _, path := range lost {
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run := func(args ...string) (int, string) {
+		cmd := exec.Command("diskport", append(args, "--data", data)...)
+		out, err := cmd.CombinedOutput()
+		if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
+			t.Fatal(err)
+		}
+		return cmd.ProcessState.ExitCode(), string(out)
+	}
+	if code, out := run("snapshots"); code != 1 || !strings.Contains(out, "diskport verify --rebuild") {
+		t.Errorf("a lost database: %d, %s", code, out)
+	}
+	// The embedded KMS went with the database, and what is under its keys with it.
+	code, out := run("verify", "--rebuild")
+	if code != 1 || !strings.Contains(out, id+": ok") || !strings.Contains(out, "entered 1 domain, 1 pack,") || !strings.Contains(out, "its KMS key can't be used") {
+		t.Errorf("rebuild ended with %d: %s", code, out)
+	}
+	if code, out := run("export", id, filepath.Join(dir, "out.raw")); code != 0 {
+		t.Errorf("export ended with %d: %s", code, out)
+	}
+	if !bytes.Equal(read(t, filepath.Join(dir, "out.raw"))[:5*client.BlockSize], read(t, raw)) {
+		t.Error("another disk came back")
 	}
 }
 

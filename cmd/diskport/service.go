@@ -68,6 +68,7 @@ func (a *app) serverConfig(ctx context.Context, f *serviceFlags) (server.Config,
 		Reserve:             int64(f.Reserve),
 		CompactRate:         f.compactRate(),
 		AcceptOlderDatabase: f.AcceptOlderDatabase,
+		Rebuild:             f.Rebuild,
 		RangeBytes:          f.RangeBytes,
 		Logger:              f.logger(a.stderr),
 	}, nil

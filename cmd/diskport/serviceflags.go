@@ -30,6 +30,7 @@ type serviceFlags struct {
 	Reserve             byteSize
 	CompactRate         byteSize // a second; 0 is off
 	AcceptOlderDatabase bool
+	Rebuild             bool // no flag: of diskport verify --rebuild
 	SourceEndpoint      string
 	SourceSTS           string
 	SourceRegion        string

@@ -12,10 +12,11 @@ import (
 
 type verifyCmd struct {
 	regionFlags
-	Rate   byteSize // a second; 0 is no limit
-	Repair bool
-	From   string // image
-	JSON   bool
+	Rate    byteSize // a second; 0 is no limit
+	Repair  bool
+	From    string // image
+	Rebuild bool
+	JSON    bool
 }
 
 func (c *verifyCmd) command(a *app) *cobra.Command {
@@ -24,7 +25,8 @@ func (c *verifyCmd) command(a *app) *cobra.Command {
 		Short: "Read everything back and check it.",
 		Long: "Read everything back and check it: packs, pages, roots, the database, and what the one says of the other. That takes the service's own account. " +
 			"With SNAPSHOT or --all-regions: read those snapshots, or all of the account's, block by block. It goes on to the end, and says of each damage where it is and what to do. " +
-			"With --repair: mend what is damaged from other copies that the store has, or with --from from the image that SNAPSHOT was imported from; then verify once more.",
+			"With --repair: mend what is damaged from other copies that the store has, or with --from from the image that SNAPSHOT was imported from; then verify once more. " +
+			"With --rebuild: enter what the store has into a database that was lost, or is older, then verify everything.",
 		Example: "  diskport verify\n  diskport verify --repair\n  diskport verify --repair --from disk.vmdk snap-0123456789abcdef0\n  diskport verify --rate 50MiB --json\n  diskport verify snap-0123456789abcdef0",
 		RunE:    func(cmd *cobra.Command, args []string) error { return c.run(cmd.Context(), a, args) },
 	}
@@ -34,6 +36,8 @@ func (c *verifyCmd) command(a *app) *cobra.Command {
 	setEnv(cmd.Flags(), "repair")
 	cmd.Flags().StringVar(&c.From, "from", "", "Take what is damaged from this `IMAGE`, which the snapshot was imported from: a file, s3://bucket/key or https://….")
 	setEnv(cmd.Flags(), "from")
+	cmd.Flags().BoolVar(&c.Rebuild, "rebuild", false, "Enter blocks, pages and snapshots into the database that the store has and the database does not know.")
+	setEnv(cmd.Flags(), "rebuild")
 	cmd.Flags().BoolVar(&c.JSON, "json", false, "Print JSON.")
 	return cmd
 }
@@ -45,6 +49,7 @@ type verification struct {
 	Findings  []client.Finding      `json:"findings"`
 	Store     *client.StoreVerified `json:"store,omitempty"` // if everything was read
 	Repaired  *client.Repaired      `json:"repaired,omitempty"`
+	Rebuilt   *client.Rebuilt       `json:"rebuilt,omitempty"`
 }
 
 // validate refuses what does not go together.
@@ -57,6 +62,8 @@ func (c *verifyCmd) validate(ids []string) error {
 		return errors.New("--rate is for reading everything: leave out what else to verify")
 	case c.From != "" && (!c.Repair || c.AllRegions || len(ids) != 1):
 		return errors.New("--from goes with --repair, and with the one SNAPSHOT that was imported from the image")
+	case c.Rebuild && (c.Repair || some):
+		return errors.New("--rebuild is about the whole store: leave out what else to do")
 	case c.Repair && c.From == "" && some:
 		return errors.New("--repair is about the whole store: leave out what else to verify, or say --from IMAGE")
 	}
@@ -71,6 +78,9 @@ func (c *verifyCmd) run(ctx context.Context, a *app, ids []string) error {
 	images, err := absolute(slices.DeleteFunc([]string{c.From}, func(image string) bool { return image == "" }))
 	if err != nil {
 		return err
+	}
+	if c.Rebuild {
+		return c.rebuild(ctx, a)
 	}
 	return a.with(ctx, func(s *session) error {
 		v := &verification{Snapshots: []client.Verified{}, Findings: []client.Finding{}}
@@ -128,6 +138,32 @@ func (c *verifyCmd) repair(ctx context.Context, a *app, s *session, v *verificat
 		return err
 	}
 	return c.verifyStore(ctx, a, s, v)
+}
+
+// rebuild enters what the store has, and verifies everything. A service that runs has its
+// database; without one, a service is started that takes any database.
+func (c *verifyCmd) rebuild(ctx context.Context, a *app) error {
+	var s *session
+	var err error
+	if a.Endpoint != "" || a.running(ctx) != "" {
+		s, err = a.connect(ctx)
+	} else {
+		s, err = a.startLocal(ctx, func(f *serviceFlags) { f.Rebuild = true })
+	}
+	if err != nil {
+		return err
+	}
+	v := &verification{Snapshots: []client.Verified{}, Findings: []client.Finding{}}
+	p := a.newProgress("rebuilding")
+	done, err := s.Rebuild(ctx, v.watching(p, 1))
+	p.end()
+	if err == nil {
+		v.Rebuilt = &done
+		a.note("brought back %s that had been set aside; entered %s, %s, %s of pages and %s", count(done.BroughtBack, "file"),
+			count(done.Domains, "domain"), count(done.Packs, "pack"), count(done.PagesFiles, "file"), count(done.Snapshots, "snapshot"))
+		err = c.verifyStore(ctx, a, s, v)
+	}
+	return errors.Join(c.report(a, v, err), s.close())
 }
 
 // collect frees what was replaced: it would be found again.

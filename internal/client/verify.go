@@ -110,6 +110,32 @@ func (c *Client) Repair(ctx context.Context, rate int64, w Watching) (Repaired, 
 	return result.Repaired, nil
 }
 
+// Rebuilt is what a rebuild has entered into the database.
+type Rebuilt struct {
+	BroughtBack int64 `json:"broughtBack"` // files that had been set aside
+	Domains     int64 `json:"domains"`
+	Packs       int64 `json:"packs"`
+	PagesFiles  int64 `json:"pagesFiles"`
+	Snapshots   int64 `json:"snapshots"`
+	Findings    int64 `json:"findings"` // files that could not be entered
+}
+
+// Rebuild has the service enter what the store has and the database does not know.
+func (c *Client) Rebuild(ctx context.Context, w Watching) (Rebuilt, error) {
+	var result struct {
+		Rebuilt
+		Error string `json:"error"`
+	}
+	err := c.verify(ctx, "rebuild", &result, w)
+	if err == nil && result.Error != "" {
+		err = errors.New(result.Error)
+	}
+	if err != nil {
+		return result.Rebuilt, fmt.Errorf("rebuilding the database: %w", err)
+	}
+	return result.Rebuilt, nil
+}
+
 // verify does a request for a verification, again and again while the service is busy.
 func (c *Client) verify(ctx context.Context, path string, result any, w Watching) error {
 	for attempt := 1; ; attempt++ {

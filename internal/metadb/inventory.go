@@ -22,8 +22,9 @@ import (
 type Inventory struct{ db *DB }
 
 var (
-	_ verify.Store = Inventory{}
-	_ verify.Fixes = Inventory{}
+	_ verify.Store   = Inventory{}
+	_ verify.Fixes   = Inventory{}
+	_ verify.Entries = Inventory{}
 )
 
 // Inventory returns the catalog as it is checked.
@@ -173,6 +174,82 @@ func (v Inventory) FixFile(ctx context.Context, row verify.FileRow) error {
 		}
 		return err
 	})
+}
+
+// EnterDomain implements verify.Entries. What its newest data key has encrypted was not counted,
+// so the next block takes a new one.
+func (v Inventory) EnterDomain(ctx context.Context, d blockstore.Domain) (entered bool, err error) {
+	err = v.db.update(ctx, "enter domain "+d.ID, func(q querier) error {
+		used := int64(0)
+		if d.KMSKey != "" {
+			used = 1 << 62
+		}
+		n, err := exec(ctx, q, `
+			INSERT INTO domains (id, account, kms_key, wrapped, oldest_key, newest_key, retire, encrypted)
+			VALUES ($1, $2, $3, $4, $5, $6, 0, $7) ON CONFLICT DO NOTHING`, d.ID, d.Account, d.KMSKey, d.WrappedKeys, d.Oldest, d.Newest, used)
+		if entered = n > 0; err != nil || entered {
+			return err
+		}
+		other, _, err := one(ctx, q, column[string], `SELECT id FROM domains WHERE id = $1 OR account = $2 AND kms_key = $3 ORDER BY CASE WHEN id = $1 THEN 0 ELSE 1 END LIMIT 1`, d.ID, d.Account, d.KMSKey)
+		if err == nil && other != d.ID {
+			err = fmt.Errorf("%w: %s", verify.ErrOtherDomain, other)
+		}
+		return err
+	})
+	return entered, err
+}
+
+// enterFile adds the row of a closed file; ok is false if there is one.
+func (v Inventory) enterFile(ctx context.Context, q querier, f blockstore.File, bytes int64) (ok bool, err error) {
+	n, err := exec(ctx, q, `
+		INSERT INTO files (id, kind, domain, state, unit, attempt, bytes, created) VALUES ($1, $2, $3, $4, 0, 0, $5, $6) ON CONFLICT (id) DO NOTHING`,
+		f.ID, f.Kind, f.Domain, fileClosed, bytes, micros(v.db.now()))
+	return n > 0, err
+}
+
+// EnterFile implements verify.Entries.
+func (v Inventory) EnterFile(ctx context.Context, f blockstore.File, bytes int64, blocks []blockstore.Placement, pages []snapshot.PagePlace) error {
+	return v.db.update(ctx, "enter "+f.Name(), func(q querier) error {
+		ok, err := v.enterFile(ctx, q, f, bytes)
+		if err != nil || !ok {
+			return err
+		}
+		if f.Kind == blockstore.PackFile {
+			return addBlocks(ctx, q, []blockstore.ClosedPack{{File: f, Bytes: bytes, Blocks: blocks}})
+		}
+		return addPages(ctx, q, f.ID, pages)
+	})
+}
+
+// EnterSnapshot implements verify.Entries.
+func (v Inventory) EnterSnapshot(ctx context.Context, rec snapshot.Record, bytes int64) (entered bool, err error) {
+	err = v.db.update(ctx, "enter snapshot "+rec.ID, func(q querier) error {
+		entered = false
+		root, there, err := one(ctx, q, column[blockstore.FileID], `SELECT root FROM snapshots WHERE id = $1`, rec.ID)
+		if err != nil {
+			return err
+		}
+		if ok, err := v.enterFile(ctx, q, rec.Root, bytes); err != nil || !ok {
+			return err
+		}
+		if _, err := exec(ctx, q, `UPDATE files SET entries = 1 WHERE id = $1`, rec.Root.ID); err != nil {
+			return err
+		}
+		if there {
+			if root != rec.Root.ID {
+				err = fmt.Errorf("%w: %s", verify.ErrOtherRoot, rec.ID)
+			}
+			return err
+		}
+		entered = true
+		if err := v.db.addSnapshot(ctx, q, taskRow{home: rec.Home()}, rec); err != nil {
+			return err
+		}
+		_, err = exec(ctx, q, `UPDATE snapshots SET state = $1, root = $2, blocks = $3, completed = $4, progress = 100 WHERE id = $5`,
+			rec.State, rec.Root.ID, rec.Blocks, micros(rec.CompletedAt), rec.ID)
+		return err
+	})
+	return entered, err
 }
 
 // maxProblems is how many problems of an engine are named.

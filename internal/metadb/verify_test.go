@@ -2,8 +2,10 @@ package metadb
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -19,6 +21,7 @@ import (
 	"github.com/diskport/diskport/internal/store/blockstore"
 	"github.com/diskport/diskport/internal/store/compact"
 	"github.com/diskport/diskport/internal/store/frame"
+	"github.com/diskport/diskport/internal/store/keyring"
 	"github.com/diskport/diskport/internal/store/snapshot"
 	"github.com/diskport/diskport/internal/store/verify"
 	"github.com/diskport/diskport/internal/work"
@@ -45,7 +48,7 @@ func newVerifyRig(t *testing.T, db *DB, c frame.Cipher) *verifyRig {
 	r.shelf = &snapshot.Shelf{Library: r.lib, Holds: db.Holds(), Now: db.now}
 	r.gc.Pages, r.gc.Blocks = r.lib.RootPages, r.lib.PageBlocks
 	r.compact.Mender = db.Packs()
-	r.verifier = &verify.Verifier{Store: db.Inventory(), Fixes: db.Inventory(), Mender: r.compact, Shelf: r.shelf, Keys: r.ring, Now: db.now, Workers: 1}
+	r.verifier = &verify.Verifier{Store: db.Inventory(), Fixes: db.Inventory(), Mender: r.compact, Entries: db.Inventory(), Region: region, Shelf: r.shelf, Keys: r.ring, Now: db.now, Workers: 1}
 	return r
 }
 
@@ -588,6 +591,99 @@ func TestRepairFromAnotherCopy(t *testing.T) {
 		}
 		if failed := r.readAll(); len(failed) != 2 { // the other block can be read
 			t.Errorf("without a copy: %v", failed)
+		}
+	})
+}
+
+// brokenEntries fail at one of their calls.
+type brokenEntries struct {
+	verify.Entries
+	left int // calls before the one that fails
+}
+
+var errBroken = errors.New("broken")
+
+func (b *brokenEntries) fails() error {
+	if b.left--; b.left == -1 {
+		return errBroken
+	}
+	return nil
+}
+
+func (b *brokenEntries) EnterDomain(ctx context.Context, d blockstore.Domain) (bool, error) {
+	if err := b.fails(); err != nil {
+		return false, err
+	}
+	return b.Entries.EnterDomain(ctx, d)
+}
+
+func (b *brokenEntries) EnterFile(ctx context.Context, f blockstore.File, bytes int64, blocks []blockstore.Placement, pages []snapshot.PagePlace) error {
+	return cmp.Or(b.fails(), b.Entries.EnterFile(ctx, f, bytes, blocks, pages))
+}
+
+func (b *brokenEntries) EnterSnapshot(ctx context.Context, rec snapshot.Record, bytes int64) (bool, error) {
+	if err := b.fails(); err != nil {
+		return false, err
+	}
+	return b.Entries.EnterSnapshot(ctx, rec, bytes)
+}
+
+// TestRebuild: without the rows of the catalog, snapshots come back from packs, pages and
+// roots alone, wherever it is cut off, and with gc running in between.
+func TestRebuild(t *testing.T) {
+	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) {
+		for name, c := range map[string]frame.Cipher{"plain": frame.None, "encrypted": frame.AES256GCM} {
+			t.Run(name, func(t *testing.T) {
+				r := newVerifyRig(t, fresh(t), c)
+				r.fill()
+				ring := &keyring.Ring{Domains: r.db.Catalog(), Wrapper: r.ring.Wrapper, KMS: r.ring.KMS} // which remembers nothing
+				r.store.Keys, r.lib.Keys, r.verifier.Keys = ring, ring.Keys, ring
+				must(t, r.db, func(q querier) error {
+					for _, table := range []string{"files", "blocks", "pages", "snapshots", "domains", "range_pages", "block_candidates", "page_candidates", "file_candidates"} {
+						if _, err := exec(t.Context(), q, `DELETE FROM `+table); err != nil {
+							return err
+						}
+					}
+					return nil
+				})
+				for _, name := range r.backend.Names()[:2] {
+					if err := r.backend.SetAside(t.Context(), name, r.db.now()); err != nil {
+						t.Fatal(err)
+					}
+				}
+				entries := &brokenEntries{Entries: r.db.Inventory()}
+				r.verifier.Entries = entries
+				var all verify.Rebuilt
+				for k := 0; ; k++ {
+					entries.left = k % 4
+					done, err := r.verifier.Rebuild(t.Context(), r.backend, verify.Observer{})
+					if err != nil && !errors.Is(err, errBroken) {
+						t.Fatal(err)
+					}
+					all.BroughtBack, all.Domains, all.Packs, all.Snapshots = all.BroughtBack+done.BroughtBack, all.Domains+done.Domains, all.Packs+done.Packs, all.Snapshots+done.Snapshots
+					if _, gerr := r.gc.Run(t.Context()); gerr != nil {
+						t.Fatal(gerr)
+					}
+					if err == nil {
+						break
+					}
+					if k > 50 {
+						t.Fatalf("it gets no further: %+v", done)
+					}
+				}
+				if all.BroughtBack < 2 || all.Domains != 1 || all.Packs == 0 || all.Snapshots != 2 {
+					t.Errorf("rebuilt %+v", all)
+				}
+				if failed := r.readAll(); len(failed) != 0 {
+					t.Errorf("after it: %v", failed)
+				}
+				if found, s := r.verify(); s.Findings != 0 || s.Snapshots != 2 {
+					t.Errorf("after it: %+v, %v", s, found)
+				}
+				if again, err := r.verifier.Rebuild(t.Context(), r.backend, verify.Observer{}); err != nil || again != (verify.Rebuilt{}) {
+					t.Errorf("again: %+v, %v", again, err)
+				}
+			})
 		}
 	})
 }

@@ -62,6 +62,7 @@ type Config struct {
 	RequestRate         int           // EC2 requests a second of an account, for each action; 200; negative: no limit
 	QuotaObjects        int64         // bytes that an account may store in the embedded S3; 0: no limit
 	Reserve             int64         // bytes of free space that imports and uploads leave alone
+	Rebuild             bool          // take a new or older database for the store as it is, to be filled from that
 	AcceptOlderDatabase bool          // go on with a database that has forgotten transactions
 	RangeBytes          int64         // source bytes of one range; 0 = 1 GiB
 	GCEvery             time.Duration // 15 min
@@ -106,6 +107,7 @@ func (c Config) withDefaults() (Config, error) {
 	if c.CompactRate == 0 {
 		c.CompactRate = 32 << 20
 	}
+	c.AcceptOlderDatabase = c.AcceptOlderDatabase || c.Rebuild
 	var err error
 	if c.regions, err = awsid.NewRegions(c.Region, c.Regions); err != nil {
 		return c, fmt.Errorf("server: --region and --regions: %w", err)

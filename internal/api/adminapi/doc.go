@@ -14,6 +14,7 @@
 //	GET  /-/v1/snapshots/{id}/sizes  what it stores, shares and would give back: likewise
 //	GET  /-/v1/regions               names of the regions that the service plays
 //	POST /-/v1/repair                likewise, and mend what the store has another copy of
+//	POST /-/v1/rebuild               enter what the store has and the database does not know: likewise
 //	POST /-/v1/gc                    free what nothing references
 //	GET  /-/v1/stats                 what the store holds and takes, all accounts together
 //	GET  /-/v1/compact               what a compaction would rewrite

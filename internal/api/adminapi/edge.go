@@ -19,6 +19,7 @@ import (
 	"github.com/diskport/diskport/internal/store/footprint"
 	"github.com/diskport/diskport/internal/store/gc"
 	"github.com/diskport/diskport/internal/store/snapshot"
+	"github.com/diskport/diskport/internal/store/verify"
 )
 
 // Tasks reads import tasks of both kinds. Counts include work in flight.
@@ -69,6 +70,8 @@ type Config struct {
 	Tasks     Tasks
 	Snapshots Snapshots
 	Verifier  Verifier
+	// Rebuild enters what the store has and the database does not know.
+	Rebuild   func(ctx context.Context, o verify.Observer) (verify.Rebuilt, error)
 	Measurer  Measurer
 	Scanner   Scanner
 	Keys      Keys
@@ -140,6 +143,7 @@ var routes = []route{
 	{"GET /-/v1/regions", "diskport:ListRegions", (*Edge).listRegions, anyone},
 	{"POST /-/v1/verify", "diskport:VerifyStore", (*Edge).verifyStore, operator},
 	{"POST /-/v1/repair", "diskport:RepairStore", (*Edge).repairStore, operator},
+	{"POST /-/v1/rebuild", "diskport:RebuildDatabase", (*Edge).rebuild, operator},
 	{"POST /-/v1/gc", "diskport:CollectGarbage", (*Edge).collect, operator},
 	{"GET /-/v1/stats", "diskport:GetStats", (*Edge).stats, operator},
 	{"GET /-/v1/compact", "diskport:PlanCompaction", (*Edge).planCompaction, operator},

@@ -262,7 +262,10 @@ func (w *world) edge() *Edge {
 			{ID: "snap-3", Account: "2", State: snapshot.Completed, StartedAt: start},
 			{ID: "snap-4", Account: "1", State: snapshot.Completed, VolumeSize: 1, KMSKey: "arn", StartedAt: start},
 		}},
-		Verifier:     verifier{w},
+		Verifier: verifier{w},
+		Rebuild: func(context.Context, verify.Observer) (verify.Rebuilt, error) {
+			return verify.Rebuilt{Packs: 2, Snapshots: 3}, w.damaged
+		},
 		Measurer:     w,
 		Scanner:      w,
 		Keys:         w,
@@ -425,6 +428,7 @@ func TestAnswers(t *testing.T) {
 		"verify damaged":         {"POST /-/v1/snapshots/snap-1/verify", world{damaged: errors.New("rotten")}, 200, `"offset":4096,"problem":"rotten","advice":"diskport verify --repair looks for another copy; with --from IMAGE it takes it from the image that was imported","text":"snap-1, block 7, pack/00/1, at 4096: rotten"}` + "\n\nevent: result\n" + `data: {"ok":false,"blocks":2,"findings":1,"error":"snap-1, block 7, pack/00/1, at 4096: rotten"}`},
 		"verify the store":       {"POST /-/v1/verify?rate=5", world{damaged: errors.New("rotten")}, 200, `event: snapshot` + "\n" + `data: {"snapshotId":"snap-1","account":"","region":"","blocks":0,"findings":1}` + "\n\nevent: result\n" + `data: {"files":5,"bytes":0,"blocks":0,"snapshots":0,"findings":1,"harmless":0,"healed":0,"notes":["note"]}`},
 		"repair the store":       {"POST /-/v1/repair", world{}, 200, `"notes":["note"],"mendedBlocks":2,"mendedPages":0,"rewrittenPacks":0,"mendedRows":0,"left":1}`},
+		"rebuild":                {"POST /-/v1/rebuild", world{damaged: errors.New("broken")}, 200, `data: {"broughtBack":0,"domains":0,"packs":2,"pagesFiles":0,"snapshots":3,"findings":0,"error":"broken"}`},
 		"verify at a bad rate":   {"POST /-/v1/verify?rate=x", world{}, 400, `"code":"InvalidParameter"`},
 		"verify locked":          {"POST /-/v1/snapshots/snap-1/verify", world{damaged: errors.Join(&keyring.Error{Key: "k", Reason: keyring.Disabled})}, 200, `{"ok":false,"blocks":2,"locked":true,"error":"keyring: key k: key-disabled"}`},
 		"verify pending":         {"POST /-/v1/snapshots/snap-2/verify", world{}, 409, `"code":"IncorrectState"`},

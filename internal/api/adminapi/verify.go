@@ -176,6 +176,32 @@ func (e *Edge) repairStore(r *request) error {
 	return nil
 }
 
+// rebuild enters what the store has and the database does not know. It answers as verifyStore
+// does.
+func (e *Edge) rebuild(r *request) error {
+	stream := startEvents(r.w)
+	done, err := e.Rebuild(r.Context(), e.observer(r, stream))
+	e.Log.Info("rebuilt the catalog", "files", done.BroughtBack, "domains", done.Domains, "packs", done.Packs, "pages", done.Pages, "snapshots", done.Snapshots, "findings", done.Findings)
+	if r.Context().Err() != nil {
+		return nil
+	}
+	result := struct {
+		BroughtBack int64  `json:"broughtBack"` // files that had been set aside
+		Domains     int64  `json:"domains"`
+		Packs       int64  `json:"packs"`
+		Pages       int64  `json:"pagesFiles"`
+		Snapshots   int64  `json:"snapshots"`
+		Findings    int64  `json:"findings"`
+		Error       string `json:"error,omitempty"`
+	}{done.BroughtBack, done.Domains, done.Packs, done.Pages, done.Snapshots, done.Findings, ""}
+	if err != nil {
+		e.Log.Error("rebuilding the catalog", logkey.Error, err)
+		result.Error = err.Error() // it is the operator who asks
+	}
+	_ = stream.send("result", mustMarshal(result)) // the client may be gone
+	return nil
+}
+
 // summaryInfo is a summary on the wire.
 type summaryInfo struct {
 	Files     int64    `json:"files"`

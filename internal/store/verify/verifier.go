@@ -23,8 +23,10 @@ import (
 // run; runs may overlap.
 type Verifier struct {
 	Store   Store
-	Fixes   Fixes  // of Repair
-	Mender  Mender // of Repair
+	Fixes   Fixes   // of Repair
+	Mender  Mender  // of Repair
+	Entries Entries // of Rebuild
+	Region  string  // where Rebuild puts snapshots, since roots don't say
 	Shelf   *snapshot.Shelf
 	Keys    Keys
 	Now     func() time.Time

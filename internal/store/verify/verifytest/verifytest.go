@@ -3,6 +3,7 @@
 package verifytest
 
 import (
+	"errors"
 	"math"
 	"slices"
 	"testing"
@@ -20,9 +21,10 @@ import (
 // Bench is an empty catalog, and what stands around it.
 type Bench struct {
 	catalogtest.Fixture
-	Store verify.Store
-	Fixes verify.Fixes
-	GC    gc.Store
+	Store   verify.Store
+	Fixes   verify.Fixes
+	Entries verify.Entries
+	GC      gc.Store
 	// AddPages enters pages that lie in a closed pages file of some bytes, with its row.
 	AddPages func(t *testing.T, file blockstore.FileID, bytes int64, pages []snapshot.PagePlace)
 	// AddSnapshot adds a snapshot that has been completed, with the row of its root.
@@ -48,6 +50,9 @@ func Test(t *testing.T, fresh func(t *testing.T) Bench) {
 		{"Engine", engine},
 		{"Suspect", suspect},
 		{"FixFile", fixFile},
+		{"EnterDomain", enterDomain},
+		{"EnterFile", enterFile},
+		{"EnterSnapshot", enterSnapshot},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.run(t, fresh(t)) })
 	}
@@ -313,5 +318,90 @@ func fixFile(t *testing.T, b Bench) {
 		if err != nil || got.Row != c.want {
 			t.Errorf("%s: %+v, %v, want %+v", c.name, got.Row, err, c.want)
 		}
+	}
+}
+
+func enterDomain(t *testing.T, b Bench) {
+	first := blockstore.Domain{ID: "dom-1", Account: "a", KMSKey: "key", WrappedKeys: []byte("k"), Oldest: 2, Newest: 5}
+	for _, c := range []struct {
+		name    string
+		d       blockstore.Domain
+		entered bool
+		err     error
+	}{
+		{"new", first, true, nil},
+		{"again", first, false, nil},
+		{"another of its account and key", blockstore.Domain{ID: "dom-2", Account: "a", KMSKey: "key", WrappedKeys: []byte("m")}, false, verify.ErrOtherDomain},
+		{"of another key", blockstore.Domain{ID: "dom-3", Account: "a", WrappedKeys: []byte("l")}, true, nil},
+	} {
+		if got, err := b.Entries.EnterDomain(t.Context(), c.d); got != c.entered || !errors.Is(err, c.err) {
+			t.Errorf("%s: %v, %v", c.name, got, err)
+		}
+	}
+	rows, err := b.Store.DomainRows(t.Context())
+	if err != nil || len(rows) != 2 || !cmp.Equal(rows[0], first) {
+		t.Errorf("got %+v, %v", rows, err)
+	}
+}
+
+// enterFile: blocks that can be read stay, those that can't move, and pages do.
+func enterFile(t *testing.T, b Bench) {
+	old := b.stored(t, 5, id(1), id(2))
+	if err := b.Store.MarkDamaged(t.Context(), id(2), blockstore.Location{File: old.File, Span: old.Blocks[1].Span}); err != nil {
+		t.Fatal(err)
+	}
+	f := blockstore.File{ID: 6, Kind: blockstore.PackFile, Domain: domain}
+	var blocks []blockstore.Placement
+	for i := range byte(3) {
+		blocks = append(blocks, blockstore.Placement{ID: id(1 + i), Span: blockstore.Span{Off: 1 + uint32(i), Len: 1}})
+	}
+	for range 2 {
+		if err := b.Entries.EnterFile(t.Context(), f, 99, blocks, nil); err != nil {
+			t.Fatal(err)
+		}
+		c, err := b.Store.Contents(t.Context(), 6)
+		if err != nil || c.Row.State != "closed" || c.Row.Bytes != 99 || c.Row.Entries != 3 || c.Row.Dead != 1 || len(c.Blocks) != 2 {
+			t.Errorf("entered %+v, %v", c, err)
+		}
+	}
+	places, err := b.Store.Places(t.Context(), []block.ID{id(1), id(2), id(3)})
+	if err != nil || places[id(1)].File.ID != 5 || places[id(2)].File.ID != 6 || places[id(2)].Damaged || places[id(3)].File.ID != 6 {
+		t.Errorf("blocks lie at %+v, %v", places, err)
+	}
+	page := snapshot.PagePlace{ID: pageID(1), File: 7, Len: 168, Blocks: 1}
+	b.AddPages(t, 7, 168, []snapshot.PagePlace{page})
+	page.File, page.Off = 8, 168
+	if err := b.Entries.EnterFile(t.Context(), blockstore.File{ID: 8, Kind: blockstore.PagesFile}, 336, nil, []snapshot.PagePlace{page}); err != nil {
+		t.Fatal(err)
+	}
+	if c, err := b.Store.Contents(t.Context(), 8); err != nil || !slices.Equal(c.Pages, []snapshot.PagePlace{page}) || c.Row.Entries != 1 {
+		t.Errorf("entered %+v, %v", c, err)
+	}
+}
+
+func enterSnapshot(t *testing.T, b Bench) {
+	root := func(id blockstore.FileID) blockstore.File { return blockstore.File{ID: id, Kind: blockstore.RootFile} }
+	rec := snapshot.Record{ID: "snap-1", Account: "a", Region: "us-east-1", Domain: domain, State: snapshot.Completed, VolumeSize: 3, VirtualSize: 77, Blocks: 5, Root: root(8), Description: "d"}
+	other := rec
+	other.Root = root(9)
+	for _, c := range []struct {
+		name    string
+		rec     snapshot.Record
+		entered bool
+		err     error
+	}{{"new", rec, true, nil}, {"again", rec, false, nil}, {"with another root", other, false, verify.ErrOtherRoot}} {
+		if got, err := b.Entries.EnterSnapshot(t.Context(), c.rec, 55); got != c.entered || !errors.Is(err, c.err) {
+			t.Errorf("%s: %v, %v", c.name, got, err)
+		}
+	}
+	list, err := b.Store.Snapshots(t.Context(), "", 10)
+	if err != nil || len(list) != 1 || list[0].Root != rec.Root || list[0].Account != "a" || list[0].VolumeSize != 3 || list[0].VirtualSize != 77 || list[0].Blocks != 5 || list[0].State != snapshot.Completed {
+		t.Errorf("got %+v, %v", list, err)
+	}
+	if c, err := b.Store.Contents(t.Context(), 8); err != nil || c.Row.Entries != 1 || c.Row.Dead != 0 || c.Row.Bytes != 55 || c.Roots != 1 {
+		t.Errorf("its root is %+v, %v", c, err)
+	}
+	if c, err := b.Store.Contents(t.Context(), 9); err != nil || c.HasRow {
+		t.Errorf("the other root is %+v, %v", c, err)
 	}
 }
