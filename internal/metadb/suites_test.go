@@ -143,7 +143,7 @@ func TestInventory(t *testing.T) {
 }
 
 func inventoryBench(t *testing.T, db *DB) verifytest.Bench {
-	b := verifytest.Bench{Fixture: catalogFixture(t, db), Store: db.Inventory(), Fixes: db.Inventory(), Entries: db.Inventory(), GC: db.Garbage()}
+	b := verifytest.Bench{Fixture: catalogFixture(t, db), Store: db.Inventory(), Fixes: db.Inventory(), Entries: db.Inventory(), Rounds: db.Inventory(), GC: db.Garbage()}
 	b.AddPages = func(t *testing.T, file blockstore.FileID, bytes int64, pages []snapshot.PagePlace) {
 		l := b.Lease(t)
 		f := blockstore.File{ID: file, Kind: blockstore.PagesFile}

@@ -7,13 +7,16 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/diskport/diskport/diskimage/imagetest"
 	"github.com/diskport/diskport/internal/block"
@@ -686,6 +689,90 @@ func TestRebuild(t *testing.T) {
 			})
 		}
 	})
+}
+
+// TestScrub: a round begins when it is due, goes on where it was cut off, and marks what it
+// finds.
+func TestScrub(t *testing.T) {
+	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) {
+		r := newVerifyRig(t, fresh(t), frame.None)
+		r.fill()
+		now := time.Unix(1e9, 0)
+		r.verifier.Now = func() time.Time { return now }
+		var told verify.Round
+		reads := &countedReads{Backend: r.store.Backend}
+		r.store.Backend = reads
+		s := &verify.Scrub{Verifier: r.verifier, Rounds: r.db.Inventory(), Every: 24 * time.Hour, Tell: func(round verify.Round) { told = round }}
+		var log bytes.Buffer
+		step := func(ctx context.Context) error {
+			_, _, err := s.Handlers()[work.Scrub].Do(ctx, &work.Held{Lease: r.unit(), Log: slog.New(slog.NewTextHandler(&log, nil))})
+			return err
+		}
+		for _, c := range []struct {
+			after time.Duration
+			reads bool
+		}{{0, false}, {23 * time.Hour, false}, {24 * time.Hour, true}, {25 * time.Hour, false}, {49 * time.Hour, true}} {
+			now = time.Unix(1e9, 0).Add(c.after)
+			reads.n.Store(0)
+			if err := step(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if (reads.n.Load() > 0) != c.reads || told.Ended.IsZero() || told.Done.Findings != 0 || (told.Done.Snapshots == 0) != (c.after < 24*time.Hour) {
+				t.Errorf("after %v: %d reads, %+v", c.after, reads.n.Load(), told)
+			}
+		}
+		whole := told.Done
+		x, err := r.lib.Open(t.Context(), r.records[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		id, err := x.ID(t.Context(), 5)
+		if err != nil {
+			t.Fatal(err)
+		}
+		at, err := r.store.Catalog.Locate(t.Context(), []block.ID{id})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.backend.Edit(at[id].File.Name(), func(p []byte) []byte { p[int(at[id].Off)*4096] ^= 1; return p })
+		now = now.Add(100 * time.Hour)
+		begun := now
+		for k := int64(1); ; k++ { // it is cut off at the k-th dozen of reads
+			ctx, stop := context.WithCancel(t.Context())
+			reads.n.Store(0)
+			reads.stop, reads.at = stop, 12*k
+			err := step(ctx)
+			stop()
+			now = now.Add(time.Minute)
+			if err == nil {
+				break
+			}
+			if !errors.Is(err, context.Canceled) || k > 100 {
+				t.Fatal(k, err)
+			}
+		}
+		if !told.Begun.Equal(begun) || told.Ended.IsZero() || told.Done.Findings != 3 || told.Done.Snapshots != whole.Snapshots || r.usage().Damaged != 1 {
+			t.Errorf("the round ended as %+v; %d blocks are marked", told, r.usage().Damaged)
+		}
+		if !strings.Contains(log.String(), "block 5, "+at[id].File.Name()) {
+			t.Errorf("the log says %s", &log)
+		}
+	})
+}
+
+// countedReads counts reads, and stops at one of them.
+type countedReads struct {
+	blockstore.Backend
+	n    atomic.Int64
+	at   int64
+	stop func()
+}
+
+func (c *countedReads) ReadAt(ctx context.Context, name string, p []byte, off int64) (int, error) {
+	if n := c.n.Add(1); c.stop != nil && n == c.at {
+		c.stop()
+	}
+	return c.Backend.ReadAt(ctx, name, p, off)
 }
 
 // TestTheEngineIsChecked: damage to structures of its own is told, in whatever way it comes.

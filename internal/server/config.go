@@ -66,6 +66,8 @@ type Config struct {
 	AcceptOlderDatabase bool          // go on with a database that has forgotten transactions
 	RangeBytes          int64         // source bytes of one range; 0 = 1 GiB
 	GCEvery             time.Duration // 15 min
+	ScrubInterval       time.Duration // from one reading of everything to the next; 30 days; negative: it is off
+	ScrubRate           int64         // bytes a second that it reads; 32 MiB; negative: any number
 	CompactRate         int64         // bytes a second that the rewriting of packs reads and writes; 32 MiB; negative: it is off
 
 	Clients Clients // how much of the service clients may hold
@@ -103,6 +105,12 @@ func (c Config) withDefaults() (Config, error) {
 	c.Clients = c.Clients.withDefaults()
 	if c.GCEvery == 0 {
 		c.GCEvery = 15 * time.Minute
+	}
+	if c.ScrubInterval == 0 {
+		c.ScrubInterval = 30 * 24 * time.Hour
+	}
+	if c.ScrubRate == 0 {
+		c.ScrubRate = 32 << 20
 	}
 	if c.CompactRate == 0 {
 		c.CompactRate = 32 << 20

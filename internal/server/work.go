@@ -40,6 +40,7 @@ var lanes = [][]work.Kind{
 	{work.LetGo},
 	{work.GC},
 	{work.Compact},
+	{work.Scrub},
 }
 
 // writesInFlight is how many workers may wait for the disk while the others
@@ -117,7 +118,7 @@ func (a *App) telling(p *parts) map[work.Kind]work.Handler {
 func (a *App) wireRunner(p *parts, engine *importtask.Engine) {
 	handlers := map[work.Kind]work.Handler{}
 	for _, domain := range []map[work.Kind]work.Handler{
-		engine.Handlers(), p.drafts.Handlers(), p.gc.Handlers(a.cfg.GCEvery), a.compaction(p), p.kms.Handlers(), outbox.Handlers(p.db.Outbox(), a.clock.Now), a.telling(p),
+		engine.Handlers(), p.drafts.Handlers(), p.gc.Handlers(a.cfg.GCEvery), a.compaction(p), a.scrub(p), p.kms.Handlers(), outbox.Handlers(p.db.Outbox(), a.clock.Now), a.telling(p),
 	} {
 		maps.Copy(handlers, domain)
 	}

@@ -19,6 +19,13 @@
 // A run goes on to the end whatever it finds. What changes meanwhile is no damage: a
 // doubtful row is read again before it is reported.
 //
+// # Mending
+//
+// What is mended is written anew, by a unit that rewrites packs (package compact), and an event moves
+// only those blocks that can't be read where they lie: so neither gc nor readers see
+// anything that they don't know. A rebuild enters rows of files that have none; what it
+// enters becomes a candidate of gc at its end, if everything could be entered.
+//
 // # Marks
 //
 // A block that can't be read is marked in its row, so it is no dedupe hit any more

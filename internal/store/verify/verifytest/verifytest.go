@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -16,6 +17,7 @@ import (
 	"github.com/diskport/diskport/internal/store/gc"
 	"github.com/diskport/diskport/internal/store/snapshot"
 	"github.com/diskport/diskport/internal/store/verify"
+	"github.com/diskport/diskport/internal/work"
 )
 
 // Bench is an empty catalog, and what stands around it.
@@ -25,6 +27,7 @@ type Bench struct {
 	Fixes   verify.Fixes
 	Entries verify.Entries
 	GC      gc.Store
+	Rounds  verify.Rounds
 	// AddPages enters pages that lie in a closed pages file of some bytes, with its row.
 	AddPages func(t *testing.T, file blockstore.FileID, bytes int64, pages []snapshot.PagePlace)
 	// AddSnapshot adds a snapshot that has been completed, with the row of its root.
@@ -53,6 +56,7 @@ func Test(t *testing.T, fresh func(t *testing.T) Bench) {
 		{"EnterDomain", enterDomain},
 		{"EnterFile", enterFile},
 		{"EnterSnapshot", enterSnapshot},
+		{"Rounds", rounds},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.run(t, fresh(t)) })
 	}
@@ -403,5 +407,30 @@ func enterSnapshot(t *testing.T, b Bench) {
 	}
 	if c, err := b.Store.Contents(t.Context(), 9); err != nil || c.HasRow {
 		t.Errorf("the other root is %+v, %v", c, err)
+	}
+}
+
+func rounds(t *testing.T, b Bench) {
+	if got, err := b.Rounds.Round(t.Context()); err != nil || !got.Begun.IsZero() {
+		t.Errorf("before the first: %+v, %v", got, err)
+	}
+	l := b.Lease(t)
+	begun := time.Unix(1e9, 0).UTC()
+	first := verify.Round{Begun: begun, At: verify.Position{Stage: verify.Files, After: "-5"}, Done: verify.Summary{Files: 1, Bytes: 2, Blocks: 3, Snapshots: 4, Findings: 5, Harmless: 6, Healed: 7}}
+	second := verify.Round{Begun: begun, Ended: begun.Add(time.Hour), At: verify.Position{Stage: verify.Ended}, Done: first.Done}
+	for _, r := range []verify.Round{first, second} {
+		if err := b.Rounds.SaveRound(t.Context(), l, r); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := b.Rounds.Round(t.Context()); err != nil || !cmp.Equal(got, r) {
+			t.Errorf("got %+v, %v, want %+v", got, err, r)
+		}
+	}
+	b.Lose(t, l)
+	if err := b.Rounds.SaveRound(t.Context(), l, first); !errors.Is(err, work.ErrLost) {
+		t.Errorf("without the lease: %v", err)
+	}
+	if got, err := b.Rounds.Round(t.Context()); err != nil || !cmp.Equal(got, second) {
+		t.Errorf("without the lease it became %+v, %v", got, err)
 	}
 }
