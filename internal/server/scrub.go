@@ -19,8 +19,8 @@ func (a *App) scrub(p *parts) map[work.Kind]work.Handler {
 	return s.Handlers()
 }
 
-// scrubMetrics are the metrics of the background verification. There are none until its duty
-// has run.
+// scrubMetrics are the metrics of the background verification: zeros until its duty has
+// run.
 type scrubMetrics struct{ last atomic.Pointer[verify.Round] }
 
 func (m *scrubMetrics) tell(r verify.Round) { m.last.Store(&r) }
@@ -30,7 +30,7 @@ var scrubGauges = []struct {
 	name, help string
 	value      func(verify.Round) int64
 }{
-	{"begun_timestamp_seconds", "When the reading of everything began that is under way, or was the last.", func(r verify.Round) int64 { return r.Begun.Unix() }},
+	{"begun_timestamp_seconds", "When the reading of everything began that is under way, or was the last.", func(r verify.Round) int64 { return unixOrZero(r.Begun) }},
 	{"ended_timestamp_seconds", "When it ended; 0 while it is under way.", func(r verify.Round) int64 { return unixOrZero(r.Ended) }},
 	{"read_bytes", "Bytes that it has read.", func(r verify.Round) int64 { return r.Done.Bytes }},
 	{"findings", "What it has found that is damaged.", func(r verify.Round) int64 { return r.Done.Findings }},
@@ -57,11 +57,11 @@ func (m *scrubMetrics) Describe(to chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector.
 func (m *scrubMetrics) Collect(to chan<- prometheus.Metric) {
-	last := m.last.Load()
-	if last == nil {
-		return
+	var last verify.Round
+	if told := m.last.Load(); told != nil {
+		last = *told
 	}
 	for i, g := range scrubGauges {
-		to <- prometheus.MustNewConstMetric(scrubDesc(i), prometheus.GaugeValue, float64(g.value(*last)))
+		to <- prometheus.MustNewConstMetric(scrubDesc(i), prometheus.GaugeValue, float64(g.value(last)))
 	}
 }
