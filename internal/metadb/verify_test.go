@@ -513,6 +513,7 @@ func (r *verifyRig) repair(what string) verify.Repaired {
 // TestRepair: rows of files, blocks and pages, and headers and trailers of packs, are mended
 // from what the store holds.
 func TestRepair(t *testing.T) {
+	imagetest.Volume(t)
 	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) {
 		for name, c := range map[string]frame.Cipher{"plain": frame.None, "encrypted": frame.AES256GCM} {
 			t.Run(name, func(t *testing.T) {

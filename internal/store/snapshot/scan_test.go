@@ -11,7 +11,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/diskport/diskport/internal/block"
 	"github.com/diskport/diskport/internal/store/blockstore"
@@ -511,10 +510,3 @@ func TestABrokenConnectionIsNoDamage(t *testing.T) {
 		t.Errorf("got %v; %d blocks are marked", err, r.catalog.Damaged())
 	}
 }
-
-// noHolds are holds that keep nothing.
-type noHolds struct{}
-
-func (noHolds) Take(context.Context, string, time.Time, string) (Hold, error) { return Hold{}, nil }
-func (noHolds) Extend(_ context.Context, h Hold, _ time.Time) (Hold, error)   { return h, nil }
-func (noHolds) Release(context.Context, Hold) error                           { return nil }
