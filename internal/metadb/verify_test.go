@@ -130,14 +130,27 @@ func (r *verifyRig) snapshot(id string, gib int64, disk map[int64]int) snapshot.
 	return rec
 }
 
-// fill makes two snapshots that share a page and blocks, and a pending one; of the first,
-// packs are compressed and have a dead frame.
+// fill makes two snapshots, and a pending one.
 func (r *verifyRig) fill() {
+	r.t.Helper()
+	r.complete()
+	r.pend()
+}
+
+// complete makes two snapshots that share a page and blocks; of the first, packs are
+// compressed and have dead frames.
+func (r *verifyRig) complete() {
 	r.t.Helper()
 	r.snapshot("snap-0000000000000000a", 2, map[int64]int{0: 1, 5: 2, 1023: 3, 1024: 4, 4000: 5})
 	r.snapshot("snap-0000000000000000b", 2, map[int64]int{0: 1, 5: 2, 1023: 3, 1030: 6, 2048: 1})
 	r.add(50, 52, 2) // which nothing names
 	r.run(compact.Thorough(0))
+	clear(r.want)
+}
+
+// pend makes a pending snapshot.
+func (r *verifyRig) pend() {
+	r.t.Helper()
 	pending := snapshot.Record{ID: "snap-0000000000000000c", Account: r.domain.Account, Region: region, Domain: r.domain.ID, VolumeSize: 1}
 	addRecord(r.t, r.db, pending)
 	must(r.t, r.db, func(q querier) error {
@@ -145,7 +158,6 @@ func (r *verifyRig) fill() {
 		return err
 	})
 	r.write(pending, map[int64]int{7: 8})
-	clear(r.want)
 }
 
 // verify verifies everything.
@@ -518,7 +530,7 @@ func TestRepair(t *testing.T) {
 		for name, c := range map[string]frame.Cipher{"plain": frame.None, "encrypted": frame.AES256GCM} {
 			t.Run(name, func(t *testing.T) {
 				r := newVerifyRig(t, fresh(t), c)
-				r.fill()
+				r.complete()
 				src := rand.New(rand.NewPCG(3, 4))
 				pick := func(prefix string, flips []flip) {
 					some := slices.DeleteFunc(flips, func(f flip) bool { return !strings.Contains(f.what, prefix) })

@@ -336,6 +336,9 @@ func (r *run) homeless(ctx context.Context) error {
 			for _, b := range c.Blocks {
 				r.unreadable(b.ID, "the file that it is said to lie in has no row")
 			}
+			for _, p := range c.Pages {
+				r.needs.oddPage(p.ID)
+			}
 			err = fmt.Errorf("%d blocks and %d pages are said to lie in file %d, which has no row", len(c.Blocks), len(c.Pages), id)
 			if err := r.found(about(Row, err.Error())); err != nil {
 				return err

@@ -157,7 +157,7 @@ func (r *run) mend(ctx context.Context, out *Repaired) error {
 }
 
 // settle looks at the snapshots once more, and puts the rows of files right if all can be
-// read: no row of a block is missing then that anything needs.
+// read and none is being made: no row of a block or page is missing then that anything needs.
 func (r *run) settle(ctx context.Context, out *Repaired) error {
 	again := r.start(Effort{}, Observer{})
 	if err := again.loadDomains(ctx); err != nil {
@@ -166,7 +166,7 @@ func (r *run) settle(ctx context.Context, out *Repaired) error {
 	if err := again.snapshots(ctx, "", func(string) error { return nil }); err != nil {
 		return err
 	}
-	if out.Left = again.summary.Findings; out.Left > 0 {
+	if out.Left = again.summary.Findings; out.Left > 0 || again.pending {
 		return nil
 	}
 	for id := range r.needs.files {

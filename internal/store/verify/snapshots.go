@@ -74,6 +74,7 @@ func (r *run) state(rec snapshot.Record) (completed bool, err error) {
 	case rec.Root.ID != 0:
 		err = fmt.Errorf("its row says that it is %s, and names a root", rec.State)
 	default:
+		r.pending = r.pending || rec.State == snapshot.Pending
 		return false, nil
 	}
 	return false, r.found(ofSnapshot(Row, rec, err))

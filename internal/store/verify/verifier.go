@@ -109,6 +109,7 @@ type run struct {
 	total   int64
 	bad     map[block.ID]string // blocks that can't be read, and why; at most maxProblems
 	current *Checked            // the snapshot that findings are about; nil: none
+	pending bool                // a snapshot is being made
 	needs   *needs              // what is to be mended; nil: nothing is
 }
 
