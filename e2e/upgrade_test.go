@@ -21,7 +21,7 @@ import (
 // what was completed reads as it did, and everything else is there.
 func TestUpgrade(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"2026-11-2"} {
+	for _, name := range []string{"2026-11-2", "2026-11-3"} {
 		t.Run(name, func(t *testing.T) {
 			data := unpackData(t, name)
 			var old struct {

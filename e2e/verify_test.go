@@ -18,8 +18,8 @@ import (
 	"github.com/diskport/diskport/internal/client"
 )
 
-// verified is what verify --json prints.
-type verified struct {
+// verification is what verify --json prints.
+type verification struct {
 	OK        bool
 	Snapshots []client.Verified
 	Findings  []client.Finding
@@ -41,7 +41,7 @@ func (s *service) run(t *testing.T, args ...string) (code int, stdout, stderr st
 }
 
 // verify runs verify --json with more arguments.
-func (s *service) verify(t *testing.T, want int, args ...string) (v verified) {
+func (s *service) verify(t *testing.T, want int, args ...string) (v verification) {
 	t.Helper()
 	code, out, errs := s.run(t, append([]string{"verify", "--json"}, args...)...)
 	if err := json.Unmarshal([]byte(out), &v); err != nil || code != want {

@@ -97,7 +97,7 @@ func subcommands() []group {
 		{"Main commands", []subcommand{&demoCmd{}, &importCmd{}, &serveCmd{}, &envCmd{}}},
 		{"Tasks and snapshots", []subcommand{&tasksCmd{}, &taskCmd{}, &cancelCmd{}, &snapshotsCmd{}, &snapshotCmd{}, &deleteCmd{}, &exportCmd{}}},
 		{"Disk images in files", []subcommand{&inspectCmd{}, &mapCmd{}, &convertCmd{}}},
-		{"Operations", []subcommand{&verifyCmd{}, &compactCmd{}, &rotateKeyCmd{}, &statsCmd{}, &gcCmd{}, &accountCmd{}}},
+		{"Operations", []subcommand{&verifyCmd{}, &backupCmd{}, &restoreCmd{}, &compactCmd{}, &rotateKeyCmd{}, &statsCmd{}, &gcCmd{}, &accountCmd{}}},
 		{"About diskport", []subcommand{&helpCmd{}, &versionCmd{}}},
 	}
 }

@@ -8,7 +8,9 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/spf13/pflag"
 
 	"github.com/diskport/diskport/internal/server"
@@ -135,4 +137,72 @@ func (l *localService) close() error {
 		err = nil
 	}
 	return errors.Join(err, l.Close())
+}
+
+// restoration is what restore is asked for.
+type restoration struct {
+	place       string
+	credentials aws.CredentialsProvider
+	at          time.Time
+	master      string // file
+	partial     bool
+	rate        int64 // bytes a second; 0 is no limit
+	progress    func(done, total int64)
+}
+
+// restored is what a restoration did.
+type restored struct {
+	At         time.Time      `json:"at"`
+	Files      int64          `json:"files"`
+	Bytes      int64          `json:"bytes"`
+	Before     []string       `json:"damagedBefore,omitempty"`
+	Lost       []string       `json:"lost,omitempty"`
+	Snapshots  []lostSnapshot `json:"lostSnapshots,omitempty"`
+	NewRootKey bool           `json:"newRootKey"`
+}
+
+type lostSnapshot struct {
+	ID      string `json:"id"`
+	Account string `json:"account"`
+	Region  string `json:"region"`
+	Why     string `json:"why"`
+}
+
+// restore makes the data directory of a backup. No service may run on it, so this is not
+// asked of one.
+func (a *app) restore(ctx context.Context, r restoration) (restored, error) {
+	f, err := a.localFlags()
+	if err != nil {
+		return restored{}, err
+	}
+	cfg, err := a.serverConfig(ctx, f)
+	if err != nil {
+		return restored{}, err
+	}
+	done, err := server.Restore(ctx, cfg, server.RestoreConfig{
+		Place: r.place, Credentials: r.credentials, At: r.at, Master: r.master, Partial: r.partial, Rate: r.rate, Progress: r.progress,
+	})
+	out := restored{done.At, done.Files, done.Bytes, done.Before, done.Lost, nil, done.NewRootKey}
+	for _, s := range done.Snapshots {
+		out.Snapshots = append(out.Snapshots, lostSnapshot(s))
+	}
+	return out, err
+}
+
+// backupMade is one backup of a place.
+type backupMade struct {
+	At     time.Time `json:"at"`
+	Files  int64     `json:"files"`
+	Bytes  int64     `json:"bytes"`
+	Damage string    `json:"damage,omitempty"` // of its manifest
+}
+
+// backups lists the backups of a place, the oldest first.
+func (a *app) backups(ctx context.Context, place string, creds aws.CredentialsProvider) ([]backupMade, error) {
+	found, err := server.Backups(ctx, place, creds)
+	list := make([]backupMade, len(found))
+	for i, b := range found {
+		list[i] = backupMade{b.At, b.Files, b.Bytes, b.Damage}
+	}
+	return list, err
 }

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -18,11 +19,16 @@ const maxAnswer = 64 << 20
 // do sends a signed request to /-/v1/ and returns the answer, which the caller
 // closes. An answer that is not 200 is an *Error.
 func (c *Client) do(ctx context.Context, method, path string) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, method, c.endpoint+"/-/v1/"+path, nil)
+	return c.doWith(ctx, method, path, nil)
+}
+
+// doWith is do with a body.
+func (c *Client) doWith(ctx context.Context, method, path string, body []byte) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, c.endpoint+"/-/v1/"+path, bytes.NewReader(body))
 	if err != nil {
 		return nil, fmt.Errorf("asking the service for %s: %w", path, err)
 	}
-	resp, err := c.send(req, service, nil)
+	resp, err := c.send(req, service, body)
 	if err != nil {
 		return nil, fmt.Errorf("asking the service for %s: %w", path, err)
 	}

@@ -15,7 +15,12 @@ const maxEvent = 4 << 20
 // stream does a request that is answered with server-sent events, and calls fn
 // for each until the stream ends or fn returns an error.
 func (c *Client) stream(ctx context.Context, method, path string, fn func(event string, data []byte) error) error {
-	resp, err := c.do(ctx, method, path)
+	return c.streamWith(ctx, method, path, nil, fn)
+}
+
+// streamWith is stream for a request with a body.
+func (c *Client) streamWith(ctx context.Context, method, path string, body []byte, fn func(event string, data []byte) error) error {
+	resp, err := c.doWith(ctx, method, path, body)
 	if err != nil {
 		return err
 	}
@@ -47,8 +52,13 @@ func (c *Client) watch(ctx context.Context, path string, result any, progress fu
 // follow does a request that reports its progress and then its result, which is read
 // into result.
 func (c *Client) follow(ctx context.Context, method, path string, result any, progress func(done, total int64)) error {
+	return c.followWith(ctx, method, path, nil, result, progress)
+}
+
+// followWith is follow for a request with a body.
+func (c *Client) followWith(ctx context.Context, method, path string, body []byte, result any, progress func(done, total int64)) error {
 	ended := false
-	err := c.stream(ctx, method, path, func(event string, data []byte) error {
+	err := c.streamWith(ctx, method, path, body, func(event string, data []byte) error {
 		if event == "result" {
 			ended = true
 			return json.Unmarshal(data, result)

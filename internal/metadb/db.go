@@ -23,6 +23,7 @@ import (
 // DB is an open metadata database, migrated to the newest schema.
 type DB struct {
 	write, read *sql.DB // the same pool on PostgreSQL
+	path        string  // of an SQLite file
 	engine      engine
 	now         func() time.Time
 	ids         awsid.Source
@@ -73,6 +74,10 @@ type engine struct {
 	// find is where a text of bytes begins in another, from 1 on; 0: nowhere. Its verbs
 	// stand for the longer and the shorter one.
 	find string
+	// next joins o, the first object by key that meets a condition, its verb, which may name
+	// other tables of the join. In PostgreSQL nothing but one look at the index can come of
+	// it, whatever the planner believes about the table.
+	next string
 	// bytes is the type of bytes, for a CAST.
 	bytes string
 	// snapshot makes all reads of a view see one state.
@@ -134,14 +139,17 @@ const readers = 4
 
 func (db *DB) openSQLite(path string) (err error) {
 	db.engine = engine{
-		dialect:  goose.DialectSQLite3,
-		find:     "instr(%s, %s)",
+		dialect: goose.DialectSQLite3,
+		find:    "instr(%s, %s)",
+		next: "CROSS JOIN s3_objects o " + // CROSS: SQLite must not begin with the objects
+			"WHERE o.bucket = $1 AND o.latest = 1 AND o.key = (SELECT key FROM s3_objects WHERE %s ORDER BY key LIMIT 1)",
 		bytes:    "BLOB",
 		snapshot: &sql.TxOptions{ReadOnly: true},
 	}
 	if err := private(path); err != nil {
 		return err
 	}
+	db.path = path
 	// A single writer that takes its lock at the start of a transaction never meets
 	// SQLITE_BUSY.
 	if db.write, err = sqlitePool(path, 1, "_txlock=immediate"); err != nil {
@@ -184,6 +192,7 @@ func (db *DB) openPostgres(dsn string) error {
 		skipLocked: " FOR UPDATE OF u SKIP LOCKED",
 		bytewise:   ` COLLATE "C"`,
 		find:       "position(%[2]s IN %[1]s)",
+		next:       "CROSS JOIN LATERAL (SELECT * FROM s3_objects WHERE %s ORDER BY key LIMIT 1) o WHERE true",
 		bytes:      "BYTEA",
 		snapshot:   &sql.TxOptions{ReadOnly: true, Isolation: sql.LevelRepeatableRead},
 	}

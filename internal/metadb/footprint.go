@@ -127,7 +127,7 @@ func (s Footprints) Roots(ctx context.Context, domain string, except blockstore.
 			`SELECT DISTINCT d.base, COALESCE(f.bytes, 0), '' FROM drafts d LEFT JOIN files f ON f.id = d.base
 				WHERE d.base <> 0 AND d.base <> $1 AND NOT ` + foreignRoot(`d.base`),
 			`SELECT DISTINCT h.root, COALESCE(f.bytes, 0), '' FROM holds h LEFT JOIN files f ON f.id = h.root
-				WHERE h.root <> $1 AND NOT ` + foreignRoot(`h.root`),
+				WHERE h.root <> 0 AND h.root <> $1 AND NOT ` + foreignRoot(`h.root`),
 			`SELECT f.id, f.bytes, '' FROM files f
 				WHERE f.kind = 'root' AND f.state = 'closed' AND f.dead = 0 AND f.id <> $1 AND NOT ` + foreignRoot(`f.id`),
 		} {

@@ -105,7 +105,7 @@ func (g Garbage) Roots(ctx context.Context, fn func(gc.Root) error) error {
 		}{
 			{true, `SELECT root, domain FROM snapshots WHERE root <> 0`},
 			{true, `SELECT base, '' FROM drafts WHERE base <> 0`},
-			{true, `SELECT root, '' FROM holds`},
+			{true, `SELECT root, '' FROM holds WHERE root <> 0`},
 			{false, `SELECT id, '' FROM files WHERE kind = 'root' AND state = 'closed' AND dead = 0`},
 		} {
 			found, err := all(ctx, q, scanRoot, from.stmt)

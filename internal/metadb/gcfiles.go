@@ -25,21 +25,42 @@ func (g Garbage) TakeFiles(ctx context.Context, pass int64, after blockstore.Fil
 
 // Look implements gc.Files.
 func (g Garbage) Look(ctx context.Context, ids []blockstore.FileID) (facts map[blockstore.FileID]gc.FileFacts, err error) {
-	err = g.db.view(ctx, "look at files", func(q querier) error {
-		rows, err := allIn(ctx, q, scanFacts, args(ids), `
+	err = g.db.view(ctx, "look at files", func(q querier) (err error) {
+		if facts, err = factsOf(ctx, q, ids); err != nil {
+			return err
+		}
+		return keepClosed(ctx, q, facts)
+	})
+	return facts, err
+}
+
+// factsOf is Look without a hold of all files.
+func factsOf(ctx context.Context, q querier, ids []blockstore.FileID) (map[blockstore.FileID]gc.FileFacts, error) {
+	rows, err := allIn(ctx, q, scanFacts, args(ids), `
 			SELECT f.id, f.kind, f.domain, f.bytes, CASE WHEN f.state = 'open' THEN 1 ELSE 0 END, f.entries, f.dead, COALESCE(c.expanded, 0),
 				CASE WHEN `+abandoned+` THEN 0 ELSE 1 END
 			FROM files f LEFT JOIN file_candidates c ON c.file = f.id WHERE f.id IN (?)`)
-		if err != nil {
-			return err
-		}
-		facts = make(map[blockstore.FileID]gc.FileFacts, len(rows))
-		for _, f := range rows {
-			facts[f.File.ID] = f
-		}
-		return addNames(ctx, q, ids, facts)
-	})
-	return facts, err
+	if err != nil {
+		return nil, err
+	}
+	facts := make(map[blockstore.FileID]gc.FileFacts, len(rows))
+	for _, f := range rows {
+		facts[f.File.ID] = f
+	}
+	return facts, addNames(ctx, q, ids, facts)
+}
+
+// keepClosed notes of closed files that a hold of all files keeps them.
+func keepClosed(ctx context.Context, q querier, facts map[blockstore.FileID]gc.FileFacts) error {
+	_, held, err := one(ctx, q, column[int64], `SELECT id FROM holds WHERE root = 0 LIMIT 1`)
+	if err != nil || !held {
+		return err
+	}
+	for id, f := range facts {
+		f.Kept = f.Kept || f.Row && !f.Open
+		facts[id] = f
+	}
+	return nil
 }
 
 func scanFacts(s scanner) (f gc.FileFacts, err error) {

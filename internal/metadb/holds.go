@@ -29,6 +29,19 @@ func (s Holds) Take(ctx context.Context, id string, until time.Time, why string)
 	return h, err
 }
 
+// TakeAll implements snapshot.Holds.
+func (s Holds) TakeAll(ctx context.Context, until time.Time, why string) (snapshot.Hold, error) {
+	h := snapshot.Hold{ID: s.db.ids.Int63(), Until: fromMicros(micros(until)), Why: why}
+	err := s.db.update(ctx, "hold all files", func(q querier) error {
+		_, err := exec(ctx, q, `INSERT INTO holds (id, root, until, why) VALUES ($1, 0, $2, $3)`, h.ID, micros(h.Until), h.Why)
+		return err
+	})
+	return h, err
+}
+
+// heldAll is true while there is a hold of all files.
+const heldAll = `EXISTS (SELECT 1 FROM holds h WHERE h.root = 0)`
+
 // Extend implements snapshot.Holds.
 func (s Holds) Extend(ctx context.Context, h snapshot.Hold, until time.Time) (snapshot.Hold, error) {
 	h.Until = fromMicros(micros(until))

@@ -51,7 +51,12 @@ func in[V any](s query, column string, values []V) query {
 func marks(n int) string { return "(" + strings.Repeat(",?", n)[1:] + ")" }
 
 // text returns the statement.
-func (s query) text() string { return s.from + ` WHERE ` + strings.Join(s.where, ` AND `) }
+func (s query) text() string {
+	if len(s.where) == 0 {
+		return s.from
+	}
+	return s.from + ` WHERE ` + strings.Join(s.where, ` AND `)
+}
 
 // page reads at most limit rows from behind a place, in order.
 func page[T any](ctx context.Context, q querier, scan func(scanner) (T, error), s query, after listing.Place, limit int) ([]T, error) {

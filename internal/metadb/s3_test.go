@@ -13,7 +13,7 @@ func TestObjects(t *testing.T) {
 	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) {
 		objectstest.Test(t, func(t *testing.T) objectstest.Bench {
 			db := fresh(t)
-			return objectstest.Bench{Store: db.Objects(), Check: func(t *testing.T) { checkCounts(t, db) }}
+			return objectstest.Bench{Store: db.Objects(), Holds: db.Holds(), Check: func(t *testing.T) { checkCounts(t, db) }}
 		})
 	})
 }

@@ -195,7 +195,7 @@ func (s Objects) DropPieces(ctx context.Context, ids []objects.PieceID) error {
 func (s Objects) Garbage(ctx context.Context, writer int64, after objects.PieceID, limit int) (ids []objects.PieceID, err error) {
 	const unnamed = `
 		SELECT id FROM s3_pieces WHERE refs = 0 AND id > $1 AND writer <> $2
-		AND NOT EXISTS (SELECT 1 FROM s3_extents e WHERE e.piece = s3_pieces.id) ORDER BY id`
+		AND NOT EXISTS (SELECT 1 FROM s3_extents e WHERE e.piece = s3_pieces.id) AND NOT ` + heldAll + ` ORDER BY id`
 	// What is garbage stays garbage, so that looking and condemning may be two.
 	err = s.db.view(ctx, "look for pieces without a name", func(q querier) error {
 		ids, err = all(ctx, q, column[objects.PieceID], unnamed+atMost(limit), after, writer)

@@ -10,12 +10,11 @@ import (
 	"github.com/diskport/diskport/internal/imports/objects"
 )
 
-// keys adds the conditions of a range of keys, all but its After with an AfterItem.
+// keys adds the conditions of a range of keys, all but its After with an AfterItem. There
+// is always one on where it begins: without statistics, PostgreSQL would otherwise rather
+// read the whole bucket and sort it than walk along the index.
 func (s query) keys(r objects.KeyRange) query {
-	first := max(r.Prefix, r.First)
-	if first != "" {
-		s = s.and(`key >= ?`, []byte(first))
-	}
+	s = s.and(`key >= ?`, []byte(max(r.Prefix, r.First, "\x00")))
 	if r.After != "" && r.AfterItem == "" {
 		s = s.and(`key > ?`, []byte(r.After))
 	}
@@ -64,26 +63,28 @@ func (s Objects) listObjects(ctx context.Context, r objects.KeyRange, order stri
 // the next, past all that a delimiter folds into one prefix.
 func (s Objects) walk(bucket int64, r objects.KeyRange) query {
 	q := query{args: []any{bucket, []byte(r.Delimiter), after(r.Delimiter), []byte{0}}} // $1 to $4
-	rest := fmt.Sprintf("substr(w.k, %d)", len(r.Prefix)+1)
+	rest := fmt.Sprintf("substr(w.key, %d)", len(r.Prefix)+1)
 	found := fmt.Sprintf(s.db.engine.find, rest, s.cast("$2"))
 	behind := fmt.Sprintf("CASE WHEN %s > 0 THEN %s ELSE %s END", found,
-		s.cast(fmt.Sprintf("substr(w.k, 1, %d + %s) || %s", len(r.Prefix)-1, found, s.cast("$3"))), s.cast("w.k || "+s.cast("$4")))
+		s.cast(fmt.Sprintf("substr(w.key, 1, %d + %s) || %s", len(r.Prefix)-1, found, s.cast("$3"))), s.cast("w.key || "+s.cast("$4")))
 	bounds := query{args: q.args}.keys(r)
-	ahead := ""
+	next := shownObject + ` AND key >= ` + behind
 	if end := after(r.Prefix); end != nil {
-		ahead = ` AND key < $` + strconv.Itoa(len(bounds.args)) // its last condition
+		next += ` AND key < $` + strconv.Itoa(len(bounds.args)) // its last condition
 	}
-	const shown = `SELECT key FROM s3_objects WHERE bucket = $1 AND latest = 1 AND marker = 0`
-	q.from = `
-		WITH RECURSIVE walk (k, n) AS (
-			SELECT (` + shown + strings.Join(append([]string{""}, bounds.where...), ` AND `) + ` ORDER BY key LIMIT 1), 1
+	first := `SELECT ` + objectColumns + `, 1 AS n FROM s3_objects WHERE ` + shownObject + ` AND ` + strings.Join(bounds.where, ` AND `) + ` ORDER BY key LIMIT 1`
+	return query{
+		from: `WITH RECURSIVE walk AS (
+			SELECT * FROM (` + first + `) f
 			UNION ALL
-			SELECT (` + shown + ` AND key >= ` + behind + ahead + ` ORDER BY key LIMIT 1), n + 1 FROM walk w
-			WHERE w.k IS NOT NULL AND n < ` + strconv.Itoa(r.Limit) + `)
-		SELECT ` + objectColumns + ` FROM walk w CROSS JOIN s3_objects o` // CROSS: SQLite must not begin with the objects
-	q.args = bounds.args
-	return q.and(`o.key = w.k`).and(`bucket = $1`).and(`latest = 1`)
+			SELECT o.` + strings.ReplaceAll(objectColumns, ", ", ", o.") + `, n + 1 FROM walk w ` + fmt.Sprintf(s.db.engine.next, next) + ` AND n < ` + strconv.Itoa(r.Limit) + `)
+			SELECT ` + objectColumns + ` FROM walk`,
+		args: bounds.args,
+	}
 }
+
+// shownObject is the condition of what a list without versions shows of a bucket, $1.
+const shownObject = `bucket = $1 AND latest = 1 AND marker = 0`
 
 // cast returns the expression as bytes.
 func (s Objects) cast(expression string) string {

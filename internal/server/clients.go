@@ -31,7 +31,7 @@ func (c Clients) withDefaults() Clients {
 		c.Connections = 4096
 	}
 	if c.HeaderBytes == 0 {
-		c.HeaderBytes = 32 << 10 // a session token takes up to 16 KiB
+		c.HeaderBytes = 32 << 10 // a session token takes up to 24 KiB
 	}
 	if c.HeaderTimeout == 0 {
 		c.HeaderTimeout = 10 * time.Second

@@ -78,6 +78,8 @@ type Config struct {
 	// directory can find it: whoever tells people earlier has them come too early.
 	Ready func(endpoint string)
 
+	restoring bool // the data directory is being restored
+
 	regions awsid.Regions // what Region and Regions say, set by withDefaults
 }
 

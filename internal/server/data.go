@@ -39,6 +39,33 @@ func (e *LockedError) Error() string {
 
 // openData makes and locks the directory, which is for its owner alone.
 func openData(path string) (*dataDir, error) {
+	d, err := lockData(path)
+	if err == nil {
+		err = d.whole()
+	}
+	if err != nil && d != nil {
+		err = errors.Join(err, d.unlock())
+	}
+	return d, err
+}
+
+// restoringName is a file that is there until a restoration is complete.
+const restoringName = "restoring"
+
+// whole refuses a directory that a backup is only partly restored to.
+func (d *dataDir) whole() error {
+	_, err := os.Lstat(d.file(restoringName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		err = errors.New("a backup was being restored to it, and that did not come to its end: run the same diskport restore again, or remove it")
+	}
+	return fmt.Errorf("server: %s: %w", d.path, err)
+}
+
+// lockData is openData for a directory that may not be whole.
+func lockData(path string) (*dataDir, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return nil, fmt.Errorf("server: data directory: %w", err)
@@ -208,7 +235,7 @@ func (d *dataDir) removeCutOff() error {
 	entries, err := os.ReadDir(d.path)
 	for _, e := range entries {
 		if ok, _ := filepath.Match(newFiles, e.Name()); ok {
-			err = errors.Join(err, os.Remove(d.file(e.Name())))
+			err = errors.Join(err, os.RemoveAll(d.file(e.Name())))
 		}
 	}
 	return err
@@ -228,7 +255,12 @@ func writeNew(path string, b []byte, mode fs.FileMode) error {
 	if err != nil {
 		return errors.Join(err, os.Remove(f.Name()))
 	}
-	dir, err := os.Open(filepath.Dir(path))
+	return syncDir(filepath.Dir(path))
+}
+
+// syncDir makes the names in a directory durable.
+func syncDir(path string) error {
+	dir, err := os.Open(path)
 	if err != nil {
 		return err
 	}

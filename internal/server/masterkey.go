@@ -32,22 +32,34 @@ var formerPurpose = []byte("former master key")
 // masterKeys returns the bytes of all master keys, that which wraps first. There are none
 // before the first start.
 func (d *dataDir) masterKeys() (keys [][]byte, err error) {
-	for _, name := range []string{nextName, masterName} {
-		key, err := os.ReadFile(d.file(name))
+	files := map[string][]byte{}
+	for _, name := range []string{nextName, masterName, formerName} {
+		b, err := os.ReadFile(d.file(name))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err != nil {
 			return nil, err
 		}
-		keys = append(keys, key)
+		files[name] = b
 	}
-	wrapped, err := os.ReadFile(d.file(formerName))
-	if errors.Is(err, fs.ErrNotExist) {
+	keys, err = openMaster(files)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", d.path, err)
+	}
+	return keys, nil
+}
+
+// openMaster is masterKeys of files that were read.
+func openMaster(files map[string][]byte) (keys [][]byte, err error) {
+	for _, name := range []string{nextName, masterName} {
+		if key := files[name]; key != nil {
+			keys = append(keys, key)
+		}
+	}
+	wrapped := files[formerName]
+	if len(wrapped) == 0 || len(keys) == 0 {
 		return keys, nil
-	}
-	if err != nil || len(keys) == 0 {
-		return nil, err
 	}
 	known, err := secret.NewMasterKey(keys[0], keys[1:]...)
 	if err != nil {
@@ -56,7 +68,7 @@ func (d *dataDir) masterKeys() (keys [][]byte, err error) {
 	for len(wrapped) > 0 {
 		key, err := known.Unwrap(wrapped[:min(formerSize, len(wrapped))], formerPurpose)
 		if err != nil {
-			return nil, fmt.Errorf("%s cannot be read under %s: one of them is damaged, or of another time; put back the two that belong together: %w", d.file(formerName), d.file(masterName), err)
+			return nil, fmt.Errorf("%s cannot be read under %s: one of them is damaged, or of another time; put back the two that belong together: %w", formerName, masterName, err)
 		}
 		keys, wrapped = append(keys, key), wrapped[formerSize:]
 	}

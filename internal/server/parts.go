@@ -35,30 +35,31 @@ import (
 
 // parts are the domains of one service, wired together.
 type parts struct {
-	db       *metadb.DB
-	iam      *iam.Service
-	kms      *kms.Service
-	keys     keyService
-	ring     *keyring.Ring
-	ssekms   ssekms.Keys
-	objects  *objects.Service
-	s3       *s3api.Edge
-	sources  *source.Opener
-	library  *snapshot.Library
-	shelf    *snapshot.Shelf
-	imports  *importtask.Service
-	backend  blockBackend
-	drafts   *snapshot.Drafts
-	gc       *gc.Collector
-	compact  *compact.Compactor
-	verify   *verify.Verifier
-	measure  *footprint.Measurer
-	usage    *usageMetrics
-	scrubbed scrubMetrics
-	bus      wake.Bus
-	runner   *work.Runner
-	master   *secret.MasterKey
-	tokens   []byte // MAC key of the tokens that clients hand back
+	db          *metadb.DB
+	iam         *iam.Service
+	kms         *kms.Service
+	keys        keyService
+	ring        *keyring.Ring
+	ssekms      ssekms.Keys
+	objects     *objects.Service
+	objectFiles guardedFiles // of objects
+	s3          *s3api.Edge
+	sources     *source.Opener
+	library     *snapshot.Library
+	shelf       *snapshot.Shelf
+	imports     *importtask.Service
+	backend     blockBackend
+	drafts      *snapshot.Drafts
+	gc          *gc.Collector
+	compact     *compact.Compactor
+	verify      *verify.Verifier
+	measure     *footprint.Measurer
+	usage       *usageMetrics
+	scrubbed    scrubMetrics
+	bus         wake.Bus
+	runner      *work.Runner
+	master      *secret.MasterKey
+	tokens      []byte // MAC key of the tokens that clients hand back
 }
 
 // slotBudget is the memory for blocks in flight, in bytes: enough for the groups

@@ -46,7 +46,8 @@ type App struct {
 	keyID  string
 	secret sigv4.Secret
 
-	rotating sync.Mutex // held while the master key is replaced
+	rotating  sync.Mutex // held while the master key is replaced, and while the database is copied
+	backingUp sync.Mutex // held while a backup is made
 }
 
 // New opens the service: data directory, database, keys, stores, embedded S3,
@@ -62,7 +63,11 @@ func New(ctx context.Context, cfg Config) (_ *App, err error) {
 			err = errors.Join(err, a.Close())
 		}
 	}()
-	if a.data, err = openData(cfg.Data); err != nil {
+	open := openData
+	if cfg.restoring {
+		open = lockData
+	}
+	if a.data, err = open(cfg.Data); err != nil {
 		return nil, err
 	}
 	a.closers.add(a.data.close)

@@ -22,6 +22,7 @@
 //	GET  /-/v1/domains               dedupe domains of all accounts, with their data keys
 //	POST /-/v1/domains/rotate        make new data keys, encrypt all anew: events, then the result
 //	POST /-/v1/master-key/rotate     replace the master key of the service
+//	POST /-/v1/backup                make a backup: events, then the result
 //	GET  /-/v1/accounts              every account of the service
 //	POST /-/v1/accounts[/{id}]       a new account with its root key, told this once
 //	DELETE /-/v1/accounts/{id}       remove an account that owns nothing
@@ -60,6 +61,10 @@
 //
 // A rotation takes the same, and ?domain=ID, ?snapshot=ID or ?kmsKey=KEY; with ?rewrap=true
 // it moves no block, and only wraps the keys anew.
+//
+// A backup takes a JSON document: {"place":"/srv/backups"} or, with credentials,
+// "s3://BUCKET/PREFIX?endpoint=URL&region=REGION"; and keep, check, rate and
+// includeMasterKey. It ends when its client goes; the backups before it stay.
 //
 // Accounts are managed by the service's own account alone: its root, and users
 // whose policies allow it.

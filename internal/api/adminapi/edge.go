@@ -15,6 +15,7 @@ import (
 	"github.com/diskport/diskport/internal/imports/importtask"
 	"github.com/diskport/diskport/internal/listing"
 	"github.com/diskport/diskport/internal/logkey"
+	"github.com/diskport/diskport/internal/store/backup"
 	"github.com/diskport/diskport/internal/store/compact"
 	"github.com/diskport/diskport/internal/store/footprint"
 	"github.com/diskport/diskport/internal/store/gc"
@@ -81,9 +82,11 @@ type Config struct {
 	// RotateMaster replaces the master key of the service, and returns how many secrets were
 	// wrapped under the new one.
 	RotateMaster func(ctx context.Context) (int, error)
-	Usage        Usage
-	Accounts     Accounts
-	Regions      awsid.Regions // that the service plays
+	// Backup makes a backup of the service.
+	Backup   func(ctx context.Context, q BackupRequest, progress func(done, total int64)) (backup.Report, error)
+	Usage    Usage
+	Accounts Accounts
+	Regions  awsid.Regions // that the service plays
 	// Operator is the service's own account, which may manage the others.
 	Operator string
 	// Owns says what an account has besides identities ("3 snapshots"), or "".
@@ -151,6 +154,7 @@ var routes = []route{
 	{"GET /-/v1/domains", "diskport:ListDomains", (*Edge).listDomains, operator},
 	{"POST /-/v1/domains/rotate", "diskport:RotateDataKeys", (*Edge).rotateDomains, operator},
 	{"POST /-/v1/master-key/rotate", "diskport:RotateMasterKey", (*Edge).rotateMaster, operator},
+	{"POST /-/v1/backup", "diskport:Backup", (*Edge).backup, operator},
 	{"GET /-/v1/accounts", "diskport:ListAccounts", (*Edge).listAccounts, operator},
 	{"POST /-/v1/accounts", "diskport:AddAccount", (*Edge).addAccount, operator},
 	{"POST /-/v1/accounts/{id}", "diskport:AddAccount", (*Edge).addAccount, operator},

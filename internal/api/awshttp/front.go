@@ -147,17 +147,27 @@ func (f *Front) refuse(w http.ResponseWriter, r *http.Request, c *Call, err erro
 	if why == internal {
 		f.opts.Log.ErrorContext(r.Context(), "admitting a request", logkey.Request, c.RequestID, logkey.Error, err)
 	}
-	if c.Service == S3 && why == expired && isPresigned(r) {
-		c.Fail(w, Fault{Status: http.StatusForbidden, Code: "AccessDenied", Message: "Request has expired"})
-		return
+	fault := why.fault(c.Service)
+	if c.Service == S3 {
+		fault = s3Fault(r, err, fault)
 	}
-	if c.Service == S3 && errors.Is(err, sigv4.ErrExpiry) {
+	c.Fail(w, fault)
+}
+
+// s3Fault returns the fault that S3 has for err, where it says more than the others do,
+// or else fault.
+func s3Fault(r *http.Request, err error, fault Fault) Fault {
+	switch {
+	case errors.Is(err, sigv4.ErrExpired) && isPresigned(r):
+		return Fault{Status: http.StatusForbidden, Code: "AccessDenied", Message: "Request has expired"}
+	case errors.Is(err, sigv4.ErrExpiry):
 		text := "X-Amz-Expires must be less than a week (in seconds); that is, the given X-Amz-Expires must be less than 604800 seconds"
 		if strings.HasPrefix(r.URL.Query().Get("X-Amz-Expires"), "-") {
 			text = "X-Amz-Expires must be non-negative"
 		}
-		c.Fail(w, Fault{Status: http.StatusBadRequest, Code: "AuthorizationQueryParametersError", Message: text})
-		return
+		return Fault{Status: http.StatusBadRequest, Code: "AuthorizationQueryParametersError", Message: text}
+	case errors.Is(err, sigv4.ErrNoHash):
+		return Fault{Status: http.StatusBadRequest, Code: "InvalidRequest", Message: "Missing required header for this request: x-amz-content-sha256"}
 	}
-	c.Fail(w, why.fault(c.Service))
+	return fault
 }

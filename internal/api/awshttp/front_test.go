@@ -165,6 +165,8 @@ func TestRefusals(t *testing.T) {
 	version2 := form("/", action+"&AWSAccessKeyId=AKID&Signature=x&SignatureVersion=2")
 	v2header := httptest.NewRequest("GET", "/b/k", nil)
 	v2header.Header.Set("Authorization", "AWS AKID:sig")
+	hashless := sign(t, httptest.NewRequest("PUT", "/b", nil), "AKID", S3, "", now)
+	hashless.Header.Del("X-Amz-Content-Sha256")
 	tests := []struct {
 		name   string
 		req    *http.Request
@@ -187,6 +189,7 @@ func TestRefusals(t *testing.T) {
 		{"ebs unknown key", ebs("NOBODY", now), 403, "UnrecognizedClientException"},
 		{"ebs late", ebs("AKID", now.Add(-time.Hour)), 403, "InvalidSignatureException"},
 		{"s3 unknown key", sign(t, httptest.NewRequest("GET", "/b/k", nil), "NOBODY", S3, "", now), 403, "<Code>InvalidAccessKeyId</Code>"},
+		{"s3 no hash of the body", hashless, 400, "<Code>InvalidRequest</Code><Message>Missing required header for this request: x-amz-content-sha256</Message>"},
 		{"s3 version 2 header", v2header, 400, "<Code>AuthorizationHeaderMalformed</Code>"},
 		{"s3 version 2 presigned", httptest.NewRequest("GET", "/b/k?AWSAccessKeyId=AKID&Signature=x&Expires=1", nil), 403, "<Message>Request has expired</Message>"},
 		{"s3 bad query", httptest.NewRequest("GET", "/b/k?x=%zz", nil), 400, "<Code>InvalidURI</Code>"},

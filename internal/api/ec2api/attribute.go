@@ -107,6 +107,10 @@ type permissionChange struct{ Group, UserId string }
 // listed returns the accounts and groups of the second shape.
 func (r modifyAttributeRequest) listed() []string { return slices.Concat(r.UserId, r.UserGroup) }
 
+// repeats reports whether the second shape comes without an operation beside the first.
+// Packer names everybody twice in this way, and AWS goes by the first shape.
+func (r modifyAttributeRequest) repeats() bool { return r.OperationType == "" && len(r.shaped()) > 0 }
+
 // changes returns the accounts, or Everybody, to share with, and those to share
 // with no longer.
 func (r modifyAttributeRequest) changes() (add, remove []string) {
@@ -135,7 +139,7 @@ func (r modifyAttributeRequest) keys(with policy.Context) {
 		changes     []permissionChange
 	}{{"Add", "remove", change.Add}, {"Remove", "add", change.Remove}} {
 		var users, groups []string
-		if r.OperationType != side.other {
+		if r.OperationType != side.other && !r.repeats() {
 			users, groups = r.UserId, r.UserGroup
 		}
 		with.Set("ec2:"+side.name+"/userId", named(users, side.changes, permissionChange.user)...)
@@ -199,7 +203,7 @@ func permissionRules[R any](of func(R) (m modifyAttributeRequest, ok bool), para
 			}),
 		row("OperationType", "MissingParameter", "The request must contain the parameter operationType",
 			func(m modifyAttributeRequest, _, _ []string) (string, bool) {
-				return "", m.OperationType == "" && len(m.listed()) > 0
+				return "", m.OperationType == "" && len(m.listed()) > 0 && !m.repeats()
 			}),
 		accountRule("UserId.N", nil, func(r R) []string {
 			m, _ := of(r)

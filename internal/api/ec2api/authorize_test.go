@@ -74,6 +74,8 @@ func TestConditionKeys(t *testing.T) {
 		{"with an account, the second shape", "ModifySnapshotAttribute", `"StringEquals":{"ec2:Add/userId":"` + other + `"}`, []string{none, "OperationType=add", "UserId.1=" + other}, true},
 		{"with others", "ModifySnapshotAttribute", `"ForAnyValue:StringNotEquals":{"ec2:Add/userId":"333333333333"}`, []string{"CreateVolumePermission.Add.2.UserId=333333333333"}, true},
 		{"without an account", "ModifySnapshotAttribute", `"StringEquals":{"ec2:Remove/userId":"` + other + `"}`, []string{none, "OperationType=remove", "UserId.1=" + other}, true},
+		{"an account that is named twice", "ModifySnapshotAttribute", `"StringEquals":{"ec2:Add/userId":"` + other + `"}`, append([]string{"UserId.1=" + other}, add...), true},
+		{"an account that is named twice, if it was removing", "ModifySnapshotAttribute", `"StringEquals":{"ec2:Remove/userId":"` + other + `"}`, append([]string{"UserId.1=" + other}, add...), false},
 		{"sharing, if it was removing", "ModifySnapshotAttribute", `"StringEquals":{"ec2:Remove/userId":"` + other + `"}`, add, false},
 		{"attribute", "ModifySnapshotAttribute", `"StringEquals":{"ec2:Attribute":"CreateVolumePermission"}`, add, true},
 		{"attribute of a reset", "ResetSnapshotAttribute", `"StringEquals":{"ec2:Attribute":"createVolumePermission"}`, nil, true},

@@ -163,10 +163,19 @@ type launchChange struct {
 	OrganizationalUnitArn string
 }
 
+// attribute returns Attribute as it is spelled elsewhere. AWS takes it with a capital letter,
+// too, as its pages write it in places and awspub sends it.
+func (r modifyImageAttributeRequest) attribute() string {
+	if r.Attribute == "" {
+		return ""
+	}
+	return strings.ToLower(r.Attribute[:1]) + r.Attribute[1:]
+}
+
 // asSnapshots returns the change of permissions, as that of a snapshot, whose shapes are
 // the same.
 func (r modifyImageAttributeRequest) asSnapshots() modifyAttributeRequest {
-	m := modifyAttributeRequest{Attribute: r.Attribute, OperationType: r.OperationType, UserId: r.UserId, UserGroup: r.UserGroup}
+	m := modifyAttributeRequest{Attribute: r.attribute(), OperationType: r.OperationType, UserId: r.UserId, UserGroup: r.UserGroup}
 	for _, p := range r.LaunchPermission.Add {
 		m.CreateVolumePermission.Add = append(m.CreateVolumePermission.Add, p.permissionChange)
 	}
@@ -179,7 +188,7 @@ func (r modifyImageAttributeRequest) asSnapshots() modifyAttributeRequest {
 // named returns the attributes that the request is about.
 func (r modifyImageAttributeRequest) named() (names []string) {
 	if r.Attribute != "" {
-		names = []string{r.Attribute}
+		names = []string{r.attribute()}
 	}
 	if add, remove := r.asSnapshots().changes(); len(add)+len(remove)+len(r.UserId)+len(r.UserGroup) > 0 {
 		names = append(names, launchPermission)
@@ -199,7 +208,7 @@ func (r modifyImageAttributeRequest) value(name string, own *givenValue) *string
 	switch {
 	case own != nil && own.Value != nil:
 		return own.Value
-	case r.Attribute == name:
+	case r.attribute() == name:
 		return r.Value
 	}
 	return nil
@@ -228,7 +237,7 @@ func (r modifyImageAttributeRequest) organised() bool {
 var modifyImageAttributeRules = slices.Concat(
 	oneImageRules[modifyImageAttributeRequest](),
 	[]rule[modifyImageAttributeRequest]{
-		attributeRule(func(r modifyImageAttributeRequest) string { return orDefault(r.Attribute, description) }, description, imdsSupport, launchPermission),
+		attributeRule(func(r modifyImageAttributeRequest) string { return orDefault(r.attribute(), description) }, description, imdsSupport, launchPermission),
 		unbuilt("OrganizationArn", modifyImageAttributeRequest.organised),
 		unbuilt("ProductCode", func(r modifyImageAttributeRequest) bool { return len(r.ProductCode) > 0 }),
 		{
@@ -251,7 +260,7 @@ var modifyImageAttributeRules = slices.Concat(
 		{
 			field: "Value", code: "InvalidParameterCombination", message: "The parameter value can only be used with the attribute description or imdsSupport, and instead of a parameter of that name.",
 			broken: func(_ call, r modifyImageAttributeRequest) (string, bool) {
-				return "", r.Value != nil && (r.Attribute != description && r.Attribute != imdsSupport || r.Description != nil || r.ImdsSupport != nil)
+				return "", r.Value != nil && (r.attribute() != description && r.attribute() != imdsSupport || r.Description != nil || r.ImdsSupport != nil)
 			},
 		},
 		{

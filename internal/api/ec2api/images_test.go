@@ -66,6 +66,8 @@ func TestLaunchPermissions(t *testing.T) {
 		{[]string{"Attribute=launchPermission", "OperationType=add", "UserId.1=111122223333", "UserGroup.1=all"}, []string{other, "111122223333", "all"}},
 		{[]string{"Attribute=launchPermission", "OperationType=remove", "UserId.1=" + other}, []string{"111122223333", "all"}},
 		{[]string{"Attribute=launchPermission", "LaunchPermission.Add.1.UserId=" + other}, []string{"111122223333", "all", other}},
+		{[]string{"Attribute=LaunchPermission", "LaunchPermission.Remove.1.UserId=" + other}, []string{"111122223333", "all"}}, // awspub
+		{[]string{"UserId.1=" + other, "LaunchPermission.Add.1.UserId=" + other}, []string{"111122223333", "all", other}},      // Packer
 	}
 	for _, s := range steps {
 		if got := f.ok(t, "ModifyImageAttribute", append(s.params, "ImageId="+imageA)...); got.Return != "true" {

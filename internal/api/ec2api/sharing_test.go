@@ -24,11 +24,13 @@ func TestShapesOfSharing(t *testing.T) {
 		"permissions": {"CreateVolumePermission.Add.1.UserId=" + other, "CreateVolumePermission.Add.2.Group=all"},
 		"listed":      {"Attribute=createVolumePermission", "OperationType=add", "UserId.1=" + other, "UserGroup.1=all"},
 		"terraform":   {"Attribute=createVolumePermission", "CreateVolumePermission.Add.1.UserId=" + other, "CreateVolumePermission.Add.2.Group=all"},
+		"packer":      {"UserId.1=" + other, "UserGroup.1=all", "CreateVolumePermission.Add.1.UserId=" + other, "CreateVolumePermission.Add.2.Group=all"},
 	}
 	remove := map[string][]string{
 		"permissions": {"CreateVolumePermission.Remove.1.UserId=" + other},
 		"listed":      {"Attribute=createVolumePermission", "OperationType=remove", "UserId.1=" + other},
 		"terraform":   {"Attribute=createVolumePermission", "CreateVolumePermission.Remove.1.UserId=" + other},
+		"packer":      {"UserId.1=" + other, "CreateVolumePermission.Remove.1.UserId=" + other},
 	}
 	for shape := range add {
 		f := populated()

@@ -24,6 +24,8 @@ var codes = []struct {
 	{400, "MalformedPolicyDocument", shownPolicy},
 	{400, "ValidationError", shown[*iam.ValidationError]},
 	{400, "InvalidInput", shown[*iam.ARNError]},
+	{400, "InvalidParameterValue", shown[*iam.SessionTagError]},
+	{400, "PackedPolicyTooLarge", shown[*iam.PackedError]},
 	{409, "LimitExceeded", shown[*iam.LimitError]},
 	{404, "NoSuchEntity", entity(iam.ErrNotFound, missingTexts)},
 	{404, "NoSuchEntity", sentinel(iam.ErrUnknownKey, "The Access Key cannot be found.")},

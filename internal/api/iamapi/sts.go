@@ -72,17 +72,21 @@ type getFederationTokenIn struct {
 	Name            string
 	DurationSeconds *int64
 	sessionPolicies
+	taggingIn
 }
 
 func getFederationToken(ctx context.Context, c call, r getFederationTokenIn) (any, error) {
 	if c.Principal.Temporary() {
 		return nil, noSession(c.Action)
 	}
-	if err := c.Authorize(ctx, "sts:GetFederationToken", nil, c.opts.Service.FederatedARN(c.account(), shorten(r.Name))); err != nil {
-		return nil, err
+	tags, federated := r.givesTags(), c.opts.Service.FederatedARN(c.account(), shorten(r.Name))
+	for _, permission := range []string{"sts:GetFederationToken", "sts:TagSession"}[:min(1+len(tags), 2)] {
+		if err := c.Authorize(ctx, permission, keys(permission, r, subject{}), federated); err != nil {
+			return nil, err
+		}
 	}
 	got, err := c.opts.Service.FederationToken(ctx, iam.FederationCall{
-		Caller: c.Principal, Name: r.Name, Life: seconds(r.DurationSeconds), Policy: r.Policy, PolicyARNs: r.arns(),
+		Caller: c.Principal, Name: r.Name, Life: seconds(r.DurationSeconds), Policy: r.Policy, PolicyARNs: r.arns(), Tags: tags,
 	})
 	type userXML struct{ FederatedUserId, Arn string }
 	return struct {
@@ -112,12 +116,14 @@ type assumeRoleIn struct {
 	RoleArn, RoleSessionName, ExternalId string
 	DurationSeconds                      *int64
 	sessionPolicies
+	taggingIn
+	TransitiveTagKeys []string `ec2:"TransitiveTagKeys.member"`
 }
 
 func assumeRole(ctx context.Context, c call, r assumeRoleIn) (any, error) {
 	ask := iam.RoleCall{
 		Caller: c.Principal, RoleARN: r.RoleArn, SessionName: r.RoleSessionName, ExternalID: r.ExternalId,
-		Life: seconds(r.DurationSeconds), Policy: r.Policy, PolicyARNs: r.arns(), Context: c.Origin.Context(),
+		Life: seconds(r.DurationSeconds), Policy: r.Policy, PolicyARNs: r.arns(), Tags: r.givesTags(), Transitive: r.TransitiveTagKeys, Context: c.Origin.Context(),
 	}
 	got, err := c.opts.Service.AssumeRole(ctx, ask)
 	type userXML struct{ AssumedRoleId, Arn string }

@@ -144,13 +144,19 @@ var unbuilt = map[level]map[string]string{
 		"PUT accelerate": "PutBucketAccelerateConfiguration", "PUT website": "PutBucketWebsite", "PUT replication": "PutBucketReplication",
 		"PUT object-lock": "PutObjectLockConfiguration", "GET session": "CreateSession",
 		"GET metadataTable": "GetBucketMetadataTableConfiguration", "POST metadataTable": "CreateBucketMetadataTableConfiguration",
+		"DELETE metadataTable":      "DeleteBucketMetadataTableConfiguration",
 		"GET metadataConfiguration": "GetBucketMetadataConfiguration", "POST metadataConfiguration": "CreateBucketMetadataConfiguration",
-		"GET abac": "GetBucketAbac", "PUT abac": "PutBucketAbac",
+		"DELETE metadataConfiguration": "DeleteBucketMetadataConfiguration",
+		"PUT metadataAnnotationTable":  "UpdateBucketMetadataAnnotationTableConfiguration",
+		"PUT metadataInventoryTable":   "UpdateBucketMetadataInventoryTableConfiguration",
+		"PUT metadataJournalTable":     "UpdateBucketMetadataJournalTableConfiguration",
+		"GET abac":                     "GetBucketAbac", "PUT abac": "PutBucketAbac",
 	},
 	object: {
 		"POST restore": "RestoreObject", "POST select": "SelectObjectContent", "GET torrent": "GetObjectTorrent",
 		"GET legal-hold": "GetObjectLegalHold", "PUT legal-hold": "PutObjectLegalHold", "GET retention": "GetObjectRetention", "PUT retention": "PutObjectRetention",
 		"PUT renameObject": "RenameObject", "PUT encryption": "UpdateObjectEncryption",
+		"GET annotation": "GetObjectAnnotation", "PUT annotation": "PutObjectAnnotation", "DELETE annotation": "DeleteObjectAnnotation",
 	},
 }
 
@@ -158,8 +164,8 @@ var unbuilt = map[level]map[string]string{
 // not we have it.
 func isSubresource(name string) bool {
 	switch name {
-	case "abac", "accelerate", "acl", "analytics", "attributes", "cors", "delete", "encryption", "intelligent-tiering", "inventory",
-		"legal-hold", "lifecycle", "location", "logging", "metadataConfiguration", "metadataTable", "metrics", "notification",
+	case "abac", "accelerate", "acl", "analytics", "annotation", "attributes", "cors", "delete", "encryption", "intelligent-tiering", "inventory",
+		"legal-hold", "lifecycle", "location", "logging", "metadataAnnotationTable", "metadataConfiguration", "metadataInventoryTable", "metadataJournalTable", "metadataTable", "metrics", "notification",
 		"object-lock", "ownershipControls", "policy", "policyStatus", "publicAccessBlock", "renameObject", "replication", "requestPayment",
 		"restore", "retention", "select", "session", "tagging", "torrent", "uploadId", "uploads", "versioning", "versions", "website":
 		return true

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/diskport/diskport/internal/identity/policy"
+	"github.com/diskport/diskport/internal/tag"
 )
 
 var (
@@ -23,13 +24,14 @@ type FederationCall struct {
 	Life       *time.Duration // nil: twelve hours
 	Policy     string         // session policy; empty: none
 	PolicyARNs []string       // managed session policies
+	Tags       []tag.Tag      // of the session
 }
 
 func (call FederationCall) validate() error {
 	if !federatedName.MatchString(call.Name) {
 		return &ValidationError{fmt.Sprintf(badForm, "name", `[\w+=,.@-]*`)}
 	}
-	return cmp.Or(checkLife(call.Life, maxTokenLife), checkSessionPolicies(call.Policy, call.PolicyARNs))
+	return cmp.Or(checkLife(call.Life, maxTokenLife), checkSessionPolicies(call.Policy, call.PolicyARNs), checkSessionTags(call.Tags))
 }
 
 // FederatedARN returns the ARN of a federated user.
@@ -41,7 +43,7 @@ func (s *Service) FederatedARN(account, name string) string {
 // caller and the session's policies allow, and without such policies nothing but what a
 // resource's policy allows the federated user. They are valid only as long as the
 // long-lived key that the caller used. It fails with ErrSessionAsks, *ValidationError,
-// *policy.SyntaxError, or an error about a managed policy.
+// *SessionTagError, *PackedError, *policy.SyntaxError, or an error about a managed policy.
 func (s *Service) FederationToken(ctx context.Context, call FederationCall) (RoleCredentials, error) {
 	if err := call.validate(); err != nil {
 		return RoleCredentials{}, err
@@ -49,6 +51,14 @@ func (s *Service) FederationToken(ctx context.Context, call FederationCall) (Rol
 	p := call.Caller
 	if p.keyID == "" {
 		return RoleCredentials{}, ErrSessionAsks
+	}
+	of := session{
+		KeyID: p.keyID, Federated: true, Account: p.Account, Name: call.Name,
+		Policy: call.Policy, PolicyARNs: call.PolicyARNs, Tags: call.Tags,
+	}
+	packed, err := of.packed()
+	if err != nil {
+		return RoleCredentials{}, err
 	}
 	for _, arn := range call.PolicyARNs {
 		if _, err := s.GetPolicy(ctx, p.Account, arn); err != nil {
@@ -62,16 +72,15 @@ func (s *Service) FederationToken(ctx context.Context, call FederationCall) (Rol
 	if p.Kind == Root {
 		life = min(life, maxRootTokenLife)
 	}
-	of := session{KeyID: p.keyID, Federated: true, Account: p.Account, Name: call.Name, Policy: call.Policy, PolicyARNs: call.PolicyARNs}
 	credentials, err := s.mint(of, life)
-	return RoleCredentials{credentials, s.FederatedARN(p.Account, call.Name), p.Account + ":" + call.Name, of.packed()}, err
+	return RoleCredentials{credentials, s.FederatedARN(p.Account, call.Name), p.Account + ":" + call.Name, packed}, err
 }
 
 // federated returns the session that the user or root p gave to a federated user.
 func (s *Service) federated(ctx context.Context, p Principal, of session) (Principal, error) {
 	f := Principal{
 		Account: p.Account, ARN: s.FederatedARN(p.Account, of.Name), Kind: FederatedUser, ID: p.Account + ":" + of.Name,
-		tags: p.tags, permissions: p.permissions, limited: true,
+		tags: of.overlay(p.tags), permissions: p.permissions, limited: true,
 	}
 	if p.Kind == User {
 		f.userID = p.ID

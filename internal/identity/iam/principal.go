@@ -36,8 +36,10 @@ type Principal struct {
 
 	source string  // ARN of the session's role, else empty
 	userID string  // of the user whose federated session it is, else empty
-	tags   tag.Set // of the user or role
+	tags   tag.Set // of the user or role, and of the session
 	permissions
+
+	transitive tag.Set // those that sessions of the roles that it assumes inherit
 
 	keyID string    // of the long-lived key used for the request, else empty
 	used  time.Time // when that key was last used, about

@@ -10,6 +10,7 @@ import (
 
 	"github.com/diskport/diskport/internal/identity/policy"
 	"github.com/diskport/diskport/internal/identity/sigv4"
+	"github.com/diskport/diskport/internal/tag"
 )
 
 // Credentials are temporary credentials, as STS issues them.
@@ -42,20 +43,29 @@ type session struct {
 	Name          string // RoleSessionName, or of the federated user
 	Policy        string // session policy, or empty
 	PolicyARNs    []string
+
+	// From AssumeRole and GetFederationToken.
+	Tags       []tag.Tag `json:",omitempty"`
+	Transitive []string  `json:",omitempty"` // keys of those that further sessions inherit
 }
 
 // A federated user's token has a version of its own: a node that does not know it must not
-// take it for the token of the user who asked for it, who may do more.
+// take it for the token of the user who asked for it, who may do more. So has the token of
+// a session with tags, without which a policy's Deny may not hold.
 const (
 	sessionVersion   = 1
 	federatedVersion = 2
-	maxToken         = 16 << 10 // characters; ours are below 5,000
+	taggedVersion    = 3
+	maxToken         = 24 << 10 // characters; JSON may write six for one of a policy
 )
 
 func sessionPurpose(keyID string) []byte { return []byte("diskport:session-token:" + keyID) }
 
 func (of session) version() int {
-	if of.Federated {
+	switch {
+	case len(of.Tags) > 0:
+		return taggedVersion
+	case of.Federated:
 		return federatedVersion
 	}
 	return sessionVersion
@@ -176,6 +186,7 @@ func (s *Service) sessionPrincipal(ctx context.Context, of session) (Principal, 
 	if err != nil {
 		return Principal{}, gone(err)
 	}
+	p.tags, p.transitive = of.overlay(p.tags), of.handedOn()
 	p.limited = of.Policy != "" || len(of.PolicyARNs) > 0
 	p.limits, err = s.sessionPolicies(ctx, of)
 	return p, err

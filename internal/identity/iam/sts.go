@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/diskport/diskport/internal/identity/policy"
+	"github.com/diskport/diskport/internal/tag"
 )
 
 // Limits of STS.
@@ -38,6 +39,8 @@ type RoleCall struct {
 	Life        *time.Duration // nil: an hour
 	Policy      string         // session policy; empty: none
 	PolicyARNs  []string       // managed session policies, of
+	Tags        []tag.Tag      // of the session, besides those that it inherits
+	Transitive  []string       // keys of those of Tags that sessions of further roles inherit
 	Context     policy.Context // of the request
 }
 
@@ -48,7 +51,7 @@ func (call RoleCall) validate() error {
 	case call.ExternalID != "" && (len(call.ExternalID) < 2 || len(call.ExternalID) > 1224 || !externalIDForm.MatchString(call.ExternalID)):
 		return &ValidationError{fmt.Sprintf(badForm, "externalId", `[\w+=,.@:\/-]{2,1224}`)}
 	}
-	return cmp.Or(checkLife(call.Life, maxSession), checkSessionPolicies(call.Policy, call.PolicyARNs))
+	return cmp.Or(checkLife(call.Life, maxSession), checkSessionPolicies(call.Policy, call.PolicyARNs), call.checkTags())
 }
 
 // checkLife refuses a duration, unless it is nil, below the least or above the most that
@@ -87,13 +90,14 @@ type RoleCredentials struct {
 	Credentials
 	ARN    string // ARN of the session
 	ID     string // AROA…:session
-	Packed int    // percent of the space for session policies; 0 without any
+	Packed int    // percent of the room for session policies and tags; 0 without any
 }
 
 // AssumeRole returns credentials for a session of a role. The role's trust policy
 // must admit the caller. If it names only the caller's account, or the caller is
-// from another account, the caller's own policies must allow the call as well. It
-// fails with ErrRootAssumes, *ValidationError, *policy.SyntaxError, or
+// from another account, the caller's own policies must allow the call as well. A
+// session with tags needs sts:TagSession in the same way. It fails with ErrRootAssumes,
+// *ValidationError, *SessionTagError, *PackedError, *policy.SyntaxError, or
 // *DeniedError. A role that does not exist is a *DeniedError too, so that callers
 // can't find out which roles exist.
 func (s *Service) AssumeRole(ctx context.Context, call RoleCall) (RoleCredentials, error) {
@@ -108,35 +112,46 @@ func (s *Service) AssumeRole(ctx context.Context, call RoleCall) (RoleCredential
 	case Root:
 		return RoleCredentials{}, ErrRootAssumes
 	case FederatedUser: // as at AWS, which gives them nothing of STS but GetCallerIdentity
-		return RoleCredentials{}, call.denied(policy.NoMatch, IdentityBased)
+		return RoleCredentials{}, call.denied(assumeRole, policy.NoMatch, IdentityBased)
 	}
 	role, err := s.role(ctx, account, name)
 	_, impossible := errors.AsType[*ValidationError](err)
 	if impossible || errors.Is(err, ErrNotFound) || err == nil && role.Path != path {
-		return RoleCredentials{}, call.denied(policy.NoMatch, IdentityBased)
+		return RoleCredentials{}, call.denied(assumeRole, policy.NoMatch, IdentityBased)
 	}
 	if err != nil {
 		return RoleCredentials{}, err
 	}
-	if err := s.admit(ctx, role, call); err != nil {
+	if err := s.admit(ctx, assumeRole, role, call); err != nil {
 		return RoleCredentials{}, err
+	}
+	if call.tagsSession() {
+		if err := s.admit(ctx, tagSession, role, call); err != nil {
+			return RoleCredentials{}, err
+		}
 	}
 	life, err := call.life(role)
 	if err != nil {
 		return RoleCredentials{}, err
 	}
 	of := session{Account: account, Role: role.Name, RoleID: role.ID, Name: call.SessionName, Policy: call.Policy, PolicyARNs: call.PolicyARNs}
+	of.tagged(call)
+	packed, err := of.packed()
+	if err != nil {
+		return RoleCredentials{}, err
+	}
 	for _, arn := range of.PolicyARNs {
 		if _, err := s.GetPolicy(ctx, account, arn); err != nil {
 			return RoleCredentials{}, err
 		}
 	}
 	credentials, err := s.mint(of, life)
-	return RoleCredentials{credentials, s.sessionARN(role, of.Name), role.ID + ":" + of.Name, of.packed()}, err
+	return RoleCredentials{credentials, s.sessionARN(role, of.Name), role.ID + ":" + of.Name, packed}, err
 }
 
-// admit decides whether the caller may assume a role.
-func (s *Service) admit(ctx context.Context, role Role, call RoleCall) error {
+// admit decides whether the caller may assume a role, or tag the session: action says
+// which.
+func (s *Service) admit(ctx context.Context, action string, role Role, call RoleCall) error {
 	trust, err := s.parseTrust(role)
 	if err != nil {
 		return err
@@ -150,7 +165,8 @@ func (s *Service) admit(ctx context.Context, role Role, call RoleCall) error {
 		c.Set("sts:ExternalId", call.ExternalID)
 	}
 	Details{ResourceTags: role.Tags}.AddTo(c)
-	verdict, err := Decide(ctx, call.Caller, Access{Action: assumeRole, Resource: s.ARN(role), Policy: trust, Context: c})
+	call.addTags(c)
+	verdict, err := Decide(ctx, call.Caller, Access{Action: action, Resource: s.ARN(role), Policy: trust, Context: c})
 	if err != nil {
 		return err
 	}
@@ -158,17 +174,17 @@ func (s *Service) admit(ctx context.Context, role Role, call RoleCall) error {
 	sameAccount := call.Caller.Account == role.Account
 	switch {
 	case own == policy.Deny || theirs == policy.Deny:
-		return call.denied(policy.Deny, verdict.By)
+		return call.denied(action, policy.Deny, verdict.By)
 	case theirs == policy.Allow && sameAccount && verdict.Beyond == "":
 		return nil
 	case theirs != policy.NoMatch && own == policy.Allow:
 		return nil
 	}
-	return call.denied(policy.NoMatch, verdict.By)
+	return call.denied(action, policy.NoMatch, verdict.By)
 }
 
-func (call RoleCall) denied(d policy.Decision, by PolicyType) error {
-	return &DeniedError{Principal: call.Caller.ARN, Action: assumeRole, Resource: shorten(call.RoleARN), Explicit: d == policy.Deny, By: by}
+func (call RoleCall) denied(action string, d policy.Decision, by PolicyType) error {
+	return &DeniedError{Principal: call.Caller.ARN, Action: action, Resource: shorten(call.RoleARN), Explicit: d == policy.Deny, By: by}
 }
 
 func (call RoleCall) life(role Role) (time.Duration, error) {
@@ -182,15 +198,6 @@ func (call RoleCall) life(role Role) (time.Duration, error) {
 		return 0, &ValidationError{"The requested DurationSeconds exceeds the MaxSessionDuration set for this role."}
 	}
 	return *call.Life, nil
-}
-
-// packed returns how much of the space for session policies is used, in percent.
-func (of session) packed() int {
-	size := len(of.Policy)
-	for _, arn := range of.PolicyARNs {
-		size += len(arn)
-	}
-	return (size*100 + maxSessionPolicy - 1) / maxSessionPolicy
 }
 
 // SessionToken returns temporary credentials for the user or root p. They are valid

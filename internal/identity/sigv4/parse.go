@@ -17,6 +17,9 @@ var (
 	ErrMissing = errors.New("no signature")
 	// ErrIncomplete: the authentication data is malformed or lacks a part.
 	ErrIncomplete = errors.New("incomplete signature")
+	// ErrNoHash, an ErrIncomplete: the body is not read for the check, and nothing says
+	// what its hash is.
+	ErrNoHash = fmt.Errorf("%w: X-Amz-Content-Sha256 is missing", ErrIncomplete)
 	// ErrExpiry, an ErrIncomplete: X-Amz-Expires is not a number of seconds up to a week.
 	ErrExpiry = fmt.Errorf("%w: X-Amz-Expires must be 0 to %d seconds", ErrIncomplete, maxExpiry/time.Second)
 	// ErrExpired: the date is outside the clock window, or a presigned

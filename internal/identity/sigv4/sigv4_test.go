@@ -230,8 +230,8 @@ func TestUnreadBody(t *testing.T) {
 		t.Errorf("declared hash not taken: %v", err)
 	}
 	req.PayloadHash = ""
-	if err := req.Verify(secret, signed, ""); !errors.Is(err, ErrIncomplete) {
-		t.Errorf("nothing declared: %v, want %v", err, ErrIncomplete)
+	if err := req.Verify(secret, signed, ""); !errors.Is(err, ErrNoHash) || !errors.Is(err, ErrIncomplete) {
+		t.Errorf("nothing declared: %v, want %v", err, ErrNoHash)
 	}
 }
 

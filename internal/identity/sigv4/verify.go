@@ -61,7 +61,7 @@ func (q Request) payload(bodyHash string) (string, error) {
 	case declared == "" && q.Presigned && bodyHash == "":
 		return emptyHash, nil
 	case declared == "" && bodyHash == "":
-		return "", fmt.Errorf("%w: X-Amz-Content-Sha256 is missing", ErrIncomplete)
+		return "", ErrNoHash
 	case declared == "":
 		return bodyHash, nil
 	case declared == UnsignedPayload, strings.HasPrefix(declared, StreamingPrefix):

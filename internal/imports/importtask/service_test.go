@@ -164,6 +164,33 @@ func TestImportRefuses(t *testing.T) {
 	}
 }
 
+// TestTLSOfTheSource: a policy that lets nobody read a bucket but over TLS does not stop the
+// import of an object of the embedded S3, which leaves no process, though the call came in
+// the clear; where it came from is told as it is.
+func TestTLSOfTheSource(t *testing.T) {
+	for _, c := range []struct {
+		condition string
+		allowed   bool
+	}{
+		{`"Bool":{"aws:SecureTransport":"true"}`, true},
+		{`"Bool":{"aws:SecureTransport":"true"},"IpAddress":{"aws:SourceIp":"192.0.2.7"}`, true},
+		{`"IpAddress":{"aws:SourceIp":"198.51.100.7"}`, false},
+	} {
+		f := newFixture(t)
+		d, err := policy.Parse(`{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"s3:GetObject","Resource":"*","Condition":{`+c.condition+`}}}`, policy.Identity)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := request("disk.vmdk")
+		r.Origin = iam.Origin{Time: time.Unix(1e9, 0), SourceIP: "192.0.2.7"}
+		r.Caller = iam.Principal{Account: account, Kind: iam.User, ARN: "arn:aws:iam::" + account + ":user/u"}.WithPolicies(d)
+		_, err = f.Import(t.Context(), r)
+		if _, refused := errors.AsType[*importtask.ObjectError](err); refused == c.allowed || c.allowed && err != nil {
+			t.Errorf("%s: %v", c.condition, err)
+		}
+	}
+}
+
 func TestOneTokenOneTask(t *testing.T) {
 	f := newFixture(t)
 	r := request("disk.vmdk")

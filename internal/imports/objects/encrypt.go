@@ -19,8 +19,9 @@ type DataKeys interface {
 }
 
 // Encrypt returns e with a data key of its own, for the object or upload that an
-// account is about to store. An e without an algorithm is returned as it is.
-// ErrKeyNeeded.
+// account is about to store. An e without an algorithm is returned as it is. A piece that
+// is written with what it returns does not ask the KMS again; an upload's parts do, which
+// find the key in the upload's row. ErrKeyNeeded.
 func (s *Service) Encrypt(ctx context.Context, account string, e Encryption) (Encryption, error) {
 	if e.Algorithm == "" {
 		return e, nil
@@ -28,16 +29,20 @@ func (s *Service) Encrypt(ctx context.Context, account string, e Encryption) (En
 	if s.opts.Keys == nil {
 		return e, fmt.Errorf("no KMS is there to make a data key: %w", ErrKeyNeeded)
 	}
-	_, wrapped, err := s.opts.Keys.NewDataKey(ctx, account, e)
+	key, wrapped, err := s.opts.Keys.NewDataKey(ctx, account, e)
 	if err != nil {
 		return e, fmt.Errorf("%w: %w", ErrKeyNeeded, err)
 	}
 	e.DataKey = wrapped
-	return e, nil
+	e.fresh, err = cipherUnder(key)
+	return e, err
 }
 
 // cipherOf returns the cipher under a data key.
 func (s *Service) cipherOf(ctx context.Context, account string, e Encryption) (cipher.AEAD, error) {
+	if e.fresh != nil {
+		return e.fresh, nil
+	}
 	if s.opts.Keys == nil {
 		return nil, fmt.Errorf("no KMS is there to open the data key: %w", ErrKeyNeeded)
 	}
@@ -45,6 +50,11 @@ func (s *Service) cipherOf(ctx context.Context, account string, e Encryption) (c
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrKeyNeeded, err)
 	}
+	return cipherUnder(key)
+}
+
+// cipherUnder returns the cipher under a key, which it overwrites.
+func cipherUnder(key []byte) (cipher.AEAD, error) {
 	defer clear(key)
 	if len(key) != 32 {
 		return nil, fmt.Errorf("a data key of %d bytes: %w", len(key), errors.ErrUnsupported)

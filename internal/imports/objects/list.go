@@ -115,7 +115,8 @@ type folded[T any] struct {
 }
 
 // Reads of a list that folds: a few items at first, and more as long as nothing is
-// folded, since what is folded was read in vain.
+// folded, since what is folded was read in vain; all that the page has room for, once
+// reads heed the delimiter.
 const (
 	firstRead = 64
 	mostRead  = 1001
@@ -158,10 +159,10 @@ func fold[T any](ctx context.Context, f folding[T]) (page folded[T], err error) 
 func (f *folding[T]) next(batch int, skipped bool) int {
 	switch {
 	case f.Delimiter != "": // what is folded is not read
-		return min(2*batch, mostRead)
+		return mostRead
 	case skipped && f.skips:
 		f.Delimiter = f.delimiter
-		return 2 * firstRead
+		return mostRead
 	case skipped:
 		return max(4, batch/4)
 	}

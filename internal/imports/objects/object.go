@@ -3,6 +3,7 @@ package objects
 import (
 	"bytes"
 	"context"
+	"crypto/cipher"
 	"fmt"
 	"time"
 	"unicode/utf8"
@@ -58,6 +59,8 @@ type Encryption struct {
 	Context   string `json:"Context,omitempty"`   // encryption context of the client, as JSON
 	BucketKey bool   `json:"BucketKey,omitempty"` // shown only
 	DataKey   []byte `json:"DataKey,omitempty"`   // wrapped under Key
+
+	fresh cipher.AEAD // under the data key, where it was just made; else nil
 }
 
 // Encrypted reports whether the bytes on disk are encrypted.

@@ -290,5 +290,8 @@ func (w *PieceWriter) release() {
 // Drop gives up a piece that was not passed to Put or PutPart.
 func (s *Service) Drop(p Piece) { s.drop(p.ID) }
 
+// File returns the name of a piece's file.
+func (id PieceID) File() string { return fileName(id) }
+
 // fileName returns the name of a piece's file: its number, in one of 256 folders.
 func fileName(id PieceID) string { return fmt.Sprintf("%02x/%016x", uint64(id)&0xff, uint64(id)) }

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/iotest"
 
@@ -600,6 +601,46 @@ func TestEncryptedAtRest(t *testing.T) {
 	}
 	if _, err := f.Encrypt(t.Context(), account, objects.Encryption{Algorithm: "aws:kms"}); !errors.Is(err, objects.ErrKeyNeeded) {
 		t.Errorf("without a KMS: %v", err)
+	}
+}
+
+// countedKeys counts what the KMS is asked for.
+type countedKeys struct {
+	testKeys
+	made, opened atomic.Int32
+}
+
+func (k *countedKeys) NewDataKey(ctx context.Context, account string, e objects.Encryption) (key, wrapped []byte, err error) {
+	k.made.Add(1)
+	return k.testKeys.NewDataKey(ctx, account, e)
+}
+
+func (k *countedKeys) OpenDataKey(ctx context.Context, account string, e objects.Encryption) ([]byte, error) {
+	k.opened.Add(1)
+	return k.testKeys.OpenDataKey(ctx, account, e)
+}
+
+// TestOneCallOfTheKMS: an object is stored with the key that was just made for it.
+func TestOneCallOfTheKMS(t *testing.T) {
+	keys := &countedKeys{}
+	f := newFixture(t, func(o *objects.Options) { o.Keys = keys })
+	e, err := f.Encrypt(t.Context(), account, objects.Encryption{Algorithm: "aws:kms", Key: "arn"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	content := random(100_000)
+	o, err := f.Put(t.Context(), objects.Put{Bucket: "bucket", Key: "k", Encryption: e, Piece: f.write(t, content, objects.PieceOptions{Size: -1, Encryption: e})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if made, opened := keys.made.Load(), keys.opened.Load(); made != 1 || opened != 0 {
+		t.Errorf("storing it made %d keys and opened %d", made, opened)
+	}
+	if got := f.read(t, o); !bytes.Equal(got, content) {
+		t.Error("it reads other bytes")
+	}
+	if opened := keys.opened.Load(); opened != 1 {
+		t.Errorf("reading it opened %d keys", opened)
 	}
 }
 

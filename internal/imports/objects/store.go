@@ -199,7 +199,8 @@ type PieceStore interface {
 	// DropPieces lets go of open pieces. Those that a content names stay.
 	DropPieces(ctx context.Context, ids []PieceID) error
 	// Garbage condemns pieces that are garbage, if writer is the only living one, and
-	// returns at most limit condemned ones with ids above after, in order.
+	// returns at most limit condemned ones with ids above after, in order. While all files
+	// are held (snapshot.Holds) there are none.
 	Garbage(ctx context.Context, writer int64, after PieceID, limit int) ([]PieceID, error)
 	// ForgetPieces deletes the rows of condemned pieces whose files are gone.
 	ForgetPieces(ctx context.Context, ids []PieceID) error

@@ -160,5 +160,5 @@ type FileFacts struct {
 	Entries, Dead int64
 	Expanded      bool // a root: the pages under it are candidates
 	Named         bool // by a block, page or snapshot
-	Kept          bool // by a draft that begins as it, or a hold
+	Kept          bool // by a draft that begins as it, or a hold, which may be one of all closed files
 }

@@ -373,6 +373,31 @@ func TestStateOfAnExternalKeyIsAMinuteOldAtMost(t *testing.T) {
 	refused(t, "read after that", err, keyring.Disabled)
 }
 
+// TestAKeyNamedByItsARNIsNotLookedUpAgain: whoever encrypts much under one key, such as
+// objects, asks for nothing but the data keys.
+func TestAKeyNamedByItsARNIsNotLookedUpAgain(t *testing.T) {
+	b, ctx := external(t), t.Context()
+	k := b.key(t, kms.KeySpec{})
+	wish := keyring.Wish{Actions: []string{"kms:GenerateDataKey"}}
+	_, err := b.kms.Resolve(ctx, root(account), k.ARN(), wish)
+	check(t, "first", err)
+	before := b.requests.Load()
+	got, err := b.kms.Resolve(ctx, root(account), k.ARN(), wish)
+	if n := b.requests.Load() - before; err != nil || got.ARN != k.ARN() || n != 0 {
+		t.Errorf("by its ARN: %+v after %d requests, %v", got, n, err)
+	}
+	_, err = b.kms.Resolve(ctx, root("333333333333"), k.ARN(), wish)
+	refused(t, "by a stranger", err, keyring.Denied)
+	check(t, "disable", b.service.SetEnabled(ctx, k.Ref, kms.Disable))
+	_, _, err = b.kms.GenerateDataKey(ctx, k.ARN(), nil)
+	refused(t, "use of a key that seems enabled", err, keyring.Disabled)
+	before = b.requests.Load()
+	got, err = b.kms.Resolve(ctx, root(account), k.ARN(), wish)
+	if n := b.requests.Load() - before; err != nil || got.State != "Disabled" || n != 1 {
+		t.Errorf("after that: %+v after %d requests, %v", got, n, err)
+	}
+}
+
 func TestTransientErrorsAreRetried(t *testing.T) {
 	for _, code := range []string{"KeyUnavailableException", "DependencyTimeoutException", "KMSInternalException"} {
 		b := external(t)

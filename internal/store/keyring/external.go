@@ -116,9 +116,14 @@ func (e *External) bound(account, arn string) error {
 // transient are the errors that AWS says to retry.
 var transient = []string{"KeyUnavailableException", "DependencyTimeoutException", "KMSInternalException"}
 
-// Resolve implements Directory.
+// Resolve implements Directory. What it says about a key that is named by its ARN is at
+// most a minute old.
 func (e *External) Resolve(ctx context.Context, who kms.Caller, identifier string, w Wish) (Key, error) {
-	k, err := e.describe(ctx, who.Region, identifier)
+	ask := e.describe
+	if regionOf(identifier) == who.Region {
+		ask = func(ctx context.Context, _, arn string) (Key, error) { return e.State(ctx, arn) }
+	}
+	k, err := ask(ctx, who.Region, identifier)
 	if gone, ok := errors.AsType[*Error](err); ok && who.Principal.Account != e.operator {
 		return Key{}, &Error{gone.Key, Denied, gone} // which keys there are is told to the operator alone
 	}

@@ -25,6 +25,10 @@ func (s *heldStore) Take(_ context.Context, _ string, until time.Time, why strin
 	return Hold{ID: 1, Until: until, Why: why}, nil
 }
 
+func (s *heldStore) TakeAll(ctx context.Context, until time.Time, why string) (Hold, error) {
+	return s.Take(ctx, "", until, why)
+}
+
 func (s *heldStore) Extend(_ context.Context, h Hold, until time.Time) (Hold, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -113,4 +117,39 @@ func TestNothingHeldAfterAFailure(t *testing.T) {
 	if holds.taken != 1 || holds.released != 1 {
 		t.Errorf("taken %d times, released %d times", holds.taken, holds.released)
 	}
+}
+
+// TestAllHeld: whoever holds all files is told when the hold is lost.
+func TestAllHeld(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		holds := &heldStore{}
+		shelf := &Shelf{Holds: holds, Now: time.Now}
+		all, err := shelf.HoldAll(t.Context(), "test")
+		if err != nil {
+			t.Fatal(err)
+		}
+		held := all.Context()
+		time.Sleep(10 * HoldFor)
+		if _, _, left := holds.state(); left < HoldFor/2 || held.Err() != nil {
+			t.Errorf("it has %v left, %v", left, held.Err())
+		}
+		if err := all.Still(t.Context()); err != nil {
+			t.Error(err)
+		}
+		holds.mu.Lock()
+		holds.fails = ErrHoldLost
+		holds.mu.Unlock()
+		if err := all.Still(t.Context()); !errors.Is(err, ErrHoldLost) {
+			t.Errorf("got %v, want %v", err, ErrHoldLost)
+		}
+		<-held.Done()
+		if err := context.Cause(held); !errors.Is(err, ErrHoldLost) {
+			t.Errorf("got %v, want %v", err, ErrHoldLost)
+		}
+		all.Release()
+		all.Release()
+		if _, released, _ := holds.state(); released != 1 {
+			t.Errorf("it was released %d times", released)
+		}
+	})
 }

@@ -134,6 +134,48 @@ func aHoldFromTheFuture(t *testing.T, w *world) {
 	w.run(t, gc.Report{Blocks: 1, Pages: 1, Files: 3, Bytes: 1110})
 }
 
+// takeAll holds all files.
+func (w *world) takeAll(t *testing.T) snapshot.Hold {
+	t.Helper()
+	h, err := w.Holds.TakeAll(t.Context(), time.Now().Add(time.Hour), "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+// aHoldOfAllFiles keeps files, not rows; and lapses as any other.
+func aHoldOfAllFiles(t *testing.T, w *world) {
+	w.snapshot(t, "1", []string{"a"})
+	h := w.takeAll(t)
+	w.Drop(t, "1")
+	w.run(t, gc.Report{Blocks: 1, Pages: 1})
+	if err := w.Holds.Release(t.Context(), h); err != nil {
+		t.Error(err)
+	}
+	w.run(t, gc.Report{Files: 3, Bytes: 1110})
+	w.snapshot(t, "2", []string{"b"})
+	w.takeAll(t)
+	w.Drop(t, "2")
+	w.run(t, gc.Report{Blocks: 1, Pages: 1})
+	w.ahead = 2 * time.Hour
+	w.run(t, gc.Report{Files: 3, Bytes: 1110})
+}
+
+// aHoldOfAllFilesMeanwhile is taken while a cycle is about to remove files. What rows
+// name then stays, though they let go of it before the file's turn comes.
+func aHoldOfAllFilesMeanwhile(t *testing.T, w *world) {
+	w.snapshot(t, "1", []string{"a"})
+	w.Drop(t, "1")
+	var h snapshot.Hold
+	w.store.once("TakeFiles", 1, func() { h = w.takeAll(t) })
+	w.run(t, gc.Report{Blocks: 1, Pages: 1})
+	if err := w.Holds.Release(t.Context(), h); err != nil {
+		t.Error(err)
+	}
+	w.run(t, gc.Report{Files: 3, Bytes: 1110})
+}
+
 // aHeldPageOfOthers: a hold is marked from, even when a snapshot with the same page
 // lets go of it.
 func aHeldPageOfOthers(t *testing.T, w *world) {

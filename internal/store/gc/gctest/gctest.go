@@ -89,6 +89,8 @@ func Test(t *testing.T, open func(t *testing.T) Bench) {
 		"AHealedBlock":                  aHealedBlock,
 		"Holds":                         holdsKeep,
 		"AHoldFromTheFuture":            aHoldFromTheFuture,
+		"AHoldOfAllFiles":               aHoldOfAllFiles,
+		"AHoldOfAllFilesMeanwhile":      aHoldOfAllFilesMeanwhile,
 		"AHeldPageOfOthers":             aHeldPageOfOthers,
 		"AReaderMeanwhile":              aReaderMeanwhile,
 		"CancelledWhileWaiting":         cancelledWhileWaiting,

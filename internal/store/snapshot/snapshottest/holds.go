@@ -45,3 +45,19 @@ func holds(t *testing.T, b Bench) {
 	}
 	must(t, b.Holds.Release(t.Context(), later))
 }
+
+// holdsOfAll lapse, and are extended and released, as others are.
+func holdsOfAll(t *testing.T, b Bench) {
+	until := start.Add(time.Hour)
+	all, err := b.Holds.TakeAll(t.Context(), until, "test")
+	if err != nil || all.Root != 0 || !all.Until.Equal(until) || all.Why != "test" {
+		t.Fatalf("hold %+v, %v", all, err)
+	}
+	later, err := b.Holds.Extend(t.Context(), all, until.Add(time.Hour))
+	if err != nil || !later.Until.Equal(until.Add(time.Hour)) || later.ID != all.ID {
+		t.Errorf("extended: %+v, %v", later, err)
+	}
+	must(t, b.Holds.Release(t.Context(), later))
+	_, err = b.Holds.Extend(t.Context(), all, until)
+	fails(t, "extending what was released", err, snapshot.ErrHoldLost)
+}

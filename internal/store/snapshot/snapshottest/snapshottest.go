@@ -59,6 +59,7 @@ func Test(t *testing.T, open func(t *testing.T) Bench) {
 		"Manifests":              manifests,
 		"Leavings":               leavings,
 		"Holds":                  holds,
+		"HoldsOfAll":             holdsOfAll,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

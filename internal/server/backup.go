@@ -1,0 +1,139 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"time"
+
+	"github.com/diskport/diskport/internal/api/adminapi"
+	"github.com/diskport/diskport/internal/identity/secret"
+	"github.com/diskport/diskport/internal/store/backup"
+)
+
+// backupPurpose is what a backup binds the texts to that tell master keys.
+var backupPurpose = []byte("diskport:backup")
+
+const (
+	credentialsName = "credentials"
+	regionName      = "region"
+)
+
+// ErrBackingUp reports that a backup is being made.
+var ErrBackingUp = errors.New("server: a backup is being made already")
+
+// Backup makes a backup of the service, which goes on working.
+func (a *App) Backup(ctx context.Context, q adminapi.BackupRequest, progress func(done, total int64)) (backup.Report, error) {
+	if !a.backingUp.TryLock() {
+		return backup.Report{}, ErrBackingUp
+	}
+	defer a.backingUp.Unlock()
+	place, err := backup.ParsePlace(q.Place)
+	if err != nil {
+		return backup.Report{}, err
+	}
+	if place.Dir != "" && within(place.Dir, a.data.path) {
+		return backup.Report{}, fmt.Errorf("server: %s is in the data directory, and would be lost with it", place.Dir)
+	}
+	target, err := place.Open(q.Provider())
+	if err != nil {
+		return backup.Report{}, err
+	}
+	p := a.parts
+	source := backup.Source{
+		Database: p.db.Backup(), Authority: p.library.PageKey, Now: time.Now, Program: programVersion(),
+		Trees: map[string]backup.Reader{backup.Blocks: p.backend, backup.Objects: p.objectFiles},
+		Hold:  func(ctx context.Context, why string) (backup.Hold, error) { return p.shelf.HoldAll(ctx, why) },
+		Secrets: func(_ context.Context, copy func() error) ([][]byte, map[string][]byte, error) {
+			return a.withSecrets(q, copy)
+		},
+	}
+	report, err := source.Run(ctx, target, backup.Options{
+		Scratch: func() (string, error) { return a.backupScratch(target) }, Rate: q.Rate, Keep: q.Keep, Check: q.Thoroughness(), Progress: progress,
+	})
+	if err != nil {
+		return report, err
+	}
+	a.log.InfoContext(ctx, "made a backup", "at", q.Place, "moment", report.Moment, "files", report.Files, "bytes", report.Bytes, "copied", report.CopiedBytes)
+	for _, what := range report.Damaged {
+		a.log.ErrorContext(ctx, "the store is damaged: it was backed up as it is", "damage", what)
+	}
+	for _, what := range report.Lost {
+		a.log.ErrorContext(ctx, "an older backup has lost a file", "file", what)
+	}
+	return report, nil
+}
+
+// backupScratch returns a folder for the copy of the database: in the target, if that is a
+// directory, since there is as much room there as the copy needs.
+func (a *App) backupScratch(t backup.Target) (string, error) {
+	if dir, ok := t.(*backup.Dir); ok {
+		return dir.Scratch()
+	}
+	return os.MkdirTemp(a.data.path, newFiles)
+}
+
+// within reports whether a path is a directory or lies below it.
+func within(path, dir string) bool {
+	for _, p := range []*string{&path, &dir} {
+		if real, err := filepath.EvalSymlinks(*p); err == nil {
+			*p = real
+		}
+	}
+	rel, err := filepath.Rel(dir, path)
+	return err == nil && filepath.IsLocal(rel)
+}
+
+func programVersion() string {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		return info.Main.Version
+	}
+	return ""
+}
+
+// withSecrets has the database copied while the master key is not being replaced, and
+// returns what tells the master keys, and the small files of a backup.
+func (a *App) withSecrets(q adminapi.BackupRequest, copy func() error) (keys [][]byte, extras map[string][]byte, err error) {
+	if !a.rotating.TryLock() {
+		return nil, nil, ErrMasterRotating
+	}
+	defer a.rotating.Unlock()
+	if err := copy(); err != nil {
+		return nil, nil, err
+	}
+	for _, name := range []string{nextName, masterName} {
+		key, err := os.ReadFile(a.data.file(name))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		told, err := secret.NewMasterKey(key)
+		if err != nil {
+			return nil, nil, err
+		}
+		keys = append(keys, told.Wrap([]byte("diskport"), backupPurpose))
+		clear(key)
+	}
+	names := []string{regionName, formerName}
+	if q.IncludeMasterKey {
+		names = append(names, masterName, nextName, credentialsName)
+	}
+	extras = map[string][]byte{}
+	for _, name := range names {
+		b, err := os.ReadFile(a.data.file(name))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		extras[name] = b
+	}
+	return keys, extras, nil
+}

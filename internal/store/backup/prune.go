@@ -1,0 +1,72 @@
+package backup
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+)
+
+// prune removes moments beyond those that are to stay, and then the files that no moment
+// needs; and looks whether the target has what the older ones need.
+func (c *copying) prune(ctx context.Context) error {
+	names := append(slices.Clone(c.older), c.r.Moment)
+	slices.Sort(names)
+	kept := names
+	if c.Keep > 0 {
+		// This one stays, though a clock may have been ahead when another was made.
+		kept = names[max(0, len(names)-c.Keep):]
+		if !slices.Contains(kept, c.r.Moment) {
+			kept = append(kept, c.r.Moment)
+		}
+	}
+	needed := map[string]bool{}
+	for _, name := range kept {
+		m, err := readManifest(ctx, c.to, name)
+		if errors.Is(err, ErrDamaged) {
+			note(&c.r.Lost, "%v", err)
+			c.Keep = 0 // what it needs can't be told
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		c.look(m, needed)
+	}
+	if c.Keep == 0 {
+		return nil
+	}
+	return c.remove(ctx, slices.DeleteFunc(names, func(n string) bool { return slices.Contains(kept, n) }), needed)
+}
+
+// look adds what a moment needs, and notes what of it the target does not have.
+func (c *copying) look(m *Manifest, needed map[string]bool) {
+	for _, f := range append(m.Files, m.Database) {
+		needed[f.Name] = true
+		if size, ok := c.there[f.Name]; m.Name != c.r.Moment && !f.Missing && (!ok || size != f.Bytes) {
+			note(&c.r.Lost, "%s, which the backup of %s needs", f.Name, m.Name)
+		}
+	}
+}
+
+// remove removes moments, then files. A manifest goes before what it names.
+func (c *copying) remove(ctx context.Context, gone []string, needed map[string]bool) error {
+	for _, name := range gone {
+		if err := c.to.Remove(ctx, moments+name+manifestSuffix); err != nil {
+			return err
+		}
+		c.r.Gone++
+	}
+	for name := range c.there {
+		tree, _, _ := strings.Cut(name, "/")
+		ours := slices.Contains(trees, tree) || strings.HasPrefix(name, databases)
+		if !ours || needed[name] {
+			continue
+		}
+		if err := c.to.Remove(ctx, name); err != nil {
+			return err
+		}
+		c.r.Removed++
+	}
+	return nil
+}
