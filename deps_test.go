@@ -81,6 +81,7 @@ var floors = map[string]int{
 	"internal/store/compact":        25,
 	"internal/store/footprint":      25,
 	"internal/store/backup":         25,
+	"internal/store/verify":         26,
 	"internal/imports/objects":      31,
 	"internal/imports/scratch":      31,
 	"internal/imports/ingest":       31,

@@ -22,6 +22,7 @@ var sums = map[string]string{
 	"internal/store/snapshot.Store":              "the records and what owners do to them, in the database that has the events",
 	"internal/store/snapshot.DraftStore":         "the events of drafts: as of imports",
 	"internal/store/gc.Store":                    "the catalog as a cycle of gc sees it, in the database that has the events",
+	"internal/store/verify.Store":                "rows, and what else the database tells, in the one that has the events",
 	"internal/store/keyring.KMS":                 "one service has both halves, and is chosen by one URL",
 	"internal/server.blockBackend":               "all that a back end is asked for, in the table that chooses one",
 	"internal/store/blockstore/blobtest.Backend": "all that a back end is tested for",

@@ -134,6 +134,9 @@ func TestWhatIsMeant(t *testing.T) {
 		"convert a":                   "OUT is missing",
 		"snapshot snap-1 b":           `unexpected argument "b"`,
 		"verify --all-regions snap-1": "leave out their ids",
+		"verify --repair snap-1":      "say --from IMAGE",
+		"verify --rebuild snap-1":     "--rebuild is about the whole store",
+		"verify --from x snap-1":      "--from goes with --repair",
 	} {
 		t.Run(line, func(t *testing.T) {
 			code, stdout, stderr := says(t, strings.Fields(line)...)

@@ -34,7 +34,10 @@ func (a *app) serverConfig(ctx context.Context, f *serviceFlags) (server.Config,
 	if err != nil {
 		return server.Config{}, err
 	}
+	every, rate := f.scrub()
 	return server.Config{
+		ScrubInterval:       every,
+		ScrubRate:           rate,
 		SourceEndpoint:      f.SourceEndpoint,
 		SourceSTS:           f.SourceSTS,
 		SourceRegion:        f.SourceRegion,
@@ -70,6 +73,7 @@ func (a *app) serverConfig(ctx context.Context, f *serviceFlags) (server.Config,
 		Reserve:             int64(f.Reserve),
 		CompactRate:         f.compactRate(),
 		AcceptOlderDatabase: f.AcceptOlderDatabase,
+		Rebuild:             f.Rebuild,
 		RangeBytes:          f.RangeBytes,
 		Logger:              f.logger(a.stderr),
 	}, nil
@@ -121,7 +125,7 @@ func (a *app) localFlags() (*serviceFlags, error) {
 	}
 	f.LogFormat, f.LogLevel = "text", slog.LevelError
 	f.Listen, f.TLSCert, f.TLSKey = "127.0.0.1:0", "", ""
-	f.CompactRate = 0 // it would not come far, and slow the command down
+	f.CompactRate, f.ScrubInterval = 0, 0 // they would not come far, and slow the command down
 	return f, nil
 }
 

@@ -28,8 +28,11 @@ type serviceFlags struct {
 	Database            string
 	Store               string
 	Reserve             byteSize
-	CompactRate         byteSize // a second; 0 is off
+	CompactRate         byteSize      // a second; 0 is off
+	ScrubInterval       time.Duration // 0 is off
+	ScrubRate           byteSize      // a second; 0 is no limit
 	AcceptOlderDatabase bool
+	Rebuild             bool // no flag: of diskport verify --rebuild
 	SourceEndpoint      string
 	SourceSTS           string
 	SourceRegion        string
@@ -75,6 +78,8 @@ func (f *serviceFlags) declareStorage(fs *pflag.FlagSet) {
 	fs.StringVar(&f.Store, "store", "", "`URL` of a block store for many nodes, which are not supported yet. Default: blocks/ in the data directory.")
 	sizeVar(fs, &f.Reserve, "reserve", 1<<30, "Free space that an import must leave on the data directory's disk to begin: `SIZE`.")
 	sizeVar(fs, &f.CompactRate, "compact-rate", 32<<20, "What the rewriting of packs in the background reads and writes in a second at most: `SIZE`. 0 turns it off.")
+	fs.DurationVar(&f.ScrubInterval, "scrub-interval", 30*24*time.Hour, "How often everything is read back in the background and checked: `TIME`. 0 turns it off.")
+	sizeVar(fs, &f.ScrubRate, "scrub-rate", 32<<20, "What that reads in a second at most: `SIZE`. 0 is as much as possible.")
 	fs.BoolVar(&f.AcceptOlderDatabase, "accept-older-database", false, "Go on with a database that is older than what was last used on the data directory: restored, or cut off. For one start.")
 	setEnv(fs, "accept-older-database")
 	fs.Int64Var(&f.RangeBytes, "range-bytes", 0, "Source `BYTES` of one range of an import; 0 is the default. For tests.")
@@ -166,6 +171,18 @@ func (f *serviceFlags) logger(w io.Writer) *slog.Logger {
 		return slog.New(slog.NewTextHandler(w, opts))
 	}
 	return slog.New(slog.NewJSONHandler(w, opts))
+}
+
+// scrub returns interval and rate for server.Config.
+func (f *serviceFlags) scrub() (time.Duration, int64) {
+	every, rate := f.ScrubInterval, int64(f.ScrubRate)
+	if every == 0 {
+		every = -1
+	}
+	if rate == 0 {
+		rate = -1
+	}
+	return every, rate
 }
 
 // compactRate returns the bytes a second for server.Config.

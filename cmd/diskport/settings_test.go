@@ -34,6 +34,7 @@ func TestEveryFlagHasAnEnvironmentVariable(t *testing.T) {
 	once := []string{
 		"diskport --help", "diskport --version", "diskport serve --accept-older-database",
 		"diskport rotate-key --list", "diskport rotate-key --snapshot", "diskport rotate-key --kms-key", "diskport rotate-key --domain",
+		"diskport verify --repair", "diskport verify --from", "diskport verify --rebuild",
 		"diskport rotate-key --master", "diskport rotate-key --rewrap",
 		"diskport backup --include-master-key", "diskport restore --at", "diskport restore --partial", "diskport restore --list",
 	}

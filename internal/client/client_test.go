@@ -342,7 +342,7 @@ func TestWatchEndsWithItsContext(t *testing.T) {
 }
 
 func TestVerify(t *testing.T) {
-	answer := "event: progress\ndata: {\"done\":1,\"total\":2}\n\nevent: result\ndata: {\"ok\":false,\"blocks\":2,\"error\":\"block 1\"}\n\n"
+	answer := "event: progress\ndata: {\"done\":1,\"total\":2}\n\nevent: finding\ndata: {\"part\":\"data\",\"blockIndex\":1}\n\nevent: result\ndata: {\"ok\":false,\"blocks\":2,\"error\":\"block 1\"}\n\n"
 	tests := map[string]struct {
 		answer string
 		want   Verified
@@ -357,7 +357,11 @@ func TestVerify(t *testing.T) {
 			c := fake(t, map[string]http.HandlerFunc{"POST /-/v1/snapshots/{id}/verify": func(w http.ResponseWriter, _ *http.Request) {
 				_, _ = fmt.Fprint(w, tt.answer)
 			}})
-			got, err := c.Verify(t.Context(), "snap-1", ignore)
+			var found []Finding
+			got, err := c.Verify(t.Context(), "snap-1", Watching{Progress: ignore, Found: func(f Finding) { found = append(found, f) }})
+			if !tt.fails && (len(found) != 1 || found[0].Part != "data" || *found[0].BlockIndex != 1) {
+				t.Errorf("found %+v", found)
+			}
 			if got != tt.want || (err != nil) != tt.fails {
 				t.Errorf("Verify = %+v, %v, want %+v", got, err, tt.want)
 			}
@@ -377,7 +381,7 @@ func TestVerifyWaits(t *testing.T) {
 			_, _ = fmt.Fprint(w, "event: result\ndata: {\"ok\":true,\"blocks\":2}\n\n")
 		}})
 		c.retry = retry.NewStandard(func(o *retry.StandardOptions) { o.MaxBackoff = time.Microsecond })
-		if got, err := c.Verify(t.Context(), "snap-1", ignore); tries != want || got.OK != (want == 4) || (err == nil) != got.OK {
+		if got, err := c.Verify(t.Context(), "snap-1", Watching{}); tries != want || got.OK != (want == 4) || (err == nil) != got.OK {
 			t.Errorf("answered %d: %d attempts, %+v, %v", status, tries, got, err)
 		}
 	}

@@ -112,35 +112,6 @@ func (c *Client) Delete(ctx context.Context, id string) error {
 	return nil
 }
 
-// Verified is the outcome of reading a snapshot back.
-type Verified struct {
-	SnapshotID string `json:"snapshotId"`
-	OK         bool   `json:"ok"`
-	Blocks     int64  `json:"blocks"`
-	Error      string `json:"error,omitempty"`  // what is damaged or locked, when not OK
-	Locked     bool   `json:"locked,omitempty"` // not OK since its KMS key can't be used: it may be whole
-}
-
-// Verify has the service read every block of a snapshot and check it. progress is
-// called with how many blocks were read, and of how many. While the service has no
-// memory for that, Verify waits as an export does.
-func (c *Client) Verify(ctx context.Context, id string, progress func(done, total int64)) (Verified, error) {
-	result := Verified{SnapshotID: id}
-	for attempt := 1; ; attempt++ {
-		err := c.watch(ctx, "snapshots/"+id+"/verify", &result, progress)
-		if err != nil && attempt < busyAttempts && isBusy(err) {
-			pause, _ := c.retry.RetryDelay(attempt, err) // never fails, see query
-			if err = sleep(ctx, pause); err == nil {
-				continue
-			}
-		}
-		if err != nil {
-			return Verified{}, fmt.Errorf("verifying snapshot %s: %w", id, err)
-		}
-		return result, nil
-	}
-}
-
 // Freed is what a collection freed.
 type Freed struct {
 	Blocks int64 `json:"blocks"`

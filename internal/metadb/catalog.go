@@ -47,7 +47,7 @@ func (c Catalog) Locate(ctx context.Context, ids []block.ID) (map[block.ID]block
 	found := make(map[block.ID]blockstore.Location, len(ids))
 	scan := func(s scanner) (id hash, err error) {
 		var at blockstore.Location
-		err = s.Scan(&id, &at.Off, &at.Len, &at.File.ID, &at.File.Kind, &at.File.Domain)
+		err = s.Scan(&id, (*unsigned)(&at.Off), (*unsigned)(&at.Len), &at.File.ID, &at.File.Kind, &at.File.Domain)
 		found[block.ID(id)] = at
 		return id, err
 	}
@@ -95,8 +95,11 @@ func (c Catalog) Claim(ctx context.Context, ids []block.ID) ([]block.ID, error) 
 // MarkDamaged implements blockstore.Catalog.
 func (c Catalog) MarkDamaged(ctx context.Context, id block.ID, at blockstore.Location) error {
 	return c.db.update(ctx, "mark block "+id.String()+" as damaged", func(q querier) error {
-		_, err := exec(ctx, q, `UPDATE blocks SET damaged = $1 WHERE id = $2 AND file = $3 AND off = $4 AND damaged = 0`,
-			micros(c.db.now()), id[:], at.File.ID, at.Off)
+		stmt, values := `UPDATE blocks SET damaged = $1 WHERE id = $2 AND file = $3 AND damaged = 0`, []any{micros(c.db.now()), id[:], at.File.ID}
+		if at.Check() == nil { // else the row is wrong, and may say a number that was never read
+			stmt, values = stmt+` AND off = $4`, append(values, at.Off)
+		}
+		_, err := exec(ctx, q, stmt, values...)
 		return err
 	})
 }

@@ -7,15 +7,21 @@ import (
 	"slices"
 	"time"
 
+	"github.com/diskport/diskport/internal/block"
+	"github.com/diskport/diskport/internal/imports/importtask"
 	"github.com/diskport/diskport/internal/store/blockstore"
 	"github.com/diskport/diskport/internal/store/compact"
+	"github.com/diskport/diskport/internal/store/snapshot"
 	"github.com/diskport/diskport/internal/work"
 )
 
 // Packs is the compact.Store of a DB.
 type Packs struct{ db *DB }
 
-var _ compact.Store = Packs{}
+var (
+	_ compact.Store  = Packs{}
+	_ compact.Mender = Packs{}
+)
 
 // Packs returns the catalog as compaction sees it.
 func (db *DB) Packs() Packs { return Packs{db} }
@@ -43,7 +49,7 @@ func (p Packs) Packs(ctx context.Context, w compact.Worth, after blockstore.File
 // Live implements compact.Store.
 func (p Packs) Live(ctx context.Context, file blockstore.FileID) (live []blockstore.Placement, err error) {
 	scan := func(s scanner) (b blockstore.Placement, err error) {
-		err = s.Scan((*hash)(&b.ID), &b.Off, &b.Len)
+		err = s.Scan((*hash)(&b.ID), (*unsigned)(&b.Off), (*unsigned)(&b.Len))
 		return b, err
 	}
 	err = p.db.view(ctx, fmt.Sprintf("read the blocks of pack %d", file), func(q querier) error {
@@ -129,6 +135,45 @@ func moveBlock(ctx context.Context, q querier, to blockstore.Placement, file blo
 	return exec(ctx, q, `
 		UPDATE blocks SET file = $1, off = $2, len = $3 WHERE id = $4 AND file = $5 AND off = $6 AND damaged = 0`,
 		file, to.Off, to.Len, to.ID[:], from.File.ID, from.Off)
+}
+
+// Mend implements compact.Mender.
+func (p Packs) Mend(ctx context.Context, l work.Lease, m compact.Mended) (lying int64, err error) {
+	r := importtask.RangeResult{PagesFile: m.PagesFile, PagesBytes: m.PagesBytes, Pages: m.Pages}
+	var blocks []block.ID
+	if m.Pack != nil {
+		r.Packs = []blockstore.ClosedPack{*m.Pack}
+		for _, b := range m.Pack.Blocks {
+			blocks = append(blocks, b.ID)
+		}
+	}
+	pages := make([]snapshot.PageID, len(m.Pages))
+	for i, at := range m.Pages {
+		pages[i] = at.ID
+	}
+	err = p.db.free(ctx, "mend blocks", func(q querier) error {
+		if err := holdUnit(ctx, q, l); err != nil {
+			return err
+		}
+		if err := store(ctx, q, l, r); err != nil {
+			return err
+		}
+		// Those that had no row may have lost it to gc meanwhile.
+		if err := insert(ctx, q, rowsOf(hashes(blocks)), `INSERT INTO block_candidates (id) VALUES (?)`+noteBlocks); err != nil {
+			return err
+		}
+		if err := insert(ctx, q, rowsOf(hashes(pages)), `INSERT INTO page_candidates (id) VALUES (?)`+notePages); err != nil {
+			return err
+		}
+		lying = 0
+		if m.Pack != nil {
+			if lying, _, err = one(ctx, q, column[int64], `SELECT COUNT(*) FROM blocks WHERE file = $1`, m.Pack.File.ID); err != nil {
+				return err
+			}
+		}
+		return finishUnit(ctx, q, l)
+	})
+	return lying, err
 }
 
 // End implements compact.Store.

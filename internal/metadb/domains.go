@@ -13,7 +13,7 @@ var _ keyring.DomainStore = Catalog{}
 const selectDomain = `SELECT id, account, kms_key, wrapped, oldest_key, newest_key, retire FROM domains`
 
 func scanDomain(s scanner) (d blockstore.Domain, err error) {
-	err = s.Scan(&d.ID, &d.Account, &d.KMSKey, &d.WrappedKeys, &d.Oldest, &d.Newest, &d.Retire)
+	err = s.Scan(&d.ID, &d.Account, &d.KMSKey, &d.WrappedKeys, (*unsigned)(&d.Oldest), (*unsigned)(&d.Newest), (*unsigned)(&d.Retire))
 	return d, err
 }
 

@@ -163,8 +163,8 @@ func (g Garbage) InFlight(ctx context.Context, now time.Time) (held []gc.Fence, 
 			}
 		}
 		held, err = all(ctx, q, scan, `
-			SELECT id, attempt FROM units WHERE owner <> '' AND kind NOT IN ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
-			work.GC, work.Compact, work.Rewrite, work.Retain, work.Expire, work.Purge, work.Outbox, work.Tell, work.Unpack, work.Plan, work.Survey, work.LetGo)
+			SELECT id, attempt FROM units WHERE owner <> '' AND kind NOT IN ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
+			work.GC, work.Scrub, work.Compact, work.Rewrite, work.Retain, work.Expire, work.Purge, work.Outbox, work.Tell, work.Unpack, work.Plan, work.Survey, work.LetGo)
 		return err
 	})
 	return held, err

@@ -21,6 +21,7 @@ import (
 	"github.com/diskport/diskport/internal/store/keyring/domaintest"
 	"github.com/diskport/diskport/internal/store/snapshot"
 	"github.com/diskport/diskport/internal/store/snapshot/snapshottest"
+	"github.com/diskport/diskport/internal/store/verify/verifytest"
 	"github.com/diskport/diskport/internal/tag"
 	"github.com/diskport/diskport/internal/tag/tagtest"
 	"github.com/diskport/diskport/internal/work"
@@ -130,9 +131,40 @@ func TestPacks(t *testing.T) {
 	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) {
 		compacttest.Test(t, func(t *testing.T) compacttest.Bench {
 			db := fresh(t)
-			return compacttest.Bench{Fixture: catalogFixture(t, db), Store: db.Packs(), Keys: db.Catalog(), Files: db.Garbage(), Now: db.now}
+			return compacttest.Bench{Fixture: catalogFixture(t, db), Store: db.Packs(), Mender: db.Packs(), Keys: db.Catalog(), Files: db.Garbage(), Now: db.now}
 		})
 	})
+}
+
+func TestInventory(t *testing.T) {
+	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) {
+		verifytest.Test(t, func(t *testing.T) verifytest.Bench { return inventoryBench(t, fresh(t)) })
+	})
+}
+
+func inventoryBench(t *testing.T, db *DB) verifytest.Bench {
+	b := verifytest.Bench{Fixture: catalogFixture(t, db), Store: db.Inventory(), Fixes: db.Inventory(), Entries: db.Inventory(), Rounds: db.Inventory(), GC: db.Garbage()}
+	b.AddPages = func(t *testing.T, file blockstore.FileID, bytes int64, pages []snapshot.PagePlace) {
+		l := b.Lease(t)
+		f := blockstore.File{ID: file, Kind: blockstore.PagesFile}
+		if err := db.Catalog().CreateFile(t.Context(), l, f, blockstore.KeyUse{}); err != nil {
+			t.Fatal(err)
+		}
+		must(t, db, func(q querier) error {
+			return store(t.Context(), q, l, importtask.RangeResult{PagesFile: f, PagesBytes: bytes, Pages: pages})
+		})
+	}
+	b.AddSnapshot = func(t *testing.T, rec snapshot.Record) {
+		rec.State = snapshot.Completed
+		addRecord(t, db, rec)
+	}
+	b.SetSpan = func(t *testing.T, id block.ID, off, length int64) {
+		must(t, db, func(q querier) error {
+			_, err := exec(t.Context(), q, `UPDATE blocks SET off = $1, len = $2, damaged = 0 WHERE id = $3`, off, length, id[:])
+			return err
+		})
+	}
+	return b
 }
 
 func catalogFixture(t *testing.T, db *DB) catalogtest.Fixture {

@@ -34,7 +34,7 @@ func (e *OlderError) Error() string {
 	if e.WriteAheadLog != "" {
 		s += "; " + e.WriteAheadLog
 	}
-	return s + ". Tasks, snapshots and keys made since are not in it. Put the right database in its place; or, if this is the one to go on with, start once with --accept-older-database: what the store holds beyond it is kept aside"
+	return s + ". Tasks, snapshots and keys made since are not in it. Put the right database in its place; or, if this is the one to go on with, start once with --accept-older-database: what the store holds beyond it is kept aside, until diskport verify --rebuild enters it"
 }
 
 // openWitness opens the file. One that can't be read as a number has nothing to say:

@@ -62,9 +62,12 @@ type Config struct {
 	RequestRate         int           // EC2 requests a second of an account, for each action; 200; negative: no limit
 	QuotaObjects        int64         // bytes that an account may store in the embedded S3; 0: no limit
 	Reserve             int64         // bytes of free space that imports and uploads leave alone
+	Rebuild             bool          // take a new or older database for the store as it is, to be filled from that
 	AcceptOlderDatabase bool          // go on with a database that has forgotten transactions
 	RangeBytes          int64         // source bytes of one range; 0 = 1 GiB
 	GCEvery             time.Duration // 15 min
+	ScrubInterval       time.Duration // from one reading of everything to the next; 30 days; negative: it is off
+	ScrubRate           int64         // bytes a second that it reads; 32 MiB; negative: any number
 	CompactRate         int64         // bytes a second that the rewriting of packs reads and writes; 32 MiB; negative: it is off
 
 	Clients Clients // how much of the service clients may hold
@@ -105,9 +108,16 @@ func (c Config) withDefaults() (Config, error) {
 	if c.GCEvery == 0 {
 		c.GCEvery = 15 * time.Minute
 	}
+	if c.ScrubInterval == 0 {
+		c.ScrubInterval = 30 * 24 * time.Hour
+	}
+	if c.ScrubRate == 0 {
+		c.ScrubRate = 32 << 20
+	}
 	if c.CompactRate == 0 {
 		c.CompactRate = 32 << 20
 	}
+	c.AcceptOlderDatabase = c.AcceptOlderDatabase || c.Rebuild
 	var err error
 	if c.regions, err = awsid.NewRegions(c.Region, c.Regions); err != nil {
 		return c, fmt.Errorf("server: --region and --regions: %w", err)

@@ -28,6 +28,7 @@ import (
 	"github.com/diskport/diskport/internal/store/gc"
 	"github.com/diskport/diskport/internal/store/keyring"
 	"github.com/diskport/diskport/internal/store/snapshot"
+	"github.com/diskport/diskport/internal/store/verify"
 	"github.com/diskport/diskport/internal/wake"
 	"github.com/diskport/diskport/internal/work"
 )
@@ -51,8 +52,10 @@ type parts struct {
 	drafts      *snapshot.Drafts
 	gc          *gc.Collector
 	compact     *compact.Compactor
+	verify      *verify.Verifier
 	measure     *footprint.Measurer
 	usage       *usageMetrics
+	scrubbed    scrubMetrics
 	bus         wake.Bus
 	runner      *work.Runner
 	master      *secret.MasterKey
@@ -180,6 +183,11 @@ func (a *App) openSources(p *parts) error {
 
 // openStore opens blocks and manifests.
 func (a *App) openStore(ctx context.Context, p *parts, master *secret.MasterKey) error {
+	if a.cfg.Rebuild {
+		if err := blockstore.Adopt(ctx, p.db.Catalog(), p.backend); err != nil {
+			return err
+		}
+	}
 	if err := blockstore.Attach(ctx, p.backend.String(), p.db.Catalog(), p.backend); err != nil {
 		return err
 	}
@@ -189,7 +197,7 @@ func (a *App) openStore(ctx context.Context, p *parts, master *secret.MasterKey)
 	}
 	a.closers.add(slots.Close)
 	store := blockstore.NewStore(p.db.Catalog(), p.backend, slots, blockstore.Options{})
-	key, err := serviceKey(ctx, p.db, master, serviceKeys[0])
+	key, err := a.pageKey(ctx, p.db, master)
 	if err != nil {
 		return err
 	}
@@ -197,7 +205,7 @@ func (a *App) openStore(ctx context.Context, p *parts, master *secret.MasterKey)
 	if err != nil {
 		return err
 	}
-	if p.tokens, err = serviceKey(ctx, p.db, master, serviceKeys[1]); err != nil {
+	if p.tokens, err = serviceKey(ctx, p.db, master, serviceKeys[1], randomKey); err != nil {
 		return err
 	}
 	store.Keys = p.ring
@@ -208,18 +216,25 @@ func (a *App) openStore(ctx context.Context, p *parts, master *secret.MasterKey)
 		Store: p.db.Footprints(), Locate: p.db.Catalog().Locate, Hold: p.shelf.Hold, Pages: p.library.RootPages, Blocks: p.library.PageBlocks,
 	})
 	a.wireCompaction(p)
+	p.verify = &verify.Verifier{Store: p.db.Inventory(), Fixes: p.db.Inventory(), Mender: p.compact, Entries: p.db.Inventory(), Region: a.cfg.Region, Shelf: p.shelf, Keys: p.ring, Now: time.Now}
 	return nil
 }
 
 // serviceKeys names the service-wide keys: those of pages, and of tokens.
 var serviceKeys = []string{"page key", "token key"}
 
-// serviceKey returns a service-wide key, which the database keeps wrapped.
-func serviceKey(ctx context.Context, db *metadb.DB, master *secret.MasterKey, name string) ([]byte, error) {
+func randomKey() ([]byte, error) {
+	key := make([]byte, secret.KeySize)
+	_, _ = rand.Read(key) // never fails
+	return key, nil
+}
+
+// serviceKey returns a service-wide key, which the database keeps wrapped; fresh makes it if there
+// is none.
+func serviceKey(ctx context.Context, db *metadb.DB, master *secret.MasterKey, name string, fresh func() ([]byte, error)) ([]byte, error) {
 	wrapped, err := db.Secret(ctx, name, func() ([]byte, error) {
-		key := make([]byte, secret.KeySize)
-		_, _ = rand.Read(key) // never fails
-		return master.Wrap(key, []byte(name)), nil
+		key, err := fresh()
+		return master.Wrap(key, []byte(name)), err
 	})
 	if err != nil {
 		return nil, err

@@ -19,6 +19,7 @@ import (
 	"github.com/diskport/diskport/internal/store/blobdir"
 	"github.com/diskport/diskport/internal/store/blockstore"
 	"github.com/diskport/diskport/internal/store/snapshot"
+	"github.com/diskport/diskport/internal/store/verify"
 )
 
 // RestoreConfig says what is restored, and where.
@@ -267,5 +268,15 @@ func (a *App) misses(ctx context.Context, rec snapshot.Record, files map[blockst
 	if err != nil || !uses {
 		return err
 	}
-	return a.parts.shelf.Verify(ctx, rec, func(int64, int64) {})
+	var first error
+	c, err := a.parts.verify.Snapshot(ctx, rec, verify.Observer{Found: func(f verify.Finding) error {
+		if first == nil {
+			first = errors.New(f.String())
+		}
+		return nil
+	}})
+	if err == nil && c.Locked != "" {
+		err = errors.New(c.Locked)
+	}
+	return errors.Join(first, err)
 }

@@ -120,6 +120,7 @@ type blockBackend interface {
 	blockstore.Backend
 	blockstore.Identified
 	blockstore.Quarantine
+	blockstore.Aside
 	fmt.Stringer // names it to people
 	room
 }

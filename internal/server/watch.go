@@ -25,6 +25,7 @@ func (a *App) watch(p *parts, engine *importtask.Engine, reg prometheus.Register
 	p.usage = &usageMetrics{measure: p.db.Snapshots().Usage, log: a.log}
 	reg.MustRegister(
 		p.usage,
+		&p.scrubbed,
 		&queueMetrics{queues: p.db.Work(), now: time.Now, log: a.log},
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),

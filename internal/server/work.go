@@ -40,6 +40,7 @@ var lanes = [][]work.Kind{
 	{work.LetGo},
 	{work.GC},
 	{work.Compact},
+	{work.Scrub},
 }
 
 // writesInFlight is how many workers may wait for the disk while the others
@@ -86,7 +87,7 @@ func (a *App) wireDrafts(p *parts) {
 // wireCompaction makes what rewrites packs.
 func (a *App) wireCompaction(p *parts) {
 	p.compact = &compact.Compactor{
-		Store: p.db.Packs(), Leases: p.db.Work(), Blocks: p.library.Store, Domain: p.db.Catalog().Domain, Keys: p.ring,
+		Store: p.db.Packs(), Mender: p.db.Packs(), Leases: p.db.Work(), Blocks: p.library.Store, Domain: p.db.Catalog().Domain, Keys: p.ring,
 		Collect: func(ctx context.Context) (int64, error) {
 			freed, err := p.gc.Run(ctx)
 			freed.Log(ctx, a.log)
@@ -117,7 +118,7 @@ func (a *App) telling(p *parts) map[work.Kind]work.Handler {
 func (a *App) wireRunner(p *parts, engine *importtask.Engine) {
 	handlers := map[work.Kind]work.Handler{}
 	for _, domain := range []map[work.Kind]work.Handler{
-		engine.Handlers(), p.drafts.Handlers(), p.gc.Handlers(a.cfg.GCEvery), a.compaction(p), p.kms.Handlers(), outbox.Handlers(p.db.Outbox(), a.clock.Now), a.telling(p),
+		engine.Handlers(), p.drafts.Handlers(), p.gc.Handlers(a.cfg.GCEvery), a.compaction(p), a.scrub(p), p.kms.Handlers(), outbox.Handlers(p.db.Outbox(), a.clock.Now), a.telling(p),
 	} {
 		maps.Copy(handlers, domain)
 	}

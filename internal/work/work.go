@@ -43,6 +43,7 @@ const (
 	Expire   Kind = "expire"   // periodic: fail drafts that have not been written to in time
 	GC       Kind = "gc"       // periodic
 	Compact  Kind = "compact"  // periodic: rewrite packs that are worth it
+	Scrub    Kind = "scrub"    // periodic: read everything that the store keeps
 	Rewrite  Kind = "rewrite"  // rewrite packs of a domain: held by who does it, never claimed
 	Retain   Kind = "retain"   // periodic: forget tasks after their retention
 	Purge    Kind = "purge"    // periodic: destroy KMS keys whose waiting period is over

@@ -2,7 +2,6 @@ package adminapi
 
 import (
 	"net/http"
-	"strconv"
 
 	"github.com/diskport/diskport/internal/logkey"
 	"github.com/diskport/diskport/internal/store/compact"
@@ -10,12 +9,9 @@ import (
 
 // effort returns the effort that a request asks for.
 func effort(r *request) (compact.Effort, error) {
-	var rate int64
-	if text := r.URL.Query().Get("rate"); text != "" {
-		var err error
-		if rate, err = strconv.ParseInt(text, 10, 64); err != nil || rate < 0 {
-			return compact.Effort{}, &failure{http.StatusBadRequest, "InvalidParameter", "rate must be a number of bytes a second; 0 is no bound"}
-		}
+	rate, err := rateOf(r)
+	if err != nil {
+		return compact.Effort{}, err
 	}
 	return compact.Thorough(rate), nil
 }

@@ -10,8 +10,11 @@
 //	GET  /-/v1/snapshots/{id}        one snapshot
 //	GET  /-/v1/snapshots/{id}/data   what it holds, for an export
 //	POST /-/v1/snapshots/{id}/verify read every block back: events, then the result
+//	POST /-/v1/verify                likewise, everything that the store keeps
 //	GET  /-/v1/snapshots/{id}/sizes  what it stores, shares and would give back: likewise
 //	GET  /-/v1/regions               names of the regions that the service plays
+//	POST /-/v1/repair                likewise, and mend what the store has another copy of
+//	POST /-/v1/rebuild               enter what the store has and the database does not know: likewise
 //	POST /-/v1/gc                    free what nothing references
 //	GET  /-/v1/stats                 what the store holds and takes, all accounts together
 //	GET  /-/v1/compact               what a compaction would rewrite
@@ -50,8 +53,11 @@
 // snapshot by EBS direct takes, ebs:ListSnapshotBlocks and ebs:GetSnapshotBlock, and the
 // use of its key.
 //
-// A compaction takes ?rate=N, bytes a second that it reads and writes at most. It ends
-// when its client goes.
+// A verification sends an event "finding" for everything that is damaged, and one of the
+// whole store an event "snapshot" for each that was looked at.
+//
+// A compaction and a verification of the store take ?rate=N, bytes a second that they read
+// and write at most. They end when their client goes.
 //
 // A rotation takes the same, and ?domain=ID, ?snapshot=ID or ?kmsKey=KEY; with ?rewrap=true
 // it moves no block, and only wraps the keys anew.

@@ -20,6 +20,7 @@ import (
 	"github.com/diskport/diskport/internal/store/footprint"
 	"github.com/diskport/diskport/internal/store/gc"
 	"github.com/diskport/diskport/internal/store/snapshot"
+	"github.com/diskport/diskport/internal/store/verify"
 )
 
 // Tasks reads import tasks of both kinds. Counts include work in flight.
@@ -34,14 +35,6 @@ type Tasks interface {
 type Snapshots interface {
 	Get(ctx context.Context, region, id string) (snapshot.Record, error)
 	List(ctx context.Context, home awsid.Home, f snapshot.Filter, after listing.Place, limit int) ([]snapshot.Record, error)
-}
-
-// Verifier reads snapshots back.
-type Verifier interface {
-	// Verify reads every block of a completed snapshot and checks it against its
-	// ID, calling progress now and then with how many blocks were read, and of how
-	// many. An error says what is damaged.
-	Verify(ctx context.Context, rec snapshot.Record, progress func(done, total int64)) error
 }
 
 // Measurer says what a snapshot takes of the store. footprint.Measurer implements it.
@@ -78,6 +71,8 @@ type Config struct {
 	Tasks     Tasks
 	Snapshots Snapshots
 	Verifier  Verifier
+	// Rebuild enters what the store has and the database does not know.
+	Rebuild   func(ctx context.Context, o verify.Observer) (verify.Rebuilt, error)
 	Measurer  Measurer
 	Scanner   Scanner
 	Keys      Keys
@@ -149,6 +144,9 @@ var routes = []route{
 	{"POST /-/v1/snapshots/{id}/verify", "diskport:VerifySnapshot", (*Edge).verifySnapshot, anyone},
 	{"GET /-/v1/snapshots/{id}/sizes", "diskport:MeasureSnapshot", (*Edge).measureSnapshot, anyone},
 	{"GET /-/v1/regions", "diskport:ListRegions", (*Edge).listRegions, anyone},
+	{"POST /-/v1/verify", "diskport:VerifyStore", (*Edge).verifyStore, operator},
+	{"POST /-/v1/repair", "diskport:RepairStore", (*Edge).repairStore, operator},
+	{"POST /-/v1/rebuild", "diskport:RebuildDatabase", (*Edge).rebuild, operator},
 	{"POST /-/v1/gc", "diskport:CollectGarbage", (*Edge).collect, operator},
 	{"GET /-/v1/stats", "diskport:GetStats", (*Edge).stats, operator},
 	{"GET /-/v1/compact", "diskport:PlanCompaction", (*Edge).planCompaction, operator},

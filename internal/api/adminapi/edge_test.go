@@ -33,6 +33,7 @@ import (
 	"github.com/diskport/diskport/internal/store/gc"
 	"github.com/diskport/diskport/internal/store/keyring"
 	"github.com/diskport/diskport/internal/store/snapshot"
+	"github.com/diskport/diskport/internal/store/verify"
 	"github.com/diskport/diskport/internal/tag"
 )
 
@@ -136,9 +137,35 @@ func imageOf(disk importtask.Task) importtask.ImageTask {
 	return t
 }
 
-func (w *world) Verify(_ context.Context, _ snapshot.Record, progress func(done, total int64)) error {
-	progress(1, 2)
-	return w.damaged
+// Snapshot finds w.damaged, unless that says that a key can't be used.
+func (w *world) Snapshot(_ context.Context, rec snapshot.Record, o verify.Observer) (verify.Checked, error) {
+	o.Progress(1, 2)
+	if e, ok := errors.AsType[*keyring.Error](w.damaged); ok {
+		return verify.Checked{ID: rec.ID, Locked: e.Error()}, nil
+	}
+	if w.damaged == nil {
+		return verify.Checked{ID: rec.ID}, nil
+	}
+	f := verify.Finding{Part: verify.Data, Snapshot: rec.ID, Index: 7, Page: -1, Offset: 4096, File: "pack/00/1", Problem: w.damaged.Error()}
+	return verify.Checked{ID: rec.ID, Findings: 1}, o.Found(f)
+}
+
+// Repair is Run.
+func (v verifier) Repair(ctx context.Context, e verify.Effort, o verify.Observer) (verify.Repaired, error) {
+	s, err := v.Run(ctx, e, o)
+	return verify.Repaired{Summary: s, Mended: 2, Left: 1}, err
+}
+
+// verifier is the Verifier of a world.
+type verifier struct{ *world }
+
+// Run is Snapshot of one snapshot.
+func (v verifier) Run(ctx context.Context, e verify.Effort, o verify.Observer) (verify.Summary, error) {
+	c, err := v.Snapshot(ctx, snapshot.Record{ID: "snap-1"}, o)
+	if err == nil {
+		err = o.Snapshot(c)
+	}
+	return verify.Summary{Files: e.Rate, Findings: c.Findings, Notes: []string{"note"}}, err
 }
 
 func (w *world) Measure(_ context.Context, _ snapshot.Record, progress func(done, total int64)) (footprint.Footprint, error) {
@@ -235,7 +262,10 @@ func (w *world) edge() *Edge {
 			{ID: "snap-3", Account: "2", State: snapshot.Completed, StartedAt: start},
 			{ID: "snap-4", Account: "1", State: snapshot.Completed, VolumeSize: 1, KMSKey: "arn", StartedAt: start},
 		}},
-		Verifier:     w,
+		Verifier: verifier{w},
+		Rebuild: func(context.Context, verify.Observer) (verify.Rebuilt, error) {
+			return verify.Rebuilt{Packs: 2, Snapshots: 3}, w.damaged
+		},
 		Measurer:     w,
 		Scanner:      w,
 		Keys:         w,
@@ -395,7 +425,11 @@ func TestAnswers(t *testing.T) {
 		"somebody else's":        {"GET /-/v1/snapshots/snap-3", world{}, 404, `"code":"NoSuchSnapshot"`},
 		"verify somebody else's": {"POST /-/v1/snapshots/snap-3/verify", world{}, 404, `"code":"NoSuchSnapshot"`},
 		"verify":                 {"POST /-/v1/snapshots/snap-1/verify", world{}, 200, "event: progress\ndata: {\"done\":1,\"total\":2}\n\nevent: result\ndata: {\"ok\":true,\"blocks\":2}"},
-		"verify damaged":         {"POST /-/v1/snapshots/snap-1/verify", world{damaged: errors.New("block 7")}, 200, `{"ok":false,"blocks":2,"error":"block 7"}`},
+		"verify damaged":         {"POST /-/v1/snapshots/snap-1/verify", world{damaged: errors.New("rotten")}, 200, `"offset":4096,"problem":"rotten","advice":"diskport verify --repair looks for another copy; with --from IMAGE it takes it from the image that was imported","text":"snap-1, block 7, pack/00/1, at 4096: rotten"}` + "\n\nevent: result\n" + `data: {"ok":false,"blocks":2,"findings":1,"error":"snap-1, block 7, pack/00/1, at 4096: rotten"}`},
+		"verify the store":       {"POST /-/v1/verify?rate=5", world{damaged: errors.New("rotten")}, 200, `event: snapshot` + "\n" + `data: {"snapshotId":"snap-1","account":"","region":"","blocks":0,"findings":1}` + "\n\nevent: result\n" + `data: {"files":5,"bytes":0,"blocks":0,"snapshots":0,"findings":1,"harmless":0,"healed":0,"notes":["note"]}`},
+		"repair the store":       {"POST /-/v1/repair", world{}, 200, `"notes":["note"],"mendedBlocks":2,"mendedPages":0,"rewrittenPacks":0,"mendedRows":0,"left":1}`},
+		"rebuild":                {"POST /-/v1/rebuild", world{damaged: errors.New("broken")}, 200, `data: {"broughtBack":0,"domains":0,"packs":2,"pagesFiles":0,"snapshots":3,"findings":0,"error":"broken"}`},
+		"verify at a bad rate":   {"POST /-/v1/verify?rate=x", world{}, 400, `"code":"InvalidParameter"`},
 		"verify locked":          {"POST /-/v1/snapshots/snap-1/verify", world{damaged: errors.Join(&keyring.Error{Key: "k", Reason: keyring.Disabled})}, 200, `{"ok":false,"blocks":2,"locked":true,"error":"keyring: key k: key-disabled"}`},
 		"verify pending":         {"POST /-/v1/snapshots/snap-2/verify", world{}, 409, `"code":"IncorrectState"`},
 		"sizes":                  {"GET /-/v1/snapshots/snap-1/sizes", world{}, 200, "event: progress\ndata: {\"done\":1,\"total\":2}\n\nevent: result\ndata: {\"storedBytes\":8,\"sharedBytes\":5,\"uniqueBytes\":3,\"marginBytes\":1,\"blocks\":9,\"uniqueBlocks\":4,\"volumes\":6,\"drafts\":7,\"damaged\":[\"page 7\"]}"},

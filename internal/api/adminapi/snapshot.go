@@ -1,14 +1,11 @@
 package adminapi
 
 import (
-	"errors"
 	"net/http"
 	"time"
 
 	"github.com/diskport/diskport/internal/block"
 	"github.com/diskport/diskport/internal/listing"
-	"github.com/diskport/diskport/internal/logkey"
-	"github.com/diskport/diskport/internal/store/keyring"
 	"github.com/diskport/diskport/internal/store/snapshot"
 )
 
@@ -107,36 +104,6 @@ func wireSnapshot(s snapshot.Record) snapshotInfo {
 		w.Description = s.GeneratedDescription()
 	}
 	return w
-}
-
-// verifySnapshot reads the snapshot back. It answers with events: progress now
-// and then, and one result at the end.
-func (e *Edge) verifySnapshot(r *request) error {
-	s, err := e.ownCompleted(r)
-	if err != nil {
-		return err
-	}
-	if err := r.call.Reserve(snapshot.ScanBytes); err != nil {
-		return err
-	}
-	stream := startEvents(r.w)
-	err = e.Verifier.Verify(r.Context(), s, e.teller(stream))
-	if r.Context().Err() != nil {
-		return nil
-	}
-	result := struct {
-		OK     bool   `json:"ok"`
-		Blocks int64  `json:"blocks"`
-		Locked bool   `json:"locked,omitempty"` // its KMS key can't be used, which says nothing about damage
-		Error  string `json:"error,omitempty"`
-	}{OK: err == nil, Blocks: s.Blocks}
-	if err != nil {
-		e.Log.Error("verifying a snapshot", logkey.Snapshot, s.ID, logkey.Error, err)
-		_, result.Locked = errors.AsType[*keyring.Error](err)
-		result.Error = err.Error()
-	}
-	_ = stream.send("result", mustMarshal(result)) // the client may be gone
-	return nil
 }
 
 func (e *Edge) collect(r *request) error {

@@ -34,7 +34,7 @@ func (a *API) getBlock(ctx context.Context, w http.ResponseWriter, r request) er
 	defer a.frames.Put(buf)
 	payload, digest, err := blocks.Read(ctx, index, *buf)
 	if err != nil {
-		return about(r.id, err)
+		return about(r.id, &blockError{index, err})
 	}
 	h := w.Header()
 	h.Set("Content-Type", "application/octet-stream")

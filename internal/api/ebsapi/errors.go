@@ -83,6 +83,28 @@ func (e *subjectError) Error() string { return fmt.Sprintf("ebsapi: snapshot %s:
 
 func (e *subjectError) Unwrap() error { return e.err }
 
+// blockError is an error of reading a block.
+type blockError struct {
+	index int64
+	err   error
+}
+
+func (e *blockError) Error() string { return e.err.Error() }
+
+func (e *blockError) Unwrap() error { return e.err }
+
+// damage is the answer when what is to be read is damaged. Of the exceptions that clients
+// know it is the internal one, with which they try again, in vain; the text is all that can
+// say so.
+func damage(id string, err error) awshttp.Fault {
+	what := "The list of the blocks"
+	if e := (*blockError)(nil); errors.As(err, &e) {
+		what = fmt.Sprintf("Block %d", e.index)
+	}
+	return awshttp.Fault{Status: http.StatusInternalServerError, Code: "InternalServerException",
+		Message: what + " of the snapshot '" + id + "' is damaged where it is stored, and reading it again will fail. What is damaged is in the log of the service."}
+}
+
 // faultOf returns what a client is told of err; known is false for an internal
 // error, whose cause only the log may say.
 func faultOf(err error) (f awshttp.Fault, known bool) {
@@ -116,6 +138,9 @@ func faultOf(err error) (f awshttp.Fault, known bool) {
 			f.Message = strings.ReplaceAll(f.Message, "%s", id)
 			return f, true
 		}
+	}
+	if snapshot.IsDamage(err) {
+		return damage(id, err), false
 	}
 	f, logged := awshttp.Unknown(awshttp.EBS, err)
 	return f, !logged

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -199,5 +201,25 @@ func TestExpiryTime(t *testing.T) {
 	got, err := epoch(time.UnixMilli(1592983796490)).MarshalJSON()
 	if err != nil || string(got) != "1592983796.49" {
 		t.Errorf("got %s, %v", got, err)
+	}
+}
+
+// TestDamageIsNamed: a client is told which block it is about, and the operator where that
+// lies.
+func TestDamageIsNamed(t *testing.T) {
+	rotten := fmt.Errorf("%s, block 17: pack/00/1, at 4096: %w", snapA, frame.ErrCorrupt)
+	for name, tt := range map[string]struct {
+		err  error
+		want string
+	}{
+		"a block":        {about(snapA, &blockError{17, rotten}), "Block 17 of the snapshot '" + snapA + "' is damaged"},
+		"its page":       {about(snapA, &blockError{17, fmt.Errorf("%s: page 0: %w", snapA, snapshot.ErrCorrupt)}), "Block 17 of the snapshot '" + snapA + "' is damaged"},
+		"a list":         {about(snapA, fmt.Errorf("%s: page 0: %w", snapA, snapshot.ErrCorrupt)), "The list of the blocks of the snapshot '" + snapA + "' is damaged"},
+		"something else": {about(snapA, &blockError{17, errors.New("the database does not answer")}), "An internal error has occurred"},
+	} {
+		f, known := faultOf(tt.err)
+		if known || f.Status != http.StatusInternalServerError || f.Code != "InternalServerException" || !strings.HasPrefix(f.Message, tt.want) {
+			t.Errorf("%s: %+v, %v, want %q", name, f, known, tt.want)
+		}
 	}
 }

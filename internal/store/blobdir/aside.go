@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/diskport/diskport/internal/failpoint"
@@ -40,6 +42,57 @@ func (d *Dir) SetAside(ctx context.Context, name string, at time.Time) error {
 	d.readers.drop(path)
 	failpoint.File(path, "set aside")
 	return errors.Join(syncDir(filepath.Dir(to)), syncDir(filepath.Dir(path)))
+}
+
+// EachAside implements blockstore.Aside.
+func (d *Dir) EachAside(ctx context.Context, fn func(name string) error) error {
+	root := filepath.Join(d.root, asideName)
+	return filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // it was purged meanwhile, or nothing was ever set aside
+		}
+		if err := errors.Join(err, ctx.Err()); err != nil || e.IsDir() {
+			return err
+		}
+		name, err := filepath.Rel(root, path)
+		if err != nil {
+			return err
+		}
+		folder, name, _ := strings.Cut(name, string(filepath.Separator))
+		if _, err := time.Parse(asideLayout, folder); err != nil || name == "" {
+			return nil // people put it there
+		}
+		return fn(name)
+	})
+}
+
+// BringBack implements blockstore.Aside. A hard link never replaces a file.
+func (d *Dir) BringBack(ctx context.Context, name string) error {
+	path, err := d.path(name)
+	if err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	aside, err := filepath.Glob(filepath.Join(d.root, asideName, "*", name))
+	if err != nil || len(aside) == 0 {
+		return err
+	}
+	from := slices.Max(aside) // times are in the order of their names
+	if err := d.ensure(filepath.Dir(path)); err != nil {
+		return err
+	}
+	if err := os.Link(from, path); err != nil {
+		if errors.Is(err, fs.ErrExist) || errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		return wrapFull(err)
+	}
+	if err := syncDir(filepath.Dir(path)); err != nil {
+		return err
+	}
+	return errors.Join(removeIfThere(from), syncDir(filepath.Dir(from)))
 }
 
 // Purge implements blockstore.Quarantine. Anything in the folder under other names,

@@ -36,6 +36,7 @@ var (
 	_ blockstore.Backend    = (*Dir)(nil)
 	_ blockstore.Identified = (*Dir)(nil)
 	_ blockstore.Quarantine = (*Dir)(nil)
+	_ blockstore.Aside      = (*Dir)(nil)
 )
 
 // New returns the back end in the directory root, which it creates; ErrFormat if that

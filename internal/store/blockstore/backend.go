@@ -63,12 +63,22 @@ type Entry struct {
 // All methods may be called concurrently.
 type Quarantine interface {
 	// SetAside takes a closed file out of the store and notes the time. From then
-	// on it is neither listed nor read. An operator can bring it back; the
-	// documentation of the back end says how. Setting aside a file that does not
-	// exist succeeds.
+	// on it is neither listed nor read. Setting aside a file that does not exist
+	// succeeds.
 	SetAside(ctx context.Context, name string, at time.Time) error
 	// Purge removes for good the files that were set aside before a time.
 	Purge(ctx context.Context, before time.Time) (Purged, error)
+}
+
+// Aside is a back end that brings back what it has set aside: for the rebuilding of a
+// database. Every Quarantine is one; the suite is blobtest. All methods may be called concurrently.
+type Aside interface {
+	// EachAside calls fn with the names of the files that are set aside, in no order; with
+	// one that was set aside several times, as often. An error of fn ends it and is returned.
+	EachAside(ctx context.Context, fn func(name string) error) error
+	// BringBack puts the file back that was set aside last under a name. It does nothing if
+	// there is a file of that name in the store, or none set aside.
+	BringBack(ctx context.Context, name string) error
 }
 
 // Purged is what Purge removed.

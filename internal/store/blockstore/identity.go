@@ -67,12 +67,26 @@ func Attach(ctx context.Context, where string, o Owner, s Identified) error {
 			"Start with the database that belongs to this store, or give this database its own store", ErrNotOurs, where, theirs, ours)
 	case theirs != "":
 		return fmt.Errorf("%w: %s carries identity %s, but the database is new or empty: nothing was removed. "+
-			"Bring back the database of this store, or start with an empty store", ErrNotOurs, where, theirs)
+			"Bring back the database of this store; or, if it is lost, have a new one made from the store with diskport verify --rebuild; or start with an empty store", ErrNotOurs, where, theirs)
 	}
 	if err := adoptable(ctx, where, o, s); err != nil {
 		return err
 	}
 	return identify(ctx, where, ours, o, s)
+}
+
+// Adopt makes a store that of a database which knows none, such as one that takes the place
+// of a lost one: Attach accepts the two from then on.
+func Adopt(ctx context.Context, o Owner, s Identified) error {
+	ours, err := o.StoreIdentity(ctx)
+	if err != nil || ours != "" {
+		return err
+	}
+	theirs, err := s.Identity(ctx)
+	if err == nil && theirs != "" {
+		_, err = o.SetStoreIdentity(ctx, theirs)
+	}
+	return err
 }
 
 // identify gives store and database one identity; ours is the database's, if it

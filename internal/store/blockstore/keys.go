@@ -63,10 +63,10 @@ func (s *Store) renewing(ctx context.Context, k domainKeys, fn func(domainKeys) 
 	}
 }
 
-// open is k.Open for a frame of a file. A frame under a data key that k lacks is opened
+// Open is k.Open for a frame of a file, which was read already. A frame under a data key that k lacks is opened
 // with the keys as they are stored now. A key that those lack too has been dropped, which
 // the rows of the packs said could be done; the header of the frame's pack has it still.
-func (s *Store) open(ctx context.Context, k *frame.Keys, f File, framed, plain []byte, id block.ID) ([]byte, block.Digest, error) {
+func (s *Store) Open(ctx context.Context, k *frame.Keys, f File, framed, plain []byte, id block.ID) ([]byte, block.Digest, error) {
 	payload, digest, err := k.Open(framed, plain, id)
 	missing, ok := errors.AsType[*frame.NoKeyError](err)
 	if !ok || s.Keys == nil {

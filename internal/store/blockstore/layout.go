@@ -93,35 +93,56 @@ type PackIndex struct {
 // catalog can be rebuilt from. Errors of r pass through, others wrap ErrBadPack. It
 // does not look at the frames.
 func ReadPackIndex(r io.ReaderAt, size int64) (PackIndex, error) {
-	if size < headerSize+Align || size%Align != 0 {
-		return PackIndex{}, fmt.Errorf("%w: no pack has %d bytes", ErrBadPack, size)
+	if err := checkPackSize(size); err != nil {
+		return PackIndex{}, err
 	}
+	x, err := ReadPackHeader(r)
+	if err != nil {
+		return PackIndex{}, err
+	}
+	x.Blocks, err = ReadPackTrailer(r, size, x.File.ID)
+	return x, err
+}
+
+// ReadPackHeader reads the header of a pack; its errors are those of ReadPackIndex.
+func ReadPackHeader(r io.ReaderAt) (PackIndex, error) {
 	header := make([]byte, headerSize)
 	if _, err := r.ReadAt(header, 0); err != nil {
 		return PackIndex{}, fmt.Errorf("reading a pack's header: %w", err)
 	}
-	x, err := parseHeader(header)
-	if err != nil {
-		return PackIndex{}, err
+	return parseHeader(header)
+}
+
+// ReadPackTrailer reads the trailer of the pack of size bytes that is the file, and
+// returns its blocks, in order of their frames. Its errors are those of ReadPackIndex.
+func ReadPackTrailer(r io.ReaderAt, size int64, id FileID) ([]Placement, error) {
+	if err := checkPackSize(size); err != nil {
+		return nil, err
 	}
 	last, err := readEnd(r, size, Align)
 	if err != nil {
-		return PackIndex{}, err
+		return nil, err
 	}
-	n, err := parseFoot(last, x.File.ID)
+	n, err := parseFoot(last, id)
 	if err != nil {
-		return PackIndex{}, err
+		return nil, err
 	}
 	// Every frame has a unit at least, which bounds what is read.
 	if int64(n) > (size-headerSize)/Align-1 || int64(trailerSize(int(n))) > size-headerSize {
-		return PackIndex{}, fmt.Errorf("%w: %d blocks in %d bytes", ErrBadPack, n, size)
+		return nil, fmt.Errorf("%w: %d blocks in %d bytes", ErrBadPack, n, size)
 	}
 	trailer, err := readEnd(r, size, trailerSize(int(n)))
 	if err != nil {
-		return PackIndex{}, err
+		return nil, err
 	}
-	x.Blocks, err = parseTrailer(trailer, int(n), (size-int64(len(trailer)))/Align)
-	return x, err
+	return parseTrailer(trailer, int(n), (size-int64(len(trailer)))/Align)
+}
+
+func checkPackSize(size int64) error {
+	if size < headerSize+Align || size%Align != 0 {
+		return fmt.Errorf("%w: no pack has %d bytes", ErrBadPack, size)
+	}
+	return nil
 }
 
 // readEnd reads the last n bytes of a pack of size bytes.

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"runtime"
 	"slices"
+
+	"github.com/diskport/diskport/internal/store/blockstore"
 )
 
 // Effort says how much a run does.
@@ -20,6 +22,8 @@ type Effort struct {
 	// Outdated rewrites those packs alone that may have frames under data keys that are
 	// to go, and only in one domain.
 	Outdated string
+	// Only rewrites these packs alone, whatever they gain by it; nil: those that are worth it.
+	Only map[blockstore.FileID]bool
 	// Wait makes the run wait for a domain that another one is rewriting, and free
 	// what it leaves behind, instead of leaving both to the next time.
 	Wait bool
@@ -32,6 +36,13 @@ func Gentle(rate int64) Effort { return Effort{DeadPercent: 25, Small: 8, Rate: 
 // Thorough is the effort for an operator who wants the space now.
 func Thorough(rate int64) Effort {
 	return Effort{DeadPercent: 5, Small: 1, Rate: rate, Workers: runtime.GOMAXPROCS(0), Wait: true}
+}
+
+// These is the effort for packs that are to be written anew, such as for a damaged trailer.
+func These(packs map[blockstore.FileID]bool) Effort {
+	e := Thorough(0)
+	e.DeadPercent, e.Only = -1, packs // so all packs are looked at
+	return e
 }
 
 // smallShare is what share of a full pack is small.
@@ -51,7 +62,7 @@ func (w Worth) choose(packs []Pack, e Effort, usable bool) (chosen []Pack) {
 		}
 	}
 	for _, p := range packs {
-		if e.Outdated != "" && !p.Outdated {
+		if e.Outdated != "" && !p.Outdated || e.Only != nil && !e.Only[p.File.ID] {
 			continue
 		}
 		if !w.alone(p, usable) || p.Bytes < w.Small && short > e.Small {

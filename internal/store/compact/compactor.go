@@ -19,6 +19,7 @@ import (
 // overlap.
 type Compactor struct {
 	Store  Store
+	Mender Mender // of Mend and MendPages
 	Leases Leases
 	Blocks *blockstore.Store
 	// Domain returns the row of a domain as it is stored.
@@ -127,7 +128,7 @@ type Progress struct{ Done, Total int64 }
 // may stop anywhere and be run again; a Report comes with an error too. Damage is not
 // an error: it is in the Report.
 func (c *Compactor) Run(ctx context.Context, e Effort, progress func(Progress)) (Report, error) {
-	r := &run{Compactor: c, effort: e, tell: progress, pace: pace{rate: e.Rate, now: c.Now}}
+	r := &run{Compactor: c, effort: e, tell: progress, pace: work.Pace{Rate: e.Rate, Now: c.Now}}
 	freed, err := r.collect(ctx)
 	r.report.Freed += freed
 	if err == nil {
@@ -195,7 +196,7 @@ type run struct {
 	*Compactor
 	effort Effort
 	tell   func(Progress)
-	pace   pace
+	pace   work.Pace
 
 	report   Report
 	progress Progress

@@ -45,25 +45,32 @@ func (r *run) step(ctx context.Context, q *queue) error {
 	case err != nil:
 		return err
 	}
-	held, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	var beats sync.WaitGroup
-	beats.Go(func() { r.keep(held, cancel, l) })
-	err = r.rewrite(held, l, q)
-	if cause := context.Cause(held); err != nil && cause != nil {
-		err = cause
-	}
-	cancel(nil)
-	beats.Wait()
-	if err != nil {
-		_ = r.Store.End(context.WithoutCancel(ctx), l) // if this fails, it lapses
-	}
+	err = r.hold(ctx, l, func(ctx context.Context) error { return r.rewrite(ctx, l, q) })
 	switch {
 	case errors.Is(err, work.ErrLost):
 		return nil // whoever has it now does the work; the packs that were taken are looked at the next time
 	case errors.Is(err, blockstore.ErrFull):
 		r.report.Stopped = noRoom
 		return nil
+	}
+	return err
+}
+
+// hold runs fn while it keeps a lease, which fn ends with its event. If fn fails, the unit
+// ends without an effect.
+func (c *Compactor) hold(ctx context.Context, l work.Lease, fn func(context.Context) error) error {
+	held, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var beats sync.WaitGroup
+	beats.Go(func() { c.keep(held, cancel, l) })
+	err := fn(held)
+	if cause := context.Cause(held); err != nil && cause != nil {
+		err = cause
+	}
+	cancel(nil)
+	beats.Wait()
+	if err != nil {
+		_ = c.Store.End(context.WithoutCancel(ctx), l) // if this fails, it lapses
 	}
 	return err
 }
@@ -195,7 +202,7 @@ func (r *run) copyPack(ctx context.Context, l work.Lease, q *queue, live []block
 		if err != nil {
 			return err
 		}
-		if err := r.pace.wait(ctx, read); err != nil {
+		if err := r.pace.Wait(ctx, read); err != nil {
 			return err
 		}
 		live = live[n:]

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/diskport/diskport/internal/store/blockstore"
+	"github.com/diskport/diskport/internal/store/snapshot"
 	"github.com/diskport/diskport/internal/work"
 )
 
@@ -31,6 +32,23 @@ type Store interface {
 	Move(ctx context.Context, l work.Lease, m Moved) (int64, error)
 	// End ends the unit without an effect. Ending a lost lease succeeds.
 	End(ctx context.Context, l work.Lease) error
+}
+
+// Mender is the part of the catalog that Mend uses. The suite is compacttest.
+type Mender interface {
+	// Mend is the event that ends a unit of Begin with what was written anew: it checks the
+	// lease, closes the files, and makes those blocks lie in the pack that can't be read where they
+	// lie, or have no row, and all of the pages in the pages file. All become candidates of
+	// gc, which finds out whether anything needs them. It returns how many blocks lie in the pack.
+	Mend(ctx context.Context, l work.Lease, m Mended) (int64, error)
+}
+
+// Mended is what was written anew.
+type Mended struct {
+	Pack       *blockstore.ClosedPack // nil: none
+	PagesFile  blockstore.File        // zero without pages
+	PagesBytes int64
+	Pages      []snapshot.PagePlace
 }
 
 // ErrBusy reports a domain whose packs are being rewritten.

@@ -167,6 +167,9 @@ func (k *Keys) decrypt(buf []byte, id block.ID) ([]byte, error) {
 		return nil, corrupt("another cipher than its domain's")
 	case h.id != id:
 		return nil, corrupt("frame of another block")
+	case h.codec == compressed && k.cipher == None && !sumFits(buf, h.payload):
+		// Some bits of compressed data change nothing of what it becomes, so the ID would not tell.
+		return nil, corrupt("payload checksum")
 	case k.cipher == None:
 		return buf[:h.payload], nil
 	}
@@ -207,6 +210,11 @@ func (k *Keys) Reencrypt(buf, plain, out []byte, id block.ID, scratch []byte) er
 	return nil
 }
 
+// sumFits reports whether the n bytes of the payload have the checksum in the tail.
+func sumFits(buf []byte, n int) bool {
+	return binary.LittleEndian.Uint32(tail(buf)[offSum:]) == crc32.Checksum(buf[:n], castagnoli)
+}
+
 // Info is what a frame says about itself.
 type Info struct {
 	ID         block.ID
@@ -219,7 +227,7 @@ type Info struct {
 // ErrUnknown.
 func Inspect(buf []byte) (Info, error) {
 	h, err := parseTail(buf)
-	if err == nil && binary.LittleEndian.Uint32(tail(buf)[offSum:]) != crc32.Checksum(buf[:h.payload], castagnoli) {
+	if err == nil && !sumFits(buf, h.payload) {
 		err = corrupt("payload checksum")
 	}
 	if err != nil {

@@ -96,13 +96,13 @@ type misread struct {
 // isDamage reports whether an error of reading a block means that the block is
 // missing or damaged.
 func isDamage(err error) bool {
-	return errors.Is(err, blockstore.ErrNotExist) || errors.Is(err, frame.ErrCorrupt) || errors.Is(err, blockstore.ErrTruncated)
+	return errors.Is(err, blockstore.ErrNotExist) || errors.Is(err, frame.ErrCorrupt) || errors.Is(err, blockstore.ErrTruncated) || errors.Is(err, blockstore.ErrNoBlock)
 }
 
 // IsDamage reports whether an error of reading a snapshot says that something of it is
 // missing, damaged or not known here, so that reading it again would fail again.
 func IsDamage(err error) bool {
-	return isDamage(err) || errors.Is(err, frame.ErrUnknown) || errors.Is(err, blockstore.ErrNoBlock) || errors.Is(err, ErrCorrupt)
+	return isDamage(err) || errors.Is(err, frame.ErrUnknown) || errors.Is(err, ErrCorrupt)
 }
 
 // ID returns the ID of the block at index, or ErrAbsent.

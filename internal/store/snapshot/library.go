@@ -93,8 +93,7 @@ func (l *Library) OpenRoot(ctx context.Context, f blockstore.File) (*Blocks, err
 	if err != nil {
 		return nil, err
 	}
-	rec := Record{ID: r.snapshot, Domain: r.domain, VolumeSize: r.volume / block.PerGiB, VirtualSize: r.virtual, Blocks: r.blocks, Root: f}
-	return &Blocks{lib: l, rec: rec, root: r, keys: keys, pages: cache.New[int64, *located](cachedPages)}, nil
+	return &Blocks{lib: l, rec: r.record(f), root: r, keys: keys, pages: cache.New[int64, *located](cachedPages)}, nil
 }
 
 // loneRoot reads a root when only the root itself says how large the volume is.
@@ -111,6 +110,9 @@ func (l *Library) loneRoot(ctx context.Context, f blockstore.File) (*root, error
 }
 
 func (l *Library) readRoot(ctx context.Context, rec Record) (*root, error) {
+	if rec.VolumeSize < 0 || rec.VolumeSize > maxVolume/block.PerGiB {
+		return nil, fmt.Errorf("%w: its row says a volume of %d GiB", ErrCorrupt, rec.VolumeSize)
+	}
 	volume := rec.VolumeSize * block.PerGiB
 	head := make([]byte, rootHead)
 	if err := l.Store.ReadAt(ctx, rec.Root, head, 0); err != nil {

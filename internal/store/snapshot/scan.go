@@ -3,6 +3,7 @@ package snapshot
 import (
 	"cmp"
 	"context"
+	"iter"
 	"sync"
 
 	"github.com/diskport/diskport/internal/block"
@@ -29,8 +30,19 @@ const ScanBytes = scanWindows*windowBlocks*frame.Size + scanWorkers*stageBytes
 // before it have been handed out. The domain's keys are asked for again and again, so
 // a scan ends soon after they can't be used any more.
 func (b *Blocks) Scan(ctx context.Context, from int64, fn func(Block, []byte, block.Digest) error) error {
+	return b.scan(ctx, b.From(ctx, from), func(x Block, f *found) error {
+		if f.err != nil {
+			return f.err
+		}
+		return fn(x, f.plain, f.digest)
+	})
+}
+
+// scan reads blocks and calls fn with what came of each. An error of blocks ends it when
+// those before have been handed out.
+func (b *Blocks) scan(ctx context.Context, blocks iter.Seq2[Block, error], fn func(Block, *found) error) error {
 	ctx, cancel := context.WithCancel(ctx)
-	s := &scan{b: b, free: make(chan *window, scanWindows), read: make(chan *window, scanWindows), passes: make(chan pass, scanWindows*windowBlocks)}
+	s := &scan{b: b, blocks: blocks, free: make(chan *window, scanWindows), read: make(chan *window, scanWindows), passes: make(chan pass, scanWindows*windowBlocks)}
 	var windows [scanWindows]*window
 	for i := range windows {
 		windows[i] = b.lib.window(&b.lib.wide, windowBlocks)
@@ -38,7 +50,7 @@ func (b *Blocks) Scan(ctx context.Context, from int64, fn func(Block, []byte, bl
 	}
 	var readers sync.WaitGroup
 	var planned error
-	readers.Go(func() { planned = s.plan(ctx, from) })
+	readers.Go(func() { planned = s.plan(ctx) })
 	for range scanWorkers {
 		readers.Go(func() { s.work(ctx) })
 	}
@@ -55,17 +67,18 @@ func (b *Blocks) Scan(ctx context.Context, from int64, fn func(Block, []byte, bl
 // on their way to the workers before it is in read. No channel is ever full.
 type scan struct {
 	b      *Blocks
+	blocks iter.Seq2[Block, error]
 	free   chan *window
 	read   chan *window
 	passes chan pass
 }
 
-// plan fills windows with the blocks from an index on, until ctx ends.
-func (s *scan) plan(ctx context.Context, from int64) error {
+// plan fills windows with the blocks, until ctx ends.
+func (s *scan) plan(ctx context.Context) error {
 	defer close(s.read)
 	defer close(s.passes)
 	var w *window
-	for x, err := range s.b.From(ctx, from) {
+	for x, err := range s.blocks {
 		if w == nil {
 			select {
 			case w = <-s.free:
@@ -114,7 +127,7 @@ func (s *scan) work(ctx context.Context) {
 }
 
 // handOut calls fn with what has been read.
-func (s *scan) handOut(ctx context.Context, fn func(Block, []byte, block.Digest) error) error {
+func (s *scan) handOut(ctx context.Context, fn func(Block, *found) error) error {
 	for w := range s.read {
 		if err := s.b.handOut(ctx, w, fn); err != nil {
 			return err
@@ -140,7 +153,12 @@ func (b *Blocks) each(ctx context.Context, some []Block, fn func(Block, []byte, 
 		for _, p := range w.passes {
 			b.do(ctx, p, room)
 		}
-		if err := b.handOut(ctx, w, fn); err != nil {
+		if err := b.handOut(ctx, w, func(x Block, f *found) error {
+			if f.err != nil {
+				return f.err
+			}
+			return fn(x, f.plain, f.digest)
+		}); err != nil {
 			return err
 		}
 		some = some[n:]
@@ -148,14 +166,12 @@ func (b *Blocks) each(ctx context.Context, some []Block, fn func(Block, []byte, 
 	return nil
 }
 
-// handOut calls fn with the blocks of a window, in their order, once they are read.
-func (b *Blocks) handOut(ctx context.Context, w *window, fn func(Block, []byte, block.Digest) error) error {
+// handOut calls fn with what came of the blocks of a window, in their order, once they
+// are read.
+func (b *Blocks) handOut(ctx context.Context, w *window, fn func(Block, *found) error) error {
 	b.gather(ctx, w)
-	for i, f := range w.found {
-		if f.err != nil {
-			return f.err
-		}
-		if err := fn(w.blocks[i], f.plain, f.digest); err != nil {
+	for i := range w.found {
+		if err := fn(w.blocks[i], &w.found[i]); err != nil {
 			return err
 		}
 	}

@@ -11,7 +11,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/diskport/diskport/internal/block"
 	"github.com/diskport/diskport/internal/store/blockstore"
@@ -354,12 +353,60 @@ func TestARunWithADamagedFrame(t *testing.T) {
 	if !errors.Is(err, frame.ErrCorrupt) || !bytes.Equal(got, []byte{4, 3}) || r.catalog.Damaged() != 1 {
 		t.Errorf("read %v, %v; %d blocks are marked", got, err, r.catalog.Damaged())
 	}
-	shelf := &Shelf{Library: r.lib, Holds: noHolds{}, Now: time.Now}
-	if err := shelf.Verify(t.Context(), rec, func(int64, int64) {}); !errors.Is(err, frame.ErrCorrupt) {
-		t.Errorf("verify: %v", err)
+	if bad := r.checked(rec, 4); len(bad) != 1 || bad[0].Index != some[2].Index || bad[0].At != at[some[2].ID] || !errors.Is(bad[0].Err, frame.ErrCorrupt) {
+		t.Errorf("checked: %+v", bad)
 	}
 	if got, err := r.read(b, append(some[:2:2], some[3])); err != nil || !bytes.Equal(got, []byte{4, 3, 1}) {
 		t.Errorf("without it: %v, %v", got, err)
+	}
+}
+
+// checked checks a snapshot of n blocks, and returns what could not be read.
+func (r *rig) checked(rec Record, n int) (bad []Reading) {
+	r.t.Helper()
+	read := 0
+	if err := r.open(rec).Check(r.t.Context(), func(x Reading) error {
+		if read++; x.Err != nil {
+			bad = append(bad, x)
+		}
+		return nil
+	}); err != nil || read != n {
+		r.t.Errorf("checked %d of %d, %v", read, n, err)
+	}
+	return bad
+}
+
+// TestCheckGoesOn: behind blocks and pages that can't be read.
+func TestCheckGoesOn(t *testing.T) {
+	r := newRig(t)
+	c := contents{0: 1, 1: 2, 1024: 3, 1025: 4, 2000: 5, 3000: 6}
+	rec := r.snapshot("snap-1", "dom-plain", 2, c)
+	var lost PageID
+	for _, e := range r.open(rec).root.pages {
+		if e.index == 1 {
+			lost = e.id
+		}
+	}
+	delete(r.index.pages, lost)
+	b := r.open(rec)
+	id, err := b.ID(t.Context(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.catalog.Condemn(id)
+	r.catalog.Sweep()
+	bad := r.checked(rec, 4)
+	if len(bad) != 2 || bad[0].Index != 0 || !errors.Is(bad[0].Err, blockstore.ErrNoBlock) || !bad[1].OfPage || bad[1].Page != 1 || bad[1].Missing != 3 {
+		t.Errorf("got %+v", bad)
+	}
+	enough := errors.New("enough")
+	if err := b.Check(t.Context(), func(x Reading) error { return enough }); !errors.Is(err, enough) {
+		t.Errorf("ended by its caller: %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := b.Check(ctx, func(Reading) error { return nil }); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %v", err)
 	}
 }
 
@@ -433,9 +480,8 @@ func TestARowThatNamesAnothersPlace(t *testing.T) {
 		if !errors.Is(err, frame.ErrCorrupt) || !bytes.Equal(read, []byte{1, 2}) {
 			t.Errorf("%s: read %v, %v", domain, read, err)
 		}
-		shelf := &Shelf{Library: r.lib, Holds: noHolds{}, Now: time.Now}
-		if err := shelf.Verify(t.Context(), rec, func(int64, int64) {}); !errors.Is(err, frame.ErrCorrupt) {
-			t.Errorf("%s: verify: %v", domain, err)
+		if bad := r.checked(rec, 4); len(bad) != 1 || bad[0].Index != 2 || !errors.Is(bad[0].Err, frame.ErrCorrupt) {
+			t.Errorf("%s: checked: %+v", domain, bad)
 		}
 	}
 }
@@ -464,11 +510,3 @@ func TestABrokenConnectionIsNoDamage(t *testing.T) {
 		t.Errorf("got %v; %d blocks are marked", err, r.catalog.Damaged())
 	}
 }
-
-// noHolds are holds that keep nothing.
-type noHolds struct{}
-
-func (noHolds) Take(context.Context, string, time.Time, string) (Hold, error) { return Hold{}, nil }
-func (noHolds) Extend(_ context.Context, h Hold, _ time.Time) (Hold, error)   { return h, nil }
-func (noHolds) Release(context.Context, Hold) error                           { return nil }
-func (noHolds) TakeAll(context.Context, time.Time, string) (Hold, error)      { return Hold{}, nil }

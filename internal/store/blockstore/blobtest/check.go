@@ -24,6 +24,7 @@ type Backend interface {
 	blockstore.Backend
 	blockstore.Identified
 	blockstore.Quarantine
+	blockstore.Aside
 }
 
 // Run fails t where Check does.
@@ -55,6 +56,7 @@ func Check(ctx context.Context, b Backend) error {
 		{"cancelled", c.cancelled},
 		{"list", c.list},
 		{"set aside", c.setAside},
+		{"bring back", c.bringBack},
 		{"set aside what is open or missing", c.setNothingAside},
 		{"identity", c.identity},
 	} {
@@ -368,6 +370,28 @@ func (c checker) setAside() error {
 		}
 	}
 	return c.listed()
+}
+
+// bringBack brings a file back that was set aside, but not over another.
+func (c checker) bringBack() error {
+	const name = "pack/11/0000000000000011"
+	when := time.Date(2026, 2, 3, 4, 5, 6, 0, time.UTC)
+	aside := func(want int) error {
+		n := 0
+		err := c.b.EachAside(c.ctx, func(got string) error {
+			if n++; got != name {
+				return fmt.Errorf("%s is set aside", got)
+			}
+			return nil
+		})
+		if err == nil && n != want {
+			err = fmt.Errorf("%d files are set aside, want %d", n, want)
+		}
+		return err
+	}
+	err := errors.Join(aside(0), c.b.BringBack(c.ctx, name), c.write(name, page(2, 5), 2*unit), c.b.SetAside(c.ctx, name, when), aside(1))
+	err = errors.Join(err, c.b.BringBack(c.ctx, name), aside(0), c.same(name, page(2, 5)), c.listed(name))
+	return errors.Join(err, c.b.BringBack(c.ctx, name), c.same(name, page(2, 5)), c.b.Remove(c.ctx, name), c.listed())
 }
 
 func (c checker) setNothingAside() error {

@@ -123,8 +123,28 @@ func (m *Memory) Purge(ctx context.Context, before time.Time) (p blockstore.Purg
 	return p, ctx.Err()
 }
 
-// Aside returns the names of the files that are set aside, in their order.
-func (m *Memory) Aside() []string {
+// EachAside implements blockstore.Aside.
+func (m *Memory) EachAside(ctx context.Context, fn func(string) error) error {
+	for _, name := range m.AsideNames() {
+		if err := fn(name); err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+// BringBack implements blockstore.Aside.
+func (m *Memory) BringBack(ctx context.Context, name string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if ctx.Err() == nil {
+		delete(m.aside, name)
+	}
+	return ctx.Err()
+}
+
+// AsideNames returns the names of the files that are set aside, in their order.
+func (m *Memory) AsideNames() []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return slices.Sorted(maps.Keys(m.aside))

@@ -19,16 +19,18 @@ import (
 	"github.com/diskport/diskport/internal/store/compact"
 	"github.com/diskport/diskport/internal/store/gc"
 	"github.com/diskport/diskport/internal/store/keyring"
+	"github.com/diskport/diskport/internal/store/snapshot"
 	"github.com/diskport/diskport/internal/work"
 )
 
 // Bench is an empty catalog, and what stands around it.
 type Bench struct {
 	catalogtest.Fixture
-	Store compact.Store
-	Keys  keyring.DomainStore
-	Files gc.Files
-	Now   func() time.Time // of the store
+	Store  compact.Store
+	Mender compact.Mender
+	Keys   keyring.DomainStore
+	Files  gc.Files
+	Now    func() time.Time // of the store
 }
 
 const domain = "dom-00000000000000001"
@@ -50,6 +52,7 @@ func Test(t *testing.T, fresh func(t *testing.T) Bench) {
 		{"ALostLeaseMovesNothing", aLostLeaseMovesNothing},
 		{"TwoMoves", twoMoves},
 		{"End", end},
+		{"Mend", mend},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.run(t, fresh(t)) })
 	}
@@ -478,4 +481,38 @@ func end(t *testing.T, b Bench) {
 		t.Errorf("after its end: %v, want ErrLost", err)
 	}
 	b.candidates(t, 91)
+}
+
+// mend: blocks that are damaged, or have no row, lie in the new pack then; others stay.
+func mend(t *testing.T, b Bench) {
+	x := ids(3)
+	old := b.stored(t, 1, 1000, x[:2]...)
+	if err := b.Catalog.MarkDamaged(t.Context(), x[1], from(old, 1)); err != nil {
+		t.Fatal(err)
+	}
+	l := b.begin(t)
+	p := b.pack(t, l, 2, 500, x...)
+	n, err := b.Mender.Mend(t.Context(), l, compact.Mended{Pack: &p})
+	if err != nil || n != 2 {
+		t.Errorf("mended %d, %v", n, err)
+	}
+	b.where(t, map[block.ID]blockstore.Location{x[0]: from(old, 0), x[1]: from(p, 1), x[2]: from(p, 2)})
+	b.facts(t, 1, "closed named partly dead")
+	b.facts(t, 2, "closed named partly dead")
+	if hit, err := b.Catalog.Claim(t.Context(), x[1:]); err != nil || len(hit) != 2 {
+		t.Errorf("dedupe hits are %v, %v", hit, err)
+	}
+	if _, err := b.Mender.Mend(t.Context(), l, compact.Mended{Pack: &p}); !errors.Is(err, work.ErrLost) {
+		t.Errorf("under a lease that has ended: %v", err)
+	}
+	l = b.begin(t) // there may be another
+	f := blockstore.File{ID: 3, Kind: blockstore.PagesFile}
+	if err := b.Catalog.CreateFile(t.Context(), l, f, blockstore.KeyUse{}); err != nil {
+		t.Fatal(err)
+	}
+	page := snapshot.PagePlace{ID: snapshot.PageID(x[0]), File: 3, Len: 168, Blocks: 1}
+	if n, err := b.Mender.Mend(t.Context(), l, compact.Mended{PagesFile: f, PagesBytes: 168, Pages: []snapshot.PagePlace{page}}); err != nil || n != 0 {
+		t.Errorf("mended pages and %d blocks, %v", n, err)
+	}
+	b.facts(t, 3, "closed named")
 }

@@ -1,4 +1,4 @@
-package compact
+package work
 
 import (
 	"context"
@@ -10,9 +10,9 @@ import (
 
 func TestPace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p, begin := pace{rate: 1 << 20, now: time.Now}, time.Now()
+		p, begin := Pace{Rate: 1 << 20, Now: time.Now}, time.Now()
 		for range 8 {
-			if err := p.wait(t.Context(), 1<<18); err != nil {
+			if err := p.Wait(t.Context(), 1<<18); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -21,7 +21,7 @@ func TestPace(t *testing.T) {
 		}
 		time.Sleep(time.Hour) // is not made up for
 		begin = time.Now()
-		if err := p.wait(t.Context(), 1<<20); err != nil {
+		if err := p.Wait(t.Context(), 1<<20); err != nil {
 			t.Fatal(err)
 		}
 		if took := time.Since(begin); took != time.Second {
@@ -30,8 +30,8 @@ func TestPace(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		for _, rate := range []int64{0, 1} {
-			p := pace{rate: rate, now: time.Now}
-			if err := p.wait(ctx, 1); !errors.Is(err, context.Canceled) {
+			p := Pace{Rate: rate, Now: time.Now}
+			if err := p.Wait(ctx, 1); !errors.Is(err, context.Canceled) {
 				t.Errorf("rate %d, cancelled: %v", rate, err)
 			}
 		}

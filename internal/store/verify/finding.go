@@ -1,0 +1,122 @@
+package verify
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/diskport/diskport/internal/block"
+	"github.com/diskport/diskport/internal/store/blockstore"
+	"github.com/diskport/diskport/internal/store/snapshot"
+)
+
+// Part is what of the store a finding is about.
+type Part string
+
+// The parts.
+const (
+	Header   Part = "header"   // of a pack
+	Trailer  Part = "trailer"  // of a pack
+	Frame    Part = "frame"    // of a block, in a pack
+	Page     Part = "page"     // of a manifest
+	Root     Part = "root"     // of a snapshot
+	Missing  Part = "file"     // that is not there
+	Stray    Part = "stray"    // a file that no row knows
+	Row      Part = "row"      // of the database
+	Data     Part = "data"     // a block or page of a snapshot that can't be read
+	Database Part = "database" // the engine's own structures
+)
+
+// advice says what to do about damage to a part.
+var advice = map[Part]string{
+	Header:   "its blocks can be read all the same; diskport verify --repair moves them to a new pack",
+	Trailer:  "its blocks can be read all the same; diskport verify --repair moves them to a new pack",
+	Frame:    "diskport verify --repair looks for another copy; with --from IMAGE it takes the block from the image that was imported",
+	Page:     "diskport verify --repair --from IMAGE writes it anew from the image that was imported",
+	Root:     "bring the file back from a backup; or import the image again, as another snapshot, and delete this one",
+	Missing:  "bring the file back from a backup, then run diskport verify again; or diskport verify --repair looks for other copies of its blocks",
+	Stray:    "diskport verify --rebuild enters it into the database; gc sets it aside for 30 days",
+	Row:      "diskport verify --repair puts rows of blocks right; for others bring back the database from a backup, or run diskport verify --rebuild",
+	Data:     "diskport verify --repair looks for another copy; with --from IMAGE it takes it from the image that was imported",
+	Database: "bring back the database from a backup; what the store holds beyond it is entered by diskport verify --rebuild",
+}
+
+// Finding is something that is not as it was written. Fields that do not apply are empty,
+// numbers then -1.
+type Finding struct {
+	Part     Part
+	Snapshot string // id
+	Index    int64  // of a block in the snapshot
+	Page     int64  // index of a page in the snapshot
+	Block    string // its ID
+	File     string // name in the store
+	Offset   int64  // bytes, in the file
+	Problem  string
+	Harmless bool // nothing needs it any more
+}
+
+// Advice says what to do.
+func (f Finding) Advice() string {
+	if f.Harmless {
+		return "nothing: no snapshot needs it, and it goes when the pack is rewritten"
+	}
+	return advice[f.Part]
+}
+
+// String says what was found, where.
+func (f Finding) String() string {
+	var s strings.Builder
+	add := func(format string, a ...any) {
+		if s.Len() > 0 {
+			s.WriteString(", ")
+		}
+		fmt.Fprintf(&s, format, a...)
+	}
+	if f.Snapshot != "" {
+		add("%s", f.Snapshot)
+	}
+	if f.Index >= 0 {
+		add("block %d", f.Index)
+	}
+	if f.Page >= 0 {
+		add("page %d", f.Page)
+	}
+	if f.Block != "" && f.Index < 0 {
+		add("block %s", f.Block)
+	}
+	if f.File != "" {
+		add("%s", f.File)
+	}
+	if f.Offset >= 0 {
+		add("at %d", f.Offset)
+	}
+	return s.String() + ": " + f.Problem
+}
+
+// about returns a finding about a part, without a place.
+func about(p Part, problem string) Finding {
+	return Finding{Part: p, Index: -1, Page: -1, Offset: -1, Problem: problem}
+}
+
+// inFile returns a finding about something in a file; off is in bytes, or -1.
+func inFile(p Part, f blockstore.File, off int64, err error) Finding {
+	out := about(p, err.Error())
+	out.File, out.Offset = f.Name(), off
+	return out
+}
+
+// ofBlock returns a finding about a block at a place.
+func ofBlock(p Part, id block.ID, at blockstore.Location, err error) Finding {
+	out := inFile(p, at.File, int64(at.Off)*blockstore.Align, err)
+	out.Block = id.String()
+	return out
+}
+
+// ofSnapshot returns a finding about a snapshot.
+func ofSnapshot(p Part, rec snapshot.Record, err error) Finding {
+	out := about(p, err.Error())
+	out.Snapshot = rec.ID
+	if rec.Root.ID != 0 {
+		out.File = rec.Root.Name()
+	}
+	return out
+}

@@ -1,0 +1,296 @@
+package verify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/diskport/diskport/internal/block"
+	"github.com/diskport/diskport/internal/store/blockstore"
+	"github.com/diskport/diskport/internal/store/snapshot"
+)
+
+// Entries enters into the catalog what files of the store say. Nothing is taken away, and what
+// is there already stays as it is. Every method is one transaction, and all may be called
+// concurrently. The suite is verifytest; it runs on every engine.
+type Entries interface {
+	// EnterDomain adds the row of a domain, whose data keys d says. entered is false if there
+	// is one of its id. ErrOtherDomain if there is another one of its account and key.
+	EnterDomain(ctx context.Context, d blockstore.Domain) (entered bool, err error)
+	// EnterFile adds the row of a pack or pages file, closed, and those of blocks and pages in
+	// it. Blocks that have a row stay where they are, unless they can't be read there; pages move.
+	// A file that has a row is left alone.
+	EnterFile(ctx context.Context, f blockstore.File, bytes int64, blocks []blockstore.Placement, pages []snapshot.PagePlace) error
+	// EnterSnapshot adds the row of a completed snapshot, and that of its root, of some bytes.
+	// entered is false if there is a row of the root, or a snapshot of its id that has it.
+	// ErrOtherRoot, and nothing is entered, if that has another root or none yet.
+	EnterSnapshot(ctx context.Context, rec snapshot.Record, bytes int64) (entered bool, err error)
+}
+
+// ErrOtherDomain reports a domain whose account and key have another one by now.
+var ErrOtherDomain = errors.New("verify: there is another domain of this account and key")
+
+// ErrOtherRoot reports a root whose snapshot has another one.
+var ErrOtherRoot = errors.New("verify: its snapshot is there, with another root or none")
+
+// Rebuilt is what a rebuild has done.
+type Rebuilt struct {
+	BroughtBack int64 // files that were set aside
+	Domains     int64
+	Packs       int64
+	Pages       int64 // files of pages
+	Snapshots   int64
+	Findings    int64 // files that could not be entered
+}
+
+// Rebuild enters what the store has and the database does not know: domains, blocks and
+// pages from packs and pages files, snapshots from roots. It brings back what was set aside, and marks
+// what rows say to lie in files that are gone. It removes nothing, may stop anywhere and be run
+// again, and what it has entered is as if it had never been lost. Tags, tasks, images, volumes,
+// drafts, accounts and keys are not in the store.
+func (v *Verifier) Rebuild(ctx context.Context, aside blockstore.Aside, o Observer) (Rebuilt, error) {
+	b := &rebuild{run: v.start(Effort{}, o), aside: aside, domainsOf: map[string]blockstore.Domain{}}
+	for _, step := range []func(context.Context) error{
+		b.bringBack, b.lost, b.eachStray(blockstore.PackFile, b.header), b.enterDomains,
+		b.eachStray(blockstore.PagesFile, b.pages), b.eachStray(blockstore.PackFile, b.pack), b.eachStray(blockstore.RootFile, b.root),
+		b.bringBackNamed, b.suspect,
+	} {
+		if err := step(ctx); err != nil {
+			return b.out, err
+		}
+	}
+	b.out.Findings = b.summary.Findings
+	return b.out, nil
+}
+
+type rebuild struct {
+	*run
+	aside     blockstore.Aside
+	out       Rebuilt
+	domainsOf map[string]blockstore.Domain // in the headers of packs without a row: with the newest keys
+	entered   []blockstore.FileID          // packs and pages files
+	failed    bool                         // a file could not be entered
+}
+
+// bringBack brings back all files that were set aside.
+func (b *rebuild) bringBack(ctx context.Context) error {
+	var names []string
+	if err := b.aside.EachAside(ctx, func(name string) error {
+		if _, ok := blockstore.ParseName(name); ok { // others are objects'
+			names = append(names, name)
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
+	for _, name := range names {
+		if err := b.aside.BringBack(ctx, name); err != nil {
+			return fmt.Errorf("bringing back %s: %w", name, err)
+		}
+		b.out.BroughtBack++
+	}
+	return nil
+}
+
+// bringBackNamed brings back once more what gc has set aside before it had a row.
+func (b *rebuild) bringBackNamed(ctx context.Context) error {
+	before := b.out.BroughtBack
+	err := b.bringBack(ctx)
+	b.out.BroughtBack = before
+	return err
+}
+
+// lost marks blocks that are said to lie in files that are gone: those that are found in another
+// are entered as lying there.
+func (b *rebuild) lost(ctx context.Context) error {
+	return b.eachFile(ctx, -1<<63, func(row FileRow) error {
+		if row.State != stateClosed {
+			return nil
+		}
+		if _, err := b.size(ctx, row.File, row.Bytes); errors.Is(err, blockstore.ErrNotExist) {
+			c, err := b.Store.Contents(ctx, row.ID)
+			for _, x := range c.Blocks {
+				if err == nil {
+					err = b.Store.MarkDamaged(ctx, x.ID, blockstore.Location{File: row.File, Span: x.Span})
+				}
+			}
+			return err
+		}
+		return ctx.Err()
+	})
+}
+
+// eachStray returns a step that calls fn with files of a kind that have no row.
+func (b *rebuild) eachStray(kind blockstore.FileKind, fn func(context.Context, blockstore.FoundFile) error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		return blockstore.EachFile(ctx, b.store.Backend, func(some []blockstore.FoundFile) error {
+			some = slices.DeleteFunc(some, func(f blockstore.FoundFile) bool { return f.Kind != kind || !f.Closed })
+			ids := make([]blockstore.FileID, len(some))
+			for i, f := range some {
+				ids[i] = f.ID
+			}
+			rows, err := b.Store.FilesWithRows(ctx, ids)
+			if err != nil {
+				return err
+			}
+			for _, f := range some {
+				if rows[f.ID] {
+					continue
+				}
+				if err := fn(ctx, f); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+}
+
+// refuse reports a file that can't be entered. Only what says nothing about the file ends the
+// rebuild.
+func (b *rebuild) refuse(ctx context.Context, part Part, f blockstore.FoundFile, err error) error {
+	if err == nil || ctx.Err() != nil || !errors.Is(err, blockstore.ErrBadPack) && !snapshot.IsDamage(err) && !errors.Is(err, ErrOtherRoot) && !errors.Is(err, errNoDomain) {
+		return err
+	}
+	b.failed = true
+	return b.found(inFile(part, f.File, -1, err))
+}
+
+// errNoDomain reports a file of a domain of which there is neither a row nor a header whose keys
+// can be opened.
+var errNoDomain = errors.New("its domain is not known, or its KMS key can't be used: run it again when it can")
+
+// header looks at the header of a pack for the newest keys of its domain.
+func (b *rebuild) header(ctx context.Context, f blockstore.FoundFile) error {
+	x, err := blockstore.ReadPackHeader(b.store.Reader(ctx, f.File))
+	if err != nil {
+		return ctx.Err() // it is refused when it is entered
+	}
+	keys, err := b.Keys.Unwrap(ctx, x.Domain)
+	if err != nil {
+		return ctx.Err() // another header may be whole, or none is, and all are refused
+	}
+	d := x.Domain
+	d.Oldest, d.Newest = keys.Oldest(), keys.Newest()
+	// Of two with the same newest key, the one that lacks older ones was written later.
+	if was, ok := b.domainsOf[d.ID]; !ok || d.Newest > was.Newest || d.Newest == was.Newest && d.Oldest > was.Oldest {
+		b.domainsOf[d.ID] = d
+	}
+	return nil
+}
+
+// enterDomains enters the domains of which the keys could be opened.
+func (b *rebuild) enterDomains(ctx context.Context) error {
+	for _, id := range slices.Sorted(maps.Keys(b.domainsOf)) {
+		entered, err := b.Entries.EnterDomain(ctx, b.domainsOf[id])
+		switch {
+		case errors.Is(err, ErrOtherDomain):
+			b.failed = true
+			err = b.found(about(Row, fmt.Sprintf("domain %s can't be entered: %v", id, err)))
+		case entered:
+			b.out.Domains++
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// pack enters a pack.
+func (b *rebuild) pack(ctx context.Context, f blockstore.FoundFile) error {
+	x, err := blockstore.ReadPackIndex(b.store.Reader(ctx, f.File), f.Bytes)
+	if err == nil && x.File.ID != f.ID {
+		err = fmt.Errorf("%w: header of %s", blockstore.ErrBadPack, x.File.Name())
+	}
+	if err == nil {
+		var d *domain
+		if d, err = b.domainOf(ctx, x.Domain.ID); err == nil && d == nil {
+			err = errNoDomain
+		}
+	}
+	if err != nil {
+		return b.refuse(ctx, Header, f, err)
+	}
+	if err := b.Entries.EnterFile(ctx, x.File, f.Bytes, x.Blocks, nil); err != nil {
+		return err
+	}
+	b.out.Packs++
+	b.entered = append(b.entered, f.ID)
+	return b.did(ctx, 0)
+}
+
+// pages enters a pages file.
+func (b *rebuild) pages(ctx context.Context, f blockstore.FoundFile) error {
+	var pages []snapshot.PagePlace
+	err := b.eachPage(ctx, f.File, f.Bytes, func(_ []byte, p snapshot.PagePlace) error {
+		pages = append(pages, p)
+		return nil
+	})
+	if err != nil {
+		if err := b.refuse(ctx, Page, f, err); err != nil {
+			return err
+		}
+	}
+	if len(pages) == 0 { // those before the damage are entered
+		return nil
+	}
+	if err := b.Entries.EnterFile(ctx, f.File, f.Bytes, nil, pages); err != nil {
+		return err
+	}
+	b.out.Pages++
+	b.entered = append(b.entered, f.ID)
+	return nil
+}
+
+// root enters the snapshot of a root.
+func (b *rebuild) root(ctx context.Context, f blockstore.FoundFile) error {
+	t, err := b.Shelf.Library.ReadTree(ctx, f.File)
+	var d *domain
+	if err == nil {
+		if d, err = b.domainOf(ctx, t.Record().Domain); err == nil && d == nil {
+			err = errNoDomain
+		}
+	}
+	if err != nil {
+		return b.refuse(ctx, Root, f, err)
+	}
+	rec := t.Record()
+	rec.Account, rec.Region, rec.State = d.Account, b.Region, snapshot.Completed
+	rec.Description = "Brought back from the block store"
+	rec.StartedAt = b.Now()
+	rec.CompletedAt = rec.StartedAt
+	entered, err := b.Entries.EnterSnapshot(ctx, rec, f.Bytes)
+	if entered {
+		b.out.Snapshots++
+	}
+	return b.refuse(ctx, Root, f, err)
+}
+
+// suspect has gc look at all that was entered, since of some of it no snapshot may be left. If a
+// file could not be entered, that may be what needs it: then all of it stays.
+func (b *rebuild) suspect(ctx context.Context) error {
+	if b.failed {
+		return nil
+	}
+	for _, id := range b.entered {
+		c, err := b.Store.Contents(ctx, id)
+		if err != nil {
+			return err
+		}
+		var blocks []block.ID
+		for _, x := range c.Blocks {
+			blocks = append(blocks, x.ID)
+		}
+		var pages []snapshot.PageID
+		for _, p := range c.Pages {
+			pages = append(pages, p.ID)
+		}
+		if err := b.Fixes.Suspect(ctx, blocks, pages); err != nil {
+			return err
+		}
+	}
+	return nil
+}
