@@ -92,6 +92,7 @@ func (d *Dir) BringBack(ctx context.Context, name string) error {
 	if err := syncDir(filepath.Dir(path)); err != nil {
 		return err
 	}
+	failpoint.File(path, "brought back, and still aside")
 	return errors.Join(removeIfThere(from), syncDir(filepath.Dir(from)))
 }
 
