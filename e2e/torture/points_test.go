@@ -228,7 +228,7 @@ func startsAgain(t *testing.T, data string) {
 		if sn.State != "completed" {
 			continue
 		}
-		if v, err := s.Verify(s.ctx, sn.ID, func(int64, int64) {}); err != nil || !v.OK {
+		if v, err := s.Verify(s.ctx, sn.ID, client.Watching{}); err != nil || !v.OK {
 			t.Errorf("%s reads as %+v, %v", sn.ID, v, err)
 		}
 	}

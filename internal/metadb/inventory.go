@@ -156,7 +156,8 @@ func (v Inventory) Suspect(ctx context.Context, blocks []block.ID, pages []snaps
 }
 
 // FixFile implements verify.Fixes. A root that no snapshot names may be that of one whose row
-// is lost: it is not let go here.
+// is lost: it is not let go here. Nor is anything put right while a snapshot is being made,
+// whose pages the file may have although no row says so.
 func (v Inventory) FixFile(ctx context.Context, row verify.FileRow) error {
 	return v.db.update(ctx, fmt.Sprintf("put the row of file %d right", row.ID), func(q querier) error {
 		dead := `CAST($5 AS BIGINT) - (SELECT COUNT(*) FROM blocks b WHERE b.file = files.id) - (SELECT COUNT(*) FROM pages p WHERE p.file = files.id)`
@@ -167,8 +168,9 @@ func (v Inventory) FixFile(ctx context.Context, row verify.FileRow) error {
 			dead = `CASE WHEN dead = 0 OR EXISTS (SELECT 1 FROM snapshots s WHERE s.root = files.id) THEN 0 ELSE CAST($5 AS BIGINT) END`
 		}
 		left, ok, err := one(ctx, q, column[int64], `
-			UPDATE files SET kind = $1, domain = $2, state = $3, bytes = $4, entries = CAST($5 AS BIGINT), dead = `+dead+` WHERE id = $6 RETURNING entries - dead`,
-			row.Kind, row.Domain, fileClosed, row.Bytes, row.Entries, row.ID)
+			UPDATE files SET kind = $1, domain = $2, state = $3, bytes = $4, entries = CAST($5 AS BIGINT), dead = `+dead+`
+			WHERE id = $6 AND NOT EXISTS (SELECT 1 FROM snapshots WHERE state = $7) RETURNING entries - dead`,
+			row.Kind, row.Domain, fileClosed, row.Bytes, row.Entries, row.ID, snapshot.Pending)
 		if err == nil && ok && left <= 0 {
 			err = noteFile(ctx, q, row.ID)
 		}

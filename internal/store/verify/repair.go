@@ -40,7 +40,8 @@ type Fixes interface {
 	// FixFile makes a row say kind, domain, bytes and entries of a file as they were read
 	// from the file, and that it is closed; how many of the entries were let go is what is
 	// left of them by the rows of blocks and pages, unless Dead says that all were: then the file
-	// is not there, and nothing is said to lie in it. A file without a row is left alone.
+	// is not there, and nothing is said to lie in it. A file without a row is left alone, as is
+	// every one while a snapshot is being made.
 	FixFile(ctx context.Context, row FileRow) error
 }
 
