@@ -2,10 +2,12 @@ package s3api
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"encoding/xml"
 	"errors"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -56,7 +58,7 @@ func putBucketPolicy(ctx context.Context, c *call) error {
 		bound, err = c.opts.Principals.BindPrincipals(ctx, bound)
 	}
 	if syntax, ok := errors.AsType[*policy.SyntaxError](err); ok {
-		return malformedPolicy(syntax.Error())
+		return malformedPolicy(cmp.Or(policyComplaint(c.document, syntax), syntax.Error()))
 	}
 	if err != nil {
 		return err
@@ -77,6 +79,65 @@ func putBucketPolicy(ctx context.Context, c *call) error {
 		return err
 	}
 	return c.done(http.StatusNoContent)
+}
+
+// policyComplaint returns S3's own text about a policy that err refuses, or "" where S3
+// says less than err does.
+func policyComplaint(document []byte, err *policy.SyntaxError) string {
+	if err.Principal != "" {
+		return "Invalid principal in policy"
+	}
+	var top map[string]json.RawMessage
+	if json.Unmarshal(document, &top) != nil {
+		return ""
+	}
+	if text := unknownField(top, "Version", "Id", "Statement"); text != "" {
+		return text
+	}
+	var version string
+	if given, ok := top["Version"]; ok && (json.Unmarshal(given, &version) != nil || version != "2008-10-17" && version != "2012-10-17") {
+		return "The policy must contain a valid version string"
+	}
+	if top["Statement"] == nil {
+		return "Missing required field Statement"
+	}
+	var statements []map[string]json.RawMessage
+	if json.Unmarshal(top["Statement"], &statements) != nil {
+		statements = make([]map[string]json.RawMessage, 1)
+		if json.Unmarshal(top["Statement"], &statements[0]) != nil {
+			return ""
+		}
+	}
+	if len(statements) == 0 {
+		return "Could not parse the policy: Statement is empty!"
+	}
+	for _, s := range statements {
+		if text := statementComplaint(s); text != "" {
+			return text
+		}
+	}
+	return ""
+}
+
+func statementComplaint(s map[string]json.RawMessage) string {
+	if text := unknownField(s, "Sid", "Effect", "Principal", "NotPrincipal", "Action", "NotAction", "Resource", "NotResource", "Condition"); text != "" {
+		return text
+	}
+	for _, name := range []string{"Effect", "Principal", "Action", "Resource"} {
+		if s[name] == nil && s["Not"+name] == nil {
+			return "Missing required field " + name
+		}
+	}
+	return ""
+}
+
+func unknownField(o map[string]json.RawMessage, known ...string) string {
+	for _, name := range slices.Sorted(maps.Keys(o)) {
+		if !slices.Contains(known, name) {
+			return "Unknown field " + name
+		}
+	}
+	return ""
 }
 
 func deleteBucketPolicy(ctx context.Context, c *call) error {

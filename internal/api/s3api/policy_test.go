@@ -180,8 +180,13 @@ func TestPoliciesThatAreRefused(t *testing.T) {
 		"another bucket":       {`{"Version":"2012-10-17","Statement":{"Effect":"Deny","Principal":"*","Action":"s3:*","Resource":"arn:aws:s3:::another"}}`, "Policy has invalid resource"},
 		"a longer bucket":      {`{"Version":"2012-10-17","Statement":{"Effect":"Deny","Principal":"*","Action":"s3:*","Resource":"arn:aws:s3:::` + *b + `x/*"}}`, "Policy has invalid resource"},
 		"another service":      {`{"Version":"2012-10-17","Statement":{"Effect":"Deny","Principal":"*","Action":"ec2:*","Resource":"arn:aws:s3:::` + *b + `"}}`, "Policy has invalid action"},
-		"nobody of that name":  {`{"Version":"2012-10-17","Statement":{"Effect":"Deny","Principal":{"AWS":"arn:aws:iam::` + accountA + `:user/ghost"},"Action":"s3:*","Resource":"arn:aws:s3:::` + *b + `"}}`, "Invalid principal in policy"},
-		"no principal":         {`{"Version":"2012-10-17","Statement":{"Effect":"Deny","Action":"s3:*","Resource":"arn:aws:s3:::` + *b + `"}}`, "Principal"},
+		"nobody of that name":  {`{"Version":"2012-10-17","Statement":{"Effect":"Deny","Principal":{"AWS":"arn:aws:iam::` + accountA + `:user/ghost"},"Action":"s3:*","Resource":"arn:aws:s3:::` + *b + `"}}`, "MalformedPolicy: Invalid principal in policy"},
+		"no principal":         {`{"Version":"2012-10-17","Statement":{"Effect":"Deny","Action":"s3:*","Resource":"arn:aws:s3:::` + *b + `"}}`, "Missing required field Principal"},
+		"no action":            {`{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Principal":"*","Resource":"arn:aws:s3:::` + *b + `"}]}`, "Missing required field Action"},
+		"no statement":         {`{"Version":"2012-10-17"}`, "Missing required field Statement"},
+		"no statements":        {`{"Version":"2012-10-17","Statement":[]}`, "Statement is empty!"},
+		"an unknown element":   {`{"Version":"2012-10-17","Statement":{"Effect":"Deny","Principal":"*","Actions":"s3:*","Resource":"arn:aws:s3:::` + *b + `"}}`, "Unknown field Actions"},
+		"an unknown version":   {`{"Version":"2013-10-17","Statement":{"Effect":"Deny","Principal":"*","Action":"s3:*","Resource":"arn:aws:s3:::` + *b + `"}}`, "The policy must contain a valid version string"},
 		"longer than AWS lets": {`{"Version":"2012-10-17","Statement":{"Effect":"Deny","Principal":"*","Action":"s3:*","Resource":"arn:aws:s3:::` + *b + `"` + strings.Repeat(" ", maxPolicy) + `}}`, "maximum allowed document size"},
 	} {
 		_, err := ownerA.client().PutBucketPolicy(t.Context(), &s3.PutBucketPolicyInput{Bucket: b, Policy: &c.text})
