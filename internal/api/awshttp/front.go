@@ -4,6 +4,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -168,6 +169,20 @@ func s3Fault(r *http.Request, err error, fault Fault) Fault {
 		return Fault{Status: http.StatusBadRequest, Code: "AuthorizationQueryParametersError", Message: text}
 	case errors.Is(err, sigv4.ErrNoHash):
 		return Fault{Status: http.StatusBadRequest, Code: "InvalidRequest", Message: "Missing required header for this request: x-amz-content-sha256"}
+	case errors.Is(err, sigv4.ErrIncomplete) && r.URL.Query().Has("X-Amz-Signature"):
+		return Fault{Status: fault.Status, Code: "AuthorizationQueryParametersError", Message: fault.Message} // there is no header
+	case errors.Is(err, sigv4.ErrIncomplete) && r.URL.Query().Has("Signature"):
+		return presignedV2Fault(r.URL.Query())
 	}
 	return fault
+}
+
+// presignedV2Fault returns S3's fault for a presigned query of Signature Version 2 that
+// is not complete: unlike others of its kind it forbids, as AWS's does.
+func presignedV2Fault(query url.Values) Fault {
+	text := "Query-string authentication requires the Signature, Expires and AWSAccessKeyId parameters"
+	if query.Has("AWSAccessKeyId") && query.Has("Expires") {
+		text = "Invalid date (should be seconds since epoch): " + query.Get("Expires")
+	}
+	return Fault{Status: http.StatusForbidden, Code: "AccessDenied", Message: text}
 }

@@ -165,6 +165,8 @@ func TestRefusals(t *testing.T) {
 	version2 := form("/", action+"&AWSAccessKeyId=AKID&Signature=x&SignatureVersion=2")
 	v2header := httptest.NewRequest("GET", "/b/k", nil)
 	v2header.Header.Set("Authorization", "AWS AKID:sig")
+	malformedQuery := httptest.NewRequest("GET", "/b/k?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=AKID%2F20260304%2Fus-east-1%2Fs3%2Faws4_request"+
+		"&X-Amz-Date=20260304T050607Z&X-Amz-Expires=60&X-Amz-SignedHeaders=host&X-Amz-Signature=short", nil)
 	hashless := sign(t, httptest.NewRequest("PUT", "/b", nil), "AKID", S3, "", now)
 	hashless.Header.Del("X-Amz-Content-Sha256")
 	tests := []struct {
@@ -192,6 +194,9 @@ func TestRefusals(t *testing.T) {
 		{"s3 no hash of the body", hashless, 400, "<Code>InvalidRequest</Code><Message>Missing required header for this request: x-amz-content-sha256</Message>"},
 		{"s3 version 2 header", v2header, 400, "<Code>AuthorizationHeaderMalformed</Code>"},
 		{"s3 version 2 presigned", httptest.NewRequest("GET", "/b/k?AWSAccessKeyId=AKID&Signature=x&Expires=1", nil), 403, "<Message>Request has expired</Message>"},
+		{"s3 version 2 until nonsense", httptest.NewRequest("GET", "/b/k?AWSAccessKeyId=AKID&Signature=x&Expires=1x", nil), 403, "<Message>Invalid date (should be seconds since epoch): 1x</Message>"},
+		{"s3 version 2 for ever", httptest.NewRequest("GET", "/b/k?AWSAccessKeyId=AKID&Signature=x", nil), 403, "<Message>Query-string authentication requires"},
+		{"s3 presigned with a malformed signature", malformedQuery, 400, "<Code>AuthorizationQueryParametersError</Code>"},
 		{"s3 bad query", httptest.NewRequest("GET", "/b/k?x=%zz", nil), 400, "<Code>InvalidURI</Code>"},
 		{"no service at all", sign(t, form("/", action), "AKID", "Simple Queue!", action, now), 403, "<Code>SignatureDoesNotMatch</Code>"},
 		{"own api unsigned", httptest.NewRequest("GET", "/-/v1/tasks", nil), 403, "MissingAuthenticationTokenException"},
