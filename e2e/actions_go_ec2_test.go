@@ -296,7 +296,7 @@ func (s *service) askVolumes(t *testing.T, snap string) {
 	says(t, "2", len(must(s.EC2.DescribeVolumeStatus(ctx, &ec2.DescribeVolumeStatusInput{VolumeIds: ids}))(t).VolumeStatuses))
 	for n, id := range ids {
 		taken := must(s.EC2.CreateSnapshot(ctx, &ec2.CreateSnapshotInput{VolumeId: &id, Description: aws.String("daily")}))(t)
-		says(t, "pending "+id, taken.State, taken.VolumeId)
+		says(t, "pending standard "+id, taken.State, taken.StorageTier, taken.VolumeId)
 		s.awaitSnapshot(t, *taken.SnapshotId)
 		says(t, map[bool]string{false: "false daily", true: "true daily"}[n == 1], s.described(t, *taken.SnapshotId).Encrypted, s.described(t, *taken.SnapshotId).Description)
 		must(s.EC2.DeleteSnapshot(ctx, &ec2.DeleteSnapshotInput{SnapshotId: taken.SnapshotId}))(t)

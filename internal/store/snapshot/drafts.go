@@ -197,7 +197,7 @@ func (d *Drafts) source(ctx context.Context, home awsid.Home, id string) (Record
 
 // started returns a draft as one that begins now.
 func (d Draft) started(now time.Time) Draft {
-	d.State, d.StartedAt = Pending, now
+	d.State, d.StartedAt, d.Tier = Pending, now, Standard
 	if d.Lineage == "" {
 		d.Lineage = d.ID
 	}
