@@ -267,7 +267,7 @@ func TestImportRequest(t *testing.T) {
 		Description: "d", DiskDescription: "dc", Format: "VHD", RoleName: "vmimport", URL: "s3://bkt/k/y z.vhd",
 		OwnHosts: []string{"disk.internal", "disk.example:4580"}, Tags: []tag.Tag{{Key: "K2"}},
 	}
-	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(iam.Principal{})); diff != "" {
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(iam.Principal{}, importtask.Request{})); diff != "" {
 		t.Error(diff)
 	}
 }
