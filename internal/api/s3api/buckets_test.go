@@ -171,4 +171,12 @@ func TestOperationsThatAreNotBuilt(t *testing.T) {
 			t.Errorf("%s: %d %s, want %s", header, res.StatusCode, body, want)
 		}
 	}
+	for sub, want := range map[string]string{
+		"analytics": "ListBucketAnalyticsConfigurations", "analytics&id=a": "GetBucketAnalyticsConfiguration",
+		"intelligent-tiering": "ListBucketIntelligentTieringConfigurations",
+	} {
+		if _, body := ownerA.ask(t, "GET", "/"+*b+"?"+sub, ""); !strings.Contains(body, "not implemented: "+want+"<") {
+			t.Errorf("%s: %s, want %s", sub, body, want)
+		}
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strings"
 )
 
 // level is what an operation acts on.
@@ -179,6 +180,9 @@ func find(t target, method, sub string, header http.Header) (operation, error) {
 	i := slices.IndexFunc(operations, func(o operation) bool { return o.on == on && o.method == method && o.sub == sub })
 	if i < 0 {
 		if name, ok := unbuilt[on][method+" "+sub]; ok {
+			if of, found := strings.CutPrefix(name, "GetBucket"); found && listed(sub) && !t.query.Has("id") {
+				name = "ListBucket" + of + "s"
+			}
 			return operation{}, notImplemented(name)
 		}
 		return operation{}, methodNotAllowed(method, on.String())
@@ -196,6 +200,12 @@ func find(t target, method, sub string, header http.Header) (operation, error) {
 		return variants["UploadPartCopy"], nil
 	}
 	return op, nil
+}
+
+// listed reports whether a bucket may have several configurations of a sub-resource: they
+// have ids, and a request for one without an id lists them.
+func listed(sub string) bool {
+	return sub == "analytics" || sub == "intelligent-tiering" || sub == "inventory" || sub == "metrics"
 }
 
 func (t target) level() level {
