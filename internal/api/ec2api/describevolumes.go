@@ -15,7 +15,8 @@ type describeVolumesRequest struct {
 	common
 	paged
 	filtered
-	VolumeId []string
+	VolumeId                []string
+	IncludeManagedResources bool // there are none
 }
 
 func noVolume(volumeAnswer) []string { return nil }
@@ -131,7 +132,8 @@ type describeVolumeStatusRequest struct {
 	common
 	paged
 	filtered
-	VolumeId []string
+	VolumeId                []string
+	IncludeManagedResources bool // there are none
 }
 
 func noStatus(volumeStatusAnswer) []string { return nil }

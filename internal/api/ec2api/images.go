@@ -14,6 +14,7 @@ import (
 	"github.com/diskport/diskport/internal/awsid"
 	"github.com/diskport/diskport/internal/identity/policy"
 	"github.com/diskport/diskport/internal/image"
+	"github.com/diskport/diskport/internal/store/snapshot"
 	"github.com/diskport/diskport/internal/tag"
 )
 
@@ -236,6 +237,9 @@ func (c call) device(ctx context.Context, m deviceMapping) (image.Device, error)
 	records, err := c.usable(ctx, []string{d.Snapshot})
 	if err != nil {
 		return d, err
+	}
+	if records[0].State != snapshot.Completed {
+		return d, about(d.Snapshot, snapshot.ErrNotPending)
 	}
 	d.Encrypted = records[0].KMSKey != ""
 	switch {

@@ -279,8 +279,11 @@ type copies struct {
 func (f *copies) EncryptVolume(_ context.Context, v volume.Volume, _ kms.Caller, e *snapshot.Encryption, _ string) (source snapshot.Record, keyARN string, err error) {
 	if v.Snapshot != "" {
 		source, err = f.snapshots.Get(context.Background(), v.Region, v.Snapshot)
-		if err == nil && (!source.UsableBy(v.Account) || source.State != snapshot.Completed) {
+		if err == nil && !source.UsableBy(v.Account) {
 			err = snapshot.ErrNotFound
+		}
+		if err == nil && source.State != snapshot.Completed {
+			err = snapshot.ErrNotPending
 		}
 		keyARN = source.KMSKey
 	}

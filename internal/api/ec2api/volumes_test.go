@@ -44,7 +44,7 @@ func TestCreateVolume(t *testing.T) {
 		if v.Settings != c.want || v.KMSKey != c.key || v.Zone != "us-east-1b" || v.ID != got.Volume {
 			t.Errorf("%s: got %+v", name, v)
 		}
-		if shown := f.ok(t, "DescribeVolumes", "Filter.1.Name=status", "Filter.1.Value.1=available").Volumes; len(shown) != 1 || shown[0].ID != got.Volume {
+		if shown := f.ok(t, "DescribeVolumes", "IncludeManagedResources=true", "Filter.1.Name=status", "Filter.1.Value.1=available").Volumes; len(shown) != 1 || shown[0].ID != got.Volume {
 			t.Errorf("%s: shown %+v", name, shown)
 		}
 	}

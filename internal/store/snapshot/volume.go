@@ -24,13 +24,16 @@ type VolumeSnapshots interface {
 // EncryptVolume returns the ARN of the key that a volume is encrypted under, empty for
 // none: as a copy of its snapshot would be, or, without one, as is asked for. The caller
 // must be allowed to use the key for the volume, and to read the snapshot. ErrNotFound if
-// there is no such snapshot, completed, that the account may use; *keyring.Error. The
-// snapshot is returned, too.
+// there is no such snapshot that the account may use, ErrNotPending if it is not
+// completed; *keyring.Error. The snapshot is returned, too.
 func (d *Drafts) EncryptVolume(ctx context.Context, v volumes.Volume, who kms.Caller, e *Encryption, defaultKey string) (source Record, keyARN string, err error) {
 	if v.Snapshot != "" {
 		source, err = d.Records.Get(ctx, v.Region, v.Snapshot)
-		if err == nil && (!source.UsableBy(v.Account) || source.State != Completed) {
+		if err == nil && !source.UsableBy(v.Account) {
 			err = ErrNotFound
+		}
+		if err == nil && source.State != Completed {
+			err = ErrNotPending
 		}
 		if err == nil {
 			e, err = d.keyOfCopy(ctx, CopyRequest{Home: v.Home(), Caller: who, Encrypt: e, DefaultKey: defaultKey}, source)
