@@ -49,11 +49,25 @@ type StoreVerified struct {
 	Notes  []string `json:"notes,omitempty"`  // what else could not be checked
 }
 
-// Watching hears what a verification does.
+// Watching hears what a verification does. Any of its functions may be nil.
 type Watching struct {
 	Progress func(done, total int64)
 	Found    func(Finding)
 	Snapshot func(Verified) // one that was looked at
+}
+
+// complete returns w with functions that do nothing in place of those that are nil.
+func (w Watching) complete() Watching {
+	if w.Progress == nil {
+		w.Progress = func(int64, int64) {}
+	}
+	if w.Found == nil {
+		w.Found = func(Finding) {}
+	}
+	if w.Snapshot == nil {
+		w.Snapshot = func(Verified) {}
+	}
+	return w
 }
 
 // Verify has the service read every block of a snapshot and check it. Progress is in
@@ -151,6 +165,7 @@ func (c *Client) verify(ctx context.Context, path string, result any, w Watching
 }
 
 func (c *Client) verifyOnce(ctx context.Context, path string, result any, w Watching) error {
+	w = w.complete()
 	ended := false
 	err := c.stream(ctx, http.MethodPost, path, func(event string, data []byte) error {
 		switch event {
