@@ -155,7 +155,7 @@ func inventoryBench(t *testing.T, db *DB) verifytest.Bench {
 		})
 	}
 	b.AddSnapshot = func(t *testing.T, rec snapshot.Record) {
-		rec.State = snapshot.Completed
+		rec.State = cmp.Or(rec.State, snapshot.Completed)
 		addRecord(t, db, rec)
 	}
 	b.SetSpan = func(t *testing.T, id block.ID, off, length int64) {

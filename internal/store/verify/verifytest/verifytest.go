@@ -30,7 +30,8 @@ type Bench struct {
 	Rounds  verify.Rounds
 	// AddPages enters pages that lie in a closed pages file of some bytes, with its row.
 	AddPages func(t *testing.T, file blockstore.FileID, bytes int64, pages []snapshot.PagePlace)
-	// AddSnapshot adds a snapshot that has been completed, with the row of its root.
+	// AddSnapshot adds a snapshot with the row of its root. Without a state it has been
+	// completed.
 	AddSnapshot func(t *testing.T, rec snapshot.Record)
 	// SetSpan makes the row of a block say numbers that no event writes.
 	SetSpan func(t *testing.T, id block.ID, off, len int64)
@@ -322,6 +323,13 @@ func fixFile(t *testing.T, b Bench) {
 		if err != nil || got.Row != c.want {
 			t.Errorf("%s: %+v, %v, want %+v", c.name, got.Row, err, c.want)
 		}
+	}
+	b.AddSnapshot(t, snapshot.Record{ID: "snap-2", State: snapshot.Pending})
+	if err := b.Fixes.FixFile(t.Context(), verify.FileRow{File: p.File, Bytes: 99, Entries: 9}); err != nil {
+		t.Error(err)
+	}
+	if got, err := b.Store.Contents(t.Context(), p.File.ID); err != nil || got.Row.Bytes != 1000 {
+		t.Errorf("while a snapshot is being made, the row became %+v, %v", got.Row, err)
 	}
 }
 
