@@ -51,7 +51,12 @@ func (a *App) pageKey(ctx context.Context, db *metadb.DB, master *secret.MasterK
 	return key, nil
 }
 
-// rebuild enters what the store has and the database does not know.
-func (a *App) rebuild(ctx context.Context, o verify.Observer) (verify.Rebuilt, error) {
-	return a.parts.verify.Rebuild(ctx, a.parts.backend, o)
+// rebuild enters what the store has and the database does not know, between two cycles of
+// gc.
+func (a *App) rebuild(ctx context.Context, o verify.Observer) (done verify.Rebuilt, err error) {
+	err = a.parts.gc.Between(ctx, func() (err error) {
+		done, err = a.parts.verify.Rebuild(ctx, a.parts.backend, o)
+		return err
+	})
+	return done, err
 }

@@ -132,6 +132,12 @@ func (c *Collector) lookThrough(ctx context.Context, r *Report) error {
 	if last := c.listed.Load(); last != 0 && now.Sub(time.Unix(0, last)).Abs() < every {
 		return nil
 	}
+	if err := c.bringBackNamed(ctx); err != nil {
+		if err := c.goOn(ctx, r, "quarantine", err); err != nil {
+			return err
+		}
+		return c.setAside(ctx, now, r) // nothing is purged that could not be looked at
+	}
 	purged, err := c.Backend.Purge(ctx, c.by(c.Aged).Add(-keep))
 	r.Purged = purged
 	if err != nil {
@@ -144,6 +150,41 @@ func (c *Collector) lookThrough(ctx context.Context, r *Report) error {
 	}
 	c.listed.Store(now.UnixNano())
 	return nil
+}
+
+// bringBackNamed brings back what was set aside although rows know it by now: the right
+// database is back, or a row was entered while its file was being set aside. What is never
+// removed while rows name it must not be purged either.
+func (c *Collector) bringBackNamed(ctx context.Context) error {
+	var aside []blockstore.File
+	flush := func() error {
+		ids := make([]blockstore.FileID, len(aside))
+		for i, f := range aside {
+			ids[i] = f.ID
+		}
+		facts, err := c.Store.Look(ctx, ids)
+		for _, f := range aside {
+			// One whose row says that it is open was set aside by remove.
+			if x := facts[f.ID]; err == nil && (x.Named || x.Kept || x.Row && !x.Open) {
+				err = c.Backend.BringBack(ctx, f.Name())
+			}
+		}
+		aside = aside[:0]
+		return err
+	}
+	err := c.Backend.EachAside(ctx, func(name string) error {
+		if f, ok := blockstore.ParseName(name); ok {
+			aside = append(aside, f)
+		}
+		if len(aside) < batch {
+			return nil
+		}
+		return flush()
+	})
+	if err == nil && len(aside) > 0 {
+		err = flush()
+	}
+	return err
 }
 
 // maxUnknown is how many unknown files are remembered: more than are plausible.

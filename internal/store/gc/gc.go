@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -39,12 +40,14 @@ type Collector struct {
 	Metrics   *Metrics // nil: nothing is counted
 
 	listed atomic.Int64 // when they were last, in nanoseconds
+	cycles sync.RWMutex // read-locked by each cycle
 }
 
 // Backend is what gc needs of the blockstore.Backend.
 type Backend interface {
 	blockstore.Lister
 	blockstore.Quarantine
+	blockstore.Aside
 	Remove(ctx context.Context, name string) error
 }
 
@@ -95,12 +98,37 @@ func (r *Report) damaged(format string, a ...any) {
 // the Report.
 func (c *Collector) Run(ctx context.Context) (Report, error) {
 	var r Report
+	if err := c.until(ctx, c.cycles.TryRLock); err != nil {
+		return r, fmt.Errorf("gc: %w", err)
+	}
+	defer c.cycles.RUnlock()
 	err := c.collect(ctx, &r)
 	c.Metrics.ran(r, c.Now().Unix(), err)
 	if err != nil {
 		return r, fmt.Errorf("gc: %w", err)
 	}
 	return r, nil
+}
+
+// Between runs fn while no cycle of this Collector does. Rows of roots that no draft
+// announced may be entered then: a cycle that read the roots before would delete what only
+// they name.
+func (c *Collector) Between(ctx context.Context, fn func() error) error {
+	if err := c.until(ctx, c.cycles.TryLock); err != nil {
+		return err
+	}
+	defer c.cycles.Unlock()
+	return fn()
+}
+
+// until waits until try succeeds.
+func (c *Collector) until(ctx context.Context, try func() bool) error {
+	for !try() {
+		if err := work.Pause(ctx, cmp.Or(c.Poll, time.Second)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (c *Collector) collect(ctx context.Context, r *Report) error {

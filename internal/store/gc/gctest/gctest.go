@@ -281,6 +281,27 @@ func (b backend) SetAside(_ context.Context, name string, at time.Time) error {
 	return nil
 }
 
+// EachAside implements blockstore.Aside.
+func (b backend) EachAside(_ context.Context, fn func(string) error) error {
+	for name := range maps.Clone(b.aside) {
+		if err := fn(name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// BringBack implements blockstore.Aside.
+func (b backend) BringBack(_ context.Context, name string) error {
+	if _, there := b.files[name]; !there {
+		if _, ok := b.aside[name]; ok {
+			b.files[name] = true
+			delete(b.aside, name)
+		}
+	}
+	return nil
+}
+
 // Purge implements blockstore.Quarantine.
 func (b backend) Purge(_ context.Context, before time.Time) (p blockstore.Purged, err error) {
 	maps.DeleteFunc(b.aside, func(_ string, at time.Time) bool {
