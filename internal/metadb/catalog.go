@@ -190,7 +190,9 @@ func healBlocks(ctx context.Context, q querier, ids []block.ID, at map[block.ID]
 		if err != nil {
 			return err
 		}
-		left[m.file] += n
+		if to[1] != any(m.file) { // else the row of its file was lost, and is entered anew
+			left[m.file] += n
+		}
 	}
 	return countDead(ctx, q, left)
 }

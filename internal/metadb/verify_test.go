@@ -704,6 +704,46 @@ func TestRebuild(t *testing.T) {
 	})
 }
 
+// TestRebuildKeepsMarks: a frame that can't be read takes no mark from its block, and the
+// others of its pack are counted as ever.
+func TestRebuildKeepsMarks(t *testing.T) {
+	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) {
+		r := newVerifyRig(t, fresh(t), frame.None)
+		r.fill()
+		inv := r.db.Inventory()
+		files, err := inv.Files(t.Context(), 0, 100)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = slices.DeleteFunc(files, func(f verify.FileRow) bool { return f.Kind != blockstore.PackFile || f.Entries-f.Dead < 2 })
+		pack, err := inv.Contents(t.Context(), files[0].ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rotten := pack.Blocks[0]
+		r.backend.Edit(pack.Row.Name(), func(p []byte) []byte { p[int64(rotten.Off)*blockstore.Align+100] ^= 1; return p })
+		must(t, r.db, func(q querier) error {
+			if _, err := exec(t.Context(), q, `UPDATE blocks SET damaged = 5 WHERE file = $1`, pack.Row.ID); err != nil {
+				return err
+			}
+			_, err := exec(t.Context(), q, `DELETE FROM files WHERE id = $1`, pack.Row.ID)
+			return err
+		})
+		if _, err := r.verifier.Rebuild(t.Context(), r.backend, verify.Observer{}); err != nil {
+			t.Fatal(err)
+		}
+		after, err := inv.Contents(t.Context(), pack.Row.ID)
+		if err != nil || !after.HasRow || after.Row.Entries-after.Row.Dead != int64(len(pack.Blocks)) {
+			t.Errorf("the pack has %+v, %v; %d blocks lie in it", after.Row, err, len(pack.Blocks))
+		}
+		for _, b := range after.Blocks {
+			if b.Damaged != (b.ID == rotten.ID) {
+				t.Errorf("block %s is marked: %v", b.ID, b.Damaged)
+			}
+		}
+	})
+}
+
 // TestScrub: a round begins when it is due, goes on where it was cut off, and marks what it
 // finds.
 func TestScrub(t *testing.T) {

@@ -51,7 +51,7 @@ type Rebuilt struct {
 // again, and what it has entered is as if it had never been lost. Tags, tasks, images, volumes,
 // drafts, accounts and keys are not in the store.
 func (v *Verifier) Rebuild(ctx context.Context, aside blockstore.Aside, o Observer) (Rebuilt, error) {
-	b := &rebuild{run: v.start(Effort{}, o), aside: aside, domainsOf: map[string]blockstore.Domain{}}
+	b := &rebuild{run: v.start(Effort{}, o), aside: aside, domainsOf: map[string]blockstore.Domain{}, ahead: map[string]bool{}}
 	for _, step := range []func(context.Context) error{
 		b.bringBack, b.lost, b.eachStray(blockstore.PackFile, b.header), b.enterDomains,
 		b.eachStray(blockstore.PagesFile, b.pages), b.eachStray(blockstore.PackFile, b.pack), b.eachStray(blockstore.RootFile, b.root),
@@ -71,6 +71,7 @@ type rebuild struct {
 	out       Rebuilt
 	domainsOf map[string]blockstore.Domain // in the headers of packs without a row: with the newest keys
 	entered   []blockstore.FileID          // packs and pages files
+	ahead     map[string]bool              // domains whose rows lack data keys that packs have
 	failed    bool                         // a file could not be entered
 }
 
@@ -174,6 +175,20 @@ func (b *rebuild) header(ctx context.Context, f blockstore.FoundFile) error {
 	}
 	d := x.Domain
 	d.Oldest, d.Newest = keys.Oldest(), keys.Newest()
+	row, err := b.domainOf(ctx, d.ID)
+	if err != nil {
+		return err
+	}
+	if row != nil && d.Newest > row.Newest && !b.ahead[d.ID] {
+		b.ahead[d.ID], b.failed = true, true
+		return b.found(inFile(Header, f.File, 0, fmt.Errorf("it has data keys of domain %s up to %d, the row of the domain up to %d: "+
+			"what is under newer ones can be read until the domain gets a data key of such a number; bring back a database that has them before", d.ID, d.Newest, row.Newest)))
+	}
+	if was, ok := b.domainsOf[d.ID]; ok && (was.Account != d.Account || was.KMSKey != d.KMSKey) {
+		b.failed = true
+		return b.found(inFile(Header, f.File, 0, fmt.Errorf("it has domain %s as that of account %q and KMS key %q, another pack as that of %q and %q, which counts",
+			d.ID, d.Account, d.KMSKey, was.Account, was.KMSKey)))
+	}
 	// Of two with the same newest key, the one that lacks older ones was written later.
 	if was, ok := b.domainsOf[d.ID]; !ok || d.Newest > was.Newest || d.Newest == was.Newest && d.Oldest > was.Oldest {
 		b.domainsOf[d.ID] = d
@@ -214,12 +229,60 @@ func (b *rebuild) pack(ctx context.Context, f blockstore.FoundFile) error {
 	if err != nil {
 		return b.refuse(ctx, Header, f, err)
 	}
-	if err := b.Entries.EnterFile(ctx, x.File, f.Bytes, x.Blocks, nil); err != nil {
+	blocks, rotten, err := b.sound(ctx, x)
+	if err != nil {
 		return err
+	}
+	if err := b.Entries.EnterFile(ctx, x.File, f.Bytes, blocks, nil); err != nil {
+		return err
+	}
+	for _, p := range rotten {
+		if err := b.Store.MarkDamaged(ctx, p.ID, blockstore.Location{File: x.File, Span: p.Span}); err != nil {
+			return err
+		}
 	}
 	b.out.Packs++
 	b.entered = append(b.entered, f.ID)
 	return b.did(ctx, 0)
+}
+
+// sound returns the blocks of a pack without those whose row would move here from where it
+// can't be read, if their frames can't be read either: that pack would be let go for
+// nothing. rotten are such ones whose rows say that they lie here: they stay marked.
+func (b *rebuild) sound(ctx context.Context, x blockstore.PackIndex) (blocks, rotten []blockstore.Placement, err error) {
+	ids := make([]block.ID, len(x.Blocks))
+	for i, p := range x.Blocks {
+		ids[i] = p.ID
+	}
+	places, err := b.Store.Places(ctx, ids)
+	if err != nil {
+		return nil, nil, err
+	}
+	var moving []blockstore.Placement
+	for _, p := range x.Blocks {
+		if at, ok := places[p.ID]; ok && (at.Damaged || !at.HasFile) {
+			moving = append(moving, p)
+		} else {
+			blocks = append(blocks, p)
+		}
+	}
+	if len(moving) == 0 {
+		return blocks, nil, nil
+	}
+	keys, err := b.keys(ctx, x.Domain.ID)
+	if err != nil {
+		return nil, nil, err
+	}
+	err = b.frames(ctx, x.File, keys, moving, func(fr *opened) error {
+		if here := places[fr.ID].File.ID == x.File.ID; fr.err == nil || here {
+			blocks = append(blocks, fr.Placement)
+		}
+		if fr.err != nil {
+			rotten = append(rotten, fr.Placement)
+		}
+		return nil
+	})
+	return blocks, rotten, err
 }
 
 // pages enters a pages file.
