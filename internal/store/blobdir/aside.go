@@ -75,11 +75,10 @@ func (d *Dir) BringBack(ctx context.Context, name string) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	aside, err := filepath.Glob(filepath.Join(d.root, asideName, "*", name))
-	if err != nil || len(aside) == 0 {
+	from, err := d.lastAside(name)
+	if err != nil || from == "" {
 		return err
 	}
-	from := slices.Max(aside) // times are in the order of their names
 	if err := d.ensure(filepath.Dir(path)); err != nil {
 		return err
 	}
@@ -94,6 +93,27 @@ func (d *Dir) BringBack(ctx context.Context, name string) error {
 	}
 	failpoint.File(path, "brought back, and still aside")
 	return errors.Join(removeIfThere(from), syncDir(filepath.Dir(from)))
+}
+
+// lastAside returns where the file lies that was set aside last under a name; empty: nowhere.
+func (d *Dir) lastAside(name string) (string, error) {
+	root := filepath.Join(d.root, asideName)
+	folders, err := os.ReadDir(root) // times are in the order of their names
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	for _, e := range slices.Backward(folders) {
+		if _, err := time.Parse(asideLayout, e.Name()); err != nil {
+			continue // people made it
+		}
+		path := filepath.Join(root, e.Name(), name)
+		if _, err := os.Lstat(path); err == nil {
+			return path, nil
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return "", err
+		}
+	}
+	return "", err
 }
 
 // Purge implements blockstore.Quarantine. Anything in the folder under other names,

@@ -32,6 +32,11 @@ func open(t *testing.T, dir string) *blobdir.Dir {
 	return d
 }
 
+// Names of folders may look like patterns.
+func TestBackendInAnOddFolder(t *testing.T) {
+	blobtest.Run(t, open(t, filepath.Join(t.TempDir(), "[a]*", "b")))
+}
+
 func TestBackend(t *testing.T) { blobtest.Run(t, open(t, filepath.Join(t.TempDir(), "a", "b"))) }
 
 // TestFormats: a store of another format is refused by name, and left as it is.
