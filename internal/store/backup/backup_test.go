@@ -193,7 +193,7 @@ func (w *world) state() map[string]string {
 // restored returns the files of a restored backup, of a time or before.
 func (w *world) restored(t *testing.T, at time.Time, how backup.Handling) (map[string]string, backup.Restored, error) {
 	t.Helper()
-	r, err := backup.Open(t.Context(), backup.NewDir(w.root), at)
+	r, err := backup.Open(t.Context(), w.target, at)
 	if err != nil {
 		return nil, backup.Restored{}, err
 	}
@@ -501,6 +501,61 @@ func TestDamagedService(t *testing.T) {
 	then[root(3)] = "evil three"
 	if diff := cmp.Diff(then, got); err != nil || diff != "" || len(done.Lost) != 1 {
 		t.Errorf("restored: %+v, %v (-want +got):\n%s", done, err, diff)
+	}
+}
+
+// TestEndless: a file that is longer than it was is refused before it fills a disk.
+func TestEndless(t *testing.T) {
+	for name, how := range map[string]backup.Handling{"refused": backup.Refuse, "salvaged": backup.Salvage} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.add(root(1), "one")
+			w.backup(t, backup.Options{})
+			w.target = endless{w.target, root(1)}
+			got, _, err := w.restored(t, time.Time{}, how)
+			if how == backup.Refuse && !errors.Is(err, backup.ErrDamaged) || how == backup.Salvage && (err != nil || len(got[root(1)]) > 2<<20) {
+				t.Errorf("got %d bytes, %v", len(got[root(1)]), err)
+			}
+		})
+	}
+}
+
+// endless is a target one of whose files never ends.
+type endless struct {
+	backup.Target
+	name string
+}
+
+func (e endless) Get(ctx context.Context, name string) (io.ReadCloser, error) {
+	if name == e.name {
+		return io.NopCloser(zeros{}), nil
+	}
+	return e.Target.Get(ctx, name)
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
+
+// TestForeignFiles: what somebody else keeps in the target stays, whatever its name begins with.
+func TestForeignFiles(t *testing.T) {
+	w := newWorld(t)
+	w.add(root(1), "one")
+	foreign := []string{"objects/holiday.jpg", "databases/accounts.db", "blocks/of/wood"}
+	for _, name := range foreign {
+		if err := w.target.Put(t.Context(), name, strings.NewReader("mine"), 4); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.backup(t, backup.Options{Keep: 1})
+	w.drop(root(1))
+	if r := w.backup(t, backup.Options{Keep: 1}); r.Gone != 1 || r.Removed != 2 {
+		t.Errorf("report %+v; want the moment, its database and its file removed", r)
+	}
+	for _, name := range foreign {
+		if _, err := os.Stat(filepath.Join(w.root, name)); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

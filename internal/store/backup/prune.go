@@ -3,8 +3,12 @@ package backup
 import (
 	"context"
 	"errors"
+	"regexp"
 	"slices"
 	"strings"
+	"time"
+
+	"github.com/diskport/diskport/internal/store/blockstore"
 )
 
 // prune removes moments beyond those that are to stay, and then the files that no moment
@@ -58,9 +62,7 @@ func (c *copying) remove(ctx context.Context, gone []string, needed map[string]b
 		c.r.Gone++
 	}
 	for name := range c.there {
-		tree, _, _ := strings.Cut(name, "/")
-		ours := slices.Contains(trees, tree) || strings.HasPrefix(name, databases)
-		if !ours || needed[name] {
+		if !ours(name) || needed[name] {
 			continue
 		}
 		if err := c.to.Remove(ctx, name); err != nil {
@@ -70,3 +72,24 @@ func (c *copying) remove(ctx context.Context, gone []string, needed map[string]b
 	}
 	return nil
 }
+
+// ours reports whether a name is one that a backup gives: others in the target are somebody
+// else's.
+func ours(name string) bool {
+	tree, rest, _ := strings.Cut(name, "/")
+	switch tree + "/" {
+	case Blocks + "/":
+		_, ok := blockstore.ParseName(rest)
+		return ok
+	case Objects + "/":
+		return pieceName.MatchString(rest)
+	case databases:
+		moment, ok := strings.CutSuffix(rest, databaseSuffix)
+		_, err := time.Parse(momentLayout, moment)
+		return ok && err == nil
+	}
+	return false
+}
+
+// pieceName is what files of the embedded S3 are called.
+var pieceName = regexp.MustCompile(`^[0-9a-f]{2}/[0-9a-f]{16}$`)

@@ -234,7 +234,7 @@ func (r *Restoration) file(ctx context.Context, c *copying, to *Dir, f File, as 
 		return loss, ctx.Err()
 	}
 	defer in.Close()
-	if err := to.Put(ctx, as, in, f.Bytes); err != nil {
+	if err := to.Put(ctx, as, io.LimitReader(in, f.Bytes+copyBytes), f.Bytes); err != nil {
 		return loss, ctx.Err() // what can't be read
 	}
 	loss.Gone = false
@@ -280,6 +280,8 @@ type proving struct {
 func (p *proving) Read(b []byte) (int, error) {
 	n, err := p.in.Read(b)
 	switch {
+	case err == nil && p.in.n > p.want.Bytes: // a target must not fill the disk
+		return n, unfit("it is longer than the %d bytes that it had", p.want.Bytes)
 	case err == nil || p.in.ctx.Err() != nil:
 		return n, err
 	case !errors.Is(err, io.EOF):
