@@ -160,3 +160,22 @@ func TestTheDataDirectoryIsAFolder(t *testing.T) {
 	}
 	open(t, filepath.Join(dir, "a", "b"))
 }
+
+// What a killed restoration has left beside the database is not played into the next one.
+func TestForgetJournal(t *testing.T) {
+	database := filepath.Join(t.TempDir(), databaseName)
+	for _, end := range []string{"", "-wal", "-shm"} {
+		if err := os.WriteFile(database+end, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 {
+		if err := forgetJournal(database); err != nil {
+			t.Fatal(err)
+		}
+	}
+	left, err := filepath.Glob(database + "*")
+	if err != nil || len(left) != 1 || left[0] != database {
+		t.Errorf("left are %v, %v", left, err)
+	}
+}

@@ -215,7 +215,21 @@ func restoreFiles(ctx context.Context, path string, from *backup.Restoration, sm
 	if err = errors.Join(err, blocks.Close()); err != nil {
 		return done, err
 	}
+	if err := forgetJournal(data.file(o.Database)); err != nil {
+		return done, err
+	}
 	return from.Run(ctx, backup.NewDir(data.path), o)
+}
+
+// forgetJournal removes what a restoration in part, killed when it had opened its database,
+// left beside that: SQLite would play it into the database that is restored next.
+func forgetJournal(database string) error {
+	for _, end := range []string{"-wal", "-shm", "-journal"} {
+		if err := os.Remove(database + end); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return syncFolder(filepath.Dir(database))
 }
 
 // forgo makes a service of what was restored in part, and says which snapshots miss
