@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -95,6 +96,9 @@ func (w *Webhook) send(ctx context.Context, e Event) error {
 	req.Header.Set("User-Agent", "diskport")
 	req.Header.Set(SignatureHeader, w.signature(body))
 	resp, err := w.Client.Do(req)
+	if e, ok := errors.AsType[*url.Error](err); ok {
+		err = e.Err // without the URL, which may hold a token
+	}
 	if err != nil {
 		return fmt.Errorf("outbox: telling event %d: %w", e.ID, err)
 	}

@@ -109,6 +109,17 @@ func TestWebhook(t *testing.T) {
 	}
 }
 
+// The URL of a receiver may be its password: no error has it.
+func TestWebhookErrorsHaveNoURL(t *testing.T) {
+	srv := httptest.NewServer(http.NotFoundHandler())
+	srv.Close()
+	hook := &Webhook{URL: srv.URL + "/hidden-token", Secret: []byte("a secret of a test"), Client: NewClient(), Now: func() time.Time { return sent }}
+	err := hook.send(t.Context(), Event{ID: 1, Kind: SnapshotCompleted})
+	if err == nil || strings.Contains(err.Error(), "hidden-token") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestEnvelope(t *testing.T) {
 	hook := &Webhook{Secret: []byte("a secret of a test")}
 	tests := map[string]struct {
