@@ -55,6 +55,7 @@ type Log struct {
 	file    *os.File
 	checked time.Time // when it was last seen to be the one of that name
 	broken  bool      // the last record could not be written
+	torn    bool      // part of a line was written, on a full disk
 }
 
 // Open opens the file for appending, which it makes if necessary, for its owner alone.
@@ -93,7 +94,13 @@ func (l *Log) Write(r Record) {
 		err = l.follow()
 	}
 	if err == nil {
-		_, err = l.file.Write(append(line, '\n'))
+		line = append(line, '\n')
+		if l.torn {
+			line = append([]byte{'\n'}, line...) // so that it spoils no other record
+		}
+		var n int
+		n, err = l.file.Write(line)
+		l.torn = err != nil && (n > 0 || l.torn)
 	}
 	if err != nil && !l.broken {
 		l.failed(err)

@@ -73,6 +73,28 @@ func TestLogThatCannotBeWritten(t *testing.T) {
 	}
 }
 
+// A line that was cut off by a full disk spoils no other.
+func TestLogAfterATornLine(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "audit.log")
+	l, err := Open(path, func(err error) { t.Error(err) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.file.WriteString(`{"eventName":"cut o`); err != nil {
+		t.Fatal(err)
+	}
+	l.torn = true
+	l.Write(Record{EventName: "whole"})
+	l.Write(Record{EventName: "next"})
+	text, err := os.ReadFile(path)
+	if lines := bytes.Split(text, []byte("\n")); err != nil || len(lines) != 4 || !json.Valid(lines[1]) || !json.Valid(lines[2]) {
+		t.Errorf("there is %q, %v", text, err)
+	}
+	if err := l.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 func names(t *testing.T, path string) (names []string) {
 	t.Helper()
 	text, err := os.ReadFile(path)
