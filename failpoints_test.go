@@ -19,6 +19,7 @@ var stepless = map[string]string{
 	"internal/server.syncFolder":           "its callers have points",
 	"internal/server.makeFolder":           "nothing is in it yet",
 	"internal/server.removeCutOff":         "what it removes nobody knows",
+	"internal/server.forgetJournal":        "no service runs yet; e2e kills restores elsewhere",
 	"internal/server.Restore":              "no service runs yet; e2e kills restores elsewhere",
 	"internal/server.close":                "where a service listens means nothing once it has died",
 	"internal/imports/scratch.Clear":       "what it removes nobody knows",

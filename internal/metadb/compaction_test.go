@@ -63,7 +63,7 @@ func newPackRig(t *testing.T, db *DB, c frame.Cipher) *packRig {
 	r.store = blockstore.NewStore(r.journal.Catalog(db.Catalog()), r.journal.Backend(r.backend), slots,
 		blockstore.Options{Group: 2, PackBytes: packFrames*frame.Size + 8192})
 	r.store.Keys = r.ring
-	r.gc = &gc.Collector{Store: db.Garbage(), Backend: r.journal.Backend(r.backend), Now: db.now}
+	r.gc = &gc.Collector{Store: db.Garbage(), Backend: r.journal.Backend(r.backend), Aside: r.backend, Now: db.now}
 	r.compact = &compact.Compactor{
 		Store: db.Packs(), Leases: db.Work(), Blocks: r.store, Domain: db.Catalog().Domain, Owner: "node", Now: db.now,
 		Keys: lockedRing{r.ring, &r.locked},

@@ -228,7 +228,7 @@ func (b *bench) state(id string) snapshot.Record {
 
 func (b *bench) collect() gc.Report {
 	b.t.Helper()
-	c := &gc.Collector{Store: b.db.Garbage(), Backend: b.backend, Pages: b.lib.RootPages, Blocks: b.lib.PageBlocks, Now: time.Now, Poll: time.Millisecond}
+	c := &gc.Collector{Store: b.db.Garbage(), Backend: b.backend, Aside: b.backend, Pages: b.lib.RootPages, Blocks: b.lib.PageBlocks, Now: time.Now, Poll: time.Millisecond}
 	r, err := c.Run(b.t.Context())
 	if err != nil {
 		b.t.Fatal(err)
@@ -664,7 +664,7 @@ func TestOneFileThatCannotBeRemovedKeepsNoOther(t *testing.T) {
 			lowest, name = f.ID, n
 		}
 	}
-	c := &gc.Collector{Store: b.db.Garbage(), Backend: stuck{b.backend, name}, Pages: b.lib.RootPages, Blocks: b.lib.PageBlocks, Now: time.Now, Poll: time.Millisecond}
+	c := &gc.Collector{Store: b.db.Garbage(), Backend: stuck{b.backend, name}, Aside: b.backend, Pages: b.lib.RootPages, Blocks: b.lib.PageBlocks, Now: time.Now, Poll: time.Millisecond}
 	var named bool
 	for range 3 {
 		r, err := c.Run(t.Context())

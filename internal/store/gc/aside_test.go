@@ -59,7 +59,7 @@ func TestBringBackNamed(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	c := &Collector{Store: store, Backend: files, Now: func() time.Time { return at.Add(31 * 24 * time.Hour) }}
+	c := &Collector{Store: store, Backend: files, Aside: files, Now: func() time.Time { return at.Add(31 * 24 * time.Hour) }}
 	r, err := c.Run(t.Context())
 	if err != nil || r.Purged.Files != 2 {
 		t.Errorf("purged %d files, %v; want those of an open row and of none", r.Purged.Files, err)
@@ -72,7 +72,7 @@ func TestBringBackNamed(t *testing.T) {
 // No cycle begins while rows are entered between two.
 func TestBetween(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := &Collector{Store: rows{}, Backend: blobtest.NewMemory(), Now: time.Now}
+		c := &Collector{Store: rows{}, Backend: blobtest.NewMemory(), Aside: blobtest.NewMemory(), Now: time.Now}
 		ran := make(chan error, 1)
 		err := c.Between(t.Context(), func() error {
 			go func() {

@@ -166,13 +166,13 @@ func (c *Collector) bringBackNamed(ctx context.Context) error {
 		for _, f := range aside {
 			// One whose row says that it is open was set aside by remove.
 			if x := facts[f.ID]; err == nil && (x.Named || x.Kept || x.Row && !x.Open) {
-				err = c.Backend.BringBack(ctx, f.Name())
+				err = c.Aside.BringBack(ctx, f.Name())
 			}
 		}
 		aside = aside[:0]
 		return err
 	}
-	err := c.Backend.EachAside(ctx, func(name string) error {
+	err := c.Aside.EachAside(ctx, func(name string) error {
 		if f, ok := blockstore.ParseName(name); ok {
 			aside = append(aside, f)
 		}

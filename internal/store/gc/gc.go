@@ -21,6 +21,7 @@ import (
 type Collector struct {
 	Store   Store
 	Backend Backend
+	Aside   blockstore.Aside // of the same back end
 	// Pages calls fn with the ids of the pages under a root, a batch at a time, and
 	// returns the domain of its blocks. It fails, without a call of fn, when the root
 	// can't be read.
@@ -47,7 +48,6 @@ type Collector struct {
 type Backend interface {
 	blockstore.Lister
 	blockstore.Quarantine
-	blockstore.Aside
 	Remove(ctx context.Context, name string) error
 }
 

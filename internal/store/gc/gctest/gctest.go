@@ -142,7 +142,7 @@ var errRotten = errors.New("rotten")
 
 func (w *world) collector() *gc.Collector {
 	return &gc.Collector{
-		Store: w.store, Backend: backend{w.files, w.aside}, Poll: time.Microsecond, Window: w.window,
+		Store: w.store, Backend: backend{w.files, w.aside}, Aside: backend{w.files, w.aside}, Poll: time.Microsecond, Window: w.window,
 		Now: func() time.Time { return time.Now().Add(w.ahead) }, Lapsed: w.behind, Aged: w.behind,
 		Pages: func(_ context.Context, f blockstore.File, fn func([]snapshot.PageID) error) (string, error) {
 			r, ok := w.roots[f.ID]
