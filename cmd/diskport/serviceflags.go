@@ -77,7 +77,7 @@ func (f *serviceFlags) declareStorage(fs *pflag.FlagSet) {
 	setEnv(fs, "database", "DISKPORT_DATABASE_URL")
 	fs.StringVar(&f.Store, "store", "", "`URL` of a block store for many nodes, which are not supported yet. Default: blocks/ in the data directory.")
 	sizeVar(fs, &f.Reserve, "reserve", 1<<30, "Free space that an import must leave on the data directory's disk to begin: `SIZE`.")
-	sizeVar(fs, &f.CompactRate, "compact-rate", 32<<20, "What the rewriting of packs in the background reads and writes in a second at most: `SIZE`. 0 turns it off.")
+	sizeVar(fs, &f.CompactRate, "compact-rate", 16<<20, "What the rewriting of packs in the background reads and writes in a second at most: `SIZE`. 0 turns it off.")
 	fs.DurationVar(&f.ScrubInterval, "scrub-interval", 30*24*time.Hour, "How often everything is read back in the background and checked: `TIME`. 0 turns it off.")
 	sizeVar(fs, &f.ScrubRate, "scrub-rate", 32<<20, "What that reads in a second at most: `SIZE`. 0 is as much as possible.")
 	fs.BoolVar(&f.AcceptOlderDatabase, "accept-older-database", false, "Go on with a database that is older than what was last used on the data directory: restored, or cut off. For one start.")

@@ -42,7 +42,7 @@ func (b *bench) export(ctx context.Context) error {
 }
 
 // backgroundRate is at which the service rewrites packs by itself.
-const backgroundRate = "32MiB"
+const backgroundRate = "16MiB"
 
 // besideCompaction compares imports into a service that rewrites packs meanwhile, at
 // its rate in the background, with imports into one that does nothing else. What it
