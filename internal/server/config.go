@@ -68,7 +68,7 @@ type Config struct {
 	GCEvery             time.Duration // 15 min
 	ScrubInterval       time.Duration // from one reading of everything to the next; 30 days; negative: it is off
 	ScrubRate           int64         // bytes a second that it reads; 32 MiB; negative: any number
-	CompactRate         int64         // bytes a second that the rewriting of packs reads and writes; 32 MiB; negative: it is off
+	CompactRate         int64         // bytes a second that the rewriting of packs reads and writes; 16 MiB; negative: it is off
 
 	Clients Clients // how much of the service clients may hold
 
@@ -115,7 +115,7 @@ func (c Config) withDefaults() (Config, error) {
 		c.ScrubRate = 32 << 20
 	}
 	if c.CompactRate == 0 {
-		c.CompactRate = 32 << 20
+		c.CompactRate = 16 << 20
 	}
 	c.AcceptOlderDatabase = c.AcceptOlderDatabase || c.Rebuild
 	var err error
