@@ -95,3 +95,13 @@ func TestBetween(t *testing.T) {
 		}
 	})
 }
+
+// A file that another cycle removed while the files were listed is not one that the
+// database does not know.
+func TestFilesThatAreGoneAreNotUnknown(t *testing.T) {
+	c := &Collector{Backend: blobtest.NewMemory()}
+	found := []blockstore.FoundFile{{File: blockstore.File{ID: 1, Kind: blockstore.PackFile}, Closed: true}}
+	if still, gone, err := c.stillThere(t.Context(), found); err != nil || len(still) > 0 || gone != 1 {
+		t.Errorf("%v are still there, %d are gone, %v", still, gone, err)
+	}
+}

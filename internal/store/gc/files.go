@@ -187,6 +187,35 @@ func (c *Collector) bringBackNamed(ctx context.Context) error {
 	return err
 }
 
+// stillThere returns those of the files that are there when they are listed again, and how
+// many closed ones are not: another cycle has removed them, and then their rows.
+func (c *Collector) stillThere(ctx context.Context, files []blockstore.FoundFile) (still []blockstore.FoundFile, gone int, err error) {
+	if len(files) == 0 {
+		return nil, 0, nil
+	}
+	there := make(map[string]bool, len(files))
+	for _, f := range files {
+		there[f.Name()] = false
+	}
+	err = blockstore.EachFile(ctx, c.Backend, func(found []blockstore.FoundFile) error {
+		for _, f := range found {
+			if _, asked := there[f.Name()]; asked {
+				there[f.Name()] = true
+			}
+		}
+		return nil
+	})
+	for _, f := range files {
+		switch {
+		case there[f.Name()]:
+			still = append(still, f)
+		case f.Closed:
+			gone++
+		}
+	}
+	return still, gone, err
+}
+
 // maxUnknown is how many unknown files are remembered: more than are plausible.
 const maxUnknown = 1 << 10
 
@@ -212,7 +241,11 @@ func (c *Collector) setAside(ctx context.Context, now time.Time, r *Report) erro
 	if err != nil {
 		return err
 	}
-	if !blockstore.Plausible(known, closed) {
+	unknown, gone, err := c.stillThere(ctx, unknown)
+	if err != nil {
+		return err
+	}
+	if closed -= gone; !blockstore.Plausible(known, closed) {
 		r.Implausible = fmt.Sprintf("the database does not know %d of %d files in the store: it is not the one that they were written with, "+
 			"or an older state of it. They were left alone; bring back the right database, or move them away", closed, known+closed)
 		return nil
