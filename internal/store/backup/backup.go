@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/diskport/diskport/internal/work"
 )
 
 // Source is a service that is backed up. Its fields are set before the first Run.
@@ -102,7 +104,7 @@ type copying struct {
 	there map[string]int64 // bytes of the target's files, by name
 	older []string         // moments, ascending
 	known map[string]File  // that the newest of them has, by name
-	pace  *pace
+	pace  *work.Pace
 	done  int64
 	total int64
 }
@@ -111,7 +113,7 @@ type copying struct {
 // copied again, and backups that were there stay. A Report comes with an error too. Damage
 // of the service is not an error: it is in the Report.
 func (s *Source) Run(ctx context.Context, to Target, o Options) (Report, error) {
-	c := &copying{Source: s, Options: o, to: to, r: &Report{}, pace: &pace{rate: o.Rate, now: time.Now}}
+	c := &copying{Source: s, Options: o, to: to, r: &Report{}, pace: &work.Pace{Rate: o.Rate, Now: time.Now}}
 	if err := c.run(ctx); err != nil {
 		if cause := context.Cause(ctx); cause != nil {
 			err = cause

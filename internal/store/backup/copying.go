@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"hash"
 	"io"
-	"time"
 
 	"github.com/diskport/diskport/internal/work"
 )
@@ -177,7 +176,7 @@ func (c *copying) summing(ctx context.Context, r io.Reader) *summing {
 type summing struct {
 	ctx  context.Context
 	r    io.Reader
-	pace *pace
+	pace *work.Pace
 	told func(n int64)
 	hash hash.Hash
 	n    int64
@@ -191,7 +190,7 @@ func (s *summing) Read(p []byte) (int, error) {
 	_, _ = s.hash.Write(p[:n]) // never fails
 	s.n += int64(n)
 	s.told(int64(n))
-	if perr := s.pace.wait(s.ctx, int64(n)); perr != nil {
+	if perr := s.pace.Wait(s.ctx, int64(n)); perr != nil {
 		return n, perr
 	}
 	return n, err
@@ -230,24 +229,4 @@ func (s *sourceReader) Read(p []byte) (int, error) {
 		s.err = err
 	}
 	return n, err
-}
-
-// pace keeps reading within a rate.
-type pace struct {
-	rate int64 // bytes in a second; 0: any
-	now  func() time.Time
-	next time.Time // when the next bytes are due
-}
-
-// wait returns when n bytes that were read are within the rate.
-func (p *pace) wait(ctx context.Context, n int64) error {
-	if p.rate <= 0 {
-		return ctx.Err()
-	}
-	now := p.now()
-	if p.next.Before(now) {
-		p.next = now
-	}
-	p.next = p.next.Add(time.Duration(float64(n) / float64(p.rate) * float64(time.Second)))
-	return work.Pause(ctx, p.next.Sub(now))
 }

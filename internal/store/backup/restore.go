@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/diskport/diskport/internal/work"
 )
 
 // Backup is a summary of one backup in a target.
@@ -176,7 +178,7 @@ func (r *Restoration) Run(ctx context.Context, to *Dir, o RestoreOptions) (done 
 	if err := r.Fit(o.Damaged); err != nil {
 		return done, err
 	}
-	c := &copying{Options: Options{Rate: o.Rate, Progress: o.Progress}, pace: &pace{rate: o.Rate, now: time.Now}}
+	c := &copying{Options: Options{Rate: o.Rate, Progress: o.Progress}, pace: &work.Pace{Rate: o.Rate, Now: time.Now}}
 	c.total = r.Database.Bytes
 	for _, f := range r.Files {
 		c.total += f.Bytes
