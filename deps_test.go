@@ -63,6 +63,7 @@ var floors = map[string]int{
 	"internal/wake":                 0,
 	"internal/listing":              0,
 	"internal/audit":                0,
+	"internal/durable":              0,
 	"internal/work":                 1, // made of words
 	"internal/tag":                  1,
 	"internal/image":                2,

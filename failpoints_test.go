@@ -15,8 +15,8 @@ var stepless = map[string]string{
 	"internal/store/blobdir.preallocate":   "gives room back in a file that nobody knows",
 	"internal/store/blobdir.probe":         "a file that says nothing",
 	"internal/store/blobdir.removeIfThere": "its callers have points",
-	"internal/store/blobdir.syncDir":       "its callers have points",
-	"internal/server.syncFolder":           "its callers have points",
+	"internal/durable.ensure":              "who wants one has Made",
+	"internal/durable.SyncFolder":          "callers have it",
 	"internal/server.makeFolder":           "nothing is in it yet",
 	"internal/server.removeCutOff":         "what it removes nobody knows",
 	"internal/server.forgetJournal":        "no service runs yet; e2e kills restores elsewhere",
@@ -34,7 +34,7 @@ var fileSteps = map[string]bool{"Sync": true, "Truncate": true}
 var osSteps = map[string]bool{"Rename": true, "Link": true, "Remove": true, "RemoveAll": true, "Mkdir": true, "MkdirAll": true}
 
 // serviceFiles are the packages in which the service writes files.
-var serviceFiles = []string{"internal/store/blobdir", "internal/server", "internal/imports/scratch", "internal/imports/objects", "internal/space", "internal/metadb"}
+var serviceFiles = []string{"internal/store/blobdir", "internal/durable", "internal/server", "internal/imports/scratch", "internal/imports/objects", "internal/space", "internal/metadb"}
 
 // TestStepsOfFilesHaveFailPoints: a function of the service that makes a file durable, gives
 // it a name or removes it has a point for that, so that e2e/torture kills the service there.

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/diskport/diskport/internal/durable"
 	"github.com/diskport/diskport/internal/failpoint"
 	"github.com/diskport/diskport/internal/identity/secret"
 	"github.com/diskport/diskport/internal/identity/sigv4"
@@ -105,7 +106,7 @@ func makeFolder(path string) error {
 		// It may have been made by a process that died before it was durable. Who may not
 		// open a folder has not made anything in it.
 		for ; parent != path; path, parent = parent, filepath.Dir(parent) {
-			_ = syncFolder(parent)
+			_ = durable.SyncFolder(parent)
 		}
 		return nil
 	case !errors.Is(err, fs.ErrNotExist):
@@ -117,15 +118,7 @@ func makeFolder(path string) error {
 	if err := os.Mkdir(path, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	return syncFolder(parent)
-}
-
-func syncFolder(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
+	return durable.SyncFolder(parent)
 }
 
 // acquire locks the directory itself, which is not removed by mistake, and the file
@@ -298,5 +291,5 @@ func writeNew(path string, b []byte, mode fs.FileMode) error {
 		return errors.Join(err, os.Remove(f.Name()))
 	}
 	failpoint.File(path, "named")
-	return syncFolder(filepath.Dir(path))
+	return durable.SyncFolder(filepath.Dir(path))
 }

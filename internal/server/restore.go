@@ -14,6 +14,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 
+	"github.com/diskport/diskport/internal/durable"
 	"github.com/diskport/diskport/internal/identity/secret"
 	"github.com/diskport/diskport/internal/store/backup"
 	"github.com/diskport/diskport/internal/store/blobdir"
@@ -102,7 +103,7 @@ func Restore(ctx context.Context, cfg Config, o RestoreConfig) (done Restored, e
 	for _, l := range copied.Lost {
 		done.Lost = append(done.Lost, l.Name+": "+l.Why)
 	}
-	return done, errors.Join(os.Remove(filepath.Join(cfg.Data, restoringName)), syncFolder(cfg.Data))
+	return done, errors.Join(os.Remove(filepath.Join(cfg.Data, restoringName)), durable.SyncFolder(cfg.Data))
 }
 
 // Backups lists the backups of a place, the oldest first.
@@ -229,7 +230,7 @@ func forgetJournal(database string) error {
 			return err
 		}
 	}
-	return syncFolder(filepath.Dir(database))
+	return durable.SyncFolder(filepath.Dir(database))
 }
 
 // forgo makes a service of what was restored in part, and says which snapshots miss

@@ -9,25 +9,23 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/diskport/diskport/internal/block"
+	"github.com/diskport/diskport/internal/durable"
 )
 
 // Dir is a directory as a target. It may be used concurrently.
 type Dir struct {
-	root string
-
-	mu    sync.Mutex // guards known
-	known map[string]bool
+	root    string
+	folders durable.Folders
 }
 
 var _ Target = (*Dir)(nil)
 
 // NewDir returns the target at a directory, which the first Put makes.
-func NewDir(root string) *Dir { return &Dir{root: filepath.Clean(root), known: map[string]bool{}} }
+func NewDir(root string) *Dir { return &Dir{root: filepath.Clean(root)} }
 
 const (
 	lockName  = "lock"
@@ -52,7 +50,7 @@ func (d *Dir) Put(ctx context.Context, name string, body io.Reader, _ int64) err
 	if err != nil {
 		return err
 	}
-	if err := d.ensure(filepath.Dir(path)); err != nil {
+	if err := d.folders.Ensure(filepath.Dir(path)); err != nil {
 		return err
 	}
 	f, err := os.CreateTemp(filepath.Dir(path), newPrefix+"*") // of mode 0600
@@ -75,7 +73,7 @@ func (d *Dir) Put(ctx context.Context, name string, body io.Reader, _ int64) err
 	if err != nil {
 		return errors.Join(err, os.Remove(f.Name()))
 	}
-	return syncDir(filepath.Dir(path))
+	return durable.SyncFolder(filepath.Dir(path))
 }
 
 // sparseFile is a file that is written from front to back, with holes for zeros: objects
@@ -104,44 +102,6 @@ func (u untilDone) Read(p []byte) (int, error) {
 		return 0, err
 	}
 	return u.r.Read(p)
-}
-
-// ensure makes a directory below root, or root itself, and makes its name durable.
-func (d *Dir) ensure(dir string) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.ensureLocked(dir)
-}
-
-func (d *Dir) ensureLocked(dir string) error {
-	if d.known[dir] {
-		return nil
-	}
-	parent := filepath.Dir(dir)
-	err := os.Mkdir(dir, 0o700)
-	if errors.Is(err, fs.ErrNotExist) && parent != dir {
-		if err := d.ensureLocked(parent); err != nil {
-			return err
-		}
-		err = os.Mkdir(dir, 0o700)
-	}
-	if err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	// One that was there may have been made by a process that died.
-	if serr := syncDir(parent); serr != nil && (err == nil || !errors.Is(serr, fs.ErrPermission)) {
-		return serr
-	}
-	d.known[dir] = true
-	return nil
-}
-
-func syncDir(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
 }
 
 // Get implements Target.
@@ -199,7 +159,7 @@ func (d *Dir) Remove(_ context.Context, name string) error {
 	}
 	err = os.Remove(path)
 	if err == nil {
-		err = syncDir(filepath.Dir(path))
+		err = durable.SyncFolder(filepath.Dir(path))
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -209,7 +169,7 @@ func (d *Dir) Remove(_ context.Context, name string) error {
 
 // Lock implements Target. It removes what processes left that died while they wrote.
 func (d *Dir) Lock(context.Context) (unlock func(), err error) {
-	if err := d.ensure(d.root); err != nil {
+	if err := d.folders.Ensure(d.root); err != nil {
 		return nil, err
 	}
 	f, err := os.OpenFile(filepath.Join(d.root, lockName), os.O_RDWR|os.O_CREATE, 0o600)
@@ -248,7 +208,7 @@ func (d *Dir) removeCutOff() error {
 // Scratch makes a folder in the directory for what is not part of a backup; the next Lock
 // removes it, if its user does not.
 func (d *Dir) Scratch() (string, error) {
-	if err := d.ensure(d.root); err != nil {
+	if err := d.folders.Ensure(d.root); err != nil {
 		return "", err
 	}
 	return os.MkdirTemp(d.root, newPrefix+"*")

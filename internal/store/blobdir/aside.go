@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/diskport/diskport/internal/durable"
 	"github.com/diskport/diskport/internal/failpoint"
 	"github.com/diskport/diskport/internal/store/blockstore"
 )
@@ -41,7 +42,7 @@ func (d *Dir) SetAside(ctx context.Context, name string, at time.Time) error {
 	}
 	d.readers.drop(path)
 	failpoint.File(path, "set aside")
-	return errors.Join(syncDir(filepath.Dir(to)), syncDir(filepath.Dir(path)))
+	return errors.Join(durable.SyncFolder(filepath.Dir(to)), durable.SyncFolder(filepath.Dir(path)))
 }
 
 // EachAside implements blockstore.Aside.
@@ -88,11 +89,11 @@ func (d *Dir) BringBack(ctx context.Context, name string) error {
 		}
 		return wrapFull(err)
 	}
-	if err := syncDir(filepath.Dir(path)); err != nil {
+	if err := durable.SyncFolder(filepath.Dir(path)); err != nil {
 		return err
 	}
 	failpoint.File(path, "brought back, and still aside")
-	return errors.Join(removeIfThere(from), syncDir(filepath.Dir(from)))
+	return errors.Join(removeIfThere(from), durable.SyncFolder(filepath.Dir(from)))
 }
 
 // lastAside returns where the file lies that was set aside last under a name; empty: nowhere.
@@ -160,7 +161,7 @@ func (d *Dir) purge(ctx context.Context, folder string, p *blockstore.Purged) er
 		return err
 	}
 	failpoint.At("quarantine: purged")
-	d.forget(folder)
+	d.folders.Forget(folder)
 	p.Files += found.Files
 	p.Bytes += found.Bytes
 	return nil

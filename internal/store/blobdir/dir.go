@@ -5,12 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 
+	"github.com/diskport/diskport/internal/durable"
 	"github.com/diskport/diskport/internal/failpoint"
 	"github.com/diskport/diskport/internal/store/blockstore"
 
@@ -27,9 +26,7 @@ type Dir struct {
 	preallocate bool
 	pwritev     func(fd int, bufs [][]byte, off int64) (int, error) // unix.Pwritev; tests fail it
 	readers     *readers
-
-	mu      sync.Mutex // guards what follows
-	durable map[string]bool
+	folders     durable.Folders
 }
 
 var (
@@ -42,7 +39,8 @@ var (
 // New returns the back end in the directory root, which it creates; ErrFormat if that
 // holds a store of another format, of which nothing is changed. Close it after use.
 func New(root string) (*Dir, error) {
-	d := &Dir{root: root, pwritev: unix.Pwritev, readers: newReaders(defaultOpenFiles), durable: map[string]bool{}}
+	d := &Dir{root: root, pwritev: unix.Pwritev, readers: newReaders(defaultOpenFiles)}
+	d.folders.Made = func() { failpoint.At("a folder of the store: made") }
 	if _, err := d.identity(); err != nil {
 		return nil, err
 	}
@@ -114,60 +112,8 @@ func probeDirect(name string) (bool, error) {
 	return err == nil, wrapFull(err)
 }
 
-// ensure creates a directory and those above it, and makes their names durable. A
-// directory that a process created before it died may not be durable, so each is
-// synced once.
-func (d *Dir) ensure(dir string) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.ensureLocked(filepath.Clean(dir))
-}
-
-func (d *Dir) ensureLocked(dir string) error {
-	if d.durable[dir] {
-		return nil
-	}
-	parent := filepath.Dir(dir)
-	err := os.Mkdir(dir, 0o700)
-	if errors.Is(err, fs.ErrNotExist) && parent != dir {
-		if err := d.ensureLocked(parent); err != nil {
-			return err
-		}
-		err = os.Mkdir(dir, 0o700)
-	}
-	if err != nil && !errors.Is(err, fs.ErrExist) {
-		return wrapFull(err)
-	}
-	created := err == nil
-	if created {
-		failpoint.At("a folder of the store: made")
-	}
-	// This process may not be allowed to open what is above root; then it did not
-	// create it either.
-	if err := syncDir(parent); err != nil && (created || !errors.Is(err, fs.ErrPermission)) {
-		return err
-	}
-	d.durable[dir] = true
-	return nil
-}
-
-// forget drops what is known of the folder and those below it: they may not exist
-// any more.
-func (d *Dir) forget(folder string) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	maps.DeleteFunc(d.durable, func(dir string, _ bool) bool {
-		return dir == folder || strings.HasPrefix(dir, folder+string(filepath.Separator))
-	})
-}
-
-func syncDir(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
-}
+// ensure makes a directory and those above it, and makes their names durable.
+func (d *Dir) ensure(dir string) error { return wrapFull(d.folders.Ensure(dir)) }
 
 // reserved reports whether files may not have the name.
 func reserved(name string) bool {
@@ -221,7 +167,7 @@ func (d *Dir) Remove(ctx context.Context, name string) error {
 	failpoint.File(path, "removed")
 	if err == nil {
 		// Its row goes next. A file that came back after a power cut would have none.
-		err = syncDir(filepath.Dir(path))
+		err = durable.SyncFolder(filepath.Dir(path))
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // there never was such a folder

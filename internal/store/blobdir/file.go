@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"sync"
 
+	"github.com/diskport/diskport/internal/durable"
 	"github.com/diskport/diskport/internal/failpoint"
 	"github.com/diskport/diskport/internal/store/blockstore"
 
@@ -129,7 +130,7 @@ func (w *file) Close(ctx context.Context, size int64) error {
 		return wrapFull(err)
 	}
 	failpoint.File(w.path, "named")
-	if err := syncDir(filepath.Dir(w.path)); err != nil {
+	if err := durable.SyncFolder(filepath.Dir(w.path)); err != nil {
 		return wrapFull(err)
 	}
 	failpoint.File(w.path, "durable")

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/diskport/diskport/internal/durable"
 	"github.com/diskport/diskport/internal/failpoint"
 )
 
@@ -78,7 +79,7 @@ func (d *Dir) SetIdentity(ctx context.Context, id string) (string, error) {
 		return "", wrapFull(err)
 	}
 	failpoint.At("identity of the store: named")
-	if err := syncDir(d.root); err != nil {
+	if err := durable.SyncFolder(d.root); err != nil {
 		return "", err
 	}
 	return d.Identity(ctx)
