@@ -3,7 +3,6 @@ package client
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -62,16 +61,7 @@ func (c *Client) Backup(ctx context.Context, b Backup, progress func(done, total
 	if err != nil {
 		return BackedUp{}, fmt.Errorf("asking for a backup: %w", err)
 	}
-	var result struct {
-		BackedUp
-		Error string `json:"error"`
-	}
-	err = c.followWith(ctx, http.MethodPost, "backup", body, &result, progress)
-	if err == nil && result.Error != "" {
-		err = errors.New(result.Error)
-	}
-	if err != nil {
-		return result.BackedUp, fmt.Errorf("backing up: %w", err)
-	}
-	return result.BackedUp, nil
+	return outcome[BackedUp]("backing up", func(result any) error {
+		return c.followWith(ctx, http.MethodPost, "backup", body, result, progress)
+	})
 }

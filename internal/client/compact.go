@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 )
@@ -39,16 +38,7 @@ func (c *Client) PlanCompaction(ctx context.Context) (CompactionPlan, error) {
 // Compact has the service rewrite its packs, reading and writing rate bytes a second
 // at most (0: as fast as it can), and calls progress now and then. It ends with ctx.
 func (c *Client) Compact(ctx context.Context, rate int64, progress func(done, total int64)) (Compacted, error) {
-	var result struct {
-		Compacted
-		Error string `json:"error"`
-	}
-	err := c.watch(ctx, fmt.Sprintf("compact?rate=%d", rate), &result, progress)
-	if err == nil && result.Error != "" {
-		err = errors.New(result.Error)
-	}
-	if err != nil {
-		return result.Compacted, fmt.Errorf("compacting: %w", err)
-	}
-	return result.Compacted, nil
+	return outcome[Compacted]("compacting", func(result any) error {
+		return c.watch(ctx, fmt.Sprintf("compact?rate=%d", rate), result, progress)
+	})
 }

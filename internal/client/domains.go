@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -79,16 +78,8 @@ func (c *Client) Rotate(ctx context.Context, r Rotation, progress func(done, tot
 		q.Set("rewrap", "true")
 	}
 	q.Set("rate", strconv.FormatInt(r.Rate, 10))
-	var result struct {
-		Domains []Rotated
-		Error   string
-	}
-	err := c.watch(ctx, "domains/rotate?"+q.Encode(), &result, progress)
-	if err == nil && result.Error != "" {
-		err = errors.New(result.Error)
-	}
-	if err != nil {
-		return result.Domains, fmt.Errorf("rotating data keys: %w", err)
-	}
-	return result.Domains, nil
+	done, err := outcome[struct{ Domains []Rotated }]("rotating data keys", func(result any) error {
+		return c.watch(ctx, "domains/rotate?"+q.Encode(), result, progress)
+	})
+	return done.Domains, err
 }

@@ -3,7 +3,6 @@ package client
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 )
@@ -83,18 +82,9 @@ func (c *Client) Verify(ctx context.Context, id string, w Watching) (Verified, e
 // VerifyStore has the service read everything, rate bytes a second at most (0: as fast as it
 // can). Progress is in bytes.
 func (c *Client) VerifyStore(ctx context.Context, rate int64, w Watching) (StoreVerified, error) {
-	var result struct {
-		StoreVerified
-		Error string `json:"error"`
-	}
-	err := c.verify(ctx, fmt.Sprintf("verify?rate=%d", rate), &result, w)
-	if err == nil && result.Error != "" {
-		err = errors.New(result.Error)
-	}
-	if err != nil {
-		return result.StoreVerified, fmt.Errorf("verifying the store: %w", err)
-	}
-	return result.StoreVerified, nil
+	return outcome[StoreVerified]("verifying the store", func(result any) error {
+		return c.verify(ctx, fmt.Sprintf("verify?rate=%d", rate), result, w)
+	})
 }
 
 // Repaired is what a repair has done.
@@ -110,18 +100,9 @@ type Repaired struct {
 // Repair has the service read everything, as VerifyStore does, and mend what it has another copy
 // of.
 func (c *Client) Repair(ctx context.Context, rate int64, w Watching) (Repaired, error) {
-	var result struct {
-		Repaired
-		Error string `json:"error"`
-	}
-	err := c.verify(ctx, fmt.Sprintf("repair?rate=%d", rate), &result, w)
-	if err == nil && result.Error != "" {
-		err = errors.New(result.Error)
-	}
-	if err != nil {
-		return result.Repaired, fmt.Errorf("repairing the store: %w", err)
-	}
-	return result.Repaired, nil
+	return outcome[Repaired]("repairing the store", func(result any) error {
+		return c.verify(ctx, fmt.Sprintf("repair?rate=%d", rate), result, w)
+	})
 }
 
 // Rebuilt is what a rebuild has entered into the database.
@@ -136,18 +117,9 @@ type Rebuilt struct {
 
 // Rebuild has the service enter what the store has and the database does not know.
 func (c *Client) Rebuild(ctx context.Context, w Watching) (Rebuilt, error) {
-	var result struct {
-		Rebuilt
-		Error string `json:"error"`
-	}
-	err := c.verify(ctx, "rebuild", &result, w)
-	if err == nil && result.Error != "" {
-		err = errors.New(result.Error)
-	}
-	if err != nil {
-		return result.Rebuilt, fmt.Errorf("rebuilding the database: %w", err)
-	}
-	return result.Rebuilt, nil
+	return outcome[Rebuilt]("rebuilding the database", func(result any) error {
+		return c.verify(ctx, "rebuild", result, w)
+	})
 }
 
 // verify does a request for a verification, again and again while the service is busy.
