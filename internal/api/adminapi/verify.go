@@ -120,17 +120,26 @@ func (e *Edge) verifySnapshot(r *request) error {
 	return nil
 }
 
+// startReading begins the answer to a request for which everything is read, once there is
+// memory for that.
+func startReading(r *request) (events, verify.Effort, error) {
+	rate, err := rateOf(r)
+	if err == nil {
+		err = r.call.Reserve(verify.Bytes)
+	}
+	if err != nil {
+		return events{}, verify.Effort{}, err
+	}
+	return startEvents(r.w), verify.Effort{Rate: rate}, nil
+}
+
 // verifyStore reads everything. It answers as verifySnapshot does.
 func (e *Edge) verifyStore(r *request) error {
-	rate, err := rateOf(r)
+	stream, effort, err := startReading(r)
 	if err != nil {
 		return err
 	}
-	if err := r.call.Reserve(verify.Bytes); err != nil {
-		return err
-	}
-	stream := startEvents(r.w)
-	s, err := e.Verifier.Run(r.Context(), verify.Effort{Rate: rate}, e.observer(r, stream))
+	s, err := e.Verifier.Run(r.Context(), effort, e.observer(r, stream))
 	s.Log(r.Context(), e.Log)
 	if r.Context().Err() != nil {
 		return nil
@@ -146,15 +155,11 @@ func (e *Edge) verifyStore(r *request) error {
 
 // repairStore reads everything and mends what it can. It answers as verifyStore does.
 func (e *Edge) repairStore(r *request) error {
-	rate, err := rateOf(r)
+	stream, effort, err := startReading(r)
 	if err != nil {
 		return err
 	}
-	if err := r.call.Reserve(verify.Bytes); err != nil {
-		return err
-	}
-	stream := startEvents(r.w)
-	done, err := e.Verifier.Repair(r.Context(), verify.Effort{Rate: rate}, e.observer(r, stream))
+	done, err := e.Verifier.Repair(r.Context(), effort, e.observer(r, stream))
 	e.Log.Info("repaired the store", "blocks", done.Mended, "pages", done.Pages, "packs", done.Packs, "rows", done.Rows, "left", done.Left)
 	if r.Context().Err() != nil {
 		return nil
