@@ -55,7 +55,7 @@ type parts struct {
 	verify      *verify.Verifier
 	measure     *footprint.Measurer
 	usage       *usageMetrics
-	scrubbed    scrubMetrics
+	scrubbed    *toldGauges[verify.Round]
 	bus         wake.Bus
 	runner      *work.Runner
 	master      *secret.MasterKey
@@ -71,7 +71,7 @@ const slotBudget = 96 << 20
 const openedBudget = 16 << 20
 
 func (a *App) openParts(ctx context.Context, metrics prometheus.Registerer) (*parts, error) {
-	p := &parts{}
+	p := &parts{scrubbed: newScrubMetrics()}
 	master, err := a.data.masterKey()
 	if err != nil {
 		return nil, err

@@ -1,10 +1,7 @@
 package server
 
 import (
-	"sync/atomic"
 	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/diskport/diskport/internal/store/verify"
 	"github.com/diskport/diskport/internal/work"
@@ -19,17 +16,16 @@ func (a *App) scrub(p *parts) map[work.Kind]work.Handler {
 	return s.Handlers()
 }
 
-// scrubMetrics are the metrics of the background verification: zeros until its duty has
-// run.
-type scrubMetrics struct{ last atomic.Pointer[verify.Round] }
-
-func (m *scrubMetrics) tell(r verify.Round) { m.last.Store(&r) }
+// newScrubMetrics returns the metrics of the background verification: zeros until its duty
+// has run.
+func newScrubMetrics() *toldGauges[verify.Round] {
+	m := &toldGauges[verify.Round]{prefix: "diskport_scrub_", each: scrubGauges}
+	m.tell(verify.Round{})
+	return m
+}
 
 // scrubGauges are the metrics, without diskport_scrub_.
-var scrubGauges = []struct {
-	name, help string
-	value      func(verify.Round) int64
-}{
+var scrubGauges = []gauge[verify.Round]{
 	{"begun_timestamp_seconds", "When the reading of everything began that is under way, or was the last.", func(r verify.Round) int64 { return unixOrZero(r.Begun) }},
 	{"ended_timestamp_seconds", "When it ended; 0 while it is under way.", func(r verify.Round) int64 { return unixOrZero(r.Ended) }},
 	{"read_bytes", "Bytes that it has read.", func(r verify.Round) int64 { return r.Done.Bytes }},
@@ -42,26 +38,4 @@ func unixOrZero(t time.Time) int64 {
 		return 0
 	}
 	return t.Unix()
-}
-
-func scrubDesc(i int) *prometheus.Desc {
-	return prometheus.NewDesc("diskport_scrub_"+scrubGauges[i].name, scrubGauges[i].help, nil, nil)
-}
-
-// Describe implements prometheus.Collector.
-func (m *scrubMetrics) Describe(to chan<- *prometheus.Desc) {
-	for i := range scrubGauges {
-		to <- scrubDesc(i)
-	}
-}
-
-// Collect implements prometheus.Collector.
-func (m *scrubMetrics) Collect(to chan<- prometheus.Metric) {
-	var last verify.Round
-	if told := m.last.Load(); told != nil {
-		last = *told
-	}
-	for i, g := range scrubGauges {
-		to <- prometheus.MustNewConstMetric(scrubDesc(i), prometheus.GaugeValue, float64(g.value(last)))
-	}
 }

@@ -3,10 +3,7 @@ package server
 import (
 	"context"
 	"log/slog"
-	"sync/atomic"
 	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/diskport/diskport/internal/block"
 	"github.com/diskport/diskport/internal/logkey"
@@ -29,7 +26,11 @@ const (
 type usageMetrics struct {
 	measure func(context.Context) (snapshot.Usage, error)
 	log     *slog.Logger
-	last    atomic.Pointer[measuredUsage]
+	toldGauges[measuredUsage]
+}
+
+func newUsageMetrics(measure func(context.Context) (snapshot.Usage, error), log *slog.Logger) *usageMetrics {
+	return &usageMetrics{measure: measure, log: log, toldGauges: toldGauges[measuredUsage]{prefix: "diskport_store_", each: usageGauges}}
 }
 
 type measuredUsage struct {
@@ -38,10 +39,7 @@ type measuredUsage struct {
 }
 
 // usageGauges are the metrics, without diskport_store_.
-var usageGauges = []struct {
-	name, help string
-	value      func(measuredUsage) int64
-}{
+var usageGauges = []gauge[measuredUsage]{
 	{"snapshots", "Completed snapshots, of all accounts.", func(u measuredUsage) int64 { return u.Snapshots }},
 	{"virtual_bytes", "Bytes of the disks of completed snapshots.", func(u measuredUsage) int64 { return u.Virtual }},
 	{"data_bytes", "Bytes of the blocks of completed snapshots, before any is shared.", func(u measuredUsage) int64 { return u.Data }},
@@ -56,28 +54,6 @@ var usageGauges = []struct {
 	{"measured_timestamp_seconds", "When the other diskport_store_ metrics were measured.", func(u measuredUsage) int64 { return u.at.Unix() }},
 }
 
-func usageDesc(i int) *prometheus.Desc {
-	return prometheus.NewDesc("diskport_store_"+usageGauges[i].name, usageGauges[i].help, nil, nil)
-}
-
-// Describe implements prometheus.Collector.
-func (m *usageMetrics) Describe(to chan<- *prometheus.Desc) {
-	for i := range usageGauges {
-		to <- usageDesc(i)
-	}
-}
-
-// Collect implements prometheus.Collector.
-func (m *usageMetrics) Collect(to chan<- prometheus.Metric) {
-	last := m.last.Load()
-	if last == nil {
-		return
-	}
-	for i, g := range usageGauges {
-		to <- prometheus.MustNewConstMetric(usageDesc(i), prometheus.GaugeValue, float64(g.value(*last)))
-	}
-}
-
 // run measures the store now and then, until ctx ends.
 func (m *usageMetrics) run(ctx context.Context) {
 	for next := usageAfter; work.Pause(ctx, next) == nil; {
@@ -89,7 +65,7 @@ func (m *usageMetrics) run(ctx context.Context) {
 		case err != nil:
 			m.log.Warn("measuring the store", logkey.Error, err)
 		default:
-			m.last.Store(&measuredUsage{u, time.Now()})
+			m.tell(measuredUsage{u, time.Now()})
 		}
 		next = max(usageEvery, (usageShare-1)*time.Since(start))
 	}

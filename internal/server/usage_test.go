@@ -22,7 +22,7 @@ func TestUsageIsMeasuredNowAndThen(t *testing.T) {
 		start := time.Now()
 		takes := []time.Duration{time.Second, time.Hour, 0, time.Second}
 		var began []time.Duration
-		m := &usageMetrics{log: slog.New(slog.DiscardHandler), measure: func(ctx context.Context) (snapshot.Usage, error) {
+		m := newUsageMetrics(func(ctx context.Context) (snapshot.Usage, error) {
 			n := len(began)
 			began = append(began, time.Since(start))
 			if n == len(takes) {
@@ -34,7 +34,7 @@ func TestUsageIsMeasuredNowAndThen(t *testing.T) {
 				return snapshot.Usage{}, errors.New("the database does not answer")
 			}
 			return snapshot.Usage{Snapshots: int64(n), Virtual: 9, Data: 8, Blocks: 2, Compressed: 1, Damaged: 4, Frames: 6, Packs: 1, PackBytes: 7, Dead: 3, Manifests: 2}, nil
-		}}
+		}, slog.New(slog.DiscardHandler))
 		reg := prometheus.NewRegistry()
 		reg.MustRegister(m)
 		if got := gauges(t, reg); len(got) > 0 {

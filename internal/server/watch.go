@@ -22,10 +22,10 @@ func (a *App) watch(p *parts, engine *importtask.Engine, reg prometheus.Register
 	p.runner.Metrics = work.NewMetrics(reg)
 	p.gc.Metrics = gc.NewMetrics(reg)
 	p.compact.Metrics = compact.NewMetrics(reg)
-	p.usage = &usageMetrics{measure: p.db.Snapshots().Usage, log: a.log}
+	p.usage = newUsageMetrics(p.db.Snapshots().Usage, a.log)
 	reg.MustRegister(
 		p.usage,
-		&p.scrubbed,
+		p.scrubbed,
 		&queueMetrics{queues: p.db.Work(), now: time.Now, log: a.log},
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
