@@ -353,6 +353,16 @@ func (r *run) homeless(ctx context.Context) error {
 
 // strays looks for files that no row knows.
 func (r *run) strays(ctx context.Context) error {
+	return r.eachStray(ctx, func(f blockstore.FoundFile) error {
+		if _, err := r.size(ctx, f.File, f.Bytes); errors.Is(err, blockstore.ErrNotExist) {
+			return nil // it was removed, and its row after it
+		}
+		return r.found(inFile(Stray, f.File, -1, errors.New("the database does not know this file")))
+	})
+}
+
+// eachStray calls fn with the closed files that have no row.
+func (r *run) eachStray(ctx context.Context, fn func(blockstore.FoundFile) error) error {
 	return blockstore.EachFile(ctx, r.store.Backend, func(some []blockstore.FoundFile) error {
 		ids := make([]blockstore.FileID, len(some))
 		for i, f := range some {
@@ -366,10 +376,7 @@ func (r *run) strays(ctx context.Context) error {
 			if rows[f.ID] || !f.Closed {
 				continue
 			}
-			if _, err := r.size(ctx, f.File, f.Bytes); errors.Is(err, blockstore.ErrNotExist) {
-				continue // it was removed, and its row after it
-			}
-			if err := r.found(inFile(Stray, f.File, -1, errors.New("the database does not know this file"))); err != nil {
+			if err := fn(f); err != nil {
 				return err
 			}
 		}

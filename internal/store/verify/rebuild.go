@@ -53,8 +53,8 @@ type Rebuilt struct {
 func (v *Verifier) Rebuild(ctx context.Context, aside blockstore.Aside, o Observer) (Rebuilt, error) {
 	b := &rebuild{run: v.start(Effort{}, o), aside: aside, domainsOf: map[string]blockstore.Domain{}, ahead: map[string]bool{}}
 	for _, step := range []func(context.Context) error{
-		b.bringBack, b.lost, b.eachStray(blockstore.PackFile, b.header), b.enterDomains,
-		b.eachStray(blockstore.PagesFile, b.pages), b.eachStray(blockstore.PackFile, b.pack), b.eachStray(blockstore.RootFile, b.root),
+		b.bringBack, b.lost, b.straysOf(blockstore.PackFile, b.header), b.enterDomains,
+		b.straysOf(blockstore.PagesFile, b.pages), b.straysOf(blockstore.PackFile, b.pack), b.straysOf(blockstore.RootFile, b.root),
 		b.bringBackNamed, b.suspect,
 	} {
 		if err := step(ctx); err != nil {
@@ -123,28 +123,14 @@ func (b *rebuild) lost(ctx context.Context) error {
 	})
 }
 
-// eachStray returns a step that calls fn with files of a kind that have no row.
-func (b *rebuild) eachStray(kind blockstore.FileKind, fn func(context.Context, blockstore.FoundFile) error) func(context.Context) error {
+// straysOf returns a step that calls fn with files of a kind that have no row.
+func (b *rebuild) straysOf(kind blockstore.FileKind, fn func(context.Context, blockstore.FoundFile) error) func(context.Context) error {
 	return func(ctx context.Context) error {
-		return blockstore.EachFile(ctx, b.store.Backend, func(some []blockstore.FoundFile) error {
-			some = slices.DeleteFunc(some, func(f blockstore.FoundFile) bool { return f.Kind != kind || !f.Closed })
-			ids := make([]blockstore.FileID, len(some))
-			for i, f := range some {
-				ids[i] = f.ID
+		return b.eachStray(ctx, func(f blockstore.FoundFile) error {
+			if f.Kind != kind {
+				return nil
 			}
-			rows, err := b.Store.FilesWithRows(ctx, ids)
-			if err != nil {
-				return err
-			}
-			for _, f := range some {
-				if rows[f.ID] {
-					continue
-				}
-				if err := fn(ctx, f); err != nil {
-					return err
-				}
-			}
-			return nil
+			return fn(ctx, f)
 		})
 	}
 }
