@@ -140,9 +140,13 @@ func (g Garbage) LocatePages(ctx context.Context, ids []snapshot.PageID) (map[sn
 	return g.db.Snapshots().LocatePages(ctx, ids)
 }
 
-// InFlight implements gc.References. Periodic duties, gc's own among them, add
-// no references, and neither do the rewriting of packs, plans, unpacking and letting
-// go, which may take hours.
+// unreferring are the kinds of units that add no references: periodic duties, gc's own
+// among them, the rewriting of packs, plans, unpacking and letting go. They may take hours.
+var unreferring = []work.Kind{
+	work.GC, work.Scrub, work.Compact, work.Rewrite, work.Retain, work.Expire, work.Purge, work.Outbox, work.Tell, work.Unpack, work.Plan, work.Survey, work.LetGo,
+}
+
+// InFlight implements gc.References.
 func (g Garbage) InFlight(ctx context.Context, now time.Time) (held []gc.Fence, err error) {
 	scan := func(s scanner) (f gc.Fence, err error) {
 		err = s.Scan(&f.Unit, &f.Attempt)
@@ -162,9 +166,8 @@ func (g Garbage) InFlight(ctx context.Context, now time.Time) (held []gc.Fence, 
 				return err
 			}
 		}
-		held, err = all(ctx, q, scan, `
-			SELECT id, attempt FROM units WHERE owner <> '' AND kind NOT IN ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
-			work.GC, work.Scrub, work.Compact, work.Rewrite, work.Retain, work.Expire, work.Purge, work.Outbox, work.Tell, work.Unpack, work.Plan, work.Survey, work.LetGo)
+		held, err = all(ctx, q, scan, listed(`
+			SELECT id, attempt FROM units WHERE owner <> '' AND kind NOT IN (?)`, 0, len(unreferring)), args(unreferring)...)
 		return err
 	})
 	return held, err
