@@ -16,6 +16,13 @@ import (
 	"github.com/diskport/diskport/internal/server"
 )
 
+// Defaults of flags that are the service's own.
+const (
+	defaultCompactRate   = server.DefaultCompactRate
+	defaultScrubInterval = server.DefaultScrubInterval
+	defaultScrubRate     = server.DefaultScrubRate
+)
+
 // serverConfig turns flags into the configuration of the service.
 func (a *app) serverConfig(ctx context.Context, f *serviceFlags) (server.Config, error) {
 	data, err := filepath.Abs(a.Data)

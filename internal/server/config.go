@@ -83,6 +83,13 @@ type Config struct {
 	regions awsid.Regions // what Region and Regions say, set by withDefaults
 }
 
+// Defaults that the command line shows.
+const (
+	DefaultScrubInterval = 30 * 24 * time.Hour
+	DefaultScrubRate     = 32 << 20 // bytes a second
+	DefaultCompactRate   = 16 << 20 // bytes a second
+)
+
 // withDefaults fills in defaults and refuses settings that contradict each other,
 // before anything is opened.
 func (c Config) withDefaults() (Config, error) {
@@ -109,13 +116,13 @@ func (c Config) withDefaults() (Config, error) {
 		c.GCEvery = 15 * time.Minute
 	}
 	if c.ScrubInterval == 0 {
-		c.ScrubInterval = 30 * 24 * time.Hour
+		c.ScrubInterval = DefaultScrubInterval
 	}
 	if c.ScrubRate == 0 {
-		c.ScrubRate = 32 << 20
+		c.ScrubRate = DefaultScrubRate
 	}
 	if c.CompactRate == 0 {
-		c.CompactRate = 16 << 20
+		c.CompactRate = DefaultCompactRate
 	}
 	c.AcceptOlderDatabase = c.AcceptOlderDatabase || c.Rebuild
 	var err error
