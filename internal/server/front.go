@@ -50,21 +50,13 @@ func (a *App) front(metrics *prometheus.Registry, control *flow.Control) http.Ha
 		}),
 	}
 	return awshttp.New(awshttp.Options{
-		Edges: edges, Keys: p.iam, Log: a.log, Metrics: metrics, Flow: control, Audit: a.auditor(),
+		Edges: edges, Keys: p.iam, Log: a.log, Metrics: metrics, Flow: control, Audit: a.audit,
 		Regions: a.cfg.regions, AllowSigV2: a.cfg.AllowSigV2, Domain: a.cfg.Domain, Strict: a.cfg.StrictAWS,
 		Live:   http.HandlerFunc(alive),
 		Ready:  http.HandlerFunc(a.ready),
 		Health: http.HandlerFunc(a.health),
 		Scrape: promhttp.HandlerFor(metrics, promhttp.HandlerOpts{MaxRequestsInFlight: scrapes}),
 	})
-}
-
-// auditor returns what keeps the records of calls, or nil.
-func (a *App) auditor() awshttp.Auditor {
-	if a.audit == nil {
-		return nil // rather than an interface of a nil
-	}
-	return a.audit
 }
 
 // formats are the image formats that a request may name; nil means AWS's.

@@ -13,9 +13,6 @@ import (
 	"github.com/diskport/diskport/internal/identity/iam"
 )
 
-// Auditor keeps the record of a call; audit.Log does.
-type Auditor interface{ Write(r audit.Record) }
-
 // reading are the beginnings of the names of actions that change nothing. What STS gives
 // out is recorded all the same.
 var reading = []string{"Describe", "Get", "Head", "List", "Options", "Select", "Simulate", "Verify"}

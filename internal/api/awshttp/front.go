@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/diskport/diskport/internal/api/flow"
+	"github.com/diskport/diskport/internal/audit"
 	"github.com/diskport/diskport/internal/awsid"
 	"github.com/diskport/diskport/internal/identity/iam"
 	"github.com/diskport/diskport/internal/identity/policy"
@@ -29,7 +30,7 @@ type Options struct {
 	Flow    *flow.Control    // nil means one with the default limits
 	Now     func() time.Time // of signatures; nil means time.Now
 	NewID   func() string    // of requests; nil means awsid.Request
-	Audit   Auditor          // of calls that may change something; nil: none is recorded
+	Audit   *audit.Log       // of calls that may change something; nil: none is recorded
 
 	// Regions are those that a credential scope may name. S3 compares the region with
 	// the bucket's itself, and the global services ignore it.
