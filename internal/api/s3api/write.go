@@ -90,7 +90,8 @@ func (c *call) store(ctx context.Context, p objects.Put, b *content) (err error)
 // write makes a piece of a body. also is a checksum that is to be computed whatever
 // the request has.
 func (c *call) write(ctx context.Context, b *content, e objects.Encryption, also objects.Algorithm) (objects.Piece, error) {
-	w, err := c.opts.Objects.NewPiece(ctx, objects.PieceOptions{Account: c.bucket.Account, Size: b.size, Checksums: b.algorithms(also), Encryption: e})
+	o := objects.PieceOptions{Account: c.bucket.Account, Size: b.size, Checksums: b.algorithms(also), MD5: b.md5 != nil, Encryption: e}
+	w, err := c.opts.Objects.NewPiece(ctx, o)
 	if err != nil {
 		return objects.Piece{}, err
 	}

@@ -38,9 +38,11 @@ func (w *PieceWriter) encryptChunk() error {
 	if index >= maxChunks {
 		return ErrTooLarge
 	}
+	w.hash(w.used - w.hashed)
 	chunk := w.buf[start:w.used]
 	w.aead.Seal(chunk[:0], nonceOf(w.id, index), chunk, nil)
 	w.used += tagSize
+	w.hashed = w.used
 	return nil
 }
 

@@ -17,9 +17,9 @@ import (
 // Piece is a closed file: bytes that are durable, and that no row but its own names
 // yet. It is given to one Put or PutPart, or dropped.
 type Piece struct {
-	ID     PieceID // 0: no bytes, and no file
-	Size   int64   // bytes
-	MD5    [16]byte
+	ID     PieceID              // 0: no bytes, and no file
+	Size   int64                // bytes
+	MD5    [16]byte             // zero if it is encrypted, unless it was asked for
 	Digest map[Algorithm][]byte // of the algorithms that were asked for
 
 	dataKey []byte   // wrapped, that it is encrypted with
@@ -43,7 +43,8 @@ func (p Piece) Checksum(a Algorithm) Checksum { return checksumOf(a, p.Digest[a]
 type PieceOptions struct {
 	Account   string      // that will own it: the bucket's
 	Size      int64       // bytes, or -1 if that is not known
-	Checksums []Algorithm // to compute besides MD5
+	Checksums []Algorithm // to compute
+	MD5       bool        // to compute although no ETag is made of it, the piece being encrypted
 	// Encryption is that of the object or upload that the piece is for; the zero value
 	// writes it as it is.
 	Encryption Encryption
@@ -62,6 +63,7 @@ type PieceWriter struct {
 	aead    cipher.AEAD       // nil: not encrypted
 	buf     []byte            // aligned; if it is encrypted, a number of chunks
 	used    int               // bytes of buf
+	hashed  int               // of these
 	size    int64             // bytes that were taken
 	written int64             // bytes of the file, without those in buf
 	err     error             // of an earlier call
@@ -95,7 +97,10 @@ func (s *Service) NewPiece(ctx context.Context, o PieceOptions) (*PieceWriter, e
 			w.hint, buffer = encryptedSize(o.Size), max(o.Size, smallBuffer)
 		}
 	}
-	w.sums = s.newSums(o.Size, o.Checksums)
+	w.sums = newSums(o.Checksums)
+	if w.aead == nil || o.MD5 {
+		w.sums = w.sums.withMD5(&s.md5, o.Size)
+	}
 	w.buf = s.buffers.get(buffer)
 	return w, nil
 }
@@ -179,14 +184,20 @@ func (w *PieceWriter) next() []byte {
 
 // filled takes c more bytes that lie in the buffer, and writes it when it is full.
 func (w *PieceWriter) filled(c int) {
-	_, _ = w.sums.Write(w.buf[w.used : w.used+c])
 	w.used, w.size = w.used+c, w.size+int64(c)
+	w.hash((w.used - w.hashed) / hashUnit * hashUnit)
 	if w.aead != nil && w.used%chunkSize == chunkData {
 		w.err = w.encryptChunk()
 	}
 	if w.err == nil && w.used == len(w.buf) {
 		w.err = w.flush()
 	}
+}
+
+// hash hashes the next n bytes of the buffer.
+func (w *PieceWriter) hash(n int) {
+	_, _ = w.sums.Write(w.buf[w.hashed : w.hashed+n])
+	w.hashed += n
 }
 
 // Size returns how many bytes were written.
@@ -200,6 +211,7 @@ func (w *PieceWriter) flush() error {
 	if err := w.s.room(int64(w.used)); err != nil {
 		return err
 	}
+	w.hash(w.used - w.hashed)
 	if w.file == nil {
 		file, err := w.s.opts.Files.Create(w.ctx, fileName(w.id), w.hint)
 		if err != nil {
@@ -208,7 +220,7 @@ func (w *PieceWriter) flush() error {
 		w.file = file
 	}
 	if w.aead == nil && zero(w.buf[:w.used]) {
-		w.written, w.used = w.written+int64(w.used), 0 // a hole
+		w.written, w.used, w.hashed = w.written+int64(w.used), 0, 0 // a hole
 		return nil
 	}
 	end := (w.used + blockstore.Align - 1) / blockstore.Align * blockstore.Align
@@ -216,7 +228,7 @@ func (w *PieceWriter) flush() error {
 	if err := w.file.WriteAt(w.ctx, [][]byte{w.buf[:end]}, w.written); err != nil {
 		return err
 	}
-	w.written, w.used = w.written+int64(w.used), 0
+	w.written, w.used, w.hashed = w.written+int64(w.used), 0, 0
 	return nil
 }
 

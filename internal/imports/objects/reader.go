@@ -207,7 +207,7 @@ func (s *Service) Hash(ctx context.Context, o Object, off, n int64, algorithms .
 		return Piece{}, err
 	}
 	defer func() { _ = r.Close() }() // it was only read
-	sums := s.newSums(n, algorithms)
+	sums := newSums(algorithms).withMD5(&s.md5, n)
 	defer sums.close()
 	if _, err := r.CopyRange(sums, off, n); err != nil {
 		return Piece{}, err

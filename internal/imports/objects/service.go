@@ -46,7 +46,7 @@ type Options struct {
 type Service struct {
 	opts    Options
 	store   Store
-	md5     md5simd.Server
+	md5     hashers
 	buffers buffers
 	chunks  sync.Pool // of *chunkBuffer, for readers
 	writer  int64     // names this Service in the rows of open pieces
@@ -81,7 +81,7 @@ func New(o Options) *Service {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Service{opts: o, store: o.Store, md5: md5simd.NewServer(), woken: make(chan struct{}, 1), held: newHolds()}
+	s := &Service{opts: o, store: o.Store, md5: hashers{server: md5simd.NewServer()}, woken: make(chan struct{}, 1), held: newHolds()}
 	s.chunks.New = func() any { return new(chunkBuffer) }
 	s.writer, s.lastID = awsid.Source{}.Int63(), newRange()
 	return s
@@ -89,7 +89,7 @@ func New(o Options) *Service {
 
 // Close ends what the Service does by itself. No writer may be open.
 func (s *Service) Close() error {
-	s.md5.Close()
+	s.md5.server.Close()
 	return nil
 }
 
