@@ -10,13 +10,15 @@ import (
 	"github.com/diskport/diskport/internal/imports/objects"
 )
 
-// keys adds the conditions of a range of keys, all but its After with an AfterItem. There
+// keys adds the conditions of a range of keys, of an AfterItem just that of its key. There
 // is always one on where it begins: without statistics, PostgreSQL would otherwise rather
-// read the whole bucket and sort it than walk along the index.
+// read the whole bucket and sort it than walk along the index. And there is never a second
+// one, of which SQLite could walk from the wrong one.
 func (s query) keys(r objects.KeyRange) query {
-	s = s.and(`key >= ?`, []byte(max(r.Prefix, r.First, "\x00")))
-	if r.After != "" && r.AfterItem == "" {
+	if first := max(r.Prefix, r.First, "\x00"); r.After >= first && r.AfterItem == "" {
 		s = s.and(`key > ?`, []byte(r.After))
+	} else {
+		s = s.and(`key >= ?`, []byte(max(first, r.After)))
 	}
 	if end := after(r.Prefix); end != nil {
 		s = s.and(`key < ?`, end)

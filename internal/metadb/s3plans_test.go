@@ -51,3 +51,35 @@ func TestListsWalkAlongTheIndex(t *testing.T) {
 		}
 	}
 }
+
+// TestOneLowerBound: of two, SQLite walks from the first in the text, and throws away
+// all that lies between them.
+func TestOneLowerBound(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		r    objects.KeyRange
+		want string
+	}{
+		{"all", objects.KeyRange{}, "key >= ? \x00"},
+		{"prefix", objects.KeyRange{Prefix: "p"}, "key >= ? p"},
+		{"a later first", objects.KeyRange{Prefix: "p", First: "pq"}, "key >= ? pq"},
+		{"after one", objects.KeyRange{Prefix: "p", After: "pr"}, "key > ? pr"},
+		{"after all before the prefix", objects.KeyRange{Prefix: "p", After: "a"}, "key >= ? p"},
+		{"after the prefix itself", objects.KeyRange{Prefix: "p", After: "p"}, "key > ? p"},
+		{"at an item", objects.KeyRange{Prefix: "p", After: "pr", AfterItem: "v"}, "key >= ? pr"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var got []string
+			q := query{}.keys(c.r)
+			for i, condition := range q.where {
+				if strings.Contains(condition, ">") {
+					key, _ := q.args[i].([]byte)
+					got = append(got, condition+" "+string(key))
+				}
+			}
+			if want := strings.Replace(c.want, "?", "$1", 1); len(got) != 1 || got[0] != want {
+				t.Errorf("the lower bounds are %q, not %q", got, want)
+			}
+		})
+	}
+}
