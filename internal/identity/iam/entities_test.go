@@ -191,6 +191,7 @@ func TestAWSPolicies(t *testing.T) {
 		{"IAMReadOnlyAccess", "iam:CreateUser", policy.NoMatch},
 		{"AmazonEC2FullAccess", "ec2:ImportSnapshot", policy.Allow},
 		{"AmazonEC2ReadOnlyAccess", "ec2:ImportSnapshot", policy.NoMatch},
+		{"AWSImageBuilderFullAccess", "ec2:DescribeImages", policy.Allow}, {"AWSImageBuilderFullAccess", "ec2:ImportImage", policy.NoMatch},
 		{"AmazonS3FullAccess", "s3:PutObject", policy.Allow},
 		{"AmazonS3ReadOnlyAccess", "s3:PutObject", policy.NoMatch},
 		{"AWSKeyManagementServicePowerUser", "kms:CreateKey", policy.Allow},
