@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -14,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ebs"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/diskport/diskport/internal/client"
 )
@@ -134,9 +136,37 @@ func TestBitRot(t *testing.T) {
 	if v := s.verify(t, 0); len(v.Findings) != 0 || v.Store.Healed != 1 {
 		t.Errorf("turned back: %+v", v)
 	}
+	s.rottenObject(t)
 	if v := s.verify(t, 3, id, "snap-00000000000000000"); len(v.Snapshots) != 2 || !v.Snapshots[0].OK || v.Snapshots[1].Error == "" {
 		t.Errorf("with one that there is not: %+v", v)
 	}
+}
+
+// rottenObject turns a bit of an object over, and back.
+func (s *service) rottenObject(t *testing.T) {
+	t.Helper()
+	const content = "what no decoder looks at"
+	bucket, key := "rotten", "an/image"
+	must(s.S3.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: &bucket}))(t)
+	must(s.S3.PutObject(t.Context(), &s3.PutObjectInput{Bucket: &bucket, Key: &key, Body: strings.NewReader(content)}))(t)
+	pieces, err := filepath.Glob(filepath.Join(s.data, "objects", "*", "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pieces = slices.DeleteFunc(pieces, func(path string) bool {
+		b, err := os.ReadFile(path) // that of the image may have been swept meanwhile
+		return err != nil || string(b) != content
+	})
+	if len(pieces) != 1 {
+		t.Fatalf("the object lies in %v", pieces)
+	}
+	turn(t, pieces[0], 3)
+	v := s.verify(t, 1)
+	if len(v.Findings) != 1 || v.Findings[0].Part != "object" || v.Findings[0].Object != "s3://rotten/an/image, from byte 0" ||
+		filepath.Join(s.data, v.Findings[0].File) != pieces[0] || v.Findings[0].Advice == "" {
+		t.Errorf("found %+v", v.Findings)
+	}
+	turn(t, pieces[0], 3)
 }
 
 // TestRepair: damage is mended from what the store has, and from the image again.

@@ -9,11 +9,12 @@ import (
 
 // Finding is something of the store that is not as it was written.
 type Finding struct {
-	Part       string `json:"part"` // header, trailer, frame, page, root, file, stray, row, data or database
+	Part       string `json:"part"` // header, trailer, frame, page, root, file, stray, row, data, database or object
 	SnapshotID string `json:"snapshotId,omitempty"`
 	BlockIndex *int64 `json:"blockIndex,omitempty"` // in the snapshot
 	Page       *int64 `json:"page,omitempty"`       // in the snapshot
 	BlockID    string `json:"blockId,omitempty"`
+	Object     string `json:"object,omitempty"` // of the embedded S3: its address, and where in it the file begins
 	File       string `json:"file,omitempty"`   // in the store
 	Offset     *int64 `json:"offset,omitempty"` // bytes, in the file
 	Problem    string `json:"problem"`

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/diskport/diskport/internal/awsid"
@@ -191,6 +192,10 @@ type Filter struct {
 	ExecutableBy []string  // accounts, or Everybody, that it is shared with, as far as the account may know
 	OfferedAt    time.Time // leaves out what others have deprecated by then; zero: nothing
 }
+
+// DeviceKey returns what a device is known by, whichever way it is written: sda1 is
+// /dev/sda1.
+func DeviceKey(name string) string { return strings.TrimPrefix(name, "/dev/") }
 
 // NoSnapshotError reports a device whose snapshot can't be used.
 type NoSnapshotError struct{ ID string }

@@ -16,12 +16,15 @@ func managedText(m iam.Managed) (tags, versions string, err error) {
 }
 
 // CreatePolicy implements iam.ManagedStore.
-func (s IAM) CreatePolicy(ctx context.Context, m iam.Managed) error {
+func (s IAM) CreatePolicy(ctx context.Context, m iam.Managed, most int) error {
 	tags, versions, err := managedText(m)
 	if err != nil {
 		return err
 	}
 	return s.db.update(ctx, "create policy "+m.Name, func(q querier) error {
+		if err := lockAccount(ctx, q, m.Account); err != nil {
+			return err
+		}
 		n, err := exec(ctx, q, `
 			INSERT INTO iam_managed_policies (account, name_key, name, path, id, description, created, updated, tags, versions, in_force, last)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT (account, name_key) DO NOTHING`,
@@ -29,6 +32,9 @@ func (s IAM) CreatePolicy(ctx context.Context, m iam.Managed) error {
 			tags, versions, m.Default, m.Last)
 		if err == nil && n == 0 {
 			err = &iam.EntityError{Kind: iam.KindManaged, Name: m.Name, Err: iam.ErrExists}
+		}
+		if err == nil {
+			err = tooMany(ctx, q, `SELECT COUNT(*) FROM iam_managed_policies WHERE account = $1`, iam.Owner{Account: m.Account, Kind: iam.KindManaged, Name: m.Name}, most)
 		}
 		return err
 	})

@@ -8,18 +8,24 @@ import (
 )
 
 // CreateProfile implements iam.ProfileStore.
-func (s IAM) CreateProfile(ctx context.Context, p iam.InstanceProfile) error {
+func (s IAM) CreateProfile(ctx context.Context, p iam.InstanceProfile, most int) error {
 	tags, err := profileTags.text(p.Tags)
 	if err != nil {
 		return err
 	}
 	return s.db.update(ctx, "create instance profile "+p.Name, func(q querier) error {
+		if err := lockAccount(ctx, q, p.Account); err != nil {
+			return err
+		}
 		n, err := exec(ctx, q, `
 			INSERT INTO iam_instance_profiles (account, name_key, name, path, id, created, tags, role)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, '') ON CONFLICT (account, name_key) DO NOTHING`,
 			p.Account, strings.ToLower(p.Name), p.Name, p.Path, p.ID, micros(p.Created), tags)
 		if err == nil && n == 0 {
 			err = &iam.EntityError{Kind: iam.KindProfile, Name: p.Name, Err: iam.ErrExists}
+		}
+		if err == nil {
+			err = tooMany(ctx, q, `SELECT COUNT(*) FROM iam_instance_profiles WHERE account = $1`, iam.Owner{Account: p.Account, Kind: iam.KindProfile, Name: p.Name}, most)
 		}
 		return err
 	})

@@ -9,12 +9,15 @@ import (
 )
 
 // CreateRole implements iam.RoleStore.
-func (s IAM) CreateRole(ctx context.Context, r iam.Role) error {
+func (s IAM) CreateRole(ctx context.Context, r iam.Role, most int) error {
 	tags, err := roleTags.text(r.Tags)
 	if err != nil {
 		return err
 	}
 	return s.db.update(ctx, "create role "+r.Name, func(q querier) error {
+		if err := lockAccount(ctx, q, r.Account); err != nil {
+			return err
+		}
 		n, err := exec(ctx, q, `
 			INSERT INTO iam_roles (account, name_key, name, path, id, trust, description, max_session, created, tags)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (account, name_key) DO NOTHING`,
@@ -22,6 +25,9 @@ func (s IAM) CreateRole(ctx context.Context, r iam.Role) error {
 			r.MaxSession.Microseconds(), micros(r.Created), tags)
 		if err == nil && n == 0 {
 			err = &iam.EntityError{Kind: iam.KindRole, Name: r.Name, Err: iam.ErrExists}
+		}
+		if err == nil {
+			err = tooMany(ctx, q, `SELECT COUNT(*) FROM iam_roles WHERE account = $1`, iam.Owner{Account: r.Account, Kind: iam.KindRole, Name: r.Name}, most)
 		}
 		if err != nil {
 			return err

@@ -86,8 +86,8 @@ func upgradePrincipals(t *testing.T, db *DB) {
 	key := kms.Key{Ref: kms.Ref{Account: account, Region: "us-east-1", ID: "k"}, Policy: document(names...)}
 	damaged := kms.Key{Ref: kms.Ref{Account: account, Region: "us-east-1", ID: "l"}, Policy: "{"}
 	for _, err := range []error{
-		db.IAM().CreateUser(ctx, iam.UserInfo{Account: account, Name: "ann", Path: "/a/", ID: "AIDAANN"}),
-		db.IAM().CreateRole(ctx, role), db.KMS().CreateKey(ctx, key, kms.Alias{}), db.KMS().CreateKey(ctx, damaged, kms.Alias{}),
+		db.IAM().CreateUser(ctx, iam.UserInfo{Account: account, Name: "ann", Path: "/a/", ID: "AIDAANN"}, 10),
+		db.IAM().CreateRole(ctx, role, 10), db.KMS().CreateKey(ctx, key, kms.Alias{}), db.KMS().CreateKey(ctx, damaged, kms.Alias{}),
 	} {
 		if err != nil {
 			t.Fatal(err)

@@ -21,13 +21,13 @@ func scanUser(s scanner) (u iam.UserInfo, err error) {
 }
 
 // CreateUser implements iam.UserStore.
-func (s IAM) CreateUser(ctx context.Context, u iam.UserInfo) error {
+func (s IAM) CreateUser(ctx context.Context, u iam.UserInfo, most int) error {
 	tags, err := userTags.text(u.Tags)
 	if err != nil {
 		return err
 	}
 	return s.db.update(ctx, "create user "+u.Name, func(q querier) error {
-		if err := lockAccount(ctx, q, u.Account); err != nil { // as ChangeUser does
+		if err := lockAccount(ctx, q, u.Account); err != nil {
 			return err
 		}
 		n, err := exec(ctx, q, `
@@ -37,11 +37,24 @@ func (s IAM) CreateUser(ctx context.Context, u iam.UserInfo) error {
 		if err == nil && n == 0 {
 			err = &iam.EntityError{Kind: iam.KindUser, Name: u.Name, Err: iam.ErrExists}
 		}
+		if err == nil {
+			err = tooMany(ctx, q, `SELECT COUNT(*) FROM iam_users WHERE account = $1`, iam.Owner{Account: u.Account, Kind: iam.KindUser, Name: u.Name}, most)
+		}
 		if err != nil {
 			return err
 		}
 		return setBoundary(ctx, q, u.Account, u.ID, u.Boundary)
 	})
+}
+
+// tooMany fails with iam.ErrTooMany, about what was just inserted, if the account, which is locked,
+// has more than most of its kind.
+func tooMany(ctx context.Context, q querier, count string, o iam.Owner, most int) error {
+	n, _, err := one(ctx, q, column[int], count, o.Account)
+	if err == nil && n > most {
+		err = &iam.EntityError{Kind: o.Kind, Name: o.Name, Err: iam.ErrTooMany}
+	}
+	return err
 }
 
 // Users implements iam.UserStore.

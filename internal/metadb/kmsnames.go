@@ -20,17 +20,30 @@ func addAlias(ctx context.Context, q querier, a kms.Alias) error {
 }
 
 // CreateAlias implements kms.AliasStore.
-func (s KMS) CreateAlias(ctx context.Context, a kms.Alias) error {
+func (s KMS) CreateAlias(ctx context.Context, a kms.Alias, most int) error {
 	return s.db.update(ctx, "create "+a.Name, func(q querier) error {
 		if err := lockKey(ctx, q, a.Key()); err != nil {
 			return err
 		}
-		return addAlias(ctx, q, a)
+		if err := addAlias(ctx, q, a); err != nil {
+			return err
+		}
+		return fewAliases(ctx, q, a, most)
 	})
 }
 
+// fewAliases fails with kms.TooManyAliases if the target of an alias, which is locked, has more
+// than most.
+func fewAliases(ctx context.Context, q querier, a kms.Alias, most int) error {
+	n, _, err := one(ctx, q, column[int], `SELECT COUNT(*) FROM kms_aliases WHERE account = $1 AND region = $2 AND target = $3`, a.Account, a.Region, a.Target)
+	if err == nil && n > most {
+		err = kms.TooManyAliases(most)
+	}
+	return err
+}
+
 // MoveAlias implements kms.AliasStore.
-func (s KMS) MoveAlias(ctx context.Context, a kms.Alias) error {
+func (s KMS) MoveAlias(ctx context.Context, a kms.Alias, most int) error {
 	return s.db.update(ctx, "move "+a.Name, func(q querier) error {
 		if err := lockKey(ctx, q, a.Key()); err != nil {
 			return err
@@ -41,7 +54,10 @@ func (s KMS) MoveAlias(ctx context.Context, a kms.Alias) error {
 		if err == nil && n == 0 {
 			err = kms.NoAlias(a)
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		return fewAliases(ctx, q, a, most)
 	})
 }
 

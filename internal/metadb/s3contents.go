@@ -25,13 +25,14 @@ func (s Objects) addContent(ctx context.Context, q querier, account string, size
 }
 
 // pieceContent makes a content of an open piece; piece 0 is no bytes at all.
-func (s Objects) pieceContent(ctx context.Context, q querier, account string, p objects.Piece, e objects.Encryption) (objects.ContentID, error) {
+func (s Objects) pieceContent(ctx context.Context, q querier, account string, p objects.PieceRow, e objects.Encryption) (objects.ContentID, error) {
 	id, err := s.addContent(ctx, q, account, p.Size, e)
 	if err != nil || p.ID == 0 {
 		return id, err
 	}
 	n, err := exec(ctx, q, `
-		UPDATE s3_pieces SET writer = 0, size = $2, refs = 1 WHERE id = $1 AND writer <> 0 AND refs = 0 AND condemned = 0`, p.ID, p.Size)
+		UPDATE s3_pieces SET writer = 0, size = $2, proof = $3, refs = 1 WHERE id = $1 AND writer <> 0 AND refs = 0 AND condemned = 0`,
+		p.ID, p.Size, p.Proof)
 	if err != nil {
 		return 0, err
 	}

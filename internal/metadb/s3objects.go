@@ -161,7 +161,7 @@ func (s Objects) Put(ctx context.Context, p objects.Put, c objects.Change) (o ob
 			Checksum: p.Checksum, Metadata: p.Metadata, Tags: p.Tags, Encryption: p.Encryption,
 		}
 		freed, err := s.addVersion(ctx, q, b, &o, p.If, c, func() (objects.ContentID, error) {
-			return s.pieceContent(ctx, q, b.Account, p.Piece, p.Encryption)
+			return s.pieceContent(ctx, q, b.Account, objects.PieceRow{ID: p.Piece.ID, Size: p.Piece.Size, Proof: p.Piece.Proof()}, p.Encryption)
 		})
 		if err != nil {
 			return err

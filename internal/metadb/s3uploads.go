@@ -118,7 +118,7 @@ func (s Objects) PutPart(ctx context.Context, p objects.NewPart, c objects.Chang
 		if p.Source != 0 {
 			id, err = s.rangeContent(ctx, q, b.Account, p)
 		} else {
-			id, err = s.pieceContent(ctx, q, b.Account, objects.Piece{ID: p.Piece, Size: p.Part.Size}, u.Encryption)
+			id, err = s.pieceContent(ctx, q, b.Account, objects.PieceRow{ID: p.Piece, Size: p.Part.Size, Proof: p.Proof}, u.Encryption)
 		}
 		if err != nil {
 			return err

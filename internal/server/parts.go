@@ -216,7 +216,7 @@ func (a *App) openStore(ctx context.Context, p *parts, master *secret.MasterKey)
 		Store: p.db.Footprints(), Locate: p.db.Catalog().Locate, Hold: p.shelf.Hold, Pages: p.library.RootPages, Blocks: p.library.PageBlocks,
 	})
 	a.wireCompaction(p)
-	p.verify = &verify.Verifier{Store: p.db.Inventory(), Fixes: p.db.Inventory(), Mender: p.compact, Entries: p.db.Inventory(), Region: a.cfg.Region, Shelf: p.shelf, Keys: p.ring, Now: time.Now}
+	p.verify = &verify.Verifier{Store: p.db.Inventory(), Fixes: p.db.Inventory(), Mender: p.compact, Entries: p.db.Inventory(), Region: a.cfg.Region, Shelf: p.shelf, Keys: p.ring, Objects: p.objects, Now: time.Now}
 	return nil
 }
 

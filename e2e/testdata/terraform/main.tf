@@ -1,5 +1,5 @@
-# What a user's plan with imports looks like: bucket, object, role, import, and
-# what hangs on it. See ../../terraform_test.go.
+# What docs/clients/terraform.md, which is run too, does not have: what changes from one stage to
+# the next, aliases, Urls, tiers and data sources. See ../../terraform_test.go.
 terraform {
   required_providers {
     aws = { source = "hashicorp/aws" }
@@ -90,21 +90,6 @@ resource "aws_ebs_snapshot_copy" "copy" {
   encrypted          = true
   kms_key_id         = aws_kms_key.disks.arn
   tags               = { stage = var.stage }
-}
-resource "aws_snapshot_create_volume_permission" "shared" {
-  snapshot_id = aws_ebs_snapshot_import.disk.id
-  account_id  = "123456789012"
-}
-resource "aws_ami" "disk" {
-  name                = "disk"
-  virtualization_type = "hvm"
-  root_device_name    = "/dev/xvda"
-  ena_support         = true
-  ebs_block_device {
-    device_name = "/dev/xvda"
-    snapshot_id = aws_ebs_snapshot_import.disk.id
-    volume_size = 1
-  }
 }
 data "aws_ebs_snapshot" "disk" {
   snapshot_ids = [aws_ebs_snapshot_import.disk.id]

@@ -28,6 +28,7 @@ type findingInfo struct {
 	Index    *int64      `json:"blockIndex,omitempty"`
 	Page     *int64      `json:"page,omitempty"`
 	Block    string      `json:"blockId,omitempty"`
+	Object   string      `json:"object,omitempty"`
 	File     string      `json:"file,omitempty"`
 	Offset   *int64      `json:"offset,omitempty"` // bytes, in file
 	Problem  string      `json:"problem"`
@@ -44,7 +45,7 @@ func wireFinding(f verify.Finding) findingInfo {
 		return &n
 	}
 	return findingInfo{
-		Part: f.Part, Snapshot: f.Snapshot, Index: known(f.Index), Page: known(f.Page), Block: f.Block, File: f.File, Offset: known(f.Offset),
+		Part: f.Part, Snapshot: f.Snapshot, Index: known(f.Index), Page: known(f.Page), Block: f.Block, Object: f.Object, File: f.File, Offset: known(f.Offset),
 		Problem: f.Problem, Advice: f.Advice(), Harmless: f.Harmless, Text: f.String(),
 	}
 }

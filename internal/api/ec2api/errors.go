@@ -96,6 +96,10 @@ var errorTable = []told{
 		var e *image.NoSnapshotError
 		return field(errors.As(err, &e), func() string { return e.ID })
 	}},
+	{"IncorrectState", "The snapshot '%s' is not in the 'completed' state.", func(err error) (string, bool) {
+		var e *importtask.UnfinishedError
+		return field(errors.As(err, &e), func() string { return e.Snapshot })
+	}},
 
 	{"InvalidParameter", "%s", func(err error) (string, bool) {
 		var e *importtask.FailureError

@@ -237,6 +237,10 @@ func (r modifyImageAttributeRequest) organised() bool {
 var modifyImageAttributeRules = slices.Concat(
 	oneImageRules[modifyImageAttributeRequest](),
 	[]rule[modifyImageAttributeRequest]{
+		{
+			field: "Attribute", code: "UnsupportedOperation", message: "The attribute productCodes is not supported.",
+			broken: func(_ call, r modifyImageAttributeRequest) (string, bool) { return "", r.attribute() == productCodes },
+		},
 		attributeRule(func(r modifyImageAttributeRequest) string { return orDefault(r.attribute(), description) }, description, imdsSupport, launchPermission),
 		unbuilt("OrganizationArn", modifyImageAttributeRequest.organised),
 		unbuilt("ProductCode", func(r modifyImageAttributeRequest) bool { return len(r.ProductCode) > 0 }),

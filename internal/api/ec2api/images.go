@@ -93,6 +93,9 @@ func registerImageGrants(c call, r registerImageRequest) []grant {
 
 var registerImageRules = slices.Concat(
 	[]rule[registerImageRequest]{
+		unbuilt("ImageLocation", func(r registerImageRequest) bool { // of a manifest in S3, which says what the disks are
+			return r.ImageLocation != "" && r.RootDeviceName == "" && len(r.snapshots()) == 0
+		}),
 		needed("Name", func(r registerImageRequest) string { return r.Name }),
 		imageName(func(r registerImageRequest) string { return r.Name }),
 		short("Description", func(r registerImageRequest) string { return r.Description }),
@@ -150,10 +153,14 @@ var registerImageRules = slices.Concat(
 			},
 		},
 		{
+			field: "BlockDeviceMapping.N.DeviceName", code: "InvalidBlockDeviceMapping", message: "The device '%s' is used in more than one block-device mapping",
+			broken: func(_ call, r registerImageRequest) (string, bool) { return twice(r.BlockDeviceMapping) },
+		},
+		{
 			field: "BlockDeviceMapping", code: "InvalidBlockDeviceMapping", message: "The root device %s has no snapshot in the block device mapping",
 			broken: func(_ call, r registerImageRequest) (string, bool) {
 				return r.RootDeviceName, !slices.ContainsFunc(r.BlockDeviceMapping, func(m deviceMapping) bool {
-					return m.DeviceName == r.RootDeviceName && m.Ebs != nil && m.Ebs.SnapshotId != ""
+					return image.DeviceKey(m.DeviceName) == image.DeviceKey(r.RootDeviceName) && m.Ebs != nil && m.Ebs.SnapshotId != ""
 				})
 			},
 		},
@@ -167,6 +174,18 @@ var (
 	ramdiskID      = regexp.MustCompile(`^ari-([0-9a-f]{8}|[0-9a-f]{17})$`)
 	billingProduct = regexp.MustCompile(`^bp-[0-9a-z]{1,61}$`)
 )
+
+// twice returns a device that two entries of a mapping name, if there is one.
+func twice(mapping []deviceMapping) (name string, found bool) {
+	seen := map[string]bool{}
+	for _, m := range mapping {
+		if seen[image.DeviceKey(m.DeviceName)] {
+			return m.DeviceName, true
+		}
+		seen[image.DeviceKey(m.DeviceName)] = true
+	}
+	return "", false
+}
 
 // isUefiData reports whether a text can be UEFI variables; how long a parameter can be is
 // the codec's to say.

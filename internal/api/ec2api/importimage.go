@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/diskport/diskport/internal/awsid"
+	"github.com/diskport/diskport/internal/image"
 	"github.com/diskport/diskport/internal/imports/importtask"
 	"github.com/diskport/diskport/internal/imports/source"
 	"github.com/diskport/diskport/internal/store/snapshot"
@@ -184,10 +185,10 @@ var containerRules = []rule[importImageRequest]{
 		broken: func(_ call, r importImageRequest) (string, bool) {
 			seen := map[string]bool{}
 			for _, d := range r.DiskContainer {
-				if d.DeviceName != "" && seen[d.DeviceName] {
+				if d.DeviceName != "" && seen[image.DeviceKey(d.DeviceName)] {
 					return d.DeviceName, true
 				}
-				seen[d.DeviceName] = true
+				seen[image.DeviceKey(d.DeviceName)] = true
 			}
 			return "", false
 		},

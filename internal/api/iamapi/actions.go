@@ -60,7 +60,7 @@ var iamActions = map[string]action{
 	"ListSSHPublicKeys":        on("iam:ListSSHPublicKeys", theUser, none[selfList]("SSHPublicKeys")),
 	"ListSigningCertificates":  on("iam:ListSigningCertificates", theUser, none[selfList]("Certificates")),
 
-	"ListServiceSpecificCredentials": on("iam:ListServiceSpecificCredentials", theUser, none[credentialsOf]("ServiceSpecificCredentials")),
+	"ListServiceSpecificCredentials": on("iam:ListServiceSpecificCredentials", theUserOrAll, none[credentialsOf]("ServiceSpecificCredentials")),
 	"PutUserPermissionsBoundary":     on("iam:PutUserPermissionsBoundary", theUser, putBoundary[userBound]),
 	"DeleteUserPermissionsBoundary":  on("iam:DeleteUserPermissionsBoundary", theUser, deleteBoundary[userIn]),
 	"GetLoginProfile":                on("iam:GetLoginProfile", theUser, noLogin),

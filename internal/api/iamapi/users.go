@@ -193,6 +193,23 @@ type everything struct {
 type credentialsOf struct {
 	selfList
 	ServiceName string
+	AllUsers    bool
+}
+
+// name is that of selfList, but empty if the request is about all users.
+func (r credentialsOf) name(c call) (string, error) {
+	if r.AllUsers {
+		return "", nil
+	}
+	return r.selfList.name(c)
+}
+
+// theUserOrAll returns the user whose credentials are asked for, or anything.
+func theUserOrAll(ctx context.Context, c call, r credentialsOf) (subject, error) {
+	if r.AllUsers {
+		return anything(ctx, c, r)
+	}
+	return theUser(ctx, c, r)
 }
 
 // noLogin answers that a user has no password, as none has.

@@ -113,6 +113,10 @@ func (b bench) walkNothing(t *testing.T) {
 			t.Errorf("got %+v, %+v, %+v", devices, ssh, services)
 		}
 	}
+	all := must[*sdk.ListServiceSpecificCredentialsOutput](t)(b.iam.ListServiceSpecificCredentials(ctx, &sdk.ListServiceSpecificCredentialsInput{AllUsers: aws.Bool(true)}))
+	if all.ServiceSpecificCredentials == nil || all.IsTruncated {
+		t.Errorf("got %+v of all users", all)
+	}
 	groups := must[*sdk.ListGroupsOutput](t)(b.iam.ListGroups(ctx, &sdk.ListGroupsInput{}))
 	virtual := must[*sdk.ListVirtualMFADevicesOutput](t)(b.iam.ListVirtualMFADevices(ctx, &sdk.ListVirtualMFADevicesInput{}))
 	if groups.Groups == nil || virtual.VirtualMFADevices == nil {

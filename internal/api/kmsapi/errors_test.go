@@ -28,7 +28,8 @@ const none = "12345678-1234-1234-1234-123456789012"
 func TestCodes(t *testing.T) {
 	b, ctx := open(t), t.Context()
 	good, off, going := b.key(t, sdk.CreateKeyInput{}), b.key(t, sdk.CreateKeyInput{}), b.key(t, sdk.CreateKeyInput{})
-	rsa := b.key(t, sdk.CreateKeyInput{KeySpec: types.KeySpecRsa2048, KeyUsage: types.KeyUsageTypeEncryptDecrypt})
+	rsa := b.key(t, sdk.CreateKeyInput{})
+	must[kms.Key](t)(kmstest.Asymmetric(ctx, b.store, kms.Key{Ref: kms.Ref{Account: *rsa.AWSAccountId, Region: "us-east-1", ID: *rsa.KeyId}}, "RSA_2048", kms.EncryptDecrypt))
 	must[*sdk.DisableKeyOutput](t)(b.DisableKey(ctx, &sdk.DisableKeyInput{KeyId: off.KeyId}))
 	must[*sdk.ScheduleKeyDeletionOutput](t)(b.ScheduleKeyDeletion(ctx, &sdk.ScheduleKeyDeletionInput{KeyId: going.KeyId}))
 	must[*sdk.CreateAliasOutput](t)(b.CreateAlias(ctx, &sdk.CreateAliasInput{AliasName: aws.String("alias/a"), TargetKeyId: good.KeyId}))
@@ -72,6 +73,7 @@ func TestCodes(t *testing.T) {
 		{"ReEncrypt", `{"CiphertextBlob":"` + blob + `","DestinationKeyId":"alias/a","DryRun":true}`, "DryRunOperationException"},
 		{"CreateKey", `{"KeySpec":"RSA_2048"}`, "ValidationException"},
 		{"CreateKey", `{"KeySpec":"RSA_2048","CustomerMasterKeySpec":"HMAC_256"}`, "ValidationException"},
+		{"CreateKey", `{"KeySpec":"RSA_2048","KeyUsage":"SIGN_VERIFY"}`, "UnsupportedOperationException"},
 		{"CreateKey", `{"KeySpec":"SM2","KeyUsage":"SIGN_VERIFY"}`, "UnsupportedOperationException"},
 		{"CreateKey", `{"CustomKeyStoreId":"x"}`, "UnsupportedOperationException"},
 		{"Decrypt", `{"CiphertextBlob":"` + blob + `","Recipient":{}}`, "UnsupportedOperationException"},
@@ -207,12 +209,12 @@ func TestInternalErrorsStayInside(t *testing.T) {
 // TestBytes compares responses byte for byte, except for ids.
 func TestBytes(t *testing.T) {
 	b := open(t)
-	w := b.direct(root, "TrentService.CreateKey", `{"KeySpec":"HMAC_256","KeyUsage":"GENERATE_VERIFY_MAC","Description":"d"}`)
+	w := b.direct(root, "TrentService.CreateKey", `{"Description":"d"}`)
 	text := w.Body.String()
 	for _, part := range []string{
 		`{"KeyMetadata":{"AWSAccountId":"123456789012","Arn":"arn:aws:kms:us-east-1:123456789012:key/`, `,"CreationDate":`,
-		`,"CustomerMasterKeySpec":"HMAC_256","Description":"d","Enabled":true,"KeyId":"`,
-		`"KeyManager":"CUSTOMER","KeySpec":"HMAC_256","KeyState":"Enabled","KeyUsage":"GENERATE_VERIFY_MAC","MacAlgorithms":["HMAC_SHA_256"],"MultiRegion":false,"Origin":"AWS_KMS"}}`,
+		`,"CustomerMasterKeySpec":"SYMMETRIC_DEFAULT","Description":"d","Enabled":true,"EncryptionAlgorithms":["SYMMETRIC_DEFAULT"],"KeyId":"`,
+		`"KeyManager":"CUSTOMER","KeySpec":"SYMMETRIC_DEFAULT","KeyState":"Enabled","KeyUsage":"ENCRYPT_DECRYPT","MultiRegion":false,"Origin":"AWS_KMS"}}`,
 	} {
 		if !strings.Contains(text, part) {
 			t.Errorf("%s lacks\n%s", text, part)

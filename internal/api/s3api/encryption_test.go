@@ -96,6 +96,10 @@ func TestDisabledKeys(t *testing.T) {
 	bucket, k, c, ctx := bucketOf(t), newKey(t, ""), ownerA.client(), t.Context()
 	must(c.PutObject(ctx, underKey(bucket, "k", "content", k.ID)))(t)
 	u := must(c.CreateMultipartUpload(ctx, &s3.CreateMultipartUploadInput{Bucket: bucket, Key: aws.String("u"), ServerSideEncryption: "aws:kms", SSEKMSKeyId: &k.ID}))(t)
+	part := must(c.UploadPart(ctx, &s3.UploadPartInput{Bucket: bucket, Key: aws.String("u"), UploadId: u.UploadId, PartNumber: aws.Int32(2), Body: strings.NewReader("y")}))(t)
+	complete := &s3.CompleteMultipartUploadInput{Bucket: bucket, Key: aws.String("u"), UploadId: u.UploadId, MultipartUpload: &types.CompletedMultipartUpload{
+		Parts: []types.CompletedPart{{PartNumber: aws.Int32(2), ETag: part.ETag}},
+	}}
 	if err := shared.kms.SetEnabled(ctx, k.Ref, kms.Disable); err != nil {
 		t.Fatal(err)
 	}
@@ -108,11 +112,13 @@ func TestDisabledKeys(t *testing.T) {
 	refused(c.PutObject(ctx, underKey(bucket, "l", "content", k.ID)))(t, disabled)
 	refused(c.CopyObject(ctx, &s3.CopyObjectInput{Bucket: bucket, Key: aws.String("m"), CopySource: aws.String(*bucket + "/k")}))(t, disabled)
 	refused(c.UploadPart(ctx, &s3.UploadPartInput{Bucket: bucket, Key: aws.String("u"), UploadId: u.UploadId, PartNumber: aws.Int32(1), Body: strings.NewReader("x")}))(t, disabled)
+	refused(c.CompleteMultipartUpload(ctx, complete))(t, disabled)
 	must(c.HeadObject(ctx, &s3.HeadObjectInput{Bucket: bucket, Key: aws.String("k")}))(t) // needs no key, as at AWS
 	if err := shared.kms.SetEnabled(ctx, k.Ref, kms.Enable); err != nil {
 		t.Fatal(err)
 	}
-	if get(t, bucket, "k") != "content" {
+	must(c.CompleteMultipartUpload(ctx, complete))(t)
+	if get(t, bucket, "k") != "content" || get(t, bucket, "u") != "y" {
 		t.Error("it reads other bytes")
 	}
 	must(shared.kms.ScheduleDeletion(ctx, k.Ref, 7))(t)
@@ -403,4 +409,23 @@ func TestADefaultThatCannotBeRead(t *testing.T) {
 			t.Errorf("bucket key %v: %v", bucketKey, err)
 		}
 	}
+}
+
+// TestCopiesOfDamage: a copy that reads the bytes does not give damaged ones a checksum of
+// their own, nor that of the whole ones.
+func TestCopiesOfDamage(t *testing.T) {
+	bucket, k, c, ctx := bucketOf(t), newKey(t, ""), ownerA.client(), t.Context()
+	mark := "what one bit will turn over in"
+	put(t, bucket, "plain", mark)
+	files := onDisk(t, mark)
+	if len(files) != 1 {
+		t.Fatalf("it lies in %v", files)
+	}
+	if err := errors.Join(os.Chmod(files[0], 0o600), os.WriteFile(files[0], []byte("What"+mark[4:]), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	source := aws.String(*bucket + "/plain")
+	once := func(o *s3.Options) { o.RetryMaxAttempts = 1 }
+	refused(c.CopyObject(ctx, &s3.CopyObjectInput{Bucket: bucket, Key: aws.String("under a key"), CopySource: source, ServerSideEncryption: "aws:kms", SSEKMSKeyId: &k.ID}, once))(t, "InternalError")
+	refused(c.CopyObject(ctx, &s3.CopyObjectInput{Bucket: bucket, Key: aws.String("summed"), CopySource: source, ChecksumAlgorithm: "SHA256"}, once))(t, "InternalError")
 }

@@ -196,7 +196,8 @@ func completeMultipartUpload(ctx context.Context, c *call) error {
 	return c.answer(completeOut{Location: c.location(), Bucket: o.Bucket, Key: o.Key, ETag: quoted(o.ETag), checksumXML: sum})
 }
 
-// mayComplete returns an error unless the caller may open the data key of an upload. One
+// mayComplete returns an error unless the caller may open the data key of an upload, and it can
+// be opened: nothing is read, but a key that is disabled makes no objects. An upload
 // that is complete already is answered as before.
 func (c *call) mayComplete(ctx context.Context, id string) error {
 	u, err := c.opts.Objects.Upload(ctx, c.bucket.Name, c.key, id)
@@ -206,7 +207,10 @@ func (c *call) mayComplete(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	return c.mayOpen(ctx, u.Encryption)
+	if err := c.mayOpen(ctx, u.Encryption); err != nil {
+		return err
+	}
+	return c.opts.Objects.Usable(ctx, c.bucket.Account, u.Encryption)
 }
 
 // completeChecksum reads the checksum that the whole object must have: that of an

@@ -10,7 +10,6 @@ import (
 	"maps"
 	"net/http"
 	"slices"
-	"strings"
 
 	"github.com/diskport/diskport/internal/identity/policy"
 	"github.com/diskport/diskport/internal/imports/bucketpolicy"
@@ -52,9 +51,9 @@ func putBucketPolicy(ctx context.Context, c *call) error {
 	}
 	_, bound, err := policy.Accept(string(c.document), policy.Resource)
 	if err == nil {
-		err = c.checkStatements(c.document)
-	}
-	if err == nil {
+		if text := bucketpolicy.Complaint(c.document, c.judge.ARN(c.bucket.Name, "")); text != "" {
+			return malformedPolicy(text)
+		}
 		bound, err = c.opts.Principals.BindPrincipals(ctx, bound)
 	}
 	if syntax, ok := errors.AsType[*policy.SyntaxError](err); ok {
@@ -156,22 +155,4 @@ func getBucketPolicyStatus(ctx context.Context, c *call) error {
 		XMLName  xml.Name `xml:"http://s3.amazonaws.com/doc/2006-03-01/ PolicyStatus"`
 		IsPublic bool
 	}{IsPublic: bucketpolicy.IsPublic(document)})
-}
-
-// checkStatements refuses statements that are not about this bucket.
-func (c *call) checkStatements(document []byte) error {
-	own := c.judge.ARN(c.bucket.Name, "")
-	for _, s := range bucketpolicy.Statements(document) {
-		for _, r := range slices.Concat(s.Resource, s.NotResource) {
-			if r != own && !strings.HasPrefix(r, own+"/") {
-				return malformedPolicy("Policy has invalid resource")
-			}
-		}
-		for _, a := range s.Action {
-			if a != "*" && !strings.HasPrefix(strings.ToLower(a), "s3:") {
-				return malformedPolicy("Policy has invalid action")
-			}
-		}
-	}
-	return nil
 }

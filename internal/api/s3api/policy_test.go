@@ -8,6 +8,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+
+	"github.com/diskport/diskport/internal/imports/bucketpolicy"
 )
 
 func setPolicy(t *testing.T, bucket *string, statements ...string) error {
@@ -180,6 +182,10 @@ func TestPoliciesThatAreRefused(t *testing.T) {
 		"another bucket":       {`{"Version":"2012-10-17","Statement":{"Effect":"Deny","Principal":"*","Action":"s3:*","Resource":"arn:aws:s3:::another"}}`, "Policy has invalid resource"},
 		"a longer bucket":      {`{"Version":"2012-10-17","Statement":{"Effect":"Deny","Principal":"*","Action":"s3:*","Resource":"arn:aws:s3:::` + *b + `x/*"}}`, "Policy has invalid resource"},
 		"another service":      {`{"Version":"2012-10-17","Statement":{"Effect":"Deny","Principal":"*","Action":"ec2:*","Resource":"arn:aws:s3:::` + *b + `"}}`, "Policy has invalid action"},
+		"no such action":       {`{"Version":"2012-10-17","Statement":{"Effect":"Deny","Principal":"*","Action":"s3:GetThings","Resource":"arn:aws:s3:::` + *b + `/*"}}`, "MalformedPolicy: Policy has invalid action"},
+		"no use of it":         {`{"Version":"2012-10-17","Statement":{"Effect":"Deny","Principal":"*","Action":"s3:GetObject","Resource":"arn:aws:s3:::` + *b + `"}}`, "MalformedPolicy: Action does not apply to any resource(s) in statement"},
+		"no such key":          {`{"Version":"2012-10-17","Statement":{"Effect":"Deny","Principal":"*","Action":"s3:GetObject","Resource":"arn:aws:s3:::` + *b + `/*","Condition":{"Bool":{"aws:SecureTransports":"false"}}}}`, "MalformedPolicy: Policy has an invalid condition key"},
+		"no such service":      {`{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":{"Service":"nobody.amazonaws.com"},"Action":"s3:GetObject","Resource":"arn:aws:s3:::` + *b + `/*"}}`, "MalformedPolicy: Invalid principal in policy"},
 		"nobody of that name":  {`{"Version":"2012-10-17","Statement":{"Effect":"Deny","Principal":{"AWS":"arn:aws:iam::` + accountA + `:user/ghost"},"Action":"s3:*","Resource":"arn:aws:s3:::` + *b + `"}}`, "MalformedPolicy: Invalid principal in policy"},
 		"no principal":         {`{"Version":"2012-10-17","Statement":{"Effect":"Deny","Action":"s3:*","Resource":"arn:aws:s3:::` + *b + `"}}`, "Missing required field Principal"},
 		"no action":            {`{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Principal":"*","Resource":"arn:aws:s3:::` + *b + `"}]}`, "Missing required field Action"},
@@ -242,6 +248,25 @@ func TestWhoIsToldThatAnObjectIsMissing(t *testing.T) {
 	for key, want := range map[string]int{"open/none": 404, "closed/none": 403} {
 		if res, body := reader.ask(t, "GET", "/"+*b+"/"+key, ""); res.StatusCode != want {
 			t.Errorf("%s: %s, want %d", key, body, want)
+		}
+	}
+}
+
+// TestPoliciesMayNameWhatIsAskedFor: no action that is asked for here is unknown to policies.
+func TestPoliciesMayNameWhatIsAskedFor(t *testing.T) {
+	const arn = "arn:aws:s3:::b"
+	for _, o := range operations {
+		for _, action := range []string{o.action, o.ofVersion} {
+			on := arn
+			if o.on == object || o.name == "DeleteObjects" {
+				on = arn + "/*"
+			}
+			if action == "" || o.on == service {
+				continue
+			}
+			if text := bucketpolicy.Complaint([]byte(`{"Statement":{"Effect":"Allow","Principal":"*","Action":"s3:`+action+`","Resource":"`+on+`"}}`), arn); text != "" {
+				t.Errorf("%s of %s: %s", action, o.name, text)
+			}
 		}
 	}
 }

@@ -326,7 +326,10 @@ func (c *call) copied(ctx context.Context, p objects.Copy, e objects.Encryption,
 		return objects.Object{}, err
 	}
 	if algorithm != "" && (src.Checksum.Algorithm != algorithm || src.Checksum.Type != objects.FullObject) {
-		hashed, err := c.opts.Objects.Hash(ctx, src, 0, src.Size, algorithm)
+		hashed, err := c.opts.Objects.Hash(ctx, src, 0, src.Size, algorithm, src.Checksum.Algorithm)
+		if err == nil {
+			err = src.Proves(hashed)
+		}
 		if err != nil {
 			return objects.Object{}, err
 		}
@@ -335,8 +338,12 @@ func (c *call) copied(ctx context.Context, p objects.Copy, e objects.Encryption,
 	if !e.Encrypted() && !src.Encryption.Encrypted() {
 		return c.opts.Objects.Copy(ctx, p)
 	}
-	piece, err := c.rewrite(ctx, src, span{0, src.Size}, e)
+	piece, err := c.rewrite(ctx, src, span{0, src.Size}, e, src.Checksum.Algorithm)
 	if err != nil {
+		return objects.Object{}, err
+	}
+	if err := src.Proves(piece); err != nil {
+		c.opts.Objects.Drop(piece)
 		return objects.Object{}, err
 	}
 	return c.opts.Objects.Put(ctx, objects.Put{

@@ -27,6 +27,14 @@ func allowAny(actions string) string {
 	return `{"Effect":"Allow","Action":["` + strings.Join(strings.Fields(actions), `","`) + `"],"Resource":"*"}`
 }
 
+// allowOn is a statement that allows an action on a resource.
+func allowOn(action, resource string) string {
+	return `{"Effect":"Allow","Action":["` + action + `"],"Resource":"` + resource + `"}`
+}
+
+// imageBuilderRole is the role of Image Builder itself.
+const imageBuilderRole = "arn:aws:iam::*:role/aws-service-role/imagebuilder.amazonaws.com/AWSServiceRoleForImageBuilder"
+
 // awsPolicies returns the AWS managed policies that people attach. What they allow is
 // what AWS documents, of services that are here and of those that such people name
 // beside them; ReadOnlyAccess is reduced to the services that are here. The names
@@ -115,6 +123,22 @@ func policiesOfPipelines() map[string]awsManaged {
 					`{"kms:EncryptionContextKeys":"aws:imagebuilder:arn","aws:CalledVia":["imagebuilder.amazonaws.com"]}}}`,
 				`{"Effect":"Allow","Action":["s3:GetObject"],"Resource":"arn:aws:s3:::ec2imagebuilder*"}`,
 				`{"Effect":"Allow","Action":["logs:CreateLogStream","logs:CreateLogGroup","logs:PutLogEvents"],"Resource":"arn:aws:logs:*:*:log-group:/aws/imagebuilder/*"}`,
+			},
+		},
+		"AWSImageBuilderFullAccess": {
+			"Provides full access to all AWS Image Builder actions and resource scoped access to related AWS Services.",
+			[]string{
+				allowAny("imagebuilder:*"), allowAny("sns:ListTopics"), allowOn("sns:Publish", "arn:aws:sns:*:*:*imagebuilder*"),
+				allowAny("license-manager:ListLicenseConfigurations license-manager:ListLicenseSpecificationsForResource"),
+				allowOn("iam:GetRole", imageBuilderRole), allowOn("iam:GetInstanceProfile", "arn:aws:iam::*:instance-profile/*imagebuilder*"),
+				allowAny("iam:ListInstanceProfiles iam:ListRoles"),
+				`{"Effect":"Allow","Action":"iam:PassRole","Resource":["arn:aws:iam::*:instance-profile/*imagebuilder*","arn:aws:iam::*:role/*imagebuilder*"],` +
+					`"Condition":{"StringEquals":{"iam:PassedToService":"ec2.amazonaws.com"}}}`,
+				allowAny("s3:ListAllMyBuckets s3:GetBucketLocation"), allowOn("s3:ListBucket", "arn:aws:s3::*:*imagebuilder*"),
+				`{"Effect":"Allow","Action":"iam:CreateServiceLinkedRole","Resource":"` + imageBuilderRole + `",` +
+					`"Condition":{"StringLike":{"iam:AWSServiceName":"imagebuilder.amazonaws.com"}}}`,
+				allowAny("ec2:DescribeImages ec2:DescribeSnapshots ec2:DescribeVpcs ec2:DescribeRegions ec2:DescribeVolumes ec2:DescribeSubnets " +
+					"ec2:DescribeKeyPairs ec2:DescribeSecurityGroups ec2:DescribeInstanceTypeOfferings ec2:DescribeLaunchTemplates"),
 			},
 		},
 		"service-role/VMImportExportRoleForAWSConnector": {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -190,6 +191,7 @@ func TestAWSPolicies(t *testing.T) {
 		{"IAMReadOnlyAccess", "iam:CreateUser", policy.NoMatch},
 		{"AmazonEC2FullAccess", "ec2:ImportSnapshot", policy.Allow},
 		{"AmazonEC2ReadOnlyAccess", "ec2:ImportSnapshot", policy.NoMatch},
+		{"AWSImageBuilderFullAccess", "ec2:DescribeImages", policy.Allow}, {"AWSImageBuilderFullAccess", "ec2:ImportImage", policy.NoMatch},
 		{"AmazonS3FullAccess", "s3:PutObject", policy.Allow},
 		{"AmazonS3ReadOnlyAccess", "s3:PutObject", policy.NoMatch},
 		{"AWSKeyManagementServicePowerUser", "kms:CreateKey", policy.Allow},
@@ -378,5 +380,35 @@ func TestDetails(t *testing.T) {
 	iam.Details{}.AddTo(none)
 	if len(none) != 0 {
 		t.Errorf("got %v", none)
+	}
+}
+
+// TestTagKeysDifferByMoreThanCase: IAM keeps the case of a tag's key, and does not tell keys apart by it.
+func TestTagKeysDifferByMoreThanCase(t *testing.T) {
+	s, _ := service(t)
+	ctx := t.Context()
+	twice := []tag.Tag{{Key: "Team", Value: "a"}, {Key: "team", Value: "b"}}
+	var refusal *tag.Error
+	if _, err := s.CreateUser(ctx, account, iam.UserSpec{Name: "max", Tags: twice}); !errors.As(err, &refusal) || refusal.Code != "InvalidInput" {
+		t.Errorf("one key in two ways: %v", err)
+	}
+	if _, err := s.CreateUser(ctx, account, iam.UserSpec{Name: "max", Tags: twice[:1]}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.TagUser(ctx, account, "max", twice); !errors.As(err, &refusal) {
+		t.Errorf("one key in two ways: %v", err)
+	}
+	if err := s.TagUser(ctx, account, "max", append(twice[1:], tag.Tag{Key: "z"})); err != nil {
+		t.Fatal(err)
+	}
+	got, err := s.GetUser(ctx, account, "max")
+	if want := (tag.Set{{Key: "team", Value: "b"}, {Key: "z"}}); err != nil || !slices.Equal(got.Tags, want) {
+		t.Errorf("got %v, %v, want %v", got.Tags, err, want)
+	}
+	if err := s.UntagUser(ctx, account, "max", []string{"TEAM"}); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.GetUser(ctx, account, "max"); err != nil || len(got.Tags) != 1 {
+		t.Errorf("left are %v, %v", got.Tags, err)
 	}
 }

@@ -25,7 +25,7 @@ type PolicySpec struct {
 func (s *Service) CreatePolicy(ctx context.Context, account string, spec PolicySpec) (Managed, error) {
 	spec.Path = cmp.Or(spec.Path, "/")
 	document, err := acceptManaged(spec.Document)
-	err = cmp.Or(checkPolicy(spec.Name), checkPath(spec.Path), checkDescription(spec.Description), err, tag.Validate(spec.Tags))
+	err = cmp.Or(checkPolicy(spec.Name), checkPath(spec.Path), checkDescription(spec.Description), err, checkTags(spec.Tags))
 	if err != nil {
 		return Managed{}, err
 	}
@@ -33,16 +33,12 @@ func (s *Service) CreatePolicy(ctx context.Context, account string, spec PolicyS
 	if err != nil {
 		return Managed{}, err
 	}
-	present, err := s.opts.Store.ManagedPolicies(ctx, account)
-	if err := cmp.Or(err, checkQuota(len(present), maxManaged, "PoliciesPerAccount")); err != nil {
-		return Managed{}, err
-	}
 	now := s.stamp()
 	m := Managed{
 		Account: account, Name: spec.Name, Path: spec.Path, ID: s.newID("ANPA"), Description: spec.Description,
 		Created: now, Updated: now, Tags: tags, Versions: []Version{{1, document, now}}, Default: 1, Last: 1,
 	}
-	return m, s.opts.Store.CreatePolicy(ctx, m)
+	return m, quota(s.opts.Store.CreatePolicy(ctx, m, maxManaged), maxManaged, "PoliciesPerAccount")
 }
 
 // GetPolicy returns a managed policy of the account, or one of AWS's.
@@ -238,11 +234,11 @@ func (s *Service) SetDefaultPolicyVersion(ctx context.Context, account, arn, id 
 
 // TagPolicy adds tags, and replaces the values of tags that the policy has already.
 func (s *Service) TagPolicy(ctx context.Context, account, arn string, tags []tag.Tag) error {
-	if err := tag.Validate(tags); err != nil {
+	if err := checkTags(tags); err != nil {
 		return err
 	}
 	return s.changePolicy(ctx, account, arn, func(m *Managed) (err error) {
-		m.Tags, err = m.Tags.Merge(tags)
+		m.Tags, err = merge(m.Tags, tags)
 		return err
 	})
 }

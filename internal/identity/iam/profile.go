@@ -18,19 +18,15 @@ type ProfileSpec struct {
 // CreateProfile creates an instance profile without a role.
 func (s *Service) CreateProfile(ctx context.Context, account string, spec ProfileSpec) (InstanceProfile, error) {
 	spec.Path = cmp.Or(spec.Path, "/")
-	if err := cmp.Or(checkProfile(spec.Name), checkPath(spec.Path), tag.Validate(spec.Tags)); err != nil {
+	if err := cmp.Or(checkProfile(spec.Name), checkPath(spec.Path), checkTags(spec.Tags)); err != nil {
 		return InstanceProfile{}, err
 	}
 	tags, err := tag.Set(nil).Merge(spec.Tags)
 	if err != nil {
 		return InstanceProfile{}, err
 	}
-	present, err := s.opts.Store.Profiles(ctx, account)
-	if err := cmp.Or(err, checkQuota(len(present), maxProfiles, "InstanceProfilesPerAccount")); err != nil {
-		return InstanceProfile{}, err
-	}
 	p := InstanceProfile{Account: account, Name: spec.Name, Path: spec.Path, ID: s.newID("AIPA"), Created: s.stamp(), Tags: tags}
-	return p, s.opts.Store.CreateProfile(ctx, p)
+	return p, quota(s.opts.Store.CreateProfile(ctx, p, maxProfiles), maxProfiles, "InstanceProfilesPerAccount")
 }
 
 // GetProfile returns an instance profile.
@@ -108,11 +104,11 @@ func (s *Service) RemoveRole(ctx context.Context, account, profile, role string)
 
 // TagProfile adds tags, and replaces the values of tags that the profile has already.
 func (s *Service) TagProfile(ctx context.Context, account, name string, tags []tag.Tag) error {
-	if err := tag.Validate(tags); err != nil {
+	if err := checkTags(tags); err != nil {
 		return err
 	}
 	return s.changeProfile(ctx, account, name, func(p *InstanceProfile) (err error) {
-		p.Tags, err = p.Tags.Merge(tags)
+		p.Tags, err = merge(p.Tags, tags)
 		return err
 	})
 }

@@ -34,7 +34,7 @@ func (r RoleSpec) validate() error {
 	case r.MaxSession > maxSession:
 		return &ValidationError{bound + "less than or equal to 43200"}
 	}
-	return cmp.Or(checkRole(r.Name), checkPath(r.Path), checkDescription(r.Description), checkTrust(r.Trust), tag.Validate(r.Tags))
+	return cmp.Or(checkRole(r.Name), checkPath(r.Path), checkDescription(r.Description), checkTrust(r.Trust), checkTags(r.Tags))
 }
 
 // CreateRole creates a role.
@@ -55,10 +55,6 @@ func (s *Service) CreateRole(ctx context.Context, account string, spec RoleSpec)
 	if err := s.checkBoundary(ctx, account, spec.Boundary); err != nil {
 		return Role{}, err
 	}
-	present, err := s.opts.Store.Roles(ctx, account)
-	if err := cmp.Or(err, checkQuota(len(present), maxRoles, "RolesPerAccount")); err != nil {
-		return Role{}, err
-	}
 	bound, err := s.BindPrincipals(ctx, trust)
 	if err != nil {
 		return Role{}, err
@@ -67,7 +63,7 @@ func (s *Service) CreateRole(ctx context.Context, account string, spec RoleSpec)
 		Account: account, Name: spec.Name, Path: spec.Path, ID: s.newID("AROA"), Trust: bound,
 		Description: spec.Description, MaxSession: spec.MaxSession, Created: s.stamp(), Tags: tags, Boundary: spec.Boundary,
 	}
-	err = scope(spec.Boundary, s.opts.Store.CreateRole(ctx, r))
+	err = quota(scope(spec.Boundary, s.opts.Store.CreateRole(ctx, r, maxRoles)), maxRoles, "RolesPerAccount")
 	r.Trust = trust
 	return r, err
 }
@@ -163,11 +159,11 @@ func (s *Service) UpdateRole(ctx context.Context, account, name string, u RoleUp
 
 // TagRole adds tags, and replaces the values of tags that the role has already.
 func (s *Service) TagRole(ctx context.Context, account, name string, tags []tag.Tag) error {
-	if err := tag.Validate(tags); err != nil {
+	if err := checkTags(tags); err != nil {
 		return err
 	}
 	return s.change(ctx, account, name, func(r *Role) (err error) {
-		r.Tags, err = r.Tags.Merge(tags)
+		r.Tags, err = merge(r.Tags, tags)
 		return err
 	})
 }

@@ -52,6 +52,9 @@ func (e *PackedError) Error() string {
 // sameKey reports whether two keys of tags are one to conditions.
 func sameKey(a, b string) bool { return folded(a) == folded(b) }
 
+// sameTagKeys is IAM's and STS's text about tags of one request.
+const sameTagKeys = "Duplicate tag keys found. Please note that Tag keys are case insensitive."
+
 // folded returns a key as policy.Context has it. strings.EqualFold knows other pairs.
 func folded(key string) string { return strings.ToLower(key) }
 
@@ -84,7 +87,7 @@ func checkSessionTags(tags []tag.Tag) error {
 			}
 		}
 		if hasKey(tags[:i], t.Key) {
-			return &SessionTagError{"Duplicate tag keys found. Please note that Tag keys are case insensitive."}
+			return &SessionTagError{sameTagKeys}
 		}
 	}
 	return nil

@@ -188,8 +188,9 @@ type UserKeyStore interface {
 // UserStore keeps users. Where a user gets a boundary that is a policy of the account,
 // its methods fail with ErrNotFound about the policy if that is missing.
 type UserStore interface {
-	// CreateUser stores a user. It fails with ErrExists.
-	CreateUser(ctx context.Context, u UserInfo) error
+	// CreateUser stores a user. It fails with ErrExists, and with ErrTooMany if the account
+	// has most users already.
+	CreateUser(ctx context.Context, u UserInfo, most int) error
 	// Users returns the users with the given names, or all of them if no name is
 	// given. Names without a user are skipped.
 	Users(ctx context.Context, account string, names ...string) ([]UserInfo, error)
@@ -204,8 +205,9 @@ type UserStore interface {
 
 // RoleStore keeps roles. Their boundaries are kept as those of users.
 type RoleStore interface {
-	// CreateRole stores a role. It fails with ErrExists.
-	CreateRole(ctx context.Context, r Role) error
+	// CreateRole stores a role. It fails with ErrExists, and with ErrTooMany if the account
+	// has most roles already.
+	CreateRole(ctx context.Context, r Role, most int) error
 	// Roles returns the roles with the given names, or all of them if no name is
 	// given. Names without a role are skipped.
 	Roles(ctx context.Context, account string, names ...string) ([]Role, error)
@@ -259,8 +261,9 @@ type AttachmentStore interface {
 
 // ManagedStore keeps the managed policies of accounts.
 type ManagedStore interface {
-	// CreatePolicy stores a policy. It fails with ErrExists.
-	CreatePolicy(ctx context.Context, m Managed) error
+	// CreatePolicy stores a policy. It fails with ErrExists, and with ErrTooMany if the account
+	// has most policies already.
+	CreatePolicy(ctx context.Context, m Managed, most int) error
 	// ManagedPolicies returns the policies with the given names, or all of them if
 	// no name is given. Names without a policy are skipped.
 	ManagedPolicies(ctx context.Context, account string, names ...string) ([]Managed, error)
@@ -274,8 +277,9 @@ type ManagedStore interface {
 
 // ProfileStore keeps instance profiles.
 type ProfileStore interface {
-	// CreateProfile stores a profile, which has no role. It fails with ErrExists.
-	CreateProfile(ctx context.Context, p InstanceProfile) error
+	// CreateProfile stores a profile, which has no role. It fails with ErrExists, and with
+	// ErrTooMany if the account has most profiles already.
+	CreateProfile(ctx context.Context, p InstanceProfile, most int) error
 	// Profiles returns the profiles with the given names, or all of them if no name
 	// is given. Names without a profile are skipped.
 	Profiles(ctx context.Context, account string, names ...string) ([]InstanceProfile, error)

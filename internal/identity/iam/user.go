@@ -20,7 +20,7 @@ type UserSpec struct {
 // CreateUser creates a user, who may not do anything yet.
 func (s *Service) CreateUser(ctx context.Context, account string, spec UserSpec) (UserInfo, error) {
 	spec.Path = cmp.Or(spec.Path, "/")
-	if err := cmp.Or(checkUser(spec.Name), checkPath(spec.Path), tag.Validate(spec.Tags)); err != nil {
+	if err := cmp.Or(checkUser(spec.Name), checkPath(spec.Path), checkTags(spec.Tags)); err != nil {
 		return UserInfo{}, err
 	}
 	tags, err := tag.Set(nil).Merge(spec.Tags)
@@ -30,14 +30,10 @@ func (s *Service) CreateUser(ctx context.Context, account string, spec UserSpec)
 	if err := s.checkBoundary(ctx, account, spec.Boundary); err != nil {
 		return UserInfo{}, err
 	}
-	present, err := s.opts.Store.Users(ctx, account)
-	if err := cmp.Or(err, checkQuota(len(present), maxUsers, "UsersPerAccount")); err != nil {
-		return UserInfo{}, err
-	}
 	u := UserInfo{
 		Account: account, Name: spec.Name, Path: spec.Path, ID: s.newID("AIDA"), Created: s.stamp(), Tags: tags, Boundary: spec.Boundary,
 	}
-	return u, scope(spec.Boundary, s.opts.Store.CreateUser(ctx, u))
+	return u, quota(scope(spec.Boundary, s.opts.Store.CreateUser(ctx, u, maxUsers)), maxUsers, "UsersPerAccount")
 }
 
 // GetUser returns a user.
@@ -74,11 +70,11 @@ func (s *Service) UpdateUser(ctx context.Context, account, name, newName, newPat
 
 // TagUser adds tags, and replaces the values of tags that the user has already.
 func (s *Service) TagUser(ctx context.Context, account, name string, tags []tag.Tag) error {
-	if err := cmp.Or(checkUser(name), tag.Validate(tags)); err != nil {
+	if err := cmp.Or(checkUser(name), checkTags(tags)); err != nil {
 		return err
 	}
 	return s.opts.Store.ChangeUser(ctx, account, name, func(u *UserInfo) (err error) {
-		u.Tags, err = u.Tags.Merge(tags)
+		u.Tags, err = merge(u.Tags, tags)
 		return err
 	})
 }
@@ -92,21 +88,6 @@ func (s *Service) UntagUser(ctx context.Context, account, name string, keys []st
 		u.Tags = without(u.Tags, keys)
 		return nil
 	})
-}
-
-// without returns tags without those that have one of the keys.
-func without(tags tag.Set, keys []string) tag.Set {
-	gone := map[string]bool{}
-	for _, key := range keys {
-		gone[key] = true
-	}
-	var left tag.Set
-	for _, t := range tags {
-		if !gone[t.Key] {
-			left = append(left, t)
-		}
-	}
-	return left
 }
 
 // DeleteUser removes a user. It fails with ErrInUse while the user has keys or

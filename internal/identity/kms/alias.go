@@ -46,16 +46,9 @@ func (s *Service) CreateAlias(ctx context.Context, a Alias, k Key) error {
 	if err := k.alive(); err != nil {
 		return err
 	}
-	present, err := s.AliasesOf(ctx, k.Ref)
-	if err != nil {
-		return err
-	}
-	if len(present) >= maxAliases {
-		return failed(ErrLimit, "A key can have no more than %d aliases", maxAliases)
-	}
 	a.Target, a.Created = k.ID, s.now()
 	a.Updated = a.Created
-	return s.opts.Store.CreateAlias(ctx, a)
+	return s.opts.Store.CreateAlias(ctx, a, maxAliases)
 }
 
 // UpdateAlias points an alias at another key, which must be of the same kind.
@@ -75,7 +68,7 @@ func (s *Service) UpdateAlias(ctx context.Context, a Alias, k Key) error {
 		return failed(ErrValidation, "The alias %s can only be associated with a key of the same type and usage.", a.Name)
 	}
 	a.Target, a.Updated = k.ID, s.now()
-	return s.opts.Store.MoveAlias(ctx, a)
+	return s.opts.Store.MoveAlias(ctx, a, maxAliases)
 }
 
 // Alias returns a stored alias if clients may change it.

@@ -52,5 +52,10 @@ func AliasExists(a Alias) error {
 	return failed(ErrExists, "An alias with the name %s already exists", a.ARN())
 }
 
+// TooManyAliases returns the error for an alias of a key that has most already. Stores return it.
+func TooManyAliases(most int) error {
+	return failed(ErrLimit, "A key can have no more than %d aliases", most)
+}
+
 // NoGrant returns the error for a grant that does not exist. Stores return it.
 func NoGrant(id string) error { return failed(ErrNotFound, "Grant ID %.64s not found", id) }

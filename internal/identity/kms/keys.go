@@ -87,7 +87,8 @@ func checkDescription(text string) error {
 	return nil
 }
 
-// CreateKey creates a key in the caller's account, if the caller may do so.
+// CreateKey creates a key in the caller's account, if the caller may do so. ErrUnsupported for
+// all specs but Symmetric; earlier versions have made such keys.
 func (s *Service) CreateKey(ctx context.Context, c Caller, n KeySpec) (Key, error) {
 	if err := n.validate(); err != nil {
 		return Key{}, err
@@ -103,6 +104,9 @@ func (s *Service) CreateKey(ctx context.Context, c Caller, n KeySpec) (Key, erro
 		if err := c.May(ctx, "kms:TagResource", "*", with); err != nil {
 			return Key{}, err
 		}
+	}
+	if n.Spec != Symmetric {
+		return Key{}, failed(ErrUnsupported, "KeySpec %s is not supported.", n.Spec) // no action here could use the key
 	}
 	if !awsid.IsRegion(c.Region) {
 		return Key{}, fmt.Errorf("kms: %q is no region", c.Region)
@@ -125,10 +129,9 @@ func (s *Service) newKey(r Ref, n KeySpec) Key {
 		MultiRegion: n.MultiRegion, Description: n.Description, Policy: defaultPolicy(r), Created: s.now(),
 	}
 	k.Tags, _ = tag.Set(nil).Merge(n.Tags) // validated
-	switch {
-	case n.Origin == External:
+	if n.Origin == External {
 		k.State = PendingImport
-	case n.Spec == Symmetric:
+	} else {
 		k.Wrapped = s.newMaterial(r, 1)
 	}
 	return k

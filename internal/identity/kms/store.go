@@ -38,12 +38,12 @@ type KeyStore interface {
 
 // AliasStore keeps aliases.
 type AliasStore interface {
-	// CreateAlias stores an alias. It fails with AliasExists, and with NoKey if the
-	// target does not exist.
-	CreateAlias(ctx context.Context, a Alias) error
+	// CreateAlias stores an alias. It fails with AliasExists, with NoKey if the target does not
+	// exist, and with TooManyAliases if that has most aliases already.
+	CreateAlias(ctx context.Context, a Alias, most int) error
 	// MoveAlias points an alias at another key and sets the time of its update. It
-	// fails with NoAlias, and with NoKey if the target does not exist.
-	MoveAlias(ctx context.Context, a Alias) error
+	// fails with NoAlias, and as CreateAlias does about the target.
+	MoveAlias(ctx context.Context, a Alias, most int) error
 	// DeleteAlias removes the alias with a's account, region and name; the rest of a
 	// is ignored. It fails with NoAlias.
 	DeleteAlias(ctx context.Context, a Alias) error

@@ -51,7 +51,9 @@ func Accept(text string, kind Kind) (d Document, canonical string, err error) {
 	case err == nil && told != "":
 		err = &SyntaxError{Reason: told, Text: told}
 	case err == nil:
-		err = d.checkKeys()
+		if err = d.checkServices(); err == nil {
+			err = d.checkKeys()
+		}
 	default:
 		err = withText(err, top, kind, told)
 	}

@@ -66,6 +66,10 @@ func TestTextsOfRefusals(t *testing.T) {
 		{"trust: every action", trust("sts:AssumeRole", "*"), Trust, textTrustActions},
 		{"trust: odd principal", trust(`{"Service":"vmie.amazonaws.com"}`, `{"AWS":"ann"}`), Trust, `Invalid principal in policy: "AWS":"ann"`},
 		{"trust: odd service", trust("vmie.amazonaws.com", "vmie"), Trust, `Invalid principal in policy: "SERVICE":"vmie"`},
+		{"trust: a service that there is not", trust("vmie.amazonaws.com", "vmies.amazonaws.com"), Trust, `Invalid principal in policy: "SERVICE":"vmies.amazonaws.com"`},
+		{"trust: in a region", trust("vmie.amazonaws.com", "vmies.us-east-1.amazonaws.com"), Trust, `Invalid principal in policy: "SERVICE":"vmies.us-east-1.amazonaws.com"`},
+		{"trust: a service elsewhere", trust("vmie.amazonaws.com", "vmie.example.com"), Trust, `Invalid principal in policy: "SERVICE":"vmie.example.com"`},
+		{"resource: a service that there is not", document(`"Effect":"Allow","Principal":{"Service":["s3.amazonaws.com","nobody.amazonaws.com"]},"Action":"s3:*","Resource":"*"`), Resource, `Invalid principal in policy: "SERVICE":"nobody.amazonaws.com"`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, _, err := Accept(c.text, c.kind)
@@ -116,4 +120,16 @@ func FuzzAccept(f *testing.F) {
 			t.Fatalf("%q became %q: %v", text, canonical, err)
 		}
 	})
+}
+
+func TestServicesThatAWSHas(t *testing.T) {
+	for _, principal := range []string{
+		"vmie.amazonaws.com", "ec2.amazonaws.com.cn", "ec2.us-east-1.amazonaws.com", "codedeploy.us-gov-west-1.amazonaws.com", "delivery.logs.amazonaws.com", "logs.eu-west-1.amazonaws.com",
+		"ecs-tasks.amazonaws.com", "edgelambda.amazonaws.com", "member.org.stacksets.cloudformation.amazonaws.com", "imagebuilder.amazonaws.com", "transfer.amazonaws.com",
+		"eks.amazonaws.com", "pods.eks.amazonaws.com", "alexa-appkit.amazon.com", "export.rds.amazonaws.com", "malware-protection-plan.guardduty.amazonaws.com",
+	} {
+		if _, _, err := Accept(document(strings.Replace(vmie, "vmie.amazonaws.com", principal, 1)), Trust); err != nil {
+			t.Errorf("%s: %v", principal, err)
+		}
+	}
 }

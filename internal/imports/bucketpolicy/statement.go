@@ -43,6 +43,7 @@ type Statement struct {
 	Principal    *principal
 	NotPrincipal json.RawMessage
 	Action       texts
+	NotAction    texts
 	Resource     texts
 	NotResource  texts
 	Condition    map[string]map[string]texts

@@ -32,10 +32,19 @@ func (s *Service) CheckImage(ctx context.Context, req ImageRequest) error {
 	if err := s.room(ctx, req.Home()); err != nil {
 		return err
 	}
+	disks := 0
 	for i, c := range req.Containers {
 		err := s.given(ctx, req, c)
+		within := 1
 		if c.Snapshot == "" {
-			err = s.checkDisk(ctx, req.disk(c), s.lookInside)
+			err = s.checkDisk(ctx, req.disk(c), func(ctx context.Context, pin source.Pin, format string) (err error) {
+				within, err = s.lookInside(ctx, pin, format)
+				return err
+			})
+		}
+		if disks += within; err == nil && disks > MaxDisks {
+			f, _ := FailureOf(&DisksError{disks})
+			err = &FailureError{f}
 		}
 		if err != nil {
 			return &ContainerError{i + 1, err}
@@ -87,24 +96,25 @@ func (s *Service) look(ctx context.Context, pin source.Pin, format string) error
 	return s.lookAt(ctx, pin, content{format: format}, false)
 }
 
-// lookInside opens every disk of an image's container as the plans of its tasks would.
-func (s *Service) lookInside(ctx context.Context, pin source.Pin, format string) error {
+// lookInside opens every disk of an image's container as the plans of its tasks would, and
+// returns how many there are.
+func (s *Service) lookInside(ctx context.Context, pin source.Pin, format string) (disks int, err error) {
 	found, ok, err := s.Images.contents(ctx, pin, format)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if !ok {
-		return s.lookAt(ctx, pin, content{format: format}, true)
+		return 1, s.lookAt(ctx, pin, content{format: format}, true)
 	}
 	if n := len(found.Disks); n > MaxDisks {
-		return &DisksError{n}
+		return n, &DisksError{n}
 	}
 	for _, member := range found.Disks {
 		if err := s.lookAt(ctx, pin, content{format, member}, true); err != nil {
-			return err
+			return 0, err
 		}
 	}
-	return nil
+	return len(found.Disks), nil
 }
 
 func (s *Service) lookAt(ctx context.Context, pin source.Pin, c content, inOVA bool) error {

@@ -84,3 +84,23 @@ func TestCheckOfTokensAndLimits(t *testing.T) {
 		t.Errorf("a token reused: Check = %v", err)
 	}
 }
+
+// TestCheckAddsUpDisks: an image has as many disks as all its containers together.
+func TestCheckAddsUpDisks(t *testing.T) {
+	f := newFixture(t)
+	f.Records, f.Images.Sources = records{}, f.sources
+	var all []importtask.Container
+	for range importtask.MaxDisks - 1 {
+		all = append(all, importtask.Container{Snapshot: "snap-mine"})
+	}
+	raw := in("a.raw")
+	raw.Format = "RAW"
+	all = append(all, raw)
+	if err := f.CheckImage(t.Context(), imageRequest(all...)); err != nil {
+		t.Errorf("as many as there may be: %v", err)
+	}
+	err := f.CheckImage(t.Context(), imageRequest(append(all, raw)...))
+	if failure, ok := errors.AsType[*importtask.FailureError](err); !ok || failure.Reason != "image-limit" {
+		t.Errorf("one more: %v (%T)", err, err)
+	}
+}

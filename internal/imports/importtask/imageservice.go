@@ -82,8 +82,11 @@ func (s *Service) given(ctx context.Context, req ImageRequest, c Container) erro
 		return nil
 	}
 	rec, err := s.Records.Get(ctx, req.Region, c.Snapshot)
-	if errors.Is(err, snapshot.ErrNotFound) || err == nil && (!rec.UsableBy(req.Account) || rec.State != snapshot.Completed) {
+	switch {
+	case errors.Is(err, snapshot.ErrNotFound), err == nil && !rec.UsableBy(req.Account):
 		return &image.NoSnapshotError{ID: c.Snapshot}
+	case err == nil && rec.State != snapshot.Completed:
+		return &UnfinishedError{c.Snapshot}
 	}
 	return err
 }

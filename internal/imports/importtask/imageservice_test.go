@@ -100,6 +100,7 @@ func TestImportImageRefuses(t *testing.T) {
 	var role *importtask.RoleError
 	var object *importtask.ObjectError
 	var snap *image.NoSnapshotError
+	var unfinished *importtask.UnfinishedError
 	given := func(id string) importtask.Container { return importtask.Container{Snapshot: id} }
 	for name, c := range map[string]struct {
 		req    importtask.ImageRequest
@@ -110,7 +111,7 @@ func TestImportImageRefuses(t *testing.T) {
 		"a bucket":         {imageRequest(importtask.Container{Bucket: "others", Key: "x"}, in("a")), 1, func(err error) bool { return errors.As(err, &object) }},
 		"no location":      {imageRequest(in("a"), importtask.Container{URL: "http://example.com/x/y"}), 2, func(err error) bool { return errors.Is(err, source.ErrLocation) }},
 		"no snapshot":      {imageRequest(in("a"), given("snap-none")), 2, func(err error) bool { return errors.As(err, &snap) && snap.ID == "snap-none" }},
-		"pending snapshot": {imageRequest(given("snap-pending")), 1, func(err error) bool { return errors.As(err, &snap) }},
+		"pending snapshot": {imageRequest(given("snap-pending")), 1, func(err error) bool { return errors.As(err, &unfinished) && unfinished.Snapshot == "snap-pending" }},
 		"not one's own":    {imageRequest(given("snap-mine"), given("snap-theirs")), 2, func(err error) bool { return errors.As(err, &snap) }},
 		"role": {func() importtask.ImageRequest {
 			r := imageRequest(in("a"))

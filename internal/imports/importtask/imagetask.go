@@ -9,6 +9,7 @@ import (
 	"unicode"
 
 	"github.com/diskport/diskport/internal/awsid"
+	"github.com/diskport/diskport/internal/image"
 	"github.com/diskport/diskport/internal/tag"
 )
 
@@ -168,19 +169,20 @@ func (t ImageTask) Devices() []Device {
 		all = append(all, placed{Device{Name: g.Device, Given: g}, Place{g.Container, 1}})
 	}
 	slices.SortFunc(all, func(a, b placed) int { return a.compare(b.Place) })
-	taken := map[string]bool{}
+	taken := map[string]bool{} // by image.DeviceKey
 	for i := range all {
-		if name := &all[i].Name; taken[*name] {
+		name := &all[i].Name
+		if key := image.DeviceKey(*name); taken[key] {
 			*name = ""
 		} else {
-			taken[*name] = true
+			taken[key] = true
 		}
 	}
 	devices := make([]Device, len(all))
 	for i, d := range all {
 		if d.Name == "" {
 			d.Name = freeName(i, taken)
-			taken[d.Name] = true
+			taken[image.DeviceKey(d.Name)] = true
 		}
 		devices[i] = d.Device
 	}
@@ -191,7 +193,7 @@ func (t ImageTask) Devices() []Device {
 // i-th disk and later ones.
 func freeName(i int, taken map[string]bool) string {
 	for ; ; i++ {
-		if name := deviceName(i); !taken[name] {
+		if name := deviceName(i); !taken[image.DeviceKey(name)] {
 			return name
 		}
 	}

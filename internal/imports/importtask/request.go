@@ -84,6 +84,13 @@ func (r ImageRequest) disk(c Container) Request {
 	}
 }
 
+// UnfinishedError reports a container that is a snapshot which is not completed.
+type UnfinishedError struct{ Snapshot string }
+
+func (e *UnfinishedError) Error() string {
+	return "importtask: snapshot " + e.Snapshot + " is not completed"
+}
+
 // ContainerError says which container of an ImageRequest an error is about.
 type ContainerError struct {
 	Number int // from 1

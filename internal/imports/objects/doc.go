@@ -15,6 +15,7 @@
 //	Open                reads the pieces of a content at random               reader.go
 //	Encrypt             the pieces of an object under a data key of its own   encrypt.go, chunk.go
 //	Sweep               frees the files that nothing names any more           sweep.go
+//	VerifyObjects       reads all files, and compares them with their proofs  prove.go
 //
 // The order is that of the block store: the row of a piece is committed before the first
 // byte of its file, and the file is durable before a row names its bytes. So a process

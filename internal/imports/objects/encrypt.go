@@ -53,6 +53,15 @@ func (s *Service) cipherOf(ctx context.Context, account string, e Encryption) (c
 	return cipherUnder(key)
 }
 
+// Usable fails with ErrKeyNeeded unless the data key of e can be opened now.
+func (s *Service) Usable(ctx context.Context, account string, e Encryption) error {
+	if !e.Encrypted() {
+		return nil
+	}
+	_, err := s.cipherOf(ctx, account, e)
+	return err
+}
+
 // cipherUnder returns the cipher under a key, which it overwrites.
 func cipherUnder(key []byte) (cipher.AEAD, error) {
 	defer clear(key)

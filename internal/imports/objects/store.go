@@ -63,6 +63,7 @@ type Store interface {
 	UploadLists
 	PinStore
 	PieceStore
+	PieceProofs
 }
 
 // BucketStore are the events of buckets.
@@ -143,6 +144,7 @@ type NewPart struct {
 	Bucket, Key, Upload string
 	Part                Part
 	Piece               PieceID   // 0: of Source
+	Proof               string    // that of the piece
 	Source              ContentID //
 	Off                 int64     // bytes into Source; the length is Part.Size
 	DataKey             []byte    // that it is encrypted with, wrapped

@@ -110,7 +110,7 @@ func (s *Service) PutPart(ctx context.Context, p PartPut) (Part, error) {
 	err := validNumber(p.Number)
 	if err == nil {
 		err = s.store.PutPart(ctx, NewPart{
-			Bucket: p.Bucket, Key: p.Key, Upload: p.Upload, Part: part, Piece: p.Piece.ID, DataKey: p.Piece.dataKey,
+			Bucket: p.Bucket, Key: p.Key, Upload: p.Upload, Part: part, Piece: p.Piece.ID, Proof: p.Piece.Proof(), DataKey: p.Piece.dataKey,
 		}, change)
 	}
 	s.stored(p.Piece, err)

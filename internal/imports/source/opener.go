@@ -290,8 +290,9 @@ func translate(err error) error {
 // pinned is an object of the embedded S3 as an Object.
 type pinned struct{ *objects.Reader }
 
-// Check implements Object. Pieces are written once, and a read fails where one is not
-// as it was written.
+// Check implements Object: pieces are written once, so what a pin names can't change. It says
+// nothing about bits that the disk has lost. Of an encrypted object no read returns
+// any; those of others are found by what reads whole pieces (objects.Service.VerifyObjects).
 func (pinned) Check() error { return nil }
 
 // object is a file on this machine as an Object.

@@ -44,6 +44,7 @@ func (s *spy) Wrap(plain, associated []byte) []byte {
 type bench struct {
 	*keyring.Ring
 	service *kms.Service
+	store   kms.Store
 	domains *rows
 	wrapper *spy
 	now     time.Time
@@ -64,6 +65,7 @@ func newBench(t *testing.T, store kms.Store, domains keyring.DomainStore) *bench
 		t.Fatal(err)
 	}
 	b := &bench{wrapper: &spy{Wrapper: master}, now: time.Now(), log: &bytes.Buffer{}, code: "KMSInternalException"}
+	b.store = store
 	b.service = kms.New(kms.Options{Store: store, Wrapper: b.wrapper, Principals: kmstest.Names{}})
 	b.kms = keyring.Embedded{b.service}
 	b.Ring = &keyring.Ring{Domains: domains, Wrapper: b.wrapper, KMS: b.kms}
@@ -134,7 +136,12 @@ func role(t *testing.T, document string) kms.Caller {
 
 func (b *bench) key(t *testing.T, n kms.KeySpec) kms.Key {
 	t.Helper()
+	spec, usage := n.Spec, n.Usage
+	n.Spec, n.Usage = "", ""
 	k, err := b.service.CreateKey(t.Context(), root(account), n)
+	if err == nil && spec != "" {
+		k, err = kmstest.Asymmetric(t.Context(), b.store, k, spec, usage)
+	}
 	check(t, "create a key", err)
 	return k
 }

@@ -62,7 +62,12 @@ func (r *run) eachFile(ctx context.Context, after blockstore.FileID, fn func(Fil
 }
 
 // addUp finds out how much there is to read.
-func (r *run) addUp(ctx context.Context, after blockstore.FileID) error {
+func (r *run) addUp(ctx context.Context, after blockstore.FileID) (err error) {
+	if r.Objects != nil {
+		if r.total, err = r.Objects.ObjectBytes(ctx); err != nil {
+			return err
+		}
+	}
 	return r.eachFile(ctx, after, func(row FileRow) error {
 		if row.Bytes > 0 && row.Bytes < 1<<40 { // others are damage
 			r.total += row.Bytes

@@ -24,6 +24,7 @@ const (
 	Row      Part = "row"      // of the database
 	Data     Part = "data"     // a block or page of a snapshot that can't be read
 	Database Part = "database" // the engine's own structures
+	Object   Part = "object"   // of the embedded S3
 )
 
 // advice says what to do about damage to a part.
@@ -37,6 +38,7 @@ var advice = map[Part]string{
 	Stray:    "diskport verify --rebuild enters it into the database; gc sets it aside for 30 days",
 	Row:      "diskport verify --repair puts rows of blocks right; for others bring back the database from a backup, or run diskport verify --rebuild",
 	Data:     "diskport verify --repair looks for another copy; with --from IMAGE it takes it from the image that was imported",
+	Object:   "upload the object again, or bring the file back from a backup; what was imported from it meanwhile may be damaged likewise",
 	Database: "bring back the database from a backup; what the store holds beyond it is entered by diskport verify --rebuild",
 }
 
@@ -48,6 +50,7 @@ type Finding struct {
 	Index    int64  // of a block in the snapshot
 	Page     int64  // index of a page in the snapshot
 	Block    string // its ID
+	Object   string // of the embedded S3: its address, and where in it the file begins
 	File     string // name in the store
 	Offset   int64  // bytes, in the file
 	Problem  string
@@ -82,6 +85,9 @@ func (f Finding) String() string {
 	}
 	if f.Block != "" && f.Index < 0 {
 		add("block %s", f.Block)
+	}
+	if f.Object != "" {
+		add("%s", f.Object)
 	}
 	if f.File != "" {
 		add("%s", f.File)

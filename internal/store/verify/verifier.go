@@ -29,6 +29,7 @@ type Verifier struct {
 	Region  string  // where Rebuild puts snapshots, since roots don't say
 	Shelf   *snapshot.Shelf
 	Keys    Keys
+	Objects Objects // nil: there is no embedded S3
 	Now     func() time.Time
 	Workers int // that open frames at a time; 0: as many as there are processors
 }
@@ -158,13 +159,14 @@ const (
 	Files                  // with a row
 	Strays                 // files without a row
 	Snapshots
+	EmbeddedS3 // its files
 	Ended
 )
 
 // Position is how far a run is.
 type Position struct {
 	Stage Stage
-	After string // of Files and Snapshots: the number or id that was dealt with last; empty: none
+	After string // of Files, Snapshots and EmbeddedS3: the number or id that was dealt with last; empty: none
 }
 
 // all does what lies behind a position, and calls reached with positions behind which it can
@@ -189,6 +191,8 @@ func (r *run) all(ctx context.Context, from Position, reached func(Position) err
 			err = errors.Join(r.homeless(ctx), r.strays(ctx))
 		case Snapshots:
 			err = r.snapshots(ctx, after, next)
+		case EmbeddedS3:
+			err = r.objects(ctx, after, next)
 		case Ended:
 		}
 		if err == nil {

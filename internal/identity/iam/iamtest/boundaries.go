@@ -18,13 +18,13 @@ func testBoundaries(t *testing.T, s iam.Store) {
 	ctx := t.Context()
 	u, r := user("u"), role("r")
 	u.Boundary, r.Boundary = boundary, boundary
-	for what, err := range map[string]error{"user": s.CreateUser(ctx, u), "role": s.CreateRole(ctx, r)} {
+	for what, err := range map[string]error{"user": s.CreateUser(ctx, u, plenty), "role": s.CreateRole(ctx, r, plenty)} {
 		refused(t, what+" with a policy that is not there", err, iam.ErrNotFound)
 		about(t, err, iam.KindManaged)
 	}
-	check(t, "policy", s.CreatePolicy(ctx, managed("p")))
-	check(t, "user", s.CreateUser(ctx, u))
-	check(t, "role", s.CreateRole(ctx, r))
+	check(t, "policy", s.CreatePolicy(ctx, managed("p"), plenty))
+	check(t, "user", s.CreateUser(ctx, u, plenty))
+	check(t, "role", s.CreateRole(ctx, r, plenty))
 	users, err := s.Users(ctx, account, "u")
 	roles, errRoles := s.Roles(ctx, account)
 	check(t, "read", errors.Join(err, errRoles))
@@ -87,12 +87,12 @@ func profile(name string) iam.InstanceProfile {
 func testProfiles(t *testing.T, s iam.Store) {
 	ctx := t.Context()
 	for _, name := range []string{"b", "A"} {
-		check(t, "create "+name, s.CreateProfile(ctx, profile(name)))
+		check(t, "create "+name, s.CreateProfile(ctx, profile(name), plenty))
 	}
-	err := s.CreateProfile(ctx, profile("a"))
+	err := s.CreateProfile(ctx, profile("a"), plenty)
 	refused(t, "create in another case", err, iam.ErrExists)
 	about(t, err, iam.KindProfile)
-	check(t, "role", s.CreateRole(ctx, role("r")))
+	check(t, "role", s.CreateRole(ctx, role("r"), plenty))
 	want := profile("b")
 	want.Role, want.Tags = "r", nil
 	check(t, "change", s.ChangeProfile(ctx, account, "b", func(p *iam.InstanceProfile) error { *p = want; return nil }))
@@ -123,14 +123,14 @@ func testProfiles(t *testing.T, s iam.Store) {
 
 func testProfileRole(t *testing.T, s iam.Store) {
 	ctx := t.Context()
-	check(t, "create", s.CreateProfile(ctx, profile("p")))
+	check(t, "create", s.CreateProfile(ctx, profile("p"), plenty))
 	give := func(role string) error {
 		return s.ChangeProfile(ctx, account, "p", func(p *iam.InstanceProfile) error { p.Role = role; return nil })
 	}
 	err := give("r")
 	refused(t, "a role that is not there", err, iam.ErrNotFound)
 	about(t, err, iam.KindRole)
-	check(t, "role", s.CreateRole(ctx, role("r")))
+	check(t, "role", s.CreateRole(ctx, role("r"), plenty))
 	check(t, "give", give("r"))
 	refused(t, "delete with a role", s.DeleteProfile(ctx, account, "p"), iam.ErrInUse)
 	refused(t, "delete of the role", s.DeleteRole(ctx, account, "r"), iam.ErrInProfile)

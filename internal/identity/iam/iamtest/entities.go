@@ -37,9 +37,9 @@ func managed(name string) iam.Managed {
 func testUsers(t *testing.T, s iam.Store) {
 	ctx := t.Context()
 	for _, name := range []string{"b", "a", "B-2", "_c"} {
-		check(t, "create "+name, s.CreateUser(ctx, user(name)))
+		check(t, "create "+name, s.CreateUser(ctx, user(name), plenty))
 	}
-	err := s.CreateUser(ctx, user("A"))
+	err := s.CreateUser(ctx, user("A"), plenty)
 	refused(t, "create in another case", err, iam.ErrExists)
 	about(t, err, iam.KindUser)
 	all, err := s.Users(ctx, account)
@@ -64,8 +64,8 @@ func testUsers(t *testing.T, s iam.Store) {
 
 func testRenaming(t *testing.T, s iam.Store) {
 	ctx := t.Context()
-	check(t, "create", s.CreateUser(ctx, user("ann")))
-	check(t, "create", s.CreateUser(ctx, user("bob")))
+	check(t, "create", s.CreateUser(ctx, user("ann"), plenty))
+	check(t, "create", s.CreateUser(ctx, user("bob"), plenty))
 	check(t, "put", s.PutInline(ctx, iam.UserOwner(account, "ann"), iam.Policy{Name: "p", Document: "1"}, fitting))
 	check(t, "key", s.AddKey(ctx, key("AKIA1", "ann"), 1))
 	rename := func(from, to string) error {
@@ -94,12 +94,12 @@ func testRenaming(t *testing.T, s iam.Store) {
 	}
 	boom := errors.New("boom")
 	refused(t, "change that fails", s.ChangeUser(ctx, account, "eve", func(*iam.UserInfo) error { return boom }), boom)
-	check(t, "the old name again", s.CreateUser(ctx, iam.UserInfo{Account: account, Name: "ann", ID: "AIDAnew"}))
+	check(t, "the old name again", s.CreateUser(ctx, iam.UserInfo{Account: account, Name: "ann", ID: "AIDAnew"}, plenty))
 }
 
 func testUserKeys(t *testing.T, s iam.Store) {
 	ctx := t.Context()
-	check(t, "create", s.CreateUser(ctx, user("u")))
+	check(t, "create", s.CreateUser(ctx, user("u"), plenty))
 	check(t, "root", s.SetRootKey(ctx, key("AKIAROOT", "")))
 	check(t, "second", s.AddKey(ctx, key("AKIA2", "u"), 2))
 	check(t, "first", s.AddKey(ctx, key("AKIA1", "u"), 2))
@@ -134,9 +134,9 @@ func testUserKeys(t *testing.T, s iam.Store) {
 
 func testManaged(t *testing.T, s iam.Store) {
 	ctx := t.Context()
-	check(t, "create", s.CreatePolicy(ctx, managed("b")))
-	check(t, "create", s.CreatePolicy(ctx, managed("A")))
-	err := s.CreatePolicy(ctx, managed("a"))
+	check(t, "create", s.CreatePolicy(ctx, managed("b"), plenty))
+	check(t, "create", s.CreatePolicy(ctx, managed("A"), plenty))
+	err := s.CreatePolicy(ctx, managed("a"), plenty)
 	refused(t, "create in another case", err, iam.ErrExists)
 	about(t, err, iam.KindManaged)
 	want := managed("b")
@@ -168,9 +168,9 @@ func testManaged(t *testing.T, s iam.Store) {
 func testAttachments(t *testing.T, s iam.Store) {
 	ctx := t.Context()
 	r, u := iam.RoleOwner(account, "x"), iam.UserOwner(account, "x")
-	check(t, "role", s.CreateRole(ctx, role("x")))
-	check(t, "user", s.CreateUser(ctx, user("x")))
-	check(t, "policy", s.CreatePolicy(ctx, managed("p")))
+	check(t, "role", s.CreateRole(ctx, role("x"), plenty))
+	check(t, "user", s.CreateUser(ctx, user("x"), plenty))
+	check(t, "policy", s.CreatePolicy(ctx, managed("p"), plenty))
 	check(t, "one", s.Attach(ctx, r, "arn:own", "p", 2))
 	check(t, "two", s.Attach(ctx, r, "arn:aws", "", 2))
 	check(t, "again", s.Attach(ctx, r, "arn:aws", "", 2))
@@ -222,7 +222,7 @@ func testAccountLife(t *testing.T, s iam.Store) {
 	if diff := cmp.Diff([]iam.AccessKey{root, other}, got); diff != "" {
 		t.Error(diff)
 	}
-	check(t, "user", s.CreateUser(ctx, user("u")))
+	check(t, "user", s.CreateUser(ctx, user("u"), plenty))
 	check(t, "key", s.AddKey(ctx, key("AKIA4", "u"), 1))
 	check(t, "put", s.PutInline(ctx, iam.UserOwner(account, "u"), iam.Policy{Name: "p"}, fitting))
 	check(t, "attach", s.Attach(ctx, iam.UserOwner(account, "u"), "arn", "", 1))
@@ -259,9 +259,9 @@ func testEntities(t *testing.T, s iam.Store) {
 	ctx := t.Context()
 	far := role("r")
 	far.Account, far.ID = stranger, "AROAfar"
-	check(t, "user", s.CreateUser(ctx, user("u")))
-	check(t, "role", s.CreateRole(ctx, role("r")))
-	check(t, "another account's role", s.CreateRole(ctx, far))
+	check(t, "user", s.CreateUser(ctx, user("u"), plenty))
+	check(t, "role", s.CreateRole(ctx, role("r"), plenty))
+	check(t, "another account's role", s.CreateRole(ctx, far, plenty))
 	u := user("u")
 	want := []iam.Entity{
 		{Owner: iam.UserOwner(account, "u"), Path: u.Path, ID: u.ID},
@@ -277,7 +277,7 @@ func testEntities(t *testing.T, s iam.Store) {
 	check(t, "delete", s.DeleteRole(ctx, account, "r"))
 	again := role("r")
 	again.ID = "AROAagain"
-	check(t, "make it again", s.CreateRole(ctx, again))
+	check(t, "make it again", s.CreateRole(ctx, again, plenty))
 	for what, ids := range map[string][]string{"one who is gone": {"AROAr"}, "nobody": nil} {
 		if got, err := s.Entities(ctx, ids...); err != nil || len(got) != 0 {
 			t.Errorf("%s: got %+v, %v", what, got, err)

@@ -65,10 +65,13 @@ func (m *Memory) find(o iam.Owner) (*owner, error) {
 	return h, nil
 }
 
-func (m *Memory) add(o iam.Owner, h *owner) error {
+func (m *Memory) add(o iam.Owner, h *owner, most int) error {
 	key := nameOf(o.Account, o.Kind, o.Name)
 	if m.owners[key] != nil {
 		return fail(o.Kind, o.Name, iam.ErrExists)
+	}
+	if len(m.list(o.Account, o.Kind, nil)) >= most {
+		return fail(o.Kind, o.Name, iam.ErrTooMany)
 	}
 	if err := m.checkBoundary(o.Account, h.boundary()); err != nil {
 		return err

@@ -9,15 +9,15 @@ import (
 )
 
 // CreateUser implements iam.UserStore.
-func (m *Memory) CreateUser(_ context.Context, u iam.UserInfo) error {
+func (m *Memory) CreateUser(_ context.Context, u iam.UserInfo, most int) error {
 	defer m.lock()()
-	return m.add(iam.UserOwner(u.Account, u.Name), &owner{user: u})
+	return m.add(iam.UserOwner(u.Account, u.Name), &owner{user: u}, most)
 }
 
 // CreateRole implements iam.RoleStore.
-func (m *Memory) CreateRole(_ context.Context, r iam.Role) error {
+func (m *Memory) CreateRole(_ context.Context, r iam.Role, most int) error {
 	defer m.lock()()
-	return m.add(iam.RoleOwner(r.Account, r.Name), &owner{role: r})
+	return m.add(iam.RoleOwner(r.Account, r.Name), &owner{role: r}, most)
 }
 
 // list returns the owners of a kind, by names or all, sorted by name.

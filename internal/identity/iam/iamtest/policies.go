@@ -169,11 +169,14 @@ func (m *Memory) boundaries(account, name string) (n int) {
 }
 
 // CreatePolicy implements iam.ManagedStore.
-func (m *Memory) CreatePolicy(_ context.Context, p iam.Managed) error {
+func (m *Memory) CreatePolicy(_ context.Context, p iam.Managed, most int) error {
 	defer m.lock()()
 	key := nameOf(p.Account, "", p.Name)
 	if m.managed[key] != nil {
 		return fail(iam.KindManaged, p.Name, iam.ErrExists)
+	}
+	if count(m.managed, p.Account) >= most {
+		return fail(iam.KindManaged, p.Name, iam.ErrTooMany)
 	}
 	m.managed[key] = &p
 	return nil

@@ -9,14 +9,27 @@ import (
 )
 
 // CreateProfile implements iam.ProfileStore.
-func (m *Memory) CreateProfile(_ context.Context, p iam.InstanceProfile) error {
+func (m *Memory) CreateProfile(_ context.Context, p iam.InstanceProfile, most int) error {
 	defer m.lock()()
 	key := nameOf(p.Account, "", p.Name)
 	if m.profiles[key] != nil {
 		return fail(iam.KindProfile, p.Name, iam.ErrExists)
 	}
+	if count(m.profiles, p.Account) >= most {
+		return fail(iam.KindProfile, p.Name, iam.ErrTooMany)
+	}
 	m.profiles[key] = &p
 	return nil
+}
+
+// count returns how many entities are an account's.
+func count[T any](all map[name]T, account string) (n int) {
+	for key := range all {
+		if key.account == account {
+			n++
+		}
+	}
+	return n
 }
 
 // Profiles implements iam.ProfileStore.

@@ -17,6 +17,9 @@ import (
 
 const account, stranger = "111111111111", "222222222222"
 
+// plenty is a quota that no test reaches.
+const plenty = 1000
+
 // TestStore runs the conformance suite of iam.Store. open returns an empty store;
 // it is called once for each test.
 func TestStore(t *testing.T, open func(t *testing.T) iam.Store) {
@@ -25,7 +28,7 @@ func TestStore(t *testing.T, open func(t *testing.T) iam.Store) {
 		"concurrent changes": testConcurrentChanges, "inline policies": testInline, "accounts": testAccounts,
 		"users": testUsers, "renaming": testRenaming, "user keys": testUserKeys, "managed policies": testManaged,
 		"attachments": testAttachments, "account life": testAccountLife, "entities": testEntities,
-		"boundaries": testBoundaries, "instance profiles": testProfiles, "role of an instance profile": testProfileRole,
+		"boundaries": testBoundaries, "instance profiles": testProfiles, "role of an instance profile": testProfileRole, "quotas": testQuotas,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -102,7 +105,7 @@ func testKeys(t *testing.T, s iam.Store) {
 func testRoles(t *testing.T, s iam.Store) {
 	ctx := t.Context()
 	for _, name := range []string{"b", "a", "B-2", "_c"} {
-		check(t, "create "+name, s.CreateRole(ctx, role(name)))
+		check(t, "create "+name, s.CreateRole(ctx, role(name), plenty))
 	}
 	all, err := s.Roles(ctx, account)
 	check(t, "list", err)
@@ -126,9 +129,9 @@ func testRoles(t *testing.T, s iam.Store) {
 
 func testRoleNames(t *testing.T, s iam.Store) {
 	ctx := t.Context()
-	check(t, "create", s.CreateRole(ctx, role("vmImport")))
+	check(t, "create", s.CreateRole(ctx, role("vmImport"), plenty))
 	for _, name := range []string{"vmImport", "VMIMPORT"} {
-		err := s.CreateRole(ctx, role(name))
+		err := s.CreateRole(ctx, role(name), plenty)
 		refused(t, "create "+name, err, iam.ErrExists)
 		about(t, err, "role")
 	}
@@ -139,7 +142,7 @@ func testRoleNames(t *testing.T, s iam.Store) {
 
 func testChanges(t *testing.T, s iam.Store) {
 	ctx := t.Context()
-	check(t, "create", s.CreateRole(ctx, role("r")))
+	check(t, "create", s.CreateRole(ctx, role("r"), plenty))
 	want := role("r")
 	want.Trust, want.Description, want.MaxSession, want.Tags = "new", "", 2*time.Hour, nil
 	check(t, "change", s.ChangeRole(ctx, account, "r", func(r *iam.Role) error {
@@ -163,7 +166,7 @@ func testChanges(t *testing.T, s iam.Store) {
 
 func testConcurrentChanges(t *testing.T, s iam.Store) {
 	ctx := t.Context()
-	check(t, "create", s.CreateRole(ctx, role("r")))
+	check(t, "create", s.CreateRole(ctx, role("r"), plenty))
 	const writers = 8
 	var wg sync.WaitGroup
 	for i := range writers {
@@ -190,8 +193,8 @@ func fitting([]iam.Policy) error { return nil }
 
 func testInline(t *testing.T, s iam.Store) {
 	ctx := t.Context()
-	check(t, "create", s.CreateRole(ctx, role("r")))
-	check(t, "create", s.CreateUser(ctx, user("r")))
+	check(t, "create", s.CreateRole(ctx, role("r"), plenty))
+	check(t, "create", s.CreateUser(ctx, user("r"), plenty))
 	for _, o := range []iam.Owner{iam.RoleOwner(account, "r"), iam.UserOwner(account, "r")} {
 		for _, p := range []iam.Policy{{Name: "b", Document: "1"}, {Name: "B", Document: "2"}, {Name: "b", Document: "3"}} {
 			check(t, "put", s.PutInline(ctx, o, p, fitting))
@@ -237,9 +240,9 @@ func remove(t *testing.T, s iam.Store, o iam.Owner) error {
 
 func testAccounts(t *testing.T, s iam.Store) {
 	ctx := t.Context()
-	check(t, "create", s.CreateRole(ctx, role("r")))
-	check(t, "create", s.CreateUser(ctx, user("u")))
-	check(t, "create", s.CreatePolicy(ctx, managed("p")))
+	check(t, "create", s.CreateRole(ctx, role("r"), plenty))
+	check(t, "create", s.CreateUser(ctx, user("u"), plenty))
+	check(t, "create", s.CreatePolicy(ctx, managed("p"), plenty))
 	check(t, "put", s.PutInline(ctx, iam.RoleOwner(account, "r"), iam.Policy{Name: "p"}, fitting))
 	check(t, "attach", s.Attach(ctx, iam.RoleOwner(account, "r"), "arn", "p", 1))
 	check(t, "key", s.AddKey(ctx, key("AKIA1", "u"), 1))
@@ -262,7 +265,7 @@ func testAccounts(t *testing.T, s iam.Store) {
 	}
 	other := role("R")
 	other.Account, other.ID = stranger, "AROAother"
-	check(t, "the same name elsewhere", s.CreateRole(ctx, other))
+	check(t, "the same name elsewhere", s.CreateRole(ctx, other, plenty))
 	err = s.Attach(ctx, iam.RoleOwner(stranger, "R"), "arn", "p", 1)
 	refused(t, "attach of a stranger's policy", err, iam.ErrNotFound)
 	about(t, err, iam.KindManaged)

@@ -105,7 +105,7 @@ func (m *Memory) ChangeKey(_ context.Context, r kms.Ref, change func(*kms.Key) e
 }
 
 // CreateAlias implements kms.AliasStore.
-func (m *Memory) CreateAlias(_ context.Context, a kms.Alias) error {
+func (m *Memory) CreateAlias(_ context.Context, a kms.Alias, most int) error {
 	defer m.lock()()
 	if _, err := m.key(a.Key()); err != nil {
 		return err
@@ -113,12 +113,25 @@ func (m *Memory) CreateAlias(_ context.Context, a kms.Alias) error {
 	if _, ok := m.aliases[named(a)]; ok {
 		return kms.AliasExists(a)
 	}
+	if m.aliasesOf(a) >= most {
+		return kms.TooManyAliases(most)
+	}
 	m.aliases[named(a)] = a
 	return nil
 }
 
+// aliasesOf counts the aliases of what an alias is for.
+func (m *Memory) aliasesOf(a kms.Alias) (n int) {
+	for _, other := range m.aliases {
+		if other.Key() == a.Key() {
+			n++
+		}
+	}
+	return n
+}
+
 // MoveAlias implements kms.AliasStore.
-func (m *Memory) MoveAlias(_ context.Context, a kms.Alias) error {
+func (m *Memory) MoveAlias(_ context.Context, a kms.Alias, most int) error {
 	defer m.lock()()
 	old, ok := m.aliases[named(a)]
 	if !ok {
@@ -126,6 +139,9 @@ func (m *Memory) MoveAlias(_ context.Context, a kms.Alias) error {
 	}
 	if _, err := m.key(a.Key()); err != nil {
 		return err
+	}
+	if old.Target != a.Target && m.aliasesOf(a) >= most {
+		return kms.TooManyAliases(most)
 	}
 	old.Target, old.Updated = a.Target, a.Updated
 	m.aliases[named(a)] = old

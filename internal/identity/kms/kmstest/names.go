@@ -22,3 +22,16 @@ func (Names) PrincipalID(_ context.Context, arn string) (string, error) { return
 
 // PrincipalARN implements kms.Principals.
 func (Names) PrincipalARN(_ context.Context, id string) (string, error) { return id, nil }
+
+// Asymmetric turns a key into one of another kind, as versions made them before CreateKey refused
+// what nothing can be done with.
+func Asymmetric(ctx context.Context, s kms.KeyStore, k kms.Key, spec kms.Spec, usage kms.Usage) (kms.Key, error) {
+	err := s.ChangeKey(ctx, k.Ref, func(k *kms.Key) error {
+		k.Spec, k.Usage, k.Wrapped = spec, usage, nil
+		return nil
+	})
+	if err != nil {
+		return kms.Key{}, err
+	}
+	return s.Key(ctx, k.Ref)
+}

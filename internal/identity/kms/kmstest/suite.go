@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -17,12 +18,15 @@ import (
 
 const account, stranger, region = "111111111111", "222222222222", "us-east-1"
 
+// plenty is a quota that no test reaches.
+const plenty = 1000
+
 // TestStore runs the conformance suite of kms.Store. open returns an empty store;
 // it is called once for each test.
 func TestStore(t *testing.T, open func(t *testing.T) kms.Store) {
 	for name, test := range map[string]func(*testing.T, kms.Store){
 		"keys": testKeys, "key with alias": testKeyWithAlias, "changes": testChanges,
-		"concurrent changes": testConcurrentChanges, "aliases": testAliases, "grants": testGrants,
+		"concurrent changes": testConcurrentChanges, "aliases": testAliases, "quota of aliases": testAliasQuota, "grants": testGrants,
 		"grants of a name": testNamedGrants, "purge": testPurge, "places": testPlaces,
 		"rotations": testRotations, "grants of a retiring principal": testRetirable,
 	} {
@@ -170,17 +174,17 @@ func testConcurrentChanges(t *testing.T, s kms.Store) {
 
 func testAliases(t *testing.T, s kms.Store) {
 	ctx := t.Context()
-	refused(t, "alias of nothing", s.CreateAlias(ctx, alias("x", "a")), kms.ErrNotFound)
+	refused(t, "alias of nothing", s.CreateAlias(ctx, alias("x", "a"), plenty), kms.ErrNotFound)
 	for _, id := range []string{"a", "b"} {
 		check(t, "create "+id, s.CreateKey(ctx, key(id), kms.Alias{}))
 	}
 	for _, name := range []string{"x", "X", "w"} {
-		check(t, "alias "+name, s.CreateAlias(ctx, alias(name, "a")))
+		check(t, "alias "+name, s.CreateAlias(ctx, alias(name, "a"), plenty))
 	}
-	refused(t, "again", s.CreateAlias(ctx, alias("x", "b")), kms.ErrExists)
+	refused(t, "again", s.CreateAlias(ctx, alias("x", "b"), plenty), kms.ErrExists)
 	moved := alias("x", "b")
 	moved.Created, moved.Updated = time.Time{}, moved.Updated.Add(time.Second)
-	check(t, "move", s.MoveAlias(ctx, moved))
+	check(t, "move", s.MoveAlias(ctx, moved, plenty))
 	moved.Created = alias("", "").Created // moving leaves it as it was
 	got, err := s.Aliases(ctx, account, region, "alias/x", "alias/none")
 	check(t, "one", err)
@@ -188,10 +192,40 @@ func testAliases(t *testing.T, s kms.Store) {
 	got, err = s.Aliases(ctx, account, region)
 	check(t, "all", err)
 	same(t, []kms.Alias{alias("X", "a"), alias("w", "a"), moved}, got)
-	refused(t, "move nothing", s.MoveAlias(ctx, alias("none", "a")), kms.ErrNotFound)
-	refused(t, "move to nothing", s.MoveAlias(ctx, alias("x", "none")), kms.ErrNotFound)
+	refused(t, "move nothing", s.MoveAlias(ctx, alias("none", "a"), plenty), kms.ErrNotFound)
+	refused(t, "move to nothing", s.MoveAlias(ctx, alias("x", "none"), plenty), kms.ErrNotFound)
 	check(t, "delete", s.DeleteAlias(ctx, alias("x", "")))
 	refused(t, "delete again", s.DeleteAlias(ctx, alias("x", "")), kms.ErrNotFound)
+}
+
+// testAliasQuota has many calls at once, of which as many succeed as there may be.
+func testAliasQuota(t *testing.T, s kms.Store) {
+	ctx := t.Context()
+	const most, calls = 3, 8
+	for _, id := range []string{"a", "b"} {
+		check(t, "create "+id, s.CreateKey(ctx, key(id), kms.Alias{}))
+	}
+	var made atomic.Int64
+	var all sync.WaitGroup
+	for i := range calls {
+		all.Go(func() {
+			switch err := s.CreateAlias(ctx, alias(fmt.Sprint(i), "a"), most); {
+			case err == nil:
+				made.Add(1)
+			case !errors.Is(err, kms.ErrLimit):
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	if made.Load() != most {
+		t.Errorf("%d were made, and %d is the most", made.Load(), most)
+	}
+	check(t, "of another key", s.CreateAlias(ctx, alias("other", "b"), most))
+	refused(t, "moved to it", s.MoveAlias(ctx, alias("other", "a"), most), kms.ErrLimit)
+	got, err := s.Aliases(ctx, account, region, "alias/other")
+	check(t, "one", err)
+	same(t, []kms.Alias{alias("other", "b")}, got)
 }
 
 func testGrants(t *testing.T, s kms.Store) {

@@ -56,6 +56,7 @@ func Test(t *testing.T, open func(t *testing.T) Bench) {
 		"PartsOfObjects":               partsOfObjects,
 		"PinsKeepBytes":                pinsKeepBytes,
 		"GarbageIsWhatNothingNames":    garbage,
+		"PiecesHaveProofsAndUses":      proofs,
 		"AHoldKeepsGarbage":            heldGarbage,
 		"OpenPiecesOfTheDeadAreFreed":  openPieces,
 		"QuotasHold":                   quotas,
