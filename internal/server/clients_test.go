@@ -117,6 +117,33 @@ func TestClientsAreBounded(t *testing.T) {
 	}
 }
 
+// TestConnectionsFitIntoTheOpenFiles: connections, and the files that their requests
+// open, leave the service those that it needs itself.
+func TestConnectionsFitIntoTheOpenFiles(t *testing.T) {
+	for _, tt := range []struct {
+		files    uint64
+		asked    int // 0: the default
+		want     int
+		possible bool
+	}{
+		{1 << 20, 0, 4096, true},
+		{1<<64 - 1, 0, 4096, true}, // no limit
+		{4096, 0, 1280, true},
+		{1024, 0, 256, true},
+		{448, 0, 64, true},
+		{447, 0, 0, false},
+		{0, 0, 0, false},
+		{1024, 100, 100, true},
+		{300, 10, 10, true},
+		{256, 10, 0, false},
+	} {
+		c, err := Clients{Connections: tt.asked}.withDefaults().within(tt.files)
+		if tt.possible != (err == nil) || err == nil && c.Connections != tt.want {
+			t.Errorf("of %d files, asked for %d: %d connections, %v, want %d", tt.files, tt.asked, c.Connections, err, tt.want)
+		}
+	}
+}
+
 // certificate makes a certificate for a name that nobody checks.
 func certificate(t *testing.T) tls.Certificate {
 	t.Helper()
