@@ -177,6 +177,7 @@ func (a *App) Run(ctx context.Context) error {
 	watch.Go(func() { a.collectWhileFull(ctx) })
 	watch.Go(func() { a.clock.Run(ctx) })
 	watch.Go(func() { a.parts.usage.run(ctx) })
+	watch.Go(func() { a.trimMemory(ctx) })
 	<-ctx.Done()
 	watch.Wait()
 	a.log.Info("stopping")
