@@ -43,6 +43,7 @@ func TestSlowHeaders(t *testing.T) {
 		{"idle", nil, "GET / HTTP/1.1\nHost: a\n\n", 1, 2 * time.Minute},
 		{"half of the next header", nil, "GET / HTTP/1.1\nHost: a\n\nGET / HTTP/1.1\nHost: a\nX-Slow: ", 1, 10 * time.Second},
 		{"a header without end", nil, "GET / HTTP/1.1\nHost: a\n" + strings.Repeat("X-Long: "+strings.Repeat("x", 1000)+"\n", 40), 1, 0},
+		{"a request line without end", nil, "GET /" + strings.Repeat("x", 40_000) + " HTTP/1.1\nHost: a\n\n", 1, 0},
 		{"no handshake", &tls.Config{Certificates: []tls.Certificate{cert}}, "", 0, 10 * time.Second},
 		{"half a handshake", &tls.Config{Certificates: []tls.Certificate{cert}}, "\x16\x03\x01\x02\x00\x01", 0, 10 * time.Second},
 	} {
