@@ -8,7 +8,7 @@ TESTFLAGS   ?=
 PACKAGES    ?= ./...
 BENCHFLAGS  ?=
 
-.PHONY: build man demo test torture race lint fuzz fuzz-smoke bench bench-formats fresh clean
+.PHONY: build man demo test torture load race lint fuzz fuzz-smoke bench bench-formats fresh clean
 
 build:
 	@GO='$(GO)' scripts/build $(BIN)
@@ -35,6 +35,15 @@ SEED        ?= 0
 torture:
 	scripts/test-setup
 	$(GO) test ./e2e/torture -v -count=1 -timeout 12h -kills $(KILLS) -cuts $(CUTS) -seed $(SEED) -budget 0 -keep .cache/torture
+
+# Many imports at once, beside clients that read and write, and what the service takes for
+# them: make load IMPORTS=2000 CLIENTS=128. It takes some ten minutes, most of which it
+# waits for the memory to return.
+IMPORTS     ?= 500
+CLIENTS     ?= 64
+load:
+	scripts/test-setup
+	$(GO) test ./e2e -run '^TestLoad$$' -v -count=1 -timeout 2h -imports $(IMPORTS) -clients $(CLIENTS) -passes 3 -settle
 
 # The tests alone, for a machine that is set up: make race PACKAGES=./internal/...
 race:

@@ -24,6 +24,7 @@ import (
 // DB is an open metadata database, migrated to the newest schema.
 type DB struct {
 	write, read *sql.DB // the same pool on PostgreSQL
+	probe       *sql.DB // one connection, for Ready
 	path        string  // of an SQLite file
 	engine      engine
 	now         func() time.Time
@@ -117,7 +118,7 @@ func Open(ctx context.Context, dsn string, o Options) (*DB, error) {
 
 // Close waits for running statements and closes the database.
 func (db *DB) Close() error {
-	err := db.write.Close()
+	err := cmp.Or(db.write.Close(), db.probe.Close())
 	if db.read != db.write {
 		err = cmp.Or(err, db.read.Close())
 	}
@@ -156,7 +157,10 @@ func (db *DB) openSQLite(path string) (err error) {
 	if db.write, err = sqlitePool(path, 1, "_txlock=immediate"); err != nil {
 		return err
 	}
-	db.read, err = sqlitePool(path, readers, "_pragma=query_only(1)")
+	if db.read, err = sqlitePool(path, readers, "_pragma=query_only(1)"); err != nil {
+		return err
+	}
+	db.probe, err = sqlitePool(path, 1, "_pragma=query_only(1)")
 	return err
 }
 
@@ -205,5 +209,8 @@ func (db *DB) openPostgres(dsn string) error {
 	db.write.SetMaxOpenConns(postgresConns)
 	db.write.SetMaxIdleConns(postgresConns)
 	db.read = db.write
+	db.probe = stdlib.OpenDB(*cfg)
+	db.probe.SetMaxOpenConns(1)
+	db.probe.SetMaxIdleConns(1)
 	return nil
 }

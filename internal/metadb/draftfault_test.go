@@ -35,7 +35,7 @@ func draftLife(db *DB) []lifeEvent {
 		}
 	}
 	claim := func(ctx context.Context) error {
-		got, _, err := db.Work().Claim(ctx, "n", []work.Kind{work.Complete}, time.Now())
+		got, _, err := db.Work().Claim(ctx, work.Claimer{Owner: "n", Kinds: []work.Kind{work.Complete}}, time.Now())
 		return keep(got, err)
 	}
 	file := func(f blockstore.File) func(context.Context) error {

@@ -111,7 +111,7 @@ func life(db *DB) []lifeEvent {
 	pack, pages, root := blockstore.File{ID: 1, Kind: blockstore.PackFile}, blockstore.File{ID: 2, Kind: blockstore.PagesFile}, blockstore.File{ID: 3, Kind: blockstore.RootFile}
 	var l, cleanup work.Lease
 	claim := func(ctx context.Context) (err error) {
-		got, _, err := db.Work().Claim(ctx, "n", []work.Kind{work.Plan}, time.Now())
+		got, _, err := db.Work().Claim(ctx, work.Claimer{Owner: "n", Kinds: []work.Kind{work.Plan}}, time.Now())
 		if err == nil {
 			l = got
 		}
@@ -151,7 +151,7 @@ func life(db *DB) []lifeEvent {
 			return tasks.FinishSlice(ctx, l, r, 1)
 		}},
 		{"Claim", func(ctx context.Context) (err error) {
-			got, _, err := db.Work().Claim(ctx, "n", []work.Kind{work.Range}, time.Now())
+			got, _, err := db.Work().Claim(ctx, work.Claimer{Owner: "n", Kinds: []work.Kind{work.Range}}, time.Now())
 			if err == nil {
 				l = got
 			}
@@ -183,7 +183,7 @@ func life(db *DB) []lifeEvent {
 			return err
 		}},
 		{"Claim", func(ctx context.Context) error {
-			got, _, err := db.Work().Claim(ctx, "n", []work.Kind{work.Cleanup}, time.Now())
+			got, _, err := db.Work().Claim(ctx, work.Claimer{Owner: "n", Kinds: []work.Kind{work.Cleanup}}, time.Now())
 			cleanup = got
 			return err
 		}},

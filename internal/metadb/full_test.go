@@ -143,7 +143,7 @@ func TestUnitsThatFreeAreClaimedOnAFullDisk(t *testing.T) {
 				}
 				return faulty{q, &left, func() error { return unix.ENOSPC }}
 			}
-			l, ok, err := db.Work().Claim(ctx, "n", []work.Kind{work.Range, kind}, time.Now())
+			l, ok, err := db.Work().Claim(ctx, work.Claimer{Owner: "n", Kinds: []work.Kind{work.Range, kind}}, time.Now())
 			if !frees {
 				if !errors.Is(err, space.ErrFull) {
 					t.Errorf("claimed %v, %v; want ErrFull", ok, err)

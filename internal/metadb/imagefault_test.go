@@ -21,7 +21,7 @@ func imageLife(db *DB) []lifeEvent {
 	var l work.Lease
 	claim := func(kind work.Kind) lifeEvent {
 		return lifeEvent{"Claim", func(ctx context.Context) error {
-			got, _, err := db.Work().Claim(ctx, "n", []work.Kind{kind}, time.Now())
+			got, _, err := db.Work().Claim(ctx, work.Claimer{Owner: "n", Kinds: []work.Kind{kind}}, time.Now())
 			if err == nil {
 				l = got
 			}

@@ -205,7 +205,7 @@ func TestSnapshotTags(t *testing.T) {
 	if diff := cmp.Diff(tags, got.SnapshotTags); err != nil || diff != "" {
 		t.Errorf("%v (-want +got):\n%s", err, diff)
 	}
-	if l, ok, err := db.Work().Claim(t.Context(), "n", []work.Kind{work.Plan}, time.Now()); !ok || l.Task != id {
+	if l, ok, err := db.Work().Claim(t.Context(), work.Claimer{Owner: "n", Kinds: []work.Kind{work.Plan}}, time.Now()); !ok || l.Task != id {
 		t.Errorf("got %+v, %v", l, err)
 	}
 }

@@ -166,6 +166,18 @@ func TestReady(t *testing.T) {
 		if err := db.Ready(ctx); !errors.Is(err, context.Canceled) {
 			t.Errorf("a database that doesn't answer in time: got %v", err)
 		}
+		for range db.read.Stats().MaxOpenConnections {
+			conn, err := db.read.Conn(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+		}
+		ctx, cancel = context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if err := db.Ready(ctx); err != nil {
+			t.Errorf("a database whose connections are all in use: %v", err)
+		}
 	})
 }
 

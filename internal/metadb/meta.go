@@ -6,12 +6,17 @@ import (
 )
 
 // Ready returns nil when the database answers. It is one statement, however much the
-// database holds.
+// database holds, on a connection of its own: a service that has much to do answers, only
+// later, and nobody may take it for dead.
 func (db *DB) Ready(ctx context.Context) error {
-	return db.view(ctx, "ask whether the database answers", func(q querier) error {
+	err := db.run(ctx, db.probe, db.engine.snapshot, func(q querier) error {
 		_, err := all(ctx, q, column[string], `SELECT name FROM meta ORDER BY name LIMIT 1`)
 		return err
 	})
+	if err != nil {
+		return fmt.Errorf("metadb: ask whether the database answers: %w", db.told(err))
+	}
+	return nil
 }
 
 // Secret returns the service-wide value called name; make makes it when there is

@@ -134,7 +134,7 @@ func largeManifest(t *testing.T, db *DB, id string) {
 func settleAll(t *testing.T, db *DB) {
 	t.Helper()
 	for {
-		l, ok, err := db.Work().Claim(t.Context(), "n", []work.Kind{work.LetGo}, time.Now())
+		l, ok, err := db.Work().Claim(t.Context(), work.Claimer{Owner: "n", Kinds: []work.Kind{work.LetGo}}, time.Now())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -167,7 +167,7 @@ func freshSQLite(t *testing.T) *DB {
 // claimed claims the unit of a kind.
 func claimed(t *testing.T, db *DB, kind work.Kind) work.Lease {
 	t.Helper()
-	l, ok, err := db.Work().Claim(t.Context(), "n", []work.Kind{kind}, time.Now())
+	l, ok, err := db.Work().Claim(t.Context(), work.Claimer{Owner: "n", Kinds: []work.Kind{kind}}, time.Now())
 	if err != nil || !ok {
 		t.Fatalf("claim a %s unit: %v, %v", kind, ok, err)
 	}

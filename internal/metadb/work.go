@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/diskport/diskport/internal/space"
@@ -36,36 +37,36 @@ func (db *DB) changeOf(kind work.Kind) func(ctx context.Context, what string, fn
 }
 
 // Claim implements work.Store.
-func (w Work) Claim(ctx context.Context, owner string, kinds []work.Kind, now time.Time) (l work.Lease, ok bool, err error) {
-	l, ok, err = w.claim(ctx, w.db.update, owner, kinds, now)
+func (w Work) Claim(ctx context.Context, c work.Claimer, now time.Time) (l work.Lease, ok bool, err error) {
+	l, ok, err = w.claim(ctx, w.db.update, c, now)
 	if !errors.Is(err, space.ErrFull) {
 		return l, ok, err
 	}
-	free := slices.DeleteFunc(slices.Clone(kinds), func(k work.Kind) bool { return !slices.Contains(freeing, k) })
-	if len(free) == 0 {
+	c.Kinds = slices.DeleteFunc(slices.Clone(c.Kinds), func(k work.Kind) bool { return !slices.Contains(freeing, k) })
+	if len(c.Kinds) == 0 {
 		return l, ok, err
 	}
-	return w.claim(ctx, w.db.free, owner, free, now)
+	return w.claim(ctx, w.db.free, c, now)
 }
 
 func (w Work) claim(ctx context.Context, change func(context.Context, string, func(querier) error) error,
-	owner string, kinds []work.Kind, now time.Time) (l work.Lease, ok bool, err error) {
-	if len(kinds) == 0 {
+	c work.Claimer, now time.Time) (l work.Lease, ok bool, err error) {
+	if len(c.Kinds) == 0 {
 		return l, false, nil
 	}
 	// On PostgreSQL the SELECT locks the row that it finds and passes over those
 	// that other nodes are claiming.
-	stmt := listed(`
+	stmt := strings.ReplaceAll(`
 		UPDATE units SET owner = $1, lease_until = $2, attempt = attempt + 1, claims = claims + 1, progress = NULL, claimed = $3
 		WHERE lease_until <= $3 AND id = (
 			SELECT u.id FROM units u LEFT JOIN (
-				SELECT account, COUNT(*) AS running FROM units WHERE lease_until > $3 GROUP BY account
+				SELECT account, COUNT(*) AS running FROM units WHERE lease_until > $3 AND kind IN (?) GROUP BY account
 			) busy ON busy.account = u.account
 			WHERE u.lease_until <= $3 AND (u.not_before <= $3 OR u.not_before > $4 OR u.claimed > $5) AND u.kind IN (?)`+notUnpacking+`
-			ORDER BY COALESCE(busy.running, 0), u.created, u.range_index, u.id
+			ORDER BY COALESCE(busy.running, 0), CASE WHEN u.account > $6 THEN 0 ELSE 1 END, u.account, u.created, u.range_index, u.id
 			LIMIT 1`+w.db.engine.skipLocked+`)
-		RETURNING id, account, kind, task, range_index, done, owner, attempt, lease_until, claims, failures, waits`, 5, len(kinds))
-	values := append([]any{owner, micros(now.Add(work.LeaseFor)), micros(now), micros(now.Add(work.MaxPause)), micros(now.Add(work.Skew))}, args(kinds)...)
+		RETURNING id, account, kind, task, range_index, done, owner, attempt, lease_until, claims, failures, waits`, "(?)", placeholders(6, len(c.Kinds)))
+	values := append([]any{c.Owner, micros(now.Add(work.LeaseFor)), micros(now), micros(now.Add(work.MaxPause)), micros(now.Add(work.Skew)), c.After}, args(c.Kinds)...)
 	err = change(ctx, "claim a unit of work", func(q querier) (err error) {
 		l, ok, err = one(ctx, q, scanLease, stmt, values...)
 		return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -18,7 +19,7 @@ import (
 // Clients bounds how much of the service clients may hold. The zero value of a field
 // means its default.
 type Clients struct {
-	Connections   int           // open at once; 4096
+	Connections   int           // open at once; 4096, or fewer if few files may be open
 	HeaderBytes   int           // of a request's line and header; 32 KiB
 	HeaderTimeout time.Duration // for a header, or a TLS handshake, to come; 10 s
 	IdleTimeout   time.Duration // between two requests; 2 min
@@ -40,6 +41,40 @@ func (c Clients) withDefaults() Clients {
 		c.IdleTimeout = 2 * time.Minute
 	}
 	return c
+}
+
+// How many files the service may have open. Each connection is one, and the request on it
+// opens two at most, for a copy from one object to another.
+const (
+	filesOfOurs      = 256 // databases, packs that are being written or were read last, sources elsewhere
+	filesOfAClient   = 3
+	leastConnections = 64
+)
+
+// within returns c with no more connections than there may be files for: where one is
+// refused, the store can't read or write either, and a probe gets no answer.
+func (c Clients) within(files uint64) (Clients, error) {
+	fit := (int(min(files, 1<<30)) - filesOfOurs) / filesOfAClient
+	if fit < min(c.Connections, leastConnections) {
+		return c, fmt.Errorf("server: at most %d files may be open at a time, and %d are needed: raise the limit (ulimit -n, or LimitNOFILE= of systemd)",
+			files, filesOfOurs+filesOfAClient*leastConnections)
+	}
+	c.Connections = min(c.Connections, fit)
+	return c, nil
+}
+
+// boundClients lowers the number of connections to what the limit on open files allows.
+func (a *App) boundClients() error {
+	var files unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err != nil {
+		return fmt.Errorf("server: asking how many files may be open: %w", err)
+	}
+	fit, err := a.cfg.Clients.within(files.Cur)
+	if err == nil && fit.Connections < a.cfg.Clients.Connections {
+		a.log.Warn("fewer connections than usual are taken, since few files may be open", "connections", fit.Connections, "files", files.Cur)
+	}
+	a.cfg.Clients = fit
+	return err
 }
 
 // unsentBytes is how much of an answer the kernel keeps for a client that does not read.

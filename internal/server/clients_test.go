@@ -43,6 +43,7 @@ func TestSlowHeaders(t *testing.T) {
 		{"idle", nil, "GET / HTTP/1.1\nHost: a\n\n", 1, 2 * time.Minute},
 		{"half of the next header", nil, "GET / HTTP/1.1\nHost: a\n\nGET / HTTP/1.1\nHost: a\nX-Slow: ", 1, 10 * time.Second},
 		{"a header without end", nil, "GET / HTTP/1.1\nHost: a\n" + strings.Repeat("X-Long: "+strings.Repeat("x", 1000)+"\n", 40), 1, 0},
+		{"a request line without end", nil, "GET /" + strings.Repeat("x", 40_000) + " HTTP/1.1\nHost: a\n\n", 1, 0},
 		{"no handshake", &tls.Config{Certificates: []tls.Certificate{cert}}, "", 0, 10 * time.Second},
 		{"half a handshake", &tls.Config{Certificates: []tls.Certificate{cert}}, "\x16\x03\x01\x02\x00\x01", 0, 10 * time.Second},
 	} {
@@ -114,6 +115,33 @@ func TestClientsAreBounded(t *testing.T) {
 	}
 	if _, err := io.Copy(io.Discard, first); err != nil && !strings.Contains(err.Error(), "reset") {
 		t.Errorf("waiting for the first to be closed: %v", err)
+	}
+}
+
+// TestConnectionsFitIntoTheOpenFiles: connections, and the files that their requests
+// open, leave the service those that it needs itself.
+func TestConnectionsFitIntoTheOpenFiles(t *testing.T) {
+	for _, tt := range []struct {
+		files    uint64
+		asked    int // 0: the default
+		want     int
+		possible bool
+	}{
+		{1 << 20, 0, 4096, true},
+		{1<<64 - 1, 0, 4096, true}, // no limit
+		{4096, 0, 1280, true},
+		{1024, 0, 256, true},
+		{448, 0, 64, true},
+		{447, 0, 0, false},
+		{0, 0, 0, false},
+		{1024, 100, 100, true},
+		{300, 10, 10, true},
+		{256, 10, 0, false},
+	} {
+		c, err := Clients{Connections: tt.asked}.withDefaults().within(tt.files)
+		if tt.possible != (err == nil) || err == nil && c.Connections != tt.want {
+			t.Errorf("of %d files, asked for %d: %d connections, %v, want %d", tt.files, tt.asked, c.Connections, err, tt.want)
+		}
 	}
 }
 

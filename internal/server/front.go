@@ -46,7 +46,7 @@ func (a *App) front(metrics *prometheus.Registry, control *flow.Control) http.Ha
 		awshttp.S3:  p.s3,
 		awshttp.Diskport: adminapi.New(adminapi.Config{
 			Tasks: p.imports, Snapshots: p.db.Snapshots(), Verifier: p.verify, Rebuild: a.rebuild, Measurer: p.measure, Scanner: p.shelf, Keys: p.ring, Collector: p.gc, Compactor: p.compact, Domains: p.ring, RotateMaster: a.RotateMaster, Backup: a.Backup, Usage: p.db.Snapshots(), Log: a.log,
-			Accounts: p.iam, Operator: a.cfg.AccountID, Regions: a.cfg.regions, Owns: p.estate().Owns, Stopping: a.stopping,
+			Accounts: p.iam, Operator: a.cfg.AccountID, Regions: a.cfg.regions, Owns: p.estate().Owns, Stopping: a.stopping, Bus: &p.bus,
 		}),
 	}
 	return awshttp.New(awshttp.Options{

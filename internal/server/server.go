@@ -71,6 +71,9 @@ func New(ctx context.Context, cfg Config) (_ *App, err error) {
 		return nil, err
 	}
 	a.closers.add(a.data.close)
+	if err = a.boundClients(); err != nil {
+		return nil, err
+	}
 	a.warnOfFormerObjects()
 	metrics := prometheus.NewRegistry()
 	if err = a.guardSpace(metrics); err != nil {
@@ -94,10 +97,11 @@ func New(ctx context.Context, cfg Config) (_ *App, err error) {
 		return nil, fmt.Errorf("server: %w", err)
 	}
 	a.closers.add(func() error { return ignore(a.listener.Close(), net.ErrClosed) })
-	control := flow.New(flow.Options{Limits: cfg.Clients.Flow, Log: a.log, Metrics: metrics})
-	connections := control.Connections(cfg.Clients.Connections)
+	clients := a.cfg.Clients
+	control := flow.New(flow.Options{Limits: clients.Flow, Log: a.log, Metrics: metrics})
+	connections := control.Connections(clients.Connections)
 	a.listener = connections.Listener(a.listener)
-	a.http = newHTTP(cfg.Clients, connections, a.counted(a.front(metrics, control)), a.tls, a.log)
+	a.http = newHTTP(clients, connections, a.counted(a.front(metrics, control)), a.tls, a.log)
 	a.http.BaseContext = func(net.Listener) context.Context { return context.WithoutCancel(ctx) }
 	a.http.RegisterOnShutdown(func() { close(a.stopping) })
 	return a, nil
@@ -173,6 +177,7 @@ func (a *App) Run(ctx context.Context) error {
 	watch.Go(func() { a.collectWhileFull(ctx) })
 	watch.Go(func() { a.clock.Run(ctx) })
 	watch.Go(func() { a.parts.usage.run(ctx) })
+	watch.Go(func() { a.trimMemory(ctx) })
 	<-ctx.Done()
 	watch.Wait()
 	a.log.Info("stopping")

@@ -115,7 +115,7 @@ func (r *Runner) Run(ctx context.Context) error {
 // returns false when there was none. It is for callers that control the order of
 // events: tests, and a simulation.
 func (r *Runner) Step(ctx context.Context, kinds ...Kind) (bool, error) {
-	l, ok, err := r.Store.Claim(ctx, r.Owner, kinds, r.Now())
+	l, ok, err := r.Store.Claim(ctx, Claimer{Owner: r.Owner, Kinds: kinds}, r.Now())
 	if err == nil && ok {
 		r.chain(ctx, ctx, l)
 	}
@@ -137,14 +137,16 @@ func (r *Runner) Check(task string) {
 
 // claim takes units of the kinds and does them until ctx ends.
 func (r *Runner) claim(ctx, jobs context.Context, kinds []Kind) {
+	c := Claimer{Owner: r.Owner, Kinds: kinds}
 	for ctx.Err() == nil {
 		woken, stop := r.Bus.Wait(wake.Work) // before looking, so that no wake is missed
-		l, ok, err := r.Store.Claim(ctx, r.Owner, kinds, r.Now())
+		l, ok, err := r.Store.Claim(ctx, c, r.Now())
 		if err != nil && ctx.Err() == nil {
 			r.Log.Error("claiming work", logkey.Error, err)
 		}
 		if ok {
 			stop()
+			c.After = l.Account
 			r.chain(ctx, jobs, l)
 			continue
 		}

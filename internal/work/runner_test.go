@@ -24,16 +24,18 @@ type queue struct {
 	retried  []Lease
 	pauses   []time.Duration // of retries
 	missing  []string
+	after    []string // of claims that found a unit
 	renewed  []Progress
 }
 
-func (q *queue) Claim(_ context.Context, owner string, kinds []Kind, now time.Time) (Lease, bool, error) {
+func (q *queue) Claim(_ context.Context, c Claimer, now time.Time) (Lease, bool, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for i, l := range q.free {
-		if slices.Contains(kinds, l.Kind) {
+		if slices.Contains(c.Kinds, l.Kind) {
 			q.free = slices.Delete(q.free, i, i+1)
-			l.Owner, l.Until = owner, now.Add(LeaseFor)
+			q.after = append(q.after, c.After)
+			l.Owner, l.Until = c.Owner, now.Add(LeaseFor)
 			l.Attempt++
 			l.Claims++
 			return l, true, nil
@@ -395,6 +397,24 @@ func TestMissing(t *testing.T) {
 		}
 		if !slices.IsSorted(q.pauses) || q.pauses[0] > time.Second {
 			t.Errorf("pauses %v do not grow from a second", q.pauses)
+		}
+	})
+}
+
+// TestALaneRemembersWhoseTurnItWas: each claim says whose unit the lane did before.
+func TestALaneRemembersWhoseTurnItWas(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := &queue{}
+		for i, account := range []string{"a", "b", "c"} {
+			l := unit(int64(i+1), Range)
+			l.Account = account
+			q.free = append(q.free, l)
+		}
+		_, stop := start(t, q, jobs(map[Kind]Job{Range: func(context.Context, *Held) (Lease, bool, error) { return Lease{}, false, nil }}))
+		synctest.Wait()
+		stop()
+		if want := []string{"", "a", "b"}; !slices.Equal(q.after, want) {
+			t.Errorf("claimed after %q, want %q", q.after, want)
 		}
 	})
 }

@@ -100,12 +100,15 @@ var ErrLost = errors.New("work: lease lost")
 // node: of several nodes that claim at once, each gets another unit. The suite is
 // worktest; it runs on every engine.
 type Store interface {
-	// Claim leases to owner the next unit of one of the kinds that is due at now
+	// Claim leases to a claimer the next unit of one of its kinds that is due at now
 	// and not leased, or whose lease has lapsed. The account with the fewest leased
-	// units comes first, then the oldest unit. The claim is counted in the lease.
-	// While a task has an Unpack unit its Range units wait, and so do further Unpack
-	// units while one is leased. ok is false when there is no such unit.
-	Claim(ctx context.Context, owner string, kinds []Kind, now time.Time) (l Lease, ok bool, err error)
+	// units of these kinds comes first. Accounts with equally few take turns: the next
+	// is the one behind c.After, and the first one is behind the last; so one that has
+	// little to do waits for one unit of each of the others at most, however many they
+	// have queued. Of an account the oldest unit comes first. The claim is counted in
+	// the lease. While a task has an Unpack unit its Range units wait, and so do further
+	// Unpack units while one is leased. ok is false when there is no such unit.
+	Claim(ctx context.Context, c Claimer, now time.Time) (l Lease, ok bool, err error)
 	// Renew extends the lease to LeaseFor after now and stores how far the unit is;
 	// it returns the lease as it is then. When the unit is further than at any
 	// claim before, its claims are counted anew. ErrLost when the lease is not held
@@ -125,6 +128,13 @@ type Store interface {
 	// Wait is Retry for a unit that did not fail but found something missing, which
 	// is kept for people to see until the unit is claimed again. The wait counts.
 	Wait(ctx context.Context, l Lease, missing string, notBefore time.Time) error
+}
+
+// Claimer is who asks for a unit.
+type Claimer struct {
+	Owner string // the node, in the lease
+	Kinds []Kind // that it does; none: there is nothing for it
+	After string // the account that it served last; empty: none yet
 }
 
 // Progress is how far a unit is.

@@ -21,6 +21,7 @@ import (
 	"github.com/diskport/diskport/internal/store/gc"
 	"github.com/diskport/diskport/internal/store/snapshot"
 	"github.com/diskport/diskport/internal/store/verify"
+	"github.com/diskport/diskport/internal/wake"
 )
 
 // Tasks reads import tasks of both kinds. Counts include work in flight.
@@ -97,8 +98,11 @@ type Config struct {
 	Authorize func(ctx context.Context, c *awshttp.Call, action string, with policy.Context, resources ...string) error
 	Log       *slog.Logger
 	Now       func() time.Time
-	// Poll is how often an event stream looks for a change; 0 means 100 ms.
+	// Poll is how often an event stream looks for a change; 0 means 100 ms. While there is
+	// none it looks less and less often.
 	Poll time.Duration
+	// Bus wakes streams when a task has ended; nil: they look by themselves alone.
+	Bus *wake.Bus
 	// Stopping is closed when the service stops: streams end then, and their
 	// clients ask again. Nil: it never stops.
 	Stopping <-chan struct{}
@@ -168,6 +172,9 @@ func New(cfg Config) *Edge {
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
+	}
+	if cfg.Bus == nil {
+		cfg.Bus = &wake.Bus{}
 	}
 	if cfg.Authorize == nil {
 		cfg.Authorize = func(ctx context.Context, c *awshttp.Call, action string, with policy.Context, resources ...string) error {

@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	gocmp "github.com/google/go-cmp/cmp"
@@ -35,6 +36,7 @@ import (
 	"github.com/diskport/diskport/internal/store/snapshot"
 	"github.com/diskport/diskport/internal/store/verify"
 	"github.com/diskport/diskport/internal/tag"
+	"github.com/diskport/diskport/internal/wake"
 )
 
 var start = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
@@ -540,6 +542,38 @@ func TestEveryRouteAsksForARight(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestWatchersOfWhatWaitsAreCalm: a stream looks at a task that does not change less and
+// less often, but tells its end at once.
+func TestWatchersOfWhatWaitsAreCalm(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{poll: 100 * time.Millisecond}
+		waiting := importtask.Task{ID: "import-snap-1", Account: "1", State: importtask.Active}
+		for range 1000 {
+			w.states = append(w.states, waiting)
+		}
+		e := w.edge()
+		e.Bus = &wake.Bus{}
+		rec := httptest.NewRecorder()
+		over := make(chan struct{})
+		go func() {
+			defer close(over)
+			e.ServeAWS(rec, httptest.NewRequest("GET", "/-/v1/tasks/import-snap-1/events", nil), &awshttp.Call{Principal: iam.Principal{Account: "1"}})
+		}()
+		time.Sleep(time.Minute + 50*time.Millisecond)
+		synctest.Wait()
+		if w.looks < 25 || w.looks > 40 {
+			t.Errorf("it looked %d times within a minute", w.looks)
+		}
+		w.states = []importtask.Task{completed()}
+		began := time.Now()
+		e.Bus.Wake(wake.Task("import-snap-1"))
+		<-over
+		if waited := time.Since(began); waited != 0 || strings.Count(rec.Body.String(), "event: task\n") != 2 {
+			t.Errorf("the end was told after %v: %s", waited, rec.Body)
+		}
+	})
 }
 
 // TestStreamsEndWhenTheServiceStops: a stream that waits for its task would

@@ -2,6 +2,7 @@ package adminapi
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/diskport/diskport/internal/imports/importtask"
 	"github.com/diskport/diskport/internal/logkey"
+	"github.com/diskport/diskport/internal/wake"
 )
 
 // heartbeat is how often a stream without news sends a sign of life, so that
@@ -81,19 +83,26 @@ func (e *Edge) watchImageTask(r *request) error {
 
 func over(s importtask.State) bool { return s == importtask.Completed || s == importtask.Deleted }
 
+// calmPolls is how much longer than Poll a stream waits at most while its task does not
+// change. Hundreds of tasks may be watched that wait for their turn: to look at each of
+// them all the time would take longer than to do them.
+const calmPolls = 20
+
 // watch sends what get returns as data, at once and whenever the key changes, until the
 // task has ended.
 func (e *Edge) watch(r *request, get func() (key, data []byte, ended bool, err error)) error {
-	ctx := r.Context()
+	topic := wake.Task(r.PathValue("id"))
+	woken, leave := e.Bus.Wait(topic) // before looking, so that no wake is missed
+	defer func() { leave() }()
 	key, data, ended, err := get()
 	if err != nil {
 		return err
 	}
 	stream := startEvents(r.w)
-	tick := time.NewTicker(e.Poll)
-	defer tick.Stop()
 	var last []byte
-	for sent := e.Now(); ; {
+	pause, sent := e.Poll, e.Now()
+	for {
+		pause = min(2*pause, calmPolls*e.Poll)
 		if now := e.Now(); now.Sub(sent) > heartbeat {
 			sent = now
 			if stream.comment() != nil {
@@ -101,26 +110,36 @@ func (e *Edge) watch(r *request, get func() (key, data []byte, ended bool, err e
 			}
 		}
 		if !bytes.Equal(key, last) {
-			last, sent = key, e.Now()
+			last, sent, pause = key, e.Now(), e.Poll
 			if stream.send("task", data) != nil {
 				return nil
 			}
 		}
-		if ended {
-			return nil
+		if ended || !e.pause(r.Context(), woken, pause) {
+			return nil // the client asks again if the service stops
 		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-e.Stopping:
-			return nil // the answer has begun: the client asks again
-		case <-tick.C:
-		}
+		leave()
+		woken, leave = e.Bus.Wait(topic)
 		if key, data, ended, err = get(); err != nil {
 			e.Log.Warn("watching a task", logkey.Task, r.PathValue("id"), logkey.Error, err)
 			return nil // the answer has begun: the client asks again
 		}
 	}
+}
+
+// pause waits until woken is closed, or for d. It returns false if the stream has to end.
+func (e *Edge) pause(ctx context.Context, woken <-chan struct{}, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-e.Stopping:
+		return false
+	case <-woken:
+	case <-timer.C:
+	}
+	return true
 }
 
 // taskEvent returns the task as JSON, and as a key the same without what changes

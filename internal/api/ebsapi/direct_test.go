@@ -176,11 +176,11 @@ func (b *bench) settle(node *snapshot.Drafts) {
 // dies does the next unit of complete drafts, which must end in a crash.
 func (b *bench) dies(node *snapshot.Drafts) {
 	b.t.Helper()
-	l, ok, err := b.db.Work().Claim(b.t.Context(), node.Owner, []work.Kind{work.Complete, work.Copy}, time.Now())
+	l, ok, err := b.db.Work().Claim(b.t.Context(), work.Claimer{Owner: node.Owner, Kinds: []work.Kind{work.Complete, work.Copy}}, time.Now())
 	for err == nil && ok {
 		l, ok, err = node.Handlers()[l.Kind].Do(b.t.Context(), &work.Held{Lease: l, Log: b.f.Log})
 		if err == nil && !ok {
-			l, ok, err = b.db.Work().Claim(b.t.Context(), node.Owner, []work.Kind{work.Complete, work.Copy}, time.Now())
+			l, ok, err = b.db.Work().Claim(b.t.Context(), work.Claimer{Owner: node.Owner, Kinds: []work.Kind{work.Complete, work.Copy}}, time.Now())
 		}
 	}
 	if !errors.Is(err, errCrash) {
@@ -583,7 +583,7 @@ func TestACopyIsWholeWhateverItsRowsSay(t *testing.T) {
 			if ok, err := r.Step(t.Context(), work.Complete); !ok || err != nil { // cuts it into ranges
 				t.Fatal(ok, err)
 			}
-			l, ok, err := b.db.Work().Claim(t.Context(), "n", []work.Kind{work.Copy}, time.Now())
+			l, ok, err := b.db.Work().Claim(t.Context(), work.Claimer{Owner: "n", Kinds: []work.Kind{work.Copy}}, time.Now())
 			if !ok || err != nil {
 				t.Fatal(ok, err)
 			}

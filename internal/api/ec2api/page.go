@@ -61,7 +61,7 @@ var errPlace = errors.New("ec2api: not a place in the list")
 // page reads a page and returns it with the token of the next, empty on the last.
 // Without MaxResults the rest is one page, however long it is.
 func page[T any](ctx context.Context, c call, p paged, l list[T]) ([]T, string, error) {
-	r := reader[T]{list: l}
+	r := reader[T]{list: l, reserve: c.Reserve}
 	if p.NextToken != "" {
 		place, ok := c.pages.Open(p.NextToken, c.Now(), c.Action, c.account(), c.Region)
 		if !ok {
@@ -92,12 +92,22 @@ func badToken(token string) error {
 // reader reads one page of a list.
 type reader[T any] struct {
 	list[T]
-	limit int    // 0: none
-	at    string // place behind which the page, and in the end the next one, begins
-	shown []T
-	more  bool // there may be a next page
+	reserve func(bytes int) error // of memory for the answer
+	limit   int                   // 0: none
+	at      string                // place behind which the page, and in the end the next one, begins
+	shown   []T
+	more    bool // there may be a next page
 }
 
+// What an entry of a list takes in memory, with its part of the answer, and how much of
+// that is taken without asking: in bytes, both more or less.
+const (
+	entryBytes = 3 << 10
+	freeBytes  = 64 << 10
+)
+
+// read reads the page. A list that is wanted in one piece may be of any length, so it
+// fails when there is no more memory for answers.
 func (r *reader[T]) read(ctx context.Context) error {
 	for at, left := r.at, maxRead; ; {
 		n := listing.Page
@@ -108,7 +118,13 @@ func (r *reader[T]) read(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if r.take(entries) || len(entries) < n {
+		full := r.take(entries)
+		if most := len(r.shown) * entryBytes; most > freeBytes {
+			if err := r.reserve(most); err != nil {
+				return err
+			}
+		}
+		if full || len(entries) < n {
 			return nil
 		}
 		at, left = r.place(entries[n-1]), left-n

@@ -51,7 +51,7 @@ func TestPagesOfAReader(t *testing.T) {
 				at := ""
 				for more := true; more; {
 					read := 0
-					r := reader[int]{list: numbers(n, &read, match), limit: limit, at: at}
+					r := reader[int]{list: numbers(n, &read, match), reserve: func(int) error { return nil }, limit: limit, at: at}
 					if err := r.read(t.Context()); err != nil {
 						t.Fatal(err)
 					}
@@ -65,6 +65,38 @@ func TestPagesOfAReader(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestMemoryOfAWholeList: a list that is wanted in one piece is read as long as there is
+// memory for it, which is asked for as it grows.
+func TestMemoryOfAWholeList(t *testing.T) {
+	full := errors.New("no more memory")
+	for _, tt := range []struct {
+		name       string
+		n          int
+		most, want int // entries that there is memory for, and that are read
+		err        error
+	}{
+		{"short", 20, 0, 20, nil},
+		{"long", 5500, 5500, 5500, nil},
+		{"too long", 5500, 2500, 3000, full},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			read, asked := 0, 0
+			r := reader[int]{list: numbers(tt.n, &read, nil), reserve: func(bytes int) error {
+				if asked = bytes; bytes > tt.most*entryBytes {
+					return full
+				}
+				return nil
+			}}
+			if err := r.read(t.Context()); !errors.Is(err, tt.err) {
+				t.Errorf("got %v, want %v", err, tt.err)
+			}
+			if read != tt.want || tt.most > 0 && asked != tt.want*entryBytes {
+				t.Errorf("%d entries were read, and memory was asked for %d", read, asked/entryBytes)
+			}
+		})
 	}
 }
 

@@ -16,17 +16,22 @@ import (
 // is; if all have proved it, of the one that has been idle longest. A probe or a client
 // with a key needs a moment only, so it gets through however many connections others
 // open and leave open. Signed requests are refused when they would take the last
-// sixteenth: however busy the service is, a probe finds it alive.
+// sixteenth: however busy the service is, a probe finds it alive. Those of one account
+// are refused when they would take more than three quarters of the rest, so that it
+// can't keep others out with requests that take long, such as slow uploads.
 //
 // Listener, Context and State are for one http.Server. It is safe for concurrent use.
 type Connections struct {
 	most   int
+	signed int // signed requests at once
+	share  int // of them, those of one account
 	report *report
 
 	mu        sync.Mutex // guards what follows, and all in a connection that changes
 	all       map[net.Conn]*connection
-	strangers list.List // of *connection without a proof, longest first
-	idle      list.List // of *connection between two requests, longest first
+	busy      map[string]int // how many are in neither list, by account; none has 0
+	strangers list.List      // of *connection without a proof, longest first
+	idle      list.List      // of *connection between two requests, longest first
 }
 
 // connection is one connection. Those whose signed request is being answered are in
@@ -37,12 +42,18 @@ type connection struct {
 	in    *list.List // nil: none
 	at    *list.Element
 	known bool // has proved who it is, in some request
+	// account is whose request is being answered, if the connection is in neither list.
+	account string
 }
 
 // Connections returns a table for that many connections at most. It registers its metric
 // if c has registered its own.
 func (c *Control) Connections(most int) *Connections {
-	t := &Connections{most: most, report: c.report, all: map[net.Conn]*connection{}}
+	signed := most - most/16
+	t := &Connections{
+		most: most, signed: signed, share: max(1, signed/4*3), report: c.report,
+		all: map[net.Conn]*connection{}, busy: map[string]int{},
+	}
 	if c.metrics != nil {
 		c.metrics.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "diskport_connections",
@@ -106,6 +117,11 @@ func (t *Connections) add(conn net.Conn) (evicted net.Conn) {
 func (t *Connections) move(c *connection, to *list.List) {
 	if c.in != nil {
 		c.in.Remove(c.at)
+	} else if c.account != "" {
+		if t.busy[c.account]--; t.busy[c.account] == 0 {
+			delete(t.busy, c.account)
+		}
+		c.account = ""
 	}
 	if c.in = to; to != nil {
 		c.at = to.PushBack(c)
@@ -148,18 +164,21 @@ func (t *Connections) Context(ctx context.Context, conn net.Conn) context.Contex
 	return context.WithValue(ctx, connKey{}, t.all[below(conn)])
 }
 
-// prove notes that the request of a connection has proved who sends it. It reports
-// whether there is room for one more such request.
-func (c *connection) prove() bool {
+// prove notes that the request of a connection has proved which account sends it. It
+// reports whether there is room for one more such request.
+func (c *connection) prove(account string) bool {
 	t := c.table
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	c.known = true
-	if busy := len(t.all) - t.strangers.Len() - t.idle.Len(); busy >= t.most-t.most/16 {
+	all := len(t.all) - t.strangers.Len() - t.idle.Len()
+	if all >= t.signed || t.busy[account] >= t.share {
 		return false
 	}
 	if t.all[c.conn] == c {
 		t.move(c, nil)
+		c.account = account
+		t.busy[account]++
 	}
 	return true
 }

@@ -15,8 +15,8 @@ import (
 	"github.com/diskport/diskport/internal/api/flow/flowtest"
 )
 
-// crowd is a server for at most so many connections. A request for /known proves who
-// sends it; one for a path that ends in /held is not answered before the channel is
+// crowd is a server for at most so many connections. A request for /known proves that the
+// account that is its host sends it; one for a path that ends in /held is not answered before the channel is
 // closed.
 func crowd(t *testing.T, most int) (f fixture, release chan struct{}) {
 	t.Helper()
@@ -30,7 +30,7 @@ func crowd(t *testing.T, most int) (f fixture, release chan struct{}) {
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			x := f.control.Begin(w, r, "id-1")
 			defer x.End()
-			if r.URL.Path != "/" && x.Prove("a") != nil {
+			if r.URL.Path != "/" && x.Prove(r.Host) != nil {
 				fmt.Fprint(x.Writer(), "busy")
 				return
 			}
@@ -48,8 +48,8 @@ func TestAProbeFindsRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, release := crowd(t, 32)
 		defer close(release)
-		for range 30 {
-			f.Dial(t).Send("GET /known/held HTTP/1.1\nHost: a\n\n")
+		for i := range 30 {
+			f.Dial(t).Send(fmt.Sprintf("GET /known/held HTTP/1.1\nHost: a%d\n\n", i%2))
 		}
 		synctest.Wait()
 		c := f.Dial(t)
@@ -60,6 +60,43 @@ func TestAProbeFindsRoom(t *testing.T) {
 		for range 10 {
 			ask(t, f.Dial(t), "/")
 		}
+	})
+}
+
+// TestAnAccountLeavesRoomForOthers: however many requests of one account are being
+// answered, those of another are.
+func TestAnAccountLeavesRoomForOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const most = 32 // 30 of them for signed requests, 21 for those of one account
+		f, release := crowd(t, most)
+		var greedy []*flowtest.Client
+		for range 21 {
+			greedy = append(greedy, f.Dial(t))
+			greedy[len(greedy)-1].Send("GET /known/held HTTP/1.1\nHost: greedy\n\n")
+		}
+		synctest.Wait()
+		answer := func(account, want string) {
+			t.Helper()
+			c := f.Dial(t)
+			c.Send("GET /known HTTP/1.1\nHost: " + account + "\n\n")
+			if _, text, err := c.Answer("GET"); text != want || err != nil {
+				t.Errorf("one more request of %s got %q, %v, want %q", account, text, err, want)
+			}
+			_ = c.Close()
+			synctest.Wait()
+		}
+		answer("greedy", "busy")
+		for range 3 {
+			answer("modest", "ok")
+		}
+		close(release)
+		for _, c := range greedy {
+			if _, text, err := c.Answer("GET"); text != "ok" || err != nil {
+				t.Errorf("one of those before got %q, %v", text, err)
+			}
+		}
+		synctest.Wait()
+		answer("greedy", "ok")
 	})
 }
 
@@ -114,8 +151,8 @@ func TestCrowdOfBusyClients(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, release := crowd(t, 2)
 		clients := []*flowtest.Client{f.Dial(t), f.Dial(t)}
-		for _, c := range clients {
-			c.Send("GET /known/held HTTP/1.1\nHost: a\n\n")
+		for i, c := range clients {
+			c.Send(fmt.Sprintf("GET /known/held HTTP/1.1\nHost: a%d\n\n", i))
 		}
 		synctest.Wait()
 		f.Dial(t).Closed(t)

@@ -109,12 +109,12 @@ func (x *Exchange) become(class class, holder string) error {
 
 // Prove notes that the request is signed by an account. What is held already counts as
 // the account's from then on: if it has no room for that, or there are too many signed
-// requests, Prove fails with ErrBusy.
+// requests, of all or of the account, Prove fails with ErrBusy.
 func (x *Exchange) Prove(account string) error {
 	if x.class == proved {
 		return nil
 	}
-	if x.conn != nil && !x.conn.prove() {
+	if x.conn != nil && !x.conn.prove(account) {
 		return ErrBusy
 	}
 	return x.become(proved, account)

@@ -450,6 +450,33 @@ func TestForms(t *testing.T) {
 	}
 }
 
+// TestWhatPrecedesAFile is bounded with all that the decoder keeps of it: a header of a
+// part may have many MiB.
+func TestWhatPrecedesAFile(t *testing.T) {
+	b := bucketOf(t)
+	for name, form := range map[string]string{
+		"one header":   "--x\r\nContent-Disposition: form-data; name=\"a\"\r\nX-Long: " + strings.Repeat("y", 1<<20) + "\r\n\r\nv\r\n",
+		"many headers": "--x\r\n" + strings.Repeat("X-Long: y\r\n", 5000) + strings.Repeat("X-Other: "+strings.Repeat("y", 100)+"\r\n", 4000) + "\r\nv\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, err := http.NewRequestWithContext(t.Context(), "POST", shared.http.URL+"/"+*b, strings.NewReader(form+"--x\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\nv\r\n--x--\r\n"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Header.Set("Content-Type", "multipart/form-data; boundary=x")
+			res, err := http.DefaultTransport.RoundTrip(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer res.Body.Close()
+			text, err := io.ReadAll(res.Body)
+			if err != nil || !strings.Contains(string(text), "<Code>MaxPostPreDataLengthExceededError</Code>") {
+				t.Errorf("%s %s, %v", res.Status, text, err)
+			}
+		})
+	}
+}
+
 // TestFormsOfVersion2 are known as such: to policies, and where a key of a KMS would be used.
 func TestFormsOfVersion2(t *testing.T) {
 	b, k := bucketOf(t), newKey(t, "")

@@ -27,7 +27,31 @@ import (
 const (
 	maxFields = 20 << 10 // all fields before the file
 	maxField  = 20 << 10
+	maxFront  = 128 << 10 // all before the file, with the headers of parts and what separates them
 )
+
+// errFront: there is too much in front of the file.
+var errFront = errors.New("the form has too much before its file")
+
+// front reads a form, and fails after maxFront bytes unless the file has been found by
+// then: what precedes that is kept in memory, and nobody knows yet who sends it.
+type front struct {
+	io.ReadCloser
+	read  int
+	found bool
+}
+
+func (f *front) Read(p []byte) (int, error) {
+	if f.found {
+		return f.ReadCloser.Read(p)
+	}
+	if f.read == maxFront {
+		return 0, errFront
+	}
+	n, err := f.ReadCloser.Read(p[:min(len(p), maxFront-f.read)])
+	f.read += n
+	return n, err
+}
 
 // form is an upload from a page in a browser: the fields before the file.
 type form struct {
@@ -95,16 +119,22 @@ func (c *call) postForm(ctx context.Context) error {
 
 // readForm reads the fields before the file.
 func (c *call) readForm() (*form, error) {
+	body := &front{ReadCloser: c.r.Body}
+	c.r.Body = body
 	in, err := c.r.MultipartReader()
 	if err != nil {
 		return nil, malformedForm("")
 	}
+	tooLarge := fail(http.StatusBadRequest, "MaxPostPreDataLengthExceededError", "Your POST request fields preceding the upload file were too large.")
 	f := &form{fields: map[string]string{}}
 	size := 0
 	for {
 		part, err := in.NextRawPart()
 		if errors.Is(err, io.EOF) {
 			return nil, invalidArgument("POST requires exactly one file upload per request.", "file", "0")
+		}
+		if errors.Is(err, errFront) {
+			return nil, tooLarge
 		}
 		if err != nil {
 			return nil, malformedForm("")
@@ -114,6 +144,7 @@ func (c *call) readForm() (*form, error) {
 			if key, ok := f.fields["key"]; ok {
 				f.fields["key"] = strings.ReplaceAll(key, "${filename}", baseName(part))
 			}
+			body.found = true
 			f.file = part
 			return f, nil
 		}
@@ -122,7 +153,7 @@ func (c *call) readForm() (*form, error) {
 			return nil, malformedForm("")
 		}
 		if size += len(name) + len(value); size > maxFields || len(value) > maxField {
-			return nil, fail(http.StatusBadRequest, "MaxPostPreDataLengthExceededError", "Your POST request fields preceding the upload file were too large.")
+			return nil, tooLarge
 		}
 		if _, twice := f.fields[name]; twice {
 			return nil, invalidArgument("A field of the form was given more than once.", name, string(value))

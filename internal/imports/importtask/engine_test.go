@@ -427,7 +427,7 @@ func TestPoison(t *testing.T) {
 	e := newEngine(t, disk(8))
 	e.accept()
 	for range work.MaxClaims {
-		if _, ok, err := e.db.Work().Claim(t.Context(), "dies", []work.Kind{work.Plan}, time.Now()); !ok || err != nil {
+		if _, ok, err := e.db.Work().Claim(t.Context(), work.Claimer{Owner: "dies", Kinds: []work.Kind{work.Plan}}, time.Now()); !ok || err != nil {
 			t.Fatal(ok, err)
 		}
 		if err := e.db.Work().ExpireAll(t.Context()); err != nil {
@@ -445,7 +445,7 @@ func TestRestartsUseUpNoTries(t *testing.T) {
 	e := newEngine(t, image)
 	e.accept()
 	for range work.MaxFailures + 3 {
-		if _, ok, err := e.db.Work().Claim(t.Context(), "dies", []work.Kind{work.Plan}, time.Now()); !ok || err != nil {
+		if _, ok, err := e.db.Work().Claim(t.Context(), work.Claimer{Owner: "dies", Kinds: []work.Kind{work.Plan}}, time.Now()); !ok || err != nil {
 			t.Fatal(ok, err)
 		}
 		if err := e.db.Work().ExpireAll(t.Context()); err != nil {
@@ -555,7 +555,7 @@ func TestCancelledWhileItWorks(t *testing.T) {
 	e := newEngine(t, disk(136))
 	e.accept()
 	e.step(work.Plan)
-	l, ok, err := e.db.Work().Claim(t.Context(), "other", []work.Kind{work.Range}, time.Now())
+	l, ok, err := e.db.Work().Claim(t.Context(), work.Claimer{Owner: "other", Kinds: []work.Kind{work.Range}}, time.Now())
 	if !ok || err != nil {
 		t.Fatal(ok, err)
 	}

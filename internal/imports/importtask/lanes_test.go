@@ -87,7 +87,7 @@ func TestARangeThatKillsItsProcess(t *testing.T) {
 	e.step(work.Unpack)
 	die := func() {
 		t.Helper()
-		if l, ok, err := e.db.Work().Claim(t.Context(), "dies", []work.Kind{work.Range}, time.Now()); err != nil || !ok {
+		if l, ok, err := e.db.Work().Claim(t.Context(), work.Claimer{Owner: "dies", Kinds: []work.Kind{work.Range}}, time.Now()); err != nil || !ok {
 			t.Fatalf("claimed %+v, %v, %v", l, ok, err)
 		}
 		e.restart()

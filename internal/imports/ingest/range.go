@@ -46,7 +46,7 @@ func Run(ctx context.Context, d diskimage.Disk, r Range, w Sink, opts Options) e
 	var next atomic.Int64
 	next.Store(first)
 	g, gctx := errgroup.WithContext(ctx)
-	for range cap(opts.Workers.free) {
+	for range cap(opts.Workers.turns) {
 		g.Go(func() error {
 			for {
 				at := next.Add(windowBlocks) - windowBlocks

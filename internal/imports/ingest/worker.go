@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"sync"
 
 	"github.com/diskport/diskport/diskimage"
 	"github.com/diskport/diskport/internal/block"
@@ -30,28 +31,36 @@ const (
 )
 
 // Workers are the node's budget of windows in work: each has buffers of its own,
-// which grow to what windows need and stay. They serve any number of ranges at a
-// time.
-type Workers struct{ free chan *worker }
+// which grow to what windows need and stay while there is work: the runtime takes those
+// that nobody has used between two of its collections. They serve any number of ranges
+// at a time.
+type Workers struct {
+	turns chan struct{} // a token for each that is not at work
+	idle  sync.Pool     // of *worker
+}
 
 // NewWorkers returns n workers.
 func NewWorkers(n int) *Workers {
-	ws := &Workers{make(chan *worker, n)}
+	ws := &Workers{turns: make(chan struct{}, n), idle: sync.Pool{New: func() any { return new(worker) }}}
 	for range n {
-		ws.free <- new(worker)
+		ws.turns <- struct{}{}
 	}
 	return ws
 }
 
 // do has a free worker ingest n blocks from index at.
 func (ws *Workers) do(ctx context.Context, j job, at, n int64) error {
-	var w *worker
 	select {
-	case w = <-ws.free:
+	case <-ws.turns:
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	defer func() { w.job = job{}; ws.free <- w }()
+	w := ws.idle.Get().(*worker)
+	defer func() {
+		w.job = job{}
+		ws.idle.Put(w)
+		ws.turns <- struct{}{}
+	}()
 	w.job = j
 	return work.Guard(func() error { return w.window(ctx, at, n) })
 }

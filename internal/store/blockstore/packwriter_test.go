@@ -324,6 +324,61 @@ func TestGetIsCancelled(t *testing.T) {
 	slots.Put(s)
 }
 
+// TestTrim: slots that nobody has used since the last time give their memory back, and no
+// others.
+func TestTrim(t *testing.T) {
+	slots, err := blockstore.NewSlots(4 * frame.Size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = slots.Close() })
+	use := func(n int) (used []*blockstore.Slot) {
+		t.Helper()
+		for range n {
+			s, err := slots.Get(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.Frame()[0], s.Frame()[frame.Size-1] = 1, 1
+			used = append(used, s)
+		}
+		return used
+	}
+	put := func(used []*blockstore.Slot) {
+		for _, s := range used {
+			slots.Put(s)
+		}
+	}
+	var all []*blockstore.Slot
+	kept := func() (n int) { // by what is left in them
+		for _, s := range all {
+			if s.Frame()[0] == 1 && s.Frame()[frame.Size-1] == 1 {
+				n++
+			}
+		}
+		return n
+	}
+	all = use(4)
+	put(all)
+	held := use(1)
+	slots.Trim()
+	if n := kept(); n != 4 {
+		t.Errorf("%d slots have memory, of 4 that were used", n)
+	}
+	put(use(1)) // beside the one that is held
+	slots.Trim()
+	if n := kept(); n != 2 {
+		t.Errorf("%d slots have memory, of 2 that were used", n)
+	}
+	put(held)
+	slots.Trim()
+	slots.Trim()
+	if n := kept(); n != 0 {
+		t.Errorf("%d slots have memory that nobody has used", n)
+	}
+	put(use(4))
+}
+
 func TestNewSlotsRefuses(t *testing.T) {
 	if _, err := blockstore.NewSlots(frame.Size - 1); err == nil {
 		t.Error("a budget below one slot was taken")

@@ -13,10 +13,11 @@ import (
 )
 
 // Slot is memory for one frame, aligned to Align. What an earlier user left is
-// still in it.
+// still in it, or zeros.
 type Slot struct {
 	frame []byte
 	inUse atomic.Bool
+	taken bool // it takes memory; guarded by Slots.mu
 }
 
 // Payload is where a block's plaintext goes: block.Size bytes.
@@ -39,6 +40,7 @@ type Slots struct {
 
 	mu      sync.Mutex // guards what follows
 	free    []*Slot    // the last one put is the next one got: it is still in the cache
+	least   int        // how many there were at least since the last Trim
 	holders map[chan<- struct{}]struct{}
 }
 
@@ -117,8 +119,36 @@ func (p *Slots) pop() *Slot {
 	last := len(p.free) - 1
 	s := p.free[last]
 	p.free = p.free[:last]
+	p.least = min(p.least, last)
 	s.inUse.Store(true)
+	s.taken = true
 	return s
+}
+
+// Trim gives the memory of those slots back to the system that nobody has used since the
+// last call.
+func (p *Slots) Trim() {
+	p.mu.Lock()
+	unused := p.least
+	p.least = len(p.free)
+	p.mu.Unlock()
+	for i := 0; i < unused && p.trim(i); i++ {
+	}
+}
+
+// trim gives the memory of a free slot back. It returns false if so few are free that it
+// is in use.
+func (p *Slots) trim(i int) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if i >= len(p.free) {
+		return false
+	}
+	if s := p.free[i]; s.taken {
+		_ = unix.Madvise(s.frame, unix.MADV_DONTNEED) // if it fails, the slot keeps its memory
+		s.taken = false
+	}
+	return true
 }
 
 // hold adds c, of capacity 1, to the channels that tell sends to.

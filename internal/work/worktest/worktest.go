@@ -3,6 +3,7 @@ package worktest
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"testing"
@@ -26,6 +27,8 @@ func Test(t *testing.T, open func(t *testing.T) Bench) {
 		"ClaimsOnceUntilLapsed":    claimsOnceUntilLapsed,
 		"ClaimsOnlyKindsAsked":     claimsOnlyKindsAsked,
 		"LeastLoadedAccountFirst":  leastLoadedAccountFirst,
+		"AccountsTakeTurns":        accountsTakeTurns,
+		"LeasesOfOthersDoNotCount": leasesOfOthersDoNotCount,
 		"OldestFirst":              oldestFirst,
 		"RenewKeepsALease":         renewKeepsALease,
 		"ALostLeaseDoesNothing":    aLostLeaseDoesNothing,
@@ -63,7 +66,7 @@ func unit(id int64, account string) work.Unit {
 // claim claims a unit and fails the test if it is not the one wanted.
 func claim(t *testing.T, b Bench, owner string, at time.Time, want int64) work.Lease {
 	t.Helper()
-	l, ok, err := b.Store.Claim(t.Context(), owner, kinds, at)
+	l, ok, err := b.Store.Claim(t.Context(), work.Claimer{Owner: owner, Kinds: kinds}, at)
 	if err != nil || !ok || l.ID != want {
 		t.Fatalf("claimed %+v, %v, %v, want unit %d", l, ok, err, want)
 	}
@@ -72,7 +75,7 @@ func claim(t *testing.T, b Bench, owner string, at time.Time, want int64) work.L
 
 func noClaim(t *testing.T, b Bench, at time.Time) {
 	t.Helper()
-	if l, ok, err := b.Store.Claim(t.Context(), "idle", kinds, at); err != nil || ok {
+	if l, ok, err := b.Store.Claim(t.Context(), work.Claimer{Owner: "idle", Kinds: kinds}, at); err != nil || ok {
 		t.Fatalf("claimed %+v, %v, want nothing", l, err)
 	}
 }
@@ -95,11 +98,11 @@ func claimsOnceUntilLapsed(t *testing.T, b Bench) {
 func claimsOnlyKindsAsked(t *testing.T, b Bench) {
 	b.Add(t, unit(1, "a"), work.Unit{ID: 2, Kind: work.GC})
 	for _, asked := range [][]work.Kind{nil, {work.Plan, work.Retain}} {
-		if l, ok, err := b.Store.Claim(t.Context(), "one", asked, now); err != nil || ok {
+		if l, ok, err := b.Store.Claim(t.Context(), work.Claimer{Owner: "one", Kinds: asked}, now); err != nil || ok {
 			t.Errorf("claimed %+v, %v of kinds %v, want nothing", l, err, asked)
 		}
 	}
-	if l, ok, err := b.Store.Claim(t.Context(), "one", []work.Kind{work.GC}, now); err != nil || !ok || l.ID != 2 {
+	if l, ok, err := b.Store.Claim(t.Context(), work.Claimer{Owner: "one", Kinds: []work.Kind{work.GC}}, now); err != nil || !ok || l.ID != 2 {
 		t.Errorf("claimed %+v, %v, %v, want unit 2", l, ok, err)
 	}
 }
@@ -110,6 +113,78 @@ func leastLoadedAccountFirst(t *testing.T, b Bench) {
 		claim(t, b, "one", now, want)
 	}
 	noClaim(t, b, now)
+}
+
+// accountsTakeTurns: two accounts that have much to do keep the two claimers of a lane
+// busy. One that comes with a single unit waits for one unit of each, and so does one more.
+func accountsTakeTurns(t *testing.T, b Bench) {
+	var queued []work.Unit
+	for i := range int64(20) {
+		queued = append(queued, unit(1+i, "a"), unit(1000+i, "c"))
+	}
+	b.Add(t, queued...)
+	lane := []*work.Claimer{{Owner: "one", Kinds: kinds}, {Owner: "two", Kinds: kinds}}
+	var held [2]work.Lease
+	next := func(i int) {
+		t.Helper()
+		l, ok, err := b.Store.Claim(t.Context(), *lane[i], now)
+		if err != nil || !ok {
+			t.Fatalf("claimed %+v, %v, %v", l, ok, err)
+		}
+		lane[i].After, held[i] = l.Account, l
+	}
+	end := func(i int) { // as if it were done
+		t.Helper()
+		if err := b.Store.Release(t.Context(), held[i], held[i].Kind, now.Add(time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	next(0)
+	next(1)
+	for turn := range 8 {
+		if i := turn % 2; turn < 4 {
+			end(i)
+			next(i)
+		}
+	}
+	for i, late := range []string{"b", "d"} {
+		b.Add(t, unit(int64(5000+i), late))
+		ended := 0
+		for held[0].Account != late && held[1].Account != late {
+			end(ended % 2)
+			next(ended % 2)
+			if ended++; ended > 3 {
+				t.Fatalf("%s is still waiting after %d units of others, which are now %s's and %s's", late, ended, held[0].Account, held[1].Account)
+			}
+		}
+	}
+
+	// A lane with one claimer, which finds no account with more leases than others.
+	end(0)
+	end(1)
+	b.Add(t, unit(6000, "e"))
+	for ended := 0; held[0].Account != "e"; ended++ {
+		next(0)
+		end(0)
+		if ended > 3 {
+			t.Fatalf("e is still waiting after %d units of others", ended)
+		}
+	}
+}
+
+// leasesOfOthersDoNotCount: what an account has leased of kinds that a claimer does not do
+// keeps it from nothing, or one that writes much would never import.
+func leasesOfOthersDoNotCount(t *testing.T, b Bench) {
+	for i := range 8 {
+		b.Add(t, work.Unit{ID: int64(100 + i), Account: "a", Kind: work.Append, Task: fmt.Sprint("snap-", i)})
+		if _, ok, err := b.Store.Claim(t.Context(), work.Claimer{Owner: "edge", Kinds: []work.Kind{work.Append}}, now); err != nil || !ok {
+			t.Fatal(ok, err)
+		}
+	}
+	b.Add(t, unit(1, "a"), unit(2, "b"), unit(3, "b"))
+	for _, want := range []int64{1, 2, 3} {
+		claim(t, b, "one", now, want)
+	}
 }
 
 func oldestFirst(t *testing.T, b Bench) {
@@ -200,7 +275,7 @@ func concurrentClaimsDiffer(t *testing.T, b Bench) {
 	for w := range workers {
 		wg.Go(func() {
 			for {
-				l, ok, err := b.Store.Claim(t.Context(), string(rune('A'+w)), kinds, now)
+				l, ok, err := b.Store.Claim(t.Context(), work.Claimer{Owner: string(rune('A' + w)), Kinds: kinds}, now)
 				if err != nil {
 					t.Error(err)
 				}
@@ -366,7 +441,7 @@ func anotherLane(t *testing.T, b Bench) {
 		t.Fatal(err)
 	}
 	noClaim(t, b, now)
-	got, ok, err := b.Store.Claim(t.Context(), "two", []work.Kind{work.Unpack}, now)
+	got, ok, err := b.Store.Claim(t.Context(), work.Claimer{Owner: "two", Kinds: []work.Kind{work.Unpack}}, now)
 	if err != nil || !ok || got.ID != 1 || got.Kind != work.Unpack || got.Attempt != 2 {
 		t.Errorf("claimed %+v, %v, %v of the other lane", got, ok, err)
 	}
@@ -388,7 +463,7 @@ func rangesWaitForUnpacking(t *testing.T, b Bench) {
 	}
 	claimUnpack := func(want int64) (l work.Lease) {
 		t.Helper()
-		l, ok, err := b.Store.Claim(t.Context(), "one", []work.Kind{work.Unpack}, at)
+		l, ok, err := b.Store.Claim(t.Context(), work.Claimer{Owner: "one", Kinds: []work.Kind{work.Unpack}}, at)
 		if err != nil || ok != (want != 0) || l.ID != want {
 			t.Fatalf("claimed %+v, %v, %v, want unit %d", l, ok, err, want)
 		}
@@ -458,7 +533,7 @@ func dutiesExistOnce(t *testing.T, b Bench) {
 		}
 	}
 	for _, ok := range []bool{true, true, false} {
-		if l, got, err := b.Store.Claim(t.Context(), "one", []work.Kind{work.GC, work.Retain}, now.Add(time.Hour)); err != nil || got != ok {
+		if l, got, err := b.Store.Claim(t.Context(), work.Claimer{Owner: "one", Kinds: []work.Kind{work.GC, work.Retain}}, now.Add(time.Hour)); err != nil || got != ok {
 			t.Errorf("claimed %+v, %v, %v; want one: %v", l, got, err, ok)
 		}
 	}
@@ -474,7 +549,7 @@ func queuesAreCounted(t *testing.T, b Bench) {
 	if err := b.Store.Release(t.Context(), put, put.Kind, now.Add(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
-	l, ok, err := b.Store.Claim(t.Context(), "one", []work.Kind{work.GC}, now)
+	l, ok, err := b.Store.Claim(t.Context(), work.Claimer{Owner: "one", Kinds: []work.Kind{work.GC}}, now)
 	if err != nil || !ok {
 		t.Fatal(ok, err)
 	}

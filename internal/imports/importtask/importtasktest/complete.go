@@ -90,7 +90,7 @@ func checkCompleted(t *testing.T, b Bench, n int, blocks, ranges int64) {
 func (b Bench) noUnits(t *testing.T) {
 	t.Helper()
 	all := []work.Kind{work.Plan, work.Range, work.Publish, work.Cleanup}
-	if l, ok, err := b.Work.Claim(t.Context(), "late", all, time.Now().Add(1000*time.Hour)); err != nil || ok {
+	if l, ok, err := b.Work.Claim(t.Context(), work.Claimer{Owner: "late", Kinds: all}, time.Now().Add(1000*time.Hour)); err != nil || ok {
 		t.Errorf("there is still work: %+v, %v", l, err)
 	}
 }

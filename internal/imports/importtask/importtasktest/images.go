@@ -80,7 +80,7 @@ func createStoresTheImage(t *testing.T, b Bench) {
 			t.Errorf("the image of %+v is %+v, %v", l, whole, err)
 		}
 	}
-	if l, ok, err := b.Work.Claim(t.Context(), "node", []work.Kind{work.Plan, work.Publish}, time.Now()); err != nil || ok {
+	if l, ok, err := b.Work.Claim(t.Context(), work.Claimer{Owner: "node", Kinds: []work.Kind{work.Plan, work.Publish}}, time.Now()); err != nil || ok {
 		t.Errorf("there is more to do: %+v, %v", l, err)
 	}
 	for _, other := range []awsid.Home{elsewhere, {Account: "other", Region: home.Region}} {
@@ -346,7 +346,7 @@ func (b Bench) letGo(t *testing.T, want int) {
 			t.Errorf("%d pages stay, %v", len(pages), err)
 		}
 	}
-	if l, ok, err := b.Work.Claim(t.Context(), "node", []work.Kind{work.LetGo}, time.Now()); err != nil || ok {
+	if l, ok, err := b.Work.Claim(t.Context(), work.Claimer{Owner: "node", Kinds: []work.Kind{work.LetGo}}, time.Now()); err != nil || ok {
 		t.Errorf("one more: %+v, %v", l, err)
 	}
 }

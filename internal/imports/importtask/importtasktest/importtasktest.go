@@ -125,7 +125,7 @@ func (b Bench) get(t *testing.T, id string) importtask.Task {
 // claim takes the next unit, which must be of the kind.
 func (b Bench) claim(t *testing.T, kind work.Kind) work.Lease {
 	t.Helper()
-	l, ok, err := b.Work.Claim(t.Context(), "node", []work.Kind{kind}, time.Now())
+	l, ok, err := b.Work.Claim(t.Context(), work.Claimer{Owner: "node", Kinds: []work.Kind{kind}}, time.Now())
 	if err != nil || !ok {
 		t.Fatalf("claim a %s unit: %v, %v", kind, ok, err)
 	}

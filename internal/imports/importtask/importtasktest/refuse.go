@@ -57,7 +57,7 @@ func lostLeasesChangeNothing(t *testing.T, b Bench) {
 		"claimed again": func(l work.Lease) {
 			for again, ok := l, false; !ok || again.ID != l.ID; {
 				var err error
-				if again, ok, err = b.Work.Claim(t.Context(), l.Owner, []work.Kind{l.Kind}, l.Until); err != nil || !ok {
+				if again, ok, err = b.Work.Claim(t.Context(), work.Claimer{Owner: l.Owner, Kinds: []work.Kind{l.Kind}}, l.Until); err != nil || !ok {
 					t.Fatal(ok, err)
 				}
 			}

@@ -85,7 +85,7 @@ func (b Bench) write(t *testing.T, id string, file int64, blocks ...snapshot.Dra
 // claim returns the lease of the Complete unit.
 func (b Bench) claim(t *testing.T, want string) work.Lease {
 	t.Helper()
-	l, ok, err := b.Work.Claim(t.Context(), "node", []work.Kind{work.Complete}, time.Now().Add(time.Minute))
+	l, ok, err := b.Work.Claim(t.Context(), work.Claimer{Owner: "node", Kinds: []work.Kind{work.Complete}}, time.Now().Add(time.Minute))
 	if err != nil || !ok || l.Task != want || l.Account != "a" {
 		t.Fatalf("claimed %+v, %v, %v; want %s", l, ok, err, want)
 	}
@@ -114,7 +114,7 @@ func refusedFromTheStart(t *testing.T, b Bench) {
 	if err != nil || got.State != snapshot.Failed || got.Message != "no key" {
 		t.Errorf("record %+v, %v", got, err)
 	}
-	if l, ok, err := b.Work.Claim(t.Context(), "node", []work.Kind{work.Complete}, time.Now().Add(time.Hour)); ok || err != nil {
+	if l, ok, err := b.Work.Claim(t.Context(), work.Claimer{Owner: "node", Kinds: []work.Kind{work.Complete}}, time.Now().Add(time.Hour)); ok || err != nil {
 		t.Errorf("there is work: %+v, %v", l, err)
 	}
 	_, err = b.Drafts.Draft(t.Context(), one)
@@ -448,7 +448,7 @@ func manifests(t *testing.T, b Bench) {
 		t.Errorf("published: %+v, %v", r, err)
 	}
 	fails(t, "pages of what is published", b.Drafts.AddPages(t.Context(), l, late), work.ErrLost)
-	if l, ok, err := b.Work.Claim(t.Context(), "node", []work.Kind{work.LetGo}, time.Now().Add(time.Hour)); ok || err != nil {
+	if l, ok, err := b.Work.Claim(t.Context(), work.Claimer{Owner: "node", Kinds: []work.Kind{work.LetGo}}, time.Now().Add(time.Hour)); ok || err != nil {
 		t.Errorf("a small draft left something: %+v, %v", l, err)
 	}
 }
@@ -469,7 +469,7 @@ func leavings(t *testing.T, b Bench) {
 	must(t, b.Drafts.Reject(t.Context(), b.claim(t, one), "why"))
 	claim := func() (work.Lease, bool) {
 		t.Helper()
-		l, ok, err := b.Work.Claim(t.Context(), "node", []work.Kind{work.LetGo}, time.Now().Add(time.Minute))
+		l, ok, err := b.Work.Claim(t.Context(), work.Claimer{Owner: "node", Kinds: []work.Kind{work.LetGo}}, time.Now().Add(time.Minute))
 		must(t, err)
 		return l, ok
 	}
