@@ -114,7 +114,7 @@ func (f *serviceFlags) declareLog(fs *pflag.FlagSet) {
 	fs.TextVar(&f.LogLevel, "log-level", slog.LevelInfo, "Log from this `LEVEL` on: debug, info, warn or error.")
 	fs.Lookup("log-level").DefValue = "info" // rather than INFO
 	pathVar(fs, &f.AuditLog, "audit-log", "Append a record of every call that changes something to `FILE`, in CloudTrail's form.")
-	fs.StringVar(&f.Webhook, "webhook", "", "POST events (an import ended, a snapshot completed, failed, was shared or deleted) to `URL`, as EventBridge's.")
+	fs.StringVar(&f.Webhook, "webhook", "", "POST events (an import ended, a snapshot completed, failed, was shared or deleted, damage was found, the disk is nearly full) to `URL`, as EventBridge's.")
 	pathVar(fs, &f.WebhookSecretFile, "webhook-secret-file", "Sign events with the contents of `FILE`, 16 bytes at least.")
 }
 

@@ -171,6 +171,7 @@ func (a *App) Run(ctx context.Context) error {
 	watch.Go(func() { a.expireUploads(ctx) })
 	watch.Go(func() { a.space.Run(ctx) })
 	watch.Go(func() { a.collectWhileFull(ctx) })
+	watch.Go(func() { a.watchDisk(ctx) })
 	watch.Go(func() { a.clock.Run(ctx) })
 	watch.Go(func() { a.parts.usage.run(ctx) })
 	<-ctx.Done()
