@@ -59,6 +59,8 @@ var floors = map[string]int{
 	"internal/space":                0,
 	"internal/steady":               0,
 	"internal/logkey":               0,
+	"internal/span":                 0,
+	"internal/otlp":                 0,
 	"internal/outbox":               2,
 	"internal/wake":                 0,
 	"internal/listing":              0,

@@ -41,6 +41,10 @@ func (a *app) serverConfig(ctx context.Context, f *serviceFlags) (server.Config,
 	if err != nil {
 		return server.Config{}, err
 	}
+	traces, err := f.traces()
+	if err != nil {
+		return server.Config{}, err
+	}
 	every, rate := f.scrub()
 	return server.Config{
 		ScrubInterval:       every,
@@ -67,6 +71,7 @@ func (a *app) serverConfig(ctx context.Context, f *serviceFlags) (server.Config,
 		AuditLog:            f.AuditLog,
 		Webhook:             f.Webhook,
 		WebhookSecret:       secret,
+		Traces:              server.Traces(traces),
 		Domain:              f.Domain,
 		StrictAWS:           f.StrictAWS,
 		FailedStatus:        f.FailedStatus,
@@ -132,6 +137,7 @@ func (a *app) localFlags() (*serviceFlags, error) {
 	}
 	f.LogFormat, f.LogLevel = "text", slog.LevelError
 	f.Listen, f.TLSCert, f.TLSKey = "127.0.0.1:0", "", ""
+	f.noTraces = true                     // a receiver that is down must not keep a command
 	f.CompactRate, f.ScrubInterval = 0, 0 // they would not come far, and slow the command down
 	return f, nil
 }

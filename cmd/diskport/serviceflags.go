@@ -22,6 +22,8 @@ type serviceFlags struct {
 	AuditLog            string
 	Webhook             string
 	WebhookSecretFile   string
+	TraceEndpoint       string
+	noTraces            bool
 	Roles               []string
 	Regions             []string
 	AccountID           string
@@ -116,6 +118,7 @@ func (f *serviceFlags) declareLog(fs *pflag.FlagSet) {
 	pathVar(fs, &f.AuditLog, "audit-log", "Append a record of every call that changes something to `FILE`, in CloudTrail's form.")
 	fs.StringVar(&f.Webhook, "webhook", "", "POST events (an import ended, a snapshot completed, failed, was shared or deleted, damage was found, the disk is nearly full) to `URL`, as EventBridge's.")
 	pathVar(fs, &f.WebhookSecretFile, "webhook-secret-file", "Sign events with the contents of `FILE`, 16 bytes at least.")
+	fs.StringVar(&f.TraceEndpoint, "trace-endpoint", "", "Send traces to the `URL` of a receiver of OpenTelemetry's protocol (HTTP, protobuf). Default: where OTEL_EXPORTER_OTLP_ENDPOINT says, if it does; its headers: OTEL_EXPORTER_OTLP_HEADERS.")
 }
 
 // validate refuses settings that contradict each other.
@@ -131,6 +134,9 @@ func (f *serviceFlags) validate() error {
 	}
 	if (f.Webhook == "") != (f.WebhookSecretFile == "") {
 		return errors.New("--webhook and --webhook-secret-file go together")
+	}
+	if _, err := f.traces(); err != nil {
+		return err
 	}
 	for _, role := range f.Roles {
 		if role != "api" && role != "worker" {

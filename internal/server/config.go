@@ -49,6 +49,7 @@ type Config struct {
 	AuditLog        string // file of the records of calls; empty: none are kept
 	Webhook         string // URL that is told of events; empty: nobody is
 	WebhookSecret   []byte // signs them
+	Traces          Traces
 	Domain          string
 
 	Roles               []string // "api", "worker"; none = both

@@ -162,7 +162,7 @@ func (a *App) openKeys(p *parts, master *secret.MasterKey) (err error) {
 		return err
 	}
 	p.kms = kms.New(kms.Options{Store: p.db.KMS(), Wrapper: master.For(secret.KeyMaterial), Principals: p.iam, Aged: a.clock.Now})
-	keys := p.keys.keys(a, p.kms)
+	keys := tracedKMS{p.keys.keys(a, p.kms)}
 	p.ring = &keyring.Ring{Domains: p.db.Catalog(), Wrapper: master, KMS: keys}
 	p.ssekms = ssekms.Keys{KMS: keys}
 	return nil

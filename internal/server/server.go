@@ -19,6 +19,7 @@ import (
 	"github.com/diskport/diskport/internal/identity/sigv4"
 	"github.com/diskport/diskport/internal/logkey"
 	"github.com/diskport/diskport/internal/space"
+	"github.com/diskport/diskport/internal/span"
 	"github.com/diskport/diskport/internal/steady"
 )
 
@@ -37,7 +38,8 @@ type App struct {
 	parts    *parts
 	owner    string // this process, in leases
 
-	audit *audit.Log // nil: none is kept
+	audit  *audit.Log   // nil: none is kept
+	tracer *span.Tracer // nil: nothing is traced
 
 	stopping chan struct{}  // closed when no more requests are taken
 	requests sync.WaitGroup // those being answered
@@ -85,6 +87,9 @@ func New(ctx context.Context, cfg Config) (_ *App, err error) {
 			return nil, err
 		}
 		a.closers.add(a.audit.Close)
+	}
+	if a.tracer, err = a.traceTo(metrics); err != nil {
+		return nil, err
 	}
 	if a.parts, err = a.openParts(ctx, metrics); err != nil {
 		return nil, err

@@ -133,7 +133,7 @@ func (a *App) wireRunner(p *parts, engine *importtask.Engine, metrics prometheus
 	}
 	p.runner = &work.Runner{
 		Owner: a.owner, Store: p.db.Work(), Handlers: handlers, Lanes: lanes, Bus: &p.bus,
-		Log: a.log, Now: time.Now, Poll: poll, Grace: gracePeriod,
+		Log: a.log, Now: time.Now, Poll: poll, Grace: gracePeriod, Tracer: a.tracer,
 	}
 }
 
