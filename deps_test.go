@@ -64,9 +64,9 @@ var floors = map[string]int{
 	"internal/outbox":               2,
 	"internal/wake":                 0,
 	"internal/listing":              0,
-	"internal/audit":                0,
 	"internal/durable":              0,
 	"internal/work":                 1, // made of words
+	"internal/audit":                1,
 	"internal/tag":                  1,
 	"internal/image":                2,
 	"internal/volume":               2,

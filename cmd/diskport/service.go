@@ -18,6 +18,7 @@ import (
 
 // Defaults of flags that are the service's own.
 const (
+	defaultAuditEvery    = server.DefaultAuditEvery
 	defaultCompactRate   = server.DefaultCompactRate
 	defaultScrubInterval = server.DefaultScrubInterval
 	defaultScrubRate     = server.DefaultScrubRate
@@ -38,6 +39,10 @@ func (a *app) serverConfig(ctx context.Context, f *serviceFlags) (server.Config,
 		return server.Config{}, err
 	}
 	secret, err := f.webhookSecret()
+	if err != nil {
+		return server.Config{}, err
+	}
+	auditKeys, err := keysOf(ctx, envAudit, f.auditEndpoint())
 	if err != nil {
 		return server.Config{}, err
 	}
@@ -68,7 +73,9 @@ func (a *app) serverConfig(ctx context.Context, f *serviceFlags) (server.Config,
 		Roles:               f.Roles,
 		TLSCert:             f.TLSCert,
 		TLSKey:              f.TLSKey,
-		AuditLog:            f.AuditLog,
+		AuditLogs:           f.AuditLogs,
+		AuditEvery:          f.AuditEvery,
+		AuditCredentials:    auditKeys,
 		Webhook:             f.Webhook,
 		WebhookSecret:       secret,
 		Traces:              server.Traces(traces),
