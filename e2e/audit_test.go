@@ -1,12 +1,17 @@
 package e2e
 
 import (
+	"compress/gzip"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/diskport/diskport/internal/audit"
@@ -76,4 +81,78 @@ func TestAuditLog(t *testing.T) {
 	if diff := cmp.Diff(map[string]struct{ source, code, parameters string }{}, want, cmp.AllowUnexported(struct{ source, code, parameters string }{})); diff != "" {
 		t.Errorf("not recorded:\n%s", diff)
 	}
+}
+
+// TestAuditLogInABucket: every record that is in the file is in the bucket once, although the
+// service is killed.
+func TestAuditLogInABucket(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file, data := filepath.Join(dir, "audit.log"), filepath.Join(dir, "data")
+	flags := []string{"--audit-log", file, "--audit-log", "s3://trail/of tests", "--audit-every", "1s"}
+	s := start(t, data, flags...)
+	for i, name := range []string{"ann", "bob", "cyd"} {
+		if i > 0 {
+			s.kill(t)
+			s = start(t, data, flags...)
+		}
+		s.aws(t, "iam", "create-user", "--user-name", name)
+		for !strings.Contains(s.metrics(t), `diskport_audit_records_total{end="written",to="spool"} 1`) {
+			time.Sleep(20 * time.Millisecond) // it is recorded when its answer has been sent
+		}
+	}
+	want := map[string]int{}
+	for line := range strings.Lines(string(read(t, file))) {
+		var r audit.Record
+		if err := json.Unmarshal([]byte(line), &r); err != nil {
+			t.Fatal(err)
+		}
+		want[r.EventID] = 1
+	}
+	if len(want) != 3 {
+		t.Fatalf("recorded are %v", want)
+	}
+	for {
+		got := s.recordsIn(t, "trail", "of tests/AWSLogs/000000000000/CloudTrail/")
+		if len(got) < len(want) {
+			time.Sleep(100 * time.Millisecond)
+			continue
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("in the bucket (-want +got):\n%s", diff)
+		}
+		return
+	}
+}
+
+// recordsIn counts the records in the objects of a bucket by their ids.
+func (s *service) recordsIn(t *testing.T, bucket, prefix string) map[string]int {
+	t.Helper()
+	found := map[string]int{}
+	page, err := s.S3.ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: &bucket, Prefix: &prefix})
+	if none := (*types.NoSuchBucket)(nil); errors.As(err, &none) {
+		return found
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range page.Contents {
+		got, err := s.S3.GetObject(t.Context(), &s3.GetObjectInput{Bucket: &bucket, Key: o.Key})
+		if err != nil {
+			t.Fatal(err)
+		}
+		z, err := gzip.NewReader(got.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var of struct{ Records []audit.Record }
+		if err := json.NewDecoder(z).Decode(&of); err != nil {
+			t.Fatal(err)
+		}
+		_ = got.Body.Close()
+		for _, r := range of.Records {
+			found[r.EventID]++
+		}
+	}
+	return found
 }

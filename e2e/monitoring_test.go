@@ -21,7 +21,7 @@ const monitoring = "../deploy/monitoring/"
 func TestMonitoring(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	s := start(t, filepath.Join(dir, "data"))
+	s := start(t, filepath.Join(dir, "data"), "--audit-log", "s3://trail")
 	s.diskport(t, "import", smallRaw(t, dir, "disk.raw"))
 	s.diskport(t, "gc")
 	var told map[string][]string

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 const (
 	envSource = "DISKPORT_SOURCE_"
 	envKMS    = "DISKPORT_KMS_"
+	envAudit  = "DISKPORT_AUDIT_"
 )
 
 // realAWS is the endpoint that stands for AWS's own.
@@ -44,6 +46,18 @@ func checkEndpoint(flag, endpoint string) error {
 		return fmt.Errorf("%s %q is neither aws nor http[s]://host[:port]", flag, endpoint)
 	}
 	return nil
+}
+
+// auditEndpoint returns where the bucket of the audit log is, if it is elsewhere: without an
+// endpoint of its own it is at AWS.
+func (f *serviceFlags) auditEndpoint() string {
+	for _, place := range f.AuditLogs {
+		u, err := url.Parse(place)
+		if err == nil && u.Scheme == "s3" && u.RawQuery != "" {
+			return cmp.Or(u.Query().Get("endpoint"), realAWS)
+		}
+	}
+	return ""
 }
 
 // keysOf returns the keys for a service elsewhere; nil if there is none. For AWS

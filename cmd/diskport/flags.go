@@ -83,6 +83,20 @@ func (v pathsFlag) Set(text string) error {
 	return err
 }
 
+// placesFlag are the files, or buckets of an S3, that a flag names which can be repeated.
+type placesFlag struct{ p *[]string }
+
+func (v placesFlag) String() string { return list(deref(v.p)) }
+func (v placesFlag) Type() string   { return "places" }
+
+func (v placesFlag) Set(text string) (err error) {
+	if !strings.HasPrefix(text, "s3://") {
+		text, err = absolutePath(text)
+	}
+	*v.p = append(*v.p, text)
+	return err
+}
+
 // choiceFlag is a flag that takes one of some words.
 type choiceFlag struct {
 	p     *string

@@ -18,6 +18,7 @@ import (
 
 // Defaults of flags that are the service's own.
 const (
+	defaultAuditEvery    = server.DefaultAuditEvery
 	defaultCompactRate   = server.DefaultCompactRate
 	defaultScrubInterval = server.DefaultScrubInterval
 	defaultScrubRate     = server.DefaultScrubRate
@@ -38,6 +39,14 @@ func (a *app) serverConfig(ctx context.Context, f *serviceFlags) (server.Config,
 		return server.Config{}, err
 	}
 	secret, err := f.webhookSecret()
+	if err != nil {
+		return server.Config{}, err
+	}
+	auditKeys, err := keysOf(ctx, envAudit, f.auditEndpoint())
+	if err != nil {
+		return server.Config{}, err
+	}
+	traces, err := f.traces()
 	if err != nil {
 		return server.Config{}, err
 	}
@@ -64,9 +73,12 @@ func (a *app) serverConfig(ctx context.Context, f *serviceFlags) (server.Config,
 		Roles:               f.Roles,
 		TLSCert:             f.TLSCert,
 		TLSKey:              f.TLSKey,
-		AuditLog:            f.AuditLog,
+		AuditLogs:           f.AuditLogs,
+		AuditEvery:          f.AuditEvery,
+		AuditCredentials:    auditKeys,
 		Webhook:             f.Webhook,
 		WebhookSecret:       secret,
+		Traces:              server.Traces(traces),
 		Domain:              f.Domain,
 		StrictAWS:           f.StrictAWS,
 		FailedStatus:        f.FailedStatus,
@@ -132,6 +144,7 @@ func (a *app) localFlags() (*serviceFlags, error) {
 	}
 	f.LogFormat, f.LogLevel = "text", slog.LevelError
 	f.Listen, f.TLSCert, f.TLSKey = "127.0.0.1:0", "", ""
+	f.noTraces = true                     // a receiver that is down must not keep a command
 	f.CompactRate, f.ScrubInterval = 0, 0 // they would not come far, and slow the command down
 	return f, nil
 }

@@ -19,9 +19,12 @@ type serviceFlags struct {
 	Domain              string
 	TLSCert             string
 	TLSKey              string
-	AuditLog            string
+	AuditLogs           []string
+	AuditEvery          time.Duration
 	Webhook             string
 	WebhookSecretFile   string
+	TraceEndpoint       string
+	noTraces            bool
 	Roles               []string
 	Regions             []string
 	AccountID           string
@@ -113,9 +116,11 @@ func (f *serviceFlags) declareLog(fs *pflag.FlagSet) {
 	choiceVar(fs, &f.LogFormat, "log-format", "`FORMAT` of the log: text, json, or auto, which is text on a terminal and else json.", "auto", "text", "json")
 	fs.TextVar(&f.LogLevel, "log-level", slog.LevelInfo, "Log from this `LEVEL` on: debug, info, warn or error.")
 	fs.Lookup("log-level").DefValue = "info" // rather than INFO
-	pathVar(fs, &f.AuditLog, "audit-log", "Append a record of every call that changes something to `FILE`, in CloudTrail's form.")
-	fs.StringVar(&f.Webhook, "webhook", "", "POST events (an import ended, a snapshot completed, failed, was shared or deleted) to `URL`, as EventBridge's.")
+	fs.Var(placesFlag{&f.AuditLogs}, "audit-log", "Keep a record of every call that changes something, in CloudTrail's form: append it to the file `PLACE`, or store it in s3://BUCKET/PREFIX of the embedded S3, or with ?endpoint=URL&region=REGION of another, whose keys are DISKPORT_AUDIT_ACCESS_KEY_ID and DISKPORT_AUDIT_SECRET_ACCESS_KEY. Repeat it for both.")
+	fs.DurationVar(&f.AuditEvery, "audit-every", defaultAuditEvery, "How long records wait until they are stored in a bucket together: `TIME`.")
+	fs.StringVar(&f.Webhook, "webhook", "", "POST events (an import ended, a snapshot completed, failed, was shared or deleted, damage was found, the disk is nearly full) to `URL`, as EventBridge's.")
 	pathVar(fs, &f.WebhookSecretFile, "webhook-secret-file", "Sign events with the contents of `FILE`, 16 bytes at least.")
+	fs.StringVar(&f.TraceEndpoint, "trace-endpoint", "", "Send traces to the `URL` of a receiver of OpenTelemetry's protocol (HTTP, protobuf). Default: where OTEL_EXPORTER_OTLP_ENDPOINT says, if it does; its headers: OTEL_EXPORTER_OTLP_HEADERS.")
 }
 
 // validate refuses settings that contradict each other.
@@ -131,6 +136,12 @@ func (f *serviceFlags) validate() error {
 	}
 	if (f.Webhook == "") != (f.WebhookSecretFile == "") {
 		return errors.New("--webhook and --webhook-secret-file go together")
+	}
+	if _, err := f.traces(); err != nil {
+		return err
+	}
+	if f.AuditEvery < time.Second {
+		return errors.New("--audit-every: records wait for a second at least")
 	}
 	for _, role := range f.Roles {
 		if role != "api" && role != "worker" {

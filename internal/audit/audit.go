@@ -1,16 +1,23 @@
 // Package audit keeps the record of who changed what: a line of JSON for every call that
 // is not mere reading, in the shape of AWS CloudTrail's records, so that tools for those
 // read it. The front chain of the API makes the records (awshttp); this package has their
-// shape and the file that they go to.
+// shape and what they go to: a File, a line each, or a bucket of an S3, as objects that are
+// named and made as CloudTrail's. Those wait in a Spool, files in a folder, until the S3 has
+// taken them:
+//
+//	TIME-ID.open    a line for each record; TIME is when it was begun, in microseconds
+//	TIME-ID.jsonl   likewise, complete: nothing is added any more
+//
+// The objects of a file are named after it, so that one that is delivered again, because the
+// process died, replaces itself. The file is removed once the S3 has all of them.
 package audit
 
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
-	"os"
 	"sync"
-	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // Record is one call. The names are CloudTrail's, version 1.11.
@@ -45,90 +52,82 @@ type Identity struct {
 	UserName    string `json:"userName,omitempty"`
 }
 
-// Log appends records to a file. It may be used concurrently.
+// Log writes records. It may be used concurrently.
 type Log struct {
-	path   string
-	failed func(error)
-	now    func() time.Time
+	o       Options
+	sinks   []sink
+	records *prometheus.CounterVec // by where and end
 
-	mu      sync.Mutex // guards what follows
-	file    *os.File
-	checked time.Time // when it was last seen to be the one of that name
-	broken  bool      // the last record could not be written
-	torn    bool      // part of a line was written, on a full disk
+	mu     sync.Mutex // guards what follows, and is held while a record is written
+	broken []bool     // of each sink: it could not take the last record
 }
 
-// Open opens the file for appending, which it makes if necessary, for its owner alone.
-// failed is told when a record can't be written, once until one can again: calls are
-// served all the same.
-func Open(path string, failed func(error)) (*Log, error) {
-	l := &Log{path: path, failed: failed, now: time.Now}
-	if err := l.reopen(); err != nil {
-		return nil, err
-	}
-	return l, nil
+// sink is what records go to. Its methods are not called concurrently.
+type sink interface {
+	name() string // in metrics
+	// append takes a record, a line without its end.
+	append(line []byte) error
+	// Close closes it. What it has stays.
+	Close() error
 }
 
-func (l *Log) reopen() error {
-	f, err := os.OpenFile(l.path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
-	if err != nil {
-		return fmt.Errorf("audit: opening the audit log: %w", err)
-	}
-	if l.file != nil {
-		_ = l.file.Close() // it was moved away; what it has is written
-	}
-	l.file, l.checked = f, l.now()
-	return nil
+// Options are how a Log tells what it does.
+type Options struct {
+	// Failed is told when a record can't be written, once until one can again: calls are
+	// served all the same.
+	Failed  func(error)
+	Metrics prometheus.Registerer // nil: nothing is counted
 }
 
-// checkEvery is how soon a file that was moved away is noticed, so that logs can be
-// rotated without a signal.
-const checkEvery = time.Second
+// NewLog returns a log that writes to all of the sinks, Files and Spools, and closes them. To
+// none it writes nothing.
+func NewLog(o Options, sinks ...sink) *Log {
+	l := &Log{o: o, sinks: sinks, broken: make([]bool, len(sinks))}
+	l.records = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "diskport_audit_records_total", Help: "Records of the audit log, by where they go (file, spool) and whether they were written or lost.",
+	}, []string{"to", "end"})
+	for _, to := range []string{(*File)(nil).name(), (*Spool)(nil).name()} {
+		l.records.WithLabelValues(to, "written")
+		l.records.WithLabelValues(to, "lost")
+	}
+	if o.Metrics != nil {
+		o.Metrics.MustRegister(l.records)
+	}
+	return l
+}
 
-// Write appends a record as one line.
+// Kept reports whether records go anywhere.
+func (l *Log) Kept() bool { return l != nil && len(l.sinks) > 0 }
+
+// Write writes a record.
 func (l *Log) Write(r Record) {
 	line, err := json.Marshal(r)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if err == nil {
-		err = l.follow()
-	}
-	if err == nil {
-		line = append(line, '\n')
-		if l.torn {
-			line = append([]byte{'\n'}, line...) // so that it spoils no other record
+	for i, to := range l.sinks {
+		failed := err
+		if failed == nil {
+			failed = to.append(line)
 		}
-		var n int
-		n, err = l.file.Write(line)
-		l.torn = err != nil && (n > 0 || l.torn)
+		end := "written"
+		if failed != nil {
+			end = "lost"
+		}
+		l.records.WithLabelValues(to.name(), end).Inc()
+		if failed != nil && !l.broken[i] {
+			l.o.Failed(failed)
+		}
+		l.broken[i] = failed != nil
 	}
-	if err != nil && !l.broken {
-		l.failed(err)
-	}
-	l.broken = err != nil
 }
 
-// follow opens a new file when the one that is open no longer has the name.
-func (l *Log) follow() error {
-	if l.now().Sub(l.checked) < checkEvery && !l.broken {
-		return nil
-	}
-	named, err := os.Stat(l.path)
-	if err == nil {
-		open, err := l.file.Stat()
-		if err == nil && os.SameFile(named, open) {
-			l.checked = l.now()
-			return nil
-		}
-	} else if !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	return l.reopen()
-}
-
-// Close closes the file.
+// Close closes what records go to.
 func (l *Log) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.file.Close()
+	var errs []error
+	for _, to := range l.sinks {
+		errs = append(errs, to.Close())
+	}
+	return errors.Join(errs...)
 }

@@ -13,12 +13,13 @@ import (
 
 func TestLog(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "audit.log")
-	l, err := Open(path, func(err error) { t.Error(err) })
+	f, err := OpenFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	at := l.checked
-	l.now = func() time.Time { return at }
+	l := NewLog(Options{Failed: func(err error) { t.Error(err) }}, f)
+	at := f.checked
+	f.now = func() time.Time { return at }
 	var writers sync.WaitGroup
 	for i := range 8 {
 		writers.Go(func() { l.Write(Record{EventName: strconv.Itoa(i)}) })
@@ -50,16 +51,17 @@ func TestLog(t *testing.T) {
 func TestLogThatCannotBeWritten(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "audit.log")
 	told := 0
-	l, err := Open(path, func(error) { told++ })
+	f, err := OpenFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
+	l := NewLog(Options{Failed: func(error) { told++ }}, f)
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_ = l.file.Close()
-	l.file = full
+	_ = f.file.Close()
+	f.file = full
 	l.Write(Record{EventName: "lost"})
 	if told != 1 {
 		t.Errorf("told %d times, want once", told)
@@ -68,7 +70,7 @@ func TestLogThatCannotBeWritten(t *testing.T) {
 	if got := names(t, path); told != 1 || len(got) != 1 || got[0] != "kept" {
 		t.Errorf("told %d times; there are %v", told, got)
 	}
-	if _, err := Open(filepath.Join(path, "below"), nil); err == nil {
+	if _, err := OpenFile(filepath.Join(path, "below")); err == nil {
 		t.Error("a file below a file was opened")
 	}
 }
@@ -76,14 +78,15 @@ func TestLogThatCannotBeWritten(t *testing.T) {
 // A line that was cut off by a full disk spoils no other.
 func TestLogAfterATornLine(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "audit.log")
-	l, err := Open(path, func(err error) { t.Error(err) })
+	f, err := OpenFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := l.file.WriteString(`{"eventName":"cut o`); err != nil {
+	l := NewLog(Options{Failed: func(err error) { t.Error(err) }}, f)
+	if _, err := f.file.WriteString(`{"eventName":"cut o`); err != nil {
 		t.Fatal(err)
 	}
-	l.torn = true
+	f.line.torn = true
 	l.Write(Record{EventName: "whole"})
 	l.Write(Record{EventName: "next"})
 	text, err := os.ReadFile(path)

@@ -6,6 +6,7 @@ package logkey
 // The keys.
 const (
 	Request  = "request"  // id of a request, as its answer has it
+	Account  = "account"  // whose what the line is about is
 	Task     = "task"     // id of an import task, or of a draft
 	Snapshot = "snapshot" // id
 	Unit     = "unit"     // number of a unit of work

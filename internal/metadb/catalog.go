@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"github.com/diskport/diskport/internal/block"
+	"github.com/diskport/diskport/internal/outbox"
 	"github.com/diskport/diskport/internal/store/blockstore"
 	"github.com/diskport/diskport/internal/store/snapshot"
 	"github.com/diskport/diskport/internal/work"
@@ -99,8 +100,37 @@ func (c Catalog) MarkDamaged(ctx context.Context, id block.ID, at blockstore.Loc
 		if at.Check() == nil { // else the row is wrong, and may say a number that was never read
 			stmt, values = stmt+` AND off = $4`, append(values, at.Off)
 		}
-		_, err := exec(ctx, q, stmt, values...)
+		n, err := exec(ctx, q, stmt, values...)
+		if err != nil || n == 0 {
+			return err
+		}
+		return c.db.tellDamage(ctx, q, id, at.File)
+	})
+}
+
+// tellDamage tells that a block was marked in a file, if it is the only one there that is:
+// one damage may take all of a file's blocks, and what was told before has been mended.
+func (db *DB) tellDamage(ctx context.Context, q querier, id block.ID, f blockstore.File) error {
+	// The lock is for others that mark blocks of the file at the same time.
+	if _, err := exec(ctx, q, `UPDATE files SET state = state WHERE id = $1`, f.ID); err != nil {
 		return err
+	}
+	marked, _, err := one(ctx, q, column[int64], `SELECT COUNT(*) FROM blocks WHERE file = $1 AND damaged <> 0`, f.ID)
+	if err != nil {
+		return err
+	}
+	c := outbox.Condition{Topic: outbox.Damage, Place: f.Name(), Seen: db.now()}
+	if marked == 1 {
+		if _, err := exec(ctx, q, `DELETE FROM conditions WHERE topic = $1 AND place = $2`, c.Topic, c.Place); err != nil {
+			return err
+		}
+	}
+	account, _, err := one(ctx, q, column[string], `SELECT d.account FROM files f JOIN domains d ON d.id = f.domain WHERE f.id = $1`, f.ID)
+	if err != nil {
+		return err
+	}
+	return db.begin(ctx, q, c, outbox.Event{
+		Kind: outbox.DamageFound, Account: account, Resource: c.Place, Detail: outbox.Detail{Part: "frame", Message: "block " + id.String() + " can't be read"},
 	})
 }
 

@@ -71,13 +71,13 @@ func (p Packs) Begin(ctx context.Context, domain, owner string, until time.Time)
 		return l, err
 	}
 	err = p.db.update(ctx, "begin to rewrite packs of "+domain, func(q querier) error {
-		stmt := listed(insertUnits, 0, len(p.db.unitRows(first)[0])) + `
+		stmt := listed(insertUnits, 0, len(p.db.unitRows(ctx, first)[0])) + `
 			ON CONFLICT (task, kind, range_index) DO UPDATE SET owner = excluded.owner, lease_until = excluded.lease_until,
 				attempt = units.attempt + 1, progress = NULL
 			WHERE units.lease_until <= excluded.created
 			RETURNING id, attempt`
 		var ok bool
-		l, ok, err = one(ctx, q, scan, stmt, p.db.unitRows(first)[0]...)
+		l, ok, err = one(ctx, q, scan, stmt, p.db.unitRows(ctx, first)[0]...)
 		if err == nil && !ok {
 			err = compact.ErrBusy
 		}

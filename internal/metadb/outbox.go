@@ -10,7 +10,11 @@ import (
 // Outbox is the outbox.Store of a DB.
 type Outbox struct{ db *DB }
 
-var _ outbox.Store = Outbox{}
+var (
+	_ outbox.Store      = Outbox{}
+	_ outbox.Backlogs   = Outbox{}
+	_ outbox.Conditions = Outbox{}
+)
 
 // Outbox returns the store of events to tell.
 func (db *DB) Outbox() Outbox { return Outbox{db} }
@@ -38,7 +42,7 @@ func (db *DB) tell(ctx context.Context, q querier, e outbox.Event) error {
 }
 
 // Pending implements outbox.Store.
-func (o Outbox) Pending(ctx context.Context, limit int) (events []outbox.Event, err error) {
+func (o Outbox) Pending(ctx context.Context, after int64, limit int) (events []outbox.Event, err error) {
 	scan := func(s scanner) (e outbox.Event, err error) {
 		var detail string
 		var at int64
@@ -49,7 +53,7 @@ func (o Outbox) Pending(ctx context.Context, limit int) (events []outbox.Event, 
 		return e, outboxDetail.read(detail, &e.Detail)
 	}
 	err = o.db.view(ctx, "read the outbox", func(q querier) error {
-		events, err = all(ctx, q, scan, `SELECT id, kind, account, region, resource, detail, at FROM outbox ORDER BY id LIMIT $1`, limit)
+		events, err = all(ctx, q, scan, `SELECT id, kind, account, region, resource, detail, at FROM outbox WHERE id > $1 ORDER BY id LIMIT $2`, after, limit)
 		return err
 	})
 	return events, err
@@ -71,3 +75,54 @@ func (o Outbox) Forget(ctx context.Context, before time.Time) (int, error) {
 		return int(n), err
 	})
 }
+
+// Backlog implements outbox.Backlogs.
+func (o Outbox) Backlog(ctx context.Context) (events int64, oldest time.Time, err error) {
+	var at int64
+	err = o.db.view(ctx, "count the events to tell", func(q querier) error {
+		return sums(ctx, q, []any{&events, &at}, `SELECT COUNT(*), COALESCE(MIN(at), 0) FROM outbox`)
+	})
+	return events, fromMicros(at), err
+}
+
+// Begin implements outbox.Conditions. What is told of may be a full disk.
+func (o Outbox) Begin(ctx context.Context, c outbox.Condition, e outbox.Event) error {
+	return o.db.free(ctx, "note that "+conditionName(c), func(q querier) error { return o.db.begin(ctx, q, c, e) })
+}
+
+// begin notes in the transaction that a condition stands.
+func (db *DB) begin(ctx context.Context, q querier, c outbox.Condition, e outbox.Event) error {
+	n, err := exec(ctx, q, `INSERT INTO conditions (topic, place, seen) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`, c.Topic, c.Place, micros(c.Seen))
+	switch {
+	case err != nil:
+		return err
+	case n > 0:
+		return db.tell(ctx, q, e)
+	}
+	_, err = exec(ctx, q, `UPDATE conditions SET seen = $1 WHERE topic = $2 AND place = $3 AND seen < $1`, micros(c.Seen), c.Topic, c.Place)
+	return err
+}
+
+// End implements outbox.Conditions.
+func (o Outbox) End(ctx context.Context, c outbox.Condition, e outbox.Event) error {
+	return o.db.free(ctx, "note that no more "+conditionName(c), func(q querier) error {
+		n, err := exec(ctx, q, `DELETE FROM conditions WHERE topic = $1 AND place = $2`, c.Topic, c.Place)
+		if err != nil || n == 0 {
+			return err
+		}
+		return o.db.tell(ctx, q, e)
+	})
+}
+
+// EndUnseen implements outbox.Conditions.
+func (o Outbox) EndUnseen(ctx context.Context, t outbox.Topic, before time.Time) error {
+	const some = 1024
+	_, err := o.db.inSlices(ctx, "forget conditions of "+string(t), some, func(q querier) (int, error) {
+		n, err := exec(ctx, q, `DELETE FROM conditions WHERE topic = $1 AND place IN (
+			SELECT place FROM conditions WHERE topic = $1 AND seen < $2 ORDER BY place LIMIT $3)`, t, micros(before), some)
+		return int(n), err
+	})
+	return err
+}
+
+func conditionName(c outbox.Condition) string { return string(c.Topic) + " stands of " + c.Place }

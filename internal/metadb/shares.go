@@ -30,9 +30,23 @@ func (s Snapshots) Share(ctx context.Context, home awsid.Home, id string, add, r
 		if err := addShares(ctx, q, home.Region, id, add); err != nil {
 			return err
 		}
-		detail := outbox.Detail{Added: add, Removed: remove}
-		return s.db.tell(ctx, q, outbox.Event{Kind: outbox.SnapshotShared, Account: home.Account, Region: home.Region, Resource: id, Detail: detail})
+		return s.tellShares(ctx, q, home, id, add, remove)
 	})
+}
+
+// tellShares puts into the outbox who may use a snapshot from now on, and who no longer may.
+func (s Snapshots) tellShares(ctx context.Context, q querier, home awsid.Home, id string, added, removed []string) error {
+	told := outbox.Event{Kind: outbox.SnapshotShared, Account: home.Account, Region: home.Region, Resource: id, Detail: outbox.Detail{Added: added}}
+	if len(added) > 0 {
+		if err := s.db.tell(ctx, q, told); err != nil {
+			return err
+		}
+	}
+	if len(removed) == 0 {
+		return nil
+	}
+	told.Kind, told.Detail = outbox.SnapshotUnshared, outbox.Detail{Removed: removed}
+	return s.db.tell(ctx, q, told)
 }
 
 func addShares(ctx context.Context, q querier, region, id string, add []string) error {
@@ -64,8 +78,7 @@ func (s Snapshots) Unshare(ctx context.Context, home awsid.Home, id string) erro
 		if err := dropShares(ctx, q, id); err != nil {
 			return err
 		}
-		detail := outbox.Detail{Removed: gone}
-		return s.db.tell(ctx, q, outbox.Event{Kind: outbox.SnapshotShared, Account: home.Account, Region: home.Region, Resource: id, Detail: detail})
+		return s.tellShares(ctx, q, home, id, nil, gone)
 	})
 }
 

@@ -55,7 +55,7 @@ func TestOutbox(t *testing.T) {
 	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) {
 		outboxtest.Test(t, func(t *testing.T) outboxtest.Bench {
 			db := fresh(t)
-			return outboxtest.Bench{Store: db.Outbox(), Tell: func(t *testing.T, e outbox.Event, fail error) error {
+			return outboxtest.Bench{Store: db.Outbox(), Backlog: db.Outbox(), Conditions: db.Outbox(), Tell: func(t *testing.T, e outbox.Event, fail error) error {
 				return db.update(t.Context(), "tell", func(q querier) error { return cmp.Or(db.tell(t.Context(), q, e), fail) })
 			}}
 		})
@@ -79,17 +79,17 @@ func TestEventsOfSnapshotsAreTold(t *testing.T) {
 		if _, _, err := s.Start(ctx, refused, "", 1); err != nil {
 			t.Fatal(err)
 		}
-		events, err := db.Outbox().Pending(ctx, 10)
+		events, err := db.Outbox().Pending(ctx, 0, 10)
 		if err != nil {
 			t.Fatal(err)
 		}
 		var told []string
 		for _, e := range events {
-			told = append(told, fmt.Sprint(e.Kind, " ", e.Account, " ", e.Region, " ", e.Resource, " ", e.Detail))
+			told = append(told, fmt.Sprint(e.Kind, " ", e.Account, " ", e.Region, " ", e.Resource, " ", e.Detail.Source, " ", e.Detail.Message, " ", e.Detail.Added, e.Detail.Removed))
 		}
 		want := []string{
-			"snapshot.shared a us-east-1 snap-1 {    [b] [] }", "snapshot.shared a us-east-1 snap-1 {    [] [b] }", "snapshot.deleted a us-east-1 snap-1 {    [] [] }",
-			"snapshot.failed a us-east-1 snap-2 { snap-1  no key [] [] }",
+			"snapshot.shared a us-east-1 snap-1   [b] []", "snapshot.unshared a us-east-1 snap-1   [] [b]", "snapshot.deleted a us-east-1 snap-1   [] []",
+			"snapshot.failed a us-east-1 snap-2 snap-1 no key [] []",
 		}
 		if !slices.Equal(told, want) {
 			t.Errorf("told %q, want %q", told, want)

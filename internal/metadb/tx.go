@@ -12,6 +12,7 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/diskport/diskport/internal/space"
+	"github.com/diskport/diskport/internal/span"
 )
 
 // querier is a transaction as methods see it.
@@ -37,8 +38,10 @@ func (db *DB) free(ctx context.Context, what string, fn func(querier) error) err
 	return db.transact(ctx, space.ToFree, what, fn)
 }
 
-func (db *DB) transact(ctx context.Context, p space.Purpose, what string, fn func(querier) error) error {
-	var err error
+func (db *DB) transact(ctx context.Context, p space.Purpose, what string, fn func(querier) error) (err error) {
+	ctx, traced := span.Start(ctx, "database write")
+	defer func() { traced.End(err) }()
+	traced.Text(span.Event, what)
 	for range retries {
 		err = db.told(db.run(ctx, db.write, nil, fn))
 		again := conflict(err) || errors.Is(err, space.ErrFull) && db.room != nil && db.room.LetGo(p)
@@ -68,7 +71,10 @@ func (db *DB) inSlices(ctx context.Context, what string, some int, fn func(queri
 }
 
 // view runs fn in a transaction that sees one state and changes nothing.
-func (db *DB) view(ctx context.Context, what string, fn func(querier) error) error {
+func (db *DB) view(ctx context.Context, what string, fn func(querier) error) (err error) {
+	ctx, traced := span.Start(ctx, "database read")
+	defer func() { traced.End(err) }()
+	traced.Text(span.Event, what)
 	if err := db.run(ctx, db.read, db.engine.snapshot, fn); err != nil {
 		return fmt.Errorf("metadb: %s: %w", what, db.told(err))
 	}

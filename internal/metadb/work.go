@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/diskport/diskport/internal/space"
+	"github.com/diskport/diskport/internal/span"
 	"github.com/diskport/diskport/internal/work"
 )
 
@@ -65,7 +66,7 @@ func (w Work) claim(ctx context.Context, change func(context.Context, string, fu
 			WHERE u.lease_until <= $3 AND (u.not_before <= $3 OR u.not_before > $4 OR u.claimed > $5) AND u.kind IN (?)`+notUnpacking+`
 			ORDER BY COALESCE(busy.running, 0), CASE WHEN u.account > $6 THEN 0 ELSE 1 END, u.account, u.created, u.range_index, u.id
 			LIMIT 1`+w.db.engine.skipLocked+`)
-		RETURNING id, account, kind, task, range_index, done, owner, attempt, lease_until, claims, failures, waits`, "(?)", placeholders(6, len(c.Kinds)))
+		RETURNING id, account, kind, task, range_index, done, owner, attempt, lease_until, claims, failures, waits, trace`, "(?)", placeholders(6, len(c.Kinds)))
 	values := append([]any{c.Owner, micros(now.Add(work.LeaseFor)), micros(now), micros(now.Add(work.MaxPause)), micros(now.Add(work.Skew)), c.After}, args(c.Kinds)...)
 	err = change(ctx, "claim a unit of work", func(q querier) (err error) {
 		l, ok, err = one(ctx, q, scanLease, stmt, values...)
@@ -157,13 +158,13 @@ func (w Work) Ensure(ctx context.Context, duties ...work.Kind) error {
 		units[i] = w.db.unit(work.Unit{Kind: kind})
 	}
 	return w.db.update(ctx, "ensure the units of periodic duties", func(q querier) error {
-		return insert(ctx, q, w.db.unitRows(units...), insertUnits+` ON CONFLICT (task, kind, range_index) DO NOTHING`)
+		return insert(ctx, q, w.db.unitRows(ctx, units...), insertUnits+` ON CONFLICT (task, kind, range_index) DO NOTHING`)
 	})
 }
 
 func scanLease(s scanner) (l work.Lease, err error) {
 	var until int64
-	err = s.Scan(&l.ID, &l.Account, &l.Kind, &l.Task, &l.Range, &l.Done, &l.Owner, &l.Attempt, &until, &l.Claims, &l.Failures, &l.Waits)
+	err = s.Scan(&l.ID, &l.Account, &l.Kind, &l.Task, &l.Range, &l.Done, &l.Owner, &l.Attempt, &until, &l.Claims, &l.Failures, &l.Waits, &l.Trace)
 	l.Until = fromMicros(until)
 	return l, err
 }
@@ -187,17 +188,17 @@ func (db *DB) leased(l work.Lease, kind work.Kind, index int) work.Lease {
 
 // addUnits inserts units with their leases.
 func (db *DB) addUnits(ctx context.Context, q querier, leases ...work.Lease) error {
-	return insert(ctx, q, db.unitRows(leases...), insertUnits)
+	return insert(ctx, q, db.unitRows(ctx, leases...), insertUnits)
 }
 
 const insertUnits = `
-	INSERT INTO units (id, account, kind, task, range_index, owner, attempt, lease_until, claims, created) VALUES (?)`
+	INSERT INTO units (id, account, kind, task, range_index, owner, attempt, lease_until, claims, created, trace) VALUES (?)`
 
-func (db *DB) unitRows(leases ...work.Lease) [][]any {
-	now := micros(db.now())
+func (db *DB) unitRows(ctx context.Context, leases ...work.Lease) [][]any {
+	now, trace := micros(db.now()), span.Parent(ctx)
 	rows := make([][]any, len(leases))
 	for i, l := range leases {
-		rows[i] = []any{l.ID, l.Account, l.Kind, l.Task, l.Range, l.Owner, l.Attempt, micros(l.Until), l.Claims, now}
+		rows[i] = []any{l.ID, l.Account, l.Kind, l.Task, l.Range, l.Owner, l.Attempt, micros(l.Until), l.Claims, now, trace}
 	}
 	return rows
 }

@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -10,25 +11,32 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/diskport/diskport/internal/awsid"
+	"github.com/diskport/diskport/internal/logkey"
 	"github.com/diskport/diskport/internal/work"
 )
 
 // Webhook tells a receiver of events: each by one POST of JSON in the shape of an event of
-// Amazon EventBridge, in the order in which they happened. The next is not sent before the
-// receiver has taken the one before, so one that is repeated, because the answer was lost,
-// is repeated before anything newer comes.
+// Amazon EventBridge, those of a resource in the order in which they happened. The next of
+// a resource is not sent before the receiver has taken the one before, so one that is
+// repeated, because the answer was lost, is repeated before anything newer of the resource
+// comes. The others do not wait for it. Its fields are set before.
 type Webhook struct {
-	URL    string // http or https
-	Secret []byte // signs what is sent; 16 bytes at least
-	Client *http.Client
-	Now    func() time.Time
+	URL     string     // http or https
+	Secret  []byte     // signs what is sent; 16 bytes at least
+	Home    awsid.Home // of events that are about the service itself
+	Client  *http.Client
+	Now     func() time.Time
+	Metrics *Metrics // nil: nothing is counted
 }
 
 // SignatureHeader has the time of sending, in Unix seconds, and the hexadecimal
@@ -51,27 +59,106 @@ func NewClient() *http.Client {
 // answers with a status that is none of its last words, is asked again, at growing
 // intervals, for as long as events are kept.
 func (w *Webhook) Telling(s Store) map[work.Kind]work.Handler {
-	const some = 64
+	t := &teller{Webhook: w, store: s, later: map[string]pause{}}
 	tell := func(ctx context.Context, h *work.Held) (next work.Lease, ok bool, err error) {
-		for {
-			events, err := s.Pending(ctx, some)
-			if err != nil || len(events) == 0 {
-				return next, false, err
+		h.Report(t)
+		return next, false, t.all(ctx, h.Log)
+	}
+	return map[work.Kind]work.Handler{work.Tell: {Do: tell, Every: tellEvery}}
+}
+
+// teller tells the events of a store. One runs at a time.
+type teller struct {
+	*Webhook
+	store Store
+	later map[string]pause // resources whose oldest event was not taken
+	told  atomic.Int64     // events, or refused
+}
+
+// pause is until when nothing of a resource is sent.
+type pause struct {
+	tries int
+	until time.Time
+}
+
+const (
+	// page is how many events are read at a time.
+	page = 64
+	// maxUntaken is how many resources' events the receiver may fail to take, one after
+	// the other, until nothing more is sent to it for some time.
+	maxUntaken = 3
+	// maxTries bounds a pause, whose seconds are the square of the tries: to a minute.
+	maxTries = 8
+)
+
+// Progress implements work.Reporter: a process that dies while it tells has got further.
+func (t *teller) Progress() work.Progress { return work.Progress{Done: t.told.Load()} }
+
+// Heard implements work.Reporter.
+func (*teller) Heard() {}
+
+// all tells what is pending. It fails if the receiver takes nothing.
+func (t *teller) all(ctx context.Context, log *slog.Logger) error {
+	waiting := map[string]bool{} // resources whose events wait for an older one
+	failed, before := []error{}, t.told.Load()
+	for after := int64(0); ; {
+		events, err := t.store.Pending(ctx, after, page)
+		if err != nil {
+			return err
+		}
+		if len(events) == 0 {
+			break
+		}
+		for _, e := range events {
+			after = e.ID
+			if waiting[e.Resource] || t.Now().Before(t.later[e.Resource].until) {
+				waiting[e.Resource] = true
+				continue
 			}
-			for _, e := range events {
-				err := w.send(ctx, e)
-				if refused := (*RefusedError)(nil); errors.As(err, &refused) {
-					h.Log.Error("the receiver of events refuses one: it is not told", "event", e.ID, "of", string(e.Kind), "resource", e.Resource, "status", refused.Status)
-				} else if err != nil {
-					return next, false, err
-				}
-				if err := s.Told(ctx, e.ID); err != nil {
-					return next, false, err
-				}
+			taken, err := t.tell(ctx, e, log)
+			switch {
+			case err != nil && (taken || ctx.Err() != nil):
+				return err
+			case err == nil:
+				failed = failed[:0]
+				continue
+			}
+			waiting[e.Resource] = true
+			if failed = append(failed, err); len(failed) == maxUntaken {
+				return failed[0]
 			}
 		}
 	}
-	return map[work.Kind]work.Handler{work.Tell: {Do: tell, Every: tellEvery}}
+	maps.DeleteFunc(t.later, func(resource string, _ pause) bool { return !waiting[resource] }) // forgotten ones
+	if len(failed) > 0 && t.told.Load() == before {
+		return failed[0]
+	}
+	return nil
+}
+
+// tell sends an event. taken is false if it is to be sent again later.
+func (t *teller) tell(ctx context.Context, e Event, log *slog.Logger) (taken bool, err error) {
+	how := told
+	err = t.send(ctx, e)
+	if _, ok := errors.AsType[*RefusedError](err); ok {
+		how = refused
+		log.Error("the receiver of events refuses one: it is not told", "event", e.ID, "of", string(e.Kind), "resource", e.Resource, logkey.Error, err)
+	} else if err != nil {
+		if ctx.Err() != nil {
+			return false, err
+		}
+		p := t.later[e.Resource]
+		p.tries = min(p.tries+1, maxTries)
+		p.until = t.Now().Add(time.Duration(p.tries*p.tries) * time.Second)
+		t.later[e.Resource] = p
+		t.Metrics.sent(untaken)
+		log.Warn("an event is not told yet", "event", e.ID, "of", string(e.Kind), "resource", e.Resource, "until", p.until, logkey.Error, err)
+		return false, err
+	}
+	delete(t.later, e.Resource)
+	t.Metrics.sent(how)
+	t.told.Add(1)
+	return true, t.store.Told(ctx, e.ID)
 }
 
 // tellEvery is how soon an event is told.
@@ -138,8 +225,8 @@ type envelope struct {
 	Detail     detail   `json:"detail"`
 }
 
-// detail is that of an "EBS Snapshot Notification"; ours of imports, of which AWS has
-// none, has a few more fields.
+// detail is that of an "EBS Snapshot Notification"; ours, of what AWS has no events for,
+// have a few more fields.
 type detail struct {
 	Event      string `json:"event"`
 	Result     string `json:"result"`
@@ -155,49 +242,76 @@ type detail struct {
 	Reason     string   `json:"reason,omitempty"`
 	Added      []string `json:"added,omitempty"`
 	Removed    []string `json:"removed,omitempty"`
+	Part       string   `json:"part,omitempty"`
+	Path       string   `json:"path,omitempty"` // in the store, or of a folder
+	Advice     string   `json:"advice,omitempty"`
+	FreeBytes  int64    `json:"free_bytes,omitempty"`
 }
 
-// results are the events and results of kinds.
-var results = map[Kind]struct{ event, result string }{
-	ImportCompleted:   {"import", "succeeded"},
-	ImportFailed:      {"import", "failed"},
-	ImportCancelled:   {"import", "cancelled"},
-	SnapshotCompleted: {"createSnapshot", "succeeded"},
-	SnapshotFailed:    {"createSnapshot", "failed"},
-	SnapshotShared:    {"shareSnapshot", "succeeded"},
-	SnapshotDeleted:   {"deleteSnapshot", "succeeded"},
+// shape is how a kind of event looks outside.
+type shape struct{ detailType, source, event, result string }
+
+const (
+	ofEBS    = "EBS Snapshot Notification"
+	amazon   = "aws.ec2"
+	ofTask   = "Import Task Notification"
+	ofOurs   = "Snapshot Notification" // which AWS has no events for
+	ofStore  = "Store Notification"
+	diskport = "diskport"
+)
+
+var shapes = map[Kind]shape{
+	ImportCompleted:   {ofTask, diskport, "importSnapshot", "succeeded"},
+	ImportFailed:      {ofTask, diskport, "importSnapshot", "failed"},
+	ImportCancelled:   {ofTask, diskport, "importSnapshot", "cancelled"},
+	SnapshotCompleted: {ofEBS, amazon, "createSnapshot", "succeeded"},
+	SnapshotFailed:    {ofEBS, amazon, "createSnapshot", "failed"},
+	SnapshotShared:    {ofEBS, amazon, "shareSnapshot", "succeeded"},
+	SnapshotUnshared:  {ofOurs, diskport, "unshareSnapshot", "succeeded"},
+	SnapshotDeleted:   {ofOurs, diskport, "deleteSnapshot", "succeeded"},
+	DamageFound:       {ofStore, diskport, "damageFound", "failed"},
+	DiskNearlyFull:    {ofStore, diskport, "diskNearlyFull", "failed"},
+	DiskHasRoom:       {ofStore, diskport, "diskHasRoom", "succeeded"},
 }
 
 func (w *Webhook) envelope(e Event) envelope {
 	id := w.mac("id "+strconv.FormatInt(e.ID, 10), nil)
 	at := e.At.UTC().Format(time.RFC3339)
-	r := results[e.Kind]
+	look := shapes[e.Kind]
+	home := awsid.Home{Account: cmp.Or(e.Account, w.Home.Account), Region: cmp.Or(e.Region, w.Home.Region)}
 	out := envelope{
 		Version: "0", ID: fmt.Sprintf("%x-%x-%x-%x-%x", id[:4], id[4:6], id[6:8], id[8:10], id[10:16]),
-		DetailType: "EBS Snapshot Notification", Source: "aws.ec2", Account: e.Account, Time: at, Region: e.Region,
+		DetailType: look.detailType, Source: look.source, Account: home.Account, Time: at, Region: home.Region, Resources: []string{},
 		Detail: detail{
-			Event: r.event, Result: r.result, Cause: e.Detail.Message, EndTime: at,
+			Event: look.event, Result: look.result, Cause: e.Detail.Message, EndTime: at,
 			Reason: e.Detail.Reason, Added: e.Detail.Added, Removed: e.Detail.Removed,
+			Part: e.Detail.Part, Advice: e.Detail.Advice, FreeBytes: e.Detail.Free,
 		},
 	}
-	snapshot := e.Resource
-	if r.event == "import" {
-		out.DetailType, out.Source = "Import Task Notification", "diskport"
-		out.Detail.Event, out.Detail.ImportTask, out.Detail.Image = "importSnapshot", e.Resource, e.Detail.Image
-		home := awsid.Home{Account: e.Account, Region: e.Region}
-		out.Resources = append(out.Resources, awsid.TaskARN(home, e.Resource))
+	snapshot := e.Detail.Snapshot
+	switch {
+	case look.detailType == ofTask:
+		out.Detail.ImportTask, out.Detail.Image = e.Resource, e.Detail.Image
+		arn := awsid.TaskARN(home, e.Resource)
 		if awsid.IsImageTask(e.Resource) {
 			out.Detail.Event = "importImage"
-			out.Resources[0] = awsid.ImageTaskARN(home, e.Resource)
+			arn = awsid.ImageTaskARN(home, e.Resource)
 		}
-		snapshot = e.Detail.Snapshot
+		out.Resources = append(out.Resources, arn)
+	case look.detailType == ofStore && snapshot == "":
+		out.Detail.Path = e.Resource
+	case look.detailType != ofStore:
+		snapshot = e.Resource
 	}
 	if snapshot != "" {
-		out.Detail.SnapshotID = snapshotARN(e.Region, snapshot)
+		out.Detail.SnapshotID = snapshotARN(home.Region, snapshot)
 		out.Resources = append(out.Resources, out.Detail.SnapshotID)
 	}
-	if e.Detail.Source != "" {
-		out.Detail.Source = snapshotARN(e.Region, e.Detail.Source)
+	switch {
+	case e.Kind == SnapshotShared:
+		out.Detail.Source = home.Account // whose it is, as AWS has it
+	case e.Detail.Source != "":
+		out.Detail.Source = snapshotARN(home.Region, e.Detail.Source)
 		out.Detail.Event = strings.Replace(out.Detail.Event, "createSnapshot", "copySnapshot", 1)
 	}
 	return out

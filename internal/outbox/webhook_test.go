@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"bytes"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -8,15 +9,21 @@ import (
 	"encoding/json"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/diskport/diskport/internal/awsid"
+	"github.com/diskport/diskport/internal/wake"
 	"github.com/diskport/diskport/internal/work"
 )
 
@@ -53,8 +60,9 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 // pending is a Store of events in memory.
 type pending struct{ events []Event }
 
-func (p *pending) Pending(_ context.Context, limit int) ([]Event, error) {
-	return slices.Clone(p.events[:min(limit, len(p.events))]), nil
+func (p *pending) Pending(_ context.Context, after int64, limit int) ([]Event, error) {
+	later := slices.DeleteFunc(slices.Clone(p.events), func(e Event) bool { return e.ID <= after })
+	return later[:min(limit, len(later))], nil
 }
 
 func (p *pending) Told(_ context.Context, ids ...int64) error {
@@ -67,30 +75,31 @@ func (p *pending) Forget(context.Context, time.Time) (int, error) { return 0, ni
 func TestWebhook(t *testing.T) {
 	tests := map[string]struct {
 		statuses []int
-		want     []string // of two runs
+		want     []string // of two runs, with a minute between them
 		fails    bool     // the first run
 	}{
-		"taken":      {nil, []string{"a OK", "b OK", "c OK"}, false},
-		"is down":    {[]int{200, 503, 200}, []string{"a OK", "b Service Unavailable", "b OK", "c OK"}, true},
-		"redirects":  {[]int{302}, []string{"a Found", "a OK", "b OK", "c OK"}, true},
-		"is not let": {[]int{401}, []string{"a Unauthorized", "a OK", "b OK", "c OK"}, true},
-		"refuses":    {[]int{400}, []string{"a Bad Request", "b OK", "c OK"}, false},
+		"taken":         {nil, []string{"a OK", "b OK", "a OK", "c OK"}, false},
+		"takes b later": {[]int{200, 503}, []string{"a OK", "b Service Unavailable", "a OK", "c OK", "b OK"}, false},
+		"a in order":    {[]int{503}, []string{"a Service Unavailable", "b OK", "c OK", "a OK", "a OK"}, false},
+		"is down":       {[]int{503, 503, 503}, []string{"a Service Unavailable", "b Service Unavailable", "c Service Unavailable", "a OK", "b OK", "a OK", "c OK"}, true},
+		"redirects":     {[]int{302}, []string{"a Found", "b OK", "c OK", "a OK", "a OK"}, false},
+		"is not let":    {[]int{401}, []string{"a Unauthorized", "b OK", "c OK", "a OK", "a OK"}, false},
+		"refuses":       {[]int{400}, []string{"a Bad Request", "b OK", "a OK", "c OK"}, false},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			r := &receiver{statuses: tt.statuses}
 			srv := httptest.NewServer(r)
 			defer srv.Close()
-			hook := &Webhook{URL: srv.URL, Secret: []byte("a secret of a test"), Client: NewClient(), Now: func() time.Time { return sent }}
-			store := &pending{}
-			for i, id := range []string{"a", "b", "c"} {
-				store.events = append(store.events, Event{ID: int64(i + 1), Kind: SnapshotCompleted, Account: "111122223333", Region: "us-east-1", Resource: id, At: sent})
-			}
+			now := sent
+			hook := &Webhook{URL: srv.URL, Secret: []byte("a secret of a test"), Client: NewClient(), Now: func() time.Time { return now }}
+			store := pendingOf("a", "b", "a", "c")
 			tell := hook.Telling(store)[work.Tell].Do
 			held := &work.Held{Log: slog.New(slog.DiscardHandler)}
 			if _, _, err := tell(t.Context(), held); (err != nil) != tt.fails {
 				t.Errorf("the first run: %v", err)
 			}
+			now = now.Add(time.Minute)
 			if _, _, err := tell(t.Context(), held); err != nil {
 				t.Errorf("the second run: %v", err)
 			}
@@ -98,15 +107,144 @@ func TestWebhook(t *testing.T) {
 				t.Errorf("%d events are left (-want +got):\n%s", len(store.events), diff)
 			}
 			for i, header := range r.headers {
+				at, _, _ := strings.Cut(strings.TrimPrefix(header, "t="), ",")
 				mac := hmac.New(sha256.New, hook.Secret)
-				mac.Write([]byte("1767323045."))
+				mac.Write([]byte(at + "."))
 				mac.Write(r.bodies[i])
-				if want := "t=1767323045,v1=" + hex.EncodeToString(mac.Sum(nil)); header != want {
+				if want := "t=" + at + ",v1=" + hex.EncodeToString(mac.Sum(nil)); header != want || at != "1767323045" && at != "1767323105" {
 					t.Errorf("the signature is %s, want %s", header, want)
 				}
 			}
 		})
 	}
+}
+
+// pendingOf returns a store with a completed snapshot for each of the ids.
+func pendingOf(ids ...string) *pending {
+	p := &pending{}
+	for i, id := range ids {
+		p.events = append(p.events, Event{ID: int64(i + 1), Kind: SnapshotCompleted, Account: "111122223333", Region: "us-east-1", Resource: id, At: sent})
+	}
+	return p
+}
+
+// TestAReceiverThatStalls: events that it does not answer keep no others, and the unit is
+// kept under its lease all the time, whatever it takes.
+func TestAReceiverThatStalls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex // guards what follows
+		stalls, got := true, []string{}
+		dialled := make(chan net.Conn)
+		srv := &http.Server{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			body, _ := io.ReadAll(r.Body)
+			mu.Lock()
+			stuck := stalls && bytes.Contains(body, []byte("snapshot/stuck"))
+			got = append(got, string(regexp.MustCompile("snapshot/([a-z]*)").FindSubmatch(body)[1]))
+			mu.Unlock()
+			if stuck {
+				<-r.Context().Done()
+			}
+		})}
+		go func() { _ = srv.Serve(pipes(dialled)) }()
+		client := NewClient()
+		client.Transport = &http.Transport{DisableKeepAlives: true, DialContext: func(context.Context, string, string) (net.Conn, error) {
+			here, there := net.Pipe()
+			dialled <- there
+			return here, nil
+		}}
+		hook := &Webhook{URL: "http://receiver.test/", Secret: []byte("a secret of a test"), Client: client, Now: time.Now}
+		events, units := pendingOf("stuck", "x", "stuck", "y"), &oneUnit{kept: map[string]int{}}
+		r := &work.Runner{
+			Store: units, Handlers: hook.Telling(events), Lanes: [][]work.Kind{{work.Tell}}, Bus: &wake.Bus{},
+			Log: slog.New(slog.DiscardHandler), Now: time.Now, Poll: time.Second,
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		stopped := make(chan error)
+		go func() { stopped <- r.Run(ctx) }()
+		time.Sleep(5 * time.Minute)
+		mu.Lock()
+		if first := slices.Clone(got[:min(3, len(got))]); !slices.Equal(first, []string{"stuck", "x", "y"}) || len(got) < 6 || len(got) > 40 {
+			t.Errorf("it was sent %q", got)
+		}
+		stalls, got = false, nil
+		mu.Unlock()
+		time.Sleep(2 * time.Minute)
+		stop()
+		if err := <-stopped; err != nil {
+			t.Error(err)
+		}
+		close(dialled)
+		_ = srv.Close()
+		if len(events.events) != 0 || !slices.Equal(got, []string{"stuck", "stuck"}) {
+			t.Errorf("then it was sent %q, and %d events are left", got, len(events.events))
+		}
+		if units.kept["late"] > 0 || units.kept["in time"] < 10 {
+			t.Errorf("the lease was renewed %v", units.kept)
+		}
+	})
+}
+
+// pipes is a listener whose connections somebody dials.
+type pipes chan net.Conn
+
+func (p pipes) Accept() (net.Conn, error) {
+	c, ok := <-p
+	if !ok {
+		return nil, net.ErrClosed
+	}
+	return c, nil
+}
+
+func (pipes) Close() error   { return nil }
+func (pipes) Addr() net.Addr { return &net.TCPAddr{} }
+
+// oneUnit is a work.Store with the unit of a duty, which notes whether its lease is renewed
+// in time.
+type oneUnit struct {
+	mu   sync.Mutex // guards what follows
+	due  time.Time
+	held bool
+	last time.Time // that it was claimed or renewed
+	kept map[string]int
+}
+
+func (u *oneUnit) Claim(_ context.Context, owner string, _ []work.Kind, now time.Time) (work.Lease, bool, error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.held || now.Before(u.due) {
+		return work.Lease{}, false, nil
+	}
+	u.held, u.last = true, now
+	return work.Lease{Unit: work.Unit{ID: 1, Kind: work.Tell}, Owner: owner, Attempt: 1, Claims: 1, Until: now.Add(work.LeaseFor)}, true, nil
+}
+
+func (u *oneUnit) Renew(_ context.Context, l work.Lease, now time.Time, _ work.Progress) (work.Lease, error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	how := "in time"
+	if now.Sub(u.last) >= work.LeaseFor {
+		how = "late"
+	}
+	u.kept[how]++
+	u.last, l.Until = now, now.Add(work.LeaseFor)
+	return l, nil
+}
+
+func (u *oneUnit) handBack(at time.Time) error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.held, u.due = false, at
+	return nil
+}
+
+func (u *oneUnit) Release(_ context.Context, _ work.Lease, _ work.Kind, at time.Time) error {
+	return u.handBack(at)
+}
+func (u *oneUnit) Retry(_ context.Context, _ work.Lease, _ string, at time.Time) error {
+	return u.handBack(at)
+}
+func (u *oneUnit) Wait(_ context.Context, _ work.Lease, _ string, at time.Time) error {
+	return u.handBack(at)
 }
 
 // The URL of a receiver may be its password: no error has it.
@@ -121,7 +259,7 @@ func TestWebhookErrorsHaveNoURL(t *testing.T) {
 }
 
 func TestEnvelope(t *testing.T) {
-	hook := &Webhook{Secret: []byte("a secret of a test")}
+	hook := &Webhook{Secret: []byte("a secret of a test"), Home: awsid.Home{Account: "9", Region: "eu-north-1"}}
 	tests := map[string]struct {
 		event Event
 		want  string
@@ -132,7 +270,19 @@ func TestEnvelope(t *testing.T) {
 		},
 		"shared": {
 			Event{ID: 1, Kind: SnapshotShared, Account: "1", Region: "cn-north-1", Resource: "snap-2", Detail: Detail{Added: []string{"2"}}, At: sent},
-			`"EBS Snapshot Notification","source":"aws.ec2","account":"1","time":"2026-01-02T03:04:05Z","region":"cn-north-1","resources":["arn:aws-cn:ec2::cn-north-1:snapshot/snap-2"],"detail":{"event":"shareSnapshot","result":"succeeded","cause":"","request-id":"","snapshot_id":"arn:aws-cn:ec2::cn-north-1:snapshot/snap-2","endTime":"2026-01-02T03:04:05Z","added":["2"]}}`,
+			`"EBS Snapshot Notification","source":"aws.ec2","account":"1","time":"2026-01-02T03:04:05Z","region":"cn-north-1","resources":["arn:aws-cn:ec2::cn-north-1:snapshot/snap-2"],"detail":{"event":"shareSnapshot","result":"succeeded","cause":"","request-id":"","snapshot_id":"arn:aws-cn:ec2::cn-north-1:snapshot/snap-2","source":"1","endTime":"2026-01-02T03:04:05Z","added":["2"]}}`,
+		},
+		"shared no more": {
+			Event{ID: 1, Kind: SnapshotUnshared, Account: "1", Region: "us-east-1", Resource: "snap-2", Detail: Detail{Removed: []string{"2"}}, At: sent},
+			`"Snapshot Notification","source":"diskport","account":"1","time":"2026-01-02T03:04:05Z","region":"us-east-1","resources":["arn:aws:ec2::us-east-1:snapshot/snap-2"],"detail":{"event":"unshareSnapshot","result":"succeeded","cause":"","request-id":"","snapshot_id":"arn:aws:ec2::us-east-1:snapshot/snap-2","endTime":"2026-01-02T03:04:05Z","removed":["2"]}}`,
+		},
+		"a damaged snapshot": {
+			Event{ID: 1, Kind: DamageFound, Account: "1", Region: "us-east-1", Resource: "snap-2", Detail: Detail{Snapshot: "snap-2", Part: "data", Message: "it can't be read", Advice: "mend it"}, At: sent},
+			`"Store Notification","source":"diskport","account":"1","time":"2026-01-02T03:04:05Z","region":"us-east-1","resources":["arn:aws:ec2::us-east-1:snapshot/snap-2"],"detail":{"event":"damageFound","result":"failed","cause":"it can't be read","request-id":"","snapshot_id":"arn:aws:ec2::us-east-1:snapshot/snap-2","endTime":"2026-01-02T03:04:05Z","part":"data","advice":"mend it"}}`,
+		},
+		"a disk that is nearly full": {
+			Event{ID: 1, Kind: DiskNearlyFull, Resource: "/srv", Detail: Detail{Free: 4096}, At: sent},
+			`"Store Notification","source":"diskport","account":"9","time":"2026-01-02T03:04:05Z","region":"eu-north-1","resources":[],"detail":{"event":"diskNearlyFull","result":"failed","cause":"","request-id":"","endTime":"2026-01-02T03:04:05Z","path":"/srv","free_bytes":4096}}`,
 		},
 		"an import that failed": {
 			Event{ID: 1, Kind: ImportFailed, Account: "1", Region: "us-east-1", Resource: "import-snap-1", Detail: Detail{Reason: "internal", Message: "ServerError"}, At: sent},
@@ -166,8 +316,8 @@ func TestEnvelope(t *testing.T) {
 	if hook.envelope(Event{ID: 2}).ID == hook.envelope(Event{ID: 1}).ID {
 		t.Error("two events have one id")
 	}
-	for _, kind := range []Kind{ImportCompleted, ImportFailed, ImportCancelled, SnapshotCompleted, SnapshotFailed, SnapshotShared, SnapshotDeleted} {
-		if results[kind].event == "" {
+	for _, kind := range []Kind{ImportCompleted, ImportFailed, ImportCancelled, SnapshotCompleted, SnapshotFailed, SnapshotShared, SnapshotUnshared, SnapshotDeleted, DamageFound, DiskNearlyFull, DiskHasRoom} {
+		if shapes[kind].event == "" {
 			t.Errorf("%s has no words", kind)
 		}
 	}

@@ -45,11 +45,14 @@ type Config struct {
 	// ARN or "*". A key's own account needs no leave.
 	KMSAllow []string
 
-	TLSCert, TLSKey string // PEM files; both or neither
-	AuditLog        string // file of the records of calls; empty: none are kept
-	Webhook         string // URL that is told of events; empty: nobody is
-	WebhookSecret   []byte // signs them
-	Domain          string
+	TLSCert, TLSKey  string                  // PEM files; both or neither
+	AuditLogs        []string                // of the records of calls: a file, a bucket (s3://BUCKET/PREFIX), or both
+	AuditEvery       time.Duration           // how long records wait for others, for the bucket; 5 min
+	AuditCredentials aws.CredentialsProvider // for a bucket elsewhere
+	Webhook          string                  // URL that is told of events; empty: nobody is
+	WebhookSecret    []byte                  // signs them
+	Traces           Traces
+	Domain           string
 
 	Roles               []string // "api", "worker"; none = both
 	StrictAWS           bool
@@ -124,6 +127,9 @@ func (c Config) withDefaults() (Config, error) {
 	if c.CompactRate == 0 {
 		c.CompactRate = DefaultCompactRate
 	}
+	if c.AuditEvery == 0 {
+		c.AuditEvery = DefaultAuditEvery
+	}
 	c.AcceptOlderDatabase = c.AcceptOlderDatabase || c.Rebuild
 	var err error
 	if c.regions, err = awsid.NewRegions(c.Region, c.Regions); err != nil {
@@ -145,5 +151,5 @@ func (c Config) withDefaults() (Config, error) {
 	case !slices.Contains(c.Roles, "api") || !slices.Contains(c.Roles, "worker"):
 		return c, errors.New("server: a single node needs both roles, api and worker")
 	}
-	return c, c.chosen()
+	return c, errors.Join(c.checkAudit(), c.chosen())
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/diskport/diskport/diskimage"
 	"github.com/diskport/diskport/internal/imports/source"
+	"github.com/diskport/diskport/internal/span"
 )
 
 // countedSources counts the bytes that this process reads from sources, including
@@ -32,7 +33,7 @@ func (c countedSources) Open(ctx context.Context, p source.Pin) (source.Object, 
 	if err != nil {
 		return nil, err
 	}
-	counted := countedObject{o, c.bytes}
+	counted := countedObject{o, c.bytes, ctx}
 	if sparse, ok := o.(diskimage.SparseReaderAt); ok {
 		return sparseObject{counted, sparse}, nil
 	}
@@ -42,10 +43,15 @@ func (c countedSources) Open(ctx context.Context, p source.Pin) (source.Object, 
 type countedObject struct {
 	source.Object
 	bytes prometheus.Counter
+	ctx   context.Context // of its reads, as that of the object
 }
 
 func (o countedObject) ReadAt(p []byte, off int64) (int, error) {
+	_, traced := span.Start(o.ctx, "source read")
+	traced.Number(span.Offset, off)
+	traced.Number(span.Bytes, int64(len(p)))
 	n, err := o.Object.ReadAt(p, off)
+	traced.End(err)
 	o.bytes.Add(float64(n))
 	return n, err
 }

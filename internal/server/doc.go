@@ -11,5 +11,6 @@
 //	metadata.db   SQLite: tasks, snapshots, catalog, identities
 //	commits       how many transactions it has committed: tells an older one
 //	blocks/       packs, manifest pages and roots
+//	audit/        records of the audit log that their bucket does not have yet
 //	s3/ pins/     the embedded S3's objects, and those that imports hold
 package server

@@ -50,7 +50,7 @@ func (a *App) front(metrics *prometheus.Registry, control *flow.Control) http.Ha
 		}),
 	}
 	return awshttp.New(awshttp.Options{
-		Edges: edges, Keys: p.iam, Log: a.log, Metrics: metrics, Flow: control, Audit: a.audit,
+		Edges: edges, Keys: p.iam, Log: a.log, Metrics: metrics, Flow: control, Audit: a.audit, Tracer: a.tracer,
 		Regions: a.cfg.regions, AllowSigV2: a.cfg.AllowSigV2, Domain: a.cfg.Domain, Strict: a.cfg.StrictAWS,
 		Live:   http.HandlerFunc(alive),
 		Ready:  http.HandlerFunc(a.ready),

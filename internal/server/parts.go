@@ -113,7 +113,7 @@ func (a *App) openParts(ctx context.Context, metrics prometheus.Registerer) (*pa
 	}
 	engine := a.wireImports(p, master, countSources(p.sources, metrics))
 	a.wireDrafts(p)
-	a.wireRunner(p, engine)
+	a.wireRunner(p, engine, metrics)
 	a.watch(p, engine, metrics)
 	return p, a.recover(ctx, p)
 }
@@ -162,7 +162,7 @@ func (a *App) openKeys(p *parts, master *secret.MasterKey) (err error) {
 		return err
 	}
 	p.kms = kms.New(kms.Options{Store: p.db.KMS(), Wrapper: master.For(secret.KeyMaterial), Principals: p.iam, Aged: a.clock.Now})
-	keys := p.keys.keys(a, p.kms)
+	keys := tracedKMS{p.keys.keys(a, p.kms)}
 	p.ring = &keyring.Ring{Domains: p.db.Catalog(), Wrapper: master, KMS: keys}
 	p.ssekms = ssekms.Keys{KMS: keys}
 	return nil
@@ -209,14 +209,14 @@ func (a *App) openStore(ctx context.Context, p *parts, master *secret.MasterKey)
 		return err
 	}
 	store.Keys = p.ring
-	p.library = &snapshot.Library{Store: store, Index: p.db.Snapshots(), PageKey: pages, Keys: p.ring.Keys, Opened: snapshot.NewOpened(openedBudget)}
+	p.library = &snapshot.Library{Store: store, Index: p.db.Snapshots(), PageKey: pages, Keys: p.ring.Keys, Opened: snapshot.NewOpened(openedBudget), Damaged: a.damaged}
 	p.shelf = &snapshot.Shelf{Library: p.library, Holds: p.db.Holds(), Now: time.Now}
 	p.gc = &gc.Collector{Store: p.db.Garbage(), Backend: p.backend, Aside: p.backend, Older: a.cfg.AcceptOlderDatabase, Pages: p.library.RootPages, Blocks: p.library.PageBlocks, Now: time.Now, Lapsed: a.clock.Leases, Aged: a.clock.Now}
 	p.measure = footprint.New(footprint.Config{
 		Store: p.db.Footprints(), Locate: p.db.Catalog().Locate, Hold: p.shelf.Hold, Pages: p.library.RootPages, Blocks: p.library.PageBlocks,
 	})
 	a.wireCompaction(p)
-	p.verify = &verify.Verifier{Store: p.db.Inventory(), Fixes: p.db.Inventory(), Mender: p.compact, Entries: p.db.Inventory(), Region: a.cfg.Region, Shelf: p.shelf, Keys: p.ring, Objects: p.objects, Now: time.Now}
+	p.verify = &verify.Verifier{Store: p.db.Inventory(), Fixes: p.db.Inventory(), Mender: p.compact, Entries: p.db.Inventory(), Conditions: p.db.Outbox(), Region: a.cfg.Region, Shelf: p.shelf, Keys: p.ring, Objects: p.objects, Now: time.Now}
 	return nil
 }
 

@@ -19,6 +19,7 @@ import (
 	"github.com/diskport/diskport/internal/identity/sigv4"
 	"github.com/diskport/diskport/internal/logkey"
 	"github.com/diskport/diskport/internal/space"
+	"github.com/diskport/diskport/internal/span"
 	"github.com/diskport/diskport/internal/steady"
 )
 
@@ -37,7 +38,9 @@ type App struct {
 	parts    *parts
 	owner    string // this process, in leases
 
-	audit *audit.Log // nil: none is kept
+	audit  *audit.Log
+	spool  *audit.Spool // of its records; nil: they go to no bucket
+	tracer *span.Tracer // nil: nothing is traced
 
 	stopping chan struct{}  // closed when no more requests are taken
 	requests sync.WaitGroup // those being answered
@@ -82,14 +85,13 @@ func New(ctx context.Context, cfg Config) (_ *App, err error) {
 	if a.tls, err = loadTLS(cfg); err != nil {
 		return nil, err
 	}
-	if cfg.AuditLog != "" {
-		failed := func(err error) { a.log.Error("calls are not recorded in the audit log", logkey.Error, err) }
-		if a.audit, err = audit.Open(cfg.AuditLog, failed); err != nil {
-			return nil, err
-		}
-		a.closers.add(a.audit.Close)
+	if a.tracer, err = a.traceTo(metrics); err != nil {
+		return nil, err
 	}
 	if a.parts, err = a.openParts(ctx, metrics); err != nil {
+		return nil, err
+	}
+	if err = a.openAudit(metrics); err != nil {
 		return nil, err
 	}
 	a.resumeMaster(ctx)
@@ -175,6 +177,10 @@ func (a *App) Run(ctx context.Context) error {
 	watch.Go(func() { a.expireUploads(ctx) })
 	watch.Go(func() { a.space.Run(ctx) })
 	watch.Go(func() { a.collectWhileFull(ctx) })
+	watch.Go(func() { a.watchDisk(ctx) })
+	if a.spool != nil {
+		watch.Go(func() { a.spool.Run(ctx) })
+	}
 	watch.Go(func() { a.clock.Run(ctx) })
 	watch.Go(func() { a.parts.usage.run(ctx) })
 	watch.Go(func() { a.trimMemory(ctx) })

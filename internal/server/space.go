@@ -12,6 +12,7 @@ import (
 
 	"github.com/diskport/diskport/internal/logkey"
 	"github.com/diskport/diskport/internal/space"
+	"github.com/diskport/diskport/internal/span"
 	"github.com/diskport/diskport/internal/store/blobdir"
 	"github.com/diskport/diskport/internal/store/blockstore"
 	"github.com/diskport/diskport/internal/work"
@@ -144,8 +145,22 @@ func (b guardedBackend) Create(ctx context.Context, name string, size int64) (bl
 	if err != nil {
 		return nil, err
 	}
-	return guardedWriter{w, b.space}, nil
+	return guardedWriter{w, b.space, name}, nil
 }
+
+// ReadAt implements blockstore.Backend.
+func (b guardedBackend) ReadAt(ctx context.Context, name string, p []byte, off int64) (n int, err error) {
+	ctx, traced := span.Start(ctx, "store read")
+	traced.Text(tracedFile, name)
+	traced.Number(span.Offset, off)
+	traced.Number(span.Bytes, int64(len(p)))
+	n, err = b.blockBackend.ReadAt(ctx, name, p, off)
+	traced.End(err)
+	return n, err
+}
+
+// tracedFile is the attribute of spans that names a file of the store.
+const tracedFile = "diskport.file"
 
 // Remove implements blockstore.Backend.
 func (b guardedBackend) Remove(ctx context.Context, name string) error {
@@ -172,7 +187,7 @@ func (f guardedFiles) Create(ctx context.Context, name string, size int64) (bloc
 	if err != nil {
 		return nil, err
 	}
-	return guardedWriter{w, f.space}, nil
+	return guardedWriter{w, f.space, name}, nil
 }
 
 // Remove implements blockstore.Backend.
@@ -188,6 +203,7 @@ func (f guardedFiles) SetAside(ctx context.Context, name string, at time.Time) e
 type guardedWriter struct {
 	blockstore.Writer
 	space *space.Guard
+	name  string
 }
 
 // WriteAt implements blockstore.Writer.
@@ -195,5 +211,20 @@ func (w guardedWriter) WriteAt(ctx context.Context, bufs [][]byte, off int64) er
 	if err := w.space.Growth(); err != nil {
 		return errors.Join(blockstore.ErrFull, err)
 	}
-	return w.Writer.WriteAt(ctx, bufs, off)
+	ctx, traced := span.Start(ctx, "store write")
+	traced.Text(tracedFile, w.name)
+	traced.Number(span.Offset, off)
+	err := w.Writer.WriteAt(ctx, bufs, off)
+	traced.End(err)
+	return err
+}
+
+// Close implements blockstore.Writer.
+func (w guardedWriter) Close(ctx context.Context, size int64) error {
+	ctx, traced := span.Start(ctx, "store close")
+	traced.Text(tracedFile, w.name)
+	traced.Number(span.Bytes, size)
+	err := w.Writer.Close(ctx, size)
+	traced.End(err)
+	return err
 }

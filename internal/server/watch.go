@@ -11,6 +11,7 @@ import (
 
 	"github.com/diskport/diskport/internal/imports/importtask"
 	"github.com/diskport/diskport/internal/logkey"
+	"github.com/diskport/diskport/internal/outbox"
 	"github.com/diskport/diskport/internal/store/compact"
 	"github.com/diskport/diskport/internal/store/gc"
 	"github.com/diskport/diskport/internal/work"
@@ -27,6 +28,7 @@ func (a *App) watch(p *parts, engine *importtask.Engine, reg prometheus.Register
 		p.usage,
 		p.scrubbed,
 		&queueMetrics{queues: p.db.Work(), now: time.Now, log: a.log},
+		&outboxMetrics{events: p.db.Outbox(), now: time.Now, log: a.log},
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		build(),
@@ -95,4 +97,36 @@ func (m *queueMetrics) Collect(to chan<- prometheus.Metric) {
 		}
 		gauge(queueAge, age.Seconds(), kind)
 	}
+}
+
+// outboxMetrics are the metrics of the events that are still to be told.
+type outboxMetrics struct {
+	events outbox.Backlogs
+	now    func() time.Time
+	log    *slog.Logger
+}
+
+var (
+	outboxEvents = queueDesc("outbox_events", "Events that have not been told. Without a receiver they are forgotten after some days.")
+	outboxAge    = queueDesc("outbox_age_seconds", "How long ago the oldest of the events happened that have not been told; 0 if there is none.")
+)
+
+// Describe implements prometheus.Collector.
+func (m *outboxMetrics) Describe(to chan<- *prometheus.Desc) { to <- outboxEvents; to <- outboxAge }
+
+// Collect implements prometheus.Collector.
+func (m *outboxMetrics) Collect(to chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), queueTimeout)
+	defer cancel()
+	n, oldest, err := m.events.Backlog(ctx)
+	if err != nil {
+		m.log.Warn("counting the events to tell", logkey.Error, err)
+		return
+	}
+	var age time.Duration
+	if !oldest.IsZero() {
+		age = max(0, m.now().Sub(oldest))
+	}
+	to <- prometheus.MustNewConstMetric(outboxEvents, prometheus.GaugeValue, float64(n))
+	to <- prometheus.MustNewConstMetric(outboxAge, prometheus.GaugeValue, age.Seconds())
 }

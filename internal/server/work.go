@@ -9,6 +9,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/diskport/diskport/internal/awsid"
 	"github.com/diskport/diskport/internal/identity/secret"
 	"github.com/diskport/diskport/internal/imports/importtask"
@@ -107,19 +109,22 @@ func (a *App) compaction(p *parts) map[work.Kind]work.Handler {
 }
 
 // telling returns the handler of what tells a webhook of events, if there is one.
-func (a *App) telling(p *parts) map[work.Kind]work.Handler {
+func (a *App) telling(p *parts, metrics *outbox.Metrics) map[work.Kind]work.Handler {
 	if a.cfg.Webhook == "" {
 		return nil
 	}
-	hook := outbox.Webhook{URL: a.cfg.Webhook, Secret: a.cfg.WebhookSecret, Client: outbox.NewClient(), Now: time.Now}
+	hook := outbox.Webhook{
+		URL: a.cfg.Webhook, Secret: a.cfg.WebhookSecret, Home: awsid.Home{Account: a.cfg.AccountID, Region: a.cfg.Region},
+		Client: outbox.NewClient(), Now: time.Now, Metrics: metrics,
+	}
 	return hook.Telling(p.db.Outbox())
 }
 
 // wireRunner makes what claims and does the units of all domains.
-func (a *App) wireRunner(p *parts, engine *importtask.Engine) {
+func (a *App) wireRunner(p *parts, engine *importtask.Engine, metrics prometheus.Registerer) {
 	handlers := map[work.Kind]work.Handler{}
 	for _, domain := range []map[work.Kind]work.Handler{
-		engine.Handlers(), p.drafts.Handlers(), p.gc.Handlers(a.cfg.GCEvery), a.compaction(p), a.scrub(p), p.kms.Handlers(), outbox.Handlers(p.db.Outbox(), a.clock.Now), a.telling(p),
+		engine.Handlers(), p.drafts.Handlers(), p.gc.Handlers(a.cfg.GCEvery), a.compaction(p), a.scrub(p), p.kms.Handlers(), outbox.Handlers(p.db.Outbox(), a.clock.Now), a.telling(p, outbox.NewMetrics(metrics)),
 	} {
 		maps.Copy(handlers, domain)
 	}
@@ -129,7 +134,7 @@ func (a *App) wireRunner(p *parts, engine *importtask.Engine) {
 	}
 	p.runner = &work.Runner{
 		Owner: a.owner, Store: p.db.Work(), Handlers: handlers, Lanes: lanes, Bus: &p.bus,
-		Log: a.log, Now: time.Now, Poll: poll, Grace: gracePeriod,
+		Log: a.log, Now: time.Now, Poll: poll, Grace: gracePeriod, Tracer: a.tracer,
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/diskport/diskport/internal/logkey"
+	"github.com/diskport/diskport/internal/span"
 	"github.com/diskport/diskport/internal/wake"
 )
 
@@ -82,7 +83,8 @@ type Runner struct {
 	Poll  time.Duration // how long a claimer sleeps when nothing wakes it
 	Grace time.Duration // how long running jobs may go on after Run's ctx ends
 
-	Metrics *Metrics // nil: nothing is counted
+	Metrics *Metrics     // nil: nothing is counted
+	Tracer  *span.Tracer // goes on with the traces of units; nil: it does not
 
 	mu   sync.Mutex // guards held
 	held map[int64]*Held
@@ -190,6 +192,7 @@ func (r *Runner) do(jobs context.Context, l Lease) (next Lease, ok bool) {
 
 func (r *Runner) tryUnit(jobs context.Context, l Lease) (next Lease, ok bool, how end) {
 	log := r.Log.With(logkey.Task, l.Task, logkey.Unit, l.ID, logkey.Kind, l.Kind, "attempt", l.Attempt)
+	jobs, traced := r.trace(jobs, l)
 	ctx, cancel := context.WithCancelCause(jobs)
 	defer cancel(nil)
 	h := &Held{Lease: l, Log: log, cancel: cancel, now: make(chan struct{}, 1)}
@@ -205,6 +208,10 @@ func (r *Runner) tryUnit(jobs context.Context, l Lease) (next Lease, ok bool, ho
 		next, ok, err = handler.Do(ctx, h)
 		return err
 	})
+	traced.End(err)
+	if ok && next.Trace == "" {
+		next.Trace = span.Parent(ctx)
+	}
 	isLost := errors.Is(err, ErrLost) || errors.Is(context.Cause(ctx), ErrLost)
 	stopped := jobs.Err() != nil
 	cancel(nil)
@@ -225,6 +232,19 @@ func (r *Runner) tryUnit(jobs context.Context, l Lease) (next Lease, ok bool, ho
 		return Lease{}, false, waiting
 	}
 	return r.failed(handler, l, err, log)
+}
+
+// trace begins the span of a unit.
+func (r *Runner) trace(ctx context.Context, l Lease) (context.Context, span.Span) {
+	ctx, s := r.Tracer.Continue(ctx, l.Trace, string(l.Kind))
+	s.Number(span.Unit, l.ID)
+	s.Text(span.Task, l.Task)
+	s.Text(span.Account, l.Account)
+	s.Number("diskport.attempt", l.Attempt)
+	if l.Kind == Range || l.Kind == Copy {
+		s.Number("diskport.range", int64(l.Range))
+	}
+	return ctx, s
 }
 
 // waits hands back a unit that found something missing, unless it has waited for too

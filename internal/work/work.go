@@ -61,6 +61,8 @@ type Unit struct {
 	// Done is how much of it earlier leases have finished for good, in a measure of
 	// its kind's own.
 	Done int64
+	// Trace is the span that made it, in the form of span.Parent; empty: none is recorded.
+	Trace string
 }
 
 // Lease is the right to do a unit until Until. Attempt grows with every claim of

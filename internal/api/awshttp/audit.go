@@ -44,7 +44,7 @@ func (c *Call) isAudited(method string) bool {
 
 // audit records the call, if it may have changed anything.
 func (f *Front) audit(c *Call, rec *recorder, t target, at time.Time) {
-	if f.opts.Audit == nil || !c.isAudited(t.method) {
+	if !f.opts.Audit.Kept() || !c.isAudited(t.method) {
 		return
 	}
 	r := audit.Record{

@@ -18,6 +18,7 @@ import (
 	"github.com/diskport/diskport/internal/identity/policy"
 	"github.com/diskport/diskport/internal/identity/sigv4"
 	"github.com/diskport/diskport/internal/logkey"
+	"github.com/diskport/diskport/internal/span"
 )
 
 // Options are the parts and settings of a Front. Keys, Log, Metrics and Regions are
@@ -31,6 +32,7 @@ type Options struct {
 	Now     func() time.Time // of signatures; nil means time.Now
 	NewID   func() string    // of requests; nil means awsid.Request
 	Audit   *audit.Log       // of calls that may change something; nil: none is recorded
+	Tracer  *span.Tracer     // of requests to services; nil: none is traced
 
 	// Regions are those that a credential scope may name. S3 compares the region with
 	// the bucket's itself, and the global services ignore it.
@@ -83,6 +85,7 @@ func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	r = c.exchange.Request()
 	rec := &recorder{ResponseWriter: c.exchange.Writer(), call: c}
 	target := newTarget(r) // before an edge can change r
+	traced, r := f.trace(r)
 	defer func() {
 		f.recover(rec, c, recover())
 		if !rec.abort {
@@ -92,6 +95,7 @@ func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		f.metrics.observe(c, rec, took)
 		f.logAccess(r.Context(), c, rec, target, took)
 		f.audit(c, rec, target, begin)
+		endTrace(traced, c, rec)
 		if rec.abort {
 			c.exchange.Abort()
 			panic(http.ErrAbortHandler) // net/http breaks the connection
@@ -104,6 +108,31 @@ func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	f.serve(rec, r, c)
+}
+
+// trace begins the span of a request, unless it is for one of our pages.
+func (f *Front) trace(r *http.Request) (span.Span, *http.Request) {
+	if f.opts.Tracer == nil || f.own(r) {
+		return span.Span{}, r
+	}
+	ctx, s := f.opts.Tracer.Serve(r.Context(), r.Header, "request")
+	return s, r.WithContext(ctx)
+}
+
+// endTrace ends the span of a request with what is known about it by now.
+func endTrace(s span.Span, c *Call, rec *recorder) {
+	s.Rename(strings.TrimSuffix(c.Service+"."+c.Action, "."))
+	s.Text(span.Request, c.RequestID)
+	s.Text(span.Account, c.Principal.Account)
+	s.Text("rpc.service", c.Service)
+	s.Text("rpc.method", c.Action)
+	s.Text("diskport.region", c.Region)
+	s.Number(span.Status, int64(rec.status))
+	if c.code != "" && rec.status >= http.StatusInternalServerError || rec.abort {
+		s.Fail(c.code)
+	}
+	s.Text("error.type", c.code)
+	s.End(nil)
 }
 
 // recover turns a panic into InternalError if the answer has not begun yet, else

@@ -248,7 +248,7 @@ func (e *engine) right(id string, disk []byte) (why error, ok bool) {
 // told checks the events in the outbox.
 func (e *engine) told(want ...outbox.Event) {
 	e.t.Helper()
-	got, err := e.db.Outbox().Pending(e.t.Context(), 10)
+	got, err := e.db.Outbox().Pending(e.t.Context(), 0, 10)
 	if err != nil {
 		e.t.Fatal(err)
 	}

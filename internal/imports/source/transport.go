@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"regexp"
 	"time"
+
+	"github.com/diskport/diskport/internal/span"
 )
 
 // Limits on how long a foreign S3 may be silent.
@@ -34,7 +36,7 @@ func (e Endpoint) client() *http.Client {
 	}
 	return &http.Client{
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Transport: &http.Transport{
+		Transport: span.Transport{Service: "S3", Base: &http.Transport{
 			DialContext:           dial,
 			TLSHandshakeTimeout:   dialTimeout,
 			ResponseHeaderTimeout: answerTimeout,
@@ -42,6 +44,6 @@ func (e Endpoint) client() *http.Client {
 			MaxIdleConnsPerHost:   32,
 			DisableCompression:    true, // the bytes that the ETag is of
 			ForceAttemptHTTP2:     true,
-		},
+		}},
 	}
 }

@@ -14,7 +14,9 @@ import (
 
 // Bench is a store under test, empty.
 type Bench struct {
-	Store outbox.Store
+	Store      outbox.Store
+	Backlog    outbox.Backlogs
+	Conditions outbox.Conditions
 	// Tell makes an event part of a transaction, which is committed unless fail is
 	// an error.
 	Tell func(t *testing.T, e outbox.Event, fail error) error
@@ -28,6 +30,7 @@ func Test(t *testing.T, open func(t *testing.T) Bench) {
 		"ForgottenAfterItsTime":    forgottenAfterItsTime,
 		"ConcurrentEventsDiffer":   concurrentEventsDiffer,
 		"DetailsComeBackAsTheyAre": detailsComeBack,
+		"ConditionsAreToldOnce":    conditionsAreToldOnce,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -52,7 +55,7 @@ func tell(t *testing.T, b Bench, e outbox.Event) {
 // pending returns the events and the resources that they are about.
 func pending(t *testing.T, b Bench, limit int) (events []outbox.Event, about []string) {
 	t.Helper()
-	events, err := b.Store.Pending(t.Context(), limit)
+	events, err := b.Store.Pending(t.Context(), 0, limit)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,6 +73,12 @@ func oldestFirstUntilTold(t *testing.T, b Bench) {
 	if !slices.Equal(about, []string{"one", "two"}) || events[0].ID >= events[1].ID {
 		t.Errorf("pending: %+v, want one and two", events)
 	}
+	if later, err := b.Store.Pending(t.Context(), events[1].ID, 10); err != nil || len(later) != 1 || later[0].Resource != "three" {
+		t.Errorf("pending behind two: %+v, %v", later, err)
+	}
+	if n, oldest, err := b.Backlog.Backlog(t.Context()); n != 3 || !oldest.Equal(at) || err != nil {
+		t.Errorf("the backlog is %d events since %v, %v", n, oldest, err)
+	}
 	for range 2 { // a sender may have died before it called Told
 		if err := b.Store.Told(t.Context(), events[0].ID, events[1].ID); err != nil {
 			t.Fatal(err)
@@ -80,6 +89,12 @@ func oldestFirstUntilTold(t *testing.T, b Bench) {
 	}
 	if err := b.Store.Told(t.Context()); err != nil {
 		t.Errorf("telling nothing: %v", err)
+	}
+	if err := b.Store.Told(t.Context(), events[1].ID+1); err != nil {
+		t.Fatal(err)
+	}
+	if n, oldest, err := b.Backlog.Backlog(t.Context()); n != 0 || !oldest.IsZero() || err != nil {
+		t.Errorf("an empty backlog is %d events since %v, %v", n, oldest, err)
 	}
 }
 
@@ -137,7 +152,7 @@ func concurrentEventsDiffer(t *testing.T, b Bench) {
 func detailsComeBack(t *testing.T, b Bench) {
 	want := outbox.Event{
 		Kind: outbox.SnapshotShared, Account: "a", Region: "eu-north-1", Resource: "snap-1", At: at,
-		Detail: outbox.Detail{Snapshot: "s", Source: "o", Reason: "r", Message: "m ü", Added: []string{"1"}, Removed: []string{"2", "3"}},
+		Detail: outbox.Detail{Snapshot: "s", Source: "o", Reason: "r", Message: "m ü", Added: []string{"1"}, Removed: []string{"2", "3"}, Part: "p", Advice: "a", Free: 1 << 40},
 	}
 	tell(t, b, want)
 	events, _ := pending(t, b, 10)
@@ -147,5 +162,38 @@ func detailsComeBack(t *testing.T, b Bench) {
 	want.ID = events[0].ID
 	if diff := cmp.Diff(want, events[0]); diff != "" {
 		t.Errorf("an event came back changed (-want +got):\n%s", diff)
+	}
+}
+
+// conditionsAreToldOnce: a condition is told of when it begins, and again only if it has
+// ended in between.
+func conditionsAreToldOnce(t *testing.T, b Bench) {
+	ctx, conditions := t.Context(), b.Conditions
+	of := func(place string, minute int) outbox.Condition {
+		return outbox.Condition{Topic: outbox.Damage, Place: place, Seen: at.Add(time.Duration(minute) * time.Minute)}
+	}
+	disk := outbox.Condition{Topic: outbox.Disk, Place: "x", Seen: at}
+	for _, step := range []struct {
+		name string
+		do   func() error
+		want []string // told so far
+	}{
+		{"x begins", func() error { return conditions.Begin(ctx, of("x", 0), event("x")) }, []string{"x"}},
+		{"x stands", func() error { return conditions.Begin(ctx, of("x", 5), event("x")) }, []string{"x"}},
+		{"the disk begins", func() error { return conditions.Begin(ctx, disk, event("disk")) }, []string{"x", "disk"}},
+		{"y begins", func() error { return conditions.Begin(ctx, of("y", 1), event("y")) }, []string{"x", "disk", "y"}},
+		{"y is not seen", func() error { return conditions.EndUnseen(ctx, outbox.Damage, of("", 5).Seen) }, []string{"x", "disk", "y"}},
+		{"x was seen later before", func() error { return conditions.Begin(ctx, of("x", 2), event("x")) }, []string{"x", "disk", "y"}},
+		{"y begins anew", func() error { return conditions.Begin(ctx, of("y", 6), event("y again")) }, []string{"x", "disk", "y", "y again"}},
+		{"x ends", func() error { return conditions.End(ctx, of("x", 7), event("x ends")) }, []string{"x", "disk", "y", "y again", "x ends"}},
+		{"x has ended", func() error { return conditions.End(ctx, of("x", 8), event("x ends")) }, []string{"x", "disk", "y", "y again", "x ends"}},
+		{"the disk stands", func() error { return conditions.Begin(ctx, disk, event("disk")) }, []string{"x", "disk", "y", "y again", "x ends"}},
+	} {
+		if err := step.do(); err != nil {
+			t.Fatalf("%s: %v", step.name, err)
+		}
+		if _, about := pending(t, b, 10); !slices.Equal(about, step.want) {
+			t.Errorf("%s: told of %q, want %q", step.name, about, step.want)
+		}
 	}
 }

@@ -62,6 +62,7 @@ func (b *Blocks) Get(ctx context.Context, index int64, buf []byte) ([]byte, bloc
 	for range maxMoves {
 		at, err := b.locate(ctx, p, id)
 		if err != nil {
+			b.lib.damaged(ctx, b.rec, fmt.Errorf("block %d: %w", index, err))
 			return nil, block.Digest{}, fmt.Errorf("%s, block %d: %w", b.rec.ID, index, err)
 		}
 		if failed != nil && failed.at == at {
@@ -80,6 +81,7 @@ func (b *Blocks) Get(ctx context.Context, index int64, buf []byte) ([]byte, bloc
 	if err := b.lib.Store.Catalog.MarkDamaged(ctx, id, failed.at); err != nil {
 		failed.err = errors.Join(failed.err, err)
 	}
+	b.lib.damaged(ctx, b.rec, fmt.Errorf("block %d: %w", index, failed.err))
 	return nil, block.Digest{}, fmt.Errorf("%s, block %d: %w", b.rec.ID, index, failed.err)
 }
 
@@ -135,6 +137,7 @@ func (b *Blocks) page(ctx context.Context, e rootPage) (*located, error) {
 	return b.pages.Get(e.index, func() (*located, error) {
 		p, err := b.lib.readPage(ctx, e, b.root.volume)
 		if err != nil {
+			b.lib.damaged(ctx, b.rec, err)
 			return nil, fmt.Errorf("%s: %w", b.rec.ID, err)
 		}
 		return &located{page: p}, nil

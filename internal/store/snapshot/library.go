@@ -30,6 +30,9 @@ type Library struct {
 	Keys func(ctx context.Context, domain string) (*frame.Keys, error)
 	// Opened keeps blocks that are read again and again; nil: each read opens a frame.
 	Opened *Opened
+	// Damaged is told of a snapshot of which something can't be read, whenever that is met;
+	// nil: nobody asks. The snapshot may be gone meanwhile.
+	Damaged func(ctx context.Context, rec Record, err error)
 
 	wide, narrow sync.Pool // of *window
 	stages       sync.Pool // of *stage
@@ -73,6 +76,7 @@ func (l *Library) WriteRoot(ctx context.Context, lease work.Lease, rec Record, p
 func (l *Library) Open(ctx context.Context, rec Record) (*Blocks, error) {
 	r, err := l.readRoot(ctx, rec)
 	if err != nil {
+		l.damaged(ctx, rec, err)
 		return nil, fmt.Errorf("opening %s: %w", rec.ID, err)
 	}
 	keys, err := l.Keys(ctx, rec.Domain)
@@ -80,6 +84,14 @@ func (l *Library) Open(ctx context.Context, rec Record) (*Blocks, error) {
 		return nil, fmt.Errorf("opening %s: %w", rec.ID, err)
 	}
 	return &Blocks{lib: l, rec: rec, root: r, keys: keys, pages: cache.New[int64, *located](cachedPages)}, nil
+}
+
+// damaged tells of a snapshot, if err says that something of it is damaged. A root that was
+// opened by itself says nothing of where its snapshot is.
+func (l *Library) damaged(ctx context.Context, rec Record, err error) {
+	if l.Damaged != nil && rec.Account != "" && ctx.Err() == nil && IsDamage(err) {
+		l.Damaged(ctx, rec, err)
+	}
 }
 
 // OpenRoot opens a root by its file alone, for callers that keep it alive by a

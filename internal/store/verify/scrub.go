@@ -107,6 +107,9 @@ func (s *Scrub) goOn(ctx context.Context, h *work.Held, round Round) error {
 	if err != nil {
 		return err
 	}
+	if err := r.forget(ctx, round.Begun); err != nil {
+		return err
+	}
 	round.Ended = s.Verifier.Now()
 	if err := s.save(ctx, h, round); err != nil {
 		return err

@@ -18,6 +18,9 @@ func (v *Verifier) Snapshot(ctx context.Context, rec snapshot.Record, o Observer
 	if isLocked(err) {
 		r.current.Locked, err = err.Error(), nil
 	}
+	if err == nil {
+		err = r.tell(ctx)
+	}
 	return *r.current, err
 }
 

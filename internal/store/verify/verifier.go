@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/diskport/diskport/internal/block"
+	"github.com/diskport/diskport/internal/outbox"
 	"github.com/diskport/diskport/internal/store/blockstore"
 	"github.com/diskport/diskport/internal/store/frame"
 	"github.com/diskport/diskport/internal/store/keyring"
@@ -26,12 +28,15 @@ type Verifier struct {
 	Fixes   Fixes   // of Repair
 	Mender  Mender  // of Repair
 	Entries Entries // of Rebuild
-	Region  string  // where Rebuild puts snapshots, since roots don't say
-	Shelf   *snapshot.Shelf
-	Keys    Keys
-	Objects Objects // nil: there is no embedded S3
-	Now     func() time.Time
-	Workers int // that open frames at a time; 0: as many as there are processors
+	// Conditions are told of each file and snapshot that something was found to be wrong
+	// with, until a run over everything finds that no more; nil: nobody is.
+	Conditions outbox.Conditions
+	Region     string // where Rebuild puts snapshots, since roots don't say
+	Shelf      *snapshot.Shelf
+	Keys       Keys
+	Objects    Objects // nil: there is no embedded S3
+	Now        func() time.Time
+	Workers    int // that open frames at a time; 0: as many as there are processors
 }
 
 // Bytes is the most memory that a run takes for what it reads.
@@ -108,10 +113,11 @@ type run struct {
 	domains map[string]*domain
 	bench   *bench
 	total   int64
-	bad     map[block.ID]string // blocks that can't be read, and why; at most maxProblems
-	current *Checked            // the snapshot that findings are about; nil: none
-	pending bool                // a snapshot is being made
-	needs   *needs              // what is to be mended; nil: nothing is
+	bad     map[block.ID]string     // blocks that can't be read, and why; at most maxProblems
+	current *Checked                // the snapshot that findings are about; nil: none
+	pending bool                    // a snapshot is being made
+	needs   *needs                  // what is to be mended; nil: nothing is
+	untold  map[string]outbox.Event // of files and snapshots that were found damaged
 }
 
 // maxProblems bounds run.bad. What is not in it is known by its mark.
@@ -139,14 +145,17 @@ func (v *Verifier) start(e Effort, o Observer) *run {
 	}
 	return &run{
 		Verifier: v, o: o, store: v.Shelf.Library.Store, pace: work.Pace{Rate: e.Rate, Now: v.Now},
-		domains: map[string]*domain{}, bench: newBench(workers), bad: map[block.ID]string{},
+		domains: map[string]*domain{}, bench: newBench(workers), bad: map[block.ID]string{}, untold: map[string]outbox.Event{},
 	}
 }
 
 // Run reads everything. A Summary comes with an error too.
 func (v *Verifier) Run(ctx context.Context, e Effort, o Observer) (Summary, error) {
-	r := v.start(e, o)
+	r, begun := v.start(e, o), v.Now()
 	err := r.all(ctx, Position{}, func(Position) error { return nil })
+	if err == nil {
+		err = r.forget(ctx, begun)
+	}
 	return r.summary, err
 }
 
@@ -175,12 +184,18 @@ func (r *run) all(ctx context.Context, from Position, reached func(Position) err
 	if err := r.loadDomains(ctx); err != nil {
 		return err
 	}
+	noted := func(at Position) error {
+		if err := r.tell(ctx); err != nil {
+			return err
+		}
+		return reached(at)
+	}
 	for stage := from.Stage; stage < Ended; stage++ {
 		after := ""
 		if stage == from.Stage {
 			after = from.After
 		}
-		next := func(after string) error { return reached(Position{stage, after}) }
+		next := func(after string) error { return noted(Position{stage, after}) }
 		var err error
 		switch stage {
 		case Beginning:
@@ -196,7 +211,7 @@ func (r *run) all(ctx context.Context, from Position, reached func(Position) err
 		case Ended:
 		}
 		if err == nil {
-			err = reached(Position{Stage: stage + 1})
+			err = noted(Position{Stage: stage + 1})
 		}
 		if err != nil {
 			return err
@@ -307,8 +322,46 @@ func (r *run) found(f Finding) error {
 		if r.current != nil {
 			r.current.Findings++
 		}
+		r.toTell(f)
 	}
 	return r.o.Found(f)
+}
+
+// toTell notes a finding to be told of, if it is the first about its file or snapshot.
+func (r *run) toTell(f Finding) {
+	e := outbox.Event{
+		Kind: outbox.DamageFound, Resource: cmp.Or(f.Snapshot, f.File, "database"),
+		Detail: outbox.Detail{Snapshot: f.Snapshot, Part: string(f.Part), Message: f.String(), Advice: f.Advice()},
+	}
+	if f.Snapshot != "" && r.current != nil {
+		e.Account, e.Region = r.current.Account, r.current.Region
+	}
+	if _, ok := r.untold[e.Resource]; !ok {
+		r.untold[e.Resource] = e
+	}
+}
+
+// tell tells of what was found since it was called last.
+func (r *run) tell(ctx context.Context) error {
+	for _, place := range slices.Sorted(maps.Keys(r.untold)) {
+		if r.Conditions == nil {
+			break
+		}
+		c := outbox.Condition{Topic: outbox.Damage, Place: place, Seen: r.Now()}
+		if err := r.Conditions.Begin(ctx, c, r.untold[place]); err != nil {
+			return err
+		}
+	}
+	clear(r.untold)
+	return nil
+}
+
+// forget forgets damage that a run over everything, which began at a time, has not met.
+func (r *run) forget(ctx context.Context, begun time.Time) error {
+	if r.Conditions == nil {
+		return nil
+	}
+	return r.Conditions.EndUnseen(ctx, outbox.Damage, begun)
 }
 
 // unreadable notes why a block can't be read, for the findings about snapshots.

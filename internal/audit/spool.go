@@ -1,0 +1,339 @@
+package audit
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/diskport/diskport/internal/durable"
+)
+
+// Bucket is a place for objects.
+type Bucket interface {
+	// Put stores an object, in the place of one that has the key.
+	Put(ctx context.Context, key string, content []byte) error
+}
+
+// SpoolOptions are how records come from a spool to a bucket. All but Metrics are required.
+type SpoolOptions struct {
+	Dir     string // the folder, which belongs to the spool; it is made if necessary
+	To      Bucket
+	Account string        // of records that are about none
+	Region  string        // likewise
+	Every   time.Duration // how long records wait for others that come with them
+	Now     func() time.Time
+	Failed  func(error)           // is told of every delivery that failed
+	Metrics prometheus.Registerer // nil: nothing is counted
+}
+
+// Spool keeps records until a bucket has them.
+type Spool struct {
+	o          SpoolOptions
+	deliveries *prometheus.CounterVec // by end
+
+	mu    sync.Mutex // guards what follows
+	file  *os.File   // nil: there has been no record since the last one was completed
+	begun time.Time
+	size  int64 // bytes of it
+	dirty bool  // it has lines that are not durable
+	line  line
+}
+
+const (
+	openSuffix     = ".open"
+	completeSuffix = ".jsonl"
+	// maxSpoolFile is after how many bytes a file is complete, whatever its age: it is
+	// read into memory.
+	maxSpoolFile = 4 << 20
+	// syncEvery is what a power cut may cost. A process that dies costs nothing.
+	syncEvery = time.Second
+	// maxDeliveryPause is the longest pause after a delivery that failed.
+	maxDeliveryPause = time.Minute
+)
+
+// OpenSpool opens a spool. What a process that died has left in it is complete now.
+func OpenSpool(o SpoolOptions) (*Spool, error) {
+	if err := (&durable.Folders{}).Ensure(o.Dir); err != nil {
+		return nil, fmt.Errorf("audit: making the spool: %w", err)
+	}
+	s := &Spool{o: o, deliveries: prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "diskport_audit_deliveries_total", Help: "Attempts to deliver records of the audit log to the bucket, by end: delivered, failed.",
+	}, []string{"end"})}
+	for _, end := range []string{"delivered", "failed"} {
+		s.deliveries.WithLabelValues(end)
+	}
+	left, err := s.files(openSuffix)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range left {
+		if err := os.Rename(s.path(name), s.path(strings.TrimSuffix(name, openSuffix)+completeSuffix)); err != nil {
+			return nil, fmt.Errorf("audit: opening the spool: %w", err)
+		}
+	}
+	if err := durable.SyncFolder(o.Dir); err != nil {
+		return nil, fmt.Errorf("audit: opening the spool: %w", err)
+	}
+	if o.Metrics != nil {
+		o.Metrics.MustRegister(s.deliveries, &backlog{s})
+	}
+	return s, nil
+}
+
+func (s *Spool) path(name string) string { return filepath.Join(s.o.Dir, name) }
+
+// files returns the names of the spool's files with a suffix, the oldest first.
+func (s *Spool) files(suffix string) (names []string, err error) {
+	entries, err := os.ReadDir(s.o.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("audit: reading the spool: %w", err)
+	}
+	for _, e := range entries {
+		if strings.HasSuffix(e.Name(), suffix) && spoolName.MatchString(e.Name()) {
+			names = append(names, e.Name())
+		}
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
+// spoolName is the form of the names of files.
+var spoolName = regexp.MustCompile(`^(\d{17})-([A-Z2-7]{26})\.(open|jsonl)$`)
+
+func (*Spool) name() string { return "spool" }
+
+func (s *Spool) append(text []byte) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.file == nil {
+		now := s.o.Now()
+		file, err := os.OpenFile(s.path(fmt.Sprintf("%017d-%s%s", now.UnixMicro(), rand.Text(), openSuffix)), os.O_WRONLY|os.O_CREATE|os.O_EXCL|os.O_APPEND, 0o600)
+		if err != nil {
+			return fmt.Errorf("audit: beginning a file of the spool: %w", err)
+		}
+		s.file, s.begun, s.size, s.line = file, now, 0, line{}
+	}
+	if err := s.line.write(s.file, text); err != nil {
+		return fmt.Errorf("audit: writing to the spool: %w", err)
+	}
+	s.dirty = true
+	if s.size += int64(len(text)) + 1; s.size >= maxSpoolFile {
+		_ = s.complete() // or settle does, and says why it can't
+	}
+	return nil
+}
+
+// complete makes the present file one that is delivered. s.mu is held.
+func (s *Spool) complete() error {
+	if s.file == nil {
+		return nil
+	}
+	path := s.file.Name()
+	if err := s.file.Sync(); err != nil {
+		return fmt.Errorf("audit: completing a file of the spool: %w", err)
+	}
+	if err := os.Rename(path, strings.TrimSuffix(path, openSuffix)+completeSuffix); err != nil {
+		return fmt.Errorf("audit: completing a file of the spool: %w", err)
+	}
+	err := errors.Join(s.file.Close(), durable.SyncFolder(s.o.Dir))
+	s.file, s.dirty = nil, false
+	return err
+}
+
+// settle makes lines durable, and completes a file that has waited for long enough.
+func (s *Spool) settle() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.file == nil {
+		return nil
+	}
+	// One begun in the future was begun before the clock was set back.
+	if age := s.o.Now().Sub(s.begun); age >= s.o.Every || age < 0 || s.size >= maxSpoolFile {
+		return s.complete()
+	}
+	if !s.dirty {
+		return nil
+	}
+	s.dirty = false
+	return s.file.Sync()
+}
+
+// Close closes the spool. What it has is delivered when it is opened again.
+func (s *Spool) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.complete()
+}
+
+// Run delivers records until ctx ends.
+func (s *Spool) Run(ctx context.Context) {
+	tick := time.NewTicker(syncEvery)
+	defer tick.Stop()
+	var pause time.Duration
+	var until time.Time // no delivery is tried before
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if err := s.settle(); err != nil {
+			s.o.Failed(err)
+		}
+		if time.Now().Before(until) {
+			continue
+		}
+		err := s.deliver(ctx)
+		switch {
+		case err == nil:
+			pause = 0
+		case ctx.Err() == nil:
+			pause = min(max(2*pause, syncEvery), maxDeliveryPause)
+			until = time.Now().Add(pause)
+			s.o.Failed(err)
+		}
+	}
+}
+
+// deliver delivers the complete files, the oldest first.
+func (s *Spool) deliver(ctx context.Context) error {
+	names, err := s.files(completeSuffix)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if err := s.deliverFile(ctx, name); err != nil {
+			s.deliveries.WithLabelValues("failed").Inc()
+			return fmt.Errorf("audit: delivering records: %w", err)
+		}
+	}
+	return nil
+}
+
+func (s *Spool) deliverFile(ctx context.Context, name string) error {
+	text, err := os.ReadFile(s.path(name))
+	if err != nil {
+		return err
+	}
+	all, broken := s.objects(name, text)
+	for _, o := range all {
+		content, err := o.encode()
+		if err != nil {
+			return err
+		}
+		if err := s.o.To.Put(ctx, o.key, content); err != nil {
+			return err
+		}
+		s.deliveries.WithLabelValues("delivered").Inc()
+	}
+	if broken > 0 {
+		s.o.Failed(fmt.Errorf("audit: %d lines of the spool were cut off by a full disk", broken))
+	}
+	if err := os.Remove(s.path(name)); err != nil {
+		return err
+	}
+	return durable.SyncFolder(s.o.Dir)
+}
+
+// object is what CloudTrail would deliver for an account and a region.
+type object struct {
+	key     string
+	records []json.RawMessage
+}
+
+// objects returns the objects that are made of a file, in the order of their keys, and how
+// many lines are none. They are the same whenever it is asked.
+func (s *Spool) objects(name string, text []byte) (all []object, broken int) {
+	parts := spoolName.FindStringSubmatch(name)
+	micros, _ := strconv.ParseInt(parts[1], 10, 64)
+	at, id := time.UnixMicro(micros).UTC(), parts[2]
+	byKey := map[string]*object{}
+	for text := range bytes.Lines(text) {
+		var r struct{ RecipientAccountID, AWSRegion string }
+		if text = bytes.TrimSpace(text); len(text) == 0 {
+			continue
+		}
+		if json.Unmarshal(text, &r) != nil {
+			broken++
+			continue
+		}
+		account, region := orElse(r.RecipientAccountID, s.o.Account), orElse(r.AWSRegion, s.o.Region)
+		key := "AWSLogs/" + account + "/CloudTrail/" + region + at.Format("/2006/01/02/") + account + "_CloudTrail_" + region + at.Format("_20060102T1504Z_") + id + ".json.gz"
+		if byKey[key] == nil {
+			byKey[key] = &object{key: key}
+		}
+		byKey[key].records = append(byKey[key].records, json.RawMessage(text))
+	}
+	for _, o := range byKey {
+		all = append(all, *o)
+	}
+	slices.SortFunc(all, func(a, b object) int { return strings.Compare(a.key, b.key) })
+	return all, broken
+}
+
+// inKey is what may stand in a key for an account or a region.
+var inKey = regexp.MustCompile(`^[a-z0-9-]{1,64}$`)
+
+func orElse(text, other string) string {
+	if inKey.MatchString(text) {
+		return text
+	}
+	return other
+}
+
+// encode returns the content of an object.
+func (o object) encode() ([]byte, error) {
+	var out bytes.Buffer
+	z := gzip.NewWriter(&out)
+	err := json.NewEncoder(z).Encode(map[string][]json.RawMessage{"Records": o.records})
+	err = errors.Join(err, z.Close())
+	return out.Bytes(), err
+}
+
+// backlog are the metrics of what is not delivered yet.
+type backlog struct{ s *Spool }
+
+var (
+	backlogBytes = prometheus.NewDesc("diskport_audit_spool_bytes", "Bytes of records of the audit log that the bucket does not have yet.", nil, nil)
+	backlogAge   = prometheus.NewDesc("diskport_audit_spool_age_seconds", "How long ago the oldest of them was made; 0 if there is none.", nil, nil)
+)
+
+// Describe implements prometheus.Collector.
+func (b *backlog) Describe(to chan<- *prometheus.Desc) { to <- backlogBytes; to <- backlogAge }
+
+// Collect implements prometheus.Collector.
+func (b *backlog) Collect(to chan<- prometheus.Metric) {
+	var size int64
+	var age time.Duration
+	entries, err := os.ReadDir(b.s.o.Dir) // in the order of their names, the oldest first
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		parts := spoolName.FindStringSubmatch(e.Name())
+		info, err := e.Info()
+		if parts == nil || err != nil {
+			continue // not ours, or delivered meanwhile
+		}
+		size += info.Size()
+		if micros, err := strconv.ParseInt(parts[1], 10, 64); err == nil {
+			age = max(age, b.s.o.Now().Sub(time.UnixMicro(micros)))
+		}
+	}
+	to <- prometheus.MustNewConstMetric(backlogBytes, prometheus.GaugeValue, float64(size))
+	to <- prometheus.MustNewConstMetric(backlogAge, prometheus.GaugeValue, age.Seconds())
+}

@@ -1,0 +1,154 @@
+package metadb
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"testing"
+
+	"github.com/diskport/diskport/internal/block"
+	"github.com/diskport/diskport/internal/outbox"
+	"github.com/diskport/diskport/internal/store/blockstore"
+	"github.com/diskport/diskport/internal/store/frame"
+	"github.com/diskport/diskport/internal/store/snapshot"
+)
+
+// tellsDamage returns a rig whose reads and verifications tell of damage, and what returns
+// the files and snapshots that were told of since it was called last.
+func tellsDamage(t *testing.T, db *DB) (r *verifyRig, told func() []string) {
+	t.Helper()
+	r = newVerifyRig(t, db, frame.None)
+	r.verifier.Conditions = db.Outbox()
+	r.lib.Damaged = func(ctx context.Context, rec snapshot.Record, err error) {
+		c := outbox.Condition{Topic: outbox.Damage, Place: rec.ID, Seen: db.now()}
+		if err := db.Outbox().Begin(ctx, c, outbox.Event{Kind: outbox.DamageFound, Account: rec.Account, Region: rec.Region, Resource: rec.ID}); err != nil {
+			t.Error(err)
+		}
+	}
+	return r, func() (about []string) {
+		t.Helper()
+		events, err := db.Outbox().Pending(t.Context(), 0, 100)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range events {
+			if e.Kind != outbox.DamageFound || e.Account != r.domain.Account && e.Detail.Part == "frame" {
+				t.Errorf("told %+v", e)
+			}
+			about = append(about, e.Resource)
+			if err := db.Outbox().Told(t.Context(), e.ID); err != nil {
+				t.Fatal(err)
+			}
+		}
+		slices.Sort(about)
+		return about
+	}
+}
+
+// TestDamageIsToldOnce: of each damaged file and snapshot one event tells, whoever meets the
+// damage how often, and again only after it was mended.
+func TestDamageIsToldOnce(t *testing.T) {
+	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) {
+		r, told := tellsDamage(t, fresh(t))
+		rec := r.snapshot("snap-0000000000000000a", 1, map[int64]int{0: 1, 1: 2, 5: 3})
+		b, err := r.lib.Open(t.Context(), rec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var ids []block.ID
+		for x, err := range b.From(t.Context(), 0) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			ids = append(ids, x.ID)
+		}
+		at, err := r.store.Catalog.Locate(t.Context(), ids)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pack := at[ids[0]].File.Name()
+		flip := func(some ...block.ID) {
+			r.backend.Edit(pack, func(p []byte) []byte {
+				for _, id := range some {
+					p[int(at[id].Off)*blockstore.Align] ^= 1
+				}
+				return p
+			})
+		}
+		var pages string
+		for _, name := range r.backend.Names() {
+			if f, _ := blockstore.ParseName(name); f.Kind == blockstore.PagesFile {
+				pages = name
+			}
+		}
+		flipPage := func() {
+			f, _ := blockstore.ParseName(pages)
+			r.backend.Edit(pages, func(p []byte) []byte { p[r.livePages(f.ID)[0].Off+40] ^= 1; return p })
+		}
+		read := func() { r.readAll() }
+		verified := func() { r.verify() }
+		for i, step := range []struct {
+			name string
+			do   func()
+			want []string
+		}{
+			{"intact", verified, nil},
+			{"a block is damaged", func() { flip(ids[0]) }, nil},
+			{"it is read", read, []string{pack, rec.ID}},
+			{"and read again", read, nil},
+			{"and verified", verified, nil},
+			{"another block of the pack, too", func() { flip(ids[1]); read(); verified() }, nil},
+			{"both are mended, and seen to be", func() { flip(ids[:2]...); verified() }, nil},
+			{"a block is damaged again, and verified", func() { flip(ids[2]); verified() }, []string{pack, rec.ID}},
+			{"mended", func() { flip(ids[2]); verified() }, nil},
+			{"a page is damaged, and verified", func() { flipPage(); verified() }, []string{pages, rec.ID}},
+			{"and read and verified", func() { read(); verified() }, nil},
+			{"mended once more", func() { flipPage(); verified() }, nil},
+			{"and read when it is damaged", func() { flipPage(); read() }, []string{rec.ID}},
+		} {
+			step.do()
+			slices.Sort(step.want)
+			if got := told(); !slices.Equal(got, step.want) {
+				t.Errorf("%d, %s: told of %q, want %q", i, step.name, got, step.want)
+			}
+		}
+	})
+}
+
+// TestDamageOfOneFileAtOnce: of blocks that are marked at the same time one event tells.
+func TestDamageOfOneFileAtOnce(t *testing.T) {
+	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) {
+		r, told := tellsDamage(t, fresh(t))
+		disk := map[int64]int{}
+		for i := range int64(16) {
+			disk[i] = int(i) + 1
+		}
+		rec := r.snapshot("snap-0000000000000000a", 1, disk)
+		b, err := r.lib.Open(t.Context(), rec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan error)
+		files := map[string]bool{}
+		for i := range disk {
+			id, err := b.ID(t.Context(), i)
+			if err != nil {
+				t.Fatal(err)
+			}
+			at, err := r.store.Catalog.Locate(t.Context(), []block.ID{id})
+			if err != nil {
+				t.Fatal(err)
+			}
+			files[at[id].File.Name()] = true
+			go func() { done <- r.store.Catalog.MarkDamaged(t.Context(), id, at[id]) }()
+		}
+		for range disk {
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		}
+		if got, want := told(), slices.Sorted(maps.Keys(files)); !slices.Equal(got, want) || len(want) > 8 {
+			t.Errorf("told of %q, the blocks lie in %q", got, want)
+		}
+	})
+}
