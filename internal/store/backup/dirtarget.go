@@ -181,7 +181,7 @@ func (d *Dir) Lock(context.Context) (unlock func(), err error) {
 		err = fmt.Errorf("%w: %s", ErrBusy, d.root)
 	}
 	if err == nil {
-		err = d.removeCutOff()
+		err = d.RemoveCutOff()
 	}
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
@@ -189,8 +189,9 @@ func (d *Dir) Lock(context.Context) (unlock func(), err error) {
 	return func() { _ = f.Close() }, nil
 }
 
-// removeCutOff removes files that were never put in place.
-func (d *Dir) removeCutOff() error {
+// RemoveCutOff removes files that were never put in place, and what Scratch made, of processes
+// that died. Nothing may be written there meanwhile.
+func (d *Dir) RemoveCutOff() error {
 	return filepath.WalkDir(d.root, func(path string, e fs.DirEntry, err error) error {
 		if err != nil || !strings.HasPrefix(e.Name(), newPrefix) {
 			return err
