@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"github.com/diskport/diskport/internal/durable"
+	"github.com/diskport/diskport/internal/failpoint"
 	"github.com/diskport/diskport/internal/identity/secret"
 	"github.com/diskport/diskport/internal/store/backup"
 	"github.com/diskport/diskport/internal/store/blobdir"
@@ -111,7 +112,16 @@ func Restore(ctx context.Context, cfg Config, o RestoreConfig) (done Restored, e
 	for _, l := range copied.Lost {
 		done.Lost = append(done.Lost, l.Name+": "+l.Why)
 	}
-	return done, errors.Join(os.Remove(filepath.Join(cfg.Data, restoringName)), durable.SyncFolder(cfg.Data))
+	return done, errors.Join(begin(cfg.Data), durable.SyncFolder(cfg.Data))
+}
+
+// begin makes a data directory that is whole one that may be served.
+func begin(path string) error {
+	path = filepath.Join(path, restoringName)
+	failpoint.File(path, "not needed any more")
+	err := os.Remove(path)
+	failpoint.File(path, "removed")
+	return err
 }
 
 // Backups lists the backups of a place, the oldest first.
@@ -207,7 +217,7 @@ func emptyFor(dir string, line []byte) error {
 		return fmt.Errorf("%w: %s has half of another backup, %s", ErrNotEmpty, dir, bytes.TrimSpace(was))
 	}
 	for _, e := range entries {
-		if e.Name() != "lost+found" && e.Name() != "lock" {
+		if cut, _ := filepath.Match(newFiles, e.Name()); !cut && e.Name() != "lost+found" && e.Name() != "lock" {
 			return fmt.Errorf("%w: %s has %s in it", ErrNotEmpty, dir, e.Name())
 		}
 	}
