@@ -20,9 +20,10 @@ var stepless = map[string]string{
 	"internal/server.makeFolder":           "nothing is in it yet",
 	"internal/server.removeCutOff":         "what it removes nobody knows",
 	"internal/server.forgetJournal":        "no service runs yet; e2e kills restores elsewhere",
-	"internal/server.Restore":              "no service runs yet; e2e kills restores elsewhere",
 	"internal/server.close":                "where a service listens means nothing once it has died",
 	"internal/imports/scratch.Clear":       "what it removes nobody knows",
+	"internal/store/backup.RemoveCutOff":   "what it removes nobody knows",
+	"internal/store/backup.run":            "scratch",
 	"internal/space.SetBallast":            "ballast has no contents",
 	"internal/space.reserve":               "ballast has no contents",
 }
@@ -34,7 +35,7 @@ var fileSteps = map[string]bool{"Sync": true, "Truncate": true}
 var osSteps = map[string]bool{"Rename": true, "Link": true, "Remove": true, "RemoveAll": true, "Mkdir": true, "MkdirAll": true}
 
 // serviceFiles are the packages in which the service writes files.
-var serviceFiles = []string{"internal/store/blobdir", "internal/durable", "internal/server", "internal/imports/scratch", "internal/imports/objects", "internal/space", "internal/metadb"}
+var serviceFiles = []string{"internal/store/blobdir", "internal/durable", "internal/server", "internal/imports/scratch", "internal/imports/objects", "internal/space", "internal/metadb", "internal/store/backup"}
 
 // TestStepsOfFilesHaveFailPoints: a function of the service that makes a file durable, gives
 // it a name or removes it has a point for that, so that e2e/torture kills the service there.

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -427,7 +429,11 @@ func TestBackupKilled(t *testing.T) {
 	fails(t, "run the same diskport restore again", serveArgs(to, nil)...)
 	fails(t, "run the same diskport restore again", "snapshots", "--data", to)
 	fails(t, "has half of another backup", append(again, "--at", first.At.Format(time.RFC3339Nano))...)
+	writeFile(t, filepath.Join(to, "blocks"), ".new-1", "as a file that was being written")
 	restore(t, place, to, data)
+	if out, err := exec.Command("find", to, "-name", ".new-*").Output(); err != nil || len(out) > 0 {
+		t.Errorf("cut off, and still there: %v: %s", err, out)
+	}
 	verified(t, to, len(ids)+len(more))
 	fails(t, "it is not empty", again...)
 }
@@ -486,6 +492,42 @@ func TestBackupKeys(t *testing.T) {
 	fails(t, old+" is not the master key", "restore", place, "--data", filepath.Join(dir, "none"), "--master-key", old)
 }
 
+// TestUnprovenBackup: a backup whose manifest somebody has written anew, as far as one can
+// without the master key, is refused by name, unless that is accepted.
+func TestUnprovenBackup(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	data, ids := imported(t, dir, 1)
+	place := filepath.Join(dir, "backups")
+	backUp(t, data, place)
+	manifest := glob(t, place, "moments/*")[0]
+	lines, err := exec.Command("gzip", "-dc", manifest).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	unproven := regexp.MustCompile(`,"proof":"[^"]*"`).ReplaceAll(lines, nil)
+	if bytes.Equal(lines, unproven) {
+		t.Fatalf("there is no proof in it:\n%s", lines)
+	}
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	if _, err := z.Write(unproven); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(z.Close(), os.WriteFile(manifest, packed.Bytes(), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	to := filepath.Join(dir, "to")
+	fails(t, "not proven to be the service's own: moments/", "restore", place, "--data", to, "--master-key", filepath.Join(data, "master.key"))
+	if _, err := os.Stat(to); !os.IsNotExist(err) {
+		t.Errorf("something was written: %v", err)
+	}
+	restore(t, place, to, data, "--accept-unproven")
+	verified(t, to, len(ids))
+	fails(t, "has no proof", "backup", place, "--data", data) // and makes one that has
+	restore(t, place, filepath.Join(dir, "again"), data)
+}
+
 // TestBackupToS3 backs up to the S3 of another service, keeps one backup, and restores it.
 func TestBackupToS3(t *testing.T) {
 	dir := t.TempDir()
@@ -518,7 +560,8 @@ func TestBackupIsRefused(t *testing.T) {
 	other, _ := imported(t, another, 1)
 	fails(t, "it has backups of another store", "backup", place, "--data", other)
 	fails(t, "is in the data directory", "backup", filepath.Join(data, "backups"), "--data", data)
-	fails(t, "there is no backup", "restore", dir, "--data", filepath.Join(dir, "to"), "--master-key", filepath.Join(data, "master.key"))
+	fails(t, "the data directory is in", "backup", dir, "--data", data)
+	fails(t, "there is no backup", "restore", t.TempDir(), "--data", filepath.Join(dir, "to"), "--master-key", filepath.Join(data, "master.key"))
 	fails(t, "there is no backup of", "restore", place, "--data", filepath.Join(dir, "to"), "--at", "2001-01-01T00:00:00Z", "--master-key", filepath.Join(data, "master.key"))
 	fails(t, "it is not empty", "restore", place, "--data", data, "--master-key", filepath.Join(data, "master.key"))
 }

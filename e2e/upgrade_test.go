@@ -59,6 +59,12 @@ func TestUpgrade(t *testing.T) {
 			if _, err := s.IAM.GetUser(t.Context(), &iam.GetUserInput{UserName: &old.User}); err != nil {
 				t.Error(err)
 			}
+			s.stop(t)
+			dir := t.TempDir()
+			place, to := filepath.Join(dir, "backups"), filepath.Join(dir, "restored")
+			backUp(t, data, place)
+			restore(t, place, to, data)
+			verified(t, to, len(ids))
 		})
 	}
 }

@@ -76,12 +76,12 @@ func (c *backupCmd) report(a *app, dest string, done client.BackedUp) error {
 		err = fmt.Errorf("the store is damaged in %s: it was backed up as it is, and diskport verify says which snapshots it concerns", count(n, "place"))
 	}
 	if n := int64(len(done.Lost)); n > 0 {
-		err = errors.Join(err, fmt.Errorf("older backups have lost %s: what they need of it can't be restored", count(n, "file")))
+		err = errors.Join(err, fmt.Errorf("of older backups %s are lost, or not proven to be the service's own: what needs them can't be restored", count(n, "file")))
 	}
 	if c.JSON {
 		return errors.Join(a.printJSON(done), err)
 	}
-	for what, list := range map[string][]string{"damaged": done.Damaged, "lost by an older backup": done.Lost, "copied again": done.Again} {
+	for what, list := range map[string][]string{"damaged": done.Damaged, "of an older backup": done.Lost, "copied again": done.Again} {
 		for _, text := range list {
 			a.note("%s: %s", what, text)
 		}

@@ -15,6 +15,7 @@ type restoreCmd struct {
 	At        timeFlag
 	MasterKey string
 	Partial   bool
+	Unproven  bool
 	List      bool
 	Rate      byteSize // a second; 0 is no limit
 	JSON      bool
@@ -36,6 +37,8 @@ func (c *restoreCmd) command(a *app) *cobra.Command {
 	fs.BoolVar(&c.Partial, "partial", false, "Restore what is whole of a damaged backup, and say which snapshots are lost.")
 	setEnv(fs, "at")
 	setEnv(fs, "partial")
+	fs.BoolVar(&c.Unproven, "accept-unproven", false, "Restore a backup of which nothing proves that the service has made it: that of an older version, or one that was changed.")
+	setEnv(fs, "accept-unproven")
 	fs.BoolVar(&c.List, "list", false, "List the backups, and restore nothing.")
 	setEnv(fs, "list")
 	sizeVar(fs, &c.Rate, "rate", 0, "Read this much a second at most: a `SIZE` such as 50MiB. 0 is as much as possible.")
@@ -54,7 +57,7 @@ func (c *restoreCmd) run(ctx context.Context, a *app, src string) error {
 	}
 	p := a.newProgress("restoring")
 	done, err := a.restore(ctx, restoration{
-		place: src, credentials: creds, at: c.At.Time, master: c.MasterKey, partial: c.Partial, rate: int64(c.Rate),
+		place: src, credentials: creds, at: c.At.Time, master: c.MasterKey, partial: c.Partial, unproven: c.Unproven, rate: int64(c.Rate),
 		progress: func(done, total int64) { p.step("copying", done, total) },
 	})
 	p.end()

@@ -166,6 +166,7 @@ type restoration struct {
 	at          time.Time
 	master      string // file
 	partial     bool
+	unproven    bool
 	rate        int64 // bytes a second; 0 is no limit
 	progress    func(done, total int64)
 }
@@ -200,7 +201,7 @@ func (a *app) restore(ctx context.Context, r restoration) (restored, error) {
 		return restored{}, err
 	}
 	done, err := server.Restore(ctx, cfg, server.RestoreConfig{
-		Place: r.place, Credentials: r.credentials, At: r.at, Master: r.master, Partial: r.partial, Rate: r.rate, Progress: r.progress,
+		Place: r.place, Credentials: r.credentials, At: r.at, Master: r.master, Partial: r.partial, Unproven: r.unproven, Rate: r.rate, Progress: r.progress,
 	})
 	out := restored{done.At, done.Files, done.Bytes, done.Before, done.Lost, nil, done.NewRootKey}
 	for _, s := range done.Snapshots {

@@ -36,7 +36,7 @@ func TestEveryFlagHasAnEnvironmentVariable(t *testing.T) {
 		"diskport rotate-key --list", "diskport rotate-key --snapshot", "diskport rotate-key --kms-key", "diskport rotate-key --domain",
 		"diskport verify --repair", "diskport verify --from", "diskport verify --rebuild",
 		"diskport rotate-key --master", "diskport rotate-key --rewrap",
-		"diskport backup --include-master-key", "diskport restore --at", "diskport restore --partial", "diskport restore --list",
+		"diskport backup --include-master-key", "diskport restore --at", "diskport restore --partial", "diskport restore --accept-unproven", "diskport restore --list",
 	}
 	a := &app{}
 	flags := 0

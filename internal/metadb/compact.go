@@ -30,13 +30,14 @@ func (db *DB) Packs() Packs { return Packs{db} }
 func (p Packs) Packs(ctx context.Context, w compact.Worth, after blockstore.FileID, limit int) (packs []compact.Pack, err error) {
 	scan := func(s scanner) (k compact.Pack, err error) {
 		var created int64
-		err = s.Scan(&k.File.ID, &k.File.Kind, &k.File.Domain, &created, &k.Bytes, &k.Entries, &k.Dead, &k.Compressed, &k.Outdated)
+		err = s.Scan(&k.File.ID, &k.File.Kind, &k.File.Domain, &created, &k.Bytes, &k.Entries, &k.Dead, &k.Compressed, &k.Outdated, &k.Entered)
 		k.Created = fromMicros(created)
 		return k, err
 	}
 	err = p.db.view(ctx, "look for packs to rewrite", func(q querier) error {
 		packs, err = all(ctx, q, scan, `
-			SELECT f.id, f.kind, f.domain, f.created, f.bytes, f.entries, f.dead, f.compressed, CASE WHEN f.oldest_key < d.retire AND d.retire <= d.newest_key THEN 1 ELSE 0 END
+			SELECT f.id, f.kind, f.domain, f.created, f.bytes, f.entries, f.dead, f.compressed, CASE WHEN f.oldest_key < d.retire AND d.retire <= d.newest_key THEN 1 ELSE 0 END,
+				CASE WHEN f.unit = 0 AND d.kms_key <> '' THEN 1 ELSE 0 END
 			FROM files f LEFT JOIN domains d ON d.id = f.domain
 			WHERE f.id > $1 AND f.kind = 'pack' AND f.state = 'closed' AND f.dead < f.entries
 				AND (f.dead * 100 > f.entries * $2 OR f.bytes < $3 OR f.compressed = 0 OR f.oldest_key < d.retire AND d.retire <= d.newest_key)

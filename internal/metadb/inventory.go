@@ -201,7 +201,8 @@ func (v Inventory) EnterDomain(ctx context.Context, d blockstore.Domain) (entere
 	return entered, err
 }
 
-// enterFile adds the row of a closed file; ok is false if there is one.
+// enterFile adds the row of a closed file; ok is false if there is one. It is that of no
+// unit, which tells compaction that nobody has looked whether the pack's data keys are the domain's.
 func (v Inventory) enterFile(ctx context.Context, q querier, f blockstore.File, bytes int64) (ok bool, err error) {
 	n, err := exec(ctx, q, `
 		INSERT INTO files (id, kind, domain, state, unit, attempt, bytes, created) VALUES ($1, $2, $3, $4, 0, 0, $5, $6) ON CONFLICT (id) DO NOTHING`,

@@ -8,8 +8,9 @@ import (
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 )
 
-// keptStatements is how many prepared statements a connection to SQLite keeps, of some
-// 10 KiB each.
+// keptStatements is how many prepared statements a connection to SQLite keeps. By
+// sqlite3_stmt_status half of the service's take 4 KiB and less, one in ten more than 17, and an
+// insert of many rows 400; that is some 0.5 MiB for a connection.
 const keptStatements = 64
 
 // preparing is a connector of SQLite whose connections keep the statements that they ran

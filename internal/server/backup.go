@@ -36,8 +36,8 @@ func (a *App) Backup(ctx context.Context, q adminapi.BackupRequest, progress fun
 	if err != nil {
 		return backup.Report{}, err
 	}
-	if place.Dir != "" && within(place.Dir, a.data.path) {
-		return backup.Report{}, fmt.Errorf("server: %s is in the data directory, and would be lost with it", place.Dir)
+	if err := apart(place, a.data.path); err != nil {
+		return backup.Report{}, err
 	}
 	target, err := place.Open(q.Provider())
 	if err != nil {
@@ -46,11 +46,10 @@ func (a *App) Backup(ctx context.Context, q adminapi.BackupRequest, progress fun
 	p := a.parts
 	source := backup.Source{
 		Database: p.db.Backup(), Authority: p.library.PageKey, Now: time.Now, Program: programVersion(),
-		Trees: map[string]backup.Reader{backup.Blocks: p.backend, backup.Objects: p.objectFiles},
-		Hold:  func(ctx context.Context, why string) (backup.Hold, error) { return p.shelf.HoldAll(ctx, why) },
-		Secrets: func(_ context.Context, copy func() error) ([][]byte, map[string][]byte, error) {
-			return a.withSecrets(q, copy)
-		},
+		Trees:   map[string]backup.Reader{backup.Blocks: p.backend, backup.Objects: p.objectFiles},
+		Hold:    func(ctx context.Context, why string) (backup.Hold, error) { return p.shelf.HoldAll(ctx, why) },
+		Secrets: func(_ context.Context, copy func() error) (backup.Secrets, error) { return a.withSecrets(q, copy) },
+		Proofs:  p.master.For(secret.Backups),
 	}
 	report, err := source.Run(ctx, target, backup.Options{
 		Scratch: func() (string, error) { return a.backupScratch(target) }, Rate: q.Rate, Keep: q.Keep, Check: q.Thoroughness(), Progress: progress,
@@ -77,15 +76,50 @@ func (a *App) backupScratch(t backup.Target) (string, error) {
 	return os.MkdirTemp(a.data.path, newFiles)
 }
 
-// within reports whether a path is a directory or lies below it.
+// apart refuses a place for backups that is in the data directory, or has that in it.
+func apart(place backup.Place, data string) error {
+	switch {
+	case place.Dir == "":
+		return nil
+	case within(place.Dir, data):
+		return fmt.Errorf("server: %s is in the data directory, and would be lost with it", place.Dir)
+	case within(data, place.Dir):
+		return fmt.Errorf("server: the data directory is in %s, and would become part of the backups: give these a directory of their own", place.Dir)
+	}
+	return nil
+}
+
+// within reports whether a path is a directory or lies below it, by whatever names, and
+// whether they are there or not.
 func within(path, dir string) bool {
-	for _, p := range []*string{&path, &dir} {
-		if real, err := filepath.EvalSymlinks(*p); err == nil {
-			*p = real
+	dir = resolved(dir)
+	want, err := os.Stat(dir)
+	for p := resolved(path); ; p = filepath.Dir(p) {
+		if p == dir {
+			return true
+		}
+		if st, serr := os.Stat(p); err == nil && serr == nil && os.SameFile(st, want) {
+			return true
+		}
+		if p == filepath.Dir(p) {
+			return false
 		}
 	}
-	rel, err := filepath.Rel(dir, path)
-	return err == nil && filepath.IsLocal(rel)
+}
+
+// resolved returns an absolute path without symbolic links, as far as there is something.
+func resolved(path string) string {
+	if abs, err := filepath.Abs(path); err == nil {
+		path = abs
+	}
+	for rest := ""; ; path, rest = filepath.Dir(path), filepath.Join(filepath.Base(path), rest) {
+		if real, err := filepath.EvalSymlinks(path); err == nil {
+			return filepath.Join(real, rest)
+		}
+		if path == filepath.Dir(path) {
+			return filepath.Join(path, rest)
+		}
+	}
 }
 
 func programVersion() string {
@@ -96,14 +130,14 @@ func programVersion() string {
 }
 
 // withSecrets has the database copied while the master key is not being replaced, and
-// returns what tells the master keys, and the small files of a backup.
-func (a *App) withSecrets(q adminapi.BackupRequest, copy func() error) (keys [][]byte, extras map[string][]byte, err error) {
+// returns what tells and proves the master keys, and the small files of a backup.
+func (a *App) withSecrets(q adminapi.BackupRequest, copy func() error) (s backup.Secrets, err error) {
 	if !a.rotating.TryLock() {
-		return nil, nil, ErrMasterRotating
+		return s, ErrMasterRotating
 	}
 	defer a.rotating.Unlock()
 	if err := copy(); err != nil {
-		return nil, nil, err
+		return s, err
 	}
 	for _, name := range []string{nextName, masterName} {
 		key, err := os.ReadFile(a.data.file(name))
@@ -111,29 +145,30 @@ func (a *App) withSecrets(q adminapi.BackupRequest, copy func() error) (keys [][
 			continue
 		}
 		if err != nil {
-			return nil, nil, err
+			return s, err
 		}
 		told, err := secret.NewMasterKey(key)
 		if err != nil {
-			return nil, nil, err
+			return s, err
 		}
-		keys = append(keys, told.Wrap([]byte("diskport"), backupPurpose))
+		s.Keys = append(s.Keys, told.Wrap([]byte("diskport"), backupPurpose))
+		s.Proofs = told.For(secret.Backups)
 		clear(key)
 	}
 	names := []string{regionName, formerName}
 	if q.IncludeMasterKey {
 		names = append(names, masterName, nextName, credentialsName)
 	}
-	extras = map[string][]byte{}
+	s.Extras = map[string][]byte{}
 	for _, name := range names {
 		b, err := os.ReadFile(a.data.file(name))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err != nil {
-			return nil, nil, err
+			return s, err
 		}
-		extras[name] = b
+		s.Extras[name] = b
 	}
-	return keys, extras, nil
+	return s, nil
 }

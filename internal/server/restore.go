@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"github.com/diskport/diskport/internal/durable"
+	"github.com/diskport/diskport/internal/failpoint"
 	"github.com/diskport/diskport/internal/identity/secret"
 	"github.com/diskport/diskport/internal/store/backup"
 	"github.com/diskport/diskport/internal/store/blobdir"
@@ -30,8 +31,10 @@ type RestoreConfig struct {
 	At          time.Time               // the newest backup of then or before; zero: the newest
 	Master      string                  // the file with the master key; "" = the backup has it
 	Partial     bool                    // restore what is whole
-	Rate        int64                   // bytes a second that are read; 0 = no bound
-	Progress    func(done, total int64) // may be nil
+	// Unproven restores a backup of which nothing proves that the service has made it.
+	Unproven bool
+	Rate     int64                   // bytes a second that are read; 0 = no bound
+	Progress func(done, total int64) // may be nil
 }
 
 // Restored says what was restored.
@@ -63,6 +66,9 @@ func Restore(ctx context.Context, cfg Config, o RestoreConfig) (done Restored, e
 	if err != nil {
 		return done, err
 	}
+	if err := apart(place, cfg.Data); err != nil {
+		return done, err
+	}
 	target, err := place.Open(o.Credentials)
 	if err != nil {
 		return done, err
@@ -75,7 +81,10 @@ func Restore(ctx context.Context, cfg Config, o RestoreConfig) (done Restored, e
 	if o.Partial {
 		how = backup.Salvage
 	}
-	small, err := keysFor(from, o.Master)
+	small, proofs, err := keysFor(from, o.Master)
+	if err == nil {
+		err = authenticate(ctx, from, proofs, o.Unproven)
+	}
 	if err == nil {
 		err = from.Fit(how)
 	}
@@ -103,7 +112,16 @@ func Restore(ctx context.Context, cfg Config, o RestoreConfig) (done Restored, e
 	for _, l := range copied.Lost {
 		done.Lost = append(done.Lost, l.Name+": "+l.Why)
 	}
-	return done, errors.Join(os.Remove(filepath.Join(cfg.Data, restoringName)), durable.SyncFolder(cfg.Data))
+	return done, errors.Join(begin(cfg.Data), durable.SyncFolder(cfg.Data))
+}
+
+// begin makes a data directory that is whole one that may be served.
+func begin(path string) error {
+	path = filepath.Join(path, restoringName)
+	failpoint.File(path, "not needed any more")
+	err := os.Remove(path)
+	failpoint.File(path, "removed")
+	return err
 }
 
 // Backups lists the backups of a place, the oldest first.
@@ -119,9 +137,22 @@ func Backups(ctx context.Context, where string, c aws.CredentialsProvider) ([]ba
 	return backup.List(ctx, target)
 }
 
+// authenticate refuses a backup of which nothing proves that the service has made it.
+func authenticate(ctx context.Context, from *backup.Restoration, proofs secret.Wrapper, accept bool) error {
+	err := from.Authenticate(ctx, proofs)
+	switch {
+	case !errors.Is(err, backup.ErrUnproven):
+		return err
+	case accept:
+		return nil
+	}
+	return fmt.Errorf("server: %w. Nothing was written. Restore an older one with --at, or this one with --accept-unproven if you know where it comes from", err)
+}
+
 // keysFor returns the small files of the restored directory, the master key with those
-// before it among them, after proving that it opens what the backup was made with.
-func keysFor(from *backup.Restoration, master string) (map[string][]byte, error) {
+// before it among them, after proving that it opens what the backup was made with; and what
+// opens the proofs of manifests.
+func keysFor(from *backup.Restoration, master string) (map[string][]byte, secret.Wrapper, error) {
 	small := map[string][]byte{}
 	for name, b := range from.Extras {
 		if slices.Contains([]string{regionName, formerName, masterName, nextName, credentialsName}, name) {
@@ -132,33 +163,33 @@ func keysFor(from *backup.Restoration, master string) (map[string][]byte, error)
 		delete(small, nextName)
 		key, err := os.ReadFile(master)
 		if err != nil {
-			return nil, fmt.Errorf("server: the master key: %w", err)
+			return nil, nil, fmt.Errorf("server: the master key: %w", err)
 		}
 		small[masterName] = key
 		former, err := os.ReadFile(master + strings.TrimPrefix(formerName, masterName))
 		if err == nil {
 			small[formerName] = former // it has those of the backup too
 		} else if !errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("server: the former master keys: %w", err)
+			return nil, nil, fmt.Errorf("server: the former master keys: %w", err)
 		}
 	}
 	if small[masterName] == nil {
-		return nil, errors.New("server: the backup has no master key, without which nothing in it can be read: name the file that you have kept with --master-key")
+		return nil, nil, errors.New("server: the backup has no master key, without which nothing in it can be read: name the file that you have kept with --master-key")
 	}
 	keys, err := openMaster(small)
 	if err != nil {
-		return nil, wrongMaster(from, master, err)
+		return nil, nil, wrongMaster(from, master, err)
 	}
 	opens, err := secret.NewMasterKey(keys[0], keys[1:]...)
 	if err != nil {
-		return nil, wrongMaster(from, master, err)
+		return nil, nil, wrongMaster(from, master, err)
 	}
 	for _, wrapped := range from.Keys {
 		if _, err := opens.Unwrap(wrapped, backupPurpose); err != nil {
-			return nil, wrongMaster(from, master, err)
+			return nil, nil, wrongMaster(from, master, err)
 		}
 	}
-	return small, nil
+	return small, opens.For(secret.Backups), nil
 }
 
 func wrongMaster(from *backup.Restoration, master string, err error) error {
@@ -186,7 +217,7 @@ func emptyFor(dir string, line []byte) error {
 		return fmt.Errorf("%w: %s has half of another backup, %s", ErrNotEmpty, dir, bytes.TrimSpace(was))
 	}
 	for _, e := range entries {
-		if e.Name() != "lost+found" && e.Name() != "lock" {
+		if cut, _ := filepath.Match(newFiles, e.Name()); !cut && e.Name() != "lost+found" && e.Name() != "lock" {
 			return fmt.Errorf("%w: %s has %s in it", ErrNotEmpty, dir, e.Name())
 		}
 	}
@@ -200,6 +231,10 @@ func restoreFiles(ctx context.Context, path string, from *backup.Restoration, sm
 		return done, err
 	}
 	defer func() { err = errors.Join(err, data.unlock()) }()
+	to := backup.NewDir(data.path)
+	if err := to.RemoveCutOff(); err != nil { // of an earlier call
+		return done, err
+	}
 	if err := writeNew(data.file(restoringName), line, 0o600); err != nil {
 		return done, err
 	}
@@ -219,7 +254,7 @@ func restoreFiles(ctx context.Context, path string, from *backup.Restoration, sm
 	if err := forgetJournal(data.file(o.Database)); err != nil {
 		return done, err
 	}
-	return from.Run(ctx, backup.NewDir(data.path), o)
+	return from.Run(ctx, to, o)
 }
 
 // forgetJournal removes what a restoration in part, killed when it had opened its database,

@@ -168,6 +168,7 @@ const (
 	SessionTokens Purpose = "session tokens" // given to clients, so their number is unlimited
 	KeyMaterial   Purpose = "key material"   // of the embedded KMS
 	URLs          Purpose = "urls"           // presigned ones
+	Backups       Purpose = "backups"        // proofs of their manifests
 )
 
 // PurposeKey is the Wrapper for one purpose. It opens nothing that was wrapped for

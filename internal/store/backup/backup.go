@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/diskport/diskport/internal/identity/secret"
 	"github.com/diskport/diskport/internal/work"
 )
 
@@ -18,12 +19,20 @@ type Source struct {
 	Authority Authority
 	// Hold holds all files.
 	Hold func(ctx context.Context, why string) (Hold, error)
-	// Secrets is called to have the database copied, and returns what belongs to the copy: a
-	// text wrapped under each master key that is in use, and small files. copy makes the
-	// copy; nothing of it may change while it does.
-	Secrets func(ctx context.Context, copy func() error) (keys [][]byte, extras map[string][]byte, err error)
+	// Secrets is called to have the database copied, and returns what belongs to the copy. copy
+	// makes the copy; nothing of it may change while it does.
+	Secrets func(ctx context.Context, copy func() error) (Secrets, error)
+	// Proofs checks the proofs of manifests that were made under any master key.
+	Proofs  secret.Wrapper
 	Now     func() time.Time
 	Program string // its version
+}
+
+// Secrets is what belongs to a copy of a database.
+type Secrets struct {
+	Keys   [][]byte          // a text wrapped under each master key that is in use
+	Extras map[string][]byte // small files
+	Proofs secret.Wrapper    // under one of these keys: it makes the proof of the manifest
 }
 
 // Hold is a hold of all files. snapshot.HeldFiles is one.
@@ -76,7 +85,7 @@ type Report struct {
 	// Damaged says what is damaged in the service itself. It was copied as it is.
 	Damaged []string
 	// Lost names files of older moments that are damaged or missing in the target, and that
-	// the service does not have any more.
+	// the service does not have any more, and manifests that are not proven to be the service's.
 	Lost    []string
 	Removed int64 // files that no moment needs any more
 	Gone    int64 // moments that were removed
@@ -99,11 +108,12 @@ type copying struct {
 	r  *Report
 
 	path  string // of the copy of the database
+	proof secret.Wrapper
 	copy  Copy
 	facts Facts
 	there map[string]int64 // bytes of the target's files, by name
 	older []string         // moments, ascending
-	known map[string]File  // that the newest of them has, by name
+	known map[string]File  // that the newest of them has which is proven, by name
 	pace  *work.Pace
 	done  int64
 	total int64
@@ -163,12 +173,14 @@ func (c *copying) run(ctx context.Context) (err error) {
 
 // take copies the database to the scratch folder.
 func (c *copying) take(ctx context.Context) (m Moment, err error) {
-	if m.Keys, m.Extras, err = c.Secrets(ctx, func() error {
+	secrets, err := c.Secrets(ctx, func() error {
 		m.At = c.Now().UTC() // what is committed before this call is in the copy
 		return c.Database.CopyTo(ctx, c.path)
-	}); err != nil {
+	})
+	if err != nil {
 		return m, err
 	}
+	m.Keys, m.Extras, c.proof = secrets.Keys, secrets.Extras, secrets.Proofs
 	if c.copy, err = c.Database.OpenCopy(ctx, c.path); err != nil {
 		return m, err
 	}
@@ -196,13 +208,17 @@ func (c *copying) taken(moment string) bool {
 	return manifest || database
 }
 
-// recall learns the checksums of what is in the target from the newest manifest. Without
-// it everything that is there is looked at.
+// recall learns the checksums of what is in the target from the newest manifest that the
+// service has made: what somebody else has put there is not taken for its own. Without one
+// everything that is there is looked at.
 func (c *copying) recall(ctx context.Context) error {
 	c.known = map[string]File{}
 	for i := len(c.older) - 1; i >= 0; i-- {
 		m, err := readManifest(ctx, c.to, c.older[i])
-		if errors.Is(err, ErrDamaged) { // prune tells it
+		if err == nil {
+			err = m.Prove(c.Proofs)
+		}
+		if errors.Is(err, ErrDamaged) || errors.Is(err, ErrUnproven) { // prune tells it
 			continue
 		}
 		if err != nil {
@@ -231,7 +247,7 @@ func (c *copying) save(ctx context.Context, hold Hold, m Moment) error {
 	if err := hold.Still(ctx); err != nil {
 		return err
 	}
-	manifest, err := encode(m, files)
+	manifest, err := encode(m, files, c.proof)
 	if err != nil {
 		return err
 	}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/diskport/diskport/internal/identity/secret"
 	"github.com/diskport/diskport/internal/store/backup"
 	"github.com/diskport/diskport/internal/store/blockstore"
 	"github.com/diskport/diskport/internal/store/snapshot"
@@ -35,6 +36,7 @@ type world struct {
 	root    string           // the target
 	target  backup.Target
 	scratch string
+	proofs  secret.Wrapper
 }
 
 func newWorld(t *testing.T) *world {
@@ -43,7 +45,17 @@ func newWorld(t *testing.T) *world {
 		clock: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), root: filepath.Join(t.TempDir(), "target"), scratch: t.TempDir(),
 	}
 	w.target = backup.NewDir(w.root)
+	w.proofs = proofs(t, 1)
 	return w
+}
+
+// proofs is the master key of a service, as backups have it.
+func proofs(t *testing.T, b byte) secret.Wrapper {
+	k, err := secret.NewMasterKey(bytes.Repeat([]byte{b}, secret.KeySize))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k.For(secret.Backups)
 }
 
 // root is the name of a root's file, and an object that of a piece's.
@@ -144,9 +156,10 @@ func (w *world) source() *backup.Source {
 			w.held = true
 			return &hold{w: w, ctx: ctx}, nil
 		},
-		Secrets: func(_ context.Context, copy func() error) ([][]byte, map[string][]byte, error) {
-			return nil, nil, copy()
+		Secrets: func(_ context.Context, copy func() error) (backup.Secrets, error) {
+			return backup.Secrets{Proofs: w.proofs}, copy()
 		},
+		Proofs: w.proofs,
 	}
 }
 
@@ -195,6 +208,9 @@ func (w *world) restored(t *testing.T, at time.Time, how backup.Handling) (map[s
 	t.Helper()
 	r, err := backup.Open(t.Context(), w.target, at)
 	if err != nil {
+		return nil, backup.Restored{}, err
+	}
+	if err := r.Authenticate(t.Context(), w.proofs); err != nil {
 		return nil, backup.Restored{}, err
 	}
 	to := t.TempDir()

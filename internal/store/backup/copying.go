@@ -55,6 +55,8 @@ func (c *copying) file(ctx context.Context, n Need) (File, error) {
 		}
 	case ok && size != known.Bytes, n.Tree == Blocks && size != n.Bytes:
 		note(&c.r.Again, "%s: it has %d bytes", n.name(), size)
+	case ok && known.Damage != "" && c.isWhole(ctx, n):
+		note(&c.r.Again, "%s: it was damaged when it was copied, and is whole now", n.name())
 	case ok && c.Check == Sizes:
 		c.tell(n.Bytes)
 		return known, nil
@@ -92,6 +94,19 @@ func (c *copying) reread(ctx context.Context, n Need, known File) bool {
 		note(&c.r.Again, "%s: %v", n.name(), err)
 	}
 	return false
+}
+
+// isWhole reports whether a file of the service is as it should be.
+func (c *copying) isWhole(ctx context.Context, n Need) bool {
+	from := readerAt{ctx, c.Trees[n.Tree], n.Name}
+	spans, err := c.spansOf(ctx, n, from)
+	if err != nil {
+		return false
+	}
+	i := &inspector{spans: spans}
+	in := &summing{ctx: ctx, r: &sourceReader{from: from}, pace: c.pace, told: func(int64) {}}
+	_, err = io.Copy(i, in)
+	return errors.Join(err, i.err()) == nil && in.n == n.Bytes
 }
 
 // adopt takes a file for copied that no manifest names, if it is whole. What is wrong with

@@ -14,6 +14,7 @@ import (
 
 	"github.com/diskport/diskport/internal/block"
 	"github.com/diskport/diskport/internal/durable"
+	"github.com/diskport/diskport/internal/failpoint"
 )
 
 // Dir is a directory as a target. It may be used concurrently.
@@ -68,12 +69,20 @@ func (d *Dir) Put(ctx context.Context, name string, body io.Reader, _ int64) err
 	// It is not read again soon, and what the service reads is better kept in memory.
 	_ = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED)
 	if err = errors.Join(err, f.Close()); err == nil {
+		step(name, "durable, without its name")
 		err = os.Rename(f.Name(), path)
 	}
 	if err != nil {
 		return errors.Join(err, os.Remove(f.Name()))
 	}
+	step(name, "named")
 	return durable.SyncFolder(filepath.Dir(path))
+}
+
+// step is a fail point in the life of a file.
+func step(name, what string) {
+	tree, _, _ := strings.Cut(name, "/")
+	failpoint.At("copy in " + tree + ": " + what)
 }
 
 // sparseFile is a file that is written from front to back, with holes for zeros: objects
@@ -158,6 +167,7 @@ func (d *Dir) Remove(_ context.Context, name string) error {
 		return err
 	}
 	err = os.Remove(path)
+	step(name, "removed")
 	if err == nil {
 		err = durable.SyncFolder(filepath.Dir(path))
 	}
@@ -181,7 +191,7 @@ func (d *Dir) Lock(context.Context) (unlock func(), err error) {
 		err = fmt.Errorf("%w: %s", ErrBusy, d.root)
 	}
 	if err == nil {
-		err = d.removeCutOff()
+		err = d.RemoveCutOff()
 	}
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
@@ -189,8 +199,9 @@ func (d *Dir) Lock(context.Context) (unlock func(), err error) {
 	return func() { _ = f.Close() }, nil
 }
 
-// removeCutOff removes files that were never put in place.
-func (d *Dir) removeCutOff() error {
+// RemoveCutOff removes files that were never put in place, and what Scratch made, of processes
+// that died. Nothing may be written there meanwhile.
+func (d *Dir) RemoveCutOff() error {
 	return filepath.WalkDir(d.root, func(path string, e fs.DirEntry, err error) error {
 		if err != nil || !strings.HasPrefix(e.Name(), newPrefix) {
 			return err

@@ -11,7 +11,8 @@
 //
 // While it is copied, a frame, page or root is checked as far as that is possible without
 // the keys of its domain. What is damaged in the source is copied as it is, noted in the
-// manifest, and told; a copy from before the damage, which the target may have, stays.
+// manifest, and told; a copy from before the damage, which the target may have, stays. Once
+// it is whole again it is copied again, for the moments too that noted the damage.
 //
 // # The target, format 1
 //
@@ -22,7 +23,7 @@
 //	lock                    of a directory: locked while a backup is being made
 //
 // A manifest is lines of JSON, compressed: a Moment; a File for each file that its database
-// names; and an end, with the number of lines and the SHA-256 of what is before it. Names
+// names; and an end, with the number of lines, the SHA-256 of what is before it, and its proof. Names
 // with a part that begins with a dot are being written, or were.
 //
 // # Secrets
@@ -30,4 +31,9 @@
 // What is secret in the database is wrapped under the master key, which is not part of a
 // backup unless the operator asks for it. A Moment carries a wrapped text for each master
 // key that was in use, so that a restoration can tell whether it was given the right one.
+//
+// The proof of a manifest is its SHA-256, wrapped under the master key of that moment: only the
+// service can have made it. What no proof covers is not restored, and a later backup does not take a
+// checksum from it. That the newest backup is there is not proven: who can write to a target
+// can remove it.
 package backup

@@ -7,6 +7,7 @@ import (
 	"compress/gzip"
 	"context"
 	"crypto/sha256"
+	"crypto/subtle"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -16,6 +17,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/diskport/diskport/internal/identity/secret"
 )
 
 // Moment is what a backup is of.
@@ -48,7 +51,12 @@ type File struct {
 type end struct {
 	Lines  int64  `json:"lines"`
 	SHA256 string `json:"end"` // of all lines before it
+	// Proof is that SHA256, wrapped under a master key of the service.
+	Proof []byte `json:"proof,omitempty"`
 }
+
+// proofPurpose is what the proof of a manifest is bound to.
+var proofPurpose = []byte("diskport:backup manifest")
 
 // momentLayout is the form of a moment's name.
 const momentLayout = "20060102T150405.000000Z"
@@ -56,8 +64,8 @@ const momentLayout = "20060102T150405.000000Z"
 // maxLine bounds a line of a manifest, in bytes.
 const maxLine = 1 << 20
 
-// encode returns a manifest.
-func encode(m Moment, files []File) ([]byte, error) {
+// encode returns a manifest, with its proof.
+func encode(m Moment, files []File, proof secret.Wrapper) ([]byte, error) {
 	var out bytes.Buffer
 	z := gzip.NewWriter(&out)
 	sum := sha256.New()
@@ -66,7 +74,8 @@ func encode(m Moment, files []File) ([]byte, error) {
 	for _, f := range files {
 		err = cmp.Or(err, lines.Encode(f))
 	}
-	err = cmp.Or(err, json.NewEncoder(z).Encode(end{int64(len(files) + 1), hex.EncodeToString(sum.Sum(nil))}))
+	all := hex.EncodeToString(sum.Sum(nil))
+	err = cmp.Or(err, json.NewEncoder(z).Encode(end{int64(len(files) + 1), all, proof.Wrap([]byte(all), proofPurpose)}))
 	err = cmp.Or(err, z.Close())
 	return out.Bytes(), err
 }
@@ -75,6 +84,22 @@ func encode(m Moment, files []File) ([]byte, error) {
 type Manifest struct {
 	Moment
 	Files []File
+
+	end end
+}
+
+// Prove returns nil if the manifest was made by one who had a master key that opens proofs:
+// by the service itself, and nothing in it has been changed since. ErrUnproven.
+func (m *Manifest) Prove(proofs secret.Wrapper) error {
+	name := moments + m.Name + manifestSuffix
+	if len(m.end.Proof) == 0 {
+		return fmt.Errorf("%w: %s has no proof: it was written by a version of diskport that made none, or by somebody else", ErrUnproven, name)
+	}
+	plain, err := proofs.Unwrap(m.end.Proof, proofPurpose)
+	if err != nil || subtle.ConstantTimeCompare(plain, []byte(m.end.SHA256)) == 0 {
+		return fmt.Errorf("%w: the proof of %s is not one of this service: it was changed, or put there by somebody else", ErrUnproven, name)
+	}
+	return nil
 }
 
 // readManifest reads the manifest of a moment. ErrDamaged, ErrFormat.
@@ -136,6 +161,7 @@ func decode(r io.Reader) (*Manifest, error) {
 			if _, err := d.next(); !errors.Is(err, io.ErrUnexpectedEOF) || d.lines.Err() != nil {
 				return nil, errors.New("it does not end with its last line")
 			}
+			m.end = e
 			return m, m.check()
 		}
 		var f File

@@ -16,16 +16,12 @@ import (
 func (c *copying) prune(ctx context.Context) error {
 	names := append(slices.Clone(c.older), c.r.Moment)
 	slices.Sort(names)
-	kept := names
-	if c.Keep > 0 {
-		// This one stays, though a clock may have been ahead when another was made.
-		kept = names[max(0, len(names)-c.Keep):]
-		if !slices.Contains(kept, c.r.Moment) {
-			kept = append(kept, c.r.Moment)
+	needed, kept := map[string]bool{}, map[string]bool{c.r.Moment: true} // this one stays, though a clock may have been ahead when another was made
+	proven := 1
+	for _, name := range slices.Backward(names) {
+		if c.Keep > 0 && proven >= c.Keep && name != c.r.Moment {
+			continue
 		}
-	}
-	needed := map[string]bool{}
-	for _, name := range kept {
 		m, err := readManifest(ctx, c.to, name)
 		if errors.Is(err, ErrDamaged) {
 			note(&c.r.Lost, "%v", err)
@@ -35,19 +31,29 @@ func (c *copying) prune(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		kept[name] = true
 		c.look(m, needed)
+		if name == c.r.Moment {
+			continue
+		}
+		if err := m.Prove(c.Proofs); err != nil {
+			note(&c.r.Lost, "%v", err) // it stays, and takes the place of none
+		} else {
+			proven++
+		}
 	}
 	if c.Keep == 0 {
 		return nil
 	}
-	return c.remove(ctx, slices.DeleteFunc(names, func(n string) bool { return slices.Contains(kept, n) }), needed)
+	return c.remove(ctx, slices.DeleteFunc(names, func(n string) bool { return kept[n] }), needed)
 }
 
 // look adds what a moment needs, and notes what of it the target does not have.
 func (c *copying) look(m *Manifest, needed map[string]bool) {
 	for _, f := range append(m.Files, m.Database) {
 		needed[f.Name] = true
-		if size, ok := c.there[f.Name]; m.Name != c.r.Moment && !f.Missing && (!ok || size != f.Bytes) {
+		size, ok := c.there[f.Name]
+		if m.Name != c.r.Moment && !f.Missing && (!ok || size != f.Bytes && f.Damage == "") { // a damaged one may have been taken again
 			note(&c.r.Lost, "%s, which the backup of %s needs", f.Name, m.Name)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/diskport/diskport/internal/identity/secret"
 	"github.com/diskport/diskport/internal/work"
 )
 
@@ -72,10 +73,11 @@ type Restoration struct {
 
 	from  Target
 	there map[string]int64
+	newer []string // moments, ascending
 }
 
 // Open finds the newest backup of a time or before it; the zero time: the newest.
-// ErrNoBackup, ErrDamaged, ErrFormat.
+// Whether the service has made it, Authenticate tells. ErrNoBackup, ErrDamaged, ErrFormat.
 func Open(ctx context.Context, t Target, at time.Time) (*Restoration, error) {
 	store, err := whose(ctx, t)
 	if err != nil {
@@ -103,13 +105,52 @@ func Open(ctx context.Context, t Target, at time.Time) (*Restoration, error) {
 	if m.Store != store {
 		return nil, fmt.Errorf("%w: the backup of %s is of store %s, and %s says %s", ErrDamaged, m.Name, m.Store, markerName, store)
 	}
-	r := &Restoration{Manifest: *m, from: t, there: there}
+	r := &Restoration{Manifest: *m, from: t, there: there, newer: slices.DeleteFunc(slices.Clone(names), func(n string) bool { return n <= m.Name })}
 	r.compare()
 	return r, nil
 }
 
+// Authenticate returns nil if the backup is the service's own, whose master keys proofs opens
+// the proofs of. Files that were damaged when it was made, and have been copied again since, are
+// then taken as the newer backup has them. ErrUnproven.
+func (r *Restoration) Authenticate(ctx context.Context, proofs secret.Wrapper) error {
+	if err := r.Prove(proofs); err != nil {
+		return err
+	}
+	damaged := map[string]int{}
+	for i, f := range r.Files {
+		if f.Damage != "" && !f.Missing {
+			damaged[f.Name] = i
+		}
+	}
+	for _, name := range r.newer {
+		if len(damaged) == 0 {
+			break
+		}
+		m, err := readManifest(ctx, r.from, name)
+		if err == nil {
+			err = m.Prove(proofs)
+		}
+		if errors.Is(err, ErrDamaged) || errors.Is(err, ErrUnproven) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		for _, f := range m.Files {
+			if i, ok := damaged[f.Name]; ok && f.Damage == "" && !f.Missing {
+				r.Files[i] = f
+				delete(damaged, f.Name)
+			}
+		}
+	}
+	r.compare()
+	return nil
+}
+
 // compare notes what is wrong with files by what is known without reading them.
 func (r *Restoration) compare() {
+	r.Before, r.Unfit = nil, nil
 	for _, f := range append(slices.Clone(r.Files), r.Database) {
 		size, ok := r.there[f.Name]
 		switch {

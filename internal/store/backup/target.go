@@ -43,6 +43,8 @@ var (
 	ErrNotOurs = errors.New("backup: it has backups of another store")
 	// ErrFormat reports a backup of a format that is not known here.
 	ErrFormat = errors.New("backup: another format")
+	// ErrUnproven reports a manifest of which nothing proves that the service has made it.
+	ErrUnproven = errors.New("backup: not proven to be the service's own")
 	// ErrDamaged reports files of a backup that are missing or not as they were written.
 	ErrDamaged = errors.New("backup: damaged")
 )

@@ -63,26 +63,66 @@ func (s *Store) renewing(ctx context.Context, k domainKeys, fn func(domainKeys) 
 	}
 }
 
-// Open is k.Open for a frame of a file, which was read already. A frame under a data key that k lacks is opened
-// with the keys as they are stored now. A key that those lack too has been dropped, which
-// the rows of the packs said could be done; the header of the frame's pack has it still.
-func (s *Store) Open(ctx context.Context, k *frame.Keys, f File, framed, plain []byte, id block.ID) ([]byte, block.Digest, error) {
-	payload, digest, err := k.Open(framed, plain, id)
+// Open is k.Open for a frame that was read from where it lies. A frame under a data key that
+// k lacks is opened with the keys as they are stored now. A key that those lack too has been
+// dropped, which the rows of the packs said could be done, or the database is older than the
+// pack. Then those in the header of the frame's own pack open it; and also if the frame is as
+// it was written and does not decrypt, since an older database has made another key of that
+// number.
+func (s *Store) Open(ctx context.Context, k *frame.Keys, at Location, framed, plain []byte, id block.ID) (payload []byte, digest block.Digest, err error) {
+	err = s.opening(ctx, k, at, framed, id, func(k *frame.Keys) (err error) {
+		payload, digest, err = k.Open(framed, plain, id)
+		return err
+	})
+	return payload, digest, err
+}
+
+// Reencrypt is to.Reencrypt for a frame that was read from where it lies, which it opens as
+// Open does.
+func (s *Store) Reencrypt(ctx context.Context, to *frame.Keys, at Location, framed, plain, out []byte, id block.ID, scratch []byte) error {
+	return s.opening(ctx, to, at, framed, id, func(k *frame.Keys) error { return to.Reencrypt(k, framed, plain, out, id, scratch) })
+}
+
+// opening calls open with k, and with other keys if those are not the frame's.
+func (s *Store) opening(ctx context.Context, k *frame.Keys, at Location, framed []byte, id block.ID, open func(*frame.Keys) error) error {
+	err := open(k)
+	if err == nil || s.Keys == nil || k.Cipher() == frame.None {
+		return err
+	}
 	missing, ok := errors.AsType[*frame.NoKeyError](err)
-	if !ok || s.Keys == nil {
-		return payload, digest, err
+	if ok {
+		k, kerr := s.Keys.KeysWith(ctx, at.File.Domain, missing.Key)
+		if kerr != nil {
+			return kerr
+		}
+		if err = open(k); err == nil {
+			return nil
+		}
+		_, ok = errors.AsType[*frame.NoKeyError](err)
 	}
-	if k, err = s.Keys.KeysWith(ctx, f.Domain, missing.Key); err != nil {
-		return nil, block.Digest{}, err
+	if !ok && !s.asWritten(ctx, at, framed, id) {
+		return err
 	}
-	payload, digest, err = k.Open(framed, plain, id)
-	if _, ok := errors.AsType[*frame.NoKeyError](err); !ok {
-		return payload, digest, err
+	own, herr := s.headerKeys(ctx, at.File)
+	if herr != nil {
+		if !ok && (errors.Is(herr, ErrBadPack) || errors.Is(herr, ErrTruncated) || errors.Is(herr, ErrNotExist)) {
+			return err // which says that the block is damaged
+		}
+		return herr
 	}
-	if k, err = s.headerKeys(ctx, f); err != nil {
-		return nil, block.Digest{}, err
+	if oerr := open(own); oerr == nil || ok {
+		return oerr
 	}
-	return k.Open(framed, plain, id)
+	return err
+}
+
+// asWritten reads a frame anew that was not opened, and reports whether its checksums fit.
+func (s *Store) asWritten(ctx context.Context, at Location, framed []byte, id block.ID) bool {
+	if s.ReadAt(ctx, at.File, framed, int64(at.Off)*Align) != nil {
+		return false
+	}
+	info, err := frame.Inspect(framed)
+	return err == nil && info.ID == id
 }
 
 // headerKeys returns the keys in the header of a pack.

@@ -110,7 +110,7 @@ func (s *Store) Get(ctx context.Context, k *frame.Keys, id block.ID, at Location
 	if err := s.ReadAt(ctx, at.File, framed, int64(at.Off)*Align); err != nil {
 		return nil, block.Digest{}, err
 	}
-	payload, digest, err := s.Open(ctx, k, at.File, framed, plain, id)
+	payload, digest, err := s.Open(ctx, k, at, framed, plain, id)
 	if err != nil {
 		return nil, block.Digest{}, fmt.Errorf("%s, at %d: %w", at.File.Name(), int64(at.Off)*Align, err)
 	}
@@ -160,7 +160,7 @@ func (s *Store) GetNear(ctx context.Context, k *frame.Keys, f File, near []Neigh
 		if !dense && len(framed) == frame.Size { // it is opened in place
 			framed = plain[:copy(plain, framed)]
 		}
-		if n.Plain, n.Digest, n.Err = s.Open(ctx, k, f, framed, plain[:block.Size:block.Size], n.ID); n.Err != nil {
+		if n.Plain, n.Digest, n.Err = s.Open(ctx, k, Location{f, n.Span}, framed, plain[:block.Size:block.Size], n.ID); n.Err != nil {
 			n.Err = fmt.Errorf("%s, at %d: %w", f.Name(), int64(n.Off)*Align, n.Err)
 		}
 	}

@@ -125,6 +125,8 @@ func (b *bench) each(frames []loaded, fn func(*tool, *loaded)) {
 
 // handling says what is done with the frames of a pack.
 type handling struct {
+	store    *blockstore.Store
+	file     blockstore.File
 	keys     *frame.Keys // nil: they are copied as they are
 	compress bool        // those that are not compressed
 	retire   uint32      // those under data keys with lower numbers are encrypted anew
@@ -132,7 +134,7 @@ type handling struct {
 
 // rework checks a frame, compresses it if that is worth it, and encrypts it anew if its
 // data key is to go.
-func (t *tool) rework(fr *loaded, how handling) {
+func (t *tool) rework(ctx context.Context, fr *loaded, how handling) {
 	if fr.err != nil {
 		return
 	}
@@ -149,19 +151,20 @@ func (t *tool) rework(fr *loaded, how handling) {
 		return
 	}
 	if how.compress && !info.Compressed {
-		if t.compress(fr, how.keys); fr.err != nil || fr.fatal != nil || fr.compressed {
+		if t.compress(ctx, fr, how); fr.err != nil || fr.fatal != nil || fr.compressed {
 			return
 		}
 	}
 	if info.Key < how.retire {
-		t.encrypt(fr, how.keys)
+		t.encrypt(ctx, fr, how)
 	}
 }
 
 // compress compresses a frame if that is worth it.
-func (t *tool) compress(fr *loaded, keys *frame.Keys) {
+func (t *tool) compress(ctx context.Context, fr *loaded, how handling) {
+	keys := how.keys
 	copy(t.opened, fr.data) // an encrypted frame is opened in place
-	plain, _, err := keys.Open(t.opened, nil, fr.ID)
+	plain, _, err := how.store.Open(ctx, keys, blockstore.Location{File: how.file, Span: fr.Span}, t.opened, nil, fr.ID)
 	if err != nil {
 		fr.err = err
 		return
@@ -176,11 +179,12 @@ func (t *tool) compress(fr *loaded, keys *frame.Keys) {
 }
 
 // encrypt encrypts a frame anew, under the newest data key.
-func (t *tool) encrypt(fr *loaded, keys *frame.Keys) {
+func (t *tool) encrypt(ctx context.Context, fr *loaded, how handling) {
+	keys := how.keys
 	opened := t.opened[:len(fr.data)]
 	copy(opened, fr.data)
 	out := fr.room[:len(fr.data)]
-	if err := keys.Reencrypt(opened, t.plain, out, fr.ID, t.scratch); err != nil {
+	if err := how.store.Reencrypt(ctx, keys, blockstore.Location{File: how.file, Span: fr.Span}, opened, t.plain, out, fr.ID, t.scratch); err != nil {
 		fr.err = err
 		return
 	}

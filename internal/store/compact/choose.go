@@ -53,7 +53,8 @@ func (c *Compactor) worth(e Effort) Worth {
 }
 
 // choose returns those of a domain's packs that are to be rewritten, oldest first, as
-// their disks were written; usable says whether the domain's key is.
+// their disks were written; usable says whether the domain's key is. Without it, a frame of a pack
+// that was entered can't be moved to another, whose header may not have its key.
 func (w Worth) choose(packs []Pack, e Effort, usable bool) (chosen []Pack) {
 	short := 0
 	for _, p := range packs {
@@ -62,7 +63,7 @@ func (w Worth) choose(packs []Pack, e Effort, usable bool) (chosen []Pack) {
 		}
 	}
 	for _, p := range packs {
-		if e.Outdated != "" && !p.Outdated || e.Only != nil && !e.Only[p.File.ID] {
+		if e.Outdated != "" && !p.Outdated || e.Only != nil && !e.Only[p.File.ID] || p.Entered && !usable {
 			continue
 		}
 		if !w.alone(p, usable) || p.Bytes < w.Small && short > e.Small {

@@ -3,7 +3,6 @@ package compact
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/diskport/diskport/internal/block"
 	"github.com/diskport/diskport/internal/store/blockstore"
@@ -22,21 +21,27 @@ type Intact struct {
 const MaxMended = 64 << 20
 
 // Mend copies frames of a domain to a new pack, each of which it opens before, and makes
-// those of their blocks lie there that can't be read where they lie, or have no row. It
-// leaves out frames that are not what they should be, and returns how many blocks it has
-// mended. The domain's key must be usable. Nothing else is changed, and nothing removed.
+// those of their blocks lie there that can't be read where they lie, or have no row. Those of an
+// encrypted domain are encrypted anew: a pack that no row knows may have data keys of its own
+// (Pack.Entered). It leaves out frames that are not what they should be, and returns how many
+// blocks it has mended. The domain's key must be usable. Nothing else is changed, and nothing
+// removed.
 func (c *Compactor) Mend(ctx context.Context, domain string, some []Intact) (mended int64, err error) {
 	d, keys, err := c.Keys.Open(ctx, domain)
 	if err != nil {
 		return 0, err
 	}
 	err = c.begun(ctx, domain, func(ctx context.Context, l work.Lease) error {
-		w, err := c.Blocks.NewRewriter(ctx, l, d, nil, MaxMended, 0)
+		n := len(some)
+		if keys.Cipher() == frame.None {
+			n = 0
+		}
+		w, err := c.Blocks.NewRewriter(ctx, l, d, keys, MaxMended, n)
 		if err != nil {
 			return err
 		}
 		defer w.Abort(ctx)
-		m := mending{Compactor: c, domain: d, keys: keys, buf: make([]byte, frame.Size), opened: make([]byte, frame.Size), plain: make([]byte, block.Size)}
+		m := newMending(c, w.Keys())
 		whole := 0
 		for _, x := range some {
 			framed, err := m.read(ctx, x)
@@ -64,13 +69,15 @@ func (c *Compactor) Mend(ctx context.Context, domain string, some []Intact) (men
 // mending is the memory of a Mend.
 type mending struct {
 	*Compactor
-	domain             blockstore.Domain
-	keys               *frame.Keys
-	buf, opened, plain []byte
+	keys                        *frame.Keys // of the new pack
+	buf, opened, plain, scratch []byte
 }
 
-// read returns a frame that was proven to be that of its block, and that can be opened with the
-// header of a new pack.
+func newMending(c *Compactor, keys *frame.Keys) *mending {
+	return &mending{c, keys, make([]byte, frame.Size), make([]byte, frame.Size), make([]byte, block.Size), make([]byte, frame.ScratchSize)}
+}
+
+// read returns a frame that was proven to be that of its block, under the newest data key.
 func (m *mending) read(ctx context.Context, x Intact) ([]byte, error) {
 	if err := x.At.Check(); err != nil {
 		return nil, err
@@ -79,18 +86,16 @@ func (m *mending) read(ctx context.Context, x Intact) ([]byte, error) {
 	if err := m.Blocks.ReadAt(ctx, x.At.File, framed, int64(x.At.Off)*blockstore.Align); err != nil {
 		return nil, err
 	}
-	info, err := frame.Inspect(framed)
-	if err != nil {
+	if _, err := frame.Inspect(framed); err != nil {
 		return nil, err
 	}
-	if info.Key < m.domain.Oldest || info.Key > m.domain.Newest {
-		return nil, fmt.Errorf("%w: %w", frame.ErrUnknown, errDroppedKey)
+	other := m.opened[:len(framed)]
+	if m.keys.Cipher() != frame.None {
+		return other, m.Blocks.Reencrypt(ctx, m.keys, x.At, framed, m.plain, other, x.ID, m.scratch)
 	}
-	copied := m.opened[:copy(m.opened, framed)]
-	if _, _, err := m.Blocks.Open(ctx, m.keys, x.At.File, copied, m.plain, x.ID); err != nil {
-		return nil, err
-	}
-	return framed, nil
+	copy(other, framed) // the compressed bytes of one that is opened in place are gone
+	_, _, err := m.Blocks.Open(ctx, m.keys, x.At, other, m.plain, x.ID)
+	return framed, err
 }
 
 // MendPages writes pages anew, and makes them lie there.

@@ -180,8 +180,11 @@ func (r *run) copyPack(ctx context.Context, l work.Lease, q *queue, live []block
 		}
 	}
 	p := q.packs[0]
-	how := handling{keys: out.Keys(), compress: !p.Compressed}
-	if out.domain.Retiring() {
+	how := handling{store: r.Blocks, file: p.File, keys: out.Keys(), compress: !p.Compressed}
+	switch {
+	case p.Entered:
+		how.retire = math.MaxUint32
+	case out.domain.Retiring():
 		how.retire = out.domain.Retire
 	}
 	if how.keys != nil {
@@ -239,7 +242,7 @@ func (r *run) start(ctx context.Context, l work.Lease, q *queue, n int, out *out
 // toEncrypt returns how many blocks a step may encrypt, of whose first source n are to
 // move, when it takes its blocks from packs of about enough bytes.
 func (q *queue) toEncrypt(n int, enough int64) int {
-	if !q.usable || !slices.ContainsFunc(q.packs, func(p Pack) bool { return !p.Compressed || p.Outdated }) {
+	if !q.usable || !slices.ContainsFunc(q.packs, func(p Pack) bool { return !p.Compressed || p.Outdated || p.Entered }) {
 		return 0
 	}
 	all, bytes := 0, int64(0)
@@ -258,7 +261,7 @@ func (r *run) copyFrames(ctx context.Context, f blockstore.File, some []blocksto
 	if err != nil {
 		return 0, err
 	}
-	r.bench.each(frames, func(t *tool, fr *loaded) { t.rework(fr, how) })
+	r.bench.each(frames, func(t *tool, fr *loaded) { t.rework(ctx, fr, how) })
 	before := out.Size()
 	for i := range frames {
 		fr := &frames[i]

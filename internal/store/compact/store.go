@@ -68,6 +68,10 @@ type Pack struct {
 	Entries, Dead int64 // blocks that it was written with, and those of them that were let go
 	Compressed    bool  // its frames have been compressed where that helps
 	Outdated      bool  // it may have frames under data keys that are to go
+	// Entered is set if the row was made from the file (verify.Entries). A database that is
+	// older than a pack may have made data keys of its own, so those in the pack's header may be others
+	// than the domain has under the same numbers.
+	Entered bool
 }
 
 // Moved is what a step has written.

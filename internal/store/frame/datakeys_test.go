@@ -120,7 +120,7 @@ func TestReencrypt(t *testing.T) {
 	for name, compressed := range map[string]bool{"as it is": false, "compressed": true} {
 		w := write(t, zero, "text ", compressed)
 		out := bytes.Repeat([]byte{7}, len(w.framed)) // not empty before
-		if err := both.Reencrypt(bytes.Clone(w.framed), make([]byte, block.Size), out, w.id, make([]byte, frame.ScratchSize)); err != nil {
+		if err := both.Reencrypt(both, bytes.Clone(w.framed), make([]byte, block.Size), out, w.id, make([]byte, frame.ScratchSize)); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
 		(written{out, w.plain, w.id, 1}).opens(t, newest)
@@ -131,13 +131,13 @@ func TestReencrypt(t *testing.T) {
 		} {
 			f := bytes.Clone(w.framed)
 			damage(f)
-			if err := both.Reencrypt(f, make([]byte, block.Size), out, w.id, make([]byte, frame.ScratchSize)); !errors.Is(err, frame.ErrCorrupt) {
+			if err := both.Reencrypt(both, f, make([]byte, block.Size), out, w.id, make([]byte, frame.ScratchSize)); !errors.Is(err, frame.ErrCorrupt) {
 				t.Errorf("%s, %s: got %v, want ErrCorrupt", name, what, err)
 			}
 		}
 	}
 	w := write(t, zero, "text ", false)
-	if err := both.Reencrypt(w.framed, nil, make([]byte, frame.Unit), w.id, make([]byte, frame.ScratchSize)); err == nil {
+	if err := both.Reencrypt(both, w.framed, nil, make([]byte, frame.Unit), w.id, make([]byte, frame.ScratchSize)); err == nil {
 		t.Error("a frame was made in too little room")
 	}
 }
@@ -191,5 +191,62 @@ func TestWrappedVersions(t *testing.T) {
 		if _, err := frame.Unwrap(m, m.Wrap(plain, purpose), "d"); err == nil {
 			t.Errorf("%s: keys were taken", name)
 		}
+	}
+}
+
+// TestExtended: only keys of the same domain that go on without a gap are taken.
+func TestExtended(t *testing.T) {
+	more := func(k *frame.Keys, n int) *frame.Keys {
+		t.Helper()
+		for range n {
+			var err error
+			if k, err = k.WithNewKey(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return k
+	}
+	without := func(k *frame.Keys, below uint32) *frame.Keys {
+		t.Helper()
+		k, err := k.Without(below)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return k
+	}
+	first := keys(t, frame.AES256GCM)
+	own := more(first, 1)
+	later := more(own, 3)
+	for _, c := range []struct {
+		name  string
+		later *frame.Keys
+		want  error
+	}{
+		{"that go on", later, nil},
+		{"of which older ones were dropped", without(later, 1), nil},
+		{"that begin behind the newest", without(later, 2), nil},
+		{"with a gap", without(later, 3), frame.ErrOtherKeys},
+		{"with another key of the same number", more(first, 4), frame.ErrOtherKeys},
+		{"of another domain", more(keys(t, frame.AES256GCM), 4), frame.ErrOtherKeys},
+		{"without a cipher", keys(t, frame.None), frame.ErrOtherKeys},
+		{"that are not later", own, frame.ErrOtherKeys},
+		{"that are too many", more(without(more(own, 16), 2), 4), frame.ErrManyKeys},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got, err := own.Extended(c.later)
+			if !errors.Is(err, c.want) {
+				t.Fatalf("got %v, want %v", err, c.want)
+			}
+			if err == nil && (got.Oldest() != own.Oldest() || got.Newest() != c.later.Newest()) {
+				t.Errorf("got data keys %d to %d", got.Oldest(), got.Newest())
+			}
+			if err != nil {
+				return
+			}
+			write(t, c.later, "later", false).opens(t, got)
+		})
+	}
+	if _, err := keys(t, frame.None).Extended(later); !errors.Is(err, frame.ErrOtherKeys) {
+		t.Errorf("keys without a cipher: %v", err)
 	}
 }

@@ -195,12 +195,12 @@ func (k *Keys) payload(buf, plain, stored []byte) ([]byte, error) {
 
 // Reencrypt makes in out, which is as long as buf and does not overlap it, a frame of the
 // same block under the newest data key, compressed or not as it was. It opens the frame
-// in buf as Open does, and fails with its errors. scratch is that of Frame.
-func (k *Keys) Reencrypt(buf, plain, out []byte, id block.ID, scratch []byte) error {
+// in buf as from.Open does, and fails with its errors. scratch is that of Frame.
+func (k *Keys) Reencrypt(from *Keys, buf, plain, out []byte, id block.ID, scratch []byte) error {
 	if len(out) != len(buf) {
 		return fmt.Errorf("frame: encrypting a frame of %d bytes anew into %d", len(buf), len(out))
 	}
-	_, _, stored, err := k.open(buf, plain, id)
+	_, _, stored, err := from.open(buf, plain, id)
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
+	"crypto/subtle"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -114,6 +115,29 @@ func (k *Keys) WithNewKey() (*Keys, error) {
 	}
 	n := &Keys{cipher: k.cipher, id: k.id, oldest: k.oldest, data: append(slices.Clone(k.data), [secret.KeySize]byte{})}
 	_, _ = rand.Read(n.data[len(k.data)][:]) // never fails: it ends the process instead
+	return n, n.init()
+}
+
+// ErrOtherKeys reports keys that do not go on from others.
+var ErrOtherKeys = errors.New("frame: not later keys of the same domain")
+
+// Extended returns the keys with those data keys of later besides that come after them.
+// ErrOtherKeys if later are not keys of the same domain, have another key under a number that
+// both have, or lack one in between; ErrManyKeys.
+func (k *Keys) Extended(later *Keys) (*Keys, error) {
+	same := k.cipher == later.cipher && subtle.ConstantTimeCompare(k.id[:], later.id[:]) == 1
+	if !same || len(k.data) == 0 || later.oldest > k.Newest()+1 || later.Newest() <= k.Newest() {
+		return nil, ErrOtherKeys
+	}
+	for n := max(k.oldest, later.oldest); n <= k.Newest(); n++ {
+		if subtle.ConstantTimeCompare(k.data[n-k.oldest][:], later.data[n-later.oldest][:]) == 0 {
+			return nil, ErrOtherKeys
+		}
+	}
+	n := &Keys{cipher: k.cipher, id: k.id, oldest: k.oldest, data: append(slices.Clone(k.data), later.data[k.Newest()+1-later.oldest:]...)}
+	if len(n.data) > MaxDataKeys {
+		return nil, ErrManyKeys
+	}
 	return n, n.init()
 }
 

@@ -33,6 +33,11 @@
 // says that it may have a frame under an old key, that is dropped (Drop). The header of a
 // pack keeps what its own frames need.
 //
+// A database that was restored from a backup may lack keys that packs have: their headers
+// have them, and Merge takes them from there when the packs are entered. If it has made keys
+// of its own under these numbers before, the headers stay the only place; blockstore.Store
+// looks there for whatever the domain's keys do not open, and compaction moves such frames to the newest key.
+//
 // A ring keeps rows in memory, and so may have older ones than other nodes have made. Who
 // writes is told (blockstore.ErrStaleKey), who reads meets a frame whose key it lacks
 // (frame.NoKeyError); blockstore.Store then asks for the keys as they are now.

@@ -80,6 +80,34 @@ func (r *Ring) Rotate(ctx context.Context, domain string) (blockstore.Domain, er
 	return r.addKey(ctx, row, row.Newest+1)
 }
 
+// Merge enters into the row of a domain the data keys that a pack's header has besides, and
+// makes a new one: how much those have encrypted is not known. It returns the domain, which is
+// as it was if the header has none that follow its own.
+func (r *Ring) Merge(ctx context.Context, header blockstore.Domain) (blockstore.Domain, error) {
+	row, err := r.reload(ctx, header.ID)
+	if err != nil {
+		return row, err
+	}
+	later, err := r.Unwrap(ctx, header)
+	if err != nil || later.Newest() <= row.Newest {
+		return row, err
+	}
+	merged, err := r.replace(ctx, row, func(d *blockstore.Domain, keys *frame.Keys) (*frame.Keys, error) {
+		all, err := keys.Extended(later)
+		if err == nil {
+			all, err = all.WithNewKey()
+		}
+		if err == nil {
+			d.Newest = all.Newest()
+		}
+		return all, err
+	})
+	if errors.Is(err, frame.ErrOtherKeys) || errors.Is(err, frame.ErrManyKeys) {
+		return row, nil // its frames are opened with the header (blockstore.Store.Open)
+	}
+	return merged, err
+}
+
 // Holdings returns all domains.
 func (r *Ring) Holdings(ctx context.Context) ([]Holding, error) { return r.Domains.Domains(ctx) }
 

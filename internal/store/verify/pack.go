@@ -298,7 +298,7 @@ func (r *run) openFrame(ctx context.Context, f blockstore.File, keys *frame.Keys
 	if err != nil || keys == nil {
 		return
 	}
-	_, _, err = r.store.Open(ctx, keys, f, fr.data, plain, fr.ID)
+	_, _, err = r.store.Open(ctx, keys, blockstore.Location{File: f, Span: fr.Span}, fr.data, plain, fr.ID)
 	if fr.proven = err == nil; !isLocked(err) {
 		fr.err = err
 	}

@@ -48,10 +48,11 @@ type Rebuilt struct {
 // Rebuild enters what the store has and the database does not know: domains, blocks and
 // pages from packs and pages files, snapshots from roots. It brings back what was set aside, and marks
 // what rows say to lie in files that are gone. It removes nothing, may stop anywhere and be run
-// again, and what it has entered is as if it had never been lost. Tags, tasks, images, volumes,
+// again, and what it has entered is as if it had never been lost. Data keys that the row of a domain
+// lacks are merged into it. Tags, tasks, images, volumes,
 // drafts, accounts and keys are not in the store.
 func (v *Verifier) Rebuild(ctx context.Context, aside blockstore.Aside, o Observer) (Rebuilt, error) {
-	b := &rebuild{run: v.start(Effort{}, o), aside: aside, domainsOf: map[string]blockstore.Domain{}, ahead: map[string]bool{}}
+	b := &rebuild{run: v.start(Effort{}, o), aside: aside, domainsOf: map[string]blockstore.Domain{}}
 	for _, step := range []func(context.Context) error{
 		b.bringBack, b.lost, b.straysOf(blockstore.PackFile, b.header), b.enterDomains,
 		b.straysOf(blockstore.PagesFile, b.pages), b.straysOf(blockstore.PackFile, b.pack), b.straysOf(blockstore.RootFile, b.root),
@@ -71,7 +72,6 @@ type rebuild struct {
 	out       Rebuilt
 	domainsOf map[string]blockstore.Domain // in the headers of packs without a row: with the newest keys
 	entered   []blockstore.FileID          // packs and pages files
-	ahead     map[string]bool              // domains whose rows lack data keys that packs have
 	failed    bool                         // a file could not be entered
 }
 
@@ -165,10 +165,16 @@ func (b *rebuild) header(ctx context.Context, f blockstore.FoundFile) error {
 	if err != nil {
 		return err
 	}
-	if row != nil && d.Newest > row.Newest && !b.ahead[d.ID] {
-		b.ahead[d.ID], b.failed = true, true
-		return b.found(inFile(Header, f.File, 0, fmt.Errorf("it has data keys of domain %s up to %d, the row of the domain up to %d: "+
-			"what is under newer ones can be read until the domain gets a data key of such a number; bring back a database that has them before", d.ID, d.Newest, row.Newest)))
+	if row != nil && d.Newest > row.Newest {
+		merged, err := b.Keys.Merge(ctx, x.Domain)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err != nil:
+			b.failed = true
+			return b.found(inFile(Header, f.File, 0, fmt.Errorf("its data keys could not be entered: %w", err)))
+		}
+		row.Domain = merged
 	}
 	if was, ok := b.domainsOf[d.ID]; ok && (was.Account != d.Account || was.KMSKey != d.KMSKey) {
 		b.failed = true

@@ -95,4 +95,7 @@ type Keys interface {
 	Keys(ctx context.Context, domain string) (*frame.Keys, error)
 	// Unwrap returns the keys in a row, or in the header of a pack, whatever is in memory.
 	Unwrap(ctx context.Context, row blockstore.Domain) (*frame.Keys, error)
+	// Merge enters into the row of a domain the data keys that the header of a pack has
+	// besides, and returns the row.
+	Merge(ctx context.Context, header blockstore.Domain) (blockstore.Domain, error)
 }
