@@ -23,8 +23,8 @@ const inARow = 12
 // on a slow machine less comes to pass in the same time. The kill comes a moment later, lest it
 // always falls on the beginning of a request.
 const (
-	anyTime = 30
-	atPoint = 80
+	anyTime = 24
+	atPoint = 60
 	moments = 20 * time.Millisecond
 )
 
