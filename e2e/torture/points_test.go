@@ -155,11 +155,7 @@ func (p *points) missing(t *testing.T) (missing []string) {
 // strange lays a pack that no row names beside the others, as a lost database leaves it.
 func strange(t *testing.T, data string) (name string) {
 	t.Helper()
-	packs, err := filepath.Glob(filepath.Join(data, "blocks", "pack", "*", "*"))
-	if err != nil || len(packs) == 0 {
-		t.Fatalf("%d packs, %v", len(packs), err)
-	}
-	pack, err := os.ReadFile(packs[0])
+	pack, err := os.ReadFile(packs(t, data)[0])
 	if err != nil {
 		t.Fatal(err)
 	}
