@@ -94,6 +94,7 @@ func (a *app) serverConfig(ctx context.Context, f *serviceFlags) (server.Config,
 		AcceptOlderDatabase: f.AcceptOlderDatabase,
 		Rebuild:             f.Rebuild,
 		RangeBytes:          f.RangeBytes,
+		SlicePages:          f.SlicePages,
 		Logger:              f.logger(a.stderr),
 	}, nil
 }

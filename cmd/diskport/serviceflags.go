@@ -53,6 +53,7 @@ type serviceFlags struct {
 	LogFormat           string
 	LogLevel            slog.Level
 	RangeBytes          int64
+	SlicePages          int64
 }
 
 func (f *serviceFlags) declare(fs *pflag.FlagSet) {
@@ -87,6 +88,8 @@ func (f *serviceFlags) declareStorage(fs *pflag.FlagSet) {
 	setEnv(fs, "accept-older-database")
 	fs.Int64Var(&f.RangeBytes, "range-bytes", 0, "Source `BYTES` of one range of an import; 0 is the default. For tests.")
 	fs.Lookup("range-bytes").Hidden = true
+	fs.Int64Var(&f.SlicePages, "slice-pages", 0, "`PAGES` of a range that one transaction registers; 0 is the default. For tests.")
+	fs.Lookup("slice-pages").Hidden = true
 }
 
 func (f *serviceFlags) declareElsewhere(fs *pflag.FlagSet) {

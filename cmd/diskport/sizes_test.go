@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"testing"
 
@@ -73,6 +74,23 @@ func TestCompactionIsSaidInWords(t *testing.T) {
 			err := (&compactCmd{}).report(&app{stdout: &out, stderr: io.Discard}, tt.done)
 			if out.String() != tt.want || (err == nil) != (tt.fails == "") || err != nil && err.Error() != tt.fails {
 				t.Errorf("%q, %v, want %q, %q", &out, err, tt.want, tt.fails)
+			}
+		})
+	}
+}
+
+// TestAVerificationThatEndsEarlySaysSo, whatever it has found before.
+func TestAVerificationThatEndsEarlySaysSo(t *testing.T) {
+	early := errors.New("the database is malformed")
+	for name, v := range map[string]verification{
+		"with findings":  {Findings: []client.Finding{{Part: "database", Text: "malformed", Advice: "bring it back"}}, Error: early.Error()},
+		"with snapshots": {Snapshots: []client.Verified{{SnapshotID: "snap-1", OK: true}}, Error: early.Error()},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var errs bytes.Buffer
+			err := (&verifyCmd{}).report(&app{stdout: io.Discard, stderr: &errs}, &v, early)
+			if want := "diskport: not everything was read: " + early.Error() + "\n"; errs.String() != want || !errors.Is(err, errReported) || v.OK {
+				t.Errorf("it said %q, and ended with %v", &errs, err)
 			}
 		})
 	}

@@ -50,6 +50,7 @@ type verification struct {
 	Store     *client.StoreVerified `json:"store,omitempty"` // if everything was read
 	Repaired  *client.Repaired      `json:"repaired,omitempty"`
 	Rebuilt   *client.Rebuilt       `json:"rebuilt,omitempty"`
+	Error     string                `json:"error,omitempty"` // why it ended before everything was read
 }
 
 // validate refuses what does not go together.
@@ -113,8 +114,11 @@ func (c *verifyCmd) verifyStore(ctx context.Context, a *app, s *session, v *veri
 	p := a.newProgress("verifying")
 	done, err := s.VerifyStore(ctx, int64(c.Rate), v.watching(p, 1))
 	p.end()
-	if err == nil {
+	switch {
+	case err == nil:
 		v.Store = &done
+	case ctx.Err() == nil && len(v.Findings)+len(v.Snapshots) > 0:
+		v.Error = explain(ctx, err)
 	}
 	return err
 }
@@ -269,8 +273,11 @@ func (c *verifyCmd) report(a *app, v *verification, err error) error {
 	} else {
 		c.tell(a, v)
 	}
+	if v.Error != "" {
+		a.note("diskport: not everything was read: %s", v.Error)
+	}
 	switch {
-	case damaged || err == nil && !v.OK:
+	case damaged || v.Error != "" || err == nil && !v.OK:
 		return errReported
 	case err != nil && len(v.Snapshots) > 0 && v.Store == nil: // it says which
 		return errors.Join(errReported, err)

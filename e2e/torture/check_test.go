@@ -24,6 +24,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/diskport/diskport/internal/client"
+
 	_ "modernc.org/sqlite" // the catalog is read behind the service's back
 )
 
@@ -41,9 +43,9 @@ func (c caller) settle(t *testing.T, data string) {
 	db := openCatalog(t, data)
 	defer db.Close()
 	quiet := func() error { return c.quiet(db) }
-	all := []func() error{c.answerAll, c.endAll, c.deleteAgain, c.compareSnapshots, c.compareTasks, c.compareObjects, c.thin, quiet, c.collect}
+	all := []func() error{c.answerAll, c.endAll, c.deleteAgain, c.compareSnapshots, c.compareTasks, c.compareObjects, c.thin, quiet, c.collect, c.verify}
 	if !c.ready {
-		all = []func() error{quiet, c.collect}
+		all = []func() error{quiet, c.collect, c.verify}
 	}
 	for _, step := range all {
 		if err := step(); err != nil {
@@ -53,6 +55,14 @@ func (c caller) settle(t *testing.T, data string) {
 	}
 	c.s.stop(t)
 	c.compareFiles(t, data)
+	c.tally.settled++
+}
+
+// verify has the service read everything and compare it: packs, pages, roots and rows.
+func (c caller) verify() error {
+	done, err := c.s.VerifyStore(c.ctx, 0, client.Watching{Found: func(f client.Finding) { c.wrong("verify found: %s", f.Text) }})
+	c.tally.files += done.Files
+	return err
 }
 
 func openCatalog(t *testing.T, data string) *sql.DB {
@@ -233,6 +243,8 @@ func (c caller) compareBlocks(sn *snap) error {
 	}); err != nil {
 		return err
 	}
+	c.tally.snapshots++
+	c.tally.blocks += int64(len(found))
 	if !maps.Equal(found, sn.blocks) {
 		return fmt.Errorf("snapshot %s has blocks %v, want %v, or they differ", sn.id, sortedKeys(found), sortedKeys(sn.blocks))
 	}
@@ -262,6 +274,7 @@ func (c caller) compareTasks() error {
 			images[task.ImageID] = true
 		}
 	}
+	c.tally.tasks += int64(len(listed))
 	if !maps.Equal(known, listed) {
 		c.wrong("tasks %v were answered, %v are listed", slices.Sorted(maps.Keys(known)), slices.Sorted(maps.Keys(listed)))
 	}
@@ -333,6 +346,7 @@ func (c caller) compareObjects() error {
 			}
 			found = digestOf(data)
 		}
+		c.tally.objects++
 		if !slices.Contains(o.may, found) {
 			c.wrong("object %s is %q, want one of %q", key, found, o.may)
 		}
@@ -400,13 +414,58 @@ func (c caller) compareFiles(t *testing.T, data string) {
 		"events told twice":   `SELECT kind || ' of ' || resource FROM outbox WHERE kind NOT IN ('snapshot.shared', 'snapshot.unshared', 'disk.nearly-full', 'disk.has-room') GROUP BY kind, resource HAVING COUNT(*) > 1`,
 		"ends untold":         `SELECT id FROM tasks t WHERE image_task = '' AND ended <> 0 AND (SELECT COUNT(*) FROM outbox o WHERE o.resource = t.id AND o.kind LIKE 'import.%') <> 1`,
 		"pending snapshots":   `SELECT id FROM snapshots WHERE state <> 'completed'`,
+		"uses by images":      `SELECT image FROM image_snapshots WHERE image NOT IN (SELECT id FROM images) OR snapshot NOT IN (SELECT id FROM snapshots)`,
+		"extents of nothing":  `SELECT 'content ' || content FROM s3_extents WHERE content NOT IN (SELECT id FROM s3_contents) UNION ALL SELECT 'content ' || content FROM s3_content_parts WHERE content NOT IN (SELECT id FROM s3_contents)`,
+		"parts of nothing":    `SELECT upload || ' ' || number FROM s3_parts WHERE upload NOT IN (SELECT id FROM s3_uploads)`,
+		"wrong uses of piece": `SELECT 'piece ' || id FROM s3_pieces p WHERE refs <> (SELECT COUNT(*) FROM s3_extents e WHERE e.piece = p.id)`,
 	} {
 		if left := text(query); len(left) > 0 {
 			t.Errorf("left behind are %s: %q", what, left)
 		}
 	}
+	c.compareStored(t, text)
 	c.comparePieces(t, data, text)
 }
+
+// compareStored compares the rows of blocks and pages with those that snapshots have: what no
+// snapshot has was let go of, however it came to be.
+func (c caller) compareStored(t *testing.T, text func(string) []string) {
+	t.Helper()
+	blocks, pages := map[string]map[[sha256.Size]byte]bool{}, map[string]bool{}
+	for _, row := range text(`SELECT id || ' ' || domain FROM snapshots`) {
+		id, domain, _ := strings.Cut(row, " ")
+		sn := c.snaps[id]
+		if sn == nil {
+			continue // that is a complaint already
+		}
+		if blocks[domain] == nil {
+			blocks[domain] = map[[sha256.Size]byte]bool{}
+		}
+		page := map[int64]string{}
+		for _, i := range sortedKeys(sn.blocks) {
+			blocks[domain][sn.blocks[i]] = true
+			page[i/pageBlocks] += fmt.Sprintf(" %d:%x", i%pageBlocks, sn.blocks[i])
+		}
+		for _, content := range page {
+			pages[domain+content] = true
+		}
+	}
+	want := []string{fmt.Sprintf("%d pages", len(pages))}
+	for domain, some := range blocks {
+		if len(some) > 0 {
+			want = append(want, fmt.Sprintf("%d blocks of %s", len(some), domain))
+		}
+	}
+	slices.Sort(want)
+	got := text(`SELECT COUNT(*) || ' pages' FROM pages UNION ALL
+		SELECT COUNT(*) || ' blocks of ' || f.domain FROM blocks b JOIN files f ON f.id = b.file GROUP BY f.domain`)
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("what is stored (-snapshots +rows):\n%s", d)
+	}
+}
+
+// pageBlocks is how many blocks a page of a manifest is about.
+const pageBlocks = 1024
 
 // comparePieces compares the files of objects with their rows.
 func (c caller) comparePieces(t *testing.T, data string, text func(string) []string) {
@@ -457,7 +516,7 @@ func keepData(t *testing.T, data string) {
 	if !t.Failed() || *keep == "" {
 		return
 	}
-	if err := os.CopyFS(filepath.Join(*keep, t.Name()), os.DirFS(data)); err != nil {
+	if err := os.CopyFS(filepath.Join(*keep, fmt.Sprintf("seed-%d", *seed), t.Name()), os.DirFS(data)); err != nil {
 		t.Logf("keeping %s: %v", data, err)
 	}
 }

@@ -3,6 +3,7 @@ package torture
 import (
 	"flag"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -32,12 +33,17 @@ func TestCuts(t *testing.T) {
 	if len(events) < 1000 {
 		t.Fatalf("%d events were recorded", len(events))
 	}
-	t.Logf("%d events, %d moments", len(events), len(w.moments))
+	calls := map[string]int{}
+	for _, e := range events {
+		calls[e.call]++
+	}
+	t.Logf("%d events, %d moments: %v", len(events), len(w.moments), calls)
 	for lane := range lanes {
 		t.Run(fmt.Sprintf("lane %d", lane), func(t *testing.T) {
 			t.Parallel()
-			r := recording{filepath.Dir(data), events, w, rand.New(rand.NewPCG(*seed, 2+uint64(lane)))}
-			r.cut(t, *cuts/lanes)
+			r := &recording{filepath.Dir(data), events, w, rand.New(rand.NewPCG(*seed, 2+uint64(lane))), tally{steps: w.tally.steps}}
+			n := r.cut(t, (*cuts+lane)/lanes)
+			t.Logf("seed %d: %d cuts of %d events; %v", *seed, n, len(events), r.tally)
 		})
 	}
 }
@@ -51,22 +57,18 @@ type recording struct {
 	events []event
 	world  *world
 	rng    *rand.Rand
+	tally  tally
 }
 
-// cut looks at n cuts, in the order of their places.
-func (r recording) cut(t *testing.T, n int) {
-	at := make([]int64, n) // places in the recording
-	for i := range at {
-		e := r.events[r.rng.IntN(len(r.events))]
-		at[i] = []int64{e.begin, e.end}[r.rng.IntN(2)]
-	}
-	slices.Sort(at)
+// cut looks at n cuts, in the order of their places, and returns for how many there was time.
+func (r *recording) cut(t *testing.T, n int) int {
+	at := r.places(n)
 	disk, next := newLostDisk(r.root), 0
 	begun := time.Now()
 	for i, c := range at {
 		if *budget > 0 && time.Since(begun) > *budget {
-			t.Logf("out of time after %d cuts", i)
-			return
+			t.Logf("out of time: %d cuts are left", n-i)
+			return i
 		}
 		for ; next < len(r.events) && r.events[next].end <= c; next++ {
 			if err := disk.apply(r.events[next]); err != nil {
@@ -80,9 +82,33 @@ func (r recording) cut(t *testing.T, n int) {
 				t.Fatal(err)
 			}
 			defer keepData(t, folder)
-			r.world.at(c).comeBack(t, filepath.Join(folder, "data"), r.rng)
+			w := r.world.at(c)
+			w.comeBack(t, filepath.Join(folder, "data"), r.rng)
+			r.tally.add(w.tally)
 		})
 	}
+	return n
+}
+
+// places returns n places in the recording, ascending. Nine of ten events are writes of the
+// database's: of the places, half are at any event, and half at one of each call alike.
+func (r *recording) places(n int) []int64 {
+	kinds := map[string][]event{}
+	for _, e := range r.events {
+		kinds[e.call] = append(kinds[e.call], e)
+	}
+	calls := slices.Sorted(maps.Keys(kinds))
+	at := make([]int64, n)
+	for i := range at {
+		some := r.events
+		if i%2 == 0 {
+			some = kinds[calls[r.rng.IntN(len(calls))]]
+		}
+		e := some[r.rng.IntN(len(some))]
+		at[i] = []int64{e.begin, e.end}[r.rng.IntN(2)]
+	}
+	slices.Sort(at)
+	return at
 }
 
 // comeBack starts a service on what was left, and looks whether all is there.
@@ -121,13 +147,25 @@ func record(t *testing.T, data, trace string) *world {
 		if life == 0 {
 			w.prepare(t, s)
 		}
-		w.load(s, life, recorded)
+		w.load(s, life, recorded, nil)
+		w.everything(s, life)
 		s.stop(t)
 	}
 	for _, what := range w.broken {
 		t.Error(what)
 	}
 	return w
+}
+
+// everything does each thing once more, so that a recording has it all.
+func (w *world) everything(s *service, life uint64) {
+	c := caller{w, s, s.ctx, rand.New(rand.NewPCG(*seed, 100+life))}
+	for _, step := range steps {
+		if err := step.do(c); err != nil && !isCode(err, busy...) {
+			c.wrong("%v", err)
+		}
+	}
+	w.tally.steps += int64(len(steps))
 }
 
 // at returns what clients knew at a place in the recording.

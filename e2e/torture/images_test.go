@@ -69,8 +69,8 @@ type kind struct {
 	disk
 }
 
-// allDisks are images of several formats, the first of which is cut into several ranges;
-// fewDisks are small ones.
+// allDisks are images of several formats, the first of which is cut into several ranges of
+// several slices; fewDisks are small ones.
 var (
 	allDisks = []kind{
 		{"ranges.qcow2", "", "qcow2", disk{4 << 29, 1 << 20, 1 << 29}},

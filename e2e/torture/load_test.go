@@ -30,15 +30,23 @@ import (
 // workers is how many clients there are at the same time.
 const workers = 4
 
-// load asks for one thing after another until the service dies, or most times.
-func (w *world) load(s *service, n uint64, most int64) {
+// load asks for one thing after another. When it does so for the time after the last of most,
+// it calls end; if that is nil, it ends then, and else when the service has died.
+func (w *world) load(s *service, n uint64, most int64, end func()) {
 	var all sync.WaitGroup
 	var done atomic.Int64
+	defer func() { w.tally.steps += done.Load() }()
 	for i := range uint64(workers) {
 		rng := rand.New(rand.NewPCG(*seed, n*workers+i))
 		all.Go(func() {
 			c := caller{w, s, s.ctx, rng}
-			for s.ctx.Err() == nil && done.Add(1) <= most {
+			for s.ctx.Err() == nil {
+				switch at := done.Add(1); {
+				case at > most && end == nil:
+					return
+				case at == most+1:
+					end()
+				}
 				c.step()
 			}
 		})

@@ -53,6 +53,7 @@ type service struct {
 type arm struct {
 	point string // with "#n"; empty: none
 	seen  string // the file that takes the names of points
+	still bool   // nothing is rewritten in the background
 }
 
 func (a arm) env() []string {
@@ -64,7 +65,10 @@ func (a arm) env() []string {
 func serve(t *testing.T, data string, a arm, wrap ...string) *service {
 	t.Helper()
 	args := append(wrap, program, "serve", "--data", data, "--listen", "127.0.0.1:0", "--reserve", "0", "--log-level", "warn", "--log-format", "json",
-		"--range-bytes", fmt.Sprint(1<<20), "--quota-imports", "10000", "--request-rate", "-1", "--hold-poll", "0")
+		"--range-bytes", fmt.Sprint(2<<20), "--slice-pages", "1", "--quota-imports", "10000", "--request-rate", "-1", "--hold-poll", "0")
+	if a.still {
+		args = append(args, "--compact-rate", "0")
+	}
 	s := &service{data: data, armed: a, ended: make(chan struct{}), cmd: exec.Command(args[0], args[1:]...)}
 	s.cmd.Env = append(os.Environ(), append(a.env(), "DISKPORT_ROOT_ACCESS_KEY_ID="+keyID, "DISKPORT_ROOT_SECRET_ACCESS_KEY="+secret)...)
 	s.cmd.Stderr = &s.log

@@ -23,9 +23,30 @@ type world struct {
 	snaps   map[string]*snap // by id; completed, as far as was seen
 	objects map[string]*object
 	broken  []string // what was wrong
+	tally   tally
 
 	clock   func() int64 // how far a recording is; nil: there is none
 	moments []moment
+}
+
+// tally counts what clients asked for, and what was looked at and compared.
+type tally struct {
+	steps, settled, tasks, snapshots, blocks, objects, files int64
+}
+
+func (y *tally) add(o tally) {
+	y.steps += o.steps
+	y.settled += o.settled
+	y.tasks += o.tasks
+	y.snapshots += o.snapshots
+	y.blocks += o.blocks
+	y.objects += o.objects
+	y.files += o.files
+}
+
+func (y tally) String() string {
+	return fmt.Sprintf("clients did %d things; %d times all came to its end and was compared: %d tasks, %d snapshots with %d blocks, %d objects, %d files of the store",
+		y.steps, y.settled, y.tasks, y.snapshots, y.blocks, y.objects, y.files)
 }
 
 // moment is what clients knew from a place in a recording on.

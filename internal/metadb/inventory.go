@@ -232,10 +232,13 @@ func (v Inventory) EnterSnapshot(ctx context.Context, rec snapshot.Record, bytes
 		if err != nil {
 			return err
 		}
-		if ok, err := v.enterFile(ctx, q, rec.Root, bytes); err != nil || !ok {
+		if _, err := v.enterFile(ctx, q, rec.Root, bytes); err != nil {
 			return err
 		}
-		if _, err := exec(ctx, q, `UPDATE files SET entries = 1 WHERE id = $1`, rec.Root.ID); err != nil {
+		n, err := exec(ctx, q, `
+			UPDATE files SET entries = 1 WHERE id = $1 AND kind = $2 AND state = $3 AND dead = 0 AND NOT EXISTS (SELECT 1 FROM snapshots WHERE root = $1)`,
+			rec.Root.ID, rec.Root.Kind, fileClosed)
+		if err != nil || n == 0 {
 			return err
 		}
 		if there {

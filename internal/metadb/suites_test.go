@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/diskport/diskport/internal/awsid"
 	"github.com/diskport/diskport/internal/block"
 	"github.com/diskport/diskport/internal/imports/importtask"
 	"github.com/diskport/diskport/internal/imports/importtask/importtasktest"
@@ -157,6 +158,17 @@ func inventoryBench(t *testing.T, db *DB) verifytest.Bench {
 	b.AddSnapshot = func(t *testing.T, rec snapshot.Record) {
 		rec.State = cmp.Or(rec.State, snapshot.Completed)
 		addRecord(t, db, rec)
+	}
+	b.LoseSnapshot = func(t *testing.T, id string) {
+		must(t, db, func(q querier) error {
+			_, err := exec(t.Context(), q, `DELETE FROM snapshots WHERE id = $1`, id)
+			return err
+		})
+	}
+	b.DeleteSnapshot = func(t *testing.T, id string) {
+		if err := db.Snapshots().Delete(t.Context(), awsid.Home{Account: "a", Region: "us-east-1"}, id); err != nil {
+			t.Fatal(err)
+		}
 	}
 	b.SetSpan = func(t *testing.T, id block.ID, off, length int64) {
 		must(t, db, func(q querier) error {

@@ -28,7 +28,7 @@ func TestUnitsKeepTheirTraces(t *testing.T) {
 			now := time.Now().Add(time.Minute)
 			got := map[string]string{}
 			for range 2 {
-				l, ok, err := db.Work().Claim(t.Context(), "node", []work.Kind{work.Plan}, now)
+				l, ok, err := db.Work().Claim(t.Context(), work.Claimer{Owner: "node", Kinds: []work.Kind{work.Plan}}, now)
 				if err != nil || !ok {
 					t.Fatal(ok, err)
 				}

@@ -411,7 +411,8 @@ func (r *verifyRig) checkFlips(flips []flip) {
 			r.t.Errorf("%s: not found", f.what)
 		}
 		for _, x := range found {
-			if x.Advice() == "" || x.Problem == "" || strings.HasPrefix(x.String(), ": ") && x.Part != verify.Row {
+			placeless := x.Page >= 0 && x.File == "" && !strings.Contains(x.Problem, "not in the catalog")
+			if x.Advice() == "" || x.Problem == "" || strings.HasPrefix(x.String(), ": ") || strings.Contains(x.String(), "\n") || placeless {
 				r.t.Errorf("%s: %+v says too little", f.what, x)
 			}
 		}

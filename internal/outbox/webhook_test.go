@@ -208,14 +208,14 @@ type oneUnit struct {
 	kept map[string]int
 }
 
-func (u *oneUnit) Claim(_ context.Context, owner string, _ []work.Kind, now time.Time) (work.Lease, bool, error) {
+func (u *oneUnit) Claim(_ context.Context, c work.Claimer, now time.Time) (work.Lease, bool, error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.held || now.Before(u.due) {
 		return work.Lease{}, false, nil
 	}
 	u.held, u.last = true, now
-	return work.Lease{Unit: work.Unit{ID: 1, Kind: work.Tell}, Owner: owner, Attempt: 1, Claims: 1, Until: now.Add(work.LeaseFor)}, true, nil
+	return work.Lease{Unit: work.Unit{ID: 1, Kind: work.Tell}, Owner: c.Owner, Attempt: 1, Claims: 1, Until: now.Add(work.LeaseFor)}, true, nil
 }
 
 func (u *oneUnit) Renew(_ context.Context, l work.Lease, now time.Time, _ work.Progress) (work.Lease, error) {

@@ -68,6 +68,7 @@ type Config struct {
 	Rebuild             bool          // take a new or older database for the store as it is, to be filled from that
 	AcceptOlderDatabase bool          // go on with a database that has forgotten transactions
 	RangeBytes          int64         // source bytes of one range; 0 = 1 GiB
+	SlicePages          int64         // pages of a range that one transaction registers; 0 = 1,024
 	GCEvery             time.Duration // 15 min
 	ScrubInterval       time.Duration // from one reading of everything to the next; 30 days; negative: it is off
 	ScrubRate           int64         // bytes a second that it reads; 32 MiB; negative: any number

@@ -73,7 +73,7 @@ func (a *App) wireImports(p *parts, master *secret.MasterKey, counted countedSou
 		Store: p.db.Tasks(), Pages: p.db.Tasks(), Work: p.db.Work(), Sources: p.sources, Images: images,
 		Roles: p.iam, Domains: p.ring, Records: p.db.Snapshots(), Library: p.library, Now: time.Now, Aged: a.clock.Now,
 		FreeSpace: a.spare(p.backend.Free), Space: a.space, Workers: ingest.NewWorkers(runtime.GOMAXPROCS(0) + writesInFlight), Target: a.cfg.RangeBytes,
-		Bus: &p.bus, Live: live,
+		Slice: ingest.Slice{Pages: a.cfg.SlicePages}, Bus: &p.bus, Live: live,
 	}
 	a.closers.add(engine.Close)
 	return engine

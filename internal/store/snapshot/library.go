@@ -180,19 +180,37 @@ func (l *Library) findPage(ctx context.Context, e rootPage) (*page, error) {
 	}
 	p, err := l.page(ctx, at, e.blocks)
 	if err != nil {
-		return nil, fmt.Errorf("page %d: %w", e.index, err)
+		return nil, &PageError{Page: e.index, File: at.in(), Off: at.Off, Err: err}
 	}
 	return p, nil
+}
+
+// PageError reports a page that can't be read where it lies.
+type PageError struct {
+	Page int64 // index
+	File blockstore.File
+	Off  int64 // bytes
+	Err  error
+}
+
+func (e *PageError) Error() string { return fmt.Sprintf("page %d: %v", e.Page, e.Err) }
+
+// Unwrap returns why.
+func (e *PageError) Unwrap() error { return e.Err }
+
+// in returns the file that a page lies in.
+func (p PagePlace) in() blockstore.File {
+	return blockstore.File{ID: p.File, Kind: blockstore.PagesFile}
 }
 
 // page reads and checks the page at a place. blocks is how many it must name.
 func (l *Library) page(ctx context.Context, at PagePlace, blocks int) (*page, error) {
 	b := make([]byte, pageSize(blocks))
-	if err := l.Store.ReadAt(ctx, blockstore.File{ID: at.File, Kind: blockstore.PagesFile}, b, at.Off); err != nil {
+	if err := l.Store.ReadAt(ctx, at.in(), b, at.Off); err != nil {
 		return nil, err
 	}
 	if PageID(l.PageKey.mac(b)) != at.ID {
-		return nil, fmt.Errorf("%w: it does not authenticate", ErrCorrupt)
+		return nil, fmt.Errorf("%w: %s at %d does not authenticate", ErrCorrupt, at.in().Name(), at.Off)
 	}
 	return parsePage(b)
 }

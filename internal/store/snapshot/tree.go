@@ -3,8 +3,8 @@ package snapshot
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/diskport/diskport/internal/block"
 	"github.com/diskport/diskport/internal/store/blockstore"
@@ -118,7 +118,7 @@ const MaxPageBytes = offIDs + PageBlocks*idSize
 // Mismatch returns an error that wraps ErrCorrupt if a snapshot's row does not say what its
 // root says, else nil.
 func (t *Tree) Mismatch(rec Record) error {
-	var errs []error
+	var wrong []string
 	for _, c := range []struct {
 		what      string
 		row, root any
@@ -130,11 +130,11 @@ func (t *Tree) Mismatch(rec Record) error {
 		{"number of blocks", rec.Blocks, t.root.blocks},
 	} {
 		if c.row != c.root {
-			errs = append(errs, fmt.Errorf("its row has %v as %s, its root %v", c.row, c.what, c.root))
+			wrong = append(wrong, fmt.Sprintf("its row has %v as %s, its root %v", c.row, c.what, c.root))
 		}
 	}
-	if len(errs) == 0 {
+	if len(wrong) == 0 {
 		return nil
 	}
-	return fmt.Errorf("%w: %w", ErrCorrupt, errors.Join(errs...))
+	return fmt.Errorf("%w: %s", ErrCorrupt, strings.Join(wrong, "; "))
 }

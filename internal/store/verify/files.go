@@ -136,8 +136,8 @@ func (r *run) counts(c Contents) error {
 	var err error
 	switch {
 	case row.State == stateOpen:
-	case row.Kind == blockstore.RootFile && row.Entries == 1 && row.Dead == 0 && c.Roots == 0:
-		err = errors.New("no snapshot names it, and none that did was deleted")
+	case nameless(c):
+		return r.found(inFile(Row, row.File, -1, errors.New("no snapshot names it, and none that did was deleted")).advised(enterSnapshot))
 	case row.Kind == blockstore.RootFile && row.Entries == 1 && (row.Dead == 0 && c.Roots > 0 || row.Dead == 1 && c.Roots == 0):
 	case row.Kind == blockstore.RootFile:
 		err = fmt.Errorf("its row counts %d roots, of which %d were let go, and %d snapshots name it", row.Entries, row.Dead, c.Roots)
@@ -149,6 +149,13 @@ func (r *run) counts(c Contents) error {
 	}
 	r.needs.file(row.ID)
 	return r.found(inFile(Row, row.File, -1, err))
+}
+
+// nameless reports whether a file is the root of a snapshot whose row is lost: a deletion
+// would have let go of it.
+func nameless(c Contents) bool {
+	row := c.Row
+	return row.State == stateClosed && row.Kind == blockstore.RootFile && row.Entries == 1 && row.Dead == 0 && c.Roots == 0
 }
 
 // size returns how long a file is; its row says likely bytes.
@@ -198,7 +205,11 @@ func (r *run) missing(ctx context.Context, id blockstore.FileID, cause error) er
 		return nil // gc removes the file first, then its row
 	}
 	r.needs.file(id)
-	if err := r.found(inFile(Missing, c.Row.File, -1, cause)); err != nil {
+	f := inFile(Missing, c.Row.File, -1, cause)
+	if c.Row.Kind == blockstore.RootFile {
+		f = f.advised(advice[Root])
+	}
+	if err := r.found(f); err != nil {
 		return err
 	}
 	for _, b := range c.Blocks {
@@ -344,8 +355,12 @@ func (r *run) homeless(ctx context.Context) error {
 			for _, p := range c.Pages {
 				r.needs.oddPage(p.ID)
 			}
-			err = fmt.Errorf("%d blocks and %d pages are said to lie in file %d, which has no row", len(c.Blocks), len(c.Pages), id)
-			if err := r.found(about(Row, err.Error())); err != nil {
+			err = fmt.Errorf("%d blocks and %d pages are said to lie in it, but it has no row", len(c.Blocks), len(c.Pages))
+			f := blockstore.File{ID: id, Kind: blockstore.PagesFile}
+			if len(c.Blocks) > 0 {
+				f.Kind = blockstore.PackFile
+			}
+			if err := r.found(inFile(Row, f, -1, err)); err != nil {
 				return err
 			}
 		}
@@ -368,6 +383,16 @@ func (r *run) strays(ctx context.Context) error {
 
 // eachStray calls fn with the closed files that have no row.
 func (r *run) eachStray(ctx context.Context, fn func(blockstore.FoundFile) error) error {
+	return r.eachClosed(ctx, func(f blockstore.FoundFile, known bool) error {
+		if known {
+			return nil
+		}
+		return fn(f)
+	})
+}
+
+// eachClosed calls fn with the closed files, and whether they have a row.
+func (r *run) eachClosed(ctx context.Context, fn func(f blockstore.FoundFile, known bool) error) error {
 	return blockstore.EachFile(ctx, r.store.Backend, func(some []blockstore.FoundFile) error {
 		ids := make([]blockstore.FileID, len(some))
 		for i, f := range some {
@@ -378,10 +403,10 @@ func (r *run) eachStray(ctx context.Context, fn func(blockstore.FoundFile) error
 			return err
 		}
 		for _, f := range some {
-			if rows[f.ID] || !f.Closed {
+			if !f.Closed {
 				continue
 			}
-			if err := fn(f); err != nil {
+			if err := fn(f, rows[f.ID]); err != nil {
 				return err
 			}
 		}

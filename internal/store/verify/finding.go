@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -29,18 +30,26 @@ const (
 
 // advice says what to do about damage to a part.
 var advice = map[Part]string{
-	Header:   "its blocks can be read all the same; diskport verify --repair moves them to a new pack",
-	Trailer:  "its blocks can be read all the same; diskport verify --repair moves them to a new pack",
+	Header:   "its blocks can be read all the same, but for those that are named; diskport verify --repair moves them to a new pack",
+	Trailer:  "its blocks can be read all the same, but for those that are named; diskport verify --repair moves them to a new pack",
 	Frame:    "diskport verify --repair looks for another copy; with --from IMAGE it takes the block from the image that was imported",
 	Page:     "diskport verify --repair --from IMAGE writes it anew from the image that was imported",
 	Root:     "bring the file back from a backup; or import the image again, as another snapshot, and delete this one",
 	Missing:  "bring the file back from a backup, then run diskport verify again; or diskport verify --repair looks for other copies of its blocks",
 	Stray:    "diskport verify --rebuild enters it into the database; gc sets it aside for 30 days",
-	Row:      "diskport verify --repair puts rows of blocks right; for others bring back the database from a backup, or run diskport verify --rebuild",
+	Row:      "diskport verify --repair puts rows of files, blocks and pages right",
 	Data:     "diskport verify --repair looks for another copy; with --from IMAGE it takes it from the image that was imported",
 	Object:   "upload the object again, or bring the file back from a backup; what was imported from it meanwhile may be damaged likewise",
 	Database: "bring back the database from a backup; what the store holds beyond it is entered by diskport verify --rebuild",
 }
+
+// What to do about rows that are not put right from what lies in packs and pages files.
+const (
+	enterSnapshot = "diskport verify --rebuild enters the snapshot again, as its root has it"
+	enterDomain   = "diskport verify --rebuild enters the domain again, as the headers of packs have it"
+	restoreRow    = "bring back the database from a backup; what the store holds beyond it is entered by diskport verify --rebuild"
+	restoreFile   = "another file lies in its place: bring it back from a backup, then run diskport verify again; or diskport verify --repair looks for other copies of its blocks"
+)
 
 // Finding is something that is not as it was written. Fields that do not apply are empty,
 // numbers then -1.
@@ -55,6 +64,8 @@ type Finding struct {
 	Offset   int64  // bytes, in the file
 	Problem  string
 	Harmless bool // nothing needs it any more
+
+	advice string // if it is not that of the part
 }
 
 // Advice says what to do.
@@ -62,7 +73,16 @@ func (f Finding) Advice() string {
 	if f.Harmless {
 		return "nothing: no snapshot needs it, and it goes when the pack is rewritten"
 	}
+	if f.advice != "" {
+		return f.advice
+	}
 	return advice[f.Part]
+}
+
+// advised returns f with something else to do than its part has.
+func (f Finding) advised(what string) Finding {
+	f.advice = what
+	return f
 }
 
 // String says what was found, where.
@@ -95,6 +115,9 @@ func (f Finding) String() string {
 	if f.Offset >= 0 {
 		add("at %d", f.Offset)
 	}
+	if s.Len() == 0 {
+		return f.Problem
+	}
 	return s.String() + ": " + f.Problem
 }
 
@@ -115,6 +138,16 @@ func ofBlock(p Part, id block.ID, at blockstore.Location, err error) Finding {
 	out := inFile(p, at.File, int64(at.Off)*blockstore.Align, err)
 	out.Block = id.String()
 	return out
+}
+
+// ofPage returns a finding about blocks of a snapshot that are lost with their page.
+func ofPage(rec snapshot.Record, page int64, blocks int, err error) Finding {
+	f := about(Data, fmt.Sprintf("%d blocks, from %d on, are lost with their page: %v", blocks, page*snapshot.PageBlocks, err))
+	f.Snapshot, f.Page = rec.ID, page
+	if e, ok := errors.AsType[*snapshot.PageError](err); ok {
+		f.File, f.Offset = e.File.Name(), e.Off
+	}
+	return f
 }
 
 // ofSnapshot returns a finding about a snapshot.

@@ -62,23 +62,26 @@ func (r *run) pack(ctx context.Context, c Contents, size int64) error {
 
 // headerFits checks a header against the rows of the pack and its domain.
 func (r *run) headerFits(ctx context.Context, f blockstore.File, x blockstore.PackIndex) error {
+	if x.File.ID != f.ID {
+		return r.found(inFile(Header, f, 0, fmt.Errorf("its header is that of %s", x.File.Name())).advised(restoreFile))
+	}
 	if x.File != f {
 		r.needs.file(f.ID)
-		return r.found(inFile(Row, f, 0, fmt.Errorf("its header is that of %s in domain %s, its row says %s", x.File.Name(), x.File.Domain, f.Domain)))
+		return r.found(inFile(Row, f, 0, fmt.Errorf("its header is in domain %s, its row says %s", x.File.Domain, f.Domain)))
 	}
 	d, err := r.domainOf(ctx, x.Domain.ID)
 	switch {
 	case err != nil:
 		return err
 	case d == nil:
-		err = fmt.Errorf("domain %s, which its header names, has no row", x.Domain.ID)
+		return r.found(inFile(Row, f, -1, fmt.Errorf("domain %s, which its header names, has no row", x.Domain.ID)).advised(enterDomain))
 	case d.told || d.Account == x.Domain.Account && d.KMSKey == x.Domain.KMSKey:
 		return nil
 	default:
 		d.told = true
 		err = fmt.Errorf("the row of domain %s has account %q and KMS key %q, the header of a pack %q and %q", d.ID, d.Account, d.KMSKey, x.Domain.Account, x.Domain.KMSKey)
 	}
-	return r.found(inFile(Row, f, -1, err))
+	return r.found(inFile(Row, f, -1, err).advised(restoreRow))
 }
 
 // fromRows returns where the frames of a pack lie whose trailer can't be read.

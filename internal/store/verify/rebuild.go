@@ -23,9 +23,10 @@ type Entries interface {
 	// it. Blocks that have a row stay where they are, unless they can't be read there; pages move.
 	// A file that has a row is left alone.
 	EnterFile(ctx context.Context, f blockstore.File, bytes int64, blocks []blockstore.Placement, pages []snapshot.PagePlace) error
-	// EnterSnapshot adds the row of a completed snapshot, and that of its root, of some bytes.
-	// entered is false if there is a row of the root, or a snapshot of its id that has it.
-	// ErrOtherRoot, and nothing is entered, if that has another root or none yet.
+	// EnterSnapshot adds the row of a completed snapshot, and that of its root, of some bytes,
+	// unless there is one that says that no snapshot was deleted with it. entered is false if a
+	// snapshot has the root, or had it. ErrOtherRoot, and nothing is entered, if there is a
+	// snapshot of its id that has another root or none yet.
 	EnterSnapshot(ctx context.Context, rec snapshot.Record, bytes int64) (entered bool, err error)
 }
 
@@ -46,7 +47,8 @@ type Rebuilt struct {
 }
 
 // Rebuild enters what the store has and the database does not know: domains, blocks and
-// pages from packs and pages files, snapshots from roots. It brings back what was set aside, and marks
+// pages from packs and pages files, snapshots from roots; domains and snapshots also if their rows
+// alone are lost. It brings back what was set aside, and marks
 // what rows say to lie in files that are gone. It removes nothing, may stop anywhere and be run
 // again, and what it has entered is as if it had never been lost. Data keys that the row of a domain
 // lacks are merged into it. Tags, tasks, images, volumes,
@@ -54,8 +56,8 @@ type Rebuilt struct {
 func (v *Verifier) Rebuild(ctx context.Context, aside blockstore.Aside, o Observer) (Rebuilt, error) {
 	b := &rebuild{run: v.start(Effort{}, o), aside: aside, domainsOf: map[string]blockstore.Domain{}}
 	for _, step := range []func(context.Context) error{
-		b.bringBack, b.lost, b.straysOf(blockstore.PackFile, b.header), b.enterDomains,
-		b.straysOf(blockstore.PagesFile, b.pages), b.straysOf(blockstore.PackFile, b.pack), b.straysOf(blockstore.RootFile, b.root),
+		b.bringBack, b.lost, b.headers, b.enterDomains,
+		b.straysOf(blockstore.PagesFile, b.pages), b.straysOf(blockstore.PackFile, b.pack), b.roots,
 		b.bringBackNamed, b.suspect,
 	} {
 		if err := step(ctx); err != nil {
@@ -149,11 +151,26 @@ func (b *rebuild) refuse(ctx context.Context, part Part, f blockstore.FoundFile,
 // can be opened.
 var errNoDomain = errors.New("its domain is not known, or its KMS key can't be used: run it again when it can")
 
-// header looks at the header of a pack for the newest keys of its domain.
-func (b *rebuild) header(ctx context.Context, f blockstore.FoundFile) error {
+// headers looks at the headers of packs, also of those that have a row.
+func (b *rebuild) headers(ctx context.Context) error {
+	return b.eachClosed(ctx, func(f blockstore.FoundFile, known bool) error {
+		if f.Kind != blockstore.PackFile {
+			return nil
+		}
+		return b.header(ctx, f, known)
+	})
+}
+
+// header looks at the header of a pack for the newest keys of its domain. One that is known
+// says nothing about a domain that is.
+func (b *rebuild) header(ctx context.Context, f blockstore.FoundFile, known bool) error {
 	x, err := blockstore.ReadPackHeader(b.store.Reader(ctx, f.File))
 	if err != nil {
 		return ctx.Err() // it is refused when it is entered
+	}
+	row, err := b.domainOf(ctx, x.Domain.ID)
+	if err != nil || known && row != nil {
+		return err
 	}
 	keys, err := b.Keys.Unwrap(ctx, x.Domain)
 	if err != nil {
@@ -161,10 +178,6 @@ func (b *rebuild) header(ctx context.Context, f blockstore.FoundFile) error {
 	}
 	d := x.Domain
 	d.Oldest, d.Newest = keys.Oldest(), keys.Newest()
-	row, err := b.domainOf(ctx, d.ID)
-	if err != nil {
-		return err
-	}
 	if row != nil && d.Newest > row.Newest {
 		merged, err := b.Keys.Merge(ctx, x.Domain)
 		switch {
@@ -298,6 +311,23 @@ func (b *rebuild) pages(ctx context.Context, f blockstore.FoundFile) error {
 	b.out.Pages++
 	b.entered = append(b.entered, f.ID)
 	return nil
+}
+
+// roots enters the snapshots of roots that have no row, and of those that no snapshot names
+// although none was deleted with them.
+func (b *rebuild) roots(ctx context.Context) error {
+	return b.eachClosed(ctx, func(f blockstore.FoundFile, known bool) error {
+		if f.Kind != blockstore.RootFile {
+			return nil
+		}
+		if known {
+			c, err := b.Store.Contents(ctx, f.ID)
+			if err != nil || !nameless(c) {
+				return err
+			}
+		}
+		return b.root(ctx, f)
+	})
 }
 
 // root enters the snapshot of a root.

@@ -276,11 +276,13 @@ func (s *search) pack(ctx context.Context, f blockstore.FoundFile) error {
 	if err != nil {
 		return err
 	}
+	at := f.File // whatever name the header has: a file may lie in the place of another
+	at.Domain = x.Domain.ID
 	for _, b := range x.Blocks {
 		if !s.needs.blocks[b.ID] {
 			continue
 		}
-		whole, err := s.whole(ctx, x.File, b)
+		whole, err := s.whole(ctx, at, b)
 		if err != nil {
 			return err
 		}
@@ -288,7 +290,7 @@ func (s *search) pack(ctx context.Context, f blockstore.FoundFile) error {
 			continue
 		}
 		domain := x.Domain.ID
-		s.found[domain] = append(s.found[domain], compact.Intact{ID: b.ID, At: blockstore.Location{File: x.File, Span: b.Span}})
+		s.found[domain] = append(s.found[domain], compact.Intact{ID: b.ID, At: blockstore.Location{File: at, Span: b.Span}})
 		delete(s.needs.blocks, b.ID)
 		if s.bytes[domain] += int64(b.Len) * blockstore.Align; s.bytes[domain] >= compact.MaxMended-blockstore.MaxPackBytes/64 {
 			if err := s.flush(ctx, domain); err != nil {

@@ -28,7 +28,7 @@ func (r *run) single(ctx context.Context, rec snapshot.Record) error {
 	b, release, err := r.Shelf.OpenHeld(ctx, rec, "verify")
 	if err != nil {
 		if snapshot.IsDamage(err) && ctx.Err() == nil {
-			return r.found(ofSnapshot(Data, rec, err))
+			return r.found(ofSnapshot(Root, rec, err))
 		}
 		return err
 	}
@@ -88,13 +88,11 @@ func (r *run) heal(ctx context.Context, read []snapshot.Reading) error {
 
 // ofReading returns the finding about a block or page of a snapshot that can't be read.
 func ofReading(rec snapshot.Record, x snapshot.Reading) Finding {
+	if x.OfPage {
+		return ofPage(rec, x.Page, x.Missing, x.Err)
+	}
 	f := about(Data, x.Err.Error())
 	f.Snapshot = rec.ID
-	if x.OfPage {
-		f.Page = x.Page
-		f.Problem = fmt.Sprintf("%d blocks, from %d on, are lost with their page: %v", x.Missing, x.Page*snapshot.PageBlocks, x.Err)
-		return f
-	}
 	f.Index, f.Block = x.Index, x.ID.String()
 	if x.At.File.ID != 0 {
 		f.File, f.Offset = x.At.File.Name(), int64(x.At.Off)*blockstore.Align

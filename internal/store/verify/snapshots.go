@@ -77,7 +77,7 @@ func (r *run) state(rec snapshot.Record) (completed bool, err error) {
 		r.pending = r.pending || rec.State == snapshot.Pending
 		return false, nil
 	}
-	return false, r.found(ofSnapshot(Row, rec, err))
+	return false, r.found(ofSnapshot(Row, rec, err).advised(restoreRow))
 }
 
 // snapshotDomain checks the domain of a snapshot, and whether its key can be used.
@@ -93,7 +93,11 @@ func (r *run) snapshotDomain(ctx context.Context, rec snapshot.Record) error {
 		err = fmt.Errorf("its row says account %q, the row of its domain %q", rec.Account, d.Account)
 	}
 	if err != nil {
-		return r.found(ofSnapshot(Row, rec, err))
+		f := ofSnapshot(Row, rec, err).advised(restoreRow)
+		if d == nil {
+			f = f.advised(enterDomain)
+		}
+		return r.found(f)
 	}
 	_, err = r.Keys.Keys(ctx, rec.Domain)
 	switch {
@@ -103,7 +107,7 @@ func (r *run) snapshotDomain(ctx context.Context, rec snapshot.Record) error {
 		r.locked(rec.Domain, err)
 		r.current.Locked = err.Error()
 	case err != nil:
-		return r.found(ofSnapshot(Data, rec, fmt.Errorf("the keys of its blocks can't be opened: %w", err)))
+		return r.found(ofSnapshot(Data, rec, fmt.Errorf("the keys of its blocks can't be opened: %w", err)).advised(restoreRow))
 	}
 	return nil
 }
@@ -115,10 +119,10 @@ func (r *run) tree(ctx context.Context, rec snapshot.Record) error {
 		return ctx.Err()
 	}
 	if err != nil {
-		return r.found(ofSnapshot(Data, rec, fmt.Errorf("its root can't be read: %w", err)))
+		return r.found(ofSnapshot(Root, rec, fmt.Errorf("its root can't be read: %w", err)))
 	}
 	if err := t.Mismatch(rec); err != nil {
-		if err := r.found(ofSnapshot(Row, rec, err)); err != nil {
+		if err := r.found(ofSnapshot(Row, rec, err).advised(restoreRow)); err != nil {
 			return err
 		}
 	}
@@ -128,9 +132,7 @@ func (r *run) tree(ctx context.Context, rec snapshot.Record) error {
 		}
 		if p.Err != nil {
 			r.needs.page(rec.Domain, p.ID)
-			f := about(Data, fmt.Sprintf("%d blocks, from %d on, are lost with their page: %v", p.Count, p.Page*snapshot.PageBlocks, p.Err))
-			f.Snapshot, f.Page = rec.ID, p.Page
-			return r.found(f)
+			return r.found(ofPage(rec, p.Page, p.Count, p.Err))
 		}
 		return r.blocks(ctx, rec, p)
 	})

@@ -279,14 +279,14 @@ func (r *run) domain(ctx context.Context, d *domain) error {
 	if err == nil || isLocked(err) {
 		return nil
 	}
-	return r.found(about(Row, err.Error()))
+	return r.found(about(Row, err.Error()).advised(restoreRow))
 }
 
-// isLocked reports whether an error says that a key can't be used now. That what the key
-// has encrypted can't be decrypted is damage.
+// isLocked reports whether an error says that a key can't be used now, or that its KMS
+// does not answer. That what the key has encrypted can't be decrypted is damage.
 func isLocked(err error) bool {
 	e, ok := errors.AsType[*keyring.Error](err)
-	return ok && e.Reason != keyring.Broken
+	return ok && e.Reason != keyring.Broken || errors.Is(err, keyring.ErrUnavailable)
 }
 
 // locked notes a domain whose key can't be used, once.

@@ -33,6 +33,10 @@ type Bench struct {
 	// AddSnapshot adds a snapshot with the row of its root. Without a state it has been
 	// completed.
 	AddSnapshot func(t *testing.T, rec snapshot.Record)
+	// LoseSnapshot has the row of a snapshot gone, without what a deletion does.
+	LoseSnapshot func(t *testing.T, id string)
+	// DeleteSnapshot deletes a snapshot of account "a" in us-east-1.
+	DeleteSnapshot func(t *testing.T, id string)
 	// SetSpan makes the row of a block say numbers that no event writes.
 	SetSpan func(t *testing.T, id block.ID, off, len int64)
 }
@@ -415,6 +419,23 @@ func enterSnapshot(t *testing.T, b Bench) {
 	}
 	if c, err := b.Store.Contents(t.Context(), 9); err != nil || c.HasRow {
 		t.Errorf("the other root is %+v, %v", c, err)
+	}
+	enterLostSnapshot(t, b, rec)
+}
+
+// enterLostSnapshot: the row of a root that no deletion let go of keeps no snapshot out, one of
+// which was let go does.
+func enterLostSnapshot(t *testing.T, b Bench, rec snapshot.Record) {
+	b.LoseSnapshot(t, rec.ID)
+	if entered, err := b.Entries.EnterSnapshot(t.Context(), rec, 55); !entered || err != nil {
+		t.Errorf("one whose row alone was lost: %v, %v", entered, err)
+	}
+	if c, err := b.Store.Contents(t.Context(), 8); err != nil || c.Row.Entries != 1 || c.Row.Dead != 0 || c.Roots != 1 {
+		t.Errorf("then its root is %+v, %v", c, err)
+	}
+	b.DeleteSnapshot(t, rec.ID)
+	if entered, err := b.Entries.EnterSnapshot(t.Context(), rec, 55); entered || err != nil {
+		t.Errorf("one that was deleted: %v, %v", entered, err)
 	}
 }
 

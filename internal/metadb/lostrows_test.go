@@ -1,0 +1,131 @@
+package metadb
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/diskport/diskport/internal/store/blockstore"
+	"github.com/diskport/diskport/internal/store/frame"
+	"github.com/diskport/diskport/internal/store/keyring"
+	"github.com/diskport/diskport/internal/store/verify"
+)
+
+// forget has the rig open keys as a service that has just started.
+func (r *verifyRig) forget() {
+	ring := &keyring.Ring{Domains: r.db.Catalog(), Wrapper: r.ring.Wrapper, KMS: r.ring.KMS}
+	r.store.Keys, r.lib.Keys, r.verifier.Keys = ring, ring.Keys, ring
+}
+
+// TestLostRows: a snapshot or domain whose row alone is gone, while the rows of its files are
+// there, is found, and a rebuild enters it again, as the finding says.
+func TestLostRows(t *testing.T) {
+	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) {
+		for table, stmt := range map[string]string{
+			"snapshots": `DELETE FROM snapshots WHERE id = 'snap-0000000000000000b'`,
+			"domains":   `DELETE FROM domains`,
+		} {
+			t.Run(table, func(t *testing.T) {
+				r := newVerifyRig(t, fresh(t), frame.AES256GCM)
+				r.complete()
+				must(t, r.db, func(q querier) error {
+					_, err := exec(t.Context(), q, stmt)
+					return err
+				})
+				r.forget()
+				found, _ := r.verify()
+				if len(found) == 0 {
+					t.Fatal("nothing was found")
+				}
+				for _, f := range found {
+					if f.Part == verify.Row && !strings.Contains(f.Advice(), "--rebuild enters the "+strings.TrimSuffix(table, "s")+" again") {
+						t.Errorf("%v: %s", f, f.Advice())
+					}
+				}
+				for range 2 { // meanwhile nothing is let go
+					if _, err := r.gc.Run(t.Context()); err != nil {
+						t.Fatal(err)
+					}
+				}
+				done, err := r.verifier.Rebuild(t.Context(), r.backend, verify.Observer{})
+				if err != nil || done.Findings != 0 || done.Domains+done.Snapshots != 1 {
+					t.Errorf("rebuilt %+v, %v", done, err)
+				}
+				if failed := r.readAll(); len(failed) != 0 {
+					t.Errorf("after it: %v", failed)
+				}
+				if found, s := r.verify(); len(found) != 0 || s.Snapshots != 2 {
+					t.Errorf("after it: %+v, %v", s, found)
+				}
+				if again, err := r.verifier.Rebuild(t.Context(), r.backend, verify.Observer{}); err != nil || again != (verify.Rebuilt{}) {
+					t.Errorf("again: %+v, %v", again, err)
+				}
+			})
+		}
+	})
+}
+
+// TestPacksInEachOthersPlace: a pack that lies in the place of another is the file's fault, not
+// a row's, and its blocks are found where they lie.
+func TestPacksInEachOthersPlace(t *testing.T) {
+	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) {
+		r := newVerifyRig(t, fresh(t), frame.AES256GCM)
+		r.snapshot("snap-0000000000000000a", 1, map[int64]int{0: 1, 1: 2})
+		r.snapshot("snap-0000000000000000b", 1, map[int64]int{0: 3, 1: 4})
+		packs := map[string][]byte{}
+		var names []string
+		for _, name := range r.backend.Names() {
+			if f, _ := blockstore.ParseName(name); f.Kind == blockstore.PackFile {
+				names = append(names, name)
+				r.backend.Edit(name, func(p []byte) []byte { packs[name] = bytes.Clone(p); return p })
+			}
+		}
+		if len(names) != 2 {
+			t.Fatalf("the packs are %q", names)
+		}
+		for i, name := range names {
+			r.backend.Edit(name, func([]byte) []byte { return packs[names[1-i]] })
+		}
+		found, _ := r.verify()
+		headers := 0
+		for _, f := range found {
+			if f.Part == verify.Row {
+				t.Errorf("%v", f)
+			}
+			if f.Part == verify.Header && strings.Contains(f.Advice(), "another file lies in its place") {
+				headers++
+			}
+		}
+		if headers != 2 {
+			t.Errorf("found %v", found)
+		}
+		if done := r.repair("packs in each other's place"); done.Mended != 4 || done.Left != 0 {
+			t.Errorf("%+v", done)
+		}
+	})
+}
+
+// silentKMS is a ring whose KMS does not answer.
+type silentKMS struct{}
+
+func (silentKMS) err() error { return fmt.Errorf("opening keys: %w", keyring.ErrUnavailable) }
+
+func (s silentKMS) Keys(context.Context, string) (*frame.Keys, error) { return nil, s.err() }
+
+func (s silentKMS) Unwrap(context.Context, blockstore.Domain) (*frame.Keys, error) {
+	return nil, s.err()
+}
+
+// TestAKMSThatDoesNotAnswerIsNoDamage, as a key that is disabled is none.
+func TestAKMSThatDoesNotAnswerIsNoDamage(t *testing.T) {
+	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) {
+		r := newVerifyRig(t, fresh(t), frame.AES256GCM)
+		r.snapshot("snap-0000000000000000a", 1, map[int64]int{0: 1})
+		r.verifier.Keys = silentKMS{}
+		if found, s := r.verify(); len(found) != 0 || len(s.Locked) != 1 || s.Snapshots != 1 || s.Blocks != 1 {
+			t.Errorf("found %v, %+v", found, s)
+		}
+	})
+}
