@@ -118,6 +118,10 @@ func (s silentKMS) Unwrap(context.Context, blockstore.Domain) (*frame.Keys, erro
 	return nil, s.err()
 }
 
+func (s silentKMS) Merge(context.Context, blockstore.Domain) (blockstore.Domain, error) {
+	return blockstore.Domain{}, s.err()
+}
+
 // TestAKMSThatDoesNotAnswerIsNoDamage, as a key that is disabled is none.
 func TestAKMSThatDoesNotAnswerIsNoDamage(t *testing.T) {
 	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) {
