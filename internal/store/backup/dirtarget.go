@@ -69,20 +69,20 @@ func (d *Dir) Put(ctx context.Context, name string, body io.Reader, _ int64) err
 	// It is not read again soon, and what the service reads is better kept in memory.
 	_ = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED)
 	if err = errors.Join(err, f.Close()); err == nil {
-		step(name, "durable, without its name")
+		failpoint.At(step(name, "durable, without its name"))
 		err = os.Rename(f.Name(), path)
 	}
 	if err != nil {
 		return errors.Join(err, os.Remove(f.Name()))
 	}
-	step(name, "named")
+	failpoint.At(step(name, "named"))
 	return durable.SyncFolder(filepath.Dir(path))
 }
 
-// step is a fail point in the life of a file.
-func step(name, what string) {
+// step is the name of a fail point in the life of a file.
+func step(name, what string) string {
 	tree, _, _ := strings.Cut(name, "/")
-	failpoint.At("copy in " + tree + ": " + what)
+	return "copy in " + tree + ": " + what
 }
 
 // sparseFile is a file that is written from front to back, with holes for zeros: objects
@@ -167,7 +167,7 @@ func (d *Dir) Remove(_ context.Context, name string) error {
 		return err
 	}
 	err = os.Remove(path)
-	step(name, "removed")
+	failpoint.At(step(name, "removed"))
 	if err == nil {
 		err = durable.SyncFolder(filepath.Dir(path))
 	}
