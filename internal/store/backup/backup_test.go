@@ -2,6 +2,7 @@ package backup_test
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"encoding/json"
 	"errors"
@@ -455,6 +456,16 @@ func TestLostByOlder(t *testing.T) {
 	}
 }
 
+// unzipped returns what a gzip stream holds, as far as it can be read.
+func unzipped(b []byte) []byte {
+	z, err := gzip.NewReader(bytes.NewReader(b))
+	if err != nil {
+		return nil
+	}
+	all, err := io.ReadAll(z)
+	return append(all, fmt.Sprint(err)...)
+}
+
 // TestDamagedManifest: it is named; nothing is removed, since what it needs can't be told;
 // others are restored.
 func TestDamagedManifest(t *testing.T) {
@@ -474,8 +485,9 @@ func TestDamagedManifest(t *testing.T) {
 		if err := os.WriteFile(path, changed, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		// Of the head of a gzip stream some bytes mean nothing.
-		if _, _, err := w.restored(t, time.Time{}, backup.Refuse); at >= 10 && !errors.Is(err, backup.ErrDamaged) {
+		// Of the head of a gzip stream some bytes mean nothing, nor do some bits before its
+		// checksum.
+		if _, _, err := w.restored(t, time.Time{}, backup.Refuse); !errors.Is(err, backup.ErrDamaged) && !bytes.Equal(unzipped(changed), unzipped(b)) {
 			t.Fatalf("with byte %d changed: %v", at, err)
 		}
 	}
