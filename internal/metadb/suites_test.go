@@ -227,7 +227,7 @@ func TestImportTasks(t *testing.T) {
 
 func importBench(db *DB) importtasktest.Bench {
 	return importtasktest.Bench{
-		Tasks: db.Tasks(), Drafts: db.Tasks(), Work: db.Work(), Starter: db.Work(),
+		Tasks: db.Tasks(), Drafts: db.Tasks(), Stages: db.Tasks(), Work: db.Work(), Starter: db.Work(),
 		Catalog: db.Catalog(), Snapshots: db.Snapshots(), Tags: db.Tags(), Images: db.Images(), Leavings: db.Snapshots(),
 	}
 }

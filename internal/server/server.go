@@ -60,7 +60,7 @@ func New(ctx context.Context, cfg Config) (_ *App, err error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &App{cfg: cfg, log: cfg.Logger, owner: newOwner(), stopping: make(chan struct{})}
+	a := &App{cfg: cfg, log: slog.New(logkey.Handler(cfg.Logger.Handler())), owner: newOwner(), stopping: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, a.Close())

@@ -28,6 +28,9 @@ func (a *App) watch(p *parts, engine *importtask.Engine, reg prometheus.Register
 		p.usage,
 		p.scrubbed,
 		&queueMetrics{queues: p.db.Work(), now: time.Now, log: a.log},
+		&importMetrics{stages: p.db.Tasks(), log: a.log},
+		slotGauge("slots", "Blocks that the memory for blocks in flight has room for.", p.library.Store.Slots.Len),
+		slotGauge("slots_in_use", "Of these, how many are in use.", p.library.Store.Slots.InUse),
 		&outboxMetrics{events: p.db.Outbox(), now: time.Now, log: a.log},
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
@@ -96,6 +99,43 @@ func (m *queueMetrics) Collect(to chan<- prometheus.Metric) {
 			age = max(0, now.Sub(q.Waiting))
 		}
 		gauge(queueAge, age.Seconds(), kind)
+	}
+}
+
+func slotGauge(name, help string, value func() int) prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "diskport_" + name, Help: help}, func() float64 { return float64(value()) })
+}
+
+// importMetrics are the metrics of the imports that are under way.
+type importMetrics struct {
+	stages importtask.Stages
+	log    *slog.Logger
+}
+
+var importsRunning = queueDesc("imports_running", "Disks whose import has not ended, by state and stage, as clients see them.", "state", "stage")
+
+// Describe implements prometheus.Collector.
+func (m *importMetrics) Describe(to chan<- *prometheus.Desc) { to <- importsRunning }
+
+// Collect implements prometheus.Collector. Stages in which nothing is are told too, so that a
+// graph goes back to zero.
+func (m *importMetrics) Collect(to chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), queueTimeout)
+	defer cancel()
+	stages, err := m.stages.Stages(ctx)
+	if err != nil {
+		m.log.Warn("counting the imports that are under way", logkey.Error, err)
+		return
+	}
+	counts := map[[2]string]int64{}
+	for _, phase := range []importtask.Phase{importtask.Waiting, importtask.Validating, importtask.Validated, importtask.Converting, importtask.Completing} {
+		counts[[2]string{string(importtask.Active), string(phase)}] = 0
+	}
+	for _, s := range stages {
+		counts[[2]string{string(s.State), string(s.Phase)}] += s.Tasks
+	}
+	for at, n := range counts {
+		to <- prometheus.MustNewConstMetric(importsRunning, prometheus.GaugeValue, float64(n), at[0], at[1])
 	}
 }
 

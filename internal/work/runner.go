@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -191,7 +192,7 @@ func (r *Runner) do(jobs context.Context, l Lease) (next Lease, ok bool) {
 }
 
 func (r *Runner) tryUnit(jobs context.Context, l Lease) (next Lease, ok bool, how end) {
-	log := r.Log.With(logkey.Task, l.Task, logkey.Unit, l.ID, logkey.Kind, l.Kind, "attempt", l.Attempt)
+	log := r.logOf(l)
 	jobs, traced := r.trace(jobs, l)
 	ctx, cancel := context.WithCancelCause(jobs)
 	defer cancel(nil)
@@ -231,7 +232,16 @@ func (r *Runner) tryUnit(jobs context.Context, l Lease) (next Lease, ok bool, ho
 	case r.waits(handler, l, err, log):
 		return Lease{}, false, waiting
 	}
-	return r.failed(handler, l, err, log)
+	return r.failed(jobs, handler, l, err, log)
+}
+
+// logOf returns a log whose lines say what unit they are about.
+func (r *Runner) logOf(l Lease) *slog.Logger {
+	log := r.Log.With(logkey.Task, l.Task, logkey.Account, l.Account, logkey.Unit, l.ID, logkey.Kind, l.Kind, "attempt", l.Attempt)
+	if strings.HasPrefix(l.Task, "snap-") { // a draft
+		log = log.With(logkey.Snapshot, l.Task)
+	}
+	return log
 }
 
 // trace begins the span of a unit.
@@ -262,13 +272,13 @@ func (r *Runner) waits(handler Handler, l Lease, cause error, log *slog.Logger) 
 	ctx, cancel := context.WithTimeout(context.Background(), LeaseFor)
 	defer cancel()
 	if err := r.Store.Wait(ctx, l, missing, r.Now().Add(pause)); err != nil {
-		r.Log.Error("giving a lease back", logkey.Unit, l.ID, logkey.Error, err)
+		r.logOf(l).Error("giving a lease back", logkey.Error, err)
 	}
 	return true
 }
 
 // failed ends a unit, or hands it back when trying again may help.
-func (r *Runner) failed(handler Handler, l Lease, cause error, log *slog.Logger) (next Lease, ok bool, how end) {
+func (r *Runner) failed(jobs context.Context, handler Handler, l Lease, cause error, log *slog.Logger) (next Lease, ok bool, how end) {
 	args := []any{logkey.Error, cause}
 	if panicked := (*PanicError)(nil); errors.As(cause, &panicked) {
 		args = append(args, "stack", string(panicked.Stack))
@@ -279,7 +289,7 @@ func (r *Runner) failed(handler Handler, l Lease, cause error, log *slog.Logger)
 		return Lease{}, false, retried
 	}
 	log.Warn("a unit of work failed for good", args...)
-	ctx, cancel := context.WithTimeout(context.Background(), LeaseFor)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(jobs), LeaseFor)
 	defer cancel()
 	next, ok, err := handler.Fail(ctx, l, cause)
 	if err != nil && !errors.Is(err, ErrLost) {
@@ -314,7 +324,7 @@ func (r *Runner) retry(l Lease, cause error) {
 	ctx, cancel := context.WithTimeout(context.Background(), LeaseFor)
 	defer cancel()
 	if err := r.Store.Retry(ctx, l, cause.Error(), r.Now().Add(pause)); err != nil {
-		r.Log.Error("giving a lease back", logkey.Unit, l.ID, logkey.Error, err)
+		r.logOf(l).Error("giving a lease back", logkey.Error, err)
 	}
 }
 
@@ -325,7 +335,7 @@ func (r *Runner) release(l Lease, after time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), LeaseFor)
 	defer cancel()
 	if err := r.Store.Release(ctx, l, l.Kind, r.Now().Add(after)); err != nil {
-		r.Log.Error("giving a lease back", logkey.Unit, l.ID, logkey.Error, err)
+		r.logOf(l).Error("giving a lease back", logkey.Error, err)
 	}
 }
 

@@ -84,7 +84,7 @@ func (e *Edge) backup(r *request) error {
 		result.At = &report.At
 	}
 	if err != nil {
-		e.Log.Error("making a backup", logkey.Error, err)
+		e.Log.ErrorContext(r.Context(), "making a backup", logkey.Error, err)
 		result.Error = err.Error() // it is the operator who asks
 	}
 	_ = stream.send("result", mustMarshal(result)) // the client may be gone

@@ -61,7 +61,7 @@ func (e *Edge) compact(r *request) error {
 		Error      string   `json:"error,omitempty"`
 	}{report.Packs, report.NewPacks, report.Blocks, report.Compressed, report.Freed, report.Damaged, report.Locked, report.Stopped, ""}
 	if err != nil {
-		e.Log.Error("rewriting packs", logkey.Error, err)
+		e.Log.ErrorContext(r.Context(), "rewriting packs", logkey.Error, err)
 		result.Error = err.Error() // it is the operator who asks
 	}
 	_ = stream.send("result", mustMarshal(result)) // the client may be gone

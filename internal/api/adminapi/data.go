@@ -87,7 +87,7 @@ func (e *Edge) streamData(r *request) error {
 	if !s.begun && !damaged {
 		return err
 	}
-	e.Log.Error("sending the data of a snapshot", logkey.Snapshot, rec.ID, logkey.Error, err)
+	e.Log.ErrorContext(r.Context(), "sending the data of a snapshot", logkey.Snapshot, rec.ID, logkey.Error, err)
 	switch {
 	case damaged:
 		s.fail(err.Error()) // to who may read it

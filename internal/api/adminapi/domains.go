@@ -140,7 +140,7 @@ func (e *Edge) rotateDomains(r *request) error {
 		}
 		done.Log(r.Context(), e.Log)
 		if err != nil {
-			e.Log.Error("rotating data keys", "domain", id, logkey.Error, err)
+			e.Log.ErrorContext(r.Context(), "rotating data keys", "domain", id, logkey.Error, err)
 			result.Error = err.Error() // it is the operator who asks
 			break
 		}
@@ -154,7 +154,7 @@ func (e *Edge) rotateDomains(r *request) error {
 func (e *Edge) rotateMaster(r *request) error {
 	n, err := e.RotateMaster(context.WithoutCancel(r.Context()))
 	if err != nil {
-		e.Log.Error("replacing the master key", logkey.Error, err)
+		e.Log.ErrorContext(r.Context(), "replacing the master key", logkey.Error, err)
 		// It is the operator who asks.
 		return &failure{http.StatusConflict, "NotRotated", err.Error()}
 	}

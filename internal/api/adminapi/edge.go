@@ -254,6 +254,7 @@ func (e *Edge) authorize(rt route, r *http.Request, c *awshttp.Call) error {
 
 func (e *Edge) serve(rt route, w http.ResponseWriter, r *http.Request) {
 	c := r.Context().Value(callKey{}).(*awshttp.Call)
+	logkey.NoteID(r.Context(), r.PathValue("id"))
 	err := e.authorize(rt, r, c)
 	if err == nil {
 		err = rt.handle(e, &request{r, w, c})
@@ -263,7 +264,7 @@ func (e *Edge) serve(rt route, w http.ResponseWriter, r *http.Request) {
 	}
 	f := asFailure(err)
 	if f.status >= 500 {
-		e.Log.Error("answering a request", logkey.Request, c.RequestID, "path", r.URL.Path, logkey.Error, err)
+		e.Log.ErrorContext(r.Context(), "answering a request", logkey.Request, c.RequestID, "path", r.URL.Path, logkey.Error, err)
 	}
 	writeError(w, f)
 }

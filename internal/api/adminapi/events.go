@@ -121,7 +121,7 @@ func (e *Edge) watch(r *request, get func() (key, data []byte, ended bool, err e
 		leave()
 		woken, leave = e.Bus.Wait(topic)
 		if key, data, ended, err = get(); err != nil {
-			e.Log.Warn("watching a task", logkey.Task, r.PathValue("id"), logkey.Error, err)
+			e.Log.WarnContext(r.Context(), "watching a task", logkey.Task, r.PathValue("id"), logkey.Error, err)
 			return nil // the answer has begun: the client asks again
 		}
 	}

@@ -25,7 +25,7 @@ func (e *Edge) measureSnapshot(r *request) error {
 	}
 	if err != nil {
 		if !errors.Is(err, snapshot.ErrNotFound) { // it may have been deleted meanwhile
-			e.Log.Error("measuring a snapshot", logkey.Snapshot, s.ID, logkey.Error, err)
+			e.Log.ErrorContext(r.Context(), "measuring a snapshot", logkey.Snapshot, s.ID, logkey.Error, err)
 		}
 		_ = stream.send("result", mustMarshal(struct {
 			Error string `json:"error"`

@@ -55,7 +55,7 @@ func (e *Edge) observer(r *request, stream events) verify.Observer {
 	return verify.Observer{
 		Progress: e.teller(stream),
 		Found: func(f verify.Finding) error {
-			e.logFinding(f)
+			e.logFinding(r, f)
 			_ = stream.send("finding", mustMarshal(wireFinding(f))) // if the client is gone, the request's context is cancelled
 			return r.Context().Err()
 		},
@@ -74,8 +74,8 @@ func (e *Edge) observer(r *request, stream events) verify.Observer {
 }
 
 // logFinding tells the operator.
-func (e *Edge) logFinding(f verify.Finding) {
-	e.Log.Error("something of the store is damaged", logkey.Snapshot, f.Snapshot, "part", string(f.Part), "damage", f.String(), "advice", f.Advice())
+func (e *Edge) logFinding(r *request, f verify.Finding) {
+	e.Log.ErrorContext(r.Context(), "something of the store is damaged", logkey.Snapshot, f.Snapshot, "part", string(f.Part), "damage", f.String(), "advice", f.Advice())
 }
 
 // verifySnapshot reads a snapshot back. It answers with events: progress now and then, what
@@ -111,7 +111,7 @@ func (e *Edge) verifySnapshot(r *request) error {
 	result.Findings = c.Findings
 	switch {
 	case err != nil:
-		e.Log.Error("verifying a snapshot", logkey.Snapshot, s.ID, logkey.Error, err)
+		e.Log.ErrorContext(r.Context(), "verifying a snapshot", logkey.Snapshot, s.ID, logkey.Error, err)
 		result.Error = err.Error()
 	case c.Locked != "" && c.Findings == 0:
 		result.Locked, result.Error = true, c.Locked
@@ -147,7 +147,7 @@ func (e *Edge) verifyStore(r *request) error {
 	}
 	result := wireSummary(s)
 	if err != nil {
-		e.Log.Error("verifying the store", logkey.Error, err)
+		e.Log.ErrorContext(r.Context(), "verifying the store", logkey.Error, err)
 		result.Error = err.Error() // it is the operator who asks
 	}
 	_ = stream.send("result", mustMarshal(result)) // the client may be gone
@@ -161,7 +161,7 @@ func (e *Edge) repairStore(r *request) error {
 		return err
 	}
 	done, err := e.Verifier.Repair(r.Context(), effort, e.observer(r, stream))
-	e.Log.Info("repaired the store", "blocks", done.Mended, "pages", done.Pages, "packs", done.Packs, "rows", done.Rows, "left", done.Left)
+	e.Log.InfoContext(r.Context(), "repaired the store", "blocks", done.Mended, "pages", done.Pages, "packs", done.Packs, "rows", done.Rows, "left", done.Left)
 	if r.Context().Err() != nil {
 		return nil
 	}
@@ -175,7 +175,7 @@ func (e *Edge) repairStore(r *request) error {
 		TooMany bool  `json:"tooMany,omitempty"`
 	}{wireSummary(done.Summary), done.Mended, done.Pages, done.Packs, done.Rows, done.Left, done.TooMany}
 	if err != nil {
-		e.Log.Error("repairing the store", logkey.Error, err)
+		e.Log.ErrorContext(r.Context(), "repairing the store", logkey.Error, err)
 		result.Error = err.Error() // it is the operator who asks
 	}
 	_ = stream.send("result", mustMarshal(result)) // the client may be gone
@@ -187,7 +187,7 @@ func (e *Edge) repairStore(r *request) error {
 func (e *Edge) rebuild(r *request) error {
 	stream := startEvents(r.w)
 	done, err := e.Rebuild(r.Context(), e.observer(r, stream))
-	e.Log.Info("rebuilt the catalog", "files", done.BroughtBack, "domains", done.Domains, "packs", done.Packs, "pages", done.Pages, "snapshots", done.Snapshots, "findings", done.Findings)
+	e.Log.InfoContext(r.Context(), "rebuilt the catalog", "files", done.BroughtBack, "domains", done.Domains, "packs", done.Packs, "pages", done.Pages, "snapshots", done.Snapshots, "findings", done.Findings)
 	if r.Context().Err() != nil {
 		return nil
 	}
@@ -201,7 +201,7 @@ func (e *Edge) rebuild(r *request) error {
 		Error       string `json:"error,omitempty"`
 	}{done.BroughtBack, done.Domains, done.Packs, done.Pages, done.Snapshots, done.Findings, ""}
 	if err != nil {
-		e.Log.Error("rebuilding the catalog", logkey.Error, err)
+		e.Log.ErrorContext(r.Context(), "rebuilding the catalog", logkey.Error, err)
 		result.Error = err.Error() // it is the operator who asks
 	}
 	_ = stream.send("result", mustMarshal(result)) // the client may be gone

@@ -1,6 +1,7 @@
 package awshttp
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -86,8 +87,9 @@ func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rec := &recorder{ResponseWriter: c.exchange.Writer(), call: c}
 	target := newTarget(r) // before an edge can change r
 	traced, r := f.trace(r)
+	r = r.WithContext(logkey.Begin(r.Context(), c.RequestID))
 	defer func() {
-		f.recover(rec, c, recover())
+		f.recover(r.Context(), rec, c, recover())
 		if !rec.abort {
 			rec.begin() // an edge that has written nothing has answered 200
 		}
@@ -135,14 +137,22 @@ func endTrace(s span.Span, c *Call, rec *recorder) {
 	s.End(nil)
 }
 
+// note notes what a request concerns, for the log.
+func (c *Call) note(ctx context.Context) {
+	logkey.Note(ctx, logkey.Account, c.Principal.Account)
+	for _, name := range []string{"ImportTaskId", "ImportTaskId.1", "SnapshotId", "SnapshotId.1"} {
+		logkey.NoteID(ctx, c.Form.Get(name))
+	}
+}
+
 // recover turns a panic into InternalError if the answer has not begun yet, else
 // into a broken connection.
-func (f *Front) recover(rec *recorder, c *Call, cause any) {
+func (f *Front) recover(ctx context.Context, rec *recorder, c *Call, cause any) {
 	if cause == nil {
 		return
 	}
 	if err, _ := cause.(error); !errors.Is(err, http.ErrAbortHandler) {
-		f.opts.Log.Error("panic while serving", logkey.Request, c.RequestID, "service", c.Service,
+		f.opts.Log.ErrorContext(ctx, "panic while serving", logkey.Request, c.RequestID, "service", c.Service,
 			"action", c.Action, "panic", cause, "stack", string(debug.Stack()))
 	}
 	if rec.begun {
@@ -156,7 +166,9 @@ func (f *Front) recover(rec *recorder, c *Call, cause any) {
 }
 
 func (f *Front) serve(w http.ResponseWriter, r *http.Request, c *Call) {
-	if err := f.admit(r, c); err != nil {
+	err := f.admit(r, c)
+	c.note(r.Context())
+	if err != nil {
 		f.refuse(w, r, c, err)
 		return
 	}

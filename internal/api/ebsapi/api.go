@@ -158,7 +158,7 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, c *awshttp.Call) err
 			continue
 		}
 		c.Action = op.name
-		tell(c, vars)
+		tell(r.Context(), c, vars)
 		query := request{Call: c, id: vars["id"], index: vars["index"], query: c.Form, header: r.Header, records: map[string]snapshot.Record{}}
 		if op.name == startSnapshot {
 			var err error
@@ -178,8 +178,9 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, c *awshttp.Call) err
 }
 
 // tell tells the audit log what the path names.
-func tell(c *awshttp.Call, vars map[string]string) {
+func tell(ctx context.Context, c *awshttp.Call, vars map[string]string) {
 	c.Parameters = map[string]any{}
+	logkey.NoteID(ctx, vars["id"])
 	for name, as := range map[string]string{"id": "snapshotId", "index": "blockIndex"} {
 		if v, ok := vars[name]; ok {
 			c.Parameters[as] = v

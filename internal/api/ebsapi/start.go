@@ -19,6 +19,7 @@ import (
 	"github.com/diskport/diskport/internal/awsid"
 	"github.com/diskport/diskport/internal/block"
 	"github.com/diskport/diskport/internal/identity/policy"
+	"github.com/diskport/diskport/internal/logkey"
 	"github.com/diskport/diskport/internal/store/snapshot"
 	"github.com/diskport/diskport/internal/tag"
 )
@@ -150,7 +151,9 @@ func (a *API) start(ctx context.Context, r request, q startRequest) (snapshot.Re
 	if ask.Encrypt, err = a.encryption(ctx, r, q); err != nil {
 		return rec, err
 	}
-	return a.Drafts.Start(ctx, ask)
+	rec, err = a.Drafts.Start(ctx, ask)
+	logkey.NoteID(ctx, rec.ID)
+	return rec, err
 }
 
 // encryption returns how the new snapshot is encrypted; nil if it is not, or as its

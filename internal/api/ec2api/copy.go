@@ -6,6 +6,7 @@ import (
 
 	"github.com/diskport/diskport/internal/api/ec2query"
 	"github.com/diskport/diskport/internal/awsid"
+	"github.com/diskport/diskport/internal/logkey"
 	"github.com/diskport/diskport/internal/store/snapshot"
 	"github.com/diskport/diskport/internal/tag"
 )
@@ -110,5 +111,6 @@ func copySnapshot(ctx context.Context, c call, r copySnapshotRequest) (any, erro
 	if err != nil {
 		return nil, about(r.SourceSnapshotId, err)
 	}
+	logkey.NoteID(ctx, record.ID)
 	return copyAnswer{ID: record.ID, Tags: showTags(record.Tags)}, nil
 }

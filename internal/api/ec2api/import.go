@@ -14,6 +14,7 @@ import (
 	"github.com/diskport/diskport/internal/awsid"
 	"github.com/diskport/diskport/internal/imports/importtask"
 	"github.com/diskport/diskport/internal/imports/source"
+	"github.com/diskport/diskport/internal/logkey"
 	"github.com/diskport/diskport/internal/store/snapshot"
 	"github.com/diskport/diskport/internal/tag"
 )
@@ -156,6 +157,7 @@ func importSnapshot(ctx context.Context, c call, r importSnapshotRequest) (any, 
 		return nil, err
 	}
 	task, err := c.Imports.Import(ctx, ask)
+	logkey.NoteID(ctx, task.ID)
 	if err != nil {
 		return nil, r.explain(c, err)
 	}

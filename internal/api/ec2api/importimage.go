@@ -12,6 +12,7 @@ import (
 	"github.com/diskport/diskport/internal/image"
 	"github.com/diskport/diskport/internal/imports/importtask"
 	"github.com/diskport/diskport/internal/imports/source"
+	"github.com/diskport/diskport/internal/logkey"
 	"github.com/diskport/diskport/internal/store/snapshot"
 )
 
@@ -215,6 +216,7 @@ func importImage(ctx context.Context, c call, r importImageRequest) (any, error)
 		return nil, err
 	}
 	task, err := c.ImageImports.ImportImage(ctx, ask)
+	logkey.NoteID(ctx, task.ID)
 	if err != nil {
 		return nil, r.explain(c, err)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/diskport/diskport/internal/awsid"
 	"github.com/diskport/diskport/internal/identity/policy"
 	"github.com/diskport/diskport/internal/listing"
+	"github.com/diskport/diskport/internal/logkey"
 	"github.com/diskport/diskport/internal/store/snapshot"
 	"github.com/diskport/diskport/internal/tag"
 	"github.com/diskport/diskport/internal/volume"
@@ -373,6 +374,7 @@ func createSnapshot(ctx context.Context, c call, r createSnapshotRequest) (any, 
 	case err != nil:
 		return nil, about(r.VolumeId, err)
 	}
+	logkey.NoteID(ctx, made.ID)
 	a := c.showSnapshot(made)
 	shown := ec2query.List[tagAnswer](showTags(made.Tags))
 	a.Tags = &shown

@@ -84,6 +84,20 @@ type Lists interface {
 	Owned(ctx context.Context, account string) (int, error)
 }
 
+// Stages tells what is being imported. Its suite is importtasktest too.
+type Stages interface {
+	// Stages counts the tasks that have not ended, those of an image's disks among them, by
+	// state and phase. It reads rows of units and of their tasks alone.
+	Stages(ctx context.Context) ([]Stage, error)
+}
+
+// Stage is how many tasks are in a state and phase.
+type Stage struct {
+	State State
+	Phase Phase
+	Tasks int64
+}
+
 // Filter narrows a list of tasks. A nil field matches all of them.
 type Filter struct {
 	IDs    []string

@@ -71,6 +71,9 @@ func NewSlots(budget int64) (*Slots, error) {
 // Len returns how many slots there are.
 func (p *Slots) Len() int { return cap(p.tokens) }
 
+// InUse returns how many of them are in use now.
+func (p *Slots) InUse() int { return cap(p.tokens) - len(p.tokens) }
+
 // Get returns a slot, waiting for one while all are in use.
 func (p *Slots) Get(ctx context.Context) (*Slot, error) {
 	if err := ctx.Err(); err != nil {

@@ -143,6 +143,15 @@ func unfinished(t *testing.T, b Bench) {
 		}
 		same(t, fmt.Sprintf("in pages of %d", limit), []string{taskID(0), taskID(2), taskID(3)}, got)
 	}
+	stages, err := b.Stages.Stages(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	total := map[importtask.State]int64{}
+	for _, s := range stages {
+		total[s.State] += s.Tasks
+	}
+	same(t, "by state", map[importtask.State]int64{importtask.Active: 2, importtask.Deleting: 1}, total)
 	for account, want := range map[string]int{account: 2, "other": 1, "nobody": 0} {
 		if n, err := b.Tasks.Owned(t.Context(), account); err != nil || n != want {
 			t.Errorf("account %s owns %d, %v, want %d", account, n, err, want)

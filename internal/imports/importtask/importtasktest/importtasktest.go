@@ -25,6 +25,7 @@ import (
 type Bench struct {
 	Tasks     importtask.Store
 	Drafts    importtask.RangePages
+	Stages    importtask.Stages
 	Work      work.Store
 	Starter   work.Starter
 	Catalog   blockstore.Catalog
