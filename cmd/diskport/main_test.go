@@ -366,13 +366,27 @@ func TestReasonInJSON(t *testing.T) {
 // TestResultOfATask: a list says of each task what keeps it.
 func TestResultOfATask(t *testing.T) {
 	for want, task := range map[string]client.Task{
-		"snap-1":                              {SnapshotID: "snap-1"},
-		"waits for space":                     {Waiting: &client.Waiting{For: "space"}},
-		"no such role":                        {Failure: &client.Failure{Message: "no such role"}, Waiting: &client.Waiting{For: "space"}},
-		"failed 3 times, is tried again: EIO": {Retry: &client.Retry{Failures: 3, Cause: "EIO"}},
+		"snap-1":                               {SnapshotID: "snap-1"},
+		"waits for space":                      {Waiting: &client.Waiting{For: "space"}},
+		"no such role":                         {Failure: &client.Failure{Message: "no such role"}, Waiting: &client.Waiting{For: "space"}},
+		"is tried again after 3 failures: EIO": {Retry: &client.Retry{Failures: 3, Cause: "EIO"}},
 	} {
 		if got := result(task); got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
+	}
+}
+
+// TestRetrying: a task says what is tried again, since when, and when next.
+func TestRetrying(t *testing.T) {
+	now := time.Date(2026, 11, 30, 12, 4, 0, 0, time.Local)
+	next := now.Add(20 * time.Second)
+	r := client.Retry{Cause: "the S3 of the source answers with status 503", Failures: 4, Since: now.Add(-49 * time.Second), Next: &next}
+	if got, want := retrying(r, now), "since 12:03:11 (4 failures): the S3 of the source answers with status 503; next try in 20s"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	r.Failures, r.Next = 1, nil
+	if got, want := retrying(r, now), "since 12:03:11 (1 failure): the S3 of the source answers with status 503; is being tried now"; got != want {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }

@@ -71,6 +71,9 @@ func (p *progress) task(t client.Task) {
 		perSecond: t.Progress.BytesPerSecond,
 		detail:    blockCounts(t.Progress.Blocks),
 	}
+	if t.Retry != nil {
+		p.last.stage = "retrying: " + t.Retry.Cause
+	}
 	if t.Waiting != nil {
 		p.last.stage = "waiting for " + t.Waiting.For
 	}

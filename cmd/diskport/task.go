@@ -141,7 +141,7 @@ func (a *app) printTask(t client.Task) {
 // printTroubles says what keeps or kept a task from its end.
 func (a *app) printTroubles(t client.Task) {
 	if r := t.Retry; r != nil {
-		a.printFields("Trying again", fmt.Sprintf("failed %d times since %s", r.Failures, r.Since.Local().Format(time.TimeOnly)), "Cause", r.Cause)
+		a.printFields("Retrying", retrying(*r, time.Now()))
 	}
 	if w := t.Waiting; w != nil {
 		a.printFields("Waiting for", w.For, "Since", w.Since.Local().Format(time.TimeOnly))
@@ -149,6 +149,22 @@ func (a *app) printTroubles(t client.Task) {
 	if f := t.Failure; f != nil {
 		a.printFields("Failure", f.Message, "Reason", f.Reason, "Detail", f.Detail, "Offset", offset(f), "Hint", f.Hint)
 	}
+}
+
+// retrying says what is tried again.
+func retrying(r client.Retry, now time.Time) string {
+	next := "is being tried now"
+	if r.Next != nil {
+		next = "next try in " + max(0, r.Next.Sub(now)).Round(time.Second).String()
+	}
+	return fmt.Sprintf("since %s (%s): %s; %s", r.Since.Local().Format(time.TimeOnly), counted(r.Failures, "failure"), r.Cause, next)
+}
+
+func counted(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }
 
 func percent(t client.Task) string {

@@ -69,7 +69,7 @@ func result(t client.Task) string {
 	case t.Waiting != nil:
 		return "waits for " + t.Waiting.For
 	case t.Retry != nil:
-		return fmt.Sprintf("failed %d times, is tried again: %s", t.Retry.Failures, t.Retry.Cause)
+		return fmt.Sprintf("is tried again after %s: %s", counted(t.Retry.Failures, "failure"), t.Retry.Cause)
 	}
 	return t.SnapshotID
 }

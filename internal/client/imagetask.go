@@ -22,6 +22,8 @@ type ImageTask struct {
 	Notes        []string          `json:"notes"`           // what the import does not do
 	Progress     Progress          `json:"progress"`        // of all disks together
 	Failure      *Failure          `json:"failure,omitempty"`
+	Retry        *Retry            `json:"retry,omitempty"`   // of what is about all disks
+	Waiting      *Waiting          `json:"waiting,omitempty"` // likewise
 	Disks        []ImageDisk       `json:"disks"`
 	Tags         map[string]string `json:"tags,omitempty"`
 	CreatedAt    time.Time         `json:"createdAt"`
@@ -41,6 +43,7 @@ type ImageDisk struct {
 func (t ImageTask) Summary() Task {
 	sum := Task{
 		ID: t.ID, Region: t.Region, Status: t.Status, Phase: t.Phase, Description: t.Description, Progress: t.Progress, Failure: t.Failure,
+		Retry: t.Retry, Waiting: t.Waiting,
 		Tags: t.Tags, CreatedAt: t.CreatedAt, EndedAt: t.EndedAt, Seconds: t.Seconds,
 	}
 	for _, d := range t.Disks {

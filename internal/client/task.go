@@ -57,9 +57,10 @@ type Blocks struct {
 
 // Retry is what a task is trying again, and since when.
 type Retry struct {
-	Cause    string    `json:"cause"`
-	Failures int       `json:"failures"` // in a row
-	Since    time.Time `json:"since"`
+	Cause    string     `json:"cause"`
+	Failures int        `json:"failures"` // in a row
+	Since    time.Time  `json:"since"`
+	Next     *time.Time `json:"next,omitempty"` // when it is tried again; nil: it is being tried
 }
 
 // Waiting is what has to return before a task goes on, and since when.

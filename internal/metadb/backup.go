@@ -41,7 +41,7 @@ func (b Backup) CopyTo(ctx context.Context, path string) error {
 }
 
 func (b Backup) copyTo(ctx context.Context, path string) error {
-	pool, err := sqlitePool(b.db.path, 1, "")
+	pool, err := sqlitePool(b.db.path, 1, "", nil)
 	if err != nil {
 		return err
 	}

@@ -50,7 +50,7 @@ func TestBaseline(t *testing.T) {
 func emptySQLite(t *testing.T) *DB {
 	t.Helper()
 	db := &DB{}
-	if err := db.openSQLite(filepath.Join(t.TempDir(), "db")); err != nil {
+	if err := db.openSQLite(filepath.Join(t.TempDir(), "db"), nil); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"net/url"
@@ -56,6 +57,8 @@ type Options struct {
 	// Room is asked when an embedded database finds no room on its disk; nil: such a
 	// transaction fails.
 	Room Room
+	// Connector is put around the connections to an embedded database; nil: nothing is.
+	Connector func(driver.Connector) driver.Connector
 }
 
 // Room is what can be done about a full disk. space.Guard implements it.
@@ -94,7 +97,7 @@ func Open(ctx context.Context, dsn string, o Options) (*DB, error) {
 	if db.now == nil {
 		db.now = time.Now
 	}
-	open := db.openSQLite
+	open := func(path string) error { return db.openSQLite(path, o.Connector) }
 	if strings.HasPrefix(dsn, "postgres://") || strings.HasPrefix(dsn, "postgresql://") {
 		open = db.openPostgres
 	}
@@ -139,7 +142,7 @@ func (db *DB) Pools() map[string]*sql.DB {
 // readers is how many SQLite connections read, besides the one that writes.
 const readers = 4
 
-func (db *DB) openSQLite(path string) (err error) {
+func (db *DB) openSQLite(path string, around func(driver.Connector) driver.Connector) (err error) {
 	db.engine = engine{
 		dialect: goose.DialectSQLite3,
 		find:    "instr(%s, %s)",
@@ -154,13 +157,13 @@ func (db *DB) openSQLite(path string) (err error) {
 	db.path = path
 	// A single writer that takes its lock at the start of a transaction never meets
 	// SQLITE_BUSY.
-	if db.write, err = sqlitePool(path, 1, "_txlock=immediate"); err != nil {
+	if db.write, err = sqlitePool(path, 1, "_txlock=immediate", around); err != nil {
 		return err
 	}
-	if db.read, err = sqlitePool(path, readers, "_pragma=query_only(1)"); err != nil {
+	if db.read, err = sqlitePool(path, readers, "_pragma=query_only(1)", around); err != nil {
 		return err
 	}
-	db.probe, err = sqlitePool(path, 1, "_pragma=query_only(1)")
+	db.probe, err = sqlitePool(path, 1, "_pragma=query_only(1)", around)
 	return err
 }
 
@@ -174,7 +177,7 @@ func private(path string) error {
 	return errors.Join(f.Chmod(0o600), f.Close())
 }
 
-func sqlitePool(path string, conns int, query string) (*sql.DB, error) {
+func sqlitePool(path string, conns int, query string, around func(driver.Connector) driver.Connector) (*sql.DB, error) {
 	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() +
 		"?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)" +
 		"&_pragma=foreign_keys(1)&_pragma=cache_size(-4000)&" + query // cache: 4,000 KiB a connection
@@ -182,7 +185,11 @@ func sqlitePool(path string, conns int, query string) (*sql.DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	pool := sql.OpenDB(preparing{failpoint.Connector(c)})
+	connector := driver.Connector(preparing{failpoint.Connector(c)})
+	if around != nil {
+		connector = around(connector)
+	}
+	pool := sql.OpenDB(connector)
 	pool.SetMaxOpenConns(conns)
 	pool.SetMaxIdleConns(conns)
 	return pool, nil

@@ -122,12 +122,10 @@ func readImageTask(ctx context.Context, q querier, stmt string, args ...any) (ta
 	if err := addDisks(ctx, q, list); err != nil {
 		return task, err
 	}
-	task = list[0]
-	for i := range task.Disks {
-		if err := watched(ctx, q, &task.Disks[i]); err != nil {
-			return task, err
-		}
+	if err := watchedImages(ctx, q, list); err != nil {
+		return task, err
 	}
+	task = list[0]
 	tags, err := tagsOf(ctx, q, task.ID)
 	task.Tags = tags[task.ID]
 	return task, err
@@ -149,6 +147,30 @@ func addDisks(ctx context.Context, q querier, tasks []importtask.ImageTask) erro
 	return err
 }
 
+// watchedImages is watched for tasks of images, with all their disks.
+func watchedImages(ctx context.Context, q querier, tasks []importtask.ImageTask) error {
+	var ids []string
+	for _, t := range tasks {
+		if t.State == importtask.Active {
+			ids = append(ids, t.ID)
+			for _, d := range t.Disks {
+				ids = append(ids, d.ID)
+			}
+		}
+	}
+	seen, err := watch(ctx, q, ids...)
+	for i := range tasks {
+		t := &tasks[i]
+		t.Retry, t.Waiting = seen[t.ID].retry, seen[t.ID].wait
+		for n := range t.Disks {
+			d := &t.Disks[n]
+			d.Counts.Add(seen[d.ID].counts)
+			d.Retry, d.Waiting = seen[d.ID].retry, seen[d.ID].wait
+		}
+	}
+	return err
+}
+
 // ListImages implements importtask.ImageTasks.
 func (t Tasks) ListImages(ctx context.Context, home awsid.Home, f importtask.Filter, after listing.Place, limit int) (tasks []importtask.ImageTask, err error) {
 	own := query{from: selectImageTask, order: `created, id`}.and(`account = ?`, home.Account).and(`region = ?`, home.Region)
@@ -160,25 +182,16 @@ func (t Tasks) ListImages(ctx context.Context, home awsid.Home, f importtask.Fil
 		if err := addDisks(ctx, q, tasks); err != nil {
 			return err
 		}
-		var ids, active []string
+		if err := watchedImages(ctx, q, tasks); err != nil {
+			return err
+		}
+		var ids []string
 		for _, task := range tasks {
 			ids = append(ids, task.ID)
-			for _, d := range task.Disks {
-				if d.State == importtask.Active {
-					active = append(active, d.ID)
-				}
-			}
-		}
-		live, err := liveCounts(ctx, q, active...)
-		if err != nil {
-			return err
 		}
 		tags, err := tagsOf(ctx, q, ids...)
 		for i := range tasks {
 			tasks[i].Tags = tags[tasks[i].ID]
-			for n := range tasks[i].Disks {
-				tasks[i].Disks[n].Counts.Add(live[tasks[i].Disks[n].ID])
-			}
 		}
 		return err
 	})

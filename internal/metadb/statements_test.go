@@ -12,7 +12,7 @@ import (
 // read while another with its text begins, when tables change under it, when it failed,
 // and when there are more than it keeps.
 func TestPreparedStatements(t *testing.T) {
-	pool, err := sqlitePool(filepath.Join(t.TempDir(), "db"), 1, "_txlock=immediate")
+	pool, err := sqlitePool(filepath.Join(t.TempDir(), "db"), 1, "_txlock=immediate", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

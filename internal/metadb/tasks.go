@@ -172,44 +172,70 @@ func readTask(ctx context.Context, q querier, stmt string, args ...any) (task im
 	return task, err
 }
 
-// watched adds to a task what its units say: live counts, and what goes wrong.
-func watched(ctx context.Context, q querier, task *importtask.Task) error {
-	live, err := liveCounts(ctx, q, task.ID)
-	if err != nil {
-		return err
+// watched adds to active tasks what their units say: live counts, and what goes wrong.
+func watched(ctx context.Context, q querier, tasks ...*importtask.Task) error {
+	var ids []string
+	for _, t := range tasks {
+		if t.State == importtask.Active {
+			ids = append(ids, t.ID)
+		}
 	}
-	task.Counts.Add(live[task.ID])
-	if task.Retry, err = retryOf(ctx, q, task.ID); err != nil {
-		return err
+	seen, err := watch(ctx, q, ids...)
+	for _, t := range tasks {
+		t.Counts.Add(seen[t.ID].counts)
+		t.Retry, t.Waiting = seen[t.ID].retry, seen[t.ID].wait
 	}
-	task.Waiting, err = waitingOf(ctx, q, task.ID)
 	return err
 }
 
-// retryOf returns what has been failing for longest of a task's units.
-func retryOf(ctx context.Context, q querier, id string) (importtask.Retry, error) {
-	scan := func(s scanner) (r importtask.Retry, err error) {
-		var since int64
-		err = s.Scan(&r.Cause, &r.Failures, &since)
-		r.Since = fromMicros(since)
-		return r, err
-	}
-	r, _, err := one(ctx, q, scan, `
-		SELECT last_error, failures, failing_since FROM units WHERE task = $1 AND failures > 0 ORDER BY failing_since, id LIMIT 1`, id)
-	return r, err
+// sight is what the units of a task say.
+type sight struct {
+	counts importtask.Counts // live
+	retry  importtask.Retry  // what has been failing for longest
+	wait   importtask.Wait   // what has been waited for for longest
 }
 
-// waitingOf returns what a task's units have been waiting for longest.
-func waitingOf(ctx context.Context, q querier, id string) (importtask.Wait, error) {
-	scan := func(s scanner) (w importtask.Wait, err error) {
-		var since int64
-		err = s.Scan(&w.For, &since)
-		w.Since = fromMicros(since)
-		return w, err
+// unitSight is what one unit says.
+type unitSight struct {
+	sight
+	task string
+	idle bool // no lease holds it
+}
+
+// watch returns what units say, by task.
+func watch(ctx context.Context, q querier, tasks ...string) (map[string]sight, error) {
+	units, err := allIn(ctx, q, scanSight, args(tasks), `
+		SELECT task, owner, CASE WHEN kind = $1 AND progress IS NOT NULL THEN progress ELSE '' END,
+			last_error, failures, failing_since, CASE WHEN waits > 0 THEN waits_for ELSE '' END, waiting_since, not_before
+		FROM units WHERE (kind = $1 AND progress IS NOT NULL OR failures > 0 OR waits > 0) AND task IN (?) ORDER BY id`, work.Range)
+	seen := map[string]sight{}
+	for _, u := range units {
+		t := seen[u.task]
+		t.counts.Add(u.counts)
+		if u.retry.Failures > 0 && (t.retry.Failures == 0 || u.retry.Since.Before(t.retry.Since)) {
+			t.retry = u.retry
+		}
+		if u.wait.For != "" && u.idle && (t.wait.For == "" || u.wait.Since.Before(t.wait.Since)) {
+			t.wait = u.wait
+		}
+		seen[u.task] = t
 	}
-	w, _, err := one(ctx, q, scan, `
-		SELECT waits_for, waiting_since FROM units WHERE task = $1 AND waits > 0 AND owner = '' ORDER BY waiting_since, id LIMIT 1`, id)
-	return w, err
+	return seen, err
+}
+
+func scanSight(s scanner) (u unitSight, err error) {
+	var owner, progress string
+	var failing, waiting, next int64
+	err = s.Scan(&u.task, &owner, &progress, &u.retry.Cause, &u.retry.Failures, &failing, &u.wait.For, &waiting, &next)
+	if err == nil && progress != "" {
+		err = unitProgress.read(progress, &u.counts)
+	}
+	u.idle = owner == ""
+	if u.retry.Since = fromMicros(failing); u.idle {
+		u.retry.Next = fromMicros(next)
+	}
+	u.wait.Since = fromMicros(waiting)
+	return u, err
 }
 
 // List implements importtask.Lists.
@@ -219,20 +245,16 @@ func (t Tasks) List(ctx context.Context, home awsid.Home, f importtask.Filter, a
 		if err != nil {
 			return err
 		}
-		var ids, active []string
-		for _, task := range tasks {
-			ids = append(ids, task.ID)
-			if task.State == importtask.Active {
-				active = append(active, task.ID)
-			}
+		var ids []string
+		var each []*importtask.Task
+		for i := range tasks {
+			ids, each = append(ids, tasks[i].ID), append(each, &tasks[i])
 		}
-		live, err := liveCounts(ctx, q, active...)
-		if err != nil {
+		if err := watched(ctx, q, each...); err != nil {
 			return err
 		}
 		tags, err := tagsOf(ctx, q, ids...)
 		for i := range tasks {
-			tasks[i].Counts.Add(live[tasks[i].ID])
 			tasks[i].Tags = tags[tasks[i].ID]
 		}
 		return err

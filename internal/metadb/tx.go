@@ -3,9 +3,13 @@ package metadb
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"slices"
+	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"modernc.org/sqlite"
@@ -13,6 +17,7 @@ import (
 
 	"github.com/diskport/diskport/internal/space"
 	"github.com/diskport/diskport/internal/span"
+	"github.com/diskport/diskport/internal/work"
 )
 
 // querier is a transaction as methods see it.
@@ -147,12 +152,34 @@ func conflict(err error) bool {
 	return false
 }
 
-// told returns err as one that wraps space.ErrFull if it is due to a full disk.
+// told returns err as one that wraps space.ErrFull if it is due to a full disk, or
+// work.ErrNoDatabase if the database did not answer.
 func (db *DB) told(err error) error {
-	if !db.full(err) {
-		return err
+	switch {
+	case db.full(err):
+		return fmt.Errorf("%w: %w", space.ErrFull, err)
+	case away(err):
+		return fmt.Errorf("%w: %w", work.ErrNoDatabase, err)
 	}
-	return fmt.Errorf("%w: %w", space.ErrFull, err)
+	return err
+}
+
+// away reports whether a transaction failed because the database could not be reached, or
+// could not reach its own file.
+func away(err error) bool {
+	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return false
+	}
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
+		// Connection exceptions; the server stops, crashed or starts; too many connections.
+		return strings.HasPrefix(pg.Code, "08") || strings.HasPrefix(pg.Code, "57P") || pg.Code == "53300"
+	}
+	if lite, ok := errors.AsType[*sqlite.Error](err); ok {
+		return slices.Contains([]int{sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}, lite.Code()&0xff)
+	}
+	_, refused := errors.AsType[*pgconn.ConnectError](err)
+	_, network := errors.AsType[net.Error](err)
+	return refused || network || errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
 // full reports whether a statement failed because there was no room on the disk.

@@ -1,8 +1,10 @@
 package work
 
 import (
+	"context"
 	"fmt"
 	"runtime/debug"
+	"time"
 )
 
 // PanicError is a panic that was caught, so that it fails a unit and not the
@@ -23,4 +25,50 @@ func Guard(fn func() error) (err error) {
 		}
 	}()
 	return fn()
+}
+
+// leaveAfter is how long a step that looks into an image may go on once it was told to
+// stop. One that reads is told by its next read.
+const leaveAfter = 30 * time.Second
+
+// StuckError reports a step that neither returned nor read anything when it was told to
+// stop. Its goroutine is left behind, since Go can't end it.
+type StuckError struct{ Step string }
+
+func (e *StuckError) Error() string {
+	return e.Step + " did not return after it was told to stop"
+}
+
+// Within is Guard for a step that looks into an image and may never return, whatever
+// ctx says: it is left behind some time after ctx ended, and a *StuckError is returned. So
+// fn must not write to what its caller goes on with; what it makes, it returns. The caller
+// bounds ctx.
+func Within[T any](ctx context.Context, step string, fn func() (T, error)) (T, error) {
+	type result struct {
+		value T
+		err   error
+	}
+	ended := make(chan result, 1)
+	go func() {
+		var r result
+		r.err = Guard(func() (err error) {
+			r.value, err = fn()
+			return err
+		})
+		ended <- r
+	}()
+	select {
+	case r := <-ended:
+		return r.value, r.err
+	case <-ctx.Done():
+	}
+	late := time.NewTimer(leaveAfter)
+	defer late.Stop()
+	select {
+	case r := <-ended:
+		return r.value, r.err
+	case <-late.C:
+		var none T
+		return none, &StuckError{step}
+	}
 }

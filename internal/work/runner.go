@@ -30,6 +30,13 @@ type Handler struct {
 	// for any other error. The unit then waits, and fails for good only after
 	// MaxWaits. Nil: no unit waits.
 	Missing func(err error) (what string, ok bool)
+	// Away reports whether an error says that something elsewhere does not answer, which
+	// is given longer to come back than other failures. ErrNoDatabase is such an error for
+	// every kind. Nil: no other one is.
+	Away func(err error) bool
+	// Tell returns what the owner of the unit's task is told of an error: neither paths of
+	// this machine nor secrets. Nil: all of it, of a unit that has no task to be shown in.
+	Tell func(err error) string
 	// Fail ends a unit that failed for good: with a final error, too often, by a
 	// panic, or as poison. It returns the lease of the unit that follows, as a Job
 	// does. Nil: the unit is tried for ever, with pauses that grow.
@@ -38,6 +45,21 @@ type Handler struct {
 	// was done. Its job must be one that may stop anywhere and be run again, so a
 	// runner that stops does not wait for it.
 	Every time.Duration
+}
+
+// tries is how often a unit that fails with an error is tried.
+func (h Handler) tries(err error) int {
+	if errors.Is(err, ErrNoDatabase) || h.Away != nil && h.Away(err) {
+		return MaxTries
+	}
+	return MaxFailures
+}
+
+func (h Handler) tell(err error) string {
+	if h.Tell == nil {
+		return err.Error()
+	}
+	return h.Tell(err)
 }
 
 func (h Handler) missing(err error) (what string, ok bool) {
@@ -52,6 +74,9 @@ const (
 	// MaxFailures is after how many failures, none of them final, a unit fails for
 	// good.
 	MaxFailures = 5
+	// MaxTries is MaxFailures for what does not answer: the pauses between the tries add
+	// up to an hour.
+	MaxTries = 65
 	// MaxClaims is how often a unit is claimed without getting further.
 	MaxClaims = 20
 	// MaxWaits is how often a unit looks for what is missing, about an hour long.
@@ -269,11 +294,7 @@ func (r *Runner) waits(handler Handler, l Lease, cause error, log *slog.Logger) 
 	}
 	n := l.Waits + 1
 	pause := time.Duration(min(n*n, 15)) * time.Second
-	ctx, cancel := context.WithTimeout(context.Background(), LeaseFor)
-	defer cancel()
-	if err := r.Store.Wait(ctx, l, missing, r.Now().Add(pause)); err != nil {
-		r.logOf(l).Error("giving a lease back", logkey.Error, err)
-	}
+	r.handBack(l, func(ctx context.Context) error { return r.Store.Wait(ctx, l, missing, r.Now().Add(pause)) })
 	return true
 }
 
@@ -285,7 +306,7 @@ func (r *Runner) failed(jobs context.Context, handler Handler, l Lease, cause er
 	}
 	if handler.Fail == nil || !r.final(handler, l, cause) {
 		log.Error("a unit of work failed; it is tried again", args...)
-		r.retry(l, cause)
+		r.retry(handler, l, cause)
 		return Lease{}, false, retried
 	}
 	log.Warn("a unit of work failed for good", args...)
@@ -294,7 +315,7 @@ func (r *Runner) failed(jobs context.Context, handler Handler, l Lease, cause er
 	next, ok, err := handler.Fail(ctx, l, cause)
 	if err != nil && !errors.Is(err, ErrLost) {
 		log.Error("recording a failure; it is tried again", logkey.Error, err)
-		r.retry(l, cause)
+		r.retry(handler, l, cause)
 		return Lease{}, false, retried
 	}
 	return next, ok && err == nil, failed
@@ -302,7 +323,7 @@ func (r *Runner) failed(jobs context.Context, handler Handler, l Lease, cause er
 
 // final reports whether a unit that failed is not to be tried again.
 func (r *Runner) final(handler Handler, l Lease, err error) bool {
-	if l.Failures+1 >= MaxFailures || handler.Final != nil && handler.Final(err) {
+	if l.Failures+1 >= handler.tries(err) || handler.Final != nil && handler.Final(err) {
 		return true
 	}
 	if _, ok := handler.missing(err); ok {
@@ -310,21 +331,37 @@ func (r *Runner) final(handler Handler, l Lease, err error) bool {
 	}
 	var panicked *PanicError
 	var poison *PoisonError
-	return errors.As(err, &panicked) || errors.As(err, &poison)
+	var stuck *StuckError
+	return errors.As(err, &panicked) || errors.As(err, &poison) || errors.As(err, &stuck)
 }
 
 // retry hands a unit back after a failure. The pauses grow; a unit that is poison
 // and can't be ended waits longest.
-func (r *Runner) retry(l Lease, cause error) {
+func (r *Runner) retry(handler Handler, l Lease, cause error) {
 	n := l.Failures + 1
 	pause := time.Duration(min(n*n, 60)) * time.Second
 	if poison := (*PoisonError)(nil); errors.As(cause, &poison) {
 		pause = time.Hour
 	}
+	told := handler.tell(cause)
+	r.handBack(l, func(ctx context.Context) error { return r.Store.Retry(ctx, l, told, r.Now().Add(pause)) })
+}
+
+// handBack tells the store what became of a unit, until it answers or the lease has
+// lapsed: what made the unit fail may be the database, and what the store is not told,
+// people don't see.
+func (r *Runner) handBack(l Lease, tell func(context.Context) error) {
 	ctx, cancel := context.WithTimeout(context.Background(), LeaseFor)
 	defer cancel()
-	if err := r.Store.Retry(ctx, l, cause.Error(), r.Now().Add(pause)); err != nil {
-		r.logOf(l).Error("giving a lease back", logkey.Error, err)
+	for {
+		err := tell(ctx)
+		if err == nil {
+			return
+		}
+		if Pause(ctx, time.Second) != nil {
+			r.logOf(l).Error("giving a lease back", logkey.Error, err)
+			return
+		}
 	}
 }
 

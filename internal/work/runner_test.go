@@ -25,6 +25,8 @@ type queue struct {
 	pauses   []time.Duration // of retries
 	missing  []string
 	after    []string // of claims that found a unit
+	causes   []string // of retries
+	away     int      // retries that the store does not answer
 	renewed  []Progress
 }
 
@@ -62,9 +64,14 @@ func (q *queue) Release(_ context.Context, l Lease, _ Kind, _ time.Time) error {
 	return nil
 }
 
-func (q *queue) Retry(_ context.Context, l Lease, _ string, notBefore time.Time) error {
+func (q *queue) Retry(_ context.Context, l Lease, cause string, notBefore time.Time) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if q.away > 0 {
+		q.away--
+		return ErrNoDatabase
+	}
+	q.causes = append(q.causes, cause)
 	q.pauses = append(q.pauses, time.Until(notBefore))
 	l.Failures, l.Claims = l.Failures+1, 0
 	q.retried = append(q.retried, l)
@@ -470,5 +477,92 @@ func TestAFailureThatIsNotRecordedIsTriedAgain(t *testing.T) {
 	}
 	if len(q.retried) != 1 {
 		t.Errorf("retried %d times, want once", len(q.retried))
+	}
+}
+
+// TestWhatDoesNotAnswer is given an hour to come back, and its owner is told what it is.
+func TestWhatDoesNotAnswer(t *testing.T) {
+	errSilent := errors.New("dialling 192.0.2.1")
+	for name, err := range map[string]error{"elsewhere": errSilent, "the database": fmt.Errorf("claiming: %w", ErrNoDatabase)} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				q := &queue{free: []Lease{unit(1, Range)}}
+				var told []error
+				h := failing(func(context.Context, *Held) (Lease, bool, error) { return Lease{}, false, err }, &told)
+				h.Away = func(err error) bool { return errors.Is(err, errSilent) }
+				h.Tell = func(error) string { return "no answer" }
+				r := newRunner(q, map[Kind]Handler{Range: h, Cleanup: {Do: func(context.Context, *Held) (Lease, bool, error) { return Lease{}, false, nil }}})
+				for len(q.free) > 0 {
+					if _, err := r.Step(t.Context(), Range); err != nil {
+						t.Fatal(err)
+					}
+					q.retry()
+				}
+				var took time.Duration
+				for _, p := range q.pauses {
+					took += p
+				}
+				if len(q.pauses) != MaxTries-1 || len(told) != 1 || took < 50*time.Minute || took > 70*time.Minute {
+					t.Errorf("tried again %d times in %v, and failed with %v; want an hour, and one end", len(q.pauses), took, told)
+				}
+				if got := slices.Compact(q.causes); !slices.Equal(got, []string{"no answer"}) {
+					t.Errorf("people are told %q", got)
+				}
+			})
+		})
+	}
+}
+
+// TestAFailureIsToldWhenTheStoreIsBack: what made a unit fail may be the database.
+func TestAFailureIsToldWhenTheStoreIsBack(t *testing.T) {
+	for _, c := range []struct{ away, want int }{{3, 1}, {100, 0}} {
+		synctest.Test(t, func(t *testing.T) {
+			q := &queue{free: []Lease{unit(1, Range)}, away: c.away}
+			r := newRunner(q, jobs(map[Kind]Job{Range: func(context.Context, *Held) (Lease, bool, error) { return Lease{}, false, ErrNoDatabase }}))
+			began := time.Now()
+			if _, err := r.Step(t.Context(), Range); err != nil {
+				t.Fatal(err)
+			}
+			if len(q.retried) != c.want || time.Since(began) > LeaseFor {
+				t.Errorf("away %d times: told %d times after %v, want %d", c.away, len(q.retried), time.Since(began), c.want)
+			}
+		})
+	}
+}
+
+// TestWithin: a step that does not return is left, one that is told to stop is waited for,
+// and a panic is an error.
+func TestWithin(t *testing.T) {
+	type step = func(ctx context.Context, over chan struct{}) (int, error)
+	for _, c := range []struct {
+		name  string
+		step  step
+		value int
+		ok    func(error) bool
+		took  time.Duration
+	}{
+		{"one that returns", func(context.Context, chan struct{}) (int, error) { return 7, nil }, 7, func(err error) bool { return err == nil }, 0},
+		{"one that fails", func(context.Context, chan struct{}) (int, error) { return 0, errFire }, 0, func(err error) bool { return errors.Is(err, errFire) }, 0},
+		{"one that panics", func(context.Context, chan struct{}) (int, error) { panic("boom") }, 0, func(err error) bool { _, ok := errors.AsType[*PanicError](err); return ok }, 0},
+		{"one that is told to stop", func(ctx context.Context, _ chan struct{}) (int, error) {
+			<-ctx.Done()
+			time.Sleep(time.Second)
+			return 0, ctx.Err()
+		}, 0, func(err error) bool { return errors.Is(err, context.DeadlineExceeded) }, time.Minute + time.Second},
+		{"one that does not stop", func(_ context.Context, over chan struct{}) (int, error) { <-over; return 7, nil }, 0,
+			func(err error) bool { _, ok := errors.AsType[*StuckError](err); return ok }, time.Minute + leaveAfter},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				over, began := make(chan struct{}), time.Now()
+				value, err := Within(ctx, "looking", func() (int, error) { return c.step(ctx, over) })
+				if took := time.Since(began); value != c.value || !c.ok(err) || took != c.took {
+					t.Errorf("%d, %v after %v; want %d after %v", value, err, took, c.value, c.took)
+				}
+				close(over)
+			})
+		})
 	}
 }

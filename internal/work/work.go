@@ -96,6 +96,11 @@ const Skew = time.Minute
 // again, or its unit is gone because the task was cancelled or finished.
 var ErrLost = errors.New("work: lease lost")
 
+// ErrNoDatabase reports a database that did not answer, or stopped doing so. Whether a
+// transaction that was about to be committed was, is not known then. Errors of all stores
+// wrap it.
+var ErrNoDatabase = errors.New("the database does not answer")
+
 // Store keeps the units of work; Runner is its only caller. Units are added and
 // finished by the events of domain stores, in the same database, and never here.
 // Every method is one transaction, and all may be called concurrently, from any

@@ -94,6 +94,7 @@ type nothing struct{ slots *blockstore.Slots }
 
 func (n nothing) Slot(ctx context.Context) (*blockstore.Slot, error) { return n.slots.Get(ctx) }
 func (n nothing) Return(s *blockstore.Slot)                          { n.slots.Put(s) }
+func (n nothing) Lose(s *blockstore.Slot)                            { n.slots.Lose(s) }
 func (n nothing) Put(_ context.Context, _ int64, s *blockstore.Slot) error {
 	n.slots.Put(s)
 	return nil

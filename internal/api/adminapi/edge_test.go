@@ -319,6 +319,9 @@ func TestTask(t *testing.T) {
 	failed := running()
 	failed.State = importtask.Deleted
 	failed.Failure = importtask.Failure{Message: "ClientError: x", Reason: "truncated", Offset: 0, Hint: "again"}
+	retried, tried := running(), running()
+	retried.Retry = importtask.Retry{Cause: "no answer", Failures: 4, Since: start, Next: start.Add(time.Minute)}
+	tried.Retry = importtask.Retry{Cause: "no answer", Failures: 4, Since: start}
 	zero := int64(0)
 	base := task{
 		ID: "import-snap-1", Status: "active", Phase: "downloading/converting", Format: "VMDK", VirtualBytes: 1000, SourceBytes: 50,
@@ -332,7 +335,9 @@ func TestTask(t *testing.T) {
 		task importtask.Task
 		want func(*task)
 	}{
-		"running": {running(), func(*task) {}}, // the snapshot is not shown before it is complete
+		"running":   {running(), func(*task) {}}, // the snapshot is not shown before it is complete
+		"retried":   {retried, func(w *task) { w.Retry = &taskRetry{"no answer", 4, start, ptr(start.Add(time.Minute))} }},
+		"tried now": {tried, func(w *task) { w.Retry = &taskRetry{"no answer", 4, start, nil} }},
 		"completed": {completed(), func(w *task) {
 			w.Status, w.Phase, w.SnapshotID = "completed", "", "snap-1"
 			w.EndedAt, w.Seconds = ptr(start.Add(6*time.Second)), 6

@@ -23,6 +23,8 @@ type imageTask struct {
 	Notes        []string          `json:"notes"`           // what the import does not do
 	Progress     progress          `json:"progress"`        // of all disks together
 	Failure      *taskFailure      `json:"failure,omitempty"`
+	Retry        *taskRetry        `json:"retry,omitempty"`   // of what is about all disks
+	Waiting      *taskWaiting      `json:"waiting,omitempty"` // likewise
 	Disks        []imageDisk       `json:"disks"`
 	Tags         map[string]string `json:"tags,omitempty"`
 	CreatedAt    time.Time         `json:"createdAt"`
@@ -82,7 +84,7 @@ func (e *Edge) wireImageTask(t importtask.ImageTask) imageTask {
 	}
 	switch t.State {
 	case importtask.Active:
-		w.Phase = string(t.Phase())
+		w.Phase, w.Retry, w.Waiting = string(t.Phase()), wireRetry(t.Retry), wireWaiting(t.Waiting)
 	case importtask.Completed:
 	default:
 		w.Failure = wireFailure(t.Failure)

@@ -55,9 +55,10 @@ type blocks struct {
 
 // taskRetry is what is being tried again, and since when.
 type taskRetry struct {
-	Cause    string    `json:"cause"`
-	Failures int       `json:"failures"`
-	Since    time.Time `json:"since"`
+	Cause    string     `json:"cause"`
+	Failures int        `json:"failures"` // in a row
+	Since    time.Time  `json:"since"`
+	Next     *time.Time `json:"next,omitempty"` // absent: it is being tried
 }
 
 // taskWaiting is what has to return before the task goes on, and since when.
@@ -125,13 +126,7 @@ func (e *Edge) wireTask(t importtask.Task) task {
 	}
 	switch t.State {
 	case importtask.Active:
-		w.Phase = string(t.Phase)
-		if r := t.Retry; r.Failures > 0 {
-			w.Retry = &taskRetry{r.Cause, r.Failures, r.Since.UTC()}
-		}
-		if t.Waiting.For != "" {
-			w.Waiting = &taskWaiting{t.Waiting.For, t.Waiting.Since.UTC()}
-		}
+		w.Phase, w.Retry, w.Waiting = string(t.Phase), wireRetry(t.Retry), wireWaiting(t.Waiting)
 	case importtask.Completed:
 		w.SnapshotID = t.SnapshotID
 	default:
@@ -168,6 +163,20 @@ func (e *Edge) end(t importtask.Task) time.Time {
 		return e.Now()
 	}
 	return t.EndedAt
+}
+
+func wireRetry(r importtask.Retry) *taskRetry {
+	if r.Failures == 0 {
+		return nil
+	}
+	return &taskRetry{r.Cause, r.Failures, r.Since.UTC(), timeOrNil(r.Next)}
+}
+
+func wireWaiting(w importtask.Wait) *taskWaiting {
+	if w.For == "" {
+		return nil
+	}
+	return &taskWaiting{w.For, w.Since.UTC()}
 }
 
 func wireFailure(f importtask.Failure) *taskFailure {

@@ -18,6 +18,7 @@ import (
 	"github.com/diskport/diskport/internal/store/snapshot"
 	"github.com/diskport/diskport/internal/tag"
 	"github.com/diskport/diskport/internal/volume"
+	"github.com/diskport/diskport/internal/work"
 )
 
 const (
@@ -133,7 +134,7 @@ func faultOf(err error) (f awshttp.Fault, known bool) {
 	if errors.As(err, &denied) {
 		return awshttp.Fault{Status: http.StatusForbidden, Code: "UnauthorizedOperation", Message: "You are not authorized to perform this operation. " + denied.Error()}, true
 	}
-	for _, away := range []error{source.ErrUnavailable, keyring.ErrUnavailable} {
+	for _, away := range []error{source.ErrUnavailable, keyring.ErrUnavailable, work.ErrNoDatabase} {
 		if errors.Is(err, away) {
 			return awshttp.Fault{Status: http.StatusServiceUnavailable, Code: "Unavailable", Message: "A service that this request needs does not answer. Try again."}, false
 		}

@@ -131,7 +131,7 @@ func (c call) showImageTask(t importtask.ImageTask) imageTaskAnswer {
 	}
 	switch t.State {
 	case importtask.Active:
-		a.Progress, a.StatusMessage = strconv.Itoa(imageProgress(t)), string(t.Phase())
+		a.Progress, a.StatusMessage = strconv.Itoa(imageProgress(t)), c.stage(t.Phase(), t.Retry, t.Waiting)
 	case importtask.Completed:
 		m := t.Machine()
 		a.Architecture, a.BootMode = m.Architecture, m.BootMode

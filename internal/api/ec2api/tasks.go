@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/diskport/diskport/internal/api/ec2query"
@@ -216,7 +217,7 @@ func (c call) showTask(t importtask.Task) taskAnswer {
 	looked := t.State == importtask.Completed || t.Phase != importtask.Waiting && t.Phase != ""
 	switch t.State {
 	case importtask.Active:
-		d.Progress, d.StatusMessage = strconv.Itoa(progress(t)), string(t.Phase)
+		d.Progress, d.StatusMessage = strconv.Itoa(progress(t)), c.stage(t.Phase, t.Retry, t.Waiting)
 	case importtask.Completed:
 		d.SnapshotID = t.SnapshotID
 	case importtask.Deleting, importtask.Deleted:
@@ -230,6 +231,20 @@ func (c call) showTask(t importtask.Task) taskAnswer {
 		d.UserBucket = &userBucket{t.Bucket, t.Key}
 	}
 	return taskAnswer{Description: t.Description, ID: t.ID, Detail: d, Tags: showTags(t.Tags), state: t.State, created: t.CreatedAt, tagged: t.Tags}
+}
+
+// stage says what an active task does, and what keeps it from that, for clients that show
+// nothing else.
+func (c call) stage(p importtask.Phase, r importtask.Retry, w importtask.Wait) string {
+	what, _, _ := strings.Cut(w.For, ":")
+	switch {
+	case c.Strict:
+	case what != "":
+		return string(p) + "; waiting for " + what
+	case r.Failures > 0:
+		return string(p) + "; retrying: " + r.Cause
+	}
+	return string(p)
 }
 
 // status returns a state as it is shown.

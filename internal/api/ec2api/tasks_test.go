@@ -74,6 +74,14 @@ func TestTaskView(t *testing.T) {
 			t.State, t.Phase, t.Format, t.DiskDescription = importtask.Active, importtask.Converting, "VMDK", "My server VMDK"
 			t.Ranges, t.Counts.Done = []importtask.Range{{Bytes: 100}}, 22
 		}), "", "<description>My server VMDK</description><diskImageSize>8.1905664E8</diskImageSize><format>VMDK</format><progress>22</progress><status>active</status><statusMessage>downloading/converting</statusMessage>" + bucket},
+		{"retrying", with(func(t *importtask.Task) {
+			t.State, t.Phase = importtask.Active, importtask.Converting
+			t.Retry = importtask.Retry{Failures: 2, Cause: "the S3 of the source answers with status 503"}
+		}), "", "<diskImageSize>8.1905664E8</diskImageSize><progress>5</progress><status>active</status><statusMessage>downloading/converting; retrying: the S3 of the source answers with status 503</statusMessage>" + bucket},
+		{"waiting for space", with(func(t *importtask.Task) {
+			t.State, t.Phase = importtask.Active, importtask.Validating
+			t.Waiting = importtask.Wait{For: "space: 4 MiB needed, 3 MiB free in /data"}
+		}), "", "<diskImageSize>8.1905664E8</diskImageSize><progress>3</progress><status>active</status><statusMessage>validating; waiting for space</statusMessage>" + bucket},
 		{"completed", with(func(t *importtask.Task) {
 			t.State, t.Phase, t.Format = importtask.Completed, importtask.Completing, "VMDK"
 		}), "s3://b/k",

@@ -2,6 +2,7 @@ package importtask
 
 import (
 	"context"
+	"errors"
 	"io"
 	"sync"
 	"time"
@@ -83,13 +84,26 @@ func (d *disks) get(ctx context.Context, key diskKey, t Task, open openFunc) (us
 	case <-o.ready:
 	case <-ctx.Done():
 		d.release(u)
-		return use{}, ctx.Err()
+		return use{}, o.left(ctx.Err())
 	}
 	if o.err != nil {
 		d.release(u)
 		return use{}, o.err
 	}
 	return u, nil
+}
+
+// left is the error of a user that did not wait for the image any more: err, or that the
+// decoder is stuck, if the user was the last one, which waits for that.
+func (o *openDisk) left(err error) error {
+	select {
+	case <-o.ready:
+		if stuck := (*work.StuckError)(nil); errors.As(o.err, &stuck) {
+			return o.err
+		}
+	default:
+	}
+	return err
 }
 
 // abandon notes that the job of a user has ended, while it may still read. If the

@@ -29,7 +29,10 @@ type Engine struct {
 	Store   Store
 	Pages   RangePages
 	Work    work.Store
-	Sources Releaser
+	Sources interface {
+		Releaser
+		PinSweeper
+	}
 	Images  Images
 	Roles   Roles
 	Domains snapshot.Domains
@@ -52,8 +55,9 @@ type Engine struct {
 
 	Metrics *Metrics // nil: nothing is counted
 
-	disks disks
-	after func(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) // tests say when; nil: the clock
+	disks   disks
+	orphans orphans
+	after   func(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) // tests say when; nil: the clock
 }
 
 // Close closes the images that finished jobs left open for the next.
@@ -86,7 +90,7 @@ const (
 // Handlers returns what a runner does with the units of imports.
 func (e *Engine) Handlers() map[work.Kind]work.Handler {
 	imports := func(do work.Job) work.Handler {
-		return work.Handler{Do: do, Final: final, Missing: missing, Fail: e.fail}
+		return work.Handler{Do: do, Final: final, Missing: missing, Away: away, Tell: Told, Fail: e.fail}
 	}
 	return map[work.Kind]work.Handler{
 		work.Plan:    imports(e.plan),
@@ -94,7 +98,7 @@ func (e *Engine) Handlers() map[work.Kind]work.Handler {
 		work.Unpack:  imports(e.unpack),
 		work.Range:   imports(e.ingest),
 		work.Publish: imports(e.publish),
-		work.Cleanup: {Do: e.cleanup},
+		work.Cleanup: {Do: e.cleanup, Tell: Told},
 		work.Retain:  {Do: e.retain, Every: retainEvery},
 	}
 }
@@ -156,7 +160,9 @@ const (
 // first, or whose source is slow, takes long, so it goes to another lane.
 func (e *Engine) plan(ctx context.Context, h *work.Held) (next work.Lease, ok bool, err error) {
 	next, ok, err = e.makePlan(ctx, h, e.asItIs, planFor)
+	stuck := (*work.StuckError)(nil)
 	switch {
+	case errors.As(err, &stuck): // it would be as stuck there
 	case errors.Is(err, errSlow):
 		err = e.move(ctx, h.Lease, work.Survey)
 	case errors.Is(err, errPacked):
@@ -245,7 +251,7 @@ func (e *Engine) makePlan(ctx context.Context, h *work.Held, open func(context.C
 	if err := e.Store.SetPhase(ctx, h.Lease, Validated, format); err != nil {
 		return next, false, err
 	}
-	ranges, err := ingest.Plan(looking, disk, ingest.PlanOptions{PageBytes: pageBytes, Target: e.Target})
+	ranges, err := e.ranges(looking, image)
 	if err != nil {
 		return next, false, slow(looking, err)
 	}
@@ -272,6 +278,16 @@ func (e *Engine) makePlan(ctx context.Context, h *work.Held, open func(context.C
 	}
 	e.Bus.Wake(wake.Work)
 	return work.Lease{}, false, nil
+}
+
+// ranges cuts the disk of an image into ranges, which reads its tables.
+func (e *Engine) ranges(ctx context.Context, image use) ([]Range, error) {
+	reading, done := e.limit(ctx, surveyFor) // that of an unpacked disk has no other
+	defer done()
+	ranges, err := work.Within(reading, "reading the tables of the image", func() ([]Range, error) {
+		return ingest.Plan(reading, image.disk, ingest.PlanOptions{PageBytes: pageBytes, Target: e.Target})
+	})
+	return ranges, slow(reading, notStuck(image.object, err))
 }
 
 // split looks whether the source of a disk of a machine image is an OVA, and gives each of
@@ -315,7 +331,7 @@ func (e *Engine) limit(ctx context.Context, d time.Duration) (context.Context, c
 
 // slow returns errSlow, with err, if that is what ended ctx.
 func slow(ctx context.Context, err error) error {
-	if errors.Is(context.Cause(ctx), errSlow) {
+	if err != nil && errors.Is(context.Cause(ctx), errSlow) {
 		return errors.Join(errSlow, err)
 	}
 	return err
@@ -447,7 +463,7 @@ func (e *Engine) write(ctx context.Context, l work.Lease, m *meter, t Task) (out
 	}
 	slice := e.Slice
 	slice.PageBytes = pageBytes
-	r, done, err := slice.Next(ctx, image.disk, t.Ranges[l.Range], l.Done)
+	r, done, err := e.next(ctx, slice, image, t.Ranges[l.Range], l.Done)
 	if err != nil {
 		return out, 0, err
 	}
@@ -462,10 +478,25 @@ func (e *Engine) write(ctx context.Context, l work.Lease, m *meter, t Task) (out
 	}
 	if err != nil {
 		w.Abort()
-		return out, 0, err
+		return out, 0, notStuck(image.object, err)
 	}
 	out, err = w.Finish(ctx)
 	return out, done, err
+}
+
+// next returns the next slice of a range, as Slice.Next does.
+func (e *Engine) next(ctx context.Context, slice ingest.Slice, image use, r Range, from int64) (Range, int64, error) {
+	type cut struct {
+		part  Range
+		after int64
+	}
+	reading, done := e.limit(ctx, surveyFor)
+	defer done()
+	c, err := work.Within(reading, "reading the tables of the image", func() (c cut, err error) {
+		c.part, c.after, err = slice.Next(reading, image.disk, r, from)
+		return c, err
+	})
+	return c.part, c.after, slow(reading, notStuck(image.object, err))
 }
 
 // parts returns the tasks that a unit is about: one, or those of all disks of an image,
@@ -501,7 +532,7 @@ func (e *Engine) publish(ctx context.Context, h *work.Held) (next work.Lease, ok
 			return next, false, err
 		}
 	}
-	if err := e.Store.Publish(ctx, h.Lease, p); err != nil {
+	if err := e.ended(ctx, h.Unit, Completed, e.Store.Publish(ctx, h.Lease, p)); err != nil {
 		return next, false, err
 	}
 	e.Metrics.completed(len(parts))
@@ -562,7 +593,7 @@ func (e *Engine) cleanup(ctx context.Context, h *work.Held) (next work.Lease, ok
 	if err != nil {
 		return next, false, err
 	}
-	if err := e.Store.CleanedUp(ctx, h.Lease); err != nil {
+	if err := e.ended(ctx, h.Unit, Deleted, e.Store.CleanedUp(ctx, h.Lease)); err != nil {
 		return next, false, err
 	}
 	for _, t := range parts {
@@ -572,9 +603,24 @@ func (e *Engine) cleanup(ctx context.Context, h *work.Held) (next work.Lease, ok
 	return next, false, nil
 }
 
+// ended returns the error of the event that moves the unit's task to its last state, or
+// nil if only the answer of the database was lost: what comes after it is to be done.
+func (e *Engine) ended(ctx context.Context, u work.Unit, state State, err error) error {
+	if !errors.Is(err, work.ErrNoDatabase) {
+		return err
+	}
+	parts, whole, unknown := e.parts(ctx, u)
+	switch {
+	case unknown != nil:
+	case whole != nil && whole.State == state, whole == nil && parts[0].State == state:
+		return nil
+	}
+	return err
+}
+
 // over releases the sources and wakes callers that wait for the task. The task has
-// ended already, so errors don't matter: a pin that stays behind is swept at the
-// next start.
+// ended already, so errors don't matter: a pin that stays behind is swept within two
+// rounds of retain.
 func (e *Engine) over(ctx context.Context, task string, parts []Task, log *slog.Logger) {
 	released := map[string]bool{} // disks of one OVA share their source
 	for _, t := range parts {
@@ -591,7 +637,7 @@ func (e *Engine) over(ctx context.Context, task string, parts []Task, log *slog.
 	e.Bus.Wake(wake.Task(task), wake.Work)
 }
 
-// retain forgets tasks after their retention.
+// retain forgets tasks after their retention, and releases pins that have lost their task.
 func (e *Engine) retain(ctx context.Context, h *work.Held) (next work.Lease, ok bool, err error) {
 	now := e.Now
 	if e.Aged != nil {
@@ -601,5 +647,5 @@ func (e *Engine) retain(ctx context.Context, h *work.Held) (next work.Lease, ok 
 	if err == nil && n > 0 {
 		h.Log.Info("forgot tasks after their retention", "tasks", n)
 	}
-	return next, false, err
+	return next, false, errors.Join(err, e.orphans.sweep(ctx, e.Store, e.Sources))
 }

@@ -86,7 +86,8 @@ type object struct {
 	data     []byte
 	filled   []int64 // blocks that are not all zeros, if the object is to know them
 	changed  error
-	panicAt  int64 // ReadAt panics when it touches this byte; -1: never
+	panicAt  int64  // ReadAt panics when it touches this byte; -1: never
+	before   func() // each read; nil: nothing happens
 	open     atomic.Int64
 	released atomic.Int64
 }
@@ -94,6 +95,9 @@ type object struct {
 func (o *object) ReadAt(p []byte, off int64) (int, error) {
 	if o.panicAt >= off && o.panicAt < off+int64(len(p)) {
 		panic("planted")
+	}
+	if o.before != nil {
+		o.before()
 	}
 	return o.Reader.ReadAt(p, off)
 }
@@ -124,9 +128,16 @@ func (o *object) Open(context.Context, source.Pin) (source.Object, error) {
 
 func (o *object) Release(context.Context, source.Pin) error { o.released.Add(1); return nil }
 
+func (o *object) Sweep(context.Context, func(string) bool) error { return nil }
+
 func newEngine(t *testing.T, image []byte) *engine {
 	t.Helper()
-	dir := t.TempDir()
+	return newEngineIn(t, t.TempDir(), image)
+}
+
+// newEngineIn is newEngine with a directory in which there may be a database already.
+func newEngineIn(t *testing.T, dir string, image []byte) *engine {
+	t.Helper()
 	db, err := metadb.Open(t.Context(), filepath.Join(dir, "db"), metadb.Options{Now: time.Now})
 	if err != nil {
 		t.Fatal(err)

@@ -3,11 +3,14 @@ package importtask
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/diskport/diskport/diskimage"
 	"github.com/diskport/diskport/diskimage/detect"
 	"github.com/diskport/diskport/diskimage/ova"
 	"github.com/diskport/diskport/internal/image"
+	"github.com/diskport/diskport/internal/imports/ingest"
+	"github.com/diskport/diskport/internal/imports/objects"
 	"github.com/diskport/diskport/internal/imports/scratch"
 	"github.com/diskport/diskport/internal/imports/source"
 	"github.com/diskport/diskport/internal/space"
@@ -30,11 +33,39 @@ func (f Failure) Cancelled() bool { return f.Reason == cancelled }
 func FailureOf(err error) (f Failure, final bool) {
 	for _, c := range causes {
 		if f, ok := c.match(err); ok {
-			f.Detail = err.Error()
-			return f, c.final
+			return f.detailed(err), c.final
 		}
 	}
-	return Failure{Message: internalError, Reason: "internal", Detail: err.Error(), Offset: -1}, false
+	return Failure{Message: internalError, Reason: "internal", Offset: -1}.detailed(err), false
+}
+
+// serverError begins the messages of failures that are none of the client's.
+const serverError = "ServerError: "
+
+// detailed adds the cause, if the owner of the task may know it: what goes wrong inside
+// the service names its folders and addresses, and is for those who read its log.
+func (f Failure) detailed(err error) Failure {
+	if strings.HasPrefix(f.Message, serverError) {
+		f.Detail = "the log of the service says more, under the id of the task"
+	} else {
+		f.Detail = err.Error()
+	}
+	return f
+}
+
+// Told returns what the owner of a task is told of an error that a unit is tried again
+// after.
+func Told(err error) string {
+	if away := (*source.UnavailableError)(nil); errors.As(err, &away) {
+		return away.What
+	}
+	f, _ := FailureOf(err)
+	return strings.TrimPrefix(strings.TrimPrefix(f.Message, serverError), "ClientError: ")
+}
+
+// away reports whether an error is due to something elsewhere that does not answer.
+func away(err error) bool {
+	return errors.Is(err, source.ErrUnavailable) || errors.Is(err, keyring.ErrUnavailable)
 }
 
 // cause is a row of the table of failures: which errors it matches, what the task
@@ -48,13 +79,16 @@ type cause struct {
 // Errors of the image's format come after those that merely happened while it was
 // read, since a decoder wraps the errors of its source.
 var causes = []cause{
+	{is(errIdle, "ServerError: the decoder of the image does not come to an end", "decoder-stuck", stuckHint), true},
+	{as(stuck), true},
 	{as(storeFull), true},
 	{as(scratchFull), true},
 	{as(strict), true},
-	{is(errSlow, "ServerError: the source is too slow", "source-slow", "bring the image closer: upload it to the S3 of this service, or convert it to a format with smaller tables"), false},
+	{is(errSlow, tooSlow, "source-slow", "bring the image closer: upload it to the S3 of this service, or convert it to a format with smaller tables"), false},
+	{is(ingest.ErrSlow, tooSlow, "source-slow", "bring the image closer: upload it to the S3 of this service"), false},
 	{is(source.ErrChanged, "ClientError: The source object changed while it was imported", "source-changed", "import it again, and leave it alone until the task has ended"), true},
 	{is(source.ErrNotFound, noAccess("404 Not Found"), "source-missing", ""), true},
-	{is(source.ErrNoAccess, noAccess("403 Forbidden"), "source-forbidden", "give the service role s3:GetObject on the object"), true},
+	{is(source.ErrNoAccess, noAccess("403 Forbidden"), "source-forbidden", "give the service role s3:GetObject on the object, or presign its Url for as long as the import takes"), true},
 	{is(source.ErrKey, noAccess("400 Bad Request"), "source-key", "enable the KMS key that the object is encrypted under, then import again"), true},
 	{is(source.ErrRole, noAccess("403 Forbidden"), "role-not-assumable", "let the service assume the role at the S3 that the image is in, for as long as the import takes"), true},
 	{is(space.ErrFull, "ServerError: no space left to store the disk", "store-full", "free space in the data directory, or delete snapshots and run diskport gc, then import again"), true},
@@ -63,9 +97,12 @@ var causes = []cause{
 	{as(noSnapshot), true},
 	{as(nameTaken), true},
 	{as(tooManyDisks), true},
-	{as(badImage), true},
 	{is(source.ErrUnavailable, "ServerError: the S3 of the source does not answer", "source-unavailable", "see that --source-endpoint can be reached from the service, then import again"), false},
 	{is(keyring.ErrUnavailable, "ServerError: the KMS does not answer", "kms-unavailable", "see that --kms-endpoint can be reached from the service, then import again"), false},
+	{is(work.ErrNoDatabase, "ServerError: the database does not answer", "database-unavailable", "import again once the service is well"), false},
+	{is(objects.ErrDamaged, "ServerError: the stored object is damaged", "source-damaged", "upload the image again, then import it again"), true},
+	{as(unread), false},
+	{as(badImage), true},
 	{as(poison), true},
 	{as(panicked), true},
 }
@@ -89,6 +126,7 @@ func as[E error](failure func(E) Failure) func(error) (Failure, bool) {
 }
 
 const (
+	tooSlow       = "ServerError: the source is too slow"
 	internalError = "ServerError: an internal error has occurred during conversion."
 	footersDiffer = "ClientError: Footers not identical"
 )
@@ -211,6 +249,16 @@ func insist(e *detect.NotDiskError) string {
 		return "to import its bytes as they are, unpack it and name Format=RAW"
 	}
 	return "to import its bytes as they are, name Format=RAW"
+}
+
+func unread(*readError) Failure {
+	return Failure{Message: "ServerError: the image could not be read", Reason: "source-unreadable", Offset: -1, Hint: "import it again; if that fails too, upload it again"}
+}
+
+const stuckHint = "this is a fault of the service, not of the image alone: report the image"
+
+func stuck(*work.StuckError) Failure {
+	return Failure{Message: "ServerError: the decoder of the image does not come to an end", Reason: "decoder-stuck", Offset: -1, Hint: stuckHint}
 }
 
 func poison(*work.PoisonError) Failure {

@@ -37,40 +37,76 @@ type content struct {
 }
 
 // open opens a disk of a pinned object; ctx is that of its reads too. The caller closes
-// both with closeImage.
-func (i Images) open(ctx context.Context, pin source.Pin, c content) (d diskimage.Disk, object source.Object, err error) {
-	object, err = i.Sources.Open(ctx, pin)
+// both with closeImage. A decoder that does nothing for long is told to stop.
+func (i Images) open(ctx context.Context, pin source.Pin, c content) (diskimage.Disk, source.Object, error) {
+	object, err := i.Sources.Open(ctx, pin)
 	if err != nil {
 		return nil, nil, fmt.Errorf("opening the source: %w", err)
 	}
 	if i.detect == nil {
 		i.detect = detect.Open
 	}
-	err = work.Guard(func() (err error) { // without it a decoder that panics would leave the object open
-		d, err = i.detect(object, object.Size(), detect.Options{Format: c.format, Member: c.member, Name: nameOf(pin), Limits: i.Limits, Scratch: i.Scratch, Interrupted: ctx.Err})
-		return err
-	})
-	if err != nil {
-		return nil, nil, errors.Join(err, object.Close())
+	opening, idle := newIdle(ctx)
+	src := newReader(ctx, opening, object, idle)
+	opts := detect.Options{
+		Format: c.format, Member: c.member, Name: nameOf(pin), Limits: i.Limits, Interrupted: opening.Err,
 	}
-	return d, object, nil
+	if i.Scratch != nil {
+		opts.Scratch = busyScratch{i.Scratch, idle}
+	}
+	d, err := work.Within(opening, "opening the image", func() (diskimage.Disk, error) {
+		d, err := guarded(func() (diskimage.Disk, error) { return i.detect(src, object.Size(), opts) })
+		if err == nil && opening.Err() != nil {
+			closeDisk(d) // nobody waits for it any more, or will want it
+			err = context.Cause(opening)
+		}
+		if err != nil { // also when the caller has left: then nobody else would close it
+			err = errors.Join(err, object.Close())
+		}
+		return d, err
+	})
+	err = notStuck(src, idle.end(err))
+	if err != nil {
+		return nil, nil, err
+	}
+	return d, src, nil
 }
 
-// contents returns what an OVA says of the machine in it; ok is false when the object is
-// none, or is to be taken as it is.
-func (i Images) contents(ctx context.Context, pin source.Pin, format string) (c ova.Contents, ok bool, err error) {
+// guarded is work.Guard for what returns a value.
+func guarded[T any](fn func() (T, error)) (v T, err error) {
+	err = work.Guard(func() (err error) {
+		v, err = fn()
+		return err
+	})
+	return v, err
+}
+
+// found is what an OVA says of the machine in it.
+type found struct {
+	ova.Contents
+	ok bool // it is one
+}
+
+// contents returns what an OVA says of the machine in it, and whether the object is one
+// and not to be taken as it is.
+func (i Images) contents(ctx context.Context, pin source.Pin, format string) (ova.Contents, bool, error) {
 	if format == "RAW" {
-		return c, false, nil
+		return ova.Contents{}, false, nil
 	}
 	object, err := i.Sources.Open(ctx, pin)
 	if err != nil {
-		return c, false, fmt.Errorf("opening the source: %w", err)
+		return ova.Contents{}, false, fmt.Errorf("opening the source: %w", err)
 	}
-	err = work.Guard(func() (err error) {
-		c, ok, err = detect.Contents(object, object.Size())
-		return err
+	opening, idle := newIdle(ctx)
+	src := newReader(ctx, opening, object, idle)
+	f, err := work.Within(opening, "reading the OVA", func() (found, error) {
+		f, err := guarded(func() (f found, err error) {
+			f.Contents, f.ok, err = detect.Contents(src, object.Size())
+			return f, err
+		})
+		return f, errors.Join(err, object.Close())
 	})
-	return c, ok, errors.Join(err, object.Close())
+	return f.Contents, f.ok, notStuck(src, idle.end(err))
 }
 
 // machineOf returns what the contents of an OVA say of the machine, in EC2's words.
@@ -115,10 +151,14 @@ func (i Images) accept(about diskimage.Description, inOVA bool) error {
 
 // closeImage closes what open opened. Errors are ignored, since it was only read.
 func closeImage(d diskimage.Disk, object source.Object) {
+	closeDisk(d)
+	_ = object.Close()
+}
+
+func closeDisk(d diskimage.Disk) {
 	if c, ok := d.(io.Closer); ok {
 		_ = c.Close()
 	}
-	_ = object.Close()
 }
 
 // formatOf returns the format that opens the image again as it was found. Of raw

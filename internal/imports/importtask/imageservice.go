@@ -3,6 +3,7 @@ package importtask
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/diskport/diskport/internal/awsid"
 	"github.com/diskport/diskport/internal/image"
@@ -10,6 +11,7 @@ import (
 	"github.com/diskport/diskport/internal/listing"
 	"github.com/diskport/diskport/internal/store/snapshot"
 	"github.com/diskport/diskport/internal/wake"
+	"github.com/diskport/diskport/internal/work"
 )
 
 // ImportImage is Import for a machine image: each of its sources is checked and pinned as
@@ -41,6 +43,9 @@ func (s *Service) ImportImage(ctx context.Context, req ImageRequest) (ImageTask,
 	created := false
 	if err == nil {
 		stored, created, err = s.Store.CreateImage(ctx, t, s.Limit)
+		if errors.Is(err, work.ErrNoDatabase) { // as in Import
+			return s.madeImage(ctx, t)
+		}
 	}
 	if err != nil || !created {
 		for _, pin := range pins {
@@ -52,6 +57,16 @@ func (s *Service) ImportImage(ctx context.Context, req ImageRequest) (ImageTask,
 	}
 	if !created {
 		return sameImageRequest(stored, req)
+	}
+	s.Bus.Wake(wake.Work)
+	return stored, nil
+}
+
+// madeImage is made for an image.
+func (s *Service) madeImage(ctx context.Context, t ImageTask) (ImageTask, error) {
+	stored, err := s.Store.GetImage(context.WithoutCancel(ctx), t.Home(), t.ID)
+	if err != nil {
+		return ImageTask{}, fmt.Errorf("%w: whether the task was made is not known: %v", work.ErrNoDatabase, err)
 	}
 	s.Bus.Wake(wake.Work)
 	return stored, nil

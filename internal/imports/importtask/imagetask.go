@@ -30,6 +30,8 @@ type ImageTask struct {
 	State     State
 	Failure   Failure // while Deleting and Deleted
 	ImageID   string  // set when Completed
+	Retry     Retry   // of the unit that is about all its disks
+	Waiting   Wait    // likewise
 	CreatedAt time.Time
 	EndedAt   time.Time // zero until Completed or Deleted
 

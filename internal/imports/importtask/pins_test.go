@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"testing"
 
 	"github.com/diskport/diskport/internal/imports/importtask"
 	"github.com/diskport/diskport/internal/listing"
+	"github.com/diskport/diskport/internal/work"
 )
 
 // many is a store of n unfinished tasks.
@@ -54,4 +56,42 @@ func TestSweepReleasesNothingWithoutKnowing(t *testing.T) {
 	if err := importtask.SweepPins(t.Context(), many{n: 1, err: boom}, &pins); !errors.Is(err, boom) || len(pins) != 1 {
 		t.Errorf("got %v, %d pins are left", err, len(pins))
 	}
+}
+
+// TestRetainReleasesPinsWithoutATask, once it has seen them twice: an import that is being
+// accepted has a pin before it has a task.
+func TestRetainReleasesPinsWithoutATask(t *testing.T) {
+	e := newEngine(t, disk(1))
+	e.accept()
+	pins := pinned{taskID, "orphan"}
+	e.Sources = sweeping{e.object, &pins}
+	round := func(more ...string) {
+		t.Helper()
+		pins = append(pins, more...)
+		if _, _, err := e.Handlers()[work.Retain].Do(t.Context(), &work.Held{Log: slog.New(slog.DiscardHandler)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	round()
+	if !slices.Equal(pins, pinned{taskID, "orphan"}) {
+		t.Fatalf("after one round there are %q", pins)
+	}
+	round("newer")
+	if !slices.Equal(pins, pinned{taskID, "newer"}) {
+		t.Fatalf("after two rounds there are %q", pins)
+	}
+	round()
+	if !slices.Equal(pins, pinned{taskID}) {
+		t.Fatalf("after three rounds there are %q", pins)
+	}
+}
+
+// sweeping are sources with some pins.
+type sweeping struct {
+	*object
+	pins *pinned
+}
+
+func (s sweeping) Sweep(ctx context.Context, keep func(string) bool) error {
+	return s.pins.Sweep(ctx, keep)
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/diskport/diskport/internal/logkey"
 	"github.com/diskport/diskport/internal/store/snapshot"
 	"github.com/diskport/diskport/internal/wake"
+	"github.com/diskport/diskport/internal/work"
 )
 
 // Service accepts, shows and cancels imports. Its methods may be called
@@ -100,6 +101,9 @@ func (s *Service) Import(ctx context.Context, req Request) (Task, error) {
 		return Task{}, err
 	}
 	stored, created, err := s.Store.Create(ctx, t, s.Limit)
+	if errors.Is(err, work.ErrNoDatabase) { // perhaps the answer alone was lost
+		return s.made(ctx, t)
+	}
 	if err != nil || !created {
 		s.release(ctx, pin)
 	}
@@ -108,6 +112,17 @@ func (s *Service) Import(ctx context.Context, req Request) (Task, error) {
 	}
 	if !created {
 		return sameRequest(stored, req)
+	}
+	s.Bus.Wake(wake.Work)
+	return stored, nil
+}
+
+// made returns a task whose creation may have succeeded. If that can't be known, its pin
+// stays: without a task it is swept.
+func (s *Service) made(ctx context.Context, t Task) (Task, error) {
+	stored, err := s.Store.Get(context.WithoutCancel(ctx), t.Home(), t.ID)
+	if err != nil {
+		return Task{}, fmt.Errorf("%w: whether the task was made is not known: %v", work.ErrNoDatabase, err)
 	}
 	s.Bus.Wake(wake.Work)
 	return stored, nil
@@ -136,6 +151,9 @@ func (s *Service) newTask(id string, req Request, loc source.Location) (t Task, 
 // pin pins the source of a task.
 func (s *Service) pin(ctx context.Context, t *Task, loc source.Location) (source.Pin, error) {
 	pin, err := s.Sources.Pin(ctx, t.ID, loc)
+	if errors.Is(err, work.ErrNoDatabase) && loc.Kind == source.Embedded { // perhaps it is pinned
+		s.release(ctx, source.Pin{Kind: loc.Kind, ID: t.ID})
+	}
 	if err != nil {
 		return pin, sourceError(loc, err)
 	}

@@ -22,6 +22,7 @@ import (
 	"github.com/diskport/diskport/internal/imports/source"
 	"github.com/diskport/diskport/internal/metadb"
 	"github.com/diskport/diskport/internal/wake"
+	"github.com/diskport/diskport/internal/work"
 )
 
 const account = "123456789012"
@@ -285,5 +286,37 @@ func TestWaitReturnsAtTheEnd(t *testing.T) {
 	}
 	if was, err := f.Cancel(t.Context(), home, task.ID, "again"); err != nil || was != importtask.Deleting {
 		t.Errorf("a second Cancel = %s, %v; want it to succeed", was, err)
+	}
+}
+
+// unanswered is a store whose answers to Create are lost, after or before what was asked for was
+// done.
+type unanswered struct {
+	importtask.Store
+	done bool
+}
+
+func (u unanswered) Create(ctx context.Context, t importtask.Task, limit int) (importtask.Task, bool, error) {
+	if u.done {
+		if _, _, err := u.Store.Create(ctx, t, limit); err != nil {
+			return importtask.Task{}, false, err
+		}
+	}
+	return importtask.Task{}, false, fmt.Errorf("creating: %w", work.ErrNoDatabase)
+}
+
+// TestTheAnswerToCreateIsLost: the task that was made all the same keeps its pin and is
+// returned; without one, the pin stays until it is swept, since the commit may still come.
+func TestTheAnswerToCreateIsLost(t *testing.T) {
+	for _, done := range []bool{true, false} {
+		f := newFixture(t)
+		f.Store = unanswered{f.Store, done}
+		task, err := f.Import(t.Context(), request("disk"))
+		if done != (err == nil) || done != (task.ID != "") {
+			t.Errorf("done %t: %+v, %v", done, task, err)
+		}
+		if len(f.sources.pinned) != 1 || done && !f.sources.pinned[task.ID] {
+			t.Errorf("done %t: pinned %v", done, f.sources.pinned)
+		}
 	}
 }

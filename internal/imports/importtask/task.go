@@ -76,9 +76,10 @@ type Counts = ingest.Counts
 
 // Retry says what is being tried again.
 type Retry struct {
-	Cause    string // of the last failure
+	Cause    string // of the last failure, for the owner of the task: the log has more
 	Failures int    // in a row
 	Since    time.Time
+	Next     time.Time // when it is tried again; zero: now
 }
 
 // Wait says what a task waits for that returns by itself.

@@ -23,6 +23,9 @@ type Sink interface {
 	Put(ctx context.Context, index int64, s *blockstore.Slot) error
 	// Return gives back a slot that was not put.
 	Return(s *blockstore.Slot)
+	// Lose gives up a slot that is written to by what never ends, or may be: it is never
+	// used again.
+	Lose(s *blockstore.Slot)
 }
 
 // Options say how a range is ingested.
@@ -38,8 +41,9 @@ type Options struct {
 // its reads are large and the last workers of a range end soon after each other.
 const windowBlocks = 8
 
-// Run ingests range r of d into w. When it returns, no worker is left. A panic of
-// the decoder is an error, a *work.PanicError.
+// Run ingests range r of d into w. When it returns, nothing is put into w any more, and no
+// worker is left but those whose decoder does not come to an end, which is a
+// *work.StuckError. A panic of the decoder is an error, a *work.PanicError.
 func Run(ctx context.Context, d diskimage.Disk, r Range, w Sink, opts Options) error {
 	first := r.First * opts.PageBytes / block.Size
 	end := min((r.First+r.Pages)*opts.PageBytes/block.Size, block.Count(d.Size()))

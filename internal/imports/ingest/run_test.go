@@ -36,6 +36,7 @@ func newMemory(t *testing.T) *memory {
 
 func (m *memory) Slot(ctx context.Context) (*blockstore.Slot, error) { return m.slots.Get(ctx) }
 func (m *memory) Return(s *blockstore.Slot)                          { m.slots.Put(s) }
+func (m *memory) Lose(s *blockstore.Slot)                            { m.slots.Lose(s) }
 func (m *memory) Put(_ context.Context, index int64, s *blockstore.Slot) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -8,6 +8,7 @@ import (
 	"io"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/diskport/diskport/diskimage"
 	"github.com/diskport/diskport/internal/block"
@@ -48,6 +49,13 @@ func NewWorkers(n int) *Workers {
 	return ws
 }
 
+// windowFor is how long a window may take: its source may be slow, and the disk that it
+// is stored on. A decoder that does not come to an end is left behind soon after.
+const windowFor = 30 * time.Minute
+
+// ErrSlow reports that a few MiB of the disk took too long.
+var ErrSlow = errors.New("ingest: a few MiB of the disk took too long")
+
 // do has a free worker ingest n blocks from index at.
 func (ws *Workers) do(ctx context.Context, j job, at, n int64) error {
 	select {
@@ -56,13 +64,25 @@ func (ws *Workers) do(ctx context.Context, j job, at, n int64) error {
 		return ctx.Err()
 	}
 	w := ws.idle.Get().(*worker)
-	defer func() {
+	g := &gate{sink: j.sink}
+	j.sink = g
+	w.job = j
+	limited, done := context.WithTimeoutCause(ctx, windowFor, ErrSlow)
+	defer done()
+	_, err := work.Within(limited, "decoding a part of the disk", func() (struct{}, error) {
+		return struct{}{}, w.window(limited, at, n)
+	})
+	if stuck := (*work.StuckError)(nil); errors.As(err, &stuck) {
+		g.leave() // it keeps its buffers
+	} else {
 		w.job = job{}
 		ws.idle.Put(w)
-		ws.turns <- struct{}{}
-	}()
-	w.job = j
-	return work.Guard(func() error { return w.window(ctx, at, n) })
+	}
+	ws.turns <- struct{}{}
+	if err != nil && ctx.Err() == nil && limited.Err() != nil {
+		err = errors.Join(context.Cause(limited), err)
+	}
+	return err
 }
 
 // job is the range that a window belongs to.

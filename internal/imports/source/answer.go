@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -25,13 +26,32 @@ type state struct {
 type getter interface {
 	// get asks for the bytes [off, end) of the object, on condition that it still
 	// has the ETag. The caller closes body. Errors are sentinels of this package,
-	// or errTransient, after which get may be repeated.
+	// or *transient, after which get may be repeated.
 	get(ctx context.Context, off, end int64, etag string) (body io.ReadCloser, found state, err error)
 }
 
-// errTransient is a failure that may go away: no answer, or an error of the server
-// itself.
-var errTransient = errors.New("temporary failure")
+// transient is a failure that may go away: no answer, or an error of the server itself.
+type transient struct {
+	what string // happened, for people who may not know where the S3 is
+	err  error
+}
+
+func (e *transient) Error() string { return "temporary failure: " + e.err.Error() }
+
+// Unwrap returns the cause.
+func (e *transient) Unwrap() error { return e.err }
+
+// What happened.
+const (
+	noAnswer = "the S3 of the source does not answer"
+	brokeOff = "the S3 of the source breaks off its answers"
+	expired  = "the S3 of the source takes the credentials of the role for expired"
+)
+
+// answered says which status was answered.
+func answered(status int) string {
+	return fmt.Sprintf("the S3 of the source answers with status %d", status)
+}
 
 // rangeOf returns the Range header for the bytes [off, end).
 func rangeOf(off, end int64) string { return fmt.Sprintf("bytes=%d-%d", off, end-1) }
@@ -41,7 +61,14 @@ type byRole struct {
 	client *s3.Client
 	pin    Pin
 	region string
+	// renew drops the credentials, so that the next request assumes the role again; nil:
+	// they are not a role's.
+	renew func()
 }
+
+// expiredCodes are what an S3 answers to credentials of a role that it takes for expired,
+// by its own clock.
+var expiredCodes = []string{"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"}
 
 func (g byRole) get(ctx context.Context, off, end int64, etag string) (io.ReadCloser, state, error) {
 	in := &s3.GetObjectInput{Bucket: &g.pin.Bucket, Key: &g.pin.Key, Range: aws.String(rangeOf(off, end)), IfMatch: &etag}
@@ -49,8 +76,13 @@ func (g byRole) get(ctx context.Context, off, end int64, etag string) (io.ReadCl
 		in.VersionId = &g.pin.Version
 	}
 	out, err := g.client.GetObject(ctx, in)
-	if api, ok := errors.AsType[smithy.APIError](err); ok && api.ErrorCode() == "NoSuchVersion" {
+	api, ok := errors.AsType[smithy.APIError](err)
+	if ok && api.ErrorCode() == "NoSuchVersion" {
 		return nil, state{}, fmt.Errorf("%w: the version that was pinned is gone: %w", ErrChanged, err)
+	}
+	if ok && g.renew != nil && slices.Contains(expiredCodes, api.ErrorCode()) {
+		g.renew()
+		return nil, state{}, &transient{expired, err}
 	}
 	if err != nil {
 		return nil, state{}, sort(err, g.region)
@@ -94,7 +126,7 @@ func (g presigned) get(ctx context.Context, off, end int64, etag string) (io.Rea
 	}
 	resp, err := g.client.Do(req)
 	if err != nil {
-		return nil, state{}, fmt.Errorf("%w: %w", errTransient, withoutURL(err))
+		return nil, state{}, &transient{noAnswer, withoutURL(err)}
 	}
 	if resp.StatusCode == http.StatusPartialContent {
 		found, err := ranged(resp.Header.Get("Content-Range"), resp.Header.Get("ETag"), off, end)
@@ -153,7 +185,7 @@ func statusOf(err error) int {
 func sort(err error, region string) error {
 	resp, ok := errors.AsType[*smithyhttp.ResponseError](err)
 	if !ok || resp.HTTPStatusCode() == 0 { // nothing was answered
-		return fmt.Errorf("%w: %w", errTransient, err)
+		return &transient{noAnswer, err}
 	}
 	return fmt.Errorf("%w: %w", judge(resp.HTTPStatusCode(), resp.Response.Header, region), err)
 }
@@ -169,7 +201,7 @@ func judge(status int, header http.Header, region string) error {
 	case status == http.StatusPreconditionFailed, status == http.StatusRequestedRangeNotSatisfiable:
 		return ErrChanged
 	case status == http.StatusTooManyRequests, status == http.StatusRequestTimeout, status >= 500:
-		return fmt.Errorf("%w: status %d", errTransient, status)
+		return &transient{answered(status), fmt.Errorf("status %d", status)}
 	case status >= 300 && status < 400:
 		return fmt.Errorf("%w: it redirects, which is not followed", ErrNoAccess)
 	case status < 300:

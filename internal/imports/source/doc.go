@@ -19,7 +19,10 @@
 // other is refused before anything is dialled.
 package source
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 // Errors to branch on. Others are internal ones.
 var (
@@ -42,5 +45,21 @@ var (
 	// ErrRole: the foreign S3 does not let us act in the service role.
 	ErrRole = errors.New("the service role may not be assumed")
 	// ErrUnavailable: the foreign S3 did not answer, after retries.
+	// Its errors are *UnavailableErrors.
 	ErrUnavailable = errors.New("the S3 of the source is not available")
 )
+
+// UnavailableError is the ErrUnavailable of a foreign S3, or of the STS where roles for it
+// are assumed.
+type UnavailableError struct {
+	What string // it does, in words that name no address
+	Err  error
+}
+
+func (e *UnavailableError) Error() string { return fmt.Sprintf("%v: %v", ErrUnavailable, e.Err) }
+
+// Unwrap returns the cause.
+func (e *UnavailableError) Unwrap() error { return e.Err }
+
+// Is makes it an ErrUnavailable.
+func (e *UnavailableError) Is(target error) bool { return target == ErrUnavailable }

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -22,8 +23,8 @@ import (
 	"github.com/diskport/diskport/internal/identity/secret"
 )
 
-// ForeignOptions are the settings of a ForeignS3. All but Region, STS, Direct and
-// Backoff are required.
+// ForeignOptions are the settings of a ForeignS3. All but Region, STS, Direct,
+// Backoff and Dial are required.
 type ForeignOptions struct {
 	Endpoint Endpoint
 	// Region is what to sign for, and where objects must be, whatever the region of an
@@ -37,6 +38,9 @@ type ForeignOptions struct {
 	Operator string   // with Direct, the only account that may read, since accounts can't be told apart there
 
 	Backoff time.Duration // before the first repetition of a read; 0 means 200 ms
+
+	// Dial connects to an address; nil: over the network.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 // ForeignS3 is one S3 elsewhere. It may be used concurrently.
@@ -50,13 +54,13 @@ type ForeignS3 struct {
 // NewForeignS3 connects to nothing yet.
 func NewForeignS3(o ForeignOptions) *ForeignS3 {
 	o.Backoff = cmp.Or(o.Backoff, 200*time.Millisecond)
-	f := &ForeignS3{opts: o, endpoint: o.Endpoint, http: o.Endpoint.client()}
+	f := &ForeignS3{opts: o, endpoint: o.Endpoint, http: o.Endpoint.client(o.Dial)}
 	if !o.Direct {
 		at := o.STS
 		if at == (Endpoint{}) {
 			at = o.Endpoint
 		}
-		f.sts = sts.New(sts.Options{Credentials: o.Credentials, HTTPClient: at.client(), BaseEndpoint: at.base()})
+		f.sts = sts.New(sts.Options{Credentials: o.Credentials, HTTPClient: at.client(o.Dial), BaseEndpoint: at.base()})
 	}
 	return f
 }
@@ -122,7 +126,11 @@ func (f *ForeignS3) open(ctx context.Context, p Pin) (Object, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening s3://%s/%s: %w", p.Bucket, p.Key, err)
 	}
-	r.get = byRole{client, p, f.region(p.Region)}
+	get := byRole{client: client, pin: p, region: f.region(p.Region)}
+	if credentials, ok := client.Options().Credentials.(*aws.CredentialsCache); ok && !f.opts.Direct {
+		get.renew = credentials.Invalidate
+	}
+	r.get = get
 	return r, nil
 }
 
@@ -173,5 +181,5 @@ func roleError(arn string, err error) error {
 	if answered && statusOf(err) < http.StatusInternalServerError {
 		return fmt.Errorf("assuming %s: %s: %w", arn, api.ErrorCode(), ErrRole)
 	}
-	return fmt.Errorf("assuming %s: %w: %w", arn, ErrUnavailable, err)
+	return fmt.Errorf("assuming %s: %w", arn, &UnavailableError{"the STS of the source does not answer", err})
 }

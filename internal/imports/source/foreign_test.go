@@ -136,11 +136,7 @@ func pipedFixture(t *testing.T) (fixture, *elsewhere) {
 	t.Helper()
 	p := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
 	e := newElsewhere(t, p, &http.Client{Transport: &http.Transport{DialContext: p.dial}})
-	f := e.fixture(t, func(o *ForeignOptions) { o.Backoff = 0 })
-	for _, client := range []any{f.Foreign.http, f.Foreign.sts.Options().HTTPClient} {
-		client.(*http.Client).Transport.(*http.Transport).DialContext = p.dial
-	}
-	return f, e
+	return e.fixture(t, func(o *ForeignOptions) { o.Backoff, o.Dial = 0, p.dial }), e
 }
 
 // pipes is a network of one listener.
@@ -611,7 +607,7 @@ func TestNothingElseIsDialled(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		resp, err := at.client().Get(trap.URL)
+		resp, err := at.client(nil).Get(trap.URL)
 		if err == nil {
 			resp.Body.Close()
 			t.Error("AWS's client reached another host")

@@ -15,8 +15,9 @@ const (
 	attempts = 6
 	// maxBackoff bounds the wait between two of them.
 	maxBackoff = 5 * time.Second
-	// stall is how long an answer may go without new bytes.
-	stall = 30 * time.Second
+	// stall is how long an answer may take for the next trickle bytes, or its last ones.
+	stall   = 30 * time.Second
+	trickle = 16 << 10
 	// progress is how many bytes an attempt must bring for the attempts to be
 	// counted anew.
 	progress = 64 << 10
@@ -114,14 +115,15 @@ func repeat(ctx context.Context, backoff time.Duration, do func() (ahead bool, e
 		if stop := ctx.Err(); err != nil && stop != nil {
 			return stop
 		}
-		if !errors.Is(err, errTransient) {
+		passing, ok := errors.AsType[*transient](err)
+		if !ok {
 			return err
 		}
 		if ahead {
 			wait, failed = backoff, 0
 		}
 		if failed++; failed == attempts {
-			return fmt.Errorf("%w: %w", ErrUnavailable, err)
+			return &UnavailableError{passing.what, err}
 		}
 		select {
 		case <-ctx.Done():
@@ -146,14 +148,15 @@ func (r *remote) attempt(p []byte, off int64) (int, error) {
 	if found.etag != r.pin.ETag || found.size != r.pin.Size {
 		return 0, ErrChanged // the S3 ignores conditions
 	}
-	n := 0
+	n, last := 0, 0
 	for n < len(p) {
 		m, err := body.Read(p[n:])
-		if n += m; m > 0 {
+		if n += m; n-last >= trickle {
 			silence.Reset(stall)
+			last = n
 		}
 		if err != nil && n < len(p) {
-			return n, fmt.Errorf("%w: the answer broke off: %w", errTransient, err)
+			return n, &transient{brokeOff, fmt.Errorf("the answer broke off: %w", err)}
 		}
 	}
 	return n, nil

@@ -23,16 +23,18 @@ var awsAddress = regexp.MustCompile(`^[a-z0-9.-]+\.amazonaws\.com(\.cn)?:443$`)
 
 // client returns an HTTP client that can reach only e: whatever a URL says, it
 // dials that one address, or only AWS's names. It does not follow redirects.
-func (e Endpoint) client() *http.Client {
-	dialer := &net.Dialer{Timeout: dialTimeout}
+func (e Endpoint) client(reach func(ctx context.Context, network, address string) (net.Conn, error)) *http.Client {
+	if reach == nil {
+		reach = (&net.Dialer{Timeout: dialTimeout}).DialContext
+	}
 	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
 		if !e.AWS {
-			return dialer.DialContext(ctx, network, e.Host)
+			return reach(ctx, network, e.Host)
 		}
 		if !awsAddress.MatchString(address) {
 			return nil, fmt.Errorf("%s is none of AWS's addresses", address)
 		}
-		return dialer.DialContext(ctx, network, address)
+		return reach(ctx, network, address)
 	}
 	return &http.Client{
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },

@@ -384,3 +384,28 @@ func TestNewSlotsRefuses(t *testing.T) {
 		t.Error("a budget below one slot was taken")
 	}
 }
+
+// TestALostSlotIsReplaced: what still writes to it hurts nobody, and nobody waits for it.
+func TestALostSlotIsReplaced(t *testing.T) {
+	slots, err := blockstore.NewSlots(frame.Size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lost, err := slots.Get(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	slots.Lose(lost)
+	s, err := slots.Get(t.Context())
+	if err != nil || s == lost || slots.Len() != 1 {
+		t.Fatalf("got %p after %p, %v, of %d", s, lost, err, slots.Len())
+	}
+	if !blockstore.Aligned([][]byte{s.Frame()}, 0) {
+		t.Error("the slot is not aligned")
+	}
+	slots.Put(s)
+	if err := slots.Close(); err != nil {
+		t.Fatal(err)
+	}
+	lost.Payload()[0] = 1 // is still memory
+}

@@ -37,6 +37,7 @@ type Slots struct {
 	memory  []byte
 	tokens  chan struct{} // one for each free slot
 	waiting atomic.Int32  // goroutines that wait in Get
+	lost    atomic.Bool   // a slot was
 
 	mu      sync.Mutex // guards what follows
 	free    []*Slot    // the last one put is the next one got: it is still in the cache
@@ -107,8 +108,23 @@ func (p *Slots) Put(s *Slot) {
 	p.tokens <- struct{}{}
 }
 
-// Close releases the memory. No slot may be in use or be asked for any more.
+// Lose gives up a slot that somebody may write to for ever: another one takes its place.
+func (p *Slots) Lose(s *Slot) {
+	if !s.inUse.Load() {
+		panic("blockstore: losing a slot that nobody has")
+	}
+	p.lost.Store(true)
+	fresh := &Slot{frame: AlignedBytes(frame.Size)}
+	fresh.inUse.Store(true)
+	p.Put(fresh)
+}
+
+// Close releases the memory, unless a slot was lost. None may be in use or be asked for any
+// more.
 func (p *Slots) Close() error {
+	if p.lost.Load() {
+		return nil // somebody may still write there
+	}
 	if err := unix.Munmap(p.memory); err != nil {
 		return fmt.Errorf("releasing the memory of slots: %w", err)
 	}

@@ -62,6 +62,9 @@ func (w *RangeWriter) Slot(ctx context.Context) (*blockstore.Slot, error) {
 // Return gives back a slot that is not put.
 func (w *RangeWriter) Return(s *blockstore.Slot) { w.lib.Store.Slots.Put(s) }
 
+// Lose gives up a slot that is never put or returned.
+func (w *RangeWriter) Lose(s *blockstore.Slot) { w.lib.Store.Slots.Lose(s) }
+
 // Put stores the block in the slot's payload as the volume's block at index. An
 // index may be put only once. The slot passes to the writer, even when Put returns
 // an error.

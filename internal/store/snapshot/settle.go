@@ -34,7 +34,7 @@ const slicePages = 1024
 // Handlers returns what a runner does with the units of drafts.
 func (d *Drafts) Handlers() map[work.Kind]work.Handler {
 	drafts := func(do work.Job) work.Handler {
-		return work.Handler{Do: do, Final: keyRefused, Missing: work.Space, Fail: d.reject}
+		return work.Handler{Do: do, Final: keyRefused, Missing: work.Space, Away: kmsAway, Fail: d.reject}
 	}
 	return map[work.Kind]work.Handler{
 		work.Complete: drafts(d.settle),
@@ -50,6 +50,9 @@ func keyRefused(err error) bool {
 	var key *keyring.Error
 	return errors.As(err, &key)
 }
+
+// kmsAway reports whether an error is due to a KMS that does not answer.
+func kmsAway(err error) bool { return errors.Is(err, keyring.ErrUnavailable) }
 
 // reject makes the draft of a unit that failed for good a failed snapshot.
 func (d *Drafts) reject(ctx context.Context, l work.Lease, cause error) (next work.Lease, ok bool, err error) {

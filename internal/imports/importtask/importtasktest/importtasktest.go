@@ -50,6 +50,8 @@ func Test(t *testing.T, open func(t *testing.T) Bench) {
 		"AnImportCompletes":             anImportCompletes,
 		"AnEmptyDiskCompletes":          anEmptyDiskCompletes,
 		"LiveCountsShow":                liveCountsShow,
+		"TroublesShow":                  troublesShow,
+		"TroublesOfAnImageShow":         troublesOfAnImageShow,
 		"TheFirstCopyOfABlockStays":     theFirstCopyStays,
 		"AWholeRangeOfBlocks":           aWholeRangeOfBlocks,
 		"ARangeInSlices":                aRangeInSlices,

@@ -1,0 +1,269 @@
+package faulttest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/credentials"
+
+	"github.com/diskport/diskport/diskimage/imagetest"
+	"github.com/diskport/diskport/internal/block"
+	"github.com/diskport/diskport/internal/identity/secret"
+	"github.com/diskport/diskport/internal/imports/source"
+	"github.com/diskport/diskport/internal/work"
+)
+
+const (
+	s3Answer  operation = "S3: answer"
+	stsAnswer operation = "STS: answer"
+)
+
+// answer is what a server does with a request instead of serving it.
+type answer func(w http.ResponseWriter, r *http.Request, f *foreign)
+
+// remoteFaults are what an S3 and an STS elsewhere do.
+var remoteFaults = []struct {
+	fault
+	answer answer
+}{
+	{fault{name: "status 500 once", op: s3Answer, times: 1}, status(500, "")},
+	{fault{name: "status 503 for 20 minutes", op: s3Answer, last: outage}, status(503, "SlowDown")},
+	{fault{name: "status 503 for ever", op: s3Answer, want: "source-unavailable"}, status(503, "SlowDown")},
+	{fault{name: "too many requests", op: s3Answer, times: 3}, status(429, "")},
+	{fault{name: "a request that timed out there", op: s3Answer, times: 1}, status(408, "RequestTimeout")},
+	{fault{name: "connections that break before the answer", op: s3Answer, times: 3}, abort},
+	{fault{name: "connections that break for 20 minutes", op: s3Answer, last: outage}, abort},
+	{fault{name: "bodies that break off", op: s3Answer, times: 3}, cut},
+	{fault{name: "no answer for an hour", op: s3Answer, times: 1}, silence},
+	{fault{name: "a body that falls silent", op: s3Answer, times: 1}, stall},
+	{fault{name: "a body that trickles", op: s3Answer, times: 1}, trickle},
+	{fault{name: "another range", op: s3Answer, want: "source-forbidden"}, shifted},
+	{fault{name: "no ranges", op: s3Answer, want: "source-forbidden"}, whole},
+	{fault{name: "another ETag", op: s3Answer, want: "source-changed"}, replaced},
+	{fault{name: "the precondition fails", op: s3Answer, want: "source-changed"}, status(412, "PreconditionFailed")},
+	{fault{name: "the object is gone", op: s3Answer, want: "source-missing"}, status(404, "NoSuchKey")},
+	{fault{name: "access denied", op: s3Answer, want: "source-forbidden"}, status(403, "AccessDenied")},
+	{fault{name: "a redirect", op: s3Answer, want: "source-forbidden"}, status(307, "")},
+	{fault{name: "expired credentials", op: s3Answer, times: 1}, status(400, "ExpiredToken")},
+	{fault{name: "unavailable for 20 minutes", op: stsAnswer, last: outage}, status(503, "ServiceUnavailable")},
+	{fault{name: "unreachable once", op: stsAnswer, times: 1}, abort},
+	{fault{name: "the role denied", op: stsAnswer, want: "role-not-assumable"}, status(403, "AccessDenied")},
+}
+
+func status(code int, name string) answer {
+	return func(w http.ResponseWriter, _ *http.Request, _ *foreign) {
+		w.Header().Set("Content-Type", "text/xml")
+		w.WriteHeader(code)
+		_, _ = fmt.Fprintf(w, "<Error><Code>%s</Code><Message>no</Message></Error>", name)
+	}
+}
+
+func abort(http.ResponseWriter, *http.Request, *foreign) { panic(http.ErrAbortHandler) }
+
+func silence(_ http.ResponseWriter, r *http.Request, _ *foreign) {
+	select {
+	case <-r.Context().Done():
+	case <-time.After(time.Hour):
+	}
+	panic(http.ErrAbortHandler)
+}
+
+// part answers with the first half of the range, and flushes it.
+func part(w http.ResponseWriter, r *http.Request, f *foreign) {
+	p := f.header(w, r)
+	_, _ = w.Write(p[:len(p)/2])
+	_ = http.NewResponseController(w).Flush()
+}
+
+func cut(w http.ResponseWriter, r *http.Request, f *foreign) {
+	part(w, r, f)
+	panic(http.ErrAbortHandler)
+}
+
+func stall(w http.ResponseWriter, r *http.Request, f *foreign) {
+	part(w, r, f)
+	silence(w, r, f)
+}
+
+// trickle goes on with a byte every 20 s, for ever.
+func trickle(w http.ResponseWriter, r *http.Request, f *foreign) {
+	p := f.header(w, r)
+	for i := 0; i < len(p) && r.Context().Err() == nil; i++ {
+		_, _ = w.Write(p[i : i+1])
+		_ = http.NewResponseController(w).Flush()
+		select {
+		case <-r.Context().Done():
+		case <-time.After(20 * time.Second):
+		}
+	}
+	panic(http.ErrAbortHandler)
+}
+
+func shifted(w http.ResponseWriter, r *http.Request, f *foreign) {
+	r.Header.Set("Range", "bytes=1-10")
+	_, _ = w.Write(f.header(w, r))
+}
+
+func whole(w http.ResponseWriter, _ *http.Request, f *foreign) {
+	w.Header().Set("ETag", etag)
+	_, _ = w.Write(f.disk)
+}
+
+func replaced(w http.ResponseWriter, r *http.Request, f *foreign) {
+	g := *f
+	g.etag = `"other"`
+	_, _ = w.Write(g.header(w, r))
+}
+
+const etag = `"the one that was pinned"`
+
+// foreign is an S3 and an STS elsewhere, over connections that work with synctest.
+type foreign struct {
+	w      *world
+	disk   []byte
+	etag   string
+	answer answer
+}
+
+// header answers with the header of a range, and returns the body.
+func (f *foreign) header(w http.ResponseWriter, r *http.Request) []byte {
+	from, to, _ := strings.Cut(strings.TrimPrefix(r.Header.Get("Range"), "bytes="), "-")
+	first, _ := strconv.Atoi(from)
+	last, _ := strconv.Atoi(to)
+	last = min(last, len(f.disk)-1)
+	w.Header().Set("ETag", f.etag)
+	w.Header().Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", first, last, len(f.disk)))
+	w.Header().Set("Content-Length", strconv.Itoa(last-first+1))
+	w.WriteHeader(http.StatusPartialContent)
+	return f.disk[first : last+1]
+}
+
+func (f *foreign) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	op := s3Answer
+	if r.Method == http.MethodPost {
+		op = stsAnswer
+	}
+	switch {
+	case f.w.meet(op) != nil:
+		f.answer(w, r, f)
+	case op == stsAnswer:
+		w.Header().Set("Content-Type", "text/xml")
+		_, _ = fmt.Fprintf(w, `<AssumeRoleResponse><AssumeRoleResult><Credentials><AccessKeyId>ROLEKEY</AccessKeyId><SecretAccessKey>x</SecretAccessKey>
+			<SessionToken>token</SessionToken><Expiration>%s</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>`, time.Now().Add(time.Hour).UTC().Format(time.RFC3339))
+	default:
+		_, _ = w.Write(f.header(w, r))
+	}
+}
+
+// pipes is a network of one listener.
+type pipes struct {
+	conns  chan net.Conn
+	once   sync.Once
+	closed chan struct{}
+}
+
+func (p *pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	near, far := net.Pipe()
+	select {
+	case p.conns <- far:
+		return near, nil
+	case <-p.closed:
+		return nil, net.ErrClosed
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (p *pipes) Accept() (net.Conn, error) {
+	select {
+	case c := <-p.conns:
+		return c, nil
+	case <-p.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (p *pipes) Close() error   { p.once.Do(func() { close(p.closed) }); return nil }
+func (p *pipes) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 9000} }
+
+// elsewhere makes the source of the world an object of an S3 elsewhere.
+func (w *world) elsewhere(a answer) {
+	f := &foreign{w: w, etag: etag, disk: w.source.disk, answer: a}
+	p := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
+	server := &http.Server{Handler: f}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(p) }()
+	at, err := source.ParseEndpoint("http://192.0.2.1:9000")
+	w.check(err)
+	master, err := secret.NewMasterKey(make([]byte, secret.KeySize))
+	w.check(err)
+	opener := &source.Opener{Region: region, Foreign: source.NewForeignS3(source.ForeignOptions{
+		Endpoint: at, Region: region, Credentials: credentials.NewStaticCredentialsProvider("KEY", "secret", ""), Secrets: master, Dial: p.dial,
+	})}
+	w.source.pin = source.Pin{
+		Kind: source.Foreign, ID: taskID, Bucket: "images", Key: "disk", ETag: etag, Size: int64(len(f.disk)), Account: account, Role: "vmimport", Region: region,
+	}
+	w.Images.Sources = opener
+	w.t.Cleanup(func() {
+		if err := errors.Join(server.Close(), <-served); !errors.Is(err, http.ErrServerClosed) {
+			w.t.Error(err)
+		}
+	})
+}
+
+// TestAnS3ElsewhereFails at each stage that reads it.
+func TestAnS3ElsewhereFails(t *testing.T) {
+	imagetest.Volume(t)
+	var count tally
+	t.Run("all", func(t *testing.T) {
+		for _, stage := range []work.Kind{work.Plan, work.Range} {
+			for _, f := range remoteFaults {
+				t.Run(fmt.Sprintf("%s/%s/%s", stage, f.op, f.name), func(t *testing.T) {
+					t.Parallel()
+					synctest.Test(t, func(t *testing.T) {
+						i := rawImage()
+						i.filled, i.holes = []int64{0, 1, 3}, []int64{2, 4}
+						i.disk = make([]byte, 5*block.Size)
+						i.fill(i.disk, 0)
+						copy(i.disk[510:], "\x55\xAA")
+						w := newWorld(t, i)
+						w.elsewhere(f.answer)
+						w.accept()
+						w.arm(&f.fault, stage)
+						task := w.run()
+						fired := w.fired
+						want := f.want
+						if fired == 0 {
+							want = ""
+						}
+						w.judge(task, want)
+						count.ran(f.fault, min(fired, 1))
+						if f.last > 0 && fired > 0 && !said(w.causes, "of the source") {
+							t.Errorf("while it was away the task said %q", w.causes)
+						}
+					})
+				})
+			}
+		}
+	})
+	count.report(t)
+}
+
+// said reports whether one of the texts has a part.
+func said(texts []string, part string) bool {
+	for _, s := range texts {
+		if strings.Contains(s, part) {
+			return true
+		}
+	}
+	return false
+}
