@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -132,4 +134,27 @@ func TestAKMSThatDoesNotAnswerIsNoDamage(t *testing.T) {
 			t.Errorf("found %v, %+v", found, s)
 		}
 	})
+}
+
+// TestADatabaseThatIsNoneSaysWhatToDo: one that can't be opened at all is damage as well, and
+// what the store holds is not lost with it.
+func TestADatabaseThatIsNoneSaysWhatToDo(t *testing.T) {
+	for name, damage := range map[string]func([]byte) []byte{
+		"half of it":   func(p []byte) []byte { return p[:len(p)/2/4096*4096] },
+		"another head": func(p []byte) []byte { p[2] ^= 4; return p },
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "metadata.db")
+			if err := os.WriteFile(path, damage(bytes.Clone(migrated)), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			db, err := Open(t.Context(), path, Options{})
+			if err == nil {
+				_ = db.Close()
+			}
+			if err == nil || !strings.Contains(err.Error(), path+" is damaged") || !strings.Contains(err.Error(), "diskport verify --rebuild") {
+				t.Errorf("it is opened with %v", err)
+			}
+		})
+	}
 }
