@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/diskport/diskport/internal/identity/secret"
 	"github.com/diskport/diskport/internal/store/blockstore"
 	"github.com/diskport/diskport/internal/store/frame"
 	"github.com/diskport/diskport/internal/store/keyring"
@@ -132,6 +133,23 @@ func TestAKMSThatDoesNotAnswerIsNoDamage(t *testing.T) {
 		r.verifier.Keys = silentKMS{}
 		if found, s := r.verify(); len(found) != 0 || len(s.Locked) != 1 || s.Snapshots != 1 || s.Blocks != 1 {
 			t.Errorf("found %v, %+v", found, s)
+		}
+	})
+}
+
+// TestBrokenKeysAreDamage to a snapshot that is read by itself, too, and no import mends it.
+func TestBrokenKeysAreDamage(t *testing.T) {
+	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) {
+		r := newVerifyRig(t, fresh(t), frame.AES256GCM)
+		rec := r.snapshot("snap-0000000000000000a", 1, map[int64]int{0: 1})
+		r.lib.Keys = func(context.Context, string) (*frame.Keys, error) { return nil, secret.ErrWrapped }
+		var found []verify.Finding
+		done, err := r.verifier.Snapshot(t.Context(), rec, verify.Observer{Found: func(f verify.Finding) error {
+			found = append(found, f)
+			return nil
+		}})
+		if err != nil || done.Findings != 1 || len(found) != 1 || !strings.Contains(found[0].Advice(), "bring back the database") {
+			t.Errorf("%+v, %v: %v", done, err, found)
 		}
 	})
 }
