@@ -104,17 +104,24 @@ func Open(ctx context.Context, dsn string, o Options) (*DB, error) {
 	if err := open(dsn); err != nil {
 		return nil, fmt.Errorf("metadb: open: %w", err)
 	}
+	failed := func(what string, err error) (*DB, error) {
+		if malformed(err) {
+			err = fmt.Errorf("%s is damaged: bring it back from a backup; or move it away, and all that has its name at the beginning, and run diskport verify --rebuild, "+
+				"which enters what the store holds into a new one: %w", dsn, err)
+		}
+		return nil, errors.Join(fmt.Errorf("metadb: %s: %w", what, db.told(err)), db.Close())
+	}
 	if o.Witness != "" && db.read != db.write {
 		if err := db.heed(ctx, dsn, o); err != nil {
-			return nil, errors.Join(fmt.Errorf("metadb: open: %w", db.told(err)), db.Close())
+			return failed("open", err)
 		}
 		db.checkpoint(ctx)
 	}
 	if err := db.migrate(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("metadb: migrate: %w", db.told(err)), db.Close())
+		return failed("migrate", err)
 	}
 	if err := db.warnOfUnplayed(ctx, o.Warn); err != nil {
-		return nil, errors.Join(fmt.Errorf("metadb: looking for regions: %w", err), db.Close())
+		return failed("looking for regions", err)
 	}
 	return db, nil
 }

@@ -277,7 +277,7 @@ func (v Inventory) CheckEngine(ctx context.Context) (verify.EngineReport, error)
 // checkSQLite is not a transaction: it would keep the write-ahead log from being emptied.
 func (v Inventory) checkSQLite(ctx context.Context) (r verify.EngineReport, err error) {
 	rows, err := all(ctx, v.db.read, column[string], fmt.Sprintf(`PRAGMA integrity_check(%d)`, maxProblems))
-	if lite, ok := errors.AsType[*sqlite.Error](err); ok && (lite.Code()&0xff == sqlite3.SQLITE_CORRUPT || lite.Code()&0xff == sqlite3.SQLITE_NOTADB) {
+	if malformed(err) {
 		return verify.EngineReport{Problems: []string{err.Error()}}, nil
 	}
 	for _, text := range rows {
@@ -286,6 +286,12 @@ func (v Inventory) checkSQLite(ctx context.Context) (r verify.EngineReport, err 
 		}
 	}
 	return r, err
+}
+
+// malformed reports whether an error of SQLite says that its file is no whole database.
+func malformed(err error) bool {
+	lite, ok := errors.AsType[*sqlite.Error](err)
+	return ok && (lite.Code()&0xff == sqlite3.SQLITE_CORRUPT || lite.Code()&0xff == sqlite3.SQLITE_NOTADB)
 }
 
 // checkPostgres uses amcheck if it is installed. Each relation is a statement of its own,

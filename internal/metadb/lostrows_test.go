@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/diskport/diskport/internal/identity/secret"
 	"github.com/diskport/diskport/internal/store/blockstore"
 	"github.com/diskport/diskport/internal/store/frame"
 	"github.com/diskport/diskport/internal/store/keyring"
@@ -132,4 +135,44 @@ func TestAKMSThatDoesNotAnswerIsNoDamage(t *testing.T) {
 			t.Errorf("found %v, %+v", found, s)
 		}
 	})
+}
+
+// TestBrokenKeysAreDamage to a snapshot that is read by itself, too, and no import mends it.
+func TestBrokenKeysAreDamage(t *testing.T) {
+	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) {
+		r := newVerifyRig(t, fresh(t), frame.AES256GCM)
+		rec := r.snapshot("snap-0000000000000000a", 1, map[int64]int{0: 1})
+		r.lib.Keys = func(context.Context, string) (*frame.Keys, error) { return nil, secret.ErrWrapped }
+		var found []verify.Finding
+		done, err := r.verifier.Snapshot(t.Context(), rec, verify.Observer{Found: func(f verify.Finding) error {
+			found = append(found, f)
+			return nil
+		}})
+		if err != nil || done.Findings != 1 || len(found) != 1 || !strings.Contains(found[0].Advice(), "bring back the database") {
+			t.Errorf("%+v, %v: %v", done, err, found)
+		}
+	})
+}
+
+// TestADatabaseThatIsNoneSaysWhatToDo: one that can't be opened at all is damage as well, and
+// what the store holds is not lost with it.
+func TestADatabaseThatIsNoneSaysWhatToDo(t *testing.T) {
+	for name, damage := range map[string]func([]byte) []byte{
+		"half of it":   func(p []byte) []byte { return p[:len(p)/2/4096*4096] },
+		"another head": func(p []byte) []byte { p[2] ^= 4; return p },
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "metadata.db")
+			if err := os.WriteFile(path, damage(bytes.Clone(migrated)), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			db, err := Open(t.Context(), path, Options{})
+			if err == nil {
+				_ = db.Close()
+			}
+			if err == nil || !strings.Contains(err.Error(), path+" is damaged") || !strings.Contains(err.Error(), "diskport verify --rebuild") {
+				t.Errorf("it is opened with %v", err)
+			}
+		})
+	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/diskport/diskport/internal/api/awshttp"
 	"github.com/diskport/diskport/internal/identity/iam"
+	"github.com/diskport/diskport/internal/identity/secret"
 	"github.com/diskport/diskport/internal/store/keyring"
 	"github.com/diskport/diskport/internal/store/snapshot"
 )
@@ -100,6 +101,8 @@ func damage(id string, err error) awshttp.Fault {
 	what := "The list of the blocks"
 	if e := (*blockError)(nil); errors.As(err, &e) {
 		what = fmt.Sprintf("Block %d", e.index)
+	} else if errors.Is(err, secret.ErrWrapped) {
+		what = "The record of the keys"
 	}
 	return awshttp.Fault{Status: http.StatusInternalServerError, Code: "InternalServerException",
 		Message: what + " of the snapshot '" + id + "' is damaged where it is stored, and reading it again will fail. What is damaged is in the log of the service."}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/diskport/diskport/internal/block"
+	"github.com/diskport/diskport/internal/identity/secret"
 	"github.com/diskport/diskport/internal/store/blockstore"
 	"github.com/diskport/diskport/internal/store/blockstore/blobtest"
 	"github.com/diskport/diskport/internal/store/frame"
@@ -215,6 +216,7 @@ func TestDamageIsNamed(t *testing.T) {
 		"a block":        {about(snapA, &blockError{17, rotten}), "Block 17 of the snapshot '" + snapA + "' is damaged"},
 		"its page":       {about(snapA, &blockError{17, fmt.Errorf("%s: page 0: %w", snapA, snapshot.ErrCorrupt)}), "Block 17 of the snapshot '" + snapA + "' is damaged"},
 		"a list":         {about(snapA, fmt.Errorf("%s: page 0: %w", snapA, snapshot.ErrCorrupt)), "The list of the blocks of the snapshot '" + snapA + "' is damaged"},
+		"its keys":       {about(snapA, fmt.Errorf("keyring: keys of domain dom-1: %w", secret.ErrWrapped)), "The record of the keys of the snapshot '" + snapA + "' is damaged"},
 		"something else": {about(snapA, &blockError{17, errors.New("the database does not answer")}), "An internal error has occurred"},
 	} {
 		f, known := faultOf(tt.err)

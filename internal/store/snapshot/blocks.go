@@ -9,6 +9,7 @@ import (
 
 	"github.com/diskport/diskport/internal/block"
 	"github.com/diskport/diskport/internal/cache"
+	"github.com/diskport/diskport/internal/identity/secret"
 	"github.com/diskport/diskport/internal/store/blockstore"
 	"github.com/diskport/diskport/internal/store/frame"
 )
@@ -102,9 +103,10 @@ func isDamage(err error) bool {
 }
 
 // IsDamage reports whether an error of reading a snapshot says that something of it is
-// missing, damaged or not known here, so that reading it again would fail again.
+// missing, damaged or not known here, the keys of its domain included, so that reading it
+// again would fail again.
 func IsDamage(err error) bool {
-	return isDamage(err) || errors.Is(err, frame.ErrUnknown) || errors.Is(err, ErrCorrupt)
+	return isDamage(err) || errors.Is(err, frame.ErrUnknown) || errors.Is(err, ErrCorrupt) || errors.Is(err, secret.ErrWrapped)
 }
 
 // ID returns the ID of the block at index, or ErrAbsent.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/diskport/diskport/diskimage"
@@ -194,8 +195,8 @@ func TestDamage(t *testing.T) {
 				t.Fatal(err)
 			}
 			i := slices.IndexFunc(r.backend.Names(), func(n string) bool { return n[:4] == string(kind[:4]) })
-			done := false
-			r.backend.Edit(r.backend.Names()[i], func(p []byte) []byte {
+			name, done := r.backend.Names()[i], false
+			r.backend.Edit(name, func(p []byte) []byte {
 				if done = at >= len(p); !done {
 					p[at] ^= 4
 				}
@@ -206,6 +207,8 @@ func TestDamage(t *testing.T) {
 			}
 			if err := read(r, rec); !errors.Is(err, ErrCorrupt) && !errors.Is(err, io.ErrUnexpectedEOF) {
 				t.Errorf("byte %d of the %s file flipped: got %v, want ErrCorrupt", at, kind, err)
+			} else if !strings.Contains(err.Error(), name) {
+				t.Errorf("byte %d of %s flipped: %v does not name it", at, name, err)
 			}
 		}
 	}

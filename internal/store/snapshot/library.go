@@ -77,7 +77,7 @@ func (l *Library) Open(ctx context.Context, rec Record) (*Blocks, error) {
 	r, err := l.readRoot(ctx, rec)
 	if err != nil {
 		l.damaged(ctx, rec, err)
-		return nil, fmt.Errorf("opening %s: %w", rec.ID, err)
+		return nil, fmt.Errorf("opening %s, %s: %w", rec.ID, rec.Root.Name(), err)
 	}
 	keys, err := l.Keys(ctx, rec.Domain)
 	if err != nil {

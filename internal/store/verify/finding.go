@@ -48,6 +48,7 @@ const (
 	enterSnapshot = "diskport verify --rebuild enters the snapshot again, as its root has it"
 	enterDomain   = "diskport verify --rebuild enters the domain again, as the headers of packs have it"
 	restoreRow    = "bring back the database from a backup; what the store holds beyond it is entered by diskport verify --rebuild"
+	unlockDomain  = "diskport verify --rebuild enters it once the KMS key of its domain can be used; until then gc sets it aside, for 30 days"
 	restoreFile   = "another file lies in its place: bring it back from a backup, then run diskport verify again; or diskport verify --repair looks for other copies of its blocks"
 )
 

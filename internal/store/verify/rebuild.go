@@ -144,7 +144,11 @@ func (b *rebuild) refuse(ctx context.Context, part Part, f blockstore.FoundFile,
 		return err
 	}
 	b.failed = true
-	return b.found(inFile(part, f.File, -1, err))
+	found := inFile(part, f.File, -1, err)
+	if errors.Is(err, errNoDomain) {
+		found = inFile(Stray, f.File, -1, err).advised(unlockDomain)
+	}
+	return b.found(found)
 }
 
 // errNoDomain reports a file of a domain of which there is neither a row nor a header whose keys

@@ -26,10 +26,15 @@ func (v *Verifier) Snapshot(ctx context.Context, rec snapshot.Record, o Observer
 
 func (r *run) single(ctx context.Context, rec snapshot.Record) error {
 	b, release, err := r.Shelf.OpenHeld(ctx, rec, "verify")
-	if err != nil {
-		if snapshot.IsDamage(err) && ctx.Err() == nil {
-			return r.found(ofSnapshot(Root, rec, err))
-		}
+	switch {
+	case err == nil:
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case areBroken(err):
+		return r.found(ofSnapshot(Data, rec, err).advised(restoreRow))
+	case snapshot.IsDamage(err):
+		return r.found(ofSnapshot(Root, rec, err))
+	default:
 		return err
 	}
 	defer release()

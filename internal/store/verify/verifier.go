@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/diskport/diskport/internal/block"
+	"github.com/diskport/diskport/internal/identity/secret"
 	"github.com/diskport/diskport/internal/outbox"
 	"github.com/diskport/diskport/internal/store/blockstore"
 	"github.com/diskport/diskport/internal/store/frame"
@@ -287,6 +288,13 @@ func (r *run) domain(ctx context.Context, d *domain) error {
 func isLocked(err error) bool {
 	e, ok := errors.AsType[*keyring.Error](err)
 	return ok && e.Reason != keyring.Broken || errors.Is(err, keyring.ErrUnavailable)
+}
+
+// areBroken reports whether an error says that the keys of a domain are damaged, or what they
+// are wrapped under.
+func areBroken(err error) bool {
+	e, ok := errors.AsType[*keyring.Error](err)
+	return ok && e.Reason == keyring.Broken || errors.Is(err, secret.ErrWrapped)
 }
 
 // locked notes a domain whose key can't be used, once.
