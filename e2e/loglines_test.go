@@ -19,7 +19,7 @@ import (
 func TestLogLinesSayWhatTheyAreAbout(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	s := start(t, filepath.Join(dir, "data"), "--log-format", "json")
+	s := start(t, filepath.Join(dir, "data"), "--log-format", "json", "--log-level", "info")
 	id := s.diskport(t, "import", smallRaw(t, dir, "disk.raw"))
 	if err := s.EnsureRole(t.Context(), "vmimport"); err != nil {
 		t.Fatal(err)
