@@ -21,10 +21,11 @@ import (
 // guardSpace keeps room on the disk of the data directory, and of folders in it that
 // lie elsewhere.
 func (a *App) guardSpace(metrics prometheus.Registerer) (err error) {
-	a.space, err = space.NewGuard(space.Options{Dir: a.data.path, Others: a.data.elsewhere("blocks", "scratch", "objects"), Changed: a.spaceChanged})
+	a.space, err = space.NewGuard(space.Options{Dir: a.data.path, Others: a.data.elsewhere("blocks", "scratch", "objects")})
 	if err != nil {
 		return err
 	}
+	a.space.Observe(a.spaceChanged)
 	metrics.MustRegister(
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "diskport_space_free_bytes", Help: "Bytes that are free on the disk that has least to spare.",
@@ -44,13 +45,15 @@ func (a *App) guardSpace(metrics prometheus.Registerer) (err error) {
 	return nil
 }
 
-func (a *App) spaceChanged(s space.State) {
+// spaceChanged is the space.Observer that tells the log.
+func (a *App) spaceChanged(ctx context.Context, s space.State) error {
 	if s.Full != nil {
-		a.log.Error("the disk is full: nothing more is stored until something is deleted or space is freed; reads, deletions and gc go on",
+		a.log.ErrorContext(ctx, "the disk is full: nothing more is stored until something is deleted or space is freed; reads, deletions and gc go on",
 			"dir", s.Dir, "free", s.Free, "least", s.Mark, "ballast", s.Ballast)
-		return
+		return nil
 	}
-	a.log.Info("there is room on the disk again", "dir", s.Dir, "free", s.Free)
+	a.log.InfoContext(ctx, "there is room on the disk again", "dir", s.Dir, "free", s.Free)
+	return nil
 }
 
 // elsewhere returns those folders of the data directory that lie on other file

@@ -23,13 +23,10 @@ const (
 
 // Options are what a Guard looks after.
 type Options struct {
-	Dir    string   // the ballast lies here
-	Others []string // further folders that the service writes to, perhaps on other file systems
-	// Changed is told when growth is refused and when it is allowed again, one call
-	// after the other; it must not call the Guard. May be nil.
-	Changed func(State)
-	Now     func() time.Time // nil: the system's clock
-	Disk    Disk             // nil: the system's
+	Dir    string           // the ballast lies here
+	Others []string         // further folders that the service writes to, perhaps on other file systems
+	Now    func() time.Time // nil: the system's clock
+	Disk   Disk             // nil: the system's
 }
 
 // State is how a Guard sees the disk.
@@ -51,6 +48,9 @@ type Guard struct {
 	ballast int64      // bytes that stood when they were last looked at
 	full    *FullError // why growth is refused
 	since   time.Time
+	watches []*watch // in the order in which they are told
+
+	changed chan struct{} // filled when there is something to tell
 }
 
 // NewGuard looks at the disk, and makes the ballast where there is room for it. A
@@ -62,7 +62,7 @@ func NewGuard(o Options) (*Guard, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	g := &Guard{o: o, marks: map[string]int64{}}
+	g := &Guard{o: o, marks: map[string]int64{}, changed: make(chan struct{}, 1)}
 	for _, dir := range g.dirs() {
 		_, total, err := o.Disk.Room(dir)
 		if err != nil {
@@ -143,9 +143,10 @@ func (g *Guard) look() {
 		return
 	}
 	g.since = g.o.Now()
-	if g.o.Changed != nil {
-		g.o.Changed(g.state())
+	for _, w := range g.watches {
+		w.add(g.state())
 	}
+	g.wake()
 }
 
 // Check looks at the disk and makes the ballast whole if there is room for it.
@@ -172,14 +173,16 @@ func (g *Guard) weigh() {
 	}
 }
 
-// Run checks now and then until ctx ends.
+// Run checks now and then, and tells observers what changed, until ctx ends.
 func (g *Guard) Run(ctx context.Context) {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
 	for {
+		g.tell(ctx)
 		select {
 		case <-ctx.Done():
 			return
+		case <-g.changed:
 		case <-tick.C:
 			g.Check()
 		}

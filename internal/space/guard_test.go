@@ -1,6 +1,7 @@
 package space
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -47,10 +48,14 @@ func (f *fake) SetBallast(_ string, n int64) error {
 func newFake(t *testing.T, f *fake, others ...string) (*Guard, *[]State) {
 	t.Helper()
 	var changes []State
-	g, err := NewGuard(Options{Dir: "data", Others: others, Disk: f, Changed: func(s State) { changes = append(changes, s) }})
+	g, err := NewGuard(Options{Dir: "data", Others: others, Disk: f})
 	if err != nil {
 		t.Fatal(err)
 	}
+	g.Observe(func(_ context.Context, s State) error {
+		changes = append(changes, s)
+		return nil
+	})
 	return g, &changes
 }
 
@@ -76,7 +81,7 @@ func TestGuardRefusesGrowthBelowItsMark(t *testing.T) {
 			t.Errorf("with %d bytes free, %d are to spare", step.free, spare)
 		}
 	}
-	if len(*changes) != 4 || (*changes)[0].Full == nil || (*changes)[1].Full != nil {
+	if g.tell(t.Context()); len(*changes) != 4 || (*changes)[0].Full == nil || (*changes)[1].Full != nil {
 		t.Errorf("told of %+v, want two times of want and two ends", *changes)
 	}
 	f.free = 5 * mib
@@ -171,7 +176,7 @@ func TestGuardFreeing(t *testing.T) {
 func TestGuardStartsOnASpentDisk(t *testing.T) {
 	f := &fake{free: 0, ballast: mark}
 	g, changes := newFake(t, f)
-	if f.free == 0 || grows(g) || len(*changes) != 1 {
+	if g.tell(t.Context()); f.free == 0 || grows(g) || len(*changes) != 1 {
 		t.Errorf("%d bytes are free, told of %+v", f.free, *changes)
 	}
 	f = &fake{free: 100 * mib} // never had a ballast, and has no room for one
