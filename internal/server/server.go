@@ -175,6 +175,7 @@ func (a *App) Run(ctx context.Context) error {
 	var watch sync.WaitGroup
 	watch.Go(func() { a.parts.objects.Run(ctx) })
 	watch.Go(func() { a.expireUploads(ctx) })
+	a.space.Observe(a.resumeWaiting)
 	watch.Go(func() { a.space.Run(ctx) })
 	watch.Go(func() { a.collectWhileFull(ctx) })
 	watch.Go(func() { a.watchDisk(ctx) })

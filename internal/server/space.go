@@ -15,6 +15,7 @@ import (
 	"github.com/diskport/diskport/internal/span"
 	"github.com/diskport/diskport/internal/store/blobdir"
 	"github.com/diskport/diskport/internal/store/blockstore"
+	"github.com/diskport/diskport/internal/wake"
 	"github.com/diskport/diskport/internal/work"
 )
 
@@ -53,6 +54,18 @@ func (a *App) spaceChanged(ctx context.Context, s space.State) error {
 		return nil
 	}
 	a.log.InfoContext(ctx, "there is room on the disk again", "dir", s.Dir, "free", s.Free)
+	return nil
+}
+
+// resumeWaiting is the space.Observer that has units which wait for room look again.
+func (a *App) resumeWaiting(ctx context.Context, s space.State) error {
+	if s.Full != nil {
+		return nil
+	}
+	if err := a.parts.db.Work().Resume(ctx); err != nil {
+		return err
+	}
+	a.parts.bus.Wake(wake.Work)
 	return nil
 }
 

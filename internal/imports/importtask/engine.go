@@ -389,10 +389,13 @@ func (e *Engine) checkSpace(ctx context.Context, u work.Unit, rs []Range) error 
 	if err != nil {
 		return err
 	}
-	if free < need {
-		return &FullError{Need: need, Free: max(0, free)}
+	if free >= need {
+		return nil
 	}
-	return nil
+	if err := e.Space.Growth(); err != nil { // the disk has filled since the plan began
+		return e.short(err, need)
+	}
+	return &FullError{Need: need, Free: max(0, free)}
 }
 
 // ingest does the next slice of a range. A range of a large disk has many; each is
