@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"net/http"
 	"time"
 
@@ -44,6 +45,45 @@ func (a *App) guardSpace(metrics prometheus.Registerer) (err error) {
 		}),
 	)
 	return nil
+}
+
+// measured is a gauge that is measured when somebody asks.
+type measured struct {
+	desc    *prometheus.Desc
+	log     *slog.Logger
+	measure func(context.Context) (int64, error)
+}
+
+// Describe implements prometheus.Collector.
+func (m measured) Describe(to chan<- *prometheus.Desc) { to <- m.desc }
+
+// Collect implements prometheus.Collector.
+func (m measured) Collect(to chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), queueTimeout)
+	defer cancel()
+	n, err := m.measure(ctx)
+	if err != nil {
+		m.log.Warn("measuring for metrics", logkey.Error, err)
+		return
+	}
+	to <- prometheus.MustNewConstMetric(m.desc, prometheus.GaugeValue, float64(n))
+}
+
+// countRooms registers the metrics of what scratch and the embedded S3 take, and may.
+func (a *App) countRooms(p *parts, metrics prometheus.Registerer) {
+	stored := prometheus.NewDesc("diskport_objects_bytes", "Bytes of the objects and parts of uploads in the embedded S3.", nil, nil)
+	metrics.MustRegister(
+		measured{stored, a.log, func(ctx context.Context) (int64, error) { return p.db.Objects().Usage(ctx, "") }},
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "diskport_objects_quota_bytes", Help: "Bytes that the embedded S3 may store; 0: no limit.",
+		}, func() float64 { return float64(a.cfg.QuotaAllObjects) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "diskport_scratch_bytes", Help: "Bytes that unpacked images take.",
+		}, func() float64 { return float64(a.scratch.Used()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "diskport_scratch_quota_bytes", Help: "Bytes that unpacked images may take; 0: no limit.",
+		}, func() float64 { return float64(a.cfg.QuotaScratch) }),
+	)
 }
 
 // spaceChanged is the space.Observer that tells the log.

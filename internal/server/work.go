@@ -55,9 +55,10 @@ const poll = 2 * time.Second
 
 // wireImports makes the import service, and the engine that does its units.
 func (a *App) wireImports(p *parts, master *secret.MasterKey, counted countedSources) *importtask.Engine {
+	a.scratch = &scratch.Room{Quota: a.cfg.QuotaScratch}
 	images := importtask.Images{
 		Sources: p.sources, Strict: a.cfg.StrictAWS,
-		Scratch: scratch.Dir{Path: a.data.file("scratch"), Free: a.spare(func() (int64, error) { return space.Free(a.data.path) })},
+		Scratch: scratch.Dir{Path: a.data.file("scratch"), Free: a.spare(func() (int64, error) { return space.Free(a.data.path) }), Room: a.scratch},
 	}
 	if images.Strict {
 		images.Limits.VirtualSize = importtask.StrictVirtualSize

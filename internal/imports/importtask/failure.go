@@ -152,11 +152,15 @@ func storeFull(e *FullError) Failure {
 	}
 }
 
-func scratchFull(*scratch.FullError) Failure {
-	return Failure{
+func scratchFull(e *scratch.FullError) Failure {
+	f := Failure{
 		Message: "ServerError: no space left to unpack the image", Reason: "store-full", Offset: -1,
 		Hint: "free space in the data directory, or upload the image uncompressed, then import again",
 	}
+	if e.Quota > 0 {
+		f.Hint = "upload the image uncompressed, or have the operator raise --quota-scratch, then import again"
+	}
+	return f
 }
 
 func strict(e *ForeignError) Failure {
