@@ -16,6 +16,7 @@ import (
 	"github.com/diskport/diskport/internal/span"
 	"github.com/diskport/diskport/internal/store/blobdir"
 	"github.com/diskport/diskport/internal/store/blockstore"
+	"github.com/diskport/diskport/internal/store/compact"
 	"github.com/diskport/diskport/internal/wake"
 	"github.com/diskport/diskport/internal/work"
 )
@@ -127,8 +128,8 @@ func (d *dataDir) elsewhere(names ...string) (dirs []string) {
 // collectEvery is how soon a full disk gets back what was deleted.
 const collectEvery = 30 * time.Second
 
-// collectWhileFull frees what was deleted, while the disk is full, without waiting for
-// gc's duty to be due.
+// collectWhileFull frees what was deleted, and rewrites packs that are dead in part, while the
+// disk is full, without waiting for these duties to be due.
 func (a *App) collectWhileFull(ctx context.Context) {
 	tick := time.NewTicker(collectEvery)
 	defer tick.Stop()
@@ -152,6 +153,13 @@ func (a *App) collectIfFull(ctx context.Context) error {
 		r, err := a.parts.gc.Run(ctx)
 		if r.Files > 0 {
 			r.Log(ctx, a.log)
+		}
+		if err != nil || a.space.Growth() == nil || a.cfg.CompactRate < 0 {
+			return err
+		}
+		rewritten, err := a.parts.compact.Run(ctx, compact.Thorough(a.cfg.CompactRate), nil)
+		if rewritten.Packs > 0 {
+			rewritten.Log(ctx, a.log)
 		}
 		return err
 	})
@@ -190,18 +198,19 @@ func (a *App) health(w http.ResponseWriter, _ *http.Request) {
 type guardedBackend struct {
 	blockBackend
 	space *space.Guard
+	grows func() error // Growth of the guard, or Rewriting
 }
 
 // Create implements blockstore.Backend.
 func (b guardedBackend) Create(ctx context.Context, name string, size int64) (blockstore.Writer, error) {
-	if err := b.space.Growth(); err != nil {
+	if err := b.grows(); err != nil {
 		return nil, errors.Join(blockstore.ErrFull, err)
 	}
 	w, err := b.blockBackend.Create(ctx, name, size)
 	if err != nil {
 		return nil, err
 	}
-	return guardedWriter{w, b.space, name}, nil
+	return guardedWriter{w, b.grows, name}, nil
 }
 
 // ReadAt implements blockstore.Backend.
@@ -243,7 +252,7 @@ func (f guardedFiles) Create(ctx context.Context, name string, size int64) (bloc
 	if err != nil {
 		return nil, err
 	}
-	return guardedWriter{w, f.space, name}, nil
+	return guardedWriter{w, f.space.Growth, name}, nil
 }
 
 // Remove implements blockstore.Backend.
@@ -258,13 +267,13 @@ func (f guardedFiles) SetAside(ctx context.Context, name string, at time.Time) e
 
 type guardedWriter struct {
 	blockstore.Writer
-	space *space.Guard
+	grows func() error
 	name  string
 }
 
 // WriteAt implements blockstore.Writer.
 func (w guardedWriter) WriteAt(ctx context.Context, bufs [][]byte, off int64) error {
-	if err := w.space.Growth(); err != nil {
+	if err := w.grows(); err != nil {
 		return errors.Join(blockstore.ErrFull, err)
 	}
 	ctx, traced := span.Start(ctx, "store write")

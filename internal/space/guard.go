@@ -94,6 +94,39 @@ func (g *Guard) Growth() error {
 	return g.full
 }
 
+// Rewriting is Growth for what gives back more than it takes, and a little later: it goes on
+// until a quarter of a mark is left.
+func (g *Guard) Rewriting() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, dir := range g.dirs() {
+		if free, _, err := g.o.Disk.Room(dir); err == nil && free < g.marks[dir]/4 {
+			return &FullError{Dir: dir, Need: g.marks[dir] / 4, Free: free}
+		}
+	}
+	return nil
+}
+
+// Squeeze returns how many bytes Rewriting leaves to it in a folder of the Guard. If little is
+// free there, it lets go of the part of the ballast that is not for deletions alone.
+func (g *Guard) Squeeze(dir string) int64 {
+	g.mu.Lock()
+	mark, ok := g.marks[dir]
+	g.mu.Unlock()
+	if !ok {
+		dir, mark = g.o.Dir, g.marks[g.o.Dir]
+	}
+	for {
+		free, _, err := g.o.Disk.Room(dir)
+		if err != nil {
+			return 0
+		}
+		if free >= mark/2 || dir != g.o.Dir || !g.LetGo(ToGoOn) {
+			return max(0, free-mark/4)
+		}
+	}
+}
+
 // Spare returns how many of the free bytes of a folder may be taken: all but the
 // mark, or none while growth is refused.
 func (g *Guard) Spare(free int64) int64 {

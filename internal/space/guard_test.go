@@ -145,6 +145,35 @@ func TestGuardWithoutItsBallast(t *testing.T) {
 	}
 }
 
+// TestGuardSqueezes: what gives back more than it takes has some of the mark, and of the
+// ballast what is not for deletions.
+func TestGuardSqueezes(t *testing.T) {
+	f := &fake{free: 500 * mib, other: 20 * mib}
+	g, _ := newFake(t, f, "other")
+	f.free, f.other = mark-1, 3*mib
+	if n := g.Squeeze("data"); n != mark*3/4-1 || f.ballast != mark || g.Rewriting() != nil || g.Growth() == nil {
+		t.Errorf("%d bytes below the mark, %v", n, g.Rewriting())
+	}
+	if n := g.Squeeze("other"); n != 2*mib {
+		t.Errorf("%d bytes on the other disk", n)
+	}
+	f.free = 0
+	if g.Rewriting() == nil {
+		t.Error("rewriting goes on with nothing free")
+	}
+	if n := g.Squeeze("data/blocks"); n != mark/4 || f.ballast != mark/2 || g.Rewriting() != nil {
+		t.Errorf("%d bytes with nothing free; %d of the ballast are left", n, f.ballast)
+	}
+	f.free = 0 // somebody else takes it
+	if n := g.Squeeze("data"); n != 0 || f.ballast != mark/2 {
+		t.Errorf("%d bytes, and %d of the ballast are left", n, f.ballast)
+	}
+	f.free, f.other = mark, mib/2
+	if g.Rewriting() == nil {
+		t.Error("rewriting fills the other disk")
+	}
+}
+
 func TestGuardFreeing(t *testing.T) {
 	needs := func(f *fake, n int64) func() error {
 		return func() error {
