@@ -175,15 +175,17 @@ type health struct {
 type healthSpace struct {
 	FreeBytes    int64      `json:"freeBytes"`    // of the disk that has least to spare
 	LeastBytes   int64      `json:"leastBytes"`   // that must stay free there
+	NeededBytes  int64      `json:"neededBytes"`  // that must be free there for more to be stored again; 0: it is
 	BallastBytes int64      `json:"ballastBytes"` // let go for deletions on a full disk
+	ReserveBytes int64      `json:"reserveBytes"` // that imports and uploads leave alone
 	Since        *time.Time `json:"since,omitempty"`
 }
 
 func (a *App) health(w http.ResponseWriter, _ *http.Request) {
 	s := a.space.State()
-	h := health{Status: "ok", Space: healthSpace{FreeBytes: s.Free, LeastBytes: s.Mark, BallastBytes: s.Ballast}}
+	h := health{Status: "ok", Space: healthSpace{FreeBytes: s.Free, LeastBytes: s.Mark, BallastBytes: s.Ballast, ReserveBytes: a.cfg.Reserve}}
 	if s.Full != nil {
-		h.Status = "full"
+		h.Status, h.Space.NeededBytes = "full", s.Needed
 	}
 	if !s.Since.IsZero() {
 		since := s.Since.UTC()

@@ -36,6 +36,7 @@ type State struct {
 	Mark    int64     // bytes that growth leaves free there
 	Ballast int64     // bytes
 	Full    error     // why growth is refused; nil: it is not
+	Needed  int64     // bytes that must be free in the folder that is full for growth to be allowed again; 0: it is
 	Since   time.Time // of the last change; zero: there was none
 }
 
@@ -158,13 +159,7 @@ func (g *Guard) look() {
 		if err != nil {
 			continue // what is not known refuses nothing
 		}
-		need := g.marks[dir]
-		if g.full != nil {
-			need *= 2
-		}
-		if dir == g.o.Dir {
-			need += g.marks[dir] - g.ballast
-		}
+		need := g.needed(dir)
 		if free < need {
 			full = &FullError{Dir: dir, Need: need, Free: free}
 			break
@@ -180,6 +175,18 @@ func (g *Guard) look() {
 		w.add(g.state())
 	}
 	g.wake()
+}
+
+// needed returns how many bytes must be free in a folder for growth to be allowed.
+func (g *Guard) needed(dir string) int64 {
+	need := g.marks[dir]
+	if g.full != nil {
+		need *= 2
+	}
+	if dir == g.o.Dir {
+		need += g.marks[dir] - g.ballast
+	}
+	return need
 }
 
 // Check looks at the disk and makes the ballast whole if there is room for it.
@@ -278,7 +285,7 @@ func (g *Guard) State() State {
 func (g *Guard) state() State {
 	s := State{Dir: g.o.Dir, Ballast: g.ballast, Since: g.since}
 	if g.full != nil {
-		s.Full = g.full
+		s.Full, s.Needed = g.full, g.needed(g.full.Dir)
 	}
 	for i, dir := range g.dirs() {
 		free, _, err := g.o.Disk.Room(dir)

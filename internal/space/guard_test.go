@@ -89,7 +89,7 @@ func TestGuardRefusesGrowthBelowItsMark(t *testing.T) {
 	if err := g.Growth(); !errors.As(err, &full) || !errors.Is(err, ErrFull) || full.Dir != "data" || full.Free != 5*mib || full.Need != mark {
 		t.Errorf("refused with %+v", full)
 	}
-	if s := g.State(); s.Full == nil || s.Free != 5*mib || s.Mark != mark || s.Ballast != mark || s.Since.IsZero() {
+	if s := g.State(); s.Full == nil || s.Free != 5*mib || s.Mark != mark || s.Needed != 2*mark || s.Ballast != mark || s.Since.IsZero() {
 		t.Errorf("state %+v", s)
 	}
 }
