@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os/exec"
 	"path/filepath"
@@ -48,7 +49,7 @@ func (s *service) health(t *testing.T) string {
 }
 
 // refusesData checks that all that stores something is refused, with what to do.
-func (s *service) refusesData(t *testing.T, draft string) {
+func (s *service) refusesData(t *testing.T, draft, snapshot string) {
 	t.Helper()
 	ctx := t.Context()
 	for _, c := range []struct {
@@ -69,12 +70,37 @@ func (s *service) refusesData(t *testing.T, draft string) {
 				func(o *s3.Options) { o.RetryMaxAttempts = 1 })
 			return err
 		}},
+		{"CopySnapshot", "InsufficientCapacity", func() error {
+			_, err := s.EC2.CopySnapshot(ctx, &ec2.CopySnapshotInput{SourceSnapshotId: &snapshot, SourceRegion: aws.String(region)}, func(o *ec2.Options) { o.RetryMaxAttempts = 1 })
+			return err
+		}},
 	} {
 		err := c.do()
 		var e smithy.APIError
 		if !errors.As(err, &e) || e.ErrorCode() != c.code || !strings.Contains(e.ErrorMessage(), "delete snapshots") {
 			t.Errorf("%s on a full disk: %v; want %s, which says what to do", c.name, err, c.code)
 		}
+	}
+}
+
+// saysFull checks that probes, metrics and the command line say how things stand.
+func (s *service) saysFull(t *testing.T, image string) {
+	t.Helper()
+	for path, want := range map[string]string{"/-/ready": "the disk is full", "/-/metrics": "\ndiskport_space_full 1\n"} {
+		resp, err := s.http.Get(s.endpoint + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(resp.Body)
+		if err := errors.Join(err, resp.Body.Close()); err != nil || resp.StatusCode != http.StatusOK || !strings.Contains(string(body), want) {
+			t.Errorf("%s answers %d without %q, %v", path, resp.StatusCode, want, err)
+		}
+	}
+	cmd := exec.Command("diskport", "--endpoint", s.endpoint, "import", image)
+	cmd.Env = s.env()
+	said, err := cmd.CombinedOutput()
+	if err == nil || !strings.Contains(string(said), "It has been full since") || !strings.Contains(string(said), " MiB are needed before") {
+		t.Errorf("diskport import says, %v:\n%s", err, said)
 	}
 }
 
@@ -112,7 +138,8 @@ func TestFullDiskIsNoLock(t *testing.T) {
 	if h := s.health(t); h != "full" {
 		t.Errorf("with nothing free: %s", h)
 	}
-	s.refusesData(t, *draft.SnapshotId)
+	s.refusesData(t, *draft.SnapshotId, second)
+	s.saysFull(t, raw)
 	s.sameDisk(t, first, raw)
 	s.free(t, first)
 	disk.Empty(t)
@@ -135,7 +162,7 @@ func TestFullDiskIsNoLock(t *testing.T) {
 	}
 	disk.Fill(t, 0)
 	s = startOn(t, disk)
-	s.refusesData(t, *draft.SnapshotId)
+	s.refusesData(t, *draft.SnapshotId, again)
 	s.free(t, second)
 	s.sameDisk(t, again, raw)
 	disk.Empty(t)
