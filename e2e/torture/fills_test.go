@@ -25,6 +25,9 @@ const diskMiB = 192
 // fillsInARow is how often the disk is filled before the world is looked at.
 const fillsInARow = 20
 
+// fillsShare is what part of the budget is for fills.
+const fillsShare = 4
+
 // How long the service may take to come to the point at which the disk is to be full, and
 // for how long it is.
 const (
@@ -50,12 +53,14 @@ func TestFills(t *testing.T) {
 	w.prepare(t, s)
 	f := &filler{w, disk, s, seen, rand.New(rand.NewPCG(*seed, 3))}
 	n, atPoints := 0, 0
-	for begun := time.Now(); n < *fills && (*budget == 0 || time.Since(begun) < *budget) && f.well(t); {
+	begun := time.Now()
+	inTime := func() bool { return *budget == 0 || time.Since(begun) < *budget/fillsShare }
+	for n < *fills && inTime() && f.well(t) {
 		w.paused.Store(false)
 		over := make(chan struct{})
 		go func() { w.load(s, uint64(n), math.MaxInt64-1, nil); close(over) }()
 		for range fillsInARow {
-			if n == *fills || !f.well(t) {
+			if n == *fills || !inTime() || !f.well(t) {
 				break
 			}
 			if n++; f.fill(t) {
