@@ -31,10 +31,11 @@ test:
 # the tests do: make torture KILLS=5000 SEED=7
 KILLS       ?= 1000
 CUTS        ?= 1000
+FILLS       ?= 1000
 SEED        ?= 0
 torture:
 	scripts/test-setup
-	$(GO) test ./e2e/torture -v -count=1 -timeout 12h -kills $(KILLS) -cuts $(CUTS) -seed $(SEED) -budget 0 -keep .cache/torture
+	$(GO) test ./e2e/torture -v -count=1 -timeout 12h -kills $(KILLS) -cuts $(CUTS) -fills $(FILLS) -seed $(SEED) -budget 0 -keep .cache/torture
 
 # Many imports at once, beside clients that read and write, and what the service takes for
 # them: make load IMPORTS=2000 CLIENTS=128. It takes some ten minutes, most of which it

@@ -1,19 +1,17 @@
 package e2e
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
-	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
+	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -22,91 +20,17 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/smithy-go"
 
+	"github.com/diskport/diskport/e2e/smalldisk"
 	"github.com/diskport/diskport/internal/client"
 )
 
-// smallDisk is a file system of its own, which only processes that enter it see.
-type smallDisk struct {
-	dir   string // as they see it
-	enter []string
-	here  string // dir as this process sees it
-	fills int
-}
-
-// newSmallDisk mounts a file system of so many MiB. A process without privileges may
-// do so in a user namespace.
-func newSmallDisk(t *testing.T, mib int) *smallDisk {
+// startOn starts a service whose data directory is on a disk.
+func startOn(t *testing.T, disk *smalldisk.Disk, flags ...string) *service {
 	t.Helper()
-	d := &smallDisk{dir: t.TempDir()}
-	flags := []string{"--mount"}
-	if os.Getuid() != 0 {
-		flags = append([]string{"--user", "--map-root-user"}, flags...)
-	}
-	script := fmt.Sprintf("mount -t tmpfs -o size=%dm tmpfs %q && echo mounted && exec cat", mib, d.dir)
-	holder := exec.Command("unshare", append(flags, "sh", "-c", script)...)
-	holder.Stderr = os.Stderr
-	stdin, err1 := holder.StdinPipe()
-	stdout, err2 := holder.StdoutPipe()
-	if err := errors.Join(err1, err2, holder.Start()); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = stdin.Close() // ends it
-		_ = holder.Wait()
-	})
-	if line, err := bufio.NewReader(stdout).ReadString('\n'); line != "mounted\n" {
-		t.Fatalf("mounting a small file system: %q, %v", line, err)
-	}
-	pid := strconv.Itoa(holder.Process.Pid)
-	d.here = filepath.Join("/proc", pid, "root", d.dir)
-	d.enter = []string{"--target", pid, "--mount"}
-	if os.Getuid() != 0 {
-		d.enter = append(d.enter, "--user", "--preserve-credentials")
-	}
-	return d
-}
-
-// start starts a service whose data directory is on the disk.
-func (d *smallDisk) start(t *testing.T, flags ...string) *service {
-	t.Helper()
-	data := filepath.Join(d.dir, "data")
-	args := append(append([]string{}, d.enter...), "diskport")
-	return startCommand(t, data, exec.Command("nsenter", append(args, serveArgs(data, flags)...)...))
-}
-
-// fill takes all that is free, to the last byte.
-func (d *smallDisk) fill(t *testing.T) {
-	t.Helper()
-	d.fills++
-	f, err := os.Create(filepath.Join(d.here, fmt.Sprint("fill", d.fills)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for size := 1 << 20; size > 0; {
-		if _, err = f.Write(make([]byte, size)); err != nil {
-			size /= 2
-		}
-	}
-	if err := errors.Join(ignore(err, syscall.ENOSPC), f.Close()); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func ignore(err, what error) error {
-	if errors.Is(err, what) {
-		return nil
-	}
-	return err
-}
-
-// empty gives back what fill took.
-func (d *smallDisk) empty(t *testing.T) {
-	t.Helper()
-	for ; d.fills > 0; d.fills-- {
-		if err := os.Remove(filepath.Join(d.here, fmt.Sprint("fill", d.fills))); err != nil {
-			t.Fatal(err)
-		}
-	}
+	data := filepath.Join(disk.Dir, "data")
+	args := append(slices.Clone(disk.Enter), "diskport")
+	args = append(args, serveArgs(data, flags)...)
+	return startCommand(t, data, exec.Command(args[0], args[1:]...))
 }
 
 // health returns the status that the service gives itself.
@@ -125,7 +49,7 @@ func (s *service) health(t *testing.T) string {
 }
 
 // refusesData checks that all that stores something is refused, with what to do.
-func (s *service) refusesData(t *testing.T, draft string) {
+func (s *service) refusesData(t *testing.T, draft, snapshot string) {
 	t.Helper()
 	ctx := t.Context()
 	for _, c := range []struct {
@@ -146,12 +70,37 @@ func (s *service) refusesData(t *testing.T, draft string) {
 				func(o *s3.Options) { o.RetryMaxAttempts = 1 })
 			return err
 		}},
+		{"CopySnapshot", "InsufficientCapacity", func() error {
+			_, err := s.EC2.CopySnapshot(ctx, &ec2.CopySnapshotInput{SourceSnapshotId: &snapshot, SourceRegion: aws.String(region)}, func(o *ec2.Options) { o.RetryMaxAttempts = 1 })
+			return err
+		}},
 	} {
 		err := c.do()
 		var e smithy.APIError
 		if !errors.As(err, &e) || e.ErrorCode() != c.code || !strings.Contains(e.ErrorMessage(), "delete snapshots") {
 			t.Errorf("%s on a full disk: %v; want %s, which says what to do", c.name, err, c.code)
 		}
+	}
+}
+
+// saysFull checks that probes, metrics and the command line say how things stand.
+func (s *service) saysFull(t *testing.T, image string) {
+	t.Helper()
+	for path, want := range map[string]string{"/-/ready": "the disk is full", "/-/metrics": "\ndiskport_space_full 1\n"} {
+		resp, err := s.http.Get(s.endpoint + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(resp.Body)
+		if err := errors.Join(err, resp.Body.Close()); err != nil || resp.StatusCode != http.StatusOK || !strings.Contains(string(body), want) {
+			t.Errorf("%s answers %d without %q, %v", path, resp.StatusCode, want, err)
+		}
+	}
+	cmd := exec.Command("diskport", "--endpoint", s.endpoint, "import", image)
+	cmd.Env = s.env()
+	said, err := cmd.CombinedOutput()
+	if err == nil || !strings.Contains(string(said), "It has been full since") || !strings.Contains(string(said), " MiB are needed before") {
+		t.Errorf("diskport import says, %v:\n%s", err, said)
 	}
 }
 
@@ -170,11 +119,11 @@ func (s *service) free(t *testing.T, snapshot string) {
 // refused, and deleting, gc and a start work. When there is room again all is as
 // before, without a restart.
 func TestFullDiskIsNoLock(t *testing.T) {
-	ctx, dir, disk := t.Context(), t.TempDir(), newSmallDisk(t, 256)
+	ctx, dir, disk := t.Context(), t.TempDir(), smalldisk.Mount(t, 256)
 	raw, other := filepath.Join(dir, "disk.raw"), filepath.Join(dir, "other.raw")
 	makeRaw(t, raw, 48<<20, 1<<20, 1<<20)
 	makeText(t, other, 80)
-	s := disk.start(t)
+	s := startOn(t, disk)
 	first, second := s.imported(t, raw, "RAW").SnapshotID, s.imported(t, other, "RAW").SnapshotID
 	s.putImage(t, raw, "disk.raw")
 	draft, err := s.EBS.StartSnapshot(ctx, &ebs.StartSnapshotInput{VolumeSize: aws.Int64(1)})
@@ -185,14 +134,15 @@ func TestFullDiskIsNoLock(t *testing.T) {
 		t.Errorf("before: %s", h)
 	}
 
-	disk.fill(t)
+	disk.Fill(t, 0)
 	if h := s.health(t); h != "full" {
 		t.Errorf("with nothing free: %s", h)
 	}
-	s.refusesData(t, *draft.SnapshotId)
+	s.refusesData(t, *draft.SnapshotId, second)
+	s.saysFull(t, raw)
 	s.sameDisk(t, first, raw)
 	s.free(t, first)
-	disk.empty(t)
+	disk.Empty(t)
 	if h := s.health(t); h != "ok" {
 		t.Errorf("with room again: %s", h)
 	}
@@ -201,32 +151,32 @@ func TestFullDiskIsNoLock(t *testing.T) {
 	}
 	again := s.imported(t, raw, "RAW").SnapshotID
 
-	disk.fill(t)
+	disk.Fill(t, 0)
 	s.kill(t)
-	disk.fill(t)
-	s = disk.start(t)
+	disk.Fill(t, 0)
+	s = startOn(t, disk)
 	s.sameDisk(t, second, other)
 	s.stop(t)
 	if s.err != nil {
 		t.Errorf("on a full disk the service ended with %v", s.err)
 	}
-	disk.fill(t)
-	s = disk.start(t)
-	s.refusesData(t, *draft.SnapshotId)
+	disk.Fill(t, 0)
+	s = startOn(t, disk)
+	s.refusesData(t, *draft.SnapshotId, again)
 	s.free(t, second)
 	s.sameDisk(t, again, raw)
-	disk.empty(t)
+	disk.Empty(t)
 	s.sameDisk(t, s.imported(t, other, "RAW").SnapshotID, other)
 }
 
 // TestFullDiskHoldsImports: a disk that fills while an import runs makes it wait, which
 // it says, until there is room again.
 func TestFullDiskHoldsImports(t *testing.T) {
-	dir, disk := t.TempDir(), newSmallDisk(t, 256)
+	dir, disk := t.TempDir(), smalldisk.Mount(t, 256)
 	raw := smallRaw(t, dir, "disk.raw")
 	third := startThirdParty(t, raw)
 	elsewhere(t, "SOURCE", "THIRD", "third secret")
-	s := disk.start(t, "--source-endpoint", third.URL, "--source-sts", "none")
+	s := startOn(t, disk, "--source-endpoint", third.URL, "--source-sts", "none")
 	if err := s.EnsureRole(t.Context(), "vmimport"); err != nil {
 		t.Fatal(err)
 	}
@@ -237,21 +187,21 @@ func TestFullDiskHoldsImports(t *testing.T) {
 	}
 	id := aws.ToString(out.ImportTaskId)
 	s.awaitHeld(t, id, inTheMiddle)
-	disk.fill(t)
+	disk.Fill(t, 0)
 	release()
 	waiting, err := s.until(t, id, func(task client.Task) bool { return task.Waiting != nil })
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"space: ", "MiB needed", " MiB free in " + disk.dir} {
+	for _, want := range []string{"space: ", "MiB needed", " MiB free in " + disk.Dir} {
 		if !strings.Contains(waiting.Waiting.For, want) {
 			t.Errorf("it waits for %q, which does not say %q", waiting.Waiting.For, want)
 		}
 	}
-	if said := s.diskport(t, "--endpoint", s.endpoint, "task", "--no-watch", id); !strings.Contains(said, "Waiting for:") || !strings.Contains(said, "MiB free in "+disk.dir) {
+	if said := s.diskport(t, "--endpoint", s.endpoint, "task", "--no-watch", id); !strings.Contains(said, "Waiting for:") || !strings.Contains(said, "MiB free in "+disk.Dir) {
 		t.Errorf("diskport task says:\n%s", said)
 	}
-	disk.empty(t)
+	disk.Empty(t)
 	task, err := s.Watch(t.Context(), id, func(client.Task) {})
 	if err != nil || task.Status != "completed" {
 		t.Fatalf("with room again: %v, %+v", err, task.Failure)

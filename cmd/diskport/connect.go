@@ -41,7 +41,7 @@ func (a *app) with(ctx context.Context, fn func(*session) error) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(fn(s), s.close())
+	return errors.Join(withSpace(ctx, s, fn(s)), s.close())
 }
 
 func (a *app) connect(ctx context.Context) (*session, error) {

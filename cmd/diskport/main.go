@@ -236,6 +236,9 @@ func explain(ctx context.Context, err error) string {
 		return "interrupted"
 	}
 	text := client.Explain(err)
+	if full, ok := errors.AsType[*fullError](err); ok {
+		text += "\n" + full.state
+	}
 	if errors.Is(err, os.ErrExist) {
 		text += ": nothing is overwritten, so name another file, or remove this one"
 	}

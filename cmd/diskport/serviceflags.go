@@ -49,6 +49,8 @@ type serviceFlags struct {
 	DeepDryRun          bool
 	QuotaImports        int
 	QuotaObjects        byteSize // 0 is no limit
+	QuotaAllObjects     byteSize // 0 is no limit
+	QuotaScratch        byteSize // 0 is no limit
 	RequestRate         int
 	LogFormat           string
 	LogLevel            slog.Level
@@ -112,6 +114,8 @@ func (f *serviceFlags) declareBehaviour(fs *pflag.FlagSet) {
 func (f *serviceFlags) declareLimits(fs *pflag.FlagSet) {
 	fs.IntVar(&f.QuotaImports, "quota-imports", 20, "Imports that an account may run at once: `N`.")
 	sizeVar(fs, &f.QuotaObjects, "quota-objects", 0, "Bytes that an account may store in the embedded S3: `SIZE`. 0 is no limit.")
+	sizeVar(fs, &f.QuotaAllObjects, "quota-all-objects", 0, "Bytes that all accounts together may store in the embedded S3: `SIZE`. 0 is no limit.")
+	sizeVar(fs, &f.QuotaScratch, "quota-scratch", 0, "Bytes that images may take at once which have to be unpacked to be read: `SIZE`. 0 is no limit but --reserve.")
 	fs.IntVar(&f.RequestRate, "request-rate", 200, "Requests a second that a principal may make of each EC2 action, and an account of each of EBS direct (50 times as many for blocks): `N`. -1 is no limit.")
 }
 

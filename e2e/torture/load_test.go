@@ -31,7 +31,8 @@ import (
 const workers = 4
 
 // load asks for one thing after another. When it does so for the time after the last of most,
-// it calls end; if that is nil, it ends then, and else when the service has died.
+// it calls end; if that is nil, it ends then, and else when the service has died, or the world
+// is paused.
 func (w *world) load(s *service, n uint64, most int64, end func()) {
 	var all sync.WaitGroup
 	var done atomic.Int64
@@ -40,7 +41,7 @@ func (w *world) load(s *service, n uint64, most int64, end func()) {
 		rng := rand.New(rand.NewPCG(*seed, n*workers+i))
 		all.Go(func() {
 			c := caller{w, s, s.ctx, rng}
-			for s.ctx.Err() == nil {
+			for s.ctx.Err() == nil && !w.paused.Load() {
 				switch at := done.Add(1); {
 				case at > most && end == nil:
 					return
@@ -88,10 +89,14 @@ var steps = []struct {
 const often = 8
 
 func (c caller) step() {
+	aim := c.s.armed.point
+	if at := c.aim.Load(); at != nil {
+		aim = *at
+	}
 	shares, total := make([]int, len(steps)), 0
 	for i, s := range steps {
 		shares[i] = s.share
-		if slices.ContainsFunc(s.points, func(part string) bool { return strings.Contains(c.s.armed.point, part) }) {
+		if slices.ContainsFunc(s.points, func(part string) bool { return strings.Contains(aim, part) }) {
 			shares[i] *= often
 		}
 		total += shares[i]
@@ -99,7 +104,7 @@ func (c caller) step() {
 	n := c.rng.IntN(total)
 	for i, s := range steps {
 		if n -= shares[i]; n < 0 {
-			if err := s.do(c); err != nil && c.ctx.Err() == nil && answered(err) && !isCode(err, busy...) {
+			if err := s.do(c); err != nil && c.ctx.Err() == nil && answered(err) && !isCode(err, busy...) && !(c.fills && isCode(err, full...)) {
 				c.wrong("%v", err)
 			}
 			return
@@ -113,6 +118,9 @@ var busy = []string{
 	"SlowDown", "RequestTimeout", "ServiceUnavailable", "Unavailable", "Busy", "ThrottlingException", "RequestThrottledException",
 	"RequestLimitExceeded", "ConcurrentLimitExceededException", "ResourceLimitExceeded", "ServiceQuotaExceededException",
 }
+
+// full are the codes with which a service whose disk is full refuses what needs room.
+var full = []string{"InsufficientCapacity", "InsufficientStorage", "ServiceQuotaExceededException", "ServiceUnavailable", "DependencyTimeoutException"}
 
 // answered reports whether the service answered with an error, rather than died.
 func answered(err error) bool {
@@ -260,7 +268,7 @@ func (c caller) endOf(i *importing, status string, f *client.Failure) (completed
 		return false
 	}
 	i.ended = true
-	if status == "deleted" && !i.cancel {
+	if status == "deleted" && !i.cancel && !(c.fills && f != nil && f.Reason == "store-full") {
 		c.broken = append(c.broken, fmt.Sprintf("task %s (%s) failed: %+v", i.id, i.image.key, f))
 	}
 	return status == "completed"

@@ -1,11 +1,12 @@
-// Package torture kills the service, over and over and at every step that it has, and
-// cuts its power, and looks whether anything was lost, or left behind.
+// Package torture kills the service, over and over and at every step that it has, cuts its
+// power and fills its disk, and looks whether anything was lost, or left behind.
 //
 // A world (world_test.go) is what clients asked of the service and what it answered. They
 // do so under load (load_test.go) while it dies; once it runs again the world is settled
 // and compared with what the service says, and with its files and rows
 // (check_test.go). kills_test.go kills the process, cuts_test.go makes from a recording of
-// its system calls the directories that a power cut could have left.
+// its system calls the directories that a power cut could have left, fills_test.go fills the
+// disk of a service that is held at a point, and makes room again.
 //
 // A run prints its seed: go test ./e2e/torture -seed N begins in the same way again.
 package torture
@@ -26,12 +27,14 @@ var (
 	kills = flag.Int("kills", 200, "how often the service is killed")
 	// A machine may be many times slower than others: a run ends in time all the same, and
 	// says how far it came.
-	budget = flag.Duration("budget", 8*time.Minute, "how long the kills may take, and the cuts; 0: as long as they take")
+	budget = flag.Duration("budget", 8*time.Minute, "how long the kills may take, the cuts, and the fills; 0: as long as they take")
 	keep   = flag.String("keep", "", "the folder that a failed run leaves its data directory in")
 )
 
 // program is the service under test, with fail points.
 var program string
+
+var built = flag.String("program", "", "the service under test, with fail points; empty: it is built")
 
 // TestMain builds the program, and hides the user's own settings.
 func TestMain(m *testing.M) {
@@ -40,6 +43,10 @@ func TestMain(m *testing.M) {
 		*seed = uint64(time.Now().UnixNano()) % 1_000_000
 	}
 	os.Exit(func() int {
+		hideSettings()
+		if program = *built; program != "" {
+			return m.Run()
+		}
 		dir, err := os.MkdirTemp("", "diskport-torture-")
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -53,12 +60,15 @@ func TestMain(m *testing.M) {
 			fmt.Fprintf(os.Stderr, "building diskport: %v\n%s", err, out)
 			return 1
 		}
-		for _, kv := range os.Environ() {
-			name, _, _ := strings.Cut(kv, "=")
-			if strings.HasPrefix(name, "AWS_") || strings.HasPrefix(name, "DISKPORT_") {
-				os.Unsetenv(name)
-			}
-		}
 		return m.Run()
 	}())
+}
+
+func hideSettings() {
+	for _, kv := range os.Environ() {
+		name, _, _ := strings.Cut(kv, "=")
+		if strings.HasPrefix(name, "AWS_") || strings.HasPrefix(name, "DISKPORT_") {
+			os.Unsetenv(name)
+		}
+	}
 }

@@ -54,10 +54,11 @@ type arm struct {
 	point string // with "#n"; empty: none
 	seen  string // the file that takes the names of points
 	still bool   // nothing is rewritten in the background
+	hold  string // the file that names a point to be held at; empty: none
 }
 
 func (a arm) env() []string {
-	return []string{failpoint.Of + "=" + a.point, failpoint.Seen + "=" + a.seen}
+	return []string{failpoint.Of + "=" + a.point, failpoint.Seen + "=" + a.seen, failpoint.Hold + "=" + a.hold}
 }
 
 // serve starts the service on a data directory and waits until it listens, or has died.

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 )
 
 // world is what clients have asked for, and what they were answered.
@@ -14,6 +15,11 @@ type world struct {
 	images []image
 	kmsKey string // ARN
 	ready  bool   // buckets, images and key are there
+	fills  bool   // the disk is full now and then
+
+	paused atomic.Bool // clients ask for nothing more
+
+	aim atomic.Pointer[string] // the point that clients are to lead to; nil: the service's
 
 	mu      sync.Mutex // guards what follows
 	next    int        // makes names

@@ -18,6 +18,8 @@ import (
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/diskport/diskport/internal/space"
 )
 
 // Record is one call. The names are CloudTrail's, version 1.11.
@@ -75,7 +77,10 @@ type sink interface {
 type Options struct {
 	// Failed is told when a record can't be written, once until one can again: calls are
 	// served all the same.
-	Failed  func(error)
+	Failed func(error)
+	// Room makes room for a record that found the disk full; it returns false if it can't.
+	// Nil: nobody can.
+	Room    func(Record) bool
 	Metrics prometheus.Registerer // nil: nothing is counted
 }
 
@@ -107,6 +112,9 @@ func (l *Log) Write(r Record) {
 	for i, to := range l.sinks {
 		failed := err
 		if failed == nil {
+			failed = to.append(line)
+		}
+		for space.IsFull(failed) && l.o.Room != nil && l.o.Room(r) {
 			failed = to.append(line)
 		}
 		end := "written"

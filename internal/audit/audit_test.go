@@ -75,6 +75,31 @@ func TestLogThatCannotBeWritten(t *testing.T) {
 	}
 }
 
+// On a full disk room is made for a record, which is then not lost.
+func TestLogThatHasRoomMade(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "audit.log")
+	f, err := OpenFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = f.file.Close()
+	if f.file, err = os.OpenFile("/dev/full", os.O_WRONLY, 0); err != nil {
+		t.Fatal(err)
+	}
+	asked := 0
+	l := NewLog(Options{Failed: func(err error) { t.Error(err) }, Room: func(r Record) bool {
+		asked++
+		return r.EventName == "kept"
+	}}, f)
+	l.Write(Record{EventName: "kept"})
+	if got := names(t, path); asked != 1 || len(got) != 1 || got[0] != "kept" {
+		t.Errorf("asked for room %d times; there are %v", asked, got)
+	}
+	if err := l.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 // A line that was cut off by a full disk spoils no other.
 func TestLogAfterATornLine(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "audit.log")

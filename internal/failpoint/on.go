@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 )
 
 // At is a point: the process dies here if it is armed.
@@ -32,6 +33,7 @@ type points struct {
 	name string // armed
 	on   int    // the n-th time
 	seen *os.File
+	hold string // a file; empty: nobody holds
 
 	mu   sync.Mutex // guards hits
 	hits map[string]int
@@ -40,7 +42,7 @@ type points struct {
 var armed = sync.OnceValue(func() *points {
 	p := &points{on: 1, hits: map[string]int{}}
 	name, n, counted := strings.Cut(os.Getenv(Of), "#")
-	p.name = name
+	p.name, p.hold = name, os.Getenv(Hold)
 	if counted {
 		if _, err := fmt.Sscan(n, &p.on); err != nil {
 			panic("failpoint: $" + Of + ": " + err.Error())
@@ -56,8 +58,24 @@ var armed = sync.OnceValue(func() *points {
 	return p
 })
 
-// reach kills the process as a power cut would, without a word, if the point is armed.
+// reach kills the process as a power cut would, without a word, if the point is armed, or
+// waits there.
 func (p *points) reach(name string) {
+	p.count(name)
+	if p.hold == "" {
+		return
+	}
+	at, err := os.ReadFile(p.hold)
+	if err != nil || string(at) != name || os.Rename(p.hold, p.hold+Held) != nil {
+		return
+	}
+	for err == nil {
+		time.Sleep(time.Millisecond)
+		_, err = os.Stat(p.hold + Held)
+	}
+}
+
+func (p *points) count(name string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.hits[name]++

@@ -71,7 +71,7 @@ func (p Packs) Begin(ctx context.Context, domain, owner string, until time.Time)
 		err = s.Scan(&l.ID, &l.Attempt)
 		return l, err
 	}
-	err = p.db.update(ctx, "begin to rewrite packs of "+domain, func(q querier) error {
+	err = p.db.free(ctx, "begin to rewrite packs of "+domain, func(q querier) error {
 		stmt := listed(insertUnits, 0, len(p.db.unitRows(ctx, first)[0])) + `
 			ON CONFLICT (task, kind, range_index) DO UPDATE SET owner = excluded.owner, lease_until = excluded.lease_until,
 				attempt = units.attempt + 1, progress = NULL

@@ -525,6 +525,43 @@ func TestNoRoom(t *testing.T) {
 	})
 }
 
+// TestTightRoom: on a full disk a run takes what fits, the packs with least left first, and
+// frees the old ones before it goes on.
+func TestTightRoom(t *testing.T) {
+	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) {
+		r := newPackRig(t, fresh(t), frame.None)
+		for i := range 6 {
+			r.add(8*i, 8*i+8, 8)
+		}
+		dead := []int{1, 2, 3, 4, 6, 7} // of 8 in each pack
+		r.drop(func(n int) bool { return n%8 < dead[n/8] })
+		before, _ := r.files()
+		r.compact.Free = func() (int64, error) { return 0, nil }
+		var steps []int64
+		r.compact.Tight = func() int64 {
+			steps = append(steps, int64(len(steps)))
+			return 6 * frame.Size
+		}
+		got := r.run(compact.Thorough(0))
+		if got.Packs < 4 || got.Stopped == "" || len(steps) < 2 {
+			t.Errorf("%+v in %d steps, want most packs rewritten, and that some had no room", got, len(steps))
+		}
+		if after, _ := r.files(); after >= before {
+			t.Errorf("%d packs are left of %d", after, before)
+		}
+		r.check()
+		r.compact.Tight = func() int64 { return 0 }
+		if got := r.run(compact.Thorough(0)); got.Packs != 0 || got.Stopped == "" {
+			t.Errorf("with no room at all: %+v", got)
+		}
+		r.compact.Free = func() (int64, error) { return 1 << 40, nil }
+		if got := r.run(compact.Thorough(0)); got.Stopped != "" {
+			t.Errorf("with room: %+v", got)
+		}
+		r.check()
+	})
+}
+
 // TestALostLeaseEndsTheStep takes the lease away while a step writes.
 func TestALostLeaseEndsTheStep(t *testing.T) {
 	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) {

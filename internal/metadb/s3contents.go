@@ -148,9 +148,10 @@ func content(ctx context.Context, q querier, id objects.ContentID) (objects.Cont
 	return c, err
 }
 
-// charge adds to the bytes that an account stores; fails with objects.ErrQuota when
-// they grow beyond the quota. It comes last in an event, since all events of an account
-// change this row.
+// charge adds to the bytes that an account stores; fails with objects.ErrQuota or
+// objects.ErrAllQuota when they grow beyond a quota. It comes last in an event, since all
+// events of an account change this row. Events of several accounts at the same time may go
+// beyond the quota of all by what each of them stores, where the database lets them.
 func charge(ctx context.Context, q querier, account string, bytes int64, c objects.Change) error {
 	if bytes == 0 {
 		return nil
@@ -161,13 +162,26 @@ func charge(ctx context.Context, q querier, account string, bytes int64, c objec
 	if err == nil && bytes > 0 && c.Quota > 0 && now > c.Quota {
 		err = fmt.Errorf("account %s would store %d bytes: %w", account, now, objects.ErrQuota)
 	}
+	if err != nil || bytes < 0 || c.All == 0 {
+		return err
+	}
+	all, err := s3Usage(ctx, q, "")
+	if err == nil && all > c.All {
+		err = fmt.Errorf("%d bytes would be stored: %w", all, objects.ErrAllQuota)
+	}
 	return err
+}
+
+// s3Usage returns the bytes that an account stores; all of them, if it has no name.
+func s3Usage(ctx context.Context, q querier, account string) (bytes int64, err error) {
+	bytes, _, err = one(ctx, q, column[int64], `SELECT CAST(COALESCE(SUM(bytes), 0) AS BIGINT) FROM s3_usage WHERE account = $1 OR $1 = ''`, account)
+	return bytes, err
 }
 
 // Usage implements objects.Store.
 func (s Objects) Usage(ctx context.Context, account string) (bytes int64, err error) {
 	err = s.db.view(ctx, "read the usage of account "+account, func(q querier) error {
-		bytes, _, err = one(ctx, q, column[int64], `SELECT bytes FROM s3_usage WHERE account = $1`, account)
+		bytes, err = s3Usage(ctx, q, account)
 		return err
 	})
 	return bytes, err

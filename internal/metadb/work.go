@@ -20,6 +20,7 @@ var (
 	_ work.Store   = Work{}
 	_ work.Starter = Work{}
 	_ work.Queues  = Work{}
+	_ work.Resumer = Work{}
 )
 
 // Work returns the store of units of work.
@@ -139,6 +140,14 @@ func (w Work) Wait(ctx context.Context, l work.Lease, missing string, notBefore 
 				waiting_since = CASE WHEN waiting_since = 0 THEN $2 ELSE waiting_since END, waits_for = $3
 			WHERE id = $4 AND owner = $5 AND attempt = $6`,
 			micros(notBefore), micros(w.db.now()), missing, l.ID, l.Owner, l.Attempt)
+		return err
+	})
+}
+
+// Resume implements work.Resumer.
+func (w Work) Resume(ctx context.Context) error {
+	return w.db.update(ctx, "resume units that wait", func(q querier) error {
+		_, err := exec(ctx, q, `UPDATE units SET not_before = 0 WHERE waits > 0 AND owner = ''`)
 		return err
 	})
 }

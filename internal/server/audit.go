@@ -14,6 +14,7 @@ import (
 	"github.com/diskport/diskport/internal/audit"
 	"github.com/diskport/diskport/internal/imports/objects"
 	"github.com/diskport/diskport/internal/logkey"
+	"github.com/diskport/diskport/internal/space"
 	"github.com/diskport/diskport/internal/store/backup"
 )
 
@@ -69,7 +70,7 @@ func (c Config) checkAudit() error {
 
 // openAudit opens what the records of calls go to.
 func (a *App) openAudit(metrics prometheus.Registerer) error {
-	o := audit.Options{Metrics: metrics, Failed: func(err error) { a.log.Error("calls are not recorded in the audit log", logkey.Error, err) }}
+	o := audit.Options{Metrics: metrics, Failed: func(err error) { a.log.Error("calls are not recorded in the audit log", logkey.Error, err) }, Room: a.roomForRecord}
 	var file *audit.File
 	for _, text := range a.cfg.AuditLogs {
 		at, err := parseAuditPlace(text)
@@ -97,6 +98,15 @@ func (a *App) openAudit(metrics prometheus.Registerer) error {
 	}
 	a.closers.add(a.audit.Close)
 	return nil
+}
+
+// roomForRecord makes room for a record of the audit log. What is refused may be asked for
+// any number of times, so all of the ballast is not for that.
+func (a *App) roomForRecord(r audit.Record) bool {
+	if r.ErrorCode != "" {
+		return a.space.LetGo(space.ToGoOn)
+	}
+	return a.space.LetGo(space.ToFree)
 }
 
 func (a *App) openSpool(at auditPlace, metrics prometheus.Registerer) (*audit.Spool, error) {

@@ -64,6 +64,8 @@ type Config struct {
 	QuotaImports        int           // 20
 	RequestRate         int           // EC2 requests a second of an account, for each action; 200; negative: no limit
 	QuotaObjects        int64         // bytes that an account may store in the embedded S3; 0: no limit
+	QuotaAllObjects     int64         // bytes that all accounts together may store there; 0: no limit
+	QuotaScratch        int64         // bytes that unpacked images may take; 0: no limit
 	Reserve             int64         // bytes of free space that imports and uploads leave alone
 	Rebuild             bool          // take a new or older database for the store as it is, to be filled from that
 	AcceptOlderDatabase bool          // go on with a database that has forgotten transactions

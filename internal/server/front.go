@@ -119,5 +119,9 @@ func (a *App) ready(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "the database does not answer", http.StatusServiceUnavailable)
 		return
 	}
+	if a.space.Growth() != nil { // it reads and deletes, so it is ready
+		_, _ = io.WriteString(w, "ok, but the disk is full: nothing more is stored\n")
+		return
+	}
 	_, _ = io.WriteString(w, "ok\n")
 }

@@ -21,7 +21,7 @@ func (a *App) openObjects(p *parts) error {
 	files := guardedFiles{dir, a.space}
 	p.objectFiles = files
 	p.objects = objects.New(objects.Options{
-		Store: p.db.Objects(), Files: files, Aside: files, Older: a.cfg.AcceptOlderDatabase, Quota: a.cfg.QuotaObjects, Keys: p.ssekms, Log: a.log,
+		Store: p.db.Objects(), Files: files, Aside: files, Older: a.cfg.AcceptOlderDatabase, Quota: a.cfg.QuotaObjects, All: a.cfg.QuotaAllObjects, Keys: p.ssekms, Log: a.log,
 		Free: a.spare(func() (int64, error) { return space.Free(a.data.path) }), Now: time.Now, Aged: a.clock.Now,
 	})
 	a.closers.add(p.objects.Close)

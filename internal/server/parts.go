@@ -49,6 +49,7 @@ type parts struct {
 	shelf       *snapshot.Shelf
 	imports     *importtask.Service
 	backend     blockBackend
+	rewriting   blockstore.Backend // backend, for what gives back more than it takes
 	drafts      *snapshot.Drafts
 	gc          *gc.Collector
 	compact     *compact.Compactor
@@ -128,7 +129,8 @@ func (a *App) openBackend(p *parts) error {
 	if err != nil {
 		return err
 	}
-	p.backend = guardedBackend{backend, a.space}
+	p.backend = guardedBackend{backend, a.space, a.space.Growth}
+	p.rewriting = guardedBackend{backend, a.space, a.space.Rewriting}
 	return nil
 }
 

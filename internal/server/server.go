@@ -17,6 +17,7 @@ import (
 	"github.com/diskport/diskport/internal/api/flow"
 	"github.com/diskport/diskport/internal/audit"
 	"github.com/diskport/diskport/internal/identity/sigv4"
+	"github.com/diskport/diskport/internal/imports/scratch"
 	"github.com/diskport/diskport/internal/logkey"
 	"github.com/diskport/diskport/internal/space"
 	"github.com/diskport/diskport/internal/span"
@@ -41,6 +42,8 @@ type App struct {
 	audit  *audit.Log
 	spool  *audit.Spool // of its records; nil: they go to no bucket
 	tracer *span.Tracer // nil: nothing is traced
+
+	scratch *scratch.Room // what unpacked images take
 
 	stopping chan struct{}  // closed when no more requests are taken
 	requests sync.WaitGroup // those being answered
@@ -175,6 +178,7 @@ func (a *App) Run(ctx context.Context) error {
 	var watch sync.WaitGroup
 	watch.Go(func() { a.parts.objects.Run(ctx) })
 	watch.Go(func() { a.expireUploads(ctx) })
+	a.space.Observe(a.resumeWaiting)
 	watch.Go(func() { a.space.Run(ctx) })
 	watch.Go(func() { a.collectWhileFull(ctx) })
 	watch.Go(func() { a.watchDisk(ctx) })

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"net/http"
 	"time"
 
@@ -15,16 +16,19 @@ import (
 	"github.com/diskport/diskport/internal/span"
 	"github.com/diskport/diskport/internal/store/blobdir"
 	"github.com/diskport/diskport/internal/store/blockstore"
+	"github.com/diskport/diskport/internal/store/compact"
+	"github.com/diskport/diskport/internal/wake"
 	"github.com/diskport/diskport/internal/work"
 )
 
 // guardSpace keeps room on the disk of the data directory, and of folders in it that
 // lie elsewhere.
 func (a *App) guardSpace(metrics prometheus.Registerer) (err error) {
-	a.space, err = space.NewGuard(space.Options{Dir: a.data.path, Others: a.data.elsewhere("blocks", "scratch", "objects"), Changed: a.spaceChanged})
+	a.space, err = space.NewGuard(space.Options{Dir: a.data.path, Others: a.data.elsewhere("blocks", "scratch", "objects")})
 	if err != nil {
 		return err
 	}
+	a.space.Observe(a.spaceChanged)
 	metrics.MustRegister(
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "diskport_space_free_bytes", Help: "Bytes that are free on the disk that has least to spare.",
@@ -44,13 +48,66 @@ func (a *App) guardSpace(metrics prometheus.Registerer) (err error) {
 	return nil
 }
 
-func (a *App) spaceChanged(s space.State) {
-	if s.Full != nil {
-		a.log.Error("the disk is full: nothing more is stored until something is deleted or space is freed; reads, deletions and gc go on",
-			"dir", s.Dir, "free", s.Free, "least", s.Mark, "ballast", s.Ballast)
+// measured is a gauge that is measured when somebody asks.
+type measured struct {
+	desc    *prometheus.Desc
+	log     *slog.Logger
+	measure func(context.Context) (int64, error)
+}
+
+// Describe implements prometheus.Collector.
+func (m measured) Describe(to chan<- *prometheus.Desc) { to <- m.desc }
+
+// Collect implements prometheus.Collector.
+func (m measured) Collect(to chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), queueTimeout)
+	defer cancel()
+	n, err := m.measure(ctx)
+	if err != nil {
+		m.log.Warn("measuring for metrics", logkey.Error, err)
 		return
 	}
-	a.log.Info("there is room on the disk again", "dir", s.Dir, "free", s.Free)
+	to <- prometheus.MustNewConstMetric(m.desc, prometheus.GaugeValue, float64(n))
+}
+
+// countRooms registers the metrics of what scratch and the embedded S3 take, and may.
+func (a *App) countRooms(p *parts, metrics prometheus.Registerer) {
+	stored := prometheus.NewDesc("diskport_objects_bytes", "Bytes of the objects and parts of uploads in the embedded S3.", nil, nil)
+	metrics.MustRegister(
+		measured{stored, a.log, func(ctx context.Context) (int64, error) { return p.db.Objects().Usage(ctx, "") }},
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "diskport_objects_quota_bytes", Help: "Bytes that the embedded S3 may store; 0: no limit.",
+		}, func() float64 { return float64(a.cfg.QuotaAllObjects) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "diskport_scratch_bytes", Help: "Bytes that unpacked images take.",
+		}, func() float64 { return float64(a.scratch.Used()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "diskport_scratch_quota_bytes", Help: "Bytes that unpacked images may take; 0: no limit.",
+		}, func() float64 { return float64(a.cfg.QuotaScratch) }),
+	)
+}
+
+// spaceChanged is the space.Observer that tells the log.
+func (a *App) spaceChanged(ctx context.Context, s space.State) error {
+	if s.Full != nil {
+		a.log.ErrorContext(ctx, "the disk is full: nothing more is stored until something is deleted or space is freed; reads, deletions and gc go on",
+			"dir", s.Dir, "free", s.Free, "least", s.Mark, "ballast", s.Ballast)
+		return nil
+	}
+	a.log.InfoContext(ctx, "there is room on the disk again", "dir", s.Dir, "free", s.Free)
+	return nil
+}
+
+// resumeWaiting is the space.Observer that has units which wait for room look again.
+func (a *App) resumeWaiting(ctx context.Context, s space.State) error {
+	if s.Full != nil {
+		return nil
+	}
+	if err := a.parts.db.Work().Resume(ctx); err != nil {
+		return err
+	}
+	a.parts.bus.Wake(wake.Work)
+	return nil
 }
 
 // elsewhere returns those folders of the data directory that lie on other file
@@ -71,8 +128,8 @@ func (d *dataDir) elsewhere(names ...string) (dirs []string) {
 // collectEvery is how soon a full disk gets back what was deleted.
 const collectEvery = 30 * time.Second
 
-// collectWhileFull frees what was deleted, while the disk is full, without waiting for
-// gc's duty to be due.
+// collectWhileFull frees what was deleted, and rewrites packs that are dead in part, while the
+// disk is full, without waiting for these duties to be due.
 func (a *App) collectWhileFull(ctx context.Context) {
 	tick := time.NewTicker(collectEvery)
 	defer tick.Stop()
@@ -97,6 +154,13 @@ func (a *App) collectIfFull(ctx context.Context) error {
 		if r.Files > 0 {
 			r.Log(ctx, a.log)
 		}
+		if err != nil || a.space.Growth() == nil || a.cfg.CompactRate < 0 {
+			return err
+		}
+		rewritten, err := a.parts.compact.Run(ctx, compact.Thorough(a.cfg.CompactRate), nil)
+		if rewritten.Packs > 0 {
+			rewritten.Log(ctx, a.log)
+		}
 		return err
 	})
 }
@@ -111,15 +175,17 @@ type health struct {
 type healthSpace struct {
 	FreeBytes    int64      `json:"freeBytes"`    // of the disk that has least to spare
 	LeastBytes   int64      `json:"leastBytes"`   // that must stay free there
+	NeededBytes  int64      `json:"neededBytes"`  // that must be free there for more to be stored again; 0: it is
 	BallastBytes int64      `json:"ballastBytes"` // let go for deletions on a full disk
+	ReserveBytes int64      `json:"reserveBytes"` // that imports and uploads leave alone
 	Since        *time.Time `json:"since,omitempty"`
 }
 
 func (a *App) health(w http.ResponseWriter, _ *http.Request) {
 	s := a.space.State()
-	h := health{Status: "ok", Space: healthSpace{FreeBytes: s.Free, LeastBytes: s.Mark, BallastBytes: s.Ballast}}
+	h := health{Status: "ok", Space: healthSpace{FreeBytes: s.Free, LeastBytes: s.Mark, BallastBytes: s.Ballast, ReserveBytes: a.cfg.Reserve}}
 	if s.Full != nil {
-		h.Status = "full"
+		h.Status, h.Space.NeededBytes = "full", s.Needed
 	}
 	if !s.Since.IsZero() {
 		since := s.Since.UTC()
@@ -134,18 +200,19 @@ func (a *App) health(w http.ResponseWriter, _ *http.Request) {
 type guardedBackend struct {
 	blockBackend
 	space *space.Guard
+	grows func() error // Growth of the guard, or Rewriting
 }
 
 // Create implements blockstore.Backend.
 func (b guardedBackend) Create(ctx context.Context, name string, size int64) (blockstore.Writer, error) {
-	if err := b.space.Growth(); err != nil {
+	if err := b.grows(); err != nil {
 		return nil, errors.Join(blockstore.ErrFull, err)
 	}
 	w, err := b.blockBackend.Create(ctx, name, size)
 	if err != nil {
 		return nil, err
 	}
-	return guardedWriter{w, b.space, name}, nil
+	return guardedWriter{w, b.grows, name}, nil
 }
 
 // ReadAt implements blockstore.Backend.
@@ -187,7 +254,7 @@ func (f guardedFiles) Create(ctx context.Context, name string, size int64) (bloc
 	if err != nil {
 		return nil, err
 	}
-	return guardedWriter{w, f.space, name}, nil
+	return guardedWriter{w, f.space.Growth, name}, nil
 }
 
 // Remove implements blockstore.Backend.
@@ -202,13 +269,13 @@ func (f guardedFiles) SetAside(ctx context.Context, name string, at time.Time) e
 
 type guardedWriter struct {
 	blockstore.Writer
-	space *space.Guard
+	grows func() error
 	name  string
 }
 
 // WriteAt implements blockstore.Writer.
 func (w guardedWriter) WriteAt(ctx context.Context, bufs [][]byte, off int64) error {
-	if err := w.space.Growth(); err != nil {
+	if err := w.grows(); err != nil {
 		return errors.Join(blockstore.ErrFull, err)
 	}
 	ctx, traced := span.Start(ctx, "store write")

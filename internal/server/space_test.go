@@ -76,7 +76,7 @@ func TestHealth(t *testing.T) {
 	if err := json.Unmarshal([]byte(body), &h); err != nil || status != 200 {
 		t.Fatalf("%d, %s: %v", status, body, err)
 	}
-	if h.Status != "ok" || h.Space.FreeBytes <= 0 || h.Space.LeastBytes <= 0 || h.Space.BallastBytes != h.Space.LeastBytes {
+	if h.Status != "ok" || h.Space.FreeBytes <= 0 || h.Space.LeastBytes <= 0 || h.Space.BallastBytes != h.Space.LeastBytes || h.Space.NeededBytes != 0 {
 		t.Errorf("health of an idle service: %s", body)
 	}
 }

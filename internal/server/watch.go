@@ -36,6 +36,7 @@ func (a *App) watch(p *parts, engine *importtask.Engine, reg prometheus.Register
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		build(),
 	)
+	a.countRooms(p, reg)
 	for name, pool := range p.db.Pools() {
 		reg.MustRegister(collectors.NewDBStatsCollector(pool, name))
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/diskport/diskport/internal/imports/scratch"
 	"github.com/diskport/diskport/internal/outbox"
 	"github.com/diskport/diskport/internal/space"
+	"github.com/diskport/diskport/internal/store/blockstore"
 	"github.com/diskport/diskport/internal/store/compact"
 	"github.com/diskport/diskport/internal/store/snapshot"
 	"github.com/diskport/diskport/internal/work"
@@ -55,9 +56,10 @@ const poll = 2 * time.Second
 
 // wireImports makes the import service, and the engine that does its units.
 func (a *App) wireImports(p *parts, master *secret.MasterKey, counted countedSources) *importtask.Engine {
+	a.scratch = &scratch.Room{Quota: a.cfg.QuotaScratch}
 	images := importtask.Images{
 		Sources: p.sources, Strict: a.cfg.StrictAWS,
-		Scratch: scratch.Dir{Path: a.data.file("scratch"), Free: a.spare(func() (int64, error) { return space.Free(a.data.path) })},
+		Scratch: scratch.Dir{Path: a.data.file("scratch"), Free: a.spare(func() (int64, error) { return space.Free(a.data.path) }), Room: a.scratch},
 	}
 	if images.Strict {
 		images.Limits.VirtualSize = importtask.StrictVirtualSize
@@ -89,14 +91,16 @@ func (a *App) wireDrafts(p *parts) {
 
 // wireCompaction makes what rewrites packs.
 func (a *App) wireCompaction(p *parts) {
+	rewriting := blockstore.NewStore(p.db.Catalog(), p.rewriting, p.library.Store.Slots, blockstore.Options{})
+	rewriting.Keys = p.ring
 	p.compact = &compact.Compactor{
-		Store: p.db.Packs(), Mender: p.db.Packs(), Leases: p.db.Work(), Blocks: p.library.Store, Domain: p.db.Catalog().Domain, Keys: p.ring,
+		Store: p.db.Packs(), Mender: p.db.Packs(), Leases: p.db.Work(), Blocks: rewriting, Domain: p.db.Catalog().Domain, Keys: p.ring,
 		Collect: func(ctx context.Context) (int64, error) {
 			freed, err := p.gc.Run(ctx)
 			freed.Log(ctx, a.log)
 			return freed.Bytes, err
 		},
-		Free: a.spare(p.backend.Free), Owner: a.owner, Now: time.Now,
+		Free: a.spare(p.backend.Free), Tight: func() int64 { return a.space.Squeeze(a.data.file("blocks")) }, Owner: a.owner, Now: time.Now,
 	}
 }
 

@@ -23,13 +23,10 @@ const (
 
 // Options are what a Guard looks after.
 type Options struct {
-	Dir    string   // the ballast lies here
-	Others []string // further folders that the service writes to, perhaps on other file systems
-	// Changed is told when growth is refused and when it is allowed again, one call
-	// after the other; it must not call the Guard. May be nil.
-	Changed func(State)
-	Now     func() time.Time // nil: the system's clock
-	Disk    Disk             // nil: the system's
+	Dir    string           // the ballast lies here
+	Others []string         // further folders that the service writes to, perhaps on other file systems
+	Now    func() time.Time // nil: the system's clock
+	Disk   Disk             // nil: the system's
 }
 
 // State is how a Guard sees the disk.
@@ -39,6 +36,7 @@ type State struct {
 	Mark    int64     // bytes that growth leaves free there
 	Ballast int64     // bytes
 	Full    error     // why growth is refused; nil: it is not
+	Needed  int64     // bytes that must be free in the folder that is full for growth to be allowed again; 0: it is
 	Since   time.Time // of the last change; zero: there was none
 }
 
@@ -51,6 +49,9 @@ type Guard struct {
 	ballast int64      // bytes that stood when they were last looked at
 	full    *FullError // why growth is refused
 	since   time.Time
+	watches []*watch // in the order in which they are told
+
+	changed chan struct{} // filled when there is something to tell
 }
 
 // NewGuard looks at the disk, and makes the ballast where there is room for it. A
@@ -62,7 +63,7 @@ func NewGuard(o Options) (*Guard, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	g := &Guard{o: o, marks: map[string]int64{}}
+	g := &Guard{o: o, marks: map[string]int64{}, changed: make(chan struct{}, 1)}
 	for _, dir := range g.dirs() {
 		_, total, err := o.Disk.Room(dir)
 		if err != nil {
@@ -92,6 +93,39 @@ func (g *Guard) Growth() error {
 		return nil
 	}
 	return g.full
+}
+
+// Rewriting is Growth for what gives back more than it takes, and a little later: it goes on
+// until a quarter of a mark is left.
+func (g *Guard) Rewriting() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, dir := range g.dirs() {
+		if free, _, err := g.o.Disk.Room(dir); err == nil && free < g.marks[dir]/4 {
+			return &FullError{Dir: dir, Need: g.marks[dir] / 4, Free: free}
+		}
+	}
+	return nil
+}
+
+// Squeeze returns how many bytes Rewriting leaves to it in a folder of the Guard. If little is
+// free there, it lets go of the part of the ballast that is not for deletions alone.
+func (g *Guard) Squeeze(dir string) int64 {
+	g.mu.Lock()
+	mark, ok := g.marks[dir]
+	g.mu.Unlock()
+	if !ok {
+		dir, mark = g.o.Dir, g.marks[g.o.Dir]
+	}
+	for {
+		free, _, err := g.o.Disk.Room(dir)
+		if err != nil {
+			return 0
+		}
+		if free >= mark/2 || dir != g.o.Dir || !g.LetGo(ToGoOn) {
+			return max(0, free-mark/4)
+		}
+	}
 }
 
 // Spare returns how many of the free bytes of a folder may be taken: all but the
@@ -125,13 +159,7 @@ func (g *Guard) look() {
 		if err != nil {
 			continue // what is not known refuses nothing
 		}
-		need := g.marks[dir]
-		if g.full != nil {
-			need *= 2
-		}
-		if dir == g.o.Dir {
-			need += g.marks[dir] - g.ballast
-		}
+		need := g.needed(dir)
 		if free < need {
 			full = &FullError{Dir: dir, Need: need, Free: free}
 			break
@@ -143,9 +171,22 @@ func (g *Guard) look() {
 		return
 	}
 	g.since = g.o.Now()
-	if g.o.Changed != nil {
-		g.o.Changed(g.state())
+	for _, w := range g.watches {
+		w.add(g.state())
 	}
+	g.wake()
+}
+
+// needed returns how many bytes must be free in a folder for growth to be allowed.
+func (g *Guard) needed(dir string) int64 {
+	need := g.marks[dir]
+	if g.full != nil {
+		need *= 2
+	}
+	if dir == g.o.Dir {
+		need += g.marks[dir] - g.ballast
+	}
+	return need
 }
 
 // Check looks at the disk and makes the ballast whole if there is room for it.
@@ -172,14 +213,16 @@ func (g *Guard) weigh() {
 	}
 }
 
-// Run checks now and then until ctx ends.
+// Run checks now and then, and tells observers what changed, until ctx ends.
 func (g *Guard) Run(ctx context.Context) {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
 	for {
+		g.tell(ctx)
 		select {
 		case <-ctx.Done():
 			return
+		case <-g.changed:
 		case <-tick.C:
 			g.Check()
 		}
@@ -242,7 +285,7 @@ func (g *Guard) State() State {
 func (g *Guard) state() State {
 	s := State{Dir: g.o.Dir, Ballast: g.ballast, Since: g.since}
 	if g.full != nil {
-		s.Full = g.full
+		s.Full, s.Needed = g.full, g.needed(g.full.Dir)
 	}
 	for i, dir := range g.dirs() {
 		free, _, err := g.o.Disk.Room(dir)

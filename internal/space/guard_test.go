@@ -1,6 +1,7 @@
 package space
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -47,10 +48,14 @@ func (f *fake) SetBallast(_ string, n int64) error {
 func newFake(t *testing.T, f *fake, others ...string) (*Guard, *[]State) {
 	t.Helper()
 	var changes []State
-	g, err := NewGuard(Options{Dir: "data", Others: others, Disk: f, Changed: func(s State) { changes = append(changes, s) }})
+	g, err := NewGuard(Options{Dir: "data", Others: others, Disk: f})
 	if err != nil {
 		t.Fatal(err)
 	}
+	g.Observe(func(_ context.Context, s State) error {
+		changes = append(changes, s)
+		return nil
+	})
 	return g, &changes
 }
 
@@ -76,7 +81,7 @@ func TestGuardRefusesGrowthBelowItsMark(t *testing.T) {
 			t.Errorf("with %d bytes free, %d are to spare", step.free, spare)
 		}
 	}
-	if len(*changes) != 4 || (*changes)[0].Full == nil || (*changes)[1].Full != nil {
+	if g.tell(t.Context()); len(*changes) != 4 || (*changes)[0].Full == nil || (*changes)[1].Full != nil {
 		t.Errorf("told of %+v, want two times of want and two ends", *changes)
 	}
 	f.free = 5 * mib
@@ -84,7 +89,7 @@ func TestGuardRefusesGrowthBelowItsMark(t *testing.T) {
 	if err := g.Growth(); !errors.As(err, &full) || !errors.Is(err, ErrFull) || full.Dir != "data" || full.Free != 5*mib || full.Need != mark {
 		t.Errorf("refused with %+v", full)
 	}
-	if s := g.State(); s.Full == nil || s.Free != 5*mib || s.Mark != mark || s.Ballast != mark || s.Since.IsZero() {
+	if s := g.State(); s.Full == nil || s.Free != 5*mib || s.Mark != mark || s.Needed != 2*mark || s.Ballast != mark || s.Since.IsZero() {
 		t.Errorf("state %+v", s)
 	}
 }
@@ -140,6 +145,35 @@ func TestGuardWithoutItsBallast(t *testing.T) {
 	}
 }
 
+// TestGuardSqueezes: what gives back more than it takes has some of the mark, and of the
+// ballast what is not for deletions.
+func TestGuardSqueezes(t *testing.T) {
+	f := &fake{free: 500 * mib, other: 20 * mib}
+	g, _ := newFake(t, f, "other")
+	f.free, f.other = mark-1, 3*mib
+	if n := g.Squeeze("data"); n != mark*3/4-1 || f.ballast != mark || g.Rewriting() != nil || g.Growth() == nil {
+		t.Errorf("%d bytes below the mark, %v", n, g.Rewriting())
+	}
+	if n := g.Squeeze("other"); n != 2*mib {
+		t.Errorf("%d bytes on the other disk", n)
+	}
+	f.free = 0
+	if g.Rewriting() == nil {
+		t.Error("rewriting goes on with nothing free")
+	}
+	if n := g.Squeeze("data/blocks"); n != mark/4 || f.ballast != mark/2 || g.Rewriting() != nil {
+		t.Errorf("%d bytes with nothing free; %d of the ballast are left", n, f.ballast)
+	}
+	f.free = 0 // somebody else takes it
+	if n := g.Squeeze("data"); n != 0 || f.ballast != mark/2 {
+		t.Errorf("%d bytes, and %d of the ballast are left", n, f.ballast)
+	}
+	f.free, f.other = mark, mib/2
+	if g.Rewriting() == nil {
+		t.Error("rewriting fills the other disk")
+	}
+}
+
 func TestGuardFreeing(t *testing.T) {
 	needs := func(f *fake, n int64) func() error {
 		return func() error {
@@ -171,7 +205,7 @@ func TestGuardFreeing(t *testing.T) {
 func TestGuardStartsOnASpentDisk(t *testing.T) {
 	f := &fake{free: 0, ballast: mark}
 	g, changes := newFake(t, f)
-	if f.free == 0 || grows(g) || len(*changes) != 1 {
+	if g.tell(t.Context()); f.free == 0 || grows(g) || len(*changes) != 1 {
 		t.Errorf("%d bytes are free, told of %+v", f.free, *changes)
 	}
 	f = &fake{free: 100 * mib} // never had a ballast, and has no room for one

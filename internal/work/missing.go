@@ -12,5 +12,5 @@ func Space(err error) (what string, ok bool) {
 	if full := (*space.FullError)(nil); errors.As(err, &full) {
 		return "space: " + full.Missing(), true
 	}
-	return "space", errors.Is(err, space.ErrFull)
+	return "space", space.IsFull(err)
 }

@@ -161,6 +161,13 @@ type Starter interface {
 	ExpireAll(ctx context.Context) error
 }
 
+// Resumer has units that wait look again at once, when what they wait for is back. Its
+// suite is worktest too.
+type Resumer interface {
+	// Resume makes all units that wait (Store.Wait) due.
+	Resume(ctx context.Context) error
+}
+
 // Queue is the units of a kind.
 type Queue struct {
 	Kind    Kind

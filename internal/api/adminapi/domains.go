@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/diskport/diskport/internal/logkey"
+	"github.com/diskport/diskport/internal/space"
 	"github.com/diskport/diskport/internal/store/blockstore"
 	"github.com/diskport/diskport/internal/store/compact"
 	"github.com/diskport/diskport/internal/store/keyring"
@@ -155,6 +156,9 @@ func (e *Edge) rotateMaster(r *request) error {
 	n, err := e.RotateMaster(context.WithoutCancel(r.Context()))
 	if err != nil {
 		e.Log.ErrorContext(r.Context(), "replacing the master key", logkey.Error, err)
+		if space.IsFull(err) {
+			return err
+		}
 		// It is the operator who asks.
 		return &failure{http.StatusConflict, "NotRotated", err.Error()}
 	}

@@ -42,7 +42,7 @@ func asFailure(err error) *failure {
 		return &failure{http.StatusForbidden, "KeyUnusable", "the KMS key of the snapshot cannot be used: " + string(key.Reason)}
 	case errors.As(err, &invalid):
 		return &failure{http.StatusBadRequest, "ValidationError", invalid.Message}
-	case errors.Is(err, space.ErrFull):
+	case space.IsFull(err):
 		full := awshttp.NoSpace(awshttp.Diskport)
 		return &failure{http.StatusInsufficientStorage, "InsufficientStorage", full.Message}
 	}

@@ -151,7 +151,7 @@ func Internal(service string) Fault { return internal.fault(service) }
 // Unknown is the answer to an error that an edge has no row for: NoSpace if the disk is
 // full, else Internal. logged says whether its cause belongs in the log.
 func Unknown(service string, err error) (f Fault, logged bool) {
-	if errors.Is(err, space.ErrFull) {
+	if space.IsFull(err) {
 		return NoSpace(service), false
 	}
 	return Internal(service), true

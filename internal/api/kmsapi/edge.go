@@ -89,7 +89,7 @@ func (e *Edge) fault(ctx context.Context, c *awshttp.Call, err error) awshttp.Fa
 	if f, ok := known(err); ok {
 		return f
 	}
-	if errors.Is(err, space.ErrFull) {
+	if space.IsFull(err) {
 		full := awshttp.NoSpace(c.Service)
 		return awshttp.Fault{Status: 503, Code: "DependencyTimeoutException", Message: full.Message}
 	}

@@ -39,6 +39,9 @@ var domainErrors = []struct {
 	{objects.ErrQuota, func(*call) *failure {
 		return fail(http.StatusForbidden, "QuotaExceeded", "The account would store more than its quota allows.")
 	}},
+	{objects.ErrAllQuota, func(*call) *failure {
+		return fail(http.StatusForbidden, "QuotaExceeded", "The service would store more than its quota for all objects allows: delete some, or have its operator raise the quota.")
+	}},
 	{objects.ErrNoSpace, noSpace},
 	{space.ErrFull, noSpace},
 }

@@ -113,6 +113,9 @@ func final(err error) bool {
 func missing(err error) (what string, ok bool) {
 	var planned *FullError
 	var unpacked *scratch.FullError
+	if errors.As(err, &unpacked) && unpacked.Others > 0 {
+		return "space to unpack: " + unpacked.Missing(), true // the others give it back
+	}
 	if errors.As(err, &planned) || errors.As(err, &unpacked) {
 		return "", false
 	}
@@ -189,13 +192,14 @@ func (e *Engine) unpack(ctx context.Context, h *work.Held) (next work.Lease, ok 
 		return next, false, err
 	}
 	if len(t.Ranges) == 0 {
-		return e.makePlan(ctx, h, e.unpacked, 0)
+		next, ok, err = e.makePlan(ctx, h, e.unpacked, 0)
+		return next, ok, e.shortOfScratch(err, t.SourceBytes)
 	}
 	if err := e.Space.Growth(); err != nil {
 		return next, false, e.short(err, t.SourceBytes)
 	}
 	image, err := e.unpacked(ctx, t)
-	if full := (*scratch.FullError)(nil); errors.As(err, &full) {
+	if full := (*scratch.FullError)(nil); errors.As(err, &full) && full.Others == 0 {
 		return next, false, e.Space.Shortage(t.SourceBytes) // there was room before the plan, so it may return
 	}
 	if err != nil {
@@ -203,6 +207,16 @@ func (e *Engine) unpack(ctx context.Context, h *work.Held) (next work.Lease, ok 
 	}
 	e.disks.release(image)
 	return next, false, e.move(ctx, h.Lease, work.Range)
+}
+
+// shortOfScratch is short for an image that found no room to be unpacked. If it is the disk
+// that has become full, that passes.
+func (e *Engine) shortOfScratch(err error, need int64) error {
+	full, ok := errors.AsType[*scratch.FullError](err)
+	if !ok || full.Others > 0 || full.Quota > 0 || e.Space.Growth() == nil {
+		return err
+	}
+	return e.Space.Shortage(need)
 }
 
 // move gives a unit to the lanes of another kind.
@@ -389,10 +403,13 @@ func (e *Engine) checkSpace(ctx context.Context, u work.Unit, rs []Range) error 
 	if err != nil {
 		return err
 	}
-	if free < need {
-		return &FullError{Need: need, Free: max(0, free)}
+	if free >= need {
+		return nil
 	}
-	return nil
+	if err := e.Space.Growth(); err != nil { // the disk has filled since the plan began
+		return e.short(err, need)
+	}
+	return &FullError{Need: need, Free: max(0, free)}
 }
 
 // ingest does the next slice of a range. A range of a large disk has many; each is

@@ -91,7 +91,7 @@ var causes = []cause{
 	{is(source.ErrNoAccess, noAccess("403 Forbidden"), "source-forbidden", "give the service role s3:GetObject on the object, or presign its Url for as long as the import takes"), true},
 	{is(source.ErrKey, noAccess("400 Bad Request"), "source-key", "enable the KMS key that the object is encrypted under, then import again"), true},
 	{is(source.ErrRole, noAccess("403 Forbidden"), "role-not-assumable", "let the service assume the role at the S3 that the image is in, for as long as the import takes"), true},
-	{is(space.ErrFull, "ServerError: no space left to store the disk", "store-full", "free space in the data directory, or delete snapshots and run diskport gc, then import again"), true},
+	{full("ServerError: no space left to store the disk", "store-full", "free space in the data directory, or delete snapshots and run diskport gc, then import again"), true},
 	{is(source.ErrOrphaned, "ClientError: The program that handed the file over has ended", "handover-gone", "run the import again"), true},
 	{as(badKey), true},
 	{as(noSnapshot), true},
@@ -111,6 +111,13 @@ var causes = []cause{
 func is(sentinel error, message, reason, hint string) func(error) (Failure, bool) {
 	return func(err error) (Failure, bool) {
 		return Failure{Message: message, Reason: reason, Hint: hint, Offset: -1}, errors.Is(err, sentinel)
+	}
+}
+
+// full matches errors that say that there was no room, in our words or the system's.
+func full(message, reason, hint string) func(error) (Failure, bool) {
+	return func(err error) (Failure, bool) {
+		return Failure{Message: message, Reason: reason, Hint: hint, Offset: -1}, space.IsFull(err)
 	}
 }
 
@@ -145,11 +152,15 @@ func storeFull(e *FullError) Failure {
 	}
 }
 
-func scratchFull(*scratch.FullError) Failure {
-	return Failure{
+func scratchFull(e *scratch.FullError) Failure {
+	f := Failure{
 		Message: "ServerError: no space left to unpack the image", Reason: "store-full", Offset: -1,
 		Hint: "free space in the data directory, or upload the image uncompressed, then import again",
 	}
+	if e.Quota > 0 {
+		f.Hint = "upload the image uncompressed, or have the operator raise --quota-scratch, then import again"
+	}
+	return f
 }
 
 func strict(e *ForeignError) Failure {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -175,6 +176,73 @@ func TestSlowPlansGiveWay(t *testing.T) {
 	if limits[0] > time.Minute || limits[len(limits)-1] < time.Minute {
 		t.Errorf("the lanes wait for %v", limits)
 	}
+}
+
+// TestUnpackingWaitsForScratch: room that other images take comes back, and so does that of
+// a disk that has become full. An image that is larger than all the room there may be fails
+// by name.
+func TestUnpackingWaitsForScratch(t *testing.T) {
+	image := disk(8)
+	for name, c := range map[string]struct {
+		quota, others int64
+		full          bool // the disk
+		waits, hint   string
+	}{
+		"others unpack":                  {8 << 20, 8<<20 - 1, false, "space to unpack: unpacked images may take 8 MiB (--quota-scratch), of which other images take 7 MiB", ""},
+		"the disk fills":                 {0, 0, true, "space: 5 MiB needed, 3 MiB free in /data", ""},
+		"more than the quota":            {4096, 0, false, "", "raise --quota-scratch"},
+		"more than the disk may give it": {0, 0, false, "", "free space in the data directory"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := newEngine(t, packed(t, image))
+			e.accept()
+			e.step(work.Plan)
+			room := &scratch.Room{Quota: c.quota}
+			e.Images.Scratch = scratch.Dir{Path: e.dir, Room: room, Free: func() (int64, error) {
+				if c.full { // since the plan began
+					e.room.full = &space.FullError{Dir: "/data", Need: 64 << 20, Free: 3 << 20}
+				}
+				if c.quota == 0 {
+					return 0, nil
+				}
+				return 1 << 41, nil
+			}}
+			other := occupy(t, room, c.others)
+			e.step(work.Unpack)
+			task := e.task()
+			if task.Waiting.For != c.waits || (c.waits == "") != (task.State != importtask.Active) || !strings.Contains(task.Failure.Hint, c.hint) {
+				t.Fatalf("it is %s, %+v, and waits for %q; want %q, %q", task.State, task.Failure, task.Waiting.For, c.waits, c.hint)
+			}
+			if c.waits == "" {
+				return
+			}
+			if err := other.Close(); err != nil {
+				t.Fatal(err)
+			}
+			e.room.full = nil
+			e.Images.Scratch = scratch.Dir{Path: e.dir, Room: room}
+			at := e.runner.Now().Add(time.Minute)
+			e.runner.Now = func() time.Time { return at }
+			e.step(everything...)
+			e.completed(image)
+			if e.Close(); room.Used() != 0 {
+				t.Errorf("%d bytes count as taken at the end", room.Used())
+			}
+		})
+	}
+}
+
+// occupy takes n bytes of the room for a file.
+func occupy(t *testing.T, room *scratch.Room, n int64) diskimage.ScratchFile {
+	t.Helper()
+	f, err := scratch.Dir{Path: t.TempDir(), Room: room}.Create()
+	if err == nil && n > 0 {
+		_, err = f.WriteAt(make([]byte, n), 0)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
 }
 
 // TestUnpackingOnceMoreWaitsForSpace: the import had room for its image before, so a

@@ -41,6 +41,8 @@ var (
 	ErrRange = errors.New("the range does not lie within the object")
 	// ErrQuota: the account would store more than it may.
 	ErrQuota = errors.New("the quota of the account is reached")
+	// ErrAllQuota: all accounts together would store more than they may.
+	ErrAllQuota = errors.New("the quota of all accounts together is reached")
 	// ErrNoSpace: the disk would be fuller than the reserve allows, or is full.
 	ErrNoSpace = space.ErrFull
 	// ErrDamaged: the bytes of an object are not on disk as they were written.

@@ -75,8 +75,8 @@ var (
 	_ io.ReaderFrom = (*PieceWriter)(nil)
 )
 
-// NewPiece begins a piece; ctx is that of all that is written. It fails with ErrQuota
-// and ErrNoSpace, as far as Size tells that now, and with ErrKeyNeeded.
+// NewPiece begins a piece; ctx is that of all that is written. It fails with ErrQuota,
+// ErrAllQuota and ErrNoSpace, as far as can be told now, and with ErrKeyNeeded.
 func (s *Service) NewPiece(ctx context.Context, o PieceOptions) (*PieceWriter, error) {
 	if err := s.admit(ctx, o); err != nil {
 		return nil, err
@@ -110,16 +110,22 @@ func (s *Service) admit(ctx context.Context, o PieceOptions) error {
 	if err := s.room(max(o.Size, 0)); err != nil {
 		return err
 	}
-	if s.opts.Quota == 0 {
-		return nil
-	}
-	stored, err := s.store.Usage(ctx, o.Account)
-	if err != nil {
-		return err
-	}
 	// Of what it replaces, the transaction that stores it knows.
-	if stored > s.opts.Quota {
-		return fmt.Errorf("account %s stores %d bytes: %w", o.Account, stored, ErrQuota)
+	for _, q := range []struct {
+		account string
+		quota   int64
+		over    error
+	}{{o.Account, s.opts.Quota, ErrQuota}, {"", s.opts.All, ErrAllQuota}} {
+		if q.quota == 0 {
+			continue
+		}
+		stored, err := s.store.Usage(ctx, q.account)
+		if err == nil && stored > q.quota {
+			err = fmt.Errorf("%d of %d bytes are stored: %w", stored, q.quota, q.over)
+		}
+		if err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -34,6 +34,7 @@ type Options struct {
 
 	Free  func() (int64, error) // bytes that may still be written; nil: no limit
 	Quota int64                 // bytes that an account may store; 0: no limit
+	All   int64                 // bytes that all accounts together may store; 0: no limit
 	Keys  DataKeys              // nil: nothing can be encrypted
 	Now   func() time.Time      // nil: the system's clock
 	Aged  func() time.Time      // for what must not happen too early; nil: Now
@@ -96,7 +97,7 @@ func (s *Service) Close() error {
 // now returns the time as stores keep it.
 func (s *Service) now() time.Time { return s.opts.Now().UTC().Truncate(time.Microsecond) }
 
-func (s *Service) change() Change { return Change{At: s.now(), Quota: s.opts.Quota} }
+func (s *Service) change() Change { return Change{At: s.now(), Quota: s.opts.Quota, All: s.opts.All} }
 
 // wake tells Run that something may have been let go.
 func (s *Service) wake() {

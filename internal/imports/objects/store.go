@@ -50,6 +50,7 @@ func (c Content) Range(off, n int64) []Extent {
 type Change struct {
 	At    time.Time
 	Quota int64 // bytes that an account may store; 0: no limit
+	All   int64 // bytes that all accounts together may store; 0: no limit
 }
 
 // Store keeps buckets, objects and what belongs to them. Each method is one event and

@@ -18,10 +18,11 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"syscall"
+	"sync/atomic"
 
 	"github.com/diskport/diskport/diskimage"
 	"github.com/diskport/diskport/internal/failpoint"
+	"github.com/diskport/diskport/internal/space"
 )
 
 // Dir is a diskimage.Scratch in a folder. It may be used concurrently.
@@ -30,14 +31,63 @@ type Dir struct {
 	// Free returns the bytes that files may still take; nil: as many as the file
 	// system has.
 	Free func() (int64, error)
+	Room *Room // counts what the files take; nil: nobody does
 }
 
 var _ diskimage.Scratch = Dir{}
 
 // FullError reports that there is no room for the contents of an object.
-type FullError struct{ Dir string }
+type FullError struct {
+	Dir    string
+	Quota  int64 // bytes; 0: it is the disk that is full
+	Others int64 // bytes of the files of other objects, which will be given back
+}
 
-func (e *FullError) Error() string { return "scratch: no space left in " + e.Dir }
+func (e *FullError) Error() string { return "scratch: no space left in " + e.Dir + ": " + e.Missing() }
+
+// Missing says what there is too little of.
+func (e *FullError) Missing() string {
+	others := ""
+	if e.Others > 0 {
+		others = fmt.Sprintf(", of which other images take %d MiB", e.Others>>20)
+	}
+	if e.Quota == 0 {
+		return "the disk has no more room for unpacked images" + others
+	}
+	return fmt.Sprintf("unpacked images may take %d MiB (--quota-scratch)%s", e.Quota>>20, others)
+}
+
+// Room counts the bytes that files take, and may bound them. It may be used concurrently.
+type Room struct {
+	Quota int64 // bytes; 0: no limit
+
+	mu   sync.Mutex // guards used
+	used int64
+}
+
+// Used returns the bytes that files take now.
+func (r *Room) Used() int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.used
+}
+
+// take counts n more bytes, unless they are more than the quota has left.
+func (r *Room) take(n int64) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.Quota > 0 && r.used+n > r.Quota {
+		return false
+	}
+	r.used += n
+	return true
+}
+
+func (r *Room) give(n int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.used -= n
+}
 
 // names is what names are made from, for as long as files have them.
 const names = "image-*"
@@ -80,6 +130,9 @@ func (d Dir) Create() (diskimage.ScratchFile, error) {
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
+	if d.Room == nil {
+		d.Room = &Room{}
+	}
 	return &file{File: f, dir: d, block: block}, nil
 }
 
@@ -94,6 +147,13 @@ type file struct {
 	dir     Dir
 	block   cipher.Block
 	buffers sync.Pool // of *[64 * page]byte
+	taken   atomic.Int64
+}
+
+// Close gives the room back.
+func (f *file) Close() error {
+	f.dir.Room.give(f.taken.Swap(0))
+	return f.File.Close()
 }
 
 // crypt encrypts or decrypts b in its place, which is at an offset that a page begins at.
@@ -155,20 +215,30 @@ func (f *file) ReadAt(p []byte, off int64) (n int, err error) {
 
 func zero(b []byte) bool { return b[0] == 0 && bytes.Equal(b[1:], b[:len(b)-1]) }
 
-// write checks the room before each write, since others use it too.
+// write checks the room before each write, since others use it too. What was given up
+// counts until the file is closed.
 func (f *file) write(p []byte, off int64) (int, error) {
+	size := int64(len(p))
+	if !f.dir.Room.take(size) {
+		return 0, f.full(f.dir.Room.Quota)
+	}
+	f.taken.Add(size)
 	if f.dir.Free != nil {
 		free, err := f.dir.Free()
 		if err != nil {
 			return 0, err
 		}
-		if free < int64(len(p)) {
-			return 0, &FullError{f.dir.Path}
+		if free < size {
+			return 0, f.full(0)
 		}
 	}
 	n, err := f.File.WriteAt(p, off)
-	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
-		err = &FullError{f.dir.Path}
+	if space.IsFull(err) {
+		err = f.full(0)
 	}
 	return n, err
+}
+
+func (f *file) full(quota int64) *FullError {
+	return &FullError{Dir: f.dir.Path, Quota: quota, Others: max(0, f.dir.Room.Used()-f.taken.Load())}
 }

@@ -78,6 +78,36 @@ func TestFull(t *testing.T) {
 	}
 }
 
+// TestQuota: files share the room, and give back what they took when they are closed.
+func TestQuota(t *testing.T) {
+	room := &Room{Quota: 3 * page}
+	d := Dir{Path: t.TempDir(), Room: room}
+	a, err1 := d.Create()
+	b, err2 := d.Create()
+	if err := errors.Join(err1, err2); err != nil {
+		t.Fatal(err)
+	}
+	_, err1 = a.WriteAt(make([]byte, 2*page), 0)
+	_, err2 = b.WriteAt(make([]byte, page), page)
+	if err := errors.Join(err1, err2); err != nil || room.Used() != 3*page {
+		t.Errorf("%v; %d bytes are taken", err, room.Used())
+	}
+	_, err := b.WriteAt([]byte{1}, 2*page)
+	full, ok := errors.AsType[*FullError](err)
+	if !ok || full.Quota != 3*page || full.Others != 2*page {
+		t.Errorf("beyond the quota: %v", err)
+	}
+	if err := a.Close(); err != nil || room.Used() != page {
+		t.Errorf("%v; %d bytes are taken by the other file", err, room.Used())
+	}
+	if _, err := b.WriteAt([]byte{1}, 2*page); err != nil {
+		t.Errorf("with room again: %v", err)
+	}
+	if err := b.Close(); err != nil || room.Used() != 0 {
+		t.Errorf("%v; %d bytes are taken by nothing", err, room.Used())
+	}
+}
+
 // TestNothingLiesInTheClear writes and reads at random, beside a plain copy.
 func TestNothingLiesInTheClear(t *testing.T) {
 	f, err := Dir{Path: t.TempDir()}.Create()

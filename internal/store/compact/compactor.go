@@ -1,6 +1,7 @@
 package compact
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,7 +29,10 @@ type Compactor struct {
 	// Collect frees what is dead, and returns the bytes of it; nil: gc's own duty does.
 	Collect func(ctx context.Context) (int64, error)
 	// Free returns how many bytes may be written; nil: any number.
-	Free  func() (int64, error)
+	Free func() (int64, error)
+	// Tight returns how many bytes may be written when Free says that there is no room, since
+	// more of them come back; nil: none.
+	Tight func() int64
 	Owner string // names this node in leases
 	Now   func() time.Time
 	// PackBytes is about how long packs become; 0 is 128 MiB.
@@ -201,6 +205,8 @@ type run struct {
 	report   Report
 	progress Progress
 	bench    *bench
+	tight    int64 // bytes that a step may write for want of room; 0: there is room
+	passed   bool  // packs were left alone for want of room
 }
 
 // queue is the packs of a domain that are to be rewritten.
@@ -268,6 +274,9 @@ func (r *run) all(ctx context.Context) error {
 			}
 		}
 	}
+	if r.passed && r.report.Stopped == "" {
+		r.report.Stopped = noRoom
+	}
 	return nil
 }
 
@@ -296,7 +305,8 @@ func (c *Compactor) Handlers(every time.Duration, rate int64) map[work.Kind]work
 	}}}
 }
 
-// room reports whether there is room for a step, freeing what is dead if need be.
+// room reports whether there is room for a step, freeing what is dead if need be. On a full
+// disk a step takes what is worth most.
 func (r *run) room(ctx context.Context, q *queue) (bool, error) {
 	if r.Free == nil {
 		return true, nil
@@ -308,6 +318,7 @@ func (r *run) room(ctx context.Context, q *queue) (bool, error) {
 	for _, last := range []bool{false, true} {
 		free, err := r.Free()
 		if err != nil || free > need {
+			r.tight = 0
 			return err == nil, err
 		}
 		if last || r.Collect == nil {
@@ -317,8 +328,39 @@ func (r *run) room(ctx context.Context, q *queue) (bool, error) {
 			return false, err
 		}
 	}
+	if r.squeeze(q) {
+		return true, nil
+	}
 	r.report.Stopped = noRoom
 	return false, nil
+}
+
+// squeeze leaves those packs in a queue that can be rewritten without room, and give some
+// back, the smallest first: what a step frees is room for the next one. It returns false if
+// there are none.
+func (r *run) squeeze(q *queue) bool {
+	if r.Tight == nil {
+		return false
+	}
+	r.tight = r.Tight()
+	q.packs = slices.DeleteFunc(q.packs, func(p Pack) bool {
+		no := p.Dead == 0 || p.left() > r.tight
+		r.passed = r.passed || no
+		return no
+	})
+	slices.SortStableFunc(q.packs, func(a, b Pack) int { return cmp.Compare(a.left(), b.left()) })
+	return len(q.packs) > 0
+}
+
+// left is about how many bytes of a pack are not dead.
+func (p Pack) left() int64 { return p.Bytes * (p.Entries - p.Dead) / max(1, p.Entries) }
+
+// stepBytes is how long the pack of a step becomes at most.
+func (r *run) stepBytes() int64 {
+	if r.tight > 0 {
+		return min(r.tight, r.packBytes())
+	}
+	return r.packBytes()
 }
 
 // keep keeps a lease alive until ctx ends, and ends it when the lease is lost.

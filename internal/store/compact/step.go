@@ -115,6 +115,10 @@ func (r *run) rewrite(ctx context.Context, l work.Lease, q *queue) error {
 		if out.Rewriter != nil && r.full(out, live) {
 			break
 		}
+		if r.tight > 0 && spanned(live)+blockstore.PackOverhead(len(live)) > r.tight { // it is larger than it looked
+			q.packs, r.passed = q.packs[1:], true
+			continue
+		}
 		if len(live) == 0 {
 			r.did(p.Bytes)
 		} else if err := r.copyPack(ctx, l, q, live, out); err != nil {
@@ -130,6 +134,9 @@ func (r *run) rewrite(ctx context.Context, l work.Lease, q *queue) error {
 
 // full reports whether the new pack is long enough, or has no room for more blocks.
 func (r *run) full(out *output, more []blockstore.Placement) bool {
+	if r.tight > 0 && out.Size()+spanned(more)+blockstore.PackOverhead(len(out.from)+len(more)) > r.tight {
+		return true
+	}
 	return out.Size() >= r.packBytes()/4*3 || len(out.from)+len(more) > MaxMoved || len(out.sources) == MaxSources ||
 		out.Size()+spanned(more) > blockstore.MaxPackBytes || out.Keys() != nil && len(more) > out.room
 }
@@ -229,7 +236,7 @@ func (r *run) start(ctx context.Context, l work.Lease, q *queue, n int, out *out
 		return err
 	}
 	out.oldestKey = math.MaxUint32
-	if out.Rewriter, err = r.Blocks.NewRewriter(ctx, l, out.domain, keys, r.packBytes(), out.room); err != nil {
+	if out.Rewriter, err = r.Blocks.NewRewriter(ctx, l, out.domain, keys, r.stepBytes(), out.room); err != nil {
 		return err
 	}
 	out.oldest, out.newest = out.domain.Oldest, out.domain.Newest

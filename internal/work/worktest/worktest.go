@@ -17,6 +17,7 @@ type Bench struct {
 	Store   work.Store
 	Starter work.Starter
 	Queues  work.Queues
+	Resumer work.Resumer
 	// Add adds units that are not leased, each younger than the one before.
 	Add func(t *testing.T, units ...work.Unit)
 }
@@ -40,6 +41,7 @@ func Test(t *testing.T, open func(t *testing.T) Bench) {
 		"HandBacksDoNotCount":      handBacksDoNotCount,
 		"FailuresCountApart":       failuresCountApart,
 		"WaitsCountApart":          waitsCountApart,
+		"WhatWaitsIsResumed":       whatWaitsIsResumed,
 		"AnotherLane":              anotherLane,
 		"RangesWaitForUnpacking":   rangesWaitForUnpacking,
 		"AClockThatRanAhead":       aClockThatRanAhead,
@@ -431,6 +433,28 @@ func waitsCountApart(t *testing.T, b Bench) {
 	}
 	if l = claim(t, b, "one", at, 1); l.Waits != 0 || l.Failures != 1 {
 		t.Errorf("%d waits in a row and %d failures after a failure, want none and 1", l.Waits, l.Failures)
+	}
+}
+
+func whatWaitsIsResumed(t *testing.T, b Bench) {
+	b.Add(t, unit(1, "a"), unit(2, "a"), unit(3, "a"))
+	l := claim(t, b, "one", now, 1)
+	if err := b.Store.Wait(t.Context(), l, "space", now.Add(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Store.Retry(t.Context(), claim(t, b, "one", now, 2), "a fault", now.Add(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	held := claim(t, b, "one", now, 3)
+	if err := b.Resumer.Resume(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if l = claim(t, b, "one", now, 1); l.Waits != 1 {
+		t.Errorf("%d waits of a unit that was resumed, want 1", l.Waits)
+	}
+	noClaim(t, b, now) // a failure has its pause
+	if _, err := b.Store.Renew(t.Context(), held, now, work.Progress{}); err != nil {
+		t.Errorf("a lease was lost: %v", err)
 	}
 }
 

@@ -511,6 +511,16 @@ func quotas(t *testing.T, b bench) {
 		t.Error(err)
 	}
 	b.usage(t, 9)
+
+	c = objects.Change{At: at, Quota: 10, All: 9}
+	fails(t, put("l", 1), objects.ErrAllQuota)
+	if err := put("k", 8); err != nil {
+		t.Errorf("below the quota of all: %v", err)
+	}
+	if err := put("l", 1); err != nil {
+		t.Errorf("as much as the quota of all: %v", err)
+	}
+	b.usage(t, 9)
 }
 
 // heldGarbage: while all files are held, no piece is condemned.
