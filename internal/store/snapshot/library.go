@@ -81,6 +81,7 @@ func (l *Library) Open(ctx context.Context, rec Record) (*Blocks, error) {
 	}
 	keys, err := l.Keys(ctx, rec.Domain)
 	if err != nil {
+		l.damaged(ctx, rec, err)
 		return nil, fmt.Errorf("opening %s: %w", rec.ID, err)
 	}
 	return &Blocks{lib: l, rec: rec, root: r, keys: keys, pages: cache.New[int64, *located](cachedPages)}, nil
