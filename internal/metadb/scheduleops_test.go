@@ -654,7 +654,9 @@ func (s *sim) doMark(o op) {
 // doStray puts a closed file into the store that no database knows.
 func (s *sim) doStray(o op) {
 	f := blockstore.File{ID: blockstore.FileID(s.lastID.Add(1)), Kind: blockstore.PackFile}
+	s.mu.Lock()
 	s.strays[f.Name()] = true
+	s.mu.Unlock()
 	ctx := context.Background()
 	w, err := s.here(o).dir.Create(ctx, f.Name(), blockstore.Align)
 	if err == nil {

@@ -182,8 +182,14 @@ func (c *Collector) expand(ctx context.Context) error {
 				return failed
 			case ctx.Err() != nil:
 				return ctx.Err()
-			case err != nil: // whatever was under it
-				err = c.Store.SuspectPages(ctx)
+			case err != nil:
+				facts, lerr := c.Store.Look(ctx, []blockstore.FileID{root.ID})
+				if lerr != nil {
+					return lerr
+				}
+				if err = nil; facts[root.ID].Row { // else another cycle has removed it
+					err = c.Store.SuspectPages(ctx) // whatever was under it
+				}
 			}
 			if err == nil {
 				err = c.Store.Expanded(ctx, root.ID)
