@@ -30,7 +30,7 @@ import (
 )
 
 var (
-	schedules    = flags.Int("schedules", 240, "how many random schedules TestSchedules runs on SQLite; on PostgreSQL it is a tenth of that")
+	schedules    = flags.Int("schedules", 160, "how many random schedules TestSchedules runs on SQLite; on PostgreSQL it is a tenth of that")
 	scheduleSeed = flags.Uint64("schedule", 0, "the seed of the one schedule that TestSchedules runs; 0: all from 1 on")
 )
 
@@ -236,7 +236,7 @@ func openMigrated(ctx context.Context, dsn string) (*DB, error) {
 		return Open(ctx, dsn, Options{})
 	}
 	db := &DB{now: time.Now, letGoRows: letGoRows}
-	return db, db.openSQLite(dsn)
+	return db, db.openSQLite(dsn, nil)
 }
 
 // settle has everything end that was begun, and compares what is left with the model.
