@@ -574,6 +574,8 @@ func (images) Open(_ context.Context, p source.Pin) (source.Object, error) {
 
 func (images) Release(context.Context, source.Pin) error { return nil }
 
+func (images) Sweep(context.Context, func(id string) bool) error { return nil }
+
 // object is a raw disk that knows its holes.
 type object struct {
 	layout layout
