@@ -8,7 +8,7 @@ TESTFLAGS   ?=
 PACKAGES    ?= ./...
 BENCHFLAGS  ?=
 
-.PHONY: build man demo test torture load race lint fuzz fuzz-smoke bench bench-formats fresh clean
+.PHONY: build man demo test torture load schedules race lint fuzz fuzz-smoke bench bench-formats fresh clean
 
 build:
 	@GO='$(GO)' scripts/build $(BIN)
@@ -45,6 +45,13 @@ CLIENTS     ?= 64
 load:
 	scripts/test-setup
 	$(GO) test ./e2e -run '^TestLoad$$' -v -count=1 -timeout 2h -imports $(IMPORTS) -clients $(CLIENTS) -passes 3 -settle
+
+# Random schedules of everything that changes the store, more than the tests run:
+# make schedules SCHEDULES=100000
+SCHEDULES   ?= 10000
+schedules:
+	scripts/test-setup
+	set -o pipefail; $(GO) test ./internal/metadb -run TestSchedules -v -count=1 -timeout 12h -schedules $(SCHEDULES) | grep -v -e '^ *---' -e '^=== '
 
 # The tests alone, for a machine that is set up: make race PACKAGES=./internal/...
 race:

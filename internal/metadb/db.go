@@ -34,6 +34,7 @@ type DB struct {
 	witness     *witness              // of an embedded database; nil: none
 	room        Room                  // nil: none can be made
 	wrap        func(querier) querier // tests inject faults here; nil otherwise
+	around      around                // tests stop transactions here; nil otherwise
 	letGoRows   int64                 // letGoRows, or fewer in tests
 }
 

@@ -178,6 +178,40 @@ func (v Inventory) FixFile(ctx context.Context, row verify.FileRow) error {
 	})
 }
 
+// rebuilding is the counter of the rebuilds since one came to its end.
+const rebuilding = "rebuilds"
+
+// Begin implements verify.Entries.
+func (v Inventory) Begin(ctx context.Context) (again bool, err error) {
+	err = v.db.update(ctx, "begin a rebuild", func(q querier) error {
+		n, _, err := one(ctx, q, column[int64], `
+			INSERT INTO counters (name, value) VALUES ($1, 1) ON CONFLICT (name) DO UPDATE SET value = counters.value + 1 RETURNING value`, rebuilding)
+		again = n > 1
+		return err
+	})
+	return again, err
+}
+
+// Done implements verify.Entries.
+func (v Inventory) Done(ctx context.Context) error {
+	return v.db.update(ctx, "end a rebuild", func(q querier) error {
+		_, err := exec(ctx, q, `DELETE FROM counters WHERE name = $1`, rebuilding)
+		return err
+	})
+}
+
+// unfinished returns a note if the last rebuild has not come to its end.
+func (v Inventory) unfinished(ctx context.Context) (notes []string, err error) {
+	err = v.db.view(ctx, "look for a rebuild", func(q querier) error {
+		_, ok, err := one(ctx, q, column[int64], `SELECT value FROM counters WHERE name = $1`, rebuilding)
+		if ok {
+			notes = []string{"whether what the last rebuild has entered is needed, since it was cut off or could not enter all: until `diskport verify --rebuild` comes to its end, it stays"}
+		}
+		return err
+	})
+	return notes, err
+}
+
 // EnterDomain implements verify.Entries. What its newest data key has encrypted was not counted,
 // so the next block takes a new one.
 func (v Inventory) EnterDomain(ctx context.Context, d blockstore.Domain) (entered bool, err error) {
@@ -268,6 +302,11 @@ func (v Inventory) CheckEngine(ctx context.Context) (verify.EngineReport, error)
 		check = v.checkPostgres
 	}
 	r, err := check(ctx)
+	if err == nil {
+		var notes []string
+		notes, err = v.unfinished(ctx)
+		r.Notes = append(r.Notes, notes...)
+	}
 	if err != nil {
 		err = fmt.Errorf("metadb: check the database: %w", err)
 	}

@@ -235,19 +235,21 @@ func (s Objects) ForgetPieces(ctx context.Context, ids []objects.PieceID) error 
 }
 
 // KnownPieces implements objects.Store.
-func (s Objects) KnownPieces(ctx context.Context, ids []objects.PieceID) (known map[objects.PieceID]bool, err error) {
-	known = map[objects.PieceID]bool{}
+func (s Objects) KnownPieces(ctx context.Context, ids []objects.PieceID) (known map[objects.PieceID]objects.Known, err error) {
+	known = map[objects.PieceID]objects.Known{}
 	err = s.db.view(ctx, "look pieces up", func(q querier) error {
-		for _, stmt := range []string{`SELECT id FROM s3_pieces WHERE id IN (?)`, `SELECT piece FROM s3_extents WHERE piece IN (?)`} {
-			found, err := allIn(ctx, q, column[objects.PieceID], args(ids), stmt)
-			if err != nil {
-				return err
-			}
-			for _, id := range found {
-				known[id] = true
-			}
+		rows, err := allIn(ctx, q, column[objects.PieceID], args(ids), `SELECT id FROM s3_pieces WHERE id IN (?)`)
+		if err != nil {
+			return err
 		}
-		return nil
+		for _, id := range rows {
+			known[id] = objects.Known{Row: true}
+		}
+		named, err := allIn(ctx, q, column[objects.PieceID], args(ids), `SELECT DISTINCT piece FROM s3_extents WHERE piece IN (?)`)
+		for _, id := range named {
+			known[id] = objects.Known{Row: known[id].Row, Named: true}
+		}
+		return err
 	})
 	return known, err
 }

@@ -86,7 +86,18 @@ func (db *DB) view(ctx context.Context, what string, fn func(querier) error) (er
 	return nil
 }
 
+// around runs a transaction, once or not at all.
+type around func(ctx context.Context, transaction func() error) error
+
+// run runs fn in a transaction of a pool.
 func (db *DB) run(ctx context.Context, pool *sql.DB, o *sql.TxOptions, fn func(querier) error) error {
+	if db.around == nil {
+		return db.transaction(ctx, pool, o, fn)
+	}
+	return db.around(ctx, func() error { return db.transaction(ctx, pool, o, fn) })
+}
+
+func (db *DB) transaction(ctx context.Context, pool *sql.DB, o *sql.TxOptions, fn func(querier) error) error {
 	tx, err := pool.BeginTx(ctx, o)
 	if err != nil {
 		return err

@@ -705,6 +705,66 @@ func TestRebuild(t *testing.T) {
 	})
 }
 
+// TestRebuildFreesWhatNothingNeeds: what a rebuild enters and no snapshot names goes with
+// the next cycle of gc; of one that was cut off, once another comes to its end.
+func TestRebuildFreesWhatNothingNeeds(t *testing.T) {
+	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) {
+		for _, cut := range []bool{false, true} {
+			t.Run(fmt.Sprintf("cut off %v", cut), func(t *testing.T) {
+				r := newVerifyRig(t, fresh(t), frame.None)
+				r.fill()
+				count := func(table string) (n int) {
+					must(t, r.db, func(q querier) (err error) {
+						n, _, err = one(t.Context(), q, column[int], `SELECT COUNT(*) FROM `+table)
+						return err
+					})
+					return n
+				}
+				must(t, r.db, func(q querier) error {
+					for _, table := range []string{"files", "blocks", "pages", "snapshots", "range_pages", "block_candidates", "page_candidates", "file_candidates"} {
+						if _, err := exec(t.Context(), q, `DELETE FROM `+table); err != nil {
+							return err
+						}
+					}
+					return nil
+				})
+				for _, rec := range r.records { // no root is left: nothing needs anything
+					if err := r.backend.Remove(t.Context(), rec.Root.Name()); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if cut {
+					r.verifier.Entries = &brokenEntries{Entries: r.db.Inventory(), left: 2}
+					if _, err := r.verifier.Rebuild(t.Context(), r.backend, verify.Observer{}); !errors.Is(err, errBroken) {
+						t.Fatalf("got %v", err)
+					}
+					if _, s := r.verify(); len(s.Notes) == 0 || !strings.Contains(strings.Join(s.Notes, "\n"), "verify --rebuild") {
+						t.Errorf("verify notes %q", s.Notes)
+					}
+					r.verifier.Entries = r.db.Inventory()
+				}
+				if _, err := r.verifier.Rebuild(t.Context(), r.backend, verify.Observer{}); err != nil {
+					t.Fatal(err)
+				}
+				if count("blocks") == 0 || count("pages") == 0 {
+					t.Fatal("nothing was entered")
+				}
+				if _, err := r.gc.Run(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				for _, table := range []string{"blocks", "pages", "files"} {
+					if n := count(table); n != 0 {
+						t.Errorf("%d %s stay", n, table)
+					}
+				}
+				if names := r.backend.Names(); len(names) != 0 {
+					t.Errorf("the files %q stay", names)
+				}
+			})
+		}
+	})
+}
+
 // TestRebuildKeepsMarks: a frame that can't be read takes no mark from its block, and the
 // others of its pack are counted as ever.
 func TestRebuildKeepsMarks(t *testing.T) {

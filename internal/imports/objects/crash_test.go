@@ -290,6 +290,35 @@ func TestStrayFilesAreSetAside(t *testing.T) {
 	}
 }
 
+// TestNamedPiecesComeBack: what was set aside, by a service with another database, comes
+// back when the right one does, however long that took.
+func TestNamedPiecesComeBack(t *testing.T) {
+	now := time.Now()
+	f := newFixture(t, func(o *objects.Options) { o.Now = func() time.Time { return now } })
+	content := random(5000)
+	named := f.write(t, content, objects.PieceOptions{Size: -1})
+	o, err := f.Put(t.Context(), objects.Put{Bucket: "bucket", Key: "k", Piece: named})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stray := f.write(t, random(3000), objects.PieceOptions{Size: -1}) // it has a row, and nothing names it
+	for _, name := range []string{named.ID.File(), stray.ID.File()} {
+		if err := f.files.SetAside(t.Context(), name, now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	now = now.Add(31 * 24 * time.Hour)
+	if swept, err := f.SweepStrays(t.Context()); err != nil || swept != (objects.Swept{Back: 1}) {
+		t.Errorf("swept %+v, %v", swept, err)
+	}
+	if got := f.read(t, o); !bytes.Equal(got, content) {
+		t.Error("the object is not whole")
+	}
+	if _, err := os.Stat(filepath.Join(f.dir, "objects", filepath.FromSlash(stray.ID.File()))); err == nil {
+		t.Error("garbage came back")
+	}
+}
+
 // TestOlderDatabaseLosesNothing: pieces that the database has forgotten the names of are
 // set aside.
 func TestOlderDatabaseLosesNothing(t *testing.T) {

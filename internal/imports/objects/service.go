@@ -21,11 +21,17 @@ type Files interface {
 	Open(ctx context.Context, name string) (*os.File, error)
 }
 
+// Aside is where files go that no row names, and where they come back from.
+type Aside interface {
+	blockstore.Quarantine
+	blockstore.Aside
+}
+
 // Options are what a Service is made of. Store, Files and Aside are required.
 type Options struct {
 	Store Store
 	Files Files
-	Aside blockstore.Quarantine // where files without a row go; usually Files
+	Aside Aside // where files without a row go; usually Files
 
 	// Older says that the database is known to be older than the files: then pieces that
 	// nothing names are set aside instead of removed, since it may have forgotten their

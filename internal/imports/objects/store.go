@@ -193,6 +193,12 @@ type PinStore interface {
 	Pins(ctx context.Context) ([]string, error)
 }
 
+// Known is what the rows say of a piece.
+type Known struct {
+	Row   bool // it has one of its own
+	Named bool // a content names it: it is part of an object, an upload or a pin
+}
+
 // PieceStore are the rows of pieces. A piece is open from AddPieces until an event
 // makes a content of it, or its writer lets it go; it is garbage once no content names
 // it and no living writer has it open, and stays garbage.
@@ -208,5 +214,5 @@ type PieceStore interface {
 	// ForgetPieces deletes the rows of condemned pieces whose files are gone.
 	ForgetPieces(ctx context.Context, ids []PieceID) error
 	// KnownPieces returns those of ids that have a row, or that a content names.
-	KnownPieces(ctx context.Context, ids []PieceID) (map[PieceID]bool, error)
+	KnownPieces(ctx context.Context, ids []PieceID) (map[PieceID]Known, error)
 }

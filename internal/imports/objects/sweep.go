@@ -23,6 +23,7 @@ const (
 type Swept struct {
 	Removed int // pieces
 	Aside   int // files without a row
+	Back    int // files that were set aside and are named
 }
 
 // Run frees what is no longer named, when something may have been let go and once in a
@@ -65,6 +66,9 @@ func (s *Service) lookForStrays(ctx context.Context) {
 	}
 	if swept.Aside > 0 {
 		s.opts.Log.Warn("files of objects that no row names were set aside", "files", swept.Aside)
+	}
+	if swept.Back > 0 {
+		s.opts.Log.Warn("files of objects that were set aside are named, and were brought back", "files", swept.Back)
 	}
 }
 
@@ -130,8 +134,11 @@ func (s *Service) remove(ctx context.Context, ids []PieceID) (removed int, err e
 }
 
 // SweepStrays compares the files with the rows: a closed file without a row is set
-// aside, since it may be all that is left of a lost database, and an open one removed.
+// aside, since it may be all that is left of a lost database, and an open one removed. One
+// that was set aside and is named comes back; the others go for good after a month.
 func (s *Service) SweepStrays(ctx context.Context) (swept Swept, err error) {
+	back, unlooked := s.bringBackNamed(ctx)
+	swept.Back = back
 	var batch []blockstore.Entry
 	flush := func() error {
 		n, err := s.setAside(ctx, batch)
@@ -147,11 +154,41 @@ func (s *Service) SweepStrays(ctx context.Context) (swept Swept, err error) {
 	if err == nil {
 		err = flush()
 	}
-	if err != nil {
+	if err = errors.Join(err, unlooked); err != nil { // nothing is purged that could not be looked at
 		return swept, err
 	}
 	_, err = s.opts.Aside.Purge(ctx, s.opts.Aged().Add(-keptAsideFor))
 	return swept, err
+}
+
+// bringBackNamed brings back what was set aside although a content names it by now: the
+// right database is back. A piece that has only a row is garbage wherever it lies.
+func (s *Service) bringBackNamed(ctx context.Context) (back int, err error) {
+	var aside []PieceID
+	flush := func() error {
+		known, err := s.store.KnownPieces(ctx, aside)
+		for _, id := range aside {
+			if err == nil && known[id].Named {
+				back++
+				err = s.opts.Aside.BringBack(ctx, fileName(id))
+			}
+		}
+		aside = aside[:0]
+		return err
+	}
+	err = s.opts.Aside.EachAside(ctx, func(name string) error {
+		if id, ok := pieceOf(name); ok {
+			aside = append(aside, id)
+		}
+		if len(aside) < sweepAtOnce {
+			return nil
+		}
+		return flush()
+	})
+	if err == nil && len(aside) > 0 {
+		err = flush()
+	}
+	return back, err
 }
 
 // setAside deals with those of the files that have no row.
@@ -169,7 +206,7 @@ func (s *Service) setAside(ctx context.Context, files []blockstore.Entry) (swept
 	for _, f := range files {
 		id, ok := pieceOf(f.Name)
 		switch {
-		case !ok || known[id]: // a name that is not ours stays
+		case !ok || known[id] != Known{}: // a name that is not ours stays
 		case f.Closed:
 			swept.Aside++
 			err = s.opts.Aside.SetAside(ctx, f.Name, s.now())

@@ -112,7 +112,8 @@ func (c *Collector) Run(ctx context.Context) (Report, error) {
 
 // Between runs fn while no cycle of this Collector does. Rows of roots that no draft
 // announced may be entered then: a cycle that read the roots before would delete what only
-// they name.
+// they name. There is no other Collector whose cycles would have to be waited for: a
+// process locks its data directory, and a database is that of one directory's store.
 func (c *Collector) Between(ctx context.Context, fn func() error) error {
 	if err := c.until(ctx, c.cycles.TryLock); err != nil {
 		return err
@@ -181,8 +182,14 @@ func (c *Collector) expand(ctx context.Context) error {
 				return failed
 			case ctx.Err() != nil:
 				return ctx.Err()
-			case err != nil: // whatever was under it
-				err = c.Store.SuspectPages(ctx)
+			case err != nil:
+				facts, lerr := c.Store.Look(ctx, []blockstore.FileID{root.ID})
+				if lerr != nil {
+					return lerr
+				}
+				if err = nil; facts[root.ID].Row { // else another cycle has removed it
+					err = c.Store.SuspectPages(ctx) // whatever was under it
+				}
 			}
 			if err == nil {
 				err = c.Store.Expanded(ctx, root.ID)

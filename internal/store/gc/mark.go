@@ -39,6 +39,14 @@ func (c *Collector) takePages(ctx context.Context, w *window, after *snapshot.Pa
 		case ctx.Err() != nil:
 			return false, ctx.Err()
 		case err != nil:
+			there, lerr := c.Store.LocatePages(ctx, []snapshot.PageID{p.ID})
+			if lerr != nil {
+				return false, lerr
+			}
+			if _, ok := there[p.ID]; !ok { // another cycle has removed it
+				delete(w.pages, p.ID)
+				continue
+			}
 			w.bad[p.ID] = true
 		}
 		for _, id := range blocks {
@@ -86,19 +94,46 @@ func (w *window) doubt() Doubt {
 	return Doubt{Pages: w.lost, Blocks: w.domains[""], Domains: slices.Sorted(maps.Keys(w.domains))}
 }
 
-// walk is one marking of a window.
+// walk is one walk for the marking of a window.
 type walk struct {
 	c    *Collector
 	w    *window
-	r    *Report
 	seen map[snapshot.PageID]struct{}
+
+	found   Report          // what is damaged
+	domains map[string]bool // as in window
+	lost    bool            // likewise
 }
 
-// mark walks everything that is referenced, drafts first, then roots, and marks
-// those of it that are in the window.
+// maxWalks is how often a marking looks whether what it takes for damaged is.
+const maxWalks = 3
+
+// mark walks everything that is referenced, and marks those of it that are in the
+// window. What can't be read may be what another cycle has just removed, since its
+// snapshot was deleted after this walk had read the roots: then the next walk does not
+// meet it.
 func (c *Collector) mark(ctx context.Context, w *window, r *Report) error {
-	m := &walk{c, w, r, map[snapshot.PageID]struct{}{}}
-	err := c.Store.RangePages(ctx, func(pages []RangePage) error {
+	var m *walk
+	for range maxWalks {
+		m = &walk{c: c, w: w, seen: map[snapshot.PageID]struct{}{}, domains: map[string]bool{}}
+		if err := m.all(ctx); err != nil {
+			return err
+		}
+		if len(m.found.Damaged) == 0 {
+			break
+		}
+	}
+	for _, text := range m.found.Damaged {
+		r.damaged("%s", text)
+	}
+	w.lost = w.lost || m.lost
+	maps.Copy(w.domains, m.domains)
+	return nil
+}
+
+// all walks drafts first, then roots.
+func (m *walk) all(ctx context.Context) error {
+	err := m.c.Store.RangePages(ctx, func(pages []RangePage) error {
 		byDomain := map[string][]snapshot.PageID{}
 		for _, p := range pages {
 			byDomain[p.Domain] = append(byDomain[p.Domain], p.ID)
@@ -113,15 +148,15 @@ func (c *Collector) mark(ctx context.Context, w *window, r *Report) error {
 	if err != nil {
 		return err
 	}
-	if err := c.Store.DraftBlocks(ctx, func(ids []block.ID) error { m.markBlocks(ids); return nil }); err != nil {
+	if err := m.c.Store.DraftBlocks(ctx, func(ids []block.ID) error { m.markBlocks(ids); return nil }); err != nil {
 		return err
 	}
-	return c.Store.Roots(ctx, func(root Root) error { return m.markRoot(ctx, root) })
+	return m.c.Store.Roots(ctx, func(root Root) error { return m.markRoot(ctx, root) })
 }
 
 func (m *walk) markRoot(ctx context.Context, root Root) error {
 	if !root.Named {
-		m.r.damaged("%s: no snapshot names it, and none that did was deleted", root.File.Name())
+		m.found.damaged("%s: no snapshot names it, and none that did was deleted", root.File.Name())
 	}
 	var pages []snapshot.PageID
 	domain, err := m.c.Pages(ctx, root.File, func(ids []snapshot.PageID) error {
@@ -132,12 +167,12 @@ func (m *walk) markRoot(ctx context.Context, root Root) error {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case err != nil:
-		m.r.damaged("%s: %v", root.File.Name(), err)
+		m.found.damaged("%s: %v", root.File.Name(), err)
 		// A root that no row names would matter only if two things were damaged, so it
 		// casts no doubt on anything: only its own row may be wrong.
 		if root.Named {
-			m.w.lost = true
-			m.w.domains[root.Domain] = true
+			m.lost = true
+			m.domains[root.Domain] = true
 		}
 		return nil
 	}
@@ -175,8 +210,8 @@ func (m *walk) markPages(ctx context.Context, domain string, ids []snapshot.Page
 func (m *walk) markPage(ctx context.Context, domain string, id snapshot.PageID, at map[snapshot.PageID]snapshot.PagePlace) error {
 	place, ok := at[id]
 	if !ok {
-		m.r.damaged("page %x of domain %q: it is named, but has no row", id, domain)
-		m.w.domains[domain] = true
+		m.found.damaged("page %x of domain %q: it is named, but has no row", id, domain)
+		m.domains[domain] = true
 		return nil
 	}
 	ids, err := m.c.Blocks(ctx, place)
@@ -184,8 +219,8 @@ func (m *walk) markPage(ctx context.Context, domain string, id snapshot.PageID, 
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case err != nil:
-		m.r.damaged("page %x of domain %q: %v", id, domain, err)
-		m.w.domains[domain] = true
+		m.found.damaged("page %x of domain %q: %v", id, domain, err)
+		m.domains[domain] = true
 	}
 	m.markBlocks(ids)
 	return nil

@@ -16,6 +16,11 @@ import (
 // is there already stays as it is. Every method is one transaction, and all may be called
 // concurrently. The suite is verifytest; it runs on every engine.
 type Entries interface {
+	// Begin notes that a rebuild begins, and reports whether an earlier one has not come to
+	// Done: then something may be entered that nothing needs and that gc does not look at.
+	Begin(ctx context.Context) (again bool, err error)
+	// Done notes that all that rebuilds have entered is known to gc.
+	Done(ctx context.Context) error
 	// EnterDomain adds the row of a domain, whose data keys d says. entered is false if there
 	// is one of its id. ErrOtherDomain if there is another one of its account and key.
 	EnterDomain(ctx context.Context, d blockstore.Domain) (entered bool, err error)
@@ -56,7 +61,7 @@ type Rebuilt struct {
 func (v *Verifier) Rebuild(ctx context.Context, aside blockstore.Aside, o Observer) (Rebuilt, error) {
 	b := &rebuild{run: v.start(Effort{}, o), aside: aside, domainsOf: map[string]blockstore.Domain{}}
 	for _, step := range []func(context.Context) error{
-		b.bringBack, b.lost, b.headers, b.enterDomains,
+		b.begin, b.bringBack, b.lost, b.headers, b.enterDomains,
 		b.straysOf(blockstore.PagesFile, b.pages), b.straysOf(blockstore.PackFile, b.pack), b.roots,
 		b.bringBackNamed, b.suspect,
 	} {
@@ -75,6 +80,12 @@ type rebuild struct {
 	domainsOf map[string]blockstore.Domain // in the headers of packs without a row: with the newest keys
 	entered   []blockstore.FileID          // packs and pages files
 	failed    bool                         // a file could not be entered
+	again     bool                         // an earlier rebuild has not come to its end
+}
+
+func (b *rebuild) begin(ctx context.Context) (err error) {
+	b.again, err = b.Entries.Begin(ctx)
+	return err
 }
 
 // bringBack brings back all files that were set aside.
@@ -358,11 +369,25 @@ func (b *rebuild) root(ctx context.Context, f blockstore.FoundFile) error {
 	return b.refuse(ctx, Root, f, err)
 }
 
-// suspect has gc look at all that was entered, since of some of it no snapshot may be left. If a
-// file could not be entered, that may be what needs it: then all of it stays.
+// suspect has gc look at all that was entered, since of some of it no snapshot may be left;
+// not before, since until its root is entered nothing names what a snapshot needs. If a
+// file could not be entered, that may be what needs it: then all of it stays. What earlier
+// rebuilds entered that were cut off, or where a file could not be entered, is not known: gc
+// looks at everything then.
 func (b *rebuild) suspect(ctx context.Context) error {
 	if b.failed {
 		return nil
+	}
+	if b.again {
+		b.entered = nil
+		if err := b.eachFile(ctx, -1<<63, func(row FileRow) error {
+			if row.State == stateClosed && row.Kind != blockstore.RootFile {
+				b.entered = append(b.entered, row.ID)
+			}
+			return nil
+		}); err != nil {
+			return err
+		}
 	}
 	for _, id := range b.entered {
 		c, err := b.Store.Contents(ctx, id)
@@ -381,5 +406,5 @@ func (b *rebuild) suspect(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	return b.Entries.Done(ctx)
 }

@@ -423,7 +423,7 @@ func garbage(t *testing.T, b bench) {
 		t.Errorf("got %v, %v, want %v", some, err, all[10:20])
 	}
 	known, err := b.Store.KnownPieces(ctx, append(some, 1<<40))
-	if err != nil || len(known) != 10 || !known[some[0]] {
+	if err != nil || len(known) != 10 || known[some[0]] != (objects.Known{Row: true}) {
 		t.Errorf("got %v, %v", known, err)
 	}
 	if err := b.Store.ForgetPieces(ctx, all[:60]); err != nil {
@@ -442,6 +442,9 @@ func garbage(t *testing.T, b bench) {
 	}
 	if _, err := b.Store.Put(ctx, objects.Put{Bucket: "b", Key: "k", Piece: open}, change(0)); err != nil {
 		t.Error(err)
+	}
+	if known, err = b.Store.KnownPieces(ctx, []objects.PieceID{open.ID}); err != nil || known[open.ID] != (objects.Known{Row: true, Named: true}) {
+		t.Errorf("got %v, %v", known, err)
 	}
 }
 

@@ -377,3 +377,36 @@ func stoppedWhileCondemned(t *testing.T, w *world) {
 	}
 	w.alive(t, "a", "a")
 }
+
+// removedMeanwhile: what another cycle has removed, because it was deleted after this one had
+// read what is named, is not damage.
+func removedMeanwhile(t *testing.T, w *world) {
+	for _, at := range []string{"LocatePages", "Roots", "TakePages", "ReleasedRoots"} {
+		for nth := range 3 {
+			w.snapshot(t, "garbage", []string{"g"})
+			w.snapshot(t, "1", []string{"a"})
+			w.snapshot(t, "2", []string{"b"})
+			w.Drop(t, "garbage")
+			w.store.once(at, nth+1, func() {
+				w.Drop(t, "1")
+				w.Drop(t, "2")
+				if _, err := w.collector().Run(t.Context()); err != nil {
+					t.Error(err)
+				}
+			})
+			w.store.waited = 0
+			r, err := w.collector().Run(t.Context())
+			if err != nil || len(r.Damaged) > 0 {
+				t.Errorf("before call %d of %s: %v, damaged are %q", nth+1, at, err, r.Damaged)
+			}
+			w.store.before = nil // it may have had fewer calls
+			for _, name := range []string{"1", "2"} {
+				w.Drop(t, name)
+			}
+			if _, err := w.collector().Run(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	w.alive(t, "abg")
+}

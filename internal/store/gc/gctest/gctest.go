@@ -70,6 +70,7 @@ func Test(t *testing.T, open func(t *testing.T) Bench) {
 		"APageAgainMeanwhile":           aPageAgainMeanwhile,
 		"APublicationMeanwhile":         aPublicationMeanwhile,
 		"ACycleMeanwhile":               aCycleMeanwhile,
+		"RemovedMeanwhile":              removedMeanwhile,
 		"OpenFiles":                     openFiles,
 		"FilesWithoutRows":              filesWithoutRows,
 		"ClosedFilesWithoutRows":        closedFilesWithoutRows,

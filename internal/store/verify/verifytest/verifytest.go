@@ -59,6 +59,7 @@ func Test(t *testing.T, fresh func(t *testing.T) Bench) {
 		{"Suspect", suspect},
 		{"FixFile", fixFile},
 		{"EnterDomain", enterDomain},
+		{"Rebuilds", rebuilds},
 		{"EnterFile", enterFile},
 		{"EnterSnapshot", enterSnapshot},
 		{"Rounds", rounds},
@@ -357,6 +358,20 @@ func enterDomain(t *testing.T, b Bench) {
 	rows, err := b.Store.DomainRows(t.Context())
 	if err != nil || len(rows) != 2 || !cmp.Equal(rows[0], first) {
 		t.Errorf("got %+v, %v", rows, err)
+	}
+}
+
+// rebuilds: one that does not come to its end is remembered until one does.
+func rebuilds(t *testing.T, b Bench) {
+	for i, want := range []bool{false, true, true, false} {
+		if i == 3 {
+			if err := b.Entries.Done(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if again, err := b.Entries.Begin(t.Context()); err != nil || again != want {
+			t.Errorf("beginning %d: %v, %v", i, again, err)
+		}
 	}
 }
 
