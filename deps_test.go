@@ -107,7 +107,7 @@ var floors = map[string]int{
 	"scripts/benchdisk":             top,
 	"cmd/diskport":                  top + 1,
 	"scripts/testreport":            top,
-	"e2e/smalldisk":                 top, // small file systems, for tests
+	"e2e/smalldisk":                 top,     // small file systems, for tests
 	"scripts/bench":                 top + 1, // measures the built program from outside
 	"scripts/bench-formats":         top + 1, // measures the decoders and the pipeline before a snapshot
 	"scripts/bench-s3":              top + 1, // measures the embedded S3 from outside
