@@ -17,7 +17,7 @@ import (
 	"github.com/diskport/diskport/internal/failpoint"
 )
 
-var fills = flag.Int("fills", 60, "how often the disk is filled")
+var fills = flag.Int("fills", 30, "how often the disk is filled")
 
 // diskMiB is the size of the disk that is filled.
 const diskMiB = 192

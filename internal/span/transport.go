@@ -1,6 +1,7 @@
 package span
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"sync"
@@ -47,7 +48,7 @@ type body struct {
 func (b *body) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if err != nil {
-		if err == io.EOF { //nolint:errorlint // readers return it as it is
+		if errors.Is(err, io.EOF) {
 			b.end(nil)
 		} else {
 			b.end(err)

@@ -66,7 +66,7 @@ func (s *Service) ImportImage(ctx context.Context, req ImageRequest) (ImageTask,
 func (s *Service) madeImage(ctx context.Context, t ImageTask) (ImageTask, error) {
 	stored, err := s.Store.GetImage(context.WithoutCancel(ctx), t.Home(), t.ID)
 	if err != nil {
-		return ImageTask{}, fmt.Errorf("%w: whether the task was made is not known: %v", work.ErrNoDatabase, err)
+		return ImageTask{}, fmt.Errorf("%w: whether the task was made is not known: %w", work.ErrNoDatabase, err)
 	}
 	s.Bus.Wake(wake.Work)
 	return stored, nil

@@ -62,7 +62,7 @@ func (r *reader) reading() bool { return r.reads.Load() > 0 }
 func notStuck(object source.Object, err error) error {
 	stuck := (*work.StuckError)(nil)
 	if r, ok := object.(interface{ reading() bool }); ok && errors.As(err, &stuck) && r.reading() {
-		return fmt.Errorf("%w: %v", errSlow, err) // which is no StuckError
+		return fmt.Errorf("%w: %s", errSlow, err.Error()) // which is no StuckError
 	}
 	return err
 }

@@ -122,7 +122,7 @@ func (s *Service) Import(ctx context.Context, req Request) (Task, error) {
 func (s *Service) made(ctx context.Context, t Task) (Task, error) {
 	stored, err := s.Store.Get(context.WithoutCancel(ctx), t.Home(), t.ID)
 	if err != nil {
-		return Task{}, fmt.Errorf("%w: whether the task was made is not known: %v", work.ErrNoDatabase, err)
+		return Task{}, fmt.Errorf("%w: whether the task was made is not known: %w", work.ErrNoDatabase, err)
 	}
 	s.Bus.Wake(wake.Work)
 	return stored, nil

@@ -109,7 +109,6 @@ var faults = []fault{
 type scenario struct {
 	name   string
 	image  func() *image
-	before fault // that makes it go there
 	stages []work.Kind
 	end    string // what it ends with anyhow
 }
