@@ -129,7 +129,10 @@ func Open(ctx context.Context, dsn string, o Options) (*DB, error) {
 
 // Close waits for running statements and closes the database.
 func (db *DB) Close() error {
-	err := cmp.Or(db.write.Close(), db.probe.Close())
+	err := db.write.Close()
+	if db.probe != nil { // that of a copy is not asked
+		err = cmp.Or(err, db.probe.Close())
+	}
 	if db.read != db.write {
 		err = cmp.Or(err, db.read.Close())
 	}
