@@ -137,7 +137,7 @@ var onlyTop = []string{"internal/metadb", "internal/store/blobdir", "flag"}
 // command line reads images by itself too, and needs room to unpack them.
 var overTheWire = map[string][]string{
 	"internal/client":  {},
-	"cmd/diskport":     {"internal/client", "internal/server", "internal/imports/scratch"},
+	"cmd/diskport":     {"internal/client", "internal/server", "internal/imports/scratch", "internal/work"},
 	"scripts/bench":    {"scripts/benchdisk"},
 	"scripts/bench-s3": {},
 }

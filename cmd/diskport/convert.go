@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/diskport/diskport/diskimage"
+	"github.com/diskport/diskport/internal/work"
 )
 
 type convertCmd struct {
@@ -23,7 +24,9 @@ func (c *convertCmd) command(a *app) *cobra.Command {
 		Short:   "Convert a disk image to a sparse raw file.",
 		Long:    "Convert a disk image, IMAGE, to a sparse raw file, OUT, which must not exist.",
 		Example: "  diskport convert disk.vmdk disk.raw\n  diskport convert --disk vm-disk1.vmdk vm.ova disk.raw",
-		RunE:    func(cmd *cobra.Command, args []string) error { return c.run(cmd.Context(), a, args) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return guarded(func() error { return c.run(cmd.Context(), a, args) })
+		},
 	}
 	c.declare(cmd.Flags())
 	cmd.Flags().BoolVar(&c.JSON, "json", false, "Print JSON: what inspect says of the image, and what was written.")
@@ -87,7 +90,8 @@ func writeRaw(ctx context.Context, d diskimage.Disk, path string, progress func(
 	if err := out.Truncate(d.Size()); err != nil {
 		return fmt.Errorf("making %s %d bytes long: %w", path, d.Size(), err)
 	}
-	if err := diskimage.CopyTo(ctx, out, d, diskimage.CopyOptions{Progress: progress}); err != nil {
+	err = work.Guard(func() error { return diskimage.CopyTo(ctx, out, d, diskimage.CopyOptions{Progress: progress}) }) // here, so that the file goes
+	if err != nil {
 		return err
 	}
 	return out.Sync()

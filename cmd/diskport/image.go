@@ -14,6 +14,7 @@ import (
 	"github.com/diskport/diskport/diskimage/detect"
 	"github.com/diskport/diskport/diskimage/ova"
 	"github.com/diskport/diskport/internal/imports/scratch"
+	"github.com/diskport/diskport/internal/work"
 )
 
 // imageFlags say how a local image is to be opened.
@@ -60,6 +61,16 @@ func (f imageFlags) open(ctx context.Context, path string) (*image, error) {
 		return nil, withAdvice(fmt.Errorf("opening %s: %w", path, err))
 	}
 	return img, nil
+}
+
+// guarded runs what looks into an image. A decoder that panics has a fault, and ends the
+// command like other errors, with what is needed to find it.
+func guarded(run func() error) error {
+	err := work.Guard(run)
+	if p, ok := errors.AsType[*work.PanicError](err); ok {
+		return fmt.Errorf("%w\nThis is a fault of diskport, whatever the image is: please report it, with the image if you may.\n%s", err, p.Stack)
+	}
+	return err
 }
 
 // openFiles opens the image's own file and the others, and returns these by name.

@@ -4,13 +4,17 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
+	"iter"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/diskport/diskport/diskimage"
 	"github.com/diskport/diskport/diskimage/imagetest"
+	"github.com/diskport/diskport/internal/work"
 )
 
 // local is a folder with images, to run commands on.
@@ -180,5 +184,31 @@ func TestSparseFile(t *testing.T) {
 	code, stdout, _ := l.run(t.Context(), "inspect", "--json", "@x.raw")
 	if err := json.Unmarshal([]byte(stdout), &got); err != nil || code != exitOK || got.DataBytes > 1<<20 || got.VirtualBytes != 64<<20 {
 		t.Errorf("%d, %v: %+v", code, err, got)
+	}
+}
+
+// faulty is a disk whose decoder has a fault.
+type faulty struct{ diskimage.Disk }
+
+func (faulty) Size() int64 { return 1 << 20 }
+
+func (faulty) Extents(int64, int64) iter.Seq2[diskimage.Extent, error] { panic("index out of range") }
+
+// TestADecodersPanic ends the command, which cleans up and says what to do.
+func TestADecodersPanic(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "out.raw")
+	err := guarded(func() error { return writeRaw(t.Context(), faulty{}, out, nil) })
+	if err == nil || !strings.Contains(err.Error(), "index out of range\nThis is a fault of diskport") || !strings.Contains(err.Error(), "faulty.Extents") {
+		t.Errorf("the error is %v", err)
+	}
+	if _, err := os.Stat(out); !os.IsNotExist(err) {
+		t.Errorf("a half written file stays: %v", err)
+	}
+	err = guarded(func() error {
+		_, err := (&image{Disk: faulty{}}).inspect("x")
+		return err
+	})
+	if _, ok := errors.AsType[*work.PanicError](err); !ok {
+		t.Errorf("inspecting it: %v", err)
 	}
 }

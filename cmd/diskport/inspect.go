@@ -22,7 +22,9 @@ func (c *inspectCmd) command(a *app) *cobra.Command {
 		Use:     "inspect IMAGE",
 		Short:   "Say what a disk image is: format, variant, sizes, warnings.",
 		Example: "  diskport inspect disk.vmdk\n  diskport inspect --json vm.ova",
-		RunE:    func(cmd *cobra.Command, args []string) error { return c.run(cmd.Context(), a, args[0]) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return guarded(func() error { return c.run(cmd.Context(), a, args[0]) })
+		},
 	}
 	c.declare(cmd.Flags())
 	cmd.Flags().BoolVar(&c.JSON, "json", false, "Print JSON.")

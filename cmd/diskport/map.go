@@ -19,7 +19,9 @@ func (c *mapCmd) command(a *app) *cobra.Command {
 		Use:     "map IMAGE",
 		Short:   "List which parts of a disk image hold data.",
 		Example: "  diskport map disk.qcow2",
-		RunE:    func(cmd *cobra.Command, args []string) error { return c.run(cmd.Context(), a, args[0]) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return guarded(func() error { return c.run(cmd.Context(), a, args[0]) })
+		},
 	}
 	c.declare(cmd.Flags())
 	cmd.Flags().BoolVar(&c.JSON, "json", false, "Print JSON, with the keys of qemu-img map --output=json.")
