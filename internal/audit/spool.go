@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -36,7 +37,7 @@ type SpoolOptions struct {
 	Region  string        // likewise
 	Every   time.Duration // how long records wait for others that come with them
 	Now     func() time.Time
-	Failed  func(error)           // is told of every delivery that failed
+	Failed  func(error)           // is told of every delivery that failed; it may be called concurrently
 	Metrics prometheus.Registerer // nil: nothing is counted
 }
 
@@ -63,6 +64,9 @@ const (
 	syncEvery = time.Second
 	// maxDeliveryPause is the longest pause after a delivery that failed.
 	maxDeliveryPause = time.Minute
+	// putFor bounds one put, of a few hundred KiB as a rule: nothing else ends one at an S3
+	// that takes it and does not answer.
+	putFor = 2 * time.Minute
 )
 
 // OpenSpool opens a spool. What a process that died has left in it is complete now.
@@ -147,6 +151,10 @@ func (s *Spool) complete() error {
 		return fmt.Errorf("audit: completing a file of the spool: %w", err)
 	}
 	if err := os.Rename(path, strings.TrimSuffix(path, openSuffix)+completeSuffix); err != nil {
+		if errors.Is(err, os.ErrNotExist) { // somebody has removed it: the next record gets another one
+			_ = s.file.Close()
+			s.file, s.dirty = nil, false
+		}
 		return fmt.Errorf("audit: completing a file of the spool: %w", err)
 	}
 	err := errors.Join(s.file.Close(), durable.SyncFolder(s.o.Dir))
@@ -179,21 +187,23 @@ func (s *Spool) Close() error {
 	return s.complete()
 }
 
-// Run delivers records until ctx ends.
+// Run makes records durable, and delivers them, until ctx ends.
 func (s *Spool) Run(ctx context.Context) {
-	tick := time.NewTicker(syncEvery)
-	defer tick.Stop()
-	var pause time.Duration
-	var until time.Time // no delivery is tried before
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
+	var delivery sync.WaitGroup
+	delivery.Go(func() { s.runDelivery(ctx) }) // by itself: a bucket may take long
+	defer delivery.Wait()
+	for range ticks(ctx) {
 		if err := s.settle(); err != nil {
 			s.o.Failed(err)
 		}
+	}
+}
+
+// runDelivery delivers records until ctx ends, with pauses after what failed.
+func (s *Spool) runDelivery(ctx context.Context) {
+	var pause time.Duration
+	var until time.Time // no delivery is tried before
+	for range ticks(ctx) {
 		if time.Now().Before(until) {
 			continue
 		}
@@ -209,33 +219,58 @@ func (s *Spool) Run(ctx context.Context) {
 	}
 }
 
-// deliver delivers the complete files, the oldest first.
+// ticks yields once in syncEvery until ctx ends.
+func ticks(ctx context.Context) iter.Seq[time.Time] {
+	return func(yield func(time.Time) bool) {
+		tick := time.NewTicker(syncEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case at := <-tick.C:
+				if !yield(at) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// deliver delivers the complete files, the oldest first. One that can't be read keeps none
+// that can.
 func (s *Spool) deliver(ctx context.Context) error {
 	names, err := s.files(completeSuffix)
 	if err != nil {
 		return err
 	}
+	var unread []error
 	for _, name := range names {
-		if err := s.deliverFile(ctx, name); err != nil {
+		text, err := os.ReadFile(s.path(name))
+		if err != nil {
+			unread = append(unread, err)
+			continue
+		}
+		if err := s.deliverFile(ctx, name, text); err != nil {
 			s.deliveries.WithLabelValues("failed").Inc()
 			return fmt.Errorf("audit: delivering records: %w", err)
 		}
 	}
+	if err := errors.Join(unread...); err != nil {
+		s.deliveries.WithLabelValues("failed").Inc()
+		return fmt.Errorf("audit: delivering records: %w", err)
+	}
 	return nil
 }
 
-func (s *Spool) deliverFile(ctx context.Context, name string) error {
-	text, err := os.ReadFile(s.path(name))
-	if err != nil {
-		return err
-	}
+func (s *Spool) deliverFile(ctx context.Context, name string, text []byte) error {
 	all, broken := s.objects(name, text)
 	for _, o := range all {
 		content, err := o.encode()
 		if err != nil {
 			return err
 		}
-		if err := s.o.To.Put(ctx, o.key, content); err != nil {
+		if err := s.put(ctx, o.key, content); err != nil {
 			return err
 		}
 		s.deliveries.WithLabelValues("delivered").Inc()
@@ -247,6 +282,13 @@ func (s *Spool) deliverFile(ctx context.Context, name string) error {
 		return err
 	}
 	return durable.SyncFolder(s.o.Dir)
+}
+
+// put stores an object. A bucket that does not answer is asked again later.
+func (s *Spool) put(ctx context.Context, key string, content []byte) error {
+	ctx, cancel := context.WithTimeout(ctx, putFor)
+	defer cancel()
+	return s.o.To.Put(ctx, key, content)
 }
 
 // object is what CloudTrail would deliver for an account and a region.

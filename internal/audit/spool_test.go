@@ -255,3 +255,91 @@ func TestBothPlaces(t *testing.T) {
 		t.Error("it is not known whether records are kept")
 	}
 }
+
+// stalled is a Bucket that takes a put and does not answer, the first times.
+type stalled struct {
+	bucket
+	times int
+}
+
+// Put implements Bucket.
+func (b *stalled) Put(ctx context.Context, key string, content []byte) error {
+	if b.times--; b.times >= 0 {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return b.bucket.Put(ctx, key, content)
+}
+
+// TestABucketThatStalls: meanwhile records become durable and files complete, and the put
+// is tried again.
+func TestABucketThatStalls(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		to, told := &stalled{times: 1}, 0
+		s := openSpool(t, dir, to, func(error) { told++ })
+		l := NewLog(Options{Failed: func(err error) { t.Error(err) }}, s)
+		ctx, stop := context.WithCancel(t.Context())
+		var runs sync.WaitGroup
+		runs.Go(func() { s.Run(ctx) })
+		l.Write(record("a", "", ""))
+		time.Sleep(62 * time.Second) // it is being put
+		l.Write(record("b", "", ""))
+		time.Sleep(62 * time.Second)
+		if complete, err := s.files(completeSuffix); err != nil || len(complete) != 2 {
+			t.Errorf("while the bucket stalls, %v are complete, %v", complete, err)
+		}
+		time.Sleep(2 * putFor)
+		if got, _ := to.names(); !slices.Equal(got, []string{"a", "b"}) || told != 1 {
+			t.Errorf("delivered %v, told %d times", got, told)
+		}
+		stop()
+		runs.Wait()
+		_ = l.Close()
+	})
+}
+
+// TestAFileThatCannotBeRead keeps no other.
+func TestAFileThatCannotBeRead(t *testing.T) {
+	dir, to := t.TempDir(), &bucket{}
+	for name, text := range map[string]string{"01767323045000000-" + strings.Repeat("A", 26): "", "01767323045000001-" + strings.Repeat("B", 26): `{"eventName":"b"}` + "\n"} {
+		var err error
+		if path := filepath.Join(dir, name+completeSuffix); text == "" {
+			err = os.Mkdir(path, 0o700) // reading it fails
+		} else {
+			err = os.WriteFile(path, []byte(text), 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := openSpool(t, dir, to, func(err error) { t.Error(err) })
+	if err := s.deliver(t.Context()); err == nil {
+		t.Error("it is not said that a file can't be read")
+	}
+	if got, _ := to.names(); !slices.Equal(got, []string{"b"}) {
+		t.Errorf("delivered %v", got)
+	}
+}
+
+// TestAFileThatSomebodyRemoves takes what is in it along, and nothing that comes later.
+func TestAFileThatSomebodyRemoves(t *testing.T) {
+	dir, to := t.TempDir(), &bucket{}
+	s := openSpool(t, dir, to, func(err error) { t.Error(err) })
+	s.o.Every = 0
+	l := NewLog(Options{Failed: func(err error) { t.Error(err) }}, s)
+	l.Write(record("lost", "", ""))
+	if err := os.Remove(s.file.Name()); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.settle(); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("settling: %v", err)
+	}
+	l.Write(record("kept", "", ""))
+	if err := errors.Join(s.settle(), s.deliver(t.Context())); err != nil {
+		t.Error(err)
+	}
+	if got, _ := to.names(); !slices.Equal(got, []string{"kept"}) {
+		t.Errorf("delivered %v", got)
+	}
+}
