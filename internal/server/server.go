@@ -103,7 +103,7 @@ func New(ctx context.Context, cfg Config) (_ *App, err error) {
 	}
 	a.closers.add(func() error { return ignore(a.listener.Close(), net.ErrClosed) })
 	clients := a.cfg.Clients
-	control := flow.New(flow.Options{Limits: clients.Flow, Log: a.log, Metrics: metrics})
+	control := flow.New(flow.Options{Limits: clients.Flow, Log: a.log, Metrics: metrics, Operator: cfg.AccountID})
 	connections := control.Connections(clients.Connections)
 	a.listener = connections.Listener(a.listener)
 	a.http = newHTTP(clients, connections, a.counted(a.front(metrics, control)), a.tls, a.log)

@@ -18,7 +18,9 @@ import (
 // open and leave open. Signed requests are refused when they would take the last
 // sixteenth: however busy the service is, a probe finds it alive. Those of one account
 // are refused when they would take more than three quarters of the rest, so that it
-// can't keep others out with requests that take long, such as slow uploads.
+// can't keep others out with requests that take long, such as slow uploads. Those of the
+// operator may take half of the last sixteenth, so that several accounts together can't keep
+// out who could stop them.
 //
 // Listener, Context and State are for one http.Server. It is safe for concurrent use.
 type Connections struct {
@@ -26,6 +28,8 @@ type Connections struct {
 	signed int // signed requests at once
 	share  int // of them, those of one account
 	report *report
+
+	operator string // account
 
 	mu        sync.Mutex // guards what follows, and all in a connection that changes
 	all       map[net.Conn]*connection
@@ -51,7 +55,7 @@ type connection struct {
 func (c *Control) Connections(most int) *Connections {
 	signed := most - most/16
 	t := &Connections{
-		most: most, signed: signed, share: max(1, signed/4*3), report: c.report,
+		most: most, signed: signed, share: max(1, signed/4*3), report: c.report, operator: c.operator,
 		all: map[net.Conn]*connection{}, busy: map[string]int{},
 	}
 	if c.metrics != nil {
@@ -171,8 +175,11 @@ func (c *connection) prove(account string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	c.known = true
-	all := len(t.all) - t.strangers.Len() - t.idle.Len()
-	if all >= t.signed || t.busy[account] >= t.share {
+	all, room := len(t.all)-t.strangers.Len()-t.idle.Len(), t.signed
+	if account == t.operator {
+		room += (t.most - t.signed) / 2
+	}
+	if all >= room || t.busy[account] >= t.share {
 		return false
 	}
 	if t.all[c.conn] == c {

@@ -21,7 +21,7 @@ import (
 func crowd(t *testing.T, most int) (f fixture, release chan struct{}) {
 	t.Helper()
 	f = fixture{log: &bytes.Buffer{}, metrics: prometheus.NewRegistry()}
-	f.control = flow.New(flow.Options{Limits: limits, Log: slog.New(slog.NewTextHandler(f.log, nil)), Metrics: f.metrics})
+	f.control = flow.New(flow.Options{Limits: limits, Log: slog.New(slog.NewTextHandler(f.log, nil)), Metrics: f.metrics, Operator: "operator"})
 	connections := f.control.Connections(most)
 	release = make(chan struct{})
 	f.Network = flowtest.Serve(t, &http.Server{
@@ -56,6 +56,20 @@ func TestAProbeFindsRoom(t *testing.T) {
 		c.Send("GET /known HTTP/1.1\nHost: a\n\n")
 		if _, text, err := c.Answer("GET"); text != "busy" || err != nil {
 			t.Errorf("one more signed request got %q, %v", text, err)
+		}
+		c = f.Dial(t) // who could stop the others is not kept out by them
+		c.Send("GET /known HTTP/1.1\nHost: operator\n\n")
+		if _, text, err := c.Answer("GET"); text != "ok" || err != nil {
+			t.Errorf("the operator's request got %q, %v", text, err)
+		}
+		_ = c.Close()
+		synctest.Wait()
+		f.Dial(t).Send("GET /known/held HTTP/1.1\nHost: operator\n\n")
+		synctest.Wait()
+		c = f.Dial(t)
+		c.Send("GET /known HTTP/1.1\nHost: operator\n\n")
+		if _, text, err := c.Answer("GET"); text != "busy" || err != nil {
+			t.Errorf("one more request of the operator got %q, %v", text, err)
 		}
 		for range 10 {
 			ask(t, f.Dial(t), "/")

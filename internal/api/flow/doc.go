@@ -69,6 +69,8 @@ type Options struct {
 	Limits  Limits
 	Log     *slog.Logger          // required
 	Metrics prometheus.Registerer // nil: none
+	// Operator is the account for whose requests there are always connections; empty: none.
+	Operator string
 	// Now is what the deadlines of connections are reckoned by, so it must be the time
 	// of the machine; nil means time.Now.
 	Now func() time.Time
@@ -84,6 +86,8 @@ type Control struct {
 	report  *report
 	metrics prometheus.Registerer
 	now     func() time.Time
+
+	operator string // account
 }
 
 // New returns a Control with empty budgets, and registers its metrics.
@@ -93,7 +97,7 @@ func New(o Options) *Control {
 	}
 	l := o.Limits.withDefaults()
 	c := &Control{
-		limits: l, pace: pace{l.LeastRate, l.Patience}, now: o.Now, metrics: o.Metrics,
+		limits: l, pace: pace{l.LeastRate, l.Patience}, now: o.Now, metrics: o.Metrics, operator: o.Operator,
 		budgets: [classes]*budget{
 			// Nobody knows strangers apart. A key that is only named may be named by
 			// others, so it gets a small part of what there is for all keys; an account
