@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -42,15 +43,24 @@ func (c *Call) isAudited(method string) bool {
 	return true
 }
 
+// maxUserAgent is the most bytes that a record has of it, as at CloudTrail.
+const maxUserAgent = 1 << 10
+
+// isRefused reports whether nobody in particular was refused something: that is in the
+// log of requests, and would let anybody fill the disk with records.
+func (c *Call) isRefused(status int) bool {
+	return c.Principal.Kind == iam.Anonymous && (c.code != "" || status >= http.StatusBadRequest)
+}
+
 // audit records the call, if it may have changed anything.
 func (f *Front) audit(c *Call, rec *recorder, t target, at time.Time) {
-	if !f.opts.Audit.Kept() || !c.isAudited(t.method) {
+	if !f.opts.Audit.Kept() || !c.isAudited(t.method) || c.isRefused(rec.status) {
 		return
 	}
 	r := audit.Record{
 		EventVersion: "1.11", UserIdentity: identity(c), EventTime: at.UTC().Format(time.RFC3339),
 		EventSource: c.Service + ".amazonaws.com", EventName: c.Action, AWSRegion: c.Region,
-		SourceIPAddress: c.Origin.SourceIP, UserAgent: c.Origin.UserAgent, ErrorCode: c.code, RequestParameters: c.parameters(),
+		SourceIPAddress: c.Origin.SourceIP, UserAgent: c.Origin.UserAgent[:min(len(c.Origin.UserAgent), maxUserAgent)], ErrorCode: c.code, RequestParameters: c.parameters(),
 		RequestID: c.RequestID, EventID: awsid.Request(), EventType: "AwsApiCall",
 		ReadOnly: c.Service == STS, RecipientAccountID: c.Principal.Account,
 		ManagementEvent: !c.isOfData(), EventCategory: "Management",
@@ -130,12 +140,14 @@ func (c *Call) parameters() json.RawMessage {
 // hidden stands for a secret, as in CloudTrail's records.
 const hidden = "HIDDEN_DUE_TO_SECURITY_REASONS"
 
-// secretParameters are, in lower case, the ends of names whose values are secrets or may
-// hold some.
+// secretParameters are, in lower case, names whose values are secrets or may hold some.
 var secretParameters = []string{
-	"plaintext", "ciphertextblob", "password", "secret", "secretaccesskey", "sessiontoken", "tokencode", "userdata", "uefidata",
-	"samlassertion", "webidentitytoken", "encryptedkeymaterial", "importtoken", "blocktoken", "pagetoken", "nexttoken", "privatekey", "message", "mac", "signature",
+	"plaintext", "ciphertextblob", "secretaccesskey", "sessiontoken", "tokencode", "userdata", "uefidata",
+	"samlassertion", "webidentitytoken", "encryptedkeymaterial", "importtoken", "blocktoken", "pagetoken", "nexttoken", "message", "mac", "signature",
 }
+
+// secretEnds are the ends of names of others.
+var secretEnds = []string{"password", "secret", "sharedkey", "privatekey"}
 
 // hide replaces the secrets in parameters.
 func hide(v any) any {
@@ -158,12 +170,17 @@ func hide(v any) any {
 	return v
 }
 
+// isSecretName reports whether a part of a name is that of a secret: of
+// LaunchSpecification.UserData.Data it is the second one.
 func isSecretName(name string) bool {
-	lower := strings.ToLower(name)
-	lower = lower[strings.LastIndex(lower, ".")+1:]
-	for _, s := range secretParameters {
-		if lower == s {
+	for part := range strings.SplitSeq(strings.ToLower(name), ".") {
+		if slices.Contains(secretParameters, part) {
 			return true
+		}
+		for _, end := range secretEnds {
+			if strings.HasSuffix(part, end) {
+				return true
+			}
 		}
 	}
 	return false

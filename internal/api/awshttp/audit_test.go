@@ -1,11 +1,20 @@
 package awshttp
 
 import (
+	"bytes"
+	"encoding/json"
+	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/diskport/diskport/internal/audit"
+	"github.com/diskport/diskport/internal/identity/iam"
 )
 
 func TestWhatIsAudited(t *testing.T) {
@@ -47,6 +56,10 @@ func TestAuditedParameters(t *testing.T) {
 			"Action": {"ImportSnapshot"}, "Version": {"2016-11-15"}, "AWSAccessKeyId": {"AKIA"}, "Signature": {"x"}, "X-Amz-Security-Token": {"x"}, "Timestamp": {"x"},
 			"DiskContainer.Url": {"https://user:word@s3.example/b/disk.vmdk?X-Amz-Signature=secret#f"}, "RoleName": {"vmimport"}, "UefiData": {"x"},
 		}}, `{"diskContainer.Url":"https://s3.example/b/disk.vmdk?HIDDEN_DUE_TO_SECURITY_REASONS","roleName":"vmimport","uefiData":"HIDDEN_DUE_TO_SECURITY_REASONS"}`},
+		"what is not served": {&Call{Service: EC2, Form: url.Values{
+			"LaunchSpecification.UserData.Data": {"x"}, "Options.TunnelOptions.1.PreSharedKey": {"x"}, "OidcOptions.ClientSecret": {"x"}, "NewPassword": {"x"},
+		}}, `{"launchSpecification.UserData.Data":"HIDDEN_DUE_TO_SECURITY_REASONS","newPassword":"HIDDEN_DUE_TO_SECURITY_REASONS",` +
+			`"oidcOptions.ClientSecret":"HIDDEN_DUE_TO_SECURITY_REASONS","options.TunnelOptions.1.PreSharedKey":"HIDDEN_DUE_TO_SECURITY_REASONS"}`},
 		"a body":     {&Call{Service: KMS, Body: []byte(`{"KeyId":"k","Plaintext":"x","Deep":{"SessionToken":"x","List":[{"Url":"https://a/?b=c"}]}}`)}, `{"deep":{"List":[{"Url":"https://a/?HIDDEN_DUE_TO_SECURITY_REASONS"}],"SessionToken":"HIDDEN_DUE_TO_SECURITY_REASONS"},"keyId":"k","plaintext":"HIDDEN_DUE_TO_SECURITY_REASONS"}`},
 		"a path":     {&Call{Service: S3, Parameters: map[string]any{"bucketName": "b", "key": "k"}}, `{"bucketName":"b","key":"k"}`},
 		"no JSON":    {&Call{Service: EBS, Body: []byte("block"), Parameters: map[string]any{"snapshotId": "snap-1"}}, `{"snapshotId":"snap-1"}`},
@@ -76,5 +89,54 @@ func TestIsOfData(t *testing.T) {
 		if tt.call.isOfData() != tt.want {
 			t.Errorf("%s: want %v", tt.call.Action, tt.want)
 		}
+	}
+}
+
+// records are lines of an audit log.
+func records(t *testing.T, path string) (all []audit.Record) {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range bytes.Lines(text) {
+		var r audit.Record
+		if err := json.Unmarshal(line, &r); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, r)
+	}
+	return all
+}
+
+// TestWhatNobodyIsRefused is not recorded, and records are bounded: else anybody could fill
+// the disk.
+func TestWhatNobodyIsRefused(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "audit.log")
+	file, err := audit.OpenFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := audit.NewLog(audit.Options{Failed: func(err error) { t.Error(err) }}, file)
+	f := &Front{opts: Options{Audit: log}}
+	agent := strings.Repeat("x", 30<<10)
+	for _, tt := range []struct {
+		kind   iam.Kind
+		status int
+	}{{iam.Anonymous, http.StatusForbidden}, {iam.Anonymous, http.StatusOK}, {iam.User, http.StatusForbidden}} {
+		c := &Call{Service: S3, Action: "PutObject", Principal: iam.Principal{Kind: tt.kind}, Origin: iam.Origin{UserAgent: agent}}
+		f.audit(c, &recorder{status: tt.status}, target{method: http.MethodPut}, time.Now())
+	}
+	if err := log.Close(); err != nil {
+		t.Error(err)
+	}
+	var codes []string
+	for _, r := range records(t, path) {
+		if codes = append(codes, r.ErrorCode); len(r.UserAgent) != maxUserAgent {
+			t.Errorf("a record has %d bytes of a user agent", len(r.UserAgent))
+		}
+	}
+	if diff := cmp.Diff([]string{"", "403"}, codes); diff != "" {
+		t.Errorf("recorded (-want +got):\n%s", diff)
 	}
 }
