@@ -47,9 +47,11 @@ type Handler struct {
 	Every time.Duration
 }
 
-// tries is how often a unit that fails with an error is tried.
-func (h Handler) tries(err error) int {
-	if errors.Is(err, ErrNoDatabase) || h.Away != nil && h.Away(err) {
+// tries is how often a unit that fails with an error is tried, after some failures. More
+// than MaxFailures are of what did not answer: another error then may be what is left of
+// that, and not the last of so many of its own.
+func (h Handler) tries(failures int, err error) int {
+	if failures >= MaxFailures || errors.Is(err, ErrNoDatabase) || h.Away != nil && h.Away(err) {
 		return MaxTries
 	}
 	return MaxFailures
@@ -323,7 +325,7 @@ func (r *Runner) failed(jobs context.Context, handler Handler, l Lease, cause er
 
 // final reports whether a unit that failed is not to be tried again.
 func (r *Runner) final(handler Handler, l Lease, err error) bool {
-	if l.Failures+1 >= handler.tries(err) || handler.Final != nil && handler.Final(err) {
+	if l.Failures+1 >= handler.tries(l.Failures, err) || handler.Final != nil && handler.Final(err) {
 		return true
 	}
 	if _, ok := handler.missing(err); ok {

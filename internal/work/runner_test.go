@@ -513,6 +513,34 @@ func TestWhatDoesNotAnswer(t *testing.T) {
 	}
 }
 
+// TestAfterWhatDidNotAnswer: another error soon after is not the last one that a unit may
+// have.
+func TestAfterWhatDidNotAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := &queue{free: []Lease{unit(1, Range)}}
+		var told []error
+		tries := 0
+		r := newRunner(q, map[Kind]Handler{Range: failing(func(context.Context, *Held) (Lease, bool, error) {
+			switch tries++; {
+			case tries <= MaxFailures+3:
+				return Lease{}, false, ErrNoDatabase
+			case tries <= MaxFailures+5:
+				return Lease{}, false, errFire
+			}
+			return Lease{}, false, nil
+		}, &told), Cleanup: {Do: func(context.Context, *Held) (Lease, bool, error) { return Lease{}, false, nil }}})
+		for len(q.free) > 0 {
+			if _, err := r.Step(t.Context(), Range); err != nil {
+				t.Fatal(err)
+			}
+			q.retry()
+		}
+		if tries != MaxFailures+6 || len(told) != 0 {
+			t.Errorf("tried %d times, and failed with %v", tries, told)
+		}
+	})
+}
+
 // TestAFailureIsToldWhenTheStoreIsBack: what made a unit fail may be the database.
 func TestAFailureIsToldWhenTheStoreIsBack(t *testing.T) {
 	for _, c := range []struct{ away, want int }{{3, 1}, {100, 0}} {
