@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -147,9 +148,10 @@ func TestSpool(t *testing.T) {
 func TestABucketThatIsDown(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		to, told := &bucket{down: true}, 0
+		to := &bucket{down: true}
+		var told atomic.Int64
 		s := openSpool(t, dir, to, func(err error) {
-			if told++; !errors.Is(err, errDown) {
+			if told.Add(1); !errors.Is(err, errDown) {
 				t.Error(err)
 			}
 		})
@@ -163,8 +165,8 @@ func TestABucketThatIsDown(t *testing.T) {
 			l.Write(record(want[i], "", ""))
 			time.Sleep(time.Minute)
 		}
-		if told < 80 || told > 120 {
-			t.Errorf("told %d times in 100 minutes", told)
+		if n := told.Load(); n < 80 || n > 120 {
+			t.Errorf("told %d times in 100 minutes", n)
 		}
 		to.mu.Lock()
 		to.down = false
