@@ -151,7 +151,7 @@ func connected(t *testing.T, spans []*tracepb.Span, above, task string) {
 			has[a.GetKey()] = a.GetValue().GetStringValue()
 		}
 		want := map[string][]string{
-			"ec2.ImportSnapshot": {"diskport.request", "diskport.account"}, "plan": {"diskport.account", "diskport.task"}, "publish": {"diskport.account", "diskport.task"},
+			"ec2.ImportSnapshot": {"diskport.request", "diskport.account", "diskport.task"}, "plan": {"diskport.account", "diskport.task"}, "publish": {"diskport.account", "diskport.task"},
 			"S3 GET": {"http.request.header.range", "url.path", "server.address"},
 		}[s.GetName()]
 		for _, key := range want {

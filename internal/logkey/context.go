@@ -50,6 +50,17 @@ func NoteID(ctx context.Context, id string) {
 	}
 }
 
+// Noted returns what was noted of the request of ctx by a key; empty if nothing was.
+func Noted(ctx context.Context, key string) string {
+	of, ok := ctx.Value(idsKey{}).(*ids)
+	if !ok {
+		return ""
+	}
+	of.mu.Lock()
+	defer of.mu.Unlock()
+	return of.known[key]
+}
+
 // handler adds what was noted.
 type handler struct{ slog.Handler }
 

@@ -28,6 +28,9 @@ func TestLinesHaveWhatWasNoted(t *testing.T) {
 	log.InfoContext(ctx, "x")
 	log.InfoContext(ctx, "x", Request, "r-2")
 	log.Info("x")
+	if got := Noted(ctx, Account) + Noted(ctx, Unit) + Noted(context.Background(), Account); got != "1" {
+		t.Errorf("noted was %q", got)
+	}
 	want := "msg=x a=1 account=1 request=r-1 snapshot=snap-0123456789abcdef0 task=import-ami-0/disk-1\n" +
 		"msg=x a=1 request=r-2 account=1 snapshot=snap-0123456789abcdef0 task=import-ami-0/disk-1\n" +
 		"msg=x a=1\n"

@@ -97,7 +97,7 @@ func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		f.metrics.observe(c, rec, took)
 		f.logAccess(r.Context(), c, rec, target, took)
 		f.audit(c, rec, target, begin)
-		endTrace(traced, c, rec)
+		endTrace(r.Context(), traced, c, rec)
 		if rec.abort {
 			c.exchange.Abort()
 			panic(http.ErrAbortHandler) // net/http breaks the connection
@@ -122,10 +122,12 @@ func (f *Front) trace(r *http.Request) (span.Span, *http.Request) {
 }
 
 // endTrace ends the span of a request with what is known about it by now.
-func endTrace(s span.Span, c *Call, rec *recorder) {
+func endTrace(ctx context.Context, s span.Span, c *Call, rec *recorder) {
 	s.Rename(strings.TrimSuffix(c.Service+"."+c.Action, "."))
 	s.Text(span.Request, c.RequestID)
 	s.Text(span.Account, c.Principal.Account)
+	s.Text(span.Task, logkey.Noted(ctx, logkey.Task))
+	s.Text(span.Snapshot, logkey.Noted(ctx, logkey.Snapshot))
 	s.Text("rpc.service", c.Service)
 	s.Text("rpc.method", c.Action)
 	s.Text("diskport.region", c.Region)
