@@ -58,7 +58,7 @@ func TestJSONColumns(t *testing.T) {
 		`"Encryption":{"Algorithm":"o","Key":"p","Context":"q","BucketKey":true,"DataKey":"AQ=="}}`)
 	golden(t, s3Completion, `{"Version":"a","ETag":"b","Size":1,"Modified":2,"Parts":3,"Checksum":"c",`+
 		`"Encryption":{"Algorithm":"d","Key":"e","Context":"f","BucketKey":true,"DataKey":"BA=="}}`)
-	golden(t, outboxDetail, `{"snapshot":"a","source":"b","reason":"c","message":"d","added":["e"],"removed":["f"],"image":"g"}`)
+	golden(t, outboxDetail, `{"snapshot":"a","source":"b","reason":"c","message":"d","added":["e"],"removed":["f"],"image":"g","part":"h","advice":"i","free":1}`)
 }
 
 func golden[T any](t *testing.T, c jsonColumn[T], want string) {
