@@ -59,5 +59,5 @@ func (p Place) Open(c aws.CredentialsProvider) (Target, error) {
 	if c == nil {
 		return nil, errors.New("backup: there are no credentials for s3://" + p.Bucket)
 	}
-	return newS3(p, c), nil
+	return newS3(p, c, nil), nil
 }

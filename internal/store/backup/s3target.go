@@ -6,9 +6,13 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
+	"net/http"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/feature/s3/transfermanager"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
@@ -30,9 +34,19 @@ type bucket struct {
 
 var _ Target = (*bucket)(nil)
 
-func newS3(p Place, c aws.CredentialsProvider) *bucket {
+// silence is how long an S3 may neither take nor send anything. While a backup is made gc
+// removes nothing, so it must not wait for ever.
+const silence = 5 * time.Minute
+
+var errSilent = errors.New("the S3 does not go on with its answer")
+
+// dialer connects to an address.
+type dialer func(ctx context.Context, network, address string) (net.Conn, error)
+
+// newS3 connects to nothing yet; dial is nil for the network.
+func newS3(p Place, c aws.CredentialsProvider, dial dialer) *bucket {
 	o := s3.Options{
-		Region: p.Region, Credentials: aws.NewCredentialsCache(c),
+		Region: p.Region, Credentials: aws.NewCredentialsCache(c), HTTPClient: impatient(dial),
 		DisableLogOutputChecksumValidationSkipped: true,
 	}
 	if p.Endpoint != "" {
@@ -67,11 +81,66 @@ func (b *bucket) told(name string, err error) error {
 
 // Get implements Target.
 func (b *bucket) Get(ctx context.Context, name string) (io.ReadCloser, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
 	out, err := b.client.GetObject(ctx, &s3.GetObjectInput{Bucket: aws.String(b.Bucket), Key: b.key(name)})
 	if err != nil {
+		cancel(nil)
 		return nil, b.told(name, err)
 	}
-	return out.Body, nil
+	return &answer{out.Body, ctx, cancel}, nil
+}
+
+// answer is the body of an answer.
+type answer struct {
+	io.ReadCloser
+	ctx    context.Context // of the request
+	cancel context.CancelCauseFunc
+}
+
+// Read implements io.Reader. It does not wait for longer than silence.
+func (a *answer) Read(p []byte) (int, error) {
+	late := time.AfterFunc(silence, func() { a.cancel(errSilent) })
+	defer late.Stop()
+	n, err := a.ReadCloser.Read(p)
+	if err != nil && errors.Is(context.Cause(a.ctx), errSilent) {
+		err = errSilent
+	}
+	return n, err
+}
+
+// Close implements io.Closer.
+func (a *answer) Close() error {
+	defer a.cancel(nil)
+	return a.ReadCloser.Close()
+}
+
+// impatient returns a client of the SDK's that bounds silence, but for that in the body of
+// an answer.
+func impatient(dial dialer) aws.HTTPClient {
+	return awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
+		t.ResponseHeaderTimeout = silence
+		if dial == nil {
+			dial = t.DialContext
+		}
+		t.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+			c, err := dial(ctx, network, address)
+			if err != nil {
+				return nil, err
+			}
+			return impatientConn{c}, nil
+		}
+	})
+}
+
+// impatientConn is a connection to somebody who has to take what is written.
+type impatientConn struct{ net.Conn }
+
+// Write implements io.Writer.
+func (c impatientConn) Write(p []byte) (int, error) {
+	if err := c.SetWriteDeadline(time.Now().Add(silence)); err != nil {
+		return 0, err
+	}
+	return c.Conn.Write(p)
 }
 
 // List implements Target.
