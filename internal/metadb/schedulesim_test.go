@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"maps"
 	"math/rand/v2"
@@ -470,7 +471,11 @@ func (f files) Create(ctx context.Context, name string, size int64) (w blockstor
 	if err != nil {
 		return nil, err
 	}
-	o := &openFile{f, name, w}
+	l, err := f.ownerOf(name)
+	if err != nil {
+		f.failf("looking for the row of %s: %v", name, err)
+	}
+	o := &openFile{f, name, l, w}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.open[name] = o
@@ -522,6 +527,7 @@ func (f files) BringBack(ctx context.Context, name string) error {
 type openFile struct {
 	files files
 	name  string
+	lease work.Lease // of the row when it was created; zero: none
 	blockstore.Writer
 }
 
@@ -529,20 +535,35 @@ func (o *openFile) WriteAt(ctx context.Context, bufs [][]byte, off int64) error 
 	return o.files.step(ctx, o.files.node, "write "+kindOf(o.name), false, func() error { return o.Writer.WriteAt(ctx, bufs, off) })
 }
 
-// Close notes files that were begun so late that gc has forgotten their rows by then: their
-// unit has lost its lease, so nothing will name them, and gc sets them aside.
+// Close checks that a file has its row when it is closed, and that nobody removes one
+// whose unit holds its lease.
 func (o *openFile) Close(ctx context.Context, size int64) error {
 	return o.files.step(ctx, o.files.node, "close "+kindOf(o.name), false, func() error {
+		held := o.files.sim.db.Catalog().CheckLease(ctx, o.lease) == nil
 		err := o.Writer.Close(ctx, size)
-		f, _ := blockstore.ParseName(o.name)
-		if rows, rerr := o.files.sim.db.Garbage().FilesWithRows(ctx, []blockstore.FileID{f.ID}); err == nil && rerr == nil && !rows[f.ID] {
-			o.files.count("files closed without a row", 1)
-			o.files.mu.Lock()
-			o.files.strays[o.name] = true
-			o.files.mu.Unlock()
+		row, rerr := o.files.ownerOf(o.name)
+		switch {
+		case rerr != nil:
+			o.files.failf("looking for the row of %s: %v", o.name, rerr)
+		case held && errors.Is(err, fs.ErrNotExist):
+			o.files.failf("%s was removed while its unit holds its lease", o.name)
+		case (err == nil || held) && row == (work.Lease{}):
+			o.files.failf("%s has lost its row, and its unit has its lease: %v; closing it: %v", o.name, held, err)
 		}
 		return err
 	})
+}
+
+// ownerOf returns the lease that the row of a file names, or zero without a row.
+func (s *sim) ownerOf(name string) (l work.Lease, err error) {
+	f, _ := blockstore.ParseName(name)
+	ctx := context.Background()
+	err = s.db.view(ctx, "look for the owner of "+name, func(q querier) error {
+		l, _, err = one(ctx, q, func(r scanner) (l work.Lease, err error) { return l, r.Scan(&l.ID, &l.Attempt, &l.Owner) }, `
+			SELECT f.unit, f.attempt, COALESCE(u.owner, '') FROM files f LEFT JOIN units u ON u.id = f.unit AND u.attempt = f.attempt WHERE f.id = $1`, f.ID)
+		return err
+	})
+	return l, err
 }
 
 // Abort stops, too: a process that dies aborts nothing.
