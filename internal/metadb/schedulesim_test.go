@@ -66,7 +66,8 @@ type sim struct {
 	parked []*parked
 	free   bool // nothing stops any more
 	steps  int
-	last   int // op that went on last
+	last   int    // op that went on last
+	brink  string // before which step the next node to come there dies; empty: none
 	trace  []string
 	failed []string
 	tally  map[string]int64 // what happened
@@ -165,10 +166,22 @@ func (s *sim) next() bool {
 		return cmp.Or(cmp.Compare(a.node.slot, b.node.slot), cmp.Compare(a.op, b.op), cmp.Compare(a.label, b.label))
 	})
 	ready, running, left := len(s.parked), s.running, len(s.todo)
+	doomed := slices.IndexFunc(s.parked, func(p *parked) bool { return p.label == s.brink })
+	slot := -1
+	if doomed >= 0 {
+		slot = s.parked[doomed].node.slot
+	}
 	s.mu.Unlock()
 	if s.steps > maxSteps {
 		s.failf("it does not end")
 		return false
+	}
+	if slot >= 0 {
+		s.note("node %d dies before %s", slot, s.brink)
+		s.count("deaths on a brink", 1)
+		s.brink = ""
+		s.crash(slot)
+		return true
 	}
 	if running == 0 && left == 0 && ready == 0 {
 		return false
@@ -249,7 +262,11 @@ func (s *sim) renew() bool {
 // begin starts an op.
 func (s *sim) begin(o op) {
 	s.note("begin op %v", o)
-	if o.kind == opCrash {
+	switch {
+	case o.kind == opCrash && o.roll < 60:
+		s.brink = brinks[o.pick%len(brinks)]
+		return
+	case o.kind == opCrash:
 		s.crash(o.node % len(s.nodes))
 		return
 	}
@@ -265,6 +282,13 @@ func (s *sim) begin(o op) {
 		}()
 		s.do(o)
 	})
+}
+
+// brinks are steps before which a node dies: each is the second half of something that is
+// not one transaction. Were deaths left to chance alone, few would come there.
+var brinks = []string{
+	"remove pack", "remove pages", "remove root", "Garbage.ForgetFiles", "create pack", "create pages", "Catalog.CheckLease", "close pack", "close root",
+	"Tasks.FinishSlice", "Snapshots.Append", "Packs.Move", "Tasks.Publish", "Garbage.DeleteCondemned", "set aside", "bring back",
 }
 
 // crash ends a node as kill -9 does: nothing of it does a step any more, and files that
