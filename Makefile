@@ -47,11 +47,12 @@ load:
 	$(GO) test ./e2e -run '^TestLoad$$' -v -count=1 -timeout 2h -imports $(IMPORTS) -clients $(CLIENTS) -passes 3 -settle
 
 # Random schedules of everything that changes the store, more than the tests run:
-# make schedules SCHEDULES=100000
+# make schedules SCHEDULES=100000 FROM=10001
 SCHEDULES   ?= 10000
+FROM        ?= 1
 schedules:
 	scripts/test-setup
-	set -o pipefail; $(GO) test ./internal/metadb -run TestSchedules -v -count=1 -timeout 12h -schedules $(SCHEDULES) | grep -v -e '^ *---' -e '^=== '
+	set -o pipefail; $(GO) test ./internal/metadb -run TestSchedules -v -count=1 -timeout 12h -schedules $(SCHEDULES) -schedule-from $(FROM) | grep -v -e '^ *---' -e '^=== '
 
 # The tests alone, for a machine that is set up: make race PACKAGES=./internal/...
 race:

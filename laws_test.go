@@ -21,6 +21,7 @@ var sums = map[string]string{
 	"internal/imports/importtask.Store":          "the events of imports: one transaction each, so one database has all or none",
 	"internal/store/snapshot.Store":              "the records and what owners do to them, in the database that has the events",
 	"internal/store/snapshot.DraftStore":         "the events of drafts: as of imports",
+	"internal/store/blockstore.Catalog":          "files and the blocks in them, in the database that has the events",
 	"internal/store/gc.Store":                    "the catalog as a cycle of gc sees it, in the database that has the events",
 	"internal/store/verify.Store":                "rows, and what else the database tells, in the one that has the events",
 	"internal/store/keyring.KMS":                 "one service has both halves, and is chosen by one URL",

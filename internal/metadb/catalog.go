@@ -43,6 +43,17 @@ func (c Catalog) CreateFile(ctx context.Context, l work.Lease, f blockstore.File
 	})
 }
 
+// CheckLease implements blockstore.Catalog.
+func (c Catalog) CheckLease(ctx context.Context, l work.Lease) error {
+	return c.db.view(ctx, "check the lease of "+unitName(l), func(q querier) error {
+		_, ok, err := one(ctx, q, column[int64], `SELECT id FROM units WHERE id = $1 AND owner = $2 AND attempt = $3`, l.ID, l.Owner, l.Attempt)
+		if err == nil && !ok {
+			err = work.ErrLost
+		}
+		return err
+	})
+}
+
 // Locate implements blockstore.Catalog.
 func (c Catalog) Locate(ctx context.Context, ids []block.ID) (map[block.ID]blockstore.Location, error) {
 	found := make(map[block.ID]blockstore.Location, len(ids))

@@ -31,7 +31,8 @@ import (
 
 var (
 	schedules    = flags.Int("schedules", 160, "how many random schedules TestSchedules runs on SQLite; on PostgreSQL it is a tenth of that")
-	scheduleSeed = flags.Uint64("schedule", 0, "the seed of the one schedule that TestSchedules runs; 0: all from 1 on")
+	scheduleSeed = flags.Uint64("schedule", 0, "the seed of the one schedule that TestSchedules runs; 0: all from -schedule-from on")
+	scheduleFrom = flags.Uint64("schedule-from", 1, "the seed of the first of the schedules that TestSchedules runs")
 )
 
 // TestSchedules runs random schedules of imports, direct writes, copies, deletions, units
@@ -81,7 +82,7 @@ func fastDir(t *testing.T) string {
 func runSchedules(t *testing.T, count int, fresh func(*testing.T) place) {
 	seeds := make(chan uint64, count)
 	for i := range count {
-		seeds <- uint64(i) + 1
+		seeds <- *scheduleFrom + uint64(i)
 	}
 	if *scheduleSeed != 0 {
 		seeds = make(chan uint64, 1)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"maps"
 	"math/rand/v2"
@@ -65,7 +66,8 @@ type sim struct {
 	parked []*parked
 	free   bool // nothing stops any more
 	steps  int
-	last   int // op that went on last
+	last   int    // op that went on last
+	brink  string // before which step the next node to come there dies; empty: none
 	trace  []string
 	failed []string
 	tally  map[string]int64 // what happened
@@ -164,10 +166,22 @@ func (s *sim) next() bool {
 		return cmp.Or(cmp.Compare(a.node.slot, b.node.slot), cmp.Compare(a.op, b.op), cmp.Compare(a.label, b.label))
 	})
 	ready, running, left := len(s.parked), s.running, len(s.todo)
+	doomed := slices.IndexFunc(s.parked, func(p *parked) bool { return p.label == s.brink })
+	slot := -1
+	if doomed >= 0 {
+		slot = s.parked[doomed].node.slot
+	}
 	s.mu.Unlock()
 	if s.steps > maxSteps {
 		s.failf("it does not end")
 		return false
+	}
+	if slot >= 0 {
+		s.note("node %d dies before %s", slot, s.brink)
+		s.count("deaths on a brink", 1)
+		s.brink = ""
+		s.crash(slot)
+		return true
 	}
 	if running == 0 && left == 0 && ready == 0 {
 		return false
@@ -248,7 +262,11 @@ func (s *sim) renew() bool {
 // begin starts an op.
 func (s *sim) begin(o op) {
 	s.note("begin op %v", o)
-	if o.kind == opCrash {
+	switch {
+	case o.kind == opCrash && o.roll < 60:
+		s.brink = brinks[o.pick%len(brinks)]
+		return
+	case o.kind == opCrash:
 		s.crash(o.node % len(s.nodes))
 		return
 	}
@@ -264,6 +282,13 @@ func (s *sim) begin(o op) {
 		}()
 		s.do(o)
 	})
+}
+
+// brinks are steps before which a node dies: each is the second half of something that is
+// not one transaction. Were deaths left to chance alone, few would come there.
+var brinks = []string{
+	"remove pack", "remove pages", "remove root", "Garbage.ForgetFiles", "create pack", "create pages", "Catalog.CheckLease", "close pack", "close root",
+	"Tasks.FinishSlice", "Snapshots.Append", "Packs.Move", "Tasks.Publish", "Garbage.DeleteCondemned", "set aside", "bring back",
 }
 
 // crash ends a node as kill -9 does: nothing of it does a step any more, and files that
@@ -470,7 +495,11 @@ func (f files) Create(ctx context.Context, name string, size int64) (w blockstor
 	if err != nil {
 		return nil, err
 	}
-	o := &openFile{f, name, w}
+	l, err := f.ownerOf(name)
+	if err != nil {
+		f.failf("looking for the row of %s: %v", name, err)
+	}
+	o := &openFile{f, name, l, w}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.open[name] = o
@@ -522,6 +551,7 @@ func (f files) BringBack(ctx context.Context, name string) error {
 type openFile struct {
 	files files
 	name  string
+	lease work.Lease // of the row when it was created; zero: none
 	blockstore.Writer
 }
 
@@ -529,20 +559,35 @@ func (o *openFile) WriteAt(ctx context.Context, bufs [][]byte, off int64) error 
 	return o.files.step(ctx, o.files.node, "write "+kindOf(o.name), false, func() error { return o.Writer.WriteAt(ctx, bufs, off) })
 }
 
-// Close notes files that were begun so late that gc has forgotten their rows by then: their
-// unit has lost its lease, so nothing will name them, and gc sets them aside.
+// Close checks that a file has its row when it is closed, and that nobody removes one
+// whose unit holds its lease.
 func (o *openFile) Close(ctx context.Context, size int64) error {
 	return o.files.step(ctx, o.files.node, "close "+kindOf(o.name), false, func() error {
+		held := o.files.sim.db.Catalog().CheckLease(ctx, o.lease) == nil
 		err := o.Writer.Close(ctx, size)
-		f, _ := blockstore.ParseName(o.name)
-		if rows, rerr := o.files.sim.db.Garbage().FilesWithRows(ctx, []blockstore.FileID{f.ID}); err == nil && rerr == nil && !rows[f.ID] {
-			o.files.count("files closed without a row", 1)
-			o.files.mu.Lock()
-			o.files.strays[o.name] = true
-			o.files.mu.Unlock()
+		row, rerr := o.files.ownerOf(o.name)
+		switch {
+		case rerr != nil:
+			o.files.failf("looking for the row of %s: %v", o.name, rerr)
+		case held && errors.Is(err, fs.ErrNotExist):
+			o.files.failf("%s was removed while its unit holds its lease", o.name)
+		case (err == nil || held) && row == (work.Lease{}):
+			o.files.failf("%s has lost its row, and its unit has its lease: %v; closing it: %v", o.name, held, err)
 		}
 		return err
 	})
+}
+
+// ownerOf returns the lease that the row of a file names, or zero without a row.
+func (s *sim) ownerOf(name string) (l work.Lease, err error) {
+	f, _ := blockstore.ParseName(name)
+	ctx := context.Background()
+	err = s.db.view(ctx, "look for the owner of "+name, func(q querier) error {
+		l, _, err = one(ctx, q, func(r scanner) (l work.Lease, err error) { return l, r.Scan(&l.ID, &l.Attempt, &l.Owner) }, `
+			SELECT f.unit, f.attempt, COALESCE(u.owner, '') FROM files f LEFT JOIN units u ON u.id = f.unit AND u.attempt = f.attempt WHERE f.id = $1`, f.ID)
+		return err
+	})
+	return l, err
 }
 
 // Abort stops, too: a process that dies aborts nothing.

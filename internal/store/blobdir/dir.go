@@ -162,7 +162,8 @@ func (d *Dir) Remove(ctx context.Context, name string) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	err = errors.Join(removeIfThere(path), removeIfThere(path+openSuffix))
+	// In this order: an open one that is being closed meanwhile has its other name by then.
+	err = errors.Join(removeIfThere(path+openSuffix), removeIfThere(path))
 	d.readers.drop(path)
 	failpoint.File(path, "removed")
 	if err == nil {

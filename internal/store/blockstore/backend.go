@@ -42,7 +42,8 @@ type Backend interface {
 	// Remove deletes a file, closed or not. Reads that are under way end as if the
 	// file were still there; its space is free when Remove has returned and they
 	// have ended. Removing a file that does not exist succeeds, so that a removal
-	// that was cut off can be repeated.
+	// that was cut off can be repeated. A file that was removed while it was open can't
+	// be closed any more, even if its Close has begun.
 	Remove(ctx context.Context, name string) error
 	// List calls fn for every file, closed or not, in no order. Files that are
 	// created or removed meanwhile may be listed or not. An error of fn ends the
@@ -97,6 +98,7 @@ type Writer interface {
 	// Close cuts the file to size bytes and makes it durable together with its
 	// name: when Close returns nil, the file survives a loss of power, and can be
 	// read. After an error the file is not there, and Abort drops what was written.
+	// It fails if the file was removed meanwhile.
 	// No WriteAt may be running.
 	Close(ctx context.Context, size int64) error
 	// Abort drops the file. After a successful Close it does nothing, so it can be

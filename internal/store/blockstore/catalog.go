@@ -130,10 +130,12 @@ var ErrNoBlock = errors.New("blockstore: no such block")
 // decides (the ordering invariant in ARCHITECTURE.md, rule 6). The suite is
 // catalogtest; it runs on every engine.
 type Catalog interface {
-	// EnsureDomain stores d unless there is a domain for its (Account, KMSKey), and
-	// returns the stored one: of several callers at once, all get the keys of the
-	// first.
-	EnsureDomain(ctx context.Context, d Domain) (Domain, error)
+	FileIndex
+	BlockIndex
+}
+
+// FileIndex is the part of a Catalog that starts files.
+type FileIndex interface {
 	// CreateFile commits the row of a new file, owned by the lease, which it checks
 	// (work.ErrLost). The first byte may be written only after it has returned, so
 	// that gc knows of every file.
@@ -143,6 +145,17 @@ type Catalog interface {
 	// pack under an older key appears once there is a newer one, and no key encrypts more
 	// than it may. ErrStaleKey.
 	CreateFile(ctx context.Context, l work.Lease, f File, u KeyUse) error
+	// CheckLease fails with work.ErrLost unless the lease is held. A lease that is lost
+	// is never held again, so whatever was done before the call was done under it.
+	CheckLease(ctx context.Context, l work.Lease) error
+}
+
+// BlockIndex is the part of a Catalog about domains and their blocks.
+type BlockIndex interface {
+	// EnsureDomain stores d unless there is a domain for its (Account, KMSKey), and
+	// returns the stored one: of several callers at once, all get the keys of the
+	// first.
+	EnsureDomain(ctx context.Context, d Domain) (Domain, error)
 	// Locate returns where blocks lie. Those that do not exist are absent from the
 	// answer; that is no error. A located block may still be deleted before it is
 	// named: only Claim protects it.

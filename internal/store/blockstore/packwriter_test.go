@@ -73,6 +73,31 @@ func TestRule1(t *testing.T) {
 	}
 }
 
+// TestLeaseLostWhileAFileIsCreated: gc may have forgotten the row by then, so nothing may
+// be written, and no file stays.
+func TestLeaseLostWhileAFileIsCreated(t *testing.T) {
+	for _, lose := range []string{"create", "check"} {
+		t.Run("before "+lose, func(t *testing.T) {
+			r := newRig(t, frame.None, 20)
+			r.journal.Before = func(s blobtest.Step) error {
+				if s.Op == lose {
+					r.catalog.Lose(r.lease)
+				}
+				return nil
+			}
+			if _, err := r.store.NewStream(t.Context(), r.lease, blockstore.PagesFile, 1); !errors.Is(err, work.ErrLost) {
+				t.Errorf("got %v, want %v", err, work.ErrLost)
+			}
+			if n := count(r.journal.Steps(), "write"); n > 0 {
+				t.Errorf("%d writes", n)
+			}
+			if names := r.backend.Names(); len(names) > 0 {
+				t.Errorf("left are %q", names)
+			}
+		})
+	}
+}
+
 // TestRule2: every pack is closed when Finish returns, with all its frames and
 // its trailer in it, and nothing is written to it afterwards.
 func TestRule2(t *testing.T) {

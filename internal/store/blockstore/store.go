@@ -76,8 +76,11 @@ func randomFileID() FileID {
 	return FileID(binary.LittleEndian.Uint64(b[:]) >> 1)
 }
 
-// create starts a file of about size bytes: first its row, then its first byte
-// (rule 1 of the ordering invariant).
+// create starts a file of about size bytes: first its row, then the file, then a look at
+// the lease, then the first byte (rule 1 of the ordering invariant). If the lease was lost
+// in between, gc may have found nothing to remove, and have forgotten the row: the file would
+// be closed without one. Once the lease was held while the file is there, gc removes the file
+// before its row.
 func (s *Store) create(ctx context.Context, l work.Lease, f File, size int64, u KeyUse) (File, Writer, error) {
 	f.ID = s.newFileID()
 	if err := s.Catalog.CreateFile(ctx, l, f, u); err != nil {
@@ -85,6 +88,10 @@ func (s *Store) create(ctx context.Context, l work.Lease, f File, size int64, u 
 	}
 	w, err := s.Backend.Create(ctx, f.Name(), size)
 	if err != nil {
+		return File{}, nil, fmt.Errorf("creating %s: %w", f.Name(), err)
+	}
+	if err := s.Catalog.CheckLease(ctx, l); err != nil {
+		_ = w.Abort() // one that stays is never closed, so gc removes it, with a row or without
 		return File{}, nil, fmt.Errorf("creating %s: %w", f.Name(), err)
 	}
 	return f, w, nil

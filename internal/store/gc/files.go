@@ -47,7 +47,9 @@ func judge(f FileFacts) (fate, string) {
 
 // removeDead removes files that nothing can refer to any more. The file goes
 // first: a row without a file is tried again, a file without a row would be set
-// aside.
+// aside. A writer that still runs, although its lease is lost, can't make the file
+// anew: either it was there while the lease was held, and then it was removed, or its
+// writer drops it. All orders are enumerated in filemodel_test.go.
 func (c *Collector) removeDead(ctx context.Context, r *Report) error {
 	pass, err := c.Store.NextPass(ctx)
 	if err != nil {
@@ -221,7 +223,8 @@ const maxUnknown = 1 << 10
 
 // setAside sets aside closed files without a row, and removes open ones. Those can
 // never be closed any more: a row is committed before its file and names are never
-// used again, so the file had a row once, and its unit is gone.
+// used again, so the file had a row once, and its unit is gone. Its writer looks at its
+// lease before it goes on with a file that it has just created (blockstore.Store).
 func (c *Collector) setAside(ctx context.Context, now time.Time, r *Report) error {
 	var known, closed int
 	var unknown []blockstore.FoundFile

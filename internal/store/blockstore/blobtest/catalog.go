@@ -83,6 +83,16 @@ func (c *Catalog) CreateFile(ctx context.Context, l work.Lease, f blockstore.Fil
 	return ctx.Err()
 }
 
+// CheckLease implements blockstore.Catalog.
+func (c *Catalog) CheckLease(ctx context.Context, l work.Lease) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.lost[fence{l.ID, l.Attempt}] {
+		return work.ErrLost
+	}
+	return ctx.Err()
+}
+
 // SetDomain replaces the row of a domain, or adds it.
 func (c *Catalog) SetDomain(d blockstore.Domain) {
 	c.mu.Lock()

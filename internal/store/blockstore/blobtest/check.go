@@ -51,6 +51,7 @@ func Check(ctx context.Context, b Backend) error {
 		{"abort", c.abort},
 		{"remove", c.remove},
 		{"remove what is read", c.removeRead},
+		{"remove what is open", c.removeOpen},
 		{"names that exist", c.exists},
 		{"misaligned writes", c.misaligned},
 		{"cancelled", c.cancelled},
@@ -228,6 +229,36 @@ func (c checker) removeRead() error {
 	err := c.b.Remove(c.ctx, name)
 	wg.Wait()
 	return errors.Join(append(errs, err, c.absent(name))...)
+}
+
+// removeOpen removes a file before it is closed, and files while they are: either way
+// there is none afterwards.
+func (c checker) removeOpen() error {
+	const name, times = "pack/11/0000000000000011", 16
+	w, err := c.b.Create(c.ctx, name, unit)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(w.WriteAt(c.ctx, [][]byte{page(1, 17)}, 0), c.b.Remove(c.ctx, name)); err != nil {
+		return err
+	}
+	if w.Close(c.ctx, unit) == nil {
+		return errors.New("it was closed")
+	}
+	errs := []error{w.Abort(), c.absent(name), c.listed()}
+	for i := range times {
+		name := fmt.Sprintf("pack/11/%014x11", i+1)
+		w, err := c.b.Create(c.ctx, name, unit)
+		if err != nil {
+			return err
+		}
+		var wg sync.WaitGroup
+		wg.Go(func() { _ = w.Close(c.ctx, unit) }) // it may come first or not
+		err = c.b.Remove(c.ctx, name)
+		wg.Wait()
+		errs = append(errs, err, w.Abort(), c.absent(name))
+	}
+	return errors.Join(append(errs, c.listed())...)
 }
 
 func (c checker) readUntilGone(name string, want []byte) error {

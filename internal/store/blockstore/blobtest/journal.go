@@ -12,7 +12,7 @@ import (
 
 // Step is something that was done to a back end or a catalog.
 type Step struct {
-	Op   string // "row", "locate", "claim"; "create", "write", "close", "abort", "remove"
+	Op   string // "row", "check", "locate", "claim"; "create", "write", "close", "abort", "remove"
 	Name string // of the file, where the step has one
 }
 
@@ -102,6 +102,10 @@ type journalCatalog struct {
 
 func (c journalCatalog) CreateFile(ctx context.Context, l work.Lease, f blockstore.File, u blockstore.KeyUse) error {
 	return c.j.do("row", f.Name(), func() error { return c.Catalog.CreateFile(ctx, l, f, u) })
+}
+
+func (c journalCatalog) CheckLease(ctx context.Context, l work.Lease) error {
+	return c.j.do("check", "", func() error { return c.Catalog.CheckLease(ctx, l) })
 }
 
 func (c journalCatalog) Locate(ctx context.Context, ids []block.ID) (at map[block.ID]blockstore.Location, err error) {

@@ -218,6 +218,9 @@ func (f *memoryFile) Close(ctx context.Context, size int64) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	if f.in.files[f.name] != f {
+		return fmt.Errorf("closing %s: %w: it was removed", f.name, blockstore.ErrNotExist)
+	}
 	f.grow(size)
 	f.data = f.data[:size]
 	f.closed = true

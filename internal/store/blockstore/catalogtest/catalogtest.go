@@ -48,6 +48,7 @@ func Run(t *testing.T, fresh func(t *testing.T) Fixture) {
 		{"CreateFile", createFile},
 		{"CreateFileLost", createFileLost},
 		{"CreateFileStaleKey", createFileStaleKey},
+		{"CheckLease", checkLease},
 		{"Locate", locate},
 		{"LocateMany", locateMany},
 		{"FirstCopyStays", firstCopyStays},
@@ -175,6 +176,21 @@ func createFileLost(t *testing.T, f Fixture) {
 	if err := f.Catalog.CreateFile(t.Context(), f.Lease(t), blockstore.File{ID: 7, Kind: blockstore.RootFile}, blockstore.KeyUse{}); err != nil {
 		t.Errorf("the lost lease left a row: %v", err)
 	}
+}
+
+// checkLease: a lease that was lost is not held, whatever becomes of others.
+func checkLease(t *testing.T, f Fixture) {
+	l, other := f.Lease(t), f.Lease(t)
+	check := func(what string, l work.Lease, want error) {
+		t.Helper()
+		if err := f.Catalog.CheckLease(t.Context(), l); !errors.Is(err, want) {
+			t.Errorf("%s: got %v, want %v", what, err, want)
+		}
+	}
+	check("held", l, nil)
+	f.Lose(t, l)
+	check("lost", l, work.ErrLost)
+	check("another", other, nil)
 }
 
 // createFileStaleKey: a pack that is not to be encrypted under a key has no row, and what
