@@ -70,7 +70,7 @@ func TestDemo(t *testing.T) {
 		{"interrupted making the disk", "1. ", "nothing was left behind"},
 		{"interrupted starting the service", "2. ", "nothing was left behind"},
 		{"interrupted uploading", "vms/disk.vmdk: uploading", "nothing was left behind"},
-		{"interrupted importing", "import: pending", "nothing was left behind"},
+		{"interrupted importing", "import: ", "nothing was left behind"},
 		{"interrupted reading back", "6. ", "nothing was left behind"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
