@@ -421,6 +421,9 @@ func (s *sim) doDraft(o op) {
 	if err != nil {
 		return
 	}
+	s.mu.Lock()
+	m.deleted = false // whoever deleted one whose answer was lost has deleted another: the token has made this one
+	s.mu.Unlock()
 	written, sure := map[int64]bool{}, true
 	for _, p := range o.puts {
 		s.mu.Lock()
