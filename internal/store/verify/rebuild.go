@@ -59,7 +59,7 @@ type Rebuilt struct {
 // lacks are merged into it. Tags, tasks, images, volumes,
 // drafts, accounts and keys are not in the store.
 func (v *Verifier) Rebuild(ctx context.Context, aside blockstore.Aside, o Observer) (Rebuilt, error) {
-	b := &rebuild{run: v.start(Effort{}, o), aside: aside, domainsOf: map[string]blockstore.Domain{}}
+	b := &rebuild{run: v.start(Effort{}, o), aside: aside, domainsOf: map[string]packDomain{}}
 	for _, step := range []func(context.Context) error{
 		b.begin, b.bringBack, b.lost, b.headers, b.enterDomains,
 		b.straysOf(blockstore.PagesFile, b.pages), b.straysOf(blockstore.PackFile, b.pack), b.roots,
@@ -77,10 +77,10 @@ type rebuild struct {
 	*run
 	aside     blockstore.Aside
 	out       Rebuilt
-	domainsOf map[string]blockstore.Domain // in the headers of packs without a row: with the newest keys
-	entered   []blockstore.FileID          // packs and pages files
-	failed    bool                         // a file could not be entered
-	again     bool                         // an earlier rebuild has not come to its end
+	domainsOf map[string]packDomain // in the headers of packs without a row: with the newest keys
+	entered   []blockstore.FileID   // packs and pages files
+	failed    bool                  // a file could not be entered
+	again     bool                  // an earlier rebuild has not come to its end
 }
 
 func (b *rebuild) begin(ctx context.Context) (err error) {
@@ -193,17 +193,6 @@ func (b *rebuild) header(ctx context.Context, f blockstore.FoundFile, known bool
 	}
 	d := x.Domain
 	d.Oldest, d.Newest = keys.Oldest(), keys.Newest()
-	if row != nil && d.Newest > row.Newest {
-		merged, err := b.Keys.Merge(ctx, x.Domain)
-		switch {
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case err != nil:
-			b.failed = true
-			return b.found(inFile(Header, f.File, 0, fmt.Errorf("its data keys could not be entered: %w", err)))
-		}
-		row.Domain = merged
-	}
 	if was, ok := b.domainsOf[d.ID]; ok && (was.Account != d.Account || was.KMSKey != d.KMSKey) {
 		b.failed = true
 		return b.found(inFile(Header, f.File, 0, fmt.Errorf("it has domain %s as that of account %q and KMS key %q, another pack as that of %q and %q, which counts",
@@ -211,26 +200,55 @@ func (b *rebuild) header(ctx context.Context, f blockstore.FoundFile, known bool
 	}
 	// Of two with the same newest key, the one that lacks older ones was written later.
 	if was, ok := b.domainsOf[d.ID]; !ok || d.Newest > was.Newest || d.Newest == was.Newest && d.Oldest > was.Oldest {
-		b.domainsOf[d.ID] = d
+		b.domainsOf[d.ID] = packDomain{d, f.File}
 	}
 	return nil
 }
 
-// enterDomains enters the domains of which the keys could be opened.
+// packDomain is a domain as the header of a pack has it.
+type packDomain struct {
+	blockstore.Domain
+	pack blockstore.File
+}
+
+// enterDomains enters the domains of which the keys could be opened, and their keys.
 func (b *rebuild) enterDomains(ctx context.Context) error {
 	for _, id := range slices.Sorted(maps.Keys(b.domainsOf)) {
-		entered, err := b.Entries.EnterDomain(ctx, b.domainsOf[id])
+		d := b.domainsOf[id]
+		entered, err := b.Entries.EnterDomain(ctx, d.Domain)
 		switch {
 		case errors.Is(err, ErrOtherDomain):
 			b.failed = true
 			err = b.found(about(Row, fmt.Sprintf("domain %s can't be entered: %v", id, err)))
 		case entered:
 			b.out.Domains++
+		case err == nil:
+			err = b.mergeKeys(ctx, d)
 		}
 		if err != nil {
 			return err
 		}
 	}
+	return nil
+}
+
+// mergeKeys enters the data keys that the row of a domain lacks. They are those of the newest
+// header: with those of an older one, the row would get a key of its own whose number the newer
+// has as well.
+func (b *rebuild) mergeKeys(ctx context.Context, d packDomain) error {
+	row, err := b.domainOf(ctx, d.ID)
+	if err != nil || row == nil || d.Newest <= row.Newest {
+		return err
+	}
+	merged, err := b.Keys.Merge(ctx, d.Domain)
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil:
+		b.failed = true
+		return b.found(inFile(Header, d.pack, 0, fmt.Errorf("its data keys could not be entered: %w", err)))
+	}
+	row.Domain = merged
 	return nil
 }
 
