@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"iter"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -21,6 +20,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/diskport/diskport/internal/durable"
+	"github.com/diskport/diskport/internal/wake"
 )
 
 // Bucket is a place for objects.
@@ -192,7 +192,7 @@ func (s *Spool) Run(ctx context.Context) {
 	var delivery sync.WaitGroup
 	delivery.Go(func() { s.runDelivery(ctx) }) // by itself: a bucket may take long
 	defer delivery.Wait()
-	for range ticks(ctx) {
+	for range wake.Every(ctx, syncEvery) {
 		if err := s.settle(); err != nil {
 			s.o.Failed(err)
 		}
@@ -203,7 +203,7 @@ func (s *Spool) Run(ctx context.Context) {
 func (s *Spool) runDelivery(ctx context.Context) {
 	var pause time.Duration
 	var until time.Time // no delivery is tried before
-	for range ticks(ctx) {
+	for range wake.Every(ctx, syncEvery) {
 		if time.Now().Before(until) {
 			continue
 		}
@@ -215,24 +215,6 @@ func (s *Spool) runDelivery(ctx context.Context) {
 			pause = min(max(2*pause, syncEvery), maxDeliveryPause)
 			until = time.Now().Add(pause)
 			s.o.Failed(err)
-		}
-	}
-}
-
-// ticks yields once in syncEvery until ctx ends.
-func ticks(ctx context.Context) iter.Seq[time.Time] {
-	return func(yield func(time.Time) bool) {
-		tick := time.NewTicker(syncEvery)
-		defer tick.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case at := <-tick.C:
-				if !yield(at) {
-					return
-				}
-			}
 		}
 	}
 }

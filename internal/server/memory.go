@@ -3,6 +3,8 @@ package server
 import (
 	"context"
 	"time"
+
+	"github.com/diskport/diskport/internal/wake"
 )
 
 // trimEvery is how long the memory of blocks in flight stays when nobody uses it.
@@ -10,14 +12,7 @@ const trimEvery = time.Minute
 
 // trimMemory gives back what a busy time has left, until ctx ends.
 func (a *App) trimMemory(ctx context.Context) {
-	tick := time.NewTicker(trimEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			a.parts.library.Store.Slots.Trim()
-		}
+	for range wake.Every(ctx, trimEvery) {
+		a.parts.library.Store.Slots.Trim()
 	}
 }

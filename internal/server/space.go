@@ -131,14 +131,7 @@ const collectEvery = 30 * time.Second
 // collectWhileFull frees what was deleted, and rewrites packs that are dead in part, while the
 // disk is full, without waiting for these duties to be due.
 func (a *App) collectWhileFull(ctx context.Context) {
-	tick := time.NewTicker(collectEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
+	for range wake.Every(ctx, collectEvery) {
 		if err := a.collectIfFull(ctx); err != nil && ctx.Err() == nil {
 			a.log.Error("collecting garbage on a full disk", logkey.Error, err)
 		}

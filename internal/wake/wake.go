@@ -4,7 +4,7 @@
 // A wake says only that it may be worth looking again: state is in the database
 // alone, and every waiter also looks by itself now and then. So a wake that is lost
 // costs time, but not correctness. On many nodes the database's notifications feed
-// the same topics.
+// the same topics. Every is for what is done now and then whatever happens.
 package wake
 
 import "sync"
