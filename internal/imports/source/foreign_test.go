@@ -24,6 +24,7 @@ import (
 	"github.com/johannesboyne/gofakes3/backend/s3mem"
 
 	"github.com/diskport/diskport/internal/identity/secret"
+	"github.com/diskport/diskport/internal/imports/source/sourcetest"
 )
 
 // elsewhere is a foreign S3 with an STS, and with faults in front of it. Its bucket
@@ -134,41 +135,10 @@ func foreignFixture(t *testing.T, change ...func(*ForeignOptions)) (fixture, *el
 // bubble the waits are as long as those of the service, and take no time.
 func pipedFixture(t *testing.T) (fixture, *elsewhere) {
 	t.Helper()
-	p := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
-	e := newElsewhere(t, p, &http.Client{Transport: &http.Transport{DialContext: p.dial}})
-	return e.fixture(t, func(o *ForeignOptions) { o.Backoff, o.Dial = 0, p.dial }), e
+	p := sourcetest.NewNetwork()
+	e := newElsewhere(t, p, &http.Client{Transport: &http.Transport{DialContext: p.Dial}})
+	return e.fixture(t, func(o *ForeignOptions) { o.Backoff, o.Dial = 0, p.Dial }), e
 }
-
-// pipes is a network of one listener.
-type pipes struct {
-	conns  chan net.Conn
-	once   sync.Once
-	closed chan struct{}
-}
-
-func (p *pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
-	near, far := net.Pipe()
-	select {
-	case p.conns <- far:
-		return near, nil
-	case <-p.closed:
-		return nil, net.ErrClosed
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-}
-
-func (p *pipes) Accept() (net.Conn, error) {
-	select {
-	case c := <-p.conns:
-		return c, nil
-	case <-p.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (p *pipes) Close() error   { p.once.Do(func() { close(p.closed) }); return nil }
-func (p *pipes) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 9000} }
 
 // fixture is newFixture with e as its foreign S3.
 func (e *elsewhere) fixture(t *testing.T, change ...func(*ForeignOptions)) fixture {

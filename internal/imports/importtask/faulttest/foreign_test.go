@@ -1,14 +1,11 @@
 package faulttest
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,6 +16,7 @@ import (
 	"github.com/diskport/diskport/internal/block"
 	"github.com/diskport/diskport/internal/identity/secret"
 	"github.com/diskport/diskport/internal/imports/source"
+	"github.com/diskport/diskport/internal/imports/source/sourcetest"
 	"github.com/diskport/diskport/internal/work"
 )
 
@@ -164,41 +162,10 @@ func (f *foreign) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// pipes is a network of one listener.
-type pipes struct {
-	conns  chan net.Conn
-	once   sync.Once
-	closed chan struct{}
-}
-
-func (p *pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
-	near, far := net.Pipe()
-	select {
-	case p.conns <- far:
-		return near, nil
-	case <-p.closed:
-		return nil, net.ErrClosed
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-}
-
-func (p *pipes) Accept() (net.Conn, error) {
-	select {
-	case c := <-p.conns:
-		return c, nil
-	case <-p.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (p *pipes) Close() error   { p.once.Do(func() { close(p.closed) }); return nil }
-func (p *pipes) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 9000} }
-
 // elsewhere makes the source of the world an object of an S3 elsewhere.
 func (w *world) elsewhere(a answer) {
 	f := &foreign{w: w, etag: etag, disk: w.source.disk, answer: a}
-	p := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
+	p := sourcetest.NewNetwork()
 	server := &http.Server{Handler: f}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(p) }()
@@ -207,7 +174,7 @@ func (w *world) elsewhere(a answer) {
 	master, err := secret.NewMasterKey(make([]byte, secret.KeySize))
 	w.check(err)
 	opener := &source.Opener{Region: region, Foreign: source.NewForeignS3(source.ForeignOptions{
-		Endpoint: at, Region: region, Credentials: credentials.NewStaticCredentialsProvider("KEY", "secret", ""), Secrets: master, Dial: p.dial,
+		Endpoint: at, Region: region, Credentials: credentials.NewStaticCredentialsProvider("KEY", "secret", ""), Secrets: master, Dial: p.Dial,
 	})}
 	w.source.pin = source.Pin{
 		Kind: source.Foreign, ID: taskID, Bucket: "images", Key: "disk", ETag: etag, Size: int64(len(f.disk)), Account: account, Role: "vmimport", Region: region,
