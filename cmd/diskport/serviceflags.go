@@ -81,7 +81,7 @@ func (f *serviceFlags) declareNode(fs *pflag.FlagSet) {
 func (f *serviceFlags) declareStorage(fs *pflag.FlagSet) {
 	fs.StringVar(&f.Database, "database", "", "`URL` of a database for many nodes, which are not supported yet. Default: SQLite in the data directory.")
 	setEnv(fs, "database", "DISKPORT_DATABASE_URL")
-	fs.StringVar(&f.Store, "store", "", "`URL` of a block store for many nodes, which are not supported yet. Default: blocks/ in the data directory.")
+	fs.StringVar(&f.Store, "store", "", "Keep the blocks in a bucket instead of blocks/ in the data directory: its `URL`, s3://BUCKET/PREFIX, with ?endpoint=URL&region=REGION where it is not AWS's. Its keys: DISKPORT_STORE_ACCESS_KEY_ID and DISKPORT_STORE_SECRET_ACCESS_KEY.")
 	sizeVar(fs, &f.Reserve, "reserve", 1<<30, "Free space that an import must leave on the data directory's disk to begin: `SIZE`.")
 	sizeVar(fs, &f.CompactRate, "compact-rate", defaultCompactRate, "What the rewriting of packs in the background reads and writes in a second at most: `SIZE`. 0 turns it off.")
 	fs.DurationVar(&f.ScrubInterval, "scrub-interval", defaultScrubInterval, "How often everything is read back in the background and checked: `TIME`. 0 turns it off.")
