@@ -35,7 +35,8 @@ type DB struct {
 	room        Room                  // nil: none can be made
 	wrap        func(querier) querier // tests inject faults here; nil otherwise
 	around      around                // tests stop transactions here; nil otherwise
-	letGoRows   int64                 // letGoRows, or fewer in tests
+	usage       *usage
+	letGoRows   int64 // letGoRows, or fewer in tests
 }
 
 // Options are what a DB needs from outside. The zero value is ready.
@@ -94,7 +95,7 @@ type engine struct {
 // it makes when missing, and migrates it. An error wraps space.ErrFull if there was no
 // room on the disk for that; the caller may try again.
 func Open(ctx context.Context, dsn string, o Options) (*DB, error) {
-	db := &DB{now: o.Now, ids: o.IDs, regions: o.Regions, room: o.Room, letGoRows: letGoRows}
+	db := &DB{now: o.Now, ids: o.IDs, regions: o.Regions, room: o.Room, letGoRows: letGoRows, usage: new(usage)}
 	if db.now == nil {
 		db.now = time.Now
 	}

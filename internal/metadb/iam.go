@@ -94,7 +94,7 @@ func addKey(ctx context.Context, q querier, k iam.AccessKey, userID string) erro
 
 // RootKeys implements iam.AccountStore.
 func (s IAM) RootKeys(ctx context.Context) (list []iam.AccessKey, err error) {
-	err = s.db.view(ctx, "list accounts", func(q querier) error {
+	err = s.db.ask(ctx, "list accounts", func(q querier) error {
 		list, err = all(ctx, q, scanKey, selectAccessKeys+` WHERE k.user_id = ''`)
 		return err
 	})
@@ -157,7 +157,7 @@ func scanKey(s scanner) (k iam.AccessKey, err error) {
 
 // AccessKey implements iam.KeyStore.
 func (s IAM) AccessKey(ctx context.Context, id string) (k iam.AccessKey, err error) {
-	err = s.db.view(ctx, "get access key "+id, func(q querier) error {
+	err = s.db.ask(ctx, "get access key "+id, func(q querier) error {
 		var ok bool
 		k, ok, err = one(ctx, q, scanKey, selectAccessKeys+` WHERE k.id = $1`, id)
 		if err == nil && !ok {

@@ -236,7 +236,7 @@ func openMigrated(ctx context.Context, dsn string) (*DB, error) {
 	if strings.HasPrefix(dsn, "postgres") {
 		return Open(ctx, dsn, Options{})
 	}
-	db := &DB{now: time.Now, letGoRows: letGoRows}
+	db := &DB{now: time.Now, letGoRows: letGoRows, usage: new(usage)}
 	return db, db.openSQLite(dsn, nil)
 }
 

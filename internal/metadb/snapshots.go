@@ -146,7 +146,7 @@ func whyNotDeleted(ctx context.Context, q querier, home awsid.Home, id string) e
 // another one in each volume; so Page is 0.
 func (s Snapshots) LocatePages(ctx context.Context, ids []snapshot.PageID) (map[snapshot.PageID]snapshot.PagePlace, error) {
 	found := make(map[snapshot.PageID]snapshot.PagePlace, len(ids))
-	err := s.db.view(ctx, located(len(ids), "pages"), func(q querier) error {
+	err := s.db.askEach(ctx, located(len(ids), "pages"), func(q querier) error {
 		pages, err := allIn(ctx, q, scanPage, hashes(ids), `SELECT id, file, off, len, blocks FROM pages WHERE id IN (?)`)
 		for _, p := range pages {
 			found[p.ID] = p
