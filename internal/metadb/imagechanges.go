@@ -13,7 +13,7 @@ var _ image.Changes = Images{}
 
 // own runs fn with an image of the account and region locked.
 func (s Images) own(ctx context.Context, what string, home awsid.Home, id string, fn func(querier, image.Image) error) error {
-	return s.db.set(ctx, what+" image "+id, func(q querier) error {
+	return s.db.update(ctx, what+" image "+id, func(q querier) error {
 		i, ok, err := one(ctx, q, scanImage, `
 			UPDATE images SET account = account WHERE id = $1 AND account = $2 AND region = $3 RETURNING `+imageColumns, id, home.Account, home.Region)
 		if err != nil {
