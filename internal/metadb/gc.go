@@ -173,11 +173,15 @@ func (g Garbage) InFlight(ctx context.Context, now time.Time) (held []gc.Fence, 
 	return held, err
 }
 
-// Condemn implements gc.Condemned.
+// Condemn implements gc.Condemned. Blocks of pages become candidates only when the pages are
+// deleted, so whose they are can't be told of them. A block that stays condemned although it is
+// referenced is as safe as any other: the pass that condemned it has ended.
 func (g Garbage) Condemn(ctx context.Context, pass int64, pages []snapshot.PageID, blocks []block.ID, d gc.Doubt) error {
 	if !d.Pages {
 		if err := g.each(ctx, "condemn pages", hashes(pages), func(q querier, ids []any) error {
-			_, err := execIn(ctx, q, ids, `UPDATE pages SET condemned = $1 WHERE id IN (?)`, pass)
+			_, err := execIn(ctx, q, ids, `
+				UPDATE pages SET condemned = $1 WHERE id IN (?)
+					AND EXISTS (SELECT 1 FROM page_candidates c WHERE c.id = pages.id AND c.taken = $1)`, pass)
 			return err
 		}); err != nil {
 			return err
