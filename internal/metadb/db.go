@@ -87,6 +87,8 @@ type engine struct {
 	next string
 	// bytes is the type of bytes, for a CAST.
 	bytes string
+	// list and pairs gather a column, or two, of many rows into a JSON array, as text.
+	list, pairs string
 	// snapshot makes all reads of a view see one state.
 	snapshot *sql.TxOptions
 }
@@ -161,6 +163,8 @@ func (db *DB) openSQLite(path string, around func(driver.Connector) driver.Conne
 		next: "CROSS JOIN s3_objects o " + // CROSS: SQLite must not begin with the objects
 			"WHERE o.bucket = $1 AND o.latest = 1 AND o.key = (SELECT key FROM s3_objects WHERE %s ORDER BY key LIMIT 1)",
 		bytes:    "BLOB",
+		list:     "json_group_array(%s)",
+		pairs:    "json_group_array(json_array(%s, %s))",
 		snapshot: &sql.TxOptions{ReadOnly: true},
 	}
 	if err := private(path); err != nil {
@@ -218,6 +222,8 @@ func (db *DB) openPostgres(dsn string) error {
 		find:       "position(%[2]s IN %[1]s)",
 		next:       "CROSS JOIN LATERAL (SELECT * FROM s3_objects WHERE %s ORDER BY key LIMIT 1) o WHERE true",
 		bytes:      "BYTEA",
+		list:       "CAST(json_agg(%s) AS TEXT)",
+		pairs:      "CAST(json_agg(json_build_array(%s, %s)) AS TEXT)",
 		snapshot:   &sql.TxOptions{ReadOnly: true, Isolation: sql.LevelRepeatableRead},
 	}
 	cfg, err := pgx.ParseConfig(dsn)
