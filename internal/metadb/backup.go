@@ -56,7 +56,7 @@ func (b Backup) OpenCopy(ctx context.Context, path string) (backup.Copy, error) 
 		return nil, fmt.Errorf("metadb: opening a copy: %w", err)
 	}
 	pool := sql.OpenDB(preparing{c})
-	db := &DB{write: pool, read: pool, engine: engine{snapshot: &sql.TxOptions{ReadOnly: true}}}
+	db := &DB{write: pool, read: pool, engine: engine{snapshot: &sql.TxOptions{ReadOnly: true}}, usage: new(usage)}
 	if err := pool.PingContext(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("metadb: opening a copy: %w", err), pool.Close())
 	}
@@ -76,7 +76,7 @@ func (c databaseCopy) Facts(ctx context.Context) (f backup.Facts, err error) {
 	if f.Store, err = Catalog(c).StoreIdentity(ctx); err != nil {
 		return f, err
 	}
-	err = c.db.view(ctx, "read the version of the schema", func(q querier) error {
+	err = c.db.ask(ctx, "read the version of the schema", func(q querier) error {
 		f.Schema, _, err = one(ctx, q, column[int64], `SELECT MAX(version_id) FROM goose_db_version`)
 		return err
 	})
@@ -136,7 +136,7 @@ func (c databaseCopy) objectNeeds(ctx context.Context, fn func([]backup.Need) er
 	}
 	for after := objects.PieceID(0); ; {
 		var pieces []objects.Piece
-		err := c.db.view(ctx, "read pieces", func(q querier) (err error) {
+		err := c.db.ask(ctx, "read pieces", func(q querier) (err error) {
 			pieces, err = all(ctx, q, scan, `
 				SELECT DISTINCT e.piece, COALESCE(p.size, 0) FROM s3_extents e LEFT JOIN s3_pieces p ON p.id = e.piece
 				WHERE e.piece > $1 ORDER BY e.piece`+atMost(copyBatch), after)
@@ -158,7 +158,7 @@ func (c databaseCopy) objectNeeds(ctx context.Context, fn func([]backup.Need) er
 
 // Pages implements backup.Copy.
 func (c databaseCopy) Pages(ctx context.Context, file blockstore.FileID) (pages []snapshot.PagePlace, err error) {
-	err = c.db.view(ctx, "read where pages lie", func(q querier) error {
+	err = c.db.ask(ctx, "read where pages lie", func(q querier) error {
 		pages, err = all(ctx, q, scanPage, `SELECT id, file, off, len, blocks FROM pages WHERE file = $1 ORDER BY off`, file)
 		return err
 	})
@@ -177,7 +177,7 @@ func (b Backup) LoseFiles(ctx context.Context, ids []blockstore.FileID) error {
 // Completed returns at most limit completed snapshots of all accounts and regions, behind
 // an id, ascending.
 func (b Backup) Completed(ctx context.Context, after string, limit int) (list []snapshot.Record, err error) {
-	err = b.db.view(ctx, "list all snapshots", func(q querier) error {
+	err = b.db.ask(ctx, "list all snapshots", func(q querier) error {
 		list, err = all(ctx, q, scanSnapshot, selectSnapshot+` WHERE s.id > $1 AND s.state = $2 ORDER BY s.id`+atMost(limit), after, snapshot.Completed)
 		return err
 	})

@@ -49,7 +49,7 @@ func TestBaseline(t *testing.T) {
 
 func emptySQLite(t *testing.T) *DB {
 	t.Helper()
-	db := &DB{}
+	db := &DB{usage: new(usage)}
 	if err := db.openSQLite(filepath.Join(t.TempDir(), "db"), nil); err != nil {
 		t.Fatal(err)
 	}

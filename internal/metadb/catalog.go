@@ -45,7 +45,7 @@ func (c Catalog) CreateFile(ctx context.Context, l work.Lease, f blockstore.File
 
 // CheckLease implements blockstore.Catalog.
 func (c Catalog) CheckLease(ctx context.Context, l work.Lease) error {
-	return c.db.view(ctx, "check the lease of "+unitName(l), func(q querier) error {
+	return c.db.ask(ctx, "check the lease of "+unitName(l), func(q querier) error {
 		_, ok, err := one(ctx, q, column[int64], `SELECT id FROM units WHERE id = $1 AND owner = $2 AND attempt = $3`, l.ID, l.Owner, l.Attempt)
 		if err == nil && !ok {
 			err = work.ErrLost
@@ -63,7 +63,7 @@ func (c Catalog) Locate(ctx context.Context, ids []block.ID) (map[block.ID]block
 		found[block.ID(id)] = at
 		return id, err
 	}
-	err := c.db.view(ctx, located(len(ids), "blocks"), func(q querier) error {
+	err := c.db.askEach(ctx, located(len(ids), "blocks"), func(q querier) error {
 		_, err := allIn(ctx, q, scan, hashes(ids), `
 			SELECT b.id, b.off, b.len, f.id, f.kind, f.domain FROM blocks b JOIN files f ON f.id = b.file WHERE b.id IN (?)`)
 		return err
@@ -86,7 +86,7 @@ func (c Catalog) Claim(ctx context.Context, ids []block.ID) ([]block.ID, error) 
 		}
 		return id, err
 	}
-	err := c.db.view(ctx, what, func(q querier) error {
+	err := c.db.askEach(ctx, what, func(q querier) error {
 		_, err := allIn(ctx, q, scan, hashes(ids), `SELECT id, condemned FROM blocks WHERE damaged = 0 AND id IN (?)`)
 		return err
 	})

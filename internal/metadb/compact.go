@@ -34,7 +34,7 @@ func (p Packs) Packs(ctx context.Context, w compact.Worth, after blockstore.File
 		k.Created = fromMicros(created)
 		return k, err
 	}
-	err = p.db.view(ctx, "look for packs to rewrite", func(q querier) error {
+	err = p.db.ask(ctx, "look for packs to rewrite", func(q querier) error {
 		packs, err = all(ctx, q, scan, `
 			SELECT f.id, f.kind, f.domain, f.created, f.bytes, f.entries, f.dead, f.compressed, CASE WHEN f.oldest_key < d.retire AND d.retire <= d.newest_key THEN 1 ELSE 0 END,
 				CASE WHEN f.unit = 0 AND d.kms_key <> '' THEN 1 ELSE 0 END
@@ -53,7 +53,7 @@ func (p Packs) Live(ctx context.Context, file blockstore.FileID) (live []blockst
 		err = s.Scan((*hash)(&b.ID), (*unsigned)(&b.Off), (*unsigned)(&b.Len))
 		return b, err
 	}
-	err = p.db.view(ctx, fmt.Sprintf("read the blocks of pack %d", file), func(q querier) error {
+	err = p.db.ask(ctx, fmt.Sprintf("read the blocks of pack %d", file), func(q querier) error {
 		live, err = all(ctx, q, scan, `SELECT id, off, len FROM blocks WHERE file = $1 AND damaged = 0`, file)
 		return err
 	})
@@ -71,7 +71,7 @@ func (p Packs) Begin(ctx context.Context, domain, owner string, until time.Time)
 		err = s.Scan(&l.ID, &l.Attempt)
 		return l, err
 	}
-	err = p.db.free(ctx, "begin to rewrite packs of "+domain, func(q querier) error {
+	err = p.db.unset(ctx, "begin to rewrite packs of "+domain, func(q querier) error {
 		stmt := listed(insertUnits, 0, len(p.db.unitRows(ctx, first)[0])) + `
 			ON CONFLICT (task, kind, range_index) DO UPDATE SET owner = excluded.owner, lease_until = excluded.lease_until,
 				attempt = units.attempt + 1, progress = NULL

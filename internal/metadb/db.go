@@ -35,7 +35,8 @@ type DB struct {
 	room        Room                  // nil: none can be made
 	wrap        func(querier) querier // tests inject faults here; nil otherwise
 	around      around                // tests stop transactions here; nil otherwise
-	letGoRows   int64                 // letGoRows, or fewer in tests
+	usage       *usage
+	letGoRows   int64 // letGoRows, or fewer in tests
 }
 
 // Options are what a DB needs from outside. The zero value is ready.
@@ -86,6 +87,8 @@ type engine struct {
 	next string
 	// bytes is the type of bytes, for a CAST.
 	bytes string
+	// list and pairs gather a column, or two, of many rows into a JSON array, as text.
+	list, pairs string
 	// snapshot makes all reads of a view see one state.
 	snapshot *sql.TxOptions
 }
@@ -94,7 +97,7 @@ type engine struct {
 // it makes when missing, and migrates it. An error wraps space.ErrFull if there was no
 // room on the disk for that; the caller may try again.
 func Open(ctx context.Context, dsn string, o Options) (*DB, error) {
-	db := &DB{now: o.Now, ids: o.IDs, regions: o.Regions, room: o.Room, letGoRows: letGoRows}
+	db := &DB{now: o.Now, ids: o.IDs, regions: o.Regions, room: o.Room, letGoRows: letGoRows, usage: new(usage)}
 	if db.now == nil {
 		db.now = time.Now
 	}
@@ -160,6 +163,8 @@ func (db *DB) openSQLite(path string, around func(driver.Connector) driver.Conne
 		next: "CROSS JOIN s3_objects o " + // CROSS: SQLite must not begin with the objects
 			"WHERE o.bucket = $1 AND o.latest = 1 AND o.key = (SELECT key FROM s3_objects WHERE %s ORDER BY key LIMIT 1)",
 		bytes:    "BLOB",
+		list:     "json_group_array(%s)",
+		pairs:    "json_group_array(json_array(%s, %s))",
 		snapshot: &sql.TxOptions{ReadOnly: true},
 	}
 	if err := private(path); err != nil {
@@ -217,6 +222,8 @@ func (db *DB) openPostgres(dsn string) error {
 		find:       "position(%[2]s IN %[1]s)",
 		next:       "CROSS JOIN LATERAL (SELECT * FROM s3_objects WHERE %s ORDER BY key LIMIT 1) o WHERE true",
 		bytes:      "BYTEA",
+		list:       "CAST(json_agg(%s) AS TEXT)",
+		pairs:      "CAST(json_agg(json_build_array(%s, %s)) AS TEXT)",
 		snapshot:   &sql.TxOptions{ReadOnly: true, Isolation: sql.LevelRepeatableRead},
 	}
 	cfg, err := pgx.ParseConfig(dsn)

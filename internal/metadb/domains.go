@@ -33,7 +33,7 @@ func (c Catalog) EnsureDomain(ctx context.Context, d blockstore.Domain) (stored 
 
 // Domain implements keyring.DomainStore.
 func (c Catalog) Domain(ctx context.Context, id string) (d blockstore.Domain, err error) {
-	err = c.db.view(ctx, "read domain "+id, func(q querier) error {
+	err = c.db.ask(ctx, "read domain "+id, func(q querier) error {
 		d, err = domain(ctx, q, id)
 		return err
 	})
@@ -54,7 +54,7 @@ func (c Catalog) Domains(ctx context.Context) (list []keyring.Holding, err error
 		err = s.Scan(&h.ID, &h.Account, &h.KMSKey, &h.WrappedKeys, &h.Oldest, &h.Newest, &h.Retire, &h.Encrypted, &h.Packs, &h.Outdated)
 		return h, err
 	}
-	err = c.db.view(ctx, "list domains", func(q querier) error {
+	err = c.db.ask(ctx, "list domains", func(q querier) error {
 		list, err = all(ctx, q, scan, `
 			SELECT d.id, d.account, d.kms_key, d.wrapped, d.oldest_key, d.newest_key, d.retire, d.encrypted,
 				COUNT(f.id), COALESCE(SUM(CASE WHEN f.oldest_key < d.retire AND d.retire <= d.newest_key THEN 1 ELSE 0 END), 0)

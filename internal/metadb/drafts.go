@@ -292,7 +292,7 @@ func (s Snapshots) DraftBlocks(ctx context.Context, id string, after int64, limi
 		err = s.Scan(&b.Index, (*hash)(&b.ID), (*hash)(&b.Digest), &b.Inherited)
 		return b, err
 	}
-	err = s.db.view(ctx, "read blocks of draft "+id, func(q querier) error {
+	err = s.db.ask(ctx, "read blocks of draft "+id, func(q querier) error {
 		blocks, err = all(ctx, q, scan, `
 			SELECT block, block_id, digest, inherited FROM draft_blocks
 			WHERE snapshot = $1 AND block > $2 ORDER BY block LIMIT $3`, id, after, limit)
@@ -316,7 +316,7 @@ func (s Snapshots) ExpireDrafts(ctx context.Context, now time.Time) (n int, err 
 	}); err != nil {
 		return 0, err
 	}
-	if err := s.db.free(ctx, "touch drafts that a clock ahead has written", func(q querier) error {
+	if err := s.db.unset(ctx, "touch drafts that a clock ahead has written", func(q querier) error {
 		wall := s.db.now()
 		_, err := exec(ctx, q, `UPDATE drafts SET touched = $1 WHERE touched > $2`, micros(wall), micros(wall.Add(work.MaxPause)))
 		return err
@@ -324,7 +324,7 @@ func (s Snapshots) ExpireDrafts(ctx context.Context, now time.Time) (n int, err 
 		return 0, err
 	}
 	var late []string
-	err = s.db.view(ctx, "look for late drafts", func(q querier) error {
+	err = s.db.ask(ctx, "look for late drafts", func(q querier) error {
 		late, err = all(ctx, q, column[string], `SELECT snapshot FROM drafts WHERE `+lateDraft, micros(now))
 		return err
 	})

@@ -88,7 +88,7 @@ func eachNamed[H ~[32]byte](ctx context.Context, db *DB, n naming, id string, fn
 	}
 	for {
 		var some []H
-		err := db.view(ctx, "read what "+id+" names", func(q querier) (err error) {
+		err := db.ask(ctx, "read what "+id+" names", func(q querier) (err error) {
 			some, err = all(ctx, q, scan, `
 				SELECT `+n.order+`, `+n.names+` FROM `+n.table+` WHERE snapshot = $1 AND `+n.order+` > $2 ORDER BY `+n.order+` LIMIT $3`, id, at, gcBatch)
 			return err

@@ -27,7 +27,7 @@ const gcBatch = 1024
 
 // NextPass implements gc.Condemned.
 func (g Garbage) NextPass(ctx context.Context) (pass int64, err error) {
-	err = g.db.free(ctx, "number a pass of gc", func(q querier) error {
+	err = g.db.unset(ctx, "number a pass of gc", func(q querier) error {
 		pass, _, err = one(ctx, q, column[int64], `
 			INSERT INTO counters (name, value) VALUES ('gc pass', 1)
 			ON CONFLICT (name) DO UPDATE SET value = counters.value + 1 RETURNING value`)
@@ -49,7 +49,7 @@ func (g Garbage) RangePages(ctx context.Context, fn func([]gc.RangePage) error) 
 	}
 	for {
 		var pages []gc.RangePage
-		err := g.db.view(ctx, "read drafts", func(q querier) (err error) {
+		err := g.db.ask(ctx, "read drafts", func(q querier) (err error) {
 			pages, err = all(ctx, q, scan, `
 				SELECT r.snapshot, r.page, r.page_id, COALESCE(s.domain, '') FROM range_pages r LEFT JOIN snapshots s ON s.id = r.snapshot
 				WHERE r.snapshot > $1 OR (r.snapshot = $1 AND r.page > $2) ORDER BY r.snapshot, r.page LIMIT $3`, at.snapshot, at.page, gcBatch)
@@ -77,7 +77,7 @@ func (g Garbage) DraftBlocks(ctx context.Context, fn func([]block.ID) error) err
 	}
 	for {
 		var ids []block.ID
-		err := g.db.view(ctx, "read blocks of drafts", func(q querier) (err error) {
+		err := g.db.ask(ctx, "read blocks of drafts", func(q querier) (err error) {
 			ids, err = all(ctx, q, scan, `
 				SELECT snapshot, block, block_id FROM draft_blocks
 				WHERE snapshot > $1 OR (snapshot = $1 AND block > $2) ORDER BY snapshot, block LIMIT $3`, at.snapshot, at.block, gcBatch)
@@ -173,11 +173,15 @@ func (g Garbage) InFlight(ctx context.Context, now time.Time) (held []gc.Fence, 
 	return held, err
 }
 
-// Condemn implements gc.Condemned.
+// Condemn implements gc.Condemned. Blocks of pages become candidates only when the pages are
+// deleted, so whose they are can't be told of them. A block that stays condemned although it is
+// referenced is as safe as any other: the pass that condemned it has ended.
 func (g Garbage) Condemn(ctx context.Context, pass int64, pages []snapshot.PageID, blocks []block.ID, d gc.Doubt) error {
 	if !d.Pages {
 		if err := g.each(ctx, "condemn pages", hashes(pages), func(q querier, ids []any) error {
-			_, err := execIn(ctx, q, ids, `UPDATE pages SET condemned = $1 WHERE id IN (?)`, pass)
+			_, err := execIn(ctx, q, ids, `
+				UPDATE pages SET condemned = $1 WHERE id IN (?)
+					AND EXISTS (SELECT 1 FROM page_candidates c WHERE c.id = pages.id AND c.taken = $1)`, pass)
 			return err
 		}); err != nil {
 			return err
@@ -282,7 +286,7 @@ func (g Garbage) Spare(ctx context.Context, pass int64) error {
 
 // some returns a batch of ids.
 func (g Garbage) some(ctx context.Context, stmt string, args ...any) (ids []hash, err error) {
-	err = g.db.view(ctx, "look for garbage", func(q querier) error {
+	err = g.db.ask(ctx, "look for garbage", func(q querier) error {
 		ids, err = all(ctx, q, column[hash], stmt, args...)
 		return err
 	})

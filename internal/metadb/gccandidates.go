@@ -15,7 +15,7 @@ func (g Garbage) ReleasedRoots(ctx context.Context, after blockstore.FileID, lim
 		err = s.Scan(&f.ID, &f.Kind)
 		return f, err
 	}
-	err = g.db.view(ctx, "look for roots that were let go", func(q querier) error {
+	err = g.db.ask(ctx, "look for roots that were let go", func(q querier) error {
 		roots, err = all(ctx, q, scan, `
 			SELECT f.id, f.kind FROM file_candidates c JOIN files f ON f.id = c.file
 			WHERE c.file > $1 AND c.expanded = 0 AND f.kind = 'root' AND f.state = 'closed' AND f.dead >= f.entries
@@ -46,7 +46,7 @@ func rowsOf(keys []any, values ...any) [][]any {
 
 // Expanded implements gc.Released.
 func (g Garbage) Expanded(ctx context.Context, root blockstore.FileID) error {
-	return g.db.free(ctx, "expand a root", func(q querier) error {
+	return g.db.unset(ctx, "expand a root", func(q querier) error {
 		_, err := exec(ctx, q, `UPDATE file_candidates SET expanded = 1 WHERE file = $1`, root)
 		return err
 	})

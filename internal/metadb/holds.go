@@ -32,7 +32,7 @@ func (s Holds) Take(ctx context.Context, id string, until time.Time, why string)
 // TakeAll implements snapshot.Holds.
 func (s Holds) TakeAll(ctx context.Context, until time.Time, why string) (snapshot.Hold, error) {
 	h := snapshot.Hold{ID: s.db.ids.Int63(), Until: fromMicros(micros(until)), Why: why}
-	err := s.db.update(ctx, "hold all files", func(q querier) error {
+	err := s.db.set(ctx, "hold all files", func(q querier) error {
 		_, err := exec(ctx, q, `INSERT INTO holds (id, root, until, why) VALUES ($1, 0, $2, $3)`, h.ID, micros(h.Until), h.Why)
 		return err
 	})
@@ -45,7 +45,7 @@ const heldAll = `EXISTS (SELECT 1 FROM holds h WHERE h.root = 0)`
 // Extend implements snapshot.Holds.
 func (s Holds) Extend(ctx context.Context, h snapshot.Hold, until time.Time) (snapshot.Hold, error) {
 	h.Until = fromMicros(micros(until))
-	err := s.db.update(ctx, "extend a hold", func(q querier) error {
+	err := s.db.set(ctx, "extend a hold", func(q querier) error {
 		n, err := exec(ctx, q, `UPDATE holds SET until = $1 WHERE id = $2`, micros(h.Until), h.ID)
 		if err == nil && n == 0 {
 			err = snapshot.ErrHoldLost
@@ -57,7 +57,7 @@ func (s Holds) Extend(ctx context.Context, h snapshot.Hold, until time.Time) (sn
 
 // Release implements snapshot.Holds.
 func (s Holds) Release(ctx context.Context, h snapshot.Hold) error {
-	return s.db.free(ctx, "release a hold", func(q querier) error {
+	return s.db.unset(ctx, "release a hold", func(q querier) error {
 		_, err := exec(ctx, q, `DELETE FROM holds WHERE id = $1`, h.ID)
 		return err
 	})

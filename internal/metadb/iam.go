@@ -30,7 +30,7 @@ func byName[T any](list []T, name func(T) string) []T {
 
 // SetRootKey implements iam.AccountStore.
 func (s IAM) SetRootKey(ctx context.Context, k iam.AccessKey) error {
-	return s.db.update(ctx, "set the root key of account "+k.Account, func(q querier) error {
+	return s.change(ctx, "set the root key of account "+k.Account, func(q querier) error {
 		if err := lockAccount(ctx, q, k.Account); err != nil {
 			return err
 		}
@@ -54,7 +54,7 @@ func (s IAM) SetRootKey(ctx context.Context, k iam.AccessKey) error {
 
 // AddAccount implements iam.AccountStore.
 func (s IAM) AddAccount(ctx context.Context, k iam.AccessKey) error {
-	return s.db.update(ctx, "add account "+k.Account, func(q querier) error {
+	return s.change(ctx, "add account "+k.Account, func(q querier) error {
 		if err := lockAccount(ctx, q, k.Account); err != nil {
 			return err
 		}
@@ -94,7 +94,7 @@ func addKey(ctx context.Context, q querier, k iam.AccessKey, userID string) erro
 
 // RootKeys implements iam.AccountStore.
 func (s IAM) RootKeys(ctx context.Context) (list []iam.AccessKey, err error) {
-	err = s.db.view(ctx, "list accounts", func(q querier) error {
+	err = s.db.ask(ctx, "list accounts", func(q querier) error {
 		list, err = all(ctx, q, scanKey, selectAccessKeys+` WHERE k.user_id = ''`)
 		return err
 	})
@@ -103,7 +103,7 @@ func (s IAM) RootKeys(ctx context.Context) (list []iam.AccessKey, err error) {
 
 // RemoveAccount implements iam.AccountStore.
 func (s IAM) RemoveAccount(ctx context.Context, account string) error {
-	return s.db.free(ctx, "remove account "+account, func(q querier) error {
+	return s.remove(ctx, "remove account "+account, func(q querier) error {
 		if err := lockAccount(ctx, q, account); err != nil {
 			return err
 		}
@@ -155,9 +155,49 @@ func scanKey(s scanner) (k iam.AccessKey, err error) {
 	return k, err
 }
 
+// generation is the counter of changes of identities.
+const generation = "identities"
+
+// Generation implements iam.KeyStore.
+func (s IAM) Generation(ctx context.Context) (n int64, err error) {
+	err = s.db.ask(ctx, "ask whether identities have changed", func(q querier) error {
+		n, _, err = one(ctx, q, column[int64], `SELECT value FROM counters WHERE name = $1`, generation)
+		return err
+	})
+	return n, err
+}
+
+// change is db.update for what Lookup depends on.
+func (s IAM) change(ctx context.Context, what string, fn func(querier) error) error {
+	return s.db.update(ctx, what, s.noting(ctx, fn))
+}
+
+// remove is change for what frees room.
+func (s IAM) remove(ctx context.Context, what string, fn func(querier) error) error {
+	return s.db.free(ctx, what, s.noting(ctx, fn))
+}
+
+func (s IAM) noting(ctx context.Context, fn func(querier) error) func(querier) error {
+	return func(q querier) error {
+		if err := fn(q); err != nil {
+			return err
+		}
+		return s.note(ctx, q)
+	}
+}
+
+// note makes it another generation. It goes by the time, so that a database that was put back
+// to what it was an hour ago does not come to a number that a node has seen of another state.
+func (s IAM) note(ctx context.Context, q querier) error {
+	_, err := exec(ctx, q, `
+		INSERT INTO counters (name, value) VALUES ($1, $2)
+		ON CONFLICT (name) DO UPDATE SET value = CASE WHEN counters.value < $2 THEN $2 ELSE counters.value + 1 END`, generation, micros(s.db.now()))
+	return err
+}
+
 // AccessKey implements iam.KeyStore.
 func (s IAM) AccessKey(ctx context.Context, id string) (k iam.AccessKey, err error) {
-	err = s.db.view(ctx, "get access key "+id, func(q querier) error {
+	err = s.db.ask(ctx, "get access key "+id, func(q querier) error {
 		var ok bool
 		k, ok, err = one(ctx, q, scanKey, selectAccessKeys+` WHERE k.id = $1`, id)
 		if err == nil && !ok {
@@ -182,8 +222,14 @@ func (s IAM) ChangeKey(ctx context.Context, account, id string, change func(*iam
 		if err != nil {
 			return err
 		}
+		was := k.Inactive
 		if err := change(&k); err != nil {
 			return err
+		}
+		if k.Inactive != was {
+			if err := s.note(ctx, q); err != nil {
+				return err
+			}
 		}
 		_, err = exec(ctx, q, `UPDATE iam_keys SET inactive = $1, used = $2, used_service = $3, used_region = $4 WHERE id = $5`,
 			flag(k.Inactive), micros(k.Used.Time), k.Used.Service, k.Used.Region, id)

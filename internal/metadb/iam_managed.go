@@ -21,7 +21,7 @@ func (s IAM) CreatePolicy(ctx context.Context, m iam.Managed, most int) error {
 	if err != nil {
 		return err
 	}
-	return s.db.update(ctx, "create policy "+m.Name, func(q querier) error {
+	return s.change(ctx, "create policy "+m.Name, func(q querier) error {
 		if err := lockAccount(ctx, q, m.Account); err != nil {
 			return err
 		}
@@ -81,7 +81,7 @@ func lockManaged(ctx context.Context, q querier, account, name string) (id strin
 
 // ChangePolicy implements iam.ManagedStore.
 func (s IAM) ChangePolicy(ctx context.Context, account, name string, change func(*iam.Managed) error) error {
-	return s.db.update(ctx, "change policy "+name, func(q querier) error {
+	return s.change(ctx, "change policy "+name, func(q querier) error {
 		id, err := lockManaged(ctx, q, account, name)
 		if err != nil {
 			return err
@@ -105,7 +105,7 @@ func (s IAM) ChangePolicy(ctx context.Context, account, name string, change func
 
 // DeletePolicy implements iam.ManagedStore.
 func (s IAM) DeletePolicy(ctx context.Context, account, name string) error {
-	return s.db.free(ctx, "delete policy "+name, func(q querier) error {
+	return s.remove(ctx, "delete policy "+name, func(q querier) error {
 		id, err := lockManaged(ctx, q, account, name)
 		if err != nil {
 			return err

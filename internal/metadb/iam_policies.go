@@ -107,7 +107,7 @@ func scanAttached(s scanner) (a iam.Attached, err error) {
 
 // PutInline implements iam.InlineStore.
 func (s IAM) PutInline(ctx context.Context, o iam.Owner, p iam.Policy, fits func([]iam.Policy) error) error {
-	return s.db.update(ctx, "put policy of "+o.Kind+" "+o.Name, func(q querier) error {
+	return s.change(ctx, "put policy of "+o.Kind+" "+o.Name, func(q querier) error {
 		id, err := lockOwner(ctx, q, o)
 		if err != nil {
 			return err
@@ -129,7 +129,7 @@ func (s IAM) PutInline(ctx context.Context, o iam.Owner, p iam.Policy, fits func
 
 // DeleteInline implements iam.InlineStore.
 func (s IAM) DeleteInline(ctx context.Context, o iam.Owner, name string) error {
-	return s.db.free(ctx, "delete policy of "+o.Kind+" "+o.Name, func(q querier) error {
+	return s.remove(ctx, "delete policy of "+o.Kind+" "+o.Name, func(q querier) error {
 		id, err := lockOwner(ctx, q, o)
 		if err != nil {
 			return err
@@ -144,7 +144,7 @@ func (s IAM) DeleteInline(ctx context.Context, o iam.Owner, name string) error {
 
 // Attach implements iam.AttachmentStore. The owner is locked before the policy.
 func (s IAM) Attach(ctx context.Context, o iam.Owner, arn, policy string, most int) error {
-	return s.db.update(ctx, "attach a policy to "+o.Kind+" "+o.Name, func(q querier) error {
+	return s.change(ctx, "attach a policy to "+o.Kind+" "+o.Name, func(q querier) error {
 		id, err := lockOwner(ctx, q, o)
 		if err != nil {
 			return err
@@ -171,7 +171,7 @@ func (s IAM) Attach(ctx context.Context, o iam.Owner, arn, policy string, most i
 
 // Detach implements iam.AttachmentStore.
 func (s IAM) Detach(ctx context.Context, o iam.Owner, arn string) error {
-	return s.db.update(ctx, "detach a policy from "+o.Kind+" "+o.Name, func(q querier) error {
+	return s.change(ctx, "detach a policy from "+o.Kind+" "+o.Name, func(q querier) error {
 		id, err := lockOwner(ctx, q, o)
 		if err != nil {
 			return err

@@ -13,7 +13,7 @@ func (s IAM) CreateProfile(ctx context.Context, p iam.InstanceProfile, most int)
 	if err != nil {
 		return err
 	}
-	return s.db.update(ctx, "create instance profile "+p.Name, func(q querier) error {
+	return s.change(ctx, "create instance profile "+p.Name, func(q querier) error {
 		if err := lockAccount(ctx, q, p.Account); err != nil {
 			return err
 		}
@@ -69,7 +69,7 @@ func lockProfile(ctx context.Context, q querier, account, name string) (p iam.In
 // ChangeProfile implements iam.ProfileStore. The role is locked after the profile;
 // whoever deletes a role locks no profile.
 func (s IAM) ChangeProfile(ctx context.Context, account, name string, change func(*iam.InstanceProfile) error) error {
-	return s.db.update(ctx, "change instance profile "+name, func(q querier) error {
+	return s.change(ctx, "change instance profile "+name, func(q querier) error {
 		p, err := lockProfile(ctx, q, account, name)
 		if err != nil {
 			return err
@@ -94,7 +94,7 @@ func (s IAM) ChangeProfile(ctx context.Context, account, name string, change fun
 
 // DeleteProfile implements iam.ProfileStore.
 func (s IAM) DeleteProfile(ctx context.Context, account, name string) error {
-	return s.db.free(ctx, "delete instance profile "+name, func(q querier) error {
+	return s.remove(ctx, "delete instance profile "+name, func(q querier) error {
 		p, err := lockProfile(ctx, q, account, name)
 		switch {
 		case err != nil:

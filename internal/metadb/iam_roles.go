@@ -14,7 +14,7 @@ func (s IAM) CreateRole(ctx context.Context, r iam.Role, most int) error {
 	if err != nil {
 		return err
 	}
-	return s.db.update(ctx, "create role "+r.Name, func(q querier) error {
+	return s.change(ctx, "create role "+r.Name, func(q querier) error {
 		if err := lockAccount(ctx, q, r.Account); err != nil {
 			return err
 		}
@@ -61,7 +61,7 @@ func (s IAM) Roles(ctx context.Context, account string, names ...string) (list [
 
 // ChangeRole implements iam.RoleStore.
 func (s IAM) ChangeRole(ctx context.Context, account, name string, change func(*iam.Role) error) error {
-	return s.db.update(ctx, "change role "+name, func(q querier) error {
+	return s.change(ctx, "change role "+name, func(q querier) error {
 		if _, err := lockOwner(ctx, q, iam.RoleOwner(account, name)); err != nil {
 			return err
 		}
@@ -90,7 +90,7 @@ func (s IAM) ChangeRole(ctx context.Context, account, name string, change func(*
 // DeleteRole implements iam.RoleStore.
 func (s IAM) DeleteRole(ctx context.Context, account, name string) error {
 	o := iam.RoleOwner(account, name)
-	return s.db.free(ctx, "delete role "+name, func(q querier) error {
+	return s.remove(ctx, "delete role "+name, func(q querier) error {
 		id, err := lockOwner(ctx, q, o)
 		if err != nil {
 			return err

@@ -26,7 +26,7 @@ func (s IAM) CreateUser(ctx context.Context, u iam.UserInfo, most int) error {
 	if err != nil {
 		return err
 	}
-	return s.db.update(ctx, "create user "+u.Name, func(q querier) error {
+	return s.change(ctx, "create user "+u.Name, func(q querier) error {
 		if err := lockAccount(ctx, q, u.Account); err != nil {
 			return err
 		}
@@ -76,7 +76,7 @@ func named[T any](ctx context.Context, q querier, scan func(scanner) (T, error),
 
 // ChangeUser implements iam.UserStore.
 func (s IAM) ChangeUser(ctx context.Context, account, name string, change func(*iam.UserInfo) error) error {
-	return s.db.update(ctx, "change user "+name, func(q querier) error {
+	return s.change(ctx, "change user "+name, func(q querier) error {
 		if err := lockAccount(ctx, q, account); err != nil { // the new name must stay free
 			return err
 		}
@@ -111,7 +111,7 @@ func (s IAM) ChangeUser(ctx context.Context, account, name string, change func(*
 
 // DeleteUser implements iam.UserStore.
 func (s IAM) DeleteUser(ctx context.Context, account, name string) error {
-	return s.db.free(ctx, "delete user "+name, func(q querier) error {
+	return s.remove(ctx, "delete user "+name, func(q querier) error {
 		id, err := lockOwner(ctx, q, iam.UserOwner(account, name))
 		if err != nil {
 			return err
@@ -129,7 +129,7 @@ func (s IAM) DeleteUser(ctx context.Context, account, name string) error {
 
 // AddKey implements iam.UserKeyStore.
 func (s IAM) AddKey(ctx context.Context, k iam.AccessKey, most int) error {
-	return s.db.update(ctx, "add a key to user "+k.User, func(q querier) error {
+	return s.change(ctx, "add a key to user "+k.User, func(q querier) error {
 		id, err := lockOwner(ctx, q, iam.UserOwner(k.Account, k.User))
 		if err != nil {
 			return err
@@ -160,7 +160,7 @@ func (s IAM) Keys(ctx context.Context, account, user string) (list []iam.AccessK
 
 // DeleteKey implements iam.UserKeyStore.
 func (s IAM) DeleteKey(ctx context.Context, account, user, id string) error {
-	return s.db.free(ctx, "delete access key "+id, func(q querier) error {
+	return s.remove(ctx, "delete access key "+id, func(q querier) error {
 		owner, err := lockOwner(ctx, q, iam.UserOwner(account, user))
 		if err != nil {
 			return err

@@ -15,7 +15,7 @@ const storeIdentity = "store identity"
 // StoreIdentity implements blockstore.Owner.
 func (c Catalog) StoreIdentity(ctx context.Context) (string, error) {
 	var id []byte
-	err := c.db.view(ctx, "get the store's identity", func(q querier) (err error) {
+	err := c.db.ask(ctx, "get the store's identity", func(q querier) (err error) {
 		id, _, err = one(ctx, q, column[[]byte], `SELECT value FROM meta WHERE name = $1`, storeIdentity)
 		return err
 	})
@@ -53,7 +53,7 @@ func (c Catalog) KnownFiles(ctx context.Context, ids []blockstore.FileID) (known
 
 // ClosedFiles implements blockstore.Owner.
 func (c Catalog) ClosedFiles(ctx context.Context) (n int64, err error) {
-	err = c.db.view(ctx, "count files", func(q querier) error {
+	err = c.db.ask(ctx, "count files", func(q querier) error {
 		n, _, err = one(ctx, q, column[int64], `SELECT COUNT(*) FROM files WHERE state = $1`, fileClosed)
 		return err
 	})

@@ -39,7 +39,7 @@ func scanFileRow(s scanner) (f verify.FileRow, err error) {
 
 // Files implements verify.Rows.
 func (v Inventory) Files(ctx context.Context, after blockstore.FileID, limit int) (rows []verify.FileRow, err error) {
-	err = v.db.view(ctx, "read the rows of files", func(q querier) error {
+	err = v.db.ask(ctx, "read the rows of files", func(q querier) error {
 		rows, err = all(ctx, q, scanFileRow, selectFileRow+` WHERE id > $1 ORDER BY id LIMIT $2`, after, limit)
 		return err
 	})
@@ -73,7 +73,7 @@ func (v Inventory) Contents(ctx context.Context, id blockstore.FileID) (c verify
 
 // Homeless implements verify.Rows.
 func (v Inventory) Homeless(ctx context.Context, after blockstore.FileID, limit int) (ids []blockstore.FileID, err error) {
-	err = v.db.view(ctx, "look for blocks and pages in files without a row", func(q querier) error {
+	err = v.db.ask(ctx, "look for blocks and pages in files without a row", func(q querier) error {
 		ids, err = all(ctx, q, column[blockstore.FileID], `
 			SELECT b.file FROM blocks b WHERE b.file > $1 AND NOT EXISTS (SELECT 1 FROM files f WHERE f.id = b.file)
 			UNION SELECT p.file FROM pages p WHERE p.file > $1 AND NOT EXISTS (SELECT 1 FROM files f WHERE f.id = p.file)
@@ -85,7 +85,7 @@ func (v Inventory) Homeless(ctx context.Context, after blockstore.FileID, limit 
 
 // Snapshots implements verify.Rows.
 func (v Inventory) Snapshots(ctx context.Context, after string, limit int) (list []snapshot.Record, err error) {
-	err = v.db.view(ctx, "read the rows of snapshots", func(q querier) error {
+	err = v.db.ask(ctx, "read the rows of snapshots", func(q querier) error {
 		list, err = all(ctx, q, scanSnapshot, selectSnapshot+` WHERE s.id`+v.db.engine.bytewise+` > $1 ORDER BY s.id`+v.db.engine.bytewise+` LIMIT $2`, after, limit)
 		return err
 	})
@@ -114,7 +114,7 @@ func (v Inventory) Places(ctx context.Context, ids []block.ID) (map[block.ID]ver
 
 // DomainRows implements verify.Engine.
 func (v Inventory) DomainRows(ctx context.Context) (list []blockstore.Domain, err error) {
-	err = v.db.view(ctx, "read the rows of domains", func(q querier) error {
+	err = v.db.ask(ctx, "read the rows of domains", func(q querier) error {
 		list, err = all(ctx, q, scanDomain, selectDomain+` ORDER BY id`)
 		return err
 	})
@@ -133,7 +133,7 @@ func (v Inventory) MarkDamaged(ctx context.Context, id block.ID, at blockstore.L
 
 // ClearDamage implements verify.Engine.
 func (v Inventory) ClearDamage(ctx context.Context, id block.ID, at blockstore.Location) error {
-	return v.db.update(ctx, "take the mark from block "+id.String(), func(q querier) error {
+	return v.db.set(ctx, "take the mark from block "+id.String(), func(q querier) error {
 		_, err := exec(ctx, q, `UPDATE blocks SET damaged = 0 WHERE id = $1 AND file = $2 AND off = $3 AND len = $4`, id[:], at.File.ID, at.Off, at.Len)
 		return err
 	})
@@ -183,7 +183,7 @@ const rebuilding = "rebuilds"
 
 // Begin implements verify.Entries.
 func (v Inventory) Begin(ctx context.Context) (again bool, err error) {
-	err = v.db.update(ctx, "begin a rebuild", func(q querier) error {
+	err = v.db.set(ctx, "begin a rebuild", func(q querier) error {
 		n, _, err := one(ctx, q, column[int64], `
 			INSERT INTO counters (name, value) VALUES ($1, 1) ON CONFLICT (name) DO UPDATE SET value = counters.value + 1 RETURNING value`, rebuilding)
 		again = n > 1
@@ -194,7 +194,7 @@ func (v Inventory) Begin(ctx context.Context) (again bool, err error) {
 
 // Done implements verify.Entries.
 func (v Inventory) Done(ctx context.Context) error {
-	return v.db.update(ctx, "end a rebuild", func(q querier) error {
+	return v.db.set(ctx, "end a rebuild", func(q querier) error {
 		_, err := exec(ctx, q, `DELETE FROM counters WHERE name = $1`, rebuilding)
 		return err
 	})
@@ -202,7 +202,7 @@ func (v Inventory) Done(ctx context.Context) error {
 
 // unfinished returns a note if the last rebuild has not come to its end.
 func (v Inventory) unfinished(ctx context.Context) (notes []string, err error) {
-	err = v.db.view(ctx, "look for a rebuild", func(q querier) error {
+	err = v.db.ask(ctx, "look for a rebuild", func(q querier) error {
 		_, ok, err := one(ctx, q, column[int64], `SELECT value FROM counters WHERE name = $1`, rebuilding)
 		if ok {
 			notes = []string{"whether what the last rebuild has entered is needed, since it was cut off or could not enter all: until `diskport verify --rebuild` comes to its end, it stays"}

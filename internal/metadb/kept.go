@@ -57,7 +57,7 @@ func (k Kept) Kept(ctx context.Context, after []string, limit int) (list []secre
 	columns := strings.Join(k.owner, ", ")
 	stmt := fmt.Sprintf(`SELECT %s, %s FROM %s WHERE (%s) > %s%s ORDER BY %s LIMIT $%d`,
 		k.column, columns, k.table, columns, placeholders(0, len(k.owner)), k.where, columns, len(k.owner)+1)
-	err = k.db.view(ctx, "list secrets of "+k.table, func(q querier) error {
+	err = k.db.ask(ctx, "list secrets of "+k.table, func(q querier) error {
 		list, err = all(ctx, q, scan, stmt, append(args(after), limit)...)
 		return err
 	})
@@ -68,7 +68,7 @@ func (k Kept) Kept(ctx context.Context, after []string, limit int) (list []secre
 func (k Kept) Replace(ctx context.Context, was secret.Kept, wrapped []byte) error {
 	stmt := fmt.Sprintf(`UPDATE %s SET %s = $1 WHERE %s = $2 AND (%s) = %s`,
 		k.table, k.column, k.column, strings.Join(k.owner, ", "), placeholders(2, len(k.owner)))
-	return k.db.update(ctx, "wrap a secret of "+k.table+" anew", func(q querier) error {
+	return k.db.set(ctx, "wrap a secret of "+k.table+" anew", func(q querier) error {
 		_, err := exec(ctx, q, stmt, slices.Concat([]any{wrapped, was.Wrapped}, args(was.Owner))...)
 		return err
 	})

@@ -64,7 +64,7 @@ func keyText(k kms.Key) (tags, rotations string, err error) {
 
 // Key implements kms.KeyStore.
 func (s KMS) Key(ctx context.Context, r kms.Ref) (k kms.Key, err error) {
-	err = s.db.view(ctx, "get key "+r.ID, func(q querier) error {
+	err = s.db.ask(ctx, "get key "+r.ID, func(q querier) error {
 		k, err = kmsKey(ctx, q, r)
 		return err
 	})
@@ -81,7 +81,7 @@ func kmsKey(ctx context.Context, q querier, r kms.Ref) (kms.Key, error) {
 
 // Keys implements kms.KeyStore.
 func (s KMS) Keys(ctx context.Context, account, region string) (list []kms.Key, err error) {
-	err = s.db.view(ctx, "get keys of account "+account, func(q querier) error {
+	err = s.db.ask(ctx, "get keys of account "+account, func(q querier) error {
 		list, err = all(ctx, q, scanKMSKey, selectKeys, account, region)
 		return err
 	})
@@ -137,7 +137,7 @@ func (s KMS) ChangeKey(ctx context.Context, r kms.Ref, change func(*kms.Key) err
 
 // Overdue implements kms.RotationStore.
 func (s KMS) Overdue(ctx context.Context, now time.Time, limit int) (list []kms.Ref, err error) {
-	err = s.db.view(ctx, "look for keys to rotate", func(q querier) error {
+	err = s.db.ask(ctx, "look for keys to rotate", func(q querier) error {
 		list, err = all(ctx, q, scanKMSRef, `
 			SELECT account, region, id FROM kms_keys WHERE next_rotation <> 0 AND next_rotation <= $1 AND state = $2
 			ORDER BY next_rotation LIMIT $3`, micros(now), kms.Enabled, limit)
@@ -149,7 +149,7 @@ func (s KMS) Overdue(ctx context.Context, now time.Time, limit int) (list []kms.
 // Purge implements kms.Purger.
 func (s KMS) Purge(ctx context.Context, now time.Time) (n int, err error) {
 	var due []kms.Ref
-	err = s.db.view(ctx, "look for keys to purge", func(q querier) error {
+	err = s.db.ask(ctx, "look for keys to purge", func(q querier) error {
 		due, err = all(ctx, q, scanKMSRef, `
 			SELECT account, region, id FROM kms_keys WHERE state = $1 AND deletion <> 0 AND deletion <= $2`,
 			kms.PendingDeletion, micros(now))

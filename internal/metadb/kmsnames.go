@@ -63,7 +63,7 @@ func (s KMS) MoveAlias(ctx context.Context, a kms.Alias, most int) error {
 
 // DeleteAlias implements kms.AliasStore.
 func (s KMS) DeleteAlias(ctx context.Context, a kms.Alias) error {
-	return s.db.update(ctx, "delete "+a.Name, func(q querier) error {
+	return s.db.set(ctx, "delete "+a.Name, func(q querier) error {
 		n, err := exec(ctx, q, `DELETE FROM kms_aliases WHERE account = $1 AND region = $2 AND name = $3`, a.Account, a.Region, a.Name)
 		if err == nil && n == 0 {
 			err = kms.NoAlias(a)
@@ -123,7 +123,7 @@ func (s KMS) AddGrant(ctx context.Context, g kms.Grant) (stored kms.Grant, err e
 
 // Grants implements kms.GrantStore.
 func (s KMS) Grants(ctx context.Context, r kms.Ref) (list []kms.Grant, err error) {
-	err = s.db.view(ctx, "get grants of key "+r.ID, func(q querier) error {
+	err = s.db.ask(ctx, "get grants of key "+r.ID, func(q querier) error {
 		list, err = grants(ctx, q, r)
 		return err
 	})
@@ -133,7 +133,7 @@ func (s KMS) Grants(ctx context.Context, r kms.Ref) (list []kms.Grant, err error
 
 // Retirable implements kms.GrantStore.
 func (s KMS) Retirable(ctx context.Context, r kms.RetirableQuery) (list []kms.Grant, err error) {
-	err = s.db.view(ctx, "get grants that "+r.Retiring+" may retire", func(q querier) error {
+	err = s.db.ask(ctx, "get grants that "+r.Retiring+" may retire", func(q querier) error {
 		list, err = all(ctx, q, scanGrant, `
 			SELECT content FROM kms_grants WHERE account = $1 AND region = $2 AND retiring = $3 AND retiring <> '' AND id > $4 ORDER BY id LIMIT $5`,
 			r.Account, r.Region, r.Retiring, r.After, r.Limit)
@@ -156,7 +156,7 @@ func grants(ctx context.Context, q querier, r kms.Ref) ([]kms.Grant, error) {
 
 // DeleteGrant implements kms.GrantStore.
 func (s KMS) DeleteGrant(ctx context.Context, r kms.Ref, id string) error {
-	return s.db.update(ctx, "delete a grant of key "+r.ID, func(q querier) error {
+	return s.db.set(ctx, "delete a grant of key "+r.ID, func(q querier) error {
 		n, err := exec(ctx, q, `DELETE FROM kms_grants WHERE account = $1 AND region = $2 AND key_id = $3 AND id = $4`, r.Account, r.Region, r.ID, id)
 		if err == nil && n == 0 {
 			err = kms.NoGrant(id)

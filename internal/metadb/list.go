@@ -106,7 +106,7 @@ func cut[T any](rows []T, at func(T) listing.Place, after listing.Place, limit i
 
 // count returns the count that a statement selects.
 func (db *DB) count(ctx context.Context, what, stmt string, args ...any) (n int, err error) {
-	err = db.view(ctx, what, func(q querier) error {
+	err = db.ask(ctx, what, func(q querier) error {
 		n, _, err = one(ctx, q, column[int], stmt, args...)
 		return err
 	})

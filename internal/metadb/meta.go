@@ -9,7 +9,7 @@ import (
 // database holds, on a connection of its own: a service that has much to do answers, only
 // later, and nobody may take it for dead.
 func (db *DB) Ready(ctx context.Context) error {
-	err := db.run(ctx, db.probe, db.engine.snapshot, func(q querier) error {
+	err := db.run(ctx, access{pool: db.probe, by: byStatement}, func(q querier) error {
 		_, err := all(ctx, q, column[string], `SELECT name FROM meta ORDER BY name LIMIT 1`)
 		return err
 	})
@@ -26,7 +26,7 @@ func (db *DB) Secret(ctx context.Context, name string, make func() ([]byte, erro
 	const get = `SELECT value FROM meta WHERE name = $1`
 	var value []byte
 	var ok bool
-	err := db.view(ctx, "get secret "+name, func(q querier) (err error) {
+	err := db.ask(ctx, "get secret "+name, func(q querier) (err error) {
 		value, ok, err = one(ctx, q, column[[]byte], get, name)
 		return err
 	})

@@ -52,7 +52,7 @@ func (o Outbox) Pending(ctx context.Context, after int64, limit int) (events []o
 		e.At = fromMicros(at)
 		return e, outboxDetail.read(detail, &e.Detail)
 	}
-	err = o.db.view(ctx, "read the outbox", func(q querier) error {
+	err = o.db.ask(ctx, "read the outbox", func(q querier) error {
 		events, err = all(ctx, q, scan, `SELECT id, kind, account, region, resource, detail, at FROM outbox WHERE id > $1 ORDER BY id LIMIT $2`, after, limit)
 		return err
 	})

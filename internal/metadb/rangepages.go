@@ -51,7 +51,7 @@ func (t Tasks) RangePages(ctx context.Context, snapshotID string) (pages []snaps
 		err = s.Scan(&p.Page, (*hash)(&p.ID), &p.File, &p.Off, &p.Len, &p.Blocks)
 		return p, err
 	}
-	err = t.db.view(ctx, "read draft pages of "+snapshotID, func(q querier) error {
+	err = t.db.ask(ctx, "read draft pages of "+snapshotID, func(q querier) error {
 		pages, err = all(ctx, q, scan, `
 			SELECT d.page, p.id, p.file, p.off, p.len, d.blocks
 			FROM range_pages d JOIN pages p ON p.id = d.page_id WHERE d.snapshot = $1 ORDER BY d.page`, snapshotID)

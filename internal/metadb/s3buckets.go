@@ -126,7 +126,7 @@ func (s Objects) OwnedBuckets(ctx context.Context, account string) (int, error) 
 
 // SetVersioning implements objects.Store.
 func (s Objects) SetVersioning(ctx context.Context, name string, v objects.Versioning) error {
-	return s.db.update(ctx, "set versioning of bucket "+name, func(q querier) error {
+	return s.db.set(ctx, "set versioning of bucket "+name, func(q querier) error {
 		n, err := exec(ctx, q, `UPDATE s3_buckets SET versioning = $1 WHERE name = $2`, v, name)
 		if err == nil && n == 0 {
 			err = objects.ErrNoSuchBucket

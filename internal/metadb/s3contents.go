@@ -212,7 +212,7 @@ func (s Objects) Garbage(ctx context.Context, writer int64, after objects.PieceI
 		SELECT id FROM s3_pieces WHERE refs = 0 AND id > $1 AND writer <> $2
 		AND NOT EXISTS (SELECT 1 FROM s3_extents e WHERE e.piece = s3_pieces.id) AND NOT ` + heldAll + ` ORDER BY id`
 	// What is garbage stays garbage, so that looking and condemning may be two.
-	err = s.db.view(ctx, "look for pieces without a name", func(q querier) error {
+	err = s.db.ask(ctx, "look for pieces without a name", func(q querier) error {
 		ids, err = all(ctx, q, column[objects.PieceID], unnamed+atMost(limit), after, writer)
 		return err
 	})
@@ -281,7 +281,7 @@ func (s Objects) Pin(ctx context.Context, bucket, key, version, id string) (p ob
 
 // Pinned implements objects.Store.
 func (s Objects) Pinned(ctx context.Context, id string) (p objects.Pin, err error) {
-	err = s.db.view(ctx, "read pin "+id, func(q querier) error {
+	err = s.db.ask(ctx, "read pin "+id, func(q querier) error {
 		var ok bool
 		p, ok, err = one(ctx, q, func(s scanner) (p objects.Pin, err error) {
 			var modified int64
@@ -310,7 +310,7 @@ func (s Objects) Release(ctx context.Context, id string) error {
 
 // Pins implements objects.Store.
 func (s Objects) Pins(ctx context.Context) (ids []string, err error) {
-	err = s.db.view(ctx, "list pins", func(q querier) error {
+	err = s.db.ask(ctx, "list pins", func(q querier) error {
 		ids, err = all(ctx, q, column[string], `SELECT id FROM s3_pins`)
 		return err
 	})

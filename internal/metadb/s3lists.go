@@ -127,7 +127,7 @@ func (s Objects) Versions(ctx context.Context, r objects.KeyRange) ([]objects.Ob
 
 // ObjectParts implements objects.Store.
 func (s Objects) ObjectParts(ctx context.Context, id objects.ContentID, after, limit int) (parts []objects.Part, err error) {
-	err = s.db.view(ctx, "list the parts of an object", func(q querier) error {
+	err = s.db.ask(ctx, "list the parts of an object", func(q querier) error {
 		parts, err = all(ctx, q, func(s scanner) (p objects.Part, err error) {
 			var checksum string
 			err = s.Scan(&p.Number, &p.Off, &p.Size, &checksum)

@@ -16,7 +16,7 @@ func (s Objects) NamedPieces(ctx context.Context, after objects.PieceID, limit i
 		return p, s3Encryption.read(encryption, &p.Encryption)
 	}
 	named := `SELECT piece, MIN(content) AS content FROM s3_extents WHERE piece > $1 GROUP BY piece ORDER BY piece` + atMost(limit)
-	err = s.db.view(ctx, "list pieces", func(q querier) error {
+	err = s.db.ask(ctx, "list pieces", func(q querier) error {
 		rows, err = all(ctx, q, scan, `
 			SELECT e.piece, COALESCE(p.size, -1), COALESCE(p.proof, ''), COALESCE(c.account, ''), COALESCE(c.encryption, '')
 			FROM (`+named+`) e LEFT JOIN s3_pieces p ON p.id = e.piece LEFT JOIN s3_contents c ON c.id = e.content ORDER BY e.piece`, after)
@@ -58,7 +58,7 @@ func (s Objects) PieceUses(ctx context.Context, id objects.PieceID, limit int) (
 
 // PieceBytes implements objects.Store.
 func (s Objects) PieceBytes(ctx context.Context) (bytes int64, err error) {
-	err = s.db.view(ctx, "add up pieces", func(q querier) error {
+	err = s.db.ask(ctx, "add up pieces", func(q querier) error {
 		bytes, _, err = one(ctx, q, column[int64], `SELECT CAST(COALESCE(SUM(size), 0) AS BIGINT) FROM s3_pieces WHERE refs > 0`)
 		return err
 	})

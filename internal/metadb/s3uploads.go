@@ -356,7 +356,7 @@ func requestOf(p objects.Completion) string {
 
 // ForgetCompletions implements objects.Store.
 func (s Objects) ForgetCompletions(ctx context.Context, before time.Time) error {
-	return s.db.free(ctx, "forget completed uploads", func(q querier) error {
+	return s.db.unset(ctx, "forget completed uploads", func(q querier) error {
 		_, err := exec(ctx, q, `DELETE FROM s3_completions WHERE ended < $1`, micros(before))
 		return err
 	})

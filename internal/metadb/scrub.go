@@ -21,7 +21,7 @@ func (v Inventory) Round(ctx context.Context) (r verify.Round, err error) {
 		r.Begun, r.Ended = fromMicros(begun), fromMicros(ended)
 		return r, err
 	}
-	err = v.db.view(ctx, "read how far the scrub is", func(q querier) error {
+	err = v.db.ask(ctx, "read how far the scrub is", func(q querier) error {
 		r, _, err = one(ctx, q, scan, `
 			SELECT begun, ended, stage, after, files, bytes, blocks, snapshots, findings, harmless, healed FROM scrubs WHERE name = $1`, scrubName)
 		return err

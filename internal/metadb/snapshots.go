@@ -3,12 +3,17 @@ package metadb
 import (
 	"cmp"
 	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
 
 	"github.com/diskport/diskport/internal/awsid"
 	"github.com/diskport/diskport/internal/imports/importtask"
 	"github.com/diskport/diskport/internal/outbox"
 	"github.com/diskport/diskport/internal/store/blockstore"
 	"github.com/diskport/diskport/internal/store/snapshot"
+	"github.com/diskport/diskport/internal/tag"
 )
 
 // Snapshots is the snapshot.Store of a DB.
@@ -21,21 +26,59 @@ func (db *DB) Snapshots() Snapshots { return Snapshots{db} }
 
 // Get implements snapshot.Records.
 func (s Snapshots) Get(ctx context.Context, region, id string) (r snapshot.Record, err error) {
-	err = s.db.view(ctx, "get snapshot "+id, func(q querier) error {
-		var ok bool
-		if r, ok, err = one(ctx, q, scanSnapshot, selectSnapshot+` WHERE s.id = $1 AND s.region = $2`, id, region); err != nil {
-			return err
+	err = s.db.ask(ctx, "get snapshot "+id, func(q querier) (err error) {
+		r, err = s.db.wholeSnapshot(ctx, q, id, region)
+		return err
+	})
+	if err != nil || r.State != snapshot.Pending || r.Task == "" {
+		return r, err
+	}
+	err = s.db.view(ctx, "get the progress of snapshot "+id, func(q querier) error {
+		progress, err := progressOf(ctx, q, []string{r.Task})
+		if percent, ok := progress[r.Task]; ok {
+			r.Progress = percent
 		}
-		if !ok {
-			return snapshot.ErrNotFound
-		}
-		if r.SharedWith, err = sharesOf(ctx, q, id); err != nil {
-			return err
-		}
-		return complement(ctx, q, r.Account, []*snapshot.Record{&r})
+		return err
 	})
 	return r, err
 }
+
+// wholeSnapshot reads a snapshot with its shares and tags by one statement: every request for
+// a block begins with that.
+func (db *DB) wholeSnapshot(ctx context.Context, q querier, id, region string) (r snapshot.Record, err error) {
+	var shares, tags string
+	scan := func(s scanner) (snapshot.Record, error) { return scanSnapshot(wider{s, []any{&shares, &tags}}) }
+	r, ok, err := one(ctx, q, scan, selectSnapshotColumns+`,
+			COALESCE((SELECT `+fmt.Sprintf(db.engine.list, "h.grantee")+` FROM snapshot_shares h WHERE h.snapshot = s.id), '[]'),
+			COALESCE((SELECT `+fmt.Sprintf(db.engine.pairs, "t.name", "t.value")+` FROM tags t WHERE t.resource = s.id), '[]')
+		FROM snapshots s LEFT JOIN domains d ON d.id = s.domain WHERE s.id = $1 AND s.region = $2`, id, region)
+	switch {
+	case err != nil:
+		return r, err
+	case !ok:
+		return r, snapshot.ErrNotFound
+	}
+	var grantees []string
+	var pairs [][2]string
+	if err := errors.Join(json.Unmarshal([]byte(shares), &grantees), json.Unmarshal([]byte(tags), &pairs)); err != nil {
+		return r, err
+	}
+	r.SharedWith = append(r.SharedWith, grantees...)
+	slices.Sort(r.SharedWith)
+	for _, p := range pairs {
+		r.Tags = append(r.Tags, tag.Tag{Key: p[0], Value: p[1]})
+	}
+	slices.SortFunc(r.Tags, func(a, b tag.Tag) int { return cmp.Compare(a.Key, b.Key) })
+	return r, nil
+}
+
+// wider is a row with more columns than are asked for.
+type wider struct {
+	scanner
+	more []any
+}
+
+func (w wider) Scan(dest ...any) error { return w.scanner.Scan(slices.Concat(dest, w.more)...) }
 
 // Owned implements snapshot.Records.
 func (s Snapshots) Owned(ctx context.Context, account string) (int, error) {
@@ -146,7 +189,7 @@ func whyNotDeleted(ctx context.Context, q querier, home awsid.Home, id string) e
 // another one in each volume; so Page is 0.
 func (s Snapshots) LocatePages(ctx context.Context, ids []snapshot.PageID) (map[snapshot.PageID]snapshot.PagePlace, error) {
 	found := make(map[snapshot.PageID]snapshot.PagePlace, len(ids))
-	err := s.db.view(ctx, located(len(ids), "pages"), func(q querier) error {
+	err := s.db.askEach(ctx, located(len(ids), "pages"), func(q querier) error {
 		pages, err := allIn(ctx, q, scanPage, hashes(ids), `SELECT id, file, off, len, blocks FROM pages WHERE id IN (?)`)
 		for _, p := range pages {
 			found[p.ID] = p

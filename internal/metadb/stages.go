@@ -15,7 +15,7 @@ func (t Tasks) Stages(ctx context.Context) (stages []importtask.Stage, err error
 		err = s.Scan(&g.State, &g.Phase, &g.Tasks)
 		return g, err
 	}
-	err = t.db.view(ctx, "count the tasks that have not ended", func(q querier) error {
+	err = t.db.ask(ctx, "count the tasks that have not ended", func(q querier) error {
 		stages, err = all(ctx, q, scan, `
 			SELECT t.state, t.phase, COUNT(*) FROM tasks t WHERE t.id IN (SELECT task FROM units)
 			GROUP BY t.state, t.phase ORDER BY t.state, t.phase`)

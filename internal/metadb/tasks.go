@@ -287,7 +287,7 @@ func placeOfTask(t importtask.Task) listing.Place { return listing.At(t.CreatedA
 
 // Unfinished implements importtask.Lists.
 func (t Tasks) Unfinished(ctx context.Context, after string, limit int) (ids []string, err error) {
-	err = t.db.view(ctx, "list unfinished tasks", func(q querier) error {
+	err = t.db.ask(ctx, "list unfinished tasks", func(q querier) error {
 		ids, err = all(ctx, q, column[string], `SELECT id FROM tasks WHERE ended = 0 AND id > $1 ORDER BY id LIMIT $2`, after, limit)
 		return err
 	})

@@ -34,21 +34,58 @@ const retries = 10
 // by what, which says what is being done, and to what; they wrap space.ErrFull if
 // there was no room on the disk.
 func (db *DB) update(ctx context.Context, what string, fn func(querier) error) error {
-	return db.transact(ctx, space.ToGoOn, what, fn)
+	return db.transact(ctx, space.ToGoOn, what, access{pool: db.write}, fn)
+}
+
+// set is update for a change that is one statement.
+func (db *DB) set(ctx context.Context, what string, fn func(querier) error) error {
+	return db.transact(ctx, space.ToGoOn, what, db.alone(db.write), fn)
 }
 
 // free is update for an event that frees room, on disk or in the database, or is on
 // the way to it: on a full disk more is done to make it succeed.
 func (db *DB) free(ctx context.Context, what string, fn func(querier) error) error {
-	return db.transact(ctx, space.ToFree, what, fn)
+	return db.transact(ctx, space.ToFree, what, access{pool: db.write}, fn)
 }
 
-func (db *DB) transact(ctx context.Context, p space.Purpose, what string, fn func(querier) error) (err error) {
+// unset is free for a change that is one statement.
+func (db *DB) unset(ctx context.Context, what string, fn func(querier) error) error {
+	return db.transact(ctx, space.ToFree, what, db.alone(db.write), fn)
+}
+
+// access says how a function uses the database.
+type access struct {
+	pool    *sql.DB
+	options *sql.TxOptions
+	by      means
+}
+
+type means int
+
+const (
+	inTransaction means = iota
+	// byStatement is one, a transaction by itself. On PostgreSQL, to begin and to commit one
+	// would be two more round trips.
+	byStatement
+	// byStatements are several, each of which is a transaction by itself.
+	byStatements
+)
+
+// alone returns the access for one statement. A database with a witness has its changes
+// counted in their transactions, so these begin one all the same.
+func (db *DB) alone(pool *sql.DB) access {
+	if pool == db.write && db.witness != nil {
+		return access{pool: pool}
+	}
+	return access{pool: pool, by: byStatement}
+}
+
+func (db *DB) transact(ctx context.Context, p space.Purpose, what string, how access, fn func(querier) error) (err error) {
 	ctx, traced := span.Start(ctx, "database write")
 	defer func() { traced.End(err) }()
 	traced.Text(span.Event, what)
 	for range retries {
-		err = db.told(db.run(ctx, db.write, nil, fn))
+		err = db.told(db.run(ctx, how, fn))
 		again := conflict(err) || errors.Is(err, space.ErrFull) && db.room != nil && db.room.LetGo(p)
 		if !again {
 			break
@@ -77,10 +114,24 @@ func (db *DB) inSlices(ctx context.Context, what string, some int, fn func(queri
 
 // view runs fn in a transaction that sees one state and changes nothing.
 func (db *DB) view(ctx context.Context, what string, fn func(querier) error) (err error) {
+	return db.look(ctx, what, access{pool: db.read, options: db.engine.snapshot}, fn)
+}
+
+// ask is view for what one statement reads.
+func (db *DB) ask(ctx context.Context, what string, fn func(querier) error) (err error) {
+	return db.look(ctx, what, db.alone(db.read), fn)
+}
+
+// askEach is ask for several statements each of which may see another state.
+func (db *DB) askEach(ctx context.Context, what string, fn func(querier) error) (err error) {
+	return db.look(ctx, what, access{pool: db.read, by: byStatements}, fn)
+}
+
+func (db *DB) look(ctx context.Context, what string, how access, fn func(querier) error) (err error) {
 	ctx, traced := span.Start(ctx, "database read")
 	defer func() { traced.End(err) }()
 	traced.Text(span.Event, what)
-	if err := db.run(ctx, db.read, db.engine.snapshot, fn); err != nil {
+	if err := db.run(ctx, how, fn); err != nil {
 		return fmt.Errorf("metadb: %s: %w", what, db.told(err))
 	}
 	return nil
@@ -89,25 +140,58 @@ func (db *DB) view(ctx context.Context, what string, fn func(querier) error) (er
 // around runs a transaction, once or not at all.
 type around func(ctx context.Context, transaction func() error) error
 
-// run runs fn in a transaction of a pool.
-func (db *DB) run(ctx context.Context, pool *sql.DB, o *sql.TxOptions, fn func(querier) error) error {
-	if db.around == nil {
-		return db.transaction(ctx, pool, o, fn)
+// run runs fn once.
+func (db *DB) run(ctx context.Context, how access, fn func(querier) error) error {
+	once := func() error {
+		switch how.by {
+		case byStatement:
+			return fn(&lone{querier: db.counting(how.pool)})
+		case byStatements:
+			return fn(db.counting(how.pool))
+		}
+		return db.transaction(ctx, how, fn)
 	}
-	return db.around(ctx, func() error { return db.transaction(ctx, pool, o, fn) })
+	if db.around == nil {
+		return once()
+	}
+	return db.around(ctx, once)
 }
 
-func (db *DB) transaction(ctx context.Context, pool *sql.DB, o *sql.TxOptions, fn func(querier) error) error {
-	tx, err := pool.BeginTx(ctx, o)
+// lone is a querier for one statement.
+type lone struct {
+	querier
+	used bool
+}
+
+// errNotAlone reports a mistake of ours: what reads or changes more with one state of the
+// database than one statement does needs a transaction.
+var errNotAlone = errors.New("a second statement without a transaction")
+
+func (l *lone) ExecContext(ctx context.Context, stmt string, args ...any) (sql.Result, error) {
+	if l.used {
+		return nil, errNotAlone
+	}
+	l.used = true
+	return l.querier.ExecContext(ctx, stmt, args...)
+}
+
+func (l *lone) QueryContext(ctx context.Context, stmt string, args ...any) (*sql.Rows, error) {
+	if l.used {
+		return nil, errNotAlone
+	}
+	l.used = true
+	return l.querier.QueryContext(ctx, stmt, args...)
+}
+
+func (db *DB) transaction(ctx context.Context, how access, fn func(querier) error) error {
+	db.usage.transactions.Add(1)
+	tx, err := how.pool.BeginTx(ctx, how.options)
 	if err != nil {
 		return err
 	}
 	defer tx.Rollback() // a no-op after Commit
-	q := querier(tx)
-	if db.wrap != nil {
-		q = db.wrap(q)
-	}
-	if pool != db.write || db.witness == nil {
+	q := db.counting(tx)
+	if how.pool != db.write || db.witness == nil {
 		if err := fn(q); err != nil {
 			return err
 		}

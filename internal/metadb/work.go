@@ -33,14 +33,14 @@ var freeing = []work.Kind{work.Cleanup, work.LetGo, work.GC, work.Expire, work.R
 // changeOf returns how units of a kind are changed.
 func (db *DB) changeOf(kind work.Kind) func(ctx context.Context, what string, fn func(querier) error) error {
 	if slices.Contains(freeing, kind) {
-		return db.free
+		return db.unset
 	}
-	return db.update
+	return db.set
 }
 
 // Claim implements work.Store.
 func (w Work) Claim(ctx context.Context, c work.Claimer, now time.Time) (l work.Lease, ok bool, err error) {
-	l, ok, err = w.claim(ctx, w.db.update, c, now)
+	l, ok, err = w.claim(ctx, w.db.set, c, now)
 	if !errors.Is(err, space.ErrFull) {
 		return l, ok, err
 	}
@@ -48,7 +48,7 @@ func (w Work) Claim(ctx context.Context, c work.Claimer, now time.Time) (l work.
 	if len(c.Kinds) == 0 {
 		return l, ok, err
 	}
-	return w.claim(ctx, w.db.free, c, now)
+	return w.claim(ctx, w.db.unset, c, now)
 }
 
 func (w Work) claim(ctx context.Context, change func(context.Context, string, func(querier) error) error,
@@ -134,7 +134,7 @@ func (w Work) Retry(ctx context.Context, l work.Lease, cause string, notBefore t
 
 // Wait implements work.Store.
 func (w Work) Wait(ctx context.Context, l work.Lease, missing string, notBefore time.Time) error {
-	return w.db.free(ctx, "put off "+unitName(l), func(q querier) error {
+	return w.db.unset(ctx, "put off "+unitName(l), func(q querier) error {
 		_, err := exec(ctx, q, `
 			UPDATE units SET owner = '', lease_until = 0, progress = NULL, not_before = $1, claims = 0, waits = waits + 1,
 				waiting_since = CASE WHEN waiting_since = 0 THEN $2 ELSE waiting_since END, waits_for = $3
@@ -146,7 +146,7 @@ func (w Work) Wait(ctx context.Context, l work.Lease, missing string, notBefore 
 
 // Resume implements work.Resumer.
 func (w Work) Resume(ctx context.Context) error {
-	return w.db.update(ctx, "resume units that wait", func(q querier) error {
+	return w.db.set(ctx, "resume units that wait", func(q querier) error {
 		_, err := exec(ctx, q, `UPDATE units SET not_before = 0 WHERE waits > 0 AND owner = ''`)
 		return err
 	})
@@ -154,7 +154,7 @@ func (w Work) Resume(ctx context.Context) error {
 
 // ExpireAll implements work.Starter.
 func (w Work) ExpireAll(ctx context.Context) error {
-	return w.db.free(ctx, "expire all leases", func(q querier) error {
+	return w.db.unset(ctx, "expire all leases", func(q querier) error {
 		_, err := exec(ctx, q, `UPDATE units SET owner = '', lease_until = 0, progress = NULL WHERE owner <> ''`)
 		return err
 	})
@@ -264,7 +264,7 @@ func (w Work) Queues(ctx context.Context, now time.Time) (queues []work.Queue, e
 		q.Waiting = fromMicros(since)
 		return q, err
 	}
-	err = w.db.view(ctx, "count the units of work", func(q querier) error {
+	err = w.db.ask(ctx, "count the units of work", func(q querier) error {
 		queues, err = all(ctx, q, scan, `
 			SELECT kind, SUM(due), SUM(1 - due - leased), SUM(leased), COALESCE(MIN(CASE WHEN due = 1 THEN since END), 0) FROM (
 				SELECT kind, CASE WHEN lease_until > $1 THEN 1 ELSE 0 END AS leased,

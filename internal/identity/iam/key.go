@@ -117,13 +117,22 @@ const useEvery = 15 * time.Minute
 // Used records that p's long-lived key signed a request to a service.
 func (s *Service) Used(ctx context.Context, p Principal, service, region string) error {
 	now := s.opts.Now()
-	if p.keyID == "" || now.Sub(p.used).Abs() < useEvery {
+	if p.keyID == "" {
 		return nil
 	}
-	return s.opts.Store.ChangeKey(ctx, p.Account, p.keyID, func(k *AccessKey) error {
+	last := s.lastUse(p)
+	was := last.Load()
+	if now.Sub(time.UnixMicro(was)).Abs() < useEvery || !last.CompareAndSwap(was, now.UnixMicro()) {
+		return nil
+	}
+	err := s.opts.Store.ChangeKey(ctx, p.Account, p.keyID, func(k *AccessKey) error {
 		k.Used = KeyUse{now.UTC(), service, region}
 		return nil
 	})
+	if err != nil {
+		last.CompareAndSwap(now.UnixMicro(), was)
+	}
+	return err
 }
 
 // AccessKeys looks up the principal that an access key belongs to. *Service

@@ -24,8 +24,8 @@ const (
 )
 
 // Principal is the caller of a request, with everything that authorisation needs to
-// know about it. It is a value, read for one request or one step of a task; do not
-// keep it longer.
+// know about it. It is a value, read for one request or one step of a task, which does not
+// change it; do not keep it longer.
 type Principal struct {
 	Account string // twelve digits
 	ARN     string // as shown by GetCallerIdentity and in refusals

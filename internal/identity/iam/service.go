@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"time"
 
+	"github.com/diskport/diskport/internal/cache"
 	"github.com/diskport/diskport/internal/identity/policy"
 	"github.com/diskport/diskport/internal/identity/secret"
 )
@@ -23,12 +25,15 @@ type Options struct {
 	Rand      func([]byte)     // fills with random bytes; nil means crypto/rand
 }
 
-// Service is the API of the domain. Its only state is a cache of parsed documents,
-// and it is safe for concurrent use. It does not authorise: the edge does, before
+// Service is the API of the domain. Its only state are caches, which nobody can tell from
+// reading the store anew, and it is safe for concurrent use. It does not authorise: the edge does, before
 // it calls. The exception is AssumeRole, which decides by the role's trust policy.
 type Service struct {
 	opts      Options
 	documents *policy.Cache
+
+	principals *cache.Cache[lookup, known]
+	uses       *cache.Cache[string, *atomic.Int64] // by key
 }
 
 // New returns a Service.
@@ -42,7 +47,7 @@ func New(o Options) *Service {
 	if o.Rand == nil {
 		o.Rand = func(b []byte) { _, _ = rand.Read(b) } // never fails
 	}
-	return &Service{o, policy.NewCache()}
+	return &Service{o, policy.NewCache(), cache.New[lookup, known](keptPrincipals), cache.New[string, *atomic.Int64](keptUses)}
 }
 
 // random returns n characters of base32.

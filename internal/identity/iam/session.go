@@ -2,6 +2,7 @@ package iam
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -112,15 +113,17 @@ func (s *Service) Lookup(ctx context.Context, accessKeyID, sessionToken string) 
 		return Principal{}, sigv4.Secret{}, ErrUnknownKey
 	}
 	if sessionToken == "" {
-		return s.lookupKey(ctx, accessKeyID)
+		return s.known(ctx, lookup{key: accessKeyID}, func() (Principal, sigv4.Secret, error) { return s.lookupKey(ctx, accessKeyID) })
 	}
-	of, err := s.open(accessKeyID, sessionToken)
+	of, err := s.open(accessKeyID, sessionToken) // it may have expired meanwhile
 	if err != nil {
 		return Principal{}, sigv4.Secret{}, err
 	}
-	p, err := s.sessionPrincipal(ctx, of)
-	p.issued = time.Unix(of.Issued, 0)
-	return p, sigv4.NewSecret(string(of.Secret)), err
+	return s.known(ctx, lookup{key: accessKeyID, token: sha256.Sum256([]byte(sessionToken))}, func() (Principal, sigv4.Secret, error) {
+		p, err := s.sessionPrincipal(ctx, of)
+		p.issued = time.Unix(of.Issued, 0)
+		return p, sigv4.NewSecret(string(of.Secret)), err
+	})
 }
 
 func (s *Service) lookupKey(ctx context.Context, id string) (Principal, sigv4.Secret, error) {

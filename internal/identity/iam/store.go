@@ -168,6 +168,10 @@ type KeyStore interface {
 	// AccessKey returns a key. It fails with ErrUnknownKey if there is none of that
 	// id.
 	AccessKey(ctx context.Context, id string) (AccessKey, error)
+	// Generation returns a number, not 0, that is another one after each change of whatever
+	// Lookup depends on: keys, users, roles and policies of any account. A key's Used is none
+	// of that. It is 0 if the number was lost; then nothing may be kept.
+	Generation(ctx context.Context) (int64, error)
 	// ChangeKey applies change to a key of the account; only Inactive and Used may
 	// change. It fails with ErrNotFound.
 	ChangeKey(ctx context.Context, account, id string, change func(*AccessKey) error) error

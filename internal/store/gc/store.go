@@ -110,8 +110,9 @@ type Fence struct{ Unit, Attempt int64 }
 type Condemned interface {
 	// NextPass returns a number that no pass had before, above 0.
 	NextPass(ctx context.Context) (int64, error)
-	// Condemn condemns pages and blocks, except those in doubt, in the name of the
-	// pass.
+	// Condemn condemns pages and blocks, except those in doubt, in the name of the pass. It
+	// leaves pages alone that another pass has taken since: they are in the hands of that one,
+	// which may have found a reference, and has then taken them out of the candidates.
 	Condemn(ctx context.Context, pass int64, pages []snapshot.PageID, blocks []block.ID, d Doubt) error
 	// DeleteCondemned deletes those of the pages and blocks that are still condemned
 	// by the pass and not in doubt, and their candidates, and reports how many.

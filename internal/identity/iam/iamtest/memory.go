@@ -20,6 +20,8 @@ type Memory struct {
 	removed map[string]bool // accounts
 
 	profiles map[name]*iam.InstanceProfile
+
+	changes int64 // that were tried
 }
 
 // name identifies an entity. kind is empty for managed policies.
@@ -54,6 +56,19 @@ func (m *Memory) lock() func() {
 		m.profiles = map[name]*iam.InstanceProfile{}
 	}
 	return m.mu.Unlock
+}
+
+// change is lock for what changes something.
+func (m *Memory) change() func() {
+	unlock := m.lock()
+	m.changes++
+	return unlock
+}
+
+// Generation implements iam.KeyStore.
+func (m *Memory) Generation(context.Context) (int64, error) {
+	defer m.lock()()
+	return m.changes + 1, nil
 }
 
 // find returns an owner. Its name must match in case too.
@@ -103,7 +118,7 @@ func (m *Memory) remove(o iam.Owner) error {
 
 // SetRootKey implements iam.AccountStore.
 func (m *Memory) SetRootKey(_ context.Context, k iam.AccessKey) error {
-	defer m.lock()()
+	defer m.change()()
 	if m.removed[k.Account] {
 		return fail(iam.KindAccount, k.Account, iam.ErrRemoved)
 	}
@@ -121,7 +136,7 @@ func (m *Memory) SetRootKey(_ context.Context, k iam.AccessKey) error {
 
 // AddAccount implements iam.AccountStore.
 func (m *Memory) AddAccount(_ context.Context, k iam.AccessKey) error {
-	defer m.lock()()
+	defer m.change()()
 	if m.removed[k.Account] {
 		return fail(iam.KindAccount, k.Account, iam.ErrRemoved)
 	}
@@ -162,7 +177,7 @@ func (m *Memory) RootKeys(context.Context) ([]iam.AccessKey, error) {
 
 // RemoveAccount implements iam.AccountStore.
 func (m *Memory) RemoveAccount(_ context.Context, account string) error {
-	defer m.lock()()
+	defer m.change()()
 	if len(m.keysOf(func(k iam.AccessKey) bool { return k.Account == account && k.User == "" })) == 0 {
 		return fail(iam.KindAccount, account, iam.ErrNotFound)
 	}
@@ -191,8 +206,12 @@ func (m *Memory) ChangeKey(_ context.Context, account, id string, change func(*i
 	if !ok || k.Account != account {
 		return fail(iam.KindKey, id, iam.ErrNotFound)
 	}
+	was := k.Inactive
 	if err := change(&k); err != nil {
 		return err
+	}
+	if k.Inactive != was {
+		m.changes++
 	}
 	m.keys[id] = k
 	return nil
@@ -200,7 +219,7 @@ func (m *Memory) ChangeKey(_ context.Context, account, id string, change func(*i
 
 // AddKey implements iam.UserKeyStore.
 func (m *Memory) AddKey(_ context.Context, k iam.AccessKey, most int) error {
-	defer m.lock()()
+	defer m.change()()
 	if _, err := m.find(iam.UserOwner(k.Account, k.User)); err != nil {
 		return err
 	}
@@ -221,7 +240,7 @@ func (m *Memory) Keys(_ context.Context, account, user string) ([]iam.AccessKey,
 
 // DeleteKey implements iam.UserKeyStore.
 func (m *Memory) DeleteKey(_ context.Context, account, user, id string) error {
-	defer m.lock()()
+	defer m.change()()
 	if _, err := m.find(iam.UserOwner(account, user)); err != nil {
 		return err
 	}

@@ -10,13 +10,13 @@ import (
 
 // CreateUser implements iam.UserStore.
 func (m *Memory) CreateUser(_ context.Context, u iam.UserInfo, most int) error {
-	defer m.lock()()
+	defer m.change()()
 	return m.add(iam.UserOwner(u.Account, u.Name), &owner{user: u}, most)
 }
 
 // CreateRole implements iam.RoleStore.
 func (m *Memory) CreateRole(_ context.Context, r iam.Role, most int) error {
-	defer m.lock()()
+	defer m.change()()
 	return m.add(iam.RoleOwner(r.Account, r.Name), &owner{role: r}, most)
 }
 
@@ -52,7 +52,7 @@ func (m *Memory) Roles(_ context.Context, account string, names ...string) (list
 
 // ChangeUser implements iam.UserStore.
 func (m *Memory) ChangeUser(_ context.Context, account, name string, change func(*iam.UserInfo) error) error {
-	defer m.lock()()
+	defer m.change()()
 	h, err := m.find(iam.UserOwner(account, name))
 	if err != nil {
 		return err
@@ -84,7 +84,7 @@ func (m *Memory) ChangeUser(_ context.Context, account, name string, change func
 
 // ChangeRole implements iam.RoleStore.
 func (m *Memory) ChangeRole(_ context.Context, account, name string, change func(*iam.Role) error) error {
-	defer m.lock()()
+	defer m.change()()
 	h, err := m.find(iam.RoleOwner(account, name))
 	if err != nil {
 		return err
@@ -104,13 +104,13 @@ func (m *Memory) ChangeRole(_ context.Context, account, name string, change func
 
 // DeleteUser implements iam.UserStore.
 func (m *Memory) DeleteUser(_ context.Context, account, name string) error {
-	defer m.lock()()
+	defer m.change()()
 	return m.remove(iam.UserOwner(account, name))
 }
 
 // DeleteRole implements iam.RoleStore.
 func (m *Memory) DeleteRole(_ context.Context, account, name string) error {
-	defer m.lock()()
+	defer m.change()()
 	return m.remove(iam.RoleOwner(account, name))
 }
 

@@ -51,7 +51,7 @@ func (m *Memory) checkBoundary(account, arn string) error {
 
 // PutInline implements iam.InlineStore.
 func (m *Memory) PutInline(_ context.Context, o iam.Owner, p iam.Policy, fits func([]iam.Policy) error) error {
-	defer m.lock()()
+	defer m.change()()
 	h, err := m.find(o)
 	if err != nil {
 		return err
@@ -71,7 +71,7 @@ func (m *Memory) PutInline(_ context.Context, o iam.Owner, p iam.Policy, fits fu
 
 // DeleteInline implements iam.InlineStore.
 func (m *Memory) DeleteInline(_ context.Context, o iam.Owner, name string) error {
-	defer m.lock()()
+	defer m.change()()
 	h, err := m.find(o)
 	if err != nil {
 		return err
@@ -85,7 +85,7 @@ func (m *Memory) DeleteInline(_ context.Context, o iam.Owner, name string) error
 
 // Attach implements iam.AttachmentStore.
 func (m *Memory) Attach(_ context.Context, o iam.Owner, arn, policy string, most int) error {
-	defer m.lock()()
+	defer m.change()()
 	h, err := m.find(o)
 	if err == nil && policy != "" {
 		_, err = m.findManaged(o.Account, policy)
@@ -102,7 +102,7 @@ func (m *Memory) Attach(_ context.Context, o iam.Owner, arn, policy string, most
 
 // Detach implements iam.AttachmentStore.
 func (m *Memory) Detach(_ context.Context, o iam.Owner, arn string) error {
-	defer m.lock()()
+	defer m.change()()
 	h, err := m.find(o)
 	if err != nil {
 		return err
@@ -170,7 +170,7 @@ func (m *Memory) boundaries(account, name string) (n int) {
 
 // CreatePolicy implements iam.ManagedStore.
 func (m *Memory) CreatePolicy(_ context.Context, p iam.Managed, most int) error {
-	defer m.lock()()
+	defer m.change()()
 	key := nameOf(p.Account, "", p.Name)
 	if m.managed[key] != nil {
 		return fail(iam.KindManaged, p.Name, iam.ErrExists)
@@ -200,7 +200,7 @@ func (m *Memory) ManagedPolicies(_ context.Context, account string, names ...str
 
 // ChangePolicy implements iam.ManagedStore.
 func (m *Memory) ChangePolicy(_ context.Context, account, name string, change func(*iam.Managed) error) error {
-	defer m.lock()()
+	defer m.change()()
 	p, err := m.findManaged(account, name)
 	if err != nil {
 		return err
@@ -217,7 +217,7 @@ func (m *Memory) ChangePolicy(_ context.Context, account, name string, change fu
 
 // DeletePolicy implements iam.ManagedStore.
 func (m *Memory) DeletePolicy(_ context.Context, account, name string) error {
-	defer m.lock()()
+	defer m.change()()
 	if _, err := m.findManaged(account, name); err != nil {
 		return err
 	}

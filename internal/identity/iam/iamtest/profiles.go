@@ -10,7 +10,7 @@ import (
 
 // CreateProfile implements iam.ProfileStore.
 func (m *Memory) CreateProfile(_ context.Context, p iam.InstanceProfile, most int) error {
-	defer m.lock()()
+	defer m.change()()
 	key := nameOf(p.Account, "", p.Name)
 	if m.profiles[key] != nil {
 		return fail(iam.KindProfile, p.Name, iam.ErrExists)
@@ -54,7 +54,7 @@ func (m *Memory) findProfile(account, name string) (*iam.InstanceProfile, error)
 
 // ChangeProfile implements iam.ProfileStore.
 func (m *Memory) ChangeProfile(_ context.Context, account, name string, change func(*iam.InstanceProfile) error) error {
-	defer m.lock()()
+	defer m.change()()
 	p, err := m.findProfile(account, name)
 	if err != nil {
 		return err
@@ -74,7 +74,7 @@ func (m *Memory) ChangeProfile(_ context.Context, account, name string, change f
 
 // DeleteProfile implements iam.ProfileStore.
 func (m *Memory) DeleteProfile(_ context.Context, account, name string) error {
-	defer m.lock()()
+	defer m.change()()
 	p, err := m.findProfile(account, name)
 	switch {
 	case err != nil:

@@ -29,6 +29,7 @@ func TestStore(t *testing.T, open func(t *testing.T) iam.Store) {
 		"users": testUsers, "renaming": testRenaming, "user keys": testUserKeys, "managed policies": testManaged,
 		"attachments": testAttachments, "account life": testAccountLife, "entities": testEntities,
 		"boundaries": testBoundaries, "instance profiles": testProfiles, "role of an instance profile": testProfileRole, "quotas": testQuotas,
+		"generations": testGenerations, "the use of a key is no change": testUseIsNoChange,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
