@@ -26,7 +26,7 @@ const (
 
 // ClockState implements steady.Store.
 func (c Clock) ClockState(ctx context.Context) (s steady.State, err error) {
-	err = c.db.ask(ctx, "read the state of the clock", func(q querier) error {
+	err = c.db.view(ctx, "read the state of the clock", func(q querier) error {
 		get := func(name string) int64 {
 			n, _, e := one(ctx, q, column[int64], `SELECT value FROM counters WHERE name = $1`, name)
 			if err == nil {
