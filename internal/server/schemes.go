@@ -177,7 +177,9 @@ func openBucket(ctx context.Context, a *App, metrics prometheus.Registerer) (blo
 	})
 	a.closers.add(b.Close)
 	a.trims = append(a.trims, b.Trim)
-	parts := func(name, help string, of func() int) prometheus.Collector { return slotGauge("bucket_"+name, help, of) }
+	parts := func(name, help string, of func() int) prometheus.Collector {
+		return slotGauge("bucket_"+name, help, of)
+	}
 	metrics.MustRegister(
 		parts("parts", "Parts that the memory for uploads to the block store has room for.", func() int { room, _ := b.Buffers(); return room }),
 		parts("parts_in_use", "Parts that are in it.", func() int { _, used := b.Buffers(); return used }),

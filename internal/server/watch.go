@@ -11,6 +11,7 @@ import (
 
 	"github.com/diskport/diskport/internal/imports/importtask"
 	"github.com/diskport/diskport/internal/logkey"
+	"github.com/diskport/diskport/internal/metadb"
 	"github.com/diskport/diskport/internal/outbox"
 	"github.com/diskport/diskport/internal/store/compact"
 	"github.com/diskport/diskport/internal/store/gc"
@@ -37,6 +38,12 @@ func (a *App) watch(p *parts, engine *importtask.Engine, reg prometheus.Register
 		build(),
 	)
 	a.countRooms(p, reg)
+	load := func(name, help string, value func(metadb.Load) int64) {
+		reg.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "diskport_database_" + name, Help: help},
+			func() float64 { return float64(value(p.db.Load())) }))
+	}
+	load("statements_total", "Statements that the database was asked to run.", func(l metadb.Load) int64 { return l.Statements })
+	load("transactions_total", "Transactions that were begun in it; a statement alone begins none.", func(l metadb.Load) int64 { return l.Transactions })
 	for name, pool := range p.db.Pools() {
 		reg.MustRegister(collectors.NewDBStatsCollector(pool, name))
 	}

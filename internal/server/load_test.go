@@ -1,0 +1,227 @@
+package server
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+
+	"github.com/diskport/diskport/internal/block"
+	"github.com/diskport/diskport/internal/identity/sigv4"
+	"github.com/diskport/diskport/internal/metadb"
+)
+
+// still is a service whose lanes do not run: what it does is what the test asks for, so
+// that it can be counted.
+type still struct {
+	*App
+	t *testing.T
+}
+
+func openStill(t *testing.T, cfg Config) *still {
+	t.Helper()
+	a, err := New(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := a.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return &still{a, t}
+}
+
+// key is what a request is signed with.
+type key struct{ id, secret string }
+
+// call sends a request and returns the answer, which must be a success.
+func (s *still) call(k key, service, method, path, body string, header http.Header) *httptest.ResponseRecorder {
+	s.t.Helper()
+	r := httptest.NewRequestWithContext(s.t.Context(), method, "http://"+s.Addr()+path, strings.NewReader(body))
+	for name, values := range header {
+		r.Header[name] = values
+	}
+	hash := sigv4.HashBody([]byte(body))
+	r.Header.Set("X-Amz-Content-Sha256", hash)
+	if err := v4.NewSigner().SignHTTP(s.t.Context(), aws.Credentials{AccessKeyID: k.id, SecretAccessKey: k.secret}, r, hash, service, "us-east-1", time.Now()); err != nil {
+		s.t.Fatal(err)
+	}
+	w := httptest.NewRecorder()
+	s.http.Handler.ServeHTTP(w, r)
+	if w.Code >= 300 {
+		s.t.Fatalf("%s %s: %d %s", method, path, w.Code, w.Body)
+	}
+	return w
+}
+
+// query calls a Query API and returns the answer.
+func (s *still) query(k key, service, version, action string, parameters ...string) string {
+	s.t.Helper()
+	form := url.Values{"Action": {action}, "Version": {version}}
+	for i := 0; i < len(parameters); i += 2 {
+		form.Set(parameters[i], parameters[i+1])
+	}
+	return s.call(k, service, "POST", "/", form.Encode(), http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}).Body.String()
+}
+
+// work does all units that are due.
+func (s *still) work() {
+	s.t.Helper()
+	for did := true; did; {
+		did = false
+		for _, kinds := range lanes {
+			one, err := s.parts.runner.Step(s.t.Context(), kinds...)
+			if err != nil {
+				s.t.Fatal(err)
+			}
+			did = did || one
+		}
+	}
+}
+
+// count returns what fn asks of the database.
+func (s *still) count(fn func()) metadb.Load {
+	before := s.parts.db.Load()
+	fn()
+	after := s.parts.db.Load()
+	return metadb.Load{Statements: after.Statements - before.Statements, Transactions: after.Transactions - before.Transactions}
+}
+
+const (
+	ec2Version = "2016-11-15"
+	iamVersion = "2010-05-08"
+)
+
+// imports puts a file of random bytes through the API and returns the snapshot.
+func (s *still) imports(root key, bytes int, seed byte) (snapshot string) {
+	s.t.Helper()
+	path := filepath.Join(s.t.TempDir(), "disk.raw")
+	image := make([]byte, bytes)
+	_, _ = rand.NewChaCha8([32]byte{seed}).Read(image) // never fails
+	if err := os.WriteFile(path, image, 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+	from, err := s.Handover(path)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	task := s.query(root, "ec2", ec2Version, "ImportSnapshot", "DiskContainer.Url", from, "DiskContainer.Format", "RAW", "RoleName", "importer")
+	s.work()
+	ended := s.query(root, "ec2", ec2Version, "DescribeImportSnapshotTasks", "ImportTaskId.1", between(s.t, task, "importTaskId"))
+	return between(s.t, ended, "snapshotId")
+}
+
+// most is the most that something may ask of the database. A change that makes it fewer lowers
+// the number here; one that makes it more has a reason.
+type most struct {
+	what                     string
+	statements, transactions int64
+	got                      metadb.Load
+}
+
+// TestLoadOnTheDatabase: what each thing that a service does many times asks of the database.
+// With many nodes it is the one thing that they share.
+func TestLoadOnTheDatabase(t *testing.T) {
+	cfg := config(filepath.Join(t.TempDir(), "data"))
+	cfg.RequestRate = -1
+	s := openStill(t, cfg)
+	id, secret := s.Credentials()
+	root := key{id, secret}
+	s.query(root, "iam", iamVersion, "CreateRole", "RoleName", "importer", "AssumeRolePolicyDocument",
+		`{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":{"Service":"vmie.amazonaws.com"},"Action":"sts:AssumeRole"}}`)
+	s.query(root, "iam", iamVersion, "CreateUser", "UserName", "ann")
+	s.query(root, "iam", iamVersion, "PutUserPolicy", "UserName", "ann", "PolicyName", "p", "PolicyDocument",
+		`{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":["ebs:*","ec2:*"],"Resource":"*"}}`)
+	made := s.query(root, "iam", iamVersion, "CreateAccessKey", "UserName", "ann")
+	ann := key{between(t, made, "AccessKeyId"), between(t, made, "SecretAccessKey")}
+
+	s.work() // duties
+	s.imports(root, 1<<20, 0)
+	small := s.count(func() { s.imports(root, 1<<20, 1) })
+	const blocks = 128
+	var snapshot string
+	large := s.count(func() { snapshot = s.imports(root, blocks<<19, 2) })
+	perGiB := metadb.Load{
+		Statements:   (large.Statements - small.Statements) * 2048 / (blocks - 2),
+		Transactions: (large.Transactions - small.Transactions) * 2048 / (blocks - 2),
+	}
+
+	list := s.call(ann, "ebs", "GET", "/snapshots/"+snapshot+"/blocks", "", nil)
+	var page struct{ Blocks []struct{ BlockToken string } }
+	if err := json.Unmarshal(list.Body.Bytes(), &page); err != nil || len(page.Blocks) != blocks {
+		t.Fatalf("%d blocks, %v", len(page.Blocks), err)
+	}
+	get := func(k key, n int) func() {
+		return func() {
+			s.call(k, "ebs", "GET", fmt.Sprintf("/snapshots/%s/blocks/%d?blockToken=%s", snapshot, n, url.QueryEscape(page.Blocks[n].BlockToken)), "", nil)
+		}
+	}
+	get(ann, 0)()
+	get(root, 1)()
+
+	started := s.call(ann, "ebs", "POST", "/snapshots", `{"VolumeSize":1}`, nil)
+	var draft struct{ SnapshotId string }
+	if err := json.Unmarshal(started.Body.Bytes(), &draft); err != nil {
+		t.Fatal(err)
+	}
+	put := func(index int) func() {
+		block := make([]byte, block.Size)
+		_, _ = rand.NewChaCha8([32]byte{byte(index), 9}).Read(block) // never fails
+		sum := sha256.Sum256(block)
+		header := http.Header{
+			"X-Amz-Data-Length": {fmt.Sprint(len(block))}, "X-Amz-Checksum": {base64.StdEncoding.EncodeToString(sum[:])},
+			"X-Amz-Checksum-Algorithm": {"SHA256"},
+		}
+		return func() {
+			s.call(ann, "ebs", "PUT", fmt.Sprintf("/snapshots/%s/blocks/%d", draft.SnapshotId, index), string(block), header)
+		}
+	}
+	put(0)()
+	idle := s.count(func() {
+		for _, kinds := range lanes {
+			if _, err := s.parts.runner.Step(t.Context(), kinds...); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+	polls := int64(time.Minute / poll)
+	for _, m := range []most{
+		{"an import of 1 MiB, from the call to the answer that it is completed", 219, 55, small},
+		{"each GiB of an import", 487, 0, perGiB},
+		{"GetSnapshotBlock by a user", 2, 0, s.count(get(ann, 2))},
+		{"GetSnapshotBlock by root", 2, 0, s.count(get(root, 3))},
+		{"PutSnapshotBlock by a user", 24, 4, s.count(put(1))},
+		{"ListSnapshotBlocks", 2, 0, s.count(func() { s.call(ann, "ebs", "GET", "/snapshots/"+snapshot+"/blocks", "", nil) })},
+		{"DescribeSnapshots of one", 5, 2, s.count(func() { s.query(ann, "ec2", ec2Version, "DescribeSnapshots", "SnapshotId.1", snapshot) })},
+		{"DescribeImportSnapshotTasks", 5, 1, s.count(func() { s.query(ann, "ec2", ec2Version, "DescribeImportSnapshotTasks") })},
+		{"a minute of an idle node", 1620, 540, metadb.Load{Statements: idle.Statements * polls, Transactions: idle.Transactions * polls}},
+	} {
+		t.Logf("%-70s %5d statements, %4d transactions, %5d round trips", m.what, m.got.Statements, m.got.Transactions, m.got.RoundTrips())
+		if m.got.Statements > m.statements || m.got.Transactions > m.transactions {
+			t.Errorf("%s: %+v, at most %d and %d", m.what, m.got, m.statements, m.transactions)
+		}
+	}
+}
+
+func between(t *testing.T, text, element string) string {
+	t.Helper()
+	m := regexp.MustCompile("<" + element + ">([^<]*)<").FindStringSubmatch(text)
+	if m == nil {
+		t.Fatalf("no %s in %s", element, text)
+	}
+	return m[1]
+}
