@@ -29,7 +29,7 @@ type DB struct {
 	path        string  // of an SQLite file
 	engine      engine
 	now         func() time.Time
-	server      *serverTime // what now goes by on PostgreSQL; nil: Options say it
+	onServer    *serverTime // what now goes by on PostgreSQL; nil: Options say it
 	ids         awsid.Source
 	regions     awsid.Regions         // that the service plays
 	witness     *witness              // of an embedded database; nil: none
@@ -231,7 +231,6 @@ func (db *DB) openPostgres(dsn string) error {
 	if err != nil {
 		return err
 	}
-	dial(cfg)
 	db.write = stdlib.OpenDB(*cfg)
 	db.write.SetMaxOpenConns(postgresConns)
 	db.write.SetMaxIdleConns(postgresConns)

@@ -4,14 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"strings"
-	"syscall"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	"golang.org/x/sys/unix"
 )
 
 // LeastPostgres is the oldest major version of PostgreSQL that is taken.
@@ -20,32 +16,6 @@ const LeastPostgres = 14
 // NodeConns is how many connections to PostgreSQL a node opens at most: its pool, one
 // that asks whether the server answers, and one to spare.
 const NodeConns = postgresConns + 2
-
-// How long a connection to a server that does not answer is believed in. The kernel's
-// own limits are many minutes, and a node that waits for them does nothing.
-const (
-	dialFor    = 5 * time.Second
-	unackedFor = 10 * time.Second
-)
-
-// dial connects to a server, so that a network that is cut off ends the connection soon.
-func dial(cfg *pgx.ConnConfig) {
-	d := net.Dialer{
-		Timeout:         dialFor,
-		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 5 * time.Second, Interval: 2 * time.Second, Count: 3},
-		Control: func(network, _ string, c syscall.RawConn) error {
-			if !strings.HasPrefix(network, "tcp") {
-				return nil
-			}
-			var set error
-			err := c.Control(func(fd uintptr) {
-				set = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(unackedFor.Milliseconds()))
-			})
-			return errors.Join(err, set)
-		},
-	}
-	cfg.DialFunc = d.DialContext
-}
 
 // facts are what a PostgreSQL server says of itself, and of what a node may do there.
 type facts struct {

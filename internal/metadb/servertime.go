@@ -93,10 +93,10 @@ func (db *DB) Now() time.Time { return db.now() }
 // how much the former is ahead; 0 for an embedded database. Now goes by the server's from
 // then on.
 func (db *DB) LookAtClock(ctx context.Context) (ahead time.Duration, err error) {
-	if db.server == nil {
+	if db.onServer == nil {
 		return 0, nil
 	}
-	if ahead, err = db.server.look(ctx, db.probe); err != nil {
+	if ahead, err = db.onServer.look(ctx, db.probe); err != nil {
 		return 0, fmt.Errorf("metadb: ask the server for its time: %w", db.told(err))
 	}
 	return ahead, nil
@@ -105,14 +105,14 @@ func (db *DB) LookAtClock(ctx context.Context) (ahead time.Duration, err error) 
 // goByServer has Now go by the server's clock, unless that and the machine's differ by
 // too much.
 func (db *DB) goByServer(ctx context.Context, local func() time.Time) error {
-	db.server = &serverTime{local: local}
-	ahead, err := db.server.look(ctx, db.probe)
+	db.onServer = &serverTime{local: local}
+	ahead, err := db.onServer.look(ctx, db.probe)
 	if err != nil {
 		return err
 	}
 	if ahead.Abs() > MaxSkew {
 		return &SkewError{ahead}
 	}
-	db.now = db.server.now
+	db.now = db.onServer.now
 	return nil
 }
