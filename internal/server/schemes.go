@@ -26,7 +26,9 @@ import (
 // database, a back end, an S3 or a KMS.
 var (
 	databases = map[string]func(context.Context, *App) (*metadb.DB, error){
-		embedded: openSQLite,
+		embedded:     openSQLite,
+		"postgres":   openShared,
+		"postgresql": openShared,
 	}
 	blockStores = map[string]func(*App) (blockBackend, error){
 		embedded: openBlockDirectory,

@@ -27,16 +27,17 @@ func (a *App) watch(p *parts, engine *importtask.Engine, reg prometheus.Register
 	reg.MustRegister(
 		p.usage,
 		p.scrubbed,
-		&queueMetrics{queues: p.db.Work(), now: time.Now, log: a.log},
+		&queueMetrics{queues: p.db.Work(), now: p.db.Now, log: a.log},
 		&importMetrics{stages: p.db.Tasks(), log: a.log},
 		slotGauge("slots", "Blocks that the memory for blocks in flight has room for.", p.library.Store.Slots.Len),
 		slotGauge("slots_in_use", "Of these, how many are in use.", p.library.Store.Slots.InUse),
-		&outboxMetrics{events: p.db.Outbox(), now: time.Now, log: a.log},
+		&outboxMetrics{events: p.db.Outbox(), now: p.db.Now, log: a.log},
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		build(),
 	)
 	a.countRooms(p, reg)
+	a.watchClocks(reg)
 	for name, pool := range p.db.Pools() {
 		reg.MustRegister(collectors.NewDBStatsCollector(pool, name))
 	}
