@@ -78,6 +78,7 @@ var floors = map[string]int{
 	"internal/store/frame":               21,
 	"internal/store/blockstore":          22,
 	"internal/store/blobdir":             23,
+	"internal/store/blobs3":              23,
 	"internal/store/keyring":             23,
 	"internal/store/snapshot":            24,
 	"internal/store/gc":                  25,
@@ -131,7 +132,7 @@ var neighbours = map[string][]string{
 
 // onlyTop is what nothing below the top may import: the choice of a database and
 // of a back end, and how the program is told things, belong to the top.
-var onlyTop = []string{"internal/metadb", "internal/store/blobdir", "flag"}
+var onlyTop = []string{"internal/metadb", "internal/store/blobdir", "internal/store/blobs3", "flag"}
 
 // overTheWire lists, for those that must reach the service over the wire, what
 // they may import of the module besides words (floor 0) and diskimage. The

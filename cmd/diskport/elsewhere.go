@@ -19,6 +19,7 @@ const (
 	envSource = "DISKPORT_SOURCE_"
 	envKMS    = "DISKPORT_KMS_"
 	envAudit  = "DISKPORT_AUDIT_"
+	envStore  = "DISKPORT_STORE_"
 )
 
 // realAWS is the endpoint that stands for AWS's own.
@@ -58,6 +59,16 @@ func (f *serviceFlags) auditEndpoint() string {
 		}
 	}
 	return ""
+}
+
+// storeEndpoint returns where the bucket of the block store is, if it is in one: without an
+// endpoint of its own it is at AWS.
+func (f *serviceFlags) storeEndpoint() string {
+	u, err := url.Parse(f.Store)
+	if err != nil || u.Scheme != "s3" {
+		return ""
+	}
+	return cmp.Or(u.Query().Get("endpoint"), realAWS)
 }
 
 // keysOf returns the keys for a service elsewhere; nil if there is none. For AWS

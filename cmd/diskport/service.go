@@ -38,6 +38,10 @@ func (a *app) serverConfig(ctx context.Context, f *serviceFlags) (server.Config,
 	if err != nil {
 		return server.Config{}, err
 	}
+	store, err := keysOf(ctx, envStore, f.storeEndpoint())
+	if err != nil {
+		return server.Config{}, err
+	}
 	secret, err := f.webhookSecret()
 	if err != nil {
 		return server.Config{}, err
@@ -65,6 +69,7 @@ func (a *app) serverConfig(ctx context.Context, f *serviceFlags) (server.Config,
 		Data:                data,
 		Database:            f.Database,
 		Store:               f.Store,
+		StoreCredentials:    store,
 		MasterKeyFile:       f.MasterKeyFile,
 		FormerKeyFiles:      f.FormerKeyFiles,
 		ReplaceRootKey:      f.ReplaceRootKey,

@@ -83,6 +83,7 @@ func (f *serviceFlags) declareNode(fs *pflag.FlagSet) {
 }
 
 func (f *serviceFlags) declareStorage(fs *pflag.FlagSet) {
+	fs.StringVar(&f.Store, "store", "", "Keep the blocks in a bucket instead of blocks/ in the data directory: its `URL`, s3://BUCKET/PREFIX, with ?endpoint=URL&region=REGION where it is not AWS's. Its keys: DISKPORT_STORE_ACCESS_KEY_ID and DISKPORT_STORE_SECRET_ACCESS_KEY.")
 	sizeVar(fs, &f.Reserve, "reserve", 1<<30, "Free space that an import must leave on the data directory's disk to begin: `SIZE`.")
 	sizeVar(fs, &f.CompactRate, "compact-rate", defaultCompactRate, "What the rewriting of packs in the background reads and writes in a second at most: `SIZE`. 0 turns it off.")
 	fs.DurationVar(&f.ScrubInterval, "scrub-interval", defaultScrubInterval, "How often everything is read back in the background and checked: `TIME`. 0 turns it off.")
@@ -99,7 +100,6 @@ func (f *serviceFlags) declareStorage(fs *pflag.FlagSet) {
 func (f *serviceFlags) declareNodes(fs *pflag.FlagSet) {
 	fs.StringVar(&f.Database, "database", "", "PostgreSQL that many nodes share: its `URL`, as in postgres://USER@HOST/NAME. The password may be in PGPASSWORD, or in a file that PGPASSFILE names. Needs --store, --source-endpoint, --master-key-file, and the root key in DISKPORT_ROOT_ACCESS_KEY_ID and DISKPORT_ROOT_SECRET_ACCESS_KEY. Default: SQLite in the data directory, for one node.")
 	setEnv(fs, "database", "DISKPORT_DATABASE_URL")
-	fs.StringVar(&f.Store, "store", "", "S3 that keeps their blocks: `URL`, as in s3://BUCKET/PREFIX?endpoint=URL&region=REGION; without an endpoint it is AWS's. Its keys: DISKPORT_STORE_ACCESS_KEY_ID and DISKPORT_STORE_SECRET_ACCESS_KEY. Default: blocks/ in the data directory, for one node.")
 	pathVar(fs, &f.MasterKeyFile, "master-key-file", "Master key of all nodes: a `FILE` of 32 bytes, as head -c 32 /dev/urandom makes it.")
 	pathsVar(fs, &f.FormerKeyFiles, "former-master-key-file", "Another master key that may be in use: a `FILE` of 32 bytes. For its replacement, on all nodes; repeat it for more.")
 	fs.BoolVar(&f.ReplaceRootKey, "replace-root-key", false, "Take the root access key for all nodes, which had another until now. For one start.")

@@ -44,6 +44,7 @@ func keyVariables() []string {
 		envSource + "ACCESS_KEY_ID", envSource + "SECRET_ACCESS_KEY", envSource + "SESSION_TOKEN",
 		envKMS + "ACCESS_KEY_ID", envKMS + "SECRET_ACCESS_KEY", envKMS + "SESSION_TOKEN",
 		envAudit + "ACCESS_KEY_ID", envAudit + "SECRET_ACCESS_KEY", envAudit + "SESSION_TOKEN",
+		envStore + "ACCESS_KEY_ID", envStore + "SECRET_ACCESS_KEY", envStore + "SESSION_TOKEN",
 		envBackup + "ACCESS_KEY_ID", envBackup + "SECRET_ACCESS_KEY", envBackup + "SESSION_TOKEN",
 	}
 }

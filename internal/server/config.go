@@ -18,7 +18,9 @@ type Config struct {
 	Listen   string // host:port; port 0 picks a free one
 	Data     string // data directory; required
 	Database string // "" = SQLite in Data; else this is one of many nodes, and Data is scratch
-	Store    string // "" = blocks/ in Data; many nodes need one
+	Store    string // "" = blocks/ in Data; s3://BUCKET/PREFIX?endpoint=URL&region=REGION
+
+	StoreCredentials aws.CredentialsProvider // for a bucket
 
 	Region    string   // the service's own: "us-east-1"
 	Regions   []string // that the service plays, with Region; none: all that AWS has in Region's partition

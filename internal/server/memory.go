@@ -14,5 +14,8 @@ const trimEvery = time.Minute
 func (a *App) trimMemory(ctx context.Context) {
 	for range wake.Every(ctx, trimEvery) {
 		a.parts.library.Store.Slots.Trim()
+		for _, trim := range a.trims {
+			trim()
+		}
 	}
 }

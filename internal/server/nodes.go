@@ -46,9 +46,7 @@ func (c Config) checkNodes() error {
 	}
 	switch {
 	case c.Database != "" && c.Store == "":
-		return errors.New("server: --database is for many nodes, and all of them have to find the blocks: name an S3 with --store; or leave out --database, to keep everything in the data directory of one node")
-	case c.Database == "" && c.Store != "":
-		return errors.New("server: --store is for many nodes, and without --database everything that is known of the blocks would lie on the disk of this one: name a PostgreSQL with --database; or leave out --store, to keep everything in the data directory of one node")
+		return errors.New("server: --database is for many nodes, and all of them have to find the blocks: name a bucket with --store; or leave out --database, to keep everything in the data directory of one node")
 	case c.shared():
 		return c.checkShared()
 	case !c.has(roleAPI) || !c.has(roleWorker):

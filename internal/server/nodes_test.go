@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"net/http"
 	"net/url"
@@ -12,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/diskport/diskport/internal/api/adminapi"
 	"github.com/diskport/diskport/internal/identity/iam"
@@ -30,7 +32,7 @@ var postgres *pgtest.Server
 
 func TestMain(m *testing.M) {
 	// Nodes of one process can share a directory, as others share an S3.
-	blockStores["dir"] = func(a *App) (blockBackend, error) {
+	blockStores["dir"] = func(_ context.Context, a *App, _ prometheus.Registerer) (blockBackend, error) {
 		u, err := url.Parse(a.cfg.Store)
 		if err != nil {
 			return nil, err
@@ -83,8 +85,7 @@ func TestRefusedNodes(t *testing.T) {
 		want   string
 	}{
 		{"no role of that name", func(c *Config) { c.Roles = []string{"api", "master"} }, `no role "master"`},
-		{"a database without a store", func(c *Config) { c.Database = "postgres://nowhere/d" }, "name an S3 with --store"},
-		{"a store without a database", func(c *Config) { c.Store = "dir:///nowhere" }, "name a PostgreSQL with --database"},
+		{"a database without a store", func(c *Config) { c.Database = "postgres://nowhere/d" }, "name a bucket with --store"},
 		{"one node with a key file", func(c *Config) { c.MasterKeyFile = "key" }, "are for many nodes"},
 		{"one node with a former key", func(c *Config) { c.FormerKeyFiles = []string{"key"} }, "rotate-key --master"},
 		{"one node that replaces the root key", func(c *Config) { c.ReplaceRootKey = true }, "--replace-root-key is for many nodes"},

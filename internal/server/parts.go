@@ -81,7 +81,7 @@ func (a *App) openParts(ctx context.Context, metrics prometheus.Registerer) (*pa
 	p.master = master
 	// The block store comes first: one of another format is refused before the
 	// database is migrated.
-	if err := a.openBackend(p); err != nil {
+	if err := a.openBackend(ctx, p, metrics); err != nil {
 		return nil, err
 	}
 	open, err := choose(databases, "--database", a.cfg.Database)
@@ -125,12 +125,12 @@ func (a *App) openParts(ctx context.Context, metrics prometheus.Registerer) (*pa
 }
 
 // openBackend opens the place of the blocks.
-func (a *App) openBackend(p *parts) error {
+func (a *App) openBackend(ctx context.Context, p *parts, metrics prometheus.Registerer) error {
 	open, err := choose(blockStores, "--store", a.cfg.Store)
 	if err != nil {
 		return err
 	}
-	backend, err := open(a)
+	backend, err := open(ctx, a, metrics)
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/diskport/diskport/internal/api/awshttp"
 	"github.com/diskport/diskport/internal/api/kmsapi"
@@ -16,7 +18,9 @@ import (
 	"github.com/diskport/diskport/internal/identity/secret"
 	"github.com/diskport/diskport/internal/imports/source"
 	"github.com/diskport/diskport/internal/metadb"
+	"github.com/diskport/diskport/internal/store/backup"
 	"github.com/diskport/diskport/internal/store/blobdir"
+	"github.com/diskport/diskport/internal/store/blobs3"
 	"github.com/diskport/diskport/internal/store/blockstore"
 	"github.com/diskport/diskport/internal/store/keyring"
 )
@@ -30,8 +34,9 @@ var (
 		"postgres":   openShared,
 		"postgresql": openShared,
 	}
-	blockStores = map[string]func(*App) (blockBackend, error){
+	blockStores = map[string]func(context.Context, *App, prometheus.Registerer) (blockBackend, error){
 		embedded: openBlockDirectory,
+		"s3":     openBucket,
 	}
 	sources = map[string]func(*App, *secret.MasterKey) (*source.ForeignS3, error){
 		embedded: func(*App, *secret.MasterKey) (*source.ForeignS3, error) { return nil, nil }, //nolint:nilnil // there is none, and that is no error
@@ -71,6 +76,9 @@ func choose[T any](table map[string]T, flag, url string) (row T, err error) {
 func (c Config) chosen() error {
 	_, database := choose(databases, "--database", c.Database)
 	_, store := choose(blockStores, "--store", c.Store)
+	if store == nil {
+		store = c.checkStore()
+	}
 	_, from := choose(sources, "--source-endpoint", c.SourceEndpoint)
 	_, keys := choose(keyServices, "--kms-endpoint", c.KMSEndpoint)
 	var allowed []error
@@ -132,7 +140,7 @@ type room interface {
 	Free() (int64, error)
 }
 
-func openBlockDirectory(a *App) (blockBackend, error) {
+func openBlockDirectory(_ context.Context, a *App, _ prometheus.Registerer) (blockBackend, error) {
 	var dir *blobdir.Dir
 	err := a.space.Freeing(func() (err error) { // it writes, to find out what the file system can do
 		dir, err = blobdir.New(a.data.file("blocks"))
@@ -143,6 +151,45 @@ func openBlockDirectory(a *App) (blockBackend, error) {
 	}
 	a.closers.add(dir.Close)
 	return dir, nil
+}
+
+// checkStore checks the URL of a bucket.
+func (c Config) checkStore() error {
+	if !strings.HasPrefix(c.Store, "s3://") {
+		return nil
+	}
+	if _, err := backup.ParsePlace(c.Store); err != nil {
+		return fmt.Errorf("server: --store: %w", err)
+	}
+	if c.StoreCredentials == nil {
+		return errors.New("server: a block store in S3 needs credentials")
+	}
+	return nil
+}
+
+// openBucket opens a prefix in a bucket, and makes sure that no file can be lost there.
+func openBucket(ctx context.Context, a *App, metrics prometheus.Registerer) (blockBackend, error) {
+	at, err := backup.ParsePlace(a.cfg.Store)
+	if err != nil {
+		return nil, fmt.Errorf("server: --store: %w", err)
+	}
+	b := blobs3.New(blobs3.Options{
+		Endpoint: at.Endpoint, Region: at.Region, Bucket: at.Bucket, Prefix: at.Prefix, Credentials: a.cfg.StoreCredentials,
+		Metrics: blobs3.NewMetrics(metrics),
+	})
+	a.closers.add(b.Close)
+	a.trims = append(a.trims, b.Trim)
+	parts := func(name, help string, of func() int) prometheus.Collector {
+		return slotGauge("bucket_"+name, help, of)
+	}
+	metrics.MustRegister(
+		parts("parts", "Parts that the memory for uploads to the block store has room for.", func() int { room, _ := b.Buffers(); return room }),
+		parts("parts_in_use", "Parts that are in it.", func() int { _, used := b.Buffers(); return used }),
+	)
+	if err := b.Probe(ctx); err != nil {
+		return nil, fmt.Errorf("server: --store: %w", err)
+	}
+	return b, nil
 }
 
 // noSTS is the STS endpoint of an S3 that has none.

@@ -34,6 +34,7 @@ type App struct {
 	clock *steady.Clock
 
 	closers  closers
+	trims    []func() // give back memory that nobody uses
 	listener net.Listener
 	tls      *tls.Config
 	http     *http.Server

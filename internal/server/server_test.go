@@ -130,6 +130,8 @@ func TestRefused(t *testing.T) {
 		{"KMS without keys", func(c *Config) { c.KMSEndpoint = "aws" }, "needs credentials"},
 		{"database", func(c *Config) { c.Database = "mysql://db" }, `--database takes no "mysql"`},
 		{"store", func(c *Config) { c.Store = "ftp://blocks" }, `--store takes no "ftp"`},
+		{"store without keys", func(c *Config) { c.Store = "s3://blocks" }, "block store in S3 needs credentials"},
+		{"no bucket", func(c *Config) { c.Store, c.StoreCredentials = "s3:///prefix", keys }, "is not s3://BUCKET/PREFIX"},
 		{"source", func(c *Config) { c.SourceEndpoint, c.SourceCredentials = "ftp://s3", keys }, `--source-endpoint takes no "ftp"`},
 		{"KMS", func(c *Config) { c.KMSEndpoint, c.KMSCredentials = "vault://kms", keys }, `--kms-endpoint takes no "vault"`},
 		{"one role", func(c *Config) { c.Roles = []string{"api"} }, "needs both roles"},

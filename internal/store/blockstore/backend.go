@@ -13,8 +13,8 @@ import (
 // Backend keeps the bytes of the store's files, by name. It is what a new place for
 // blocks (a directory, a bucket) implements, and knows nothing of blocks, packs or
 // the catalog; Store is its only writer, gc removes through it. Implementations are
-// blobdir (a local directory) and blobtest.Memory; the suite that each of them
-// passes is blobtest.
+// blobdir (a local directory), blobs3 (a bucket) and blobtest.Memory; the suite that each
+// of them passes is blobtest.
 //
 // The life of a file: Create starts it, one Writer fills it, Close makes it
 // durable, and from then on it never changes until Remove. Nothing of a file can be
@@ -31,9 +31,9 @@ import (
 // where these apply, and name the file.
 type Backend interface {
 	// Create starts a file. size is about how many bytes it will have, a hint for
-	// reserving space; more or fewer may be written. It fails if there is a file of
-	// that name, closed or not. The caller owns the Writer and ends it with Close
-	// or Abort.
+	// reserving space; more or fewer may be written. If there is a file of that name,
+	// it fails, or Close of one of the two does. The caller owns the Writer and ends it
+	// with Close or Abort.
 	Create(ctx context.Context, name string, size int64) (Writer, error)
 	// ReadAt reads len(p) bytes at off of a closed file, as io.ReaderAt does: when
 	// it returns fewer, it returns an error too, which is io.EOF at the file's end.
@@ -46,8 +46,9 @@ type Backend interface {
 	// be closed any more, even if its Close has begun.
 	Remove(ctx context.Context, name string) error
 	// List calls fn for every file, closed or not, in no order. Files that are
-	// created or removed meanwhile may be listed or not. An error of fn ends the
-	// listing and is returned.
+	// created or removed meanwhile, or shortly before, may be listed or not. Of an open
+	// file that another process writes it may know only once something of it is stored.
+	// An error of fn ends the listing and is returned.
 	List(ctx context.Context, fn func(Entry) error) error
 }
 
@@ -90,8 +91,8 @@ type Purged struct{ Files, Bytes int64 }
 // A Writer that neither of them ended, because the process died, leaves an open
 // file, which gc removes once the lease of the unit has lapsed.
 type Writer interface {
-	// WriteAt writes bufs one after the other at off. Calls may be concurrent when
-	// their ranges do not overlap. Offsets, lengths and the memory of bufs must be
+	// WriteAt writes bufs one after the other at off. No byte is written twice; calls
+	// may be concurrent. Offsets, lengths and the memory of bufs must be
 	// aligned to Align, else WriteAt fails. bufs belong to the caller again when it
 	// returns.
 	WriteAt(ctx context.Context, bufs [][]byte, off int64) error
@@ -115,6 +116,10 @@ var ErrNotExist = errors.New("blockstore: no such file")
 // ErrTruncated reports a file that ends before what is to be read. It is an
 // io.ErrUnexpectedEOF; not every one of these is damage: connections end so too.
 var ErrTruncated = fmt.Errorf("blockstore: the file is too short: %w", io.ErrUnexpectedEOF)
+
+// ErrUnavailable reports a back end elsewhere that does not answer, or says that it is not
+// well: what was asked of it may do later.
+var ErrUnavailable = errors.New("blockstore: the store does not answer")
 
 // ErrFull reports that there is no space left for what was to be written. It is a
 // space.ErrFull.

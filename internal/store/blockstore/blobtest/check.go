@@ -283,8 +283,15 @@ func (c checker) exists() error {
 		return err
 	}
 	for _, name := range []string{closed, open} {
-		if _, err := c.b.Create(c.ctx, name, unit); err == nil {
+		second, err := c.b.Create(c.ctx, name, unit)
+		if err != nil {
+			continue
+		}
+		if second.Close(c.ctx, unit) == nil {
 			return fmt.Errorf("%s was created twice", name)
+		}
+		if err := second.Abort(); err != nil {
+			return err
 		}
 	}
 	return errors.Join(w.Abort(), c.same(closed, page(1, 6)), c.b.Remove(c.ctx, closed))
@@ -405,7 +412,7 @@ func (c checker) setAside() error {
 
 // bringBack brings a file back that was set aside, but not over another.
 func (c checker) bringBack() error {
-	const name = "pack/11/0000000000000011"
+	const name = "pack/12/0000000000000012"
 	when := time.Date(2026, 2, 3, 4, 5, 6, 0, time.UTC)
 	aside := func(want int) error {
 		n := 0

@@ -1,0 +1,305 @@
+package blobs3_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/diskport/diskport/internal/store/blobs3"
+	"github.com/diskport/diskport/internal/store/blockstore"
+	"github.com/diskport/diskport/internal/store/blockstore/blobtest"
+)
+
+// ownOptions are those of a new bucket in the embedded S3.
+func ownOptions(t testing.TB) blobs3.Options {
+	t.Helper()
+	return blobs3.Options{
+		Endpoint: own.URL, Bucket: bucketAt(t, own.URL, ownKeys), Prefix: "some/prefix/", Credentials: ownKeys, Backoff: time.Millisecond,
+	}
+}
+
+func TestBackend(t *testing.T) {
+	b := open(t, ownOptions(t))
+	if err := b.Probe(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	blobtest.Run(t, b)
+}
+
+// twoNodes returns the back ends of two nodes on one store.
+func twoNodes(t *testing.T) (a, b *blobs3.Bucket) {
+	o := ownOptions(t)
+	return open(t, o), open(t, o)
+}
+
+const part = blobs3.PartBytes
+
+// content returns n bytes, aligned, which differ from part to part.
+func content(n int) []byte {
+	p := blockstore.AlignedBytes(n)
+	for i := 0; i+8 <= n; i += 8 {
+		binary.LittleEndian.PutUint64(p[i:], uint64(i)*0x9e3779b97f4a7c15+1)
+	}
+	return p
+}
+
+// same fails t unless b has a file of these bytes.
+func same(t *testing.T, b *blobs3.Bucket, name string, want []byte) {
+	t.Helper()
+	got := make([]byte, len(want)+1)
+	if n, err := b.ReadAt(t.Context(), name, got, 0); n != len(want) || !errors.Is(err, io.EOF) || !bytes.Equal(got[:n], want) {
+		t.Errorf("%s: %d bytes, %v, want %d", name, n, err, len(want))
+	}
+}
+
+func create(t *testing.T, b *blobs3.Bucket, name string) blockstore.Writer {
+	t.Helper()
+	w, err := b.Create(t.Context(), name, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := w.Abort(); err != nil {
+			t.Error(err)
+		}
+	})
+	return w
+}
+
+func write(t *testing.T, w blockstore.Writer, data []byte, off int) {
+	t.Helper()
+	if err := w.WriteAt(t.Context(), [][]byte{data}, int64(off)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestFilesOfSeveralParts writes files around the boundaries of parts, in the order of packs
+// (several writers, pieces that don't fit into parts) and in others.
+func TestFilesOfSeveralParts(t *testing.T) {
+	b := open(t, ownOptions(t))
+	const piece = 1032 * blockstore.Align // as long as a group of frames
+	for name, tt := range map[string]struct {
+		size, written int
+		order         func(pieces []int)
+	}{
+		"exactly one part":       {part, part, nil},
+		"a byte less":            {part - 1, part, nil},
+		"a little more":          {part + 1, part + blockstore.Align, nil},
+		"exactly two parts":      {2 * part, 2 * part, nil},
+		"two parts, cut":         {2*part - 100, 2 * part, nil},
+		"backwards":              {2*part + 5*blockstore.Align, 2*part + 5*blockstore.Align, slices.Reverse[[]int]},
+		"longer than what it is": {2*part + 1000, part / 2, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := "pack/01/" + strings.ReplaceAll(name, " ", "-")
+			data := content(tt.written)
+			var pieces []int
+			for off := 0; off < len(data); off += piece {
+				pieces = append(pieces, off)
+			}
+			if tt.order != nil {
+				tt.order(pieces)
+			}
+			w := create(t, b, file)
+			for _, off := range pieces {
+				end := min(off+piece, len(data))
+				v := slices.Collect(slices.Chunk(data[off:end], 129*blockstore.Align))
+				if err := w.WriteAt(t.Context(), v, int64(off)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if _, err := b.ReadAt(t.Context(), file, make([]byte, 1), 0); !errors.Is(err, blockstore.ErrNotExist) {
+				t.Errorf("before it is closed: %v", err)
+			}
+			if err := w.Close(t.Context(), int64(tt.size)); err != nil {
+				t.Fatal(err)
+			}
+			want := make([]byte, tt.size)
+			copy(want, data)
+			same(t, b, file, want)
+			if err := b.Remove(t.Context(), file); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// TestNothingIsWrittenTwice: a part may be stored already.
+func TestNothingIsWrittenTwice(t *testing.T) {
+	b := open(t, ownOptions(t))
+	w := create(t, b, "pack/01/1")
+	data := content(part + 4*blockstore.Align)
+	write(t, w, data, 0)
+	for _, off := range []int{0, part - blockstore.Align, part, part + 3*blockstore.Align} {
+		if err := w.WriteAt(t.Context(), [][]byte{data[:2*blockstore.Align]}, int64(off)); err == nil {
+			t.Errorf("bytes at %d were written twice", off)
+		}
+	}
+	if err := w.Close(t.Context(), int64(len(data))); err != nil {
+		t.Fatal(err)
+	}
+	same(t, b, "pack/01/1", data)
+}
+
+// TestRemovedByAnotherNode: what one node removes another can't close, whatever it has
+// stored by then, and finds that out without hurting anything.
+func TestRemovedByAnotherNode(t *testing.T) {
+	a, b := twoNodes(t)
+	for name, size := range map[string]int{"in memory": blockstore.Align, "in part stored": 2*part + blockstore.Align} {
+		t.Run(name, func(t *testing.T) {
+			file := "pack/01/" + strings.ReplaceAll(name, " ", "-")
+			w := create(t, a, file)
+			write(t, w, content(size), 0)
+			if err := b.Remove(t.Context(), file); err != nil {
+				t.Fatal(err)
+			}
+			if err := w.Close(t.Context(), int64(size)); !errors.Is(err, blockstore.ErrNotExist) {
+				t.Errorf("closing it gave %v", err)
+			}
+			if err := w.Abort(); err != nil {
+				t.Error(err)
+			}
+			if names := list(t, b); len(names) > 0 {
+				t.Errorf("%q are left", names)
+			}
+			again := create(t, b, file)
+			write(t, again, content(size), 0)
+			if err := again.Close(t.Context(), int64(size)); !errors.Is(err, blockstore.ErrNotExist) {
+				t.Errorf("closing another file of that name gave %v", err)
+			}
+		})
+	}
+}
+
+// TestLeftBehind: uploads of a node that died are listed as open, and go.
+func TestLeftBehind(t *testing.T) {
+	a, b := twoNodes(t)
+	const file = "pack/01/1"
+	write(t, create(t, a, file), content(part+blockstore.Align), 0) // its first part is on its way
+	found := false
+	for !found {
+		if err := b.List(t.Context(), func(e blockstore.Entry) error {
+			found = e == blockstore.Entry{Name: file}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := b.Remove(t.Context(), file); err != nil {
+		t.Error(err)
+	}
+	if names := list(t, b); len(names) > 0 {
+		t.Errorf("%q are left", names)
+	}
+}
+
+// TestOneOfTwoWriters: names are used once, but if two nodes write one, the first file stays.
+func TestOneOfTwoWriters(t *testing.T) {
+	a, b := twoNodes(t)
+	const file = "root/01/1"
+	first, second := create(t, a, file), create(t, b, file)
+	data := content(2 * blockstore.Align)
+	write(t, first, data[:blockstore.Align], 0)
+	write(t, second, data[blockstore.Align:], 0)
+	if err := first.Close(t.Context(), blockstore.Align); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(second.Close(t.Context(), blockstore.Align)); !errors.Is(err, os.ErrExist) {
+		t.Errorf("closing the second gave %v", err)
+	}
+	if err := second.Abort(); err != nil {
+		t.Error(err)
+	}
+	same(t, b, file, data[:blockstore.Align])
+}
+
+// TestMarksLeave: after as long as what was set aside, and not before no writer is left.
+func TestMarksLeave(t *testing.T) {
+	o := ownOptions(t)
+	ahead := time.Duration(0)
+	o.Now = func() time.Time { return time.Now().Add(ahead) }
+	b := open(t, o)
+	const file = "pack/01/1"
+	if err := b.Remove(t.Context(), file); err != nil {
+		t.Fatal(err)
+	}
+	closes := func() error {
+		w := create(t, b, file)
+		return errors.Join(w.Close(t.Context(), 0), w.Abort())
+	}
+	for _, before := range []time.Duration{-time.Hour, 24 * time.Hour, 48 * time.Hour} { // of what was set aside
+		if _, err := b.Purge(t.Context(), time.Now().Add(before)); err != nil {
+			t.Fatal(err)
+		}
+		if closes() == nil {
+			t.Fatal("the mark has left too early")
+		}
+	}
+	ahead = 49 * time.Hour
+	if _, err := b.Purge(t.Context(), time.Now().Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if err := closes(); err != nil {
+		t.Errorf("after the mark has left: %v", err)
+	}
+}
+
+// TestAWriterGrowsOld: it can't close its file when a mark may have left.
+func TestAWriterGrowsOld(t *testing.T) {
+	o := ownOptions(t)
+	ahead := time.Duration(0)
+	o.Now = func() time.Time { return time.Now().Add(ahead) }
+	b := open(t, o)
+	w := create(t, b, "pack/01/1")
+	ahead = 25 * time.Hour
+	if w.Close(t.Context(), 0) == nil {
+		t.Error("it was closed after 25 hours")
+	}
+}
+
+// TestAFileLikeAMark: only what has the mark's metadata is one.
+func TestAFileLikeAMark(t *testing.T) {
+	b := open(t, ownOptions(t))
+	const file = "root/01/1"
+	text := []byte("This file was removed. What stands here keeps it from being written again, and will leave by itself.\n")
+	data := blockstore.AlignedBytes(blockstore.Align)
+	copy(data, "other"+string(text[5:]))
+	w := create(t, b, file)
+	write(t, w, data, 0)
+	if err := w.Close(t.Context(), int64(len(text))); err != nil {
+		t.Fatal(err)
+	}
+	same(t, b, file, data[:len(text)])
+	if names := list(t, b); !slices.Equal(names, []string{file}) {
+		t.Errorf("list gives %q", names)
+	}
+}
+
+func list(t *testing.T, b *blobs3.Bucket) (names []string) {
+	t.Helper()
+	if err := b.List(t.Context(), func(e blockstore.Entry) error { names = append(names, e.Name); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	return names
+}
+
+func TestNames(t *testing.T) {
+	b := open(t, ownOptions(t))
+	for _, name := range []string{"", "/etc/passwd", "../x", "a/../../x", "a//b", "a/./b", "identity", "identity/x", "aside/x", ".probe"} {
+		if _, err := b.Create(t.Context(), name, 0); err == nil {
+			t.Errorf("%q was created", name)
+		}
+		if _, err := b.ReadAt(t.Context(), name, nil, 0); err == nil || errors.Is(err, blockstore.ErrNotExist) {
+			t.Errorf("reading %q gave %v", name, err)
+		}
+		if err := b.Remove(t.Context(), name); err == nil {
+			t.Errorf("%q was removed", name)
+		}
+	}
+}
