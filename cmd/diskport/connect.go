@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -155,9 +156,13 @@ func (a *app) running(ctx context.Context) string {
 	return endpoint
 }
 
-// dataCredentials returns the root keys of the service on the data directory.
+// dataCredentials returns the root keys of the service on the data directory. One of many
+// nodes keeps none there: then they are those that it is given itself.
 func (a *app) dataCredentials(ctx context.Context) (aws.CredentialsProvider, error) {
 	path := filepath.Join(a.Data, "credentials")
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) && os.Getenv(envRootKeyID) != "" {
+		return credentials.NewStaticCredentialsProvider(os.Getenv(envRootKeyID), os.Getenv(envRootSecret), ""), nil
+	}
 	shared, err := config.LoadSharedConfigProfile(ctx, "default", func(o *config.LoadSharedConfigOptions) {
 		o.CredentialsFiles = []string{path}
 		o.ConfigFiles = []string{}

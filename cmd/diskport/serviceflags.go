@@ -30,6 +30,9 @@ type serviceFlags struct {
 	AccountID           string
 	Database            string
 	Store               string
+	MasterKeyFile       string
+	FormerKeyFiles      []string
+	ReplaceRootKey      bool
 	Reserve             byteSize
 	CompactRate         byteSize      // a second; 0 is off
 	ScrubInterval       time.Duration // 0 is off
@@ -61,6 +64,7 @@ type serviceFlags struct {
 func (f *serviceFlags) declare(fs *pflag.FlagSet) {
 	section(fs, "The node", f.declareNode)
 	section(fs, "Storage", f.declareStorage)
+	section(fs, "Many nodes", f.declareNodes)
 	section(fs, "S3 and KMS elsewhere", f.declareElsewhere)
 	section(fs, "Behaviour", f.declareBehaviour)
 	section(fs, "Limits", f.declareLimits)
@@ -73,14 +77,12 @@ func (f *serviceFlags) declareNode(fs *pflag.FlagSet) {
 	fs.StringVar(&f.Domain, "domain", "", "DNS `NAME` of the service, under which bucket.NAME is a bucket.")
 	pathVar(fs, &f.TLSCert, "tls-cert", "Serve https with the certificate chain in `FILE` (PEM).")
 	pathVar(fs, &f.TLSKey, "tls-key", "The certificate's key: `FILE` (PEM).")
-	fs.StringSliceVar(&f.Roles, "roles", []string{"api", "worker"}, "What this node does: `ROLES`, api or worker. A single node needs both.")
+	fs.StringSliceVar(&f.Roles, "roles", []string{"api", "worker"}, "What this node does: `ROLES`, api (answer requests) or worker (import, copy, collect garbage). A single node needs both.")
 	fs.StringSliceVar(&f.Regions, "regions", nil, "`REGIONS` that the service plays, --region among them. Default: all that AWS has where --region is; if AWS has no such region, that one alone.")
 	fs.StringVar(&f.AccountID, "account-id", "000000000000", "AWS account that the service plays, by its `ID`.")
 }
 
 func (f *serviceFlags) declareStorage(fs *pflag.FlagSet) {
-	fs.StringVar(&f.Database, "database", "", "`URL` of a database for many nodes, which are not supported yet. Default: SQLite in the data directory.")
-	setEnv(fs, "database", "DISKPORT_DATABASE_URL")
 	fs.StringVar(&f.Store, "store", "", "Keep the blocks in a bucket instead of blocks/ in the data directory: its `URL`, s3://BUCKET/PREFIX, with ?endpoint=URL&region=REGION where it is not AWS's. Its keys: DISKPORT_STORE_ACCESS_KEY_ID and DISKPORT_STORE_SECRET_ACCESS_KEY.")
 	sizeVar(fs, &f.Reserve, "reserve", 1<<30, "Free space that an import must leave on the data directory's disk to begin: `SIZE`.")
 	sizeVar(fs, &f.CompactRate, "compact-rate", defaultCompactRate, "What the rewriting of packs in the background reads and writes in a second at most: `SIZE`. 0 turns it off.")
@@ -92,6 +94,16 @@ func (f *serviceFlags) declareStorage(fs *pflag.FlagSet) {
 	fs.Lookup("range-bytes").Hidden = true
 	fs.Int64Var(&f.SlicePages, "slice-pages", 0, "`PAGES` of a range that one transaction registers; 0 is the default. For tests.")
 	fs.Lookup("slice-pages").Hidden = true
+}
+
+// declareNodes declares what many nodes share.
+func (f *serviceFlags) declareNodes(fs *pflag.FlagSet) {
+	fs.StringVar(&f.Database, "database", "", "PostgreSQL that many nodes share: its `URL`, as in postgres://USER@HOST/NAME. The password may be in PGPASSWORD, or in a file that PGPASSFILE names. Needs --store, --source-endpoint, --master-key-file, and the root key in DISKPORT_ROOT_ACCESS_KEY_ID and DISKPORT_ROOT_SECRET_ACCESS_KEY. Default: SQLite in the data directory, for one node.")
+	setEnv(fs, "database", "DISKPORT_DATABASE_URL")
+	pathVar(fs, &f.MasterKeyFile, "master-key-file", "Master key of all nodes: a `FILE` of 32 bytes, as head -c 32 /dev/urandom makes it.")
+	pathsVar(fs, &f.FormerKeyFiles, "former-master-key-file", "Another master key that may be in use: a `FILE` of 32 bytes. For its replacement, on all nodes; repeat it for more.")
+	fs.BoolVar(&f.ReplaceRootKey, "replace-root-key", false, "Take the root access key for all nodes, which had another until now. For one start.")
+	setEnv(fs, "replace-root-key")
 }
 
 func (f *serviceFlags) declareElsewhere(fs *pflag.FlagSet) {

@@ -32,7 +32,7 @@ func TestEveryFlagHasAnEnvironmentVariable(t *testing.T) {
 	samples := map[string]string{"bool": "true", "int": "7", "int64": "7", "size": "1MiB", "duration": "3s", "tags": "a=b"}
 	// Flags of a single call, never of all.
 	once := []string{
-		"diskport --help", "diskport --version", "diskport serve --accept-older-database",
+		"diskport --help", "diskport --version", "diskport serve --accept-older-database", "diskport serve --replace-root-key",
 		"diskport rotate-key --list", "diskport rotate-key --snapshot", "diskport rotate-key --kms-key", "diskport rotate-key --domain",
 		"diskport verify --repair", "diskport verify --from", "diskport verify --rebuild",
 		"diskport rotate-key --master", "diskport rotate-key --rewrap",

@@ -39,7 +39,7 @@ func TestBaseline(t *testing.T) {
 		t.Fatal(err)
 	}
 	laid := emptySQLite(t)
-	if err := laid.migrate(ctx); err != nil {
+	if err := laid.migrate(ctx, nil); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(schemaOf(t, stepwise), schemaOf(t, laid)); diff != "" {

@@ -29,6 +29,7 @@ type DB struct {
 	path        string  // of an SQLite file
 	engine      engine
 	now         func() time.Time
+	onServer    *serverTime // what now goes by on PostgreSQL; nil: Options say it
 	ids         awsid.Source
 	regions     awsid.Regions         // that the service plays
 	witness     *witness              // of an embedded database; nil: none
@@ -41,8 +42,10 @@ type DB struct {
 
 // Options are what a DB needs from outside. The zero value is ready.
 type Options struct {
-	Now func() time.Time // nil: the system's clock
-	IDs awsid.Source     // for rows whose ids are not shown to clients
+	// Now is the clock that rows go by. Nil: that of PostgreSQL's server, which is the
+	// same for all nodes, or the system's for an embedded database.
+	Now func() time.Time
+	IDs awsid.Source // for rows whose ids are not shown to clients
 
 	// Regions say where rows belong that are older than the regions; a database that
 	// has such rows needs them.
@@ -115,13 +118,18 @@ func Open(ctx context.Context, dsn string, o Options) (*DB, error) {
 		}
 		return nil, errors.Join(fmt.Errorf("metadb: %s: %w", what, db.told(err)), db.Close())
 	}
+	if db.read == db.write {
+		if err := db.meetServer(ctx, o); err != nil {
+			return failed("open", err)
+		}
+	}
 	if o.Witness != "" && db.read != db.write {
 		if err := db.heed(ctx, dsn, o); err != nil {
 			return failed("open", err)
 		}
 		db.checkpoint(ctx)
 	}
-	if err := db.migrate(ctx); err != nil {
+	if err := db.migrate(ctx, o.Warn); err != nil {
 		return failed("migrate", err)
 	}
 	if err := db.warnOfUnplayed(ctx, o.Warn); err != nil {

@@ -3,8 +3,10 @@ package metadb
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -153,24 +155,75 @@ func TestChunks(t *testing.T) {
 	}
 }
 
+// newerSchema makes a database one that a newer program has migrated, which says that
+// programs can use it that know schema least; 0: it says nothing.
+func newerSchema(t *testing.T, db *DB, least int64) {
+	t.Helper()
+	forget := func(q querier) error { // later tests use the server's databases again
+		_, err := exec(context.Background(), q, `DELETE FROM goose_db_version WHERE version_id = 99999`)
+		return err
+	}
+	t.Cleanup(func() {
+		if err := db.update(context.Background(), "forget the newer schema", forget); err != nil {
+			t.Error(err)
+		}
+	})
+	must(t, db, func(q querier) error {
+		if _, err := exec(t.Context(), q, `INSERT INTO goose_db_version (version_id, is_applied) VALUES (99999, TRUE)`); err != nil {
+			return err
+		}
+		_, err := exec(t.Context(), q, `UPDATE counters SET value = $1 WHERE name = $2`, least, leastSchemaName)
+		return err
+	})
+}
+
 // TestANewerSchemaIsRefused: the error says what to do, and the database is
 // untouched.
 func TestANewerSchemaIsRefused(t *testing.T) {
 	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) {
-		db := fresh(t)
-		must(t, db, func(q querier) error {
-			_, err := exec(t.Context(), q, `INSERT INTO goose_db_version (version_id, is_applied) VALUES (99999, TRUE)`)
-			return err
-		})
-		defer must(t, db, func(q querier) error { // later tests use the server's databases again
-			_, err := exec(t.Context(), q, `DELETE FROM goose_db_version WHERE version_id = 99999`)
-			return err
-		})
-		var newer *NewerError
-		if err := db.migrate(t.Context()); !errors.As(err, &newer) || newer.Stored != 99999 || newer.Known >= 99999 {
-			t.Errorf("got %v, want a NewerError", err)
+		for _, least := range []int64{0, 99998} {
+			t.Run(fmt.Sprint(least), func(t *testing.T) {
+				db := fresh(t)
+				newerSchema(t, db, least)
+				if db.read != db.write {
+					least = 0 // one process uses it, so nothing is said of others
+				}
+				var newer *NewerError
+				if err := db.migrate(t.Context(), nil); !errors.As(err, &newer) || *newer != (NewerError{Stored: 99999, Known: newer.Known, Least: least}) || newer.Known >= 99998 {
+					t.Errorf("got %v, want a NewerError", err)
+				}
+			})
 		}
 	})
+}
+
+// TestBesideANewerSchema: a node goes on with what a newer one has migrated, if that
+// says so, and says that it does.
+func TestBesideANewerSchema(t *testing.T) {
+	db := open(t, postgres.New(t))
+	newerSchema(t, db, leastSchema)
+	var warned []string
+	if err := db.migrate(t.Context(), func(what string) { warned = append(warned, what) }); err != nil || len(warned) != 1 || !strings.Contains(warned[0], "99999") {
+		t.Errorf("got %v, and warnings %q", err, warned)
+	}
+}
+
+// TestLeastSchema: what programs a database is for never falls, whoever opens it.
+func TestLeastSchema(t *testing.T) {
+	db := open(t, postgres.New(t))
+	for _, step := range []struct{ note, want int64 }{{0, leastSchema}, {leastSchema + 7, leastSchema + 7}, {leastSchema, leastSchema + 7}} {
+		if err := db.noteLeastSchema(t.Context(), step.note); err != nil {
+			t.Fatal(err)
+		}
+		var got int64
+		must(t, db, func(q querier) (err error) {
+			got, _, err = one(t.Context(), q, column[int64], `SELECT value FROM counters WHERE name = $1`, leastSchemaName)
+			return err
+		})
+		if got != step.want {
+			t.Errorf("after %d: %d, want %d", step.note, got, step.want)
+		}
+	}
 }
 
 func TestTheDatabaseIsForItsOwnerAlone(t *testing.T) {

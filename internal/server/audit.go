@@ -119,7 +119,7 @@ func (a *App) openSpool(at auditPlace, metrics prometheus.Registerer) (*audit.Sp
 		to = targetBucket{target}
 	}
 	return audit.OpenSpool(audit.SpoolOptions{
-		Dir: a.data.file(spoolName), To: to, Account: a.cfg.AccountID, Region: a.cfg.Region, Every: a.cfg.AuditEvery, Now: time.Now, Metrics: metrics,
+		Dir: a.data.file(spoolName), To: to, Account: a.cfg.AccountID, Region: a.cfg.Region, Every: a.cfg.AuditEvery, Now: a.parts.db.Now, Metrics: metrics,
 		Failed: func(err error) { a.log.Warn("records of the audit log wait in the data directory", logkey.Error, err) },
 	})
 }

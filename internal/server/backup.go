@@ -28,6 +28,9 @@ var ErrBackingUp = errors.New("server: a backup is being made already")
 
 // Backup makes a backup of the service, which goes on working.
 func (a *App) Backup(ctx context.Context, q adminapi.BackupRequest, progress func(done, total int64)) (backup.Report, error) {
+	if a.cfg.shared() {
+		return backup.Report{}, fmt.Errorf("server: %w, and the files of the store with those of the S3 (docs/backup.md)", backup.ErrByItsOwnTools)
+	}
 	if !a.backingUp.TryLock() {
 		return backup.Report{}, ErrBackingUp
 	}

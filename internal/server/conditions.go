@@ -19,7 +19,7 @@ func (a *App) damaged(ctx context.Context, rec snapshot.Record, cause error) {
 		return
 	}
 	a.log.ErrorContext(ctx, "a snapshot is damaged", logkey.Account, rec.Account, logkey.Snapshot, rec.ID, logkey.Error, cause)
-	c := outbox.Condition{Topic: outbox.Damage, Place: rec.ID, Seen: time.Now()}
+	c := outbox.Condition{Topic: outbox.Damage, Place: rec.ID, Seen: a.parts.db.Now()}
 	err = a.parts.db.Outbox().Begin(ctx, c, outbox.Event{
 		Kind: outbox.DamageFound, Account: rec.Account, Region: rec.Region, Resource: rec.ID,
 		Detail: outbox.Detail{Snapshot: rec.ID, Part: string(verify.Data), Message: cause.Error(), Advice: "diskport verify " + rec.ID + " says what is damaged, and what to do"},
@@ -72,7 +72,7 @@ func (a *App) roomOf(s space.State) outbox.Kind {
 // tellDisk tells that the disk is nearly full, unless that was told and has not ended, or
 // that it has ended.
 func (a *App) tellDisk(ctx context.Context, kind outbox.Kind, s space.State) error {
-	c := outbox.Condition{Topic: outbox.Disk, Place: "data", Seen: time.Now()}
+	c := outbox.Condition{Topic: outbox.Disk, Place: "data", Seen: a.parts.db.Now()}
 	e := outbox.Event{Kind: kind, Resource: s.Dir, Detail: outbox.Detail{Free: s.Free}}
 	store := a.parts.db.Outbox()
 	if kind == outbox.DiskHasRoom {

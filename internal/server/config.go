@@ -4,12 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"github.com/diskport/diskport/internal/awsid"
+	"github.com/diskport/diskport/internal/identity/sigv4"
 )
 
 // Config is everything that can be set. The zero value of a field means its
@@ -17,7 +17,7 @@ import (
 type Config struct {
 	Listen   string // host:port; port 0 picks a free one
 	Data     string // data directory; required
-	Database string // "" = SQLite in Data
+	Database string // "" = SQLite in Data; else this is one of many nodes, and Data is scratch
 	Store    string // "" = blocks/ in Data; s3://BUCKET/PREFIX?endpoint=URL&region=REGION
 
 	StoreCredentials aws.CredentialsProvider // for a bucket
@@ -27,9 +27,15 @@ type Config struct {
 	AccountID string   // "000000000000"
 
 	// The root key; both or neither. Without them the ones in Data are used, or
-	// made at the first start.
+	// made at the first start. Many nodes need them, the same for all.
 	RootAccessKeyID     string
 	RootSecretAccessKey string
+	ReplaceRootKey      bool // of many nodes: they may have had another until now
+
+	// Of many nodes: files of 32 bytes, the same on all. The former ones open what was
+	// wrapped under them.
+	MasterKeyFile  string
+	FormerKeyFiles []string
 
 	// Where images lie besides the embedded S3: "aws", or the URL of an S3. Objects
 	// are read with SourceCredentials, which assume the service role at SourceSTS:
@@ -111,7 +117,7 @@ func (c Config) withDefaults() (Config, error) {
 	def(&c.AccountID, "000000000000")
 	def(&c.FailedStatus, "deleted")
 	if len(c.Roles) == 0 {
-		c.Roles = []string{"api", "worker"}
+		c.Roles = []string{roleAPI, roleWorker}
 	}
 	if c.QuotaImports == 0 {
 		c.QuotaImports = 20
@@ -153,8 +159,16 @@ func (c Config) withDefaults() (Config, error) {
 		return c, errors.New("server: a source or KMS endpoint needs credentials")
 	case len(c.KMSAllow) > 0 && c.KMSEndpoint == "":
 		return c, errors.New("server: who may use a key of the embedded KMS is said by its key policy: leave out --kms-allow, or name a KMS with --kms-endpoint")
-	case !slices.Contains(c.Roles, "api") || !slices.Contains(c.Roles, "worker"):
-		return c, errors.New("server: a single node needs both roles, api and worker")
 	}
-	return c, errors.Join(c.checkAudit(), c.chosen())
+	for _, check := range []func() error{c.checkAudit, c.chosen, c.checkNodes} {
+		if err := check(); err != nil {
+			return c, err
+		}
+	}
+	return c, nil
+}
+
+// givenRootKey returns the root key that is configured.
+func (c Config) givenRootKey() (id string, secret sigv4.Secret) {
+	return c.RootAccessKeyID, sigv4.NewSecret(c.RootSecretAccessKey)
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/diskport/diskport/internal/api/ec2api"
 	"github.com/diskport/diskport/internal/api/flow"
 	"github.com/diskport/diskport/internal/api/iamapi"
+	"github.com/diskport/diskport/internal/api/s3api"
 	"github.com/diskport/diskport/internal/logkey"
 	"github.com/diskport/diskport/internal/quota"
 )
@@ -34,29 +35,41 @@ func (a *App) front(metrics *prometheus.Registry, control *flow.Control) http.Ha
 			Imports: p.imports, Tasks: p.imports, ImageImports: p.imports, ImageTasks: p.imports,
 			Snapshots: p.db.Snapshots(), Changes: p.db.Snapshots(), Copies: p.drafts, Defaults: p.db.Snapshots(), Images: p.db.Images(), ImageChanges: p.db.Images(), Volumes: p.db.Volumes(), Tags: p.db.Tags(), Keys: p.ring, Regions: a.cfg.regions,
 			Log: a.log, TokenKey: p.tokens, Formats: a.formats(), Throttle: a.throttle(quota.Same), OwnHosts: a.ownHosts(), Source: p.foreignEndpoint(), HoldPoll: a.cfg.HoldPoll,
-			FailedStatus: a.cfg.FailedStatus, Strict: a.cfg.StrictAWS, TagSnapshots: a.cfg.TagSnapshots, DeepDryRun: a.cfg.DeepDryRun,
+			FailedStatus: a.cfg.FailedStatus, Strict: a.cfg.StrictAWS, TagSnapshots: a.cfg.TagSnapshots, DeepDryRun: a.cfg.DeepDryRun, Now: p.db.Now,
 		}),
 		awshttp.EBS: ebsapi.New(ebsapi.Options{
 			Snapshots: ebsapi.Library(p.db.Snapshots(), p.library), Drafts: p.drafts, Keys: p.ring, Defaults: p.db.Snapshots(), Log: a.log, TokenKey: p.tokens,
-			Throttle: a.blockThrottle(), PerSnapshot: a.snapshotThrottle(), Strict: a.cfg.StrictAWS,
+			Throttle: a.blockThrottle(), PerSnapshot: a.snapshotThrottle(), Strict: a.cfg.StrictAWS, Now: p.db.Now,
 		}),
 		awshttp.IAM: identities,
 		awshttp.KMS: p.keys.edge(a),
 		awshttp.STS: identities,
-		awshttp.S3:  p.s3,
+		awshttp.S3:  a.frontS3(p),
 		awshttp.Diskport: adminapi.New(adminapi.Config{
 			Tasks: p.imports, Snapshots: p.db.Snapshots(), Verifier: p.verify, Rebuild: a.rebuild, Measurer: p.measure, Scanner: p.shelf, Keys: p.ring, Collector: p.gc, Compactor: p.compact, Domains: p.ring, RotateMaster: a.RotateMaster, Backup: a.Backup, Usage: p.db.Snapshots(), Log: a.log,
-			Accounts: p.iam, Operator: a.cfg.AccountID, Regions: a.cfg.regions, Owns: p.estate().Owns, Stopping: a.stopping, Bus: &p.bus,
+			Accounts: p.iam, Operator: a.cfg.AccountID, Regions: a.cfg.regions, Owns: p.estate().Owns, Stopping: a.stopping, Bus: &p.bus, Now: p.db.Now,
 		}),
 	}
-	return awshttp.New(awshttp.Options{
-		Edges: edges, Keys: p.iam, Log: a.log, Metrics: metrics, Flow: control, Audit: a.audit, Tracer: a.tracer,
+	h := awshttp.New(awshttp.Options{
+		Now: p.db.Now, Edges: edges, Keys: p.iam, Log: a.log, Metrics: metrics, Flow: control, Audit: a.audit, Tracer: a.tracer,
 		Regions: a.cfg.regions, AllowSigV2: a.cfg.AllowSigV2, Domain: a.cfg.Domain, Strict: a.cfg.StrictAWS,
 		Live:   http.HandlerFunc(alive),
 		Ready:  http.HandlerFunc(a.ready),
 		Health: http.HandlerFunc(a.health),
 		Scrape: promhttp.HandlerFor(metrics, promhttp.HandlerOpts{MaxRequestsInFlight: scrapes}),
 	})
+	if !a.cfg.has(roleAPI) {
+		return workerAlone(h)
+	}
+	return h
+}
+
+// frontS3 returns the edge of the embedded S3, or one that says where the S3 is.
+func (a *App) frontS3(p *parts) awshttp.Edge {
+	if p.s3 == nil {
+		return s3api.Elsewhere(a.cfg.SourceEndpoint)
+	}
+	return p.s3
 }
 
 // formats are the image formats that a request may name; nil means AWS's.
@@ -119,7 +132,7 @@ func (a *App) ready(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "the database does not answer", http.StatusServiceUnavailable)
 		return
 	}
-	if a.space.Growth() != nil { // it reads and deletes, so it is ready
+	if a.mayGrow() != nil { // it reads and deletes, so it is ready
 		_, _ = io.WriteString(w, "ok, but the disk is full: nothing more is stored\n")
 		return
 	}

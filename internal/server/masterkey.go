@@ -130,7 +130,18 @@ func (a *App) RotateMaster(ctx context.Context) (secrets int, err error) {
 // rotation returns the steps of a rotation of the master key, of which any may be the last
 // that a process does. Each says how many secrets it has wrapped.
 func (a *App) rotation() []func(context.Context) (int, error) {
-	steps := []func(context.Context) (int, error){a.beginMaster}
+	if a.cfg.shared() {
+		return a.rewrapShared()
+	}
+	steps := append([]func(context.Context) (int, error){a.beginMaster}, a.rewrapping()...)
+	return append(steps,
+		func(context.Context) (int, error) { return 0, a.data.keepMaster() },
+		func(context.Context) (int, error) { return 0, a.data.replaceMaster() })
+}
+
+// rewrapping returns the steps that wrap everything in the database under the key that
+// wraps now.
+func (a *App) rewrapping() (steps []func(context.Context) (int, error)) {
 	master, db := a.parts.master, a.parts.db
 	for _, shelf := range []struct {
 		secret.Shelf
@@ -145,9 +156,7 @@ func (a *App) rotation() []func(context.Context) (int, error) {
 			return secret.Rewrap(ctx, shelf, shelf.under, shelf.associated)
 		})
 	}
-	return append(steps, a.rewrapMaterial, a.rewrapDomains,
-		func(context.Context) (int, error) { return 0, a.data.keepMaster() },
-		func(context.Context) (int, error) { return 0, a.data.replaceMaster() })
+	return append(steps, a.rewrapMaterial, a.rewrapDomains)
 }
 
 // beginMaster makes a new master key, unless there is one already, and has everything
@@ -205,7 +214,7 @@ func (a *App) rewrapDomains(ctx context.Context) (n int, err error) {
 // resumeMaster ends what an earlier process has begun. A failure is not fatal: both keys
 // are there.
 func (a *App) resumeMaster(ctx context.Context) {
-	if _, err := os.Stat(a.data.file(nextName)); err != nil {
+	if _, err := os.Stat(a.data.file(nextName)); err != nil || a.cfg.shared() {
 		return
 	}
 	if _, err := a.RotateMaster(ctx); err != nil {

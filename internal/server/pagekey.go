@@ -26,14 +26,14 @@ func (a *App) pageKey(ctx context.Context, db *metadb.DB, master *secret.MasterK
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("server: %w", err)
 	}
-	there := err == nil
-	key, err := serviceKey(ctx, db, master, name, func() ([]byte, error) {
+	there := err == nil && (!a.cfg.shared() || a.cfg.Rebuild) // the directory of one of many nodes may be of another time
+	key, err := a.serviceKey(ctx, db, master, name, func() ([]byte, error) {
 		if !there {
 			return randomKey()
 		}
 		key, err := master.Unwrap(kept, []byte(name))
 		if err != nil {
-			err = fmt.Errorf("server: %s cannot be read under %s: put back the two that belong together: %w", a.data.file(pageKeyName), masterName, err)
+			err = fmt.Errorf("server: %s cannot be read under %s: put back the two that belong together: %w", a.data.file(pageKeyName), a.masterFile(), err)
 		}
 		return key, err
 	})
@@ -54,6 +54,9 @@ func (a *App) pageKey(ctx context.Context, db *metadb.DB, master *secret.MasterK
 // rebuild enters what the store has and the database does not know, between two cycles of
 // gc.
 func (a *App) rebuild(ctx context.Context, o verify.Observer) (done verify.Rebuilt, err error) {
+	if a.cfg.shared() && !a.cfg.Rebuild {
+		return done, fmt.Errorf("%w: stop all nodes, then run diskport verify --rebuild with the settings of one of them (docs/cluster.md)", ErrOneNodeAlone)
+	}
 	err = a.parts.gc.Between(ctx, func() (err error) {
 		done, err = a.parts.verify.Rebuild(ctx, a.parts.backend, o)
 		return err

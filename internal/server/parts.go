@@ -41,8 +41,8 @@ type parts struct {
 	keys        keyService
 	ring        *keyring.Ring
 	ssekms      ssekms.Keys
-	objects     *objects.Service
-	objectFiles guardedFiles // of objects
+	objects     *objects.Service // nil, with what follows, where there is no embedded S3
+	objectFiles guardedFiles     // of objects
 	s3          *s3api.Edge
 	sources     *source.Opener
 	library     *snapshot.Library
@@ -60,6 +60,7 @@ type parts struct {
 	bus         wake.Bus
 	runner      *work.Runner
 	master      *secret.MasterKey
+	pages       *snapshot.PageKey
 	tokens      []byte // MAC key of the tokens that clients hand back
 }
 
@@ -73,7 +74,7 @@ const openedBudget = 16 << 20
 
 func (a *App) openParts(ctx context.Context, metrics prometheus.Registerer) (*parts, error) {
 	p := &parts{scrubbed: newScrubMetrics()}
-	master, err := a.data.masterKey()
+	master, err := a.masterKey()
 	if err != nil {
 		return nil, err
 	}
@@ -93,6 +94,10 @@ func (a *App) openParts(ctx context.Context, metrics prometheus.Registerer) (*pa
 	if err := a.openClock(ctx, p); err != nil {
 		return nil, err
 	}
+	// Whatever is wrapped under another master key is found out before anything is written.
+	if err := a.openServiceKeys(ctx, p, master); err != nil {
+		return nil, err
+	}
 	if err := a.openIdentities(ctx, p, master); err != nil {
 		return nil, err
 	}
@@ -109,7 +114,7 @@ func (a *App) openParts(ctx context.Context, metrics prometheus.Registerer) (*pa
 	if p.sources.Foreign, err = foreign(a, master); err != nil {
 		return nil, err
 	}
-	if err := a.openStore(ctx, p, master); err != nil {
+	if err := a.openStore(ctx, p); err != nil {
 		return nil, err
 	}
 	engine := a.wireImports(p, master, countSources(p.sources, metrics))
@@ -129,15 +134,18 @@ func (a *App) openBackend(ctx context.Context, p *parts, metrics prometheus.Regi
 	if err != nil {
 		return err
 	}
-	p.backend = guardedBackend{backend, a.space, a.space.Growth}
-	p.rewriting = guardedBackend{backend, a.space, a.space.Rewriting}
+	p.backend = guardedBackend{backend, a.space, a.mayGrow}
+	p.rewriting = p.backend
+	if !a.cfg.shared() {
+		p.rewriting = guardedBackend{backend, a.space, a.space.Rewriting}
+	}
 	return nil
 }
 
 // openClock makes the clock for what must not happen too early.
 func (a *App) openClock(ctx context.Context, p *parts) (err error) {
 	a.clock, err = steady.New(ctx, steady.Options{
-		Store: p.db.Clock(),
+		Store: p.db.Clock(), Now: p.db.Now,
 		Lagging: func(ahead time.Duration) {
 			a.log.Warn("the clock has jumped ahead, or the service was stopped for long: nothing is purged, expired or forgotten because of that until the service has run for some days",
 				"ahead", ahead.String(), "days", int(steady.Trust/(24*time.Hour)))
@@ -149,13 +157,23 @@ func (a *App) openClock(ctx context.Context, p *parts) (err error) {
 
 // openIdentities makes the root key known.
 func (a *App) openIdentities(ctx context.Context, p *parts, master *secret.MasterKey) (err error) {
-	if a.keyID, a.secret, err = a.data.rootKey(a.cfg); err != nil {
+	p.iam = iam.New(iam.Options{
+		Store: p.db.IAM(), Wrapper: master.For(secret.AccessKeys), Tokens: master.For(secret.SessionTokens), Partition: awsid.Partition(a.cfg.Region), Now: p.db.Now,
+	})
+	return a.rootKey(ctx, p)
+}
+
+// openServiceKeys opens the service-wide keys.
+func (a *App) openServiceKeys(ctx context.Context, p *parts, master *secret.MasterKey) error {
+	key, err := a.pageKey(ctx, p.db, master)
+	if err != nil {
 		return err
 	}
-	p.iam = iam.New(iam.Options{
-		Store: p.db.IAM(), Wrapper: master.For(secret.AccessKeys), Tokens: master.For(secret.SessionTokens), Partition: awsid.Partition(a.cfg.Region),
-	})
-	return p.iam.SetRootKey(ctx, a.cfg.AccountID, a.keyID, a.secret)
+	if p.pages, err = snapshot.NewPageKey(key); err != nil {
+		return err
+	}
+	p.tokens, err = a.serviceKey(ctx, p.db, master, serviceKeys[1], randomKey)
+	return err
 }
 
 // openKeys opens the KMS, or the way to the one that is elsewhere, and what uses it.
@@ -163,28 +181,31 @@ func (a *App) openKeys(p *parts, master *secret.MasterKey) (err error) {
 	if p.keys, err = choose(keyServices, "--kms-endpoint", a.cfg.KMSEndpoint); err != nil {
 		return err
 	}
-	p.kms = kms.New(kms.Options{Store: p.db.KMS(), Wrapper: master.For(secret.KeyMaterial), Principals: p.iam, Aged: a.clock.Now})
+	p.kms = kms.New(kms.Options{Store: p.db.KMS(), Wrapper: master.For(secret.KeyMaterial), Principals: p.iam, Now: p.db.Now, Aged: a.clock.Now})
 	keys := tracedKMS{p.keys.keys(a, p.kms)}
 	p.ring = &keyring.Ring{Domains: p.db.Catalog(), Wrapper: master, KMS: keys}
 	p.ssekms = ssekms.Keys{KMS: keys}
 	return nil
 }
 
-// openSources opens the embedded S3.
+// openSources opens the embedded S3, which many nodes have not.
 func (a *App) openSources(p *parts) error {
+	p.sources = &source.Opener{
+		Handovers: source.NewHandovers(), Keys: p.iam, Encryption: p.ssekms, Region: a.cfg.Region, AllowSigV2: !a.cfg.StrictAWS,
+	}
+	if a.cfg.shared() {
+		return nil
+	}
 	if err := a.openObjects(p); err != nil {
 		return err
 	}
 	p.s3 = a.s3Edge(p)
-	p.sources = &source.Opener{
-		Objects: p.objects, Buckets: bucketpolicy.New(p.objects, awsid.Partition(a.cfg.Region)), Handovers: source.NewHandovers(), Keys: p.iam, Encryption: p.ssekms, Region: a.cfg.Region,
-		AllowSigV2: !a.cfg.StrictAWS,
-	}
+	p.sources.Objects, p.sources.Buckets = p.objects, bucketpolicy.New(p.objects, awsid.Partition(a.cfg.Region))
 	return nil
 }
 
 // openStore opens blocks and manifests.
-func (a *App) openStore(ctx context.Context, p *parts, master *secret.MasterKey) error {
+func (a *App) openStore(ctx context.Context, p *parts) error {
 	if a.cfg.Rebuild {
 		if err := blockstore.Adopt(ctx, p.db.Catalog(), p.backend); err != nil {
 			return err
@@ -199,26 +220,18 @@ func (a *App) openStore(ctx context.Context, p *parts, master *secret.MasterKey)
 	}
 	a.closers.add(slots.Close)
 	store := blockstore.NewStore(p.db.Catalog(), p.backend, slots, blockstore.Options{})
-	key, err := a.pageKey(ctx, p.db, master)
-	if err != nil {
-		return err
-	}
-	pages, err := snapshot.NewPageKey(key)
-	if err != nil {
-		return err
-	}
-	if p.tokens, err = serviceKey(ctx, p.db, master, serviceKeys[1], randomKey); err != nil {
-		return err
-	}
 	store.Keys = p.ring
-	p.library = &snapshot.Library{Store: store, Index: p.db.Snapshots(), PageKey: pages, Keys: p.ring.Keys, Opened: snapshot.NewOpened(openedBudget), Damaged: a.damaged}
-	p.shelf = &snapshot.Shelf{Library: p.library, Holds: p.db.Holds(), Now: time.Now}
-	p.gc = &gc.Collector{Store: p.db.Garbage(), Backend: p.backend, Aside: p.backend, Older: a.cfg.AcceptOlderDatabase, Pages: p.library.RootPages, Blocks: p.library.PageBlocks, Now: time.Now, Lapsed: a.clock.Leases, Aged: a.clock.Now}
+	p.library = &snapshot.Library{Store: store, Index: p.db.Snapshots(), PageKey: p.pages, Keys: p.ring.Keys, Opened: snapshot.NewOpened(openedBudget), Damaged: a.damaged}
+	p.shelf = &snapshot.Shelf{Library: p.library, Holds: p.db.Holds(), Now: p.db.Now}
+	p.gc = &gc.Collector{Store: p.db.Garbage(), Backend: p.backend, Aside: p.backend, Older: a.cfg.AcceptOlderDatabase, Pages: p.library.RootPages, Blocks: p.library.PageBlocks, Now: p.db.Now, Lapsed: a.clock.Leases, Aged: a.clock.Now}
 	p.measure = footprint.New(footprint.Config{
 		Store: p.db.Footprints(), Locate: p.db.Catalog().Locate, Hold: p.shelf.Hold, Pages: p.library.RootPages, Blocks: p.library.PageBlocks,
 	})
 	a.wireCompaction(p)
-	p.verify = &verify.Verifier{Store: p.db.Inventory(), Fixes: p.db.Inventory(), Mender: p.compact, Entries: p.db.Inventory(), Conditions: p.db.Outbox(), Region: a.cfg.Region, Shelf: p.shelf, Keys: p.ring, Objects: p.objects, Now: time.Now}
+	p.verify = &verify.Verifier{Store: p.db.Inventory(), Fixes: p.db.Inventory(), Mender: p.compact, Entries: p.db.Inventory(), Conditions: p.db.Outbox(), Region: a.cfg.Region, Shelf: p.shelf, Keys: p.ring, Now: p.db.Now}
+	if p.objects != nil {
+		p.verify.Objects = p.objects
+	}
 	return nil
 }
 
@@ -233,7 +246,7 @@ func randomKey() ([]byte, error) {
 
 // serviceKey returns a service-wide key, which the database keeps wrapped; fresh makes it if there
 // is none.
-func serviceKey(ctx context.Context, db *metadb.DB, master *secret.MasterKey, name string, fresh func() ([]byte, error)) ([]byte, error) {
+func (a *App) serviceKey(ctx context.Context, db *metadb.DB, master *secret.MasterKey, name string, fresh func() ([]byte, error)) ([]byte, error) {
 	wrapped, err := db.Secret(ctx, name, func() ([]byte, error) {
 		key, err := fresh()
 		return master.Wrap(key, []byte(name)), err
@@ -243,16 +256,18 @@ func serviceKey(ctx context.Context, db *metadb.DB, master *secret.MasterKey, na
 	}
 	key, err := master.Unwrap(wrapped, []byte(name))
 	if err != nil {
-		return nil, fmt.Errorf("server: the %s in the database cannot be read under the master key: put back the %s that belongs to this database: %w", name, masterName, err)
+		return nil, fmt.Errorf("server: the %s in the database cannot be read under the master key: put back the %s that belongs to this database: %w", name, a.masterFile(), err)
 	}
 	return key, nil
 }
 
 // recover mends what a process that died left behind: duties that were not made,
-// and pins that belong to no running task.
+// and pins that belong to no running task. Nothing is pinned for many nodes, one of which
+// may be about to create the task of a pin.
 func (a *App) recover(ctx context.Context, p *parts) error {
-	return errors.Join(
-		p.db.Work().Ensure(ctx, duties(p.runner.Handlers)...),
-		importtask.SweepPins(ctx, p.db.Tasks(), p.sources),
-	)
+	err := p.db.Work().Ensure(ctx, duties(p.runner.Handlers)...)
+	if a.cfg.shared() {
+		return err
+	}
+	return errors.Join(err, importtask.SweepPins(ctx, p.db.Tasks(), p.sources))
 }

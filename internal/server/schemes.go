@@ -30,7 +30,9 @@ import (
 // database, a back end, an S3 or a KMS.
 var (
 	databases = map[string]func(context.Context, *App) (*metadb.DB, error){
-		embedded: openSQLite,
+		embedded:     openSQLite,
+		"postgres":   openShared,
+		"postgresql": openShared,
 	}
 	blockStores = map[string]func(context.Context, *App, prometheus.Registerer) (blockBackend, error){
 		embedded: openBlockDirectory,
@@ -151,9 +153,9 @@ func openBlockDirectory(_ context.Context, a *App, _ prometheus.Registerer) (blo
 	return dir, nil
 }
 
-// checkStore checks the URL of a block store whose scheme is known.
+// checkStore checks the URL of a bucket.
 func (c Config) checkStore() error {
-	if c.Store == embedded {
+	if !strings.HasPrefix(c.Store, "s3://") {
 		return nil
 	}
 	if _, err := backup.ParsePlace(c.Store); err != nil {

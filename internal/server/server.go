@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -52,6 +53,8 @@ type App struct {
 
 	keyID  string
 	secret sigv4.Secret
+
+	ahead atomic.Int64 // of the database's clock is this machine's by so many nanoseconds
 
 	rotating  sync.Mutex // held while the master key is replaced, and while the database is copied
 	backingUp sync.Mutex // held while a backup is made
@@ -155,7 +158,12 @@ func (a *App) Credentials() (accessKeyID, secret string) { return a.keyID, a.sec
 
 // Handover returns a Url for the import of a file on this machine. It can be used
 // once, and only inside this process.
-func (a *App) Handover(path string) (string, error) { return a.parts.sources.Handovers.Register(path) }
+func (a *App) Handover(path string) (string, error) {
+	if a.cfg.shared() {
+		return "", fmt.Errorf("%w: any of the nodes may read an image, and %s is on this machine: put it into a bucket of the S3 that they import from", ErrOneNodeAlone, path)
+	}
+	return a.parts.sources.Handovers.Register(path)
+}
 
 // Run serves and works until ctx ends, then stops gracefully: no new work is
 // claimed, requests and ranges in flight get 10 s.
@@ -175,20 +183,8 @@ func (a *App) Run(ctx context.Context) error {
 		stop()
 	}()
 	worked := make(chan error, 1)
-	go func() { worked <- a.parts.runner.Run(ctx) }()
-	var watch sync.WaitGroup
-	watch.Go(func() { a.parts.objects.Run(ctx) })
-	watch.Go(func() { a.expireUploads(ctx) })
-	a.space.Observe(a.resumeWaiting)
-	watch.Go(func() { a.space.Run(ctx) })
-	watch.Go(func() { a.collectWhileFull(ctx) })
-	watch.Go(func() { a.watchDisk(ctx) })
-	if a.spool != nil {
-		watch.Go(func() { a.spool.Run(ctx) })
-	}
-	watch.Go(func() { a.clock.Run(ctx) })
-	watch.Go(func() { a.parts.usage.run(ctx) })
-	watch.Go(func() { a.trimMemory(ctx) })
+	go func() { worked <- a.work(ctx) }()
+	watch := a.watchOver(ctx)
 	<-ctx.Done()
 	watch.Wait()
 	a.log.Info("stopping")
@@ -208,6 +204,37 @@ func (a *App) Run(ctx context.Context) error {
 		err = errors.Join(err, errors.New("server: requests were still being answered when the service stopped"))
 	}
 	return err
+}
+
+// work does units until ctx ends, if that is a role of this node.
+func (a *App) work(ctx context.Context) error {
+	if !a.cfg.has(roleWorker) {
+		<-ctx.Done()
+		return nil
+	}
+	return a.parts.runner.Run(ctx)
+}
+
+// watchOver begins what goes on beside requests and units until ctx ends.
+func (a *App) watchOver(ctx context.Context) *sync.WaitGroup {
+	var watch sync.WaitGroup
+	if a.cfg.shared() {
+		watch.Go(func() { a.compareClocks(ctx) })
+	} else {
+		watch.Go(func() { a.parts.objects.Run(ctx) })
+		watch.Go(func() { a.expireUploads(ctx) })
+		a.space.Observe(a.resumeWaiting)
+		watch.Go(func() { a.collectWhileFull(ctx) })
+		watch.Go(func() { a.watchDisk(ctx) })
+	}
+	watch.Go(func() { a.space.Run(ctx) })
+	if a.spool != nil {
+		watch.Go(func() { a.spool.Run(ctx) })
+	}
+	watch.Go(func() { a.clock.Run(ctx) })
+	watch.Go(func() { a.parts.usage.run(ctx) })
+	watch.Go(func() { a.trimMemory(ctx) })
+	return &watch
 }
 
 // announce writes where the service listens, so that other commands on the data

@@ -24,7 +24,11 @@ import (
 // guardSpace keeps room on the disk of the data directory, and of folders in it that
 // lie elsewhere.
 func (a *App) guardSpace(metrics prometheus.Registerer) (err error) {
-	a.space, err = space.NewGuard(space.Options{Dir: a.data.path, Others: a.data.elsewhere("blocks", "scratch", "objects")})
+	folders := []string{"blocks", "scratch", "objects"}
+	if a.cfg.shared() {
+		folders = []string{"scratch"}
+	}
+	a.space, err = space.NewGuard(space.Options{Dir: a.data.path, Others: a.data.elsewhere(folders...), Bare: a.cfg.shared()})
 	if err != nil {
 		return err
 	}
@@ -73,11 +77,15 @@ func (m measured) Collect(to chan<- prometheus.Metric) {
 // countRooms registers the metrics of what scratch and the embedded S3 take, and may.
 func (a *App) countRooms(p *parts, metrics prometheus.Registerer) {
 	stored := prometheus.NewDesc("diskport_objects_bytes", "Bytes of the objects and parts of uploads in the embedded S3.", nil, nil)
+	if p.objects != nil {
+		metrics.MustRegister(
+			measured{stored, a.log, func(ctx context.Context) (int64, error) { return p.db.Objects().Usage(ctx, "") }},
+			prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+				Name: "diskport_objects_quota_bytes", Help: "Bytes that the embedded S3 may store; 0: no limit.",
+			}, func() float64 { return float64(a.cfg.QuotaAllObjects) }),
+		)
+	}
 	metrics.MustRegister(
-		measured{stored, a.log, func(ctx context.Context) (int64, error) { return p.db.Objects().Usage(ctx, "") }},
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "diskport_objects_quota_bytes", Help: "Bytes that the embedded S3 may store; 0: no limit.",
-		}, func() float64 { return float64(a.cfg.QuotaAllObjects) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "diskport_scratch_bytes", Help: "Bytes that unpacked images take.",
 		}, func() float64 { return float64(a.scratch.Used()) }),
@@ -89,6 +97,10 @@ func (a *App) countRooms(p *parts, metrics prometheus.Registerer) {
 
 // spaceChanged is the space.Observer that tells the log.
 func (a *App) spaceChanged(ctx context.Context, s space.State) error {
+	if s.Full != nil && a.cfg.shared() {
+		a.log.ErrorContext(ctx, "the disk is full: images that have to be unpacked are refused by this node", "dir", s.Dir, "free", s.Free, "least", s.Mark)
+		return nil
+	}
 	if s.Full != nil {
 		a.log.ErrorContext(ctx, "the disk is full: nothing more is stored until something is deleted or space is freed; reads, deletions and gc go on",
 			"dir", s.Dir, "free", s.Free, "least", s.Mark, "ballast", s.Ballast)
@@ -177,7 +189,7 @@ type healthSpace struct {
 func (a *App) health(w http.ResponseWriter, _ *http.Request) {
 	s := a.space.State()
 	h := health{Status: "ok", Space: healthSpace{FreeBytes: s.Free, LeastBytes: s.Mark, BallastBytes: s.Ballast, ReserveBytes: a.cfg.Reserve}}
-	if s.Full != nil {
+	if s.Full != nil && !a.cfg.shared() {
 		h.Status, h.Space.NeededBytes = "full", s.Needed
 	}
 	if !s.Since.IsZero() {

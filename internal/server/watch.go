@@ -28,11 +28,11 @@ func (a *App) watch(p *parts, engine *importtask.Engine, reg prometheus.Register
 	reg.MustRegister(
 		p.usage,
 		p.scrubbed,
-		&queueMetrics{queues: p.db.Work(), now: time.Now, log: a.log},
+		&queueMetrics{queues: p.db.Work(), now: p.db.Now, log: a.log},
 		&importMetrics{stages: p.db.Tasks(), log: a.log},
 		slotGauge("slots", "Blocks that the memory for blocks in flight has room for.", p.library.Store.Slots.Len),
 		slotGauge("slots_in_use", "Of these, how many are in use.", p.library.Store.Slots.InUse),
-		&outboxMetrics{events: p.db.Outbox(), now: time.Now, log: a.log},
+		&outboxMetrics{events: p.db.Outbox(), now: p.db.Now, log: a.log},
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		build(),
@@ -44,6 +44,7 @@ func (a *App) watch(p *parts, engine *importtask.Engine, reg prometheus.Register
 	}
 	load("statements_total", "Statements that the database was asked to run.", func(l metadb.Load) int64 { return l.Statements })
 	load("transactions_total", "Transactions that were begun in it; a statement alone begins none.", func(l metadb.Load) int64 { return l.Transactions })
+	a.watchClocks(reg)
 	for name, pool := range p.db.Pools() {
 		reg.MustRegister(collectors.NewDBStatsCollector(pool, name))
 	}

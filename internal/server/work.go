@@ -68,14 +68,17 @@ func (a *App) wireImports(p *parts, master *secret.MasterKey, counted countedSou
 	p.imports = &importtask.Service{
 		Store: p.db.Tasks(), Roles: p.iam, Sources: p.sources, Records: p.db.Snapshots(), Images: images, Keys: p.ring, Secrets: master.For(secret.URLs),
 		Live: live, Bus: &p.bus, Recheck: func(task string) { p.runner.Check(task) },
-		Now: time.Now, Log: a.log, Limit: a.cfg.QuotaImports, Growth: a.space.Growth,
+		Now: p.db.Now, Log: a.log, Limit: a.cfg.QuotaImports, Growth: a.mayGrow,
 	}
 	images.Sources = counted // dry runs don't count
 	engine := &importtask.Engine{
 		Store: p.db.Tasks(), Pages: p.db.Tasks(), Work: p.db.Work(), Sources: p.sources, Images: images,
-		Roles: p.iam, Domains: p.ring, Records: p.db.Snapshots(), Library: p.library, Now: time.Now, Aged: a.clock.Now,
+		Roles: p.iam, Domains: p.ring, Records: p.db.Snapshots(), Library: p.library, Now: p.db.Now, Aged: a.clock.Now,
 		FreeSpace: a.spare(p.backend.Free), Space: a.space, Workers: ingest.NewWorkers(runtime.GOMAXPROCS(0) + writesInFlight), Target: a.cfg.RangeBytes,
 		Slice: ingest.Slice{Pages: a.cfg.SlicePages}, Bus: &p.bus, Live: live,
+	}
+	if a.cfg.shared() {
+		engine.FreeSpace, engine.Space = p.backend.Free, elsewhere{a.space}
 	}
 	a.closers.add(engine.Close)
 	return engine
@@ -85,7 +88,7 @@ func (a *App) wireImports(p *parts, master *secret.MasterKey, counted countedSou
 func (a *App) wireDrafts(p *parts) {
 	p.drafts = &snapshot.Drafts{
 		Store: p.db.Snapshots(), Images: p.db.Images(), Volumes: p.db.Volumes(), Records: p.db.Snapshots(), Library: p.library, Domains: p.ring,
-		Now: time.Now, Owner: a.owner, Bus: &p.bus, Growth: a.space.Growth, Aged: a.clock.Now,
+		Now: p.db.Now, Owner: a.owner, Bus: &p.bus, Growth: a.mayGrow, Aged: a.clock.Now,
 	}
 }
 
@@ -100,7 +103,10 @@ func (a *App) wireCompaction(p *parts) {
 			freed.Log(ctx, a.log)
 			return freed.Bytes, err
 		},
-		Free: a.spare(p.backend.Free), Tight: func() int64 { return a.space.Squeeze(a.data.file("blocks")) }, Owner: a.owner, Now: time.Now,
+		Free: a.spare(p.backend.Free), Tight: func() int64 { return a.space.Squeeze(a.data.file("blocks")) }, Owner: a.owner, Now: p.db.Now,
+	}
+	if a.cfg.shared() {
+		p.compact.Free, p.compact.Tight = nil, nil
 	}
 }
 
@@ -119,7 +125,7 @@ func (a *App) telling(p *parts, metrics *outbox.Metrics) map[work.Kind]work.Hand
 	}
 	hook := outbox.Webhook{
 		URL: a.cfg.Webhook, Secret: a.cfg.WebhookSecret, Home: awsid.Home{Account: a.cfg.AccountID, Region: a.cfg.Region},
-		Client: outbox.NewClient(), Now: time.Now, Metrics: metrics,
+		Client: outbox.NewClient(), Now: p.db.Now, Metrics: metrics,
 	}
 	return hook.Telling(p.db.Outbox())
 }
@@ -137,9 +143,21 @@ func (a *App) wireRunner(p *parts, engine *importtask.Engine, metrics prometheus
 		lanes = append(slices.Clone(lanes), []work.Kind{work.Tell}) // a receiver may be slow
 	}
 	p.runner = &work.Runner{
-		Owner: a.owner, Store: p.db.Work(), Handlers: handlers, Lanes: lanes, Bus: &p.bus,
-		Log: a.log, Now: time.Now, Poll: poll, Grace: gracePeriod, Tracer: a.tracer,
+		Owner: a.owner, Store: p.db.Work(), Handlers: handlers, Lanes: handled(lanes, handlers), Bus: &p.bus,
+		Log: a.log, Now: p.db.Now, Poll: poll, Grace: gracePeriod, Tracer: a.tracer,
 	}
+}
+
+// handled returns lanes with those kinds that have handlers. A duty that is off here has a
+// unit all the same, if it was on before or is so on another node.
+func handled(lanes [][]work.Kind, handlers map[work.Kind]work.Handler) (left [][]work.Kind) {
+	for _, lane := range lanes {
+		kinds := slices.DeleteFunc(slices.Clone(lane), func(k work.Kind) bool { return handlers[k].Do == nil })
+		if len(kinds) > 0 {
+			left = append(left, kinds)
+		}
+	}
+	return left
 }
 
 // duties returns the kinds of periodic duties.

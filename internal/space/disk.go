@@ -85,3 +85,12 @@ func reserve(f *os.File, n int64) error {
 	}
 	return f.Sync()
 }
+
+// bare is a Disk that keeps no ballast.
+type bare struct{ Disk }
+
+// Ballast implements Disk.
+func (bare) Ballast(string) (int64, error) { return 0, nil }
+
+// SetBallast implements Disk.
+func (bare) SetBallast(string, int64) error { return errors.ErrUnsupported }

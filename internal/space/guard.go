@@ -25,6 +25,7 @@ const (
 type Options struct {
 	Dir    string           // the ballast lies here
 	Others []string         // further folders that the service writes to, perhaps on other file systems
+	Bare   bool             // no ballast is kept: nothing that frees room is written to these disks
 	Now    func() time.Time // nil: the system's clock
 	Disk   Disk             // nil: the system's
 }
@@ -62,6 +63,9 @@ func NewGuard(o Options) (*Guard, error) {
 	}
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Bare {
+		o.Disk = bare{o.Disk}
 	}
 	g := &Guard{o: o, marks: map[string]int64{}, changed: make(chan struct{}, 1)}
 	for _, dir := range g.dirs() {
@@ -183,7 +187,7 @@ func (g *Guard) needed(dir string) int64 {
 	if g.full != nil {
 		need *= 2
 	}
-	if dir == g.o.Dir {
+	if dir == g.o.Dir && !g.o.Bare {
 		need += g.marks[dir] - g.ballast
 	}
 	return need

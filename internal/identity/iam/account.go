@@ -3,6 +3,7 @@ package iam
 import (
 	"context"
 	"crypto/subtle"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -21,32 +22,91 @@ type Account struct {
 // SetRootKey replaces an account's root key, and creates the account if it does not
 // exist. It fails with ErrRemoved if the account was removed.
 func (s *Service) SetRootKey(ctx context.Context, account, id string, secret sigv4.Secret) error {
-	if err := checkAccount(account); err != nil {
+	k, err := s.rootKey(account, id, secret)
+	if err != nil {
 		return err
-	}
-	if !keyIDForm.MatchString(id) || secret.Reveal() == "" {
-		return &ValidationError{"an access key needs an id of 3 to 128 letters and digits, and a secret"}
 	}
 	if same, err := s.isRootKey(ctx, account, id, secret); same || err != nil {
 		return err
 	}
-	k := AccessKey{ID: id, Account: account, Created: s.opts.Now()}
-	k.Wrapped = s.opts.Wrapper.Wrap([]byte(secret.Reveal()), k.Purpose())
 	if err := s.opts.Store.SetRootKey(ctx, k); err != nil {
 		return fmt.Errorf("iam: setting the root key of account %s: %w", account, err)
 	}
 	return nil
 }
 
+// OtherRootKeyError reports a root key that is not the one of its account.
+type OtherRootKeyError struct{ Account, Given, Stored string } // ids of keys
+
+func (e *OtherRootKeyError) Error() string {
+	if e.Given == e.Stored {
+		return fmt.Sprintf("iam: the secret given for root key %s of account %s is another than the one in the database", e.Given, e.Account)
+	}
+	return fmt.Sprintf("iam: the root key of account %s is %s in the database, and %s was given", e.Account, e.Stored, e.Given)
+}
+
+// ExpectRootKey is SetRootKey for an account that has no root key yet. If it has one, that
+// must be the one given, else the error is an *OtherRootKeyError.
+func (s *Service) ExpectRootKey(ctx context.Context, account, id string, secret sigv4.Secret) error {
+	stored, err := s.rootKeys(ctx, account)
+	if err == nil && len(stored) == 0 {
+		added := s.addRootKey(ctx, account, id, secret)
+		if !errors.Is(added, ErrExists) {
+			return added
+		}
+		// Another node was first, or something else has a key of that id.
+		if stored, err = s.rootKeys(ctx, account); err == nil && len(stored) == 0 {
+			return added
+		}
+	}
+	if err != nil {
+		return err
+	}
+	same, err := s.isRootKey(ctx, account, id, secret)
+	if err == nil && !same {
+		err = &OtherRootKeyError{Account: account, Given: id, Stored: stored[0].ID}
+	}
+	return err
+}
+
+func (s *Service) addRootKey(ctx context.Context, account, id string, secret sigv4.Secret) error {
+	k, err := s.rootKey(account, id, secret)
+	if err != nil {
+		return err
+	}
+	return s.opts.Store.AddAccount(ctx, k)
+}
+
+// rootKeys returns the root keys of an account.
+func (s *Service) rootKeys(ctx context.Context, account string) ([]AccessKey, error) {
+	keys, err := s.opts.Store.RootKeys(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("iam: reading the root key of account %s: %w", account, err)
+	}
+	return slices.DeleteFunc(keys, func(k AccessKey) bool { return k.Account != account }), nil
+}
+
+// rootKey returns a root key as it is stored.
+func (s *Service) rootKey(account, id string, secret sigv4.Secret) (AccessKey, error) {
+	if err := checkAccount(account); err != nil {
+		return AccessKey{}, err
+	}
+	if !keyIDForm.MatchString(id) || secret.Reveal() == "" {
+		return AccessKey{}, &ValidationError{"an access key needs an id of 3 to 128 letters and digits, and a secret"}
+	}
+	k := AccessKey{ID: id, Account: account, Created: s.opts.Now()}
+	k.Wrapped = s.opts.Wrapper.Wrap([]byte(secret.Reveal()), k.Purpose())
+	return k, nil
+}
+
 // isRootKey reports whether an account has this root key already, and no other. Every
 // start sets the root key, and one that changes nothing writes nothing: it succeeds on
 // a full disk.
 func (s *Service) isRootKey(ctx context.Context, account, id string, secret sigv4.Secret) (bool, error) {
-	keys, err := s.opts.Store.RootKeys(ctx)
+	keys, err := s.rootKeys(ctx, account)
 	if err != nil {
-		return false, fmt.Errorf("iam: reading the root key of account %s: %w", account, err)
+		return false, err
 	}
-	keys = slices.DeleteFunc(keys, func(k AccessKey) bool { return k.Account != account })
 	if len(keys) != 1 || keys[0].ID != id || keys[0].Inactive {
 		return false, nil
 	}

@@ -45,6 +45,39 @@ func masterKey(t *testing.T, b byte) *secret.MasterKey {
 	return master
 }
 
+// TestExpectedRootKey: the first node sets the root key, and others must have the same.
+func TestExpectedRootKey(t *testing.T) {
+	s, store := service(t)
+	ctx := t.Context()
+	other := iam.New(iam.Options{Store: store, Wrapper: masterKey(t, 8), Tokens: masterKey(t, 8), Now: func() time.Time { return now }})
+	for _, tt := range []struct {
+		name   string
+		node   *iam.Service
+		id, by string
+		stored string // of the error; empty: there is none
+	}{
+		{"the first", s, "AKIAROOT", "secret", ""},
+		{"the same", s, "AKIAROOT", "secret", ""},
+		{"another secret", s, "AKIAROOT", "another", "AKIAROOT"},
+		{"another id", s, "AKIAOTHER", "secret", "AKIAROOT"},
+		{"under another master key", other, "AKIAROOT", "secret", "AKIAROOT"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			err := tt.node.ExpectRootKey(ctx, account, tt.id, sigv4.NewSecret(tt.by))
+			refused, ok := errors.AsType[*iam.OtherRootKeyError](err)
+			if ok != (tt.stored != "") || !ok && err != nil || ok && *refused != (iam.OtherRootKeyError{Account: account, Given: tt.id, Stored: tt.stored}) {
+				t.Errorf("got %v", err)
+			}
+			if _, secret, err := s.Lookup(ctx, "AKIAROOT", ""); err != nil || !secret.Equal(sigv4.NewSecret("secret")) {
+				t.Errorf("the key was changed: %v", err)
+			}
+		})
+	}
+	if err := s.ExpectRootKey(ctx, "222222222222", "AKIAROOT", sigv4.NewSecret("s")); !errors.Is(err, iam.ErrExists) {
+		t.Errorf("an id that another account has: %v", err)
+	}
+}
+
 func TestRootKey(t *testing.T) {
 	s, store := service(t)
 	ctx := t.Context()

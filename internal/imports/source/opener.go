@@ -30,7 +30,7 @@ type Object interface {
 
 // Opener finds, pins and opens sources. Its methods may be called concurrently.
 type Opener struct {
-	Objects   *objects.Service
+	Objects   *objects.Service // nil: there is no embedded S3
 	Buckets   *bucketpolicy.Judge
 	Foreign   *ForeignS3 // nil where the embedded S3 is the only one
 	Handovers *Handovers
@@ -57,7 +57,10 @@ func (o *Opener) Resolve(ctx context.Context, req Request) (Location, error) {
 		req.Endpoint = o.Foreign.endpoint
 	}
 	loc, err := ParseLocation(req)
-	if err == nil && loc.Kind == Foreign && loc.named && !loc.Presigned {
+	if err == nil && loc.Kind == Embedded && o.Objects == nil {
+		err = refuse("this service has no S3 of its own: give the address of the bucket in the one that it imports from")
+	}
+	if err == nil && loc.Kind == Foreign && loc.named && !loc.Presigned && o.Objects != nil {
 		var own bool
 		if own, err = o.owns(ctx, req.Account, loc.Bucket); own {
 			loc.Kind = Embedded // an account's own bucket here comes before what is elsewhere
@@ -263,6 +266,9 @@ func (o *Opener) Release(ctx context.Context, p Pin) error {
 // Sweep releases the pins that keep doesn't keep: those of a process that died
 // between pinning and creating the task. Call it before requests are served.
 func (o *Opener) Sweep(ctx context.Context, keep func(id string) bool) error {
+	if o.Objects == nil {
+		return nil // nothing is pinned elsewhere
+	}
 	ids, err := o.Objects.Pins(ctx)
 	for _, id := range ids {
 		if !keep(id) {
