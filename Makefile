@@ -8,7 +8,7 @@ TESTFLAGS   ?=
 PACKAGES    ?= ./...
 BENCHFLAGS  ?=
 
-.PHONY: build man demo test torture load schedules race lint fuzz fuzz-smoke bench bench-formats fresh clean
+.PHONY: build man demo test torture load schedules race lint fuzz fuzz-smoke bench bench-formats cluster cluster-demo fresh clean
 
 build:
 	@GO='$(GO)' scripts/build $(BIN)
@@ -81,6 +81,16 @@ bench: build
 bench-formats:
 	scripts/test-setup
 	$(GO) run ./scripts/bench-formats $(BENCHFLAGS)
+
+# Three nodes, a PostgreSQL and an S3 on this machine, behind one address; until Ctrl-C.
+cluster: build
+	scripts/test-setup
+	scripts/with-postgres $(GO) run ./scripts/cluster
+
+# The same, to see that nothing happens when one of them is killed in the middle of an import.
+cluster-demo: build
+	scripts/test-setup
+	scripts/with-postgres $(GO) run ./scripts/cluster -demo
 
 # Proves `make demo` and `make test` in a minimal Debian with git, make and Go.
 fresh:
