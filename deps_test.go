@@ -110,6 +110,8 @@ var floors = map[string]int{
 	"cmd/diskport":                       top + 1,
 	"scripts/testreport":                 top,
 	"e2e/smalldisk":                      top,     // small file systems, for tests
+	"e2e/cluster":                        top,     // many nodes on one machine
+	"scripts/cluster":                    top + 1, // for people to look at
 	"scripts/bench":                      top + 1, // measures the built program from outside
 	"scripts/bench-formats":              top + 1, // measures the decoders and the pipeline before a snapshot
 	"scripts/bench-s3":                   top + 1, // measures the embedded S3 from outside
@@ -142,6 +144,8 @@ var overTheWire = map[string][]string{
 	"cmd/diskport":     {"internal/client", "internal/server", "internal/imports/scratch", "internal/work"},
 	"scripts/bench":    {"scripts/benchdisk"},
 	"scripts/bench-s3": {},
+	"e2e/cluster":      {},
+	"scripts/cluster":  {"e2e/cluster"},
 }
 
 // outside is what could reach a file, an address or another process. A decoder
