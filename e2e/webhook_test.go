@@ -38,12 +38,18 @@ func TestWebhook(t *testing.T) {
 		}
 	}
 	s := start(t, filepath.Join(dir, "data"), "--webhook", srv.URL, "--webhook-secret-file", secret)
-	id := s.diskport(t, "import", "--format", "RAW", image)
-	s.aws(t, "ec2", "modify-snapshot-attribute", "--snapshot-id", id, "--attribute", "createVolumePermission", "--operation-type", "add", "--user-ids", "111122223333")
-	s.diskport(t, "delete", id)
-	for _, want := range []string{"importSnapshot succeeded", "createSnapshot succeeded", "shareSnapshot succeeded", "deleteSnapshot succeeded", "deleteSnapshot succeeded"} {
-		if e := <-got; e != want {
-			t.Errorf("told %q, want %q", e, want)
+	expect := func(events ...string) {
+		for _, want := range events {
+			if e := <-got; e != want {
+				t.Errorf("told %q, want %q", e, want)
+			}
 		}
 	}
+	id := s.diskport(t, "import", "--format", "RAW", image)
+	expect("importSnapshot succeeded", "createSnapshot succeeded")
+	s.aws(t, "ec2", "copy-snapshot", "--source-region", "us-east-1", "--source-snapshot-id", id)
+	expect("copySnapshot succeeded")
+	s.aws(t, "ec2", "modify-snapshot-attribute", "--snapshot-id", id, "--attribute", "createVolumePermission", "--operation-type", "add", "--user-ids", "111122223333")
+	s.diskport(t, "delete", id)
+	expect("shareSnapshot succeeded", "deleteSnapshot succeeded", "deleteSnapshot succeeded")
 }

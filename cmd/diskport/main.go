@@ -41,7 +41,7 @@ type globals struct {
 
 func (g *globals) declare(fs *pflag.FlagSet) {
 	pathVar(fs, &g.Config, "config", "Read settings from a YAML `FILE`: flag names as keys.")
-	fs.StringVar(&g.Endpoint, "endpoint", "", "Service to talk to, by its `URL`. Default: the one running on the data directory, else one started for this command alone.")
+	fs.StringVar(&g.Endpoint, "endpoint", "", "Service to talk to, by its `URL`. Default, and whatever the environment says if --data is given: the one running on the data directory, else one started for this command alone.")
 	setEnv(fs, "endpoint", "DISKPORT_ENDPOINT", "AWS_ENDPOINT_URL")
 	fs.StringVar(&g.Data, "data", defaultData(), "Data directory: `DIR`.")
 	fs.StringVar(&g.Region, "region", "", "AWS `REGION`: the service's own, and the one that a command is about. Default: AWS_REGION (not for serve), else what was last used on the data directory, else us-east-1.")

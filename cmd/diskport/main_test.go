@@ -335,7 +335,8 @@ func TestEndpointWithoutCredentials(t *testing.T) {
 	t.Setenv("AWS_CONFIG_FILE", os.DevNull)
 	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", os.DevNull)
 	t.Setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
-	code, _, stderr := says(t, "tasks", "--data", t.TempDir())
+	t.Setenv("DISKPORT_DATA", t.TempDir())
+	code, _, stderr := says(t, "tasks")
 	if code != exitFailed || !strings.Contains(stderr, "there are no credentials for http://127.0.0.1:1: set AWS_ACCESS_KEY_ID") || strings.Contains(strings.ToLower(stderr), "imds") {
 		t.Errorf("exit code %d, said %q", code, stderr)
 	}

@@ -13,7 +13,8 @@ import (
 
 // A flag has its value from the command line, else from its environment variable,
 // else from the configuration file, else it is the default. A variable that is empty
-// counts as not set.
+// counts as not set. Whoever names a data directory on the command line means the service
+// on it: an endpoint that is not named there too does not count.
 
 // envPrefix begins the name of every environment variable that is Diskport's own.
 const envPrefix = "DISKPORT_"
@@ -66,6 +67,7 @@ func (a *app) settle(cmd *cobra.Command) error {
 	if err := checkVariables(os.Environ(), variables(cmd.Root())); err != nil {
 		return err
 	}
+	onData := isGiven(cmd, "data") && !isGiven(cmd, "endpoint")
 	if err := fromEnvironment(cmd.Flags()); err != nil {
 		return err
 	}
@@ -75,7 +77,18 @@ func (a *app) settle(cmd *cobra.Command) error {
 			return err
 		}
 	}
-	return a.file.apply(cmd.Flags())
+	err := a.file.apply(cmd.Flags())
+	if onData {
+		a.Endpoint = ""
+	}
+	return err
+}
+
+// isGiven reports whether a flag has a value: before the environment is read, one from the
+// command line.
+func isGiven(cmd *cobra.Command, flag string) bool {
+	f := cmd.Flags().Lookup(flag)
+	return f != nil && f.Changed
 }
 
 // fromEnvironment gives flags that have no value yet those of their environment

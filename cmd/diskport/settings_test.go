@@ -112,6 +112,43 @@ func TestUnknownEnvironmentVariables(t *testing.T) {
 	}
 }
 
+// TestADataDirectoryThatIsNamedIsMeant: a shell in which the settings of one service are,
+// and a command that names the directory of another.
+func TestADataDirectoryThatIsNamedIsMeant(t *testing.T) {
+	config := filepath.Join(t.TempDir(), "config")
+	if err := os.WriteFile(config, []byte("endpoint: http://file\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, tt := range map[string]struct {
+		args []string
+		env  map[string]string
+		want string
+	}{
+		"nothing":                  {nil, nil, ""},
+		"the environment":          {nil, map[string]string{"AWS_ENDPOINT_URL": "http://env"}, "http://env"},
+		"a file":                   {[]string{"--config", config}, nil, "http://file"},
+		"data":                     {[]string{"--data", "/other"}, map[string]string{"AWS_ENDPOINT_URL": "http://env"}, ""},
+		"data, and Diskport's own": {[]string{"--data=/other"}, map[string]string{"DISKPORT_ENDPOINT": "http://env"}, ""},
+		"data, and a file":         {[]string{"--data", "/other", "--config", config}, nil, ""},
+		"data and endpoint":        {[]string{"--data", "/other", "--endpoint", "http://line"}, map[string]string{"AWS_ENDPOINT_URL": "http://env"}, "http://line"},
+		"data of the environment":  {nil, map[string]string{"AWS_ENDPOINT_URL": "http://env", "DISKPORT_DATA": "/other"}, "http://env"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, variable := range []string{"AWS_ENDPOINT_URL", "DISKPORT_ENDPOINT", "DISKPORT_DATA", "DISKPORT_CONFIG"} {
+				t.Setenv(variable, tt.env[variable])
+			}
+			a := &app{}
+			cmd, args, err := newRoot(a, subcommands()...).Find(append([]string{"tasks"}, tt.args...))
+			if err == nil {
+				err = errors.Join(cmd.ParseFlags(args), a.settle(cmd))
+			}
+			if err != nil || a.Endpoint != tt.want {
+				t.Errorf("%v, the endpoint is %q, want %q", err, a.Endpoint, tt.want)
+			}
+		})
+	}
+}
+
 func TestSettingsComeFromLineThenEnvironmentThenFile(t *testing.T) {
 	const file = "listen: 127.0.0.1:1\nregion: eu-west-1\nhold-poll: 1s\nstrict-aws: true\nroles: [worker]\nquota-imports: 7\n" +
 		"account-id: 012345670123\nreserve: 5\nlog-level: warn\ndomain:\n"

@@ -126,15 +126,15 @@ func (db *DB) addDraft(ctx context.Context, q querier, d snapshot.Draft) error {
 	if d.Token != "" {
 		token = d.Token
 	}
-	if _, err := exec(ctx, q, `UPDATE snapshots SET token = $1, digest = $2, parent = $3, lineage = $4 WHERE id = $5`,
-		token, d.Digest, d.Parent, d.Lineage, d.ID); err != nil {
+	if _, err := exec(ctx, q, `UPDATE snapshots SET token = $1, digest = $2, parent = $3, lineage = $4, copy_of = $5, copy_region = $6 WHERE id = $7`,
+		token, d.Digest, d.Parent, d.Lineage, d.CopyOf, d.CopyRegion, d.ID); err != nil {
 		return err
 	}
 	if d.Refused != "" {
 		if _, err := exec(ctx, q, `UPDATE snapshots SET state = $1, message = $2 WHERE id = $3`, snapshot.Failed, d.Refused, d.ID); err != nil {
 			return err
 		}
-		return db.tellDraft(ctx, q, outbox.SnapshotFailed, d.Account, d.ID, d.Refused)
+		return db.tellSnapshot(ctx, q, outbox.SnapshotFailed, d.Account, d.ID, d.Refused)
 	}
 	if _, err := exec(ctx, q, `
 		INSERT INTO drafts (snapshot, base, timeout, touched, complete, want_blocks) VALUES ($1, $2, $3, $4, 0, -1)`,
@@ -354,7 +354,7 @@ func (s Snapshots) expire(ctx context.Context, id string, now int64) (expired bo
 		if err != nil {
 			return err
 		}
-		if err := s.db.tellDraft(ctx, q, outbox.SnapshotFailed, account, id, msgTimeout); err != nil {
+		if err := s.db.tellSnapshot(ctx, q, outbox.SnapshotFailed, account, id, msgTimeout); err != nil {
 			return err
 		}
 		return s.db.forgetDraft(ctx, q, account, id)

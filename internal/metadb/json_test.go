@@ -58,7 +58,8 @@ func TestJSONColumns(t *testing.T) {
 		`"Encryption":{"Algorithm":"o","Key":"p","Context":"q","BucketKey":true,"DataKey":"AQ=="}}`)
 	golden(t, s3Completion, `{"Version":"a","ETag":"b","Size":1,"Modified":2,"Parts":3,"Checksum":"c",`+
 		`"Encryption":{"Algorithm":"d","Key":"e","Context":"f","BucketKey":true,"DataKey":"BA=="}}`)
-	golden(t, outboxDetail, `{"snapshot":"a","source":"b","reason":"c","message":"d","added":["e"],"removed":["f"],"image":"g","part":"h","advice":"i","free":1}`)
+	golden(t, outboxDetail, `{"snapshot":"a","reason":"b","message":"c","added":["d"],"removed":["e"],"image":"f","part":"g","advice":"h","free":1,`+
+		`"started":"2026-01-02T03:04:05Z","copyOf":"i","copyRegion":"j","volume":"k"}`)
 }
 
 func golden[T any](t *testing.T, c jsonColumn[T], want string) {

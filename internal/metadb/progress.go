@@ -290,7 +290,7 @@ func (t Tasks) Publish(ctx context.Context, l work.Lease, p importtask.Published
 			return err
 		}
 		for _, task := range w.parts {
-			if err := t.db.tell(ctx, q, outbox.Event{Kind: outbox.SnapshotCompleted, Account: w.home.Account, Region: w.home.Region, Resource: task.snapshot}); err != nil {
+			if err := t.db.tellSnapshot(ctx, q, outbox.SnapshotCompleted, w.home.Account, task.snapshot, ""); err != nil {
 				return err
 			}
 		}

@@ -2,6 +2,7 @@ package metadb
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,6 +35,7 @@ type schedule struct {
 	faults float64 // how many of all steps fail
 	crowd  float64 // how often the next op begins
 	sticky float64 // how often whoever did the last step does the next
+	linger float64 // how often a step is put off for which others are worth doing before
 	group  int     // blocks that are written together
 	slice  int64   // blocks that one transaction of an import registers
 	rows   int64   // rows that one transaction lets go of
@@ -46,6 +48,7 @@ type op struct {
 	node    int
 	account int
 	pick    int // of what there is
+	of      int // the op that made the snapshot which is meant, if that is there; 0: pick says which
 	disk    layout
 	puts    []put
 	roll    int
@@ -84,6 +87,15 @@ var mix = []struct {
 	{opMark, 2}, {opStray, 2}, {opExpire, 2}, {opVerify, 1}, {opCrash, 4},
 }
 
+// scenes are what is dangerous together: each is about a snapshot that an early op has made
+// of contents that nobody else has, and that is let go of while they are stored again, read,
+// copied or moved. By chance alone something else names most contents.
+var scenes = [][]opKind{
+	{opDelete, opImport, opGC, opWork}, {opDelete, opGC, opImport, opWork}, {opImport, opDelete, opGC, opWork}, {opImport, opWork, opDelete, opGC},
+	{opDelete, opGC, opDraft, opWork}, {opDraft, opDelete, opGC, opWork}, {opRead, opDelete, opGC}, {opDelete, opRead, opGC}, {opCopy, opDelete, opGC, opWork},
+	{opCompact, opDelete, opGC}, {opDelete, opCompact, opGC, opImport}, {opHoldAll, opDelete, opGC},
+}
+
 // earlyKinds are the kinds of ops that fill the store before anything else is done.
 var earlyKinds = []opKind{opImport, opImport, opDraft, opCopy}
 
@@ -92,8 +104,13 @@ type put struct {
 	content int
 }
 
-// contents are the numbers of what a block may hold; 0 is zeros.
-const numContents = 4
+// Contents are the numbers of what a block may hold; 0 is zeros, and from numCommon on
+// those of scenes.
+const (
+	numCommon   = 4
+	maxScenes   = 3
+	numContents = numCommon + maxScenes
+)
 
 // palette is what blocks hold.
 var palette = func() (p [numContents][]byte) {
@@ -158,6 +175,7 @@ func newSchedule(seed uint64) schedule {
 		seed: seed, nodes: 1 + r.IntN(2), crowd: []float64{0.05, 0.15, 0.4}[r.IntN(3)], sticky: []float64{0, 0.5, 0.8, 0.95}[r.IntN(4)],
 		group: 1 + r.IntN(2), slice: int64(1 + r.IntN(3)), rows: int64(1 + r.IntN(4)),
 	}
+	s.linger = []float64{0, 0.3, 0.6, 0.8}[r.IntN(4)]
 	if r.IntN(4) == 0 {
 		s.faults = 0.01 * r.Float64()
 	}
@@ -169,11 +187,38 @@ func newSchedule(seed uint64) schedule {
 	for i := range disks {
 		disks[i] = layout{}
 		for range 1 + r.IntN(2) {
-			disks[i][places[r.IntN(len(places))]] = 1 + r.IntN(numContents-1)
+			disks[i][places[r.IntN(len(places))]] = 1 + r.IntN(numCommon-1)
 		}
 	}
-	s.early = r.IntN(5)
-	for n := range s.early + 8 + r.IntN(16) {
+	add := func(kind opKind) *op {
+		o := op{n: len(s.todo) + 1, kind: kind, node: r.IntN(2), account: min(1, r.IntN(4)/3), pick: r.IntN(1 << 20), roll: r.IntN(100), disk: disks[r.IntN(len(disks))]}
+		for range 1 + r.IntN(3) {
+			o.puts = append(o.puts, put{places[r.IntN(len(places))], r.IntN(numCommon)})
+		}
+		s.todo = append(s.todo, o)
+		return &s.todo[len(s.todo)-1]
+	}
+	for range r.IntN(5) {
+		add(earlyKinds[r.IntN(len(earlyKinds))])
+	}
+	var firsts []op // of scenes
+	for n := range r.IntN(maxScenes + 1) {
+		first := add(opImport)
+		first.disk = layout{}
+		for range 1 + r.IntN(4) {
+			first.disk[places[r.IntN(len(places))]] = numCommon + n
+		}
+		firsts = append(firsts, *first)
+	}
+	s.early = len(s.todo)
+	for range 8 + r.IntN(12) {
+		if len(firsts) > 0 && r.IntN(3) == 0 {
+			for _, kind := range scenes[r.IntN(len(scenes))] {
+				add(kind).follow(firsts[0])
+			}
+			firsts = firsts[1:]
+			continue
+		}
 		roll, kind := r.IntN(total), opImport
 		for _, m := range mix {
 			if roll -= m.of; roll < 0 {
@@ -181,17 +226,18 @@ func newSchedule(seed uint64) schedule {
 				break
 			}
 		}
-		if n < s.early {
-			kind = earlyKinds[r.IntN(len(earlyKinds))]
-		}
-		disk := disks[r.IntN(len(disks))]
-		o := op{n: n + 1, kind: kind, node: r.IntN(2), account: min(1, r.IntN(4)/3), pick: r.IntN(1 << 20), roll: r.IntN(100), disk: disk}
-		for range 1 + r.IntN(3) {
-			o.puts = append(o.puts, put{places[r.IntN(len(places))], r.IntN(numContents)})
-		}
-		s.todo = append(s.todo, o)
+		add(kind)
 	}
 	return s
+}
+
+// follow makes an op that of a scene, which began with first.
+func (o *op) follow(first op) {
+	o.of, o.account, o.disk, o.puts = first.n, first.account, first.disk, nil
+	for index, content := range first.disk {
+		o.puts = append(o.puts, put{index, content})
+	}
+	slices.SortFunc(o.puts, func(a, b put) int { return cmp.Compare(a.index, b.index) })
 }
 
 // model is what clients know.
@@ -298,14 +344,7 @@ func (s *sim) do(o op) {
 		s.doStray(o)
 	case opCrash:
 	case opWork:
-		n := s.here(o)
-		for range 1 + o.roll%3 {
-			did, err := n.runner.Step(n.context(o), everyUnit...)
-			s.expect(o, n, err)
-			if !did {
-				break
-			}
-		}
+		s.claim(o, 1+o.roll%3)
 	case opGC:
 		s.collectFor(o)
 	case opCompact:
@@ -351,12 +390,26 @@ func (s *sim) doImport(o op) {
 	s.units(o)
 }
 
-// units does the units that a claimer takes whom an op wakes, for every other op.
+// units does the units that a claimer takes whom an op wakes: one for every other op, and
+// for those of scenes all that an import has.
 func (s *sim) units(o op) {
-	if o.roll%4 > 1 {
-		n := s.here(o)
-		_, err := n.runner.Step(n.context(o), everyUnit...)
+	switch {
+	case o.of != 0:
+		s.claim(o, 4)
+	case o.roll%4 > 1:
+		s.claim(o, 1)
+	}
+}
+
+// claim does at most some units.
+func (s *sim) claim(o op, most int) {
+	n := s.here(o)
+	for range most {
+		did, err := n.runner.Step(n.context(o), everyUnit...)
 		s.expect(o, n, err)
+		if !did {
+			return
+		}
 	}
 }
 
@@ -391,6 +444,9 @@ func (s *sim) some(o op, n *node, test func(snapshot.Record) bool) (rec snapshot
 		return rec, false
 	}
 	slices.SortFunc(all, func(a, b snapshot.Record) int { return opOf(a.Description) - opOf(b.Description) })
+	if i := slices.IndexFunc(all, func(r snapshot.Record) bool { return opOf(r.Description) == o.of }); i >= 0 {
+		return all[i], true
+	}
 	return all[o.pick%len(all)], true
 }
 

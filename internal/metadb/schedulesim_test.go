@@ -79,6 +79,8 @@ type parked struct {
 	op    int
 	label string
 	goOn  chan error
+	met   bool // by a decision
+	until int  // step before which it does not go on while others can
 }
 
 var errDied = errors.New("the node has died")
@@ -107,7 +109,7 @@ func (s *sim) stop(ctx context.Context, n *node, label string) error {
 		s.mu.Unlock()
 		return nil
 	}
-	p := &parked{n, op, label, make(chan error, 1)}
+	p := &parked{node: n, op: op, label: label, goOn: make(chan error, 1)}
 	s.parked = append(s.parked, p)
 	s.mu.Unlock()
 	return <-p.goOn
@@ -165,6 +167,7 @@ func (s *sim) next() bool {
 	slices.SortStableFunc(s.parked, func(a, b *parked) int {
 		return cmp.Or(cmp.Compare(a.node.slot, b.node.slot), cmp.Compare(a.op, b.op), cmp.Compare(a.label, b.label))
 	})
+	awake := s.wakeful()
 	ready, running, left := len(s.parked), s.running, len(s.todo)
 	doomed := slices.IndexFunc(s.parked, func(p *parked) bool { return p.label == s.brink })
 	slot := -1
@@ -187,28 +190,63 @@ func (s *sim) next() bool {
 		return false
 	}
 	switch roll := s.rng.Float64(); {
-	case left > 0 && (roll < s.crowd || ready == 0 && roll < 0.8):
+	case left > 0 && (roll < s.crowd || roll < 0.2 && s.todo[0].of != 0 || len(awake) == 0 && roll < 0.8):
 		o := s.todo[0]
 		s.todo = s.todo[1:]
 		s.begin(o)
 	case ready == 0 || roll > 0.985:
 		s.pass(s.rng.IntN(20))
+	case len(awake) == 0 && roll > 0.6: // gc waits for what lingers
+		s.pass(s.rng.IntN(15))
 	default:
-		s.release(s.choose(ready))
+		s.release(s.choose(awake))
 	}
 	return true
 }
 
-// choose chooses who goes on: often whoever did last, so that others are met at rest.
-func (s *sim) choose(ready int) int {
-	if s.rng.Float64() < s.sticky {
+// wakeful returns the indexes of those of s.parked that do not linger. Whether somebody
+// lingers, and how long, is decided when he is first met.
+func (s *sim) wakeful() (awake []int) {
+	for i, p := range s.parked {
+		if !p.met && s.rng.Float64() < s.linger && slices.Contains(lingered, p.label) {
+			p.until = s.steps + 5 + s.rng.IntN(120)
+		}
+		if p.met = true; p.until <= s.steps {
+			awake = append(awake, i)
+		}
+	}
+	return awake
+}
+
+// lingered are steps that do what was decided before, or that rely on it, and so those
+// before which something else is most worth doing. By chance alone few whole cycles of gc
+// would fit in there.
+var lingered = []string{
+	"create pack", "close pack", "close root", "read root", "read pages", "read pack", "remove pack", "remove pages", "remove root",
+	"Tasks.FinishSlice", "Tasks.FinishRange", "Tasks.Publish", "Snapshots.Append", "Snapshots.AddPages", "Snapshots.Copied", "Snapshots.Publish", "Packs.Move", "Packs.Mend",
+	"Garbage.Condemn", "Garbage.DeleteCondemned", "Garbage.Settle", "Garbage.SettleFiles", "Garbage.ForgetFiles",
+}
+
+// choose chooses who goes on: often whoever did last, so that others are met at rest. If
+// all linger, it is whoever has done so longest.
+func (s *sim) choose(awake []int) int {
+	if len(awake) == 0 {
+		first := 0
 		for i, p := range s.parked {
-			if p.op == s.last {
+			if p.until < s.parked[first].until {
+				first = i
+			}
+		}
+		return first
+	}
+	if s.rng.Float64() < s.sticky {
+		for _, i := range awake {
+			if s.parked[i].op == s.last {
 				return i
 			}
 		}
 	}
-	return s.rng.IntN(ready)
+	return awake[s.rng.IntN(len(awake))]
 }
 
 func (s *sim) release(i int) {

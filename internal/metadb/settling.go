@@ -96,15 +96,20 @@ func (s Snapshots) Publish(ctx context.Context, l work.Lease, r snapshot.Manifes
 		if err != nil {
 			return err
 		}
-		return s.db.tellDraft(ctx, q, outbox.SnapshotCompleted, l.Account, l.Task, "")
+		return s.db.tellSnapshot(ctx, q, outbox.SnapshotCompleted, l.Account, l.Task, "")
 	})
 }
 
-// tellDraft puts into the outbox how a draft ended.
-func (db *DB) tellDraft(ctx context.Context, q querier, kind outbox.Kind, account, id, message string) error {
+// tellSnapshot puts into the outbox how a snapshot ended.
+func (db *DB) tellSnapshot(ctx context.Context, q querier, kind outbox.Kind, account, id, message string) error {
 	told := outbox.Event{Kind: kind, Account: account, Resource: id, Detail: outbox.Detail{Message: message}}
-	scan := func(s scanner) (struct{}, error) { return struct{}{}, s.Scan(&told.Detail.Source, &told.Region) }
-	if _, _, err := one(ctx, q, scan, `SELECT parent, region FROM snapshots WHERE id = $1`, id); err != nil {
+	scan := func(s scanner) (struct{}, error) {
+		var started int64
+		err := s.Scan(&told.Region, &started, &told.Detail.CopyOf, &told.Detail.CopyRegion, &told.Detail.Volume)
+		told.Detail.Started = fromMicros(started)
+		return struct{}{}, err
+	}
+	if _, _, err := one(ctx, q, scan, `SELECT region, started, copy_of, copy_region, volume FROM snapshots WHERE id = $1`, id); err != nil {
 		return err
 	}
 	return db.tell(ctx, q, told)
@@ -119,7 +124,7 @@ func (s Snapshots) Reject(ctx context.Context, l work.Lease, message string) err
 		if _, err := exec(ctx, q, `UPDATE snapshots SET message = $1 WHERE id = $2`, message, l.Task); err != nil {
 			return err
 		}
-		return s.db.tellDraft(ctx, q, outbox.SnapshotFailed, l.Account, l.Task, message)
+		return s.db.tellSnapshot(ctx, q, outbox.SnapshotFailed, l.Account, l.Task, message)
 	})
 }
 

@@ -77,8 +77,12 @@ func TestEventsOfSnapshotsAreTold(t *testing.T) {
 			t.Fatal("deleted twice")
 		}
 		refused := snapshot.Draft{Record: snapshot.Record{ID: "snap-2", Account: "a", Region: region, Parent: "snap-1"}, Refused: "no key", Want: &snapshot.Expected{}}
-		if _, _, err := s.Start(ctx, refused, "", 1); err != nil {
-			t.Fatal(err)
+		copied := snapshot.Draft{Record: snapshot.Record{ID: "snap-3", Account: "a", Region: region}, CopyOf: "snap-1", CopyRegion: "eu-west-1", Refused: "no key", Want: &snapshot.Expected{}}
+		ofVolume := snapshot.Draft{Record: snapshot.Record{ID: "snap-4", Account: "a", Region: region, Volume: "vol-1"}, Refused: "no key", Want: &snapshot.Expected{}}
+		for _, d := range []snapshot.Draft{refused, copied, ofVolume} {
+			if _, _, err := s.Start(ctx, d, "", 1); err != nil {
+				t.Fatal(err)
+			}
 		}
 		events, err := db.Outbox().Pending(ctx, 0, 10)
 		if err != nil {
@@ -86,11 +90,11 @@ func TestEventsOfSnapshotsAreTold(t *testing.T) {
 		}
 		var told []string
 		for _, e := range events {
-			told = append(told, fmt.Sprint(e.Kind, " ", e.Account, " ", e.Region, " ", e.Resource, " ", e.Detail.Source, " ", e.Detail.Message, " ", e.Detail.Added, e.Detail.Removed))
+			told = append(told, fmt.Sprint(e.Kind, " ", e.Account, " ", e.Region, " ", e.Resource, " ", e.Detail.CopyOf, e.Detail.CopyRegion, e.Detail.Volume, " ", e.Detail.Message, " ", e.Detail.Added, e.Detail.Removed))
 		}
 		want := []string{
 			"snapshot.shared a us-east-1 snap-1   [b] []", "snapshot.unshared a us-east-1 snap-1   [] [b]", "snapshot.deleted a us-east-1 snap-1   [] []",
-			"snapshot.failed a us-east-1 snap-2 snap-1 no key [] []",
+			"snapshot.failed a us-east-1 snap-2  no key [] []", "snapshot.failed a us-east-1 snap-3 snap-1eu-west-1 no key [] []", "snapshot.failed a us-east-1 snap-4 vol-1 no key [] []",
 		}
 		if !slices.Equal(told, want) {
 			t.Errorf("told %q, want %q", told, want)

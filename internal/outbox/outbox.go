@@ -47,7 +47,6 @@ type Event struct {
 // It is stored as JSON: fields may be added, and never change their meaning.
 type Detail struct {
 	Snapshot string   `json:"snapshot,omitempty"` // that an import made
-	Source   string   `json:"source,omitempty"`   // snapshot that this one began as
 	Reason   string   `json:"reason,omitempty"`   // why it failed: a class, for programs
 	Message  string   `json:"message,omitempty"`  // why it failed: AWS's words
 	Added    []string `json:"added,omitempty"`    // accounts that may use it from now on
@@ -56,6 +55,11 @@ type Detail struct {
 	Part     string   `json:"part,omitempty"`     // of the store, that is damaged
 	Advice   string   `json:"advice,omitempty"`   // what to do
 	Free     int64    `json:"free,omitempty"`     // bytes, on a disk
+
+	Started    time.Time `json:"started,omitzero"`     // the making of a snapshot
+	CopyOf     string    `json:"copyOf,omitempty"`     // snapshot that this one is a copy of
+	CopyRegion string    `json:"copyRegion,omitempty"` // where that is
+	Volume     string    `json:"volume,omitempty"`     // that a snapshot is of
 }
 
 // Store keeps the events until they are told. Rows are added by the transactions of

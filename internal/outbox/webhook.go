@@ -16,7 +16,6 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -310,9 +309,14 @@ func (w *Webhook) envelope(e Event) envelope {
 	switch {
 	case e.Kind == SnapshotShared:
 		out.Detail.Source = home.Account // whose it is, as AWS has it
-	case e.Detail.Source != "":
-		out.Detail.Source = snapshotARN(home.Region, e.Detail.Source)
-		out.Detail.Event = strings.Replace(out.Detail.Event, "createSnapshot", "copySnapshot", 1)
+	case e.Detail.CopyOf != "":
+		out.Detail.Source = snapshotARN(e.Detail.CopyRegion, e.Detail.CopyOf)
+		out.Detail.Event = "copySnapshot"
+	case e.Detail.Volume != "":
+		out.Detail.Source = "arn:" + awsid.Partition(home.Region) + ":ec2::" + home.Region + ":volume/" + e.Detail.Volume
+	}
+	if !e.Detail.Started.IsZero() {
+		out.Detail.StartTime = e.Detail.Started.UTC().Format(time.RFC3339)
 	}
 	return out
 }

@@ -265,8 +265,12 @@ func TestEnvelope(t *testing.T) {
 		want  string
 	}{
 		"a copy": {
-			Event{ID: 1, Kind: SnapshotCompleted, Account: "1", Region: "us-east-1", Resource: "snap-2", Detail: Detail{Source: "snap-1"}, At: sent},
-			`"EBS Snapshot Notification","source":"aws.ec2","account":"1","time":"2026-01-02T03:04:05Z","region":"us-east-1","resources":["arn:aws:ec2::us-east-1:snapshot/snap-2"],"detail":{"event":"copySnapshot","result":"succeeded","cause":"","request-id":"","snapshot_id":"arn:aws:ec2::us-east-1:snapshot/snap-2","source":"arn:aws:ec2::us-east-1:snapshot/snap-1","endTime":"2026-01-02T03:04:05Z"}}`,
+			Event{ID: 1, Kind: SnapshotCompleted, Account: "1", Region: "us-east-1", Resource: "snap-2", Detail: Detail{CopyOf: "snap-1", CopyRegion: "eu-west-1", Started: sent.Add(-time.Minute)}, At: sent},
+			`"EBS Snapshot Notification","source":"aws.ec2","account":"1","time":"2026-01-02T03:04:05Z","region":"us-east-1","resources":["arn:aws:ec2::us-east-1:snapshot/snap-2"],"detail":{"event":"copySnapshot","result":"succeeded","cause":"","request-id":"","snapshot_id":"arn:aws:ec2::us-east-1:snapshot/snap-2","source":"arn:aws:ec2::eu-west-1:snapshot/snap-1","startTime":"2026-01-02T03:03:05Z","endTime":"2026-01-02T03:04:05Z"}}`,
+		},
+		"a snapshot of a volume": {
+			Event{ID: 1, Kind: SnapshotFailed, Account: "1", Region: "us-east-1", Resource: "snap-2", Detail: Detail{Volume: "vol-1", Message: "no key"}, At: sent},
+			`"EBS Snapshot Notification","source":"aws.ec2","account":"1","time":"2026-01-02T03:04:05Z","region":"us-east-1","resources":["arn:aws:ec2::us-east-1:snapshot/snap-2"],"detail":{"event":"createSnapshot","result":"failed","cause":"no key","request-id":"","snapshot_id":"arn:aws:ec2::us-east-1:snapshot/snap-2","source":"arn:aws:ec2::us-east-1:volume/vol-1","endTime":"2026-01-02T03:04:05Z"}}`,
 		},
 		"shared": {
 			Event{ID: 1, Kind: SnapshotShared, Account: "1", Region: "cn-north-1", Resource: "snap-2", Detail: Detail{Added: []string{"2"}}, At: sent},

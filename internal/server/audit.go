@@ -49,7 +49,7 @@ func parseAuditPlace(text string) (auditPlace, error) {
 
 // checkAudit checks where audit logs go, before anything is opened.
 func (c Config) checkAudit() error {
-	buckets := 0
+	buckets, files := 0, 0
 	for _, text := range c.AuditLogs {
 		at, err := parseAuditPlace(text)
 		if err != nil {
@@ -57,13 +57,15 @@ func (c Config) checkAudit() error {
 		}
 		if at.file == "" {
 			buckets++
+		} else {
+			files++
 		}
 		if at.file == "" && !at.embedded && c.AuditCredentials == nil {
 			return errors.New("server: --audit-log: an S3 elsewhere needs credentials")
 		}
 	}
-	if buckets > 1 {
-		return errors.New("server: --audit-log: records can go to one bucket alone")
+	if buckets > 1 || files > 1 {
+		return errors.New("server: --audit-log: records can go to one file and to one bucket, not to two of either")
 	}
 	return nil
 }

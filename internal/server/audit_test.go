@@ -86,6 +86,7 @@ func TestAuditPlaces(t *testing.T) {
 		"a file":         {[]string{file}, false},
 		"both":           {[]string{file, "s3://b/p"}, false},
 		"two buckets":    {[]string{"s3://b/p", "s3://c"}, true},
+		"two files":      {[]string{file, file + "2"}, true},
 		"no bucket":      {[]string{"s3://"}, true},
 		"a relative one": {[]string{"log"}, true},
 		"elsewhere":      {[]string{"s3://b?region=eu-west-1"}, true}, // without keys

@@ -200,7 +200,7 @@ func (d *dataDir) masterKey() (*secret.MasterKey, error) {
 	keys, err := d.masterKeys()
 	if err == nil && len(keys) == 0 {
 		if _, err := os.Stat(d.file(databaseName)); err == nil {
-			return nil, fmt.Errorf("server: %s is missing, without which %s cannot be read", d.file(masterName), d.file(databaseName))
+			return nil, fmt.Errorf("server: %s is missing, without which %s cannot be read: put back a copy of it, of that time or later; nothing was changed", d.file(masterName), d.file(databaseName))
 		}
 		keys = [][]byte{make([]byte, secret.KeySize)}
 		_, _ = rand.Read(keys[0]) // never fails

@@ -1,7 +1,9 @@
 package awshttp
 
 import (
+	"cmp"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -103,7 +105,7 @@ func identity(c *Call) audit.Identity {
 }
 
 // maxParameters is the most bytes of parameters in a record. CloudTrail too leaves out
-// what is too long.
+// what is too long; here those that are not stay.
 const maxParameters = 32 << 10
 
 // parameters returns what the call asked for, without what is a secret, or null.
@@ -130,8 +132,34 @@ func (c *Call) parameters() json.RawMessage {
 	if len(asked) == 0 {
 		return nil
 	}
-	text, err := json.Marshal(hide(asked))
-	if err != nil || len(text) > maxParameters {
+	return bounded(hide(asked).(map[string]any))
+}
+
+// bounded returns parameters as JSON, without the longest of those that are too long
+// together.
+func bounded(asked map[string]any) json.RawMessage {
+	sizes, total := map[string]int{}, 2
+	for name, v := range asked {
+		one, err := json.Marshal(map[string]any{name: v})
+		if err != nil {
+			return nil
+		}
+		sizes[name] = len(one)
+		total += len(one)
+	}
+	names := slices.SortedFunc(maps.Keys(sizes), func(a, b string) int { return cmp.Compare(sizes[b], sizes[a]) })
+	for _, name := range names {
+		if total <= maxParameters {
+			break
+		}
+		total -= sizes[name]
+		delete(asked, name)
+	}
+	if len(asked) == 0 {
+		return nil
+	}
+	text, err := json.Marshal(asked)
+	if err != nil {
 		return nil
 	}
 	return text

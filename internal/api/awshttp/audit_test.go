@@ -60,12 +60,13 @@ func TestAuditedParameters(t *testing.T) {
 			"LaunchSpecification.UserData.Data": {"x"}, "Options.TunnelOptions.1.PreSharedKey": {"x"}, "OidcOptions.ClientSecret": {"x"}, "NewPassword": {"x"},
 		}}, `{"launchSpecification.UserData.Data":"HIDDEN_DUE_TO_SECURITY_REASONS","newPassword":"HIDDEN_DUE_TO_SECURITY_REASONS",` +
 			`"oidcOptions.ClientSecret":"HIDDEN_DUE_TO_SECURITY_REASONS","options.TunnelOptions.1.PreSharedKey":"HIDDEN_DUE_TO_SECURITY_REASONS"}`},
-		"a body":     {&Call{Service: KMS, Body: []byte(`{"KeyId":"k","Plaintext":"x","Deep":{"SessionToken":"x","List":[{"Url":"https://a/?b=c"}]}}`)}, `{"deep":{"List":[{"Url":"https://a/?HIDDEN_DUE_TO_SECURITY_REASONS"}],"SessionToken":"HIDDEN_DUE_TO_SECURITY_REASONS"},"keyId":"k","plaintext":"HIDDEN_DUE_TO_SECURITY_REASONS"}`},
-		"a path":     {&Call{Service: S3, Parameters: map[string]any{"bucketName": "b", "key": "k"}}, `{"bucketName":"b","key":"k"}`},
-		"no JSON":    {&Call{Service: EBS, Body: []byte("block"), Parameters: map[string]any{"snapshotId": "snap-1"}}, `{"snapshotId":"snap-1"}`},
-		"nothing":    {&Call{Service: IAM}, ``},
-		"too much":   {&Call{Service: IAM, Form: url.Values{"PolicyDocument": {strings.Repeat("x", maxParameters)}}}, ``},
-		"no address": {&Call{Service: EC2, Form: url.Values{"Url": {"https://[/?Signature=secret"}}}, `{"url":"HIDDEN_DUE_TO_SECURITY_REASONS"}`},
+		"a body":       {&Call{Service: KMS, Body: []byte(`{"KeyId":"k","Plaintext":"x","Deep":{"SessionToken":"x","List":[{"Url":"https://a/?b=c"}]}}`)}, `{"deep":{"List":[{"Url":"https://a/?HIDDEN_DUE_TO_SECURITY_REASONS"}],"SessionToken":"HIDDEN_DUE_TO_SECURITY_REASONS"},"keyId":"k","plaintext":"HIDDEN_DUE_TO_SECURITY_REASONS"}`},
+		"a path":       {&Call{Service: S3, Parameters: map[string]any{"bucketName": "b", "key": "k"}}, `{"bucketName":"b","key":"k"}`},
+		"no JSON":      {&Call{Service: EBS, Body: []byte("block"), Parameters: map[string]any{"snapshotId": "snap-1"}}, `{"snapshotId":"snap-1"}`},
+		"nothing":      {&Call{Service: IAM}, ``},
+		"too much":     {&Call{Service: IAM, Form: url.Values{"PolicyDocument": {strings.Repeat("x", maxParameters)}}}, ``},
+		"one too many": {&Call{Service: IAM, Form: url.Values{"UserName": {"ann"}, "PolicyDocument": {strings.Repeat("x", maxParameters)}}}, `{"userName":"ann"}`},
+		"no address":   {&Call{Service: EC2, Form: url.Values{"Url": {"https://[/?Signature=secret"}}}, `{"url":"HIDDEN_DUE_TO_SECURITY_REASONS"}`},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -133,7 +133,18 @@ func (c *call) tell() {
 	if c.target.key != "" {
 		c.Parameters["key"] = c.target.key
 	}
+	for _, name := range []string{"versionId", "uploadId", "partNumber"} {
+		if v := c.query.Get(name); v != "" {
+			c.Parameters[name] = v
+		}
+	}
+	if from := c.header.Get(headerCopySource); from != "" {
+		c.Parameters[headerCopySource] = from
+	}
 }
+
+// headerCopySource names what is copied.
+const headerCopySource = "x-amz-copy-source"
 
 // admit finds what op acts on and asks whether the caller may.
 func (c *call) admit(ctx context.Context, op operation) error {
@@ -145,6 +156,9 @@ func (c *call) admit(ctx context.Context, op operation) error {
 	}
 	if op.document > 0 {
 		c.document, c.unread = c.readDocument(op.document)
+		if name, told, ok := documentTold(c.document); ok {
+			c.Parameters[name] = told
+		}
 	}
 	if op.needsObject {
 		version := c.query.Get("versionId")

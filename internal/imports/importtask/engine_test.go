@@ -266,7 +266,12 @@ func (e *engine) told(want ...outbox.Event) {
 	for i := range want {
 		want[i].Account, want[i].Region = account, home.Region
 	}
-	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(outbox.Event{}, "ID", "At"), cmpopts.IgnoreFields(outbox.Detail{}, "Message")); diff != "" {
+	for _, event := range got {
+		if event.Kind == outbox.SnapshotCompleted && (event.Detail.Started.IsZero() || event.Detail.Started.After(event.At)) {
+			e.t.Errorf("a snapshot that was begun at %v is told of at %v", event.Detail.Started, event.At)
+		}
+	}
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(outbox.Event{}, "ID", "At"), cmpopts.IgnoreFields(outbox.Detail{}, "Message", "Started")); diff != "" {
 		e.t.Errorf("told (-want +got):\n%s", diff)
 	}
 }

@@ -42,6 +42,12 @@ func FailureOf(err error) (f Failure, final bool) {
 // serverError begins the messages of failures that are none of the client's.
 const serverError = "ServerError: "
 
+// serverReasons are the reasons of such failures. The alert about imports that fail names
+// all of them.
+var serverReasons = []string{
+	"database-unavailable", "decoder-stuck", "internal", "kms-unavailable", "poison", "source-damaged", "source-slow", "source-unavailable", "source-unreadable", "store-full",
+}
+
 // detailed adds the cause, if the owner of the task may know it: what goes wrong inside
 // the service names its folders and addresses, and is for those who read its log.
 func (f Failure) detailed(err error) Failure {

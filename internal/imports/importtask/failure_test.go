@@ -3,10 +3,18 @@ package importtask
 import (
 	"bytes"
 	"fmt"
+	"maps"
+	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/diskport/diskport/diskimage/detect"
+	"github.com/diskport/diskport/internal/imports/scratch"
 	"github.com/diskport/diskport/internal/imports/source"
 	"github.com/diskport/diskport/internal/space"
 	"github.com/diskport/diskport/internal/store/keyring"
@@ -37,6 +45,52 @@ func TestFailuresOfWhatIsAround(t *testing.T) {
 }
 
 // A task that got something else than a disk says what it got, and how to insist.
+// TestTheAlertKnowsTheServersFailures: all of those, and nothing that users do; and each is
+// counted from 0 on, since a counter that begins at 1 has not increased to Prometheus.
+func TestTheAlertKnowsTheServersFailures(t *testing.T) {
+	table, err := os.ReadFile("failure.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rules, err := os.ReadFile("../../../deploy/monitoring/alerts.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]bool{}
+	for line := range strings.Lines(string(table)) {
+		for _, m := range regexp.MustCompile(`(?:"ServerError|internalError|tooSlow)[^{}]*, (?:Reason: )?"([a-z-]+)"`).FindAllStringSubmatch(line, -1) {
+			found[m[1]] = true
+		}
+	}
+	for _, f := range []Failure{storeFull(&FullError{}), scratchFull(&scratch.FullError{}), unread(nil), stuck(nil), poison(nil), panicked(nil)} {
+		found[f.Reason] = true
+	}
+	if diff := cmp.Diff(slices.Sorted(maps.Keys(found)), serverReasons); diff != "" {
+		t.Errorf("serverReasons (-the table +listed):\n%s", diff)
+	}
+	alert := regexp.MustCompile(`diskport_imports_total\{reason=~"([^"]*)"`).FindSubmatch(rules)
+	if alert == nil {
+		t.Fatal("no alert is about imports that fail")
+	}
+	alerted := strings.Split(string(alert[1]), "|")
+	slices.Sort(alerted)
+	if diff := cmp.Diff(serverReasons, alerted); diff != "" {
+		t.Errorf("the alert (-reasons +alerted):\n%s", diff)
+	}
+	reg := prometheus.NewPedanticRegistry()
+	NewMetrics(reg)
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == "diskport_imports_total" && len(f.GetMetric()) == len(serverReasons) {
+			return
+		}
+	}
+	t.Error("not every reason is counted from the start")
+}
+
 func TestFailureOfWhatIsNoDisk(t *testing.T) {
 	_, err := detect.Open(bytes.NewReader([]byte("%PDF-1.7\n")), 9, detect.Options{Name: "scan.pdf"})
 	f, final := FailureOf(err)

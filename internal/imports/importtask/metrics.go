@@ -34,6 +34,9 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Help: "Bytes of the disks' data that imports have dealt with.",
 		}),
 	}
+	for _, reason := range serverReasons { // an increase from nothing is none to Prometheus
+		m.ended.WithLabelValues(reason)
+	}
 	reg.MustRegister(m.ended, m.blocks, m.stored, m.dealt)
 	return m
 }

@@ -152,7 +152,7 @@ func concurrentEventsDiffer(t *testing.T, b Bench) {
 func detailsComeBack(t *testing.T, b Bench) {
 	want := outbox.Event{
 		Kind: outbox.SnapshotShared, Account: "a", Region: "eu-north-1", Resource: "snap-1", At: at,
-		Detail: outbox.Detail{Snapshot: "s", Source: "o", Reason: "r", Message: "m ü", Added: []string{"1"}, Removed: []string{"2", "3"}, Part: "p", Advice: "a", Free: 1 << 40},
+		Detail: outbox.Detail{Snapshot: "s", CopyOf: "o", Reason: "r", Message: "m ü", Added: []string{"1"}, Removed: []string{"2", "3"}, Part: "p", Advice: "a", Free: 1 << 40},
 	}
 	tell(t, b, want)
 	events, _ := pending(t, b, 10)

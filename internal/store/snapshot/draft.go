@@ -22,8 +22,10 @@ type Draft struct {
 	Base    blockstore.FileID
 	Timeout time.Duration // without a write for this long it fails; 0: a copy
 	Want    *Expected     // set once it is complete
-	Copied  bool          // all that it inherits from another domain has been copied
-	Refused string        // why it is failed from the start; empty: it is not
+	// CopyOf is the snapshot that this is a copy of, in CopyRegion; empty: it is none.
+	CopyOf, CopyRegion string
+	Copied             bool   // all that it inherits from another domain has been copied
+	Refused            string // why it is failed from the start; empty: it is not
 }
 
 // Expected is what the writer of a draft says it has written.

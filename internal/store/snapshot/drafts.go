@@ -168,7 +168,7 @@ func (d *Drafts) copyOf(ctx context.Context, r CopyRequest) (Draft, error) {
 	if err != nil {
 		return Draft{}, err
 	}
-	draft := Draft{Want: &Expected{Blocks: -1}, Record: Record{
+	draft := Draft{Want: &Expected{Blocks: -1}, CopyOf: r.Source, CopyRegion: r.SourceRegion, Record: Record{
 		ID: d.IDs.Snapshot(), Account: r.Home.Account, Region: r.Home.Region, Description: r.Description,
 		VolumeSize: source.VolumeSize, VirtualSize: source.VirtualSize, Tags: r.Tags,
 	}}
