@@ -234,7 +234,7 @@ func (s *sim) work(ctx context.Context) {
 // openMigrated opens a database that has the newest schema, or gets it.
 func openMigrated(ctx context.Context, dsn string) (*DB, error) {
 	if strings.HasPrefix(dsn, "postgres") {
-		return Open(ctx, dsn, Options{})
+		return Open(ctx, dsn, Options{Now: time.Now}) // the bubble's, which is not the server's
 	}
 	db := &DB{now: time.Now, letGoRows: letGoRows, usage: new(usage)}
 	return db, db.openSQLite(dsn, nil)
