@@ -128,8 +128,8 @@ func (a *App) masterFile() string {
 // may be alive, so none expires but by its time.
 func openShared(ctx context.Context, a *App) (*metadb.DB, error) {
 	db, err := metadb.Open(ctx, a.cfg.Database, metadb.Options{
-		Regions: a.cfg.regions,
-		Warn:    func(what string) { a.log.Warn("opening the database: " + what) },
+		Regions: a.cfg.regions, Node: a.owner, Alone: a.cfg.Rebuild,
+		Warn: func(what string) { a.log.Warn("opening the database: " + what) },
 	})
 	if err != nil {
 		return nil, fmt.Errorf("server: --database: %w", err)
