@@ -201,6 +201,14 @@ func workerAlone(h http.Handler) http.Handler {
 	})
 }
 
+// now returns the time of the database, for what is opened before it.
+func (a *App) now() time.Time {
+	if db := a.database.Load(); db != nil {
+		return db.Now()
+	}
+	return time.Now()
+}
+
 // clockEvery is how often a node compares its clock with that of the database.
 const clockEvery = 10 * time.Second
 
