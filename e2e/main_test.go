@@ -10,35 +10,42 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/diskport/diskport/internal/metadb/pgtest"
 )
 
-// TestMain builds the program once, as users get it: without cgo, without the
-// race detector.
-func TestMain(m *testing.M) {
-	os.Exit(func() int {
-		dir, err := os.MkdirTemp("", "diskport-e2e-")
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
+// postgres is set by TestMain, for the tests of many nodes.
+var postgres *pgtest.Server
+
+func TestMain(m *testing.M) { pgtest.Main(tests{m}, func(s *pgtest.Server) { postgres = s }) }
+
+// tests are run with the program, which is built as users get it: without cgo,
+// without the race detector.
+type tests struct{ m *testing.M }
+
+func (b tests) Run() int {
+	dir, err := os.MkdirTemp("", "diskport-e2e-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	build := exec.Command("go", "build", "-o", filepath.Join(dir, "diskport"), "../cmd/diskport")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "building diskport: %v\n%s", err, out)
+		return 1
+	}
+	// The tests find the program, and none of the user's own settings.
+	os.Setenv("PATH", dir+":"+os.Getenv("PATH")+":/usr/sbin:/sbin")
+	for _, kv := range os.Environ() {
+		name, _, _ := strings.Cut(kv, "=")
+		if strings.HasPrefix(name, "AWS_") || strings.HasPrefix(name, "DISKPORT_") {
+			os.Unsetenv(name)
 		}
-		defer os.RemoveAll(dir)
-		build := exec.Command("go", "build", "-o", filepath.Join(dir, "diskport"), "../cmd/diskport")
-		build.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if out, err := build.CombinedOutput(); err != nil {
-			fmt.Fprintf(os.Stderr, "building diskport: %v\n%s", err, out)
-			return 1
-		}
-		// The tests find the program, and none of the user's own settings.
-		os.Setenv("PATH", dir+":"+os.Getenv("PATH")+":/usr/sbin:/sbin")
-		for _, kv := range os.Environ() {
-			name, _, _ := strings.Cut(kv, "=")
-			if strings.HasPrefix(name, "AWS_") || strings.HasPrefix(name, "DISKPORT_") {
-				os.Unsetenv(name)
-			}
-		}
-		os.Setenv("AWS_EC2_METADATA_DISABLED", "true")
-		os.Setenv("AWS_CONFIG_FILE", os.DevNull)
-		os.Setenv("AWS_SHARED_CREDENTIALS_FILE", os.DevNull)
-		return m.Run()
-	}())
+	}
+	os.Setenv("AWS_EC2_METADATA_DISABLED", "true")
+	os.Setenv("AWS_CONFIG_FILE", os.DevNull)
+	os.Setenv("AWS_SHARED_CREDENTIALS_FILE", os.DevNull)
+	return b.m.Run()
 }

@@ -236,7 +236,11 @@ func explain(ctx context.Context, err error) string {
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		return "interrupted"
 	}
-	text := client.Explain(err)
+	said := err
+	if _, ok := errors.AsType[*startError](err); ok {
+		said = errors.New(err.Error())
+	}
+	text := client.Explain(said)
 	if full, ok := errors.AsType[*fullError](err); ok {
 		text += "\n" + full.state
 	}

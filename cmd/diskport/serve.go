@@ -52,7 +52,7 @@ func (c *serveCmd) run(ctx context.Context, a *app) (err error) {
 	}
 	srv, err := server.New(ctx, cfg)
 	if err != nil {
-		return err
+		return &startError{err}
 	}
 	defer func() { err = errors.Join(err, srv.Close()) }()
 	if err := srv.Run(ctx); err != nil && ctx.Err() == nil {

@@ -109,6 +109,12 @@ func (a *app) serverConfig(ctx context.Context, f *serviceFlags) (server.Config,
 	}, nil
 }
 
+// startError says why a service did not start. It is shown whole: what another service has
+// answered is only a part of it.
+type startError struct{ error }
+
+func (e *startError) Unwrap() error { return e.error }
+
 // localService is a service inside this process.
 type localService struct {
 	*server.App
@@ -137,7 +143,7 @@ func (a *app) newLocalService(ctx context.Context, change ...func(*serviceFlags)
 	srv, err := server.New(ctx, cfg)
 	if err != nil {
 		stop()
-		return nil, err
+		return nil, &startError{err}
 	}
 	local := &localService{App: srv, stop: stop, done: make(chan error, 1)}
 	go func() { local.done <- srv.Run(ctx) }()

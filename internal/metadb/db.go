@@ -29,6 +29,7 @@ type DB struct {
 	path        string  // of an SQLite file
 	engine      engine
 	now         func() time.Time
+	session     string      // names the connections to PostgreSQL; empty: nothing does
 	onServer    *serverTime // what now goes by on PostgreSQL; nil: Options say it
 	ids         awsid.Source
 	regions     awsid.Regions         // that the service plays
@@ -50,6 +51,13 @@ type Options struct {
 	// Regions say where rows belong that are older than the regions; a database that
 	// has such rows needs them.
 	Regions awsid.Regions
+
+	// Node names this process at PostgreSQL's server, to people and to other nodes. Empty:
+	// it is none.
+	Node string
+	// Alone refuses a server that other nodes are connected to, and keeps out those that come
+	// later.
+	Alone bool
 
 	// Witness is a file that tells an embedded database from an older one; it is
 	// made when missing. Empty: none, and always for PostgreSQL.
@@ -104,6 +112,7 @@ func Open(ctx context.Context, dsn string, o Options) (*DB, error) {
 	if db.now == nil {
 		db.now = time.Now
 	}
+	db.session = o.session()
 	open := func(path string) error { return db.openSQLite(path, o.Connector) }
 	if strings.HasPrefix(dsn, "postgres://") || strings.HasPrefix(dsn, "postgresql://") {
 		open = db.openPostgres
@@ -237,6 +246,9 @@ func (db *DB) openPostgres(dsn string) error {
 	cfg, err := pgx.ParseConfig(dsn)
 	if err != nil {
 		return err
+	}
+	if db.session != "" {
+		cfg.RuntimeParams["application_name"] = db.session
 	}
 	db.write = stdlib.OpenDB(*cfg)
 	db.write.SetMaxOpenConns(postgresConns)

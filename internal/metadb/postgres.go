@@ -111,10 +111,69 @@ func (f facts) warnings() (list []string) {
 
 // meetServer makes sure that a server can be used, and goes by its clock.
 func (db *DB) meetServer(ctx context.Context, o Options) error {
-	if err := db.checkServer(ctx, o.Warn); err != nil || o.Now != nil {
+	err := db.checkServer(ctx, o.Warn)
+	if err == nil && o.Node != "" {
+		err = db.checkNodes(ctx, o.Alone)
+	}
+	if err != nil || o.Now != nil {
 		return err
 	}
 	return db.goByServer(ctx, time.Now)
+}
+
+// The beginnings of the names of sessions, of nodes and of one that has to be alone.
+const (
+	sessionOfNode  = "diskport "
+	sessionOfAlone = "diskport alone "
+)
+
+// longestSession is how many bytes of a session's name PostgreSQL keeps.
+const longestSession = 63
+
+// session returns the name of the connections of a node, the end of whose own name is what
+// makes it unique.
+func (o Options) session() string {
+	kind := sessionOfNode
+	switch {
+	case o.Node == "":
+		return ""
+	case o.Alone:
+		kind = sessionOfAlone
+	}
+	return kind + o.Node[max(0, len(kind)+len(o.Node)-longestSession):]
+}
+
+// ErrNotAlone reports nodes that use a database of which one must be the only user.
+var ErrNotAlone = errors.New("other nodes use the database: stop all of them first")
+
+// ErrOtherAlone reports a database that a node uses alone for now.
+var ErrOtherAlone = errors.New("a node uses the database alone, to rebuild it: wait until it has ended")
+
+// checkNodes looks which nodes are connected. Each is connected before it looks, so of two
+// that come at the same time one at least sees the other.
+func (db *DB) checkNodes(ctx context.Context, alone bool) error {
+	rows, err := db.probe.QueryContext(ctx, `
+		SELECT DISTINCT application_name FROM pg_stat_activity
+		WHERE datname = current_database() AND starts_with(application_name, $1) AND application_name <> $2 ORDER BY application_name`, sessionOfNode, db.session)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	var nodes []string
+	for rows.Next() {
+		var name string
+		if err := rows.Scan(&name); err != nil {
+			return err
+		}
+		if only, ok := strings.CutPrefix(name, sessionOfAlone); ok {
+			return fmt.Errorf("%w: %s", ErrOtherAlone, only)
+		}
+		nodes = append(nodes, strings.TrimPrefix(name, sessionOfNode))
+	}
+	if err := rows.Err(); err != nil || !alone || len(nodes) == 0 {
+		return err
+	}
+	return fmt.Errorf("%w: %s", ErrNotAlone, strings.Join(nodes, ", "))
 }
 
 // checkServer refuses a server that nodes can't use.

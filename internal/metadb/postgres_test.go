@@ -2,6 +2,7 @@ package metadb
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/url"
 	"strings"
@@ -190,4 +191,47 @@ func TestNodesMigrateTogether(t *testing.T) {
 		}
 		return err
 	})
+}
+
+// TestANodeThatIsAlone: a node that has to be alone is refused while others are connected,
+// and keeps others out while it is.
+func TestANodeThatIsAlone(t *testing.T) {
+	dsn := postgres.New(t)
+	opens := func(o Options, want error) *DB {
+		t.Helper()
+		db, err := Open(t.Context(), dsn, o)
+		if !errors.Is(err, want) {
+			t.Errorf("%+v: %v, want %v", o, err, want)
+		}
+		return db
+	}
+	closed := func(db *DB) {
+		t.Helper()
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	long := strings.Repeat("host.", 20)
+	first, second := opens(Options{Node: long + "/1/a"}, nil), opens(Options{Node: long + "/2/b"}, nil)
+	opens(Options{Node: "c", Alone: true}, ErrNotAlone)
+	closed(first)
+	closed(second)
+	awaitGone(t, dsn)
+	alone := opens(Options{Node: "c", Alone: true}, nil)
+	opens(Options{Node: "d"}, ErrOtherAlone)
+	opens(Options{Node: "e", Alone: true}, ErrOtherAlone)
+	closed(alone)
+	awaitGone(t, dsn)
+	closed(opens(Options{Node: "d"}, nil))
+}
+
+// awaitGone waits until the server has noticed that the connections of nodes are closed.
+func awaitGone(t *testing.T, dsn string) {
+	t.Helper()
+	do(t, dsn, `DO $$ BEGIN
+		WHILE EXISTS (SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND starts_with(application_name, 'diskport ')) LOOP
+			PERFORM pg_sleep(0.01);
+			PERFORM pg_stat_clear_snapshot();
+		END LOOP;
+	END $$`)
 }

@@ -128,8 +128,8 @@ func (a *App) masterFile() string {
 // may be alive, so none expires but by its time.
 func openShared(ctx context.Context, a *App) (*metadb.DB, error) {
 	db, err := metadb.Open(ctx, a.cfg.Database, metadb.Options{
-		Regions: a.cfg.regions,
-		Warn:    func(what string) { a.log.Warn("opening the database: " + what) },
+		Regions: a.cfg.regions, Node: a.owner, Alone: a.cfg.Rebuild,
+		Warn: func(what string) { a.log.Warn("opening the database: " + what) },
 	})
 	if err != nil {
 		return nil, fmt.Errorf("server: --database: %w", err)
@@ -199,6 +199,14 @@ func workerAlone(h http.Handler) http.Handler {
 		}
 		http.Error(w, "this node has the role worker alone: ask one that has the role api", http.StatusServiceUnavailable)
 	})
+}
+
+// now returns the time of the database, for what is opened before it.
+func (a *App) now() time.Time {
+	if db := a.database.Load(); db != nil {
+		return db.Now()
+	}
+	return time.Now()
 }
 
 // clockEvery is how often a node compares its clock with that of the database.

@@ -91,6 +91,7 @@ func (a *App) openParts(ctx context.Context, metrics prometheus.Registerer) (*pa
 	if p.db, err = open(ctx, a); err != nil {
 		return nil, err
 	}
+	a.database.Store(p.db)
 	if err := a.openClock(ctx, p); err != nil {
 		return nil, err
 	}

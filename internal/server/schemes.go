@@ -175,7 +175,7 @@ func openBucket(ctx context.Context, a *App, metrics prometheus.Registerer) (blo
 	}
 	b := blobs3.New(blobs3.Options{
 		Endpoint: at.Endpoint, Region: at.Region, Bucket: at.Bucket, Prefix: at.Prefix, Credentials: a.cfg.StoreCredentials,
-		Metrics: blobs3.NewMetrics(metrics),
+		Metrics: blobs3.NewMetrics(metrics), Now: a.now,
 	})
 	a.closers.add(b.Close)
 	a.trims = append(a.trims, b.Trim)

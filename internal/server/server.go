@@ -20,6 +20,7 @@ import (
 	"github.com/diskport/diskport/internal/identity/sigv4"
 	"github.com/diskport/diskport/internal/imports/scratch"
 	"github.com/diskport/diskport/internal/logkey"
+	"github.com/diskport/diskport/internal/metadb"
 	"github.com/diskport/diskport/internal/space"
 	"github.com/diskport/diskport/internal/span"
 	"github.com/diskport/diskport/internal/steady"
@@ -53,6 +54,8 @@ type App struct {
 
 	keyID  string
 	secret sigv4.Secret
+
+	database atomic.Pointer[metadb.DB] // that tells the time, once it is open
 
 	ahead atomic.Int64 // of the database's clock is this machine's by so many nanoseconds
 

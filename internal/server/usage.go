@@ -14,11 +14,14 @@ import (
 // A measurement of the store reads the rows of all blocks. So it is not made when
 // somebody asks for metrics, but at most every usageEvery, and takes at most one part in
 // usageShare of the time; and not before usageAfter, so that a service that is there for
-// one command is mostly gone by then.
+// one command is mostly gone by then. Of many nodes each measures what all share, so each
+// does so more rarely.
 const (
-	usageEvery = time.Minute
-	usageShare = 20
-	usageAfter = time.Second
+	usageEvery      = time.Minute
+	usageShare      = 20
+	usageEveryNodes = 15 * time.Minute
+	usageShareNodes = 400
+	usageAfter      = time.Second
 )
 
 // usageMetrics are the metrics of what the store holds and takes. There are none until
@@ -26,11 +29,13 @@ const (
 type usageMetrics struct {
 	measure func(context.Context) (snapshot.Usage, error)
 	log     *slog.Logger
+	every   time.Duration
+	share   time.Duration
 	toldGauges[measuredUsage]
 }
 
 func newUsageMetrics(measure func(context.Context) (snapshot.Usage, error), log *slog.Logger) *usageMetrics {
-	return &usageMetrics{measure: measure, log: log, toldGauges: toldGauges[measuredUsage]{prefix: "diskport_store_", each: usageGauges}}
+	return &usageMetrics{measure: measure, log: log, every: usageEvery, share: usageShare, toldGauges: toldGauges[measuredUsage]{prefix: "diskport_store_", each: usageGauges}}
 }
 
 type measuredUsage struct {
@@ -67,6 +72,6 @@ func (m *usageMetrics) run(ctx context.Context) {
 		default:
 			m.tell(measuredUsage{u, time.Now()})
 		}
-		next = max(usageEvery, (usageShare-1)*time.Since(start))
+		next = max(m.every, (m.share-1)*time.Since(start))
 	}
 }

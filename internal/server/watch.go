@@ -25,6 +25,9 @@ func (a *App) watch(p *parts, engine *importtask.Engine, reg prometheus.Register
 	p.gc.Metrics = gc.NewMetrics(reg)
 	p.compact.Metrics = compact.NewMetrics(reg)
 	p.usage = newUsageMetrics(p.db.Snapshots().Usage, a.log)
+	if a.cfg.shared() {
+		p.usage.every, p.usage.share = usageEveryNodes, usageShareNodes
+	}
 	reg.MustRegister(
 		p.usage,
 		p.scrubbed,

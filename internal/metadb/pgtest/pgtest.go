@@ -39,9 +39,9 @@ type Server struct {
 	idle []string // those that are not in use
 }
 
-// Main runs a package's tests beside a server; TestMain calls it. A missing
-// PostgreSQL fails the run.
-func Main(m *testing.M, use func(*Server)) {
+// Main runs a package's tests beside a server; TestMain calls it with its *testing.M, or
+// with what runs that. A missing PostgreSQL fails the run.
+func Main(m interface{ Run() int }, use func(*Server)) {
 	runtime.LockOSThread() // see command
 	s, err := start()
 	if err != nil {

@@ -113,7 +113,7 @@ func (c *Collector) Run(ctx context.Context) (Report, error) {
 // Between runs fn while no cycle of this Collector does. Rows of roots that no draft
 // announced may be entered then: a cycle that read the roots before would delete what only
 // they name. There is no other Collector whose cycles would have to be waited for: a
-// process locks its data directory, and a database is that of one directory's store.
+// process locks its data directory, or is the only one at a shared database.
 func (c *Collector) Between(ctx context.Context, fn func() error) error {
 	if err := c.until(ctx, c.cycles.TryLock); err != nil {
 		return err
