@@ -585,7 +585,7 @@ func TestWithin(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 				defer cancel()
 				over, began := make(chan struct{}), time.Now()
-				value, err := Within(ctx, "looking", func() (int, error) { return c.step(ctx, over) })
+				value, err := Within(ctx, nil, "looking", func() (int, error) { return c.step(ctx, over) })
 				if took := time.Since(began); value != c.value || !c.ok(err) || took != c.took {
 					t.Errorf("%d, %v after %v; want %d after %v", value, err, took, c.value, c.took)
 				}
@@ -593,4 +593,42 @@ func TestWithin(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestStraysAreBounded: nothing more that may not return begins while too much has not, and
+// what returns after all gives its place back.
+func TestStraysAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const most = 3
+		strays, over := NewStrays(most), make(chan struct{})
+		look := func(over chan struct{}) error {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			_, err := Within(ctx, strays, "looking", func() (int, error) { <-over; return 0, nil })
+			return err
+		}
+		for i := range most {
+			if err := look(over); !errors.As(err, new(*StuckError)) || strays.Now() != i+1 {
+				t.Fatalf("%v, and %d strays; want to be stuck, and %d", err, strays.Now(), i+1)
+			}
+		}
+		began, begun := time.Now(), false
+		_, err := Within(t.Context(), strays, "looking", func() (int, error) { begun = true; return 0, nil })
+		full, ok := errors.AsType[*StraysError](err)
+		if !ok || full.Now != most || full.Most != most || begun || time.Since(began) != 0 {
+			t.Errorf("%v; begun: %t; want it to be refused at once", err, begun)
+		}
+		over <- struct{}{} // to one of them
+		synctest.Wait()
+		closed := make(chan struct{})
+		close(closed)
+		if err := look(closed); err != nil || strays.Now() != most-1 {
+			t.Errorf("after one has returned: %v, and %d strays", err, strays.Now())
+		}
+		close(over)
+		synctest.Wait()
+		if strays.Now() != 0 {
+			t.Errorf("%d strays are left", strays.Now())
+		}
+	})
 }
