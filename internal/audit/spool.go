@@ -120,6 +120,8 @@ var spoolName = regexp.MustCompile(`^(\d{17})-([A-Z2-7]{26})\.(open|jsonl)$`)
 
 func (*Spool) name() string { return "spool" }
 
+func (*Spool) elsewhere() bool { return false }
+
 func (s *Spool) append(text []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
