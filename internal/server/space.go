@@ -115,7 +115,7 @@ func (a *App) resumeWaiting(ctx context.Context, s space.State) error {
 	if s.Full != nil {
 		return nil
 	}
-	if err := a.parts.db.Work().Resume(ctx); err != nil {
+	if err := a.parts.db.Work().Resume(ctx, time.Now()); err != nil {
 		return err
 	}
 	a.parts.bus.Wake(wake.Work)
