@@ -5,7 +5,8 @@
 // named and made as CloudTrail's. Those wait in a Spool, files in a folder, until the S3 has
 // taken them:
 //
-//	TIME-ID.open    a line for each record; TIME is when it was begun, in microseconds
+//	TIME-ID.open    a line that says whose records of nobody are, and a line for each record;
+//	                TIME is when it was begun, in microseconds
 //	TIME-ID.jsonl   likewise, complete: nothing is added any more
 //
 // The objects of a file are named after it, so that one that is delivered again, because the

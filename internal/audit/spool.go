@@ -131,7 +131,11 @@ func (s *Spool) append(text []byte) error {
 		if err != nil {
 			return fmt.Errorf("audit: beginning a file of the spool: %w", err)
 		}
-		s.file, s.begun, s.size, s.line = file, now, 0, line{}
+		s.line = line{}
+		if err := s.line.write(file, s.header()); err != nil {
+			return fmt.Errorf("audit: beginning a file of the spool: %w", errors.Join(err, file.Close(), os.Remove(file.Name())))
+		}
+		s.file, s.begun, s.size = file, now, 0
 	}
 	if err := s.line.write(s.file, text); err != nil {
 		return fmt.Errorf("audit: writing to the spool: %w", err)
@@ -141,6 +145,16 @@ func (s *Spool) append(text []byte) error {
 		_ = s.complete() // or settle does, and says why it can't
 	}
 	return nil
+}
+
+// home is whose records are that are about no account and no region. It is the first line of
+// a file, so that the file has the same objects should the service be another's, or elsewhere,
+// when it is delivered again.
+type home struct{ SpoolAccount, SpoolRegion string }
+
+func (s *Spool) header() []byte {
+	text, _ := json.Marshal(home{s.o.Account, s.o.Region}) // of texts: it does not fail
+	return text
 }
 
 // complete makes the present file one that is delivered. s.mu is held.
@@ -288,8 +302,12 @@ func (s *Spool) objects(name string, text []byte) (all []object, broken int) {
 	micros, _ := strconv.ParseInt(parts[1], 10, 64)
 	at, id := time.UnixMicro(micros).UTC(), parts[2]
 	byKey := map[string]*object{}
+	of := home{s.o.Account, s.o.Region} // a file of an older release does not say
 	for text := range bytes.Lines(text) {
-		var r struct{ RecipientAccountID, AWSRegion string }
+		var r struct {
+			RecipientAccountID, AWSRegion string
+			home
+		}
 		if text = bytes.TrimSpace(text); len(text) == 0 {
 			continue
 		}
@@ -297,7 +315,11 @@ func (s *Spool) objects(name string, text []byte) (all []object, broken int) {
 			broken++
 			continue
 		}
-		account, region := orElse(r.RecipientAccountID, s.o.Account), orElse(r.AWSRegion, s.o.Region)
+		if r.home != (home{}) {
+			of = r.home
+			continue
+		}
+		account, region := orElse(r.RecipientAccountID, of.SpoolAccount), orElse(r.AWSRegion, of.SpoolRegion)
 		key := "AWSLogs/" + account + "/CloudTrail/" + region + at.Format("/2006/01/02/") + account + "_CloudTrail_" + region + at.Format("_20060102T1504Z_") + id + ".json.gz"
 		if byKey[key] == nil {
 			byKey[key] = &object{key: key}
