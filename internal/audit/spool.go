@@ -20,6 +20,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/diskport/diskport/internal/durable"
+	"github.com/diskport/diskport/internal/failpoint"
 	"github.com/diskport/diskport/internal/wake"
 )
 
@@ -88,6 +89,7 @@ func OpenSpool(o SpoolOptions) (*Spool, error) {
 		if err := os.Rename(s.path(name), s.path(strings.TrimSuffix(name, openSuffix)+completeSuffix)); err != nil {
 			return nil, fmt.Errorf("audit: opening the spool: %w", err)
 		}
+		failpoint.At("audit: what was left is complete")
 	}
 	if err := durable.SyncFolder(o.Dir); err != nil {
 		return nil, fmt.Errorf("audit: opening the spool: %w", err)
@@ -136,6 +138,7 @@ func (s *Spool) append(text []byte) error {
 			return fmt.Errorf("audit: beginning a file of the spool: %w", errors.Join(err, file.Close(), os.Remove(file.Name())))
 		}
 		s.file, s.begun, s.size = file, now, 0
+		failpoint.At("audit: begun")
 	}
 	if err := s.line.write(s.file, text); err != nil {
 		return fmt.Errorf("audit: writing to the spool: %w", err)
@@ -166,6 +169,7 @@ func (s *Spool) complete() error {
 	if err := s.file.Sync(); err != nil {
 		return fmt.Errorf("audit: completing a file of the spool: %w", err)
 	}
+	failpoint.At("audit: durable, without its name")
 	if err := os.Rename(path, strings.TrimSuffix(path, openSuffix)+completeSuffix); err != nil {
 		if errors.Is(err, os.ErrNotExist) { // somebody has removed it: the next record gets another one
 			_ = s.file.Close()
@@ -173,6 +177,7 @@ func (s *Spool) complete() error {
 		}
 		return fmt.Errorf("audit: completing a file of the spool: %w", err)
 	}
+	failpoint.At("audit: named")
 	err := errors.Join(s.file.Close(), durable.SyncFolder(s.o.Dir))
 	s.file, s.dirty = nil, false
 	return err
@@ -193,7 +198,11 @@ func (s *Spool) settle() error {
 		return nil
 	}
 	s.dirty = false
-	return s.file.Sync()
+	if err := s.file.Sync(); err != nil {
+		return err
+	}
+	failpoint.At("audit: lines are durable")
+	return nil
 }
 
 // Close closes the spool. What it has is delivered when it is opened again.
@@ -276,9 +285,11 @@ func (s *Spool) deliverFile(ctx context.Context, name string, text []byte) error
 	if broken > 0 {
 		s.o.Failed(fmt.Errorf("audit: %d lines of the spool were cut off by a full disk", broken))
 	}
+	failpoint.At("audit: delivered")
 	if err := os.Remove(s.path(name)); err != nil {
 		return err
 	}
+	failpoint.At("audit: removed")
 	return durable.SyncFolder(s.o.Dir)
 }
 
