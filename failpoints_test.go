@@ -35,7 +35,7 @@ var fileSteps = map[string]bool{"Sync": true, "Truncate": true}
 var osSteps = map[string]bool{"Rename": true, "Link": true, "Remove": true, "RemoveAll": true, "Mkdir": true, "MkdirAll": true}
 
 // serviceFiles are the packages in which the service writes files.
-var serviceFiles = []string{"internal/store/blobdir", "internal/durable", "internal/server", "internal/imports/scratch", "internal/imports/objects", "internal/space", "internal/metadb", "internal/store/backup"}
+var serviceFiles = []string{"internal/store/blobdir", "internal/durable", "internal/server", "internal/imports/scratch", "internal/imports/objects", "internal/space", "internal/metadb", "internal/store/backup", "internal/audit"}
 
 // TestStepsOfFilesHaveFailPoints: a function of the service that makes a file durable, gives
 // it a name or removes it has a point for that, so that e2e/torture kills the service there.

@@ -189,6 +189,11 @@ func (c *verifyCmd) repairFrom(ctx context.Context, a *app, s *session, id, imag
 		*v = *first
 		return nil
 	}
+	if slices.ContainsFunc(first.Findings, func(f client.Finding) bool { return f.Part == "root" }) {
+		*v = *first // whose advice says what to do
+		a.note("the root of %s is damaged, which the image does not mend: nothing was imported", id)
+		return nil
+	}
 	sn, err := s.Snapshot(ctx, id)
 	if err != nil {
 		return err

@@ -5,7 +5,8 @@
 // named and made as CloudTrail's. Those wait in a Spool, files in a folder, until the S3 has
 // taken them:
 //
-//	TIME-ID.open    a line for each record; TIME is when it was begun, in microseconds
+//	TIME-ID.open    a line that says whose records of nobody are, and a line for each record;
+//	                TIME is when it was begun, in microseconds
 //	TIME-ID.jsonl   likewise, complete: nothing is added any more
 //
 // The objects of a file are named after it, so that one that is delivered again, because the
@@ -15,6 +16,7 @@ package audit
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -66,7 +68,8 @@ type Log struct {
 
 // sink is what records go to. Its methods are not called concurrently.
 type sink interface {
-	name() string // in metrics
+	name() string    // in metrics
+	elsewhere() bool // it is not on the disk of Options.Disk
 	// append takes a record, a line without its end.
 	append(line []byte) error
 	// Close closes it. What it has stays.
@@ -77,11 +80,17 @@ type sink interface {
 type Options struct {
 	// Failed is told when a record can't be written, once until one can again: calls are
 	// served all the same.
-	Failed func(error)
-	// Room makes room for a record that found the disk full; it returns false if it can't.
-	// Nil: nobody can.
-	Room    func(Record) bool
+	Failed  func(error)
+	Disk    Disk                  // nil: nothing is known of it
 	Metrics prometheus.Registerer // nil: nothing is counted
+}
+
+// Disk is the disk of the service, on which records may not take what deletions need.
+type Disk interface {
+	// May reports whether a record may take what is free.
+	May(Record) bool
+	// LetGo makes room for a record that found the disk full; it returns false if it can't.
+	LetGo(Record) bool
 }
 
 // NewLog returns a log that writes to all of the sinks, Files and Spools, and closes them. To
@@ -112,10 +121,7 @@ func (l *Log) Write(r Record) {
 	for i, to := range l.sinks {
 		failed := err
 		if failed == nil {
-			failed = to.append(line)
-		}
-		for space.IsFull(failed) && l.o.Room != nil && l.o.Room(r) {
-			failed = to.append(line)
+			failed = l.append(to, r, line)
 		}
 		end := "written"
 		if failed != nil {
@@ -127,6 +133,21 @@ func (l *Log) Write(r Record) {
 		}
 		l.broken[i] = failed != nil
 	}
+}
+
+// append has a sink take a record, if the disk has room for it.
+func (l *Log) append(to sink, r Record, line []byte) error {
+	if l.o.Disk == nil || to.elsewhere() {
+		return to.append(line)
+	}
+	if !l.o.Disk.May(r) {
+		return fmt.Errorf("audit: what is left is for deletions: %w", space.ErrFull)
+	}
+	err := to.append(line)
+	for space.IsFull(err) && l.o.Disk.LetGo(r) {
+		err = to.append(line)
+	}
+	return err
 }
 
 // Close closes what records go to.

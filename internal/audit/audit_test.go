@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -75,28 +76,60 @@ func TestLogThatCannotBeWritten(t *testing.T) {
 	}
 }
 
-// On a full disk room is made for a record, which is then not lost.
-func TestLogThatHasRoomMade(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "audit.log")
-	f, err := OpenFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = f.file.Close()
-	if f.file, err = os.OpenFile("/dev/full", os.O_WRONLY, 0); err != nil {
-		t.Fatal(err)
-	}
-	asked := 0
-	l := NewLog(Options{Failed: func(err error) { t.Error(err) }, Room: func(r Record) bool {
-		asked++
-		return r.EventName == "kept"
-	}}, f)
-	l.Write(Record{EventName: "kept"})
-	if got := names(t, path); asked != 1 || len(got) != 1 || got[0] != "kept" {
-		t.Errorf("asked for room %d times; there are %v", asked, got)
-	}
-	if err := l.Close(); err != nil {
-		t.Error(err)
+// disk is one that lets room go for records named so, and lets those take it.
+type disk struct {
+	may, letGo string
+	asked      int // to let room go
+}
+
+func (d *disk) May(r Record) bool { return strings.Contains(d.may, r.EventName) }
+
+func (d *disk) LetGo(r Record) bool {
+	d.asked++
+	return strings.Contains(d.letGo, r.EventName)
+}
+
+// On a full disk room is made for a record, which is then not lost; but none takes what is
+// not for it, unless it goes elsewhere.
+func TestLogOnAFullDisk(t *testing.T) {
+	for _, c := range []struct {
+		name      string
+		disk      disk
+		full      bool
+		elsewhere bool
+		kept      int
+		asked     int
+	}{
+		{"room is made", disk{may: "x", letGo: "x"}, true, false, 1, 1},
+		{"there is no room to make", disk{may: "x"}, true, false, 0, 1},
+		{"there is room", disk{may: "x"}, false, false, 1, 0},
+		{"what there is is for others", disk{letGo: "x"}, false, false, 0, 0},
+		{"another disk has room", disk{}, false, true, 1, 0},
+		{"another disk is full", disk{may: "x", letGo: "x"}, true, true, 0, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "audit.log")
+			f, err := OpenFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			f.Elsewhere = c.elsewhere
+			if c.full {
+				_ = f.file.Close()
+				if f.file, err = os.OpenFile("/dev/full", os.O_WRONLY, 0); err != nil {
+					t.Fatal(err)
+				}
+			}
+			told := 0
+			l := NewLog(Options{Failed: func(error) { told++ }, Disk: &c.disk}, f)
+			l.Write(Record{EventName: "x"})
+			if got := names(t, path); len(got) != c.kept || told != 1-c.kept || c.disk.asked != c.asked {
+				t.Errorf("%d records are kept, want %d; told of %d that were lost; asked %d times for room, want %d", len(got), c.kept, told, c.disk.asked, c.asked)
+			}
+			if err := l.Close(); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }
 

@@ -7,8 +7,10 @@ import (
 	"time"
 )
 
-// File takes records as lines of a file.
+// File takes records as lines of a file. Elsewhere is set before the first.
 type File struct {
+	Elsewhere bool // it is not on the disk that Options.Disk is about
+
 	path string
 	now  func() time.Time
 	line line
@@ -44,6 +46,8 @@ func (f *File) reopen() error {
 const checkEvery = time.Second
 
 func (*File) name() string { return "file" }
+
+func (f *File) elsewhere() bool { return f.Elsewhere }
 
 func (f *File) append(text []byte) error {
 	err := f.follow()

@@ -20,6 +20,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/diskport/diskport/internal/durable"
+	"github.com/diskport/diskport/internal/failpoint"
 	"github.com/diskport/diskport/internal/wake"
 )
 
@@ -88,6 +89,7 @@ func OpenSpool(o SpoolOptions) (*Spool, error) {
 		if err := os.Rename(s.path(name), s.path(strings.TrimSuffix(name, openSuffix)+completeSuffix)); err != nil {
 			return nil, fmt.Errorf("audit: opening the spool: %w", err)
 		}
+		failpoint.At("audit: what was left is complete")
 	}
 	if err := durable.SyncFolder(o.Dir); err != nil {
 		return nil, fmt.Errorf("audit: opening the spool: %w", err)
@@ -120,6 +122,8 @@ var spoolName = regexp.MustCompile(`^(\d{17})-([A-Z2-7]{26})\.(open|jsonl)$`)
 
 func (*Spool) name() string { return "spool" }
 
+func (*Spool) elsewhere() bool { return false }
+
 func (s *Spool) append(text []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -129,7 +133,12 @@ func (s *Spool) append(text []byte) error {
 		if err != nil {
 			return fmt.Errorf("audit: beginning a file of the spool: %w", err)
 		}
-		s.file, s.begun, s.size, s.line = file, now, 0, line{}
+		s.line = line{}
+		if err := s.line.write(file, s.header()); err != nil {
+			return fmt.Errorf("audit: beginning a file of the spool: %w", errors.Join(err, file.Close(), os.Remove(file.Name())))
+		}
+		s.file, s.begun, s.size = file, now, 0
+		failpoint.At("audit: begun")
 	}
 	if err := s.line.write(s.file, text); err != nil {
 		return fmt.Errorf("audit: writing to the spool: %w", err)
@@ -141,6 +150,16 @@ func (s *Spool) append(text []byte) error {
 	return nil
 }
 
+// home is whose records are that are about no account and no region. It is the first line of
+// a file, so that the file has the same objects should the service be another's, or elsewhere,
+// when it is delivered again.
+type home struct{ SpoolAccount, SpoolRegion string }
+
+func (s *Spool) header() []byte {
+	text, _ := json.Marshal(home{s.o.Account, s.o.Region}) // of texts: it does not fail
+	return text
+}
+
 // complete makes the present file one that is delivered. s.mu is held.
 func (s *Spool) complete() error {
 	if s.file == nil {
@@ -150,6 +169,7 @@ func (s *Spool) complete() error {
 	if err := s.file.Sync(); err != nil {
 		return fmt.Errorf("audit: completing a file of the spool: %w", err)
 	}
+	failpoint.At("audit: durable, without its name")
 	if err := os.Rename(path, strings.TrimSuffix(path, openSuffix)+completeSuffix); err != nil {
 		if errors.Is(err, os.ErrNotExist) { // somebody has removed it: the next record gets another one
 			_ = s.file.Close()
@@ -157,6 +177,7 @@ func (s *Spool) complete() error {
 		}
 		return fmt.Errorf("audit: completing a file of the spool: %w", err)
 	}
+	failpoint.At("audit: named")
 	err := errors.Join(s.file.Close(), durable.SyncFolder(s.o.Dir))
 	s.file, s.dirty = nil, false
 	return err
@@ -177,7 +198,11 @@ func (s *Spool) settle() error {
 		return nil
 	}
 	s.dirty = false
-	return s.file.Sync()
+	if err := s.file.Sync(); err != nil {
+		return err
+	}
+	failpoint.At("audit: lines are durable")
+	return nil
 }
 
 // Close closes the spool. What it has is delivered when it is opened again.
@@ -260,9 +285,11 @@ func (s *Spool) deliverFile(ctx context.Context, name string, text []byte) error
 	if broken > 0 {
 		s.o.Failed(fmt.Errorf("audit: %d lines of the spool were cut off by a full disk", broken))
 	}
+	failpoint.At("audit: delivered")
 	if err := os.Remove(s.path(name)); err != nil {
 		return err
 	}
+	failpoint.At("audit: removed")
 	return durable.SyncFolder(s.o.Dir)
 }
 
@@ -286,8 +313,12 @@ func (s *Spool) objects(name string, text []byte) (all []object, broken int) {
 	micros, _ := strconv.ParseInt(parts[1], 10, 64)
 	at, id := time.UnixMicro(micros).UTC(), parts[2]
 	byKey := map[string]*object{}
+	of := home{s.o.Account, s.o.Region} // a file of an older release does not say
 	for text := range bytes.Lines(text) {
-		var r struct{ RecipientAccountID, AWSRegion string }
+		var r struct {
+			RecipientAccountID, AWSRegion string
+			home
+		}
 		if text = bytes.TrimSpace(text); len(text) == 0 {
 			continue
 		}
@@ -295,7 +326,11 @@ func (s *Spool) objects(name string, text []byte) (all []object, broken int) {
 			broken++
 			continue
 		}
-		account, region := orElse(r.RecipientAccountID, s.o.Account), orElse(r.AWSRegion, s.o.Region)
+		if r.home != (home{}) {
+			of = r.home
+			continue
+		}
+		account, region := orElse(r.RecipientAccountID, of.SpoolAccount), orElse(r.AWSRegion, of.SpoolRegion)
 		key := "AWSLogs/" + account + "/CloudTrail/" + region + at.Format("/2006/01/02/") + account + "_CloudTrail_" + region + at.Format("_20060102T1504Z_") + id + ".json.gz"
 		if byKey[key] == nil {
 			byKey[key] = &object{key: key}

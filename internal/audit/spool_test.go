@@ -215,6 +215,43 @@ func TestASpoolWhoseProcessDies(t *testing.T) {
 	}
 }
 
+// TestASpoolOfAServiceThatMoved: what is delivered again, since the process died or the S3 did not
+// answer, has the keys that it had, though the service has another account and region now.
+func TestASpoolOfAServiceThatMoved(t *testing.T) {
+	dir, to := t.TempDir(), &bucket{dies: 2}
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	process := func(account, region string, names ...string) {
+		s := openSpool(t, dir, to, func(err error) { t.Error(err) })
+		s.o.Account, s.o.Region, s.o.Every = account, region, 0
+		s.o.Now = func() time.Time { now = now.Add(time.Second); return now }
+		l := NewLog(Options{Failed: func(err error) { t.Error(err) }}, s)
+		for _, name := range names {
+			l.Write(record(name, "", "")) // about no account
+			l.Write(record(name+"'", "", "eu-north-1"))
+		}
+		if err := s.settle(); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.deliver(t.Context()); err != nil && !errors.Is(err, errDown) {
+			t.Fatal(err)
+		}
+	}
+	process("111111111111", "us-east-1", "a")
+	process("222222222222", "us-west-2", "b")
+	got, keys := to.names()
+	if strings.Join(got, " ") != "a a' b b'" {
+		t.Errorf("delivered %v as %v", got, keys)
+	}
+	for i, want := range []string{"/111111111111/CloudTrail/eu-north-1/", "/111111111111/CloudTrail/us-east-1/", "/222222222222/CloudTrail/eu-north-1/", "/222222222222/CloudTrail/us-west-2/"} {
+		if i >= len(keys) || !strings.Contains(keys[i], want) {
+			t.Errorf("the keys are %q; want %s at %d", keys, want, i)
+		}
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
+		t.Errorf("left are %v, %v", left, err)
+	}
+}
+
 // TestASpoolAfterAFullDisk: what was cut off spoils nothing else.
 func TestASpoolAfterAFullDisk(t *testing.T) {
 	dir, to, told := t.TempDir(), &bucket{}, 0

@@ -12,7 +12,7 @@ import (
 
 // Health is the state of a service.
 type Health struct {
-	Status string `json:"status"` // "ok", or "full": it takes no more data
+	Status string `json:"status"` // "ok", "full": it takes no more data, or "stuck": it looks into no more images
 	Space  struct {
 		FreeBytes    int64      `json:"freeBytes"`    // of the disk that has least to spare
 		LeastBytes   int64      `json:"leastBytes"`   // that must stay free there

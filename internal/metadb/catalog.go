@@ -104,14 +104,24 @@ func (c Catalog) Claim(ctx context.Context, ids []block.ID) ([]block.ID, error) 
 	return safe, err
 }
 
-// MarkDamaged implements blockstore.Catalog.
+// MarkDamaged implements blockstore.Catalog. Of a block that is marked it only reads: clients
+// may read it again and again.
 func (c Catalog) MarkDamaged(ctx context.Context, id block.ID, at blockstore.Location) error {
-	return c.db.update(ctx, "mark block "+id.String()+" as damaged", func(q querier) error {
-		stmt, values := `UPDATE blocks SET damaged = $1 WHERE id = $2 AND file = $3 AND damaged = 0`, []any{micros(c.db.now()), id[:], at.File.ID}
-		if at.Check() == nil { // else the row is wrong, and may say a number that was never read
-			stmt, values = stmt+` AND off = $4`, append(values, at.Off)
-		}
-		n, err := exec(ctx, q, stmt, values...)
+	what := "mark block " + id.String() + " as damaged"
+	where, values := `id = $1 AND file = $2 AND damaged = 0`, []any{id[:], at.File.ID}
+	if at.Check() == nil { // else the row is wrong, and may say a number that was never read
+		where, values = where+` AND off = $3`, append(values, at.Off)
+	}
+	unmarked := false
+	err := c.db.view(ctx, what, func(q querier) (err error) {
+		_, unmarked, err = one(ctx, q, column[int], `SELECT 1 FROM blocks WHERE `+where, values...)
+		return err
+	})
+	if err != nil || !unmarked {
+		return err
+	}
+	return c.db.update(ctx, what, func(q querier) error {
+		n, err := exec(ctx, q, `UPDATE blocks SET damaged = $`+strconv.Itoa(len(values)+1)+` WHERE `+where, append(values, micros(c.db.now()))...)
 		if err != nil || n == 0 {
 			return err
 		}

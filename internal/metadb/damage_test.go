@@ -2,6 +2,7 @@ package metadb
 
 import (
 	"context"
+	"database/sql"
 	"maps"
 	"slices"
 	"testing"
@@ -21,6 +22,12 @@ func tellsDamage(t *testing.T, db *DB) (r *verifyRig, told func() []string) {
 	r.verifier.Conditions = db.Outbox()
 	r.lib.Damaged = func(ctx context.Context, rec snapshot.Record, err error) {
 		c := outbox.Condition{Topic: outbox.Damage, Place: rec.ID, Seen: db.now()}
+		if met, err := outbox.Met(ctx, db.Outbox(), c); met || err != nil {
+			if err != nil {
+				t.Error(err)
+			}
+			return
+		}
 		if err := db.Outbox().Begin(ctx, c, outbox.Event{Kind: outbox.DamageFound, Account: rec.Account, Region: rec.Region, Resource: rec.ID}); err != nil {
 			t.Error(err)
 		}
@@ -43,6 +50,58 @@ func tellsDamage(t *testing.T, db *DB) (r *verifyRig, told func() []string) {
 		slices.Sort(about)
 		return about
 	}
+}
+
+// TestReadingDamageAgainWritesNothing: a client may do so all day.
+func TestReadingDamageAgainWritesNothing(t *testing.T) {
+	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) {
+		db := fresh(t)
+		r, told := tellsDamage(t, db)
+		rec := r.snapshot("snap-0000000000000000a", 1, map[int64]int{0: 1, 1: 2})
+		for _, name := range r.backend.Names() {
+			if f, _ := blockstore.ParseName(name); f.Kind == blockstore.PackFile {
+				r.backend.Edit(name, func(p []byte) []byte {
+					for i := range p {
+						p[i] ^= 1
+					}
+					return p
+				})
+			}
+		}
+		read := func() (failed int) {
+			b, err := r.lib.Open(t.Context(), rec)
+			if err != nil {
+				t.Fatal(err)
+			}
+			buf := make([]byte, frame.Size)
+			for index := range int64(2) {
+				if _, _, err := b.Get(t.Context(), index, buf); snapshot.IsDamage(err) {
+					failed++
+				}
+			}
+			return failed
+		}
+		if n := read(); n != 2 || len(told()) == 0 {
+			t.Fatalf("%d reads of damaged blocks fail, want 2, and an event", n)
+		}
+		written := 0
+		db.wrap = func(q querier) querier { return writing{q, &written} }
+		defer func() { db.wrap = nil }()
+		if n := read(); n != 2 || written != 0 {
+			t.Errorf("%d reads of damaged blocks fail, want 2; %d statements were to write, want none", n, written)
+		}
+	})
+}
+
+// writing counts the statements that are to write.
+type writing struct {
+	querier
+	n *int
+}
+
+func (w writing) ExecContext(ctx context.Context, stmt string, values ...any) (sql.Result, error) {
+	*w.n++
+	return w.querier.ExecContext(ctx, stmt, values...)
 }
 
 // TestDamageIsToldOnce: of each damaged file and snapshot one event tells, whoever meets the

@@ -114,6 +114,16 @@ func (o Outbox) End(ctx context.Context, c outbox.Condition, e outbox.Event) err
 	})
 }
 
+// LastSeen implements outbox.Conditions.
+func (o Outbox) LastSeen(ctx context.Context, c outbox.Condition) (seen time.Time, err error) {
+	err = o.db.view(ctx, "look whether "+conditionName(c), func(q querier) error {
+		at, _, err := one(ctx, q, column[int64], `SELECT seen FROM conditions WHERE topic = $1 AND place = $2`, c.Topic, c.Place)
+		seen = fromMicros(at)
+		return err
+	})
+	return seen, err
+}
+
 // EndUnseen implements outbox.Conditions.
 func (o Outbox) EndUnseen(ctx context.Context, t outbox.Topic, before time.Time) error {
 	const some = 1024

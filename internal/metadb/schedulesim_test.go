@@ -448,7 +448,7 @@ func (s *sim) newNode(slot int) *node {
 	n.engine = &importtask.Engine{
 		Store: db.Tasks(), Pages: db.Tasks(), Work: db.Work(), Sources: images{}, Images: importtask.Images{Sources: images{}, Scratch: scratch.Dir{}},
 		Domains: n.ring, Records: db.Snapshots(), Library: n.lib, IDs: ids, Now: time.Now,
-		FreeSpace: func() (int64, error) { return 1 << 40, nil }, Space: room{}, Workers: ingest.NewWorkers(1), Target: 1, Slice: ingest.Slice{Blocks: s.slice},
+		FreeSpace: func() (int64, error) { return 1 << 40, nil }, Space: room{}, Workers: ingest.NewWorkers(1, nil), Target: 1, Slice: ingest.Slice{Blocks: s.slice},
 		Bus: bus, Live: &importtask.Live{},
 	}
 	n.drafts = &snapshot.Drafts{

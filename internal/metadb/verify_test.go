@@ -612,6 +612,43 @@ func TestRepairFromAnotherCopy(t *testing.T) {
 	})
 }
 
+// TestOneMendsAtATime: a second repair or rebuild is refused while there is one, at once and
+// not when that has ended; what only reads is not.
+func TestOneMendsAtATime(t *testing.T) {
+	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) {
+		r := newVerifyRig(t, fresh(t), frame.None)
+		r.snapshot("snap-0000000000000000a", 1, map[int64]int{0: 1})
+		ctx := t.Context()
+		refused := func(during string) {
+			if _, err := r.verifier.Repair(ctx, verify.Effort{}, verify.Observer{}); !errors.Is(err, verify.ErrMending) {
+				t.Errorf("a repair during a %s: %v", during, err)
+			}
+			if _, err := r.verifier.Rebuild(ctx, r.backend, verify.Observer{}); !errors.Is(err, verify.ErrMending) {
+				t.Errorf("a rebuild during a %s: %v", during, err)
+			}
+			if _, err := r.verifier.Run(ctx, verify.Effort{}, verify.Observer{}); err != nil {
+				t.Errorf("a verification during a %s: %v", during, err)
+			}
+		}
+		asked := 0
+		ask := func(int64, int64) {
+			if asked++; asked == 1 {
+				refused("repair")
+			}
+		}
+		if _, err := r.verifier.Repair(ctx, verify.Effort{}, verify.Observer{Progress: ask}); err != nil || asked == 0 {
+			t.Errorf("a repair: %v; asked %d times meanwhile", err, asked)
+		}
+		r.verifier.Between = func(_ context.Context, fn func() error) error { // waits for gc
+			refused("rebuild")
+			return fn()
+		}
+		if _, err := r.verifier.Rebuild(ctx, r.backend, verify.Observer{}); err != nil {
+			t.Errorf("a rebuild after a repair: %v", err)
+		}
+	})
+}
+
 // brokenEntries fail at one of their calls.
 type brokenEntries struct {
 	verify.Entries

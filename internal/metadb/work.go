@@ -1,7 +1,9 @@
 package metadb
 
 import (
+	"cmp"
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"slices"
@@ -40,7 +42,7 @@ func (db *DB) changeOf(kind work.Kind) func(ctx context.Context, what string, fn
 
 // Claim implements work.Store.
 func (w Work) Claim(ctx context.Context, c work.Claimer, now time.Time) (l work.Lease, ok bool, err error) {
-	l, ok, err = w.claim(ctx, w.db.set, c, now)
+	l, ok, err = w.claim(ctx, w.db.update, c, now)
 	if !errors.Is(err, space.ErrFull) {
 		return l, ok, err
 	}
@@ -48,7 +50,7 @@ func (w Work) Claim(ctx context.Context, c work.Claimer, now time.Time) (l work.
 	if len(c.Kinds) == 0 {
 		return l, ok, err
 	}
-	return w.claim(ctx, w.db.unset, c, now)
+	return w.claim(ctx, w.db.free, c, now)
 }
 
 func (w Work) claim(ctx context.Context, change func(context.Context, string, func(querier) error) error,
@@ -56,24 +58,144 @@ func (w Work) claim(ctx context.Context, change func(context.Context, string, fu
 	if len(c.Kinds) == 0 {
 		return l, false, nil
 	}
-	// On PostgreSQL the SELECT locks the row that it finds and passes over those
-	// that other nodes are claiming.
-	stmt := strings.ReplaceAll(`
-		UPDATE units SET owner = $1, lease_until = $2, attempt = attempt + 1, claims = claims + 1, progress = NULL, claimed = $3
-		WHERE lease_until <= $3 AND id = (
-			SELECT u.id FROM units u LEFT JOIN (
-				SELECT account, COUNT(*) AS running FROM units WHERE lease_until > $3 AND kind IN (?) GROUP BY account
-			) busy ON busy.account = u.account
-			WHERE u.lease_until <= $3 AND (u.not_before <= $3 OR u.not_before > $4 OR u.claimed > $5) AND u.kind IN (?)`+notUnpacking+`
-			ORDER BY COALESCE(busy.running, 0), CASE WHEN u.account > $6 THEN 0 ELSE 1 END, u.account, u.created, u.range_index, u.id
-			LIMIT 1`+w.db.engine.skipLocked+`)
-		RETURNING id, account, kind, task, range_index, done, owner, attempt, lease_until, claims, failures, waits, trace`, "(?)", placeholders(6, len(c.Kinds)))
-	values := append([]any{c.Owner, micros(now.Add(work.LeaseFor)), micros(now), micros(now.Add(work.MaxPause)), micros(now.Add(work.Skew)), c.After}, args(c.Kinds)...)
 	err = change(ctx, "claim a unit of work", func(q querier) (err error) {
-		l, ok, err = one(ctx, q, scanLease, stmt, values...)
+		if err := w.findDue(ctx, q, now); err != nil {
+			return err
+		}
+		l, ok, err = w.claimFirst(ctx, q, c, now)
 		return err
 	})
 	return l, ok, err
+}
+
+// mostFound is how many units that were put off one claim finds due. The next finds more.
+const mostFound = 100
+
+// findDue finds units that were put off to be due: their time has come, or a clock that ran
+// ahead has put them off.
+func (w Work) findDue(ctx context.Context, q querier, now time.Time) error {
+	_, err := exec(ctx, q, w.findDueStmt(), micros(now), micros(now.Add(work.MaxPause)), micros(now.Add(work.Skew)), mostFound)
+	return err
+}
+
+func (w Work) findDueStmt() string {
+	each := make([]string, 0, 3)
+	for _, due := range []struct{ column, than string }{{"u.not_before", "<= $1"}, {"u.not_before", "> $2"}, {"u.claimed", "> $3"}} {
+		// The order makes PostgreSQL walk along the index of the column.
+		each = append(each, fmt.Sprintf("SELECT u.id FROM units u WHERE u.put_off = 1 AND %s %s ORDER BY %[1]s LIMIT $4%[3]s", due.column, due.than, w.db.engine.skipLocked))
+	}
+	return "UPDATE units SET put_off = 0 WHERE id IN (" + union(each) + ")"
+}
+
+// union joins queries that have limits and locks of their own.
+func union(queries []string) string {
+	parts := make([]string, len(queries))
+	for i, text := range queries {
+		parts[i] = fmt.Sprintf("SELECT * FROM (%s) part%d", text, i)
+	}
+	return strings.Join(parts, " UNION ALL ")
+}
+
+// claimFirst claims the first unit in the order of work.Store.Claim.
+func (w Work) claimFirst(ctx context.Context, q querier, c work.Claimer, now time.Time) (l work.Lease, ok bool, err error) {
+	running, err := w.running(ctx, q, c.Kinds, now)
+	if err != nil {
+		return l, false, err
+	}
+	var busy []string // in the order of their turns
+	err = w.turns(ctx, q, c, func(account string) (done bool, err error) {
+		if running[account] > 0 {
+			busy = append(busy, account)
+			return false, nil
+		}
+		l, ok, err = w.claimOf(ctx, q, c, account, now)
+		return ok, err
+	})
+	slices.SortStableFunc(busy, func(a, b string) int { return cmp.Compare(running[a], running[b]) })
+	for _, account := range busy {
+		if ok || err != nil {
+			break
+		}
+		l, ok, err = w.claimOf(ctx, q, c, account, now)
+	}
+	return l, ok, err
+}
+
+// running returns how many units of these kinds are leased, by account: those that have
+// some.
+func (w Work) running(ctx context.Context, q querier, kinds []work.Kind, now time.Time) (map[string]int, error) {
+	type busy struct {
+		account string
+		units   int
+	}
+	all, err := all(ctx, q, func(s scanner) (b busy, err error) { return b, s.Scan(&b.account, &b.units) }, runningStmt(kinds), append([]any{micros(now)}, args(kinds)...)...)
+	running := map[string]int{}
+	for _, b := range all {
+		running[b.account] = b.units
+	}
+	return running, err
+}
+
+func runningStmt(kinds []work.Kind) string {
+	return "SELECT account, COUNT(*) FROM units WHERE lease_until > 0 AND lease_until > $1 AND kind IN " + placeholders(1, len(kinds)) + " GROUP BY account"
+}
+
+// turns calls visit with the accounts that have units of the claimer's kinds which are not
+// put off, in the order of their turns, until it is done. It finds one after the other.
+func (w Work) turns(ctx context.Context, q querier, c work.Claimer, visit func(account string) (done bool, err error)) error {
+	for _, rest := range []bool{false, true} {
+		from, values := "account > $1", []any{c.After}
+		if rest { // those up to the one that was served last
+			from, values = "account >= $1 AND account <= $2", []any{"", c.After}
+		}
+		for {
+			account, _, err := one(ctx, q, column[sql.NullString], nextAccountStmt(c.Kinds, from), append(values, args(c.Kinds)...)...)
+			if err != nil {
+				return err
+			}
+			if !account.Valid {
+				break
+			}
+			if done, err := visit(account.String); done || err != nil {
+				return err
+			}
+			from = strings.Replace(from, "account >= $1", "account > $1", 1)
+			values[0] = account.String
+		}
+	}
+	return nil
+}
+
+// nextAccountStmt returns a query of the first account in a range of them. PostgreSQL may read
+// all of them for a MIN.
+func nextAccountStmt(kinds []work.Kind, from string) string {
+	before := strings.Count(from, "$")
+	each := make([]string, len(kinds))
+	for i := range kinds {
+		each[i] = fmt.Sprintf("SELECT account FROM units WHERE put_off = 0 AND kind = $%d AND %s ORDER BY account LIMIT 1", before+i+1, from)
+	}
+	return "SELECT MIN(account) FROM (" + union(each) + ") firsts"
+}
+
+// claimOf claims the oldest unit of an account that can be. On PostgreSQL the query locks
+// the row that it finds and passes over those that other nodes are claiming.
+func (w Work) claimOf(ctx context.Context, q querier, c work.Claimer, account string, now time.Time) (work.Lease, bool, error) {
+	values := append([]any{c.Owner, micros(now.Add(work.LeaseFor)), micros(now), account}, args(c.Kinds)...)
+	return one(ctx, q, scanLease, w.claimStmt(c.Kinds), values...)
+}
+
+func (w Work) claimStmt(kinds []work.Kind) string {
+	each := make([]string, len(kinds))
+	for i := range kinds {
+		each[i] = fmt.Sprintf(`
+			SELECT u.id, u.created, u.range_index FROM units u
+			WHERE u.put_off = 0 AND u.kind = $%d AND u.account = $4 AND u.lease_until <= $3`+notUnpacking+`
+			ORDER BY u.created, u.range_index, u.id LIMIT 1`+w.db.engine.skipLocked, i+5)
+	}
+	return `
+		UPDATE units SET owner = $1, lease_until = $2, attempt = attempt + 1, claims = claims + 1, progress = NULL, claimed = $3
+		WHERE lease_until <= $3 AND id = (SELECT id FROM (` + union(each) + `) firsts ORDER BY created, range_index, id LIMIT 1)
+		RETURNING id, account, kind, task, range_index, done, owner, attempt, lease_until, claims, failures, waits, waited, trace`
 }
 
 // notUnpacking is a condition on a unit u that is to be claimed at $3: its task has
@@ -103,12 +225,13 @@ func (w Work) Renew(ctx context.Context, l work.Lease, now time.Time, p work.Pro
 func (w Work) Release(ctx context.Context, l work.Lease, kind work.Kind, notBefore time.Time) error {
 	return w.db.changeOf(l.Kind)(ctx, "release "+unitName(l), func(q querier) error {
 		_, err := exec(ctx, q, `
-			UPDATE units SET owner = '', lease_until = 0, progress = NULL, not_before = $1,
+			UPDATE units SET owner = '', lease_until = 0, progress = NULL, not_before = $1, put_off = 1,
 				claims = CASE WHEN kind = $2 OR claims = 0 THEN 0 ELSE claims - 1 END,
 				failures = CASE WHEN kind = $2 THEN 0 ELSE failures END,
 				failing_since = CASE WHEN kind = $2 THEN 0 ELSE failing_since END,
 				last_error = CASE WHEN kind = $2 THEN '' ELSE last_error END,
 				waits = CASE WHEN kind = $2 THEN 0 ELSE waits END,
+				waited = CASE WHEN kind = $2 THEN 0 ELSE waited END,
 				waiting_since = CASE WHEN kind = $2 THEN 0 ELSE waiting_since END,
 				waits_for = CASE WHEN kind = $2 THEN '' ELSE waits_for END,
 				kind = $2
@@ -123,9 +246,9 @@ func (w Work) Release(ctx context.Context, l work.Lease, kind work.Kind, notBefo
 func (w Work) Retry(ctx context.Context, l work.Lease, cause string, notBefore time.Time) error {
 	return w.db.changeOf(l.Kind)(ctx, "retry "+unitName(l), func(q querier) error {
 		_, err := exec(ctx, q, `
-			UPDATE units SET owner = '', lease_until = 0, progress = NULL, not_before = $1, claims = 0, failures = failures + 1,
+			UPDATE units SET owner = '', lease_until = 0, progress = NULL, not_before = $1, put_off = 1, claims = 0, failures = failures + 1,
 				failing_since = CASE WHEN failing_since = 0 THEN $2 ELSE failing_since END, last_error = $3,
-				waits = 0, waiting_since = 0, waits_for = ''
+				waits = 0, waited = 0, waiting_since = 0, waits_for = ''
 			WHERE id = $4 AND owner = $5 AND attempt = $6`,
 			micros(notBefore), micros(w.db.now()), cause, l.ID, l.Owner, l.Attempt)
 		return err
@@ -133,21 +256,24 @@ func (w Work) Retry(ctx context.Context, l work.Lease, cause string, notBefore t
 }
 
 // Wait implements work.Store.
-func (w Work) Wait(ctx context.Context, l work.Lease, missing string, notBefore time.Time) error {
+func (w Work) Wait(ctx context.Context, l work.Lease, missing string, now time.Time, pause time.Duration) error {
 	return w.db.unset(ctx, "put off "+unitName(l), func(q querier) error {
 		_, err := exec(ctx, q, `
-			UPDATE units SET owner = '', lease_until = 0, progress = NULL, not_before = $1, claims = 0, waits = waits + 1,
+			UPDATE units SET owner = '', lease_until = 0, progress = NULL, not_before = $1, put_off = 1, claims = 0, waits = waits + 1, waited = waited + $7,
 				waiting_since = CASE WHEN waiting_since = 0 THEN $2 ELSE waiting_since END, waits_for = $3
 			WHERE id = $4 AND owner = $5 AND attempt = $6`,
-			micros(notBefore), micros(w.db.now()), missing, l.ID, l.Owner, l.Attempt)
+			micros(now.Add(pause)), micros(w.db.now()), missing, l.ID, l.Owner, l.Attempt, pause.Microseconds())
 		return err
 	})
 }
 
 // Resume implements work.Resumer.
-func (w Work) Resume(ctx context.Context) error {
+func (w Work) Resume(ctx context.Context, now time.Time) error {
 	return w.db.set(ctx, "resume units that wait", func(q querier) error {
-		_, err := exec(ctx, q, `UPDATE units SET not_before = 0 WHERE waits > 0 AND owner = ''`)
+		_, err := exec(ctx, q, `
+			UPDATE units SET not_before = 0, put_off = 0,
+				waited = CASE WHEN not_before <= $1 THEN waited WHEN not_before - $1 > waited THEN 0 ELSE waited - (not_before - $1) END
+			WHERE waits > 0 AND owner = ''`, micros(now))
 		return err
 	})
 }
@@ -172,9 +298,9 @@ func (w Work) Ensure(ctx context.Context, duties ...work.Kind) error {
 }
 
 func scanLease(s scanner) (l work.Lease, err error) {
-	var until int64
-	err = s.Scan(&l.ID, &l.Account, &l.Kind, &l.Task, &l.Range, &l.Done, &l.Owner, &l.Attempt, &until, &l.Claims, &l.Failures, &l.Waits, &l.Trace)
-	l.Until = fromMicros(until)
+	var until, waited int64
+	err = s.Scan(&l.ID, &l.Account, &l.Kind, &l.Task, &l.Range, &l.Done, &l.Owner, &l.Attempt, &until, &l.Claims, &l.Failures, &l.Waits, &waited, &l.Trace)
+	l.Until, l.Waited = fromMicros(until), time.Duration(waited)*time.Microsecond
 	return l, err
 }
 
@@ -233,8 +359,8 @@ func handOn(ctx context.Context, q querier, l work.Lease, done int64) error {
 		return fmt.Errorf("%s: nothing is done between %d and %d", unitName(l), l.Done, done)
 	}
 	n, err := exec(ctx, q, `
-		UPDATE units SET done = $1, owner = '', lease_until = 0, progress = NULL, not_before = 0, claims = 0, furthest = 0, failures = 0,
-			failing_since = 0, last_error = '', waits = 0, waiting_since = 0, waits_for = ''
+		UPDATE units SET done = $1, owner = '', lease_until = 0, progress = NULL, not_before = 0, put_off = 0, claims = 0, furthest = 0, failures = 0,
+			failing_since = 0, last_error = '', waits = 0, waited = 0, waiting_since = 0, waits_for = ''
 		WHERE id = $2 AND owner = $3 AND attempt = $4`, done, l.ID, l.Owner, l.Attempt)
 	return lostUnless(n, err)
 }

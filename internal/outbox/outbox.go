@@ -101,6 +101,19 @@ const (
 	Disk   Topic = "disk"
 )
 
+// metFor is for how long it need not be noted again that a condition stands.
+const metFor = time.Hour
+
+// Met reports whether a condition stands, and was seen shortly before c.Seen: whoever meets it
+// then notes nothing, since any client may have it met any number of times.
+func Met(ctx context.Context, store Conditions, c Condition) (bool, error) {
+	seen, err := store.LastSeen(ctx, c)
+	if err != nil || seen.IsZero() {
+		return false, err
+	}
+	return c.Seen.Sub(seen).Abs() < metFor, nil
+}
+
 // Conditions keeps what stands, so that it is told of once, and not whenever somebody meets
 // it. Every method is one transaction, and all may be called concurrently. The suite is
 // outboxtest.
@@ -109,6 +122,9 @@ type Conditions interface {
 	Begin(ctx context.Context, c Condition, e Event) error
 	// End notes that a condition stands no more. An event is told of one that did.
 	End(ctx context.Context, c Condition, e Event) error
+	// LastSeen returns when a condition that stands was last seen; zero: it does not stand. It
+	// changes nothing.
+	LastSeen(ctx context.Context, c Condition) (time.Time, error)
 	// EndUnseen ends the conditions of a topic that were last seen before a time. Nothing is
 	// told.
 	EndUnseen(ctx context.Context, t Topic, before time.Time) error

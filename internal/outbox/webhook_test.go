@@ -243,8 +243,8 @@ func (u *oneUnit) Release(_ context.Context, _ work.Lease, _ work.Kind, at time.
 func (u *oneUnit) Retry(_ context.Context, _ work.Lease, _ string, at time.Time) error {
 	return u.handBack(at)
 }
-func (u *oneUnit) Wait(_ context.Context, _ work.Lease, _ string, at time.Time) error {
-	return u.handBack(at)
+func (u *oneUnit) Wait(_ context.Context, _ work.Lease, _ string, now time.Time, pause time.Duration) error {
+	return u.handBack(now.Add(pause))
 }
 
 // The URL of a receiver may be its password: no error has it.

@@ -72,7 +72,7 @@ func (c Config) checkAudit() error {
 
 // openAudit opens what the records of calls go to.
 func (a *App) openAudit(metrics prometheus.Registerer) error {
-	o := audit.Options{Metrics: metrics, Failed: func(err error) { a.log.Error("calls are not recorded in the audit log", logkey.Error, err) }, Room: a.roomForRecord}
+	o := audit.Options{Metrics: metrics, Failed: func(err error) { a.log.Error("calls are not recorded in the audit log", logkey.Error, err) }, Disk: recordRoom{a.space}}
 	var file *audit.File
 	for _, text := range a.cfg.AuditLogs {
 		at, err := parseAuditPlace(text)
@@ -82,7 +82,9 @@ func (a *App) openAudit(metrics prometheus.Registerer) error {
 		if at.file == "" {
 			a.spool, err = a.openSpool(at, metrics)
 		} else {
-			file, err = audit.OpenFile(at.file)
+			if file, err = audit.OpenFile(at.file); err == nil {
+				file.Elsewhere = a.data.isElsewhere(at.file)
+			}
 		}
 		if err != nil {
 			return err
@@ -102,14 +104,23 @@ func (a *App) openAudit(metrics prometheus.Registerer) error {
 	return nil
 }
 
-// roomForRecord makes room for a record of the audit log. What is refused may be asked for
-// any number of times, so all of the ballast is not for that.
-func (a *App) roomForRecord(r audit.Record) bool {
-	if r.ErrorCode != "" {
-		return a.space.LetGo(space.ToGoOn)
+// recordRoom is the room of the disk for records of the audit log. What is refused, or only
+// read, may be asked for any number of times, and so may much of what succeeds and frees
+// nothing: so records get no more than their part of what a full disk keeps.
+type recordRoom struct{ *space.Guard }
+
+func purposeOf(r audit.Record) space.Purpose {
+	if r.ErrorCode != "" || r.ReadOnly {
+		return space.ToGoOn
 	}
-	return a.space.LetGo(space.ToFree)
+	return space.ToRecord
 }
+
+// May implements audit.Disk.
+func (d recordRoom) May(r audit.Record) bool { return d.Guard.May(purposeOf(r)) }
+
+// LetGo implements audit.Disk.
+func (d recordRoom) LetGo(r audit.Record) bool { return d.Guard.LetGo(purposeOf(r)) }
 
 func (a *App) openSpool(at auditPlace, metrics prometheus.Registerer) (*audit.Spool, error) {
 	var to audit.Bucket = embeddedBucket{a, at.bucket}

@@ -12,9 +12,11 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	"golang.org/x/sys/unix"
 
 	"github.com/diskport/diskport/internal/audit"
 	"github.com/diskport/diskport/internal/imports/objects"
+	"github.com/diskport/diskport/internal/space"
 )
 
 // TestTheAuditLogsBucketIsTheOperators: it is made if there is none, and another account's
@@ -94,5 +96,72 @@ func TestAuditPlaces(t *testing.T) {
 		if err := (Config{AuditLogs: tt.places}).checkAudit(); (err != nil) != tt.fails {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// smallDisk is a disk on which everything is counted and nothing written.
+type smallDisk struct{ free, ballast int64 }
+
+func (d *smallDisk) Room(string) (free, total int64, err error) { return d.free, 1 << 40, nil }
+func (d *smallDisk) Ballast(string) (int64, error)              { return d.ballast, nil }
+func (d *smallDisk) SetBallast(_ string, n int64) error {
+	d.free, d.ballast = d.free+d.ballast-n, n
+	return nil
+}
+
+// take is a write that takes n bytes.
+func (d *smallDisk) take(n int64) error {
+	if d.free < n {
+		return unix.ENOSPC
+	}
+	d.free -= n
+	return nil
+}
+
+// TestRecordsLeaveRoomForDeletions, however many there are, before the disk is full and
+// between one deletion and the next.
+func TestRecordsLeaveRoomForDeletions(t *testing.T) {
+	for name, r := range map[string]audit.Record{
+		"of what is refused": {ErrorCode: "AccessDenied"},
+		"of what is read":    {ReadOnly: true},
+		"of what succeeds":   {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			disk := &smallDisk{free: 200 << 20}
+			guard, err := space.NewGuard(space.Options{Dir: "data", Disk: disk})
+			if err != nil {
+				t.Fatal(err)
+			}
+			room := recordRoom{guard}
+			flood := func() (kept int) {
+				for range 100_000 {
+					const size = 4 << 10
+					if !room.May(r) {
+						continue
+					}
+					err := disk.take(size)
+					for err != nil && room.LetGo(r) {
+						err = disk.take(size)
+					}
+					if err == nil {
+						kept++
+					}
+				}
+				return kept
+			}
+			if kept := flood(); kept < 30_000 {
+				t.Errorf("%d records were kept while there was room", kept)
+			}
+			for i := range 15 {
+				if err := guard.Freeing(func() error { return disk.take(1 << 20) }); err != nil {
+					t.Fatalf("deletion %d finds no room: %v; %d bytes of the ballast are left", i+1, err, disk.ballast)
+				}
+				flood()
+			}
+			disk.free = 100 << 20 // something was deleted
+			if kept := flood(); kept < 10_000 {
+				t.Errorf("%d records were kept once there was room again", kept)
+			}
+		})
 	}
 }

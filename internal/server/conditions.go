@@ -12,14 +12,17 @@ import (
 )
 
 // damaged tells of a snapshot that a read has found damaged, if it is still there: a read
-// that comes too late finds its files gone.
+// that comes too late finds its files gone. Of one that is known to be it only reads.
 func (a *App) damaged(ctx context.Context, rec snapshot.Record, cause error) {
+	c := outbox.Condition{Topic: outbox.Damage, Place: rec.ID, Seen: a.parts.db.Now()}
+	if met, err := outbox.Met(ctx, a.parts.db.Outbox(), c); err == nil && met {
+		return
+	}
 	now, err := a.parts.db.Snapshots().Get(ctx, rec.Region, rec.ID)
 	if err != nil || now.State != snapshot.Completed || now.Root != rec.Root {
 		return
 	}
 	a.log.ErrorContext(ctx, "a snapshot is damaged", logkey.Account, rec.Account, logkey.Snapshot, rec.ID, logkey.Error, cause)
-	c := outbox.Condition{Topic: outbox.Damage, Place: rec.ID, Seen: a.parts.db.Now()}
 	err = a.parts.db.Outbox().Begin(ctx, c, outbox.Event{
 		Kind: outbox.DamageFound, Account: rec.Account, Region: rec.Region, Resource: rec.ID,
 		Detail: outbox.Detail{Snapshot: rec.ID, Part: string(verify.Data), Message: cause.Error(), Advice: "diskport verify " + rec.ID + " says what is damaged, and what to do"},

@@ -51,15 +51,10 @@ func (a *App) pageKey(ctx context.Context, db *metadb.DB, master *secret.MasterK
 	return key, nil
 }
 
-// rebuild enters what the store has and the database does not know, between two cycles of
-// gc.
-func (a *App) rebuild(ctx context.Context, o verify.Observer) (done verify.Rebuilt, err error) {
+// rebuild enters what the store has and the database does not know.
+func (a *App) rebuild(ctx context.Context, o verify.Observer) (verify.Rebuilt, error) {
 	if a.cfg.shared() && !a.cfg.Rebuild {
-		return done, fmt.Errorf("%w: stop all nodes, then run diskport verify --rebuild with the settings of one of them (docs/cluster.md)", ErrOneNodeAlone)
+		return verify.Rebuilt{}, fmt.Errorf("%w: stop all nodes, then run diskport verify --rebuild with the settings of one of them (docs/cluster.md)", ErrOneNodeAlone)
 	}
-	err = a.parts.gc.Between(ctx, func() (err error) {
-		done, err = a.parts.verify.Rebuild(ctx, a.parts.backend, o)
-		return err
-	})
-	return done, err
+	return a.parts.verify.Rebuild(ctx, a.parts.backend, o)
 }

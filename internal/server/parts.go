@@ -229,7 +229,7 @@ func (a *App) openStore(ctx context.Context, p *parts) error {
 		Store: p.db.Footprints(), Locate: p.db.Catalog().Locate, Hold: p.shelf.Hold, Pages: p.library.RootPages, Blocks: p.library.PageBlocks,
 	})
 	a.wireCompaction(p)
-	p.verify = &verify.Verifier{Store: p.db.Inventory(), Fixes: p.db.Inventory(), Mender: p.compact, Entries: p.db.Inventory(), Conditions: p.db.Outbox(), Region: a.cfg.Region, Shelf: p.shelf, Keys: p.ring, Now: p.db.Now}
+	p.verify = &verify.Verifier{Store: p.db.Inventory(), Fixes: p.db.Inventory(), Mender: p.compact, Entries: p.db.Inventory(), Between: p.gc.Between, Conditions: p.db.Outbox(), Region: a.cfg.Region, Shelf: p.shelf, Keys: p.ring, Now: p.db.Now}
 	if p.objects != nil {
 		p.verify.Objects = p.objects
 	}

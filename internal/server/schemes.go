@@ -180,7 +180,7 @@ func openBucket(ctx context.Context, a *App, metrics prometheus.Registerer) (blo
 	a.closers.add(b.Close)
 	a.trims = append(a.trims, b.Trim)
 	parts := func(name, help string, of func() int) prometheus.Collector {
-		return slotGauge("bucket_"+name, help, of)
+		return countGauge("bucket_"+name, help, of)
 	}
 	metrics.MustRegister(
 		parts("parts", "Parts that the memory for uploads to the block store has room for.", func() int { room, _ := b.Buffers(); return room }),

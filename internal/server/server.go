@@ -24,6 +24,7 @@ import (
 	"github.com/diskport/diskport/internal/space"
 	"github.com/diskport/diskport/internal/span"
 	"github.com/diskport/diskport/internal/steady"
+	"github.com/diskport/diskport/internal/work"
 )
 
 // App is the service.
@@ -47,6 +48,7 @@ type App struct {
 	tracer *span.Tracer // nil: nothing is traced
 
 	scratch *scratch.Room // what unpacked images take
+	strays  *work.Strays  // steps that look into images and do not return
 
 	stopping chan struct{}  // closed when no more requests are taken
 	requests sync.WaitGroup // those being answered

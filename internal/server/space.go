@@ -115,7 +115,7 @@ func (a *App) resumeWaiting(ctx context.Context, s space.State) error {
 	if s.Full != nil {
 		return nil
 	}
-	if err := a.parts.db.Work().Resume(ctx); err != nil {
+	if err := a.parts.db.Work().Resume(ctx, time.Now()); err != nil {
 		return err
 	}
 	a.parts.bus.Wake(wake.Work)
@@ -125,16 +125,19 @@ func (a *App) resumeWaiting(ctx context.Context, s space.State) error {
 // elsewhere returns those folders of the data directory that lie on other file
 // systems.
 func (d *dataDir) elsewhere(names ...string) (dirs []string) {
-	var home, st unix.Stat_t
-	if err := unix.Stat(d.path, &home); err != nil {
-		return nil
-	}
 	for _, name := range names {
-		if err := unix.Stat(d.file(name), &st); err == nil && st.Dev != home.Dev {
+		if d.isElsewhere(d.file(name)) {
 			dirs = append(dirs, d.file(name))
 		}
 	}
 	return dirs
+}
+
+// isElsewhere reports whether a file or folder lies on another file system than the data
+// directory. One that can't be looked at does not.
+func (d *dataDir) isElsewhere(path string) bool {
+	var home, st unix.Stat_t
+	return unix.Stat(d.path, &home) == nil && unix.Stat(path, &st) == nil && st.Dev != home.Dev
 }
 
 // collectEvery is how soon a full disk gets back what was deleted.
@@ -173,8 +176,14 @@ func (a *App) collectIfFull(ctx context.Context) error {
 // health is the state of the service for people and for what watches it. It names no
 // path, since it needs no signature.
 type health struct {
-	Status string      `json:"status"` // "ok", or "full": nothing more is stored
-	Space  healthSpace `json:"space"`
+	Status   string         `json:"status"` // "ok", "full": nothing more is stored, or "stuck": no image is looked into
+	Space    healthSpace    `json:"space"`
+	Decoders healthDecoders `json:"decoders"`
+}
+
+type healthDecoders struct {
+	LeftBehind     int `json:"leftBehind"`     // steps that look into images and do not come to an end
+	MostLeftBehind int `json:"mostLeftBehind"` // no further step begins while there are so many: a restart ends them
 }
 
 type healthSpace struct {
@@ -189,6 +198,10 @@ type healthSpace struct {
 func (a *App) health(w http.ResponseWriter, _ *http.Request) {
 	s := a.space.State()
 	h := health{Status: "ok", Space: healthSpace{FreeBytes: s.Free, LeastBytes: s.Mark, BallastBytes: s.Ballast, ReserveBytes: a.cfg.Reserve}}
+	h.Decoders = healthDecoders{a.strays.Now(), a.strays.Most()}
+	if a.strays.Full() != nil {
+		h.Status = "stuck"
+	}
 	if s.Full != nil && !a.cfg.shared() {
 		h.Status, h.Space.NeededBytes = "full", s.Needed
 	}

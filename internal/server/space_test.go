@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"testing"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/diskport/diskport/internal/space"
 	"github.com/diskport/diskport/internal/store/blockstore"
+	"github.com/diskport/diskport/internal/work"
 )
 
 // TestAStartThatChangesNothingWritesNothing: such a start succeeds on a disk that is
@@ -78,6 +80,24 @@ func TestHealth(t *testing.T) {
 	}
 	if h.Status != "ok" || h.Space.FreeBytes <= 0 || h.Space.LeastBytes <= 0 || h.Space.BallastBytes != h.Space.LeastBytes || h.Space.NeededBytes != 0 {
 		t.Errorf("health of an idle service: %s", body)
+	}
+	if h.Decoders.LeftBehind != 0 || h.Decoders.MostLeftBehind < 2*writesInFlight {
+		t.Errorf("decoders of an idle service: %s", body)
+	}
+}
+
+// TestHealthOfAServiceThatLooksIntoNoImage since too many decoders do not come to an end.
+func TestHealthOfAServiceThatLooksIntoNoImage(t *testing.T) {
+	guard, err := space.NewGuard(space.Options{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &App{space: guard, strays: work.NewStrays(0)}
+	answer := httptest.NewRecorder()
+	a.health(answer, nil)
+	var h health
+	if err := json.Unmarshal(answer.Body.Bytes(), &h); err != nil || h.Status != "stuck" {
+		t.Errorf("%s: %v", answer.Body, err)
 	}
 }
 

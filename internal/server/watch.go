@@ -33,8 +33,10 @@ func (a *App) watch(p *parts, engine *importtask.Engine, reg prometheus.Register
 		p.scrubbed,
 		&queueMetrics{queues: p.db.Work(), now: p.db.Now, log: a.log},
 		&importMetrics{stages: p.db.Tasks(), log: a.log},
-		slotGauge("slots", "Blocks that the memory for blocks in flight has room for.", p.library.Store.Slots.Len),
-		slotGauge("slots_in_use", "Of these, how many are in use.", p.library.Store.Slots.InUse),
+		countGauge("slots", "Blocks that the memory for blocks in flight has room for.", p.library.Store.Slots.Len),
+		countGauge("slots_in_use", "Of these, how many are in use.", p.library.Store.Slots.InUse),
+		countGauge("decoders_left_behind", "Steps that look into images which this process has left behind, since they do not come to an end.", a.strays.Now),
+		countGauge("decoders_left_behind_limit", "Of how many of these no further step that looks into an image begins.", a.strays.Most),
 		&outboxMetrics{events: p.db.Outbox(), now: p.db.Now, log: a.log},
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
@@ -114,7 +116,7 @@ func (m *queueMetrics) Collect(to chan<- prometheus.Metric) {
 	}
 }
 
-func slotGauge(name, help string, value func() int) prometheus.Collector {
+func countGauge(name, help string, value func() int) prometheus.Collector {
 	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "diskport_" + name, Help: help}, func() float64 { return float64(value()) })
 }
 

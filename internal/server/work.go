@@ -57,8 +57,10 @@ const poll = 2 * time.Second
 // wireImports makes the import service, and the engine that does its units.
 func (a *App) wireImports(p *parts, master *secret.MasterKey, counted countedSources) *importtask.Engine {
 	a.scratch = &scratch.Room{Quota: a.cfg.QuotaScratch}
+	windows := runtime.GOMAXPROCS(0) + writesInFlight
+	a.strays = work.NewStrays(2 * windows) // two images whose every window is one
 	images := importtask.Images{
-		Sources: p.sources, Strict: a.cfg.StrictAWS,
+		Sources: p.sources, Strict: a.cfg.StrictAWS, Strays: a.strays,
 		Scratch: scratch.Dir{Path: a.data.file("scratch"), Free: a.spare(func() (int64, error) { return space.Free(a.data.path) }), Room: a.scratch},
 	}
 	if images.Strict {
@@ -74,7 +76,7 @@ func (a *App) wireImports(p *parts, master *secret.MasterKey, counted countedSou
 	engine := &importtask.Engine{
 		Store: p.db.Tasks(), Pages: p.db.Tasks(), Work: p.db.Work(), Sources: p.sources, Images: images,
 		Roles: p.iam, Domains: p.ring, Records: p.db.Snapshots(), Library: p.library, Now: p.db.Now, Aged: a.clock.Now,
-		FreeSpace: a.spare(p.backend.Free), Space: a.space, Workers: ingest.NewWorkers(runtime.GOMAXPROCS(0) + writesInFlight), Target: a.cfg.RangeBytes,
+		FreeSpace: a.spare(p.backend.Free), Space: a.space, Workers: ingest.NewWorkers(windows, a.strays), Target: a.cfg.RangeBytes,
 		Slice: ingest.Slice{Pages: a.cfg.SlicePages}, Bus: &p.bus, Live: live,
 	}
 	if a.cfg.shared() {

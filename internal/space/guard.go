@@ -238,18 +238,46 @@ type Purpose int
 
 // The purposes, from the least urgent.
 const (
-	ToGoOn Purpose = iota // with what is under way
-	ToFree                // room, or to start
+	ToGoOn   Purpose = iota // with what is under way
+	ToRecord                // what was done
+	ToFree                  // room, or to start
 )
 
+// kept returns how many bytes of a ballast, which is as large as the mark when it is whole,
+// are for what is more urgent.
+func (p Purpose) kept(mark int64) int64 {
+	switch p {
+	case ToGoOn:
+		return mark / 2
+	case ToRecord:
+		return mark / 4
+	default:
+		return 0
+	}
+}
+
+// May reports whether a write for a purpose may take what is free. Once its part of the
+// ballast is used up, the last that is free was let go for what is more urgent.
+func (g *Guard) May(p Purpose) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	mark := g.marks[g.o.Dir]
+	if p == ToFree || g.ballast > p.kept(mark) {
+		return true
+	}
+	free, _, err := g.o.Disk.Room(g.o.Dir)
+	return err != nil || free > mark/pieces
+}
+
 // LetGo lets a piece of the ballast go, for a write that found no room. Half of the
-// ballast is for writes that free some. It returns false if nothing may be let go.
+// ballast is for writes that free some, or tell of that, and a quarter for the former
+// alone. It returns false if nothing may be let go.
 func (g *Guard) LetGo(p Purpose) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.weigh() // or making it smaller might make it larger
 	mark := g.marks[g.o.Dir]
-	if g.ballast == 0 || p == ToGoOn && g.ballast <= mark/2 {
+	if g.ballast <= p.kept(mark) {
 		return false
 	}
 	left := max(0, g.ballast-mark/pieces)

@@ -42,8 +42,12 @@ func (e *StuckError) Error() string {
 // Within is Guard for a step that looks into an image and may never return, whatever
 // ctx says: it is left behind some time after ctx ended, and a *StuckError is returned. So
 // fn must not write to what its caller goes on with; what it makes, it returns. The caller
-// bounds ctx.
-func Within[T any](ctx context.Context, step string, fn func() (T, error)) (T, error) {
+// bounds ctx. While there are too many strays fn is not called, which is a *StraysError.
+func Within[T any](ctx context.Context, strays *Strays, step string, fn func() (T, error)) (T, error) {
+	var none T
+	if err := strays.Full(); err != nil {
+		return none, err
+	}
 	type result struct {
 		value T
 		err   error
@@ -68,7 +72,11 @@ func Within[T any](ctx context.Context, step string, fn func() (T, error)) (T, e
 	case r := <-ended:
 		return r.value, r.err
 	case <-late.C:
-		var none T
+		strays.add(1)
+		go func() { // ends with the step
+			<-ended
+			strays.add(-1)
+		}()
 		return none, &StuckError{step}
 	}
 }

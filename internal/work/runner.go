@@ -28,7 +28,7 @@ type Handler struct {
 	Final func(err error) bool
 	// Missing returns what an error finds missing that returns by itself; ok is false
 	// for any other error. The unit then waits, and fails for good only after
-	// MaxWaits. Nil: no unit waits.
+	// MaxWait. Nil: no unit waits.
 	Missing func(err error) (what string, ok bool)
 	// Away reports whether an error says that something elsewhere does not answer, which
 	// is given longer to come back than other failures. ErrNoDatabase is such an error for
@@ -81,8 +81,9 @@ const (
 	MaxTries = 65
 	// MaxClaims is how often a unit is claimed without getting further.
 	MaxClaims = 20
-	// MaxWaits is how often a unit looks for what is missing, about an hour long.
-	MaxWaits = 250
+	// MaxWait is how long a unit looks for what is missing. Only the time counts for which
+	// it has waited: what is missing may return, and be gone once the unit is claimed.
+	MaxWait = time.Hour
 )
 
 // PoisonError reports a unit that was claimed MaxClaims times and never got
@@ -288,7 +289,7 @@ func (r *Runner) trace(ctx context.Context, l Lease) (context.Context, span.Span
 // long. It returns false if the unit failed.
 func (r *Runner) waits(handler Handler, l Lease, cause error, log *slog.Logger) bool {
 	missing, ok := handler.missing(cause)
-	if !ok || l.Waits+1 >= MaxWaits {
+	if !ok || l.Waited >= MaxWait {
 		return false
 	}
 	if l.Waits == 0 {
@@ -296,7 +297,7 @@ func (r *Runner) waits(handler Handler, l Lease, cause error, log *slog.Logger) 
 	}
 	n := l.Waits + 1
 	pause := time.Duration(min(n*n, 15)) * time.Second
-	r.handBack(l, func(ctx context.Context) error { return r.Store.Wait(ctx, l, missing, r.Now().Add(pause)) })
+	r.handBack(l, func(ctx context.Context) error { return r.Store.Wait(ctx, l, missing, r.Now(), pause) })
 	return true
 }
 

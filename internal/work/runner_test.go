@@ -27,6 +27,7 @@ type queue struct {
 	after    []string // of claims that found a unit
 	causes   []string // of retries
 	away     int      // retries that the store does not answer
+	flaps    bool     // units that wait are resumed once a tenth of it is over
 	renewed  []Progress
 }
 
@@ -78,12 +79,16 @@ func (q *queue) Retry(_ context.Context, l Lease, cause string, notBefore time.T
 	return nil
 }
 
-func (q *queue) Wait(_ context.Context, l Lease, missing string, notBefore time.Time) error {
+func (q *queue) Wait(_ context.Context, l Lease, missing string, _ time.Time, pause time.Duration) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.pauses = append(q.pauses, time.Until(notBefore))
+	q.pauses = append(q.pauses, pause)
 	q.missing = append(q.missing, missing)
 	l.Waits, l.Claims = l.Waits+1, 0
+	if q.flaps { // what is missing is back for a moment
+		pause /= 10
+	}
+	l.Waited += pause
 	q.retried = append(q.retried, l)
 	return nil
 }
@@ -377,35 +382,38 @@ func TestFailures(t *testing.T) {
 }
 
 // TestMissing: a unit that finds something missing waits, much longer than one that
-// fails, and not for ever.
+// fails, and not for ever; that what is missing returns for a moment costs it nothing.
 func TestMissing(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		q := &queue{free: []Lease{unit(1, Range)}}
-		var told []error
-		tries := 0
-		h := failing(func(context.Context, *Held) (Lease, bool, error) { tries++; return Lease{}, false, errFire }, &told)
-		h.Missing = func(err error) (string, bool) { return "water", errors.Is(err, errFire) }
-		r := newRunner(q, map[Kind]Handler{Range: h, Cleanup: {Do: func(context.Context, *Held) (Lease, bool, error) { return Lease{}, false, nil }}})
-		for len(q.free) > 0 {
-			if _, err := r.Step(t.Context(), Range); err != nil {
-				t.Fatal(err)
-			}
-			q.retry()
-		}
-		var took time.Duration
-		for _, p := range q.pauses {
-			took += p
-		}
-		if tries != MaxWaits || len(told) != 1 || took < 50*time.Minute || took > 70*time.Minute {
-			t.Errorf("%d tries in %v, failed with %v; want %d in about an hour, and one end", tries, took, told, MaxWaits)
-		}
-		if got := slices.Compact(q.missing); !slices.Equal(got, []string{"water"}) {
-			t.Errorf("waited for %q", got)
-		}
-		if !slices.IsSorted(q.pauses) || q.pauses[0] > time.Second {
-			t.Errorf("pauses %v do not grow from a second", q.pauses)
-		}
-	})
+	for name, flaps := range map[string]bool{"all the time": false, "now and then": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				q := &queue{free: []Lease{unit(1, Range)}, flaps: flaps}
+				var told []error
+				var waited time.Duration
+				h := failing(func(_ context.Context, h *Held) (Lease, bool, error) {
+					waited = h.Waited
+					return Lease{}, false, errFire
+				}, &told)
+				h.Missing = func(err error) (string, bool) { return "water", errors.Is(err, errFire) }
+				r := newRunner(q, map[Kind]Handler{Range: h, Cleanup: {Do: func(context.Context, *Held) (Lease, bool, error) { return Lease{}, false, nil }}})
+				for len(q.free) > 0 {
+					if _, err := r.Step(t.Context(), Range); err != nil {
+						t.Fatal(err)
+					}
+					q.retry()
+				}
+				if len(told) != 1 || waited < MaxWait || waited > MaxWait+time.Minute {
+					t.Errorf("it waited for %v, and failed with %v; want an hour and one end", waited, told)
+				}
+				if got := slices.Compact(q.missing); !slices.Equal(got, []string{"water"}) {
+					t.Errorf("waited for %q", got)
+				}
+				if !slices.IsSorted(q.pauses) || q.pauses[0] > time.Second {
+					t.Errorf("pauses %v do not grow from a second", q.pauses)
+				}
+			})
+		})
+	}
 }
 
 // TestALaneRemembersWhoseTurnItWas: each claim says whose unit the lane did before.
@@ -585,7 +593,7 @@ func TestWithin(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 				defer cancel()
 				over, began := make(chan struct{}), time.Now()
-				value, err := Within(ctx, "looking", func() (int, error) { return c.step(ctx, over) })
+				value, err := Within(ctx, nil, "looking", func() (int, error) { return c.step(ctx, over) })
 				if took := time.Since(began); value != c.value || !c.ok(err) || took != c.took {
 					t.Errorf("%d, %v after %v; want %d after %v", value, err, took, c.value, c.took)
 				}
@@ -593,4 +601,42 @@ func TestWithin(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestStraysAreBounded: nothing more that may not return begins while too much has not, and
+// what returns after all gives its place back.
+func TestStraysAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const most = 3
+		strays, over := NewStrays(most), make(chan struct{})
+		look := func(over chan struct{}) error {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			_, err := Within(ctx, strays, "looking", func() (int, error) { <-over; return 0, nil })
+			return err
+		}
+		for i := range most {
+			if err := look(over); !errors.As(err, new(*StuckError)) || strays.Now() != i+1 {
+				t.Fatalf("%v, and %d strays; want to be stuck, and %d", err, strays.Now(), i+1)
+			}
+		}
+		began, begun := time.Now(), false
+		_, err := Within(t.Context(), strays, "looking", func() (int, error) { begun = true; return 0, nil })
+		full, ok := errors.AsType[*StraysError](err)
+		if !ok || full.Now != most || full.Most != most || begun || time.Since(began) != 0 {
+			t.Errorf("%v; begun: %t; want it to be refused at once", err, begun)
+		}
+		over <- struct{}{} // to one of them
+		synctest.Wait()
+		closed := make(chan struct{})
+		close(closed)
+		if err := look(closed); err != nil || strays.Now() != most-1 {
+			t.Errorf("after one has returned: %v, and %d strays", err, strays.Now())
+		}
+		close(over)
+		synctest.Wait()
+		if strays.Now() != 0 {
+			t.Errorf("%d strays are left", strays.Now())
+		}
+	})
 }

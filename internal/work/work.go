@@ -72,9 +72,10 @@ type Lease struct {
 	Owner    string // node that holds it
 	Attempt  int64
 	Until    time.Time
-	Claims   int // since the unit last made progress, this one included
-	Failures int // tries that ended in an error
-	Waits    int // tries that ended in waiting, in a row
+	Claims   int           // since the unit last made progress, this one included
+	Failures int           // tries that ended in an error
+	Waits    int           // tries that ended in waiting, in a row
+	Waited   time.Duration // how long these waits were
 }
 
 // Timing of leases. The units of a node that dies can be claimed again after
@@ -133,8 +134,9 @@ type Store interface {
 	// Retrying a lost lease succeeds.
 	Retry(ctx context.Context, l Lease, cause string, notBefore time.Time) error
 	// Wait is Retry for a unit that did not fail but found something missing, which
-	// is kept for people to see until the unit is claimed again. The wait counts.
-	Wait(ctx context.Context, l Lease, missing string, notBefore time.Time) error
+	// is kept for people to see until the unit is claimed again. It is due again a pause
+	// after now. The wait counts, and how long it is.
+	Wait(ctx context.Context, l Lease, missing string, now time.Time, pause time.Duration) error
 }
 
 // Claimer is who asks for a unit.
@@ -164,8 +166,9 @@ type Starter interface {
 // Resumer has units that wait look again at once, when what they wait for is back. Its
 // suite is worktest too.
 type Resumer interface {
-	// Resume makes all units that wait (Store.Wait) due.
-	Resume(ctx context.Context) error
+	// Resume makes all units that wait (Store.Wait) due at now. Of their last wait counts
+	// what is over.
+	Resume(ctx context.Context, now time.Time) error
 }
 
 // Queue is the units of a kind.

@@ -86,7 +86,7 @@ func decodeDisk(ctx context.Context, d diskimage.Disk) error {
 	}
 	defer func() { _ = slots.Close() }()
 	all := ingest.Range{Pages: (d.Size() + page - 1) / page}
-	return ingest.Run(ctx, d, all, nothing{slots}, ingest.Options{PageBytes: page, Workers: ingest.NewWorkers(runtime.NumCPU())})
+	return ingest.Run(ctx, d, all, nothing{slots}, ingest.Options{PageBytes: page, Workers: ingest.NewWorkers(runtime.NumCPU(), nil)})
 }
 
 // nothing is a sink that drops its blocks.

@@ -111,6 +111,9 @@ func final(err error) bool {
 // missing returns what a unit may wait for. A plan that needs more room than there is
 // does not: it would find out an hour later.
 func missing(err error) (what string, ok bool) {
+	if crowded := (*work.StraysError)(nil); errors.As(err, &crowded) {
+		return "decoders: " + crowded.Error(), true
+	}
 	var planned *FullError
 	var unpacked *scratch.FullError
 	if errors.As(err, &unpacked) && unpacked.Others > 0 {
@@ -298,7 +301,7 @@ func (e *Engine) makePlan(ctx context.Context, h *work.Held, open func(context.C
 func (e *Engine) ranges(ctx context.Context, image use) ([]Range, error) {
 	reading, done := e.limit(ctx, surveyFor) // that of an unpacked disk has no other
 	defer done()
-	ranges, err := work.Within(reading, "reading the tables of the image", func() ([]Range, error) {
+	ranges, err := work.Within(reading, e.Images.Strays, "reading the tables of the image", func() ([]Range, error) {
 		return ingest.Plan(reading, image.disk, ingest.PlanOptions{PageBytes: pageBytes, Target: e.Target})
 	})
 	return ranges, slow(reading, notStuck(image.object, err))
@@ -509,7 +512,7 @@ func (e *Engine) next(ctx context.Context, slice ingest.Slice, image use, r Rang
 	}
 	reading, done := e.limit(ctx, surveyFor)
 	defer done()
-	c, err := work.Within(reading, "reading the tables of the image", func() (c cut, err error) {
+	c, err := work.Within(reading, e.Images.Strays, "reading the tables of the image", func() (c cut, err error) {
 		c.part, c.after, err = slice.Next(reading, image.disk, r, from)
 		return c, err
 	})

@@ -158,7 +158,7 @@ func newEngineIn(t *testing.T, dir string, image []byte) *engine {
 		Store: db.Tasks(), Pages: db.Tasks(), Work: db.Work(), Sources: e.object,
 		Images: importtask.Images{Sources: e.object, Scratch: scratch.Dir{Path: filepath.Join(dir, "scratch")}},
 		Roles:  roles{}, Domains: ring, Records: db.Snapshots(), Library: e.library, Now: time.Now,
-		FreeSpace: func() (int64, error) { return 1 << 40, nil }, Space: &e.room, Workers: ingest.NewWorkers(2),
+		FreeSpace: func() (int64, error) { return 1 << 40, nil }, Space: &e.room, Workers: ingest.NewWorkers(2, nil),
 		Bus: &wake.Bus{}, Live: &importtask.Live{},
 	}
 	e.runner = &work.Runner{

@@ -87,6 +87,7 @@ type cause struct {
 var causes = []cause{
 	{is(errIdle, "ServerError: the decoder of the image does not come to an end", "decoder-stuck", stuckHint), true},
 	{as(stuck), true},
+	{as(crowded), true},
 	{as(storeFull), true},
 	{as(scratchFull), true},
 	{as(strict), true},
@@ -276,6 +277,10 @@ const stuckHint = "this is a fault of the service, not of the image alone: repor
 
 func stuck(*work.StuckError) Failure {
 	return Failure{Message: "ServerError: the decoder of the image does not come to an end", Reason: "decoder-stuck", Offset: -1, Hint: stuckHint}
+}
+
+func crowded(*work.StraysError) Failure {
+	return Failure{Message: "ServerError: too many decoders do not come to an end", Reason: "decoders-stuck", Offset: -1, Hint: "restart the service, then import again"}
 }
 
 func poison(*work.PoisonError) Failure {

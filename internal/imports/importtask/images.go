@@ -26,6 +26,7 @@ type Images struct {
 	Limits  diskimage.Limits
 	Scratch diskimage.Scratch // for unpacking compressed ones
 	Strict  bool              // refuse what AWS refuses
+	Strays  *work.Strays      // of the process; nil: there is no bound
 
 	detect func(r io.ReaderAt, size int64, opts detect.Options) (diskimage.Disk, error) // detect.Open; tests replace it
 }
@@ -54,7 +55,7 @@ func (i Images) open(ctx context.Context, pin source.Pin, c content) (diskimage.
 	if i.Scratch != nil {
 		opts.Scratch = busyScratch{i.Scratch, idle}
 	}
-	d, err := work.Within(opening, "opening the image", func() (diskimage.Disk, error) {
+	d, err := work.Within(opening, i.Strays, "opening the image", func() (diskimage.Disk, error) {
 		d, err := guarded(func() (diskimage.Disk, error) { return i.detect(src, object.Size(), opts) })
 		if err == nil && opening.Err() != nil {
 			closeDisk(d) // nobody waits for it any more, or will want it
@@ -65,11 +66,20 @@ func (i Images) open(ctx context.Context, pin source.Pin, c content) (diskimage.
 		}
 		return d, err
 	})
-	err = notStuck(src, idle.end(err))
+	err = notStuck(src, closeUnlooked(object, idle.end(err)))
 	if err != nil {
 		return nil, nil, err
 	}
 	return d, src, nil
+}
+
+// closeUnlooked closes an object that was not looked into, since there are too many strays:
+// what looks into one closes it itself, if need be.
+func closeUnlooked(object source.Object, err error) error {
+	if crowded := (*work.StraysError)(nil); errors.As(err, &crowded) {
+		err = errors.Join(err, object.Close())
+	}
+	return err
 }
 
 // guarded is work.Guard for what returns a value.
@@ -99,14 +109,14 @@ func (i Images) contents(ctx context.Context, pin source.Pin, format string) (ov
 	}
 	opening, idle := newIdle(ctx)
 	src := newReader(ctx, opening, object, idle)
-	f, err := work.Within(opening, "reading the OVA", func() (found, error) {
+	f, err := work.Within(opening, i.Strays, "reading the OVA", func() (found, error) {
 		f, err := guarded(func() (f found, err error) {
 			f.Contents, f.ok, err = detect.Contents(src, object.Size())
 			return f, err
 		})
 		return f, errors.Join(err, object.Close())
 	})
-	return f.Contents, f.ok, notStuck(src, idle.end(err))
+	return f.Contents, f.ok, notStuck(src, closeUnlooked(object, idle.end(err)))
 }
 
 // machineOf returns what the contents of an OVA say of the machine, in EC2's words.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"iter"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -136,5 +137,49 @@ func TestASourceThatBlocksIsNotADecoderThatDoes(t *testing.T) {
 		}
 		e.completed(image)
 		time.Sleep(10 * time.Minute)
+	})
+}
+
+// TestNoImageIsLookedIntoWhileTooManyDecodersAreLeftBehind: its units wait, say why, and go
+// on once a decoder has returned after all.
+func TestNoImageIsLookedIntoWhileTooManyDecodersAreLeftBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		image := disk(8)
+		e := newEngine(t, image)
+		e.Images.Strays = work.NewStrays(1)
+		over := make(chan struct{})
+		e.SetDetect(func(io.ReaderAt, int64, detect.Options) (diskimage.Disk, error) {
+			<-over
+			return nil, errors.New("over")
+		})
+		e.accept()
+		for e.step(everything...) {
+		}
+		e.failed("decoder-stuck")
+
+		e.SetDetect(detect.Open)
+		const other = "import-snap-0123456789abcdef1"
+		e.acceptAs(other)
+		look := func() importtask.Task {
+			task, err := e.Store.Get(t.Context(), home, other)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return task
+		}
+		e.step(work.Plan)
+		if w := look().Waiting; !strings.HasPrefix(w.For, "decoders: 1 step") || look().State != importtask.Active {
+			t.Fatalf("the next import waits for %q, and is %s", w.For, look().State)
+		}
+		close(over)
+		for look().State != importtask.Completed {
+			time.Sleep(time.Minute)
+			if !e.step(everything...) {
+				t.Fatalf("it does not go on: %+v", look())
+			}
+		}
+		if why, ok := e.right(look().SnapshotID, image); !ok {
+			t.Error(why)
+		}
 	})
 }

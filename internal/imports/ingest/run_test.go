@@ -121,7 +121,7 @@ func TestRunDecodesWholeCutAndLargeUnits(t *testing.T) {
 			var sum Counts
 			for _, r := range ranges {
 				var got Counts
-				opts := Options{PageBytes: page, Workers: NewWorkers(3), Progress: func(c Counts) { mu.Lock(); got.Add(c); mu.Unlock() }}
+				opts := Options{PageBytes: page, Workers: NewWorkers(3, nil), Progress: func(c Counts) { mu.Lock(); got.Add(c); mu.Unlock() }}
 				if err := Run(t.Context(), d, r, m, opts); err != nil {
 					t.Fatal(err)
 				}
@@ -178,7 +178,7 @@ func TestRunEndsWithTheFault(t *testing.T) {
 	const page = 8 << 20
 	all := sparse{32 << 20, []diskimage.Extent{{Off: 0, Len: 32 << 20, Kind: diskimage.Data}}}
 	run := func(t *testing.T, ctx context.Context, d diskimage.Disk) error {
-		return Run(ctx, d, Range{0, 4, 32 << 20}, newMemory(t), Options{PageBytes: page, Workers: NewWorkers(2)})
+		return Run(ctx, d, Range{0, 4, 32 << 20}, newMemory(t), Options{PageBytes: page, Workers: NewWorkers(2, nil)})
 	}
 	t.Run("panic", func(t *testing.T) {
 		var pe *work.PanicError

@@ -36,13 +36,15 @@ const (
 // that nobody has used between two of its collections. They serve any number of ranges
 // at a time.
 type Workers struct {
-	turns chan struct{} // a token for each that is not at work
-	idle  sync.Pool     // of *worker
+	turns  chan struct{} // a token for each that is not at work
+	idle   sync.Pool     // of *worker
+	strays *work.Strays  // of the process
 }
 
-// NewWorkers returns n workers.
-func NewWorkers(n int) *Workers {
-	ws := &Workers{turns: make(chan struct{}, n), idle: sync.Pool{New: func() any { return new(worker) }}}
+// NewWorkers returns n workers, whose decoders may become strays of the process; nil: any
+// number of them.
+func NewWorkers(n int, strays *work.Strays) *Workers {
+	ws := &Workers{strays: strays, turns: make(chan struct{}, n), idle: sync.Pool{New: func() any { return new(worker) }}}
 	for range n {
 		ws.turns <- struct{}{}
 	}
@@ -69,7 +71,7 @@ func (ws *Workers) do(ctx context.Context, j job, at, n int64) error {
 	w.job = j
 	limited, done := context.WithTimeoutCause(ctx, windowFor, ErrSlow)
 	defer done()
-	_, err := work.Within(limited, "decoding a part of the disk", func() (struct{}, error) {
+	_, err := work.Within(limited, ws.strays, "decoding a part of the disk", func() (struct{}, error) {
 		return struct{}{}, w.window(limited, at, n)
 	})
 	if stuck := (*work.StuckError)(nil); errors.As(err, &stuck) {

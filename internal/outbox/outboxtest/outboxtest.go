@@ -196,4 +196,19 @@ func conditionsAreToldOnce(t *testing.T, b Bench) {
 			t.Errorf("%s: told of %q, want %q", step.name, about, step.want)
 		}
 	}
+	for _, c := range []struct {
+		at    outbox.Condition
+		stood bool
+		met   bool
+	}{
+		{disk, true, true}, {of("x", 8), false, false}, {of("y", 6), true, true}, {of("y", 65), true, true}, {of("y", 66), true, false}, {of("y", -60), true, false},
+	} {
+		seen, err := conditions.LastSeen(ctx, c.at)
+		if err != nil || seen.IsZero() == c.stood {
+			t.Errorf("%+v was last seen %v, %v", c.at, seen, err)
+		}
+		if met, err := outbox.Met(ctx, conditions, c.at); err != nil || met != c.met {
+			t.Errorf("%+v: met %t, %v; it was seen %v", c.at, met, err, seen)
+		}
+	}
 }

@@ -40,8 +40,9 @@ type Collector struct {
 	ListEvery time.Duration
 	Metrics   *Metrics // nil: nothing is counted
 
-	listed atomic.Int64 // when they were last, in nanoseconds
-	cycles sync.RWMutex // read-locked by each cycle
+	listed atomic.Int64             // when they were last, in nanoseconds
+	damage atomic.Pointer[[]string] // what the last marking found damaged
+	cycles sync.RWMutex             // read-locked by each cycle
 }
 
 // Backend is what gc needs of the blockstore.Backend.

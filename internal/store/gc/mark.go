@@ -111,18 +111,24 @@ const maxWalks = 3
 // mark walks everything that is referenced, and marks those of it that are in the
 // window. What can't be read may be what another cycle has just removed, since its
 // snapshot was deleted after this walk had read the roots: then the next walk does not
-// meet it.
+// meet it. What the walk before met too is damaged, or the last one of an earlier marking, so
+// that damage that stands costs no further walk.
 func (c *Collector) mark(ctx context.Context, w *window, r *Report) error {
 	var m *walk
+	known := c.damage.Load()
 	for range maxWalks {
 		m = &walk{c: c, w: w, seen: map[snapshot.PageID]struct{}{}, domains: map[string]bool{}}
 		if err := m.all(ctx); err != nil {
 			return err
 		}
-		if len(m.found.Damaged) == 0 {
+		if known != nil && !slices.ContainsFunc(m.found.Damaged, func(text string) bool { return !slices.Contains(*known, text) }) {
+			break
+		}
+		if known = &m.found.Damaged; len(*known) == 0 {
 			break
 		}
 	}
+	c.damage.Store(&m.found.Damaged)
 	for _, text := range m.found.Damaged {
 		r.damaged("%s", text)
 	}

@@ -34,7 +34,7 @@ var advice = map[Part]string{
 	Trailer:  "its blocks can be read all the same, but for those that are named; diskport verify --repair moves them to a new pack",
 	Frame:    "diskport verify --repair looks for another copy; with --from IMAGE it takes the block from the image that was imported",
 	Page:     "diskport verify --repair --from IMAGE writes it anew from the image that was imported",
-	Root:     "bring the file back from a backup; or import the image again, as another snapshot, and delete this one",
+	Root:     "bring the file back from a backup; diskport verify --repair does not mend it, nor with --from: import the image again, as another snapshot, and delete this one",
 	Missing:  "bring the file back from a backup, then run diskport verify again; or diskport verify --repair looks for other copies of its blocks",
 	Stray:    "diskport verify --rebuild enters it into the database; gc sets it aside for 30 days",
 	Row:      "diskport verify --repair puts rows of files, blocks and pages right",

@@ -59,18 +59,32 @@ type Rebuilt struct {
 // lacks are merged into it. Tags, tasks, images, volumes,
 // drafts, accounts and keys are not in the store.
 func (v *Verifier) Rebuild(ctx context.Context, aside blockstore.Aside, o Observer) (Rebuilt, error) {
+	if !v.mending.TryLock() {
+		return Rebuilt{}, ErrMending
+	}
+	defer v.mending.Unlock()
 	b := &rebuild{run: v.start(Effort{}, o), aside: aside, domainsOf: map[string]packDomain{}}
+	between := v.Between
+	if between == nil {
+		between = func(_ context.Context, fn func() error) error { return fn() }
+	}
+	err := between(ctx, func() error { return b.enter(ctx) })
+	return b.out, err
+}
+
+// enter does the steps, one after the other.
+func (b *rebuild) enter(ctx context.Context) error {
 	for _, step := range []func(context.Context) error{
 		b.begin, b.bringBack, b.lost, b.headers, b.enterDomains,
 		b.straysOf(blockstore.PagesFile, b.pages), b.straysOf(blockstore.PackFile, b.pack), b.roots,
 		b.bringBackNamed, b.suspect,
 	} {
 		if err := step(ctx); err != nil {
-			return b.out, err
+			return err
 		}
 	}
 	b.out.Findings = b.summary.Findings
-	return b.out, nil
+	return nil
 }
 
 type rebuild struct {

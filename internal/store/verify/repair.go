@@ -111,8 +111,12 @@ func (n *needs) room() bool {
 // Repair reads everything, as Run does, and mends what it can: blocks and pages of which there
 // is another copy somewhere in the store, in a pack that rows know or not, and packs whose header
 // or trailer is damaged. What it writes is new; it removes nothing. It may stop anywhere and
-// be run again.
+// be run again. ErrMending while there is another, or a Rebuild.
 func (v *Verifier) Repair(ctx context.Context, e Effort, o Observer) (Repaired, error) {
+	if !v.mending.TryLock() {
+		return Repaired{}, ErrMending
+	}
+	defer v.mending.Unlock()
 	r := v.start(e, o)
 	r.needs = newNeeds()
 	err := r.all(ctx, Position{}, func(Position) error { return nil })

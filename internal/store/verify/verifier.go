@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/diskport/diskport/internal/block"
@@ -29,6 +30,8 @@ type Verifier struct {
 	Fixes   Fixes   // of Repair
 	Mender  Mender  // of Repair
 	Entries Entries // of Rebuild
+	// Between runs fn while no cycle of gc does, for Rebuild; nil: there is no gc.
+	Between func(ctx context.Context, fn func() error) error
 	// Conditions are told of each file and snapshot that something was found to be wrong
 	// with, until a run over everything finds that no more; nil: nobody is.
 	Conditions outbox.Conditions
@@ -38,7 +41,13 @@ type Verifier struct {
 	Objects    Objects // nil: there is no embedded S3
 	Now        func() time.Time
 	Workers    int // that open frames at a time; 0: as many as there are processors
+
+	mending sync.Mutex // held by a Repair or Rebuild
 }
+
+// ErrMending reports that the store is being mended already: two at once would write the
+// same things anew, and each would take the other's for damage.
+var ErrMending = errors.New("verify: another repair or rebuild of the store is under way: begin once it has ended")
 
 // Bytes is the most memory that a run takes for what it reads.
 const Bytes = 2*chunkBytes + maxProblems*100

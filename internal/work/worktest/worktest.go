@@ -403,8 +403,11 @@ func waitsCountApart(t *testing.T, b Bench) {
 		if l.Waits != want || l.Failures != 0 || l.Claims != 1 {
 			t.Errorf("%d waits, %d failures, %d claims; want %d, none, this one", l.Waits, l.Failures, l.Claims, want)
 		}
+		if l.Waited != time.Duration(want)*time.Minute {
+			t.Errorf("it has waited for %v after %d waits of a minute", l.Waited, want)
+		}
 		due := at.Add(time.Minute)
-		if err := b.Store.Wait(t.Context(), l, "space", due); err != nil {
+		if err := b.Store.Wait(t.Context(), l, "space", at, time.Minute); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := b.Store.Renew(t.Context(), l, at, work.Progress{}); !errors.Is(err, work.ErrLost) {
@@ -416,41 +419,55 @@ func waitsCountApart(t *testing.T, b Bench) {
 	l := claim(t, b, "one", at, 1)
 	lost := l
 	lost.Attempt--
-	if err := b.Store.Wait(t.Context(), lost, "late", at); err != nil {
+	if err := b.Store.Wait(t.Context(), lost, "late", at, 0); err != nil {
 		t.Errorf("waiting under a lost lease: %v", err)
 	}
 	if err := b.Store.Release(t.Context(), l, l.Kind, at); err != nil {
 		t.Fatal(err)
 	}
-	if l = claim(t, b, "one", at, 1); l.Waits != 0 {
-		t.Errorf("%d waits of a unit that was handed back, want none", l.Waits)
+	if l = claim(t, b, "one", at, 1); l.Waits != 0 || l.Waited != 0 {
+		t.Errorf("%d waits, %v, of a unit that was handed back, want none", l.Waits, l.Waited)
 	}
-	if err := b.Store.Wait(t.Context(), l, "space", at); err != nil {
+	if err := b.Store.Wait(t.Context(), l, "space", at, 0); err != nil {
 		t.Fatal(err)
 	}
 	if err := b.Store.Retry(t.Context(), claim(t, b, "one", at, 1), "a fault", at); err != nil {
 		t.Fatal(err)
 	}
-	if l = claim(t, b, "one", at, 1); l.Waits != 0 || l.Failures != 1 {
+	if l = claim(t, b, "one", at, 1); l.Waits != 0 || l.Waited != 0 || l.Failures != 1 {
 		t.Errorf("%d waits in a row and %d failures after a failure, want none and 1", l.Waits, l.Failures)
 	}
 }
 
+// whatWaitsIsResumed: of the wait that is over counts what has passed of it, so that what
+// returns and is gone again does not use up the time that a unit has.
 func whatWaitsIsResumed(t *testing.T, b Bench) {
 	b.Add(t, unit(1, "a"), unit(2, "a"), unit(3, "a"))
 	l := claim(t, b, "one", now, 1)
-	if err := b.Store.Wait(t.Context(), l, "space", now.Add(time.Minute)); err != nil {
+	if err := b.Store.Wait(t.Context(), l, "space", now, time.Minute); err != nil {
 		t.Fatal(err)
 	}
 	if err := b.Store.Retry(t.Context(), claim(t, b, "one", now, 2), "a fault", now.Add(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	held := claim(t, b, "one", now, 3)
-	if err := b.Resumer.Resume(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if l = claim(t, b, "one", now, 1); l.Waits != 1 {
-		t.Errorf("%d waits of a unit that was resumed, want 1", l.Waits)
+	for i, c := range []struct{ resumed, waited time.Duration }{
+		{0, 0}, {time.Second, time.Second}, {time.Minute, 61 * time.Second}, {time.Hour, 121 * time.Second}, {-time.Hour, 121 * time.Second},
+	} {
+		if i > 0 {
+			if err := b.Store.Wait(t.Context(), l, "space", now, time.Minute); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := b.Resumer.Resume(t.Context(), now.Add(c.resumed)); err != nil {
+			t.Fatal(err)
+		}
+		if c.resumed < 0 { // the clock was set back
+			c.waited = l.Waited + time.Minute
+		}
+		if l = claim(t, b, "one", now, 1); l.Waits != i+1 || c.resumed >= 0 && l.Waited != c.waited || l.Waited > c.waited {
+			t.Errorf("%d waits, %v of a unit that was resumed after %v, want %d, %v", l.Waits, l.Waited, c.resumed, i+1, c.waited)
+		}
 	}
 	noClaim(t, b, now) // a failure has its pause
 	if _, err := b.Store.Renew(t.Context(), held, now, work.Progress{}); err != nil {

@@ -239,7 +239,7 @@ func newWorld(t *testing.T, src *image) *world {
 		Store: w.db.Tasks(), Pages: w.db.Tasks(), Work: w.db.Work(), Sources: src,
 		Images: importtask.Images{Sources: src, Scratch: room{scratch.Dir{Path: filepath.Join(w.dir, "scratch")}, w}},
 		Roles:  roles{w}, Domains: ring, Records: w.db.Snapshots(), Library: w.library, Now: time.Now,
-		FreeSpace: func() (int64, error) { return 1 << 40, nil }, Space: plenty{}, Workers: ingest.NewWorkers(1), Target: 1,
+		FreeSpace: func() (int64, error) { return 1 << 40, nil }, Space: plenty{}, Workers: ingest.NewWorkers(1, nil), Target: 1,
 		Bus: &wake.Bus{}, Live: &importtask.Live{},
 	}
 	w.drafts = &snapshot.Drafts{Store: w.db.Snapshots(), Records: w.db.Snapshots(), Library: w.library, Domains: ring, Now: time.Now, Owner: "node", Bus: w.Bus}

@@ -41,7 +41,7 @@ func troublesShow(t *testing.T, b Bench) {
 	}
 	check("one failed", importtask.Retry{Cause: "no answer", Failures: 1, Next: next}, importtask.Wait{})
 	since := b.get(t, taskID(1)).Retry.Since
-	if err := b.Work.Wait(t.Context(), leases[1], "space", next.Add(time.Hour)); err != nil {
+	if err := b.Work.Wait(t.Context(), leases[1], "space", next, time.Hour); err != nil {
 		t.Fatal(err)
 	}
 	check("the other waits", importtask.Retry{Cause: "no answer", Failures: 1, Next: next}, importtask.Wait{For: "space"})

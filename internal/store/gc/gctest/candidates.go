@@ -381,6 +381,31 @@ func aMissingPage(t *testing.T, w *world) {
 	}
 }
 
+// damageThatStands costs one more walk over everything when it is met first, and none after
+// that, however many windows and cycles there are.
+func damageThatStands(t *testing.T, w *world) {
+	w.window = 1
+	root := w.damagedDomain(t)
+	w.rotten[root.ID] = true
+	c := w.collector()
+	for i, more := range []int{1, 0, 0} {
+		w.garbage(t)
+		walks, windows := w.store.calls["Roots"], w.store.calls["NextPass"]
+		r, err := c.Run(t.Context())
+		if err != nil || len(r.Damaged) != 1 {
+			t.Fatalf("cycle %d: %v; damaged: %q", i, err, r.Damaged)
+		}
+		walks, windows = w.store.calls["Roots"]-walks, w.store.calls["NextPass"]-windows
+		if windows < 2 || walks > windows+more {
+			t.Errorf("cycle %d: %d walks for %d windows, want at most %d more", i, walks, windows, more)
+		}
+	}
+	w.rotten[root.ID] = false
+	if r, err := c.Run(t.Context()); err != nil || len(r.Damaged) != 0 {
+		t.Errorf("mended: %v; damaged: %q", err, r.Damaged)
+	}
+}
+
 // aRottenRootIsDeleted: nothing under it can be told any more, so all is looked at.
 func aRottenRootIsDeleted(t *testing.T, w *world) {
 	w.snapshot(t, "1", []string{"a"})

@@ -85,6 +85,7 @@ func Test(t *testing.T, open func(t *testing.T) Bench) {
 		"ARottenRoot":                   aRottenRoot,
 		"ARottenPage":                   aRottenPage,
 		"AMissingPage":                  aMissingPage,
+		"DamageThatStands":              damageThatStands,
 		"ARottenRootIsDeleted":          aRottenRootIsDeleted,
 		"ARottenPageIsDeleted":          aRottenPageIsDeleted,
 		"AHealedBlock":                  aHealedBlock,
