@@ -48,6 +48,7 @@ const (
 type Bucket struct {
 	o       Options
 	client  *s3.Client
+	part    int64 // PartBytes; tests have smaller ones
 	buffers *buffers
 	drop    func() // closes idle connections
 
@@ -82,7 +83,7 @@ func New(o Options) *Bucket {
 	if o.Endpoint != "" {
 		so.BaseEndpoint, so.UsePathStyle = aws.String(o.Endpoint), true
 	}
-	return &Bucket{o: o, client: s3.New(so), buffers: newBuffers(int(max(o.Memory/PartBytes, 1))), drop: drop, open: map[string]*writer{}}
+	return &Bucket{o: o, client: s3.New(so), part: PartBytes, buffers: newBuffers(int(max(o.Memory/PartBytes, 1)), PartBytes), drop: drop, open: map[string]*writer{}}
 }
 
 // String returns the URL of the prefix.

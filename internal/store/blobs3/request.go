@@ -113,11 +113,12 @@ var passing = map[string]bool{
 	"Throttling": true, "ThrottlingException": true, "TooManyRequests": true, "RequestLimitExceeded": true,
 	"OperationAborted": true, "ConditionalRequestConflict": true,
 	"ExpiredToken": true, "ExpiredTokenException": true, "TokenRefreshRequired": true, "RequestTimeTooSkewed": true, "RequestExpired": true,
-	"BadDigest": true, "IncompleteBody": true, "XAmzContentSHA256Mismatch": true, // the connection changed what was sent
+	"BadRequest": true,                                                            // of HEAD, whose answers name no code
+	"BadDigest":  true, "IncompleteBody": true, "XAmzContentSHA256Mismatch": true, // the connection changed what was sent
 }
 
 // renewable are those after which credentials are asked for anew.
-var renewable = map[string]bool{"ExpiredToken": true, "ExpiredTokenException": true, "TokenRefreshRequired": true}
+var renewable = map[string]bool{"ExpiredToken": true, "ExpiredTokenException": true, "TokenRefreshRequired": true, "BadRequest": true}
 
 // renew has the next request ask for credentials anew.
 func (b *Bucket) renew() {
