@@ -18,7 +18,7 @@ import (
 // Limits on how long a store may be silent.
 const (
 	dialTimeout   = 10 * time.Second
-	answerTimeout = time.Minute // from the end of a request to the beginning of its answer
+	answerTimeout = 30 * time.Second // from the end of a request to the beginning of its answer
 	// stall is how long an answer may take for the next trickle bytes, or its last ones, and
 	// a connection for taking what is written.
 	stall   = 30 * time.Second

@@ -21,7 +21,7 @@ import (
 const writerMeta = "diskport-writer"
 
 // abortFor bounds what an Abort asks of the store.
-const abortFor = time.Minute
+const abortFor = 3 * time.Minute
 
 // errLate reports a writer that is too old to close its file.
 var errLate = errors.New("it was begun more than a day ago")
