@@ -2,6 +2,7 @@ package blobs3_test
 
 import (
 	"bytes"
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -37,6 +38,22 @@ func TestBackend(t *testing.T) {
 		t.Fatal(err)
 	}
 	blobtest.Run(t, b)
+}
+
+// TestOverTLS: what is sent is hashed by TLS alone.
+func TestOverTLS(t *testing.T) {
+	o := ownOptions(t)
+	o.Endpoint = ownTLS.URL
+	b := open(t, o)
+	blobs3.SetTLS(b, &tls.Config{RootCAs: ownTLS.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs})
+	for name, size := range map[string]int{"root/01/1": blockstore.Align, "pack/01/2": part + blockstore.Align} {
+		w, data := create(t, b, name), content(size)
+		write(t, w, data, 0)
+		if err := w.Close(t.Context(), int64(size)); err != nil {
+			t.Fatal(err)
+		}
+		same(t, b, name, data)
+	}
 }
 
 // TestBackendElsewhere is TestBackend on an S3 that shares no code with the embedded one. It

@@ -242,7 +242,7 @@ func (w *writer) uploadPart(index int64, data []byte) (etag *string, err error) 
 		defer from.takeBack()
 		out, err := w.b.client.UploadPart(w.ctx, &s3.UploadPartInput{
 			Bucket: &w.b.o.Bucket, Key: &w.key, UploadId: &id, PartNumber: number, Body: from, ContentLength: aws.Int64(int64(len(data))),
-		})
+		}, w.b.bodies...)
 		if err == nil {
 			etag = out.ETag
 		}
@@ -360,7 +360,7 @@ func (w *writer) closeSmall(ctx context.Context, size int64) error {
 		_, err := w.b.client.PutObject(ctx, &s3.PutObjectInput{
 			Bucket: &w.b.o.Bucket, Key: &w.key, IfNoneMatch: aws.String("*"), Body: from, ContentLength: &size,
 			Metadata: map[string]string{writerMeta: w.token},
-		})
+		}, w.b.bodies...)
 		return err
 	})
 }
