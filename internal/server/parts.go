@@ -68,6 +68,10 @@ type parts struct {
 // of all workers to fill while others are being written.
 const slotBudget = 96 << 20
 
+// bucketSlotBudget is slotBudget where blocks go on to parts of uploads, which take memory of
+// their own (blobs3.Options.Memory): no block waits for a disk.
+const bucketSlotBudget = 72 << 20
+
 // openedBudget is the memory for blocks that are read again and again, in bytes: 31 of
 // them, a few for each of several clients.
 const openedBudget = 16 << 20
@@ -215,7 +219,11 @@ func (a *App) openStore(ctx context.Context, p *parts) error {
 	if err := blockstore.Attach(ctx, p.backend.String(), p.db.Catalog(), p.backend); err != nil {
 		return err
 	}
-	slots, err := blockstore.NewSlots(slotBudget)
+	budget := int64(slotBudget)
+	if a.cfg.Store != embedded {
+		budget = bucketSlotBudget
+	}
+	slots, err := blockstore.NewSlots(budget)
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/diskport/diskport/internal/api/awshttp"
 	"github.com/diskport/diskport/internal/identity/iam"
 	"github.com/diskport/diskport/internal/identity/secret"
+	"github.com/diskport/diskport/internal/store/blockstore"
 	"github.com/diskport/diskport/internal/store/keyring"
 	"github.com/diskport/diskport/internal/store/snapshot"
 )
@@ -130,6 +131,9 @@ func faultOf(err error) (f awshttp.Fault, known bool) {
 	}
 	if errors.Is(err, keyring.ErrUnavailable) {
 		return awshttp.Fault{Status: http.StatusServiceUnavailable, Code: "ServiceUnavailable", Message: "The KMS does not answer. Try again."}, false
+	}
+	if errors.Is(err, blockstore.ErrUnavailable) {
+		return awshttp.Fault{Status: http.StatusServiceUnavailable, Code: "ServiceUnavailable", Message: "The store of the blocks does not answer. Try again."}, false
 	}
 	id := ""
 	if e := (*subjectError)(nil); errors.As(err, &e) {

@@ -14,6 +14,7 @@ import (
 	"github.com/diskport/diskport/internal/image"
 	"github.com/diskport/diskport/internal/imports/importtask"
 	"github.com/diskport/diskport/internal/imports/source"
+	"github.com/diskport/diskport/internal/store/blockstore"
 	"github.com/diskport/diskport/internal/store/keyring"
 	"github.com/diskport/diskport/internal/store/snapshot"
 	"github.com/diskport/diskport/internal/tag"
@@ -134,7 +135,7 @@ func faultOf(err error) (f awshttp.Fault, known bool) {
 	if errors.As(err, &denied) {
 		return awshttp.Fault{Status: http.StatusForbidden, Code: "UnauthorizedOperation", Message: "You are not authorized to perform this operation. " + denied.Error()}, true
 	}
-	for _, away := range []error{source.ErrUnavailable, keyring.ErrUnavailable, work.ErrNoDatabase} {
+	for _, away := range []error{source.ErrUnavailable, keyring.ErrUnavailable, blockstore.ErrUnavailable, work.ErrNoDatabase} {
 		if errors.Is(err, away) {
 			return awshttp.Fault{Status: http.StatusServiceUnavailable, Code: "Unavailable", Message: "A service that this request needs does not answer. Try again."}, false
 		}

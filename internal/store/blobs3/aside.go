@@ -102,6 +102,11 @@ func (b *Bucket) BringBack(ctx context.Context, name string) error {
 	if err != nil || last.key == "" {
 		return b.at(key, err)
 	}
+	// Some stores keep metadata of what a copy replaces. Whoever still had a request on its way
+	// that makes the file would make the same one.
+	if err := b.remove(ctx, key); err != nil {
+		return b.at(key, err)
+	}
 	if err := b.copyFile(ctx, last.key, key, last.size); err != nil {
 		return b.at(key, err)
 	}

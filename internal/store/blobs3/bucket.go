@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"net"
+	"net/http"
 	"path"
 	"path/filepath"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/diskport/diskport/internal/store/blockstore"
@@ -27,7 +29,7 @@ type Options struct {
 	Prefix      string // of all keys; ends with a slash, or is empty
 	Credentials aws.CredentialsProvider
 
-	Memory  int64         // bytes of parts that are not stored yet; 0: 64 MiB
+	Memory  int64         // bytes of parts that are not stored yet; 0: 32 MiB
 	Metrics *Metrics      // nil: nothing is counted
 	Backoff time.Duration // before the first repetition of a request; 0: 100 ms
 
@@ -40,7 +42,7 @@ const (
 	// 5 MiB, and some stores only parts of one size.
 	PartBytes = 8 << 20
 
-	defaultMemory  = 64 << 20
+	defaultMemory  = 32 << 20
 	defaultBackoff = 100 * time.Millisecond
 )
 
@@ -48,8 +50,10 @@ const (
 type Bucket struct {
 	o       Options
 	client  *s3.Client
+	bodies  []func(*s3.Options) // of requests that send a file or a part
+	part    int64               // PartBytes; tests have smaller ones
 	buffers *buffers
-	drop    func() // closes idle connections
+	base    *http.Transport
 
 	mu   sync.Mutex // guards open
 	open map[string]*writer
@@ -70,9 +74,9 @@ func New(o Options) *Bucket {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	http, drop := newHTTP(o.Dial, o.Metrics)
+	client, base := newHTTP(o.Dial, o.Metrics)
 	so := s3.Options{
-		Region: o.Region, Credentials: aws.NewCredentialsCache(o.Credentials), HTTPClient: http,
+		Region: o.Region, Credentials: aws.NewCredentialsCache(o.Credentials), HTTPClient: client,
 		Retryer:                                   aws.NopRetryer{}, // repeat decides what is repeated
 		RequestChecksumCalculation:                aws.RequestChecksumCalculationWhenRequired,
 		ResponseChecksumValidation:                aws.ResponseChecksumValidationWhenRequired,
@@ -82,7 +86,11 @@ func New(o Options) *Bucket {
 	if o.Endpoint != "" {
 		so.BaseEndpoint, so.UsePathStyle = aws.String(o.Endpoint), true
 	}
-	return &Bucket{o: o, client: s3.New(so), buffers: newBuffers(int(max(o.Memory/PartBytes, 1))), drop: drop, open: map[string]*writer{}}
+	var bodies []func(*s3.Options)
+	if !strings.HasPrefix(o.Endpoint, "http:") { // TLS sees that bytes arrive as they were sent, and hashing takes as long as all else
+		bodies = append(bodies, s3.WithAPIOptions(v4.SwapComputePayloadSHA256ForUnsignedPayloadMiddleware))
+	}
+	return &Bucket{o: o, client: s3.New(so), bodies: bodies, part: PartBytes, buffers: newBuffers(int(max(o.Memory/PartBytes, 1)), PartBytes), base: base, open: map[string]*writer{}}
 }
 
 // String returns the URL of the prefix.
@@ -101,7 +109,7 @@ func (b *Bucket) Trim() { b.buffers.trim() }
 
 // Close closes idle connections and gives back memory. No other call may be running.
 func (b *Bucket) Close() error {
-	b.drop()
+	b.base.CloseIdleConnections()
 	b.buffers.trim()
 	return nil
 }

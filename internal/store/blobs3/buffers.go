@@ -12,6 +12,7 @@ import (
 // was written to it. It may be used concurrently.
 type buffers struct {
 	room int
+	size int // bytes of each
 
 	mu      sync.Mutex // guards what follows
 	free    [][]byte
@@ -20,7 +21,9 @@ type buffers struct {
 	changed chan struct{} // closed when used or sending falls
 }
 
-func newBuffers(room int) *buffers { return &buffers{room: room, changed: make(chan struct{})} }
+func newBuffers(room, size int) *buffers {
+	return &buffers{room: room, size: size, changed: make(chan struct{})}
+}
 
 // get returns a buffer, waiting while there is none and one will come back.
 func (p *buffers) get(ctx context.Context) ([]byte, error) {
@@ -49,7 +52,7 @@ func (p *buffers) take() (buf []byte, wait <-chan struct{}, err error) {
 	}
 	if n := len(p.free); n > 0 {
 		buf, p.free = p.free[n-1], p.free[:n-1]
-	} else if buf, err = unix.Mmap(-1, 0, PartBytes, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE); err != nil {
+	} else if buf, err = unix.Mmap(-1, 0, p.size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE); err != nil {
 		return nil, nil, fmt.Errorf("blobs3: memory for a part: %w", err)
 	}
 	p.used++

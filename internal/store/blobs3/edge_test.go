@@ -40,7 +40,7 @@ const (
 
 // own is the S3 that the service embeds, for all tests of this package. Each test has a
 // bucket of its own.
-var own *httptest.Server
+var own, ownTLS *httptest.Server
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
@@ -58,9 +58,10 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	own = httptest.NewServer(front)
+	own, ownTLS = httptest.NewServer(front), httptest.NewTLSServer(front)
 	code := m.Run()
 	own.Close()
+	ownTLS.Close()
 	cancel()
 	if err := closed(); err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -8,15 +8,12 @@ import (
 	"github.com/diskport/diskport/internal/store/blockstore"
 )
 
-// partUnits is how many pieces of Align bytes a part has.
-const partUnits = PartBytes / blockstore.Align
-
 // part is a part that is not stored yet. All but buf's bytes is guarded by its writer's mu.
 type part struct {
 	buf     []byte
-	written [partUnits]bool // units that writes have begun for
-	copying int             // writes that have not ended
-	filled  int             // units that have been written
+	written []bool // of each unit of Align bytes, whether a write has begun for it
+	copying int    // writes that have not ended
+	filled  int    // units that have been written
 	sent    bool
 }
 
@@ -40,7 +37,11 @@ func (p *part) end(n int) {
 	p.filled += n
 }
 
-func (p *part) full() bool { return p.filled == partUnits }
+func newPart(buf []byte) *part {
+	return &part{buf: buf, written: make([]bool, len(buf)/blockstore.Align)}
+}
+
+func (p *part) full() bool { return p.filled == len(p.written) }
 
 // cut returns the first n bytes, with zeros where nothing was written.
 func (p *part) cut(n int) []byte {

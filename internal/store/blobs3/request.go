@@ -51,10 +51,7 @@ func (b *Bucket) repeatAhead(ctx context.Context, do func() (ahead bool, err err
 			wait, failed = b.o.Backoff, 0
 		}
 		if failed++; failed >= most {
-			if most == attempts {
-				err = fmt.Errorf("%w: %w", blockstore.ErrUnavailable, err)
-			}
-			return err
+			return told(err)
 		}
 		pause := time.NewTimer(wait/2 + rand.N(wait/2+1)) //nolint:gosec // no secret
 		select {
@@ -67,6 +64,24 @@ func (b *Bucket) repeatAhead(ctx context.Context, do func() (ahead bool, err err
 	}
 }
 
+// told returns the error of a request that is not made again. Unless it says something of an
+// object, or that there is no space, it is an ErrUnavailable, whose cause is text alone: what
+// breaks a connection, such as an io.EOF, must not be taken for the state of a file.
+func told(err error) error {
+	switch code, status := codeOf(err), statusOf(err); {
+	case errors.Is(err, errLate), errors.Is(err, blockstore.ErrNotExist), isMissing(err), code == "NoSuchUpload":
+		return err
+	case status == http.StatusPreconditionFailed, status == http.StatusRequestedRangeNotSatisfiable:
+		return err
+	case status == http.StatusInsufficientStorage, noSpace[code]:
+		return fmt.Errorf("%w: %v", blockstore.ErrFull, err) //nolint:errorlint // as above
+	}
+	return fmt.Errorf("%w: %v", blockstore.ErrUnavailable, err) //nolint:errorlint // as above
+}
+
+// noSpace are the codes with which stores say that a quota or a disk is full.
+var noSpace = map[string]bool{"QuotaExceeded": true, "XMinioStorageFull": true, "XMinioAdminBucketQuotaExceeded": true, "InsufficientStorage": true}
+
 // attemptsAfter returns how often to try what failed with err.
 func (b *Bucket) attemptsAfter(err error) int {
 	switch code, status := codeOf(err), statusOf(err); {
@@ -75,7 +90,7 @@ func (b *Bucket) attemptsAfter(err error) int {
 			b.renew()
 		}
 		return attempts
-	case status == http.StatusNotImplemented:
+	case status == http.StatusNotImplemented, status == http.StatusInsufficientStorage, noSpace[code]:
 		return 1
 	case status >= http.StatusInternalServerError, status == http.StatusTooManyRequests, status == http.StatusRequestTimeout:
 		return attempts
@@ -98,11 +113,12 @@ var passing = map[string]bool{
 	"Throttling": true, "ThrottlingException": true, "TooManyRequests": true, "RequestLimitExceeded": true,
 	"OperationAborted": true, "ConditionalRequestConflict": true,
 	"ExpiredToken": true, "ExpiredTokenException": true, "TokenRefreshRequired": true, "RequestTimeTooSkewed": true, "RequestExpired": true,
-	"BadDigest": true, "IncompleteBody": true, "XAmzContentSHA256Mismatch": true, // the connection changed what was sent
+	"BadRequest": true,                                                            // of HEAD, whose answers name no code
+	"BadDigest":  true, "IncompleteBody": true, "XAmzContentSHA256Mismatch": true, // the connection changed what was sent
 }
 
 // renewable are those after which credentials are asked for anew.
-var renewable = map[string]bool{"ExpiredToken": true, "ExpiredTokenException": true, "TokenRefreshRequired": true}
+var renewable = map[string]bool{"ExpiredToken": true, "ExpiredTokenException": true, "TokenRefreshRequired": true, "BadRequest": true}
 
 // renew has the next request ask for credentials anew.
 func (b *Bucket) renew() {

@@ -18,7 +18,7 @@ import (
 // Limits on how long a store may be silent.
 const (
 	dialTimeout   = 10 * time.Second
-	answerTimeout = time.Minute // from the end of a request to the beginning of its answer
+	answerTimeout = 30 * time.Second // from the end of a request to the beginning of its answer
 	// stall is how long an answer may take for the next trickle bytes, or its last ones, and
 	// a connection for taking what is written.
 	stall   = 30 * time.Second
@@ -32,9 +32,9 @@ var (
 	errCutOff = errors.New("the answer broke off")
 )
 
-// newHTTP returns a client that bounds silence and counts requests, and what closes its idle
+// newHTTP returns a client that bounds silence and counts requests, and what has its
 // connections.
-func newHTTP(dial func(ctx context.Context, network, address string) (net.Conn, error), m *Metrics) (*http.Client, func()) {
+func newHTTP(dial func(ctx context.Context, network, address string) (net.Conn, error), m *Metrics) (*http.Client, *http.Transport) {
 	if dial == nil {
 		dial = (&net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second}).DialContext
 	}
@@ -57,7 +57,7 @@ func newHTTP(dial func(ctx context.Context, network, address string) (net.Conn, 
 	return &http.Client{
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Transport:     span.Transport{Service: "store", Base: watching{base, m}},
-	}, base.CloseIdleConnections
+	}, base
 }
 
 // impatientConn is a connection to somebody who has to take what is written.

@@ -21,7 +21,7 @@ import (
 const writerMeta = "diskport-writer"
 
 // abortFor bounds what an Abort asks of the store.
-const abortFor = time.Minute
+const abortFor = 3 * time.Minute
 
 // errLate reports a writer that is too old to close its file.
 var errLate = errors.New("it was begun more than a day ago")
@@ -37,8 +37,8 @@ type writer struct {
 	cancel  context.CancelFunc
 	sending sync.WaitGroup // these uploads
 
-	starting sync.Mutex // held while the upload is started
-	ending   sync.Mutex // held by Close and Abort
+	starting chan struct{} // has a token for the one who starts the upload
+	ending   sync.Mutex    // held by Close and Abort
 
 	mu      sync.Mutex // guards what follows
 	upload  string     // id; empty: there is none
@@ -70,6 +70,7 @@ func (b *Bucket) Create(ctx context.Context, name string, _ int64) (blockstore.W
 	w := &writer{
 		b: b, name: name, key: key, token: rand.Text(), since: b.o.Now(),
 		parts: map[int64]*part{}, stored: map[int64]storedPart{}, last: -1,
+		starting: make(chan struct{}, 1),
 	}
 	w.ctx, w.cancel = context.WithCancel(context.WithoutCancel(ctx)) // it may be of one block's request
 	b.mu.Lock()
@@ -95,7 +96,7 @@ func (w *writer) WriteAt(ctx context.Context, bufs [][]byte, off int64) error {
 		return w.b.at(w.key, err)
 	}
 	for size > 0 {
-		n := min(size, PartBytes-off%PartBytes)
+		n := min(size, w.b.part-off%w.b.part)
 		var err error
 		if bufs, err = w.writePart(ctx, bufs, off, int(n)); err != nil {
 			return w.b.at(w.key, err)
@@ -112,7 +113,7 @@ func (w *writer) reach(end int64) error {
 	if err := w.usable(); err != nil {
 		return err
 	}
-	w.last = max(w.last, (end-1)/PartBytes)
+	w.last = max(w.last, (end-1)/w.b.part)
 	w.sendFull()
 	return nil
 }
@@ -127,12 +128,12 @@ func (w *writer) usable() error {
 
 // writePart writes n bytes of bufs at off, all of one part, and returns what is left of bufs.
 func (w *writer) writePart(ctx context.Context, bufs [][]byte, off int64, n int) ([][]byte, error) {
-	first, units := int(off%PartBytes)/blockstore.Align, n/blockstore.Align
-	p, err := w.beginWrite(ctx, off/PartBytes, first, units)
+	first, units := int(off%w.b.part)/blockstore.Align, n/blockstore.Align
+	p, err := w.beginWrite(ctx, off/w.b.part, first, units)
 	if err != nil {
 		return nil, err
 	}
-	to := p.buf[off%PartBytes:][:n]
+	to := p.buf[off%w.b.part:][:n]
 	for len(to) > 0 {
 		k := copy(to, bufs[0])
 		to = to[k:]
@@ -195,7 +196,7 @@ func (w *writer) part(ctx context.Context, index int64) (*part, error) {
 		w.b.buffers.put(buf) // somebody else was faster
 		return p, w.usable()
 	}
-	w.parts[index] = &part{buf: buf}
+	w.parts[index] = newPart(buf)
 	return w.parts[index], nil
 }
 
@@ -203,7 +204,7 @@ func (w *writer) part(ctx context.Context, index int64) (*part, error) {
 func (w *writer) sendFull() {
 	for index, p := range w.parts {
 		if p.full() && index < w.last {
-			w.send(index, p, PartBytes)
+			w.send(index, p, int(w.b.part))
 		}
 	}
 }
@@ -241,7 +242,7 @@ func (w *writer) uploadPart(index int64, data []byte) (etag *string, err error) 
 		defer from.takeBack()
 		out, err := w.b.client.UploadPart(w.ctx, &s3.UploadPartInput{
 			Bucket: &w.b.o.Bucket, Key: &w.key, UploadId: &id, PartNumber: number, Body: from, ContentLength: aws.Int64(int64(len(data))),
-		})
+		}, w.b.bodies...)
 		if err == nil {
 			etag = out.ETag
 		}
@@ -256,8 +257,12 @@ func (w *writer) uploadPart(index int64, data []byte) (etag *string, err error) 
 
 // start returns the id of the upload, which the first caller starts.
 func (w *writer) start() (string, error) {
-	w.starting.Lock()
-	defer w.starting.Unlock()
+	select {
+	case w.starting <- struct{}{}:
+		defer func() { <-w.starting }()
+	case <-w.ctx.Done():
+		return "", w.ctx.Err()
+	}
 	w.mu.Lock()
 	id, err := w.upload, w.err
 	w.mu.Unlock()
@@ -308,7 +313,7 @@ func (w *writer) close(ctx context.Context, size int64) error {
 	if size < 0 {
 		return fmt.Errorf("%d bytes", size)
 	}
-	if size <= PartBytes && !w.hasSent() {
+	if size <= w.b.part && !w.hasSent() {
 		return w.closeSmall(ctx, size)
 	}
 	parts, err := w.sendAll(ctx, size)
@@ -355,19 +360,19 @@ func (w *writer) closeSmall(ctx context.Context, size int64) error {
 		_, err := w.b.client.PutObject(ctx, &s3.PutObjectInput{
 			Bucket: &w.b.o.Bucket, Key: &w.key, IfNoneMatch: aws.String("*"), Body: from, ContentLength: &size,
 			Metadata: map[string]string{writerMeta: w.token},
-		})
+		}, w.b.bodies...)
 		return err
 	})
 }
 
 // sendAll has all parts of a file of size bytes stored, and waits for that.
 func (w *writer) sendAll(ctx context.Context, size int64) (parts []types.CompletedPart, err error) {
-	count := (size + PartBytes - 1) / PartBytes
+	count := (size + w.b.part - 1) / w.b.part
 	if count == 0 {
 		return nil, errors.New("it can't be cut to nothing: more is stored already")
 	}
 	for i := range count {
-		if err := w.sendOne(ctx, i, int(min(PartBytes, size-i*PartBytes))); err != nil {
+		if err := w.sendOne(ctx, i, int(min(w.b.part, size-i*w.b.part))); err != nil {
 			return nil, err
 		}
 	}
@@ -381,7 +386,7 @@ func (w *writer) sendAll(ctx context.Context, size int64) (parts []types.Complet
 	}
 	for i := range count {
 		p := w.stored[i]
-		if p.bytes != min(PartBytes, size-i*PartBytes) {
+		if p.bytes != min(w.b.part, size-i*w.b.part) {
 			return nil, fmt.Errorf("it can't be cut to %d bytes: more is stored already", size)
 		}
 		parts = append(parts, types.CompletedPart{ETag: p.etag, PartNumber: aws.Int32(int32(i) + 1)})
@@ -474,6 +479,15 @@ func (w *writer) Abort() error {
 	w.release()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(w.ctx), abortFor)
 	defer cancel()
+	err := w.dropStored(ctx)
+	if err != nil && ctx.Err() != nil {
+		return fmt.Errorf("%w: %v", blockstore.ErrUnavailable, err) //nolint:errorlint // whoever aborts has set no deadline
+	}
+	return err
+}
+
+// dropStored lets go of what the store has of a file that is not closed.
+func (w *writer) dropStored(ctx context.Context) error {
 	switch {
 	case w.closing: // whatever comes of that
 		return w.b.Remove(ctx, w.name)

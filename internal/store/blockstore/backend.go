@@ -27,8 +27,8 @@ import (
 // most users need only one of the three.
 //
 // All methods may be called concurrently, on any names. A Backend may keep files
-// open between reads, but not beyond Remove. Errors wrap ErrNotExist and ErrFull
-// where these apply, and name the file.
+// open between reads, but not beyond Remove. Errors wrap ErrNotExist, ErrFull and
+// ErrUnavailable where these apply, and name the file.
 type Backend interface {
 	// Create starts a file. size is about how many bytes it will have, a hint for
 	// reserving space; more or fewer may be written. If there is a file of that name,
@@ -117,8 +117,8 @@ var ErrNotExist = errors.New("blockstore: no such file")
 // io.ErrUnexpectedEOF; not every one of these is damage: connections end so too.
 var ErrTruncated = fmt.Errorf("blockstore: the file is too short: %w", io.ErrUnexpectedEOF)
 
-// ErrUnavailable reports a back end elsewhere that does not answer, or says that it is not
-// well: what was asked of it may do later.
+// ErrUnavailable reports a back end elsewhere that does not answer, or refuses to: it says
+// nothing of the file, and the same may succeed later.
 var ErrUnavailable = errors.New("blockstore: the store does not answer")
 
 // ErrFull reports that there is no space left for what was to be written. It is a

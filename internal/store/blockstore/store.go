@@ -193,6 +193,15 @@ func extent(near []Neighbour) (size int, dense bool, err error) {
 	return int(near[len(near)-1].end()-near[0].Off) * Align, dense, nil
 }
 
+// ReadUpTo reads as much of p from a closed file as that has, and returns how much.
+func (s *Store) ReadUpTo(ctx context.Context, f File, p []byte, off int64) (int, error) {
+	n, err := s.Backend.ReadAt(ctx, f.Name(), p, off)
+	if n < len(p) && err != nil && !errors.Is(err, io.EOF) {
+		return n, fmt.Errorf("reading %d bytes of %s at %d: %w", len(p), f.Name(), off, err)
+	}
+	return n, nil
+}
+
 // ReadAt fills p from a closed file. When the file ends before p is full, the error
 // wraps ErrTruncated.
 func (s *Store) ReadAt(ctx context.Context, f File, p []byte, off int64) error {

@@ -2,6 +2,7 @@ package compact
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -81,7 +82,7 @@ func (b *bench) read(ctx context.Context, s *blockstore.Store, f blockstore.File
 		for _, p := range some[i : i+n] {
 			end := used + int64(p.Len)*blockstore.Align
 			fr := loaded{Placement: p, data: b.in[used:end], room: b.out[used:end]}
-			if err != nil { // some of it may be readable
+			if fr.err = err; err != nil && !errors.Is(err, blockstore.ErrUnavailable) { // some of it may be readable
 				fr.err = s.ReadAt(ctx, f, fr.data, int64(p.Off)*blockstore.Align)
 			}
 			b.frames = append(b.frames, fr)

@@ -317,6 +317,9 @@ func (r *run) leave(ctx context.Context, f blockstore.File, fr *loaded) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
+	if errors.Is(fr.err, blockstore.ErrUnavailable) {
+		return fr.err
+	}
 	at := blockstore.Location{File: f, Span: fr.Span}
 	if errors.Is(fr.err, blockstore.ErrNotExist) && !r.stillThere(ctx, at, fr.ID) {
 		return nil // it was moved meanwhile

@@ -2,6 +2,7 @@ package gc
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -115,6 +116,9 @@ func (c *Collector) remove(ctx context.Context, f FileFacts) error {
 func (c *Collector) goOn(ctx context.Context, r *Report, name string, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
+	}
+	if errors.Is(err, blockstore.ErrUnavailable) {
+		return err // it is so with all others
 	}
 	r.damaged("%s: %v", name, err)
 	return nil

@@ -2,10 +2,12 @@ package gc
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 
 	"github.com/diskport/diskport/internal/block"
+	"github.com/diskport/diskport/internal/store/blockstore"
 	"github.com/diskport/diskport/internal/store/snapshot"
 )
 
@@ -172,6 +174,8 @@ func (m *walk) markRoot(ctx context.Context, root Root) error {
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
+	case errors.Is(err, blockstore.ErrUnavailable):
+		return err
 	case err != nil:
 		m.found.damaged("%s: %v", root.File.Name(), err)
 		// A root that no row names would matter only if two things were damaged, so it
@@ -224,6 +228,8 @@ func (m *walk) markPage(ctx context.Context, domain string, id snapshot.PageID, 
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
+	case errors.Is(err, blockstore.ErrUnavailable):
+		return err
 	case err != nil:
 		m.found.damaged("page %x of domain %q: %v", id, domain, err)
 		m.domains[domain] = true

@@ -111,8 +111,8 @@ func (l *Library) OpenRoot(ctx context.Context, f blockstore.File) (*Blocks, err
 
 // loneRoot reads a root when only the root itself says how large the volume is.
 func (l *Library) loneRoot(ctx context.Context, f blockstore.File) (*root, error) {
-	head := make([]byte, rootHead)
-	if err := l.Store.ReadAt(ctx, f, head, 0); err != nil {
+	head, err := l.beginning(ctx, f, maxBeginning)
+	if err != nil {
 		return nil, err
 	}
 	volume := int64(binary.LittleEndian.Uint64(head[8:])) // not trusted until the MAC has been checked, below
@@ -127,8 +127,9 @@ func (l *Library) readRoot(ctx context.Context, rec Record) (*root, error) {
 		return nil, fmt.Errorf("%w: its row says a volume of %d GiB", ErrCorrupt, rec.VolumeSize)
 	}
 	volume := rec.VolumeSize * block.PerGiB
-	head := make([]byte, rootHead)
-	if err := l.Store.ReadAt(ctx, rec.Root, head, 0); err != nil {
+	pages := min(max(rec.Blocks, 0), pagesOf(volume))
+	head, err := l.beginning(ctx, rec.Root, int(min(maxRootFixed+pages*rootEntry, maxBeginning)))
+	if err != nil {
 		return nil, err
 	}
 	r, err := l.root(ctx, rec.Root, head, volume)
@@ -141,15 +142,32 @@ func (l *Library) readRoot(ctx context.Context, rec Record) (*root, error) {
 	return r, nil
 }
 
+// maxBeginning is how much of a root is read at once before it is known how long it is: all
+// of it for up to 750 GiB of data. A second request to a store elsewhere would take longer.
+const maxBeginning = 64 << 10
+
+// beginning reads up to n bytes of a root, at least its head.
+func (l *Library) beginning(ctx context.Context, f blockstore.File, n int) ([]byte, error) {
+	b := make([]byte, n)
+	n, err := l.Store.ReadUpTo(ctx, f, b, 0)
+	if err == nil && n < rootHead {
+		err = fmt.Errorf("%s: %w", f.Name(), blockstore.ErrTruncated)
+	}
+	return b[:n], err
+}
+
 // root reads and checks the root in f, which begins with head.
 func (l *Library) root(ctx context.Context, f blockstore.File, head []byte, volume int64) (*root, error) {
 	size, err := rootSize(head, volume)
 	if err != nil {
 		return nil, err
 	}
-	b := make([]byte, size)
-	if err := l.Store.ReadAt(ctx, f, b, 0); err != nil {
-		return nil, err
+	b := head[:min(size, len(head)):len(head)]
+	if size > len(head) {
+		b = append(make([]byte, 0, size), head...)[:size]
+		if err := l.Store.ReadAt(ctx, f, b[len(head):], int64(len(head))); err != nil {
+			return nil, err
+		}
 	}
 	return parseRoot(b, l.PageKey, volume)
 }

@@ -15,7 +15,9 @@ const (
 	rootVersion = 2
 	rootHead    = 40
 	rootEntry   = 44
-	maxName     = 64 // bytes of a snapshot or domain ID
+	// maxRootFixed is what a root has besides entries, at most.
+	maxRootFixed = rootHead + 2*maxName + macSize
+	maxName      = 64 // bytes of a snapshot or domain ID
 
 	// maxVolume is the blocks of the largest volume, 64 TiB.
 	maxVolume = 64 << 10 * block.PerGiB

@@ -3,6 +3,7 @@ package snapshot
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -166,7 +167,7 @@ func (b *Blocks) gather(ctx context.Context, w *window) {
 			continue
 		}
 		n := &w.near[f.near]
-		if n.Err != nil && ctx.Err() == nil {
+		if n.Err != nil && ctx.Err() == nil && !errors.Is(n.Err, blockstore.ErrUnavailable) {
 			room := w.room[f.near*frame.Size : (f.near+1)*frame.Size]
 			n.Plain, n.Digest, n.Err = b.Get(ctx, w.blocks[i].Index, room)
 		}

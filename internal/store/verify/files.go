@@ -197,6 +197,9 @@ func (r *run) size(ctx context.Context, f blockstore.File, likely int64) (int64,
 // missing deals with a file that can't be read at all. One that was removed meanwhile has
 // no row any more.
 func (r *run) missing(ctx context.Context, id blockstore.FileID, cause error) error {
+	if errors.Is(cause, blockstore.ErrUnavailable) {
+		return cause // a store that does not answer says nothing of its files
+	}
 	c, err := r.Store.Contents(ctx, id)
 	if err != nil || !c.HasRow {
 		return err

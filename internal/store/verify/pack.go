@@ -18,9 +18,10 @@ import (
 func (r *run) pack(ctx context.Context, c Contents, size int64) error {
 	f, reader := c.Row.File, r.store.Reader(ctx, c.Row.File)
 	x, err := blockstore.ReadPackHeader(reader)
-	if err == nil {
+	switch {
+	case err == nil:
 		err = r.headerFits(ctx, f, x)
-	} else if ctx.Err() == nil {
+	case ctx.Err() == nil && !errors.Is(err, blockstore.ErrUnavailable):
 		r.needs.pack(f.ID)
 		err = r.found(inFile(Header, f, 0, err))
 	}
@@ -34,6 +35,8 @@ func (r *run) pack(ctx context.Context, c Contents, size int64) error {
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
+	case errors.Is(terr, blockstore.ErrUnavailable):
+		return terr
 	case terr != nil:
 		r.needs.pack(f.ID)
 		if err := r.found(inFile(Trailer, f, max(0, size-blockstore.Align), terr)); err != nil {
@@ -164,6 +167,9 @@ func (p *packRun) frame(ctx context.Context, fr *opened) error {
 
 // damaged deals with a frame that can't be read.
 func (p *packRun) damaged(ctx context.Context, fr *opened, at blockstore.Location, live bool) error {
+	if errors.Is(fr.err, blockstore.ErrUnavailable) {
+		return fr.err
+	}
 	if live { // unless it was moved meanwhile
 		now, err := p.Store.Places(ctx, []block.ID{fr.ID})
 		if err != nil {
@@ -268,7 +274,7 @@ func (r *run) load(ctx context.Context, side int, f blockstore.File, some []bloc
 	for _, p := range some {
 		at := int64(p.Off-first) * blockstore.Align
 		fr := opened{Placement: p, data: buf[at : at+int64(p.Len)*blockstore.Align]}
-		if err != nil {
+		if fr.err = err; err != nil && !errors.Is(err, blockstore.ErrUnavailable) {
 			fr.err = r.store.ReadAt(ctx, f, fr.data, int64(p.Off)*blockstore.Align)
 		}
 		b.frames[side] = append(b.frames[side], fr)

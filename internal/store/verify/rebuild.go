@@ -194,6 +194,9 @@ func (b *rebuild) headers(ctx context.Context) error {
 // says nothing about a domain that is.
 func (b *rebuild) header(ctx context.Context, f blockstore.FoundFile, known bool) error {
 	x, err := blockstore.ReadPackHeader(b.store.Reader(ctx, f.File))
+	if errors.Is(err, blockstore.ErrUnavailable) {
+		return err
+	}
 	if err != nil {
 		return ctx.Err() // it is refused when it is entered
 	}

@@ -2,6 +2,7 @@ package verify
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/diskport/diskport/internal/block"
@@ -40,7 +41,7 @@ func (r *run) single(ctx context.Context, rec snapshot.Record) error {
 	defer release()
 	done, read := int64(0), []snapshot.Reading{}
 	err = b.Check(ctx, func(x snapshot.Reading) error {
-		if isLocked(x.Err) {
+		if isLocked(x.Err) || errors.Is(x.Err, blockstore.ErrUnavailable) {
 			return x.Err
 		}
 		if x.OfPage {

@@ -118,6 +118,9 @@ func (r *run) tree(ctx context.Context, rec snapshot.Record) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
+	if errors.Is(err, blockstore.ErrUnavailable) {
+		return err
+	}
 	if err != nil {
 		return r.found(ofSnapshot(Root, rec, fmt.Errorf("its root can't be read: %w", err)))
 	}
@@ -129,6 +132,9 @@ func (r *run) tree(ctx context.Context, rec snapshot.Record) error {
 	return t.Walk(ctx, func(p snapshot.TreePage) error {
 		if err := r.pace.Wait(ctx, int64(len(p.Blocks))*int64(len(block.ID{}))); err != nil {
 			return err
+		}
+		if errors.Is(p.Err, blockstore.ErrUnavailable) {
+			return p.Err
 		}
 		if p.Err != nil {
 			r.needs.page(rec.Domain, p.ID)
