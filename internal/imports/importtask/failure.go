@@ -14,6 +14,7 @@ import (
 	"github.com/diskport/diskport/internal/imports/scratch"
 	"github.com/diskport/diskport/internal/imports/source"
 	"github.com/diskport/diskport/internal/space"
+	"github.com/diskport/diskport/internal/store/blockstore"
 	"github.com/diskport/diskport/internal/store/keyring"
 	"github.com/diskport/diskport/internal/work"
 )
@@ -71,7 +72,7 @@ func Told(err error) string {
 
 // away reports whether an error is due to something elsewhere that does not answer.
 func away(err error) bool {
-	return errors.Is(err, source.ErrUnavailable) || errors.Is(err, keyring.ErrUnavailable)
+	return errors.Is(err, source.ErrUnavailable) || errors.Is(err, keyring.ErrUnavailable) || errors.Is(err, blockstore.ErrUnavailable)
 }
 
 // cause is a row of the table of failures: which errors it matches, what the task
@@ -106,6 +107,7 @@ var causes = []cause{
 	{as(tooManyDisks), true},
 	{is(source.ErrUnavailable, "ServerError: the S3 of the source does not answer", "source-unavailable", "see that --source-endpoint can be reached from the service, then import again"), false},
 	{is(keyring.ErrUnavailable, "ServerError: the KMS does not answer", "kms-unavailable", "see that --kms-endpoint can be reached from the service, then import again"), false},
+	{is(blockstore.ErrUnavailable, "ServerError: the store of the blocks does not answer", "store-unavailable", "import again once the service is well"), false},
 	{is(work.ErrNoDatabase, "ServerError: the database does not answer", "database-unavailable", "import again once the service is well"), false},
 	{is(objects.ErrDamaged, "ServerError: the stored object is damaged", "source-damaged", "upload the image again, then import it again"), true},
 	{as(unread), false},

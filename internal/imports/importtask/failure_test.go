@@ -17,6 +17,7 @@ import (
 	"github.com/diskport/diskport/internal/imports/scratch"
 	"github.com/diskport/diskport/internal/imports/source"
 	"github.com/diskport/diskport/internal/space"
+	"github.com/diskport/diskport/internal/store/blockstore"
 	"github.com/diskport/diskport/internal/store/keyring"
 )
 
@@ -28,6 +29,7 @@ func TestFailuresOfWhatIsAround(t *testing.T) {
 	}{
 		{source.ErrUnavailable, "source-unavailable", false},
 		{keyring.ErrUnavailable, "kms-unavailable", false},
+		{blockstore.ErrUnavailable, "store-unavailable", false},
 		{source.ErrRole, "role-not-assumable", true},
 		{source.ErrChanged, "source-changed", true},
 		{source.ErrNotFound, "source-missing", true},

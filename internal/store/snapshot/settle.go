@@ -34,7 +34,7 @@ const slicePages = 1024
 // Handlers returns what a runner does with the units of drafts.
 func (d *Drafts) Handlers() map[work.Kind]work.Handler {
 	drafts := func(do work.Job) work.Handler {
-		return work.Handler{Do: do, Final: keyRefused, Missing: work.Space, Away: kmsAway, Fail: d.reject}
+		return work.Handler{Do: do, Final: keyRefused, Missing: work.Space, Away: away, Fail: d.reject}
 	}
 	return map[work.Kind]work.Handler{
 		work.Complete: drafts(d.settle),
@@ -51,8 +51,10 @@ func keyRefused(err error) bool {
 	return errors.As(err, &key)
 }
 
-// kmsAway reports whether an error is due to a KMS that does not answer.
-func kmsAway(err error) bool { return errors.Is(err, keyring.ErrUnavailable) }
+// away reports whether an error is due to a KMS, or a store elsewhere, that does not answer.
+func away(err error) bool {
+	return errors.Is(err, keyring.ErrUnavailable) || errors.Is(err, blockstore.ErrUnavailable)
+}
 
 // reject makes the draft of a unit that failed for good a failed snapshot.
 func (d *Drafts) reject(ctx context.Context, l work.Lease, cause error) (next work.Lease, ok bool, err error) {
