@@ -307,7 +307,7 @@ func (w *world) put(o op, m *modelled, id string, p put) bool {
 	m.may[p.index][p.content] = true
 	w.mu.Unlock()
 	_, err := call(w, o, fmt.Sprintf("put %d at %d", p.content, p.index), func(ctx context.Context, n *node) (struct{}, error) {
-		return struct{}{}, n.drafts.Put(ctx, home(o.account), id, snapshot.WrittenBlock{Index: p.index, Data: palette[p.content], Digest: digests[p.content]})
+		return struct{}{}, n.put(ctx, home(o.account), id, snapshot.WrittenBlock{Index: p.index, Data: palette[p.content], Digest: digests[p.content]})
 	})
 	w.expect(o, "put", err, snapshot.ErrNotPending, snapshot.ErrNotFound)
 	if err != nil {

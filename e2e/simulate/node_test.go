@@ -71,6 +71,8 @@ type node struct {
 	hurt  time.Time       // when something went wrong with it last
 	up    bool            // it takes requests
 
+	writing map[string]chan struct{} // of capacity 1, by draft: in it while a block is put; guarded by mu
+
 	db      *metadb.DB
 	slots   *blockstore.Slots
 	ring    *keyring.Ring
@@ -338,6 +340,28 @@ func (w *world) newNode(slot int) *node {
 		n.clock.Store(int64(w.clocks[slot]))
 	}
 	return n
+}
+
+// put puts a block. A node has one writer for each draft: two that join one append would wait for each other at
+// a mutex.
+func (n *node) put(ctx context.Context, home awsid.Home, draft string, b snapshot.WrittenBlock) error {
+	n.mu.Lock()
+	if n.writing == nil {
+		n.writing = map[string]chan struct{}{}
+	}
+	turn, ok := n.writing[draft]
+	if !ok {
+		turn = make(chan struct{}, 1)
+		n.writing[draft] = turn
+	}
+	n.mu.Unlock()
+	select {
+	case turn <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { <-turn }()
+	return n.drafts.Put(ctx, home, draft, b)
 }
 
 // conns is more than a node ever needs: a pool that is used up is given to one of those that wait at
