@@ -469,24 +469,24 @@ func (t *linkedTx) Rollback() error {
 	return t.end("ROLLBACK TO t", "RELEASE t")
 }
 
-// alone runs fn as a transaction of one statement, unless it is part of one.
-func (c *linked) alone(ctx context.Context, fn func() error) error {
+// alone runs fn, a statement, as a transaction unless it is part of one.
+func (c *linked) alone(ctx context.Context, text string, fn func() error) error {
 	if c.tx != nil {
 		return fn()
 	}
-	if err := c.gate.before(ctx); err != nil {
+	tx, err := c.BeginTx(ctx, driver.TxOptions{ReadOnly: strings.HasPrefix(strings.TrimSpace(text), "SELECT")})
+	if err != nil {
 		return err
 	}
-	if err := c.db.lock(ctx); err != nil {
-		return err
+	if err := fn(); err != nil {
+		return errors.Join(err, tx.Rollback())
 	}
-	defer c.db.unlock()
-	return fn()
+	return tx.Commit()
 }
 
 // ExecContext implements driver.ExecerContext.
 func (c *linked) ExecContext(ctx context.Context, text string, args []driver.NamedValue) (res driver.Result, err error) {
-	err = c.alone(ctx, func() error {
+	err = c.alone(ctx, text, func() error {
 		if res, err = c.db.run(text, args); err != nil {
 			return err
 		}
@@ -499,7 +499,7 @@ func (c *linked) ExecContext(ctx context.Context, text string, args []driver.Nam
 
 // QueryContext implements driver.QueryerContext.
 func (c *linked) QueryContext(ctx context.Context, text string, args []driver.NamedValue) (found driver.Rows, err error) {
-	err = c.alone(ctx, func() error {
+	err = c.alone(ctx, text, func() error {
 		r, err := c.db.query(text, args)
 		if err == nil && !strings.HasPrefix(strings.TrimSpace(text), "SELECT") {
 			c.note(text, int64(len(r.rows)))

@@ -32,7 +32,7 @@ import (
 )
 
 var (
-	schedules    = flag.Int("schedules", 6, "how many schedules TestSchedules runs")
+	schedules    = flag.Int("schedules", 12, "how many schedules TestSchedules runs")
 	scheduleSeed = flag.Uint64("schedule", 0, "the seed of the one schedule that TestSchedules runs; 0: all from -schedule-from on")
 	scheduleFrom = flag.Uint64("schedule-from", 1, "the seed of the first schedule")
 	repeats      = flag.Int("repeats", 1, "how often each schedule runs; more: it is said how many took the same course each time")
