@@ -8,7 +8,7 @@ TESTFLAGS   ?=
 PACKAGES    ?= ./...
 BENCHFLAGS  ?=
 
-.PHONY: build man demo test torture load schedules race lint fuzz fuzz-smoke bench bench-formats cluster cluster-demo fresh clean
+.PHONY: build man demo test torture load schedules simulate race lint fuzz fuzz-smoke bench bench-formats cluster cluster-demo fresh clean
 
 build:
 	@GO='$(GO)' scripts/build $(BIN)
@@ -53,6 +53,11 @@ FROM        ?= 1
 schedules:
 	scripts/test-setup
 	set -o pipefail; $(GO) test ./internal/metadb -run TestSchedules -v -count=1 -timeout 12h -schedules $(SCHEDULES) -schedule-from $(FROM) | grep -v -e '^ *---' -e '^=== '
+
+# Whole nodes over one database and one store, in virtual time, while they are killed, frozen
+# and cut off; more schedules than the tests run: make simulate SCHEDULES=100000 FROM=10001
+simulate:
+	SCHEDULES=$(SCHEDULES) FROM=$(FROM) scripts/simulate
 
 # The tests alone, for a machine that is set up: make race PACKAGES=./internal/...
 race:

@@ -639,8 +639,8 @@ func (e *Engine) ended(ctx context.Context, u work.Unit, state State, err error)
 }
 
 // over releases the sources and wakes callers that wait for the task. The task has
-// ended already, so errors don't matter: a pin that stays behind is swept within two
-// rounds of retain.
+// ended already, so errors don't matter: a pin that stays behind is swept within
+// as many rounds of retain as there are nodes, and one more.
 func (e *Engine) over(ctx context.Context, task string, parts []Task, log *slog.Logger) {
 	released := map[string]bool{} // disks of one OVA share their source
 	for _, t := range parts {

@@ -33,6 +33,7 @@ var (
 	errDial  = &net.OpError{Op: "dial", Net: "tcp", Addr: &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 5432}, Err: syscall.ECONNREFUSED}
 	errS3    = &source.UnavailableError{What: "the S3 of the source answers with status 503", Err: errors.New("planted at 192.0.2.1")}
 	errKMS   = fmt.Errorf("asking 192.0.2.1: %w: planted", keyring.ErrUnavailable)
+	errStore = fmt.Errorf("asking 192.0.2.1: %w: planted", blockstore.ErrUnavailable)
 	disabled = &keyring.Error{Key: keyARN, Reason: keyring.Disabled}
 	denied   = &keyring.Error{Key: keyARN, Reason: keyring.Denied}
 )
@@ -76,6 +77,8 @@ var faults = []fault{
 	{name: "an I/O error", op: fileCreate, err: errIO, times: 1},
 	{name: "no room for ten minutes", op: fileCreate, err: errFull, last: 10 * time.Minute},
 	{name: "no room ever", op: fileCreate, err: errFull, want: "store-full"},
+	{name: "an outage", op: fileCreate, err: errStore, last: outage},
+	{name: "no answer ever", op: fileCreate, err: errStore, want: "store-unavailable"},
 	{name: "an I/O error", op: fileWrite, err: errIO, times: 1},
 	{name: "I/O errors for ever", op: fileWrite, err: errIO, want: "internal"},
 	{name: "no room for ten minutes", op: fileWrite, err: errFull, last: 10 * time.Minute},
@@ -84,6 +87,8 @@ var faults = []fault{
 	{name: "fsync fails for ever", op: fileClose, err: errIO, want: "internal"},
 	{name: "fsync fails although the file is durable", op: fileClose, err: errIO, after: true, times: 1},
 	{name: "no room for ten minutes", op: fileClose, err: errFull, last: 10 * time.Minute},
+	{name: "an outage", op: fileClose, err: errStore, last: outage},
+	{name: "its answer is lost", op: fileClose, err: errStore, after: true, times: 1},
 	{name: "slow", op: fileClose, delay: time.Minute, times: 2},
 
 	{name: "unreachable once", op: dbBegin, err: errDial, times: 1},

@@ -1,0 +1,258 @@
+package simulate
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/diskport/diskport/internal/awsid"
+	"github.com/diskport/diskport/internal/block"
+	"github.com/diskport/diskport/internal/store/snapshot"
+	"github.com/diskport/diskport/internal/work"
+)
+
+// schedule is what a seed stands for.
+type schedule struct {
+	seed     uint64
+	nodes    int
+	clients  [][]op // what each does, one after the other
+	faults   []fault
+	load     time.Duration   // for how long clients act and faults happen
+	clocks   []time.Duration // how far the clock of each node is off
+	behind   time.Duration   // how far listings of the store are
+	slow     time.Duration   // about how long a read of a source takes
+	gcEvery  time.Duration
+	group    int // blocks that are written together
+	slice    int64
+	target   int64 // bytes of a range
+	notified bool  // nodes hear of each other's wakes
+	empty    bool  // all is deleted at the end
+}
+
+// op is something that a client does.
+type op struct {
+	n       int // its number, from 1 on
+	kind    opKind
+	after   time.Duration // since the client's one before
+	account int
+	pick    int // of what there is
+	roll    int // below 100
+	disk    layout
+	puts    []put
+}
+
+type opKind string
+
+const (
+	opImport opKind = "import"
+	opCancel opKind = "cancel"
+	opDraft  opKind = "draft" // with its puts, and its completion
+	opCopy   opKind = "copy"
+	opDelete opKind = "delete"
+	opRead   opKind = "read"
+)
+
+// churnMix is for schedules in which hardly anything is kept, so that what is written anew meets what is
+// being freed.
+var churnMix = []opKind{opImport, opImport, opImport, opDraft, opDelete, opDelete, opDelete, opDelete}
+
+var opMix = []opKind{opImport, opImport, opImport, opImport, opCancel, opDraft, opDraft, opDraft, opCopy, opDelete, opDelete, opDelete, opRead, opRead}
+
+// fault is something that goes wrong.
+type fault struct {
+	at   time.Duration
+	kind faultKind
+	node int
+	last time.Duration // how long it lasts
+	roll int           // below 100
+	step string        // before or behind which it happens; empty: at its time
+}
+
+type faultKind string
+
+const (
+	killed      faultKind = "killed" // and another one started in its place after last
+	frozen      faultKind = "frozen"
+	cutDatabase faultKind = "cut off from the database"
+	cutStore    faultKind = "cut off from the store"
+	cutBoth     faultKind = "cut off from both"
+	dbDown      faultKind = "the database restarts"
+	dbLossy     faultKind = "answers of the database are lost"
+	storeDown   faultKind = "the store is down"
+	storeErrors faultKind = "the store answers 5xx now and then"
+	storeSlow   faultKind = "the store is slow"
+	sourceDown  faultKind = "the source is down"
+)
+
+var faultMix = []faultKind{
+	killed, killed, killed, killed, frozen, frozen, frozen, frozen, frozen, cutDatabase, cutDatabase, cutStore, cutBoth, dbDown, dbLossy, dbLossy, storeDown, storeErrors, storeSlow, sourceDown,
+}
+
+// steps are those before or behind which a node is killed or frozen: each is a half of
+// something that is not one transaction.
+var steps = []string{
+	"Tasks.FinishSlice", "Tasks.FinishSlice", "Tasks.FinishRange", "Snapshots.Append", "Packs.Move", "close pack", // more often than the others
+	"Work.Claim", "Work.Renew", "Work.Release", "Tasks.Create", "Tasks.Planned", "Tasks.FinishSlice", "Tasks.FinishRange", "Tasks.Publish", "Tasks.Fail", "Tasks.CleanedUp",
+	"Snapshots.Append", "Snapshots.BeginAppend", "Snapshots.Publish", "Snapshots.Copied", "Packs.Begin", "Packs.Move", "Garbage.Condemn", "Garbage.DeleteCondemned",
+	"Garbage.ForgetFiles", "Catalog.CreateFile", "Catalog.Claim", "create pack", "close pack", "close pages", "close root", "remove pack", "remove pages", "set aside",
+}
+
+type put struct {
+	index   int64
+	content int
+}
+
+// numContents is how many contents a block may have; 0 is zeros.
+const numContents = 4
+
+// palette is what blocks hold.
+var palette = func() (p [numContents][]byte) {
+	for i := range p {
+		p[i] = bytes.Repeat([]byte{byte(i * 17)}, block.Size)
+	}
+	return p
+}()
+
+var digests = func() (d [numContents]block.Digest) {
+	for i := range d {
+		d[i] = block.Sum(palette[i])
+	}
+	return d
+}()
+
+// layout is a disk: what the blocks hold that are not holes.
+type layout map[int64]int
+
+// absent is the content of a hole.
+const absent = -1
+
+func (l layout) at(index int64) int {
+	if c, ok := l[index]; ok {
+		return c
+	}
+	return absent
+}
+
+func (l layout) String() string {
+	var b strings.Builder
+	for _, i := range slices.Sorted(maps.Keys(l)) {
+		fmt.Fprintf(&b, "%d=%d,", i, l[i])
+	}
+	return b.String()
+}
+
+func parseLayout(text string) (layout, error) {
+	l := layout{}
+	for _, part := range strings.Split(strings.TrimSuffix(text, ","), ",") {
+		var index int64
+		var content int
+		if _, err := fmt.Sscanf(part, "%d=%d", &index, &content); err != nil {
+			return nil, err
+		}
+		l[index] = content
+	}
+	return l, nil
+}
+
+// Disks have blocks on three pages, which are ranges of their own.
+const (
+	volumeGiB = 2
+	diskPages = 3
+	pageBytes = snapshot.PageBlocks * block.Size
+)
+
+// places are where blocks of volumes may be.
+var places = []int64{0, 1, 2, 5, snapshot.PageBlocks, snapshot.PageBlocks + 1, 2*snapshot.PageBlocks + 7}
+
+var accounts = []string{"111111111111", "222222222222"}
+
+const region = "us-east-1"
+
+func home(account int) awsid.Home { return awsid.Home{Account: accounts[account], Region: region} }
+
+func oneOf[T any](r *rand.Rand, list ...T) T { return list[r.IntN(len(list))] }
+
+func between(r *rand.Rand, least, most time.Duration) time.Duration {
+	return least + time.Duration(r.Int64N(int64(most-least)))
+}
+
+// newSchedule returns what a seed stands for.
+func newSchedule(seed uint64) schedule {
+	r := rand.New(rand.NewPCG(seed, 1))
+	s := schedule{
+		seed: seed, nodes: 2 + r.IntN(3), load: between(r, 30*time.Second, 150*time.Second),
+		behind:  oneOf(r, 0, 0, 30*time.Second, 10*time.Minute),
+		slow:    oneOf(r, 5*time.Millisecond, 200*time.Millisecond, 2*time.Second, 6*time.Second),
+		gcEvery: oneOf(r, 4*time.Second, 10*time.Second, 30*time.Second, 2*time.Minute),
+		group:   1 + r.IntN(2), slice: int64(1 + r.IntN(3)), target: oneOf[int64](r, 1, 1<<30), notified: r.IntN(2) == 0, empty: r.IntN(3) == 0,
+	}
+	s.clocks = make([]time.Duration, s.nodes)
+	for i := range s.clocks {
+		s.clocks[i] = between(r, -500*time.Millisecond, 500*time.Millisecond)
+	}
+	if r.IntN(8) == 0 {
+		s.clocks[r.IntN(s.nodes)] = oneOf(r, -5*time.Minute, 5*time.Minute, 30*time.Second, -30*time.Second)
+	}
+	disks := make([]layout, 2+r.IntN(2)) // few, so that pages and blocks are shared
+	for i := range disks {
+		disks[i] = layout{}
+		for range 1 + r.IntN(4) {
+			disks[i][places[r.IntN(len(places))]] = 1 + r.IntN(numContents-1)
+		}
+	}
+	mix, owners, least, clients := opMix, 2, 2, 2+r.IntN(4)
+	if r.IntN(2) == 0 {
+		mix, owners, least, clients, disks = churnMix, 1, 6, 1+r.IntN(2), disks[:1]
+		s.gcEvery, s.group, s.slow = 3*time.Second, 1, oneOf(r, 500*time.Millisecond, 2*time.Second, 6*time.Second)
+	}
+	n := 0
+	for range clients {
+		var ops []op
+		for range least + r.IntN(4) {
+			n++
+			o := op{
+				n: n, kind: oneOf(r, mix...), after: between(r, 0, s.load/8), account: min(owners-1, r.IntN(4)/3), pick: r.IntN(1 << 20), roll: r.IntN(100),
+				disk: disks[r.IntN(len(disks))],
+			}
+			if len(ops) == 0 {
+				o.kind = oneOf(r, opImport, opImport, opDraft)
+			}
+			for _, i := range r.Perm(len(places))[:1+r.IntN(3)] {
+				o.puts = append(o.puts, put{places[i], r.IntN(numContents)})
+			}
+			ops = append(ops, o)
+		}
+		s.clients = append(s.clients, ops)
+	}
+	if seed%8 != 0 { // else all is well, and progress is looked at more closely
+		for range 1 + r.IntN(8) {
+			s.faults = append(s.faults, newFault(r, s))
+		}
+		slices.SortFunc(s.faults, func(a, b fault) int { return int(a.at - b.at) })
+	}
+	return s
+}
+
+func newFault(r *rand.Rand, s schedule) fault {
+	f := fault{at: between(r, time.Second, s.load), kind: oneOf(r, faultMix...), node: r.IntN(s.nodes), roll: r.IntN(100)}
+	f.last = between(r, time.Second, oneOf(r, 10*time.Second, 30*time.Second, 90*time.Second))
+	if f.kind == frozen {
+		f.last += oneOf(r, 0, work.LeaseFor, 3*work.LeaseFor)
+	}
+	if (f.kind == killed || f.kind == frozen) && r.IntN(3) > 0 {
+		f.step = oneOf(r, steps...)
+	}
+	return f
+}
+
+// right is how far the clock of a healthy machine may be off.
+const right = time.Second
+
+// skewed reports whether a clock is further off than those of healthy machines.
+func (s schedule) skewed() bool {
+	return slices.ContainsFunc(s.clocks, func(d time.Duration) bool { return d.Abs() > right })
+}
