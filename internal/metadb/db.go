@@ -24,9 +24,10 @@ import (
 
 // DB is an open metadata database, migrated to the newest schema.
 type DB struct {
-	write, read *sql.DB // the same pool on PostgreSQL
-	probe       *sql.DB // one connection, for Ready
-	path        string  // of an SQLite file
+	write, read *sql.DB         // the same pool on PostgreSQL
+	probe       *sql.DB         // one connection, for Ready
+	path        string          // of an SQLite file
+	server      *pgx.ConnConfig // PostgreSQL; nil: it is SQLite
 	engine      engine
 	now         func() time.Time
 	session     string      // names the connections to PostgreSQL; empty: nothing does
@@ -85,6 +86,8 @@ type Room interface {
 // engine is what differs between SQLite and PostgreSQL.
 type engine struct {
 	dialect goose.Dialect
+	// shared says that other nodes use the database too, over a network.
+	shared bool
 	// skipLocked is appended to a claim's SELECT, so that claims do not queue.
 	skipLocked string
 	// bytewise is appended to a text column to order it by its bytes.
@@ -234,6 +237,7 @@ const postgresConns = 16
 func (db *DB) openPostgres(dsn string) error {
 	db.engine = engine{
 		dialect:    goose.DialectPostgres,
+		shared:     true,
 		skipLocked: " FOR UPDATE OF u SKIP LOCKED",
 		bytewise:   ` COLLATE "C"`,
 		find:       "position(%[2]s IN %[1]s)",
@@ -250,6 +254,8 @@ func (db *DB) openPostgres(dsn string) error {
 	if db.session != "" {
 		cfg.RuntimeParams["application_name"] = db.session
 	}
+	cfg.DialFunc = dialer().DialContext
+	db.server = cfg
 	db.write = stdlib.OpenDB(*cfg)
 	db.write.SetMaxOpenConns(postgresConns)
 	db.write.SetMaxIdleConns(postgresConns)
