@@ -87,3 +87,13 @@ func cutAtCommit(t *testing.T, db *DB) {
 		`CREATE CONSTRAINT TRIGGER cut AFTER INSERT ON cut_at_commit DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION cut_now()`)
 	t.Cleanup(func() { run(`DROP TABLE cut_at_commit`, `DROP FUNCTION cut_now()`) }) // later tests use the database again
 }
+
+// TestAStoppedNodeLetsLocksGo: what a node has locked when it is stopped would be locked
+// for as long as the server waits for it to go on.
+func TestAStoppedNodeLetsLocksGo(t *testing.T) {
+	db := open(t, postgres.New(t))
+	var after string
+	if err := db.write.QueryRowContext(t.Context(), `SHOW idle_in_transaction_session_timeout`).Scan(&after); err != nil || after != "10s" {
+		t.Errorf("the server ends transactions in which nothing happens for %q, %v", after, err)
+	}
+}

@@ -20,6 +20,7 @@ import (
 	"github.com/diskport/diskport/internal/awsid"
 	"github.com/diskport/diskport/internal/failpoint"
 	"github.com/diskport/diskport/internal/space"
+	"github.com/diskport/diskport/internal/work"
 )
 
 // DB is an open metadata database, migrated to the newest schema.
@@ -234,6 +235,14 @@ func sqlitePool(path string, conns int, query string, around func(driver.Connect
 // postgresConns is the size of a node's pool; more would only queue in the server.
 const postgresConns = 16
 
+// endIdle has the server end transactions that a node has begun and then does nothing in,
+// because it is stopped or cut off: what they have locked would keep other nodes waiting,
+// and a unit whose row is locked can't be claimed.
+func endIdle(ctx context.Context, conn *pgx.Conn) error {
+	_, err := conn.Exec(ctx, fmt.Sprintf("SET idle_in_transaction_session_timeout = %d", work.LeaseFor.Milliseconds()))
+	return err
+}
+
 func (db *DB) openPostgres(dsn string) error {
 	db.engine = engine{
 		dialect:    goose.DialectPostgres,
@@ -256,7 +265,7 @@ func (db *DB) openPostgres(dsn string) error {
 	}
 	cfg.DialFunc = dialer().DialContext
 	db.server = cfg
-	db.write = stdlib.OpenDB(*cfg)
+	db.write = stdlib.OpenDB(*cfg, stdlib.OptionAfterConnect(endIdle))
 	db.write.SetMaxOpenConns(postgresConns)
 	db.write.SetMaxIdleConns(postgresConns)
 	db.read = db.write
