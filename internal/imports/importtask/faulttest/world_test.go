@@ -111,8 +111,8 @@ type world struct {
 	fired   int
 	first   time.Time
 	goesOn  chan struct{} // is closed when the node, which is stopped, goes on; nil: it is not
-	written []byte   // over block 3 of a derived snapshot
-	causes  []string // that the task said while it was tried again
+	written []byte        // over block 3 of a derived snapshot
+	causes  []string      // that the task said while it was tried again
 }
 
 type syncBuffer struct {
