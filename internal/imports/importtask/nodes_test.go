@@ -43,7 +43,7 @@ func nodes(e *engine) (one, other *node, later func(time.Duration)) {
 	}
 	second := &importtask.Engine{
 		Store: e.Store, Pages: e.Pages, Work: e.Work, Sources: e.Sources, Images: e.Images, Roles: e.Roles, Domains: e.Domains, Records: e.Records,
-		Library: e.Library, FreeSpace: e.FreeSpace, Space: e.Space, Workers: ingest.NewWorkers(2), Bus: e.Bus, Live: &importtask.Live{},
+		Library: e.Library, FreeSpace: e.FreeSpace, Space: e.Space, Workers: ingest.NewWorkers(2, nil), Bus: e.Bus, Live: &importtask.Live{},
 	}
 	return made("one", e.Engine), made("other", second), func(d time.Duration) { ahead += d }
 }
