@@ -20,13 +20,15 @@ import (
 	"github.com/diskport/diskport/internal/awsid"
 	"github.com/diskport/diskport/internal/failpoint"
 	"github.com/diskport/diskport/internal/space"
+	"github.com/diskport/diskport/internal/work"
 )
 
 // DB is an open metadata database, migrated to the newest schema.
 type DB struct {
-	write, read *sql.DB // the same pool on PostgreSQL
-	probe       *sql.DB // one connection, for Ready
-	path        string  // of an SQLite file
+	write, read *sql.DB         // the same pool on PostgreSQL
+	probe       *sql.DB         // one connection, for Ready
+	path        string          // of an SQLite file
+	server      *pgx.ConnConfig // PostgreSQL; nil: it is SQLite
 	engine      engine
 	now         func() time.Time
 	session     string      // names the connections to PostgreSQL; empty: nothing does
@@ -85,6 +87,8 @@ type Room interface {
 // engine is what differs between SQLite and PostgreSQL.
 type engine struct {
 	dialect goose.Dialect
+	// shared says that other nodes use the database too, over a network.
+	shared bool
 	// skipLocked is appended to a claim's SELECT, so that claims do not queue.
 	skipLocked string
 	// bytewise is appended to a text column to order it by its bytes.
@@ -231,9 +235,18 @@ func sqlitePool(path string, conns int, query string, around func(driver.Connect
 // postgresConns is the size of a node's pool; more would only queue in the server.
 const postgresConns = 16
 
+// endIdle has the server end transactions that a node has begun and then does nothing in,
+// because it is stopped or cut off: what they have locked would keep other nodes waiting,
+// and a unit whose row is locked can't be claimed.
+func endIdle(ctx context.Context, conn *pgx.Conn) error {
+	_, err := conn.Exec(ctx, fmt.Sprintf("SET idle_in_transaction_session_timeout = %d", work.LeaseFor.Milliseconds()))
+	return err
+}
+
 func (db *DB) openPostgres(dsn string) error {
 	db.engine = engine{
 		dialect:    goose.DialectPostgres,
+		shared:     true,
 		skipLocked: " FOR UPDATE OF u SKIP LOCKED",
 		bytewise:   ` COLLATE "C"`,
 		find:       "position(%[2]s IN %[1]s)",
@@ -250,7 +263,9 @@ func (db *DB) openPostgres(dsn string) error {
 	if db.session != "" {
 		cfg.RuntimeParams["application_name"] = db.session
 	}
-	db.write = stdlib.OpenDB(*cfg)
+	cfg.DialFunc = dialer().DialContext
+	db.server = cfg
+	db.write = stdlib.OpenDB(*cfg, stdlib.OptionAfterConnect(endIdle))
 	db.write.SetMaxOpenConns(postgresConns)
 	db.write.SetMaxIdleConns(postgresConns)
 	db.read = db.write

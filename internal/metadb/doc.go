@@ -38,6 +38,12 @@
 //
 // The pin of a task (source.Pin) has its own version, and the same rule.
 //
+// # Other nodes
+//
+// On PostgreSQL a DB carries wakes to other nodes and from them (Wakes). It waits for a
+// server that restarts wherever nothing can have been changed, gives connections up that
+// nothing acknowledges, and has the server end transactions that a stopped node leaves.
+//
 // The stores are small values made from a DB: db.Work(), db.Catalog() and so on.
 // All of them are safe for concurrent use.
 package metadb

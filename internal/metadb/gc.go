@@ -154,7 +154,7 @@ func (g Garbage) InFlight(ctx context.Context, now time.Time) (held []gc.Fence, 
 	}
 	err = g.db.free(ctx, "look for units in flight", func(q querier) error {
 		if _, err := exec(ctx, q, `
-			UPDATE units SET owner = '', lease_until = 0, progress = NULL WHERE owner <> '' AND lease_until <= $1`, micros(now)); err != nil {
+			UPDATE units SET owner = '' WHERE owner <> '' AND lease_until <= $1`, micros(now)); err != nil {
 			return err
 		}
 		if _, err := exec(ctx, q, `DELETE FROM holds WHERE until <= $1`, micros(now)); err != nil {

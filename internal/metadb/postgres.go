@@ -14,7 +14,7 @@ import (
 const LeastPostgres = 14
 
 // NodeConns is how many connections to PostgreSQL a node opens at most: its pool, one
-// that asks whether the server answers, and one to spare.
+// that asks whether the server answers, and one that listens to other nodes.
 const NodeConns = postgresConns + 2
 
 // facts are what a PostgreSQL server says of itself, and of what a node may do there.

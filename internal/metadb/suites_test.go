@@ -43,7 +43,7 @@ func TestWork(t *testing.T) {
 			db := fresh(t)
 			at := time.Unix(1e9, 0)
 			db.now = func() time.Time { at = at.Add(time.Second); return at }
-			return worktest.Bench{Store: db.Work(), Starter: db.Work(), Queues: db.Work(), Resumer: db.Work(), Add: func(t *testing.T, units ...work.Unit) {
+			return worktest.Bench{Store: db.Work(), Starter: db.Work(), Queues: db.Work(), Resumer: db.Work(), Agenda: db.Work(), Affine: db.Work(), Add: func(t *testing.T, units ...work.Unit) {
 				for _, u := range units {
 					must(t, db, func(q querier) error { return db.addUnits(t.Context(), q, work.Lease{Unit: u}) })
 				}

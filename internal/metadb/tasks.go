@@ -205,9 +205,9 @@ type unitSight struct {
 // watch returns what units say, by task.
 func watch(ctx context.Context, q querier, tasks ...string) (map[string]sight, error) {
 	units, err := allIn(ctx, q, scanSight, args(tasks), `
-		SELECT task, owner, CASE WHEN kind = $1 AND progress IS NOT NULL THEN progress ELSE '' END,
+		SELECT task, owner, CASE WHEN kind IN ($1, $2) AND progress IS NOT NULL THEN progress ELSE '' END,
 			last_error, failures, failing_since, CASE WHEN waits > 0 THEN waits_for ELSE '' END, waiting_since, not_before
-		FROM units WHERE (kind = $1 AND progress IS NOT NULL OR failures > 0 OR waits > 0) AND task IN (?) ORDER BY id`, work.Range)
+		FROM units WHERE (kind IN ($1, $2) AND progress IS NOT NULL OR failures > 0 OR waits > 0) AND task IN (?) ORDER BY id`, work.Range, work.Unpack)
 	seen := map[string]sight{}
 	for _, u := range units {
 		t := seen[u.task]
@@ -322,7 +322,9 @@ func scanTask(s scanner) (t importtask.Task, err error) {
 		taskWarnings.read(warnings, &t.Warnings), taskSnapshotTags.read(tags, &t.SnapshotTags), taskMachine.read(machine, &t.Machine))
 }
 
-// liveCounts returns, by task, what workers have reported about ranges in flight.
+// liveCounts returns, by task, what workers have reported about slices of ranges that are
+// not finished: the most that any of them got done, so what is shown does not fall when
+// another begins anew.
 func liveCounts(ctx context.Context, q querier, tasks ...string) (map[string]importtask.Counts, error) {
 	live := map[string]importtask.Counts{}
 	scan := func(s scanner) (_ struct{}, err error) {
@@ -336,7 +338,7 @@ func liveCounts(ctx context.Context, q querier, tasks ...string) (map[string]imp
 		return struct{}{}, err
 	}
 	_, err := allIn(ctx, q, scan, args(tasks), `
-		SELECT task, progress FROM units WHERE kind = $1 AND progress IS NOT NULL AND task IN (?)`, work.Range)
+		SELECT task, progress FROM units WHERE kind IN ($1, $2) AND progress IS NOT NULL AND task IN (?)`, work.Range, work.Unpack)
 	return live, err
 }
 

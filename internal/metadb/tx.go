@@ -10,6 +10,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"modernc.org/sqlite"
@@ -58,6 +59,7 @@ type access struct {
 	pool    *sql.DB
 	options *sql.TxOptions
 	by      means
+	reads   bool // and changes nothing
 }
 
 type means int
@@ -85,7 +87,7 @@ func (db *DB) transact(ctx context.Context, p space.Purpose, what string, how ac
 	defer func() { traced.End(err) }()
 	traced.Text(span.Event, what)
 	for range retries {
-		err = db.told(db.run(ctx, how, fn))
+		err = db.told(db.patiently(ctx, how, fn))
 		again := conflict(err) || errors.Is(err, space.ErrFull) && db.room != nil && db.room.LetGo(p)
 		if !again {
 			break
@@ -131,8 +133,48 @@ func (db *DB) look(ctx context.Context, what string, how access, fn func(querier
 	ctx, traced := span.Start(ctx, "database read")
 	defer func() { traced.End(err) }()
 	traced.Text(span.Event, what)
-	if err := db.run(ctx, how, fn); err != nil {
+	how.reads = true
+	if err := db.patiently(ctx, how, fn); err != nil {
 		return fmt.Errorf("metadb: %s: %w", what, db.told(err))
+	}
+	return nil
+}
+
+// patience is how long a server that restarts is waited for. A client that is told then
+// that nothing answers tries again by itself.
+const patience = 5 * time.Second
+
+// patiently is run, and again for some time while a server that is shared by nodes can't be
+// reached: it restarts, or another takes its place. What may have been committed is not run
+// again.
+func (db *DB) patiently(ctx context.Context, how access, fn func(querier) error) error {
+	began, pause := time.Now(), 50*time.Millisecond
+	for {
+		err := db.run(ctx, how, fn)
+		if !db.engine.shared || !away(err) || !how.undone(err) || time.Since(began) > patience || work.Pause(ctx, pause) != nil {
+			return err
+		}
+		pause = min(2*pause, time.Second)
+	}
+}
+
+// undone reports whether what failed because the database is away has certainly changed
+// nothing.
+func (how access) undone(err error) bool {
+	_, unconnected := errors.AsType[*pgconn.ConnectError](err)
+	_, commit := errors.AsType[*commitError](err)
+	return how.reads || unconnected || pgconn.SafeToRetry(err) || how.by == inTransaction && !commit
+}
+
+// commitError is why nobody knows whether a transaction was committed.
+type commitError struct{ error }
+
+func (e *commitError) Unwrap() error { return e.error }
+
+// commit commits a transaction.
+func commit(tx *sql.Tx) error {
+	if err := tx.Commit(); err != nil {
+		return &commitError{err}
 	}
 	return nil
 }
@@ -195,13 +237,13 @@ func (db *DB) transaction(ctx context.Context, how access, fn func(querier) erro
 		if err := fn(q); err != nil {
 			return err
 		}
-		return tx.Commit()
+		return commit(tx)
 	}
 	n, err := counted(ctx, q, fn)
 	if err != nil {
 		return err
 	}
-	if err := tx.Commit(); err != nil {
+	if err := commit(tx); err != nil {
 		return err
 	}
 	db.witness.note(n)

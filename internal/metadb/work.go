@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -19,10 +20,12 @@ import (
 type Work struct{ db *DB }
 
 var (
-	_ work.Store   = Work{}
-	_ work.Starter = Work{}
-	_ work.Queues  = Work{}
-	_ work.Resumer = Work{}
+	_ work.Store      = Work{}
+	_ work.Starter    = Work{}
+	_ work.Queues     = Work{}
+	_ work.Resumer    = Work{}
+	_ work.Agenda     = Work{}
+	_ work.Affinities = Work{}
 )
 
 // Work returns the store of units of work.
@@ -189,13 +192,13 @@ func (w Work) claimStmt(kinds []work.Kind) string {
 	for i := range kinds {
 		each[i] = fmt.Sprintf(`
 			SELECT u.id, u.created, u.range_index FROM units u
-			WHERE u.put_off = 0 AND u.kind = $%d AND u.account = $4 AND u.lease_until <= $3`+notUnpacking+`
+			WHERE u.put_off = 0 AND u.kind = $%d AND u.account = $4 AND u.lease_until <= $3`+notUnpacking+notElsewhere+`
 			ORDER BY u.created, u.range_index, u.id LIMIT 1`+w.db.engine.skipLocked, i+5)
 	}
 	return `
-		UPDATE units SET owner = $1, lease_until = $2, attempt = attempt + 1, claims = claims + 1, progress = NULL, claimed = $3
+		UPDATE units SET owner = $1, lease_until = $2, attempt = attempt + 1, claims = claims + 1, claimed = $3
 		WHERE lease_until <= $3 AND id = (SELECT id FROM (` + union(each) + `) firsts ORDER BY created, range_index, id LIMIT 1)
-		RETURNING id, account, kind, task, range_index, done, owner, attempt, lease_until, claims, failures, waits, waited, trace`
+		RETURNING id, account, kind, task, range_index, done, owner, attempt, lease_until, claims, failures, waits, waited, trace, furthest`
 }
 
 // notUnpacking is a condition on a unit u that is to be claimed at $3: its task has
@@ -205,19 +208,34 @@ const notUnpacking = `
 					SELECT 1 FROM units x WHERE x.task = u.task AND x.kind = '` + string(work.Unpack) + `' AND x.id <> u.id
 						AND (u.kind = '` + string(work.Range) + `' OR x.lease_until > $3)))`
 
+// notElsewhere is a condition on a unit u that is to be claimed at $3 by $1: no other node
+// has unpacked what it needs.
+const notElsewhere = `
+				AND NOT (u.kind IN ('` + string(work.Range) + `', '` + string(work.Unpack) + `') AND EXISTS (
+					SELECT 1 FROM affinities f WHERE f.task = u.task AND f.owner <> $1 AND f.until > $3))`
+
 // Renew implements work.Store.
 func (w Work) Renew(ctx context.Context, l work.Lease, now time.Time, p work.Progress) (work.Lease, error) {
 	asked := time.Now()
+	if w.db.engine.shared { // there may be nobody at the other end, and another node may have the unit by then
+		var done context.CancelFunc
+		ctx, done = context.WithTimeoutCause(ctx, max(l.Until.Sub(now), work.Heartbeat), work.ErrNoDatabase)
+		defer done()
+	}
 	err := w.db.changeOf(l.Kind)(ctx, "renew "+unitName(l), func(q querier) error {
 		// The only writer may have kept this one waiting for long.
 		l.Until = fromMicros(micros(now.Add(time.Since(asked).Truncate(time.Second) + work.LeaseFor)))
 		n, err := exec(ctx, q, `
-			UPDATE units SET lease_until = $1, progress = $2, claims = CASE WHEN $3 > furthest THEN 0 ELSE claims END,
+			UPDATE units SET lease_until = $1, progress = CASE WHEN $3 >= furthest THEN $2 ELSE progress END,
+				claims = CASE WHEN $3 > furthest THEN 0 ELSE claims END,
 				furthest = CASE WHEN $3 > furthest THEN $3 ELSE furthest END
 			WHERE id = $4 AND owner = $5 AND attempt = $6`,
 			micros(l.Until), p.Data, p.Done, l.ID, l.Owner, l.Attempt)
 		return lostUnless(n, err)
 	})
+	if err != nil && errors.Is(context.Cause(ctx), work.ErrNoDatabase) {
+		err = fmt.Errorf("%w in time: %w", work.ErrNoDatabase, err)
+	}
 	return l, err
 }
 
@@ -225,7 +243,7 @@ func (w Work) Renew(ctx context.Context, l work.Lease, now time.Time, p work.Pro
 func (w Work) Release(ctx context.Context, l work.Lease, kind work.Kind, notBefore time.Time) error {
 	return w.db.changeOf(l.Kind)(ctx, "release "+unitName(l), func(q querier) error {
 		_, err := exec(ctx, q, `
-			UPDATE units SET owner = '', lease_until = 0, progress = NULL, not_before = $1, put_off = 1,
+			UPDATE units SET owner = '', lease_until = 0, not_before = $1, put_off = 1,
 				claims = CASE WHEN kind = $2 OR claims = 0 THEN 0 ELSE claims - 1 END,
 				failures = CASE WHEN kind = $2 THEN 0 ELSE failures END,
 				failing_since = CASE WHEN kind = $2 THEN 0 ELSE failing_since END,
@@ -246,7 +264,7 @@ func (w Work) Release(ctx context.Context, l work.Lease, kind work.Kind, notBefo
 func (w Work) Retry(ctx context.Context, l work.Lease, cause string, notBefore time.Time) error {
 	return w.db.changeOf(l.Kind)(ctx, "retry "+unitName(l), func(q querier) error {
 		_, err := exec(ctx, q, `
-			UPDATE units SET owner = '', lease_until = 0, progress = NULL, not_before = $1, put_off = 1, claims = 0, failures = failures + 1,
+			UPDATE units SET owner = '', lease_until = 0, not_before = $1, put_off = 1, claims = 0, failures = failures + 1,
 				failing_since = CASE WHEN failing_since = 0 THEN $2 ELSE failing_since END, last_error = $3,
 				waits = 0, waited = 0, waiting_since = 0, waits_for = ''
 			WHERE id = $4 AND owner = $5 AND attempt = $6`,
@@ -259,7 +277,7 @@ func (w Work) Retry(ctx context.Context, l work.Lease, cause string, notBefore t
 func (w Work) Wait(ctx context.Context, l work.Lease, missing string, now time.Time, pause time.Duration) error {
 	return w.db.unset(ctx, "put off "+unitName(l), func(q querier) error {
 		_, err := exec(ctx, q, `
-			UPDATE units SET owner = '', lease_until = 0, progress = NULL, not_before = $1, put_off = 1, claims = 0, waits = waits + 1, waited = waited + $7,
+			UPDATE units SET owner = '', lease_until = 0, not_before = $1, put_off = 1, claims = 0, waits = waits + 1, waited = waited + $7,
 				waiting_since = CASE WHEN waiting_since = 0 THEN $2 ELSE waiting_since END, waits_for = $3
 			WHERE id = $4 AND owner = $5 AND attempt = $6`,
 			micros(now.Add(pause)), micros(w.db.now()), missing, l.ID, l.Owner, l.Attempt, pause.Microseconds())
@@ -278,10 +296,67 @@ func (w Work) Resume(ctx context.Context, now time.Time) error {
 	})
 }
 
+// Next implements work.Agenda.
+func (w Work) Next(ctx context.Context, after time.Time, kinds ...work.Kind) (next []work.Appointment, err error) {
+	scan := func(s scanner) (a work.Appointment, err error) {
+		var at int64
+		err = s.Scan(&a.Kind, &at)
+		a.At = fromMicros(at)
+		return a, err
+	}
+	err = w.db.ask(ctx, "look for the next unit of work", func(q querier) error {
+		next, err = all(ctx, q, scan, listed(`
+			SELECT kind, MIN(at) FROM (
+				SELECT u.kind, CASE
+					WHEN f.until > u.lease_until AND f.until > u.not_before AND f.until > u.created AND u.kind IN ('`+string(work.Range)+`', '`+string(work.Unpack)+`') THEN f.until
+					WHEN u.lease_until > u.not_before AND u.lease_until > u.created THEN u.lease_until
+					WHEN u.not_before > u.created THEN u.not_before ELSE u.created END AS at
+				FROM units u LEFT JOIN affinities f ON f.task = u.task
+				WHERE u.lease_until > $1 OR u.not_before > $1 OR u.created > $1 OR f.until > $1) due
+			WHERE at > $1 AND kind IN (?) GROUP BY kind ORDER BY kind`, 1, len(kinds)), append([]any{micros(after)}, args(kinds)...)...)
+		return err
+	})
+	return next, err
+}
+
+// Keep implements work.Affinities.
+func (w Work) Keep(ctx context.Context, owner string, now time.Time, tasks ...string) (kept []string, err error) {
+	rows := make([][]any, len(tasks))
+	for i, task := range tasks {
+		rows[i] = []any{task, owner, micros(now.Add(work.LeaseFor))}
+	}
+	slices.SortFunc(rows, func(a, b []any) int { return strings.Compare(a[0].(string), b[0].(string)) }) // nodes lock them in one order
+	err = w.db.update(ctx, "keep what node "+owner+" has unpacked", func(q querier) error {
+		if err := insert(ctx, q, rows, `
+			INSERT INTO affinities (task, owner, until) VALUES (?)
+			ON CONFLICT (task) DO UPDATE SET owner = excluded.owner, until = excluded.until
+			WHERE affinities.owner = excluded.owner OR affinities.until <= excluded.until - `+leaseMicros); err != nil {
+			return err
+		}
+		kept, err = allIn(ctx, q, column[string], args(tasks), `SELECT task FROM affinities WHERE owner = $1 AND task IN (?)`, owner)
+		return err
+	})
+	return kept, err
+}
+
+// leaseMicros is work.LeaseFor in microseconds.
+var leaseMicros = strconv.FormatInt(work.LeaseFor.Microseconds(), 10)
+
+// Drop implements work.Affinities. It removes what dead nodes have left, too.
+func (w Work) Drop(ctx context.Context, owner string, now time.Time, tasks ...string) error {
+	return w.db.free(ctx, "let go of what node "+owner+" had unpacked", func(q querier) error {
+		if _, err := execIn(ctx, q, args(tasks), `DELETE FROM affinities WHERE owner = $1 AND task IN (?)`, owner); err != nil {
+			return err
+		}
+		_, err := exec(ctx, q, `DELETE FROM affinities WHERE until <= $1`, micros(now.Add(-work.MaxPause)))
+		return err
+	})
+}
+
 // ExpireAll implements work.Starter.
 func (w Work) ExpireAll(ctx context.Context) error {
 	return w.db.unset(ctx, "expire all leases", func(q querier) error {
-		_, err := exec(ctx, q, `UPDATE units SET owner = '', lease_until = 0, progress = NULL WHERE owner <> ''`)
+		_, err := exec(ctx, q, `UPDATE units SET owner = '', lease_until = 0 WHERE owner <> ''`)
 		return err
 	})
 }
@@ -299,7 +374,7 @@ func (w Work) Ensure(ctx context.Context, duties ...work.Kind) error {
 
 func scanLease(s scanner) (l work.Lease, err error) {
 	var until, waited int64
-	err = s.Scan(&l.ID, &l.Account, &l.Kind, &l.Task, &l.Range, &l.Done, &l.Owner, &l.Attempt, &until, &l.Claims, &l.Failures, &l.Waits, &waited, &l.Trace)
+	err = s.Scan(&l.ID, &l.Account, &l.Kind, &l.Task, &l.Range, &l.Done, &l.Owner, &l.Attempt, &until, &l.Claims, &l.Failures, &l.Waits, &waited, &l.Trace, &l.Reached)
 	l.Until, l.Waited = fromMicros(until), time.Duration(waited)*time.Microsecond
 	return l, err
 }

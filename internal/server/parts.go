@@ -58,6 +58,8 @@ type parts struct {
 	usage       *usageMetrics
 	scrubbed    *toldGauges[verify.Round]
 	bus         wake.Bus
+	wakes       *metadb.Wakes // its link to other nodes; nil: there are none
+	engine      *importtask.Engine
 	runner      *work.Runner
 	master      *secret.MasterKey
 	pages       *snapshot.PageKey
@@ -96,6 +98,9 @@ func (a *App) openParts(ctx context.Context, metrics prometheus.Registerer) (*pa
 		return nil, err
 	}
 	a.database.Store(p.db)
+	if p.wakes = p.db.Wakes(&p.bus, func(err error) { a.log.Warn("waking and being woken by other nodes", logkey.Error, err) }); p.wakes != nil {
+		p.bus.Link = p.wakes
+	}
 	if err := a.openClock(ctx, p); err != nil {
 		return nil, err
 	}
@@ -122,10 +127,10 @@ func (a *App) openParts(ctx context.Context, metrics prometheus.Registerer) (*pa
 	if err := a.openStore(ctx, p); err != nil {
 		return nil, err
 	}
-	engine := a.wireImports(p, master, countSources(p.sources, metrics))
+	p.engine = a.wireImports(p, master, countSources(p.sources, metrics))
 	a.wireDrafts(p)
-	a.wireRunner(p, engine, metrics)
-	a.watch(p, engine, metrics)
+	a.wireRunner(p, p.engine, metrics)
+	a.watch(p, p.engine, metrics)
 	return p, a.recover(ctx, p)
 }
 

@@ -187,6 +187,12 @@ func (a *App) Run(ctx context.Context) error {
 		served <- a.serve()
 		stop()
 	}()
+	linked, unlink := context.WithCancel(context.WithoutCancel(ctx)) // what work hands back at the end is told, too
+	defer unlink()
+	var link sync.WaitGroup
+	if a.parts.wakes != nil {
+		link.Go(func() { a.parts.wakes.Run(linked) })
+	}
 	worked := make(chan error, 1)
 	go func() { worked <- a.work(ctx) }()
 	watch := a.watchOver(ctx)
@@ -200,6 +206,8 @@ func (a *App) Run(ctx context.Context) error {
 		err = a.http.Close() // cuts off clients that are still connected
 	}
 	err = errors.Join(err, <-served, <-worked)
+	unlink()
+	link.Wait()
 	answered := make(chan struct{})
 	go func() { a.requests.Wait(); close(answered) }()
 	select {
@@ -232,6 +240,7 @@ func (a *App) watchOver(ctx context.Context) *sync.WaitGroup {
 		watch.Go(func() { a.collectWhileFull(ctx) })
 		watch.Go(func() { a.watchDisk(ctx) })
 	}
+	watch.Go(func() { a.parts.engine.Run(ctx) })
 	watch.Go(func() { a.space.Run(ctx) })
 	if a.spool != nil {
 		watch.Go(func() { a.spool.Run(ctx) })

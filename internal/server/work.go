@@ -51,8 +51,9 @@ var lanes = [][]work.Kind{
 // compute: a queue of 4 MiB writes this deep keeps a virtual disk busy.
 const writesInFlight = 10
 
-// poll is how long a claimer sleeps when it is not woken.
-const poll = 2 * time.Second
+// poll is how long a claimer sleeps when it is not woken. What events and the agenda wake
+// it for it does at once; this is for a wake that was lost.
+const poll = 30 * time.Second
 
 // wireImports makes the import service, and the engine that does its units.
 func (a *App) wireImports(p *parts, master *secret.MasterKey, counted countedSources) *importtask.Engine {
@@ -69,7 +70,7 @@ func (a *App) wireImports(p *parts, master *secret.MasterKey, counted countedSou
 	live := &importtask.Live{}
 	p.imports = &importtask.Service{
 		Store: p.db.Tasks(), Roles: p.iam, Sources: p.sources, Records: p.db.Snapshots(), Images: images, Keys: p.ring, Secrets: master.For(secret.URLs),
-		Live: live, Bus: &p.bus, Recheck: func(task string) { p.runner.Check(task) },
+		Live: live, Bus: &p.bus,
 		Now: p.db.Now, Log: a.log, Limit: a.cfg.QuotaImports, Growth: a.mayGrow,
 	}
 	images.Sources = counted // dry runs don't count
@@ -77,7 +78,10 @@ func (a *App) wireImports(p *parts, master *secret.MasterKey, counted countedSou
 		Store: p.db.Tasks(), Pages: p.db.Tasks(), Work: p.db.Work(), Sources: p.sources, Images: images,
 		Roles: p.iam, Domains: p.ring, Records: p.db.Snapshots(), Library: p.library, Now: p.db.Now, Aged: a.clock.Now,
 		FreeSpace: a.spare(p.backend.Free), Space: a.space, Workers: ingest.NewWorkers(windows, a.strays), Target: a.cfg.RangeBytes,
-		Slice: ingest.Slice{Pages: a.cfg.SlicePages}, Bus: &p.bus, Live: live,
+		Slice: ingest.Slice{Pages: a.cfg.SlicePages}, Bus: &p.bus, Live: live, Owner: a.owner,
+	}
+	if p.wakes != nil {
+		engine.Affinities = p.db.Work()
 	}
 	if a.cfg.shared() {
 		engine.FreeSpace, engine.Space = p.backend.Free, elsewhere{a.space}
@@ -145,7 +149,7 @@ func (a *App) wireRunner(p *parts, engine *importtask.Engine, metrics prometheus
 		lanes = append(slices.Clone(lanes), []work.Kind{work.Tell}) // a receiver may be slow
 	}
 	p.runner = &work.Runner{
-		Owner: a.owner, Store: p.db.Work(), Handlers: handlers, Lanes: handled(lanes, handlers), Bus: &p.bus,
+		Owner: a.owner, Store: p.db.Work(), Handlers: handlers, Lanes: handled(lanes, handlers), Bus: &p.bus, Agenda: p.db.Work(),
 		Log: a.log, Now: p.db.Now, Poll: poll, Grace: gracePeriod, Tracer: a.tracer,
 	}
 }

@@ -56,19 +56,20 @@ func (p *pile) add(units ...work.Kind) {
 	p.units = append(p.units, units...)
 }
 
-func (p *pile) Claim(_ context.Context, c work.Claimer, _ time.Time) (work.Lease, bool, error) {
+func (p *pile) Claim(_ context.Context, c work.Claimer, now time.Time) (work.Lease, bool, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for i, kind := range p.units {
 		if slices.Contains(c.Kinds, kind) {
 			p.units = slices.Delete(p.units, i, i+1)
-			return work.Lease{Unit: work.Unit{Kind: kind}}, true, nil
+			return work.Lease{Unit: work.Unit{Kind: kind}, Until: now.Add(work.LeaseFor)}, true, nil
 		}
 	}
 	return work.Lease{}, false, nil
 }
 
-func (p *pile) Renew(_ context.Context, l work.Lease, _ time.Time, _ work.Progress) (work.Lease, error) {
+func (p *pile) Renew(_ context.Context, l work.Lease, now time.Time, _ work.Progress) (work.Lease, error) {
+	l.Until = now.Add(work.LeaseFor)
 	return l, nil
 }
 
@@ -118,7 +119,7 @@ func TestShortUnitsGoBeforeLongOnes(t *testing.T) {
 				for range 3 {
 					for _, kind := range tt.short {
 						p.add(kind)
-						bus.Wake(wake.Work)
+						bus.Wake(work.Due(kind))
 						synctest.Wait()
 						select {
 						case got := <-did:

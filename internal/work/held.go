@@ -12,7 +12,6 @@ type Held struct {
 	Log *slog.Logger
 
 	cancel context.CancelCauseFunc
-	now    chan struct{} // asks for a heartbeat at once
 
 	mu     sync.Mutex // guards report
 	report Reporter
@@ -43,12 +42,4 @@ func (h *Held) progress() (p Progress, heard func()) {
 		return Progress{}, func() {}
 	}
 	return h.report.Progress(), h.report.Heard
-}
-
-// beatNow asks for a heartbeat, unless one is asked for already.
-func (h *Held) beatNow() {
-	select {
-	case h.now <- struct{}{}:
-	default:
-	}
 }

@@ -106,17 +106,17 @@ type Runner struct {
 	// Lanes are the claimers: each claims units of its kinds, one at a time, so
 	// that short units never wait for long ones.
 	Lanes [][]Kind
-	Bus   *wake.Bus // wakes idle claimers (wake.Work)
-	Log   *slog.Logger
-	Now   func() time.Time
-	Poll  time.Duration // how long a claimer sleeps when nothing wakes it
-	Grace time.Duration // how long running jobs may go on after Run's ctx ends
+	// Bus wakes idle claimers (wake.Work, Due), and jobs whose units may have been taken
+	// away (wake.Units).
+	Bus    *wake.Bus
+	Agenda Agenda // wakes claimers when units become due; nil: they poll alone
+	Log    *slog.Logger
+	Now    func() time.Time
+	Poll   time.Duration // how long a claimer sleeps when nothing wakes it
+	Grace  time.Duration // how long running jobs may go on after Run's ctx ends
 
 	Metrics *Metrics     // nil: nothing is counted
 	Tracer  *span.Tracer // goes on with the traces of units; nil: it does not
-
-	mu   sync.Mutex // guards held
-	held map[int64]*Held
 }
 
 // Run works until ctx ends. Then it claims nothing more, gives running jobs
@@ -127,6 +127,9 @@ func (r *Runner) Run(ctx context.Context) error {
 	var claimers sync.WaitGroup
 	for _, kinds := range r.Lanes {
 		claimers.Go(func() { r.claim(ctx, jobs, kinds) })
+	}
+	if r.Agenda != nil {
+		claimers.Go(func() { r.watch(ctx) })
 	}
 	<-ctx.Done()
 	idle := make(chan struct{})
@@ -153,41 +156,83 @@ func (r *Runner) Step(ctx context.Context, kinds ...Kind) (bool, error) {
 	return ok, err
 }
 
-// Check asks the store at once whether the leases of a task's units on this node
-// are still held, and cancels the jobs of those that are not, before their next
-// heartbeat would.
-func (r *Runner) Check(task string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, h := range r.held {
-		if h.Task == task {
-			h.beatNow()
-		}
-	}
-}
-
 // claim takes units of the kinds and does them until ctx ends.
 func (r *Runner) claim(ctx, jobs context.Context, kinds []Kind) {
-	c := Claimer{Owner: r.Owner, Kinds: kinds}
+	c, topics := Claimer{Owner: r.Owner, Kinds: kinds}, []wake.Topic{wake.Work}
+	for _, k := range kinds {
+		topics = append(topics, Due(k))
+	}
+	failed := false
 	for ctx.Err() == nil {
-		woken, stop := r.Bus.Wait(wake.Work) // before looking, so that no wake is missed
+		woken, stop := r.Bus.Wait(topics...) // before looking, so that no wake is missed
 		l, ok, err := r.Store.Claim(ctx, c, r.Now())
-		if err != nil && ctx.Err() == nil {
-			r.Log.Error("claiming work", logkey.Error, err)
+		if err != nil && ctx.Err() == nil && !failed { // once for all that follow
+			r.Log.Error("claiming work; it is tried again", logkey.Error, err)
 		}
+		failed = err != nil
 		if ok {
 			stop()
 			c.After = l.Account
 			r.chain(ctx, jobs, l)
 			continue
 		}
-		poll := time.NewTimer(r.Poll)
+		pause := r.Poll
+		if failed {
+			pause = min(pause, afterFault)
+		}
+		poll := time.NewTimer(pause)
 		select {
 		case <-ctx.Done():
 		case <-woken:
 		case <-poll.C:
 		}
 		poll.Stop()
+		stop()
+	}
+}
+
+// afterFault is how long a runner waits before it asks a store again that did not answer.
+const afterFault = 2 * time.Second
+
+// putOff is the topic, of this node alone, that is woken when it has put a unit off.
+const putOff wake.Topic = "put off"
+
+// watch wakes the claimers of this node when units become due of which no event tells:
+// those of a node that has died, whose leases lapse, and those that were put off. It looks
+// at least once in the time that a lease lasts, so what is leased after a look does not
+// lapse before the next one.
+func (r *Runner) watch(ctx context.Context) {
+	var kinds []Kind
+	for _, lane := range r.Lanes {
+		kinds = append(kinds, lane...)
+	}
+	after := r.Now()
+	for ctx.Err() == nil {
+		changed, stop := r.Bus.Wait(putOff)
+		now := r.Now()
+		next, err := r.Agenda.Next(ctx, after, kinds...)
+		pause, due := LeaseFor, []wake.Topic(nil)
+		for _, a := range next {
+			if a.At.After(now) {
+				pause = min(pause, a.At.Sub(now))
+			} else {
+				due = append(due, Due(a.Kind))
+			}
+		}
+		if err != nil {
+			pause = afterFault
+		}
+		if len(due) > 0 {
+			after = now
+			r.Bus.Deliver(due...)
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-ctx.Done():
+		case <-changed:
+		case <-timer.C:
+		}
+		timer.Stop()
 		stop()
 	}
 }
@@ -224,9 +269,7 @@ func (r *Runner) tryUnit(jobs context.Context, l Lease) (next Lease, ok bool, ho
 	jobs, traced := r.trace(jobs, l)
 	ctx, cancel := context.WithCancelCause(jobs)
 	defer cancel(nil)
-	h := &Held{Lease: l, Log: log, cancel: cancel, now: make(chan struct{}, 1)}
-	r.track(h)
-	defer r.forget(h)
+	h := &Held{Lease: l, Log: log, cancel: cancel}
 	var beats sync.WaitGroup
 	beats.Go(func() { r.heartbeat(ctx, h) })
 	handler := r.Handlers[l.Kind]
@@ -359,6 +402,7 @@ func (r *Runner) handBack(l Lease, tell func(context.Context) error) {
 	for {
 		err := tell(ctx)
 		if err == nil {
+			r.Bus.Deliver(putOff)
 			return
 		}
 		if Pause(ctx, time.Second) != nil {
@@ -368,7 +412,11 @@ func (r *Runner) handBack(l Lease, tell func(context.Context) error) {
 	}
 }
 
-func (r *Runner) giveBack(l Lease) { r.release(l, 0) }
+// giveBack hands a unit to whichever node claims it.
+func (r *Runner) giveBack(l Lease) {
+	r.release(l, 0)
+	r.Bus.Wake(Due(l.Kind))
+}
 
 // release hands a unit back, even while the service stops.
 func (r *Runner) release(l Lease, after time.Duration) {
@@ -376,29 +424,43 @@ func (r *Runner) release(l Lease, after time.Duration) {
 	defer cancel()
 	if err := r.Store.Release(ctx, l, l.Kind, r.Now().Add(after)); err != nil {
 		r.logOf(l).Error("giving a lease back", logkey.Error, err)
+		return
 	}
+	r.Bus.Deliver(putOff)
 }
 
-// heartbeat keeps the lease alive until ctx ends; a lost lease, or one that
-// could not be renewed in time, cancels the job.
+// heartbeat keeps the lease alive until ctx ends. A lost lease cancels the job, and so does
+// one that may have lapsed, by this node's own clock, because it could not be renewed: the
+// unit may be another node's by then.
 func (r *Runner) heartbeat(ctx context.Context, h *Held) {
 	beat := time.NewTicker(Heartbeat)
 	defer beat.Stop()
 	l := h.Lease
+	lapse := time.NewTimer(r.left(l))
+	defer lapse.Stop()
+	taken, leave := r.Bus.Wait(wake.Units(h.Task))
+	defer func() { leave() }()
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-lapse.C:
+			h.Log.Warn("the lease could not be renewed in time", "lease until", l.Until)
+			h.cancel(ErrLost)
+			return
 		case <-beat.C:
-		case <-h.now:
+		case <-taken:
+			leave()
+			taken, leave = r.Bus.Wait(wake.Units(h.Task))
 		}
 		p, heard := h.progress()
 		renewed, err := r.Store.Renew(ctx, l, r.Now(), p)
 		switch {
 		case err == nil:
 			l = renewed
+			lapse.Reset(r.left(l))
 			heard()
-		case errors.Is(err, ErrLost), r.Now().After(l.Until):
+		case errors.Is(err, ErrLost):
 			h.cancel(ErrLost)
 			return
 		case ctx.Err() == nil:
@@ -407,17 +469,12 @@ func (r *Runner) heartbeat(ctx context.Context, h *Held) {
 	}
 }
 
-func (r *Runner) track(h *Held) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.held == nil {
-		r.held = map[int64]*Held{}
+// left is how long a lease that was just taken or renewed lasts. What a timer measures
+// from here on goes by a clock that nobody sets. When the lease ends can't be told by a
+// clock that differs from the one it was given by; a heartbeat finds out.
+func (r *Runner) left(l Lease) time.Duration {
+	if d := l.Until.Sub(r.Now()); d > 0 && d < LeaseFor {
+		return d
 	}
-	r.held[h.ID] = h
-}
-
-func (r *Runner) forget(h *Held) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	delete(r.held, h.ID)
+	return LeaseFor
 }

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -29,11 +30,17 @@ type queue struct {
 	away     int      // retries that the store does not answer
 	flaps    bool     // units that wait are resumed once a tenth of it is over
 	renewed  []Progress
+	silent   bool // it does not answer
+	claims   int  // asked for
 }
 
 func (q *queue) Claim(_ context.Context, c Claimer, now time.Time) (Lease, bool, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	q.claims++
+	if q.silent {
+		return Lease{}, false, ErrNoDatabase
+	}
 	for i, l := range q.free {
 		if slices.Contains(c.Kinds, l.Kind) {
 			q.free = slices.Delete(q.free, i, i+1)
@@ -50,6 +57,9 @@ func (q *queue) Claim(_ context.Context, c Claimer, now time.Time) (Lease, bool,
 func (q *queue) Renew(_ context.Context, l Lease, now time.Time, p Progress) (Lease, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if q.silent {
+		return l, ErrNoDatabase
+	}
 	if q.gone[l.ID] {
 		return l, ErrLost
 	}
@@ -100,6 +110,12 @@ func (q *queue) retry() {
 	q.free, q.retried = append(q.free, q.retried...), nil
 }
 
+func (q *queue) set(change func()) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	change()
+}
+
 func (q *queue) lose(id int64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -107,7 +123,7 @@ func (q *queue) lose(id int64) {
 }
 
 func unit(id int64, k Kind) Lease {
-	return Lease{Unit: Unit{ID: id, Kind: k, Task: "import-snap-1"}}
+	return Lease{Unit: Unit{ID: id, Kind: k, Task: "import-snap-1"}, Until: time.Now().Add(LeaseFor)}
 }
 
 func jobs(do map[Kind]Job) map[Kind]Handler {
@@ -180,7 +196,7 @@ func TestALostLeaseCancelsItsJob(t *testing.T) {
 		wait func(*Runner)
 	}{
 		{"at the next heartbeat", func(*Runner) { time.Sleep(Heartbeat) }},
-		{"at once when the runner is told to check", func(r *Runner) { r.Check("import-snap-1") }},
+		{"at once when it is woken, from whatever node", func(r *Runner) { r.Bus.Deliver(wake.Units("import-snap-1")) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -207,9 +223,9 @@ func TestALostLeaseCancelsItsJob(t *testing.T) {
 	}
 }
 
-// TestACheckLeavesHeldLeasesAlone: a cancellation makes a cleanup at once, which
+// TestHeldLeasesAreLeftAlone: a cancellation makes a cleanup at once, which
 // may be under way when this node hears of the cancellation.
-func TestACheckLeavesHeldLeasesAlone(t *testing.T) {
+func TestHeldLeasesAreLeftAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := &queue{free: []Lease{unit(1, Range), unit(2, Cleanup)}}
 		var cause error
@@ -227,7 +243,7 @@ func TestACheckLeavesHeldLeasesAlone(t *testing.T) {
 		}))
 		synctest.Wait()
 		q.lose(1)
-		r.Check("import-snap-1")
+		r.Bus.Wake(wake.Units("import-snap-1"))
 		synctest.Wait()
 		if !errors.Is(cause, ErrLost) {
 			t.Errorf("the lost unit's job ended with %v", cause)
@@ -238,6 +254,76 @@ func TestACheckLeavesHeldLeasesAlone(t *testing.T) {
 			t.Error("the cleanup was cancelled")
 		}
 	})
+}
+
+// TestANodeThatIsCutOff stops its job when its lease may have lapsed, whatever others have
+// done meanwhile, and works again once the store answers.
+func TestANodeThatIsCutOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := &queue{free: []Lease{unit(1, Range)}}
+		began := time.Now()
+		var stopped time.Duration
+		done := make(chan struct{}, 1)
+		_, stop := start(t, q, jobs(map[Kind]Job{
+			Range: func(ctx context.Context, _ *Held) (Lease, bool, error) {
+				<-ctx.Done()
+				stopped = time.Since(began)
+				return Lease{}, false, ctx.Err()
+			},
+			GC: func(context.Context, *Held) (Lease, bool, error) { done <- struct{}{}; return Lease{}, false, nil },
+		}))
+		time.Sleep(Heartbeat + time.Second)
+		q.set(func() { q.silent = true })
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if stopped != Heartbeat+LeaseFor {
+			t.Errorf("the job went on for %v, want %v from its last heartbeat", stopped, LeaseFor)
+		}
+		if len(q.released)+len(q.retried) != 0 {
+			t.Error("what may be another node's was handed back")
+		}
+		q.set(func() { q.silent, q.free = false, []Lease{unit(2, GC)} })
+		back := time.Now()
+		<-done
+		if took := time.Since(back); took > afterFault {
+			t.Errorf("it took %v to work again", took)
+		}
+		stop()
+	})
+}
+
+// TestAJumpOfTheClock neither ends a job nor lets one go on: between heartbeats the lease
+// goes by a clock that nobody sets.
+func TestAJumpOfTheClock(t *testing.T) {
+	for _, jump := range []time.Duration{5 * time.Minute, -5 * time.Minute} {
+		synctest.Test(t, func(t *testing.T) {
+			q := &queue{free: []Lease{unit(1, Range)}}
+			r := newRunner(q, nil)
+			var set atomic.Int64
+			r.Now = func() time.Time { return time.Now().Add(time.Duration(set.Load())) }
+			var cause error
+			began := time.Now()
+			var took time.Duration
+			r.Handlers = jobs(map[Kind]Job{Range: func(ctx context.Context, _ *Held) (Lease, bool, error) {
+				<-ctx.Done()
+				cause, took = context.Cause(ctx), time.Since(began)
+				return Lease{}, false, ctx.Err()
+			}})
+			go func() {
+				time.Sleep(Heartbeat + time.Second)
+				set.Store(int64(jump))
+				time.Sleep(time.Minute)
+				q.set(func() { q.silent = true })
+			}()
+			if _, err := r.Step(t.Context(), Range); err != nil {
+				t.Fatal(err)
+			}
+			// The last heartbeat is at 63 s.
+			if want := 63*time.Second + LeaseFor; !errors.Is(cause, ErrLost) || took != want {
+				t.Errorf("a jump of %v: the job ended after %v with %v, want %v after %v", jump, took, cause, ErrLost, want)
+			}
+		})
+	}
 }
 
 // told is the Reporter of a job that makes progress.
@@ -414,6 +500,102 @@ func TestMissing(t *testing.T) {
 			})
 		})
 	}
+}
+
+// agenda is an Agenda over a list.
+type agenda struct {
+	mu    sync.Mutex
+	next  []Appointment
+	looks int
+}
+
+func (a *agenda) Next(_ context.Context, after time.Time, _ ...Kind) (due []Appointment, err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.looks++
+	for _, n := range a.next {
+		if n.At.After(after) {
+			due = append(due, n)
+		}
+	}
+	return due, nil
+}
+
+func (a *agenda) add(k Kind, at time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.next = append(a.next, Appointment{k, at})
+}
+
+// TestTheAgendaWakesClaimers at the moment at which a unit becomes due, which nobody tells
+// of: not before, not long after, and those of its kind alone.
+func TestTheAgendaWakesClaimers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q, a := &queue{}, &agenda{}
+		began := time.Now()
+		var did []time.Duration
+		r := newRunner(q, jobs(map[Kind]Job{Range: func(context.Context, *Held) (Lease, bool, error) {
+			did = append(did, time.Since(began))
+			return Lease{}, false, nil
+		}}))
+		r.Poll, r.Agenda = 24*time.Hour, a
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- r.Run(ctx) }()
+		synctest.Wait()
+		for _, c := range []struct{ after, due time.Duration }{
+			{time.Second, LeaseFor},                           // a lease that was taken just after a look
+			{3 * LeaseFor, 0},                                 // one that nobody woke for
+			{time.Minute, time.Hour},                          // far off
+			{3*time.Hour + time.Second, 24 * 365 * time.Hour}, // never, while this runs
+		} {
+			time.Sleep(time.Until(began.Add(c.after)))
+			a.add(Range, time.Now().Add(c.due))
+			id := int64(len(q.after) + 1)
+			time.AfterFunc(c.due-time.Microsecond, func() { q.set(func() { q.free = append(q.free, unit(id, Range)) }) })
+		}
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if len(did) != 3 || did[0] != time.Second+LeaseFor || did[1] < 3*LeaseFor || did[1] > 4*LeaseFor || did[2] != time.Minute+time.Hour {
+			t.Errorf("units were done after %v", did)
+		}
+		if idle := time.Since(began) / LeaseFor; a.looks > int(idle)+20 || q.claims > 20 {
+			t.Errorf("it looked %d times and claimed %d times within %v", a.looks, q.claims, time.Since(began))
+		}
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestWhatIsPutOffHereIsDueInTime although it was not on the agenda at the last look.
+func TestWhatIsPutOffHereIsDueInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q, a := &queue{free: []Lease{unit(1, Range)}}, &agenda{}
+		began, tries := time.Now(), 0
+		done := make(chan time.Duration, 1)
+		r := newRunner(q, jobs(map[Kind]Job{Range: func(context.Context, *Held) (Lease, bool, error) {
+			if tries++; tries == 1 {
+				a.add(Range, time.Now().Add(time.Second)) // what Retry will say
+				time.AfterFunc(time.Second-time.Microsecond, q.retry)
+				return Lease{}, false, errFire
+			}
+			done <- time.Since(began)
+			return Lease{}, false, nil
+		}}))
+		r.Poll, r.Agenda = 24*time.Hour, a
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- r.Run(ctx) }()
+		if took := <-done; took != time.Second {
+			t.Errorf("it was tried again after %v, want a second", took)
+		}
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // TestALaneRemembersWhoseTurnItWas: each claim says whose unit the lane did before.

@@ -23,6 +23,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/diskport/diskport/internal/wake"
 )
 
 // Kind says what a unit asks for.
@@ -51,6 +53,10 @@ const (
 	Tell     Kind = "tell"     // periodic: tell the receiver of events
 )
 
+// Due returns the topic that is woken when there may be units of a kind to claim. Whoever
+// made them wakes it, after the commit.
+func Due(k Kind) wake.Topic { return wake.Topic("due " + k) }
+
 // Unit is one thing to do.
 type Unit struct {
 	ID      int64
@@ -76,6 +82,8 @@ type Lease struct {
 	Failures int           // tries that ended in an error
 	Waits    int           // tries that ended in waiting, in a row
 	Waited   time.Duration // how long these waits were
+	// Reached is how far earlier claims have got (Progress.Done) with what is to do.
+	Reached int64
 }
 
 // Timing of leases. The units of a node that dies can be claimed again after
@@ -115,12 +123,14 @@ type Store interface {
 	// little to do waits for one unit of each of the others at most, however many they
 	// have queued. Of an account the oldest unit comes first. The claim is counted in
 	// the lease. While a task has an Unpack unit its Range units wait, and so do further
-	// Unpack units while one is leased. ok is false when there is no such unit.
+	// Unpack units while one is leased; both are for the node that keeps what the image was
+	// unpacked into, if there is one (Affinities). ok is false when there is no such unit.
 	Claim(ctx context.Context, c Claimer, now time.Time) (l Lease, ok bool, err error)
-	// Renew extends the lease to LeaseFor after now and stores how far the unit is;
-	// it returns the lease as it is then. When the unit is further than at any
-	// claim before, its claims are counted anew. ErrLost when the lease is not held
-	// any more: then the job must stop.
+	// Renew extends the lease to LeaseFor after now and stores how far the unit is, unless
+	// an earlier claim got further; it returns the lease as it is then. When the unit is
+	// further than at any claim before, its claims are counted anew. ErrLost when the lease
+	// is not held any more: then the job must stop. It may fail with ErrNoDatabase when the
+	// lease has lapsed, and does so wherever there are other nodes to claim the unit.
 	Renew(ctx context.Context, l Lease, now time.Time, p Progress) (Lease, error)
 	// Release hands the unit back without a verdict, because the service stops or
 	// the unit belongs into another lane. It is due again at notBefore, as a unit
@@ -137,6 +147,33 @@ type Store interface {
 	// is kept for people to see until the unit is claimed again. It is due again a pause
 	// after now. The wait counts, and how long it is.
 	Wait(ctx context.Context, l Lease, missing string, now time.Time, pause time.Duration) error
+}
+
+// Affinities say which node has the image of a task unpacked, so that the Range and Unpack
+// units of the task stay with it: anywhere else the image would be unpacked once more. They
+// are leases of their own, so those of a node that has died, or that has given up the
+// image, keep the units from others for LeaseFor at most. Its suite is worktest too.
+type Affinities interface {
+	// Keep says, until LeaseFor after now, that the owner has the images of the tasks
+	// unpacked, and returns those of which no other node is keeping it.
+	Keep(ctx context.Context, owner string, now time.Time, tasks ...string) (kept []string, err error)
+	// Drop says that the owner has the images of the tasks no more.
+	Drop(ctx context.Context, owner string, now time.Time, tasks ...string) error
+}
+
+// Agenda tells when there will be something to do that no event tells of: a lease has
+// lapsed, a pause is over. Its suite is worktest too.
+type Agenda interface {
+	// Next returns, for each of the kinds that has units which become claimable after a
+	// time, or were made after it, when the first of them does. A unit that was claimable
+	// by then is left out: claimers have been woken for it. It is one look.
+	Next(ctx context.Context, after time.Time, kinds ...Kind) ([]Appointment, error)
+}
+
+// Appointment is when the next unit of a kind becomes claimable.
+type Appointment struct {
+	Kind Kind
+	At   time.Time
 }
 
 // Claimer is who asks for a unit.

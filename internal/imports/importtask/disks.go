@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"sync"
 	"time"
 
@@ -198,6 +199,19 @@ func (o *openDisk) unpacked() bool {
 	default:
 		return false // it is not opened yet, and no user waits for it any more
 	}
+}
+
+// unpackedNow returns the tasks whose images are unpacked on this node.
+func (d *disks) unpackedNow() (tasks []string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for key, o := range d.images {
+		if key.unpacked && o.unpacked() {
+			tasks = append(tasks, key.task)
+		}
+	}
+	slices.Sort(tasks)
+	return tasks
 }
 
 // drop forgets the image of a task; it is closed at once or by its last user.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -52,6 +53,11 @@ type Engine struct {
 
 	Bus  *wake.Bus // of claimers, and of callers that wait for a task
 	Live *Live     // what this node is doing
+
+	// Owner names this node, as in its leases, where Affinities say what it has unpacked.
+	// Nil: there are no other nodes.
+	Owner      string
+	Affinities work.Affinities
 
 	Metrics *Metrics // nil: nothing is counted
 
@@ -136,10 +142,21 @@ func (e *Engine) fail(ctx context.Context, l work.Lease, cause error) (next work
 		f.Message += " (disk " + diskName(t) + ")"
 	}
 	next, err = e.Store.Fail(ctx, l, f)
-	if err == nil {
-		e.Bus.Wake(wake.Task(next.Task))
+	if err != nil {
+		return next, false, err
 	}
-	return next, err == nil, err
+	topics := []wake.Topic{wake.Task(next.Task)}
+	if next.Task != l.Task { // the jobs of the other disks end, too
+		parts, _, err := e.parts(ctx, next.Unit)
+		if err != nil {
+			return next, true, nil //nolint:nilerr // they end with the next heartbeats
+		}
+		for _, d := range parts {
+			topics = append(topics, wake.Units(d.ID))
+		}
+	}
+	e.Bus.Wake(topics...)
+	return next, true, nil
 }
 
 // diskName names a disk of an image for people: "2 data.vmdk".
@@ -227,7 +244,7 @@ func (e *Engine) move(ctx context.Context, l work.Lease, kind work.Kind) error {
 	if err := e.Work.Release(ctx, l, kind, e.Now()); err != nil {
 		return err
 	}
-	e.Bus.Wake(wake.Work)
+	e.Bus.Wake(work.Due(kind))
 	return nil
 }
 
@@ -293,7 +310,7 @@ func (e *Engine) makePlan(ctx context.Context, h *work.Held, open func(context.C
 	if err := e.Work.Release(ctx, next, work.Range, e.Now()); err != nil {
 		h.Log.Warn("giving the first range to the others; they claim it when its lease lapses", logkey.Error, err)
 	}
-	e.Bus.Wake(wake.Work)
+	e.Bus.Wake(work.Due(work.Range))
 	return work.Lease{}, false, nil
 }
 
@@ -324,7 +341,7 @@ func (e *Engine) split(ctx context.Context, l work.Lease, t *Task) error {
 	if err := e.Store.Split(ctx, l, machineOf(c), c.Disks); err != nil {
 		return err
 	}
-	e.Bus.Wake(wake.Work)
+	e.Bus.Wake(work.Due(work.Plan))
 	t.Member = c.Disks[0]
 	return nil
 }
@@ -354,11 +371,65 @@ func slow(ctx context.Context, err error) error {
 	return err
 }
 
-// unpacked opens the image of a task, and unpacks it if need be.
+// unpacked opens the image of a task, and unpacks it if need be. Its ranges are for this
+// node then.
 func (e *Engine) unpacked(ctx context.Context, t Task) (use, error) {
-	return e.disks.unpack(ctx, t, func(ctx context.Context, t Task) (diskimage.Disk, source.Object, error) {
+	image, err := e.disks.unpack(ctx, t, func(ctx context.Context, t Task) (diskimage.Disk, source.Object, error) {
 		return openTask(ctx, e.Images, t)
 	})
+	if err != nil || e.Affinities == nil || !image.unpacked() {
+		return image, err
+	}
+	if _, err := e.Affinities.Keep(ctx, e.Owner, e.Now(), t.ID); err != nil {
+		e.disks.release(image)
+		return use{}, err
+	}
+	return image, nil
+}
+
+// Run keeps the ranges of images that are unpacked on this node for it, until ctx ends. It
+// returns at once if there are no other nodes.
+func (e *Engine) Run(ctx context.Context) {
+	if e.Affinities == nil {
+		return
+	}
+	var kept []string
+	for range wake.Every(ctx, work.Heartbeat) {
+		kept = e.keep(ctx, kept)
+	}
+	over, done := context.WithTimeout(context.WithoutCancel(ctx), work.Heartbeat)
+	defer done()
+	e.letGo(over, kept)
+}
+
+// keep keeps what is unpacked now for this node, and lets others have the ranges of what
+// was and is not any more. An image that another node has unpacked meanwhile, since this
+// one was not heard of for too long, is dropped here.
+func (e *Engine) keep(ctx context.Context, was []string) []string {
+	mine := e.disks.unpackedNow()
+	e.letGo(ctx, slices.DeleteFunc(was, func(task string) bool { return slices.Contains(mine, task) }))
+	if len(mine) == 0 {
+		return nil
+	}
+	kept, err := e.Affinities.Keep(ctx, e.Owner, e.Now(), mine...)
+	if err != nil {
+		return mine // if the database is away for longer, other nodes unpack for themselves
+	}
+	for _, task := range mine {
+		if !slices.Contains(kept, task) {
+			e.disks.drop(task)
+		}
+	}
+	return kept
+}
+
+// letGo lets other nodes have the ranges of tasks. If that fails they wait until this
+// node's affinity lapses.
+func (e *Engine) letGo(ctx context.Context, tasks []string) {
+	if len(tasks) == 0 || e.Affinities.Drop(ctx, e.Owner, e.Now(), tasks...) != nil {
+		return
+	}
+	e.Bus.Wake(work.Due(work.Range), work.Due(work.Unpack))
 }
 
 // asItIs opens the image of a task; one that is not unpacked on this node, but has to
@@ -433,7 +504,7 @@ func (e *Engine) ingest(ctx context.Context, h *work.Held) (next work.Lease, ok 
 	if err := e.Space.Growth(); err != nil {
 		return next, false, e.short(err, t.Ranges[h.Range].Bytes)
 	}
-	m := e.Live.begin(t.ID)
+	m := e.Live.begin(t.ID, h.Reached, func() { e.Bus.Wake(wake.Task(WholeOf(t.ID))) })
 	defer e.Live.end(m)
 	h.Report(m)
 	written, done, err := e.write(ctx, h.Lease, m, t)
@@ -447,7 +518,9 @@ func (e *Engine) ingest(ctx context.Context, h *work.Held) (next work.Lease, ok 
 	counts.Stored += written.PagesBytes
 	r := RangeResult{Packs: written.Packs, PagesFile: written.PagesFile, PagesBytes: written.PagesBytes, Pages: written.Pages, Counts: counts}
 	if done < t.Ranges[h.Range].Pages {
-		err = e.Store.FinishSlice(ctx, h.Lease, r, done)
+		if err = e.Store.FinishSlice(ctx, h.Lease, r, done); err == nil {
+			e.Bus.Wake(work.Due(work.Range)) // it may be another node's turn
+		}
 	} else {
 		next, ok, err = e.Store.FinishRange(ctx, h.Lease, r)
 	}
@@ -654,7 +727,7 @@ func (e *Engine) over(ctx context.Context, task string, parts []Task, log *slog.
 			log.Warn("releasing the source", logkey.Error, err)
 		}
 	}
-	e.Bus.Wake(wake.Task(task), wake.Work)
+	e.Bus.Wake(wake.Task(task), work.Due(work.LetGo))
 }
 
 // retain forgets tasks after their retention, and releases pins that have lost their task.

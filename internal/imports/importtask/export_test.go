@@ -23,3 +23,20 @@ func (e *Engine) SetLimit(limit func(d time.Duration, end func())) {
 func (e *Engine) SetDetect(open func(r io.ReaderAt, size int64, opts detect.Options) (diskimage.Disk, error)) {
 	e.Images.detect = open
 }
+
+// KeepOnce is what Run does at each heartbeat; kept is what it returned before.
+func (e *Engine) KeepOnce(ctx context.Context, kept []string) []string { return e.keep(ctx, kept) }
+
+// LetGo is what Run does at its end.
+func (e *Engine) LetGo(ctx context.Context, kept []string) { e.letGo(ctx, kept) }
+
+// Unpacked returns the tasks whose images the node has unpacked.
+func (e *Engine) Unpacked() []string { return e.disks.unpackedNow() }
+
+// Meter returns what a node shows of a slice that an earlier claim has got some way with:
+// told makes what it has done what the store was told of last.
+func Meter(reached int64) (add func(Counts), told func(), unheard func() Counts) {
+	live := &Live{}
+	m := live.begin("task", reached, func() {})
+	return m.add, func() { m.Progress(); m.Heard() }, func() Counts { return live.Unheard("task") }
+}

@@ -10,7 +10,6 @@ import (
 	"github.com/diskport/diskport/internal/imports/source"
 	"github.com/diskport/diskport/internal/listing"
 	"github.com/diskport/diskport/internal/store/snapshot"
-	"github.com/diskport/diskport/internal/wake"
 	"github.com/diskport/diskport/internal/work"
 )
 
@@ -58,7 +57,7 @@ func (s *Service) ImportImage(ctx context.Context, req ImageRequest) (ImageTask,
 	if !created {
 		return sameImageRequest(stored, req)
 	}
-	s.Bus.Wake(wake.Work)
+	s.Bus.Wake(work.Due(work.Plan), work.Due(work.Publish)) // the latter of given snapshots alone
 	return stored, nil
 }
 
@@ -68,7 +67,7 @@ func (s *Service) madeImage(ctx context.Context, t ImageTask) (ImageTask, error)
 	if err != nil {
 		return ImageTask{}, fmt.Errorf("%w: whether the task was made is not known: %w", work.ErrNoDatabase, err)
 	}
-	s.Bus.Wake(wake.Work)
+	s.Bus.Wake(work.Due(work.Plan), work.Due(work.Publish)) // the latter of given snapshots alone
 	return stored, nil
 }
 
@@ -179,7 +178,7 @@ func (s *Service) overlayDisks(t ImageTask) {
 
 // WaitImage is Wait for an image.
 func (s *Service) WaitImage(ctx context.Context, home awsid.Home, id string) (ImageTask, error) {
-	return wait(ctx, s.Bus, id, func(ctx context.Context) (ImageTask, State, error) {
+	return wait(ctx, s, id, func(ctx context.Context) (ImageTask, State, error) {
 		t, err := s.ImageTask(ctx, home, id)
 		return t, t.State, err
 	})

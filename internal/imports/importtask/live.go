@@ -15,14 +15,15 @@ type Live struct {
 	meters map[*meter]bool
 }
 
-// begin returns the meter of a unit of the task, until end.
-func (l *Live) begin(task string) *meter {
+// begin returns the meter of a unit of the task, until end. reached is how far an earlier
+// claim has got with it, and changed is called when the store shows more than before.
+func (l *Live) begin(task string, reached int64, changed func()) *meter {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.meters == nil {
 		l.meters = map[*meter]bool{}
 	}
-	m := &meter{task: task}
+	m := &meter{task: task, reached: reached, changed: changed}
 	l.meters[m] = true
 	return m
 }
@@ -48,7 +49,9 @@ func (l *Live) Unheard(task string) (c Counts) {
 
 // meter counts what one unit does.
 type meter struct {
-	task string
+	task    string
+	reached int64  // Done that the store shows of an earlier claim, until there is more
+	changed func() // called without mu
 
 	mu     sync.Mutex    // guards what follows
 	done   Counts        // so far, without what stored returns
@@ -91,6 +94,9 @@ func (m *meter) sum() Counts {
 func (m *meter) unheard() Counts {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.heard.Done < m.reached {
+		return Counts{Done: max(0, m.sum().Done-m.reached)} // the rest is not comparable
+	}
 	return m.sum().Sub(m.heard)
 }
 
@@ -106,6 +112,10 @@ func (m *meter) Progress() work.Progress {
 // Heard implements work.Reporter.
 func (m *meter) Heard() {
 	m.mu.Lock()
-	defer m.mu.Unlock()
+	more := m.told != m.heard && m.told.Done >= m.reached
 	m.heard = m.told
+	m.mu.Unlock()
+	if more {
+		m.changed()
+	}
 }

@@ -1,6 +1,7 @@
 package importtask
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,14 +34,12 @@ type Service struct {
 	Keys    Keys           // asked by Check; nil where no dry run is deep
 	Secrets secret.Wrapper // of Urls
 	Live    *Live          // what this node is doing
-	Bus     *wake.Bus      // wakes claimers, and is woken when tasks end
-	// Recheck is told of a task whose units are gone, so that jobs for it on this
-	// node end at once.
-	Recheck func(task string)
+	Bus     *wake.Bus      // wakes claimers and jobs, and is woken when tasks end
 	IDs     awsid.Source
 	Now     func() time.Time
 	Log     *slog.Logger
-	Limit   int // Active tasks an account may have
+	Limit   int           // Active tasks an account may have
+	Poll    time.Duration // how long a task that is waited for is not looked at without a wake; 0: a second
 	// Growth returns nil if more may be stored, else an error that wraps
 	// space.ErrFull. Nil: it always may.
 	Growth func() error
@@ -113,7 +112,7 @@ func (s *Service) Import(ctx context.Context, req Request) (Task, error) {
 	if !created {
 		return sameRequest(stored, req)
 	}
-	s.Bus.Wake(wake.Work)
+	s.Bus.Wake(work.Due(work.Plan))
 	return stored, nil
 }
 
@@ -124,7 +123,7 @@ func (s *Service) made(ctx context.Context, t Task) (Task, error) {
 	if err != nil {
 		return Task{}, fmt.Errorf("%w: whether the task was made is not known: %w", work.ErrNoDatabase, err)
 	}
-	s.Bus.Wake(wake.Work)
+	s.Bus.Wake(work.Due(work.Plan))
 	return stored, nil
 }
 
@@ -256,23 +255,23 @@ func (s *Service) Cancel(ctx context.Context, home awsid.Home, id, reason string
 	if err != nil {
 		return was, err
 	}
-	s.Recheck(id)
+	topics := []wake.Topic{wake.Task(id), work.Due(work.Cleanup), wake.Units(id)}
 	if awsid.IsImageTask(id) {
 		t, err := s.Store.GetImage(ctx, home, id)
 		if err != nil { // its jobs end with the next heartbeats
 			s.Log.Warn("looking up the disks of a cancelled image", logkey.Task, id, logkey.Error, err)
 		}
 		for _, d := range t.Disks {
-			s.Recheck(d.ID)
+			topics = append(topics, wake.Units(d.ID))
 		}
 	}
-	s.Bus.Wake(wake.Task(id), wake.Work)
+	s.Bus.Wake(topics...)
 	return was, nil
 }
 
 // Wait returns the task when it has ended, or as it is when ctx ends.
 func (s *Service) Wait(ctx context.Context, home awsid.Home, id string) (Task, error) {
-	return wait(ctx, s.Bus, id, func(ctx context.Context) (Task, State, error) {
+	return wait(ctx, s, id, func(ctx context.Context) (Task, State, error) {
 		t, err := s.Task(ctx, home, id)
 		return t, t.State, err
 	})
@@ -280,11 +279,11 @@ func (s *Service) Wait(ctx context.Context, home awsid.Home, id string) (Task, e
 
 // wait returns what get returns when the task of the id has ended, or as it is when ctx
 // ends.
-func wait[T any](ctx context.Context, bus *wake.Bus, id string, get func(context.Context) (T, State, error)) (T, error) {
+func wait[T any](ctx context.Context, s *Service, id string, get func(context.Context) (T, State, error)) (T, error) {
 	for {
-		woken, stop := bus.Wait(wake.Task(id))
+		woken, stop := s.Bus.Wait(wake.Task(id))
 		t, state, err := get(context.WithoutCancel(ctx))
-		over := err != nil || state == Completed || state == Deleted || !pause(ctx, woken)
+		over := err != nil || state == Completed || state == Deleted || !s.pause(ctx, woken)
 		stop()
 		if over {
 			return t, err
@@ -292,11 +291,10 @@ func wait[T any](ctx context.Context, bus *wake.Bus, id string, get func(context
 	}
 }
 
-// pause returns when it is time to look at a task again: when it is woken, or after
-// a second, since the work may be done on another node. It returns false when ctx
-// has ended.
-func pause(ctx context.Context, woken <-chan struct{}) bool {
-	poll := time.NewTimer(time.Second)
+// pause returns when it is time to look at a task again: when it is woken, by whatever
+// node, or after a while, since a wake may be lost. It returns false when ctx has ended.
+func (s *Service) pause(ctx context.Context, woken <-chan struct{}) bool {
+	poll := time.NewTimer(cmp.Or(s.Poll, time.Second))
 	defer poll.Stop()
 	select {
 	case <-ctx.Done():

@@ -118,7 +118,7 @@ func newFixture(t *testing.T) *fixture {
 	}
 	src := &sources{pinned: map[string]bool{}}
 	return &fixture{sources: src, dir: dir, Service: &importtask.Service{
-		Store: db.Tasks(), Roles: roles{}, Sources: src, Secrets: master, Live: &importtask.Live{}, Bus: &wake.Bus{}, Recheck: func(string) {},
+		Store: db.Tasks(), Roles: roles{}, Sources: src, Secrets: master, Live: &importtask.Live{}, Bus: &wake.Bus{},
 		Now: time.Now, Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Limit: 2,
 	}}
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/diskport/diskport/internal/store/keyring"
 	"github.com/diskport/diskport/internal/tag"
 	"github.com/diskport/diskport/internal/wake"
+	"github.com/diskport/diskport/internal/work"
 )
 
 // Domains opens the dedupe domains that drafts and imports write to. keyring.Ring
@@ -148,7 +149,7 @@ func (d *Drafts) Copy(ctx context.Context, r CopyRequest) (Record, error) {
 	}
 	rec, err := d.start(ctx, draft, r.Source, MaxCopies)
 	if err == nil {
-		d.Bus.Wake(wake.Work)
+		d.Bus.Wake(work.Due(work.Complete))
 	}
 	return rec, err
 }
@@ -273,7 +274,7 @@ func (d *Drafts) Complete(ctx context.Context, home awsid.Home, id string, want 
 	if err != nil {
 		return "", err
 	}
-	d.Bus.Wake(wake.Work)
+	d.Bus.Wake(work.Due(work.Complete))
 	return Pending, nil
 }
 

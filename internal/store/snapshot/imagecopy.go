@@ -10,7 +10,7 @@ import (
 	"github.com/diskport/diskport/internal/identity/kms"
 	"github.com/diskport/diskport/internal/image"
 	"github.com/diskport/diskport/internal/tag"
-	"github.com/diskport/diskport/internal/wake"
+	"github.com/diskport/diskport/internal/work"
 )
 
 // BasedDraft is a draft that is about to be started, and the snapshot that it begins as.
@@ -61,7 +61,7 @@ func (d *Drafts) CopyImage(ctx context.Context, r ImageCopyRequest) (image.Image
 	}
 	stored, created, err := d.Images.StartCopy(ctx, i, copies, MaxCopies)
 	if created {
-		d.Bus.Wake(wake.Work)
+		d.Bus.Wake(work.Due(work.Complete))
 	}
 	return sameImage(stored, i, err)
 }

@@ -184,7 +184,7 @@ func (d *Drafts) publish(ctx context.Context, l work.Lease, draft Draft) error {
 	}
 	if !whole {
 		err := d.Store.Split(ctx, l, len(copyRanges(base.root.pages)))
-		d.Bus.Wake(wake.Work)
+		d.Bus.Wake(work.Due(work.Copy))
 		return err
 	}
 	m := &merger{most: cmp.Or(d.SlicePages, slicePages), out: d.Library.newPageWriter(l, pagesHint)}

@@ -9,7 +9,7 @@ import (
 	"github.com/diskport/diskport/internal/store/keyring"
 	"github.com/diskport/diskport/internal/tag"
 	volumes "github.com/diskport/diskport/internal/volume"
-	"github.com/diskport/diskport/internal/wake"
+	"github.com/diskport/diskport/internal/work"
 )
 
 // VolumeSnapshots starts snapshots of volumes.
@@ -77,7 +77,7 @@ func (d *Drafts) OfVolume(ctx context.Context, r VolumeSnapshotRequest) (Record,
 	}
 	stored, err := d.Volumes.StartOfVolume(ctx, draft.started(d.Now()), MaxPending)
 	if err == nil {
-		d.Bus.Wake(wake.Work)
+		d.Bus.Wake(work.Due(work.Complete))
 	}
 	return stored.Record, err
 }

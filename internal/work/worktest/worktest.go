@@ -18,6 +18,8 @@ type Bench struct {
 	Starter work.Starter
 	Queues  work.Queues
 	Resumer work.Resumer
+	Agenda  work.Agenda
+	Affine  work.Affinities
 	// Add adds units that are not leased, each younger than the one before.
 	Add func(t *testing.T, units ...work.Unit)
 }
@@ -47,6 +49,10 @@ func Test(t *testing.T, open func(t *testing.T) Bench) {
 		"AClockThatRanAhead":       aClockThatRanAhead,
 		"DutiesExistOnce":          dutiesExistOnce,
 		"QueuesAreCounted":         queuesAreCounted,
+		"TheAgenda":                theAgenda,
+		"UnpackedImagesKeepUnits":  unpackedImagesKeepUnits,
+		"WhatNodesUnpacked":        whatNodesUnpacked,
+		"ReachedByEarlierClaims":   reachedByEarlierClaims,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -623,4 +629,172 @@ func queuesAreCounted(t *testing.T, b Bench) {
 			}
 		}
 	}
+}
+
+// reachedByEarlierClaims: whoever claims a unit is told how far others have got with it,
+// however they ended.
+func reachedByEarlierClaims(t *testing.T, b Bench) {
+	b.Add(t, unit(1, "a"))
+	at := now
+	l := claim(t, b, "one", at, 1)
+	for _, c := range []struct {
+		done, want int64
+		end        func(work.Lease) error // nil: the node dies
+	}{
+		{7, 7, nil},
+		{5, 7, nil},
+		{9, 9, func(l work.Lease) error { return b.Store.Release(t.Context(), l, l.Kind, at) }},
+		{2, 9, func(l work.Lease) error { return b.Store.Retry(t.Context(), l, "it did not work", at) }},
+		{11, 11, func(l work.Lease) error { return b.Store.Wait(t.Context(), l, "space", at, 0) }},
+		{12, 12, func(work.Lease) error { return b.Starter.ExpireAll(t.Context()) }},
+	} {
+		if _, err := b.Store.Renew(t.Context(), l, at, work.Progress{Done: c.done}); err != nil {
+			t.Fatal(err)
+		}
+		at = at.Add(work.LeaseFor)
+		if c.end != nil {
+			if err := c.end(l); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if l = claim(t, b, "one", at, 1); l.Reached != c.want {
+			t.Errorf("after a claim that got to %d it is said to have reached %d, want %d", c.done, l.Reached, c.want)
+		}
+	}
+}
+
+// theAgenda names what nobody tells of, at the microsecond.
+func theAgenda(t *testing.T, b Bench) {
+	next := func(after time.Time, want ...work.Appointment) {
+		t.Helper()
+		got, err := b.Agenda.Next(t.Context(), after, work.Range, work.GC)
+		if err != nil || !slices.EqualFunc(got, want, func(a, b work.Appointment) bool { return a.Kind == b.Kind && a.At.Equal(b.At) }) {
+			t.Errorf("after %v there are %v, %v, want %v", after, got, err, want)
+		}
+	}
+	next(now)
+	b.Add(t, unit(1, "a"), unit(2, "a"), work.Unit{ID: 3, Kind: work.GC}, work.Unit{ID: 4, Kind: work.Cleanup, Task: "other"})
+	made, err := b.Agenda.Next(t.Context(), time.Time{}, work.Range)
+	if err != nil || len(made) != 1 || !made[0].At.Before(now) {
+		t.Errorf("of units that were just made it says %v, %v", made, err)
+	}
+	next(now) // what is due has been told of
+	l := claim(t, b, "one", now, 1)
+	next(now, work.Appointment{Kind: work.Range, At: later}) // it may die
+	next(later.Add(-time.Microsecond), work.Appointment{Kind: work.Range, At: later})
+	next(later)
+	if l, err = b.Store.Renew(t.Context(), l, now.Add(time.Second), work.Progress{}); err != nil {
+		t.Fatal(err)
+	}
+	second := claim(t, b, "one", now, 2)
+	next(now, work.Appointment{Kind: work.Range, At: later})
+	if err := b.Store.Retry(t.Context(), second, "it did not work", now.Add(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	next(now, work.Appointment{Kind: work.Range, At: l.Until})
+	next(l.Until, work.Appointment{Kind: work.Range, At: now.Add(time.Minute)})
+	duty, ok, err := b.Store.Claim(t.Context(), work.Claimer{Owner: "one", Kinds: []work.Kind{work.GC}}, now)
+	if err != nil || !ok {
+		t.Fatal(ok, err)
+	}
+	if err := b.Store.Release(t.Context(), duty, work.GC, now.Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	next(l.Until, work.Appointment{Kind: work.GC, At: now.Add(time.Hour)}, work.Appointment{Kind: work.Range, At: now.Add(time.Minute)})
+	if _, err := b.Affine.Keep(t.Context(), "two", now.Add(time.Minute), l.Task); err != nil {
+		t.Fatal(err)
+	}
+	next(l.Until, work.Appointment{Kind: work.GC, At: now.Add(time.Hour)}, work.Appointment{Kind: work.Range, At: now.Add(time.Minute + work.LeaseFor)})
+}
+
+// unpackedImagesKeepUnits: what a node has unpacked is read by that node, for as long as it
+// says so.
+func unpackedImagesKeepUnits(t *testing.T, b Bench) {
+	of := func(id int64, task string, kind work.Kind) work.Unit {
+		return work.Unit{ID: id, Account: "a", Kind: kind, Task: task, Range: int(id)}
+	}
+	both := []work.Kind{work.Range, work.Unpack, work.Publish}
+	at := now
+	try := func(owner string, want int64) work.Lease {
+		t.Helper()
+		l, ok, err := b.Store.Claim(t.Context(), work.Claimer{Owner: owner, Kinds: both}, at)
+		if err != nil || ok != (want != 0) || l.ID != want {
+			t.Fatalf("%s claimed %+v, %v, %v, want unit %d", owner, l, ok, err, want)
+		}
+		return l
+	}
+	keep := func(owner, task string) {
+		t.Helper()
+		if kept, err := b.Affine.Keep(t.Context(), owner, at, task); err != nil || len(kept) != 1 {
+			t.Fatalf("%s keeps %q, %v", owner, kept, err)
+		}
+	}
+	b.Add(t, of(1, "t", work.Range), of(2, "t", work.Range), of(3, "plain", work.Range), of(4, "t", work.Publish), of(5, "t", work.Range))
+	keep("one", "t")
+	for _, id := range []int64{3, 4} { // an image that every node can read, and the root, which needs none
+		l := try("two", id)
+		if err := b.Store.Release(t.Context(), l, l.Kind, now.Add(time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	try("two", 0)
+	try("one", 1)
+	at = at.Add(work.LeaseFor - time.Microsecond)
+	try("two", 0)
+	keep("one", "t") // and then it dies
+	at = at.Add(work.LeaseFor)
+	l := try("two", 1)
+	if l.Attempt != 2 {
+		t.Errorf("attempt %d, want the second", l.Attempt)
+	}
+	// It finds nothing unpacked, does that, and keeps the units in its turn.
+	if err := b.Store.Release(t.Context(), l, work.Unpack, at); err != nil {
+		t.Fatal(err)
+	}
+	l = try("two", 1)
+	keep("two", "t")
+	if err := b.Store.Release(t.Context(), l, work.Range, at); err != nil {
+		t.Fatal(err)
+	}
+	try("two", 1)
+	// Others that were to unpack it are for the node that has done so, too.
+	if err := b.Store.Release(t.Context(), try("two", 2), work.Unpack, at); err != nil {
+		t.Fatal(err)
+	}
+	try("one", 0)
+	if err := b.Affine.Drop(t.Context(), "two", at, "t"); err != nil { // it has given the image up
+		t.Fatal(err)
+	}
+	try("one", 2)
+}
+
+// whatNodesUnpacked: one node at a time keeps what it has unpacked.
+func whatNodesUnpacked(t *testing.T, b Bench) {
+	keep := func(owner string, at time.Time, want []string, tasks ...string) {
+		t.Helper()
+		got, err := b.Affine.Keep(t.Context(), owner, at, tasks...)
+		slices.Sort(got)
+		if err != nil || !slices.Equal(got, want) {
+			t.Errorf("%s keeps %q, %v, want %q", owner, got, err, want)
+		}
+	}
+	keep("one", now, []string{"a", "b"}, "b", "a")
+	keep("two", later.Add(-time.Microsecond), []string{"c"}, "c", "a")
+	keep("one", later.Add(-time.Microsecond), []string{"a"}, "a")
+	keep("two", later, []string{"b"}, "a", "b") // b has lapsed
+	keep("one", later, []string{"a"}, "a", "b")
+	if err := b.Affine.Drop(t.Context(), "one", later, "a", "b"); err != nil {
+		t.Fatal(err)
+	}
+	keep("one", later, nil, "b") // which is not one's to drop
+	keep("two", later, []string{"a", "b", "c"}, "a", "b", "c")
+	// What dead nodes left goes with what others drop.
+	if err := b.Affine.Drop(t.Context(), "one", later.Add(2*work.MaxPause)); err != nil {
+		t.Fatal(err)
+	}
+	many := make([]string, 200)
+	for i := range many {
+		many[i] = fmt.Sprintf("task %03d", i)
+	}
+	keep("one", later, many, many...)
 }

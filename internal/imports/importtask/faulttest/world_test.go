@@ -63,6 +63,7 @@ type fault struct {
 	short bool          // half of what was to be read comes, with err
 	flip  bool          // a bit of what is read is another
 	delay time.Duration // before the operation is done
+	stop  func()        // is called before the operation is done
 	panic bool
 
 	skip  int           // operations that go well before
@@ -99,6 +100,7 @@ type world struct {
 	compact *compact.Compactor
 	source  *image
 	slots   *blockstore.Slots
+	keys    *keys
 	log     syncBuffer
 
 	mu      sync.Mutex // guards what follows
@@ -108,8 +110,9 @@ type world struct {
 	met     int       // operations that the fault could have happened to
 	fired   int
 	first   time.Time
-	written []byte   // over block 3 of a derived snapshot
-	causes  []string // that the task said while it was tried again
+	goesOn  chan struct{} // is closed when the node, which is stopped, goes on; nil: it is not
+	written []byte        // over block 3 of a derived snapshot
+	causes  []string      // that the task said while it was tried again
 }
 
 type syncBuffer struct {
@@ -159,6 +162,9 @@ func (w *world) before(op operation) (*fault, error) {
 		panic("planted")
 	case f.delay > 0:
 		time.Sleep(f.delay)
+		return f, nil
+	case f.stop != nil:
+		f.stop()
 		return f, nil
 	case f.after || f.short || f.flip:
 		return f, nil
@@ -226,25 +232,46 @@ func newWorld(t *testing.T, src *image) *world {
 	w.check(err)
 	w.back, err = blobdir.New(filepath.Join(w.dir, "blocks"))
 	w.check(err)
+	w.wire("node", &keys{w: w, made: map[string][]byte{}})
+	t.Cleanup(w.close)
+	return w
+}
+
+// beside returns another node of the same service, whose interfaces do not fail.
+func (w *world) beside() *world {
+	w.t.Helper()
+	o := &world{t: w.t, dir: w.dir, source: w.source, back: w.back}
+	var err error
+	o.db, err = metadb.Open(w.t.Context(), filepath.Join(w.dir, "db"), metadb.Options{Connector: func(c driver.Connector) driver.Connector { return connector{c, o} }})
+	w.check(err)
+	o.wire("another node", w.keys)
+	w.t.Cleanup(func() { w.check(errors.Join(o.Close(), o.slots.Close(), o.db.Close())) })
+	return o
+}
+
+// wire makes what a node does its work with.
+func (w *world) wire(owner string, k *keys) {
+	w.t.Helper()
+	w.keys = k
 	master, merr := secret.NewMasterKey(make([]byte, secret.KeySize))
 	slots, serr := blockstore.NewSlots(12 * frame.Size)
 	pages, perr := snapshot.NewPageKey(make([]byte, 32))
 	w.check(errors.Join(merr, serr, perr))
 	w.slots = slots
-	ring := &keyring.Ring{Domains: w.db.Catalog(), Wrapper: master, KMS: &keys{w: w, made: map[string][]byte{}}}
+	ring := &keyring.Ring{Domains: w.db.Catalog(), Wrapper: master, KMS: k}
 	store := blockstore.NewStore(w.db.Catalog(), backend{w.back, w}, slots, blockstore.Options{})
 	store.Keys = ring
 	w.library = &snapshot.Library{Store: store, Index: w.db.Snapshots(), PageKey: pages, Keys: ring.Keys}
 	w.Engine = &importtask.Engine{
-		Store: w.db.Tasks(), Pages: w.db.Tasks(), Work: w.db.Work(), Sources: src,
-		Images: importtask.Images{Sources: src, Scratch: room{scratch.Dir{Path: filepath.Join(w.dir, "scratch")}, w}},
+		Store: w.db.Tasks(), Pages: w.db.Tasks(), Work: w.db.Work(), Sources: w.source,
+		Images: importtask.Images{Sources: w.source, Scratch: room{scratch.Dir{Path: filepath.Join(w.dir, "scratch")}, w}},
 		Roles:  roles{w}, Domains: ring, Records: w.db.Snapshots(), Library: w.library, Now: time.Now,
 		FreeSpace: func() (int64, error) { return 1 << 40, nil }, Space: plenty{}, Workers: ingest.NewWorkers(1, nil), Target: 1,
 		Bus: &wake.Bus{}, Live: &importtask.Live{},
 	}
-	w.drafts = &snapshot.Drafts{Store: w.db.Snapshots(), Records: w.db.Snapshots(), Library: w.library, Domains: ring, Now: time.Now, Owner: "node", Bus: w.Bus}
+	w.drafts = &snapshot.Drafts{Store: w.db.Snapshots(), Records: w.db.Snapshots(), Library: w.library, Domains: ring, Now: time.Now, Owner: owner, Bus: w.Bus}
 	w.compact = &compact.Compactor{
-		Store: w.db.Packs(), Mender: w.db.Packs(), Leases: w.db.Work(), Blocks: store, Domain: w.db.Catalog().Domain, Keys: ring, Owner: "node", Now: time.Now,
+		Store: w.db.Packs(), Mender: w.db.Packs(), Leases: units{w.db.Work(), w}, Blocks: store, Domain: w.db.Catalog().Domain, Keys: ring, Owner: owner, Now: time.Now,
 	}
 	handlers := w.Handlers()
 	maps.Copy(handlers, w.drafts.Handlers())
@@ -257,10 +284,24 @@ func newWorld(t *testing.T, src *image) *world {
 		}
 		handlers[kind] = h
 	}
-	w.runner = &work.Runner{Owner: "node", Store: w.db.Work(), Handlers: handlers, Bus: w.Bus, Now: time.Now, Log: slog.New(slog.NewTextHandler(&w.log, nil))}
+	w.runner = &work.Runner{Owner: owner, Store: units{w.db.Work(), w}, Handlers: handlers, Bus: w.Bus, Now: time.Now, Log: slog.New(slog.NewTextHandler(&w.log, nil))}
 	w.gc = &gc.Collector{Store: w.db.Garbage(), Backend: backend{w.back, w}, Aside: w.back, Pages: w.library.RootPages, Blocks: w.library.PageBlocks, Now: time.Now}
-	t.Cleanup(w.close)
-	return w
+}
+
+// units is a work.Store that renews no lease while its node is stopped.
+type units struct {
+	work.Store
+	w *world
+}
+
+func (u units) Renew(ctx context.Context, l work.Lease, now time.Time, p work.Progress) (work.Lease, error) {
+	u.w.mu.Lock()
+	goesOn := u.w.goesOn
+	u.w.mu.Unlock()
+	if goesOn != nil {
+		<-goesOn
+	}
+	return u.Store.Renew(ctx, l, now, p)
 }
 
 func (w *world) close() {

@@ -128,7 +128,55 @@ func liveCountsShow(t *testing.T, b Bench) {
 		t.Fatal(err)
 	}
 	b.finish(t, leases[0], b.result(t, leases[0], "x", "y"))
-	same(t, "one finished, one given back", counts, b.get(t, taskID(1)).Counts)
+	shown := counts
+	shown.Add(importtask.Counts{Done: 20, Source: 7})
+	same(t, "one finished, one given back", shown, b.get(t, taskID(1)).Counts)
+}
+
+// liveCountsNeverFall: whoever looks, through whatever node, is shown what the claim did
+// that got furthest, until the work is finished.
+func liveCountsNeverFall(t *testing.T, b Bench) {
+	l := b.planned(t, 1, 1)[0]
+	report := func(done int) {
+		t.Helper()
+		if _, err := b.Work.Renew(t.Context(), l, time.Now(), work.Progress{Done: int64(done), Data: fmt.Appendf(nil, `{"done":%d,"data":%d}`, done, done)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	shows := func(when string, done int64) {
+		t.Helper()
+		same(t, when, importtask.Counts{Done: done, Data: done}, b.get(t, taskID(1)).Counts)
+		if snap, err := b.Snapshots.Get(t.Context(), home.Region, snapshotID(1)); err != nil || snap.Progress != int(done) {
+			t.Errorf("%s: snapshot progress %d, %v, want %d", when, snap.Progress, err, done)
+		}
+	}
+	report(50)
+	shows("in flight", 50)
+	if err := b.Starter.ExpireAll(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	shows("after its node has died", 50)
+	l = b.claim(t, work.Range)
+	shows("claimed again", 50)
+	report(10)
+	shows("begun again", 50)
+	report(70)
+	shows("further than before", 70)
+	if err := b.Work.Retry(t.Context(), l, "it did not work", time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	shows("failed", 70)
+	l = b.claim(t, work.Range)
+	if err := b.Work.Release(t.Context(), l, work.Unpack, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	shows("to be unpacked once more", 70)
+	l = b.claim(t, work.Unpack)
+	if err := b.Work.Release(t.Context(), l, work.Range, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	b.slice(t, b.claim(t, work.Range), 5, "a", "b")
+	same(t, "a slice is finished", counts, b.get(t, taskID(1)).Counts)
 }
 
 func theFirstCopyStays(t *testing.T, b Bench) {

@@ -50,6 +50,7 @@ func Test(t *testing.T, open func(t *testing.T) Bench) {
 		"AnImportCompletes":             anImportCompletes,
 		"AnEmptyDiskCompletes":          anEmptyDiskCompletes,
 		"LiveCountsShow":                liveCountsShow,
+		"LiveCountsNeverFall":           liveCountsNeverFall,
 		"TroublesShow":                  troublesShow,
 		"TroublesOfAnImageShow":         troublesOfAnImageShow,
 		"TheFirstCopyOfABlockStays":     theFirstCopyStays,
