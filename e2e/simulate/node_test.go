@@ -425,7 +425,7 @@ func (n *node) wireImports(ids awsid.Source) {
 	}
 	n.service = &importtask.Service{
 		Store: n.db.Tasks(), Roles: roles{}, Sources: from, Records: n.db.Snapshots(), Images: images, Secrets: asIs{}, Live: live, Bus: n.bus,
-		Recheck: func(task string) { n.runner.Check(task) }, IDs: ids, Now: n.now, Log: slog.New(slog.DiscardHandler), Limit: 100,
+		IDs: ids, Now: n.now, Log: slog.New(slog.DiscardHandler), Limit: 100,
 	}
 }
 

@@ -113,7 +113,7 @@ func (c Catalog) MarkDamaged(ctx context.Context, id block.ID, at blockstore.Loc
 		where, values = where+` AND off = $3`, append(values, at.Off)
 	}
 	unmarked := false
-	err := c.db.view(ctx, what, func(q querier) (err error) {
+	err := c.db.ask(ctx, what, func(q querier) (err error) {
 		_, unmarked, err = one(ctx, q, column[int], `SELECT 1 FROM blocks WHERE `+where, values...)
 		return err
 	})

@@ -116,7 +116,7 @@ func (o Outbox) End(ctx context.Context, c outbox.Condition, e outbox.Event) err
 
 // LastSeen implements outbox.Conditions.
 func (o Outbox) LastSeen(ctx context.Context, c outbox.Condition) (seen time.Time, err error) {
-	err = o.db.view(ctx, "look whether "+conditionName(c), func(q querier) error {
+	err = o.db.ask(ctx, "look whether "+conditionName(c), func(q querier) error {
 		at, _, err := one(ctx, q, column[int64], `SELECT seen FROM conditions WHERE topic = $1 AND place = $2`, c.Topic, c.Place)
 		seen = fromMicros(at)
 		return err

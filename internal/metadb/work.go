@@ -61,7 +61,16 @@ func (w Work) claim(ctx context.Context, change func(context.Context, string, fu
 	if len(c.Kinds) == 0 {
 		return l, false, nil
 	}
-	err = change(ctx, "claim a unit of work", func(q querier) (err error) {
+	const what = "claim a unit of work"
+	found := false
+	err = w.db.ask(ctx, what, func(q querier) (err error) {
+		_, found, err = one(ctx, q, column[int64], anyDueStmt(c.Kinds), append([]any{micros(now), micros(now.Add(work.MaxPause)), micros(now.Add(work.Skew))}, args(c.Kinds)...)...)
+		return err
+	})
+	if full := errors.Is(err, space.ErrFull); !full && (err != nil || !found) { // on a full disk reading may fail too
+		return l, false, err
+	}
+	err = change(ctx, what, func(q querier) (err error) {
 		if err := w.findDue(ctx, q, now); err != nil {
 			return err
 		}
@@ -69,6 +78,23 @@ func (w Work) claim(ctx context.Context, change func(context.Context, string, fu
 		return err
 	})
 	return l, ok, err
+}
+
+// putOffDue are the conditions on a unit u that was put off and is due: $1 is now, and $2 and $3
+// are further ahead than a clock that is right would have had it.
+var putOffDue = []struct{ column, than string }{{"u.not_before", "<= $1"}, {"u.not_before", "> $2"}, {"u.claimed", "> $3"}}
+
+// anyDueStmt returns a query of a row, if there may be a unit to claim: claimers that find none
+// ask for nothing else, and keep no writer waiting.
+func anyDueStmt(kinds []work.Kind) string {
+	var each []string
+	for _, due := range putOffDue {
+		each = append(each, fmt.Sprintf("SELECT u.id FROM units u WHERE u.put_off = 1 AND %s %s ORDER BY %[1]s LIMIT 1", due.column, due.than))
+	}
+	for i := range kinds {
+		each = append(each, fmt.Sprintf("SELECT u.id FROM units u WHERE u.put_off = 0 AND u.kind = $%d AND u.lease_until <= $1 LIMIT 1", i+4))
+	}
+	return union(each) + " LIMIT 1"
 }
 
 // mostFound is how many units that were put off one claim finds due. The next finds more.
@@ -83,7 +109,7 @@ func (w Work) findDue(ctx context.Context, q querier, now time.Time) error {
 
 func (w Work) findDueStmt() string {
 	each := make([]string, 0, 3)
-	for _, due := range []struct{ column, than string }{{"u.not_before", "<= $1"}, {"u.not_before", "> $2"}, {"u.claimed", "> $3"}} {
+	for _, due := range putOffDue {
 		// The order makes PostgreSQL walk along the index of the column.
 		each = append(each, fmt.Sprintf("SELECT u.id FROM units u WHERE u.put_off = 1 AND %s %s ORDER BY %[1]s LIMIT $4%[3]s", due.column, due.than, w.db.engine.skipLocked))
 	}

@@ -250,7 +250,7 @@ func loadOnTheDatabase(t *testing.T, cfg Config, from delivery, limit func(most)
 	})
 	polls, looks := int64(time.Minute/poll), int64(time.Minute/work.LeaseFor)
 	for _, m := range []most{
-		{"an import of 1 MiB, from the call to the answer that it is completed", metadb.Load{Statements: 220, Transactions: 55}, metadb.Load{Statements: 131, Transactions: 21}, small},
+		{"an import of 1 MiB, from the call to the answer that it is completed", metadb.Load{Statements: 160, Transactions: 23}, metadb.Load{Statements: 140, Transactions: 24}, small},
 		{"each GiB of an import", metadb.Load{Statements: 396}, metadb.Load{Statements: 396}, perGiB},
 		{"GetSnapshotBlock by a user", metadb.Load{Statements: 2}, metadb.Load{Statements: 2}, s.count(get(ann, 2))},
 		{"GetSnapshotBlock by root", metadb.Load{Statements: 2}, metadb.Load{Statements: 2}, s.count(get(root, 3))},
