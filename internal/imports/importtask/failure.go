@@ -46,7 +46,8 @@ const serverError = "ServerError: "
 // serverReasons are the reasons of such failures. The alert about imports that fail names
 // all of them.
 var serverReasons = []string{
-	"database-unavailable", "decoder-stuck", "internal", "kms-unavailable", "poison", "source-damaged", "source-slow", "source-unavailable", "source-unreadable", "store-full",
+	"database-unavailable", "decoder-stuck", "decoders-stuck", "internal", "kms-unavailable", "poison", "source-damaged", "source-slow", "source-unavailable", "source-unreadable",
+	"store-full", "store-unavailable",
 }
 
 // detailed adds the cause, if the owner of the task may know it: what goes wrong inside
