@@ -2,22 +2,25 @@ package cluster
 
 import (
 	"errors"
-	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 )
 
 // Link is a cable: it takes connections at an address of its own and passes their bytes on
-// to another one, until it is cut. It may be used concurrently.
+// to another one, until it is cut or stalled. It may be used concurrently.
 type Link struct {
 	listener net.Listener
 	network  string // of what is at its end
 	address  string
 
-	mu    sync.Mutex // guards what follows
-	cut   bool
-	conns map[net.Conn]struct{}
-	ended sync.WaitGroup
+	mu      sync.Mutex // guards what follows
+	cut     bool
+	stalled chan struct{} // closed when bytes go on; nil: they do
+	conns   map[net.Conn]struct{}
+	ended   sync.WaitGroup
+
+	back atomic.Int64 // bytes that came from the far end
 }
 
 // newLink returns a link to an address.
@@ -39,17 +42,40 @@ func (l *Link) Cut() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.cut = true
+	l.flow()
 	for c := range l.conns {
 		_ = c.Close()
 	}
 }
 
-// Mend lets connections through again.
+// Stall keeps connections, and takes new ones, but lets no byte through until Mend: what is
+// at either end does not learn that the other one is out of reach.
+func (l *Link) Stall() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.stalled == nil {
+		l.stalled = make(chan struct{})
+	}
+}
+
+// Mend lets connections and bytes through again.
 func (l *Link) Mend() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.cut = false
+	l.flow()
 }
+
+// flow ends a stall. The link is locked.
+func (l *Link) flow() {
+	if l.stalled != nil {
+		close(l.stalled)
+		l.stalled = nil
+	}
+}
+
+// Received returns how many bytes came from the far end.
+func (l *Link) Received() int64 { return l.back.Load() }
 
 func (l *Link) close() error {
 	l.Cut()
@@ -107,10 +133,28 @@ func (l *Link) pass(near net.Conn) {
 	defer l.drop(far)
 	var back sync.WaitGroup
 	back.Go(func() {
-		_, _ = io.Copy(near, far)
+		l.carry(near, far, &l.back)
 		_ = near.Close()
 	})
-	_, _ = io.Copy(far, near)
+	l.carry(far, near, new(atomic.Int64))
 	_ = far.Close()
 	back.Wait()
+}
+
+// carry passes bytes on one way, and counts them.
+func (l *Link) carry(to, from net.Conn, carried *atomic.Int64) {
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := from.Read(buf)
+		l.mu.Lock()
+		stalled := l.stalled
+		l.mu.Unlock()
+		if stalled != nil {
+			<-stalled
+		}
+		carried.Add(int64(n))
+		if _, werr := to.Write(buf[:n]); err != nil || werr != nil {
+			return
+		}
+	}
 }

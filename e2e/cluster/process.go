@@ -50,7 +50,9 @@ func (p *Process) Start(ctx context.Context) error {
 	go func(c *exec.Cmd) { ended <- c.Wait() }(p.command)
 	for {
 		if text, err := os.ReadFile(filepath.Join(p.Data, "endpoint")); err == nil && strings.HasSuffix(string(text), "\n") {
-			p.endpoint = strings.TrimSpace(string(text))
+			if at := strings.TrimSpace(string(text)); at != p.endpoint { // the front reads it meanwhile
+				p.endpoint = at
+			}
 			if ready(ctx, p.endpoint) {
 				return nil
 			}
@@ -95,6 +97,9 @@ func (p *Process) Running() bool {
 		return true
 	}
 }
+
+// ID is that of the operating system, of its last run.
+func (p *Process) ID() int { return p.command.Process.Pid }
 
 // Kill ends it as a loss of power would, and returns when it is gone.
 func (p *Process) Kill() error { return p.end(syscall.SIGKILL) }
