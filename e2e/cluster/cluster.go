@@ -33,7 +33,7 @@ type Options struct {
 	Listen   string   // address in front of them; empty: a free port
 	Args     []string // further flags of all nodes
 
-	// Log is where what a process says goes; nil: nowhere.
+	// Log is where what a process says goes, and the front; nil: nowhere.
 	Log func(process string) io.Writer
 }
 
@@ -106,7 +106,11 @@ func (c *Cluster) start(ctx context.Context, o Options) error {
 		listen = "127.0.0.1:0"
 	}
 	var err error
-	c.Front, err = newFront(listen, c.endpoints)
+	var said io.Writer
+	if o.Log != nil {
+		said = o.Log("front")
+	}
+	c.Front, err = newFront(listen, c.endpoints, said)
 	return err
 }
 

@@ -3,6 +3,8 @@ package cluster
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -29,8 +31,12 @@ type Front struct {
 }
 
 // newFront returns a front at an address, for the nodes whose endpoints a function returns.
-func newFront(address string, nodes func() []string) (*Front, error) {
+// What it can't pass on it complains of to said, if that is not nil.
+func newFront(address string, nodes func() []string, said io.Writer) (*Front, error) {
 	f := &Front{nodes: nodes}
+	if said == nil {
+		said = io.Discard
+	}
 	var err error
 	if f.listener, err = net.Listen("tcp", address); err != nil {
 		return nil, err
@@ -39,7 +45,8 @@ func newFront(address string, nodes func() []string) (*Front, error) {
 		Rewrite:       func(r *httputil.ProxyRequest) { r.Out.Host = r.In.Host },
 		Transport:     &trying{front: f, to: &http.Transport{MaxIdleConnsPerHost: 64, DisableCompression: true}},
 		FlushInterval: -1, // event streams
-		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) {
+		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
+			_, _ = fmt.Fprintf(said, "%s %s %s to %s: %v\n", time.Now().Format("15:04:05.000"), r.Method, r.URL.Path, r.URL.Host, err)
 			http.Error(w, "no node answers: "+err.Error(), http.StatusServiceUnavailable)
 		},
 	}
@@ -106,6 +113,10 @@ func (t *trying) RoundTrip(r *http.Request) (*http.Response, error) {
 	t.front.mu.Unlock()
 	first := int(t.front.turn.Add(1) % (1 << 30))
 	err := errNoNode
+	if r.Body != nil {
+		// A try that fails closes the body, of which the next one needs all. The server closes it in the end.
+		r.Body = io.NopCloser(r.Body)
+	}
 	for i := range list {
 		at, perr := url.Parse(list[(first+i)%len(list)])
 		if perr != nil {

@@ -103,7 +103,7 @@ func start(t *testing.T, args ...string) (*Cluster, string) {
 	return c, database
 }
 
-// keepLogs leaves the logs for whoever looks into a failure, and shows what they complain about.
+// keepLogs leaves the logs for whoever looks into a failure, and shows what they complain of.
 func keepLogs(t *testing.T, logs string) {
 	if *keep != "" {
 		if err := os.CopyFS(filepath.Join(*keep, fmt.Sprintf("seed-%d", *seed), t.Name()), os.DirFS(logs)); err != nil {
@@ -120,7 +120,7 @@ func keepLogs(t *testing.T, logs string) {
 		}
 		var bad []string
 		for line := range strings.Lines(string(text)) {
-			if strings.Contains(line, `"level":"ERROR"`) || !strings.HasPrefix(line, "{") && strings.Contains(line, "panic") {
+			if strings.Contains(line, `"level":"ERROR"`) || filepath.Base(path) == "front.log" {
 				bad = append(bad, line)
 			}
 		}
