@@ -8,7 +8,7 @@ TESTFLAGS   ?=
 PACKAGES    ?= ./...
 BENCHFLAGS  ?=
 
-.PHONY: build man demo test torture load schedules simulate race lint fuzz fuzz-smoke bench bench-formats cluster cluster-demo fresh clean
+.PHONY: build man demo test torture load schedules simulate race lint fuzz fuzz-smoke bench bench-formats cluster cluster-demo cluster-torture fresh clean
 
 build:
 	@GO='$(GO)' scripts/build $(BIN)
@@ -96,6 +96,15 @@ cluster: build
 cluster-demo: build
 	scripts/test-setup
 	scripts/with-postgres $(GO) run ./scripts/cluster -demo
+
+# What the tests do to nodes that share a PostgreSQL and an S3, more often: HISTORIES of calls
+# under ten faults each, KILLS of nodes in the middle of an import, of which it says how long
+# others took to go on: make cluster-torture KILLS=50 SEED=7
+HISTORIES   ?= 20
+cluster-torture: KILLS = 50
+cluster-torture:
+	scripts/test-setup
+	scripts/with-postgres $(GO) test ./e2e/cluster -v -count=1 -timeout 12h -parallel 1 -rounds 10 -histories $(HISTORIES) -kills $(KILLS) -takeover 15s -seed $(SEED) -keep $(CURDIR)/.cache/cluster
 
 # Proves `make demo` and `make test` in a minimal Debian with git, make and Go.
 fresh:

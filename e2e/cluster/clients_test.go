@@ -23,10 +23,10 @@ import (
 )
 
 const (
-	clients = 5
+	clients = 4
 	// pace is how long a client waits between calls: a cluster is busy enough by that, and a
 	// fault that lasts for seconds does not cost as many seconds of all cores.
-	pace = 150 * time.Millisecond
+	pace = 250 * time.Millisecond
 	// most is how many snapshots clients let there be, about.
 	most = 20
 )
@@ -60,7 +60,7 @@ func (w *world) load(ctx context.Context, hard context.Context) {
 	var all sync.WaitGroup
 	for i := range clients {
 		all.Go(func() {
-			c := caller{w, i + 1, hard, rand.New(rand.NewPCG(*seed, uint64(i)))}
+			c := caller{world: w, id: i + 1, ctx: hard, rng: rand.New(rand.NewPCG(w.seed, uint64(i)))}
 			tick := time.NewTicker(pace)
 			defer tick.Stop()
 			for ctx.Err() == nil {

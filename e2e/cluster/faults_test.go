@@ -171,9 +171,31 @@ func until(ctx context.Context, condition func() (bool, error)) error {
 // behind.
 func TestHistory(t *testing.T) {
 	t.Parallel()
-	t.Logf("-seed %d -rounds %d", *seed, *rounds)
+	for i := range *histories {
+		t.Run(fmt.Sprintf("seed=%d", *seed+uint64(i)), func(t *testing.T) {
+			t.Logf("again: -seed %d -rounds %d", *seed+uint64(i), *rounds)
+			c, database := start(t, "--range-bytes", "1048576", "--hold-poll", "0")
+			w := newWorld(t, c, *seed+uint64(i))
+			w.under(t, func(n nemesis) error { return n.hurt(*rounds) })
+			w.settle(t, database)
+		})
+	}
+}
+
+// TestRestarts restarts all nodes, one after the other, while clients ask for everything
+// through the one address: no call fails.
+func TestRestarts(t *testing.T) {
+	t.Parallel()
 	c, database := start(t, "--range-bytes", "1048576", "--hold-poll", "0")
-	w := newWorld(t, c)
+	w := newWorld(t, c, *seed)
+	w.strict = true
+	w.under(t, nemesis.restartAll)
+	w.settle(t, database)
+}
+
+// under does something while clients are at work, some of it before and some after.
+func (w *world) under(t *testing.T, fn func(nemesis) error) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience+time.Duration(*rounds)*time.Minute)
 	defer cancel()
 	loaded, stop := context.WithCancel(ctx)
@@ -182,40 +204,14 @@ func TestHistory(t *testing.T) {
 		defer close(ended)
 		w.load(loaded, ctx)
 	}()
-	n := nemesis{w, ctx, rand.New(rand.NewPCG(*seed, 1000)), t.Logf}
+	n := nemesis{w, ctx, rand.New(rand.NewPCG(w.seed, 1000)), t.Logf}
 	err := n.answered(40)
 	if err == nil {
-		err = n.hurt(*rounds)
+		err = errors.Join(fn(n), n.answered(40))
 	}
 	stop()
 	<-ended
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.settle(t, database)
-}
-
-// TestRestarts restarts all nodes, one after the other, while clients ask for everything
-// through the one address: no call fails.
-func TestRestarts(t *testing.T) {
-	t.Parallel()
-	c, database := start(t, "--range-bytes", "1048576", "--hold-poll", "0")
-	w := newWorld(t, c)
-	w.strict = true
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	loaded, stop := context.WithCancel(ctx)
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		w.load(loaded, ctx)
-	}()
-	n := nemesis{w, ctx, rand.New(rand.NewPCG(*seed, 2000)), t.Logf}
-	err := errors.Join(n.answered(40), n.restartAll(), n.answered(40))
-	stop()
-	<-ended
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.settle(t, database)
 }

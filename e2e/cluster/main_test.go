@@ -15,12 +15,13 @@ import (
 )
 
 var (
-	seed    = flag.Uint64("seed", 1, "which faults there are, and what clients ask for; 0: any")
-	rounds  = flag.Int("rounds", 6, "TestHistory: how many faults there are")
-	kills   = flag.Int("kills", 3, "TestTakeover: how often a node is killed in the middle of an import")
-	timed   = flag.Duration("takeover", 0, "TestTakeover: how long units may be with a node that was killed; 0: as long as it takes")
-	keep    = flag.String("keep", "", "the folder that a failed run leaves its logs in")
-	program = flag.String("program", "", "the program; empty: it is built")
+	seed      = flag.Uint64("seed", 1, "which faults there are, and what clients ask for; 0: any")
+	rounds    = flag.Int("rounds", 5, "TestHistory: how many faults there are in each history")
+	histories = flag.Int("histories", 1, "TestHistory: how many there are, with seeds from -seed on")
+	kills     = flag.Int("kills", 2, "TestTakeover: how often a node is killed in the middle of an import")
+	timed     = flag.Duration("takeover", 0, "TestTakeover: how long units may be with a node that was killed; 0: as long as it takes")
+	keep      = flag.String("keep", "", "the folder that a failed run leaves its logs in")
+	program   = flag.String("program", "", "the program; empty: it is built")
 )
 
 // patience is how long what must come may take: only what hangs takes longer.

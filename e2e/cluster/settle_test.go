@@ -30,7 +30,7 @@ func (w *world) settle(t *testing.T, database string) {
 		t.Fatal(err)
 	}
 	defer db.Close(t.Context())
-	c := caller{w, 0, ctx, rand.New(rand.NewPCG(*seed, 3000))}
+	c := caller{world: w, ctx: ctx, rng: rand.New(rand.NewPCG(w.seed, 3000))}
 	for _, step := range []func() error{c.answerAll, c.endAll, c.removeAgain, c.readAll, func() error { return c.quiet(db) }, c.clean, c.verify} {
 		if err := step(); err != nil {
 			t.Errorf("settling: %v", err)

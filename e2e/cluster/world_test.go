@@ -102,7 +102,8 @@ type world struct {
 	cluster *Cluster
 	began   time.Time
 	doors   []door // the first is the front
-	strict  bool   // only the front is asked, and no call may fail
+	seed    uint64
+	strict  bool // only the front is asked, and no call may fail
 	guest   client.Account
 	images  []image
 
@@ -139,10 +140,10 @@ func (w *world) wrong(format string, args ...any) {
 }
 
 // newWorld makes images and clients for a cluster.
-func newWorld(t *testing.T, c *Cluster) *world {
+func newWorld(t *testing.T, c *Cluster, seed uint64) *world {
 	t.Helper()
 	w := &world{
-		cluster: c, began: time.Now(), snaps: map[string]*snap{}, of: map[string]string{}, failed: map[string]int{}, births: map[string]birth{}, progress: make(chan struct{}),
+		cluster: c, seed: seed, began: time.Now(), snaps: map[string]*snap{}, of: map[string]string{}, failed: map[string]int{}, births: map[string]birth{}, progress: make(chan struct{}),
 		images: makeImages(t, c),
 	}
 	own := w.client(c.Front.Endpoint())
@@ -217,10 +218,15 @@ type caller struct {
 	id  int
 	ctx context.Context
 	rng *rand.Rand
+
+	only int // the door to go through; 0: any
 }
 
 // through chooses a way in.
 func (c caller) through() door {
+	if c.only > 0 {
+		return c.doors[c.only]
+	}
 	if c.strict || c.rng.IntN(2) == 0 {
 		return c.doors[0]
 	}
