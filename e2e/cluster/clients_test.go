@@ -26,7 +26,7 @@ const (
 	clients = 4
 	// pace is how long a client waits between calls: a cluster is busy enough by that, and a
 	// fault that lasts for seconds does not cost as many seconds of all cores.
-	pace = 250 * time.Millisecond
+	pace = 350 * time.Millisecond
 	// most is how many snapshots clients let there be, about.
 	most = 20
 )
