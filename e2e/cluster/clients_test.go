@@ -390,13 +390,16 @@ func (c caller) remove() {
 	})
 	if n > most/2 && c.rng.IntN(most) < n {
 		if s := c.snapshot(func(s *snap) bool { return s.completed && (!s.removed || c.rng.IntN(8) == 0) }); s != nil {
+			c.lookAt(s)
 			c.removeSnapshot(s)
+			c.readSnapshot(s, 1)
+			c.lookAt(s)
 		}
 	}
 }
 
 func (c caller) removeSnapshot(s *snap) {
-	c.do(func() { s.removed = true })
+	c.do(func() { s.removed, c.hot = true, s })
 	y := c.ask("DeleteSnapshot", func(ctx context.Context, d door) error {
 		_, err := d.ec2.DeleteSnapshot(ctx, &ec2.DeleteSnapshotInput{SnapshotId: &s.id})
 		return err
@@ -405,12 +408,20 @@ func (c caller) removeSnapshot(s *snap) {
 	c.note(y, s.id, remove, outcome(y, ok))
 }
 
-// share shares a snapshot with the guest, or does so no more.
+// share shares a snapshot with the guest, or does so no more. The guest looks before and after.
 func (c caller) share() {
 	s := c.snapshot(func(s *snap) bool { return s.completed && !s.removed })
 	if s == nil {
 		return
 	}
+	c.do(func() { c.hot = s })
+	c.visitSnapshot(s)
+	c.shareSnapshot(s)
+	c.visitSnapshot(s)
+	c.seeSharesOf(s)
+}
+
+func (c caller) shareSnapshot(s *snap) {
 	v, op := share, ec2types.OperationTypeAdd
 	if c.rng.IntN(2) == 0 {
 		v, op = unshare, ec2types.OperationTypeRemove
@@ -426,10 +437,12 @@ func (c caller) share() {
 }
 
 func (c caller) seeShares() {
-	s := c.snapshot(func(s *snap) bool { return s.completed })
-	if s == nil {
-		return
+	if s := c.snapshot(func(s *snap) bool { return s.completed }); s != nil {
+		c.seeSharesOf(s)
 	}
+}
+
+func (c caller) seeSharesOf(s *snap) {
 	shared := no
 	y := c.ask("DescribeSnapshotAttribute", func(ctx context.Context, d door) error {
 		out, err := d.ec2.DescribeSnapshotAttribute(ctx, &ec2.DescribeSnapshotAttributeInput{SnapshotId: &s.id, Attribute: ec2types.SnapshotAttributeNameCreateVolumePermission})
@@ -444,10 +457,12 @@ func (c caller) seeShares() {
 
 // visit has the guest list the blocks of a snapshot, or the snapshot.
 func (c caller) visit() {
-	s := c.snapshot(func(s *snap) bool { return s.completed })
-	if s == nil {
-		return
+	if s := c.snapshot(func(s *snap) bool { return s.completed }); s != nil {
+		c.visitSnapshot(s)
 	}
+}
+
+func (c caller) visitSnapshot(s *snap) {
 	y := c.ask("the guest", func(ctx context.Context, d door) error {
 		if c.rng.IntN(2) == 0 {
 			_, err := d.visitor.ListSnapshotBlocks(ctx, &ebs.ListSnapshotBlocksInput{SnapshotId: &s.id})

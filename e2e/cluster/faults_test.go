@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/diskport/diskport/internal/work"
 )
 
@@ -17,6 +19,7 @@ type nemesis struct {
 	*world
 	ctx context.Context
 	rng *rand.Rand
+	db  *pgx.Conn
 	log func(format string, args ...any)
 }
 
@@ -79,13 +82,34 @@ func (n nemesis) some() time.Duration {
 	return time.Second + time.Duration(n.rng.IntN(4000))*time.Millisecond
 }
 
+// busy has a node be at some unit of work, which it can't finish because it does not reach the store; a
+// node that is given nothing to do for some seconds is hurt all the same.
+func (n nemesis) busy(node *Node) error {
+	node.Store.Stall()
+	ctx, cancel := context.WithTimeout(n.ctx, 3*time.Second)
+	defer cancel()
+	err := until(ctx, func() (bool, error) {
+		units, err := numbers(n.ctx, n.db, `SELECT id FROM units WHERE task <> '' AND owner LIKE '%/' || $1::text || '/%'`, fmt.Sprint(node.ID()))
+		return len(units) > 0, err
+	})
+	if ctx.Err() != nil {
+		return n.ctx.Err()
+	}
+	return err
+}
+
 func (n nemesis) kill(node *Node) error {
-	return errors.Join(node.Kill(), n.last(n.some()), node.Start(n.ctx))
+	return errors.Join(n.busy(node), node.Kill(), n.last(n.some()), n.mended(node.Store), node.Start(n.ctx))
 }
 
 func (n nemesis) freeze(node *Node) error {
 	d := work.LeaseFor + 2*time.Second + time.Duration(n.rng.IntN(2000))*time.Millisecond
-	return errors.Join(node.Freeze(), n.last(d), node.Thaw())
+	return errors.Join(n.busy(node), node.Freeze(), n.mended(node.Store), n.last(d), node.Thaw())
+}
+
+func (n nemesis) mended(l *Link) error {
+	l.Mend()
+	return nil
 }
 
 func (n nemesis) cut(links ...*Link) error {
@@ -176,7 +200,7 @@ func TestHistory(t *testing.T) {
 			t.Logf("again: -seed %d -rounds %d", *seed+uint64(i), *rounds)
 			c, database := start(t, "--range-bytes", "1048576", "--hold-poll", "0")
 			w := newWorld(t, c, *seed+uint64(i))
-			w.under(t, func(n nemesis) error { return n.hurt(*rounds) })
+			w.under(t, database, func(n nemesis) error { return n.hurt(*rounds) })
 			w.settle(t, database)
 		})
 	}
@@ -189,23 +213,28 @@ func TestRestarts(t *testing.T) {
 	c, database := start(t, "--range-bytes", "1048576", "--hold-poll", "0")
 	w := newWorld(t, c, *seed)
 	w.strict = true
-	w.under(t, nemesis.restartAll)
+	w.under(t, database, nemesis.restartAll)
 	w.settle(t, database)
 }
 
 // under does something while clients are at work, some of it before and some after.
-func (w *world) under(t *testing.T, fn func(nemesis) error) {
+func (w *world) under(t *testing.T, database string, fn func(nemesis) error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience+time.Duration(*rounds)*time.Minute)
 	defer cancel()
+	db, err := pgx.Connect(ctx, database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close(t.Context())
 	loaded, stop := context.WithCancel(ctx)
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
 		w.load(loaded, ctx)
 	}()
-	n := nemesis{w, ctx, rand.New(rand.NewPCG(w.seed, 1000)), t.Logf}
-	err := n.answered(40)
+	n := nemesis{w, ctx, rand.New(rand.NewPCG(w.seed, 1000)), db, t.Logf}
+	err = n.answered(40)
 	if err == nil {
 		err = errors.Join(fn(n), n.answered(40))
 	}
