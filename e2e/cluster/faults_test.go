@@ -90,6 +90,9 @@ func (n nemesis) busy(node *Node) error {
 	defer cancel()
 	err := until(ctx, func() (bool, error) {
 		units, err := numbers(n.ctx, n.db, `SELECT id FROM units WHERE task <> '' AND owner LIKE '%/' || $1::text || '/%'`, fmt.Sprint(node.ID()))
+		if len(units) > 0 {
+			n.log("%s is at %d units of work", node.Name, len(units))
+		}
 		return len(units) > 0, err
 	})
 	if ctx.Err() != nil {
