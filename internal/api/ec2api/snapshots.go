@@ -150,6 +150,11 @@ func describeSnapshots(ctx context.Context, c call, r describeSnapshotsRequest) 
 	if err != nil {
 		return nil, err
 	}
+	if len(shown) < len(r.SnapshotId) { // one may have been deleted since it was found
+		if _, err := c.usable(ctx, r.SnapshotId); err != nil {
+			return nil, err
+		}
+	}
 	return describeSnapshotsAnswer{Snapshots: shown, NextToken: next}, nil
 }
 

@@ -1,6 +1,7 @@
 package ec2api
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
@@ -9,6 +10,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"github.com/diskport/diskport/internal/awsid"
+	"github.com/diskport/diskport/internal/listing"
 	"github.com/diskport/diskport/internal/store/snapshot"
 	"github.com/diskport/diskport/internal/tag"
 )
@@ -22,6 +25,30 @@ func twoSnapshots(strict bool) *fixture {
 		{ID: "snap-0ffffffffffffffff", Account: other, State: snapshot.Completed},
 	}
 	return f
+}
+
+// foundOnce are snapshots that are deleted when they were found.
+type foundOnce struct {
+	Snapshots
+	found bool
+}
+
+func (s *foundOnce) List(ctx context.Context, home awsid.Home, f snapshot.Filter, after listing.Place, limit int) ([]snapshot.Record, error) {
+	if s.found {
+		return nil, nil
+	}
+	s.found = true
+	return s.Snapshots.List(ctx, home, f, after, limit)
+}
+
+// TestDescribeDeletedMeanwhile names a snapshot that is deleted while it is described: an empty
+// list would say that it is there and does not match.
+func TestDescribeDeletedMeanwhile(t *testing.T) {
+	f := newFixture(func(o *Options) { o.Snapshots = &foundOnce{Snapshots: o.Snapshots} })
+	f.snapshots.records = twoSnapshots(false).snapshots.records
+	if w := f.do("DescribeSnapshots", "SnapshotId.1="+snapA); !strings.Contains(w.Body.String(), "InvalidSnapshot.NotFound") {
+		t.Errorf("it answers %d %s", w.Code, w.Body)
+	}
 }
 
 func TestDescribeSnapshots(t *testing.T) {
