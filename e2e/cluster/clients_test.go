@@ -522,12 +522,19 @@ func (c caller) lookAt(s *snap) {
 	var out answer
 	y := c.ask("DescribeSnapshots", func(ctx context.Context, d door) error {
 		got, err := d.ec2.DescribeSnapshots(ctx, &ec2.DescribeSnapshotsInput{SnapshotIds: []string{s.id}})
+		if err == nil && len(got.Snapshots) != 1 {
+			c.wrong("DescribeSnapshots of %s was answered with %d snapshots", s.id, len(got.Snapshots))
+			return nil
+		}
 		if err == nil {
 			out = answer(got.Snapshots[0].State)
 		}
 		return err
 	})
 	c.refusal("DescribeSnapshots", y, notFound...)
+	if y.err == nil && out == "" {
+		return
+	}
 	c.note(y, s.id, look, outcome(y, out))
 	c.do(func() { s.completed = s.completed || out == completed })
 }
