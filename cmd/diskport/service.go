@@ -30,23 +30,14 @@ func (a *app) serverConfig(ctx context.Context, f *serviceFlags) (server.Config,
 	if err != nil {
 		return server.Config{}, fmt.Errorf("finding the data directory: %w", err)
 	}
-	source, err := keysOf(ctx, envSource, f.SourceEndpoint)
-	if err != nil {
-		return server.Config{}, err
-	}
-	kms, err := keysOf(ctx, envKMS, f.KMSEndpoint)
-	if err != nil {
-		return server.Config{}, err
-	}
-	store, err := keysOf(ctx, envStore, f.storeEndpoint())
-	if err != nil {
+	source, sourceErr := keysOf(ctx, envSource, f.SourceEndpoint)
+	kms, kmsErr := keysOf(ctx, envKMS, f.KMSEndpoint)
+	store, storeErr := keysOf(ctx, envStore, f.storeEndpoint())
+	auditKeys, auditErr := keysOf(ctx, envAudit, f.auditEndpoint())
+	if err := cmp.Or(sourceErr, kmsErr, storeErr, auditErr); err != nil {
 		return server.Config{}, err
 	}
 	secret, err := f.webhookSecret()
-	if err != nil {
-		return server.Config{}, err
-	}
-	auditKeys, err := keysOf(ctx, envAudit, f.auditEndpoint())
 	if err != nil {
 		return server.Config{}, err
 	}

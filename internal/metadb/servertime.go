@@ -53,7 +53,7 @@ func (s *serverTime) look(ctx context.Context, pool *sql.DB) (ahead time.Duratio
 	if err != nil {
 		return 0, err
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }() // it goes back to the pool
 	var asked, server time.Time
 	var took time.Duration
 	for i := range looks {

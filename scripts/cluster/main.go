@@ -12,7 +12,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"hash"
 	"io"
 	"math/rand/v2"
 	"os"
@@ -103,7 +102,7 @@ func newDatabase(ctx context.Context, server string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer conn.Close(ctx)
+	defer func() { _ = conn.Close(ctx) }()
 	const name = "cluster"
 	if _, err := conn.Exec(ctx, "CREATE DATABASE "+name); err != nil {
 		return "", err
@@ -202,7 +201,7 @@ func makeImage(path string, bytes int64) (sum [sha256.Size]byte, err error) {
 	if err != nil {
 		return sum, err
 	}
-	var h hash.Hash = sha256.New()
+	h := sha256.New()
 	_, err = io.CopyN(io.MultiWriter(f, h), rand.NewChaCha8([32]byte{1}), bytes)
 	return [sha256.Size]byte(h.Sum(nil)), errors.Join(err, f.Close())
 }

@@ -161,7 +161,7 @@ func (b *bench) complete(node *snapshot.Drafts, id string, blocks map[int32]stri
 // settle does the waiting units of complete drafts.
 func (b *bench) settle(node *snapshot.Drafts) {
 	b.t.Helper()
-	r := &work.Runner{Owner: node.Owner, Store: b.db.Work(), Handlers: node.Handlers(), Log: b.f.Log, Now: time.Now}
+	r := &work.Runner{Owner: node.Owner, Store: b.db.Work(), Handlers: node.Handlers(), Bus: &wake.Bus{}, Log: b.f.Log, Now: time.Now}
 	for did := 0; ; did++ {
 		ok, err := r.Step(b.t.Context(), work.Complete, work.Copy)
 		if err != nil || did == 0 && !ok {
@@ -579,7 +579,7 @@ func TestACopyIsWholeWhateverItsRowsSay(t *testing.T) {
 	for name, harm := range map[string]func(b *bench){
 		"it is said to be copied": func(b *bench) { b.sql(`UPDATE drafts SET copied = 1`) },
 		"a row of it is lost": func(b *bench) {
-			r := &work.Runner{Owner: "n", Store: b.db.Work(), Handlers: b.drafts.Handlers(), Log: b.f.Log, Now: time.Now}
+			r := &work.Runner{Owner: "n", Store: b.db.Work(), Handlers: b.drafts.Handlers(), Bus: &wake.Bus{}, Log: b.f.Log, Now: time.Now}
 			if ok, err := r.Step(t.Context(), work.Complete); !ok || err != nil { // cuts it into ranges
 				t.Fatal(ok, err)
 			}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/diskport/diskport/internal/space"
 	"github.com/diskport/diskport/internal/store/snapshot"
+	"github.com/diskport/diskport/internal/wake"
 	"github.com/diskport/diskport/internal/work"
 )
 
@@ -54,7 +55,7 @@ func TestFullDisk(t *testing.T) {
 	}
 	b.complete(b.drafts, id, blocks)
 	later, node := time.Now(), b.drafts
-	r := &work.Runner{Owner: node.Owner, Store: b.db.Work(), Handlers: node.Handlers(), Log: b.f.Log, Now: func() time.Time { return later }}
+	r := &work.Runner{Owner: node.Owner, Store: b.db.Work(), Handlers: node.Handlers(), Bus: &wake.Bus{}, Log: b.f.Log, Now: func() time.Time { return later }}
 	try := func() {
 		t.Helper()
 		later = later.Add(time.Minute)

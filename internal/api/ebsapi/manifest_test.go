@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/diskport/diskport/internal/store/snapshot"
+	"github.com/diskport/diskport/internal/wake"
 	"github.com/diskport/diskport/internal/work"
 )
 
@@ -85,7 +86,7 @@ func TestWhatALargeDraftLeaves(t *testing.T) {
 		t.Fatal(err)
 	}
 	node := b.node("one")
-	r := &work.Runner{Owner: node.Owner, Store: b.db.Work(), Handlers: node.Handlers(), Log: b.f.Log, Now: time.Now}
+	r := &work.Runner{Owner: node.Owner, Store: b.db.Work(), Handlers: node.Handlers(), Bus: &wake.Bus{}, Log: b.f.Log, Now: time.Now}
 	if did, err := r.Step(t.Context(), work.LetGo); err != nil || !did {
 		t.Errorf("nothing is left to let go of: %v", err)
 	}
