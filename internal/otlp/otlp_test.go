@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -104,8 +105,8 @@ func TestSender(t *testing.T) {
 func TestAReceiverThatIsDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		stuck := &http.Client{Transport: &answers{statuses: []int{0}}}
-		lost := 0
-		p := sdktrace.NewTracerProvider(sdktrace.WithBatcher(otlptrace.NewUnstarted(NewSender(Options{URL: "http://receiver.test/", Client: stuck, Failed: func(error) { lost++ }}))))
+		var lost atomic.Int64
+		p := sdktrace.NewTracerProvider(sdktrace.WithBatcher(otlptrace.NewUnstarted(NewSender(Options{URL: "http://receiver.test/", Client: stuck, Failed: func(error) { lost.Add(1) }}))))
 		begun := time.Now()
 		for range 10 * sdktrace.DefaultMaxQueueSize {
 			_, s := p.Tracer("x").Start(t.Context(), "x")
@@ -115,8 +116,8 @@ func TestAReceiverThatIsDown(t *testing.T) {
 			t.Errorf("it took %v", took)
 		}
 		time.Sleep(time.Minute)
-		if lost != 1 {
-			t.Errorf("told of a loss %d times", lost)
+		if n := lost.Load(); n != 1 {
+			t.Errorf("told of a loss %d times", n)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 		defer cancel()
