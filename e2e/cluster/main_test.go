@@ -25,7 +25,7 @@ var (
 )
 
 // patience is how long what must come may take: only what hangs takes longer.
-const patience = 10 * time.Minute
+const patience = 20 * time.Minute
 
 var postgres *pgtest.Server
 
