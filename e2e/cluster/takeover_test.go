@@ -83,7 +83,6 @@ func (w *world) begin(c caller, many image) *importing {
 func (w *world) takeover(ctx context.Context, t *testing.T, db *pgx.Conn, many image, kill int, alone int64) (time.Duration, error) {
 	nodes := w.cluster.Nodes
 	victim := nodes[kill%len(nodes)]
-	victim.Store.Stall()
 	defer victim.Store.Mend()
 	c := caller{world: w, ctx: ctx, only: 1 + (kill+1)%len(nodes)}
 	var i *importing
@@ -95,7 +94,17 @@ func (w *world) takeover(ctx context.Context, t *testing.T, db *pgx.Conn, many i
 		if i.id == "" {
 			return 0, fmt.Errorf("the import was not accepted: %q", w.broken)
 		}
-		err := until(ctx, func() (ended bool, err error) {
+		// Not before there are ranges: a node that can't read the image, and lives, keeps the plan
+		// until it has tried for long.
+		err := until(ctx, func() (begun bool, err error) {
+			err = db.QueryRow(ctx, `SELECT ended <> 0 OR ranges_left > 0 FROM tasks WHERE id = $1`, i.id).Scan(&begun)
+			return begun, err
+		})
+		if err != nil {
+			return 0, fmt.Errorf("waiting until there are ranges: %w", err)
+		}
+		victim.Store.Stall()
+		err = until(ctx, func() (ended bool, err error) {
 			units, err = numbers(ctx, db, `SELECT id FROM units WHERE task = $1 AND kind = 'range' AND owner LIKE '%/' || $2::text || '/%'`, i.id, fmt.Sprint(victim.ID()))
 			if err == nil && len(units) == 0 {
 				err = db.QueryRow(ctx, `SELECT ended <> 0 FROM tasks WHERE id = $1`, i.id).Scan(&ended)
@@ -104,6 +113,9 @@ func (w *world) takeover(ctx context.Context, t *testing.T, db *pgx.Conn, many i
 		})
 		if err != nil {
 			return 0, fmt.Errorf("waiting until %s is at a range: %w", victim.Name, err)
+		}
+		if len(units) == 0 {
+			victim.Store.Mend()
 		}
 	}
 	if err := victim.Kill(); err != nil {
