@@ -296,6 +296,9 @@ func (s *sim) dropStrays(ctx context.Context) {
 			s.failf("%v", err)
 		}
 	}
+	if len(left) > 0 {
+		s.collect(ctx, 1) // it has left open files alone too
+	}
 }
 
 // checkTasks: every accepted task has ended, and as it should.
