@@ -18,11 +18,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
-
 	"github.com/diskport/diskport/internal/block"
-	"github.com/diskport/diskport/internal/identity/sigv4"
 	"github.com/diskport/diskport/internal/metadb"
 	"github.com/diskport/diskport/internal/work"
 )
@@ -58,9 +54,6 @@ func (unrenewed) Renew(_ context.Context, l work.Lease, now time.Time, _ work.Pr
 	return l, nil
 }
 
-// key is what a request is signed with.
-type key struct{ id, secret string }
-
 // call sends a request and returns the answer, which must be a success.
 func (s *still) call(k key, service, method, path, body string, header http.Header) *httptest.ResponseRecorder {
 	s.t.Helper()
@@ -68,11 +61,7 @@ func (s *still) call(k key, service, method, path, body string, header http.Head
 	for name, values := range header {
 		r.Header[name] = values
 	}
-	hash := sigv4.HashBody([]byte(body))
-	r.Header.Set("X-Amz-Content-Sha256", hash)
-	if err := v4.NewSigner().SignHTTP(s.t.Context(), aws.Credentials{AccessKeyID: k.id, SecretAccessKey: k.secret}, r, hash, service, "us-east-1", time.Now()); err != nil {
-		s.t.Fatal(err)
-	}
+	sign(s.t, r, k, service, body)
 	w := httptest.NewRecorder()
 	s.http.Handler.ServeHTTP(w, r)
 	if w.Code >= 300 {

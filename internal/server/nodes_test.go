@@ -96,17 +96,7 @@ func TestRefusedNodes(t *testing.T) {
 		{"an audit log in the embedded S3", func(c *Config) { many(c); c.AuditLogs = []string{"s3://trail/x"} }, "?endpoint=URL"},
 		{"a restoration", func(c *Config) { many(c); c.restoring = true }, "docs/backup.md"},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			dir := filepath.Join(t.TempDir(), "data")
-			cfg := config(dir)
-			tt.change(&cfg)
-			if _, err := New(t.Context(), cfg); err == nil || !strings.Contains(err.Error(), tt.want) {
-				t.Errorf("%v, want %q", err, tt.want)
-			}
-			if _, err := os.Stat(dir); !os.IsNotExist(err) {
-				t.Errorf("the data directory was touched: %v", err)
-			}
-		})
+		t.Run(tt.name, func(t *testing.T) { refuses(t, tt.change, tt.want) })
 	}
 }
 

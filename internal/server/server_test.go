@@ -82,14 +82,22 @@ func (s *service) request(t *testing.T, service, method, path, body string, head
 	if service == "" {
 		return r
 	}
+	id, secret := s.Credentials()
+	sign(t, r, key{id, secret}, service, body)
+	return r
+}
+
+// key is what a request is signed with.
+type key struct{ id, secret string }
+
+// sign signs a request to an AWS service.
+func sign(t *testing.T, r *http.Request, k key, service, body string) {
+	t.Helper()
 	hash := sigv4.HashBody([]byte(body))
 	r.Header.Set("X-Amz-Content-Sha256", hash)
-	id, secret := s.Credentials()
-	err = v4.NewSigner().SignHTTP(t.Context(), aws.Credentials{AccessKeyID: id, SecretAccessKey: secret}, r, hash, service, "us-east-1", time.Now())
-	if err != nil {
+	if err := v4.NewSigner().SignHTTP(t.Context(), aws.Credentials{AccessKeyID: k.id, SecretAccessKey: k.secret}, r, hash, service, "us-east-1", time.Now()); err != nil {
 		t.Fatal(err)
 	}
-	return r
 }
 
 func answer(t *testing.T, r *http.Request) (status int, body string) {
@@ -136,17 +144,21 @@ func TestRefused(t *testing.T) {
 		{"KMS", func(c *Config) { c.KMSEndpoint, c.KMSCredentials = "vault://kms", keys }, `--kms-endpoint takes no "vault"`},
 		{"one role", func(c *Config) { c.Roles = []string{"api"} }, "needs both roles"},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			dir := filepath.Join(t.TempDir(), "data")
-			cfg := config(dir)
-			tt.change(&cfg)
-			if _, err := New(t.Context(), cfg); err == nil || !strings.Contains(err.Error(), tt.want) {
-				t.Errorf("%v, want %q", err, tt.want)
-			}
-			if _, err := os.Stat(dir); !os.IsNotExist(err) {
-				t.Errorf("the data directory was touched: %v", err)
-			}
-		})
+		t.Run(tt.name, func(t *testing.T) { refuses(t, tt.change, tt.want) })
+	}
+}
+
+// refuses checks that a setting is refused in some words, before anything is opened.
+func refuses(t *testing.T, change func(*Config), want string) {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "data")
+	cfg := config(dir)
+	change(&cfg)
+	if _, err := New(t.Context(), cfg); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("%v, want %q", err, want)
+	}
+	if _, err := os.Stat(dir); !os.IsNotExist(err) {
+		t.Errorf("the data directory was touched: %v", err)
 	}
 }
 
