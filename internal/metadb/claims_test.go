@@ -1,8 +1,6 @@
 package metadb
 
 import (
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -111,19 +109,7 @@ func TestUnitsThatWerePutOffAreFoundInSlices(t *testing.T) {
 //	go test ./internal/metadb -run '^$' -bench Claim
 func BenchmarkClaim(b *testing.B) {
 	now := time.Unix(2e9, 0)
-	for _, engine := range []struct {
-		name string
-		open func(b *testing.B) string
-	}{
-		{"sqlite", func(b *testing.B) string {
-			path := filepath.Join(b.TempDir(), "m.db")
-			if err := os.WriteFile(path, migrated, 0o600); err != nil {
-				b.Fatal(err)
-			}
-			return path
-		}},
-		{"postgres", func(b *testing.B) string { return postgres.New(b) }},
-	} {
+	for _, engine := range benchEngines {
 		for _, c := range []struct {
 			name   string
 			putOff int

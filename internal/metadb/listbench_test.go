@@ -12,6 +12,22 @@ import (
 	"github.com/diskport/diskport/internal/store/snapshot"
 )
 
+// benchEngines are the engines that benchmarks run on, each with what makes the DSN of a
+// database of the benchmark's own.
+var benchEngines = []struct {
+	name string
+	open func(b *testing.B) string
+}{
+	{"sqlite", func(b *testing.B) string {
+		path := filepath.Join(b.TempDir(), "m.db")
+		if err := os.WriteFile(path, migrated, 0o600); err != nil {
+			b.Fatal(err)
+		}
+		return path
+	}},
+	{"postgres", func(b *testing.B) string { return postgres.New(b) }},
+}
+
 // BenchmarkListPage reads pages of 100, with tags, out of 100,000 tasks and 100,000
 // snapshots of one account: the first, one in the middle, the last. Another account
 // shares a thousand snapshots with it, each of them with 900 other accounts too.
@@ -19,19 +35,7 @@ import (
 //	go test ./internal/metadb -run '^$' -bench ListPage
 func BenchmarkListPage(b *testing.B) {
 	const n = 100_000
-	for _, engine := range []struct {
-		name string
-		open func(b *testing.B) string
-	}{
-		{"sqlite", func(b *testing.B) string {
-			path := filepath.Join(b.TempDir(), "m.db")
-			if err := os.WriteFile(path, migrated, 0o600); err != nil {
-				b.Fatal(err)
-			}
-			return path
-		}},
-		{"postgres", func(b *testing.B) string { return postgres.New(b) }},
-	} {
+	for _, engine := range benchEngines {
 		b.Run(engine.name, func(b *testing.B) {
 			db := open(b, engine.open(b))
 			fill(b, db, owner, n)

@@ -2,8 +2,6 @@ package metadb
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -16,19 +14,7 @@ import (
 //
 //	go test ./internal/metadb -run '^$' -bench ObjectPage
 func BenchmarkObjectPage(b *testing.B) {
-	for _, engine := range []struct {
-		name string
-		open func(b *testing.B) string
-	}{
-		{"sqlite", func(b *testing.B) string {
-			path := filepath.Join(b.TempDir(), "m.db")
-			if err := os.WriteFile(path, migrated, 0o600); err != nil {
-				b.Fatal(err)
-			}
-			return path
-		}},
-		{"postgres", func(b *testing.B) string { return postgres.New(b) }},
-	} {
+	for _, engine := range benchEngines {
 		b.Run(engine.name, func(b *testing.B) {
 			db := open(b, engine.open(b))
 			fillBucket(b, db)
