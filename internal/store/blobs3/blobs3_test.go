@@ -5,12 +5,14 @@ import (
 	"crypto/tls"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -119,6 +121,54 @@ func TestBackendGiven(t *testing.T) {
 	if err := b.Remove(t.Context(), "pack/01/1"); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestChangedOnTheWay changes a bit of every body that is sent for the first time.
+func TestChangedOnTheWay(t *testing.T) {
+	var changed sync.Map
+	way := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPut {
+			if hash := r.Header.Get("X-Amz-Content-Sha256"); hash != "UNSIGNED-PAYLOAD" {
+				t.Errorf("%s has the signed hash %s", r.URL, hash)
+			}
+			if _, again := changed.LoadOrStore(r.URL.String(), true); !again {
+				r.Body = struct {
+					io.Reader
+					io.Closer
+				}{io.MultiReader(flipped{io.LimitReader(r.Body, 1)}, r.Body), r.Body}
+			}
+		}
+		own.Config.Handler.ServeHTTP(w, r)
+	}))
+	defer way.Close()
+	o := ownOptions(t)
+	o.Endpoint, o.Backoff = way.URL, time.Millisecond
+	b := open(t, o)
+	for _, size := range []int{5 * blockstore.Align, 2*part + blockstore.Align} {
+		name := fmt.Sprint("pack/01/", size)
+		w, data := create(t, b, name), content(size)
+		write(t, w, data, 0)
+		if err := w.Close(t.Context(), int64(size)); err != nil {
+			t.Fatal(err)
+		}
+		same(t, b, name, data)
+	}
+	sent := 0
+	changed.Range(func(any, any) bool { sent++; return true })
+	if sent != 4 { // a file, and three parts
+		t.Errorf("%d bodies were sent", sent)
+	}
+}
+
+// flipped has the lowest bit of each byte another.
+type flipped struct{ io.Reader }
+
+func (f flipped) Read(p []byte) (int, error) {
+	n, err := f.Reader.Read(p)
+	for i := range p[:n] {
+		p[i] ^= 1
+	}
+	return n, err
 }
 
 // twoNodes returns the back ends of two nodes on one store.

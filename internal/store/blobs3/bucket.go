@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/diskport/diskport/internal/store/blockstore"
@@ -50,8 +49,7 @@ const (
 type Bucket struct {
 	o       Options
 	client  *s3.Client
-	bodies  []func(*s3.Options) // of requests that send a file or a part
-	part    int64               // PartBytes; tests have smaller ones
+	part    int64 // PartBytes; tests have smaller ones
 	buffers *buffers
 	base    *http.Transport
 
@@ -86,11 +84,7 @@ func New(o Options) *Bucket {
 	if o.Endpoint != "" {
 		so.BaseEndpoint, so.UsePathStyle = aws.String(o.Endpoint), true
 	}
-	var bodies []func(*s3.Options)
-	if !strings.HasPrefix(o.Endpoint, "http:") { // TLS sees that bytes arrive as they were sent, and hashing takes as long as all else
-		bodies = append(bodies, s3.WithAPIOptions(v4.SwapComputePayloadSHA256ForUnsignedPayloadMiddleware))
-	}
-	return &Bucket{o: o, client: s3.New(so), bodies: bodies, part: PartBytes, buffers: newBuffers(int(max(o.Memory/PartBytes, 1)), PartBytes), base: base, open: map[string]*writer{}}
+	return &Bucket{o: o, client: s3.New(so), part: PartBytes, buffers: newBuffers(int(max(o.Memory/PartBytes, 1)), PartBytes), base: base, open: map[string]*writer{}}
 }
 
 // String returns the URL of the prefix.

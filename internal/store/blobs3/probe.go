@@ -41,8 +41,9 @@ func (b *Bucket) probePut(ctx context.Context, key string) error {
 	put := func() error {
 		return b.repeat(ctx, func() error {
 			_, err := b.client.PutObject(ctx, &s3.PutObjectInput{
-				Bucket: &b.o.Bucket, Key: &key, IfNoneMatch: aws.String("*"), Body: strings.NewReader(probeText), Metadata: map[string]string{writerMeta: probeText},
-			})
+				Bucket: &b.o.Bucket, Key: &key, IfNoneMatch: aws.String("*"), Body: strings.NewReader(probeText), ChecksumCRC32C: checksumOf([]byte(probeText)),
+				Metadata: map[string]string{writerMeta: probeText},
+			}, asItIs)
 			return err
 		})
 	}

@@ -53,8 +53,8 @@ type writer struct {
 
 // storedPart is a part that the store has.
 type storedPart struct {
-	etag  *string
-	bytes int64
+	etag, sum *string // sum as checksumOf returns it
+	bytes     int64
 }
 
 // Create implements blockstore.Backend. It asks nothing of the store: if there is a file of
@@ -217,11 +217,11 @@ func (w *writer) send(index int64, p *part, n int) {
 	p.sent = true
 	w.b.buffers.send()
 	w.sending.Go(func() {
-		etag, err := w.uploadPart(index, p.cut(n))
+		stored, err := w.uploadPart(index, p.cut(n))
 		w.mu.Lock()
 		delete(w.parts, index)
 		if err == nil {
-			w.stored[index] = storedPart{etag, int64(n)}
+			w.stored[index] = stored
 		} else if w.err == nil {
 			w.err = err
 		}
@@ -230,21 +230,21 @@ func (w *writer) send(index int64, p *part, n int) {
 	})
 }
 
-// uploadPart stores a part and returns its ETag.
-func (w *writer) uploadPart(index int64, data []byte) (etag *string, err error) {
+// uploadPart stores a part.
+func (w *writer) uploadPart(index int64, data []byte) (storedPart, error) {
 	id, err := w.start()
 	if err != nil {
-		return nil, err
+		return storedPart{}, err
 	}
-	number := aws.Int32(int32(index) + 1)
+	number, stored := aws.Int32(int32(index)+1), storedPart{sum: checksumOf(data), bytes: int64(len(data))}
 	err = w.b.repeat(w.ctx, func() error {
 		from := &body{buf: data}
 		defer from.takeBack()
 		out, err := w.b.client.UploadPart(w.ctx, &s3.UploadPartInput{
-			Bucket: &w.b.o.Bucket, Key: &w.key, UploadId: &id, PartNumber: number, Body: from, ContentLength: aws.Int64(int64(len(data))),
-		}, w.b.bodies...)
+			Bucket: &w.b.o.Bucket, Key: &w.key, UploadId: &id, PartNumber: number, Body: from, ContentLength: &stored.bytes, ChecksumCRC32C: stored.sum,
+		}, asItIs)
 		if err == nil {
-			etag = out.ETag
+			stored.etag = out.ETag
 		}
 		return err
 	})
@@ -252,7 +252,7 @@ func (w *writer) uploadPart(index int64, data []byte) (etag *string, err error) 
 	if codeOf(err) == "NoSuchUpload" {
 		err = fmt.Errorf("%w: %w", errRemoved, err)
 	}
-	return etag, err
+	return stored, err
 }
 
 // start returns the id of the upload, which the first caller starts.
@@ -273,7 +273,7 @@ func (w *writer) start() (string, error) {
 	err = w.b.repeat(w.ctx, func() error {
 		tries++
 		out, err := w.b.client.CreateMultipartUpload(w.ctx, &s3.CreateMultipartUploadInput{
-			Bucket: &w.b.o.Bucket, Key: &w.key, Metadata: map[string]string{writerMeta: w.token},
+			Bucket: &w.b.o.Bucket, Key: &w.key, Metadata: map[string]string{writerMeta: w.token}, ChecksumAlgorithm: types.ChecksumAlgorithmCrc32c,
 		})
 		if err == nil {
 			id = aws.ToString(out.UploadId)
@@ -351,6 +351,7 @@ func (w *writer) closeSmall(ctx context.Context, size int64) error {
 		}
 		data = p.cut(int(size))
 	}
+	sum := checksumOf(data)
 	return w.finish(ctx, size, func() error {
 		from := &body{buf: data}
 		if data == nil {
@@ -358,9 +359,9 @@ func (w *writer) closeSmall(ctx context.Context, size int64) error {
 		}
 		defer from.takeBack()
 		_, err := w.b.client.PutObject(ctx, &s3.PutObjectInput{
-			Bucket: &w.b.o.Bucket, Key: &w.key, IfNoneMatch: aws.String("*"), Body: from, ContentLength: &size,
+			Bucket: &w.b.o.Bucket, Key: &w.key, IfNoneMatch: aws.String("*"), Body: from, ContentLength: &size, ChecksumCRC32C: sum,
 			Metadata: map[string]string{writerMeta: w.token},
-		}, w.b.bodies...)
+		}, asItIs)
 		return err
 	})
 }
@@ -389,7 +390,7 @@ func (w *writer) sendAll(ctx context.Context, size int64) (parts []types.Complet
 		if p.bytes != min(w.b.part, size-i*w.b.part) {
 			return nil, fmt.Errorf("it can't be cut to %d bytes: more is stored already", size)
 		}
-		parts = append(parts, types.CompletedPart{ETag: p.etag, PartNumber: aws.Int32(int32(i) + 1)})
+		parts = append(parts, types.CompletedPart{ETag: p.etag, ChecksumCRC32C: p.sum, PartNumber: aws.Int32(int32(i) + 1)})
 	}
 	return parts, nil
 }
