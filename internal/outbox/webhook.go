@@ -364,7 +364,9 @@ var shapes = map[Kind]shape{
 }
 
 func (w *Webhook) envelope(e Event) envelope {
-	id := w.mac("id "+strconv.FormatInt(e.ID, 10), nil)
+	// A database that was restored gives numbers again that other events had: those were at
+	// another time.
+	id := w.mac("id "+strconv.FormatInt(e.ID, 10)+" at "+strconv.FormatInt(e.At.UnixMicro(), 10), nil)
 	at := e.At.UTC().Format(time.RFC3339)
 	look := shapes[e.Kind]
 	home := awsid.Home{Account: cmp.Or(e.Account, w.Home.Account), Region: cmp.Or(e.Region, w.Home.Region)}

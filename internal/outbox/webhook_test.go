@@ -367,6 +367,9 @@ func TestEnvelope(t *testing.T) {
 	if hook.envelope(Event{ID: 2}).ID == hook.envelope(Event{ID: 1}).ID {
 		t.Error("two events have one id")
 	}
+	if hook.envelope(Event{ID: 1, At: sent}).ID == hook.envelope(Event{ID: 1, At: sent.Add(time.Microsecond)}).ID {
+		t.Error("an event has the id of one of the same number, which a database that was restored has forgotten")
+	}
 	for _, kind := range []Kind{ImportCompleted, ImportFailed, ImportCancelled, SnapshotCompleted, SnapshotFailed, SnapshotShared, SnapshotUnshared, SnapshotDeleted, DamageFound, DiskNearlyFull, DiskHasRoom} {
 		if shapes[kind].event == "" {
 			t.Errorf("%s has no words", kind)
