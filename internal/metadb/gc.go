@@ -157,14 +157,17 @@ func (g Garbage) InFlight(ctx context.Context, now time.Time) (held []gc.Fence, 
 			UPDATE units SET owner = '' WHERE owner <> '' AND lease_until <= $1`, micros(now)); err != nil {
 			return err
 		}
-		if _, err := exec(ctx, q, `DELETE FROM holds WHERE until <= $1`, micros(now)); err != nil {
+		if _, err := exec(ctx, q, `
+			DELETE FROM holds WHERE until <= $1 AND NOT EXISTS (SELECT 1 FROM volumes v WHERE v.hold = holds.id)`, micros(now)); err != nil {
 			return err
 		}
 		most := micros(now.Add(work.MaxPause))
-		for _, stmt := range []string{`UPDATE units SET lease_until = $1 WHERE lease_until > $1`, `UPDATE holds SET until = $1 WHERE until > $1`} {
-			if _, err := exec(ctx, q, stmt, most); err != nil {
-				return err
-			}
+		if _, err := exec(ctx, q, `UPDATE units SET lease_until = $1 WHERE lease_until > $1`, most); err != nil {
+			return err
+		}
+		// Nobody extends the hold of a volume, which lasts as long as that.
+		if _, err := exec(ctx, q, `UPDATE holds SET until = $1 WHERE until > $1 AND until < $2`, most, int64(endless)); err != nil {
+			return err
 		}
 		held, err = all(ctx, q, scan, listed(`
 			SELECT id, attempt FROM units WHERE owner <> '' AND kind NOT IN (?)`, 0, len(unreferring)), args(unreferring)...)

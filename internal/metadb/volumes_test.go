@@ -138,7 +138,8 @@ func TestVolumes(t *testing.T) {
 }
 
 // TestVolumesHold: a volume keeps the root of its snapshot when that is deleted, for as long
-// as it is there; so does a snapshot of the volume that is being made.
+// as it is there, however many cycles of gc there are meanwhile; so does a snapshot of the
+// volume that is being made.
 func TestVolumesHold(t *testing.T) {
 	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) {
 		db := fresh(t)
@@ -150,10 +151,14 @@ func TestVolumesHold(t *testing.T) {
 			_, err := exec(ctx, q, `INSERT INTO files (id, kind, domain, state, unit, attempt, bytes, created, entries) VALUES (7, 'root', '', 'closed', 1, 1, 9, 1, 1)`)
 			return err
 		})
+		days := 0
 		alive := func(when string, want bool) {
 			t.Helper()
-			if _, err := garbage.InFlight(ctx, time.Now().AddDate(200, 0, 0)); err != nil { // ends the holds whose time is over
-				t.Fatal(err)
+			for range 3 { // ends the holds whose time is over, on one day after the other
+				days += 2
+				if _, err := garbage.InFlight(ctx, time.Now().AddDate(0, 0, days)); err != nil {
+					t.Fatal(err)
+				}
 			}
 			named := false
 			err := garbage.Roots(ctx, func(r gc.Root) error {
@@ -233,6 +238,59 @@ func TestVolumesHold(t *testing.T) {
 		d.ID, d.Volume = db.ids.Snapshot(), empty.ID
 		if stored, err := volumes.StartOfVolume(ctx, d, 9); err != nil || stored.Base != 0 {
 			t.Errorf("of an empty volume: base %d, %v", stored.Base, err)
+		}
+	})
+}
+
+// TestVolumesHoldAgain: an earlier version ended the holds of volumes. They are endless again, and
+// come back where nothing that they held can be gone.
+func TestVolumesHoldAgain(t *testing.T) {
+	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) {
+		db, ctx := fresh(t), t.Context()
+		volumes := map[string]volume.Volume{}
+		for i, name := range []string{"shortened", "ended", "ended, and its snapshot deleted", "gone"} {
+			source, root := db.ids.Snapshot(), blockstore.FileID(i+1)
+			addRecord(t, db, snapshot.Record{ID: source, Account: "a", Region: region, State: snapshot.Completed, Root: blockstore.File{ID: root}})
+			must(t, db, func(q querier) error {
+				_, err := exec(ctx, q, `INSERT INTO files (id, kind, domain, state, unit, attempt, bytes, created, entries) VALUES ($1, 'root', '', 'closed', 1, 1, 9, 1, 1)`, root)
+				return err
+			})
+			v := db.named("a", "", 1)
+			v.Snapshot = source
+			if _, _, err := db.Volumes().Create(ctx, v); err != nil {
+				t.Fatal(err)
+			}
+			volumes[name] = v
+		}
+		want := dump(t, db)["holds"]
+		p, err := db.provider()
+		if err == nil {
+			_, err = p.DownTo(ctx, 70)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		must(t, db, func(q querier) error {
+			_, err := exec(ctx, q, `UPDATE holds SET until = 9 WHERE root = 1`)
+			if err == nil {
+				_, err = exec(ctx, q, `DELETE FROM holds WHERE root <> 1`)
+			}
+			return err
+		})
+		for _, name := range []string{"ended, and its snapshot deleted", "gone"} {
+			if err := db.Snapshots().Delete(ctx, of("a"), volumes[name].Snapshot); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := db.Garbage().Expanded(ctx, 4); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := p.Up(ctx); err != nil {
+			t.Fatal(err)
+		}
+		want = slices.DeleteFunc(want, func(row string) bool { return strings.HasSuffix(row, volumes["gone"].ID) })
+		if d := cmp.Diff(want, dump(t, db)["holds"]); d != "" || len(want) != 3 {
+			t.Errorf("%d holds (-want +got):\n%s", len(want), d)
 		}
 	})
 }

@@ -15,6 +15,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -76,6 +77,7 @@ type teller struct {
 
 // pause is until when nothing of a resource is sent.
 type pause struct {
+	event int64 // that was not taken
 	tries int
 	until time.Time
 }
@@ -84,8 +86,10 @@ const (
 	// page is how many events are read at a time.
 	page = 64
 	// maxUntaken is how many resources' events the receiver may fail to take, one after
-	// the other, until nothing more is sent to it for some time.
-	maxUntaken = 3
+	// the other, until nothing more is sent to it for some time; maxDisliked, if it has answered
+	// and is not overloaded, so that it may be these events that it does not like.
+	maxUntaken  = 3
+	maxDisliked = 64
 	// maxTries bounds a pause, whose seconds are the square of the tries: to a minute.
 	maxTries = 8
 )
@@ -96,43 +100,113 @@ func (t *teller) Progress() work.Progress { return work.Progress{Done: t.told.Lo
 // Heard implements work.Reporter.
 func (*teller) Heard() {}
 
-// all tells what is pending. It fails if the receiver takes nothing.
+// all tells what is pending. It fails if the receiver takes nothing. What was never sent comes
+// first, then what was not taken, the longest ago first: so no number of events that the
+// receiver does not take keeps others from being sent.
 func (t *teller) all(ctx context.Context, log *slog.Logger) error {
-	waiting := map[string]bool{} // resources whose events wait for an older one
-	failed, before := []error{}, t.told.Load()
-	for after := int64(0); ; {
-		events, err := t.store.Pending(ctx, after, page)
+	before, row := t.told.Load(), &misses{}
+	waiting := map[string]bool{}
+	for again := true; again; {
+		clear(waiting)
+		err := t.fresh(ctx, waiting, row, log)
+		if err == nil {
+			again, err = t.again(ctx, row, log)
+		}
 		if err != nil {
 			return err
 		}
-		if len(events) == 0 {
-			break
+	}
+	maps.DeleteFunc(t.later, func(resource string, _ pause) bool { return !waiting[resource] }) // forgotten ones
+	if row.first != nil && t.told.Load() == before {
+		return row.first
+	}
+	return nil
+}
+
+// fresh tells what is pending and was never sent, but for the events in waiting: those of
+// resources of which an older one was not taken.
+func (t *teller) fresh(ctx context.Context, waiting map[string]bool, row *misses, log *slog.Logger) error {
+	for after := int64(0); ; {
+		events, err := t.store.Pending(ctx, after, page)
+		if err != nil || len(events) == 0 {
+			return err
 		}
 		for _, e := range events {
 			after = e.ID
-			if waiting[e.Resource] || t.Now().Before(t.later[e.Resource].until) {
+			if _, late := t.later[e.Resource]; late || waiting[e.Resource] {
 				waiting[e.Resource] = true
 				continue
 			}
-			taken, err := t.tell(ctx, e, log)
-			switch {
-			case err != nil && (taken || ctx.Err() != nil):
+			taken, err := t.try(ctx, e, row, log)
+			if err != nil {
 				return err
-			case err == nil:
-				failed = failed[:0]
-				continue
 			}
-			waiting[e.Resource] = true
-			if failed = append(failed, err); len(failed) == maxUntaken {
-				return failed[0]
-			}
+			waiting[e.Resource] = !taken
 		}
 	}
-	maps.DeleteFunc(t.later, func(resource string, _ pause) bool { return !waiting[resource] }) // forgotten ones
-	if len(failed) > 0 && t.told.Load() == before {
-		return failed[0]
+}
+
+// again sends once more what was not taken, if its pause is over, and reports whether the next
+// events of a resource may be sent.
+func (t *teller) again(ctx context.Context, row *misses, log *slog.Logger) (more bool, err error) {
+	for _, resource := range slices.SortedFunc(maps.Keys(t.later), func(a, b string) int {
+		return cmp.Or(t.later[a].until.Compare(t.later[b].until), cmp.Compare(t.later[a].event, t.later[b].event))
+	}) {
+		p := t.later[resource]
+		if t.Now().Before(p.until) {
+			break
+		}
+		events, err := t.store.Pending(ctx, p.event-1, 1)
+		if err != nil {
+			return false, err
+		}
+		if len(events) == 0 || events[0].ID != p.event { // it was forgotten
+			delete(t.later, resource)
+			more = true
+			continue
+		}
+		taken, err := t.try(ctx, events[0], row, log)
+		if err != nil {
+			return false, err
+		}
+		more = more || taken
 	}
-	return nil
+	return more, nil
+}
+
+// misses are events that were not taken, one after the other.
+type misses struct {
+	first    error // nil: there are none
+	untaken  int
+	disliked int // besides: the receiver has answered
+}
+
+// add adds one, and reports whether there are too many.
+func (m *misses) add(err error) bool {
+	if m.first == nil {
+		m.first = err
+	}
+	if a, ok := errors.AsType[*answeredError](err); ok && !a.overloaded() {
+		m.disliked++
+	} else {
+		m.untaken++
+	}
+	return m.untaken >= maxUntaken || m.untaken+m.disliked >= maxDisliked
+}
+
+// try is tell, but fails only if nothing more is to be sent now.
+func (t *teller) try(ctx context.Context, e Event, row *misses, log *slog.Logger) (taken bool, err error) {
+	taken, err = t.tell(ctx, e, log)
+	switch {
+	case err == nil:
+		*row = misses{}
+		return true, nil
+	case taken || ctx.Err() != nil:
+		return taken, err
+	case row.add(err):
+		return false, row.first
+	}
+	return false, nil
 }
 
 // tell sends an event. taken is false if it is to be sent again later.
@@ -147,7 +221,7 @@ func (t *teller) tell(ctx context.Context, e Event, log *slog.Logger) (taken boo
 			return false, err
 		}
 		p := t.later[e.Resource]
-		p.tries = min(p.tries+1, maxTries)
+		p.event, p.tries = e.ID, min(p.tries+1, maxTries)
 		p.until = t.Now().Add(time.Duration(p.tries*p.tries) * time.Second)
 		t.later[e.Resource] = p
 		t.Metrics.sent(untaken)
@@ -196,7 +270,23 @@ func (w *Webhook) send(ctx context.Context, e Event) error {
 	case s == http.StatusBadRequest, s == http.StatusGone, s == http.StatusRequestEntityTooLarge, s == http.StatusUnsupportedMediaType, s == http.StatusUnprocessableEntity:
 		return &RefusedError{s}
 	}
-	return fmt.Errorf("outbox: telling event %d: the receiver answered %s", e.ID, resp.Status)
+	return &answeredError{e.ID, resp.StatusCode, resp.Status}
+}
+
+// answeredError reports a receiver that has answered, and not taken an event.
+type answeredError struct {
+	event int64
+	code  int
+	text  string
+}
+
+func (e *answeredError) Error() string {
+	return fmt.Sprintf("outbox: telling event %d: the receiver answered %s", e.event, e.text)
+}
+
+// overloaded reports whether the receiver would say the same of other events.
+func (e *answeredError) overloaded() bool {
+	return slices.Contains([]int{http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout}, e.code)
 }
 
 func (w *Webhook) signature(body []byte) string {
@@ -274,7 +364,9 @@ var shapes = map[Kind]shape{
 }
 
 func (w *Webhook) envelope(e Event) envelope {
-	id := w.mac("id "+strconv.FormatInt(e.ID, 10), nil)
+	// A database that was restored gives numbers again that other events had: those were at
+	// another time.
+	id := w.mac("id "+strconv.FormatInt(e.ID, 10)+" at "+strconv.FormatInt(e.At.UnixMicro(), 10), nil)
 	at := e.At.UTC().Format(time.RFC3339)
 	look := shapes[e.Kind]
 	home := awsid.Home{Account: cmp.Or(e.Account, w.Home.Account), Region: cmp.Or(e.Region, w.Home.Region)}

@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -81,7 +82,7 @@ func TestWebhook(t *testing.T) {
 		"taken":         {nil, []string{"a OK", "b OK", "a OK", "c OK"}, false},
 		"takes b later": {[]int{200, 503}, []string{"a OK", "b Service Unavailable", "a OK", "c OK", "b OK"}, false},
 		"a in order":    {[]int{503}, []string{"a Service Unavailable", "b OK", "c OK", "a OK", "a OK"}, false},
-		"is down":       {[]int{503, 503, 503}, []string{"a Service Unavailable", "b Service Unavailable", "c Service Unavailable", "a OK", "b OK", "a OK", "c OK"}, true},
+		"is down":       {[]int{503, 503, 503}, []string{"a Service Unavailable", "b Service Unavailable", "c Service Unavailable", "a OK", "b OK", "c OK", "a OK"}, true},
 		"redirects":     {[]int{302}, []string{"a Found", "b OK", "c OK", "a OK", "a OK"}, false},
 		"is not let":    {[]int{401}, []string{"a Unauthorized", "b OK", "c OK", "a OK", "a OK"}, false},
 		"refuses":       {[]int{400}, []string{"a Bad Request", "b OK", "a OK", "c OK"}, false},
@@ -182,6 +183,52 @@ func TestAReceiverThatStalls(t *testing.T) {
 			t.Errorf("the lease was renewed %v", units.kept)
 		}
 	})
+}
+
+// TestEventsThatAreNeverTaken keep no others from being told, however many they are: neither
+// new ones, nor one that was not taken once.
+func TestEventsThatAreNeverTaken(t *testing.T) {
+	for _, status := range []int{http.StatusNotFound, http.StatusInternalServerError, http.StatusServiceUnavailable} {
+		t.Run(http.StatusText(status), func(t *testing.T) {
+			once := false
+			srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				body, _ := io.ReadAll(r.Body)
+				switch {
+				case bytes.Contains(body, []byte("snapshot/bad")):
+					w.WriteHeader(status)
+				case bytes.Contains(body, []byte("snapshot/once")) && !once:
+					once = true
+					w.WriteHeader(status)
+				}
+			}))
+			defer srv.Close()
+			now := sent
+			hook := &Webhook{URL: srv.URL, Secret: []byte("a secret of a test"), Client: NewClient(), Now: func() time.Time { return now }}
+			const bad = 30
+			var ids []string
+			for i := range bad {
+				ids = append(ids, fmt.Sprint("bad", i))
+			}
+			store := pendingOf(append(ids, "once", "alert", "bad0", "once")...)
+			tell := hook.Telling(store)[work.Tell].Do
+			for failed := 0; now.Before(sent.Add(time.Hour)); { // as the runner puts the unit off
+				if _, _, err := tell(t.Context(), &work.Held{Log: slog.New(slog.DiscardHandler)}); err != nil {
+					failed++
+					now = now.Add(time.Duration(min(failed*failed, 60)) * time.Second)
+					continue
+				}
+				failed, now = 0, now.Add(tellEvery)
+			}
+			for _, e := range store.events {
+				if !strings.HasPrefix(e.Resource, "bad") {
+					t.Errorf("event %d, of %s, is not told within an hour", e.ID, e.Resource)
+				}
+			}
+			if len(store.events) < bad+1 {
+				t.Errorf("%d events are left, of which %d are never taken", len(store.events), bad+1)
+			}
+		})
+	}
 }
 
 // pipes is a listener whose connections somebody dials.
@@ -319,6 +366,9 @@ func TestEnvelope(t *testing.T) {
 	}
 	if hook.envelope(Event{ID: 2}).ID == hook.envelope(Event{ID: 1}).ID {
 		t.Error("two events have one id")
+	}
+	if hook.envelope(Event{ID: 1, At: sent}).ID == hook.envelope(Event{ID: 1, At: sent.Add(time.Microsecond)}).ID {
+		t.Error("an event has the id of one of the same number, which a database that was restored has forgotten")
 	}
 	for _, kind := range []Kind{ImportCompleted, ImportFailed, ImportCancelled, SnapshotCompleted, SnapshotFailed, SnapshotShared, SnapshotUnshared, SnapshotDeleted, DamageFound, DiskNearlyFull, DiskHasRoom} {
 		if shapes[kind].event == "" {

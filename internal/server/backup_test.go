@@ -5,7 +5,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/diskport/diskport/internal/api/adminapi"
 	"github.com/diskport/diskport/internal/store/backup"
 )
 
@@ -49,5 +51,28 @@ func TestApart(t *testing.T) {
 	}
 	if err := apart(backup.Place{Bucket: "b"}, at("data")); err != nil {
 		t.Errorf("an S3: %v", err)
+	}
+}
+
+// TestAPartialRestorationThatIsCutOff may be run again, also after it has opened its database.
+func TestAPartialRestorationThatIsCutOff(t *testing.T) {
+	ctx, place := t.Context(), filepath.Join(t.TempDir(), "backups")
+	a := newApp(t, config(t.TempDir()))
+	check(t, embeddedBucket{a, backup.Place{Bucket: "bucket"}}.Put(ctx, "key", []byte("content")))
+	_, err := a.Backup(ctx, adminapi.BackupRequest{Place: place, IncludeMasterKey: true}, nil)
+	check(t, err)
+	check(t, os.RemoveAll(filepath.Join(place, backup.Objects)))
+	from, err := backup.Open(ctx, backup.NewDir(place), time.Time{})
+	check(t, err)
+	to := filepath.Join(t.TempDir(), "to")
+	cfg := config(to)
+	cfg.RootSecretAccessKey = "another secret" // it is entered into the database
+	for range 2 {
+		done, err := Restore(ctx, cfg, RestoreConfig{Place: place, Partial: true})
+		if err != nil || len(done.Lost) != 1 {
+			t.Fatalf("restored %+v, %v", done, err)
+		}
+		// It might have been killed just before it came to its end.
+		check(t, os.WriteFile(filepath.Join(to, restoringName), []byte("store "+from.Store+", backup of "+from.Name+"\n"), 0o600))
 	}
 }

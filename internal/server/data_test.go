@@ -170,7 +170,7 @@ func TestForgetJournal(t *testing.T) {
 		}
 	}
 	for range 2 {
-		if err := forgetJournal(database); err != nil {
+		if err := forgetDatabase(database); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -251,17 +251,18 @@ func restoreFiles(ctx context.Context, path string, from *backup.Restoration, sm
 	if err = errors.Join(err, blocks.Close()); err != nil {
 		return done, err
 	}
-	if err := forgetJournal(data.file(o.Database)); err != nil {
+	if err := forgetDatabase(data.file(o.Database)); err != nil {
 		return done, err
 	}
 	return from.Run(ctx, to, o)
 }
 
-// forgetJournal removes what a restoration in part, killed when it had opened its database,
-// left beside that: SQLite would play it into the database that is restored next.
-func forgetJournal(database string) error {
-	for _, end := range []string{"-wal", "-shm", "-journal"} {
-		if err := os.Remove(database + end); err != nil && !errors.Is(err, fs.ErrNotExist) {
+// forgetDatabase removes what a restoration in part, killed when it had opened its database,
+// left beside that: SQLite would play its journal into the database that is restored next, and
+// the witness would say that this one is too old.
+func forgetDatabase(database string) error {
+	for _, name := range []string{database + "-wal", database + "-shm", database + "-journal", filepath.Join(filepath.Dir(database), witnessName)} {
+		if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}

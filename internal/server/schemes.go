@@ -94,8 +94,12 @@ func (c Config) chosen() error {
 	return nil
 }
 
-// databaseName is the file of the embedded database in the data directory.
-const databaseName = "metadata.db"
+// databaseName is the file of the embedded database in the data directory, witnessName that of
+// its witness.
+const (
+	databaseName = "metadata.db"
+	witnessName  = "commits"
+)
 
 // allowances are who may use keys that are not theirs; chosen has checked them.
 func (c Config) allowances() (list []keyring.Allowance) {
@@ -113,7 +117,7 @@ func openSQLite(ctx context.Context, a *App) (*metadb.DB, error) {
 	var db *metadb.DB
 	err := a.space.Freeing(func() (err error) {
 		db, err = metadb.Open(ctx, a.data.file(databaseName), metadb.Options{
-			Now: time.Now, Regions: a.cfg.regions, Witness: a.data.file("commits"), AcceptOlder: a.cfg.AcceptOlderDatabase, Room: a.space,
+			Now: time.Now, Regions: a.cfg.regions, Witness: a.data.file(witnessName), AcceptOlder: a.cfg.AcceptOlderDatabase, Room: a.space,
 			Warn: func(what string) { a.log.Warn("opening the database: " + what) },
 		})
 		return err

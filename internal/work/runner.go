@@ -210,6 +210,9 @@ func (r *Runner) watch(ctx context.Context) {
 	for ctx.Err() == nil {
 		changed, stop := r.Bus.Wait(putOff)
 		now := r.Now()
+		if now.Before(after) { // the clock was set back
+			after = now
+		}
 		next, err := r.Agenda.Next(ctx, after, kinds...)
 		pause, due := LeaseFor, []wake.Topic(nil)
 		for _, a := range next {

@@ -569,6 +569,38 @@ func TestTheAgendaWakesClaimers(t *testing.T) {
 	})
 }
 
+// TestTheAgendaAfterTheClockWasSetBack is kept as ever.
+func TestTheAgendaAfterTheClockWasSetBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q, a := &queue{}, &agenda{}
+		var ahead atomic.Int64
+		ahead.Store(int64(time.Hour))
+		began, did := time.Now(), time.Duration(0)
+		r := newRunner(q, jobs(map[Kind]Job{Range: func(context.Context, *Held) (Lease, bool, error) {
+			did = time.Since(began)
+			return Lease{}, false, nil
+		}}))
+		r.Poll, r.Agenda = 24*time.Hour, a
+		r.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- r.Run(ctx) }()
+		synctest.Wait()
+		ahead.Store(0)
+		a.add(Range, began.Add(time.Minute))
+		time.AfterFunc(time.Minute-time.Microsecond, func() { q.set(func() { q.free = append(q.free, unit(1, Range)) }) })
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		if did != time.Minute {
+			t.Errorf("a unit that was due after a minute was done after %v", did)
+		}
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // TestWhatIsPutOffHereIsDueInTime although it was not on the agenda at the last look.
 func TestWhatIsPutOffHereIsDueInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
