@@ -11,7 +11,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/diskport/diskport/internal/listing"
 	"github.com/diskport/diskport/internal/store/gc"
+	"github.com/diskport/diskport/internal/store/snapshot"
 	"github.com/diskport/diskport/internal/wake"
 	"github.com/diskport/diskport/internal/work"
 )
@@ -220,8 +222,9 @@ func (n *node) freeze(d time.Duration) {
 	n.world.aside.Go(func() {
 		time.Sleep(d)
 		n.note(n, "thaws")
+		dials := []time.Duration{0, 0, 100 * time.Millisecond, 5 * time.Second}[n.draw("thaw")%4]
 		n.mu.Lock()
-		n.thaw = nil
+		n.thaw, n.dials = nil, time.Now().Add(dials)
 		n.mu.Unlock()
 		close(thaw)
 	})
@@ -243,7 +246,47 @@ func (n *node) doom(step string, after bool, kinds ...faultKind) faultKind {
 	n.note(n, "at %s, after it: %v", step, after)
 	w.count("at a step", 1)
 	w.strike(f, n)
+	if f.bare {
+		w.aside.Go(func() { w.strip(n) })
+	}
 	return f.kind
+}
+
+// strip deletes the snapshots that there are, and frees what only they named, on a node other than
+// one that something has just happened to.
+func (w *world) strip(but *node) {
+	var on *node
+	for _, n := range w.nodesNow() {
+		if n != nil && n != but && n.takes() {
+			on = n
+		}
+	}
+	if on == nil {
+		return
+	}
+	w.note(on, "deletes all snapshots, and gc runs")
+	_, err := tryOn(w, on, "strip", func(ctx context.Context, n *node) (struct{}, error) {
+		for i := range accounts {
+			all, err := n.db.Snapshots().List(ctx, home(i), snapshot.Filter{Owners: []string{accounts[i]}}, listing.Place{}, 100)
+			if err != nil {
+				return struct{}{}, err
+			}
+			for _, rec := range all {
+				if !w.mayDelete(rec) {
+					continue
+				}
+				w.deleting(rec)
+				if err := n.db.Snapshots().Delete(ctx, home(i), rec.ID); err != nil {
+					return struct{}{}, err
+				}
+				w.deleted(rec)
+			}
+		}
+		return struct{}{}, n.collect(ctx)
+	})
+	if err != nil && !unknown(err) && !errors.Is(err, snapshot.ErrNotFound) {
+		w.failf("deleting all snapshots: %v", err)
+	}
 }
 
 // dooming reports whether a fault of a kind waits for its step.
@@ -458,11 +501,11 @@ func (w *world) run() outcome {
 	operating, done := context.WithCancel(context.Background())
 	all.Go(func() { w.operate(operating) })
 	clients.Wait()
-	done()
 	w.mu.Lock()
 	w.calm = true
 	w.mu.Unlock()
 	w.aside.Wait()
+	done()
 	for _, n := range w.nodesNow() {
 		n.clock.Store(0) // somebody has set it
 	}
