@@ -7,7 +7,6 @@ import (
 
 	"github.com/diskport/diskport/internal/imports/importtask"
 	"github.com/diskport/diskport/internal/listing"
-	"github.com/diskport/diskport/internal/store/blockstore"
 	"github.com/diskport/diskport/internal/store/snapshot"
 )
 
@@ -150,7 +149,7 @@ func (w *world) checkLeft() {
 	}
 	var named []string
 	for _, row := range rows {
-		named = append(named, blockstore.File{ID: blockstore.FileID(row[0].(int64)), Kind: blockstore.FileKind(row[1].(string))}.Name())
+		named = append(named, nameOf(row))
 	}
 	slices.Sort(named)
 	if there := w.files.Names(); !slices.Equal(named, there) {

@@ -45,6 +45,13 @@ func (s *store) noteClosed(name string) {
 	s.closed[name] = time.Now()
 }
 
+func (s *store) isClosed(name string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, ok := s.closed[name]
+	return ok
+}
+
 // Remove implements blockstore.Backend.
 func (s *store) Remove(ctx context.Context, name string) error {
 	s.mu.Lock()

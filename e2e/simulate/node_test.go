@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -72,6 +73,7 @@ type node struct {
 	hurt  time.Time       // when something went wrong with it last
 	up    bool            // it takes requests
 
+	lost    map[holding]time.Time    // since when it knows that it has lost a lease; guarded by mu
 	writing map[string]chan struct{} // of capacity 1, by draft: in it while a block is put; guarded by mu
 
 	db      *metadb.DB
@@ -150,10 +152,15 @@ func (n *node) sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// dawdle takes about as long as is usual.
+// dawdle takes about as long as is usual, and now and then seconds.
 func (n *node) dawdle(ctx context.Context, what string, usual time.Duration) error {
 	who, _ := ctx.Value(whoKey{}).(string)
-	return n.sleep(ctx, usual/4+time.Duration(n.draw(who+what)%uint64(usual*2)))
+	x := n.draw(who + what)
+	d := usual/4 + time.Duration(x%uint64(usual*2))
+	if claims := ctx.Value(claimKey{}) != nil; !claims && int(x>>32%1000) < n.stalls { // it is known how soon units are claimed
+		d += time.Duration(x >> 16 % uint64(work.LeaseFor*3/4))
+	}
+	return n.sleep(ctx, d)
 }
 
 // step returns when the node may take a step of a kind, or with the reason why it can't. The
@@ -232,8 +239,12 @@ func (n *node) reach(ctx context.Context, cut *time.Time, down func() bool, err 
 
 // before implements gate.
 func (n *node) before(ctx context.Context) error {
-	if n.dooming(frozen) {
-		n.doom(eventHere(), false, frozen)
+	if n.dooming(frozen, stalled) {
+		if f := n.doom(eventHere(), false, frozen, stalled); f.kind == stalled {
+			if err := n.sleep(ctx, f.last); err != nil {
+				return err
+			}
+		}
 	}
 	ctx, err := n.step(ctx, "database", 2*time.Millisecond)
 	if err != nil {
@@ -255,8 +266,8 @@ func (n *node) before(ctx context.Context) error {
 
 // commit implements gate.
 func (n *node) commit(event string) verdict {
-	switch how := n.doom(event, false, killed); {
-	case how != "":
+	switch {
+	case n.doom(event, false, killed).kind != "":
 		return refused // a server rolls back what a client leaves
 	case !n.during(dbLossy) || n.percent("commit "+event) >= 15:
 		return committed
@@ -287,7 +298,7 @@ func (n *node) after(ctx context.Context, event string, v verdict) error {
 
 // atStore does something to the block store.
 func (n *node) atStore(ctx context.Context, what string, do func(context.Context) error) error {
-	usual := 10 * time.Millisecond
+	usual, asked := 10*time.Millisecond, ctx
 	if n.during(storeSlow) {
 		usual = 3 * time.Second
 	}
@@ -295,10 +306,18 @@ func (n *node) atStore(ctx context.Context, what string, do func(context.Context
 	if err != nil {
 		return err
 	}
+	if strings.HasPrefix(what, "create ") || strings.HasPrefix(what, "close ") {
+		n.heed(asked, what)
+	}
 	if err := n.reach(ctx, &n.cutS, func() bool { return n.during(storeDown) || n.during(storeErrors) && n.percent("503") < 20 }, errStore); err != nil {
 		return err
 	}
-	if n.doom(what, false, frozen, killed) != "" {
+	if f := n.doom(what, false, frozen, killed, stalled); f.kind != "" {
+		if f.kind == stalled {
+			if err := n.sleep(ctx, f.last); err != nil {
+				return err
+			}
+		}
 		if ctx, err = n.step(ctx, what, time.Millisecond); err != nil {
 			return err
 		}
@@ -332,6 +351,9 @@ func (n *node) atSource(ctx context.Context, what string, do func() error) error
 	}
 	if _, err := n.step(ctx, what, usual); err != nil {
 		return err
+	}
+	if what == "read source" {
+		n.heed(ctx, what)
 	}
 	if n.during(sourceDown) {
 		return errSource
@@ -367,7 +389,7 @@ func (w *world) newNode(slot int) *node {
 	w.mu.Unlock()
 	n := &node{
 		world: w, slot: slot, name: name, born: time.Now(), dead: make(chan struct{}), ran: make(chan struct{}),
-		drawn: map[string]uint64{}, busy: map[string]bool{}, bus: &wake.Bus{}, hurt: time.Now(),
+		drawn: map[string]uint64{}, lost: map[holding]time.Time{}, busy: map[string]bool{}, bus: &wake.Bus{}, hurt: time.Now(),
 	}
 	n.ctx, n.stop = context.WithCancel(context.Background())
 	w.mu.Lock()
@@ -482,7 +504,7 @@ func (n *node) wireRunner() {
 	for kind, h := range handlers {
 		do := h.Do
 		h.Do = func(ctx context.Context, held *work.Held) (work.Lease, bool, error) {
-			ctx, end := n.steady(about(ctx, "job", held.Lease))
+			ctx, end := n.steady(context.WithValue(about(ctx, "job", held.Lease), leaseKey{}, held.Lease))
 			defer end()
 			next, ok, err := do(ctx, held)
 			if err != nil {
@@ -618,7 +640,34 @@ func (c claims) Claim(ctx context.Context, who work.Claimer, now time.Time) (l w
 
 // Renew implements work.Store.
 func (c claims) Renew(ctx context.Context, l work.Lease, now time.Time, p work.Progress) (work.Lease, error) {
-	return c.Work.Renew(c.n.fenced(about(ctx, "heartbeat", l), l), l, now, p)
+	renewed, err := c.Work.Renew(c.n.fenced(about(ctx, "heartbeat", l), l), l, now, p)
+	if errors.Is(err, work.ErrLost) {
+		c.n.mu.Lock()
+		c.n.lost[holding{l.ID, l.Attempt}] = time.Now()
+		c.n.mu.Unlock()
+	}
+	return renewed, err
+}
+
+// holding is what tells a lease from all others.
+type holding struct{ unit, attempt int64 }
+
+// leaseKey is the context's key of the lease under which a job is done.
+type leaseKey struct{}
+
+// heed fails the schedule if a job takes a step although its node knows that the lease is lost, and ctx does not
+// say so.
+func (n *node) heed(ctx context.Context, what string) {
+	l, ok := ctx.Value(leaseKey{}).(work.Lease)
+	if !ok || ctx.Err() != nil {
+		return
+	}
+	n.mu.Lock()
+	at, lost := n.lost[holding{l.ID, l.Attempt}]
+	n.mu.Unlock()
+	if lost && time.Since(at) > 0 {
+		n.failf("%s: %s of %q goes on with %s %v after its lease was lost", n.name, l.Kind, l.Task, what, time.Since(at))
+	}
 }
 
 // Release implements work.Store.

@@ -25,6 +25,7 @@ type schedule struct {
 	clocks   []time.Duration // how far the clock of each node is off
 	behind   time.Duration   // how far listings of the store are
 	slow     time.Duration   // about how long a read of a source takes
+	stalls   int             // how many of 1,000 steps take seconds
 	idle     time.Duration   // for how long a draft may go without a write
 	gcEvery  time.Duration
 	group    int // blocks that are written together
@@ -59,7 +60,7 @@ const (
 
 // churnMix is for schedules in which hardly anything is kept, so that what is written anew meets what is
 // being freed.
-var churnMix = []opKind{opImport, opImport, opImport, opDraft, opDelete, opDelete, opDelete, opDelete}
+var churnMix = []opKind{opImport, opImport, opImport, opImport, opDraft, opDelete, opDelete, opDelete}
 
 var opMix = []opKind{opImport, opImport, opImport, opImport, opCancel, opDraft, opDraft, opDraft, opCopy, opDelete, opDelete, opDelete, opRead, opRead}
 
@@ -79,6 +80,7 @@ type faultKind string
 const (
 	killed      faultKind = "killed" // and another one started in its place after last
 	frozen      faultKind = "frozen"
+	stalled     faultKind = "one of its steps takes long"
 	cutDatabase faultKind = "cut off from the database"
 	cutStore    faultKind = "cut off from the store"
 	cutBoth     faultKind = "cut off from both"
@@ -91,7 +93,7 @@ const (
 )
 
 var faultMix = []faultKind{
-	killed, killed, killed, killed, frozen, frozen, frozen, frozen, frozen, frozen, frozen, frozen, frozen, frozen, frozen, cutDatabase, cutDatabase, cutStore, cutBoth, dbDown, dbLossy, dbLossy, storeDown, storeErrors, storeSlow, sourceDown,
+	killed, killed, killed, killed, frozen, frozen, frozen, frozen, frozen, frozen, frozen, stalled, stalled, stalled, stalled, cutDatabase, cutDatabase, cutStore, cutBoth, dbDown, dbLossy, dbLossy, storeDown, storeErrors, storeSlow, sourceDown,
 }
 
 // steps are those before or behind which a node is killed or frozen: each is a half of
@@ -106,7 +108,7 @@ var steps = []string{
 // the strength of it.
 var brinks = []string{
 	"create pack", "create pages", "create root", // a file has its row
-	"Catalog.CheckLease", "write pack", "close pack", "close pages", "close root", // it is there
+	"write pack", "close pack", "close pages", "close root", // it is there
 	"Catalog.Locate", "Catalog.Claim", // a block is known to be stored
 	"Tasks.FinishSlice", "Tasks.FinishRange", "Tasks.Publish", "Snapshots.Append", "Snapshots.Publish", "Packs.Move", // all is durable
 	"Garbage.Condemn", "Garbage.InFlight", "Garbage.Roots", "Garbage.RangePages", "Garbage.DeleteCondemned", // gc has waited, or has marked
@@ -199,6 +201,7 @@ func newSchedule(seed uint64) schedule {
 		seed: seed, nodes: 2 + r.IntN(2), load: between(r, 10*time.Second, 40*time.Second),
 		behind:  oneOf(r, 0, 0, 5*time.Second, time.Minute),
 		slow:    oneOf(r, 5*time.Millisecond, 200*time.Millisecond, 2*time.Second, 6*time.Second),
+		stalls:  oneOf(r, 0, 5, 20),
 		gcEvery: oneOf(r, 2*time.Second, 4*time.Second, 10*time.Second),
 		idle:    oneOf(r, 20*time.Second, 2*time.Minute),
 		group:   1 + r.IntN(2), slice: int64(1 + r.IntN(3)), target: oneOf[int64](r, 1, 1<<30), notified: r.IntN(2) == 0, empty: r.IntN(4) == 0,
@@ -211,12 +214,14 @@ func newSchedule(seed uint64) schedule {
 		s.clocks[r.IntN(s.nodes)] = oneOf(r, -5*time.Minute, 5*time.Minute, 30*time.Second, -30*time.Second)
 	}
 	if r.IntN(3) > 0 {
-		s.gcEvery, s.group = 2*time.Second, 1
-		s.clients = newClients(r, s.load, churnMix, 1, 1, 2+r.IntN(2), 3)
+		s.gcEvery, s.group, s.slow = 2*time.Second, 1, oneOf(r, 5*time.Millisecond, 200*time.Millisecond, 2*time.Second)
+		s.clients = newClients(r, s.load, churnMix, 1, 1, 2, 4)
 	} else {
 		s.clients = newClients(r, s.load, opMix, 2+r.IntN(2), 2, 2+r.IntN(3), 1)
 	}
-	if seed%16 != 0 { // else all is well, and progress is looked at more closely
+	if seed%16 == 0 { // all is well, and progress is looked at more closely
+		s.stalls = 0
+	} else {
 		for range 1 + r.IntN(4) {
 			s.faults = append(s.faults, newFault(r, s))
 		}
@@ -241,7 +246,7 @@ func newClients(r *rand.Rand, load time.Duration, mix []opKind, disks, owners, c
 		for range least + r.IntN(3) {
 			n++
 			o := op{
-				n: n, kind: oneOf(r, mix...), after: between(r, 0, load/4), account: min(owners-1, r.IntN(4)/3), pick: r.IntN(1 << 20), roll: r.IntN(100),
+				n: n, kind: oneOf(r, mix...), after: between(r, 0, load/6), account: min(owners-1, r.IntN(4)/3), pick: r.IntN(1 << 20), roll: r.IntN(100),
 				disk: layouts[r.IntN(len(layouts))],
 			}
 			if len(ops) == 0 {
@@ -262,6 +267,9 @@ func newFault(r *rand.Rand, s schedule) fault {
 	if f.kind == frozen { // for less than a lease, for more, for more than that of an append
 		f.last = oneOf(r, between(r, time.Second, work.LeaseFor), between(r, time.Second, work.LeaseFor), work.LeaseFor+between(r, time.Second, 20*time.Second), 70*time.Second)
 	}
+	if f.kind == stalled {
+		f.step, f.last, f.roll = oneOf(r, brinks...), between(r, time.Second, work.LeaseFor), f.roll|1
+	}
 	if f.kind == killed || f.kind == frozen {
 		switch r.IntN(5) {
 		case 0:
@@ -272,7 +280,7 @@ func newFault(r *rand.Rand, s schedule) fault {
 		}
 	}
 	if f.step != "" {
-		f.at /= 2
+		f.at = f.at * 2 / 3
 		f.bare = r.IntN(2) == 0
 	}
 	return f

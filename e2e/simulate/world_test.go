@@ -2,6 +2,7 @@ package simulate
 
 import (
 	"context"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"maps"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/diskport/diskport/internal/listing"
+	"github.com/diskport/diskport/internal/store/blockstore"
 	"github.com/diskport/diskport/internal/store/gc"
 	"github.com/diskport/diskport/internal/store/snapshot"
 	"github.com/diskport/diskport/internal/wake"
@@ -61,6 +63,7 @@ func newWorld(s schedule, e *engine) *world {
 	if s.notified {
 		w.database.notify = w.notify
 	}
+	w.database.closed = w.seeFiles
 	return w
 }
 
@@ -155,6 +158,7 @@ func (w *world) strike(f fault, n *node) {
 		w.kill(n, f.last)
 	case frozen:
 		n.freeze(f.last)
+	case stalled: // by whoever takes the step
 	case cutDatabase, cutStore, cutBoth:
 		n.mu.Lock()
 		if f.kind != cutStore {
@@ -231,25 +235,26 @@ func (n *node) freeze(d time.Duration) {
 }
 
 // doom strikes the node if a fault waits for the step that it is about to take, or, after, has
-// just taken. It returns what happened.
-func (n *node) doom(step string, after bool, kinds ...faultKind) faultKind {
+// just taken. It returns the fault; without a kind there was none.
+func (n *node) doom(step string, after bool, kinds ...faultKind) (f fault) {
 	w := n.world
 	w.mu.Lock()
 	i := slices.IndexFunc(w.dooms, func(f fault) bool { return f.step == step && f.roll%2 == 0 == after && slices.Contains(kinds, f.kind) })
 	if i < 0 || w.calm || n.isDead() {
 		w.mu.Unlock()
-		return ""
+		return f
 	}
-	f := w.dooms[i]
+	f = w.dooms[i]
 	w.dooms = slices.Delete(w.dooms, i, i+1)
 	w.mu.Unlock()
 	n.note(n, "at %s, after it: %v", step, after)
 	w.count("at a step", 1)
+	w.count("step "+step, 1)
 	w.strike(f, n)
 	if f.bare {
 		w.aside.Go(func() { w.strip(n) })
 	}
-	return f.kind
+	return f
 }
 
 // strip deletes the snapshots that there are, and frees what only they named, on a node other than
@@ -289,11 +294,11 @@ func (w *world) strip(but *node) {
 	}
 }
 
-// dooming reports whether a fault of a kind waits for its step.
-func (w *world) dooming(kind faultKind) bool {
+// dooming reports whether a fault of some kinds waits for its step.
+func (w *world) dooming(kinds ...faultKind) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return !w.calm && slices.ContainsFunc(w.dooms, func(f fault) bool { return f.kind == kind })
+	return !w.calm && slices.ContainsFunc(w.dooms, func(f fault) bool { return slices.Contains(kinds, f.kind) })
 }
 
 // judge looks at the report of a cycle of gc.
@@ -419,6 +424,20 @@ func (w *world) see(id, state string) {
 	if was != "" && was != state {
 		w.failf("task %s was %s, and is %s", id, was, state)
 	}
+}
+
+// seeFiles looks whether files that something lies in, by their rows, are durable.
+func (w *world) seeFiles(event string, files [][]driver.Value) {
+	for _, f := range files {
+		if name := nameOf(f); !w.files.isClosed(name) {
+			w.failf("%s names %s, which is not closed", event, name)
+		}
+	}
+}
+
+// nameOf returns the name of a file from its id and kind.
+func nameOf(row []driver.Value) string {
+	return blockstore.File{ID: blockstore.FileID(row[0].(int64)), Kind: blockstore.FileKind(row[1].(string))}.Name()
 }
 
 // takeover is how long the unit of a node that was killed may stay unclaimed, when somebody has
