@@ -7,7 +7,6 @@ import (
 
 	"github.com/diskport/diskport/internal/imports/importtask"
 	"github.com/diskport/diskport/internal/listing"
-	"github.com/diskport/diskport/internal/store/blockstore"
 	"github.com/diskport/diskport/internal/store/snapshot"
 )
 
@@ -18,7 +17,13 @@ const ended = 15 * time.Minute
 // quiet is how long nothing happens before everything must be gone that nobody needs: rounds of
 // the duty that sweeps pins, of which each node forgets those alone that it saw in the one before; the
 // timeouts of drafts; cycles of gc.
-func (s schedule) quiet() time.Duration { return time.Duration(s.nodes+1)*time.Hour + 20*time.Minute }
+func (s schedule) quiet() time.Duration {
+	d := max(time.Duration(s.nodes+1)*dutyEvery, s.idle+dutyEvery) + 3*freeEvery + time.Minute
+	if s.skewed() { // one that was ahead has put duties off
+		d += 6 * time.Minute
+	}
+	return d
+}
 
 // settle waits until all that was begun has ended, and compares what is left with the model.
 func (w *world) settle() {
@@ -144,7 +149,7 @@ func (w *world) checkLeft() {
 	}
 	var named []string
 	for _, row := range rows {
-		named = append(named, blockstore.File{ID: blockstore.FileID(row[0].(int64)), Kind: blockstore.FileKind(row[1].(string))}.Name())
+		named = append(named, nameOf(row))
 	}
 	slices.Sort(named)
 	if there := w.files.Names(); !slices.Equal(named, there) {
@@ -167,7 +172,7 @@ func (w *world) checkEmpty(ctx context.Context, n *node) {
 			w.failf("deleting %s at the end: %v", rec.ID, err)
 		}
 	}
-	time.Sleep(time.Hour)
+	time.Sleep(3 * freeEvery)
 	w.checkLeft()
 	for _, table := range []string{"files", "blocks", "pages", "snapshots"} {
 		left, err := w.texts(`SELECT COUNT(*) FROM ` + table)

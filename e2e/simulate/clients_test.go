@@ -124,6 +124,11 @@ func try[T any](w *world, who string, fn func(ctx context.Context, n *node) (T, 
 	if n == nil {
 		return v, errDied
 	}
+	return tryOn(w, n, who, fn)
+}
+
+// tryOn is try on a given node.
+func tryOn[T any](w *world, n *node, who string, fn func(ctx context.Context, n *node) (T, error)) (v T, err error) {
 	type result struct {
 		v   T
 		err error
@@ -132,6 +137,8 @@ func try[T any](w *world, who string, fn func(ctx context.Context, n *node) (T, 
 	ctx, cancel := context.WithTimeout(as(n.ctx, who), callFor)
 	defer cancel()
 	if !n.serve(func() {
+		ctx, end := n.steady(ctx)
+		defer end()
 		v, err := fn(ctx, n)
 		ended <- result{v, err}
 	}) {
@@ -285,7 +292,7 @@ func (w *world) doDraft(o op) {
 	}()
 	rec, err := call(w, o, "start", func(ctx context.Context, n *node) (snapshot.Record, error) {
 		return n.drafts.Start(ctx, snapshot.StartRequest{
-			Home: home(o.account), Token: describe(o), Digest: describe(o), Description: describe(o), VolumeSize: volumeGiB, Parent: parent.ID, Timeout: 10 * time.Minute,
+			Home: home(o.account), Token: describe(o), Digest: describe(o), Description: describe(o), VolumeSize: volumeGiB, Parent: parent.ID, Timeout: w.idle,
 		})
 	})
 	if w.expect(o, "start", err, snapshot.ErrNotFound); err != nil {
@@ -368,29 +375,40 @@ func (w *world) doCopy(o op) {
 }
 
 func (w *world) doDelete(o op) {
-	rec, ok := w.some(o, func(r snapshot.Record) bool {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		m := w.model.snapshots[opOf(r.Description)]
-		return m != nil && m.made && (r.State != snapshot.Pending || r.Task == "")
-	})
+	rec, ok := w.some(o, w.mayDelete)
 	if !ok {
 		return
 	}
-	w.mu.Lock()
-	m := w.model.snapshots[opOf(rec.Description)]
-	m.deletes = true
-	w.mu.Unlock()
+	w.deleting(rec)
 	_, err := call(w, o, "delete the snapshot of "+rec.Description, func(ctx context.Context, n *node) (struct{}, error) {
 		return struct{}{}, n.db.Snapshots().Delete(ctx, home(o.account), rec.ID)
 	})
 	w.expect(o, "delete", err, snapshot.ErrNotFound)
 	if err == nil || errors.Is(err, snapshot.ErrNotFound) {
-		w.mu.Lock()
-		m.deleted = true
-		w.mu.Unlock()
-		w.count("deletions", 1)
+		w.deleted(rec)
 	}
+}
+
+// mayDelete reports whether a snapshot may be deleted: whoever makes it has done so.
+func (w *world) mayDelete(r snapshot.Record) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	m := w.model.snapshots[opOf(r.Description)]
+	return m != nil && m.made && (r.State != snapshot.Pending || r.Task == "")
+}
+
+// deleting notes that somebody asks for a snapshot to be deleted, and deleted that the answer has come.
+func (w *world) deleting(r snapshot.Record) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.model.snapshots[opOf(r.Description)].deletes = true
+}
+
+func (w *world) deleted(r snapshot.Record) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.model.snapshots[opOf(r.Description)].deleted = true
+	w.tally["deletions"]++
 }
 
 // doRead reads a snapshot that is held: whatever happens meanwhile, it is all there.

@@ -156,7 +156,8 @@ type database struct {
 	*engine
 	turn chan struct{} // of capacity 1: in it while a transaction runs
 
-	notify func() // is told when there is something to be claimed; nil: nobody is
+	notify func()                                     // is told when there is something to be claimed; nil: nobody is
+	closed func(event string, files [][]driver.Value) // is told, at the commit of an event that closes files, of those that something lies in; nil: nobody is
 
 	mu       sync.Mutex          // guards what follows
 	due      map[work.Kind]int64 // when the first unit of a kind may be claimed, in microseconds
@@ -360,6 +361,7 @@ type linkedTx struct {
 	reads   bool
 	changed bool   // rows
 	units   bool   // rows of units are among them
+	files   bool   // files are closed
 	fence   *fence // whose lease it is to check; nil: none
 	lost    bool   // the lease is not held
 }
@@ -450,6 +452,13 @@ func (t *linkedTx) Commit() error {
 		if t.changed && t.lost {
 			t.fence.fail("%s had an effect under a lease that %s had lost", event, t.fence.lease.Owner)
 		}
+		if t.files && t.db.closed != nil {
+			named, err := t.db.query(`SELECT id, kind FROM files WHERE state = 'closed' AND dead < entries`, nil)
+			if err != nil {
+				return errors.Join(err, t.end("ROLLBACK TO t", "RELEASE t"))
+			}
+			t.db.closed(event, named.rows)
+		}
 		err = t.end("RELEASE t")
 	}
 	if err != nil {
@@ -515,6 +524,7 @@ func (c *linked) note(text string, changed int64) {
 	if c.tx != nil && changed > 0 {
 		c.tx.changed = true
 		c.tx.units = c.tx.units || strings.Contains(text, "units")
+		c.tx.files = c.tx.files || strings.Contains(text, "UPDATE files SET state = $1")
 	}
 }
 

@@ -45,6 +45,13 @@ func (s *store) noteClosed(name string) {
 	s.closed[name] = time.Now()
 }
 
+func (s *store) isClosed(name string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, ok := s.closed[name]
+	return ok
+}
+
 // Remove implements blockstore.Backend.
 func (s *store) Remove(ctx context.Context, name string) error {
 	s.mu.Lock()
@@ -97,7 +104,7 @@ func kindOf(name string) string { kind, _, _ := strings.Cut(name, "/"); return k
 
 // Create implements blockstore.Backend.
 func (f files) Create(ctx context.Context, name string, size int64) (w blockstore.Writer, err error) {
-	err = f.atStore(ctx, "create "+kindOf(name), func() error {
+	err = f.atStore(ctx, "create "+kindOf(name), func(ctx context.Context) error {
 		w, err = f.store.Create(ctx, name, size)
 		return err
 	})
@@ -109,7 +116,7 @@ func (f files) Create(ctx context.Context, name string, size int64) (w blockstor
 
 // ReadAt implements blockstore.Backend.
 func (f files) ReadAt(ctx context.Context, name string, p []byte, off int64) (n int, err error) {
-	err = f.atStore(ctx, "read "+kindOf(name), func() error {
+	err = f.atStore(ctx, "read "+kindOf(name), func(ctx context.Context) error {
 		n, err = f.store.ReadAt(ctx, name, p, off)
 		return err
 	})
@@ -118,13 +125,13 @@ func (f files) ReadAt(ctx context.Context, name string, p []byte, off int64) (n 
 
 // Remove implements blockstore.Backend.
 func (f files) Remove(ctx context.Context, name string) error {
-	return f.atStore(ctx, "remove "+kindOf(name), func() error { return f.store.Remove(ctx, name) })
+	return f.atStore(ctx, "remove "+kindOf(name), func(ctx context.Context) error { return f.store.Remove(ctx, name) })
 }
 
 // List implements blockstore.Backend.
 func (f files) List(ctx context.Context, fn func(blockstore.Entry) error) error {
 	var found []blockstore.Entry
-	if err := f.atStore(ctx, "list", func() error {
+	if err := f.atStore(ctx, "list", func(ctx context.Context) error {
 		return f.store.List(ctx, func(e blockstore.Entry) error { found = append(found, e); return nil })
 	}); err != nil {
 		return err
@@ -139,12 +146,12 @@ func (f files) List(ctx context.Context, fn func(blockstore.Entry) error) error 
 
 // SetAside implements blockstore.Quarantine.
 func (f files) SetAside(ctx context.Context, name string, at time.Time) error {
-	return f.atStore(ctx, "set aside", func() error { return f.store.SetAside(ctx, name, at) })
+	return f.atStore(ctx, "set aside", func(ctx context.Context) error { return f.store.SetAside(ctx, name, at) })
 }
 
 // Purge implements blockstore.Quarantine.
 func (f files) Purge(ctx context.Context, before time.Time) (p blockstore.Purged, err error) {
-	err = f.atStore(ctx, "purge", func() error {
+	err = f.atStore(ctx, "purge", func(ctx context.Context) error {
 		p, err = f.store.Purge(ctx, before)
 		return err
 	})
@@ -153,7 +160,7 @@ func (f files) Purge(ctx context.Context, before time.Time) (p blockstore.Purged
 
 // EachAside implements blockstore.Aside.
 func (f files) EachAside(ctx context.Context, fn func(string) error) error {
-	if err := f.atStore(ctx, "list what is aside", func() error { return nil }); err != nil {
+	if err := f.atStore(ctx, "list what is aside", func(context.Context) error { return nil }); err != nil {
 		return err
 	}
 	return f.store.EachAside(ctx, fn)
@@ -161,7 +168,7 @@ func (f files) EachAside(ctx context.Context, fn func(string) error) error {
 
 // BringBack implements blockstore.Aside.
 func (f files) BringBack(ctx context.Context, name string) error {
-	return f.atStore(ctx, "bring back", func() error { return f.store.BringBack(ctx, name) })
+	return f.atStore(ctx, "bring back", func(ctx context.Context) error { return f.store.BringBack(ctx, name) })
 }
 
 // Identity implements blockstore.Identified.
@@ -180,11 +187,11 @@ type file struct {
 }
 
 func (o *file) WriteAt(ctx context.Context, bufs [][]byte, off int64) error {
-	return o.files.atStore(ctx, "write "+kindOf(o.name), func() error { return o.Writer.WriteAt(ctx, bufs, off) })
+	return o.files.atStore(ctx, "write "+kindOf(o.name), func(ctx context.Context) error { return o.Writer.WriteAt(ctx, bufs, off) })
 }
 
 func (o *file) Close(ctx context.Context, size int64) error {
-	return o.files.atStore(ctx, "close "+kindOf(o.name), func() error {
+	return o.files.atStore(ctx, "close "+kindOf(o.name), func(ctx context.Context) error {
 		err := o.Writer.Close(ctx, size)
 		if err == nil {
 			o.files.noteClosed(o.name)
@@ -195,7 +202,7 @@ func (o *file) Close(ctx context.Context, size int64) error {
 
 // Abort drops the file, unless the node is dead: what it left stays open.
 func (o *file) Abort() error {
-	return o.files.atStore(context.Background(), "abort "+kindOf(o.name), o.Writer.Abort)
+	return o.files.atStore(context.Background(), "abort "+kindOf(o.name), func(context.Context) error { return o.Writer.Abort() })
 }
 
 // pins are the sources that are kept for imports, on a store that all nodes share.

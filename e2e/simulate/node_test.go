@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -64,6 +65,7 @@ type node struct {
 
 	mu    sync.Mutex // guards what follows
 	thaw  chan struct{}
+	dials time.Time // until when it dials the database anew, after it was frozen
 	cutDB time.Time // until when it is cut off from the database
 	cutS  time.Time // until when it is cut off from the store
 	drawn map[string]uint64
@@ -71,6 +73,7 @@ type node struct {
 	hurt  time.Time       // when something went wrong with it last
 	up    bool            // it takes requests
 
+	lost    map[holding]time.Time    // since when it knows that it has lost a lease; guarded by mu
 	writing map[string]chan struct{} // of capacity 1, by draft: in it while a block is put; guarded by mu
 
 	db      *metadb.DB
@@ -149,39 +152,65 @@ func (n *node) sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// dawdle takes about as long as is usual.
+// dawdle takes about as long as is usual, and now and then seconds.
 func (n *node) dawdle(ctx context.Context, what string, usual time.Duration) error {
 	who, _ := ctx.Value(whoKey{}).(string)
-	return n.sleep(ctx, usual/4+time.Duration(n.draw(who+what)%uint64(usual*2)))
+	x := n.draw(who + what)
+	d := usual/4 + time.Duration(x%uint64(usual*2))
+	if claims := ctx.Value(claimKey{}) != nil; !claims && int(x>>32%1000) < n.stalls { // it is known how soon units are claimed
+		d += time.Duration(x >> 16 % uint64(work.LeaseFor*3/4))
+	}
+	return n.sleep(ctx, d)
 }
 
-// step returns when the node may take a step of a kind, or with the reason why it can't.
-func (n *node) step(ctx context.Context, what string, usual time.Duration) error {
+// step returns when the node may take a step of a kind, or with the reason why it can't. The
+// context is the one that the step is to go by: while a node is frozen it does not notice that
+// another one ends, so the step is taken all the same once it thaws.
+func (n *node) step(ctx context.Context, what string, usual time.Duration) (context.Context, error) {
 	if err := n.dawdle(ctx, what, usual); err != nil {
-		return err
+		return ctx, err
 	}
 	for {
-		n.mu.Lock()
-		thaw := n.thaw
-		n.mu.Unlock()
-		if thaw == nil {
-			break
+		was, err := n.wake()
+		switch {
+		case err != nil:
+			return ctx, err
+		case !was:
+			return ctx, nil
 		}
+		ctx = context.WithoutCancel(ctx)
+		if err := n.dawdle(ctx, what, time.Millisecond); err != nil {
+			return ctx, err
+		}
+	}
+}
+
+// wake returns when the node is not frozen, and whether it was.
+func (n *node) wake() (was bool, err error) {
+	n.mu.Lock()
+	thaw := n.thaw
+	n.mu.Unlock()
+	if thaw != nil {
 		select {
 		case <-thaw: // for all at once
 		case <-n.dead:
-			return errDied
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-		if err := n.dawdle(ctx, what, time.Millisecond); err != nil {
-			return err
 		}
 	}
 	if n.isDead() {
-		return errDied
+		return false, errDied
 	}
-	return nil
+	return thaw != nil, nil
+}
+
+// steady returns a context that ends when ctx does, or, if the node is frozen then, when it
+// thaws.
+func (n *node) steady(ctx context.Context) (context.Context, context.CancelFunc) {
+	steady, end := context.WithCancelCause(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		_, _ = n.wake()
+		end(context.Cause(ctx))
+	})
+	return steady, func() { stop(); end(nil) }
 }
 
 // reach returns when something elsewhere can be reached, or after a while with err.
@@ -210,19 +239,35 @@ func (n *node) reach(ctx context.Context, cut *time.Time, down func() bool, err 
 
 // before implements gate.
 func (n *node) before(ctx context.Context) error {
-	if n.dooming(frozen) {
-		n.doom(eventHere(), false, frozen)
+	if n.dooming(frozen, stalled) {
+		if f := n.doom(eventHere(), false, frozen, stalled); f.kind == stalled {
+			if err := n.sleep(ctx, f.last); err != nil {
+				return err
+			}
+		}
 	}
-	if err := n.step(ctx, "database", 2*time.Millisecond); err != nil {
+	ctx, err := n.step(ctx, "database", 2*time.Millisecond)
+	if err != nil {
 		return err
+	}
+	n.mu.Lock()
+	dials := time.Until(n.dials)
+	n.mu.Unlock()
+	if dials > 0 {
+		if err := n.sleep(ctx, dials); err != nil {
+			return err
+		}
+		if err := n.dawdle(ctx, "database", time.Millisecond); err != nil {
+			return err
+		}
 	}
 	return n.reach(ctx, &n.cutDB, func() bool { return n.during(dbDown) }, errDatabase)
 }
 
 // commit implements gate.
 func (n *node) commit(event string) verdict {
-	switch how := n.doom(event, false, killed); {
-	case how != "":
+	switch {
+	case n.doom(event, false, killed).kind != "":
 		return refused // a server rolls back what a client leaves
 	case !n.during(dbLossy) || n.percent("commit "+event) >= 15:
 		return committed
@@ -241,7 +286,7 @@ func (n *node) after(ctx context.Context, event string, v verdict) error {
 	if v == committed && event != "" {
 		n.doom(event, true, frozen, killed)
 	}
-	err := n.step(ctx, "database", 2*time.Millisecond)
+	_, err := n.step(ctx, "database", 2*time.Millisecond)
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		err = nil // it is there all the same
 	}
@@ -252,23 +297,32 @@ func (n *node) after(ctx context.Context, event string, v verdict) error {
 }
 
 // atStore does something to the block store.
-func (n *node) atStore(ctx context.Context, what string, do func() error) error {
-	usual := 10 * time.Millisecond
+func (n *node) atStore(ctx context.Context, what string, do func(context.Context) error) error {
+	usual, asked := 10*time.Millisecond, ctx
 	if n.during(storeSlow) {
 		usual = 3 * time.Second
 	}
-	if err := n.step(ctx, what, usual); err != nil {
+	ctx, err := n.step(ctx, what, usual)
+	if err != nil {
 		return err
+	}
+	if strings.HasPrefix(what, "create ") || strings.HasPrefix(what, "close ") {
+		n.heed(asked, what)
 	}
 	if err := n.reach(ctx, &n.cutS, func() bool { return n.during(storeDown) || n.during(storeErrors) && n.percent("503") < 20 }, errStore); err != nil {
 		return err
 	}
-	if n.doom(what, false, frozen, killed) != "" {
-		if err := n.step(ctx, what, time.Millisecond); err != nil {
+	if f := n.doom(what, false, frozen, killed, stalled); f.kind != "" {
+		if f.kind == stalled {
+			if err := n.sleep(ctx, f.last); err != nil {
+				return err
+			}
+		}
+		if ctx, err = n.step(ctx, what, time.Millisecond); err != nil {
 			return err
 		}
 	}
-	err := do()
+	err = do(ctx)
 	n.note(n, "%s%s", what, suffix(err))
 	if err == nil {
 		n.doom(what, true, frozen, killed)
@@ -276,7 +330,8 @@ func (n *node) atStore(ctx context.Context, what string, do func() error) error 
 			n.note(n, "%s: the answer is lost", what)
 			err = errStore
 		}
-		err = errors.Join(n.step(context.WithoutCancel(ctx), what, usual), err)
+		_, serr := n.step(context.WithoutCancel(ctx), what, usual)
+		err = errors.Join(serr, err)
 	}
 	return err
 }
@@ -294,8 +349,11 @@ func (n *node) atSource(ctx context.Context, what string, do func() error) error
 	if what == "read source" {
 		usual = n.slow
 	}
-	if err := n.step(ctx, what, usual); err != nil {
+	if _, err := n.step(ctx, what, usual); err != nil {
 		return err
+	}
+	if what == "read source" {
+		n.heed(ctx, what)
 	}
 	if n.during(sourceDown) {
 		return errSource
@@ -331,7 +389,7 @@ func (w *world) newNode(slot int) *node {
 	w.mu.Unlock()
 	n := &node{
 		world: w, slot: slot, name: name, born: time.Now(), dead: make(chan struct{}), ran: make(chan struct{}),
-		drawn: map[string]uint64{}, busy: map[string]bool{}, bus: &wake.Bus{}, hurt: time.Now(),
+		drawn: map[string]uint64{}, lost: map[holding]time.Time{}, busy: map[string]bool{}, bus: &wake.Bus{}, hurt: time.Now(),
 	}
 	n.ctx, n.stop = context.WithCancel(context.Background())
 	w.mu.Lock()
@@ -403,7 +461,7 @@ func (n *node) start() (err error) {
 	}
 	n.gc = &gc.Collector{
 		Store: n.db.Garbage(), Backend: back, Aside: back, Pages: n.lib.RootPages, Blocks: n.lib.PageBlocks, Now: n.now,
-		Window: 1 + n.percent("window")%4, ListEvery: 20 * time.Minute,
+		Window: 1 + n.percent("window")%4, ListEvery: listEvery,
 	}
 	n.compact = &compact.Compactor{
 		Store: packs{n.db.Packs(), n}, Mender: n.db.Packs(), Leases: n.db.Work(), Blocks: store, Domain: n.db.Catalog().Domain, Keys: n.ring,
@@ -432,19 +490,23 @@ func (n *node) wireImports(ids awsid.Source) {
 func (n *node) wireRunner() {
 	handlers := n.engine.Handlers()
 	maps.Copy(handlers, n.drafts.Handlers())
-	handlers[work.GC] = work.Handler{Every: dutyEvery, Do: func(ctx context.Context, _ *work.Held) (next work.Lease, ok bool, err error) {
+	handlers[work.GC] = work.Handler{Every: freeEvery, Do: func(ctx context.Context, _ *work.Held) (next work.Lease, ok bool, err error) {
 		return next, false, n.collect(ctx)
 	}}
-	handlers[work.Compact] = work.Handler{Every: dutyEvery, Do: func(ctx context.Context, _ *work.Held) (next work.Lease, ok bool, err error) {
+	handlers[work.Compact] = work.Handler{Every: freeEvery, Do: func(ctx context.Context, _ *work.Held) (next work.Lease, ok bool, err error) {
 		return next, false, n.rewrite(ctx)
 	}}
-	expire := handlers[work.Expire]
-	expire.Every = dutyEvery
-	handlers[work.Expire] = expire
+	for _, kind := range []work.Kind{work.Expire, work.Retain} {
+		often := handlers[kind]
+		often.Every = dutyEvery
+		handlers[kind] = often
+	}
 	for kind, h := range handlers {
 		do := h.Do
 		h.Do = func(ctx context.Context, held *work.Held) (work.Lease, bool, error) {
-			next, ok, err := do(about(ctx, "job", held.Lease), held)
+			ctx, end := n.steady(context.WithValue(about(ctx, "job", held.Lease), leaseKey{}, held.Lease))
+			defer end()
+			next, ok, err := do(ctx, held)
 			if err != nil {
 				n.note(n, "%s of %s failed: %v", kind, held.Task, err)
 			}
@@ -457,9 +519,13 @@ func (n *node) wireRunner() {
 	}
 }
 
-// dutyEvery is how often gc, compaction and the expiry of drafts are due. While there is load
-// they are done more often (world.operate).
-const dutyEvery = 10 * time.Minute
+// How often duties are due, which is more often than in the service, and how often gc lists all files. While
+// there is load, gc and compaction are done more often still (world.operate).
+const (
+	dutyEvery = 90 * time.Second
+	freeEvery = 3 * time.Minute
+	listEvery = time.Minute
+)
 
 // collect runs a cycle of gc.
 func (n *node) collect(ctx context.Context) error {
@@ -574,7 +640,34 @@ func (c claims) Claim(ctx context.Context, who work.Claimer, now time.Time) (l w
 
 // Renew implements work.Store.
 func (c claims) Renew(ctx context.Context, l work.Lease, now time.Time, p work.Progress) (work.Lease, error) {
-	return c.Work.Renew(c.n.fenced(about(ctx, "heartbeat", l), l), l, now, p)
+	renewed, err := c.Work.Renew(c.n.fenced(about(ctx, "heartbeat", l), l), l, now, p)
+	if errors.Is(err, work.ErrLost) {
+		c.n.mu.Lock()
+		c.n.lost[holding{l.ID, l.Attempt}] = time.Now()
+		c.n.mu.Unlock()
+	}
+	return renewed, err
+}
+
+// holding is what tells a lease from all others.
+type holding struct{ unit, attempt int64 }
+
+// leaseKey is the context's key of the lease under which a job is done.
+type leaseKey struct{}
+
+// heed fails the schedule if a job takes a step although its node knows that the lease is lost, and ctx does not
+// say so.
+func (n *node) heed(ctx context.Context, what string) {
+	l, ok := ctx.Value(leaseKey{}).(work.Lease)
+	if !ok || ctx.Err() != nil {
+		return
+	}
+	n.mu.Lock()
+	at, lost := n.lost[holding{l.ID, l.Attempt}]
+	n.mu.Unlock()
+	if lost && time.Since(at) > 0 {
+		n.failf("%s: %s of %q goes on with %s %v after its lease was lost", n.name, l.Kind, l.Task, what, time.Since(at))
+	}
 }
 
 // Release implements work.Store.

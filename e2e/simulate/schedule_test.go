@@ -25,6 +25,8 @@ type schedule struct {
 	clocks   []time.Duration // how far the clock of each node is off
 	behind   time.Duration   // how far listings of the store are
 	slow     time.Duration   // about how long a read of a source takes
+	stalls   int             // how many of 1,000 steps take seconds
+	idle     time.Duration   // for how long a draft may go without a write
 	gcEvery  time.Duration
 	group    int // blocks that are written together
 	slice    int64
@@ -58,7 +60,7 @@ const (
 
 // churnMix is for schedules in which hardly anything is kept, so that what is written anew meets what is
 // being freed.
-var churnMix = []opKind{opImport, opImport, opImport, opDraft, opDelete, opDelete, opDelete, opDelete}
+var churnMix = []opKind{opImport, opImport, opImport, opImport, opDraft, opDelete, opDelete, opDelete}
 
 var opMix = []opKind{opImport, opImport, opImport, opImport, opCancel, opDraft, opDraft, opDraft, opCopy, opDelete, opDelete, opDelete, opRead, opRead}
 
@@ -70,6 +72,7 @@ type fault struct {
 	last time.Duration // how long it lasts
 	roll int           // below 100
 	step string        // before or behind which it happens; empty: at its time
+	bare bool          // snapshots are deleted then, and gc runs on another node
 }
 
 type faultKind string
@@ -77,6 +80,7 @@ type faultKind string
 const (
 	killed      faultKind = "killed" // and another one started in its place after last
 	frozen      faultKind = "frozen"
+	stalled     faultKind = "one of its steps takes long"
 	cutDatabase faultKind = "cut off from the database"
 	cutStore    faultKind = "cut off from the store"
 	cutBoth     faultKind = "cut off from both"
@@ -89,16 +93,26 @@ const (
 )
 
 var faultMix = []faultKind{
-	killed, killed, killed, killed, frozen, frozen, frozen, frozen, frozen, cutDatabase, cutDatabase, cutStore, cutBoth, dbDown, dbLossy, dbLossy, storeDown, storeErrors, storeSlow, sourceDown,
+	killed, killed, killed, killed, frozen, frozen, frozen, frozen, frozen, frozen, frozen, stalled, stalled, stalled, stalled, cutDatabase, cutDatabase, cutStore, cutBoth, dbDown, dbLossy, dbLossy, storeDown, storeErrors, storeSlow, sourceDown,
 }
 
 // steps are those before or behind which a node is killed or frozen: each is a half of
 // something that is not one transaction.
 var steps = []string{
-	"Tasks.FinishSlice", "Tasks.FinishSlice", "Tasks.FinishRange", "Snapshots.Append", "Packs.Move", "close pack", // more often than the others
 	"Work.Claim", "Work.Renew", "Work.Release", "Tasks.Create", "Tasks.Planned", "Tasks.FinishSlice", "Tasks.FinishRange", "Tasks.Publish", "Tasks.Fail", "Tasks.CleanedUp",
 	"Snapshots.Append", "Snapshots.BeginAppend", "Snapshots.Publish", "Snapshots.Copied", "Packs.Begin", "Packs.Move", "Garbage.Condemn", "Garbage.DeleteCondemned",
 	"Garbage.ForgetFiles", "Catalog.CreateFile", "Catalog.Claim", "create pack", "close pack", "close pages", "close root", "remove pack", "remove pages", "set aside",
+}
+
+// brinks are steps that come more often than the others: between what was looked at and what is done on
+// the strength of it.
+var brinks = []string{
+	"create pack", "create pages", "create root", // a file has its row
+	"write pack", "close pack", "close pages", "close root", // it is there
+	"Catalog.Locate", "Catalog.Claim", // a block is known to be stored
+	"Tasks.FinishSlice", "Tasks.FinishRange", "Tasks.Publish", "Snapshots.Append", "Snapshots.Publish", "Packs.Move", // all is durable
+	"Garbage.Condemn", "Garbage.InFlight", "Garbage.Roots", "Garbage.RangePages", "Garbage.DeleteCondemned", // gc has waited, or has marked
+	"remove pack", "remove pages", "Garbage.ForgetFiles", // a file is known to be dead
 }
 
 type put struct {
@@ -184,52 +198,31 @@ func between(r *rand.Rand, least, most time.Duration) time.Duration {
 func newSchedule(seed uint64) schedule {
 	r := rand.New(rand.NewPCG(seed, 1))
 	s := schedule{
-		seed: seed, nodes: 2 + r.IntN(3), load: between(r, 30*time.Second, 150*time.Second),
-		behind:  oneOf(r, 0, 0, 30*time.Second, 10*time.Minute),
+		seed: seed, nodes: 2 + r.IntN(2), load: between(r, 10*time.Second, 40*time.Second),
+		behind:  oneOf(r, 0, 0, 5*time.Second, time.Minute),
 		slow:    oneOf(r, 5*time.Millisecond, 200*time.Millisecond, 2*time.Second, 6*time.Second),
-		gcEvery: oneOf(r, 4*time.Second, 10*time.Second, 30*time.Second, 2*time.Minute),
-		group:   1 + r.IntN(2), slice: int64(1 + r.IntN(3)), target: oneOf[int64](r, 1, 1<<30), notified: r.IntN(2) == 0, empty: r.IntN(3) == 0,
+		stalls:  oneOf(r, 0, 5, 20),
+		gcEvery: oneOf(r, 2*time.Second, 4*time.Second, 10*time.Second),
+		idle:    oneOf(r, 20*time.Second, 2*time.Minute),
+		group:   1 + r.IntN(2), slice: int64(1 + r.IntN(3)), target: oneOf[int64](r, 1, 1<<30), notified: r.IntN(2) == 0, empty: r.IntN(4) == 0,
 	}
 	s.clocks = make([]time.Duration, s.nodes)
 	for i := range s.clocks {
 		s.clocks[i] = between(r, -500*time.Millisecond, 500*time.Millisecond)
 	}
-	if r.IntN(8) == 0 {
+	if r.IntN(16) == 0 {
 		s.clocks[r.IntN(s.nodes)] = oneOf(r, -5*time.Minute, 5*time.Minute, 30*time.Second, -30*time.Second)
 	}
-	disks := make([]layout, 2+r.IntN(2)) // few, so that pages and blocks are shared
-	for i := range disks {
-		disks[i] = layout{}
+	if r.IntN(3) > 0 {
+		s.gcEvery, s.group, s.slow = 2*time.Second, 1, oneOf(r, 5*time.Millisecond, 200*time.Millisecond, 2*time.Second)
+		s.clients = newClients(r, s.load, churnMix, 1, 1, 2, 4)
+	} else {
+		s.clients = newClients(r, s.load, opMix, 2+r.IntN(2), 2, 2+r.IntN(3), 1)
+	}
+	if seed%16 == 0 { // all is well, and progress is looked at more closely
+		s.stalls = 0
+	} else {
 		for range 1 + r.IntN(4) {
-			disks[i][places[r.IntN(len(places))]] = 1 + r.IntN(numContents-1)
-		}
-	}
-	mix, owners, least, clients := opMix, 2, 2, 2+r.IntN(4)
-	if r.IntN(2) == 0 {
-		mix, owners, least, clients, disks = churnMix, 1, 6, 1+r.IntN(2), disks[:1]
-		s.gcEvery, s.group, s.slow = 3*time.Second, 1, oneOf(r, 500*time.Millisecond, 2*time.Second, 6*time.Second)
-	}
-	n := 0
-	for range clients {
-		var ops []op
-		for range least + r.IntN(4) {
-			n++
-			o := op{
-				n: n, kind: oneOf(r, mix...), after: between(r, 0, s.load/8), account: min(owners-1, r.IntN(4)/3), pick: r.IntN(1 << 20), roll: r.IntN(100),
-				disk: disks[r.IntN(len(disks))],
-			}
-			if len(ops) == 0 {
-				o.kind = oneOf(r, opImport, opImport, opDraft)
-			}
-			for _, i := range r.Perm(len(places))[:1+r.IntN(3)] {
-				o.puts = append(o.puts, put{places[i], r.IntN(numContents)})
-			}
-			ops = append(ops, o)
-		}
-		s.clients = append(s.clients, ops)
-	}
-	if seed%8 != 0 { // else all is well, and progress is looked at more closely
-		for range 1 + r.IntN(8) {
 			s.faults = append(s.faults, newFault(r, s))
 		}
 		slices.SortFunc(s.faults, func(a, b fault) int { return int(a.at - b.at) })
@@ -237,14 +230,58 @@ func newSchedule(seed uint64) schedule {
 	return s
 }
 
-func newFault(r *rand.Rand, s schedule) fault {
-	f := fault{at: between(r, time.Second, s.load), kind: oneOf(r, faultMix...), node: r.IntN(s.nodes), roll: r.IntN(100)}
-	f.last = between(r, time.Second, oneOf(r, 10*time.Second, 30*time.Second, 90*time.Second))
-	if f.kind == frozen {
-		f.last += oneOf(r, 0, work.LeaseFor, 3*work.LeaseFor)
+// newClients returns what clients do: each at least some ops of a mix, with a few disks, so that pages
+// and blocks are shared.
+func newClients(r *rand.Rand, load time.Duration, mix []opKind, disks, owners, clients, least int) (all [][]op) {
+	layouts := make([]layout, disks)
+	for i := range layouts {
+		layouts[i] = layout{}
+		for range 1 + r.IntN(3) {
+			layouts[i][places[r.IntN(len(places))]] = 1 + r.IntN(numContents-1)
+		}
 	}
-	if (f.kind == killed || f.kind == frozen) && r.IntN(3) > 0 {
-		f.step = oneOf(r, steps...)
+	n := 0
+	for range clients {
+		var ops []op
+		for range least + r.IntN(3) {
+			n++
+			o := op{
+				n: n, kind: oneOf(r, mix...), after: between(r, 0, load/6), account: min(owners-1, r.IntN(4)/3), pick: r.IntN(1 << 20), roll: r.IntN(100),
+				disk: layouts[r.IntN(len(layouts))],
+			}
+			if len(ops) == 0 {
+				o.kind = oneOf(r, opImport, opImport, opImport, opDraft)
+			}
+			for _, i := range r.Perm(len(places))[:1+r.IntN(2)] {
+				o.puts = append(o.puts, put{places[i], r.IntN(numContents)})
+			}
+			ops = append(ops, o)
+		}
+		all = append(all, ops)
+	}
+	return all
+}
+
+func newFault(r *rand.Rand, s schedule) fault {
+	f := fault{at: between(r, time.Second, s.load), kind: oneOf(r, faultMix...), node: r.IntN(s.nodes), roll: r.IntN(100), last: between(r, time.Second, 20*time.Second)}
+	if f.kind == frozen { // for less than a lease, for more, for more than that of an append
+		f.last = oneOf(r, between(r, time.Second, work.LeaseFor), between(r, time.Second, work.LeaseFor), work.LeaseFor+between(r, time.Second, 20*time.Second), 70*time.Second)
+	}
+	if f.kind == stalled {
+		f.step, f.last, f.roll = oneOf(r, brinks...), between(r, time.Second, work.LeaseFor), f.roll|1
+	}
+	if f.kind == killed || f.kind == frozen {
+		switch r.IntN(5) {
+		case 0:
+		case 1:
+			f.step = oneOf(r, steps...)
+		default:
+			f.step = oneOf(r, brinks...)
+		}
+	}
+	if f.step != "" {
+		f.at = f.at * 2 / 3
+		f.bare = r.IntN(2) == 0
 	}
 	return f
 }

@@ -24,6 +24,7 @@ import (
 	"maps"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"testing"
@@ -42,6 +43,7 @@ var (
 // runs many schedules runs several processes (scripts/simulate).
 func TestMain(m *testing.M) {
 	runtime.GOMAXPROCS(1)
+	debug.SetGCPercent(400) // blocks are large, and gone at once
 	os.Exit(m.Run())
 }
 

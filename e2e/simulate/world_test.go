@@ -2,6 +2,7 @@ package simulate
 
 import (
 	"context"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"maps"
@@ -11,7 +12,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/diskport/diskport/internal/listing"
+	"github.com/diskport/diskport/internal/store/blockstore"
 	"github.com/diskport/diskport/internal/store/gc"
+	"github.com/diskport/diskport/internal/store/snapshot"
 	"github.com/diskport/diskport/internal/wake"
 	"github.com/diskport/diskport/internal/work"
 )
@@ -59,6 +63,7 @@ func newWorld(s schedule, e *engine) *world {
 	if s.notified {
 		w.database.notify = w.notify
 	}
+	w.database.closed = w.seeFiles
 	return w
 }
 
@@ -153,6 +158,7 @@ func (w *world) strike(f fault, n *node) {
 		w.kill(n, f.last)
 	case frozen:
 		n.freeze(f.last)
+	case stalled: // by whoever takes the step
 	case cutDatabase, cutStore, cutBoth:
 		n.mu.Lock()
 		if f.kind != cutStore {
@@ -220,37 +226,79 @@ func (n *node) freeze(d time.Duration) {
 	n.world.aside.Go(func() {
 		time.Sleep(d)
 		n.note(n, "thaws")
+		dials := []time.Duration{0, 0, 100 * time.Millisecond, 5 * time.Second}[n.draw("thaw")%4]
 		n.mu.Lock()
-		n.thaw = nil
+		n.thaw, n.dials = nil, time.Now().Add(dials)
 		n.mu.Unlock()
 		close(thaw)
 	})
 }
 
 // doom strikes the node if a fault waits for the step that it is about to take, or, after, has
-// just taken. It returns what happened.
-func (n *node) doom(step string, after bool, kinds ...faultKind) faultKind {
+// just taken. It returns the fault; without a kind there was none.
+func (n *node) doom(step string, after bool, kinds ...faultKind) (f fault) {
 	w := n.world
 	w.mu.Lock()
 	i := slices.IndexFunc(w.dooms, func(f fault) bool { return f.step == step && f.roll%2 == 0 == after && slices.Contains(kinds, f.kind) })
 	if i < 0 || w.calm || n.isDead() {
 		w.mu.Unlock()
-		return ""
+		return f
 	}
-	f := w.dooms[i]
+	f = w.dooms[i]
 	w.dooms = slices.Delete(w.dooms, i, i+1)
 	w.mu.Unlock()
 	n.note(n, "at %s, after it: %v", step, after)
 	w.count("at a step", 1)
+	w.count("step "+step, 1)
 	w.strike(f, n)
-	return f.kind
+	if f.bare {
+		w.aside.Go(func() { w.strip(n) })
+	}
+	return f
 }
 
-// dooming reports whether a fault of a kind waits for its step.
-func (w *world) dooming(kind faultKind) bool {
+// strip deletes the snapshots that there are, and frees what only they named, on a node other than
+// one that something has just happened to.
+func (w *world) strip(but *node) {
+	var on *node
+	for _, n := range w.nodesNow() {
+		if n != nil && n != but && n.takes() {
+			on = n
+		}
+	}
+	if on == nil {
+		return
+	}
+	w.note(on, "deletes all snapshots, and gc runs")
+	_, err := tryOn(w, on, "strip", func(ctx context.Context, n *node) (struct{}, error) {
+		for i := range accounts {
+			all, err := n.db.Snapshots().List(ctx, home(i), snapshot.Filter{Owners: []string{accounts[i]}}, listing.Place{}, 100)
+			if err != nil {
+				return struct{}{}, err
+			}
+			for _, rec := range all {
+				if !w.mayDelete(rec) {
+					continue
+				}
+				w.deleting(rec)
+				if err := n.db.Snapshots().Delete(ctx, home(i), rec.ID); err != nil {
+					return struct{}{}, err
+				}
+				w.deleted(rec)
+			}
+		}
+		return struct{}{}, n.collect(ctx)
+	})
+	if err != nil && !unknown(err) && !errors.Is(err, snapshot.ErrNotFound) {
+		w.failf("deleting all snapshots: %v", err)
+	}
+}
+
+// dooming reports whether a fault of some kinds waits for its step.
+func (w *world) dooming(kinds ...faultKind) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return !w.calm && slices.ContainsFunc(w.dooms, func(f fault) bool { return f.kind == kind })
+	return !w.calm && slices.ContainsFunc(w.dooms, func(f fault) bool { return slices.Contains(kinds, f.kind) })
 }
 
 // judge looks at the report of a cycle of gc.
@@ -378,6 +426,20 @@ func (w *world) see(id, state string) {
 	}
 }
 
+// seeFiles looks whether files that something lies in, by their rows, are durable.
+func (w *world) seeFiles(event string, files [][]driver.Value) {
+	for _, f := range files {
+		if name := nameOf(f); !w.files.isClosed(name) {
+			w.failf("%s names %s, which is not closed", event, name)
+		}
+	}
+}
+
+// nameOf returns the name of a file from its id and kind.
+func nameOf(row []driver.Value) string {
+	return blockstore.File{ID: blockstore.FileID(row[0].(int64)), Kind: blockstore.FileKind(row[1].(string))}.Name()
+}
+
 // takeover is how long the unit of a node that was killed may stay unclaimed, when somebody has
 // time for it.
 const takeover = 15 * time.Second
@@ -458,11 +520,11 @@ func (w *world) run() outcome {
 	operating, done := context.WithCancel(context.Background())
 	all.Go(func() { w.operate(operating) })
 	clients.Wait()
-	done()
 	w.mu.Lock()
 	w.calm = true
 	w.mu.Unlock()
 	w.aside.Wait()
+	done()
 	for _, n := range w.nodesNow() {
 		n.clock.Store(0) // somebody has set it
 	}

@@ -1,6 +1,8 @@
 package metadb
 
 import (
+	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -146,4 +148,33 @@ func BenchmarkClaim(b *testing.B) {
 			})
 		}
 	}
+}
+
+// TestClaimThatIsNotCommitted claims nothing. A runner that went on with the unit would do so without
+// a lease, so gc would not wait for it; and once the node claims the unit again, under one that looks the
+// same: what gc has freed meanwhile could be named.
+func TestClaimThatIsNotCommitted(t *testing.T) {
+	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) {
+		db := fresh(t)
+		must(t, db, func(q querier) error {
+			return db.addUnits(t.Context(), q, db.unit(work.Unit{Account: "a", Kind: work.Range, Task: "t"}))
+		})
+		now, who := time.Now(), work.Claimer{Owner: "n", Kinds: []work.Kind{work.Range}}
+		failing := *db
+		asked := 0
+		failing.around = func(_ context.Context, transaction func() error) error {
+			err := transaction()
+			if asked++; asked == 2 { // the first looks whether there is a unit
+				err = errors.Join(err, errFault)
+			}
+			return err
+		}
+		if l, ok, err := failing.Work().Claim(t.Context(), who, now); ok || l != (work.Lease{}) || !errors.Is(err, errFault) {
+			t.Errorf("a claim without an answer returned %+v, %v, %v", l, ok, err)
+		}
+		l, ok, err := db.Work().Claim(t.Context(), who, now.Add(work.LeaseFor+time.Second))
+		if !ok || err != nil || l.Task != "t" {
+			t.Errorf("the unit can't be claimed later: %+v, %v, %v", l, ok, err)
+		}
+	})
 }

@@ -77,7 +77,10 @@ func (w Work) claim(ctx context.Context, change func(context.Context, string, fu
 		l, ok, err = w.claimFirst(ctx, q, c, now)
 		return err
 	})
-	return l, ok, err
+	if err != nil { // the claim may have been rolled back: then another has the unit, perhaps by a lease that looks the same
+		return work.Lease{}, false, err
+	}
+	return l, ok, nil
 }
 
 // putOffDue are the conditions on a unit u that was put off and is due: $1 is now, and $2 and $3

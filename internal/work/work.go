@@ -124,7 +124,8 @@ type Store interface {
 	// have queued. Of an account the oldest unit comes first. The claim is counted in
 	// the lease. While a task has an Unpack unit its Range units wait, and so do further
 	// Unpack units while one is leased; both are for the node that keeps what the image was
-	// unpacked into, if there is one (Affinities). ok is false when there is no such unit.
+	// unpacked into, if there is one (Affinities). ok is false when there is no such unit, and
+	// with every error: one that was claimed all the same can be claimed once its lease has lapsed.
 	Claim(ctx context.Context, c Claimer, now time.Time) (l Lease, ok bool, err error)
 	// Renew extends the lease to LeaseFor after now and stores how far the unit is, unless
 	// an earlier claim got further; it returns the lease as it is then. When the unit is
