@@ -18,6 +18,7 @@ import (
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
+	"github.com/diskport/diskport/internal/failpoint"
 	"github.com/diskport/diskport/internal/store/blockstore"
 )
 
@@ -283,6 +284,7 @@ func (b *Bucket) dropUpload(ctx context.Context, key, id string) error {
 		_, err := b.client.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{Bucket: &b.o.Bucket, Key: &key, UploadId: &id})
 		return err
 	})
+	failpoint.File(key, "an upload ended")
 	if codeOf(err) == "NoSuchUpload" {
 		return nil
 	}
