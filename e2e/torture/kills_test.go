@@ -49,6 +49,9 @@ func kill(t *testing.T, at site, w *world, kills int) {
 	t.Helper()
 	t.Logf("seed %d", *seed)
 	rng, seen := rand.New(rand.NewPCG(*seed, 1)), newPoints(t)
+	if at.shared != nil {
+		seen.first = bucketSteps
+	}
 	s := at.serve(t, arm{seen: seen.path})
 	w.prepare(t, s)
 	s.stop(t)
@@ -130,6 +133,7 @@ func (w *world) life(t *testing.T, at site, seen *points, n uint64, rng *rand.Ra
 		time.AfterFunc(moment, func() { _ = s.cmd.Process.Kill() })
 	})
 	<-s.ended
+	at.lapse(t)
 	if !s.killed() {
 		w.wrong("life %d: the service ended with %v\n%s", n, s.err, s.tail())
 	}
@@ -156,6 +160,10 @@ func (p *points) pick(t *testing.T, rng *rand.Rand) (name string) {
 	t.Helper()
 	n, least := 0, -1
 	for _, at := range p.list(t) {
+		if slices.Contains(p.first, at) && p.hit[at]+p.tried[at] == 0 {
+			name = at
+			break
+		}
 		switch hit := p.hit[at] + p.tried[at]; {
 		case least < 0 || hit < least:
 			name, n, least = at, 1, hit

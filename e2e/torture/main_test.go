@@ -27,7 +27,7 @@ import (
 var (
 	seed  = flag.Uint64("seed", 1, "where the run begins; 0: anywhere")
 	kills = flag.Int("kills", 200, "how often the service is killed")
-	nodes = flag.Int("node-kills", 24, "TestKillsOnNodes: how often")
+	nodes = flag.Int("node-kills", 12, "TestKillsOnNodes: how often")
 	// A machine may be many times slower than others: a run ends in time all the same, and
 	// says how far it came.
 	budget = flag.Duration("budget", 8*time.Minute, "how long the kills may take, the cuts, and the fills; 0: as long as they take")

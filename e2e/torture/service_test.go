@@ -185,6 +185,7 @@ func (s *service) tail() string {
 type points struct {
 	path       string
 	hit, tried map[string]int // how often a process died there, and was to
+	first      []string       // those to die at before any other
 }
 
 // list returns all names that were seen so far, in the order of their first time.

@@ -113,6 +113,20 @@ func (at site) openCatalog(t *testing.T) *sql.DB {
 	return db
 }
 
+// lapse has the leases of a node that was killed lapse at once: it is certain not to come back,
+// and a service would wait for each of them.
+func (at site) lapse(t *testing.T) {
+	t.Helper()
+	if at.shared == nil {
+		return
+	}
+	db := at.openCatalog(t)
+	defer db.Close()
+	if _, err := db.ExecContext(t.Context(), `UPDATE units SET lease_until = 1 WHERE owner <> ''`); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // dialect puts a query as the database understands it.
 func (at site) dialect(query string) string {
 	if at.shared != nil {

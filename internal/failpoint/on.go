@@ -25,6 +25,7 @@ func File(path, step string) {
 	if folder := filepath.Dir(path); len(filepath.Base(folder)) == 2 { // pack/3f/…, objects/3f/…
 		kind = filepath.Base(filepath.Dir(folder))
 	}
+	kind, _, _ = strings.Cut(kind, "-") // .probe-8G3…
 	At(kind + ": " + step)
 }
 
