@@ -26,6 +26,8 @@ var stepless = map[string]string{
 	"internal/store/backup.run":            "scratch",
 	"internal/space.SetBallast":            "ballast has no contents",
 	"internal/space.reserve":               "ballast has no contents",
+	"internal/store/blobs3.probePut":       "an object that says nothing",
+	"internal/store/blobs3.probeUpload":    "as above",
 }
 
 // fileSteps are the calls that are steps of a file's life.
@@ -34,11 +36,17 @@ var fileSteps = map[string]bool{"Sync": true, "Truncate": true}
 // osSteps are those of package os.
 var osSteps = map[string]bool{"Rename": true, "Link": true, "Remove": true, "RemoveAll": true, "Mkdir": true, "MkdirAll": true}
 
-// serviceFiles are the packages in which the service writes files.
-var serviceFiles = []string{"internal/store/blobdir", "internal/durable", "internal/server", "internal/imports/scratch", "internal/imports/objects", "internal/space", "internal/metadb", "internal/store/backup", "internal/audit"}
+// bucketSteps are those of a client of a bucket.
+var bucketSteps = map[string]bool{
+	"PutObject": true, "CopyObject": true, "DeleteObject": true,
+	"CreateMultipartUpload": true, "UploadPart": true, "CompleteMultipartUpload": true, "AbortMultipartUpload": true,
+}
+
+// serviceFiles are the packages in which the service writes files, or objects of a bucket.
+var serviceFiles = []string{"internal/store/blobdir", "internal/store/blobs3", "internal/durable", "internal/server", "internal/imports/scratch", "internal/imports/objects", "internal/space", "internal/metadb", "internal/store/backup", "internal/audit"}
 
 // TestStepsOfFilesHaveFailPoints: a function of the service that makes a file durable, gives
-// it a name or removes it has a point for that, so that e2e/torture kills the service there.
+// it a name or removes it, on disk or in a bucket, has a point for that, so that e2e/torture kills the service there.
 // Transactions have theirs from the driver around the database's.
 func TestStepsOfFilesHaveFailPoints(t *testing.T) {
 	found := map[string]bool{}
@@ -92,12 +100,18 @@ func fileStep(fn *ast.FuncDecl) (step string, point bool) {
 			point = true
 		}
 		ofTime := len(call.Args) == 1 && isOf(call.Args[0], "time") // d.Truncate(time.Second)
-		if fileSteps[s.Sel.Name] && !ofTime || osSteps[s.Sel.Name] && on != nil && on.Name == "os" {
+		if fileSteps[s.Sel.Name] && !ofTime || osSteps[s.Sel.Name] && on != nil && on.Name == "os" || bucketSteps[s.Sel.Name] && isField(s.X, "client") {
 			step = s.Sel.Name
 		}
 		return true
 	})
 	return step, point
+}
+
+// isField reports whether an expression is a field of something, of that name.
+func isField(e ast.Expr, name string) bool {
+	s, ok := e.(*ast.SelectorExpr)
+	return ok && s.Sel.Name == name
 }
 
 // isOf reports whether an expression is a name of a package.

@@ -9,10 +9,10 @@ import (
 	"io"
 	"io/fs"
 	"maps"
-	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -26,8 +26,6 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/diskport/diskport/internal/client"
-
-	_ "modernc.org/sqlite" // the catalog is read behind the service's back
 )
 
 // patience is how long what must come may take: only a service that hangs takes longer.
@@ -35,21 +33,21 @@ const patience = 10 * time.Minute
 
 // settle has everything that was begun come to its end, and checks the world: contents,
 // lists, then, once the service has ended, files and rows.
-func (c caller) settle(t *testing.T, data string) {
+func (c caller) settle(t *testing.T) {
 	t.Helper()
-	c.rest(t, data)
+	c.rest(t)
 	c.s.stop(t)
-	c.compareFiles(t, data)
+	c.compareFiles(t)
 }
 
 // rest is settle for a service that goes on.
-func (c caller) rest(t *testing.T, data string) {
+func (c caller) rest(t *testing.T) {
 	t.Helper()
 	c.s.connect(retry.NewStandard()) // there is nothing that it must not ask for twice
 	ctx, cancel := context.WithTimeout(c.ctx, patience)
 	defer cancel()
 	c.ctx = ctx
-	db := openCatalog(t, data)
+	db := c.s.at.openCatalog(t)
 	defer db.Close()
 	quiet := func() error { return c.quiet(db) }
 	all := []func() error{c.answerAll, c.endAll, c.deleteAgain, c.compareSnapshots, c.compareTasks, c.compareObjects, c.thin, quiet, c.collect, c.verify}
@@ -70,15 +68,6 @@ func (c caller) verify() error {
 	done, err := c.s.VerifyStore(c.ctx, 0, client.Watching{Found: func(f client.Finding) { c.wrong("verify found: %s", f.Text) }})
 	c.tally.files += done.Files
 	return err
-}
-
-func openCatalog(t *testing.T, data string) *sql.DB {
-	t.Helper()
-	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: filepath.Join(data, "metadata.db")}).EscapedPath()+"?mode=ro&_pragma=busy_timeout(10000)")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return db
 }
 
 // unclaimed is a condition on units, that they are of a task and that nobody claims them: a
@@ -380,14 +369,14 @@ func (c caller) compareObjects() error {
 	return nil
 }
 
-// compareFiles compares the files on disk with the rows of a service that has ended, and
+// compareFiles compares the files of the store with the rows of a service that has ended, and
 // looks for rows that were left behind.
-func (c caller) compareFiles(t *testing.T, data string) {
+func (c caller) compareFiles(t *testing.T) {
 	t.Helper()
-	db := openCatalog(t, data)
+	db := c.s.at.openCatalog(t)
 	defer db.Close()
 	text := func(query string) []string {
-		rows, err := db.QueryContext(t.Context(), query)
+		rows, err := db.QueryContext(t.Context(), c.s.at.dialect(query))
 		if err != nil {
 			t.Fatalf("%s: %v", query, err)
 		}
@@ -403,11 +392,11 @@ func (c caller) compareFiles(t *testing.T, data string) {
 		slices.Sort(list)
 		return list
 	}
-	want := text(`SELECT printf('%s/%02x/%016x %d', kind, id % 256, id, bytes) || CASE state WHEN 'closed' THEN '' ELSE ' ' || state END FROM files`)
-	if d := cmp.Diff(want, files(t, filepath.Join(data, "blocks"))); d != "" {
-		t.Errorf("files of blocks (-catalog +disk):\n%s", d)
+	want := named(t, text(`SELECT id || ' ' || kind || ' ' || bytes || CASE state WHEN 'closed' THEN '' ELSE ' ' || state END FROM files`))
+	if d := cmp.Diff(want, c.s.at.files(t)); d != "" {
+		t.Errorf("files of blocks (-catalog +store):\n%s", d)
 	}
-	if got := files(t, filepath.Join(data, "scratch")); len(got) > 0 {
+	if got := files(t, filepath.Join(c.s.at.data, "scratch")); len(got) > 0 {
 		t.Errorf("in scratch lie %q", got)
 	}
 	for what, query := range map[string]string{
@@ -440,7 +429,26 @@ func (c caller) compareFiles(t *testing.T, data string) {
 		}
 	}
 	c.compareStored(t, text)
-	c.comparePieces(t, data, text)
+	if c.s.at.shared == nil {
+		c.comparePieces(t, text)
+	}
+}
+
+// named makes names of files of rows that begin with their number and kind.
+func named(t *testing.T, rows []string) (list []string) {
+	t.Helper()
+	list = []string{}
+	for _, row := range rows {
+		number, rest, _ := strings.Cut(row, " ")
+		kind, rest, _ := strings.Cut(rest, " ")
+		id, err := strconv.ParseInt(number, 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, fmt.Sprintf("%s/%02x/%016x %s", kind, id%256, id, rest))
+	}
+	slices.Sort(list)
+	return list
 }
 
 // compareStored compares the rows of blocks and pages with those that snapshots have: what no
@@ -484,10 +492,10 @@ func (c caller) compareStored(t *testing.T, text func(string) []string) {
 const pageBlocks = 1024
 
 // comparePieces compares the files of objects with their rows.
-func (c caller) comparePieces(t *testing.T, data string, text func(string) []string) {
+func (c caller) comparePieces(t *testing.T, text func(string) []string) {
 	t.Helper()
 	var found []string
-	for _, f := range files(t, filepath.Join(data, "objects")) {
+	for _, f := range files(t, filepath.Join(c.s.at.data, "objects")) {
 		name, _, _ := strings.Cut(f, " ")
 		found = append(found, name)
 	}

@@ -118,7 +118,7 @@ func (w *world) comeBack(t *testing.T, data string, rng *rand.Rand) {
 	if s.endpoint == "" {
 		t.Fatalf("the service did not start: %v\n%s", s.err, s.tail())
 	}
-	caller{w, s, s.ctx, rng}.settle(t, data)
+	caller{w, s, s.ctx, rng}.settle(t)
 	for _, what := range w.broken {
 		t.Error(what)
 	}

@@ -70,13 +70,13 @@ func TestFills(t *testing.T) {
 		w.paused.Store(true)
 		<-over
 		if f.well(t) {
-			caller{w, s, s.ctx, f.rng}.rest(t, data)
+			caller{w, s, s.ctx, f.rng}.rest(t)
 			s.connect(aws.NopRetryer{})
 		}
 	}
 	t.Logf("%d fills, %d of them at %d of %d points; %d imports, %d drafts, %d copies", n, atPoints, len(seen.hit), len(seen.list(t)), len(w.imports), len(w.drafts), len(w.copies))
 	if f.well(t) {
-		caller{w, s, s.ctx, f.rng}.settle(t, data)
+		caller{w, s, s.ctx, f.rng}.settle(t)
 	}
 	for _, what := range w.broken {
 		t.Error(what)

@@ -80,6 +80,9 @@ var (
 		{"again.raw", "RAW", "", disk{1 << 20, 1 << 20, 1 << 20}},
 		{"packed.raw.gz", "", "gzip", disk{2 << 20, 1 << 20, 2 << 20}},
 	}
+	// wideDisk is more than one part of an upload in one pack.
+	wideDisk = kind{"wide.raw", "RAW", "", disk{17 << 20, 1 << 20, 1 << 20}}
+
 	fewDisks = []kind{
 		{"ranges.qcow2", "", "qcow2", disk{2 << 29, 64 << 10, 1 << 29}},
 		{"small.raw", "RAW", "", disk{1 << 20, 700 << 10, 1 << 20}},

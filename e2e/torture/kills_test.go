@@ -31,36 +31,52 @@ const (
 // TestKills kills the service at points and at any time, under load, on one data
 // directory.
 func TestKills(t *testing.T) {
+	at := alone(filepath.Join(t.TempDir(), "data"))
+	defer keepData(t, at.data)
+	kill(t, at, newWorld(makeImages(t, allDisks)), *kills)
+}
+
+// TestKillsOnNodes does so to a node, whose database is a PostgreSQL and whose store is a bucket.
+func TestKillsOnNodes(t *testing.T) {
+	tellApart(t)
+	w := newWorld(makeImages(t, append(slices.Clone(allDisks), wideDisk)))
+	clear(w.objects)
+	kill(t, shares(t), w, *nodes)
+}
+
+// kill kills the service of a site many times.
+func kill(t *testing.T, at site, w *world, kills int) {
+	t.Helper()
 	t.Logf("seed %d", *seed)
-	rng := rand.New(rand.NewPCG(*seed, 1))
-	data, seen := filepath.Join(t.TempDir(), "data"), newPoints(t)
-	defer keepData(t, data)
-	w := newWorld(makeImages(t, allDisks))
-	s := serve(t, data, arm{seen: seen.path})
+	rng, seen := rand.New(rand.NewPCG(*seed, 1)), newPoints(t)
+	if at.shared != nil {
+		seen.first = bucketSteps
+	}
+	s := at.serve(t, arm{seen: seen.path})
 	w.prepare(t, s)
 	s.stop(t)
 	atPoints := 0
 	n := 0
-	for begun := time.Now(); n < *kills && (*budget == 0 || time.Since(begun) < *budget) && len(w.broken) == 0 && !t.Failed(); {
+	for begun := time.Now(); n < kills && (*budget == 0 || time.Since(begun) < *budget) && len(w.broken) == 0 && !t.Failed(); {
 		n++
-		if w.life(t, data, seen, uint64(n), rng) {
+		if w.life(t, at, seen, uint64(n), rng) {
 			atPoints++
 		}
 		if n%inARow == 0 {
-			w.lookAt(t, data, seen, uint64(n), rng)
+			w.lookAt(t, at, seen, uint64(n), rng)
 		}
 		if n%100 == 0 {
 			t.Logf("%d kills, %d of them at points; %d imports, %d drafts, %d copies, %d snapshots now", n, atPoints, len(w.imports), len(w.drafts), len(w.copies), len(w.snaps))
 		}
 	}
 	if n%inARow > 0 && len(w.broken) == 0 && !t.Failed() {
-		w.lookAt(t, data, seen, uint64(n), rng)
+		w.lookAt(t, at, seen, uint64(n), rng)
 	}
 	names := seen.list(t)
 	t.Logf("seed %d: %d kills, %d of them at %d of %d points; %v", *seed, n, atPoints, len(seen.hit), len(names), w.tally)
 	t.Logf("at none of the kills at %q", slices.DeleteFunc(names, func(name string) bool { return seen.hit[name] > 0 }))
-	if n < *kills {
-		t.Logf("out of time: %d kills are left", *kills-n)
+	if n < kills {
+		t.Logf("out of time: %d kills are left", kills-n)
 	}
 	for _, what := range w.broken {
 		t.Error(what)
@@ -77,7 +93,7 @@ func (w *world) prepare(t *testing.T, s *service) {
 		t.Fatal(err)
 	}
 	for _, bucket := range []string{"images", "things"} {
-		if err := s.EnsureBucket(s.ctx, bucket); err != nil {
+		if _, err := s.s3.CreateBucket(s.ctx, &s3.CreateBucketInput{Bucket: &bucket}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -95,7 +111,7 @@ func (w *world) prepare(t *testing.T, s *service) {
 
 // life starts the service, loads it, and kills it. It returns true if it was killed at a
 // point.
-func (w *world) life(t *testing.T, data string, seen *points, n uint64, rng *rand.Rand) (killedAtPoint bool) {
+func (w *world) life(t *testing.T, at site, seen *points, n uint64, rng *rand.Rand) (killedAtPoint bool) {
 	t.Helper()
 	a := arm{seen: seen.path}
 	name := ""
@@ -103,7 +119,7 @@ func (w *world) life(t *testing.T, data string, seen *points, n uint64, rng *ran
 		name = seen.pick(t, rng)
 		a.point = fmt.Sprintf("%s#%d", name, 1+rng.IntN(2)*rng.IntN(3))
 	}
-	s := serve(t, data, a)
+	s := at.serve(t, a)
 	if s.endpoint == "" && !s.killed() {
 		t.Fatalf("life %d: the service did not start: %v\n%s", n, s.err, s.tail())
 	}
@@ -117,6 +133,7 @@ func (w *world) life(t *testing.T, data string, seen *points, n uint64, rng *ran
 		time.AfterFunc(moment, func() { _ = s.cmd.Process.Kill() })
 	})
 	<-s.ended
+	at.lapse(t)
 	if !s.killed() {
 		w.wrong("life %d: the service ended with %v\n%s", n, s.err, s.tail())
 	}
@@ -143,6 +160,10 @@ func (p *points) pick(t *testing.T, rng *rand.Rand) (name string) {
 	t.Helper()
 	n, least := 0, -1
 	for _, at := range p.list(t) {
+		if slices.Contains(p.first, at) && p.hit[at]+p.tried[at] == 0 {
+			name = at
+			break
+		}
 		switch hit := p.hit[at] + p.tried[at]; {
 		case least < 0 || hit < least:
 			name, n, least = at, 1, hit
@@ -157,13 +178,13 @@ func (p *points) pick(t *testing.T, rng *rand.Rand) (name string) {
 }
 
 // lookAt starts a service that is not killed, and has everything come to its end.
-func (w *world) lookAt(t *testing.T, data string, seen *points, n uint64, rng *rand.Rand) {
+func (w *world) lookAt(t *testing.T, at site, seen *points, n uint64, rng *rand.Rand) {
 	t.Helper()
-	s := serve(t, data, arm{seen: seen.path})
+	s := at.serve(t, arm{seen: seen.path})
 	if s.endpoint == "" {
 		t.Fatalf("after %d kills the service did not start: %v\n%s", n, s.err, s.tail())
 	}
-	caller{w, s, s.ctx, rng}.settle(t, data)
+	caller{w, s, s.ctx, rng}.settle(t)
 	if len(w.broken) > 0 || t.Failed() {
 		t.Logf("looked at after %d kills:\n%s", n, s.tail())
 	}

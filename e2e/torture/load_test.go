@@ -69,20 +69,21 @@ var steps = []struct {
 	share  int
 	do     func(caller) error
 	points []string
+	here   bool // it needs the embedded S3
 }{
-	{20, caller.importSnapshot, []string{"Tasks.", "Catalog.", "scratch", "Objects.Pin", "Objects.Release"}},
-	{4, caller.importImage, []string{"Tasks.CreateImage", "Tasks.Split", "LetGo"}},
-	{20, caller.harvest, []string{"Snapshots.", "Garbage.", "gc: ", "Images"}},
-	{10, caller.write, []string{"Snapshots.", "pack: ", "pages: ", "root: "}},
-	{8, caller.copy, []string{"Snapshots.S", "Snapshots.C", "root: "}},
-	{14, caller.remove, []string{"Garbage.", "gc: ", "removed", "Snapshots.Delete"}},
-	{5, caller.cancel, []string{"Tasks.C", "LetGo"}},
-	{12, caller.put, []string{"Objects.", "objects: "}},
-	{3, caller.upload, []string{"Objects.CreateUpload", "Objects.PutPart", "Objects.Complete"}},
-	{5, caller.removeObject, []string{"Objects.", "objects: "}},
-	{7, caller.collect, []string{"Garbage.", "gc: ", "removed"}},
-	{4, caller.compact, []string{"Packs.", "pack: "}},
-	{2, caller.rotate, []string{"ReplaceKeys", "Kept.", "KMS.", "master.key", "Packs."}},
+	{20, caller.importSnapshot, []string{"Tasks.", "Catalog.", "scratch", "Objects.Pin", "Objects.Release"}, false},
+	{4, caller.importImage, []string{"Tasks.CreateImage", "Tasks.Split", "LetGo"}, false},
+	{20, caller.harvest, []string{"Snapshots.", "Garbage.", "gc: ", "Images"}, false},
+	{10, caller.write, []string{"Snapshots.", "pack: ", "pages: ", "root: "}, false},
+	{8, caller.copy, []string{"Snapshots.S", "Snapshots.C", "root: "}, false},
+	{14, caller.remove, []string{"Garbage.", "gc: ", "removed", "Snapshots.Delete"}, false},
+	{5, caller.cancel, []string{"Tasks.C", "LetGo"}, false},
+	{12, caller.put, []string{"Objects.", "objects: "}, true},
+	{3, caller.upload, []string{"Objects.CreateUpload", "Objects.PutPart", "Objects.Complete"}, true},
+	{5, caller.removeObject, []string{"Objects.", "objects: "}, true},
+	{7, caller.collect, []string{"Garbage.", "gc: ", "removed"}, false},
+	{4, caller.compact, []string{"Packs.", "pack: "}, false},
+	{2, caller.rotate, []string{"ReplaceKeys", "Kept.", "KMS.", "master.key", "Packs."}, false},
 }
 
 // often is how much more often clients do what leads to the point that is to be come to.
@@ -95,6 +96,9 @@ func (c caller) step() {
 	}
 	shares, total := make([]int, len(steps)), 0
 	for i, s := range steps {
+		if s.here && c.s.at.shared != nil {
+			continue
+		}
 		shares[i] = s.share
 		if slices.ContainsFunc(s.points, func(part string) bool { return strings.Contains(aim, part) }) {
 			shares[i] *= often

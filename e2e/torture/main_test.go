@@ -20,11 +20,14 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/diskport/diskport/internal/metadb/pgtest"
 )
 
 var (
 	seed  = flag.Uint64("seed", 1, "where the run begins; 0: anywhere")
 	kills = flag.Int("kills", 200, "how often the service is killed")
+	nodes = flag.Int("node-kills", 12, "TestKillsOnNodes: how often")
 	// A machine may be many times slower than others: a run ends in time all the same, and
 	// says how far it came.
 	budget = flag.Duration("budget", 8*time.Minute, "how long the kills may take, the cuts, and the fills; 0: as long as they take")
@@ -42,26 +45,32 @@ func TestMain(m *testing.M) {
 	if *seed == 0 {
 		*seed = uint64(time.Now().UnixNano()) % 1_000_000
 	}
-	os.Exit(func() int {
-		hideSettings()
-		if program = *built; program != "" {
-			return m.Run()
-		}
-		dir, err := os.MkdirTemp("", "diskport-torture-")
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		defer os.RemoveAll(dir)
-		program = filepath.Join(dir, "diskport")
-		build := exec.Command("go", "build", "-tags", "failpoints", "-o", program, "../../cmd/diskport")
-		build.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if out, err := build.CombinedOutput(); err != nil {
-			fmt.Fprintf(os.Stderr, "building diskport: %v\n%s", err, out)
-			return 1
-		}
-		return m.Run()
-	}())
+	pgtest.Main(tests{m}, func(s *pgtest.Server) { postgres = s })
+}
+
+// tests are run with the program, which they build.
+type tests struct{ *testing.M }
+
+// Run is called by pgtest.Main.
+func (m tests) Run() int {
+	hideSettings()
+	if program = *built; program != "" {
+		return m.M.Run()
+	}
+	dir, err := os.MkdirTemp("", "diskport-torture-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	program = filepath.Join(dir, "diskport")
+	build := exec.Command("go", "build", "-tags", "failpoints", "-o", program, "../../cmd/diskport")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "building diskport: %v\n%s", err, out)
+		return 1
+	}
+	return m.M.Run()
 }
 
 func hideSettings() {

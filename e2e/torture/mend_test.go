@@ -53,7 +53,7 @@ func TestKilledWhileMending(t *testing.T) {
 				t.Errorf("repaired %+v, %v", done, err)
 			}
 			again := w.clone()
-			caller{again, s, s.ctx, rand.New(rand.NewPCG(*seed, 4))}.settle(t, data)
+			caller{again, s, s.ctx, rand.New(rand.NewPCG(*seed, 4))}.settle(t)
 			for _, what := range again.broken {
 				t.Error(what)
 			}

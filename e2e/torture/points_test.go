@@ -48,13 +48,36 @@ var fileSteps = []string{
 	"pack: set aside",
 }
 
+// bucketSteps are the steps of files in a bucket.
+var bucketSteps = []string{
+	"pack: an upload started", "pack: a part stored", "pack: all parts stored", "pack: put together", "pack: stored at once", "pack: closed",
+	"pages: stored at once", "pages: closed", "root: stored at once", "root: closed", "pack: marked as removed", "root: marked as removed",
+	"pack: copied", "pack: set aside, and still in the store", "gc: has waited", "gc: has marked", "identity of the store: named", "scratch: made",
+}
+
 // TestEveryStepHasAPoint has a service do everything once, one thing after the other, and
 // looks whether it came to all points: kills at points are only as good as these.
 func TestEveryStepHasAPoint(t *testing.T) {
+	at := alone(filepath.Join(t.TempDir(), "data"))
+	everyStep(t, at, newWorld(makeImages(t, allDisks)), fileSteps)
+}
+
+// TestEveryStepOnNodes does so with a node.
+func TestEveryStepOnNodes(t *testing.T) {
+	everyStep(t, shares(t), newWorld(makeImages(t, append(slices.Clone(allDisks), wideDisk))), bucketSteps)
+}
+
+func everyStep(t *testing.T, at site, w *world, files []string) {
+	t.Helper()
 	late := time.After(patience)
-	data, seen := filepath.Join(t.TempDir(), "data"), newPoints(t)
-	w := newWorld(makeImages(t, allDisks))
-	s := serve(t, data, arm{seen: seen.path})
+	seen := newPoints(t)
+	want := slices.Clone(files)
+	for _, event := range commits {
+		if at.shared == nil || !strings.HasPrefix(event, "Objects.") {
+			want = append(want, event+failpoint.Before, event+failpoint.After)
+		}
+	}
+	s := at.serve(t, arm{seen: seen.path})
 	w.prepare(t, s)
 	rng := rand.New(rand.NewPCG(*seed, 3))
 	c := caller{w, s, s.ctx, rng}
@@ -86,9 +109,14 @@ func TestEveryStepHasAPoint(t *testing.T) {
 	made := slices.Sorted(maps.Keys(w.snaps))
 	for i, id := range made {
 		must(c.copyOf(w.snaps[id], i%2 == 0), c.copyOf(w.snaps[id], i%2 != 0))
+		if i%5 == 4 {
+			must(c.endAll()) // an account may have 20 under way
+		}
 	}
-	for range 10 {
-		must(c.put(), c.removeObject(), c.upload())
+	if at.shared == nil {
+		for range 10 {
+			must(c.put(), c.removeObject(), c.upload())
+		}
 	}
 	must(c.endAll(), c.deregister(), c.compact())
 	one := "" // stays, and with it what some of the others name
@@ -107,8 +135,8 @@ func TestEveryStepHasAPoint(t *testing.T) {
 		must(err)
 	}
 	s.stop(t)
-	name := strange(t, data)
-	s = serve(t, data, arm{seen: seen.path})
+	name := at.strange(t)
+	s = at.serve(t, arm{seen: seen.path})
 	c = caller{w, s, s.ctx, rng}
 	if _, err := s.s3.ListBuckets(s.ctx, &s3.ListBucketsInput{MaxBuckets: aws.Int32(1)}); err != nil {
 		t.Fatal(err)
@@ -116,23 +144,19 @@ func TestEveryStepHasAPoint(t *testing.T) {
 	if freed, err := s.CollectGarbage(s.ctx); err != nil || len(freed.Damaged) > 0 {
 		t.Errorf("collected %+v, %v", freed, err)
 	}
-	aside := filepath.Join(data, "blocks", "quarantine")
-	if found := files(t, aside); len(found) != 1 || !strings.HasSuffix(strings.Fields(found[0])[0], filepath.Base(name)) {
+	if found := at.takeAside(t); len(found) != 1 || !strings.HasSuffix(found[0], filepath.Base(name)) {
 		t.Errorf("%q were set aside, want %s", found, name)
 	}
-	if err := os.RemoveAll(aside); err != nil {
-		t.Fatal(err)
-	}
-	for len(seen.missing(t)) > 0 { // objects are swept by and by
+	for len(seen.missing(t, want)) > 0 { // objects are swept by and by
 		select {
 		case <-s.ended:
 		case <-time.After(10 * time.Millisecond):
 			continue
 		case <-late:
 		}
-		t.Fatalf("there are no points %q", seen.missing(t))
+		t.Fatalf("there are no points %q", seen.missing(t, want))
 	}
-	c.settle(t, data)
+	c.settle(t)
 	for _, what := range w.broken {
 		t.Error(what)
 	}
@@ -142,32 +166,10 @@ func TestEveryStepHasAPoint(t *testing.T) {
 }
 
 // missing returns the points that should have been come to, and were not.
-func (p *points) missing(t *testing.T) (missing []string) {
+func (p *points) missing(t *testing.T, want []string) []string {
 	t.Helper()
-	want := slices.Clone(fileSteps)
-	for _, event := range commits {
-		want = append(want, event+failpoint.Before, event+failpoint.After)
-	}
 	names := p.list(t)
-	return slices.DeleteFunc(want, func(name string) bool { return slices.Contains(names, name) })
-}
-
-// strange lays a pack that no row names beside the others, as a lost database leaves it.
-func strange(t *testing.T, data string) (name string) {
-	t.Helper()
-	pack, err := os.ReadFile(packs(t, data)[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	const id = 0x0123456789abcd
-	name = filepath.Join(data, "blocks", "pack", fmt.Sprintf("%02x", id&0xff), fmt.Sprintf("%016x", id))
-	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(name, pack, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return name
+	return slices.DeleteFunc(slices.Clone(want), func(name string) bool { return slices.Contains(names, name) })
 }
 
 // TestKilledWhileMigrating kills the service at commits of its first start, on an empty

@@ -39,7 +39,7 @@ type service struct {
 	s3  *s3.Client
 	kms *kms.Client
 
-	data     string
+	at       site
 	armed    arm
 	endpoint string // empty: it died before it listened
 	ctx      context.Context
@@ -61,17 +61,29 @@ func (a arm) env() []string {
 	return []string{failpoint.Of + "=" + a.point, failpoint.Seen + "=" + a.seen, failpoint.Hold + "=" + a.hold}
 }
 
-// serve starts the service on a data directory and waits until it listens, or has died.
-// Its context ends with the process.
+// serve starts a single node.
 func serve(t *testing.T, data string, a arm, wrap ...string) *service {
 	t.Helper()
-	args := append(wrap, program, "serve", "--data", data, "--listen", "127.0.0.1:0", "--reserve", "0", "--log-level", "warn", "--log-format", "json",
+	return alone(data).serve(t, a, wrap...)
+}
+
+// serve starts the service and waits until it listens, or has died. Its context ends with the
+// process.
+func (at site) serve(t *testing.T, a arm, wrap ...string) *service {
+	t.Helper()
+	args := append(wrap, program, "serve", "--data", at.data, "--listen", "127.0.0.1:0", "--reserve", "0", "--log-level", "warn", "--log-format", "json",
 		"--range-bytes", fmt.Sprint(2<<20), "--slice-pages", "1", "--quota-imports", "10000", "--request-rate", "-1", "--hold-poll", "0")
 	if a.still {
 		args = append(args, "--compact-rate", "0")
 	}
-	s := &service{data: data, armed: a, ended: make(chan struct{}), cmd: exec.Command(args[0], args[1:]...)}
+	if at.shared != nil {
+		args = append(args, at.shared.args...)
+	}
+	s := &service{at: at, armed: a, ended: make(chan struct{}), cmd: exec.Command(args[0], args[1:]...)}
 	s.cmd.Env = append(os.Environ(), append(a.env(), "DISKPORT_ROOT_ACCESS_KEY_ID="+keyID, "DISKPORT_ROOT_SECRET_ACCESS_KEY="+secret)...)
+	if at.shared != nil {
+		s.cmd.Env = append(s.cmd.Env, at.shared.env...)
+	}
 	s.cmd.Stderr = &s.log
 	out, err := s.cmd.StdoutPipe()
 	if err != nil {
@@ -110,7 +122,12 @@ func (s *service) connect(r aws.Retryer) {
 	s.Client = client.New(client.Config{Endpoint: s.endpoint, Region: region, Credentials: creds, HTTP: web})
 	sdk := aws.Config{Region: region, Credentials: creds, BaseEndpoint: &s.endpoint, HTTPClient: web, Retryer: func() aws.Retryer { return r }}
 	s.ec2, s.ebs, s.kms = ec2.NewFromConfig(sdk), ebs.NewFromConfig(sdk), kms.NewFromConfig(sdk)
-	s.s3 = s3.NewFromConfig(sdk, func(o *s3.Options) { o.UsePathStyle = true })
+	s.s3 = s3.NewFromConfig(sdk, func(o *s3.Options) {
+		o.UsePathStyle = true
+		if s.at.shared != nil {
+			o.BaseEndpoint = &s.at.shared.storage.endpoint
+		}
+	})
 }
 
 // kill ends the process with SIGKILL, unless it has ended, and waits.
@@ -130,7 +147,7 @@ func (s *service) signal(t *testing.T, sig syscall.Signal) {
 	}
 	pid := s.cmd.Process.Pid
 	if s.cmd.Args[0] != program {
-		text, err := os.ReadFile(filepath.Join(s.data, "lock"))
+		text, err := os.ReadFile(filepath.Join(s.at.data, "lock"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -168,6 +185,7 @@ func (s *service) tail() string {
 type points struct {
 	path       string
 	hit, tried map[string]int // how often a process died there, and was to
+	first      []string       // those to die at before any other
 }
 
 // list returns all names that were seen so far, in the order of their first time.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
 	"sync"
@@ -24,6 +25,7 @@ func File(path, step string) {
 	if folder := filepath.Dir(path); len(filepath.Base(folder)) == 2 { // pack/3f/…, objects/3f/…
 		kind = filepath.Base(filepath.Dir(folder))
 	}
+	kind, _, _ = strings.Cut(kind, "-") // .probe-8G3…
 	At(kind + ": " + step)
 }
 
@@ -88,7 +90,8 @@ func (p *points) count(name string) {
 	}
 }
 
-// Connector returns c with points before and after every commit of what writes.
+// Connector returns c, of either database, with points before and after every commit of what
+// writes. A statement that writes without a transaction is one.
 func Connector(c driver.Connector) driver.Connector { return connector{c} }
 
 type connector struct{ driver.Connector }
@@ -103,10 +106,16 @@ func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
 	if !ok {
 		return nil, fmt.Errorf("failpoint: %T lacks a method that would be hidden", inner)
 	}
-	return conn{whole}, nil
+	switch more := inner.(type) {
+	case driver.Validator: // SQLite's
+		return embedded{&conn{fullConn: whole}, more}, nil
+	case driver.NamedValueChecker: // PostgreSQL's
+		return remote{&conn{fullConn: whole}, more}, nil
+	}
+	return nil, fmt.Errorf("failpoint: %T is of no database that is known here", inner)
 }
 
-// fullConn is what SQLite's connections can do.
+// fullConn is what the connections of both databases can do.
 type fullConn interface {
 	driver.Conn
 	driver.ConnBeginTx
@@ -115,34 +124,94 @@ type fullConn interface {
 	driver.QueryerContext
 	driver.Pinger
 	driver.SessionResetter
-	driver.Validator
 }
 
-type conn struct{ fullConn }
-
-// Unwrap returns the driver's connection, as the driver asks of those around it.
-func (c conn) Unwrap() driver.Conn { return c.fullConn }
+// conn is a connection, which one goroutine uses at a time.
+type conn struct {
+	fullConn
+	begun bool // there is a transaction
+}
 
 // BeginTx implements driver.ConnBeginTx.
-func (c conn) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx, error) {
+func (c *conn) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx, error) {
 	tx, err := c.fullConn.BeginTx(ctx, o)
 	if err != nil || o.ReadOnly {
 		return tx, err
 	}
-	return transaction{tx}, nil
+	c.begun = true
+	return transaction{tx, c}, nil
 }
 
-type transaction struct{ driver.Tx }
+type transaction struct {
+	driver.Tx
+	on *conn
+}
 
 // Commit implements driver.Tx.
 func (t transaction) Commit() error {
 	name := event()
 	At(name + Before)
 	err := t.Tx.Commit()
+	t.on.begun = false
 	if err == nil {
 		At(name + After)
 	}
 	return err
+}
+
+// Rollback implements driver.Tx.
+func (t transaction) Rollback() error {
+	t.on.begun = false
+	return t.Tx.Rollback()
+}
+
+// embedded is a connection to SQLite, every change of which has a transaction of its own.
+type embedded struct {
+	*conn
+	driver.Validator
+}
+
+// Unwrap returns the driver's connection, as the driver asks of those around it.
+func (c embedded) Unwrap() driver.Conn { return c.fullConn }
+
+// remote is a connection to PostgreSQL.
+type remote struct {
+	*conn
+	driver.NamedValueChecker
+}
+
+// ExecContext implements driver.ExecerContext.
+func (c remote) ExecContext(ctx context.Context, stmt string, args []driver.NamedValue) (driver.Result, error) {
+	after := c.alone(stmt)
+	r, err := c.fullConn.ExecContext(ctx, stmt, args)
+	if err == nil {
+		after()
+	}
+	return r, err
+}
+
+// QueryContext implements driver.QueryerContext.
+func (c remote) QueryContext(ctx context.Context, stmt string, args []driver.NamedValue) (driver.Rows, error) {
+	after := c.alone(stmt)
+	r, err := c.fullConn.QueryContext(ctx, stmt, args)
+	if err == nil {
+		after()
+	}
+	return r, err
+}
+
+// writes are the words by which a statement is seen to change rows.
+var writes = regexp.MustCompile(`\b(INSERT INTO|UPDATE|DELETE FROM)\b`)
+
+// alone is the point before a statement, if that writes and is no part of a transaction. It
+// returns the one after it.
+func (c remote) alone(stmt string) (after func()) {
+	if c.begun || !writes.MatchString(strings.ReplaceAll(stmt, "FOR UPDATE", "")) {
+		return func() {}
+	}
+	name := event()
+	At(name + Before)
+	return func() { At(name + After) }
 }
 
 // stores is the package whose methods are events.

@@ -265,7 +265,7 @@ func (db *DB) openPostgres(dsn string) error {
 	}
 	cfg.DialFunc = dialer().DialContext
 	db.server = cfg
-	db.write = stdlib.OpenDB(*cfg, stdlib.OptionAfterConnect(endIdle))
+	db.write = sql.OpenDB(failpoint.Connector(stdlib.GetConnector(*cfg, stdlib.OptionAfterConnect(endIdle))))
 	db.write.SetMaxOpenConns(postgresConns)
 	db.write.SetMaxIdleConns(postgresConns)
 	db.read = db.write

@@ -160,7 +160,8 @@ type ebsAnswer struct {
 }
 
 func describeImages(ctx context.Context, c call, r describeImagesRequest) (any, error) {
-	if err := c.haveImages(ctx, r.ImageId); err != nil {
+	wanted := wanted{r.ImageId, c.haveImages}
+	if err := wanted.check(ctx); err != nil {
 		return nil, err
 	}
 	ids, err := c.ids(ctx, r.ImageId, r.filtered, "image-id")
@@ -179,8 +180,9 @@ func describeImages(ctx context.Context, c call, r describeImagesRequest) (any, 
 		next: shownAs(c.showImage, func(ctx context.Context, after listing.Place, n int) ([]image.Image, error) {
 			return c.Images.List(ctx, c.Home(), f, after, n)
 		}),
-		place: func(i imageAnswer) string { return listing.At(i.image.Created, i.ID).String() },
-		match: imageFields.matching(r.Filter),
+		place:  func(i imageAnswer) string { return listing.At(i.image.Created, i.ID).String() },
+		match:  imageFields.matching(r.Filter),
+		wanted: wanted,
 	})
 	if err != nil {
 		return nil, err
@@ -188,11 +190,8 @@ func describeImages(ctx context.Context, c call, r describeImagesRequest) (any, 
 	return describeImagesAnswer{Images: shown, NextToken: next}, nil
 }
 
-// haveImages fails unless all images of the ids are the account's.
+// haveImages fails unless the account may see all images of the ids.
 func (c call) haveImages(ctx context.Context, ids []string) error {
-	if len(ids) == 0 {
-		return nil
-	}
 	images, err := c.Images.List(ctx, c.Home(), image.Filter{IDs: ids}, listing.Place{}, len(ids))
 	if err != nil {
 		return err

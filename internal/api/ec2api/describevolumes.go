@@ -92,36 +92,39 @@ func shownIops(s volume.Settings) int64 {
 	return min(16000, max(100, 3*s.Size))
 }
 
-// volumesOf makes the list of volumes that a request is about.
-func volumesOf[T any](ctx context.Context, c call, named []string, filters filtered, show func(volume.Volume) T) (func(context.Context, string, int) ([]T, error), error) {
-	if len(named) > 0 {
-		have, err := c.Volumes.List(ctx, c.Home(), volume.Filter{IDs: named}, listing.Place{}, len(named))
-		if err != nil {
-			return nil, err
-		}
-		if err := missing(named, have, func(v volume.Volume) string { return v.ID }, volume.ErrNotFound); err != nil {
-			return nil, err
-		}
+// volumesOf makes the list of volumes that a request is about, without its places and matches.
+func volumesOf[T any](ctx context.Context, c call, ids []string, filters filtered, show func(volume.Volume) T) (l list[T], err error) {
+	l.wanted = wanted{ids, c.haveVolumes}
+	if err := l.wanted.check(ctx); err != nil {
+		return l, err
 	}
-	ids, err := c.ids(ctx, named, filters, "volume-id")
+	about, err := c.ids(ctx, ids, filters, "volume-id")
 	if err != nil {
-		return nil, err
+		return l, err
 	}
-	return shownAs(show, func(ctx context.Context, after listing.Place, n int) ([]volume.Volume, error) {
-		return c.Volumes.List(ctx, c.Home(), volume.Filter{IDs: ids}, after, n)
-	}), nil
+	l.next = shownAs(show, func(ctx context.Context, after listing.Place, n int) ([]volume.Volume, error) {
+		return c.Volumes.List(ctx, c.Home(), volume.Filter{IDs: about}, after, n)
+	})
+	return l, nil
+}
+
+// haveVolumes fails unless all volumes of the ids are the account's.
+func (c call) haveVolumes(ctx context.Context, ids []string) error {
+	have, err := c.Volumes.List(ctx, c.Home(), volume.Filter{IDs: ids}, listing.Place{}, len(ids))
+	if err != nil {
+		return err
+	}
+	return missing(ids, have, func(v volume.Volume) string { return v.ID }, volume.ErrNotFound)
 }
 
 func describeVolumes(ctx context.Context, c call, r describeVolumesRequest) (any, error) {
-	next, err := volumesOf(ctx, c, r.VolumeId, r.filtered, showVolume)
+	l, err := volumesOf(ctx, c, r.VolumeId, r.filtered, showVolume)
 	if err != nil {
 		return nil, err
 	}
-	shown, token, err := page(ctx, c, r.paged, list[volumeAnswer]{
-		next:  next,
-		place: func(v volumeAnswer) string { return listing.At(v.volume.Created, v.ID).String() },
-		match: volumeFields.matching(r.Filter),
-	})
+	l.place = func(v volumeAnswer) string { return listing.At(v.volume.Created, v.ID).String() }
+	l.match = volumeFields.matching(r.Filter)
+	shown, token, err := page(ctx, c, r.paged, l)
 	if err != nil {
 		return nil, err
 	}
@@ -185,15 +188,13 @@ func showVolumeStatus(v volume.Volume) volumeStatusAnswer {
 }
 
 func describeVolumeStatus(ctx context.Context, c call, r describeVolumeStatusRequest) (any, error) {
-	next, err := volumesOf(ctx, c, r.VolumeId, r.filtered, showVolumeStatus)
+	l, err := volumesOf(ctx, c, r.VolumeId, r.filtered, showVolumeStatus)
 	if err != nil {
 		return nil, err
 	}
-	shown, token, err := page(ctx, c, r.paged, list[volumeStatusAnswer]{
-		next:  next,
-		place: func(v volumeStatusAnswer) string { return listing.At(v.volume.Created, v.ID).String() },
-		match: volumeStatusFields.matching(r.Filter),
-	})
+	l.place = func(v volumeStatusAnswer) string { return listing.At(v.volume.Created, v.ID).String() }
+	l.match = volumeStatusFields.matching(r.Filter)
+	shown, token, err := page(ctx, c, r.paged, l)
 	if err != nil {
 		return nil, err
 	}

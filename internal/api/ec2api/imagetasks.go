@@ -53,10 +53,14 @@ func describeImageTasks(ctx context.Context, c call, r describeImageTasksRequest
 
 // listImageTasks returns a page of the tasks that match ids and filters.
 func (c call) listImageTasks(ctx context.Context, r describeImageTasksRequest) ([]imageTaskAnswer, string, error) {
-	err := haveAll(r.ImportTaskId, func(f importtask.Filter, n int) ([]importtask.ImageTask, error) {
-		return c.ImageTasks.ImageTasks(ctx, c.Home(), f, listing.Place{}, n)
-	}, func(t importtask.ImageTask) string { return t.ID })
-	if err != nil {
+	wanted := wanted{r.ImportTaskId, func(ctx context.Context, ids []string) error {
+		found, err := c.ImageTasks.ImageTasks(ctx, c.Home(), importtask.Filter{IDs: ids}, listing.Place{}, len(ids))
+		if err != nil {
+			return err
+		}
+		return missing(ids, found, func(t importtask.ImageTask) string { return t.ID }, importtask.ErrNotFound)
+	}}
+	if err := wanted.check(ctx); err != nil {
 		return nil, "", err
 	}
 	ids, err := c.ids(ctx, r.ImportTaskId, r.filtered, "")
@@ -68,8 +72,9 @@ func (c call) listImageTasks(ctx context.Context, r describeImageTasksRequest) (
 		next: shownAs(c.showImageTask, func(ctx context.Context, after listing.Place, n int) ([]importtask.ImageTask, error) {
 			return c.ImageTasks.ImageTasks(ctx, c.Home(), f, after, n)
 		}),
-		place: func(t imageTaskAnswer) string { return listing.At(t.task.CreatedAt, t.ID).String() },
-		match: imageTaskFields.matching(r.Filter),
+		place:  func(t imageTaskAnswer) string { return listing.At(t.task.CreatedAt, t.ID).String() },
+		match:  imageTaskFields.matching(r.Filter),
+		wanted: wanted,
 	})
 }
 

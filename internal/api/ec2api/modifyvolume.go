@@ -135,7 +135,7 @@ type describeModificationsAnswer struct {
 // describeModifications shows the last modification of each volume that has been
 // modified.
 func describeModifications(ctx context.Context, c call, r describeModificationsRequest) (any, error) {
-	next, err := volumesOf(ctx, c, r.VolumeId, r.filtered, func(v volume.Volume) modificationAnswer {
+	l, err := volumesOf(ctx, c, r.VolumeId, r.filtered, func(v volume.Volume) modificationAnswer {
 		if v.Modified == nil {
 			return modificationAnswer{ID: v.ID, volume: v}
 		}
@@ -144,13 +144,11 @@ func describeModifications(ctx context.Context, c call, r describeModificationsR
 	if err != nil {
 		return nil, err
 	}
-	shown, token, err := page(ctx, c, r.paged, list[modificationAnswer]{
-		next:  next,
-		place: func(m modificationAnswer) string { return listing.At(m.volume.Created, m.ID).String() },
-		match: func(m modificationAnswer) bool {
-			return m.volume.Modified != nil && modificationFields.match(m, r.Filter)
-		},
-	})
+	l.place = func(m modificationAnswer) string { return listing.At(m.volume.Created, m.ID).String() }
+	l.match = func(m modificationAnswer) bool {
+		return m.volume.Modified != nil && modificationFields.match(m, r.Filter)
+	}
+	shown, token, err := page(ctx, c, r.paged, l)
 	if err != nil {
 		return nil, err
 	}

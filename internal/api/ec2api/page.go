@@ -53,6 +53,24 @@ type list[T any] struct {
 	next  func(ctx context.Context, place string, n int) ([]T, error)
 	place func(T) string
 	match func(T) bool // nil: every entry is shown
+
+	wanted wanted // what the request names
+}
+
+// wanted are the resources that a request names by their ids. The request fails unless all of
+// them are there, which is looked at before they are read; what is deleted in between would
+// be a hole in the answer.
+type wanted struct {
+	ids  []string
+	have func(ctx context.Context, ids []string) error // fails unless all of them are there
+}
+
+// check fails unless all of them are there.
+func (n wanted) check(ctx context.Context) error {
+	if len(n.ids) == 0 {
+		return nil
+	}
+	return n.have(ctx, n.ids)
 }
 
 // errPlace reports a token that does not carry a place in the list.
@@ -74,6 +92,9 @@ func page[T any](ctx context.Context, c call, p paged, l list[T]) ([]T, string, 
 		r.limit = min(n, maxPage)
 	}
 	err := r.read(ctx)
+	if err == nil && r.seen < len(l.wanted.ids) { // by filters, or because one was deleted
+		err = l.wanted.check(ctx)
+	}
 	switch {
 	case errors.Is(err, errPlace):
 		return nil, "", badToken(p.NextToken)
@@ -96,6 +117,7 @@ type reader[T any] struct {
 	limit   int                   // 0: none
 	at      string                // place behind which the page, and in the end the next one, begins
 	shown   []T
+	seen    int  // entries that were read, shown or not
 	more    bool // there may be a next page
 }
 
@@ -118,6 +140,7 @@ func (r *reader[T]) read(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		r.seen += len(entries)
 		full := r.take(entries)
 		if most := len(r.shown) * entryBytes; most > freeBytes {
 			if err := r.reserve(most); err != nil {

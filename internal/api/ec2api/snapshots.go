@@ -135,7 +135,11 @@ type snapshotAnswer struct {
 }
 
 func describeSnapshots(ctx context.Context, c call, r describeSnapshotsRequest) (any, error) {
-	if _, err := c.usable(ctx, r.SnapshotId); err != nil {
+	wanted := wanted{r.SnapshotId, func(ctx context.Context, ids []string) error {
+		_, err := c.usable(ctx, ids)
+		return err
+	}}
+	if err := wanted.check(ctx); err != nil {
 		return nil, err
 	}
 	f, err := c.snapshotFilter(ctx, r)
@@ -143,17 +147,13 @@ func describeSnapshots(ctx context.Context, c call, r describeSnapshotsRequest) 
 		return nil, err
 	}
 	shown, next, err := page(ctx, c, r.paged, list[snapshotAnswer]{
-		next:  shownAs(c.showSnapshot, c.snapshots(f)),
-		place: func(s snapshotAnswer) string { return listing.At(s.record.StartedAt, s.ID).String() },
-		match: snapshotFields.matching(r.Filter),
+		next:   shownAs(c.showSnapshot, c.snapshots(f)),
+		place:  func(s snapshotAnswer) string { return listing.At(s.record.StartedAt, s.ID).String() },
+		match:  snapshotFields.matching(r.Filter),
+		wanted: wanted,
 	})
 	if err != nil {
 		return nil, err
-	}
-	if len(shown) < len(r.SnapshotId) { // one may have been deleted since it was found
-		if _, err := c.usable(ctx, r.SnapshotId); err != nil {
-			return nil, err
-		}
 	}
 	return describeSnapshotsAnswer{Snapshots: shown, NextToken: next}, nil
 }

@@ -11,9 +11,12 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/diskport/diskport/internal/awsid"
+	"github.com/diskport/diskport/internal/image"
+	"github.com/diskport/diskport/internal/imports/importtask"
 	"github.com/diskport/diskport/internal/listing"
 	"github.com/diskport/diskport/internal/store/snapshot"
 	"github.com/diskport/diskport/internal/tag"
+	"github.com/diskport/diskport/internal/volume"
 )
 
 func twoSnapshots(strict bool) *fixture {
@@ -27,27 +30,92 @@ func twoSnapshots(strict bool) *fixture {
 	return f
 }
 
-// foundOnce are snapshots that are deleted when they were found.
-type foundOnce struct {
-	Snapshots
+// once are resources that are deleted when they were found.
+type once[T, Filter any] struct {
+	list  func(ctx context.Context, home awsid.Home, f Filter, after listing.Place, limit int) ([]T, error)
 	found bool
 }
 
-func (s *foundOnce) List(ctx context.Context, home awsid.Home, f snapshot.Filter, after listing.Place, limit int) ([]snapshot.Record, error) {
-	if s.found {
+func (o *once[T, Filter]) List(ctx context.Context, home awsid.Home, f Filter, after listing.Place, limit int) ([]T, error) {
+	if o.found {
 		return nil, nil
 	}
-	s.found = true
-	return s.Snapshots.List(ctx, home, f, after, limit)
+	o.found = true
+	return o.list(ctx, home, f, after, limit)
 }
 
-// TestDescribeDeletedMeanwhile names a snapshot that is deleted while it is described: an empty
+type snapshotsOnce struct {
+	Snapshots
+	once[snapshot.Record, snapshot.Filter]
+}
+
+func (s *snapshotsOnce) List(ctx context.Context, home awsid.Home, f snapshot.Filter, after listing.Place, limit int) ([]snapshot.Record, error) {
+	return s.once.List(ctx, home, f, after, limit)
+}
+
+type imagesOnce struct {
+	Images
+	once[image.Image, image.Filter]
+}
+
+func (s *imagesOnce) List(ctx context.Context, home awsid.Home, f image.Filter, after listing.Place, limit int) ([]image.Image, error) {
+	return s.once.List(ctx, home, f, after, limit)
+}
+
+type volumesOnce struct {
+	Volumes
+	once[volume.Volume, volume.Filter]
+}
+
+func (s *volumesOnce) List(ctx context.Context, home awsid.Home, f volume.Filter, after listing.Place, limit int) ([]volume.Volume, error) {
+	return s.once.List(ctx, home, f, after, limit)
+}
+
+// The methods of these have the names of their interfaces.
+type (
+	taskStore      = Tasks
+	imageTaskStore = ImageTasks
+)
+
+type tasksOnce struct {
+	taskStore
+	once[importtask.Task, importtask.Filter]
+}
+
+func (s *tasksOnce) Tasks(ctx context.Context, home awsid.Home, f importtask.Filter, after listing.Place, limit int) ([]importtask.Task, error) {
+	return s.List(ctx, home, f, after, limit)
+}
+
+type imageTasksOnce struct {
+	imageTaskStore
+	once[importtask.ImageTask, importtask.Filter]
+}
+
+func (s *imageTasksOnce) ImageTasks(ctx context.Context, home awsid.Home, f importtask.Filter, after listing.Place, limit int) ([]importtask.ImageTask, error) {
+	return s.List(ctx, home, f, after, limit)
+}
+
+// TestDescribeDeletedMeanwhile names something that is deleted while it is described: an empty
 // list would say that it is there and does not match.
 func TestDescribeDeletedMeanwhile(t *testing.T) {
-	f := newFixture(func(o *Options) { o.Snapshots = &foundOnce{Snapshots: o.Snapshots} })
-	f.snapshots.records = twoSnapshots(false).snapshots.records
-	if w := f.do("DescribeSnapshots", "SnapshotId.1="+snapA); !strings.Contains(w.Body.String(), "InvalidSnapshot.NotFound") {
-		t.Errorf("it answers %d %s", w.Code, w.Body)
+	with := populated()
+	f := newFixture(func(o *Options) {
+		o.Snapshots = &snapshotsOnce{o.Snapshots, once[snapshot.Record, snapshot.Filter]{list: with.snapshots.List}}
+		o.Images = &imagesOnce{o.Images, once[image.Image, image.Filter]{list: with.images.List}}
+		o.Volumes = &volumesOnce{o.Volumes, once[volume.Volume, volume.Filter]{list: with.volumes.List}}
+		o.Tasks = &tasksOnce{o.Tasks, once[importtask.Task, importtask.Filter]{list: with.imports.Tasks}}
+		o.ImageTasks = &imageTasksOnce{o.ImageTasks, once[importtask.ImageTask, importtask.Filter]{list: with.imports.ImageTasks}}
+	})
+	for _, tt := range []struct{ action, id, want string }{
+		{"DescribeSnapshots", "SnapshotId.1=" + snapA, "InvalidSnapshot.NotFound"},
+		{"DescribeImages", "ImageId.1=" + imageA, "InvalidAMIID.NotFound"},
+		{"DescribeVolumes", "VolumeId.1=" + volumeA, "InvalidVolume.NotFound"},
+		{"DescribeImportSnapshotTasks", "ImportTaskId.1=" + taskA, "InvalidConversionTaskId.Malformed"},
+		{"DescribeImportImageTasks", "ImportTaskId.1=" + taskI, "InvalidConversionTaskId.Malformed"},
+	} {
+		if w := f.do(tt.action, tt.id); !strings.Contains(w.Body.String(), tt.want) {
+			t.Errorf("%s answers %d %s", tt.action, w.Code, w.Body)
+		}
 	}
 }
 

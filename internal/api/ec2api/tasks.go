@@ -87,10 +87,14 @@ func (c call) held(ctx context.Context, p paged, wait func(context.Context)) boo
 
 // listTasks returns a page of the tasks that match ids and filters.
 func (c call) listTasks(ctx context.Context, r describeTasksRequest) ([]taskAnswer, string, error) {
-	err := haveAll(r.ImportTaskId, func(f importtask.Filter, n int) ([]importtask.Task, error) {
-		return c.Tasks.Tasks(ctx, c.Home(), f, listing.Place{}, n)
-	}, func(t importtask.Task) string { return t.ID })
-	if err != nil {
+	wanted := wanted{r.ImportTaskId, func(ctx context.Context, ids []string) error {
+		found, err := c.Tasks.Tasks(ctx, c.Home(), importtask.Filter{IDs: ids}, listing.Place{}, len(ids))
+		if err != nil {
+			return err
+		}
+		return missing(ids, found, func(t importtask.Task) string { return t.ID }, importtask.ErrNotFound)
+	}}
+	if err := wanted.check(ctx); err != nil {
 		return nil, "", err
 	}
 	ids, err := c.ids(ctx, r.ImportTaskId, r.filtered, "")
@@ -102,21 +106,10 @@ func (c call) listTasks(ctx context.Context, r describeTasksRequest) ([]taskAnsw
 		next: shownAs(c.showTask, func(ctx context.Context, after listing.Place, n int) ([]importtask.Task, error) {
 			return c.Tasks.Tasks(ctx, c.Home(), f, after, n)
 		}),
-		place: func(t taskAnswer) string { return listing.At(t.created, t.ID).String() },
-		match: taskFields.matching(r.Filter),
+		place:  func(t taskAnswer) string { return listing.At(t.created, t.ID).String() },
+		match:  taskFields.matching(r.Filter),
+		wanted: wanted,
 	})
-}
-
-// haveAll fails unless list finds a task of each of the ids.
-func haveAll[T any](ids []string, list func(f importtask.Filter, most int) ([]T, error), id func(T) string) error {
-	if len(ids) == 0 {
-		return nil
-	}
-	found, err := list(importtask.Filter{IDs: ids}, len(ids))
-	if err != nil {
-		return err
-	}
-	return missing(ids, found, id, importtask.ErrNotFound)
 }
 
 // missing fails with the first of the ids that no entry of a list has.

@@ -16,6 +16,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/feature/s3/transfermanager"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+
+	"github.com/diskport/diskport/internal/failpoint"
 )
 
 // partBytes is the size of one part of an upload; two are under way, and in memory.
@@ -163,6 +165,7 @@ func (b *bucket) List(ctx context.Context, fn func(Entry) error) error {
 // Remove implements Target.
 func (b *bucket) Remove(ctx context.Context, name string) error {
 	_, err := b.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: aws.String(b.Bucket), Key: b.key(name)})
+	failpoint.At(step(name, "removed"))
 	return b.told(name, err)
 }
 

@@ -45,6 +45,7 @@ func (b *Bucket) copyFile(ctx context.Context, from, to string, size int64) erro
 		})
 		return err
 	})
+	failpoint.File(to, "copied")
 	if err != nil {
 		return err
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
+	"github.com/diskport/diskport/internal/failpoint"
 	"github.com/diskport/diskport/internal/store/blockstore"
 )
 
@@ -277,6 +278,7 @@ func (b *Bucket) dropUpload(ctx context.Context, key, id string) error {
 		_, err := b.client.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{Bucket: &b.o.Bucket, Key: &key, UploadId: &id})
 		return err
 	})
+	failpoint.File(key, "an upload ended")
 	if codeOf(err) == "NoSuchUpload" {
 		return nil
 	}

@@ -109,6 +109,7 @@ func (b *Bucket) remove(ctx context.Context, key string) error {
 		_, err := b.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &b.o.Bucket, Key: &key})
 		return err
 	})
+	failpoint.File(key, "deleted")
 	if isMissing(err) {
 		return nil
 	}

@@ -320,11 +320,13 @@ func (w *writer) close(ctx context.Context, size int64) error {
 	if err != nil {
 		return err
 	}
+	failpoint.File(w.key, "all parts stored")
 	return w.finish(ctx, size, func() error {
 		_, err := w.b.client.CompleteMultipartUpload(ctx, &s3.CompleteMultipartUploadInput{
 			Bucket: &w.b.o.Bucket, Key: &w.key, UploadId: &w.upload, IfNoneMatch: aws.String("*"),
 			MultipartUpload: &types.CompletedMultipartUpload{Parts: parts},
 		})
+		failpoint.File(w.key, "put together")
 		return err
 	})
 }
@@ -362,6 +364,7 @@ func (w *writer) closeSmall(ctx context.Context, size int64) error {
 			Bucket: &w.b.o.Bucket, Key: &w.key, IfNoneMatch: aws.String("*"), Body: from, ContentLength: &size, ChecksumCRC32C: sum,
 			Metadata: map[string]string{writerMeta: w.token},
 		}, asItIs)
+		failpoint.File(w.key, "stored at once")
 		return err
 	})
 }
