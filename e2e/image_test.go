@@ -135,7 +135,12 @@ func fileSize(t *testing.T, f *os.File) int64 {
 // importFile uploads a file, imports it and returns the task as it ended.
 func (s *service) importFile(t *testing.T, path, format string) client.Task {
 	t.Helper()
-	task, err := s.Import(t.Context(), client.ImportRequest{Path: path, Format: format}, client.Watcher{})
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	task, err := s.Import(t.Context(), client.ImportRequest{File: f, Name: filepath.Base(path), Format: format}, client.Watcher{})
 	if err != nil {
 		t.Fatal(err)
 	}

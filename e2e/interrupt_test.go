@@ -116,7 +116,10 @@ func TestInterruptedImportIsCancelled(t *testing.T) {
 				s = start(t, data)
 			}
 			cmd := exec.Command("diskport", "import", tt.image)
-			cmd.Env = append(os.Environ(), "DISKPORT_DATA="+data,
+			if tt.image == raw { // by its data directory it would be handed the file
+				cmd.Args = append(cmd.Args, "--endpoint", s.endpoint, "--data", t.TempDir())
+			}
+			cmd.Env = append(os.Environ(), "DISKPORT_DATA="+data, "AWS_ACCESS_KEY_ID="+keyID, "AWS_SECRET_ACCESS_KEY="+secret, "AWS_REGION="+region,
 				"DISKPORT_ROOT_ACCESS_KEY_ID="+keyID, "DISKPORT_ROOT_SECRET_ACCESS_KEY="+secret)
 			output, err := interrupted(t, cmd, tt.mark)
 			t.Logf("the import said:\n%s", output)

@@ -25,6 +25,7 @@ import (
 type session struct {
 	*client.Client
 	local *localService // nil when the service is another process
+	data  string        // directory of a service on this machine; empty: it is elsewhere
 }
 
 // close ends a service that was started for the session, and waits for it.
@@ -33,6 +34,23 @@ func (s *session) close() error {
 		return nil
 	}
 	return s.local.close()
+}
+
+// handOver hands an open file over to the service, if it is on this machine; see
+// client.HandOver.
+func (s *session) handOver(ctx context.Context, f *os.File, name string) (url string, done func(), err error) {
+	switch {
+	case s.local != nil:
+		again, err := reopened(f)
+		if err != nil {
+			return "", nil, err
+		}
+		url, err := s.local.Handover(again, name)
+		return url, func() {}, err
+	case s.data != "":
+		return client.HandOver(ctx, s.data, f, name)
+	}
+	return "", nil, client.ErrNoHandover
 }
 
 // with runs fn with a session: to the service that --endpoint names, else to the
@@ -54,7 +72,7 @@ func (a *app) connect(ctx context.Context) (*session, error) {
 		if err != nil {
 			return nil, err
 		}
-		return &session{Client: client.New(client.Config{Endpoint: endpoint, Region: a.clientRegion(), Credentials: creds})}, nil
+		return &session{data: a.Data, Client: client.New(client.Config{Endpoint: endpoint, Region: a.clientRegion(), Credentials: creds})}, nil
 	}
 	return a.startLocal(ctx)
 }
@@ -83,7 +101,11 @@ func (a *app) connectTo(ctx context.Context, endpoint string) (*session, error) 
 		return nil, fmt.Errorf("loading AWS settings: %w", err)
 	}
 	c := client.Config{Endpoint: endpoint, Region: cmp.Or(a.Region, cfg.Region, a.ownRegion()), Credentials: cfg.Credentials}
-	if os.Getenv("AWS_ACCESS_KEY_ID") == "" && strings.TrimRight(endpoint, "/") == a.endpointFile() {
+	s := &session{}
+	if strings.TrimRight(endpoint, "/") == a.endpointFile() {
+		s.data = a.Data
+	}
+	if os.Getenv("AWS_ACCESS_KEY_ID") == "" && s.data != "" {
 		if c.Credentials, err = a.dataCredentials(ctx); err != nil {
 			return nil, err
 		}
@@ -94,7 +116,8 @@ func (a *app) connectTo(ctx context.Context, endpoint string) (*session, error) 
 	if bundle, ok := cfg.HTTPClient.(interface{ GetTransport() *http.Transport }); ok {
 		c.HTTP = &http.Client{Transport: bundle.GetTransport()} // knows AWS_CA_BUNDLE
 	}
-	return &session{Client: client.New(c)}, nil
+	s.Client = client.New(c)
+	return s, nil
 }
 
 // checkCredentials says at once, and in plain words, that there are no credentials for

@@ -27,7 +27,7 @@ type imageFlags struct {
 
 func (f *imageFlags) declare(fs *pflag.FlagSet) {
 	fs.StringVar(&f.Format, "format", "", "Take the image as this `FORMAT` instead of detecting it.")
-	pathsVar(fs, &f.With, "with", "Another `FILE` that the image consists of, as a split VMDK does: all of them, and no others. Can be repeated.")
+	pathsVar(fs, &f.With, "with", "Another `FILE` that the image consists of, as a split VMDK does: all of them, and no others. Can be repeated. Default: those beside the image that it names.")
 	fs.StringVar(&f.Disk, "disk", "", "Which disk of an OVA that holds several: the `NAME` of its file.")
 	pathVar(fs, &f.Scratch, "scratch", "Unpack compressed images in `DIR`. Default: the folder for temporary files.")
 }
@@ -43,6 +43,43 @@ type image struct {
 // closes it. Files that are unpacked for it have no names, so they are gone when
 // the process ends.
 func (f imageFlags) open(ctx context.Context, path string) (*image, error) {
+	img, err := f.openGiven(ctx, path)
+	var missing *diskimage.MissingFileError
+	if !errors.As(err, &missing) || len(f.With) > 0 {
+		return img, err
+	}
+	found, ferr := beside(path, missing.Names)
+	if ferr != nil {
+		return nil, errors.Join(err, ferr)
+	}
+	f.With = found
+	return f.openGiven(ctx, path)
+}
+
+// beside returns the files of a folder that an image in it consists of, by their names. A
+// name with a folder in it, and a file that is only linked there, is not followed: an image
+// may come from anywhere, and what it names is read without asking.
+func beside(image string, names []string) ([]string, error) {
+	var found []string
+	for _, name := range names {
+		path := filepath.Join(filepath.Dir(image), name)
+		info, err := os.Lstat(path)
+		switch {
+		case name != filepath.Base(name):
+			err = fmt.Errorf("%q is in another folder", name)
+		case err == nil && !info.Mode().IsRegular():
+			err = fmt.Errorf("%s is no regular file", path)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("looking for the files of the image beside it: %w", err)
+		}
+		found = append(found, path)
+	}
+	return found, nil
+}
+
+// openGiven is open with the files of --with alone.
+func (f imageFlags) openGiven(ctx context.Context, path string) (*image, error) {
 	img := &image{}
 	with, err := img.openFiles(path, f.With)
 	if err == nil {

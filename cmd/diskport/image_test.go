@@ -79,12 +79,14 @@ func TestImageOfSeveralFiles(t *testing.T) {
 	if err := json.Unmarshal([]byte(stdout), &mapped); err != nil || code != exitOK || len(mapped) != 3 || mapped[1].Data || mapped[1].Start != 1<<20 {
 		t.Errorf("map: %d, %q, %v: %+v", code, stderr, err, mapped)
 	}
+	if code, stdout, stderr := l.run(t.Context(), "inspect", "@disk.vmdk"); code != exitOK || !strings.Contains(stdout, "(3146240 bytes)") {
+		t.Errorf("with the files beside it: %d, %q, %q", code, stdout, stderr)
+	}
 	for name, tt := range map[string]struct {
 		args []string
 		code int
 		want []string
 	}{
-		"none given":     {nil, exitFailed, []string{`"disk-f001.vmdk", "disk-f002.vmdk" not given`, "--with FILE"}},
 		"one given":      {[]string{"--with=@disk-f001.vmdk"}, exitFailed, []string{`"disk-f002.vmdk" not given`}},
 		"one too many":   {append(slices.Clone(with), "--with=@out.raw"), exitFailed, []string{`"out.raw" was given`}},
 		"one twice":      {append(slices.Clone(with), "--with=@disk-f001.vmdk"), exitUsage, []string{"two files called disk-f001.vmdk"}},
@@ -102,6 +104,34 @@ func TestImageOfSeveralFiles(t *testing.T) {
 				if !strings.Contains(stderr, want) {
 					t.Errorf("said %q, want %q", stderr, want)
 				}
+			}
+		})
+	}
+}
+
+// TestFilesBesideAnImage: those that are not simply there are not looked for elsewhere.
+func TestFilesBesideAnImage(t *testing.T) {
+	for name, spoil := range map[string]struct {
+		undo func(l local) error
+		want string
+	}{
+		"missing": {func(l local) error { return os.Remove(l.path("disk-f002.vmdk")) }, "disk-f002.vmdk: no such file"},
+		"a link": {func(l local) error {
+			return errors.Join(os.Remove(l.path("disk-f002.vmdk")), os.Symlink(l.path("disk-f001.vmdk"), l.path("disk-f002.vmdk")))
+		}, "is no regular file"},
+		"a folder": {func(l local) error {
+			return errors.Join(os.Remove(l.path("disk-f002.vmdk")), os.Mkdir(l.path("disk-f002.vmdk"), 0o700))
+		}, "is no regular file"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			files, _ := split()
+			l := newLocal(t, files)
+			if err := spoil.undo(l); err != nil {
+				t.Fatal(err)
+			}
+			code, _, stderr := l.run(t.Context(), "inspect", "@disk.vmdk")
+			if code == exitOK || !strings.Contains(stderr, spoil.want) || !strings.Contains(stderr, "--with FILE") {
+				t.Errorf("%d, %q", code, stderr)
 			}
 		})
 	}

@@ -4,9 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
-	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -17,28 +16,36 @@ import (
 type importCmd struct {
 	imageFlags
 	Description string
+	Name        string
 	Tag         map[string]string
 	Encrypted   bool
 	KMSKey      string
 	Role        string
+	Wait        bool
 	JSON        bool
 }
 
 func (c *importCmd) command(a *app) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:     "import IMAGE...",
-		Short:   "Import disk images as snapshots.",
-		Long:    "Import disk images as snapshots, and print their ids. An IMAGE is a file, s3://bucket/key or https://….",
-		Example: "  diskport import disk.vmdk\n  diskport import --encrypted --tag team=web --description \"build 17\" disk.qcow2\n  diskport import --disk vm-disk1.vmdk vm.ova\n  diskport import s3://images/disk.vhd",
+		Use:   "import IMAGE...",
+		Short: "Import disk images as snapshots.",
+		Long: "Import disk images as snapshots, and print their ids. An IMAGE is a file; a folder or an OVF with the disks of an exported machine; an OVA with one disk or several; " +
+			"- for standard input; s3://bucket/key or the https address of an object, which the service reads itself; any other https address, which this program downloads. " +
+			"The files of a split VMDK are found beside it. Compressed images, and tar archives of one disk, are unpacked.\n\n" +
+			"A service on this machine, and the one that is started if none runs, reads files where they are. Others get them by upload.",
+		Example: "  diskport import disk.vmdk\n  diskport import --name web-17 --tag team=web --encrypted disk.qcow2\n  diskport import vm.ova\n  diskport import --disk vm-disk1.vmdk vm.ova\n  diskport import exported-vm/\n  ssh host cat /dev/vg/web | diskport import --name web -\n  diskport import https://images.example.com/debian.qcow2\n  diskport import s3://images/disk.vhd",
 		RunE:    func(cmd *cobra.Command, args []string) error { return c.run(cmd.Context(), a, args) },
 	}
 	fs := cmd.Flags()
 	section(fs, "How the image is read", c.declare)
 	fs.StringVar(&c.Description, "description", "", "Description of the snapshots: `TEXT`.")
-	tagsVar(fs, &c.Tag, "tag", "Tag of the import tasks: `KEY=VALUE`. Can be repeated.")
+	fs.StringVar(&c.Name, "name", "", "`NAME` of the snapshot, and of its import task: their tag Name.")
+	setEnv(fs, "name")
+	tagsVar(fs, &c.Tag, "tag", "Tag of the snapshots, and of their import tasks: `KEY=VALUE`. Can be repeated.")
 	fs.BoolVar(&c.Encrypted, "encrypted", false, "Encrypt the snapshots, under the account's default key unless --kms-key names another.")
 	fs.StringVar(&c.KMSKey, "kms-key", "", "Encrypt under this KMS `KEY`: id, ARN, alias/name or an alias's ARN.")
 	fs.StringVar(&c.Role, "role", "", "`NAME` of the service role. Default: diskport-import, made on first use.")
+	fs.BoolVar(&c.Wait, "wait", true, "Wait until each import has ended. --wait=false prints the ids of the tasks instead.")
 	fs.BoolVar(&c.JSON, "json", false, "Print a line of JSON for each image.")
 	return cmd
 }
@@ -63,24 +70,38 @@ type importResult struct {
 
 // run imports images, one after the other.
 func (c *importCmd) run(ctx context.Context, a *app, images []string) error {
-	paths, err := absolute(images)
+	inputs, err := c.inputs(images)
 	if err != nil {
 		return err
 	}
-	if c.assembled() && (len(paths) > 1 || strings.Contains(paths[0], "://")) {
-		return &usageError{errors.New("--with and --disk are about one image, in a local file")}
+	if err := c.nameIt(len(inputs)); err != nil {
+		return err
 	}
 	return a.with(ctx, func(s *session) error {
+		if s.local != nil && !c.Wait {
+			return errors.New("--wait=false needs a service that goes on when this command ends: start one with diskport serve")
+		}
 		var failed error
-		for i, image := range images {
-			task, err := c.importOne(ctx, a, s, paths[i])
-			if err != nil {
-				return errors.Join(c.reportError(ctx, a, image, err), fmt.Errorf("%s: %w", image, err))
+		for _, in := range inputs {
+			task, err := c.importOne(ctx, a, s, in)
+			if ctx.Err() != nil {
+				return errors.Join(c.reportError(ctx, a, in.label, ctx.Err()), fmt.Errorf("%s: %w", in.label, err))
 			}
-			if task.Status != "completed" {
+			if err != nil {
+				err = errors.Join(c.reportError(ctx, a, in.label, err), fmt.Errorf("%s: %w", in.label, err))
+				if len(inputs) == 1 {
+					return err
+				}
+				a.note("diskport: %s", explain(ctx, withSpace(ctx, s, err)))
+			}
+			if err != nil {
+				failed = errReported
+				continue
+			}
+			if task.Failure != nil {
 				failed = errReported
 			}
-			if err := c.report(a, image, task); err != nil {
+			if err := c.report(a, in.label, task); err != nil {
 				return err
 			}
 		}
@@ -88,63 +109,105 @@ func (c *importCmd) run(ctx context.Context, a *app, images []string) error {
 	})
 }
 
-// absolute makes the paths of local images absolute, since a service in this
-// process changes the working directory.
-func absolute(images []string) ([]string, error) {
-	paths := slices.Clone(images)
-	for i, image := range images {
-		if strings.Contains(image, "://") {
-			continue
-		}
-		path, err := filepath.Abs(image)
-		if err != nil {
-			return nil, err
-		}
-		if _, err := os.Stat(path); err != nil {
-			return nil, err
-		}
-		paths[i] = path
+// nameIt adds the tag that --name stands for.
+func (c *importCmd) nameIt(images int) error {
+	if c.Name == "" {
+		return nil
 	}
-	return paths, nil
+	if images > 1 {
+		return &usageError{fmt.Errorf("--name is for one snapshot, and there are %d images: give them tags, or import them one by one", images)}
+	}
+	if _, twice := c.Tag["Name"]; twice {
+		return &usageError{errors.New("--name is the tag Name, which --tag gives too")}
+	}
+	c.Tag = maps.Clone(c.Tag)
+	if c.Tag == nil {
+		c.Tag = map[string]string{}
+	}
+	c.Tag["Name"] = c.Name
+	return nil
 }
 
-// assembled reports whether this program puts the disk together, since the service
-// gets one object only.
-func (c *importCmd) assembled() bool { return len(c.With) > 0 || c.Disk != "" }
+// handovers is how often a file is handed over at most: a service that restarts forgets it.
+const handovers = 3
 
-func (c *importCmd) importOne(ctx context.Context, a *app, s *session, image string) (client.Task, error) {
-	req := client.ImportRequest{Format: c.Format, Description: c.Description, RoleName: c.Role, Tags: c.Tag,
+// importOne imports one disk. What a service on this machine can read as it is, is handed
+// over to it; everything else is uploaded.
+func (c *importCmd) importOne(ctx context.Context, a *app, s *session, in input) (client.Task, error) {
+	p := a.newProgress(in.name())
+	defer p.end()
+	req := client.ImportRequest{Name: in.name(), Format: c.Format, Description: c.Description, RoleName: c.Role, Tags: c.Tag,
 		Encrypted: c.Encrypted || c.KMSKey != "", KMSKey: c.KMSKey}
 	switch {
-	case c.assembled():
-		img, err := c.open(ctx, image)
+	case in.assembled:
+		img, err := in.parts.open(ctx, in.path)
 		if err != nil {
 			return client.Task{}, err
 		}
 		defer img.close()
 		req.Disk, req.Format = img, ""
-	case strings.Contains(image, "://"):
-		req.URL = image
-	case s.local != nil: // the service reads the file itself
-		url, err := s.local.Handover(image)
-		if err != nil {
-			return client.Task{}, err
+		return c.ask(ctx, s, req, p)
+	case in.isURL():
+		req.URL = in.path
+		task, err := c.ask(ctx, s, req, p)
+		if !client.IsElsewhere(err) || !strings.HasPrefix(in.path, "http") {
+			return task, err
 		}
-		req.URL = url
-	default:
-		req.Path = image
+		req.URL = ""
 	}
-	p := a.newProgress(filepath.Base(image))
-	defer p.end()
-	return s.Import(ctx, req, client.Watcher{
+	f, err := a.openInput(ctx, in, c.imageFlags, p)
+	if err != nil {
+		return client.Task{}, err
+	}
+	defer f.Close()
+	for n := 1; ; n++ {
+		task, err := c.importFile(ctx, s, req, f, p)
+		if err != nil || n == handovers || task.Failure == nil || task.Failure.Reason != "handover-gone" {
+			return task, err
+		}
+		a.note("%s: the service has restarted; handing the file over once more", in.label)
+	}
+}
+
+// importFile imports an open file.
+func (c *importCmd) importFile(ctx context.Context, s *session, req client.ImportRequest, f *os.File, p *progress) (client.Task, error) {
+	url, done, err := s.handOver(ctx, f, req.Name)
+	switch {
+	case errors.Is(err, client.ErrNoHandover):
+		req.File = f
+		return c.ask(ctx, s, req, p)
+	case err != nil:
+		return client.Task{}, err
+	}
+	defer done()
+	req.URL = url
+	return c.ask(ctx, s, req, p)
+}
+
+// ask asks for an import, and waits for its end unless that is not wanted: then the task has
+// nothing but its id.
+func (c *importCmd) ask(ctx context.Context, s *session, req client.ImportRequest, p *progress) (client.Task, error) {
+	w := client.Watcher{
 		Uploading: func(done, total int64) { p.step("uploading", done, total) },
 		Task:      p.task,
-	})
+	}
+	if c.Wait {
+		return s.Import(ctx, req, w)
+	}
+	id, err := s.Start(ctx, req, w)
+	if err != nil {
+		return client.Task{}, err
+	}
+	return s.Task(ctx, id)
 }
 
 func (c *importCmd) report(a *app, image string, t client.Task) error {
 	if c.JSON {
 		return a.printJSONLine(newImportResult(image, t))
+	}
+	if !c.Wait {
+		_, err := fmt.Fprintln(a.stdout, t.ID)
+		return err
 	}
 	a.summary(image, t)
 	if t.SnapshotID == "" {

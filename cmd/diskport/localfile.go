@@ -2,6 +2,8 @@ package main
 
 import (
 	"errors"
+	"fmt"
+	"io"
 	"os"
 
 	"github.com/diskport/diskport/diskimage"
@@ -28,7 +30,11 @@ func openLocal(path string) (*localFile, error) {
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	return &localFile{f, info, info.Size()}, nil
+	size, err := f.Seek(0, io.SeekEnd) // of a block device too
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("%s can't be read at any place: %w", path, err), f.Close())
+	}
+	return &localFile{f, info, size}, nil
 }
 
 // NextData implements diskimage.SparseReaderAt.

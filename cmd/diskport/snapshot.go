@@ -45,6 +45,8 @@ func (c *snapshotCmd) run(ctx context.Context, a *app, id string) error {
 			"Snapshot", sn.ID,
 			"Region", sn.Region,
 			"State", strings.TrimSuffix(sn.State+": "+sn.Message, ": "),
+			"Name", sn.Tags["Name"],
+			"Source", sn.SourceName,
 			"Description", sn.Description,
 			"Import task", sn.ImportTaskID,
 			"Volume", fmt.Sprintf("%d GiB", sn.VolumeSize),

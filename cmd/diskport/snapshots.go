@@ -73,9 +73,18 @@ func (c *snapshotsCmd) print(a *app, snapshots []client.Snapshot) error {
 		if c.Sizes {
 			row = append(row, sizeCells(sn.Sizes)...)
 		}
-		rows = append(rows, append(row, yes(sn.Encrypted), ago(sn.StartedAt), tags(sn.Tags), sn.Description))
+		rows = append(rows, append(row, yes(sn.Encrypted), ago(sn.StartedAt), sn.SourceName, tags(sn.Tags), ownDescription(sn)))
 	}
-	return a.printTable(append(header, "Encrypted", "Created", "Tags", "Description"), rows)
+	return a.printTable(append(header, "Encrypted", "Created", "Source", "Tags", "Description"), rows)
+}
+
+// ownDescription is the description that somebody gave: the one that the service makes names
+// the import task, which the source says better in a table.
+func ownDescription(sn client.Snapshot) string {
+	if sn.ImportTaskID != "" && strings.HasSuffix(sn.Description, " service for "+sn.ImportTaskID) {
+		return ""
+	}
+	return sn.Description
 }
 
 func yes(b bool) string {

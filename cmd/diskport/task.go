@@ -125,6 +125,7 @@ func (a *app) printTask(t client.Task) {
 		"Phase", t.Phase,
 		"Progress", percent(t),
 		"Snapshot", t.SnapshotID,
+		"Name", t.Tags["Name"],
 		"Description", t.Description,
 		"Source", source(t),
 		"Format", t.Format,
@@ -133,6 +134,7 @@ func (a *app) printTask(t client.Task) {
 		"Blocks", blockCounts(p.Blocks),
 		"Added", size(p.StoredBytes)+" to the store",
 		"Took", took(t.Seconds),
+		"Tags", tags(t.Tags),
 		"Warnings", strings.Join(t.Warnings, "; "),
 	)
 	a.printTroubles(t)
@@ -176,7 +178,7 @@ func percent(t client.Task) string {
 
 func source(t client.Task) string {
 	if t.Bucket == "" {
-		return ""
+		return strings.TrimSpace(fmt.Sprintf("%s (%s)", t.SourceName, size(t.SourceBytes)))
 	}
 	return fmt.Sprintf("s3://%s/%s (%s)", t.Bucket, t.Key, size(t.SourceBytes))
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -41,15 +42,26 @@ func (c *tasksCmd) run(ctx context.Context, a *app) error {
 		}
 		var rows [][]string
 		for _, t := range tasks {
-			rows = append(rows, []string{t.ID, t.Region, t.Status, percent(t), t.Format, size(t.VirtualBytes), ago(t.CreatedAt), result(t)})
+			rows = append(rows, []string{t.ID, t.Region, t.Status, percent(t), t.Format, size(t.VirtualBytes), ago(t.CreatedAt), t.SourceName, result(t)})
 		}
 		for _, t := range images {
 			sum := t.Summary()
 			sum.SnapshotID = t.ImageID // its result
-			rows = append(rows, []string{t.ID, t.Region, t.Status, percent(sum), "", size(sum.VirtualBytes), ago(t.CreatedAt), result(sum)})
+			rows = append(rows, []string{t.ID, t.Region, t.Status, percent(sum), "", size(sum.VirtualBytes), ago(t.CreatedAt), sourceNames(t), result(sum)})
 		}
-		return a.printTable([]string{"Task", "Region", "Status", "Progress", "Format", "Disk", "Created", "Result"}, rows)
+		return a.printTable([]string{"Task", "Region", "Status", "Progress", "Format", "Disk", "Created", "Source", "Result"}, rows)
 	})
+}
+
+// sourceNames names the files that a machine image is made of.
+func sourceNames(t client.ImageTask) string {
+	var names []string
+	for _, d := range t.Disks {
+		if d.Task != nil && !slices.Contains(names, d.Task.SourceName) {
+			names = append(names, d.Task.SourceName)
+		}
+	}
+	return list(names)
 }
 
 // asAny returns a list for printing with others, which is empty rather than nil.

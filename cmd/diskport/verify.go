@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -76,7 +77,7 @@ func (c *verifyCmd) run(ctx context.Context, a *app, ids []string) error {
 	if err := c.validate(ids); err != nil {
 		return &usageError{err}
 	}
-	images, err := absolute(slices.DeleteFunc([]string{c.From}, func(image string) bool { return image == "" }))
+	from, err := absolutePath(c.From)
 	if err != nil {
 		return err
 	}
@@ -88,7 +89,7 @@ func (c *verifyCmd) run(ctx context.Context, a *app, ids []string) error {
 		var err error
 		switch {
 		case c.From != "":
-			err = c.repairFrom(ctx, a, s, ids[0], images[0], v)
+			err = c.repairFrom(ctx, a, s, ids[0], from, v)
 		case c.AllRegions || len(ids) > 0:
 			err = c.verifySnapshots(ctx, a, s, ids, v)
 		case c.Repair:
@@ -198,8 +199,15 @@ func (c *verifyCmd) repairFrom(ctx context.Context, a *app, s *session, id, imag
 	if err != nil {
 		return err
 	}
-	again := importCmd{Description: "to repair " + id, KMSKey: sn.KMSKeyARN}
-	task, err := again.importOne(ctx, a, s, image)
+	again := importCmd{Description: "to repair " + id, KMSKey: sn.KMSKeyARN, Wait: true}
+	disks, err := again.inputs([]string{image})
+	if err == nil && len(disks) != 1 {
+		err = fmt.Errorf("%s holds %s: name the one that %s is of", image, count(int64(len(disks)), "disk"), id)
+	}
+	if err != nil {
+		return err
+	}
+	task, err := again.importOne(ctx, a, s, disks[0])
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package ova
 
 import (
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -76,4 +77,35 @@ func firmware(s string) Firmware {
 		return EFI
 	}
 	return Unsaid
+}
+
+// DiskFiles returns the names of the disks' files that an OVF outside of an archive refers
+// to, in its order: an exported machine in a folder. They are as the OVF has them, and may
+// have folders; it is for the caller to decide which of them to open.
+func DiskFiles(ovf []byte) ([]string, error) {
+	if len(ovf) > maxOVF {
+		return nil, fmt.Errorf("ova: an OVF of %d bytes, of which there may be %d", len(ovf), maxOVF)
+	}
+	e, err := parseOVF(bounded.Source{Format: format, Size: int64(len(ovf))}.NewPart("OVF", 0, ovf))
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, d := range e.disks {
+		f, ok := e.files[d.file]
+		switch {
+		case d.file == "": // to be created empty
+			continue
+		case !ok:
+			return nil, e.attribute(diskimage.Malformed, "fileRef", d.file, "the id of no file")
+		case f.chunk != "":
+			return nil, e.attribute(diskimage.Unsupported, "chunkSize", f.chunk, "a file in pieces")
+		case len(f.href) > maxFileName:
+			return nil, e.attribute(diskimage.Limit, "href", f.href, "too long a name")
+		case slices.Contains(names, f.href):
+			return nil, e.attribute(diskimage.Unsupported, "fileRef", d.file, "the file of two disks")
+		}
+		names = append(names, f.href)
+	}
+	return names, nil
 }

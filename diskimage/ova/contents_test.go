@@ -3,6 +3,7 @@ package ova_test
 import (
 	"bytes"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -61,6 +62,28 @@ func TestListRefuses(t *testing.T) {
 		var format *diskimage.FormatError
 		if !errors.As(err, &format) || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got %v, want %q", name, err, c.want)
+		}
+	}
+}
+
+func TestDiskFiles(t *testing.T) {
+	got, err := ova.DiskFiles(imagetest.OVF("sys.vmdk", "more/data.vmdk"))
+	if err != nil || !slices.Equal(got, []string{"sys.vmdk", "more/data.vmdk"}) {
+		t.Errorf("got %q, %v", got, err)
+	}
+	if got, err := ova.DiskFiles(imagetest.OVFText("", `<Disk ovf:diskId="d" ovf:capacity="1"/>`)); err != nil || len(got) != 0 {
+		t.Errorf("a disk without a file: %q, %v", got, err)
+	}
+	for name, text := range map[string][]byte{
+		"no XML":             []byte("<"),
+		"too long":           make([]byte, 8<<20+1),
+		"no such file":       imagetest.OVFText("", `<Disk ovf:diskId="d" ovf:fileRef="f"/>`),
+		"a file of two":      imagetest.OVFText(`<File ovf:id="f" ovf:href="a"/>`, `<Disk ovf:fileRef="f"/><Disk ovf:fileRef="f"/>`),
+		"a file in pieces":   imagetest.OVFText(`<File ovf:id="f" ovf:href="a" ovf:chunkSize="7"/>`, `<Disk ovf:fileRef="f"/>`),
+		"a name without end": imagetest.OVFText(`<File ovf:id="f" ovf:href="`+strings.Repeat("a", 2000)+`"/>`, `<Disk ovf:fileRef="f"/>`),
+	} {
+		if got, err := ova.DiskFiles(text); err == nil {
+			t.Errorf("%s: got %q", name, got)
 		}
 	}
 }

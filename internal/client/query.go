@@ -17,11 +17,16 @@ import (
 type protocol struct {
 	service string // to sign for
 	version string
+	header  string // that requests have; empty: none
 }
 
 var (
-	ec2 = protocol{"ec2", "2016-11-15"}
-	iam = protocol{"iam", "2010-05-08"}
+	ec2 = protocol{"ec2", "2016-11-15", ""}
+	iam = protocol{"iam", "2010-05-08", ""}
+
+	// taggingImports is ec2 for imports that tag their snapshots, which AWS's can't: the
+	// service takes it only from who says that they know.
+	taggingImports = protocol{ec2.service, ec2.version, "X-Diskport-Tag-Snapshots"}
 )
 
 // maxXML bounds an answer, in bytes. The answers to these calls have a few KiB.
@@ -38,7 +43,7 @@ func (c *Client) query(ctx context.Context, p protocol, action string, params ur
 	params.Set("Version", p.version)
 	form := []byte(params.Encode())
 	for attempt := 1; ; attempt++ {
-		err := c.attempt(ctx, p.service, form, out)
+		err := c.attempt(ctx, p, form, out)
 		switch {
 		case err == nil:
 			return nil
@@ -55,13 +60,16 @@ func (c *Client) query(ctx context.Context, p protocol, action string, params ur
 }
 
 // attempt sends a form once.
-func (c *Client) attempt(ctx context.Context, service string, form []byte, out any) error {
+func (c *Client) attempt(ctx context.Context, p protocol, form []byte, out any) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.endpoint+"/", bytes.NewReader(form))
 	if err != nil {
 		return err
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded; charset=utf-8")
-	resp, err := c.send(req, service, form)
+	if p.header != "" {
+		req.Header.Set(p.header, "true")
+	}
+	resp, err := c.send(req, p.service, form)
 	if err != nil {
 		return err
 	}

@@ -91,6 +91,7 @@ func TestRequestsAreThoseOfTheSDK(t *testing.T) {
 		URL: "s3://images/disk+1.vmdk", Format: "vmdk", Description: "a & b = é", RoleName: *role,
 		Tags: map[string]string{"b": "2", "a": ""}, Encrypted: true, KMSKey: "alias/disks",
 	}
+	tags := []types.Tag{{Key: aws.String("a"), Value: aws.String("")}, {Key: aws.String("b"), Value: aws.String("2")}}
 	tests := []struct {
 		name string
 		ours func() error
@@ -105,10 +106,9 @@ func TestRequestsAreThoseOfTheSDK(t *testing.T) {
 				ClientToken: aws.String("token"), Description: &req.Description, RoleName: role,
 				DiskContainer: &types.SnapshotDiskContainer{Url: &req.URL, Format: &req.Format},
 				Encrypted:     &req.Encrypted, KmsKeyId: &req.KMSKey,
-				TagSpecifications: []types.TagSpecification{{
-					ResourceType: types.ResourceTypeImportSnapshotTask,
-					Tags:         []types.Tag{{Key: aws.String("a"), Value: aws.String("")}, {Key: aws.String("b"), Value: aws.String("2")}},
-				}},
+				TagSpecifications: []types.TagSpecification{
+					{ResourceType: types.ResourceTypeImportSnapshotTask, Tags: tags}, {ResourceType: types.ResourceTypeSnapshot, Tags: tags},
+				},
 			})
 			return err
 		}},

@@ -15,6 +15,7 @@ type Snapshot struct {
 	Region       string            `json:"region"`
 	State        string            `json:"state"` // pending, completed, error
 	Description  string            `json:"description"`
+	SourceName   string            `json:"sourceName,omitempty"` // of the file that was imported
 	ImportTaskID string            `json:"importTaskId,omitempty"`
 	VolumeSize   int64             `json:"volumeSize"`   // GiB
 	VirtualBytes int64             `json:"virtualBytes"` // of the imported disk

@@ -20,6 +20,7 @@ type Task struct {
 	Format       string            `json:"format,omitempty"`
 	Bucket       string            `json:"bucket,omitempty"`
 	Key          string            `json:"key,omitempty"`
+	SourceName   string            `json:"sourceName,omitempty"` // of its file
 	SnapshotID   string            `json:"snapshotId,omitempty"`
 	VirtualBytes int64             `json:"virtualBytes"`
 	SourceBytes  int64             `json:"sourceBytes"`

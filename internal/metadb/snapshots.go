@@ -208,10 +208,10 @@ func scanPage(s scanner) (p snapshot.PagePlace, err error) {
 func (db *DB) addSnapshot(ctx context.Context, q querier, task taskRow, r snapshot.Record) error {
 	if _, err := exec(ctx, q, `
 		INSERT INTO snapshots (id, account, region, domain, task, description, state, volume_gib, virtual_bytes, progress,
-			started, completed, root, blocks, stored, data_key, volume)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0, $10, 0, 0, 0, 0, $11, $12)`,
+			started, completed, root, blocks, stored, data_key, volume, source_name)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0, $10, 0, 0, 0, 0, $11, $12, $13)`,
 		r.ID, task.home.Account, task.home.Region, r.Domain, task.id, r.Description, snapshot.Pending, r.VolumeSize, r.VirtualSize,
-		micros(cmp.Or(r.StartedAt, db.now())), r.DataKey, r.Volume); err != nil {
+		micros(cmp.Or(r.StartedAt, db.now())), r.DataKey, r.Volume, r.SourceName); err != nil {
 		return err
 	}
 	return putTags(ctx, q, task.home, r.ID, r.Tags)
@@ -220,7 +220,7 @@ func (db *DB) addSnapshot(ctx context.Context, q querier, task taskRow, r snapsh
 const selectSnapshotColumns = `
 	SELECT s.id, s.account, s.region, s.domain, s.task, s.description, s.state, s.volume_gib, s.virtual_bytes, s.progress,
 		s.started, s.completed, s.root, s.blocks, s.stored, s.parent, s.lineage, s.message, s.tier, s.tier_since,
-		COALESCE(d.kms_key, ''), s.data_key, s.volume`
+		COALESCE(d.kms_key, ''), s.data_key, s.volume, s.source_name`
 
 const selectSnapshot = selectSnapshotColumns + `
 	FROM snapshots s LEFT JOIN domains d ON d.id = s.domain`
@@ -228,7 +228,7 @@ const selectSnapshot = selectSnapshotColumns + `
 func scanSnapshot(s scanner) (r snapshot.Record, err error) {
 	var started, completed, tier int64
 	err = s.Scan(&r.ID, &r.Account, &r.Region, &r.Domain, &r.Task, &r.Description, &r.State, &r.VolumeSize, &r.VirtualSize, &r.Progress,
-		&started, &completed, &r.Root.ID, &r.Blocks, &r.Added, &r.Parent, &r.Lineage, &r.Message, &r.Tier, &tier, &r.KMSKey, &r.DataKey, &r.Volume)
+		&started, &completed, &r.Root.ID, &r.Blocks, &r.Added, &r.Parent, &r.Lineage, &r.Message, &r.Tier, &tier, &r.KMSKey, &r.DataKey, &r.Volume, &r.SourceName)
 	r.TierSince, r.Lineage = fromMicros(tier), cmp.Or(r.Lineage, r.ID)
 	r.StartedAt, r.CompletedAt = fromMicros(started), fromMicros(completed)
 	if r.Root.ID != 0 {

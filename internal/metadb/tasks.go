@@ -78,12 +78,12 @@ func insertTask(ctx context.Context, q querier, t importtask.Task, created time.
 		INSERT INTO tasks (id, account, token, digest, description, disk_description, format, role_name,
 			bucket, object_key, wrapped_url, pin, source_bytes, state, phase, failure,
 			snapshot, ranges, ranges_left, counts, virtual_bytes, warnings, created, started, ended, snapshot_tags, region, encrypted, kms_key,
-			image_task, container, disk, device, member, machine)
+			image_task, container, disk, device, member, machine, source_name)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, '{}',
-			'', '[]', 0, '{}', 0, '[]', $16, 0, 0, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26)`,
+			'', '[]', 0, '{}', 0, '[]', $16, 0, 0, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27)`,
 		t.ID, t.Account, sql.NullString{String: t.Token, Valid: t.Token != ""}, t.RequestDigest, t.Description, t.DiskDescription, t.Format, t.RoleName,
 		t.Bucket, t.Key, t.WrappedURL, t.Pin, t.SourceBytes, importtask.Active, cmp.Or(t.Phase, importtask.Waiting), micros(created), tags,
-		t.Region, flag(t.Encrypted), t.KMSKey, t.ImageTask, t.Place.Container, t.Place.Disk, t.Device, t.Member, machine)
+		t.Region, flag(t.Encrypted), t.KMSKey, t.ImageTask, t.Place.Container, t.Place.Disk, t.Device, t.Member, machine, t.SourceName)
 	return err
 }
 
@@ -305,7 +305,7 @@ const selectTask = `
 	SELECT id, account, COALESCE(token, ''), digest, description, disk_description, format, role_name,
 		bucket, object_key, wrapped_url, pin, source_bytes, state, phase, failure,
 		snapshot, ranges, ranges_left, counts, virtual_bytes, warnings, created, started, ended, snapshot_tags, region, encrypted, kms_key,
-		image_task, container, disk, device, member, machine
+		image_task, container, disk, device, member, machine, source_name
 	FROM tasks`
 
 func scanTask(s scanner) (t importtask.Task, err error) {
@@ -314,7 +314,7 @@ func scanTask(s scanner) (t importtask.Task, err error) {
 	if err = s.Scan(&t.ID, &t.Account, &t.Token, &t.RequestDigest, &t.Description, &t.DiskDescription, &t.Format, &t.RoleName,
 		&t.Bucket, &t.Key, &t.WrappedURL, &t.Pin, &t.SourceBytes, &t.State, &t.Phase, &failure,
 		&t.SnapshotID, &ranges, &t.RangesLeft, &counts, &t.Virtual, &warnings, &created, &started, &ended, &tags, &t.Region, &t.Encrypted, &t.KMSKey,
-		&t.ImageTask, &t.Place.Container, &t.Place.Disk, &t.Device, &t.Member, &machine); err != nil {
+		&t.ImageTask, &t.Place.Container, &t.Place.Disk, &t.Device, &t.Member, &machine, &t.SourceName); err != nil {
 		return t, err
 	}
 	t.CreatedAt, t.StartedAt, t.EndedAt = fromMicros(created), fromMicros(started), fromMicros(ended)

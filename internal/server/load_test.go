@@ -118,7 +118,11 @@ func handedOver(s *still, image []byte) []string {
 	if err := os.WriteFile(path, image, 0o600); err != nil {
 		s.t.Fatal(err)
 	}
-	from, err := s.Handover(path)
+	f, err := os.Open(path)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	from, err := s.Handover(f, "disk.raw")
 	if err != nil {
 		s.t.Fatal(err)
 	}

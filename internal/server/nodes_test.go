@@ -272,7 +272,11 @@ func TestWhatOneNodeOfManyDoesNotDo(t *testing.T) {
 	if _, err := s.Backup(t.Context(), adminapi.BackupRequest{Place: t.TempDir()}, nil); !errors.Is(err, backup.ErrByItsOwnTools) {
 		t.Errorf("a backup: %v", err)
 	}
-	if _, err := s.Handover("/disk.raw"); !errors.Is(err, ErrOneNodeAlone) {
+	f, err := os.Open("nodes_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Handover(f, "disk.raw"); !errors.Is(err, ErrOneNodeAlone) {
 		t.Errorf("a file of this machine: %v", err)
 	}
 	if _, err := s.rebuild(t.Context(), verify.Observer{}); !errors.Is(err, ErrOneNodeAlone) || !strings.Contains(err.Error(), "stop all nodes") {

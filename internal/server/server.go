@@ -35,13 +35,14 @@ type App struct {
 	space *space.Guard
 	clock *steady.Clock
 
-	closers  closers
-	trims    []func() // give back memory that nobody uses
-	listener net.Listener
-	tls      *tls.Config
-	http     *http.Server
-	parts    *parts
-	owner    string // this process, in leases
+	closers   closers
+	trims     []func() // give back memory that nobody uses
+	listener  net.Listener
+	tls       *tls.Config
+	http      *http.Server
+	parts     *parts
+	handovers *handovers // nil: nothing is handed over
+	owner     string     // this process, in leases
 
 	audit  *audit.Log
 	spool  *audit.Spool // of its records; nil: they go to no bucket
@@ -107,6 +108,7 @@ func New(ctx context.Context, cfg Config) (_ *App, err error) {
 		return nil, err
 	}
 	a.resumeMaster(ctx)
+	a.listenForFiles()
 	if a.listener, err = listen(ctx, cfg.Listen); err != nil {
 		return nil, fmt.Errorf("server: %w", err)
 	}
@@ -161,13 +163,14 @@ func (a *App) Endpoint() string {
 // Credentials returns the root access key.
 func (a *App) Credentials() (accessKeyID, secret string) { return a.keyID, a.secret.Reveal() }
 
-// Handover returns a Url for the import of a file on this machine. It can be used
-// once, and only inside this process.
-func (a *App) Handover(path string) (string, error) {
+// Handover takes over an open file, or closes it if it fails, and returns a Url that can be
+// imported once. The file must be open for reading alone. name is for people.
+func (a *App) Handover(f *os.File, name string) (string, error) {
 	if a.cfg.shared() {
-		return "", fmt.Errorf("%w: any of the nodes may read an image, and %s is on this machine: put it into a bucket of the S3 that they import from", ErrOneNodeAlone, path)
+		err := fmt.Errorf("%w: any of the nodes may read an image, and %s is on this machine: put it into a bucket of the S3 that they import from", ErrOneNodeAlone, name)
+		return "", errors.Join(err, f.Close())
 	}
-	return a.parts.sources.Handovers.Register(path)
+	return a.parts.sources.Handovers.Offer(f, name)
 }
 
 // Run serves and works until ctx ends, then stops gracefully: no new work is
@@ -241,6 +244,9 @@ func (a *App) watchOver(ctx context.Context) *sync.WaitGroup {
 		watch.Go(func() { a.watchDisk(ctx) })
 	}
 	watch.Go(func() { a.parts.engine.Run(ctx) })
+	if a.handovers != nil {
+		watch.Go(func() { a.handovers.run(ctx) })
+	}
 	watch.Go(func() { a.space.Run(ctx) })
 	if a.spool != nil {
 		watch.Go(func() { a.spool.Run(ctx) })

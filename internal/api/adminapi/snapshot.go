@@ -15,6 +15,7 @@ type snapshotInfo struct {
 	Region       string            `json:"region"`
 	State        string            `json:"state"`
 	Description  string            `json:"description"`
+	SourceName   string            `json:"sourceName,omitempty"` // of the file that was imported
 	ImportTaskID string            `json:"importTaskId,omitempty"`
 	VolumeSize   int64             `json:"volumeSize"`   // GiB
 	VirtualBytes int64             `json:"virtualBytes"` // of the imported disk
@@ -87,6 +88,7 @@ func wireSnapshot(s snapshot.Record) snapshotInfo {
 		Region:       s.Region,
 		State:        string(s.State),
 		Description:  s.Description,
+		SourceName:   s.SourceName,
 		ImportTaskID: s.ImportTask(),
 		VolumeSize:   s.VolumeSize,
 		VirtualBytes: s.VirtualSize,

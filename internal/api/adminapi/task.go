@@ -19,6 +19,7 @@ type task struct {
 	Format       string            `json:"format,omitempty"`
 	Bucket       string            `json:"bucket,omitempty"`
 	Key          string            `json:"key,omitempty"`
+	SourceName   string            `json:"sourceName,omitempty"` // of its file
 	SnapshotID   string            `json:"snapshotId,omitempty"`
 	VirtualBytes int64             `json:"virtualBytes"`
 	SourceBytes  int64             `json:"sourceBytes"`
@@ -114,6 +115,7 @@ func (e *Edge) wireTask(t importtask.Task) task {
 		Format:       t.Format,
 		Bucket:       t.Bucket,
 		Key:          t.Key,
+		SourceName:   t.SourceName,
 		VirtualBytes: t.Virtual,
 		SourceBytes:  t.SourceBytes,
 		Progress:     e.wireProgress(t),

@@ -210,7 +210,7 @@ func (a *API) answer(r *http.Request, c *awshttp.Call) ([]byte, error) {
 	if !built {
 		return nil, refused("UnsupportedOperation", fmt.Sprintf("The operation %s is not supported.", name))
 	}
-	out, err := act(r.Context(), call{API: a, Call: c, host: r.Host})
+	out, err := act(r.Context(), call{API: a, Call: c, host: r.Host, tagsSnapshots: r.Header.Get(tagSnapshotsHeader) != ""})
 	if err != nil {
 		return nil, err
 	}

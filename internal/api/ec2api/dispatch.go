@@ -14,6 +14,9 @@ type call struct {
 	*API
 	*awshttp.Call
 	host string // that the request was sent to
+	// tagsSnapshots is that the client says that it knows that AWS does not let imports tag
+	// their snapshots: see tagSnapshotsHeader.
+	tagsSnapshots bool
 }
 
 func (c call) account() string { return c.Principal.Account }

@@ -130,10 +130,14 @@ var importRules = slices.Concat([]rule[importSnapshotRequest]{
 	short("DiskContainer.Description", func(r importSnapshotRequest) string { return r.disk().Description }),
 }, specificationRules[importSnapshotRequest](importKinds))
 
-// importKinds are the types of resources that an import can tag: its task, and with
-// --tag-snapshots its snapshot.
+// tagSnapshotsHeader is what Diskport's own client sends with an import whose snapshot it
+// tags, which AWS refuses. No client of AWS sends it, so these get AWS's answers.
+const tagSnapshotsHeader = "X-Diskport-Tag-Snapshots"
+
+// importKinds are the types of resources that an import can tag: its task, and its snapshot
+// with --tag-snapshots, or for Diskport's own client.
 func importKinds(c call) []string {
-	if c.TagSnapshots {
+	if c.TagSnapshots || c.tagsSnapshots {
 		return []string{taskType, snapshotType}
 	}
 	return []string{taskType}

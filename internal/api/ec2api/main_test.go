@@ -609,6 +609,7 @@ type fixture struct {
 	volumes   *volumes
 	tags      *tags
 	denied    string // the one action that the caller may not do
+	header    http.Header
 	log       *bytes.Buffer
 }
 
@@ -668,8 +669,9 @@ func (f *fixture) doIn(region string, who iam.Principal, action string, params .
 			form.Del(name)
 		}
 	}
-	w := httptest.NewRecorder()
-	f.ServeAWS(w, httptest.NewRequest("POST", "http://disk.example:4580/", nil), &awshttp.Call{
+	w, r := httptest.NewRecorder(), httptest.NewRequest("POST", "http://disk.example:4580/", nil)
+	maps.Copy(r.Header, f.header)
+	f.ServeAWS(w, r, &awshttp.Call{
 		RequestID: "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0", Region: region, Service: awshttp.EC2, Form: form,
 		Principal: who, Origin: iam.Origin{Time: clock, SourceIP: "192.0.2.1", Region: region},
 	})

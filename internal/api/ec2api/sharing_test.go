@@ -2,6 +2,7 @@ package ec2api
 
 import (
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -222,6 +223,21 @@ func TestTagSnapshots(t *testing.T) {
 	f.ok(t, "ImportSnapshot", slices.Replace(params, len(params)-1, len(params), "TagSpecification.2.Tag.1.Value=u")...)
 	if f.imports.got.Digest == first {
 		t.Error("the snapshot's tags are no part of the digest")
+	}
+}
+
+// TestOwnClientTagsSnapshots: Diskport's own client says that it means it; who does not gets
+// AWS's refusal.
+func TestOwnClientTagsSnapshots(t *testing.T) {
+	params := append(slices.Clone(good["ImportSnapshot"]), "TagSpecification.1.ResourceType=snapshot", "TagSpecification.1.Tag.1.Key=Name", "TagSpecification.1.Tag.1.Value=web")
+	f := newFixture(nil)
+	if got := parse(t, f.do("ImportSnapshot", params...)); got.Code != "InvalidParameterValue" || f.imports.got.Account != "" {
+		t.Errorf("without the header: got %s %s", got.Code, got.Message)
+	}
+	f.header = http.Header{tagSnapshotsHeader: {"true"}}
+	f.ok(t, "ImportSnapshot", params...)
+	if diff := cmp.Diff([]tag.Tag{{Key: "Name", Value: "web"}}, f.imports.got.SnapshotTags); diff != "" {
+		t.Error(diff)
 	}
 }
 

@@ -299,7 +299,7 @@ func (e *Engine) makePlan(ctx context.Context, h *work.Held, open func(context.C
 	}
 	// Making the plan walked the image's tables, which may have added warnings.
 	plan := Plan{Format: format, Virtual: disk.Size(), Ranges: ranges, Warnings: describe(disk).Warnings, KMSKey: domain.KMSKey, Snapshot: snapshot.Record{
-		ID: id, Account: t.Account, Region: t.Region, Domain: domain.ID, DataKey: dataKey, Task: t.ID, Description: t.Description,
+		ID: id, Account: t.Account, Region: t.Region, Domain: domain.ID, DataKey: dataKey, Task: t.ID, Description: t.Description, SourceName: t.Disk(),
 		State: snapshot.Pending, VirtualSize: disk.Size(), VolumeSize: volumeGiB(disk.Size()), StartedAt: e.Now(),
 		Tags: t.SnapshotTags,
 	}}

@@ -101,7 +101,7 @@ var causes = []cause{
 	{is(source.ErrKey, noAccess("400 Bad Request"), "source-key", "enable the KMS key that the object is encrypted under, then import again"), true},
 	{is(source.ErrRole, noAccess("403 Forbidden"), "role-not-assumable", "let the service assume the role at the S3 that the image is in, for as long as the import takes"), true},
 	{full("ServerError: no space left to store the disk", "store-full", "free space in the data directory, or delete snapshots and run diskport gc, then import again"), true},
-	{is(source.ErrOrphaned, "ClientError: The program that handed the file over has ended", "handover-gone", "run the import again"), true},
+	{is(source.ErrOrphaned, "ClientError: The service has ended since the file was handed over to it", "handover-gone", "run the import again"), true},
 	{as(badKey), true},
 	{as(noSnapshot), true},
 	{as(nameTaken), true},

@@ -156,7 +156,7 @@ func (s *Service) pin(ctx context.Context, t *Task, loc source.Location) (source
 	if err != nil {
 		return pin, sourceError(loc, err)
 	}
-	t.SourceBytes, t.Pin = pin.Size, pin.String()
+	t.SourceBytes, t.SourceName, t.Pin = pin.Size, nameOf(pin), pin.String()
 	return pin, nil
 }
 

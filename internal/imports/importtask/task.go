@@ -2,6 +2,7 @@ package importtask
 
 import (
 	"errors"
+	"path"
 	"time"
 
 	"github.com/diskport/diskport/internal/awsid"
@@ -39,6 +40,7 @@ type Task struct {
 	// The pinned source.
 	Pin         string // source.Pin as text; empty once released
 	SourceBytes int64  // bytes of the object
+	SourceName  string // of its file, without folders, for people
 
 	// Where it stands.
 	State      State
@@ -66,6 +68,15 @@ func (t Task) Bytes() (n int64) {
 		n += r.Bytes
 	}
 	return n
+}
+
+// Disk names the disk for people: the source's file, and that of the disk in it if it holds
+// several.
+func (t Task) Disk() string {
+	if t.Member == "" {
+		return t.SourceName
+	}
+	return t.SourceName + "/" + path.Base(t.Member)
 }
 
 // Range is a run of whole manifest pages, the unit of ingest.

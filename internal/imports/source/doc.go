@@ -40,8 +40,8 @@ var (
 	ErrRegion = errors.New("source in another region")
 	// ErrChanged: the bytes are no longer those that were pinned.
 	ErrChanged = errors.New("the file changed while it was imported")
-	// ErrOrphaned: the process that handed the file over has ended.
-	ErrOrphaned = errors.New("the process that handed the file over has ended")
+	// ErrOrphaned: the process that had the handed-over file open has ended.
+	ErrOrphaned = errors.New("the process that had the file open has ended")
 	// ErrRole: the foreign S3 does not let us act in the service role.
 	ErrRole = errors.New("the service role may not be assumed")
 	// ErrUnavailable: the foreign S3 did not answer, after retries.

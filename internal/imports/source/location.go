@@ -22,7 +22,7 @@ const (
 	Embedded Kind = "embedded"
 	// Foreign is an object of an S3 elsewhere.
 	Foreign Kind = "foreign"
-	// Handover is a file that this process handed to itself.
+	// Handover is an open file that a program on this machine handed over.
 	Handover Kind = "handover"
 )
 

@@ -257,7 +257,11 @@ func (o *Opener) openEmbedded(ctx context.Context, p Pin) (Object, error) {
 
 // Release drops a pin. Dropping one twice succeeds.
 func (o *Opener) Release(ctx context.Context, p Pin) error {
-	if p.Kind != Embedded {
+	switch p.Kind {
+	case Handover:
+		return o.Handovers.release(p.ID)
+	case Embedded:
+	default:
 		return nil
 	}
 	return o.Objects.Release(ctx, p.ID)
@@ -266,10 +270,12 @@ func (o *Opener) Release(ctx context.Context, p Pin) error {
 // Sweep releases the pins that keep doesn't keep: those of a process that died
 // between pinning and creating the task. Call it before requests are served.
 func (o *Opener) Sweep(ctx context.Context, keep func(id string) bool) error {
+	handed := o.Handovers.sweep(keep)
 	if o.Objects == nil {
-		return nil // nothing is pinned elsewhere
+		return handed // nothing is pinned elsewhere
 	}
 	ids, err := o.Objects.Pins(ctx)
+	err = errors.Join(handed, err)
 	for _, id := range ids {
 		if !keep(id) {
 			err = errors.Join(err, o.Objects.Release(ctx, id))

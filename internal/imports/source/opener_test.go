@@ -21,6 +21,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	"golang.org/x/sys/unix"
 
 	"github.com/diskport/diskport/diskimage"
 	"github.com/diskport/diskport/internal/identity/iam"
@@ -399,6 +400,16 @@ func TestBucketsHaveRegions(t *testing.T) {
 	}
 }
 
+// offered opens a file and offers it.
+func (f *fixture) offered(t *testing.T, path string) (url string, err error) {
+	t.Helper()
+	file, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f.Handovers.Offer(file, "disk.raw")
+}
+
 func TestHandover(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "disk.raw")
 	write := func(t *testing.T, content string, age time.Duration) {
@@ -416,23 +427,28 @@ func TestHandover(t *testing.T) {
 		{"left alone", func(*testing.T, *fixture) {}, nil},
 		{"changed in size", func(t *testing.T, _ *fixture) { write(t, "longer content", time.Hour) }, ErrChanged},
 		{"changed in time", func(t *testing.T, _ *fixture) { write(t, "CONTENT", time.Minute) }, ErrChanged},
-		{"replaced by its like", func(t *testing.T, _ *fixture) {
+		{"replaced", func(t *testing.T, _ *fixture) {
 			if err := os.Rename(path, path+".old"); err != nil {
 				t.Fatal(err)
 			}
-			write(t, "content", time.Hour)
-		}, ErrChanged},
+			write(t, "another", time.Hour)
+		}, nil},
 		{"removed", func(t *testing.T, _ *fixture) {
 			if err := os.Remove(path); err != nil {
 				t.Fatal(err)
 			}
-		}, ErrNotFound},
+		}, nil},
 		{"after a restart", func(_ *testing.T, f *fixture) { f.Handovers = NewHandovers() }, ErrOrphaned},
+		{"swept", func(t *testing.T, f *fixture) {
+			if err := f.Sweep(t.Context(), func(string) bool { return false }); err != nil {
+				t.Fatal(err)
+			}
+		}, ErrOrphaned},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			write(t, "content", time.Hour)
 			f := newFixture(t)
-			url, err := f.Handovers.Register(path)
+			url, err := f.offered(t, path)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -443,15 +459,21 @@ func TestHandover(t *testing.T) {
 			if _, err := f.pin(t, Request{Account: account, Region: "us-east-1", URL: url}); !errors.Is(err, ErrLocation) {
 				t.Errorf("the token served twice: %v", err)
 			}
+			f.Handovers.Withdraw(url) // it is the import's by now
 			if pin, err = ParsePin(pin.String()); err != nil {
 				t.Fatal(err)
 			}
 			tt.after(t, &f)
-			if got, err := f.read(t, pin); !errors.Is(err, tt.want) || err == nil && got != "content" {
-				t.Errorf("read %q, %v; want %v", got, err, tt.want)
+			for range 2 {
+				if got, err := f.read(t, pin); !errors.Is(err, tt.want) || err == nil && got != "content" {
+					t.Errorf("read %q, %v; want %v", got, err, tt.want)
+				}
 			}
 			if err := f.Release(t.Context(), pin); err != nil {
 				t.Errorf("Release: %v", err)
+			}
+			if got, err := f.read(t, pin); err == nil {
+				t.Errorf("read %q once it was released", got)
 			}
 		})
 	}
@@ -459,17 +481,39 @@ func TestHandover(t *testing.T) {
 
 func TestHandoverRefuses(t *testing.T) {
 	f := newFixture(t)
-	if _, err := f.Handovers.Register("disk.raw"); err == nil {
-		t.Error("a relative path was taken")
+	path := filepath.Join(f.dir, "disk.raw")
+	if err := os.WriteFile(path, []byte("content"), 0o600); err != nil {
+		t.Fatal(err)
 	}
-	for path, want := range map[string]error{f.dir: ErrLocation, filepath.Join(f.dir, "absent"): ErrNotFound} {
-		url, err := f.Handovers.Register(path)
+	writable, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, open := range map[string]func() (*os.File, error){
+		"a folder":           func() (*os.File, error) { return os.Open(f.dir) },
+		"a character device": func() (*os.File, error) { return os.Open(os.DevNull) },
+		"a pipe":             func() (*os.File, error) { r, w, err := os.Pipe(); return r, errors.Join(err, w.Close()) },
+		"open for writing":   func() (*os.File, error) { return writable, nil },
+		"a path alone":       func() (*os.File, error) { return os.OpenFile(path, unix.O_PATH, 0) },
+	} {
+		file, err := open()
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := f.pin(t, Request{URL: url}); !errors.Is(err, want) {
-			t.Errorf("pinning %s: %v, want %v", path, err, want)
+		if _, err := f.Handovers.Offer(file, "disk.raw"); err == nil {
+			t.Errorf("%s was taken", name)
 		}
+		if err := file.Close(); !errors.Is(err, os.ErrClosed) {
+			t.Errorf("%s was left open: %v", name, err)
+		}
+	}
+	url, err := f.offered(t, path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Handovers.Withdraw(url)
+	if _, err := f.pin(t, Request{URL: url}); !errors.Is(err, ErrLocation) {
+		t.Errorf("what was withdrawn can be imported: %v", err)
 	}
 }
 

@@ -16,9 +16,9 @@ type Pin struct {
 	ETag       string `json:"ETag"`          // Embedded, Foreign; with quotation marks
 	Size       int64  `json:"Size"`          // bytes
 	Modified   int64  `json:"Modified"`      // Unix nanoseconds
-	Path       string `json:"Path"`          // Handover
+	Path       string `json:"Path"`          // Handover: what it is called, for people
 	Inode      string `json:"Inode"`         // Handover: device and inode
-	Process    string `json:"Process"`       // Handover: the process that holds it
+	Process    string `json:"Process"`       // Handover: the process that has it open
 	Version    string `json:"ObjectVersion"` // Foreign: of the object; empty where it has none
 	Account    string `json:"Account"`       // Foreign: whose role reads it
 	Role       string `json:"Role"`          // Foreign: its name

@@ -171,7 +171,7 @@ func (d *Drafts) copyOf(ctx context.Context, r CopyRequest) (Draft, error) {
 	}
 	draft := Draft{Want: &Expected{Blocks: -1}, CopyOf: r.Source, CopyRegion: r.SourceRegion, Record: Record{
 		ID: d.IDs.Snapshot(), Account: r.Home.Account, Region: r.Home.Region, Description: r.Description,
-		VolumeSize: source.VolumeSize, VirtualSize: source.VirtualSize, Tags: r.Tags,
+		VolumeSize: source.VolumeSize, VirtualSize: source.VirtualSize, SourceName: source.SourceName, Tags: r.Tags,
 	}}
 	encrypt, err := d.keyOfCopy(ctx, r, source)
 	if err == nil {

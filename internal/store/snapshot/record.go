@@ -32,6 +32,7 @@ type Record struct {
 	Domain      string // dedupe domain of its blocks
 	Task        string // import task that makes or made it; may be empty
 	Description string // the caller's; empty: GeneratedDescription is shown
+	SourceName  string // of the file that was imported, for people; empty: none that is known
 	State       State
 	VolumeSize  int64 // GiB
 	VirtualSize int64 // bytes of the imported disk; the rest of the volume is zero

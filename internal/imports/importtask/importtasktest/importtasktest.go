@@ -104,7 +104,7 @@ func newTask(n int) importtask.Task {
 	return importtask.Task{
 		ID: taskID(n), Account: account, Region: home.Region, Encrypted: true, KMSKey: "alias/k", RequestDigest: "digest", Description: "d", DiskDescription: "dd",
 		Format: "VMDK", RoleName: "vmimport", Bucket: "bucket", Key: "kéy/x", WrappedURL: []byte{0, 1, 255},
-		Pin: "pin", SourceBytes: 1 << 40, Tags: tag.Set{{Key: "k", Value: "v"}},
+		Pin: "pin", SourceBytes: 1 << 40, SourceName: "x", Tags: tag.Set{{Key: "k", Value: "v"}},
 	}
 }
 
@@ -142,7 +142,7 @@ func plan(n, ranges int) importtask.Plan {
 		Format: "VHDX", Virtual: 1 << 30, Warnings: []string{"odd"}, KMSKey: "arn of k",
 		Snapshot: snapshot.Record{
 			ID: snapshotID(n), Account: account, Region: home.Region, Domain: "dom-x", Task: taskID(n), State: snapshot.Pending,
-			VolumeSize: 1, VirtualSize: 1 << 30, DataKey: "data key", Tags: tag.Set{{Key: "s", Value: "t"}},
+			VolumeSize: 1, VirtualSize: 1 << 30, DataKey: "data key", SourceName: "x", Tags: tag.Set{{Key: "s", Value: "t"}},
 		},
 	}
 	for i := range ranges {

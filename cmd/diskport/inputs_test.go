@@ -1,0 +1,166 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/diskport/diskport/diskimage/imagetest"
+	"github.com/diskport/diskport/internal/client"
+)
+
+// TestInputs: what is named on the command line becomes the disks in it.
+func TestInputs(t *testing.T) {
+	files, _ := split()
+	disk := imagetest.VMDK{Size: 1 << 20}.Build().Bytes
+	machine := imagetest.Tar(imagetest.Member{Name: "x.ovf", Data: imagetest.OVF("a.vmdk", "b.vmdk")},
+		imagetest.Member{Name: "a.vmdk", Data: disk}, imagetest.Member{Name: "b.vmdk", Data: disk})
+	all := map[string][]byte{
+		"two.ova": machine, "one.ova": imagetest.Tar(imagetest.Member{Name: "a.vmdk", Data: disk}),
+		"exported/vm.ovf": imagetest.OVF("sys.vmdk", "data.vmdk"), "exported/sys.vmdk": disk, "exported/data.vmdk": disk, "exported/old.vmdk": disk,
+		"away/vm.ovf": imagetest.OVF("../two.ova"), "gone/vm.ovf": imagetest.OVF("sys.vmdk"), "bare/vm.ovf": imagetest.OVF(),
+		"many/a.ovf": imagetest.OVF("a.vmdk"), "many/b.ovf": imagetest.OVF("b.vmdk"),
+		"loose/b.qcow2": disk, "loose/a.img": disk, "loose/notes.txt": nil, "empty/notes.txt": nil,
+	}
+	for name, data := range files {
+		all["split/"+name] = data
+	}
+	l := newLocal(t, all)
+	for name, tt := range map[string]struct {
+		named []string
+		flags imageFlags
+		want  []string // labels without the folder, or
+		err   string
+	}{
+		"files":                {named: []string{"one.ova", "loose/a.img"}, want: []string{"one.ova", "loose/a.img"}},
+		"a pattern":            {named: []string{"loose/*.*2"}, want: []string{"loose/b.qcow2"}},
+		"no match":             {named: []string{"loose/*.vhd"}, err: "no such file"},
+		"two disks":            {named: []string{"two.ova"}, want: []string{"two.ova a.vmdk", "two.ova b.vmdk"}},
+		"one of two":           {named: []string{"two.ova"}, flags: imageFlags{Disk: "b.vmdk"}, want: []string{"two.ova"}},
+		"exported":             {named: []string{"exported"}, want: []string{"exported sys.vmdk", "exported data.vmdk"}},
+		"its OVF":              {named: []string{"exported/vm.ovf"}, want: []string{"exported/vm.ovf sys.vmdk", "exported/vm.ovf data.vmdk"}},
+		"a split disk":         {named: []string{"split/disk.vmdk"}, want: []string{"split/disk.vmdk"}},
+		"its folder":           {named: []string{"split"}, want: []string{"split/disk.vmdk"}},
+		"loose images":         {named: []string{"loose"}, want: []string{"loose/a.img", "loose/b.qcow2"}},
+		"no images":            {named: []string{"empty"}, err: "holds no OVF, and no file that is called as disk images are"},
+		"several OVFs":         {named: []string{"many"}, err: "holds 2 OVFs"},
+		"an OVF without disks": {named: []string{"bare"}, err: "no disks with contents"},
+		"a disk elsewhere":     {named: []string{"away"}, err: "another folder"},
+		"a disk that is gone":  {named: []string{"gone"}, err: "sys.vmdk: no such file"},
+		"a typo":               {named: []string{"one.ovs"}, err: "did you mean one.ova?"},
+		"--disk and a folder":  {named: []string{"exported"}, flags: imageFlags{Disk: "x"}, err: "about one image"},
+		"--disk and two":       {named: []string{"one.ova", "two.ova"}, flags: imageFlags{Disk: "x"}, err: "about one image"},
+		"a character device":   {named: []string{os.DevNull}, err: "neither a file nor a block device"},
+		"standard input twice": {named: []string{"-", "-"}, err: "named twice"},
+		"Urls":                 {named: []string{"s3://b/k", "https://x.test/a"}, want: []string{"s3://b/k", "https://x.test/a"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			named := slices.Clone(tt.named)
+			for i, n := range named {
+				if n != "-" && !strings.Contains(n, "://") && !filepath.IsAbs(n) {
+					named[i] = l.path(n)
+				}
+			}
+			got, err := tt.flags.inputs(named)
+			var labels []string
+			for _, in := range got {
+				labels = append(labels, strings.TrimPrefix(in.label, l.dir+"/"))
+			}
+			if !slices.Equal(labels, tt.want) || (err == nil) != (tt.err == "") || err != nil && !strings.Contains(err.Error(), tt.err) {
+				t.Errorf("got %q, %v; want %q, %q", labels, err, tt.want, tt.err)
+			}
+		})
+	}
+}
+
+// importing runs commands on a data directory of their own.
+type importing struct {
+	local
+	stdin io.Reader
+}
+
+// run runs a command that must succeed, and returns what it printed.
+func (i importing) run(t *testing.T, args ...string) string {
+	t.Helper()
+	for n, a := range args {
+		if before, name, ok := strings.Cut(a, "@"); ok {
+			args[n] = before + i.path(name)
+		}
+	}
+	var out, errs bytes.Buffer
+	if code := run(t.Context(), append(args, "--data", i.path("data")), &app{stdin: i.stdin, stdout: &out, stderr: &errs}); code != exitOK {
+		t.Fatalf("%v: exit code %d\n%s", args, code, &errs)
+	}
+	return out.String()
+}
+
+// TestWhichSnapshotIsWhichFile: snapshots and tasks say which file they are of, and have the
+// tags that were given, wherever the image comes from.
+func TestWhichSnapshotIsWhichFile(t *testing.T) {
+	t.Setenv("DISKPORT_RESERVE", "0")
+	t.Setenv("AWS_ENDPOINT_URL", "")
+	content := imagetest.Mixed(1<<20, 1)
+	files, _ := split()
+	disk := imagetest.VMDK{Size: 1 << 20}.Build().Bytes
+	files["web.raw"], files["vm/vm.ovf"], files["vm/sys.vmdk"] = content, imagetest.OVF("sys.vmdk"), disk
+	i := importing{newLocal(t, files), nil}
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.ServeContent(w, r, "", time.Unix(1, 0), bytes.NewReader(content))
+	}))
+	defer srv.Close()
+
+	i.run(t, "import", "--format", "raw", "--name", "web-17", "--tag", "team=web", "@web.raw")
+	i.run(t, "import", "--format", "raw", srv.URL+"/images/debian.raw?token=secret")
+	i.stdin = bytes.NewReader(content)
+	i.run(t, "import", "--format", "raw", "-")
+	i.run(t, "import", "@disk.vmdk", "@vm")
+
+	var snapshots []client.Snapshot
+	if err := json.Unmarshal([]byte(i.run(t, "snapshots", "--json")), &snapshots); err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, s := range snapshots {
+		names = append(names, s.SourceName)
+		if task := i.run(t, "task", s.ImportTaskID); !strings.Contains(task, s.SourceName) {
+			t.Errorf("the task of %s says\n%s", s.SourceName, task)
+		}
+	}
+	if want := []string{"web.raw", "debian.raw", "standard input", "disk.vmdk", "sys.vmdk"}; !slices.Equal(names, want) {
+		t.Errorf("snapshots of %q, want %q", names, want)
+	}
+	if tags := snapshots[0].Tags; len(tags) != 2 || tags["Name"] != "web-17" || tags["team"] != "web" {
+		t.Errorf("tags %v", tags)
+	}
+	for _, n := range []int{1, 2} {
+		if snapshots[n].DataBytes != snapshots[0].DataBytes {
+			t.Errorf("%s has %d bytes of data, want %d", names[n], snapshots[n].DataBytes, snapshots[0].DataBytes)
+		}
+	}
+	if list := i.run(t, "snapshots"); !strings.Contains(list, "web.raw") || !strings.Contains(list, "Name=web-17 team=web") || strings.Contains(list, "AWS-VMImport") {
+		t.Errorf("the list:\n%s", list)
+	}
+	if list := i.run(t, "tasks"); !strings.Contains(list, "debian.raw") {
+		t.Errorf("the list of tasks:\n%s", list)
+	}
+}
+
+func TestNameIsForOneSnapshot(t *testing.T) {
+	for name, c := range map[string]importCmd{"two images": {Name: "x"}, "and a tag": {Name: "x", Tag: map[string]string{"Name": "y"}}} {
+		images := 1
+		if name == "two images" {
+			images = 2
+		}
+		if err := c.nameIt(images); err == nil {
+			t.Errorf("%s: taken", name)
+		}
+	}
+}
