@@ -981,3 +981,54 @@ func TestTheEngineIsChecked(t *testing.T) {
 		}
 	})
 }
+
+// TestAPackThatGoesWhileItIsVerified is no damage: compaction and gc may remove it between any
+// two reads.
+func TestAPackThatGoesWhileItIsVerified(t *testing.T) {
+	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) {
+		last := 0
+		for read := 1; last == 0; read++ { // from the header to the frames
+			r := newVerifyRig(t, fresh(t), frame.None)
+			rec := r.snapshot("snap-0000000000000000a", 1, map[int64]int{0: 1, 1: 2})
+			reads := 0
+			r.store.Backend = reading{r.store.Backend, func(name string, n int) {
+				if !strings.HasPrefix(name, "pack/") || n == 1 { // it looks how long the file is
+					return
+				}
+				if reads++; reads != read {
+					return
+				}
+				if err := r.db.Snapshots().Delete(t.Context(), rec.Home(), rec.ID); err != nil {
+					t.Error(err)
+				}
+				if got, err := r.gc.Run(t.Context()); err != nil || got.Files != 3 {
+					t.Errorf("gc: %+v, %v", got, err)
+				}
+			}}
+			sum, err := r.verifier.Run(t.Context(), verify.Effort{}, verify.Observer{Found: func(f verify.Finding) error {
+				t.Errorf("at read %d of a pack: found %s", read, f)
+				return nil
+			}})
+			if err != nil {
+				t.Errorf("%+v, %v", sum, err)
+			}
+			if reads < read {
+				last = read
+			}
+		}
+		if last < 4 {
+			t.Errorf("a pack is read %d times", last-1)
+		}
+	})
+}
+
+// reading is a back end that calls before each read of so many bytes.
+type reading struct {
+	blockstore.Backend
+	before func(name string, n int)
+}
+
+func (b reading) ReadAt(ctx context.Context, name string, p []byte, off int64) (int, error) {
+	b.before(name, len(p))
+	return b.Backend.ReadAt(ctx, name, p, off)
+}

@@ -21,6 +21,8 @@ func (r *run) pack(ctx context.Context, c Contents, size int64) error {
 	switch {
 	case err == nil:
 		err = r.headerFits(ctx, f, x)
+	case errors.Is(err, blockstore.ErrNotExist):
+		return r.missing(ctx, f.ID, err) // it was there a moment ago
 	case ctx.Err() == nil && !errors.Is(err, blockstore.ErrUnavailable):
 		r.needs.pack(f.ID)
 		err = r.found(inFile(Header, f, 0, err))
@@ -37,6 +39,8 @@ func (r *run) pack(ctx context.Context, c Contents, size int64) error {
 		return ctx.Err()
 	case errors.Is(terr, blockstore.ErrUnavailable):
 		return terr
+	case errors.Is(terr, blockstore.ErrNotExist):
+		return r.missing(ctx, f.ID, terr)
 	case terr != nil:
 		r.needs.pack(f.ID)
 		if err := r.found(inFile(Trailer, f, max(0, size-blockstore.Align), terr)); err != nil {
@@ -176,6 +180,9 @@ func (p *packRun) damaged(ctx context.Context, fr *opened, at blockstore.Locatio
 			return err
 		}
 		live = now[fr.ID].File.ID == at.File.ID && now[fr.ID].Span == at.Span
+	}
+	if !live && errors.Is(fr.err, blockstore.ErrNotExist) {
+		return nil // the pack was removed meanwhile
 	}
 	f := ofBlock(Frame, fr.ID, at, fr.err)
 	f.Harmless = !live
