@@ -136,6 +136,7 @@ func (s IAM) RemoveAccount(ctx context.Context, account string) error {
 func (db *DB) ownsNothing(ctx context.Context, q querier, account string) error {
 	n, _, err := one(ctx, q, column[int], `
 		SELECT (SELECT COUNT(*) FROM snapshots WHERE account = $1) + (SELECT COUNT(*) FROM images WHERE account = $1)
+			+ (SELECT COUNT(*) FROM volumes WHERE account = $1) + (SELECT COUNT(*) FROM s3_buckets WHERE account = $1)
 			+ (SELECT COUNT(*) FROM tasks WHERE account = $1 AND ended = 0) + (SELECT COUNT(*) FROM kms_keys WHERE `+customersKey+`)`,
 		account, kms.Customer, kms.PendingDeletion, micros(db.now()))
 	if err == nil && n != 0 {

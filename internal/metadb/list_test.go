@@ -15,6 +15,7 @@ import (
 	"github.com/diskport/diskport/internal/identity/kms"
 	"github.com/diskport/diskport/internal/image"
 	"github.com/diskport/diskport/internal/imports/importtask"
+	"github.com/diskport/diskport/internal/imports/objects"
 	"github.com/diskport/diskport/internal/listing"
 	"github.com/diskport/diskport/internal/store/snapshot"
 	"github.com/diskport/diskport/internal/tag"
@@ -207,6 +208,7 @@ func TestRemovedAccountLeavesNothing(t *testing.T) {
 
 		own := snapshot.Record{ID: db.ids.Snapshot(), Account: owner, Region: region, State: snapshot.Completed}
 		img := image.Image{ID: db.ids.Image(), Account: owner, Region: region, Name: "i"}
+		vol := db.named(owner, "", 1)
 		customers := kms.Key{Ref: kms.Ref{Account: owner, Region: "us-east-1", ID: "c"}, Manager: kms.Customer}
 		for _, owned := range []struct {
 			name      string
@@ -220,6 +222,15 @@ func TestRemovedAccountLeavesNothing(t *testing.T) {
 			}},
 			{"a snapshot", func() { addRecord(t, db, own) }, func() { ok(db.Snapshots().Delete(ctx, of(owner), own.ID)) }},
 			{"an image", func() { ok(db.Images().Register(ctx, img)) }, func() { _, err := db.Images().Deregister(ctx, of(owner), img.ID); ok(err) }},
+			{"a volume", func() {
+				_, _, err := db.Volumes().Create(ctx, vol)
+				ok(err)
+			}, func() { ok(db.Volumes().Delete(ctx, of(owner), vol.ID)) }},
+			{"a bucket", func() {
+				ok(db.Objects().CreateBucket(ctx, objects.Bucket{Name: "bucket", Account: owner, Region: region}))
+			}, func() {
+				ok(db.Objects().DeleteBucket(ctx, "bucket"))
+			}},
 			{"a key in another region", func() { ok(db.KMS().CreateKey(ctx, customers, kms.Alias{})) }, func() {
 				ok(db.KMS().ChangeKey(ctx, kms.Ref{Account: owner, Region: "us-east-1", ID: "c"}, func(k *kms.Key) error {
 					k.State, k.Deletion = kms.PendingDeletion, time.Now().Add(-time.Second)
