@@ -211,3 +211,61 @@ func TestDamageOfOneFileAtOnce(t *testing.T) {
 		}
 	})
 }
+
+// TestPlacesOfPendingSnapshots: a bit that is turned over in a row which says what lies at a place
+// of a snapshot that is being made puts it nowhere else: the row can't be read, or is missed by its count.
+func TestPlacesOfPendingSnapshots(t *testing.T) {
+	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) {
+		db, ctx := fresh(t), t.Context()
+		r := newVerifyRig(t, db, frame.None)
+		r.snapshot("snap-0000000000000000a", 2, map[int64]int{0: 1, snapshot.PageBlocks: 2})
+		pending := db.ids.Snapshot()
+		addRecord(t, db, snapshot.Record{ID: pending, Account: "a", Region: region, State: snapshot.Pending})
+		pages, err := all(ctx, db.read, scanPage, `SELECT id, file, off, len, blocks FROM pages`)
+		if err != nil || len(pages) != 2 {
+			t.Fatal(pages, err)
+		}
+		var blocks []snapshot.DraftBlock
+		for i := range pages {
+			pages[i].Page = int64(3 * i)
+			blocks = append(blocks, snapshot.DraftBlock{Index: pages[i].Page, ID: block.ID{byte(i)}})
+		}
+		must(t, db, func(q querier) error {
+			if err := addRangePages(ctx, q, pending, pages); err != nil {
+				return err
+			}
+			return addDraftBlocks(ctx, q, pending, blocks)
+		})
+		for _, c := range []struct {
+			table, column string
+			read          func() (rows int, err error)
+		}{
+			{"range_pages", "page", func() (int, error) {
+				got, err := db.Tasks().RangePages(ctx, pending)
+				return len(got), err
+			}},
+			{"draft_blocks", "block", func() (int, error) {
+				got, err := db.Snapshots().DraftBlocks(ctx, pending, -1, 9)
+				return len(got), err
+			}},
+		} {
+			if n, err := c.read(); n != len(pages) || err != nil {
+				t.Fatalf("%d rows of %s, %v", n, c.table, err)
+			}
+			for bit := range 64 {
+				set := func(from, to int64) {
+					must(t, db, func(q querier) error {
+						_, err := exec(ctx, q, `UPDATE `+c.table+` SET `+c.column+` = $1 WHERE snapshot = $2 AND `+c.column+` = $3`, to, pending, from)
+						return err
+					})
+				}
+				turned := 3 ^ int64(1)<<bit
+				set(3, turned)
+				if n, err := c.read(); n == len(pages) && err == nil {
+					t.Errorf("bit %d of %s.%s turned over: nothing is wrong", bit, c.table, c.column)
+				}
+				set(turned, 3)
+			}
+		}
+	})
+}

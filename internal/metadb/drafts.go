@@ -258,13 +258,13 @@ func addDraftBlocks(ctx context.Context, q querier, id string, blocks []snapshot
 	sorted := slices.SortedFunc(slices.Values(blocks), func(a, b snapshot.DraftBlock) int { return int(a.Index - b.Index) })
 	rows := make([][]any, len(sorted))
 	for i, b := range sorted {
-		rows[i] = []any{id, b.Index, b.ID[:], b.Digest[:], flag(b.Inherited)}
+		rows[i] = []any{id, b.Index, b.ID[:], b.Digest[:], flag(b.Inherited), spot(id, b.Index)}
 	}
 	if err := letGoOneOf(ctx, q, id, sorted); err != nil {
 		return err
 	}
 	return insert(ctx, q, rows, `
-		INSERT INTO draft_blocks (snapshot, block, block_id, digest, inherited) VALUES (?)
+		INSERT INTO draft_blocks (snapshot, block, block_id, digest, inherited, spot) VALUES (?)
 		ON CONFLICT (snapshot, block) DO UPDATE SET block_id = excluded.block_id, digest = excluded.digest, inherited = excluded.inherited
 		WHERE draft_blocks.inherited >= excluded.inherited`)
 }
@@ -289,12 +289,15 @@ func (s Snapshots) Complete(ctx context.Context, home awsid.Home, id string, wan
 // DraftBlocks implements snapshot.Appends.
 func (s Snapshots) DraftBlocks(ctx context.Context, id string, after int64, limit int) (blocks []snapshot.DraftBlock, err error) {
 	scan := func(s scanner) (b snapshot.DraftBlock, err error) {
-		err = s.Scan(&b.Index, (*hash)(&b.ID), (*hash)(&b.Digest), &b.Inherited)
+		var stored int64
+		if err = s.Scan(&b.Index, (*hash)(&b.ID), (*hash)(&b.Digest), &b.Inherited, &stored); err == nil {
+			err = atSpot(id, b.Index, stored)
+		}
 		return b, err
 	}
 	err = s.db.ask(ctx, "read blocks of draft "+id, func(q querier) error {
 		blocks, err = all(ctx, q, scan, `
-			SELECT block, block_id, digest, inherited FROM draft_blocks
+			SELECT block, block_id, digest, inherited, spot FROM draft_blocks
 			WHERE snapshot = $1 AND block > $2 ORDER BY block LIMIT $3`, id, after, limit)
 		return err
 	})

@@ -2,6 +2,9 @@ package metadb
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
 
 	"github.com/diskport/diskport/internal/store/snapshot"
 )
@@ -15,9 +18,26 @@ func addRangePages(ctx context.Context, q querier, id string, pages []snapshot.P
 func insertRangePages(ctx context.Context, q querier, id string, pages []snapshot.PagePlace, onConflict string) error {
 	rows := make([][]any, len(pages))
 	for i, p := range pages {
-		rows[i] = []any{id, p.Page, p.ID[:], p.Blocks}
+		rows[i] = []any{id, p.Page, p.ID[:], p.Blocks, spot(id, p.Page)}
 	}
-	return insert(ctx, q, rows, `INSERT INTO range_pages (snapshot, page, page_id, blocks) VALUES (?)`+onConflict)
+	return insert(ctx, q, rows, `INSERT INTO range_pages (snapshot, page, page_id, blocks, spot) VALUES (?)`+onConflict)
+}
+
+// spot is a sum over the key of a row that says what lies at a place in a pending snapshot. A root
+// proves itself; before it is written, a bit that is turned over in such a key would put a
+// page or block elsewhere, which nothing else tells. It is never 0.
+func spot(id string, index int64) int64 {
+	sum := sha256.Sum256(binary.LittleEndian.AppendUint64([]byte(id), uint64(index)))
+	return int64(binary.LittleEndian.Uint64(sum[:])>>1 | 1)
+}
+
+// atSpot fails with snapshot.ErrCorrupt unless a row has the key that it was written with; 0: an
+// older version wrote it.
+func atSpot(id string, index, stored int64) error {
+	if stored == 0 || stored == spot(id, index) {
+		return nil
+	}
+	return fmt.Errorf("%w: the row that says what lies at place %d of %s is not as it was written", snapshot.ErrCorrupt, index, id)
 }
 
 // replaceRangePages is addRangePages where an earlier attempt may have named pages. Of
@@ -48,12 +68,15 @@ func replaceRangePages(ctx context.Context, q querier, id string, pages []snapsh
 // RangePages implements importtask.RangePages.
 func (t Tasks) RangePages(ctx context.Context, snapshotID string) (pages []snapshot.PagePlace, err error) {
 	scan := func(s scanner) (p snapshot.PagePlace, err error) {
-		err = s.Scan(&p.Page, (*hash)(&p.ID), &p.File, &p.Off, &p.Len, &p.Blocks)
+		var stored int64
+		if err = s.Scan(&p.Page, (*hash)(&p.ID), &p.File, &p.Off, &p.Len, &p.Blocks, &stored); err == nil {
+			err = atSpot(snapshotID, p.Page, stored)
+		}
 		return p, err
 	}
 	err = t.db.ask(ctx, "read draft pages of "+snapshotID, func(q querier) error {
 		pages, err = all(ctx, q, scan, `
-			SELECT d.page, p.id, p.file, p.off, p.len, d.blocks
+			SELECT d.page, p.id, p.file, p.off, p.len, d.blocks, d.spot
 			FROM range_pages d JOIN pages p ON p.id = d.page_id WHERE d.snapshot = $1 ORDER BY d.page`, snapshotID)
 		return err
 	})
