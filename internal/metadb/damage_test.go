@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/diskport/diskport/internal/block"
 	"github.com/diskport/diskport/internal/outbox"
@@ -266,6 +267,38 @@ func TestPlacesOfPendingSnapshots(t *testing.T) {
 				}
 				set(turned, 3)
 			}
+		}
+	})
+}
+
+// TestDamageThatAClockAheadHasSeen stands no longer than other damage once the clock was set back.
+func TestDamageThatAClockAheadHasSeen(t *testing.T) {
+	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) {
+		db, ctx := fresh(t), t.Context()
+		begin := func(place string, seen time.Time) {
+			t.Helper()
+			if err := db.Outbox().Begin(ctx, outbox.Condition{Topic: outbox.Damage, Place: place, Seen: seen}, outbox.Event{Kind: outbox.DamageFound, Resource: place}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		now := db.now()
+		for _, place := range []string{"mended", "found again"} {
+			begin(place, now.AddDate(1, 0, 0))
+		}
+		begin("found again", now.Add(time.Second))
+		if err := db.Outbox().EndUnseen(ctx, outbox.Damage, now); err != nil {
+			t.Fatal(err)
+		}
+		for _, place := range []string{"mended", "found again"} {
+			begin(place, now.Add(2*time.Second))
+		}
+		events, err := db.Outbox().Pending(ctx, 0, 9)
+		told := map[string]int{}
+		for _, e := range events {
+			told[e.Resource]++
+		}
+		if err != nil || told["mended"] != 2 || told["found again"] != 1 {
+			t.Errorf("told %v, %v", told, err)
 		}
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/diskport/diskport/internal/outbox"
+	"github.com/diskport/diskport/internal/work"
 )
 
 // Outbox is the outbox.Store of a DB.
@@ -99,7 +100,8 @@ func (db *DB) begin(ctx context.Context, q querier, c outbox.Condition, e outbox
 	case n > 0:
 		return db.tell(ctx, q, e)
 	}
-	_, err = exec(ctx, q, `UPDATE conditions SET seen = $1 WHERE topic = $2 AND place = $3 AND seen < $1`, micros(c.Seen), c.Topic, c.Place)
+	_, err = exec(ctx, q, `UPDATE conditions SET seen = $1 WHERE topic = $2 AND place = $3 AND (seen < $1 OR seen > $4)`,
+		micros(c.Seen), c.Topic, c.Place, micros(c.Seen.Add(work.MaxPause)))
 	return err
 }
 
@@ -124,12 +126,14 @@ func (o Outbox) LastSeen(ctx context.Context, c outbox.Condition) (seen time.Tim
 	return seen, err
 }
 
-// EndUnseen implements outbox.Conditions.
+// EndUnseen implements outbox.Conditions. What was seen more than a day ahead of now was seen by a
+// clock that ran ahead.
 func (o Outbox) EndUnseen(ctx context.Context, t outbox.Topic, before time.Time) error {
 	const some = 1024
 	_, err := o.db.inSlices(ctx, "forget conditions of "+string(t), some, func(q querier) (int, error) {
 		n, err := exec(ctx, q, `DELETE FROM conditions WHERE topic = $1 AND place IN (
-			SELECT place FROM conditions WHERE topic = $1 AND seen < $2 ORDER BY place LIMIT $3)`, t, micros(before), some)
+			SELECT place FROM conditions WHERE topic = $1 AND (seen < $2 OR seen > $4) ORDER BY place LIMIT $3)`,
+			t, micros(before), some, micros(o.db.now().Add(work.MaxPause)))
 		return int(n), err
 	})
 	return err
