@@ -157,7 +157,8 @@ func (v Inventory) Suspect(ctx context.Context, blocks []block.ID, pages []snaps
 
 // FixFile implements verify.Fixes. A root that no snapshot names may be that of one whose row
 // is lost: it is not let go here. Nor is anything put right while a snapshot is being made,
-// whose pages the file may have although no row says so.
+// whose pages the file may have although no row says so, or a root is held that is no snapshot's
+// any more: whether rows of what is under it are lost, nobody has looked.
 func (v Inventory) FixFile(ctx context.Context, row verify.FileRow) error {
 	return v.db.update(ctx, fmt.Sprintf("put the row of file %d right", row.ID), func(q querier) error {
 		dead := `CAST($5 AS BIGINT) - (SELECT COUNT(*) FROM blocks b WHERE b.file = files.id) - (SELECT COUNT(*) FROM pages p WHERE p.file = files.id)`
@@ -169,7 +170,9 @@ func (v Inventory) FixFile(ctx context.Context, row verify.FileRow) error {
 		}
 		left, ok, err := one(ctx, q, column[int64], `
 			UPDATE files SET kind = $1, domain = $2, state = $3, bytes = $4, entries = CAST($5 AS BIGINT), dead = `+dead+`
-			WHERE id = $6 AND NOT EXISTS (SELECT 1 FROM snapshots WHERE state = $7) RETURNING entries - dead`,
+			WHERE id = $6 AND NOT EXISTS (SELECT 1 FROM snapshots WHERE state = $7)
+				AND NOT EXISTS (SELECT 1 FROM holds h WHERE h.root <> 0 AND NOT EXISTS (SELECT 1 FROM snapshots s WHERE s.root = h.root))
+			RETURNING entries - dead`,
 			row.Kind, row.Domain, fileClosed, row.Bytes, row.Entries, row.ID, snapshot.Pending)
 		if err == nil && ok && left <= 0 {
 			err = noteFile(ctx, q, row.ID)

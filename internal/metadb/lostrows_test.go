@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -175,4 +176,55 @@ func TestADatabaseThatIsNoneSaysWhatToDo(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestLostRowsOfAVolume: a repair takes no row that is lost for one that was let go, although what
+// it named is left to a volume alone, whose snapshot was deleted.
+func TestLostRowsOfAVolume(t *testing.T) {
+	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) {
+		for _, table := range []string{"pages", "blocks"} {
+			r := newVerifyRig(t, fresh(t), frame.None)
+			rec := r.snapshot("snap-0000000000000000a", 1, map[int64]int{0: 1, 1: 2})
+			v := r.db.named(rec.Account, "", 1)
+			v.Snapshot, v.Region = rec.ID, rec.Region
+			if _, _, err := r.db.Volumes().Create(t.Context(), v); err != nil {
+				t.Fatal(err)
+			}
+			if err := r.db.Snapshots().Delete(t.Context(), rec.Home(), rec.ID); err != nil {
+				t.Fatal(err)
+			}
+			must(t, r.db, func(q querier) error {
+				_, err := exec(t.Context(), q, `DELETE FROM `+table)
+				return err
+			})
+			files := slices.Sorted(slices.Values(r.backend.Names()))
+			repair := func() verify.Repaired {
+				t.Helper()
+				done, err := r.verifier.Repair(t.Context(), verify.Effort{}, verify.Observer{})
+				for range 2 {
+					if err == nil {
+						_, err = r.gc.Run(t.Context())
+					}
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				return done
+			}
+			done := repair()
+			if left := slices.Sorted(slices.Values(r.backend.Names())); !slices.Equal(left, files) {
+				t.Errorf("without %s: of %q %q are left, repaired %+v", table, files, left, done)
+			}
+			if err := r.db.Volumes().Delete(t.Context(), v.Home(), v.ID); err != nil {
+				t.Fatal(err)
+			}
+			repair()
+			left := slices.DeleteFunc(r.backend.Names(), func(name string) bool { // nothing tells of the blocks of a page that is lost
+				return table == "pages" && strings.HasPrefix(name, "pack/")
+			})
+			if len(left) != 0 {
+				t.Errorf("without %s, and then the volume: %q are left", table, left)
+			}
+		}
+	})
 }

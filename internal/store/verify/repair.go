@@ -41,7 +41,8 @@ type Fixes interface {
 	// from the file, and that it is closed; how many of the entries were let go is what is
 	// left of them by the rows of blocks and pages, unless Dead says that all were: then the file
 	// is not there, and nothing is said to lie in it. A file without a row is left alone, as is
-	// every one while a snapshot is being made.
+	// every one while a snapshot is being made, or something is held of one that was deleted, such
+	// as by a volume.
 	FixFile(ctx context.Context, row FileRow) error
 }
 
