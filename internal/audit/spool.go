@@ -52,6 +52,7 @@ type Spool struct {
 	begun time.Time
 	size  int64 // bytes of it
 	dirty bool  // it has lines that are not durable
+	named bool  // its name is durable
 	line  line
 }
 
@@ -137,7 +138,7 @@ func (s *Spool) append(text []byte) error {
 		if err := s.line.write(file, s.header()); err != nil {
 			return fmt.Errorf("audit: beginning a file of the spool: %w", errors.Join(err, file.Close(), os.Remove(file.Name())))
 		}
-		s.file, s.begun, s.size = file, now, 0
+		s.file, s.begun, s.size, s.named = file, now, 0, false
 		failpoint.At("audit: begun")
 	}
 	if err := s.line.write(s.file, text); err != nil {
@@ -202,7 +203,12 @@ func (s *Spool) settle() error {
 		return err
 	}
 	failpoint.At("audit: lines are durable")
-	return nil
+	if s.named {
+		return nil
+	}
+	err := durable.SyncFolder(s.o.Dir)
+	s.named = err == nil
+	return err
 }
 
 // Close closes the spool. What it has is delivered when it is opened again.

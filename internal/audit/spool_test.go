@@ -382,3 +382,29 @@ func TestAFileThatSomebodyRemoves(t *testing.T) {
 		t.Errorf("delivered %v", got)
 	}
 }
+
+// TestTheNameOfAFileIsDurable as soon as its first lines are: without it they are lost.
+func TestTheNameOfAFileIsDurable(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "spool")
+	s := openSpool(t, dir, &bucket{}, func(error) {})
+	if err := s.append([]byte(`{}`)); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(dir, dir+"-elsewhere"); err != nil { // a folder that can't be made durable
+		t.Fatal(err)
+	}
+	if err := s.settle(); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("settled: %v", err)
+	}
+	if err := os.Rename(dir+"-elsewhere", dir); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // it is tried again with the next lines
+		if err := errors.Join(s.append([]byte(`{}`)), s.settle()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !s.named {
+		t.Error("the name is not durable")
+	}
+}
