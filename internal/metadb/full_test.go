@@ -164,3 +164,27 @@ func TestUnitsThatFreeAreClaimedOnAFullDisk(t *testing.T) {
 		})
 	}
 }
+
+// TestAVolumeIsDeletedOnAFullDisk: it may be all that keeps the data of a snapshot.
+func TestAVolumeIsDeletedOnAFullDisk(t *testing.T) {
+	disk := &spentDisk{}
+	db, err := Open(t.Context(), filepath.Join(t.TempDir(), "m.db"), Options{Witness: filepath.Join(t.TempDir(), "commits"), Room: disk})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	v := db.named("a", "", 1)
+	if _, _, err := db.Volumes().Create(t.Context(), v); err != nil {
+		t.Fatal(err)
+	}
+	db.wrap = func(q querier) querier {
+		left := 1
+		if disk.room {
+			left = 0
+		}
+		return faulty{q, &left, func() error { return unix.ENOSPC }}
+	}
+	if err := db.Volumes().Delete(t.Context(), v.Home(), v.ID); err != nil {
+		t.Error(err)
+	}
+}

@@ -184,7 +184,7 @@ func (s Volumes) Modify(ctx context.Context, home awsid.Home, id string, m volum
 
 // Delete implements volume.Store.
 func (s Volumes) Delete(ctx context.Context, home awsid.Home, id string) error {
-	return s.db.update(ctx, "delete volume "+id, func(q querier) error {
+	return s.db.free(ctx, "delete volume "+id, func(q querier) error {
 		hold, ok, err := one(ctx, q, column[int64], `
 			DELETE FROM volumes WHERE id = $1 AND account = $2 AND region = $3 RETURNING hold`, id, home.Account, home.Region)
 		if err != nil {
