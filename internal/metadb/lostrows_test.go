@@ -3,6 +3,7 @@ package metadb
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -199,5 +200,58 @@ func TestADatabaseThatIsNoneSaysWhatToDo(t *testing.T) {
 				t.Errorf("it is opened with %v", err)
 			}
 		})
+	}
+}
+
+// damageTable turns a bit of the page over at which a table of the database at path begins.
+func damageTable(t *testing.T, path, table string) {
+	t.Helper()
+	db, err := Open(t.Context(), path, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, _, err := one(t.Context(), db.read, column[int64], `SELECT rootpage FROM sqlite_master WHERE name = $1`, table)
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	p, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p[(page-1)*4096] ^= 4
+	if err := os.WriteFile(path, p, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestADamagedTableSaysWhatToDo, also where the damage is not what stops a start but what is
+// made of it, and where the database is open by then.
+func TestADamagedTableSaysWhatToDo(t *testing.T) {
+	for table, use := range map[string]func(*DB) error{
+		"goose_db_version": func(*DB) error { return nil },
+		"meta": func(db *DB) error {
+			_, err := db.Secret(t.Context(), "page key", func() ([]byte, error) { return nil, nil })
+			return err
+		},
+		"units": func(db *DB) error { return db.Work().ExpireAll(t.Context()) },
+	} {
+		t.Run(table, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "metadata.db")
+			if err := os.WriteFile(path, migrated, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			damageTable(t, path, table)
+			db, err := Open(t.Context(), path, Options{})
+			if err == nil {
+				err = errors.Join(use(db), db.Close())
+			}
+			err = Advised(path, err)
+			if err == nil || strings.Count(err.Error(), path+" is damaged") != 1 || !strings.Contains(err.Error(), "diskport verify --rebuild") {
+				t.Errorf("it is used with %v", err)
+			}
+		})
+	}
+	if err := errors.New("something else"); Advised("metadata.db", err) != err {
+		t.Error("another error is told as damage")
 	}
 }
