@@ -16,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/diskport/diskport/internal/awsid"
 	"github.com/diskport/diskport/internal/failpoint"
@@ -125,9 +126,8 @@ func Open(ctx context.Context, dsn string, o Options) (*DB, error) {
 		return nil, fmt.Errorf("metadb: open: %w", err)
 	}
 	failed := func(what string, err error) (*DB, error) {
-		if malformed(err) {
-			err = fmt.Errorf("%s is damaged: bring it back from a backup; or move it away, and all that has its name at the beginning, and run diskport verify --rebuild, "+
-				"which enters what the store holds into a new one: %w", dsn, err)
+		if db.read != db.write && db.damaged(ctx, err) {
+			err = &damagedError{path: dsn, err: err}
 		}
 		return nil, errors.Join(fmt.Errorf("metadb: %s: %w", what, db.told(err)), db.Close())
 	}
@@ -149,6 +149,39 @@ func Open(ctx context.Context, dsn string, o Options) (*DB, error) {
 		return failed("looking for regions", err)
 	}
 	return db, nil
+}
+
+// damagedError says what to do about a damaged file of an embedded database.
+type damagedError struct {
+	path string
+	err  error
+}
+
+func (e *damagedError) Error() string {
+	return fmt.Sprintf("%s is damaged: bring it back from a backup; or move it away, and all that has its name at the beginning, and run diskport verify --rebuild, "+
+		"which enters what the store holds into a new one: %v", e.path, e.err)
+}
+
+func (e *damagedError) Unwrap() error { return e.err }
+
+// Advised returns err with what to do if it says that the embedded database at path is
+// damaged. It is for what keeps a service from starting once its database is open.
+func Advised(path string, err error) error {
+	if _, again := errors.AsType[*damagedError](err); again || !malformed(err) {
+		return err
+	}
+	return &damagedError{path: path, err: err}
+}
+
+// damaged reports whether an error comes from a damaged file, which is asked for it if
+// that can't be seen: whoever can't read that a table is there tries to make it.
+func (db *DB) damaged(ctx context.Context, err error) bool {
+	lite, ok := errors.AsType[*sqlite.Error](err)
+	if !ok || lite.Code()&0xff != sqlite3.SQLITE_ERROR {
+		return malformed(err)
+	}
+	found, err := all(ctx, db.read, column[string], `PRAGMA quick_check(1)`)
+	return malformed(err) || len(found) > 0 && found[0] != "ok"
 }
 
 // Close waits for running statements and closes the database.

@@ -269,7 +269,12 @@ func (v Inventory) EnterSnapshot(ctx context.Context, rec snapshot.Record, bytes
 		if err != nil {
 			return err
 		}
-		if _, err := v.enterFile(ctx, q, rec.Root, bytes); err != nil {
+		made, err := v.enterFile(ctx, q, rec.Root, bytes)
+		if err != nil {
+			return err
+		}
+		if made && root == rec.Root.ID { // its row alone was lost
+			_, err = exec(ctx, q, `UPDATE files SET entries = 1 WHERE id = $1`, rec.Root.ID)
 			return err
 		}
 		n, err := exec(ctx, q, `

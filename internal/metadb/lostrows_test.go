@@ -3,6 +3,7 @@ package metadb
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -24,12 +25,14 @@ func (r *verifyRig) forget() {
 }
 
 // TestLostRows: a snapshot or domain whose row alone is gone, while the rows of its files are
-// there, is found, and a rebuild enters it again, as the finding says.
+// there, is found, and a rebuild enters it again, as the finding says; so it does the row of a
+// root that snapshots name.
 func TestLostRows(t *testing.T) {
 	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) {
 		for table, stmt := range map[string]string{
 			"snapshots": `DELETE FROM snapshots WHERE id = 'snap-0000000000000000b'`,
 			"domains":   `DELETE FROM domains`,
+			"roots":     `DELETE FROM files WHERE kind = 'root'`,
 		} {
 			t.Run(table, func(t *testing.T) {
 				r := newVerifyRig(t, fresh(t), frame.AES256GCM)
@@ -54,7 +57,7 @@ func TestLostRows(t *testing.T) {
 					}
 				}
 				done, err := r.verifier.Rebuild(t.Context(), r.backend, verify.Observer{})
-				if err != nil || done.Findings != 0 || done.Domains+done.Snapshots != 1 {
+				if want := map[string]int64{"snapshots": 1, "domains": 1}[table]; err != nil || done.Findings != 0 || done.Domains+done.Snapshots != want {
 					t.Errorf("rebuilt %+v, %v", done, err)
 				}
 				if failed := r.readAll(); len(failed) != 0 {
@@ -107,6 +110,29 @@ func TestPacksInEachOthersPlace(t *testing.T) {
 		}
 		if done := r.repair("packs in each other's place"); done.Mended != 4 || done.Left != 0 {
 			t.Errorf("%+v", done)
+		}
+	})
+}
+
+// TestADamagedPageThatWasWrittenAnewIsHarmless: verify does not ask for the image again once the
+// page lies elsewhere, although gc has not removed the file yet.
+func TestADamagedPageThatWasWrittenAnewIsHarmless(t *testing.T) {
+	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) {
+		r := newVerifyRig(t, fresh(t), frame.None)
+		disk := map[int64]int{0: 1, 5: 2}
+		r.snapshot("snap-0000000000000000a", 1, disk)
+		for _, name := range r.backend.Names() {
+			if f, _ := blockstore.ParseName(name); f.Kind == blockstore.PagesFile {
+				r.backend.Edit(name, func(p []byte) []byte { p[8] ^= 1 << 4; return p }) // its bitmap has one more block
+			}
+		}
+		if found, s := r.verify(); s.Findings == 0 {
+			t.Fatalf("found %v", found)
+		}
+		r.snapshot("snap-0000000000000000b", 1, disk)
+		found, s := r.verify()
+		if s.Findings != 0 || s.Harmless != 1 || len(found) != 1 || found[0].Part != verify.Page || !strings.HasPrefix(found[0].Advice(), "nothing:") {
+			t.Errorf("found %v, %+v", found, s)
 		}
 	})
 }
@@ -227,4 +253,57 @@ func TestLostRowsOfAVolume(t *testing.T) {
 			}
 		}
 	})
+}
+
+// damageTable turns a bit of the page over at which a table of the database at path begins.
+func damageTable(t *testing.T, path, table string) {
+	t.Helper()
+	db, err := Open(t.Context(), path, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, _, err := one(t.Context(), db.read, column[int64], `SELECT rootpage FROM sqlite_master WHERE name = $1`, table)
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	p, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p[(page-1)*4096] ^= 4
+	if err := os.WriteFile(path, p, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestADamagedTableSaysWhatToDo, also where the damage is not what stops a start but what is
+// made of it, and where the database is open by then.
+func TestADamagedTableSaysWhatToDo(t *testing.T) {
+	for table, use := range map[string]func(*DB) error{
+		"goose_db_version": func(*DB) error { return nil },
+		"meta": func(db *DB) error {
+			_, err := db.Secret(t.Context(), "page key", func() ([]byte, error) { return nil, nil })
+			return err
+		},
+		"units": func(db *DB) error { return db.Work().ExpireAll(t.Context()) },
+	} {
+		t.Run(table, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "metadata.db")
+			if err := os.WriteFile(path, migrated, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			damageTable(t, path, table)
+			db, err := Open(t.Context(), path, Options{})
+			if err == nil {
+				err = errors.Join(use(db), db.Close())
+			}
+			err = Advised(path, err)
+			if err == nil || strings.Count(err.Error(), path+" is damaged") != 1 || !strings.Contains(err.Error(), "diskport verify --rebuild") {
+				t.Errorf("it is used with %v", err)
+			}
+		})
+	}
+	if err := errors.New("something else"); Advised("metadata.db", err) != err {
+		t.Error("another error is told as damage")
+	}
 }

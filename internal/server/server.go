@@ -102,7 +102,7 @@ func New(ctx context.Context, cfg Config) (_ *App, err error) {
 		return nil, err
 	}
 	if a.parts, err = a.openParts(ctx, metrics); err != nil {
-		return nil, err
+		return nil, metadb.Advised(a.data.file(databaseName), err)
 	}
 	if err = a.openAudit(metrics); err != nil {
 		return nil, err

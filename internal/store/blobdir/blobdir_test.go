@@ -39,19 +39,22 @@ func TestBackendInAnOddFolder(t *testing.T) {
 
 func TestBackend(t *testing.T) { blobtest.Run(t, open(t, filepath.Join(t.TempDir(), "a", "b"))) }
 
-// TestFormats: a store of another format is refused by name, and left as it is.
+// TestFormats: a store of another format is refused by name, as is a damaged identity, and
+// left as it is.
 func TestFormats(t *testing.T) {
 	for line, want := range map[string]string{
 		"diskport store 1 0123456789abcdef0123456789abcdef\n": "a store of format 1",
 		"diskport store 3 0123456789abcdef0123456789abcdef\n": "no format that is known",
-		"diskport store 2 0123":                               "no format that is known",
-		"":                                                    "no format that is known",
+		"diskport store 2 0123":                               "is damaged",
+		"diskpord store 2 0123456789abcdef0123456789abcdef\n": "is damaged",
+		"diskport store 2 0123456789abcdeg0123456789abcdef\n": "Remove it and start again",
+		"": "is damaged",
 	} {
 		dir := t.TempDir()
 		if err := os.WriteFile(filepath.Join(dir, "identity"), []byte(line), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := blobdir.New(dir); !errors.Is(err, blobdir.ErrFormat) || !strings.Contains(err.Error(), want) {
+		if _, err := blobdir.New(dir); err == nil || errors.Is(err, blobdir.ErrFormat) != strings.Contains(want, "format") || !strings.Contains(err.Error(), want) {
 			t.Errorf("identity %q: got %v, want %q", line, err, want)
 		}
 		if found, err := os.ReadDir(dir); err != nil || len(found) != 1 {

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"github.com/diskport/diskport/internal/durable"
@@ -46,11 +47,17 @@ func (d *Dir) identity() (string, error) {
 			"Import its disks again into an empty data directory, or use the version of the program that wrote it", ErrFormat, d.root)
 	}
 	id, ok := strings.CutPrefix(strings.TrimSuffix(string(line), "\n"), identityPrefix)
-	if !ok || !isIdentity(id) {
+	switch {
+	case ok && isIdentity(id):
+		return id, nil
+	case anyFormat.Match(line):
 		return "", fmt.Errorf("%w: %s names no format that is known here. Use the version of the program that wrote it", ErrFormat, path)
 	}
-	return id, nil
+	return "", fmt.Errorf("blobdir: %s is damaged: it has %.60q. Remove it and start again: it is written anew if the database knows the files beside it", path, line)
 }
+
+// anyFormat is what the file has of a store of any format, from what can be foreseen.
+var anyFormat = regexp.MustCompile(`^diskport store [0-9]+ [0-9a-f]{32}\n$`)
 
 func isIdentity(id string) bool {
 	_, err := hex.DecodeString(id)

@@ -63,8 +63,7 @@ func Attach(ctx context.Context, where string, o Owner, s Identified) error {
 	case theirs != "" && theirs == ours:
 		return nil
 	case theirs != "" && ours != "":
-		return fmt.Errorf("%w: %s carries identity %s, the database is of store %s. "+
-			"Start with the database that belongs to this store, or give this database its own store", ErrNotOurs, where, theirs, ours)
+		return foreign(ctx, where, ours, theirs, o, s)
 	case theirs != "":
 		return fmt.Errorf("%w: %s carries identity %s, but the database is new or empty: nothing was removed. "+
 			"Bring back the database of this store; or, if it is lost, have a new one made from the store with diskport verify --rebuild; or start with an empty store", ErrNotOurs, where, theirs)
@@ -128,6 +127,20 @@ func adoptable(ctx context.Context, where string, o Owner, s Lister) error {
 			"Bring back the database of this store, or start with an empty store", ErrNotOurs, unknown, known+unknown, where)
 	}
 	return nil
+}
+
+// foreign refuses a store that carries another identity than the database. One whose files
+// are the database's has lost a bit of it.
+func foreign(ctx context.Context, where, ours, theirs string, o Owner, s Lister) error {
+	known, unknown, err := closedFiles(ctx, o, s)
+	if err != nil {
+		return fmt.Errorf("looking through %s: %w", where, err)
+	}
+	advice := "Start with the database that belongs to this store, or give this database its own store"
+	if known > 0 && Plausible(known, unknown) {
+		advice = fmt.Sprintf("But it knows %d of the %d files there, so if no other service uses them, the identity is damaged: remove what carries it, which is named identity, and start again; then it is written anew", known, known+unknown)
+	}
+	return fmt.Errorf("%w: %s carries identity %s, the database is of store %s. %s", ErrNotOurs, where, theirs, ours, advice)
 }
 
 // few is how many files may be unknown by accident.

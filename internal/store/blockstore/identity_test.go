@@ -116,10 +116,23 @@ func TestAttach(t *testing.T) {
 			return x
 		}, "does not know 20 of the 30 files"},
 		{"the database of another store", func(t *testing.T) *site {
-			x := attached(t, 3)
-			x.db = attached(t, 3).db
+			x, y := attached(t, 3), attached(t, 0)
+			y.last = 100
+			x.db = y.write(3).db
 			return x
-		}, "the database is of store"},
+		}, "Start with the database that belongs to this store"},
+		{"an identity of which a bit turned over", func(t *testing.T) *site {
+			x := attached(t, 3)
+			theirs := blobtest.NewMemory() // the same files, under another identity
+			x.s, x.last = theirs, 0
+			if _, err := theirs.SetIdentity(t.Context(), strings.Repeat("1", 32)); err != nil {
+				t.Fatal(err)
+			}
+			for id := range blockstore.FileID(3) {
+				x.put(blockstore.File{ID: id + 1, Kind: blockstore.PackFile})
+			}
+			return x
+		}, "knows 3 of the 3 files there, so if no other service uses them, the identity is damaged: remove"},
 		{"a database with an identity and an old store of others", func(t *testing.T) *site {
 			x := newSite(t).write(3)
 			x.db = attached(t, 0).db

@@ -72,7 +72,7 @@ type Finding struct {
 // Advice says what to do.
 func (f Finding) Advice() string {
 	if f.Harmless {
-		return "nothing: no snapshot needs it, and it goes when the pack is rewritten"
+		return "nothing: no snapshot needs it, and gc or a compaction removes it"
 	}
 	if f.advice != "" {
 		return f.advice

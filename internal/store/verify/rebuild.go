@@ -29,9 +29,10 @@ type Entries interface {
 	// A file that has a row is left alone.
 	EnterFile(ctx context.Context, f blockstore.File, bytes int64, blocks []blockstore.Placement, pages []snapshot.PagePlace) error
 	// EnterSnapshot adds the row of a completed snapshot, and that of its root, of some bytes,
-	// unless there is one that says that no snapshot was deleted with it. entered is false if a
-	// snapshot has the root, or had it. ErrOtherRoot, and nothing is entered, if there is a
-	// snapshot of its id that has another root or none yet.
+	// unless there is one that says that no snapshot was deleted with it; of the snapshot that
+	// has the root it adds the root's alone, if that is missing. entered is false if a snapshot
+	// has the root, or had it. ErrOtherRoot, and nothing is entered, if there is a snapshot of
+	// its id that has another root or none yet.
 	EnterSnapshot(ctx context.Context, rec snapshot.Record, bytes int64) (entered bool, err error)
 }
 
