@@ -2,13 +2,18 @@ package faulttest
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"database/sql/driver"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
+	"os"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -17,6 +22,7 @@ import (
 
 	"github.com/diskport/diskport/diskimage/imagetest"
 	"github.com/diskport/diskport/internal/block"
+	"github.com/diskport/diskport/internal/imports/importtask"
 	"github.com/diskport/diskport/internal/imports/objects"
 	"github.com/diskport/diskport/internal/imports/scratch"
 	"github.com/diskport/diskport/internal/imports/source"
@@ -73,6 +79,9 @@ var faults = []fault{
 	{name: "an I/O error", op: scratchWrite, err: errIO, times: 1},
 	{name: "a panic", op: scratchWrite, panic: true, want: "internal"},
 	{name: "no room", op: scratchWrite, err: &scratch.FullError{Dir: "/data/planted"}, want: "store-full"},
+	{name: "an I/O error", op: scratchRead, err: errIO, times: 1},
+	{name: "an early end", op: scratchRead, short: true, err: io.EOF, times: 1},
+	{name: "I/O errors for ever", op: scratchRead, err: errIO, want: "internal"},
 
 	{name: "an I/O error", op: fileCreate, err: errIO, times: 1},
 	{name: "no room for ten minutes", op: fileCreate, err: errFull, last: 10 * time.Minute},
@@ -107,6 +116,10 @@ var faults = []fault{
 	{name: "throttled once", op: kmsMake, err: errKMS, times: 1},
 	{name: "its answer is lost", op: kmsMake, err: errKMS, after: true, times: 1},
 	{name: "the key is denied", op: kmsMake, err: denied, want: "key-access-denied"},
+	{name: "throttled once", op: kmsOpen, err: errKMS, times: 1},
+	{name: "an outage", op: kmsOpen, err: errKMS, last: outage},
+	{name: "no answer ever", op: kmsOpen, err: errKMS, want: "kms-unavailable"},
+	{name: "the key is disabled", op: kmsOpen, err: disabled, want: "key-disabled"},
 	{name: "an I/O error", op: roleAsked, err: errIO, times: 1},
 }
 
@@ -120,9 +133,13 @@ type scenario struct {
 
 var scenarios = []scenario{
 	{name: "import", image: rawImage, stages: []work.Kind{"", work.Plan, work.Range, work.Publish}},
-	{name: "compressed import", image: packedImage, stages: []work.Kind{work.Plan, work.Unpack}},
+	{name: "compressed import", image: packedImage, stages: []work.Kind{work.Plan, work.Unpack, work.Range}},
 	{name: "import with slow tables", image: slowImage, stages: []work.Kind{work.Survey}},
 	{name: "import of no disk", image: noImage, stages: []work.Kind{work.Cleanup}, end: "image-not-a-disk"},
+	{name: "machine image", image: machine, stages: []work.Kind{splitting, work.Plan, work.Range, work.Publish, work.LetGo}},
+	{name: "compressed machine image", image: ofMachine(packedImage), stages: []work.Kind{work.Unpack}},
+	{name: "machine image with slow tables", image: ofMachine(slowImage), stages: []work.Kind{work.Survey}},
+	{name: "machine image of no disk", image: ofMachine(noImage), stages: []work.Kind{work.Cleanup}, end: "image-not-a-disk"},
 }
 
 // slowImage is one whose first read takes longer than a plan may.
@@ -132,23 +149,67 @@ func slowImage() *image {
 	return i
 }
 
-// packedImage is a compressed disk of one range.
-func packedImage() *image {
+// Objects that are made once.
+var (
+	smallDisk = sync.OnceValue(func() []byte {
+		disk := make([]byte, 5*block.Size)
+		smallImage().fill(disk, 0)
+		copy(disk[510:], "\x55\xAA") // a boot sector
+		return disk
+	})
+	// otherDisk has no block in common with smallDisk but those that are empty.
+	otherDisk = sync.OnceValue(func() []byte {
+		disk := bytes.Clone(smallDisk())
+		for i := range disk {
+			disk[i] ^= disk[i] << 1
+		}
+		return disk
+	})
+	packed = sync.OnceValue(func() []byte {
+		var b bytes.Buffer
+		w, err := gzip.NewWriterLevel(&b, gzip.NoCompression)
+		if err == nil {
+			_, err = w.Write(smallDisk())
+		}
+		if err := errors.Join(err, w.Close()); err != nil {
+			panic(err) // memory takes everything
+		}
+		return b.Bytes()
+	})
+	ova = sync.OnceValue(func() []byte {
+		return imagetest.Tar(imagetest.Member{Name: "vm.ovf", Data: imagetest.OVF("1.raw", "2.raw")},
+			imagetest.Member{Name: "1.raw", Data: smallDisk()}, imagetest.Member{Name: "2.raw", Data: otherDisk()})
+	})
+)
+
+// smallImage is one whose disks are to be small enough to be an object as a whole.
+func smallImage() *image {
 	i := rawImage()
 	i.filled, i.holes = []int64{0, 1, 3}, []int64{2, 4}
-	disk := make([]byte, 5*block.Size)
-	i.fill(disk, 0)
-	copy(disk[510:], "\x55\xAA") // a boot sector
-	var b bytes.Buffer
-	w, err := gzip.NewWriterLevel(&b, gzip.NoCompression)
-	if err == nil {
-		_, err = w.Write(disk)
-	}
-	if err := errors.Join(err, w.Close()); err != nil {
-		panic(err) // memory takes everything
-	}
-	i.disk, i.object, i.pin.Size = disk, b.Bytes(), int64(b.Len())
 	return i
+}
+
+// holding returns the image as an object with disks in it.
+func (i *image) holding(object []byte, disks ...[]byte) *image {
+	i.object, i.disks, i.pin.Size = object, disks, int64(len(object))
+	return i
+}
+
+// packedImage is a compressed disk of one range.
+func packedImage() *image { return smallImage().holding(packed(), smallDisk()) }
+
+// ofMachine returns a maker of what is to become a machine image.
+func ofMachine(make func() *image) func() *image {
+	return func() *image {
+		i := make()
+		i.pin.ID = importtask.DiskID(imageID, importtask.Place{Container: 1, Disk: 1})
+		return i
+	}
+}
+
+// machine is an OVA of two disks.
+func machine() *image {
+	return ofMachine(func() *image { return smallImage().holding(ova(), smallDisk(), otherDisk()) })()
 }
 
 func noImage() *image {
@@ -159,24 +220,36 @@ func noImage() *image {
 }
 
 // TestEveryFaultAtEveryStage: an import of which an interface fails is completed and right,
-// or ends for the reason that the contract has for it, and leaves nothing behind. Of a
-// database every commit of a stage fails once.
+// or ends for the reason that the contract has for it, and leaves nothing behind. Each fault
+// happens at each stage that uses its interface. Of a database every commit of a stage fails once.
 func TestEveryFaultAtEveryStage(t *testing.T) {
 	imagetest.Volume(t)
 	var count tally
 	t.Run("all", func(t *testing.T) {
 		for _, s := range scenarios {
-			for _, stage := range s.stages {
-				for _, f := range faults {
-					t.Run(fmt.Sprintf("%s/%s/%s/%s", s.name, stage, f.op, f.name), func(t *testing.T) {
-						t.Parallel()
-						count.ran(f, s.everywhere(t, f, stage))
-					})
-				}
-			}
+			t.Run(s.name, func(t *testing.T) {
+				s.everyFault(t, &count, faults)
+			})
+			t.Run(s.name+" from elsewhere", func(t *testing.T) {
+				s.everyFault(t, &count, remoteFaults)
+			})
 		}
 	})
-	count.report(t)
+	count.report(t, faults, remoteFaults)
+	documented(t, count.table())
+}
+
+// documented checks that the documentation has the table.
+func documented(t *testing.T, table string) {
+	t.Helper()
+	t.Log("\n" + table)
+	doc, err := os.ReadFile("../../../../docs/faults.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(doc), table) {
+		t.Error("docs/faults.md has another table of what fails at which stage")
+	}
 }
 
 // TestSomeFaults is a small part of TestEveryFaultAtEveryStage, for the race detector.
@@ -197,55 +270,157 @@ func TestSomeFaults(t *testing.T) {
 	}
 }
 
-// everywhere makes the fault happen at each of the operations of a stage that it can happen to in
-// turn, or once if these are alike, and returns how often it did.
-func (s scenario) everywhere(t *testing.T, f fault, stage work.Kind) int {
-	for f.skip = 0; ; f.skip++ {
-		happened := false
-		t.Run(strconv.Itoa(f.skip), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { happened = s.suffers(t, f, stage) })
-		})
-		each := f.op == dbCommit && f.last == 0
-		switch {
-		case !happened:
-			return f.skip
-		case !each:
-			return 1
+// everyFault makes each of the faults happen at each stage of the scenario that uses its
+// interface.
+func (s scenario) everyFault(t *testing.T, count *tally, faults []fault) {
+	var uses map[cell]int
+	synctest.Test(t, func(t *testing.T) { uses = s.without(t, faults[0]) })
+	if t.Failed() {
+		return
+	}
+	for _, stage := range s.stages {
+		for _, f := range faults {
+			if uses[cell{stage, f.op}] == 0 {
+				continue
+			}
+			t.Run(fmt.Sprintf("%s/%s/%s", stage, f.op, f.name), func(t *testing.T) {
+				t.Parallel()
+				count.ran(s.at(stage), f, s.everywhere(t, f, stage, uses[cell{stage, f.op}]))
+			})
 		}
 	}
+}
+
+// everywhere makes the fault happen at each of the operations of a stage that it can happen to in
+// turn, or once if these are alike, and returns how often it did.
+func (s scenario) everywhere(t *testing.T, f fault, stage work.Kind, uses int) (cases int) {
+	if f.op != dbCommit || f.err == nil || f.last != 0 {
+		uses = 1
+	}
+	for f.skip = 0; f.skip < uses; f.skip++ {
+		t.Run(strconv.Itoa(f.skip), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				if s.suffers(t, f, stage) {
+					cases++
+				}
+			})
+		})
+	}
+	if cases == 0 {
+		t.Error("it did not happen, although the stage uses that interface")
+	}
+	return cases
 }
 
 // tally counts cases. It may be used concurrently.
 type tally struct {
-	mu    sync.Mutex // guards cases
-	cases map[string]int
+	mu     sync.Mutex // guards what follows
+	faults map[string]int
+	cells  map[string]map[string]int // by stage and interface
 }
 
-func (c *tally) ran(f fault, n int) {
+// at names a stage of the scenario.
+func (s scenario) at(stage work.Kind) string {
+	return s.name + ": " + cmp.Or(string(stage), "between the steps")
+}
+
+// ran notes that a fault happened some times at a stage.
+func (c *tally) ran(at string, f fault, n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.cases == nil {
-		c.cases = map[string]int{}
+	if c.faults == nil {
+		c.faults, c.cells = map[string]int{}, map[string]map[string]int{}
 	}
-	c.cases[string(f.op)+": "+f.name] += n
+	c.faults[f.String()] += n
+	if c.cells[at] == nil {
+		c.cells[at] = map[string]int{}
+	}
+	if n > 0 {
+		c.cells[at][f.op.of()]++
+	}
 }
 
-// report fails if a fault happened nowhere.
-func (c *tally) report(t *testing.T) {
+// String names a fault and what it happens to.
+func (f fault) String() string { return string(f.op) + ": " + f.name }
+
+// of returns the interface of an operation.
+func (o operation) of() string {
+	name, _, _ := strings.Cut(string(o), ":")
+	return name
+}
+
+// report fails if one of the faults happened nowhere.
+func (c *tally) report(t *testing.T, lists ...[]fault) {
+	t.Helper()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	cases := 0
-	for name, n := range c.cases {
-		if cases += n; n == 0 {
-			t.Errorf("%s: it happens at no stage", name)
+	for _, f := range slices.Concat(lists...) {
+		if n := c.faults[f.String()]; n == 0 {
+			t.Errorf("%s: it happens at no stage", f)
+		} else {
+			cases += n
 		}
 	}
-	t.Logf("%d faults, %d cases", len(c.cases), cases)
+	t.Logf("%d faults, %d cases", len(c.faults), cases)
+}
+
+// table says in Markdown how many faults of each interface happened at each stage.
+func (c *tally) table() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	columns := []string{"source", "S3", "STS", "scratch", "store", "database", "KMS", "IAM"}
+	var b strings.Builder
+	fmt.Fprintf(&b, "| | %s |\n|%s\n", strings.Join(columns, " | "), strings.Repeat(" --- |", 1+len(columns)))
+	cells := 0
+	for _, s := range scenarios {
+		for _, stage := range s.stages {
+			at := s.at(stage)
+			fmt.Fprintf(&b, "| %s |", at)
+			for _, column := range columns {
+				n := c.cells[at][column]
+				if cells += n; n == 0 {
+					b.WriteString(" |")
+				} else {
+					fmt.Fprintf(&b, " %d |", n)
+				}
+			}
+			b.WriteString("\n")
+		}
+	}
+	fmt.Fprintf(&b, "\n%d faults, which make %d cells.\n", len(c.faults), cells)
+	return b.String()
+}
+
+// world is one whose source is where the fault can happen.
+func (s scenario) world(t *testing.T, f fault) *world {
+	i := s.image()
+	if f.answer == nil {
+		return newWorld(t, i)
+	}
+	if i.object == nil { // that of a large disk is not
+		small := smallImage().holding(smallDisk(), smallDisk())
+		small.slow, small.pin.ID = i.slow, i.pin.ID
+		i = small
+	}
+	w := newWorld(t, i)
+	w.elsewhere()
+	return w
+}
+
+// without imports without a fault, and returns which interfaces each stage used how often.
+func (s scenario) without(t *testing.T, like fault) map[cell]int {
+	w := s.world(t, like)
+	w.accept()
+	o := w.run()
+	uses := maps.Clone(w.seen)
+	w.judge(o, s.end)
+	return uses
 }
 
 // suffers reports whether the fault happened.
 func (s scenario) suffers(t *testing.T, f fault, stage work.Kind) bool {
-	w := newWorld(t, s.image())
+	w := s.world(t, f)
 	w.accept()
 	w.arm(&f, stage)
 	task := w.run()
@@ -254,5 +429,8 @@ func (s scenario) suffers(t *testing.T, f fault, stage work.Kind) bool {
 		want = s.end
 	}
 	w.judge(task, want)
+	if f.answer != nil && f.last > 0 && fired > 0 && !said(w.causes, "of the source") {
+		t.Errorf("while it was away the task said %q", w.causes)
+	}
 	return fired > 0
 }

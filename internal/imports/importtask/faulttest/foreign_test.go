@@ -6,18 +6,13 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/credentials"
 
-	"github.com/diskport/diskport/diskimage/imagetest"
-	"github.com/diskport/diskport/internal/block"
 	"github.com/diskport/diskport/internal/identity/secret"
 	"github.com/diskport/diskport/internal/imports/source"
 	"github.com/diskport/diskport/internal/imports/source/sourcetest"
-	"github.com/diskport/diskport/internal/work"
 )
 
 const (
@@ -29,32 +24,29 @@ const (
 type answer func(w http.ResponseWriter, r *http.Request, f *foreign)
 
 // remoteFaults are what an S3 and an STS elsewhere do.
-var remoteFaults = []struct {
-	fault
-	answer answer
-}{
-	{fault{name: "status 500 once", op: s3Answer, times: 1}, status(500, "")},
-	{fault{name: "status 503 for 20 minutes", op: s3Answer, last: outage}, status(503, "SlowDown")},
-	{fault{name: "status 503 for ever", op: s3Answer, want: "source-unavailable"}, status(503, "SlowDown")},
-	{fault{name: "too many requests", op: s3Answer, times: 3}, status(429, "")},
-	{fault{name: "a request that timed out there", op: s3Answer, times: 1}, status(408, "RequestTimeout")},
-	{fault{name: "connections that break before the answer", op: s3Answer, times: 3}, abort},
-	{fault{name: "connections that break for 20 minutes", op: s3Answer, last: outage}, abort},
-	{fault{name: "bodies that break off", op: s3Answer, times: 3}, cut},
-	{fault{name: "no answer for an hour", op: s3Answer, times: 1}, silence},
-	{fault{name: "a body that falls silent", op: s3Answer, times: 1}, stall},
-	{fault{name: "a body that trickles", op: s3Answer, times: 1}, trickle},
-	{fault{name: "another range", op: s3Answer, want: "source-forbidden"}, shifted},
-	{fault{name: "no ranges", op: s3Answer, want: "source-forbidden"}, whole},
-	{fault{name: "another ETag", op: s3Answer, want: "source-changed"}, replaced},
-	{fault{name: "the precondition fails", op: s3Answer, want: "source-changed"}, status(412, "PreconditionFailed")},
-	{fault{name: "the object is gone", op: s3Answer, want: "source-missing"}, status(404, "NoSuchKey")},
-	{fault{name: "access denied", op: s3Answer, want: "source-forbidden"}, status(403, "AccessDenied")},
-	{fault{name: "a redirect", op: s3Answer, want: "source-forbidden"}, status(307, "")},
-	{fault{name: "expired credentials", op: s3Answer, times: 1}, status(400, "ExpiredToken")},
-	{fault{name: "unavailable for 20 minutes", op: stsAnswer, last: outage}, status(503, "ServiceUnavailable")},
-	{fault{name: "unreachable once", op: stsAnswer, times: 1}, abort},
-	{fault{name: "the role denied", op: stsAnswer, want: "role-not-assumable"}, status(403, "AccessDenied")},
+var remoteFaults = []fault{
+	{name: "status 500 once", op: s3Answer, times: 1, answer: status(500, "")},
+	{name: "status 503 for 20 minutes", op: s3Answer, last: outage, answer: status(503, "SlowDown")},
+	{name: "status 503 for ever", op: s3Answer, want: "source-unavailable", answer: status(503, "SlowDown")},
+	{name: "too many requests", op: s3Answer, times: 3, answer: status(429, "")},
+	{name: "a request that timed out there", op: s3Answer, times: 1, answer: status(408, "RequestTimeout")},
+	{name: "connections that break before the answer", op: s3Answer, times: 3, answer: abort},
+	{name: "connections that break for 20 minutes", op: s3Answer, last: outage, answer: abort},
+	{name: "bodies that break off", op: s3Answer, times: 3, answer: cut},
+	{name: "no answer for an hour", op: s3Answer, times: 1, answer: silence},
+	{name: "a body that falls silent", op: s3Answer, times: 1, answer: stall},
+	{name: "a body that trickles", op: s3Answer, times: 1, answer: trickle},
+	{name: "another range", op: s3Answer, want: "source-forbidden", answer: shifted},
+	{name: "no ranges", op: s3Answer, want: "source-forbidden", answer: whole},
+	{name: "another ETag", op: s3Answer, want: "source-changed", answer: replaced},
+	{name: "the precondition fails", op: s3Answer, want: "source-changed", answer: status(412, "PreconditionFailed")},
+	{name: "the object is gone", op: s3Answer, want: "source-missing", answer: status(404, "NoSuchKey")},
+	{name: "access denied", op: s3Answer, want: "source-forbidden", answer: status(403, "AccessDenied")},
+	{name: "a redirect", op: s3Answer, want: "source-forbidden", answer: status(307, "")},
+	{name: "expired credentials", op: s3Answer, times: 1, answer: status(400, "ExpiredToken")},
+	{name: "unavailable for 20 minutes", op: stsAnswer, last: outage, answer: status(503, "ServiceUnavailable")},
+	{name: "unreachable once", op: stsAnswer, times: 1, answer: abort},
+	{name: "the role denied", op: stsAnswer, want: "role-not-assumable", answer: status(403, "AccessDenied")},
 }
 
 func status(code int, name string) answer {
@@ -113,7 +105,7 @@ func shifted(w http.ResponseWriter, r *http.Request, f *foreign) {
 
 func whole(w http.ResponseWriter, _ *http.Request, f *foreign) {
 	w.Header().Set("ETag", etag)
-	_, _ = w.Write(f.disk)
+	_, _ = w.Write(f.object)
 }
 
 func replaced(w http.ResponseWriter, r *http.Request, f *foreign) {
@@ -127,9 +119,8 @@ const etag = `"the one that was pinned"`
 // foreign is an S3 and an STS elsewhere, over connections that work with synctest.
 type foreign struct {
 	w      *world
-	disk   []byte
+	object []byte
 	etag   string
-	answer answer
 }
 
 // header answers with the header of a range, and returns the body.
@@ -137,12 +128,12 @@ func (f *foreign) header(w http.ResponseWriter, r *http.Request) []byte {
 	from, to, _ := strings.Cut(strings.TrimPrefix(r.Header.Get("Range"), "bytes="), "-")
 	first, _ := strconv.Atoi(from)
 	last, _ := strconv.Atoi(to)
-	last = min(last, len(f.disk)-1)
+	last = min(last, len(f.object)-1)
 	w.Header().Set("ETag", f.etag)
-	w.Header().Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", first, last, len(f.disk)))
+	w.Header().Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", first, last, len(f.object)))
 	w.Header().Set("Content-Length", strconv.Itoa(last-first+1))
 	w.WriteHeader(http.StatusPartialContent)
-	return f.disk[first : last+1]
+	return f.object[first : last+1]
 }
 
 func (f *foreign) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -150,9 +141,13 @@ func (f *foreign) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodPost {
 		op = stsAnswer
 	}
+	fault := f.w.meet(op)
+	if op == s3Answer {
+		time.Sleep(f.w.source.slowly())
+	}
 	switch {
-	case f.w.meet(op) != nil:
-		f.answer(w, r, f)
+	case fault != nil:
+		fault.answer(w, r, f)
 	case op == stsAnswer:
 		w.Header().Set("Content-Type", "text/xml")
 		_, _ = fmt.Fprintf(w, `<AssumeRoleResponse><AssumeRoleResult><Credentials><AccessKeyId>ROLEKEY</AccessKeyId><SecretAccessKey>x</SecretAccessKey>
@@ -163,8 +158,8 @@ func (f *foreign) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // elsewhere makes the source of the world an object of an S3 elsewhere.
-func (w *world) elsewhere(a answer) {
-	f := &foreign{w: w, etag: etag, disk: w.source.disk, answer: a}
+func (w *world) elsewhere() {
+	f := &foreign{w: w, etag: etag, object: w.source.object}
 	p := sourcetest.NewNetwork()
 	server := &http.Server{Handler: f}
 	served := make(chan error, 1)
@@ -177,7 +172,7 @@ func (w *world) elsewhere(a answer) {
 		Endpoint: at, Region: region, Credentials: credentials.NewStaticCredentialsProvider("KEY", "secret", ""), Secrets: master, Dial: p.Dial,
 	})}
 	w.source.pin = source.Pin{
-		Kind: source.Foreign, ID: taskID, Bucket: "images", Key: "disk", ETag: etag, Size: int64(len(f.disk)), Account: account, Role: "vmimport", Region: region,
+		Kind: source.Foreign, ID: w.source.pin.ID, Bucket: "images", Key: "disk", ETag: etag, Size: int64(len(f.object)), Account: account, Role: "vmimport", Region: region,
 	}
 	w.Images.Sources = opener
 	w.t.Cleanup(func() {
@@ -185,44 +180,6 @@ func (w *world) elsewhere(a answer) {
 			w.t.Error(err)
 		}
 	})
-}
-
-// TestAnS3ElsewhereFails at each stage that reads it.
-func TestAnS3ElsewhereFails(t *testing.T) {
-	imagetest.Volume(t)
-	var count tally
-	t.Run("all", func(t *testing.T) {
-		for _, stage := range []work.Kind{work.Plan, work.Range} {
-			for _, f := range remoteFaults {
-				t.Run(fmt.Sprintf("%s/%s/%s", stage, f.op, f.name), func(t *testing.T) {
-					t.Parallel()
-					synctest.Test(t, func(t *testing.T) {
-						i := rawImage()
-						i.filled, i.holes = []int64{0, 1, 3}, []int64{2, 4}
-						i.disk = make([]byte, 5*block.Size)
-						i.fill(i.disk, 0)
-						copy(i.disk[510:], "\x55\xAA")
-						w := newWorld(t, i)
-						w.elsewhere(f.answer)
-						w.accept()
-						w.arm(&f.fault, stage)
-						task := w.run()
-						fired := w.fired
-						want := f.want
-						if fired == 0 {
-							want = ""
-						}
-						w.judge(task, want)
-						count.ran(f.fault, min(fired, 1))
-						if f.last > 0 && fired > 0 && !said(w.causes, "of the source") {
-							t.Errorf("while it was away the task said %q", w.causes)
-						}
-					})
-				})
-			}
-		}
-	})
-	count.report(t)
 }
 
 // said reports whether one of the texts has a part.

@@ -48,6 +48,7 @@ const (
 	account = "123456789012"
 	region  = "us-east-1"
 	taskID  = "import-snap-0123456789abcdef0"
+	imageID = "import-ami-0123456789abcdef0"
 	keyARN  = "arn:aws:kms:us-east-1:123456789012:key/12345678-1234-1234-1234-123456789012"
 )
 
@@ -66,6 +67,8 @@ type fault struct {
 	stop  func()        // is called before the operation is done
 	panic bool
 
+	answer answer // of a server, instead of all these
+
 	skip  int           // operations that go well before
 	times int           // operations that it happens to; 0: all that follow
 	last  time.Duration // for how long it goes on after the first of them; 0: for ever
@@ -77,12 +80,12 @@ type fault struct {
 type operation string
 
 const (
-	srcOpen, srcRead, srcCheck            operation = "source: open", "source: read", "source: check"
-	scratchMake, scratchWrite             operation = "scratch: create", "scratch: write"
-	fileCreate, fileWrite, fileClose      operation = "store: create", "store: write", "store: close"
-	fileRead, fileRemove, fileList        operation = "store: read", "store: remove", "store: list"
-	dbBegin, dbStatement, dbCommit        operation = "database: begin", "database: statement", "database: commit"
-	kmsState, kmsMake, kmsOpen, roleAsked operation = "KMS: state", "KMS: new key", "KMS: decrypt", "IAM: role"
+	srcOpen, srcRead, srcCheck             operation = "source: open", "source: read", "source: check"
+	scratchMake, scratchWrite, scratchRead operation = "scratch: create", "scratch: write", "scratch: read"
+	fileCreate, fileWrite, fileClose       operation = "store: create", "store: write", "store: close"
+	fileRead, fileRemove, fileList         operation = "store: read", "store: remove", "store: list"
+	dbBegin, dbStatement, dbCommit         operation = "database: begin", "database: statement", "database: commit"
+	kmsState, kmsMake, kmsOpen, roleAsked  operation = "KMS: state", "KMS: new key", "KMS: decrypt", "IAM: role"
 )
 
 // world is an import service whose interfaces fail as the test says. Units are done when
@@ -105,9 +108,10 @@ type world struct {
 
 	mu      sync.Mutex // guards what follows
 	armed   *fault
-	at      work.Kind // stage of the fault; "" outside of every job
-	stage   work.Kind // that is being done
-	met     int       // operations that the fault could have happened to
+	at      work.Kind    // stage of the fault; "" outside of every job
+	stage   work.Kind    // that is being done
+	seen    map[cell]int // operations of each stage and kind
+	met     int          // operations that the fault could have happened to
 	fired   int
 	first   time.Time
 	goesOn  chan struct{} // is closed when the node, which is stopped, goes on; nil: it is not
@@ -132,10 +136,17 @@ func (s *syncBuffer) String() string {
 	return s.b.String()
 }
 
+// cell is a stage, and an interface that it uses.
+type cell struct {
+	stage work.Kind
+	op    operation
+}
+
 // meet returns the fault if it happens to the operation.
 func (w *world) meet(op operation) *fault {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.seen[cell{w.stage, op}]++
 	f := w.armed
 	if f == nil || f.op != op || w.stage != w.at && w.fired == 0 {
 		return nil
@@ -220,7 +231,7 @@ var template = sync.OnceValues(func() ([]byte, error) {
 
 func newWorld(t *testing.T, src *image) *world {
 	t.Helper()
-	w := &world{t: t, dir: t.TempDir(), source: src}
+	w := &world{t: t, dir: t.TempDir(), source: src, seen: map[cell]int{}}
 	src.w = w
 	path := filepath.Join(w.dir, "db")
 	migrated, err := template()
@@ -240,7 +251,7 @@ func newWorld(t *testing.T, src *image) *world {
 // beside returns another node of the same service, whose interfaces do not fail.
 func (w *world) beside() *world {
 	w.t.Helper()
-	o := &world{t: w.t, dir: w.dir, source: w.source, back: w.back}
+	o := &world{t: w.t, dir: w.dir, source: w.source, back: w.back, seen: map[cell]int{}}
 	var err error
 	o.db, err = metadb.Open(w.t.Context(), filepath.Join(w.dir, "db"), metadb.Options{Connector: func(c driver.Connector) driver.Connector { return connector{c, o} }})
 	w.check(err)
@@ -278,7 +289,7 @@ func (w *world) wire(owner string, k *keys) {
 	for kind, h := range handlers {
 		do := h.Do
 		h.Do = func(ctx context.Context, held *work.Held) (work.Lease, bool, error) {
-			w.enter(kind)
+			w.enter(stageOf(held.Unit))
 			defer w.enter("")
 			return do(ctx, held)
 		}
@@ -328,52 +339,106 @@ func (w *world) check(err error) {
 	}
 }
 
-// accept makes the task.
+// accept makes the task: of a snapshot, or of a machine image.
 func (w *world) accept() {
 	w.t.Helper()
-	pin := w.source.pin
-	_, _, err := w.Store.Create(w.t.Context(), importtask.Task{
-		ID: taskID, Account: account, Region: region, Pin: pin.String(), RoleName: "vmimport", SourceBytes: pin.Size, Encrypted: true, KMSKey: keyARN,
-	}, 10)
+	pin, err := w.source.pin, error(nil)
+	if pin.ID == taskID {
+		_, _, err = w.Store.Create(w.t.Context(), w.task(), 10)
+	} else {
+		disk := w.task()
+		disk.ImageTask, disk.Place = imageID, importtask.Place{Container: 1, Disk: 1}
+		_, _, err = w.Store.CreateImage(w.t.Context(), importtask.ImageTask{
+			ID: imageID, Account: account, Region: region, Disks: []importtask.Task{disk},
+			Spec: importtask.ImageSpec{RoleName: "vmimport", Encrypted: true, KMSKey: keyARN},
+		}, 10)
+	}
 	w.check(err)
 	w.source.pinned = true
 }
 
+// task returns the task of the source's disk.
+func (w *world) task() importtask.Task {
+	pin := w.source.pin
+	return importtask.Task{
+		ID: pin.ID, Account: account, Region: region, Pin: pin.String(), RoleName: "vmimport", SourceBytes: pin.Size, Encrypted: true, KMSKey: keyARN,
+	}
+}
+
+// splitting is the plan of the first disk of a machine image, which gives each of the disks
+// in an OVA a task. Other stages are called as their units are.
+const splitting work.Kind = "split"
+
+func stageOf(u work.Unit) work.Kind {
+	if u.Kind == work.Plan && strings.HasSuffix(u.Task, "/1") {
+		return splitting
+	}
+	return u.Kind
+}
+
 // stages are those of imports.
-var stages = []work.Kind{work.Publish, work.Cleanup, work.Range, work.Unpack, work.Survey, work.Plan}
+var stages = []work.Kind{work.Publish, work.Cleanup, work.Range, work.Unpack, work.Survey, work.Plan, work.LetGo}
 
 // patience is how long an import may take until it ends. It is virtual.
 const patience = 12 * time.Hour
 
-// run does units until the task has ended and there is nothing more to do, and returns it.
-func (w *world) run() importtask.Task {
+// outcome is what became of a task.
+type outcome struct {
+	state     importtask.State
+	failure   importtask.Failure
+	snapshots []string // of its disks, in order
+}
+
+// look returns what became of the task until now, and notes what is tried again.
+func (w *world) look() (o outcome, err error) {
+	if w.source.pin.ID == taskID {
+		t, err := w.Store.Get(w.t.Context(), home, taskID)
+		w.trying(t.Retry)
+		return outcome{t.State, t.Failure, []string{t.SnapshotID}}, err
+	}
+	t, err := w.Store.GetImage(w.t.Context(), home, imageID)
+	o.state, o.failure = t.State, t.Failure
+	w.trying(t.Retry)
+	for _, d := range t.Disks {
+		w.trying(d.Retry)
+		o.snapshots = append(o.snapshots, d.SnapshotID)
+	}
+	return o, err
+}
+
+func (w *world) trying(r importtask.Retry) {
+	if r.Failures > 0 {
+		w.causes = append(w.causes, r.Cause)
+	}
+}
+
+// run does units until the task has ended and there is nothing more to do, and returns
+// what became of it.
+func (w *world) run() (o outcome) {
 	w.t.Helper()
-	var task importtask.Task
 	for began, idle := time.Now(), 0; ; {
 		did, _ := w.runner.Step(w.t.Context(), stages...) // an error is a fault
-		if got, err := w.Store.Get(w.t.Context(), home, taskID); err == nil {
-			if task = got; task.Retry.Failures > 0 {
-				w.causes = append(w.causes, task.Retry.Cause)
-			}
+		if now, err := w.look(); err == nil {
+			o = now
 		}
-		ended := task.State == importtask.Completed || task.State == importtask.Deleted
+		ended := o.state == importtask.Completed || o.state == importtask.Deleted
 		switch {
 		case did:
 			idle = 0
-		case ended && idle > 4: // longer than a lease
-			return task
+		case ended && idle > 1 && (len(w.left()) == 0 || idle > 200): // longer than a lease, and than pauses
+			return o
 		case time.Since(began) > patience:
-			w.t.Fatalf("after %v the task is %s, %+v\n%s", patience, task.State, task.Retry, w.log.String())
+			w.t.Fatalf("after %v the task is %s, %q\n%s", patience, o.state, w.causes, w.log.String())
 		default:
 			idle++
-			time.Sleep(5 * time.Second)
+			time.Sleep(2 * work.LeaseFor)
 		}
 	}
 }
 
 // judge checks how an import ended that should have ended for a reason, "" for none, and
 // that nothing is left of it that should not be.
-func (w *world) judge(task importtask.Task, want string) {
+func (w *world) judge(o outcome, want string) {
 	w.t.Helper()
 	w.arm(nil, "")
 	for range 3 { // a pin whose release was lost is found by the second round
@@ -381,30 +446,17 @@ func (w *world) judge(task importtask.Task, want string) {
 		w.check(err)
 		time.Sleep(61 * time.Minute)
 	}
-	records, err := w.db.Snapshots().List(w.t.Context(), home, snapshot.Filter{}, listing.Place{}, 10)
-	w.check(err)
-	switch {
-	case want == "" && task.State != importtask.Completed, want != "" && (task.State != importtask.Deleted || task.Failure.Reason != want):
-		w.t.Fatalf("the task is %s for %q (%s), want the reason %q\n%s", task.State, task.Failure.Reason, task.Failure.Message, want, w.log.String())
-	case want == "":
-		w.check(w.right(task.SnapshotID))
-	case len(records) != 0:
-		w.t.Errorf("%d snapshots stay", len(records))
+	if want == "" && o.state != importtask.Completed || want != "" && (o.state != importtask.Deleted || o.failure.Reason != want) {
+		w.t.Fatalf("the task is %s for %q (%s), want the reason %q\n%s", o.state, o.failure.Reason, o.failure.Message, want, w.log.String())
 	}
-	if want == "" && (len(records) != 1 || records[0].ID != task.SnapshotID) {
-		w.t.Errorf("%d snapshots, want the task's alone", len(records))
-	}
+	w.made(o, want == "")
 	if w.source.open != 0 || w.source.pinned {
 		w.t.Errorf("the source is open %d times, pinned: %t", w.source.open, w.source.pinned)
 	}
-	queues, err := w.db.Work().Queues(w.t.Context(), time.Now())
-	w.check(err)
-	for _, q := range queues {
-		if q.Kind != work.Retain {
-			w.t.Errorf("units of kind %s are left", q.Kind)
-		}
+	if kinds := w.left(); len(kinds) != 0 {
+		w.t.Errorf("units of kinds %s are left", kinds)
 	}
-	for _, cause := range append(w.causes, task.Failure.Message, task.Failure.Detail, task.Failure.Hint) {
+	for _, cause := range append(w.causes, o.failure.Message, o.failure.Detail, o.failure.Hint) {
 		if strings.Contains(cause, w.dir) || strings.Contains(cause, "planted") || strings.Contains(cause, "192.0.2.1") {
 			w.t.Errorf("the owner of the task is told %q", cause)
 		}
@@ -412,6 +464,40 @@ func (w *world) judge(task importtask.Task, want string) {
 	w.collected(want == "")
 	if left, err := os.ReadDir(filepath.Join(w.dir, "scratch")); len(left) != 0 {
 		w.t.Errorf("scratch files are left: %v, %v", left, err)
+	}
+}
+
+// left returns of which kinds there are units, other than duties; none while the database fails.
+func (w *world) left() (kinds []work.Kind) {
+	queues, _ := w.db.Work().Queues(w.t.Context(), time.Now())
+	for _, q := range queues {
+		if q.Kind != work.Retain {
+			kinds = append(kinds, q.Kind)
+		}
+	}
+	return kinds
+}
+
+// made checks that there are the snapshots of a completed task and its image, and no
+// others, or none at all.
+func (w *world) made(o outcome, completed bool) {
+	w.t.Helper()
+	records, err := w.db.Snapshots().List(w.t.Context(), home, snapshot.Filter{}, listing.Place{}, 10)
+	w.check(err)
+	images, err := w.db.Images().Owned(w.t.Context(), account)
+	w.check(err)
+	wantSnapshots, wantImages := 0, 0
+	if completed {
+		wantSnapshots = max(1, len(w.source.disks))
+		if w.source.pin.ID != taskID {
+			wantImages = 1
+		}
+		for i, id := range o.snapshots {
+			w.check(w.right(id, i))
+		}
+	}
+	if len(records) != wantSnapshots || int(images) != wantImages || completed && len(o.snapshots) != wantSnapshots {
+		w.t.Errorf("%d snapshots and %d images, want %d and %d; the task has the snapshots %q", len(records), images, wantSnapshots, wantImages, o.snapshots)
 	}
 }
 
@@ -442,8 +528,8 @@ func (w *world) collected(snapshots bool) {
 	}
 }
 
-// right reports how the snapshot is not the image.
-func (w *world) right(id string) error {
+// right reports how the snapshot is not the disk of that number.
+func (w *world) right(id string, number int) error {
 	rec, err := w.db.Snapshots().Get(w.t.Context(), region, id)
 	if err != nil || rec.State != snapshot.Completed {
 		return fmt.Errorf("the snapshot is %s, %w", rec.State, err)
@@ -459,8 +545,8 @@ func (w *world) right(id string) error {
 			got, err = make([]byte, block.Size), nil
 		}
 		want := make([]byte, block.Size)
-		if w.source.fill(want, at*block.Size); w.source.disk != nil {
-			want = w.source.disk[at*block.Size : (at+1)*block.Size]
+		if w.source.fill(want, at*block.Size); w.source.disks != nil {
+			want = w.source.disks[number][at*block.Size : (at+1)*block.Size]
 		}
 		if err != nil || !bytes.Equal(got, want) {
 			return fmt.Errorf("block %d is not the image's: %w", at, err)
@@ -484,7 +570,7 @@ type image struct {
 	filled []int64       // blocks of a raw disk
 	holes  []int64       // some that are not filled
 	object []byte        // instead of a raw disk
-	disk   []byte        // that is in the object
+	disks  [][]byte      // that are in the object, with the same blocks filled
 	slow   time.Duration // of the first read
 
 	mu     sync.Mutex // guards what follows
@@ -551,7 +637,7 @@ func (i *image) Release(context.Context, source.Pin) error {
 func (i *image) Sweep(_ context.Context, keep func(string) bool) error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if i.pinned && !keep(taskID) {
+	if i.pinned && !keep(i.pin.ID) {
 		i.pinned = false
 	}
 	return nil
@@ -579,11 +665,7 @@ func (o *opened) Close() error {
 }
 
 func (o *opened) ReadAt(p []byte, off int64) (int, error) {
-	o.mu.Lock()
-	slow := o.slow
-	o.slow = 0
-	o.mu.Unlock()
-	time.Sleep(slow)
+	time.Sleep(o.slowly())
 	return o.w.read(srcRead, p, func(p []byte) (int, error) {
 		if o.object != nil {
 			return bytes.NewReader(o.object).ReadAt(p, off)
@@ -595,6 +677,14 @@ func (o *opened) ReadAt(p []byte, off int64) (int, error) {
 		}
 		return int(n), nil
 	})
+}
+
+// slowly returns how long the next read takes.
+func (i *image) slowly() (slow time.Duration) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	slow, i.slow = i.slow, 0
+	return slow
 }
 
 // sparse is a raw disk that knows its holes.
@@ -633,6 +723,10 @@ func (f scratchFile) WriteAt(p []byte, off int64) (int, error) {
 		return 0, err
 	}
 	return f.ScratchFile.WriteAt(p, off)
+}
+
+func (f scratchFile) ReadAt(p []byte, off int64) (int, error) {
+	return f.w.read(scratchRead, p, func(p []byte) (int, error) { return f.ScratchFile.ReadAt(p, off) })
 }
 
 // backend is a back end that fails.
