@@ -337,14 +337,14 @@ func (w *world) complete(o op, m *modelled, id string, sure bool) {
 	case !sure:
 		want.Blocks = -1
 	}
-	_, err := call(w, o, "complete", func(ctx context.Context, n *node) (snapshot.State, error) {
+	state, err := call(w, o, "complete", func(ctx context.Context, n *node) (snapshot.State, error) {
 		return n.drafts.Complete(ctx, home(o.account), id, want)
 	})
 	w.expect(o, "complete", err, snapshot.ErrNotPending, snapshot.ErrNotFound)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	m.failing = want.Blocks > int64(len(o.puts))
-	m.due = err == nil && !m.failing
+	m.due = err == nil && !m.failing && state != snapshot.Failed // it has expired
 }
 
 // doCopy copies a snapshot, perhaps to another account. There is no token, so it is tried once.

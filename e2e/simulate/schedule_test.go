@@ -222,7 +222,7 @@ func newSchedule(seed uint64) schedule {
 	if seed%16 == 0 { // all is well, and progress is looked at more closely
 		s.stalls = 0
 	} else {
-		for range 1 + r.IntN(4) {
+		for range 2 + r.IntN(5) {
 			s.faults = append(s.faults, newFault(r, s))
 		}
 		slices.SortFunc(s.faults, func(a, b fault) int { return int(a.at - b.at) })
