@@ -89,16 +89,28 @@ func unknown(err error) bool {
 func (w *world) pickNode() *node {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	var up []*node
+	var up, awake []*node
 	for _, n := range w.live {
 		if n != nil && n.takes() {
 			up = append(up, n)
+			if !n.isFrozen() {
+				awake = append(awake, n)
+			}
 		}
+	}
+	if len(awake) > 0 && w.rng.IntN(4) > 0 { // whoever chooses notices in most cases
+		up = awake
 	}
 	if len(up) == 0 {
 		return nil
 	}
 	return up[w.rng.IntN(len(up))]
+}
+
+func (n *node) isFrozen() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.thaw != nil
 }
 
 func (n *node) takes() bool {

@@ -354,9 +354,6 @@ func (n *node) atSource(ctx context.Context, what string, do func() error) error
 	if _, err := n.step(ctx, what, usual); err != nil {
 		return err
 	}
-	if what == "read source" {
-		n.heed(ctx, what)
-	}
 	if n.during(sourceDown) {
 		return errSource
 	}

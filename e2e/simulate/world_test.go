@@ -34,6 +34,7 @@ type world struct {
 	rng     *rand.Rand // of clients
 	live    []*node    // by slot: the one that was started last
 	lives   int        // nodes that were ever started
+	again   int        // disks that were imported again because of a fault
 	ongoing map[faultKind]int
 	dooms   []fault   // that wait for their step
 	sick    time.Time // when something that all nodes use was not well last
@@ -226,7 +227,7 @@ func (n *node) freeze(d time.Duration) {
 	n.world.aside.Go(func() {
 		time.Sleep(d)
 		n.note(n, "thaws")
-		dials := []time.Duration{0, 0, 100 * time.Millisecond, 5 * time.Second}[n.draw("thaw")%4]
+		dials := []time.Duration{0, 100 * time.Millisecond, time.Second, 5 * time.Second}[n.draw("thaw")%4]
 		n.mu.Lock()
 		n.thaw, n.dials = nil, time.Now().Add(dials)
 		n.mu.Unlock()
@@ -251,10 +252,23 @@ func (n *node) doom(step string, after bool, kinds ...faultKind) (f fault) {
 	w.count("at a step", 1)
 	w.count("step "+step, 1)
 	w.strike(f, n)
-	if f.bare {
+	switch f.also {
+	case stripped:
 		w.aside.Go(func() { w.strip(n) })
+	case imported:
+		w.aside.Go(func() { w.importAgain() })
 	}
 	return f
+}
+
+// importAgain imports a disk that a client has imported.
+func (w *world) importAgain() {
+	w.mu.Lock()
+	w.again++
+	o := w.clients[0][0]
+	o.n, o.kind = 1000+w.again, opImport
+	w.mu.Unlock()
+	w.do(o)
 }
 
 // strip deletes the snapshots that there are, and frees what only they named, on a node other than
