@@ -17,22 +17,23 @@ import (
 
 // schedule is what a seed stands for.
 type schedule struct {
-	seed     uint64
-	nodes    int
-	clients  [][]op // what each does, one after the other
-	faults   []fault
-	load     time.Duration   // for how long clients act and faults happen
-	clocks   []time.Duration // how far the clock of each node is off
-	behind   time.Duration   // how far listings of the store are
-	slow     time.Duration   // about how long a read of a source takes
-	stalls   int             // how many of 1,000 steps take seconds
-	idle     time.Duration   // for how long a draft may go without a write
-	gcEvery  time.Duration
-	group    int // blocks that are written together
-	slice    int64
-	target   int64 // bytes of a range
-	notified bool  // nodes hear of each other's wakes
-	empty    bool  // all is deleted at the end
+	seed      uint64
+	nodes     int
+	clients   [][]op // what each does, one after the other
+	faults    []fault
+	load      time.Duration   // for how long clients act and faults happen
+	clocks    []time.Duration // how far the clock of each node is off
+	behind    time.Duration   // how far listings of the store are
+	slow      time.Duration   // about how long a read of a source takes
+	stalls    int             // how many of 1,000 steps take seconds
+	idle      time.Duration   // for how long a draft may go without a write
+	gcEvery   time.Duration
+	group     int // blocks that are written together
+	slice     int64
+	target    int64 // bytes of a range
+	notified  bool  // nodes hear of each other's wakes
+	rewritten bool  // operators have packs rewritten, too
+	empty     bool  // all is deleted at the end
 }
 
 // op is something that a client does.
@@ -241,13 +242,13 @@ func between(r *rand.Rand, least, most time.Duration) time.Duration {
 func newSchedule(seed uint64) schedule {
 	r := rand.New(rand.NewPCG(seed, 1))
 	s := schedule{
-		seed: seed, nodes: 2 + r.IntN(2), load: between(r, 10*time.Second, 40*time.Second),
+		seed: seed, nodes: oneOf(r, 2, 2, 3), load: between(r, 10*time.Second, 40*time.Second),
 		behind:  oneOf(r, 0, 0, 5*time.Second, time.Minute),
 		slow:    oneOf(r, 5*time.Millisecond, 200*time.Millisecond, 2*time.Second, 6*time.Second),
 		stalls:  oneOf(r, 0, 5, 20),
 		gcEvery: oneOf(r, 2*time.Second, 4*time.Second, 10*time.Second),
 		idle:    oneOf(r, 20*time.Second, 2*time.Minute),
-		group:   1 + r.IntN(2), slice: int64(1 + r.IntN(3)), target: oneOf[int64](r, 1, 1<<30), notified: r.IntN(2) == 0, empty: r.IntN(4) == 0,
+		group:   1 + r.IntN(2), slice: int64(1 + r.IntN(3)), target: oneOf[int64](r, 1, 1<<30), notified: r.IntN(2) == 0, rewritten: r.IntN(2) == 0, empty: r.IntN(4) == 0,
 	}
 	s.clocks = make([]time.Duration, s.nodes)
 	for i := range s.clocks {
@@ -259,7 +260,7 @@ func newSchedule(seed uint64) schedule {
 	churn := r.IntN(4) > 0
 	if churn {
 		s.gcEvery, s.group, s.slow = 2*time.Second, 1, oneOf(r, 5*time.Millisecond, 200*time.Millisecond, 2*time.Second)
-		s.clients = newClients(r, s.load, churnMix, 1, 1, 2, 4)
+		s.clients = newClients(r, s.load, churnMix, 1, 1, 2, 2)
 	} else {
 		s.clients = newClients(r, s.load, opMix, 2+r.IntN(2), 2, 2+r.IntN(3), 1)
 	}
@@ -286,7 +287,7 @@ func newClients(r *rand.Rand, load time.Duration, mix []opKind, disks, owners, c
 	layouts := make([]layout, disks)
 	for i := range layouts {
 		layouts[i] = layout{}
-		for range 1 + r.IntN(3) {
+		for range 1 + r.IntN(2) {
 			layouts[i][places[r.IntN(len(places))]] = 1 + r.IntN(numContents-1)
 		}
 	}

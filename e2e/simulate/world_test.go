@@ -362,7 +362,7 @@ func (w *world) operate(ctx context.Context) {
 			return
 		}
 		_, err := try(w, "an operator", func(ctx context.Context, n *node) (struct{}, error) {
-			if i%3 == 2 {
+			if w.rewritten && i%3 == 2 {
 				return struct{}{}, n.rewrite(ctx)
 			}
 			return struct{}{}, n.collect(ctx)
@@ -510,6 +510,16 @@ func (w *world) hasTimeFor(kind work.Kind) bool {
 // errGaveUp reports a call of which no try was answered.
 var errGaveUp = errors.New("no node has answered")
 
+// stop stops all nodes, and returns when they have ended.
+func (w *world) stop() {
+	for _, n := range w.nodesNow() {
+		n.stop()
+	}
+	for _, n := range w.nodesNow() {
+		<-n.ran
+	}
+}
+
 // run runs the schedule and returns what came of it.
 func (w *world) run() outcome {
 	for slot := range w.live {
@@ -546,12 +556,7 @@ func (w *world) run() outcome {
 	w.settle()
 	seen()
 	all.Wait()
-	for _, n := range w.nodesNow() {
-		n.stop()
-	}
-	for _, n := range w.nodesNow() {
-		<-n.ran
-	}
+	w.stop()
 	w.tally["schedules"] = 1
 	return outcome{w.failed, w.trace, w.tally}
 }
