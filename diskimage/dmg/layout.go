@@ -47,7 +47,8 @@ const TailSize = 128 << 10
 // (TailSize of them, or all), the trailer begins. It may be cut, or padded: with
 // zeros, or with anything when the property list is where it says.
 func FindTrailer(tail []byte, size int64) (off int64, ok bool) {
-	i := bytes.LastIndex(tail, []byte(trailerMark))
+	end := min(len(tail), len(bytes.TrimRight(tail, "\x00"))+1) // the mark ends in one zero
+	i := bytes.LastIndex(tail[:end], []byte(trailerMark))
 	if i < 0 {
 		return 0, false
 	}

@@ -26,7 +26,7 @@ func FindFooter(tail []byte, size int64) (off int64, ok bool) {
 			return off, true
 		}
 	}
-	for end := len(tail); ; {
+	for end := int(last + 1 - start); ; { // the magic does not end in a zero
 		i := bytes.LastIndex(tail[:end], []byte(footerMagic))
 		if i < 0 {
 			return 0, false

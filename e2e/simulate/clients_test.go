@@ -89,16 +89,28 @@ func unknown(err error) bool {
 func (w *world) pickNode() *node {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	var up []*node
+	var up, awake []*node
 	for _, n := range w.live {
 		if n != nil && n.takes() {
 			up = append(up, n)
+			if !n.isFrozen() {
+				awake = append(awake, n)
+			}
 		}
+	}
+	if len(awake) > 0 && w.rng.IntN(4) > 0 { // whoever chooses notices in most cases
+		up = awake
 	}
 	if len(up) == 0 {
 		return nil
 	}
 	return up[w.rng.IntN(len(up))]
+}
+
+func (n *node) isFrozen() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.thaw != nil
 }
 
 func (n *node) takes() bool {
@@ -337,14 +349,14 @@ func (w *world) complete(o op, m *modelled, id string, sure bool) {
 	case !sure:
 		want.Blocks = -1
 	}
-	_, err := call(w, o, "complete", func(ctx context.Context, n *node) (snapshot.State, error) {
+	state, err := call(w, o, "complete", func(ctx context.Context, n *node) (snapshot.State, error) {
 		return n.drafts.Complete(ctx, home(o.account), id, want)
 	})
 	w.expect(o, "complete", err, snapshot.ErrNotPending, snapshot.ErrNotFound)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	m.failing = want.Blocks > int64(len(o.puts))
-	m.due = err == nil && !m.failing
+	m.due = err == nil && !m.failing && state != snapshot.Failed // it has expired
 }
 
 // doCopy copies a snapshot, perhaps to another account. There is no token, so it is tried once.

@@ -359,11 +359,14 @@ type linkedTx struct {
 	*linked
 	ctx     context.Context
 	reads   bool
-	changed bool   // rows
-	units   bool   // rows of units are among them
-	files   bool   // files are closed
-	fence   *fence // whose lease it is to check; nil: none
-	lost    bool   // the lease is not held
+	alone   bool    // it is one statement
+	event   string  // of one statement
+	verdict verdict // of one statement
+	changed bool    // rows
+	units   bool    // rows of units are among them
+	files   bool    // files are closed
+	fence   *fence  // whose lease it is to check; nil: none
+	lost    bool    // the lease is not held
 }
 
 // fence says under which lease an event is done.
@@ -384,13 +387,18 @@ type claimKey struct{}
 
 // BeginTx implements driver.ConnBeginTx.
 func (c *linked) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx, error) {
+	return c.begin(ctx, o.ReadOnly, false)
+}
+
+// begin begins a transaction, perhaps of one statement only, which needs no savepoint.
+func (c *linked) begin(ctx context.Context, reads, alone bool) (*linkedTx, error) {
 	if err := c.gate.before(ctx); err != nil {
 		return nil, err
 	}
 	if err := c.db.lock(ctx); err != nil {
 		return nil, err
 	}
-	t := &linkedTx{linked: c, ctx: ctx, reads: o.ReadOnly}
+	t := &linkedTx{linked: c, ctx: ctx, reads: reads, alone: alone}
 	if t.fence, _ = ctx.Value(fenceKey{}).(*fence); t.fence != nil {
 		l := t.fence.lease
 		held, err := c.db.query(`SELECT 1 FROM units WHERE id = $1 AND owner = $2 AND attempt = $3`, ordinals([]driver.Value{l.ID, l.Owner, l.Attempt}))
@@ -411,7 +419,7 @@ func (c *linked) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx, er
 			claim.held[row[0].(int64)] = true
 		}
 	}
-	if !t.reads {
+	if !t.reads && !alone {
 		if err := c.db.exec("SAVEPOINT t"); err != nil {
 			c.db.unlock()
 			return nil, err
@@ -421,15 +429,18 @@ func (c *linked) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx, er
 	return t, nil
 }
 
-// end ends the transaction by a statement, and gives the turn back.
-func (t *linkedTx) end(stmts ...string) error {
+// end ends the transaction, and gives the turn back.
+func (t *linkedTx) end(keep bool) error {
 	defer t.db.unlock()
 	t.tx = nil
 	var errs []error
-	for _, text := range stmts {
-		errs = append(errs, t.db.exec(text))
+	if saved := !t.reads && !t.alone; saved {
+		if !keep {
+			errs = append(errs, t.db.exec("ROLLBACK TO t"))
+		}
+		errs = append(errs, t.db.exec("RELEASE t"))
 	}
-	if t.units && len(stmts) == 1 {
+	if t.units && keep {
 		errs = append(errs, t.db.look())
 	}
 	return errors.Join(errs...)
@@ -438,16 +449,19 @@ func (t *linkedTx) end(stmts ...string) error {
 // Commit implements driver.Tx.
 func (t *linkedTx) Commit() error {
 	if t.reads {
-		if err := t.end(); err != nil {
+		if err := t.end(true); err != nil {
 			return err
 		}
 		return t.gate.after(t.ctx, "", committed)
 	}
-	event := t.db.event()
-	v := t.gate.commit(event)
+	event, v := t.event, t.verdict
+	if !t.alone {
+		event = t.db.event()
+		v = t.gate.commit(event)
+	}
 	var err error
 	if v == refused {
-		err = t.end("ROLLBACK TO t", "RELEASE t")
+		err = t.end(false)
 	} else {
 		if t.changed && t.lost {
 			t.fence.fail("%s had an effect under a lease that %s had lost", event, t.fence.lease.Owner)
@@ -455,11 +469,11 @@ func (t *linkedTx) Commit() error {
 		if t.files && t.db.closed != nil {
 			named, err := t.db.query(`SELECT id, kind FROM files WHERE state = 'closed' AND dead < entries`, nil)
 			if err != nil {
-				return errors.Join(err, t.end("ROLLBACK TO t", "RELEASE t"))
+				return errors.Join(err, t.end(false))
 			}
 			t.db.closed(event, named.rows)
 		}
-		err = t.end("RELEASE t")
+		err = t.end(true)
 	}
 	if err != nil {
 		return err
@@ -472,10 +486,7 @@ func (t *linkedTx) Commit() error {
 
 // Rollback implements driver.Tx.
 func (t *linkedTx) Rollback() error {
-	if t.reads {
-		return t.end()
-	}
-	return t.end("ROLLBACK TO t", "RELEASE t")
+	return t.end(false)
 }
 
 // alone runs fn, a statement, as a transaction unless it is part of one.
@@ -483,14 +494,20 @@ func (c *linked) alone(ctx context.Context, text string, fn func() error) error 
 	if c.tx != nil {
 		return fn()
 	}
-	tx, err := c.BeginTx(ctx, driver.TxOptions{ReadOnly: strings.HasPrefix(strings.TrimSpace(text), "SELECT")})
+	t, err := c.begin(ctx, strings.HasPrefix(strings.TrimSpace(text), "SELECT"), true)
 	if err != nil {
 		return err
 	}
-	if err := fn(); err != nil {
-		return errors.Join(err, tx.Rollback())
+	if !t.reads { // what is to be rolled back is not done
+		t.event = c.db.event()
+		if t.verdict = c.gate.commit(t.event); t.verdict == refused {
+			return t.Commit()
+		}
 	}
-	return tx.Commit()
+	if err := fn(); err != nil {
+		return errors.Join(err, t.Rollback())
+	}
+	return t.Commit()
 }
 
 // ExecContext implements driver.ExecerContext.

@@ -239,8 +239,8 @@ func (n *node) reach(ctx context.Context, cut *time.Time, down func() bool, err 
 
 // before implements gate.
 func (n *node) before(ctx context.Context) error {
-	if n.dooming(frozen, stalled) {
-		if f := n.doom(eventHere(), false, frozen, stalled); f.kind == stalled {
+	if n.dooming(frozen, killed, stalled) {
+		if f := n.doom(eventHere(), false, frozen, killed, stalled); f.kind == stalled {
 			if err := n.sleep(ctx, f.last); err != nil {
 				return err
 			}
@@ -267,7 +267,7 @@ func (n *node) before(ctx context.Context) error {
 // commit implements gate.
 func (n *node) commit(event string) verdict {
 	switch {
-	case n.doom(event, false, killed).kind != "":
+	case n.isDead():
 		return refused // a server rolls back what a client leaves
 	case !n.during(dbLossy) || n.percent("commit "+event) >= 15:
 		return committed
@@ -282,6 +282,8 @@ func (n *node) after(ctx context.Context, event string, v verdict) error {
 	if event != "" {
 		n.count("events: "+event, 1)
 		n.note(n, "%s%s", event, [...]string{"", ": rolled back", ": the answer is lost"}[v])
+	} else if n.dooming(frozen, killed) {
+		event = eventHere()
 	}
 	if v == committed && event != "" {
 		n.doom(event, true, frozen, killed)
@@ -351,9 +353,6 @@ func (n *node) atSource(ctx context.Context, what string, do func() error) error
 	}
 	if _, err := n.step(ctx, what, usual); err != nil {
 		return err
-	}
-	if what == "read source" {
-		n.heed(ctx, what)
 	}
 	if n.during(sourceDown) {
 		return errSource
@@ -523,9 +522,15 @@ func (n *node) wireRunner() {
 // there is load, gc and compaction are done more often still (world.operate).
 const (
 	dutyEvery = 90 * time.Second
-	freeEvery = 3 * time.Minute
+	freeEvery = 2 * time.Minute
 	listEvery = time.Minute
 )
+
+// perform does a duty at once.
+func (n *node) perform(ctx context.Context, duty work.Kind) error {
+	_, _, err := n.runner.Handlers[duty].Do(ctx, &work.Held{Lease: work.Lease{Unit: work.Unit{Kind: duty}}, Log: slog.New(slog.DiscardHandler)})
+	return err
+}
 
 // collect runs a cycle of gc.
 func (n *node) collect(ctx context.Context) error {

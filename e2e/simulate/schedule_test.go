@@ -17,22 +17,23 @@ import (
 
 // schedule is what a seed stands for.
 type schedule struct {
-	seed     uint64
-	nodes    int
-	clients  [][]op // what each does, one after the other
-	faults   []fault
-	load     time.Duration   // for how long clients act and faults happen
-	clocks   []time.Duration // how far the clock of each node is off
-	behind   time.Duration   // how far listings of the store are
-	slow     time.Duration   // about how long a read of a source takes
-	stalls   int             // how many of 1,000 steps take seconds
-	idle     time.Duration   // for how long a draft may go without a write
-	gcEvery  time.Duration
-	group    int // blocks that are written together
-	slice    int64
-	target   int64 // bytes of a range
-	notified bool  // nodes hear of each other's wakes
-	empty    bool  // all is deleted at the end
+	seed      uint64
+	nodes     int
+	clients   [][]op // what each does, one after the other
+	faults    []fault
+	load      time.Duration   // for how long clients act and faults happen
+	clocks    []time.Duration // how far the clock of each node is off
+	behind    time.Duration   // how far listings of the store are
+	slow      time.Duration   // about how long a read of a source takes
+	stalls    int             // how many of 1,000 steps take seconds
+	idle      time.Duration   // for how long a draft may go without a write
+	gcEvery   time.Duration
+	group     int // blocks that are written together
+	slice     int64
+	target    int64 // bytes of a range
+	notified  bool  // nodes hear of each other's wakes
+	rewritten bool  // operators have packs rewritten, too
+	empty     bool  // all is deleted at the end
 }
 
 // op is something that a client does.
@@ -72,7 +73,7 @@ type fault struct {
 	last time.Duration // how long it lasts
 	roll int           // below 100
 	step string        // before or behind which it happens; empty: at its time
-	bare bool          // snapshots are deleted then, and gc runs on another node
+	also faultKind     // what happens besides, elsewhere
 }
 
 type faultKind string
@@ -90,10 +91,14 @@ const (
 	storeErrors faultKind = "the store answers 5xx now and then"
 	storeSlow   faultKind = "the store is slow"
 	sourceDown  faultKind = "the source is down"
+
+	// These come with others.
+	stripped faultKind = "all snapshots are deleted, and gc runs"
+	imported faultKind = "a disk is imported again"
 )
 
 var faultMix = []faultKind{
-	killed, killed, killed, killed, frozen, frozen, frozen, frozen, frozen, frozen, frozen, stalled, stalled, stalled, stalled, cutDatabase, cutDatabase, cutStore, cutBoth, dbDown, dbLossy, dbLossy, storeDown, storeErrors, storeSlow, sourceDown,
+	killed, killed, killed, killed, frozen, frozen, frozen, frozen, frozen, stalled, stalled, cutDatabase, cutDatabase, cutStore, cutBoth, dbDown, dbLossy, dbLossy, storeDown, storeErrors, storeSlow, sourceDown,
 }
 
 // steps are those before or behind which a node is killed or frozen: each is a half of
@@ -104,15 +109,54 @@ var steps = []string{
 	"Garbage.ForgetFiles", "Catalog.CreateFile", "Catalog.Claim", "create pack", "close pack", "close pages", "close root", "remove pack", "remove pages", "set aside",
 }
 
-// brinks are steps that come more often than the others: between what was looked at and what is done on
-// the strength of it.
-var brinks = []string{
-	"create pack", "create pages", "create root", // a file has its row
-	"write pack", "close pack", "close pages", "close root", // it is there
-	"Catalog.Locate", "Catalog.Claim", // a block is known to be stored
-	"Tasks.FinishSlice", "Tasks.FinishRange", "Tasks.Publish", "Snapshots.Append", "Snapshots.Publish", "Packs.Move", // all is durable
-	"Garbage.Condemn", "Garbage.InFlight", "Garbage.Roots", "Garbage.RangePages", "Garbage.DeleteCondemned", // gc has waited, or has marked
-	"remove pack", "remove pages", "Garbage.ForgetFiles", // a file is known to be dead
+// scene is a kind of fault that a schedule has several of: nodes are struck between what was looked at and what is
+// done on the strength of it, while something else makes that untrue.
+type scene struct {
+	steps []string
+	kinds []faultKind
+	least time.Duration
+	most  time.Duration
+	also  faultKind // what happens besides
+}
+
+var scenes = []scene{
+	// What is to be named is stored, and its unit waits while gc frees what nothing names.
+	{
+		[]string{
+			"Tasks.FinishSlice", "Tasks.FinishRange", "Tasks.FinishRange", "Tasks.Publish", "Snapshots.Append", "Snapshots.AddPages", "Snapshots.Publish",
+			"close pages", "close pack", "create pack", "Packs.Move",
+		},
+		[]faultKind{frozen, stalled}, 2 * time.Second, work.LeaseFor, stripped,
+	},
+	// gc has looked, and the same is stored again.
+	{
+		[]string{
+			"Garbage.Condemn", "Garbage.InFlight", "Garbage.Roots", "Garbage.RangePages", "Garbage.DeleteCondemned", "Garbage.DeleteCondemned", "read pages",
+			"remove pack", "Garbage.ForgetFiles",
+		},
+		[]faultKind{frozen, stalled}, 8 * time.Second, 40 * time.Second, imported,
+	},
+	// A lease was held when the node fell asleep, and is another's, or nobody's, when it wakes.
+	{
+		[]string{
+			"Catalog.CreateFile", "create pack", "create pack", "create pages", "create root", "Catalog.CheckLease", "write pack", "close pack", "close pages", "close root",
+			"Tasks.FinishSlice", "Tasks.FinishRange", "Tasks.Publish", "Snapshots.Publish", "Packs.Move",
+		},
+		[]faultKind{frozen}, work.LeaseFor, 25 * time.Second, "",
+	},
+	// Appends have longer leases.
+	{
+		[]string{"Catalog.CreateFile", "create pack", "create pack", "Catalog.CheckLease", "write pack", "close pack", "Snapshots.Append"},
+		[]faultKind{frozen}, 60 * time.Second, 75 * time.Second, "",
+	},
+	// One half of something is done, and the node dies.
+	{
+		[]string{
+			"Catalog.CreateFile", "create pack", "close pack", "close pages", "close root", "Tasks.Planned", "Tasks.FinishSlice", "Tasks.FinishRange", "Tasks.Publish", "Snapshots.Append",
+			"Snapshots.Publish", "Packs.Move", "Garbage.Condemn", "Garbage.DeleteCondemned", "remove pack", "remove pages", "Garbage.ForgetFiles",
+		},
+		[]faultKind{killed}, time.Second, 20 * time.Second, "",
+	},
 }
 
 type put struct {
@@ -198,13 +242,13 @@ func between(r *rand.Rand, least, most time.Duration) time.Duration {
 func newSchedule(seed uint64) schedule {
 	r := rand.New(rand.NewPCG(seed, 1))
 	s := schedule{
-		seed: seed, nodes: 2 + r.IntN(2), load: between(r, 10*time.Second, 40*time.Second),
+		seed: seed, nodes: oneOf(r, 2, 2, 3), load: between(r, 10*time.Second, 40*time.Second),
 		behind:  oneOf(r, 0, 0, 5*time.Second, time.Minute),
 		slow:    oneOf(r, 5*time.Millisecond, 200*time.Millisecond, 2*time.Second, 6*time.Second),
 		stalls:  oneOf(r, 0, 5, 20),
 		gcEvery: oneOf(r, 2*time.Second, 4*time.Second, 10*time.Second),
 		idle:    oneOf(r, 20*time.Second, 2*time.Minute),
-		group:   1 + r.IntN(2), slice: int64(1 + r.IntN(3)), target: oneOf[int64](r, 1, 1<<30), notified: r.IntN(2) == 0, empty: r.IntN(4) == 0,
+		group:   1 + r.IntN(2), slice: int64(1 + r.IntN(3)), target: oneOf[int64](r, 1, 1<<30), notified: r.IntN(2) == 0, rewritten: r.IntN(2) == 0, empty: r.IntN(4) == 0,
 	}
 	s.clocks = make([]time.Duration, s.nodes)
 	for i := range s.clocks {
@@ -213,16 +257,23 @@ func newSchedule(seed uint64) schedule {
 	if r.IntN(16) == 0 {
 		s.clocks[r.IntN(s.nodes)] = oneOf(r, -5*time.Minute, 5*time.Minute, 30*time.Second, -30*time.Second)
 	}
-	if r.IntN(3) > 0 {
+	churn := r.IntN(4) > 0
+	if churn {
 		s.gcEvery, s.group, s.slow = 2*time.Second, 1, oneOf(r, 5*time.Millisecond, 200*time.Millisecond, 2*time.Second)
-		s.clients = newClients(r, s.load, churnMix, 1, 1, 2, 4)
+		s.clients = newClients(r, s.load, churnMix, 1, 1, 2, 2)
 	} else {
 		s.clients = newClients(r, s.load, opMix, 2+r.IntN(2), 2, 2+r.IntN(3), 1)
 	}
 	if seed%16 == 0 { // all is well, and progress is looked at more closely
 		s.stalls = 0
 	} else {
-		for range 1 + r.IntN(4) {
+		if churn {
+			among := oneOf(r, scenes...)
+			for range 2 + r.IntN(2) {
+				s.faults = append(s.faults, among.fault(r, s))
+			}
+		}
+		for range 1 + r.IntN(3) {
 			s.faults = append(s.faults, newFault(r, s))
 		}
 		slices.SortFunc(s.faults, func(a, b fault) int { return int(a.at - b.at) })
@@ -236,7 +287,7 @@ func newClients(r *rand.Rand, load time.Duration, mix []opKind, disks, owners, c
 	layouts := make([]layout, disks)
 	for i := range layouts {
 		layouts[i] = layout{}
-		for range 1 + r.IntN(3) {
+		for range 1 + r.IntN(2) {
 			layouts[i][places[r.IntN(len(places))]] = 1 + r.IntN(numContents-1)
 		}
 	}
@@ -264,24 +315,30 @@ func newClients(r *rand.Rand, load time.Duration, mix []opKind, disks, owners, c
 
 func newFault(r *rand.Rand, s schedule) fault {
 	f := fault{at: between(r, time.Second, s.load), kind: oneOf(r, faultMix...), node: r.IntN(s.nodes), roll: r.IntN(100), last: between(r, time.Second, 20*time.Second)}
-	if f.kind == frozen { // for less than a lease, for more, for more than that of an append
-		f.last = oneOf(r, between(r, time.Second, work.LeaseFor), between(r, time.Second, work.LeaseFor), work.LeaseFor+between(r, time.Second, 20*time.Second), 70*time.Second)
+	if f.kind == frozen { // for less than a lease, for more
+		f.last += oneOf(r, 0, work.LeaseFor)
 	}
-	if f.kind == stalled {
-		f.step, f.last, f.roll = oneOf(r, brinks...), between(r, time.Second, work.LeaseFor), f.roll|1
-	}
-	if f.kind == killed || f.kind == frozen {
-		switch r.IntN(5) {
-		case 0:
-		case 1:
-			f.step = oneOf(r, steps...)
-		default:
-			f.step = oneOf(r, brinks...)
-		}
-	}
-	if f.step != "" {
+	if f.kind == stalled || (f.kind == killed || f.kind == frozen) && r.IntN(3) > 0 {
+		f.step = oneOf(r, steps...)
 		f.at = f.at * 2 / 3
-		f.bare = r.IntN(2) == 0
+	}
+	return f.fit()
+}
+
+// fault returns one of the scene's.
+func (c scene) fault(r *rand.Rand, s schedule) fault {
+	f := fault{at: between(r, s.load/8, s.load*2/3), kind: oneOf(r, c.kinds...), step: oneOf(r, c.steps...), last: between(r, c.least, c.most), also: c.also, roll: 1}
+	if c.also == "" && r.IntN(3) == 0 { // else it is before the step
+		f.roll = 0
+	}
+	return f.fit()
+}
+
+// fit makes a fault one that can happen.
+func (f fault) fit() fault {
+	if f.kind == stalled {
+		f.roll |= 1 // before the step
+		f.last = min(f.last, 2*work.LeaseFor)
 	}
 	return f
 }

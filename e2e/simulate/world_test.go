@@ -34,6 +34,7 @@ type world struct {
 	rng     *rand.Rand // of clients
 	live    []*node    // by slot: the one that was started last
 	lives   int        // nodes that were ever started
+	again   int        // disks that were imported again because of a fault
 	ongoing map[faultKind]int
 	dooms   []fault   // that wait for their step
 	sick    time.Time // when something that all nodes use was not well last
@@ -226,7 +227,7 @@ func (n *node) freeze(d time.Duration) {
 	n.world.aside.Go(func() {
 		time.Sleep(d)
 		n.note(n, "thaws")
-		dials := []time.Duration{0, 0, 100 * time.Millisecond, 5 * time.Second}[n.draw("thaw")%4]
+		dials := []time.Duration{0, 100 * time.Millisecond, time.Second, 5 * time.Second}[n.draw("thaw")%4]
 		n.mu.Lock()
 		n.thaw, n.dials = nil, time.Now().Add(dials)
 		n.mu.Unlock()
@@ -251,10 +252,23 @@ func (n *node) doom(step string, after bool, kinds ...faultKind) (f fault) {
 	w.count("at a step", 1)
 	w.count("step "+step, 1)
 	w.strike(f, n)
-	if f.bare {
+	switch f.also {
+	case stripped:
 		w.aside.Go(func() { w.strip(n) })
+	case imported:
+		w.aside.Go(func() { w.importAgain() })
 	}
 	return f
+}
+
+// importAgain imports a disk that a client has imported.
+func (w *world) importAgain() {
+	w.mu.Lock()
+	w.again++
+	o := w.clients[0][0]
+	o.n, o.kind = 1000+w.again, opImport
+	w.mu.Unlock()
+	w.do(o)
 }
 
 // strip deletes the snapshots that there are, and frees what only they named, on a node other than
@@ -348,7 +362,7 @@ func (w *world) operate(ctx context.Context) {
 			return
 		}
 		_, err := try(w, "an operator", func(ctx context.Context, n *node) (struct{}, error) {
-			if i%3 == 2 {
+			if w.rewritten && i%3 == 2 {
 				return struct{}{}, n.rewrite(ctx)
 			}
 			return struct{}{}, n.collect(ctx)
@@ -496,6 +510,16 @@ func (w *world) hasTimeFor(kind work.Kind) bool {
 // errGaveUp reports a call of which no try was answered.
 var errGaveUp = errors.New("no node has answered")
 
+// stop stops all nodes, and returns when they have ended.
+func (w *world) stop() {
+	for _, n := range w.nodesNow() {
+		n.stop()
+	}
+	for _, n := range w.nodesNow() {
+		<-n.ran
+	}
+}
+
 // run runs the schedule and returns what came of it.
 func (w *world) run() outcome {
 	for slot := range w.live {
@@ -532,12 +556,7 @@ func (w *world) run() outcome {
 	w.settle()
 	seen()
 	all.Wait()
-	for _, n := range w.nodesNow() {
-		n.stop()
-	}
-	for _, n := range w.nodesNow() {
-		<-n.ran
-	}
+	w.stop()
 	w.tally["schedules"] = 1
 	return outcome{w.failed, w.trace, w.tally}
 }
