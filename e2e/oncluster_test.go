@@ -43,6 +43,7 @@ const (
 	ofEmbedded  = "it is about the embedded S3, which nodes refuse, with keys of users and policies of buckets that another S3 does not know"
 	ofTLS       = "it is about the service's own listener, and the proxy in front is the test's"
 	ofItself    = "it starts a service by itself, which is a single node"
+	ofNodes     = "it makes nodes of its own, whatever else is run"
 	ofKey       = "the master key of nodes is replaced in steps: internal/server and e2e/torture do so"
 )
 
@@ -58,6 +59,43 @@ var apart = map[string]string{
 	"TestHTTPS": ofTLS, "TestHostileClients": ofTLS,
 	"TestClients": ofItself, "TestFewFiles": ofItself, "TestDemo": ofItself, "TestScripts": ofItself, "TestKeysElsewhere": ofItself, "TestImportThroughARoleElsewhere": ofItself,
 	"TestRotateKey": ofKey,
+	"TestManyNodes": ofNodes, "TestNodesThatDoNotFit": ofNodes, "TestBlocksInABucket": ofNodes,
+	"TestInterruptedImportIsCancelled": ofItself, "TestLoad": ofEmbedded,
+	"TestTheSourceIsPinnedByTheCall": "an object of another S3 that is overwritten fails its import, as TestImportFromAThirdPartysS3 shows",
+}
+
+// short are the tests that are run on a cluster beside all others: some of everything that
+// clients do.
+var short = map[string]func(*testing.T){
+	"TestCancel": TestCancel, "TestImportImageIsKilled": TestImportImageIsKilled, "TestEveryActionInGo": TestEveryActionInGo,
+	"TestVolumesOutliveTheirSnapshot": TestVolumesOutliveTheirSnapshot, "TestEncryptedImport": TestEncryptedImport, "TestSizesOfWhatIsKept": TestSizesOfWhatIsKept,
+}
+
+// TestOnCluster runs some tests on a cluster; make cluster-e2e runs all.
+func TestOnCluster(t *testing.T) {
+	if *on == ofCluster {
+		t.Skip("all tests are run on a cluster")
+	}
+	for name, test := range short {
+		t.Run(name, test)
+	}
+}
+
+// TestApartAreTests: what is not run on a cluster is there to be run.
+func TestApartAreTests(t *testing.T) {
+	files, err := filepath.Glob("*_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []byte
+	for _, path := range files {
+		all = append(all, read(t, path)...)
+	}
+	for name, why := range apart {
+		if !bytes.Contains(all, []byte("\nfunc "+name+"(t *testing.T) {")) || why == "" {
+			t.Errorf("%s is no test, or there is no reason why it is not run on a cluster", name)
+		}
+	}
 }
 
 // noted says once of each test why it is not run, for the summary.
