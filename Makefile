@@ -8,7 +8,7 @@ TESTFLAGS   ?=
 PACKAGES    ?= ./...
 BENCHFLAGS  ?=
 
-.PHONY: build man demo test torture load schedules simulate race lint fuzz fuzz-smoke bench bench-formats cluster cluster-demo cluster-torture fresh clean
+.PHONY: build man demo test torture load schedules simulate race lint fuzz fuzz-smoke bench bench-formats cluster cluster-demo cluster-torture cluster-e2e cluster-share fresh clean
 
 build:
 	@GO='$(GO)' scripts/build $(BIN)
@@ -99,12 +99,26 @@ cluster-demo: build
 
 # What the tests do to nodes that share a PostgreSQL and an S3, more often: HISTORIES of calls
 # under ten faults each, KILLS of nodes in the middle of an import, of which it says how long
-# others took to go on: make cluster-torture KILLS=50 SEED=7
+# others took to go on, and ten times as many at the steps of PostgreSQL and of the bucket:
+# make cluster-torture KILLS=50 SEED=7
 HISTORIES   ?= 20
 cluster-torture: KILLS = 50
 cluster-torture:
 	scripts/test-setup
 	scripts/with-postgres $(GO) test ./e2e/cluster -v -count=1 -timeout 12h -parallel 1 -rounds 10 -histories $(HISTORIES) -kills $(KILLS) -takeover 15s -seed $(SEED) -keep $(CURDIR)/.cache/cluster
+	scripts/with-postgres $(GO) test ./e2e/torture -v -count=1 -timeout 12h -run OnNodes -node-kills $$(($(KILLS) * 10)) -seed $(SEED) -budget 0
+
+# The tests of the program, with its rows in a PostgreSQL and its blocks in a bucket. Those
+# that make no sense there are named in the end, with the reason.
+cluster-e2e:
+	scripts/test-setup
+	scripts/with-postgres $(GO) test ./e2e -v -count=1 -timeout 2h -on cluster
+
+# How evenly two nodes share an import, and what they do in a second of their CPUs: on a
+# machine that has nothing else to do.
+cluster-share:
+	scripts/test-setup
+	scripts/with-postgres $(GO) test ./e2e/cluster -v -count=1 -timeout 1h -run TestTwoNodesShareAnImport -share-ranges 64 -share-blocks 8 -share-passes 5 -share-fair
 
 # Proves `make demo` and `make test` in a minimal Debian with git, make and Go.
 fresh:

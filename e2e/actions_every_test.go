@@ -75,6 +75,9 @@ func TestEveryAction(t *testing.T) {
 	served := map[string]bool{}
 	s.served(t, served)
 	stuck.served(t, served)
+	if s.ground != nil {
+		s.ground.storage.served(t, served)
+	}
 	for service, names := range built() {
 		for _, name := range names {
 			if !served[service+":"+name] && !slices.Contains(newer, name) && !slices.Contains(nobodys, name) {

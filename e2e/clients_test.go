@@ -167,7 +167,7 @@ func follow(t *testing.T, page string) *recipe {
 	cert, _ := makeCertificate(t, dir)
 	serve := exec.Command("diskport", serveArgs(data, servedWith(text))...)
 	serve.Dir = dir
-	r := &recipe{service: startCommand(t, data, serve), dir: dir, raw: filepath.Join(dir, "disk.raw")}
+	r := &recipe{service: startCommand(t, data, serve, nil), dir: dir, raw: filepath.Join(dir, "disk.raw")}
 	makeRaw(t, r.raw, 40<<20+512, 700<<10, 1<<20+512) // some 17 MB that can't be compressed: clients upload that in parts
 	r.trust(t, cert)
 	convert(t, r.raw, "disk.vmdk", "-O vmdk -o subformat=streamOptimized")

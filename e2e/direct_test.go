@@ -145,7 +145,7 @@ func (s *service) afterwards(t *testing.T, id string) {
 	s.hasBlocks(t, copied, 100)
 	s.aws(t, "ec2", "delete-snapshot", "--snapshot-id", copied)
 	s.diskport(t, "gc")
-	if left := tree(t, filepath.Join(s.data, "blocks")); len(left) != 0 {
+	if left := tree(t, s.blocks(t)); len(left) != 0 {
 		t.Errorf("left in the store: %v", left)
 	}
 }

@@ -97,7 +97,7 @@ func TestEncryptedImport(t *testing.T) {
 		t.Errorf("snapshot encrypted %v under %q, data key %q", aws.ToBool(snap.Encrypted), aws.ToString(snap.KmsKeyId), aws.ToString(snap.DataEncryptionKeyId))
 	}
 	s.sameDisk(t, task.SnapshotID, raw)
-	if found := search(t, filepath.Join(s.data, "blocks"), mark); len(found) != 0 {
+	if found := search(t, s.blocks(t), mark); len(found) != 0 {
 		t.Errorf("blocks are in the clear in %v", found)
 	}
 

@@ -141,7 +141,7 @@ func TestFullDisk(t *testing.T) {
 	if os.Getuid() != 0 {
 		flags = append([]string{"--user", "--map-root-user"}, flags...)
 	}
-	s := startCommand(t, data, exec.Command("unshare", flags...))
+	s := startCommand(t, data, exec.Command("unshare", flags...), nil)
 	task := s.importFile(t, vmdk, "VMDK")
 	if task.Status != "deleted" || task.Failure == nil || !strings.Contains(task.Failure.Message+task.Failure.Detail+task.Failure.Hint, "space") {
 		t.Errorf("on a full disk the task ended as %s, %+v; want a failure that speaks of space", task.Status, task.Failure)

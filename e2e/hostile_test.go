@@ -390,7 +390,7 @@ func TestFewFiles(t *testing.T) {
 	dir := t.TempDir()
 	const files, crowd = 600, 700
 	cmd := exec.Command("sh", append([]string{"-c", fmt.Sprintf(`ulimit -n %d; exec diskport "$@"`, files), "sh"}, serveArgs(filepath.Join(dir, "data"), nil)...)...)
-	s := startCommand(t, filepath.Join(dir, "data"), cmd)
+	s := startCommand(t, filepath.Join(dir, "data"), cmd, nil)
 	for range crowd {
 		c, err := dialSlowReader(s.endpoint)
 		if err != nil {

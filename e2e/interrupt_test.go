@@ -152,11 +152,11 @@ func (s *service) nothingLeft(t *testing.T, n int) {
 	if _, err := s.CollectGarbage(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	for _, folder := range []string{"blocks", "objects"} {
-		if _, err := os.Stat(filepath.Join(s.data, folder)); os.IsNotExist(err) {
+	for _, folder := range []string{s.blocks(t), filepath.Join(s.data, "objects")} {
+		if _, err := os.Stat(folder); os.IsNotExist(err) {
 			continue
 		}
-		if left := tree(t, filepath.Join(s.data, folder)); len(left) > 0 {
+		if left := tree(t, folder); len(left) > 0 {
 			t.Errorf("left behind: %v", left)
 		}
 	}

@@ -4,6 +4,7 @@
 package e2e
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -24,6 +25,9 @@ func TestMain(m *testing.M) { pgtest.Main(tests{m}, func(s *pgtest.Server) { pos
 type tests struct{ m *testing.M }
 
 func (b tests) Run() int {
+	if !flag.Parsed() {
+		flag.Parse()
+	}
 	dir, err := os.MkdirTemp("", "diskport-e2e-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -47,5 +51,8 @@ func (b tests) Run() int {
 	os.Setenv("AWS_EC2_METADATA_DISABLED", "true")
 	os.Setenv("AWS_CONFIG_FILE", os.DevNull)
 	os.Setenv("AWS_SHARED_CREDENTIALS_FILE", os.DevNull)
+	if *on == ofCluster {
+		defer sumApart()
+	}
 	return b.m.Run()
 }

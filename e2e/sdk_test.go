@@ -95,7 +95,7 @@ func TestCancel(t *testing.T) {
 	if _, err := s.CollectGarbage(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if left := tree(t, filepath.Join(s.data, "blocks")); len(left) > 0 {
+	if left := tree(t, s.blocks(t)); len(left) > 0 {
 		t.Errorf("files are left in the store: %v", left)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -42,6 +43,7 @@ type service struct {
 	S3             *s3.Client
 
 	endpoint string
+	ground   *ground // what a node stands on, and endpoint is that of its front; nil: data
 	data     string
 	http     *http.Client
 	creds    aws.CredentialsProvider
@@ -56,15 +58,21 @@ type service struct {
 // and waits until it says that it listens. It ends with the test.
 func start(t *testing.T, data string, flags ...string) *service {
 	t.Helper()
-	return startCommand(t, data, exec.Command("diskport", serveArgs(data, flags)...))
+	g := groundOf(t, data, flags)
+	if g != nil {
+		flags = append(slices.Clone(g.flags), flags...)
+	}
+	return startCommand(t, data, exec.Command("diskport", serveArgs(data, flags)...), g)
 }
 
 func serveArgs(data string, flags []string) []string {
 	return append([]string{"serve", "--data", data, "--listen", "127.0.0.1:0", "--reserve", "0", "--log-level", "warn"}, flags...)
 }
 
-func startCommand(t *testing.T, data string, cmd *exec.Cmd) *service {
+// startCommand starts a service by a command; g is what it stands on, nil: its data directory.
+func startCommand(t *testing.T, data string, cmd *exec.Cmd, g *ground) *service {
 	t.Helper()
+	leaveOut(t)
 	s := &service{
 		data:   data,
 		http:   &http.Client{},
@@ -74,6 +82,9 @@ func startCommand(t *testing.T, data string, cmd *exec.Cmd) *service {
 		exited: make(chan struct{}),
 	}
 	cmd.Env = append(os.Environ(), "DISKPORT_ROOT_ACCESS_KEY_ID="+keyID, "DISKPORT_ROOT_SECRET_ACCESS_KEY="+secret)
+	if g != nil {
+		cmd.Env = append(cmd.Env, g.env...)
+	}
 	cmd.Stderr = s.log
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -103,6 +114,9 @@ func startCommand(t *testing.T, data string, cmd *exec.Cmd) *service {
 	case s.endpoint = <-listening:
 	case <-s.exited:
 		t.Fatalf("diskport serve ended at once: %v\n%s", s.err, s.log.tail())
+	}
+	if g != nil {
+		s.endpoint, s.ground = g.stands(t, s.endpoint), g
 	}
 	s.connect()
 	return s
@@ -183,7 +197,11 @@ func (s *service) metric(t *testing.T, name string) float64 {
 
 // env is what a client process needs to talk to the service.
 func (s *service) env() []string {
-	return append(os.Environ(),
+	env := os.Environ()
+	if s.ground != nil {
+		env = append(env, "DISKPORT_ENDPOINT="+s.endpoint)
+	}
+	return append(env,
 		"AWS_ACCESS_KEY_ID="+keyID, "AWS_SECRET_ACCESS_KEY="+secret, "AWS_DEFAULT_REGION="+region,
 		"AWS_PAGER=", "DISKPORT_DATA="+s.data)
 }

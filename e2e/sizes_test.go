@@ -42,7 +42,7 @@ func series(kind string, n int) (names []string) {
 // blockBytes returns the bytes of all files of the block store.
 func (s *service) blockBytes(t *testing.T) (n int64) {
 	t.Helper()
-	err := filepath.WalkDir(filepath.Join(s.data, "blocks"), func(_ string, e os.DirEntry, err error) error {
+	err := filepath.WalkDir(s.blocks(t), func(_ string, e os.DirEntry, err error) error {
 		if err != nil || e.IsDir() {
 			return err
 		}
@@ -121,7 +121,7 @@ func TestSizesAreWhatComesBack(t *testing.T) {
 // identityBytes returns the bytes of the file that says whose the block store is.
 func identityBytes(t *testing.T, s *service) int64 {
 	t.Helper()
-	return int64(len(read(t, filepath.Join(s.data, "blocks", "identity"))))
+	return int64(len(read(t, filepath.Join(s.blocks(t), "identity"))))
 }
 
 // TestSizesOfWhatIsKept: copies, also in another region, drafts and volumes share with

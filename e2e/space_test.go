@@ -30,7 +30,7 @@ func startOn(t *testing.T, disk *smalldisk.Disk, flags ...string) *service {
 	data := filepath.Join(disk.Dir, "data")
 	args := append(slices.Clone(disk.Enter), "diskport")
 	args = append(args, serveArgs(data, flags)...)
-	return startCommand(t, data, exec.Command(args[0], args[1:]...))
+	return startCommand(t, data, exec.Command(args[0], args[1:]...), nil)
 }
 
 // health returns the status that the service gives itself.

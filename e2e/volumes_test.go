@@ -23,7 +23,7 @@ func TestVolumesOutliveTheirSnapshot(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx, source := t.Context(), s.imported(t, raw, "raw").SnapshotID
-	kept := tree(t, filepath.Join(s.data, "blocks"))
+	kept := tree(t, s.blocks(t))
 	var volumes []string
 	for _, encrypted := range []bool{false, true} {
 		made := must(s.EC2.CreateVolume(ctx, &ec2.CreateVolumeInput{AvailabilityZone: aws.String(region + "a"), SnapshotId: &source, Size: aws.Int32(2), Encrypted: &encrypted}))(t)
@@ -33,7 +33,7 @@ func TestVolumesOutliveTheirSnapshot(t *testing.T) {
 	if freed := s.diskport(t, "gc"); !strings.HasPrefix(freed, "freed 0 B") {
 		t.Errorf("with volumes: %s", freed)
 	}
-	if now := tree(t, filepath.Join(s.data, "blocks")); len(now) != len(kept) {
+	if now := tree(t, s.blocks(t)); len(now) != len(kept) {
 		t.Errorf("the store had %v, and has %v", kept, now)
 	}
 	for n, id := range volumes {
@@ -47,7 +47,7 @@ func TestVolumesOutliveTheirSnapshot(t *testing.T) {
 		must(s.EC2.DeleteSnapshot(ctx, &ec2.DeleteSnapshotInput{SnapshotId: taken}))(t)
 	}
 	s.diskport(t, "gc")
-	if left := tree(t, filepath.Join(s.data, "blocks")); len(left) != 0 {
+	if left := tree(t, s.blocks(t)); len(left) != 0 {
 		t.Errorf("left in the store: %v", left)
 	}
 }

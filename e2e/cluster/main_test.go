@@ -72,13 +72,18 @@ func build(dir string) error {
 // start starts a cluster of three nodes for a test. Its database's URL is returned too.
 func start(t *testing.T, args ...string) (*Cluster, string) {
 	t.Helper()
+	return startNodes(t, 3, args...)
+}
+
+func startNodes(t *testing.T, nodes int, args ...string) (*Cluster, string) {
+	t.Helper()
 	dir, database := t.TempDir(), postgres.New(t)
 	logs := filepath.Join(dir, "logs")
 	if err := os.Mkdir(logs, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	o := Options{
-		Program: *program, Dir: filepath.Join(dir, "cluster"), Database: database, Nodes: 3,
+		Program: *program, Dir: filepath.Join(dir, "cluster"), Database: database, Nodes: nodes,
 		Args: append([]string{"--log-format", "json", "--quota-imports", "10000", "--request-rate", "-1"}, args...),
 		Log: func(process string) io.Writer {
 			f, err := os.Create(filepath.Join(logs, process+".log"))

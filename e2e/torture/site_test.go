@@ -144,7 +144,7 @@ func (at site) files(t *testing.T) []string {
 	}
 	list := []string{}
 	for name, size := range at.objects(t, "") {
-		if name != "identity" {
+		if name != "identity" && !strings.HasPrefix(name, ".probe-") { // what a probe leaves that was cut off goes an hour later
 			list = append(list, fmt.Sprintf("%s %d", name, size))
 		}
 	}
@@ -153,6 +153,9 @@ func (at site) files(t *testing.T) []string {
 		t.Fatal(err)
 	}
 	for _, u := range ups.Uploads {
+		if strings.HasPrefix(*u.Key, blocksPrefix+".probe-") {
+			continue
+		}
 		list = append(list, strings.TrimPrefix(*u.Key, blocksPrefix)+" is being uploaded")
 	}
 	slices.Sort(list)

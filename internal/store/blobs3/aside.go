@@ -2,6 +2,7 @@ package blobs3
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"strings"
@@ -116,7 +117,7 @@ func (b *Bucket) BringBack(ctx context.Context, name string) error {
 }
 
 // Purge implements blockstore.Quarantine. It deletes the marks of removed files too, which
-// are as old.
+// are as old, and what probes have left that were cut off.
 func (b *Bucket) Purge(ctx context.Context, before time.Time) (p blockstore.Purged, err error) {
 	err = b.eachAside(ctx, func(f asideFile) error {
 		if !f.at.Before(before) {
@@ -133,5 +134,5 @@ func (b *Bucket) Purge(ctx context.Context, before time.Time) (p blockstore.Purg
 		return p, b.at(b.o.Prefix+asideName, err)
 	}
 	failpoint.At("quarantine: purged")
-	return p, b.at(b.o.Prefix, b.purgeMarks(ctx, before))
+	return p, b.at(b.o.Prefix, errors.Join(b.purgeMarks(ctx, before), b.purgeProbes(ctx)))
 }

@@ -17,7 +17,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/johannesboyne/gofakes3"
 	"github.com/johannesboyne/gofakes3/backend/s3mem"
 
@@ -386,6 +388,41 @@ func TestMarksLeave(t *testing.T) {
 	}
 	if err := closes(); err != nil {
 		t.Errorf("after the mark has left: %v", err)
+	}
+}
+
+// TestProbesThatWereCutOff: what they left leaves once they can't be under way any more.
+func TestProbesThatWereCutOff(t *testing.T) {
+	o := ownOptions(t)
+	ahead := time.Duration(0)
+	o.Now = func() time.Time { return time.Now().Add(ahead) }
+	b, c := open(t, o), s3.New(s3.Options{Region: region, BaseEndpoint: &o.Endpoint, UsePathStyle: true, Credentials: ownKeys})
+	key := aws.String(o.Prefix + ".probe-OF-SOMEBODY")
+	if _, err := c.PutObject(t.Context(), &s3.PutObjectInput{Bucket: &o.Bucket, Key: key, Body: strings.NewReader("probe")}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.CreateMultipartUpload(t.Context(), &s3.CreateMultipartUploadInput{Bucket: &o.Bucket, Key: key}); err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct {
+		ahead time.Duration
+		want  int
+	}{{0, 2}, {50 * time.Minute, 2}, {70 * time.Minute, 0}} {
+		ahead = step.ahead
+		if _, err := b.Purge(t.Context(), time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		objects, err := c.ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: &o.Bucket})
+		if err != nil {
+			t.Fatal(err)
+		}
+		uploads, err := c.ListMultipartUploads(t.Context(), &s3.ListMultipartUploadsInput{Bucket: &o.Bucket})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := len(objects.Contents) + len(uploads.Uploads); got != step.want {
+			t.Errorf("%v later there are %d objects and uploads, want %d", step.ahead, got, step.want)
+		}
 	}
 }
 

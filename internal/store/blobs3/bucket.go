@@ -167,8 +167,8 @@ func (b *Bucket) List(ctx context.Context, fn func(blockstore.Entry) error) erro
 		open[name] = true
 	}
 	b.mu.Unlock()
-	err := b.eachUpload(ctx, "", func(key, _ string) error {
-		open[strings.TrimPrefix(key, b.o.Prefix)] = true
+	err := b.eachUpload(ctx, "", func(u upload) error {
+		open[strings.TrimPrefix(u.key, b.o.Prefix)] = true
 		return nil
 	})
 	if err != nil {
@@ -239,8 +239,14 @@ func (b *Bucket) eachObject(ctx context.Context, under string, fn func(object) e
 	return nil
 }
 
+// upload is an upload as it is listed.
+type upload struct {
+	key, id string
+	since   time.Time
+}
+
 // eachUpload calls fn for every upload whose name begins with under.
-func (b *Bucket) eachUpload(ctx context.Context, under string, fn func(key, id string) error) error {
+func (b *Bucket) eachUpload(ctx context.Context, under string, fn func(upload) error) error {
 	pages := s3.NewListMultipartUploadsPaginator(b.client, &s3.ListMultipartUploadsInput{Bucket: &b.o.Bucket, Prefix: aws.String(b.o.Prefix + under)})
 	for pages.HasMorePages() {
 		var page *s3.ListMultipartUploadsOutput
@@ -252,7 +258,7 @@ func (b *Bucket) eachUpload(ctx context.Context, under string, fn func(key, id s
 			return err
 		}
 		for _, u := range page.Uploads {
-			if err := fn(aws.ToString(u.Key), aws.ToString(u.UploadId)); err != nil {
+			if err := fn(upload{aws.ToString(u.Key), aws.ToString(u.UploadId), aws.ToTime(u.Initiated)}); err != nil {
 				return err
 			}
 		}
@@ -263,9 +269,9 @@ func (b *Bucket) eachUpload(ctx context.Context, under string, fn func(key, id s
 // dropUploads ends all uploads of a key.
 func (b *Bucket) dropUploads(ctx context.Context, key string) error {
 	var errs []error
-	err := b.eachUpload(ctx, strings.TrimPrefix(key, b.o.Prefix), func(of, id string) error {
-		if of == key {
-			errs = append(errs, b.dropUpload(ctx, key, id))
+	err := b.eachUpload(ctx, strings.TrimPrefix(key, b.o.Prefix), func(u upload) error {
+		if u.key == key {
+			errs = append(errs, b.dropUpload(ctx, key, u.id))
 		}
 		return ctx.Err()
 	})

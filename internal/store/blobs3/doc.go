@@ -12,7 +12,8 @@
 //	aside/TIME/NAME    a file NAME that was set aside at TIME, such as
 //	                   20260203T040506Z; to bring it back, copy it to NAME
 //
-// Names that begin with a dot belong to the probe.
+// Names that begin with a dot belong to the probe; what one leaves that was cut off goes with
+// Purge.
 //
 // # Removal
 //

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -20,9 +21,9 @@ var ErrUnfit = errors.New("blobs3: the store is not fit to keep blocks")
 // Probe finds out whether the store can be reached and does what files need: that a write
 // with If-None-Match: * never replaces an object, whether it is one request or the end of an
 // upload, and that an answer with a range says so and has the object's metadata. It leaves
-// nothing. An error wraps ErrUnfit, or says why the store could not be asked.
+// nothing, or if it is cut off what Purge finds. An error wraps ErrUnfit, or says why the store could not be asked.
 func (b *Bucket) Probe(ctx context.Context) (err error) {
-	key := b.o.Prefix + ".probe-" + rand.Text()
+	key := b.o.Prefix + probeName + rand.Text()
 	defer func() {
 		// Even when the store refuses what comes last, the object goes.
 		err = errors.Join(err, b.at(key, b.remove(context.WithoutCancel(ctx), key)))
@@ -35,7 +36,37 @@ func (b *Bucket) Probe(ctx context.Context) (err error) {
 	return nil
 }
 
-const probeText = "probe"
+const (
+	probeName = ".probe-" // and a word at random
+	probeText = "probe"
+	// probeLife is longer than any probe takes.
+	probeLife = time.Hour
+)
+
+// purgeProbes deletes what probes have left that were cut off.
+func (b *Bucket) purgeProbes(ctx context.Context) error {
+	latest := b.o.Now().Add(-probeLife)
+	err := b.eachObject(ctx, probeName, func(o object) error {
+		if !o.since.Before(latest) {
+			return nil
+		}
+		return b.remove(ctx, b.o.Prefix+o.name)
+	})
+	if err != nil {
+		return err
+	}
+	var old []upload
+	err = b.eachUpload(ctx, probeName, func(u upload) error {
+		if u.since.Before(latest) {
+			old = append(old, u)
+		}
+		return nil
+	})
+	for _, u := range old {
+		err = errors.Join(err, b.dropUpload(ctx, u.key, u.id))
+	}
+	return err
+}
 
 func (b *Bucket) probePut(ctx context.Context, key string) error {
 	put := func() error {
