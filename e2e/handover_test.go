@@ -46,3 +46,27 @@ func TestFilesAreHandedOver(t *testing.T) {
 		})
 	}
 }
+
+// TestCommandsTrustTheirService: commands on the data directory know the service by its
+// certificate, whoever signed it, and tell AWS clients of it.
+func TestCommandsTrustTheirService(t *testing.T) {
+	dir := t.TempDir()
+	certFile, keyFile := makeCertificate(t, dir)
+	data := filepath.Join(dir, "data")
+	s := start(t, data, "--tls-cert", certFile, "--tls-key", keyFile)
+	out, err := exec.Command("diskport", "snapshots", "--json", "--data", data).CombinedOutput()
+	if err != nil || strings.TrimSpace(string(out)) != "[]" {
+		t.Errorf("snapshots: %v, %s", err, out)
+	}
+	out, err = exec.Command("diskport", "env", "--data", data).Output()
+	if want := "export AWS_CA_BUNDLE='" + data + "/certificate.pem'"; err != nil || !strings.Contains(string(out), want) || !strings.Contains(string(out), "='"+s.endpoint+"'") {
+		t.Errorf("env: %v, %s", err, out)
+	}
+	if err := os.Remove(filepath.Join(data, "certificate.pem")); err != nil {
+		t.Fatal(err)
+	}
+	out, err = exec.Command("diskport", "snapshots", "--data", data).CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "certificate can't be trusted") || strings.Contains(string(out), "in use") {
+		t.Errorf("without it: %v, %s", err, out)
+	}
+}

@@ -55,7 +55,7 @@ func (c *backupCmd) run(ctx context.Context, a *app, dest string) error {
 	if err != nil {
 		return err
 	}
-	return a.with(ctx, func(s *session) error {
+	return a.withLasting(ctx, func(s *session) error {
 		p := a.newProgress("backing up")
 		done, err := s.Backup(ctx, client.Backup{
 			Place: dest, Credentials: creds, Keep: c.Keep, Check: c.Check, Rate: int64(c.Rate), IncludeMasterKey: c.IncludeMasterKey,

@@ -33,7 +33,7 @@ func (c *compactCmd) command(a *app) *cobra.Command {
 
 // run rewrites packs.
 func (c *compactCmd) run(ctx context.Context, a *app) error {
-	return a.with(ctx, func(s *session) error {
+	return a.withLasting(ctx, func(s *session) error {
 		if c.DryRun {
 			return c.plan(ctx, a, s)
 		}

@@ -3,6 +3,9 @@ package main
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -53,28 +56,71 @@ func (s *session) handOver(ctx context.Context, f *os.File, name string) (url st
 	return "", nil, client.ErrNoHandover
 }
 
-// with runs fn with a session: to the service that --endpoint names, else to the
-// one that runs on the data directory, else to one that is started for fn alone.
+// with runs fn with a session: to the service that --endpoint names, else to the one that
+// runs on the data directory, if only for another command, else to one that is started for fn
+// alone.
 func (a *app) with(ctx context.Context, fn func(*session) error) error {
-	s, err := a.connect(ctx)
+	return a.withService(ctx, a.isRunning, fn)
+}
+
+// withLasting is with for what takes long: the service of another command would end with that,
+// so its end is waited for.
+func (a *app) withLasting(ctx context.Context, fn func(*session) error) error {
+	return a.withService(ctx, a.isServing, fn)
+}
+
+func (a *app) withService(ctx context.Context, usable func(context.Context) (string, error), fn func(*session) error) error {
+	s, err := a.connect(ctx, usable)
 	if err != nil {
 		return err
 	}
 	return errors.Join(withSpace(ctx, s, fn(s)), s.close())
 }
 
-func (a *app) connect(ctx context.Context) (*session, error) {
+// turn is how often a command looks whether the one before it has ended, and startUp how often
+// it does so while what has the data directory does not answer: it may be starting, or ending.
+const (
+	turn    = 200 * time.Millisecond
+	startUp = 50
+)
+
+// connect returns a session: to the service that --endpoint names, else to one on the data
+// directory that usable returns the endpoint of, else to one that is started now.
+func (a *app) connect(ctx context.Context, usable func(context.Context) (string, error)) (*session, error) {
 	if a.Endpoint != "" {
 		return a.connectTo(ctx, a.Endpoint)
 	}
-	if endpoint := a.running(ctx); endpoint != "" {
-		creds, err := a.dataCredentials(ctx)
+	for looked := 0; ; looked++ {
+		endpoint, err := usable(ctx)
 		if err != nil {
 			return nil, err
 		}
-		return &session{data: a.Data, Client: client.New(client.Config{Endpoint: endpoint, Region: a.clientRegion(), Credentials: creds})}, nil
+		if endpoint != "" {
+			return a.connectToData(ctx, endpoint)
+		}
+		s, err := a.startLocal(ctx)
+		var busy *busyError
+		switch {
+		case !errors.As(err, &busy), !busy.command && looked >= startUp:
+			return s, err
+		case busy.command && looked == 0:
+			a.note("waiting for another diskport on %s (%s) to end", a.Data, busy.holder)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(turn):
+		}
 	}
-	return a.startLocal(ctx)
+}
+
+// connectToData returns a session with the service that runs on the data directory.
+func (a *app) connectToData(ctx context.Context, endpoint string) (*session, error) {
+	creds, err := a.dataCredentials(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &session{data: a.Data, Client: client.New(client.Config{Endpoint: endpoint, Region: a.clientRegion(), Credentials: creds, HTTP: a.dataHTTP()})}, nil
 }
 
 // startLocal starts a service for this command alone, with its settings changed.
@@ -113,7 +159,9 @@ func (a *app) connectTo(ctx context.Context, endpoint string) (*session, error) 
 	if err := checkCredentials(ctx, endpoint, c.Credentials); err != nil {
 		return nil, err
 	}
-	if bundle, ok := cfg.HTTPClient.(interface{ GetTransport() *http.Transport }); ok {
+	if s.data != "" {
+		c.HTTP = a.dataHTTP()
+	} else if bundle, ok := cfg.HTTPClient.(interface{ GetTransport() *http.Transport }); ok {
 		c.HTTP = &http.Client{Transport: bundle.GetTransport()} // knows AWS_CA_BUNDLE
 	}
 	s.Client = client.New(c)
@@ -155,28 +203,92 @@ func (a *app) clientRegion() string {
 	return cmp.Or(a.Region, os.Getenv("AWS_REGION"), os.Getenv("AWS_DEFAULT_REGION"), a.ownRegion())
 }
 
-// running returns the endpoint of the service that runs on the data directory, or
-// "". A service that was killed leaves its file behind, so the endpoint is tried.
-func (a *app) running(ctx context.Context) string {
+// isRunning returns the endpoint of the service that runs on the data directory, for a command
+// or by itself, or "". A service that was killed leaves its file behind, so the endpoint is
+// tried.
+func (a *app) isRunning(ctx context.Context) (string, error) {
 	endpoint := a.endpointFile()
 	if endpoint == "" {
-		return ""
+		return "", nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, endpoint+"/-/live", nil)
 	if err != nil {
-		return ""
+		return "", nil //nolint:nilerr // what is in the file is no address
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := a.dataHTTP().Do(req)
+	var untrusted *tls.CertificateVerificationError
+	if errors.As(err, &untrusted) {
+		return "", fmt.Errorf("the service on %s is at %s, and its certificate can't be trusted: %w\n"+
+			"Name another address of it with --endpoint, or a file with the certificate of who signed it with AWS_CA_BUNDLE beside --endpoint", a.Data, endpoint, untrusted.Err)
+	}
 	if err != nil {
-		return ""
+		return "", nil //nolint:nilerr // nothing answers there
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return ""
+		return "", nil
 	}
-	return endpoint
+	return endpoint, nil
+}
+
+// isServing is isRunning for a service that is no other command's.
+func (a *app) isServing(ctx context.Context) (string, error) {
+	if strings.HasPrefix(a.dataFile("lock"), "command ") {
+		return "", nil
+	}
+	return a.isRunning(ctx)
+}
+
+// dataHTTP returns an HTTP client for the service on the data directory. It knows the service
+// by the certificates that this has put there, whoever signed them.
+func (a *app) dataHTTP() *http.Client {
+	text, err := os.ReadFile(filepath.Join(a.Data, certificateFile))
+	if err != nil {
+		return &http.Client{}
+	}
+	leaf, chain := certificates(text)
+	if leaf == nil {
+		return &http.Client{}
+	}
+	roots, err := x509.SystemCertPool()
+	if err != nil {
+		roots = x509.NewCertPool()
+	}
+	for _, c := range chain {
+		roots.AddCert(c)
+	}
+	transport := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // it is one
+	transport.TLSClientConfig = &tls.Config{RootCAs: roots, ServerName: nameOn(leaf), MinVersion: tls.VersionTLS12}
+	return &http.Client{Transport: transport}
+}
+
+// certificateFile is what a service that speaks https puts its certificates into.
+const certificateFile = "certificate.pem"
+
+// certificates reads a chain; the first is the service's own.
+func certificates(text []byte) (leaf *x509.Certificate, chain []*x509.Certificate) {
+	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+		if c, err := x509.ParseCertificate(block.Bytes); err == nil {
+			chain = append(chain, c)
+		}
+	}
+	if len(chain) > 0 {
+		leaf = chain[0]
+	}
+	return leaf, chain
+}
+
+// nameOn returns a name that a certificate is for, or "".
+func nameOn(c *x509.Certificate) string {
+	for _, name := range c.DNSNames {
+		return strings.Replace(name, "*", "any", 1)
+	}
+	for _, ip := range c.IPAddresses {
+		return ip.String()
+	}
+	return ""
 }
 
 // dataCredentials returns the root keys of the service on the data directory. One of many

@@ -1,9 +1,15 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"crypto/x509"
 	"fmt"
+	"net"
+	"net/url"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -33,7 +39,7 @@ func (c *envCmd) run(ctx context.Context, a *app) error {
 	if file := a.endpointFile(); file != "" {
 		endpoint = file
 	}
-	if endpoint == "" {
+	if endpoint == "" || strings.HasPrefix(a.dataFile("lock"), "command ") {
 		return fmt.Errorf("no service has run on %s; start one with: diskport serve", a.Data)
 	}
 	provider, err := a.dataCredentials(ctx)
@@ -44,12 +50,16 @@ func (c *envCmd) run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
+	endpoint, bundle := a.trust(endpoint)
 	settings := [][2]string{
 		{"AWS_ENDPOINT_URL", endpoint},
 		{"AWS_ACCESS_KEY_ID", creds.AccessKeyID},
 		{"AWS_SECRET_ACCESS_KEY", creds.SecretAccessKey},
 		{"AWS_REGION", a.ownRegion()},
 		{"AWS_DEFAULT_REGION", a.ownRegion()},
+	}
+	if bundle != "" {
+		settings = append(settings, [2]string{"AWS_CA_BUNDLE", bundle})
 	}
 	if c.JSON {
 		m := map[string]string{}
@@ -65,6 +75,35 @@ func (c *envCmd) run(ctx context.Context, a *app) error {
 	}
 	warnOldAWS(ctx, a, endpoint)
 	return nil
+}
+
+// trust returns what AWS clients need to trust the certificate of the service on the data
+// directory: an address with a name that it is for, and the file that AWS_CA_BUNDLE must name,
+// or "" where they trust it anyway. It notes what is missing.
+func (a *app) trust(endpoint string) (address, bundle string) {
+	path := filepath.Join(a.Data, certificateFile)
+	text, err := os.ReadFile(path)
+	u, uerr := url.Parse(endpoint)
+	leaf, chain := certificates(text)
+	if err != nil || uerr != nil || leaf == nil || u.Scheme != "https" {
+		return endpoint, ""
+	}
+	if name := nameOn(leaf); leaf.VerifyHostname(u.Hostname()) != nil && name != "" && leaf.VerifyHostname(name) == nil && u.Port() != "" {
+		u.Host = net.JoinHostPort(name, u.Port())
+	}
+	between := x509.NewCertPool()
+	for _, c := range chain {
+		between.AddCert(c)
+	}
+	if _, err := leaf.Verify(x509.VerifyOptions{Intermediates: between}); err == nil || os.Getenv("AWS_CA_BUNDLE") != "" {
+		return u.String(), ""
+	}
+	if top := chain[len(chain)-1]; !bytes.Equal(top.RawIssuer, top.RawSubject) {
+		a.note("# warning: the certificate of the service is signed by %q, whom this machine does not trust.", top.Issuer)
+		a.note("# Set AWS_CA_BUNDLE to a file with the certificate of that authority.")
+		return u.String(), ""
+	}
+	return u.String(), path
 }
 
 // quote quotes s as one word for a shell.

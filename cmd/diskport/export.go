@@ -24,7 +24,7 @@ func (c *exportCmd) run(ctx context.Context, a *app, args []string) error {
 	if err != nil {
 		return err
 	}
-	return a.with(ctx, func(s *session) error {
+	return a.withLasting(ctx, func(s *session) error {
 		sn, err := s.Snapshot(ctx, args[0])
 		if err != nil {
 			return err

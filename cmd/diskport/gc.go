@@ -24,7 +24,7 @@ func (c *gcCmd) command(a *app) *cobra.Command {
 
 // run collects garbage.
 func (c *gcCmd) run(ctx context.Context, a *app) error {
-	return a.with(ctx, func(s *session) error {
+	return a.withLasting(ctx, func(s *session) error {
 		freed, err := s.CollectGarbage(ctx)
 		if err != nil {
 			return err

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/pflag"
 
@@ -83,21 +84,85 @@ func (f imageFlags) openGiven(ctx context.Context, path string) (*image, error) 
 	img := &image{}
 	with, err := img.openFiles(path, f.With)
 	if err == nil {
-		dir := f.Scratch
-		if dir == "" {
-			dir = os.TempDir()
-		}
 		own := img.files[0]
-		img.size = own.size
-		img.Disk, err = detect.Open(own, own.size, detect.Options{
-			Format: f.Format, Name: filepath.Base(path), With: with, Member: f.Disk, Scratch: scratch.Dir{Path: dir}, Interrupted: ctx.Err,
-		})
+		err = img.decode(ctx, f, diskimage.File{R: own, Size: own.size}, path, with)
 	}
 	if err != nil {
 		img.close()
 		return nil, withAdvice(fmt.Errorf("opening %s: %w", path, err))
 	}
 	return img, nil
+}
+
+// decode opens the disk that is in a file, with the others that it needs.
+func (i *image) decode(ctx context.Context, f imageFlags, own diskimage.File, path string, with map[string]diskimage.File) (err error) {
+	dir := f.Scratch
+	if dir == "" {
+		dir = os.TempDir()
+	}
+	i.size = own.Size
+	i.Disk, err = detect.Open(own.R, own.Size, detect.Options{
+		Format: f.Format, Name: filepath.Base(path), With: with, Member: f.Disk, Scratch: scratch.Dir{Path: dir}, Interrupted: ctx.Err,
+	})
+	return err
+}
+
+// withImage runs fn with an image that is named on the command line: a local file, or an
+// object of the service's S3, of which no more is read than is looked at.
+func (f imageFlags) withImage(ctx context.Context, a *app, name string, fn func(path string, img *image) error) error {
+	object, ok := strings.CutPrefix(name, "s3://")
+	if !ok {
+		path, err := f.oneFile(name)
+		if err != nil {
+			return err
+		}
+		img, err := f.open(ctx, path)
+		if err != nil {
+			return err
+		}
+		defer img.close()
+		return fn(path, img)
+	}
+	bucket, key, _ := strings.Cut(object, "/")
+	if bucket == "" || key == "" {
+		return &usageError{fmt.Errorf("%s is not s3://BUCKET/KEY", name)}
+	}
+	if len(f.With) > 0 {
+		return &usageError{errors.New("--with is about images in local files")}
+	}
+	return a.withLasting(ctx, func(s *session) error {
+		o, err := s.OpenObject(ctx, bucket, key)
+		if err != nil {
+			return err
+		}
+		img := &image{}
+		defer img.close()
+		if err := img.decode(ctx, f, diskimage.File{R: o, Size: o.Size()}, key, nil); err != nil {
+			return withAdvice(fmt.Errorf("opening %s: %w", name, err))
+		}
+		return fn(name, img)
+	})
+}
+
+// oneFile returns the path of a local image.
+func (f imageFlags) oneFile(name string) (string, error) {
+	if name == "-" || strings.Contains(name, "://") {
+		return "", &usageError{fmt.Errorf("%s: the image must be a file, or an object, s3://BUCKET/KEY; diskport import reads more", name)}
+	}
+	path, err := absolutePath(name)
+	if err != nil {
+		return "", err
+	}
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return "", fmt.Errorf("%w%s", err, similarFile(path))
+	case err != nil:
+		return "", err
+	case info.IsDir():
+		return "", &usageError{fmt.Errorf("%s is a folder: name the image in it", name)}
+	}
+	return path, nil
 }
 
 // guarded runs what looks into an image. A decoder that panics has a fault, and ends the

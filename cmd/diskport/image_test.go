@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"iter"
 	"os"
 	"path/filepath"
@@ -240,5 +241,74 @@ func TestADecodersPanic(t *testing.T) {
 	})
 	if _, ok := errors.AsType[*work.PanicError](err); !ok {
 		t.Errorf("inspecting it: %v", err)
+	}
+}
+
+// TestConvertWritesWhatItsNameSays: never one format under the name of another.
+func TestConvertWritesWhatItsNameSays(t *testing.T) {
+	want := imagetest.Mixed(1<<20+512, 4)
+	clear(want[1<<18 : 1<<19])
+	l := newLocal(t, map[string][]byte{"a.img": want})
+	convert := func(args ...string) (code int, stdout, stderr string) {
+		return l.run(t.Context(), append([]string{"convert", "--format=raw", "@a.img"}, args...)...)
+	}
+	for _, out := range []string{"o.qcow2", "o.vhd", "O.VHDX", "o.ova"} {
+		if code, _, stderr := convert("@" + out); code != exitUsage || !strings.Contains(stderr, "convert writes raw and VMDK") {
+			t.Errorf("%s: %d, %q", out, code, stderr)
+		}
+		if _, err := os.Stat(l.path(out)); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s is there: %v", out, err)
+		}
+	}
+	if code, stdout, stderr := convert("-"); code != exitOK || stdout != string(want) {
+		t.Errorf("to standard output: %d, %d bytes, %q", code, len(stdout), stderr)
+	}
+	if code, _, _ := convert("-", "--json"); code != exitUsage {
+		t.Errorf("image and JSON to standard output: %d", code)
+	}
+	if code, _, stderr := convert("@o.vmdk"); code != exitOK {
+		t.Errorf("to a VMDK: %d, %q", code, stderr)
+	}
+	if code, _, stderr := convert("--to=raw", "@raw.qcow2"); code != exitOK {
+		t.Errorf("raw by another name: %d, %q", code, stderr)
+	}
+	if code, stdout, _ := l.run(t.Context(), "inspect", "@o.vmdk"); code != exitOK || !strings.Contains(stdout, "streamOptimized") {
+		t.Errorf("the VMDK: %d, %q", code, stdout)
+	}
+	if code, _, stderr := l.run(t.Context(), "convert", "@o.vmdk", "@back"); code != exitOK {
+		t.Errorf("back: %d, %q", code, stderr)
+	}
+	for _, name := range []string{"raw.qcow2", "back"} {
+		if got, err := os.ReadFile(l.path(name)); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%s has other contents: %v", name, err)
+		}
+	}
+}
+
+// TestImageInS3: an object is looked at where it is.
+func TestImageInS3(t *testing.T) {
+	t.Setenv("AWS_ENDPOINT_URL", "")
+	l := newLocal(t, nil)
+	a := &app{globals: globals{Data: l.path("data")}, stdin: strings.NewReader(""), stdout: io.Discard, stderr: io.Discard}
+	content := imagetest.VMDK{Size: 5 << 20, Grains: map[int64][]byte{3: imagetest.Mixed(64<<10, 2), 70: imagetest.Mixed(64<<10, 3)}}.Build().Bytes
+	if err := a.with(t.Context(), func(s *session) error {
+		return errors.Join(s.EnsureBucket(t.Context(), "images"), s.Upload(t.Context(), "images", "vm/disk.vmdk", bytes.NewReader(content), int64(len(content)), func(int64) {}))
+	}); err != nil {
+		t.Fatal(err)
+	}
+	in := func(args ...string) (int, string, string) {
+		return l.run(t.Context(), append(args, "--data", l.path("data"))...)
+	}
+	if code, stdout, stderr := in("inspect", "s3://images/vm/disk.vmdk"); code != exitOK || !strings.Contains(stdout, "(5242880 bytes)") {
+		t.Errorf("inspect: %d, %q, %q", code, stdout, stderr)
+	}
+	if code, stdout, stderr := in("convert", "s3://images/vm/disk.vmdk", "-"); code != exitOK || len(stdout) != 5<<20 {
+		t.Errorf("convert: %d, %d bytes, %q", code, len(stdout), stderr)
+	}
+	if code, _, stderr := in("map", "s3://images/none"); code != exitNotFound {
+		t.Errorf("what is not there: %d, %q", code, stderr)
+	}
+	if code, _, stderr := in("map", "s3://images"); code != exitUsage || !strings.Contains(stderr, "s3://BUCKET/KEY") {
+		t.Errorf("a bucket: %d, %q", code, stderr)
 	}
 }

@@ -77,9 +77,14 @@ func (c *importCmd) run(ctx context.Context, a *app, images []string) error {
 	if err := c.nameIt(len(inputs)); err != nil {
 		return err
 	}
-	return a.with(ctx, func(s *session) error {
+	return a.withLasting(ctx, func(s *session) error {
 		if s.local != nil && !c.Wait {
 			return errors.New("--wait=false needs a service that goes on when this command ends: start one with diskport serve")
+		}
+		if c.KMSKey != "" {
+			if err := s.CheckKey(ctx, c.KMSKey); err != nil {
+				return err
+			}
 		}
 		var failed error
 		for _, in := range inputs {
@@ -100,6 +105,7 @@ func (c *importCmd) run(ctx context.Context, a *app, images []string) error {
 			}
 			if task.Failure != nil {
 				failed = errReported
+				c.explainFull(ctx, a, s, *task.Failure)
 			}
 			if err := c.report(a, in.label, task); err != nil {
 				return err
@@ -126,6 +132,16 @@ func (c *importCmd) nameIt(images int) error {
 	}
 	c.Tag["Name"] = c.Name
 	return nil
+}
+
+// explainFull says how things stand on a disk that an import found too full.
+func (c *importCmd) explainFull(ctx context.Context, a *app, s *session, f client.Failure) {
+	if f.Reason != "store-full" {
+		return
+	}
+	if h, err := s.Health(ctx); err == nil {
+		a.note("%s", spaceState(h))
+	}
 }
 
 // handovers is how often a file is handed over at most: a service that restarts forgets it.

@@ -164,3 +164,71 @@ func TestNameIsForOneSnapshot(t *testing.T) {
 		}
 	}
 }
+
+// signalling is where a command says something; it tells when that begins with a text.
+type signalling struct {
+	text string
+	said chan struct{}
+	all  bytes.Buffer
+}
+
+func (s *signalling) Write(p []byte) (int, error) {
+	if bytes.HasPrefix(p, []byte(s.text)) {
+		close(s.said)
+	}
+	return s.all.Write(p)
+}
+
+// TestImportsQueue: of two imports on a data directory without a service the second waits for
+// the first, whose service would end under it. What only looks does not wait.
+func TestImportsQueue(t *testing.T) {
+	t.Setenv("DISKPORT_RESERVE", "0")
+	t.Setenv("AWS_ENDPOINT_URL", "")
+	i := importing{newLocal(t, map[string][]byte{"second.raw": imagetest.Mixed(1<<20, 2)}), nil}
+	stdin, feed := io.Pipe()
+	var outs [2]bytes.Buffer
+	said := &signalling{text: "waiting for another diskport on ", said: make(chan struct{})}
+	codes := make(chan int, 2)
+	start := func(n int, a *app, image string) {
+		a.stdout = &outs[n]
+		go func() {
+			codes <- run(t.Context(), []string{"import", "--json", "--format", "raw", "--data", i.path("data"), image}, a)
+		}()
+	}
+	start(0, &app{stdin: stdin, stderr: io.Discard}, "-")
+	if _, err := feed.Write(make([]byte, 1)); err != nil { // it reads, so its service runs
+		t.Fatal(err)
+	}
+	start(1, &app{stderr: said}, i.path("second.raw"))
+	<-said.said
+	if list := i.run(t, "tasks", "--json"); strings.TrimSpace(list) != "[]" {
+		t.Errorf("while both wait there are tasks: %s", list)
+	}
+	if _, err := feed.Write(imagetest.Mixed(1<<20, 1)); err != nil {
+		t.Fatal(err)
+	}
+	feed.Close()
+	for range 2 {
+		if code := <-codes; code != exitOK {
+			t.Errorf("exit code %d", code)
+		}
+	}
+	for n := range outs {
+		if out := outs[n].String(); !strings.Contains(out, `"status":"completed"`) {
+			t.Errorf("import %d: %s\n%s", n, out, said.all.String())
+		}
+	}
+}
+
+// TestAKeyIsLookedAtFirst: before a file is read, sent or imported.
+func TestAKeyIsLookedAtFirst(t *testing.T) {
+	t.Setenv("AWS_ENDPOINT_URL", "")
+	i := importing{newLocal(t, map[string][]byte{"disk.raw": imagetest.Mixed(1<<20, 2)}), nil}
+	code, _, stderr := i.local.run(t.Context(), "import", "--kms-key", "alias/none", "--data", i.path("data"), "@disk.raw")
+	if code != exitNotFound || !strings.Contains(stderr, "there is no KMS key alias/none") {
+		t.Errorf("%d, %q", code, stderr)
+	}
+	if list := i.run(t, "tasks", "--json"); strings.TrimSpace(list) != "[]" {
+		t.Errorf("there is a task: %s", list)
+	}
+}

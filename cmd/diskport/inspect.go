@@ -21,7 +21,7 @@ func (c *inspectCmd) command(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "inspect IMAGE",
 		Short:   "Say what a disk image is: format, variant, sizes, warnings.",
-		Example: "  diskport inspect disk.vmdk\n  diskport inspect --json vm.ova",
+		Example: "  diskport inspect disk.vmdk\n  diskport inspect --json vm.ova\n  diskport inspect s3://images/disk.vmdk",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return guarded(func() error { return c.run(cmd.Context(), a, args[0]) })
 		},
@@ -48,19 +48,15 @@ type inspected struct {
 
 // run describes an image.
 func (c *inspectCmd) run(ctx context.Context, a *app, name string) error {
-	image, err := absolutePath(name)
-	if err != nil {
-		return err
-	}
-	img, err := c.open(ctx, image)
+	err := c.withImage(ctx, a, name, func(path string, img *image) error { return c.print(a, path, img) })
 	var choice *ova.ChoiceError
 	if errors.As(err, &choice) && len(choice.Disks) > 1 && c.Disk == "" {
-		return c.listDisks(a, image, choice.Disks)
+		return c.listDisks(a, name, choice.Disks)
 	}
-	if err != nil {
-		return err
-	}
-	defer img.close()
+	return err
+}
+
+func (c *inspectCmd) print(a *app, image string, img *image) error {
 	r, err := img.inspect(image)
 	if err != nil {
 		return err

@@ -18,7 +18,7 @@ func (c *mapCmd) command(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "map IMAGE",
 		Short:   "List which parts of a disk image hold data.",
-		Example: "  diskport map disk.qcow2",
+		Example: "  diskport map disk.qcow2\n  diskport map --json s3://images/disk.vmdk",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return guarded(func() error { return c.run(cmd.Context(), a, args[0]) })
 		},
@@ -39,15 +39,10 @@ type mapped struct {
 
 // run lists an image's extents.
 func (c *mapCmd) run(ctx context.Context, a *app, name string) error {
-	image, err := absolutePath(name)
-	if err != nil {
-		return err
-	}
-	img, err := c.open(ctx, image)
-	if err != nil {
-		return err
-	}
-	defer img.close()
+	return c.withImage(ctx, a, name, func(path string, img *image) error { return c.list(a, path, img) })
+}
+
+func (c *mapCmd) list(a *app, image string, img *image) error {
 	extents := []mapped{}
 	for e, err := range img.Extents(0, img.Size()) {
 		if err != nil {

@@ -57,7 +57,7 @@ func (c *rotateKeyCmd) run(ctx context.Context, a *app) error {
 	if !c.List && !c.Master && c.Snapshot == "" && c.KMSKey == "" && c.Domain == "" {
 		return &usageError{errors.New("the snapshot, KMS key or domain to rotate is empty")}
 	}
-	return a.with(ctx, func(s *session) error {
+	return a.withLasting(ctx, func(s *session) error {
 		switch {
 		case c.List:
 			return c.list(ctx, a, s)

@@ -3,6 +3,10 @@ package main
 import (
 	"context"
 	"errors"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -55,8 +59,33 @@ func (c *serveCmd) run(ctx context.Context, a *app) (err error) {
 		return &startError{err}
 	}
 	defer func() { err = errors.Join(err, srv.Close()) }()
+	defer reloadOnHangup(ctx, srv)()
 	if err := srv.Run(ctx); err != nil && ctx.Err() == nil {
 		return err
 	}
 	return nil
+}
+
+// reloadOnHangup has SIGHUP read the certificate anew, which the service does by itself too,
+// until the function that it returns is called.
+func reloadOnHangup(ctx context.Context, srv *server.App) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	var listening sync.WaitGroup
+	listening.Go(func() {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-hangup:
+				srv.ReloadCertificate()
+			}
+		}
+	})
+	return func() {
+		signal.Stop(hangup)
+		cancel()
+		listening.Wait()
+	}
 }

@@ -106,6 +106,15 @@ type startError struct{ error }
 
 func (e *startError) Unwrap() error { return e.error }
 
+// busyError says that something runs on the data directory.
+type busyError struct {
+	error
+	holder  string // "process 4711"
+	command bool   // it is a command, which will end
+}
+
+func (e *busyError) Unwrap() error { return e.error }
+
 // localService is a service inside this process.
 type localService struct {
 	*server.App
@@ -128,12 +137,17 @@ func (a *app) newLocalService(ctx context.Context, change ...func(*serviceFlags)
 	if err != nil {
 		return nil, err
 	}
+	cfg.Command = true
 	// To a command --region says where to look; the service's own region stays.
 	cfg.Region = cmp.Or(a.dataFile("region"), cfg.Region)
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	srv, err := server.New(ctx, cfg)
 	if err != nil {
 		stop()
+		var locked *server.LockedError
+		if errors.As(err, &locked) {
+			return nil, &busyError{err, locked.Holder, locked.Command}
+		}
 		return nil, &startError{err}
 	}
 	local := &localService{App: srv, stop: stop, done: make(chan error, 1)}

@@ -84,7 +84,7 @@ func (c *verifyCmd) run(ctx context.Context, a *app, ids []string) error {
 	if c.Rebuild {
 		return c.rebuild(ctx, a)
 	}
-	return a.with(ctx, func(s *session) error {
+	return a.withLasting(ctx, func(s *session) error {
 		v := &verification{Snapshots: []client.Verified{}, Findings: []client.Finding{}}
 		var err error
 		switch {
@@ -149,10 +149,13 @@ func (c *verifyCmd) repair(ctx context.Context, a *app, s *session, v *verificat
 // database; without one, a service is started that takes any database.
 func (c *verifyCmd) rebuild(ctx context.Context, a *app) error {
 	var s *session
-	var err error
-	if a.Endpoint != "" || a.running(ctx) != "" {
-		s, err = a.connect(ctx)
-	} else {
+	serving, err := a.isServing(ctx)
+	switch {
+	case err != nil:
+		return err
+	case a.Endpoint != "" || serving != "":
+		s, err = a.connect(ctx, a.isServing)
+	default:
 		s, err = a.startLocal(ctx, func(f *serviceFlags) { f.Rebuild = true })
 	}
 	if err != nil {

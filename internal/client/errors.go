@@ -62,6 +62,7 @@ var notFound = map[string]bool{
 	"InvalidConversionTaskId.NotFound":  true,
 	"InvalidParameterValue.NotFound":    true,
 	"ResourceNotFoundException":         true,
+	"NotFoundException":                 true,
 	"NoSuchKey":                         true,
 	"NoSuchBucket":                      true,
 	"NotFound":                          true,

@@ -88,6 +88,9 @@ type Config struct {
 
 	Logger *slog.Logger // required
 
+	// Command says that the service is a command's own and ends with it, for others on the
+	// data directory to know.
+	Command bool
 	// Ready is called by Run, with the service's URL, once other commands on the data
 	// directory can find it: whoever tells people earlier has them come too early.
 	Ready func(endpoint string)

@@ -32,8 +32,9 @@ type dataDir struct {
 
 // LockedError reports a data directory on which a service runs already.
 type LockedError struct {
-	Dir    string
-	Holder string // "process 4711"
+	Dir     string
+	Holder  string // "process 4711"
+	Command bool   // it is a command's, and ends with that
 }
 
 func (e *LockedError) Error() string {
@@ -41,8 +42,8 @@ func (e *LockedError) Error() string {
 }
 
 // openData makes and locks the directory, which is for its owner alone.
-func openData(path string) (*dataDir, error) {
-	d, err := lockData(path)
+func openData(path string, holder holder) (*dataDir, error) {
+	d, err := lockData(path, holder)
 	if err == nil {
 		err = d.whole()
 	}
@@ -67,8 +68,17 @@ func (d *dataDir) whole() error {
 	return fmt.Errorf("server: %s: %w", d.path, err)
 }
 
+// holder is what a process that locks a data directory is, as the lock says it. Both words are
+// equally long.
+type holder string
+
+const (
+	aService holder = "process"
+	aCommand holder = "command" // whose service ends with it
+)
+
 // lockData is openData for a directory that may not be whole.
-func lockData(path string) (*dataDir, error) {
+func lockData(path string, holder holder) (*dataDir, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return nil, fmt.Errorf("server: data directory: %w", err)
@@ -89,7 +99,7 @@ func lockData(path string) (*dataDir, error) {
 	}
 	// The text is as long as the one before, and written over it, so that it takes no
 	// room on a full disk. Without it the lock holds all the same.
-	if err := writeAt0(d.lock, fmt.Sprintf("process %-20d\n", os.Getpid())); err != nil && !space.IsFull(err) {
+	if err := writeAt0(d.lock, fmt.Sprintf("%s %-20d\n", holder, os.Getpid())); err != nil && !space.IsFull(err) {
 		return nil, errors.Join(fmt.Errorf("server: data directory: %w", err), d.unlock())
 	}
 	return d, nil
@@ -151,11 +161,15 @@ func (d *dataDir) acquire() (err error) {
 
 func (d *dataDir) locked() error {
 	line, _ := bufio.NewReader(d.lock).ReadString('\n')
-	holder := strings.TrimSpace(line)
-	if holder == "" {
-		holder = "another process"
+	by := strings.TrimSpace(line)
+	if by == "" {
+		return &LockedError{Dir: d.path, Holder: "another process"}
 	}
-	return &LockedError{d.path, holder}
+	pid, isCommand := strings.CutPrefix(by, string(aCommand))
+	if isCommand {
+		by = string(aService) + pid
+	}
+	return &LockedError{d.path, by, isCommand}
 }
 
 // unlock gives up what acquire got.

@@ -12,7 +12,7 @@ import (
 
 func open(t *testing.T, dir string) *dataDir {
 	t.Helper()
-	d, err := openData(dir)
+	d, err := openData(dir, aService)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -22,12 +22,12 @@ func open(t *testing.T, dir string) *dataDir {
 
 func TestOneServiceADataDirectory(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
-	d, err := openData(dir)
+	d, err := openData(dir, aService)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var locked *LockedError
-	if _, err := openData(dir); !errors.As(err, &locked) || !strings.HasPrefix(locked.Holder, "process ") {
+	if _, err := openData(dir, aService); !errors.As(err, &locked) || !strings.HasPrefix(locked.Holder, "process ") {
 		t.Errorf("a second service: %v, want a LockedError that names the holder", err)
 	}
 	if err := d.announce("http://127.0.0.1:1", "eu-west-1"); err != nil {
@@ -49,7 +49,7 @@ func TestARemovedLockFileLetsNobodyIn(t *testing.T) {
 		t.Fatal(err)
 	}
 	var locked *LockedError
-	if second, err := openData(d.path); !errors.As(err, &locked) {
+	if second, err := openData(d.path, aService); !errors.As(err, &locked) {
 		t.Errorf("a second service got %v, %v", second, err)
 	}
 }
@@ -151,7 +151,7 @@ func TestTheDataDirectoryIsAFolder(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, path := range []string{file, filepath.Join(file, "below")} {
-		if d, err := openData(path); err == nil {
+		if d, err := openData(path, aService); err == nil {
 			t.Errorf("%s was opened: %v", path, d.close())
 		}
 	}

@@ -226,7 +226,7 @@ func emptyFor(dir string, line []byte) error {
 
 // restoreFiles copies everything to the data directory, the database last.
 func restoreFiles(ctx context.Context, path string, from *backup.Restoration, small map[string][]byte, line []byte, o backup.RestoreOptions) (done backup.Restored, err error) {
-	data, err := lockData(path)
+	data, err := lockData(path, aService)
 	if err != nil {
 		return done, err
 	}

@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -38,7 +37,7 @@ type App struct {
 	closers   closers
 	trims     []func() // give back memory that nobody uses
 	listener  net.Listener
-	tls       *tls.Config
+	tls       *shownCertificate // nil: it speaks http
 	http      *http.Server
 	parts     *parts
 	handovers *handovers // nil: nothing is handed over
@@ -83,7 +82,11 @@ func New(ctx context.Context, cfg Config) (_ *App, err error) {
 	if cfg.restoring {
 		open = lockData
 	}
-	if a.data, err = open(cfg.Data); err != nil {
+	holder := aService
+	if cfg.Command {
+		holder = aCommand
+	}
+	if a.data, err = open(cfg.Data, holder); err != nil {
 		return nil, err
 	}
 	a.closers.add(a.data.close)
@@ -95,7 +98,7 @@ func New(ctx context.Context, cfg Config) (_ *App, err error) {
 	if err = a.guardSpace(metrics); err != nil {
 		return nil, err
 	}
-	if a.tls, err = loadTLS(cfg); err != nil {
+	if a.tls, err = a.loadTLS(); err != nil {
 		return nil, err
 	}
 	if a.tracer, err = a.traceTo(metrics); err != nil {
@@ -117,7 +120,7 @@ func New(ctx context.Context, cfg Config) (_ *App, err error) {
 	control := flow.New(flow.Options{Limits: clients.Flow, Log: a.log, Metrics: metrics, Operator: cfg.AccountID})
 	connections := control.Connections(clients.Connections)
 	a.listener = connections.Listener(a.listener)
-	a.http = newHTTP(clients, connections, a.counted(a.front(metrics, control)), a.tls, a.log)
+	a.http = newHTTP(clients, connections, a.counted(a.front(metrics, control)), a.tls.config(), a.log)
 	a.http.BaseContext = func(net.Listener) context.Context { return context.WithoutCancel(ctx) }
 	a.http.RegisterOnShutdown(func() { close(a.stopping) })
 	return a, nil
@@ -131,17 +134,6 @@ func (a *App) counted(h http.Handler) http.Handler {
 		defer a.requests.Done()
 		h.ServeHTTP(w, r)
 	})
-}
-
-func loadTLS(cfg Config) (*tls.Config, error) {
-	if cfg.TLSCert == "" {
-		return nil, nil
-	}
-	cert, err := tls.LoadX509KeyPair(cfg.TLSCert, cfg.TLSKey)
-	if err != nil {
-		return nil, fmt.Errorf("server: TLS certificate: %w", err)
-	}
-	return &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}, nil
 }
 
 // Addr returns the address that the service listens on.
