@@ -2,78 +2,136 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 )
 
-// cost is what one run of a command took.
+// cost is what one run of something took.
 type cost struct {
-	wall time.Duration
-	cpu  time.Duration
-	peak int64 // bytes resident at most, of the process itself
+	wall   time.Duration
+	cpu    time.Duration // of its processes, and of the service if there is one
+	peak   int64         // bytes resident at most, of one process
+	others float64       // cores that the rest of the machine used meanwhile
 }
 
-// side is one of two things that are compared.
+// side is one of the things that are compared.
 type side struct {
-	name    string
-	prepare func(context.Context) error // not measured; may be nil
-	run     func(context.Context) (cost, error)
+	name      string
+	continues bool                        // with what the side before it left in the scratch folder
+	prepare   func(context.Context) error // not measured; may be nil
+	run       func(context.Context) (cost, error)
+	check     func(context.Context) error // compares contents, once; not measured; may be nil
 }
 
-// compare runs the sides in turn and prints the medians and the first one's
-// time over the second's.
-func (b *bench) compare(ctx context.Context, title string, sides ...side) error {
+// sideResult is what a side took, in seconds, MiB and cores.
+type sideResult struct {
+	Name   string    `json:"name"`
+	Wall   float64   `json:"wall"`
+	CPU    float64   `json:"cpu"`
+	Peak   float64   `json:"peak"`
+	Others float64   `json:"others"`
+	Walls  []float64 `json:"walls"`
+}
+
+// result is what a case found.
+type result struct {
+	sides  []sideResult
+	values map[quantity]float64
+}
+
+// set notes a figure.
+func (r *result) set(q quantity, v float64) {
+	if r.values == nil {
+		r.values = map[quantity]float64{}
+	}
+	r.values[q] = v
+}
+
+// compare runs the sides in turn, each in an empty scratch folder, and returns the medians.
+func (b *bench) compare(ctx context.Context, sides ...side) (result, error) {
 	costs := make([][]cost, len(sides))
-	for round := range b.rounds + 1 {
+	for round := range b.rounds {
 		for i, s := range sides {
-			if err := b.clean(ctx); err != nil {
-				return err
-			}
-			if s.prepare != nil {
-				if err := s.prepare(ctx); err != nil {
-					return err
-				}
-			}
-			c, err := s.run(ctx)
+			c, err := b.once(ctx, s, round == 0)
 			if err != nil {
-				return err
+				return result{}, fmt.Errorf("%s: %w", s.name, err)
 			}
-			if round > 0 { // the first one warms up
-				costs[i] = append(costs[i], c)
-			}
+			costs[i] = append(costs[i], c)
 		}
 	}
-	fmt.Printf("\n%s\n", title)
-	base := median(costs[0])
+	var r result
 	for i, s := range sides {
-		m := median(costs[i])
-		fmt.Printf("  %-24s %7.2f s  cpu %6.2f s  peak %4d MiB", s.name, m.wall.Seconds(), m.cpu.Seconds(), m.peak/mib)
-		if i > 0 {
-			fmt.Printf("  ratio %.2f", base.wall.Seconds()/m.wall.Seconds())
-		}
-		fmt.Println()
+		r.sides = append(r.sides, median(s.name, costs[i]))
 	}
-	return nil
+	return r, nil
+}
+
+// once runs a side.
+func (b *bench) once(ctx context.Context, s side, first bool) (cost, error) {
+	if !s.continues {
+		if err := b.clean(ctx); err != nil {
+			return cost{}, err
+		}
+	}
+	if s.prepare != nil {
+		if err := s.prepare(ctx); err != nil {
+			return cost{}, fmt.Errorf("preparing: %w", err)
+		}
+	}
+	if err := forget(); err != nil {
+		return cost{}, err
+	}
+	c, err := s.run(ctx)
+	if err == nil && first && s.check != nil {
+		if err = s.check(ctx); err != nil {
+			err = fmt.Errorf("comparing what it made: %w", err)
+		}
+	}
+	return c, err
+}
+
+// forget gives back the memory of this process and forgets its peak: a process that it
+// starts begins with that as its own.
+func forget() error {
+	debug.FreeOSMemory()
+	return os.WriteFile("/proc/self/clear_refs", []byte("5"), 0o200)
 }
 
 // median takes the medians of times, and the worst peak.
-func median(costs []cost) cost {
-	slices.SortFunc(costs, func(a, b cost) int { return int(a.wall - b.wall) })
-	m := costs[len(costs)/2]
+func median(name string, costs []cost) sideResult {
+	r := sideResult{Name: name}
+	var cpus, others []float64
 	for _, c := range costs {
-		m.peak = max(m.peak, c.peak)
+		r.Walls = append(r.Walls, c.wall.Seconds())
+		cpus, others = append(cpus, c.cpu.Seconds()), append(others, c.others)
+		r.Peak = max(r.Peak, float64(c.peak)/mib)
 	}
-	return m
+	r.Wall, r.CPU, r.Others = middle(r.Walls), middle(cpus), middle(others)
+	return r
 }
 
-// clean empties the scratch folder and waits until the disk is idle.
+// middle returns the median.
+func middle(all []float64) float64 {
+	if len(all) == 0 {
+		return 0
+	}
+	return slices.Sorted(slices.Values(all))[len(all)/2]
+}
+
+// clean empties the scratch folder and waits until what was written is on the disk.
 func (b *bench) clean(ctx context.Context) error {
 	if err := os.RemoveAll(b.scratch); err != nil {
 		return err
@@ -84,23 +142,57 @@ func (b *bench) clean(ctx context.Context) error {
 	return command(ctx, "sync")
 }
 
-// timed runs a command to its end.
+// timed runs a command to its end, and returns what it said.
 func timed(ctx context.Context, env []string, name string, args ...string) (cost, []byte, error) {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Env = append(os.Environ(), env...)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
-	start := time.Now()
+	busy, start := busyTime(), time.Now()
 	err := cmd.Run()
 	c := cost{wall: time.Since(start)}
 	if err != nil {
 		return c, nil, fmt.Errorf("%s %v: %w: %s", name, args, err, bytes.TrimSpace(errs.Bytes()))
 	}
 	c.cpu = cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
+	c.others = max(0, (busyTime()-busy-c.cpu).Seconds()/c.wall.Seconds())
 	if usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
 		c.peak = usage.Maxrss << 10
 	}
 	return c, out.Bytes(), nil
+}
+
+// durable runs a command as timed does, and makes what it wrote under dir durable, which
+// is part of what it takes.
+func durable(ctx context.Context, dir string, env []string, name string, args ...string) (cost, []byte, error) {
+	c, out, err := timed(ctx, env, name, args...)
+	if err != nil {
+		return c, out, err
+	}
+	start := time.Now()
+	err = syncTree(dir)
+	c.wall += time.Since(start)
+	return c, out, err
+}
+
+// syncTree syncs every file and folder under dir.
+func syncTree(dir string) error {
+	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // a running service removes files
+		}
+		if err != nil || !d.IsDir() && !d.Type().IsRegular() {
+			return err
+		}
+		f, err := os.Open(path)
+		if err != nil {
+			if errors.Is(err, fs.ErrNotExist) {
+				return nil
+			}
+			return err
+		}
+		return errors.Join(f.Sync(), f.Close())
+	})
 }
 
 func command(ctx context.Context, name string, args ...string) error {
@@ -108,61 +200,90 @@ func command(ctx context.Context, name string, args ...string) error {
 	return err
 }
 
-// qemu converts an image to raw with qemu-img, durably; before is a command line
-// that is run first.
-func (b *bench) qemu(before, image, format string) side {
-	out := filepath.Join(b.scratch, "out.raw")
-	script := fmt.Sprintf("%s qemu-img convert -f %s -O raw %q %q && sync %q", before, format, image, out, out)
-	return side{name: "qemu-img", run: func(ctx context.Context) (cost, error) {
-		c, _, err := timed(ctx, nil, "sh", "-ec", script)
-		return c, err
-	}}
-}
+// tick is the unit of the times in /proc.
+const tick = 10 * time.Millisecond
 
-// imported is the part of import --json that is used here.
-type imported struct {
-	Status     string
-	Reason     string
-	SnapshotID string
-	Seconds    float64
-}
-
-// diskport imports an image with a service of the command's own.
-func (b *bench) diskport(name, image string) side {
-	return side{name: name, run: func(ctx context.Context) (cost, error) {
-		c, _, err := b.importImage(ctx, nil, "--data", filepath.Join(b.scratch, "data"), image)
-		return c, err
-	}}
-}
-
-func (b *bench) importImage(ctx context.Context, env []string, args ...string) (cost, imported, error) {
-	c, out, err := timed(ctx, env, b.bin, append([]string{"import", "--json"}, args...)...)
+// busyTime returns the CPU time that the whole machine has used.
+func busyTime() time.Duration {
+	text, err := os.ReadFile("/proc/stat")
 	if err != nil {
-		return c, imported{}, err
+		return 0
 	}
-	var r imported
-	if err := json.Unmarshal(out, &r); err != nil {
-		return c, r, fmt.Errorf("reading what import said: %w", err)
+	line, _, _ := strings.Cut(string(text), "\n")
+	var sum int64
+	for i, field := range strings.Fields(line) {
+		if n, err := strconv.ParseInt(field, 10, 64); err == nil && i != 4 && i != 5 && i < 8 { // idle and waiting for a disk
+			sum += n
+		}
 	}
-	if r.Status != "completed" {
-		return c, r, fmt.Errorf("the import is %s: %s", r.Status, r.Reason)
-	}
-	return c, r, nil
+	return time.Duration(sum) * tick
 }
 
-// local compares the import of a local file with qemu-img.
-func (b *bench) local(name, format string) func(context.Context) error {
-	return func(ctx context.Context) error {
-		image := b.disk(name)
-		return b.compare(ctx, "local file, 4 GiB with 1.8 GB of data, "+format,
-			b.qemu("", image, format), b.diskport("diskport import", image))
+// loadAverage returns how busy the machine was in the last minute, in processes.
+func loadAverage() float64 {
+	text, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return 0
+	}
+	first, _, _ := strings.Cut(string(text), " ")
+	load, err := strconv.ParseFloat(first, 64)
+	if err != nil {
+		return 0
+	}
+	return load
+}
+
+// sameFile compares a file with another one.
+func sameFile(path, want string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := sameContent(f, want); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return nil
+}
+
+// sameContent compares what r reads with a file. Zeros may be missing at the end of either:
+// some formats round disks up.
+func sameContent(r io.Reader, want string) error {
+	f, err := os.Open(want)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	got, expected := make([]byte, mib), make([]byte, mib)
+	for off := int64(0); ; off += mib {
+		n, err := io.ReadFull(r, got)
+		if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+			return err
+		}
+		m, err := io.ReadFull(f, expected)
+		if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+			return err
+		}
+		if n == 0 && m == 0 {
+			return nil
+		}
+		clear(got[n:])
+		clear(expected[m:])
+		if !bytes.Equal(got, expected) {
+			return fmt.Errorf("it differs from %s between %d and %d", want, off, off+mib)
+		}
 	}
 }
 
-// size shows that time and memory depend on the amount of data, not on the size of
-// the disk.
-func (b *bench) size(ctx context.Context) error {
-	return b.compare(ctx, "100 MiB of data, VMDK, on a disk of",
-		b.diskport("4 GiB", b.disk("little.vmdk")),
-		b.diskport("64 GiB", b.disk("large.vmdk")))
+// together runs fn n times at once, and returns the first error.
+func together(n int, fn func(i int) error) error {
+	errs := make(chan error, n)
+	for i := range n {
+		go func() { errs <- fn(i) }()
+	}
+	var failed error
+	for range n {
+		failed = cmp.Or(failed, <-errs)
+	}
+	return failed
 }

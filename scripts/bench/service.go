@@ -2,34 +2,60 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
+
+// The root key of every service that is measured.
+const (
+	keyID     = "AKIABENCH00000000000"
+	secretKey = "bench-secret-bench-secret-bench-secret00"
+	region    = "us-east-1"
+)
+
+// keyEnv gives the root key to a diskport.
+var keyEnv = []string{"DISKPORT_ROOT_ACCESS_KEY_ID=" + keyID, "DISKPORT_ROOT_SECRET_ACCESS_KEY=" + secretKey}
 
 // service is a diskport serve for measurements over the wire.
 type service struct {
 	cmd      *exec.Cmd
 	endpoint string
 	data     string
-	env      []string
+	env      []string // what clients need
 }
 
-// serve starts a service with more arguments.
+// beside returns a path next to the scratch folder, for what outlives a side.
+func (b *bench) beside(name string) string { return filepath.Join(filepath.Dir(b.scratch), name) }
+
+// serve starts a service on an empty data directory, with more arguments.
 func (b *bench) serve(ctx context.Context, args ...string) (*service, error) {
-	const id, secret = "AKIABENCH00000000000", "bench-secret-bench-secret-bench-secret00"
-	s := &service{data: filepath.Join(filepath.Dir(b.scratch), "service")}
-	if err := os.RemoveAll(s.data); err != nil {
+	data := b.beside("service")
+	if err := os.RemoveAll(data); err != nil {
 		return nil, err
 	}
-	args = append([]string{"serve", "--listen", "127.0.0.1:0", "--data", s.data, "--log-level", "error"}, args...)
+	return b.serveOn(ctx, data, args...)
+}
+
+// serveOn starts a service on a data directory, which goes with it.
+func (b *bench) serveOn(ctx context.Context, data string, args ...string) (*service, error) {
+	if err := forget(); err != nil {
+		return nil, err
+	}
+	s := &service{data: data}
+	args = append([]string{"serve", "--listen", "127.0.0.1:0", "--data", s.data, "--log-level", "error", "--request-rate", "-1"}, args...)
 	s.cmd = exec.CommandContext(ctx, b.bin, args...)
-	s.cmd.Env = append(os.Environ(), "DISKPORT_ROOT_ACCESS_KEY_ID="+id, "DISKPORT_ROOT_SECRET_ACCESS_KEY="+secret)
-	s.cmd.Stderr = os.Stderr
+	s.cmd.Env = append(os.Environ(), keyEnv...)
+	var said bytes.Buffer
+	s.cmd.Stderr = &said
 	out, err := s.cmd.StdoutPipe()
 	if err != nil {
 		return nil, err
@@ -39,95 +65,86 @@ func (b *bench) serve(ctx context.Context, args ...string) (*service, error) {
 	}
 	line, err := bufio.NewReader(out).ReadString('\n')
 	if err != nil {
-		return nil, fmt.Errorf("diskport serve said nothing: %w", err)
+		_ = s.cmd.Wait()
+		return nil, fmt.Errorf("diskport serve did not say where it listens: %w: %s", err, said.Bytes())
 	}
 	s.endpoint = strings.TrimSpace(strings.TrimPrefix(line, "Listening on:"))
-	s.env = []string{"AWS_ENDPOINT_URL=" + s.endpoint, "AWS_ACCESS_KEY_ID=" + id, "AWS_SECRET_ACCESS_KEY=" + secret,
-		"AWS_DEFAULT_REGION=us-east-1", "AWS_EC2_METADATA_DISABLED=true"}
+	s.env = []string{"AWS_ENDPOINT_URL=" + s.endpoint, "AWS_ACCESS_KEY_ID=" + keyID, "AWS_SECRET_ACCESS_KEY=" + secretKey,
+		"AWS_DEFAULT_REGION=" + region, "AWS_EC2_METADATA_DISABLED=true"}
 	return s, nil
 }
 
-// stop ends the service and returns the most memory that it held, in bytes.
-func (s *service) stop() int64 {
+// stop ends the service and removes its data.
+func (s *service) stop() error {
 	_ = s.cmd.Process.Signal(syscall.SIGTERM) // it may have ended
 	_ = s.cmd.Wait()
-	_ = os.RemoveAll(s.data)
-	if usage, ok := s.cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
-		return usage.Maxrss << 10
-	}
-	return 0
+	return os.RemoveAll(s.data)
 }
 
+// aws is a command line of the AWS CLI.
 func (s *service) aws(args ...string) string {
 	return "/usr/bin/aws --endpoint-url " + s.endpoint + " s3 " + strings.Join(args, " ")
 }
 
-// fromS3 compares the import of an object with doing it by hand: fetch it, then
-// convert it.
-func (b *bench) fromS3(ctx context.Context) error {
-	s, err := b.serve(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { fmt.Printf("  peak of the service      %d MiB\n", s.stop()/mib) }()
-	setup := s.aws("mb", "s3://bench") + " && " + s.aws("cp", "--only-show-errors", b.disk("disk.vmdk"), "s3://bench/disk.vmdk")
-	if _, _, err := timed(ctx, s.env, "sh", "-ec", setup); err != nil {
-		return err
-	}
-	fetched := filepath.Join(b.scratch, "fetched")
-	hand := b.qemu(s.aws("cp", "--only-show-errors", "s3://bench/disk.vmdk", fetched)+" &&", fetched, "vmdk")
-	byHand := side{name: "aws s3 cp + qemu-img", run: func(ctx context.Context) (cost, error) {
-		restore := setenv(s.env)
-		defer restore()
-		return hand.run(ctx)
-	}}
-	var last string
-	ours := side{
-		name: "diskport, embedded S3",
-		prepare: func(ctx context.Context) error { // otherwise the second import would store nothing
-			if last == "" {
-				return nil
-			}
-			_, _, err := timed(ctx, s.env, "sh", "-ec", fmt.Sprintf("%q delete %s && %q gc", b.bin, last, b.bin))
-			return err
-		},
-		run: func(ctx context.Context) (cost, error) {
-			c, r, err := b.importImage(ctx, s.env, "s3://bench/disk.vmdk")
-			last = r.SnapshotID
-			return c, err
-		},
-	}
-	return b.compare(ctx, "from the embedded S3, 4 GiB with 1.8 GB of data, vmdk", byHand, ours)
+// shell runs a script with what clients need, and is not measured.
+func (s *service) shell(ctx context.Context, script string) error {
+	_, _, err := timed(ctx, s.env, "sh", "-ec", script)
+	return err
 }
 
-// setenv sets variables for commands to come, until restore is called.
-func setenv(env []string) (restore func()) {
-	for _, kv := range env {
-		name, value, _ := strings.Cut(kv, "=")
-		_ = os.Setenv(name, value)
+// measure measures fn with what it takes the service: CPU is both's, memory the service's.
+func (s *service) measure(fn func() (cost, error)) (cost, error) {
+	if err := os.WriteFile(s.proc("clear_refs"), []byte("5"), 0o200); err != nil { // its peak is what it has now
+		return cost{}, err
 	}
-	return func() {
-		for _, kv := range env {
-			name, _, _ := strings.Cut(kv, "=")
-			_ = os.Unsetenv(name)
-		}
+	before, err := s.cpu()
+	if err != nil {
+		return cost{}, err
 	}
+	c, err := fn()
+	if err != nil {
+		return c, err
+	}
+	after, err := s.cpu()
+	c.cpu += after - before
+	c.others = max(0, c.others-(after-before).Seconds()/c.wall.Seconds())
+	peak, perr := s.peak()
+	c.peak = peak
+	return c, errors.Join(err, perr)
 }
 
-// small measures a small image from the call to the end of its task.
-func (b *bench) small(ctx context.Context) error {
-	s, err := b.serve(ctx)
+func (s *service) proc(name string) string {
+	return fmt.Sprintf("/proc/%d/%s", s.cmd.Process.Pid, name)
+}
+
+// cpu returns the CPU time that the service has used.
+func (s *service) cpu() (time.Duration, error) {
+	text, err := os.ReadFile(s.proc("stat"))
 	if err != nil {
-		return err
+		return 0, err
 	}
-	defer s.stop()
-	fmt.Printf("\n16 MiB image, VMDK, from the call to completed\n")
-	for range b.rounds {
-		_, r, err := b.importImage(ctx, s.env, b.disk("small.vmdk"))
-		if err != nil {
-			return err
+	// The name, in brackets, may hold anything; behind it, user and system time are
+	// fields 12 and 13.
+	fields := bytes.Fields(text[bytes.LastIndexByte(text, ')')+1:])
+	user, err := strconv.Atoi(string(fields[11]))
+	if err != nil {
+		return 0, err
+	}
+	system, err := strconv.Atoi(string(fields[12]))
+	return time.Duration(user+system) * tick, err
+}
+
+// peak returns the most memory that the service had resident since it was told to forget.
+func (s *service) peak() (int64, error) {
+	text, err := os.ReadFile(s.proc("status"))
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(text)) {
+		if rest, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+			n, err := strconv.ParseInt(strings.Fields(rest)[0], 10, 64)
+			return n << 10, err
 		}
-		fmt.Printf("  %.3f s\n", r.Seconds)
 	}
-	return nil
+	return 0, errors.New("the service's status has no VmHWM")
 }
