@@ -335,12 +335,13 @@ func restore(t *testing.T, place, to, from string, flags ...string) string {
 }
 
 // fails runs diskport, which must fail and say something.
-func fails(t *testing.T, says string, args ...string) {
+func fails(t *testing.T, says string, args ...string) (said string) {
 	t.Helper()
 	out, err := exec.Command("diskport", args...).CombinedOutput()
 	if err == nil || !strings.Contains(string(out), says) {
 		t.Errorf("diskport %s: %v, want a failure that says %q:\n%s", strings.Join(args, " "), err, says, out)
 	}
+	return string(out)
 }
 
 // imported returns a data directory with imported disks, and the snapshots.
@@ -587,7 +588,12 @@ func TestPartialRestore(t *testing.T) {
 	to := filepath.Join(dir, "to")
 	args := []string{"restore", place, "--data", to, "--master-key", filepath.Join(data, "master.key")}
 	fails(t, "is missing. With --partial", args...)
-	fails(t, more[0]+" of account 000000000000 in us-east-1 is not whole", append(args, "--partial")...)
+	said := fails(t, more[0]+" of account 000000000000 in us-east-1 is not whole", append(args, "--partial")...)
+	for line := range strings.Lines(said) {
+		if strings.Count(line, more[0]) > 1 {
+			t.Errorf("it names the snapshot twice: %s", line)
+		}
+	}
 	out, err := exec.Command("diskport", "verify", "--data", to).CombinedOutput()
 	if err == nil || !strings.Contains(string(out), ids[0]+": ok") || !strings.Contains(string(out), more[0]+": DAMAGED") {
 		t.Errorf("verify: %v: %s", err, out)

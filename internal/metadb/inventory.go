@@ -181,6 +181,42 @@ func (v Inventory) FixFile(ctx context.Context, row verify.FileRow) error {
 	})
 }
 
+// FixDomain implements verify.Fixes.
+func (v Inventory) FixDomain(ctx context.Context, was, now blockstore.Domain) (fixed bool, err error) {
+	err = v.db.update(ctx, "put the row of domain "+now.ID+" right", func(q querier) error {
+		used := int64(0)
+		if now.KMSKey != "" {
+			used = 1 << 62
+		}
+		n, err := exec(ctx, q, `
+			UPDATE domains SET id = $1, account = $2, kms_key = $3, wrapped = $4, oldest_key = $5, newest_key = $6, retire = $7,
+				encrypted = CASE WHEN wrapped = $4 THEN encrypted ELSE $8 END
+			WHERE id = $9 AND account = $10 AND kms_key = $11 AND wrapped = $12
+				AND NOT EXISTS (SELECT 1 FROM domains o WHERE o.id <> $9 AND (o.id = $1 OR o.account = $2 AND o.kms_key = $3))
+				AND (id = $1 OR NOT EXISTS (SELECT 1 FROM files f WHERE f.domain = $9) AND NOT EXISTS (SELECT 1 FROM snapshots s WHERE s.domain = $9))`,
+			now.ID, now.Account, now.KMSKey, now.WrappedKeys, now.Oldest, now.Newest, now.Retire, used, was.ID, was.Account, was.KMSKey, was.WrappedKeys)
+		fixed = n > 0
+		return err
+	})
+	return fixed, err
+}
+
+// FixSnapshot implements verify.Fixes.
+func (v Inventory) FixSnapshot(ctx context.Context, was, now snapshot.Record) (fixed bool, err error) {
+	err = v.db.update(ctx, "put the row of snapshot "+now.ID+" right", func(q querier) error {
+		n, err := exec(ctx, q, `
+			UPDATE snapshots SET id = $1, account = $2, domain = $3, state = $4, volume_gib = $5, virtual_bytes = $6, blocks = $7, root = $8
+			WHERE id = $9 AND account = $10 AND domain = $11 AND state = $12 AND volume_gib = $13 AND virtual_bytes = $14 AND blocks = $15 AND root = $16
+				AND EXISTS (SELECT 1 FROM files f WHERE f.id = $8 AND f.kind = $17 AND f.state = $18 AND f.dead = 0)
+				AND NOT EXISTS (SELECT 1 FROM snapshots o WHERE o.id <> $9 AND (o.id = $1 OR o.root = $8))`,
+			now.ID, now.Account, now.Domain, now.State, now.VolumeSize, now.VirtualSize, now.Blocks, now.Root.ID,
+			was.ID, was.Account, was.Domain, was.State, was.VolumeSize, was.VirtualSize, was.Blocks, was.Root.ID, blockstore.RootFile, fileClosed)
+		fixed = n > 0
+		return err
+	})
+	return fixed, err
+}
+
 // rebuilding is the counter of the rebuilds since one came to its end.
 const rebuilding = "rebuilds"
 

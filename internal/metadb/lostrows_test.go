@@ -148,6 +148,8 @@ func (s silentKMS) Unwrap(context.Context, blockstore.Domain) (*frame.Keys, erro
 	return nil, s.err()
 }
 
+func (silentKMS) Forget(string) {}
+
 func (s silentKMS) Merge(context.Context, blockstore.Domain) (blockstore.Domain, error) {
 	return blockstore.Domain{}, s.err()
 }

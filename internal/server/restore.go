@@ -322,6 +322,7 @@ func (a *App) misses(ctx context.Context, rec snapshot.Record, files map[blockst
 	var first error
 	c, err := a.parts.verify.Snapshot(ctx, rec, verify.Observer{Found: func(f verify.Finding) error {
 		if first == nil {
+			f.Snapshot = "" // the caller names it
 			first = errors.New(f.String())
 		}
 		return nil

@@ -68,7 +68,8 @@ type Restoration struct {
 	// Unfit names the files that are missing in the target, or not as long as they should
 	// be. Others may be found damaged when they are copied.
 	Unfit []string
-	// Before says what was damaged or missing already when the backup was made.
+	// Before says what was damaged already when the backup was made. What was missing then is
+	// lost (Restored.Lost).
 	Before []string
 
 	from  Target
@@ -155,7 +156,6 @@ func (r *Restoration) compare() {
 		size, ok := r.there[f.Name]
 		switch {
 		case f.Missing:
-			r.Before = append(r.Before, f.Name+" was missing: "+f.Damage)
 			continue
 		case f.Damage != "":
 			r.Before = append(r.Before, f.Name+": "+f.Damage)

@@ -161,6 +161,14 @@ func fits(row blockstore.Domain, keys *frame.Keys) bool {
 	return row.Oldest == keys.Oldest() && row.Newest == keys.Newest()
 }
 
+// Forget has the row of a domain read anew the next time, whatever it says: it was put right.
+func (r *Ring) Forget(id string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.open, id)
+	delete(r.rows, id)
+}
+
 func (r *Ring) forget(id string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

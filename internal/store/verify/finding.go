@@ -34,10 +34,10 @@ var advice = map[Part]string{
 	Trailer:  "its blocks can be read all the same, but for those that are named; diskport verify --repair moves them to a new pack",
 	Frame:    "diskport verify --repair looks for another copy; with --from IMAGE it takes the block from the image that was imported",
 	Page:     "diskport verify --repair --from IMAGE writes it anew from the image that was imported",
-	Root:     "bring the file back from a backup; diskport verify --repair does not mend it, nor with --from: import the image again, as another snapshot, and delete this one",
+	Root:     "bring the file back from a backup; diskport verify --repair mends it only if another root is the snapshot's, and --from does not: import the image again, as another snapshot, and delete this one",
 	Missing:  "bring the file back from a backup, then run diskport verify again; or diskport verify --repair looks for other copies of its blocks",
 	Stray:    "diskport verify --rebuild enters it into the database; gc sets it aside for 30 days",
-	Row:      "diskport verify --repair puts rows of files, blocks and pages right",
+	Row:      "diskport verify --repair puts rows right, as far as the files tell",
 	Data:     "diskport verify --repair looks for another copy; with --from IMAGE it takes it from the image that was imported",
 	Object:   "upload the object again, or bring the file back from a backup; what was imported from it meanwhile may be damaged likewise",
 	Database: "bring back the database from a backup; what the store holds beyond it is entered by diskport verify --rebuild",
@@ -45,11 +45,13 @@ var advice = map[Part]string{
 
 // What to do about rows that are not put right from what lies in packs and pages files.
 const (
-	enterSnapshot = "diskport verify --rebuild enters the snapshot again, as its root has it"
-	enterDomain   = "diskport verify --rebuild enters the domain again, as the headers of packs have it"
-	restoreRow    = "bring back the database from a backup; what the store holds beyond it is entered by diskport verify --rebuild"
-	unlockDomain  = "diskport verify --rebuild enters it once the KMS key of its domain can be used; until then gc sets it aside, for 30 days"
-	restoreFile   = "another file lies in its place: bring it back from a backup, then run diskport verify again; or diskport verify --repair looks for other copies of its blocks"
+	enterSnapshot  = "diskport verify --rebuild enters the snapshot again, as its root has it"
+	enterDomain    = "diskport verify --rebuild enters the domain again, as the headers of packs have it"
+	repairSnapshot = "diskport verify --repair makes the row say what the snapshot's root does; if it is found again after that, " + restoreRow
+	repairDomain   = "diskport verify --repair makes the row say what the headers of its packs do; if it is found again after that, " + restoreRow
+	restoreRow     = "bring back the database from a backup; what the store holds beyond it is entered by diskport verify --rebuild"
+	unlockDomain   = "diskport verify --rebuild enters it once the KMS key of its domain can be used; until then gc sets it aside, for 30 days"
+	restoreFile    = "another file lies in its place: bring it back from a backup, then run diskport verify again; or diskport verify --repair looks for other copies of its blocks"
 )
 
 // Finding is something that is not as it was written. Fields that do not apply are empty,

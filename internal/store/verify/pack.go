@@ -81,14 +81,16 @@ func (r *run) headerFits(ctx context.Context, f blockstore.File, x blockstore.Pa
 	case err != nil:
 		return err
 	case d == nil:
+		r.needs.domain(x.Domain.ID)
 		return r.found(inFile(Row, f, -1, fmt.Errorf("domain %s, which its header names, has no row", x.Domain.ID)).advised(enterDomain))
 	case d.told || d.Account == x.Domain.Account && d.KMSKey == x.Domain.KMSKey:
 		return nil
 	default:
 		d.told = true
+		r.needs.domain(d.ID)
 		err = fmt.Errorf("the row of domain %s has account %q and KMS key %q, the header of a pack %q and %q", d.ID, d.Account, d.KMSKey, x.Domain.Account, x.Domain.KMSKey)
 	}
-	return r.found(inFile(Row, f, -1, err).advised(restoreRow))
+	return r.found(inFile(Row, f, -1, err).advised(repairDomain))
 }
 
 // fromRows returns where the frames of a pack lie whose trailer can't be read.

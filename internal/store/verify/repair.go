@@ -27,7 +27,7 @@ type Repaired struct {
 	Mended  int64 // blocks for which another copy was found
 	Pages   int64 // likewise
 	Packs   int64 // with a damaged header or trailer, that were written anew
-	Rows    int64 // of files, that were put right
+	Rows    int64 // of files, domains and snapshots, that were put right
 	Left    int64 // findings about snapshots that are left
 	TooMany bool  // there is more damage than one run mends: run it again
 }
@@ -44,6 +44,16 @@ type Fixes interface {
 	// every one while a snapshot is being made, or something is held of one that was deleted, such
 	// as by a volume.
 	FixFile(ctx context.Context, row FileRow) error
+	// FixDomain makes the row of a domain, which has to be as it was read, say something else;
+	// its id, if nothing names the old one. With other keys a new data key is made for the next block,
+	// as by EnterDomain. fixed is false, and nothing is changed, if the row has changed, or if there is
+	// another domain of that id, or of that account and KMS key.
+	FixDomain(ctx context.Context, was, now blockstore.Domain) (fixed bool, err error)
+	// FixSnapshot makes the row of a snapshot, which has to be as it was read, say id, account,
+	// domain, state, sizes, number of blocks and root of another record. fixed is false, and
+	// nothing is changed, if the row has changed, if the root is none that is closed and that no deletion has
+	// let go of, or if another snapshot has that root or id.
+	FixSnapshot(ctx context.Context, was, now snapshot.Record) (fixed bool, err error)
 }
 
 // maxNeeds is how many blocks one run mends at most.
@@ -51,19 +61,22 @@ const maxNeeds = 1 << 20
 
 // needs are what is to be mended, as a run has found it. A nil *needs notes nothing.
 type needs struct {
-	blocks   map[block.ID]bool
-	pages    map[snapshot.PageID]string // to the domain of a snapshot that has it
-	packs    map[blockstore.FileID]bool
-	files    map[blockstore.FileID]bool // whose rows are wrong
-	odd      []block.ID                 // of rows that are wrong
-	oddPages []snapshot.PageID
-	more     bool
+	blocks    map[block.ID]bool
+	pages     map[snapshot.PageID]string // to the domain of a snapshot that has it
+	packs     map[blockstore.FileID]bool
+	files     map[blockstore.FileID]bool // whose rows are wrong
+	domains   map[string]bool            // likewise
+	snapshots map[string]snapshot.Record // likewise, as they were read
+	odd       []block.ID                 // of rows that are wrong
+	oddPages  []snapshot.PageID
+	more      bool
 }
 
 func newNeeds() *needs {
 	return &needs{
 		blocks: map[block.ID]bool{}, pages: map[snapshot.PageID]string{},
 		packs: map[blockstore.FileID]bool{}, files: map[blockstore.FileID]bool{},
+		domains: map[string]bool{}, snapshots: map[string]snapshot.Record{},
 	}
 }
 
@@ -91,6 +104,18 @@ func (n *needs) file(id blockstore.FileID) {
 	}
 }
 
+func (n *needs) domain(id string) {
+	if n != nil && n.room() {
+		n.domains[id] = true
+	}
+}
+
+func (n *needs) snapshot(rec snapshot.Record) {
+	if n != nil && n.room() {
+		n.snapshots[rec.ID] = rec
+	}
+}
+
 func (n *needs) oddBlock(id block.ID) {
 	if n != nil && n.room() {
 		n.odd = append(n.odd, id)
@@ -105,13 +130,13 @@ func (n *needs) oddPage(id snapshot.PageID) {
 }
 
 func (n *needs) room() bool {
-	n.more = n.more || len(n.blocks)+len(n.pages)+len(n.packs)+len(n.files)+len(n.odd)+len(n.oddPages) >= maxNeeds
+	n.more = n.more || len(n.blocks)+len(n.pages)+len(n.packs)+len(n.files)+len(n.odd)+len(n.oddPages)+len(n.domains)+len(n.snapshots) >= maxNeeds
 	return !n.more
 }
 
 // Repair reads everything, as Run does, and mends what it can: blocks and pages of which there
-// is another copy somewhere in the store, in a pack that rows know or not, and packs whose header
-// or trailer is damaged. What it writes is new; it removes nothing. It may stop anywhere and
+// is another copy somewhere in the store, in a pack that rows know or not, packs whose header
+// or trailer is damaged, and rows of which files tell what they should say. What it writes is new; it removes nothing. It may stop anywhere and
 // be run again. ErrMending while there is another, or a Rebuild.
 func (v *Verifier) Repair(ctx context.Context, e Effort, o Observer) (Repaired, error) {
 	if !v.mending.TryLock() {
@@ -131,6 +156,9 @@ func (v *Verifier) Repair(ctx context.Context, e Effort, o Observer) (Repaired, 
 // mend mends what a run has found.
 func (r *run) mend(ctx context.Context, out *Repaired) error {
 	out.TooMany = r.needs.more
+	if err := r.rows(ctx, out); err != nil {
+		return err
+	}
 	if len(r.needs.packs) > 0 {
 		report, err := r.Mender.Run(ctx, compact.These(r.needs.packs), nil)
 		out.Packs = report.Packs

@@ -77,7 +77,8 @@ func (r *run) state(rec snapshot.Record) (completed bool, err error) {
 		r.pending = r.pending || rec.State == snapshot.Pending
 		return false, nil
 	}
-	return false, r.found(ofSnapshot(Row, rec, err).advised(restoreRow))
+	r.needs.snapshot(rec)
+	return false, r.found(ofSnapshot(Row, rec, err).advised(repairSnapshot))
 }
 
 // snapshotDomain checks the domain of a snapshot, and whether its key can be used.
@@ -93,8 +94,9 @@ func (r *run) snapshotDomain(ctx context.Context, rec snapshot.Record) error {
 		err = fmt.Errorf("its row says account %q, the row of its domain %q", rec.Account, d.Account)
 	}
 	if err != nil {
-		f := ofSnapshot(Row, rec, err).advised(restoreRow)
-		if d == nil {
+		r.needs.snapshot(rec)
+		f := ofSnapshot(Row, rec, err).advised(repairSnapshot)
+		if r.needs.domain(rec.Domain); d == nil {
 			f = f.advised(enterDomain)
 		}
 		return r.found(f)
@@ -122,10 +124,12 @@ func (r *run) tree(ctx context.Context, rec snapshot.Record) error {
 		return err
 	}
 	if err != nil {
+		r.needs.snapshot(rec) // it may be the row that is wrong about which it is
 		return r.found(ofSnapshot(Root, rec, fmt.Errorf("its root can't be read: %w", err)))
 	}
 	if err := t.Mismatch(rec); err != nil {
-		if err := r.found(ofSnapshot(Row, rec, err).advised(restoreRow)); err != nil {
+		r.needs.snapshot(rec)
+		if err := r.found(ofSnapshot(Row, rec, err).advised(repairSnapshot)); err != nil {
 			return err
 		}
 	}

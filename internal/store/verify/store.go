@@ -98,4 +98,6 @@ type Keys interface {
 	// Merge enters into the row of a domain the data keys that the header of a pack has
 	// besides, and returns the row.
 	Merge(ctx context.Context, header blockstore.Domain) (blockstore.Domain, error)
+	// Forget has the row of a domain read anew.
+	Forget(domain string)
 }

@@ -289,7 +289,8 @@ func (r *run) domain(ctx context.Context, d *domain) error {
 	if err == nil || isLocked(err) {
 		return nil
 	}
-	return r.found(about(Row, err.Error()).advised(restoreRow))
+	r.needs.domain(d.ID)
+	return r.found(about(Row, err.Error()).advised(repairDomain))
 }
 
 // isLocked reports whether an error says that a key can't be used now, or that its KMS

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"math"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -58,6 +59,8 @@ func Test(t *testing.T, fresh func(t *testing.T) Bench) {
 		{"Engine", engine},
 		{"Suspect", suspect},
 		{"FixFile", fixFile},
+		{"FixDomain", fixDomain},
+		{"FixSnapshot", fixSnapshot},
 		{"EnterDomain", enterDomain},
 		{"Rebuilds", rebuilds},
 		{"EnterFile", enterFile},
@@ -335,6 +338,114 @@ func fixFile(t *testing.T, b Bench) {
 	}
 	if got, err := b.Store.Contents(t.Context(), p.File.ID); err != nil || got.Row.Bytes != 1000 {
 		t.Errorf("while a snapshot is being made, the row became %+v, %v", got.Row, err)
+	}
+}
+
+func fixDomain(t *testing.T, b Bench) {
+	was := blockstore.Domain{ID: "dom-1", Account: "a", KMSKey: "key", WrappedKeys: []byte("k"), Oldest: 2, Newest: 5}
+	other := blockstore.Domain{ID: "dom-2", Account: "b", KMSKey: "key", WrappedKeys: []byte("l"), Oldest: 1, Newest: 1}
+	for _, d := range []blockstore.Domain{was, other} {
+		if _, err := b.Entries.EnterDomain(t.Context(), d); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.AddSnapshot(t, snapshot.Record{ID: "snap-1", Account: "b", Domain: "dom-2", Root: blockstore.File{ID: 8, Kind: blockstore.RootFile}})
+	right := blockstore.Domain{ID: "dom-1", Account: "c", KMSKey: "yek", WrappedKeys: []byte("m"), Oldest: 3, Newest: 4, Retire: 4}
+	with := func(d blockstore.Domain, change func(*blockstore.Domain)) blockstore.Domain {
+		change(&d)
+		return d
+	}
+	for _, c := range []struct {
+		name     string
+		was, now blockstore.Domain
+		want     bool
+	}{
+		{"one that has changed", with(was, func(d *blockstore.Domain) { d.WrappedKeys = []byte("x") }), right, false},
+		{"account and key of another", was, with(was, func(d *blockstore.Domain) { d.Account = "b" }), false},
+		{"the id of another", was, with(right, func(d *blockstore.Domain) { d.ID = "dom-2" }), false},
+		{"everything but the id", was, right, true},
+		{"the id", right, with(right, func(d *blockstore.Domain) { d.ID = "dom-3" }), true},
+		{"the id of one that a snapshot names", other, with(other, func(d *blockstore.Domain) { d.ID = "dom-4" }), false},
+	} {
+		before, err := b.Store.DomainRows(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		fixed, err := b.Fixes.FixDomain(t.Context(), c.was, c.now)
+		if err != nil || fixed != c.want {
+			t.Errorf("%s: %v, %v", c.name, fixed, err)
+		}
+		want := slices.Clone(before)
+		if c.want {
+			want[slices.IndexFunc(want, func(d blockstore.Domain) bool { return d.ID == c.was.ID })] = c.now
+		}
+		slices.SortFunc(want, func(a, b blockstore.Domain) int { return strings.Compare(a.ID, b.ID) })
+		after, err := b.Store.DomainRows(t.Context())
+		if diff := cmp.Diff(want, after); err != nil || diff != "" {
+			t.Errorf("%s: %v, (-want +got):\n%s", c.name, err, diff)
+		}
+	}
+}
+
+func fixSnapshot(t *testing.T, b Bench) {
+	root := func(n blockstore.FileID) blockstore.File { return blockstore.File{ID: n, Kind: blockstore.RootFile} }
+	for n, id := range map[blockstore.FileID]string{8: "snap-1", 9: "snap-2", 10: "snap-3", 11: "snap-4"} {
+		b.AddSnapshot(t, snapshot.Record{ID: id, Account: "a", Region: "us-east-1", Domain: domain, Root: root(n), VolumeSize: 1, VirtualSize: 512, Blocks: 3})
+		err := b.Catalog.CreateFile(t.Context(), b.Lease(t), root(n), blockstore.KeyUse{})
+		if err = errors.Join(err, b.Fixes.FixFile(t.Context(), verify.FileRow{File: root(n), Bytes: 10, Entries: 1})); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.LoseSnapshot(t, "snap-3")   // and nothing let go of its root
+	b.DeleteSnapshot(t, "snap-4") // which did
+	read := func() map[string]snapshot.Record {
+		list, err := b.Store.Snapshots(t.Context(), "", 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := map[string]snapshot.Record{}
+		for _, rec := range list {
+			got[rec.ID] = rec
+		}
+		return got
+	}
+	for _, c := range []struct {
+		name   string
+		was    string
+		change func(was, now *snapshot.Record)
+		want   bool
+	}{
+		{"one that has changed", "snap-1", func(was, now *snapshot.Record) { was.Blocks, now.Blocks = 4, 5 }, false},
+		{"the root of another", "snap-1", func(_, now *snapshot.Record) { now.Root = root(9) }, false},
+		{"the id of another", "snap-1", func(_, now *snapshot.Record) { now.ID = "snap-2" }, false},
+		{"a root that was let go", "snap-1", func(_, now *snapshot.Record) { now.Root = root(11) }, false},
+		{"a root that has no row", "snap-1", func(_, now *snapshot.Record) { now.Root = root(77) }, false},
+		{"sizes, domain and account", "snap-1", func(_, now *snapshot.Record) {
+			now.VolumeSize, now.VirtualSize, now.Blocks, now.Domain, now.Account = 2, 1024, 7, "dom-2", "b"
+		}, true},
+		{"the root, and that it is completed", "snap-2", func(_, now *snapshot.Record) { now.Root, now.State = root(10), snapshot.Completed }, true},
+		{"the id", "snap-1", func(_, now *snapshot.Record) { now.ID = "snap-5" }, true},
+	} {
+		want := read()
+		was, now := want[c.was], want[c.was]
+		c.change(&was, &now)
+		fixed, err := b.Fixes.FixSnapshot(t.Context(), was, now)
+		if err != nil || fixed != c.want {
+			t.Errorf("%s: %v, %v", c.name, fixed, err)
+		}
+		if c.want {
+			delete(want, c.was)
+			now.Lineage, now.KMSKey = "", ""
+			want[now.ID] = now
+		}
+		got := read()
+		for id, rec := range got {
+			rec.Lineage, rec.KMSKey = want[id].Lineage, want[id].KMSKey // which go by id and domain
+			got[id] = rec
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", c.name, diff)
+		}
 	}
 }
 
