@@ -5,14 +5,17 @@ import (
 	"database/sql"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/diskport/diskport/internal/block"
+	"github.com/diskport/diskport/internal/imports/importtask"
 	"github.com/diskport/diskport/internal/outbox"
 	"github.com/diskport/diskport/internal/store/blockstore"
 	"github.com/diskport/diskport/internal/store/frame"
 	"github.com/diskport/diskport/internal/store/snapshot"
+	"github.com/diskport/diskport/internal/work"
 )
 
 // tellsDamage returns a rig whose reads and verifications tell of damage, and what returns
@@ -299,6 +302,59 @@ func TestDamageThatAClockAheadHasSeen(t *testing.T) {
 		}
 		if err != nil || told["mended"] != 2 || told["found again"] != 1 {
 			t.Errorf("told %v, %v", told, err)
+		}
+	})
+}
+
+// TestPagesThatAreLeftOut: a task is not published whose plan, or how far a range of it is, is not
+// as it was written, since some of its disk was left out then.
+func TestPagesThatAreLeftOut(t *testing.T) {
+	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) {
+		for name, c := range map[string]struct {
+			flip string
+			says string // of an embedded database
+		}{
+			"nothing is wrong":  {`UPDATE units SET done = done`, ""},
+			"a range is longer": {`UPDATE tasks SET ranges = REPLACE(ranges, '"pages":12', '"pages":92')`, "its plan is not as it was made"},
+			"it is further":     {`UPDATE units SET done = 9 WHERE kind = 'range'`, "1 pages of its ranges were not dealt with"},
+		} {
+			db, ctx := fresh(t), t.Context()
+			if _, _, err := db.Tasks().Create(ctx, importtask.Task{ID: db.ids.Task(), Account: "a", Region: region}, 9); err != nil {
+				t.Fatal(err)
+			}
+			claim := func(k work.Kind) work.Lease {
+				t.Helper()
+				l, ok, err := db.Work().Claim(ctx, work.Claimer{Owner: "n", Kinds: []work.Kind{k}}, db.now())
+				if err != nil || !ok {
+					t.Fatalf("%s: %s: %v, %v", name, k, ok, err)
+				}
+				return l
+			}
+			l := claim(work.Plan)
+			rec := snapshot.Record{ID: db.ids.Snapshot(), Account: "a", Region: region, State: snapshot.Pending, VolumeSize: 9}
+			l, ok, err := db.Tasks().Planned(ctx, l, importtask.Plan{Snapshot: rec, Ranges: []importtask.Range{{Pages: 12, Bytes: 1}}})
+			if err == nil && ok {
+				err = db.Tasks().FinishSlice(ctx, l, importtask.RangeResult{}, 8)
+			}
+			if err != nil || !ok {
+				t.Fatal(name, ok, err)
+			}
+			must(t, db, func(q querier) error {
+				_, err := exec(ctx, q, c.flip)
+				return err
+			})
+			l = claim(work.Range)
+			if l, ok, err = db.Tasks().FinishRange(ctx, l, importtask.RangeResult{}); err != nil || !ok {
+				t.Fatal(name, ok, err)
+			}
+			err = db.Tasks().Publish(ctx, l, importtask.Published{Roots: []importtask.Root{{Task: l.Task}}})
+			says := c.says
+			if says == "" || db.engine.shared && strings.Contains(says, "pages") {
+				says = "is not an open file" // there is no root
+			}
+			if err == nil || !strings.Contains(err.Error(), says) {
+				t.Errorf("%s: published: %v; want %q", name, err, says)
+			}
 		}
 	})
 }

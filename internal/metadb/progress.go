@@ -2,6 +2,8 @@ package metadb
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -23,7 +25,10 @@ type taskRow struct {
 	state    importtask.State
 	snapshot string
 	counts   importtask.Counts
-	left     int // ranges
+	left     int    // ranges
+	ranges   string // as they are stored
+	plan     int64  // sum over ranges; 0: an older version has planned it
+	pages    int64  // of all ranges, that are left; below 0: nobody counts them
 }
 
 // lockTask returns a task and keeps other transactions from changing it until this
@@ -39,12 +44,12 @@ func lockTask(ctx context.Context, q querier, id string) (t taskRow, ok bool, er
 
 const (
 	lockTasks   = `UPDATE tasks SET state = state`
-	lockedTasks = ` RETURNING id, image_task, account, region, state, snapshot, counts, ranges_left`
+	lockedTasks = ` RETURNING id, image_task, account, region, state, snapshot, counts, ranges_left, ranges, plan_sum, pages_left`
 )
 
 func scanTaskRow(s scanner) (t taskRow, err error) {
 	var counts string
-	if err = s.Scan(&t.id, &t.image, &t.home.Account, &t.home.Region, &t.state, &t.snapshot, &counts, &t.left); err != nil {
+	if err = s.Scan(&t.id, &t.image, &t.home.Account, &t.home.Region, &t.state, &t.snapshot, &counts, &t.left, &t.ranges, &t.plan, &t.pages); err != nil {
 		return t, err
 	}
 	return t, taskCounts.read(counts, &t.counts)
@@ -140,6 +145,13 @@ func (t Tasks) Planned(ctx context.Context, l work.Lease, p importtask.Plan) (ne
 	if len(units) > 0 {
 		units[0] = t.db.leased(l, work.Range, 0)
 	}
+	pages := int64(0)
+	for _, r := range p.Ranges {
+		pages += r.Pages
+	}
+	if t.db.engine.shared { // an older node beside this one would not count them
+		pages = -1
+	}
 	ranges, err1 := taskRanges.text(p.Ranges)
 	warnings, err2 := taskWarnings.text(p.Warnings)
 	if err := errors.Join(err1, err2); err != nil {
@@ -151,9 +163,9 @@ func (t Tasks) Planned(ctx context.Context, l work.Lease, p importtask.Plan) (ne
 		}
 		if _, err := exec(ctx, q, `
 			UPDATE tasks SET format = $1, virtual_bytes = $2, ranges = $3, ranges_left = $4, warnings = $5, snapshot = $6, started = $7,
-				kms_key = CASE WHEN $8 = '' THEN kms_key ELSE $8 END
-			WHERE id = $9`,
-			p.Format, p.Virtual, ranges, len(p.Ranges), warnings, p.Snapshot.ID, micros(t.db.now()), p.KMSKey, task.id); err != nil {
+				kms_key = CASE WHEN $8 = '' THEN kms_key ELSE $8 END, plan_sum = $9, pages_left = $10
+			WHERE id = $11`,
+			p.Format, p.Virtual, ranges, len(p.Ranges), warnings, p.Snapshot.ID, micros(t.db.now()), p.KMSKey, planSum(task.id, ranges), pages, task.id); err != nil {
 			return err
 		}
 		if len(units) == 0 {
@@ -189,12 +201,13 @@ func (db *DB) publishNext(ctx context.Context, q querier, l work.Lease, task tas
 func (t Tasks) FinishSlice(ctx context.Context, l work.Lease, r importtask.RangeResult, done int64) error {
 	on := func(ctx context.Context, q querier, l work.Lease) error { return handOn(ctx, q, l, done) }
 	return t.db.eventOf(ctx, l, importtask.EventSliceDone, on, func(q querier, task taskRow) error {
-		return register(ctx, q, l, task, r)
+		return register(ctx, q, l, task, r, done)
 	})
 }
 
-// register makes what a slice of a range holds exist, as part of the task's draft.
-func register(ctx context.Context, q querier, l work.Lease, task taskRow, r importtask.RangeResult) error {
+// register makes what a slice of a range holds exist, as part of the task's draft. done is how many
+// pages of the range are done with it.
+func register(ctx context.Context, q querier, l work.Lease, task taskRow, r importtask.RangeResult, done int64) error {
 	var named int64
 	for _, p := range r.Pages {
 		named += int64(p.Blocks)
@@ -213,14 +226,36 @@ func register(ctx context.Context, q querier, l work.Lease, task taskRow, r impo
 	if err != nil {
 		return err
 	}
-	_, err = exec(ctx, q, `UPDATE tasks SET counts = $1 WHERE id = $2`, counts, task.id)
+	_, err = exec(ctx, q, `
+		UPDATE tasks SET counts = $1, pages_left = CASE WHEN pages_left < 0 THEN pages_left ELSE pages_left - $2 END WHERE id = $3`,
+		counts, done-l.Done, task.id)
 	return err
+}
+
+// pagesOf returns how many pages a range of a task has.
+func (t taskRow) pagesOf(index int) (int64, error) {
+	var ranges []importtask.Range
+	err := taskRanges.read(t.ranges, &ranges)
+	if err != nil || index >= len(ranges) {
+		return 0, err
+	}
+	return ranges[index].Pages, nil
+}
+
+// planSum is a sum over the ranges of a task, as they are stored. It is never 0.
+func planSum(task, ranges string) int64 {
+	sum := sha256.Sum256([]byte(task + " " + ranges))
+	return int64(binary.LittleEndian.Uint64(sum[:])>>1 | 1)
 }
 
 // FinishRange implements importtask.Progress.
 func (t Tasks) FinishRange(ctx context.Context, l work.Lease, r importtask.RangeResult) (next work.Lease, ok bool, err error) {
 	err = t.db.eventOf(ctx, l, importtask.EventRangeDone, finishUnit, func(q querier, task taskRow) error {
-		if err := register(ctx, q, l, task, r); err != nil {
+		pages, err := task.pagesOf(l.Range)
+		if err == nil {
+			err = register(ctx, q, l, task, r, pages)
+		}
+		if err != nil {
 			return err
 		}
 		left, found, err := one(ctx, q, column[int], `
@@ -324,7 +359,8 @@ func publishSnapshot(ctx context.Context, q querier, l work.Lease, task taskRow,
 // ingested: what is left by the counter, by the units, and by the counts of the
 // finished slices, against the blocks under the root. The root is made of range_pages
 // alone, so those can't be what it is compared with; each slice counted as many blocks
-// as its pages name (register).
+// as its pages name (register). A bit that is turned over in the plan, or in how far a range is, has
+// pages left out, which is told by the plan's sum, and by how many pages the slices had.
 func allRangesDone(ctx context.Context, q querier, task taskRow, blocks int64) error {
 	units, _, err := one(ctx, q, column[int], `SELECT COUNT(*) FROM units WHERE task = $1 AND kind = $2`, task.id, work.Range)
 	switch {
@@ -332,6 +368,10 @@ func allRangesDone(ctx context.Context, q querier, task taskRow, blocks int64) e
 		return err
 	case task.left != 0 || units != 0:
 		return fmt.Errorf("%d ranges are not finished, and %d units of ranges are left", task.left, units)
+	case task.plan != 0 && task.plan != planSum(task.id, task.ranges):
+		return errors.New("its plan is not as it was made")
+	case task.plan != 0 && task.pages > 0:
+		return fmt.Errorf("%d pages of its ranges were not dealt with", task.pages)
 	case task.counts.Data != blocks:
 		return fmt.Errorf("its ranges ingested %d blocks, its root has %d", task.counts.Data, blocks)
 	}

@@ -53,7 +53,7 @@ func BenchmarkRegister(b *testing.B) {
 					r := randomSlice(b, db, random, unit, done, c.slice)
 					at := time.Now()
 					err := db.eventOf(b.Context(), unit, importtask.EventRangeDone, finishUnit, func(q querier, task taskRow) error {
-						return register(b.Context(), q, unit, task, r)
+						return register(b.Context(), q, unit, task, r, 0)
 					})
 					if err != nil {
 						b.Fatal(err)
