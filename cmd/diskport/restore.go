@@ -78,7 +78,11 @@ func (c *restoreCmd) list(ctx context.Context, a *app, src string, creds aws.Cre
 	}
 	var rows [][]string
 	for _, b := range backups {
-		rows = append(rows, []string{b.At.Format(time.RFC3339Nano), fmt.Sprint(b.Files), size(b.Bytes), b.Damage})
+		damage := b.Damage
+		if b.Before > 0 {
+			damage = count(b.Before, "file") + " when it was made"
+		}
+		rows = append(rows, []string{b.At.Format(time.RFC3339Nano), fmt.Sprint(b.Files), size(b.Bytes), damage})
 	}
 	return a.printTable([]string{"Time", "Files", "Size", "Damage"}, rows)
 }

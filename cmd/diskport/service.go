@@ -238,6 +238,7 @@ type backupMade struct {
 	Files  int64     `json:"files"`
 	Bytes  int64     `json:"bytes"`
 	Damage string    `json:"damage,omitempty"` // of its manifest
+	Before int64     `json:"damagedFiles,omitempty"`
 }
 
 // backups lists the backups of a place, the oldest first.
@@ -245,7 +246,7 @@ func (a *app) backups(ctx context.Context, place string, creds aws.CredentialsPr
 	found, err := server.Backups(ctx, place, creds)
 	list := make([]backupMade, len(found))
 	for i, b := range found {
-		list[i] = backupMade{b.At, b.Files, b.Bytes, b.Damage}
+		list[i] = backupMade{b.At, b.Files, b.Bytes, b.Damage, b.Before}
 	}
 	return list, err
 }

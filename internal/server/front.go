@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/diskport/diskport/diskimage/detect"
 	"github.com/diskport/diskport/internal/api/adminapi"
@@ -21,10 +20,6 @@ import (
 	"github.com/diskport/diskport/internal/logkey"
 	"github.com/diskport/diskport/internal/quota"
 )
-
-// scrapes is how many pages of metrics are made at once. Anybody may ask for them, and
-// each takes most of a MiB to compress.
-const scrapes = 4
 
 // front puts one edge for each AWS service behind the front chain.
 func (a *App) front(metrics *prometheus.Registry, control *flow.Control) http.Handler {
@@ -56,7 +51,7 @@ func (a *App) front(metrics *prometheus.Registry, control *flow.Control) http.Ha
 		Live:   http.HandlerFunc(alive),
 		Ready:  http.HandlerFunc(a.ready),
 		Health: http.HandlerFunc(a.health),
-		Scrape: promhttp.HandlerFor(metrics, promhttp.HandlerOpts{MaxRequestsInFlight: scrapes}),
+		Scrape: newScraper(metrics),
 	})
 	if !a.cfg.has(roleAPI) {
 		return workerAlone(h)

@@ -97,6 +97,7 @@ var causes = []cause{
 	{is(ingest.ErrSlow, tooSlow, "source-slow", "bring the image closer: upload it to the S3 of this service"), false},
 	{is(source.ErrChanged, "ClientError: The source object changed while it was imported", "source-changed", "import it again, and leave it alone until the task has ended"), true},
 	{is(source.ErrNotFound, noAccess("404 Not Found"), "source-missing", ""), true},
+	{is(source.ErrNoRanges, noAccess("403 Forbidden"), "source-forbidden", "images are read in ranges: see that the S3 of the source, and a proxy in front of it, answer requests for them, or upload the image to the S3 of this service"), true},
 	{is(source.ErrNoAccess, noAccess("403 Forbidden"), "source-forbidden", "give the service role s3:GetObject on the object, or presign its Url for as long as the import takes"), true},
 	{is(source.ErrKey, noAccess("400 Bad Request"), "source-key", "enable the KMS key that the object is encrypted under, then import again"), true},
 	{is(source.ErrRole, noAccess("403 Forbidden"), "role-not-assumable", "let the service assume the role at the S3 that the image is in, for as long as the import takes"), true},

@@ -46,7 +46,14 @@ func TestFailuresOfWhatIsAround(t *testing.T) {
 	}
 }
 
-// A task that got something else than a disk says what it got, and how to insist.
+// TestNoPermissionHelpsAgainstAnS3WithoutRanges, so none is advised.
+func TestNoPermissionHelpsAgainstAnS3WithoutRanges(t *testing.T) {
+	f, final := FailureOf(fmt.Errorf("reading: %w", source.ErrNoRanges))
+	if !final || f.Reason != "source-forbidden" || strings.Contains(f.Hint, "s3:GetObject") || !strings.Contains(f.Hint, "ranges") {
+		t.Errorf("%+v, final %t", f, final)
+	}
+}
+
 // TestTheAlertKnowsTheServersFailures: all of those, and nothing that users do; and each is
 // counted from 0 on, since a counter that begins at 1 has not increased to Prometheus.
 func TestTheAlertKnowsTheServersFailures(t *testing.T) {
@@ -93,6 +100,7 @@ func TestTheAlertKnowsTheServersFailures(t *testing.T) {
 	t.Error("not every reason is counted from the start")
 }
 
+// A task that got something else than a disk says what it got, and how to insist.
 func TestFailureOfWhatIsNoDisk(t *testing.T) {
 	_, err := detect.Open(bytes.NewReader([]byte("%PDF-1.7\n")), 9, detect.Options{Name: "scan.pdf"})
 	f, final := FailureOf(err)

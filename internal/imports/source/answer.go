@@ -168,7 +168,7 @@ func ranged(contentRange, etag string, off, end int64) (state, error) {
 	to, err2 := strconv.ParseInt(last, 10, 64)
 	total, err3 := strconv.ParseInt(size, 10, 64)
 	if err := errors.Join(err1, err2, err3); err != nil || from != off || to != min(end, total)-1 || total < 1 {
-		return state{}, fmt.Errorf("%w: the S3 does not serve ranges of bytes", ErrNoAccess)
+		return state{}, ErrNoRanges
 	}
 	return state{etag: etag, size: total}, nil
 }
@@ -205,7 +205,7 @@ func judge(status int, header http.Header, region string) error {
 	case status >= 300 && status < 400:
 		return fmt.Errorf("%w: it redirects, which is not followed", ErrNoAccess)
 	case status < 300:
-		return fmt.Errorf("%w: the S3 does not serve ranges of bytes", ErrNoAccess)
+		return ErrNoRanges
 	}
 	return fmt.Errorf("%w: status %d", ErrNoAccess, status)
 }

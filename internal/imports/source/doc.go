@@ -33,6 +33,9 @@ var (
 	// ErrNoAccess: policies do not allow it, or the presigned Url is no
 	// valid permission to read it.
 	ErrNoAccess = errors.New("no access to the source")
+	// ErrNoRanges is an ErrNoAccess that no permission helps against: the S3, or what is
+	// between, answers another range of bytes than was asked for, or everything.
+	ErrNoRanges = fmt.Errorf("%w: the S3 does not serve ranges of bytes", ErrNoAccess)
 	// ErrKey: the object is encrypted under a KMS key that can't be used. It wraps a
 	// *keyring.Error.
 	ErrKey = errors.New("the key of the source can't be used")

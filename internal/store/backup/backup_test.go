@@ -525,6 +525,7 @@ func TestDamagedService(t *testing.T) {
 	if got := strings.Join(r.Damaged, "; "); len(r.Damaged) != 2 || !strings.Contains(got, root(3)+": at 0: it is not good") || !strings.Contains(got, object(4)+": input/output error") {
 		t.Errorf("damaged: %s", got)
 	}
+	w.lists(t, 0, 0, 2)
 	got, done, err := w.restored(t, time.Time{}, backup.Refuse)
 	then[root(3)] = "evil three"
 	if diff := cmp.Diff(then, got); err != nil || diff != "" || len(done.Lost) != 1 {

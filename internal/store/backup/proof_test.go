@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -240,6 +241,7 @@ func TestTakenAgain(t *testing.T) {
 	if got := string(w.get(t, root(1))); got != "evil one" {
 		t.Errorf("the copy became %q", got)
 	}
+	w.lists(t, 1, 1)
 	w.files[root(1)] = whole
 	r := w.backup(t, backup.Options{Check: backup.Checksums})
 	if len(r.Again) != 1 || !strings.Contains(r.Again[0], root(1)) || r.Copied != 1 || len(r.Damaged) != 0 || len(r.Lost) != 0 {
@@ -248,6 +250,23 @@ func TestTakenAgain(t *testing.T) {
 	if r := w.backup(t, backup.Options{Check: backup.Checksums}); len(r.Again) != 0 || len(r.Lost) != 0 {
 		t.Errorf("after that: %+v", r)
 	}
+	w.lists(t, 0, 0, 0, 0)
 	w.restores(t, time.Time{}, w.state())
 	w.restores(t, first.At, w.state())
+}
+
+// lists checks of how many files the backups are listed as damaged when they were made.
+func (w *world) lists(t *testing.T, want ...int64) {
+	t.Helper()
+	list, err := backup.List(t.Context(), w.target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []int64
+	for _, b := range list {
+		got = append(got, b.Before)
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("the backups have %v damaged files, want %v", got, want)
+	}
 }

@@ -21,6 +21,7 @@ type Backup struct {
 	Files  int64
 	Bytes  int64
 	Damage string // why it can't be restored; empty: its manifest is whole
+	Before int64  // files that were damaged or missing when it was made, and were not copied since
 }
 
 // List returns the backups in a target, the oldest first.
@@ -33,6 +34,7 @@ func List(ctx context.Context, t Target) ([]Backup, error) {
 		return nil, fmt.Errorf("backup: looking through the target: %w", err)
 	}
 	list := make([]Backup, 0, len(names))
+	damaged := map[string][]int{} // by file: the backups in list that have it so
 	for _, name := range names {
 		b := Backup{Moment: name}
 		b.At, _ = time.Parse(momentLayout, name) // momentsOf has checked it
@@ -49,8 +51,31 @@ func List(ctx context.Context, t Target) ([]Backup, error) {
 			}
 		}
 		list = append(list, b)
+		if m != nil {
+			countDamaged(list, damaged, m.Files)
+		}
 	}
 	return list, nil
+}
+
+// countDamaged counts the files that are damaged in the last backup of list, and no more in
+// those before it what is whole in the last one.
+func countDamaged(list []Backup, damaged map[string][]int, files []File) {
+	last := len(list) - 1
+	for _, f := range files {
+		switch {
+		case f.Missing:
+			list[last].Before++
+		case f.Damage != "":
+			list[last].Before++
+			damaged[f.Name] = append(damaged[f.Name], last)
+		case len(damaged) > 0:
+			for _, i := range damaged[f.Name] {
+				list[i].Before--
+			}
+			delete(damaged, f.Name)
+		}
+	}
 }
 
 // whose returns the identity of the store that the backups are of. ErrNoBackup.
