@@ -61,6 +61,8 @@ var apart = map[string]string{
 	"TestRotateKey": ofKey,
 	"TestManyNodes": ofNodes, "TestNodesThatDoNotFit": ofNodes, "TestBlocksInABucket": ofNodes,
 	"TestInterruptedImportIsCancelled": ofItself, "TestLoad": ofEmbedded,
+	"TestNoSecretIsInTheClear": ofEmbedded, "TestAuditLog": ofEmbedded, // by presigned URLs of it
+	"TestNobodyChoosesARegionToEscape": ofEmbedded, "TestRegions": ofDirectory, // where commands find their keys
 	"TestTheSourceIsPinnedByTheCall": "an object of another S3 that is overwritten fails its import, as TestImportFromAThirdPartysS3 shows",
 }
 
