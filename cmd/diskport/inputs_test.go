@@ -232,3 +232,84 @@ func TestAKeyIsLookedAtFirst(t *testing.T) {
 		t.Errorf("there is a task: %s", list)
 	}
 }
+
+// TestDiff: where two snapshots differ, whatever they are of.
+func TestDiff(t *testing.T) {
+	t.Setenv("DISKPORT_RESERVE", "0")
+	t.Setenv("AWS_ENDPOINT_URL", "")
+	const block = client.BlockSize
+	var first []byte
+	for n := range byte(8) {
+		first = append(first, bytes.Repeat([]byte{n + 1}, block)...)
+	}
+	second := bytes.Clone(first)
+	copy(second[2*block:4*block], bytes.Repeat([]byte{99}, 2*block))
+	clear(second[6*block : 7*block])
+	i := importing{newLocal(t, map[string][]byte{"a.raw": first, "b.raw": second}), nil}
+	ids := strings.Fields(i.run(t, "import", "--format", "raw", "@a.raw", "@b.raw"))
+	var d differing
+	if err := json.Unmarshal([]byte(i.run(t, "diff", "--json", ids[0], ids[1])), &d); err != nil {
+		t.Fatal(err)
+	}
+	want := []client.BlockDiff{{Offset: 2 * block, Bytes: 2 * block, Kind: "changed"}, {Offset: 6 * block, Bytes: block, Kind: "gone"}}
+	if !slices.Equal(d.Changes, want) || d.Blocks != 3 {
+		t.Errorf("got %+v, want %+v", d, want)
+	}
+	if out := i.run(t, "diff", ids[1], ids[0]); !strings.Contains(out, "0x300000  0x80000") || !strings.Contains(out, "added") {
+		t.Errorf("the other way round:\n%s", out)
+	}
+	if out := i.run(t, "diff", ids[0], ids[0]); out != "no block differs\n" {
+		t.Errorf("with itself:\n%s", out)
+	}
+}
+
+// TestDoctor: what is well is said to be, and what is not, with what to do.
+func TestDoctor(t *testing.T) {
+	t.Setenv("AWS_ENDPOINT_URL", "")
+	t.Setenv("DISKPORT_LISTEN", "127.0.0.1:0")
+	t.Setenv("DISKPORT_RESERVE", "0")
+	i := importing{newLocal(t, map[string][]byte{"file": nil}), nil}
+	doctor := func(want int, args ...string) map[string]finding {
+		t.Helper()
+		code, stdout, stderr := i.local.run(t.Context(), append([]string{"doctor", "--json"}, args...)...)
+		if code != want {
+			t.Errorf("%v: exit code %d, want %d: %s%s", args, code, want, stdout, stderr)
+		}
+		var list []finding
+		if err := json.Unmarshal([]byte(stdout), &list); err != nil {
+			t.Fatal(err)
+		}
+		found := map[string]finding{}
+		for _, f := range list {
+			found[f.Check] = f
+		}
+		return found
+	}
+	none := doctor(exitOK, "--data=@data")
+	if _, err := os.Stat(i.path("data")); !os.IsNotExist(err) || none["data"].Status != fine || none["S3"].Status != "" {
+		t.Errorf("nothing was imported yet: %+v, %v", none, err)
+	}
+	i.run(t, "tasks") // makes the directory
+	if err := os.Chmod(i.path("data"), 0o750); err != nil {
+		t.Fatal(err)
+	}
+	found := doctor(exitOK, "--data=@data")
+	for check, status := range map[string]string{"data": warning, "service": fine, "port": fine, "database": fine, "store": fine, "S3": fine, "KMS": fine, "role": warning} {
+		if found[check].Status != status {
+			t.Errorf("%s: %+v, want %s", check, found[check], status)
+		}
+	}
+	if out := i.run(t, "role"); out != "vmimport\n" {
+		t.Errorf("role: %q", out)
+	}
+	if found := doctor(exitOK, "--data=@data"); found["role"].Status != fine {
+		t.Errorf("with the role: %+v", found["role"])
+	}
+	if found := doctor(exitFailed, "--data=@file"); found["data"].Status != failed || found["data"].Mend == "" {
+		t.Errorf("a file: %+v", found["data"])
+	}
+	t.Setenv("DISKPORT_RESERVE", "1000TiB")
+	if found := doctor(exitFailed, "--data=@data"); found["disk"].Status != failed || !strings.Contains(found["disk"].Found, "1000.0 TiB") {
+		t.Errorf("a full disk: %+v", found["disk"])
+	}
+}

@@ -96,9 +96,9 @@ type group struct {
 func subcommands() []group {
 	return []group{
 		{"Main commands", []subcommand{&demoCmd{}, &importCmd{}, &serveCmd{}, &envCmd{}}},
-		{"Tasks and snapshots", []subcommand{&tasksCmd{}, &taskCmd{}, &cancelCmd{}, &snapshotsCmd{}, &snapshotCmd{}, &deleteCmd{}, &exportCmd{}}},
+		{"Tasks and snapshots", []subcommand{&tasksCmd{}, &taskCmd{}, &cancelCmd{}, &snapshotsCmd{}, &snapshotCmd{}, &diffCmd{}, &deleteCmd{}, &exportCmd{}}},
 		{"Disk images in files", []subcommand{&inspectCmd{}, &mapCmd{}, &convertCmd{}}},
-		{"Operations", []subcommand{&verifyCmd{}, &backupCmd{}, &restoreCmd{}, &compactCmd{}, &rotateKeyCmd{}, &statsCmd{}, &gcCmd{}, &accountCmd{}}},
+		{"Operations", []subcommand{&doctorCmd{}, &roleCmd{}, &verifyCmd{}, &backupCmd{}, &restoreCmd{}, &compactCmd{}, &rotateKeyCmd{}, &statsCmd{}, &gcCmd{}, &accountCmd{}}},
 		{"About diskport", []subcommand{&helpCmd{}, &versionCmd{}}},
 	}
 }

@@ -33,7 +33,7 @@ func TestEveryFlagHasAnEnvironmentVariable(t *testing.T) {
 	// Flags of a single call, never of all.
 	once := []string{
 		"diskport --help", "diskport --version", "diskport serve --accept-older-database", "diskport serve --replace-root-key",
-		"diskport import --name", "diskport rotate-key --list", "diskport rotate-key --snapshot", "diskport rotate-key --kms-key", "diskport rotate-key --domain",
+		"diskport import --name", "diskport role --print", "diskport rotate-key --list", "diskport rotate-key --snapshot", "diskport rotate-key --kms-key", "diskport rotate-key --domain",
 		"diskport verify --repair", "diskport verify --from", "diskport verify --rebuild",
 		"diskport rotate-key --master", "diskport rotate-key --rewrap",
 		"diskport backup --include-master-key", "diskport restore --at", "diskport restore --partial", "diskport restore --accept-unproven", "diskport restore --list",

@@ -83,3 +83,49 @@ func (c *Client) readBlock(ctx context.Context, snapshotID string, b types.Block
 	}
 	return nil
 }
+
+// BlockDiff is a run of blocks in which two snapshots differ.
+type BlockDiff struct {
+	Offset int64  `json:"offset"` // on the volume
+	Bytes  int64  `json:"bytes"`
+	Kind   string `json:"kind"` // what the second has there: "changed", "added", or "gone", which reads as zeros
+}
+
+// EachChange compares two snapshots and calls fn with each run of blocks in which they differ,
+// ascending.
+func (c *Client) EachChange(ctx context.Context, first, second string, fn func(BlockDiff)) error {
+	pages := ebs.NewListChangedBlocksPaginator(c.ebs, &ebs.ListChangedBlocksInput{FirstSnapshotId: aws.String(first), SecondSnapshotId: aws.String(second)})
+	var run BlockDiff
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return fmt.Errorf("comparing %s with %s: %w", first, second, err)
+		}
+		for _, b := range page.ChangedBlocks {
+			next := BlockDiff{int64(aws.ToInt32(b.BlockIndex)) * BlockSize, BlockSize, changeOf(b)}
+			if run.Kind == next.Kind && run.Offset+run.Bytes == next.Offset {
+				run.Bytes += BlockSize
+				continue
+			}
+			if run.Bytes > 0 {
+				fn(run)
+			}
+			run = next
+		}
+	}
+	if run.Bytes > 0 {
+		fn(run)
+	}
+	return nil
+}
+
+// changeOf says what the second of two snapshots has instead of a block of the first.
+func changeOf(b types.ChangedBlock) string {
+	switch {
+	case b.SecondBlockToken == nil:
+		return "gone"
+	case b.FirstBlockToken == nil:
+		return "added"
+	}
+	return "changed"
+}

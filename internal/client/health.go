@@ -12,8 +12,10 @@ import (
 
 // Health is the state of a service.
 type Health struct {
-	Status string `json:"status"` // "ok", "full": it takes no more data, or "stuck": it looks into no more images
-	Space  struct {
+	Status   string            `json:"status"`   // "ok", "full": it takes no more data, "stuck": it looks into no more images, or "down"
+	Database string            `json:"database"` // "ok" or "unavailable"; empty: the service is older
+	Services map[string]string `json:"services"`
+	Space    struct {
 		FreeBytes    int64      `json:"freeBytes"`    // of the disk that has least to spare
 		LeastBytes   int64      `json:"leastBytes"`   // that must stay free there
 		NeededBytes  int64      `json:"neededBytes"`  // that must be free there for it to take data again; 0: it does

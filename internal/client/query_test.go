@@ -124,8 +124,8 @@ func TestRequestsAreThoseOfTheSDK(t *testing.T) {
 			if _, err := iamClient.GetRole(ctx, &iamsdk.GetRoleInput{RoleName: role}); !IsNotFound(err) {
 				return fmt.Errorf("GetRole = %w, want that there is none", err)
 			}
-			_, created := iamClient.CreateRole(ctx, &iamsdk.CreateRoleInput{RoleName: role, AssumeRolePolicyDocument: aws.String(trust)})
-			_, put := iamClient.PutRolePolicy(ctx, &iamsdk.PutRolePolicyInput{RoleName: role, PolicyName: role, PolicyDocument: aws.String(permissions)})
+			_, created := iamClient.CreateRole(ctx, &iamsdk.CreateRoleInput{RoleName: role, AssumeRolePolicyDocument: aws.String(TrustPolicy)})
+			_, put := iamClient.PutRolePolicy(ctx, &iamsdk.PutRolePolicyInput{RoleName: role, PolicyName: role, PolicyDocument: aws.String(RolePolicy)})
 			return errors.Join(created, put)
 		}},
 	}

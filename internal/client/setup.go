@@ -13,31 +13,44 @@ import (
 // ImportName names the role and the bucket that Import makes on first use.
 const ImportName = "diskport-import"
 
-// trust lets the import service assume a role; it is the one in AWS's user guide.
-const trust = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"vmie.amazonaws.com"},` +
+// TrustPolicy lets the import service assume a role; it is the one in AWS's user guide.
+const TrustPolicy = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"vmie.amazonaws.com"},` +
 	`"Action":"sts:AssumeRole","Condition":{"StringEquals":{"sts:Externalid":"vmimport"}}}]}`
 
-// permissions lets the role read images from any bucket of the account, and encrypt
+// RolePolicy lets the role read images from any bucket of the account, and encrypt
 // snapshots under those of the account's keys whose policies leave that to IAM.
-const permissions = `{"Version":"2012-10-17","Statement":[` +
+const RolePolicy = `{"Version":"2012-10-17","Statement":[` +
 	`{"Effect":"Allow","Action":["s3:GetBucketLocation","s3:GetObject","s3:ListBucket"],"Resource":"*"},` +
 	`{"Effect":"Allow","Action":["ec2:ModifySnapshotAttribute","ec2:CopySnapshot","ec2:RegisterImage","ec2:Describe*"],"Resource":"*"},` +
 	`{"Effect":"Allow","Action":["kms:CreateGrant","kms:Decrypt","kms:DescribeKey","kms:Encrypt","kms:GenerateDataKey*","kms:ReEncrypt*"],"Resource":"*"}]}`
 
-// EnsureRole makes the service role for imports unless it exists.
-func (c *Client) EnsureRole(ctx context.Context, name string) error {
-	err := c.query(ctx, iam, "GetRole", url.Values{"RoleName": {name}}, nil)
-	if err == nil {
-		return nil
-	}
-	if !IsNotFound(err) {
+// CheckRole fails if a role does not exist.
+func (c *Client) CheckRole(ctx context.Context, name string) error {
+	if err := c.query(ctx, iam, "GetRole", url.Values{"RoleName": {name}}, nil); err != nil {
 		return fmt.Errorf("looking up role %s: %w", name, err)
 	}
-	err = c.query(ctx, iam, "CreateRole", url.Values{"RoleName": {name}, "AssumeRolePolicyDocument": {trust}}, nil)
+	return nil
+}
+
+// CheckBuckets fails if the S3 of the service does not list the account's buckets.
+func (c *Client) CheckBuckets(ctx context.Context) error {
+	if _, err := c.s3.ListBuckets(ctx, &s3.ListBucketsInput{}); err != nil {
+		return fmt.Errorf("listing buckets: %w", err)
+	}
+	return nil
+}
+
+// EnsureRole makes the service role for imports unless it exists.
+func (c *Client) EnsureRole(ctx context.Context, name string) error {
+	err := c.CheckRole(ctx, name)
+	if err == nil || !IsNotFound(err) {
+		return err
+	}
+	err = c.query(ctx, iam, "CreateRole", url.Values{"RoleName": {name}, "AssumeRolePolicyDocument": {TrustPolicy}}, nil)
 	if err != nil && code(err) != "EntityAlreadyExists" {
 		return fmt.Errorf("creating role %s: %w", name, err)
 	}
-	err = c.query(ctx, iam, "PutRolePolicy", url.Values{"RoleName": {name}, "PolicyName": {name}, "PolicyDocument": {permissions}}, nil)
+	err = c.query(ctx, iam, "PutRolePolicy", url.Values{"RoleName": {name}, "PolicyName": {name}, "PolicyDocument": {RolePolicy}}, nil)
 	if err != nil {
 		return fmt.Errorf("giving role %s its rights: %w", name, err)
 	}

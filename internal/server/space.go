@@ -176,9 +176,11 @@ func (a *App) collectIfFull(ctx context.Context) error {
 // health is the state of the service for people and for what watches it. It names no
 // path, since it needs no signature.
 type health struct {
-	Status   string         `json:"status"` // "ok", "full": nothing more is stored, or "stuck": no image is looked into
-	Space    healthSpace    `json:"space"`
-	Decoders healthDecoders `json:"decoders"`
+	Status   string            `json:"status"`   // "ok", "full": nothing more is stored, "stuck": no image is looked into, or "down"
+	Database string            `json:"database"` // "ok", or "unavailable": nothing is answered but pages like this one
+	Services map[string]string `json:"services"` // of AWS that are played: "available", or "elsewhere"
+	Space    healthSpace       `json:"space"`
+	Decoders healthDecoders    `json:"decoders"`
 }
 
 type healthDecoders struct {
@@ -195,9 +197,9 @@ type healthSpace struct {
 	Since        *time.Time `json:"since,omitempty"`
 }
 
-func (a *App) health(w http.ResponseWriter, _ *http.Request) {
+func (a *App) health(w http.ResponseWriter, r *http.Request) {
 	s := a.space.State()
-	h := health{Status: "ok", Space: healthSpace{FreeBytes: s.Free, LeastBytes: s.Mark, BallastBytes: s.Ballast, ReserveBytes: a.cfg.Reserve}}
+	h := health{Status: "ok", Database: "ok", Services: a.services(), Space: healthSpace{FreeBytes: s.Free, LeastBytes: s.Mark, BallastBytes: s.Ballast, ReserveBytes: a.cfg.Reserve}}
 	h.Decoders = healthDecoders{a.strays.Now(), a.strays.Most()}
 	if a.strays.Full() != nil {
 		h.Status = "stuck"
@@ -209,8 +211,30 @@ func (a *App) health(w http.ResponseWriter, _ *http.Request) {
 		since := s.Since.UTC()
 		h.Space.Since = &since
 	}
+	if a.parts != nil {
+		ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
+		defer cancel()
+		if err := a.parts.db.Ready(ctx); err != nil {
+			h.Status, h.Database = "down", "unavailable"
+		}
+	}
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(h) // the client may be gone
+}
+
+// services says which services of AWS are played here.
+func (a *App) services() map[string]string {
+	played := map[string]string{}
+	for _, name := range []string{"ec2", "ebs", "iam", "sts", "s3", "kms"} {
+		played[name] = "available"
+	}
+	if a.cfg.KMSEndpoint != "" {
+		played["kms"] = "elsewhere"
+	}
+	if a.cfg.shared() {
+		played["s3"] = "elsewhere"
+	}
+	return played
 }
 
 // guardedBackend is a back end that refuses to grow on a full disk, and whose files

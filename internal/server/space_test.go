@@ -81,6 +81,9 @@ func TestHealth(t *testing.T) {
 	if h.Status != "ok" || h.Space.FreeBytes <= 0 || h.Space.LeastBytes <= 0 || h.Space.BallastBytes != h.Space.LeastBytes || h.Space.NeededBytes != 0 {
 		t.Errorf("health of an idle service: %s", body)
 	}
+	if h.Database != "ok" || h.Services["ec2"] != "available" || h.Services["kms"] != "available" {
+		t.Errorf("services of an idle service: %s", body)
+	}
 	if h.Decoders.LeftBehind != 0 || h.Decoders.MostLeftBehind < 2*writesInFlight {
 		t.Errorf("decoders of an idle service: %s", body)
 	}

@@ -1,6 +1,7 @@
 package awshttp
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"log/slog"
@@ -101,10 +102,10 @@ func (r *recorder) give(err error) error {
 var frontHeaders = map[string]bool{"X-Amzn-Requestid": true, "X-Amz-Request-Id": true, "Connection": true}
 
 // target is what a request asked for, copied before edges change the request.
-type target struct{ method, path, query, remote string }
+type target struct{ method, path, query, remote, operation string }
 
 func newTarget(r *http.Request) target {
-	return target{method: r.Method, path: r.URL.Path, query: r.URL.RawQuery, remote: r.RemoteAddr}
+	return target{method: r.Method, path: r.URL.Path, query: r.URL.RawQuery, remote: r.RemoteAddr, operation: r.Header.Get("X-Amz-Target")}
 }
 
 // secretQuery lists, in lower case, query parameters that are credentials or grant
@@ -137,7 +138,7 @@ func (f *Front) logAccess(ctx context.Context, c *Call, rec *recorder, t target,
 	if c.Service == page {
 		level = slog.LevelDebug // probes and scrapes come every few seconds
 	}
-	f.opts.Log.LogAttrs(ctx, level, "request",
+	attrs := []slog.Attr{
 		slog.String(logkey.Request, c.RequestID),
 		slog.String("service", c.Service),
 		slog.String("region", c.Region),
@@ -151,5 +152,23 @@ func (f *Front) logAccess(ctx context.Context, c *Call, rec *recorder, t target,
 		slog.Duration("took", took),
 		slog.String("principal", c.Principal.ARN),
 		slog.String("remote", t.remote),
-	)
+	}
+	if asked := unknownAction(c, t); asked != "" {
+		attrs = append(attrs, slog.String("asked", asked))
+	}
+	f.opts.Log.LogAttrs(ctx, level, "request", attrs...)
+}
+
+// unknownAction is what a request calls its action if the edge did not find it in its table,
+// so that operators see what their clients miss. It is a client's word, so it is cut.
+func unknownAction(c *Call, t target) string {
+	if c.Action != "" {
+		return ""
+	}
+	const most = 64
+	name := cmp.Or(c.Form.Get("Action"), t.operation)
+	if len(name) > most {
+		name = name[:most]
+	}
+	return strings.ToValidUTF8(name, "?")
 }

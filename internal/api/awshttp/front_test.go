@@ -358,6 +358,16 @@ func TestAccessLogHidesSecrets(t *testing.T) {
 	}
 }
 
+// TestAccessLogNamesUnknownActions, cut, for operators to see what their clients miss.
+func TestAccessLogNamesUnknownActions(t *testing.T) {
+	f := newFixture(func(o *Options) { o.Edges[STS] = edgeFunc(func(http.ResponseWriter, *http.Request, *Call) {}) })
+	body := "Action=StartVirtualPetting" + strings.Repeat("x", 100)
+	f.do(sign(t, form("/", body), "AKID", STS, body, now))
+	if log := f.log.String(); !strings.Contains(log, `"asked":"StartVirtualPetting`) || strings.Contains(log, strings.Repeat("x", 100)) {
+		t.Errorf("got log %s", log)
+	}
+}
+
 func TestMetrics(t *testing.T) {
 	f := newFixture(nil)
 	f.do(httptest.NewRequest("GET", "/b/k", nil))

@@ -629,6 +629,10 @@ func (e *Engine) publish(ctx context.Context, h *work.Held) (next work.Lease, ok
 		return next, false, err
 	}
 	e.Metrics.completed(len(parts))
+	for _, t := range parts {
+		h.Log.Info("imported a disk", logkey.Snapshot, t.SnapshotID, "source", printable(t.Disk()), "format", t.Format,
+			"disk_bytes", t.Virtual, "data_bytes", t.Bytes(), "new_bytes", t.Counts.Stored, "seconds", e.Now().Sub(t.CreatedAt).Seconds())
+	}
 	e.over(ctx, h.Task, parts, h.Log)
 	return next, false, nil
 }
