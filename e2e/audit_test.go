@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -76,6 +77,9 @@ func TestAuditLog(t *testing.T) {
 		}
 		if r.UserIdentity.Type != "Root" || r.UserIdentity.AccessKeyID != keyID || r.SourceIPAddress != "127.0.0.1" || r.RequestID == "" || r.AWSRegion == "" {
 			t.Errorf("%s was made by somebody else: %s", r.EventName, line)
+		}
+		if ours := strings.HasPrefix(r.UserAgent, "diskport/") && strings.HasSuffix(r.UserAgent, " ("+runtime.GOOS+"/"+runtime.GOARCH+")"); ours != (x.source == "diskport") {
+			t.Errorf("%s was made with %q", r.EventName, r.UserAgent)
 		}
 	}
 	if diff := cmp.Diff(map[string]struct{ source, code, parameters string }{}, want, cmp.AllowUnexported(struct{ source, code, parameters string }{})); diff != "" {

@@ -3,6 +3,8 @@ package e2e
 import (
 	"encoding/json"
 	"maps"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -21,12 +23,21 @@ const monitoring = "../deploy/monitoring/"
 func TestMonitoring(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	s := start(t, filepath.Join(dir, "data"), "--audit-log", "s3://trail")
+	secret := filepath.Join(dir, "secret")
+	if err := os.WriteFile(secret, []byte("sixteen bytes at least\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	receiver := httptest.NewServer(http.NotFoundHandler())
+	defer receiver.Close()
+	s := start(t, filepath.Join(dir, "data"), "--audit-log", "s3://trail", "--webhook", receiver.URL, "--webhook-secret-file", secret)
 	s.diskport(t, "import", smallRaw(t, dir, "disk.raw"))
 	s.diskport(t, "gc")
 	var told map[string][]string
+	var values map[string]map[string]bool
+	codes := errorCodes(t)
 	for { // the store is measured soon after the start
-		told = metricLabels(t, s.metrics(t))
+		scrape := s.metrics(t)
+		told, values = metricLabels(t, scrape), labelValues(scrape)
 		if told["diskport_store_data_bytes"] != nil && told["diskport_imports_total"] != nil && told["diskport_gc_runs_total"] != nil {
 			break
 		}
@@ -51,6 +62,15 @@ func TestMonitoring(t *testing.T) {
 				if !slices.Contains(labels, l[1]) {
 					t.Errorf("%s has no label %s, but %v: %s", name, l[1], labels, q)
 				}
+				possible := values[l[1]]
+				if l[1] == "code" {
+					possible = codes
+				}
+				for _, alternative := range alternatives(l[2], l[3]) {
+					if l[1] != "job" && !matchesAny(t, alternative, possible) {
+						t.Errorf("no metric says %s=%q: %s", l[1], alternative, q)
+					}
+				}
 			}
 		}
 		for _, m := range groupedBy.FindAllStringSubmatch(q, -1) {
@@ -65,11 +85,83 @@ func TestMonitoring(t *testing.T) {
 
 var (
 	metricInQuery   = regexp.MustCompile(`\b((?:diskport|go|process)_[a-z0-9_]+|up\b)(\{[^}]*\})?`)
-	labelInSelector = regexp.MustCompile(`[{,]\s*([a-z_]+)\s*[!=]`)
+	labelInSelector = regexp.MustCompile(`[{,]\s*([a-z_]+)\s*(=~|!~|!=|=)\s*"([^"]*)"`)
 	groupedBy       = regexp.MustCompile(`\bby \(([^)]*)\)`)
 	seriesOf        = regexp.MustCompile(`(?m)^([a-z_0-9]+)(\{.*\})? `)
-	labelOfSeries   = regexp.MustCompile(`[{,]([a-z_]+)="`)
+	labelOfSeries   = regexp.MustCompile(`[{,]([a-z_]+)="([^"]*)"`)
 )
+
+// alternatives returns what a matcher of a label takes, as regular expressions.
+func alternatives(op, value string) (list []string) {
+	if op == "=" || op == "!=" {
+		return []string{regexp.QuoteMeta(value)}
+	}
+	depth, from := 0, 0
+	for i, c := range value {
+		switch {
+		case c == '(':
+			depth++
+		case c == ')':
+			depth--
+		case c == '|' && depth == 0:
+			list, from = append(list, value[from:i]), i+1
+		}
+	}
+	return append(list, value[from:])
+}
+
+// matchesAny reports whether a regular expression fits one of the values as a whole.
+func matchesAny(t *testing.T, expr string, values map[string]bool) bool {
+	t.Helper()
+	whole, err := regexp.Compile("^(?:" + expr + ")$")
+	if err != nil {
+		t.Error(err)
+		return false
+	}
+	for v := range values {
+		if whole.MatchString(v) {
+			return true
+		}
+	}
+	return false
+}
+
+// labelValues returns which values each label has in a scrape. Alerts may only ask for those
+// that are counted from 0 on: an increase from nothing is none to Prometheus.
+func labelValues(scrape string) map[string]map[string]bool {
+	values := map[string]map[string]bool{}
+	for _, m := range seriesOf.FindAllStringSubmatch(scrape, -1) {
+		for _, l := range labelOfSeries.FindAllStringSubmatch(m[2], -1) {
+			if values[l[1]] == nil {
+				values[l[1]] = map[string]bool{}
+			}
+			values[l[1]][l[2]] = true
+		}
+	}
+	return values
+}
+
+// errorCodes returns what may be a code of an answer: statuses, and words in the edges' code.
+func errorCodes(t *testing.T) map[string]bool {
+	t.Helper()
+	codes := map[string]bool{"200": true, "500": true}
+	err := filepath.WalkDir("../internal/api", func(path string, _ os.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		for _, m := range quotedWord.FindAllStringSubmatch(string(text), -1) {
+			codes[m[1]] = true
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return codes
+}
+
+var quotedWord = regexp.MustCompile(`"([A-Za-z.]+)"`)
 
 // metricLabels returns the labels of each metric of a scrape, with those that Prometheus
 // adds.

@@ -120,7 +120,7 @@ func (a *app) connectToData(ctx context.Context, endpoint string) (*session, err
 	if err != nil {
 		return nil, err
 	}
-	return &session{data: a.Data, Client: client.New(client.Config{Endpoint: endpoint, Region: a.clientRegion(), Credentials: creds, HTTP: a.dataHTTP()})}, nil
+	return &session{data: a.Data, Client: client.New(client.Config{Endpoint: endpoint, Region: a.clientRegion(), Credentials: creds, HTTP: a.dataHTTP(), UserAgent: userAgent()})}, nil
 }
 
 // startLocal starts a service for this command alone, with its settings changed.
@@ -135,6 +135,7 @@ func (a *app) startLocal(ctx context.Context, change ...func(*serviceFlags)) (*s
 		Endpoint:    local.Endpoint(),
 		Region:      region,
 		Credentials: credentials.NewStaticCredentialsProvider(id, secret, ""),
+		UserAgent:   userAgent(),
 	})}, nil
 }
 
@@ -146,7 +147,7 @@ func (a *app) connectTo(ctx context.Context, endpoint string) (*session, error) 
 	if err != nil {
 		return nil, fmt.Errorf("loading AWS settings: %w", err)
 	}
-	c := client.Config{Endpoint: endpoint, Region: cmp.Or(a.Region, cfg.Region, a.ownRegion()), Credentials: cfg.Credentials}
+	c := client.Config{Endpoint: endpoint, Region: cmp.Or(a.Region, cfg.Region, a.ownRegion()), Credentials: cfg.Credentials, UserAgent: userAgent()}
 	s := &session{}
 	if strings.TrimRight(endpoint, "/") == a.endpointFile() {
 		s.data = a.Data

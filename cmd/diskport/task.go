@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -19,8 +20,10 @@ type taskCmd struct {
 
 func (c *taskCmd) command(a *app) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:     "task TASK",
-		Short:   "Watch an import task until it ends.",
+		Use:   "task TASK",
+		Short: "Watch an import task until it ends.",
+		Long: "Watch an import task until it ends, and show it. The exit code is that of diskport import: 0 if the task has completed, 1 if it failed or was cancelled. " +
+			"With --no-watch: show the task as it is, with 0 whatever that is.",
 		Example: "  diskport task import-snap-0123456789abcdef0\n  diskport task --no-watch --json import-ami-0123456789abcdef0",
 		RunE:    func(cmd *cobra.Command, args []string) error { return c.run(cmd.Context(), a, args[0]) },
 	}
@@ -48,11 +51,20 @@ func (c *taskCmd) run(ctx context.Context, a *app, id string) error {
 			}
 		}
 		if c.JSON {
-			return a.printJSON(task)
+			err = a.printJSON(task)
+		} else {
+			a.printTask(task)
 		}
-		a.printTask(task)
-		return nil
+		return errors.Join(err, c.outcome(task.Status))
 	})
+}
+
+// outcome fails if a task that was watched has ended in another way than it should.
+func (c *taskCmd) outcome(status string) error {
+	if c.NoWatch || status == "completed" {
+		return nil
+	}
+	return errReported
 }
 
 // runImage watches the import of a machine image.
@@ -70,9 +82,11 @@ func (c *taskCmd) runImage(ctx context.Context, a *app, s *session, id string) e
 		}
 	}
 	if c.JSON {
-		return a.printJSON(task)
+		err = a.printJSON(task)
+	} else {
+		err = a.printImageTask(task)
 	}
-	return a.printImageTask(task)
+	return errors.Join(err, c.outcome(task.Status))
 }
 
 func (a *app) printImageTask(t client.ImageTask) error {

@@ -29,11 +29,8 @@ func (c *versionCmd) run(a *app) error {
 		Revision string `json:"revision,omitempty"`
 		Go       string `json:"go"`
 		Platform string `json:"platform"`
-	}{Version: "devel", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
+	}{Version: version(), Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
 	if info, ok := debug.ReadBuildInfo(); ok {
-		if info.Main.Version != "" && info.Main.Version != "(devel)" {
-			v.Version = info.Main.Version
-		}
 		for _, s := range info.Settings {
 			if s.Key == "vcs.revision" {
 				v.Revision = s.Value
@@ -45,4 +42,18 @@ func (c *versionCmd) run(a *app) error {
 	}
 	_, err := fmt.Fprintf(a.stdout, "diskport %s %s %s %s\n", v.Version, v.Revision, v.Go, v.Platform)
 	return err
+}
+
+// version returns the version that the build recorded.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok || info.Main.Version == "" || info.Main.Version == "(devel)" {
+		return "devel"
+	}
+	return info.Main.Version
+}
+
+// userAgent is how this program names itself to services.
+func userAgent() string {
+	return "diskport/" + version() + " (" + runtime.GOOS + "/" + runtime.GOARCH + ")"
 }

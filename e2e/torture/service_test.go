@@ -55,6 +55,7 @@ type arm struct {
 	seen  string // the file that takes the names of points
 	still bool   // nothing is rewritten in the background
 	hold  string // the file that names a point to be held at; empty: none
+	audit string // the file that takes the records of calls, which go to a bucket too; empty: there are none
 }
 
 func (a arm) env() []string {
@@ -75,6 +76,9 @@ func (at site) serve(t *testing.T, a arm, wrap ...string) *service {
 		"--range-bytes", fmt.Sprint(2<<20), "--slice-pages", "1", "--quota-imports", "10000", "--request-rate", "-1", "--hold-poll", "0")
 	if a.still {
 		args = append(args, "--compact-rate", "0")
+	}
+	if a.audit != "" {
+		args = append(args, "--audit-log", a.audit, "--audit-log", "s3://"+trail, "--audit-every", "1s")
 	}
 	if at.shared != nil {
 		args = append(args, at.shared.args...)

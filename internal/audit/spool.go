@@ -101,6 +101,20 @@ func OpenSpool(o SpoolOptions) (*Spool, error) {
 	return s, nil
 }
 
+// Waiting returns how many files in the folder of a spool, which need not be open, no bucket has yet.
+func Waiting(dir string) (files int, err error) {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return 0, nil
+	}
+	for _, e := range entries {
+		if spoolName.MatchString(e.Name()) {
+			files++
+		}
+	}
+	return files, err
+}
+
 func (s *Spool) path(name string) string { return filepath.Join(s.o.Dir, name) }
 
 // files returns the names of the spool's files with a suffix, the oldest first.

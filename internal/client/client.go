@@ -6,6 +6,7 @@
 package client
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -26,6 +27,7 @@ type Config struct {
 	Region      string
 	Credentials aws.CredentialsProvider
 	HTTP        *http.Client // nil: http.DefaultClient's transport, without a time limit
+	UserAgent   string       // who asks, in every request; empty: what the libraries say
 }
 
 // Client talks to one service. Its methods may be called concurrently.
@@ -45,6 +47,11 @@ func New(cfg Config) *Client {
 	if cfg.HTTP == nil {
 		cfg.HTTP = &http.Client{}
 	}
+	if cfg.UserAgent != "" {
+		named := *cfg.HTTP
+		named.Transport = agent{cmp.Or[http.RoundTripper](named.Transport, http.DefaultTransport), cfg.UserAgent}
+		cfg.HTTP = &named
+	}
 	shared := aws.Config{
 		Region:       cfg.Region,
 		Credentials:  cfg.Credentials,
@@ -61,6 +68,19 @@ func New(cfg Config) *Client {
 		signer:   v4.NewSigner(),
 		retry:    retry.NewStandard(),
 	}
+}
+
+// agent says in each request who asks. Signatures leave that header out.
+type agent struct {
+	http.RoundTripper
+	name string
+}
+
+// RoundTrip implements http.RoundTripper.
+func (a agent) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context()) // the caller's is not to be changed
+	r.Header.Set("User-Agent", a.name)
+	return a.RoundTripper.RoundTrip(r)
 }
 
 // send signs a request whose body is body, for a service as SigV4 names it, and

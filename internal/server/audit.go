@@ -90,6 +90,12 @@ func (a *App) openAudit(metrics prometheus.Registerer) error {
 			return err
 		}
 	}
+	if a.spool == nil {
+		if n, err := audit.Waiting(a.data.file(spoolName)); err == nil && n > 0 {
+			a.log.Warn("records of the audit log wait for a bucket, and --audit-log names none: name one until they are delivered, or move them away",
+				"folder", a.data.file(spoolName), "files", n)
+		}
+	}
 	switch {
 	case file != nil && a.spool != nil:
 		a.audit = audit.NewLog(o, file, a.spool)

@@ -62,7 +62,7 @@ func (a *App) watchDisk(ctx context.Context) {
 // imports leave alone, or has room; empty if it is between the two, so that what is told
 // does not change with every block.
 func (a *App) roomOf(s space.State) outbox.Kind {
-	least := 2 * max(a.cfg.Reserve, s.Mark)
+	least := 2 * a.leaves(s)
 	switch {
 	case s.Full != nil || s.Free < least:
 		return outbox.DiskNearlyFull
@@ -71,6 +71,9 @@ func (a *App) roomOf(s space.State) outbox.Kind {
 	}
 	return ""
 }
+
+// leaves returns how many bytes imports leave free.
+func (a *App) leaves(s space.State) int64 { return max(a.cfg.Reserve, s.Mark) }
 
 // tellDisk tells that the disk is nearly full, unless that was told and has not ended, or
 // that it has ended.

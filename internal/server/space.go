@@ -38,6 +38,9 @@ func (a *App) guardSpace(metrics prometheus.Registerer) (err error) {
 			Name: "diskport_space_free_bytes", Help: "Bytes that are free on the disk that has least to spare.",
 		}, func() float64 { return float64(a.space.State().Free) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "diskport_space_reserve_bytes", Help: "Bytes that imports leave free there: with fewer they are refused.",
+		}, func() float64 { return float64(a.leaves(a.space.State())) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "diskport_space_ballast_bytes", Help: "Bytes of the ballast, which is let go when a full disk keeps something from being deleted.",
 		}, func() float64 { return float64(a.space.State().Ballast) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"runtime/debug"
 	"time"
 
@@ -22,6 +23,7 @@ import (
 func (a *App) watch(p *parts, engine *importtask.Engine, reg prometheus.Registerer) {
 	engine.Metrics = importtask.NewMetrics(reg)
 	p.runner.Metrics = work.NewMetrics(reg)
+	p.runner.Metrics.Expect(maps.Keys(p.runner.Handlers))
 	p.gc.Metrics = gc.NewMetrics(reg)
 	p.compact.Metrics = compact.NewMetrics(reg)
 	p.usage = newUsageMetrics(p.db.Snapshots().Usage, a.log)

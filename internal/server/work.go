@@ -138,9 +138,9 @@ func (a *App) telling(p *parts, metrics *outbox.Metrics) map[work.Kind]work.Hand
 
 // wireRunner makes what claims and does the units of all domains.
 func (a *App) wireRunner(p *parts, engine *importtask.Engine, metrics prometheus.Registerer) {
-	handlers := map[work.Kind]work.Handler{}
+	handlers, events := map[work.Kind]work.Handler{}, outbox.NewMetrics(metrics)
 	for _, domain := range []map[work.Kind]work.Handler{
-		engine.Handlers(), p.drafts.Handlers(), p.gc.Handlers(a.cfg.GCEvery), a.compaction(p), a.scrub(p), p.kms.Handlers(), outbox.Handlers(p.db.Outbox(), a.clock.Now), a.telling(p, outbox.NewMetrics(metrics)),
+		engine.Handlers(), p.drafts.Handlers(), p.gc.Handlers(a.cfg.GCEvery), a.compaction(p), a.scrub(p), p.kms.Handlers(), outbox.Handlers(p.db.Outbox(), a.clock.Now, events), a.telling(p, events),
 	} {
 		maps.Copy(handlers, domain)
 	}

@@ -1,6 +1,7 @@
 package work
 
 import (
+	"iter"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -27,6 +28,15 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	}
 	reg.MustRegister(m.units, m.seconds)
 	return m
+}
+
+// Expect has the units of kinds counted from 0 on: an increase from nothing is none to Prometheus.
+func (m *Metrics) Expect(kinds iter.Seq[Kind]) {
+	for kind := range kinds {
+		for _, how := range []end{done, retried, waiting, failed, lost, handedBack} {
+			m.units.WithLabelValues(string(kind), string(how))
+		}
+	}
 }
 
 // end is how this process stopped doing a unit.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/diskport/diskport/internal/block"
 	"github.com/diskport/diskport/internal/store/blockstore"
@@ -97,7 +98,8 @@ func ofReading(rec snapshot.Record, x snapshot.Reading) Finding {
 	if x.OfPage {
 		return ofPage(rec, x.Page, x.Missing, x.Err)
 	}
-	f := about(Data, x.Err.Error())
+	// A finding names the place by itself, as some of the errors do.
+	f := about(Data, strings.TrimPrefix(x.Err.Error(), fmt.Sprintf("%s, block %d: ", rec.ID, x.Index)))
 	f.Snapshot = rec.ID
 	f.Index, f.Block = x.Index, x.ID.String()
 	if x.At.File.ID != 0 {
