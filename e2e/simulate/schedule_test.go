@@ -128,7 +128,7 @@ var scenes = []scene{
 			"Garbage.Condemn", "Garbage.InFlight", "Garbage.RangePages", "Garbage.DraftBlocks", "Garbage.Roots", "read pages", "Garbage.DeleteCondemned", "Garbage.DeleteCondemned",
 			"Garbage.DeleteCondemned", "Garbage.DeleteCondemned", "remove pack", "Garbage.ForgetFiles",
 		},
-		[]faultKind{frozen, stalled}, 6 * time.Second, 25 * time.Second, imported,
+		[]faultKind{frozen, stalled}, 5 * time.Second, 15 * time.Second, imported,
 	},
 	// What is to be named is stored, and its unit waits while gc frees what nothing names.
 	{
@@ -272,7 +272,7 @@ func newSchedule(seed uint64) schedule {
 		if churn {
 			among, count := scenes[max(0, r.IntN(len(scenes)+1)-1)], 2+r.IntN(2)
 			if among.also == imported {
-				s.gcEvery, s.slow, count = 20*time.Second, oneOf(r, 5*time.Millisecond, 200*time.Millisecond), 1
+				s.gcEvery, s.slow, count = time.Minute, oneOf(r, 5*time.Millisecond, 200*time.Millisecond), 1
 			}
 			for range count {
 				s.faults = append(s.faults, among.fault(r, s))
