@@ -98,7 +98,7 @@ func (w *world) pickNode() *node {
 			}
 		}
 	}
-	if len(awake) > 0 && w.rng.IntN(4) > 0 { // whoever chooses notices in most cases
+	if len(awake) > 0 && w.rng.IntN(8) > 0 { // whoever chooses notices in most cases
 		up = awake
 	}
 	if len(up) == 0 {

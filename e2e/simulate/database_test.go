@@ -29,6 +29,8 @@ type engine struct {
 	path  string // that metadb believes it to be at
 	conn  driver.Conn
 	stmts map[string]driver.Stmt
+
+	mu    sync.Mutex                // guards what follows
 	calls map[[depth]uintptr]string // names of events by callers
 }
 
@@ -277,22 +279,18 @@ const depth = 32
 // events is a store's method in the name of a function.
 var events = regexp.MustCompile(`internal/metadb\.\(?\*?([A-Z]\w*\)?\.[A-Z]\w*)`)
 
-// event returns which method of a store the caller's goroutine is in. It needs the turn.
-func (db *database) event() (name string) {
+// event returns which method of a store the caller's goroutine is in.
+func (e *engine) event() (name string) {
 	var pcs [depth]uintptr
 	n := runtime.Callers(3, pcs[:])
-	name, ok := db.calls[pcs]
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	name, ok := e.calls[pcs]
 	if !ok {
 		name = eventOf(pcs[:n])
-		db.calls[pcs] = name
+		e.calls[pcs] = name
 	}
 	return name
-}
-
-// eventHere is event for whoever has no turn.
-func eventHere() string {
-	var pcs [depth]uintptr
-	return eventOf(pcs[:runtime.Callers(3, pcs[:])])
 }
 
 // eventOf returns the method of a store that is among callers.

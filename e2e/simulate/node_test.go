@@ -239,8 +239,8 @@ func (n *node) reach(ctx context.Context, cut *time.Time, down func() bool, err 
 
 // before implements gate.
 func (n *node) before(ctx context.Context) error {
-	if n.dooming(frozen, killed, stalled) {
-		if f := n.doom(eventHere(), false, frozen, killed, stalled); f.kind == stalled {
+	if n.dooming(frozen, killed, stalled) { // else the event need not be known
+		if f := n.doom(n.event(), false, frozen, killed, stalled); f.kind == stalled {
 			if err := n.sleep(ctx, f.last); err != nil {
 				return err
 			}
@@ -283,7 +283,7 @@ func (n *node) after(ctx context.Context, event string, v verdict) error {
 		n.count("events: "+event, 1)
 		n.note(n, "%s%s", event, [...]string{"", ": rolled back", ": the answer is lost"}[v])
 	} else if n.dooming(frozen, killed) {
-		event = eventHere()
+		event = n.event()
 	}
 	if v == committed && event != "" {
 		n.doom(event, true, frozen, killed)

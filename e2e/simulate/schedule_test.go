@@ -73,6 +73,7 @@ type fault struct {
 	last time.Duration // how long it lasts
 	roll int           // below 100
 	step string        // before or behind which it happens; empty: at its time
+	skip int           // how often the step is taken before
 	also faultKind     // what happens besides, elsewhere
 }
 
@@ -119,7 +120,16 @@ type scene struct {
 	also  faultKind // what happens besides
 }
 
+// scenes are those that there are; the first one comes twice as often as others.
 var scenes = []scene{
+	// gc has looked, and the same is stored again before another cycle comes.
+	{
+		[]string{
+			"Garbage.Condemn", "Garbage.InFlight", "Garbage.RangePages", "Garbage.DraftBlocks", "Garbage.Roots", "read pages", "Garbage.DeleteCondemned", "Garbage.DeleteCondemned",
+			"Garbage.DeleteCondemned", "Garbage.DeleteCondemned", "remove pack", "Garbage.ForgetFiles",
+		},
+		[]faultKind{frozen, stalled}, 5 * time.Second, 15 * time.Second, imported,
+	},
 	// What is to be named is stored, and its unit waits while gc frees what nothing names.
 	{
 		[]string{
@@ -127,14 +137,6 @@ var scenes = []scene{
 			"close pages", "close pack", "create pack", "Packs.Move",
 		},
 		[]faultKind{frozen, stalled}, 2 * time.Second, work.LeaseFor, stripped,
-	},
-	// gc has looked, and the same is stored again.
-	{
-		[]string{
-			"Garbage.Condemn", "Garbage.InFlight", "Garbage.Roots", "Garbage.RangePages", "Garbage.DeleteCondemned", "Garbage.DeleteCondemned", "read pages",
-			"remove pack", "Garbage.ForgetFiles",
-		},
-		[]faultKind{frozen, stalled}, 8 * time.Second, 40 * time.Second, imported,
 	},
 	// A lease was held when the node fell asleep, and is another's, or nobody's, when it wakes.
 	{
@@ -268,8 +270,11 @@ func newSchedule(seed uint64) schedule {
 		s.stalls = 0
 	} else {
 		if churn {
-			among := oneOf(r, scenes...)
-			for range 2 + r.IntN(2) {
+			among, count := scenes[max(0, r.IntN(len(scenes)+1)-1)], 2+r.IntN(2)
+			if among.also == imported {
+				s.gcEvery, s.slow, count = time.Minute, oneOf(r, 5*time.Millisecond, 200*time.Millisecond), 1
+			}
+			for range count {
 				s.faults = append(s.faults, among.fault(r, s))
 			}
 		}
@@ -328,7 +333,13 @@ func newFault(r *rand.Rand, s schedule) fault {
 // fault returns one of the scene's.
 func (c scene) fault(r *rand.Rand, s schedule) fault {
 	f := fault{at: between(r, s.load/8, s.load*2/3), kind: oneOf(r, c.kinds...), step: oneOf(r, c.steps...), last: between(r, c.least, c.most), also: c.also, roll: 1}
-	if c.also == "" && r.IntN(3) == 0 { // else it is before the step
+	switch {
+	case c.also == imported: // when most clients are done
+		f.at += s.load / 4
+		if strings.HasPrefix(f.step, "Garbage.") {
+			f.skip = r.IntN(2)
+		}
+	case c.also == "" && r.IntN(3) == 0: // else it is before the step
 		f.roll = 0
 	}
 	return f.fit()

@@ -140,8 +140,11 @@ func (w *world) spoil() {
 			w.dooms = append(w.dooms, f)
 		}
 		w.mu.Unlock()
-		if f.step == "" {
+		switch {
+		case f.step == "":
 			w.strike(f, n)
+		case f.also == imported: // gc finds something that is stored again then
+			w.strip(nil)
 		}
 	}
 }
@@ -239,9 +242,20 @@ func (n *node) freeze(d time.Duration) {
 // just taken. It returns the fault; without a kind there was none.
 func (n *node) doom(step string, after bool, kinds ...faultKind) (f fault) {
 	w := n.world
+	if !w.dooming(kinds...) {
+		return f
+	}
+	alone := w.awake(n) == nil
 	w.mu.Lock()
-	i := slices.IndexFunc(w.dooms, func(f fault) bool { return f.step == step && f.roll%2 == 0 == after && slices.Contains(kinds, f.kind) })
+	i := slices.IndexFunc(w.dooms, func(f fault) bool {
+		return f.step == step && f.roll%2 == 0 == after && slices.Contains(kinds, f.kind) && (f.also == "" || !alone)
+	})
 	if i < 0 || w.calm || n.isDead() {
+		w.mu.Unlock()
+		return f
+	}
+	if w.dooms[i].skip > 0 {
+		w.dooms[i].skip--
 		w.mu.Unlock()
 		return f
 	}
@@ -272,14 +286,9 @@ func (w *world) importAgain() {
 }
 
 // strip deletes the snapshots that there are, and frees what only they named, on a node other than
-// one that something has just happened to.
+// one that something has just happened to; nil: on any.
 func (w *world) strip(but *node) {
-	var on *node
-	for _, n := range w.nodesNow() {
-		if n != nil && n != but && n.takes() {
-			on = n
-		}
-	}
+	on := w.awake(but)
 	if on == nil {
 		return
 	}
@@ -306,6 +315,16 @@ func (w *world) strip(but *node) {
 	if err != nil && !unknown(err) && !errors.Is(err, snapshot.ErrNotFound) {
 		w.failf("deleting all snapshots: %v", err)
 	}
+}
+
+// awake returns a node, other than one, that takes requests and is not frozen; nil: there is none.
+func (w *world) awake(but *node) *node {
+	for _, n := range w.nodesNow() {
+		if n != nil && n != but && n.takes() && !n.isFrozen() {
+			return n
+		}
+	}
+	return nil
 }
 
 // dooming reports whether a fault of some kinds waits for its step.
