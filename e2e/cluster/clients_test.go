@@ -190,8 +190,14 @@ func (c caller) seeImport(i *importing) {
 	if task.Failure != nil && task.Failure.Reason != "cancelled" {
 		c.wrong("task %s (%s) failed: %+v", i.id, i.image.key, task.Failure)
 	}
-	if task.Status == "active" && task.Progress.RangesDone < before {
-		c.wrong("task %s has %d ranges done, and had %d before it was asked", i.id, task.Progress.RangesDone, before)
+	if p := task.Progress; task.Status == "active" && p.RangesDone < before {
+		c.wrong("task %s has %d ranges done, and had %d before it was asked", i.id, p.RangesDone, before)
+	} else if least := leastPercent(before, p.Ranges); task.Status == "active" && p.Percent < least {
+		// What units that go on have done may be shown by the node that does them a heartbeat
+		// before others; what ranges that are done have is in the database.
+		c.wrong("task %s is at %d%%, and had %d of %d ranges done before it was asked", i.id, p.Percent, before, p.Ranges)
+	} else if task.Status == "completed" && p.Percent != 100 || p.Percent > 100 || p.DoneBytes > p.TotalBytes {
+		c.wrong("task %s is %s at %d%%, %d of %d bytes", i.id, task.Status, p.Percent, p.DoneBytes, p.TotalBytes)
 	}
 	c.do(func() {
 		i.ranges = max(i.ranges, task.Progress.RangesDone)
@@ -204,6 +210,15 @@ func (c caller) seeImport(i *importing) {
 		c.see(task.SnapshotID, i.image.content)
 		c.made(task.SnapshotID, i.from, y.to)
 	}
+}
+
+// leastPercent is what some ranges of an image are at least that has them all alike; a percent is
+// a whole number, and planning is none of them.
+func leastPercent(done, ranges int) int {
+	if ranges == 0 {
+		return 0
+	}
+	return max(100*done/ranges-1, 0)
 }
 
 // seeTasks lists all tasks.

@@ -101,7 +101,7 @@ type Config struct {
 	// Poll is how often an event stream looks for a change; 0 means 100 ms. While there is
 	// none it looks less and less often.
 	Poll time.Duration
-	// Bus wakes streams when a task has ended; nil: they look by themselves alone.
+	// Bus wakes streams when something happens to a task; nil: they look by themselves alone.
 	Bus *wake.Bus
 	// Stopping is closed when the service stops: streams end then, and their
 	// clients ask again. Nil: it never stops.

@@ -568,7 +568,7 @@ func TestWatchersOfWhatWaitsAreCalm(t *testing.T) {
 		}()
 		time.Sleep(time.Minute + 50*time.Millisecond)
 		synctest.Wait()
-		if w.looks < 25 || w.looks > 40 {
+		if w.looks < 8 || w.looks > 15 {
 			t.Errorf("it looked %d times within a minute", w.looks)
 		}
 		w.states = []importtask.Task{completed()}

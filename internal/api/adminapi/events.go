@@ -85,8 +85,10 @@ func over(s importtask.State) bool { return s == importtask.Completed || s == im
 
 // calmPolls is how much longer than Poll a stream waits at most while its task does not
 // change. Hundreds of tasks may be watched that wait for their turn: to look at each of
-// them all the time would take longer than to do them.
-const calmPolls = 20
+// them all the time would take longer than to do them. What a task becomes, and each
+// heartbeat of its units, wakes the stream on whatever node it is; Poll is for what the
+// units of this node have done since.
+const calmPolls = 100
 
 // watch sends what get returns as data, at once and whenever the key changes, until the
 // task has ended.

@@ -252,6 +252,15 @@ func (e *Engine) move(ctx context.Context, l work.Lease, kind work.Kind) error {
 // small enough for the next unit in the lane not to wait for long.
 const smallRange = 64 << 20
 
+// enter has the task of a unit be in a phase, and wakes those that watch it.
+func (e *Engine) enter(ctx context.Context, l work.Lease, p Phase, format string) error {
+	err := e.Store.SetPhase(ctx, l, p, format)
+	if err == nil {
+		e.Bus.Wake(wake.Task(WholeOf(l.Task)))
+	}
+	return err
+}
+
 // makePlan opens the image, checks what can be checked, and cuts it into ranges. It
 // goes on with a single small range; all others are for the lanes of ranges. While
 // nothing more may be stored it waits: how much room there will be is not known yet. If
@@ -264,7 +273,7 @@ func (e *Engine) makePlan(ctx context.Context, h *work.Held, open func(context.C
 	if err := e.Space.Growth(); err != nil {
 		return next, false, e.short(err, t.SourceBytes)
 	}
-	if err := e.Store.SetPhase(ctx, h.Lease, Validating, t.Format); err != nil {
+	if err := e.enter(ctx, h.Lease, Validating, t.Format); err != nil {
 		return next, false, err
 	}
 	looking, done := e.limit(ctx, limit)
@@ -282,7 +291,7 @@ func (e *Engine) makePlan(ctx context.Context, h *work.Held, open func(context.C
 		return next, false, err
 	}
 	format := formatOf(about)
-	if err := e.Store.SetPhase(ctx, h.Lease, Validated, format); err != nil {
+	if err := e.enter(ctx, h.Lease, Validated, format); err != nil {
 		return next, false, err
 	}
 	ranges, err := e.ranges(looking, image)
@@ -498,7 +507,12 @@ func (e *Engine) ingest(ctx context.Context, h *work.Held) (next work.Lease, ok 
 	if h.Range >= len(t.Ranges) {
 		return next, false, fmt.Errorf("task %s has no range %d of %d", t.ID, h.Range, len(t.Ranges))
 	}
-	if err := e.Store.SetPhase(ctx, h.Lease, Converting, t.Format); err != nil {
+	if t.Phase == Converting {
+		err = e.Store.SetPhase(ctx, h.Lease, Converting, t.Format)
+	} else {
+		err = e.enter(ctx, h.Lease, Converting, t.Format)
+	}
+	if err != nil {
 		return next, false, err
 	}
 	if err := e.Space.Growth(); err != nil {
@@ -609,7 +623,7 @@ func (e *Engine) publish(ctx context.Context, h *work.Held) (next work.Lease, ok
 	if err != nil {
 		return next, false, err
 	}
-	if err := e.Store.SetPhase(ctx, h.Lease, Completing, ""); err != nil {
+	if err := e.enter(ctx, h.Lease, Completing, ""); err != nil {
 		return next, false, err
 	}
 	var p Published

@@ -104,9 +104,9 @@ func TestANodeThatStopsLeavesItsRangesToOthers(t *testing.T) {
 	}
 	e.accept()
 	one.step(true, work.Plan)
-	woken("to be unpacked", work.Due(work.Unpack))
+	woken("to be unpacked", work.Due(work.Unpack), wake.Task(taskID))
 	one.step(true, work.Unpack)
-	woken("planned", work.Due(work.Range))
+	woken("planned", work.Due(work.Range), wake.Task(taskID))
 	kept := one.KeepOnce(t.Context(), nil)
 	woken("kept")
 	one.LetGo(t.Context(), kept)
@@ -118,7 +118,7 @@ func TestANodeThatStopsLeavesItsRangesToOthers(t *testing.T) {
 	if err := other.Close(); err != nil { // what is idle too long is closed like this
 		t.Fatal(err)
 	}
-	woken("unpacked once more", work.Due(work.Range), work.Due(work.Unpack))
+	woken("unpacked once more", work.Due(work.Range), work.Due(work.Unpack), wake.Task(taskID))
 	if kept = other.KeepOnce(t.Context(), kept); len(kept) != 0 {
 		t.Errorf("it keeps %q", kept)
 	}
