@@ -19,7 +19,7 @@ var stepless = map[string]string{
 	"internal/durable.SyncFolder":          "callers have it",
 	"internal/server.makeFolder":           "nothing is in it yet",
 	"internal/server.removeCutOff":         "what it removes nobody knows",
-	"internal/server.forgetJournal":        "no service runs yet; e2e kills restores elsewhere",
+	"internal/server.forgetDatabase":       "no service runs yet; e2e kills restores elsewhere",
 	"internal/server.listen":               "what a socket is called means nothing once its service has died",
 	"internal/server.close":                "where a service listens means nothing once it has died",
 	"internal/imports/scratch.Clear":       "what it removes nobody knows",
