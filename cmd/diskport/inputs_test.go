@@ -65,7 +65,7 @@ func TestInputs(t *testing.T) {
 		"--disk and two":       {named: []string{"one.ova", "two.ova"}, flags: imageFlags{Disk: "x"}, err: "about one image"},
 		"a character device":   {named: []string{os.DevNull}, err: "neither a file nor a block device"},
 		"standard input twice": {named: []string{"-", "-"}, err: "named twice"},
-		"Urls":                 {named: []string{"s3://b/k", "https://x.test/a"}, want: []string{"s3://b/k", "https://x.test/a"}},
+		"Urls":                 {named: []string{"s3://b/k?x", "https://x.test/a?token=secret"}, want: []string{"s3://b/k?x", "https://x.test/a"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			named := slices.Clone(tt.named)
