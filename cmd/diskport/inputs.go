@@ -38,10 +38,19 @@ func (in input) name() string {
 	case in.assembled && in.parts.Disk != "":
 		return filepath.Base(in.path) + " " + filepath.Base(in.parts.Disk)
 	case in.isURL():
-		path, _, _ := strings.Cut(in.path, "?")
-		return filepath.Base(path)
+		return filepath.Base(withoutQuery(in.path))
 	}
 	return filepath.Base(in.path)
+}
+
+// withoutQuery returns a Url as it may be shown and logged: what is behind "?" may be secret. An
+// object's key may have a "?" in it.
+func withoutQuery(name string) string {
+	if strings.HasPrefix(name, "s3://") {
+		return name
+	}
+	name, _, _ = strings.Cut(name, "?")
+	return name
 }
 
 // inputs returns the disks in what was named on the command line, in its order: files,
@@ -72,7 +81,7 @@ func (f imageFlags) assembled() bool { return len(f.With) > 0 || f.Disk != "" }
 
 func (f imageFlags) inputsOf(name string) ([]input, error) {
 	if name == "-" || strings.Contains(name, "://") {
-		return []input{{label: name, path: name}}, nil
+		return []input{{label: withoutQuery(name), path: name}}, nil
 	}
 	path, err := absolutePath(name)
 	if err != nil {

@@ -3,15 +3,20 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/credentials"
 
 	"github.com/diskport/diskport/diskimage/imagetest"
 	"github.com/diskport/diskport/internal/client"
@@ -60,7 +65,7 @@ func TestInputs(t *testing.T) {
 		"--disk and two":       {named: []string{"one.ova", "two.ova"}, flags: imageFlags{Disk: "x"}, err: "about one image"},
 		"a character device":   {named: []string{os.DevNull}, err: "neither a file nor a block device"},
 		"standard input twice": {named: []string{"-", "-"}, err: "named twice"},
-		"Urls":                 {named: []string{"s3://b/k", "https://x.test/a"}, want: []string{"s3://b/k", "https://x.test/a"}},
+		"Urls":                 {named: []string{"s3://b/k?x", "https://x.test/a?token=secret"}, want: []string{"s3://b/k?x", "https://x.test/a"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			named := slices.Clone(tt.named)
@@ -311,5 +316,67 @@ func TestDoctor(t *testing.T) {
 	t.Setenv("DISKPORT_RESERVE", "1000TiB")
 	if found := doctor(exitFailed, "--data=@data"); found["disk"].Status != failed || !strings.Contains(found["disk"].Found, "1000.0 TiB") {
 		t.Errorf("a full disk: %+v", found["disk"])
+	}
+}
+
+// TestAFileIsHandedOverOnceMore to a service that has restarted, which has forgotten it.
+func TestAFileIsHandedOverOnceMore(t *testing.T) {
+	for name, tt := range map[string]struct {
+		restarts int
+		handed   int
+		status   string
+	}{
+		"once": {1, 2, "completed"}, "too often": {handovers, handovers, "deleted"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir, err := os.MkdirTemp("", "d") // short: an address of a socket has 107 bytes
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer os.RemoveAll(dir)
+			l, err := net.Listen("unix", filepath.Join(dir, "handover"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer l.Close()
+			handed := 0
+			var taking sync.WaitGroup
+			taking.Go(func() {
+				for {
+					conn, err := l.Accept()
+					if err != nil {
+						return
+					}
+					handed++
+					_, _ = fmt.Fprintf(conn, "{\"url\":\"diskport:%d\"}\n", handed)
+					defer conn.Close()
+				}
+			})
+			asked := 0
+			srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				switch {
+				case !strings.HasPrefix(r.URL.Path, "/-/"):
+					asked++
+					_, _ = fmt.Fprintf(w, "<R><importTaskId>import-snap-%d</importTaskId></R>", asked)
+				case asked <= tt.restarts:
+					_, _ = io.WriteString(w, "event: task\ndata: {\"status\":\"deleted\",\"failure\":{\"reason\":\"handover-gone\"}}\n\n")
+				default:
+					_, _ = io.WriteString(w, "event: task\ndata: {\"status\":\"completed\",\"snapshotId\":\"snap-1\"}\n\n")
+				}
+			}))
+			defer srv.Close()
+			file := filepath.Join(dir, "disk.raw")
+			if err := os.WriteFile(file, []byte("disk"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			s := &session{data: dir, Client: client.New(client.Config{Endpoint: srv.URL, Region: "us-east-1", Credentials: credentials.NewStaticCredentialsProvider("AKIA", "secret", "")})}
+			c := importCmd{Role: "importer", Wait: true}
+			task, err := c.importOne(t.Context(), &app{stdout: io.Discard, stderr: io.Discard}, s, input{label: file, path: file, local: true})
+			l.Close()
+			taking.Wait()
+			if err != nil || task.Status != tt.status || handed != tt.handed {
+				t.Errorf("%+v, %v; handed over %d times, want %s after %d", task, err, handed, tt.status, tt.handed)
+			}
+		})
 	}
 }

@@ -95,8 +95,11 @@ func mayPass(err error) bool {
 // errLocal reports a failure of this machine.
 var errLocal = errors.New("writing what was downloaded")
 
-// explain says what to do about a certificate.
+// explain says what to do about a certificate, and leaves out the Url, which may be secret.
 func (d *Download) explain(err error) error {
+	if failed, ok := errors.AsType[*url.Error](err); ok {
+		err = failed.Err
+	}
 	var untrusted *tls.CertificateVerificationError
 	if errors.As(err, &untrusted) {
 		return fmt.Errorf("the certificate of its server is not trusted: %w\n"+

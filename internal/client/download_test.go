@@ -125,6 +125,21 @@ func TestDownloadEndsWhenThisMachineFails(t *testing.T) {
 	}
 }
 
+// deaf is a transport that reaches nobody.
+type deaf struct{}
+
+func (deaf) RoundTrip(*http.Request) (*http.Response, error) { return nil, errors.New("refused") }
+
+func TestDownloadKeepsSecrets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := Download{URL: "https://u:secret@x.test/disk.raw?token=secret", HTTP: &http.Client{Transport: deaf{}}}
+		_, err := d.To(t.Context(), full{})
+		if want := "downloading https://x.test/disk.raw: refused"; err == nil || err.Error() != want {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	})
+}
+
 func TestDownloadFromAnUntrustedServer(t *testing.T) {
 	srv := httptest.NewTLSServer(http.NotFoundHandler())
 	defer srv.Close()

@@ -193,6 +193,7 @@ func (d *dataDir) file(name string) string { return filepath.Join(d.path, name) 
 // close unlocks the directory.
 func (d *dataDir) close() error {
 	_ = os.Remove(d.file("endpoint"))
+	_ = os.Remove(d.file(handoverName))
 	return d.unlock()
 }
 

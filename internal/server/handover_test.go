@@ -107,4 +107,9 @@ func TestHandover(t *testing.T) {
 			t.Errorf("%s: was taken as %q", name, from)
 		}
 	}
+	at := s.data.file(handoverName)
+	s.end(t)
+	if _, err := os.Lstat(at); !os.IsNotExist(err) {
+		t.Errorf("the socket is left: %v", err)
+	}
 }
