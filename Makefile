@@ -8,7 +8,7 @@ TESTFLAGS   ?=
 PACKAGES    ?= ./...
 BENCHFLAGS  ?=
 
-.PHONY: build man demo test torture load schedules simulate race lint fuzz fuzz-smoke bench bench-formats cluster cluster-demo cluster-torture cluster-e2e cluster-share fresh clean
+.PHONY: build man demo test torture load schedules simulate race lint fuzz fuzz-smoke bench profile bench-formats cluster cluster-demo cluster-torture cluster-e2e cluster-share fresh clean
 
 build:
 	@GO='$(GO)' scripts/build $(BIN)
@@ -77,10 +77,23 @@ ONLY        ?= diskimage
 fuzz:
 	FUZZTIME=$(FUZZTIME) ONLY=$(ONLY) scripts/fuzz-smoke
 
-# Ratios against qemu-img in the same run: make bench BENCHFLAGS="-n 5 -only vmdk"
+# Every path of the program beside what people use instead, with its goal:
+# make bench BENCHFLAGS="-only vmdk,raw -n 3"; BENCH_DATA names a ready data set.
+# A whole run is appended to the history. docs/performance.md
+PEERS       := borg=borgbackup lbzip2=lbzip2 xz=xz-utils zstd=zstd bzip2=bzip2
 bench: build
-	scripts/test-setup
-	$(GO) run ./scripts/bench $(BENCHFLAGS)
+	scripts/test-setup $(PEERS)
+	$(GO) run ./scripts/bench -history docs/performance.history.jsonl $(BENCHFLAGS)
+
+# What one case of it does, in profiles of CPU and allocations: make profile CASE=raw
+CASE        ?= vmdk
+profile:
+	scripts/test-setup $(PEERS)
+	CGO_ENABLED=0 $(GO) build -tags profile -o bin/diskport-profile ./cmd/diskport
+	rm -rf .cache/profile
+	$(GO) run ./scripts/bench -bin bin/diskport-profile -profile .cache/profile -n 1 -only $(CASE)
+	$(GO) tool pprof -top -nodecount 25 bin/diskport-profile .cache/profile/*.cpu
+	@echo 'More: go tool pprof -http : bin/diskport-profile .cache/profile/COMMAND-PID.cpu, or .allocs'
 
 # Every format decoded to nothing, beside qemu-img: make bench-formats BENCHFLAGS="-only qcow2"
 bench-formats:

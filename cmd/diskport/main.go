@@ -62,7 +62,9 @@ type app struct {
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends what does not heed the first
+	stopProfile := startProfile()
 	code := run(ctx, os.Args[1:], &app{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr})
+	stopProfile()
 	stop()
 	os.Exit(code)
 }

@@ -56,7 +56,7 @@ func main() {
 	flag.StringVar(&o.dir, "dir", ".cache/bench", "where the data set is kept, unless BENCH_DATA says where, and scratch is made")
 	flag.StringVar(&o.only, "only", "", "measure these cases, separated by commas: names, or parts of names")
 	flag.StringVar(&o.json, "json", "", "write the results to this file")
-	flag.StringVar(&o.history, "history", "", "append the results to this file")
+	flag.StringVar(&o.history, "history", "", "append the results to this file, if all cases were measured")
 	flag.StringVar(&o.profile, "profile", "", "keep profiles of diskport, which must be built for it, in this folder")
 	flag.BoolVar(&o.list, "list", false, "list the cases")
 	flag.IntVar(&b.rounds, "n", 5, "measured rounds")
@@ -101,6 +101,9 @@ func (b *bench) run(ctx context.Context, o options) error {
 		rep.add(b.limits, c, r, load)
 	}
 	fmt.Print("\n", rep.table())
+	if o.only != "" {
+		o.history = ""
+	}
 	return rep.write(o)
 }
 
