@@ -14,12 +14,16 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/diskport/diskport/internal/block"
 	"github.com/diskport/diskport/internal/metadb"
+	"github.com/diskport/diskport/internal/store/blockstore"
+	"github.com/diskport/diskport/internal/store/frame"
 	"github.com/diskport/diskport/internal/work"
 )
 
@@ -27,10 +31,60 @@ import (
 // that it can be counted.
 type still struct {
 	*App
-	t *testing.T
+	t       testing.TB
+	files   *countedFiles
+	sources *countedSource
 }
 
-func openStill(t *testing.T, cfg Config) *still {
+// countedSource counts what an S3 of the test's own is asked for.
+type countedSource struct{ requests, bytes atomic.Int64 }
+
+// serve answers with some bytes.
+func (c *countedSource) serve(w http.ResponseWriter, r *http.Request, content []byte) {
+	c.requests.Add(1)
+	http.ServeContent(countedBody{w, c}, r, "", time.Unix(1e9, 0), bytes.NewReader(content))
+}
+
+type countedBody struct {
+	http.ResponseWriter
+	of *countedSource
+}
+
+func (b countedBody) Write(p []byte) (int, error) {
+	n, err := b.ResponseWriter.Write(p)
+	b.of.bytes.Add(int64(n))
+	return n, err
+}
+
+// countedFiles counts what is written to the store.
+type countedFiles struct {
+	blockstore.Backend
+	closed, written atomic.Int64
+}
+
+func (c *countedFiles) Create(ctx context.Context, name string, size int64) (blockstore.Writer, error) {
+	w, err := c.Backend.Create(ctx, name, size)
+	return countedFile{w, c}, err
+}
+
+type countedFile struct {
+	blockstore.Writer
+	of *countedFiles
+}
+
+func (f countedFile) WriteAt(ctx context.Context, bufs [][]byte, off int64) error {
+	for _, b := range bufs {
+		f.of.written.Add(int64(len(b)))
+	}
+	return f.Writer.WriteAt(ctx, bufs, off)
+}
+
+func (f countedFile) Close(ctx context.Context, size int64) error {
+	f.of.closed.Add(1)
+	return f.Writer.Close(ctx, size)
+}
+
+func openStill(t testing.TB, cfg Config) *still {
 	t.Helper()
 	a, err := New(t.Context(), cfg)
 	if err != nil {
@@ -42,7 +96,9 @@ func openStill(t *testing.T, cfg Config) *still {
 		}
 	})
 	a.parts.runner.Store = unrenewed{a.parts.runner.Store}
-	return &still{a, t}
+	files := &countedFiles{Backend: a.parts.library.Store.Backend}
+	a.parts.library.Store.Backend = files
+	return &still{App: a, t: t, files: files, sources: new(countedSource)}
 }
 
 // unrenewed has the database not be told that a unit is still being done: how often it would be
@@ -95,13 +151,43 @@ func (s *still) work() {
 	}
 }
 
-// count returns what fn asks of the database.
-func (s *still) count(fn func()) metadb.Load {
-	before := s.parts.db.Load()
-	fn()
-	after := s.parts.db.Load()
-	return metadb.Load{Statements: after.Statements - before.Statements, Transactions: after.Transactions - before.Transactions}
+// effort is what something takes. None of it depends on how fast the machine is.
+type effort struct {
+	metadb.Load
+	Files, Written int64 // files of the store that were made durable, and the bytes of them
+	Requests, Read int64 // of a source that is an S3, and the bytes that came
+	Allocations    int64
 }
+
+// now returns all that the service has done.
+func (s *still) now() effort {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return effort{
+		Load: s.parts.db.Load(), Files: s.files.closed.Load(), Written: s.files.written.Load(),
+		Requests: s.sources.requests.Load(), Read: s.sources.bytes.Load(), Allocations: int64(m.Mallocs),
+	}
+}
+
+// less returns e without o, times n.
+func (e effort) less(o effort, n float64) effort {
+	minus := func(a, b int64) int64 { return int64(n * float64(a-b)) }
+	return effort{
+		Load:  metadb.Load{Statements: minus(e.Statements, o.Statements), Transactions: minus(e.Transactions, o.Transactions)},
+		Files: minus(e.Files, o.Files), Written: minus(e.Written, o.Written),
+		Requests: minus(e.Requests, o.Requests), Read: minus(e.Read, o.Read), Allocations: minus(e.Allocations, o.Allocations),
+	}
+}
+
+// effort returns what fn takes.
+func (s *still) effort(fn func()) effort {
+	before := s.now()
+	fn()
+	return s.now().less(before, 1)
+}
+
+// count returns what fn asks of the database.
+func (s *still) count(fn func()) metadb.Load { return s.effort(fn).Load }
 
 const (
 	ec2Version = "2016-11-15"
@@ -159,13 +245,15 @@ func TestLoadOnTheDatabase(t *testing.T) {
 	t.Run("many", func(t *testing.T) {
 		var image []byte
 		var etag string
+		source := new(countedSource)
 		s3 := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("ETag", etag)
-			http.ServeContent(w, r, "", time.Unix(1e9, 0), bytes.NewReader(image))
+			source.serve(w, r, image)
 		}))
 		t.Cleanup(s3.Close)
 		cfg := cluster(t)(func(c *Config) { c.SourceEndpoint, c.SourceSTS = s3.URL, noSTS })
-		loadOnTheDatabase(t, cfg, func(_ *still, i []byte) []string {
+		loadOnTheDatabase(t, cfg, func(s *still, i []byte) []string {
+			s.sources = source
 			image, etag = i, fmt.Sprintf(`"%x"`, sha256.Sum256(i))
 			return []string{"DiskContainer.UserBucket.S3Bucket", "images", "DiskContainer.UserBucket.S3Key", "disk.raw"}
 		}, func(m most) metadb.Load { return m.many })
@@ -189,14 +277,12 @@ func loadOnTheDatabase(t *testing.T, cfg Config, from delivery, limit func(most)
 
 	s.work() // duties
 	s.imports(root, from, 1<<20, 0)
-	small := s.count(func() { s.imports(root, from, 1<<20, 1) })
+	small := s.effort(func() { s.imports(root, from, 1<<20, 1) })
 	const blocks = 64
 	var snapshot string
-	large := s.count(func() { snapshot = s.imports(root, from, blocks<<19, 2) })
-	perGiB := metadb.Load{
-		Statements:   (large.Statements - small.Statements) * 2048 / (blocks - 2),
-		Transactions: (large.Transactions - small.Transactions) * 2048 / (blocks - 2),
-	}
+	large := s.effort(func() { snapshot = s.imports(root, from, blocks<<19, 2) })
+	perGiB := large.less(small, 2048./(blocks-2))
+	importEffort(t, small, perGiB)
 
 	list := s.call(ann, "ebs", "GET", "/snapshots/"+snapshot+"/blocks", "", nil)
 	var page struct{ Blocks []struct{ BlockToken string } }
@@ -243,8 +329,8 @@ func loadOnTheDatabase(t *testing.T, cfg Config, from delivery, limit func(most)
 	})
 	polls, looks := int64(time.Minute/poll), int64(time.Minute/work.LeaseFor)
 	for _, m := range []most{
-		{"an import of 1 MiB, from the call to the answer that it is completed", metadb.Load{Statements: 154, Transactions: 20}, metadb.Load{Statements: 135, Transactions: 22}, small},
-		{"each GiB of an import", metadb.Load{Statements: 396}, metadb.Load{Statements: 396}, perGiB},
+		{"an import of 1 MiB, from the call to the answer that it is completed", metadb.Load{Statements: 154, Transactions: 20}, metadb.Load{Statements: 135, Transactions: 22}, small.Load},
+		{"each GiB of an import", metadb.Load{Statements: 396}, metadb.Load{Statements: 396}, perGiB.Load},
 		{"GetSnapshotBlock by a user", metadb.Load{Statements: 2}, metadb.Load{Statements: 2}, s.count(get(ann, 2))},
 		{"GetSnapshotBlock by root", metadb.Load{Statements: 2}, metadb.Load{Statements: 2}, s.count(get(root, 3))},
 		{"PutSnapshotBlock by a user", metadb.Load{Statements: 24, Transactions: 4}, metadb.Load{Statements: 18, Transactions: 4}, s.count(put(1))},
@@ -262,7 +348,37 @@ func loadOnTheDatabase(t *testing.T, cfg Config, from delivery, limit func(most)
 	}
 }
 
-func between(t *testing.T, text, element string) string {
+// importEffort: what an import takes besides what it asks of the database. A change that makes
+// it less lowers the number here; one that makes it more has a reason. A file that is made
+// durable costs an fsync of its own and one of its folder, a transaction of SQLite another one.
+func importEffort(t *testing.T, small, perGiB effort) {
+	for _, m := range []struct {
+		what      string
+		most, got int64
+	}{
+		{"files of the store that an import of 1 MiB makes durable", 3, small.Files}, // a pack, pages, a root
+		{"bytes that an import of 1 MiB writes to the store", 1_073_152, small.Written},
+		{"bytes that each GiB writes to the store", 2048 * frame.Size, perGiB.Written},
+		{"requests to the source for an import of 1 MiB", 7, small.Requests},
+		{"requests to the source for each GiB", 2048, perGiB.Requests},
+		{"bytes read from the source for each GiB", 1 << 30, perGiB.Read},
+	} {
+		t.Logf("%-70s %11d", m.what, m.got)
+		if m.got > m.most {
+			t.Errorf("%s: %d, at most %d", m.what, m.got, m.most)
+		}
+	}
+	// They are 37; but what a pool keeps depends on the garbage collector and on the race
+	// detector, and a source that is an S3 of the test's own allocates here too.
+	const most = 150
+	got := perGiB.Allocations / 2048
+	t.Logf("%-70s %11d", "allocations for each block", got)
+	if perGiB.Requests == 0 && got > most {
+		t.Errorf("%d allocations for each block, at most %d", got, most)
+	}
+}
+
+func between(t testing.TB, text, element string) string {
 	t.Helper()
 	m := regexp.MustCompile("<" + element + ">([^<]*)<").FindStringSubmatch(text)
 	if m == nil {
