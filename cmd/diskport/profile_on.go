@@ -11,12 +11,11 @@ import (
 	"runtime/pprof"
 )
 
-// startProfile profiles this process if $DISKPORT_PROFILE names a folder: what stop writes
-// there is called after the subcommand and the process, COMMAND-PID.cpu and
-// COMMAND-PID.allocs. Only a program built with -tags profile does so; make profile is
-// what does.
+// startProfile profiles this process if $PROFILES names a folder: stop writes there what was
+// profiled, in files that are called after the subcommand and the process, COMMAND-PID.cpu and
+// COMMAND-PID.allocs. Only a program built with -tags profile does so, which make profile does.
 func startProfile() (stop func()) {
-	dir := os.Getenv("DISKPORT_PROFILE")
+	dir := os.Getenv("PROFILES")
 	if dir == "" || len(os.Args) < 2 {
 		return func() {}
 	}

@@ -91,7 +91,7 @@ func (s *service) request(t *testing.T, service, method, path, body string, head
 type key struct{ id, secret string }
 
 // sign signs a request to an AWS service.
-func sign(t *testing.T, r *http.Request, k key, service, body string) {
+func sign(t testing.TB, r *http.Request, k key, service, body string) {
 	t.Helper()
 	hash := sigv4.HashBody([]byte(body))
 	r.Header.Set("X-Amz-Content-Sha256", hash)

@@ -41,6 +41,7 @@ var recipes = []recipe{
 	{"empty.vhdx", "", "qemu-img create -q -f vhdx $OUT 64T"},
 	{"empty.qcow2", "", "qemu-img create -q -f qcow2 $OUT 64T"},
 	{"empty.vmdk", "", "qemu-img create -q -f vmdk -o subformat=monolithicSparse $OUT 2T"},
+	{"ends.qcow2", "", "qemu-img create -q -f qcow2 $OUT 64T && qemu-io -f qcow2 -c 'write -q -P 7 0 17k' -c 'write -q -P 7 70368744160256 17k' $OUT"},
 	{"pages.small.qcow2", "", patterns("6G", 1, 0)},
 	{"pages.small.2.qcow2", "", patterns("6G", 2, 0)},
 	{"pages.large.qcow2", "", patterns("64T", 1, 64<<40-pageBlocks*blockSize)},

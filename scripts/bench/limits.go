@@ -141,14 +141,18 @@ func directBuffer() []byte {
 
 // inflateLimit expands grains of text, which compresses to a third or so.
 func inflateLimit() (float64, error) {
-	plain := make([]byte, 64<<10)
 	r := rand.New(rand.NewPCG(1, 2))
-	for i := range plain {
-		plain[i] = "etaoin shrdlu"[r.IntN(13)]
-		if i > 100 && r.IntN(8) > 0 {
-			plain[i] = plain[i-1-r.IntN(3)*31]
+	var words [256]string
+	for i := range words {
+		for range 2 + r.IntN(8) {
+			words[i] += string("etaoinshrdlucmfw"[r.IntN(16)])
 		}
 	}
+	var plain []byte
+	for len(plain) < 64<<10 {
+		plain = append(append(plain, words[r.IntN(256)*r.IntN(256)/256]...), ' ')
+	}
+	plain = plain[:64<<10]
 	var packed bytes.Buffer
 	w := zlib.NewWriter(&packed)
 	_, err := w.Write(plain)

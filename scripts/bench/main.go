@@ -22,6 +22,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/diskport/diskport/scripts/benchdisk"
 )
@@ -67,7 +68,7 @@ func main() {
 	flag.IntVar(&fill, "fill", standardFill/mib, "size of its files, in MiB")
 	flag.Parse()
 	b.seed, b.size, b.fill = byte(seed), int64(size)*mib, int64(fill)*mib
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := b.run(ctx, o); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -135,7 +136,7 @@ func (b *bench) prepare(ctx context.Context, o *options) error {
 		if err := os.MkdirAll(o.profile, 0o755); err != nil {
 			return err
 		}
-		if err := os.Setenv("DISKPORT_PROFILE", o.profile); err != nil {
+		if err := os.Setenv("PROFILES", o.profile); err != nil {
 			return err
 		}
 	}
