@@ -69,6 +69,8 @@ const (
 	// putFor bounds one put, of a few hundred KiB as a rule: nothing else ends one at an S3
 	// that takes it and does not answer.
 	putFor = 2 * time.Minute
+	// mostRefused is how many files in a row the bucket refuses before the others wait.
+	mostRefused = 8
 )
 
 // OpenSpool opens a spool. What a process that died has left in it is complete now.
@@ -264,26 +266,32 @@ func (s *Spool) runDelivery(ctx context.Context) {
 	}
 }
 
-// deliver delivers the complete files, the oldest first. One that can't be read keeps none
-// that can.
+// deliver delivers the complete files, the oldest first. One that can't be read, or that the
+// bucket refuses, keeps none that can be delivered.
 func (s *Spool) deliver(ctx context.Context) error {
 	names, err := s.files(completeSuffix)
 	if err != nil {
 		return err
 	}
-	var unread []error
+	var failed []error
+	refused := 0 // in a row
 	for _, name := range names {
 		text, err := os.ReadFile(s.path(name))
 		if err != nil {
-			unread = append(unread, err)
+			failed = append(failed, err)
 			continue
 		}
-		if err := s.deliverFile(ctx, name, text); err != nil {
-			s.deliveries.WithLabelValues("failed").Inc()
-			return fmt.Errorf("audit: delivering records: %w", err)
+		err = s.deliverFile(ctx, name, text)
+		if err == nil {
+			refused = 0
+			continue
+		}
+		failed = append(failed, err)
+		if refused++; refused == mostRefused || errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
+			break // it is the bucket
 		}
 	}
-	if err := errors.Join(unread...); err != nil {
+	if err := errors.Join(failed...); err != nil {
 		s.deliveries.WithLabelValues("failed").Inc()
 		return fmt.Errorf("audit: delivering records: %w", err)
 	}

@@ -27,12 +27,13 @@ import (
 type bucket struct {
 	mu      sync.Mutex // guards what follows
 	down    bool
+	refuses string              // an event, whose object is refused; empty: none
 	dies    int                 // puts until one is stored without an answer; 0: none
 	objects map[string][]string // names of events, by key
 	puts    int
 }
 
-var errDown = errors.New("down")
+var errDown, errRefused = errors.New("down"), errors.New("refused")
 
 func (b *bucket) Put(_ context.Context, key string, content []byte) error {
 	b.mu.Lock()
@@ -55,6 +56,9 @@ func (b *bucket) Put(_ context.Context, key string, content []byte) error {
 	var names []string
 	for _, r := range o.Records {
 		names = append(names, r.EventName)
+	}
+	if b.refuses != "" && slices.Contains(names, b.refuses) {
+		return errRefused
 	}
 	if b.objects == nil {
 		b.objects = map[string][]string{}
@@ -358,6 +362,31 @@ func TestAFileThatCannotBeRead(t *testing.T) {
 	}
 	if got, _ := to.names(); !slices.Equal(got, []string{"b"}) {
 		t.Errorf("delivered %v", got)
+	}
+}
+
+// TestARefusedFile: a file that the bucket refuses stays, and keeps no other from being delivered.
+func TestARefusedFile(t *testing.T) {
+	dir, to := t.TempDir(), &bucket{refuses: "a"}
+	for i, event := range []string{"a", "b", "c"} {
+		name := fmt.Sprintf("%017d-%s%s", 1767323045000000+i, strings.Repeat(string(rune('A'+i)), 26), completeSuffix)
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(`{"eventName":"`+event+`"}`+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := openSpool(t, dir, to, func(err error) { t.Error(err) })
+	if err := s.deliver(t.Context()); !errors.Is(err, errRefused) {
+		t.Errorf("delivering gives %v", err)
+	}
+	if got, _ := to.names(); !slices.Equal(got, []string{"b", "c"}) {
+		t.Errorf("delivered %v", got)
+	}
+	to.refuses = ""
+	if err := s.deliver(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if got, _ := to.names(); !slices.Equal(got, []string{"a", "b", "c"}) {
+		t.Errorf("then delivered %v", got)
 	}
 }
 
