@@ -14,7 +14,9 @@ import (
 type gate struct {
 	sink Sink
 
-	mu   sync.RWMutex // held for reading while a block gets through; guards what follows
+	passing sync.WaitGroup // blocks that are getting through
+
+	mu   sync.Mutex // guards what follows
 	left bool
 	slot *blockstore.Slot // that the window has; nil: none
 }
@@ -23,6 +25,11 @@ var errLeft = errors.New("ingest: the window was left behind")
 
 // leave closes the gate. No block is getting through when it returns.
 func (g *gate) leave() {
+	g.close()
+	g.passing.Wait()
+}
+
+func (g *gate) close() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.left = true
@@ -49,32 +56,32 @@ func (g *gate) Slot(ctx context.Context) (*blockstore.Slot, error) {
 
 // Put implements Sink.
 func (g *gate) Put(ctx context.Context, index int64, s *blockstore.Slot) error {
-	if !g.taken() {
+	if !g.enter() {
 		return errLeft // the slot was lost
 	}
-	g.mu.RLock()
-	defer g.mu.RUnlock()
-	if g.left { // in this moment
-		g.sink.Return(s)
-		return errLeft
-	}
+	defer g.passing.Done()
 	return g.sink.Put(ctx, index, s)
+}
+
+// enter lets the window's slot get through, unless it was lost.
+func (g *gate) enter() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.left {
+		return false
+	}
+	g.slot = nil
+	g.passing.Add(1)
+	return true
 }
 
 // Return implements Sink.
 func (g *gate) Return(s *blockstore.Slot) {
-	if g.taken() {
+	if g.enter() {
+		defer g.passing.Done()
 		g.sink.Return(s)
 	}
 }
 
 // Lose implements Sink.
 func (g *gate) Lose(s *blockstore.Slot) { g.sink.Lose(s) }
-
-// taken takes the window's slot from it, unless it was lost.
-func (g *gate) taken() bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.slot = nil
-	return !g.left
-}
