@@ -162,10 +162,10 @@ func (c *importCmd) importOne(ctx context.Context, a *app, s *session, in input)
 		}
 		defer img.close()
 		req.Disk, req.Format = img, ""
-		return c.ask(ctx, s, req, p)
+		return c.ask(ctx, s, req, p, func() {})
 	case in.isURL():
 		req.URL = in.path
-		task, err := c.ask(ctx, s, req, p)
+		task, err := c.ask(ctx, s, req, p, func() {})
 		if !client.IsElsewhere(err) || !strings.HasPrefix(in.path, "http") {
 			return task, err
 		}
@@ -191,21 +191,24 @@ func (c *importCmd) importFile(ctx context.Context, s *session, req client.Impor
 	switch {
 	case errors.Is(err, client.ErrNoHandover):
 		req.File = f
-		return c.ask(ctx, s, req, p)
+		return c.ask(ctx, s, req, p, func() {})
 	case err != nil:
 		return client.Task{}, err
 	}
 	defer done()
 	req.URL = url
-	return c.ask(ctx, s, req, p)
+	return c.ask(ctx, s, req, p, done) // others may hand over theirs
 }
 
 // ask asks for an import, and waits for its end unless that is not wanted: then the task has
-// nothing but its id.
-func (c *importCmd) ask(ctx context.Context, s *session, req client.ImportRequest, p *progress) (client.Task, error) {
+// nothing but its id. accepted is called, perhaps more than once, when there is a task.
+func (c *importCmd) ask(ctx context.Context, s *session, req client.ImportRequest, p *progress, accepted func()) (client.Task, error) {
 	w := client.Watcher{
 		Uploading: func(done, total int64) { p.step("uploading", done, total) },
-		Task:      p.task,
+		Task: func(t client.Task) {
+			accepted()
+			p.task(t)
+		},
 	}
 	if c.Wait {
 		return s.Import(ctx, req, w)

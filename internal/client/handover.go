@@ -20,6 +20,9 @@ import (
 // of another user, or does not run.
 var ErrNoHandover = errors.New("no service takes open files")
 
+// handoverWait is how long a service may take to answer.
+const handoverWait = 30 * time.Second
+
 // aLongTimeAgo is a deadline that has passed.
 var aLongTimeAgo = time.Unix(1, 0)
 
@@ -37,6 +40,7 @@ func HandOver(ctx context.Context, data string, f *os.File, name string) (url st
 			_ = conn.Close() // nothing was handed over
 		}
 	}()
+	_ = conn.SetDeadline(time.Now().Add(handoverWait)) // it answers at once, or not at all
 	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(aLongTimeAgo) })()
 	said, err := json.Marshal(struct {
 		Name string `json:"name"`

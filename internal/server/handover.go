@@ -89,11 +89,18 @@ func (h *handovers) run(ctx context.Context) {
 			return
 		}
 		conn, err := h.listener.AcceptUnix()
-		if err != nil {
-			if ctx.Err() == nil {
-				h.app.log.Error("taking files from commands: they will upload them", logkey.Error, err)
-			}
+		if errors.Is(err, net.ErrClosed) {
 			return
+		}
+		if err != nil { // there are too many open files, for example
+			<-room
+			h.app.log.Error("taking a file from a command", logkey.Error, err)
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(time.Second):
+			}
+			continue
 		}
 		serving.Go(func() {
 			defer func() { <-room }()
