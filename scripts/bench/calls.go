@@ -211,7 +211,7 @@ func multiply(ctx context.Context, path string, n int) (err error) {
 			}
 		}
 		where := map[string]string{"tasks": "id = $1", "snapshots": "id = $2", "tags": "resource IN ($1, $2)"}[table]
-		stmt := fmt.Sprintf("INSERT INTO %s (%s) WITH RECURSIVE i(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM i WHERE n < $3) SELECT %s FROM %[1]s, i WHERE %s",
+		stmt := fmt.Sprintf("INSERT INTO %[1]s (%[2]s) WITH RECURSIVE i(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM i WHERE n < $3) SELECT %[3]s FROM %[1]s, i WHERE %[4]s",
 			table, strings.Join(columns, ", "), strings.Join(values, ", "), where)
 		if _, err := db.ExecContext(ctx, stmt, task, snapshot, n-1); err != nil {
 			return fmt.Errorf("%s: %w", table, err)

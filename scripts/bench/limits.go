@@ -194,7 +194,7 @@ func httpLimit(ctx context.Context) (float64, error) {
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(l) }()
 	defer func() { <-ended }() //nolint:errcheck // it was closed
-	defer server.Close()
+	defer func() { _ = server.Close() }()
 	transport := &http.Transport{MaxIdleConnsPerHost: clients}
 	defer transport.CloseIdleConnections()
 	begun := time.Now()
