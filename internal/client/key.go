@@ -13,7 +13,7 @@ import (
 // only once the image is there. Whatever else keeps it from asking is no failure: the import
 // asks again, as the service role.
 func (c *Client) CheckKey(ctx context.Context, key string) error {
-	body, err := json.Marshal(struct{ KeyId string }{key}) //nolint:revive,staticcheck // KMS's name
+	body, err := json.Marshal(struct{ KeyId string }{key})
 	if err != nil {
 		return err
 	}

@@ -112,7 +112,7 @@ func (h *handovers) run(ctx context.Context) {
 // serve serves one connection.
 func (h *handovers) serve(ctx context.Context, conn *net.UnixConn) {
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
-	defer conn.Close()
+	defer func() { _ = conn.Close() }() // whatever was said has been
 	var answer struct {
 		URL   string `json:"url,omitempty"`
 		Error string `json:"error,omitempty"`
