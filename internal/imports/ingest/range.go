@@ -2,13 +2,14 @@ package ingest
 
 import (
 	"context"
-	"sync/atomic"
+	"errors"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/diskport/diskport/diskimage"
 	"github.com/diskport/diskport/internal/block"
 	"github.com/diskport/diskport/internal/store/blockstore"
+	"github.com/diskport/diskport/internal/work"
 )
 
 // Sink takes the blocks of one range. snapshot.RangeWriter implements it. All
@@ -47,24 +48,91 @@ const windowBlocks = 8
 func Run(ctx context.Context, d diskimage.Disk, r Range, w Sink, opts Options) error {
 	first := r.First * opts.PageBytes / block.Size
 	end := min((r.First+r.Pages)*opts.PageBytes/block.Size, block.Count(d.Size()))
-	var next atomic.Int64
-	next.Store(first)
+	at := make(chan int64, windowsAtOnce)
 	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		defer close(at)
+		return opts.Workers.find(gctx, d, first, end, at)
+	})
 	for range cap(opts.Workers.turns) {
 		g.Go(func() error {
-			for {
-				at := next.Add(windowBlocks) - windowBlocks
-				if at >= end {
-					return nil
-				}
+			for at := range at {
 				if err := opts.Workers.do(gctx, job{d, w, opts.Progress}, at, min(windowBlocks, end-at)); err != nil {
 					return err
 				}
 			}
+			return nil
 		})
 	}
 	if err := g.Wait(); err != nil {
 		return err
 	}
 	return ctx.Err()
+}
+
+// windowsAtOnce is how many windows are looked for at a time.
+const windowsAtOnce = 256
+
+// find sends the first blocks of the windows that hold Data to at, in ascending order: a
+// disk may be nearly empty for millions of windows.
+func (ws *Workers) find(ctx context.Context, d diskimage.Disk, first, end int64, at chan<- int64) error {
+	for first < end {
+		found, err := ws.look(ctx, d, first, end)
+		if err != nil {
+			return err
+		}
+		for _, start := range found.starts {
+			select {
+			case at <- start:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		first = found.next
+	}
+	return nil
+}
+
+// windows are windows with Data, by their first blocks, and where to look for more.
+type windows struct {
+	starts []int64
+	next   int64
+}
+
+// look finds the next windows, the first of which would begin at from.
+func (ws *Workers) look(ctx context.Context, d diskimage.Disk, from, end int64) (windows, error) {
+	limited, done := context.WithTimeoutCause(ctx, windowFor, ErrSlow)
+	defer done()
+	found, err := work.Within(limited, ws.strays, "looking for data of the disk", func() (windows, error) {
+		return nextWindows(limited, d, from, end)
+	})
+	if err != nil && ctx.Err() == nil && limited.Err() != nil {
+		err = errors.Join(context.Cause(limited), err)
+	}
+	return found, err
+}
+
+func nextWindows(ctx context.Context, d diskimage.Disk, from, end int64) (windows, error) {
+	found := windows{next: from}
+	off, n := from*block.Size, 0
+	for run, err := range runs(d, off, min(end*block.Size, d.Size())-off) {
+		if n++; err == nil && n%1024 == 0 {
+			err = ctx.Err()
+		}
+		if err != nil {
+			return found, err
+		}
+		if run.Kind != diskimage.Data {
+			continue
+		}
+		lo, hi := max(run.Off, off)/block.Size, min((run.Off+run.Len-1)/block.Size, end-1)
+		for at := max(from+(lo-from)/windowBlocks*windowBlocks, found.next); at <= hi; at += windowBlocks {
+			if len(found.starts) == windowsAtOnce {
+				return found, nil
+			}
+			found.starts, found.next = append(found.starts, at), at+windowBlocks
+		}
+	}
+	found.next = end
+	return found, nil
 }

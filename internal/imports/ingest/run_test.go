@@ -7,8 +7,11 @@ import (
 	"errors"
 	"io"
 	"iter"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/diskport/diskport/diskimage"
@@ -197,6 +200,72 @@ func TestRunEndsWithTheFault(t *testing.T) {
 		cancel()
 		if err := run(t, ctx, all); !errors.Is(err, context.Canceled) {
 			t.Errorf("Run = %v, want %v", err, context.Canceled)
+		}
+	})
+}
+
+// asked counts how often a disk that holds ones is asked where it holds data.
+type asked struct {
+	sparse
+	times atomic.Int64
+}
+
+func (d *asked) Extents(off, n int64) iter.Seq2[diskimage.Extent, error] {
+	d.times.Add(1)
+	return d.sparse.Extents(off, n)
+}
+
+func (d *asked) ReadAt(p []byte, off int64) (int, error) {
+	for i := range p {
+		p[i] = 1
+	}
+	return len(p), nil
+}
+
+// TestRunPassesOverGaps: what lies between the ends of a large disk costs nothing, and all that
+// holds data is found, wherever it begins.
+func TestRunPassesOverGaps(t *testing.T) {
+	const pageBytes, size = 1024 * block.Size, 64 << 40
+	data := func(off, n int64) diskimage.Extent {
+		return diskimage.Extent{Off: off, Len: n, Kind: diskimage.Data}
+	}
+	for _, c := range []struct {
+		name   string
+		data   []diskimage.Extent
+		blocks []int64
+		asks   int64 // at most
+	}{
+		{"both ends", []diskimage.Extent{data(0, 17<<10), data(size-17<<10, 17<<10)}, []int64{0, size/block.Size - 1}, 5},
+		{"across windows", []diskimage.Extent{data(7*block.Size+1, 2*block.Size), data(100*block.Size-1, 2)}, []int64{7, 8, 9, 99, 100}, 6},
+		{"two of a window", []diskimage.Extent{data(1<<40, 1), data(1<<40+block.Size, 1)}, []int64{1 << 40 / block.Size, 1<<40/block.Size + 1}, 4},
+		{"nothing", nil, nil, 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			d, m := &asked{sparse: sparse{size, c.data}}, newMemory(t)
+			if err := Run(t.Context(), d, Range{Pages: size / pageBytes}, m, Options{PageBytes: pageBytes, Workers: NewWorkers(2, nil)}); err != nil {
+				t.Fatal(err)
+			}
+			if got := slices.Sorted(maps.Keys(m.blocks)); !slices.Equal(got, c.blocks) {
+				t.Errorf("blocks %v, want %v", got, c.blocks)
+			}
+			if n := d.times.Load(); n > c.asks {
+				t.Errorf("it was asked %d times", n)
+			}
+		})
+	}
+	t.Run("more windows than are looked for at once", func(t *testing.T) {
+		const windows = windowsAtOnce + 1
+		var all []diskimage.Extent
+		var want []int64
+		for i := range int64(windows) {
+			all, want = append(all, data((i*10+3)*block.Size, 1)), append(want, i*10+3)
+		}
+		m := newMemory(t)
+		if err := Run(t.Context(), &asked{sparse: sparse{size, all}}, Range{Pages: size / pageBytes}, m, Options{PageBytes: pageBytes, Workers: NewWorkers(2, nil)}); err != nil {
+			t.Fatal(err)
+		}
+		if got := slices.Sorted(maps.Keys(m.blocks)); !slices.Equal(got, want) {
+			t.Errorf("%d blocks, want %d", len(got), len(want))
 		}
 	})
 }
