@@ -50,9 +50,9 @@ func (c caller) rest(t *testing.T) {
 	db := c.s.at.openCatalog(t)
 	defer db.Close()
 	quiet := func() error { return c.quiet(db) }
-	all := []func() error{c.answerAll, c.endAll, c.deleteAgain, c.compareSnapshots, c.compareTasks, c.compareObjects, c.thin, quiet, c.collect, c.verify}
+	all := []func() error{c.answerAll, c.endAll, c.deleteAgain, c.compareSnapshots, c.compareTasks, c.compareObjects, c.thin, quiet, c.collect, c.verify, quiet} // a cycle of gc that is cut off leaves candidates
 	if !c.ready {
-		all = []func() error{quiet, c.collect, c.verify}
+		all = []func() error{quiet, c.collect, c.verify, quiet}
 	}
 	for _, step := range all {
 		if err := step(); err != nil {
