@@ -360,7 +360,7 @@ func importEffort(t *testing.T, small, perGiB effort) {
 		{"bytes that an import of 1 MiB writes to the store", 1_073_152, small.Written},
 		{"bytes that each GiB writes to the store", 2048 * frame.Size, perGiB.Written},
 		{"requests to the source for an import of 1 MiB", 7, small.Requests},
-		{"requests to the source for each GiB", 2048, perGiB.Requests},
+		{"requests to the source for each GiB", 256, perGiB.Requests},
 		{"bytes read from the source for each GiB", 1 << 30, perGiB.Read},
 	} {
 		t.Logf("%-70s %11d", m.what, m.got)

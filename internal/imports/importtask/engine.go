@@ -579,7 +579,9 @@ func (e *Engine) write(ctx context.Context, l work.Lease, m *meter, t Task) (out
 		s := w.Stats()
 		return Counts{Data: s.Blocks, Deduplicated: s.Deduplicated, Stored: s.Stored}
 	})
-	err = ingest.Run(ctx, image.disk, r, w, ingest.Options{PageBytes: pageBytes, Workers: e.Workers, Progress: m.add})
+	err = ingest.Run(ctx, image.disk, r, w, ingest.Options{
+		PageBytes: pageBytes, Workers: e.Workers, Gather: isFar(t) && !image.key.unpacked, Progress: m.add,
+	})
 	if err == nil {
 		err = image.object.Check() // before what was read counts
 	}
@@ -589,6 +591,12 @@ func (e *Engine) write(ctx context.Context, l work.Lease, m *meter, t Task) (out
 	}
 	out, err = w.Finish(ctx)
 	return out, done, err
+}
+
+// isFar reports whether each read of a task's source is a request to a server.
+func isFar(t Task) bool {
+	pin, err := source.ParsePin(t.Pin)
+	return err == nil && pin.Kind == source.Foreign
 }
 
 // next returns the next slice of a range, as Slice.Next does.

@@ -33,6 +33,9 @@ type Sink interface {
 type Options struct {
 	PageBytes int64    // as in PlanOptions
 	Workers   *Workers // shared by the ranges of a node
+	// Gather has plain data read a window at a time, as coded data is, instead of a block at a
+	// time to where it stays: each read is a request to a server.
+	Gather bool
 	// Progress is called concurrently with what was done since the last call:
 	// Source, Done and Zero.
 	Progress func(Counts)
@@ -57,7 +60,7 @@ func Run(ctx context.Context, d diskimage.Disk, r Range, w Sink, opts Options) e
 	for range cap(opts.Workers.turns) {
 		g.Go(func() error {
 			for at := range at {
-				if err := opts.Workers.do(gctx, job{d, w, opts.Progress}, at, min(windowBlocks, end-at)); err != nil {
+				if err := opts.Workers.do(gctx, job{d, w, opts.Gather, opts.Progress}, at, min(windowBlocks, end-at)); err != nil {
 					return err
 				}
 			}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/subtle"
 	"errors"
+	"fmt"
 	"io"
 	"iter"
 	"maps"
@@ -136,6 +137,48 @@ func TestRunDecodesWholeCutAndLargeUnits(t *testing.T) {
 			checkBlocks(t, m.blocks, d.plain)
 			if sum.Source < int64(len(d.plain))/2 {
 				t.Errorf("read %d source bytes of a disk of %d", sum.Source, len(d.plain))
+			}
+		})
+	}
+}
+
+// plainDisk holds data in parts of it, which it counts the reads of.
+type plainDisk struct {
+	sparse
+	plain []byte
+	reads atomic.Int64
+}
+
+func (d *plainDisk) ReadAt(p []byte, off int64) (int, error) {
+	d.reads.Add(1)
+	return bytes.NewReader(d.plain).ReadAt(p, off)
+}
+
+// TestRunGathers: what lies in one window is read at once, if reads are requests.
+func TestRunGathers(t *testing.T) {
+	const size, page = 20*block.Size + 777, 8 * block.Size
+	extents := []diskimage.Extent{
+		{Off: 0, Len: 9*block.Size + 5, Kind: diskimage.Data},
+		{Off: 10 * block.Size, Len: 100, Kind: diskimage.Data},
+		{Off: 10*block.Size + 4096, Len: 1, Kind: diskimage.Data}, // read with what lies before it
+		{Off: 15*block.Size - 1, Len: 2, Kind: diskimage.Data},
+		{Off: 16 * block.Size, Len: size - 16*block.Size, Kind: diskimage.Data},
+	}
+	plain := make([]byte, size)
+	noise := rand.NewChaCha8([32]byte{9})
+	for _, e := range extents {
+		_, _ = noise.Read(plain[e.Off : e.Off+e.Len])
+	}
+	for gather, reads := range map[bool]int64{false: 19, true: 5} {
+		t.Run(fmt.Sprint(gather), func(t *testing.T) {
+			d, m := &plainDisk{sparse: sparse{size, extents}, plain: plain}, newMemory(t)
+			opts := Options{PageBytes: page, Workers: NewWorkers(2, nil), Gather: gather}
+			if err := Run(t.Context(), d, Range{Pages: 3}, m, opts); err != nil {
+				t.Fatal(err)
+			}
+			checkBlocks(t, m.blocks, plain)
+			if n := d.reads.Load(); n != reads {
+				t.Errorf("%d reads, want %d", n, reads)
 			}
 		})
 	}

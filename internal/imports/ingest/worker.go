@@ -91,6 +91,7 @@ func (ws *Workers) do(ctx context.Context, j job, at, n int64) error {
 type job struct {
 	disk     diskimage.Disk
 	sink     Sink
+	gather   bool
 	progress func(Counts)
 }
 
@@ -99,7 +100,7 @@ type worker struct {
 	job
 
 	runs  []diskimage.Run // of the window, Data only, by Off
-	spans spans           // source bytes of the window's coded runs
+	spans spans           // source bytes of the window's coded runs, or of all
 	unit  []byte          // a coded run that spans several blocks, decoded
 	unitR diskimage.Run   // which one
 }
@@ -114,7 +115,7 @@ func (w *worker) window(ctx context.Context, at, n int64) error {
 	if err := w.collect(off, size); err != nil || len(w.runs) == 0 {
 		return err
 	}
-	if need := w.spans.plan(w.runs); need > maxSpans && n > 1 {
+	if need := w.spans.plan(w.runs, w.gather); need > maxSpans && n > 1 {
 		if err := w.window(ctx, at, n/2); err != nil {
 			return err
 		}
@@ -227,6 +228,10 @@ func (w *worker) fill(p []byte, lo, n int64, rs []diskimage.Run, c *Counts) erro
 
 // run writes the bytes of r from disk offset off into dst.
 func (w *worker) run(dst []byte, off int64, r diskimage.Run, c *Counts) error {
+	if !r.Coded && w.gather {
+		copy(dst, w.spans.of(r)[off-r.Off:])
+		return nil
+	}
 	if !r.Coded {
 		if err := readFull(r.Src, dst, r.SrcOff+off-r.Off); err != nil {
 			return err
@@ -253,8 +258,8 @@ func (w *worker) run(dst []byte, off int64, r diskimage.Run, c *Counts) error {
 	return nil
 }
 
-// spans are the source ranges that hold the coded runs of a window, each read
-// at once.
+// spans are the source ranges that hold the coded runs of a window, or all of its runs,
+// each read at once.
 type spans struct {
 	list []span
 	buf  []byte
@@ -266,11 +271,11 @@ type span struct {
 	at     int64 // where it lies in buf
 }
 
-// plan joins the coded runs into spans and returns the bytes they need.
-func (s *spans) plan(rs []diskimage.Run) (need int64) {
+// plan joins the coded runs, or all, into spans and returns the bytes they need.
+func (s *spans) plan(rs []diskimage.Run, all bool) (need int64) {
 	s.list = s.list[:0]
 	for _, r := range rs {
-		if r.Coded {
+		if r.Coded || all {
 			s.list = append(s.list, span{src: r.Src, off: r.SrcOff, n: r.SrcLen})
 		}
 	}
