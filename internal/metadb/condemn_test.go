@@ -1,8 +1,10 @@
 package metadb
 
 import (
+	"slices"
 	"testing"
 
+	"github.com/diskport/diskport/internal/block"
 	"github.com/diskport/diskport/internal/store/gc"
 	"github.com/diskport/diskport/internal/store/snapshot"
 )
@@ -59,6 +61,34 @@ func TestAPassCondemnsOnlyItsOwn(t *testing.T) {
 		}
 		if n := condemned(take()); n != 1 {
 			t.Errorf("%d pages are condemned, want 1", n)
+		}
+	})
+}
+
+// TestNoCandidateWithoutARow: the blocks that a pass notes may have been deleted by another one,
+// and then nothing is left to be done about them.
+func TestNoCandidateWithoutARow(t *testing.T) {
+	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) {
+		ctx, db := t.Context(), fresh(t)
+		there, gone := block.ID{2}, block.ID{3}
+		must(t, db, func(q querier) error {
+			_, err := exec(ctx, q, `INSERT INTO blocks (id, file, off, len, condemned) VALUES ($1, 4, 8, 9, 0)`, there[:])
+			return err
+		})
+		g := db.Garbage()
+		pass, err := g.NextPass(ctx)
+		if err == nil {
+			err = g.NoteBlocks(ctx, pass, []block.ID{there, gone})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, err := db.count(ctx, "count", `SELECT COUNT(*) FROM block_candidates`)
+		if err != nil || n != 1 {
+			t.Errorf("%d candidates, %v", n, err)
+		}
+		if taken, err := g.TakeBlocks(ctx, pass, block.ID{}, 10); err != nil || !slices.Equal(taken, []block.ID{there}) {
+			t.Errorf("taken are %v, %v", taken, err)
 		}
 	})
 }

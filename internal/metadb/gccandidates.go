@@ -155,8 +155,10 @@ func (g Garbage) take(ctx context.Context, table string, pass int64, after hash,
 // NoteBlocks implements gc.Candidates.
 func (g Garbage) NoteBlocks(ctx context.Context, pass int64, ids []block.ID) error {
 	return g.each(ctx, "note blocks", hashes(ids), func(q querier, ids []any) error {
-		return insert(ctx, q, rowsOf(ids, pass), `
-			INSERT INTO block_candidates (id, taken) VALUES (?) ON CONFLICT (id) DO UPDATE SET taken = excluded.taken`)
+		_, err := execIn(ctx, q, ids, `
+			INSERT INTO block_candidates (id, taken) SELECT id, CAST($1 AS BIGINT) FROM blocks WHERE id IN (?)
+			ON CONFLICT (id) DO UPDATE SET taken = excluded.taken`, pass)
+		return err
 	})
 }
 

@@ -57,7 +57,8 @@ type Candidates interface {
 	TakePages(ctx context.Context, pass int64, after snapshot.PageID, limit int) ([]snapshot.PagePlace, error)
 	// TakeBlocks is TakePages for blocks.
 	TakeBlocks(ctx context.Context, pass int64, after block.ID, limit int) ([]block.ID, error)
-	// NoteBlocks makes blocks candidates that the pass has taken.
+	// NoteBlocks makes blocks candidates that the pass has taken, unless another one has
+	// deleted them meanwhile.
 	NoteBlocks(ctx context.Context, pass int64, ids []block.ID) error
 	// Settle removes pages and blocks from the candidates, because they were found
 	// referenced; those that were let go again since the pass took them stay. What a pass
