@@ -205,10 +205,10 @@ func TestRepair(t *testing.T) {
 	if len(v.Snapshots) != 1 {
 		t.Errorf("snapshots are %+v", v.Snapshots)
 	}
-	tasks := s.diskport(t, "tasks")
+	tasks := s.diskport(t, "tasks", "--json")
 	turn(t, s.files(t, "root")[0], 20)
 	code, out, errs = s.run(t, "verify", "--repair", "--from", raw, id)
-	if code != 1 || !strings.Contains(out, "import the image again, as another snapshot") || !strings.Contains(errs, "nothing was imported") || s.diskport(t, "tasks") != tasks {
+	if code != 1 || !strings.Contains(out, "import the image again, as another snapshot") || !strings.Contains(errs, "nothing was imported") || s.diskport(t, "tasks", "--json") != tasks {
 		t.Errorf("repair of a root from the image ended with %d: %s%s", code, out, errs)
 	}
 }

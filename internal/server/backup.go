@@ -49,10 +49,12 @@ func (a *App) Backup(ctx context.Context, q adminapi.BackupRequest, progress fun
 	p := a.parts
 	source := backup.Source{
 		Database: p.db.Backup(), Authority: p.library.PageKey, Now: time.Now, Program: programVersion(),
-		Trees:   map[string]backup.Reader{backup.Blocks: p.backend, backup.Objects: p.objectFiles},
-		Hold:    func(ctx context.Context, why string) (backup.Hold, error) { return p.shelf.HoldAll(ctx, why) },
-		Secrets: func(_ context.Context, copy func() error) (backup.Secrets, error) { return a.withSecrets(q, copy) },
-		Proofs:  p.master.For(secret.Backups),
+		Trees: map[string]backup.Reader{backup.Blocks: p.backend, backup.Objects: p.objectFiles},
+		Hold:  func(ctx context.Context, why string) (backup.Hold, error) { return p.shelf.HoldAll(ctx, why) },
+		Secrets: func(ctx context.Context, copy func() error) (backup.Secrets, error) {
+			return a.withSecrets(ctx, q, copy)
+		},
+		Proofs: p.master.For(secret.Backups),
 	}
 	report, err := source.Run(ctx, target, backup.Options{
 		Scratch: func() (string, error) { return a.backupScratch(target) }, Rate: q.Rate, Keep: q.Keep, Check: q.Thoroughness(), Progress: progress,
@@ -134,11 +136,13 @@ func programVersion() string {
 
 // withSecrets has the database copied while the master key is not being replaced, and
 // returns what tells and proves the master keys, and the small files of a backup.
-func (a *App) withSecrets(q adminapi.BackupRequest, copy func() error) (s backup.Secrets, err error) {
-	if !a.rotating.TryLock() {
-		return s, ErrMasterRotating
+func (a *App) withSecrets(ctx context.Context, q adminapi.BackupRequest, copy func() error) (s backup.Secrets, err error) {
+	select {
+	case a.rotating <- struct{}{}:
+		defer func() { <-a.rotating }()
+	case <-ctx.Done():
+		return s, ctx.Err()
 	}
-	defer a.rotating.Unlock()
 	if err := copy(); err != nil {
 		return s, err
 	}

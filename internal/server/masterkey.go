@@ -112,10 +112,12 @@ var ErrMasterRotating = errors.New("server: the master key is being replaced")
 // one, and the old one is kept under it. It returns how many secrets there were. It may
 // be cut off anywhere; the next start, or call, goes on.
 func (a *App) RotateMaster(ctx context.Context) (secrets int, err error) {
-	if !a.rotating.TryLock() {
+	select {
+	case a.rotating <- struct{}{}:
+		defer func() { <-a.rotating }()
+	default:
 		return 0, ErrMasterRotating
 	}
-	defer a.rotating.Unlock()
 	for _, step := range a.rotation() {
 		n, err := step(ctx)
 		if err != nil {

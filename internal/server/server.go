@@ -61,8 +61,8 @@ type App struct {
 
 	ahead atomic.Int64 // of the database's clock is this machine's by so many nanoseconds
 
-	rotating  sync.Mutex // held while the master key is replaced, and while the database is copied
-	backingUp sync.Mutex // held while a backup is made
+	rotating  chan struct{} // has a token while the master key is replaced, and while the database is copied
+	backingUp sync.Mutex    // held while a backup is made
 }
 
 // New opens the service: data directory, database, keys, stores, embedded S3,
@@ -72,7 +72,7 @@ func New(ctx context.Context, cfg Config) (_ *App, err error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &App{cfg: cfg, log: slog.New(logkey.Handler(cfg.Logger.Handler())), owner: newOwner(), stopping: make(chan struct{})}
+	a := &App{cfg: cfg, log: slog.New(logkey.Handler(cfg.Logger.Handler())), owner: newOwner(), stopping: make(chan struct{}), rotating: make(chan struct{}, 1)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, a.Close())

@@ -115,7 +115,7 @@ func TestEveryFaultOfASnapshot(t *testing.T) {
 	imagetest.Volume(t)
 	var count tally
 	all := slices.Concat(reading, slices.DeleteFunc(slices.Clone(faults), func(f fault) bool {
-		return strings.HasPrefix(string(f.op), "source") || strings.HasPrefix(string(f.op), "scratch") || f.op == roleAsked || f.op == kmsOpen || f.panic
+		return strings.HasPrefix(string(f.op), "source") || strings.HasPrefix(string(f.op), "scratch") || f.op == roleAsked || f.op == kmsMake || f.op == kmsOpen || f.panic
 	}))
 	stages := map[work.Kind]func(*world, fault) bool{
 		work.Complete: settleSuffers, work.Copy: copySuffers, collecting: gcSuffers, compacting: compactionSuffers,
