@@ -517,6 +517,7 @@ var rows = []row{
 	{"outpost", "CreateSnapshot", []string{"OutpostArn=x"}, nil, 400, "UnsupportedOperation", "The parameter OutpostArn is not supported."},
 	{"many at once", "CreateSnapshot", nil, fmt.Errorf("starting: %w", snapshot.ErrTooMany), 400, "ConcurrentSnapshotLimitExceeded", "Maximum allowed in-progress snapshots for the account exceeded."},
 	{"volume gone", "CreateSnapshot", nil, fmt.Errorf("starting: %w", volume.ErrNotFound), 400, "InvalidVolume.NotFound", "The volume '" + volumeA + "' does not exist."},
+	{"volume lost", "CreateSnapshot", nil, fmt.Errorf("starting: %w", volume.ErrLost), 400, "IncorrectState", "The data of the volume '" + volumeA + "' is lost where it was stored, and trying again will fail. Delete the volume, and create another from a snapshot."},
 	{"no such volume", "CreateTags", []string{"ResourceId.1=" + unknownVol}, nil, 400, "InvalidVolume.NotFound", "The volume '" + unknownVol + "' does not exist."},
 	{"untyped tags", "CreateSnapshot", []string{oneTag, oneValue}, nil, 400, "InvalidParameter", "Tag specification resource type must have a value"},
 	{"task tags", "CreateSnapshot", withTags(oneTag, oneValue), nil, 400, "InvalidParameterValue", "'import-snapshot-task' is not a valid taggable resource type for this operation."},
