@@ -44,7 +44,7 @@ func (db *DB) set(ctx context.Context, what string, fn func(querier) error) erro
 }
 
 // free is update for an event that frees room, on disk or in the database, or is on
-// the way to it: on a full disk more is done to make it succeed.
+// the way to it, or keeps what is read meanwhile: on a full disk more is done to make it succeed.
 func (db *DB) free(ctx context.Context, what string, fn func(querier) error) error {
 	return db.transact(ctx, space.ToFree, what, access{pool: db.write}, fn)
 }
