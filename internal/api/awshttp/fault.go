@@ -149,13 +149,20 @@ func (r refusal) Error() string { return refusals[EC2][r].Error() }
 func Internal(service string) Fault { return internal.fault(service) }
 
 // Unknown is the answer to an error that an edge has no row for: NoSpace if the disk is
-// full, else Internal. logged says whether its cause belongs in the log.
+// full, NoAccount if the account is gone, else Internal. logged says whether its cause belongs in the log.
 func Unknown(service string, err error) (f Fault, logged bool) {
-	if space.IsFull(err) {
+	switch {
+	case space.IsFull(err):
 		return NoSpace(service), false
+	case errors.Is(err, iam.ErrRemoved):
+		return NoAccount(service), false
 	}
 	return Internal(service), true
 }
+
+// NoAccount is the answer to a request whose account was removed once its signature had been
+// checked: what every later one gets.
+func NoAccount(service string) Fault { return unknownKey.fault(service) }
 
 // NoSpace is the answer to a request that would store more on a full disk.
 func NoSpace(service string) Fault {

@@ -515,6 +515,7 @@ var rows = []row{
 	{"long description", "CreateSnapshot", []string{"Description=" + strings.Repeat("d", 256)}, nil, 400, "InvalidParameterValue", "Value (" + strings.Repeat("d", 256) + ") for parameter description is invalid. It must not be longer than 255 characters."},
 	{"local", "CreateSnapshot", []string{"Location=local"}, nil, 400, "UnsupportedOperation", "The parameter Location is not supported."},
 	{"outpost", "CreateSnapshot", []string{"OutpostArn=x"}, nil, 400, "UnsupportedOperation", "The parameter OutpostArn is not supported."},
+	{"account gone", "CreateSnapshot", nil, fmt.Errorf("starting: %w", &iam.EntityError{Kind: iam.KindAccount, Name: "111122223333", Err: iam.ErrRemoved}), 401, "AuthFailure", "AWS was not able to validate the provided access credentials"},
 	{"many at once", "CreateSnapshot", nil, fmt.Errorf("starting: %w", snapshot.ErrTooMany), 400, "ConcurrentSnapshotLimitExceeded", "Maximum allowed in-progress snapshots for the account exceeded."},
 	{"volume gone", "CreateSnapshot", nil, fmt.Errorf("starting: %w", volume.ErrNotFound), 400, "InvalidVolume.NotFound", "The volume '" + volumeA + "' does not exist."},
 	{"volume lost", "CreateSnapshot", nil, fmt.Errorf("starting: %w", volume.ErrLost), 400, "IncorrectState", "The data of the volume '" + volumeA + "' is lost where it was stored, and trying again will fail. Delete the volume, and create another from a snapshot."},

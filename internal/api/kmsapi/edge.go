@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/diskport/diskport/internal/api/awshttp"
+	"github.com/diskport/diskport/internal/identity/iam"
 	"github.com/diskport/diskport/internal/identity/kms"
 	"github.com/diskport/diskport/internal/logkey"
 	"github.com/diskport/diskport/internal/space"
@@ -88,6 +89,9 @@ func (e *Edge) fault(ctx context.Context, c *awshttp.Call, err error) awshttp.Fa
 	}
 	if f, ok := known(err); ok {
 		return f
+	}
+	if errors.Is(err, iam.ErrRemoved) {
+		return awshttp.NoAccount(c.Service)
 	}
 	if space.IsFull(err) {
 		full := awshttp.NoSpace(c.Service)

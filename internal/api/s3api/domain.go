@@ -44,6 +44,10 @@ var domainErrors = []struct {
 	}},
 	{objects.ErrNoSpace, noSpace},
 	{space.ErrFull, noSpace},
+	{iam.ErrRemoved, func(*call) *failure {
+		f := awshttp.NoAccount(awshttp.S3)
+		return fail(f.Status, f.Code, f.Message)
+	}},
 }
 
 // known maps the errors of the domains to S3's.
