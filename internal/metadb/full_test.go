@@ -229,3 +229,20 @@ func TestHoldsOnAFullDisk(t *testing.T) {
 		}
 	}
 }
+
+// TestNoRoomToDelete: when the ballast is gone, it is told apart from what deletions would help.
+func TestNoRoomToDelete(t *testing.T) {
+	db, err := Open(t.Context(), filepath.Join(t.TempDir(), "m.db"), Options{Witness: filepath.Join(t.TempDir(), "commits"), Room: &growth{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	db.wrap = func(q querier) querier { return faulty{q, new(1), func() error { return unix.ENOSPC }} }
+	v := db.named("a", "", 1)
+	if err := db.Volumes().Delete(t.Context(), v.Home(), v.ID); !errors.Is(err, space.ErrSpent) || !errors.Is(err, space.ErrFull) {
+		t.Errorf("a deletion: got %v, want ErrSpent", err)
+	}
+	if _, _, err := db.Volumes().Create(t.Context(), v); !errors.Is(err, space.ErrFull) || errors.Is(err, space.ErrSpent) {
+		t.Errorf("what takes room: got %v, want ErrFull alone", err)
+	}
+}

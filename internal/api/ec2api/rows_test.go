@@ -74,6 +74,7 @@ var rows = []row{
 	{"disk description", "ImportSnapshot", []string{"DiskContainer.Description=" + strings.Repeat("d", 256)}, nil, 400, "InvalidParameterValue", "Value (" + strings.Repeat("d", 256) + ") for parameter description is invalid. It must not be longer than 255 characters."},
 	{"upload size", "ImportSnapshot", []string{"ClientData.UploadSize=big"}, nil, 400, "InvalidParameterValue", "Value (big) for parameter ClientData.UploadSize is invalid. It must be a number."},
 	{"upload start", "ImportSnapshot", []string{"ClientData.UploadStart=now"}, nil, 400, "InvalidParameterValue", "Value (now) for parameter ClientData.UploadStart is invalid. It must be an ISO 8601 timestamp."},
+	{"no space to delete", "DeleteSnapshot", nil, fmt.Errorf("deleting: %w", space.ErrSpent), 503, "InsufficientCapacity", "The service has no disk space left, not even the little that a deletion needs. Have its operator free a few MiB on the full disk by other means, and try again."},
 	{"no space", "ImportSnapshot", nil, fmt.Errorf("importing: %w", space.ErrFull), 503, "InsufficientCapacity", "The service has no disk space left and takes no more data. It goes on reading and deleting: delete snapshots or objects, or have its operator free space, and try again."},
 	{"too many imports", "ImportSnapshot", nil, importtask.ErrTooMany, 400, "ResourceCountLimitExceeded", "The limit on the number of running import tasks has been reached."},
 	{"internal", "ImportSnapshot", nil, errors.New("database on fire"), 500, "InternalError", "An internal error has occurred"},

@@ -94,7 +94,7 @@ func (e *Edge) fault(ctx context.Context, c *awshttp.Call, err error) awshttp.Fa
 		return awshttp.NoAccount(c.Service)
 	}
 	if space.IsFull(err) {
-		full := awshttp.NoSpace(c.Service)
+		full := awshttp.NoSpace(c.Service, err)
 		return awshttp.Fault{Status: 503, Code: "DependencyTimeoutException", Message: full.Message}
 	}
 	e.opts.Log.ErrorContext(ctx, "serving a request", logkey.Request, c.RequestID, "service", c.Service, "action", c.Action, logkey.Error, err)
