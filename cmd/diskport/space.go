@@ -40,7 +40,10 @@ func spaceState(h client.Health) string {
 	if h.Space.Since != nil {
 		since = " since " + h.Space.Since.Local().Format("2006-01-02 15:04:05")
 	}
-	return fmt.Sprintf("It has been full%s: %s, %s are needed before the service takes data again, which it does by itself. "+
-		"Delete snapshots or objects and run diskport gc, or free space on that disk; reads, deletions, gc and compaction go on meanwhile.",
-		since, free, size(h.Space.NeededBytes))
+	next := "Delete snapshots or objects and run diskport gc, or free space on that disk; reads, deletions, gc and compaction go on meanwhile."
+	if h.Space.BallastBytes == 0 {
+		next = "The ballast is used up, so deletions may find no room either: then free a few MiB on that disk by other means first. Delete snapshots or objects and run diskport gc."
+	}
+	return fmt.Sprintf("It has been full%s: %s, %s are needed before the service takes data again, which it does by itself. %s",
+		since, free, size(h.Space.NeededBytes), next)
 }

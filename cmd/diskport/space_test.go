@@ -20,8 +20,12 @@ func TestFullIsExplained(t *testing.T) {
 		want         []string
 	}{
 		"full": {
-			`{"status":"full","space":{"freeBytes":3145728,"leastBytes":67108864,"neededBytes":134217728,"reserveBytes":1073741824,"since":"2026-01-02T03:04:05Z"}}`,
-			"InsufficientCapacity", []string{"no room (InsufficientCapacity)\n", "full since 2026-01-0", "3.0 MiB are free", "128.0 MiB are needed", "diskport gc"},
+			`{"status":"full","space":{"freeBytes":3145728,"leastBytes":67108864,"neededBytes":134217728,"ballastBytes":67108864,"reserveBytes":1073741824,"since":"2026-01-02T03:04:05Z"}}`,
+			"InsufficientCapacity", []string{"no room (InsufficientCapacity)\n", "full since 2026-01-0", "3.0 MiB are free", "128.0 MiB are needed", "diskport gc", "deletions, gc and compaction go on"},
+		},
+		"without ballast": {
+			`{"status":"full","space":{"leastBytes":67108864,"neededBytes":134217728,"reserveBytes":1073741824}}`,
+			"InsufficientCapacity", []string{"The ballast is used up", "free a few MiB on that disk by other means first"},
 		},
 		"the reserve": {
 			`{"status":"ok","space":{"freeBytes":1073741824,"leastBytes":67108864,"reserveBytes":1073741824}}`,

@@ -13,6 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/diskport/diskport/internal/space"
+	"github.com/diskport/diskport/internal/store/blockstore"
+	"github.com/diskport/diskport/internal/store/snapshot"
 	"github.com/diskport/diskport/internal/work"
 )
 
@@ -186,5 +188,61 @@ func TestAVolumeIsDeletedOnAFullDisk(t *testing.T) {
 	}
 	if err := db.Volumes().Delete(t.Context(), v.Home(), v.ID); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestHoldsOnAFullDisk: what is read may be deleted there, and the reader goes on.
+func TestHoldsOnAFullDisk(t *testing.T) {
+	ctx, disk := t.Context(), &spentDisk{}
+	db, err := Open(ctx, filepath.Join(t.TempDir(), "m.db"), Options{Witness: filepath.Join(t.TempDir(), "commits"), Room: disk})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	id := db.ids.Snapshot()
+	addRecord(t, db, snapshot.Record{ID: id, Account: "a", Region: region, State: snapshot.Completed, Root: blockstore.File{ID: 7}})
+	db.wrap = func(q querier) querier {
+		left := 1
+		if disk.room {
+			left = 0
+		}
+		return faulty{q, &left, func() error { return unix.ENOSPC }}
+	}
+	holds, until := db.Holds(), time.Now().Add(time.Minute)
+	for name, take := range map[string]func() (snapshot.Hold, error){
+		"of a snapshot": func() (snapshot.Hold, error) { return holds.Take(ctx, id, until, "test") },
+		"of every file": func() (snapshot.Hold, error) { return holds.TakeAll(ctx, until, "test") },
+	} {
+		disk.room = false
+		h, err := take()
+		if err != nil {
+			t.Errorf("a hold %s: %v", name, err)
+			continue
+		}
+		disk.room = false
+		if h, err = holds.Extend(ctx, h, until); err != nil {
+			t.Errorf("extending one %s: %v", name, err)
+		}
+		disk.room = false
+		if err := holds.Release(ctx, h); err != nil {
+			t.Errorf("releasing one %s: %v", name, err)
+		}
+	}
+}
+
+// TestNoRoomToDelete: when the ballast is gone, it is told apart from what deletions would help.
+func TestNoRoomToDelete(t *testing.T) {
+	db, err := Open(t.Context(), filepath.Join(t.TempDir(), "m.db"), Options{Witness: filepath.Join(t.TempDir(), "commits"), Room: &growth{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	db.wrap = func(q querier) querier { return faulty{q, new(1), func() error { return unix.ENOSPC }} }
+	v := db.named("a", "", 1)
+	if err := db.Volumes().Delete(t.Context(), v.Home(), v.ID); !errors.Is(err, space.ErrSpent) || !errors.Is(err, space.ErrFull) {
+		t.Errorf("a deletion: got %v, want ErrSpent", err)
+	}
+	if _, _, err := db.Volumes().Create(t.Context(), v); !errors.Is(err, space.ErrFull) || errors.Is(err, space.ErrSpent) {
+		t.Errorf("what takes room: got %v, want ErrFull alone", err)
 	}
 }

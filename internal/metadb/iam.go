@@ -34,9 +34,6 @@ func (s IAM) SetRootKey(ctx context.Context, k iam.AccessKey) error {
 		if err := lockAccount(ctx, q, k.Account); err != nil {
 			return err
 		}
-		if err := neverRemoved(ctx, q, k.Account); err != nil {
-			return err
-		}
 		if _, err := exec(ctx, q, `DELETE FROM iam_keys WHERE account = $1 AND user_id = '' AND id <> $2`, k.Account, k.ID); err != nil {
 			return err
 		}
@@ -56,9 +53,6 @@ func (s IAM) SetRootKey(ctx context.Context, k iam.AccessKey) error {
 func (s IAM) AddAccount(ctx context.Context, k iam.AccessKey) error {
 	return s.change(ctx, "add account "+k.Account, func(q querier) error {
 		if err := lockAccount(ctx, q, k.Account); err != nil {
-			return err
-		}
-		if err := neverRemoved(ctx, q, k.Account); err != nil {
 			return err
 		}
 		_, taken, err := one(ctx, q, column[string], `SELECT id FROM iam_keys WHERE account = $1 AND user_id = ''`, k.Account)
@@ -104,7 +98,7 @@ func (s IAM) RootKeys(ctx context.Context) (list []iam.AccessKey, err error) {
 // RemoveAccount implements iam.AccountStore.
 func (s IAM) RemoveAccount(ctx context.Context, account string) error {
 	return s.remove(ctx, "remove account "+account, func(q querier) error {
-		if err := lockAccount(ctx, q, account); err != nil {
+		if err := queueForAccount(ctx, q, account); err != nil {
 			return err
 		}
 		n, err := exec(ctx, q, `DELETE FROM iam_keys WHERE account = $1 AND user_id = ''`, account)

@@ -22,6 +22,9 @@ func (db *DB) Images() Images { return Images{db} }
 // Register implements image.Store.
 func (s Images) Register(ctx context.Context, i image.Image) error {
 	return s.db.update(ctx, "register image "+i.ID, func(q querier) error {
+		if err := lockAccount(ctx, q, i.Account); err != nil {
+			return err
+		}
 		return addImage(ctx, q, i, snapshot.Completed)
 	})
 }

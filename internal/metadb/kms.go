@@ -24,6 +24,9 @@ func (s KMS) CreateKey(ctx context.Context, k kms.Key, a kms.Alias) error {
 		return err
 	}
 	return s.db.update(ctx, "create key "+k.ID, func(q querier) error {
+		if err := lockAccount(ctx, q, k.Account); err != nil {
+			return err
+		}
 		if a.Name != "" {
 			if err := addAlias(ctx, q, a); err != nil {
 				return err

@@ -45,6 +45,9 @@ func bucket(ctx context.Context, q querier, name string) (bucketRow, error) {
 // CreateBucket implements objects.Store.
 func (s Objects) CreateBucket(ctx context.Context, b objects.Bucket) error {
 	return s.db.update(ctx, "create bucket "+b.Name, func(q querier) error {
+		if err := lockAccount(ctx, q, b.Account); err != nil {
+			return err
+		}
 		n, err := exec(ctx, q, `
 			INSERT INTO s3_buckets (id, name, account, region, versioning, created) VALUES ($1, $2, $3, $4, $5, $6)
 			ON CONFLICT (name) DO NOTHING`, s.db.ids.Int63(), b.Name, b.Account, b.Region, b.Versioning, micros(b.Created))

@@ -342,8 +342,19 @@ func liveCounts(ctx context.Context, q querier, tasks ...string) (map[string]imp
 	return live, err
 }
 
-// lockAccount serialises transactions that check limits of an account.
+// lockAccount serialises transactions that check limits of an account or add something to it. It
+// fails with iam.ErrRemoved if the account was removed: a request may have been authenticated before
+// that, and what it made nobody could name. That is a statement after the lock, since a
+// part of the same one would not see what was committed while it waited.
 func lockAccount(ctx context.Context, q querier, account string) error {
+	if err := queueForAccount(ctx, q, account); err != nil {
+		return err
+	}
+	return neverRemoved(ctx, q, account)
+}
+
+// queueForAccount is lockAccount for an account in any state.
+func queueForAccount(ctx context.Context, q querier, account string) error {
 	_, err := exec(ctx, q, `
 		INSERT INTO account_locks (account) VALUES ($1) ON CONFLICT (account) DO UPDATE SET account = excluded.account`, account)
 	return err

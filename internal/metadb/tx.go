@@ -44,7 +44,8 @@ func (db *DB) set(ctx context.Context, what string, fn func(querier) error) erro
 }
 
 // free is update for an event that frees room, on disk or in the database, or is on
-// the way to it: on a full disk more is done to make it succeed.
+// the way to it, or keeps what is read meanwhile: on a full disk more is done to make it succeed.
+// If there is no room even so, the error wraps space.ErrSpent.
 func (db *DB) free(ctx context.Context, what string, fn func(querier) error) error {
 	return db.transact(ctx, space.ToFree, what, access{pool: db.write}, fn)
 }
@@ -92,6 +93,9 @@ func (db *DB) transact(ctx context.Context, p space.Purpose, what string, how ac
 		if !again {
 			break
 		}
+	}
+	if p == space.ToFree && errors.Is(err, space.ErrFull) {
+		err = fmt.Errorf("%w: %w", space.ErrSpent, err)
 	}
 	if err != nil {
 		return fmt.Errorf("metadb: %s: %w", what, err)

@@ -217,8 +217,23 @@ func (s Volumes) StartOfVolume(ctx context.Context, d snapshot.Draft, limit int)
 		if err != nil {
 			return err
 		}
+		if err := stillHeld(ctx, q, d.Volume); err != nil {
+			return err
+		}
 		stored, err = s.db.startDraft(ctx, q, d, root, limit)
 		return err
 	})
 	return stored, err
+}
+
+// stillHeld fails with volume.ErrLost for a volume whose hold is gone. An earlier version ended
+// holds of volumes, and the migration that brought them back left out those under which something
+// may have been freed.
+func stillHeld(ctx context.Context, q querier, id string) error {
+	_, lost, err := one(ctx, q, column[string], `
+		SELECT id FROM volumes v WHERE id = $1 AND hold <> 0 AND NOT EXISTS (SELECT 1 FROM holds h WHERE h.id = v.hold)`, id)
+	if err == nil && lost {
+		err = volume.ErrLost
+	}
+	return err
 }

@@ -243,7 +243,7 @@ func TestVolumesHold(t *testing.T) {
 }
 
 // TestVolumesHoldAgain: an earlier version ended the holds of volumes. They are endless again, and
-// come back where nothing that they held can be gone.
+// come back where nothing that they held can be gone; of a volume whose data may be, no snapshot begins.
 func TestVolumesHoldAgain(t *testing.T) {
 	onEngines(t, func(t *testing.T, fresh func(*testing.T) *DB) {
 		db, ctx := fresh(t), t.Context()
@@ -291,6 +291,18 @@ func TestVolumesHoldAgain(t *testing.T) {
 		want = slices.DeleteFunc(want, func(row string) bool { return strings.HasSuffix(row, volumes["gone"].ID) })
 		if d := cmp.Diff(want, dump(t, db)["holds"]); d != "" || len(want) != 3 {
 			t.Errorf("%d holds (-want +got):\n%s", len(want), d)
+		}
+		for name, v := range volumes {
+			var want error
+			if name == "gone" {
+				want = volume.ErrLost
+			}
+			d := snapshot.Draft{Want: &snapshot.Expected{Blocks: -1}, Record: snapshot.Record{
+				ID: db.ids.Snapshot(), Account: "a", Region: region, State: snapshot.Pending, VolumeSize: 2, Volume: v.ID, Lineage: v.ID, StartedAt: time.Unix(2, 0).UTC(),
+			}}
+			if _, err := db.Volumes().StartOfVolume(ctx, d, 9); !errors.Is(err, want) {
+				t.Errorf("a snapshot of the volume that is %s: got %v, want %v", name, err, want)
+			}
 		}
 	})
 }

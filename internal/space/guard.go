@@ -240,7 +240,7 @@ type Purpose int
 const (
 	ToGoOn   Purpose = iota // with what is under way
 	ToRecord                // what was done
-	ToFree                  // room, or to start
+	ToFree                  // room, to keep what is read from being freed, or to start
 )
 
 // kept returns how many bytes of a ballast, which is as large as the mark when it is whole,

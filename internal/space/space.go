@@ -21,6 +21,10 @@ import (
 // ErrFull is wrapped by every error that says that space has run out.
 var ErrFull = errors.New("no space left")
 
+// ErrSpent is an ErrFull of what may use all of the ballast, above all of a deletion: it is
+// gone, and nothing that the service deletes makes room.
+var ErrSpent = fmt.Errorf("%w, not even for a deletion", ErrFull)
+
 // FullError reports a file system that has no room for more than what it holds.
 // It wraps ErrFull.
 type FullError struct {

@@ -59,6 +59,9 @@ var ErrNoSnapshot = errors.New("volume: no such snapshot")
 // ErrShrinks reports a change that would make a volume smaller.
 var ErrShrinks = errors.New("volume: a volume can't be made smaller")
 
+// ErrLost reports a volume whose data is gone: nothing held it, and gc has freed it.
+var ErrLost = errors.New("volume: its data is lost")
+
 // Store keeps the records of volumes. Every method is one transaction, and all may be
 // called concurrently. A volume of another account or region is ErrNotFound.
 type Store interface {

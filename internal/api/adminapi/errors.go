@@ -43,7 +43,7 @@ func asFailure(err error) *failure {
 	case errors.As(err, &invalid):
 		return &failure{http.StatusBadRequest, "ValidationError", invalid.Message}
 	case space.IsFull(err):
-		full := awshttp.NoSpace(awshttp.Diskport)
+		full := awshttp.NoSpace(awshttp.Diskport, err)
 		return &failure{http.StatusInsufficientStorage, "InsufficientStorage", full.Message}
 	}
 	return &failure{http.StatusInternalServerError, "InternalError", "an internal error has occurred"}

@@ -55,6 +55,7 @@ const (
 	textTooSlow    = "Your socket connection to the server was not read from or written to within the timeout period. Idle connections will be closed."
 	textBusy       = "Please reduce your request rate."
 	textInternal   = "An internal error has occurred"
+	textSpent      = "The service has no disk space left, not even the little that a deletion needs. Have its operator free a few MiB on the full disk by other means, and try again."
 	textNoSpace    = "The service has no disk space left and takes no more data. It goes on reading and deleting: delete snapshots or objects, or have its operator free space, and try again."
 )
 
@@ -149,25 +150,37 @@ func (r refusal) Error() string { return refusals[EC2][r].Error() }
 func Internal(service string) Fault { return internal.fault(service) }
 
 // Unknown is the answer to an error that an edge has no row for: NoSpace if the disk is
-// full, else Internal. logged says whether its cause belongs in the log.
+// full, NoAccount if the account is gone, else Internal. logged says whether its cause belongs in the log.
 func Unknown(service string, err error) (f Fault, logged bool) {
-	if space.IsFull(err) {
-		return NoSpace(service), false
+	switch {
+	case space.IsFull(err):
+		return NoSpace(service, err), false
+	case errors.Is(err, iam.ErrRemoved):
+		return NoAccount(service), false
 	}
 	return Internal(service), true
 }
 
-// NoSpace is the answer to a request that would store more on a full disk.
-func NoSpace(service string) Fault {
+// NoAccount is the answer to a request whose account was removed once its signature had been
+// checked: what every later one gets.
+func NoAccount(service string) Fault { return unknownKey.fault(service) }
+
+// NoSpace is the answer to a request that would store more on a full disk, or that would free
+// some, but finds none to begin with: then err is a space.ErrSpent.
+func NoSpace(service string, err error) Fault {
+	text := textNoSpace
+	if errors.Is(err, space.ErrSpent) {
+		text = textSpent
+	}
 	switch family(service) {
 	case EBS:
-		return Fault{http.StatusPaymentRequired, "ServiceQuotaExceededException", textNoSpace, "DEPENDENCY_SERVICE_QUOTA_EXCEEDED"}
+		return Fault{http.StatusPaymentRequired, "ServiceQuotaExceededException", text, "DEPENDENCY_SERVICE_QUOTA_EXCEEDED"}
 	case EC2:
-		return Fault{http.StatusServiceUnavailable, "InsufficientCapacity", textNoSpace, ""}
+		return Fault{http.StatusServiceUnavailable, "InsufficientCapacity", text, ""}
 	case S3:
-		return Fault{http.StatusInsufficientStorage, "InsufficientStorage", textNoSpace, ""}
+		return Fault{http.StatusInsufficientStorage, "InsufficientStorage", text, ""}
 	}
-	return Fault{http.StatusServiceUnavailable, "ServiceUnavailable", textNoSpace, ""}
+	return Fault{http.StatusServiceUnavailable, "ServiceUnavailable", text, ""}
 }
 
 // refusalOf sorts the errors of the signature check and the key look-up.

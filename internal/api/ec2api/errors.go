@@ -79,6 +79,7 @@ var errorTable = []told{
 
 	{"InvalidVolume.NotFound", "The volumes '%s' do not exist.", subjects(volume.ErrNotFound)},
 	{"InvalidVolume.NotFound", "The volume '%s' does not exist.", subject(volume.ErrNotFound)},
+	{"IncorrectState", "The data of the volume '%s' is lost where it was stored, and trying again will fail. Delete the volume, and create another from a snapshot.", subject(volume.ErrLost)},
 	{"InvalidSnapshot.NotFound", "The snapshot '%s' does not exist.", subject(volume.ErrNoSnapshot)},
 	{"InvalidParameterValue", "New size cannot be smaller than existing size", subject(volume.ErrShrinks)},
 	{"IncorrectModificationState", "The volume '%s' is currently being modified.", subject(volume.ErrChanged)},

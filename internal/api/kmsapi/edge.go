@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/diskport/diskport/internal/api/awshttp"
+	"github.com/diskport/diskport/internal/identity/iam"
 	"github.com/diskport/diskport/internal/identity/kms"
 	"github.com/diskport/diskport/internal/logkey"
 	"github.com/diskport/diskport/internal/space"
@@ -89,8 +90,11 @@ func (e *Edge) fault(ctx context.Context, c *awshttp.Call, err error) awshttp.Fa
 	if f, ok := known(err); ok {
 		return f
 	}
+	if errors.Is(err, iam.ErrRemoved) {
+		return awshttp.NoAccount(c.Service)
+	}
 	if space.IsFull(err) {
-		full := awshttp.NoSpace(c.Service)
+		full := awshttp.NoSpace(c.Service, err)
 		return awshttp.Fault{Status: 503, Code: "DependencyTimeoutException", Message: full.Message}
 	}
 	e.opts.Log.ErrorContext(ctx, "serving a request", logkey.Request, c.RequestID, "service", c.Service, "action", c.Action, logkey.Error, err)

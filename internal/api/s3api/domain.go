@@ -42,8 +42,12 @@ var domainErrors = []struct {
 	{objects.ErrAllQuota, func(*call) *failure {
 		return fail(http.StatusForbidden, "QuotaExceeded", "The service would store more than its quota for all objects allows: delete some, or have its operator raise the quota.")
 	}},
-	{objects.ErrNoSpace, noSpace},
-	{space.ErrFull, noSpace},
+	{space.ErrSpent, noSpace(space.ErrSpent)},
+	{space.ErrFull, noSpace(space.ErrFull)}, // objects.ErrNoSpace, too
+	{iam.ErrRemoved, func(*call) *failure {
+		f := awshttp.NoAccount(awshttp.S3)
+		return fail(f.Status, f.Code, f.Message)
+	}},
 }
 
 // known maps the errors of the domains to S3's.
@@ -59,9 +63,11 @@ func (c *call) known(err error) (*failure, bool) {
 	return c.knownKey(err)
 }
 
-func noSpace(*call) *failure {
-	f := awshttp.NoSpace(awshttp.S3)
-	return fail(f.Status, f.Code, f.Message)
+func noSpace(err error) func(*call) *failure {
+	return func(*call) *failure {
+		f := awshttp.NoSpace(awshttp.S3, err)
+		return fail(f.Status, f.Code, f.Message)
+	}
 }
 
 // knownKey turns the errors of a KMS into S3's, whose codes have a prefix.

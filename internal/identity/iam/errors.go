@@ -18,7 +18,8 @@ var (
 	// ErrExists: there is one already. Names that differ only by case count as the
 	// same.
 	ErrExists = errors.New("already exists")
-	// ErrRemoved: the account was removed, and its id is never given again.
+	// ErrRemoved: the account was removed, and its id is never given again. Every store fails so
+	// instead of adding a resource to it.
 	ErrRemoved = errors.New("was removed, and its id is never given again, since ciphertexts, shares and policies may name it still: choose another id")
 	// ErrInUse: it can't be deleted while it has keys, policies, attachments or, for
 	// an account, resources.

@@ -17,7 +17,7 @@ type VolumeSnapshots interface {
 	// StartOfVolume stores d, as DraftRecords.Start does, beginning as its Volume, which is
 	// in its home. It is one transaction. ErrTooMany when the account would have more
 	// than limit copies and snapshots of volumes under way in the region;
-	// volumes.ErrNotFound.
+	// volumes.ErrNotFound; volumes.ErrLost.
 	StartOfVolume(ctx context.Context, d Draft, limit int) (Draft, error)
 }
 
@@ -57,7 +57,8 @@ type VolumeSnapshotRequest struct {
 
 // OfVolume makes a snapshot of a volume. Blocks are copied only if the volume is
 // encrypted otherwise than the snapshot that it was made from. When the key can't be
-// used, the snapshot is made and fails, as a copy does. ErrTooMany, volumes.ErrNotFound.
+// used, the snapshot is made and fails, as a copy does. ErrTooMany, volumes.ErrNotFound,
+// volumes.ErrLost.
 func (d *Drafts) OfVolume(ctx context.Context, r VolumeSnapshotRequest) (Record, error) {
 	draft := Draft{Want: &Expected{Blocks: -1}, Record: Record{
 		ID: d.IDs.Snapshot(), Account: r.Home.Account, Region: r.Home.Region, Description: r.Description,

@@ -23,7 +23,8 @@
 //
 // What is mended is written anew, by a unit that rewrites packs (package compact), and an event moves
 // only those blocks that can't be read where they lie: so neither gc nor readers see
-// anything that they don't know. A rebuild enters rows of files that have none; what it
+// anything that they don't know. That enters a block or page, too, whose
+// row is lost: it is written anew as one that can't be read. A rebuild enters rows of files that have none; what it
 // enters becomes a candidate of gc at its end, if everything could be entered.
 //
 // # Marks

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
+	"slices"
 	"strconv"
 
 	"github.com/diskport/diskport/internal/store/blockstore"
@@ -151,6 +153,15 @@ func (r *run) counts(c Contents) error {
 	return r.found(inFile(Row, row.File, -1, err))
 }
 
+// lacksRows reports whether fewer blocks or pages of a file have a row than were not let go: rows
+// are lost, it can't be told which. A snapshot that needs one says so, but a volume, or what is
+// being made, is not looked at. Those that can be read and have no row are all entered again, and gc frees
+// what nothing needs.
+func lacksRows(c Contents) bool {
+	row := c.Row
+	return row.State == stateClosed && row.Kind != blockstore.RootFile && row.Entries-row.Dead > int64(len(c.Blocks)+len(c.Pages))
+}
+
 // nameless reports whether a file is the root of a snapshot whose row is lost: a deletion
 // would have let go of it.
 func nameless(c Contents) bool {
@@ -268,7 +279,26 @@ func (r *run) pages(ctx context.Context, c Contents, size int64) error {
 		}
 		off = next
 	}
+	if err := r.lostPages(ctx, c, whole); err != nil {
+		return err
+	}
 	return r.pageRows(ctx, c, whole, damaged)
+}
+
+// lostPages notes whole pages of a file that lacks rows of its pages and that have none
+// anywhere, so that a repair enters them again.
+func (r *run) lostPages(ctx context.Context, c Contents, whole map[snapshot.PageID]snapshot.PagePlace) error {
+	if r.needs == nil || !lacksRows(c) {
+		return nil
+	}
+	ids := slices.Collect(maps.Keys(whole))
+	known, err := r.Shelf.Library.Index.LocatePages(ctx, ids)
+	for _, id := range ids {
+		if _, ok := known[id]; !ok && err == nil {
+			r.needs.page("", id)
+		}
+	}
+	return err
 }
 
 // nextPage returns where the next page lies that a row knows.

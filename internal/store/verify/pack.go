@@ -60,6 +60,9 @@ func (r *run) pack(ctx context.Context, c Contents, size int64) error {
 		if err := p.compare(ctx, frames); err != nil {
 			return err
 		}
+		if err := p.lost(ctx, frames); err != nil {
+			return err
+		}
 	}
 	if err := r.did(ctx, blockstore.PackOverhead(len(frames))); err != nil {
 		return err
@@ -146,6 +149,27 @@ func (p *packRun) compare(ctx context.Context, frames []blockstore.Placement) er
 		}
 	}
 	return nil
+}
+
+// lost notes frames of a pack that lacks rows of its blocks whose blocks have none anywhere, so
+// that a repair enters those that are whole again.
+func (p *packRun) lost(ctx context.Context, frames []blockstore.Placement) error {
+	if p.needs == nil || !lacksRows(p.c) {
+		return nil
+	}
+	var ids []block.ID
+	for _, fr := range frames {
+		if _, ok := p.rows[fr.ID]; !ok {
+			ids = append(ids, fr.ID)
+		}
+	}
+	known, err := p.Store.Places(ctx, ids)
+	for _, id := range ids {
+		if _, ok := known[id]; !ok && err == nil {
+			p.needs.block(id)
+		}
+	}
+	return err
 }
 
 // frame deals with a frame that was read.
