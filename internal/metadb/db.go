@@ -297,6 +297,7 @@ func (db *DB) openPostgres(dsn string) error {
 		cfg.RuntimeParams["application_name"] = db.session
 	}
 	cfg.DialFunc = dialer().DialContext
+	cfg.ValidateConnect = onPrimary(cfg.ValidateConnect)
 	db.server = cfg
 	db.write = sql.OpenDB(failpoint.Connector(stdlib.GetConnector(*cfg, stdlib.OptionAfterConnect(endIdle))))
 	db.write.SetMaxOpenConns(postgresConns)

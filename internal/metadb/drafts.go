@@ -279,7 +279,14 @@ func (s Snapshots) Complete(ctx context.Context, home awsid.Home, id string, wan
 		if err != nil || d.Want != nil {
 			return err
 		}
-		if err := s.db.touchDraft(ctx, q, id, false); err != nil {
+		err = s.db.touchDraft(ctx, q, id, false)
+		if errors.Is(err, snapshot.ErrNotPending) {
+			// It was complete by the time that it was locked: the same request came twice.
+			if d, rerr := readDraft(ctx, q, id); rerr != nil || d.Want != nil {
+				return rerr
+			}
+		}
+		if err != nil {
 			return err
 		}
 		return s.db.completeDraft(ctx, q, home.Account, id, want)

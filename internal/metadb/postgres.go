@@ -22,7 +22,7 @@ type facts struct {
 	version                  int64 // 140005 is 14.5
 	user, database           string
 	encoding, collation      string
-	standby, readOnly        bool
+	readOnly                 bool
 	schema                   string // in which tables are made; empty: there is none
 	mayUse, mayCreate        bool   // in it
 	foreign                  string // a table in it that is another user's; empty: none is
@@ -34,11 +34,11 @@ type facts struct {
 
 // askFacts reads the facts of a server. Nothing in it needs any right.
 func (db *DB) askFacts(ctx context.Context) (f facts, err error) {
-	var standby, readOnly, mayUse, mayCreate, durable int64
+	var readOnly, mayUse, mayCreate, durable int64
 	err = db.probe.QueryRowContext(ctx, `
 		SELECT CAST(current_setting('server_version_num') AS BIGINT), current_user, current_database(),
 			current_setting('server_encoding'), d.datcollate,
-			CAST(pg_is_in_recovery() AS INTEGER), CAST(current_setting('transaction_read_only') = 'on' AS INTEGER),
+			CAST(current_setting('transaction_read_only') = 'on' AS INTEGER),
 			COALESCE(current_schema(), ''),
 			COALESCE(CAST(has_schema_privilege(current_schema(), 'USAGE') AS INTEGER), 0),
 			COALESCE(CAST(has_schema_privilege(current_schema(), 'CREATE') AS INTEGER), 0),
@@ -46,12 +46,12 @@ func (db *DB) askFacts(ctx context.Context) (f facts, err error) {
 			r.rolconnlimit, d.datconnlimit,
 			CAST(current_setting('fsync') = 'on' AND current_setting('full_page_writes') = 'on' AND current_setting('synchronous_commit') <> 'off' AS INTEGER)
 		FROM pg_database d, pg_roles r WHERE d.datname = current_database() AND r.rolname = current_user`).Scan(
-		&f.version, &f.user, &f.database, &f.encoding, &f.collation, &standby, &readOnly, &f.schema, &mayUse, &mayCreate,
+		&f.version, &f.user, &f.database, &f.encoding, &f.collation, &readOnly, &f.schema, &mayUse, &mayCreate,
 		&f.conns, &f.reserved, &f.userConns, &f.databaseConns, &durable)
 	if err != nil {
 		return f, err
 	}
-	f.standby, f.readOnly, f.mayUse, f.mayCreate, f.durable = standby != 0, readOnly != 0, mayUse != 0, mayCreate != 0, durable != 0
+	f.readOnly, f.mayUse, f.mayCreate, f.durable = readOnly != 0, mayUse != 0, mayCreate != 0, durable != 0
 	rows, err := db.probe.QueryContext(ctx, `
 		SELECT c.relname, pg_get_userbyid(c.relowner) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 		WHERE n.nspname = current_schema() AND c.relkind IN ('r', 'p') AND NOT pg_has_role(c.relowner, 'USAGE') ORDER BY c.relname LIMIT 1`)
@@ -78,8 +78,6 @@ func (f facts) refuse() error {
 	switch {
 	case f.version < LeastPostgres*10000:
 		return fmt.Errorf("the server is PostgreSQL %d.%d, and %d is the least: upgrade it (pg_upgrade), or name another", f.version/10000, f.version%10000, LeastPostgres)
-	case f.standby:
-		return errors.New("the server is a standby, which can only be read: name the primary; with several hosts in the URL, target_session_attrs=read-write finds it")
 	case f.readOnly:
 		return fmt.Errorf("user %q may only read there: ALTER ROLE %q RESET default_transaction_read_only, and the same for database %q", f.user, f.user, f.database)
 	case f.encoding != "UTF8":
@@ -196,6 +194,9 @@ func (db *DB) checkServer(ctx context.Context, warn func(string)) error {
 // unreached adds to an error of the first connection what to do about it.
 func (db *DB) unreached(err error) error {
 	way := "is it running, and reachable from here?"
+	if errors.Is(err, errStandby) {
+		way = "name the primary, or all hosts that may be it: each connection passes over standbys"
+	}
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
 		switch {
 		case strings.HasPrefix(pg.Code, "28"): // invalid authorization

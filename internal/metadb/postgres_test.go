@@ -29,7 +29,6 @@ func TestRefusedServers(t *testing.T) {
 	}{
 		{"good", func(*facts) {}, nil},
 		{"too old", func(f *facts) { f.version = 130018 }, []string{"PostgreSQL 13.18", "14", "pg_upgrade"}},
-		{"a standby", func(f *facts) { f.standby, f.readOnly = true, true }, []string{"standby", "target_session_attrs"}},
 		{"read-only", func(f *facts) { f.readOnly = true }, []string{`"diskport" may only read`, "default_transaction_read_only"}},
 		{"encoding", func(f *facts) { f.encoding = "SQL_ASCII" }, []string{"SQL_ASCII", "UTF8", "template0"}},
 		{"no schema", func(f *facts) { f.schema = "" }, []string{"CREATE SCHEMA"}},

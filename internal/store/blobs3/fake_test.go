@@ -23,6 +23,7 @@ type fakeS3 struct {
 	objects map[string]fakeObject
 	uploads map[string]fakeUpload // by id
 	ids     int
+	behind  map[string]fakeObject // what is listed; nil: what there is
 }
 
 type fakeObject struct {
@@ -219,16 +220,27 @@ func (f *fakeS3) get(w http.ResponseWriter, r *http.Request, key string) {
 	}
 }
 
+// fallBehind has lists answer what there is now, whatever happens.
+func (f *fakeS3) fallBehind() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.behind = maps.Clone(f.objects)
+}
+
 // list answers two objects a page.
 func (f *fakeS3) list(w http.ResponseWriter, prefix, after string) {
-	keys := slices.DeleteFunc(slices.Sorted(maps.Keys(f.objects)), func(k string) bool { return !strings.HasPrefix(k, prefix) || k <= after })
+	objects := f.objects
+	if f.behind != nil {
+		objects = f.behind
+	}
+	keys := slices.DeleteFunc(slices.Sorted(maps.Keys(objects)), func(k string) bool { return !strings.HasPrefix(k, prefix) || k <= after })
 	fmt.Fprint(w, "<ListBucketResult>")
 	if len(keys) > 2 {
 		keys = keys[:2]
 		fmt.Fprintf(w, "<IsTruncated>true</IsTruncated><NextContinuationToken>%s</NextContinuationToken>", keys[1])
 	}
 	for _, k := range keys {
-		o := f.objects[k]
+		o := objects[k]
 		fmt.Fprintf(w, "<Contents><Key>%s</Key><Size>%d</Size><ETag>%s</ETag><LastModified>%s</LastModified></Contents>", k, len(o.data), etagOf(o.data), o.at.UTC().Format(time.RFC3339))
 	}
 	fmt.Fprint(w, "</ListBucketResult>")

@@ -92,11 +92,13 @@ func (b *Bucket) purgeMarks(ctx context.Context, before time.Time) error {
 		before = latest
 	}
 	return b.eachObject(ctx, "", func(o object) error {
-		if !isName(o.name) || !o.since.Before(before) {
+		if !isName(o.name) || !o.since.Before(before) || o.size != int64(len(markText)) {
 			return nil
 		}
-		marked, err := b.isMark(ctx, o)
-		if err != nil || !marked {
+		// A listing may be behind: what it has as a mark may have been brought back since, and be
+		// nowhere else.
+		found, err := b.head(ctx, b.o.Prefix+o.name)
+		if err != nil || !found.there || !found.removed {
 			return err
 		}
 		return b.remove(ctx, b.o.Prefix+o.name)

@@ -66,6 +66,11 @@ func (b *Bucket) get(ctx context.Context, key string, p []byte, off int64) (n in
 		size, err = b.endOf(ctx, key, off)
 		return 0, size, err
 	}
+	if isMissing(err) && codeOf(err) != "NoSuchKey" {
+		// A proxy that does not know yet where the store is says 404 too. A block would be taken
+		// for damaged.
+		err = fmt.Errorf("%w: %v", errBadAnswer, err) //nolint:errorlint // it says nothing of an object
+	}
 	if err != nil {
 		return 0, 0, err
 	}
