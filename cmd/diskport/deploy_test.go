@@ -36,3 +36,42 @@ func TestDeployNamesWhatThereIs(t *testing.T) {
 		t.Errorf("%d variables were found", found)
 	}
 }
+
+// deployed returns what a pattern finds in a file of deploy: its groups, of each place.
+func deployed(t *testing.T, path, pattern string) (found [][]string) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("../../deploy", path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if found = regexp.MustCompile(pattern).FindAllStringSubmatch(string(text), -1); len(found) == 0 {
+		t.Fatalf("%s has no %s", path, pattern)
+	}
+	return found
+}
+
+// TestDataIsNoVolumeOfRoots: a pod's volume is root's, and a node, which is not root there, can't
+// make it its own.
+func TestDataIsNoVolumeOfRoots(t *testing.T) {
+	data := deployed(t, "kubernetes/diskport.yaml", `name: DISKPORT_DATA, value: (\S+)}`)[0][1]
+	inside := false
+	for _, mount := range deployed(t, "kubernetes/diskport.yaml", `mountPath: (\S+?)[,}]`) {
+		inside = inside || filepath.Dir(data) == mount[1]
+		if data == mount[1] {
+			t.Errorf("%s is a volume", data)
+		}
+	}
+	if !inside {
+		t.Errorf("%s is in no volume", data)
+	}
+}
+
+// TestTheFrontAsksEachNode whether it is ready, which Caddy does of those that it is given by name.
+func TestTheFrontAsksEachNode(t *testing.T) {
+	replicas := deployed(t, "compose/compose.yaml", `replicas: (\d+)`)[0][1]
+	nodes := deployed(t, "compose/Caddyfile", `diskport-node-(\d+):4580`)
+	if last := nodes[len(nodes)-1][1]; last != replicas {
+		t.Errorf("the Caddyfile names %s nodes, and there are %s", last, replicas)
+	}
+	deployed(t, "compose/Caddyfile", `health_uri /-/ready`)
+}
