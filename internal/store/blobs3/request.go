@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -76,7 +77,7 @@ func told(err error) error {
 	case status == http.StatusInsufficientStorage, noSpace[code]:
 		return fmt.Errorf("%w: %v", blockstore.ErrFull, err) //nolint:errorlint // as above
 	}
-	return fmt.Errorf("%w: %v%s", blockstore.ErrUnavailable, err, wayOn(err)) //nolint:errorlint // as above
+	return fmt.Errorf("%w: %s%s", blockstore.ErrUnavailable, strings.TrimSuffix(err.Error(), "."), wayOn(err))
 }
 
 // wayOn is what an operator can do about an error, to be put behind it; empty if that is not
