@@ -101,7 +101,7 @@ func (c *checkup) print() {
 func (c *checkup) all(ctx context.Context) {
 	there := true
 	if c.app.Endpoint == "" {
-		there = c.directory()
+		there = c.directory() || c.flags.Database != "" // a node has nothing there that is looked at below
 		c.space()
 		c.certificate()
 	}
@@ -305,7 +305,9 @@ func (c *checkup) parts(ctx context.Context, s *session) {
 	} else if h.Status == "ok" {
 		c.note("store", fine, "", "it answers")
 	}
-	if err := s.CheckBuckets(ctx); err != nil {
+	if h.Services["s3"] == "elsewhere" {
+		c.note("S3", fine, "", "none of its own: nodes import from the S3 that --source-endpoint names")
+	} else if err := s.CheckBuckets(ctx); err != nil {
 		c.note("S3", failed, "", "%s", explain(ctx, err))
 	} else {
 		c.note("S3", fine, "", "it answers")
