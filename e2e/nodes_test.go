@@ -106,6 +106,9 @@ func TestManyNodes(t *testing.T) {
 	if a.diskport(t, "verify", "--endpoint", a.endpoint) == "" {
 		t.Error("verify says nothing")
 	}
+	if found := a.diskport(t, "doctor", "--endpoint", a.endpoint); !strings.Contains(found, "--source-endpoint") {
+		t.Errorf("doctor does not say where the S3 is:\n%s", found)
+	}
 }
 
 // writtenByTwo writes a snapshot through one node and completes it through another.
@@ -186,7 +189,7 @@ func TestNodesThatDoNotFit(t *testing.T) {
 		{"no master key", without("--master-key-file"), "", []string{"--master-key-file", "head -c 32"}},
 		{"another master key", without("--master-key-file", "--master-key-file", other), "", []string{other}},
 		{"another root key", c.flags, "DISKPORT_ROOT_SECRET_ACCESS_KEY=another", []string{"--replace-root-key"}},
-		{"no such bucket", without("--store", "--store", "s3://nowhere/nodes"+at), "", []string{"nowhere"}},
+		{"no such bucket", without("--store", "--store", "s3://nowhere/nodes"+at), "", []string{"nowhere", "Make the bucket"}},
 		{"no rights on the prefix", without("--store", "--store", "s3://blocks/others"+at), "", []string{"blocks/others"}},
 		{"no rights on the bucket", without("--store", "--store", "s3://images/nodes"+at), "", []string{"images/nodes"}},
 		{"no such database", without("--database", "--database", strings.Replace(c.flags[1], "/test_", "/none_", 1)), "", []string{"CREATE DATABASE"}},

@@ -28,6 +28,7 @@ func (c *doctorCmd) command(a *app) *cobra.Command {
 		Use:   "doctor",
 		Short: "Check the set-up, and say how to mend it.",
 		Long: "Check the set-up: data directory, disk space, port, service, certificate, clock, database, S3, KMS and service role. " +
+			"On one of many nodes, with its settings, it says what the disk is needed for there. " +
 			"Exit code 1 says that something does not work; what is only worth knowing is a warning.",
 		Example: "  diskport doctor\n  diskport doctor --data /srv/diskport --json",
 		RunE:    func(cmd *cobra.Command, _ []string) error { return c.run(cmd.Context(), a) },
@@ -100,7 +101,7 @@ func (c *checkup) print() {
 func (c *checkup) all(ctx context.Context) {
 	there := true
 	if c.app.Endpoint == "" {
-		there = c.directory()
+		there = c.directory() || c.flags.Database != "" // a node has nothing there that is looked at below
 		c.space()
 		c.certificate()
 	}
@@ -171,6 +172,10 @@ func (c *checkup) space() {
 		return
 	}
 	free, all := int64(st.Bavail)*st.Bsize, int64(st.Blocks)*st.Bsize
+	if c.flags.Database != "" {
+		c.scratch(free, all)
+		return
+	}
 	found := fmt.Sprintf("%s of %s are free, of which imports leave %s", size(free), size(all), size(int64(c.flags.Reserve)))
 	switch reserve := int64(c.flags.Reserve); {
 	case free <= reserve:
@@ -180,6 +185,23 @@ func (c *checkup) space() {
 	default:
 		c.note("disk", fine, "", "%s", found)
 	}
+}
+
+// scratch checks how much is free where one of many nodes unpacks images. Nothing else needs
+// room there.
+func (c *checkup) scratch(free, all int64) {
+	const mend = "free space there, or name a folder with more room with --data: what is in it need not be kept"
+	reserve := int64(c.flags.Reserve)
+	found := fmt.Sprintf("%s of %s are free; images that have to be unpacked to be read, two at a time, take what is in them and leave %s. Blocks and all other images take none",
+		size(free), size(all), size(reserve))
+	if quota := int64(c.flags.QuotaScratch); quota > 0 {
+		found += fmt.Sprintf("; --quota-scratch lets them take %s", size(quota))
+	}
+	if free < 2*reserve {
+		c.note("disk", warning, mend, "%s", found)
+		return
+	}
+	c.note("disk", fine, "", "%s", found)
 }
 
 // certificate checks that of a service that speaks https.
@@ -283,7 +305,9 @@ func (c *checkup) parts(ctx context.Context, s *session) {
 	} else if h.Status == "ok" {
 		c.note("store", fine, "", "it answers")
 	}
-	if err := s.CheckBuckets(ctx); err != nil {
+	if h.Services["s3"] == "elsewhere" {
+		c.note("S3", fine, "", "none of its own: nodes import from the S3 that --source-endpoint names")
+	} else if err := s.CheckBuckets(ctx); err != nil {
 		c.note("S3", failed, "", "%s", explain(ctx, err))
 	} else {
 		c.note("S3", fine, "", "it answers")

@@ -317,6 +317,16 @@ func TestDoctor(t *testing.T) {
 	if found := doctor(exitFailed, "--data=@data"); found["disk"].Status != failed || !strings.Contains(found["disk"].Found, "1000.0 TiB") {
 		t.Errorf("a full disk: %+v", found["disk"])
 	}
+	t.Setenv("DISKPORT_DATABASE_URL", "postgres://127.0.0.1:1/nowhere")
+	t.Setenv("DISKPORT_QUOTA_SCRATCH", "7GiB")
+	node := doctor(exitFailed, "--data=@data")["disk"] // since the settings are not all there
+	if node.Status != warning || !strings.Contains(node.Found, "unpacked") || !strings.Contains(node.Found, "7.0 GiB") || !strings.Contains(node.Mend, "--data") {
+		t.Errorf("a full disk of one of many nodes: %+v", node)
+	}
+	t.Setenv("DISKPORT_RESERVE", "0")
+	if node := doctor(exitFailed, "--data=@data")["disk"]; node.Status != fine || !strings.Contains(node.Found, "two at a time") {
+		t.Errorf("the disk of one of many nodes: %+v", node)
+	}
 }
 
 // TestAFileIsHandedOverOnceMore to a service that has restarted, which has forgotten it.

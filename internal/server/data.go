@@ -85,7 +85,7 @@ func lockData(path string, holder holder) (*dataDir, error) {
 	}
 	err = makeFolder(path)
 	if err == nil {
-		err = os.Chmod(path, 0o700)
+		err = othersFolder(os.Chmod(path, 0o700), path)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("server: data directory: %w", err)
@@ -129,6 +129,16 @@ func makeFolder(path string) error {
 		return err
 	}
 	return durable.SyncFolder(parent)
+}
+
+// othersFolder adds to the refusal to change the mode of a folder what to do: a volume of a
+// container is often root's.
+func othersFolder(err error, path string) error {
+	if !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	return fmt.Errorf("%w: it is another user's, and has to be its own user's alone, since there are keys in it. Name a folder that is not there yet, such as %s, or give it to user %d",
+		err, filepath.Join(path, "data"), os.Geteuid())
 }
 
 // acquire locks the directory itself, which is not removed by mistake, and the file

@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 	"errors"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -51,6 +52,18 @@ func TestARemovedLockFileLetsNobodyIn(t *testing.T) {
 	var locked *LockedError
 	if second, err := openData(d.path, aService); !errors.As(err, &locked) {
 		t.Errorf("a second service got %v, %v", second, err)
+	}
+}
+
+// TestDataOfAnotherUser: a folder whose mode may not be changed is refused with what to do, also
+// by root, whom the kernel refuses that in /proc alone.
+func TestDataOfAnotherUser(t *testing.T) {
+	d, err := openData("/proc/self/fd", aService)
+	if err == nil {
+		t.Fatal(d.close())
+	}
+	if !errors.Is(err, fs.ErrPermission) || !strings.Contains(err.Error(), "/proc/self/fd/data") {
+		t.Errorf("got %v, want a refusal that names a folder that would do", err)
 	}
 }
 

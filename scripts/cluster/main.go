@@ -163,14 +163,11 @@ func demo(ctx context.Context, c *cluster.Cluster, o options) error {
 		return err
 	}
 	victim := c.Nodes[0]
-	select {
-	case <-time.After(2 * time.Second):
-	case <-ctx.Done():
+	ranges, err := rangesOf(ctx, o.Database, victim)
+	if err := errors.Join(err, victim.Kill()); err != nil {
+		return errors.Join(err, importing.Process.Kill(), importing.Wait())
 	}
-	if err := victim.Kill(); err != nil {
-		return err
-	}
-	fmt.Printf("\n%s is killed after %.1f s (kill -9).\n", victim.Name, time.Since(began).Seconds())
+	fmt.Printf("\n%s is killed after %.1f s (kill -9), when it is at %d ranges.\n", victim.Name, time.Since(began).Seconds(), ranges)
 	text, err := io.ReadAll(out)
 	if err := errors.Join(err, importing.Wait()); err != nil {
 		return err
@@ -193,6 +190,33 @@ func demo(ctx context.Context, c *cluster.Cluster, o options) error {
 	}
 	fmt.Printf("%s is back.\n", victim.Name)
 	return nil
+}
+
+// rangesOf waits until a node is at ranges of the import, however fast the machine is, and returns
+// at how many.
+func rangesOf(ctx context.Context, database string, n *cluster.Node) (ranges int, err error) {
+	conn, err := pgx.Connect(ctx, database)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	for {
+		var ended bool
+		err := conn.QueryRow(ctx, `
+			SELECT (SELECT COUNT(*) FROM units WHERE kind = 'range' AND owner LIKE '%/' || $1::text || '/%'),
+				EXISTS (SELECT 1 FROM tasks WHERE ended <> 0)`, fmt.Sprint(n.ID())).Scan(&ranges, &ended)
+		switch {
+		case err != nil || ranges > 0:
+			return ranges, err
+		case ended:
+			return 0, fmt.Errorf("the import ended before %s was at any of it: give it a larger image, -mib", n.Name)
+		}
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		}
+	}
 }
 
 // makeImage writes a file of random bytes and returns their hash.

@@ -425,3 +425,48 @@ func (l *life) settle(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestRefusalsSayTheWayOn: what an operator has set wrongly is said with what to do, as soon as
+// the store is probed.
+func TestRefusalsSayTheWayOn(t *testing.T) {
+	probe := func(t *testing.T, endpoint string) error {
+		t.Helper()
+		b := open(t, blobs3.Options{Endpoint: endpoint, Bucket: "blocks", Prefix: "store/", Credentials: ownKeys, Backoff: time.Microsecond})
+		return b.Probe(t.Context())
+	}
+	says := func(t *testing.T, err error, want ...string) {
+		t.Helper()
+		if !errors.Is(err, blockstore.ErrUnavailable) {
+			t.Fatalf("got %v, want %v", err, blockstore.ErrUnavailable)
+		}
+		for _, part := range want {
+			if strings.Count(err.Error(), part) != 1 {
+				t.Errorf("%v does not say %q once", err, part)
+			}
+		}
+	}
+	for _, tt := range []struct {
+		status int
+		code   string
+		want   string
+	}{
+		{http.StatusNotFound, "NoSuchBucket", "Make the bucket"},
+		{http.StatusForbidden, "AccessDenied", "s3:ListBucketMultipartUploads"},
+		{http.StatusForbidden, "InvalidAccessKeyId", "DISKPORT_STORE_ACCESS_KEY_ID"},
+		{http.StatusForbidden, "SignatureDoesNotMatch", "DISKPORT_STORE_SECRET_ACCESS_KEY"},
+		{http.StatusForbidden, "RequestTimeTooSkewed", "Set the clock"},
+		{http.StatusBadRequest, "AuthorizationHeaderMalformed", "region="},
+		{http.StatusMovedPermanently, "PermanentRedirect", "region="},
+	} {
+		t.Run(tt.code, func(t *testing.T) {
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fail(w, tt.status, tt.code) }))
+			defer server.Close()
+			says(t, probe(t, server.URL), "s3://blocks/store/", tt.want)
+		})
+	}
+	t.Run("nobody listens", func(t *testing.T) {
+		server := httptest.NewServer(http.NotFoundHandler())
+		server.Close()
+		says(t, probe(t, server.URL), "can be reached from here")
+	})
+}

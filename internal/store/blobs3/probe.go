@@ -25,8 +25,11 @@ var ErrUnfit = errors.New("blobs3: the store is not fit to keep blocks")
 func (b *Bucket) Probe(ctx context.Context) (err error) {
 	key := b.o.Prefix + probeName + rand.Text()
 	defer func() {
-		// Even when the store refuses what comes last, the object goes.
-		err = errors.Join(err, b.at(key, b.remove(context.WithoutCancel(ctx), key)))
+		// Even when the store refuses what comes last, the object goes. That it doesn't is worth
+		// telling if nothing else is.
+		if gone := b.remove(context.WithoutCancel(ctx), key); err == nil {
+			err = b.at(key, gone)
+		}
 	}()
 	for _, step := range []func(context.Context, string) error{b.probePut, b.probeRange, b.probeUpload, b.probeLists} {
 		if err := step(ctx, key); err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -76,7 +77,28 @@ func told(err error) error {
 	case status == http.StatusInsufficientStorage, noSpace[code]:
 		return fmt.Errorf("%w: %v", blockstore.ErrFull, err) //nolint:errorlint // as above
 	}
-	return fmt.Errorf("%w: %v", blockstore.ErrUnavailable, err) //nolint:errorlint // as above
+	return fmt.Errorf("%w: %s%s", blockstore.ErrUnavailable, strings.TrimSuffix(err.Error(), "."), wayOn(err))
+}
+
+// wayOn is what an operator can do about an error, to be put behind it; empty if that is not
+// known.
+func wayOn(err error) string {
+	switch code, status := codeOf(err), statusOf(err); {
+	case code == "NoSuchBucket":
+		return ". Make the bucket, or name one that is there"
+	case code == "InvalidAccessKeyId", code == "SignatureDoesNotMatch", code == "InvalidToken":
+		return ". See that DISKPORT_STORE_ACCESS_KEY_ID and DISKPORT_STORE_SECRET_ACCESS_KEY are a key of this store"
+	case code == "AuthorizationHeaderMalformed", code == "PermanentRedirect", status == http.StatusMovedPermanently:
+		return ". The bucket is in another region: name that with region= in the URL"
+	case code == "RequestTimeTooSkewed":
+		return ". Set the clock of this machine, or the store's, by NTP for example"
+	case status == http.StatusForbidden:
+		return ". Let the key s3:ListBucket and s3:ListBucketMultipartUploads the bucket, and s3:GetObject, s3:PutObject, s3:DeleteObject and s3:AbortMultipartUpload what is under the prefix"
+	}
+	if _, ok := errors.AsType[*smithyhttp.RequestSendError](err); ok {
+		return ". See that it runs, that the endpoint is right, and that it can be reached from here"
+	}
+	return ""
 }
 
 // noSpace are the codes with which stores say that a quota or a disk is full.

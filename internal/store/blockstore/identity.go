@@ -52,14 +52,16 @@ var ErrNotOurs = errors.New("blockstore: store and database do not belong togeth
 // last start, two services with databases of their own on one store, a database
 // that was lost or replaced by an empty one, a store that is not mounted.
 func Attach(ctx context.Context, where string, o Owner, s Identified) error {
-	ours, err := o.StoreIdentity(ctx)
-	if err != nil {
-		return err
-	}
+	// The store's is read first, since it is given last: of nodes that start together on a new
+	// database, none sees the store's alone.
 	theirs, err := s.Identity(ctx)
+	if err != nil {
+		return fmt.Errorf("reading the identity of %s: %w", where, err)
+	}
+	ours, err := o.StoreIdentity(ctx)
 	switch {
 	case err != nil:
-		return fmt.Errorf("reading the identity of %s: %w", where, err)
+		return err
 	case theirs != "" && theirs == ours:
 		return nil
 	case theirs != "" && ours != "":

@@ -215,3 +215,43 @@ func TestPlausible(t *testing.T) {
 		}
 	}
 }
+
+// meanwhile are an owner and a store of which something happens right after each was asked for
+// its identity.
+type meanwhile struct {
+	blockstore.Owner
+	blockstore.Identified
+	owner, store func()
+}
+
+func (m meanwhile) StoreIdentity(ctx context.Context) (string, error) {
+	defer m.owner()
+	return m.Owner.StoreIdentity(ctx)
+}
+
+func (m meanwhile) Identity(ctx context.Context) (string, error) {
+	defer m.store()
+	return m.Identified.Identity(ctx)
+}
+
+// TestNodesAttachTogether: a node that starts on a new database and a new store may find at any
+// moment that another one has given both their identity.
+func TestNodesAttachTogether(t *testing.T) {
+	for _, after := range []string{"the database", "the store"} {
+		t.Run(after, func(t *testing.T) {
+			x := newSite(t)
+			other := func() {
+				if err := x.attach(); err != nil {
+					t.Error(err)
+				}
+			}
+			m := meanwhile{x.db, x.s, func() {}, other}
+			if after == "the database" {
+				m.owner, m.store = other, func() {}
+			}
+			if err := blockstore.Attach(t.Context(), "the store", m, m); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
