@@ -189,7 +189,7 @@ func TestNodesThatDoNotFit(t *testing.T) {
 		{"no master key", without("--master-key-file"), "", []string{"--master-key-file", "head -c 32"}},
 		{"another master key", without("--master-key-file", "--master-key-file", other), "", []string{other}},
 		{"another root key", c.flags, "DISKPORT_ROOT_SECRET_ACCESS_KEY=another", []string{"--replace-root-key"}},
-		{"no such bucket", without("--store", "--store", "s3://nowhere/nodes"+at), "", []string{"nowhere", "Make the bucket"}},
+		{"no such bucket", without("--store", "--store", "s3://nowhere/nodes"+at), "", []string{"nowhere", "Let the key s3:ListBucket"}},
 		{"no rights on the prefix", without("--store", "--store", "s3://blocks/others"+at), "", []string{"blocks/others"}},
 		{"no rights on the bucket", without("--store", "--store", "s3://images/nodes"+at), "", []string{"images/nodes"}},
 		{"no such database", without("--database", "--database", strings.Replace(c.flags[1], "/test_", "/none_", 1)), "", []string{"CREATE DATABASE"}},
