@@ -2,14 +2,12 @@ package ingest
 
 import (
 	"context"
-	"errors"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/diskport/diskport/diskimage"
 	"github.com/diskport/diskport/internal/block"
 	"github.com/diskport/diskport/internal/store/blockstore"
-	"github.com/diskport/diskport/internal/work"
 )
 
 // Sink takes the blocks of one range. snapshot.RangeWriter implements it. All
@@ -80,7 +78,9 @@ const windowsAtOnce = 256
 // disk may be nearly empty for millions of windows.
 func (ws *Workers) find(ctx context.Context, d diskimage.Disk, first, end int64, at chan<- int64) error {
 	for first < end {
-		found, err := ws.look(ctx, d, first, end)
+		found, err := limited(ctx, ws, "looking for data of the disk", func(ctx context.Context) (windows, error) {
+			return nextWindows(ctx, d, first, end)
+		})
 		if err != nil {
 			return err
 		}
@@ -102,19 +102,7 @@ type windows struct {
 	next   int64
 }
 
-// look finds the next windows, the first of which would begin at from.
-func (ws *Workers) look(ctx context.Context, d diskimage.Disk, from, end int64) (windows, error) {
-	limited, done := context.WithTimeoutCause(ctx, windowFor, ErrSlow)
-	defer done()
-	found, err := work.Within(limited, ws.strays, "looking for data of the disk", func() (windows, error) {
-		return nextWindows(limited, d, from, end)
-	})
-	if err != nil && ctx.Err() == nil && limited.Err() != nil {
-		err = errors.Join(context.Cause(limited), err)
-	}
-	return found, err
-}
-
+// nextWindows finds the next windows, the first of which would begin at from.
 func nextWindows(ctx context.Context, d diskimage.Disk, from, end int64) (windows, error) {
 	found := windows{next: from}
 	off, n := from*block.Size, 0

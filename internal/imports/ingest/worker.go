@@ -69,10 +69,8 @@ func (ws *Workers) do(ctx context.Context, j job, at, n int64) error {
 	g := &gate{sink: j.sink}
 	j.sink = g
 	w.job = j
-	limited, done := context.WithTimeoutCause(ctx, windowFor, ErrSlow)
-	defer done()
-	_, err := work.Within(limited, ws.strays, "decoding a part of the disk", func() (struct{}, error) {
-		return struct{}{}, w.window(limited, at, n)
+	_, err := limited(ctx, ws, "decoding a part of the disk", func(ctx context.Context) (struct{}, error) {
+		return struct{}{}, w.window(ctx, at, n)
 	})
 	if stuck := (*work.StuckError)(nil); errors.As(err, &stuck) {
 		g.leave() // it keeps its buffers
@@ -81,10 +79,18 @@ func (ws *Workers) do(ctx context.Context, j job, at, n int64) error {
 		ws.idle.Put(w)
 	}
 	ws.turns <- struct{}{}
-	if err != nil && ctx.Err() == nil && limited.Err() != nil {
-		err = errors.Join(context.Cause(limited), err)
-	}
 	return err
+}
+
+// limited does a step that looks into the disk, which may take windowFor.
+func limited[T any](ctx context.Context, ws *Workers, step string, fn func(context.Context) (T, error)) (T, error) {
+	short, done := context.WithTimeoutCause(ctx, windowFor, ErrSlow)
+	defer done()
+	value, err := work.Within(short, ws.strays, step, func() (T, error) { return fn(short) })
+	if err != nil && ctx.Err() == nil && short.Err() != nil {
+		err = errors.Join(context.Cause(short), err)
+	}
+	return value, err
 }
 
 // job is the range that a window belongs to.
