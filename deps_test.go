@@ -107,6 +107,7 @@ var floors = map[string]int{
 	"internal/server":                    top, // composition root
 	"internal/client":                    top, // the wire client behind the CLI
 	"scripts/benchdisk":                  top,
+	"scripts/benchproc":                  top,
 	"cmd/diskport":                       top + 1,
 	"scripts/testreport":                 top,
 	"e2e/smalldisk":                      top,     // small file systems, for tests
@@ -142,8 +143,8 @@ var onlyTop = []string{"internal/metadb", "internal/store/blobdir", "internal/st
 var overTheWire = map[string][]string{
 	"internal/client":  {},
 	"cmd/diskport":     {"internal/client", "internal/server", "internal/imports/scratch", "internal/work"},
-	"scripts/bench":    {"scripts/benchdisk"},
-	"scripts/bench-s3": {},
+	"scripts/bench":    {"scripts/benchdisk", "scripts/benchproc"},
+	"scripts/bench-s3": {"scripts/benchproc"},
 	"e2e/cluster":      {},
 	"scripts/cluster":  {"e2e/cluster"},
 }

@@ -115,14 +115,17 @@ func (b *bench) measure(ctx context.Context, s *service, k kind, disk cost) erro
 		return err
 	}
 	fmt.Printf("%-8s download           %7.0f MB/s  %.2f cpu-s/GB\n", name, down.speed(b.size), down.perGB(b.size))
-	before, err := s.memory(true)
+	if err := s.process().Forget(); err != nil {
+		return err
+	}
+	before, err := s.process().Resident()
 	if err != nil {
 		return err
 	}
 	if err := together(32, func(i int) error { return s.upload(ctx, k, fmt.Sprint("of-many-", i), 2*partSize, b.part) }); err != nil {
 		return err
 	}
-	after, err := s.memory(false)
+	after, err := s.process().Peak()
 	if err != nil {
 		return err
 	}

@@ -2,14 +2,12 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -22,6 +20,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/smithy-go/middleware"
+
+	"github.com/diskport/diskport/scripts/benchproc"
 )
 
 const (
@@ -135,7 +135,7 @@ func (s *service) download(ctx context.Context, object string, size int64) error
 
 // cost runs fn and returns what it took.
 func (s *service) cost(fn func() error) (cost, error) {
-	before, err := s.cpu()
+	before, err := s.process().CPU()
 	if err != nil {
 		return cost{}, err
 	}
@@ -144,7 +144,7 @@ func (s *service) cost(fn func() error) (cost, error) {
 		return cost{}, err
 	}
 	c := cost{wall: time.Since(begun), client: ownCPU() - own}
-	after, err := s.cpu()
+	after, err := s.process().CPU()
 	c.cpu = after - before
 	return c, err
 }
@@ -156,45 +156,4 @@ func ownCPU() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// tick is the unit of the times in /proc.
-const tick = 10 * time.Millisecond
-
-// cpu returns the CPU time that the service has used.
-func (s *service) cpu() (time.Duration, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.cmd.Process.Pid))
-	if err != nil {
-		return 0, err
-	}
-	// The name, in brackets, may hold anything; behind it, user and system time are
-	// fields 12 and 13.
-	fields := bytes.Fields(text[bytes.LastIndexByte(text, ')')+1:])
-	user, err := strconv.Atoi(string(fields[11]))
-	if err != nil {
-		return 0, err
-	}
-	system, err := strconv.Atoi(string(fields[12]))
-	return time.Duration(user+system) * tick, err
-}
-
-// memory returns how many bytes the service has resident: now, after it forgot its peak,
-// or at its peak since.
-func (s *service) memory(now bool) (int64, error) {
-	at, field := fmt.Sprintf("/proc/%d/", s.cmd.Process.Pid), "VmHWM:"
-	if now {
-		field = "VmRSS:"
-		if err := os.WriteFile(at+"clear_refs", []byte("5"), 0o200); err != nil {
-			return 0, err
-		}
-	}
-	text, err := os.ReadFile(at + "status")
-	if err != nil {
-		return 0, err
-	}
-	for line := range strings.Lines(string(text)) {
-		if rest, ok := strings.CutPrefix(line, field); ok {
-			n, err := strconv.ParseInt(strings.Fields(rest)[0], 10, 64)
-			return n << 10, err
-		}
-	}
-	return 0, fmt.Errorf("%sstatus has no %s", at, field)
-}
+func (s *service) process() benchproc.Process { return benchproc.Process(s.cmd.Process.Pid) }

@@ -17,6 +17,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/diskport/diskport/scripts/benchproc"
 )
 
 // cost is what one run of something took.
@@ -200,9 +202,6 @@ func command(ctx context.Context, name string, args ...string) error {
 	return err
 }
 
-// tick is the unit of the times in /proc.
-const tick = 10 * time.Millisecond
-
 // busyTime returns the CPU time that the whole machine has used.
 func busyTime() time.Duration {
 	text, err := os.ReadFile("/proc/stat")
@@ -216,7 +215,7 @@ func busyTime() time.Duration {
 			sum += n
 		}
 	}
-	return time.Duration(sum) * tick
+	return time.Duration(sum) * benchproc.Tick
 }
 
 // loadAverage returns how busy the machine was in the last minute, in processes.

@@ -9,10 +9,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
-	"time"
+
+	"github.com/diskport/diskport/scripts/benchproc"
 )
 
 // The root key of every service that is measured.
@@ -94,10 +94,10 @@ func (s *service) shell(ctx context.Context, script string) error {
 
 // measure measures fn with what it takes the service: CPU is both's, memory the service's.
 func (s *service) measure(fn func() (cost, error)) (cost, error) {
-	if err := os.WriteFile(s.proc("clear_refs"), []byte("5"), 0o200); err != nil { // its peak is what it has now
+	if err := s.process().Forget(); err != nil { // its peak is what it has now
 		return cost{}, err
 	}
-	before, err := s.cpu()
+	before, err := s.process().CPU()
 	if err != nil {
 		return cost{}, err
 	}
@@ -105,46 +105,12 @@ func (s *service) measure(fn func() (cost, error)) (cost, error) {
 	if err != nil {
 		return c, err
 	}
-	after, err := s.cpu()
+	after, err := s.process().CPU()
 	c.cpu += after - before
 	c.others = max(0, c.others-(after-before).Seconds()/c.wall.Seconds())
-	peak, perr := s.peak()
+	peak, perr := s.process().Peak()
 	c.peak = peak
 	return c, errors.Join(err, perr)
 }
 
-func (s *service) proc(name string) string {
-	return fmt.Sprintf("/proc/%d/%s", s.cmd.Process.Pid, name)
-}
-
-// cpu returns the CPU time that the service has used.
-func (s *service) cpu() (time.Duration, error) {
-	text, err := os.ReadFile(s.proc("stat"))
-	if err != nil {
-		return 0, err
-	}
-	// The name, in brackets, may hold anything; behind it, user and system time are
-	// fields 12 and 13.
-	fields := bytes.Fields(text[bytes.LastIndexByte(text, ')')+1:])
-	user, err := strconv.Atoi(string(fields[11]))
-	if err != nil {
-		return 0, err
-	}
-	system, err := strconv.Atoi(string(fields[12]))
-	return time.Duration(user+system) * tick, err
-}
-
-// peak returns the most memory that the service had resident since it was told to forget.
-func (s *service) peak() (int64, error) {
-	text, err := os.ReadFile(s.proc("status"))
-	if err != nil {
-		return 0, err
-	}
-	for line := range strings.Lines(string(text)) {
-		if rest, ok := strings.CutPrefix(line, "VmHWM:"); ok {
-			n, err := strconv.ParseInt(strings.Fields(rest)[0], 10, 64)
-			return n << 10, err
-		}
-	}
-	return 0, errors.New("the service's status has no VmHWM")
-}
+func (s *service) process() benchproc.Process { return benchproc.Process(s.cmd.Process.Pid) }
